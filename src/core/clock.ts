@@ -1,0 +1,18 @@
+/**
+ * The two clocks of a host, as a collaborator, so that a test or a simulation can own time.
+ *
+ * Wall time is for what other hosts read (certificates, heads); monotonic time is for measuring how long ago something
+ * happened here, and never steps.
+ */
+export interface Clock {
+  /** Milliseconds since the Unix epoch, by this host's clock. May step. */
+  readonly wallMs: () => number
+  /** Milliseconds since an arbitrary start. Never goes back. */
+  readonly monotonicMs: () => number
+}
+
+/** The clocks of the operating system. */
+export const systemClock: Clock = Object.freeze({
+  wallMs: () => Date.now(),
+  monotonicMs: () => performance.now()
+})

@@ -1,0 +1,82 @@
+/**
+ * Every failure that crosses a module boundary, the local API or the wire. Codes are stable API; messages are not.
+ *
+ * The first six are the answers of Connect; `docs/errors.md` documents each one, and a test compares the two.
+ */
+export const ErrorCode = {
+  Timeout: 'TIMEOUT',
+  InvalidSource: 'INVALID_SOURCE',
+  DestinationNotFound: 'DESTINATION_NOT_FOUND',
+  DestinationUnreachable: 'DESTINATION_UNREACHABLE',
+  CannotConnect: 'CANNOT_CONNECT',
+  Unauthorized: 'UNAUTHORIZED',
+  InvalidArgument: 'INVALID_ARGUMENT',
+  InvalidOption: 'INVALID_OPTION',
+  InvalidConfig: 'INVALID_CONFIG',
+  AgentNotRunning: 'AGENT_NOT_RUNNING',
+  PermissionDenied: 'PERMISSION_DENIED',
+  NotFound: 'NOT_FOUND',
+  AlreadyExists: 'ALREADY_EXISTS',
+  NotReady: 'NOT_READY',
+  PortInUse: 'PORT_IN_USE',
+  TokenRefused: 'TOKEN_REFUSED',
+  JoinFailed: 'JOIN_FAILED',
+  NotAuthority: 'NOT_AUTHORITY',
+  NotAdmin: 'NOT_ADMIN',
+  AlreadyInitialized: 'ALREADY_INITIALIZED',
+  NotInitialized: 'NOT_INITIALIZED',
+  CertificateRefused: 'CERTIFICATE_REFUSED',
+  SignatureInvalid: 'SIGNATURE_INVALID',
+  MessageTooLarge: 'MESSAGE_TOO_LARGE',
+  MessageMalformed: 'MESSAGE_MALFORMED',
+  LimitExceeded: 'LIMIT_EXCEEDED',
+  StreamTruncated: 'STREAM_TRUNCATED',
+  FlowCut: 'FLOW_CUT',
+  StateUnusable: 'STATE_UNUSABLE',
+  Unsupported: 'UNSUPPORTED',
+  Internal: 'INTERNAL'
+} as const
+export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode]
+
+export interface WarrenErrorOptions extends ErrorOptions {
+  /** What the person at the terminal can do about it: one sentence. */
+  readonly hint?: string
+}
+
+const CODES: ReadonlySet<string> = new Set(Object.values(ErrorCode))
+
+/**
+ * The only error class that crosses a module boundary.
+ *
+ * `reason` says in one lower-case clause what was wrong and with what; it never holds a secret, because it is logged,
+ * sent to callers and printed.
+ */
+export class WarrenError extends Error {
+  override readonly name = 'WarrenError'
+  readonly code: ErrorCode
+  readonly reason: string
+  readonly hint: string | undefined
+
+  constructor(code: ErrorCode, reason: string, options: WarrenErrorOptions = {}) {
+    super(`${code}: ${reason}`, options)
+    this.code = code
+    this.reason = reason
+    this.hint = options.hint
+  }
+
+  /** Whether `err` is a WarrenError with this code. Compares the code, since two copies of the class may be loaded. */
+  static is(err: unknown, code: ErrorCode): err is WarrenError {
+    return err instanceof Error && err.name === 'WarrenError' && 'code' in err && err.code === code
+  }
+
+  /** `err` itself if it is a WarrenError, else one of code INTERNAL (or `code`) that wraps it. */
+  static from(err: unknown, code: ErrorCode = ErrorCode.Internal): WarrenError {
+    if (err instanceof WarrenError) return err
+    return new WarrenError(code, err instanceof Error ? err.message : String(err), { cause: err })
+  }
+}
+
+/** Whether a string received from a peer or a server is one of our codes. */
+export function isErrorCode(value: string): value is ErrorCode {
+  return CODES.has(value)
+}

@@ -1,0 +1,6 @@
+export { type Clock, systemClock } from './clock.ts'
+export { ErrorCode, isErrorCode, WarrenError, type WarrenErrorOptions } from './errors.ts'
+export { type LogFields, type Logger, silentLogger } from './log.ts'
+export { definedOnly } from './options.ts'
+export { raceAbort, sleep, within } from './signals.ts'
+export { detach, type LoopOptions, loop } from './task.ts'

@@ -1,0 +1,62 @@
+/**
+ * Runs `fn` under a deadline that also follows every parent signal, and unlinks them when it settles.
+ *
+ * The signal given to `fn` aborts with a `TimeoutError` after `ms` milliseconds, or with a parent's reason. `fn` must
+ * honour it: `within` waits for `fn` to settle. Used in place of `AbortSignal.any`, which retains memory for each call
+ * for as long as its longest-lived parent lives.
+ */
+export async function within<T>(
+  ms: number,
+  parents: ReadonlyArray<AbortSignal | undefined>,
+  fn: (signal: AbortSignal) => Promise<T>
+): Promise<T> {
+  const controller = new AbortController()
+  const live = parents.filter(parent => parent !== undefined)
+  const onAbort = (event: Event): void => {
+    controller.abort((event.target as AbortSignal).reason)
+  }
+  const timer = setTimeout(() => {
+    controller.abort(new DOMException(`no result within ${ms} ms`, 'TimeoutError'))
+  }, ms)
+  for (const parent of live) {
+    if (parent.aborted) controller.abort(parent.reason)
+    else parent.addEventListener('abort', onAbort, { once: true })
+  }
+  try {
+    return await fn(controller.signal)
+  } finally {
+    clearTimeout(timer)
+    for (const parent of live) parent.removeEventListener('abort', onAbort)
+  }
+}
+
+/**
+ * Settles as `promise` does, or rejects with the signal's reason as soon as it aborts.
+ *
+ * For operations that take no signal of their own: the operation itself is not cancelled, so the caller must release
+ * what it may still deliver.
+ */
+export async function raceAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted()
+  const aborted = Promise.withResolvers<never>()
+  const onAbort = (): void => {
+    aborted.reject(signal.reason)
+  }
+  signal.addEventListener('abort', onAbort, { once: true })
+  try {
+    return await Promise.race([promise, aborted.promise])
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+  }
+}
+
+/** Resolves after `ms` milliseconds, or rejects with the signal's reason; leaves neither timer nor listener behind. */
+export async function sleep(ms: number, signal: AbortSignal): Promise<void> {
+  const done = Promise.withResolvers<void>()
+  const timer = setTimeout(done.resolve, ms)
+  try {
+    await raceAbort(done.promise, signal)
+  } finally {
+    clearTimeout(timer)
+  }
+}

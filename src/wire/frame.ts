@@ -1,0 +1,64 @@
+import type { Duplex } from 'node:stream'
+import { ErrorCode, raceAbort, WarrenError } from '../core/index.ts'
+
+const LENGTH_BYTES = 4
+
+/** `payload` behind a 4-byte big-endian length: the framing of every exchange that is not HTTP or libp2p. */
+export function encodeFrame(payload: Uint8Array): Buffer {
+  const frame = Buffer.allocUnsafe(LENGTH_BYTES + payload.length)
+  frame.writeUInt32BE(payload.length, 0)
+  frame.set(payload, LENGTH_BYTES)
+  return frame
+}
+
+/**
+ * Reads exactly one frame from the front of `stream` and leaves what follows unread.
+ *
+ * The length is checked before anything is buffered for it, so a peer cannot make us hold more than `maxBytes`.
+ * Rejects with MESSAGE_TOO_LARGE, with STREAM_TRUNCATED if the stream ends first, or with the signal's reason. The
+ * stream must not be flowing; it is left paused, and the caller still owns it.
+ */
+export async function readFrame(stream: Duplex, maxBytes: number, signal: AbortSignal): Promise<Buffer> {
+  const header = await readExactly(stream, LENGTH_BYTES, signal)
+  const length = header.readUInt32BE(0)
+  if (length > maxBytes) {
+    throw new WarrenError(ErrorCode.MessageTooLarge, `frame of ${length} bytes exceeds the limit of ${maxBytes}`)
+  }
+  return length === 0 ? Buffer.alloc(0) : await readExactly(stream, length, signal)
+}
+
+async function readExactly(stream: Duplex, bytes: number, signal: AbortSignal): Promise<Buffer> {
+  const parts: Buffer[] = []
+  let wanted = bytes
+  while (wanted > 0) {
+    // read(n) yields nothing until n bytes are there, and n may exceed the stream's buffer; so take what there is.
+    const available = Math.min(wanted, stream.readableLength)
+    const chunk: Buffer | null = available > 0 ? stream.read(available) : null
+    if (chunk !== null) {
+      parts.push(chunk)
+      wanted -= chunk.length
+      continue
+    }
+    if (stream.readableEnded || stream.destroyed) {
+      throw new WarrenError(ErrorCode.StreamTruncated, 'the stream ended inside a frame')
+    }
+    await raceAbort(readable(stream), signal)
+  }
+  return parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts)
+}
+
+function readable(stream: Duplex): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const settle = (err?: Error | null): void => {
+      stream.off('readable', onReadable).off('end', onReadable).off('close', onReadable).off('error', settle)
+      if (err == null) resolve()
+      else reject(err)
+    }
+    const onReadable = (): void => {
+      settle()
+    }
+    stream.on('readable', onReadable).on('end', onReadable).on('close', onReadable).on('error', settle)
+    // Starts the flow of data into the buffer when nothing has been asked for yet.
+    stream.read(0)
+  })
+}
