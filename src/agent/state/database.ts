@@ -1,0 +1,47 @@
+import { DatabaseSync } from 'node:sqlite'
+import { ErrorCode, WarrenError } from '../../core/index.ts'
+
+const SCHEMA = `
+  CREATE TABLE IF NOT EXISTS setting (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
+  CREATE TABLE IF NOT EXISTS mark (owner TEXT PRIMARY KEY, epoch INTEGER NOT NULL, seq INTEGER NOT NULL) STRICT;
+  CREATE TABLE IF NOT EXISTS member (peer TEXT PRIMARY KEY, machine TEXT NOT NULL, addresses TEXT NOT NULL) STRICT;
+  CREATE TABLE IF NOT EXISTS join_token (
+    id TEXT PRIMARY KEY, secret_sha256 TEXT NOT NULL, machine TEXT NOT NULL, scopes TEXT NOT NULL,
+    expires_at_ms INTEGER NOT NULL, used_at_ms INTEGER) STRICT;
+`
+
+/**
+ * Opens the one database of a state directory, for this process alone.
+ *
+ * Every statement is on disk when it returns. Throws STATE_UNUSABLE when another agent has it open (two agents on one
+ * state would use one epoch twice), when it is damaged, or when it cannot be written.
+ */
+export function openDatabase(path: string): DatabaseSync {
+  try {
+    const database = new DatabaseSync(path, { timeout: 1_000 })
+    try {
+      database.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL')
+      database.exec(`BEGIN EXCLUSIVE; ${SCHEMA} COMMIT`)
+    } catch (err) {
+      database.close()
+      throw err
+    }
+    return database
+  } catch (err) {
+    throw storageError(path, err)
+  }
+}
+
+/** What went wrong with the database, with what to do about it. */
+export function storageError(path: string, err: unknown): WarrenError {
+  const text = err instanceof Error ? err.message : String(err)
+  const hint = /locked|busy/i.test(text)
+    ? 'Another agent is using this state directory; stop it, or give this one its own --state-dir.'
+    : /full/i.test(text)
+      ? 'The disk is full; free some space and start again.'
+      : undefined
+  return new WarrenError(ErrorCode.StateUnusable, `cannot use the database ${path}: ${text}`, {
+    cause: err,
+    ...(hint === undefined ? {} : { hint })
+  })
+}

@@ -1,0 +1,80 @@
+import { type Address, matches, namesScope, type Pattern } from '../identity/index.ts'
+import type { Bundle } from './bundle.ts'
+import { isInForce, type Protocol, type Rule } from './rule.ts'
+
+/** A question to the policy. All of it comes from verified identities and the registry, never from a caller's claim. */
+export interface Question {
+  readonly source: Address
+  readonly destination: Address
+  readonly protocol: Protocol
+  /** What the destination itself admits in its own scope. */
+  readonly whitelist: readonly Pattern[]
+}
+
+/** Which clause of the policy decided. */
+export type Ground = 'RULE' | 'SCOPE' | 'WHITELIST' | 'DEFAULT' | 'ERROR'
+
+/** The answer, as a value that is logged and printed as it is. */
+export interface Decision {
+  readonly allowed: boolean
+  readonly ground: Ground
+  /** The rule that decided; empty where none did. */
+  readonly rule: string
+  readonly policyVersion: bigint
+  /** One clause for people. */
+  readonly text: string
+}
+
+/**
+ * Decides one question; the same question, bundle and time always give the same answer.
+ *
+ * A deny rule beats everything. Across scopes only an allow rule that names both scopes literally lets through; within a
+ * scope an allow rule or the destination's whitelist does. Whatever is left is denied, without a bundle too.
+ */
+export function evaluate(bundle: Bundle | undefined, question: Question, nowMs: number): Decision {
+  const { source, destination, whitelist } = question
+  const policyVersion = bundle?.version ?? 0n
+  const applying = (bundle?.rules ?? []).filter(rule => applies(rule, question, nowMs))
+
+  const denying = applying.find(rule => rule.effect === 'deny')
+  if (denying !== undefined) return byRule(false, denying, policyVersion)
+
+  const crossing = source.scope !== destination.scope
+  const allowing = applying.find(
+    rule =>
+      rule.effect === 'allow' &&
+      (!crossing || (namesScope(rule.source, source.scope) && namesScope(rule.destination, destination.scope)))
+  )
+  if (allowing !== undefined) return byRule(true, allowing, policyVersion)
+
+  if (crossing) {
+    const text = `scopes differ (${source.scope}, ${destination.scope}) and no allow rule names both`
+    return { allowed: false, ground: 'SCOPE', rule: '', policyVersion, text }
+  }
+  const listed = whitelist.find(pattern => matches(pattern, source))
+  if (listed !== undefined) {
+    const text = `the destination's whitelist names ${listed.text}`
+    return { allowed: true, ground: 'WHITELIST', rule: '', policyVersion, text }
+  }
+  return { allowed: false, ground: 'DEFAULT', rule: '', policyVersion, text: 'no rule and no whitelist entry allows it' }
+}
+
+/** The denial for a question that could not even be asked: errors deny. */
+export function denyOnError(text: string, policyVersion: bigint): Decision {
+  return { allowed: false, ground: 'ERROR', rule: '', policyVersion, text }
+}
+
+function applies(rule: Rule, question: Question, nowMs: number): boolean {
+  return (
+    isInForce(rule, nowMs) &&
+    (rule.protocols.length === 0 || rule.protocols.includes(question.protocol)) &&
+    matches(rule.source, question.source) &&
+    matches(rule.destination, question.destination)
+  )
+}
+
+function byRule(allowed: boolean, rule: Rule, policyVersion: bigint): Decision {
+  const because = rule.reason === '' ? '' : ` (${rule.reason})`
+  const text = `rule ${rule.id}: ${rule.effect} ${rule.source.text} ${rule.destination.text}${because}`
+  return { allowed, ground: 'RULE', rule: rule.id, policyVersion, text }
+}

@@ -1,0 +1,72 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { ErrorCode, WarrenError } from '../../src/core/index.ts'
+import { CONTEXT, generatePeerKeyPair, parsePattern, rawPublicKey, sign } from '../../src/identity/index.ts'
+import { addRule, type NewRule, openBundle, removeRule, sealBundle, succession } from '../../src/policy/index.ts'
+
+const admin = generatePeerKeyPair()
+const adminPublicKey = rawPublicKey(admin)
+const TD = 'example.org'
+
+const draft = (effect: 'allow' | 'deny', source = 'dev.*.*.*', destination = 'dev.web.*.*'): NewRule => ({
+  effect,
+  source: parsePattern(source),
+  destination: parsePattern(destination),
+  protocols: [],
+  notBeforeMs: 0,
+  untilMs: 0,
+  reason: 'because'
+})
+
+const seal = (current: Parameters<typeof sealBundle>[0], rules: Parameters<typeof sealBundle>[1]['rules'], key = admin) =>
+  sealBundle(current, { trustDomain: TD, rules, nowMs: 5 }, bytes => sign(key, CONTEXT.policyBundle, bytes))
+
+const codeOf = (code: string) => (err: unknown) => err instanceof WarrenError && err.code === code
+
+test('a sealed bundle opens to the same rules, one version on', () => {
+  const first = openBundle(seal(undefined, addRule(undefined, draft('allow'), 5).rules), adminPublicKey, TD)
+  const second = openBundle(seal(first, addRule(first, draft('deny', 'dev.a.b.c'), 6).rules), adminPublicKey, TD)
+  assert.equal(first.version, 1n)
+  assert.equal(second.version, 2n)
+  assert.deepEqual(
+    second.rules.map(rule => [rule.id, rule.effect, rule.source.text, rule.destination.text, rule.reason]),
+    [
+      ['r1', 'allow', 'dev.*.*.*', 'dev.web.*.*', 'because'],
+      ['r2', 'deny', 'dev.a.b.c', 'dev.web.*.*', 'because']
+    ]
+  )
+  assert.equal(succession(first, second), 'newer')
+  assert.equal(succession(second, first), 'older')
+  assert.equal(succession(second, second), 'same')
+})
+
+test('two bundles of one version are a conflict', () => {
+  const one = openBundle(seal(undefined, addRule(undefined, draft('allow'), 5).rules), adminPublicKey, TD)
+  const other = openBundle(seal(undefined, addRule(undefined, draft('deny'), 5).rules), adminPublicKey, TD)
+  assert.equal(succession(one, other), 'conflict')
+})
+
+test('a bundle of another key, another domain, or with one bit changed is refused before it is read', () => {
+  const signed = seal(undefined, [])
+  assert.throws(() => openBundle(seal(undefined, [], generatePeerKeyPair()), adminPublicKey, TD), codeOf(ErrorCode.SignatureInvalid))
+  assert.throws(() => openBundle(signed, adminPublicKey, 'other.org'), codeOf(ErrorCode.SignatureInvalid))
+  for (let at = 0; at < signed.length; at += 1) {
+    const bent = Uint8Array.from(signed)
+    bent[at] = bent[at]! ^ 1
+    assert.throws(() => openBundle(bent, adminPublicKey, TD), WarrenError)
+  }
+})
+
+test('the last word on the same pair replaces the one before, and ids are never reused', () => {
+  const first = openBundle(seal(undefined, addRule(undefined, draft('deny'), 5).rules), adminPublicKey, TD)
+  const { rules, added } = addRule(first, draft('allow'), 6)
+  assert.deepEqual(rules.map(rule => rule.id), ['r2'])
+  const second = openBundle(seal(first, rules), adminPublicKey, TD)
+  const third = openBundle(seal(second, removeRule(second, added.id)), adminPublicKey, TD)
+  assert.equal(addRule(third, draft('allow'), 7).added.id, 'r4')
+})
+
+test('removing an unknown rule and a rule that ends before it begins are refused', () => {
+  assert.throws(() => removeRule(undefined, 'r9'), codeOf(ErrorCode.NotFound))
+  assert.throws(() => addRule(undefined, { ...draft('allow'), untilMs: 4 }, 5), codeOf(ErrorCode.InvalidArgument))
+})
