@@ -1,0 +1,211 @@
+import type { KeyObject } from 'node:crypto'
+import { type Clock, ErrorCode, type Logger, WarrenError, within } from '../core/index.ts'
+import { CONTEXT, type PeerKey, sign } from '../identity/index.ts'
+import {
+  addRule,
+  type Bundle,
+  MAX_BUNDLE_BYTES,
+  type NewRule,
+  nextChangeMs,
+  openBundle,
+  type Rule,
+  removeRule,
+  sealBundle,
+  succession
+} from '../policy/index.ts'
+import { create, decode, policyPb, toBinary } from '../wire/index.ts'
+
+/** The slice of the mesh that spreads policy. */
+export interface PolicyTransport {
+  readonly publish: (bytes: Uint8Array) => Promise<number>
+  /** Asks one peer; rejects when it cannot be reached. */
+  readonly request: (peer: PeerKey, bytes: Uint8Array, signal: AbortSignal) => Promise<Uint8Array>
+}
+
+export interface PolicyServiceDeps {
+  readonly trustDomain: string
+  readonly adminPublicKey: Uint8Array
+  /** Present on the host that may change the policy. */
+  readonly adminKey: KeyObject | undefined
+  readonly load: () => Uint8Array | undefined
+  /** Must be durable when it returns: what was in force may never be rolled back by a restart. */
+  readonly save: (signed: Uint8Array) => void
+  readonly transport: PolicyTransport
+  /** Called after every change of what is allowed, also when a rule begins or ends by its dates. */
+  readonly onChange: (reason: string) => void
+  readonly clock: Clock
+  readonly log: Logger
+}
+
+/** A larger bundle is announced by its hash and fetched from the announcer, so that gossip messages stay small. */
+const INLINE_BYTES = 32 * 1024
+const MAX_ANNOUNCEMENT_BYTES = INLINE_BYTES + 1_024
+const FETCH_TIMEOUT_MS = 5_000
+// setTimeout takes 32 bits of milliseconds; a later date is reached in steps.
+const MAX_TIMER_MS = 24 * 3_600_000
+
+export const POLICY_LIMITS = Object.freeze({
+  maxAnnouncementBytes: MAX_ANNOUNCEMENT_BYTES,
+  maxRequestBytes: 64,
+  maxResponseBytes: MAX_BUNDLE_BYTES + 64
+})
+
+/** Holds the policy in force, takes newer versions from anywhere, and signs new ones where the admin key is. */
+export class PolicyService {
+  readonly #deps: PolicyServiceDeps
+  readonly #stopping = new AbortController()
+  #bundle: Bundle | undefined
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(deps: PolicyServiceDeps) {
+    this.#deps = deps
+  }
+
+  /** The policy in force; undefined before there is one, which allows nothing. */
+  get bundle(): Bundle | undefined {
+    return this.#bundle
+  }
+
+  get version(): bigint {
+    return this.#bundle?.version ?? 0n
+  }
+
+  /** Whether this host may change the policy. */
+  get isAdmin(): boolean {
+    return this.#deps.adminKey !== undefined
+  }
+
+  start(): void {
+    const stored = this.#deps.load()
+    if (stored !== undefined) this.#bundle = this.#open(stored)
+    this.#arm()
+  }
+
+  stop(): void {
+    this.#stopping.abort()
+    clearTimeout(this.#timer)
+  }
+
+  /** Adds a rule and spreads the new version. Throws NOT_ADMIN, INVALID_ARGUMENT or LIMIT_EXCEEDED. */
+  async add(rule: NewRule): Promise<Rule> {
+    const { rules, added } = addRule(this.#bundle, rule, this.#deps.clock.wallMs())
+    await this.#issue(rules)
+    return added
+  }
+
+  /** Removes a rule and spreads the new version. Throws NOT_ADMIN or NOT_FOUND. */
+  async remove(id: string): Promise<void> {
+    await this.#issue(removeRule(this.#bundle, id))
+  }
+
+  /** Judges a gossiped announcement, and takes over or fetches what is newer. */
+  onGossip(bytes: Uint8Array, from: PeerKey): 'accept' | 'ignore' | 'reject' {
+    try {
+      const announcement = decode(policyPb.AnnouncementSchema, bytes, MAX_ANNOUNCEMENT_BYTES)
+      const sameContent = Buffer.from(announcement.sha256).toString('hex') === this.#bundle?.sha256
+      if (announcement.version < this.version || (announcement.version === this.version && sameContent)) return 'ignore'
+      if (announcement.bundle === undefined) {
+        if (announcement.version > this.version) this.pull(from)
+        return 'accept'
+      }
+      this.#take(toBinary(policyPb.SignedBundleSchema, announcement.bundle))
+      return 'accept'
+    } catch (err) {
+      this.#deps.log.warn('policy announcement refused', { peer: from, err })
+      return 'reject'
+    }
+  }
+
+  /** Answers a peer that asks for a newer version. */
+  answer(bytes: Uint8Array): Uint8Array {
+    const { haveVersion } = decode(policyPb.FetchRequestSchema, bytes, POLICY_LIMITS.maxRequestBytes)
+    const newer = this.#bundle !== undefined && this.#bundle.version > haveVersion ? this.#bundle : undefined
+    const response = newer === undefined ? {} : { bundle: decode(policyPb.SignedBundleSchema, newer.signed, MAX_BUNDLE_BYTES) }
+    return toBinary(policyPb.FetchResponseSchema, create(policyPb.FetchResponseSchema, response))
+  }
+
+  /** Asks `peer` for a newer version, in the background. */
+  pull(peer: PeerKey): void {
+    this.fetch(peer).catch((err: unknown) => {
+      if (!this.#stopping.signal.aborted) this.#deps.log.debug('policy fetch failed', { peer, err })
+    })
+  }
+
+  /** Asks `peer` for a newer version and takes it over. Rejects when the peer fails or sends something unusable. */
+  async fetch(peer: PeerKey): Promise<void> {
+    const request = toBinary(
+      policyPb.FetchRequestSchema,
+      create(policyPb.FetchRequestSchema, { haveVersion: this.version })
+    )
+    const bytes = await within(FETCH_TIMEOUT_MS, [this.#stopping.signal], signal =>
+      this.#deps.transport.request(peer, request, signal)
+    )
+    const { bundle } = decode(policyPb.FetchResponseSchema, bytes, POLICY_LIMITS.maxResponseBytes)
+    if (bundle !== undefined) this.#take(toBinary(policyPb.SignedBundleSchema, bundle))
+  }
+
+  async #issue(rules: readonly Rule[]): Promise<void> {
+    const { adminKey, trustDomain, clock } = this.#deps
+    if (adminKey === undefined) {
+      throw new WarrenError(ErrorCode.NotAdmin, 'this host does not hold the admin key', {
+        hint: 'Run the command on the host that founded the trust domain.'
+      })
+    }
+    this.#take(
+      sealBundle(this.#bundle, { trustDomain, rules, nowMs: clock.wallMs() }, bytes =>
+        sign(adminKey, CONTEXT.policyBundle, bytes)
+      )
+    )
+    await this.#announce()
+  }
+
+  async #announce(): Promise<void> {
+    const bundle = this.#bundle
+    if (bundle === undefined) return
+    const inline = bundle.signed.length <= INLINE_BYTES
+    const message = create(policyPb.AnnouncementSchema, {
+      version: bundle.version,
+      sha256: Buffer.from(bundle.sha256, 'hex'),
+      ...(inline ? { bundle: decode(policyPb.SignedBundleSchema, bundle.signed, MAX_BUNDLE_BYTES) } : {})
+    })
+    await this.#deps.transport.publish(toBinary(policyPb.AnnouncementSchema, message))
+  }
+
+  #take(signed: Uint8Array): void {
+    const { log } = this.#deps
+    const candidate = this.#open(signed)
+    switch (succession(this.#bundle, candidate)) {
+      case 'newer':
+        this.#deps.save(candidate.signed)
+        this.#bundle = candidate
+        log.info('policy changed', { policyVersion: String(candidate.version), count: candidate.rules.length })
+        this.#arm()
+        this.#deps.onChange(`policy version ${candidate.version}`)
+        return
+      case 'conflict':
+        log.error('two policies of one version are signed by the admin key', { policyVersion: String(candidate.version) })
+        return
+      case 'same':
+      case 'older':
+        return
+    }
+  }
+
+  #open(signed: Uint8Array): Bundle {
+    return openBundle(signed, this.#deps.adminPublicKey, this.#deps.trustDomain)
+  }
+
+  #arm(): void {
+    clearTimeout(this.#timer)
+    const now = this.#deps.clock.wallMs()
+    const next = nextChangeMs(this.#bundle, now)
+    if (next === undefined) return
+    this.#timer = setTimeout(
+      () => {
+        this.#arm()
+        this.#deps.onChange('a rule began or ended by its dates')
+      },
+      Math.min(next - now, MAX_TIMER_MS)
+    )
+  }
+}

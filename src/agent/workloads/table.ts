@@ -1,0 +1,103 @@
+import { ErrorCode, WarrenError } from '../../core/index.ts'
+import type { EndReason, Workload } from './workload.ts'
+
+interface Entry {
+  readonly workload: Workload
+  /** Open Keep streams. While there is one, the TTL does not run. */
+  keepers: number
+  /** Monotonic instant at which it expires unless kept or refreshed. */
+  deadlineMs: number
+}
+
+/** Ended tokens remembered, so that their holders learn why; the oldest are forgotten first. */
+const MAX_ENDED = 10_000
+
+/** The registrations of this host by token and by id. Holds state only; what follows from an end is the caller's. */
+export class WorkloadTable {
+  readonly #byId = new Map<string, Entry>()
+  readonly #byToken = new Map<string, Entry>()
+  readonly #ended = new Map<string, EndReason>()
+
+  get size(): number {
+    return this.#byId.size
+  }
+
+  add(workload: Workload, nowMs: number): void {
+    const entry = { workload, keepers: 0, deadlineMs: nowMs + workload.ttlMs }
+    this.#byId.set(workload.registrationId, entry)
+    this.#byToken.set(workload.tokenHash, entry)
+  }
+
+  get(registrationId: string): Workload | undefined {
+    return this.#byId.get(registrationId)?.workload
+  }
+
+  all(): Workload[] {
+    return [...this.#byId.values()].map(entry => entry.workload)
+  }
+
+  countOf(uid: number): number {
+    let count = 0
+    for (const { workload } of this.#byId.values()) if (workload.uid === uid) count += 1
+    return count
+  }
+
+  /**
+   * The registration behind a token, for a caller of this uid.
+   *
+   * Throws TIMEOUT when it ended by itself or was cleared, INVALID_SOURCE when its process ended or there never was one.
+   * A token in another user's hands is answered as if it did not exist.
+   */
+  claim(tokenHash: string, uid: number): Workload {
+    const entry = this.#byToken.get(tokenHash)
+    if (entry !== undefined && entry.workload.uid === uid && entry.workload.process.isAlive()) return entry.workload
+    const ended = this.#ended.get(tokenHash)
+    if (ended === 'deregistered' || ended === 'expired' || ended === 'connection closed') {
+      throw new WarrenError(ErrorCode.Timeout, `the session of this token has ended: ${ended}`, {
+        hint: 'Register again.'
+      })
+    }
+    const ran = ended !== undefined || entry?.workload.process.isAlive() === false
+    const reason = ran ? 'the source workload no longer runs' : 'no registered workload of yours has this token'
+    throw new WarrenError(ErrorCode.InvalidSource, reason, { hint: 'Register first, as the user who connects.' })
+  }
+
+  keep(registrationId: string): void {
+    const entry = this.#byId.get(registrationId)
+    if (entry !== undefined) entry.keepers += 1
+  }
+
+  /** Notes the end of one Keep stream; true if it was the last, which ends the registration. */
+  release(registrationId: string): boolean {
+    const entry = this.#byId.get(registrationId)
+    if (entry === undefined) return false
+    entry.keepers -= 1
+    return entry.keepers === 0
+  }
+
+  refresh(registrationId: string, nowMs: number): void {
+    const entry = this.#byId.get(registrationId)
+    if (entry !== undefined) entry.deadlineMs = nowMs + entry.workload.ttlMs
+  }
+
+  /** Registrations whose time is over. */
+  expired(nowMs: number): Workload[] {
+    return [...this.#byId.values()]
+      .filter(entry => entry.keepers === 0 && nowMs >= entry.deadlineMs)
+      .map(entry => entry.workload)
+  }
+
+  /** Takes a registration out; undefined if it was not there, so that an end happens once. */
+  remove(registrationId: string, reason: EndReason): Workload | undefined {
+    const entry = this.#byId.get(registrationId)
+    if (entry === undefined) return undefined
+    this.#byId.delete(registrationId)
+    this.#byToken.delete(entry.workload.tokenHash)
+    this.#ended.set(entry.workload.tokenHash, reason)
+    if (this.#ended.size > MAX_ENDED) {
+      const [oldest] = this.#ended.keys()
+      if (oldest !== undefined) this.#ended.delete(oldest)
+    }
+    return entry.workload
+  }
+}

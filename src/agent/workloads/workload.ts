@@ -1,0 +1,35 @@
+import type { Address, Pattern } from '../../identity/index.ts'
+import type { ProcessHandle } from '../../identity/attest/index.ts'
+
+export type Protocol = 'tcp' | 'udp'
+
+/** Where the agent delivers connections for a registration. */
+export type Target =
+  | { readonly kind: 'unix'; readonly path: string; readonly uid: number; readonly hello: boolean }
+  | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
+
+/** One registration of one local process, as its agent knows it. */
+export interface Workload {
+  /** Hex SHA-256 of the identity document. */
+  readonly registrationId: string
+  readonly address: Address
+  readonly spiffeId: string
+  readonly application: string
+  readonly uid: number
+  readonly gid: number
+  /** The process whose end ends the registration. */
+  readonly process: ProcessHandle
+  readonly target: Target | undefined
+  readonly protocols: readonly Protocol[]
+  readonly whitelist: readonly Pattern[]
+  readonly labels: Readonly<Record<string, string>>
+  readonly registeredAtMs: number
+  readonly ttlMs: number
+  /** SHA-256 of the session token; the token itself is not kept. */
+  readonly tokenHash: string
+  /** Directory made for its listening socket, removed at its end. */
+  readonly directory: string | undefined
+}
+
+/** Why a registration ended; decides what its token is answered with afterwards. */
+export type EndReason = 'deregistered' | 'expired' | 'process ended' | 'connection closed' | 'agent stopped'

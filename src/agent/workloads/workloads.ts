@@ -1,0 +1,278 @@
+import { detach, type Clock, ErrorCode, type Logger, loop, WarrenError } from '../../core/index.ts'
+import type { ProcessHandle, ProcessWatch } from '../../identity/attest/index.ts'
+import {
+  type IdentityDocument,
+  parseLocalName,
+  parsePattern,
+  registrationIdOf,
+  type SessionTokens,
+  spiffeIdOf
+} from '../../identity/index.ts'
+import { clearListenDirectories, createListenDirectory, removeListenDirectory } from './listen-directory.ts'
+import { processOf, sameProcess } from './owned-process.ts'
+import { WorkloadTable } from './table.ts'
+import { tcpTarget, unixTarget } from './target.ts'
+import type { EndReason, Protocol, Target, Workload } from './workload.ts'
+
+/** The process that calls, as the kernel describes it. */
+export interface Caller {
+  readonly uid: number
+  readonly gid: number
+  /** Held since the connection was accepted. */
+  readonly process: ProcessHandle
+}
+
+export interface RegisterInput {
+  readonly address: string
+  readonly target:
+    | { readonly kind: 'listen'; readonly hello: boolean }
+    | { readonly kind: 'tcp'; readonly address: string }
+    | { readonly kind: 'unix'; readonly path: string }
+    | undefined
+  readonly whitelist: readonly string[]
+  readonly labels: Readonly<Record<string, string>>
+  readonly ttlMs: number
+  readonly ownerPid: number
+  readonly application: string
+}
+
+export interface WorkloadLimits {
+  readonly maxPerUid: number
+  readonly maxTotal: number
+}
+
+export interface WorkloadsDeps {
+  readonly trustDomain: string
+  readonly machine: string
+  /** Scopes this host may run; empty: all. */
+  readonly scopes: readonly string[]
+  readonly agentUid: number
+  /** Directory of the agent, mode 0711, for listening sockets. */
+  readonly listenDir: string
+  readonly tokens: SessionTokens
+  readonly processes: ProcessWatch
+  readonly onAdded: (workload: Workload) => void
+  /** Called once for each registration, after its token is dead. */
+  readonly onEnded: (workload: Workload, reason: EndReason) => void
+  readonly clock: Clock
+  readonly log: Logger
+  readonly limits?: WorkloadLimits
+}
+
+const DEFAULT_LIMITS: WorkloadLimits = Object.freeze({ maxPerUid: 1_024, maxTotal: 10_000 })
+const DEFAULT_TTL_MS = 60_000
+const MIN_TTL_MS = 1_000
+const MAX_TTL_MS = 24 * 3_600_000
+const MAX_WHITELIST = 64
+const MAX_LABELS = 32
+const MAX_LABEL_LENGTH = 255
+const MAX_APPLICATION_LENGTH = 128
+const EXPIRY_CHECK_MS = 500
+
+/** The registrations of this host: grants, tokens, life and end. */
+export class Workloads {
+  readonly #deps: WorkloadsDeps
+  readonly #table = new WorkloadTable()
+  readonly #unwatch = new Map<string, () => void>()
+  readonly #stopping = new AbortController()
+
+  constructor(deps: WorkloadsDeps) {
+    this.#deps = deps
+  }
+
+  start(): void {
+    const { log, listenDir } = this.#deps
+    clearListenDirectories(listenDir, log)
+    const { signal } = this.#stopping
+    detach(log, 'workload expiry', loop(log, 'workload expiry', { intervalMs: () => EXPIRY_CHECK_MS, signal }, () => this.#expire()), signal)
+  }
+
+  /** Ends every registration. */
+  stop(): void {
+    this.#stopping.abort()
+    for (const workload of this.#table.all()) this.end(workload.registrationId, 'agent stopped')
+  }
+
+  get count(): number {
+    return this.#table.size
+  }
+
+  get(registrationId: string): Workload | undefined {
+    return this.#table.get(registrationId)
+  }
+
+  /**
+   * Gives `caller` an address on this machine, and a token for it.
+   *
+   * Throws PERMISSION_DENIED (no grant), INVALID_ARGUMENT, LIMIT_EXCEEDED, INVALID_SOURCE (the process has ended) or
+   * CANNOT_CONNECT (the listening directory).
+   */
+  register(input: RegisterInput, caller: Caller): { workload: Workload; token: string } {
+    const { trustDomain, machine, tokens, clock, log } = this.#deps
+    const address = parseLocalName(input.address, machine)
+    this.#checkGrant(address.scope, caller)
+    this.#checkLimits(input, caller)
+    const whitelist = input.whitelist.map(parsePattern)
+    const process = this.#owner(input, caller)
+    try {
+      const document: IdentityDocument = {
+        spiffeId: spiffeIdOf(trustDomain, address),
+        application: input.application,
+        scope: address.scope,
+        pid: process.pid,
+        uid: caller.uid,
+        registeredAtMs: clock.wallMs(),
+        machine,
+        whitelist: whitelist.map(pattern => pattern.text)
+      }
+      const unique = this.#unique(document)
+      const { token, tokenHash } = tokens.issue(unique)
+      const { target, directory } = this.#target(input, caller)
+      const workload: Workload = Object.freeze({
+        registrationId: registrationIdOf(unique),
+        address,
+        spiffeId: unique.spiffeId,
+        application: input.application,
+        uid: caller.uid,
+        gid: caller.gid,
+        process,
+        target,
+        protocols: target === undefined ? [] : (['tcp'] satisfies Protocol[]),
+        whitelist,
+        labels: input.labels,
+        registeredAtMs: unique.registeredAtMs,
+        ttlMs: input.ttlMs === 0 ? DEFAULT_TTL_MS : Math.min(MAX_TTL_MS, Math.max(MIN_TTL_MS, input.ttlMs)),
+        tokenHash,
+        directory
+      })
+      this.#table.add(workload, clock.monotonicMs())
+      this.#unwatch.set(
+        workload.registrationId,
+        this.#deps.processes.watch(process, () => this.end(workload.registrationId, 'process ended'))
+      )
+      log.info('workload registered', {
+        source: unique.spiffeId,
+        registrationId: workload.registrationId,
+        uid: caller.uid,
+        pid: process.pid
+      })
+      this.#deps.onAdded(workload)
+      return { workload, token }
+    } catch (err) {
+      process.close()
+      throw err
+    }
+  }
+
+  /** The registration behind a token. Throws TIMEOUT or INVALID_SOURCE; the latter ends what it finds dead. */
+  claim(token: string, caller: Caller): Workload {
+    const hash = this.#deps.tokens.hash(token)
+    try {
+      return this.#table.claim(hash, caller.uid)
+    } catch (err) {
+      for (const workload of this.#table.all()) {
+        if (workload.tokenHash === hash && !workload.process.isAlive()) this.end(workload.registrationId, 'process ended')
+      }
+      throw err
+    }
+  }
+
+  /** Extends a registration by its TTL. */
+  heartbeat(token: string, caller: Caller): Workload {
+    const workload = this.claim(token, caller)
+    this.#table.refresh(workload.registrationId, this.#deps.clock.monotonicMs())
+    return workload
+  }
+
+  /** Holds a registration until `release`; the last release ends it. */
+  keep(token: string, caller: Caller): { workload: Workload; release: () => void } {
+    const workload = this.claim(token, caller)
+    this.#table.keep(workload.registrationId)
+    let held = true
+    const release = (): void => {
+      if (held && this.#table.release(workload.registrationId)) this.end(workload.registrationId, 'connection closed')
+      held = false
+    }
+    return { workload, release }
+  }
+
+  /** Ends a registration here and now. Does nothing when it has already ended. */
+  end(registrationId: string, reason: EndReason): void {
+    const workload = this.#table.remove(registrationId, reason)
+    if (workload === undefined) return
+    this.#unwatch.get(registrationId)?.()
+    this.#unwatch.delete(registrationId)
+    workload.process.close()
+    if (workload.directory !== undefined) removeListenDirectory(workload.directory, this.#deps.log)
+    this.#deps.log.info('workload deregistered', { source: workload.spiffeId, registrationId, reason })
+    this.#deps.onEnded(workload, reason)
+  }
+
+  #expire(): void {
+    for (const workload of this.#table.expired(this.#deps.clock.monotonicMs())) this.end(workload.registrationId, 'expired')
+  }
+
+  #checkGrant(scope: string, caller: Caller): void {
+    const { agentUid, scopes } = this.#deps
+    if (caller.uid !== 0 && caller.uid !== agentUid) {
+      throw new WarrenError(ErrorCode.PermissionDenied, `uid ${caller.uid} is granted no address on this host`, {
+        hint: 'Only root and the user that runs the agent may register.'
+      })
+    }
+    if (scopes.length > 0 && !scopes.includes(scope)) {
+      throw new WarrenError(ErrorCode.PermissionDenied, `this host was not admitted for scope "${scope}"`, {
+        hint: `It may run workloads of: ${scopes.join(', ')}.`
+      })
+    }
+  }
+
+  #checkLimits(input: RegisterInput, caller: Caller): void {
+    const { maxPerUid, maxTotal } = this.#deps.limits ?? DEFAULT_LIMITS
+    const labels = Object.entries(input.labels)
+    if (
+      input.whitelist.length > MAX_WHITELIST ||
+      labels.length > MAX_LABELS ||
+      labels.flat().some(text => text.length > MAX_LABEL_LENGTH) ||
+      input.application.length > MAX_APPLICATION_LENGTH
+    ) {
+      throw new WarrenError(
+        ErrorCode.InvalidArgument,
+        `a registration has at most ${MAX_WHITELIST} whitelist entries, ${MAX_LABELS} labels of ${MAX_LABEL_LENGTH} characters, and an application name of ${MAX_APPLICATION_LENGTH}`
+      )
+    }
+    if (this.#table.size >= maxTotal || this.#table.countOf(caller.uid) >= maxPerUid) {
+      throw new WarrenError(ErrorCode.LimitExceeded, `uid ${caller.uid} or this host has no registration left`, {
+        hint: 'Deregister what is no longer used.'
+      })
+    }
+  }
+
+  #owner(input: RegisterInput, caller: Caller): ProcessHandle {
+    if (input.ownerPid === 0 || input.ownerPid === caller.process.pid) return sameProcess(caller.process)
+    return processOf(input.ownerPid, caller.uid)
+  }
+
+  // Two registrations of one process within a millisecond would otherwise share their identity document.
+  #unique(document: IdentityDocument): IdentityDocument {
+    let candidate = document
+    while (this.#table.get(registrationIdOf(candidate)) !== undefined) {
+      candidate = { ...candidate, registeredAtMs: candidate.registeredAtMs + 1 }
+    }
+    return candidate
+  }
+
+  #target(input: RegisterInput, caller: Caller): { target: Target | undefined; directory: string | undefined } {
+    switch (input.target?.kind) {
+      case undefined:
+        return { target: undefined, directory: undefined }
+      case 'tcp':
+        return { target: tcpTarget(input.target.address), directory: undefined }
+      case 'unix':
+        return { target: unixTarget(input.target.path, caller.uid), directory: undefined }
+      case 'listen': {
+        const { directory, socketPath } = createListenDirectory(this.#deps.listenDir, caller.uid, caller.gid)
+        return { target: { kind: 'unix', path: socketPath, uid: caller.uid, hello: input.target.hello }, directory }
+      }
+    }
+  }
+}
