@@ -74,6 +74,7 @@ export class Workloads {
   readonly #deps: WorkloadsDeps
   readonly #table = new WorkloadTable()
   readonly #unwatch = new Map<string, () => void>()
+  readonly #endings = new Map<string, PromiseWithResolvers<EndReason>>()
   readonly #stopping = new AbortController()
 
   constructor(deps: WorkloadsDeps) {
@@ -184,16 +185,18 @@ export class Workloads {
     return workload
   }
 
-  /** Holds a registration until `release`; the last release ends it. */
-  keep(token: string, caller: Caller): { workload: Workload; release: () => void } {
+  /** Holds a registration until `release`, whose last call ends it; `ended` tells of an end by any other cause. */
+  keep(token: string, caller: Caller): { workload: Workload; ended: Promise<EndReason>; release: () => void } {
     const workload = this.claim(token, caller)
     this.#table.keep(workload.registrationId)
+    const ending = this.#endings.get(workload.registrationId) ?? Promise.withResolvers<EndReason>()
+    this.#endings.set(workload.registrationId, ending)
     let held = true
     const release = (): void => {
       if (held && this.#table.release(workload.registrationId)) this.end(workload.registrationId, 'connection closed')
       held = false
     }
-    return { workload, release }
+    return { workload, ended: ending.promise, release }
   }
 
   /** Ends a registration here and now. Does nothing when it has already ended. */
@@ -202,6 +205,8 @@ export class Workloads {
     if (workload === undefined) return
     this.#unwatch.get(registrationId)?.()
     this.#unwatch.delete(registrationId)
+    this.#endings.get(registrationId)?.resolve(reason)
+    this.#endings.delete(registrationId)
     workload.process.close()
     if (workload.directory !== undefined) removeListenDirectory(workload.directory, this.#deps.log)
     this.#deps.log.info('workload deregistered', { source: workload.spiffeId, registrationId, reason })

@@ -1,0 +1,124 @@
+import { type Address, formatAddress, matches, type Pattern, parseLocalName, parsePattern } from '../identity/index.ts'
+import type { Decision, Protocol } from '../policy/index.ts'
+
+export interface ExplainStep {
+  /** "source", "destination", "policy", "path" or "certificate". */
+  readonly subject: string
+  readonly ok: boolean
+  readonly text: string
+}
+
+export interface Explanation {
+  readonly works: boolean
+  readonly steps: readonly ExplainStep[]
+}
+
+/** A registration as explain sees it. */
+export interface Known {
+  readonly address: Address
+  readonly registrationId: string
+  readonly serves: readonly Protocol[]
+  readonly machine: string
+  readonly healthy: boolean
+  readonly local: boolean
+}
+
+export interface ExplainDeps {
+  readonly machine: string
+  readonly known: () => readonly Known[]
+  readonly judge: (source: Address, destination: Known, protocol: Protocol) => Decision
+  /** Tries to reach another host, and says how it went. */
+  readonly path: (machine: string, signal: AbortSignal) => Promise<{ readonly ok: boolean; readonly text: string }>
+  /** When the certificate of a host, as known here, ends. */
+  readonly certificateEnd: (machine: string) => number | undefined
+  readonly nowMs: () => number
+}
+
+const MAX_SHOWN = 8
+
+/**
+ * Says, step by step, why a connection works or does not: both registrations, the rule, the path and the certificates.
+ *
+ * Asks the same functions that decide about real connections, so that it cannot tell another story. Throws
+ * INVALID_ARGUMENT for a malformed source or destination.
+ */
+export async function explain(
+  deps: ExplainDeps,
+  sourceText: string,
+  destinationText: string,
+  protocol: Protocol,
+  signal: AbortSignal
+): Promise<Explanation> {
+  const all = deps.known()
+  const sourcePattern = parsePattern(sourceText)
+  const destinationPattern = parsePattern(destinationText)
+  const sources = all.filter(known => matches(sourcePattern, known.address))
+  const destinations = all.filter(known => known.serves.length > 0 && matches(destinationPattern, known.address))
+  const steps: ExplainStep[] = [sourceStep(sources, sourceText)]
+
+  const source = sources[0]?.address ?? literal(sourcePattern, deps.machine)
+  if (destinations.length === 0) {
+    steps.push({ subject: 'destination', ok: false, text: `nothing registered matches ${destinationText}` })
+    return { works: false, steps }
+  }
+  let reachable = false
+  for (const destination of destinations.slice(0, MAX_SHOWN)) {
+    const instance = await instanceSteps(deps, source, destination, protocol, signal)
+    steps.push(...instance)
+    reachable ||= instance.every(step => step.ok)
+  }
+  return { works: sources.length > 0 && reachable, steps }
+}
+
+function sourceStep(sources: readonly Known[], text: string): ExplainStep {
+  if (sources.length === 0) return { subject: 'source', ok: false, text: `nothing registered matches ${text}` }
+  const shown = sources.slice(0, MAX_SHOWN).map(known => formatAddress(known.address))
+  const more = sources.length > shown.length ? ` and ${sources.length - shown.length} more` : ''
+  return { subject: 'source', ok: true, text: `registered: ${[...new Set(shown)].join(', ')}${more}` }
+}
+
+async function instanceSteps(
+  deps: ExplainDeps,
+  source: Address | undefined,
+  destination: Known,
+  protocol: Protocol,
+  signal: AbortSignal
+): Promise<ExplainStep[]> {
+  const name = formatAddress(destination.address)
+  const serves = destination.serves.includes(protocol)
+  const steps: ExplainStep[] = [
+    {
+      subject: 'destination',
+      ok: destination.healthy && serves,
+      text: `${name} is registered on ${destination.machine}, ${destination.healthy ? 'healthy' : 'not healthy'}${serves ? '' : `, and does not serve ${protocol}`}`
+    }
+  ]
+  if (source === undefined) {
+    steps.push({ subject: 'policy', ok: false, text: 'not judged: the source is a pattern that matches nothing' })
+  } else {
+    const decision = deps.judge(source, destination, protocol)
+    const verdict = `${decision.allowed ? 'allowed' : 'denied'} (${decision.ground}): ${decision.text}`
+    steps.push({ subject: 'policy', ok: decision.allowed, text: `${verdict}; policy version ${decision.policyVersion}` })
+  }
+  const { ok, text } = destination.local
+    ? { ok: true, text: 'on this host: no network, no TLS' }
+    : await deps.path(destination.machine, signal)
+  steps.push({ subject: 'path', ok, text })
+  steps.push(certificateStep(deps, destination.machine))
+  return steps
+}
+
+function certificateStep(deps: ExplainDeps, machine: string): ExplainStep {
+  const endMs = deps.certificateEnd(machine)
+  if (endMs === undefined) return { subject: 'certificate', ok: false, text: `the certificate of ${machine} is not known here` }
+  const ok = endMs > deps.nowMs()
+  return { subject: 'certificate', ok, text: `${machine} is certified until ${new Date(endMs).toISOString()}` }
+}
+
+// A source that is not registered can still be judged when it is one address: then the answer says what is missing.
+function literal(pattern: Pattern, machine: string): Address | undefined {
+  const names = pattern.matchers.map(matcher => (!matcher.any && matcher.names.length === 1 ? matcher.names[0] : undefined))
+  const [scope, appGroup, appIdentity, resourceGroup, named = machine] = names
+  if (scope === undefined || appGroup === undefined || appIdentity === undefined || resourceGroup === undefined) return undefined
+  return parseLocalName([scope, appGroup, appIdentity, resourceGroup, named].join('.'), named)
+}

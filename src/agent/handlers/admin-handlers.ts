@@ -1,0 +1,111 @@
+import type { AdminHandlers } from '../../api/index.ts'
+import { ErrorCode, WarrenError } from '../../core/index.ts'
+import { parseMachineName, parsePattern } from '../../identity/index.ts'
+import type { Protocol, Rule } from '../../policy/index.ts'
+import { adminPb, apiPb } from '../../wire/index.ts'
+import type { MessageInitShape } from '@bufbuild/protobuf'
+import type { Explanation } from '../explain.ts'
+import type { PolicyService } from '../policy-service.ts'
+
+export interface FlowView {
+  readonly id: string
+  readonly direction: 'outbound' | 'inbound' | 'local'
+  readonly source: string
+  readonly destination: string
+  readonly protocol: Protocol
+  readonly carrier: string
+  readonly bytesIn: number
+  readonly bytesOut: number
+  readonly openedAtMs: number
+  readonly rule: string
+}
+
+export interface AdminHandlersDeps {
+  readonly policy: PolicyService
+  readonly createToken: (request: {
+    readonly machine: string
+    readonly ttlMs: number
+    readonly scopes: readonly string[]
+  }) => { token: string; expiresAtMs: number }
+  readonly members: () => MessageInitShape<typeof adminPb.MemberSchema>[]
+  readonly flows: () => readonly FlowView[]
+  readonly explain: (source: string, destination: string, protocol: Protocol, signal: AbortSignal) => Promise<Explanation>
+}
+
+/** What admin.sock answers. */
+export function adminHandlers(deps: AdminHandlersDeps): AdminHandlers {
+  const { policy, createToken, members, flows, explain } = deps
+  return {
+    async createToken(request) {
+      const { machine, ttlMs, scopes } = request
+      const { token, expiresAtMs } = createToken({ machine: parseMachineName(machine), ttlMs, scopes })
+      return { token, expiresAtMs: BigInt(expiresAtMs) }
+    },
+
+    listMembers: async () => ({ members: members() }),
+
+    listFlows: async () => ({
+      flows: flows().map(flow => ({
+        ...flow,
+        protocol: flow.protocol === 'udp' ? apiPb.Protocol.UDP : apiPb.Protocol.TCP,
+        bytesIn: BigInt(flow.bytesIn),
+        bytesOut: BigInt(flow.bytesOut),
+        openedAtMs: BigInt(flow.openedAtMs)
+      }))
+    }),
+
+    getPolicy: async () => ({
+      version: policy.version,
+      rules: (policy.bundle?.rules ?? []).map(ruleMessage),
+      issuedAtMs: BigInt(policy.bundle?.issuedAtMs ?? 0),
+      admin: policy.isAdmin
+    }),
+
+    async addRule(request) {
+      const { rule } = request
+      if (rule === undefined || (rule.effect !== 'allow' && rule.effect !== 'deny')) {
+        throw new WarrenError(ErrorCode.InvalidArgument, 'a rule has the effect "allow" or "deny"')
+      }
+      const added = await policy.add({
+        effect: rule.effect,
+        source: parsePattern(rule.source),
+        destination: parsePattern(rule.destination),
+        protocols: rule.protocols.map(ruleProtocol),
+        notBeforeMs: Number(rule.notBeforeMs),
+        untilMs: Number(rule.untilMs),
+        reason: rule.reason
+      })
+      return { rule: ruleMessage(added), version: policy.version }
+    },
+
+    async removeRule(request) {
+      await policy.remove(request.id)
+      return { version: policy.version }
+    },
+
+    async explain(request, _caller, signal) {
+      const protocol = request.protocol === apiPb.Protocol.UDP ? 'udp' : 'tcp'
+      const { works, steps } = await explain(request.source, request.destination, protocol, signal)
+      return { works, steps: [...steps] }
+    }
+  }
+}
+
+function ruleMessage(rule: Rule): MessageInitShape<typeof adminPb.RuleSchema> {
+  return {
+    id: rule.id,
+    effect: rule.effect,
+    source: rule.source.text,
+    destination: rule.destination.text,
+    protocols: rule.protocols.map(protocol => (protocol === 'udp' ? apiPb.Protocol.UDP : apiPb.Protocol.TCP)),
+    notBeforeMs: BigInt(rule.notBeforeMs),
+    untilMs: BigInt(rule.untilMs),
+    reason: rule.reason
+  }
+}
+
+function ruleProtocol(protocol: apiPb.Protocol): Protocol {
+  if (protocol === apiPb.Protocol.TCP) return 'tcp'
+  if (protocol === apiPb.Protocol.UDP) return 'udp'
+  throw new WarrenError(ErrorCode.InvalidArgument, 'a rule has an unknown protocol')
+}

@@ -1,0 +1,171 @@
+import type { Caller, WorkloadHandlers } from '../../api/index.ts'
+import { ErrorCode, raceAbort, sleep, WarrenError } from '../../core/index.ts'
+import { formatAddress, type Pattern, parsePattern } from '../../identity/index.ts'
+import { apiPb } from '../../wire/index.ts'
+import type { Replication, WaitMode } from '../replication.ts'
+import type { RegisterInput, Workload, Workloads } from '../workloads/index.ts'
+
+export type ServiceView = {
+  address: string
+  spiffeId: string
+  registrationId: string
+  protocols: apiPb.Protocol[]
+  health: string
+  labels: Record<string, string>
+  registeredAtMs: bigint
+  machine: string
+  local: boolean
+  suspect: boolean
+}
+
+export interface WorkloadHandlersDeps {
+  readonly workloads: Workloads
+  /** Resolves once the agent may serve; rejects with NOT_READY when that takes too long. */
+  readonly ready: (signal: AbortSignal) => Promise<void>
+  readonly replicated: (wait: WaitMode, signal: AbortSignal) => Promise<Replication>
+  readonly connect: (request: {
+    readonly source: Workload
+    readonly destination: Pattern
+    readonly protocol: 'tcp' | 'udp'
+    readonly hello: boolean
+    readonly signal: AbortSignal
+  }) => Promise<{ path: string; spiffeId: string; helloTimeoutMs: number }>
+  readonly services: (pattern: Pattern | undefined) => ServiceView[]
+  /** Resolves at the next change of the registry. */
+  readonly changed: () => Promise<void>
+  readonly status: () => Parameters<typeof statusShape>[0]
+}
+
+const KEEP_ALIVE_MS = 15_000
+// A watcher of a busy mesh gets whole states, not one per record.
+const WATCH_PAUSE_MS = 100
+
+const statusShape = (status: Partial<Omit<apiPb.GetStatusResponse, '$typeName' | '$unknown'>>) => status
+
+/** What agent.sock answers. */
+export function workloadHandlers(deps: WorkloadHandlersDeps): WorkloadHandlers {
+  const { workloads, ready, replicated, connect, services, changed, status } = deps
+  return {
+    async register(request, caller, signal) {
+      await ready(signal)
+      const { workload, token } = workloads.register(registerInput(request), caller)
+      const replication = await replicated(waitMode(request.wait), signal)
+      return {
+        token,
+        registrationId: workload.registrationId,
+        spiffeId: workload.spiffeId,
+        address: formatAddress(workload.address),
+        listenPath: workload.directory !== undefined && workload.target?.kind === 'unix' ? workload.target.path : '',
+        replication,
+        ttlMs: workload.ttlMs
+      }
+    },
+
+    async *keep(request, caller, signal) {
+      const { ended, release } = workloads.keep(request.token, caller)
+      const over = new AbortController()
+      let reason = ''
+      ended.then(
+        why => {
+          reason = why
+          over.abort()
+        },
+        () => {}
+      )
+      const onAbort = (): void => over.abort()
+      signal.addEventListener('abort', onAbort, { once: true })
+      try {
+        while (!over.signal.aborted && !signal.aborted) {
+          yield { event: { case: 'alive', value: {} } }
+          await sleep(KEEP_ALIVE_MS, over.signal).catch(() => {})
+        }
+        if (reason !== '') yield { event: { case: 'ended', value: { reason } } }
+      } finally {
+        signal.removeEventListener('abort', onAbort)
+        release()
+      }
+    },
+
+    heartbeat: async (request, caller) => ({ ttlMs: workloads.heartbeat(request.token, caller).ttlMs }),
+
+    async deregister(request, caller, signal) {
+      const { registrationId } = workloads.claim(request.token, caller)
+      workloads.end(registrationId, 'deregistered')
+      return { replication: await replicated(waitMode(request.wait), signal) }
+    },
+
+    async connect(request, caller, signal) {
+      await ready(signal)
+      const source = workloads.claim(request.token, caller)
+      const destination = parsePattern(request.destination)
+      const protocol = request.protocol === apiPb.Protocol.UDP ? 'udp' : 'tcp'
+      return await connect({ source, destination, protocol, hello: request.hello, signal })
+    },
+
+    listServices: async request => ({ services: services(optionalPattern(request.pattern)) }),
+
+    async *watchServices(request, _caller: Caller, signal) {
+      const pattern = optionalPattern(request.pattern)
+      let last = ''
+      while (!signal.aborted) {
+        const change = changed()
+        const current = services(pattern)
+        const shown = JSON.stringify(current, (_key, value: unknown) => (typeof value === 'bigint' ? String(value) : value))
+        if (shown !== last) {
+          last = shown
+          yield { services: current }
+        }
+        await raceAbort(change, signal)
+        await sleep(WATCH_PAUSE_MS, signal)
+      }
+    },
+
+    getStatus: async () => status()
+  }
+}
+
+function optionalPattern(text: string): Pattern | undefined {
+  return text === '' ? undefined : parsePattern(text)
+}
+
+function waitMode(wait: apiPb.Wait): WaitMode {
+  switch (wait) {
+    case apiPb.Wait.LOCAL:
+      return 'local'
+    case apiPb.Wait.QUORUM:
+      return 'quorum'
+    case apiPb.Wait.ALL:
+    case apiPb.Wait.UNSPECIFIED:
+      return 'all'
+  }
+}
+
+function registerInput(request: apiPb.RegisterRequest): RegisterInput {
+  return {
+    address: request.address,
+    target: targetInput(request.target),
+    whitelist: request.whitelist,
+    labels: request.labels,
+    ttlMs: request.ttlMs,
+    ownerPid: request.ownerPid,
+    application: request.application
+  }
+}
+
+function targetInput(target: apiPb.Target | undefined): RegisterInput['target'] {
+  switch (target?.kind.case) {
+    case 'listen':
+      return { kind: 'listen', hello: target.kind.value.hello }
+    case 'tcp':
+      return { kind: 'tcp', address: target.kind.value }
+    case 'unix':
+      return { kind: 'unix', path: target.kind.value }
+    case undefined:
+      if (target !== undefined) {
+        throw new WarrenError(ErrorCode.InvalidArgument, 'the target is empty', {
+          hint: 'Give one of listen, tcp or unix, or leave the target out to register a client.'
+        })
+      }
+      return undefined
+  }
+}
