@@ -1,0 +1,67 @@
+import { type ContextKey, createContextKey, type HandlerContext } from '@connectrpc/connect'
+import { ErrorCode, WarrenError } from '../core/index.ts'
+
+/** A hold on one process that a reused pid cannot fool. */
+export interface ProcessHandle {
+  readonly pid: number
+  /** Whether that very process still runs. */
+  isAlive(): boolean
+  close(): void
+}
+
+/** What the kernel says of the process at the other end of a unix connection. */
+export interface PeerCredentials {
+  readonly uid: number
+  readonly gid: number
+  readonly pid: number
+  readonly process: ProcessHandle
+}
+
+/** Who makes a call: read from the kernel when the connection was accepted, before a byte of it was parsed. */
+export interface Caller extends PeerCredentials {
+  /** Aborts when the caller's unix connection is gone. */
+  readonly connection: AbortSignal
+  /**
+   * Keeps `process` open beyond the end of the connection, until the returned function is called.
+   *
+   * Without a hold, the handle is closed with the connection.
+   */
+  readonly holdProcess: () => () => void
+}
+
+/** What is known of a connection: its caller, or why each of its calls is refused. */
+export type Admission =
+  | { readonly ok: true; readonly caller: Caller }
+  | { readonly ok: false; readonly error: WarrenError }
+
+/** Where the request listener leaves the admission for the handlers. */
+export const ADMISSION: ContextKey<Admission | undefined> = createContextKey<Admission | undefined>(undefined, {
+  description: 'warren admission'
+})
+
+/** The caller of a call, or the refusal of its connection as a throw. */
+export function callerOf(context: HandlerContext): Caller {
+  const admission = context.values.get(ADMISSION)
+  // A call without an admission would be one without an identity; so it gets nothing.
+  if (admission === undefined) throw new WarrenError(ErrorCode.PermissionDenied, 'the caller is unknown')
+  if (!admission.ok) throw admission.error
+  return admission.caller
+}
+
+/** A caller whose process handle is closed once the connection and every holder let go of it. */
+export function createCaller(credentials: PeerCredentials, connection: AbortSignal): Caller {
+  let holds = 0
+  const holdProcess = (): (() => void) => {
+    holds += 1
+    let held = true
+    return () => {
+      if (!held) return
+      held = false
+      holds -= 1
+      if (holds === 0) credentials.process.close()
+    }
+  }
+  connection.addEventListener('abort', holdProcess(), { once: true })
+  const { uid, gid, pid, process } = credentials
+  return Object.freeze({ uid, gid, pid, process, connection, holdProcess })
+}

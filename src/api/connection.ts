@@ -1,0 +1,74 @@
+import type { Socket } from 'node:net'
+import type { Admission } from './caller.ts'
+import type { LocalLimits } from './limits.ts'
+
+type Phase =
+  | { readonly name: 'idle' }
+  | { readonly name: 'serving'; readonly calls: number }
+  | { readonly name: 'draining'; readonly calls: number }
+
+/**
+ * One accepted unix connection: who is behind it, and how long it may do nothing.
+ *
+ * Closed if its first request does not come in time, or after a while without any call, however many bytes trickle in.
+ */
+export class Connection {
+  readonly admission: Admission
+  readonly #limits: LocalLimits
+  readonly #socket: Socket
+  #phase: Phase = { name: 'idle' }
+  #timer: NodeJS.Timeout
+  #hangUp: (busy: boolean) => void = () => this.#socket.destroy()
+
+  constructor(socket: Socket, admission: Admission, limits: LocalLimits) {
+    this.admission = admission
+    this.#limits = limits
+    this.#socket = socket
+    this.#timer = setTimeout(() => socket.destroy(), limits.firstRequestMs)
+    socket.once('close', () => clearTimeout(this.#timer))
+  }
+
+  /**
+   * How to end the connection, once its protocol is known.
+   *
+   * Called with `busy` when no further call may begin on it, and without when none is left.
+   */
+  onHangUp(hangUp: (busy: boolean) => void): void {
+    this.#hangUp = hangUp
+  }
+
+  /** Notes the beginning of a call; the function returned notes its end. */
+  begin(): () => void {
+    clearTimeout(this.#timer)
+    const phase = this.#phase
+    this.#phase = phase.name === 'idle' ? { name: 'serving', calls: 1 } : { name: phase.name, calls: phase.calls + 1 }
+    return () => this.#end()
+  }
+
+  /** Ends the connection once the calls under way have ended; at once if there are none. */
+  close(): void {
+    const phase = this.#phase
+    const calls = phase.name === 'idle' ? 0 : phase.calls
+    this.#phase = { name: 'draining', calls }
+    this.#hangUp(calls > 0)
+  }
+
+  destroy(): void {
+    this.#socket.destroy()
+  }
+
+  #end(): void {
+    const phase = this.#phase
+    if (phase.name === 'idle') return
+    const calls = phase.calls - 1
+    if (phase.name === 'draining') {
+      this.#phase = { name: 'draining', calls }
+      if (calls === 0) this.#hangUp(false)
+    } else if (calls > 0) {
+      this.#phase = { name: 'serving', calls }
+    } else {
+      this.#phase = { name: 'idle' }
+      if (!this.#socket.destroyed) this.#timer = setTimeout(() => this.close(), this.#limits.idleMs)
+    }
+  }
+}

@@ -1,0 +1,25 @@
+import type { DescMethod, DescService, MessageInitShape, MessageShape } from '@bufbuild/protobuf'
+import type { adminPb, apiPb } from '../wire/index.ts'
+import type { Caller } from './caller.ts'
+
+type Method<M extends DescMethod> = M['methodKind'] extends 'server_streaming'
+  ? (
+      request: MessageShape<M['input']>,
+      caller: Caller,
+      signal: AbortSignal
+    ) => AsyncIterable<MessageInitShape<M['output']>>
+  : (request: MessageShape<M['input']>, caller: Caller, signal: AbortSignal) => Promise<MessageInitShape<M['output']>>
+
+/**
+ * One function for each call of a service.
+ *
+ * `signal` aborts when the call is cancelled, its deadline passes, its connection closes or the server stops. A throw
+ * of WarrenError reaches the caller with its code, reason and hint; any other throw reaches it as INTERNAL.
+ */
+export type Handlers<S extends DescService> = { readonly [K in keyof S['method']]: Method<S['method'][K]> }
+
+/** What the agent answers to workloads, on agent.sock. */
+export interface WorkloadHandlers extends Handlers<typeof apiPb.WorkloadService> {}
+
+/** What the agent answers to its operator, on admin.sock. */
+export interface AdminHandlers extends Handlers<typeof adminPb.AdminService> {}

@@ -1,0 +1,7 @@
+export type { Caller, PeerCredentials, ProcessHandle } from './caller.ts'
+export type { AdminHandlers, WorkloadHandlers } from './handlers.ts'
+export { LOCAL_LIMITS, type LocalLimits } from './limits.ts'
+export { adminRoutes, type Routes, workloadRoutes } from './routes.ts'
+export { type LocalServer, type LocalServerOptions, serveLocal } from './serve-local.ts'
+export { ensureRuntimeDir } from './socket-path.ts'
+export { type AdminApiOptions, type ApiOptions, serveAdminApi, serveWorkloadApi } from './sockets.ts'

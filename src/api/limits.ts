@@ -1,0 +1,37 @@
+/** Bounds of one local socket, so that no local user can exhaust the agent through it. */
+export interface LocalLimits {
+  /** Connections at once, of all callers. @default 2_048 */
+  readonly maxConnections: number
+  /** Connections at once, of one uid. @default 256 */
+  readonly maxConnectionsPerUid: number
+  /** Calls at once on all connections of one uid, open streams included. @default 2_048 */
+  readonly maxCallsPerUid: number
+  /** HTTP/2 streams at once on one connection. Beyond it a client waits, so it is not below what one process needs. @default 1_024 */
+  readonly maxStreams: number
+  /** Size of one request message. @default 65_536 */
+  readonly maxBodyBytes: number
+  /** Size of the headers of one request. @default 16_384 */
+  readonly maxHeaderBytes: number
+  /** From accept to the headers of the first request, in milliseconds. @default 10_000 */
+  readonly firstRequestMs: number
+  /** From the headers of a request to the end of its body, in milliseconds. @default 10_000 */
+  readonly bodyMs: number
+  /** Without any call under way, before the connection is closed, in milliseconds. @default 300_000 */
+  readonly idleMs: number
+  /** The longest a call that is not a stream may take, in milliseconds. @default 60_000 */
+  readonly requestMs: number
+}
+
+/** The limits of an agent, unless it is told others. */
+export const LOCAL_LIMITS: LocalLimits = Object.freeze({
+  maxConnections: 2_048,
+  maxConnectionsPerUid: 256,
+  maxCallsPerUid: 2_048,
+  maxStreams: 1_024,
+  maxBodyBytes: 65_536,
+  maxHeaderBytes: 16_384,
+  firstRequestMs: 10_000,
+  bodyMs: 10_000,
+  idleMs: 300_000,
+  requestMs: 60_000
+})

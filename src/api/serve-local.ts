@@ -1,0 +1,195 @@
+import { createServer as createHttp1Server } from 'node:http'
+import { createServer as createHttp2Server, type Http2Session, type ServerHttp2Session } from 'node:http2'
+import { createServer, type Socket } from 'node:net'
+import { definedOnly, ErrorCode, type Logger, sleep, WarrenError } from '../core/index.ts'
+import { type Admission, createCaller, type PeerCredentials } from './caller.ts'
+import { Connection } from './connection.ts'
+import { LOCAL_LIMITS, type LocalLimits } from './limits.ts'
+import { Quota } from './quota.ts'
+import { createRequestListener, type Request, type Response } from './request-listener.ts'
+import type { Routes } from './routes.ts'
+import { sniff } from './sniff.ts'
+import { bindSocket } from './socket-path.ts'
+
+export interface LocalServerOptions {
+  /** Where to listen; its directory must exist and belong to us or root. */
+  readonly path: string
+  /** Permissions of the socket, whatever the umask. 0o666 or 0o600. */
+  readonly mode: number
+  /** Reads from the kernel who connected. May throw: then the connection is closed before a byte is parsed. */
+  readonly credentials: (socket: Socket) => PeerCredentials
+  readonly routes: Routes
+  readonly log: Logger
+  /** Whether this uid may make calls at all. @default everybody */
+  readonly permits?: ((uid: number) => boolean) | undefined
+  readonly limits?: Partial<LocalLimits> | undefined
+}
+
+export interface LocalServer {
+  readonly path: string
+  /** Connections open now. */
+  connections(): number
+  /**
+   * Stops listening and removes the socket; calls under way fail with NOT_READY. Idempotent, never throws, and done
+   * within two seconds.
+   */
+  close(): Promise<void>
+}
+
+/** Connections that are told why they are refused, rather than just closed; each lives 2 s at most. */
+const MAX_REFUSALS = 64
+const MAX_REFUSALS_PER_UID = 8
+const REFUSAL_MS = 2_000
+const DRAIN_MS = 1_000
+
+/**
+ * Serves calls on a unix socket, in HTTP/1.1 and in HTTP/2 without TLS, to callers whose identity the kernel gives.
+ *
+ * Throws ALREADY_EXISTS if another agent answers on `path`, STATE_UNUSABLE, INVALID_OPTION or PERMISSION_DENIED if it
+ * cannot listen there.
+ */
+export async function serveLocal(options: LocalServerOptions): Promise<LocalServer> {
+  const { path, mode, credentials, log, permits = () => true } = options
+  const limits: LocalLimits = Object.freeze({ ...LOCAL_LIMITS, ...definedOnly(options.limits ?? {}) })
+  const stopping = new AbortController()
+  const listener = createRequestListener(options.routes, limits, log, stopping.signal)
+  const accepted = new Quota<number>(limits.maxConnectionsPerUid, limits.maxConnections)
+  const refused = new Quota<number>(MAX_REFUSALS_PER_UID, MAX_REFUSALS)
+  const calls = new Quota<number>(limits.maxCallsPerUid, Number.MAX_SAFE_INTEGER)
+  const connections = new Set<Connection>()
+  const bySocket = new WeakMap<object, Connection>()
+  const bySession = new WeakMap<Http2Session, Connection>()
+
+  const onRequest = (request: Request, response: Response): void => {
+    const connection =
+      'stream' in request
+        ? request.stream.session === undefined
+          ? undefined
+          : bySession.get(request.stream.session)
+        : bySocket.get(request.socket)
+    if (connection === undefined) {
+      request.destroy()
+      return
+    }
+    const end = connection.begin()
+    let admission = connection.admission
+    const release = admission.ok ? calls.take(admission.caller.uid) : () => {}
+    if (release === undefined) admission = { ok: false, error: tooMany('calls under way', limits.maxCallsPerUid) }
+    response.once('close', () => {
+      release?.()
+      end()
+    })
+    listener(request, response, admission)
+  }
+
+  const http1 = createHttp1Server(
+    { maxHeaderSize: limits.maxHeaderBytes, keepAliveTimeout: limits.idleMs, requestTimeout: 0, headersTimeout: 0 },
+    onRequest
+  )
+  const http2 = createHttp2Server(
+    {
+      maxSessionInvalidFrames: 10,
+      maxSettings: 32,
+      settings: { maxConcurrentStreams: limits.maxStreams, maxHeaderListSize: limits.maxHeaderBytes, enablePush: false }
+    },
+    onRequest
+  )
+  const speakHttp2 = (socket: Socket, connection: Connection): void => {
+    const onSession = (session: ServerHttp2Session): void => {
+      bySession.set(session, connection)
+      connection.onHangUp(busy => {
+        session.close()
+        if (!busy) socket.end()
+      })
+    }
+    // HTTP/2 has its own half-close; a half-open socket below it would never be closed.
+    socket.allowHalfOpen = false
+    // The session is made within emit; so the one that this listener sees is that of this socket.
+    http2.once('session', onSession)
+    http2.emit('connection', socket)
+    http2.off('session', onSession)
+  }
+  const speakHttp1 = (socket: Socket, connection: Connection): void => {
+    bySocket.set(socket, connection)
+    connection.onHangUp(busy => {
+      if (!busy) socket.destroySoon()
+    })
+    http1.emit('connection', socket)
+  }
+
+  const admit = (
+    who: PeerCredentials,
+    gone: AbortSignal
+  ): { admission: Admission; release: () => void } | undefined => {
+    const release = permits(who.uid) ? accepted.take(who.uid) : undefined
+    if (release !== undefined) return { admission: { ok: true, caller: createCaller(who, gone) }, release }
+    who.process.close()
+    const error = permits(who.uid)
+      ? tooMany('connections', limits.maxConnectionsPerUid)
+      : new WarrenError(ErrorCode.PermissionDenied, `uid ${who.uid} may not use this socket`, {
+          hint: 'Run the command as root or as the user that runs the agent.'
+        })
+    log.warn('local connection refused', { uid: who.uid, pid: who.pid, code: error.code, reason: error.reason })
+    const told = refused.take(who.uid)
+    return told === undefined ? undefined : { admission: { ok: false, error }, release: told }
+  }
+
+  const onConnection = (socket: Socket): void => {
+    // A caller that resets its connection must not bring the agent down.
+    socket.on('error', () => {})
+    const gone = new AbortController()
+    let admitted: ReturnType<typeof admit>
+    try {
+      admitted = admit(credentials(socket), gone.signal)
+    } catch (err) {
+      log.warn('local connection refused: no peer credentials', { path, err })
+    }
+    if (admitted === undefined) {
+      socket.destroy()
+      return
+    }
+    const { admission, release } = admitted
+    const connection = new Connection(socket, admission, limits)
+    const cut = admission.ok ? undefined : setTimeout(() => socket.destroy(), REFUSAL_MS)
+    connections.add(connection)
+    socket.once('close', () => {
+      clearTimeout(cut)
+      connections.delete(connection)
+      release()
+      gone.abort(new WarrenError(ErrorCode.StreamTruncated, 'the caller closed its connection'))
+    })
+    sniff(socket, spoken => (spoken === 'h2c' ? speakHttp2(socket, connection) : speakHttp1(socket, connection)))
+  }
+
+  const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, onConnection)
+  await bindSocket(server, path, mode)
+  server.on('error', err => log.error('cannot accept local connections', { path, err }))
+
+  const stop = async (): Promise<void> => {
+    const closed = new Promise<void>(resolve => {
+      server.close(() => resolve())
+    })
+    stopping.abort(new WarrenError(ErrorCode.NotReady, 'the agent is stopping'))
+    for (const connection of connections) connection.close()
+    const drained = new AbortController()
+    const all = closed.finally(() => drained.abort())
+    await sleep(DRAIN_MS, drained.signal).catch(() => {})
+    for (const connection of connections) connection.destroy()
+    await all
+  }
+  let stopped: Promise<void> | undefined
+  return Object.freeze({
+    path,
+    connections: () => connections.size,
+    close: () => {
+      stopped ??= stop()
+      return stopped
+    }
+  })
+}
+
+function tooMany(what: string, limit: number): WarrenError {
+  return new WarrenError(ErrorCode.LimitExceeded, `too many ${what} of this user; the limit is ${limit}`, {
+    hint: 'Close some, or keep one connection for many calls.'
+  })
+}

@@ -1,0 +1,29 @@
+import type { Socket } from 'node:net'
+
+// https://www.rfc-editor.org/rfc/rfc9113#section-3.4 ; no HTTP/1.1 request can begin with this.
+const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n')
+
+export type Spoken = 'http/1.1' | 'h2c'
+
+/**
+ * Calls `found` with the protocol that the first bytes on `socket` speak, leaving them to be read again.
+ *
+ * Whatever is not the preface of HTTP/2 is taken for HTTP/1.1, whose parser refuses garbage. Calls nothing if the
+ * socket ends first. The caller sets the deadline, and must have paused the socket since its creation.
+ */
+export function sniff(socket: Socket, found: (spoken: Spoken) => void): void {
+  let seen: Buffer = Buffer.alloc(0)
+  const onReadable = (): void => {
+    const chunk: Buffer | null = socket.read()
+    if (chunk === null) return
+    seen = seen.length === 0 ? chunk : Buffer.concat([seen, chunk])
+    const length = Math.min(seen.length, PREFACE.length)
+    const alike = seen.subarray(0, length).equals(PREFACE.subarray(0, length))
+    // A few bytes that could still be either; the preface is at most 16 bytes, so `seen` stays small.
+    if (alike && length < PREFACE.length) return
+    socket.off('readable', onReadable)
+    socket.unshift(seen)
+    found(alike ? 'h2c' : 'http/1.1')
+  }
+  socket.on('readable', onReadable)
+}

@@ -1,0 +1,122 @@
+import { chmodSync, lstatSync, unlinkSync } from 'node:fs'
+import { lstat, mkdir } from 'node:fs/promises'
+import { connect, type Server } from 'node:net'
+import { dirname } from 'node:path'
+import { ErrorCode, WarrenError } from '../core/index.ts'
+
+/** Longest path of a unix socket, in bytes: sun_path less its end mark (BSD has 103). */
+export const MAX_SOCKET_PATH_BYTES = process.platform === 'linux' ? 107 : 103
+
+/** Makes `dir` for the sockets of an agent, with its parents, unless it is there. Throws as `checkDirectory`. */
+export async function ensureRuntimeDir(dir: string): Promise<void> {
+  try {
+    await mkdir(dir, { recursive: true, mode: 0o755 })
+  } catch (cause) {
+    throw new WarrenError(ErrorCode.StateUnusable, `cannot make the runtime directory ${dir}: ${codeOf(cause)}`, {
+      hint: 'Choose another with --runtime-dir or WARREN_RUNTIME_DIR.',
+      cause
+    })
+  }
+  await checkDirectory(dir)
+}
+
+/**
+ * Makes `server` listen on the unix socket `path` with exactly `mode`, whatever the umask.
+ *
+ * The socket that a dead agent left is replaced; one that answers is not (ALREADY_EXISTS), and nor is anything that is
+ * not a socket (STATE_UNUSABLE), symbolic links included. The directory must belong to us or root and let nobody else
+ * write. INVALID_OPTION for a path too long for a unix socket.
+ */
+export async function bindSocket(server: Server, path: string, mode: number): Promise<void> {
+  const bytes = Buffer.byteLength(path)
+  if (bytes > MAX_SOCKET_PATH_BYTES) {
+    const reason = `the socket path ${path} has ${bytes} bytes, the system allows ${MAX_SOCKET_PATH_BYTES}`
+    throw new WarrenError(ErrorCode.InvalidOption, reason, { hint: 'Choose a shorter runtime directory.' })
+  }
+  await checkDirectory(dirname(path))
+  await removeStale(path)
+  const listening = new Promise<void>((resolve, reject) => {
+    server.once('listening', resolve).once('error', reject)
+  })
+  // The socket comes into being closed to all but us: otherwise a lax umask would leave admin.sock open until chmod.
+  const umask = process.umask(0o177)
+  try {
+    server.listen(path)
+  } finally {
+    process.umask(umask)
+  }
+  // In the same tick, and only if the bind was ours, so that it never changes the mode of another agent's socket.
+  if (server.listening) chmodSync(path, mode)
+  try {
+    await listening
+  } catch (cause) {
+    if (codeOf(cause) === 'EADDRINUSE') throw alreadyRunning(path)
+    const code = codeOf(cause) === 'EACCES' ? ErrorCode.PermissionDenied : ErrorCode.StateUnusable
+    throw new WarrenError(code, `cannot listen on ${path}: ${codeOf(cause)}`, { cause })
+  }
+}
+
+// Whoever may write in the directory may replace the socket and answer in the agent's name.
+async function checkDirectory(dir: string): Promise<void> {
+  const stat = await lstat(dir).catch((cause: unknown) => {
+    const reason = `cannot use the runtime directory ${dir}: ${codeOf(cause)}`
+    throw new WarrenError(ErrorCode.StateUnusable, reason, { cause })
+  })
+  const uid = process.getuid?.() ?? 0
+  if (!stat.isDirectory()) throw unusable(dir, 'is not a directory')
+  if (stat.uid !== uid && stat.uid !== 0) throw unusable(dir, `belongs to uid ${stat.uid}`)
+  if ((stat.mode & 0o022) !== 0) throw unusable(dir, 'can be written by others')
+}
+
+function unusable(dir: string, why: string): WarrenError {
+  return new WarrenError(ErrorCode.StateUnusable, `the runtime directory ${dir} ${why}`, {
+    hint: 'Choose another with --runtime-dir or WARREN_RUNTIME_DIR, or make it yours with mode 0755.'
+  })
+}
+
+async function removeStale(path: string): Promise<void> {
+  const found = await lstat(path).catch((err: unknown) => {
+    if (codeOf(err) === 'ENOENT') return undefined
+    throw new WarrenError(ErrorCode.StateUnusable, `cannot look at ${path}: ${codeOf(err)}`, { cause: err })
+  })
+  if (found === undefined) return
+  if (!found.isSocket()) {
+    throw new WarrenError(ErrorCode.StateUnusable, `${path} exists and is not a socket`, { hint: 'Remove it.' })
+  }
+  if (await answers(path)) throw alreadyRunning(path)
+  try {
+    // Another agent may have replaced it since: then it is no longer stale.
+    const now = lstatSync(path)
+    if (now.ino !== found.ino || now.ctimeMs !== found.ctimeMs) throw alreadyRunning(path)
+    unlinkSync(path)
+  } catch (cause) {
+    if (codeOf(cause) === 'ENOENT') return
+    if (cause instanceof WarrenError) throw cause
+    const reason = `cannot remove the stale socket ${path}: ${codeOf(cause)}`
+    throw new WarrenError(ErrorCode.PermissionDenied, reason, { cause })
+  }
+}
+
+function answers(path: string): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>()
+  const probe = connect({ path })
+  probe.once('connect', () => {
+    resolve(true)
+    probe.destroy()
+  })
+  probe.once('error', err => {
+    // EAGAIN (a full backlog) and EACCES mean that somebody is there.
+    resolve(codeOf(err) !== 'ECONNREFUSED' && codeOf(err) !== 'ENOENT')
+  })
+  return promise
+}
+
+function alreadyRunning(path: string): WarrenError {
+  return new WarrenError(ErrorCode.AlreadyExists, `another agent is already running on ${path}`, {
+    hint: 'Stop it first, or give this one another --runtime-dir and --state-dir.'
+  })
+}
+
+function codeOf(err: unknown): string {
+  return err instanceof Error && 'code' in err && typeof err.code === 'string' ? err.code : 'unknown error'
+}

@@ -1,0 +1,81 @@
+import { fromJson } from '@bufbuild/protobuf'
+import { StructSchema } from '@bufbuild/protobuf/wkt'
+import { Code, ConnectError } from '@connectrpc/connect'
+import { ErrorCode, type Logger, WarrenError } from '../core/index.ts'
+
+const CONNECT_CODES: { readonly [K in ErrorCode]: Code } = {
+  [ErrorCode.Timeout]: Code.DeadlineExceeded,
+  [ErrorCode.InvalidSource]: Code.Unauthenticated,
+  [ErrorCode.DestinationNotFound]: Code.NotFound,
+  [ErrorCode.DestinationUnreachable]: Code.Unavailable,
+  [ErrorCode.CannotConnect]: Code.Unavailable,
+  [ErrorCode.Unauthorized]: Code.PermissionDenied,
+  [ErrorCode.InvalidArgument]: Code.InvalidArgument,
+  [ErrorCode.InvalidOption]: Code.InvalidArgument,
+  [ErrorCode.InvalidConfig]: Code.FailedPrecondition,
+  [ErrorCode.AgentNotRunning]: Code.Unavailable,
+  [ErrorCode.PermissionDenied]: Code.PermissionDenied,
+  [ErrorCode.NotFound]: Code.NotFound,
+  [ErrorCode.AlreadyExists]: Code.AlreadyExists,
+  [ErrorCode.NotReady]: Code.Unavailable,
+  [ErrorCode.PortInUse]: Code.FailedPrecondition,
+  [ErrorCode.TokenRefused]: Code.Unauthenticated,
+  [ErrorCode.JoinFailed]: Code.Unavailable,
+  [ErrorCode.NotAuthority]: Code.FailedPrecondition,
+  [ErrorCode.NotAdmin]: Code.FailedPrecondition,
+  [ErrorCode.AlreadyInitialized]: Code.FailedPrecondition,
+  [ErrorCode.NotInitialized]: Code.FailedPrecondition,
+  [ErrorCode.CertificateRefused]: Code.PermissionDenied,
+  [ErrorCode.SignatureInvalid]: Code.InvalidArgument,
+  [ErrorCode.MessageTooLarge]: Code.ResourceExhausted,
+  [ErrorCode.MessageMalformed]: Code.InvalidArgument,
+  [ErrorCode.LimitExceeded]: Code.ResourceExhausted,
+  [ErrorCode.StreamTruncated]: Code.DataLoss,
+  [ErrorCode.FlowCut]: Code.Aborted,
+  [ErrorCode.StateUnusable]: Code.Internal,
+  [ErrorCode.Unsupported]: Code.Unimplemented,
+  [ErrorCode.Internal]: Code.Internal
+}
+
+/** Longest text in a header of an answer, in characters before percent-encoding; clients bound headers at 16 KB. */
+const MAX_HEADER_CHARS = 1_000
+
+/**
+ * The answer to a call that failed with `err`.
+ *
+ * The message is `CODE: reason`; the headers `warren-error`, `warren-reason` and `warren-hint` carry the parts (the
+ * last two percent-encoded), and so does a `google.protobuf.Struct` detail, which JSON callers can read. What is not a
+ * WarrenError becomes INTERNAL without its text, which may hold paths, and is logged.
+ */
+export function toConnectError(err: unknown, log: Logger, method: string): ConnectError {
+  const known = explain(err)
+  if (known === undefined) {
+    if (err instanceof ConnectError) return err
+    log.error('call failed unexpectedly', { method, err })
+  }
+  const { code, reason, hint } = known ?? {
+    code: ErrorCode.Internal,
+    reason: 'the agent could not answer',
+    hint: 'The log of the agent says why.'
+  }
+  const headers = new Headers({ 'warren-error': code, 'warren-reason': encode(reason) })
+  if (hint !== undefined) headers.set('warren-hint', encode(hint))
+  const detail = fromJson(StructSchema, hint === undefined ? { code, reason } : { code, reason, hint })
+  const details = [{ desc: StructSchema, value: { fields: detail.fields } }]
+  return new ConnectError(`${code}: ${reason}`, CONNECT_CODES[code], headers, details, err)
+}
+
+function explain(err: unknown): Pick<WarrenError, 'code' | 'reason' | 'hint'> | undefined {
+  if (err instanceof WarrenError) return err
+  const timedOut =
+    (err instanceof DOMException && err.name === 'TimeoutError') ||
+    (err instanceof ConnectError && err.code === Code.DeadlineExceeded)
+  return timedOut ? new WarrenError(ErrorCode.Timeout, 'no answer within the deadline of the call') : undefined
+}
+
+function encode(text: string): string {
+  // A lone surrogate, as a cut inside a pair leaves, makes encodeURIComponent throw.
+  const clipped = text.length > MAX_HEADER_CHARS ? `${text.slice(0, MAX_HEADER_CHARS)}…` : text
+  // Spaces and punctuation stay readable; control characters, `%` and what is not ASCII do not.
+  return clipped.toWellFormed().replace(/[^\x20-\x24\x26-\x7e]/gu, encodeURIComponent)
+}
