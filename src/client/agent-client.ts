@@ -1,0 +1,137 @@
+import { connect as connectSocket } from 'node:net'
+import { join } from 'node:path'
+import type { DescService } from '@bufbuild/protobuf'
+import { type CallOptions, type Client, createClient, type Transport } from '@connectrpc/connect'
+import { createConnectTransport, Http2SessionManager } from '@connectrpc/connect-node'
+import { ErrorCode, WarrenError } from '../core/index.ts'
+import { adminPb, apiPb } from '../wire/index.ts'
+import { fromConnectError } from './from-connect-error.ts'
+import { agentDir, type Environment } from './runtime-dir.ts'
+
+export interface AgentClientOptions {
+  /** Where the sockets of the agent are. @default `agentDir(env)` */
+  readonly runtimeDir?: string | undefined
+  /** @default process.env */
+  readonly env?: Environment | undefined
+  /** The longest a call that is not a stream may take, in milliseconds. @default 60_000 */
+  readonly timeoutMs?: number | undefined
+}
+
+/** Sent as the authority of each request; a unix socket has none. */
+const BASE_URL = 'http://agent.warren.internal'
+const MAX_ANSWER_BYTES = 64 * 1024 * 1024
+const TIMEOUT_MS = 60_000
+
+/**
+ * The local API of one agent, typed, over one HTTP/2 connection per socket that is opened by the first call and again
+ * after the agent restarted.
+ *
+ * Calls fail with WarrenError only, or with the reason of the signal that they were given: AGENT_NOT_RUNNING if nobody
+ * listens or the agent goes away, PERMISSION_DENIED if the socket is not this user's, else what the agent answered.
+ */
+export class AgentClient implements AsyncDisposable {
+  readonly runtimeDir: string
+  /** Calls on agent.sock: those of workloads. */
+  readonly workload: Client<typeof apiPb.WorkloadService>
+  /** Calls on admin.sock: those of the operator. */
+  readonly admin: Client<typeof adminPb.AdminService>
+  readonly #sessions: readonly Http2SessionManager[]
+  readonly #closers = new Set<() => Promise<void>>()
+
+  constructor(options: AgentClientOptions = {}) {
+    this.runtimeDir = options.runtimeDir ?? agentDir(options.env)
+    const timeoutMs = options.timeoutMs ?? TIMEOUT_MS
+    const workloadPath = join(this.runtimeDir, 'agent.sock')
+    const adminPath = join(this.runtimeDir, 'admin.sock')
+    const workload = sessionOver(workloadPath)
+    const admin = sessionOver(adminPath)
+    this.#sessions = [workload, admin]
+    this.workload = failingPlainly(apiPb.WorkloadService, transportOver(workload), workloadPath, timeoutMs)
+    this.admin = failingPlainly(adminPb.AdminService, transportOver(admin), adminPath, timeoutMs)
+  }
+
+  /** Has `close` call `closer` first. For what lives on this client; the function returned takes it back. */
+  onClose(closer: () => Promise<void>): () => void {
+    this.#closers.add(closer)
+    return () => this.#closers.delete(closer)
+  }
+
+  /** Ends what lives on this client, then its connections. Calls under way fail. Idempotent, never throws. */
+  async close(): Promise<void> {
+    await Promise.allSettled([...this.#closers].map(closer => closer()))
+    this.#closers.clear()
+    for (const session of this.#sessions) session.abort()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+}
+
+const shared = new Map<string, AgentClient>()
+
+/** The client of this process for the agent that `options` name: the same one each time. */
+export function sharedClient(options: AgentClientOptions = {}): AgentClient {
+  const dir = options.runtimeDir ?? agentDir(options.env)
+  const known = shared.get(dir)
+  if (known !== undefined) return known
+  const client = new AgentClient({ ...options, runtimeDir: dir })
+  shared.set(dir, client)
+  return client
+}
+
+function sessionOver(path: string): Http2SessionManager {
+  return new Http2SessionManager(BASE_URL, {}, { createConnection: () => connectSocket({ path }) })
+}
+
+function transportOver(sessionManager: Http2SessionManager): Transport {
+  return createConnectTransport({
+    httpVersion: '2',
+    baseUrl: BASE_URL,
+    sessionManager,
+    acceptCompression: [],
+    readMaxBytes: MAX_ANSWER_BYTES
+  })
+}
+
+type Unary = (request: unknown, options?: CallOptions) => Promise<unknown>
+type Stream = (request: unknown, options?: CallOptions) => AsyncIterable<unknown>
+
+// Interceptors cannot do this: what they throw is made a ConnectError again.
+function failingPlainly<S extends DescService>(
+  service: S,
+  transport: Transport,
+  path: string,
+  timeoutMs: number
+): Client<S> {
+  const raw = createClient(service, transport) as Record<string, unknown>
+  const fail = (err: unknown, signal: AbortSignal | undefined): never => {
+    if (signal?.aborted === true) throw signal.reason
+    const failure = fromConnectError(err, path)
+    if (failure.code !== ErrorCode.Timeout || failure.reason !== 'the operation timed out') throw failure
+    throw new WarrenError(ErrorCode.Timeout, `no answer from the agent on ${path} in time`, { cause: err })
+  }
+  const unary = (call: Unary): Unary => {
+    return async (request, options) => {
+      try {
+        return await call(request, { timeoutMs, ...options })
+      } catch (err) {
+        return fail(err, options?.signal)
+      }
+    }
+  }
+  const stream = (call: Stream): Stream => {
+    return async function* (request, options) {
+      try {
+        yield* call(request, options)
+      } catch (err) {
+        fail(err, options?.signal)
+      }
+    }
+  }
+  const calls = service.methods.map(method => {
+    const call = raw[method.localName]
+    return [method.localName, method.methodKind === 'unary' ? unary(call as Unary) : stream(call as Stream)]
+  })
+  return Object.freeze(Object.fromEntries(calls)) as Client<S>
+}

@@ -1,0 +1,151 @@
+import { connect as connectSocket, type Socket } from 'node:net'
+import { definedOnly, ErrorCode, raceAbort, WarrenError, within } from '../core/index.ts'
+import { apiPb } from '../wire/index.ts'
+import { type AgentClient, type AgentClientOptions, sharedClient } from './agent-client.ts'
+import { defaultSource } from './default-source.ts'
+import { systemCode } from './from-connect-error.ts'
+import { type Peer, readHello } from './peer.ts'
+import { type Source, type SourceOptions, sourcesOf } from './sources.ts'
+import { surfaceTruncation } from './truncation.ts'
+
+export interface ConnectOptions extends Omit<AgentClientOptions, 'timeoutMs'>, SourceOptions {
+  /**
+   * The address to connect as (four components), registered for as long as it has connections.
+   *
+   * @default `<scope of the destination>.user.<user name>.default`
+   */
+  readonly as?: string | undefined
+  /** Gives up connecting. Has no effect on the socket afterwards. */
+  readonly signal?: AbortSignal | undefined
+  /** For all of it: registration, the agents, the other end; in milliseconds. @default 15_000 */
+  readonly timeoutMs?: number | undefined
+  /** The client to use. @default the shared one of the runtime directory */
+  readonly client?: AgentClient | undefined
+}
+
+/** A connected `net.Socket`, with who is at its other end. */
+export type MeshSocket = Socket & { readonly peer: Peer }
+
+const TIMEOUT_MS = 15_000
+/** How long a token that the agent no longer knows may take to be replaced, in milliseconds. */
+const RENEWAL_MS = 2_000
+/** A remembered endpoint that is gone, and a token that is stale, may each cost one more attempt. */
+const MAX_ATTEMPTS = 3
+
+/**
+ * Connects to an instance of `destination`: an address, or a pattern such as `dev.web.{nginx,caddy}.*`.
+ *
+ * Resolves once the other end has accepted. Rejects with TIMEOUT, INVALID_SOURCE, DESTINATION_NOT_FOUND,
+ * DESTINATION_UNREACHABLE, CANNOT_CONNECT or UNAUTHORIZED; INVALID_ARGUMENT, AGENT_NOT_RUNNING; or the reason of the
+ * signal. The socket is half-open: end it. A connection that is cut fails with STREAM_TRUNCATED or ECONNRESET where
+ * that can be told.
+ */
+export async function connect(destination: string, options: ConnectOptions = {}): Promise<MeshSocket> {
+  const { as = defaultSource(destination), signal, timeoutMs = TIMEOUT_MS } = options
+  const client = options.client ?? sharedClient(definedOnly({ runtimeDir: options.runtimeDir, env: options.env }))
+  return await within(timeoutMs, [signal], async limit => {
+    try {
+      return await connectAs(client, destination, as, options, timeoutMs, limit)
+    } catch (err) {
+      if (!limit.aborted || signal?.aborted === true) throw err
+      throw new WarrenError(ErrorCode.Timeout, `${destination} did not answer within ${timeoutMs} ms`, { cause: err })
+    }
+  })
+}
+
+async function connectAs(
+  client: AgentClient,
+  destination: string,
+  as: string,
+  options: ConnectOptions,
+  timeoutMs: number,
+  signal: AbortSignal
+): Promise<MeshSocket> {
+  const source = await sourcesOf(client).acquire(as, options, signal)
+  try {
+    const socket = await attempt(client, source, destination, timeoutMs, signal)
+    socket.once('close', source.release)
+    return socket
+  } catch (err) {
+    source.release()
+    throw err
+  }
+}
+
+async function attempt(
+  client: AgentClient,
+  source: Source,
+  destination: string,
+  timeoutMs: number,
+  signal: AbortSignal
+): Promise<MeshSocket> {
+  for (let attempts = 1; ; attempts += 1) {
+    const token = source.registration.token
+    const known = source.endpoints.get(destination)
+    try {
+      const path = known ?? (await prepare(client, source, destination, signal))
+      return await open(path, timeoutMs, signal)
+    } catch (err) {
+      source.forget(destination)
+      if (signal.aborted || attempts === MAX_ATTEMPTS) throw err
+      if (known !== undefined && isGone(err)) continue
+      if (WarrenError.is(err, ErrorCode.InvalidSource) && (await isRenewed(source, token, signal))) continue
+      if (!WarrenError.is(err, ErrorCode.StreamTruncated)) throw err
+      throw new WarrenError(ErrorCode.CannotConnect, 'the agent closed the connection without saying why', {
+        cause: err
+      })
+    }
+  }
+}
+
+/** Asks the agent for an endpoint, which goes through all checks up to the other end. */
+async function prepare(client: AgentClient, source: Source, destination: string, signal: AbortSignal): Promise<string> {
+  const request = { token: source.registration.token, destination, protocol: apiPb.Protocol.TCP, hello: true }
+  const { path } = await client.workload.connect(request, { signal })
+  source.remember(destination, path)
+  return path
+}
+
+async function open(path: string, timeoutMs: number, signal: AbortSignal): Promise<MeshSocket> {
+  const socket = connectSocket({ path, allowHalfOpen: true })
+  const connected = Promise.withResolvers<void>()
+  socket.once('connect', connected.resolve)
+  // Stays until the caller has the socket, so that a failure in between cannot go unhandled.
+  socket.on('error', connected.reject)
+  try {
+    await raceAbort(connected.promise, signal)
+    const peer = await readHello(socket, timeoutMs, signal)
+    socket.off('error', connected.reject)
+    return Object.assign(surfaceTruncation(socket), { peer })
+  } catch (err) {
+    socket.on('error', () => {})
+    socket.destroy()
+    if (err instanceof WarrenError || signal.aborted) throw err
+    const code = systemCode(err)
+    throw code === 'EACCES'
+      ? new WarrenError(ErrorCode.PermissionDenied, 'the endpoint belongs to another user', { cause: err })
+      : new WarrenError(ErrorCode.CannotConnect, `the endpoint does not answer: ${code ?? String(err)}`, { cause: err })
+  }
+}
+
+// Reaped, or of an agent that has restarted or ended before it said hello.
+function isGone(err: unknown): boolean {
+  const code = systemCode(err)
+  return (
+    code === 'ENOENT' ||
+    code === 'ECONNREFUSED' ||
+    code === 'ECONNRESET' ||
+    WarrenError.is(err, ErrorCode.StreamTruncated) ||
+    WarrenError.is(err, ErrorCode.InvalidSource)
+  )
+}
+
+// After a restart of the agent the token is unknown until the registration has been made again.
+async function isRenewed(source: Source, stale: string, signal: AbortSignal): Promise<boolean> {
+  try {
+    await within(RENEWAL_MS, [signal], limit => source.registration.renewed(stale, limit))
+    return true
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,35 @@
+import { userInfo } from 'node:os'
+import { ErrorCode, WarrenError } from '../core/index.ts'
+
+const LITERAL = /^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/
+
+/**
+ * The address as which this user connects to `destination` unless it says otherwise:
+ * `<scope of the destination>.user.<user name>.default`.
+ *
+ * INVALID_ARGUMENT if the scope of the destination is not one name: then nobody can tell in which scope to be.
+ */
+export function defaultSource(destination: string, userName: string = ownName()): string {
+  const scope = destination.split('.', 1)[0] ?? ''
+  if (!LITERAL.test(scope)) {
+    throw new WarrenError(ErrorCode.InvalidArgument, `the scope of "${destination.slice(0, 80)}" is not one name`, {
+      hint: 'Say as which address to connect, as in { as: "dev.shop.cart.default" } or --as.'
+    })
+  }
+  return `${scope}.user.${componentOf(userName)}.default`
+}
+
+/** `name` with what an address component cannot hold replaced by dashes. */
+function componentOf(name: string): string {
+  const safe = name.replace(/[^A-Za-z0-9_-]/g, '-').replace(/^[_-]+/, '')
+  return safe === '' ? `uid-${process.getuid?.() ?? 0}` : safe.slice(0, 63)
+}
+
+function ownName(): string {
+  try {
+    return userInfo().username
+  } catch {
+    // A uid without an entry in the user database, as in many containers.
+    return ''
+  }
+}

@@ -1,0 +1,66 @@
+import { Code, ConnectError } from '@connectrpc/connect'
+import { ErrorCode, isErrorCode, WarrenError } from '../core/index.ts'
+
+/** The `code` of a system error anywhere in the chain of causes of `err`, as in `ENOENT`. */
+export function systemCode(err: unknown): string | undefined {
+  // Bounded: a chain of causes may be circular.
+  for (let cause = err, depth = 0; cause instanceof Error && depth < 8; cause = cause.cause, depth += 1) {
+    if ('code' in cause && typeof cause.code === 'string' && 'syscall' in cause) return cause.code
+  }
+  return undefined
+}
+
+/** The error of a call on the local API at `path`, as the agent meant it, or as the state of the agent explains it. */
+export function fromConnectError(err: unknown, path: string): WarrenError {
+  if (err instanceof WarrenError) return err
+  const failure = ConnectError.from(err)
+  const code = failure.metadata.get('warren-error')
+  if (code !== null && isErrorCode(code)) {
+    const reason = decode(failure.metadata.get('warren-reason')) ?? failure.rawMessage
+    const hint = decode(failure.metadata.get('warren-hint'))
+    return new WarrenError(code, reason, hint === undefined ? { cause: err } : { cause: err, hint })
+  }
+  const system = systemCode(err)
+  if (system === 'ENOENT' || system === 'ECONNREFUSED') {
+    return new WarrenError(ErrorCode.AgentNotRunning, `no agent answers on ${path}`, {
+      hint: 'Start it with `warren up`, or say with --runtime-dir or WARREN_RUNTIME_DIR where it runs.',
+      cause: err
+    })
+  }
+  if (system === 'EACCES' || system === 'EPERM') {
+    return new WarrenError(ErrorCode.PermissionDenied, `this user may not use ${path}`, {
+      hint: 'Run the command as root or as the user that runs the agent.',
+      cause: err
+    })
+  }
+  return new WarrenError(codeFor(failure, system), failure.rawMessage || failure.message, { cause: err })
+}
+
+function codeFor(failure: ConnectError, system: string | undefined): ErrorCode {
+  switch (failure.code) {
+    case Code.DeadlineExceeded:
+      return ErrorCode.Timeout
+    case Code.InvalidArgument:
+      return ErrorCode.InvalidArgument
+    case Code.ResourceExhausted:
+      return ErrorCode.LimitExceeded
+    case Code.Unimplemented:
+      return ErrorCode.Unsupported
+    // The agent went away in the middle of the call.
+    case Code.Unavailable:
+    case Code.Aborted:
+    case Code.Canceled:
+      return ErrorCode.AgentNotRunning
+    default:
+      return system === 'ECONNRESET' || system === 'EPIPE' ? ErrorCode.AgentNotRunning : ErrorCode.Internal
+  }
+}
+
+function decode(header: string | null): string | undefined {
+  if (header === null) return undefined
+  try {
+    return decodeURIComponent(header)
+  } catch {
+    return header
+  }
+}

@@ -1,0 +1,47 @@
+import type { Socket } from 'node:net'
+import { ErrorCode, isErrorCode, WarrenError, within } from '../core/index.ts'
+import { brokerPb, decode, readFrame } from '../wire/index.ts'
+
+/** Who is at the other end of a brokered connection, by the word of the agents. */
+export interface Peer {
+  readonly spiffeId: string
+  /** Five components. */
+  readonly address: string
+  /** Names the flow in the logs of both agents. */
+  readonly flowId: string
+}
+
+/** A FlowHello holds one SPIFFE ID and one reason. */
+const MAX_HELLO_BYTES = 16_384
+
+/**
+ * Reads the hello frame with which the agent begins a connection, and leaves what follows unread.
+ *
+ * Rejects with the error that the frame carries, with STREAM_TRUNCATED if the connection ends before it, or TIMEOUT.
+ * The socket is the caller's to destroy.
+ */
+export async function readHello(socket: Socket, timeoutMs: number, signal?: AbortSignal): Promise<Peer> {
+  const frame = await within(timeoutMs, [signal], async limit => {
+    try {
+      return await readFrame(socket, MAX_HELLO_BYTES, limit)
+    } catch (err) {
+      if (!limit.aborted || signal?.aborted === true) throw err
+      throw new WarrenError(ErrorCode.Timeout, `no hello from the agent within ${timeoutMs} ms`, { cause: err })
+    }
+  })
+  const hello = decode(brokerPb.FlowHelloSchema, frame, MAX_HELLO_BYTES)
+  if (hello.error !== undefined) {
+    const { code, reason } = hello.error
+    throw new WarrenError(isErrorCode(code) ? code : ErrorCode.CannotConnect, reason)
+  }
+  return Object.freeze({
+    spiffeId: hello.peerSpiffeId,
+    address: addressOf(hello.peerSpiffeId),
+    flowId: hello.flowId
+  })
+}
+
+// The agent has verified the identity; here it only changes its spelling.
+function addressOf(spiffeId: string): string {
+  return spiffeId.split('/').slice(3).join('.')
+}

@@ -1,0 +1,31 @@
+import type { Socket } from 'node:net'
+import { ErrorCode, WarrenError } from '../core/index.ts'
+
+const NOTHING = Buffer.alloc(0)
+
+/**
+ * Makes the abrupt end of a unix connection an error of `socket` instead of a clean end.
+ *
+ * A peer that closed both directions and one that ended only its own look alike to a reader. They differ to a writer:
+ * a write of no bytes fails with EPIPE only if nobody can read it any more. So the end is held back for one such write,
+ * and becomes STREAM_TRUNCATED if it fails; what was received but not yet read is then lost, as with a TCP reset. Not
+ * detectable once this side has ended its writing, or while earlier writes are queued (those fail by themselves).
+ */
+export function surfaceTruncation<S extends Socket>(socket: S): S {
+  const push = socket.push.bind(socket)
+  // Own property of this one socket: `end` itself comes too late, since a reader may already have taken it for clean.
+  socket.push = (chunk: unknown, encoding?: BufferEncoding): boolean => {
+    if (chunk !== null || socket.writableEnded || socket.destroyed || socket.writableLength > 0) {
+      return push(chunk, encoding)
+    }
+    socket.write(NOTHING, err => {
+      // A failed write destroys the socket with its own EPIPE right after; `destroy` here comes first.
+      if (err != null) socket.destroy(new WarrenError(ErrorCode.StreamTruncated, TRUNCATED, { cause: err }))
+      else push(null)
+    })
+    return false
+  }
+  return socket
+}
+
+const TRUNCATED = 'the connection was cut before its end'
