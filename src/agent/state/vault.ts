@@ -1,0 +1,50 @@
+import { join } from 'node:path'
+import { ErrorCode, WarrenError } from '../../core/index.ts'
+import { ensureDirectory, readIfPresent, replaceFile } from './files.ts'
+
+/** Names of what a state directory holds. Keys are PEM (PKCS#8), certificates DER, the rest bytes; all mode 0600. */
+export const VaultFile = {
+  PeerKey: 'peer.key',
+  NodeKey: 'node.key',
+  NodeChain: 'node.chain',
+  TrustBundle: 'trust.bundle',
+  NodeSecret: 'node.secret',
+  RootKey: 'root.key',
+  AuthorityKey: 'authority.key',
+  AdminKey: 'admin.key'
+} as const
+export type VaultFile = (typeof VaultFile)[keyof typeof VaultFile]
+
+/** The files of a state directory: whole-file reads and durable whole-file writes. */
+export class Vault {
+  readonly directory: string
+
+  /** Makes the directory if needed. Throws STATE_UNUSABLE when it is not ours alone. */
+  constructor(directory: string) {
+    ensureDirectory(directory, 0o700)
+    this.directory = directory
+  }
+
+  path(name: string): string {
+    return join(this.directory, name)
+  }
+
+  read(name: VaultFile): Buffer | undefined {
+    return readIfPresent(this.path(name))
+  }
+
+  /** The content of a file that must be there. Throws STATE_UNUSABLE. */
+  require(name: VaultFile): Buffer {
+    const content = this.read(name)
+    if (content === undefined) {
+      throw new WarrenError(ErrorCode.StateUnusable, `${this.path(name)} is missing`, {
+        hint: 'Restore the state directory from a backup, or empty it and join again.'
+      })
+    }
+    return content
+  }
+
+  write(name: VaultFile, content: Uint8Array | string): void {
+    replaceFile(this.path(name), content)
+  }
+}

@@ -1,0 +1,80 @@
+import assert from 'node:assert/strict'
+import { chmodSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { openDatabase } from '../../src/agent/state/database.ts'
+import { Store } from '../../src/agent/state/store.ts'
+import { Vault, VaultFile } from '../../src/agent/state/vault.ts'
+import { ErrorCode, WarrenError } from '../../src/core/index.ts'
+import type { PeerKey } from '../../src/identity/index.ts'
+
+const A = 'peer-a' as PeerKey
+
+function temporary(t: { after: (fn: () => void) => void }): string {
+  const directory = mkdtempSync(join(tmpdir(), 'warren-state-'))
+  t.after(() => rmSync(directory, { recursive: true, force: true }))
+  return directory
+}
+
+const unusable = (err: unknown) => WarrenError.is(err, ErrorCode.StateUnusable)
+
+test('a key is readable by its owner only, in a directory of its owner only', t => {
+  const directory = join(temporary(t), 'state')
+  const vault = new Vault(directory)
+  vault.write(VaultFile.PeerKey, 'secret')
+  assert.equal(statSync(directory).mode & 0o777, 0o700)
+  assert.equal(statSync(join(directory, VaultFile.PeerKey)).mode & 0o777, 0o600)
+  assert.equal(String(vault.read(VaultFile.PeerKey)), 'secret')
+  assert.equal(vault.read(VaultFile.NodeKey), undefined)
+  assert.throws(() => vault.require(VaultFile.NodeKey), unusable)
+})
+
+test('a state directory that is a link or a file is refused, and one that was open is closed', t => {
+  const directory = temporary(t)
+  symlinkSync(directory, join(directory, 'link'))
+  writeFileSync(join(directory, 'file'), '')
+  assert.throws(() => new Vault(join(directory, 'link')), unusable)
+  assert.throws(() => new Vault(join(directory, 'file')), unusable)
+  chmodSync(directory, 0o777)
+  new Vault(directory)
+  assert.equal(statSync(directory).mode & 0o777, 0o700)
+})
+
+test('a high-water mark only rises, and survives a restart', t => {
+  const path = join(temporary(t), 'warren.db')
+  const first = new Store(openDatabase(path))
+  first.raiseMarks([{ owner: A, epoch: 2n ** 60n, seq: 5n }])
+  first.raiseMarks([{ owner: A, epoch: 2n ** 60n, seq: 4n }])
+  first.raiseMarks([{ owner: A, epoch: 3n, seq: 9n }])
+  first.close()
+  const second = new Store(openDatabase(path))
+  assert.deepEqual(second.marks(), [{ owner: A, epoch: 2n ** 60n, seq: 5n }])
+  second.close()
+})
+
+test('a second agent on the same state is refused while the first one runs', t => {
+  const path = join(temporary(t), 'warren.db')
+  const first = openDatabase(path)
+  assert.throws(() => openDatabase(path), (err: unknown) => unusable(err) && /Another agent/.test((err as WarrenError).hint ?? ''))
+  first.close()
+  openDatabase(path).close()
+})
+
+test('a join token is used once', t => {
+  const store = new Store(openDatabase(join(temporary(t), 'warren.db')))
+  store.addToken({ id: 'aa', secretSha256: 'bb', machine: 'b', scopes: ['dev'], expiresAtMs: 100, usedAtMs: undefined })
+  assert.deepEqual(store.find('aa')?.scopes, ['dev'])
+  assert.ok(store.consume('aa', 50))
+  assert.ok(!store.consume('aa', 51))
+  assert.equal(store.find('aa')?.usedAtMs, 50)
+  store.forgetTokens(101)
+  assert.equal(store.find('aa'), undefined)
+  store.close()
+})
+
+test('a damaged database is refused, not replaced', t => {
+  const path = join(temporary(t), 'warren.db')
+  writeFileSync(path, Buffer.alloc(8192, 7))
+  assert.throws(() => openDatabase(path), unusable)
+})
