@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import test from 'node:test'
+import { judge } from '../../tools/imports/judge.ts'
+import { readModules } from '../../tools/imports/read.ts'
+
+/** The violations of a project of these files, as "file: text". */
+function violationsOf(files: Record<string, string>): string[] {
+  const root = mkdtempSync(join(tmpdir(), 'warren-imports-'))
+  try {
+    const tsconfig = join(root, 'tsconfig.json')
+    const compilerOptions = { module: 'nodenext', noEmit: true, allowImportingTsExtensions: true }
+    writeFileSync(tsconfig, JSON.stringify({ compilerOptions, include: ['src'] }))
+    for (const [file, text] of Object.entries(files)) {
+      mkdirSync(dirname(join(root, file)), { recursive: true })
+      writeFileSync(join(root, file), text)
+    }
+    return judge(readModules(root, tsconfig)).map(({ file, text }) => `${file}: ${text}`)
+  } finally {
+    rmSync(root, { recursive: true })
+  }
+}
+
+const REFUSED: ReadonlyArray<readonly [file: string, code: string, why: RegExp]> = [
+  // upwards
+  ['src/core/a.ts', "import { x } from '../wire/index.ts'; x()", /core must not import wire/],
+  ['src/wire/a.ts', "import { x } from '../identity/index.ts'; x()", /wire must not import identity/],
+  ['src/identity/a.ts', "import { x } from '../policy/index.ts'; x()", /identity must not import policy/],
+  ['src/registry/a.ts', "import { x } from '../mesh/index.ts'; x()", /registry must not import mesh/],
+  ['src/mesh/a.ts', "import { x } from '../agent/index.ts'; x()", /mesh must not import agent/],
+  ['src/agent/a.ts', "import { x } from '../cli/index.ts'; x()", /agent must not import cli/],
+  ['src/agent/a.ts', "import { x } from '../client/index.ts'; x()", /agent must not import client/],
+  // sideways
+  ['src/policy/a.ts', "import { x } from '../registry/index.ts'; x()", /policy must not import registry/],
+  ['src/mesh/a.ts', "import { x } from '../broker/index.ts'; x()", /mesh must not import broker/],
+  ['src/api/deep/a.ts', "import { x } from '../../broker/index.ts'; x()", /api must not import broker/],
+  // what only looks harmless
+  ['src/policy/a.ts', "import type { X } from '../registry/index.ts'; export type Y = X", /policy must not import/],
+  ['src/policy/a.ts', "export type Y = import('../registry/index.ts').X", /policy must not import registry/],
+  ['src/policy/a.ts', "export * from '../registry/index.ts'", /policy must not import registry/],
+  ['src/client/a.ts', "export const x = await import('../mesh/index.ts')", /client must not import mesh/],
+  [
+    'src/client/a.ts',
+    "const name = '../mesh/index.ts'; export const x = await import(name)",
+    /computes what it imports/
+  ],
+  ['src/client/a.ts', "import { x } from '../identity/index.ts'; x()", /client must not import identity/],
+  ['src/cli/a.ts', "import { x } from '../../tools/x.ts'; x()", /outside src/],
+  ['src/extra/a.ts', 'export {}', /not a known folder/],
+  // past the door
+  ['src/broker/a.ts', "import { x } from '../identity/address.ts'; x()", /only its index\.ts/],
+  ['src/cli/a.ts', "import { x } from '../wire/gen/a_pb.js'; x()", /only its index\.ts/],
+  // the agent is loaded by `up` alone, and late
+  ['src/cli/status.ts', "export const x = await import('../agent/index.ts')", /cli must not import agent/],
+  ['src/cli/up.ts', "import { x } from '../agent/index.ts'; x()", /with import\(\)/],
+  // libp2p
+  ['src/agent/a.ts', "import { createLibp2p } from 'libp2p'; createLibp2p()", /only mesh may/],
+  ['src/broker/a.ts', "import type { Stream } from '@libp2p/interface'; export type S = Stream", /only mesh may/],
+  ['src/api/a.ts', "import { multiaddr } from '@multiformats/multiaddr'; multiaddr('')", /only mesh may/],
+  // purity
+  ['src/registry/a.ts', "import net from 'node:net'; net.connect(1)", /must not import node:net/],
+  ['src/policy/a.ts', "import { readFileSync } from 'node:fs'; readFileSync('')", /must not import node:fs/],
+  ['src/identity/a.ts', "import 'node:child_process'", /must not import node:child_process/],
+  [
+    'src/identity/a.ts',
+    "import { setTimeout as wait } from 'node:timers/promises'; wait(1)",
+    /must not import node:timers/
+  ],
+  ['src/identity/verify/a.ts', "import { x } from 'koffi'; x()", /must not import koffi/],
+  ['src/registry/a.ts', 'export const x = () => Date.now()', /must not use Date\.now/],
+  ['src/registry/a.ts', 'export const now = Date.now', /must not use Date\.now/],
+  ['src/registry/a.ts', 'export const x = () => new Date()', /must not use new Date\(\)/],
+  ['src/policy/a.ts', 'export const x = () => setTimeout(() => {}, 1)', /must not use setTimeout/],
+  ['src/policy/a.ts', 'export const x = Math.random()', /must not use Math\.random/],
+  ['src/identity/a.ts', 'export const x = process.env', /must not use process/],
+  ['src/identity/a.ts', 'export const x = performance.now()', /must not use performance/],
+  ['src/registry/a.ts', "import { sleep } from '../core/index.ts'; sleep()", /must not use sleep of core/],
+  ['src/identity/a.ts', "import { systemClock as c } from '../core/index.ts'; c()", /must not use systemClock of core/]
+]
+
+const ALLOWED: Record<string, string> = {
+  'src/core/a.ts': "import { readFileSync } from 'node:fs'; export const x = () => readFileSync(String(Date.now()))",
+  'src/wire/a.ts': "import { x } from '../core/index.ts'; import './gen/a_pb.js'; x()",
+  'src/identity/a.ts':
+    "import { within } from '../core/index.ts'; export const x = (nowMs: number) => [within, new Date(nowMs)]",
+  'src/identity/attest/a.ts': "import net from 'node:net'; export const x = () => net.connect(process.pid)",
+  'src/registry/a.ts':
+    "import { x } from '../identity/index.ts'; import { createHash } from 'node:crypto'; x(createHash)",
+  'src/policy/a.ts': 'export const x = (handle: { process: { pid: number } }) => handle.process.pid // not Date.now()',
+  'src/mesh/a.ts': "import { x } from '../registry/index.ts'; import { noise } from '@libp2p/noise'; x(noise)",
+  'src/api/a.ts': "import { peerCredentials } from '../identity/attest/index.ts'; peerCredentials()",
+  'src/agent/a.ts': "import { x } from '../mesh/index.ts'; import { y } from '../broker/index.ts'; x(y)",
+  'src/client/a.ts': "import { x } from '../wire/index.ts'; x()",
+  'src/cli/a.ts': "import { x } from '../client/index.ts'; x()",
+  'src/cli/up.ts': "export const up = async () => await import('../agent/index.ts')"
+}
+
+test('every import in the wrong direction is caught', () => {
+  // Each in a file of its own, all in one project, since reading a project costs a compiler process.
+  const planted = REFUSED.map(([file, code, why], index) => {
+    const own = file.endsWith('/a.ts') ? file.replace(/a\.ts$/, `a${index}.ts`) : file
+    return { file: own, code, why }
+  })
+  const found = violationsOf(Object.fromEntries(planted.map(({ file, code }) => [file, code])))
+  for (const { file, code, why } of planted) {
+    const here = found.filter(violation => violation.startsWith(`${file}: `))
+    assert.equal(here.length, 1, `${file}: ${code} gave ${JSON.stringify(here)}`)
+    assert.match(here[0] ?? '', why, code)
+  }
+})
+
+test('what the design allows passes', () => {
+  assert.deepEqual(violationsOf(ALLOWED), [])
+})

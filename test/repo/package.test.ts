@@ -1,0 +1,103 @@
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import test, { after, before } from 'node:test'
+
+const ROOT = join(import.meta.dirname, '..', '..')
+const BIN = join(ROOT, 'node_modules', '.bin')
+const work = mkdtempSync(join(tmpdir(), 'warren-package-'))
+const consumer = join(work, 'consumer')
+
+function run(command: string, args: readonly string[], cwd: string): string {
+  // npm starts Node through PATH: give it the one that runs this test.
+  const env = { ...process.env, PATH: `${dirname(process.execPath)}:${process.env['PATH'] ?? ''}` }
+  return execFileSync(command, args, {
+    cwd,
+    env,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: 240_000
+  })
+}
+
+/** Packs a copy of the checkout, so that the checkout itself may be read-only and keeps its own dist/. */
+function pack(): string {
+  const source = join(work, 'source')
+  mkdirSync(source)
+  const manifest = ['package.json', 'tsconfig.json', 'tsconfig.build.json', 'LICENSE', 'README.md', 'CHANGELOG.md']
+  for (const name of [...manifest, 'bin', 'src', 'protocols', 'tools']) {
+    cpSync(join(ROOT, name), join(source, name), { recursive: true })
+  }
+  symlinkSync(join(ROOT, 'node_modules'), join(source, 'node_modules'))
+  run('npm', ['pack', '--silent', '--pack-destination', work], source)
+  const tarball = readdirSync(work).find(name => name.endsWith('.tgz'))
+  assert.ok(tarball !== undefined, 'npm pack wrote no tarball')
+  return join(work, tarball)
+}
+
+let tarball = ''
+before(() => {
+  tarball = pack()
+  mkdirSync(consumer)
+  writeFileSync(join(consumer, 'package.json'), JSON.stringify({ name: 'consumer', private: true, type: 'module' }))
+  run(
+    'npm',
+    ['install', '--prefer-offline', '--no-audit', '--no-fund', '--ignore-scripts', '--silent', tarball],
+    consumer
+  )
+})
+after(() => {
+  rmSync(work, { recursive: true, force: true })
+})
+
+test('the installed package has a warren command that runs without sources', () => {
+  assert.equal(existsSync(join(consumer, 'node_modules/warren/src')), false)
+  const help = run(join(consumer, 'node_modules/.bin/warren'), ['--help'], consumer)
+  for (const verb of ['up', 'token', 'status', 'connect', 'expose', 'forward', 'allow', 'explain']) {
+    assert.match(help, new RegExp(`^\\s+${verb}\\b`, 'm'))
+  }
+})
+
+test('both exports of the installed package load, and the library loads no libp2p', () => {
+  const script = `
+    const library = await import('warren')
+    const agent = await import('warren/agent')
+    console.log(typeof library.connect, typeof library.listen, Object.keys(agent).length > 0)`
+  assert.equal(run(process.execPath, ['--input-type=module', '-e', script], consumer).trim(), 'function function true')
+
+  const alone = `
+    import { registerHooks } from 'node:module'
+    const seen = []
+    registerHooks({ load(url, context, next) { seen.push(url); return next(url, context) } })
+    await import('warren')
+    console.log(seen.filter(url => /libp2p|koffi/.test(url)).join(' '))`
+  assert.equal(run(process.execPath, ['--input-type=module', '-e', alone], consumer).trim(), '')
+})
+
+test('the declarations of the installed package resolve', () => {
+  // An import that does not resolve inside a declaration file makes its types `any`, and then nothing here is an error.
+  writeFileSync(
+    join(consumer, 'consumer.ts'),
+    `import { connect, listen } from 'warren'
+     import * as agent from 'warren/agent'
+     // @ts-expect-error a destination is a string
+     void connect(42, { as: 'dev.a.b.c' })
+     // @ts-expect-error an address is a string
+     void listen(42)
+     // @ts-expect-error the agent has no such export
+     void agent.noSuchExport
+    `
+  )
+  const options = ['--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2024', '--skipLibCheck']
+  run(
+    join(BIN, 'tsc'),
+    [...options, '--typeRoots', join(ROOT, 'node_modules/@types'), '--types', 'node', 'consumer.ts'],
+    consumer
+  )
+})
+
+test('publint finds nothing to complain of', () => {
+  run(join(BIN, 'publint'), ['run', '--strict', tarball], consumer)
+})

@@ -1,0 +1,19 @@
+// Fails if a folder of src/ imports or uses what tools/imports/layers.ts does not allow it.
+import { resolve } from 'node:path'
+import { judge } from './imports/judge.ts'
+import { readModules } from './imports/read.ts'
+
+const root = resolve(process.argv[2] ?? '.')
+const modules = readModules(root, resolve(root, 'tsconfig.json'))
+const violations = judge(modules)
+for (const { file, line, text } of violations) process.stderr.write(`${file}:${line} ${text}\n`)
+const checked = modules.filter(({ file }) => file.startsWith('src/')).length
+if (checked === 0) {
+  process.stderr.write('no file under src/ was found\n')
+  process.exitCode = 1
+} else if (violations.length > 0) {
+  process.stderr.write(`${violations.length} import${violations.length === 1 ? '' : 's'} in the wrong direction\n`)
+  process.exitCode = 1
+} else {
+  process.stdout.write(`imports of ${checked} files point in the right direction\n`)
+}

@@ -1,0 +1,60 @@
+/** What one folder of src/ may import of the others, and whether it is pure. */
+export interface Layer {
+  /** Folders whose index.ts it may import. */
+  readonly mayImport: readonly string[]
+  /** Files (relative to src/) that may import a further folder, and then only with `import()`. */
+  readonly lazily?: Readonly<Record<string, readonly string[]>>
+  /** No I/O, no timers, no clock, no chance: such code can be simulated and property-tested. */
+  readonly pure?: boolean
+  /** Subfolders of a pure folder that are the exception. */
+  readonly impure?: readonly string[]
+  /** Exports of core that a pure folder must not touch, since they read a clock or set a timer. */
+  readonly bannedFromCore?: readonly string[]
+}
+
+const TIMERS = ['systemClock', 'sleep', 'loop', 'within', 'detach']
+const FOUNDATION = ['identity', 'wire', 'core']
+const JUDGES = ['registry', 'policy', ...FOUNDATION]
+
+/** Imports point down this list only; siblings meet through interfaces that the consumer declares. */
+export const LAYERS: Readonly<Record<string, Layer>> = {
+  cli: { mayImport: ['client', 'wire', 'core'], lazily: { 'cli/up.ts': ['agent'], 'cli/commands/up.ts': ['agent'] } },
+  client: { mayImport: ['wire', 'core'] },
+  agent: { mayImport: ['api', 'broker', 'mesh', ...JUDGES] },
+  api: { mayImport: JUDGES },
+  broker: { mayImport: JUDGES },
+  mesh: { mayImport: JUDGES },
+  registry: { mayImport: FOUNDATION, pure: true, bannedFromCore: TIMERS },
+  policy: { mayImport: FOUNDATION, pure: true, bannedFromCore: TIMERS },
+  // The join exchange runs over a stream that it is given, so it may set deadlines; it reads no clock of its own.
+  identity: { mayImport: ['wire', 'core'], pure: true, impure: ['identity/attest'], bannedFromCore: ['systemClock'] },
+  wire: { mayImport: ['core'] },
+  core: { mayImport: [] }
+}
+
+/** Files besides `<folder>/index.ts` that another folder may import. */
+export const SECOND_DOORS: ReadonlySet<string> = new Set(['identity/attest/index.ts'])
+
+/** The only folder that knows libp2p. */
+export const LIBP2P_FOLDER = 'mesh'
+export const LIBP2P = /^(libp2p|multiformats|@libp2p\/.+|@multiformats\/.+)(\/|$)/
+
+/** All that a pure folder may have of Node. */
+export const PURE_NODE_MODULES: ReadonlySet<string> = new Set([
+  'node:buffer',
+  'node:crypto',
+  'node:stream',
+  'node:util'
+])
+/** Packages that do I/O or read clocks by themselves. */
+export const IMPURE_PACKAGES = /^(koffi|pino|@connectrpc\/connect-node)(\/|$)/
+/** Globals that make a function's result depend on more than its arguments. */
+export const IMPURE_GLOBALS: ReadonlySet<string> = new Set([
+  'process',
+  'performance',
+  'fetch',
+  'globalThis',
+  'setTimeout',
+  'setInterval',
+  'setImmediate'
+])
