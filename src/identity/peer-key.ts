@@ -1,0 +1,52 @@
+import { fromString, toString as encode } from 'uint8arrays'
+import { ErrorCode, WarrenError } from '../core/index.ts'
+
+/** A libp2p PeerId of an Ed25519 key in its usual text form, "12D3Koo…". Equal keys have equal text. */
+export type PeerKey = string & { readonly __brand: 'PeerKey' }
+
+// An identity multihash (00 24) of the protobuf of an Ed25519 public key (08 01 12 20, then the key).
+// https://github.com/libp2p/specs/blob/master/peer-ids/peer-ids.md
+const PREFIX = Uint8Array.of(0x00, 0x24, 0x08, 0x01, 0x12, 0x20)
+const KEY_BYTES = 32
+// 38 bytes in base58: one "1" for the leading zero byte and 51 digits.
+const TEXT_LENGTH = 52
+
+/** The PeerKey of a raw Ed25519 public key (32 bytes). INVALID_ARGUMENT if it has another length. */
+export function peerKeyOf(raw: Uint8Array): PeerKey {
+  if (raw.length !== KEY_BYTES) {
+    throw new WarrenError(ErrorCode.InvalidArgument, `a peer's public key has ${KEY_BYTES} bytes, not ${raw.length}`)
+  }
+  return encode(Buffer.concat([PREFIX, raw]), 'base58btc') as PeerKey
+}
+
+/** The raw Ed25519 public key (32 bytes) inside a PeerKey. INVALID_ARGUMENT if it is none. */
+export function rawKeyOf(peer: PeerKey): Uint8Array {
+  return decode(peer)
+}
+
+/** `text`, if it is the PeerId of an Ed25519 key in base58. Else INVALID_ARGUMENT. */
+export function parsePeerKey(text: string): PeerKey {
+  decode(text)
+  return text as PeerKey
+}
+
+function decode(text: string): Uint8Array {
+  // Before decoding, whose cost grows with the square of the length.
+  if (text.length !== TEXT_LENGTH) throw refusal()
+  try {
+    const bytes = fromString(text, 'base58btc')
+    if (bytes.length === PREFIX.length + KEY_BYTES && PREFIX.every((byte, at) => bytes[at] === byte)) {
+      return Uint8Array.from(bytes.subarray(PREFIX.length))
+    }
+  } catch (cause) {
+    throw refusal({ cause })
+  }
+  throw refusal()
+}
+
+function refusal(options: ErrorOptions = {}): WarrenError {
+  return new WarrenError(ErrorCode.InvalidArgument, 'not the PeerId of an Ed25519 key', {
+    ...options,
+    hint: 'A PeerId looks like 12D3KooW… and has 52 characters.'
+  })
+}
