@@ -97,10 +97,8 @@ export async function serveLocal(options: LocalServerOptions): Promise<LocalServ
   const speakHttp2 = (socket: Socket, connection: Connection): void => {
     const onSession = (session: ServerHttp2Session): void => {
       bySession.set(session, connection)
-      connection.onHangUp(busy => {
-        session.close()
-        if (!busy) socket.end()
-      })
+      // Refuses further streams at once, and ends the socket after the last one.
+      connection.onHangUp(() => session.close())
     }
     // HTTP/2 has its own half-close; a half-open socket below it would never be closed.
     socket.allowHalfOpen = false

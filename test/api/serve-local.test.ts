@@ -1,0 +1,315 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { statSync } from 'node:fs'
+import { connect as connectSession } from 'node:http2'
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { createClient } from '@connectrpc/connect'
+import { createConnectTransport, createGrpcTransport, Http2SessionManager } from '@connectrpc/connect-node'
+import {
+  type Caller,
+  type LocalLimits,
+  type LocalServer,
+  serveAdminApi,
+  serveWorkloadApi,
+  type WorkloadHandlers
+} from '../../src/api/index.ts'
+import { ErrorCode, silentLogger, WarrenError } from '../../src/core/index.ts'
+import { apiPb } from '../../src/wire/index.ts'
+import { adminHandlers, fakeCredentials, post, raw, tempDir, until, workloadHandlers } from './support.ts'
+
+const GET_STATUS = 'WorkloadService/GetStatus'
+
+interface Served {
+  readonly path: string
+  readonly server: LocalServer
+  readonly openHandles: () => number
+}
+
+async function serve(
+  t: TestContext,
+  handlers: Partial<WorkloadHandlers>,
+  limits: Partial<LocalLimits> = {},
+  uid = 1000
+): Promise<Served> {
+  const credentials = fakeCredentials(uid)
+  const server = await serveWorkloadApi({
+    runtimeDir: await tempDir(t),
+    handlers: workloadHandlers({ getStatus: async () => ({ version: 'x' }), ...handlers }),
+    credentials: credentials.read,
+    log: silentLogger,
+    limits
+  })
+  t.after(() => server.close())
+  return { path: server.path, server, openHandles: credentials.open }
+}
+
+function session(t: TestContext, path: string): Http2SessionManager {
+  const manager = new Http2SessionManager('http://agent', {}, { createConnection: () => connect({ path }) })
+  t.after(() => manager.abort())
+  return manager
+}
+
+function http2Client(t: TestContext, path: string) {
+  const sessionManager = session(t, path)
+  const transport = createConnectTransport({ httpVersion: '2', baseUrl: 'http://agent', sessionManager })
+  return { client: createClient(apiPb.WorkloadService, transport), sessionManager }
+}
+
+test('curl users get JSON answers over HTTP/1.1, and the caller is who the kernel says', async t => {
+  let seen: Caller | undefined
+  const { path, openHandles } = await serve(t, {
+    getStatus: async (_request, caller) => {
+      seen = caller
+      return { version: '1.2.3', members: 3 }
+    }
+  })
+  const { status, body } = await post(path, GET_STATUS)
+  assert.equal(status, 200)
+  assert.deepEqual(body, { version: '1.2.3', members: 3 })
+  assert.ok(seen !== undefined)
+  assert.deepEqual([seen.uid, seen.gid, seen.pid, seen.process.pid], [1000, 1001, 4711, 4711])
+  if (!seen.connection.aborted) await once(seen.connection, 'abort')
+  assert.equal(openHandles(), 0)
+})
+
+test('Connect and gRPC clients are served over HTTP/2 on the same socket', async t => {
+  const { path, server } = await serve(t, {
+    listServices: async ({ pattern }) => ({ services: [{ address: pattern }] })
+  })
+  const { client } = http2Client(t, path)
+  const grpc = createClient(
+    apiPb.WorkloadService,
+    createGrpcTransport({ baseUrl: 'http://agent', sessionManager: session(t, path) })
+  )
+  for (const each of [client, grpc]) {
+    const answers = await Promise.all([each.listServices({ pattern: 'a' }), each.listServices({ pattern: 'b' })])
+    assert.deepEqual(
+      answers.map(({ services }) => services[0]?.address),
+      ['a', 'b']
+    )
+  }
+  assert.equal(server.connections(), 2)
+})
+
+test('a caller whose credentials cannot be read gets nothing', async t => {
+  const server = await serveWorkloadApi({
+    runtimeDir: await tempDir(t),
+    handlers: workloadHandlers(),
+    credentials: () => {
+      throw new WarrenError(ErrorCode.PermissionDenied, 'unreadable')
+    },
+    log: silentLogger
+  })
+  t.after(() => server.close())
+  assert.equal(await raw(server.path, 'GET / HTTP/1.1\r\nHost: x\r\n\r\n'), '')
+})
+
+test('hostile first bytes neither crash the server nor reach a handler', async t => {
+  const { path } = await serve(t, {})
+  const preface = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'
+  const line = `POST /warren.api.v1.${GET_STATUS} HTTP/1`
+  const inputs = [
+    '\0\0\0\0garbage\r\n\r\n',
+    'PRI * HTTP/9.9\r\n\r\n',
+    `${preface}${'\xff'.repeat(200)}`,
+    `${preface}GET / HTTP/1.1\r\n\r\n`,
+    `${line}.0\r\n\r\n`,
+    'POST // HTTP/1.0\r\n\r\n',
+    'POST http://[ HTTP/1.0\r\nHost: a\r\n\r\n',
+    `${line}.1\r\nHost: a b[\r\nConnection: close\r\n\r\n`,
+    `${line}.1\r\nHost: a\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n`,
+    'CONNECT x HTTP/1.1\r\nHost: a\r\n\r\n',
+    `${line}.1\r\nHost: a\r\nConnection: close\r\nX: ${'x'.repeat(40_000)}\r\n\r\n`
+  ]
+  for (const input of inputs)
+    assert.doesNotMatch(await raw(path, Buffer.from(input, 'latin1')), /200 OK/, input.slice(0, 60))
+  assert.equal((await post(path, GET_STATUS)).status, 200)
+})
+
+test('a message beyond the limit is refused, with or without a truthful length', async t => {
+  const { path } = await serve(t, {}, { maxBodyBytes: 1_000 })
+  const body = JSON.stringify({ filler: 'x'.repeat(2_000) })
+  const whole = await post(path, GET_STATUS, body)
+  assert.equal(whole.body.code, 'resource_exhausted')
+  const chunked = await post(path, GET_STATUS, body, { 'transfer-encoding': 'chunked' })
+  assert.equal(chunked.body.code, 'resource_exhausted')
+  assert.equal((await post(path, GET_STATUS)).status, 200)
+})
+
+test('a compressed body is refused rather than inflated', async t => {
+  const { path } = await serve(t, {})
+  assert.equal((await post(path, GET_STATUS, 'x', { 'content-encoding': 'gzip' })).body.code, 'unimplemented')
+})
+
+test('a client that sends nothing, half a preface, half a header or half a body is cut off', async t => {
+  const { path, openHandles } = await serve(t, {}, { firstRequestMs: 60, bodyMs: 60 })
+  const head = `POST /warren.api.v1.${GET_STATUS} HTTP/1.1\r\nHost: a\r\n`
+  const half = `${head}content-type: application/json\r\ncontent-length: 100\r\n\r\n{`
+  const answers = await Promise.all(['', 'PRI * HT', 'P', head, half].map(bytes => raw(path, bytes)))
+  for (const answer of answers) assert.doesNotMatch(answer, /200 OK/)
+  await until(() => openHandles() === 0)
+})
+
+test('a request that arrives byte by byte is answered', async t => {
+  const { path } = await serve(t, {})
+  const socket = connect({ path })
+  const request = `POST /warren.api.v1.${GET_STATUS} HTTP/1.1\r\nHost: a\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}`
+  for (const byte of request) await new Promise<void>(resolve => socket.write(byte, () => resolve()))
+  let text = ''
+  for await (const chunk of socket) text += String(chunk)
+  assert.match(text, /200 OK[\s\S]*"version":"x"/)
+})
+
+test('an idle connection is closed, and a client opens the next one unnoticed', async t => {
+  const { path, server } = await serve(t, {}, { idleMs: 20 })
+  const { client, sessionManager } = http2Client(t, path)
+  await client.getStatus({})
+  await until(() => server.connections() === 0)
+  assert.notEqual(sessionManager.state(), 'open')
+  assert.equal((await client.getStatus({})).version, 'x')
+})
+
+test('a user with too many connections is told so, and other users are not affected', async t => {
+  const uids = [7, 7, 7, 8]
+  const server = await serveWorkloadApi({
+    runtimeDir: await tempDir(t),
+    handlers: workloadHandlers({ getStatus: async () => ({ version: 'x' }) }),
+    credentials: socket => fakeCredentials(uids.shift()).read(socket),
+    log: silentLogger,
+    limits: { maxConnectionsPerUid: 2 }
+  })
+  t.after(() => server.close())
+  const first = connect({ path: server.path })
+  const second = connect({ path: server.path })
+  await Promise.all([once(first, 'connect'), once(second, 'connect')])
+  const refused = await post(server.path, GET_STATUS)
+  assert.equal(refused.headers['warren-error'], ErrorCode.LimitExceeded)
+  assert.equal((await post(server.path, GET_STATUS)).status, 200)
+  first.destroy()
+  second.destroy()
+})
+
+test('a user with too many calls under way is told so', async t => {
+  const entered = Promise.withResolvers<void>()
+  const { path } = await serve(
+    t,
+    {
+      keep: async function* (_request, _caller, signal) {
+        yield { event: { case: 'alive', value: {} } }
+        entered.resolve()
+        await once(signal, 'abort')
+      }
+    },
+    { maxCallsPerUid: 1 }
+  )
+  const { client } = http2Client(t, path)
+  const stop = new AbortController()
+  const kept = (async () => {
+    for await (const _ of client.keep({ token: 't' }, { signal: stop.signal }));
+  })()
+  await entered.promise
+  await assert.rejects(client.getStatus({}), /LIMIT_EXCEEDED/)
+  stop.abort()
+  await assert.rejects(kept)
+})
+
+test('a Keep stream ends at the agent when the connection of its caller closes', async t => {
+  const entered = Promise.withResolvers<Caller>()
+  const ended = Promise.withResolvers<void>()
+  const { path, openHandles } = await serve(t, {
+    keep: async function* (_request, caller, signal) {
+      yield { event: { case: 'alive', value: {} } }
+      entered.resolve(caller)
+      try {
+        await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+      } finally {
+        ended.resolve()
+      }
+    }
+  })
+  const { client, sessionManager } = http2Client(t, path)
+  const kept = (async () => {
+    for await (const _ of client.keep({ token: 't' }));
+  })()
+  const caller = await entered.promise
+  const letGo = caller.holdProcess()
+  sessionManager.abort()
+  await assert.rejects(kept)
+  await ended.promise
+  if (!caller.connection.aborted) await once(caller.connection, 'abort')
+  assert.equal(openHandles(), 1)
+  letGo()
+  letGo()
+  assert.equal(openHandles(), 0)
+})
+
+test('a handler that does not answer is cut by the deadline, and its signal aborts', async t => {
+  const aborted = Promise.withResolvers<void>()
+  const { path } = await serve(
+    t,
+    {
+      heartbeat: (_request, _caller, signal) => {
+        signal.addEventListener('abort', () => aborted.resolve())
+        return new Promise(() => {})
+      }
+    },
+    { requestMs: 20 }
+  )
+  const { body } = await post(path, 'WorkloadService/Heartbeat')
+  assert.match(body.message, /^TIMEOUT: /)
+  await aborted.promise
+})
+
+test('closing tells the calls under way that the agent stops, and removes the socket', async t => {
+  const entered = Promise.withResolvers<void>()
+  const { path, server } = await serve(t, {
+    heartbeat: () => {
+      entered.resolve()
+      return new Promise(() => {})
+    }
+  })
+  const { client } = http2Client(t, path)
+  const failed = assert.rejects(client.heartbeat({}), /NOT_READY: the agent is stopping/)
+  await entered.promise
+  await server.close()
+  await failed
+  await server.close()
+  assert.throws(() => statSync(path), { code: 'ENOENT' })
+})
+
+test('a client that resets many streams leaves the server working', async t => {
+  const { path } = await serve(t, {})
+  const client = connectSession('http://agent', { createConnection: () => connect({ path }) })
+  client.on('error', () => {})
+  for (let i = 0; i < 300 && !client.destroyed; i += 1) {
+    const stream = client.request({ ':method': 'POST', ':path': `/warren.api.v1.${GET_STATUS}` })
+    stream.on('error', () => {})
+    stream.close()
+  }
+  await new Promise(setImmediate)
+  client.destroy()
+  assert.equal((await post(path, GET_STATUS)).status, 200)
+})
+
+test('admin.sock is closed to others by mode, and by the kernel-given uid behind it', async t => {
+  const runtimeDir = await tempDir(t)
+  const uids = [1000, 0, 1001]
+  const server = await serveAdminApi({
+    runtimeDir,
+    handlers: adminHandlers({ getPolicy: async () => ({ version: 9n }) }),
+    credentials: socket => fakeCredentials(uids.shift()).read(socket),
+    log: silentLogger,
+    agentUid: 1001
+  })
+  t.after(() => server.close())
+  assert.equal(server.path, join(runtimeDir, 'admin.sock'))
+  assert.equal(statSync(server.path).mode & 0o777, 0o600)
+  const refused = await post(server.path, 'AdminService/GetPolicy')
+  assert.equal(refused.status, 403)
+  assert.equal(refused.headers['warren-error'], ErrorCode.PermissionDenied)
+  assert.match(refused.body.message, /uid 1000 may not/)
+  assert.equal((await post(server.path, 'AdminService/GetPolicy')).body.version, '9')
+  assert.equal((await post(server.path, 'AdminService/GetPolicy')).status, 200)
+})
