@@ -1,0 +1,20 @@
+import type { Command } from 'commander'
+import { contextOf } from '../context.ts'
+import { readSecret } from '../options/secret.ts'
+import { parseWait, replicationText, waitOption } from '../options/wait.ts'
+import { fields } from '../output/views.ts'
+
+export function addDeregister(program: Command): void {
+  program
+    .command('deregister')
+    .description('end a registration: here at once, then everywhere')
+    .argument('<token>', 'the token that register gave, @FILE with it, or - for standard input')
+    .addOption(waitOption())
+    .action(async (text: string, options: { wait: string }, command: Command) => {
+      const token = await readSecret('TOKEN', text)
+      const { agent, show, say } = contextOf(command)
+      const { replication } = await agent.workload.deregister({ token, wait: parseWait(options.wait) })
+      show({ result: 'OK', replication: replication === undefined ? undefined : fields(replication) }, () => 'OK')
+      say(replicationText('gone from', replication))
+    })
+}

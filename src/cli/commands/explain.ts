@@ -1,0 +1,40 @@
+import type { Command } from 'commander'
+import { apiPb } from '../../wire/index.ts'
+import { contextOf } from '../context.ts'
+import { Exit } from '../exit.ts'
+import { table } from '../output/table.ts'
+import { fields } from '../output/views.ts'
+
+export function addExplain(program: Command): void {
+  program
+    .command('explain')
+    .description('why a connection works or does not; exit code 0 if it would work now, 1 if not')
+    .argument('<source>', 'address or pattern')
+    .argument('<destination>', 'address or pattern')
+    .option('--udp', 'ask about UDP, not TCP')
+    .action(async (source: string, destination: string, options: { udp?: true }, command: Command) => {
+      const { agent, show } = contextOf(command)
+      const protocol = options.udp === true ? apiPb.Protocol.UDP : apiPb.Protocol.TCP
+      const { works, steps: found } = await agent.admin.explain({ source, destination, protocol })
+      const steps = found.map(fields)
+      show({ works, steps }, () => `${stepTable(steps)}\n${works ? 'It works.' : 'It does not work.'}`)
+      if (!works) process.exitCode = Exit.Failed
+    })
+}
+
+interface Step {
+  readonly subject: string
+  readonly ok: boolean
+  readonly text: string
+}
+
+function stepTable(steps: readonly Step[]): string {
+  return table(
+    [
+      { title: '', value: (step: Step) => (step.ok ? 'ok' : 'NO') },
+      { title: 'CHECK', value: step => step.subject },
+      { title: 'FOUND', value: step => step.text }
+    ],
+    steps
+  )
+}

@@ -1,0 +1,77 @@
+import type { Command } from 'commander'
+import { type Registration, register, type TargetOption } from '../../client/index.ts'
+import { ErrorCode, WarrenError } from '../../core/index.ts'
+import { contextOf } from '../context.ts'
+import { collect } from '../options/collect.ts'
+import { formatHostPort, parseHostPort } from '../options/endpoint.ts'
+import { parseLabels } from '../options/labels.ts'
+import { cliLogger } from '../output/cli-logger.ts'
+import { print, printJsonLine } from '../output/terminal.ts'
+import { endingSignals } from '../signals.ts'
+
+interface ExposeOptions {
+  readonly tcp?: string[]
+  readonly unix?: string[]
+  readonly allow?: string[]
+  readonly label?: string[]
+}
+
+export function addExpose(program: Command): void {
+  program
+    .command('expose')
+    .description('give an unmodified server an address, until this command is ended')
+    .argument('<address>', 'SCOPE.GROUP.NAME.RESOURCE; this machine is appended')
+    .option('--tcp <host:port>', 'where it listens on this host; may be repeated: then they share the load', collect)
+    .option('--unix <path>', 'likewise, a unix socket', collect)
+    .option('--allow <pattern>', 'who may connect, in the same scope, without a rule; may be repeated', collect)
+    .option('--label <key=value>', 'may be repeated', collect)
+    .action(async (address: string, options: ExposeOptions, command: Command) => {
+      const targets = targetsOf(options)
+      const { agent: client, json, say } = contextOf(command)
+      const ending = endingSignals()
+      const common = {
+        client,
+        whitelist: options.allow ?? [],
+        labels: parseLabels(options.label ?? []),
+        application: 'warren expose',
+        signal: ending.signal,
+        log: cliLogger(say)
+      }
+      const registrations: Registration[] = []
+      try {
+        for (const target of targets) {
+          const registration = await register(address, { ...common, target })
+          registrations.push(registration)
+          if (json) printJsonLine(view(registration, target))
+          else print(registration.address)
+          say(`${registration.address} leads to ${nameOf(target)}`)
+        }
+        const end = await Promise.race(registrations.map(registration => registration.closed))
+        if (!ending.signal.aborted && end.error !== undefined) throw end.error
+      } finally {
+        await Promise.all(registrations.map(registration => registration.close()))
+      }
+    })
+}
+
+function targetsOf({ tcp = [], unix = [] }: ExposeOptions): TargetOption[] {
+  if (tcp.length + unix.length === 0) {
+    throw new WarrenError(ErrorCode.InvalidOption, 'nothing to expose', {
+      hint: 'Say where the server listens: --tcp 127.0.0.1:8080 or --unix PATH.'
+    })
+  }
+  return [
+    ...tcp.map(text => ({ tcp: formatHostPort(parseHostPort('--tcp', text, '127.0.0.1')) })),
+    ...unix.map(path => ({ unix: path }))
+  ]
+}
+
+function nameOf(target: TargetOption): string {
+  if ('tcp' in target) return target.tcp
+  return 'unix' in target ? target.unix : 'its own socket'
+}
+
+function view(registration: Registration, target: TargetOption): object {
+  const { address, spiffeId, registrationId } = registration
+  return { address, spiffeId, registrationId, target: nameOf(target) }
+}

@@ -1,0 +1,14 @@
+import type { Command } from 'commander'
+import { contextOf } from '../context.ts'
+import { flowTable, flowView } from '../output/views.ts'
+
+export function addFlows(program: Command): void {
+  program
+    .command('flows')
+    .description('the connections that this host brokers now')
+    .action(async (_options: unknown, command: Command) => {
+      const { agent, show } = contextOf(command)
+      const flows = (await agent.admin.listFlows({})).flows.map(flowView)
+      show({ flows }, () => flowTable(flows, Date.now()))
+    })
+}

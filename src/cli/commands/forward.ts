@@ -1,0 +1,65 @@
+import { createServer, type Socket } from 'node:net'
+import type { Command } from 'commander'
+import { type ConnectOptions, connect, defaultSource } from '../../client/index.ts'
+import { contextOf } from '../context.ts'
+import { listenAt } from '../listen-at.ts'
+import { parseEndpoint } from '../options/endpoint.ts'
+import { RateLimitedLines } from '../output/rate-limit.ts'
+import { clause } from '../output/report.ts'
+import { print, printJsonLine } from '../output/terminal.ts'
+import { abort, relaySockets } from '../relay.ts'
+import { endingSignals } from '../signals.ts'
+
+/** Clients at once; the system refuses the rest, for each costs two descriptors. */
+const MAX_CLIENTS = 4_096
+
+export function addForward(program: Command): void {
+  program
+    .command('forward')
+    .description('a local listener that leads to a workload, for an unmodified client')
+    .argument('<destination>', 'address or pattern')
+    .requiredOption(
+      '--listen <host:port|unix:path>',
+      'where clients connect; port 0 picks one. Every user who can connect there uses your identity'
+    )
+    .option('--as <address>', 'who connects (default: SCOPE.user.YOU.default, in the scope of the destination)')
+    .action(async (destination: string, options: { listen: string; as?: string }, command: Command) => {
+      const endpoint = parseEndpoint('--listen', options.listen)
+      const as = options.as ?? defaultSource(destination)
+      const { agent: client, json, say } = contextOf(command)
+      const ending = endingSignals()
+      // Before there is a listener: a client that can only fail should be refused by the system.
+      await client.workload.getStatus({}, { signal: ending.signal })
+
+      const failures = new RateLimitedLines(say)
+      const clients = new Set<Socket>()
+      const server = createServer({ allowHalfOpen: true }, socket => {
+        clients.add(socket)
+        socket.once('close', () => clients.delete(socket))
+        const options: ConnectOptions = { client, as, application: 'warren forward' }
+        forwardOne(socket, destination, options).catch((err: unknown) => failures.line(clause(err), performance.now()))
+      })
+      server.maxConnections = MAX_CLIENTS
+      const bound = await listenAt(server, endpoint)
+      if (json) printJsonLine({ listen: bound, destination, as })
+      else print(bound)
+      say(`${bound} leads to ${destination}, as ${as}`)
+      await ending.asked
+      server.close()
+      for (const socket of clients) abort(socket)
+      await client.close()
+    })
+}
+
+async function forwardOne(local: Socket, destination: string, options: ConnectOptions): Promise<void> {
+  const gone = new AbortController()
+  const giveUp = (): void => gone.abort(new DOMException('the local client went away', 'AbortError'))
+  local.once('close', giveUp).on('error', giveUp)
+  try {
+    const brokered = await connect(destination, { ...options, signal: gone.signal })
+    await relaySockets(local, brokered)
+  } catch (err) {
+    abort(local)
+    if (!gone.signal.aborted) throw err
+  }
+}

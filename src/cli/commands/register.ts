@@ -1,0 +1,86 @@
+import type { MessageInitShape } from '@bufbuild/protobuf'
+import type { Command } from 'commander'
+import { ErrorCode, WarrenError } from '../../core/index.ts'
+import type { apiPb } from '../../wire/index.ts'
+import { contextOf } from '../context.ts'
+import { collect } from '../options/collect.ts'
+import { parseDuration } from '../options/duration.ts'
+import { formatHostPort, parseHostPort } from '../options/endpoint.ts'
+import { parseLabels } from '../options/labels.ts'
+import { parseWait, replicationText, waitOption } from '../options/wait.ts'
+import { printJson } from '../output/terminal.ts'
+import { fields } from '../output/views.ts'
+
+interface RegisterOptions {
+  readonly tcp?: string
+  readonly unix?: string
+  readonly listen?: true
+  readonly allow?: string[]
+  readonly label?: string[]
+  readonly ttl?: string
+  readonly pid?: string
+  readonly application?: string
+  readonly wait: string
+}
+
+const MIN_TTL_MS = 1_000
+const MAX_TTL_MS = 86_400_000
+
+export function addRegister(program: Command): void {
+  program
+    .command('register')
+    .description('the raw API: register an address, print the answer as JSON')
+    .argument('<address>', 'SCOPE.GROUP.NAME.RESOURCE; this machine is appended')
+    .option('--tcp <host:port>', 'deliver connections to a TCP server of this host')
+    .option('--unix <path>', 'deliver connections to a unix socket')
+    .option('--listen', 'deliver connections to a socket that you bind at the path that is answered')
+    .option('--allow <pattern>', 'who may connect, in the same scope, without a rule; may be repeated', collect)
+    .option('--label <key=value>', 'may be repeated', collect)
+    .option('--ttl <time>', 'ends without a heartbeat for this long (default: 1m)')
+    .option('--pid <pid>', 'ends with this process (default: the one that started this command)')
+    .option('--application <name>', 'a name for people')
+    .addOption(waitOption())
+    .action(async (address: string, options: RegisterOptions, command: Command) => {
+      const request = requestOf(address, options)
+      const { agent, say } = contextOf(command)
+      const response = await agent.workload.register(request)
+      const { replication } = response
+      printJson({ ...fields(response), replication: replication === undefined ? undefined : fields(replication) })
+      say(replicationText('known to', replication))
+    })
+}
+
+function requestOf(address: string, options: RegisterOptions): MessageInitShape<typeof apiPb.RegisterRequestSchema> {
+  const kind = targetKind(options)
+  return {
+    address,
+    ...(kind === undefined ? {} : { target: { kind } }),
+    whitelist: options.allow ?? [],
+    labels: parseLabels(options.label ?? []),
+    ttlMs: options.ttl === undefined ? 0 : parseDuration('--ttl', options.ttl, MIN_TTL_MS, MAX_TTL_MS),
+    wait: parseWait(options.wait),
+    ownerPid: options.pid === undefined ? process.ppid : parsePid(options.pid),
+    application: options.application ?? ''
+  }
+}
+
+type TargetKind = NonNullable<MessageInitShape<typeof apiPb.TargetSchema>['kind']>
+
+function targetKind({ tcp, unix, listen }: RegisterOptions): TargetKind | undefined {
+  if ([tcp, unix, listen].filter(target => target !== undefined).length > 1) {
+    throw new WarrenError(ErrorCode.InvalidOption, '--tcp, --unix and --listen exclude each other', {
+      hint: 'Register once for each target.'
+    })
+  }
+  if (tcp !== undefined) return { case: 'tcp', value: formatHostPort(parseHostPort('--tcp', tcp, '127.0.0.1')) }
+  if (unix !== undefined) return { case: 'unix', value: unix }
+  return listen === true ? { case: 'listen', value: {} } : undefined
+}
+
+function parsePid(text: string): number {
+  const pid = Number(text)
+  if (!/^\d{1,10}$/.test(text) || pid < 1 || pid > 2 ** 31 - 1) {
+    throw new WarrenError(ErrorCode.InvalidArgument, `--pid "${text.slice(0, 80)}" is not a process id`)
+  }
+  return pid
+}

@@ -1,0 +1,100 @@
+import { once } from 'node:events'
+import type { Socket } from 'node:net'
+import type { Command } from 'commander'
+import { listen, type Peer } from '../../client/index.ts'
+import { contextOf } from '../context.ts'
+import { collect } from '../options/collect.ts'
+import { cliLogger } from '../output/cli-logger.ts'
+import { clause } from '../output/report.ts'
+import { endingSignals } from '../signals.ts'
+
+/** Connections at once; the rest are closed, for each costs a descriptor. */
+const MAX_CONNECTIONS = 256
+
+export function addServe(program: Command): void {
+  program
+    .command('serve')
+    .description('register, print what arrives, send standard input to whoever is connected (like nc -lk)')
+    .argument('<address>', 'SCOPE.GROUP.NAME.RESOURCE; this machine is appended')
+    .option('--allow <pattern>', 'who may connect, in the same scope, without a rule; may be repeated', collect)
+    .action(async (address: string, options: { allow?: string[] }, command: Command) => {
+      const { agent: client, json, say } = contextOf(command)
+      const ending = endingSignals()
+      const audience = new Audience(say)
+      const server = await listen(
+        address,
+        {
+          client,
+          whitelist: options.allow ?? [],
+          application: 'warren serve',
+          signal: ending.signal,
+          log: cliLogger(say)
+        },
+        (socket, peer) => audience.admit(socket, peer)
+      )
+      // Standard output belongs to what is received, so even the JSON goes to the other one.
+      if (json) process.stderr.write(`${JSON.stringify({ address: server.address, spiffeId: server.spiffeId })}\n`)
+      else say(`serving ${server.address}`)
+      const answering = audience.answerFrom(process.stdin)
+      const end = await Promise.race([server.closed(), answering.then(() => server.closed())])
+      audience.close()
+      if (!ending.signal.aborted && end.error !== undefined) throw end.error
+    })
+}
+
+/** Who is connected: hears everything that is answered, and is printed as it speaks. */
+class Audience {
+  readonly #say: (text: string) => void
+  readonly #sockets = new Set<Socket>()
+  #count = 0
+  #inputEnded = false
+
+  constructor(say: (text: string) => void) {
+    this.#say = say
+  }
+
+  admit(socket: Socket, peer: Peer): void {
+    const name = `#${++this.#count} ${peer.address}`
+    if (this.#sockets.size >= MAX_CONNECTIONS) {
+      this.#say(`${name} turned away: ${MAX_CONNECTIONS} are connected`)
+      socket.on('error', () => {}).destroy()
+      return
+    }
+    this.#say(`${name} connected`)
+    this.#sockets.add(socket)
+    let received = 0
+    socket
+      .on('data', (chunk: Buffer) => {
+        received += chunk.length
+        // A terminal that is slower than the sender must slow the sender down.
+        if (!process.stdout.write(chunk)) {
+          socket.pause()
+          process.stdout.once('drain', () => socket.resume())
+        }
+      })
+      .on('end', () => this.#say(`${name} sent its last, ${received} bytes in all`))
+      .on('error', err => this.#say(`${name} cut: ${clause(err)}`))
+      .on('close', () => {
+        this.#sockets.delete(socket)
+        this.#say(`${name} gone`)
+      })
+    if (this.#inputEnded) socket.end()
+  }
+
+  /** Sends what `input` holds to all who are connected at the time; at its end, ends their side of each connection. */
+  async answerFrom(input: AsyncIterable<Buffer>): Promise<void> {
+    for await (const chunk of input) {
+      const full = [...this.#sockets].filter(socket => socket.writable && !socket.write(chunk))
+      // One that closes instead of draining must not hold up the others for ever.
+      await Promise.all(
+        full.map(socket => Promise.race([once(socket, 'drain'), once(socket, 'close')]).catch(() => {}))
+      )
+    }
+    this.#inputEnded = true
+    for (const socket of this.#sockets) socket.end()
+  }
+
+  close(): void {
+    for (const socket of this.#sockets) socket.destroy()
+  }
+}

@@ -1,0 +1,35 @@
+import type { Command } from 'commander'
+import { type Context, contextOf } from '../context.ts'
+import { print, printJsonLine } from '../output/terminal.ts'
+import { type ServiceView, serviceTable, serviceView } from '../output/views.ts'
+
+export function addServices(program: Command): void {
+  program
+    .command('services')
+    .description('who is registered, on any host')
+    .argument('[pattern]', 'as in dev.web.*.default or dev.{web,api}.*.*.node1')
+    .option('--watch', 'go on: the whole list again after every change')
+    .action(async (pattern: string | undefined, options: { watch?: true }, command: Command) => {
+      const context = contextOf(command)
+      if (options.watch === true) await watch(context, pattern ?? '')
+      else await list(context, pattern ?? '')
+    })
+}
+
+async function list({ agent, show, say }: Context, pattern: string): Promise<void> {
+  const services = (await agent.workload.listServices({ pattern })).services.map(serviceView)
+  show({ services }, () => serviceTable(services, Date.now()))
+  if (services.length === 0) say(pattern === '' ? 'nothing is registered' : `nothing registered matches ${pattern}`)
+}
+
+async function watch({ agent, json }: Context, pattern: string): Promise<void> {
+  for await (const answer of agent.workload.watchServices({ pattern })) {
+    const services = answer.services.map(serviceView)
+    if (json) printJsonLine({ services })
+    else print(`${heading(services)}\n${serviceTable(services, Date.now())}\n`)
+  }
+}
+
+function heading(services: readonly ServiceView[]): string {
+  return `${new Date().toISOString()}  ${services.length} registered`
+}

@@ -1,0 +1,133 @@
+import { type Command, Option } from 'commander'
+import type { AgentConfig, RunningAgent } from '../../agent/index.ts'
+import { definedOnly, ErrorCode, raceAbort, WarrenError } from '../../core/index.ts'
+import type { GlobalOptions } from '../context.ts'
+import { collect } from '../options/collect.ts'
+import { formatHostPort, parseHostPort } from '../options/endpoint.ts'
+import { readSecret } from '../options/secret.ts'
+import { printJsonLine, say } from '../output/terminal.ts'
+import { endingSignals } from '../signals.ts'
+import type { FileConfig } from '../up-config.ts'
+
+interface UpOptions extends GlobalOptions {
+  readonly init?: string
+  readonly join?: string
+  readonly name?: string
+  readonly listen?: string
+  readonly dataListen?: string
+  readonly advertise?: string[]
+  readonly bootstrap?: string[]
+  readonly mdns: boolean
+  readonly carrier?: 'auto' | 'direct' | 'libp2p'
+  readonly stateDir?: string
+  readonly logLevel?: 'error' | 'warn' | 'info' | 'debug' | 'silent'
+  readonly config?: string
+}
+
+const AFTER = `
+The token may also be in a file (--join @FILE), on standard input (--join -) or in WARREN_JOIN_TOKEN. Given directly it is
+convenient, but other users of this host can read it in the list of processes; it admits one host, once, and for a short time.
+A host that is a member already needs neither --init nor --join; they are then without effect.`
+
+export function addUp(program: Command): void {
+  program
+    .command('up')
+    .description('run the agent of this host')
+    .addOption(new Option('--init <trust-domain>', 'found a trust domain, as in example.org').conflicts('join'))
+    .option('--join <token>', 'join one: the token, @FILE with it, or - for standard input')
+    .option('--name <machine>', 'name of this host (default: its host name, or what the token says)')
+    .option('--listen <host:port>', 'mesh listener (default: 0.0.0.0:7460)')
+    .option('--data-listen <host:port>', 'data listener (default: 0.0.0.0:7461)')
+    .option('--advertise <host>', 'where others reach this host; may be repeated (default: its interfaces)', collect)
+    .option('--bootstrap <multiaddr>', 'a member to dial; may be repeated', collect)
+    .option('--no-mdns', 'do not look for members on the LAN')
+    .addOption(new Option('--carrier <how>', 'how data reaches other hosts').choices(['auto', 'direct', 'libp2p']))
+    .option('--state-dir <dir>', 'where keys and certificates live')
+    .addOption(
+      new Option('--log-level <level>', 'default: info, on a terminal warn').choices([
+        'error',
+        'warn',
+        'info',
+        'debug',
+        'silent'
+      ])
+    )
+    .option('--config <file>', 'YAML whose keys are these options without the dashes; options override it')
+    .addHelpText('after', AFTER)
+    .action(async (_options: unknown, command: Command) => {
+      await up(command.optsWithGlobals<UpOptions>(), command.getOptionValueSource('mdns') === 'cli')
+    })
+}
+
+async function up(options: UpOptions, mdnsGiven: boolean): Promise<void> {
+  const startedMs = performance.now()
+  const config = await configOf(options, mdnsGiven)
+  const ending = endingSignals()
+  const agent = await start(config, ending.signal)
+  const readyMs = Math.round(performance.now() - startedMs)
+  announce(agent, config, readyMs, options)
+  await ending.asked
+  await agent.stop()
+}
+
+async function configOf(options: UpOptions, mdnsGiven: boolean): Promise<AgentConfig> {
+  // Only who has a file pays for its parser.
+  const file: FileConfig =
+    options.config === undefined ? {} : (await import('../up-config.ts')).readConfigFile(options.config)
+  const init = options.init ?? (options.join === undefined ? file.init : undefined)
+  const fromElsewhere = file.join ?? (file.init === undefined ? process.env['WARREN_JOIN_TOKEN'] : undefined)
+  const joinText = options.join ?? (options.init === undefined ? fromElsewhere : undefined)
+  // Not for the agent's children, nor for whoever reads its environment later.
+  delete process.env['WARREN_JOIN_TOKEN']
+  const listen = options.listen ?? file.listen
+  const dataListen = options.dataListen ?? file['data-listen']
+  return definedOnly({
+    init,
+    join: joinText === undefined || joinText === '' ? undefined : await readSecret('--join', joinText),
+    name: options.name ?? file.name,
+    stateDir: options.stateDir ?? file['state-dir'],
+    runtimeDir: options.runtimeDir ?? file['runtime-dir'],
+    listen: listen === undefined ? undefined : parseHostPort('--listen', listen, '0.0.0.0'),
+    dataListen: dataListen === undefined ? undefined : parseHostPort('--data-listen', dataListen, '0.0.0.0'),
+    advertise: options.advertise ?? file.advertise,
+    bootstrap: options.bootstrap ?? file.bootstrap,
+    mdns: mdnsGiven ? options.mdns : (file.mdns ?? true),
+    carrier: options.carrier ?? file.carrier,
+    logLevel: options.logLevel ?? file['log-level'] ?? (process.stderr.isTTY ? 'warn' : 'info')
+  })
+}
+
+async function start(config: AgentConfig, signal: AbortSignal): Promise<RunningAgent> {
+  // Here and nowhere else: the other commands must not pay for loading the agent.
+  const { startAgent } = await import('../../agent/index.ts')
+  try {
+    return await raceAbort(startAgent(config), signal)
+  } catch (err) {
+    if (!signal.aborted) throw err
+    // What was begun ends with the process, right after this.
+    throw new WarrenError(ErrorCode.NotReady, 'stopped before it was ready', { cause: err })
+  }
+}
+
+function announce(agent: RunningAgent, config: AgentConfig, readyMs: number, options: UpOptions): void {
+  const { machine, trustDomain, runtimeDir } = agent
+  const meshAddresses = agent.meshAddresses()
+  const dataAddress = formatHostPort(agent.dataAddress())
+  if (options.json === true) {
+    printJsonLine({
+      event: 'ready',
+      machine,
+      trustDomain,
+      meshAddresses,
+      dataAddress,
+      runtimeDir,
+      pid: process.pid,
+      readyMs
+    })
+  }
+  if (options.quiet === true) return
+  const next = config.init === undefined ? 'warren status' : 'warren token create MACHINE'
+  say(
+    `ready in ${readyMs} ms: ${machine} of ${trustDomain}, mesh ${meshAddresses[0] ?? '-'}, data ${dataAddress}, sockets in ${runtimeDir}; next: ${next}`
+  )
+}

@@ -1,0 +1,33 @@
+import type { Command } from 'commander'
+import { AgentClient } from '../client/index.ts'
+import { print, printJson, say } from './output/terminal.ts'
+
+/** The options that every command takes, before or after its name. */
+export interface GlobalOptions {
+  readonly json?: true
+  readonly quiet?: true
+  readonly runtimeDir?: string
+}
+
+/** What a command works with, whichever it is. */
+export interface Context {
+  readonly json: boolean
+  /** The agent to talk to; undefined: the one that the client library finds. */
+  readonly runtimeDir: string | undefined
+  readonly agent: AgentClient
+  /** Prints `data` with --json, else what `human` makes of it. */
+  readonly show: <T>(data: T, human: (data: T) => string) => void
+  /** Tells a person, unless --quiet. */
+  readonly say: (text: string) => void
+}
+
+export function contextOf(command: Command): Context {
+  const { json = false, quiet = false, runtimeDir } = command.optsWithGlobals<GlobalOptions>()
+  return {
+    json,
+    runtimeDir,
+    agent: new AgentClient(runtimeDir === undefined ? {} : { runtimeDir }),
+    show: (data, human) => (json ? printJson(data) : print(human(data))),
+    say: quiet ? () => {} : say
+  }
+}

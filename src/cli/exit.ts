@@ -1,0 +1,25 @@
+import { ErrorCode, isErrorCode } from '../core/index.ts'
+
+/** What the shell is told: 0 done, 1 it failed, 2 it was asked wrongly. */
+export const Exit = { Ok: 0, Failed: 1, Usage: 2 } as const
+export type Exit = (typeof Exit)[keyof typeof Exit]
+
+// The faults that only another command line can mend.
+const USAGE: ReadonlySet<string> = new Set([
+  ErrorCode.InvalidArgument,
+  ErrorCode.InvalidOption,
+  ErrorCode.InvalidConfig
+])
+
+/** The exit code of a failure. */
+export function exitCodeOf(err: unknown): Exit {
+  const code = codeOf(err)
+  return code !== undefined && USAGE.has(code) ? Exit.Usage : Exit.Failed
+}
+
+/** The warren code of a failure; undefined if it has none. Compares names, since two copies of the class may be loaded. */
+export function codeOf(err: unknown): ErrorCode | undefined {
+  if (!(err instanceof Error) || err.name !== 'WarrenError' || !('code' in err)) return undefined
+  const { code } = err
+  return typeof code === 'string' && isErrorCode(code) ? code : undefined
+}

@@ -1,0 +1,28 @@
+import { Option } from 'commander'
+import { apiPb } from '../../wire/index.ts'
+
+const WAITS: Readonly<Record<string, apiPb.Wait>> = {
+  all: apiPb.Wait.ALL,
+  quorum: apiPb.Wait.QUORUM,
+  local: apiPb.Wait.LOCAL
+}
+
+/** `--wait`: which hosts must have acknowledged before the command answers. */
+export function waitOption(): Option {
+  return new Option('--wait <who>', 'answer once these hosts have acknowledged')
+    .choices(Object.keys(WAITS))
+    .default('all')
+}
+
+export function parseWait(name: string): apiPb.Wait {
+  return WAITS[name] ?? apiPb.Wait.ALL
+}
+
+/** How far something has spread, for a person. */
+export function replicationText(verb: string, replication: apiPb.Replication | undefined): string {
+  if (replication === undefined) return `${verb} this host`
+  const { acked, required, missing } = replication
+  const others = required === 1 ? '1 other host' : `${required} other hosts`
+  if (missing.length === 0) return required === 0 ? `${verb} this host` : `${verb} this host and ${others}`
+  return `${verb} this host and ${acked} of ${others}; no answer yet from ${missing.join(', ')}`
+}

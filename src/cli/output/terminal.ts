@@ -1,0 +1,50 @@
+import { Exit } from '../exit.ts'
+import { printable } from './printable.ts'
+
+/** One document for a program to read: indented, for it is as often read by a person who is writing that program. */
+export function printJson(value: unknown): void {
+  print(JSON.stringify(value, plain, 2))
+}
+
+/** One line of a stream of documents. */
+export function printJsonLine(value: unknown): void {
+  print(JSON.stringify(value, plain))
+}
+
+/** Data, on standard output. */
+export function print(text: string): void {
+  process.stdout.write(`${text}\n`)
+}
+
+/** Words for a person, on standard error, on one line. */
+export function say(text: string): void {
+  process.stderr.write(`warren: ${printable(text)}\n`)
+}
+
+/**
+ * Ends the process when nobody reads what it prints, as every filter does, instead of with a stack trace.
+ *
+ * A reader of standard error that went away is no reason to stop.
+ */
+export function guardOutput(): void {
+  process.stdout.on('error', (err: NodeJS.ErrnoException) => {
+    if (err.code !== 'EPIPE') say(`cannot write to standard output: ${err.code ?? err.message}`)
+    process.exit(Exit.Failed)
+  })
+  process.stderr.on('error', () => {})
+}
+
+/** Ends the process once what was printed has left it; handles still open (standard input, say) do not keep it. */
+export async function leave(code: number): Promise<never> {
+  for (const stream of [process.stdout, process.stderr]) {
+    await new Promise<void>(resolve => {
+      stream.write('', () => resolve())
+    })
+  }
+  process.exit(code)
+}
+
+// Protobuf's 64-bit counters and times all fit a double; JSON has no other number.
+function plain(_key: string, value: unknown): unknown {
+  return typeof value === 'bigint' ? Number(value) : value
+}

@@ -1,0 +1,100 @@
+import { type adminPb, apiPb } from '../../wire/index.ts'
+import { formatAge, formatBytes, formatDuration, formatWhen } from './quantities.ts'
+import { type Column, table } from './table.ts'
+
+// What --json prints: the fields of the API with plain numbers and names, without the workings of protobuf.
+
+export type ServiceView = Omit<apiPb.Service, '$typeName' | '$unknown' | 'protocols'> & { protocols: string[] }
+export type MemberView = Omit<adminPb.Member, '$typeName' | '$unknown'>
+export type FlowView = Omit<adminPb.Flow, '$typeName' | '$unknown' | 'protocol'> & { protocol: string }
+export type RuleView = Omit<adminPb.Rule, '$typeName' | '$unknown' | 'protocols'> & { protocols: string[] }
+
+export function protocolName(protocol: apiPb.Protocol): string {
+  switch (protocol) {
+    case apiPb.Protocol.TCP:
+      return 'tcp'
+    case apiPb.Protocol.UDP:
+      return 'udp'
+    default:
+      return 'unknown'
+  }
+}
+
+export function serviceView(service: apiPb.Service): ServiceView {
+  return { ...fields(service), protocols: service.protocols.map(protocolName) }
+}
+
+export function memberView(member: adminPb.Member): MemberView {
+  return fields(member)
+}
+
+export function flowView(flow: adminPb.Flow): FlowView {
+  return { ...fields(flow), protocol: protocolName(flow.protocol) }
+}
+
+export function ruleView(rule: adminPb.Rule): RuleView {
+  return { ...fields(rule), protocols: rule.protocols.map(protocolName) }
+}
+
+/** A message without protobuf's own fields. */
+export function fields<T extends object>(message: T): Omit<T, '$typeName' | '$unknown'> {
+  return Object.fromEntries(Object.entries(message).filter(([name]) => !name.startsWith('$'))) as T
+}
+
+export function serviceTable(services: readonly ServiceView[], nowMs: number): string {
+  const columns: Column<ServiceView>[] = [
+    { title: 'ADDRESS', value: service => service.address },
+    // A client only: it is registered, and nobody can connect to it.
+    { title: 'SERVES', value: service => service.protocols.join(',') || '-' },
+    { title: 'HEALTH', value: service => (service.suspect ? `${service.health}, host suspect` : service.health) },
+    { title: 'WHERE', value: service => (service.local ? 'this host' : service.machine) },
+    { title: 'AGE', value: service => formatAge(Number(service.registeredAtMs), nowMs) },
+    { title: 'ID', value: service => service.registrationId.slice(0, 12) }
+  ]
+  return table(columns, services)
+}
+
+export function memberTable(members: readonly MemberView[]): string {
+  const columns: Column<MemberView>[] = [
+    { title: 'MACHINE', value: member => member.machine },
+    { title: 'STATE', value: member => member.state },
+    { title: 'RECORDS', value: member => String(member.records), align: 'right' },
+    { title: 'POLICY', value: member => String(member.policyVersion), align: 'right' },
+    {
+      title: 'LEASE',
+      value: member => (member.leaseLeftMs < 0n ? 'ended' : formatDuration(Number(member.leaseLeftMs))),
+      align: 'right'
+    },
+    { title: 'DATA', value: member => member.dataAddresses[0] ?? '-' },
+    { title: 'PEER', value: member => member.peerId }
+  ]
+  return table(columns, members)
+}
+
+export function flowTable(flows: readonly FlowView[], nowMs: number): string {
+  const columns: Column<FlowView>[] = [
+    { title: 'DIRECTION', value: flow => flow.direction },
+    { title: 'SOURCE', value: flow => flow.source },
+    { title: 'DESTINATION', value: flow => flow.destination },
+    { title: 'PROTOCOL', value: flow => flow.protocol },
+    { title: 'VIA', value: flow => flow.carrier },
+    { title: 'IN', value: flow => formatBytes(Number(flow.bytesIn)), align: 'right' },
+    { title: 'OUT', value: flow => formatBytes(Number(flow.bytesOut)), align: 'right' },
+    { title: 'AGE', value: flow => formatAge(Number(flow.openedAtMs), nowMs) },
+    { title: 'RULE', value: flow => flow.rule }
+  ]
+  return table(columns, flows)
+}
+
+export function ruleTable(rules: readonly RuleView[], nowMs: number): string {
+  const columns: Column<RuleView>[] = [
+    { title: 'RULE', value: rule => rule.id },
+    { title: 'EFFECT', value: rule => rule.effect },
+    { title: 'SOURCE', value: rule => rule.source },
+    { title: 'DESTINATION', value: rule => rule.destination },
+    { title: 'PROTOCOLS', value: rule => rule.protocols.join(',') || 'all' },
+    { title: 'UNTIL', value: rule => formatWhen(Number(rule.untilMs), nowMs) },
+    { title: 'REASON', value: rule => rule.reason || '-' }
+  ]
+  return table(columns, rules)
+}

@@ -1,0 +1,63 @@
+import { readFileSync } from 'node:fs'
+import { Command } from 'commander'
+import { addConnect } from './commands/connect.ts'
+import { addDeregister } from './commands/deregister.ts'
+import { addExplain } from './commands/explain.ts'
+import { addExpose } from './commands/expose.ts'
+import { addFlows } from './commands/flows.ts'
+import { addForward } from './commands/forward.ts'
+import { addMembers } from './commands/members.ts'
+import { addPolicy } from './commands/policy.ts'
+import { addRegister } from './commands/register.ts'
+import { addAllow, addDeny } from './commands/rule.ts'
+import { addServe } from './commands/serve.ts'
+import { addServices } from './commands/services.ts'
+import { addStatus } from './commands/status.ts'
+import { addToken } from './commands/token.ts'
+import { addUp } from './commands/up.ts'
+
+const AFTER = `
+Addresses are SCOPE.GROUP.NAME.RESOURCE[.MACHINE], as in dev.web.nginx.default; in a pattern each part may be * or {a,b}.
+Exit codes: 0 done, 1 failed, 2 asked wrongly.
+
+First steps:
+  a$ warren up --init example.org --name a
+  a$ warren token create b                                    prints TOKEN
+  b$ warren up --join TOKEN
+  a$ warren expose dev.web.site.default --tcp 127.0.0.1:8080
+  a$ warren allow 'dev.*.*.*' dev.web.site.default
+  b$ warren forward dev.web.site.default --listen 127.0.0.1:9090`
+
+/** The whole command line. It throws commander's errors instead of printing them and exiting. */
+export function buildProgram(): Command {
+  const program = new Command('warren')
+    .description('A mesh agent: workload identity, discovery and brokered sockets between hosts, without servers.')
+    .version(version(), '-V, --version')
+    .option(
+      '--runtime-dir <dir>',
+      'which agent to talk to (default: $WARREN_RUNTIME_DIR, else the one of this user or host)'
+    )
+    .option('--json', 'data as JSON')
+    .option('-q, --quiet', 'no words on standard error, but errors')
+    .addHelpText('after', AFTER)
+    .configureHelp({ showGlobalOptions: true })
+    .configureOutput({ outputError: () => {} })
+    .exitOverride()
+  const groups: ReadonlyArray<readonly [string, ReadonlyArray<(program: Command) => void>]> = [
+    ['Host:', [addUp, addToken, addStatus, addMembers]],
+    ['Workloads:', [addServices, addFlows, addServe, addConnect, addExpose, addForward, addRegister, addDeregister]],
+    ['Policy:', [addAllow, addDeny, addPolicy, addExplain]]
+  ]
+  for (const [heading, adders] of groups) {
+    program.commandsGroup(heading)
+    for (const add of adders) add(program)
+  }
+  return program
+}
+
+function version(): string {
+  // The same two steps up from src/cli as from dist/cli.
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
+  const { version: value } = JSON.parse(text) as { version: string }
+  return value
+}
