@@ -1,0 +1,8 @@
+export { type AgentOptions, at, type Place, type Status, startPair, TestAgent, WARREN, warren } from './agent.ts'
+export { Capture } from './capture.ts'
+export { createHosts, goneFrom, type Host } from './host.ts'
+export { localCall, type Reply } from './local-call.ts'
+export { asRoot, isInstalled, needsCommand, needsRoot } from './needs.ts'
+export { type Outcome, Program, type ProgramOptions } from './program.ts'
+export { type Scope, scopeOf } from './scope.ts'
+export { settled, waitFor } from './wait-for.ts'
