@@ -122,10 +122,19 @@ function failingPlainly<S extends DescService>(
   }
   const stream = (call: Stream): Stream => {
     return async function* (request, options) {
+      // Connect does not cancel a stream whose reader leaves its loop: it would stay open on both sides.
+      const left = new AbortController()
+      const signal = options?.signal
+      const onAbort = (): void => left.abort(signal?.reason)
+      if (signal?.aborted === true) onAbort()
+      signal?.addEventListener('abort', onAbort, { once: true })
       try {
-        yield* call(request, options)
+        yield* call(request, { ...options, signal: left.signal })
       } catch (err) {
-        fail(err, options?.signal)
+        fail(err, signal)
+      } finally {
+        signal?.removeEventListener('abort', onAbort)
+        left.abort()
       }
     }
   }

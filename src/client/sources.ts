@@ -46,7 +46,8 @@ export class Sources {
       if (!held) return
       held = false
       entry.users -= 1
-      if (entry.users === 0) entry.linger = setTimeout(() => void this.#end(as, entry), LINGER_MS)
+      if (entry.users === 0 && this.#entries.get(as) === entry)
+        entry.linger = setTimeout(() => void this.#end(as, entry), LINGER_MS)
     }
     try {
       // Not cancelled by this signal, since others may wait for the same registration.
@@ -85,7 +86,9 @@ export class Sources {
   async #end(as: string, entry: Entry): Promise<void> {
     clearTimeout(entry.linger)
     if (this.#entries.get(as) === entry) this.#entries.delete(as)
-    await (await entry.registration).close()
+    // One that could not be made has told those who waited for it.
+    const registration = await entry.registration.catch(() => undefined)
+    await registration?.close()
   }
 }
 
