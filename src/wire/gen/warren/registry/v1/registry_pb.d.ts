@@ -216,7 +216,8 @@ export declare type Record = Message<"warren.registry.v1.Record"> & {
 export declare const RecordSchema: GenMessage<Record>;
 
 /**
- * A change of one owner's set from the state at from_seq to that at to_seq.
+ * A change of one owner's set from that of record_seq = from_seq to that of record_seq = to_seq. From
+ * zero: from the empty set.
  *
  * @generated from message warren.registry.v1.Delta
  */
@@ -452,6 +453,13 @@ export declare type OwnerDigest = Message<"warren.registry.v1.OwnerDigest"> & {
    * @generated from field: uint64 seq = 3;
    */
   seq: bigint;
+
+  /**
+   * The first 8 bytes of SHA-256 of the head. Two heads of one (epoch, seq) must not pass for the same state.
+   *
+   * @generated from field: bytes head_digest = 4;
+   */
+  headDigest: Uint8Array;
 };
 
 /**
@@ -461,15 +469,16 @@ export declare type OwnerDigest = Message<"warren.registry.v1.OwnerDigest"> & {
 export declare const OwnerDigestSchema: GenMessage<OwnerDigest>;
 
 /**
- * "Send me these owners." Whole sets come when they fit; else bucket hashes, to be followed by BucketsRequest.
+ * "Send me these owners." Whole sets come when they fit; else bucket hashes, to be followed by BucketsRequest. The answer
+ * holds the states of a prefix of the owners asked for, without those that are not known.
  *
  * @generated from message warren.registry.v1.FetchRequest
  */
 export declare type FetchRequest = Message<"warren.registry.v1.FetchRequest"> & {
   /**
-   * @generated from field: repeated bytes owners = 1;
+   * @generated from field: repeated warren.registry.v1.Want wants = 1;
    */
-  owners: Uint8Array[];
+  wants: Want[];
 };
 
 /**
@@ -477,6 +486,36 @@ export declare type FetchRequest = Message<"warren.registry.v1.FetchRequest"> & 
  * Use `create(FetchRequestSchema)` to create a new message.
  */
 export declare const FetchRequestSchema: GenMessage<FetchRequest>;
+
+/**
+ * @generated from message warren.registry.v1.Want
+ */
+export declare type Want = Message<"warren.registry.v1.Want"> & {
+  /**
+   * @generated from field: bytes owner = 1;
+   */
+  owner: Uint8Array;
+
+  /**
+   * The root of the set that the asker holds; empty if none. A state of this root comes without its set.
+   *
+   * @generated from field: bytes root = 2;
+   */
+  root: Uint8Array;
+
+  /**
+   * SHA-256 of the node CA certificate that the asker holds; empty if none. A chain of it is left out.
+   *
+   * @generated from field: bytes certificate_sha256 = 3;
+   */
+  certificateSha256: Uint8Array;
+};
+
+/**
+ * Describes the message warren.registry.v1.Want.
+ * Use `create(WantSchema)` to create a new message.
+ */
+export declare const WantSchema: GenMessage<Want>;
 
 /**
  * @generated from message warren.registry.v1.FetchResponse
@@ -504,13 +543,15 @@ export declare type OwnerState = Message<"warren.registry.v1.OwnerState"> & {
   head?: SignedHead | undefined;
 
   /**
-   * DER: node CA certificate, authority, root.
+   * DER: node CA certificate, authority, root. Empty: the one that the asker holds.
    *
    * @generated from field: repeated bytes node_chain = 2;
    */
   nodeChain: Uint8Array[];
 
   /**
+   * Absent: the set that the asker holds.
+   *
    * @generated from oneof warren.registry.v1.OwnerState.set
    */
   set: {

@@ -1,0 +1,149 @@
+import type { PeerKey } from '../identity/index.ts'
+import { registryPb, toBinary } from '../wire/index.ts'
+import { type SealedHead, toWire } from './head.ts'
+import type { Now } from './lease.ts'
+import { type AlarmKind, alarm, type ChangeCause, type Effect, encodeAck } from './message.ts'
+import type { StoredRecord } from './record.ts'
+import { RecordSet, type SetDifference } from './record-set.ts'
+import { type Admitted, announcesSame, certificateDigest, type Entry, type RegistryState } from './state.ts'
+
+/** A judged state of an owner, on its way in. */
+export interface Candidate {
+  readonly sealed: SealedHead
+  readonly set: RecordSet
+  readonly identity: Admitted
+  readonly chain: readonly Uint8Array[]
+}
+
+/**
+ * Makes a judged state of another owner the one held: all of it at once, set, head and mark.
+ *
+ * The caller has judged the head `newer`, and the set hashes to its root. Refuses, with an alarm, what there is no room
+ * for.
+ */
+export function adopt(state: RegistryState, candidate: Candidate, now: Now): Effect[] {
+  const { sealed, set, identity, chain } = candidate
+  const { head } = sealed
+  const { owner, epoch, seq } = head
+  const held = state.entries.get(owner)
+  const full = overflow(state, candidate, held)
+  if (full !== undefined) return [alarm('registry-full', owner, full)]
+  state.quarantines.delete(owner)
+  state.clocks.set(owner, 'agrees')
+  const entry: Entry = {
+    owner,
+    ownerKey: head.ownerKey,
+    sealed,
+    set,
+    identity,
+    chain,
+    certificateSha256: certificateDigest(chain),
+    receivedMonotonicMs: now.monotonicMs,
+    suspect: held?.suspect ?? false
+  }
+  const { added, removed } = replace(state, entry)
+  // Deleted first, so that the order of the map is the order of use.
+  state.marks.delete(owner)
+  state.marks.set(owner, { epoch, seq, untilMs: identity.notAfterMs, spent: false })
+  const before = held?.sealed.head
+  const setChanged = before === undefined || before.epoch !== epoch || before.recordSeq !== head.recordSeq
+  const announced = before === undefined || !announcesSame(before, head)
+  const effects: Effect[] = boundMarks(state)
+  if (setChanged || announced) {
+    effects.push({ type: 'persist', mark: { owner, epoch, seq, untilMs: identity.notAfterMs } })
+  }
+  if (announced || added.length > 0 || removed.length > 0) {
+    effects.push(changed(entry, added.length + removed.length === 0 ? 'head' : 'set', added, removed))
+  }
+  if (setChanged) effects.push({ type: 'send-ack', to: owner, bytes: encodeAck(epoch, seq), epoch, seq })
+  return effects
+}
+
+/** Puts an entry in place of the one held, with all that is derived from it. */
+export function replace(state: RegistryState, entry: Entry): SetDifference {
+  const { owner, ownerKey, sealed, set } = entry
+  const before = state.entries.get(owner)?.set ?? RecordSet.empty
+  const difference = before.difference(set)
+  for (const record of difference.removed) state.names.remove(record)
+  for (const record of difference.added) state.names.add(owner, record)
+  state.totalBytes += set.bytes - before.bytes
+  if (!state.entries.has(owner)) state.membership += 1
+  state.entries.set(owner, entry)
+  state.digests.set({ owner, ownerKey, epoch: sealed.head.epoch, seq: sealed.head.seq, digest: sealed.digest })
+  return difference
+}
+
+/**
+ * Removes another owner's state. Its mark stays; with `spent`, this very state does not come back either.
+ */
+export function drop(state: RegistryState, owner: PeerKey, cause: ChangeCause, spent: boolean): Effect[] {
+  const entry = state.entries.get(owner)
+  if (entry === undefined) return []
+  const { added, removed } = entry.set.difference(RecordSet.empty)
+  for (const record of removed) state.names.remove(record)
+  state.totalBytes -= entry.set.bytes
+  state.entries.delete(owner)
+  state.membership += 1
+  state.chainTries.delete(owner)
+  state.clocks.delete(owner)
+  state.digests.delete(owner, entry.ownerKey)
+  const mark = state.marks.get(owner)
+  if (mark !== undefined && spent) state.marks.set(owner, { ...mark, spent: true })
+  return [changed(entry, cause, added, removed)]
+}
+
+/** Keeps the proof against an owner, hides its records, and hears nothing of it until a later epoch. */
+export function quarantine(
+  state: RegistryState,
+  sealed: SealedHead,
+  kind: Extract<AlarmKind, 'equivocation' | 'invalid-set'>,
+  detail: string,
+  now: Now
+): Effect[] {
+  const { owner, epoch } = sealed.head
+  const held = state.entries.get(owner)
+  const heads = held === undefined || held.sealed.digest === sealed.digest ? [sealed] : [held.sealed, sealed]
+  const proof = heads.map(head => toBinary(registryPb.SignedHeadSchema, toWire(head)))
+  if (state.quarantines.size >= state.limits.maxOwners) {
+    const oldest = state.quarantines.keys().next()
+    if (oldest.done !== true) state.quarantines.delete(oldest.value)
+  }
+  const mostRecent = held !== undefined && held.sealed.head.epoch > epoch ? held.sealed.head.epoch : epoch
+  state.quarantines.set(owner, { epoch: mostRecent, sinceMonotonicMs: now.monotonicMs, reason: detail })
+  return [...drop(state, owner, 'quarantined', true), alarm(kind, owner, detail, proof)]
+}
+
+export function changed(
+  { owner, sealed }: Entry,
+  cause: ChangeCause,
+  added: readonly StoredRecord[] = [],
+  removed: readonly StoredRecord[] = []
+): Effect {
+  return {
+    type: 'changed',
+    owner,
+    machine: sealed.head.machine,
+    cause,
+    added: added.map(({ value }) => value),
+    removed: removed.map(({ value }) => value)
+  }
+}
+
+function overflow(state: RegistryState, { set }: Candidate, held: Entry | undefined): string | undefined {
+  const { maxOwners, maxTotalBytes } = state.limits
+  if (held === undefined && state.entries.size >= maxOwners) return `${maxOwners} owners are held`
+  const total = state.totalBytes + set.bytes - (held?.set.bytes ?? 0)
+  return total > maxTotalBytes && set.bytes > 0 ? `${maxTotalBytes} bytes of records are held` : undefined
+}
+
+// A mark lasts as long as a certificate, so an authority that admits ever new hosts could fill our memory with them.
+function boundMarks(state: RegistryState): Effect[] {
+  const effects: Effect[] = []
+  for (const owner of state.marks.keys()) {
+    if (state.marks.size <= 4 * state.limits.maxOwners) break
+    if (state.entries.has(owner)) continue
+    state.marks.delete(owner)
+    effects.push({ type: 'forget', owner })
+  }
+  return effects
+}

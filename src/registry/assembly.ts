@@ -1,0 +1,111 @@
+import { ErrorCode, WarrenError } from '../core/index.ts'
+import { create, registryPb } from '../wire/index.ts'
+import type { Candidate } from './adopt.ts'
+import type { Limits } from './limits.ts'
+import { openRecords, type StoredRecord } from './record.ts'
+import { BUCKETS, type Bucket, bucketNumber, bucketOf, RecordSet, rootOf } from './record-set.ts'
+
+const HASH_BYTES = 32
+
+/** A judged head whose set is not there yet. */
+export type HeadCandidate = Omit<Candidate, 'set'>
+
+/**
+ * A large set on its way in: its bucket hashes, checked against the root that the owner signed, and the buckets so far.
+ * Buckets that are held already are not fetched.
+ */
+export class Assembly {
+  readonly candidate: HeadCandidate
+  /** The first thing wrong with a record that the owner committed to. */
+  fault: WarrenError | undefined
+  readonly #base: RecordSet
+  readonly #hashes: Buffer
+  readonly #missing: number[] = []
+  readonly #fetched = new Map<number, Bucket>()
+  readonly #trustDomain: string
+  readonly #limits: Limits
+  #bytes = 0
+
+  /** Throws MESSAGE_MALFORMED if the hashes are not those of the root. */
+  constructor(candidate: HeadCandidate, base: RecordSet, hashes: Uint8Array, trustDomain: string, limits: Limits) {
+    if (hashes.length !== BUCKETS * HASH_BYTES || rootOf(hashes) !== candidate.sealed.head.root) {
+      throw malformed('bucket hashes do not match the root')
+    }
+    this.candidate = candidate
+    this.#base = base
+    this.#hashes = Buffer.from(hashes)
+    this.#trustDomain = trustDomain
+    this.#limits = limits
+    for (let number = 0; number < BUCKETS; number += 1) {
+      if (base.bucket(number).sha256.equals(this.#hash(number))) continue
+      const empty = RecordSet.empty.bucket(number)
+      if (empty.sha256.equals(this.#hash(number))) this.#fetched.set(number, empty)
+      else this.#missing.push(number)
+    }
+  }
+
+  isComplete(): boolean {
+    return this.#missing.length === 0
+  }
+
+  /** Asks for the buckets that are missing. */
+  request(): registryPb.BucketsRequest {
+    const { ownerKey, epoch, recordSeq } = this.candidate.sealed.head
+    return create(registryPb.BucketsRequestSchema, { owner: ownerKey, epoch, recordSeq, buckets: [...this.#missing] })
+  }
+
+  /** Takes a prefix of the buckets asked for. Throws MESSAGE_MALFORMED for anything else. */
+  take(buckets: readonly registryPb.Bucket[]): void {
+    const scope = { trustDomain: this.#trustDomain, machine: this.candidate.sealed.head.machine }
+    for (const { number, records: list } of buckets) {
+      if (number !== this.#missing[0]) throw malformed('a bucket was not asked for')
+      const { records, fault } = openRecords(list, scope, this.#limits)
+      const byId = new Map<string, StoredRecord>(records.map(record => [record.id, record]))
+      const bucket = bucketOf([...byId.values()])
+      if (!bucket.sha256.equals(this.#hash(number))) throw malformed('a bucket does not match its hash')
+      if (records.some(({ id }) => bucketNumber(id) !== number)) throw malformed('a record is in the wrong bucket')
+      this.fault ??= fault
+      this.#bytes += bucket.bytes
+      if (this.#bytes > this.#limits.maxSetBytes) throw malformed('a set is too large')
+      this.#fetched.set(number, bucket)
+      this.#missing.shift()
+    }
+  }
+
+  /** Fills in buckets that an earlier attempt fetched, where they still are what is wanted. */
+  reuse({
+    fetched,
+    fault
+  }: {
+    readonly fetched: ReadonlyMap<number, Bucket>
+    readonly fault: WarrenError | undefined
+  }): void {
+    // Buckets with a faulty record are fetched again, so that the fault is seen in the set that it is part of.
+    if (fault !== undefined) return
+    for (const number of [...this.#missing]) {
+      const bucket = fetched.get(number)
+      if (bucket === undefined || !bucket.sha256.equals(this.#hash(number))) continue
+      this.#bytes += bucket.bytes
+      this.#fetched.set(number, bucket)
+      this.#missing.splice(this.#missing.indexOf(number), 1)
+    }
+  }
+
+  /** What has been fetched so far, for `reuse`. */
+  get salvage(): { readonly fetched: ReadonlyMap<number, Bucket>; readonly fault: WarrenError | undefined } {
+    return { fetched: this.#fetched, fault: this.fault }
+  }
+
+  /** The whole set, once complete. */
+  set(): RecordSet {
+    return this.#base.withBuckets(this.#fetched)
+  }
+
+  #hash(number: number): Buffer {
+    return this.#hashes.subarray(number * HASH_BYTES, (number + 1) * HASH_BYTES)
+  }
+}
+
+function malformed(why: string): WarrenError {
+  return new WarrenError(ErrorCode.MessageMalformed, `a sync response is not usable: ${why}`)
+}

@@ -1,0 +1,136 @@
+import { ErrorCode, WarrenError } from '../core/index.ts'
+import type { PeerKey } from '../identity/index.ts'
+import type { registryPb } from '../wire/index.ts'
+import { adopt, quarantine } from './adopt.ts'
+import { assess } from './assess.ts'
+import { noteRefusedClock } from './clock-check.ts'
+import { openHead, type SealedHead } from './head.ts'
+import { judgeHead } from './judge.ts'
+import type { Now } from './lease.ts'
+import { alarm, type Effect, type Verdict } from './message.ts'
+import { meetOwnHead } from './own.ts'
+import { openRecords } from './record.ts'
+import { RecordSet } from './record-set.ts'
+import { chainIsStale, noteChainTry } from './renewal.ts'
+import type { Entry, RegistryState } from './state.ts'
+import { decodeGossip } from './wire-bounds.ts'
+
+/**
+ * Takes in one message of the registry topic. Always begins with a `verdict`, and never throws.
+ *
+ * `accept` goes to what is new and truly of its owner, even when we lack the state that it builds on; `reject` only to
+ * what no honest host hands on.
+ */
+export function takeGossip(state: RegistryState, from: PeerKey, bytes: Uint8Array, now: Now): Effect[] {
+  // A neighbour that keeps sending forgeries must not keep us verifying them.
+  if (state.rates.check(`invalid ${from}`, now.monotonicMs) !== 'allowed') return [verdict('ignore', 'rate')]
+  try {
+    const { event } = decodeGossip(bytes, state.limits)
+    if (event.case === undefined) return blame(state, from, 'empty', now)
+    const delta = event.case === 'delta' ? event.value : undefined
+    const sealed = openHead(event.case === 'delta' ? event.value.head : event.value, state.trustDomain, state.limits)
+    return takeHead(state, from, sealed, delta, now)
+  } catch (err) {
+    return blame(state, from, WarrenError.from(err, ErrorCode.MessageMalformed).reason, now)
+  }
+}
+
+function takeHead(
+  state: RegistryState,
+  from: PeerKey,
+  sealed: SealedHead,
+  delta: registryPb.Delta | undefined,
+  now: Now
+): Effect[] {
+  const { owner } = sealed.head
+  const held = state.entries.get(owner)
+  const judgement = judgeHead(state, sealed, held?.identity, now)
+  switch (judgement.is) {
+    case 'duplicate':
+      return [verdict('ignore', 'duplicate')]
+    case 'ignored':
+      return [verdict('ignore', judgement.reason), ...noteRefusedClock(state, from, owner, judgement.reason)]
+    case 'unknown':
+      return [verdict('ignore', 'unknown owner'), { type: 'sync-with', peer: from, owner, reason: 'unknown owner' }]
+    case 'forged':
+      return blame(state, from, 'forged', now)
+    case 'invalid':
+      return [verdict('ignore', judgement.reason)]
+    case 'own':
+      return [verdict('ignore', 'own'), ...meetOwnHead(state, sealed, now)]
+    case 'equivocation':
+      // Handed on, so that the others see both as well.
+      return [verdict('accept', 'equivocation'), ...quarantine(state, sealed, 'equivocation', judgement.reason, now)]
+    case 'newer':
+      // judgeHead says so of known owners only.
+      if (held === undefined) return [verdict('ignore', 'unknown owner')]
+      return takeNewer(state, from, sealed, held, delta, now)
+  }
+}
+
+function takeNewer(
+  state: RegistryState,
+  from: PeerKey,
+  sealed: SealedHead,
+  held: Entry,
+  delta: registryPb.Delta | undefined,
+  now: Now
+): Effect[] {
+  const { head } = sealed
+  const { owner } = head
+  // Counted only now: before the signature is known to hold, anybody could use up an owner's allowance.
+  const allowance = state.rates.take(`owner ${owner}`, now.monotonicMs)
+  if (allowance !== 'allowed') {
+    const first = allowance === 'first-refused'
+    return [verdict('ignore', 'rate'), ...(first ? [alarm('rate-exceeded', owner, 'too many heads')] : [])]
+  }
+  const { identity, chain } = held
+  const keep = (set: RecordSet): Effect[] => [
+    verdict('accept', 'applied'),
+    ...adopt(state, { sealed, set, identity, chain }, now),
+    ...askForChain(state, from, owner)
+  ]
+  if (head.root === held.set.root && head.count === held.set.count) return keep(held.set)
+  if (head.root === RecordSet.empty.root && head.count === 0) return keep(RecordSet.empty)
+  const base = delta === undefined ? undefined : baseOf(delta, head, held)
+  if (delta === undefined || base === undefined) {
+    return [verdict('accept', 'gap'), { type: 'sync-with', peer: from, owner, reason: 'gap' }]
+  }
+  const scope = { trustDomain: state.trustDomain, machine: head.machine }
+  const { records, fault } = openRecords(delta.puts, scope, state.limits)
+  const set = base.with(
+    records,
+    delta.deletes.map(id => Buffer.from(id).toString('hex'))
+  )
+  const fit = assess(head, set, fault, state.limits)
+  if (fit.is === 'fits') return keep(set)
+  if (fit.is === 'invalid') {
+    return [verdict('ignore', 'invalid set'), ...quarantine(state, sealed, 'invalid-set', fit.reason, now)]
+  }
+  return [verdict('ignore', 'mismatch'), { type: 'sync-with', peer: from, owner, reason: 'mismatch' }]
+}
+
+/** The set that a delta builds on, if it is held: that of its from_seq, or for from_seq zero the empty one. */
+function baseOf(delta: registryPb.Delta, head: SealedHead['head'], held: Entry): RecordSet | undefined {
+  if (delta.epoch !== head.epoch || delta.toSeq !== head.recordSeq) return undefined
+  if (delta.deletes.some(id => id.length !== 32)) return undefined
+  if (delta.fromSeq === 0n) return RecordSet.empty
+  const before = held.sealed.head
+  return before.epoch === delta.epoch && before.recordSeq === delta.fromSeq ? held.set : undefined
+}
+
+function askForChain(state: RegistryState, from: PeerKey, owner: PeerKey): Effect[] {
+  const entry = state.entries.get(owner)
+  if (entry === undefined || !chainIsStale(state, entry) || state.chainTries.has(owner)) return []
+  noteChainTry(state, entry)
+  return [{ type: 'sync-with', peer: from, owner, reason: 'renewed certificate' }]
+}
+
+function blame(state: RegistryState, from: PeerKey, reason: string, now: Now): Effect[] {
+  const first = state.rates.take(`invalid ${from}`, now.monotonicMs) === 'first-refused'
+  return [verdict('reject', reason), ...(first ? [alarm('rate-exceeded', from, 'too many invalid messages')] : [])]
+}
+
+function verdict(value: Verdict, reason: string): Effect {
+  return { type: 'verdict', verdict: value, reason }
+}

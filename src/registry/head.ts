@@ -1,0 +1,146 @@
+import { hash } from 'node:crypto'
+import { ErrorCode, WarrenError } from '../core/index.ts'
+import { isComponent, type PeerKey, peerKeyOf } from '../identity/index.ts'
+import { create, decode, registryPb, toBinary } from '../wire/index.ts'
+import { MAX_LEASE_MS, MIN_LEASE_MS } from './lease.ts'
+import { type Limits, MAX_COUNTER, MAX_HEAD_BYTES } from './limits.ts'
+
+/** What a host says of itself in one head. Frozen. */
+export interface Head {
+  readonly owner: PeerKey
+  readonly ownerKey: Uint8Array
+  readonly machine: string
+  readonly epoch: bigint
+  readonly seq: bigint
+  /** The seq at which the set last changed. */
+  readonly recordSeq: bigint
+  readonly issuedAtMs: number
+  readonly leaseMs: number
+  readonly count: number
+  /** 64 hex digits. */
+  readonly root: string
+  readonly meshAddresses: readonly string[]
+  readonly dataAddresses: readonly string[]
+  readonly capabilities: readonly string[]
+  readonly policyVersion: bigint
+  readonly trustVersion: bigint
+  readonly draining: boolean
+  /** 64 hex digits. */
+  readonly certificateSha256: string
+}
+
+/** A head with the exact bytes that its owner signed. Whether the signature holds is for `judge` to say. */
+export interface SealedHead {
+  readonly head: Head
+  readonly bytes: Uint8Array
+  readonly signature: Uint8Array
+  /** The first 8 bytes of SHA-256 of `bytes`, in hex: tells two heads of one (epoch, seq) apart. */
+  readonly digest: string
+}
+
+const ADDRESS = /^[\x21-\x7e]+$/
+const MAX_CAPABILITY_LENGTH = 64
+
+/** Signs a head. `sign` signs in the context of heads. */
+export function sealHead(head: Head, trustDomain: string, sign: (bytes: Uint8Array) => Uint8Array): SealedHead {
+  const bytes = toBinary(
+    registryPb.NodeHeadSchema,
+    create(registryPb.NodeHeadSchema, {
+      trustDomain,
+      owner: head.ownerKey,
+      machine: head.machine,
+      epoch: head.epoch,
+      seq: head.seq,
+      issuedAtMs: BigInt(Math.trunc(head.issuedAtMs)),
+      leaseMs: head.leaseMs,
+      count: head.count,
+      root: Buffer.from(head.root, 'hex'),
+      meshAddresses: [...head.meshAddresses],
+      dataAddresses: [...head.dataAddresses],
+      capabilities: [...head.capabilities],
+      policyVersion: head.policyVersion,
+      trustVersion: head.trustVersion,
+      draining: head.draining,
+      certificateSha256: Buffer.from(head.certificateSha256, 'hex'),
+      recordSeq: head.recordSeq
+    })
+  )
+  return { head: Object.freeze(head), bytes, signature: sign(bytes), digest: digestOf(bytes) }
+}
+
+/** The message that carries a sealed head. */
+export function toWire({ bytes, signature }: SealedHead): registryPb.SignedHead {
+  return create(registryPb.SignedHeadSchema, { head: bytes, signature })
+}
+
+/**
+ * Reads and bounds a head, without verifying its signature.
+ *
+ * Throws MESSAGE_TOO_LARGE or MESSAGE_MALFORMED. Copies the bytes.
+ */
+export function openHead(message: registryPb.SignedHead | undefined, trustDomain: string, limits: Limits): SealedHead {
+  if (message === undefined) throw malformed('it is missing')
+  if (message.signature.length !== 64) throw malformed('its signature is not of 64 bytes')
+  const { head } = message
+  const wire = decode(registryPb.NodeHeadSchema, head, MAX_HEAD_BYTES)
+  if (wire.trustDomain !== trustDomain) throw malformed('it is of another trust domain')
+  if (wire.owner.length !== 32) throw malformed('its owner is no key')
+  if (!isComponent(wire.machine)) throw malformed('its machine is no machine name')
+  if (wire.epoch > MAX_COUNTER || wire.seq > MAX_COUNTER) throw malformed('its epoch or seq is out of range')
+  if (wire.recordSeq > wire.seq) throw malformed('its record_seq is greater than its seq')
+  if (wire.root.length !== 32 || wire.certificateSha256.length !== 32) throw malformed('a hash is not of 32 bytes')
+  if (wire.count > limits.maxRecords) throw malformed(`it counts more than ${limits.maxRecords} records`)
+  if (wire.leaseMs < MIN_LEASE_MS || wire.leaseMs > MAX_LEASE_MS) throw malformed(`its lease of ${wire.leaseMs} ms`)
+  const issuedAtMs = Number(wire.issuedAtMs)
+  if (!Number.isSafeInteger(issuedAtMs) || issuedAtMs < 0) throw malformed('its date is out of range')
+  checkTexts(wire.meshAddresses, limits.maxAddresses, limits.maxAddressLength)
+  checkTexts(wire.dataAddresses, limits.maxAddresses, limits.maxAddressLength)
+  checkTexts(wire.capabilities, limits.maxCapabilities, MAX_CAPABILITY_LENGTH)
+  const ownerKey = Uint8Array.from(wire.owner)
+  const bytes = Uint8Array.from(head)
+  return {
+    head: Object.freeze({
+      owner: peerKeyOf(ownerKey),
+      ownerKey,
+      machine: wire.machine,
+      epoch: wire.epoch,
+      seq: wire.seq,
+      recordSeq: wire.recordSeq,
+      issuedAtMs,
+      leaseMs: wire.leaseMs,
+      count: wire.count,
+      root: Buffer.from(wire.root).toString('hex'),
+      meshAddresses: Object.freeze(wire.meshAddresses),
+      dataAddresses: Object.freeze(wire.dataAddresses),
+      capabilities: Object.freeze(wire.capabilities),
+      policyVersion: wire.policyVersion,
+      trustVersion: wire.trustVersion,
+      draining: wire.draining,
+      certificateSha256: Buffer.from(wire.certificateSha256).toString('hex')
+    }),
+    bytes,
+    signature: Uint8Array.from(message.signature),
+    digest: digestOf(bytes)
+  }
+}
+
+/** Orders two states of one owner: negative if `a` is older, zero if they are of one (epoch, seq). */
+export function compareAge(a: Pick<Head, 'epoch' | 'seq'>, b: Pick<Head, 'epoch' | 'seq'>): number {
+  if (a.epoch !== b.epoch) return a.epoch < b.epoch ? -1 : 1
+  if (a.seq !== b.seq) return a.seq < b.seq ? -1 : 1
+  return 0
+}
+
+function digestOf(bytes: Uint8Array): string {
+  return hash('sha256', bytes, 'hex').slice(0, 16)
+}
+
+function checkTexts(texts: readonly string[], max: number, maxLength: number): void {
+  if (texts.length > max) throw malformed(`it lists ${texts.length} entries where ${max} may be`)
+  // Printable only: these texts reach logs and terminals.
+  if (!texts.every(text => text.length <= maxLength && ADDRESS.test(text))) throw malformed('an entry is no address')
+}
+
+function malformed(why: string): WarrenError {
+  return new WarrenError(ErrorCode.MessageMalformed, `a head is not usable: ${why}`)
+}

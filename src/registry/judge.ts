@@ -1,0 +1,88 @@
+import type { PeerKey } from '../identity/index.ts'
+import { compareAge, type SealedHead } from './head.ts'
+import { leaseLeftMs, type Now } from './lease.ts'
+import { MAX_SKEW_MS, QUARANTINE_MS } from './limits.ts'
+import type { Admitted, RegistryState } from './state.ts'
+
+/** What a head that arrived is worth. `forged` and `invalid` are the sender's fault; `ignored` is nobody's. */
+export type Judgement =
+  | { readonly is: 'newer' }
+  /** Signed with our own key. */
+  | { readonly is: 'own' }
+  /** Its owner's certificate is not known; the signature was not looked at. */
+  | { readonly is: 'unknown' }
+  /** Exactly what is held. */
+  | { readonly is: 'duplicate' }
+  | { readonly is: 'ignored'; readonly reason: 'stale' | 'future' | 'expired' | 'quarantined' }
+  | { readonly is: 'forged' }
+  | { readonly is: 'invalid'; readonly reason: string }
+  /** Its owner signed two things that cannot both be. */
+  | { readonly is: 'equivocation'; readonly reason: string }
+
+/**
+ * Judges a head for a replica, given what its owner's certificate proves.
+ *
+ * Changes nothing. A head is `newer` only if its signature holds, its owner is who the certificate says, its lease has
+ * time left, and neither the state held nor the high-water mark is as new.
+ */
+export function judgeHead(
+  state: RegistryState,
+  sealed: SealedHead,
+  identity: Admitted | undefined,
+  now: Now
+): Judgement {
+  const { head } = sealed
+  if (head.owner === state.own.peer) return verifies(state, sealed) ? { is: 'own' } : { is: 'forged' }
+  const quarantine = state.quarantines.get(head.owner)
+  if (quarantine !== undefined) {
+    const served = now.monotonicMs - quarantine.sinceMonotonicMs >= QUARANTINE_MS
+    if (!served || head.epoch <= quarantine.epoch) return { is: 'ignored', reason: 'quarantined' }
+  }
+  const mark = state.marks.get(head.owner)
+  const held = state.entries.get(head.owner)
+  const age = mark === undefined ? 1 : compareAge(head, mark)
+  if (age < 0) return { is: 'ignored', reason: 'stale' }
+  if (age === 0 && held !== undefined) {
+    if (held.sealed.digest === sealed.digest) return { is: 'duplicate' }
+    return verifies(state, sealed) ? { is: 'equivocation', reason: 'two heads of one seq' } : { is: 'forged' }
+  }
+  if (age === 0 && mark?.spent === true) return { is: 'ignored', reason: 'stale' }
+  if (identity === undefined) return { is: 'unknown' }
+  if (identity.peer !== head.owner) return { is: 'forged' }
+  if (!verifies(state, sealed)) return { is: 'forged' }
+  if (identity.machine !== head.machine) return { is: 'invalid', reason: `the owner is not machine ${head.machine}` }
+  // Not punished: it may well be our own clock that is wrong.
+  if (head.issuedAtMs > now.wallMs + MAX_SKEW_MS) return { is: 'ignored', reason: 'future' }
+  if (leaseLeftMs(head, now.monotonicMs, now) <= 0) return { is: 'ignored', reason: 'expired' }
+  if (held !== undefined && held.sealed.head.epoch === head.epoch) {
+    const before = held.sealed.head
+    const sameSet = head.root === before.root && head.count === before.count
+    if (head.recordSeq === before.recordSeq) {
+      if (!sameSet) return { is: 'equivocation', reason: 'two sets of one record_seq' }
+    } else if (head.recordSeq <= before.seq) {
+      return { is: 'equivocation', reason: 'two histories of the set' }
+    }
+  }
+  return { is: 'newer' }
+}
+
+/** Whether a state of `owner` that a digest mentions is worth asking for. */
+export function isWanted(state: RegistryState, owner: PeerKey, epoch: bigint, seq: bigint, digest: string): boolean {
+  if (owner === state.own.peer) {
+    const age = compareAge({ epoch, seq }, state.own)
+    const ours = state.entries.get(owner)?.sealed.digest
+    return age > 0 || (age === 0 && ours !== digest)
+  }
+  const quarantine = state.quarantines.get(owner)
+  if (quarantine !== undefined && epoch <= quarantine.epoch) return false
+  const mark = state.marks.get(owner)
+  const held = state.entries.get(owner)
+  const age = mark === undefined ? 1 : compareAge({ epoch, seq }, mark)
+  if (age !== 0) return age > 0
+  // Of equal age: wanted when it was only remembered from disk, or when it contradicts what is held.
+  return held === undefined ? mark?.spent !== true : held.sealed.digest !== digest
+}
+
+function verifies(state: RegistryState, { head, bytes, signature }: SealedHead): boolean {
+  return state.verify(head.ownerKey, bytes, signature)
+}

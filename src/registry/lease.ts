@@ -1,0 +1,80 @@
+import { ErrorCode, WarrenError } from '../core/index.ts'
+import { MAX_SKEW_MS } from './limits.ts'
+
+/** An instant by both clocks of a host, in milliseconds. */
+export interface Now {
+  readonly wallMs: number
+  readonly monotonicMs: number
+}
+
+/** How long an owner's state lives without a new head, and how often it makes one. Milliseconds. */
+export interface Lease {
+  readonly refreshMs: number
+  readonly leaseMs: number
+}
+
+/** One step of a policy: what applies while there are at most `maxOwners` live owners. */
+export interface LeaseStep extends Lease {
+  readonly maxOwners: number
+}
+
+const MARGIN_MS = 5_000
+
+const step = (maxOwners: number, refreshMs: number): LeaseStep =>
+  Object.freeze({ maxOwners, refreshMs, leaseMs: 3 * refreshMs + MARGIN_MS })
+
+/** Refresh 5 s up to 64 owners, 10 s up to 256, 20 s above; the lease outlives three lost refreshes. */
+export const DEFAULT_LEASES: readonly LeaseStep[] = Object.freeze([
+  step(64, 5_000),
+  step(256, 10_000),
+  step(Number.POSITIVE_INFINITY, 20_000)
+])
+
+/** Shortest and longest lease that another host's head may ask for, in milliseconds. */
+export const MIN_LEASE_MS = 100
+export const MAX_LEASE_MS = 600_000
+
+/** `steps`, if each lease outlives three refreshes and the steps ascend to infinity. Else throws INVALID_OPTION. */
+export function checkLeases(steps: readonly LeaseStep[]): readonly LeaseStep[] {
+  let previous = 0
+  for (const { maxOwners, refreshMs, leaseMs } of steps) {
+    if (!(refreshMs > 0) || leaseMs < 3 * refreshMs) {
+      throw invalid(`a lease of ${leaseMs} ms is shorter than three refreshes of ${refreshMs} ms`)
+    }
+    if (leaseMs < MIN_LEASE_MS || leaseMs > MAX_LEASE_MS) {
+      throw invalid(`a lease of ${leaseMs} ms is not within ${MIN_LEASE_MS} and ${MAX_LEASE_MS} ms`)
+    }
+    if (maxOwners <= previous) throw invalid('the steps of the lease policy do not ascend')
+    previous = maxOwners
+  }
+  if (previous !== Number.POSITIVE_INFINITY) throw invalid('the lease policy says nothing for the largest mesh')
+  return steps
+}
+
+/** The lease for a mesh of `owners` live owners. */
+export function leaseFor(steps: readonly LeaseStep[], owners: number): Lease {
+  const found = steps.find(({ maxOwners }) => owners <= maxOwners) ?? steps.at(-1)
+  if (found === undefined) throw invalid('the lease policy is empty')
+  return found
+}
+
+/**
+ * Milliseconds from `now` until a lease ends; zero or less once it has.
+ *
+ * The earlier of two ends: the lease counted from when the head was received, by the clock that never steps, and the
+ * lease counted from when the owner issued it, with the skew put up with. Without the second, a head handed from host to
+ * host would live for one lease longer at each.
+ */
+export function leaseLeftMs(
+  head: { readonly issuedAtMs: number; readonly leaseMs: number },
+  receivedMonotonicMs: number,
+  now: Now
+): number {
+  const byReceipt = receivedMonotonicMs + head.leaseMs - now.monotonicMs
+  const byIssue = head.issuedAtMs + head.leaseMs + MAX_SKEW_MS - now.wallMs
+  return Math.min(byReceipt, byIssue)
+}
+
+function invalid(why: string): WarrenError {
+  return new WarrenError(ErrorCode.InvalidOption, why, { hint: 'A lease must be at least three times its refresh.' })
+}

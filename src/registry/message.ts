@@ -1,0 +1,117 @@
+import type { PeerKey } from '../identity/index.ts'
+import { create, decode, registryPb, toBinary } from '../wire/index.ts'
+import type { LocalRecord, RegistryRecord } from './record.ts'
+
+/** What this host says of itself besides its records. */
+export interface Profile {
+  readonly meshAddresses: readonly string[]
+  readonly dataAddresses: readonly string[]
+  readonly capabilities: readonly string[]
+  readonly policyVersion: bigint
+  readonly trustVersion: bigint
+  readonly draining: boolean
+  /** DER: node CA certificate, authority, root. */
+  readonly nodeChain: readonly Uint8Array[]
+}
+
+/** Everything that can happen to a registry. */
+export type Event =
+  /** Our own set changes. A put replaces the record of its id; deleting an unknown id is no change. */
+  | { readonly type: 'local-change'; readonly puts: readonly LocalRecord[]; readonly deletes: readonly string[] }
+  /** What we say of ourselves; until the first of these, nothing is published. No change makes no new head. */
+  | { readonly type: 'local-head'; readonly profile: Profile }
+  /** Signs and publishes a new head now, changed or not. */
+  | { readonly type: 'refresh' }
+  /** Time has passed: leases and certificates end, and our head is refreshed when due. Wanted each second or so. */
+  | { readonly type: 'tick' }
+  /** A message of the registry topic, from the neighbour that handed it on. */
+  | { readonly type: 'gossip'; readonly from: PeerKey; readonly bytes: Uint8Array }
+  /** An acknowledgement that a host sent us. */
+  | { readonly type: 'ack'; readonly from: PeerKey; readonly bytes: Uint8Array }
+  /** The failure detector took up or dropped a suspicion: hides or shows the owner's records, and changes nothing else. */
+  | { readonly type: 'suspect'; readonly peer: PeerKey; readonly suspect: boolean }
+  /** Roots or revocations changed: every chain is judged anew, and owners that no longer pass are dropped. */
+  | { readonly type: 'trust-changed' }
+
+export type Verdict = 'accept' | 'ignore' | 'reject'
+export type ChangeCause = 'set' | 'head' | 'expired' | 'revoked' | 'quarantined' | 'suspicion'
+export type AlarmKind =
+  /** An owner signed two states as one. `proof` holds the two signed heads. The owner is quarantined. */
+  | 'equivocation'
+  /** An owner signed a set that breaks the rules or a limit. The owner is quarantined. */
+  | 'invalid-set'
+  /** Something signed with our own key is newer than what we have said: a restored disk, or a second host with our key. */
+  | 'own-state-ahead'
+  /** The same again and again: a second host runs with our key. */
+  | 'duplicate-identity'
+  /** The registry has no room for a further owner or its records. */
+  | 'registry-full'
+  /** More gossip of one owner, or more invalid gossip of one neighbour, than is examined. */
+  | 'rate-exceeded'
+  /** Most hosts' heads come from our future or past: our own clock is wrong. */
+  | 'own-clock-wrong'
+
+/** What the newest state ever seen of an owner was; an older one stays dead as long as this is kept. */
+export interface Mark {
+  readonly owner: PeerKey
+  readonly epoch: bigint
+  readonly seq: bigint
+  /** When the owner's certificate ends, by the wall clock, and the mark with it. Unknown: as far as any may live. */
+  readonly untilMs?: number
+}
+
+/**
+ * What the driver must do, in this order, before it hands in the next event: in particular, `persist` before the
+ * `publish`, `changed` or `send-ack` behind it.
+ */
+export type Effect =
+  /** Exactly one for each gossip event: whether the message is handed on to further hosts. */
+  | { readonly type: 'verdict'; readonly verdict: Verdict; readonly reason: string }
+  /** Write to disk, durably. Not for each refresh: an older head of the same content does no harm. */
+  | { readonly type: 'persist'; readonly mark: Mark }
+  /** The mark of this owner is over and may be deleted from disk. */
+  | { readonly type: 'forget'; readonly owner: PeerKey }
+  | { readonly type: 'publish'; readonly bytes: Uint8Array; readonly seq: bigint }
+  | {
+      readonly type: 'send-ack'
+      readonly to: PeerKey
+      readonly bytes: Uint8Array
+      readonly epoch: bigint
+      readonly seq: bigint
+    }
+  /** `peer` knows of something that we lack: run a SyncSession with it. Drop it while one with that peer is under way. */
+  | { readonly type: 'sync-with'; readonly peer: PeerKey; readonly owner: PeerKey; readonly reason: string }
+  /** An owner's records or head changed. A record whose content changed is in both lists. */
+  | {
+      readonly type: 'changed'
+      readonly owner: PeerKey
+      readonly machine: string
+      readonly cause: ChangeCause
+      readonly added: readonly RegistryRecord[]
+      readonly removed: readonly RegistryRecord[]
+    }
+  /** `peer` has applied our set up to `seq`: ask `replication` again. */
+  | { readonly type: 'acknowledged'; readonly peer: PeerKey; readonly seq: bigint }
+  | {
+      readonly type: 'alarm'
+      readonly kind: AlarmKind
+      readonly owner: PeerKey
+      readonly detail: string
+      /** SignedHead messages. */
+      readonly proof: readonly Uint8Array[]
+    }
+
+const MAX_ACK_BYTES = 64
+
+export function encodeAck(epoch: bigint, seq: bigint): Uint8Array {
+  return toBinary(registryPb.AckSchema, create(registryPb.AckSchema, { epoch, seq }))
+}
+
+/** Throws MESSAGE_TOO_LARGE or MESSAGE_MALFORMED. */
+export function decodeAck(bytes: Uint8Array): { readonly epoch: bigint; readonly seq: bigint } {
+  return decode(registryPb.AckSchema, bytes, MAX_ACK_BYTES)
+}
+
+export function alarm(kind: AlarmKind, owner: PeerKey, detail: string, proof: readonly Uint8Array[] = []): Effect {
+  return { type: 'alarm', kind, owner, detail, proof }
+}

@@ -1,0 +1,215 @@
+import { ErrorCode, WarrenError } from '../core/index.ts'
+import { create, registryPb, toBinary } from '../wire/index.ts'
+import { changed, replace } from './adopt.ts'
+import { compareAge, type SealedHead, sealHead, toWire } from './head.ts'
+import { leaseFor, type Now } from './lease.ts'
+import { MAX_COUNTER, MAX_DELTA_CHANGES } from './limits.ts'
+import { alarm, type Effect, type Profile } from './message.ts'
+import { type LocalRecord, sealRecord } from './record.ts'
+import { bucketNumber } from './record-set.ts'
+import { notePublication } from './replication.ts'
+import { type Admitted, certificateDigest, type Entry, type RegistryState } from './state.ts'
+
+interface SetChange {
+  readonly fromSeq: bigint
+  readonly puts: readonly Uint8Array[]
+  readonly deletes: readonly string[]
+}
+
+/**
+ * Changes our own set and publishes the change.
+ *
+ * Throws INVALID_ARGUMENT or LIMIT_EXCEEDED, and then has changed nothing.
+ */
+export function changeOwnSet(
+  state: RegistryState,
+  puts: readonly LocalRecord[],
+  deletes: readonly string[],
+  now: Now
+): Effect[] {
+  const { own, limits } = state
+  const sealed = puts.map(record =>
+    sealRecord(record, { trustDomain: state.trustDomain, machine: own.machine }, limits)
+  )
+  const next = own.set.with(sealed, deletes)
+  if (next.count > limits.maxRecords) throw exceeded(`${limits.maxRecords} records of this host`)
+  if (next.bytes > limits.maxSetBytes) throw exceeded(`${limits.maxSetBytes} bytes of records of this host`)
+  for (const { id } of sealed) {
+    if (next.bucket(bucketNumber(id)).bytes > limits.maxBucketBytes) throw exceeded('the bucket of a record')
+  }
+  const { added, removed } = own.set.difference(next)
+  if (added.length === 0 && removed.length === 0) return []
+  const change: SetChange = {
+    fromSeq: own.recordSeq,
+    puts: added.map(({ bytes }) => bytes),
+    deletes: removed.filter(({ id }) => next.get(id) === undefined).map(({ id }) => id)
+  }
+  own.set = next
+  return own.profile === undefined ? [] : publish(state, own.profile, now, change)
+}
+
+/** Changes what we say of ourselves. Throws CERTIFICATE_REFUSED if our own chain does not pass. */
+export function changeProfile(state: RegistryState, profile: Profile, now: Now): Effect[] {
+  const { own } = state
+  const first = own.profile === undefined
+  if (own.profile !== undefined && sameProfile(own.profile, profile)) return []
+  const identity = state.admit(profile.nodeChain, now.wallMs)
+  if (identity?.peer !== own.peer || identity.machine !== own.machine) {
+    throw new WarrenError(ErrorCode.CertificateRefused, 'the certificate chain of this host does not pass')
+  }
+  own.profile = Object.freeze({ ...profile })
+  if (!first) return publish(state, own.profile, now, undefined)
+  // What was registered before we could publish goes out with the first head.
+  const records = [...own.set]
+  const change = { fromSeq: 0n, puts: records.map(({ bytes }) => bytes), deletes: [] }
+  return [persistOwn(state), ...publish(state, own.profile, now, change)]
+}
+
+/** Signs a new head, so that our lease goes on. */
+export function refresh(state: RegistryState, now: Now): Effect[] {
+  return state.own.profile === undefined ? [] : publish(state, state.own.profile, now, undefined)
+}
+
+/** The same, if it is due. */
+export function refreshIfDue(state: RegistryState, now: Now): Effect[] {
+  return now.monotonicMs >= state.own.refreshAtMonotonicMs ? refresh(state, now) : []
+}
+
+/**
+ * Answers to a head that our own key signed.
+ *
+ * If it is newer than what we have said in this run, our disk is older than our past, or another host has our key; both
+ * ways our next word must outrank it. So the epoch goes above it, to disk first.
+ */
+export function meetOwnHead(state: RegistryState, { head, digest }: SealedHead, now: Now): Effect[] {
+  const { own } = state
+  const age = compareAge(head, own)
+  const ours = state.entries.get(own.peer)?.sealed
+  if (age < 0 || (age === 0 && (ours === undefined || ours.digest === digest))) return []
+  const detail = `epoch ${head.epoch} seq ${head.seq} was signed with our key; we are at ${own.epoch} ${own.seq}`
+  const allowance = state.raises.take('own', now.monotonicMs)
+  // Two hosts with one key would outbid each other without end.
+  if (allowance === 'refused') return []
+  if (allowance === 'first-refused' || head.epoch + 1n >= MAX_COUNTER)
+    return [alarm('duplicate-identity', own.peer, detail)]
+  own.epoch = head.epoch + 1n
+  const published = own.profile === undefined ? [] : publish(state, own.profile, now, undefined, true)
+  return [persistOwn(state), alarm('own-state-ahead', own.peer, detail), ...published]
+}
+
+function publish(
+  state: RegistryState,
+  profile: Profile,
+  now: Now,
+  change: SetChange | undefined,
+  newEpoch = false
+): Effect[] {
+  const { own, limits } = state
+  own.seq += 1n
+  const before = state.entries.get(own.peer)
+  if (change !== undefined || newEpoch || before === undefined) own.recordSeq = own.seq
+  const lease = leaseFor(state.leases, state.entries.size)
+  const certificateSha256 = certificateDigest(profile.nodeChain)
+  const sealed = sealHead(
+    {
+      owner: own.peer,
+      ownerKey: own.ownerKey,
+      machine: own.machine,
+      epoch: own.epoch,
+      seq: own.seq,
+      recordSeq: own.recordSeq,
+      issuedAtMs: now.wallMs,
+      leaseMs: lease.leaseMs,
+      count: own.set.count,
+      root: own.set.root,
+      meshAddresses: profile.meshAddresses,
+      dataAddresses: profile.dataAddresses,
+      capabilities: profile.capabilities,
+      policyVersion: profile.policyVersion,
+      trustVersion: profile.trustVersion,
+      draining: profile.draining,
+      certificateSha256
+    },
+    state.trustDomain,
+    state.sign
+  )
+  own.refreshAtMonotonicMs = now.monotonicMs + early(state, lease.refreshMs)
+  const entry: Entry = {
+    owner: own.peer,
+    ownerKey: own.ownerKey,
+    sealed,
+    set: own.set,
+    identity: ownIdentity(state),
+    chain: profile.nodeChain,
+    certificateSha256,
+    receivedMonotonicMs: now.monotonicMs,
+    suspect: false
+  }
+  const { added, removed } = replace(state, entry)
+  notePublication(state, own.seq)
+  const effects: Effect[] = []
+  if (added.length > 0 || removed.length > 0) effects.push(changed(entry, 'set', added, removed))
+  effects.push({ type: 'publish', bytes: gossipOf(sealed, change, limits.maxGossipBytes), seq: own.seq })
+  return effects
+}
+
+// Up to a tenth early, differently each time and on each host, so that a fleet that started as one does not stay in step.
+function early(state: RegistryState, refreshMs: number): number {
+  const { own } = state
+  const byte = own.ownerKey[Number(own.seq % 32n)] ?? 0
+  return refreshMs * (1 - byte / 2_560)
+}
+
+function gossipOf(sealed: SealedHead, change: SetChange | undefined, maxBytes: number): Uint8Array {
+  const { ownerKey: owner, epoch, recordSeq } = sealed.head
+  const head = toWire(sealed)
+  const headOnly = (): Uint8Array =>
+    toBinary(registryPb.GossipSchema, create(registryPb.GossipSchema, { event: { case: 'head', value: head } }))
+  if (change === undefined) return headOnly()
+  const { fromSeq, puts, deletes } = change
+  const delta = create(registryPb.DeltaSchema, {
+    owner,
+    epoch,
+    fromSeq,
+    toSeq: recordSeq,
+    puts: [...puts],
+    deletes: deletes.map(id => Buffer.from(id, 'hex')),
+    head
+  })
+  const bytes = toBinary(
+    registryPb.GossipSchema,
+    create(registryPb.GossipSchema, { event: { case: 'delta', value: delta } })
+  )
+  // The head alone tells the others that there is something to fetch.
+  return bytes.length <= maxBytes && puts.length + deletes.length <= MAX_DELTA_CHANGES ? bytes : headOnly()
+}
+
+function persistOwn(state: RegistryState): Effect {
+  const { peer: owner, epoch, seq } = state.own
+  return { type: 'persist', mark: { owner, epoch, seq } }
+}
+
+// Our own chain was judged when it was set; that it ends is the agent's concern, which renews it.
+function ownIdentity({ own }: RegistryState): Admitted {
+  return { peer: own.peer, machine: own.machine, scopes: [], notAfterMs: Number.POSITIVE_INFINITY }
+}
+
+function sameProfile(a: Profile, b: Profile): boolean {
+  const text = ({ nodeChain, policyVersion, trustVersion, ...rest }: Profile): string =>
+    JSON.stringify([
+      rest.meshAddresses,
+      rest.dataAddresses,
+      rest.capabilities,
+      rest.draining,
+      String(policyVersion),
+      String(trustVersion),
+      nodeChain.map(certificate => Buffer.from(certificate).toString('base64'))
+    ])
+  return text(a) === text(b)
+}
+
+function exceeded(what: string): WarrenError {
+  return new WarrenError(ErrorCode.LimitExceeded, `the limit for ${what} is reached`, {
+    hint: 'Deregister workloads that are no longer needed, or run some on another host.'
+  })
+}

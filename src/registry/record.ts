@@ -1,0 +1,196 @@
+import { hash } from 'node:crypto'
+import { ErrorCode, WarrenError } from '../core/index.ts'
+import { type Address, addressOfSpiffeId, type Pattern, parsePattern, spiffeIdOf } from '../identity/index.ts'
+import { create, decode, registryPb, toBinary } from '../wire/index.ts'
+import type { Limits } from './limits.ts'
+import { boundFields } from './scan.ts'
+
+export type Protocol = 'tcp' | 'udp'
+export type Health = 'passing' | 'failing' | 'draining'
+
+/** One registration of one workload, as its owner announces it. Frozen. */
+export interface RegistryRecord {
+  /** 64 lower-case hex digits. Unique per owner; another host may announce the same one for a workload of its own. */
+  readonly registrationId: string
+  readonly spiffeId: string
+  /** What the SPIFFE ID says; its machine is always the owner's. */
+  readonly address: Address
+  /** Protocols it serves. Empty: a client only. */
+  readonly protocols: readonly Protocol[]
+  /** Sources that the workload itself admits. */
+  readonly whitelist: readonly Pattern[]
+  readonly health: Health
+  readonly labels: Readonly<Record<string, string>>
+  readonly registeredAtMs: number
+  /** How long the owner keeps it without a heartbeat. Zero: bound to a connection or a process only. */
+  readonly ttlMs: number
+}
+
+/** What a host says of a workload of its own; the SPIFFE ID follows from the address. */
+export type LocalRecord = Omit<RegistryRecord, 'spiffeId'>
+
+/** A record as it is held: the bytes that the root commits to, and what they say, decoded once. */
+export interface StoredRecord {
+  readonly id: string
+  readonly bytes: Uint8Array
+  /** SHA-256 of `bytes`, one character per byte: a third of the memory of a Uint8Array. */
+  readonly sha256: string
+  readonly value: RegistryRecord
+}
+
+/** Whose records are read: every one must be of a workload on this machine, in this trust domain. */
+export interface RecordScope {
+  readonly trustDomain: string
+  readonly machine: string
+}
+
+const ID = /^[0-9a-f]{64}$/
+const ID_BYTES = 32
+const MAX_SPIFFE_ID = 2_048
+// Each field of a record, with the two of each label.
+const SHAPE = { 6: {} }
+
+/** Encodes an own record. Throws INVALID_ARGUMENT for one that other hosts would refuse, LIMIT_EXCEEDED for its size. */
+export function sealRecord(record: LocalRecord, scope: RecordScope, limits: Limits): StoredRecord {
+  if (!ID.test(record.registrationId)) throw new WarrenError(ErrorCode.InvalidArgument, 'not a registration id')
+  const bytes = toBinary(
+    registryPb.RecordSchema,
+    create(registryPb.RecordSchema, {
+      registrationId: Buffer.from(record.registrationId, 'hex'),
+      spiffeId: spiffeIdOf(scope.trustDomain, record.address),
+      protocols: record.protocols.map(name => (name === 'tcp' ? registryPb.Protocol.TCP : registryPb.Protocol.UDP)),
+      whitelist: record.whitelist.map(({ text }) => text),
+      health: HEALTH_TO_WIRE[record.health],
+      labels: { ...record.labels },
+      registeredAtMs: BigInt(Math.trunc(record.registeredAtMs)),
+      ttlMs: record.ttlMs
+    })
+  )
+  try {
+    // The rules for others' records are the rules for ours: what we announce and others refuse would quarantine us.
+    return openRecord(bytes, scope, limits)
+  } catch (cause) {
+    const { code, reason } = WarrenError.from(cause)
+    if (code === ErrorCode.MessageTooLarge) throw new WarrenError(ErrorCode.LimitExceeded, reason, { cause })
+    throw new WarrenError(ErrorCode.InvalidArgument, reason, { cause })
+  }
+}
+
+/** Decodes and judges one record. Throws MESSAGE_TOO_LARGE or MESSAGE_MALFORMED. Copies `bytes`. */
+export function openRecord(bytes: Uint8Array, scope: RecordScope, limits: Limits): StoredRecord {
+  if (bytes.length > limits.maxRecordBytes) {
+    throw new WarrenError(ErrorCode.MessageTooLarge, `a record of ${bytes.length} bytes`)
+  }
+  boundFields(bytes, SHAPE, 16 + 4 * limits.maxLabels + limits.maxWhitelist)
+  const own = Buffer.from(bytes)
+  const message = decode(registryPb.RecordSchema, own, limits.maxRecordBytes)
+  if (message.registrationId.length !== ID_BYTES) throw malformed('its registration id is not of 32 bytes')
+  if (message.spiffeId.length > MAX_SPIFFE_ID) throw malformed('its SPIFFE ID is too long')
+  const address = addressOfSpiffeId(scope.trustDomain, message.spiffeId)
+  if (address === undefined) throw malformed('its SPIFFE ID is none of a workload of this trust domain')
+  // A host speaks for its own machine only.
+  if (address.machine !== scope.machine) throw malformed(`it names a workload on machine ${address.machine}`)
+  const labels = Object.entries(message.labels)
+  if (labels.length > limits.maxLabels) throw malformed(`it has more than ${limits.maxLabels} labels`)
+  for (const [name, value] of labels) {
+    if (name === '' || name.length > limits.maxLabelLength || value.length > limits.maxLabelLength) {
+      throw malformed('a label is empty or too long')
+    }
+  }
+  if (message.whitelist.length > limits.maxWhitelist) throw malformed('its whitelist is too long')
+  const registeredAtMs = Number(message.registeredAtMs)
+  if (!Number.isSafeInteger(registeredAtMs) || registeredAtMs < 0) throw malformed('its date is out of range')
+  const value: RegistryRecord = Object.freeze({
+    registrationId: Buffer.from(message.registrationId).toString('hex'),
+    spiffeId: message.spiffeId,
+    address,
+    protocols: protocolsOf(message.protocols),
+    whitelist: message.whitelist.map(patternOf),
+    health: healthOf(message.health),
+    labels: Object.freeze(Object.fromEntries(labels)),
+    registeredAtMs,
+    ttlMs: message.ttlMs
+  })
+  return { id: value.registrationId, bytes: own, sha256: hash('sha256', own, 'buffer').toString('latin1'), value }
+}
+
+/** Records of one message, and the first thing wrong with any of them. */
+export interface OpenedRecords {
+  readonly records: readonly StoredRecord[]
+  /** When set, `records` serve to compare hashes with, and must not be kept. */
+  readonly fault: WarrenError | undefined
+}
+
+/**
+ * Opens many records. A record that breaks the rules but can be told apart is reported as `fault` instead of thrown, so
+ * that the caller can find out first whether it is the owner who signed it or the sender who made it up.
+ */
+export function openRecords(
+  list: readonly Uint8Array[],
+  scope: RecordScope,
+  limits: Limits,
+  held: (sha256: string) => StoredRecord | undefined = () => undefined
+): OpenedRecords {
+  let fault: WarrenError | undefined
+  const records = list.map(bytes => {
+    const sha256 = hash('sha256', bytes, 'buffer').toString('latin1')
+    const known = held(sha256)
+    if (known !== undefined) return known
+    try {
+      return openRecord(bytes, scope, limits)
+    } catch (err) {
+      const { registrationId } = decode(registryPb.RecordSchema, bytes, limits.maxResponseBytes)
+      if (registrationId.length !== ID_BYTES) throw err
+      fault ??= WarrenError.from(err)
+      return { id: Buffer.from(registrationId).toString('hex'), bytes, sha256, value: STAND_IN }
+    }
+  })
+  return { records, fault }
+}
+
+const STAND_IN: RegistryRecord = Object.freeze({
+  registrationId: '',
+  spiffeId: '',
+  address: { scope: '', appGroup: '', appIdentity: '', resourceGroup: '', machine: '' },
+  protocols: [],
+  whitelist: [],
+  health: 'failing',
+  labels: {},
+  registeredAtMs: 0,
+  ttlMs: 0
+})
+
+const HEALTH_TO_WIRE = {
+  passing: registryPb.Health.PASSING,
+  failing: registryPb.Health.FAILING,
+  draining: registryPb.Health.DRAINING
+} as const
+
+function healthOf(health: registryPb.Health): Health {
+  if (health === registryPb.Health.PASSING) return 'passing'
+  if (health === registryPb.Health.DRAINING) return 'draining'
+  // A state that this version does not know is no promise that the workload can be used.
+  return 'failing'
+}
+
+function protocolsOf(protocols: readonly registryPb.Protocol[]): readonly Protocol[] {
+  const names = new Set<Protocol>()
+  for (const protocol of protocols) {
+    // Protocols of a later version are left out: nobody here can ask for them.
+    if (protocol === registryPb.Protocol.TCP) names.add('tcp')
+    else if (protocol === registryPb.Protocol.UDP) names.add('udp')
+  }
+  return Object.freeze([...names])
+}
+
+function patternOf(text: string): Pattern {
+  try {
+    return parsePattern(text)
+  } catch (cause) {
+    throw new WarrenError(ErrorCode.MessageMalformed, 'the whitelist of a record holds no pattern', { cause })
+  }
+}
+
+function malformed(why: string): WarrenError {
+  return new WarrenError(ErrorCode.MessageMalformed, `a record is not usable: ${why}`)
+}

@@ -1,0 +1,68 @@
+import type { PeerKey } from '../identity/index.ts'
+import { decodeAck, type Effect } from './message.ts'
+import type { RegistryState } from './state.ts'
+
+/** How far an own change has come. */
+export interface ReplicationProgress {
+  readonly acked: number
+  /** Hosts whose lease was live here when the change was published. */
+  readonly required: number
+  /** Machine names of those that have not acknowledged, sorted. */
+  readonly missing: readonly string[]
+}
+
+/**
+ * How far the own change published as `seq` has come; undefined for a seq of no publication, or one long forgotten.
+ *
+ * A host that ended meanwhile stays required: that it has the change cannot be known.
+ */
+export function replication(state: RegistryState, seq: bigint): ReplicationProgress | undefined {
+  const publication = state.publications.findLast(candidate => candidate.seq === seq)
+  if (publication === undefined) return undefined
+  const missing: string[] = []
+  for (const [peer, machine] of publication.required) {
+    if ((state.acks.get(peer) ?? 0n) < seq) missing.push(machine)
+  }
+  return {
+    acked: publication.required.size - missing.length,
+    required: publication.required.size,
+    missing: missing.sort()
+  }
+}
+
+/** Notes who must have the state published as `seq`: all owners that are live here now, suspects among them. */
+export function notePublication(state: RegistryState, seq: bigint): void {
+  const last = state.publications.at(-1)
+  // Shared between publications with the same audience: a burst of changes must not cost a copy of the membership each.
+  const required = last?.membership === state.membership ? last.required : audience(state)
+  state.publications.push({ seq, membership: state.membership, required })
+  if (state.publications.length > state.limits.maxPublications) state.publications.shift()
+}
+
+function audience(state: RegistryState): Map<PeerKey, string> {
+  const required = new Map<PeerKey, string>()
+  for (const [peer, { sealed }] of state.entries) {
+    if (peer !== state.own.peer) required.set(peer, sealed.head.machine)
+  }
+  return required
+}
+
+/**
+ * Takes in an acknowledgement. It covers all that was published before it.
+ *
+ * Throws MESSAGE_MALFORMED or MESSAGE_TOO_LARGE. One of a run before this, or of what was never published, is ignored.
+ */
+export function takeAck(state: RegistryState, from: PeerKey, bytes: Uint8Array): Effect[] {
+  const { own, acks, entries, limits } = state
+  const { epoch, seq } = decodeAck(bytes)
+  if (epoch < own.firstEpoch || epoch > own.epoch || seq > own.seq) return []
+  if (from === own.peer || !(entries.has(from) || acks.has(from))) return []
+  if ((acks.get(from) ?? 0n) >= seq) return []
+  acks.delete(from)
+  acks.set(from, seq)
+  if (acks.size > limits.maxOwners) {
+    const oldest = acks.keys().next()
+    if (oldest.done !== true) acks.delete(oldest.value)
+  }
+  return [{ type: 'acknowledged', peer: from, seq }]
+}

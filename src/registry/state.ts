@@ -1,0 +1,194 @@
+import { hash } from 'node:crypto'
+import { ErrorCode, WarrenError } from '../core/index.ts'
+import { type PeerKey, rawKeyOf } from '../identity/index.ts'
+import { DigestTable } from './digest-table.ts'
+import type { Head, SealedHead } from './head.ts'
+import { checkLeases, DEFAULT_LEASES, type LeaseStep, type Now } from './lease.ts'
+import { type Limits, MAX_COUNTER, resolveLimits } from './limits.ts'
+import type { Mark, Profile } from './message.ts'
+import { NameIndex } from './name-index.ts'
+import { RateTable } from './rate.ts'
+import { RecordSet } from './record-set.ts'
+
+/** What the chain of an owner proves. A `NodeIdentity` is one. */
+export interface Admitted {
+  readonly peer: PeerKey
+  readonly machine: string
+  /** Scopes whose workloads the host may run. Empty: every scope. */
+  readonly scopes: readonly string[]
+  readonly notAfterMs: number
+}
+
+export interface RegistryConfig {
+  readonly trustDomain: string
+  readonly self: { readonly peer: PeerKey; readonly machine: string }
+  /** High-water marks from disk, our own among them: our epoch begins above it. */
+  readonly marks: Iterable<Mark>
+  /** Signs in the context of heads, with the peer key of this host. */
+  readonly sign: (bytes: Uint8Array) => Uint8Array
+  readonly verify: (rawPublicKey: Uint8Array, bytes: Uint8Array, signature: Uint8Array) => boolean
+  /** Judges a certificate chain at a wall time; undefined when it does not pass. The identity may be the judge's own type. */
+  readonly admit: (chainDer: readonly Uint8Array[], wallMs: number) => Admitted | undefined
+  readonly limits?: Partial<Limits>
+  readonly leases?: readonly LeaseStep[]
+}
+
+/** One owner's state as held. Replaced, never changed, except for the suspicion and the certificate. */
+export interface Entry {
+  readonly owner: PeerKey
+  readonly ownerKey: Uint8Array
+  readonly sealed: SealedHead
+  readonly set: RecordSet
+  readonly identity: Admitted
+  readonly chain: readonly Uint8Array[]
+  /** Of `chain`; differs from the head's after a renewal, until the new chain has been fetched. */
+  readonly certificateSha256: string
+  readonly receivedMonotonicMs: number
+  readonly suspect: boolean
+}
+
+export interface HeldMark {
+  readonly epoch: bigint
+  readonly seq: bigint
+  readonly untilMs: number
+  /** This very state has ended as well, and only a greater one lives. */
+  readonly spent: boolean
+}
+
+export interface Quarantine {
+  readonly epoch: bigint
+  readonly sinceMonotonicMs: number
+  readonly reason: string
+}
+
+/** Our own side. */
+export interface Own {
+  readonly peer: PeerKey
+  readonly ownerKey: Uint8Array
+  readonly machine: string
+  /** The first epoch of this run; acknowledgements of earlier ones are not of ours. */
+  readonly firstEpoch: bigint
+  epoch: bigint
+  seq: bigint
+  recordSeq: bigint
+  set: RecordSet
+  profile: Profile | undefined
+  refreshAtMonotonicMs: number
+}
+
+/** An own change of the set, and who must have it before it counts as replicated. */
+export interface Publication {
+  readonly seq: bigint
+  readonly membership: number
+  readonly required: ReadonlyMap<PeerKey, string>
+}
+
+/**
+ * A replica of the registry. Changed only by `step` and by a SyncSession; read through the queries of this folder.
+ * Holds no clock, timer, socket or randomness: the same events at the same times make the same state.
+ */
+export interface RegistryState {
+  readonly trustDomain: string
+  readonly limits: Limits
+  readonly leases: readonly LeaseStep[]
+  readonly sign: RegistryConfig['sign']
+  readonly verify: RegistryConfig['verify']
+  readonly admit: RegistryConfig['admit']
+  readonly own: Own
+  readonly entries: Map<PeerKey, Entry>
+  readonly marks: Map<PeerKey, HeldMark>
+  readonly quarantines: Map<PeerKey, Quarantine>
+  readonly names: NameIndex
+  readonly digests: DigestTable
+  readonly rates: RateTable
+  readonly raises: RateTable
+  /** Last verdict on each owner's clock, as seen by ours. */
+  readonly clocks: Map<PeerKey, 'ahead' | 'behind' | 'agrees'>
+  /** How often the chain of a renewed certificate was asked for in vain. */
+  readonly chainTries: Map<PeerKey, { readonly certificateSha256: string; readonly tries: number }>
+  readonly publications: Publication[]
+  readonly acks: Map<PeerKey, bigint>
+  /** Greater with every owner that comes or goes. */
+  membership: number
+  totalBytes: number
+  clockAlarmed: boolean
+}
+
+/** The longest that a node certificate may live, for marks that came without a date. */
+const MARK_LIFETIME_MS = 90 * 24 * 3_600_000
+
+/**
+ * An empty replica that remembers the marks.
+ *
+ * Its epoch is above its own mark and at least the wall time, so that a host that lost its disk still comes out ahead of
+ * its past. Throws INVALID_OPTION.
+ */
+export function createRegistry(config: RegistryConfig, now: Now): RegistryState {
+  const limits = resolveLimits(config.limits)
+  const ownerKey = rawKeyOf(config.self.peer)
+  const marks = new Map<PeerKey, HeldMark>()
+  let epoch = BigInt(Math.max(1, Math.trunc(now.wallMs)))
+  for (const { owner, epoch: seen, seq, untilMs } of config.marks) {
+    if (owner === config.self.peer) {
+      if (seen >= epoch) epoch = seen + 1n
+    } else {
+      marks.set(owner, { epoch: seen, seq, untilMs: untilMs ?? now.wallMs + MARK_LIFETIME_MS, spent: false })
+    }
+  }
+  if (epoch >= MAX_COUNTER) throw new WarrenError(ErrorCode.StateUnusable, 'the epochs of this host are used up')
+  return {
+    trustDomain: config.trustDomain,
+    limits,
+    leases: checkLeases(config.leases ?? DEFAULT_LEASES),
+    sign: config.sign,
+    verify: config.verify,
+    admit: config.admit,
+    own: {
+      ...config.self,
+      ownerKey,
+      firstEpoch: epoch,
+      epoch,
+      seq: 0n,
+      recordSeq: 0n,
+      set: RecordSet.empty,
+      profile: undefined,
+      refreshAtMonotonicMs: now.monotonicMs
+    },
+    entries: new Map(),
+    marks,
+    quarantines: new Map(),
+    names: new NameIndex(),
+    digests: new DigestTable(),
+    rates: new RateTable(limits.gossipPerSecond, limits.gossipBurst, 2 * limits.maxOwners),
+    raises: new RateTable(0.1, 3, 1),
+    clocks: new Map(),
+    chainTries: new Map(),
+    publications: [],
+    acks: new Map(),
+    membership: 0,
+    totalBytes: 0,
+    clockAlarmed: false
+  }
+}
+
+/** 64 hex digits: what a head says of its owner's certificate. */
+export function certificateDigest(chain: readonly Uint8Array[]): string {
+  return hash('sha256', chain[0] ?? new Uint8Array(), 'hex')
+}
+
+/** Whether two heads announce the same, apart from the set and from what every refresh changes. */
+export function announcesSame(a: Head, b: Head): boolean {
+  return (
+    a.draining === b.draining &&
+    a.policyVersion === b.policyVersion &&
+    a.trustVersion === b.trustVersion &&
+    a.certificateSha256 === b.certificateSha256 &&
+    sameTexts(a.meshAddresses, b.meshAddresses) &&
+    sameTexts(a.dataAddresses, b.dataAddresses) &&
+    sameTexts(a.capabilities, b.capabilities)
+  )
+}
+
+function sameTexts(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((text, at) => text === b[at])
+}

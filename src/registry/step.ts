@@ -1,0 +1,34 @@
+import { takeGossip } from './gossip.ts'
+import type { Now } from './lease.ts'
+import type { Effect, Event } from './message.ts'
+import { changeOwnSet, changeProfile, refresh } from './own.ts'
+import { takeAck } from './replication.ts'
+import type { RegistryState } from './state.ts'
+import { judgeChains, suspect, tick } from './tick.ts'
+
+/**
+ * The one way, besides a SyncSession, in which a replica changes: applies an event and returns what must be done.
+ *
+ * The effects are to be carried out in order before the next event. Throws only for `local-change`, `local-head` and
+ * `ack`, as said at what handles them, and then has changed nothing.
+ */
+export function step(state: RegistryState, event: Event, now: Now): Effect[] {
+  switch (event.type) {
+    case 'local-change':
+      return changeOwnSet(state, event.puts, event.deletes, now)
+    case 'local-head':
+      return changeProfile(state, event.profile, now)
+    case 'refresh':
+      return refresh(state, now)
+    case 'tick':
+      return tick(state, now)
+    case 'gossip':
+      return takeGossip(state, event.from, event.bytes, now)
+    case 'ack':
+      return takeAck(state, event.from, event.bytes)
+    case 'suspect':
+      return suspect(state, event.peer, event.suspect)
+    case 'trust-changed':
+      return judgeChains(state, now)
+  }
+}

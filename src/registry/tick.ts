@@ -1,0 +1,51 @@
+import type { PeerKey } from '../identity/index.ts'
+import { changed, drop, replace } from './adopt.ts'
+import { leaseLeftMs, type Now } from './lease.ts'
+import type { Effect } from './message.ts'
+import { refreshIfDue } from './own.ts'
+import type { RegistryState } from './state.ts'
+
+/** Ends what time has ended, and renews our own lease when due. */
+export function tick(state: RegistryState, now: Now): Effect[] {
+  const effects: Effect[] = []
+  for (const entry of [...state.entries.values()]) {
+    if (entry.owner === state.own.peer) continue
+    if (leaseLeftMs(entry.sealed.head, entry.receivedMonotonicMs, now) <= 0) {
+      effects.push(...drop(state, entry.owner, 'expired', true))
+    } else if (entry.identity.notAfterMs <= now.wallMs) {
+      // Not spent: with a renewed certificate the same state may come back.
+      effects.push(...drop(state, entry.owner, 'expired', false))
+    }
+  }
+  for (const [owner, { untilMs }] of state.marks) {
+    if (untilMs > now.wallMs || state.entries.has(owner)) continue
+    state.marks.delete(owner)
+    effects.push({ type: 'forget', owner })
+  }
+  if ([...state.clocks.values()].every(verdict => verdict === 'agrees')) state.clockAlarmed = false
+  return [...effects, ...refreshIfDue(state, now)]
+}
+
+/** Judges every chain anew and drops the owners that no longer pass. Their state may come back if they pass later. */
+export function judgeChains(state: RegistryState, now: Now): Effect[] {
+  const effects: Effect[] = []
+  for (const entry of [...state.entries.values()]) {
+    if (entry.owner === state.own.peer) continue
+    const identity = state.admit(entry.chain, now.wallMs)
+    if (identity?.peer === entry.owner && identity.machine === entry.identity.machine) {
+      replace(state, { ...entry, identity })
+    } else {
+      effects.push(...drop(state, entry.owner, 'revoked', false))
+    }
+  }
+  return effects
+}
+
+/** Hides or shows an owner's records. Only here: a rumour changes nobody's data. */
+export function suspect(state: RegistryState, peer: PeerKey, suspected: boolean): Effect[] {
+  const entry = state.entries.get(peer)
+  if (entry === undefined || peer === state.own.peer || entry.suspect === suspected) return []
+  const next = { ...entry, suspect: suspected }
+  state.entries.set(peer, next)
+  return [changed(next, 'suspicion')]
+}

@@ -1,0 +1,168 @@
+import type { Address, PeerKey } from '../identity/index.ts'
+import { nameOf } from './name-index.ts'
+import type { RegistryRecord } from './record.ts'
+import type { Admitted, Entry, RegistryState } from './state.ts'
+
+/** A live owner as routing and operators see it. Frozen, and a new object whenever anything in it changed. */
+export interface OwnerView {
+  readonly peer: PeerKey
+  readonly machine: string
+  /** Whether it is this host. */
+  readonly self: boolean
+  /** What `admit` returned for its chain; for ourselves only what the configuration says. */
+  readonly identity: Admitted
+  /** DER: node CA certificate, authority, root. */
+  readonly nodeChain: readonly Uint8Array[]
+  readonly epoch: bigint
+  readonly seq: bigint
+  readonly recordSeq: bigint
+  readonly issuedAtMs: number
+  readonly leaseMs: number
+  readonly receivedMonotonicMs: number
+  /** Number of its records. */
+  readonly count: number
+  readonly meshAddresses: readonly string[]
+  readonly dataAddresses: readonly string[]
+  readonly capabilities: readonly string[]
+  readonly policyVersion: bigint
+  readonly trustVersion: bigint
+  readonly draining: boolean
+  /** The failure detector does not trust it to be reachable: its records are to be passed over in routing. */
+  readonly suspect: boolean
+}
+
+export interface LiveRecord {
+  readonly record: RegistryRecord
+  readonly owner: OwnerView
+}
+
+const VIEWS = new WeakMap<Entry, OwnerView>()
+
+/** Every live owner, this host among them once it has published. */
+export function owners(state: RegistryState): OwnerView[] {
+  return [...state.entries.values()].map(entry => viewOf(state, entry))
+}
+
+export function owner(state: RegistryState, peer: PeerKey): OwnerView | undefined {
+  const entry = state.entries.get(peer)
+  return entry === undefined ? undefined : viewOf(state, entry)
+}
+
+/** Every live record, in no order. Built anew at each call: for one name, `lookup` is cheaper. */
+export function all(state: RegistryState): LiveRecord[] {
+  return [...state.entries.values()].flatMap(entry => recordsOf(state, entry))
+}
+
+/** The records of one owner. */
+export function records(state: RegistryState, peer: PeerKey): LiveRecord[] {
+  const entry = state.entries.get(peer)
+  return entry === undefined ? [] : recordsOf(state, entry)
+}
+
+/** The live records of one name on all machines. */
+export function lookup(state: RegistryState, name: Omit<Address, 'machine'>): LiveRecord[] {
+  const found: LiveRecord[] = []
+  for (const [{ value }, peer] of state.names.get(nameOf(name))) {
+    const entry = state.entries.get(peer)
+    if (entry !== undefined && mayRun(entry, value)) found.push({ record: value, owner: viewOf(state, entry) })
+  }
+  return found
+}
+
+/**
+ * The record of a registration id: that of `peer` if given, else our own, else that of the first owner who has one.
+ *
+ * An id is unique per owner only: a hostile host can announce another's id for a workload of its own machine. Whoever
+ * knows the owner must name it.
+ */
+export function find(state: RegistryState, registrationId: string, peer?: PeerKey): LiveRecord | undefined {
+  const mine = state.entries.get(state.own.peer)
+  const others = peer === undefined ? [...(mine === undefined ? [] : [mine]), ...state.entries.values()] : []
+  const named = peer === undefined ? undefined : state.entries.get(peer)
+  for (const entry of named === undefined ? others : [named]) {
+    const value = entry.set.get(registrationId)?.value
+    if (value !== undefined && mayRun(entry, value)) return { record: value, owner: viewOf(state, entry) }
+  }
+  return undefined
+}
+
+/** How our own state stands: what the next restart must outrank. */
+export function self(state: RegistryState): {
+  readonly epoch: bigint
+  readonly seq: bigint
+  readonly recordSeq: bigint
+  readonly count: number
+} {
+  const { epoch, seq, recordSeq, set } = state.own
+  return { epoch, seq, recordSeq, count: set.count }
+}
+
+/** Owners that are not heard, and why. */
+export function quarantined(state: RegistryState): Array<{ readonly peer: PeerKey; readonly reason: string }> {
+  return [...state.quarantines].map(([peer, { reason }]) => ({ peer, reason }))
+}
+
+/** What the replica holds, for metrics. */
+export function sizes(state: RegistryState): {
+  readonly owners: number
+  readonly records: number
+  readonly bytes: number
+  readonly marks: number
+  readonly quarantined: number
+} {
+  let count = 0
+  for (const { set } of state.entries.values()) count += set.count
+  return {
+    owners: state.entries.size,
+    records: count,
+    bytes: state.totalBytes,
+    marks: state.marks.size,
+    quarantined: state.quarantines.size
+  }
+}
+
+/** 64 × 8 bytes over all that is held: two replicas with equal bytes hold equal state. */
+export function stateDigest(state: RegistryState): Uint8Array {
+  return state.digests.hashes()
+}
+
+function recordsOf(state: RegistryState, entry: Entry): LiveRecord[] {
+  const view = viewOf(state, entry)
+  const found: LiveRecord[] = []
+  for (const { value } of entry.set) if (mayRun(entry, value)) found.push({ record: value, owner: view })
+  return found
+}
+
+// Its certificate limits what a host may run; a record beyond that names a workload that nobody would believe.
+function mayRun({ identity }: Entry, { address }: RegistryRecord): boolean {
+  return identity.scopes.length === 0 || identity.scopes.includes(address.scope)
+}
+
+function viewOf(state: RegistryState, entry: Entry): OwnerView {
+  const known = VIEWS.get(entry)
+  if (known !== undefined) return known
+  const { head } = entry.sealed
+  const view: OwnerView = Object.freeze({
+    peer: entry.owner,
+    machine: head.machine,
+    self: entry.owner === state.own.peer,
+    identity: entry.identity,
+    nodeChain: entry.chain,
+    epoch: head.epoch,
+    seq: head.seq,
+    recordSeq: head.recordSeq,
+    issuedAtMs: head.issuedAtMs,
+    leaseMs: head.leaseMs,
+    receivedMonotonicMs: entry.receivedMonotonicMs,
+    count: entry.set.count,
+    meshAddresses: head.meshAddresses,
+    dataAddresses: head.dataAddresses,
+    capabilities: head.capabilities,
+    policyVersion: head.policyVersion,
+    trustVersion: head.trustVersion,
+    draining: head.draining,
+    suspect: entry.suspect
+  })
+  VIEWS.set(entry, view)
+  return view
+}
