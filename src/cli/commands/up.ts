@@ -1,5 +1,4 @@
 import { type Command, Option } from 'commander'
-import type { AgentConfig, RunningAgent } from '../../agent/index.ts'
 import { definedOnly, ErrorCode, raceAbort, WarrenError } from '../../core/index.ts'
 import type { GlobalOptions } from '../context.ts'
 import { collect } from '../options/collect.ts'
@@ -8,6 +7,10 @@ import { readSecret } from '../options/secret.ts'
 import { printJsonLine, say } from '../output/terminal.ts'
 import { endingSignals } from '../signals.ts'
 import type { FileConfig } from '../up-config.ts'
+
+// Not an import: that would load the agent for every other command as well.
+type AgentConfig = import('../../agent/index.ts').AgentConfig
+type RunningAgent = import('../../agent/index.ts').RunningAgent
 
 interface UpOptions extends GlobalOptions {
   readonly init?: string

@@ -1,0 +1,89 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Exit, exitCodeOf } from '../../src/cli/exit.ts'
+import { replicationText } from '../../src/cli/options/wait.ts'
+import { printable } from '../../src/cli/output/printable.ts'
+import { formatAge, formatBytes, formatDuration, formatWhen } from '../../src/cli/output/quantities.ts'
+import { RateLimitedLines } from '../../src/cli/output/rate-limit.ts'
+import { pairs, table } from '../../src/cli/output/table.ts'
+import { ErrorCode, WarrenError } from '../../src/core/index.ts'
+import { apiPb, create } from '../../src/wire/index.ts'
+
+test('columns are as wide as their widest cell, numbers to the right, no trailing blanks', () => {
+  const rows = [
+    { name: 'a', count: 5 },
+    { name: 'longer', count: 12_345 }
+  ]
+  const text = table<(typeof rows)[number]>(
+    [
+      { title: 'NAME', value: row => row.name },
+      { title: 'N', value: row => String(row.count), align: 'right' }
+    ],
+    rows
+  )
+  assert.equal(text, 'NAME        N\na           5\nlonger  12345')
+  assert.equal(
+    pairs([
+      ['a', '1'],
+      ['long', ''],
+      ['b', '2']
+    ]),
+    'a     1\nlong\nb     2'
+  )
+})
+
+test('what a remote host says cannot command the terminal', () => {
+  assert.equal(printable('a\x1b[2Jb\r\nc\u202ed\x07'), 'a\\u{1b}[2Jb\\u{d} c\\u{202e}d\\u{7}')
+  assert.equal(printable('dev.web.nginx.default → ok'), 'dev.web.nginx.default → ok')
+  assert.doesNotMatch(table([{ title: 'A', value: (row: string) => row }], ['\x1b]0;x\x07']), /[^\P{Cc}\n]/u)
+})
+
+test('lengths of time have two units at most', () => {
+  const cases = { 0: '0ms', 412: '412ms', 59000: '59s', 61000: '1m 1s', 3600000: '1h', 90061000: '1d 1h' }
+  for (const [ms, text] of Object.entries(cases)) assert.equal(formatDuration(Number(ms)), text)
+  assert.equal(formatDuration(86_403_000), '1d')
+  assert.equal(formatDuration(-61_000), '-1m 1s')
+})
+
+test('a time that never was is a dash', () => {
+  const now = Date.parse('2030-01-01T00:00:00Z')
+  assert.equal(formatAge(0, now), '-')
+  assert.equal(formatAge(now - 61_000, now), '1m 1s')
+  assert.equal(formatAge(now + 5_000, now), '0ms')
+  assert.equal(formatWhen(now + 60_000, now), '2030-01-01T00:01:00.000Z (in 1m)')
+  assert.equal(formatWhen(now - 60_000, now), '2029-12-31T23:59:00.000Z (1m ago)')
+  assert.equal(formatWhen(0, now), '-')
+})
+
+test('bytes have one decimal and never four digits before it', () => {
+  const cases = { 0: '0 B', 999: '999 B', 1000: '1.0 kB', 999949: '999.9 kB', 999960: '1.0 MB', 1234567890: '1.2 GB' }
+  for (const [bytes, text] of Object.entries(cases)) assert.equal(formatBytes(Number(bytes)), text)
+})
+
+test('a flood of lines is counted, not written', () => {
+  const lines: string[] = []
+  const limited = new RateLimitedLines(line => lines.push(line), { burst: 2, windowMs: 1_000 })
+  for (let i = 0; i < 10; i++) limited.line(`refused ${i}`, i)
+  assert.deepEqual(lines, ['refused 0', 'refused 1'])
+  limited.line('later', 1_000)
+  assert.deepEqual(lines.slice(2), ['8 more of these were not shown', 'later'])
+})
+
+test('only what another command line can mend is a usage error', () => {
+  assert.equal(exitCodeOf(new WarrenError(ErrorCode.InvalidArgument, 'x')), Exit.Usage)
+  assert.equal(exitCodeOf(new WarrenError(ErrorCode.InvalidConfig, 'x')), Exit.Usage)
+  assert.equal(exitCodeOf(new WarrenError(ErrorCode.Unauthorized, 'x')), Exit.Failed)
+  assert.equal(exitCodeOf(new Error('x')), Exit.Failed)
+})
+
+test('how far a registration has spread is told in words', () => {
+  const replication = (acked: number, required: number, missing: string[] = []) =>
+    create(apiPb.ReplicationSchema, { acked, required, missing })
+  assert.equal(replicationText('known to', undefined), 'known to this host')
+  assert.equal(replicationText('known to', replication(0, 0)), 'known to this host')
+  assert.equal(replicationText('known to', replication(1, 1)), 'known to this host and 1 other host')
+  assert.equal(
+    replicationText('known to', replication(1, 2, ['c'])),
+    'known to this host and 1 of 2 other hosts; no answer yet from c'
+  )
+})

@@ -1,0 +1,100 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { scopeOf, warren } from '../harness/index.ts'
+
+const NO_AGENT = ['--runtime-dir', '/nonexistent']
+
+/** Command lines that are wrong by themselves, and what is said of them. */
+const WRONG: ReadonlyArray<readonly [string[], RegExp]> = [
+  [['stauts'], /^warren: unknown command 'stauts' \(Did you mean status\?\)$/m],
+  [['polcy', 'show'], /Did you mean policy\?/],
+  [['status', '--jsno'], /^warren: unknown option '--jsno' \(Did you mean --json\?\)$/m],
+  [['connect'], /^warren: missing required argument 'destination'$/m],
+  [['status', 'extra'], /^warren: too many arguments/m],
+  [['forward', 'dev.a.b.c'], /--listen/],
+  [['forward', 'dev.a.b.c', '--listen', 'nowhere'], /^warren: INVALID_ARGUMENT: --listen "nowhere" is not HOST:PORT$/m],
+  [['forward', '*.a.b.c', '--listen', ':0'], /^warren: INVALID_ARGUMENT: the scope of "\*\.a\.b\.c" is not one name$/m],
+  [['expose', 'dev.a.b.c'], /^warren: INVALID_OPTION: nothing to expose$/m],
+  [['expose', 'dev.a.b.c', '--tcp', '80'], /--tcp "80" is not HOST:PORT/],
+  [['register', 'dev.a.b.c', '--tcp', ':1', '--listen'], /exclude each other/],
+  [['register', 'dev.a.b.c', '--pid', 'x'], /--pid "x" is not a process id/],
+  [['register', 'dev.a.b.c', '--wait', 'long'], /Allowed choices are all, quorum, local/],
+  [['token', 'create', 'b', '--ttl', 'soon'], /--ttl "soon" is not a length of time/],
+  [['allow', 'a', 'b', '--until', 'soon'], /--until "soon" is not a time/],
+  [['up', '--init', 'example.org', '--join', 'x'], /cannot be used with/],
+  [['up', '--carrier', 'pigeon'], /Allowed choices are auto, direct, libp2p/],
+  [['up', '--listen', 'x'], /--listen "x" is not HOST:PORT/],
+  [['up', '--config', '/nonexistent'], /^warren: INVALID_CONFIG: cannot read \/nonexistent: ENOENT$/m],
+  [['up', '--join', '@/nonexistent'], /--join: cannot read \/nonexistent: ENOENT/],
+  [[], /^Usage: warren/m]
+]
+
+/** Every command that talks to an agent. */
+const CALLS: readonly string[][] = [
+  ['status'],
+  ['members'],
+  ['services'],
+  ['services', '--watch'],
+  ['flows'],
+  ['token', 'create', 'b'],
+  ['serve', 'dev.a.b.c'],
+  ['connect', 'dev.a.b.c'],
+  ['expose', 'dev.a.b.c', '--tcp', '127.0.0.1:1'],
+  ['forward', 'dev.a.b.c', '--listen', '127.0.0.1:0'],
+  ['register', 'dev.a.b.c'],
+  ['deregister', 'token'],
+  ['allow', 'dev.a.b.c', 'dev.a.b.d'],
+  ['deny', 'dev.a.b.c', 'dev.a.b.d'],
+  ['policy', 'show'],
+  ['policy', 'remove', 'r1'],
+  ['explain', 'dev.a.b.c', 'dev.a.b.d']
+]
+
+describe('a wrong command line says what is wrong and exits with 2', { concurrency: 4 }, () => {
+  for (const [args, message] of WRONG) {
+    test(`warren ${args.join(' ')}`, async t => {
+      const program = warren(scopeOf(t), args)
+      program.stdin.end()
+      const { code, stdout, stderr } = await program.outcome()
+      assert.match(stderr, message)
+      assert.equal(code, 2)
+      assert.equal(stdout, '')
+      assert.doesNotMatch(stderr, /\n\s+at /, 'no stack trace')
+    })
+  }
+})
+
+describe('without an agent each command says so in one line, with a hint, and exits with 1', { concurrency: 4 }, () => {
+  for (const args of CALLS) {
+    test(`warren ${args.join(' ')}`, async t => {
+      const program = warren(scopeOf(t), [...args, ...NO_AGENT])
+      program.stdin.end()
+      const { code, stdout, stderr } = await program.outcome()
+      assert.match(
+        stderr,
+        /^warren: AGENT_NOT_RUNNING: no agent answers on \/nonexistent\/(agent|admin)\.sock\n {2}.*warren up.*\n$/
+      )
+      assert.equal(code, 1)
+      assert.equal(stdout, '')
+    })
+  }
+})
+
+test('with --json an error is one JSON line on standard error', async t => {
+  const { code, stderr } = await warren(scopeOf(t), ['--json', 'status', ...NO_AGENT]).outcome()
+  assert.equal(code, 1)
+  const { error } = JSON.parse(stderr) as { error: { code: string; reason: string; hint: string } }
+  assert.equal(error.code, 'AGENT_NOT_RUNNING')
+  assert.match(error.hint, /warren up/)
+})
+
+test('help and version are data, and succeed', async t => {
+  const help = await warren(scopeOf(t), ['help']).outcome()
+  assert.equal(help.code, 0)
+  assert.match(help.stdout, /First steps:/)
+  const forVerb = await warren(scopeOf(t), ['up', '--help']).outcome()
+  assert.equal(forVerb.code, 0)
+  assert.match(forVerb.stdout, /WARREN_JOIN_TOKEN/)
+  const version = await warren(scopeOf(t), ['--version']).outcome()
+  assert.match(version.stdout, /^\d+\.\d+\.\d+\n$/)
+})
