@@ -5,11 +5,6 @@ export { defaultSource } from './default-source.ts'
 export { MeshHttpAgent } from './http-agent.ts'
 export { type ConnectionListener, type ListenOptions, listen, MeshServer } from './listen.ts'
 export { type Peer, readHello } from './peer.ts'
-export {
-  type RegisterOptions,
-  type Registration,
-  type RegistrationEnd,
-  register,
-  type TargetOption
-} from './register.ts'
+export { register } from './register.ts'
+export type { RegisterOptions, Registration, RegistrationEnd, TargetOption } from './registration.ts'
 export { agentDir, type Environment, runtimeDir } from './runtime-dir.ts'

@@ -3,7 +3,8 @@ import type { Server, Socket } from 'node:net'
 import { type Logger, silentLogger } from '../core/index.ts'
 import { bindOwn } from './bind-own.ts'
 import { type Peer, readHello } from './peer.ts'
-import { type RegisterOptions, type Registration, type RegistrationEnd, register } from './register.ts'
+import { register } from './register.ts'
+import type { RegisterOptions, Registration, RegistrationEnd } from './registration.ts'
 import { surfaceTruncation } from './truncation.ts'
 
 export interface ListenOptions extends Omit<RegisterOptions, 'target' | 'onLive'> {

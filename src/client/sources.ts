@@ -1,6 +1,7 @@
 import { raceAbort } from '../core/index.ts'
 import type { AgentClient } from './agent-client.ts'
-import { type RegisterOptions, type Registration, register } from './register.ts'
+import { register } from './register.ts'
+import type { RegisterOptions, Registration } from './registration.ts'
 
 /** How long a source registration outlives its last connection, in milliseconds: it is a start-up cost of the next one. */
 const LINGER_MS = 1_000

@@ -1,0 +1,210 @@
+import type { MessageInitShape } from '@bufbuild/protobuf'
+import { definedOnly, ErrorCode, type Logger, raceAbort, silentLogger, sleep, WarrenError } from '../core/index.ts'
+import { apiPb } from '../wire/index.ts'
+import type { AgentClient } from './agent-client.ts'
+import { systemCode } from './from-connect-error.ts'
+import type { RegisterOptions, Registration, RegistrationEnd } from './registration.ts'
+
+const FIRST_RETRY_MS = 100
+const MAX_RETRY_MS = 5_000
+/** An agent that hangs must not keep its clients from ending. */
+const DEREGISTER_MS = 10_000
+
+type Keeping = { readonly ended: true; readonly reason: string } | { readonly ended: false; readonly err: unknown }
+
+/** A registration, and the task that makes it again after the agent was away. Nothing happens before `start`. */
+export class Keeper implements Registration {
+  readonly #client: AgentClient
+  readonly #request: MessageInitShape<typeof apiPb.RegisterRequestSchema>
+  readonly #options: RegisterOptions
+  readonly #log: Logger
+  readonly #stopping = new AbortController()
+  readonly #ended = Promise.withResolvers<RegistrationEnd>()
+  #held: apiPb.RegisterResponse | undefined
+  #state: Registration['state'] = 'lost'
+  #waiters = new Set<() => void>()
+  #retryMs = FIRST_RETRY_MS
+  #running: Promise<void> = Promise.resolve()
+  #closing: Promise<apiPb.Replication | undefined> | undefined
+  #unlink: () => void = () => {}
+
+  constructor(
+    client: AgentClient,
+    request: MessageInitShape<typeof apiPb.RegisterRequestSchema>,
+    options: RegisterOptions
+  ) {
+    this.#client = client
+    this.#request = request
+    this.#options = options
+    this.#log = options.log ?? silentLogger
+  }
+
+  get address(): string {
+    return this.#held?.address ?? ''
+  }
+  get spiffeId(): string {
+    return this.#held?.spiffeId ?? ''
+  }
+  get registrationId(): string {
+    return this.#held?.registrationId ?? ''
+  }
+  get token(): string {
+    return this.#held?.token ?? ''
+  }
+  get listenPath(): string {
+    return this.#held?.listenPath ?? ''
+  }
+  get replication(): apiPb.Replication | undefined {
+    return this.#held?.replication
+  }
+  get state(): Registration['state'] {
+    return this.#state
+  }
+  get closed(): Promise<RegistrationEnd> {
+    return this.#ended.promise
+  }
+
+  async start(): Promise<void> {
+    const { signal } = this.#options
+    try {
+      await this.#enrol(signal)
+    } catch (err) {
+      await this.close()
+      throw err
+    }
+    const onAbort = (): void => void this.close()
+    signal?.addEventListener('abort', onAbort, { once: true })
+    const forget = this.#client.onClose(async () => void (await this.close()))
+    this.#unlink = () => {
+      signal?.removeEventListener('abort', onAbort)
+      forget()
+    }
+    this.#running = this.#run()
+    if (signal?.aborted === true) onAbort()
+  }
+
+  async renewed(stale: string, signal: AbortSignal): Promise<void> {
+    while (this.#state !== 'live' || this.token === stale) {
+      if (this.#state === 'closed') {
+        const end = await this.#ended.promise
+        throw end.error ?? new WarrenError(ErrorCode.InvalidSource, `the registration is over: ${end.reason}`)
+      }
+      const changed = Promise.withResolvers<void>()
+      this.#waiters.add(changed.resolve)
+      try {
+        await raceAbort(changed.promise, signal)
+      } finally {
+        this.#waiters.delete(changed.resolve)
+      }
+    }
+  }
+
+  close(): Promise<apiPb.Replication | undefined> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  async #close(): Promise<apiPb.Replication | undefined> {
+    let replication: apiPb.Replication | undefined
+    // Before the Keep stream ends, which would end the registration without a report of how far that spread.
+    if (this.#held !== undefined && this.#state === 'live') {
+      const wait = this.#request.wait ?? apiPb.Wait.ALL
+      const asked = this.#client.workload.deregister({ token: this.#held.token, wait }, { timeoutMs: DEREGISTER_MS })
+      // What fails here has ended already, or ends with the stream.
+      replication = (await asked.catch(() => undefined))?.replication
+    }
+    this.#stopping.abort()
+    await this.#running
+    this.#finish({ reason: 'closed' })
+    return replication
+  }
+
+  async #enrol(signal: AbortSignal | undefined): Promise<void> {
+    const response = await this.#client.workload.register(this.#request, definedOnly({ signal }))
+    this.#held = response
+    this.#become('live')
+    await this.#options.onLive?.(this)
+  }
+
+  async #run(): Promise<void> {
+    for (;;) {
+      const keeping = await this.#keep()
+      if (this.#stopping.signal.aborted || this.#closing !== undefined) return
+      if (keeping.ended) {
+        const error = new WarrenError(ErrorCode.InvalidSource, `the agent ended the registration: ${keeping.reason}`)
+        this.#finish({ reason: keeping.reason, error })
+        return
+      }
+      this.#become('lost')
+      this.#log.warn('registration lost, registering again', { address: this.address, err: keeping.err })
+      if (!(await this.#recover())) return
+    }
+  }
+
+  /** Follows the Keep stream to its end. */
+  async #keep(): Promise<Keeping> {
+    try {
+      const events = this.#client.workload.keep({ token: this.token }, { signal: this.#stopping.signal })
+      for await (const { event } of events) {
+        if (event.case === 'ended') return { ended: true, reason: event.value.reason }
+        this.#retryMs = FIRST_RETRY_MS
+      }
+      return { ended: false, err: undefined }
+    } catch (err) {
+      return { ended: false, err }
+    }
+  }
+
+  /** Registers again until it works; false if it is not to be. */
+  async #recover(): Promise<boolean> {
+    for (;;) {
+      try {
+        await sleep(this.#retryMs * (0.5 + Math.random() / 2), this.#stopping.signal)
+        this.#retryMs = Math.min(this.#retryMs * 2, MAX_RETRY_MS)
+        await this.#enrol(this.#stopping.signal)
+        this.#log.info('registered again', { address: this.address })
+        return true
+      } catch (err) {
+        if (this.#stopping.signal.aborted) return false
+        const error = WarrenError.from(err)
+        this.#become('lost')
+        if (isFinal(error)) {
+          this.#finish({ reason: error.reason, error })
+          return false
+        }
+        this.#log.debug('cannot register again yet', { address: this.address, err })
+      }
+    }
+  }
+
+  #become(state: Registration['state']): void {
+    if (this.#state === 'closed') return
+    this.#state = state
+    for (const wake of this.#waiters) wake()
+  }
+
+  #finish(end: RegistrationEnd): void {
+    this.#unlink()
+    this.#ended.resolve(end)
+    this.#become('closed')
+  }
+}
+
+// Asking again cannot change these answers; the others come from an agent that is away, starting or busy.
+function isFinal(error: WarrenError): boolean {
+  switch (error.code) {
+    case ErrorCode.InvalidArgument:
+    case ErrorCode.Unauthorized:
+    case ErrorCode.Unsupported:
+      return true
+    case ErrorCode.PermissionDenied:
+      // A starting agent opens its socket to others only after binding it.
+      return systemCode(error) === undefined
+    default:
+      return false
+  }
+}

@@ -1,0 +1,64 @@
+import type { Logger, WarrenError } from '../core/index.ts'
+import type { apiPb } from '../wire/index.ts'
+import type { AgentClient, AgentClientOptions } from './agent-client.ts'
+
+/** Where the agent delivers the connections of a registration. */
+export type TargetOption =
+  | { readonly listen: { readonly hello?: boolean } }
+  /** host:port on this host. */
+  | { readonly tcp: string }
+  /** Path of a unix socket that this user serves. */
+  | { readonly unix: string }
+
+export interface RegisterOptions extends Omit<AgentClientOptions, 'timeoutMs'> {
+  /** The client to use. @default the shared one of the runtime directory */
+  readonly client?: AgentClient | undefined
+  /** Absent: the registration is a source of connections only. */
+  readonly target?: TargetOption | undefined
+  /** Source patterns that may connect, in the same scope, without a rule. */
+  readonly whitelist?: readonly string[] | undefined
+  readonly labels?: Readonly<Record<string, string>> | undefined
+  /** How far the registration must have spread before `register` resolves. @default 'all' */
+  readonly wait?: 'all' | 'quorum' | 'local' | undefined
+  /** The process whose end ends the registration, if not this one. */
+  readonly ownerPid?: number | undefined
+  /** A name for people. */
+  readonly application?: string | undefined
+  /** Ends the registration when it aborts. */
+  readonly signal?: AbortSignal | undefined
+  readonly log?: Logger | undefined
+  /**
+   * Called after each successful registration, the first one and those after a restart of the agent. A rejection of
+   * the first one fails `register`; of a later one, is tried again.
+   */
+  readonly onLive?: ((registration: Registration) => Promise<void>) | undefined
+}
+
+/** Why a registration is over. */
+export interface RegistrationEnd {
+  readonly reason: string
+  /** Absent if it was closed as asked. */
+  readonly error?: WarrenError
+}
+
+/** An address that this process holds, for as long as it is not closed and the agent grants it. */
+export interface Registration extends AsyncDisposable {
+  /** Five components. */
+  readonly address: string
+  readonly spiffeId: string
+  /** Hex. Changes when the agent restarts, as do the token and the path. */
+  readonly registrationId: string
+  /** Secret: whoever has it and runs as this user acts as this registration. */
+  readonly token: string
+  /** Where to bind, if the target is `listen`; else empty. */
+  readonly listenPath: string
+  readonly replication: apiPb.Replication | undefined
+  /** `lost` while the agent is away. */
+  readonly state: 'live' | 'lost' | 'closed'
+  /** Resolves when it is over; never rejects. */
+  readonly closed: Promise<RegistrationEnd>
+  /** Resolves once it is live with another token than `stale`; rejects with how it ended, or the signal's reason. */
+  renewed(stale: string, signal: AbortSignal): Promise<void>
+  /** Deregisters: locally at once, then everywhere; answers how far that spread. Idempotent, never throws. */
+  close(): Promise<apiPb.Replication | undefined>
+}
