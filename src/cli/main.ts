@@ -1,5 +1,5 @@
 import { Exit } from './exit.ts'
-import { report } from './output/report.ts'
+import { failureOf } from './output/report.ts'
 import { guardOutput, leave } from './output/terminal.ts'
 import { buildProgram } from './program.ts'
 
@@ -12,7 +12,9 @@ export async function main(argv: readonly string[]): Promise<never> {
   try {
     await buildProgram().parseAsync(argv)
   } catch (err) {
-    process.exitCode = report(err, argv.includes('--json'))
+    const { text, exit } = failureOf(err, argv.includes('--json'))
+    process.stderr.write(text)
+    process.exitCode = exit
   }
   return await leave(Number(process.exitCode))
 }

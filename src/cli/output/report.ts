@@ -1,26 +1,26 @@
 import { CommanderError } from 'commander'
 import { codeOf, Exit, exitCodeOf } from '../exit.ts'
 import { printable } from './printable.ts'
-import { say } from './terminal.ts'
 
-/**
- * Says on standard error why the command failed and what to do about it, and answers the exit code.
- *
- * With `json`, the same as one JSON line, still on standard error: standard output holds data only.
- */
-export function report(err: unknown, json: boolean): Exit {
-  if (err instanceof CommanderError) return reportUsage(err)
-  const { code, reason, hint } = describe(err)
-  if (json) {
-    process.stderr.write(`${JSON.stringify({ error: { code, reason, hint } })}\n`)
-  } else {
-    say(`${code}: ${reason}`)
-    if (hint !== undefined) process.stderr.write(`  ${printable(hint)}\n`)
-  }
-  return exitCodeOf(err)
+export interface Failure {
+  /** What to write on standard error, with its line ends; empty if all is said. */
+  readonly text: string
+  readonly exit: Exit
 }
 
-/** As one clause, for a line that goes on. */
+/**
+ * What to say of a failed command: one line why, one what to do about it; with `json`, both as one JSON line.
+ */
+export function failureOf(err: unknown, json: boolean): Failure {
+  if (err instanceof CommanderError) return usageFailure(err, json)
+  const { code, reason, hint } = describe(err)
+  const exit = exitCodeOf(err)
+  if (json) return { text: `${JSON.stringify({ error: { code, reason, hint } })}\n`, exit }
+  const advice = hint === undefined ? '' : `  ${printable(hint)}\n`
+  return { text: `warren: ${printable(`${code}: ${reason}`)}\n${advice}`, exit }
+}
+
+/** A failure as one clause, for a line that goes on. */
 export function clause(err: unknown): string {
   const { code, reason } = describe(err)
   return `${code}: ${reason}`
@@ -41,13 +41,15 @@ function describe(err: unknown): { code: string; reason: string; hint: string | 
   return { code: errno ?? 'INTERNAL', reason: message === '' ? 'unknown failure' : message, hint: undefined }
 }
 
-function reportUsage(err: CommanderError): Exit {
+const USAGE_HINT = 'Run `warren help` or `warren COMMAND --help`.'
+
+function usageFailure(err: CommanderError, json: boolean): Failure {
   // Help or the version was asked for, and has been printed.
-  if (err.exitCode === 0) return Exit.Ok
+  if (err.exitCode === 0) return { text: '', exit: Exit.Ok }
   // No command at all: the help that commander printed says more than a line could.
-  if (err.code !== 'commander.help') {
-    say(err.message.replace(/^error: /, ''))
-    process.stderr.write('  Run `warren help` or `warren COMMAND --help`.\n')
-  }
-  return Exit.Usage
+  if (err.code === 'commander.help') return { text: '', exit: Exit.Usage }
+  const reason = err.message.replace(/^error: /, '').replaceAll('\n', ' ')
+  const error = { code: 'USAGE', reason, hint: USAGE_HINT }
+  const text = json ? `${JSON.stringify({ error })}\n` : `warren: ${printable(reason)}\n  ${USAGE_HINT}\n`
+  return { text, exit: Exit.Usage }
 }
