@@ -46,7 +46,8 @@ function refusal(module: ModuleFacts, folder: string, layer: Layer, one: Import)
   if (targetFolder === folder) return undefined
   const inside = target.slice('src/'.length)
   const lazily = layer.lazily?.[module.file.slice('src/'.length)]?.includes(targetFolder) === true
-  if (lazily && !one.lazy) return `must import ${targetFolder} with import(), so that other commands do not load it`
+  if (lazily && !one.lazy && !one.typeOnly)
+    return `must import ${targetFolder} with import(), so that other commands do not load it`
   if (!lazily && !layer.mayImport.includes(targetFolder)) return `${folder} must not import ${targetFolder}`
   if (inside !== `${targetFolder}/index.ts` && !SECOND_DOORS.has(inside)) {
     return `imports the inside of ${targetFolder} (${inside}); only its index.ts is open to others`

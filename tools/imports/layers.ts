@@ -2,7 +2,7 @@
 export interface Layer {
   /** Folders whose index.ts it may import. */
   readonly mayImport: readonly string[]
-  /** Files (relative to src/) that may import a further folder, and then only with `import()`. */
+  /** Files (relative to src/) that may import a further folder, and then only with `import()` or as types. */
   readonly lazily?: Readonly<Record<string, readonly string[]>>
   /** No I/O, no timers, no clock, no chance: such code can be simulated and property-tested. */
   readonly pure?: boolean
@@ -18,7 +18,7 @@ const JUDGES = ['registry', 'policy', ...FOUNDATION]
 
 /** Imports point down this list only; siblings meet through interfaces that the consumer declares. */
 export const LAYERS: Readonly<Record<string, Layer>> = {
-  cli: { mayImport: ['client', 'wire', 'core'], lazily: { 'cli/up.ts': ['agent'], 'cli/commands/up.ts': ['agent'] } },
+  cli: { mayImport: ['client', 'wire', 'core'], lazily: { 'cli/commands/up.ts': ['agent'] } },
   client: { mayImport: ['wire', 'core'] },
   agent: { mayImport: ['api', 'broker', 'mesh', ...JUDGES] },
   api: { mayImport: JUDGES },

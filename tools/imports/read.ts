@@ -21,6 +21,8 @@ export interface Import {
   readonly specifier: string | undefined
   /** Written as `import()`. */
   readonly lazy: boolean
+  /** Written as `import type` or as a type, so that nothing is loaded. */
+  readonly typeOnly: boolean
   /** The names it binds; empty for `import()`, `export *` and imports of a whole namespace. */
   readonly names: readonly string[]
   readonly line: number
@@ -78,20 +80,26 @@ function importOf(node: Node): Omit<Import, 'line'> | undefined {
       bindings !== undefined && isNamedImports(bindings)
         ? bindings.elements.map(element => (element.propertyName ?? element.name).text)
         : []
-    return { specifier: textOf(node.moduleSpecifier), lazy: false, names }
+    const typeOnly = node.importClause?.phaseModifier === SyntaxKind.TypeKeyword
+    return { specifier: textOf(node.moduleSpecifier), lazy: false, typeOnly, names }
   }
   if (isExportDeclaration(node) && node.moduleSpecifier !== undefined) {
-    return { specifier: textOf(node.moduleSpecifier), lazy: false, names: [] }
+    return { specifier: textOf(node.moduleSpecifier), lazy: false, typeOnly: node.isTypeOnly, names: [] }
   }
   if (isImportTypeNode(node)) {
     const { argument } = node
-    return { specifier: isLiteralTypeNode(argument) ? textOf(argument.literal) : undefined, lazy: true, names: [] }
+    return {
+      specifier: isLiteralTypeNode(argument) ? textOf(argument.literal) : undefined,
+      lazy: false,
+      typeOnly: true,
+      names: []
+    }
   }
   if (!isCallExpression(node)) return undefined
   const { expression } = node
   const required = isIdentifier(expression) && expression.text === 'require'
   if (expression.kind !== SyntaxKind.ImportKeyword && !required) return undefined
-  return { specifier: textOf(node.arguments[0]), lazy: !required, names: [] }
+  return { specifier: textOf(node.arguments[0]), lazy: !required, typeOnly: false, names: [] }
 }
 
 function textOf(node: Node | undefined): string | undefined {
