@@ -1,0 +1,137 @@
+import type { ConnectionEncrypter, MessageStream, SecureConnectionOptions, SecuredConnection } from '@libp2p/interface'
+import type { noise } from '@libp2p/noise'
+import { ErrorCode, type Logger, WarrenError, within } from '../../core/index.ts'
+import type { PeerKey } from '../../identity/index.ts'
+import { peerKeyFromId } from '../keys.ts'
+import { ADMISSION_TIMEOUT_MS } from '../limits.ts'
+import type { AdmissionVerdict } from '../types.ts'
+import { AdmissionExchange } from './exchange.ts'
+import type { RefusalLog } from './refusal-log.ts'
+import type { Session, Sessions } from './session.ts'
+
+/**
+ * Offered in the clear, as all of libp2p's first negotiation is; so it says nothing of the mesh or of the host. That
+ * it differs from plain noise's makes every other libp2p software stop here.
+ */
+export const ENCRYPTER_PROTOCOL = '/warren/noise/1'
+
+export interface AdmissionDeps {
+  readonly nodeChain: () => readonly Uint8Array[]
+  readonly judge: (chain: readonly Uint8Array[]) => AdmissionVerdict
+  readonly sessions: Sessions
+  readonly refusals: RefusalLog
+  readonly log: Logger
+}
+
+type Noise = ReturnType<ReturnType<typeof noise>>
+
+/** A second connection to a host that we are connected to, or about to be. Expected, and not logged. */
+class DuplicateConnection extends Error {
+  override readonly name = 'DuplicateConnection'
+}
+
+/**
+ * Noise, and inside it the admission: a connection that this returns is to a host whose certificate chain `judge`
+ * accepted and whose PeerId, as the chain names it, is the one that noise proved.
+ *
+ * It is also the only connection to that host: see `Sessions`. Any other outcome is an error, upon which libp2p
+ * closes the connection before identify, or any other protocol, has run.
+ */
+export class AdmissionEncrypter implements ConnectionEncrypter {
+  readonly protocol = ENCRYPTER_PROTOCOL
+  readonly #noise: Noise
+  readonly #deps: AdmissionDeps
+
+  constructor(inner: Noise, deps: AdmissionDeps) {
+    this.#noise = inner
+    this.#deps = deps
+  }
+
+  async secureOutbound(raw: MessageStream, options: SecureConnectionOptions = {}): Promise<SecuredConnection> {
+    return await within(ADMISSION_TIMEOUT_MS, [options.signal], async signal => {
+      const secured = await this.#noise.secureOutbound(raw, { ...options, signal })
+      return await this.#admit(
+        'outbound',
+        raw,
+        secured,
+        async (session, exchange) => {
+          await exchange.show(this.#deps.nodeChain())
+          const machine = this.#judge(session, await exchange.see())
+          this.#resolve(session)
+          await exchange.confirm()
+          return machine
+        },
+        signal
+      )
+    })
+  }
+
+  async secureInbound(raw: MessageStream, options: SecureConnectionOptions = {}): Promise<SecuredConnection> {
+    return await within(ADMISSION_TIMEOUT_MS, [options.signal], async signal => {
+      const secured = await this.#noise.secureInbound(raw, { ...options, signal })
+      return await this.#admit(
+        'inbound',
+        raw,
+        secured,
+        async (session, exchange) => {
+          const machine = this.#judge(session, await exchange.see())
+          if (!this.#deps.sessions.onAnswer(session).keep) throw new DuplicateConnection('we are dialling this host')
+          await exchange.show(this.#deps.nodeChain())
+          await exchange.awaitConfirmation()
+          this.#resolve(session)
+          return machine
+        },
+        signal
+      )
+    })
+  }
+
+  async #admit(
+    direction: 'inbound' | 'outbound',
+    raw: MessageStream,
+    secured: SecuredConnection,
+    talk: (session: Session, exchange: AdmissionExchange) => Promise<string>,
+    signal: AbortSignal
+  ): Promise<SecuredConnection> {
+    const { sessions, refusals } = this.#deps
+    const session = sessions.begin(peerKeyFromId(secured.remotePeer), direction, raw)
+    try {
+      const exchange = new AdmissionExchange(secured.connection, signal)
+      const machine = await talk(session, exchange)
+      const connection = exchange.release()
+      sessions.opened(session, machine)
+      return { ...secured, connection }
+    } catch (err) {
+      // libp2p closes the connection too, but only after the error has come back through several promises.
+      raw.abort(err instanceof Error ? err : new Error(String(err)))
+      if (!(err instanceof DuplicateConnection)) refusals.note(session, remoteOf(raw), err)
+      throw err
+    }
+  }
+
+  #judge(session: Session, chain: readonly Uint8Array[]): string {
+    const verdict = this.#deps.judge(chain)
+    if (!verdict.ok) {
+      throw new WarrenError(ErrorCode.CertificateRefused, `${verdict.reason}: ${verdict.detail}`)
+    }
+    // A member's chain is no secret: only who holds the key it names may use it.
+    if (verdict.peer !== (session.peer satisfies PeerKey)) {
+      throw new WarrenError(ErrorCode.CertificateRefused, `the chain belongs to another host, ${verdict.machine}`)
+    }
+    return verdict.machine
+  }
+
+  #resolve(session: Session): void {
+    const resolution = this.#deps.sessions.onComplete(session)
+    if (!resolution.keep) throw new DuplicateConnection('there is a connection to this host')
+    for (const old of resolution.replaces) {
+      // Before the new one is returned, so that the services of libp2p see the host leave and come.
+      old.raw.abort(new DuplicateConnection('the host has dialled anew'))
+    }
+  }
+}
+
+/** Where the connection comes from or goes to, if it says: libp2p passes its connections as plain message streams. */
+function remoteOf(raw: MessageStream): string {
+  return 'remoteAddr' in raw ? String(raw.remoteAddr) : ''
+}

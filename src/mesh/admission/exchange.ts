@@ -1,0 +1,57 @@
+import type { MessageStream } from '@libp2p/interface'
+import { type LengthPrefixedStream, lpStream } from '@libp2p/utils'
+import { ErrorCode, WarrenError } from '../../core/index.ts'
+import { create, decode, identityPb, toBinary } from '../../wire/index.ts'
+import { MAX_ADMISSION_BYTES, MAX_EARLY_BYTES } from '../limits.ts'
+
+/** Sent by the side that dialled, once it has accepted the other: from then on both know that both agree. */
+const CONFIRMED = Uint8Array.of(1)
+
+/**
+ * The admission exchange on a connection that is already encrypted.
+ *
+ *     dialler                               answerer
+ *       Admission ────────────────────────▶   judges
+ *       judges      ◀──────────────────────── Admission
+ *       confirmation ─────────────────────▶
+ *
+ * The dialler shows its certificate first, so that a stranger who knocks learns nothing of us, not even a name. A
+ * refusal is the end of the connection, without a word.
+ */
+export class AdmissionExchange {
+  readonly #lp: LengthPrefixedStream
+  readonly #signal: AbortSignal
+
+  constructor(connection: MessageStream, signal: AbortSignal) {
+    this.#lp = lpStream(connection, { maxDataLength: MAX_ADMISSION_BYTES, maxBufferSize: MAX_EARLY_BYTES })
+    this.#signal = signal
+  }
+
+  /** Shows our chain. */
+  async show(chain: readonly Uint8Array[]): Promise<void> {
+    const message = create(identityPb.AdmissionSchema, { nodeChain: chain.map(der => new Uint8Array(der)) })
+    await this.#lp.write(toBinary(identityPb.AdmissionSchema, message), { signal: this.#signal })
+  }
+
+  /** The chain that the other side shows. MESSAGE_TOO_LARGE, MESSAGE_MALFORMED, or libp2p's error if it hangs up. */
+  async see(): Promise<readonly Uint8Array[]> {
+    const bytes = (await this.#lp.read({ signal: this.#signal })).subarray()
+    return decode(identityPb.AdmissionSchema, bytes, MAX_ADMISSION_BYTES).nodeChain
+  }
+
+  async confirm(): Promise<void> {
+    await this.#lp.write(CONFIRMED, { signal: this.#signal })
+  }
+
+  async awaitConfirmation(): Promise<void> {
+    const bytes = (await this.#lp.read({ signal: this.#signal })).subarray()
+    if (bytes.length !== 1 || bytes[0] !== CONFIRMED[0]) {
+      throw new WarrenError(ErrorCode.MessageMalformed, 'not an admission confirmation')
+    }
+  }
+
+  /** Gives the connection back, with whatever the peer sent behind the exchange still unread. */
+  release(): MessageStream {
+    return this.#lp.unwrap()
+  }
+}

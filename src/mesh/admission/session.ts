@@ -1,0 +1,98 @@
+import type { MessageStream } from '@libp2p/interface'
+import type { PeerKey } from '../../identity/index.ts'
+
+type Direction = 'inbound' | 'outbound'
+
+/** One connection to a host, from the moment noise has proved its key. */
+export interface Session {
+  readonly peer: PeerKey
+  readonly direction: Direction
+  readonly raw: MessageStream
+  /** Order in which the sessions of this process began. */
+  readonly began: number
+  state: { readonly name: 'admitting' } | { readonly name: 'open'; readonly machine: string; readonly since: number }
+}
+
+/** What is to be done with a session that has passed the judge. */
+export type Resolution = { readonly keep: true; readonly replaces: readonly Session[] } | { readonly keep: false }
+
+/**
+ * Sees to it that there is never more than one connection to a host, whoever dialled.
+ *
+ * libp2p keeps every connection, but its services (gossipsub first of all) hold streams on one of them and notice the
+ * loss of a host, not that of a connection. So the choice is made here, before libp2p learns of the second one.
+ *
+ * When two hosts dial each other at once, both apply the same rule: the connection dialled by the host with the
+ * smaller key stays.
+ */
+export class Sessions {
+  readonly #self: PeerKey
+  readonly #byPeer = new Map<PeerKey, Set<Session>>()
+  #count = 0
+
+  constructor(self: PeerKey) {
+    this.#self = self
+  }
+
+  /** Takes note of a connection; it is forgotten when `raw` closes. */
+  begin(peer: PeerKey, direction: Direction, raw: MessageStream): Session {
+    this.#count += 1
+    const session: Session = { peer, direction, raw, began: this.#count, state: { name: 'admitting' } }
+    const all = this.#byPeer.get(peer) ?? new Set()
+    this.#byPeer.set(peer, all.add(session))
+    const forget = (): void => {
+      all.delete(session)
+      if (all.size === 0 && this.#byPeer.get(peer) === all) this.#byPeer.delete(peer)
+    }
+    raw.addEventListener('close', forget, { once: true })
+    if (raw.status !== 'open') forget()
+    return session
+  }
+
+  /** Asked by the side that answers, before it shows its certificate. */
+  onAnswer(session: Session): Resolution {
+    const crossing = this.#others(session).some(
+      other => other.direction === 'outbound' && other.state.name === 'admitting'
+    )
+    return crossing && this.#dialWins(session.peer) ? { keep: false } : { keep: true, replaces: [] }
+  }
+
+  /** Asked by either side as its last step; what it says to replace must be closed before the session is used. */
+  onComplete(session: Session): Resolution {
+    const others = this.#others(session)
+    const open = others.filter(other => other.state.name === 'open')
+    if (session.direction === 'outbound') {
+      // We dial only a host that we have no connection to: whatever is there now has come since.
+      if (open.length > 0) return { keep: false }
+      const crossing = others.some(other => other.direction === 'inbound')
+      return crossing && !this.#dialWins(session.peer) ? { keep: false } : { keep: true, replaces: [] }
+    }
+    // A host that dials us has lost what it had, unless our own dial was completed in the meantime.
+    const crossed = open.some(
+      other => other.direction === 'outbound' && other.state.name === 'open' && other.state.since > session.began
+    )
+    return crossed && this.#dialWins(session.peer) ? { keep: false } : { keep: true, replaces: open }
+  }
+
+  /** The session is in use from now on. */
+  opened(session: Session, machine: string): void {
+    this.#count += 1
+    session.state = { name: 'open', machine, since: this.#count }
+  }
+
+  /** Machine name that the peer's certificate showed, if there is an admitted connection to it. */
+  machineOf(peer: PeerKey): string | undefined {
+    for (const session of this.#byPeer.get(peer) ?? []) {
+      if (session.state.name === 'open') return session.state.machine
+    }
+    return undefined
+  }
+
+  #others(session: Session): Session[] {
+    return [...(this.#byPeer.get(session.peer) ?? [])].filter(other => other !== session)
+  }
+
+  #dialWins(peer: PeerKey): boolean {
+    return this.#self < peer
+  }
+}

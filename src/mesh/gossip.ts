@@ -1,0 +1,134 @@
+import { createHash } from 'node:crypto'
+import {
+  type GossipSub,
+  gossipsub,
+  type Message,
+  StrictNoSign,
+  type TopicValidatorFn,
+  TopicValidatorResult
+} from '@libp2p/gossipsub'
+import type { PeerId } from '@libp2p/interface'
+import { type Clock, ErrorCode, type Logger, WarrenError } from '../core/index.ts'
+import type { PeerKey } from '../identity/index.ts'
+import { peerKeyFromId } from './keys.ts'
+import {
+  GOSSIP_RATE,
+  MAX_CONNECTIONS,
+  MAX_GOSSIP_BACKLOG_BYTES,
+  MAX_GOSSIP_BYTES,
+  MAX_GOSSIP_RPC_BYTES
+} from './limits.ts'
+import { TokenBuckets } from './token-bucket.ts'
+import type { GossipHandler, GossipVerdict, MeshTopic } from './types.ts'
+
+const TOPICS: readonly MeshTopic[] = ['registry', 'policy']
+const VERDICTS: Record<GossipVerdict, TopicValidatorResult> = {
+  accept: TopicValidatorResult.Accept,
+  ignore: TopicValidatorResult.Ignore,
+  reject: TopicValidatorResult.Reject
+}
+
+/** Name of a topic on the wire. */
+export function topicName(trustDomain: string, topic: MeshTopic): string {
+  return `/warren/1/${trustDomain}/${topic}`
+}
+
+/** The gossipsub service of libp2p, as this mesh wants it. */
+export function gossipService(trustDomain: string): ReturnType<typeof gossipsub> {
+  return gossipsub({
+    // What is gossiped carries its author's own signature; one by the libp2p key would say nothing more.
+    globalSignaturePolicy: StrictNoSign,
+    // The default hashes the data alone: the same bytes under another topic would then count as seen.
+    msgIdFn: messageId,
+    allowedTopics: TOPICS.map(topic => topicName(trustDomain, topic)),
+    // The default punishes more than 10 hosts behind one address until nobody listens to them.
+    scoreParams: { IPColocationFactorWeight: 0 },
+    fallbackToFloodsub: false,
+    emitSelf: false,
+    // A message that found nobody must not count as seen, or its repetition would be suppressed.
+    allowPublishToZeroTopicPeers: false,
+    ignoreDuplicatePublishError: true,
+    runOnLimitedConnection: true,
+    awaitRpcHandler: true,
+    awaitRpcMessageHandler: true,
+    maxInboundDataLength: MAX_GOSSIP_RPC_BYTES,
+    maxOutboundBufferSize: MAX_GOSSIP_BACKLOG_BYTES,
+    maxTopicBytesPerPeer: 16 * 1024,
+    decodeRpcLimits: {
+      maxSubscriptions: 16,
+      maxMessages: 256,
+      maxIhaveMessageIDs: 1_024,
+      maxIwantMessageIDs: 1_024,
+      maxIdontwantMessageIDs: 512,
+      maxControlMessages: 64,
+      maxPeerInfos: 16
+    }
+  })
+}
+
+function messageId(message: Message): Uint8Array {
+  // A topic holds no NUL, so no two pairs of topic and data hash the same bytes.
+  return new Uint8Array(createHash('sha256').update(`${message.topic}\0`).update(message.data).digest())
+}
+
+/** Publishes to and listens on the topics of one trust domain. */
+export class Gossip {
+  readonly #pubsub: GossipSub
+  readonly #trustDomain: string
+  readonly #log: Logger
+  readonly #clock: Clock
+  readonly #rates = new TokenBuckets<PeerKey>(GOSSIP_RATE, MAX_CONNECTIONS)
+
+  constructor(pubsub: GossipSub, trustDomain: string, log: Logger, clock: Clock) {
+    this.#pubsub = pubsub
+    this.#trustDomain = trustDomain
+    this.#log = log
+    this.#clock = clock
+  }
+
+  /** Sets the handler of a topic. Before `subscribe`. */
+  on(topic: MeshTopic, handler: GossipHandler): void {
+    const validate: TopicValidatorFn = (neighbour: PeerId, message: Message) =>
+      VERDICTS[this.#judge(topic, handler, peerKeyFromId(neighbour), message.data)]
+    this.#pubsub.topicValidators.set(topicName(this.#trustDomain, topic), validate)
+  }
+
+  /** Joins the topics. After libp2p has started. */
+  subscribe(): void {
+    for (const topic of TOPICS) this.#pubsub.subscribe(topicName(this.#trustDomain, topic))
+  }
+
+  /** To how many neighbours the message went. MESSAGE_TOO_LARGE. */
+  async publish(topic: MeshTopic, bytes: Uint8Array): Promise<number> {
+    if (bytes.length > MAX_GOSSIP_BYTES) {
+      throw new WarrenError(
+        ErrorCode.MessageTooLarge,
+        `a gossip message of ${bytes.length} bytes exceeds the limit of ${MAX_GOSSIP_BYTES}`
+      )
+    }
+    const name = topicName(this.#trustDomain, topic)
+    try {
+      const { recipients } = await this.#pubsub.publish(name, bytes)
+      // It can resolve without having sent anything: streams that are gone, or too full.
+      if (recipients.length === 0 && this.#pubsub.getSubscribers(name).length > 0) {
+        this.#log.debug('gossip reached nobody', { protocol: name, bytesOut: bytes.length })
+      }
+      return recipients.length
+    } catch (err) {
+      // gossipsub throws plain errors with these messages.
+      this.#log.debug('gossip not sent', { protocol: name, err })
+      return 0
+    }
+  }
+
+  #judge(topic: MeshTopic, handler: GossipHandler, neighbour: PeerKey, bytes: Uint8Array): GossipVerdict {
+    if (bytes.length > MAX_GOSSIP_BYTES) return 'reject'
+    if (!this.#rates.take(neighbour, this.#clock.monotonicMs())) return 'ignore'
+    try {
+      return handler(bytes, neighbour)
+    } catch (err) {
+      this.#log.warn('gossip handler failed', { protocol: topic, peer: neighbour, err })
+      return 'ignore'
+    }
+  }
+}

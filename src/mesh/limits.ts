@@ -1,0 +1,85 @@
+/**
+ * Every bound of the mesh in one place: what a peer, admitted or not, can make this host hold, wait for or do.
+ *
+ * Times are in milliseconds, sizes in bytes.
+ */
+
+/** One Admission message: at most four certificates of at most 8 KB each. */
+export const MAX_ADMISSION_BYTES = 32 * 1024
+/** From the first byte of the encrypted exchange to its end. Shorter than libp2p's own upgrade limit of 10 s. */
+export const ADMISSION_TIMEOUT_MS = 5_000
+/** What may pile up behind the Admission message while we judge it: the first frames of an eager peer. */
+export const MAX_EARLY_BYTES = 256 * 1024
+
+/** One gossip message. Larger state travels by request. */
+export const MAX_GOSSIP_BYTES = 64 * 1024
+/** One gossipsub RPC, which may carry several messages; above this, the sender's stream is dropped. */
+export const MAX_GOSSIP_RPC_BYTES = 4 * 1024 * 1024
+/** What may wait for one slow peer's gossip stream; above this, its stream is dropped and later renewed. */
+export const MAX_GOSSIP_BACKLOG_BYTES = 4 * 1024 * 1024
+/** Gossip messages of one neighbour that are looked at: so many a second, after a burst. The rest is ignored. */
+export const GOSSIP_RATE = { perSecond: 1_000, burst: 4_000 } as const
+
+/** The most a request or a response may be allowed to hold. Below the write buffer, or the stream would be aborted. */
+export const MAX_EXCHANGE_BYTES = 2 * 1024 * 1024
+/** Requests of one peer, over all protocols: so many a second, after a burst. */
+export const REQUEST_RATE = { perSecond: 100, burst: 200 } as const
+export const MAX_REQUESTS_PER_PEER = 16
+export const MAX_REQUESTS = 256
+export const REQUEST_TIMEOUT_MS = 5_000
+/** How long a peer may take to send its request, and to take our response. */
+export const SERVE_TIMEOUT_MS = 10_000
+/** Streams of one request protocol open at a time in one connection; above this they are reset, unanswered. */
+export const MAX_REQUEST_STREAMS = 64
+/** Explanation sent with a refused request. */
+export const MAX_REASON_BYTES = 512
+
+/**
+ * The window of a stream, and the buffer that must be able to hold it: a peer may rightly send a whole window to a
+ * stream that is paused, and one more that was granted while we resumed. So the window is at most half of the buffer.
+ */
+export const MAX_STREAM_WINDOW_BYTES = 1024 * 1024
+export const MAX_STREAM_READ_BYTES = 2 * MAX_STREAM_WINDOW_BYTES
+export const MAX_STREAM_WRITE_BYTES = 4 * 1024 * 1024
+export const MAX_STREAMS_PER_CONNECTION = 512
+/** Data carriers to or from one peer. One carrier holds one session of many flows. */
+export const MAX_CARRIERS_PER_PEER = 256
+
+export const MAX_CONNECTIONS = 1_024
+/** Connections that are still being upgraded. */
+export const MAX_PENDING_CONNECTIONS = 128
+/** New connections per second and address. Many agents may share one address: NAT, containers. */
+export const INBOUND_CONNECTIONS_PER_SECOND = 256
+
+/** One address of one peer, from the connect to the end of the admission. */
+export const ADDRESS_DIAL_TIMEOUT_MS = 3_000
+export const MAX_PARALLEL_DIALS = 16
+/** Addresses of one peer tried in a round; the others have their turn in the next. */
+export const ADDRESSES_PER_ROUND = 4
+export const MAX_ADDRESSES_PER_PEER = 8
+export const MAX_ADDRESS_LENGTH = 256
+/** Peers remembered as members or seeds. */
+export const MAX_KNOWN_PEERS = 2_048
+/** Peers known only by an unauthenticated answer on the local network. */
+export const MAX_RUMOURED_PEERS = 64
+/** A rumoured peer is forgotten after so many failures; it will be heard again. */
+export const RUMOUR_ATTEMPTS = 5
+export const BACKOFF_MIN_MS = 250
+export const BACKOFF_MAX_MS = 10_000
+/** Up to this many members, this one and the others form a full mesh. */
+export const FULL_MESH_MEMBERS = 32
+/** Above that, we dial until we have so many connections; inbound ones count. */
+export const STANDING_CONNECTIONS = 14
+
+/** How often due dials are looked for. */
+export const REDIAL_TICK_MS = 100
+/** Head start of the host with the smaller key when two lose each other, so that they seldom dial both. */
+export const REDIAL_HEAD_START_MS = 400
+/** How often lost gossip streams are looked for. */
+export const GOSSIP_REPAIR_MS = 2_000
+
+/** From the request for a carrier to the carrier, dial included. */
+export const OPEN_TIMEOUT_MS = 10_000
+/** A host that cannot even close a connection is cut off. */
+export const CLOSE_TIMEOUT_MS = 1_000
+export const STOP_TIMEOUT_MS = 5_000

@@ -1,0 +1,331 @@
+import type { Duplex } from 'node:stream'
+import type { Connection, IdentifyResult, PeerId, Stream } from '@libp2p/interface'
+import { peerIdFromPrivateKey } from '@libp2p/peer-id'
+import { detach, ErrorCode, WarrenError, within } from '../core/index.ts'
+import type { PeerKey } from '../identity/index.ts'
+import { dialAddress, parsePeerAddress } from './addresses.ts'
+import { RefusalLog } from './admission/refusal-log.ts'
+import { Sessions } from './admission/session.ts'
+import { startFailure, translate } from './failure.ts'
+import { Gossip } from './gossip.ts'
+import { peerKeyFromId, toPeerId, toPrivateKey } from './keys.ts'
+import {
+  CLOSE_TIMEOUT_MS,
+  MAX_CARRIERS_PER_PEER,
+  MAX_REQUEST_STREAMS,
+  OPEN_TIMEOUT_MS,
+  REQUEST_TIMEOUT_MS,
+  STOP_TIMEOUT_MS
+} from './limits.ts'
+import { createNode, type MeshNode } from './node.ts'
+import { Redialer } from './redialer.ts'
+import { ask, RequestServer } from './requests.ts'
+import { StreamDuplex } from './stream-duplex.ts'
+import type {
+  GossipHandler,
+  HandleOptions,
+  Mesh,
+  MeshOptions,
+  MeshProtocol,
+  MeshTopic,
+  RequestHandler,
+  RequestOptions
+} from './types.ts'
+
+const DATA_PROTOCOL = '/warren/data/1'
+
+// Over a relay too: the mesh must work where nothing but a relay does.
+const CARRIER_STREAMS = {
+  maxInboundStreams: MAX_CARRIERS_PER_PEER,
+  maxOutboundStreams: MAX_CARRIERS_PER_PEER,
+  runOnLimitedConnection: true
+}
+const REQUEST_STREAMS = {
+  maxInboundStreams: MAX_REQUEST_STREAMS,
+  maxOutboundStreams: MAX_REQUEST_STREAMS,
+  runOnLimitedConnection: true
+}
+
+/** Makes the mesh of one host, not started: set the handlers first. INVALID_ARGUMENT, INVALID_OPTION. */
+export async function createMesh(options: MeshOptions): Promise<Mesh> {
+  const privateKey = toPrivateKey(options.peerKey)
+  const peer = peerKeyFromId(peerIdFromPrivateKey(privateKey))
+  const sessions = new Sessions(peer)
+  const refusals = new RefusalLog(options.log, options.clock)
+  const { nodeChain, judge, trustDomain, bootstrap, log } = options
+  // Refuses what the operator mistyped now, and not by silence later.
+  const seeds = bootstrap.map(parsePeerAddress)
+  for (const entry of options.advertise ?? []) if (entry.startsWith('/')) parsePeerAddress(entry)
+
+  let redialer: Redialer | undefined
+  const node = await createNode({
+    privateKey,
+    mesh: options,
+    admission: { nodeChain, judge, sessions, refusals, log },
+    discovery: {
+      trustDomain,
+      mdns: options.mdns,
+      bootstrap: seeds.flatMap(seed => (seed.peer === undefined ? [] : [`${seed.address}/p2p/${seed.peer}`])),
+      onSeed: found => redialer?.hint(found, 'seed'),
+      onRumour: found => redialer?.hint(found, 'rumour')
+    }
+  })
+  const stopping = new AbortController()
+  redialer = new Redialer({
+    self: peer,
+    dial: async (address, expected, signal) => {
+      const connection = await node.dial(dialAddress(address, expected), { signal })
+      return peerKeyFromId(connection.remotePeer)
+    },
+    connected: () => connectedPeers(node),
+    isConnected: other => openConnection(node, other) !== undefined,
+    log,
+    clock: options.clock,
+    signal: stopping.signal
+  })
+  redialer.hint(bootstrap, 'seed')
+  return new Libp2pMesh({ peer, node, redialer, sessions, stopping, options })
+}
+
+function connectedPeers(node: MeshNode): PeerKey[] {
+  return node.getPeers().map(peerKeyFromId)
+}
+
+function openConnection(node: MeshNode, peer: PeerKey): Connection | undefined {
+  return node.getConnections(toPeerId(peer)).find(connection => connection.status === 'open')
+}
+
+type State = 'made' | 'started' | 'stopped'
+
+interface Parts {
+  readonly peer: PeerKey
+  readonly node: MeshNode
+  readonly redialer: Redialer
+  readonly sessions: Sessions
+  readonly stopping: AbortController
+  readonly options: MeshOptions
+}
+
+class Libp2pMesh implements Mesh {
+  readonly peer: PeerKey
+  readonly #parts: Parts
+  readonly #gossip: Gossip
+  readonly #server: RequestServer
+  readonly #onConnect: Array<(peer: PeerKey, machine: string) => void> = []
+  readonly #onDisconnect: Array<(peer: PeerKey) => void> = []
+  #onStream: ((duplex: Duplex, peer: PeerKey) => void) | undefined
+  #state: State = 'made'
+  #stopped: Promise<void> | undefined
+
+  constructor(parts: Parts) {
+    const { node, stopping, options } = parts
+    this.peer = parts.peer
+    this.#parts = parts
+    this.#gossip = new Gossip(node.services.pubsub, options.trustDomain, options.log, options.clock)
+    this.#server = new RequestServer(options.log, options.clock, stopping.signal)
+  }
+
+  addresses(): string[] {
+    return this.#parts.node.getMultiaddrs().map(String)
+  }
+
+  async start(): Promise<void> {
+    if (this.#state !== 'made') throw new WarrenError(ErrorCode.Internal, 'a mesh is started once')
+    this.#state = 'started'
+    const { node, redialer, options } = this.#parts
+    node.addEventListener('peer:connect', event => this.#connected(event.detail))
+    node.addEventListener('peer:disconnect', event => this.#disconnected(event.detail))
+    node.addEventListener('peer:identify', event => this.#identified(event.detail))
+    await node.handle(DATA_PROTOCOL, (stream, connection) => this.#accept(stream, connection), CARRIER_STREAMS)
+    try {
+      await node.start()
+    } catch (err) {
+      await this.stop()
+      throw startFailure(err, options.listen)
+    }
+    this.#gossip.subscribe()
+    redialer.start()
+    options.log.info('mesh started', { peer: this.peer, addresses: this.addresses() })
+  }
+
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop()
+    return this.#stopped
+  }
+
+  async #stop(): Promise<void> {
+    const { node, stopping, options } = this.#parts
+    const wasStarted = this.#state === 'started'
+    this.#state = 'stopped'
+    stopping.abort(new WarrenError(ErrorCode.NotReady, 'the mesh is stopping'))
+    if (!wasStarted) return
+    // libp2p's own stop has been seen to hang.
+    const settled = Promise.withResolvers<'stopped' | 'late'>()
+    const timer = setTimeout(() => settled.resolve('late'), STOP_TIMEOUT_MS)
+    Promise.resolve(node.stop()).then(
+      () => settled.resolve('stopped'),
+      (err: unknown) => {
+        options.log.warn('mesh did not stop cleanly', { err })
+        settled.resolve('late')
+      }
+    )
+    if ((await settled.promise) === 'late') {
+      options.log.warn('mesh cut off', { peer: this.peer })
+      for (const connection of node.getConnections()) connection.abort(new Error('the mesh has stopped'))
+    }
+    clearTimeout(timer)
+  }
+
+  publish(topic: MeshTopic, bytes: Uint8Array): Promise<number> {
+    return this.#gossip.publish(topic, bytes)
+  }
+
+  onGossip(topic: MeshTopic, handler: GossipHandler): void {
+    this.#gossip.on(topic, handler)
+  }
+
+  handle(protocol: MeshProtocol, handler: RequestHandler, options: HandleOptions): void {
+    const { node, stopping } = this.#parts
+    const { log } = this.#parts.options
+    detach(log, protocol, node.handle(protocol, this.#server.serve(handler, options), REQUEST_STREAMS), stopping.signal)
+  }
+
+  async request(
+    peer: PeerKey,
+    protocol: MeshProtocol,
+    bytes: Uint8Array,
+    { signal, timeoutMs = REQUEST_TIMEOUT_MS, maxResponseBytes }: RequestOptions
+  ): Promise<Uint8Array> {
+    const { stopping } = this.#parts
+    try {
+      return await within(timeoutMs, [signal, stopping.signal], async limit => {
+        const stream = await this.#newStream(peer, protocol, REQUEST_STREAMS, limit)
+        return await ask(stream, bytes, maxResponseBytes, limit)
+      })
+    } catch (err) {
+      throw translate(err, `request ${protocol}`, signal)
+    }
+  }
+
+  async openStream(peer: PeerKey, { signal }: { readonly signal?: AbortSignal } = {}): Promise<Duplex> {
+    const { stopping } = this.#parts
+    try {
+      return await within(OPEN_TIMEOUT_MS, [signal, stopping.signal], async limit => {
+        return new StreamDuplex(await this.#newStream(peer, DATA_PROTOCOL, CARRIER_STREAMS, limit))
+      })
+    } catch (err) {
+      throw translate(err, 'open stream', signal)
+    }
+  }
+
+  onStream(handler: (duplex: Duplex, peer: PeerKey) => void): void {
+    this.#onStream = handler
+  }
+
+  connected(): PeerKey[] {
+    return connectedPeers(this.#parts.node)
+  }
+
+  isConnected(peer: PeerKey): boolean {
+    return openConnection(this.#parts.node, peer) !== undefined
+  }
+
+  machineOf(peer: PeerKey): string | undefined {
+    return this.#parts.sessions.machineOf(peer)
+  }
+
+  onConnect(listener: (peer: PeerKey, machine: string) => void): void {
+    this.#onConnect.push(listener)
+  }
+
+  onDisconnect(listener: (peer: PeerKey) => void): void {
+    this.#onDisconnect.push(listener)
+  }
+
+  addHints(multiaddrs: readonly string[]): void {
+    // Without the PeerId there would be nobody to be a member.
+    this.#parts.redialer.hint(
+      multiaddrs.filter(text => text.includes('/p2p/')),
+      'member'
+    )
+  }
+
+  async disconnect(peer: PeerKey): Promise<void> {
+    const { node } = this.#parts
+    await within(CLOSE_TIMEOUT_MS, [], signal => node.hangUp(toPeerId(peer), { signal })).catch(() => {})
+    // hangUp gives up on its deadline; an evicted host must not stay for that.
+    for (const connection of node.getConnections(toPeerId(peer))) connection.abort(new Error('disconnected'))
+  }
+
+  async forget(peer: PeerKey): Promise<void> {
+    this.#parts.redialer.forget(peer)
+    await this.disconnect(peer)
+  }
+
+  async #newStream(
+    peer: PeerKey,
+    protocol: string,
+    limits: typeof CARRIER_STREAMS,
+    signal: AbortSignal
+  ): Promise<Stream> {
+    const { node, redialer } = this.#parts
+    await redialer.ensure(peer, signal)
+    const connection = openConnection(node, peer)
+    if (connection === undefined) {
+      throw new WarrenError(ErrorCode.DestinationUnreachable, `no connection to ${peer}`)
+    }
+    const stream = await connection.newStream(protocol, { ...limits, signal })
+    // Above the peer's limit, the stream is handed out already reset, without an error.
+    if (stream.status !== 'open') {
+      throw new WarrenError(ErrorCode.DestinationUnreachable, `the peer refused a stream for ${protocol}`)
+    }
+    return stream
+  }
+
+  #accept(stream: Stream, connection: Connection): void {
+    if (this.#onStream === undefined) {
+      stream.abort(new WarrenError(ErrorCode.NotReady, 'nothing takes streams'))
+      return
+    }
+    this.#onStream(new StreamDuplex(stream), peerKeyFromId(connection.remotePeer))
+  }
+
+  #connected(id: PeerId): void {
+    const { redialer, sessions, options } = this.#parts
+    const peer = peerKeyFromId(id)
+    const machine = sessions.machineOf(peer)
+    // The connection has gone before its arrival was told; its departure will be told too.
+    if (machine === undefined) return
+    redialer.onConnect(peer)
+    options.log.info('host connected', { peer, machine })
+    this.#tell(this.#onConnect, listener => listener(peer, machine))
+  }
+
+  #disconnected(id: PeerId): void {
+    const { redialer, options } = this.#parts
+    const peer = peerKeyFromId(id)
+    if (this.#state === 'started') options.log.info('host disconnected', { peer })
+    redialer.onDisconnect(peer)
+    this.#tell(this.#onDisconnect, listener => listener(peer))
+  }
+
+  /** An admitted host says where it listens. */
+  #identified({ peerId, listenAddrs }: IdentifyResult): void {
+    const peer = peerKeyFromId(peerId)
+    const addresses = listenAddrs.slice(0, 16).map(address => address.toString())
+    this.#parts.redialer.hint(
+      addresses.map(address => (address.includes('/p2p/') ? address : `${address}/p2p/${peer}`)),
+      'member'
+    )
+  }
+
+  #tell<Listener>(listeners: readonly Listener[], call: (listener: Listener) => void): void {
+    for (const listener of listeners) {
+      try {
+        call(listener)
+      } catch (err) {
+        this.#parts.options.log.error('mesh listener failed', { err })
+      }
+    }
+  }
+}

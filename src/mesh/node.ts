@@ -1,0 +1,83 @@
+import type { GossipSub } from '@libp2p/gossipsub'
+import { type Identify, identify } from '@libp2p/identify'
+import type { Libp2p, PrivateKey } from '@libp2p/interface'
+import { noise } from '@libp2p/noise'
+import { peerIdFromPrivateKey } from '@libp2p/peer-id'
+import { type Ping, ping } from '@libp2p/ping'
+import { tcp } from '@libp2p/tcp'
+import { yamux } from '@libp2p/yamux'
+import { createLibp2p } from 'libp2p'
+import { advertised, listenAddress } from './addresses.ts'
+import { type AdmissionDeps, AdmissionEncrypter } from './admission/encrypter.ts'
+import { type DiscoveryOptions, discovery } from './discovery.ts'
+import { gossipService } from './gossip.ts'
+import { gossipRepair } from './gossip-repair.ts'
+import { peerKeyFromId } from './keys.ts'
+import { libp2pLogger } from './libp2p-log.ts'
+import {
+  ADDRESS_DIAL_TIMEOUT_MS,
+  INBOUND_CONNECTIONS_PER_SECOND,
+  MAX_CONNECTIONS,
+  MAX_PARALLEL_DIALS,
+  MAX_PENDING_CONNECTIONS,
+  MAX_STREAM_READ_BYTES,
+  MAX_STREAM_WINDOW_BYTES,
+  MAX_STREAM_WRITE_BYTES,
+  MAX_STREAMS_PER_CONNECTION
+} from './limits.ts'
+import type { MeshOptions } from './types.ts'
+
+export type MeshNode = Libp2p<{ pubsub: GossipSub; identify: Identify; ping: Ping }>
+
+export interface NodeOptions {
+  readonly privateKey: PrivateKey
+  readonly mesh: MeshOptions
+  readonly admission: AdmissionDeps
+  readonly discovery: DiscoveryOptions
+}
+
+/** The libp2p node of this mesh, not started. Every limit that libp2p leaves open is set here. */
+export async function createNode({ privateKey, mesh, admission, discovery: found }: NodeOptions): Promise<MeshNode> {
+  const { advertise = [] } = mesh
+  return await createLibp2p({
+    privateKey,
+    start: false,
+    logger: libp2pLogger(mesh.log),
+    nodeInfo: { name: 'warren', version: '1', userAgent: 'warren' },
+    addresses: {
+      listen: [listenAddress(mesh.listen)],
+      announceFilter: addresses =>
+        advertise.length === 0
+          ? addresses
+          : advertised(advertise, addresses, peerKeyFromId(peerIdFromPrivateKey(privateKey)))
+    },
+    transports: [tcp({ maxConnections: MAX_CONNECTIONS + MAX_PENDING_CONNECTIONS, backlog: 256 })],
+    connectionEncrypters: [components => new AdmissionEncrypter(noise()(components), admission)],
+    streamMuxers: [
+      yamux({
+        maxInboundStreams: MAX_STREAMS_PER_CONNECTION,
+        maxOutboundStreams: MAX_STREAMS_PER_CONNECTION,
+        streamOptions: {
+          maxStreamWindowSize: MAX_STREAM_WINDOW_BYTES,
+          maxReadBufferLength: MAX_STREAM_READ_BYTES,
+          maxWriteBufferLength: MAX_STREAM_WRITE_BYTES
+        }
+      })
+    ],
+    connectionManager: {
+      maxConnections: MAX_CONNECTIONS,
+      maxIncomingPendingConnections: MAX_PENDING_CONNECTIONS,
+      inboundConnectionThreshold: INBOUND_CONNECTIONS_PER_SECOND,
+      maxParallelDials: MAX_PARALLEL_DIALS,
+      addressDialTimeout: ADDRESS_DIAL_TIMEOUT_MS
+    },
+    connectionMonitor: { pingInterval: 10_000, pingTimeout: { minTimeout: 5_000, maxTimeout: 20_000 } },
+    services: {
+      identify: identify({ runOnLimitedConnection: true }),
+      ping: ping({ runOnLimitedConnection: true }),
+      pubsub: gossipService(mesh.trustDomain),
+      discovery: discovery(found),
+      gossipRepair: gossipRepair(mesh.log)
+    }
+  })
+}

@@ -1,0 +1,150 @@
+import { Duplex } from 'node:stream'
+import type { Stream } from '@libp2p/interface'
+
+/** A single send is at most so large: what the window does not take is held by the stream, up to this. */
+const SEND_BYTES = 64 * 1024
+
+/** What a TCP socket says of a peer that vanished or broke off; so callers need no second kind of handling. */
+function resetError(cause?: unknown): Error {
+  return Object.assign(new Error('the stream was cut by the peer or the link', { cause }), { code: 'ECONNRESET' })
+}
+
+/**
+ * A libp2p stream as a Node Duplex: half-close each way, back-pressure each way, bounded memory.
+ *
+ * The readable side ends only if the peer said so and everything before that was delivered; any other end is an error
+ * of code ECONNRESET. A reader that stalls holds at most two windows of the stream.
+ */
+export class StreamDuplex extends Duplex {
+  readonly #stream: Stream
+  #sawFin: boolean
+  #finalCalled = false
+  // The reader has enough. Distinct from the stream's own status, which must not change while it is resuming.
+  #wantsPause = false
+  #resuming = false
+  // Ends the wait of a write, whichever of drain and close comes first.
+  #drained: (() => void) | undefined
+
+  constructor(stream: Stream) {
+    super({ allowHalfOpen: true, readableHighWaterMark: SEND_BYTES, writableHighWaterMark: SEND_BYTES })
+    this.#stream = stream
+    // A FIN that came before us. A dead link reads 'closed' here too, but is then no longer 'open'.
+    this.#sawFin = stream.status === 'open' && stream.remoteWriteStatus === 'closed'
+    stream.addEventListener('remoteCloseWrite', () => {
+      // Not the end yet: what is buffered comes after this event.
+      this.#sawFin = true
+    })
+    stream.addEventListener('end', () => {
+      this.#onEnd()
+    })
+    stream.addEventListener('close', event => {
+      this.#onClose(event.error)
+    })
+    stream.addEventListener('drain', () => {
+      this.#drained?.()
+    })
+    stream.addEventListener('message', event => {
+      this.#onMessage(event.data.subarray())
+    })
+    if (stream.status !== 'open') this.destroy(resetError())
+    else if (stream.readableEnded) this.#onEnd()
+  }
+
+  override _read(): void {
+    this.#wantsPause = false
+    if (!this.#resuming && this.#stream.readStatus === 'paused') this.#resume()
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, callback: (err?: Error | null) => void): void {
+    let offset = 0
+    const next = (): void => {
+      this.#drained = undefined
+      while (offset < chunk.length) {
+        if (this.#stream.writeStatus !== 'writable') {
+          callback(resetError())
+          return
+        }
+        const part = chunk.subarray(offset, offset + SEND_BYTES)
+        offset += part.length
+        let more: boolean
+        try {
+          more = this.#stream.send(part)
+        } catch (err) {
+          callback(resetError(err))
+          return
+        }
+        // The event and not onDrain(), which resolves at once after the first time. It may also have come already.
+        if (!more && this.#stream.writableNeedsDrain) {
+          this.#drained = next
+          return
+        }
+      }
+      callback()
+    }
+    next()
+  }
+
+  override _final(callback: (err?: Error | null) => void): void {
+    if (this.#stream.writeStatus !== 'writable') {
+      callback(resetError())
+      return
+    }
+    this.#finalCalled = true
+    this.#stream.close().then(
+      () => {
+        // close() also resolves when an abort emptied the buffer it was waiting for.
+        const { status } = this.#stream
+        callback(status === 'aborted' || status === 'reset' ? resetError() : null)
+      },
+      (err: unknown) => {
+        callback(resetError(err))
+      }
+    )
+  }
+
+  override _destroy(err: Error | null, callback: (err?: Error | null) => void): void {
+    // After a clean end of both sides the stream is closed, and this does nothing.
+    this.#stream.abort(err ?? new Error('destroyed'))
+    this.#drained = undefined
+    callback(err)
+  }
+
+  #onMessage(bytes: Uint8Array): void {
+    if (this.push(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength))) return
+    this.#wantsPause = true
+    // Pausing inside resume() would not hold: resume() grants the peer a window after it has delivered, pause or no
+    // pause, and the buffer would overrun. #resume() does it afterwards.
+    if (!this.#resuming) this.#pause()
+  }
+
+  #pause(): void {
+    if (this.#stream.readStatus === 'readable') this.#stream.pause()
+  }
+
+  #resume(): void {
+    this.#resuming = true
+    try {
+      this.#stream.resume()
+    } catch (err) {
+      // A stream that closed under us; if that was not its proper end, the close event has said so already.
+      if (!this.#stream.readableEnded) this.destroy(resetError(err))
+    } finally {
+      this.#resuming = false
+    }
+    if (this.#wantsPause) this.#pause()
+  }
+
+  #onEnd(): void {
+    const { status } = this.#stream
+    // An abort or a reset drops what is buffered and then says 'end' as well.
+    if (this.#sawFin && status !== 'aborted' && status !== 'reset') this.push(null)
+    else this.destroy(resetError())
+  }
+
+  #onClose(err: Error | undefined): void {
+    // A dying link closes the stream without an error: only a FIN each way makes a close clean. Whether ours got out
+    // is what _final waits for.
+    if (err !== undefined || !this.#sawFin || !this.#finalCalled) this.destroy(resetError(err))
+    this.#drained?.()
+  }
+}

@@ -1,0 +1,116 @@
+import type { KeyObject } from 'node:crypto'
+import type { Duplex } from 'node:stream'
+import type { Clock, Logger } from '../core/index.ts'
+import type { PeerKey } from '../identity/index.ts'
+
+/** One request, one response, each a bounded frame. */
+export type MeshProtocol =
+  | '/warren/sync/1'
+  | '/warren/ack/1'
+  | '/warren/policy/1'
+  | '/warren/probe/1'
+  | '/warren/renew/1'
+
+/** What is gossiped. On the wire the name carries the trust domain. */
+export type MeshTopic = 'registry' | 'policy'
+
+/** The answer of the one judge of certificates, as far as the mesh needs it. */
+export type AdmissionVerdict =
+  | { readonly ok: true; readonly machine: string; readonly peer: PeerKey }
+  | { readonly ok: false; readonly reason: string; readonly detail: string }
+
+/**
+ * What to do with a gossip message: use it and pass it on, drop it, or drop it and think worse of the neighbour that
+ * passed it.
+ */
+export type GossipVerdict = 'accept' | 'ignore' | 'reject'
+
+/** Must be quick (below 10 ms): it runs before the message is passed on. `from` is the neighbour, not the author. */
+export type GossipHandler = (bytes: Uint8Array, from: PeerKey) => GossipVerdict
+
+/** Answers one request. A WarrenError reaches the caller with its code and reason; anything else as INTERNAL. */
+export type RequestHandler = (peer: PeerKey, request: Uint8Array, signal: AbortSignal) => Promise<Uint8Array>
+
+export interface MeshOptions {
+  /** The host's Ed25519 key: its raw 32-byte seed, or the private KeyObject. */
+  readonly peerKey: Uint8Array | KeyObject
+  readonly trustDomain: string
+  /** `host` is an IP address; port 0 picks a free one. */
+  readonly listen: { readonly host: string; readonly port: number }
+  /** Hosts (the listening port is added) or whole multiaddrs that others are told instead of the listening addresses. */
+  readonly advertise?: readonly string[]
+  /** Looks for and answers agents of this trust domain on the local network. */
+  readonly mdns: boolean
+  /** Multiaddrs of agents to find the mesh by, best with `/p2p/…`. They are dialled for as long as the mesh runs. */
+  readonly bootstrap: readonly string[]
+  /** Our certificate chain (DER; node CA first), asked at each admission so that a renewed one is used at once. */
+  readonly nodeChain: () => readonly Uint8Array[]
+  /** Judges the chain of a host that wants to talk to us. The PeerId it names must be the one that noise proved. */
+  readonly judge: (chain: readonly Uint8Array[]) => AdmissionVerdict
+  readonly log: Logger
+  readonly clock: Clock
+}
+
+export interface RequestOptions {
+  readonly signal?: AbortSignal
+  /** Deadline of the whole exchange, dial included. @default 5_000 */
+  readonly timeoutMs?: number
+  /** A larger response is refused. At most 2 MB. */
+  readonly maxResponseBytes: number
+}
+
+export interface HandleOptions {
+  /** A larger request is refused before it is held. At most 2 MB. */
+  readonly maxRequestBytes: number
+  /** A larger response of ours is not sent. At most 2 MB. */
+  readonly maxResponseBytes: number
+}
+
+/**
+ * The hosts of one trust domain, connected. Nobody whom `judge` did not accept appears in any of these methods: a
+ * stranger is turned away before the first protocol runs.
+ */
+export interface Mesh {
+  readonly peer: PeerKey
+  /** Multiaddrs at which others can reach us, with `/p2p/…`. Empty before `start`. */
+  addresses(): string[]
+  /** Listens and starts to look for the others. May be called once. PORT_IN_USE, INVALID_OPTION. */
+  start(): Promise<void>
+  /** Leaves. Idempotent, never throws, takes at most 5 s. */
+  stop(): Promise<void>
+  /**
+   * Gossips `bytes` and returns to how many neighbours it went. 0 is no error: nobody is connected, or the very same
+   * bytes were published within the last two minutes. Never the only path of any state. MESSAGE_TOO_LARGE above 64 KB.
+   */
+  publish(topic: MeshTopic, bytes: Uint8Array): Promise<number>
+  /** Sets the one handler of a topic. Before `start`. */
+  onGossip(topic: MeshTopic, handler: GossipHandler): void
+  /** Sets the one handler of a protocol. Before `start`, or early callers are told that it is not supported. */
+  handle(protocol: MeshProtocol, handler: RequestHandler, options: HandleOptions): void
+  /**
+   * Sends a request and returns the response; dials a known peer if there is no connection.
+   *
+   * DESTINATION_UNREACHABLE, TIMEOUT, UNSUPPORTED, MESSAGE_TOO_LARGE, LIMIT_EXCEEDED (theirs), the code of the remote
+   * handler's WarrenError, or the reason of `signal`.
+   */
+  request(peer: PeerKey, protocol: MeshProtocol, bytes: Uint8Array, options: RequestOptions): Promise<Uint8Array>
+  /**
+   * Opens a byte stream to a peer: half-close each way, back-pressure, bounded memory. A stream that was cut fails with
+   * a Node error of code ECONNRESET and never ends cleanly. DESTINATION_UNREACHABLE, TIMEOUT.
+   */
+  openStream(peer: PeerKey, options?: { readonly signal?: AbortSignal }): Promise<Duplex>
+  /** Sets the taker of streams that peers open. It owns them from then on. */
+  onStream(handler: (duplex: Duplex, peer: PeerKey) => void): void
+  connected(): PeerKey[]
+  isConnected(peer: PeerKey): boolean
+  /** Machine name of a connected peer, from the certificate it was admitted with. */
+  machineOf(peer: PeerKey): string | undefined
+  onConnect(listener: (peer: PeerKey, machine: string) => void): void
+  onDisconnect(listener: (peer: PeerKey) => void): void
+  /** Tells the redial loop of members (multiaddrs with `/p2p/…`), from heads or from disk. Unusable ones are ignored. */
+  addHints(multiaddrs: readonly string[]): void
+  /** Closes the connection to a peer. A known one will be dialled again: see `forget`. */
+  disconnect(peer: PeerKey): Promise<void>
+  /** Closes the connection and dials this peer no more, until a hint names it again. For evicted hosts. */
+  forget(peer: PeerKey): Promise<void>
+}
