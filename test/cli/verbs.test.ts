@@ -1,0 +1,275 @@
+import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { ErrorCode, WarrenError } from '../../src/core/index.ts'
+import type { adminPb, apiPb } from '../../src/wire/index.ts'
+import { Program, scopeOf, WARREN, warren } from '../harness/index.ts'
+import { fakeApi } from './fake-api.ts'
+
+const SERVICE = {
+  address: 'dev.web.nginx.default.m1',
+  spiffeId: 'spiffe://example.org/dev/web/nginx/default/m1',
+  registrationId: 'ab'.repeat(32),
+  protocols: [1],
+  health: 'passing',
+  labels: { version: '2' },
+  registeredAtMs: 1_900_000_000_000n,
+  machine: 'm1',
+  local: false,
+  suspect: true
+}
+const RULE = { id: 'r7', effect: 'allow', source: 'dev.*.*.*', destination: 'dev.web.*.*', protocols: [1] }
+
+test('services are a table for people and one document for programs', async t => {
+  const patterns: string[] = []
+  const { run } = await fakeApi(t, {
+    workload: {
+      listServices: async ({ pattern }) => {
+        patterns.push(pattern)
+        return { services: pattern === 'none.*.*.*' ? [] : [SERVICE] }
+      }
+    }
+  })
+  const human = await run('services')
+  assert.equal(human.code, 0)
+  const [title, row] = human.stdout.split('\n')
+  assert.match(title ?? '', /^ADDRESS +SERVES +HEALTH +WHERE +AGE +ID$/)
+  assert.match(row ?? '', /^dev\.web\.nginx\.default\.m1 +tcp +passing, host suspect +m1 +\S+.* abababababab$/)
+  assert.equal(human.stderr, '')
+
+  const json = await run('services', 'dev.web.*.*', '--json')
+  assert.deepEqual(JSON.parse(json.stdout), {
+    services: [{ ...SERVICE, protocols: ['tcp'], registeredAtMs: 1_900_000_000_000 }]
+  })
+  assert.deepEqual(patterns, ['', 'dev.web.*.*'])
+  const none = await run('services', 'none.*.*.*')
+  assert.equal(none.code, 0)
+  assert.match(none.stderr, /nothing registered matches none/)
+})
+
+test('a watch prints the whole list again after each change, until it is ended', async t => {
+  const change = Promise.withResolvers<void>()
+  const { runtimeDir } = await fakeApi(t, {
+    workload: {
+      watchServices: async function* (_request, _caller, signal) {
+        yield { services: [] }
+        await change.promise
+        yield { services: [SERVICE] }
+        await new Promise(resolve => signal.addEventListener('abort', resolve))
+      }
+    }
+  })
+  const program = warren(scopeOf(t), ['services', '--watch', '--json'], {}, runtimeDir)
+  await program.says(/^\{"services":\[\]\}\n/)
+  change.resolve()
+  await program.says(/^\{"services":\[\{"address":"dev\.web\.nginx\.default\.m1".*\}\]\}\n/m)
+  program.signal('SIGTERM')
+  assert.equal((await program.outcome()).signal, 'SIGTERM')
+})
+
+test('a watch ends with an error when the agent goes away', async t => {
+  const { run } = await fakeApi(t, {
+    workload: {
+      watchServices: async function* () {
+        yield { services: [] }
+        throw new WarrenError(ErrorCode.NotReady, 'the agent is stopping')
+      }
+    }
+  })
+  const { code, stderr } = await run('services', '--watch')
+  assert.equal(code, 1)
+  assert.match(stderr, /NOT_READY: the agent is stopping/)
+})
+
+test('status tells the role, the policy and the certificate', async t => {
+  const status = {
+    version: '1.2.3',
+    trustDomain: 'example.org',
+    machine: 'm1',
+    state: 'ready',
+    members: 3,
+    connected: 2,
+    certificateNotAfterMs: BigInt(Date.now() + 86_400_000),
+    meshAddresses: ['/ip4/127.0.0.1/tcp/7460/p2p/12D3'],
+    authority: true,
+    admin: true,
+    pid: 42
+  }
+  const { run } = await fakeApi(t, { workload: { getStatus: async () => status } })
+  const { code, stdout } = await run('status')
+  assert.equal(code, 0)
+  assert.match(stdout, /^machine +m1$/m)
+  assert.match(stdout, /^role +admits hosts, sets policy$/m)
+  assert.match(stdout, /^members +3, connected to 2$/m)
+  assert.match(stdout, /^policy +none: nothing is allowed$/m)
+  assert.match(stdout, /^agent +warren 1\.2\.3, pid 42$/m)
+  const json = JSON.parse((await run('status', '--json')).stdout) as Record<string, unknown>
+  assert.equal(json['policyVersion'], 0)
+  assert.equal(json['machine'], 'm1')
+  assert.ok(!('$typeName' in json))
+})
+
+test('members and flows are tables', async t => {
+  const { run } = await fakeApi(t, {
+    admin: {
+      listMembers: async () => ({
+        members: [{ machine: 'm2', peerId: '12D3', state: 'gone', leaseLeftMs: -5n, dataAddresses: ['10.0.0.2:7461'] }]
+      }),
+      listFlows: async () => ({
+        flows: [
+          { id: 'f1', direction: 'inbound', source: 'a', destination: 'b', protocol: 1, bytesIn: 1_500n, rule: 'r1' }
+        ]
+      })
+    }
+  })
+  assert.match((await run('members')).stdout, /^m2 +gone +0 +0 +ended +10\.0\.0\.2:7461 +12D3$/m)
+  assert.match((await run('flows')).stdout, /^inbound +a +b +tcp +1\.5 kB +0 B +- +r1$/m)
+  assert.deepEqual(JSON.parse((await run('flows', '--json')).stdout).flows[0].bytesIn, 1_500)
+})
+
+test('a token is the only thing on standard output', async t => {
+  const asked: adminPb.CreateTokenRequest[] = []
+  const { run } = await fakeApi(t, {
+    admin: {
+      createToken: async request => {
+        asked.push(request)
+        return { token: 'secret-token', expiresAtMs: BigInt(Date.now() + 1_800_000) }
+      }
+    }
+  })
+  const { code, stdout, stderr } = await run(
+    'token',
+    'create',
+    'b',
+    '--ttl',
+    '30m',
+    '--scope',
+    'dev',
+    '--scope',
+    'prod'
+  )
+  assert.equal(code, 0)
+  assert.equal(stdout, 'secret-token\n')
+  assert.match(stderr, /^warren: admits b once, within .*warren up --join TOKEN$/m)
+  assert.doesNotMatch(stderr, /secret/)
+  const [request] = asked
+  assert.deepEqual([request?.machine, request?.ttlMs, request?.scopes], ['b', 1_800_000, ['dev', 'prod']])
+  assert.equal((await run('token', 'create', 'b', '--quiet')).stderr, '')
+})
+
+test('allow and deny print the id of the rule and pass on what it is limited to', async t => {
+  const asked: Array<adminPb.Rule | undefined> = []
+  const { run } = await fakeApi(t, {
+    admin: {
+      addRule: async ({ rule }) => {
+        asked.push(rule)
+        return { rule: { ...RULE, effect: rule?.effect ?? '' }, version: 7n }
+      }
+    }
+  })
+  const before = Date.now()
+  const allow = await run('allow', 'dev.*.*.*', 'dev.web.*.*', '--tcp', '--until', '1h', '--reason', 'a test')
+  assert.equal(allow.code, 0)
+  assert.equal(allow.stdout, 'r7\n')
+  const [rule] = asked
+  assert.deepEqual([rule?.effect, rule?.source, rule?.destination], ['allow', 'dev.*.*.*', 'dev.web.*.*'])
+  assert.deepEqual([rule?.protocols, rule?.reason], [[1], 'a test'])
+  assert.ok(Number(rule?.untilMs) >= before + 3_600_000)
+  const deny = await run('deny', 'dev.*.*.*', 'dev.web.*.*', '--json')
+  assert.deepEqual(JSON.parse(deny.stdout).rule.effect, 'deny')
+  assert.deepEqual([asked[1]?.effect, asked[1]?.protocols, asked[1]?.untilMs], ['deny', [], 0n])
+})
+
+test('the policy is shown with its version, and a rule is removed by its id', async t => {
+  const { run } = await fakeApi(t, {
+    admin: {
+      getPolicy: async () => ({ version: 7n, rules: [RULE], admin: true }),
+      removeRule: async ({ id }) => {
+        if (id !== 'r7') throw new WarrenError(ErrorCode.NotFound, `the policy has no rule "${id}"`, { hint: 'Look.' })
+        return { version: 8n }
+      }
+    }
+  })
+  const shown = await run('policy', 'show')
+  assert.match(shown.stdout, /^r7 +allow +dev\.\*\.\*\.\* +dev\.web\.\*\.\* +tcp +- +-$/m)
+  assert.match(shown.stderr, /version 7; this host sets it/)
+  assert.equal((await run('policy', 'remove', 'r7')).stdout, 'r7\n')
+  const unknown = await run('policy', 'remove', 'r8')
+  assert.equal(unknown.code, 1)
+  assert.equal(unknown.stderr, 'warren: NOT_FOUND: the policy has no rule "r8"\n  Look.\n')
+})
+
+test('explain exits with 0 only if the connection would work', async t => {
+  const { run } = await fakeApi(t, {
+    admin: {
+      explain: async ({ source, protocol }) => ({
+        works: source === 'dev.a.b.c',
+        steps: [{ subject: 'policy', ok: source === 'dev.a.b.c', text: `protocol ${protocol}` }]
+      })
+    }
+  })
+  const works = await run('explain', 'dev.a.b.c', 'dev.a.b.d')
+  assert.equal(works.code, 0)
+  assert.match(works.stdout, /^ok +policy +protocol 1\nIt works\.$/m)
+  const not = await run('explain', 'dev.a.b.x', 'dev.a.b.d', '--udp')
+  assert.equal(not.code, 1)
+  assert.match(not.stdout, /^NO +policy +protocol 2\nIt does not work\.$/m)
+  assert.equal(not.stderr, '')
+})
+
+test('register lets the caller own the registration, and deregister takes the token from standard input', async t => {
+  const registered: apiPb.RegisterRequest[] = []
+  const ended: string[] = []
+  const { runtimeDir, run } = await fakeApi(t, {
+    workload: {
+      register: async request => {
+        registered.push(request)
+        return { token: 'secret', address: `${request.address}.m1`, replication: { state: 'replicated' } }
+      },
+      deregister: async ({ token }) => {
+        ended.push(token)
+        return { replication: { state: 'partial', acked: 1, required: 2, missing: ['m3'] } }
+      }
+    }
+  })
+  const options = ['--tcp', ':8080', '--allow', 'dev.*.*.*', '--label', 'v=2', '--ttl', '2m', '--wait', 'quorum']
+  const { code, stdout } = await run('register', 'dev.web.nginx.default', ...options)
+  assert.equal(code, 0)
+  const answer = JSON.parse(stdout) as { token: string; address: string }
+  assert.deepEqual([answer.token, answer.address], ['secret', 'dev.web.nginx.default.m1'])
+  const [request] = registered
+  assert.deepEqual(request?.target?.kind, { case: 'tcp', value: '127.0.0.1:8080' })
+  assert.deepEqual([request?.whitelist, request?.labels], [['dev.*.*.*'], { v: '2' }])
+  assert.deepEqual([request?.ttlMs, request?.wait, request?.ownerPid], [120_000, 2, process.pid])
+
+  const deregister = warren(scopeOf(t), ['deregister', '-'], {}, runtimeDir)
+  deregister.stdin.end('secret\n')
+  const outcome = await deregister.outcome()
+  assert.equal(outcome.stdout, 'OK\n')
+  assert.match(outcome.stderr, /gone from this host and 1 of 2 other hosts; no answer yet from m3/)
+  assert.deepEqual(ended, ['secret'])
+})
+
+test('a reader that goes away ends the command without a stack trace', async t => {
+  const many = Array.from({ length: 5_000 }, () => SERVICE)
+  const { runtimeDir } = await fakeApi(t, { workload: { listServices: async () => ({ services: many }) } })
+  const command = `"${process.execPath}" "${WARREN}" services --runtime-dir "${runtimeDir}" | head -n 1; exit "\${PIPESTATUS[0]}"`
+  const { code, stdout, stderr } = await new Program(scopeOf(t), ['bash', '-c', command]).outcome()
+  assert.match(stdout, /^ADDRESS/)
+  assert.equal(code, 1)
+  assert.equal(stderr, '')
+})
+
+test('the agent is chosen by the option, before or after the verb, rather than by the environment', async t => {
+  const { runtimeDir } = await fakeApi(t, { workload: { getStatus: async () => ({ machine: 'm1' }) } })
+  assert.ok(existsSync(join(runtimeDir, 'agent.sock')))
+  for (const args of [
+    ['--runtime-dir', runtimeDir, 'status', '--json'],
+    ['status', '--json', '--runtime-dir', runtimeDir]
+  ]) {
+    const { code, stdout } = await warren(scopeOf(t), args, {}, '/nonexistent').outcome()
+    assert.equal(code, 0)
+    assert.equal(JSON.parse(stdout).machine, 'm1')
+  }
+})
