@@ -165,6 +165,7 @@ test('expose survives a restart of the agent', async t => {
   const program = run('expose', ADDRESS, '--tcp', '127.0.0.1:8080', '--json')
   const [line] = await program.says(/^\{.*\}$/m)
   assert.equal((JSON.parse(line) as { address: string }).address, `${ADDRESS}.m1`)
+  await until(() => agent.countOf('keep') === 1)
   await agent.stop()
   await program.says(/registration lost/, 'stderr')
   await agent.start()
