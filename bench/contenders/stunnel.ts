@@ -1,0 +1,30 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { isInstalled, Program, type Scope } from '../../test/harness/index.ts'
+import { makeCertificates } from '../certificates.ts'
+import type { Contender } from '../contender.ts'
+import { answers, freePort } from '../free-port.ts'
+
+/** Threads in one process, at each end. */
+export const stunnel: Contender = {
+  name: 'stunnel',
+  missing: () => (isInstalled('stunnel') ? undefined : 'stunnel is not installed'),
+  start: async (scope: Scope, target: string) => {
+    const directory = scope.directory()
+    const { ca, server, client } = makeCertificates(directory)
+    const port = await freePort()
+    const path = join(directory, 'in')
+    const config = (name: string, certificate: string, lines: readonly string[]): string => {
+      const file = join(directory, `${name}.conf`)
+      const common = ['foreground = yes', 'debug = 3', 'pid =', '[bench]', `cert = ${certificate}`, `CAfile = ${ca}`]
+      writeFileSync(file, [...common, 'verifyChain = yes', 'sslVersion = TLSv1.3', ...lines, ''].join('\n'))
+      return file
+    }
+    const far = config('server', server, [`accept = 127.0.0.1:${port}`, `connect = ${target}`])
+    const near = config('client', client, ['client = yes', `accept = ${path}`, `connect = 127.0.0.1:${port}`])
+    for (const file of [far, near]) new Program(scope, ['stunnel', file])
+    await answers({ port })
+    await answers({ path })
+    return path
+  }
+}
