@@ -13,7 +13,9 @@ export function reachableHosts(bound: string, advertise: readonly string[] | und
   if (advertise !== undefined && advertise.length > 0) return [...advertise]
   if (bound !== '0.0.0.0' && bound !== '::') return [bound]
   const entries = Object.values(networkInterfaces()).flatMap(list => list ?? [])
-  const usable = entries.filter(entry => (bound === '::' || entry.family === 'IPv4') && !entry.address.startsWith('fe80'))
+  const usable = entries.filter(
+    entry => (bound === '::' || entry.family === 'IPv4') && !entry.address.startsWith('fe80')
+  )
   const external = usable.filter(entry => !entry.internal)
   return (external.length > 0 ? external : usable).map(entry => entry.address)
 }

@@ -98,7 +98,11 @@ async function instanceSteps(
   } else {
     const decision = deps.judge(source, destination, protocol)
     const verdict = `${decision.allowed ? 'allowed' : 'denied'} (${decision.ground}): ${decision.text}`
-    steps.push({ subject: 'policy', ok: decision.allowed, text: `${verdict}; policy version ${decision.policyVersion}` })
+    steps.push({
+      subject: 'policy',
+      ok: decision.allowed,
+      text: `${verdict}; policy version ${decision.policyVersion}`
+    })
   }
   const { ok, text } = destination.local
     ? { ok: true, text: 'on this host: no network, no TLS' }
@@ -110,15 +114,19 @@ async function instanceSteps(
 
 function certificateStep(deps: ExplainDeps, machine: string): ExplainStep {
   const endMs = deps.certificateEnd(machine)
-  if (endMs === undefined) return { subject: 'certificate', ok: false, text: `the certificate of ${machine} is not known here` }
+  if (endMs === undefined)
+    return { subject: 'certificate', ok: false, text: `the certificate of ${machine} is not known here` }
   const ok = endMs > deps.nowMs()
   return { subject: 'certificate', ok, text: `${machine} is certified until ${new Date(endMs).toISOString()}` }
 }
 
 // A source that is not registered can still be judged when it is one address: then the answer says what is missing.
 function literal(pattern: Pattern, machine: string): Address | undefined {
-  const names = pattern.matchers.map(matcher => (!matcher.any && matcher.names.length === 1 ? matcher.names[0] : undefined))
+  const names = pattern.matchers.map(matcher =>
+    !matcher.any && matcher.names.length === 1 ? matcher.names[0] : undefined
+  )
   const [scope, appGroup, appIdentity, resourceGroup, named = machine] = names
-  if (scope === undefined || appGroup === undefined || appIdentity === undefined || resourceGroup === undefined) return undefined
+  if (scope === undefined || appGroup === undefined || appIdentity === undefined || resourceGroup === undefined)
+    return undefined
   return parseLocalName([scope, appGroup, appIdentity, resourceGroup, named].join('.'), named)
 }

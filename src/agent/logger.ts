@@ -9,7 +9,12 @@ import type { LogLevel } from './config.ts'
  */
 export function createLogger(level: LogLevel): Logger {
   const sink = destination({ dest: 2, sync: true })
-  return adapt(pino({ level, base: undefined, timestamp: pino.stdTimeFunctions.isoTime, serializers: { err: serializeError } }, sink))
+  return adapt(
+    pino(
+      { level, base: undefined, timestamp: pino.stdTimeFunctions.isoTime, serializers: { err: serializeError } },
+      sink
+    )
+  )
 }
 
 function adapt(log: PinoLogger): Logger {
@@ -25,7 +30,12 @@ function adapt(log: PinoLogger): Logger {
 // Without the stack at the levels that operators read: a refused peer is an event, not a defect.
 function serializeError(err: unknown): unknown {
   if (!(err instanceof Error)) return String(err)
-  const { type, message, code, stack } = stdSerializers.err(err) as { type: string; message: string; code?: string; stack: string }
+  const { type, message, code, stack } = stdSerializers.err(err) as {
+    type: string
+    message: string
+    code?: string
+    stack: string
+  }
   const expected = err.name === 'WarrenError' || typeof code === 'string'
   return expected ? { type, message, code } : { type, message, stack }
 }

@@ -120,7 +120,8 @@ export class PolicyService {
   answer(bytes: Uint8Array): Uint8Array {
     const { haveVersion } = decode(policyPb.FetchRequestSchema, bytes, POLICY_LIMITS.maxRequestBytes)
     const newer = this.#bundle !== undefined && this.#bundle.version > haveVersion ? this.#bundle : undefined
-    const response = newer === undefined ? {} : { bundle: decode(policyPb.SignedBundleSchema, newer.signed, MAX_BUNDLE_BYTES) }
+    const response =
+      newer === undefined ? {} : { bundle: decode(policyPb.SignedBundleSchema, newer.signed, MAX_BUNDLE_BYTES) }
     return toBinary(policyPb.FetchResponseSchema, create(policyPb.FetchResponseSchema, response))
   }
 
@@ -183,7 +184,9 @@ export class PolicyService {
         this.#deps.onChange(`policy version ${candidate.version}`)
         return
       case 'conflict':
-        log.error('two policies of one version are signed by the admin key', { policyVersion: String(candidate.version) })
+        log.error('two policies of one version are signed by the admin key', {
+          policyVersion: String(candidate.version)
+        })
         return
       case 'same':
       case 'older':

@@ -1,4 +1,4 @@
-import { fromString, toString as encode } from 'uint8arrays'
+import { toString as encode, fromString } from 'uint8arrays'
 import { ErrorCode, WarrenError } from '../core/index.ts'
 
 /** A libp2p PeerId of an Ed25519 key in its usual text form, "12D3Koo…". Equal keys have equal text. */

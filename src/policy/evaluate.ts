@@ -56,7 +56,13 @@ export function evaluate(bundle: Bundle | undefined, question: Question, nowMs: 
     const text = `the destination's whitelist names ${listed.text}`
     return { allowed: true, ground: 'WHITELIST', rule: '', policyVersion, text }
   }
-  return { allowed: false, ground: 'DEFAULT', rule: '', policyVersion, text: 'no rule and no whitelist entry allows it' }
+  return {
+    allowed: false,
+    ground: 'DEFAULT',
+    rule: '',
+    policyVersion,
+    text: 'no rule and no whitelist entry allows it'
+  }
 }
 
 /** The denial for a question that could not even be asked: errors deny. */

@@ -56,7 +56,10 @@ test('a high-water mark only rises, and survives a restart', t => {
 test('a second agent on the same state is refused while the first one runs', t => {
   const path = join(temporary(t), 'warren.db')
   const first = openDatabase(path)
-  assert.throws(() => openDatabase(path), (err: unknown) => unusable(err) && /Another agent/.test((err as WarrenError).hint ?? ''))
+  assert.throws(
+    () => openDatabase(path),
+    (err: unknown) => unusable(err) && /Another agent/.test((err as WarrenError).hint ?? '')
+  )
   first.close()
   openDatabase(path).close()
 })

@@ -26,7 +26,13 @@ function bundle(...rules: Rule[]): Bundle {
   return { trustDomain: 'example.org', version: 7n, sha256: '', issuedAtMs: 0, rules, signed: new Uint8Array() }
 }
 
-function ask(policy: Bundle | undefined, source: string, destination: string, whitelist: string[] = [], protocol: Protocol = 'tcp') {
+function ask(
+  policy: Bundle | undefined,
+  source: string,
+  destination: string,
+  whitelist: string[] = [],
+  protocol: Protocol = 'tcp'
+) {
   const question = {
     source: parseAddress(source),
     destination: parseAddress(destination),

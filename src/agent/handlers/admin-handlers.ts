@@ -1,9 +1,9 @@
+import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { AdminHandlers } from '../../api/index.ts'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { parseMachineName, parsePattern } from '../../identity/index.ts'
 import type { Protocol, Rule } from '../../policy/index.ts'
-import { adminPb, apiPb } from '../../wire/index.ts'
-import type { MessageInitShape } from '@bufbuild/protobuf'
+import { type adminPb, apiPb } from '../../wire/index.ts'
 import type { Explanation } from '../explain.ts'
 import type { PolicyService } from '../policy-service.ts'
 
@@ -29,7 +29,12 @@ export interface AdminHandlersDeps {
   }) => { token: string; expiresAtMs: number }
   readonly members: () => MessageInitShape<typeof adminPb.MemberSchema>[]
   readonly flows: () => readonly FlowView[]
-  readonly explain: (source: string, destination: string, protocol: Protocol, signal: AbortSignal) => Promise<Explanation>
+  readonly explain: (
+    source: string,
+    destination: string,
+    protocol: Protocol,
+    signal: AbortSignal
+  ) => Promise<Explanation>
 }
 
 /** What admin.sock answers. */

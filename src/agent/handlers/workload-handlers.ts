@@ -110,7 +110,9 @@ export function workloadHandlers(deps: WorkloadHandlersDeps): WorkloadHandlers {
       while (!signal.aborted) {
         const change = changed()
         const current = services(pattern)
-        const shown = JSON.stringify(current, (_key, value: unknown) => (typeof value === 'bigint' ? String(value) : value))
+        const shown = JSON.stringify(current, (_key, value: unknown) =>
+          typeof value === 'bigint' ? String(value) : value
+        )
         if (shown !== last) {
           last = shown
           yield { services: current }

@@ -1,4 +1,14 @@
-import { chmodSync, closeSync, fsyncSync, lstatSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
+import {
+  chmodSync,
+  closeSync,
+  fsyncSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  writeSync
+} from 'node:fs'
 import { dirname, join } from 'node:path'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 

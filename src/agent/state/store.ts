@@ -6,6 +6,8 @@ export interface HighWaterMark {
   readonly owner: PeerKey
   readonly epoch: bigint
   readonly seq: bigint
+  /** When the mark may be forgotten, wall milliseconds; unknown: as late as possible. */
+  readonly untilMs?: number
 }
 
 /** A member that was seen, as a hint where to dial after a restart. */
@@ -35,24 +37,30 @@ export class Store implements TokenStore {
   }
 
   marks(): HighWaterMark[] {
-    const statement = this.#db.prepare('SELECT owner, epoch, seq FROM mark')
+    const statement = this.#db.prepare('SELECT owner, epoch, seq, until_ms FROM mark')
     statement.setReadBigInts(true)
     return statement.all().map(row => ({
       owner: String(row['owner']) as PeerKey,
       epoch: BigInt(row['epoch'] as bigint),
-      seq: BigInt(row['seq'] as bigint)
+      seq: BigInt(row['seq'] as bigint),
+      ...(row['until_ms'] === null ? {} : { untilMs: Number(row['until_ms']) })
     }))
   }
 
   /** Raises marks, all or none; a lower one than stored is left out. */
   raiseMarks(marks: readonly HighWaterMark[]): void {
     const statement = this.#db.prepare(
-      `INSERT INTO mark VALUES (?, ?, ?) ON CONFLICT (owner) DO UPDATE SET epoch = excluded.epoch, seq = excluded.seq
+      `INSERT INTO mark VALUES (?, ?, ?, ?)
+       ON CONFLICT (owner) DO UPDATE SET epoch = excluded.epoch, seq = excluded.seq, until_ms = excluded.until_ms
        WHERE excluded.epoch > epoch OR (excluded.epoch = epoch AND excluded.seq > seq)`
     )
     this.#transaction(() => {
-      for (const { owner, epoch, seq } of marks) statement.run(owner, epoch, seq)
+      for (const { owner, epoch, seq, untilMs } of marks) statement.run(owner, epoch, seq, untilMs ?? null)
     })
+  }
+
+  forgetMark(owner: PeerKey): void {
+    this.#db.prepare('DELETE FROM mark WHERE owner = ?').run(owner)
   }
 
   members(): KnownMember[] {

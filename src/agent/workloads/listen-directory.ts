@@ -46,7 +46,8 @@ export function removeListenDirectory(directory: string, log: Logger): void {
   try {
     rmdirSync(directory)
   } catch (err) {
-    if ((err as NodeJS.ErrnoException).code !== 'ENOENT') log.warn('listening directory left behind', { path: directory, err })
+    if ((err as NodeJS.ErrnoException).code !== 'ENOENT')
+      log.warn('listening directory left behind', { path: directory, err })
   }
 }
 

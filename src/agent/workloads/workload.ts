@@ -1,5 +1,5 @@
-import type { Address, Pattern } from '../../identity/index.ts'
 import type { ProcessHandle } from '../../identity/attest/index.ts'
+import type { Address, Pattern } from '../../identity/index.ts'
 
 export type Protocol = 'tcp' | 'udp'
 

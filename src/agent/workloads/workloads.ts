@@ -1,4 +1,4 @@
-import { detach, type Clock, ErrorCode, type Logger, loop, WarrenError } from '../../core/index.ts'
+import { type Clock, detach, ErrorCode, type Logger, loop, WarrenError } from '../../core/index.ts'
 import type { ProcessHandle, ProcessWatch } from '../../identity/attest/index.ts'
 import {
   type IdentityDocument,
@@ -85,7 +85,12 @@ export class Workloads {
     const { log, listenDir } = this.#deps
     clearListenDirectories(listenDir, log)
     const { signal } = this.#stopping
-    detach(log, 'workload expiry', loop(log, 'workload expiry', { intervalMs: () => EXPIRY_CHECK_MS, signal }, () => this.#expire()), signal)
+    detach(
+      log,
+      'workload expiry',
+      loop(log, 'workload expiry', { intervalMs: () => EXPIRY_CHECK_MS, signal }, () => this.#expire()),
+      signal
+    )
   }
 
   /** Ends every registration. */
@@ -172,7 +177,8 @@ export class Workloads {
       return this.#table.claim(hash, caller.uid)
     } catch (err) {
       for (const workload of this.#table.all()) {
-        if (workload.tokenHash === hash && !workload.process.isAlive()) this.end(workload.registrationId, 'process ended')
+        if (workload.tokenHash === hash && !workload.process.isAlive())
+          this.end(workload.registrationId, 'process ended')
       }
       throw err
     }
@@ -214,7 +220,8 @@ export class Workloads {
   }
 
   #expire(): void {
-    for (const workload of this.#table.expired(this.#deps.clock.monotonicMs())) this.end(workload.registrationId, 'expired')
+    for (const workload of this.#table.expired(this.#deps.clock.monotonicMs()))
+      this.end(workload.registrationId, 'expired')
   }
 
   #checkGrant(scope: string, caller: Caller): void {

@@ -1,0 +1,15 @@
+/** Tells everybody who waits now that something has changed; who asks later waits for the next change. */
+export class ChangeSignal {
+  #next = Promise.withResolvers<void>()
+
+  /** Resolves at the next `fire`. */
+  changed(): Promise<void> {
+    return this.#next.promise
+  }
+
+  fire(): void {
+    const { resolve } = this.#next
+    this.#next = Promise.withResolvers<void>()
+    resolve()
+  }
+}

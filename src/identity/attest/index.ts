@@ -1,0 +1,3 @@
+export { listenerUid, type PeerCredentials, peerCredentials } from './credentials.ts'
+export { type ProcessHandle, processHandle } from './process-handle.ts'
+export { ProcessWatch } from './process-watch.ts'

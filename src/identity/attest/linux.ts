@@ -1,0 +1,63 @@
+import { closeSync } from 'node:fs'
+import koffi from 'koffi'
+import type { KernelCredentials, Platform } from './platform.ts'
+
+// include/uapi/asm-generic/socket.h; the same on x86, ARM and RISC-V.
+const SOL_SOCKET = 1
+const SO_PEERCRED = 17
+const SO_PEERPIDFD = 77
+// The same number on every architecture: it came after their tables were joined.
+const SYS_PIDFD_OPEN = 434
+const POLLIN = 1
+const POLL_BYTES = 8
+const CREDENTIAL_BYTES = 12
+// (uid_t) -1: what an unconnected or foreign socket reports.
+const NO_ID = 0xffff_ffff
+
+/** Linux: SO_PEERCRED, SO_PEERPIDFD (6.5 and later), pidfd_open (5.3 and later), and poll over pidfds. */
+export function linuxPlatform(): Platform {
+  const libc = koffi.load(null)
+  const getsockopt = libc.func(
+    'int getsockopt(int fd, int level, int name, _Out_ uint8_t *value, _Inout_ uint32_t *size)'
+  )
+  const syscall = libc.func('long syscall(long number, long first, long second)')
+  const poll = libc.func('int poll(_Inout_ uint8_t *fds, unsigned long count, int timeout)')
+
+  const option = (fd: number, name: number, bytes: number): Buffer | undefined => {
+    const value = Buffer.alloc(bytes)
+    const size = [bytes]
+    return getsockopt(fd, SOL_SOCKET, name, value, size) === 0 && size[0] === bytes ? value : undefined
+  }
+
+  return {
+    credentialsOf(fd): KernelCredentials {
+      const value = option(fd, SO_PEERCRED, CREDENTIAL_BYTES)
+      if (value === undefined) throw new Error(`SO_PEERCRED failed with errno ${koffi.errno()}`)
+      const [pid, uid, gid] = [value.readInt32LE(0), value.readUInt32LE(4), value.readUInt32LE(8)]
+      if (pid <= 0 || uid === NO_ID || gid === NO_ID) throw new Error('the kernel does not name the peer')
+      return { pid, uid, gid }
+    },
+
+    peerProcessFd: fd => option(fd, SO_PEERPIDFD, 4)?.readInt32LE(0),
+
+    openProcess(pid) {
+      const fd: unknown = syscall(SYS_PIDFD_OPEN, pid, 0)
+      if (typeof fd !== 'number' || fd < 0) throw new Error(`pidfd_open(${pid}) failed with errno ${koffi.errno()}`)
+      return fd
+    },
+
+    ended(processFds) {
+      if (processFds.length === 0) return []
+      const fds = Buffer.alloc(processFds.length * POLL_BYTES)
+      processFds.forEach((fd, at) => {
+        fds.writeInt32LE(fd, at * POLL_BYTES)
+        fds.writeInt16LE(POLLIN, at * POLL_BYTES + 4)
+      })
+      if (poll(fds, processFds.length, 0) < 0) return processFds.map(() => false)
+      // Readable: ended. An error event on a descriptor that we hold open cannot happen for a live process.
+      return processFds.map((_fd, at) => fds.readInt16LE(at * POLL_BYTES + 6) !== 0)
+    },
+
+    close: closeSync
+  }
+}

@@ -1,0 +1,28 @@
+import type { Socket } from 'node:net'
+
+/** The process at the other end of a unix connection, by the kernel's word. */
+export interface KernelCredentials {
+  readonly uid: number
+  readonly gid: number
+  readonly pid: number
+}
+
+/** What differs between systems. One implementation for each; everything above this is the same everywhere. */
+export interface Platform {
+  /** Throws when the kernel does not say. */
+  readonly credentialsOf: (fd: number) => KernelCredentials
+  /** A descriptor that refers to the peer process for as long as it is open; undefined where the kernel has none. */
+  readonly peerProcessFd: (fd: number) => number | undefined
+  /** The same for a running process by pid. Throws when there is no such process. */
+  readonly openProcess: (pid: number) => number
+  /** Which of these processes have ended: one call, without waiting. */
+  readonly ended: (processFds: readonly number[]) => readonly boolean[]
+  readonly close: (fd: number) => void
+}
+
+/** The descriptor of a connected socket. Node offers it under no public name; throws where there is none. */
+export function descriptorOf(socket: Socket): number {
+  const fd: unknown = (socket as unknown as { _handle?: { fd?: unknown } | null })._handle?.fd
+  if (typeof fd !== 'number' || fd < 0) throw new TypeError('the socket has no descriptor')
+  return fd
+}

@@ -1,0 +1,43 @@
+import { ErrorCode, WarrenError } from '../../core/index.ts'
+import type { Platform } from './platform.ts'
+import { platform } from './select.ts'
+
+/** A hold on one process. Its pid may be given to another process; the handle never is. */
+export interface ProcessHandle {
+  readonly pid: number
+  /** Whether that very process still runs. False once closed. */
+  isAlive(): boolean
+  /** Lets go. Idempotent. */
+  close(): void
+}
+
+const descriptors = new WeakMap<ProcessHandle, () => number | undefined>()
+
+/** A handle on a running process. Throws INVALID_SOURCE when there is none of this pid. */
+export function processHandle(pid: number, system: Platform = platform()): ProcessHandle {
+  try {
+    return fromDescriptor(pid, system.openProcess(pid), system)
+  } catch (cause) {
+    throw new WarrenError(ErrorCode.InvalidSource, `process ${pid} does not run`, { cause })
+  }
+}
+
+/** A handle that owns `fd`. */
+export function fromDescriptor(pid: number, fd: number, system: Platform): ProcessHandle {
+  let open: number | undefined = fd
+  const handle: ProcessHandle = {
+    pid,
+    isAlive: () => open !== undefined && system.ended([open])[0] === false,
+    close: () => {
+      if (open !== undefined) system.close(open)
+      open = undefined
+    }
+  }
+  descriptors.set(handle, () => open)
+  return handle
+}
+
+/** The descriptor of an open handle. */
+export function descriptorOfHandle(handle: ProcessHandle): number | undefined {
+  return descriptors.get(handle)?.()
+}

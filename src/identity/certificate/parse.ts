@@ -1,0 +1,94 @@
+import 'reflect-metadata'
+import { createHash, type KeyObject, X509Certificate } from 'node:crypto'
+import * as x509 from '@peculiar/x509'
+import { bindingFromExtension, NODE_BINDING_OID } from './binding.ts'
+
+/** Longest certificate that is looked at: ours have about 800 bytes. */
+export const MAX_CERTIFICATE_BYTES = 8 * 1024
+
+/** What a certificate says. Nothing of it is verified. */
+export interface ParsedCertificate {
+  readonly der: Uint8Array
+  readonly sha256: string
+  readonly publicKey: KeyObject
+  readonly notBeforeMs: number
+  readonly notAfterMs: number
+  readonly serial: string
+  /** Undefined without the basic constraints extension. */
+  readonly basicConstraints: { readonly ca: boolean; readonly pathLength: number | undefined } | undefined
+  /** Bits of the key usage extension; undefined without it. */
+  readonly keyUsage: number | undefined
+  /** OIDs of the extended key usage extension; undefined without it. */
+  readonly extendedKeyUsage: readonly string[] | undefined
+  /** Every subject alternative name, as type and value. */
+  readonly names: ReadonlyArray<{ readonly type: string; readonly value: string }>
+  /** Bytes of a SignedNodeBinding; undefined without the extension. */
+  readonly binding: Uint8Array | undefined
+  /** Critical extensions that we do not understand. */
+  readonly unknownCritical: readonly string[]
+  /** Whether an extension occurs twice, so that two readers could read two things. */
+  readonly repeatedExtension: boolean
+  /** Whether `issuer` is named as the issuer and its key made the signature. */
+  readonly isSignedBy: (issuer: ParsedCertificate) => boolean
+}
+
+const BASIC_CONSTRAINTS = '2.5.29.19'
+const KEY_USAGE = '2.5.29.15'
+const EXTENDED_KEY_USAGE = '2.5.29.37'
+const ALTERNATIVE_NAME = '2.5.29.17'
+const SUBJECT_KEY_ID = '2.5.29.14'
+const AUTHORITY_KEY_ID = '2.5.29.35'
+const UNDERSTOOD = new Set([
+  BASIC_CONSTRAINTS,
+  KEY_USAGE,
+  EXTENDED_KEY_USAGE,
+  ALTERNATIVE_NAME,
+  SUBJECT_KEY_ID,
+  AUTHORITY_KEY_ID,
+  NODE_BINDING_OID
+])
+
+const native = new WeakMap<ParsedCertificate, X509Certificate>()
+
+/** Reads one certificate. Throws, with any error, on what is too large or cannot be read. */
+export function parseCertificate(der: Uint8Array): ParsedCertificate {
+  if (der.length > MAX_CERTIFICATE_BYTES) throw new RangeError(`a certificate of ${der.length} bytes`)
+  const own = new X509Certificate(der)
+  // Bytes behind the certificate would be hashed as part of it here and ignored by others.
+  if (own.raw.length !== der.length) throw new RangeError('bytes behind the certificate')
+  const parsed = new x509.X509Certificate(Uint8Array.from(der))
+  const types = parsed.extensions.map(extension => extension.type)
+  const constraints = parsed.getExtension(x509.BasicConstraintsExtension)
+  const binding = parsed.getExtension(NODE_BINDING_OID)
+  const certificate: ParsedCertificate = Object.freeze({
+    der: Uint8Array.from(der),
+    sha256: createHash('sha256').update(der).digest('hex'),
+    publicKey: own.publicKey,
+    notBeforeMs: own.validFromDate.getTime(),
+    notAfterMs: own.validToDate.getTime(),
+    serial: own.serialNumber.toLowerCase(),
+    basicConstraints: constraints === null ? undefined : { ca: constraints.ca, pathLength: constraints.pathLength },
+    keyUsage: parsed.getExtension(x509.KeyUsagesExtension)?.usages,
+    extendedKeyUsage: parsed.getExtension(x509.ExtendedKeyUsageExtension)?.usages.map(String),
+    names: (parsed.getExtension(x509.SubjectAlternativeNameExtension)?.names.items ?? []).map(({ type, value }) => ({
+      type,
+      value
+    })),
+    binding: binding === null ? undefined : bindingFromExtension(binding.value),
+    unknownCritical: parsed.extensions
+      .filter(({ critical, type }) => critical && !UNDERSTOOD.has(type))
+      .map(e => e.type),
+    repeatedExtension: new Set(types).size !== types.length,
+    isSignedBy: issuer => {
+      const other = native.get(issuer)
+      return other !== undefined && own.checkIssued(other) && own.verify(issuer.publicKey)
+    }
+  })
+  native.set(certificate, own)
+  return certificate
+}
+
+/** A certificate as PEM. */
+export function toPem(der: Uint8Array): string {
+  return new X509Certificate(der).toString()
+}

@@ -1,0 +1,57 @@
+import { createHash, createHmac, randomBytes } from 'node:crypto'
+
+/** What a registration is: the eight things whose hash names it. */
+export interface IdentityDocument {
+  readonly spiffeId: string
+  readonly application: string
+  readonly scope: string
+  readonly pid: number
+  readonly uid: number
+  readonly registeredAtMs: number
+  readonly machine: string
+  readonly whitelist: readonly string[]
+}
+
+/** The one form of a document that is hashed: a JSON array, in the order of the interface. */
+export function canonicalDocument(document: IdentityDocument): Buffer {
+  const { spiffeId, application, scope, pid, uid, registeredAtMs, machine, whitelist } = document
+  return Buffer.from(JSON.stringify([spiffeId, application, scope, pid, uid, registeredAtMs, machine, [...whitelist]]))
+}
+
+/** Hex SHA-256 of the document. May be public. */
+export function registrationIdOf(document: IdentityDocument): string {
+  return createHash('sha256').update(canonicalDocument(document)).digest('hex')
+}
+
+const NONCE_BYTES = 16
+// Longer text is no token of ours, and is not worth a hash.
+const MAX_TOKEN_LENGTH = 128
+
+/** Makes session tokens, and knows them again by their hash alone. */
+export class SessionTokens {
+  readonly #secret: Buffer
+
+  /** `nodeSecret`: at least 32 random bytes, kept on disk. */
+  constructor(nodeSecret: Buffer) {
+    if (nodeSecret.length < 32) throw new RangeError('a node secret has at least 32 bytes')
+    this.#secret = nodeSecret
+  }
+
+  /** A token for this registration: HMAC-SHA256 over the document and a nonce, base64url; and what to keep of it. */
+  issue(document: IdentityDocument): { token: string; tokenHash: string } {
+    const mac = createHmac('sha256', this.#secret).update(canonicalDocument(document)).update(randomBytes(NONCE_BYTES))
+    const token = mac.digest('base64url')
+    return { token, tokenHash: this.hash(token) }
+  }
+
+  /**
+   * What a token is looked up by.
+   *
+   * Keyed, so that the time a look-up takes tells nothing about tokens: a caller cannot choose the hash it compares as.
+   */
+  hash(token: string): string {
+    return createHmac('sha256', this.#secret)
+      .update(token.slice(0, MAX_TOKEN_LENGTH + 1))
+      .digest('hex')
+  }
+}

@@ -1,0 +1,63 @@
+export {
+  type Address,
+  addressOfSpiffeId,
+  agentSpiffeId,
+  formatAddress,
+  isComponent,
+  type LocalName,
+  parseAddress,
+  parseLocalName,
+  parseMachineName,
+  parseTrustDomain,
+  RESERVED_SCOPE,
+  spiffeIdOf
+} from './address.ts'
+export { signBinding, spkiSha256 } from './certificate/binding.ts'
+export {
+  type Issuer,
+  issueAgent,
+  issueAuthority,
+  issueNode,
+  issueRoot,
+  issueWorkload,
+  LIFETIME_MS
+} from './certificate/issue.ts'
+export { parseCertificate, toPem } from './certificate/parse.ts'
+export { type IdentityDocument, registrationIdOf, SessionTokens } from './document.ts'
+export {
+  admitJoin,
+  encodeJoinToken,
+  JOIN_ALPN,
+  type JoinAuthority,
+  type JoinConnection,
+  type Joined,
+  type JoinToken,
+  join,
+  parseJoinToken,
+  type StoredToken,
+  serveJoin,
+  type TokenStore
+} from './join/index.ts'
+export {
+  CONTEXT,
+  type Context,
+  generatePeerKeyPair,
+  generateSigningKeyPair,
+  keyFromPem,
+  keyToPem,
+  rawPublicKey,
+  sign,
+  verifySignature
+} from './keys.ts'
+export { type Matcher, matches, namesScope, type Pattern, parsePattern } from './pattern.ts'
+export { type PeerKey, parsePeerKey, peerKeyOf, rawKeyOf } from './peer-key.ts'
+export { openTrustBundle, signTrustBundle, type TrustState } from './trust-bundle.ts'
+export {
+  type NodeIdentity,
+  type RefusalReason,
+  type Verdict,
+  verifyAgent,
+  verifyNodeChain,
+  verifyWorkload,
+  type WorkloadIdentity
+} from './verify/index.ts'

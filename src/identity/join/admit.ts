@@ -1,0 +1,96 @@
+import { createHash, createPublicKey, timingSafeEqual } from 'node:crypto'
+import 'reflect-metadata'
+import * as x509 from '@peculiar/x509'
+import { ErrorCode, WarrenError } from '../../core/index.ts'
+import type { identityPb } from '../../wire/index.ts'
+import { spkiSha256 } from '../certificate/binding.ts'
+import { type Issuer, issueNode } from '../certificate/issue.ts'
+import { judge, openBinding } from '../verify/index.ts'
+
+/** A token as its authority keeps it: without the secret. */
+export interface StoredToken {
+  /** Hex. */
+  readonly id: string
+  /** Hex. */
+  readonly secretSha256: string
+  readonly machine: string
+  readonly scopes: readonly string[]
+  readonly expiresAtMs: number
+  readonly usedAtMs: number | undefined
+}
+
+export interface TokenStore {
+  readonly find: (tokenId: string) => StoredToken | undefined
+  /** Marks a token as used, durably; false if it was used already. Atomic: of two callers one gets true. */
+  readonly consume: (tokenId: string, nowMs: number) => boolean
+}
+
+export interface AdmitDeps {
+  readonly trustDomain: string
+  readonly tokens: TokenStore
+  readonly authority: Issuer
+  readonly nowMs: () => number
+}
+
+const MAX_CSR_BYTES = 4 * 1024
+
+/**
+ * Judges a join request and, if it is good, spends its token and issues the host's node CA certificate (DER).
+ *
+ * Throws TOKEN_REFUSED with the reason (unknown, expired, used, for another machine or other scopes), or
+ * CERTIFICATE_REFUSED when the proofs of the keys do not hold. Someone who does not have the secret learns only that.
+ */
+export async function admitJoin(request: identityPb.JoinRequest, deps: AdmitDeps): Promise<Uint8Array> {
+  const { trustDomain, tokens, authority, nowMs } = deps
+  const token = claim(request, tokens, nowMs())
+  const { binding } = request
+  if (binding === undefined) throw new WarrenError(ErrorCode.CertificateRefused, 'the request has no binding')
+  const verdict = judge(() => openBinding(binding, trustDomain))
+  if (!verdict.ok) throw new WarrenError(ErrorCode.CertificateRefused, verdict.detail)
+  const { machine, scopes, nodeKeySha256 } = verdict.identity
+  if (machine !== token.machine) {
+    throw refused(`the token is for machine ${token.machine}, not ${machine}`)
+  }
+  if (scopes.length !== token.scopes.length || !token.scopes.every(scope => scopes.includes(scope))) {
+    throw refused('the token is for other scopes')
+  }
+  const publicKey = await provenKey(request.csr)
+  if (!timingSafeEqual(spkiSha256(publicKey), nodeKeySha256)) {
+    throw new WarrenError(ErrorCode.CertificateRefused, 'the binding is for another key than the request')
+  }
+  // Last, so that a request with a mistake in it does not cost the token.
+  if (!tokens.consume(token.id, nowMs())) throw refused('the token was already used')
+  return await issueNode({ trustDomain, machine, authority, publicKey, binding, nowMs: nowMs() })
+}
+
+function claim(request: identityPb.JoinRequest, tokens: TokenStore, nowMs: number): StoredToken {
+  const token = tokens.find(Buffer.from(request.tokenId).toString('hex'))
+  const given = createHash('sha256').update(request.secret).digest()
+  const kept = Buffer.from(token?.secretSha256 ?? '', 'hex')
+  if (token === undefined || kept.length !== given.length || !timingSafeEqual(given, kept)) {
+    throw refused('this authority does not know the token')
+  }
+  if (token.usedAtMs !== undefined) throw refused('the token was already used')
+  if (nowMs >= token.expiresAtMs) throw refused(`the token expired at ${new Date(token.expiresAtMs).toISOString()}`)
+  return token
+}
+
+async function provenKey(csr: Uint8Array) {
+  if (csr.length > MAX_CSR_BYTES)
+    throw new WarrenError(ErrorCode.MessageTooLarge, 'the certificate request is too large')
+  try {
+    const request = new x509.Pkcs10CertificateRequest(Uint8Array.from(csr))
+    const key = createPublicKey({ key: Buffer.from(request.publicKey.rawData), format: 'der', type: 'spki' })
+    const isP256 = key.asymmetricKeyDetails?.namedCurve === 'prime256v1'
+    if (isP256 && (await request.verify())) return key
+  } catch (cause) {
+    throw new WarrenError(ErrorCode.CertificateRefused, 'the certificate request cannot be read', { cause })
+  }
+  throw new WarrenError(ErrorCode.CertificateRefused, 'the certificate request does not prove a P-256 key')
+}
+
+function refused(reason: string): WarrenError {
+  return new WarrenError(ErrorCode.TokenRefused, reason, {
+    hint: 'Make a new one with `warren token create` on the authority.'
+  })
+}

@@ -1,0 +1,177 @@
+import 'reflect-metadata'
+import { createPublicKey, type KeyObject } from 'node:crypto'
+import type { Duplex } from 'node:stream'
+import * as x509 from '@peculiar/x509'
+import { ErrorCode, isErrorCode, WarrenError, within } from '../../core/index.ts'
+import { create, decode, encodeFrame, identityPb, readFrame, toBinary } from '../../wire/index.ts'
+import { signBinding, spkiSha256 } from '../certificate/binding.ts'
+import { parseCertificate } from '../certificate/parse.ts'
+import { openTrustBundle, type TrustState } from '../trust-bundle.ts'
+import { type NodeIdentity, type Verdict, verifyAgent, verifyNodeChain } from '../verify/index.ts'
+import { JOIN_TIMEOUT_MS, MAX_JOIN_MESSAGE_BYTES } from './protocol.ts'
+import type { JoinToken } from './token.ts'
+
+/** A TLS connection to a host that may be the authority. */
+export interface JoinConnection {
+  readonly stream: Duplex
+  /** DER of the leaf that TLS proved the other side to have the key of. */
+  readonly peerCertificate: Uint8Array
+}
+
+export interface JoinOptions {
+  readonly token: JoinToken
+  /** Ed25519: the libp2p key of this host. */
+  readonly peerKey: KeyObject
+  /** P-256: the CA key of this host. */
+  readonly nodeKey: KeyObject
+  /** Opens TLS 1.3 with ALPN `warren-join/1` to one of the token's addresses, verifying nothing. */
+  readonly connect: (address: string, signal: AbortSignal) => Promise<JoinConnection>
+  readonly nowMs: () => number
+  readonly signal: AbortSignal
+}
+
+export interface Joined {
+  readonly node: NodeIdentity
+  readonly trust: TrustState
+  /** Bytes of the SignedTrustBundle, to be kept. */
+  readonly trustBundle: Uint8Array
+  readonly meshAddresses: readonly string[]
+}
+
+const MAX_MESH_ADDRESSES = 64
+
+/**
+ * Joins the token's trust domain: tries the authority's addresses in turn and returns this host's certificates.
+ *
+ * The secret leaves this host only after the other side has proved to be the machine that the token names, under the
+ * root that it pins. Throws TOKEN_REFUSED as the authority says, CERTIFICATE_REFUSED when the other side is somebody
+ * else or its answer does not hold, and JOIN_FAILED when no address answers.
+ */
+export async function join(options: JoinOptions): Promise<Joined> {
+  const { token, signal } = options
+  const failures: string[] = []
+  for (const address of token.authorityAddresses) {
+    let connection: JoinConnection
+    try {
+      connection = await within(JOIN_TIMEOUT_MS, [signal], deadline => options.connect(address, deadline))
+    } catch (err) {
+      signal.throwIfAborted()
+      failures.push(`${address}: ${err instanceof Error ? err.message : String(err)}`)
+      continue
+    }
+    const { stream } = connection
+    stream.on('error', () => {})
+    try {
+      return await within(JOIN_TIMEOUT_MS, [signal], deadline => exchange(connection, options, deadline))
+    } catch (err) {
+      // An answer of the true authority is final; anything else may be another host at a stale address.
+      if (WarrenError.is(err, ErrorCode.TokenRefused)) throw err
+      signal.throwIfAborted()
+      failures.push(`${address}: ${err instanceof Error ? err.message : String(err)}`)
+    } finally {
+      stream.destroy()
+    }
+  }
+  throw new WarrenError(ErrorCode.JoinFailed, `no authority could be joined (${failures.join('; ')})`, {
+    hint: `Check that the agent on ${token.authorityMachine} runs and that its data port is reachable from here.`
+  })
+}
+
+async function exchange(connection: JoinConnection, options: JoinOptions, signal: AbortSignal): Promise<Joined> {
+  const { token, nowMs } = options
+  const { stream, peerCertificate } = connection
+  const hello = decode(
+    identityPb.JoinHelloSchema,
+    await readFrame(stream, MAX_JOIN_MESSAGE_BYTES, signal),
+    MAX_JOIN_MESSAGE_BYTES
+  )
+  checkAuthority(hello.certificateChain, peerCertificate, token, nowMs())
+  stream.write(encodeFrame(toBinary(identityPb.JoinRequestSchema, await request(options))))
+  const { result } = decode(
+    identityPb.JoinResponseSchema,
+    await readFrame(stream, MAX_JOIN_MESSAGE_BYTES, signal),
+    MAX_JOIN_MESSAGE_BYTES
+  )
+  if (result.case === 'accepted') return accept(result.value, options)
+  const { code = '', reason = 'the authority gave no answer' } = result.value ?? {}
+  throw new WarrenError(isErrorCode(code) ? code : ErrorCode.JoinFailed, reason.slice(0, 256), {
+    hint: 'Make a new token with `warren token create` on the authority.'
+  })
+}
+
+// Everything that a stranger at the authority's address could fake is excluded before the secret is sent.
+function checkAuthority(
+  chain: readonly Uint8Array[],
+  peerCertificate: Uint8Array,
+  token: JoinToken,
+  nowMs: number
+): void {
+  const [leaf, ...nodeChain] = chain
+  const root = nodeChain.at(-1)
+  if (leaf === undefined || root === undefined || !Buffer.from(leaf).equals(peerCertificate)) {
+    throw new WarrenError(ErrorCode.CertificateRefused, 'the host shows another certificate than TLS proved')
+  }
+  const trust = pinned(root, token)
+  const node = verifyNodeChain(nodeChain, trust, nowMs)
+  const agent: Verdict<{ readonly machine: string }> = node.ok ? verifyAgent(leaf, node.identity, trust, nowMs) : node
+  if (!agent.ok) {
+    throw new WarrenError(ErrorCode.CertificateRefused, `the host is not the authority: ${agent.detail}`, {
+      hint: 'If the token is fresh, check the clocks of both hosts.'
+    })
+  }
+  if (agent.identity.machine !== token.authorityMachine) {
+    throw new WarrenError(ErrorCode.CertificateRefused, `the host is not ${token.authorityMachine}`)
+  }
+}
+
+function pinned(root: Uint8Array, token: JoinToken): TrustState {
+  let certificate: ReturnType<typeof parseCertificate>
+  try {
+    certificate = parseCertificate(root)
+  } catch (cause) {
+    throw new WarrenError(ErrorCode.CertificateRefused, 'the host shows no usable root', { cause })
+  }
+  if (certificate.sha256 !== token.rootSha256) {
+    throw new WarrenError(ErrorCode.CertificateRefused, 'the host is of another trust domain than the token')
+  }
+  return { trustDomain: token.trustDomain, version: 0n, roots: [certificate], adminPublicKey: new Uint8Array() }
+}
+
+async function request({ token, peerKey, nodeKey }: JoinOptions): Promise<identityPb.JoinRequest> {
+  const publicKey = createPublicKey(nodeKey)
+  const algorithm = { name: 'ECDSA', namedCurve: 'P-256' }
+  const csr = await x509.Pkcs10CertificateRequestGenerator.create({
+    name: `CN=${token.machine}`,
+    keys: {
+      privateKey: nodeKey.toCryptoKey(algorithm, true, ['sign']),
+      publicKey: publicKey.toCryptoKey(algorithm, true, ['verify'])
+    },
+    signingAlgorithm: { name: 'ECDSA', hash: 'SHA-256' }
+  })
+  const { trustDomain, machine, scopes } = token
+  return create(identityPb.JoinRequestSchema, {
+    tokenId: Buffer.from(token.id, 'hex'),
+    secret: token.secret,
+    csr: new Uint8Array(csr.rawData),
+    binding: signBinding({ trustDomain, machine, scopes, nodeKeySha256: spkiSha256(publicKey) }, peerKey)
+  })
+}
+
+function accept(accepted: identityPb.JoinAccepted, { token, nodeKey, nowMs }: JoinOptions): Joined {
+  const trustBundle =
+    accepted.trustBundle === undefined
+      ? new Uint8Array()
+      : toBinary(identityPb.SignedTrustBundleSchema, accepted.trustBundle)
+  const trust = openTrustBundle(trustBundle, token.rootSha256)
+  const verdict = verifyNodeChain(accepted.nodeChain, trust, nowMs())
+  if (!verdict.ok) throw new WarrenError(ErrorCode.CertificateRefused, `the certificate received: ${verdict.detail}`)
+  const node = verdict.identity
+  if (
+    node.machine !== token.machine ||
+    trust.trustDomain !== token.trustDomain ||
+    !node.nodeCertificate.publicKey.equals(createPublicKey(nodeKey))
+  ) {
+    throw new WarrenError(ErrorCode.CertificateRefused, 'the certificate received is not for this host')
+  }
+  return { node, trust, trustBundle, meshAddresses: accepted.meshAddresses.slice(0, MAX_MESH_ADDRESSES) }
+}

@@ -1,0 +1,6 @@
+/** ALPN of the join exchange on the data port. */
+export const JOIN_ALPN = 'warren-join/1'
+
+/** Bounds of the exchange: each message, and the whole of it. */
+export const MAX_JOIN_MESSAGE_BYTES = 64 * 1024
+export const JOIN_TIMEOUT_MS = 10_000

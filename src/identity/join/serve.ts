@@ -1,0 +1,79 @@
+import type { Duplex } from 'node:stream'
+import { ErrorCode, type Logger, WarrenError, within } from '../../core/index.ts'
+import { create, decode, encodeFrame, identityPb, readFrame, toBinary } from '../../wire/index.ts'
+import { judge, openBinding } from '../verify/index.ts'
+import { JOIN_TIMEOUT_MS, MAX_JOIN_MESSAGE_BYTES } from './protocol.ts'
+
+export interface JoinAuthority {
+  readonly trustDomain: string
+  /** DER: this agent's leaf, its node CA, its authority, the root. The leaf is the one that TLS showed. */
+  readonly agentChain: () => readonly Uint8Array[]
+  /** Judges a request; throws a WarrenError, which reaches the joiner with its code and reason. */
+  readonly admit: (request: identityPb.JoinRequest) => Promise<{
+    readonly nodeChain: readonly Uint8Array[]
+    /** Bytes of a SignedTrustBundle. */
+    readonly trustBundle: Uint8Array
+    readonly meshAddresses: readonly string[]
+  }>
+  readonly log: Logger
+}
+
+/**
+ * The authority's side of one join, over an established TLS connection; ends the connection.
+ *
+ * Never rejects: what goes wrong is logged here and told to the joiner as far as it concerns it.
+ */
+export async function serveJoin(stream: Duplex, authority: JoinAuthority, signal: AbortSignal): Promise<void> {
+  const { log } = authority
+  stream.on('error', () => {})
+  try {
+    await within(JOIN_TIMEOUT_MS, [signal], async deadline => {
+      const hello = create(identityPb.JoinHelloSchema, { certificateChain: [...authority.agentChain()] })
+      stream.write(encodeFrame(toBinary(identityPb.JoinHelloSchema, hello)))
+      const request = decode(
+        identityPb.JoinRequestSchema,
+        await readFrame(stream, MAX_JOIN_MESSAGE_BYTES, deadline),
+        MAX_JOIN_MESSAGE_BYTES
+      )
+      const response = await respond(request, authority)
+      stream.end(encodeFrame(toBinary(identityPb.JoinResponseSchema, response)))
+    })
+  } catch (err) {
+    log.warn('join failed', { err })
+    stream.destroy()
+  }
+}
+
+async function respond(request: identityPb.JoinRequest, authority: JoinAuthority): Promise<identityPb.JoinResponse> {
+  const { log, admit } = authority
+  try {
+    const { nodeChain, trustBundle, meshAddresses } = await admit(request)
+    log.info('host admitted', { ...describe(request, authority.trustDomain) })
+    return create(identityPb.JoinResponseSchema, {
+      result: {
+        case: 'accepted',
+        value: {
+          nodeChain: [...nodeChain],
+          trustBundle: decode(identityPb.SignedTrustBundleSchema, trustBundle, MAX_JOIN_MESSAGE_BYTES),
+          meshAddresses: [...meshAddresses]
+        }
+      }
+    })
+  } catch (err) {
+    log.warn('join refused', { ...describe(request, authority.trustDomain), err })
+    const known = err instanceof WarrenError ? err : undefined
+    return create(identityPb.JoinResponseSchema, {
+      result: {
+        case: 'refused',
+        value: { code: known?.code ?? ErrorCode.Internal, reason: known?.reason ?? 'the authority failed' }
+      }
+    })
+  }
+}
+
+// For the log: what the binding claims, if its signature holds.
+function describe({ binding }: identityPb.JoinRequest, trustDomain: string): { machine?: string; peer?: string } {
+  if (binding === undefined) return {}
+  const opened = judge(() => openBinding(binding, trustDomain))
+  return opened.ok ? { machine: opened.identity.machine, peer: opened.identity.peer } : {}
+}

@@ -1,0 +1,106 @@
+import { createHash } from 'node:crypto'
+import { toString as encode, fromString } from 'uint8arrays'
+import { ErrorCode, WarrenError } from '../../core/index.ts'
+import { create, decode, identityPb, toBinary } from '../../wire/index.ts'
+import { isComponent, parseTrustDomain } from '../address.ts'
+
+/** What a join token says. `secret` is secret; the rest may be shown. */
+export interface JoinToken {
+  readonly trustDomain: string
+  /** Hex SHA-256 of the root certificate. */
+  readonly rootSha256: string
+  /** host:port, best first. */
+  readonly authorityAddresses: readonly string[]
+  readonly authorityMachine: string
+  readonly machine: string
+  /** Hex, 16 bytes. */
+  readonly id: string
+  readonly secret: Uint8Array
+  readonly expiresAtMs: number
+  readonly scopes: readonly string[]
+}
+
+const PREFIX = 'warren1.'
+const CHECK_BYTES = 4
+const MAX_TEXT = 4_096
+const MAX_ADDRESSES = 16
+const ID_BYTES = 16
+const SECRET_BYTES = 32
+
+/** The token as one word that a person can copy. */
+export function encodeJoinToken(token: JoinToken): string {
+  const bytes = toBinary(
+    identityPb.JoinTokenSchema,
+    create(identityPb.JoinTokenSchema, {
+      trustDomain: token.trustDomain,
+      rootSha256: fromString(token.rootSha256, 'hex'),
+      authorityAddresses: [...token.authorityAddresses],
+      authorityMachine: token.authorityMachine,
+      machine: token.machine,
+      tokenId: fromString(token.id, 'hex'),
+      secret: token.secret,
+      expiresAtMs: BigInt(token.expiresAtMs),
+      scopes: [...token.scopes]
+    })
+  )
+  return PREFIX + encode(Buffer.concat([bytes, checksum(bytes)]), 'base64url')
+}
+
+/**
+ * Reads a token. Throws TOKEN_REFUSED that says whether the text is no token, a damaged copy, or expired by `nowMs`.
+ */
+export function parseJoinToken(text: string, nowMs: number): JoinToken {
+  const word = text.trim()
+  if (!word.startsWith(PREFIX) || word.length > MAX_TEXT) {
+    throw refused('this is not a join token', `A token begins with "${PREFIX}"; \`warren token create\` prints one.`)
+  }
+  const message = open(word.slice(PREFIX.length))
+  const expiresAtMs = Number(message.expiresAtMs)
+  if (nowMs >= expiresAtMs) {
+    throw refused(
+      `the join token expired at ${new Date(expiresAtMs).toISOString()}`,
+      'Make a new one with `warren token create`, and check the clocks of both hosts if it is fresh.'
+    )
+  }
+  return {
+    trustDomain: parseTrustDomain(message.trustDomain),
+    rootSha256: encode(message.rootSha256, 'hex'),
+    authorityAddresses: message.authorityAddresses,
+    authorityMachine: message.authorityMachine,
+    machine: message.machine,
+    id: encode(message.tokenId, 'hex'),
+    secret: message.secret,
+    expiresAtMs,
+    scopes: message.scopes
+  }
+}
+
+function open(encoded: string): identityPb.JoinToken {
+  try {
+    const bytes = fromString(encoded, 'base64url')
+    const body = bytes.subarray(0, -CHECK_BYTES)
+    if (!checksum(body).equals(bytes.subarray(-CHECK_BYTES))) throw new RangeError('checksum')
+    const message = decode(identityPb.JoinTokenSchema, body, MAX_TEXT)
+    const usable =
+      message.rootSha256.length === 32 &&
+      message.tokenId.length === ID_BYTES &&
+      message.secret.length === SECRET_BYTES &&
+      message.authorityAddresses.length > 0 &&
+      message.authorityAddresses.length <= MAX_ADDRESSES &&
+      isComponent(message.machine) &&
+      isComponent(message.authorityMachine)
+    if (!usable) throw new RangeError('content')
+    return message
+  } catch (cause) {
+    // The cause stays out of the message: it could quote the secret.
+    throw refused('the join token is damaged', 'Copy the whole line that `warren token create` printed.', cause)
+  }
+}
+
+function checksum(bytes: Uint8Array): Buffer {
+  return createHash('sha256').update(bytes).digest().subarray(0, CHECK_BYTES)
+}
+
+function refused(reason: string, hint: string, cause?: unknown): WarrenError {
+  return new WarrenError(ErrorCode.TokenRefused, reason, { hint, cause })
+}

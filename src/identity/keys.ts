@@ -1,0 +1,89 @@
+import {
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+  sign as signBytes,
+  verify as verifyBytes
+} from 'node:crypto'
+
+/**
+ * What a signature is for. Signed together with the bytes, so that a signature given for one purpose never counts for
+ * another.
+ */
+export const CONTEXT = Object.freeze({
+  nodeBinding: 'warren-node-binding-v1',
+  nodeHead: 'warren-node-head-v1',
+  trustBundle: 'warren-trust-bundle-v1',
+  policyBundle: 'warren-policy-bundle-v1'
+})
+export type Context = (typeof CONTEXT)[keyof typeof CONTEXT]
+
+// SubjectPublicKeyInfo of an Ed25519 key up to the key itself: https://www.rfc-editor.org/rfc/rfc8410#section-4
+const ED25519_SPKI_PREFIX = Buffer.from('302a300506032b6570032100', 'hex')
+const ED25519_KEY_BYTES = 32
+
+/** A fresh Ed25519 key: the libp2p key of a host, or the admin key. */
+export function generatePeerKeyPair(): KeyObject {
+  return generateKeyPairSync('ed25519').privateKey
+}
+
+/** A fresh P-256 key, for certificates. */
+export function generateSigningKeyPair(): KeyObject {
+  return generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey
+}
+
+/** The raw public half (32 bytes) of an Ed25519 key. */
+export function rawPublicKey(key: KeyObject): Uint8Array {
+  const spki = (key.type === 'private' ? createPublicKey(key) : key).export({ format: 'der', type: 'spki' })
+  return Uint8Array.from(spki.subarray(-ED25519_KEY_BYTES))
+}
+
+/** A private key as PKCS#8 PEM. */
+export function keyToPem(key: KeyObject): string {
+  return key.export({ format: 'pem', type: 'pkcs8' }).toString()
+}
+
+/** A private key from PKCS#8 PEM. Throws what node:crypto throws when it is none. */
+export function keyFromPem(pem: string | Buffer): KeyObject {
+  return createPrivateKey(pem)
+}
+
+/** Ed25519 over the context, a zero byte, and `bytes`. */
+export function sign(key: KeyObject, context: Context, bytes: Uint8Array): Uint8Array {
+  return signBytes(null, inContext(context, bytes), key)
+}
+
+/** Whether `signature` is the raw public key's over `bytes` in this context. False for malformed input. */
+export function verifySignature(
+  rawKey: Uint8Array,
+  context: Context,
+  bytes: Uint8Array,
+  signature: Uint8Array
+): boolean {
+  if (rawKey.length !== ED25519_KEY_BYTES) return false
+  try {
+    const key = createPublicKey({ key: Buffer.concat([ED25519_SPKI_PREFIX, rawKey]), format: 'der', type: 'spki' })
+    return verifyBytes(null, inContext(context, bytes), key, signature)
+  } catch {
+    return false
+  }
+}
+
+/** ECDSA P-256 with SHA-256 in IEEE P1363 form, over the context, a zero byte, and `bytes`. */
+export function signWithRoot(key: KeyObject, context: Context, bytes: Uint8Array): Uint8Array {
+  return signBytes('sha256', inContext(context, bytes), { key, dsaEncoding: 'ieee-p1363' })
+}
+
+/** The counterpart of `signWithRoot`. False for malformed input. */
+export function verifyWithRoot(key: KeyObject, context: Context, bytes: Uint8Array, signature: Uint8Array): boolean {
+  try {
+    return verifyBytes('sha256', inContext(context, bytes), { key, dsaEncoding: 'ieee-p1363' }, signature)
+  } catch {
+    return false
+  }
+}
+
+function inContext(context: Context, bytes: Uint8Array): Buffer {
+  return Buffer.concat([Buffer.from(context), Buffer.of(0), bytes])
+}

@@ -1,0 +1,81 @@
+import { type Address, addressOfSpiffeId, agentSpiffeId } from '../address.ts'
+import { type ParsedCertificate, parseCertificate } from '../certificate/parse.ts'
+import type { TrustState } from '../trust-bundle.ts'
+import { checkCommon, checkLeaf, onlyUri } from './checks.ts'
+import { type NodeIdentity, verifyNodeChain } from './node.ts'
+import { judge, Refusal, type Verdict } from './verdict.ts'
+
+/** What a certificate proves of a workload. */
+export interface WorkloadIdentity {
+  readonly spiffeId: string
+  readonly address: Address
+  readonly machine: string
+  readonly notAfterMs: number
+  readonly serial: string
+}
+
+/**
+ * Judges a workload's certificate against the host that must have signed it.
+ *
+ * X.509 name constraints cannot say that a host signs for itself only, so this does: the last segment of the SPIFFE ID
+ * must be the signer's machine, and the scope one of the signer's. The signer's own chain is judged again, for `nowMs`.
+ */
+export function verifyWorkload(
+  leaf: Uint8Array,
+  signer: NodeIdentity,
+  trust: TrustState,
+  nowMs: number
+): Verdict<WorkloadIdentity> {
+  return judge(() => {
+    const { certificate, uri } = verifyLeaf(leaf, signer, trust, nowMs)
+    const address = addressOfSpiffeId(trust.trustDomain, uri)
+    if (address === undefined)
+      throw new Refusal('names', `${uri.slice(0, 400)} is not a workload of ${trust.trustDomain}`)
+    if (address.machine !== signer.machine) {
+      throw new Refusal('wrong-machine', `${signer.machine} signed for a workload of ${address.machine}`)
+    }
+    if (signer.scopes.length > 0 && !signer.scopes.includes(address.scope)) {
+      throw new Refusal('scope', `${signer.machine} may not run workloads of scope ${address.scope}`)
+    }
+    return Object.freeze({
+      spiffeId: uri,
+      address,
+      machine: address.machine,
+      notAfterMs: Math.min(certificate.notAfterMs, signer.notAfterMs),
+      serial: certificate.serial
+    })
+  })
+}
+
+/** Judges the certificate of an agent itself. */
+export function verifyAgent(
+  leaf: Uint8Array,
+  signer: NodeIdentity,
+  trust: TrustState,
+  nowMs: number
+): Verdict<{ readonly machine: string }> {
+  return judge(() => {
+    const { uri } = verifyLeaf(leaf, signer, trust, nowMs)
+    if (uri !== agentSpiffeId(trust.trustDomain, signer.machine)) {
+      throw new Refusal('wrong-machine', `the certificate is not that of the agent of ${signer.machine}`)
+    }
+    return Object.freeze({ machine: signer.machine })
+  })
+}
+
+function verifyLeaf(
+  leaf: Uint8Array,
+  signer: NodeIdentity,
+  trust: TrustState,
+  nowMs: number
+): { certificate: ParsedCertificate; uri: string } {
+  const standing = verifyNodeChain(signer.chainDer, trust, nowMs)
+  if (!standing.ok) throw new Refusal(standing.reason, `of the signer: ${standing.detail}`)
+  const certificate = parseCertificate(leaf)
+  if (!certificate.isSignedBy(signer.nodeCertificate)) {
+    throw new Refusal('bad-signature', `not signed by the CA of ${signer.machine}`)
+  }
+  checkCommon(certificate, 'the certificate', nowMs)
+  checkLeaf(certificate, 'the certificate')
+  return { certificate, uri: onlyUri(certificate, 'the certificate') }
+}

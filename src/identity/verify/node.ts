@@ -1,0 +1,123 @@
+import { decode, identityPb } from '../../wire/index.ts'
+import { isComponent, RESERVED_SCOPE } from '../address.ts'
+import { spkiSha256 } from '../certificate/binding.ts'
+import { type ParsedCertificate, parseCertificate } from '../certificate/parse.ts'
+import { CONTEXT, verifySignature } from '../keys.ts'
+import { type PeerKey, peerKeyOf } from '../peer-key.ts'
+import type { TrustState } from '../trust-bundle.ts'
+import { checkAuthority, checkCommon, onlyUri } from './checks.ts'
+import { judge, Refusal, type Verdict } from './verdict.ts'
+
+/** What a chain proves of a host. */
+export interface NodeIdentity {
+  readonly machine: string
+  readonly peer: PeerKey
+  /** Raw Ed25519 key (32 bytes). */
+  readonly peerPublicKey: Uint8Array
+  /** Scopes whose workloads it may run; empty: all but the reserved one. */
+  readonly scopes: readonly string[]
+  /** Hex, of the node CA certificate. */
+  readonly certificateSha256: string
+  /** DER: node CA, authority, root. */
+  readonly chainDer: readonly Uint8Array[]
+  readonly nodeCertificate: ParsedCertificate
+  /** When the first certificate of the chain ends. */
+  readonly notAfterMs: number
+}
+
+/** Bounds of a binding. */
+export const MAX_BINDING_BYTES = 8 * 1024
+export const MAX_SCOPES = 64
+
+/**
+ * Judges a host's certificate chain: node CA, authority, root, in this order.
+ *
+ * Good only if the root is one of the trust domain's, each certificate is signed by the next, in date, and what its
+ * place demands, and the binding in the node CA is for this very key, machine and trust domain and signed by the libp2p
+ * key that it names. `nowMs` is wall time.
+ */
+export function verifyNodeChain(chain: readonly Uint8Array[], trust: TrustState, nowMs: number): Verdict<NodeIdentity> {
+  return judge(() => {
+    if (chain.length !== 3) throw new Refusal('wrong-chain-length', `the chain has ${chain.length} certificates, not 3`)
+    const [node, authority, root] = chain.map(der => parseCertificate(der))
+    if (node === undefined || authority === undefined || root === undefined) throw new Refusal('malformed', 'no chain')
+    checkRoot(root, trust, nowMs)
+    checkCa(authority, root, 'the authority', 1, trust, nowMs)
+    checkCa(node, authority, 'the node CA', 0, trust, nowMs)
+    return Object.freeze({
+      ...bindingOf(node, trust),
+      certificateSha256: node.sha256,
+      chainDer: Object.freeze([node.der, authority.der, root.der]),
+      nodeCertificate: node,
+      notAfterMs: Math.min(node.notAfterMs, authority.notAfterMs, root.notAfterMs)
+    })
+  })
+}
+
+function checkRoot(root: ParsedCertificate, trust: TrustState, nowMs: number): void {
+  const known = trust.roots.find(candidate => candidate.sha256 === root.sha256)
+  if (known === undefined) throw new Refusal('wrong-root', 'the chain ends in a root of another trust domain')
+  checkCommon(known, 'the root', nowMs)
+  checkAuthority(known, 'the root', undefined)
+}
+
+function checkCa(
+  certificate: ParsedCertificate,
+  issuer: ParsedCertificate,
+  what: string,
+  pathLength: number,
+  trust: TrustState,
+  nowMs: number
+): void {
+  if (!certificate.isSignedBy(issuer))
+    throw new Refusal('bad-signature', `${what} is not signed by the next of the chain`)
+  checkCommon(certificate, what, nowMs)
+  checkAuthority(certificate, what, pathLength)
+  if (onlyUri(certificate, what) !== `spiffe://${trust.trustDomain}`) {
+    throw new Refusal('trust-domain', `${what} is not of trust domain ${trust.trustDomain}`)
+  }
+}
+
+function bindingOf(
+  node: ParsedCertificate,
+  trust: TrustState
+): Pick<NodeIdentity, 'machine' | 'peer' | 'peerPublicKey' | 'scopes'> {
+  if (node.binding === undefined) throw new Refusal('no-binding', 'the node CA binds no host')
+  const signed = decode(identityPb.SignedNodeBindingSchema, node.binding, MAX_BINDING_BYTES)
+  const binding = openBinding(signed, trust.trustDomain)
+  if (!spkiSha256(node.publicKey).every((byte, at) => binding.nodeKeySha256[at] === byte)) {
+    throw new Refusal('bad-binding', 'the binding is for another CA key')
+  }
+  return binding
+}
+
+/**
+ * Reads a binding and checks that its peer key signed it for this trust domain. Throws a Refusal.
+ *
+ * That it belongs to a certain CA key is for the caller to check.
+ */
+export function openBinding(
+  signed: identityPb.SignedNodeBinding,
+  trustDomain: string
+): Pick<NodeIdentity, 'machine' | 'peer' | 'peerPublicKey' | 'scopes'> & { readonly nodeKeySha256: Uint8Array } {
+  const binding = decode(identityPb.NodeBindingSchema, signed.binding, MAX_BINDING_BYTES)
+  const { machine, peerPublicKey, scopes, nodeKeySha256 } = binding
+  if (!verifySignature(peerPublicKey, CONTEXT.nodeBinding, signed.binding, signed.signature)) {
+    throw new Refusal('bad-binding', 'the binding is not signed by the peer key that it names')
+  }
+  if (binding.trustDomain !== trustDomain) {
+    throw new Refusal('trust-domain', `the binding is not of trust domain ${trustDomain}`)
+  }
+  if (!isComponent(machine)) throw new Refusal('bad-binding', 'the binding names no machine')
+  if (nodeKeySha256.length !== 32) throw new Refusal('bad-binding', 'the binding names no CA key')
+  if (scopes.length > MAX_SCOPES || !scopes.every(isComponent) || scopes.includes(RESERVED_SCOPE)) {
+    throw new Refusal('scope', 'the binding has a scope that cannot be given')
+  }
+  return {
+    machine,
+    peer: peerKeyOf(peerPublicKey),
+    peerPublicKey: Uint8Array.from(peerPublicKey),
+    scopes,
+    nodeKeySha256
+  }
+}

@@ -1,0 +1,48 @@
+/** Why a certificate, a binding or a chain does not prove what it must. */
+export type RefusalReason =
+  | 'malformed'
+  | 'too-large'
+  | 'wrong-chain-length'
+  | 'wrong-root'
+  | 'bad-signature'
+  | 'not-yet-valid'
+  | 'expired'
+  | 'not-a-ca'
+  | 'is-a-ca'
+  | 'path-length'
+  | 'key-usage'
+  | 'extended-key-usage'
+  | 'key-type'
+  | 'unknown-critical-extension'
+  | 'names'
+  | 'trust-domain'
+  | 'no-binding'
+  | 'bad-binding'
+  | 'wrong-machine'
+  | 'scope'
+  | 'unknown-signer'
+
+/** The answer of the judge: what was proved, or why nothing was. */
+export type Verdict<T> =
+  | { readonly ok: true; readonly identity: T }
+  | { readonly ok: false; readonly reason: RefusalReason; readonly detail: string }
+
+/** Carries a refusal from deep inside a judgement to its edge, where it becomes a value. Never leaves this folder. */
+export class Refusal extends Error {
+  readonly reason: RefusalReason
+
+  constructor(reason: RefusalReason, detail: string) {
+    super(detail)
+    this.reason = reason
+  }
+}
+
+/** Runs a judgement; everything but a regular end is a refusal, also an error that nobody thought of. */
+export function judge<T>(judgement: () => T): Verdict<T> {
+  try {
+    return { ok: true, identity: judgement() }
+  } catch (err) {
+    if (err instanceof Refusal) return { ok: false, reason: err.reason, detail: err.message }
+    return { ok: false, reason: 'malformed', detail: err instanceof Error ? err.message : 'cannot be read' }
+  }
+}
