@@ -1,5 +1,6 @@
 export { type AgentOptions, at, type Place, type Status, startPair, TestAgent, WARREN, warren } from './agent.ts'
 export { Capture } from './capture.ts'
+export { certificatesIn } from './certificates.ts'
 export { createHosts, goneFrom, type Host } from './host.ts'
 export { localCall, type Reply } from './local-call.ts'
 export { asRoot, isInstalled, needsCommand, needsRoot } from './needs.ts'
