@@ -6,10 +6,10 @@ import { CONTEXT, rawPublicKey, sign } from '../keys.ts'
 /**
  * The private extension of a node CA certificate that holds its SignedNodeBinding, as an OCTET STRING.
  *
- * Under the arc for UUIDs (ITU-T X.667), which needs no registration; the UUID is
- * 4c6d2f0e-6c0b-4f6e-9a3d-2b1f0c7d5e81.
+ * Of the arc that Microsoft keeps for OIDs made from GUIDs, since warren has no enterprise number; the GUID is
+ * 4c6d2f0e-6c0b-4f6e-9a3d-2b1f0c7d5e81. Not of the arc 2.25, whose one 128-bit component the ASN.1 library cuts off.
  */
-export const NODE_BINDING_OID = '2.25.101588242453117603732338922532611382913'
+export const NODE_BINDING_OID = '1.2.840.113556.1.8000.2554.19565.12046.27659.20334.39485.2825996.8216193'
 
 export interface Binding {
   readonly trustDomain: string
