@@ -9,17 +9,22 @@ const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2'
 
 /** What every certificate must be, whatever its place: in date, P-256, and without what we do not understand. */
 export function checkCommon(certificate: ParsedCertificate, what: string, nowMs: number): void {
-  const { notBeforeMs, notAfterMs, publicKey, unknownCritical, repeatedExtension } = certificate
-  if (!(nowMs >= notBeforeMs)) {
-    throw new Refusal('not-yet-valid', `${what} counts from ${new Date(notBeforeMs).toISOString()}`)
-  }
-  if (!(nowMs < notAfterMs)) throw new Refusal('expired', `${what} ended at ${new Date(notAfterMs).toISOString()}`)
+  const { publicKey, unknownCritical, repeatedExtension } = certificate
+  checkDates(certificate, what, nowMs)
   if (publicKey.asymmetricKeyType !== 'ec' || publicKey.asymmetricKeyDetails?.namedCurve !== 'prime256v1') {
     throw new Refusal('key-type', `${what} has no P-256 key`)
   }
   if (unknownCritical.length > 0 || repeatedExtension) {
     throw new Refusal('unknown-critical-extension', `${what} has an extension that is unknown or occurs twice`)
   }
+}
+
+/** In date at `nowMs`. A time that is no number is out of every date. */
+export function checkDates({ notBeforeMs, notAfterMs }: ParsedCertificate, what: string, nowMs: number): void {
+  if (!(nowMs >= notBeforeMs)) {
+    throw new Refusal('not-yet-valid', `${what} counts from ${new Date(notBeforeMs).toISOString()}`)
+  }
+  if (!(nowMs < notAfterMs)) throw new Refusal('expired', `${what} ended at ${new Date(notAfterMs).toISOString()}`)
 }
 
 /** A CA that may sign certificates, with exactly this path length. */

@@ -2,7 +2,7 @@ import { type Address, addressOfSpiffeId, agentSpiffeId } from '../address.ts'
 import { type ParsedCertificate, parseCertificate } from '../certificate/parse.ts'
 import type { TrustState } from '../trust-bundle.ts'
 import { checkCommon, checkLeaf, onlyUri } from './checks.ts'
-import { type NodeIdentity, verifyNodeChain } from './node.ts'
+import { checkStanding, type NodeIdentity } from './node.ts'
 import { judge, Refusal, type Verdict } from './verdict.ts'
 
 /** What a certificate proves of a workload. */
@@ -18,7 +18,8 @@ export interface WorkloadIdentity {
  * Judges a workload's certificate against the host that must have signed it.
  *
  * X.509 name constraints cannot say that a host signs for itself only, so this does: the last segment of the SPIFFE ID
- * must be the signer's machine, and the scope one of the signer's. The signer's own chain is judged again, for `nowMs`.
+ * must be the signer's machine, and the scope one of the signer's. That the signer still is good at `nowMs` is checked
+ * again.
  */
 export function verifyWorkload(
   leaf: Uint8Array,
@@ -69,8 +70,7 @@ function verifyLeaf(
   trust: TrustState,
   nowMs: number
 ): { certificate: ParsedCertificate; uri: string } {
-  const standing = verifyNodeChain(signer.chainDer, trust, nowMs)
-  if (!standing.ok) throw new Refusal(standing.reason, `of the signer: ${standing.detail}`)
+  checkStanding(signer, trust, nowMs)
   const certificate = parseCertificate(leaf)
   if (!certificate.isSignedBy(signer.nodeCertificate)) {
     throw new Refusal('bad-signature', `not signed by the CA of ${signer.machine}`)

@@ -5,7 +5,7 @@ import { type ParsedCertificate, parseCertificate } from '../certificate/parse.t
 import { CONTEXT, verifySignature } from '../keys.ts'
 import { type PeerKey, peerKeyOf } from '../peer-key.ts'
 import type { TrustState } from '../trust-bundle.ts'
-import { checkAuthority, checkCommon, onlyUri } from './checks.ts'
+import { checkAuthority, checkCommon, checkDates, onlyUri } from './checks.ts'
 import { judge, Refusal, type Verdict } from './verdict.ts'
 
 /** What a chain proves of a host. */
@@ -44,14 +44,34 @@ export function verifyNodeChain(chain: readonly Uint8Array[], trust: TrustState,
     checkRoot(root, trust, nowMs)
     checkCa(authority, root, 'the authority', 1, trust, nowMs)
     checkCa(node, authority, 'the node CA', 0, trust, nowMs)
-    return Object.freeze({
+    const identity = Object.freeze({
       ...bindingOf(node, trust),
       certificateSha256: node.sha256,
       chainDer: Object.freeze([node.der, authority.der, root.der]),
       nodeCertificate: node,
       notAfterMs: Math.min(node.notAfterMs, authority.notAfterMs, root.notAfterMs)
     })
+    judged.set(identity, { trustDomain: trust.trustDomain, chain: [node, authority, root] })
+    return identity
   })
+}
+
+// What was judged once and cannot change: signatures, forms, the binding. What can, is asked for again below.
+const judged = new WeakMap<NodeIdentity, { trustDomain: string; chain: readonly ParsedCertificate[] }>()
+
+/**
+ * Throws a Refusal unless a host judged before is still good now: its root still trusted, its certificates in date.
+ *
+ * An identity that `verifyNodeChain` did not make is refused, whatever it says.
+ */
+export function checkStanding(node: NodeIdentity, trust: TrustState, nowMs: number): void {
+  const known = judged.get(node)
+  const root = known?.chain.at(-1)
+  if (known === undefined || root === undefined || known.trustDomain !== trust.trustDomain) {
+    throw new Refusal('unknown-signer', 'the signer was not judged in this trust domain')
+  }
+  checkRoot(root, trust, nowMs)
+  for (const certificate of known.chain) checkDates(certificate, 'a certificate of the signer', nowMs)
 }
 
 function checkRoot(root: ParsedCertificate, trust: TrustState, nowMs: number): void {
