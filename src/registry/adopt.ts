@@ -27,7 +27,10 @@ export function adopt(state: RegistryState, candidate: Candidate, now: Now): Eff
   const { owner, epoch, seq } = head
   const held = state.entries.get(owner)
   const full = overflow(state, candidate, held)
-  if (full !== undefined) return [alarm('registry-full', owner, full)]
+  if (full !== undefined) {
+    const allowance = state.repeats.take('full', now.monotonicMs)
+    return allowance === 'allowed' ? [alarm('registry-full', owner, full)] : []
+  }
   state.quarantines.delete(owner)
   state.clocks.set(owner, 'agrees')
   const entry: Entry = {

@@ -4,7 +4,7 @@ import type { registryPb } from '../wire/index.ts'
 import { adopt, quarantine } from './adopt.ts'
 import { assess } from './assess.ts'
 import { noteRefusedClock } from './clock-check.ts'
-import { openHead, type SealedHead } from './head.ts'
+import { type Head, openHead, type SealedHead } from './head.ts'
 import { judgeHead } from './judge.ts'
 import type { Now } from './lease.ts'
 import { alarm, type Effect, type Verdict } from './message.ts'
@@ -14,6 +14,8 @@ import { RecordSet } from './record-set.ts'
 import { chainIsStale, noteChainTry } from './renewal.ts'
 import type { Entry, RegistryState } from './state.ts'
 import { decodeGossip } from './wire-bounds.ts'
+
+const ID_BYTES = 32
 
 /**
  * Takes in one message of the registry topic. Always begins with a `verdict`, and never throws.
@@ -29,6 +31,8 @@ export function takeGossip(state: RegistryState, from: PeerKey, bytes: Uint8Arra
     if (event.case === undefined) return blame(state, from, 'empty', now)
     const delta = event.case === 'delta' ? event.value : undefined
     const sealed = openHead(event.case === 'delta' ? event.value.head : event.value, state.trustDomain, state.limits)
+    if (delta !== undefined && !agrees(delta, sealed.head))
+      return blame(state, from, 'a change at odds with its head', now)
     return takeHead(state, from, sealed, delta, now)
   } catch (err) {
     return blame(state, from, WarrenError.from(err, ErrorCode.MessageMalformed).reason, now)
@@ -92,7 +96,7 @@ function takeNewer(
   ]
   if (head.root === held.set.root && head.count === held.set.count) return keep(held.set)
   if (head.root === RecordSet.empty.root && head.count === 0) return keep(RecordSet.empty)
-  const base = delta === undefined ? undefined : baseOf(delta, head, held)
+  const base = delta === undefined ? undefined : baseOf(delta, held)
   if (delta === undefined || base === undefined) {
     return [verdict('accept', 'gap'), { type: 'sync-with', peer: from, owner, reason: 'gap' }]
   }
@@ -111,12 +115,22 @@ function takeNewer(
 }
 
 /** The set that a delta builds on, if it is held: that of its from_seq, or for from_seq zero the empty one. */
-function baseOf(delta: registryPb.Delta, head: SealedHead['head'], held: Entry): RecordSet | undefined {
-  if (delta.epoch !== head.epoch || delta.toSeq !== head.recordSeq) return undefined
-  if (delta.deletes.some(id => id.length !== 32)) return undefined
+function baseOf(delta: registryPb.Delta, held: Entry): RecordSet | undefined {
   if (delta.fromSeq === 0n) return RecordSet.empty
   const before = held.sealed.head
   return before.epoch === delta.epoch && before.recordSeq === delta.fromSeq ? held.set : undefined
+}
+
+/** Whether a change is one that the owner of the head could have sent with it. */
+function agrees(delta: registryPb.Delta, head: Head): boolean {
+  return (
+    head.ownerKey.length === delta.owner.length &&
+    head.ownerKey.every((byte, at) => byte === delta.owner[at]) &&
+    delta.epoch === head.epoch &&
+    delta.toSeq === head.recordSeq &&
+    delta.fromSeq < delta.toSeq &&
+    delta.deletes.every(id => id.length === ID_BYTES)
+  )
 }
 
 function askForChain(state: RegistryState, from: PeerKey, owner: PeerKey): Effect[] {

@@ -10,9 +10,9 @@ export { type Admitted, createRegistry, type RegistryConfig, type RegistryState 
 export { step } from './step.ts'
 export { SyncSession, type SyncStep } from './sync-session.ts'
 export {
-  all,
   find,
   type LiveRecord,
+  liveRecords,
   lookup,
   type OwnerView,
   owner,

@@ -8,7 +8,7 @@ import { alarm, type Effect, type Profile } from './message.ts'
 import { type LocalRecord, sealRecord } from './record.ts'
 import { bucketNumber } from './record-set.ts'
 import { notePublication } from './replication.ts'
-import { type Admitted, certificateDigest, type Entry, type RegistryState } from './state.ts'
+import { certificateDigest, type Entry, type RegistryState } from './state.ts'
 
 interface SetChange {
   readonly fromSeq: bigint
@@ -58,6 +58,7 @@ export function changeProfile(state: RegistryState, profile: Profile, now: Now):
     throw new WarrenError(ErrorCode.CertificateRefused, 'the certificate chain of this host does not pass')
   }
   own.profile = Object.freeze({ ...profile })
+  own.identity = identity
   if (!first) return publish(state, own.profile, now, undefined)
   // What was registered before we could publish goes out with the first head.
   const records = [...own.set]
@@ -87,7 +88,7 @@ export function meetOwnHead(state: RegistryState, { head, digest }: SealedHead, 
   const ours = state.entries.get(own.peer)?.sealed
   if (age < 0 || (age === 0 && (ours === undefined || ours.digest === digest))) return []
   const detail = `epoch ${head.epoch} seq ${head.seq} was signed with our key; we are at ${own.epoch} ${own.seq}`
-  const allowance = state.raises.take('own', now.monotonicMs)
+  const allowance = state.repeats.take('own', now.monotonicMs)
   // Two hosts with one key would outbid each other without end.
   if (allowance === 'refused') return []
   if (allowance === 'first-refused' || head.epoch + 1n >= MAX_COUNTER)
@@ -105,6 +106,9 @@ function publish(
   newEpoch = false
 ): Effect[] {
   const { own, limits } = state
+  const { identity } = own
+  // Set together with the profile.
+  if (identity === undefined) return []
   own.seq += 1n
   const before = state.entries.get(own.peer)
   if (change !== undefined || newEpoch || before === undefined) own.recordSeq = own.seq
@@ -139,7 +143,7 @@ function publish(
     ownerKey: own.ownerKey,
     sealed,
     set: own.set,
-    identity: ownIdentity(state),
+    identity,
     chain: profile.nodeChain,
     certificateSha256,
     receivedMonotonicMs: now.monotonicMs,
@@ -187,11 +191,6 @@ function gossipOf(sealed: SealedHead, change: SetChange | undefined, maxBytes: n
 function persistOwn(state: RegistryState): Effect {
   const { peer: owner, epoch, seq } = state.own
   return { type: 'persist', mark: { owner, epoch, seq } }
-}
-
-// Our own chain was judged when it was set; that it ends is the agent's concern, which renews it.
-function ownIdentity({ own }: RegistryState): Admitted {
-  return { peer: own.peer, machine: own.machine, scopes: [], notAfterMs: Number.POSITIVE_INFINITY }
 }
 
 function sameProfile(a: Profile, b: Profile): boolean {

@@ -1,4 +1,4 @@
-/** What became of one attempt; `first-refused` is the first refusal since an attempt was last allowed. */
+/** What became of one attempt; `first-refused` is the first refusal since half of the burst was there. */
 export type RateVerdict = 'allowed' | 'first-refused' | 'refused'
 
 interface Allowance {
@@ -40,7 +40,8 @@ export class RateTable {
     }
     if (allowance.left >= 1) {
       allowance.left -= 1
-      allowance.refusing = false
+      // Not at the first one allowed again: a steady flood would raise an alarm for each of them.
+      if (allowance.left >= this.#burst / 2) allowance.refusing = false
       return 'allowed'
     }
     const verdict = allowance.refusing ? 'refused' : 'first-refused'

@@ -46,6 +46,7 @@ export interface RecordScope {
 
 const ID = /^[0-9a-f]{64}$/
 const ID_BYTES = 32
+const CONTROL = /\p{Cc}/u
 const MAX_SPIFFE_ID = 2_048
 // Each field of a record, with the two of each label.
 const SHAPE = { 6: {} }
@@ -77,7 +78,12 @@ export function sealRecord(record: LocalRecord, scope: RecordScope, limits: Limi
 }
 
 /** Decodes and judges one record. Throws MESSAGE_TOO_LARGE or MESSAGE_MALFORMED. Copies `bytes`. */
-export function openRecord(bytes: Uint8Array, scope: RecordScope, limits: Limits): StoredRecord {
+export function openRecord(
+  bytes: Uint8Array,
+  scope: RecordScope,
+  limits: Limits,
+  sha256: string = hashOf(bytes)
+): StoredRecord {
   if (bytes.length > limits.maxRecordBytes) {
     throw new WarrenError(ErrorCode.MessageTooLarge, `a record of ${bytes.length} bytes`)
   }
@@ -96,6 +102,8 @@ export function openRecord(bytes: Uint8Array, scope: RecordScope, limits: Limits
     if (name === '' || name.length > limits.maxLabelLength || value.length > limits.maxLabelLength) {
       throw malformed('a label is empty or too long')
     }
+    // They reach terminals.
+    if (CONTROL.test(name) || CONTROL.test(value)) throw malformed('a label holds a control character')
   }
   if (message.whitelist.length > limits.maxWhitelist) throw malformed('its whitelist is too long')
   const registeredAtMs = Number(message.registeredAtMs)
@@ -111,7 +119,7 @@ export function openRecord(bytes: Uint8Array, scope: RecordScope, limits: Limits
     registeredAtMs,
     ttlMs: message.ttlMs
   })
-  return { id: value.registrationId, bytes: own, sha256: hash('sha256', own, 'buffer').toString('latin1'), value }
+  return { id: value.registrationId, bytes: own, sha256, value }
 }
 
 /** Records of one message, and the first thing wrong with any of them. */
@@ -133,11 +141,11 @@ export function openRecords(
 ): OpenedRecords {
   let fault: WarrenError | undefined
   const records = list.map(bytes => {
-    const sha256 = hash('sha256', bytes, 'buffer').toString('latin1')
+    const sha256 = hashOf(bytes)
     const known = held(sha256)
     if (known !== undefined) return known
     try {
-      return openRecord(bytes, scope, limits)
+      return openRecord(bytes, scope, limits, sha256)
     } catch (err) {
       const { registrationId } = decode(registryPb.RecordSchema, bytes, limits.maxResponseBytes)
       if (registrationId.length !== ID_BYTES) throw err
@@ -189,6 +197,10 @@ function patternOf(text: string): Pattern {
   } catch (cause) {
     throw new WarrenError(ErrorCode.MessageMalformed, 'the whitelist of a record holds no pattern', { cause })
   }
+}
+
+function hashOf(bytes: Uint8Array): string {
+  return hash('sha256', bytes, 'buffer').toString('latin1')
 }
 
 function malformed(why: string): WarrenError {

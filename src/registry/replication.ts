@@ -21,7 +21,8 @@ export function replication(state: RegistryState, seq: bigint): ReplicationProgr
   if (publication === undefined) return undefined
   const missing: string[] = []
   for (const [peer, machine] of publication.required) {
-    if ((state.acks.get(peer) ?? 0n) < seq) missing.push(machine)
+    // A head of an unchanged set is not acknowledged; who has the set has what matters.
+    if ((state.acks.get(peer) ?? 0n) < publication.recordSeq) missing.push(machine)
   }
   return {
     acked: publication.required.size - missing.length,
@@ -35,7 +36,7 @@ export function notePublication(state: RegistryState, seq: bigint): void {
   const last = state.publications.at(-1)
   // Shared between publications with the same audience: a burst of changes must not cost a copy of the membership each.
   const required = last?.membership === state.membership ? last.required : audience(state)
-  state.publications.push({ seq, membership: state.membership, required })
+  state.publications.push({ seq, recordSeq: state.own.recordSeq, membership: state.membership, required })
   if (state.publications.length > state.limits.maxPublications) state.publications.shift()
 }
 

@@ -73,12 +73,15 @@ export interface Own {
   recordSeq: bigint
   set: RecordSet
   profile: Profile | undefined
+  /** What the chain in the profile proves. */
+  identity: Admitted | undefined
   refreshAtMonotonicMs: number
 }
 
 /** An own change of the set, and who must have it before it counts as replicated. */
 export interface Publication {
   readonly seq: bigint
+  readonly recordSeq: bigint
   readonly membership: number
   readonly required: ReadonlyMap<PeerKey, string>
 }
@@ -101,7 +104,8 @@ export interface RegistryState {
   readonly names: NameIndex
   readonly digests: DigestTable
   readonly rates: RateTable
-  readonly raises: RateTable
+  /** What must not happen, or be reported, many times over. */
+  readonly repeats: RateTable
   /** Last verdict on each owner's clock, as seen by ours. */
   readonly clocks: Map<PeerKey, 'ahead' | 'behind' | 'agrees'>
   /** How often the chain of a renewed certificate was asked for in vain. */
@@ -152,6 +156,7 @@ export function createRegistry(config: RegistryConfig, now: Now): RegistryState 
       recordSeq: 0n,
       set: RecordSet.empty,
       profile: undefined,
+      identity: undefined,
       refreshAtMonotonicMs: now.monotonicMs
     },
     entries: new Map(),
@@ -160,7 +165,7 @@ export function createRegistry(config: RegistryConfig, now: Now): RegistryState 
     names: new NameIndex(),
     digests: new DigestTable(),
     rates: new RateTable(limits.gossipPerSecond, limits.gossipBurst, 2 * limits.maxOwners),
-    raises: new RateTable(0.1, 3, 1),
+    repeats: new RateTable(0.1, 3, 2),
     clocks: new Map(),
     chainTries: new Map(),
     publications: [],

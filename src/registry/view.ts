@@ -9,7 +9,7 @@ export interface OwnerView {
   readonly machine: string
   /** Whether it is this host. */
   readonly self: boolean
-  /** What `admit` returned for its chain; for ourselves only what the configuration says. */
+  /** What `admit` returned for its chain. */
   readonly identity: Admitted
   /** DER: node CA certificate, authority, root. */
   readonly nodeChain: readonly Uint8Array[]
@@ -49,7 +49,7 @@ export function owner(state: RegistryState, peer: PeerKey): OwnerView | undefine
 }
 
 /** Every live record, in no order. Built anew at each call: for one name, `lookup` is cheaper. */
-export function all(state: RegistryState): LiveRecord[] {
+export function liveRecords(state: RegistryState): LiveRecord[] {
   return [...state.entries.values()].flatMap(entry => recordsOf(state, entry))
 }
 

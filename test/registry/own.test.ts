@@ -1,0 +1,148 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { ErrorCode, WarrenError } from '../../src/core/index.ts'
+import { encodeAck, find, lookup, records, replication, self } from '../../src/registry/index.ts'
+import { alarmsOf, chainOf, idOf, mesh, Node, recordOf, settle, Time, typesOf } from './world.ts'
+
+const codeOf = (code: string) => (err: unknown) => err instanceof WarrenError && err.code === code
+
+test('a change is published once; a change that changes nothing is not', () => {
+  const a = new Node('a', new Time())
+  assert.deepEqual(typesOf(a.put('web')), ['changed', 'publish'])
+  assert.deepEqual(a.put('web'), [])
+  assert.deepEqual(a.delete('api'), [])
+  assert.deepEqual(a.announce({}), [])
+  assert.deepEqual(typesOf(a.announce({ policyVersion: 2n })), ['publish'])
+  assert.deepEqual(typesOf(a.delete('web')), ['changed', 'publish'])
+})
+
+test('what was registered before the first head goes out with it', () => {
+  const time = new Time()
+  const a = new Node('a', time, { publishes: false })
+  assert.deepEqual(a.put('web'), [])
+  assert.deepEqual(typesOf(a.announce({})), ['persist', 'changed', 'publish'])
+  assert.deepEqual(a.sees(a), ['web'])
+  const b = new Node('b', time)
+  b.pull(a)
+  assert.deepEqual(b.sees(a), ['web'])
+})
+
+test('a record that others would refuse is refused here, and nothing changes', () => {
+  const a = new Node('a', new Time(), { limits: { maxRecords: 2 } })
+  const put =
+    (...puts: Array<ReturnType<typeof recordOf>>) =>
+    () =>
+      a.step({ type: 'local-change', puts, deletes: [] })
+  const many = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, at) => [`k${at}`, 'v']))
+  assert.throws(put(recordOf('b', 'web')), codeOf(ErrorCode.InvalidArgument))
+  assert.throws(put(recordOf('a', 'web', { registrationId: 'abc' })), codeOf(ErrorCode.InvalidArgument))
+  assert.throws(put(recordOf('a', 'web', { labels: many(33) })), codeOf(ErrorCode.InvalidArgument))
+  assert.throws(put(recordOf('a', 'web', { labels: { big: 'x'.repeat(257) } })), codeOf(ErrorCode.InvalidArgument))
+  const heavy = Object.fromEntries(Array.from({ length: 32 }, (_, at) => [`k${at}`, 'x'.repeat(256)]))
+  assert.throws(put(recordOf('a', 'web', { labels: heavy })), codeOf(ErrorCode.LimitExceeded))
+  assert.throws(put(recordOf('a', 'w1'), recordOf('a', 'w2'), recordOf('a', 'w3')), codeOf(ErrorCode.LimitExceeded))
+  assert.equal(self(a.state).seq, 1n)
+  assert.deepEqual(a.sees(a), [])
+})
+
+test('a certificate chain that is not ours is refused', () => {
+  const time = new Time()
+  const [a, b] = mesh(time, 'a', 'b') as [Node, Node]
+  assert.throws(() => a.announce({ nodeChain: chainOf(b.identity) }), codeOf(ErrorCode.CertificateRefused))
+})
+
+test('a change counts as replicated when every host that was live has acknowledged it', () => {
+  const time = new Time()
+  const [a, b, c] = mesh(time, 'a', 'b', 'c') as [Node, Node, Node]
+  a.put('web')
+  const { seq } = self(a.state)
+  assert.deepEqual(replication(a.state, seq), { acked: 0, required: 2, missing: ['b', 'c'] })
+  const ack = b.hear(a.sent.at(-1), a).find(effect => effect.type === 'send-ack')
+  assert.equal(ack?.to, a.peer)
+  assert.deepEqual(typesOf(a.step({ type: 'ack', from: b.peer, bytes: ack!.bytes })), ['acknowledged'])
+  assert.deepEqual(a.step({ type: 'ack', from: b.peer, bytes: ack!.bytes }), [])
+  assert.deepEqual(replication(a.state, seq), { acked: 1, required: 2, missing: ['c'] })
+  a.put('api')
+  const late = c
+    .pull(a)
+    .steps.flatMap(({ effects }) => effects)
+    .find(effect => effect.type === 'send-ack')
+  a.step({ type: 'ack', from: c.peer, bytes: late!.bytes })
+  assert.deepEqual(replication(a.state, seq), { acked: 2, required: 2, missing: [] }, 'a later one covers it')
+  assert.equal(replication(a.state, 999n), undefined)
+})
+
+test('a refresh in between does not ask for new acknowledgements', () => {
+  const time = new Time()
+  const [a, b] = mesh(time, 'a', 'b') as [Node, Node]
+  a.put('web')
+  const ack = b.hear(a.sent.at(-1), a).find(effect => effect.type === 'send-ack')
+  a.step({ type: 'ack', from: b.peer, bytes: ack!.bytes })
+  a.step({ type: 'refresh' })
+  assert.deepEqual(replication(a.state, self(a.state).seq)?.missing, [])
+})
+
+test('a host that vanished stays missing, one that came later is not required', () => {
+  const time = new Time()
+  const [a, b] = mesh(time, 'a', 'b') as [Node, Node]
+  a.put('web')
+  const { seq } = self(a.state)
+  time.pass(60_000)
+  a.step({ type: 'tick' })
+  a.pull(new Node('c', time))
+  assert.deepEqual(replication(a.state, seq), { acked: 0, required: 1, missing: [b.machine] })
+})
+
+test('acknowledgements that cannot be true are ignored', () => {
+  const time = new Time()
+  const [a, b] = mesh(time, 'a', 'b') as [Node, Node]
+  const { epoch, seq } = self(a.state)
+  const stranger = new Node('x', time)
+  const take = (from: Node, ofEpoch: bigint, ofSeq: bigint) =>
+    a.step({ type: 'ack', from: from.peer, bytes: encodeAck(ofEpoch, ofSeq) })
+  assert.deepEqual(take(b, epoch, seq + 1n), [])
+  assert.deepEqual(take(b, epoch - 1n, 1n), [])
+  assert.deepEqual(take(b, epoch + 1n, 1n), [])
+  assert.deepEqual(take(stranger, epoch, seq), [])
+  assert.throws(() => a.step({ type: 'ack', from: b.peer, bytes: Uint8Array.of(8) }), WarrenError)
+})
+
+test('routing finds records by name and by id, and sees suspicion without losing data', () => {
+  const time = new Time()
+  const nodes = mesh(time, 'a', 'b', 'c') as [Node, Node, Node]
+  const [a, b, c] = nodes
+  b.put('web', 'api')
+  c.put('web')
+  settle(nodes)
+  const name = { scope: 'dev', appGroup: 'web', appIdentity: 'web', resourceGroup: 'default' }
+  const machines = () =>
+    lookup(a.state, name)
+      .map(({ owner }) => `${owner.machine}${owner.suspect ? '?' : ''}`)
+      .sort()
+  assert.deepEqual(machines(), ['b', 'c'])
+  assert.deepEqual(typesOf(a.step({ type: 'suspect', peer: b.peer, suspect: true })), ['changed'])
+  assert.deepEqual(a.step({ type: 'suspect', peer: b.peer, suspect: true }), [])
+  assert.deepEqual(machines(), ['b?', 'c'])
+  assert.equal(records(a.state, b.peer).length, 2)
+  a.step({ type: 'suspect', peer: b.peer, suspect: false })
+  assert.deepEqual(machines(), ['b', 'c'])
+  assert.equal(find(a.state, idOf('b', 'api'))?.owner.machine, 'b')
+  assert.deepEqual(find(a.state, idOf('b', 'api'))?.owner.dataAddresses, ['127.0.0.1:7461'])
+  b.delete('web')
+  a.pull(b)
+  assert.deepEqual(machines(), ['c'])
+  assert.equal(find(a.state, idOf('b', 'web')), undefined)
+})
+
+test('a host that announces the registration id of another is told apart by its owner', () => {
+  const time = new Time()
+  const nodes = mesh(time, 'a', 'b', 'm') as [Node, Node, Node]
+  const [a, b, mallory] = nodes
+  b.put('web')
+  const copied = recordOf('m', 'web', { registrationId: idOf('b', 'web') })
+  mallory.step({ type: 'local-change', puts: [copied], deletes: [] })
+  settle(nodes)
+  assert.equal(find(a.state, idOf('b', 'web'), b.peer)?.record.address.machine, 'b')
+  assert.equal(find(b.state, idOf('b', 'web'))?.record.address.machine, 'b', 'our own first')
+  assert.deepEqual(alarmsOf(a.effects), [])
+})
