@@ -1,6 +1,16 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import test, { after, before } from 'node:test'
@@ -35,6 +45,12 @@ function pack(): string {
   const tarball = readdirSync(work).find(name => name.endsWith('.tgz'))
   assert.ok(tarball !== undefined, 'npm pack wrote no tarball')
   return join(work, tarball)
+}
+
+function typeCheck(file: string): void {
+  const options = ['--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2024', '--skipLibCheck']
+  const types = ['--typeRoots', join(ROOT, 'node_modules/@types'), '--types', 'node']
+  run(join(BIN, 'tsc'), [...options, ...types, file], consumer)
 }
 
 let tarball = ''
@@ -90,12 +106,14 @@ test('the declarations of the installed package resolve', () => {
      void agent.noSuchExport
     `
   )
-  const options = ['--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2024', '--skipLibCheck']
-  run(
-    join(BIN, 'tsc'),
-    [...options, '--typeRoots', join(ROOT, 'node_modules/@types'), '--types', 'node', 'consumer.ts'],
-    consumer
-  )
+  typeCheck('consumer.ts')
+})
+
+test('the program in the README is a program of the installed package', () => {
+  const [, program] = /```js\n([\s\S]*?)```/.exec(readFileSync(join(ROOT, 'README.md'), 'utf8')) ?? []
+  assert.ok(program !== undefined)
+  writeFileSync(join(consumer, 'readme.ts'), program)
+  typeCheck('readme.ts')
 })
 
 test('publint finds nothing to complain of', () => {
