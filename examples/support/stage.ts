@@ -24,7 +24,7 @@ export class Stage implements AsyncDisposable {
   readonly #startedMs = performance.now()
 
   constructor() {
-    process.once('exit', () => rmSync(this.directory, { recursive: true, force: true }))
+    process.once('exit', () => rmSync(this.directory, { recursive: true, force: true, maxRetries: 3 }))
   }
 
   /** Seconds since the beginning, for the last line. */
@@ -85,7 +85,7 @@ export class Stage implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     // Last started, first ended: agents outlive what talks to them.
     for (const running of this.#running.reverse()) await running.stop()
-    rmSync(this.directory, { recursive: true, force: true })
+    rmSync(this.directory, { recursive: true, force: true, maxRetries: 3 })
   }
 
   async #finish(running: Running, input: string): Promise<Ended> {

@@ -13,6 +13,8 @@ export interface Failure {
  */
 export function failureOf(err: unknown, json: boolean): Failure {
   if (err instanceof CommanderError) return usageFailure(err, json)
+  // A signal ended it, and whoever sent that knows.
+  if (err instanceof DOMException && err.name === 'AbortError') return { text: '', exit: Exit.Failed }
   const { code, reason, hint } = describe(err)
   const exit = exitCodeOf(err)
   if (json) return { text: `${JSON.stringify({ error: { code, reason, hint } })}\n`, exit }
