@@ -1,4 +1,12 @@
-import { type Address, formatAddress, matches, type Pattern, parseLocalName, parsePattern } from '../identity/index.ts'
+import {
+  type Address,
+  formatAddress,
+  matches,
+  namesOf,
+  type Pattern,
+  parseLocalName,
+  parsePattern
+} from '../identity/index.ts'
 import type { Decision, Protocol } from '../policy/index.ts'
 
 export interface ExplainStep {
@@ -122,10 +130,7 @@ function certificateStep(deps: ExplainDeps, machine: string): ExplainStep {
 
 // A source that is not registered can still be judged when it is one address: then the answer says what is missing.
 function literal(pattern: Pattern, machine: string): Address | undefined {
-  const names = pattern.matchers.map(matcher =>
-    !matcher.any && matcher.names.length === 1 ? matcher.names[0] : undefined
-  )
-  const [scope, appGroup, appIdentity, resourceGroup, named = machine] = names
+  const [scope, appGroup, appIdentity, resourceGroup, named = machine] = namesOf(pattern)
   if (scope === undefined || appGroup === undefined || appIdentity === undefined || resourceGroup === undefined)
     return undefined
   return parseLocalName([scope, appGroup, appIdentity, resourceGroup, named].join('.'), named)

@@ -10,10 +10,7 @@ import type { LogLevel } from './config.ts'
 export function createLogger(level: LogLevel): Logger {
   const sink = destination({ dest: 2, sync: true })
   return adapt(
-    pino(
-      { level, base: undefined, timestamp: pino.stdTimeFunctions.isoTime, serializers: { err: serializeError } },
-      sink
-    )
+    pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime, serializers: { err: serializeError } }, sink)
   )
 }
 

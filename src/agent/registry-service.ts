@@ -127,7 +127,7 @@ export class RegistryService {
 
   /** Answers one request of a session that a peer runs with us. */
   onSync(request: Uint8Array): Uint8Array {
-    return answer(this.state, request)
+    return answer(this.state, request, this.#now())
   }
 
   /** Takes over from `peer` whatever it has newer. One session with a peer at a time; a second caller joins the first. */
@@ -142,12 +142,13 @@ export class RegistryService {
   }
 
   async #session(peer: PeerKey, signal: AbortSignal): Promise<void> {
-    const session = new SyncSession(this.state)
+    const session = new SyncSession(this.state, peer)
     let request: Uint8Array | undefined = session.first()
     while (request !== undefined) {
       const response = await this.#deps.transport.sync(peer, request, signal)
-      const { request: next, effects } = session.next(response, this.#now())
+      const { request: next, effects, fault } = session.next(response, this.#now())
       this.#run(effects)
+      if (fault !== undefined) throw fault
       request = next
     }
     this.#synchronised.fire()

@@ -49,7 +49,7 @@ export {
   sign,
   verifySignature
 } from './keys.ts'
-export { type Matcher, matches, namesScope, type Pattern, parsePattern } from './pattern.ts'
+export { type Matcher, matches, namesOf, namesScope, type Pattern, parsePattern } from './pattern.ts'
 export { type PeerKey, parsePeerKey, peerKeyOf, rawKeyOf } from './peer-key.ts'
 export { openTrustBundle, signTrustBundle, type TrustState } from './trust-bundle.ts'
 export {

@@ -26,6 +26,9 @@ export function parsePattern(text: string): Pattern {
   if (scope === undefined || appGroup === undefined || appIdentity === undefined || resourceGroup === undefined) {
     throw malformed(text, 'is incomplete')
   }
+  if (!scope.any && scope.names.includes(RESERVED_SCOPE)) {
+    throw malformed(text, `uses the reserved scope "${RESERVED_SCOPE}"`)
+  }
   return { text, matchers: [scope, appGroup, appIdentity, resourceGroup, machine] }
 }
 
@@ -47,6 +50,11 @@ export function namesScope(pattern: Pattern, scope: string): boolean {
   return !matcher.any && matcher.names.includes(scope)
 }
 
+/** For each component the one name that it admits, or undefined where it admits several. */
+export function namesOf(pattern: Pattern): Array<string | undefined> {
+  return pattern.matchers.map(matcher => (!matcher.any && matcher.names.length === 1 ? matcher.names[0] : undefined))
+}
+
 function admits(matcher: Matcher, name: string): boolean {
   return matcher.any || matcher.names.includes(name)
 }
@@ -56,9 +64,6 @@ function parseMatcher(text: string, part: string): Matcher {
   const names = part.startsWith('{') && part.endsWith('}') ? part.slice(1, -1).split(',') : [part]
   for (const name of names) {
     if (!isComponent(name)) throw malformed(text, `has an invalid component "${part.slice(0, 80)}"`)
-  }
-  if (names.includes(RESERVED_SCOPE) && text.startsWith(part)) {
-    throw malformed(text, `uses the reserved scope "${RESERVED_SCOPE}"`)
   }
   return { any: false, names }
 }

@@ -1,4 +1,5 @@
-import type { Caller, WorkloadHandlers } from '../../api/index.ts'
+import type { MessageInitShape } from '@bufbuild/protobuf'
+import type { WorkloadHandlers } from '../../api/index.ts'
 import { ErrorCode, raceAbort, sleep, WarrenError } from '../../core/index.ts'
 import { formatAddress, type Pattern, parsePattern } from '../../identity/index.ts'
 import { apiPb } from '../../wire/index.ts'
@@ -61,7 +62,7 @@ export function workloadHandlers(deps: WorkloadHandlersDeps): WorkloadHandlers {
       }
     },
 
-    async *keep(request, caller, signal) {
+    async *keep(request, caller, signal): AsyncGenerator<MessageInitShape<typeof apiPb.KeepResponseSchema>> {
       const { ended, release } = workloads.keep(request.token, caller)
       const over = new AbortController()
       let reason = ''
@@ -104,7 +105,7 @@ export function workloadHandlers(deps: WorkloadHandlersDeps): WorkloadHandlers {
 
     listServices: async request => ({ services: services(optionalPattern(request.pattern)) }),
 
-    async *watchServices(request, _caller: Caller, signal) {
+    async *watchServices(request, _caller, signal) {
       const pattern = optionalPattern(request.pattern)
       let last = ''
       while (!signal.aborted) {

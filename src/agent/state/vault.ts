@@ -2,12 +2,13 @@ import { join } from 'node:path'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { ensureDirectory, readIfPresent, replaceFile } from './files.ts'
 
-/** Names of what a state directory holds. Keys are PEM (PKCS#8), certificates DER, the rest bytes; all mode 0600. */
+/** Names of what a state directory holds. Keys are PEM (PKCS#8), certificates PEM, the rest bytes; all mode 0600. */
 export const VaultFile = {
   PeerKey: 'peer.key',
   NodeKey: 'node.key',
-  NodeChain: 'node.chain',
+  NodeChain: 'node.pem',
   TrustBundle: 'trust.bundle',
+  RootFingerprint: 'root.sha256',
   NodeSecret: 'node.secret',
   RootKey: 'root.key',
   AuthorityKey: 'authority.key',

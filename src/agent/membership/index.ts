@@ -1,0 +1,2 @@
+export { type Established, establish } from './establish.ts'
+export type { Membership } from './membership.ts'
