@@ -9,6 +9,7 @@ export const warren = (carrier: 'direct' | 'libp2p'): Contender => ({
   start: async (scope: Scope, target: string) => {
     const [a, b] = await startPair(scope, { args: ['--carrier', carrier, '--log-level', 'warn'] })
     await a.cli('allow', 'bench.*.*.*', 'bench.*.*.*')
+    await b.follows(a)
     const near = new AgentClient({ runtimeDir: a.runtimeDir })
     const far = new AgentClient({ runtimeDir: b.runtimeDir })
     scope.defer(async () => await Promise.all([near.close(), far.close()]))

@@ -45,6 +45,8 @@ export interface Status {
   readonly services?: number
   readonly registrations?: number
   readonly flows?: number
+  /** A 64-bit number, so a string in JSON; absent before the first rule. */
+  readonly policyVersion?: string
   readonly meshAddresses: readonly string[]
   readonly dataAddresses: readonly string[]
 }
@@ -169,6 +171,15 @@ export class TestAgent {
       const { body } = await localCall(this.socket, 'WorkloadService/ListServices', { pattern: address })
       return ((body as { services?: unknown[] }).services ?? []).length > 0
     }, `${this.name} to know ${address}`)
+  }
+
+  /** Waits until the policy of `other` is in force here. */
+  async follows(other: TestAgent): Promise<void> {
+    const wanted = BigInt((await other.status()).policyVersion ?? 0)
+    await waitFor(
+      async () => BigInt((await this.status()).policyVersion ?? 0) >= wanted,
+      `policy ${wanted} to reach ${this.name}`
+    )
   }
 
   async stop(): Promise<Outcome> {

@@ -59,6 +59,7 @@ for (const carrier of ['direct', 'libp2p'] as const) {
     const scope = scopeOf(t)
     const [a, b] = await startPair(scope, { args: ['--carrier', carrier] })
     await a.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+    await b.follows(a)
     const server = new AgentClient({ runtimeDir: a.runtimeDir })
     const client = new AgentClient({ runtimeDir: b.runtimeDir })
     scope.defer(async () => await Promise.all([server.close(), client.close()]))

@@ -18,6 +18,7 @@ async function openFlow(t: TestContext): Promise<Flow> {
   const scope = scopeOf(t)
   const [a, b] = await startPair(scope)
   await a.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+  await b.follows(a)
   const serve = a.spawn(['serve', SITE])
   await serve.says(/serving/, 'stderr')
   await b.knows(SITE)

@@ -18,6 +18,7 @@ test('nothing connects without a rule, an allow rule opens, a deny rule cuts the
   assert.equal(serve.stdout, '')
 
   await a.cli('allow', SHOP, SITE)
+  await b.follows(a)
   const client = b.spawn(['connect', SITE, '--as', SHOP])
   await client.says(/connected to dev\.web\.site\.default\.a/, 'stderr')
   client.stdin.write('let through\n')

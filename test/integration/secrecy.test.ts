@@ -36,6 +36,7 @@ for (const carrier of ['direct', 'libp2p'] as const) {
       const b = new TestAgent(scope, { name: 'numbat', args, host: right })
       await b.start(['--join', token, ...args])
       await a.cli('allow', 'wombatscope.*.*.*', 'wombatscope.*.*.*')
+      await b.follows(a)
 
       const serve = a.spawn(['serve', 'wombatscope.zebrafinch.bandicoot.default'])
       await serve.says(/serving/, 'stderr')

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { asRoot, createHosts, Program, scopeOf, settled, warren } from '../harness/index.ts'
+import { asRoot, createHosts, Program, scopeOf, settled, waitFor, warren } from '../harness/index.ts'
 
 const SERVER = `require('node:http').createServer((_, answer) => answer.end('hello from the other host'))
   .listen(8080, '127.0.0.1', () => console.log('up'))`
@@ -36,7 +36,12 @@ test('two hosts go from nothing to an HTTP answer in six commands and one copied
   const forward = warren(scope, ['forward', 'dev.web.site.default', '--listen', '127.0.0.1:9090'], { host: b })
   await forward.says(/127\.0\.0\.1:9090/)
 
-  const answer = b.run('curl', '--silent', '--show-error', '--retry', '3', '--max-time', '10', 'http://127.0.0.1:9090/')
+  // A person would not be fast enough to notice that the rule and the record take a moment to reach the other host.
+  const answer = await waitFor(
+    () => b.run('curl', '--silent', '--show-error', '--max-time', '10', 'http://127.0.0.1:9090/'),
+    'the first answer',
+    5_000
+  )
   assert.equal(answer, 'hello from the other host')
 })
 

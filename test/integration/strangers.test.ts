@@ -53,6 +53,7 @@ async function openTarget(t: TestContext): Promise<Target> {
   const scope = scopeOf(t)
   const [a, b] = await startPair(scope)
   await a.cli('allow', '*.*.*.*', SITE)
+  await b.follows(a)
   const serve = a.spawn(['serve', SITE])
   await serve.says(/serving/, 'stderr')
   await b.cli('register', SHOP, '--pid', String(process.pid))
