@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import type { Readable, Writable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
+import { finished, pipeline } from 'node:stream/promises'
 import { ErrorCode, WarrenError } from '../core/index.ts'
 
 /**
@@ -44,7 +44,10 @@ export async function relaySockets(local: Socket, brokered: Socket): Promise<voi
   const localCut = firstError(local)
   const brokeredCut = firstError(brokered)
   try {
-    await Promise.all([pipeline(local, brokered), pipeline(brokered, local)])
+    // Not pipeline: it would close the other side before it can be reset, which looks like a clean end.
+    local.pipe(brokered)
+    brokered.pipe(local)
+    await Promise.all([finished(local), finished(brokered)])
   } catch (err) {
     abort(local)
     brokered.destroy()

@@ -28,9 +28,8 @@ export function addForward(program: Command): void {
       const as = options.as ?? defaultSource(destination)
       const { agent: client, json, say } = contextOf(command)
       const ending = endingSignals()
-      // Before there is a listener: a client that can only fail should be refused by the system.
-      await client.workload.getStatus({}, { signal: ending.signal })
-
+      // Before there is a listener: without an agent, or with a malformed destination, every client could only fail.
+      const { services } = await client.workload.listServices({ pattern: destination }, { signal: ending.signal })
       const failures = new RateLimitedLines(say)
       const clients = new Set<Socket>()
       const server = createServer({ allowHalfOpen: true }, socket => {
@@ -44,6 +43,7 @@ export function addForward(program: Command): void {
       if (json) printJsonLine({ listen: bound, destination, as })
       else print(bound)
       say(`${bound} leads to ${destination}, as ${as}`)
+      if (services.length === 0) say(`nothing registered matches ${destination} yet; until then clients are cut off`)
       await ending.asked
       server.close()
       for (const socket of clients) abort(socket)
