@@ -89,7 +89,7 @@ test('a message of gossip with any byte changed brings what its owner signed, or
         openHead(create(registryPb.SignedHeadSchema, { head: bent, signature: new Uint8Array(64) }), TD, DEFAULT_LIMITS)
       )
     }),
-    { numRuns: 200 }
+    { numRuns: 120 }
   )
 })
 
@@ -128,7 +128,7 @@ test('a bent response brings what its owner signed, or nothing', () => {
       a.pull(b)
       assert.deepEqual(a.sees(c), ['web'], 'an honest exchange afterwards makes it good')
     }),
-    { numRuns: 60 }
+    { numRuns: 40 }
   )
 })
 

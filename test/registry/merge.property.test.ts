@@ -82,7 +82,7 @@ test('whatever is lost, repeated or reordered, a sync makes all hosts equal to w
       for (const event of events) mesh.apply(event)
       mesh.check()
     }),
-    { numRuns: 60 }
+    { numRuns: 25 }
   )
 })
 
@@ -104,7 +104,7 @@ test('once equal, hearing any of the past again changes nothing: deleted records
         before
       )
     }),
-    { numRuns: 40 }
+    { numRuns: 20 }
   )
 })
 
@@ -133,7 +133,7 @@ test('the order of messages does not matter: any two orders, then a sync, give t
         assert.deepEqual(left.sees(source), source.sees(source))
       }
     ),
-    { numRuns: 60 }
+    { numRuns: 25 }
   )
 })
 
@@ -153,6 +153,6 @@ test('a host restarted from its disk at any moment never shows what was deleted 
         if (at > 0) assert.deepEqual(reborn.sees(mesh.node(at)), [...truth].sort())
       }
     }),
-    { numRuns: 30 }
+    { numRuns: 25 }
   )
 })
