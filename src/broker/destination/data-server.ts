@@ -1,0 +1,174 @@
+import { createServer, type Server } from 'node:net'
+import type { Duplex } from 'node:stream'
+import type { SecureContext, TLSSocket } from 'node:tls'
+import { ErrorCode, WarrenError, within } from '../../core/index.ts'
+import { JOIN_ALPN, type PeerKey } from '../../identity/index.ts'
+import type { ProvenWorkload } from '../deps.ts'
+import type { Carrier } from '../flow/flow.ts'
+import type { BrokerLimits } from '../limits.ts'
+import type { ContextCache } from '../session/context-cache.ts'
+import { H2_ALPN, isSni } from '../session/tls-options.ts'
+import { JOIN_TIMEOUT_MS } from '../timing.ts'
+import { HandshakeGate } from './handshake-gate.ts'
+import { type InboundContext, InboundSession } from './inbound-session.ts'
+import { endOf, TlsFront } from './tls-front.ts'
+import { StrangerLog } from './warnings.ts'
+
+type Way = Exclude<Carrier, 'local'>
+
+/**
+ * The data port, for direct connections and for streams of the mesh alike.
+ *
+ * Without a certificate that `judge` accepts nothing is answered, except the join exchange under its own ALPN.
+ */
+export class DataServer {
+  readonly #tcp: Server
+  readonly #context: InboundContext
+  readonly #contexts: ContextCache
+  readonly #limits: BrokerLimits
+  readonly #gate: HandshakeGate
+  readonly #fronts: Readonly<Record<Way, TlsFront>>
+  readonly #strangers: StrangerLog
+  readonly #sessions = new Set<InboundSession>()
+  readonly #perMachine = new Map<string, number>()
+  readonly #joining = new Set<TLSSocket>()
+
+  constructor(context: InboundContext, contexts: ContextCache, limits: BrokerLimits) {
+    this.#context = context
+    this.#contexts = contexts
+    this.#limits = limits
+    this.#gate = new HandshakeGate(limits)
+    this.#strangers = new StrangerLog(context.deps.log, context.deps.clock.monotonicMs)
+    this.#fronts = { direct: this.#front('direct'), libp2p: this.#front('libp2p') }
+    this.#tcp = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 15_000 })
+    this.#tcp.on('connection', socket => this.#fronts.direct.accept(socket, socket.remoteAddress ?? '', endOf(socket)))
+  }
+
+  get sessions(): readonly InboundSession[] {
+    return [...this.#sessions]
+  }
+
+  /** Binds the data port. Rejects with PORT_IN_USE, or INVALID_OPTION for an address that cannot be bound. */
+  async listen({ host, port }: { readonly host: string; readonly port: number }): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    this.#tcp.once('error', reject)
+    this.#tcp.listen({ host, port }, resolve)
+    try {
+      await promise
+    } catch (cause) {
+      const inUse = cause instanceof Error && 'code' in cause && cause.code === 'EADDRINUSE'
+      throw new WarrenError(inUse ? ErrorCode.PortInUse : ErrorCode.InvalidOption, `cannot listen at ${host}:${port}`, {
+        cause,
+        hint: 'Choose another address with --data-listen.'
+      })
+    }
+    this.#tcp.off('error', reject)
+    // Accepting can fail, for lack of descriptors; the listener survives that.
+    this.#tcp.on('error', err => this.#context.deps.log.warn('data port failed to accept', { err }))
+  }
+
+  address(): { host: string; port: number } {
+    const bound = this.#tcp.address()
+    if (bound === null || typeof bound === 'string') {
+      throw new WarrenError(ErrorCode.NotReady, 'the data port is not bound')
+    }
+    return { host: bound.address, port: bound.port }
+  }
+
+  /** Serves a stream of the mesh as if it were a connection to the data port. */
+  acceptCarrier(stream: Duplex, peer: PeerKey): void {
+    if (this.#context.stopping.aborted) stream.destroy()
+    else this.#fronts.libp2p.accept(stream, peer, '')
+  }
+
+  async stop(): Promise<void> {
+    const closed = new Promise<void>(resolve => this.#tcp.close(() => resolve()))
+    this.#gate.stop()
+    for (const socket of this.#joining) socket.destroy()
+    for (const session of this.sessions) session.destroy()
+    await closed
+  }
+
+  #front(carrier: Way): TlsFront {
+    const { deps } = this.#context
+    return new TlsFront({
+      gate: this.#gate,
+      choose: name => this.#choose(name),
+      defaults: () => ({ credentials: deps.joinCredentials(), roots: deps.roots() }),
+      onSecure: (socket, remote) => this.#secured(socket, carrier, remote),
+      onFailure: (err, remote) =>
+        this.#strangers.warn('handshake at the data port failed', { remote, reason: err.message })
+    })
+  }
+
+  async #choose(name: string): Promise<SecureContext | undefined> {
+    // A joiner may send the host name that it connects to.
+    const registrationId = isSni(name) ? this.#context.deps.local.byPrefix(name) : undefined
+    return registrationId === undefined ? undefined : (await this.#contexts.get(registrationId)).context
+  }
+
+  #secured(socket: TLSSocket, carrier: Way, remote: string): void {
+    if (socket.alpnProtocol === JOIN_ALPN && carrier === 'direct') {
+      this.#serveJoin(socket, remote).catch(() => {})
+      return
+    }
+    const proven = socket.alpnProtocol === H2_ALPN ? this.#prove(socket) : 'no known protocol'
+    if (typeof proven === 'string') {
+      this.#strangers.warn('stranger refused at the data port', { remote, reason: proven })
+      socket.destroy()
+      return
+    }
+    this.#serve(socket, proven.identity, proven.leafDer, carrier)
+  }
+
+  #prove(socket: TLSSocket): { identity: ProvenWorkload; leafDer: Uint8Array } | string {
+    const leaf = socket.getPeerX509Certificate()
+    if (leaf === undefined) return 'no client certificate'
+    if (!socket.authorized) return `certificate not signed by a member: ${String(socket.authorizationError)}`
+    const leafDer = Uint8Array.from(leaf.raw)
+    const verdict = this.#context.deps.judge.workload(leafDer)
+    return verdict.ok ? { identity: verdict.identity, leafDer } : `certificate refused: ${verdict.detail}`
+  }
+
+  #serve(socket: TLSSocket, identity: ProvenWorkload, leafDer: Uint8Array, carrier: Way): void {
+    const { machine } = identity
+    const ofMachine = this.#perMachine.get(machine) ?? 0
+    if (this.#sessions.size >= this.#limits.sessions || ofMachine >= this.#limits.sessionsPerMachine) {
+      this.#context.deps.log.warn('too many sessions', { machine, limit: this.#limits.sessionsPerMachine })
+      socket.destroy()
+      return
+    }
+    const session = new InboundSession(socket, identity, leafDer, carrier, this.#context)
+    this.#sessions.add(session)
+    this.#perMachine.set(machine, ofMachine + 1)
+    session.onClose(() => {
+      this.#sessions.delete(session)
+      const left = (this.#perMachine.get(machine) ?? 1) - 1
+      if (left > 0) this.#perMachine.set(machine, left)
+      else this.#perMachine.delete(machine)
+    })
+  }
+
+  async #serveJoin(socket: TLSSocket, remote: string): Promise<void> {
+    const { deps, stopping } = this.#context
+    if (this.#joining.size >= this.#limits.joins) {
+      this.#strangers.warn('joiner refused: too many at once', { remote, reason: 'limit' })
+      socket.destroy()
+      return
+    }
+    this.#joining.add(socket)
+    try {
+      await within(JOIN_TIMEOUT_MS, [stopping], signal => {
+        signal.addEventListener('abort', () => socket.destroy(), { once: true })
+        return deps.join(socket, signal)
+      })
+    } catch (err) {
+      this.#strangers.warn('join exchange failed', { remote, reason: WarrenError.from(err).reason })
+    } finally {
+      this.#joining.delete(socket)
+      // What was answered must still leave; a joiner that does not close is cut by its time-out.
+      if (socket.writableEnded) socket.destroySoon()
+      else socket.destroy()
+    }
+  }
+}

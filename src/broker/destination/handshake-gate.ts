@@ -1,0 +1,43 @@
+import type { Duplex } from 'node:stream'
+import type { BrokerLimits } from '../limits.ts'
+import { HANDSHAKE_TIMEOUT_MS } from '../timing.ts'
+
+/** Bounds how many connections may be in their TLS handshake, in all and from one remote. */
+export class HandshakeGate {
+  readonly #transports = new Map<Duplex, NodeJS.Timeout>()
+  readonly #perRemote = new Map<string, number>()
+  readonly #limits: BrokerLimits
+
+  constructor(limits: BrokerLimits) {
+    this.#limits = limits
+  }
+
+  /**
+   * Counts `transport` until its handshake is over: when it closes, when `release` is called, or when the time for the
+   * handshake has passed. False when there is no room for it.
+   */
+  enter(transport: Duplex, remote: string): { readonly release: () => void } | undefined {
+    const same = this.#perRemote.get(remote) ?? 0
+    if (this.#transports.size >= this.#limits.pendingHandshakes || same >= this.#limits.pendingHandshakesPerHost) {
+      return undefined
+    }
+    this.#perRemote.set(remote, same + 1)
+    const release = (): void => {
+      clearTimeout(this.#transports.get(transport))
+      if (!this.#transports.delete(transport)) return
+      const count = (this.#perRemote.get(remote) ?? 1) - 1
+      if (count > 0) this.#perRemote.set(remote, count)
+      else this.#perRemote.delete(remote)
+    }
+    this.#transports.set(transport, setTimeout(release, HANDSHAKE_TIMEOUT_MS))
+    transport.once('close', release)
+    return { release }
+  }
+
+  stop(): void {
+    for (const [transport, timer] of this.#transports) {
+      clearTimeout(timer)
+      transport.destroy()
+    }
+  }
+}

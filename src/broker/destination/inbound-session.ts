@@ -1,0 +1,205 @@
+import {
+  type IncomingHttpHeaders,
+  performServerHandshake,
+  type ServerHttp2Session,
+  type ServerHttp2Stream
+} from 'node:http2'
+import type { TLSSocket } from 'node:tls'
+import { ErrorCode, WarrenError, within } from '../../core/index.ts'
+import { type Address, formatAddress, parseAddress } from '../../identity/index.ts'
+import type { Protocol } from '../../policy/index.ts'
+import type { BrokerDeps, ProvenWorkload } from '../deps.ts'
+import { type Cut, codeOf } from '../flow/cut.ts'
+import type { Carrier, Flow } from '../flow/flow.ts'
+import { socketLeg, streamLeg } from '../flow/leg.ts'
+import { splice } from '../flow/splice.ts'
+import { type FlowTable, flowIdFrom } from '../flow/table.ts'
+import { helloFrame } from '../hello.ts'
+import { endSession } from '../session/end-session.ts'
+import { HEADER, refusalHeaders } from '../session/headers.ts'
+import { SESSION_WINDOW_BYTES, serverOptions } from '../session/http2-options.ts'
+import type { Liveness, Watched } from '../session/liveness.ts'
+import { isSni } from '../session/tls-options.ts'
+import { INBOUND_IDLE_MS, OPEN_TIMEOUT_MS } from '../timing.ts'
+import type { Admission } from './admission.ts'
+
+export interface InboundContext {
+  readonly deps: BrokerDeps
+  readonly flows: FlowTable
+  readonly admission: Admission
+  readonly liveness: Liveness
+  readonly maxStreams: number
+  readonly stopping: AbortSignal
+}
+
+const REGISTRATION_ID = /^[0-9a-f]{64}$/
+
+/** A session that a workload elsewhere opened, by its agent, to one of this host. Its identity is proven. */
+export class InboundSession {
+  readonly source: ProvenWorkload
+  readonly leafDer: Uint8Array
+  readonly carrier: Exclude<Carrier, 'local'>
+  /** The first half of the registration id whose certificate we showed. */
+  readonly destinationPrefix: string
+  readonly #socket: TLSSocket
+  readonly #session: ServerHttp2Session
+  readonly #context: InboundContext
+  readonly #flows = new Set<Flow>()
+  readonly #watched: Watched
+  #refused: Cut | undefined
+
+  constructor(
+    socket: TLSSocket,
+    source: ProvenWorkload,
+    leafDer: Uint8Array,
+    carrier: Exclude<Carrier, 'local'>,
+    context: InboundContext
+  ) {
+    this.source = source
+    this.leafDer = leafDer
+    this.carrier = carrier
+    this.#socket = socket
+    this.#context = context
+    const servername: unknown = Reflect.get(socket, 'servername')
+    this.destinationPrefix = typeof servername === 'string' ? servername : ''
+    const session = performServerHandshake(socket, serverOptions(context.maxStreams))
+    this.#session = session
+    session.setLocalWindowSize(SESSION_WINDOW_BYTES)
+    session.on('error', () => {})
+    session.on('stream', (stream, headers) => void this.#serve(stream, headers))
+    session.setTimeout(INBOUND_IDLE_MS, () => {
+      if (this.#flows.size === 0) this.destroy()
+    })
+    this.#watched = { session, socket, isBusy: () => this.#flows.size > 0, onDead: () => this.destroy() }
+    context.liveness.watch(this.#watched)
+    session.once('close', () => {
+      context.liveness.unwatch(this.#watched)
+      socket.destroy()
+    })
+  }
+
+  onClose(callback: () => void): void {
+    if (this.#session.destroyed) callback()
+    else this.#session.once('close', callback)
+  }
+
+  /** Cuts its flows with the reason and ends it. */
+  cut(cut: Cut): void {
+    this.#refused = cut
+    for (const flow of this.#flows) flow.cut(cut)
+    endSession(this.#session, () => this.destroy())
+  }
+
+  destroy(): void {
+    this.#context.liveness.unwatch(this.#watched)
+    this.#session.destroy(undefined, codeOf('link'))
+    this.#socket.destroy()
+  }
+
+  async #serve(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): Promise<void> {
+    const { flows, deps } = this.#context
+    stream.on('error', () => {})
+    let flow: Flow | undefined
+    try {
+      flow = this.#enter(headers)
+      this.#flows.add(flow)
+      if (headers[':method'] === 'CONNECT') await this.#connect(stream, flow)
+      else await this.#preflight(stream, flow)
+    } catch (err) {
+      const error = WarrenError.from(err)
+      if (error.code === ErrorCode.Internal) deps.log.error('flow failed by a defect', { err })
+      refuse(stream, error)
+      if (flow !== undefined) flows.end(flow, error.reason, error.code)
+    } finally {
+      if (flow !== undefined) this.#flows.delete(flow)
+    }
+  }
+
+  async #connect(stream: ServerHttp2Stream, flow: Flow): Promise<void> {
+    const { admission, flows } = this.#context
+    const { socket, target } = await this.#judged(stream, flow, signal => admission.admit(flow, signal))
+    if (stream.destroyed || stream.closed) {
+      socket.destroy()
+      flows.end(flow, 'given up by the source')
+      return
+    }
+    stream.respond({ ':status': 200, [HEADER.flowId]: flow.id })
+    if (target.kind === 'unix' && target.hello) socket.write(helloFrame(flow.id, this.source.spiffeId))
+    const cut = await splice(flow, streamLeg(stream), socketLeg(socket))
+    flows.end(flow, cut?.text ?? 'ended')
+  }
+
+  async #preflight(stream: ServerHttp2Stream, flow: Flow): Promise<void> {
+    const { admission, flows } = this.#context
+    await this.#judged(stream, flow, signal => admission.preflight(flow, signal))
+    stream.respond({ ':status': 200 }, { endStream: true })
+    stream.resume()
+    flows.end(flow, 'checked')
+  }
+
+  #judged<T>(stream: ServerHttp2Stream, flow: Flow, judge: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const gone = new AbortController()
+    stream.once('close', () => gone.abort(new WarrenError(ErrorCode.FlowCut, 'given up by the source')))
+    return within(OPEN_TIMEOUT_MS, [this.#context.stopping, flow.signal, gone.signal], judge)
+  }
+
+  #enter(headers: IncomingHttpHeaders): Flow {
+    const { method, registrationId, address, protocol } = parseRequest(headers)
+    if (this.#refused !== undefined) throw new WarrenError(ErrorCode.FlowCut, this.#refused.text)
+    if (method === undefined || registrationId === undefined || address === undefined || protocol === undefined) {
+      throw new WarrenError(ErrorCode.InvalidArgument, 'malformed request for a flow')
+    }
+    // The source believes to talk to whom our certificate named, and judged that one.
+    if (!isSni(this.destinationPrefix) || !registrationId.startsWith(this.destinationPrefix)) {
+      throw new WarrenError(ErrorCode.InvalidArgument, 'the session is to another registration')
+    }
+    const flow = this.#context.flows.enter({
+      id: flowIdFrom(headers[HEADER.flowId]),
+      direction: 'inbound',
+      source: this.source.address,
+      sourceId: undefined,
+      sourceMachine: this.source.machine,
+      protocol,
+      carrier: this.carrier
+    })
+    flow.destination = { registrationId, address }
+    return flow
+  }
+}
+
+function parseRequest(headers: IncomingHttpHeaders): {
+  method: string | undefined
+  registrationId: string | undefined
+  address: Address | undefined
+  protocol: Protocol | undefined
+} {
+  const { ':method': method, ':authority': authority } = headers
+  const destination = headers[HEADER.destination]
+  return {
+    method: method === 'CONNECT' || method === 'OPTIONS' ? method : undefined,
+    registrationId: authority !== undefined && REGISTRATION_ID.test(authority) ? authority : undefined,
+    address: typeof destination === 'string' ? addressFrom(destination) : undefined,
+    // Datagram flows will come as extended CONNECT.
+    protocol: headers[HEADER.protocol] === 'tcp' ? 'tcp' : undefined
+  }
+}
+
+function addressFrom(text: string): Address | undefined {
+  try {
+    const address = parseAddress(text)
+    return formatAddress(address) === text ? address : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function refuse(stream: ServerHttp2Stream, error: WarrenError): void {
+  if (stream.destroyed || stream.closed) return
+  if (stream.headersSent) {
+    stream.close(codeOf('link'))
+    return
+  }
+  stream.respond(refusalHeaders(error), { endStream: true })
+  // Takes what the source may send meanwhile, so that the stream can close.
+  stream.resume()
+}

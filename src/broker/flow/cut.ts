@@ -1,0 +1,42 @@
+import { constants } from 'node:http2'
+
+/** Why a flow ended before its ends did. Each has an HTTP/2 error code, so that the other agent learns and logs it. */
+export type CutKind = 'reset' | 'policy' | 'trust' | 'registration' | 'shutdown' | 'link' | 'refused'
+
+export interface Cut {
+  readonly kind: CutKind
+  /** One clause for the log. */
+  readonly text: string
+}
+
+// RFC 9113 section 8.5: a TCP error is CONNECT_ERROR. Codes of our own are legal (section 7): unknown ones mean nothing
+// special to others. Never NO_ERROR: a stream that is reset with it looks cleanly ended to the receiver.
+const CODES: Readonly<Record<CutKind, number>> = {
+  reset: constants.NGHTTP2_CONNECT_ERROR,
+  link: constants.NGHTTP2_CANCEL,
+  refused: constants.NGHTTP2_REFUSED_STREAM,
+  policy: 0x57_41_00_01,
+  trust: 0x57_41_00_02,
+  registration: 0x57_41_00_03,
+  shutdown: 0x57_41_00_04
+}
+
+const TEXTS: ReadonlyMap<number, Cut> = new Map([
+  [CODES.reset, { kind: 'reset', text: 'reset by the other end' }],
+  [CODES.link, { kind: 'link', text: 'the link to the other agent was lost' }],
+  [CODES.refused, { kind: 'refused', text: 'refused by the other agent' }],
+  [CODES.policy, { kind: 'policy', text: 'cut by the other agent: no longer allowed' }],
+  [CODES.trust, { kind: 'trust', text: 'cut by the other agent: an identity is no longer trusted' }],
+  [CODES.registration, { kind: 'registration', text: 'cut by the other agent: a registration ended' }],
+  [CODES.shutdown, { kind: 'shutdown', text: 'cut by the other agent: it stops' }]
+])
+
+/** The HTTP/2 error code that carries `kind`. */
+export function codeOf(kind: CutKind): number {
+  return CODES[kind]
+}
+
+/** What an HTTP/2 error code from the other agent says. */
+export function cutOf(code: number): Cut {
+  return TEXTS.get(code) ?? { kind: 'link', text: `the other agent ended it with code ${code}` }
+}

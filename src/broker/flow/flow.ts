@@ -1,0 +1,92 @@
+import { ErrorCode, WarrenError } from '../../core/index.ts'
+import type { Address } from '../../identity/index.ts'
+import type { Protocol } from '../../policy/index.ts'
+import type { Cut } from './cut.ts'
+
+export type Direction = 'outbound' | 'inbound' | 'local'
+export type Carrier = 'direct' | 'libp2p' | 'local'
+
+export interface Destination {
+  readonly registrationId: string
+  readonly address: Address
+}
+
+/** A flow as it is shown to people. */
+export interface FlowInfo {
+  readonly id: string
+  readonly direction: Direction
+  readonly source: string
+  readonly destination: string
+  readonly protocol: Protocol
+  readonly carrier: string
+  /** From the destination to the source. */
+  readonly bytesIn: number
+  /** From the source to the destination. */
+  readonly bytesOut: number
+  readonly openedAtMs: number
+  readonly rule: string
+}
+
+export interface FlowOptions {
+  readonly id: string
+  readonly direction: Direction
+  readonly source: Address
+  /** Registration of the source, if it is of this host. */
+  readonly sourceId: string | undefined
+  /** Host of the source. */
+  readonly sourceMachine: string
+  readonly protocol: Protocol
+  readonly carrier: Carrier
+  readonly openedAtMs: number
+  readonly startedAtMs: number
+}
+
+/** One brokered connection at one agent, from before it is judged until both its directions ended. */
+export class Flow {
+  readonly id: string
+  direction: Direction
+  readonly source: Address
+  readonly sourceId: string | undefined
+  readonly sourceMachine: string
+  readonly protocol: Protocol
+  readonly openedAtMs: number
+  readonly startedAtMs: number
+  carrier: Carrier
+  /** Undefined until an instance is chosen; may change until the flow is open. */
+  destination: Destination | undefined
+  rule = ''
+  bytesIn = 0
+  bytesOut = 0
+  readonly #controller = new AbortController()
+  #cut: Cut | undefined
+
+  constructor(options: FlowOptions) {
+    this.id = options.id
+    this.direction = options.direction
+    this.source = options.source
+    this.sourceId = options.sourceId
+    this.sourceMachine = options.sourceMachine
+    this.protocol = options.protocol
+    this.carrier = options.carrier
+    this.openedAtMs = options.openedAtMs
+    this.startedAtMs = options.startedAtMs
+  }
+
+  /** Aborts when the flow is cut. Whoever opens or carries the flow must follow it. */
+  get signal(): AbortSignal {
+    return this.#controller.signal
+  }
+
+  /** Why it was cut here, if it was. */
+  get cutBy(): Cut | undefined {
+    return this.#cut
+  }
+
+  /** Ends the flow now, in whatever state it is. The first reason stays. */
+  cut(cut: Cut): void {
+    if (this.#cut !== undefined) return
+    this.#cut = cut
+    const code = cut.kind === 'policy' ? ErrorCode.Unauthorized : ErrorCode.FlowCut
+    this.#controller.abort(new WarrenError(code, cut.text))
+  }
+}

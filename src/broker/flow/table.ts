@@ -1,0 +1,134 @@
+import { randomBytes } from 'node:crypto'
+import type { Clock, Logger } from '../../core/index.ts'
+import { formatAddress } from '../../identity/index.ts'
+import { type BrokerLimits, limitExceeded } from '../limits.ts'
+import type { Cut } from './cut.ts'
+import { Flow, type FlowInfo, type FlowOptions } from './flow.ts'
+
+const FLOW_ID = /^[0-9a-f]{16}$/
+
+/**
+ * Every flow of this agent, opening or open.
+ *
+ * A flow is entered before policy is asked about it: a change of policy in between finds it here and cuts it, so that
+ * none slips through.
+ */
+export class FlowTable {
+  readonly #flows = new Set<Flow>()
+  readonly #perWorkload = new Map<string, number>()
+  readonly #perDestination = new Map<string, number>()
+  readonly #charged = new Map<Flow, { readonly workloads: string[]; readonly destination: string }>()
+  readonly #limits: BrokerLimits
+  readonly #log: Logger
+  readonly #clock: Clock
+
+  constructor(limits: BrokerLimits, log: Logger, clock: Clock) {
+    this.#limits = limits
+    this.#log = log
+    this.#clock = clock
+  }
+
+  get size(): number {
+    return this.#flows.size
+  }
+
+  /** Enters a flow that is about to be judged. Throws LIMIT_EXCEEDED. `end` must follow. */
+  enter(options: Omit<FlowOptions, 'openedAtMs' | 'startedAtMs'>): Flow {
+    if (this.#flows.size >= this.#limits.flows) throw limitExceeded('flows of this agent', this.#limits.flows)
+    const openedAtMs = this.#clock.wallMs()
+    const flow = new Flow({ ...options, openedAtMs, startedAtMs: this.#clock.monotonicMs() })
+    this.#flows.add(flow)
+    return flow
+  }
+
+  /** Counts the flow for the registrations of this host that take part in it. Throws LIMIT_EXCEEDED. */
+  charge(flow: Flow, workloads: readonly (string | undefined)[]): void {
+    this.#discharge(flow)
+    const ours = workloads.filter(id => id !== undefined)
+    for (const id of ours) {
+      if ((this.#perWorkload.get(id) ?? 0) >= this.#limits.flowsPerWorkload) {
+        throw limitExceeded('flows of one registration', this.#limits.flowsPerWorkload)
+      }
+    }
+    const destination = flow.destination?.registrationId ?? ''
+    for (const id of ours) add(this.#perWorkload, id, 1)
+    add(this.#perDestination, destination, 1)
+    this.#charged.set(flow, { workloads: ours, destination })
+  }
+
+  /** Flows through this agent to one registration: what balancing compares. */
+  activeTo(registrationId: string): number {
+    return this.#perDestination.get(registrationId) ?? 0
+  }
+
+  /** Removes the flow and writes its line in the log. */
+  end(flow: Flow, reason: string, code?: string): void {
+    if (!this.#flows.delete(flow)) return
+    this.#discharge(flow)
+    this.#log.info('flow ended', {
+      flowId: flow.id,
+      source: formatAddress(flow.source),
+      destination: flow.destination === undefined ? '' : formatAddress(flow.destination.address),
+      protocol: flow.protocol,
+      carrier: flow.carrier,
+      rule: flow.rule,
+      bytesIn: flow.bytesIn,
+      bytesOut: flow.bytesOut,
+      durationMs: Math.round(this.#clock.monotonicMs() - flow.startedAtMs),
+      reason,
+      ...(code === undefined ? {} : { code })
+    })
+  }
+
+  /** Asks about each flow, and cuts those for which there is a reason to. */
+  review(judge: (flow: Flow) => Cut | undefined): number {
+    let cuts = 0
+    for (const flow of [...this.#flows]) {
+      if (flow.cutBy !== undefined) continue
+      const cut = judge(flow)
+      if (cut === undefined) continue
+      flow.cut(cut)
+      cuts += 1
+    }
+    return cuts
+  }
+
+  list(): FlowInfo[] {
+    return [...this.#flows].map(flow => ({
+      id: flow.id,
+      direction: flow.direction,
+      source: formatAddress(flow.source),
+      destination: flow.destination === undefined ? '' : formatAddress(flow.destination.address),
+      protocol: flow.protocol,
+      carrier: flow.carrier,
+      bytesIn: flow.bytesIn,
+      bytesOut: flow.bytesOut,
+      openedAtMs: flow.openedAtMs,
+      rule: flow.rule
+    }))
+  }
+
+  #discharge(flow: Flow): void {
+    const charged = this.#charged.get(flow)
+    if (charged === undefined) return
+    this.#charged.delete(flow)
+    for (const id of charged.workloads) add(this.#perWorkload, id, -1)
+    add(this.#perDestination, charged.destination, -1)
+  }
+}
+
+/** A name for a flow, the same in the logs of both agents. */
+export function newFlowId(): string {
+  return randomBytes(8).toString('hex')
+}
+
+/** `text` if it has the form of a flow id, else a new one: it goes to the log. */
+export function flowIdFrom(text: unknown): string {
+  return typeof text === 'string' && FLOW_ID.test(text) ? text : newFlowId()
+}
+
+function add(counts: Map<string, number>, key: string, difference: number): void {
+  const count = (counts.get(key) ?? 0) + difference
+  if (count > 0) counts.set(key, count)
+  else counts.delete(key)
+}

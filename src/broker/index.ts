@@ -1,0 +1,17 @@
+export { type Broker, type ConnectAnswer, type ConnectRequest, createBroker } from './broker.ts'
+export type {
+  AuthorizeQuestion,
+  BrokerDeps,
+  Candidate,
+  CarrierChoice,
+  Credentials,
+  Directory,
+  LocalTarget,
+  LocalWorkloads,
+  ProvenWorkload,
+  SocketCredentials,
+  WorkloadVerdict
+} from './deps.ts'
+export type { FlowInfo } from './flow/flow.ts'
+export { type BrokerLimits, DEFAULT_LIMITS } from './limits.ts'
+export type { SourceHandle } from './source/endpoints.ts'

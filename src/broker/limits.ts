@@ -1,0 +1,54 @@
+import { definedOnly, ErrorCode, WarrenError } from '../core/index.ts'
+
+/** How much of each thing there may be at once. Beyond it the answer is LIMIT_EXCEEDED, which names the limit. */
+export interface BrokerLimits {
+  /** Flows through this agent, as source or destination. @default 20_000 */
+  readonly flows: number
+  /** Flows of one registration of this host, in either role. @default 8_192 */
+  readonly flowsPerWorkload: number
+  /** Sessions that this agent opened, and as many that others opened to it. @default 2_048 */
+  readonly sessions: number
+  /** Sessions that the agents of one host opened to us. @default 512 */
+  readonly sessionsPerMachine: number
+  /** Sessions that are being opened. @default 128 */
+  readonly pendingDials: number
+  /** Connections to the data port whose TLS handshake is not over. @default 512 */
+  readonly pendingHandshakes: number
+  /** Of these, from one network address. @default 128 */
+  readonly pendingHandshakesPerHost: number
+  /** Local endpoints of one user. @default 1_024 */
+  readonly endpointsPerUid: number
+  /** Joiners served at once. @default 16 */
+  readonly joins: number
+  /** Connections to targets kept from a preflight for the flow that follows it. @default 256 */
+  readonly parkedTargets: number
+}
+
+export const DEFAULT_LIMITS: BrokerLimits = Object.freeze({
+  flows: 20_000,
+  flowsPerWorkload: 8_192,
+  sessions: 2_048,
+  sessionsPerMachine: 512,
+  pendingDials: 128,
+  pendingHandshakes: 512,
+  pendingHandshakesPerHost: 128,
+  endpointsPerUid: 1_024,
+  joins: 16,
+  parkedTargets: 256
+})
+
+/** `limits` over the defaults. Throws INVALID_OPTION unless each is a positive integer. */
+export function resolveLimits(limits: Partial<BrokerLimits> = {}): BrokerLimits {
+  const resolved = Object.freeze({ ...DEFAULT_LIMITS, ...definedOnly(limits) })
+  for (const [name, value] of Object.entries(resolved)) {
+    if (!Number.isSafeInteger(value) || value <= 0) {
+      throw new WarrenError(ErrorCode.InvalidOption, `limit ${name} must be a positive integer`)
+    }
+  }
+  return resolved
+}
+
+/** The answer to one too many. */
+export function limitExceeded(what: string, limit: number): WarrenError {
+  return new WarrenError(ErrorCode.LimitExceeded, `${what}: the limit of ${limit} is reached`)
+}

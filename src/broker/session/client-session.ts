@@ -1,0 +1,161 @@
+import type { ClientHttp2Stream, OutgoingHttpHeaders } from 'node:http2'
+import { ErrorCode, raceAbort, WarrenError } from '../../core/index.ts'
+import { formatAddress } from '../../identity/index.ts'
+import type { Protocol } from '../../policy/index.ts'
+import type { Candidate } from '../deps.ts'
+import { codeOf } from '../flow/cut.ts'
+import type { Carrier } from '../flow/flow.ts'
+import { limitExceeded } from '../limits.ts'
+import type { Dialled } from './dial.ts'
+import { endSession } from './end-session.ts'
+import { HEADER, refusalFrom } from './headers.ts'
+import type { Liveness, Watched } from './liveness.ts'
+
+/** What a flow asks of the destination's agent. */
+export interface FlowRequest {
+  readonly destination: Candidate
+  readonly protocol: Protocol
+  readonly flowId: string
+}
+
+export interface ClientSessionOptions {
+  readonly sourceId: string
+  readonly destination: Candidate
+  readonly carrier: Exclude<Carrier, 'local'>
+  /** The certificate it was opened with; a renewed one needs a new session. */
+  readonly certPem: string
+  /** When the destination's certificate ends. */
+  readonly notAfterMs: number
+  readonly nowMs: () => number
+  readonly liveness: Liveness
+}
+
+/** A warm session from one workload of this host to one elsewhere. */
+export class ClientSession {
+  readonly sourceId: string
+  readonly destination: Candidate
+  readonly carrier: Exclude<Carrier, 'local'>
+  readonly certPem: string
+  readonly notAfterMs: number
+  readonly leafDer: Uint8Array
+  readonly #dialled: Dialled
+  readonly #liveness: Liveness
+  readonly #nowMs: () => number
+  readonly #watched: Watched
+  readonly #flowIds = new Set<string>()
+  #streams = 0
+  #idleSinceMs: number
+
+  constructor(dialled: Dialled, options: ClientSessionOptions) {
+    this.sourceId = options.sourceId
+    this.destination = options.destination
+    this.carrier = options.carrier
+    this.certPem = options.certPem
+    this.notAfterMs = options.notAfterMs
+    this.leafDer = dialled.leafDer
+    this.#dialled = dialled
+    this.#liveness = options.liveness
+    this.#nowMs = options.nowMs
+    this.#idleSinceMs = options.nowMs()
+    const { session, socket } = dialled
+    this.#watched = { session, socket, isBusy: () => this.#streams > 0, onDead: () => this.destroy() }
+    options.liveness.watch(this.#watched)
+    session.on('error', () => {})
+    session.once('close', () => options.liveness.unwatch(this.#watched))
+    if (session.destroyed) options.liveness.unwatch(this.#watched)
+  }
+
+  get isUsable(): boolean {
+    const { session, socket } = this.#dialled
+    return !session.destroyed && !session.closed && !socket.destroyed
+  }
+
+  get isIdle(): boolean {
+    return this.#streams === 0
+  }
+
+  /** Since when it has no flows, by the monotonic clock; infinite while it has some. */
+  get idleSinceMs(): number {
+    return this.#streams > 0 ? Number.POSITIVE_INFINITY : this.#idleSinceMs
+  }
+
+  /** Calls back once it is gone, for whatever reason. */
+  onClose(callback: () => void): void {
+    if (this.#dialled.session.destroyed) callback()
+    else this.#dialled.session.once('close', callback)
+  }
+
+  /** Asks for a flow. Resolves with its stream once the other agent has granted it; rejects with its error. */
+  async open(request: FlowRequest, signal: AbortSignal): Promise<ClientHttp2Stream> {
+    const stream = await this.#ask({ ':method': 'CONNECT', ...flowHeaders(request) }, signal)
+    const { flowId } = request
+    this.#flowIds.add(flowId)
+    stream.once('close', () => this.#flowIds.delete(flowId))
+    return stream
+  }
+
+  /** Has the other agent make all checks of `open`, up to the target, without opening a flow. */
+  async preflight(request: FlowRequest, signal: AbortSignal): Promise<void> {
+    const method = { ':method': 'OPTIONS', ':scheme': 'https', ':path': '*' }
+    const stream = await this.#ask({ ...method, ...flowHeaders(request) }, signal)
+    stream.resume()
+  }
+
+  carries(flowId: string): boolean {
+    return this.#flowIds.has(flowId)
+  }
+
+  /** Takes no more flows and closes when the last one ends. */
+  retire(): void {
+    if (this.isUsable) this.#dialled.session.close()
+  }
+
+  /** As `destroy`, once the resets of its flows have left. */
+  end(): void {
+    endSession(this.#dialled.session, () => this.destroy())
+  }
+
+  destroy(): void {
+    this.#liveness.unwatch(this.#watched)
+    const { session, socket } = this.#dialled
+    session.destroy(undefined, codeOf('link'))
+    socket.destroy()
+  }
+
+  async #ask(headers: OutgoingHttpHeaders, signal: AbortSignal): Promise<ClientHttp2Stream> {
+    const { session } = this.#dialled
+    if (!this.isUsable) throw new WarrenError(ErrorCode.DestinationUnreachable, 'the session to its agent has ended')
+    // Node would queue the request without a word.
+    const limit = session.remoteSettings.maxConcurrentStreams ?? 1
+    if (this.#streams >= limit) throw limitExceeded('flows of one session', limit)
+    if (this.#streams === 0) this.#liveness.probe(this.#watched)
+    this.#streams += 1
+    const stream = session.request(headers)
+    const answer = Promise.withResolvers<Record<string, unknown>>()
+    stream.on('error', answer.reject)
+    stream.once('response', answer.resolve)
+    stream.once('close', () => {
+      this.#streams -= 1
+      if (this.#streams === 0) this.#idleSinceMs = this.#nowMs()
+      answer.reject(new WarrenError(ErrorCode.DestinationUnreachable, 'its agent closed the session'))
+    })
+    try {
+      const received = await raceAbort(answer.promise, signal)
+      if (received[':status'] !== 200) throw refusalFrom(received)
+      return stream
+    } catch (err) {
+      answer.promise.catch(() => {})
+      if (!stream.closed) stream.close(codeOf('link'))
+      throw err
+    }
+  }
+}
+
+function flowHeaders({ destination, protocol, flowId }: FlowRequest): OutgoingHttpHeaders {
+  return {
+    ':authority': destination.registrationId,
+    [HEADER.destination]: formatAddress(destination.address),
+    [HEADER.protocol]: protocol,
+    [HEADER.flowId]: flowId
+  }
+}

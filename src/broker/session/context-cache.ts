@@ -1,0 +1,48 @@
+import type { SecureContext } from 'node:tls'
+import type { Credentials } from '../deps.ts'
+import { makeContext } from './tls-options.ts'
+
+interface Entry {
+  readonly certPem: string
+  readonly roots: string
+  readonly context: SecureContext
+}
+
+/** One registration's context and the certificate in it. */
+export interface CachedContext {
+  readonly certPem: string
+  readonly context: SecureContext
+}
+
+/**
+ * One TLS context for each registration of this host, for both roles.
+ *
+ * Making one costs more than the cryptography of a handshake. A renewed certificate or a changed root replaces it. It
+ * holds no more than there are local registrations: `drop` each that ends.
+ */
+export class ContextCache {
+  readonly #entries = new Map<string, Entry>()
+  readonly #svid: (registrationId: string) => Promise<Credentials>
+  readonly #roots: () => readonly string[]
+
+  constructor(svid: (registrationId: string) => Promise<Credentials>, roots: () => readonly string[]) {
+    this.#svid = svid
+    this.#roots = roots
+  }
+
+  /** The context of a local registration. Rejects with INVALID_SOURCE when there is none. */
+  async get(registrationId: string): Promise<CachedContext> {
+    const credentials = await this.#svid(registrationId)
+    const roots = this.#roots()
+    const joined = roots.join('\n')
+    const known = this.#entries.get(registrationId)
+    if (known !== undefined && known.certPem === credentials.certPem && known.roots === joined) return known
+    const entry = { certPem: credentials.certPem, roots: joined, context: makeContext(credentials, roots) }
+    this.#entries.set(registrationId, entry)
+    return entry
+  }
+
+  drop(registrationId: string): void {
+    this.#entries.delete(registrationId)
+  }
+}

@@ -1,0 +1,50 @@
+import { ErrorCode, isErrorCode, WarrenError } from '../../core/index.ts'
+
+/** Headers of a request for a flow, and of its answer. */
+export const HEADER = {
+  destination: 'warren-destination',
+  protocol: 'warren-protocol',
+  flowId: 'warren-flow-id',
+  error: 'warren-error',
+  reason: 'warren-reason'
+} as const
+
+const MAX_REASON = 512
+
+const STATUS: Partial<Record<ErrorCode, number>> = {
+  [ErrorCode.InvalidSource]: 401,
+  [ErrorCode.Unauthorized]: 403,
+  [ErrorCode.DestinationNotFound]: 404,
+  [ErrorCode.InvalidArgument]: 400,
+  [ErrorCode.LimitExceeded]: 429,
+  [ErrorCode.DestinationUnreachable]: 503,
+  [ErrorCode.NotReady]: 503
+}
+
+/** The answer that refuses a flow. */
+export function refusalHeaders(error: WarrenError): Record<string, string | number> {
+  return {
+    ':status': STATUS[error.code] ?? 500,
+    [HEADER.error]: error.code,
+    // A reason may quote what somebody typed: a header takes only ASCII, and no line ends.
+    [HEADER.reason]: encodeURIComponent(error.reason.slice(0, MAX_REASON).toWellFormed())
+  }
+}
+
+/** The error in an answer that is not 200. */
+export function refusalFrom(headers: Readonly<Record<string, unknown>>): WarrenError {
+  const code = headers[HEADER.error]
+  const reason = headers[HEADER.reason]
+  return new WarrenError(
+    typeof code === 'string' && isErrorCode(code) ? code : ErrorCode.DestinationUnreachable,
+    typeof reason === 'string' ? decodeReason(reason) : `the other agent answered ${String(headers[':status'])}`
+  )
+}
+
+function decodeReason(text: string): string {
+  try {
+    return decodeURIComponent(text).slice(0, MAX_REASON)
+  } catch {
+    return 'the other agent refused'
+  }
+}

@@ -1,0 +1,45 @@
+import type { ClientSessionOptions, ServerSessionOptions, Settings } from 'node:http2'
+
+/**
+ * What one flow may have in flight, and so what a stalled reader makes its agent hold.
+ *
+ * Measured in tools of this repository's benchmark on loopback; see docs/decisions for the figures.
+ */
+export const STREAM_WINDOW_BYTES = 1024 * 1024
+/**
+ * For all flows of a session together. Node gives the session's window back as soon as data arrives, read or not, so a
+ * stalled flow takes nothing from the others; this only has to cover one round trip at full speed.
+ */
+export const SESSION_WINDOW_BYTES = 32 * 1024 * 1024
+/** Larger frames were slower. */
+const MAX_FRAME_BYTES = 256 * 1024
+const MAX_HEADER_BYTES = 8_192
+/** Megabytes of queued output above which Node refuses new streams of the session. */
+const MAX_SESSION_MEMORY = 512
+
+function settings(maxStreams: number): Settings {
+  return {
+    enablePush: false,
+    initialWindowSize: STREAM_WINDOW_BYTES,
+    maxFrameSize: MAX_FRAME_BYTES,
+    maxConcurrentStreams: maxStreams,
+    maxHeaderListSize: MAX_HEADER_BYTES
+  }
+}
+
+/** Settings of the side that opened the session; it accepts no streams. */
+export function clientOptions(): ClientSessionOptions {
+  return { settings: settings(0), maxSessionMemory: MAX_SESSION_MEMORY, maxReservedRemoteStreams: 0 }
+}
+
+/** Settings of the side that serves the session, with at most `maxStreams` flows on it. */
+export function serverOptions(maxStreams: number): ServerSessionOptions {
+  return {
+    settings: settings(maxStreams),
+    maxSessionMemory: MAX_SESSION_MEMORY,
+    maxHeaderListPairs: 32,
+    // When a policy changes, every flow of a session may be reset at once; that is no attack.
+    streamResetBurst: maxStreams,
+    streamResetRate: 1_000
+  }
+}

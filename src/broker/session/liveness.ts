@@ -1,0 +1,92 @@
+import type { Http2Session } from 'node:http2'
+import type { TLSSocket } from 'node:tls'
+import { LIVENESS_TICK_MS, PING_INTERVAL_MS, PING_TIMEOUT_MS } from '../timing.ts'
+
+/** A session that is watched while it has flows. */
+export interface Watched {
+  readonly session: Http2Session
+  readonly socket: TLSSocket
+  readonly isBusy: () => boolean
+  /** Called once; must destroy the session. */
+  readonly onDead: () => void
+}
+
+interface State {
+  lastPingMs: number
+  /** When the ping was sent that is not answered yet. */
+  waitingSinceMs: number | undefined
+  bytesRead: number
+}
+
+/**
+ * Finds sessions whose other end is gone without a word: a black-holed link, a host that lost its power.
+ *
+ * Any byte from the other side counts as an answer, since a ping may queue behind bulk data on a slow link. While our own
+ * event loop was late, nobody is blamed.
+ */
+export class Liveness {
+  readonly #states = new Map<Watched, State>()
+  readonly #nowMs: () => number
+  #timer: NodeJS.Timeout | undefined
+  #lastTickMs = 0
+
+  constructor(nowMs: () => number) {
+    this.#nowMs = nowMs
+  }
+
+  watch(watched: Watched): void {
+    this.#states.set(watched, { lastPingMs: Number.NEGATIVE_INFINITY, waitingSinceMs: undefined, bytesRead: -1 })
+    if (this.#timer !== undefined) return
+    this.#lastTickMs = this.#nowMs()
+    this.#timer = setInterval(() => this.#tick(), LIVENESS_TICK_MS)
+  }
+
+  unwatch(watched: Watched): void {
+    this.#states.delete(watched)
+    if (this.#states.size === 0) this.stop()
+  }
+
+  /** Asks at once, for a session that was idle and is about to be used again. */
+  probe(watched: Watched): void {
+    const state = this.#states.get(watched)
+    if (state !== undefined && state.waitingSinceMs === undefined) this.#ping(watched, state, this.#nowMs())
+  }
+
+  stop(): void {
+    clearInterval(this.#timer)
+    this.#timer = undefined
+  }
+
+  #tick(): void {
+    const now = this.#nowMs()
+    // Answers that arrived while this thread was busy have not been read yet.
+    const lateMs = Math.max(0, now - this.#lastTickMs - LIVENESS_TICK_MS)
+    this.#lastTickMs = now
+    for (const [watched, state] of [...this.#states]) this.#check(watched, state, now, lateMs)
+  }
+
+  #check(watched: Watched, state: State, now: number, lateMs: number): void {
+    const heard = watched.socket.bytesRead
+    if (state.waitingSinceMs !== undefined) {
+      state.waitingSinceMs = heard === state.bytesRead ? state.waitingSinceMs + lateMs : now
+      state.bytesRead = heard
+      if (now - state.waitingSinceMs < PING_TIMEOUT_MS) return
+      this.unwatch(watched)
+      watched.onDead()
+    } else if (watched.isBusy() && now - state.lastPingMs >= PING_INTERVAL_MS) {
+      this.#ping(watched, state, now)
+    }
+  }
+
+  #ping(watched: Watched, state: State, now: number): void {
+    const { session } = watched
+    if (session.destroyed || session.closed) return
+    state.lastPingMs = now
+    state.waitingSinceMs = now
+    state.bytesRead = watched.socket.bytesRead
+    session.ping(err => {
+      // A cancelled ping is no answer; its session is ending anyway.
+      if (err === null) state.waitingSinceMs = undefined
+    })
+  }
+}

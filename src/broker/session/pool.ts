@@ -1,0 +1,235 @@
+import { detach, ErrorCode, type Logger, raceAbort, WarrenError, within } from '../../core/index.ts'
+import { formatAddress } from '../../identity/index.ts'
+import type { BrokerDeps, Candidate, ProvenWorkload } from '../deps.ts'
+import { type BrokerLimits, limitExceeded } from '../limits.ts'
+import { CARRIER_TIMEOUT_MS, DIAL_TIMEOUT_MS, SESSION_IDLE_MS, STAGGER_MS } from '../timing.ts'
+import { ClientSession } from './client-session.ts'
+import type { CachedContext, ContextCache } from './context-cache.ts'
+import { type Dialled, type DialOptions, dialAddress, openSession } from './dial.ts'
+import { DirectMemory } from './direct-memory.ts'
+import type { Liveness } from './liveness.ts'
+import { raceStaggered } from './race.ts'
+import { sniOf } from './tls-options.ts'
+
+type Way = 'direct' | 'libp2p'
+
+/** Addresses of one agent that are tried. */
+const MAX_ADDRESSES = 8
+
+/**
+ * The sessions that this agent opened, one for each pair of registrations and carrier.
+ *
+ * Opened on demand, each only once at a time however many flows wait for it; kept warm; replaced when the source's
+ * certificate was renewed; closed when idle.
+ */
+export class SessionPool {
+  readonly #sessions = new Map<string, ClientSession>()
+  readonly #pending = new Map<string, Promise<ClientSession>>()
+  readonly #retired = new Set<ClientSession>()
+  readonly #deps: BrokerDeps
+  readonly #limits: BrokerLimits
+  readonly #contexts: ContextCache
+  readonly #direct: DirectMemory
+  readonly #liveness: Liveness
+  readonly #log: Logger
+  readonly #stopping: AbortSignal
+
+  constructor(
+    deps: BrokerDeps,
+    limits: BrokerLimits,
+    contexts: ContextCache,
+    liveness: Liveness,
+    stopping: AbortSignal
+  ) {
+    this.#deps = deps
+    this.#limits = limits
+    this.#contexts = contexts
+    this.#liveness = liveness
+    this.#direct = new DirectMemory(deps.clock.monotonicMs)
+    this.#log = deps.log
+    this.#stopping = stopping
+  }
+
+  get size(): number {
+    return this.#sessions.size + this.#retired.size
+  }
+
+  all(): ClientSession[] {
+    return [...this.#sessions.values(), ...this.#retired]
+  }
+
+  /**
+   * A session from a registration of this host to `destination`, warm or new.
+   *
+   * With carrier `auto` the direct way is preferred; while it fails, the mesh carries, and the direct way is tried again
+   * beside it. Rejects with DESTINATION_UNREACHABLE, LIMIT_EXCEEDED, INVALID_SOURCE or the signal's reason.
+   */
+  async acquire(sourceId: string, destination: Candidate, signal: AbortSignal): Promise<ClientSession> {
+    const context = await this.#contexts.get(sourceId)
+    const { carrier } = this.#deps
+    if (carrier !== 'auto') return await raceAbort(this.#get(carrier, sourceId, destination, context), signal)
+
+    const direct = this.#warm('direct', sourceId, destination, context)
+    if (direct !== undefined) return direct
+    const canGoDirect = destination.dataAddresses.length > 0 && !this.#direct.isBlocked(destination.machine)
+    const relayed = this.#warm('libp2p', sourceId, destination, context)
+    if (relayed !== undefined) {
+      if (canGoDirect) this.#tryDirect(sourceId, destination, context)
+      return relayed
+    }
+    if (canGoDirect) {
+      try {
+        return await raceAbort(this.#get('direct', sourceId, destination, context), signal)
+      } catch (err) {
+        if (signal.aborted || WarrenError.is(err, ErrorCode.LimitExceeded)) throw err
+        this.#log.debug('no direct way to the other agent', { machine: destination.machine, err })
+      }
+    }
+    return await raceAbort(this.#get('libp2p', sourceId, destination, context), signal)
+  }
+
+  /** Closes what has been idle for long. To be called every few seconds. */
+  sweep(): void {
+    const before = this.#deps.clock.monotonicMs() - SESSION_IDLE_MS
+    for (const [key, session] of [...this.#sessions]) if (session.idleSinceMs < before) this.#retire(key, session)
+  }
+
+  stop(): void {
+    for (const session of this.all()) session.destroy()
+  }
+
+  #warm(way: Way, sourceId: string, destination: Candidate, context: CachedContext): ClientSession | undefined {
+    const key = keyOf(way, sourceId, destination)
+    const session = this.#sessions.get(key)
+    if (session === undefined) return undefined
+    if (session.isUsable && session.certPem === context.certPem) return session
+    this.#retire(key, session)
+    return undefined
+  }
+
+  // Not bound to the first caller's signal: others may be waiting for the same session.
+  #get(way: Way, sourceId: string, destination: Candidate, context: CachedContext): Promise<ClientSession> {
+    const warm = this.#warm(way, sourceId, destination, context)
+    if (warm !== undefined) return Promise.resolve(warm)
+    const key = keyOf(way, sourceId, destination)
+    const pending = this.#pending.get(key)
+    if (pending !== undefined) return pending
+    if (this.#pending.size >= this.#limits.pendingDials) {
+      return Promise.reject(limitExceeded('sessions being opened', this.#limits.pendingDials))
+    }
+    if (this.size >= this.#limits.sessions && !this.#evictIdle()) {
+      return Promise.reject(limitExceeded('sessions of this agent', this.#limits.sessions))
+    }
+    const opening = this.#open(way, key, sourceId, destination, context).finally(() => {
+      this.#pending.delete(key)
+    })
+    this.#pending.set(key, opening)
+    opening.catch(() => {})
+    return opening
+  }
+
+  async #open(
+    way: Way,
+    key: string,
+    sourceId: string,
+    destination: Candidate,
+    context: CachedContext
+  ): Promise<ClientSession> {
+    let proven: ProvenWorkload | undefined
+    const options: DialOptions = {
+      context: context.context,
+      servername: sniOf(destination.registrationId),
+      judge: leafDer => {
+        proven = this.#prove(leafDer, destination)
+      }
+    }
+    let dialled: Dialled
+    try {
+      dialled =
+        way === 'direct' ? await this.#dialDirect(destination, options) : await this.#dialCarrier(destination, options)
+    } catch (err) {
+      if (way === 'direct') this.#direct.failed(destination.machine)
+      if (err instanceof WarrenError) throw err
+      throw new WarrenError(ErrorCode.DestinationUnreachable, `the agent of ${destination.machine} does not answer`, {
+        cause: err
+      })
+    }
+    if (way === 'direct') this.#direct.worked(destination.machine)
+    const session = new ClientSession(dialled, {
+      sourceId,
+      destination,
+      carrier: way,
+      certPem: context.certPem,
+      notAfterMs: proven?.notAfterMs ?? 0,
+      nowMs: this.#deps.clock.monotonicMs,
+      liveness: this.#liveness
+    })
+    this.#sessions.set(key, session)
+    session.onClose(() => {
+      if (this.#sessions.get(key) === session) this.#sessions.delete(key)
+      this.#retired.delete(session)
+    })
+    return session
+  }
+
+  #dialDirect({ dataAddresses }: Candidate, options: DialOptions): Promise<Dialled> {
+    const attempts = dataAddresses
+      .slice(0, MAX_ADDRESSES)
+      .map(address => (signal: AbortSignal) => dialAddress(address, options, signal))
+    return within(DIAL_TIMEOUT_MS, [this.#stopping], signal =>
+      raceStaggered(attempts, STAGGER_MS, signal, late => late.session.destroy())
+    )
+  }
+
+  #dialCarrier({ peer }: Candidate, options: DialOptions): Promise<Dialled> {
+    return within(CARRIER_TIMEOUT_MS, [this.#stopping], async signal => {
+      const stream = await this.#deps.openStream(peer, { signal })
+      return await openSession(stream, options, signal)
+    })
+  }
+
+  #prove(leafDer: Uint8Array, destination: Candidate): ProvenWorkload {
+    const verdict = this.#deps.judge.workload(leafDer)
+    if (!verdict.ok) {
+      throw new WarrenError(ErrorCode.DestinationUnreachable, `its certificate is refused: ${verdict.detail}`)
+    }
+    const wanted = formatAddress(destination.address)
+    const shown = formatAddress(verdict.identity.address)
+    if (shown !== wanted) {
+      throw new WarrenError(ErrorCode.DestinationUnreachable, `${shown} answers there instead of ${wanted}`)
+    }
+    return verdict.identity
+  }
+
+  #tryDirect(sourceId: string, destination: Candidate, context: CachedContext): void {
+    const attempt = this.#get('direct', sourceId, destination, context).then(
+      () => {},
+      () => {}
+    )
+    detach(this.#log, 'direct session', attempt, this.#stopping)
+  }
+
+  #retire(key: string, session: ClientSession): void {
+    this.#sessions.delete(key)
+    if (session.isIdle) {
+      session.destroy()
+    } else if (session.isUsable) {
+      this.#retired.add(session)
+      session.retire()
+    }
+  }
+
+  #evictIdle(): boolean {
+    let oldest: [string, ClientSession] | undefined
+    for (const entry of this.#sessions) {
+      if (entry[1].isIdle && (oldest === undefined || entry[1].idleSinceMs < oldest[1].idleSinceMs)) oldest = entry
+    }
+    if (oldest === undefined) return false
+    this.#retire(...oldest)
+    return true
+  }
+}
+
+function keyOf(way: Way, sourceId: string, destination: Candidate): string {
+  return `${way}/${sourceId}/${destination.registrationId}`
+}

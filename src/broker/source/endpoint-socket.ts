@@ -1,0 +1,117 @@
+import { randomBytes } from 'node:crypto'
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  constants,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  unlinkSync
+} from 'node:fs'
+import { createServer, type Server, type Socket } from 'node:net'
+import { join } from 'node:path'
+import { ErrorCode, WarrenError } from '../../core/index.ts'
+
+// sun_path holds 108 bytes on Linux and 104 on the BSDs, with the terminating zero.
+const MAX_PATH_BYTES = process.platform === 'linux' ? 107 : 103
+// Not among Node's constants. Opens the path itself, so that it may be a socket.
+const O_PATH = 0o10000000
+const BACKLOG = 511
+
+/** A listening unix socket that only its owner can connect to. */
+export interface EndpointSocket {
+  readonly path: string
+  /** Stops listening and removes the path. Connections live on. */
+  readonly close: () => void
+}
+
+/** Where endpoints are made and where they appear. Both belong to the agent, and only it can write there. */
+export class EndpointDirectory {
+  readonly #staging: string
+  readonly #public: string
+
+  constructor(runtimeDir: string) {
+    this.#staging = join(runtimeDir, 'staging')
+    this.#public = join(runtimeDir, 'endpoints')
+  }
+
+  /** Makes the directories and removes what an agent that was killed left there. */
+  prepare(): void {
+    // Others must get through `endpoints`, but need not see what is in it.
+    for (const [path, mode] of [
+      [this.#staging, 0o700],
+      [this.#public, 0o711]
+    ] as const) {
+      mkdirSync(path, { recursive: true, mode })
+      chmodSync(path, mode)
+      for (const name of readdirSync(path)) unlinkSync(join(path, name))
+    }
+  }
+
+  /**
+   * Makes a socket at a random unused path, mode 0600, owned by `uid`. Rejects with CANNOT_CONNECT.
+   *
+   * It takes its owner and mode in the private directory and only then appears, so it is never reachable for anybody else.
+   */
+  async open(uid: number, onConnection: (socket: Socket) => void): Promise<EndpointSocket> {
+    const name = randomBytes(12).toString('hex')
+    const staged = join(this.#staging, name)
+    const path = join(this.#public, name)
+    const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, onConnection)
+    try {
+      if (Buffer.byteLength(path) > MAX_PATH_BYTES) throw new Error(`${path} is longer than ${MAX_PATH_BYTES} bytes`)
+      await listen(server, staged)
+      give(staged, uid)
+      renameSync(staged, path)
+    } catch (cause) {
+      server.close()
+      throw new WarrenError(ErrorCode.CannotConnect, `cannot make a socket for uid ${uid}`, {
+        cause,
+        hint: 'An agent that serves other users must run as root, with a short runtime directory.'
+      })
+    }
+    // Accepting can fail, for lack of descriptors; the listener survives that.
+    server.on('error', () => {})
+    return {
+      path,
+      close: () => {
+        server.close()
+        remove(path)
+      }
+    }
+  }
+}
+
+async function listen(server: Server, path: string): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  server.once('error', reject)
+  server.listen({ path, backlog: BACKLOG }, resolve)
+  await promise
+  server.off('error', reject)
+}
+
+// fchown on the socket's own descriptor succeeds and changes nothing on the path.
+function give(path: string, uid: number): void {
+  if (process.platform !== 'linux') {
+    chmodSync(path, 0o600)
+    if (uid !== process.getuid?.()) chownSync(path, uid, -1)
+    return
+  }
+  const fd = openSync(path, O_PATH | constants.O_NOFOLLOW)
+  try {
+    chmodSync(`/proc/self/fd/${fd}`, 0o600)
+    if (uid !== process.getuid?.()) chownSync(`/proc/self/fd/${fd}`, uid, -1)
+  } finally {
+    closeSync(fd)
+  }
+}
+
+function remove(path: string): void {
+  try {
+    unlinkSync(path)
+  } catch {
+    // Its owner cannot remove it, but whoever cleans runtime directories may have.
+  }
+}

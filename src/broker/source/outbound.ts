@@ -1,0 +1,185 @@
+import { ErrorCode, type Logger, WarrenError } from '../../core/index.ts'
+import { formatAddress, type Pattern, spiffeIdOf } from '../../identity/index.ts'
+import type { Protocol } from '../../policy/index.ts'
+import type { BrokerDeps, Candidate } from '../deps.ts'
+import type { Admission } from '../destination/admission.ts'
+import type { Flow } from '../flow/flow.ts'
+import { type Leg, socketLeg, streamLeg } from '../flow/leg.ts'
+import type { FlowTable } from '../flow/table.ts'
+import { helloFrame } from '../hello.ts'
+import type { ClientSession } from '../session/client-session.ts'
+import type { SessionPool } from '../session/pool.ts'
+import { noneHealthy, tryOrder } from './balance.ts'
+
+/** What a source wants to reach. */
+export interface Wish {
+  readonly destination: Pattern
+  readonly protocol: Protocol
+  /** The instance to begin with, if it is still there. */
+  readonly preferred?: string | undefined
+}
+
+/** An instance that granted the flow. */
+export interface Reached {
+  readonly candidate: Candidate
+  readonly spiffeId: string
+}
+
+export interface OutboundDeps {
+  readonly deps: BrokerDeps
+  readonly flows: FlowTable
+  readonly pool: SessionPool
+  readonly admission: Admission
+}
+
+/** The source's side of opening flows: which instance, and over what. */
+export class Outbound {
+  readonly #deps: BrokerDeps
+  readonly #flows: FlowTable
+  readonly #pool: SessionPool
+  readonly #admission: Admission
+  readonly #log: Logger
+
+  constructor({ deps, flows, pool, admission }: OutboundDeps) {
+    this.#deps = deps
+    this.#flows = flows
+    this.#pool = pool
+    this.#admission = admission
+    this.#log = deps.log
+  }
+
+  /** Opens `flow` to an instance, trying others when one fails. Rejects with an error of Connect or LIMIT_EXCEEDED. */
+  async open(flow: Flow, wish: Wish, signal: AbortSignal): Promise<Reached & { readonly leg: Leg }> {
+    return await this.#first(flow, wish, signal, async candidate => ({
+      ...this.#reached(candidate),
+      leg: candidate.local ? await this.#openHere(flow, signal) : await this.#openThere(flow, candidate, signal)
+    }))
+  }
+
+  /** Makes all checks of `open` without opening a flow. */
+  async preflight(flow: Flow, wish: Wish, signal: AbortSignal): Promise<Reached> {
+    return await this.#first(flow, wish, signal, async candidate => {
+      if (candidate.local) await this.#admission.preflight(flow, signal)
+      else {
+        await this.#onSession(flow, candidate, signal, session =>
+          session.preflight({ destination: candidate, protocol: flow.protocol, flowId: flow.id }, signal)
+        )
+      }
+      return this.#reached(candidate)
+    })
+  }
+
+  async #openHere(flow: Flow, signal: AbortSignal): Promise<Leg> {
+    const { socket, target } = await this.#admission.admit(flow, signal)
+    if (target.kind === 'unix' && target.hello) {
+      socket.write(helloFrame(flow.id, spiffeIdOf(this.#deps.trustDomain, flow.source)))
+    }
+    return socketLeg(socket)
+  }
+
+  async #openThere(flow: Flow, candidate: Candidate, signal: AbortSignal): Promise<Leg> {
+    const request = { destination: candidate, protocol: flow.protocol, flowId: flow.id }
+    const stream = await this.#onSession(flow, candidate, signal, session => session.open(request, signal))
+    return streamLeg(stream)
+  }
+
+  // A warm session may have died unnoticed; the same instance then gets a second chance on a new one.
+  async #onSession<T>(
+    flow: Flow,
+    candidate: Candidate,
+    signal: AbortSignal,
+    use: (session: ClientSession) => Promise<T>
+  ): Promise<T> {
+    const { sourceId } = flow
+    if (sourceId === undefined) throw new WarrenError(ErrorCode.Internal, 'a flow without a local source was sent out')
+    for (let retried = false; ; retried = true) {
+      const session = await this.#pool.acquire(sourceId, candidate, signal)
+      flow.carrier = session.carrier
+      try {
+        return await use(session)
+      } catch (err) {
+        if (signal.aborted || retried || session.isUsable) throw translate(err, candidate)
+      }
+    }
+  }
+
+  async #first<T>(
+    flow: Flow,
+    wish: Wish,
+    signal: AbortSignal,
+    attempt: (candidate: Candidate) => Promise<T>
+  ): Promise<T> {
+    const order = this.#allowed(flow, wish)
+    let failure: WarrenError | undefined
+    for (const candidate of order) {
+      this.#aim(flow, candidate)
+      try {
+        this.#admission.authorize(flow)
+        this.#flows.charge(flow, [flow.sourceId])
+        const result = await attempt(candidate)
+        // Cut while the answer was under way, by a change that the other agent may not know of.
+        flow.signal.throwIfAborted()
+        return result
+      } catch (err) {
+        if (signal.aborted) throw signal.reason
+        const error = translate(err, candidate)
+        this.#log.debug('instance did not take the flow', {
+          flowId: flow.id,
+          destination: formatAddress(candidate.address),
+          reason: error.reason,
+          code: error.code
+        })
+        failure = worthier(failure, error)
+      }
+    }
+    throw failure ?? noneHealthy()
+  }
+
+  /** Instances that the policy of this host lets the source reach, in the order to try. */
+  #allowed(flow: Flow, { destination, protocol, preferred }: Wish): Candidate[] {
+    const all = this.#deps.directory.candidates(destination, protocol)
+    if (all.length === 0) {
+      throw new WarrenError(
+        ErrorCode.DestinationNotFound,
+        `nothing that serves ${protocol} matches ${destination.text}`
+      )
+    }
+    let denial: unknown
+    const allowed = all.filter(candidate => {
+      this.#aim(flow, candidate)
+      try {
+        this.#admission.authorize(flow)
+        return true
+      } catch (err) {
+        denial ??= err
+        return false
+      }
+    })
+    if (allowed.length === 0) throw denial
+    const order = tryOrder(allowed, id => this.#flows.activeTo(id))
+    const first = allowed.find(one => one.registrationId === preferred && order.includes(one))
+    return first === undefined ? order : [first, ...order.filter(one => one !== first)]
+  }
+
+  #aim(flow: Flow, candidate: Candidate): void {
+    flow.destination = candidate
+    flow.direction = candidate.local ? 'local' : 'outbound'
+    flow.carrier = candidate.local ? 'local' : 'direct'
+  }
+
+  #reached(candidate: Candidate): Reached {
+    return { candidate, spiffeId: spiffeIdOf(this.#deps.trustDomain, candidate.address) }
+  }
+}
+
+// An instance that would be allowed but does not answer says more than one that refuses.
+function worthier(before: WarrenError | undefined, now: WarrenError): WarrenError {
+  return before === undefined || now.code === ErrorCode.DestinationUnreachable ? now : before
+}
+
+function translate(err: unknown, candidate: Candidate): WarrenError {
+  if (err instanceof WarrenError && err.code !== ErrorCode.Internal) return err
+  return new WarrenError(ErrorCode.DestinationUnreachable, `the agent of ${candidate.machine} does not answer`, {
+    cause: err
+  })
+}

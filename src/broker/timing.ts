@@ -1,0 +1,41 @@
+/** From accepting a local connection to the answer of the destination's agent. */
+export const OPEN_TIMEOUT_MS = 10_000
+/** Of one way to the other agent: TCP, TLS and its first HTTP/2 frame. */
+export const DIAL_TIMEOUT_MS = 2_500
+/** Of a stream over the mesh, which may have to dial first, and of the TLS in it. */
+export const CARRIER_TIMEOUT_MS = 6_000
+/** Between the starts of attempts at two addresses of one agent. RFC 8305 recommends 250 ms. */
+export const STAGGER_MS = 200
+/** For a local target to accept. */
+export const TARGET_TIMEOUT_MS = 2_000
+/** For the answer to a pull of the source's registrations, in the way of a flow. */
+export const REFRESH_TIMEOUT_MS = 2_000
+/** For a client at the data port to finish its TLS handshake. */
+export const HANDSHAKE_TIMEOUT_MS = 5_000
+/** For a joiner, from its handshake on. */
+export const JOIN_TIMEOUT_MS = 30_000
+/** A session without flows is closed after this long by who opened it. */
+export const SESSION_IDLE_MS = 60_000
+/** And after this long by the other side, should the first not do it. Above SESSION_IDLE_MS, so that no flow meets it. */
+export const INBOUND_IDLE_MS = 150_000
+/** An endpoint is removed if nobody connects to it within this time. */
+export const HELLO_TIMEOUT_MS = 10_000
+/** An endpoint that has been used is removed after this long without a connection. */
+export const ENDPOINT_IDLE_MS = 300_000
+/** How long a connection made by a preflight waits for its flow. Not below HELLO_TIMEOUT_MS. */
+export const PARK_MS = 12_000
+/** First pause after the direct way to a host failed, and the longest. */
+export const DIRECT_BACKOFF_MS = 3_000
+export const DIRECT_BACKOFF_MAX_MS = 60_000
+/** All of stop(). */
+export const STOP_TIMEOUT_MS = 2_000
+
+/**
+ * Liveness of a session that has flows: a ping each second, dead when three seconds pass without a byte after one.
+ *
+ * Worst case from the loss of the link to the reset of its flows: PING_INTERVAL_MS + PING_TIMEOUT_MS + LIVENESS_TICK_MS
+ * = 4.5 s, which must stay below 5 s.
+ */
+export const PING_INTERVAL_MS = 1_000
+export const PING_TIMEOUT_MS = 3_000
+export const LIVENESS_TICK_MS = 500
