@@ -1,6 +1,6 @@
 import { type Address, formatAddress, matches, namesOf, type Pattern, type PeerKey } from '../identity/index.ts'
 import type { Protocol } from '../policy/index.ts'
-import { all, find, type LiveRecord, lookup, owners, type RegistryState, records } from '../registry/index.ts'
+import { find, type LiveRecord, liveRecords, lookup, owners, type RegistryState, records } from '../registry/index.ts'
 
 /** One registration as the broker, the policy and explain see it. */
 export interface Route {
@@ -30,9 +30,9 @@ export class Routing {
 
   /** Every registration in the set of a pattern; of all without one. */
   matching(pattern?: Pattern): Route[] {
-    if (pattern === undefined) return all(this.#state).map(toRoute)
+    if (pattern === undefined) return liveRecords(this.#state).map(toRoute)
     const name = singleName(pattern)
-    const found = name === undefined ? all(this.#state) : lookup(this.#state, name)
+    const found = name === undefined ? liveRecords(this.#state) : lookup(this.#state, name)
     return found.filter(({ record }) => matches(pattern, record.address)).map(toRoute)
   }
 
@@ -46,9 +46,16 @@ export class Routing {
     return found === undefined ? undefined : toRoute(found)
   }
 
-  /** The registration of this id on this very host. */
-  own(registrationId: string): Route | undefined {
-    const found = find(this.#state, registrationId, this.#state.own.peer)
+  /**
+   * The registration of this id and address.
+   *
+   * By the id alone a hostile host could have its own registration taken for another's.
+   */
+  exact(registrationId: string, address: Address): Route | undefined {
+    const wanted = formatAddress(address)
+    const found = lookup(this.#state, address).find(
+      ({ record }) => record.registrationId === registrationId && formatAddress(record.address) === wanted
+    )
     return found === undefined ? undefined : toRoute(found)
   }
 

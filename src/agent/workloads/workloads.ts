@@ -107,6 +107,11 @@ export class Workloads {
     return this.#table.get(registrationId)
   }
 
+  /** The registration whose id begins with `prefix`. */
+  byPrefix(prefix: string): Workload | undefined {
+    return this.#table.all().find(({ registrationId }) => registrationId.startsWith(prefix))
+  }
+
   /**
    * Gives `caller` an address on this machine, and a token for it.
    *

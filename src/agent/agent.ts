@@ -1,0 +1,74 @@
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { ensureRuntimeDir } from '../api/index.ts'
+import { type Clock, type Logger, systemClock } from '../core/index.ts'
+import { assemble } from './assemble.ts'
+import { type AgentConfig, type HostPort, type ResolvedConfig, resolveConfig } from './config.ts'
+import { createLogger } from './logger.ts'
+import { establish } from './membership/index.ts'
+import { openDatabase } from './state/database.ts'
+import { ensureDirectory } from './state/files.ts'
+import { Store } from './state/store.ts'
+import { Vault } from './state/vault.ts'
+
+/** A running agent. */
+export interface RunningAgent {
+  readonly machine: string
+  readonly trustDomain: string
+  readonly runtimeDir: string
+  /** Multiaddrs of the mesh listener. */
+  readonly meshAddresses: () => string[]
+  /** Where the data listener is bound. */
+  readonly dataAddress: () => HostPort
+  /** Ends everything, in the reverse order of its start. Idempotent; never throws. */
+  readonly stop: () => Promise<void>
+}
+
+/** Name of the directory, below the runtime directory, of the sockets that workloads bind. */
+const LISTEN_DIRECTORY = 'w'
+
+/**
+ * Starts the agent of this host and resolves once it serves.
+ *
+ * Founds or joins a trust domain first if the configuration asks for it and the host is no member yet. Rejects with a
+ * WarrenError, having undone what it had begun.
+ */
+export async function startAgent(config: AgentConfig, clock: Clock = systemClock): Promise<RunningAgent> {
+  const resolved = resolveConfig(config)
+  const log = createLogger(resolved.logLevel)
+  // What this process makes is for its user alone, unless it says otherwise.
+  process.umask(0o077)
+  const resources = new AsyncDisposableStack()
+  try {
+    const agent = await start(resolved, resources, clock, log)
+    let stopped: Promise<void> | undefined
+    const stop = (): Promise<void> => {
+      stopped ??= resources.disposeAsync().catch((err: unknown) => log.error('the agent did not stop cleanly', { err }))
+      return stopped
+    }
+    return Object.freeze({ ...agent, runtimeDir: resolved.runtimeDir, stop })
+  } catch (err) {
+    await resources.disposeAsync().catch((failure: unknown) => log.error('clean-up failed', { err: failure }))
+    throw err
+  }
+}
+
+async function start(
+  config: ResolvedConfig,
+  resources: AsyncDisposableStack,
+  clock: Clock,
+  log: Logger
+): Promise<Omit<RunningAgent, 'stop' | 'runtimeDir'>> {
+  await ensureRuntimeDir(config.runtimeDir)
+  const listenDir = join(config.runtimeDir, LISTEN_DIRECTORY)
+  mkdirSync(listenDir, { recursive: true })
+  // Others may pass through to the directory that is theirs, and neither list nor add anything.
+  ensureDirectory(listenDir, 0o711)
+  const vault = new Vault(config.stateDir)
+  // Before the membership: two agents must not both found or join into one directory.
+  const store = new Store(openDatabase(vault.path('warren.db')))
+  resources.defer(() => store.close())
+  const stopping = new AbortController()
+  const { membership, meshAddresses } = await establish(vault, config, clock.wallMs, stopping.signal)
+  return await assemble({ config, listenDir, store, membership, meshAddresses, clock, log, resources })
+}

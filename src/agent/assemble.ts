@@ -1,0 +1,238 @@
+import { serveAdminApi, serveWorkloadApi } from '../api/index.ts'
+import { type Broker, createBroker } from '../broker/index.ts'
+import { type Clock, detach, type Logger, loop } from '../core/index.ts'
+import { ProcessWatch, peerCredentials } from '../identity/attest/index.ts'
+import { CONTEXT, SessionTokens, sign, verifySignature } from '../identity/index.ts'
+import { createMesh } from '../mesh/index.ts'
+import { createRegistry, owner } from '../registry/index.ts'
+import { formatHostPort, reachableHosts } from './addresses.ts'
+import { AdmissionOffice } from './admission-office.ts'
+import { Authorizer } from './authorizer.ts'
+import { brokerDeps } from './broker-deps.ts'
+import { certifier } from './certify.ts'
+import type { HostPort, ResolvedConfig } from './config.ts'
+import { localHandlers } from './local-handlers.ts'
+import { MemberBook } from './member-book.ts'
+import type { Membership } from './membership/index.ts'
+import { policyTransport, registryTransport, wireMesh } from './mesh-wiring.ts'
+import { PolicyService } from './policy-service.ts'
+import { Readiness } from './readiness.ts'
+import { RegistryService } from './registry-service.ts'
+import { Routing } from './routing.ts'
+import type { Store } from './state/store.ts'
+import { Svids } from './svids.ts'
+import { Trust } from './trust.ts'
+import { type Workload, Workloads } from './workloads/index.ts'
+
+export interface Parts {
+  readonly config: ResolvedConfig
+  readonly listenDir: string
+  readonly store: Store
+  readonly membership: Membership
+  /** Members that the authority named when this host joined just now. */
+  readonly meshAddresses: readonly string[]
+  readonly clock: Clock
+  readonly log: Logger
+  /** Takes up what must be ended, in the order of its start. */
+  readonly resources: AsyncDisposableStack
+}
+
+const OFFICE_RENEWAL_MS = 3_600_000
+const POLICY_SETTING = 'policy'
+// What the mesh carries in one gossip message.
+const MAX_GOSSIP_BYTES = 64 * 1024
+
+/** Makes the parts of an agent, joins them and starts them, leaf first; resolves once the agent serves. */
+export async function assemble(parts: Parts): Promise<{
+  readonly machine: string
+  readonly trustDomain: string
+  readonly meshAddresses: () => string[]
+  readonly dataAddress: () => HostPort
+}> {
+  const { config, store, membership, clock, log, resources } = parts
+  const { trustDomain, machine, trust: trustState, node } = membership
+  const stopping = new AbortController()
+  resources.defer(() => stopping.abort())
+  const trust = new Trust(trustState, clock, log)
+  trust.admit(node.chainDer)
+
+  const mesh = await createMesh({
+    peerKey: membership.peerKey,
+    trustDomain,
+    listen: config.listen,
+    ...(config.advertise === undefined ? {} : { advertise: config.advertise }),
+    mdns: config.mdns,
+    bootstrap: config.bootstrap,
+    nodeChain: () => node.chainDer,
+    judge: chain => {
+      const verdict = trust.admit(chain)
+      return verdict.ok ? { ok: true, machine: verdict.identity.machine, peer: verdict.identity.peer } : verdict
+    },
+    log,
+    clock
+  })
+
+  const state = createRegistry(
+    {
+      trustDomain,
+      self: { peer: node.peer, machine },
+      marks: store.marks(),
+      sign: bytes => sign(membership.peerKey, CONTEXT.nodeHead, bytes),
+      verify: (key, bytes, signature) => verifySignature(key, CONTEXT.nodeHead, bytes, signature),
+      admit: chain => {
+        const verdict = trust.admit(chain)
+        return verdict.ok ? verdict.identity : undefined
+      },
+      limits: { maxGossipBytes: MAX_GOSSIP_BYTES }
+    },
+    { wallMs: clock.wallMs(), monotonicMs: clock.monotonicMs() }
+  )
+  const routing = new Routing(state)
+  const book = new MemberBook(store, state)
+  let broker: Broker | undefined
+
+  const registry = new RegistryService({
+    state,
+    transport: registryTransport(mesh),
+    saveMarks: marks => store.raiseMarks(marks),
+    forgetMark: peer => store.forgetMark(peer),
+    onChange: change => {
+      mesh.addHints(book.note(change.owner))
+      followPolicy(change.owner)
+      if (change.removed.length > 0) broker?.reassert(`registry: ${change.cause} of ${change.machine}`)
+    },
+    clock,
+    log
+  })
+  const policy = new PolicyService({
+    trustDomain,
+    adminPublicKey: trustState.adminPublicKey,
+    adminKey: membership.adminKey,
+    load: () => store.setting(POLICY_SETTING),
+    save: signed => store.setSetting(POLICY_SETTING, signed),
+    transport: policyTransport(mesh),
+    onChange: reason => {
+      broker?.reassert(reason)
+      announce()
+    },
+    clock,
+    log
+  })
+  const authorizer = new Authorizer(policy, routing, clock)
+  const svids = new Svids(certifier(membership, clock), clock)
+  const dataAddresses = (): string[] => {
+    const bound = broker?.dataAddress() ?? config.dataListen
+    return reachableHosts(bound.host, config.advertise).map(host => formatHostPort({ host, port: bound.port }))
+  }
+  const office = new AdmissionOffice({
+    membership,
+    store,
+    dataAddresses,
+    meshAddresses: () => mesh.addresses(),
+    isTaken: name => routing.peerOf(name) !== undefined,
+    clock,
+    log
+  })
+  const workloads = new Workloads({
+    trustDomain,
+    machine,
+    scopes: node.scopes,
+    agentUid: process.getuid?.() ?? 0,
+    listenDir: parts.listenDir,
+    tokens: new SessionTokens(membership.nodeSecret),
+    processes: new ProcessWatch(),
+    onAdded: workload => {
+      registry.put(toRecord(workload))
+      svids.add(workload.registrationId, workload.spiffeId)
+    },
+    onEnded: (workload, reason) => {
+      broker?.registrationEnded(workload.registrationId, reason)
+      svids.remove(workload.registrationId)
+      registry.delete(workload.registrationId)
+    },
+    clock,
+    log
+  })
+  broker = createBroker(
+    brokerDeps({ machine, config, mesh, registry, routing, workloads, svids, trust, authorizer, office, clock, log })
+  )
+  const data = broker
+
+  const announce = (): void => {
+    if (state.own.profile === undefined) return
+    registry.announce(profile())
+  }
+  const profile = () => ({
+    meshAddresses: mesh.addresses(),
+    dataAddresses: dataAddresses(),
+    capabilities: ['tcp'],
+    policyVersion: policy.version,
+    trustVersion: trustState.version,
+    draining: false,
+    nodeChain: node.chainDer
+  })
+  const followPolicy = (peer: typeof node.peer): void => {
+    const ahead = (owner(state, peer)?.policyVersion ?? 0n) > policy.version
+    if (ahead && mesh.isConnected(peer)) policy.pull(peer)
+  }
+
+  const readiness = new Readiness()
+  const synchronised = Promise.withResolvers<void>()
+  wireMesh(mesh, registry, policy, synchronised.resolve, log)
+  mesh.onStream((stream, peer) => data.acceptCarrier(stream, peer))
+
+  policy.start()
+  resources.defer(() => policy.stop())
+  await office.renew()
+  const renewal = { intervalMs: () => OFFICE_RENEWAL_MS, signal: stopping.signal }
+  detach(
+    log,
+    'agent certificate',
+    loop(log, 'agent certificate', renewal, () => office.renew()),
+    stopping.signal
+  )
+  resources.defer(() => mesh.stop())
+  await mesh.start()
+  await data.start()
+  resources.defer(() => data.stop())
+  registry.start()
+  resources.defer(() => registry.stop())
+  registry.announce(profile())
+  const hints = [...parts.meshAddresses, ...book.addresses()]
+  mesh.addHints(hints)
+  workloads.start()
+  resources.defer(() => workloads.stop())
+
+  const handlers = localHandlers({
+    membership,
+    mesh,
+    registry,
+    routing,
+    policy,
+    authorizer,
+    office,
+    workloads,
+    broker: data,
+    trust,
+    readiness,
+    dataAddresses,
+    clock,
+    log
+  })
+  const shared = { runtimeDir: config.runtimeDir, credentials: peerCredentials, log }
+  const api = await serveWorkloadApi({ ...shared, handlers: handlers.workload })
+  resources.defer(() => api.close())
+  const adminApi = await serveAdminApi({ ...shared, handlers: handlers.admin })
+  resources.defer(() => adminApi.close())
+  resources.defer(() => readiness.drain())
+
+  const alone = hints.length === 0 && config.bootstrap.length === 0
+  await readiness.begin(alone, synchronised.promise, log, stopping.signal)
+  log.info('agent ready', { machine, trustDomain, peer: node.peer, addresses: mesh.addresses() })
+  return { machine, trustDomain, meshAddresses: () => mesh.addresses(), dataAddress: () => data.dataAddress() }
+}
+
+function toRecord(workload: Workload) {
+  const { registrationId, address, protocols, whitelist, labels, registeredAtMs, ttlMs } = workload
+  return { registrationId, address, protocols, whitelist, health: 'passing' as const, labels, registeredAtMs, ttlMs }
+}

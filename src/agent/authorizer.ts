@@ -1,0 +1,38 @@
+import type { Clock } from '../core/index.ts'
+import { type Address, formatAddress } from '../identity/index.ts'
+import { type Decision, denyOnError, evaluate, type Protocol } from '../policy/index.ts'
+import type { PolicyService } from './policy-service.ts'
+import type { Routing } from './routing.ts'
+
+/** Puts questions about registrations to the policy: the one place where this agent says yes to a connection. */
+export class Authorizer {
+  readonly #policy: PolicyService
+  readonly #routing: Routing
+  readonly #clock: Clock
+
+  constructor(policy: PolicyService, routing: Routing, clock: Clock) {
+    this.#policy = policy
+    this.#routing = routing
+    this.#clock = clock
+  }
+
+  /** Never throws: what cannot be decided is denied. */
+  authorize(question: {
+    readonly source: Address
+    readonly destination: Address
+    readonly destinationRegistrationId: string
+    readonly protocol: Protocol
+  }): Decision {
+    const { source, destination, destinationRegistrationId, protocol } = question
+    try {
+      const route = this.#routing.exact(destinationRegistrationId, destination)
+      if (route === undefined) {
+        return denyOnError(`${formatAddress(destination)} is not registered`, this.#policy.version)
+      }
+      const { whitelist } = route
+      return evaluate(this.#policy.bundle, { source, destination, protocol, whitelist }, this.#clock.wallMs())
+    } catch (err) {
+      return denyOnError(err instanceof Error ? err.message : String(err), this.#policy.version)
+    }
+  }
+}

@@ -1,0 +1,78 @@
+import type { BrokerDeps, Candidate } from '../broker/index.ts'
+import type { Clock, Logger } from '../core/index.ts'
+import { raceAbort } from '../core/index.ts'
+import { listenerUid, peerCredentials } from '../identity/attest/index.ts'
+import { serveJoin, toPem } from '../identity/index.ts'
+import type { Mesh } from '../mesh/index.ts'
+import type { AdmissionOffice } from './admission-office.ts'
+import type { Authorizer } from './authorizer.ts'
+import type { ResolvedConfig } from './config.ts'
+import type { RegistryService } from './registry-service.ts'
+import type { Route, Routing } from './routing.ts'
+import type { Svids } from './svids.ts'
+import type { Trust } from './trust.ts'
+import type { Workloads } from './workloads/index.ts'
+
+export interface BrokerParts {
+  readonly machine: string
+  readonly config: ResolvedConfig
+  readonly mesh: Mesh
+  readonly registry: RegistryService
+  readonly routing: Routing
+  readonly workloads: Workloads
+  readonly svids: Svids
+  readonly trust: Trust
+  readonly authorizer: Authorizer
+  readonly office: AdmissionOffice
+  readonly clock: Clock
+  readonly log: Logger
+}
+
+/** The broker's questions, answered by the parts of this agent. */
+export function brokerDeps(parts: BrokerParts): BrokerDeps {
+  const { machine, config, mesh, registry, routing, workloads, svids, trust, authorizer, office, clock, log } = parts
+  return {
+    trustDomain: trust.state.trustDomain,
+    machine,
+    directory: {
+      candidates: (destination, protocol) => routing.serving(destination, protocol).map(toCandidate),
+      byId: registrationId => {
+        const route = routing.byId(registrationId)
+        return route === undefined ? undefined : toCandidate(route)
+      },
+      sourceAt: (address, at) => routing.isRegistered(address, at),
+      peerOf: name => routing.peerOf(name),
+      refresh: (peer, signal) => raceAbort(registry.syncWith(peer), signal)
+    },
+    local: {
+      isAlive: registrationId => workloads.get(registrationId)?.process.isAlive() === true,
+      svid: registrationId => svids.get(registrationId),
+      target: registrationId => workloads.get(registrationId)?.target,
+      byPrefix: prefix => workloads.byPrefix(prefix)?.registrationId
+    },
+    credentials: {
+      peerUid: socket => {
+        const { uid, process } = peerCredentials(socket)
+        process.close()
+        return uid
+      },
+      listenerUid
+    },
+    authorize: question => authorizer.authorize(question),
+    judge: { workload: leaf => trust.workload(leaf) },
+    roots: () => trust.state.roots.map(({ der }) => toPem(der)),
+    joinCredentials: () => office.credentials(),
+    join: (socket, signal) => serveJoin(socket, office.asAuthority(), signal),
+    openStream: (peer, options) => mesh.openStream(peer, options),
+    carrier: config.carrier,
+    dataListen: config.dataListen,
+    runtimeDir: config.runtimeDir,
+    log,
+    clock
+  }
+}
+
+function toCandidate(route: Route): Candidate {
+  const { registrationId, address, machine, peer, dataAddresses, health, local, suspect, draining } = route
+  return { registrationId, address, machine, peer, dataAddresses, health, local, suspect, draining }
+}

@@ -1,0 +1,2 @@
+export { type RunningAgent, startAgent } from './agent.ts'
+export type { AgentConfig, HostPort, LogLevel } from './config.ts'

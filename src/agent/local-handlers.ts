@@ -1,0 +1,124 @@
+import { readFileSync } from 'node:fs'
+import type { AdminHandlers, WorkloadHandlers } from '../api/index.ts'
+import type { Broker } from '../broker/index.ts'
+import { type Clock, ErrorCode, type Logger, WarrenError } from '../core/index.ts'
+import type { Mesh } from '../mesh/index.ts'
+import { owners } from '../registry/index.ts'
+import type { AdmissionOffice } from './admission-office.ts'
+import type { Authorizer } from './authorizer.ts'
+import { explain } from './explain.ts'
+import { adminHandlers } from './handlers/admin-handlers.ts'
+import { workloadHandlers } from './handlers/workload-handlers.ts'
+import type { Membership } from './membership/index.ts'
+import { probe } from './mesh-wiring.ts'
+import type { PolicyService } from './policy-service.ts'
+import { probePath } from './reach.ts'
+import type { Readiness } from './readiness.ts'
+import type { RegistryService } from './registry-service.ts'
+import type { Routing } from './routing.ts'
+import type { Trust } from './trust.ts'
+import { knownRoutes, memberViews, serviceViews } from './views.ts'
+import type { Workloads } from './workloads/index.ts'
+
+export interface LocalHandlersParts {
+  readonly membership: Membership
+  readonly mesh: Mesh
+  readonly registry: RegistryService
+  readonly routing: Routing
+  readonly policy: PolicyService
+  readonly authorizer: Authorizer
+  readonly office: AdmissionOffice
+  readonly workloads: Workloads
+  readonly broker: Broker
+  readonly trust: Trust
+  readonly readiness: Readiness
+  readonly dataAddresses: () => string[]
+  readonly clock: Clock
+  readonly log: Logger
+}
+
+/** What agent.sock and admin.sock answer, out of the parts of this agent. */
+export function localHandlers(parts: LocalHandlersParts): { workload: WorkloadHandlers; admin: AdminHandlers } {
+  const { membership, mesh, registry, routing, policy, office, workloads, broker, readiness, clock } = parts
+  const { state } = registry
+  const startedAtMs = clock.wallMs()
+  const version = packageVersion()
+  return {
+    workload: workloadHandlers({
+      workloads,
+      ready: signal => readiness.wait(signal),
+      replicated: (wait, signal) => registry.replicated(wait, signal),
+      connect: ({ source, destination, protocol, hello, signal }) =>
+        broker.connect({
+          source: { registrationId: source.registrationId, address: source.address, uid: source.uid },
+          destination,
+          protocol,
+          hello,
+          signal
+        }),
+      services: pattern => serviceViews(routing, pattern),
+      changed: () => registry.changed(),
+      status: () => ({
+        version,
+        trustDomain: membership.trustDomain,
+        machine: membership.machine,
+        peerId: mesh.peer,
+        state: readiness.state,
+        members: owners(state).length,
+        connected: mesh.connected().length,
+        registrations: workloads.count,
+        services: serviceViews(routing, undefined).length,
+        policyVersion: policy.version,
+        sessions: broker.sessions(),
+        flows: broker.flows().length,
+        startedAtMs: BigInt(startedAtMs),
+        certificateNotAfterMs: BigInt(membership.node.notAfterMs),
+        meshAddresses: mesh.addresses(),
+        dataAddresses: parts.dataAddresses(),
+        authority: membership.authority !== undefined,
+        admin: policy.isAdmin,
+        pid: process.pid
+      })
+    }),
+    admin: adminHandlers({
+      policy,
+      createToken: request => office.createToken(request),
+      members: () => memberViews(state, mesh, clock),
+      flows: () => broker.flows(),
+      explain: (source, destination, protocol, signal) =>
+        explain(explainDeps(parts), source, destination, protocol, signal)
+    })
+  }
+}
+
+function explainDeps({ membership, mesh, registry, routing, authorizer, trust, clock }: LocalHandlersParts) {
+  return {
+    machine: membership.machine,
+    known: () => knownRoutes(routing),
+    judge: (
+      source: Parameters<Authorizer['authorize']>[0]['source'],
+      destination: ReturnType<typeof knownRoutes>[number],
+      protocol: 'tcp' | 'udp'
+    ) =>
+      authorizer.authorize({
+        source,
+        destination: destination.address,
+        destinationRegistrationId: destination.registrationId,
+        protocol
+      }),
+    path: async (machine: string, signal: AbortSignal) => {
+      const host = owners(registry.state).find(owner => owner.machine === machine)
+      if (host === undefined) throw new WarrenError(ErrorCode.NotFound, `${machine} is not a member now`)
+      const { dataAddresses, peer } = host
+      return await probePath({ dataAddresses, mesh: deadline => probe(mesh, peer, deadline) }, clock, signal)
+    },
+    certificateEnd: (machine: string) => trust.node(machine)?.notAfterMs,
+    nowMs: () => clock.wallMs()
+  }
+}
+
+function packageVersion(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
+  const { version } = JSON.parse(text) as { version: string }
+  return version
+}

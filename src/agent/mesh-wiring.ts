@@ -1,0 +1,80 @@
+import { detach, type Logger } from '../core/index.ts'
+import type { PeerKey } from '../identity/index.ts'
+import type { Mesh } from '../mesh/index.ts'
+import { POLICY_LIMITS, type PolicyService } from './policy-service.ts'
+import type { RegistryService } from './registry-service.ts'
+
+const SYNC_REQUEST_BYTES = 256 * 1024
+const SYNC_RESPONSE_BYTES = 1024 * 1024
+const SMALL_BYTES = 1_024
+
+const NOTHING = new Uint8Array()
+
+/** How the registry speaks through the mesh. */
+export function registryTransport(mesh: Mesh) {
+  return {
+    publish: (bytes: Uint8Array) => mesh.publish('registry', bytes),
+    sync: (peer: PeerKey, bytes: Uint8Array, signal: AbortSignal) =>
+      mesh.request(peer, '/warren/sync/1', bytes, { signal, maxResponseBytes: SYNC_RESPONSE_BYTES }),
+    ack: async (peer: PeerKey, bytes: Uint8Array, signal: AbortSignal) => {
+      await mesh.request(peer, '/warren/ack/1', bytes, { signal, maxResponseBytes: SMALL_BYTES })
+    },
+    connected: () => mesh.connected()
+  }
+}
+
+/** How the policy speaks through the mesh. */
+export function policyTransport(mesh: Mesh) {
+  return {
+    publish: (bytes: Uint8Array) => mesh.publish('policy', bytes),
+    request: (peer: PeerKey, bytes: Uint8Array, signal: AbortSignal) =>
+      mesh.request(peer, '/warren/policy/1', bytes, { signal, maxResponseBytes: POLICY_LIMITS.maxResponseBytes })
+  }
+}
+
+/** Asks a host's agent for a sign of life. */
+export async function probe(mesh: Mesh, peer: PeerKey, signal: AbortSignal): Promise<void> {
+  await mesh.request(peer, '/warren/probe/1', NOTHING, { signal, maxResponseBytes: SMALL_BYTES })
+}
+
+/**
+ * Joins the registry and the policy to the mesh. Before the mesh starts, so that no early peer finds a protocol missing.
+ *
+ * `onSynchronised` is called after each connection whose registry and policy were both pulled.
+ */
+export function wireMesh(
+  mesh: Mesh,
+  registry: RegistryService,
+  policy: PolicyService,
+  onSynchronised: () => void,
+  log: Logger
+): void {
+  mesh.onGossip('registry', (bytes, from) => registry.onGossip(bytes, from))
+  mesh.onGossip('policy', (bytes, from) => policy.onGossip(bytes, from))
+  mesh.handle('/warren/sync/1', async (_peer, request) => registry.onSync(request), {
+    maxRequestBytes: SYNC_REQUEST_BYTES,
+    maxResponseBytes: SYNC_RESPONSE_BYTES
+  })
+  mesh.handle(
+    '/warren/ack/1',
+    async (peer, request) => {
+      registry.onAck(request, peer)
+      return NOTHING
+    },
+    { maxRequestBytes: SMALL_BYTES, maxResponseBytes: SMALL_BYTES }
+  )
+  mesh.handle('/warren/policy/1', async (_peer, request) => policy.answer(request), {
+    maxRequestBytes: POLICY_LIMITS.maxRequestBytes,
+    maxResponseBytes: POLICY_LIMITS.maxResponseBytes
+  })
+  mesh.handle('/warren/probe/1', async () => NOTHING, { maxRequestBytes: SMALL_BYTES, maxResponseBytes: SMALL_BYTES })
+  mesh.onConnect((peer, machine) => {
+    log.info('member connected', { peer, machine })
+    const pull = async (): Promise<void> => {
+      await Promise.all([registry.syncWith(peer), policy.fetch(peer)])
+      onSynchronised()
+    }
+    detach(log, 'synchronisation with a new connection', pull())
+  })
+  mesh.onDisconnect(peer => log.info('member disconnected', { peer }))
+}

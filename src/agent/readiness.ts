@@ -1,0 +1,55 @@
+import { ErrorCode, type Logger, raceAbort, sleep, WarrenError, within } from '../core/index.ts'
+
+/** How long a host that knows of others waits for one of them before it serves from what it has. */
+const PATIENCE_MS = 5_000
+/** How long a caller waits for the agent to become ready. */
+const CALLER_PATIENCE_MS = 6_000
+
+/**
+ * Whether the agent may serve yet.
+ *
+ * A host that knows of members first synchronises with one, so that it does not act on what it knew before it went away.
+ * When none answers it serves all the same after a while: a partition must not stop a host from working by itself.
+ */
+export class Readiness {
+  readonly #ready = Promise.withResolvers<void>()
+  #state: 'starting' | 'ready' | 'draining' = 'starting'
+
+  get state(): 'starting' | 'ready' | 'draining' {
+    return this.#state
+  }
+
+  /** Becomes ready after `synchronised`, or without it when nobody answers; at once when there is nobody to ask. */
+  async begin(alone: boolean, synchronised: Promise<void>, log: Logger, signal: AbortSignal): Promise<void> {
+    const patience = new AbortController()
+    const tooLong = sleep(PATIENCE_MS, patience.signal).then(
+      () => 'nobody answered',
+      () => ''
+    )
+    const outcome = alone ? '' : await Promise.race([synchronised.then(() => ''), tooLong])
+    patience.abort()
+    signal.throwIfAborted()
+    if (outcome !== '') log.warn('serving without having synchronised', { reason: outcome })
+    this.#state = 'ready'
+    this.#ready.resolve()
+  }
+
+  drain(): void {
+    this.#state = 'draining'
+  }
+
+  /** Resolves once the agent may serve. Rejects with NOT_READY when it takes too long or the agent is stopping. */
+  async wait(signal: AbortSignal): Promise<void> {
+    if (this.#state === 'ready') return
+    const notReady = new WarrenError(ErrorCode.NotReady, `the agent is ${this.#state}`, {
+      hint: 'Try again in a moment; `warren status` shows the state.'
+    })
+    if (this.#state === 'draining') throw notReady
+    try {
+      await within(CALLER_PATIENCE_MS, [signal], deadline => raceAbort(this.#ready.promise, deadline))
+    } catch (err) {
+      if (signal.aborted) throw err
+      throw notReady
+    }
+  }
+}

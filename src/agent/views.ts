@@ -1,0 +1,71 @@
+import type { MessageInitShape } from '@bufbuild/protobuf'
+import type { Clock } from '../core/index.ts'
+import { formatAddress, type Pattern } from '../identity/index.ts'
+import type { Mesh } from '../mesh/index.ts'
+import { owners, type RegistryState } from '../registry/index.ts'
+import { type adminPb, apiPb } from '../wire/index.ts'
+import type { Known } from './explain.ts'
+import type { ServiceView } from './handlers/workload-handlers.ts'
+import type { Route, Routing } from './routing.ts'
+
+/** The services that match a pattern, by address and then by age; all without a pattern. */
+export function serviceViews(routing: Routing, pattern: Pattern | undefined): ServiceView[] {
+  return routing
+    .matching(pattern)
+    .filter(route => route.serves.length > 0)
+    .map(toServiceView)
+    .sort((a, b) => compare(a.address, b.address) || compare(a.registrationId, b.registrationId))
+}
+
+function toServiceView(route: Route): ServiceView {
+  return {
+    address: formatAddress(route.address),
+    spiffeId: route.spiffeId,
+    registrationId: route.registrationId,
+    protocols: route.serves.map(protocol => (protocol === 'udp' ? apiPb.Protocol.UDP : apiPb.Protocol.TCP)),
+    health: route.draining ? 'draining' : route.health,
+    labels: { ...route.labels },
+    registeredAtMs: BigInt(route.registeredAtMs),
+    machine: route.machine,
+    local: route.local,
+    suspect: route.suspect
+  }
+}
+
+/** The members whose lease is valid here, this host first. */
+export function memberViews(
+  state: RegistryState,
+  mesh: Pick<Mesh, 'isConnected'>,
+  clock: Clock
+): MessageInitShape<typeof adminPb.MemberSchema>[] {
+  return owners(state)
+    .map(owner => ({
+      machine: owner.machine,
+      peerId: owner.peer,
+      state: owner.self ? 'self' : mesh.isConnected(owner.peer) ? 'connected' : 'alive',
+      meshAddresses: [...owner.meshAddresses],
+      dataAddresses: [...owner.dataAddresses],
+      records: owner.count,
+      epoch: owner.epoch,
+      seq: owner.seq,
+      policyVersion: owner.policyVersion,
+      leaseLeftMs: BigInt(Math.round(owner.receivedMonotonicMs + owner.leaseMs - clock.monotonicMs()))
+    }))
+    .sort((a, b) => Number(b.state === 'self') - Number(a.state === 'self') || compare(a.machine, b.machine))
+}
+
+/** Every registration as explain looks at it. */
+export function knownRoutes(routing: Routing): Known[] {
+  return routing.matching().map(route => ({
+    address: route.address,
+    registrationId: route.registrationId,
+    serves: route.serves,
+    machine: route.machine,
+    healthy: route.health === 'passing' && !route.draining && !route.suspect,
+    local: route.local
+  }))
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0
+}
