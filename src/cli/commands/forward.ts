@@ -1,6 +1,6 @@
 import { createServer, type Socket } from 'node:net'
 import type { Command } from 'commander'
-import { type ConnectOptions, connect, defaultSource } from '../../client/index.ts'
+import { type ConnectOptions, connect, defaultSource, type MeshSocket } from '../../client/index.ts'
 import { contextOf } from '../context.ts'
 import { listenAt } from '../listen-at.ts'
 import { parseEndpoint } from '../options/endpoint.ts'
@@ -52,14 +52,27 @@ export function addForward(program: Command): void {
 }
 
 async function forwardOne(local: Socket, destination: string, options: ConnectOptions): Promise<void> {
+  let brokered: MeshSocket
+  try {
+    brokered = await connectFor(local, destination, options)
+  } catch (err) {
+    const gone = local.destroyed
+    abort(local)
+    // A client that did not wait has not been failed.
+    if (gone) return
+    throw err
+  }
+  await relaySockets(local, brokered)
+}
+
+/** Connects, but only for as long as the local client is there to be connected. */
+async function connectFor(local: Socket, destination: string, options: ConnectOptions): Promise<MeshSocket> {
   const gone = new AbortController()
   const giveUp = (): void => gone.abort(new DOMException('the local client went away', 'AbortError'))
-  local.once('close', giveUp).on('error', giveUp)
+  local.on('error', giveUp).once('close', giveUp)
   try {
-    const brokered = await connect(destination, { ...options, signal: gone.signal })
-    await relaySockets(local, brokered)
-  } catch (err) {
-    abort(local)
-    if (!gone.signal.aborted) throw err
+    return await connect(destination, { ...options, signal: gone.signal })
+  } finally {
+    local.off('close', giveUp)
   }
 }
