@@ -2,6 +2,7 @@ import type { PeerKey } from '../identity/index.ts'
 import type { PeerAddress } from './addresses.ts'
 import {
   ADDRESSES_PER_ROUND,
+  HEAD_START_MS,
   MAX_ADDRESSES_PER_PEER,
   MAX_KNOWN_PEERS,
   MAX_RUMOURED_PEERS,
@@ -32,6 +33,14 @@ export interface Target {
   turn: number
 }
 
+/**
+ * How long the host with the larger key waits for the other to dial, in milliseconds: two members mostly learn of each
+ * other at the same moment, and if both dial, one of the two handshakes is wasted.
+ */
+export function headStartMs(self: PeerKey, peer: PeerKey): number {
+  return self < peer ? 0 : HEAD_START_MS
+}
+
 const RANK: Record<Standing, number> = { seed: 2, member: 1, rumour: 0 }
 
 /**
@@ -60,7 +69,7 @@ export class AddressBook {
         standing,
         addresses: [],
         failures: 0,
-        notBeforeMs: nowMs,
+        notBeforeMs: standing === 'member' && peer !== undefined ? nowMs + headStartMs(this.#self, peer) : nowMs,
         lastConnectedMs: Number.NEGATIVE_INFINITY,
         turn: 0
       }

@@ -8,9 +8,10 @@ import { ErrorCode, WarrenError } from '../core/index.ts'
 export function translate(err: unknown, what: string, signal?: AbortSignal): unknown {
   if (signal?.aborted === true) return signal.reason
   if (err instanceof WarrenError) return err
+  // libp2p also rejects with the close event of a stream.
   const cause = err instanceof AggregateError && err.errors.length > 0 ? err.errors[0] : err
   const name = cause instanceof Error ? cause.name : ''
-  const detail = cause instanceof Error ? cause.message : String(cause)
+  const detail = cause instanceof Error ? cause.message : cause instanceof Event ? 'the stream closed' : String(cause)
   switch (name) {
     case 'TimeoutError':
     case 'AbortError':

@@ -1,14 +1,11 @@
+import type { GossipSubComponents } from '@libp2p/gossipsub'
 import type { Connection, Startable } from '@libp2p/interface'
-import type { ConnectionManager, Registrar } from '@libp2p/interface-internal'
 import { detach, type Logger, loop } from '../core/index.ts'
-import { GOSSIP_REPAIR_MS } from './limits.ts'
+import { GOSSIP_GRACE_MS, GOSSIP_REPAIR_MS } from './limits.ts'
 
 const GOSSIP_PREFIX = '/meshsub/'
 
-interface Components {
-  readonly registrar: Registrar
-  readonly connectionManager: ConnectionManager
-}
+type Components = Pick<GossipSubComponents, 'registrar' | 'connectionManager'>
 
 /**
  * Gives a connection a new gossip stream when it has lost its own.
@@ -41,8 +38,7 @@ export function gossipRepair(log: Logger): (components: Components) => Startable
 
 function round({ registrar, connectionManager }: Components, log: Logger): void {
   for (const connection of connectionManager.getConnections()) {
-    // A young one may still be on its way to its first stream.
-    if (Date.now() - connection.timeline.open < GOSSIP_REPAIR_MS || speaksGossip(connection)) continue
+    if (Date.now() - connection.timeline.open < GOSSIP_GRACE_MS || speaksGossip(connection)) continue
     log.debug('gossip stream lost, opening another', { peer: connection.remotePeer.toString() })
     const protocols = registrar.getProtocols().filter(protocol => protocol.startsWith(GOSSIP_PREFIX))
     for (const protocol of protocols) {

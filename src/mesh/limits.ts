@@ -71,12 +71,16 @@ export const FULL_MESH_MEMBERS = 32
 /** Above that, we dial until we have so many connections; inbound ones count. */
 export const STANDING_CONNECTIONS = 14
 
+/** How often a dial that is being given up is asked whether it has ended. */
+export const DIAL_POLL_MS = 20
 /** How often due dials are looked for. */
 export const REDIAL_TICK_MS = 100
-/** Head start of the host with the smaller key when two lose each other, so that they seldom dial both. */
-export const REDIAL_HEAD_START_MS = 400
+/** Head start of the host with the smaller key when two hear of each other, or lose each other. */
+export const HEAD_START_MS = 400
 /** How often lost gossip streams are looked for. */
 export const GOSSIP_REPAIR_MS = 2_000
+/** A connection younger than this may still be on its way to its first gossip stream. */
+export const GOSSIP_GRACE_MS = 10_000
 
 /** From the request for a carrier to the carrier, dial included. */
 export const OPEN_TIMEOUT_MS = 10_000

@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream'
 import type { Connection, IdentifyResult, PeerId, Stream } from '@libp2p/interface'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
-import { detach, ErrorCode, WarrenError, within } from '../core/index.ts'
+import { detach, ErrorCode, sleep, WarrenError, within } from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
 import { dialAddress, parsePeerAddress } from './addresses.ts'
 import { RefusalLog } from './admission/refusal-log.ts'
@@ -11,6 +11,7 @@ import { Gossip } from './gossip.ts'
 import { peerKeyFromId, toPeerId, toPrivateKey } from './keys.ts'
 import {
   CLOSE_TIMEOUT_MS,
+  DIAL_POLL_MS,
   MAX_CARRIERS_PER_PEER,
   MAX_REQUEST_STREAMS,
   OPEN_TIMEOUT_MS,
@@ -74,7 +75,9 @@ export async function createMesh(options: MeshOptions): Promise<Mesh> {
   redialer = new Redialer({
     self: peer,
     dial: async (address, expected, signal) => {
-      const connection = await node.dial(dialAddress(address, expected), { signal })
+      const target = dialAddress(address, expected)
+      await dialSettled(node, expected, target.toString(), signal)
+      const connection = await node.dial(target, { signal })
       return peerKeyFromId(connection.remotePeer)
     },
     connected: () => connectedPeers(node),
@@ -89,6 +92,20 @@ export async function createMesh(options: MeshOptions): Promise<Mesh> {
 
 function connectedPeers(node: MeshNode): PeerKey[] {
   return node.getPeers().map(peerKeyFromId)
+}
+
+/**
+ * Resolves once libp2p has no dial to that host in hand.
+ *
+ * A new one would be joined to it, and fail with it: an address that timed out would take the next one down too.
+ */
+async function dialSettled(node: MeshNode, peer: PeerKey | undefined, address: string, signal: AbortSignal) {
+  const pending = (): boolean =>
+    node.getDialQueue().some(dial => {
+      if (peer !== undefined) return dial.peerId?.toString() === peer
+      return dial.multiaddrs.some(other => other.toString() === address)
+    })
+  while (pending()) await sleep(DIAL_POLL_MS, signal)
 }
 
 function openConnection(node: MeshNode, peer: PeerKey): Connection | undefined {

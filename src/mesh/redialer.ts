@@ -1,6 +1,6 @@
 import { type Clock, detach, type Logger, loop, raceAbort, within } from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
-import { AddressBook, type Standing, type Target } from './address-book.ts'
+import { AddressBook, headStartMs, type Standing, type Target } from './address-book.ts'
 import { parsePeerAddress } from './addresses.ts'
 import { backoffMs } from './backoff.ts'
 import {
@@ -8,7 +8,6 @@ import {
   BACKOFF_MIN_MS,
   FULL_MESH_MEMBERS,
   MAX_PARALLEL_DIALS,
-  REDIAL_HEAD_START_MS,
   REDIAL_TICK_MS,
   STANDING_CONNECTIONS
 } from './limits.ts'
@@ -74,7 +73,7 @@ export class Redialer {
   onDisconnect(peer: PeerKey): void {
     const target = this.#book.find(peer)
     if (target === undefined) return
-    const headStart = this.#deps.self < peer ? 0 : REDIAL_HEAD_START_MS
+    const headStart = headStartMs(this.#deps.self, peer)
     target.notBeforeMs = this.#deps.clock.monotonicMs() + headStart + Math.random() * BACKOFF_MIN_MS
   }
 

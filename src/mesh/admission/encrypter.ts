@@ -61,7 +61,8 @@ export class AdmissionEncrypter implements ConnectionEncrypter {
           await exchange.confirm()
           return machine
         },
-        signal
+        signal,
+        options.signal
       )
     })
   }
@@ -81,7 +82,8 @@ export class AdmissionEncrypter implements ConnectionEncrypter {
           this.#resolve(session)
           return machine
         },
-        signal
+        signal,
+        options.signal
       )
     })
   }
@@ -91,7 +93,8 @@ export class AdmissionEncrypter implements ConnectionEncrypter {
     raw: MessageStream,
     secured: SecuredConnection,
     talk: (session: Session, exchange: AdmissionExchange) => Promise<string>,
-    signal: AbortSignal
+    signal: AbortSignal,
+    outer: AbortSignal | undefined
   ): Promise<SecuredConnection> {
     const { sessions, refusals } = this.#deps
     const session = sessions.begin(peerKeyFromId(secured.remotePeer), direction, raw)
@@ -101,10 +104,13 @@ export class AdmissionEncrypter implements ConnectionEncrypter {
       const connection = exchange.release()
       sessions.opened(session, machine)
       return { ...secured, connection }
-    } catch (err) {
+    } catch (cause) {
+      const err = asError(cause)
+      // Of two connections to one host one is given up, by either side; and a dial can be cancelled.
+      const expected = err instanceof DuplicateConnection || sessions.isSpare(session) || outer?.aborted === true
+      if (!expected) refusals.note(session, remoteOf(raw), err)
       // libp2p closes the connection too, but only after the error has come back through several promises.
-      raw.abort(err instanceof Error ? err : new Error(String(err)))
-      if (!(err instanceof DuplicateConnection)) refusals.note(session, remoteOf(raw), err)
+      raw.abort(err)
       throw err
     }
   }
@@ -129,6 +135,13 @@ export class AdmissionEncrypter implements ConnectionEncrypter {
       old.raw.abort(new DuplicateConnection('the host has dialled anew'))
     }
   }
+}
+
+/** libp2p rejects a write with the close event of its connection, which is no error and has no message. */
+function asError(cause: unknown): Error {
+  if (cause instanceof Error) return cause
+  const error = cause instanceof Event && 'error' in cause ? cause.error : undefined
+  return error instanceof Error ? error : new Error('the connection closed')
 }
 
 /** Where the connection comes from or goes to, if it says: libp2p passes its connections as plain message streams. */

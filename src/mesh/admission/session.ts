@@ -80,6 +80,11 @@ export class Sessions {
     session.state = { name: 'open', machine, since: this.#count }
   }
 
+  /** Whether there is another connection to the same host, so that the loss of this one is no loss. */
+  isSpare(session: Session): boolean {
+    return this.#others(session).length > 0
+  }
+
   /** Machine name that the peer's certificate showed, if there is an admitted connection to it. */
   machineOf(peer: PeerKey): string | undefined {
     for (const session of this.#byPeer.get(peer) ?? []) {
