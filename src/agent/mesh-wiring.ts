@@ -68,13 +68,11 @@ export function wireMesh(
     maxResponseBytes: POLICY_LIMITS.maxResponseBytes
   })
   mesh.handle('/warren/probe/1', async () => NOTHING, { maxRequestBytes: SMALL_BYTES, maxResponseBytes: SMALL_BYTES })
-  mesh.onConnect((peer, machine) => {
-    log.info('member connected', { peer, machine })
+  mesh.onConnect(peer => {
     const pull = async (): Promise<void> => {
       await Promise.all([registry.syncWith(peer), policy.fetch(peer)])
       onSynchronised()
     }
     detach(log, 'synchronisation with a new connection', pull())
   })
-  mesh.onDisconnect(peer => log.info('member disconnected', { peer }))
 }
