@@ -1,0 +1,187 @@
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import type { Socket } from 'node:net'
+import { join } from 'node:path'
+import { after, before, describe, it } from 'node:test'
+import { Accepted, closed, dial, endOf, hashAll, readAll, readBytes, writeMany } from './support/sockets.ts'
+import { listenAt, World } from './support/world.ts'
+
+interface Pair {
+  readonly client: Socket
+  readonly server: Socket
+}
+
+/** One way to join two workloads. All of them must behave as a plain unix socket does. */
+interface Way {
+  readonly name: string
+  /** Whether a write into a connection that the other side has reset fails before anything else happens. */
+  readonly setUp: (world: World, accepted: Accepted) => Promise<() => Promise<Pair>>
+}
+
+const MEGABYTE = 1024 * 1024
+
+function brokered(name: string, carrier: 'direct' | 'libp2p' | 'local'): Way {
+  return {
+    name,
+    async setUp(world, accepted) {
+      const options = { carrier: carrier === 'libp2p' ? 'libp2p' : 'direct' } as const
+      const near = await world.host('alpha', options)
+      const far = carrier === 'local' ? near : await world.host('beta', options)
+      const source = near.register('dev.test.client.default')
+      await far.serve('dev.test.server.default', accepted.push)
+      const { path } = await near.connect(source, 'dev.test.server.default')
+      return async () => {
+        const client = await dial(path)
+        return { client, server: await accepted.next() }
+      }
+    }
+  }
+}
+
+const WAYS: readonly Way[] = [
+  {
+    name: 'a plain unix socket',
+    async setUp(world, accepted) {
+      const path = join(world.directory, 'plain')
+      await listenAt(world, path, accepted.push)
+      return async () => {
+        const client = await dial(path)
+        return { client, server: await accepted.next() }
+      }
+    }
+  },
+  brokered('two agents over TCP', 'direct'),
+  brokered('two agents over a stream of the mesh', 'libp2p'),
+  brokered('one agent for both workloads', 'local')
+]
+
+for (const way of WAYS) {
+  describe(way.name, () => {
+    let world: World
+    let open: () => Promise<Pair>
+    before(async () => {
+      world = await World.create()
+      open = await way.setUp(world, new Accepted())
+    })
+    after(() => world[Symbol.asyncDispose]())
+
+    it('carries the end of the client while the server still answers', async () => {
+      const { client, server } = await open()
+      client.end('question')
+      assert.equal((await readAll(server)).toString(), 'question')
+      const reply = randomBytes(3 * MEGABYTE)
+      server.end(reply)
+      assert.ok((await readAll(client)).equals(reply))
+    })
+
+    it('carries the end of the server while the client still sends', async () => {
+      const { client, server } = await open()
+      server.end('banner')
+      assert.equal((await readAll(client)).toString(), 'banner')
+      const upload = randomBytes(3 * MEGABYTE)
+      client.end(upload)
+      assert.ok((await readAll(server)).equals(upload))
+    })
+
+    it('ends cleanly when both sides end at once', async () => {
+      const { client, server } = await open()
+      client.end('from the client')
+      server.end('from the server')
+      const [up, down] = await Promise.all([readAll(server), readAll(client)])
+      assert.equal(up.toString(), 'from the client')
+      assert.equal(down.toString(), 'from the server')
+    })
+
+    it('carries single bytes one after another', async () => {
+      const { client, server } = await open()
+      server.pipe(server)
+      for (let value = 0; value < 64; value += 1) {
+        client.write(Buffer.of(value))
+        assert.deepEqual([...(await readBytes(client, 1))], [value])
+      }
+      client.end()
+      assert.equal((await readAll(client)).length, 0)
+    })
+
+    it('carries tens of megabytes both ways at once, unchanged', async () => {
+      const { client, server } = await open()
+      const [sentUp, sentDown, gotUp, gotDown] = await Promise.all([
+        writeMany(client, 24 * MEGABYTE, 1),
+        writeMany(server, 24 * MEGABYTE + 17, 2),
+        hashAll(server),
+        hashAll(client)
+      ])
+      assert.deepEqual(gotUp, { hash: sentUp, bytes: 24 * MEGABYTE })
+      assert.deepEqual(gotDown, { hash: sentDown, bytes: 24 * MEGABYTE + 17 })
+    })
+
+    it('delivers everything when the sender closes at once after writing', async () => {
+      const { client, server } = await open()
+      const upload = randomBytes(5 * MEGABYTE)
+      server.once('end', () => server.end())
+      client.end(upload)
+      client.resume()
+      assert.ok((await readAll(server)).equals(upload))
+      await once(client, 'close')
+    })
+
+    it('shows a client that vanishes in the middle to a server that writes', async () => {
+      const { client, server } = await open()
+      client.write('some')
+      await readBytes(server, 4)
+      client.destroy()
+      const timer = setInterval(() => server.write(randomBytes(65_536)), 1)
+      await closed(server)
+      clearInterval(timer)
+    })
+
+    it('shows a server that resets to the client', async () => {
+      const { client, server } = await open()
+      // Unread data makes the kernel answer with ECONNRESET.
+      client.write(randomBytes(2 * MEGABYTE))
+      await once(server, 'readable')
+      server.destroy()
+      const ended = endOf(client)
+      assert.equal((await ended).end, 'cut')
+    })
+
+    it('keeps other connections going while one is not read', async () => {
+      const stalled = await open()
+      stalled.client.on('error', () => {})
+      const chunk = randomBytes(256 * 1024)
+      let accepted = 0
+      const pour = (): void => {
+        while (stalled.client.write(chunk)) accepted += chunk.length
+        accepted += chunk.length
+      }
+      stalled.client.on('drain', pour)
+      pour()
+      stalled.server.pause()
+
+      const { client, server } = await open()
+      const [sent, got] = await Promise.all([writeMany(client, 8 * MEGABYTE, 3), hashAll(server)])
+      assert.deepEqual(got, { hash: sent, bytes: 8 * MEGABYTE })
+      assert.ok(
+        accepted - stalled.client.writableLength < 4 * MEGABYTE,
+        `${accepted} bytes were taken for a stalled reader`
+      )
+      stalled.client.destroy()
+      stalled.server.destroy()
+      client.destroy()
+      server.destroy()
+    })
+
+    it('carries three hundred connections at once', async () => {
+      const pairs = await Promise.all(Array.from({ length: 300 }, () => open()))
+      await Promise.all(
+        pairs.map(async ({ client, server }) => {
+          server.pipe(server)
+          const sent = randomBytes(20_000)
+          client.end(sent)
+          assert.ok((await readAll(client)).equals(sent))
+        })
+      )
+    })
+  })
+}
