@@ -53,6 +53,10 @@ export const INBOUND_CONNECTIONS_PER_SECOND = 256
 
 /** One address of one peer, from the connect to the end of the admission. */
 export const ADDRESS_DIAL_TIMEOUT_MS = 3_000
+/** The same on a machine that lags: see `Lag`. */
+export const MAX_ADDRESS_DIAL_TIMEOUT_MS = 8_000
+/** Above this lag we dial fewer at once. */
+export const LAGGING_MS = 100
 export const MAX_PARALLEL_DIALS = 16
 /** Addresses of one peer tried in a round; the others have their turn in the next. */
 export const ADDRESSES_PER_ROUND = 4

@@ -15,8 +15,8 @@ import { gossipRepair } from './gossip-repair.ts'
 import { peerKeyFromId } from './keys.ts'
 import { libp2pLogger } from './libp2p-log.ts'
 import {
-  ADDRESS_DIAL_TIMEOUT_MS,
   INBOUND_CONNECTIONS_PER_SECOND,
+  MAX_ADDRESS_DIAL_TIMEOUT_MS,
   MAX_CONNECTIONS,
   MAX_PARALLEL_DIALS,
   MAX_PENDING_CONNECTIONS,
@@ -69,7 +69,7 @@ export async function createNode({ privateKey, mesh, admission, discovery: found
       maxIncomingPendingConnections: MAX_PENDING_CONNECTIONS,
       inboundConnectionThreshold: INBOUND_CONNECTIONS_PER_SECOND,
       maxParallelDials: MAX_PARALLEL_DIALS,
-      addressDialTimeout: ADDRESS_DIAL_TIMEOUT_MS
+      addressDialTimeout: MAX_ADDRESS_DIAL_TIMEOUT_MS
     },
     connectionMonitor: { pingInterval: 10_000, pingTimeout: { minTimeout: 5_000, maxTimeout: 20_000 } },
     services: {

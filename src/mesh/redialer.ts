@@ -3,10 +3,13 @@ import type { PeerKey } from '../identity/index.ts'
 import { AddressBook, headStartMs, type Standing, type Target } from './address-book.ts'
 import { parsePeerAddress } from './addresses.ts'
 import { backoffMs } from './backoff.ts'
+import { Lag } from './lag.ts'
 import {
   ADDRESS_DIAL_TIMEOUT_MS,
   BACKOFF_MIN_MS,
   FULL_MESH_MEMBERS,
+  LAGGING_MS,
+  MAX_ADDRESS_DIAL_TIMEOUT_MS,
   MAX_PARALLEL_DIALS,
   REDIAL_TICK_MS,
   STANDING_CONNECTIONS
@@ -33,6 +36,7 @@ export class Redialer {
   readonly #deps: RedialerDeps
   readonly #book: AddressBook
   readonly #attempts = new Map<string, Promise<boolean>>()
+  readonly #lag = new Lag(REDIAL_TICK_MS)
 
   constructor(deps: RedialerDeps) {
     this.#deps = deps
@@ -90,6 +94,9 @@ export class Redialer {
   #round(): void {
     const { connected, isConnected, clock, log, signal } = this.#deps
     const now = clock.monotonicMs()
+    this.#lag.tick(now)
+    // On a machine that is short of time, more handshakes at once only make all of them too late.
+    const parallel = this.#lag.ms > LAGGING_MS ? MAX_PARALLEL_DIALS / 4 : MAX_PARALLEL_DIALS
     const fullMesh = this.#book.members() < FULL_MESH_MEMBERS
     const due = this.#book.targets().filter(target => {
       const peer = target.peer ?? target.resolved
@@ -100,7 +107,7 @@ export class Redialer {
     if (!fullMesh)
       due.sort((a, b) => Number(b.standing === 'seed') - Number(a.standing === 'seed') || Math.random() - 0.5)
     for (const target of due) {
-      if (this.#attempts.size >= MAX_PARALLEL_DIALS) return
+      if (this.#attempts.size >= parallel) return
       const enough = !fullMesh && connected().length + this.#attempts.size >= STANDING_CONNECTIONS
       if (enough && target.standing !== 'seed') continue
       detach(log, 'dial', this.#attempt(target), signal)
@@ -124,9 +131,9 @@ export class Redialer {
       if (signal.aborted) return false
       try {
         // Each address has its own deadline, so that one that swallows packets does not use up the others' time.
-        const found = await within(ADDRESS_DIAL_TIMEOUT_MS, [signal], limit =>
-          raceAbort(dial(address, target.peer, limit), limit)
-        )
+        // What our own slowness takes is given back.
+        const timeoutMs = Math.min(ADDRESS_DIAL_TIMEOUT_MS + 10 * this.#lag.ms, MAX_ADDRESS_DIAL_TIMEOUT_MS)
+        const found = await within(timeoutMs, [signal], limit => raceAbort(dial(address, target.peer, limit), limit))
         target.resolved = found
         this.#book.succeeded(target, address, clock.monotonicMs())
         return true

@@ -82,7 +82,8 @@ export class RequestServer {
     const answer = async (peer: PeerKey, stream: Stream, signal: AbortSignal): Promise<Uint8Array> => {
       const request = await readFrame(stream, maxRequestBytes, signal)
       try {
-        const response = await handler(peer, request, signal)
+        // Raced, for a handler that ignores its signal must not keep its place for ever.
+        const response = await raceAbort(handler(peer, request, signal), signal)
         if (response.length <= maxResponseBytes) return encodeResponse(response)
         throw new WarrenError(ErrorCode.MessageTooLarge, `a response of ${response.length} bytes exceeds the limit`)
       } catch (err) {
@@ -98,8 +99,10 @@ export class RequestServer {
         if (refusal !== undefined) {
           await writeFrame(stream, encodeFailure(refusal), signal)
           await stream.close({ signal })
-          // The request is not read; so its sender must be stopped from sending it.
-          throw refusal
+          // A reset would overtake the answer; so what was on its way is taken, and dropped.
+          await readFrame(stream, maxRequestBytes, signal)
+          await closed(stream, signal)
+          return
         }
         try {
           await writeFrame(stream, await answer(peer, stream, signal), signal)

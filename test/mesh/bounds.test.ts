@@ -1,0 +1,255 @@
+import assert from 'node:assert/strict'
+import { generateKeyPairSync } from 'node:crypto'
+import test from 'node:test'
+import { streamPair } from '@libp2p/utils'
+import { type PeerKey, peerKeyOf } from '../../src/identity/index.ts'
+import { AddressBook } from '../../src/mesh/address-book.ts'
+import { parsePeerAddress } from '../../src/mesh/addresses.ts'
+import { type Session, Sessions } from '../../src/mesh/admission/session.ts'
+import { backoffMs } from '../../src/mesh/backoff.ts'
+import { readFrame, writeFrame } from '../../src/mesh/frames.ts'
+import { toPrivateKey } from '../../src/mesh/keys.ts'
+import { Lag } from '../../src/mesh/lag.ts'
+import { MAX_STREAM_READ_BYTES, MAX_STREAM_WINDOW_BYTES } from '../../src/mesh/limits.ts'
+import { decodeResponse, encodeFailure, encodeResponse } from '../../src/mesh/response.ts'
+import { TokenBucket, TokenBuckets } from '../../src/mesh/token-bucket.ts'
+
+const peer = (byte: number): PeerKey => peerKeyOf(new Uint8Array(32).fill(byte))
+const SELF = peer(0)
+const never = new AbortController().signal
+
+test('the window of a stream is at most half of the buffer that must hold it', () => {
+  assert.ok(2 * MAX_STREAM_WINDOW_BYTES <= MAX_STREAM_READ_BYTES)
+})
+
+test('the wait between dials grows from 250 ms to 10 s and is never zero', () => {
+  assert.equal(backoffMs(0, 1), 250)
+  assert.equal(backoffMs(3, 1), 2_000)
+  assert.equal(backoffMs(1_000_000, 1), 10_000)
+  assert.equal(backoffMs(1_000_000, 0), 5_000)
+  assert.equal(backoffMs(0, 0), 125)
+})
+
+test('a bucket allows its burst at once and its rate in the long run', () => {
+  const bucket = new TokenBucket({ perSecond: 10, burst: 3 }, 0)
+  assert.deepEqual(
+    [0, 0, 0, 0].map(at => bucket.take(at)),
+    [true, true, true, false]
+  )
+  assert.equal(bucket.take(99), false)
+  assert.equal(bucket.take(100), true)
+  assert.deepEqual(
+    [100_000, 100_000, 100_000, 100_000].map(at => bucket.take(at)),
+    [true, true, true, false]
+  )
+})
+
+test('buckets are kept for a bounded number of hosts', () => {
+  const buckets = new TokenBuckets<number>({ perSecond: 0, burst: 1 }, 2)
+  assert.equal(buckets.take(1, 0), true)
+  assert.equal(buckets.take(1, 0), false)
+  buckets.take(2, 0)
+  buckets.take(3, 0)
+  // The first has been forgotten, the second and third have not.
+  assert.deepEqual([buckets.take(3, 0), buckets.take(2, 0), buckets.take(1, 0)], [false, false, true])
+})
+
+test('lag is what ticks are late, and fades', () => {
+  const lag = new Lag(100)
+  for (const at of [0, 100, 220]) lag.tick(at)
+  assert.equal(lag.ms, 0)
+  lag.tick(845)
+  assert.equal(lag.ms, 500)
+  lag.tick(945)
+  assert.equal(lag.ms, 250)
+})
+
+test('an address is host, TCP port and perhaps a peer, and nothing else', () => {
+  const text = `/ip4/192.0.2.1/tcp/7460/p2p/${peer(1)}`
+  assert.deepEqual(parsePeerAddress(text), { address: '/ip4/192.0.2.1/tcp/7460', peer: peer(1) })
+  assert.deepEqual(parsePeerAddress('/dns4/a.example/tcp/1'), { address: '/dns4/a.example/tcp/1', peer: undefined })
+  const bad = [
+    '',
+    'x',
+    '/ip4/192.0.2.1',
+    '/ip4/192.0.2.1/udp/1',
+    '/ip4/192.0.2.1/tcp/0',
+    '/ip4/192.0.2.1/tcp/1/ws',
+    `/ip4/192.0.2.1/tcp/1/p2p/${peer(1)}/p2p-circuit`,
+    '/ip4/192.0.2.1/tcp/1/p2p/QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N',
+    '/unix/tmp/x',
+    `/dns4/${'a'.repeat(300)}/tcp/1`
+  ]
+  for (const address of bad) assert.throws(() => parsePeerAddress(address), { code: 'INVALID_ARGUMENT' }, address)
+})
+
+test('rumours are few, and push out neither each other nor members', () => {
+  const book = new AddressBook(SELF)
+  const hint = (byte: number) => ({ address: `/ip4/192.0.2.${byte}/tcp/1`, peer: peer(byte) })
+  book.add(hint(200), 'member', 0)
+  for (let byte = 1; byte <= 100; byte += 1) book.add(hint(byte), 'rumour', 0)
+  assert.equal(book.targets().length, 65)
+  assert.ok(book.find(peer(1)))
+  assert.ok(book.find(peer(200)))
+  assert.equal(book.members(), 1)
+})
+
+test('a rumour is dropped after five failures, a member and a seed never', () => {
+  const book = new AddressBook(SELF)
+  for (const [byte, standing] of [
+    [1, 'rumour'],
+    [2, 'member'],
+    [3, 'seed']
+  ] as const) {
+    book.add({ address: '/ip4/192.0.2.1/tcp/1', peer: peer(byte) }, standing, 0)
+    const target = book.find(peer(byte))!
+    for (let failures = 0; failures < 100; failures += 1) book.failed(target, 0)
+  }
+  assert.deepEqual(
+    book.targets().map(target => target.standing),
+    ['seed', 'member']
+  )
+})
+
+test('of many addresses each has its turn, and the one that worked comes first', () => {
+  const book = new AddressBook(SELF)
+  for (let port = 1; port <= 12; port += 1)
+    book.add({ address: `/ip4/192.0.2.1/tcp/${port}`, peer: peer(1) }, 'member', 0)
+  const target = book.find(peer(1))!
+  assert.equal(target.addresses.length, 8)
+  assert.equal(target.addresses[0], '/ip4/192.0.2.1/tcp/12')
+  const tried = new Set([...book.round(target), ...book.round(target)])
+  assert.equal(tried.size, 8)
+  book.succeeded(target, target.addresses[5], 0)
+  assert.equal(book.round(target)[0], '/ip4/192.0.2.1/tcp/7')
+})
+
+test('a rumour cannot push out an address that a member gave', () => {
+  const book = new AddressBook(SELF)
+  const add = (port: number, standing: 'member' | 'rumour') =>
+    book.add({ address: `/ip4/192.0.2.1/tcp/${port}`, peer: peer(1) }, standing, 0)
+  for (let port = 1; port <= 8; port += 1) add(port, 'member')
+  const before = book.find(peer(1))!.addresses
+  add(9, 'rumour')
+  assert.deepEqual(book.find(peer(1))!.addresses, before)
+})
+
+test('our own address is never dialled', () => {
+  const book = new AddressBook(SELF)
+  book.add({ address: '/ip4/127.0.0.1/tcp/1', peer: SELF }, 'seed', 0)
+  assert.deepEqual(book.targets(), [])
+})
+
+test('a full book forgets the member that was away for longest, and no seed', () => {
+  const book = new AddressBook(SELF)
+  const key = (n: number) => peerKeyOf(Buffer.from(n.toString(16).padStart(64, '0'), 'hex'))
+  book.add({ address: '/ip4/192.0.2.9/tcp/1', peer: key(9_999) }, 'seed', 0)
+  for (let n = 1; n <= 2_048; n += 1) {
+    book.add({ address: '/ip4/192.0.2.1/tcp/1', peer: key(n) }, 'member', 0)
+    book.succeeded(book.find(key(n))!, undefined, n === 7 ? -1 : n)
+  }
+  book.add({ address: '/ip4/192.0.2.1/tcp/1', peer: key(5_000) }, 'member', 0)
+  assert.equal(book.find(key(7)), undefined)
+  assert.ok(book.find(key(5_000)) && book.find(key(1)) && book.find(key(9_999)))
+})
+
+test('a frame is read whole however it is cut, and one too large or cut short is refused', async () => {
+  const [near, far] = await streamPair()
+  await writeFrame(near, Buffer.alloc(50_000, 3), never)
+  assert.equal((await readFrame(far, 50_000, never)).length, 50_000)
+
+  const [near2, far2] = await streamPair()
+  void writeFrame(near2, Buffer.alloc(50_001), never).catch(() => {})
+  await assert.rejects(readFrame(far2, 50_000, never), { name: 'InvalidDataLengthError' })
+
+  const [near3, far3] = await streamPair()
+  near3.send(Buffer.from([10, 1, 2]))
+  await near3.close()
+  await assert.rejects(readFrame(far3, 50_000, never))
+})
+
+test('a sender that goes on after its frame does not fill our memory', async () => {
+  const [near, far] = await streamPair()
+  near.send(Buffer.from([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]))
+  await assert.rejects(readFrame(far, 1, never))
+})
+
+test('a response frame says whether it is an answer, and a damaged one is refused', () => {
+  assert.deepEqual(Buffer.from(decodeResponse(encodeResponse(Buffer.from('ok')))), Buffer.from('ok'))
+  assert.throws(() => decodeResponse(encodeFailure(new Error('x'))), { code: 'INTERNAL' })
+  assert.throws(() => decodeResponse(Buffer.from([1, ...Buffer.from('NONSENSE why')])), { code: 'INTERNAL' })
+  assert.throws(() => decodeResponse(Buffer.from([1])), { code: 'INTERNAL' })
+  for (const frame of [Buffer.alloc(0), Buffer.from([2])]) {
+    assert.throws(() => decodeResponse(frame), { code: 'MESSAGE_MALFORMED' })
+  }
+})
+
+test('a peer key is a seed or a KeyObject of Ed25519, and both give the same key', () => {
+  const { privateKey } = generateKeyPairSync('ed25519')
+  const seed = Buffer.from(privateKey.export({ format: 'jwk' }).d!, 'base64url')
+  assert.deepEqual(toPrivateKey(seed).raw, toPrivateKey(privateKey).raw)
+  assert.throws(() => toPrivateKey(new Uint8Array(31)), { code: 'INVALID_ARGUMENT' })
+  const ec = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey
+  assert.throws(() => toPrivateKey(ec), { code: 'INVALID_ARGUMENT' })
+})
+
+/** Two hosts' views of one host; `small` has the smaller key. */
+const SMALL = [peer(1), peer(2)].sort()[0]!
+const LARGE = [peer(1), peer(2)].sort()[1]!
+
+async function begin(sessions: Sessions, other: PeerKey, direction: 'inbound' | 'outbound'): Promise<Session> {
+  const [raw] = await streamPair()
+  return sessions.begin(other, direction, raw)
+}
+
+test('of two crossing dials the one of the smaller key stays, as both hosts see it', async () => {
+  const small = new Sessions(SMALL)
+  await begin(small, LARGE, 'outbound')
+  assert.equal(small.onAnswer(await begin(small, LARGE, 'inbound')).keep, false)
+
+  const large = new Sessions(LARGE)
+  const own = await begin(large, SMALL, 'outbound')
+  const theirs = await begin(large, SMALL, 'inbound')
+  assert.equal(large.onAnswer(theirs).keep, true)
+  assert.equal(large.onComplete(own).keep, false)
+})
+
+test('two dials that were both completed leave the one of the smaller key', async () => {
+  const small = new Sessions(SMALL)
+  const theirs = await begin(small, LARGE, 'inbound')
+  const own = await begin(small, LARGE, 'outbound')
+  assert.equal(small.onComplete(own).keep, true)
+  small.opened(own, 'm')
+  assert.equal(small.onComplete(theirs).keep, false)
+
+  const large = new Sessions(LARGE)
+  const inbound = await begin(large, SMALL, 'inbound')
+  const outbound = await begin(large, SMALL, 'outbound')
+  large.opened(outbound, 'm')
+  assert.deepEqual(large.onComplete(inbound), { keep: true, replaces: [outbound] })
+})
+
+test('a host that dials while we still hold its old connection replaces it, whatever the keys', async () => {
+  for (const [self, other] of [
+    [SMALL, LARGE],
+    [LARGE, SMALL]
+  ] as const) {
+    for (const direction of ['inbound', 'outbound'] as const) {
+      const sessions = new Sessions(self)
+      const old = await begin(sessions, other, direction)
+      sessions.opened(old, 'm')
+      const fresh = await begin(sessions, other, 'inbound')
+      assert.equal(sessions.onAnswer(fresh).keep, true)
+      assert.deepEqual(sessions.onComplete(fresh), { keep: true, replaces: [old] })
+    }
+  }
+})
+
+test('a session is forgotten when its connection closes', async () => {
+  const sessions = new Sessions(SMALL)
+  const session = await begin(sessions, LARGE, 'outbound')
+  sessions.opened(session, 'm')
+  assert.equal(sessions.machineOf(LARGE), 'm')
+  session.raw.abort(new Error('gone'))
+  assert.equal(sessions.machineOf(LARGE), undefined)
+})
