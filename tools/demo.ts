@@ -67,11 +67,11 @@ async function converse(stage: Stage, [client, host]: [Host, Host], server: Runn
 
 /** A person would not be fast enough to notice; a program can be. */
 async function policySpread(stage: Stage, from: Host, to: Host): Promise<void> {
-  const { version } = (await stage.ask(from, ['policy', 'show'])) as { version: number }
-  await stage.until('the policy reaches the other host', async () => {
-    const status = (await stage.ask(to, ['status'])) as { policyVersion: number }
-    return status.policyVersion >= version
-  })
+  const { policyVersion } = await stage.status(from)
+  await stage.until(
+    'the policy reaches the other host',
+    async () => (await stage.status(to)).policyVersion >= policyVersion
+  )
 }
 
 function succeeded(ended: Ended): Ended {

@@ -25,10 +25,7 @@ await story(async stage => {
 
   stage.narrate('b is told where one member is; from that one it learns of all others.')
   await stage.up(b, ['--bootstrap', address], PRETEND)
-  await stage.until('b reaches a by its bootstrap address', async () => {
-    const status = (await stage.ask(b, ['status'])) as { connected?: number } | null
-    return status?.connected === 1
-  })
+  await stage.until('b reaches a by its bootstrap address', async () => (await stage.status(b)).connected === 1)
   const { code, stdout: members } = await stage.run(b, ['members'])
   expect(code === 0 && /^a +connected/m.test(members), 'b is connected to a')
 })

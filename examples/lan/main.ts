@@ -20,14 +20,10 @@ await story(async stage => {
     'Both are switched off. They come back on other ports, so that what each remembers of the other is wrong.'
   )
   await Promise.all([first.stop(), joined.stop()])
-  await stage.up(a, [], PRETEND)
-  await stage.up(b, [], PRETEND)
+  await Promise.all([stage.up(a, [], PRETEND), stage.up(b, [], PRETEND)])
 
   stage.narrate('mDNS tells each where the other is now.')
-  await stage.until('the two agents find each other by mDNS', async () => {
-    const status = (await stage.ask(b, ['status'])) as { connected?: number } | null
-    return status?.connected === 1
-  })
+  await stage.until('the two agents find each other by mDNS', async () => (await stage.status(b)).connected === 1)
   const { code, stdout: members } = await stage.run(b, ['members'])
   expect(code === 0 && /^a +connected/m.test(members), 'b is connected to a')
 })

@@ -1,10 +1,13 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { AgentClient } from '../../src/client/index.ts'
 import { type Ended, Running } from './running.ts'
 
 const WARREN = resolve(import.meta.dirname, '..', '..', 'bin', 'warren.js')
 const POLL_MS = 50
+
+export type Status = Awaited<ReturnType<AgentClient['workload']['getStatus']>>
 
 /** One of several pretended hosts on this machine: an agent with directories of its own. */
 export interface Host {
@@ -43,8 +46,8 @@ export class Stage implements AsyncDisposable {
   /** Starts the agent of `host` and waits until it is ready. `options` are shown, `hidden` only pretend a host of its own. */
   async up(host: Host, options: readonly string[], hidden: readonly string[]): Promise<Running> {
     this.#show(host, ['up', ...options])
-    const own = ['--state-dir', host.stateDir, '--runtime-dir', host.runtimeDir, '--log-level', 'warn']
-    const agent = this.#spawn(host, ['up', ...options, ...own, ...hidden], true)
+    const own = ['--state-dir', host.stateDir, '--runtime-dir', host.runtimeDir, '--log-level', 'error']
+    const agent = this.#spawn(host, ['up', ...options, ...own, ...hidden])
     await agent.says(/^warren: ready in .*$/m)
     return agent
   }
@@ -52,19 +55,19 @@ export class Stage implements AsyncDisposable {
   /** Starts a command and leaves it running; what it writes is shown as it comes. */
   start(host: Host, args: readonly string[]): Running {
     this.#show(host, args)
-    return this.#spawn(host, args, true)
+    return this.#spawn(host, args)
   }
 
   /** Runs a command to its end, whatever that is. `input` is what is typed into it. */
   async run(host: Host, args: readonly string[], input = ''): Promise<Ended> {
     this.#show(host, args, input)
-    return await this.#finish(this.#spawn(host, args, true), input)
+    return await this.#finish(this.#spawn(host, args), input)
   }
 
-  /** As `run`, unseen: for looking whether something has come about. */
-  async ask(host: Host, args: readonly string[]): Promise<unknown> {
-    const { stdout } = await this.#finish(this.#spawn(host, [...args, '--json'], false), '')
-    return JSON.parse(stdout === '' ? 'null' : stdout)
+  /** What `warren status` would say, asked through the library: for waiting until something has come about. */
+  async status(host: Host): Promise<Status> {
+    await using agent = new AgentClient({ runtimeDir: host.runtimeDir })
+    return await agent.workload.getStatus({})
   }
 
   /** Types a line into a command that is running. */
@@ -99,8 +102,8 @@ export class Stage implements AsyncDisposable {
     process.stdout.write(`${host.name}$ ${echo}warren ${args.map(quote).join(' ')}\n`)
   }
 
-  #spawn(host: Host, args: readonly string[], shown: boolean): Running {
-    const onLine = shown ? (line: string) => void process.stdout.write(`  ${host.name}| ${shorten(line)}\n`) : undefined
+  #spawn(host: Host, args: readonly string[]): Running {
+    const onLine = (line: string): void => void process.stdout.write(`  ${host.name}| ${shorten(line)}\n`)
     const env = { ...process.env, WARREN_RUNTIME_DIR: host.runtimeDir, WARREN_JOIN_TOKEN: undefined }
     const running = new Running(process.execPath, [WARREN, ...args], { env, onLine })
     this.#running.push(running)

@@ -79,6 +79,19 @@ test('connect fails, and says so, when the connection is cut', async t => {
   assert.match(stderr, /^warren: STREAM_TRUNCATED: /m)
 })
 
+test('connect notices a cut also after the other end has ended its side', async t => {
+  const { agent, client, run } = await setUp(t)
+  await listen(ADDRESS, { client }, socket => {
+    socket.on('error', () => {}).end('all I have to say')
+  })
+  const program = run('connect', ADDRESS)
+  await program.says(/to say/)
+  agent.cut()
+  const { code, stderr } = await program.outcome()
+  assert.equal(code, 1)
+  assert.match(stderr, /^warren: STREAM_TRUNCATED: /m)
+})
+
 test('connect to nobody fails with the answer of the agent', async t => {
   const { run } = await setUp(t)
   const program = run('connect', 'dev.none.none.none')

@@ -129,8 +129,10 @@ function announce(agent: RunningAgent, config: AgentConfig, readyMs: number, opt
     })
   }
   if (options.quiet === true) return
+  // The one to give to another host as its --bootstrap.
+  const mesh = meshAddresses.find(address => !address.startsWith('/ip4/127.') && !address.startsWith('/ip6/::1/'))
   const next = config.init === undefined ? 'warren status' : 'warren token create MACHINE'
   say(
-    `ready in ${readyMs} ms: ${machine} of ${trustDomain}, mesh ${meshAddresses[0] ?? '-'}, data ${dataAddress}, sockets in ${runtimeDir}; next: ${next}`
+    `ready in ${readyMs} ms: ${machine} of ${trustDomain}, mesh ${mesh ?? meshAddresses[0] ?? '-'}, data ${dataAddress}, sockets in ${runtimeDir}; next: ${next}`
   )
 }
