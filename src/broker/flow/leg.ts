@@ -42,7 +42,11 @@ export function streamLeg(stream: Http2Stream): Leg {
     isCleanEnd: () => !stream.aborted && stream.rstCode === 0,
     failure: () => cutOf(stream.rstCode),
     abort: kind => {
-      if (!stream.closed) stream.close(codeOf(kind))
+      if (stream.closed) return
+      // `close` first ends our side, and Node sends that end in a frame before the reset: the other agent would take
+      // half an answer for a whole one.
+      stream.end = () => stream
+      stream.close(codeOf(kind))
     }
   }
 }
