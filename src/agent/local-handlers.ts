@@ -67,7 +67,7 @@ export function localHandlers(parts: LocalHandlersParts): { workload: WorkloadHa
         members: owners(state).length,
         connected: mesh.connected().length,
         registrations: workloads.count,
-        services: serviceViews(routing, undefined).length,
+        services: routing.matching().filter(route => route.serves.length > 0).length,
         policyVersion: policy.version,
         sessions: broker.sessions(),
         flows: broker.flows().length,

@@ -1,7 +1,7 @@
 import { ErrorCode, type Logger, raceAbort, sleep, WarrenError, within } from '../core/index.ts'
 
 /** How long a host that knows of others waits for one of them before it serves from what it has. */
-const PATIENCE_MS = 5_000
+const PATIENCE_MS = 3_000
 /** How long a caller waits for the agent to become ready. */
 const CALLER_PATIENCE_MS = 6_000
 

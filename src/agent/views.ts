@@ -8,11 +8,10 @@ import type { Known } from './explain.ts'
 import type { ServiceView } from './handlers/workload-handlers.ts'
 import type { Route, Routing } from './routing.ts'
 
-/** The services that match a pattern, by address and then by age; all without a pattern. */
+/** The registrations that match a pattern, clients among them, sorted by address; all without a pattern. */
 export function serviceViews(routing: Routing, pattern: Pattern | undefined): ServiceView[] {
   return routing
     .matching(pattern)
-    .filter(route => route.serves.length > 0)
     .map(toServiceView)
     .sort((a, b) => compare(a.address, b.address) || compare(a.registrationId, b.registrationId))
 }

@@ -1,4 +1,4 @@
-import { raceAbort } from '../core/index.ts'
+import { definedOnly, raceAbort } from '../core/index.ts'
 import type { AgentClient } from './agent-client.ts'
 import { register } from './register.ts'
 import type { RegisterOptions, Registration } from './registration.ts'
@@ -72,7 +72,11 @@ export class Sources {
   }
 
   #open(as: string, options: SourceOptions): Entry {
-    const registration = register(as, { ...options, client: this.#client })
+    // Named one by one: the signal of the connection that comes first must not end what others share.
+    const { log, application, wait } = options
+    // `local`: a destination that has not heard of this source yet asks our agent before it refuses.
+    const shared = definedOnly({ log, application, wait: wait ?? 'local' })
+    const registration = register(as, { ...shared, client: this.#client })
     const entry: Entry = { registration, endpoints: new Map(), users: 0, linger: undefined }
     const drop = (): void => {
       clearTimeout(entry.linger)

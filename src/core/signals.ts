@@ -37,7 +37,11 @@ export async function within<T>(
  * what it may still deliver.
  */
 export async function raceAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  signal.throwIfAborted()
+  if (signal.aborted) {
+    // Nobody else may be listening to it, and an unhandled rejection ends the process.
+    promise.catch(() => {})
+    throw signal.reason
+  }
   const aborted = Promise.withResolvers<never>()
   const onAbort = (): void => {
     aborted.reject(signal.reason)

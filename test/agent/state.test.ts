@@ -58,7 +58,7 @@ test('a second agent on the same state is refused while the first one runs', t =
   const first = openDatabase(path)
   assert.throws(
     () => openDatabase(path),
-    (err: unknown) => unusable(err) && /Another agent/.test((err as WarrenError).hint ?? '')
+    (err: unknown) => unusable(err) && /another agent/.test((err as WarrenError).reason)
   )
   first.close()
   openDatabase(path).close()

@@ -24,3 +24,11 @@ test('nothing stays linked to the parent', async () => {
   await sleep(0, parent.signal)
   assert.equal(getEventListeners(parent.signal, 'abort').length, 0)
 })
+
+test('what is raced against an aborted signal may still fail, without ending the process', async () => {
+  const reason = new Error('gone')
+  const failing = Promise.withResolvers<never>()
+  await assert.rejects(raceAbort(failing.promise, AbortSignal.abort(reason)), reason)
+  failing.reject(new Error('later'))
+  await sleep(0, new AbortController().signal)
+})

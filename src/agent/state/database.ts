@@ -35,11 +35,13 @@ export function openDatabase(path: string): DatabaseSync {
 /** What went wrong with the database, with what to do about it. */
 export function storageError(path: string, err: unknown): WarrenError {
   const text = err instanceof Error ? err.message : String(err)
-  const hint = /locked|busy/i.test(text)
-    ? 'Another agent is using this state directory; stop it, or give this one its own --state-dir.'
-    : /full/i.test(text)
-      ? 'The disk is full; free some space and start again.'
-      : undefined
+  if (/locked|busy/i.test(text)) {
+    return new WarrenError(ErrorCode.StateUnusable, `another agent uses the database ${path}`, {
+      cause: err,
+      hint: 'Stop it, or give this one its own --state-dir.'
+    })
+  }
+  const hint = /full/i.test(text) ? 'The disk is full; free some space and start again.' : undefined
   return new WarrenError(ErrorCode.StateUnusable, `cannot use the database ${path}: ${text}`, {
     cause: err,
     ...(hint === undefined ? {} : { hint })
