@@ -30,6 +30,8 @@ export function createRequestListener(
     readMaxBytes: limits.maxBodyBytes,
     // A compressed body of a few bytes could cost us far more than the limit in time.
     acceptCompression: [],
+    // A misspelt field must not be a field left out: with `whitelist` it would be another permission.
+    jsonOptions: { ignoreUnknownFields: false },
     shutdownSignal: stopping
   })
   routes(router, log, limits.requestMs)
