@@ -3,10 +3,6 @@ import type { Readable, Writable } from 'node:stream'
 import { finished, pipeline } from 'node:stream/promises'
 import { ErrorCode, WarrenError } from '../core/index.ts'
 
-const NOTHING = Buffer.alloc(0)
-/** How often to ask whether anybody still reads, in milliseconds: how late a cut may be noticed. */
-const PROBE_MS = 250
-
 /**
  * Joins a brokered connection to standard input and output, each direction ending by itself.
  *
@@ -21,35 +17,21 @@ export async function relayStdio(
   const cut = firstError(socket)
   const receiving = pipeline(socket, output, { end: false })
   const sending = pipeline(input, socket)
-  const over = new AbortController()
   try {
     if (input.isTTY === true) {
       // A failure to send ends it too; its success alone does not.
       await Promise.race([receiving, sending.then(() => receiving)])
     } else {
-      await Promise.all([receiving.then(() => probe(socket, over.signal)), sending])
+      await Promise.all([receiving, sending])
     }
   } catch (err) {
     throw cutError(cut() ?? err)
   } finally {
-    over.abort()
     // The loser of the race must not become an unhandled rejection.
     sending.catch(() => {})
     receiving.catch(() => {})
     socket.destroy()
   }
-}
-
-/**
- * Finds out that nobody reads any more, while there is nothing to send: once the other end has ended its side, a unix
- * socket does not tell of a cut, but a write of no bytes to it fails.
- */
-function probe(socket: Socket, signal: AbortSignal): void {
-  const timer = setInterval(() => {
-    // Once it has ended, or while something waits to be sent, that fails by itself.
-    if (socket.writable && socket.writableLength === 0) socket.write(NOTHING)
-  }, PROBE_MS)
-  signal.addEventListener('abort', () => clearInterval(timer), { once: true })
 }
 
 /**
@@ -61,9 +43,7 @@ function probe(socket: Socket, signal: AbortSignal): void {
 export async function relaySockets(local: Socket, brokered: Socket): Promise<void> {
   const localCut = firstError(local)
   const brokeredCut = firstError(brokered)
-  const over = new AbortController()
   try {
-    brokered.once('end', () => probe(brokered, over.signal))
     // Not pipeline: it would close the other side before it can be reset, which looks like a clean end.
     local.pipe(brokered)
     brokered.pipe(local)
@@ -72,8 +52,6 @@ export async function relaySockets(local: Socket, brokered: Socket): Promise<voi
     abort(local)
     brokered.destroy()
     throw cutError(brokeredCut() ?? localCut() ?? err)
-  } finally {
-    over.abort()
   }
 }
 

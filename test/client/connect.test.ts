@@ -219,3 +219,17 @@ test('http requests go through the mesh', async t => {
   const [err] = await once(nobody, 'error')
   assert.equal(err.code, ErrorCode.DestinationNotFound)
 })
+
+test('a server notices a cut also after the client has ended its side', async t => {
+  const { agent, client } = await setUp(t)
+  const cut = Promise.withResolvers<unknown>()
+  const ended = Promise.withResolvers<void>()
+  await listen('dev.web.patient.default', { client }, socket => {
+    socket.on('error', cut.reject).on('end', ended.resolve).resume()
+  })
+  const socket = await connect('dev.web.patient.default', { client })
+  socket.on('error', () => {}).end('that is all')
+  await ended.promise
+  agent.cut()
+  await assert.rejects(cut.promise, { code: ErrorCode.StreamTruncated })
+})
