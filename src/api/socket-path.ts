@@ -1,5 +1,5 @@
 import { chmodSync, lstatSync, unlinkSync } from 'node:fs'
-import { lstat, mkdir } from 'node:fs/promises'
+import { chmod, lstat, mkdir } from 'node:fs/promises'
 import { connect, type Server } from 'node:net'
 import { dirname } from 'node:path'
 import { ErrorCode, WarrenError } from '../core/index.ts'
@@ -7,10 +7,15 @@ import { ErrorCode, WarrenError } from '../core/index.ts'
 /** Longest path of a unix socket, in bytes: sun_path less its end mark (BSD has 103). */
 export const MAX_SOCKET_PATH_BYTES = process.platform === 'linux' ? 107 : 103
 
-/** Makes `dir` for the sockets of an agent, with its parents, unless it is there. Throws as `checkDirectory`. */
+/**
+ * Makes `dir` for the sockets of an agent, with its parents, unless it is there; whatever the umask, others may pass
+ * through it. Throws as `checkDirectory`.
+ */
 export async function ensureRuntimeDir(dir: string): Promise<void> {
   try {
-    await mkdir(dir, { recursive: true, mode: 0o755 })
+    const made = await mkdir(dir, { recursive: true, mode: 0o755 })
+    // The umask of an agent keeps others out of all it makes; they must reach agent.sock.
+    if (made !== undefined) await chmod(dir, 0o755)
   } catch (cause) {
     throw new WarrenError(ErrorCode.StateUnusable, `cannot make the runtime directory ${dir}: ${codeOf(cause)}`, {
       hint: 'Choose another with --runtime-dir or WARREN_RUNTIME_DIR.',
