@@ -76,7 +76,7 @@ async function mint(
   nowMs = Date.now(),
   lifetimeMs = 600_000
 ): Promise<Credentials> {
-  const [node, authority] = certificatesIn(readFileSync(join(agent.stateDir, 'node.chain')))
+  const [node, authority] = certificatesIn(readFileSync(join(agent.stateDir, 'node.pem'), 'utf8'))
   assert.ok(node !== undefined && authority !== undefined)
   const issuer = { certificate: node.raw, key: createPrivateKey(readFileSync(join(agent.stateDir, 'node.key'))) }
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
