@@ -28,7 +28,8 @@ async function receive(socket: Socket, stallMs: number): Promise<{ hash: string;
   const hash = createHash('sha256')
   let bytes = 0
   let stalled = stallMs === 0
-  for await (const chunk of socket as AsyncIterable<Buffer>) {
+  // Left to itself, the iterator destroys the socket at the end of what it reads, while the other direction still runs.
+  for await (const chunk of socket.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     hash.update(chunk)
     bytes += chunk.length
     if (!stalled && bytes > TOTAL_BYTES / 2) {

@@ -116,8 +116,8 @@ async function ask(
   socket.on('error', giveUp).on('close', giveUp)
   const session = http2.connect('https://warren.invalid', { createConnection: () => socket })
   session.on('error', giveUp).on('close', giveUp)
-  const own = { ':authority': site.registrationId, 'warren-destination': site.address }
-  const path = method === 'CONNECT' ? {} : { ':path': '/', ':scheme': 'https' }
+  const own = { ':authority': site.registrationId, 'warren-destination': site.address, 'warren-protocol': 'tcp' }
+  const path = method === 'CONNECT' ? {} : { ':path': '*', ':scheme': 'https' }
   const request = session.request({ ':method': method, ...own, ...path }, { endStream: false })
   request.on('error', giveUp).on('close', giveUp)
   request.on('response', headers => status.resolve(headers[':status']))
