@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect } from 'node:net'
-import test, { type TestContext } from 'node:test'
+import { suite, type TestContext, test } from 'node:test'
 import { identify } from '@libp2p/identify'
 import type { ConnectionEncrypter } from '@libp2p/interface'
 import { noise } from '@libp2p/noise'
@@ -67,171 +67,174 @@ const refusing = (chain: readonly Uint8Array[]) => {
     : verdict
 }
 
-test('a libp2p node with plain noise does not get past the first negotiation', async t => {
-  const host = await startHost(t, 'alpha')
-  const node = await stranger(t, noise())
-  await assert.rejects(node.dial(address(host)))
-  assert.deepEqual(host.mesh.connected(), [])
-  assert.deepEqual(node.getConnections(), [])
-  const known = await node.peerStore.all()
-  assert.deepEqual(
-    known.filter(peer => peer.id.toString() === host.mesh.peer && peer.protocols.length > 0),
-    []
-  )
-})
+// Most of the time is spent waiting, so they run side by side.
+suite('admission', { concurrency: 8 }, () => {
+  test('a libp2p node with plain noise does not get past the first negotiation', async t => {
+    const host = await startHost(t, 'alpha')
+    const node = await stranger(t, noise())
+    await assert.rejects(node.dial(address(host)))
+    assert.deepEqual(host.mesh.connected(), [])
+    assert.deepEqual(node.getConnections(), [])
+    const known = await node.peerStore.all()
+    assert.deepEqual(
+      known.filter(peer => peer.id.toString() === host.mesh.peer && peer.protocols.length > 0),
+      []
+    )
+  })
 
-test('a host whose certificate is refused gets no protocol list, no gossip and no certificate of ours', async t => {
-  const host = await makeHost(t, 'alpha', { judge: refusing })
-  let shown = 0
-  let heard = 0
-  host.mesh.onGossip('registry', () => {
-    heard += 1
-    return 'accept'
-  })
-  await host.mesh.start()
-  const mallory = await makeHost(t, 'mallory', {
-    bootstrap: host.mesh.addresses(),
-    judge: chain => {
-      shown += 1
-      return stubJudge(chain)
-    }
-  })
-  let met = 0
-  mallory.mesh.onConnect(() => {
-    met += 1
-  })
-  mallory.mesh.onGossip('registry', () => {
-    heard += 1
-    return 'accept'
-  })
-  await mallory.mesh.start()
-  const refusal = () => host.lines.find(line => line.level === 'warn' && line.message === 'host not admitted')
-  await until(() => refusal() !== undefined)
-  // It has come back by then: once is not by chance.
-  await until(() => host.lines.filter(line => line.message === 'host not admitted').length > 2)
-  assert.equal(refusal()?.fields.peer, mallory.mesh.peer)
-  assert.match(refusal()?.fields.reason ?? '', /UNTRUSTED_ROOT: not one of ours/)
-  assert.equal(await host.mesh.publish('registry', Buffer.from('for members only')), 0)
-  assert.equal(await mallory.mesh.publish('registry', Buffer.from('from outside')), 0)
-  assert.deepEqual([shown, heard, met], [0, 0, 0])
-  assert.deepEqual([host.mesh.connected(), mallory.mesh.connected()], [[], []])
-})
-
-test('a refused host comes back again and again without filling the log', async t => {
-  const host = await startHost(t, 'alpha', { judge: refusing })
-  const mallory = await startHost(t, 'mallory', { bootstrap: host.mesh.addresses() })
-  await until(() => host.lines.filter(line => line.message === 'host not admitted').length >= 3)
-  assert.equal(host.lines.filter(line => line.level === 'warn').length, 1)
-  assert.equal(mallory.lines.filter(line => line.message === 'host connected').length, 0)
-})
-
-test('we refuse a host that we dialled, and it learns no protocol of ours', async t => {
-  const mallory = await startHost(t, 'mallory')
-  const host = await startHost(t, 'alpha', { judge: refusing, bootstrap: mallory.mesh.addresses() })
-  await until(() => host.lines.some(line => line.message === 'host not admitted'))
-  assert.equal(mallory.lines.filter(line => line.message === 'host connected').length, 0)
-  assert.deepEqual(host.mesh.connected(), [])
-})
-
-test('a certificate chain is of no use to a host that does not hold its key', async t => {
-  const host = await startHost(t, 'alpha')
-  const victim = await makeHost(t, 'beta')
-  const thief = await startHost(t, 'thief', {
-    bootstrap: host.mesh.addresses(),
-    nodeChain: () => stubChain('beta', victim.mesh.peer)
-  })
-  await until(() => host.lines.some(line => line.level === 'warn' && line.message === 'host not admitted'))
-  const [line] = host.lines.filter(entry => entry.message === 'host not admitted')
-  assert.equal(line?.fields.peer, thief.mesh.peer)
-  assert.match(line?.fields.reason ?? '', /belongs to another host, beta/)
-  assert.deepEqual(host.mesh.connected(), [])
-})
-
-test('an admission message above 32 KB is refused before it is read', async t => {
-  let judged = 0
-  const host = await startHost(t, 'alpha', {
-    judge: chain => {
-      judged += 1
-      return stubJudge(chain)
-    }
-  })
-  const node = await stranger(
-    t,
-    impostor(async lp => {
-      await lp.write(Buffer.alloc(33 * 1024))
-      await lp.read()
+  test('a host whose certificate is refused gets no protocol list, no gossip and no certificate of ours', async t => {
+    const host = await makeHost(t, 'alpha', { judge: refusing })
+    let shown = 0
+    let heard = 0
+    host.mesh.onGossip('registry', () => {
+      heard += 1
+      return 'accept'
     })
-  )
-  await assert.rejects(node.dial(address(host)))
-  assert.equal(judged, 0)
-  await until(() => host.lines.some(line => line.message === 'admission was not completed'))
-})
-
-test('a host that shows bytes which are no admission is turned away', async t => {
-  const host = await startHost(t, 'alpha')
-  const node = await stranger(
-    t,
-    impostor(async lp => {
-      await lp.write(Buffer.from('ffffffff', 'hex'))
-      await lp.read()
+    await host.mesh.start()
+    const mallory = await makeHost(t, 'mallory', {
+      bootstrap: host.mesh.addresses(),
+      judge: chain => {
+        shown += 1
+        return stubJudge(chain)
+      }
     })
-  )
-  await assert.rejects(node.dial(address(host)))
-  assert.deepEqual(host.mesh.connected(), [])
-})
-
-test('a stranger that says nothing after noise is cut off by the deadline', async t => {
-  const host = await startHost(t, 'alpha')
-  const node = await stranger(
-    t,
-    impostor(async lp => {
-      await lp.read()
+    let met = 0
+    mallory.mesh.onConnect(() => {
+      met += 1
     })
-  )
-  await assert.rejects(node.dial(address(host), { signal: AbortSignal.timeout(9_000) }))
-  await until(() => host.lines.some(line => line.message === 'admission was not completed'))
-  assert.deepEqual(host.mesh.connected(), [])
-})
-
-test('the clear text of a connection names neither machine nor trust domain', async t => {
-  const host = await startHost(t, 'alpha-machine')
-  const port = address(host)
-    .getComponents()
-    .find(part => part.name === 'tcp')?.value
-  const socket = connect(Number(port), '127.0.0.1')
-  t.after(() => socket.destroy())
-  await once(socket, 'connect')
-  // "ls" asks multistream-select for all it has.
-  const frame = (text: string): Buffer => Buffer.concat([Buffer.from([text.length + 1]), Buffer.from(`${text}\n`)])
-  socket.write(Buffer.concat([frame('/multistream/1.0.0'), frame('ls')]))
-  let seen = ''
-  socket.on('data', chunk => {
-    seen += chunk.toString('latin1')
+    mallory.mesh.onGossip('registry', () => {
+      heard += 1
+      return 'accept'
+    })
+    await mallory.mesh.start()
+    const refusal = () => host.lines.find(line => line.level === 'warn' && line.message === 'host not admitted')
+    await until(() => refusal() !== undefined)
+    // It has come back by then: once is not by chance.
+    await until(() => host.lines.filter(line => line.message === 'host not admitted').length > 2)
+    assert.equal(refusal()?.fields.peer, mallory.mesh.peer)
+    assert.match(refusal()?.fields.reason ?? '', /UNTRUSTED_ROOT: not one of ours/)
+    assert.equal(await host.mesh.publish('registry', Buffer.from('for members only')), 0)
+    assert.equal(await mallory.mesh.publish('registry', Buffer.from('from outside')), 0)
+    assert.deepEqual([shown, heard, met], [0, 0, 0])
+    assert.deepEqual([host.mesh.connected(), mallory.mesh.connected()], [[], []])
   })
-  await until(() => seen.includes('/warren/noise/1'))
-  assert.doesNotMatch(seen, /alpha|mesh\.test|registry|sync|12D3/)
-})
 
-test('a renewed certificate is shown at the next admission', async t => {
-  const names = ['before', 'after']
-  let use = 0
-  const key = newKey()
-  const a = await startHost(t, 'alpha')
-  const b = await makeHost(t, 'beta', {
-    key,
-    bootstrap: a.mesh.addresses(),
-    nodeChain: () => stubChain(names[use]!, b.mesh.peer)
+  test('a refused host comes back again and again without filling the log', async t => {
+    const host = await startHost(t, 'alpha', { judge: refusing })
+    const mallory = await startHost(t, 'mallory', { bootstrap: host.mesh.addresses() })
+    await until(() => host.lines.filter(line => line.message === 'host not admitted').length >= 3)
+    assert.equal(host.lines.filter(line => line.level === 'warn').length, 1)
+    assert.equal(mallory.lines.filter(line => line.message === 'host connected').length, 0)
   })
-  await b.mesh.start()
-  await until(() => a.mesh.machineOf(b.mesh.peer) === 'before')
-  use = 1
-  await a.mesh.disconnect(b.mesh.peer)
-  await until(() => a.mesh.machineOf(b.mesh.peer) === 'after')
-})
 
-test('members hear each other', async t => {
-  const [a, b] = await startPair(t)
-  assert.equal(a.mesh.machineOf(b.mesh.peer), 'beta')
-  assert.equal(b.mesh.machineOf(a.mesh.peer), 'alpha')
-  assert.equal(await publishSoon(a, 'registry', 'hello'), 1)
+  test('we refuse a host that we dialled, and it learns no protocol of ours', async t => {
+    const mallory = await startHost(t, 'mallory')
+    const host = await startHost(t, 'alpha', { judge: refusing, bootstrap: mallory.mesh.addresses() })
+    await until(() => host.lines.some(line => line.message === 'host not admitted'))
+    assert.equal(mallory.lines.filter(line => line.message === 'host connected').length, 0)
+    assert.deepEqual(host.mesh.connected(), [])
+  })
+
+  test('a certificate chain is of no use to a host that does not hold its key', async t => {
+    const host = await startHost(t, 'alpha')
+    const victim = await makeHost(t, 'beta')
+    const thief = await startHost(t, 'thief', {
+      bootstrap: host.mesh.addresses(),
+      nodeChain: () => stubChain('beta', victim.mesh.peer)
+    })
+    await until(() => host.lines.some(line => line.level === 'warn' && line.message === 'host not admitted'))
+    const [line] = host.lines.filter(entry => entry.message === 'host not admitted')
+    assert.equal(line?.fields.peer, thief.mesh.peer)
+    assert.match(line?.fields.reason ?? '', /belongs to another host, beta/)
+    assert.deepEqual(host.mesh.connected(), [])
+  })
+
+  test('an admission message above 32 KB is refused before it is read', async t => {
+    let judged = 0
+    const host = await startHost(t, 'alpha', {
+      judge: chain => {
+        judged += 1
+        return stubJudge(chain)
+      }
+    })
+    const node = await stranger(
+      t,
+      impostor(async lp => {
+        await lp.write(Buffer.alloc(33 * 1024))
+        await lp.read()
+      })
+    )
+    await assert.rejects(node.dial(address(host)))
+    assert.equal(judged, 0)
+    await until(() => host.lines.some(line => line.message === 'admission was not completed'))
+  })
+
+  test('a host that shows bytes which are no admission is turned away', async t => {
+    const host = await startHost(t, 'alpha')
+    const node = await stranger(
+      t,
+      impostor(async lp => {
+        await lp.write(Buffer.from('ffffffff', 'hex'))
+        await lp.read()
+      })
+    )
+    await assert.rejects(node.dial(address(host)))
+    assert.deepEqual(host.mesh.connected(), [])
+  })
+
+  test('a stranger that says nothing after noise is cut off by the deadline', async t => {
+    const host = await startHost(t, 'alpha')
+    const node = await stranger(
+      t,
+      impostor(async lp => {
+        await lp.read()
+      })
+    )
+    await assert.rejects(node.dial(address(host), { signal: AbortSignal.timeout(9_000) }))
+    await until(() => host.lines.some(line => line.message === 'admission was not completed'))
+    assert.deepEqual(host.mesh.connected(), [])
+  })
+
+  test('the clear text of a connection names neither machine nor trust domain', async t => {
+    const host = await startHost(t, 'alpha-machine')
+    const port = address(host)
+      .getComponents()
+      .find(part => part.name === 'tcp')?.value
+    const socket = connect(Number(port), '127.0.0.1')
+    t.after(() => socket.destroy())
+    await once(socket, 'connect')
+    // "ls" asks multistream-select for all it has.
+    const frame = (text: string): Buffer => Buffer.concat([Buffer.from([text.length + 1]), Buffer.from(`${text}\n`)])
+    socket.write(Buffer.concat([frame('/multistream/1.0.0'), frame('ls')]))
+    let seen = ''
+    socket.on('data', chunk => {
+      seen += chunk.toString('latin1')
+    })
+    await until(() => seen.includes('/warren/noise/1'))
+    assert.doesNotMatch(seen, /alpha|mesh\.test|registry|sync|12D3/)
+  })
+
+  test('a renewed certificate is shown at the next admission', async t => {
+    const names = ['before', 'after']
+    let use = 0
+    const key = newKey()
+    const a = await startHost(t, 'alpha')
+    const b = await makeHost(t, 'beta', {
+      key,
+      bootstrap: a.mesh.addresses(),
+      nodeChain: () => stubChain(names[use]!, b.mesh.peer)
+    })
+    await b.mesh.start()
+    await until(() => a.mesh.machineOf(b.mesh.peer) === 'before')
+    use = 1
+    await a.mesh.disconnect(b.mesh.peer)
+    await until(() => a.mesh.machineOf(b.mesh.peer) === 'after')
+  })
+
+  test('members hear each other', async t => {
+    const [a, b] = await startPair(t)
+    assert.equal(a.mesh.machineOf(b.mesh.peer), 'beta')
+    assert.equal(b.mesh.machineOf(a.mesh.peer), 'alpha')
+    assert.equal(await publishSoon(a, 'registry', 'hello'), 1)
+  })
 })

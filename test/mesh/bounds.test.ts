@@ -2,12 +2,14 @@ import assert from 'node:assert/strict'
 import { generateKeyPairSync } from 'node:crypto'
 import test from 'node:test'
 import { streamPair } from '@libp2p/utils'
+import { silentLogger } from '../../src/core/index.ts'
 import { type PeerKey, peerKeyOf } from '../../src/identity/index.ts'
 import { AddressBook } from '../../src/mesh/address-book.ts'
 import { parsePeerAddress } from '../../src/mesh/addresses.ts'
 import { type Session, Sessions } from '../../src/mesh/admission/session.ts'
 import { backoffMs } from '../../src/mesh/backoff.ts'
 import { readFrame, writeFrame } from '../../src/mesh/frames.ts'
+import { gossipRepair } from '../../src/mesh/gossip-repair.ts'
 import { toPrivateKey } from '../../src/mesh/keys.ts'
 import { Lag } from '../../src/mesh/lag.ts'
 import { MAX_STREAM_READ_BYTES, MAX_STREAM_WINDOW_BYTES } from '../../src/mesh/limits.ts'
@@ -191,6 +193,26 @@ test('a peer key is a seed or a KeyObject of Ed25519, and both give the same key
   assert.throws(() => toPrivateKey(new Uint8Array(31)), { code: 'INVALID_ARGUMENT' })
   const ec = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey
   assert.throws(() => toPrivateKey(ec), { code: 'INVALID_ARGUMENT' })
+})
+
+test('a gossip stream that is lost is opened again on the same connection', async t => {
+  const lost = { direction: 'outbound', protocol: '/meshsub/1.2.0', status: 'reset' }
+  const remotePeer = { toString: () => 'peer' }
+  const old = { remotePeer, streams: [lost], timeline: { open: 0 } }
+  const young = { remotePeer, streams: [], timeline: { open: Date.now() } }
+  const sound = { remotePeer, streams: [{ ...lost, status: 'open' }], timeline: { open: 0 } }
+  const renewed: unknown[] = []
+  const topology = { onConnect: (_: unknown, connection: unknown) => renewed.push(connection) }
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  const repair = gossipRepair(silentLogger)({
+    registrar: { getProtocols: () => ['/meshsub/1.2.0', '/other'], getTopologies: () => [topology] },
+    connectionManager: { getConnections: () => [old, young, sound] }
+  } as never)
+  await repair.start()
+  t.mock.timers.tick(3_000)
+  await new Promise(resolve => setImmediate(resolve))
+  await repair.stop()
+  assert.deepEqual(renewed, [old])
 })
 
 /** Two hosts' views of one host; `small` has the smaller key. */
