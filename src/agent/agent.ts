@@ -1,5 +1,6 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { setFlagsFromString } from 'node:v8'
 import { ensureRuntimeDir } from '../api/index.ts'
 import { type Clock, type Logger, systemClock } from '../core/index.ts'
 import { assemble } from './assemble.ts'
@@ -38,6 +39,9 @@ export async function startAgent(config: AgentConfig, clock: Clock = systemClock
   const log = createLogger(resolved.logLevel)
   // What this process makes is for its user alone, unless it says otherwise.
   process.umask(0o077)
+  // Brokered bytes are garbage a moment after they came, and V8 answers by growing its young generation, all of it
+  // resident. Measured over 200 MB each way at once: 64 to 81 MiB of growth, with this 17 to 42, and not slower.
+  setFlagsFromString('--semi-space-growth-factor=1')
   const resources = new AsyncDisposableStack()
   try {
     const agent = await start(resolved, resources, clock, log)
