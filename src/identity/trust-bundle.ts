@@ -68,16 +68,19 @@ export function openTrustBundle(signed: Uint8Array, pinnedRootSha256: string): T
   }
   let roots: ParsedCertificate[]
   try {
+    parseTrustDomain(message.trustDomain)
     roots = message.roots.map(parseCertificate)
   } catch (cause) {
-    throw new WarrenError(ErrorCode.MessageMalformed, 'the trust bundle has a root that cannot be read', { cause })
+    throw new WarrenError(ErrorCode.MessageMalformed, 'the trust bundle has a root or a name that cannot be read', {
+      cause
+    })
   }
   const key = roots.find(root => root.sha256 === pinnedRootSha256)?.publicKey
   if (key === undefined || !verifyWithRoot(key, CONTEXT.trustBundle, envelope.bundle, signature.signature)) {
     throw new WarrenError(ErrorCode.SignatureInvalid, 'the trust bundle is not signed by the pinned root')
   }
   return Object.freeze({
-    trustDomain: parseTrustDomain(message.trustDomain),
+    trustDomain: message.trustDomain,
     version: message.version,
     roots: Object.freeze(roots),
     adminPublicKey: Uint8Array.from(message.adminPublicKey)

@@ -20,19 +20,31 @@ export function peerCredentials(socket: Socket, system: Platform = platform()): 
   try {
     const fd = descriptorOf(socket)
     const credentials = system.credentialsOf(fd)
-    const process = fromDescriptor(
-      credentials.pid,
-      system.peerProcessFd(fd) ?? system.openProcess(credentials.pid),
-      system
-    )
-    // Without a descriptor from the socket itself, the pid may have changed hands before it was opened; a process that
-    // connected and is gone is refused in either case.
+    const process = hold(fd, credentials, system)
     if (process.isAlive()) return { ...credentials, process }
     process.close()
   } catch (cause) {
     throw new WarrenError(ErrorCode.PermissionDenied, 'the process at the other end cannot be identified', { cause })
   }
   throw new WarrenError(ErrorCode.PermissionDenied, 'the process at the other end has ended')
+}
+
+// Before Linux 6.5 a socket gives no descriptor of its peer, and the pid may have gone to another process before it was
+// opened. Then that must be one of the same user, or a caller could end and be taken for a program of somebody else;
+// processes of one user are not kept apart in any case.
+function hold(fd: number, credentials: KernelCredentials, system: Platform): ProcessHandle {
+  const { pid, uid } = credentials
+  const own = system.peerProcessFd(fd)
+  if (own !== undefined) return fromDescriptor(pid, own, system)
+  const process = fromDescriptor(pid, system.openProcess(pid), system)
+  try {
+    if (system.userIdsOf(pid).includes(uid)) return process
+  } catch (err) {
+    process.close()
+    throw err
+  }
+  process.close()
+  throw new Error(`process ${pid} is not of user ${uid}`)
 }
 
 /** The uid of the listener to whose unix socket `socket` is connected. Throws PERMISSION_DENIED. */

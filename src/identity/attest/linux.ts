@@ -1,4 +1,4 @@
-import { closeSync } from 'node:fs'
+import { closeSync, readFileSync } from 'node:fs'
 import koffi from 'koffi'
 import type { KernelCredentials, Platform } from './platform.ts'
 
@@ -46,6 +46,11 @@ export function linuxPlatform(): Platform {
       return fd
     },
 
+    userIdsOf(pid) {
+      const ids = /^Uid:((?:\s+\d+)+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1]
+      return (ids ?? '').trim().split(/\s+/).map(Number)
+    },
+
     ended(processFds) {
       if (processFds.length === 0) return []
       const fds = Buffer.alloc(processFds.length * POLL_BYTES)
@@ -53,7 +58,7 @@ export function linuxPlatform(): Platform {
         fds.writeInt32LE(fd, at * POLL_BYTES)
         fds.writeInt16LE(POLLIN, at * POLL_BYTES + 4)
       })
-      if (poll(fds, processFds.length, 0) < 0) return processFds.map(() => false)
+      if (poll(fds, processFds.length, 0) < 0) throw new Error(`poll failed with errno ${koffi.errno()}`)
       // Readable: ended. An error event on a descriptor that we hold open cannot happen for a live process.
       return processFds.map((_fd, at) => fds.readInt16LE(at * POLL_BYTES + 6) !== 0)
     },

@@ -5,7 +5,7 @@ import { platform } from './select.ts'
 /** A hold on one process. Its pid may be given to another process; the handle never is. */
 export interface ProcessHandle {
   readonly pid: number
-  /** Whether that very process still runs. False once closed. */
+  /** Whether that very process still runs. False once closed, and when the kernel does not say. */
   isAlive(): boolean
   /** Lets go. Idempotent. */
   close(): void
@@ -27,7 +27,13 @@ export function fromDescriptor(pid: number, fd: number, system: Platform): Proce
   let open: number | undefined = fd
   const handle: ProcessHandle = {
     pid,
-    isAlive: () => open !== undefined && system.ended([open])[0] === false,
+    isAlive: () => {
+      try {
+        return open !== undefined && system.ended([open])[0] === false
+      } catch {
+        return false
+      }
+    },
     close: () => {
       if (open !== undefined) system.close(open)
       open = undefined

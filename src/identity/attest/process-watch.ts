@@ -29,7 +29,8 @@ export class ProcessWatch {
     this.#timer ??= setInterval(() => this.#poll(), POLL_INTERVAL_MS).unref()
     return () => {
       listeners.delete(onExit)
-      if (listeners.size === 0) this.#forget(handle)
+      // The handle may be watched anew by now, by others whose watch must go on.
+      if (listeners.size === 0 && this.#watched.get(handle) === listeners) this.#forget(handle)
     }
   }
 
@@ -45,7 +46,13 @@ export class ProcessWatch {
         fds.push(fd)
       }
     }
-    const ended = this.#system.ended(fds)
+    let ended: readonly boolean[]
+    try {
+      ended = this.#system.ended(fds)
+    } catch {
+      // The kernel was short of memory: nobody is known to have ended, and the next round asks again.
+      return
+    }
     handles.forEach((handle, at) => {
       if (ended[at] !== true) return
       const listeners = this.#watched.get(handle) ?? []

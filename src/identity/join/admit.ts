@@ -33,6 +33,7 @@ export interface AdmitDeps {
 }
 
 const MAX_CSR_BYTES = 4 * 1024
+const TOKEN_ID_BYTES = 16
 
 /**
  * Judges a join request and, if it is good, spends its token and issues the host's node CA certificate (DER).
@@ -64,7 +65,9 @@ export async function admitJoin(request: identityPb.JoinRequest, deps: AdmitDeps
 }
 
 function claim(request: identityPb.JoinRequest, tokens: TokenStore, nowMs: number): StoredToken {
-  const token = tokens.find(Buffer.from(request.tokenId).toString('hex'))
+  // Of another length it names no token of ours, and a store need not be asked for 60 KB of hex.
+  const isId = request.tokenId.length === TOKEN_ID_BYTES
+  const token = isId ? tokens.find(Buffer.from(request.tokenId).toString('hex')) : undefined
   const given = createHash('sha256').update(request.secret).digest()
   const kept = Buffer.from(token?.secretSha256 ?? '', 'hex')
   if (token === undefined || kept.length !== given.length || !timingSafeEqual(given, kept)) {

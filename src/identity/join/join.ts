@@ -44,8 +44,9 @@ const MAX_MESH_ADDRESSES = 64
  * Joins the token's trust domain: tries the authority's addresses in turn and returns this host's certificates.
  *
  * The secret leaves this host only after the other side has proved to be the machine that the token names, under the
- * root that it pins. Throws TOKEN_REFUSED as the authority says, CERTIFICATE_REFUSED when the other side is somebody
- * else or its answer does not hold, and JOIN_FAILED when no address answers.
+ * root that it pins. Throws what the true authority answered, with its code (TOKEN_REFUSED mostly); CERTIFICATE_REFUSED,
+ * SIGNATURE_INVALID or MESSAGE_MALFORMED when it admitted this host but its answer does not hold; JOIN_FAILED, with what
+ * was wrong at each address, when the authority answers at none of them; and the signal's reason.
  */
 export async function join(options: JoinOptions): Promise<Joined> {
   const { token, signal } = options
@@ -61,23 +62,32 @@ export async function join(options: JoinOptions): Promise<Joined> {
     }
     const { stream } = connection
     stream.on('error', () => {})
+    let answer: identityPb.JoinResponse
     try {
-      return await within(JOIN_TIMEOUT_MS, [signal], deadline => exchange(connection, options, deadline))
+      answer = await within(JOIN_TIMEOUT_MS, [signal], deadline => ask(connection, options, deadline))
     } catch (err) {
-      // An answer of the true authority is final; anything else may be another host at a stale address.
-      if (WarrenError.is(err, ErrorCode.TokenRefused)) throw err
+      // Another host at a stale address, or a lost connection: the next address may be better.
       signal.throwIfAborted()
       failures.push(`${address}: ${err instanceof Error ? err.message : String(err)}`)
+      continue
     } finally {
       stream.destroy()
     }
+    // The true authority has answered, and perhaps spent the token. Asking elsewhere would hide what it said behind
+    // "already used".
+    return conclude(answer, options)
   }
   throw new WarrenError(ErrorCode.JoinFailed, `no authority could be joined (${failures.join('; ')})`, {
     hint: `Check that the agent on ${token.authorityMachine} runs and that its data port is reachable from here.`
   })
 }
 
-async function exchange(connection: JoinConnection, options: JoinOptions, signal: AbortSignal): Promise<Joined> {
+// The answer is the authority's own: its certificates were checked before it was asked.
+async function ask(
+  connection: JoinConnection,
+  options: JoinOptions,
+  signal: AbortSignal
+): Promise<identityPb.JoinResponse> {
   const { token, nowMs } = options
   const { stream, peerCertificate } = connection
   const hello = decode(
@@ -87,16 +97,19 @@ async function exchange(connection: JoinConnection, options: JoinOptions, signal
   )
   checkAuthority(hello.certificateChain, peerCertificate, token, nowMs())
   stream.write(encodeFrame(toBinary(identityPb.JoinRequestSchema, await request(options))))
-  const { result } = decode(
+  return decode(
     identityPb.JoinResponseSchema,
     await readFrame(stream, MAX_JOIN_MESSAGE_BYTES, signal),
     MAX_JOIN_MESSAGE_BYTES
   )
+}
+
+function conclude({ result }: identityPb.JoinResponse, options: JoinOptions): Joined {
   if (result.case === 'accepted') return accept(result.value, options)
   const { code = '', reason = 'the authority gave no answer' } = result.value ?? {}
-  throw new WarrenError(isErrorCode(code) ? code : ErrorCode.JoinFailed, reason.slice(0, 256), {
-    hint: 'Make a new token with `warren token create` on the authority.'
-  })
+  const known = isErrorCode(code) ? code : ErrorCode.JoinFailed
+  const hint = 'Make a new token with `warren token create` on the authority.'
+  throw new WarrenError(known, reason.slice(0, 256), known === ErrorCode.TokenRefused ? { hint } : {})
 }
 
 // Everything that a stranger at the authority's address could fake is excluded before the secret is sent.

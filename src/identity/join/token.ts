@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto'
 import { toString as encode, fromString } from 'uint8arrays'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { create, decode, identityPb, toBinary } from '../../wire/index.ts'
-import { isComponent, parseTrustDomain } from '../address.ts'
+import { isComponent, parseTrustDomain, RESERVED_SCOPE } from '../address.ts'
+import { MAX_SCOPES } from '../verify/index.ts'
 
 /** What a join token says. `secret` is secret; the rest may be shown. */
 export interface JoinToken {
@@ -22,10 +23,13 @@ export interface JoinToken {
 
 const PREFIX = 'warren1.'
 const CHECK_BYTES = 4
-const MAX_TEXT = 4_096
+// Holds the largest token that can be made, of 16 addresses with 255-character hosts and 64 scopes of 63 characters.
+const MAX_TEXT = 16_384
 const MAX_ADDRESSES = 16
 const ID_BYTES = 16
 const SECRET_BYTES = 32
+// The last millisecond that a Date can hold; beyond it, printing the expiry throws.
+const MAX_TIME_MS = 8.64e15
 
 /** The token as one word that a person can copy. */
 export function encodeJoinToken(token: JoinToken): string {
@@ -63,7 +67,7 @@ export function parseJoinToken(text: string, nowMs: number): JoinToken {
     )
   }
   return {
-    trustDomain: parseTrustDomain(message.trustDomain),
+    trustDomain: message.trustDomain,
     rootSha256: encode(message.rootSha256, 'hex'),
     authorityAddresses: message.authorityAddresses,
     authorityMachine: message.authorityMachine,
@@ -88,8 +92,13 @@ function open(encoded: string): identityPb.JoinToken {
       message.authorityAddresses.length > 0 &&
       message.authorityAddresses.length <= MAX_ADDRESSES &&
       isComponent(message.machine) &&
-      isComponent(message.authorityMachine)
+      isComponent(message.authorityMachine) &&
+      message.expiresAtMs >= 0n &&
+      message.expiresAtMs <= MAX_TIME_MS &&
+      message.scopes.length <= MAX_SCOPES &&
+      message.scopes.every(scope => isComponent(scope) && scope !== RESERVED_SCOPE)
     if (!usable) throw new RangeError('content')
+    parseTrustDomain(message.trustDomain)
     return message
   } catch (cause) {
     // The cause stays out of the message: it could quote the secret.

@@ -1,4 +1,4 @@
-import type { ParsedCertificate } from '../certificate/parse.ts'
+import { MAX_CERTIFICATE_BYTES, type ParsedCertificate, parseCertificate } from '../certificate/parse.ts'
 import { Refusal } from './verdict.ts'
 
 const DIGITAL_SIGNATURE = 1
@@ -6,6 +6,16 @@ const KEY_CERT_SIGN = 32
 const CRL_SIGN = 64
 const SERVER_AUTH = '1.3.6.1.5.5.7.3.1'
 const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2'
+
+/** Reads a certificate that a peer sent. Throws a Refusal that tells too large from unreadable. */
+export function read(der: Uint8Array, what: string): ParsedCertificate {
+  if (der.length > MAX_CERTIFICATE_BYTES) throw new Refusal('too-large', `${what} has ${der.length} bytes`)
+  try {
+    return parseCertificate(der)
+  } catch {
+    throw new Refusal('malformed', `${what} cannot be read`)
+  }
+}
 
 /** What every certificate must be, whatever its place: in date, P-256, and without what we do not understand. */
 export function checkCommon(certificate: ParsedCertificate, what: string, nowMs: number): void {

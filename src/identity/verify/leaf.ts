@@ -1,7 +1,7 @@
 import { type Address, addressOfSpiffeId, agentSpiffeId } from '../address.ts'
-import { type ParsedCertificate, parseCertificate } from '../certificate/parse.ts'
+import type { ParsedCertificate } from '../certificate/parse.ts'
 import type { TrustState } from '../trust-bundle.ts'
-import { checkCommon, checkLeaf, onlyUri } from './checks.ts'
+import { checkCommon, checkLeaf, onlyUri, read } from './checks.ts'
 import { checkStanding, type NodeIdentity } from './node.ts'
 import { judge, Refusal, type Verdict } from './verdict.ts'
 
@@ -71,7 +71,7 @@ function verifyLeaf(
   nowMs: number
 ): { certificate: ParsedCertificate; uri: string } {
   checkStanding(signer, trust, nowMs)
-  const certificate = parseCertificate(leaf)
+  const certificate = read(leaf, 'the certificate')
   if (!certificate.isSignedBy(signer.nodeCertificate)) {
     throw new Refusal('bad-signature', `not signed by the CA of ${signer.machine}`)
   }

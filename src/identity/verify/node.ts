@@ -1,11 +1,11 @@
 import { decode, identityPb } from '../../wire/index.ts'
 import { isComponent, RESERVED_SCOPE } from '../address.ts'
 import { spkiSha256 } from '../certificate/binding.ts'
-import { type ParsedCertificate, parseCertificate } from '../certificate/parse.ts'
+import type { ParsedCertificate } from '../certificate/parse.ts'
 import { CONTEXT, verifySignature } from '../keys.ts'
 import { type PeerKey, peerKeyOf } from '../peer-key.ts'
 import type { TrustState } from '../trust-bundle.ts'
-import { checkAuthority, checkCommon, checkDates, onlyUri } from './checks.ts'
+import { checkAuthority, checkCommon, checkDates, onlyUri, read } from './checks.ts'
 import { judge, Refusal, type Verdict } from './verdict.ts'
 
 /** What a chain proves of a host. */
@@ -39,7 +39,7 @@ export const MAX_SCOPES = 64
 export function verifyNodeChain(chain: readonly Uint8Array[], trust: TrustState, nowMs: number): Verdict<NodeIdentity> {
   return judge(() => {
     if (chain.length !== 3) throw new Refusal('wrong-chain-length', `the chain has ${chain.length} certificates, not 3`)
-    const [node, authority, root] = chain.map(der => parseCertificate(der))
+    const [node, authority, root] = chain.map(der => read(der, 'a certificate of the chain'))
     if (node === undefined || authority === undefined || root === undefined) throw new Refusal('malformed', 'no chain')
     checkRoot(root, trust, nowMs)
     checkCa(authority, root, 'the authority', 1, trust, nowMs)
@@ -137,7 +137,8 @@ export function openBinding(
     machine,
     peer: peerKeyOf(peerPublicKey),
     peerPublicKey: Uint8Array.from(peerPublicKey),
-    scopes,
+    // Frozen, since what the judge said must not be widened by whoever it was told to.
+    scopes: Object.freeze([...scopes]),
     nodeKeySha256
   }
 }
