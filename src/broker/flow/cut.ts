@@ -21,9 +21,13 @@ const CODES: Readonly<Record<CutKind, number>> = {
   shutdown: 0x57_41_00_04
 }
 
+const LINK_LOST: Cut = { kind: 'link', text: 'the link to the other agent was lost' }
+
 const TEXTS: ReadonlyMap<number, Cut> = new Map([
   [CODES.reset, { kind: 'reset', text: 'reset by the other end' }],
-  [CODES.link, { kind: 'link', text: 'the link to the other agent was lost' }],
+  [CODES.link, LINK_LOST],
+  // What Node gives to the streams of a session whose socket failed.
+  [constants.NGHTTP2_INTERNAL_ERROR, LINK_LOST],
   [CODES.refused, { kind: 'refused', text: 'refused by the other agent' }],
   [CODES.policy, { kind: 'policy', text: 'cut by the other agent: no longer allowed' }],
   [CODES.trust, { kind: 'trust', text: 'cut by the other agent: an identity is no longer trusted' }],

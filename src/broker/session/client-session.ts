@@ -98,6 +98,8 @@ export class ClientSession {
   async preflight(request: FlowRequest, signal: AbortSignal): Promise<void> {
     const method = { ':method': 'OPTIONS', ':scheme': 'https', ':path': '*' }
     const stream = await this.#ask({ ...method, ...flowHeaders(request) }, signal)
+    // Without an end of the request it would stay open, and the session busy, for ever.
+    stream.end()
     stream.resume()
   }
 
