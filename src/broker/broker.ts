@@ -146,7 +146,7 @@ export function createBroker(deps: BrokerDeps): Broker {
         )
         const preferred = reached.candidate.registrationId
         const path = await endpoints.create({ source, destination, protocol, hello, preferred })
-        flows.end(flow, 'checked')
+        flows.checked(flow)
         return { path, spiffeId: reached.spiffeId, helloTimeoutMs: HELLO_TIMEOUT_MS }
       } catch (err) {
         const error = signal.aborted ? err : openError(err, destination)

@@ -134,7 +134,7 @@ export class InboundSession {
     await this.#judged(stream, flow, signal => admission.preflight(flow, signal))
     stream.respond({ ':status': 200 }, { endStream: true })
     stream.resume()
-    flows.end(flow, 'checked')
+    flows.checked(flow)
   }
 
   #judged<T>(stream: ServerHttp2Stream, flow: Flow, judge: (signal: AbortSignal) => Promise<T>): Promise<T> {

@@ -61,6 +61,12 @@ export class FlowTable {
     return this.#perDestination.get(registrationId) ?? 0
   }
 
+  /** Removes what was entered for a preflight that found nothing against it: no flow of which an operator wants to hear. */
+  checked(flow: Flow): void {
+    this.#flows.delete(flow)
+    this.#discharge(flow)
+  }
+
   /** Removes the flow and writes its line in the log. */
   end(flow: Flow, reason: string, code?: string): void {
     if (!this.#flows.delete(flow)) return
