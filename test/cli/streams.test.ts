@@ -148,6 +148,7 @@ test('serve fails, and says so, when the agent ends its registration', async t =
   const { agent, run } = await setUp(t)
   const program = run('serve', ADDRESS)
   await program.says(/serving/, 'stderr')
+  await until(() => agent.countOf('keep') === 1)
   agent.end(`${ADDRESS}.m1`, 'evicted')
   const { code, stderr } = await program.outcome()
   assert.equal(code, 1)
