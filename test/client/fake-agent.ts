@@ -127,6 +127,7 @@ export class FakeAgent {
     yield { event: { case: 'alive', value: {} } }
     const over = Promise.withResolvers<void>()
     registered.ended.signal.addEventListener('abort', () => over.resolve())
+    if (registered.ended.signal.aborted) over.resolve()
     signal.addEventListener('abort', () => over.reject(signal.reason))
     try {
       await over.promise
