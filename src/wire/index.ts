@@ -1,6 +1,7 @@
 export { create, toBinary } from '@bufbuild/protobuf'
 export { decode } from './decode.ts'
 export { encodeFrame, readFrame } from './frame.ts'
+export * as spiffePb from './gen/spiffe/workload_pb.js'
 export * as adminPb from './gen/warren/api/v1/admin_pb.js'
 export * as apiPb from './gen/warren/api/v1/workload_pb.js'
 export * as brokerPb from './gen/warren/broker/v1/broker_pb.js'

@@ -121,6 +121,14 @@ export declare type NodeHead = Message<"warren.registry.v1.NodeHead"> & {
    * @generated from field: uint64 record_seq = 17;
    */
   recordSeq: bigint;
+
+  /**
+   * SubjectPublicKeyInfo (DER) of the P-256 keys that sign JWT-SVIDs of the owner's workloads: the one in use, and those
+   * whose tokens still live.
+   *
+   * @generated from field: repeated bytes jwt_keys = 18;
+   */
+  jwtKeys: Uint8Array[];
 };
 
 /**
