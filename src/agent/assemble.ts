@@ -169,6 +169,7 @@ export async function assemble(parts: Parts): Promise<{
     policyVersion: policy.version,
     trustVersion: trustState.version,
     draining: false,
+    jwtKeys: [],
     nodeChain: node.chainDer
   })
   const followPolicy = (peer: typeof node.peer): void => {

@@ -27,6 +27,8 @@ export interface Head {
   readonly draining: boolean
   /** 64 hex digits. */
   readonly certificateSha256: string
+  /** Keys of its JWT-SVIDs: SubjectPublicKeyInfo, DER, in base64. */
+  readonly jwtKeys: readonly string[]
 }
 
 /** A head with the exact bytes that its owner signed. Whether the signature holds is for `judge` to say. */
@@ -40,6 +42,9 @@ export interface SealedHead {
 
 const ADDRESS = /^[\x21-\x7e]+$/
 const MAX_CAPABILITY_LENGTH = 64
+/** The one in use, and those whose tokens still live. */
+const MAX_JWT_KEYS = 4
+const MAX_JWT_KEY_BYTES = 128
 
 /** Signs a head. `sign` signs in the context of heads. */
 export function sealHead(head: Head, trustDomain: string, sign: (bytes: Uint8Array) => Uint8Array): SealedHead {
@@ -62,7 +67,8 @@ export function sealHead(head: Head, trustDomain: string, sign: (bytes: Uint8Arr
       trustVersion: head.trustVersion,
       draining: head.draining,
       certificateSha256: Buffer.from(head.certificateSha256, 'hex'),
-      recordSeq: head.recordSeq
+      recordSeq: head.recordSeq,
+      jwtKeys: head.jwtKeys.map(key => Buffer.from(key, 'base64'))
     })
   )
   return { head: Object.freeze(head), bytes, signature: sign(bytes), digest: digestOf(bytes) }
@@ -96,6 +102,9 @@ export function openHead(message: registryPb.SignedHead | undefined, trustDomain
   checkTexts(wire.meshAddresses, limits.maxAddresses, limits.maxAddressLength)
   checkTexts(wire.dataAddresses, limits.maxAddresses, limits.maxAddressLength)
   checkTexts(wire.capabilities, limits.maxCapabilities, MAX_CAPABILITY_LENGTH)
+  if (wire.jwtKeys.length > MAX_JWT_KEYS || wire.jwtKeys.some(key => key.length > MAX_JWT_KEY_BYTES)) {
+    throw malformed('its JWT keys are too many or too large')
+  }
   const ownerKey = Uint8Array.from(wire.owner)
   const bytes = Uint8Array.from(head)
   return {
@@ -116,7 +125,8 @@ export function openHead(message: registryPb.SignedHead | undefined, trustDomain
       policyVersion: wire.policyVersion,
       trustVersion: wire.trustVersion,
       draining: wire.draining,
-      certificateSha256: Buffer.from(wire.certificateSha256).toString('hex')
+      certificateSha256: Buffer.from(wire.certificateSha256).toString('hex'),
+      jwtKeys: Object.freeze(wire.jwtKeys.map(key => Buffer.from(key).toString('base64')))
     }),
     bytes,
     signature: Uint8Array.from(message.signature),

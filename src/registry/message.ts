@@ -10,6 +10,8 @@ export interface Profile {
   readonly policyVersion: bigint
   readonly trustVersion: bigint
   readonly draining: boolean
+  /** Keys of our JWT-SVIDs: SubjectPublicKeyInfo, DER, in base64. At most 4. */
+  readonly jwtKeys: readonly string[]
   /** DER: node CA certificate, authority, root. */
   readonly nodeChain: readonly Uint8Array[]
 }

@@ -132,7 +132,8 @@ function publish(
       policyVersion: profile.policyVersion,
       trustVersion: profile.trustVersion,
       draining: profile.draining,
-      certificateSha256
+      certificateSha256,
+      jwtKeys: profile.jwtKeys
     },
     state.trustDomain,
     state.sign
@@ -200,6 +201,7 @@ function sameProfile(a: Profile, b: Profile): boolean {
       rest.dataAddresses,
       rest.capabilities,
       rest.draining,
+      rest.jwtKeys,
       String(policyVersion),
       String(trustVersion),
       nodeChain.map(certificate => Buffer.from(certificate).toString('base64'))

@@ -27,6 +27,8 @@ export interface OwnerView {
   readonly policyVersion: bigint
   readonly trustVersion: bigint
   readonly draining: boolean
+  /** Keys of its JWT-SVIDs: SubjectPublicKeyInfo, DER, in base64. Not yet looked at. */
+  readonly jwtKeys: readonly string[]
   /** The failure detector does not trust it to be reachable: its records are to be passed over in routing. */
   readonly suspect: boolean
 }
@@ -161,6 +163,7 @@ function viewOf(state: RegistryState, entry: Entry): OwnerView {
     policyVersion: head.policyVersion,
     trustVersion: head.trustVersion,
     draining: head.draining,
+    jwtKeys: head.jwtKeys,
     suspect: entry.suspect
   })
   VIEWS.set(entry, view)

@@ -89,6 +89,7 @@ export class Node {
       meshAddresses: [`/ip4/127.0.0.1/tcp/7460/p2p/${this.peer}`],
       dataAddresses: ['127.0.0.1:7461'],
       capabilities: [],
+      jwtKeys: [],
       policyVersion: 1n,
       trustVersion: 1n,
       draining: false,
