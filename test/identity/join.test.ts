@@ -1,0 +1,232 @@
+import assert from 'node:assert/strict'
+import { createHash, createPublicKey, randomBytes } from 'node:crypto'
+import { type Duplex, duplexPair } from 'node:stream'
+import test from 'node:test'
+import { silentLogger } from '../../src/core/index.ts'
+import {
+  admitJoin,
+  generatePeerKeyPair,
+  generateSigningKeyPair,
+  issueAgent,
+  type JoinAuthority,
+  type JoinToken,
+  join,
+  type StoredToken,
+  serveJoin,
+  type TokenStore
+} from '../../src/identity/index.ts'
+import { create, encodeFrame, identityPb, toBinary } from '../../src/wire/index.ts'
+import { Domain, type Host, NOW_MS, TRUST_DOMAIN } from './domain.ts'
+
+const domain = await Domain.create()
+const founder = await domain.host('founder')
+const forever = new AbortController().signal
+
+class MemoryTokens implements TokenStore {
+  readonly #tokens = new Map<string, StoredToken>()
+  add(token: StoredToken): void {
+    this.#tokens.set(token.id, token)
+  }
+  find = (id: string): StoredToken | undefined => this.#tokens.get(id)
+  consume = (id: string, nowMs: number): boolean => {
+    const token = this.#tokens.get(id)
+    if (token === undefined || token.usedAtMs !== undefined) return false
+    this.#tokens.set(id, { ...token, usedAtMs: nowMs })
+    return true
+  }
+}
+
+async function agentLeaf(of: Domain, host: Host): Promise<Uint8Array> {
+  const publicKey = createPublicKey(generateSigningKeyPair())
+  const options = { node: host.issuer, trustDomain: TRUST_DOMAIN, machine: host.machine, publicKey, nowMs: NOW_MS }
+  void of
+  return await issueAgent(options)
+}
+
+interface Setup {
+  readonly tokens: MemoryTokens
+  readonly token: (change?: Partial<JoinToken>) => JoinToken
+  readonly authority: JoinAuthority
+  readonly leaf: Uint8Array
+  readonly requests: identityPb.JoinRequest[]
+}
+
+async function setUp(of = domain, host = founder): Promise<Setup> {
+  const tokens = new MemoryTokens()
+  const leaf = await agentLeaf(of, host)
+  const requests: identityPb.JoinRequest[] = []
+  const authority: JoinAuthority = {
+    trustDomain: TRUST_DOMAIN,
+    agentChain: () => [leaf, ...host.chain],
+    admit: async request => {
+      requests.push(request)
+      const deps = { trustDomain: TRUST_DOMAIN, tokens, authority: of.authority, nowMs: () => NOW_MS }
+      const certificate = await admitJoin(request, deps)
+      const nodeChain = [certificate, of.authority.certificate, of.root]
+      return { nodeChain, trustBundle: of.bundle, meshAddresses: ['/ip4/192.0.2.1/tcp/7460'] }
+    },
+    log: silentLogger
+  }
+  const token = (change: Partial<JoinToken> = {}): JoinToken => {
+    const secret = randomBytes(32)
+    const id = randomBytes(16).toString('hex')
+    const made: JoinToken = {
+      trustDomain: TRUST_DOMAIN,
+      rootSha256: domain.rootSha256,
+      authorityAddresses: ['192.0.2.1:7461'],
+      authorityMachine: 'founder',
+      machine: 'b',
+      id,
+      secret,
+      expiresAtMs: NOW_MS + 1,
+      scopes: [],
+      ...change
+    }
+    const secretSha256 = createHash('sha256').update(secret).digest('hex')
+    const { machine, scopes, expiresAtMs } = made
+    tokens.add({ id, secretSha256, machine, scopes, expiresAtMs, usedAtMs: undefined })
+    return made
+  }
+  return { tokens, token, authority, leaf, requests }
+}
+
+function joinWith(
+  token: JoinToken,
+  serve: (stream: Duplex, address: string) => void,
+  peerCertificate: Uint8Array,
+  signal = forever
+) {
+  return join({
+    token,
+    peerKey: generatePeerKeyPair(),
+    nodeKey: generateSigningKeyPair(),
+    connect: async address => {
+      const [ours, theirs] = duplexPair()
+      serve(theirs, address)
+      return { stream: ours, peerCertificate }
+    },
+    nowMs: () => NOW_MS,
+    signal
+  })
+}
+
+const code =
+  (wanted: string, reason = /./) =>
+  (err: Error & { code?: string; reason?: string }) =>
+    err.code === wanted && reason.test(err.reason ?? '')
+
+test('a token admits its machine', async () => {
+  const { token, authority, leaf } = await setUp()
+  const joined = await joinWith(token({ scopes: ['dev'] }), s => void serveJoin(s, authority, forever), leaf)
+  assert.equal(joined.node.machine, 'b')
+  assert.deepEqual(joined.node.scopes, ['dev'])
+  assert.equal(joined.trust.trustDomain, TRUST_DOMAIN)
+  assert.deepEqual(joined.meshAddresses, ['/ip4/192.0.2.1/tcp/7460'])
+})
+
+test('a token admits once, also when it is used twice at the same time', async () => {
+  const { token, authority, leaf } = await setUp()
+  const one = token()
+  const serve = (stream: Duplex) => void serveJoin(stream, authority, forever)
+  const results = await Promise.allSettled(Array.from({ length: 8 }, () => joinWith(one, serve, leaf)))
+  assert.equal(results.filter(({ status }) => status === 'fulfilled').length, 1)
+  await assert.rejects(joinWith(one, serve, leaf), code('TOKEN_REFUSED', /already used/))
+})
+
+test('an unknown, expired or altered token is refused, each with its reason', async () => {
+  const { token, authority, leaf } = await setUp()
+  const serve = (stream: Duplex) => void serveJoin(stream, authority, forever)
+  const unknown = { ...token(), id: '00'.repeat(16) }
+  await assert.rejects(joinWith(unknown, serve, leaf), code('TOKEN_REFUSED', /does not know/))
+  const wrongSecret = { ...token(), secret: randomBytes(32) }
+  await assert.rejects(joinWith(wrongSecret, serve, leaf), code('TOKEN_REFUSED', /does not know/))
+  const expired = token({ expiresAtMs: NOW_MS })
+  await assert.rejects(joinWith(expired, serve, leaf), code('TOKEN_REFUSED', /expired/))
+  const otherMachine = { ...token(), machine: 'c' }
+  await assert.rejects(joinWith(otherMachine, serve, leaf), code('TOKEN_REFUSED', /for machine b/))
+  const otherScope = { ...token({ scopes: ['dev'] }), scopes: ['prod'] }
+  await assert.rejects(joinWith(otherScope, serve, leaf), code('TOKEN_REFUSED', /other scopes/))
+})
+
+test('a mistake in the request does not cost the token', async () => {
+  const { token, authority, leaf } = await setUp()
+  const one = token()
+  const serve = (stream: Duplex) => void serveJoin(stream, authority, forever)
+  await assert.rejects(joinWith({ ...one, machine: 'c' }, serve, leaf), code('TOKEN_REFUSED'))
+  assert.equal((await joinWith(one, serve, leaf)).node.machine, 'b')
+})
+
+test('an impostor never receives the secret', async () => {
+  const { token, authority, leaf } = await setUp()
+  const other = await Domain.create()
+  const foreign = await setUp(other, await other.host('founder'))
+  const member = await setUp(domain, await domain.host('member'))
+  const serving = (one: JoinAuthority) => (stream: Duplex) => void serveJoin(stream, one, forever)
+  // Another trust domain of the same name; a member that is not the authority; the true chain, replayed over a TLS
+  // connection of somebody else.
+  await assert.rejects(joinWith(token(), serving(foreign.authority), foreign.leaf), code('JOIN_FAILED', /trust domain/))
+  await assert.rejects(joinWith(token(), serving(member.authority), member.leaf), code('JOIN_FAILED', /not founder/))
+  await assert.rejects(joinWith(token(), serving(authority), member.leaf), code('JOIN_FAILED', /than TLS proved/))
+  for (const { requests } of [foreign, member]) assert.deepEqual(requests, [])
+  assert.equal((await joinWith(token(), serving(authority), leaf)).node.machine, 'b')
+})
+
+test('another host at the first address does not keep a host from joining', async () => {
+  const { token, authority, leaf } = await setUp()
+  const two = token({ authorityAddresses: ['192.0.2.9:7461', '192.0.2.1:7461'] })
+  const serve = (stream: Duplex, address: string): void => {
+    if (address.startsWith('192.0.2.9')) stream.end('HTTP/1.1 400 Bad Request\r\n\r\n')
+    else void serveJoin(stream, authority, forever)
+  }
+  assert.equal((await joinWith(two, serve, leaf)).node.machine, 'b')
+})
+
+test('what the authority answers is final', async () => {
+  const { token, authority, leaf, requests } = await setUp()
+  const two = { ...token({ authorityAddresses: ['192.0.2.1:1', '192.0.2.1:2'] }), secret: randomBytes(32) }
+  await assert.rejects(
+    joinWith(two, s => void serveJoin(s, authority, forever), leaf),
+    code('TOKEN_REFUSED')
+  )
+  assert.equal(requests.length, 1)
+})
+
+test('a certificate for somebody else is not taken for an admission', async () => {
+  const { token, authority, leaf } = await setUp()
+  const other = await domain.host('b')
+  const confused: JoinAuthority = {
+    ...authority,
+    admit: async () => ({ nodeChain: other.chain, trustBundle: domain.bundle, meshAddresses: [] })
+  }
+  const joining = joinWith(token(), s => void serveJoin(s, confused, forever), leaf)
+  await assert.rejects(joining, code('CERTIFICATE_REFUSED', /not for this host/))
+})
+
+test('an authority that stalls is left when the caller gives up', async () => {
+  const { token, leaf } = await setUp()
+  const giveUp = new AbortController()
+  const joining = joinWith(token(), () => giveUp.abort(new Error('enough')), leaf, giveUp.signal)
+  await assert.rejects(joining, /enough/)
+})
+
+test('a message that is too large, or none, ends the exchange at the authority', async () => {
+  const { authority, leaf, token } = await setUp()
+  for (const bytes of [
+    Buffer.from('7fffffff', 'hex'),
+    Buffer.from('GET / HTTP/1.1\r\n\r\n'),
+    encodeFrame(Buffer.alloc(9, 255))
+  ]) {
+    const [ours, theirs] = duplexPair()
+    ours.resume()
+    const served = serveJoin(theirs, authority, forever)
+    ours.write(bytes)
+    await served
+    assert.equal(theirs.destroyed, true)
+  }
+  const huge = create(identityPb.JoinHelloSchema, { certificateChain: [new Uint8Array(70_000)] })
+  const frame = encodeFrame(toBinary(identityPb.JoinHelloSchema, huge))
+  await assert.rejects(
+    joinWith(token(), stream => void stream.write(frame), leaf),
+    code('JOIN_FAILED', /limit/)
+  )
+})

@@ -1,0 +1,46 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import fc from 'fast-check'
+import { generatePeerKeyPair, openTrustBundle, rawPublicKey, signTrustBundle } from '../../src/identity/index.ts'
+import { Domain, NOW_MS, TRUST_DOMAIN } from './domain.ts'
+
+const domain = await Domain.create()
+const content = {
+  trustDomain: TRUST_DOMAIN,
+  version: 1n,
+  root: domain.root,
+  adminPublicKey: rawPublicKey(generatePeerKeyPair()),
+  nowMs: NOW_MS
+}
+const code = (wanted: string) => (err: Error & { code?: string }) => err.code === wanted
+
+test('a trust bundle counts if the pinned root signed it', async () => {
+  const trust = openTrustBundle(domain.bundle, domain.rootSha256)
+  assert.equal(trust.trustDomain, TRUST_DOMAIN)
+  const other = await Domain.create()
+  assert.throws(() => openTrustBundle(domain.bundle, other.rootSha256), code('SIGNATURE_INVALID'))
+  const forged = signTrustBundle(content, other.rootKey)
+  assert.throws(() => openTrustBundle(forged, domain.rootSha256), code('SIGNATURE_INVALID'))
+})
+
+test('a signed bundle that is of no use is refused', () => {
+  for (const change of [{ version: 0n }, { adminPublicKey: new Uint8Array(31) }, { trustDomain: 'Not A Domain' }]) {
+    const signed = signTrustBundle({ ...content, ...change }, domain.rootKey)
+    assert.throws(() => openTrustBundle(signed, domain.rootSha256), code('MESSAGE_MALFORMED'))
+  }
+})
+
+test('no altered bundle opens, and every refusal has a code', () => {
+  fc.assert(
+    fc.property(fc.nat(domain.bundle.length - 1), fc.integer({ min: 1, max: 255 }), (at, flip) => {
+      const bytes = Uint8Array.from(domain.bundle)
+      bytes[at] = (bytes[at] ?? 0) ^ flip
+      assert.throws(
+        () => openTrustBundle(bytes, domain.rootSha256),
+        (err: Error & { code?: string }) => /^(SIGNATURE_INVALID|MESSAGE_MALFORMED)$/.test(err.code ?? '')
+      )
+    }),
+    { numRuns: 300 }
+  )
+  assert.throws(() => openTrustBundle(new Uint8Array(1 << 20), domain.rootSha256), code('MESSAGE_TOO_LARGE'))
+})
