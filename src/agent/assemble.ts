@@ -1,10 +1,10 @@
-import { serveAdminApi, serveWorkloadApi } from '../api/index.ts'
+import { serveAdminApi, serveSpiffeApi, serveWorkloadApi } from '../api/index.ts'
 import { type Broker, createBroker } from '../broker/index.ts'
 import { type Clock, detach, type Logger, loop } from '../core/index.ts'
 import { ProcessWatch, peerCredentials } from '../identity/attest/index.ts'
 import { CONTEXT, SessionTokens, sign, verifySignature } from '../identity/index.ts'
 import { createMesh } from '../mesh/index.ts'
-import { createRegistry, owner } from '../registry/index.ts'
+import { createRegistry, owner, owners } from '../registry/index.ts'
 import { formatHostPort, reachableHosts } from './addresses.ts'
 import { AdmissionOffice } from './admission-office.ts'
 import { Authorizer } from './authorizer.ts'
@@ -19,6 +19,8 @@ import { PolicyService } from './policy-service.ts'
 import { Readiness } from './readiness.ts'
 import { RegistryService } from './registry-service.ts'
 import { Routing } from './routing.ts'
+import { spiffeHandlers } from './spiffe/handlers.ts'
+import { announcedKey, signJwt } from './spiffe/jwt.ts'
 import type { Store } from './state/store.ts'
 import { Svids } from './svids.ts'
 import { Trust } from './trust.ts'
@@ -119,7 +121,10 @@ export async function assemble(parts: Parts): Promise<{
     log
   })
   const authorizer = new Authorizer(policy, routing, clock)
-  const svids = new Svids(certifier(membership, clock), clock)
+  const certify = certifier(membership, clock)
+  const svids = new Svids(certify, clock)
+  // Of keys that leave this process; the broker's stay here.
+  const exportedSvids = new Svids(certify, clock)
   const dataAddresses = (): string[] => {
     const bound = broker?.dataAddress() ?? config.dataListen
     return reachableHosts(bound.host, config.advertise).map(host => formatHostPort({ host, port: bound.port }))
@@ -144,10 +149,12 @@ export async function assemble(parts: Parts): Promise<{
     onAdded: workload => {
       registry.put(toRecord(workload))
       svids.add(workload.registrationId, workload.spiffeId)
+      exportedSvids.add(workload.registrationId, workload.spiffeId)
     },
     onEnded: (workload, reason) => {
       broker?.registrationEnded(workload.registrationId, reason)
       svids.remove(workload.registrationId)
+      exportedSvids.remove(workload.registrationId)
       registry.delete(workload.registrationId)
     },
     clock,
@@ -169,7 +176,7 @@ export async function assemble(parts: Parts): Promise<{
     policyVersion: policy.version,
     trustVersion: trustState.version,
     draining: false,
-    jwtKeys: [],
+    jwtKeys: [announcedKey(membership.jwtKey)],
     nodeChain: node.chainDer
   })
   const followPolicy = (peer: typeof node.peer): void => {
@@ -225,6 +232,19 @@ export async function assemble(parts: Parts): Promise<{
   resources.defer(() => api.close())
   const adminApi = await serveAdminApi({ ...shared, handlers: handlers.admin })
   resources.defer(() => adminApi.close())
+  const spiffe = spiffeHandlers({
+    trustDomain,
+    registrations: () => workloads.all(),
+    svids: exportedSvids,
+    roots: () => trust.state.roots.map(({ der }) => der),
+    jwt: (spiffeId, audience) => signJwt(membership.jwtKey, spiffeId, audience, clock.wallMs()),
+    jwtHosts: () =>
+      owners(state).map(({ machine: name, identity, jwtKeys }) => ({ machine: name, scopes: identity.scopes, jwtKeys })),
+    changed: () => registry.changed(),
+    nowMs: () => clock.wallMs()
+  })
+  const spiffeApi = await serveSpiffeApi({ ...shared, handlers: spiffe })
+  resources.defer(() => spiffeApi.close())
   resources.defer(() => readiness.drain())
 
   const alone = hints.length === 0 && config.bootstrap.length === 0

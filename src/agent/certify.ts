@@ -18,8 +18,10 @@ export function certifier(membership: Membership, clock: Clock): (spiffeId: stri
       publicKey: createPublicKey(key),
       nowMs: now
     })
+    const chainDer = [leaf, certificate, authority]
     return {
-      certPem: [leaf, certificate, authority].map(toPem).join(''),
+      chainDer,
+      certPem: chainDer.map(toPem).join(''),
       key,
       notBeforeMs: now,
       notAfterMs: Math.min(now + LIFETIME_MS.workload, node.notAfterMs)

@@ -3,7 +3,9 @@ import { type Clock, ErrorCode, WarrenError } from '../core/index.ts'
 
 /** A workload's certificate with its key, ready for TLS. */
 export interface Svid {
-  /** PEM: leaf, node CA, authority. */
+  /** DER: leaf, node CA, authority. */
+  readonly chainDer: readonly Uint8Array[]
+  /** The same as PEM. */
   readonly certPem: string
   readonly key: KeyObject
   readonly notBeforeMs: number

@@ -1,5 +1,5 @@
 import type { DescMethod, DescService, MessageInitShape, MessageShape } from '@bufbuild/protobuf'
-import type { adminPb, apiPb } from '../wire/index.ts'
+import type { adminPb, apiPb, spiffePb } from '../wire/index.ts'
 import type { Caller } from './caller.ts'
 
 type Method<M extends DescMethod> = M['methodKind'] extends 'server_streaming'
@@ -20,6 +20,9 @@ export type Handlers<S extends DescService> = { readonly [K in keyof S['method']
 
 /** What the agent answers to workloads, on agent.sock. */
 export interface WorkloadHandlers extends Handlers<typeof apiPb.WorkloadService> {}
+
+/** What the agent answers to software that speaks SPIFFE, on spiffe.sock. */
+export interface SpiffeHandlers extends Handlers<typeof spiffePb.SpiffeWorkloadAPI> {}
 
 /** What the agent answers to its operator, on admin.sock. */
 export interface AdminHandlers extends Handlers<typeof adminPb.AdminService> {}

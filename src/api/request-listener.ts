@@ -44,6 +44,7 @@ export function createRequestListener(
       return
     }
     const values = createContextValues().set(ADMISSION, admission)
+    withoutAuthority(request)
     const found = await handler(universalRequestFromNodeRequest(request, response, undefined, values))
     const help = helpFor(found)
     if (help === undefined) await universalResponseToNodeResponse(found, response)
@@ -90,6 +91,12 @@ async function refuse(response: Response, status: number, error: WarrenError, lo
 
 async function* once(chunk: Uint8Array): AsyncGenerator<Uint8Array> {
   yield chunk
+}
+
+// On a unix socket it means nothing, and the one that gRPC's C core sends, the escaped path of the socket, is no host of a
+// URL: the adapter would throw on it.
+function withoutAuthority(request: Request): void {
+  request.headers['authority' in request ? ':authority' : 'host'] = 'localhost'
 }
 
 function destroy(response: Response): void {

@@ -12,34 +12,43 @@ export type Routes = (router: ConnectRouter, log: Logger, requestMs: number) => 
 /** The calls of agent.sock. */
 export function workloadRoutes(handlers: WorkloadHandlers): Routes {
   return (router, log, requestMs) => {
-    mount(router, apiPb.WorkloadService, handlers, log, requestMs)
+    mount(router, apiPb.WorkloadService, handlers, { log, requestMs })
   }
 }
 
 /** The calls of admin.sock. */
 export function adminRoutes(handlers: AdminHandlers): Routes {
   return (router, log, requestMs) => {
-    mount(router, adminPb.AdminService, handlers, log, requestMs)
+    mount(router, adminPb.AdminService, handlers, { log, requestMs })
   }
 }
 
 type Handler<R> = (request: unknown, caller: Caller, signal: AbortSignal) => R
 
-function mount(router: ConnectRouter, service: DescService, handlers: object, log: Logger, requestMs: number): void {
+export interface MountOptions {
+  readonly log: Logger
+  readonly requestMs: number
+  /** Looks at a call before its handler does; a throw refuses it. */
+  readonly check?: (context: HandlerContext) => void
+}
+
+/** Puts the calls of a service on a router, each answered by the handler of its name. */
+export function mount(router: ConnectRouter, service: DescService, handlers: object, options: MountOptions): void {
   for (const method of service.methods) {
     // The interface of the handlers is derived from the service, so each method has its function.
     const handler = (handlers as Record<string, Handler<never>>)[method.localName]
     if (handler === undefined) continue
     const bound = handler.bind(handlers)
     const impl =
-      method.methodKind === 'server_streaming' ? stream(bound, method, log) : unary(bound, method, log, requestMs)
+      method.methodKind === 'server_streaming' ? stream(bound, method, options) : unary(bound, method, options)
     router.rpc(method, impl as MethodImpl<DescMethod>)
   }
 }
 
-function unary(handler: Handler<Promise<unknown>>, method: DescMethod, log: Logger, requestMs: number) {
+function unary(handler: Handler<Promise<unknown>>, method: DescMethod, { log, requestMs, check }: MountOptions) {
   return async (request: unknown, context: HandlerContext): Promise<unknown> => {
     try {
+      check?.(context)
       const caller = callerOf(context)
       return await within(requestMs, [context.signal], signal =>
         // The answer must not wait for a handler that is slow to notice its signal.
@@ -51,10 +60,11 @@ function unary(handler: Handler<Promise<unknown>>, method: DescMethod, log: Logg
   }
 }
 
-function stream(handler: Handler<AsyncIterable<unknown>>, method: DescMethod, log: Logger) {
+function stream(handler: Handler<AsyncIterable<unknown>>, method: DescMethod, { log, check }: MountOptions) {
   return async function* (request: unknown, context: HandlerContext): AsyncGenerator<unknown> {
     let events: AsyncIterator<unknown> | undefined
     try {
+      check?.(context)
       events = handler(request, callerOf(context), context.signal)[Symbol.asyncIterator]()
       for (;;) {
         const event = await raceAbort(events.next(), context.signal)

@@ -57,6 +57,21 @@ function http2Client(t: TestContext, path: string) {
   return { client: createClient(apiPb.WorkloadService, transport), sessionManager }
 }
 
+test('a call is answered whatever its authority is: that of the C core of gRPC is no host of a URL', async t => {
+  const { path } = await serve(t, {})
+  const client = connectSession('http://agent', { createConnection: () => connect({ path }) })
+  t.after(() => client.destroy())
+  const stream = client.request({
+    ':method': 'POST',
+    ':path': '/warren.api.v1.WorkloadService/GetStatus',
+    ':authority': 'run%2Fwarren%2Fagent.sock',
+    'content-type': 'application/json'
+  })
+  stream.end('{}')
+  const [headers] = (await once(stream, 'response')) as [Record<string, unknown>]
+  assert.equal(headers[':status'], 200)
+})
+
 test('curl users get JSON answers over HTTP/1.1, and the caller is who the kernel says', async t => {
   let seen: Caller | undefined
   const { path, openHandles } = await serve(t, {

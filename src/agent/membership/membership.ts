@@ -1,8 +1,10 @@
 import { createPublicKey, type KeyObject } from 'node:crypto'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 import {
+  generateSigningKeyPair,
   type Issuer,
   keyFromPem,
+  keyToPem,
   type NodeIdentity,
   openTrustBundle,
   type TrustState,
@@ -23,6 +25,8 @@ export interface Membership {
   readonly peerKey: KeyObject
   /** Secret behind the session tokens of this host. */
   readonly nodeSecret: Buffer
+  /** P-256: signs the JWT-SVIDs of this host's workloads. */
+  readonly jwtKey: KeyObject
   /** Present on a host that admits others. */
   readonly authority: Issuer | undefined
   /** Present on the host that signs policy. */
@@ -66,6 +70,7 @@ export function loadMembership(vault: Vault, nowMs: number): Membership | undefi
     nodeKey,
     peerKey: readKey(vault, VaultFile.PeerKey),
     nodeSecret: vault.require(VaultFile.NodeSecret),
+    jwtKey: jwtKeyOf(vault),
     authority:
       authorityKey === undefined || authorityCertificate === undefined
         ? undefined
@@ -74,7 +79,13 @@ export function loadMembership(vault: Vault, nowMs: number): Membership | undefi
   }
 }
 
-function readKey(vault: Vault, name: (typeof VaultFile)['NodeKey' | 'PeerKey']): KeyObject {
+// Not part of being a member: no certificate speaks of it, and the next head announces whatever it is.
+function jwtKeyOf(vault: Vault): KeyObject {
+  if (vault.read(VaultFile.JwtKey) === undefined) vault.write(VaultFile.JwtKey, keyToPem(generateSigningKeyPair()))
+  return readKey(vault, VaultFile.JwtKey)
+}
+
+function readKey(vault: Vault, name: (typeof VaultFile)['NodeKey' | 'PeerKey' | 'JwtKey']): KeyObject {
   const pem = vault.require(name)
   try {
     return keyFromPem(pem)

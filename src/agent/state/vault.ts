@@ -10,6 +10,7 @@ export const VaultFile = {
   TrustBundle: 'trust.bundle',
   RootFingerprint: 'root.sha256',
   NodeSecret: 'node.secret',
+  JwtKey: 'jwt.key',
   RootKey: 'root.key',
   AuthorityKey: 'authority.key',
   AdminKey: 'admin.key'

@@ -103,6 +103,11 @@ export class Workloads {
     return this.#table.size
   }
 
+  /** Every live registration, oldest first. */
+  all(): Workload[] {
+    return this.#table.all()
+  }
+
   get(registrationId: string): Workload | undefined {
     return this.#table.get(registrationId)
   }

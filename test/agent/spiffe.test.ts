@@ -1,0 +1,209 @@
+import assert from 'node:assert/strict'
+import { createPublicKey, generateKeyPairSync, X509Certificate } from 'node:crypto'
+import test from 'node:test'
+import { decodeProtectedHeader, SignJWT } from 'jose'
+import { spiffeHandlers } from '../../src/agent/spiffe/handlers.ts'
+import {
+  announcedKey,
+  JWT_LIFETIME_MS,
+  type JwtHost,
+  keySet,
+  signJwt,
+  validateJwt
+} from '../../src/agent/spiffe/jwt.ts'
+import { Svids } from '../../src/agent/svids.ts'
+import type { Workload } from '../../src/agent/workloads/index.ts'
+import type { Caller } from '../../src/api/index.ts'
+import { generateSigningKeyPair, issueWorkload, toPem } from '../../src/identity/index.ts'
+import { create, spiffePb } from '../../src/wire/index.ts'
+import { Domain, NOW_MS, TRUST_DOMAIN } from '../identity/domain.ts'
+
+const domain = await Domain.create()
+const host = await domain.host('a')
+const ID = `spiffe://${TRUST_DOMAIN}/dev/web/nginx/default/a`
+const code =
+  (wanted: string, reason = /./) =>
+  (err: Error & { code?: string; reason?: string }) =>
+    err.code === wanted && reason.test(err.reason ?? '')
+
+function workload(spiffeId: string, uid: number, pid: number): Workload {
+  return { registrationId: `${spiffeId} ${uid} ${pid}`, spiffeId, uid, process: { pid } } as unknown as Workload
+}
+
+function caller(uid: number, pid: number): Caller {
+  return { uid, pid } as unknown as Caller
+}
+
+class Agent {
+  wallMs = NOW_MS
+  registrations: Workload[] = []
+  readonly jwtKey = generateSigningKeyPair()
+  #changed = Promise.withResolvers<void>()
+  readonly svids = new Svids(
+    async spiffeId => {
+      const key = generateSigningKeyPair()
+      const nowMs = this.wallMs
+      const leaf = await issueWorkload({ node: host.issuer, spiffeId, publicKey: createPublicKey(key), nowMs })
+      const chainDer = [leaf, ...host.chain.slice(0, 2)]
+      const certPem = chainDer.map(toPem).join('')
+      return { chainDer, certPem, key, notBeforeMs: nowMs, notAfterMs: nowMs + 3_600_000 }
+    },
+    { wallMs: () => this.wallMs, monotonicMs: () => this.wallMs }
+  )
+  readonly handlers = spiffeHandlers({
+    trustDomain: TRUST_DOMAIN,
+    registrations: () => this.registrations,
+    svids: this.svids,
+    roots: () => [domain.root],
+    jwt: (spiffeId, audience) => signJwt(this.jwtKey, spiffeId, audience, this.wallMs),
+    jwtHosts: () => [{ machine: 'a', scopes: [], jwtKeys: [announcedKey(this.jwtKey)] }],
+    changed: () => this.#changed.promise,
+    nowMs: () => this.wallMs
+  })
+
+  register(spiffeId: string, uid: number, pid: number): void {
+    const one = workload(spiffeId, uid, pid)
+    this.registrations.push(one)
+    this.svids.add(one.registrationId, spiffeId)
+  }
+
+  change(): void {
+    this.#changed.resolve()
+    this.#changed = Promise.withResolvers()
+  }
+
+  watch(who: Caller, t: test.TestContext) {
+    const ending = new AbortController()
+    t.after(() => ending.abort())
+    const request = create(spiffePb.X509SVIDRequestSchema)
+    return this.handlers.fetchX509SVID(request, who, ending.signal)[Symbol.asyncIterator]()
+  }
+}
+
+test('a process gets its own identities, or those of its user, and never those of another user', async t => {
+  const agent = new Agent()
+  const other = `spiffe://${TRUST_DOMAIN}/dev/web/other/default/a`
+  agent.register(ID, 1_000, 10)
+  agent.register(other, 1_000, 20)
+  agent.register(`spiffe://${TRUST_DOMAIN}/dev/web/foreign/default/a`, 2_000, 30)
+  const idsOf = async (uid: number, pid: number) =>
+    ((await agent.watch(caller(uid, pid), t).next()).value?.svids ?? []).map(
+      (svid: { spiffeId?: string }) => svid.spiffeId
+    )
+  assert.deepEqual(await idsOf(1_000, 20), [other])
+  assert.deepEqual(await idsOf(1_000, 99), [ID, other])
+  await assert.rejects(idsOf(3_000, 10), code('PERMISSION_DENIED'))
+  await assert.rejects(idsOf(0, 10), code('PERMISSION_DENIED'))
+})
+
+test('an X.509-SVID comes with its key, its chain and the roots', async t => {
+  const agent = new Agent()
+  agent.register(ID, 1_000, 10)
+  const { value } = await agent.watch(caller(1_000, 10), t).next()
+  const [svid] = value?.svids ?? []
+  const leaf = new X509Certificate(svid?.x509Svid ?? new Uint8Array())
+  assert.equal(leaf.subjectAltName, `URI:${ID}`)
+  const { createPrivateKey } = await import('node:crypto')
+  const key = createPrivateKey({ key: Buffer.from(svid?.x509SvidKey ?? []), format: 'der', type: 'pkcs8' })
+  assert.ok(leaf.checkPrivateKey(key))
+  assert.deepEqual(Buffer.from(svid?.bundle ?? []), Buffer.from(domain.root))
+})
+
+test('a watcher hears of a new registration, of a renewal at half-life, and of its last end', async t => {
+  const agent = new Agent()
+  agent.register(ID, 1_000, 10)
+  const watcher = agent.watch(caller(1_000, 99), t)
+  const serial = (message: { svids?: { x509Svid?: Uint8Array }[] } | undefined) =>
+    new X509Certificate(message?.svids?.[0]?.x509Svid ?? new Uint8Array()).serialNumber
+  const first = (await watcher.next()).value
+  agent.register(`spiffe://${TRUST_DOMAIN}/dev/web/other/default/a`, 1_000, 20)
+  let next = watcher.next()
+  agent.change()
+  assert.equal((await next).value?.svids?.length, 2)
+
+  agent.wallMs += 1_800_000
+  next = watcher.next()
+  agent.change()
+  const renewed = (await next).value
+  assert.notEqual(serial(renewed), serial(first))
+
+  agent.registrations = []
+  next = watcher.next()
+  agent.change()
+  await assert.rejects(next, code('PERMISSION_DENIED'))
+})
+
+test('a JWT-SVID names its workload and audience, lives for minutes, and is validated', async () => {
+  const agent = new Agent()
+  agent.register(ID, 1_000, 10)
+  const request = create(spiffePb.JWTSVIDRequestSchema, { audience: ['db', 'cache'] })
+  const { svids = [] } = await agent.handlers.fetchJWTSVID(request, caller(1_000, 10), AbortSignal.timeout(10_000))
+  const svid = svids[0]?.svid ?? ''
+  assert.equal(decodeProtectedHeader(svid).alg, 'ES256')
+  const ask = (audience: string) =>
+    agent.handlers.validateJWTSVID(
+      create(spiffePb.ValidateJWTSVIDRequestSchema, { audience, svid }),
+      caller(5, 5),
+      AbortSignal.timeout(10_000)
+    )
+  const { spiffeId, claims } = await ask('cache')
+  assert.equal(spiffeId, ID)
+  assert.deepEqual((claims as { aud: unknown }).aud, ['db', 'cache'])
+  await assert.rejects(ask('mail'), code('INVALID_ARGUMENT', /aud/))
+  await assert.rejects(ask(''), code('INVALID_ARGUMENT'))
+  agent.wallMs += JWT_LIFETIME_MS
+  await assert.rejects(ask('db'), code('INVALID_ARGUMENT', /exp/))
+})
+
+test('a JWT-SVID is given for own identities and real audiences only', async () => {
+  const agent = new Agent()
+  agent.register(ID, 1_000, 10)
+  const fetch = (uid: number, spiffeId: string, audience: string[]) =>
+    agent.handlers.fetchJWTSVID(
+      create(spiffePb.JWTSVIDRequestSchema, { audience, spiffeId }),
+      caller(uid, 10),
+      AbortSignal.timeout(10_000)
+    )
+  await assert.rejects(fetch(2_000, '', ['db']), code('PERMISSION_DENIED'))
+  await assert.rejects(fetch(1_000, `${ID}x`, ['db']), code('PERMISSION_DENIED'))
+  for (const audience of [[], [''], Array(17).fill('x'), ['x'.repeat(257)]]) {
+    await assert.rejects(fetch(1_000, '', audience), code('INVALID_ARGUMENT'))
+  }
+})
+
+test('the key of one host makes no JWT-SVID of another host, scope or algorithm', async () => {
+  const key = generateSigningKeyPair()
+  const hosts: JwtHost[] = [{ machine: 'a', scopes: ['dev'], jwtKeys: ['AAAA', announcedKey(key)] }]
+  const validate = (token: string) => validateJwt(token, 'db', TRUST_DOMAIN, hosts, NOW_MS)
+  assert.equal((await validate(await signJwt(key, ID, ['db'], NOW_MS))).spiffeId, ID)
+  const other = await signJwt(key, `spiffe://${TRUST_DOMAIN}/dev/web/nginx/default/b`, ['db'], NOW_MS)
+  await assert.rejects(validate(other), code('INVALID_ARGUMENT', /another machine/))
+  const prod = await signJwt(key, `spiffe://${TRUST_DOMAIN}/prod/web/nginx/default/a`, ['db'], NOW_MS)
+  await assert.rejects(validate(prod), code('INVALID_ARGUMENT', /scope prod/))
+  await assert.rejects(
+    validate(await signJwt(key, 'spiffe://other.org/dev/a/b/c/a', ['db'], NOW_MS)),
+    code('INVALID_ARGUMENT')
+  )
+  const stranger = await signJwt(generateSigningKeyPair(), ID, ['db'], NOW_MS)
+  await assert.rejects(validate(stranger), code('INVALID_ARGUMENT', /no live host/))
+
+  const { kid = '' } = decodeProtectedHeader(await signJwt(key, ID, ['db'], NOW_MS))
+  const confused = await new SignJWT({ sub: ID, aud: 'db', exp: NOW_MS / 1_000 + 60 })
+    .setProtectedHeader({ alg: 'HS256', kid })
+    .sign(Buffer.from(announcedKey(key), 'base64'))
+  await assert.rejects(validate(confused), code('INVALID_ARGUMENT'))
+  const unsigned = `${Buffer.from(`{"alg":"none","kid":"${kid}"}`).toString('base64url')}.${confused.split('.')[1]}.`
+  await assert.rejects(validate(unsigned), code('INVALID_ARGUMENT'))
+  const undated = await new SignJWT({ sub: ID, aud: 'db' }).setProtectedHeader({ alg: 'ES256', kid }).sign(key)
+  await assert.rejects(validate(undated), code('INVALID_ARGUMENT', /exp/))
+  await assert.rejects(validate('x'.repeat(20_000)), code('INVALID_ARGUMENT', /too long/))
+})
+
+test('what a host announces as a key and is none, is left out of the bundle', () => {
+  const rsa = generateKeyPairSync('rsa', { modulusLength: 2_048 }).publicKey
+  const good = announcedKey(generateSigningKeyPair())
+  const odd = [rsa.export({ format: 'der', type: 'spki' }).toString('base64'), '', 'AAAA']
+  const { keys } = keySet([{ machine: 'a', scopes: [], jwtKeys: [...odd, good] }])
+  assert.equal(keys.length, 1)
+  assert.deepEqual([keys[0]?.kty, keys[0]?.crv, keys[0]?.['use']], ['EC', 'P-256', 'jwt-svid'])
+})
