@@ -239,7 +239,11 @@ export async function assemble(parts: Parts): Promise<{
     roots: () => trust.state.roots.map(({ der }) => der),
     jwt: (spiffeId, audience) => signJwt(membership.jwtKey, spiffeId, audience, clock.wallMs()),
     jwtHosts: () =>
-      owners(state).map(({ machine: name, identity, jwtKeys }) => ({ machine: name, scopes: identity.scopes, jwtKeys })),
+      owners(state).map(({ machine: name, identity, jwtKeys }) => ({
+        machine: name,
+        scopes: identity.scopes,
+        jwtKeys
+      })),
     changed: () => registry.changed(),
     nowMs: () => clock.wallMs()
   })
