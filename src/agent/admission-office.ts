@@ -8,8 +8,11 @@ import {
   issueAgent,
   type JoinAuthority,
   RESERVED_SCOPE,
+  type Revocation,
+  type StoredToken,
   toPem
 } from '../identity/index.ts'
+import { Allowance } from './allowance.ts'
 import type { Membership } from './membership/index.ts'
 import type { Store } from './state/store.ts'
 import type { Svid } from './svids.ts'
@@ -22,6 +25,8 @@ export interface AdmissionOfficeDeps {
   readonly meshAddresses: () => readonly string[]
   /** Whether a host of this name is a member now. */
   readonly isTaken: (machine: string) => boolean
+  /** Those in force. */
+  readonly revocations: () => readonly Revocation[]
   readonly clock: Clock
   readonly log: Logger
 }
@@ -31,10 +36,15 @@ const MAX_TTL_MS = 7 * 24 * 3_600_000
 const MAX_SCOPES = 64
 // Ended tokens stay known for a while, so that a late joiner hears "expired" and not "unknown".
 const FORGET_AFTER_MS = 7 * 24 * 3_600_000
+/** Tokens that one authority keeps. */
+const MAX_TOKENS = 10_000
+// A person mistypes a few times; a program that goes on costs a signature check and a line of log each time.
+const REFUSALS = { burst: 10, perSecond: 1 / 10, maxKeys: 4_096 }
 
 /** Admits hosts: makes join tokens, serves joins, and holds the certificate that this agent shows to joiners. */
 export class AdmissionOffice {
   readonly #deps: AdmissionOfficeDeps
+  readonly #refusals = new Allowance<string>(REFUSALS)
   #agent: { svid: Svid; leaf: Uint8Array } | undefined
 
   constructor(deps: AdmissionOfficeDeps) {
@@ -70,10 +80,11 @@ export class AdmissionOffice {
 
   /**
    * A token that admits one host of this name, once. Throws NOT_AUTHORITY, ALREADY_EXISTS (the name is a member's) or
-   * INVALID_ARGUMENT.
+   * INVALID_ARGUMENT; LIMIT_EXCEEDED when there are too many already.
    */
   createToken(request: { readonly machine: string; readonly ttlMs: number; readonly scopes: readonly string[] }): {
     token: string
+    id: string
     expiresAtMs: number
   } {
     const { membership, store, dataAddresses, isTaken, clock, log } = this.#deps
@@ -92,11 +103,25 @@ export class AdmissionOffice {
     }
     const now = clock.wallMs()
     store.forgetTokens(now - FORGET_AFTER_MS)
+    if (store.tokens().length >= MAX_TOKENS) {
+      throw new WarrenError(ErrorCode.LimitExceeded, `this host already keeps ${MAX_TOKENS} join tokens`, {
+        hint: 'They are forgotten a week after they end; a shorter --ttl ends them sooner.'
+      })
+    }
     const expiresAtMs = now + (request.ttlMs === 0 ? DEFAULT_TTL_MS : request.ttlMs)
     const secret = randomBytes(32)
     const id = randomBytes(16).toString('hex')
     const secretSha256 = createHash('sha256').update(secret).digest('hex')
-    store.addToken({ id, secretSha256, machine, scopes, expiresAtMs, usedAtMs: undefined })
+    store.addToken({
+      id,
+      secretSha256,
+      machine,
+      scopes,
+      createdAtMs: now,
+      expiresAtMs,
+      usedAtMs: undefined,
+      revokedAtMs: undefined
+    })
     log.info('join token created', { machine, notAfter: new Date(expiresAtMs).toISOString() })
     const token = encodeJoinToken({
       trustDomain: membership.trustDomain,
@@ -109,12 +134,45 @@ export class AdmissionOffice {
       expiresAtMs,
       scopes
     })
-    return { token, expiresAtMs }
+    return { token, id, expiresAtMs }
   }
 
-  /** How joins are served here. */
-  asAuthority(): JoinAuthority {
-    const { membership, store, meshAddresses, clock, log } = this.#deps
+  /** The tokens of this authority, newest first. */
+  tokens(): StoredToken[] {
+    return this.#deps.store.tokens()
+  }
+
+  /** Revokes the one token whose id begins so. Throws NOT_FOUND, or INVALID_ARGUMENT if it is used or ambiguous. */
+  revokeToken(idPrefix: string): StoredToken {
+    const { store, clock, log } = this.#deps
+    const [token, another] = this.tokens().filter(({ id }) => idPrefix !== '' && id.startsWith(idPrefix))
+    const shown = idPrefix.slice(0, 32)
+    if (token === undefined) {
+      throw new WarrenError(ErrorCode.NotFound, `this host made no token "${shown}"`, {
+        hint: '`warren token list` lists them by id.'
+      })
+    }
+    if (another !== undefined) {
+      throw new WarrenError(ErrorCode.InvalidArgument, `several tokens begin with "${shown}"`)
+    }
+    if (token.usedAtMs !== undefined) {
+      throw new WarrenError(ErrorCode.InvalidArgument, `${token.machine} has joined with this token already`, {
+        hint: `\`warren evict ${token.machine}\` puts it out.`
+      })
+    }
+    if (store.revokeToken(token.id, clock.wallMs())) log.info('join token revoked', { machine: token.machine })
+    return store.find(token.id) ?? token
+  }
+
+  /** Revokes whatever open tokens there are for a machine; returns how many. */
+  revokeTokensOf(machine: string): number {
+    const open = this.tokens().filter(token => token.machine === machine && token.usedAtMs === undefined)
+    return open.filter(({ id }) => this.#deps.store.revokeToken(id, this.#deps.clock.wallMs())).length
+  }
+
+  /** How joins from one remote address are served here. */
+  asAuthority(remote: string): JoinAuthority {
+    const { membership, store, meshAddresses, revocations, clock, log } = this.#deps
     const { trustDomain, node, trustBundle, authority } = membership
     return {
       trustDomain,
@@ -123,13 +181,31 @@ export class AdmissionOffice {
       admit: async request => {
         if (authority === undefined) throw notAuthority()
         const nowMs = () => clock.wallMs()
-        const certificate = await admitJoin(request, { trustDomain, tokens: store, authority, nowMs })
+        const certificate = await this.#limited(remote, () =>
+          admitJoin(request, { trustDomain, tokens: store, authority, revocations, nowMs })
+        )
         return {
           nodeChain: [certificate, ...node.chainDer.slice(1)],
           trustBundle,
           meshAddresses: meshAddresses()
         }
       }
+    }
+  }
+
+  // Only refusals count: however many hosts are set up behind one address, good tokens are never slowed down.
+  async #limited<T>(remote: string, admit: () => Promise<T>): Promise<T> {
+    const now = this.#deps.clock.monotonicMs()
+    if (this.#refusals.left(remote, now) < 1) {
+      throw new WarrenError(ErrorCode.LimitExceeded, `too many refused attempts to join from ${remote}`, {
+        hint: 'Wait a minute, and check the token.'
+      })
+    }
+    try {
+      return await admit()
+    } catch (err) {
+      this.#refusals.use(remote, 1, now)
+      throw err
     }
   }
 

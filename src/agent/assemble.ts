@@ -11,6 +11,7 @@ import { Authorizer } from './authorizer.ts'
 import { brokerDeps } from './broker-deps.ts'
 import { certifier } from './certify.ts'
 import type { HostPort, ResolvedConfig } from './config.ts'
+import { Evictions } from './evictions.ts'
 import { localHandlers } from './local-handlers.ts'
 import { MemberBook } from './member-book.ts'
 import type { Membership } from './membership/index.ts'
@@ -70,6 +71,7 @@ export async function assemble(parts: Parts): Promise<{
       const verdict = trust.admit(chain)
       return verdict.ok ? { ok: true, machine: verdict.identity.machine, peer: verdict.identity.peer } : verdict
     },
+    onRefused: (host, reason) => evictions.onRefused(host, reason),
     log,
     clock
   })
@@ -106,6 +108,16 @@ export async function assemble(parts: Parts): Promise<{
     clock,
     log
   })
+  const evictions: Evictions = new Evictions({
+    trust,
+    ownChain: () => node.chainDer,
+    connected: () => mesh.connected(),
+    forget: peer => mesh.forget(peer),
+    judgeOwners: () => registry.judgeOwners(),
+    clock,
+    log,
+    signal: stopping.signal
+  })
   const policy = new PolicyService({
     trustDomain,
     adminPublicKey: trustState.adminPublicKey,
@@ -113,15 +125,19 @@ export async function assemble(parts: Parts): Promise<{
     load: () => store.setting(POLICY_SETTING),
     save: signed => store.setSetting(POLICY_SETTING, signed),
     transport: policyTransport(mesh),
+    onBundle: bundle => evictions.onBundle(bundle),
     onChange: reason => {
+      // First, while the records still are there: so a flow is told that its other end was revoked, not that it is gone.
       broker?.reassert(reason)
+      evictions.carryOut()
+      book.forget(peer => trust.revokedPeer(peer) !== undefined)
       announce()
     },
     clock,
     log
   })
   const authorizer = new Authorizer(policy, routing, clock)
-  const certify = certifier(membership, clock)
+  const certify = evictions.guard(certifier(membership, clock))
   const svids = new Svids(certify, clock)
   // Of keys that leave this process; the broker's stay here.
   const exportedSvids = new Svids(certify, clock)
@@ -135,6 +151,7 @@ export async function assemble(parts: Parts): Promise<{
     dataAddresses,
     meshAddresses: () => mesh.addresses(),
     isTaken: name => routing.peerOf(name) !== undefined,
+    revocations: () => trust.state.revocations,
     clock,
     log
   })
@@ -165,9 +182,10 @@ export async function assemble(parts: Parts): Promise<{
   )
   const data = broker
 
+  let announcing = false
   const announce = (): void => {
-    if (state.own.profile === undefined) return
-    registry.announce(profile())
+    // An evicted host has nothing to say that anybody would hear.
+    if (announcing && evictions.own === undefined) registry.announce(profile())
   }
   const profile = () => ({
     meshAddresses: mesh.addresses(),
@@ -187,6 +205,11 @@ export async function assemble(parts: Parts): Promise<{
   const readiness = new Readiness()
   const synchronised = Promise.withResolvers<void>()
   wireMesh(mesh, registry, policy, synchronised.resolve, log)
+  mesh.onConnect(peer => {
+    evictions.onAdmitted()
+    // Between its admission and now the policy may have changed.
+    evictions.checkPeer(peer)
+  })
   mesh.onStream((stream, peer) => data.acceptCarrier(stream, peer))
 
   policy.start()
@@ -205,7 +228,8 @@ export async function assemble(parts: Parts): Promise<{
   resources.defer(() => data.stop())
   registry.start()
   resources.defer(() => registry.stop())
-  registry.announce(profile())
+  announcing = true
+  announce()
   const hints = [...parts.meshAddresses, ...book.addresses()]
   mesh.addHints(hints)
   workloads.start()
@@ -222,6 +246,8 @@ export async function assemble(parts: Parts): Promise<{
     workloads,
     broker: data,
     trust,
+    book,
+    evictions,
     readiness,
     dataAddresses,
     clock,

@@ -62,7 +62,7 @@ export function brokerDeps(parts: BrokerParts): BrokerDeps {
     judge: { workload: leaf => trust.workload(leaf) },
     roots: () => trust.state.roots.map(({ der }) => toPem(der)),
     joinCredentials: () => office.credentials(),
-    join: (socket, signal) => serveJoin(socket, office.asAuthority(), signal),
+    join: (socket, signal) => serveJoin(socket, office.asAuthority(socket.remoteAddress ?? ''), signal),
     openStream: (peer, options) => mesh.openStream(peer, options),
     carrier: config.carrier,
     dataListen: config.dataListen,

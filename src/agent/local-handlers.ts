@@ -2,13 +2,17 @@ import { readFileSync } from 'node:fs'
 import type { AdminHandlers, WorkloadHandlers } from '../api/index.ts'
 import type { Broker } from '../broker/index.ts'
 import { type Clock, ErrorCode, type Logger, WarrenError } from '../core/index.ts'
+import { spkiSha256 } from '../identity/index.ts'
 import type { Mesh } from '../mesh/index.ts'
 import { owners } from '../registry/index.ts'
 import type { AdmissionOffice } from './admission-office.ts'
 import type { Authorizer } from './authorizer.ts'
+import type { Evictions } from './evictions.ts'
 import { explain } from './explain.ts'
 import { adminHandlers } from './handlers/admin-handlers.ts'
+import type { KnownHost } from './handlers/policy-handlers.ts'
 import { workloadHandlers } from './handlers/workload-handlers.ts'
+import type { MemberBook } from './member-book.ts'
 import type { Membership } from './membership/index.ts'
 import { probe } from './mesh-wiring.ts'
 import type { PolicyService } from './policy-service.ts'
@@ -31,6 +35,8 @@ export interface LocalHandlersParts {
   readonly workloads: Workloads
   readonly broker: Broker
   readonly trust: Trust
+  readonly book: MemberBook
+  readonly evictions: Evictions
   readonly readiness: Readiness
   readonly dataAddresses: () => string[]
   readonly clock: Clock
@@ -39,7 +45,7 @@ export interface LocalHandlersParts {
 
 /** What agent.sock and admin.sock answer, out of the parts of this agent. */
 export function localHandlers(parts: LocalHandlersParts): { workload: WorkloadHandlers; admin: AdminHandlers } {
-  const { membership, mesh, registry, routing, policy, office, workloads, broker, readiness, clock } = parts
+  const { membership, mesh, registry, routing, policy, office, workloads, broker, readiness, evictions, clock } = parts
   const { state } = registry
   const startedAtMs = clock.wallMs()
   const version = packageVersion()
@@ -63,7 +69,7 @@ export function localHandlers(parts: LocalHandlersParts): { workload: WorkloadHa
         trustDomain: membership.trustDomain,
         machine: membership.machine,
         peerId: mesh.peer,
-        state: readiness.state,
+        state: evictions.standing === undefined ? readiness.state : 'evicted',
         members: owners(state).length,
         connected: mesh.connected().length,
         registrations: workloads.count,
@@ -77,18 +83,32 @@ export function localHandlers(parts: LocalHandlersParts): { workload: WorkloadHa
         dataAddresses: parts.dataAddresses(),
         authority: membership.authority !== undefined,
         admin: policy.isAdmin,
-        pid: process.pid
+        pid: process.pid,
+        evicted: evictions.standing ?? ''
       })
     }),
     admin: adminHandlers({
       policy,
+      machine: membership.machine,
+      knownHost: machine => knownHost(parts, machine),
       createToken: request => office.createToken(request),
+      tokens: () => office.tokens(),
+      revokeToken: id => office.revokeToken(id),
+      revokeTokensOf: machine => office.revokeTokensOf(machine),
+      nowMs: () => clock.wallMs(),
       members: () => memberViews(state, mesh, clock),
       flows: () => broker.flows(),
       explain: (source, destination, protocol, signal) =>
         explain(explainDeps(parts), source, destination, protocol, signal)
     })
   }
+}
+
+function knownHost({ trust, book }: LocalHandlersParts, machine: string): KnownHost {
+  const node = trust.known(machine)
+  const peers = new Set([...book.peersOf(machine), ...(node === undefined ? [] : [node.peer])])
+  const keys = node === undefined ? [] : [Buffer.from(spkiSha256(node.nodeCertificate.publicKey)).toString('hex')]
+  return { peers: [...peers], keys }
 }
 
 function explainDeps({ membership, mesh, registry, routing, authorizer, trust, clock }: LocalHandlersParts) {

@@ -19,6 +19,18 @@ export class MemberBook {
     return [...this.#known.values()].flatMap(({ addresses }) => [...addresses])
   }
 
+  /** The keys under which a machine was ever seen. */
+  peersOf(machine: string): PeerKey[] {
+    return [...this.#known.values()].filter(member => member.machine === machine).map(({ peer }) => peer)
+  }
+
+  /** Forgets members that will not come back. */
+  forget(isGone: (peer: PeerKey) => boolean): void {
+    const gone = [...this.#known.keys()].filter(isGone)
+    for (const peer of gone) this.#known.delete(peer)
+    this.#store.forgetMembers(gone)
+  }
+
   /** Notes what an owner's newest head says; returns its addresses if they are new, else nothing. */
   note(peer: PeerKey): readonly string[] {
     const view = owner(this.#state, peer)

@@ -1,14 +1,22 @@
 import type { KeyObject } from 'node:crypto'
 import { type Clock, ErrorCode, type Logger, WarrenError, within } from '../core/index.ts'
-import { CONTEXT, type PeerKey, sign } from '../identity/index.ts'
+import { CONTEXT, type PeerKey, type Revocation, sign } from '../identity/index.ts'
 import {
+  addEntry,
+  addRevocation,
   addRule,
   type Bundle,
+  type Content,
+  type Entry,
   MAX_BUNDLE_BYTES,
+  type NewEntry,
+  type NewRevocation,
   type NewRule,
   nextChangeMs,
   openBundle,
   type Rule,
+  removeEntry,
+  removeRevocation,
   removeRule,
   sealBundle,
   succession
@@ -31,6 +39,8 @@ export interface PolicyServiceDeps {
   /** Must be durable when it returns: what was in force may never be rolled back by a restart. */
   readonly save: (signed: Uint8Array) => void
   readonly transport: PolicyTransport
+  /** Called first with each bundle that comes into force, the stored one among them, before anything is judged by it. */
+  readonly onBundle: (bundle: Bundle) => void
   /** Called after every change of what is allowed, also when a rule begins or ends by its dates. */
   readonly onChange: (reason: string) => void
   readonly clock: Clock
@@ -77,7 +87,10 @@ export class PolicyService {
 
   start(): void {
     const stored = this.#deps.load()
-    if (stored !== undefined) this.#bundle = this.#open(stored)
+    if (stored !== undefined) {
+      this.#bundle = this.#open(stored)
+      this.#deps.onBundle(this.#bundle)
+    }
     this.#arm()
   }
 
@@ -89,13 +102,42 @@ export class PolicyService {
   /** Adds a rule and spreads the new version. Throws NOT_ADMIN, INVALID_ARGUMENT or LIMIT_EXCEEDED. */
   async add(rule: NewRule): Promise<Rule> {
     const { rules, added } = addRule(this.#bundle, rule, this.#deps.clock.wallMs())
-    await this.#issue(rules)
+    await this.#issue({ rules })
     return added
   }
 
   /** Removes a rule and spreads the new version. Throws NOT_ADMIN or NOT_FOUND. */
   async remove(id: string): Promise<void> {
-    await this.#issue(removeRule(this.#bundle, id))
+    await this.#issue({ rules: removeRule(this.#bundle, id) })
+  }
+
+  /** Adds a registration entry. Throws NOT_ADMIN, INVALID_ARGUMENT or LIMIT_EXCEEDED. */
+  async addEntry(entry: NewEntry): Promise<Entry> {
+    const { entries, added } = addEntry(this.#bundle, entry, this.#deps.clock.wallMs())
+    await this.#issue({ entries })
+    return added
+  }
+
+  /** Throws NOT_ADMIN or NOT_FOUND. */
+  async removeEntry(id: string): Promise<void> {
+    await this.#issue({ entries: removeEntry(this.#bundle, id) })
+  }
+
+  /** Switches the built-in entry off or on. Throws NOT_ADMIN. */
+  async setStrict(strict: boolean): Promise<void> {
+    await this.#issue({ strict })
+  }
+
+  /** Withdraws trust. Throws NOT_ADMIN, INVALID_ARGUMENT or LIMIT_EXCEEDED. */
+  async revoke(revocation: NewRevocation): Promise<Revocation> {
+    const { revocations, added } = addRevocation(this.#bundle, revocation, this.#deps.clock.wallMs())
+    await this.#issue({ revocations })
+    return added
+  }
+
+  /** Takes a revocation back. Throws NOT_ADMIN or NOT_FOUND. */
+  async unrevoke(id: string): Promise<void> {
+    await this.#issue({ revocations: removeRevocation(this.#bundle, id) })
   }
 
   /** Judges a gossiped announcement, and takes over or fetches what is newer. */
@@ -145,7 +187,7 @@ export class PolicyService {
     if (bundle !== undefined) this.#take(toBinary(policyPb.SignedBundleSchema, bundle))
   }
 
-  async #issue(rules: readonly Rule[]): Promise<void> {
+  async #issue(content: Partial<Content>): Promise<void> {
     const { adminKey, trustDomain, clock } = this.#deps
     if (adminKey === undefined) {
       throw new WarrenError(ErrorCode.NotAdmin, 'this host does not hold the admin key', {
@@ -153,7 +195,7 @@ export class PolicyService {
       })
     }
     this.#take(
-      sealBundle(this.#bundle, { trustDomain, rules, nowMs: clock.wallMs() }, bytes =>
+      sealBundle(this.#bundle, { ...content, trustDomain, nowMs: clock.wallMs() }, bytes =>
         sign(adminKey, CONTEXT.policyBundle, bytes)
       )
     )
@@ -181,6 +223,7 @@ export class PolicyService {
         this.#bundle = candidate
         log.info('policy changed', { policyVersion: String(candidate.version), count: candidate.rules.length })
         this.#arm()
+        this.#deps.onBundle(candidate)
         this.#deps.onChange(`policy version ${candidate.version}`)
         return
       case 'conflict':

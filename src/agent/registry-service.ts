@@ -104,6 +104,11 @@ export class RegistryService {
     this.#dispatch({ type: 'local-change', puts: [], deletes: [registrationId] })
   }
 
+  /** Judges every owner anew, and drops those that no longer pass. */
+  judgeOwners(): void {
+    this.#dispatch({ type: 'trust-changed' })
+  }
+
   /** Waits for the acknowledgements of all that was published so far. */
   async replicated(wait: WaitMode, signal: AbortSignal): Promise<Replication> {
     const seq = this.#published

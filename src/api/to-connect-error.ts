@@ -26,6 +26,7 @@ const CONNECT_CODES: { readonly [K in ErrorCode]: Code } = {
   [ErrorCode.AlreadyInitialized]: Code.FailedPrecondition,
   [ErrorCode.NotInitialized]: Code.FailedPrecondition,
   [ErrorCode.CertificateRefused]: Code.PermissionDenied,
+  [ErrorCode.Revoked]: Code.PermissionDenied,
   [ErrorCode.SignatureInvalid]: Code.InvalidArgument,
   [ErrorCode.MessageTooLarge]: Code.ResourceExhausted,
   [ErrorCode.MessageMalformed]: Code.InvalidArgument,

@@ -26,6 +26,7 @@ export const ErrorCode = {
   AlreadyInitialized: 'ALREADY_INITIALIZED',
   NotInitialized: 'NOT_INITIALIZED',
   CertificateRefused: 'CERTIFICATE_REFUSED',
+  Revoked: 'REVOKED',
   SignatureInvalid: 'SIGNATURE_INVALID',
   MessageTooLarge: 'MESSAGE_TOO_LARGE',
   MessageMalformed: 'MESSAGE_MALFORMED',

@@ -51,6 +51,15 @@ export {
 } from './keys.ts'
 export { type Matcher, matches, namesOf, namesScope, type Pattern, parsePattern } from './pattern.ts'
 export { type PeerKey, parsePeerKey, peerKeyOf, rawKeyOf } from './peer-key.ts'
+export {
+  admittedFromMs,
+  evictionText,
+  type RevocableHost,
+  type Revocation,
+  revocationOfAddress,
+  revocationOfHost,
+  revocationText
+} from './revocation.ts'
 export { openTrustBundle, signTrustBundle, type TrustState } from './trust-bundle.ts'
 export {
   type NodeIdentity,

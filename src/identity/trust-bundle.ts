@@ -4,14 +4,17 @@ import { create, decode, identityPb, toBinary } from '../wire/index.ts'
 import { parseTrustDomain } from './address.ts'
 import { type ParsedCertificate, parseCertificate } from './certificate/parse.ts'
 import { CONTEXT, signWithRoot, verifyWithRoot } from './keys.ts'
+import type { Revocation } from './revocation.ts'
 
-/** What every member believes without proof: the roots, and who signs policy. Frozen. */
+/** What the judge judges by: the roots and the admin key, believed without proof, and who is trusted no more. Frozen. */
 export interface TrustState {
   readonly trustDomain: string
   readonly version: bigint
   readonly roots: readonly ParsedCertificate[]
   /** Raw Ed25519 key (32 bytes). */
   readonly adminPublicKey: Uint8Array
+  /** Those of the policy in force. A trust bundle itself has none. */
+  readonly revocations: readonly Revocation[]
 }
 
 export const MAX_TRUST_BUNDLE_BYTES = 64 * 1024
@@ -83,6 +86,7 @@ export function openTrustBundle(signed: Uint8Array, pinnedRootSha256: string): T
     trustDomain: message.trustDomain,
     version: message.version,
     roots: Object.freeze(roots),
-    adminPublicKey: Uint8Array.from(message.adminPublicKey)
+    adminPublicKey: Uint8Array.from(message.adminPublicKey),
+    revocations: Object.freeze([])
   })
 }

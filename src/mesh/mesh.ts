@@ -62,7 +62,7 @@ export async function createMesh(options: MeshOptions): Promise<Mesh> {
   const node = await createNode({
     privateKey,
     mesh: options,
-    admission: { nodeChain, judge, sessions, refusals, log },
+    admission: { nodeChain, judge, onRefused: options.onRefused, sessions, refusals, log },
     discovery: {
       trustDomain,
       mdns: options.mdns,

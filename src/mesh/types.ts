@@ -17,7 +17,13 @@ export type MeshTopic = 'registry' | 'policy'
 /** The answer of the one judge of certificates, as far as the mesh needs it. */
 export type AdmissionVerdict =
   | { readonly ok: true; readonly machine: string; readonly peer: PeerKey }
-  | { readonly ok: false; readonly reason: string; readonly detail: string }
+  | {
+      readonly ok: false
+      readonly reason: string
+      readonly detail: string
+      /** The key of a host that was a member and is revoked. If it is who shows the chain, it is told `detail`. */
+      readonly peer?: PeerKey
+    }
 
 /**
  * What to do with a gossip message: use it and pass it on, drop it, or drop it and think worse of the neighbour that
@@ -47,6 +53,8 @@ export interface MeshOptions {
   readonly nodeChain: () => readonly Uint8Array[]
   /** Judges the chain of a host that wants to talk to us. The PeerId it names must be the one that noise proved. */
   readonly judge: (chain: readonly Uint8Array[]) => AdmissionVerdict
+  /** Called when a member that we dialled refuses us, being told that we are revoked. Its word alone: for people. */
+  readonly onRefused?: (machine: string, reason: string) => void
   readonly log: Logger
   readonly clock: Clock
 }

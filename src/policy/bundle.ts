@@ -1,32 +1,50 @@
 import { createHash } from 'node:crypto'
 import { ErrorCode, WarrenError } from '../core/index.ts'
-import { CONTEXT, parsePattern, verifySignature } from '../identity/index.ts'
+import { CONTEXT, type Revocation, verifySignature } from '../identity/index.ts'
 import { create, decode, policyPb, toBinary } from '../wire/index.ts'
-import type { Protocol, Rule } from './rule.ts'
+import { malformed } from './codec.ts'
+import type { Entry } from './entry.ts'
+import { decodeEntry, encodeEntry } from './entry-codec.ts'
+import { decodeRevocation, encodeRevocation } from './revocation-codec.ts'
+import type { Rule } from './rule.ts'
+import { decodeRule, encodeRule } from './rule-codec.ts'
+
+/** What the admin has decided. */
+export interface Content {
+  readonly rules: readonly Rule[]
+  readonly entries: readonly Entry[]
+  /** Without the built-in entry, which lets root and the agent's user claim any address of their host. */
+  readonly strict: boolean
+  readonly revocations: readonly Revocation[]
+}
 
 /** A verified version of the policy. */
-export interface Bundle {
+export interface Bundle extends Content {
   readonly trustDomain: string
   readonly version: bigint
   /** Hex SHA-256 of the signed bytes of this version. */
   readonly sha256: string
   readonly issuedAtMs: number
-  readonly rules: readonly Rule[]
   /** The SignedBundle as it travels and is stored. */
   readonly signed: Uint8Array
 }
 
-/** Bounds of a bundle: enough for a few thousand hosts' rules, small enough to send whole. */
+/** Bounds of a bundle: enough for a few thousand hosts, small enough to send whole. */
 export const MAX_BUNDLE_BYTES = 1024 * 1024
 export const MAX_RULES = 4_096
-export const MAX_REASON_LENGTH = 256
+export const MAX_ENTRIES = 4_096
+export const MAX_REVOCATIONS = 4_096
 
-const MAX_ID_LENGTH = 64
+const LISTS = [
+  { name: 'rules', max: MAX_RULES, remedy: '`warren policy remove`, or join several names in one pattern: {a,b}' },
+  { name: 'entries', max: MAX_ENTRIES, remedy: '`warren entry remove`' },
+  { name: 'revocations', max: MAX_REVOCATIONS, remedy: '`warren unrevoke`, once the certificates concerned have ended' }
+] as const
 
 /**
  * Verifies the admin's signature over the exact bytes, and only then reads them.
  *
- * Throws SIGNATURE_INVALID, MESSAGE_TOO_LARGE or MESSAGE_MALFORMED. A bundle of which one rule is malformed is refused
+ * Throws SIGNATURE_INVALID, MESSAGE_TOO_LARGE or MESSAGE_MALFORMED. A bundle of which one part is malformed is refused
  * whole: half a policy is another policy.
  */
 export function openBundle(signed: Uint8Array, adminPublicKey: Uint8Array, trustDomain: string): Bundle {
@@ -39,42 +57,54 @@ export function openBundle(signed: Uint8Array, adminPublicKey: Uint8Array, trust
     throw new WarrenError(ErrorCode.SignatureInvalid, `the policy bundle is of trust domain "${message.trustDomain}"`)
   }
   if (message.version === 0n) throw malformed('its version is zero')
-  if (message.rules.length > MAX_RULES) throw malformed(`it has ${message.rules.length} rules, more than ${MAX_RULES}`)
-  const rules = message.rules.map(decodeRule)
-  if (new Set(rules.map(rule => rule.id)).size !== rules.length) throw malformed('a rule id occurs twice')
+  for (const { name, max } of LISTS) {
+    if (message[name].length > max) throw malformed(`it has ${message[name].length} ${name}, more than ${max}`)
+    if (new Set(message[name].map(({ id }) => id)).size !== message[name].length) {
+      throw malformed(`an id occurs twice in its ${name}`)
+    }
+  }
   return Object.freeze({
     trustDomain,
     version: message.version,
     sha256: createHash('sha256').update(envelope.bundle).digest('hex'),
     issuedAtMs: Number(message.issuedAtMs),
-    rules,
+    rules: Object.freeze(message.rules.map(decodeRule)),
+    entries: Object.freeze(message.entries.map(decodeEntry)),
+    strict: message.strict,
+    revocations: Object.freeze(message.revocations.map(decodeRevocation)),
     signed
   })
 }
 
 /**
- * Makes and signs the version that follows `current`, with these rules.
+ * Makes and signs the version that follows `current`. What `next` leaves out stays as it is.
  *
- * `sign` signs with the admin key in the context of policy bundles. Throws LIMIT_EXCEEDED when the rules do not fit.
+ * `sign` signs with the admin key in the context of policy bundles. Throws LIMIT_EXCEEDED when it does not fit.
  */
 export function sealBundle(
   current: Bundle | undefined,
-  next: { readonly trustDomain: string; readonly rules: readonly Rule[]; readonly nowMs: number },
+  next: Partial<Content> & { readonly trustDomain: string; readonly nowMs: number },
   sign: (bytes: Uint8Array) => Uint8Array
 ): Uint8Array {
-  if (next.rules.length > MAX_RULES) {
-    throw new WarrenError(ErrorCode.LimitExceeded, `the policy already has ${MAX_RULES} rules`, {
-      hint: 'Remove rules with `warren policy remove`, or join several names in one pattern: {a,b}.'
+  const { trustDomain, nowMs, rules, entries, strict, revocations } = { ...contentOf(current), ...next }
+  const sizes = { rules: rules.length, entries: entries.length, revocations: revocations.length }
+  for (const { name, max, remedy } of LISTS) {
+    if (sizes[name] <= max) continue
+    throw new WarrenError(ErrorCode.LimitExceeded, `the policy already has ${max} ${name}`, {
+      hint: `Remove some with ${remedy}.`
     })
   }
   const bundle = toBinary(
     policyPb.BundleSchema,
     create(policyPb.BundleSchema, {
-      trustDomain: next.trustDomain,
+      trustDomain,
       version: (current?.version ?? 0n) + 1n,
       previousSha256: current === undefined ? new Uint8Array() : Buffer.from(current.sha256, 'hex'),
-      issuedAtMs: BigInt(next.nowMs),
-      rules: next.rules.map(encodeRule)
+      issuedAtMs: BigInt(nowMs),
+      rules: rules.map(encodeRule),
+      entries: entries.map(encodeEntry),
+      strict,
+      revocations: revocations.map(encodeRevocation)
     })
   )
   const signed = toBinary(
@@ -107,50 +137,7 @@ export function nextChangeMs(bundle: Bundle | undefined, nowMs: number): number 
   return dates.length === 0 ? undefined : Math.min(...dates)
 }
 
-function decodeRule(rule: policyPb.Rule): Rule {
-  if (rule.id === '' || rule.id.length > MAX_ID_LENGTH) throw malformed('a rule has no usable id')
-  if (rule.reason.length > MAX_REASON_LENGTH) throw malformed(`the reason of rule ${rule.id} is too long`)
-  if (rule.effect !== policyPb.Effect.ALLOW && rule.effect !== policyPb.Effect.DENY) {
-    // A rule of an effect that this version does not know might be a denial.
-    throw malformed(`rule ${rule.id} has an unknown effect`)
-  }
-  try {
-    return Object.freeze({
-      id: rule.id,
-      effect: rule.effect === policyPb.Effect.ALLOW ? 'allow' : 'deny',
-      source: parsePattern(rule.source),
-      destination: parsePattern(rule.destination),
-      protocols: rule.protocols.map(decodeProtocol),
-      notBeforeMs: Number(rule.notBeforeMs),
-      untilMs: Number(rule.untilMs),
-      reason: rule.reason,
-      createdAtMs: Number(rule.createdAtMs)
-    })
-  } catch (cause) {
-    throw new WarrenError(ErrorCode.MessageMalformed, `rule ${rule.id} cannot be read`, { cause })
-  }
-}
-
-function encodeRule(rule: Rule): policyPb.Rule {
-  return create(policyPb.RuleSchema, {
-    id: rule.id,
-    effect: rule.effect === 'allow' ? policyPb.Effect.ALLOW : policyPb.Effect.DENY,
-    source: rule.source.text,
-    destination: rule.destination.text,
-    protocols: rule.protocols.map(protocol => (protocol === 'tcp' ? policyPb.Protocol.TCP : policyPb.Protocol.UDP)),
-    notBeforeMs: BigInt(rule.notBeforeMs),
-    untilMs: BigInt(rule.untilMs),
-    reason: rule.reason,
-    createdAtMs: BigInt(rule.createdAtMs)
-  })
-}
-
-function decodeProtocol(protocol: policyPb.Protocol): Protocol {
-  if (protocol === policyPb.Protocol.TCP) return 'tcp'
-  if (protocol === policyPb.Protocol.UDP) return 'udp'
-  throw malformed('a rule has an unknown protocol')
-}
-
-function malformed(why: string): WarrenError {
-  return new WarrenError(ErrorCode.MessageMalformed, `the policy bundle is not usable: ${why}`)
+function contentOf(bundle: Bundle | undefined): Content {
+  const { rules = [], entries = [], strict = false, revocations = [] } = bundle ?? {}
+  return { rules, entries, strict, revocations }
 }

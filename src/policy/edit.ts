@@ -1,5 +1,9 @@
 import { ErrorCode, WarrenError } from '../core/index.ts'
-import { type Bundle, MAX_REASON_LENGTH } from './bundle.ts'
+import type { Pattern, PeerKey, Revocation } from '../identity/index.ts'
+import type { Bundle, Content } from './bundle.ts'
+import { MAX_REASON_LENGTH } from './codec.ts'
+import { type Entry, SELECTORS } from './entry.ts'
+import { faultOf } from './entry-codec.ts'
 import { coversSame, type Rule } from './rule.ts'
 
 export type NewRule = Omit<Rule, 'id' | 'createdAtMs'>
@@ -11,27 +15,111 @@ export type NewRule = Omit<Rule, 'id' | 'createdAtMs'>
  * effect, so that `allow` after `deny` allows again. The id is taken from the version to come and so is never reused.
  */
 export function addRule(current: Bundle | undefined, rule: NewRule, nowMs: number): { rules: Rule[]; added: Rule } {
-  if (rule.reason.length > MAX_REASON_LENGTH) {
-    throw new WarrenError(ErrorCode.InvalidArgument, `the reason is longer than ${MAX_REASON_LENGTH} characters`)
-  }
+  checkReason(rule.reason)
   if (rule.untilMs !== 0 && rule.untilMs <= Math.max(nowMs, rule.notBeforeMs)) {
     throw new WarrenError(ErrorCode.InvalidArgument, 'the rule would end before it begins', {
       hint: 'Give --until a time in the future.'
     })
   }
-  const added: Rule = { ...rule, id: `r${(current?.version ?? 0n) + 1n}`, createdAtMs: nowMs }
+  const added: Rule = { ...rule, id: `r${nextVersion(current)}`, createdAtMs: nowMs }
   const kept = (current?.rules ?? []).filter(existing => !coversSame(existing, rule))
   return { rules: [...kept, added], added }
 }
 
 /** The rules without the one of this id. Throws NOT_FOUND. */
 export function removeRule(current: Bundle | undefined, id: string): Rule[] {
-  const rules = current?.rules ?? []
-  const kept = rules.filter(rule => rule.id !== id)
-  if (kept.length === rules.length) {
-    throw new WarrenError(ErrorCode.NotFound, `the policy has no rule "${id.slice(0, 64)}"`, {
-      hint: '`warren policy show` lists the rules.'
+  return without(current?.rules, id, 'rule', '`warren policy show` lists the rules.')
+}
+
+export type NewEntry = Omit<Entry, 'id' | 'createdAtMs'>
+
+/** The entries after adding one; one that is the same in all but its reason is replaced. Throws INVALID_ARGUMENT. */
+export function addEntry(
+  current: Bundle | undefined,
+  entry: NewEntry,
+  nowMs: number
+): { entries: Entry[]; added: Entry } {
+  checkReason(entry.reason)
+  const fault = faultOf(entry)
+  if (fault !== undefined) {
+    throw new WarrenError(ErrorCode.InvalidArgument, `the entry ${fault}`, {
+      hint: 'As in: warren entry add --user www-data dev.web.nginx.default'
     })
   }
+  const added: Entry = { ...entry, id: `e${nextVersion(current)}`, createdAtMs: nowMs }
+  const kept = (current?.entries ?? []).filter(existing => !selectsSame(existing, entry))
+  return { entries: [...kept, added], added }
+}
+
+/** The entries without the one of this id. Throws NOT_FOUND. */
+export function removeEntry(current: Bundle | undefined, id: string): Entry[] {
+  return without(current?.entries, id, 'entry', '`warren entry list` lists the entries.')
+}
+
+/** What is to be trusted no more. */
+export interface NewRevocation {
+  readonly machine?: string
+  readonly peers?: readonly PeerKey[]
+  readonly keys?: readonly string[]
+  readonly pattern?: Pattern
+  readonly reason: string
+}
+
+/**
+ * The revocations after adding one. A machine is refused as of now: whoever is admitted under its name later is another
+ * host.
+ */
+export function addRevocation(
+  current: Bundle | undefined,
+  { machine, peers = [], keys = [], pattern, reason }: NewRevocation,
+  nowMs: number
+): { revocations: Revocation[]; added: Revocation } {
+  checkReason(reason)
+  const added: Revocation = {
+    id: `x${nextVersion(current)}`,
+    machine,
+    // Certificates count in whole seconds; rounded up, it would refuse a host that joins again within this one.
+    beforeMs: machine === undefined ? 0 : Math.floor(nowMs / 1_000) * 1_000,
+    peers,
+    keys,
+    pattern,
+    reason,
+    createdAtMs: nowMs
+  }
+  return { revocations: [...(current?.revocations ?? []), added], added }
+}
+
+/** The revocations without the one of this id. Throws NOT_FOUND. */
+export function removeRevocation(current: Bundle | undefined, id: string): Revocation[] {
+  return without(current?.revocations, id, 'revocation', '`warren policy show` lists the revocations.')
+}
+
+function nextVersion(current: Bundle | undefined): bigint {
+  return (current?.version ?? 0n) + 1n
+}
+
+function checkReason(reason: string): void {
+  if (reason.length <= MAX_REASON_LENGTH) return
+  throw new WarrenError(ErrorCode.InvalidArgument, `the reason is longer than ${MAX_REASON_LENGTH} characters`)
+}
+
+function without<T extends Content['rules' | 'entries' | 'revocations'][number]>(
+  list: readonly T[] = [],
+  id: string,
+  what: string,
+  hint: string
+): T[] {
+  const kept = list.filter(item => item.id !== id)
+  if (kept.length === list.length) {
+    throw new WarrenError(ErrorCode.NotFound, `the policy has no ${what} "${id.slice(0, 64)}"`, { hint })
+  }
   return kept
+}
+
+function selectsSame(a: NewEntry, b: NewEntry): boolean {
+  return (
+    a.machine === b.machine &&
+    a.grants.text === b.grants.text &&
+    SELECTORS.every(selector => a[selector] === b[selector])
+  )
 }

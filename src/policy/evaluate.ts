@@ -1,4 +1,11 @@
-import { type Address, matches, namesScope, type Pattern } from '../identity/index.ts'
+import {
+  type Address,
+  matches,
+  namesScope,
+  type Pattern,
+  revocationOfAddress,
+  revocationText
+} from '../identity/index.ts'
 import type { Bundle } from './bundle.ts'
 import { isInForce, type Protocol, type Rule } from './rule.ts'
 
@@ -12,13 +19,13 @@ export interface Question {
 }
 
 /** Which clause of the policy decided. */
-export type Ground = 'RULE' | 'SCOPE' | 'WHITELIST' | 'DEFAULT' | 'ERROR'
+export type Ground = 'REVOKED' | 'RULE' | 'SCOPE' | 'WHITELIST' | 'DEFAULT' | 'ERROR'
 
 /** The answer, as a value that is logged and printed as it is. */
 export interface Decision {
   readonly allowed: boolean
   readonly ground: Ground
-  /** The rule that decided; empty where none did. */
+  /** The rule or revocation that decided; empty where none did. */
   readonly rule: string
   readonly policyVersion: bigint
   /** One clause for people. */
@@ -28,12 +35,20 @@ export interface Decision {
 /**
  * Decides one question; the same question, bundle and time always give the same answer.
  *
- * A deny rule beats everything. Across scopes only an allow rule that names both scopes literally lets through; within a
+ * A revocation of either address beats everything, and a deny rule everything else. Across scopes only an allow rule that names both scopes literally lets through; within a
  * scope an allow rule or the destination's whitelist does. Whatever is left is denied, without a bundle too.
  */
 export function evaluate(bundle: Bundle | undefined, question: Question, nowMs: number): Decision {
   const { source, destination, whitelist } = question
   const policyVersion = bundle?.version ?? 0n
+
+  for (const address of [source, destination]) {
+    const revocation = revocationOfAddress(bundle?.revocations ?? [], address)
+    if (revocation === undefined) continue
+    const text = revocationText(address, revocation)
+    return { allowed: false, ground: 'REVOKED', rule: revocation.id, policyVersion, text }
+  }
+
   const applying = (bundle?.rules ?? []).filter(rule => applies(rule, question, nowMs))
 
   const denying = applying.find(rule => rule.effect === 'deny')

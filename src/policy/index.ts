@@ -1,5 +1,6 @@
 export {
   type Bundle,
+  type Content,
   MAX_BUNDLE_BYTES,
   nextChangeMs,
   openBundle,
@@ -7,6 +8,25 @@ export {
   sealBundle,
   succession
 } from './bundle.ts'
-export { addRule, type NewRule, removeRule } from './edit.ts'
+export {
+  addEntry,
+  addRevocation,
+  addRule,
+  type NewEntry,
+  type NewRevocation,
+  type NewRule,
+  removeEntry,
+  removeRevocation,
+  removeRule
+} from './edit.ts'
+export {
+  type Entry,
+  grantingEntry,
+  type ProcessFacts,
+  SELECTORS,
+  type Selector,
+  wantsHash,
+  whyNotGranted
+} from './entry.ts'
 export { type Decision, denyOnError, evaluate, type Ground, type Question } from './evaluate.ts'
 export { type Effect, isInForce, type Protocol, type Rule } from './rule.ts'

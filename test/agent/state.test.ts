@@ -66,7 +66,16 @@ test('a second agent on the same state is refused while the first one runs', t =
 
 test('a join token is used once', t => {
   const store = new Store(openDatabase(join(temporary(t), 'warren.db')))
-  store.addToken({ id: 'aa', secretSha256: 'bb', machine: 'b', scopes: ['dev'], expiresAtMs: 100, usedAtMs: undefined })
+  store.addToken({
+    id: 'aa',
+    secretSha256: 'bb',
+    machine: 'b',
+    scopes: ['dev'],
+    createdAtMs: 0,
+    expiresAtMs: 100,
+    usedAtMs: undefined,
+    revokedAtMs: undefined
+  })
   assert.deepEqual(store.find('aa')?.scopes, ['dev'])
   assert.ok(store.consume('aa', 50))
   assert.ok(!store.consume('aa', 51))

@@ -61,6 +61,14 @@ export function adminHandlers(handlers: Partial<AdminHandlers> = {}): AdminHandl
     addRule: unexpected,
     removeRule: unexpected,
     explain: unexpected,
+    evict: unexpected,
+    revoke: unexpected,
+    unrevoke: unexpected,
+    addEntry: unexpected,
+    removeEntry: unexpected,
+    setStrict: unexpected,
+    listTokens: unexpected,
+    revokeToken: unexpected,
     ...handlers
   }
 }

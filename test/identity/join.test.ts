@@ -60,7 +60,8 @@ async function setUp(of = domain, host = founder): Promise<Setup> {
     agentChain: () => [leaf, ...host.chain],
     admit: async request => {
       requests.push(request)
-      const deps = { trustDomain: TRUST_DOMAIN, tokens, authority: of.authority, nowMs: () => NOW_MS }
+      const { authority } = of
+      const deps = { trustDomain: TRUST_DOMAIN, tokens, authority, revocations: () => [], nowMs: () => NOW_MS }
       const certificate = await admitJoin(request, deps)
       const nodeChain = [certificate, of.authority.certificate, of.root]
       return { nodeChain, trustBundle: of.bundle, meshAddresses: ['/ip4/192.0.2.1/tcp/7460'] }
@@ -84,7 +85,8 @@ async function setUp(of = domain, host = founder): Promise<Setup> {
     }
     const secretSha256 = createHash('sha256').update(secret).digest('hex')
     const { machine, scopes, expiresAtMs } = made
-    tokens.add({ id, secretSha256, machine, scopes, expiresAtMs, usedAtMs: undefined })
+    const [usedAtMs, revokedAtMs] = [undefined, undefined]
+    tokens.add({ id, secretSha256, machine, scopes, createdAtMs: NOW_MS, expiresAtMs, usedAtMs, revokedAtMs })
     return made
   }
   return { tokens, token, authority, leaf, requests }
@@ -137,9 +139,9 @@ test('an unknown, expired or altered token is refused, each with its reason', as
   const { token, authority, leaf } = await setUp()
   const serve = (stream: Duplex) => void serveJoin(stream, authority, forever)
   const unknown = { ...token(), id: '00'.repeat(16) }
-  await assert.rejects(joinWith(unknown, serve, leaf), code('TOKEN_REFUSED', /does not know/))
+  await assert.rejects(joinWith(unknown, serve, leaf), code('TOKEN_REFUSED', /did not make/))
   const wrongSecret = { ...token(), secret: randomBytes(32) }
-  await assert.rejects(joinWith(wrongSecret, serve, leaf), code('TOKEN_REFUSED', /does not know/))
+  await assert.rejects(joinWith(wrongSecret, serve, leaf), code('TOKEN_REFUSED', /altered/))
   const expired = token({ expiresAtMs: NOW_MS })
   await assert.rejects(joinWith(expired, serve, leaf), code('TOKEN_REFUSED', /expired/))
   const otherMachine = { ...token(), machine: 'c' }

@@ -2,7 +2,15 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ErrorCode, WarrenError } from '../../src/core/index.ts'
 import { CONTEXT, generatePeerKeyPair, parsePattern, rawPublicKey, sign } from '../../src/identity/index.ts'
-import { addRule, type NewRule, openBundle, removeRule, sealBundle, succession } from '../../src/policy/index.ts'
+import {
+  addRule,
+  type NewRule,
+  openBundle,
+  type Rule,
+  removeRule,
+  sealBundle,
+  succession
+} from '../../src/policy/index.ts'
 
 const admin = generatePeerKeyPair()
 const adminPublicKey = rawPublicKey(admin)
@@ -18,11 +26,8 @@ const draft = (effect: 'allow' | 'deny', source = 'dev.*.*.*', destination = 'de
   reason: 'because'
 })
 
-const seal = (
-  current: Parameters<typeof sealBundle>[0],
-  rules: Parameters<typeof sealBundle>[1]['rules'],
-  key = admin
-) => sealBundle(current, { trustDomain: TD, rules, nowMs: 5 }, bytes => sign(key, CONTEXT.policyBundle, bytes))
+const seal = (current: Parameters<typeof sealBundle>[0], rules: readonly Rule[], key = admin) =>
+  sealBundle(current, { trustDomain: TD, rules, nowMs: 5 }, bytes => sign(key, CONTEXT.policyBundle, bytes))
 
 const codeOf = (code: string) => (err: unknown) => err instanceof WarrenError && err.code === code
 

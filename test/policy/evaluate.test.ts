@@ -23,7 +23,17 @@ function rule(effect: Rule['effect'], source: string, destination: string, more:
 }
 
 function bundle(...rules: Rule[]): Bundle {
-  return { trustDomain: 'example.org', version: 7n, sha256: '', issuedAtMs: 0, rules, signed: new Uint8Array() }
+  return {
+    trustDomain: 'example.org',
+    version: 7n,
+    sha256: '',
+    issuedAtMs: 0,
+    rules,
+    entries: [],
+    strict: false,
+    revocations: [],
+    signed: new Uint8Array()
+  }
 }
 
 function ask(

@@ -5,7 +5,7 @@ import { parseMachineName, parsePattern } from '../../identity/index.ts'
 import type { Protocol, Rule } from '../../policy/index.ts'
 import { type adminPb, apiPb } from '../../wire/index.ts'
 import type { Explanation } from '../explain.ts'
-import type { PolicyService } from '../policy-service.ts'
+import { entryMessage, type PolicyHandlersDeps, policyHandlers, revocationMessage } from './policy-handlers.ts'
 
 export interface FlowView {
   readonly id: string
@@ -20,13 +20,12 @@ export interface FlowView {
   readonly rule: string
 }
 
-export interface AdminHandlersDeps {
-  readonly policy: PolicyService
+export interface AdminHandlersDeps extends PolicyHandlersDeps {
   readonly createToken: (request: {
     readonly machine: string
     readonly ttlMs: number
     readonly scopes: readonly string[]
-  }) => { token: string; expiresAtMs: number }
+  }) => { token: string; id: string; expiresAtMs: number }
   readonly members: () => MessageInitShape<typeof adminPb.MemberSchema>[]
   readonly flows: () => readonly FlowView[]
   readonly explain: (
@@ -41,10 +40,12 @@ export interface AdminHandlersDeps {
 export function adminHandlers(deps: AdminHandlersDeps): AdminHandlers {
   const { policy, createToken, members, flows, explain } = deps
   return {
+    ...policyHandlers(deps),
+
     async createToken(request) {
       const { machine, ttlMs, scopes } = request
-      const { token, expiresAtMs } = createToken({ machine: parseMachineName(machine), ttlMs, scopes })
-      return { token, expiresAtMs: BigInt(expiresAtMs) }
+      const { token, id, expiresAtMs } = createToken({ machine: parseMachineName(machine), ttlMs, scopes })
+      return { token, id, expiresAtMs: BigInt(expiresAtMs) }
     },
 
     listMembers: async () => ({ members: members() }),
@@ -63,7 +64,10 @@ export function adminHandlers(deps: AdminHandlersDeps): AdminHandlers {
       version: policy.version,
       rules: (policy.bundle?.rules ?? []).map(ruleMessage),
       issuedAtMs: BigInt(policy.bundle?.issuedAtMs ?? 0),
-      admin: policy.isAdmin
+      admin: policy.isAdmin,
+      entries: (policy.bundle?.entries ?? []).map(entryMessage),
+      strict: policy.bundle?.strict ?? false,
+      revocations: (policy.bundle?.revocations ?? []).map(revocationMessage)
     }),
 
     async addRule(request) {

@@ -10,6 +10,12 @@ const SCHEMA = `
     expires_at_ms INTEGER NOT NULL, used_at_ms INTEGER) STRICT;
 `
 
+/** Changes since the first version, in their order; the database remembers in `user_version` how many it has had. */
+const MIGRATIONS = [
+  `ALTER TABLE join_token ADD COLUMN created_at_ms INTEGER NOT NULL DEFAULT 0;
+   ALTER TABLE join_token ADD COLUMN revoked_at_ms INTEGER;`
+]
+
 /**
  * Opens the one database of a state directory, for this process alone.
  *
@@ -21,7 +27,9 @@ export function openDatabase(path: string): DatabaseSync {
     const database = new DatabaseSync(path, { timeout: 1_000 })
     try {
       database.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL')
-      database.exec(`BEGIN EXCLUSIVE; ${SCHEMA} COMMIT`)
+      database.exec(`BEGIN EXCLUSIVE; ${SCHEMA}`)
+      const had = Number(database.prepare('PRAGMA user_version').get()?.['user_version'] ?? 0)
+      database.exec(`${MIGRATIONS.slice(had).join('')} PRAGMA user_version = ${MIGRATIONS.length}; COMMIT`)
     } catch (err) {
       database.close()
       throw err

@@ -1,4 +1,4 @@
-import type { DatabaseSync } from 'node:sqlite'
+import type { DatabaseSync, SQLOutputValue } from 'node:sqlite'
 import type { PeerKey, StoredToken, TokenStore } from '../../identity/index.ts'
 
 /** The newest state ever seen of an owner; older state stays dead for as long as this is kept. */
@@ -84,28 +84,50 @@ export class Store implements TokenStore {
     })
   }
 
+  forgetMembers(peers: readonly PeerKey[]): void {
+    const statement = this.#db.prepare('DELETE FROM member WHERE peer = ?')
+    this.#transaction(() => {
+      for (const peer of peers) statement.run(peer)
+    })
+  }
+
   addToken(token: StoredToken): void {
     this.#db
-      .prepare('INSERT INTO join_token VALUES (?, ?, ?, ?, ?, NULL)')
-      .run(token.id, token.secretSha256, token.machine, JSON.stringify(token.scopes), token.expiresAtMs)
+      .prepare(
+        `INSERT INTO join_token (id, secret_sha256, machine, scopes, expires_at_ms, created_at_ms)
+         VALUES (?, ?, ?, ?, ?, ?)`
+      )
+      .run(
+        token.id,
+        token.secretSha256,
+        token.machine,
+        JSON.stringify(token.scopes),
+        token.expiresAtMs,
+        token.createdAtMs
+      )
   }
 
   find(tokenId: string): StoredToken | undefined {
     const row = this.#db.prepare('SELECT * FROM join_token WHERE id = ?').get(tokenId)
-    if (row === undefined) return undefined
-    return {
-      id: String(row['id']),
-      secretSha256: String(row['secret_sha256']),
-      machine: String(row['machine']),
-      scopes: JSON.parse(String(row['scopes'])) as string[],
-      expiresAtMs: Number(row['expires_at_ms']),
-      usedAtMs: row['used_at_ms'] === null ? undefined : Number(row['used_at_ms'])
-    }
+    return row === undefined ? undefined : tokenOf(row)
+  }
+
+  /** Every token that is not forgotten, newest first. */
+  tokens(): StoredToken[] {
+    return this.#db.prepare('SELECT * FROM join_token ORDER BY created_at_ms DESC, id').all().map(tokenOf)
+  }
+
+  /** Makes a token useless; false if it was used or revoked already. */
+  revokeToken(tokenId: string, nowMs: number): boolean {
+    const { changes } = this.#db
+      .prepare('UPDATE join_token SET revoked_at_ms = ? WHERE id = ? AND used_at_ms IS NULL AND revoked_at_ms IS NULL')
+      .run(nowMs, tokenId)
+    return Number(changes) === 1
   }
 
   consume(tokenId: string, nowMs: number): boolean {
     const { changes } = this.#db
-      .prepare('UPDATE join_token SET used_at_ms = ? WHERE id = ? AND used_at_ms IS NULL')
+      .prepare('UPDATE join_token SET used_at_ms = ? WHERE id = ? AND used_at_ms IS NULL AND revoked_at_ms IS NULL')
       .run(nowMs, tokenId)
     return Number(changes) === 1
   }
@@ -128,5 +150,19 @@ export class Store implements TokenStore {
       this.#db.exec('ROLLBACK')
       throw err
     }
+  }
+}
+
+function tokenOf(row: Record<string, SQLOutputValue>): StoredToken {
+  const time = (name: string): number | undefined => (row[name] === null ? undefined : Number(row[name]))
+  return {
+    id: String(row['id']),
+    secretSha256: String(row['secret_sha256']),
+    machine: String(row['machine']),
+    scopes: JSON.parse(String(row['scopes'])) as string[],
+    createdAtMs: Number(row['created_at_ms']),
+    expiresAtMs: Number(row['expires_at_ms']),
+    usedAtMs: time('used_at_ms'),
+    revokedAtMs: time('revoked_at_ms')
   }
 }

@@ -72,6 +72,8 @@ export async function issueNode(
     authority: Issuer
     publicKey: KeyObject
     binding: identityPb.SignedNodeBinding
+    /** The certificate does not count from before this, wall milliseconds. */
+    notEarlierMs?: number
   }
 ): Promise<Uint8Array> {
   const { trustDomain, machine, authority, publicKey, binding } = options
@@ -124,6 +126,7 @@ interface Template {
   readonly issuer: Uint8Array | undefined
   readonly signingKey: KeyObject
   readonly nowMs: number
+  readonly notEarlierMs?: number
   readonly lifetimeMs: number
   readonly extensions: x509.Extension[]
 }
@@ -138,7 +141,7 @@ async function issue(template: Template): Promise<Uint8Array> {
     serialNumber: randomSerial(),
     subject,
     issuer: issuer?.subjectName ?? subject,
-    notBefore: new Date(nowMs - SKEW_MS),
+    notBefore: new Date(Math.max(nowMs - SKEW_MS, template.notEarlierMs ?? 0)),
     notAfter: new Date(notAfterMs),
     publicKey,
     signingKey: signingKey.toCryptoKey(P256, true, ['sign']),

@@ -5,6 +5,7 @@ import { ErrorCode, WarrenError } from '../../core/index.ts'
 import type { identityPb } from '../../wire/index.ts'
 import { spkiSha256 } from '../certificate/binding.ts'
 import { type Issuer, issueNode } from '../certificate/issue.ts'
+import { admittedFromMs, evictionText, type Revocation, revocationOfHost } from '../revocation.ts'
 import { judge, openBinding } from '../verify/index.ts'
 
 /** A token as its authority keeps it: without the secret. */
@@ -15,13 +16,15 @@ export interface StoredToken {
   readonly secretSha256: string
   readonly machine: string
   readonly scopes: readonly string[]
+  readonly createdAtMs: number
   readonly expiresAtMs: number
   readonly usedAtMs: number | undefined
+  readonly revokedAtMs: number | undefined
 }
 
 export interface TokenStore {
   readonly find: (tokenId: string) => StoredToken | undefined
-  /** Marks a token as used, durably; false if it was used already. Atomic: of two callers one gets true. */
+  /** Marks a token as used, durably; false if it was used or revoked already. Atomic: of two callers one gets true. */
   readonly consume: (tokenId: string, nowMs: number) => boolean
 }
 
@@ -29,6 +32,8 @@ export interface AdmitDeps {
   readonly trustDomain: string
   readonly tokens: TokenStore
   readonly authority: Issuer
+  /** Those in force. */
+  readonly revocations: () => readonly Revocation[]
   readonly nowMs: () => number
 }
 
@@ -38,8 +43,9 @@ const TOKEN_ID_BYTES = 16
 /**
  * Judges a join request and, if it is good, spends its token and issues the host's node CA certificate (DER).
  *
- * Throws TOKEN_REFUSED with the reason (unknown, expired, used, for another machine or other scopes), or
- * CERTIFICATE_REFUSED when the proofs of the keys do not hold. Someone who does not have the secret learns only that.
+ * Throws TOKEN_REFUSED with the reason (not of this authority, altered, revoked, used, expired, older than an eviction
+ * of the machine, for another machine or other scopes), CERTIFICATE_REFUSED when the proofs of the keys do not hold, or
+ * REVOKED when they are of a host that was evicted. Someone who does not have the secret learns only that.
  */
 export async function admitJoin(request: identityPb.JoinRequest, deps: AdmitDeps): Promise<Uint8Array> {
   const { trustDomain, tokens, authority, nowMs } = deps
@@ -48,7 +54,7 @@ export async function admitJoin(request: identityPb.JoinRequest, deps: AdmitDeps
   if (binding === undefined) throw new WarrenError(ErrorCode.CertificateRefused, 'the request has no binding')
   const verdict = judge(() => openBinding(binding, trustDomain))
   if (!verdict.ok) throw new WarrenError(ErrorCode.CertificateRefused, verdict.detail)
-  const { machine, scopes, nodeKeySha256 } = verdict.identity
+  const { machine, peer, scopes, nodeKeySha256 } = verdict.identity
   if (machine !== token.machine) {
     throw refused(`the token is for machine ${token.machine}, not ${machine}`)
   }
@@ -59,9 +65,19 @@ export async function admitJoin(request: identityPb.JoinRequest, deps: AdmitDeps
   if (!timingSafeEqual(spkiSha256(publicKey), nodeKeySha256)) {
     throw new WarrenError(ErrorCode.CertificateRefused, 'the binding is for another key than the request')
   }
+  const revocations = deps.revocations()
+  const notEarlierMs = admittedFromMs(revocations, machine)
+  if (token.createdAtMs < notEarlierMs) throw refused(`the token is older than the eviction of ${machine}`)
+  const keys = [Buffer.from(nodeKeySha256).toString('hex')]
+  const revocation = revocationOfHost(revocations, { machine, peer, keys, notBeforeMs: notEarlierMs })
+  if (revocation !== undefined) {
+    throw new WarrenError(ErrorCode.Revoked, evictionText(machine, revocation), {
+      hint: 'Empty the state directory of the host, so that it makes new keys.'
+    })
+  }
   // Last, so that a request with a mistake in it does not cost the token.
   if (!tokens.consume(token.id, nowMs())) throw refused('the token was already used')
-  return await issueNode({ trustDomain, machine, authority, publicKey, binding, nowMs: nowMs() })
+  return await issueNode({ trustDomain, machine, authority, publicKey, binding, nowMs: nowMs(), notEarlierMs })
 }
 
 function claim(request: identityPb.JoinRequest, tokens: TokenStore, nowMs: number): StoredToken {
@@ -70,8 +86,12 @@ function claim(request: identityPb.JoinRequest, tokens: TokenStore, nowMs: numbe
   const token = isId ? tokens.find(Buffer.from(request.tokenId).toString('hex')) : undefined
   const given = createHash('sha256').update(request.secret).digest()
   const kept = Buffer.from(token?.secretSha256 ?? '', 'hex')
-  if (token === undefined || kept.length !== given.length || !timingSafeEqual(given, kept)) {
-    throw refused('this authority does not know the token')
+  if (token === undefined) throw refused('this authority did not make the token, or has forgotten it')
+  if (kept.length !== given.length || !timingSafeEqual(given, kept)) {
+    throw refused('the token was altered: it has another secret than the one made here')
+  }
+  if (token.revokedAtMs !== undefined) {
+    throw refused(`the token was revoked at ${new Date(token.revokedAtMs).toISOString()}`)
   }
   if (token.usedAtMs !== undefined) throw refused('the token was already used')
   if (nowMs >= token.expiresAtMs) throw refused(`the token expired at ${new Date(token.expiresAtMs).toISOString()}`)

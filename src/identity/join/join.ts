@@ -147,7 +147,13 @@ function pinned(root: Uint8Array, token: JoinToken): TrustState {
   if (certificate.sha256 !== token.rootSha256) {
     throw new WarrenError(ErrorCode.CertificateRefused, 'the host is of another trust domain than the token')
   }
-  return { trustDomain: token.trustDomain, version: 0n, roots: [certificate], adminPublicKey: new Uint8Array() }
+  return {
+    trustDomain: token.trustDomain,
+    version: 0n,
+    roots: [certificate],
+    adminPublicKey: new Uint8Array(),
+    revocations: []
+  }
 }
 
 async function request({ token, peerKey, nodeKey }: JoinOptions): Promise<identityPb.JoinRequest> {

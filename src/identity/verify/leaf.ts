@@ -1,5 +1,6 @@
 import { type Address, addressOfSpiffeId, agentSpiffeId } from '../address.ts'
 import type { ParsedCertificate } from '../certificate/parse.ts'
+import { revocationOfAddress, revocationText } from '../revocation.ts'
 import type { TrustState } from '../trust-bundle.ts'
 import { checkCommon, checkLeaf, onlyUri, read } from './checks.ts'
 import { checkStanding, type NodeIdentity } from './node.ts'
@@ -19,7 +20,7 @@ export interface WorkloadIdentity {
  *
  * X.509 name constraints cannot say that a host signs for itself only, so this does: the last segment of the SPIFFE ID
  * must be the signer's machine, and the scope one of the signer's. That the signer still is good at `nowMs` is checked
- * again.
+ * again, and that neither it nor the address is revoked.
  */
 export function verifyWorkload(
   leaf: Uint8Array,
@@ -38,6 +39,8 @@ export function verifyWorkload(
     if (signer.scopes.length > 0 && !signer.scopes.includes(address.scope)) {
       throw new Refusal('scope', `${signer.machine} may not run workloads of scope ${address.scope}`)
     }
+    const revocation = revocationOfAddress(trust.revocations, address)
+    if (revocation !== undefined) throw new Refusal('revoked', revocationText(address, revocation))
     return Object.freeze({
       spiffeId: uri,
       address,

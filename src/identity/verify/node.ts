@@ -4,6 +4,7 @@ import { spkiSha256 } from '../certificate/binding.ts'
 import type { ParsedCertificate } from '../certificate/parse.ts'
 import { CONTEXT, verifySignature } from '../keys.ts'
 import { type PeerKey, peerKeyOf } from '../peer-key.ts'
+import { evictionText, revocationOfHost } from '../revocation.ts'
 import type { TrustState } from '../trust-bundle.ts'
 import { checkAuthority, checkCommon, checkDates, onlyUri, read } from './checks.ts'
 import { judge, Refusal, type Verdict } from './verdict.ts'
@@ -33,13 +34,18 @@ export const MAX_SCOPES = 64
  * Judges a host's certificate chain: node CA, authority, root, in this order.
  *
  * Good only if the root is one of the trust domain's, each certificate is signed by the next, in date, and what its
- * place demands, and the binding in the node CA is for this very key, machine and trust domain and signed by the libp2p
- * key that it names. `nowMs` is wall time.
+ * place demands, the binding in the node CA is for this very key, machine and trust domain and signed by the libp2p
+ * key that it names, and nothing of it is revoked. `nowMs` is wall time.
  */
-export function verifyNodeChain(chain: readonly Uint8Array[], trust: TrustState, nowMs: number): Verdict<NodeIdentity> {
+export function verifyNodeChain(
+  chainDer: readonly Uint8Array[],
+  trust: TrustState,
+  nowMs: number
+): Verdict<NodeIdentity> {
   return judge(() => {
-    if (chain.length !== 3) throw new Refusal('wrong-chain-length', `the chain has ${chain.length} certificates, not 3`)
-    const [node, authority, root] = chain.map(der => read(der, 'a certificate of the chain'))
+    if (chainDer.length !== 3)
+      throw new Refusal('wrong-chain-length', `the chain has ${chainDer.length} certificates, not 3`)
+    const [node, authority, root] = chainDer.map(der => read(der, 'a certificate of the chain'))
     if (node === undefined || authority === undefined || root === undefined) throw new Refusal('malformed', 'no chain')
     checkRoot(root, trust, nowMs)
     checkCa(authority, root, 'the authority', 1, trust, nowMs)
@@ -51,16 +57,24 @@ export function verifyNodeChain(chain: readonly Uint8Array[], trust: TrustState,
       nodeCertificate: node,
       notAfterMs: Math.min(node.notAfterMs, authority.notAfterMs, root.notAfterMs)
     })
-    judged.set(identity, { trustDomain: trust.trustDomain, chain: [node, authority, root] })
+    const chain = [node, authority, root]
+    const keys = chain.map(certificate => Buffer.from(spkiSha256(certificate.publicKey)).toString('hex'))
+    judged.set(identity, { trustDomain: trust.trustDomain, chain, keys })
+    // Last: only a chain that is good otherwise proves that it is the revoked host which shows it.
+    checkRevocations(identity, keys, trust)
     return identity
   })
 }
 
 // What was judged once and cannot change: signatures, forms, the binding. What can, is asked for again below.
-const judged = new WeakMap<NodeIdentity, { trustDomain: string; chain: readonly ParsedCertificate[] }>()
+const judged = new WeakMap<
+  NodeIdentity,
+  { trustDomain: string; chain: readonly ParsedCertificate[]; keys: readonly string[] }
+>()
 
 /**
- * Throws a Refusal unless a host judged before is still good now: its root still trusted, its certificates in date.
+ * Throws a Refusal unless a host judged before is still good now: its root still trusted, its certificates in date,
+ * nothing of it revoked.
  *
  * An identity that `verifyNodeChain` did not make is refused, whatever it says.
  */
@@ -72,6 +86,14 @@ export function checkStanding(node: NodeIdentity, trust: TrustState, nowMs: numb
   }
   checkRoot(root, trust, nowMs)
   for (const certificate of known.chain) checkDates(certificate, 'a certificate of the signer', nowMs)
+  checkRevocations(node, known.keys, trust)
+}
+
+function checkRevocations(node: NodeIdentity, keys: readonly string[], { revocations }: TrustState): void {
+  const { machine, peer, nodeCertificate } = node
+  const { notBeforeMs } = nodeCertificate
+  const revocation = revocationOfHost(revocations, { machine, peer, keys, notBeforeMs })
+  if (revocation !== undefined) throw new Refusal('revoked', evictionText(machine, revocation), peer)
 }
 
 function checkRoot(root: ParsedCertificate, trust: TrustState, nowMs: number): void {

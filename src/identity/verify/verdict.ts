@@ -1,3 +1,5 @@
+import type { PeerKey } from '../peer-key.ts'
+
 /** Why a certificate, a binding or a chain does not prove what it must. */
 export type RefusalReason =
   | 'malformed'
@@ -21,19 +23,28 @@ export type RefusalReason =
   | 'wrong-machine'
   | 'scope'
   | 'unknown-signer'
+  | 'revoked'
 
 /** The answer of the judge: what was proved, or why nothing was. */
 export type Verdict<T> =
   | { readonly ok: true; readonly identity: T }
-  | { readonly ok: false; readonly reason: RefusalReason; readonly detail: string }
+  | {
+      readonly ok: false
+      readonly reason: RefusalReason
+      readonly detail: string
+      /** With `revoked`: the key of a host whose chain is good but for that. */
+      readonly peer?: PeerKey
+    }
 
 /** Carries a refusal from deep inside a judgement to its edge, where it becomes a value. Never leaves this folder. */
 export class Refusal extends Error {
   readonly reason: RefusalReason
+  readonly peer: PeerKey | undefined
 
-  constructor(reason: RefusalReason, detail: string) {
+  constructor(reason: RefusalReason, detail: string, peer?: PeerKey) {
     super(detail)
     this.reason = reason
+    this.peer = peer
   }
 }
 
@@ -42,7 +53,10 @@ export function judge<T>(judgement: () => T): Verdict<T> {
   try {
     return { ok: true, identity: judgement() }
   } catch (err) {
-    if (err instanceof Refusal) return { ok: false, reason: err.reason, detail: err.message }
+    if (err instanceof Refusal) {
+      const { reason, message: detail, peer } = err
+      return { ok: false, reason, detail, ...(peer === undefined ? {} : { peer }) }
+    }
     return { ok: false, reason: 'malformed', detail: err instanceof Error ? err.message : 'cannot be read' }
   }
 }

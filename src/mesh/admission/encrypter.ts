@@ -18,10 +18,14 @@ export const ENCRYPTER_PROTOCOL = '/warren/noise/1'
 export interface AdmissionDeps {
   readonly nodeChain: () => readonly Uint8Array[]
   readonly judge: (chain: readonly Uint8Array[]) => AdmissionVerdict
+  readonly onRefused: ((machine: string, reason: string) => void) | undefined
   readonly sessions: Sessions
   readonly refusals: RefusalLog
   readonly log: Logger
 }
+
+/** Longest reason of another host that is taken note of, in characters. */
+const MAX_REFUSAL_LENGTH = 512
 
 type Noise = ReturnType<ReturnType<typeof noise>>
 
@@ -56,7 +60,13 @@ export class AdmissionEncrypter implements ConnectionEncrypter {
         secured,
         async (session, exchange) => {
           await exchange.show(this.#deps.nodeChain())
-          const machine = this.#judge(session, await exchange.see())
+          const { chain, refusal } = await exchange.see()
+          const machine = this.#judge(session, chain)
+          if (refusal !== '') {
+            const reason = refusal.slice(0, MAX_REFUSAL_LENGTH)
+            this.#deps.onRefused?.(machine, reason)
+            throw new WarrenError(ErrorCode.Revoked, `${machine} refuses this host: ${reason}`)
+          }
           this.#resolve(session)
           await exchange.confirm()
           return machine
@@ -75,7 +85,9 @@ export class AdmissionEncrypter implements ConnectionEncrypter {
         raw,
         secured,
         async (session, exchange) => {
-          const machine = this.#judge(session, await exchange.see())
+          const { chain } = await exchange.see()
+          await this.#tellIfRevoked(session, chain, exchange)
+          const machine = this.#judge(session, chain)
           if (!this.#deps.sessions.onAnswer(session).keep) throw new DuplicateConnection('we are dialling this host')
           await exchange.show(this.#deps.nodeChain())
           await exchange.awaitConfirmation()
@@ -125,6 +137,16 @@ export class AdmissionEncrypter implements ConnectionEncrypter {
       throw new WarrenError(ErrorCode.CertificateRefused, `the chain belongs to another host, ${verdict.machine}`)
     }
     return verdict.machine
+  }
+
+  // It had our names and addresses as a member, so it learns nothing; without a word its operator would look for a fault
+  // of the network. The chain alone is no proof: only who holds the key that it names is told.
+  async #tellIfRevoked(session: Session, chain: readonly Uint8Array[], exchange: AdmissionExchange): Promise<void> {
+    const verdict = this.#deps.judge(chain)
+    if (verdict.ok || verdict.peer !== session.peer) return
+    await exchange.show(this.#deps.nodeChain(), verdict.detail)
+    // It hangs up when it has read that; were we to, what is on its way could be lost.
+    await exchange.awaitConfirmation().catch(() => {})
   }
 
   #resolve(session: Session): void {

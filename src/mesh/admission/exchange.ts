@@ -16,7 +16,8 @@ const CONFIRMED = Uint8Array.of(1)
  *       confirmation ─────────────────────▶
  *
  * The dialler shows its certificate first, so that a stranger who knocks learns nothing of us, not even a name. A
- * refusal is the end of the connection, without a word.
+ * refusal is the end of the connection, without a word; only a host that was a member and is revoked is told so, in
+ * place of the answer.
  */
 export class AdmissionExchange {
   readonly #lp: LengthPrefixedStream
@@ -27,16 +28,17 @@ export class AdmissionExchange {
     this.#signal = signal
   }
 
-  /** Shows our chain. */
-  async show(chain: readonly Uint8Array[]): Promise<void> {
-    const message = create(identityPb.AdmissionSchema, { nodeChain: chain.map(der => new Uint8Array(der)) })
+  /** Shows our chain, if need be with why the other side is refused. */
+  async show(chain: readonly Uint8Array[], refusal = ''): Promise<void> {
+    const message = create(identityPb.AdmissionSchema, { nodeChain: chain.map(der => new Uint8Array(der)), refusal })
     await this.#lp.write(toBinary(identityPb.AdmissionSchema, message), { signal: this.#signal })
   }
 
-  /** The chain that the other side shows. MESSAGE_TOO_LARGE, MESSAGE_MALFORMED, or libp2p's error if it hangs up. */
-  async see(): Promise<readonly Uint8Array[]> {
+  /** The chain that the other side shows, and why it refuses us if it does. MESSAGE_TOO_LARGE, MESSAGE_MALFORMED, or libp2p's error if it hangs up. */
+  async see(): Promise<{ readonly chain: readonly Uint8Array[]; readonly refusal: string }> {
     const bytes = (await this.#lp.read({ signal: this.#signal })).subarray()
-    return decode(identityPb.AdmissionSchema, bytes, MAX_ADMISSION_BYTES).nodeChain
+    const { nodeChain: chain, refusal } = decode(identityPb.AdmissionSchema, bytes, MAX_ADMISSION_BYTES)
+    return { chain, refusal }
   }
 
   async confirm(): Promise<void> {

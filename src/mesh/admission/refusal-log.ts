@@ -31,6 +31,8 @@ export class RefusalLog {
     const fields = { peer: session.peer, remote, state: session.direction, reason }
     if (err instanceof WarrenError && err.code === ErrorCode.CertificateRefused) {
       say('host not admitted', { ...fields, code: err.code })
+    } else if (err instanceof WarrenError && err.code === ErrorCode.Revoked) {
+      say('this host was not admitted', { ...fields, code: err.code })
     } else {
       // It hung up, or said nothing in time: most often this is how a host answers that does not admit us.
       say('admission was not completed', fields)

@@ -46,7 +46,8 @@ export class TestPki {
     this.#authority = authority
     this.rootPem = toPem(root.certificate)
     const adminPublicKey = randomBytes(32)
-    this.trust = { trustDomain: TRUST_DOMAIN, version: 1n, roots: [parseCertificate(root.certificate)], adminPublicKey }
+    const roots = [parseCertificate(root.certificate)]
+    this.trust = { trustDomain: TRUST_DOMAIN, version: 1n, roots, adminPublicKey, revocations: [] }
   }
 
   static async create(): Promise<TestPki> {

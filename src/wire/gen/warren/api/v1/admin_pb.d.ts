@@ -54,6 +54,13 @@ export declare type CreateTokenResponse = Message<"warren.api.v1.CreateTokenResp
    * @generated from field: int64 expires_at_ms = 2;
    */
   expiresAtMs: bigint;
+
+  /**
+   * Names the token without giving it away.
+   *
+   * @generated from field: string id = 3;
+   */
+  id: string;
 };
 
 /**
@@ -61,6 +68,122 @@ export declare type CreateTokenResponse = Message<"warren.api.v1.CreateTokenResp
  * Use `create(CreateTokenResponseSchema)` to create a new message.
  */
 export declare const CreateTokenResponseSchema: GenMessage<CreateTokenResponse>;
+
+/**
+ * @generated from message warren.api.v1.ListTokensRequest
+ */
+export declare type ListTokensRequest = Message<"warren.api.v1.ListTokensRequest"> & {
+};
+
+/**
+ * Describes the message warren.api.v1.ListTokensRequest.
+ * Use `create(ListTokensRequestSchema)` to create a new message.
+ */
+export declare const ListTokensRequestSchema: GenMessage<ListTokensRequest>;
+
+/**
+ * @generated from message warren.api.v1.ListTokensResponse
+ */
+export declare type ListTokensResponse = Message<"warren.api.v1.ListTokensResponse"> & {
+  /**
+   * @generated from field: repeated warren.api.v1.Token tokens = 1;
+   */
+  tokens: Token[];
+};
+
+/**
+ * Describes the message warren.api.v1.ListTokensResponse.
+ * Use `create(ListTokensResponseSchema)` to create a new message.
+ */
+export declare const ListTokensResponseSchema: GenMessage<ListTokensResponse>;
+
+/**
+ * @generated from message warren.api.v1.Token
+ */
+export declare type Token = Message<"warren.api.v1.Token"> & {
+  /**
+   * 32 hex characters.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: string machine = 2;
+   */
+  machine: string;
+
+  /**
+   * Empty: every scope.
+   *
+   * @generated from field: repeated string scopes = 3;
+   */
+  scopes: string[];
+
+  /**
+   * "open", "used", "expired" or "revoked".
+   *
+   * @generated from field: string state = 4;
+   */
+  state: string;
+
+  /**
+   * @generated from field: int64 created_at_ms = 5;
+   */
+  createdAtMs: bigint;
+
+  /**
+   * @generated from field: int64 expires_at_ms = 6;
+   */
+  expiresAtMs: bigint;
+
+  /**
+   * When it was used or revoked; zero if neither.
+   *
+   * @generated from field: int64 ended_at_ms = 7;
+   */
+  endedAtMs: bigint;
+};
+
+/**
+ * Describes the message warren.api.v1.Token.
+ * Use `create(TokenSchema)` to create a new message.
+ */
+export declare const TokenSchema: GenMessage<Token>;
+
+/**
+ * @generated from message warren.api.v1.RevokeTokenRequest
+ */
+export declare type RevokeTokenRequest = Message<"warren.api.v1.RevokeTokenRequest"> & {
+  /**
+   * The id, or the beginning of it that no other token has.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+/**
+ * Describes the message warren.api.v1.RevokeTokenRequest.
+ * Use `create(RevokeTokenRequestSchema)` to create a new message.
+ */
+export declare const RevokeTokenRequestSchema: GenMessage<RevokeTokenRequest>;
+
+/**
+ * @generated from message warren.api.v1.RevokeTokenResponse
+ */
+export declare type RevokeTokenResponse = Message<"warren.api.v1.RevokeTokenResponse"> & {
+  /**
+   * @generated from field: warren.api.v1.Token token = 1;
+   */
+  token?: Token | undefined;
+};
+
+/**
+ * Describes the message warren.api.v1.RevokeTokenResponse.
+ * Use `create(RevokeTokenResponseSchema)` to create a new message.
+ */
+export declare const RevokeTokenResponseSchema: GenMessage<RevokeTokenResponse>;
 
 /**
  * @generated from message warren.api.v1.ListMembersRequest
@@ -285,6 +408,21 @@ export declare type GetPolicyResponse = Message<"warren.api.v1.GetPolicyResponse
    * @generated from field: bool admin = 4;
    */
   admin: boolean;
+
+  /**
+   * @generated from field: repeated warren.api.v1.Entry entries = 5;
+   */
+  entries: Entry[];
+
+  /**
+   * @generated from field: bool strict = 6;
+   */
+  strict: boolean;
+
+  /**
+   * @generated from field: repeated warren.api.v1.Revocation revocations = 7;
+   */
+  revocations: Revocation[];
 };
 
 /**
@@ -292,6 +430,367 @@ export declare type GetPolicyResponse = Message<"warren.api.v1.GetPolicyResponse
  * Use `create(GetPolicyResponseSchema)` to create a new message.
  */
 export declare const GetPolicyResponseSchema: GenMessage<GetPolicyResponse>;
+
+/**
+ * @generated from message warren.api.v1.Entry
+ */
+export declare type Entry = Message<"warren.api.v1.Entry"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * Selectors; an empty one asks for nothing.
+   *
+   * @generated from field: string machine = 2;
+   */
+  machine: string;
+
+  /**
+   * @generated from field: optional uint32 uid = 3;
+   */
+  uid?: number | undefined;
+
+  /**
+   * @generated from field: string user = 4;
+   */
+  user: string;
+
+  /**
+   * @generated from field: optional uint32 gid = 5;
+   */
+  gid?: number | undefined;
+
+  /**
+   * @generated from field: string group = 6;
+   */
+  group: string;
+
+  /**
+   * @generated from field: string exe_path = 7;
+   */
+  exePath: string;
+
+  /**
+   * Hex.
+   *
+   * @generated from field: string exe_sha256 = 8;
+   */
+  exeSha256: string;
+
+  /**
+   * @generated from field: string systemd_unit = 9;
+   */
+  systemdUnit: string;
+
+  /**
+   * @generated from field: string cgroup = 10;
+   */
+  cgroup: string;
+
+  /**
+   * Pattern of the addresses that it grants.
+   *
+   * @generated from field: string grants = 11;
+   */
+  grants: string;
+
+  /**
+   * @generated from field: string reason = 12;
+   */
+  reason: string;
+
+  /**
+   * @generated from field: int64 created_at_ms = 13;
+   */
+  createdAtMs: bigint;
+};
+
+/**
+ * Describes the message warren.api.v1.Entry.
+ * Use `create(EntrySchema)` to create a new message.
+ */
+export declare const EntrySchema: GenMessage<Entry>;
+
+/**
+ * @generated from message warren.api.v1.Revocation
+ */
+export declare type Revocation = Message<"warren.api.v1.Revocation"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: string machine = 2;
+   */
+  machine: string;
+
+  /**
+   * @generated from field: int64 before_ms = 3;
+   */
+  beforeMs: bigint;
+
+  /**
+   * @generated from field: repeated string peer_ids = 4;
+   */
+  peerIds: string[];
+
+  /**
+   * Hex.
+   *
+   * @generated from field: repeated string key_sha256 = 5;
+   */
+  keySha256: string[];
+
+  /**
+   * @generated from field: string pattern = 6;
+   */
+  pattern: string;
+
+  /**
+   * @generated from field: string reason = 7;
+   */
+  reason: string;
+
+  /**
+   * @generated from field: int64 created_at_ms = 8;
+   */
+  createdAtMs: bigint;
+};
+
+/**
+ * Describes the message warren.api.v1.Revocation.
+ * Use `create(RevocationSchema)` to create a new message.
+ */
+export declare const RevocationSchema: GenMessage<Revocation>;
+
+/**
+ * @generated from message warren.api.v1.EvictRequest
+ */
+export declare type EvictRequest = Message<"warren.api.v1.EvictRequest"> & {
+  /**
+   * @generated from field: string machine = 1;
+   */
+  machine: string;
+
+  /**
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+
+  /**
+   * Also when no host of this name is known here.
+   *
+   * @generated from field: bool force = 3;
+   */
+  force: boolean;
+};
+
+/**
+ * Describes the message warren.api.v1.EvictRequest.
+ * Use `create(EvictRequestSchema)` to create a new message.
+ */
+export declare const EvictRequestSchema: GenMessage<EvictRequest>;
+
+/**
+ * @generated from message warren.api.v1.EvictResponse
+ */
+export declare type EvictResponse = Message<"warren.api.v1.EvictResponse"> & {
+  /**
+   * @generated from field: warren.api.v1.Revocation revocation = 1;
+   */
+  revocation?: Revocation | undefined;
+
+  /**
+   * @generated from field: uint64 version = 2;
+   */
+  version: bigint;
+};
+
+/**
+ * Describes the message warren.api.v1.EvictResponse.
+ * Use `create(EvictResponseSchema)` to create a new message.
+ */
+export declare const EvictResponseSchema: GenMessage<EvictResponse>;
+
+/**
+ * @generated from message warren.api.v1.RevokeRequest
+ */
+export declare type RevokeRequest = Message<"warren.api.v1.RevokeRequest"> & {
+  /**
+   * A pattern of addresses, a PeerId, or "sha256:" and the hex hash of a key's SubjectPublicKeyInfo.
+   *
+   * @generated from field: string what = 1;
+   */
+  what: string;
+
+  /**
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message warren.api.v1.RevokeRequest.
+ * Use `create(RevokeRequestSchema)` to create a new message.
+ */
+export declare const RevokeRequestSchema: GenMessage<RevokeRequest>;
+
+/**
+ * @generated from message warren.api.v1.RevokeResponse
+ */
+export declare type RevokeResponse = Message<"warren.api.v1.RevokeResponse"> & {
+  /**
+   * @generated from field: warren.api.v1.Revocation revocation = 1;
+   */
+  revocation?: Revocation | undefined;
+
+  /**
+   * @generated from field: uint64 version = 2;
+   */
+  version: bigint;
+};
+
+/**
+ * Describes the message warren.api.v1.RevokeResponse.
+ * Use `create(RevokeResponseSchema)` to create a new message.
+ */
+export declare const RevokeResponseSchema: GenMessage<RevokeResponse>;
+
+/**
+ * @generated from message warren.api.v1.UnrevokeRequest
+ */
+export declare type UnrevokeRequest = Message<"warren.api.v1.UnrevokeRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+/**
+ * Describes the message warren.api.v1.UnrevokeRequest.
+ * Use `create(UnrevokeRequestSchema)` to create a new message.
+ */
+export declare const UnrevokeRequestSchema: GenMessage<UnrevokeRequest>;
+
+/**
+ * @generated from message warren.api.v1.UnrevokeResponse
+ */
+export declare type UnrevokeResponse = Message<"warren.api.v1.UnrevokeResponse"> & {
+  /**
+   * @generated from field: uint64 version = 1;
+   */
+  version: bigint;
+};
+
+/**
+ * Describes the message warren.api.v1.UnrevokeResponse.
+ * Use `create(UnrevokeResponseSchema)` to create a new message.
+ */
+export declare const UnrevokeResponseSchema: GenMessage<UnrevokeResponse>;
+
+/**
+ * @generated from message warren.api.v1.AddEntryRequest
+ */
+export declare type AddEntryRequest = Message<"warren.api.v1.AddEntryRequest"> & {
+  /**
+   * @generated from field: warren.api.v1.Entry entry = 1;
+   */
+  entry?: Entry | undefined;
+};
+
+/**
+ * Describes the message warren.api.v1.AddEntryRequest.
+ * Use `create(AddEntryRequestSchema)` to create a new message.
+ */
+export declare const AddEntryRequestSchema: GenMessage<AddEntryRequest>;
+
+/**
+ * @generated from message warren.api.v1.AddEntryResponse
+ */
+export declare type AddEntryResponse = Message<"warren.api.v1.AddEntryResponse"> & {
+  /**
+   * @generated from field: warren.api.v1.Entry entry = 1;
+   */
+  entry?: Entry | undefined;
+
+  /**
+   * @generated from field: uint64 version = 2;
+   */
+  version: bigint;
+};
+
+/**
+ * Describes the message warren.api.v1.AddEntryResponse.
+ * Use `create(AddEntryResponseSchema)` to create a new message.
+ */
+export declare const AddEntryResponseSchema: GenMessage<AddEntryResponse>;
+
+/**
+ * @generated from message warren.api.v1.RemoveEntryRequest
+ */
+export declare type RemoveEntryRequest = Message<"warren.api.v1.RemoveEntryRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+/**
+ * Describes the message warren.api.v1.RemoveEntryRequest.
+ * Use `create(RemoveEntryRequestSchema)` to create a new message.
+ */
+export declare const RemoveEntryRequestSchema: GenMessage<RemoveEntryRequest>;
+
+/**
+ * @generated from message warren.api.v1.RemoveEntryResponse
+ */
+export declare type RemoveEntryResponse = Message<"warren.api.v1.RemoveEntryResponse"> & {
+  /**
+   * @generated from field: uint64 version = 1;
+   */
+  version: bigint;
+};
+
+/**
+ * Describes the message warren.api.v1.RemoveEntryResponse.
+ * Use `create(RemoveEntryResponseSchema)` to create a new message.
+ */
+export declare const RemoveEntryResponseSchema: GenMessage<RemoveEntryResponse>;
+
+/**
+ * @generated from message warren.api.v1.SetStrictRequest
+ */
+export declare type SetStrictRequest = Message<"warren.api.v1.SetStrictRequest"> & {
+  /**
+   * @generated from field: bool strict = 1;
+   */
+  strict: boolean;
+};
+
+/**
+ * Describes the message warren.api.v1.SetStrictRequest.
+ * Use `create(SetStrictRequestSchema)` to create a new message.
+ */
+export declare const SetStrictRequestSchema: GenMessage<SetStrictRequest>;
+
+/**
+ * @generated from message warren.api.v1.SetStrictResponse
+ */
+export declare type SetStrictResponse = Message<"warren.api.v1.SetStrictResponse"> & {
+  /**
+   * @generated from field: uint64 version = 1;
+   */
+  version: bigint;
+};
+
+/**
+ * Describes the message warren.api.v1.SetStrictResponse.
+ * Use `create(SetStrictResponseSchema)` to create a new message.
+ */
+export declare const SetStrictResponseSchema: GenMessage<SetStrictResponse>;
 
 /**
  * @generated from message warren.api.v1.Rule
@@ -553,6 +1052,78 @@ export declare const AdminService: GenService<{
     methodKind: "unary";
     input: typeof ExplainRequestSchema;
     output: typeof ExplainResponseSchema;
+  },
+  /**
+   * Withdraws trust from a host: its name as of now, its keys, and its unused tokens.
+   *
+   * @generated from rpc warren.api.v1.AdminService.Evict
+   */
+  evict: {
+    methodKind: "unary";
+    input: typeof EvictRequestSchema;
+    output: typeof EvictResponseSchema;
+  },
+  /**
+   * Withdraws trust from a pattern of addresses, a PeerId or a key.
+   *
+   * @generated from rpc warren.api.v1.AdminService.Revoke
+   */
+  revoke: {
+    methodKind: "unary";
+    input: typeof RevokeRequestSchema;
+    output: typeof RevokeResponseSchema;
+  },
+  /**
+   * @generated from rpc warren.api.v1.AdminService.Unrevoke
+   */
+  unrevoke: {
+    methodKind: "unary";
+    input: typeof UnrevokeRequestSchema;
+    output: typeof UnrevokeResponseSchema;
+  },
+  /**
+   * Grants addresses to processes.
+   *
+   * @generated from rpc warren.api.v1.AdminService.AddEntry
+   */
+  addEntry: {
+    methodKind: "unary";
+    input: typeof AddEntryRequestSchema;
+    output: typeof AddEntryResponseSchema;
+  },
+  /**
+   * @generated from rpc warren.api.v1.AdminService.RemoveEntry
+   */
+  removeEntry: {
+    methodKind: "unary";
+    input: typeof RemoveEntryRequestSchema;
+    output: typeof RemoveEntryResponseSchema;
+  },
+  /**
+   * @generated from rpc warren.api.v1.AdminService.SetStrict
+   */
+  setStrict: {
+    methodKind: "unary";
+    input: typeof SetStrictRequestSchema;
+    output: typeof SetStrictResponseSchema;
+  },
+  /**
+   * The join tokens that this host made.
+   *
+   * @generated from rpc warren.api.v1.AdminService.ListTokens
+   */
+  listTokens: {
+    methodKind: "unary";
+    input: typeof ListTokensRequestSchema;
+    output: typeof ListTokensResponseSchema;
+  },
+  /**
+   * @generated from rpc warren.api.v1.AdminService.RevokeToken
+   */
+  revokeToken: {
+    methodKind: "unary";
+    input: typeof RevokeTokenRequestSchema;
+    output: typeof RevokeTokenResponseSchema;
   },
 }>;
 

@@ -600,7 +600,7 @@ export declare type GetStatusResponse = Message<"warren.api.v1.GetStatusResponse
   peerId: string;
 
   /**
-   * "starting", "ready" or "draining".
+   * "starting", "ready", "draining" or "evicted".
    *
    * @generated from field: string state = 5;
    */
@@ -675,6 +675,13 @@ export declare type GetStatusResponse = Message<"warren.api.v1.GetStatusResponse
    * @generated from field: uint32 pid = 19;
    */
   pid: number;
+
+  /**
+   * Why this host is trusted no more, if it is not: by the signed policy, or by what other hosts say.
+   *
+   * @generated from field: string evicted = 20;
+   */
+  evicted: string;
 };
 
 /**

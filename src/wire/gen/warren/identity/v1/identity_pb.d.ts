@@ -395,6 +395,14 @@ export declare type Admission = Message<"warren.identity.v1.Admission"> & {
    * @generated from field: repeated bytes node_chain = 1;
    */
   nodeChain: Uint8Array[];
+
+  /**
+   * Said by the answerer, instead of admitting it, to a host that was a member and is revoked: why. Believed by nobody,
+   * but fit to be told to the host's operator.
+   *
+   * @generated from field: string refusal = 2;
+   */
+  refusal: string;
 };
 
 /**

@@ -1,0 +1,66 @@
+import { type Address, formatAddress } from './address.ts'
+import { matches, type Pattern } from './pattern.ts'
+import type { PeerKey } from './peer-key.ts'
+
+/**
+ * One withdrawal of trust, as the admin signed it: it refuses whatever any of its fields names.
+ *
+ * It names hosts, keys and addresses and never a certificate, since who has a key easily comes by another certificate.
+ */
+export interface Revocation {
+  /** Unique in the policy and never used again. */
+  readonly id: string
+  /** Certificates of this machine that count from before `beforeMs`; a later admission under the name is another host. */
+  readonly machine: string | undefined
+  readonly beforeMs: number
+  readonly peers: readonly PeerKey[]
+  /** Hex SHA-256 of SubjectPublicKeyInfo (DER) of node CAs, or of authorities with all that they signed. */
+  readonly keys: readonly string[]
+  readonly pattern: Pattern | undefined
+  readonly reason: string
+  readonly createdAtMs: number
+}
+
+/** What of a host a revocation can name. */
+export interface RevocableHost {
+  readonly machine: string
+  readonly peer: PeerKey
+  /** Hex, of the node CA and of those above it. */
+  readonly keys: readonly string[]
+  /** From when its certificate counts. */
+  readonly notBeforeMs: number
+}
+
+/** The revocation that withdraws trust from a host, if there is one. */
+export function revocationOfHost(revocations: readonly Revocation[], host: RevocableHost): Revocation | undefined {
+  return revocations.find(
+    ({ machine, beforeMs, peers, keys }) =>
+      (machine === host.machine && host.notBeforeMs < beforeMs) ||
+      peers.includes(host.peer) ||
+      keys.some(key => host.keys.includes(key))
+  )
+}
+
+/** The revocation that withdraws trust from a workload of this address, if there is one. */
+export function revocationOfAddress(revocations: readonly Revocation[], address: Address): Revocation | undefined {
+  return revocations.find(({ pattern }) => pattern !== undefined && matches(pattern, address))
+}
+
+/** From when on a certificate for `machine` must count, so that no eviction of the name so far refuses it. */
+export function admittedFromMs(revocations: readonly Revocation[], machine: string): number {
+  return Math.max(0, ...revocations.map(revocation => (revocation.machine === machine ? revocation.beforeMs : 0)))
+}
+
+/** Why a host is refused, in one clause for people. */
+export function evictionText(machine: string, { id, reason, createdAtMs }: Revocation): string {
+  return `${machine} was evicted at ${new Date(createdAtMs).toISOString()} (${id}${because(reason)})`
+}
+
+/** Why a workload is refused, in one clause for people. */
+export function revocationText(address: Address, { id, pattern, reason }: Revocation): string {
+  return `${formatAddress(address)} is revoked (${id}: ${pattern?.text ?? ''}${because(reason)})`
+}
+
+function because(reason: string): string {
+  return reason === '' ? '' : `: ${reason}`
+}

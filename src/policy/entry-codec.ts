@@ -1,0 +1,86 @@
+import { isComponent, parsePattern } from '../identity/index.ts'
+import { create, policyPb } from '../wire/index.ts'
+import { checkIdAndReason, malformed } from './codec.ts'
+import { type Entry, SELECTORS } from './entry.ts'
+
+/** Longest path, name or unit in an entry, in characters. */
+export const MAX_SELECTOR_LENGTH = 1_024
+
+/** Throws MESSAGE_MALFORMED. */
+export function decodeEntry(entry: policyPb.Entry): Entry {
+  checkIdAndReason('entry', entry)
+  const { exeSha256, uid, gid } = entry
+  if (exeSha256.length !== 0 && exeSha256.length !== 32) throw malformed(`entry ${entry.id} has no SHA-256`)
+  const decoded: Entry = Object.freeze({
+    id: entry.id,
+    machine: optional(entry.machine),
+    uid,
+    user: optional(entry.user),
+    gid,
+    group: optional(entry.group),
+    exePath: optional(entry.exePath),
+    exeSha256: optional(Buffer.from(exeSha256).toString('hex')),
+    systemdUnit: optional(entry.systemdUnit),
+    cgroup: optional(entry.cgroup),
+    grants: patternOf(entry),
+    reason: entry.reason,
+    createdAtMs: Number(entry.createdAtMs)
+  })
+  const fault = faultOf(decoded)
+  if (fault !== undefined) throw malformed(`entry ${entry.id} ${fault}`)
+  return decoded
+}
+
+export function encodeEntry(entry: Entry): policyPb.Entry {
+  return create(policyPb.EntrySchema, {
+    id: entry.id,
+    machine: entry.machine ?? '',
+    ...(entry.uid === undefined ? {} : { uid: entry.uid }),
+    user: entry.user ?? '',
+    ...(entry.gid === undefined ? {} : { gid: entry.gid }),
+    group: entry.group ?? '',
+    exePath: entry.exePath ?? '',
+    exeSha256: Buffer.from(entry.exeSha256 ?? '', 'hex'),
+    systemdUnit: entry.systemdUnit ?? '',
+    cgroup: entry.cgroup ?? '',
+    grants: entry.grants.text,
+    reason: entry.reason,
+    createdAtMs: BigInt(entry.createdAtMs)
+  })
+}
+
+/** What makes an entry unusable, as the end of a sentence; undefined for a good one. */
+export function faultOf(entry: Omit<Entry, 'id' | 'createdAtMs'>): string | undefined {
+  // It would grant the addresses to everybody on the host.
+  if (SELECTORS.every(selector => entry[selector] === undefined)) return 'names no property of a process'
+  if (entry.machine !== undefined && !isComponent(entry.machine)) return 'has an invalid machine name'
+  if (entry.exeSha256 !== undefined && !/^[0-9a-f]{64}$/.test(entry.exeSha256)) return 'has no SHA-256 in hex'
+  for (const [what, path] of [
+    ['executable', entry.exePath],
+    ['cgroup', entry.cgroup]
+  ] as const) {
+    if (path !== undefined && !isCleanPath(path)) return `has a ${what} that is no absolute path without "." and ".."`
+  }
+  if (entry.systemdUnit !== undefined && !/^[^/\s]+\.(service|scope)$/.test(entry.systemdUnit)) {
+    return 'has a unit that is not named as in nginx.service'
+  }
+  const texts = [entry.user, entry.group, entry.exePath, entry.systemdUnit, entry.cgroup]
+  return texts.some(text => (text?.length ?? 0) > MAX_SELECTOR_LENGTH) ? 'has a selector that is too long' : undefined
+}
+
+function isCleanPath(path: string): boolean {
+  const [first, ...names] = path.split('/')
+  return first === '' && names.length > 0 && names.every(name => name !== '' && name !== '.' && name !== '..')
+}
+
+function optional(text: string): string | undefined {
+  return text === '' ? undefined : text
+}
+
+function patternOf(entry: policyPb.Entry) {
+  try {
+    return parsePattern(entry.grants)
+  } catch (cause) {
+    throw malformed(`entry ${entry.id} cannot be read`, cause)
+  }
+}

@@ -1,0 +1,115 @@
+import { type Address, formatAddress, matches, type Pattern } from '../identity/index.ts'
+
+/** Grants addresses to the processes that have everything it names. It names at least one thing besides the machine. */
+export interface Entry {
+  /** Unique in the bundle and never given to another entry. */
+  readonly id: string
+  readonly machine: string | undefined
+  readonly uid: number | undefined
+  /** Name of a user in the host's own user database. */
+  readonly user: string | undefined
+  /** Primary or supplementary. */
+  readonly gid: number | undefined
+  readonly group: string | undefined
+  /** Absolute path of the executable. */
+  readonly exePath: string | undefined
+  /** Hex. */
+  readonly exeSha256: string | undefined
+  readonly systemdUnit: string | undefined
+  /** Path of a cgroup (version 2); covers what is below it. */
+  readonly cgroup: string | undefined
+  readonly grants: Pattern
+  readonly reason: string
+  readonly createdAtMs: number
+}
+
+/** What is known of a process, by the kernel's word. What could not be established is absent and matches nothing. */
+export interface ProcessFacts {
+  readonly uid: number
+  /** Names of that uid. */
+  readonly users: readonly string[]
+  readonly gids: readonly number[]
+  readonly groups: readonly string[]
+  readonly exePath: string | undefined
+  /** Hex. Costly, so only established when an entry asks for it. */
+  readonly exeSha256: string | undefined
+  readonly systemdUnit: string | undefined
+  readonly cgroup: string | undefined
+}
+
+/** Names of the selectors, in the order in which they are shown. */
+export const SELECTORS = ['uid', 'user', 'gid', 'group', 'exePath', 'exeSha256', 'systemdUnit', 'cgroup'] as const
+export type Selector = (typeof SELECTORS)[number]
+
+/** The first entry that grants `address` to a process of these facts. */
+export function grantingEntry(entries: readonly Entry[], address: Address, facts: ProcessFacts): Entry | undefined {
+  return candidates(entries, address).find(entry => unmet(entry, facts).length === 0)
+}
+
+/** Whether the hash of the executable, and nothing else, is wanting for an entry to grant `address`. */
+export function wantsHash(entries: readonly Entry[], address: Address, facts: ProcessFacts): boolean {
+  return (
+    facts.exeSha256 === undefined &&
+    candidates(entries, address).some(entry => unmet(entry, facts).join() === 'exeSha256')
+  )
+}
+
+/** Why no entry grants `address`: what the nearest one asks for that is not so, in one clause for people. */
+export function whyNotGranted(entries: readonly Entry[], address: Address, facts: ProcessFacts): string {
+  const [nearest] = candidates(entries, address)
+    .map(entry => ({ entry, lacking: unmet(entry, facts) }))
+    .sort((a, b) => a.lacking.length - b.lacking.length)
+  if (nearest === undefined) return `no entry grants ${formatAddress(address)} to uid ${facts.uid}`
+  const { entry, lacking } = nearest
+  const differences = lacking.map(selector => `its ${LABELS[selector]} is ${shown(facts, selector)}`)
+  return `entry ${entry.id} does not grant ${formatAddress(address)} to this process: ${differences.join(', ')}`
+}
+
+function candidates(entries: readonly Entry[], address: Address): Entry[] {
+  return entries.filter(
+    ({ machine, grants }) => (machine === undefined || machine === address.machine) && matches(grants, address)
+  )
+}
+
+function unmet(entry: Entry, facts: ProcessFacts): Selector[] {
+  return SELECTORS.filter(selector => entry[selector] !== undefined && !isMet(entry, facts, selector))
+}
+
+function isMet(entry: Entry, facts: ProcessFacts, selector: Selector): boolean {
+  switch (selector) {
+    case 'user':
+      return entry.user !== undefined && facts.users.includes(entry.user)
+    case 'gid':
+      return entry.gid !== undefined && facts.gids.includes(entry.gid)
+    case 'group':
+      return entry.group !== undefined && facts.groups.includes(entry.group)
+    case 'cgroup':
+      return facts.cgroup === entry.cgroup || facts.cgroup?.startsWith(`${entry.cgroup}/`) === true
+    default:
+      return facts[selector] === entry[selector]
+  }
+}
+
+const LABELS: { readonly [S in Selector]: string } = {
+  uid: 'uid',
+  user: 'user',
+  gid: 'gid',
+  group: 'group',
+  exePath: 'executable',
+  exeSha256: 'hash of the executable',
+  systemdUnit: 'systemd unit',
+  cgroup: 'cgroup'
+}
+
+function shown(facts: ProcessFacts, selector: Selector): string {
+  switch (selector) {
+    case 'user':
+      return facts.users.join(' or ') || 'without a name'
+    case 'gid':
+      return `one of ${facts.gids.join(', ')}`
+    case 'group':
+      return `one of ${facts.groups.join(', ')}`
+    default:
+      return String(facts[selector] ?? 'not established')
+  }
+}
