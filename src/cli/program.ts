@@ -2,6 +2,8 @@ import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
 import { addConnect } from './commands/connect.ts'
 import { addDeregister } from './commands/deregister.ts'
+import { addEntry } from './commands/entry.ts'
+import { addEvict, addRevoke, addUnrevoke } from './commands/evict.ts'
 import { addExplain } from './commands/explain.ts'
 import { addExpose } from './commands/expose.ts'
 import { addFlows } from './commands/flows.ts'
@@ -46,7 +48,8 @@ export function buildProgram(): Command {
   const groups: ReadonlyArray<readonly [string, ReadonlyArray<(program: Command) => void>]> = [
     ['Host:', [addUp, addToken, addStatus, addMembers]],
     ['Workloads:', [addServices, addFlows, addServe, addConnect, addExpose, addForward, addRegister, addDeregister]],
-    ['Policy:', [addAllow, addDeny, addPolicy, addExplain]]
+    ['Policy:', [addAllow, addDeny, addPolicy, addExplain, addEntry]],
+    ['Trust:', [addEvict, addRevoke, addUnrevoke]]
   ]
   for (const [heading, adders] of groups) {
     program.commandsGroup(heading)

@@ -1,17 +1,28 @@
 import type { Command } from 'commander'
 import { contextOf } from '../context.ts'
+import { entryTable, entryView, revocationTable, revocationView } from '../output/policy-views.ts'
 import { ruleTable, ruleView } from '../output/views.ts'
 
 export function addPolicy(program: Command): void {
-  const policy = program.command('policy').description('the rules in force')
+  const policy = program.command('policy').description('what the admin has decided')
   policy
     .command('show')
-    .description('list the rules')
+    .description('list the rules, entries and revocations')
     .action(async (_options: unknown, command: Command) => {
       const { agent, show, say } = contextOf(command)
-      const { version, rules: found, issuedAtMs, admin } = await agent.admin.getPolicy({})
-      const rules = found.map(ruleView)
-      show({ version, issuedAtMs, admin, rules }, () => ruleTable(rules, Date.now()))
+      const { version, issuedAtMs, admin, strict, ...found } = await agent.admin.getPolicy({})
+      const rules = found.rules.map(ruleView)
+      const entries = found.entries.map(entryView)
+      const revocations = found.revocations.map(revocationView)
+      show({ version, issuedAtMs, admin, rules, strict, entries, revocations }, () => {
+        const now = Date.now()
+        const more = [
+          ...(entries.length === 0 ? [] : [entryTable(entries)]),
+          ...(revocations.length === 0 ? [] : [revocationTable(revocations, now)])
+        ]
+        return [ruleTable(rules, now), ...more].join('\n\n')
+      })
+      if (strict) say('strict: only an entry grants an address')
       const here = admin ? 'this host sets it' : 'the founding host sets it'
       say(
         rules.length === 0 ? `no rules: nothing is allowed but by whitelists; ${here}` : `version ${version}; ${here}`

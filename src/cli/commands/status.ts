@@ -23,7 +23,7 @@ function describe(status: Omit<Status, '$typeName' | '$unknown'>): Array<readonl
   return [
     ['machine', status.machine],
     ['trust domain', status.trustDomain],
-    ['state', status.state],
+    ['state', status.evicted === '' ? status.state : `${status.state}: ${status.evicted}`],
     ['role', roles.length === 0 ? 'member' : roles.join(', ')],
     ['members', `${status.members}, connected to ${status.connected}`],
     ['services', `${status.services}, of this host ${status.registrations}`],

@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 import { contextOf } from '../context.ts'
 import { collect } from '../options/collect.ts'
 import { parseDuration } from '../options/duration.ts'
+import { tokenTable, tokenView } from '../output/policy-views.ts'
 import { formatDuration } from '../output/quantities.ts'
 
 const MIN_TTL_MS = 1_000
@@ -9,9 +10,31 @@ const MIN_TTL_MS = 1_000
 const MAX_TTL_MS = 2 ** 32 - 1
 
 export function addToken(program: Command): void {
-  program
-    .command('token')
-    .description('let other hosts join')
+  const token = program.command('token').description('let other hosts join')
+  addCreate(token)
+  token
+    .command('list')
+    .description('the tokens that this host made, newest first; a week after their end they are forgotten')
+    .action(async (_options: unknown, command: Command) => {
+      const { agent, show } = contextOf(command)
+      const tokens = (await agent.admin.listTokens({})).tokens.map(tokenView)
+      show({ tokens }, () => tokenTable(tokens, Date.now()))
+    })
+  token
+    .command('revoke')
+    .description('make a token useless that was not used yet')
+    .argument('<id>', 'its id, as `warren token list` shows it')
+    .action(async (id: string, _options: unknown, command: Command) => {
+      const { agent, show, say } = contextOf(command)
+      const { token: found } = await agent.admin.revokeToken({ id })
+      const view = found === undefined ? undefined : tokenView(found)
+      show({ token: view }, () => view?.id ?? '')
+      say(`the token for ${view?.machine ?? ''} admits nobody any more`)
+    })
+}
+
+function addCreate(token: Command): void {
+  token
     .command('create')
     .description('print a token that admits one host, once')
     .argument('<machine>', 'the name that the host will have')
@@ -20,8 +43,9 @@ export function addToken(program: Command): void {
     .action(async (machine: string, options: { ttl: string; scope?: string[] }, command: Command) => {
       const ttlMs = parseDuration('--ttl', options.ttl, MIN_TTL_MS, MAX_TTL_MS)
       const { agent, show, say } = contextOf(command)
-      const { token, expiresAtMs } = await agent.admin.createToken({ machine, ttlMs, scopes: options.scope ?? [] })
-      show({ token, machine, expiresAtMs }, () => token)
+      const request = { machine, ttlMs, scopes: options.scope ?? [] }
+      const { token: text, id, expiresAtMs } = await agent.admin.createToken(request)
+      show({ token: text, id, machine, expiresAtMs }, () => text)
       say(
         `admits ${machine} once, within ${formatDuration(Number(expiresAtMs) - Date.now())}; there: warren up --join TOKEN`
       )

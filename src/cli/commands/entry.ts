@@ -1,0 +1,89 @@
+import { type Command, InvalidArgumentError } from 'commander'
+import { contextOf } from '../context.ts'
+import { entryTable, entryView } from '../output/policy-views.ts'
+
+interface EntryOptions {
+  readonly machine?: string
+  readonly uid?: number
+  readonly user?: string
+  readonly gid?: number
+  readonly group?: string
+  readonly exe?: string
+  readonly sha256?: string
+  readonly unit?: string
+  readonly cgroup?: string
+  readonly reason?: string
+}
+
+export function addEntry(program: Command): void {
+  const entry = program.command('entry').description('which process may be which workload')
+  entry
+    .command('add')
+    .description('let processes that have everything named here register an address')
+    .argument('<address>', 'pattern of what they may register, as in dev.web.*.default')
+    .option('--machine <name>', 'only on this host')
+    .option('--uid <number>', 'user id', id)
+    .option('--user <name>', 'user, as the host knows it')
+    .option('--gid <number>', 'group id, primary or supplementary', id)
+    .option('--group <name>', 'group, as the host knows it')
+    .option('--exe <path>', 'path of the executable')
+    .option('--sha256 <hex>', 'hash of the executable')
+    .option('--unit <name>', 'systemd unit of the system, as in nginx.service')
+    .option('--cgroup <path>', 'cgroup (version 2) or one below it, as in /system.slice')
+    .option('--reason <text>', 'why, for whoever reads the policy')
+    .action(async (grants: string, options: EntryOptions, command: Command) => {
+      const { agent, show, say } = contextOf(command)
+      const { exe = '', sha256 = '', unit = '', uid, gid, ...rest } = options
+      const ids = { ...(uid === undefined ? {} : { uid }), ...(gid === undefined ? {} : { gid }) }
+      const selectors = { ...rest, ...ids, exePath: exe, exeSha256: sha256, systemdUnit: unit }
+      const { entry: added, version } = await agent.admin.addEntry({ entry: { ...selectors, grants } })
+      const view = added === undefined ? undefined : entryView(added)
+      show({ entry: view, version }, () => view?.id ?? '')
+      say(`granted, as of policy version ${version}`)
+    })
+  entry
+    .command('list')
+    .description('list the entries')
+    .action(async (_options: unknown, command: Command) => {
+      const { agent, show, say } = contextOf(command)
+      const { entries: found, strict, version } = await agent.admin.getPolicy({})
+      const entries = found.map(entryView)
+      show({ version, strict, entries }, () => entryTable(entries))
+      say(
+        strict
+          ? 'strict: nothing else is granted'
+          : 'root and the user of the agent may register any address of their host'
+      )
+    })
+  entry
+    .command('remove')
+    .description('take one entry back; registrations that it alone granted end')
+    .argument('<entry>', 'its id, as `warren entry list` shows it')
+    .action(async (id: string, _options: unknown, command: Command) => {
+      const { agent, show, say } = contextOf(command)
+      const { version } = await agent.admin.removeEntry({ id })
+      show({ id, version }, () => id)
+      say(`entry ${id} is gone, as of policy version ${version}`)
+    })
+  entry
+    .command('strict')
+    .description('whether root and the user of the agent need an entry, too, as of now')
+    .argument('<on|off>')
+    .action(async (text: string, _options: unknown, command: Command) => {
+      if (text !== 'on' && text !== 'off') command.error(`error: strict is on or off, not "${text.slice(0, 40)}"`)
+      const { agent, show, say } = contextOf(command)
+      const strict = text === 'on'
+      const { version } = await agent.admin.setStrict({ strict })
+      show({ strict, version }, () => text)
+      say(`strict is ${text}, as of policy version ${version}`)
+    })
+}
+
+// All that a uid_t holds but (uid_t) -1, which means nobody.
+const MAX_ID = 2 ** 32 - 2
+
+function id(text: string): number {
+  const value = Number(text)
+  if (/^\d{1,10}$/.test(text) && value <= MAX_ID) return value
+  throw new InvalidArgumentError('It is a number.')
+}

@@ -1,0 +1,74 @@
+import type { adminPb } from '../../wire/index.ts'
+import { formatWhen } from './quantities.ts'
+import { type Column, table } from './table.ts'
+import { fields } from './views.ts'
+
+export type EntryView = Omit<adminPb.Entry, '$typeName' | '$unknown'>
+export type RevocationView = Omit<adminPb.Revocation, '$typeName' | '$unknown'>
+export type TokenView = Omit<adminPb.Token, '$typeName' | '$unknown'>
+
+export function entryView(entry: adminPb.Entry): EntryView {
+  return fields(entry)
+}
+
+export function revocationView(revocation: adminPb.Revocation): RevocationView {
+  return fields(revocation)
+}
+
+export function tokenView(token: adminPb.Token): TokenView {
+  return fields(token)
+}
+
+export function entryTable(entries: readonly EntryView[]): string {
+  const columns: Column<EntryView>[] = [
+    { title: 'ENTRY', value: entry => entry.id },
+    { title: 'GRANTS', value: entry => entry.grants },
+    { title: 'MACHINE', value: entry => entry.machine || 'any' },
+    { title: 'TO PROCESSES OF', value: selectors },
+    { title: 'REASON', value: entry => entry.reason || '-' }
+  ]
+  return table(columns, entries)
+}
+
+export function revocationTable(revocations: readonly RevocationView[], nowMs: number): string {
+  const columns: Column<RevocationView>[] = [
+    { title: 'REVOCATION', value: revocation => revocation.id },
+    { title: 'OF', value: subject },
+    { title: 'AT', value: revocation => formatWhen(Number(revocation.createdAtMs), nowMs) },
+    { title: 'REASON', value: revocation => revocation.reason || '-' }
+  ]
+  return table(columns, revocations)
+}
+
+export function tokenTable(tokens: readonly TokenView[], nowMs: number): string {
+  const columns: Column<TokenView>[] = [
+    { title: 'TOKEN', value: token => token.id.slice(0, 12) },
+    { title: 'MACHINE', value: token => token.machine },
+    { title: 'STATE', value: token => token.state },
+    { title: 'SCOPES', value: token => token.scopes.join(',') || 'all' },
+    { title: 'EXPIRES', value: token => formatWhen(Number(token.expiresAtMs), nowMs) }
+  ]
+  return table(columns, tokens)
+}
+
+function selectors(entry: EntryView): string {
+  const named: Array<readonly [string, string | number | undefined]> = [
+    ['uid', entry.uid],
+    ['user', entry.user],
+    ['gid', entry.gid],
+    ['group', entry.group],
+    ['exe', entry.exePath],
+    ['sha256', entry.exeSha256],
+    ['unit', entry.systemdUnit],
+    ['cgroup', entry.cgroup]
+  ]
+  return named
+    .filter(([, value]) => value !== undefined && value !== '')
+    .map(([name, value]) => `${name}=${value}`)
+    .join(' ')
+}
+
+function subject({ machine, pattern, peerIds, keySha256 }: RevocationView): string {
+  if (machine !== '') return `host ${machine}`
+  return [pattern, ...peerIds, ...keySha256.map(key => `sha256:${key}`)].filter(text => text !== '').join(' ')
+}
