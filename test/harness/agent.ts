@@ -154,7 +154,7 @@ export class TestAgent {
   /** The socket files in its runtime directory, but its own two. */
   endpointFiles(): string[] {
     if (!existsSync(this.runtimeDir)) return []
-    const own = new Set(['agent.sock', 'admin.sock'])
+    const own = new Set(['agent.sock', 'admin.sock', 'spiffe.sock'])
     return readdirSync(this.runtimeDir, { recursive: true, withFileTypes: true })
       .filter(entry => entry.isSocket() && !own.has(entry.name))
       .map(entry => join(entry.parentPath, entry.name))
