@@ -1,5 +1,5 @@
 import { createHash, createPublicKey, randomBytes } from 'node:crypto'
-import { type Clock, ErrorCode, type Logger, WarrenError } from '../core/index.ts'
+import { Allowance, type Clock, ErrorCode, type Logger, WarrenError } from '../core/index.ts'
 import {
   admitJoin,
   encodeJoinToken,
@@ -12,7 +12,7 @@ import {
   type StoredToken,
   toPem
 } from '../identity/index.ts'
-import { Allowance } from './allowance.ts'
+
 import type { Membership } from './membership/index.ts'
 import type { Store } from './state/store.ts'
 import type { Svid } from './svids.ts'

@@ -1,7 +1,7 @@
 import { serveAdminApi, serveSpiffeApi, serveWorkloadApi } from '../api/index.ts'
 import { type Broker, createBroker } from '../broker/index.ts'
 import { type Clock, detach, type Logger, loop } from '../core/index.ts'
-import { ProcessWatch, peerCredentials } from '../identity/attest/index.ts'
+import { Attestor, ProcessWatch, peerCredentials } from '../identity/attest/index.ts'
 import { CONTEXT, SessionTokens, sign, verifySignature } from '../identity/index.ts'
 import { createMesh } from '../mesh/index.ts'
 import { createRegistry, owner, owners } from '../registry/index.ts'
@@ -25,7 +25,7 @@ import { announcedKey, signJwt } from './spiffe/jwt.ts'
 import type { Store } from './state/store.ts'
 import { Svids } from './svids.ts'
 import { Trust } from './trust.ts'
-import { type Workload, Workloads } from './workloads/index.ts'
+import { Grants, type Workload, Workloads } from './workloads/index.ts'
 
 export interface Parts {
   readonly config: ResolvedConfig
@@ -131,6 +131,7 @@ export async function assemble(parts: Parts): Promise<{
       broker?.reassert(reason)
       evictions.carryOut()
       book.forget(peer => trust.revokedPeer(peer) !== undefined)
+      workloads.review()
       announce()
     },
     clock,
@@ -155,11 +156,17 @@ export async function assemble(parts: Parts): Promise<{
     clock,
     log
   })
-  const workloads = new Workloads({
-    trustDomain,
-    machine,
+  const grants = new Grants({
     scopes: node.scopes,
     agentUid: process.getuid?.() ?? 0,
+    entries: () => policy.bundle ?? { entries: [], strict: false },
+    requireStanding: spiffeId => evictions.requireStanding(spiffeId),
+    attestor: new Attestor(clock)
+  })
+  const workloads: Workloads = new Workloads({
+    trustDomain,
+    machine,
+    grants,
     listenDir: parts.listenDir,
     tokens: new SessionTokens(membership.nodeSecret),
     processes: new ProcessWatch(),

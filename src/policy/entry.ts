@@ -46,6 +46,14 @@ export function grantingEntry(entries: readonly Entry[], address: Address, facts
   return candidates(entries, address).find(entry => unmet(entry, facts).length === 0)
 }
 
+/** Whether nothing but the executable, its path or its hash, is wanting for an entry to grant `address`. */
+export function wantsExecutable(entries: readonly Entry[], address: Address, facts: ProcessFacts): boolean {
+  return candidates(entries, address).some(entry => {
+    const lacking = unmet(entry, facts)
+    return lacking.length > 0 && lacking.every(selector => selector === 'exePath' || selector === 'exeSha256')
+  })
+}
+
 /** Whether the hash of the executable, and nothing else, is wanting for an entry to grant `address`. */
 export function wantsHash(entries: readonly Entry[], address: Address, facts: ProcessFacts): boolean {
   return (

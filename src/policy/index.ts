@@ -25,6 +25,7 @@ export {
   type ProcessFacts,
   SELECTORS,
   type Selector,
+  wantsExecutable,
   wantsHash,
   whyNotGranted
 } from './entry.ts'

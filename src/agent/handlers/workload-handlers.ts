@@ -49,7 +49,7 @@ export function workloadHandlers(deps: WorkloadHandlersDeps): WorkloadHandlers {
   return {
     async register(request, caller, signal) {
       await ready(signal)
-      const { workload, token } = workloads.register(registerInput(request), caller)
+      const { workload, token } = await workloads.register(registerInput(request), caller)
       const replication = await replicated(waitMode(request.wait), signal)
       return {
         token,

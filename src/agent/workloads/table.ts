@@ -45,7 +45,8 @@ export class WorkloadTable {
   /**
    * The registration behind a token, for a caller of this uid.
    *
-   * Throws TIMEOUT when it ended by itself or was cleared, INVALID_SOURCE when its process ended or there never was one.
+   * Throws TIMEOUT when it ended by itself or was cleared, INVALID_SOURCE when its process ended, the admin took its
+   * ground away, or there never was one.
    * A token in another user's hands is answered as if it did not exist.
    */
   claim(tokenHash: string, uid: number): Workload {
@@ -55,6 +56,11 @@ export class WorkloadTable {
     if (ended === 'deregistered' || ended === 'expired' || ended === 'connection closed') {
       throw new WarrenError(ErrorCode.Timeout, `the session of this token has ended: ${ended}`, {
         hint: 'Register again.'
+      })
+    }
+    if (ended === 'revoked' || ended === 'no longer granted') {
+      throw new WarrenError(ErrorCode.InvalidSource, `the registration of this token was ended: ${ended}`, {
+        hint: 'Registering again says what is missing.'
       })
     }
     const ran = ended !== undefined || entry?.workload.process.isAlive() === false

@@ -1,4 +1,4 @@
-import type { ProcessHandle } from '../../identity/attest/index.ts'
+import type { AttestedProcess, ProcessHandle } from '../../identity/attest/index.ts'
 import type { Address, Pattern } from '../../identity/index.ts'
 
 export type Protocol = 'tcp' | 'udp'
@@ -17,6 +17,8 @@ export interface Workload {
   readonly application: string
   readonly uid: number
   readonly gid: number
+  /** What was found out of the processes that claimed it, for judging the claim again. */
+  readonly facts: readonly AttestedProcess[]
   /** The process whose end ends the registration. */
   readonly process: ProcessHandle
   readonly target: Target | undefined
@@ -32,4 +34,11 @@ export interface Workload {
 }
 
 /** Why a registration ended; decides what its token is answered with afterwards. */
-export type EndReason = 'deregistered' | 'expired' | 'process ended' | 'connection closed' | 'agent stopped'
+export type EndReason =
+  | 'deregistered'
+  | 'expired'
+  | 'process ended'
+  | 'connection closed'
+  | 'agent stopped'
+  | 'revoked'
+  | 'no longer granted'

@@ -1,6 +1,7 @@
 import { type Clock, detach, ErrorCode, type Logger, loop, WarrenError } from '../../core/index.ts'
-import type { ProcessHandle, ProcessWatch } from '../../identity/attest/index.ts'
+import type { AttestedProcess, ProcessHandle, ProcessWatch } from '../../identity/attest/index.ts'
 import {
+  type Address,
   type IdentityDocument,
   parseLocalName,
   parsePattern,
@@ -8,6 +9,7 @@ import {
   type SessionTokens,
   spiffeIdOf
 } from '../../identity/index.ts'
+import type { Grants } from './grants.ts'
 import { clearListenDirectories, createListenDirectory, removeListenDirectory } from './listen-directory.ts'
 import { processOf, sameProcess } from './owned-process.ts'
 import { WorkloadTable } from './table.ts'
@@ -44,9 +46,7 @@ export interface WorkloadLimits {
 export interface WorkloadsDeps {
   readonly trustDomain: string
   readonly machine: string
-  /** Scopes this host may run; empty: all. */
-  readonly scopes: readonly string[]
-  readonly agentUid: number
+  readonly grants: Grants
   /** Directory of the agent, mode 0711, for listening sockets. */
   readonly listenDir: string
   readonly tokens: SessionTokens
@@ -120,64 +120,112 @@ export class Workloads {
   /**
    * Gives `caller` an address on this machine, and a token for it.
    *
-   * Throws PERMISSION_DENIED (no grant), INVALID_ARGUMENT, LIMIT_EXCEEDED, INVALID_SOURCE (the process has ended) or
+   * Whoever calls must be granted it, and so must the process that it is registered for, if that is another one. Throws
+   * PERMISSION_DENIED (no grant), REVOKED, INVALID_ARGUMENT, LIMIT_EXCEEDED, INVALID_SOURCE (the process has ended) or
    * CANNOT_CONNECT (the listening directory).
    */
-  register(input: RegisterInput, caller: Caller): { workload: Workload; token: string } {
-    const { trustDomain, machine, tokens, clock, log } = this.#deps
-    const address = parseLocalName(input.address, machine)
-    this.#checkGrant(address.scope, caller)
-    this.#checkLimits(input, caller)
-    const whitelist = input.whitelist.map(parsePattern)
+  async register(input: RegisterInput, caller: Caller): Promise<{ workload: Workload; token: string }> {
+    const address = parseLocalName(input.address, this.#deps.machine)
     const process = this.#owner(input, caller)
     try {
-      const document: IdentityDocument = {
-        spiffeId: spiffeIdOf(trustDomain, address),
-        application: input.application,
-        scope: address.scope,
-        pid: process.pid,
-        uid: caller.uid,
-        registeredAtMs: clock.wallMs(),
-        machine,
-        whitelist: whitelist.map(pattern => pattern.text)
-      }
-      const unique = this.#unique(document)
-      const { token, tokenHash } = tokens.issue(unique)
-      const { target, directory } = this.#target(input, caller)
-      const workload: Workload = Object.freeze({
-        registrationId: registrationIdOf(unique),
-        address,
-        spiffeId: unique.spiffeId,
-        application: input.application,
-        uid: caller.uid,
-        gid: caller.gid,
-        process,
-        target,
-        protocols: target === undefined ? [] : (['tcp'] satisfies Protocol[]),
-        whitelist,
-        labels: input.labels,
-        registeredAtMs: unique.registeredAtMs,
-        ttlMs: input.ttlMs === 0 ? DEFAULT_TTL_MS : Math.min(MAX_TTL_MS, Math.max(MIN_TTL_MS, input.ttlMs)),
-        tokenHash,
-        directory
-      })
-      this.#table.add(workload, clock.monotonicMs())
-      this.#unwatch.set(
-        workload.registrationId,
-        this.#deps.processes.watch(process, () => this.end(workload.registrationId, 'process ended'))
-      )
-      log.info('workload registered', {
-        source: unique.spiffeId,
-        registrationId: workload.registrationId,
-        uid: caller.uid,
-        pid: process.pid
-      })
-      this.#deps.onAdded(workload)
-      return { workload, token }
+      const facts = await this.#attest(process, caller, address)
+      return this.#admit(input, caller, address, process, facts)
     } catch (err) {
       process.close()
       throw err
     }
+  }
+
+  // From here to the end nothing is awaited: what was granted is still granted when it takes effect.
+  #admit(
+    input: RegisterInput,
+    caller: Caller,
+    address: Address,
+    process: ProcessHandle,
+    facts: readonly AttestedProcess[]
+  ): { workload: Workload; token: string } {
+    const { trustDomain, machine, tokens, grants, clock, log } = this.#deps
+    const spiffeId = spiffeIdOf(trustDomain, address)
+    grants.require(address, spiffeId, facts)
+    this.#checkLimits(input, caller)
+    const whitelist = input.whitelist.map(parsePattern)
+    const document: IdentityDocument = {
+      spiffeId,
+      application: input.application,
+      scope: address.scope,
+      pid: process.pid,
+      uid: caller.uid,
+      registeredAtMs: clock.wallMs(),
+      machine,
+      whitelist: whitelist.map(pattern => pattern.text)
+    }
+    const unique = this.#unique(document)
+    const { token, tokenHash } = tokens.issue(unique)
+    const { target, directory } = this.#target(input, caller)
+    const workload: Workload = Object.freeze({
+      registrationId: registrationIdOf(unique),
+      address,
+      spiffeId: unique.spiffeId,
+      application: input.application,
+      uid: caller.uid,
+      gid: caller.gid,
+      facts,
+      process,
+      target,
+      protocols: target === undefined ? [] : (['tcp'] satisfies Protocol[]),
+      whitelist,
+      labels: input.labels,
+      registeredAtMs: unique.registeredAtMs,
+      ttlMs: input.ttlMs === 0 ? DEFAULT_TTL_MS : Math.min(MAX_TTL_MS, Math.max(MIN_TTL_MS, input.ttlMs)),
+      tokenHash,
+      directory
+    })
+    this.#table.add(workload, clock.monotonicMs())
+    this.#unwatch.set(
+      workload.registrationId,
+      this.#deps.processes.watch(process, () => this.end(workload.registrationId, 'process ended'))
+    )
+    log.info('workload registered', {
+      source: unique.spiffeId,
+      registrationId: workload.registrationId,
+      uid: caller.uid,
+      pid: process.pid
+    })
+    this.#deps.onAdded(workload)
+    return { workload, token }
+  }
+
+  async #attest(process: ProcessHandle, caller: Caller, address: Address): Promise<AttestedProcess[]> {
+    const { grants } = this.#deps
+    const { uid, gid } = caller
+    const facts = [await grants.attest(caller, address)]
+    if (process.pid !== caller.process.pid) facts.push(await grants.attest({ uid, gid, process }, address))
+    // It may have ended while an executable was hashed; its registration would end, but only after having begun.
+    if (process.isAlive() && caller.process.isAlive()) return facts
+    throw new WarrenError(ErrorCode.InvalidSource, `process ${process.pid} has ended`)
+  }
+
+  /** Ends the registrations that are revoked, or that no entry grants any more. To be called when the policy changes. */
+  review(): void {
+    const { grants, log } = this.#deps
+    for (const workload of this.#table.all()) {
+      const { registrationId, address, spiffeId, facts } = workload
+      if (!grants.hasStanding(spiffeId)) {
+        this.end(registrationId, 'revoked')
+      } else if (!facts.every(process => grants.isGranted(address, process))) {
+        detach(log, 'review of a registration', this.#attestAgain(workload), this.#stopping.signal)
+      }
+    }
+  }
+
+  // A new entry may ask for what nobody wanted to know when the workload registered.
+  async #attestAgain({ registrationId, address, facts, process, uid, gid }: Workload): Promise<void> {
+    const { grants } = this.#deps
+    const again =
+      facts.length === 1 && grants.isUndecided(address, facts)
+        ? await grants.attest({ uid, gid, process }, address).catch(() => undefined)
+        : undefined
+    if (again === undefined || !grants.isGranted(address, again)) this.end(registrationId, 'no longer granted')
   }
 
   /** The registration behind a token. Throws TIMEOUT or INVALID_SOURCE; the latter ends what it finds dead. */
@@ -232,20 +280,6 @@ export class Workloads {
   #expire(): void {
     for (const workload of this.#table.expired(this.#deps.clock.monotonicMs()))
       this.end(workload.registrationId, 'expired')
-  }
-
-  #checkGrant(scope: string, caller: Caller): void {
-    const { agentUid, scopes } = this.#deps
-    if (caller.uid !== 0 && caller.uid !== agentUid) {
-      throw new WarrenError(ErrorCode.PermissionDenied, `uid ${caller.uid} is granted no address on this host`, {
-        hint: 'Only root and the user that runs the agent may register.'
-      })
-    }
-    if (scopes.length > 0 && !scopes.includes(scope)) {
-      throw new WarrenError(ErrorCode.PermissionDenied, `this host was not admitted for scope "${scope}"`, {
-        hint: `It may run workloads of: ${scopes.join(', ')}.`
-      })
-    }
   }
 
   #checkLimits(input: RegisterInput, caller: Caller): void {

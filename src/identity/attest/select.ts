@@ -1,7 +1,9 @@
 import { endianness } from 'node:os'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { linuxPlatform } from './linux.ts'
+import { linuxProcessReader } from './linux-process.ts'
 import type { Platform } from './platform.ts'
+import type { ProcessReader } from './process-reader.ts'
 
 let selected: Platform | undefined
 
@@ -9,6 +11,13 @@ let selected: Platform | undefined
 export function platform(): Platform {
   selected ??= choose()
   return selected
+}
+
+/** Reads what processes are on this system. Throws UNSUPPORTED where there is no way. */
+export function processReader(): ProcessReader {
+  // Where a caller can be identified, it can be examined.
+  platform()
+  return linuxProcessReader()
 }
 
 function choose(): Platform {

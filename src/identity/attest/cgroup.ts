@@ -1,0 +1,27 @@
+/** Where a process is in the cgroup hierarchy. */
+export interface CgroupPlace {
+  /** Path in version 2, as in "/system.slice/nginx.service". */
+  readonly cgroup: string | undefined
+  /** The unit of the system's own service manager. */
+  readonly systemdUnit: string | undefined
+}
+
+const NOWHERE: CgroupPlace = Object.freeze({ cgroup: undefined, systemdUnit: undefined })
+
+/**
+ * Reads /proc/PID/cgroup. Only the version 2 line counts: in the others a process may be where no manager put it.
+ *
+ * The unit is the outermost part that is no slice. What is below it may be delegated, and whoever it is delegated to
+ * (each user, below user@UID.service) can name a part of it after any unit.
+ */
+export function parseCgroup(text: string): CgroupPlace {
+  const path = /^0::(\/.*)$/m.exec(text)?.[1]
+  // With "..": outside of what this process can see, and so by a name that may mean anything.
+  if (path === undefined || path.split('/').includes('..')) return NOWHERE
+  const outermost = path
+    .split('/')
+    .filter(part => part !== '')
+    .find(part => !part.endsWith('.slice'))
+  const isUnit = outermost !== undefined && /\.(service|scope)$/.test(outermost)
+  return { cgroup: path, systemdUnit: isUnit ? outermost : undefined }
+}

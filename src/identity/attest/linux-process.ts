@@ -1,0 +1,64 @@
+import { readFileSync, readlinkSync } from 'node:fs'
+import { open, readlink, stat } from 'node:fs/promises'
+import type { ProcessReader } from './process-reader.ts'
+
+/** Linux: /proc. */
+export function linuxProcessReader(): ProcessReader {
+  return {
+    groupIdsOf(pid) {
+      const status = readFileSync(`/proc/${pid}/status`, 'latin1')
+      // Of the four primary ids the second is the effective one.
+      const primary = numbers(/^Gid:(.*)$/m.exec(status)?.[1])[1]
+      if (primary === undefined) throw new Error(`/proc/${pid}/status names no group`)
+      return [primary, ...numbers(/^Groups:(.*)$/m.exec(status)?.[1])]
+    },
+
+    sharesUserIds(pid) {
+      try {
+        return readlinkSync(`/proc/${pid}/ns/user`) === readlinkSync('/proc/self/ns/user')
+      } catch (err) {
+        if ((err as NodeJS.ErrnoException).code !== 'EACCES') throw err
+        // The link is for those who may trace the process; the map is for all, and differs in every other namespace
+        // that a user without privileges can make.
+        return readFileSync(`/proc/${pid}/uid_map`, 'latin1') === readFileSync('/proc/self/uid_map', 'latin1')
+      }
+    },
+
+    overflowId: () => Number(readFileSync('/proc/sys/kernel/overflowuid', 'latin1')),
+
+    cgroupOf(pid) {
+      try {
+        return readFileSync(`/proc/${pid}/cgroup`, 'latin1')
+      } catch {
+        return undefined
+      }
+    },
+
+    async openExecutable(pid) {
+      const link = `/proc/${pid}/exe`
+      // First of all: from here on the file cannot be swapped, whatever happens to its path.
+      const file = await open(link, 'r')
+      try {
+        const { dev, ino } = await file.stat({ bigint: true })
+        const isSame = async (path: string): Promise<boolean> => {
+          const found = await stat(path, { bigint: true }).catch(() => undefined)
+          return found?.dev === dev && found.ino === ino
+        }
+        const path = await readlink(link)
+        // The link again, or the process could start another program between the opening and the reading of it.
+        return { file, path: (await isSame(link)) && (await isSame(path)) ? path : undefined }
+      } catch (err) {
+        await file.close()
+        throw err
+      }
+    }
+  }
+}
+
+function numbers(text = ''): number[] {
+  return text
+    .trim()
+    .split(/\s+/)
+    .filter(part => part !== '')
+    .map(Number)
+}

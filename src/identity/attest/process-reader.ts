@@ -1,0 +1,20 @@
+import type { FileHandle } from 'node:fs/promises'
+
+/** What the kernel says of a running process besides who it is; one implementation for each system. */
+export interface ProcessReader {
+  /** Primary and supplementary. Throws when there is no such process. */
+  readonly groupIdsOf: (pid: number) => readonly number[]
+  /** Whether its user ids mean what ours mean, and were not made up in a user namespace. Throws when it cannot be told. */
+  readonly sharesUserIds: (pid: number) => boolean
+  /** The id that stands for all those that have no meaning here. */
+  readonly overflowId: () => number
+  /** Content of /proc/PID/cgroup or its like; undefined where there is none. */
+  readonly cgroupOf: (pid: number) => string | undefined
+  /**
+   * Opens the very file that the process runs, and tells its path if that path leads to this very file here.
+   *
+   * No path when the file was deleted or replaced since it started, or the process sees other mounts. Rejects when it
+   * cannot be opened.
+   */
+  readonly openExecutable: (pid: number) => Promise<{ readonly file: FileHandle; readonly path: string | undefined }>
+}
