@@ -12,6 +12,7 @@ import { brokerDeps } from './broker-deps.ts'
 import { certifier } from './certify.ts'
 import type { HostPort, ResolvedConfig } from './config.ts'
 import { Evictions } from './evictions.ts'
+import { FailureService } from './failure/index.ts'
 import { localHandlers } from './local-handlers.ts'
 import { MemberBook } from './member-book.ts'
 import type { Membership } from './membership/index.ts'
@@ -103,8 +104,18 @@ export async function assemble(parts: Parts): Promise<{
     onChange: change => {
       mesh.addHints(book.note(change.owner))
       followPolicy(change.owner)
+      if (change.cause === 'head' || change.cause === 'set') failures.heard(change.owner)
       if (change.removed.length > 0) broker?.reassert(`registry: ${change.cause} of ${change.machine}`)
     },
+    clock,
+    log
+  })
+  const failures: FailureService = new FailureService({
+    mesh,
+    members: () => owners(state).flatMap(({ peer, self }) => (self ? [] : [peer])),
+    isMember: peer => peer !== node.peer && owner(state, peer) !== undefined,
+    machineOf: peer => owner(state, peer)?.machine,
+    suspect: (peer, suspected) => registry.suspect(peer, suspected),
     clock,
     log
   })
@@ -185,7 +196,21 @@ export async function assemble(parts: Parts): Promise<{
     log
   })
   broker = createBroker(
-    brokerDeps({ machine, config, mesh, registry, routing, workloads, svids, trust, authorizer, office, clock, log })
+    brokerDeps({
+      machine,
+      config,
+      mesh,
+      registry,
+      failures,
+      routing,
+      workloads,
+      svids,
+      trust,
+      authorizer,
+      office,
+      clock,
+      log
+    })
   )
   const data = broker
 
@@ -235,6 +260,8 @@ export async function assemble(parts: Parts): Promise<{
   resources.defer(() => data.stop())
   registry.start()
   resources.defer(() => registry.stop())
+  failures.start()
+  resources.defer(() => failures.stop())
   announcing = true
   announce()
   const hints = [...parts.meshAddresses, ...book.addresses()]

@@ -7,6 +7,7 @@ import type { Mesh } from '../mesh/index.ts'
 import type { AdmissionOffice } from './admission-office.ts'
 import type { Authorizer } from './authorizer.ts'
 import type { ResolvedConfig } from './config.ts'
+import type { FailureService } from './failure/index.ts'
 import type { RegistryService } from './registry-service.ts'
 import type { Route, Routing } from './routing.ts'
 import type { Svids } from './svids.ts'
@@ -18,6 +19,7 @@ export interface BrokerParts {
   readonly config: ResolvedConfig
   readonly mesh: Mesh
   readonly registry: RegistryService
+  readonly failures: FailureService
   readonly routing: Routing
   readonly workloads: Workloads
   readonly svids: Svids
@@ -42,7 +44,8 @@ export function brokerDeps(parts: BrokerParts): BrokerDeps {
       },
       sourceAt: (address, at) => routing.isRegistered(address, at),
       peerOf: name => routing.peerOf(name),
-      refresh: (peer, signal) => raceAbort(registry.syncWith(peer), signal)
+      refresh: (peer, signal) => raceAbort(registry.syncWith(peer), signal),
+      unreachable: peer => parts.failures.check(peer)
     },
     local: {
       isAlive: registrationId => workloads.get(registrationId)?.process.isAlive() === true,

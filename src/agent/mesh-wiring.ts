@@ -67,7 +67,6 @@ export function wireMesh(
     maxRequestBytes: POLICY_LIMITS.maxRequestBytes,
     maxResponseBytes: POLICY_LIMITS.maxResponseBytes
   })
-  mesh.handle('/warren/probe/1', async () => NOTHING, { maxRequestBytes: SMALL_BYTES, maxResponseBytes: SMALL_BYTES })
   mesh.onConnect(peer => {
     const pull = async (): Promise<void> => {
       await Promise.all([registry.syncWith(peer), policy.fetch(peer)])

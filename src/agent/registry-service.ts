@@ -1,19 +1,16 @@
-import { type Clock, detach, type Logger, loop, within } from '../core/index.ts'
+import { type Clock, detach, type Logger, raceAbort } from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
 import {
-  answer,
+  type Cancel,
+  type DriverPorts,
   type Effect,
-  type Event,
   type LocalRecord,
   type Mark,
   type Profile,
+  RegistryDriver,
   type RegistryState,
-  replication,
-  SyncSession,
-  step,
   type Verdict
 } from '../registry/index.ts'
-import { AckQueue } from './ack-queue.ts'
 import { ChangeSignal } from './change-signal.ts'
 import { awaitReplication, type Replication, type WaitMode } from './replication.ts'
 
@@ -37,25 +34,18 @@ export interface RegistryServiceDeps {
   readonly log: Logger
 }
 
-const TICK_MS = 1_000
-const SYNC_INTERVAL_MS = 1_500
-/** A whole session with one peer; a large set takes several exchanges. */
-const SYNC_TIMEOUT_MS = 30_000
-
-/** Runs the pure registry: feeds it with what happens, and does what it asks for. */
+/** Runs the registry on the mesh, the disk and the clocks of this host. */
 export class RegistryService {
   readonly #deps: RegistryServiceDeps
+  readonly #driver: RegistryDriver
   readonly #stopping = new AbortController()
   readonly #changed = new ChangeSignal()
   readonly #acknowledged = new ChangeSignal()
   readonly #synchronised = new ChangeSignal()
-  readonly #sessions = new Map<PeerKey, Promise<void>>()
-  readonly #acks: AckQueue
-  #published = 0n
 
   constructor(deps: RegistryServiceDeps) {
     this.#deps = deps
-    this.#acks = new AckQueue(deps.transport.ack, this.#stopping.signal, deps.log)
+    this.#driver = new RegistryDriver(deps.state, this.#ports())
   }
 
   get state(): RegistryState {
@@ -64,22 +54,12 @@ export class RegistryService {
 
   /** Starts the periodic work. The first head is published by the first call of `announce`. */
   start(): void {
-    const { log } = this.#deps
-    const { signal } = this.#stopping
-    const tick = loop(log, 'registry tick', { intervalMs: () => TICK_MS, signal }, () => {
-      this.#dispatch({ type: 'tick' })
-    })
-    const sync = loop(log, 'registry sync', { intervalMs: () => SYNC_INTERVAL_MS, jitter: 0.6, signal }, async () => {
-      const peers = this.#deps.transport.connected()
-      const peer = peers[Math.floor(Math.random() * peers.length)]
-      if (peer !== undefined) await this.syncWith(peer).catch(err => log.debug('registry sync failed', { peer, err }))
-    })
-    detach(log, 'registry tick', tick, signal)
-    detach(log, 'registry sync', sync, signal)
+    this.#driver.start()
   }
 
   stop(): void {
     this.#stopping.abort()
+    this.#driver.stop()
   }
 
   /** Resolves at the next change of any owner. */
@@ -93,123 +73,128 @@ export class RegistryService {
   }
 
   announce(profile: Profile): void {
-    this.#dispatch({ type: 'local-head', profile })
+    this.#driver.dispatch({ type: 'local-head', profile })
   }
 
   put(record: LocalRecord): void {
-    this.#dispatch({ type: 'local-change', puts: [record], deletes: [] })
+    this.#driver.dispatch({ type: 'local-change', puts: [record], deletes: [] })
   }
 
   delete(registrationId: string): void {
-    this.#dispatch({ type: 'local-change', puts: [], deletes: [registrationId] })
+    this.#driver.dispatch({ type: 'local-change', puts: [], deletes: [registrationId] })
   }
 
   /** Judges every owner anew, and drops those that no longer pass. */
   judgeOwners(): void {
-    this.#dispatch({ type: 'trust-changed' })
+    this.#driver.dispatch({ type: 'trust-changed' })
+  }
+
+  /** Hides a suspect's records, or shows them again. */
+  suspect(peer: PeerKey, suspected: boolean): void {
+    this.#driver.dispatch({ type: 'suspect', peer, suspect: suspected })
   }
 
   /** Waits for the acknowledgements of all that was published so far. */
   async replicated(wait: WaitMode, signal: AbortSignal): Promise<Replication> {
-    const seq = this.#published
-    const progress = () => replication(this.state, seq) ?? { required: 0, missing: [] }
+    const seq = this.#driver.published
+    const progress = () => this.#driver.progress(seq)
     return await awaitReplication(wait, progress, () => this.#acknowledged.changed(), signal)
   }
 
   onGossip(bytes: Uint8Array, from: PeerKey): Verdict {
-    const effects = this.#step({ type: 'gossip', from, bytes })
-    const verdict = effects.find(effect => effect.type === 'verdict')
-    this.#run(effects)
-    if (verdict === undefined) return 'ignore'
-    if (verdict.verdict === 'reject')
-      this.#deps.log.warn('registry message refused', { peer: from, reason: verdict.reason })
-    return verdict.verdict
+    const { verdict, reason } = this.#driver.gossip(bytes, from)
+    if (verdict === 'reject') this.#deps.log.warn('registry message refused', { peer: from, reason })
+    return verdict
   }
 
   onAck(bytes: Uint8Array, from: PeerKey): void {
-    this.#dispatch({ type: 'ack', from, bytes })
+    this.#driver.dispatch({ type: 'ack', from, bytes })
   }
 
   /** Answers one request of a session that a peer runs with us. */
   onSync(request: Uint8Array): Uint8Array {
-    return answer(this.state, request, this.#now())
+    return this.#driver.answer(request)
   }
 
   /** Takes over from `peer` whatever it has newer. One session with a peer at a time; a second caller joins the first. */
-  syncWith(peer: PeerKey): Promise<void> {
-    const running = this.#sessions.get(peer)
-    if (running !== undefined) return running
-    const session = within(SYNC_TIMEOUT_MS, [this.#stopping.signal], signal => this.#session(peer, signal)).finally(
-      () => this.#sessions.delete(peer)
-    )
-    this.#sessions.set(peer, session)
-    return session
+  async syncWith(peer: PeerKey): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    this.#driver.syncWith(peer, ({ err }) => (err === undefined ? resolve() : reject(err)))
+    await raceAbort(promise, this.#stopping.signal)
   }
 
-  async #session(peer: PeerKey, signal: AbortSignal): Promise<void> {
-    const session = new SyncSession(this.state, peer)
-    let request: Uint8Array | undefined = session.first()
-    while (request !== undefined) {
-      const response = await this.#deps.transport.sync(peer, request, signal)
-      const { request: next, effects, fault } = session.next(response, this.#now())
-      this.#run(effects)
-      if (fault !== undefined) throw fault
-      request = next
+  #ports(): DriverPorts {
+    const { transport, saveMarks, forgetMark, clock, log } = this.#deps
+    const { signal } = this.#stopping
+    return {
+      now: () => ({ wallMs: clock.wallMs(), monotonicMs: clock.monotonicMs() }),
+      random: Math.random,
+      after: (ms, run) => this.#after(ms, run),
+      connected: transport.connected,
+      publish: bytes => detach(log, 'registry publish', transport.publish(bytes), signal),
+      request: (peer, bytes, onResponse, onFailure) =>
+        this.#call(
+          limit => transport.sync(peer, bytes, limit),
+          onResponse,
+          err => {
+            log.debug('registry sync failed', { peer, err })
+            onFailure(err)
+          }
+        ),
+      ack: (peer, bytes, onDelivered, onFailure) =>
+        this.#call(
+          limit => transport.ack(peer, bytes, limit),
+          onDelivered,
+          err => {
+            log.debug('acknowledgement failed', { peer, err })
+            onFailure(err)
+          }
+        ),
+      synchronised: () => this.#synchronised.fire(),
+      saveMarks,
+      forgetMark,
+      notify: effect => this.#notify(effect)
     }
-    this.#synchronised.fire()
   }
 
-  #now() {
-    const { clock } = this.#deps
-    return { wallMs: clock.wallMs(), monotonicMs: clock.monotonicMs() }
+  #notify(effect: Parameters<DriverPorts['notify']>[0]): void {
+    switch (effect.type) {
+      case 'changed':
+        this.#deps.onChange(effect)
+        this.#changed.fire()
+        break
+      case 'acknowledged':
+        this.#acknowledged.fire()
+        break
+      case 'alarm':
+        this.#deps.log.error(`registry alarm: ${effect.kind}`, { peer: effect.owner, reason: effect.detail })
+        break
+    }
   }
 
-  #step(event: Event): Effect[] {
-    return step(this.state, event, this.#now())
-  }
-
-  #dispatch(event: Event): void {
-    this.#run(this.#step(event))
-  }
-
-  #run(effects: readonly Effect[]): void {
-    const { log, transport, saveMarks, forgetMark, onChange } = this.#deps
-    const marks = effects.flatMap(effect => (effect.type === 'persist' ? [effect.mark] : []))
-    // First: what is not on disk must not be told to anybody, or a crash would let us say something else instead.
-    if (marks.length > 0) saveMarks(marks)
-    let changed = false
-    for (const effect of effects) {
-      switch (effect.type) {
-        case 'verdict':
-        case 'persist':
-          break
-        case 'forget':
-          forgetMark(effect.owner)
-          break
-        case 'publish':
-          this.#published = effect.seq
-          detach(log, 'registry publish', transport.publish(effect.bytes), this.#stopping.signal)
-          break
-        case 'send-ack':
-          this.#acks.push(effect.to, effect.bytes)
-          break
-        case 'sync-with':
-          this.syncWith(effect.peer).catch((err: unknown) =>
-            log.debug('registry sync failed', { peer: effect.peer, err })
-          )
-          break
-        case 'changed':
-          changed = true
-          onChange(effect)
-          break
-        case 'acknowledged':
-          this.#acknowledged.fire()
-          break
-        case 'alarm':
-          log.error(`registry alarm: ${effect.kind}`, { peer: effect.owner, reason: effect.detail })
-          break
+  #after(ms: number, run: () => void): Cancel {
+    const { log } = this.#deps
+    const timer = setTimeout(() => {
+      try {
+        run()
+      } catch (err) {
+        log.warn('periodic task failed', { component: 'registry', err })
       }
-    }
-    if (changed) this.#changed.fire()
+    }, ms)
+    return () => clearTimeout(timer)
+  }
+
+  #call<T>(
+    send: (signal: AbortSignal) => Promise<T>,
+    onDone: (value: T) => void,
+    onFailure: (err: unknown) => void
+  ): Cancel {
+    const controller = new AbortController()
+    const settled = send(controller.signal).then(
+      value => (controller.signal.aborted ? undefined : onDone(value)),
+      err => (controller.signal.aborted ? undefined : onFailure(err))
+    )
+    detach(this.#deps.log, 'registry exchange', settled, this.#stopping.signal)
+    return () => controller.abort()
   }
 }

@@ -41,7 +41,7 @@ export function memberViews(
     .map(owner => ({
       machine: owner.machine,
       peerId: owner.peer,
-      state: owner.self ? 'self' : mesh.isConnected(owner.peer) ? 'connected' : 'alive',
+      state: owner.self ? 'self' : owner.suspect ? 'suspect' : mesh.isConnected(owner.peer) ? 'connected' : 'alive',
       meshAddresses: [...owner.meshAddresses],
       dataAddresses: [...owner.dataAddresses],
       records: owner.count,

@@ -36,6 +36,8 @@ export interface Directory {
   readonly peerOf: (machine: string) => PeerKey | undefined
   /** Pulls the set of one owner. Bounded in time by the implementation and by `signal`; may reject. */
   readonly refresh: (peer: PeerKey, signal: AbortSignal) => Promise<void>
+  /** Told that the agent of a host did not answer, so that the host is looked at. */
+  readonly unreachable: (peer: PeerKey) => void
 }
 
 /** A certificate chain with its key, ready for TLS. */

@@ -6,7 +6,7 @@ const MAX_ATTEMPTS = 5
 
 /**
  * The order in which instances are tried: one of this host first; then, again and again, the less busy of two drawn at
- * random; last those whose host is rumoured to be gone. Failing and draining ones are left out.
+ * random. Failing and draining ones are left out, and those whose host does not answer.
  */
 export function tryOrder(
   candidates: readonly Candidate[],
@@ -24,17 +24,15 @@ export function tryOrder(
     activeTo,
     random
   )
-  const doubtful = draw(
-    healthy.filter(one => !one.local && one.suspect),
-    activeTo,
-    random
-  )
-  return [...here, ...elsewhere, ...doubtful].slice(0, MAX_ATTEMPTS)
+  return [...here, ...elsewhere].slice(0, MAX_ATTEMPTS)
 }
 
 /** The error for an empty order. */
 export function noneHealthy(): WarrenError {
-  return new WarrenError(ErrorCode.DestinationUnreachable, 'every instance is failing or draining')
+  return new WarrenError(
+    ErrorCode.DestinationUnreachable,
+    'every instance is failing, draining, or on a host that does not answer'
+  )
 }
 
 function draw(pool: readonly Candidate[], activeTo: (id: string) => number, random: () => number): Candidate[] {

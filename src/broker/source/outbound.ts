@@ -123,6 +123,9 @@ export class Outbound {
       } catch (err) {
         if (signal.aborted) throw signal.reason
         const error = translate(err, candidate)
+        if (error.code === ErrorCode.DestinationUnreachable && !candidate.local) {
+          this.#deps.directory.unreachable(candidate.peer)
+        }
         this.#log.debug('instance did not take the flow', {
           flowId: flow.id,
           destination: formatAddress(candidate.address),

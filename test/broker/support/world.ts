@@ -99,6 +99,8 @@ export class Host {
   dataAddresses: string[] = []
   /** Called when it opens a stream over the mesh; a test may break it. */
   openStream: (peer: PeerKey) => Promise<Duplex>
+  /** Of which hosts the broker said that they do not answer. */
+  readonly unreachable: PeerKey[] = []
   refresh: (peer: PeerKey) => Promise<void> = async () => {}
   readonly carriers: Duplex[] = []
   broker: Broker
@@ -259,7 +261,8 @@ export class Host {
           if (world.revoked.has(machine)) return undefined
           return [...world.hosts.values()].find(one => one.machine === machine)?.node.peer
         },
-        refresh: peer => this.refresh(peer)
+        refresh: peer => this.refresh(peer),
+        unreachable: peer => this.unreachable.push(peer)
       },
       local: {
         isAlive: id => local(id) !== undefined,

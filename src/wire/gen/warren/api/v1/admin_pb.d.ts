@@ -228,7 +228,7 @@ export declare type Member = Message<"warren.api.v1.Member"> & {
   peerId: string;
 
   /**
-   * "self", "connected", "alive" (a valid lease, no connection) or "gone".
+   * "self", "connected", "alive" (a valid lease, no connection), "suspect" (it does not answer) or "gone".
    *
    * @generated from field: string state = 3;
    */

@@ -1,0 +1,160 @@
+import type { PeerKey } from '../../identity/index.ts'
+import { LocalHealth } from './local-health.ts'
+import { Rotation } from './rotation.ts'
+
+export type Relayed = 'reached' | 'missed' | 'no answer'
+
+export interface FailureDetectorDeps {
+  /** Members with a live lease, without this host. */
+  readonly members: () => readonly PeerKey[]
+  readonly isMember: (peer: PeerKey) => boolean
+  /** Members that can be asked without dialling. */
+  readonly connected: () => readonly PeerKey[]
+  /** Whether `peer` answers within the time. Never rejects. */
+  readonly ping: (peer: PeerKey, timeoutMs: number) => Promise<boolean>
+  /** Has `helper` ping `peer`. Never rejects. */
+  readonly pingVia: (helper: PeerKey, peer: PeerKey, timeoutMs: number) => Promise<Relayed>
+  /** Tells `to` of a suspicion. Never throws. */
+  readonly tell: (to: PeerKey, about: PeerKey) => void
+  /** A member came under suspicion, or out of it. */
+  readonly onSuspicion: (peer: PeerKey, suspected: boolean, reason: string) => void
+  readonly monotonicMs: () => number
+  /** In [0, 1). */
+  readonly random: () => number
+}
+
+/** For a connected member; one that must be dialled first gets three times as long. In milliseconds. */
+const PING_TIMEOUT_MS = 500
+const DIAL_FACTOR = 3
+/** As in SWIM: https://www.cs.cornell.edu/projects/Quicksilver/public_pdfs/SWIM.pdf, section 3.1. */
+const HELPERS = 3
+/** Members told of a new suspicion; each that confirms it tells as many. */
+const TOLD = 8
+/** Checks at once. What is above comes again with the next round. */
+const MAX_CHECKS = 64
+/** A member that answered so recently is not checked because of a rumour. In milliseconds. */
+const FRESH_MS = 1_000
+/** Pings repeated because this process stood still meanwhile. */
+const MAX_VOID = 3
+
+/**
+ * Finds out which members do not answer.
+ *
+ * A suspicion is this host's own: it follows from pings that it sent itself, or had sent by others after its own failed.
+ * A rumour only makes it look. So one hostile member can hide nobody, and the worst it can do is to have others send a
+ * ping. A suspicion ends with the next answered ping.
+ */
+export class FailureDetector {
+  readonly #deps: FailureDetectorDeps
+  readonly #health = new LocalHealth()
+  readonly #members: Rotation
+  readonly #suspected: Rotation
+  readonly #suspects = new Map<PeerKey, number>()
+  readonly #running = new Map<PeerKey, Promise<void>>()
+  readonly #answeredMs = new Map<PeerKey, number>()
+
+  constructor(deps: FailureDetectorDeps) {
+    this.#deps = deps
+    this.#members = new Rotation(deps.members, deps.random)
+    this.#suspected = new Rotation(() => [...this.#suspects.keys()], deps.random)
+  }
+
+  /** Monotonic instant since which `peer` is suspected. */
+  suspectedSinceMs(peer: PeerKey): number | undefined {
+    return this.#suspects.get(peer)
+  }
+
+  /** One round, to be made each second: looks at one member, and at one of those under suspicion. */
+  async round(): Promise<void> {
+    for (const peer of [...this.#suspects.keys(), ...this.#answeredMs.keys()]) {
+      if (!this.#deps.isMember(peer)) this.#forget(peer)
+    }
+    const checks = [this.#members.next(), this.#suspected.next()].filter(peer => peer !== undefined)
+    await Promise.all(checks.map(peer => this.check(peer)))
+  }
+
+  /** Looks at one member now. Resolves when it is known whether it answers; at once if too much is under way. */
+  check(peer: PeerKey): Promise<void> {
+    const running = this.#running.get(peer)
+    if (running !== undefined) return running
+    if (this.#running.size >= MAX_CHECKS || !this.#deps.isMember(peer)) return Promise.resolve()
+    const check = this.#check(peer).finally(() => this.#running.delete(peer))
+    this.#running.set(peer, check)
+    return check
+  }
+
+  /** Something came from the member: if it is suspected, that is to be looked at again. */
+  heard(peer: PeerKey): void {
+    if (this.#suspects.has(peer)) void this.check(peer)
+  }
+
+  /** Another member believes that `peer` is gone. */
+  rumour(peer: PeerKey): void {
+    const answeredMs = this.#answeredMs.get(peer)
+    const isFresh = answeredMs !== undefined && this.#deps.monotonicMs() - answeredMs < FRESH_MS
+    if (!isFresh && !this.#suspects.has(peer)) void this.check(peer)
+  }
+
+  async #check(peer: PeerKey): Promise<void> {
+    if (await this.#ping(peer)) {
+      this.#health.better()
+      this.#answered(peer, 'it answers')
+      return
+    }
+    const { helper, heard } = await this.#askOthers(peer)
+    if (helper) {
+      this.#answered(peer, 'it answers others')
+      return
+    }
+    // Nobody answers at all: then it may be us.
+    if (!heard) this.#health.worse()
+    if (!this.#deps.isMember(peer) || this.#suspects.has(peer)) return
+    this.#suspects.set(peer, this.#deps.monotonicMs())
+    this.#deps.onSuspicion(peer, true, heard ? 'it answers neither us nor others' : 'it does not answer')
+    for (const to of this.#sample(TOLD, peer)) this.#deps.tell(to, peer)
+  }
+
+  // A ping during which this process stood still says nothing about the other side: after a stop or a long pause, every
+  // deadline has passed.
+  async #ping(peer: PeerKey): Promise<boolean> {
+    const { ping, monotonicMs, connected } = this.#deps
+    for (let attempt = 0; ; attempt += 1) {
+      const factor = connected().includes(peer) ? 1 : DIAL_FACTOR
+      const timeoutMs = PING_TIMEOUT_MS * factor * this.#health.factor
+      const startedMs = monotonicMs()
+      if (await ping(peer, timeoutMs)) return true
+      const isVoid = monotonicMs() - startedMs > timeoutMs * 1.5
+      if (!isVoid) return false
+      this.#health.worse()
+      if (attempt >= MAX_VOID) return false
+    }
+  }
+
+  async #askOthers(peer: PeerKey): Promise<{ readonly helper: boolean; readonly heard: boolean }> {
+    const timeoutMs = PING_TIMEOUT_MS * DIAL_FACTOR * this.#health.factor
+    const asked = this.#sample(HELPERS, peer).map(helper => this.#deps.pingVia(helper, peer, timeoutMs))
+    const answers = await Promise.all(asked)
+    return { helper: answers.includes('reached'), heard: answers.some(answer => answer !== 'no answer') }
+  }
+
+  #sample(count: number, without: PeerKey): PeerKey[] {
+    const others = this.#deps.connected().filter(peer => peer !== without && !this.#suspects.has(peer))
+    const chosen: PeerKey[] = []
+    while (chosen.length < count && others.length > 0) {
+      chosen.push(...others.splice(Math.floor(this.#deps.random() * others.length), 1))
+    }
+    return chosen
+  }
+
+  #answered(peer: PeerKey, reason: string): void {
+    if (!this.#deps.isMember(peer)) return
+    this.#answeredMs.set(peer, this.#deps.monotonicMs())
+    if (this.#suspects.delete(peer)) this.#deps.onSuspicion(peer, false, reason)
+  }
+
+  // Whoever is no member any more needs no verdict; if it returns, it begins without a suspicion.
+  #forget(peer: PeerKey): void {
+    this.#suspects.delete(peer)
+    this.#answeredMs.delete(peer)
+  }
+}

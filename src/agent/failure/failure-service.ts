@@ -1,0 +1,134 @@
+import { type Clock, detach, ErrorCode, type Logger, loop, WarrenError } from '../../core/index.ts'
+import { type PeerKey, peerKeyOf, rawKeyOf } from '../../identity/index.ts'
+import type { Mesh } from '../../mesh/index.ts'
+import { create, decode, meshPb, toBinary } from '../../wire/index.ts'
+import { FailureDetector, type Relayed } from './detector.ts'
+import { PeerAllowance } from './peer-allowance.ts'
+
+export interface FailureServiceDeps {
+  readonly mesh: Pick<
+    Mesh,
+    'connected' | 'isConnected' | 'request' | 'handle' | 'disconnect' | 'onConnect' | 'onDisconnect'
+  >
+  /** Members with a live lease, without this host. */
+  readonly members: () => readonly PeerKey[]
+  readonly isMember: (peer: PeerKey) => boolean
+  readonly machineOf: (peer: PeerKey) => string | undefined
+  /** Hides or shows the records of a member. */
+  readonly suspect: (peer: PeerKey, suspected: boolean) => void
+  readonly clock: Clock
+  readonly log: Logger
+}
+
+const ROUND_MS = 1_000
+const MAX_BYTES = 64
+/** What one member may ask of us: pings on its behalf and rumours, per second and in a burst. */
+const ASKS_PER_SECOND = 10
+const ASK_BURST = 40
+const RELAYED_TIMEOUT_MS = 400
+
+/** Runs the failure detector over the mesh, and answers that of others. */
+export class FailureService {
+  readonly #deps: FailureServiceDeps
+  readonly #detector: FailureDetector
+  readonly #asks: PeerAllowance
+  readonly #stopping = new AbortController()
+
+  /** Before the mesh starts: takes the probe protocol. */
+  constructor(deps: FailureServiceDeps) {
+    const { mesh, clock } = deps
+    this.#deps = deps
+    this.#asks = new PeerAllowance(ASKS_PER_SECOND, ASK_BURST, clock.monotonicMs)
+    this.#detector = new FailureDetector({
+      members: deps.members,
+      isMember: deps.isMember,
+      connected: () => mesh.connected(),
+      ping: (peer, timeoutMs) => this.#ping(peer, timeoutMs),
+      pingVia: (helper, peer, timeoutMs) => this.#pingVia(helper, peer, timeoutMs),
+      tell: (to, about) => this.#tell(to, about),
+      onSuspicion: (peer, suspected, reason) => this.#onSuspicion(peer, suspected, reason),
+      monotonicMs: clock.monotonicMs,
+      random: Math.random
+    })
+    const sizes = { maxRequestBytes: MAX_BYTES, maxResponseBytes: MAX_BYTES }
+    mesh.handle('/warren/probe/1', (from, request) => this.#answer(from, request), sizes)
+    // What is closed without a word is the first sign of a crash.
+    mesh.onDisconnect(peer => this.check(peer))
+    mesh.onConnect(peer => this.#detector.heard(peer))
+  }
+
+  start(): void {
+    const { log } = this.#deps
+    const { signal } = this.#stopping
+    const rounds = loop(log, 'failure detection', { intervalMs: () => ROUND_MS, signal }, () => {
+      // Not awaited: a slow member must not delay the look at the next one.
+      detach(log, 'failure detection', this.#detector.round(), signal)
+    })
+    detach(log, 'failure detection', rounds, signal)
+  }
+
+  stop(): void {
+    this.#stopping.abort()
+  }
+
+  /** Looks at a member now, because a connection to it failed. */
+  check(peer: PeerKey): void {
+    if (!this.#stopping.signal.aborted) detach(this.#deps.log, 'failure detection', this.#detector.check(peer))
+  }
+
+  /** Something of the member arrived. */
+  heard(peer: PeerKey): void {
+    this.#detector.heard(peer)
+  }
+
+  async #ask(to: PeerKey, request: Uint8Array, timeoutMs: number): Promise<meshPb.ProbeResponse | undefined> {
+    try {
+      const options = { timeoutMs, maxResponseBytes: MAX_BYTES, signal: this.#stopping.signal }
+      const response = await this.#deps.mesh.request(to, '/warren/probe/1', request, options)
+      return decode(meshPb.ProbeResponseSchema, response, MAX_BYTES)
+    } catch {
+      return undefined
+    }
+  }
+
+  async #ping(peer: PeerKey, timeoutMs: number): Promise<boolean> {
+    return (await this.#ask(peer, new Uint8Array(), timeoutMs)) !== undefined
+  }
+
+  async #pingVia(helper: PeerKey, peer: PeerKey, timeoutMs: number): Promise<Relayed> {
+    const request = create(meshPb.ProbeRequestSchema, { ask: { case: 'relay', value: rawKeyOf(peer) } })
+    const answer = await this.#ask(helper, toBinary(meshPb.ProbeRequestSchema, request), timeoutMs)
+    return answer === undefined ? 'no answer' : answer.reached ? 'reached' : 'missed'
+  }
+
+  #tell(to: PeerKey, about: PeerKey): void {
+    const request = create(meshPb.ProbeRequestSchema, { ask: { case: 'rumour', value: rawKeyOf(about) } })
+    void this.#ask(to, toBinary(meshPb.ProbeRequestSchema, request), RELAYED_TIMEOUT_MS)
+  }
+
+  async #answer(from: PeerKey, bytes: Uint8Array): Promise<Uint8Array> {
+    const { ask } = decode(meshPb.ProbeRequestSchema, bytes, MAX_BYTES)
+    if (ask.case === undefined) return new Uint8Array()
+    if (!this.#asks.take(from)) throw new WarrenError(ErrorCode.LimitExceeded, 'too many questions about others')
+    if (ask.value.length !== 32) throw new WarrenError(ErrorCode.MessageMalformed, 'that is no peer key')
+    const about = peerKeyOf(ask.value)
+    // Only members are looked at: nobody makes us dial a stranger.
+    const known = this.#deps.isMember(about)
+    if (ask.case === 'rumour') {
+      if (known) this.#detector.rumour(about)
+      return new Uint8Array()
+    }
+    const reached = known && (await this.#ping(about, RELAYED_TIMEOUT_MS))
+    return toBinary(meshPb.ProbeResponseSchema, create(meshPb.ProbeResponseSchema, { reached }))
+  }
+
+  #onSuspicion(peer: PeerKey, suspected: boolean, reason: string): void {
+    const { mesh, log, machineOf, suspect } = this.#deps
+    const machine = machineOf(peer) ?? ''
+    if (suspected) log.warn('member suspected: its services are passed over', { peer, machine, reason })
+    else log.info('member answers again', { peer, machine, reason })
+    suspect(peer, suspected)
+    // A connection to a silent host would stay for minutes, and keep the next one from being made.
+    if (suspected && mesh.isConnected(peer)) detach(log, 'disconnection of a silent member', mesh.disconnect(peer))
+  }
+}

@@ -1,0 +1,1 @@
+export { FailureService } from './failure-service.ts'

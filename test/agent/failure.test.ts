@@ -1,0 +1,175 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import { FailureDetector, type Relayed } from '../../src/agent/failure/detector.ts'
+import { LocalHealth } from '../../src/agent/failure/local-health.ts'
+import { PeerAllowance } from '../../src/agent/failure/peer-allowance.ts'
+import { Rotation } from '../../src/agent/failure/rotation.ts'
+import type { PeerKey } from '../../src/identity/index.ts'
+
+const key = (at: number): PeerKey => `peer-${at}` as PeerKey
+
+/** A host among `count` members, in virtual time: a ping takes no time unless it is missed. */
+class World {
+  nowMs = 0
+  readonly members: PeerKey[]
+  /** Who answers nobody. */
+  readonly dead = new Set<PeerKey>()
+  /** Who does not answer us, but others. */
+  readonly unreachable = new Set<PeerKey>()
+  /** What a missed ping takes beyond its time-out: a process that stood still. */
+  stallMs = 0
+  isolated = false
+  readonly pings: PeerKey[] = []
+  readonly told: Array<[PeerKey, PeerKey]> = []
+  readonly events: string[] = []
+  readonly timeouts: number[] = []
+  readonly detector: FailureDetector
+  #seed = 1
+
+  constructor(count: number) {
+    this.members = Array.from({ length: count }, (_, at) => key(at))
+    this.detector = new FailureDetector({
+      members: () => this.members,
+      isMember: peer => this.members.includes(peer),
+      connected: () => this.members.filter(peer => !this.dead.has(peer)),
+      ping: async (peer, timeoutMs) => {
+        this.pings.push(peer)
+        this.timeouts.push(timeoutMs)
+        if (!this.isolated && !this.dead.has(peer) && !this.unreachable.has(peer) && this.stallMs === 0) return true
+        this.nowMs += timeoutMs + this.stallMs
+        return false
+      },
+      pingVia: async (_helper, peer): Promise<Relayed> =>
+        this.isolated ? 'no answer' : this.dead.has(peer) ? 'missed' : 'reached',
+      tell: (to, about) => this.told.push([to, about]),
+      onSuspicion: (peer, suspected) => this.events.push(`${peer} ${suspected ? 'suspected' : 'answers'}`),
+      monotonicMs: () => this.nowMs,
+      random: () => {
+        this.#seed = (this.#seed * 48_271) % 2_147_483_647
+        return this.#seed / 2_147_483_647
+      }
+    })
+  }
+
+  async rounds(count: number): Promise<void> {
+    for (let i = 0; i < count; i += 1) {
+      this.nowMs += 1_000
+      await this.detector.round()
+    }
+  }
+}
+
+test('each member is looked at within two passes, and nobody is suspected who answers', async () => {
+  const world = new World(200)
+  await world.rounds(400)
+  assert.equal(new Set(world.pings).size, 200)
+  assert.deepEqual(world.events, [])
+})
+
+test('a member that answers nobody is suspected once, others are told, and its first answer ends it', async () => {
+  const world = new World(20)
+  world.dead.add(key(3))
+  await world.rounds(40)
+  assert.deepEqual(world.events, ['peer-3 suspected'])
+  assert.equal(world.told.length, 8)
+  assert.ok(world.told.every(([to, about]) => about === key(3) && to !== key(3)))
+  assert.notEqual(world.detector.suspectedSinceMs(key(3)), undefined)
+  world.dead.delete(key(3))
+  await world.rounds(1)
+  assert.deepEqual(world.events, ['peer-3 suspected', 'peer-3 answers'])
+})
+
+test('a member that only we cannot reach is not suspected', async () => {
+  const world = new World(20)
+  world.unreachable.add(key(5))
+  await world.rounds(60)
+  assert.deepEqual(world.events, [])
+})
+
+test('a rumour makes a host look, and no more', async () => {
+  const world = new World(10)
+  world.nowMs = 10_000
+  world.detector.rumour(key(1))
+  await world.detector.check(key(1))
+  assert.deepEqual(world.events, [])
+  assert.equal(world.pings.length, 1)
+  // It has just answered: a flood of rumours is not a flood of pings.
+  for (let i = 0; i < 100; i += 1) world.detector.rumour(key(1))
+  assert.equal(world.pings.length, 1)
+  world.detector.rumour('peer-of-nobody' as PeerKey)
+  assert.equal(world.pings.length, 1)
+})
+
+test('a process that stood still doubts itself before it suspects others', async () => {
+  const world = new World(10)
+  world.stallMs = 15_000
+  const checking = world.detector.check(key(1))
+  // It runs again before the ping is repeated.
+  world.stallMs = 0
+  await checking
+  assert.deepEqual(world.events, [])
+})
+
+test('a host that hears nobody waits longer, and takes that back when it hears them again', async () => {
+  const world = new World(6)
+  world.isolated = true
+  await world.rounds(12)
+  assert.ok(Math.max(...world.timeouts) > 2_000)
+  world.isolated = false
+  await world.rounds(60)
+  assert.deepEqual(world.events.filter(event => event.endsWith('answers')).length, world.events.length / 2)
+  assert.equal(world.timeouts.at(-1), 500)
+})
+
+test('who is no member any more is forgotten, and begins anew', async () => {
+  const world = new World(5)
+  world.dead.add(key(2))
+  await world.detector.check(key(2))
+  world.members.splice(2, 1)
+  await world.rounds(1)
+  assert.equal(world.detector.suspectedSinceMs(key(2)), undefined)
+  world.members.push(key(2))
+  await world.detector.check(key(2))
+  assert.deepEqual(world.events, ['peer-2 suspected', 'peer-2 suspected'])
+})
+
+test('one member is checked once at a time, and checks at once are bounded', async () => {
+  const world = new World(200)
+  const first = world.detector.check(key(1))
+  assert.equal(world.detector.check(key(1)), first)
+  for (const peer of world.members) void world.detector.check(peer)
+  await first
+  await Promise.resolve()
+  assert.ok(world.pings.length <= 65, String(world.pings.length))
+})
+
+test('the rotation follows those who come and go', () => {
+  let all = [key(1), key(2)]
+  const rotation = new Rotation(
+    () => all,
+    () => 0
+  )
+  assert.deepEqual(new Set([rotation.next(), rotation.next()]), new Set(all))
+  all = []
+  assert.equal(rotation.next(), undefined)
+  all = [key(3)]
+  assert.equal(rotation.next(), key(3))
+})
+
+test('local health is bounded at both ends', () => {
+  const health = new LocalHealth()
+  health.better()
+  assert.equal(health.factor, 1)
+  for (let i = 0; i < 20; i += 1) health.worse()
+  assert.equal(health.factor, 9)
+})
+
+test('what one peer asks for is bounded, and does not use up what others may', () => {
+  let nowMs = 0
+  const allowance = new PeerAllowance(10, 40, () => nowMs)
+  const taken = (peer: PeerKey) => Array.from({ length: 100 }, () => allowance.take(peer)).filter(Boolean).length
+  assert.equal(taken(key(1)), 40)
+  assert.equal(taken(key(2)), 40)
+  nowMs += 1_000
+  assert.equal(taken(key(1)), 10)
+})
