@@ -1,7 +1,7 @@
 import { raceAbort, within } from '../core/index.ts'
+import { isEnough, type WaitMode } from '../registry/index.ts'
 
-/** Which hosts must have applied a change before its caller is answered. */
-export type WaitMode = 'all' | 'quorum' | 'local'
+export type { WaitMode }
 
 /** How far a change has come. */
 export interface Replication {
@@ -25,19 +25,17 @@ export const REPLICATION_DEADLINE_MS = 5_000
  * Waits until enough hosts have acknowledged, or the deadline passes, and says how it stands then.
  *
  * `progress` reports the present state; `changed` resolves at the next acknowledgement. A change that nobody else needs
- * to have, or that was asked for with `local`, is answered at once.
+ * to have, or that was asked for with `local`, is answered at once; one that is forgotten counts as `partial`.
  */
 export async function awaitReplication(
   wait: WaitMode,
-  progress: () => Progress,
+  progress: () => Progress | undefined,
   changed: () => Promise<void>,
   signal: AbortSignal
 ): Promise<Replication> {
   const enough = (): boolean => {
-    const { required, missing } = progress()
-    const acked = required - missing.length
-    // A quorum is a majority of all hosts, of which this one has the change already.
-    return wait === 'local' || missing.length === 0 || (wait === 'quorum' && acked + 1 > (required + 1) / 2)
+    const state = progress()
+    return state === undefined || isEnough(wait, state)
   }
   try {
     await within(REPLICATION_DEADLINE_MS, [signal], async deadline => {
@@ -46,7 +44,10 @@ export async function awaitReplication(
   } catch (err) {
     if (signal.aborted) throw err
   }
-  const { required, missing } = progress()
+  const state = progress()
+  // Forgotten: so many changes came after it that nobody can say any more who has it.
+  if (state === undefined) return { state: 'partial', acked: 0, required: 0, missing: [] }
+  const { required, missing } = state
   return {
     state: missing.length === 0 ? 'replicated' : 'partial',
     acked: required - missing.length,

@@ -1,13 +1,16 @@
 export { answer } from './answer.ts'
+export { RegistryDriver } from './driver.ts'
+export type { Cancel, DriverPorts } from './driver-ports.ts'
 export type { Head } from './head.ts'
 export { DEFAULT_LEASES, type Lease, type LeaseStep, leaseFor, type Now } from './lease.ts'
 export { DEFAULT_LIMITS, type Limits, MAX_SKEW_MS } from './limits.ts'
 export type { AlarmKind, ChangeCause, Effect, Event, Mark, Profile, Verdict } from './message.ts'
 export { decodeAck, encodeAck } from './message.ts'
 export type { Health, LocalRecord, Protocol, RegistryRecord } from './record.ts'
-export { type ReplicationProgress, replication } from './replication.ts'
+export { isEnough, type ReplicationProgress, replication, type WaitMode } from './replication.ts'
 export { type Admitted, createRegistry, type RegistryConfig, type RegistryState } from './state.ts'
 export { step } from './step.ts'
+export type { SyncOutcome } from './sync-runner.ts'
 export { SyncSession, type SyncStep } from './sync-session.ts'
 export {
   find,

@@ -11,6 +11,16 @@ export interface ReplicationProgress {
   readonly missing: readonly string[]
 }
 
+/** Which hosts must have applied a change before its caller is answered. */
+export type WaitMode = 'all' | 'quorum' | 'local'
+
+/** Whether a change has come as far as `wait` asks for. One that nobody else needs to have has. */
+export function isEnough(wait: WaitMode, { required, missing }: Omit<ReplicationProgress, 'acked'>): boolean {
+  const acked = required - missing.length
+  // A quorum is a majority of all hosts, of which this one has the change already.
+  return wait === 'local' || missing.length === 0 || (wait === 'quorum' && acked + 1 > (required + 1) / 2)
+}
+
 /**
  * How far the own change published as `seq` has come; undefined for a seq of no publication, or one long forgotten.
  *

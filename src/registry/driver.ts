@@ -1,0 +1,137 @@
+import type { PeerKey } from '../identity/index.ts'
+import { AckQueue } from './ack-queue.ts'
+import { answer } from './answer.ts'
+import type { DriverPorts } from './driver-ports.ts'
+import type { Effect, Event, Verdict } from './message.ts'
+import { type ReplicationProgress, replication } from './replication.ts'
+import type { RegistryState } from './state.ts'
+import { step } from './step.ts'
+import { type SyncOutcome, SyncRunner } from './sync-runner.ts'
+
+const TICK_MS = 1_000
+const TICK_JITTER = 0.2
+const SYNC_MS = 1_500
+const SYNC_JITTER = 0.6
+
+const NOTHING: ReplicationProgress = Object.freeze({ acked: 0, required: 0, missing: [] })
+
+/**
+ * Runs a registry: feeds it with what happens, and does what it asks for, through the ports of its host. The running
+ * agent and the simulator both are this, with other ports.
+ *
+ * What a method throws is what `step` or `saveMarks` threw.
+ */
+export class RegistryDriver {
+  readonly state: RegistryState
+  readonly #ports: DriverPorts
+  readonly #step: typeof step
+  readonly #acks: AckQueue
+  readonly #sync: SyncRunner
+  #published = 0n
+  #stopped = false
+
+  /** `stepWith` stands in for `step`, for a test that shows what a fault in it would do. */
+  constructor(state: RegistryState, ports: DriverPorts, stepWith: typeof step = step) {
+    this.state = state
+    this.#ports = ports
+    this.#step = stepWith
+    this.#acks = new AckQueue(ports)
+    this.#sync = new SyncRunner(state, ports, effects => this.#run(effects))
+  }
+
+  /** The newest head of our own that was handed to the network; zero before the first. */
+  get published(): bigint {
+    return this.#published
+  }
+
+  /** What is under way, for metrics. */
+  get underWay(): { readonly sessions: number; readonly acks: number } {
+    return { sessions: this.#sync.running, acks: this.#acks.size }
+  }
+
+  /** Starts the periodic work. */
+  start(): void {
+    this.#repeat(TICK_MS, TICK_JITTER, () => this.dispatch({ type: 'tick' }))
+    this.#repeat(SYNC_MS, SYNC_JITTER, () => {
+      const peer = this.#sync.choose()
+      if (peer !== undefined) this.#sync.start(peer)
+    })
+  }
+
+  /** Ends all that is under way; nothing is called back any more. */
+  stop(): void {
+    this.#stopped = true
+    this.#acks.stop()
+    this.#sync.stop()
+  }
+
+  /** Applies an event and carries out what follows. */
+  dispatch(event: Exclude<Event, { type: 'gossip' }>): void {
+    this.#run(this.#step(this.state, event, this.#ports.now()))
+  }
+
+  /** Takes in a message of the topic; whether it is handed on is for the verdict to say. */
+  gossip(bytes: Uint8Array, from: PeerKey): { readonly verdict: Verdict; readonly reason: string } {
+    const effects = this.#step(this.state, { type: 'gossip', from, bytes }, this.#ports.now())
+    this.#run(effects)
+    return effects.find(effect => effect.type === 'verdict') ?? { verdict: 'ignore', reason: 'no verdict' }
+  }
+
+  /** Answers one request of a session that a peer runs with us. */
+  answer(request: Uint8Array): Uint8Array {
+    return answer(this.state, request, this.#ports.now())
+  }
+
+  /** Takes over from `peer` whatever it has newer, now; joins the session with it that is under way, if any. */
+  syncWith(peer: PeerKey, onOutcome?: (outcome: SyncOutcome) => void): void {
+    if (!this.#stopped) this.#sync.start(peer, onOutcome)
+  }
+
+  /** How far what was published up to `seq` has come; undefined when that is forgotten. */
+  progress(seq: bigint): ReplicationProgress | undefined {
+    return seq === 0n ? NOTHING : replication(this.state, seq)
+  }
+
+  #run(effects: readonly Effect[]): void {
+    const { saveMarks, forgetMark, publish, notify } = this.#ports
+    const marks = effects.flatMap(effect => (effect.type === 'persist' ? [effect.mark] : []))
+    // First: what is not on disk must not be told to anybody, or a crash would let us say something else instead.
+    if (marks.length > 0) saveMarks(marks)
+    for (const effect of effects) {
+      if (this.#stopped) return
+      switch (effect.type) {
+        case 'verdict':
+        case 'persist':
+          break
+        case 'forget':
+          forgetMark(effect.owner)
+          break
+        case 'publish':
+          this.#published = effect.seq
+          publish(effect.bytes)
+          break
+        case 'send-ack':
+          this.#acks.push(effect.to, effect.bytes)
+          break
+        case 'sync-with':
+          this.#sync.offer(effect.peer)
+          break
+        case 'changed':
+        case 'acknowledged':
+        case 'alarm':
+          notify(effect)
+          break
+      }
+    }
+  }
+
+  #repeat(intervalMs: number, jitter: number, round: () => void): void {
+    const { after, random } = this.#ports
+    after(intervalMs * (1 - jitter / 2 + random() * jitter), () => {
+      if (this.#stopped) return
+      // Before the round: one that fails must not be the last.
+      this.#repeat(intervalMs, jitter, round)
+      round()
+    })
+  }
+}

@@ -1,0 +1,122 @@
+import { ErrorCode, WarrenError } from '../core/index.ts'
+import type { PeerKey } from '../identity/index.ts'
+import type { Cancel, DriverPorts } from './driver-ports.ts'
+import type { Effect } from './message.ts'
+import type { RegistryState } from './state.ts'
+import { SyncSession } from './sync-session.ts'
+
+/** A whole session with one peer, in milliseconds; a large set takes several exchanges. */
+const SESSION_MS = 30_000
+/** Pause after a session that the peer's answers ended, and after one that the network ended. Milliseconds. */
+const FAULT_PAUSE_MS = 10_000
+const FAILURE_PAUSE_MS = 1_000
+/** Peers whose pause is remembered; the oldest is dropped first. */
+const MAX_PAUSES = 1_024
+
+export interface SyncOutcome {
+  /** Undefined when the session ended well. */
+  readonly err: unknown
+}
+
+interface Running {
+  readonly listeners: Array<(outcome: SyncOutcome) => void>
+  cancel: Cancel
+}
+
+/** Runs sync sessions, one with each peer at a time. */
+export class SyncRunner {
+  readonly #state: RegistryState
+  readonly #ports: DriverPorts
+  readonly #run: (effects: readonly Effect[]) => void
+  readonly #running = new Map<PeerKey, Running>()
+  /** When each pause ends, by the monotonic clock. */
+  readonly #pauses = new Map<PeerKey, number>()
+
+  constructor(state: RegistryState, ports: DriverPorts, run: (effects: readonly Effect[]) => void) {
+    this.#state = state
+    this.#ports = ports
+    this.#run = run
+  }
+
+  get running(): number {
+    return this.#running.size
+  }
+
+  /** A random connected peer that no session runs with and that is not to be left alone. */
+  choose(): PeerKey | undefined {
+    const free = this.#ports.connected().filter(peer => this.#isFree(peer))
+    return free[Math.floor(this.#ports.random() * free.length)]
+  }
+
+  /** Runs a session if none is under way with the peer and it is not to be left alone. */
+  offer(peer: PeerKey): void {
+    if (this.#isFree(peer)) this.start(peer)
+  }
+
+  /** Runs a session, or joins the one under way. `onOutcome` is called exactly once, unless the runner is stopped. */
+  start(peer: PeerKey, onOutcome: (outcome: SyncOutcome) => void = () => {}): void {
+    const running = this.#running.get(peer)
+    if (running !== undefined) {
+      running.listeners.push(onOutcome)
+      return
+    }
+    const session = new SyncSession(this.#state, peer)
+    const started: Running = { listeners: [onOutcome], cancel: () => {} }
+    this.#running.set(peer, started)
+    const deadlineMs = this.#ports.now().monotonicMs + SESSION_MS
+    this.#exchange(session, started, session.first(), deadlineMs)
+  }
+
+  stop(): void {
+    const running = [...this.#running.values()]
+    this.#running.clear()
+    for (const { cancel } of running) cancel()
+  }
+
+  #exchange(session: SyncSession, running: Running, request: Uint8Array, deadlineMs: number): void {
+    const { peer } = session
+    const onResponse = (response: Uint8Array): void => {
+      const now = this.#ports.now()
+      const { effects, request: next, fault } = session.next(response, now)
+      try {
+        this.#run(effects)
+      } catch (err) {
+        this.#finish(peer, running, err, FAILURE_PAUSE_MS)
+        throw err
+      }
+      if (fault !== undefined) this.#finish(peer, running, fault, FAULT_PAUSE_MS)
+      else if (next === undefined) this.#finish(peer, running, undefined, 0)
+      else if (now.monotonicMs < deadlineMs) this.#exchange(session, running, next, deadlineMs)
+      else this.#finish(peer, running, tookTooLong(), FAILURE_PAUSE_MS)
+    }
+    const onFailure = (err: unknown): void => this.#finish(peer, running, err, FAILURE_PAUSE_MS)
+    running.cancel = this.#ports.request(peer, request, onResponse, onFailure)
+  }
+
+  #finish(peer: PeerKey, running: Running, err: unknown, pauseMs: number): void {
+    if (this.#running.get(peer) !== running) return
+    this.#running.delete(peer)
+    this.#pauses.delete(peer)
+    // A peer that answers nonsense, or not at all, must not take the turns of those that can help.
+    if (pauseMs > 0) this.#pauses.set(peer, this.#ports.now().monotonicMs + pauseMs)
+    if (this.#pauses.size > MAX_PAUSES) {
+      const oldest = this.#pauses.keys().next()
+      if (oldest.done !== true) this.#pauses.delete(oldest.value)
+    }
+    if (err === undefined) this.#ports.synchronised(peer)
+    for (const listener of running.listeners) listener({ err })
+  }
+
+  #isFree(peer: PeerKey): boolean {
+    if (this.#running.has(peer)) return false
+    const until = this.#pauses.get(peer)
+    if (until === undefined) return true
+    if (this.#ports.now().monotonicMs < until) return false
+    this.#pauses.delete(peer)
+    return true
+  }
+}
+
+function tookTooLong(): WarrenError {
+  return new WarrenError(ErrorCode.Timeout, `a synchronisation took longer than ${SESSION_MS} ms`)
+}
