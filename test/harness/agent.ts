@@ -113,7 +113,7 @@ export class TestAgent {
     const { program } = this
     await waitFor(async () => {
       if (program.hasEnded) return 'ended'
-      return existsSync(this.socket) && (await this.status()).state === 'ready'
+      return existsSync(this.socket) && ['ready', 'evicted'].includes((await this.status()).state)
     }, `${this.name} to be ready`).catch((err: unknown) => {
       throw new Error(`${this.name} is not ready\n${program.stderr}`, { cause: err })
     })
