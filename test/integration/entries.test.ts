@@ -1,0 +1,207 @@
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { chmodSync, copyFileSync, readFileSync, realpathSync, renameSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import test from 'node:test'
+import { asRoot, at, needsCommand, Program, type Scope, scopeOf, TestAgent, waitFor, warren } from '../harness/index.ts'
+
+const OWNER = 61_234
+const OTHER = 61_235
+const SITE = 'dev.web.site.default'
+const SHOP = 'dev.shop.cart.default'
+
+/** An agent that runs as root, whose sockets every user can reach. */
+async function startRoot(scope: Scope): Promise<TestAgent> {
+  const a = new TestAgent(scope, { name: 'a', args: [] })
+  await a.start(['--init', 'example.org'])
+  chmodSync(dirname(a.runtimeDir), 0o755)
+  return a
+}
+
+/** `warren ARGS` against an agent as `uid`. */
+function as(scope: Scope, agent: TestAgent, uid: number, ...args: string[]): Program {
+  return warren(scope, args, { uid }, agent.runtimeDir)
+}
+
+// Asks to register an address over the agent's socket and then stays, so that the registration does.
+const REGISTER = `
+  const [socketPath, address, after] = process.argv.slice(1)
+  const body = JSON.stringify({ address })
+  const request = require('node:http').request({
+    socketPath,
+    path: '/warren.api.v1.WorkloadService/Register',
+    method: 'POST',
+    headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }
+  }, response => response.on('data', chunk => process.stdout.write(chunk)).on('end', () => console.log(' END')))
+  request.end(body)
+  if (after === 'stay') setInterval(() => {}, 1000)`
+
+function registering(scope: Scope, agent: TestAgent, uid: number, exe: string, address: string): Program {
+  return new Program(scope, at({ uid }, [exe, '-e', REGISTER, agent.socket, address, 'stay']))
+}
+
+async function registrations(agent: TestAgent): Promise<number> {
+  return (await agent.status()).registrations ?? 0
+}
+
+test('a user registers what an entry grants and nothing else, for as long as it is granted', asRoot, async t => {
+  const scope = scopeOf(t)
+  const a = await startRoot(scope)
+  await a.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+
+  const holder = new Program(scope, at({ uid: OTHER }, ['sleep', '600']))
+  const held = ['--pid', String(holder.pid)]
+  const before = await as(scope, a, OTHER, 'register', SITE, ...held).outcome()
+  assert.equal(before.code, 1)
+  assert.match(before.stderr, /PERMISSION_DENIED: no entry grants dev\.web\.site\.default\.a to uid 61235/)
+  assert.match(before.stderr, /warren entry add --machine a --uid 61235 dev\.web\.site\.default/)
+
+  const id = (await a.cli('entry', 'add', '--uid', String(OTHER), 'dev.web.*.default')).trim()
+  const serve = as(scope, a, OTHER, 'serve', SITE)
+  await serve.says(/serving/, 'stderr')
+  const client = a.spawn(['connect', SITE, '--as', SHOP])
+  await client.says(/connected/, 'stderr')
+  client.stdin.write('hello from root\n')
+  await serve.says(/hello from root/)
+
+  // Neither another address nor another user.
+  assert.match((await as(scope, a, OTHER, 'register', SHOP, ...held).outcome()).stderr, /no entry grants dev\.shop/)
+  const own = new Program(scope, at({ uid: OWNER }, ['sleep', '600']))
+  const owner = await as(scope, a, OWNER, 'register', SITE, '--pid', String(own.pid)).outcome()
+  assert.match(owner.stderr, new RegExp(`entry ${id} does not grant .*: its uid is ${OWNER}`))
+
+  // Nor in the name of a process of another user.
+  const lent = await as(scope, a, OWNER, 'register', SITE, ...held).outcome()
+  assert.match(lent.stderr, /INVALID_SOURCE|PERMISSION_DENIED/)
+
+  await a.cli('entry', 'remove', id)
+  await serve.says(/no longer granted|ended/, 'stderr')
+  await waitFor(async () => (await registrations(a)) === 0, 'the registrations to end')
+})
+
+test('strict takes the addresses of root and of the agent’s user away until an entry grants them', asRoot, async t => {
+  const scope = scopeOf(t)
+  const a = await startRoot(scope)
+  const serve = a.spawn(['serve', SITE])
+  await serve.says(/serving/, 'stderr')
+  await a.cli('entry', 'strict', 'on')
+  await waitFor(async () => (await registrations(a)) === 0, 'the registration of root to end')
+  assert.match((await a.attempt(['register', SITE])).stderr, /PERMISSION_DENIED: no entry grants .*strict is on/)
+  await a.cli('entry', 'add', '--user', 'root', 'dev.web.*.*')
+  assert.equal((await a.attempt(['register', SITE])).code, 0)
+  await a.cli('entry', 'strict', 'off')
+  assert.equal((await a.attempt(['register', SHOP])).code, 0)
+})
+
+test(
+  'an entry for an executable grants to this file under this path, or to this content, and to no other',
+  asRoot,
+  async t => {
+    const scope = scopeOf(t)
+    const a = await startRoot(scope)
+    const directory = scope.directory()
+    chmodSync(directory, 0o755)
+    const [trusted, other] = [join(directory, 'trusted'), join(directory, 'other')]
+    for (const path of [trusted, other]) {
+      copyFileSync(realpathSync(process.execPath), path)
+      chmodSync(path, 0o755)
+    }
+    await a.cli('entry', 'add', '--uid', String(OTHER), '--exe', trusted, SITE)
+    await registering(scope, a, OTHER, trusted, SITE).says(/"token".* END/)
+    const denied = await registering(scope, a, OTHER, other, SITE).says(/"message":".*END/)
+    assert.match(denied[0], new RegExp(`its executable is ${other}`))
+
+    // By content any path will do, and another content none.
+    const sha256 = createHash('sha256').update(readFileSync(trusted)).digest('hex')
+    await a.cli('entry', 'add', '--uid', String(OTHER), '--sha256', sha256, SHOP)
+    const begun = performance.now()
+    await registering(scope, a, OTHER, other, SHOP).says(/"token".* END/)
+    t.diagnostic(
+      `first registration by hash: ${Math.round(performance.now() - begun)} ms, with the start of the program`
+    )
+    await a.cli('entry', 'add', '--uid', String(OTHER), '--sha256', '0'.repeat(64), 'dev.none.x.default')
+    await registering(scope, a, OTHER, other, 'dev.none.x.default').says(/PERMISSION_DENIED.*hash of the executable/)
+  }
+)
+
+test('an executable that was replaced after its start is not what its path says', asRoot, async t => {
+  const scope = scopeOf(t)
+  const a = await startRoot(scope)
+  const directory = scope.directory()
+  chmodSync(directory, 0o755)
+  const exe = join(directory, 'server')
+  copyFileSync(realpathSync(process.execPath), exe)
+  chmodSync(exe, 0o755)
+  await a.cli('entry', 'add', '--uid', String(OTHER), '--exe', exe, SITE)
+  const late = REGISTER.replace(/^/, 'process.stdin.once("data", () => {').concat('})')
+  const program = new Program(scope, at({ uid: OTHER }, [exe, '-e', late, a.socket, SITE, 'stay']))
+  await waitFor(() => readFileSync(`/proc/${program.pid}/comm`, 'utf8').startsWith('server'), 'the program to run')
+  const replacement = `${exe}.new`
+  copyFileSync('/bin/true', replacement)
+  renameSync(replacement, exe)
+  program.stdin.write('go\n')
+  await program.says(/PERMISSION_DENIED.*its executable is not established/)
+})
+
+test('a process of a user namespace of its own is granted nothing, whatever its uid says', asRoot, async t => {
+  const scope = scopeOf(t)
+  const a = await startRoot(scope)
+  await a.cli('entry', 'add', '--uid', String(OTHER), SITE)
+  const unshare = new Program(scope, at({ uid: OTHER }, ['unshare', '--user', '--map-root-user', 'true']))
+  if ((await unshare.outcome()).code !== 0) {
+    t.skip('needs user namespaces for users, which this kernel does not allow')
+    return
+  }
+  const argv = ['unshare', '--user', '--map-root-user', process.execPath, '-e', REGISTER, a.socket, SITE]
+  const inside = new Program(scope, at({ uid: OTHER }, argv))
+  await inside.says(/PERMISSION_DENIED.*user namespace/)
+})
+
+test('a caller that ends while its request is under way gets nothing for whoever comes after it', asRoot, async t => {
+  if (!needsCommand(t, 'perl')) return
+  const scope = scopeOf(t)
+  const a = await startRoot(scope)
+  // Asks and is gone at once; its pid is free for anybody while the agent has the request.
+  const loop = `
+use strict; use IO::Socket::UNIX;
+my ($path, $address, $count) = @ARGV;
+my $body = "{\\"address\\":\\"$address\\"}";
+my $request = join("\\r\\n", "POST /warren.api.v1.WorkloadService/Register HTTP/1.1", "host: x",
+  "content-type: application/json", "content-length: " . length($body), "", $body);
+my $granted = 0;
+for my $i (1 .. $count) {
+  pipe(my $reader, my $writer);
+  my $parent = fork();
+  if ($parent == 0) {
+    # Connects and dies; a child that holds the same connection reads what it was given.
+    my $s = IO::Socket::UNIX->new(Peer => $path) or exit 1;
+    syswrite($s, $request) if $i % 2;
+    if (fork() == 0) {
+      syswrite($s, $request) unless $i % 2;
+      my $answer = "";
+      local $SIG{ALRM} = sub { syswrite($writer, "-"); exit 0 };
+      alarm 2;
+      while ($answer !~ /\\}/ && sysread($s, my $part, 65536)) { $answer .= $part }
+      syswrite($writer, substr($answer, 0, 2000) || "-");
+    }
+    exit 0;
+  }
+  waitpid($parent, 0);
+  close($writer);
+  my $answer = "";
+  while (sysread($reader, my $part, 4096)) { $answer .= $part }
+  $granted += 1 if $answer =~ /"token"/;
+}
+print "granted $granted\\n";`
+  await a.cli('entry', 'add', '--uid', String(OTHER), SITE)
+  const run = async (uid: number): Promise<number> => {
+    const attempts = new Program(scope, at({ uid }, ['perl', '-e', loop, a.socket, SITE, '150']))
+    const [, granted] = await attempts.says(/granted (\d+)/, 'stdout', 60_000)
+    await waitFor(async () => (await registrations(a)) === 0, 'what ended processes registered to end')
+    return Number(granted)
+  }
+  // Without an entry for it, no race gives it anything.
+  assert.equal(await run(OWNER), 0)
+  // With one it may win against its own end, and what it won ends with it.
+  t.diagnostic(`${await run(OTHER)} of 150 granted to a user with an entry, none of which outlived its process`)
+})
