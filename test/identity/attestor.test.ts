@@ -1,0 +1,136 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { createHash, randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { mkdtempSync, readFileSync, realpathSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import { open } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import { type Clock, systemClock } from '../../src/core/index.ts'
+import { parseCgroup } from '../../src/identity/attest/cgroup.ts'
+import { ExecutableHasher } from '../../src/identity/attest/hasher.ts'
+import { Attestor, processHandle } from '../../src/identity/attest/index.ts'
+import { linuxProcessReader } from '../../src/identity/attest/linux-process.ts'
+import { UserDatabase } from '../../src/identity/attest/user-database.ts'
+
+const directory = mkdtempSync(join(tmpdir(), 'wt-'))
+after(() => rmSync(directory, { recursive: true }))
+
+const code = (wanted: string) => (err: Error & { code?: string }) => err.code === wanted
+const everything = { executable: () => true, hash: () => true }
+const nothing = { executable: () => false, hash: () => false }
+const [uid, gid] = [process.getuid?.() ?? 0, process.getgid?.() ?? 0]
+
+test('the unit is the one that the system named, and nobody below it', () => {
+  const of = (path: string) => parseCgroup(`12:cpu:/elsewhere.service\n0::${path}\n`)
+  assert.deepEqual(of('/system.slice/nginx.service'), {
+    cgroup: '/system.slice/nginx.service',
+    systemdUnit: 'nginx.service'
+  })
+  assert.equal(of('/system.slice/system-getty.slice/getty@tty1.service').systemdUnit, 'getty@tty1.service')
+  // Below its own manager a user may name a unit after any other.
+  const fake = '/user.slice/user-1000.slice/user@1000.service/app.slice/nginx.service'
+  assert.equal(of(fake).systemdUnit, 'user@1000.service')
+  assert.equal(of('/docker/0123/nginx.service').systemdUnit, undefined)
+  assert.deepEqual(of('/../other/nginx.service'), { cgroup: undefined, systemdUnit: undefined })
+  assert.deepEqual(parseCgroup('1:name=systemd:/system.slice/nginx.service\n').systemdUnit, undefined)
+})
+
+test('names of users follow their file', () => {
+  const etc = mkdtempSync(join(directory, 'etc-'))
+  const users = new UserDatabase(etc)
+  assert.deepEqual(users.usersOf(33), [], 'no file, no names')
+  writeFileSync(join(etc, 'passwd'), 'root:x:0:0::/:\nwww:x:33:33::/:\nweb:x:33:33::/:\nbad:x::1\n')
+  writeFileSync(join(etc, 'group'), 'deploy:x:7:www\n')
+  assert.deepEqual(users.usersOf(33), ['www', 'web'])
+  assert.deepEqual(users.usersOf(Number.NaN), [])
+  assert.deepEqual(users.groupsOf([6, 7]), ['deploy'])
+  writeFileSync(join(etc, 'passwd'), 'www:x:34:34::/:\n')
+  assert.deepEqual(users.usersOf(33), [])
+})
+
+test('a process is examined by the file that it runs', async () => {
+  const child = spawn('sleep', ['600'])
+  await once(child, 'spawn')
+  const held = { uid, gid, process: processHandle(child.pid ?? 0) }
+  const attestor = new Attestor(systemClock)
+  const exe = realpathSync('/proc/self/exe')
+  const sleep = realpathSync(`/proc/${child.pid}/exe`)
+  assert.notEqual(sleep, exe)
+  const plain = await attestor.attest(held, nothing)
+  assert.deepEqual([plain.uid, plain.exePath, plain.exeSha256], [uid, undefined, undefined])
+  assert.ok(plain.gids.includes(gid))
+  const { exePath, exeSha256 } = await attestor.attest(held, everything)
+  assert.equal(exePath, sleep)
+  assert.equal(exeSha256, createHash('sha256').update(readFileSync(sleep)).digest('hex'))
+  child.kill('SIGKILL')
+  await once(child, 'exit')
+  await assert.rejects(attestor.attest(held, nothing), code('INVALID_SOURCE'))
+  held.process.close()
+})
+
+test('a uid without a meaning here, and a user namespace, are granted nothing', async () => {
+  const held = { uid, gid, process: processHandle(process.pid) }
+  const reader = linuxProcessReader()
+  const nobody = new Attestor(systemClock, { reader: { ...reader, overflowId: () => uid } })
+  await assert.rejects(nobody.attest(held, nothing), code('PERMISSION_DENIED'))
+  const inside = new Attestor(systemClock, { reader: { ...reader, sharesUserIds: () => false } })
+  await assert.rejects(inside.attest(held, nothing), code('PERMISSION_DENIED'))
+  const hidden = new Attestor(systemClock, {
+    reader: {
+      ...reader,
+      sharesUserIds: () => {
+        throw new Error('EPERM')
+      }
+    }
+  })
+  await assert.rejects(hidden.attest(held, nothing), code('INVALID_SOURCE'))
+  held.process.close()
+})
+
+function fakeClock(): Clock & { nowMs: number } {
+  const clock = { nowMs: 0, wallMs: () => Date.now(), monotonicMs: () => clock.nowMs }
+  return clock
+}
+
+test('a hash is made once for each content, and never kept for a file that has just changed', async () => {
+  const path = join(directory, 'exe')
+  writeFileSync(path, randomBytes(3_000_000))
+  const clock = { ...fakeClock(), wallMs: () => Date.now() + 60_000 }
+  // Enough for one reading of the file and a bit.
+  const limits = { maxBytes: 4_000_000, burstBytes: 4_000_000, bytesPerSecond: 1, maxWaiting: 2 }
+  const settled = new ExecutableHasher(clock, limits)
+  const file = await open(path, 'r')
+  const digest = createHash('sha256').update(readFileSync(path)).digest('hex')
+  assert.equal(await settled.hash(file, 1), digest)
+  assert.equal(await settled.hash(file, 1), digest, 'from memory: there was no allowance for another reading')
+  assert.equal(await settled.hash(file, 2), digest, 'for another user too')
+
+  const fresh = new ExecutableHasher(fakeClock(), limits)
+  await fresh.hash(file, 1)
+  await assert.rejects(fresh.hash(file, 1), code('LIMIT_EXCEEDED'), 'read again, and too much for this user')
+  assert.equal(await fresh.hash(file, 2), digest, 'but not for another one')
+
+  // The same times and size as before, but not the time of the change itself.
+  const { atime, mtime } = await file.stat()
+  writeFileSync(path, randomBytes(3_000_000))
+  utimesSync(path, atime, mtime)
+  assert.notEqual(await settled.hash(file, 3), digest)
+  await file.close()
+})
+
+test('what is too large, and too many at once, is not hashed', async () => {
+  const path = join(directory, 'large')
+  writeFileSync(path, randomBytes(1_000_000))
+  const file = await open(path, 'r')
+  const small = { maxBytes: 999_999, burstBytes: 1e9, bytesPerSecond: 1, maxWaiting: 2 }
+  await assert.rejects(new ExecutableHasher(fakeClock(), small).hash(file, 1), code('LIMIT_EXCEEDED'))
+  const busy = new ExecutableHasher(fakeClock(), { ...small, maxBytes: 1e9 })
+  const results = await Promise.allSettled([1, 2, 3, 4].map(user => busy.hash(file, user)))
+  assert.deepEqual(
+    results.map(({ status }) => status),
+    ['fulfilled', 'fulfilled', 'rejected', 'rejected']
+  )
+  await file.close()
+})

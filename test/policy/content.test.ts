@@ -1,0 +1,243 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { ErrorCode, WarrenError } from '../../src/core/index.ts'
+import {
+  CONTEXT,
+  generatePeerKeyPair,
+  parseAddress,
+  parsePattern,
+  peerKeyOf,
+  rawPublicKey,
+  sign
+} from '../../src/identity/index.ts'
+import {
+  addEntry,
+  addRevocation,
+  addRule,
+  type Bundle,
+  type Content,
+  type Entry,
+  evaluate,
+  grantingEntry,
+  type NewEntry,
+  openBundle,
+  type ProcessFacts,
+  removeEntry,
+  removeRevocation,
+  sealBundle,
+  wantsExecutable,
+  wantsHash,
+  whyNotGranted
+} from '../../src/policy/index.ts'
+import { create, decode, policyPb, toBinary } from '../../src/wire/index.ts'
+
+const admin = generatePeerKeyPair()
+const TD = 'example.org'
+const NOW = 1_500
+const WEB = parseAddress('dev.web.nginx.default.a')
+const SHA = 'ab'.repeat(32)
+
+const signed = (bytes: Uint8Array) => sign(admin, CONTEXT.policyBundle, bytes)
+const next = (current: Bundle | undefined, content: Partial<Content>): Bundle =>
+  openBundle(sealBundle(current, { ...content, trustDomain: TD, nowMs: NOW }, signed), rawPublicKey(admin), TD)
+const codeOf = (code: string) => (err: unknown) => err instanceof WarrenError && err.code === code
+
+const draft = (selectors: Partial<NewEntry>, grants = 'dev.web.*.*'): NewEntry => ({
+  machine: undefined,
+  uid: undefined,
+  user: undefined,
+  gid: undefined,
+  group: undefined,
+  exePath: undefined,
+  exeSha256: undefined,
+  systemdUnit: undefined,
+  cgroup: undefined,
+  grants: parsePattern(grants),
+  reason: '',
+  ...selectors
+})
+const entry = (selectors: Partial<NewEntry>, grants?: string): Entry => ({
+  ...draft(selectors, grants),
+  id: 'e1',
+  createdAtMs: 0
+})
+
+const facts: ProcessFacts = {
+  uid: 33,
+  users: ['www-data', 'web'],
+  gids: [33, 1_000],
+  groups: ['www-data', 'deploy'],
+  exePath: undefined,
+  exeSha256: undefined,
+  systemdUnit: 'nginx.service',
+  cgroup: '/system.slice/nginx.service'
+}
+
+test('rules, entries, strict and revocations travel together, and what a change leaves out stays', () => {
+  const { rules } = addRule(
+    undefined,
+    {
+      effect: 'allow',
+      source: parsePattern('dev.*.*.*'),
+      destination: parsePattern('dev.*.*.*'),
+      protocols: [],
+      notBeforeMs: 0,
+      untilMs: 0,
+      reason: ''
+    },
+    NOW
+  )
+  const one = next(undefined, { rules })
+  const all = {
+    machine: 'a',
+    uid: 0,
+    user: 'u',
+    gid: 0,
+    group: 'g',
+    exePath: '/bin/x',
+    exeSha256: SHA,
+    systemdUnit: 'x.service',
+    cgroup: '/x'
+  }
+  const two = next(one, { entries: addEntry(one, draft(all), NOW).entries })
+  const peer = peerKeyOf(rawPublicKey(admin))
+  const what = { machine: 'b', peers: [peer], keys: [SHA], reason: 'stolen' }
+  const three = next(two, { revocations: addRevocation(two, what, NOW).revocations })
+  const four = next(three, { strict: true })
+  assert.deepEqual(four.rules, one.rules)
+  assert.deepEqual(
+    four.entries.map(({ grants, ...rest }) => ({ ...rest, grants: grants.text })),
+    [{ ...all, id: 'e2', grants: 'dev.web.*.*', reason: '', createdAtMs: NOW }]
+  )
+  assert.deepEqual(four.revocations, [{ ...what, id: 'x3', beforeMs: 1_000, pattern: undefined, createdAtMs: NOW }])
+  assert.equal(four.strict, true)
+  assert.deepEqual([removeEntry(four, 'e2'), removeRevocation(four, 'x3')], [[], []])
+  assert.throws(() => removeEntry(four, 'x3'), codeOf(ErrorCode.NotFound))
+})
+
+test('a part that is malformed makes the whole bundle unusable', () => {
+  const broken: Array<Partial<policyPb.Bundle>> = [
+    { entries: [create(policyPb.EntrySchema, { id: 'e1', grants: 'dev.*.*.*' })] },
+    { entries: [create(policyPb.EntrySchema, { id: 'e1', grants: 'nonsense', uid: 1 })] },
+    { entries: [create(policyPb.EntrySchema, { id: 'e1', grants: 'dev.*.*.*', exePath: '/a/../b' })] },
+    { entries: [create(policyPb.EntrySchema, { id: 'e1', grants: 'dev.*.*.*', exeSha256: new Uint8Array(5) })] },
+    { entries: [create(policyPb.EntrySchema, { id: '', grants: 'dev.*.*.*', uid: 1 })] },
+    { revocations: [create(policyPb.RevocationSchema, { id: 'x1' })] },
+    { revocations: [create(policyPb.RevocationSchema, { id: 'x1', machine: 'a.b' })] },
+    { revocations: [create(policyPb.RevocationSchema, { id: 'x1', peerKeys: [new Uint8Array(31)] })] },
+    { revocations: [create(policyPb.RevocationSchema, { id: 'x1', keySha256: [new Uint8Array(31)] })] },
+    { revocations: ['x1', 'x1'].map(id => create(policyPb.RevocationSchema, { id, machine: 'a' })) }
+  ]
+  for (const content of broken) {
+    const bundle = toBinary(
+      policyPb.BundleSchema,
+      create(policyPb.BundleSchema, { trustDomain: TD, version: 1n, ...content })
+    )
+    const envelope = create(policyPb.SignedBundleSchema, { bundle, signature: signed(bundle) })
+    const bytes = toBinary(policyPb.SignedBundleSchema, envelope)
+    assert.throws(() => openBundle(bytes, rawPublicKey(admin), TD), codeOf(ErrorCode.MessageMalformed))
+  }
+})
+
+test('an entry without a property of a process would grant to everybody, and is refused', () => {
+  assert.throws(() => addEntry(undefined, draft({ machine: 'a' }), NOW), codeOf(ErrorCode.InvalidArgument))
+  for (const bad of [{ exePath: 'nginx' }, { cgroup: '/a/../b' }, { systemdUnit: 'nginx' }, { exeSha256: 'ab' }]) {
+    assert.throws(() => addEntry(undefined, draft(bad), NOW), codeOf(ErrorCode.InvalidArgument))
+  }
+})
+
+test('an entry grants only to a process that has everything it names', () => {
+  const met: Array<Partial<NewEntry>> = [
+    { uid: 33 },
+    { user: 'web' },
+    { gid: 1_000 },
+    { group: 'deploy' },
+    { systemdUnit: 'nginx.service' },
+    { cgroup: '/system.slice' },
+    { cgroup: '/system.slice/nginx.service' },
+    { machine: 'a', uid: 33 }
+  ]
+  const unmet: Array<Partial<NewEntry>> = [
+    { uid: 34 },
+    { user: 'root' },
+    { gid: 0 },
+    { group: 'root' },
+    { systemdUnit: 'nginx2.service' },
+    { cgroup: '/system.slice/nginx' },
+    { machine: 'b', uid: 33 },
+    { exePath: '/usr/sbin/nginx' },
+    { exeSha256: SHA }
+  ]
+  for (const selectors of met) assert.ok(grantingEntry([entry(selectors)], WEB, facts), JSON.stringify(selectors))
+  for (const selectors of unmet) assert.ok(!grantingEntry([entry(selectors)], WEB, facts), JSON.stringify(selectors))
+  fc.assert(
+    fc.property(fc.subarray(met), fc.subarray(unmet), (some, others) => {
+      const merged = Object.assign({}, ...some, ...others) as Partial<NewEntry>
+      if (Object.keys(merged).every(name => name === 'machine')) return
+      const grants = grantingEntry([entry(merged)], WEB, facts) !== undefined
+      const each = Object.entries(merged).every(([name, value]) =>
+        met.some(one => one[name as keyof NewEntry] === value)
+      )
+      assert.equal(grants, each)
+    })
+  )
+  assert.equal(grantingEntry([entry({ uid: 33 }, 'dev.shop.*.*')], WEB, facts), undefined, 'another address')
+})
+
+test('an executable is looked at only when nothing else is wanting', () => {
+  const [byPath, byHash] = [entry({ uid: 33, exePath: '/x' }), entry({ uid: 33, exeSha256: SHA })]
+  assert.ok(wantsExecutable([byPath], WEB, facts))
+  assert.ok(!wantsHash([byPath], WEB, facts))
+  assert.ok(wantsHash([byHash], WEB, facts))
+  assert.ok(!wantsHash([byHash], WEB, { ...facts, exeSha256: 'cd'.repeat(32) }), 'it is known')
+  for (const one of [byPath, byHash]) {
+    assert.ok(!wantsExecutable([one], WEB, { ...facts, uid: 34 }))
+    assert.ok(!wantsExecutable([one], parseAddress('dev.shop.cart.default.a'), facts))
+  }
+  const both = entry({ exePath: '/x', exeSha256: SHA })
+  assert.ok(!wantsHash([both], WEB, { ...facts, exePath: '/y' }), 'its path is wrong already')
+})
+
+test('a refusal names what the nearest entry asks for', () => {
+  assert.match(whyNotGranted([], WEB, facts), /no entry grants dev\.web\.nginx\.default\.a to uid 33/)
+  const entries = [entry({ uid: 1, gid: 1 }), { ...entry({ exePath: '/x' }), id: 'e2' }]
+  assert.match(whyNotGranted(entries, WEB, facts), /entry e2 does not grant .*: its executable is not established/)
+})
+
+test('a revoked address is denied in both directions, whatever allows it', () => {
+  const { rules } = addRule(
+    undefined,
+    {
+      effect: 'allow',
+      source: parsePattern('*.*.*.*'),
+      destination: parsePattern('*.*.*.*'),
+      protocols: [],
+      notBeforeMs: 0,
+      untilMs: 0,
+      reason: ''
+    },
+    NOW
+  )
+  const what = { pattern: parsePattern('dev.web.*.*'), reason: 'leaked' }
+  const bundle = next(undefined, { rules, revocations: addRevocation(undefined, what, NOW).revocations })
+  const cart = parseAddress('dev.shop.cart.default.b')
+  const ask = (source: typeof WEB, destination: typeof WEB) =>
+    evaluate(bundle, { source, destination, protocol: 'tcp', whitelist: [parsePattern('*.*.*.*')] }, NOW)
+  for (const [source, destination] of [
+    [WEB, cart],
+    [cart, WEB]
+  ] as const) {
+    const { allowed, ground, rule, text } = ask(source, destination)
+    assert.deepEqual([allowed, ground, rule], [false, 'REVOKED', 'x1'])
+    assert.match(text, /dev\.web\.nginx\.default\.a is revoked \(x1: dev\.web\.\*\.\*: leaked\)/)
+  }
+  assert.ok(ask(cart, cart).allowed)
+})
+
+test('a bundle as an older version would have sealed it has no entries and no revocations', () => {
+  const bundle = next(undefined, { rules: [] })
+  assert.deepEqual([bundle.entries, bundle.strict, bundle.revocations], [[], false, []])
+  const { bundle: inner } = decode(policyPb.SignedBundleSchema, bundle.signed, 1_000)
+  assert.equal(decode(policyPb.BundleSchema, inner, 1_000).strict, false)
+})
