@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { chmodSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
 import { openDatabase } from '../../src/agent/state/database.ts'
 import { Store } from '../../src/agent/state/store.ts'
@@ -83,6 +84,41 @@ test('a join token is used once', t => {
   store.forgetTokens(101)
   assert.equal(store.find('aa'), undefined)
   store.close()
+})
+
+test('a revoked token is not used any more, and a used one not revoked', t => {
+  const store = new Store(openDatabase(join(temporary(t), 'warren.db')))
+  const token = { secretSha256: 'bb', machine: 'b', scopes: [], createdAtMs: 1, expiresAtMs: 100 }
+  const open = { usedAtMs: undefined, revokedAtMs: undefined }
+  store.addToken({ ...token, ...open, id: 'aa' })
+  store.addToken({ ...token, ...open, id: 'cc', createdAtMs: 2 })
+  assert.deepEqual(
+    store.tokens().map(({ id }) => id),
+    ['cc', 'aa']
+  )
+  assert.ok(store.revokeToken('aa', 50))
+  assert.ok(!store.revokeToken('aa', 51))
+  assert.ok(!store.consume('aa', 52))
+  assert.equal(store.find('aa')?.revokedAtMs, 50)
+  assert.ok(store.consume('cc', 53))
+  assert.ok(!store.revokeToken('cc', 54))
+  store.close()
+})
+
+test('a database of the first version is brought up to date, with what is in it', t => {
+  const path = join(temporary(t), 'warren.db')
+  const old = new DatabaseSync(path)
+  old.exec(`CREATE TABLE join_token (
+    id TEXT PRIMARY KEY, secret_sha256 TEXT NOT NULL, machine TEXT NOT NULL, scopes TEXT NOT NULL,
+    expires_at_ms INTEGER NOT NULL, used_at_ms INTEGER) STRICT;
+    INSERT INTO join_token VALUES ('aa', 'bb', 'b', '[]', 100, NULL)`)
+  old.close()
+  for (const round of ['first', 'second']) {
+    const store = new Store(openDatabase(path))
+    assert.equal(store.find('aa')?.createdAtMs, 0, `${round} opening`)
+    assert.equal(store.find('aa')?.revokedAtMs, undefined)
+    store.close()
+  }
 })
 
 test('a damaged database is refused, not replaced', t => {

@@ -11,8 +11,12 @@ import {
   type JoinAuthority,
   type JoinToken,
   join,
+  peerKeyOf,
+  type Revocation,
+  rawPublicKey,
   type StoredToken,
   serveJoin,
+  spkiSha256,
   type TokenStore
 } from '../../src/identity/index.ts'
 import { create, encodeFrame, identityPb, toBinary } from '../../src/wire/index.ts'
@@ -26,6 +30,10 @@ class MemoryTokens implements TokenStore {
   readonly #tokens = new Map<string, StoredToken>()
   add(token: StoredToken): void {
     this.#tokens.set(token.id, token)
+  }
+  change(id: string, change: Partial<StoredToken>): void {
+    const token = this.#tokens.get(id)
+    if (token !== undefined) this.#tokens.set(id, { ...token, ...change })
   }
   find = (id: string): StoredToken | undefined => this.#tokens.get(id)
   consume = (id: string, nowMs: number): boolean => {
@@ -148,6 +156,49 @@ test('an unknown, expired or altered token is refused, each with its reason', as
   await assert.rejects(joinWith(otherMachine, serve, leaf), code('TOKEN_REFUSED', /for machine b/))
   const otherScope = { ...token({ scopes: ['dev'] }), scopes: ['prod'] }
   await assert.rejects(joinWith(otherScope, serve, leaf), code('TOKEN_REFUSED', /other scopes/))
+})
+
+test('a revoked token, one older than the eviction of its machine, and keys that were evicted are refused', async () => {
+  const { tokens, token, authority, leaf } = await setUp()
+  const serve = (stream: Duplex) => void serveJoin(stream, authority, forever)
+  const revoked = token()
+  tokens.change(revoked.id, { revokedAtMs: NOW_MS })
+  await assert.rejects(joinWith(revoked, serve, leaf), code('TOKEN_REFUSED', /revoked at 2026/))
+
+  const eviction = (what: Partial<Revocation>): JoinAuthority => {
+    const all = { machine: undefined, beforeMs: 0, peers: [], keys: [], pattern: undefined, reason: '' }
+    const revocations = [{ ...all, id: 'x1', createdAtMs: NOW_MS, ...what }]
+    const admit: JoinAuthority['admit'] = async request => {
+      const deps = { trustDomain: TRUST_DOMAIN, tokens, revocations: () => revocations, nowMs: () => NOW_MS }
+      const certificate = await admitJoin(request, { ...deps, authority: domain.authority })
+      const nodeChain = [certificate, domain.authority.certificate, domain.root]
+      return { nodeChain, trustBundle: domain.bundle, meshAddresses: [] }
+    }
+    return { ...authority, admit }
+  }
+  const serving = (one: JoinAuthority) => (stream: Duplex) => void serveJoin(stream, one, forever)
+  const evictB = { machine: 'b', beforeMs: NOW_MS }
+  const before = token()
+  tokens.change(before.id, { createdAtMs: NOW_MS - 1 })
+  await assert.rejects(joinWith(before, serving(eviction(evictB)), leaf), code('TOKEN_REFUSED', /older than the evic/))
+
+  // A token made since admits a host of that name, whose certificate no eviction so far refuses.
+  const { node } = await joinWith(token(), serving(eviction(evictB)), leaf)
+  assert.equal(node.nodeCertificate.notBeforeMs, NOW_MS)
+
+  const keys = { peerKey: generatePeerKeyPair(), nodeKey: generateSigningKeyPair() }
+  for (const what of [
+    { peers: [peerKeyOf(rawPublicKey(keys.peerKey))] },
+    { keys: [Buffer.from(spkiSha256(createPublicKey(keys.nodeKey))).toString('hex')] }
+  ]) {
+    const connecting = async () => {
+      const [ours, theirs] = duplexPair()
+      void serveJoin(theirs, eviction(what), forever)
+      return { stream: ours, peerCertificate: leaf }
+    }
+    const joining = { token: token(), ...keys, connect: connecting, nowMs: () => NOW_MS, signal: forever }
+    await assert.rejects(join(joining), code('REVOKED', /was evicted/))
+  }
 })
 
 test('a mistake in the request does not cost the token', async () => {

@@ -135,6 +135,43 @@ suite('admission', { concurrency: 8 }, () => {
     assert.deepEqual(host.mesh.connected(), [])
   })
 
+  test('a member that was revoked is told so, and who only shows its chain learns nothing', async t => {
+    const evicted = await makeHost(t, 'evicted')
+    const judge = (chain: readonly Uint8Array[]) => {
+      const verdict = stubJudge(chain)
+      if (!verdict.ok || verdict.machine !== 'evicted') return verdict
+      return { ok: false, reason: 'revoked', detail: 'evicted was evicted', peer: evicted.mesh.peer } as const
+    }
+    const host = await startHost(t, 'alpha', { judge })
+    const refused: string[] = []
+    const options = {
+      bootstrap: host.mesh.addresses(),
+      onRefused: (machine: string, reason: string) => refused.push(`${machine}: ${reason}`)
+    }
+    await startHost(t, 'evicted', { ...options, key: evicted.key })
+    await until(() => refused.length > 0)
+    assert.equal(refused[0], 'alpha: evicted was evicted')
+    assert.deepEqual(host.mesh.connected(), [])
+
+    const told = refused.length
+    let shown = 0
+    const thief = await startHost(t, 'thief', {
+      ...options,
+      nodeChain: () => stubChain('evicted', evicted.mesh.peer),
+      onRefused: () => {
+        shown += 1
+      },
+      judge: chain => {
+        shown += 1
+        return stubJudge(chain)
+      }
+    })
+    const ofThief = () => host.lines.filter(line => line.fields.peer === thief.mesh.peer)
+    await until(() => ofThief().filter(line => line.message === 'host not admitted').length > 1)
+    assert.equal(shown, 0)
+    assert.ok(refused.length >= told)
+  })
+
   test('a certificate chain is of no use to a host that does not hold its key', async t => {
     const host = await startHost(t, 'alpha')
     const victim = await makeHost(t, 'beta')

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { MessageInitShape } from '@bufbuild/protobuf'
 import fc from 'fast-check'
 import { ErrorCode, WarrenError } from '../../src/core/index.ts'
 import {
@@ -117,7 +118,7 @@ test('rules, entries, strict and revocations travel together, and what a change 
 })
 
 test('a part that is malformed makes the whole bundle unusable', () => {
-  const broken: Array<Partial<policyPb.Bundle>> = [
+  const broken: Array<Pick<MessageInitShape<typeof policyPb.BundleSchema>, 'entries' | 'revocations'>> = [
     { entries: [create(policyPb.EntrySchema, { id: 'e1', grants: 'dev.*.*.*' })] },
     { entries: [create(policyPb.EntrySchema, { id: 'e1', grants: 'nonsense', uid: 1 })] },
     { entries: [create(policyPb.EntrySchema, { id: 'e1', grants: 'dev.*.*.*', exePath: '/a/../b' })] },
