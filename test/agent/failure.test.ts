@@ -19,9 +19,15 @@ class World {
   /** What a missed ping takes beyond its time-out: a process that stood still. */
   stallMs = 0
   isolated = false
+  lossShare = 0
   readonly pings: PeerKey[] = []
   readonly told: Array<[PeerKey, PeerKey]> = []
   readonly events: string[] = []
+  readonly silent: PeerKey[] = []
+  /** Called at each ping, before its outcome is known. */
+  onPing: (peer: PeerKey) => void = () => {}
+  /** Whose connections have ended, seen or not. */
+  readonly disconnected = new Set<PeerKey>()
   readonly timeouts: number[] = []
   readonly detector: FailureDetector
   #seed = 1
@@ -31,24 +37,34 @@ class World {
     this.detector = new FailureDetector({
       members: () => this.members,
       isMember: peer => this.members.includes(peer),
-      connected: () => this.members.filter(peer => !this.dead.has(peer)),
+      connected: () => this.members.filter(peer => !this.dead.has(peer) && !this.disconnected.has(peer)),
       ping: async (peer, timeoutMs) => {
         this.pings.push(peer)
         this.timeouts.push(timeoutMs)
+        const wasConnected = !this.disconnected.has(peer)
+        this.onPing(peer)
+        if (wasConnected && this.disconnected.has(peer)) return false
+        if (this.#next() < this.lossShare) {
+          this.nowMs += timeoutMs
+          return false
+        }
         if (!this.isolated && !this.dead.has(peer) && !this.unreachable.has(peer) && this.stallMs === 0) return true
         this.nowMs += timeoutMs + this.stallMs
         return false
       },
       pingVia: async (_helper, peer): Promise<Relayed> =>
-        this.isolated ? 'no answer' : this.dead.has(peer) ? 'missed' : 'reached',
+        this.isolated || this.#next() < this.lossShare ? 'no answer' : this.dead.has(peer) ? 'missed' : 'reached',
       tell: (to, about) => this.told.push([to, about]),
       onSuspicion: (peer, suspected) => this.events.push(`${peer} ${suspected ? 'suspected' : 'answers'}`),
+      onSilence: peer => this.silent.push(peer),
       monotonicMs: () => this.nowMs,
-      random: () => {
-        this.#seed = (this.#seed * 48_271) % 2_147_483_647
-        return this.#seed / 2_147_483_647
-      }
+      random: () => this.#next()
     })
+  }
+
+  #next(): number {
+    this.#seed = (this.#seed * 48_271) % 2_147_483_647
+    return this.#seed / 2_147_483_647
   }
 
   async rounds(count: number): Promise<void> {
@@ -77,6 +93,27 @@ test('a member that answers nobody is suspected once, others are told, and its f
   world.dead.delete(key(3))
   await world.rounds(1)
   assert.deepEqual(world.events, ['peer-3 suspected', 'peer-3 answers'])
+})
+
+test('a connection is given up when a suspicion is confirmed, not at the first miss', async () => {
+  const world = new World(20)
+  world.dead.add(key(3))
+  await world.detector.check(key(3))
+  assert.deepEqual([world.events, world.silent], [['peer-3 suspected'], []])
+  world.nowMs += 1_000
+  await world.detector.check(key(3))
+  assert.deepEqual(world.silent, [])
+  world.nowMs += 5_000
+  await world.detector.check(key(3))
+  assert.deepEqual(world.silent, [key(3)])
+})
+
+test('a ping whose connection ended under it is repeated on a new one', async () => {
+  const world = new World(5)
+  world.onPing = peer => world.disconnected.add(peer)
+  await world.detector.check(key(1))
+  assert.deepEqual(world.events, [])
+  assert.equal(world.pings.length, 2)
 })
 
 test('a member that only we cannot reach is not suspected', async () => {
@@ -108,6 +145,15 @@ test('a process that stood still doubts itself before it suspects others', async
   world.stallMs = 0
   await checking
   assert.deepEqual(world.events, [])
+})
+
+test('in a mesh of 1,000 of whose pings one in twenty is lost, the dead and only they are suspected in the end', async () => {
+  const world = new World(1_000)
+  for (let at = 0; at < 1_000; at += 100) world.dead.add(key(at))
+  world.lossShare = 0.05
+  await world.rounds(2_000)
+  const suspects = world.members.filter(peer => world.detector.suspectedSinceMs(peer) !== undefined)
+  assert.deepEqual(new Set(suspects), world.dead)
 })
 
 test('a host that hears nobody waits longer, and takes that back when it hears them again', async () => {

@@ -43,12 +43,19 @@ export class Host {
 
   /** Loses everything to and from `other`, as a cut cable would, until `heal`. */
   cut(other: Host): void {
-    const rules = [
-      'table inet cut {',
+    this.#drop(
       `  chain in { type filter hook input priority 0; ip saddr ${other.ip} drop; }`,
-      `  chain out { type filter hook output priority 0; ip daddr ${other.ip} drop; }`,
-      '}'
-    ]
+      `  chain out { type filter hook output priority 0; ip daddr ${other.ip} drop; }`
+    )
+  }
+
+  /** Loses everything from `other`, and nothing to it, until `heal`. */
+  stopHearing(other: Host): void {
+    this.#drop(`  chain in { type filter hook input priority 0; ip saddr ${other.ip} drop; }`)
+  }
+
+  #drop(...chains: readonly string[]): void {
+    const rules = ['table inet cut {', ...chains, '}']
     execFileSync('nsenter', ['--target', String(this.pid), '--net', 'nft', '-f', '-'], {
       input: rules.join('\n'),
       env: { ...process.env, PATH: ROOT_ONLY_PATH }

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { asRoot, createHosts, type Host, type Scope, scopeOf, TestAgent, waitFor } from '../harness/index.ts'
+import { setTimeout as pause } from 'node:timers/promises'
+import { asRoot, createHosts, type Host, localCall, type Scope, scopeOf, TestAgent, waitFor } from '../harness/index.ts'
 
 const SITE = 'dev.web.site.default'
+const FLAPPING_SECONDS = Number(process.env['WARREN_FLAPPING_SECONDS'] ?? 20)
 
 /** Agents that know each other, one on each host, the first of them the authority. */
 async function startMesh(scope: Scope, hosts: readonly Host[]): Promise<TestAgent[]> {
@@ -66,4 +68,142 @@ test('a host that stops for a while is suspect meanwhile, and comes back with al
   }
   assert.notEqual(await stateOf(c, 'm0'), 'gone')
   assert.notEqual(await stateOf(a, 'm1'), 'suspect')
+})
+
+/** What the agent says of each member, by machine. */
+async function membersOf(agent: TestAgent): Promise<Map<string, Member>> {
+  const { body } = await localCall(agent.adminSocket, 'AdminService/ListMembers')
+  return new Map(((body as { members?: Member[] }).members ?? []).map(member => [member.machine, member]))
+}
+
+interface Member {
+  readonly machine: string
+  readonly state: string
+  /** A 64-bit number, so a string in JSON. */
+  readonly seq?: string
+}
+
+async function isPassedOver(agent: TestAgent): Promise<boolean> {
+  const { body } = await localCall(agent.socket, 'WorkloadService/ListServices', { pattern: SITE })
+  const { services = [] } = body as { services?: Array<{ suspect?: boolean }> }
+  return services.every(({ suspect }) => suspect === true)
+}
+
+/** Asks all agents again and again who is there; tells what it saw when it is ended. */
+function watch(agents: readonly TestAgent[]): () => Promise<{ readonly gone: string[]; readonly suspected: string[] }> {
+  const gone = new Set<string>()
+  const suspected = new Set<string>()
+  let over = false
+  const look = async (agent: TestAgent): Promise<void> => {
+    const members = await membersOf(agent)
+    for (const { name } of agents) {
+      const state = members.get(name)?.state
+      if (state === undefined || state === 'gone') gone.add(`${name} on ${agent.name}`)
+      if (state === 'suspect') suspected.add(`${name} on ${agent.name}`)
+    }
+  }
+  const watching = (async () => {
+    while (!over) {
+      await Promise.all(agents.map(look))
+      await pause(100)
+    }
+  })()
+  return async () => {
+    over = true
+    await watching
+    return { gone: [...gone].sort(), suspected: [...suspected].sort() }
+  }
+}
+
+test(
+  'kill -9 of one of five takes it out of routing on all four others, without waiting for its lease',
+  asRoot,
+  async t => {
+    const scope = scopeOf(t)
+    const agents = await startMesh(scope, await createHosts(scope, 'a', 'b', 'c', 'd', 'e'))
+    const [founder] = agents as [TestAgent]
+    await founder.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+    const victim = agents[4]!
+    const others = agents.slice(0, 4)
+    const served = victim.spawn(['serve', SITE])
+    await served.says(/serving/, 'stderr')
+    await Promise.all(others.map(agent => agent.knows(SITE)))
+    await Promise.all(others.map(agent => agent.follows(founder)))
+    const killedMs = performance.now()
+    await victim.kill()
+    await waitFor(async () => (await Promise.all(others.map(isPassedOver))).every(Boolean), 'all four to pass it over')
+    t.diagnostic(
+      `kill -9 of one of five to out of routing on the four others: ${Math.round(performance.now() - killedMs)} ms`
+    )
+    const { code, stderr } = await others[1]!.attempt(['connect', SITE])
+    assert.equal(code, 1)
+    assert.match(stderr, /DESTINATION_UNREACHABLE|DESTINATION_NOT_FOUND/)
+    for (const agent of others) {
+      const members = await membersOf(agent)
+      for (const { name } of others) assert.notEqual(members.get(name)?.state, 'suspect', `${name} on ${agent.name}`)
+    }
+  }
+)
+
+test('two hosts of which one does not hear the other keep each other, by those in between', asRoot, async t => {
+  const scope = scopeOf(t)
+  const hosts = await createHosts(scope, 'a', 'b', 'c')
+  const agents = await startMesh(scope, hosts)
+  const [a, , c] = agents as [TestAgent, TestAgent, TestAgent]
+  const [first, , last] = hosts as [Host, Host, Host]
+  const seqOf = async (): Promise<bigint> => BigInt((await membersOf(a)).get(c.name)?.seq ?? 0)
+  const ended = watch(agents)
+  last.stopHearing(first)
+  // Five refreshes are longer than a lease.
+  const wanted = (await seqOf()) + 5n
+  await waitFor(async () => (await seqOf()) >= wanted, 'a lease to pass', 60_000)
+  const { gone, suspected } = await ended()
+  assert.deepEqual(gone, [])
+  t.diagnostic(`suspected meanwhile: ${suspected.join(', ') || 'nobody'}`)
+  assert.deepEqual(await (async () => (await membersOf(a)).get(c.name)?.state !== 'suspect')(), true)
+})
+
+test('a link that comes and goes each second evicts nobody, and heals', asRoot, async t => {
+  const scope = scopeOf(t)
+  const hosts = await createHosts(scope, 'a', 'b', 'c')
+  const agents = await startMesh(scope, hosts)
+  const [, , last] = hosts as [Host, Host, Host]
+  const ended = watch(agents)
+  for (let second = 0; second < FLAPPING_SECONDS; second += 1) {
+    last.run('ip', 'link', 'set', 'eth0', second % 2 === 0 ? 'down' : 'up')
+    // The fault itself takes time; nothing is waited for here.
+    await pause(1_000)
+  }
+  last.run('ip', 'link', 'set', 'eth0', 'up')
+  const { gone, suspected } = await ended()
+  assert.deepEqual(gone, [])
+  t.diagnostic(`suspected meanwhile: ${suspected.join(', ') || 'nobody'}`)
+  await waitFor(async () => {
+    const views = await Promise.all(agents.map(membersOf))
+    return views.every(members => [...members.values()].every(({ state }) => state !== 'suspect'))
+  }, 'nobody to be suspect any more')
+  await Promise.all(agents.map(agent => agent.sees(2)))
+})
+
+test('a host that was stopped suspects nobody who is there, once it runs again', asRoot, async t => {
+  const scope = scopeOf(t)
+  const agents = await startMesh(scope, await createHosts(scope, 'a', 'b', 'c', 'd'))
+  const stopped = agents[3]!
+  const others = agents.slice(0, 3)
+  process.kill(stopped.pid, 'SIGSTOP')
+  await waitFor(async () => {
+    const views = await Promise.all(others.map(membersOf))
+    return views.every(members => members.get(stopped.name)?.state === 'suspect')
+  }, 'the others to suspect it')
+  const before = stopped.program.stderr.length
+  process.kill(stopped.pid, 'SIGCONT')
+  await waitFor(async () => {
+    const views = await Promise.all(others.map(membersOf))
+    return views.every(members => members.get(stopped.name)?.state === 'connected')
+  }, 'the others to have it back')
+  await stopped.sees(3)
+  const said = stopped.program.stderr.slice(before)
+  t.diagnostic(`suspicions after the stop: ${said.match(/member suspected/g)?.length ?? 0}`)
+  const members = await membersOf(stopped)
+  for (const { name } of others) assert.notEqual(members.get(name)?.state, 'suspect')
 })

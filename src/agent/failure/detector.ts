@@ -18,6 +18,8 @@ export interface FailureDetectorDeps {
   readonly tell: (to: PeerKey, about: PeerKey) => void
   /** A member came under suspicion, or out of it. */
   readonly onSuspicion: (peer: PeerKey, suspected: boolean, reason: string) => void
+  /** A member has been under suspicion for long, and still does not answer: what it holds of ours may be given up. */
+  readonly onSilence: (peer: PeerKey) => void
   readonly monotonicMs: () => number
   /** In [0, 1). */
   readonly random: () => number
@@ -34,8 +36,10 @@ const TOLD = 8
 const MAX_CHECKS = 64
 /** A member that answered so recently is not checked because of a rumour. In milliseconds. */
 const FRESH_MS = 1_000
-/** Pings repeated because this process stood still meanwhile. */
+/** Pings repeated because they said nothing about the other side. */
 const MAX_VOID = 3
+/** A suspicion as old as this, and found right again, is confirmed. In milliseconds. */
+const CONFIRM_MS = 5_000
 
 /**
  * Finds out which members do not answer.
@@ -108,25 +112,31 @@ export class FailureDetector {
     }
     // Nobody answers at all: then it may be us.
     if (!heard) this.#health.worse()
-    if (!this.#deps.isMember(peer) || this.#suspects.has(peer)) return
+    if (!this.#deps.isMember(peer)) return
+    const sinceMs = this.#suspects.get(peer)
+    if (sinceMs !== undefined) {
+      // Not at the first miss: a connection outlives a link that is down for a moment, and dialling anew takes longer.
+      if (this.#deps.monotonicMs() - sinceMs >= CONFIRM_MS) this.#deps.onSilence(peer)
+      return
+    }
     this.#suspects.set(peer, this.#deps.monotonicMs())
     this.#deps.onSuspicion(peer, true, heard ? 'it answers neither us nor others' : 'it does not answer')
     for (const to of this.#sample(TOLD, peer)) this.#deps.tell(to, peer)
   }
 
   // A ping during which this process stood still says nothing about the other side: after a stop or a long pause, every
-  // deadline has passed.
+  // deadline has passed. Nor does one whose connection ended under it: the other side may have given up the connection.
   async #ping(peer: PeerKey): Promise<boolean> {
     const { ping, monotonicMs, connected } = this.#deps
     for (let attempt = 0; ; attempt += 1) {
-      const factor = connected().includes(peer) ? 1 : DIAL_FACTOR
-      const timeoutMs = PING_TIMEOUT_MS * factor * this.#health.factor
+      const wasConnected = connected().includes(peer)
+      const timeoutMs = PING_TIMEOUT_MS * (wasConnected ? 1 : DIAL_FACTOR) * this.#health.factor
       const startedMs = monotonicMs()
       if (await ping(peer, timeoutMs)) return true
-      const isVoid = monotonicMs() - startedMs > timeoutMs * 1.5
-      if (!isVoid) return false
-      this.#health.worse()
-      if (attempt >= MAX_VOID) return false
+      const stoodStill = monotonicMs() - startedMs > timeoutMs * 1.5
+      if (stoodStill) this.#health.worse()
+      const lostConnection = wasConnected && !connected().includes(peer)
+      if (!(stoodStill || lostConnection) || attempt >= MAX_VOID) return false
     }
   }
 

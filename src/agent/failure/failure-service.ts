@@ -47,6 +47,7 @@ export class FailureService {
       pingVia: (helper, peer, timeoutMs) => this.#pingVia(helper, peer, timeoutMs),
       tell: (to, about) => this.#tell(to, about),
       onSuspicion: (peer, suspected, reason) => this.#onSuspicion(peer, suspected, reason),
+      onSilence: peer => this.#onSilence(peer),
       monotonicMs: clock.monotonicMs,
       random: Math.random
     })
@@ -123,12 +124,16 @@ export class FailureService {
   }
 
   #onSuspicion(peer: PeerKey, suspected: boolean, reason: string): void {
-    const { mesh, log, machineOf, suspect } = this.#deps
+    const { log, machineOf, suspect } = this.#deps
     const machine = machineOf(peer) ?? ''
     if (suspected) log.warn('member suspected: its services are passed over', { peer, machine, reason })
     else log.info('member answers again', { peer, machine, reason })
     suspect(peer, suspected)
-    // A connection to a silent host would stay for minutes, and keep the next one from being made.
-    if (suspected && mesh.isConnected(peer)) detach(log, 'disconnection of a silent member', mesh.disconnect(peer))
+  }
+
+  // A connection to a silent host would stay for minutes, and keep the next one from being made.
+  #onSilence(peer: PeerKey): void {
+    const { mesh, log } = this.#deps
+    if (mesh.isConnected(peer)) detach(log, 'disconnection of a silent member', mesh.disconnect(peer))
   }
 }
