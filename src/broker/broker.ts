@@ -48,7 +48,7 @@ export interface Broker {
    * Makes all checks up to the destination's own socket and then a local endpoint for flows to it.
    *
    * Rejects with INVALID_SOURCE, DESTINATION_NOT_FOUND, DESTINATION_UNREACHABLE, CANNOT_CONNECT or UNAUTHORIZED; with
-   * LIMIT_EXCEEDED, UNSUPPORTED (protocol) or the signal's reason.
+   * LIMIT_EXCEEDED, UNSUPPORTED (an agent that does not broker the protocol) or the signal's reason.
    */
   readonly connect: (request: ConnectRequest) => Promise<ConnectAnswer>
   /** Ends what belongs to a registration of this host, as source and as destination. */
@@ -124,9 +124,6 @@ export function createBroker(deps: BrokerDeps): Broker {
     acceptCarrier: (stream, peer) => server.acceptCarrier(stream, peer),
 
     async connect({ source, destination, protocol, hello, signal }) {
-      if (protocol !== 'tcp') {
-        throw new WarrenError(ErrorCode.Unsupported, `this agent does not broker ${protocol}`)
-      }
       if (!local.isAlive(source.registrationId)) {
         throw new WarrenError(ErrorCode.InvalidSource, `${formatAddress(source.address)} is not registered`)
       }

@@ -49,8 +49,16 @@ export interface Credentials {
 
 /** Where connections to a local registration are delivered. */
 export type LocalTarget =
-  | { readonly kind: 'unix'; readonly path: string; readonly uid: number; readonly hello: boolean }
+  | {
+      readonly kind: 'unix'
+      readonly path: string
+      readonly uid: number
+      readonly hello: boolean
+      /** With `udp`, each connection carries length-prefixed datagrams. */
+      readonly protocol: Protocol
+    }
   | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
+  | { readonly kind: 'udp'; readonly host: string; readonly port: number }
 
 /** What the broker asks of the workloads of this host. */
 export interface LocalWorkloads {
@@ -120,4 +128,6 @@ export interface BrokerDeps {
   readonly log: Logger
   readonly clock: Clock
   readonly limits?: Partial<BrokerLimits>
+  /** A flow of datagrams ends after this long without one. @default 120_000 */
+  readonly udpIdleMs?: number
 }

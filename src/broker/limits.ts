@@ -6,6 +6,8 @@ export interface BrokerLimits {
   readonly flows: number
   /** Flows of one registration of this host, in either role. @default 8_192 */
   readonly flowsPerWorkload: number
+  /** Datagrams that one registration of this host may send and receive in a second. Beyond it they are dropped. @default 100_000 */
+  readonly datagramsPerSecond: number
   /** Sessions that this agent opened, and as many that others opened to it. @default 2_048 */
   readonly sessions: number
   /** Sessions that the agents of one host opened to us. @default 512 */
@@ -27,6 +29,7 @@ export interface BrokerLimits {
 export const DEFAULT_LIMITS: BrokerLimits = Object.freeze({
   flows: 20_000,
   flowsPerWorkload: 8_192,
+  datagramsPerSecond: 100_000,
   sessions: 2_048,
   sessionsPerMachine: 512,
   pendingDials: 128,

@@ -24,6 +24,10 @@ export const HELLO_TIMEOUT_MS = 10_000
 export const ENDPOINT_IDLE_MS = 300_000
 /** How long a connection made by a preflight waits for its flow. Not below HELLO_TIMEOUT_MS. */
 export const PARK_MS = 12_000
+/** A flow of datagrams ends after this long without one. RFC 4787 asks at least two minutes of a NAT. */
+export const UDP_IDLE_MS = 120_000
+/** And after this long once one side has ended: for the last answers. */
+export const UDP_LINGER_MS = 5_000
 /** First pause after the direct way to a host failed, and the longest. */
 export const DIRECT_BACKOFF_MS = 3_000
 export const DIRECT_BACKOFF_MAX_MS = 60_000

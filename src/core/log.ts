@@ -30,6 +30,9 @@ export interface LogFields {
   notAfter?: string
   bytesIn?: number
   bytesOut?: number
+  datagramsIn?: number
+  datagramsOut?: number
+  dropped?: number
   durationMs?: number
   count?: number
   required?: number

@@ -1,4 +1,6 @@
 export { create, toBinary } from '@bufbuild/protobuf'
+export { ByteQueue } from './byte-queue.ts'
+export { DatagramParser, datagramTooLarge, encodeDatagram, MAX_DATAGRAM_BYTES } from './datagrams.ts'
 export { decode } from './decode.ts'
 export { encodeFrame, readFrame } from './frame.ts'
 export * as spiffePb from './gen/spiffe/workload_pb.js'

@@ -216,16 +216,6 @@ describe('the two agents', () => {
     client.end('echo')
     assert.equal((await readAll(client)).toString(), 'echo')
   })
-
-  it('do not broker datagrams yet, and say so', async () => {
-    await using world = await World.create()
-    const near = await world.host('alpha')
-    const { id: registrationId, address } = near.register('dev.test.client.default')
-    const source = { registrationId, address, uid: UID }
-    const destination = parsePattern(NAME)
-    const request = { source, destination, protocol: 'udp', hello: false, signal } as const
-    await assert.rejects(near.broker.connect(request), code('UNSUPPORTED'))
-  })
 })
 
 describe('a local endpoint', () => {

@@ -16,6 +16,9 @@ export interface FlowView {
   readonly carrier: string
   readonly bytesIn: number
   readonly bytesOut: number
+  readonly datagramsIn: number
+  readonly datagramsOut: number
+  readonly dropped: number
   readonly openedAtMs: number
   readonly rule: string
 }
@@ -56,6 +59,9 @@ export function adminHandlers(deps: AdminHandlersDeps): AdminHandlers {
         protocol: flow.protocol === 'udp' ? apiPb.Protocol.UDP : apiPb.Protocol.TCP,
         bytesIn: BigInt(flow.bytesIn),
         bytesOut: BigInt(flow.bytesOut),
+        datagramsIn: BigInt(flow.datagramsIn),
+        datagramsOut: BigInt(flow.datagramsOut),
+        dropped: BigInt(flow.dropped),
         openedAtMs: BigInt(flow.openedAtMs)
       }))
     }),

@@ -99,7 +99,7 @@ export function workloadHandlers(deps: WorkloadHandlersDeps): WorkloadHandlers {
       await ready(signal)
       const source = workloads.claim(request.token, caller)
       const destination = parsePattern(request.destination)
-      const protocol = request.protocol === apiPb.Protocol.UDP ? 'udp' : 'tcp'
+      const protocol = protocolOf(request.protocol)
       return await connect({ source, destination, protocol, hello: request.hello, signal })
     },
 
@@ -155,18 +155,23 @@ function registerInput(request: apiPb.RegisterRequest): RegisterInput {
   }
 }
 
+function protocolOf(protocol: apiPb.Protocol): 'tcp' | 'udp' {
+  return protocol === apiPb.Protocol.UDP ? 'udp' : 'tcp'
+}
+
 function targetInput(target: apiPb.Target | undefined): RegisterInput['target'] {
   switch (target?.kind.case) {
     case 'listen':
-      return { kind: 'listen', hello: target.kind.value.hello }
+      return { kind: 'listen', hello: target.kind.value.hello, protocol: protocolOf(target.kind.value.protocol) }
     case 'tcp':
-      return { kind: 'tcp', address: target.kind.value }
+    case 'udp':
+      return { kind: target.kind.case, address: target.kind.value }
     case 'unix':
       return { kind: 'unix', path: target.kind.value }
     case undefined:
       if (target !== undefined) {
         throw new WarrenError(ErrorCode.InvalidArgument, 'the target is empty', {
-          hint: 'Give one of listen, tcp or unix, or leave the target out to register a client.'
+          hint: 'Give one of listen, tcp, udp or unix, or leave the target out to register a client.'
         })
       }
       return undefined

@@ -2,7 +2,7 @@ import { isIP } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 import type { HostPort } from '../config.ts'
-import type { Target } from './workload.ts'
+import type { Protocol, Target } from './workload.ts'
 
 // sun_path holds 108 bytes on Linux and 104 on the BSDs, with the terminating zero.
 const MAX_SOCKET_PATH_BYTES = process.platform === 'linux' ? 107 : 103
@@ -21,10 +21,10 @@ export function parseHostPort(text: string, defaultHost = '127.0.0.1'): HostPort
 }
 
 /**
- * A TCP target on this host. Throws INVALID_ARGUMENT for any other host: the agent must not become a way to reach, with
+ * A TCP or UDP target on this host. Throws INVALID_ARGUMENT for any other host: the agent must not become a way to reach, with
  * its own rights, what the workload could not.
  */
-export function tcpTarget(text: string): Target {
+export function portTarget(kind: Protocol, text: string): Target {
   const { host, port } = parseHostPort(text)
   if (port === 0) throw new WarrenError(ErrorCode.InvalidArgument, `"${text}" has port 0`)
   if (!isLocal(host)) {
@@ -32,7 +32,7 @@ export function tcpTarget(text: string): Target {
       hint: 'Run warren on the host where the server runs and expose it there.'
     })
   }
-  return { kind: 'tcp', host: host === 'localhost' ? '127.0.0.1' : host, port }
+  return { kind, host: host === 'localhost' ? '127.0.0.1' : host, port }
 }
 
 /** An existing unix socket that a process of `uid` serves. Throws INVALID_ARGUMENT. */
@@ -42,7 +42,7 @@ export function unixTarget(path: string, uid: number): Target {
       hint: `Give an absolute path of at most ${MAX_SOCKET_PATH_BYTES} bytes.`
     })
   }
-  return { kind: 'unix', path, uid, hello: false }
+  return { kind: 'unix', path, uid, hello: false, protocol: 'tcp' }
 }
 
 function isLocal(host: string): boolean {

@@ -5,8 +5,15 @@ export type Protocol = 'tcp' | 'udp'
 
 /** Where the agent delivers connections for a registration. */
 export type Target =
-  | { readonly kind: 'unix'; readonly path: string; readonly uid: number; readonly hello: boolean }
+  | {
+      readonly kind: 'unix'
+      readonly path: string
+      readonly uid: number
+      readonly hello: boolean
+      readonly protocol: Protocol
+    }
   | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
+  | { readonly kind: 'udp'; readonly host: string; readonly port: number }
 
 /** One registration of one local process, as its agent knows it. */
 export interface Workload {

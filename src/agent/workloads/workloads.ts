@@ -13,7 +13,7 @@ import type { Grants } from './grants.ts'
 import { clearListenDirectories, createListenDirectory, removeListenDirectory } from './listen-directory.ts'
 import { processOf, sameProcess } from './owned-process.ts'
 import { WorkloadTable } from './table.ts'
-import { tcpTarget, unixTarget } from './target.ts'
+import { portTarget, unixTarget } from './target.ts'
 import type { EndReason, Protocol, Target, Workload } from './workload.ts'
 
 /** The process that calls, as the kernel describes it. */
@@ -27,8 +27,8 @@ export interface Caller {
 export interface RegisterInput {
   readonly address: string
   readonly target:
-    | { readonly kind: 'listen'; readonly hello: boolean }
-    | { readonly kind: 'tcp'; readonly address: string }
+    | { readonly kind: 'listen'; readonly hello: boolean; readonly protocol: Protocol }
+    | { readonly kind: Protocol; readonly address: string }
     | { readonly kind: 'unix'; readonly path: string }
     | undefined
   readonly whitelist: readonly string[]
@@ -172,7 +172,7 @@ export class Workloads {
       facts,
       process,
       target,
-      protocols: target === undefined ? [] : (['tcp'] satisfies Protocol[]),
+      protocols: target === undefined ? [] : [target.kind === 'unix' ? target.protocol : target.kind],
       whitelist,
       labels: input.labels,
       registeredAtMs: unique.registeredAtMs,
@@ -322,12 +322,14 @@ export class Workloads {
       case undefined:
         return { target: undefined, directory: undefined }
       case 'tcp':
-        return { target: tcpTarget(input.target.address), directory: undefined }
+      case 'udp':
+        return { target: portTarget(input.target.kind, input.target.address), directory: undefined }
       case 'unix':
         return { target: unixTarget(input.target.path, caller.uid), directory: undefined }
       case 'listen': {
+        const { hello, protocol } = input.target
         const { directory, socketPath } = createListenDirectory(this.#deps.listenDir, caller.uid, caller.gid)
-        return { target: { kind: 'unix', path: socketPath, uid: caller.uid, hello: input.target.hello }, directory }
+        return { target: { kind: 'unix', path: socketPath, uid: caller.uid, hello, protocol }, directory }
       }
     }
   }

@@ -1,17 +1,17 @@
-import type { Socket } from 'node:net'
 import { ErrorCode, WarrenError, within } from '../../core/index.ts'
 import { type Address, formatAddress } from '../../identity/index.ts'
 import type { BrokerDeps, LocalTarget } from '../deps.ts'
 import type { Flow } from '../flow/flow.ts'
+import { discardEnd, type FlowEnd } from '../flow/join.ts'
 import type { FlowTable } from '../flow/table.ts'
 import { limitExceeded } from '../limits.ts'
 import { REFRESH_TIMEOUT_MS } from '../timing.ts'
 import { Parking } from './parking.ts'
-import { dialTarget } from './target.ts'
+import { dialTarget, openUdp, protocolOf } from './target.ts'
 
 /** A flow that passed all checks, with the connection to its target. */
 export interface Admitted {
-  readonly socket: Socket
+  readonly end: FlowEnd
   readonly target: LocalTarget
 }
 
@@ -47,24 +47,34 @@ export class Admission {
     if (record === undefined || target === undefined || !named || !this.#deps.local.isAlive(registrationId)) {
       throw new WarrenError(ErrorCode.DestinationNotFound, `${formatAddress(address)} is not registered on this host`)
     }
+    if (protocolOf(target) !== flow.protocol) {
+      throw new WarrenError(ErrorCode.DestinationNotFound, `${formatAddress(address)} does not serve ${flow.protocol}`)
+    }
     if (record.health !== 'passing' || record.draining) {
       const state = record.draining ? 'draining' : record.health
       throw new WarrenError(ErrorCode.DestinationUnreachable, `${formatAddress(address)} is ${state}`)
     }
     this.#flows.charge(flow, [flow.sourceId, registrationId])
-    const socket = this.#parking.take(keyOf(flow)) ?? (await dialTarget(target, this.#deps.credentials, signal))
+    const end = await this.#reach(flow, target, signal)
     // The answer may have changed while we waited; then the flow was cut, for it is in the table.
     if (flow.signal.aborted) {
-      socket.destroy()
+      discardEnd(end)
       throw flow.signal.reason
     }
-    return { socket, target }
+    return { end, target }
   }
 
   /** As `admit`, and keeps the connection for the flow that follows. */
   async preflight(flow: Flow, signal: AbortSignal): Promise<void> {
-    const { socket } = await this.admit(flow, signal)
-    this.#parking.park(keyOf(flow), socket)
+    const { end } = await this.admit(flow, signal)
+    if (end.kind === 'socket') this.#parking.park(keyOf(flow), end.socket)
+    else discardEnd(end)
+  }
+
+  async #reach(flow: Flow, target: LocalTarget, signal: AbortSignal): Promise<FlowEnd> {
+    if (target.kind === 'udp') return { kind: 'udp', socket: await openUdp(target, signal) }
+    const parked = this.#parking.take(keyOf(flow))
+    return { kind: 'socket', socket: parked ?? (await dialTarget(target, this.#deps.credentials, signal)) }
   }
 
   /** Asks the policy about the flow as it is, and notes the rule. Throws UNAUTHORIZED. */

@@ -11,16 +11,15 @@ import type { Protocol } from '../../policy/index.ts'
 import type { BrokerDeps, ProvenWorkload } from '../deps.ts'
 import { type Cut, codeOf } from '../flow/cut.ts'
 import type { Carrier, Flow } from '../flow/flow.ts'
-import { socketLeg, streamLeg } from '../flow/leg.ts'
-import { splice } from '../flow/splice.ts'
+import { discardEnd, joinFlow } from '../flow/join.ts'
 import { type FlowTable, flowIdFrom } from '../flow/table.ts'
-import { helloFrame } from '../hello.ts'
+import { greet } from '../hello.ts'
 import { endSession } from '../session/end-session.ts'
-import { HEADER, refusalHeaders } from '../session/headers.ts'
+import { CONNECT_UDP, HEADER, refusalHeaders } from '../session/headers.ts'
 import { SESSION_WINDOW_BYTES, serverOptions } from '../session/http2-options.ts'
 import type { Liveness, Watched } from '../session/liveness.ts'
 import { isSni } from '../session/tls-options.ts'
-import { INBOUND_IDLE_MS, OPEN_TIMEOUT_MS } from '../timing.ts'
+import { INBOUND_IDLE_MS, OPEN_TIMEOUT_MS, UDP_IDLE_MS } from '../timing.ts'
 import type { Admission } from './admission.ts'
 
 export interface InboundContext {
@@ -116,16 +115,17 @@ export class InboundSession {
   }
 
   async #connect(stream: ServerHttp2Stream, flow: Flow): Promise<void> {
-    const { admission, flows } = this.#context
-    const { socket, target } = await this.#judged(stream, flow, signal => admission.admit(flow, signal))
+    const { admission, flows, deps } = this.#context
+    const { end, target } = await this.#judged(stream, flow, signal => admission.admit(flow, signal))
     if (stream.destroyed || stream.closed) {
-      socket.destroy()
+      discardEnd(end)
       flows.end(flow, 'given up by the source')
       return
     }
     stream.respond({ ':status': 200, [HEADER.flowId]: flow.id })
-    if (target.kind === 'unix' && target.hello) socket.write(helloFrame(flow.id, this.source.spiffeId))
-    const cut = await splice(flow, streamLeg(stream), socketLeg(socket))
+    greet(end, target, flow.id, this.source.spiffeId)
+    const options = { idleMs: deps.udpIdleMs ?? UDP_IDLE_MS, log: deps.log }
+    const cut = await joinFlow(flow, { kind: 'stream', stream }, end, options)
     flows.end(flow, cut?.text ?? 'ended')
   }
 
@@ -179,9 +179,15 @@ function parseRequest(headers: IncomingHttpHeaders): {
     method: method === 'CONNECT' || method === 'OPTIONS' ? method : undefined,
     registrationId: authority !== undefined && REGISTRATION_ID.test(authority) ? authority : undefined,
     address: typeof destination === 'string' ? addressFrom(destination) : undefined,
-    // Datagram flows will come as extended CONNECT.
-    protocol: headers[HEADER.protocol] === 'tcp' ? 'tcp' : undefined
+    protocol: protocolFrom(headers)
   }
+}
+
+// A flow of datagrams is an extended CONNECT, so that no agent takes its capsules for the bytes of a connection.
+function protocolFrom(headers: IncomingHttpHeaders): Protocol | undefined {
+  const { [HEADER.protocol]: protocol, ':method': method, ':protocol': extended } = headers
+  if (protocol === 'tcp' && extended === undefined) return 'tcp'
+  return protocol === 'udp' && extended === (method === 'CONNECT' ? CONNECT_UDP : undefined) ? 'udp' : undefined
 }
 
 function addressFrom(text: string): Address | undefined {

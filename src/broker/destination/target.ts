@@ -1,5 +1,7 @@
-import { connect, type Socket } from 'node:net'
+import { createSocket, type Socket as UdpSocket } from 'node:dgram'
+import { connect, isIPv6, type Socket } from 'node:net'
 import { ErrorCode, raceAbort, WarrenError, within } from '../../core/index.ts'
+import type { Protocol } from '../../policy/index.ts'
 import type { LocalTarget, SocketCredentials } from '../deps.ts'
 import { TARGET_TIMEOUT_MS } from '../timing.ts'
 
@@ -10,7 +12,7 @@ import { TARGET_TIMEOUT_MS } from '../timing.ts'
  * DESTINATION_UNREACHABLE, or with the signal's reason.
  */
 export async function dialTarget(
-  target: LocalTarget,
+  target: Exclude<LocalTarget, { kind: 'udp' }>,
   credentials: SocketCredentials,
   signal: AbortSignal
 ): Promise<Socket> {
@@ -36,6 +38,42 @@ export async function dialTarget(
       })
     }
   })
+}
+
+/**
+ * A UDP socket of its own that is connected to a local server. Whether that is there shows only when it answers.
+ *
+ * Rejects with DESTINATION_UNREACHABLE when there is no socket to be had, or with the signal's reason.
+ */
+export async function openUdp(
+  { host, port }: Extract<LocalTarget, { kind: 'udp' }>,
+  signal: AbortSignal
+): Promise<UdpSocket> {
+  signal.throwIfAborted()
+  const socket = createSocket(isIPv6(host) ? 'udp6' : 'udp4')
+  const connected = Promise.withResolvers<void>()
+  // Stays: a server that is away shows as ECONNREFUSED, any number of times.
+  socket.on('error', connected.reject)
+  try {
+    socket.connect(port, host, (err?: Error) => {
+      if (err === undefined) connected.resolve()
+      else connected.reject(err)
+    })
+    await raceAbort(connected.promise, signal)
+    return socket
+  } catch (err) {
+    connected.promise.catch(() => {})
+    socket.close()
+    if (signal.aborted) throw err
+    throw new WarrenError(ErrorCode.DestinationUnreachable, `no socket to its server (${describe(err)})`, {
+      cause: err
+    })
+  }
+}
+
+/** What a target serves. */
+export function protocolOf(target: LocalTarget): Protocol {
+  return target.kind === 'unix' ? target.protocol : target.kind
 }
 
 function checkListener(socket: Socket, uid: number, credentials: SocketCredentials): void {

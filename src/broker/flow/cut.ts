@@ -1,7 +1,7 @@
 import { constants } from 'node:http2'
 
 /** Why a flow ended before its ends did. Each has an HTTP/2 error code, so that the other agent learns and logs it. */
-export type CutKind = 'reset' | 'policy' | 'trust' | 'registration' | 'shutdown' | 'link' | 'refused'
+export type CutKind = 'reset' | 'policy' | 'trust' | 'registration' | 'shutdown' | 'link' | 'refused' | 'done'
 
 export interface Cut {
   readonly kind: CutKind
@@ -18,7 +18,9 @@ const CODES: Readonly<Record<CutKind, number>> = {
   policy: 0x57_41_00_01,
   trust: 0x57_41_00_02,
   registration: 0x57_41_00_03,
-  shutdown: 0x57_41_00_04
+  shutdown: 0x57_41_00_04,
+  // Of a flow of datagrams only, whose two directions do not end each for itself.
+  done: 0x57_41_00_05
 }
 
 const LINK_LOST: Cut = { kind: 'link', text: 'the link to the other agent was lost' }
@@ -32,12 +34,18 @@ const TEXTS: ReadonlyMap<number, Cut> = new Map([
   [CODES.policy, { kind: 'policy', text: 'cut by the other agent: no longer allowed' }],
   [CODES.trust, { kind: 'trust', text: 'cut by the other agent: an identity is no longer trusted' }],
   [CODES.registration, { kind: 'registration', text: 'cut by the other agent: a registration ended' }],
-  [CODES.shutdown, { kind: 'shutdown', text: 'cut by the other agent: it stops' }]
+  [CODES.shutdown, { kind: 'shutdown', text: 'cut by the other agent: it stops' }],
+  [CODES.done, { kind: 'done', text: 'ended by the other end' }]
 ])
 
 /** The HTTP/2 error code that carries `kind`. */
 export function codeOf(kind: CutKind): number {
   return CODES[kind]
+}
+
+/** Whether an HTTP/2 error code is that of a clean end of both directions. */
+export function isDone(code: number): boolean {
+  return code === CODES.done
 }
 
 /** What an HTTP/2 error code from the other agent says. */

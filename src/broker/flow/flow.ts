@@ -1,6 +1,7 @@
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 import type { Address } from '../../identity/index.ts'
 import type { Protocol } from '../../policy/index.ts'
+import type { Meter } from '../datagram/meter.ts'
 import type { Cut } from './cut.ts'
 
 export type Direction = 'outbound' | 'inbound' | 'local'
@@ -23,6 +24,11 @@ export interface FlowInfo {
   readonly bytesIn: number
   /** From the source to the destination. */
   readonly bytesOut: number
+  /** Zero for TCP, as the next two. */
+  readonly datagramsIn: number
+  readonly datagramsOut: number
+  /** Datagrams of either direction that were dropped here. */
+  readonly dropped: number
   readonly openedAtMs: number
   readonly rule: string
 }
@@ -57,6 +63,11 @@ export class Flow {
   rule = ''
   bytesIn = 0
   bytesOut = 0
+  datagramsIn = 0
+  datagramsOut = 0
+  dropped = 0
+  /** What its datagrams are counted against: one for each registration of this host that takes part. */
+  meters: readonly Meter[] = []
   readonly #controller = new AbortController()
   #cut: Cut | undefined
 

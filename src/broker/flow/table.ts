@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Clock, Logger } from '../../core/index.ts'
 import { formatAddress } from '../../identity/index.ts'
+import { Meter } from '../datagram/meter.ts'
 import { type BrokerLimits, limitExceeded } from '../limits.ts'
 import type { Cut } from './cut.ts'
 import { Flow, type FlowInfo, type FlowOptions } from './flow.ts'
@@ -16,6 +17,7 @@ const FLOW_ID = /^[0-9a-f]{16}$/
 export class FlowTable {
   readonly #flows = new Set<Flow>()
   readonly #perWorkload = new Map<string, number>()
+  readonly #meters = new Map<string, Meter>()
   readonly #perDestination = new Map<string, number>()
   readonly #charged = new Map<Flow, { readonly workloads: string[]; readonly destination: string }>()
   readonly #limits: BrokerLimits
@@ -52,6 +54,7 @@ export class FlowTable {
     }
     const destination = flow.destination?.registrationId ?? ''
     for (const id of ours) add(this.#perWorkload, id, 1)
+    if (flow.protocol === 'udp') flow.meters = ours.map(id => this.#meter(id))
     add(this.#perDestination, destination, 1)
     this.#charged.set(flow, { workloads: ours, destination })
   }
@@ -80,6 +83,7 @@ export class FlowTable {
       rule: flow.rule,
       bytesIn: flow.bytesIn,
       bytesOut: flow.bytesOut,
+      ...(flow.protocol === 'udp' ? datagramsOf(flow) : {}),
       durationMs: Math.round(this.#clock.monotonicMs() - flow.startedAtMs),
       reason,
       ...(code === undefined ? {} : { code })
@@ -109,16 +113,26 @@ export class FlowTable {
       carrier: flow.carrier,
       bytesIn: flow.bytesIn,
       bytesOut: flow.bytesOut,
+      ...datagramsOf(flow),
       openedAtMs: flow.openedAtMs,
       rule: flow.rule
     }))
+  }
+
+  #meter(id: string): Meter {
+    const meter = this.#meters.get(id) ?? new Meter(this.#limits.datagramsPerSecond, this.#clock.monotonicMs)
+    this.#meters.set(id, meter)
+    return meter
   }
 
   #discharge(flow: Flow): void {
     const charged = this.#charged.get(flow)
     if (charged === undefined) return
     this.#charged.delete(flow)
-    for (const id of charged.workloads) add(this.#perWorkload, id, -1)
+    for (const id of charged.workloads) {
+      add(this.#perWorkload, id, -1)
+      if (!this.#perWorkload.has(id)) this.#meters.delete(id)
+    }
     add(this.#perDestination, charged.destination, -1)
   }
 }
@@ -131,6 +145,10 @@ export function newFlowId(): string {
 /** `text` if it has the form of a flow id, else a new one: it goes to the log. */
 export function flowIdFrom(text: unknown): string {
   return typeof text === 'string' && FLOW_ID.test(text) ? text : newFlowId()
+}
+
+function datagramsOf({ datagramsIn, datagramsOut, dropped }: Flow) {
+  return { datagramsIn, datagramsOut, dropped }
 }
 
 function add(counts: Map<string, number>, key: string, difference: number): void {

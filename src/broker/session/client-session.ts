@@ -8,7 +8,7 @@ import type { Carrier } from '../flow/flow.ts'
 import { limitExceeded } from '../limits.ts'
 import type { Dialled } from './dial.ts'
 import { endSession } from './end-session.ts'
-import { HEADER, refusalFrom } from './headers.ts'
+import { CONNECT_UDP, HEADER, refusalFrom } from './headers.ts'
 import type { Liveness, Watched } from './liveness.ts'
 
 /** What a flow asks of the destination's agent. */
@@ -87,7 +87,7 @@ export class ClientSession {
 
   /** Asks for a flow. Resolves with its stream once the other agent has granted it; rejects with its error. */
   async open(request: FlowRequest, signal: AbortSignal): Promise<ClientHttp2Stream> {
-    const stream = await this.#ask({ ':method': 'CONNECT', ...flowHeaders(request) }, signal)
+    const stream = await this.#ask({ ...this.#method(request), ...flowHeaders(request) }, signal)
     const { flowId } = request
     this.#flowIds.add(flowId)
     stream.once('close', () => this.#flowIds.delete(flowId))
@@ -122,6 +122,16 @@ export class ClientSession {
     const { session, socket } = this.#dialled
     session.destroy(undefined, codeOf('link'))
     socket.destroy()
+  }
+
+  #method({ protocol, destination }: FlowRequest): OutgoingHttpHeaders {
+    if (protocol === 'tcp') return { ':method': 'CONNECT' }
+    // Node would throw, and the other agent would not know what it is asked.
+    if (this.#dialled.session.remoteSettings.enableConnectProtocol !== true) {
+      throw new WarrenError(ErrorCode.Unsupported, `the agent of ${destination.machine} does not broker udp`)
+    }
+    const extended = { ':protocol': CONNECT_UDP, ':scheme': 'https', ':path': '/' }
+    return { ':method': 'CONNECT', ...extended, 'capsule-protocol': '?1' }
   }
 
   async #ask(headers: OutgoingHttpHeaders, signal: AbortSignal): Promise<ClientHttp2Stream> {

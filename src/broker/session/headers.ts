@@ -9,6 +9,9 @@ export const HEADER = {
   reason: 'warren-reason'
 } as const
 
+/** The `:protocol` of a flow of datagrams: RFC 9298. */
+export const CONNECT_UDP = 'connect-udp'
+
 const MAX_REASON = 512
 
 const STATUS: Partial<Record<ErrorCode, number>> = {

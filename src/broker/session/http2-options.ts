@@ -35,7 +35,8 @@ export function clientOptions(): ClientSessionOptions {
 /** Settings of the side that serves the session, with at most `maxStreams` flows on it. */
 export function serverOptions(maxStreams: number): ServerSessionOptions {
   return {
-    settings: settings(maxStreams),
+    // RFC 8441, for flows of datagrams.
+    settings: { ...settings(maxStreams), enableConnectProtocol: true },
     maxSessionMemory: MAX_SESSION_MEMORY,
     maxHeaderListPairs: 32,
     // When a policy changes, every flow of a session may be reset at once; that is no attack.

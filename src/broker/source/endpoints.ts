@@ -4,12 +4,11 @@ import { type Address, formatAddress, type Pattern } from '../../identity/index.
 import type { Protocol } from '../../policy/index.ts'
 import type { BrokerDeps } from '../deps.ts'
 import type { Flow } from '../flow/flow.ts'
-import { socketLeg } from '../flow/leg.ts'
-import { splice } from '../flow/splice.ts'
+import { joinFlow } from '../flow/join.ts'
 import { type FlowTable, newFlowId } from '../flow/table.ts'
 import { errorFrame, helloFrame } from '../hello.ts'
 import { type BrokerLimits, limitExceeded } from '../limits.ts'
-import { ENDPOINT_IDLE_MS, HELLO_TIMEOUT_MS, OPEN_TIMEOUT_MS } from '../timing.ts'
+import { ENDPOINT_IDLE_MS, HELLO_TIMEOUT_MS, OPEN_TIMEOUT_MS, UDP_IDLE_MS } from '../timing.ts'
 import type { EndpointDirectory, EndpointSocket } from './endpoint-socket.ts'
 import type { Outbound } from './outbound.ts'
 
@@ -175,7 +174,8 @@ export class Endpoints {
         this.#outbound.open(flow, { destination, protocol, preferred }, limit)
       )
       if (hello) socket.write(helloFrame(id, opened.spiffeId))
-      const cut = await splice(flow, socketLeg(socket), opened.leg)
+      const options = { idleMs: this.#deps.udpIdleMs ?? UDP_IDLE_MS, log: this.#deps.log }
+      const cut = await joinFlow(flow, { kind: 'socket', socket }, opened.end, options)
       this.#flows.end(flow, cut?.text ?? 'ended')
     } catch (err) {
       const error = openError(err, destination)

@@ -4,9 +4,9 @@ import type { Protocol } from '../../policy/index.ts'
 import type { BrokerDeps, Candidate } from '../deps.ts'
 import type { Admission } from '../destination/admission.ts'
 import type { Flow } from '../flow/flow.ts'
-import { type Leg, socketLeg, streamLeg } from '../flow/leg.ts'
+import type { FlowEnd } from '../flow/join.ts'
 import type { FlowTable } from '../flow/table.ts'
-import { helloFrame } from '../hello.ts'
+import { greet } from '../hello.ts'
 import type { ClientSession } from '../session/client-session.ts'
 import type { SessionPool } from '../session/pool.ts'
 import { noneHealthy, tryOrder } from './balance.ts'
@@ -49,10 +49,10 @@ export class Outbound {
   }
 
   /** Opens `flow` to an instance, trying others when one fails. Rejects with an error of Connect or LIMIT_EXCEEDED. */
-  async open(flow: Flow, wish: Wish, signal: AbortSignal): Promise<Reached & { readonly leg: Leg }> {
+  async open(flow: Flow, wish: Wish, signal: AbortSignal): Promise<Reached & { readonly end: FlowEnd }> {
     return await this.#first(flow, wish, signal, async candidate => ({
       ...this.#reached(candidate),
-      leg: candidate.local ? await this.#openHere(flow, signal) : await this.#openThere(flow, candidate, signal)
+      end: candidate.local ? await this.#openHere(flow, signal) : await this.#openThere(flow, candidate, signal)
     }))
   }
 
@@ -69,18 +69,16 @@ export class Outbound {
     })
   }
 
-  async #openHere(flow: Flow, signal: AbortSignal): Promise<Leg> {
-    const { socket, target } = await this.#admission.admit(flow, signal)
-    if (target.kind === 'unix' && target.hello) {
-      socket.write(helloFrame(flow.id, spiffeIdOf(this.#deps.trustDomain, flow.source)))
-    }
-    return socketLeg(socket)
+  async #openHere(flow: Flow, signal: AbortSignal): Promise<FlowEnd> {
+    const { end, target } = await this.#admission.admit(flow, signal)
+    greet(end, target, flow.id, spiffeIdOf(this.#deps.trustDomain, flow.source))
+    return end
   }
 
-  async #openThere(flow: Flow, candidate: Candidate, signal: AbortSignal): Promise<Leg> {
+  async #openThere(flow: Flow, candidate: Candidate, signal: AbortSignal): Promise<FlowEnd> {
     const request = { destination: candidate, protocol: flow.protocol, flowId: flow.id }
     const stream = await this.#onSession(flow, candidate, signal, session => session.open(request, signal))
-    return streamLeg(stream)
+    return { kind: 'stream', stream }
   }
 
   // A warm session may have died unnoticed; the same instance then gets a second chance on a new one.

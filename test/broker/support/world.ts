@@ -50,6 +50,7 @@ export interface HostOptions {
   readonly carrier?: CarrierChoice
   readonly limits?: Partial<BrokerLimits>
   readonly join?: BrokerDeps['join']
+  readonly udpIdleMs?: number
 }
 
 /** Some hosts in one process, with one registry and one policy that the test owns. */
@@ -151,19 +152,19 @@ export class Host {
   async serve(
     name: string,
     onConnection: (socket: Socket) => void,
-    options: { hello?: boolean; uid?: number } = {}
+    options: { hello?: boolean; uid?: number; protocol?: 'tcp' | 'udp' } = {}
   ): Promise<Registration & { readonly server: Server; readonly path: string }> {
     const path = join(this.world.directory, `w-${randomBytes(4).toString('hex')}`)
     const server = await listenAt(this.world, path, onConnection)
-    const { hello = false, uid = UID } = options
-    return Object.assign(this.register(name, { kind: 'unix', path, uid, hello }), { server, path })
+    const { hello = false, uid = UID, protocol = 'tcp' } = options
+    return Object.assign(this.register(name, { kind: 'unix', path, uid, hello, protocol }), { server, path })
   }
 
-  async connect(source: Registration, destination: string, hello = false) {
+  async connect(source: Registration, destination: string, hello = false, protocol: 'tcp' | 'udp' = 'tcp') {
     return await this.broker.connect({
       source: { registrationId: source.id, address: source.address, uid: UID },
       destination: parsePattern(destination),
-      protocol: 'tcp',
+      protocol,
       hello,
       signal: AbortSignal.timeout(15_000)
     })
@@ -247,9 +248,9 @@ export class Host {
       trustDomain: TRUST_DOMAIN,
       machine: this.machine,
       directory: {
-        candidates: pattern =>
+        candidates: (pattern, protocol) =>
           known()
-            .filter(one => one.target !== undefined && matches(pattern, one.address))
+            .filter(one => one.target !== undefined && serves(one.target, protocol) && matches(pattern, one.address))
             .map(one => this.#candidate(one)),
         byId: id => {
           const found = known().find(one => one.id === id)
@@ -301,6 +302,7 @@ export class Host {
       runtimeDir: mkdtempSync(join(world.directory, 'run-')),
       log: logger,
       clock: systemClock,
+      ...(this.#options.udpIdleMs === undefined ? {} : { udpIdleMs: this.#options.udpIdleMs }),
       ...(this.#options.limits === undefined ? {} : { limits: this.#options.limits })
     }
   }
@@ -323,6 +325,10 @@ export async function listenAt(world: World, path: string, onConnection: (socket
     for (const socket of sockets) socket.destroy()
   })
   return server
+}
+
+function serves(target: LocalTarget, protocol: 'tcp' | 'udp'): boolean {
+  return (target.kind === 'unix' ? target.protocol : target.kind) === protocol
 }
 
 /** Two ends of an in-memory byte stream that is no socket; destroying one resets the other. */

@@ -338,7 +338,7 @@ export declare type Flow = Message<"warren.api.v1.Flow"> & {
   protocol: Protocol;
 
   /**
-   * "direct", "libp2p" or "local".
+   * "direct", "libp2p", "local", or "udp" while datagrams go as packets of their own.
    *
    * @generated from field: string carrier = 6;
    */
@@ -363,6 +363,25 @@ export declare type Flow = Message<"warren.api.v1.Flow"> & {
    * @generated from field: string rule = 10;
    */
   rule: string;
+
+  /**
+   * Of a flow of datagrams.
+   *
+   * @generated from field: uint64 datagrams_in = 11;
+   */
+  datagramsIn: bigint;
+
+  /**
+   * @generated from field: uint64 datagrams_out = 12;
+   */
+  datagramsOut: bigint;
+
+  /**
+   * Datagrams of either direction that this host dropped: too large, too many, or not taken in time.
+   *
+   * @generated from field: uint64 dropped = 13;
+   */
+  dropped: bigint;
 };
 
 /**

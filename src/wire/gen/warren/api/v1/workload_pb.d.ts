@@ -106,6 +106,14 @@ export declare type Target = Message<"warren.api.v1.Target"> & {
      */
     value: string;
     case: "unix";
+  } | {
+    /**
+     * host:port of a UDP server on this host. Each flow reaches it from a port of its own.
+     *
+     * @generated from field: string udp = 4;
+     */
+    value: string;
+    case: "udp";
   } | { case: undefined; value?: undefined };
 };
 
@@ -125,6 +133,13 @@ export declare type ListenTarget = Message<"warren.api.v1.ListenTarget"> & {
    * @generated from field: bool hello = 1;
    */
   hello: boolean;
+
+  /**
+   * UDP: each connection carries datagrams, each behind a 2-byte big-endian length. Unspecified: TCP.
+   *
+   * @generated from field: warren.api.v1.Protocol protocol = 2;
+   */
+  protocol: Protocol;
 };
 
 /**

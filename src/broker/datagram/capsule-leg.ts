@@ -1,0 +1,64 @@
+import type { Http2Stream } from 'node:http2'
+import { MAX_DATAGRAM_BYTES } from '../../wire/index.ts'
+import { type CutKind, codeOf, cutOf, isDone } from '../flow/cut.ts'
+import { streamLeg } from '../flow/leg.ts'
+import { CapsuleParser, encodeCapsule } from './capsules.ts'
+import { Corking } from './corking.ts'
+import { type DatagramEvents, type DatagramLeg, MAX_BACKLOG_BYTES, type Sent } from './leg.ts'
+
+/** A `connect-udp` stream to the other agent, with DATAGRAM capsules on it. */
+export class CapsuleLeg implements DatagramLeg {
+  readonly #stream: Http2Stream
+  readonly #corking: Corking
+
+  constructor(stream: Http2Stream) {
+    this.#stream = stream
+    this.#corking = new Corking(stream)
+  }
+
+  start(events: DatagramEvents): void {
+    const stream = this.#stream
+    const over = (): void => {
+      if (isDone(stream.rstCode)) events.closed()
+      else events.failed(cutOf(stream.rstCode))
+    }
+    const parser = new CapsuleParser(events)
+    stream.on('error', over)
+    stream.once('close', over)
+    stream.on('data', (chunk: Buffer) => parser.push(chunk))
+    stream.once('end', () => {
+      // The streams of a lost session, and those that are reset, end as if they were complete.
+      if (!stream.aborted && stream.rstCode === 0 && !stream.destroyed) events.ended()
+    })
+    if (stream.destroyed) over()
+    else stream.resume()
+  }
+
+  send(payload: Buffer): Sent {
+    const stream = this.#stream
+    if (stream.destroyed || stream.closed || stream.writableEnded) return 'gone'
+    if (payload.length > MAX_DATAGRAM_BYTES) return 'too large'
+    if (stream.writableLength > MAX_BACKLOG_BYTES) return 'full'
+    this.#corking.write(encodeCapsule(payload))
+    return 'sent'
+  }
+
+  end(): void {
+    if (!this.#stream.writableEnded && !this.#stream.closed) this.#stream.end()
+  }
+
+  close(): void {
+    const stream = this.#stream
+    if (stream.destroyed || stream.closed) return
+    const done = (): void => {
+      if (!stream.closed) stream.close(codeOf('done'))
+    }
+    // What was sent last must leave before the reset does.
+    if (stream.writableFinished) done()
+    else stream.once('finish', done).end()
+  }
+
+  abort(kind: CutKind): void {
+    streamLeg(this.#stream).abort(kind)
+  }
+}

@@ -1,0 +1,83 @@
+import type { Socket } from 'node:net'
+import { DatagramParser, encodeDatagram, MAX_DATAGRAM_BYTES } from '../../wire/index.ts'
+import { type Leg, socketLeg } from '../flow/leg.ts'
+import { Corking } from './corking.ts'
+import type { DatagramEvents, DatagramLeg, Sent } from './leg.ts'
+import { MAX_BACKLOG_BYTES } from './leg.ts'
+
+const NOTHING = Buffer.alloc(0)
+/** For a workload to close a socket whose flow has ended. */
+const CLOSE_MS = 5_000
+
+/** A workload's stream socket with length-prefixed datagrams on it. */
+export class FramedLeg implements DatagramLeg {
+  readonly #socket: Socket
+  readonly #leg: Leg
+  readonly #corking: Corking
+  readonly #parser = new DatagramParser()
+  #ended = false
+
+  constructor(socket: Socket) {
+    this.#socket = socket
+    this.#leg = socketLeg(socket)
+    this.#corking = new Corking(socket)
+  }
+
+  start(events: DatagramEvents): void {
+    const socket = this.#socket
+    const fail = (err?: Error): void => {
+      // After its end only its disappearance can follow.
+      if (this.#ended) events.closed()
+      else events.failed(this.#leg.failure(err))
+    }
+    socket.on('error', fail)
+    socket.once('close', () => fail())
+    socket.on('data', (chunk: Buffer) => {
+      this.#parser.push(chunk, payload => {
+        if (payload.length > MAX_DATAGRAM_BYTES) events.oversized()
+        else events.datagram(payload)
+      })
+    })
+    socket.once('end', () => {
+      if (this.#parser.isInside) {
+        events.failed({ kind: 'reset', text: 'the workload ended inside a datagram' })
+        return
+      }
+      this.#ended = true
+      // One that closed looks like one that only ended its side, until something is written: nothing is enough.
+      socket.write(NOTHING, err => {
+        if (err == null) events.ended()
+        else events.closed()
+      })
+    })
+    if (socket.destroyed) fail()
+    else socket.resume()
+  }
+
+  send(payload: Buffer): Sent {
+    const socket = this.#socket
+    if (socket.destroyed || socket.writableEnded) return 'gone'
+    if (payload.length > MAX_DATAGRAM_BYTES) return 'too large'
+    if (socket.writableLength > MAX_BACKLOG_BYTES) return 'full'
+    this.#corking.write(encodeDatagram(payload))
+    return 'sent'
+  }
+
+  end(): void {
+    if (!this.#socket.writableEnded) this.#socket.end()
+  }
+
+  close(): void {
+    const socket = this.#socket
+    if (socket.destroyed) return
+    this.end()
+    socket.removeAllListeners('data').resume()
+    const timer = setTimeout(() => socket.destroy(), CLOSE_MS)
+    socket.once('close', () => clearTimeout(timer))
+    if (this.#ended) socket.destroySoon()
+  }
+
+  abort(kind: Parameters<DatagramLeg['abort']>[0]): void {
+    this.#leg.abort(kind)
+  }
+}

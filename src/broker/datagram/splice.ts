@@ -1,0 +1,124 @@
+import { ErrorCode, type Logger } from '../../core/index.ts'
+import { MAX_DATAGRAM_BYTES } from '../../wire/index.ts'
+import type { Cut } from '../flow/cut.ts'
+import type { Flow } from '../flow/flow.ts'
+import { UDP_LINGER_MS } from '../timing.ts'
+import type { DatagramLeg, Sent } from './leg.ts'
+
+export interface DatagramSpliceOptions {
+  /** A flow without a datagram in either direction ends after this long, up to a quarter more. */
+  readonly idleMs: number
+  readonly log: Logger
+}
+
+type Drop = Exclude<Sent, 'sent'> | 'rate'
+
+const CHECKS = 4
+
+/**
+ * Joins the two legs of a flow of datagrams, counts what passes and what is dropped, and ends it when it is idle.
+ *
+ * A side that will send no more leaves the other one `UDP_LINGER_MS` without a datagram for its last answers. Resolves with undefined
+ * after a clean end, with kind `done` for an idle one, else with why it was cut; never rejects.
+ */
+export function spliceDatagrams(
+  flow: Flow,
+  source: DatagramLeg,
+  destination: DatagramLeg,
+  { idleMs, log }: DatagramSpliceOptions
+): Promise<Cut | undefined> {
+  const { promise, resolve } = Promise.withResolvers<Cut | undefined>()
+  const reported = new Set<Drop>()
+  let over = false
+  let moved = false
+  let open = 2
+  let quietChecks = 0
+  let limitMs = idleMs
+  let timer: NodeJS.Timeout
+
+  const settle = (cut: Cut | undefined): void => {
+    if (over) return
+    over = true
+    clearTimeout(timer)
+    flow.signal.removeEventListener('abort', onCut)
+    for (const leg of [source, destination]) {
+      if (cut === undefined || cut.kind === 'done') leg.close()
+      else leg.abort(cut.kind)
+    }
+    resolve(cut)
+  }
+  const onCut = (): void => settle(flow.cutBy ?? { kind: 'shutdown', text: 'cut' })
+  const drop = (why: Drop): void => {
+    flow.dropped += 1
+    if (reported.has(why)) return
+    reported.add(why)
+    report(log, flow, why)
+  }
+  const check = (): void => {
+    quietChecks = moved ? 0 : quietChecks + 1
+    moved = false
+    if (quietChecks >= CHECKS) settle({ kind: 'done', text: `idle for ${Math.round(limitMs / 1_000)} s` })
+    else watch()
+  }
+  const watch = (): void => {
+    clearTimeout(timer)
+    timer = setTimeout(check, limitMs / CHECKS)
+  }
+  const carry = (from: DatagramLeg, to: DatagramLeg, count: (bytes: number) => void): void => {
+    from.start({
+      datagram: payload => {
+        if (over) return
+        moved = true
+        if (!flow.meters.every(meter => meter.take())) {
+          drop('rate')
+          return
+        }
+        const sent = to.send(payload)
+        if (sent === 'sent') count(payload.length)
+        else drop(sent)
+      },
+      oversized: () => drop('too large'),
+      ended: () => {
+        open -= 1
+        if (open === 0) settle(undefined)
+        if (over) return
+        to.end()
+        limitMs = Math.min(idleMs, UDP_LINGER_MS)
+        quietChecks = 0
+        watch()
+      },
+      closed: () => settle(flow.cutBy),
+      failed: cut => settle(flow.cutBy ?? cut)
+    })
+  }
+
+  flow.signal.addEventListener('abort', onCut, { once: true })
+  watch()
+  carry(source, destination, bytes => {
+    flow.datagramsOut += 1
+    flow.bytesOut += bytes
+  })
+  carry(destination, source, bytes => {
+    flow.datagramsIn += 1
+    flow.bytesIn += bytes
+  })
+  if (flow.signal.aborted) onCut()
+  return promise
+}
+
+// Once for each flow and reason: a sender that goes too fast must not fill the log as well.
+function report(log: Logger, { id: flowId, meters }: Flow, why: Drop): void {
+  switch (why) {
+    case 'too large':
+      log.warn('datagrams dropped: too large', { flowId, limit: MAX_DATAGRAM_BYTES, code: ErrorCode.MessageTooLarge })
+      return
+    case 'rate': {
+      const limit = Math.min(...meters.map(meter => meter.perSecond))
+      log.warn('datagrams dropped: too many a second', { flowId, limit, code: ErrorCode.LimitExceeded })
+      return
+    }
+    case 'full':
+    case 'gone':
+      log.debug('datagrams dropped: the receiver does not take them', { flowId, reason: why })
+  }
+}

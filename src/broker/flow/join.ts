@@ -1,0 +1,67 @@
+import type { Socket as UdpSocket } from 'node:dgram'
+import type { Http2Stream } from 'node:http2'
+import type { Socket } from 'node:net'
+import { CapsuleLeg } from '../datagram/capsule-leg.ts'
+import { FramedLeg } from '../datagram/framed-leg.ts'
+import type { DatagramLeg } from '../datagram/leg.ts'
+import { type DatagramSpliceOptions, spliceDatagrams } from '../datagram/splice.ts'
+import { UdpLeg } from '../datagram/udp-leg.ts'
+import { type Cut, codeOf } from './cut.ts'
+import type { Flow } from './flow.ts'
+import { type Leg, socketLeg, streamLeg } from './leg.ts'
+import { splice } from './splice.ts'
+
+/** Where one side of a flow comes from. */
+export type FlowEnd =
+  | { readonly kind: 'socket'; readonly socket: Socket }
+  | { readonly kind: 'stream'; readonly stream: Http2Stream }
+  | { readonly kind: 'udp'; readonly socket: UdpSocket }
+
+/** Joins the two ends of a flow as its protocol asks, until it is over. Never rejects. */
+export function joinFlow(
+  flow: Flow,
+  source: FlowEnd,
+  destination: FlowEnd,
+  options: DatagramSpliceOptions
+): Promise<Cut | undefined> {
+  if (flow.protocol === 'udp') {
+    return spliceDatagrams(flow, datagramLeg(source), datagramLeg(destination), options)
+  }
+  return splice(flow, byteLeg(source), byteLeg(destination))
+}
+
+function byteLeg(end: FlowEnd): Leg {
+  switch (end.kind) {
+    case 'socket':
+      return socketLeg(end.socket)
+    case 'stream':
+      return streamLeg(end.stream)
+    case 'udp':
+      throw new TypeError('a UDP socket carries no bytes of a TCP flow')
+  }
+}
+
+function datagramLeg(end: FlowEnd): DatagramLeg {
+  switch (end.kind) {
+    case 'socket':
+      return new FramedLeg(end.socket)
+    case 'stream':
+      return new CapsuleLeg(end.stream)
+    case 'udp':
+      return new UdpLeg(end.socket)
+  }
+}
+
+/** Closes an end that no flow took. */
+export function discardEnd(end: FlowEnd): void {
+  switch (end.kind) {
+    case 'socket':
+      end.socket.destroy()
+      return
+    case 'stream':
+      end.stream.close(codeOf('link'))
+      return
+    case 'udp':
+      end.socket.close()
+  }
+}

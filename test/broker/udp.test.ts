@@ -1,0 +1,284 @@
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { createSocket, type Socket as UdpSocket } from 'node:dgram'
+import { once } from 'node:events'
+import { after, before, describe, it } from 'node:test'
+import { MAX_DATAGRAM_BYTES } from '../../src/wire/index.ts'
+import { Framed } from './support/datagrams.ts'
+import { Accepted, endOf } from './support/sockets.ts'
+import { type Host, type HostOptions, World } from './support/world.ts'
+
+const NAME = 'dev.test.server.default'
+const code = (expected: string) => ({ name: 'WarrenError', code: expected })
+
+/** A UDP server on this machine that answers each datagram with the sender's port and what it got. */
+async function udpEcho(world: World): Promise<{ port: number; socket: UdpSocket; ports: Set<number> }> {
+  const socket = createSocket('udp4')
+  const ports = new Set<number>()
+  socket.on('message', (payload, { port, address }) => {
+    ports.add(port)
+    socket.send(payload, port, address)
+  })
+  socket.bind(0, '127.0.0.1')
+  await once(socket, 'listening')
+  let open = true
+  socket.once('close', () => {
+    open = false
+  })
+  world.defer(() => {
+    if (open) socket.close()
+  })
+  return { port: socket.address().port, socket, ports }
+}
+
+interface Way {
+  readonly world: World
+  readonly near: Host
+  readonly far: Host
+  readonly source: ReturnType<Host['register']>
+}
+
+async function hosts(way: 'direct' | 'libp2p' | 'local', options: HostOptions = {}): Promise<Way> {
+  const world = await World.create()
+  const all = { ...options, carrier: way === 'libp2p' ? 'libp2p' : 'direct' } as const
+  const near = await world.host('alpha', all)
+  const far = way === 'local' ? near : await world.host('beta', all)
+  return { world, near, far, source: near.register('dev.test.client.default') }
+}
+
+async function pair({ near, far, source }: Way): Promise<() => Promise<{ client: Framed; server: Framed }>> {
+  const accepted = new Accepted()
+  await far.serve(NAME, accepted.push, { protocol: 'udp' })
+  const { path } = await near.connect(source, NAME, false, 'udp')
+  return async () => {
+    const client = await Framed.dial(path)
+    return { client, server: new Framed(await accepted.next()) }
+  }
+}
+
+for (const way of ['direct', 'libp2p', 'local'] as const) {
+  describe(`datagrams, ${way}`, () => {
+    let all: Way
+    let open: () => Promise<{ client: Framed; server: Framed }>
+    before(async () => {
+      all = await hosts(way)
+      open = await pair(all)
+    })
+    after(() => all.world[Symbol.asyncDispose]())
+
+    it('keep their boundaries, of every size from none to the largest', async () => {
+      const { client, server } = await open()
+      for (const size of [0, 1, 62, 63, 64, 1_200, 1_400, 9_000, 16_381, 16_384, 65_000, MAX_DATAGRAM_BYTES]) {
+        const sent = randomBytes(size)
+        client.send(sent)
+        assert.ok((await server.next()).equals(sent), `${size} bytes up`)
+        server.send(sent)
+        assert.ok((await client.next()).equals(sent), `${size} bytes down`)
+      }
+      client.socket.destroy()
+    })
+
+    it('arrive each by itself when many are sent at once', async () => {
+      const { client, server } = await open()
+      client.socket.cork()
+      for (let index = 0; index < 50; index += 1) client.send(`datagram ${index}`)
+      client.socket.uncork()
+      for (let index = 0; index < 50; index += 1) assert.equal(await server.text(), `datagram ${index}`)
+      client.socket.destroy()
+    })
+
+    it('are dropped and counted when they are too large, and the log says so once', async () => {
+      const { client, server } = await open()
+      const tooLarge = Buffer.alloc(2 + 65_535)
+      tooLarge.writeUInt16BE(65_535, 0)
+      client.socket.write(Buffer.concat([tooLarge, tooLarge]))
+      client.send('after')
+      assert.equal(await server.text(), 'after')
+      const flow = all.near.broker.flows().find(one => one.dropped > 0)
+      assert.equal(flow?.dropped, 2)
+      assert.equal(flow?.datagramsOut, 1)
+      const lines = all.near.lines.filter(line => line.message.includes('too large') && line.fields.flowId === flow?.id)
+      assert.equal(lines.length, 1)
+      assert.equal(lines[0]?.fields.limit, MAX_DATAGRAM_BYTES)
+      client.socket.destroy()
+    })
+
+    it('are dropped and not queued while the receiver does not read, and flow again once it does', async () => {
+      const { client, server } = await open()
+      server.socket.pause()
+      const payload = randomBytes(8_000)
+      const flowOf = () => all.near.broker.flows().find(one => one.dropped > 0)
+      const dropped = () =>
+        all.far.broker
+          .flows()
+          .concat(all.near.broker.flows())
+          .some(one => one.dropped > 100)
+      while (!dropped()) {
+        if (!client.socket.write(Buffer.concat([Buffer.of(0x1f, 0x40), payload]))) await once(client.socket, 'drain')
+        await new Promise(resolve => setImmediate(resolve))
+      }
+      server.socket.resume()
+      let last = ''
+      while (last !== 'again') {
+        client.send('again')
+        last = await Promise.race([server.text(), new Promise<string>(resolve => setTimeout(resolve, 50, ''))])
+      }
+      assert.ok(server.received > 0)
+      assert.ok(flowOf() === undefined || Number(flowOf()?.datagramsOut) > 0)
+      client.socket.destroy()
+    })
+
+    it('still get their answer after the client has ended its side', async () => {
+      const { client, server } = await open()
+      client.send('question')
+      client.socket.end()
+      assert.equal(await server.text(), 'question')
+      server.send('answer')
+      assert.equal(await client.text(), 'answer')
+      server.socket.end()
+      await client.ended()
+    })
+
+    it('end cleanly on the other side when one closes', async () => {
+      const { client, server } = await open()
+      client.send('x')
+      await server.next()
+      client.socket.destroy()
+      assert.equal((await endOf(server.socket)).end, 'clean')
+      server.socket.destroy()
+    })
+
+    it('reach an unmodified server from a port for each client, and the answers the right client', async () => {
+      const { world, near, far, source } = all
+      const echo = await udpEcho(world)
+      far.register('dev.test.echo.default', { kind: 'udp', host: '127.0.0.1', port: echo.port })
+      const { path } = await near.connect(source, 'dev.test.echo.default', false, 'udp')
+      const clients = await Promise.all(Array.from({ length: 20 }, () => Framed.dial(path)))
+      await Promise.all(
+        clients.map(async (client, index) => {
+          for (let round = 0; round < 10; round += 1) {
+            client.send(`client ${index} round ${round}`)
+            assert.equal(await client.text(), `client ${index} round ${round}`)
+          }
+        })
+      )
+      assert.equal(echo.ports.size, 20)
+      for (const client of clients) client.socket.destroy()
+    })
+
+    it('survive a server that is away for a while', async () => {
+      const { world, near, far, source } = all
+      const first = await udpEcho(world)
+      const { port } = first
+      far.register('dev.test.away.default', { kind: 'udp', host: '127.0.0.1', port })
+      const { path } = await near.connect(source, 'dev.test.away.default', false, 'udp')
+      const client = await Framed.dial(path)
+      client.send('one')
+      assert.equal(await client.text(), 'one')
+      await new Promise<void>(resolve => first.socket.close(() => resolve()))
+      for (let index = 0; index < 5; index += 1) client.send('lost')
+      const back = createSocket('udp4')
+      back.on('message', (payload, from) => back.send(payload, from.port, from.address))
+      back.bind(port, '127.0.0.1')
+      await once(back, 'listening')
+      let answer = ''
+      while (answer !== 'two') {
+        client.send('two')
+        answer = await Promise.race([client.text(), new Promise<string>(resolve => setTimeout(resolve, 50, ''))])
+      }
+      back.close()
+      client.socket.destroy()
+    })
+  })
+}
+
+describe('a flow of datagrams', () => {
+  for (const way of ['direct', 'local'] as const) {
+    it(`ends when no datagram passes for long (${way})`, async () => {
+      const all = await hosts(way, { udpIdleMs: 200 })
+      await using _ = all.world
+      const { client, server } = await (await pair(all))()
+      client.send('x')
+      await server.next()
+      await Promise.all([client.ended(), server.ended()])
+      await all.near.flowEnd(/idle|ended by the other end/)
+    })
+  }
+
+  it('is cut at both ends when the policy forbids it, while one of TCP goes on', async () => {
+    const all = await hosts('direct')
+    await using _ = all.world
+    const { client, server } = await (await pair(all))()
+    client.send('x')
+    await server.next()
+    all.world.allows = (_source, _destination, machine) => machine !== 'beta'
+    all.far.broker.reassert('policy version 2')
+    const ends = await Promise.all([endOf(client.socket), endOf(server.socket)])
+    assert.deepEqual(
+      ends.map(({ end }) => end),
+      ['cut', 'cut']
+    )
+    await all.far.flowEnd(/no longer allowed: no rule/)
+    await all.near.flowEnd(/cut by the other agent: no longer allowed/)
+  })
+
+  it('is cut when either registration ends', async () => {
+    for (const which of ['source', 'destination'] as const) {
+      const all = await hosts('direct')
+      await using _ = all.world
+      const accepted = new Accepted()
+      const served = await all.far.serve(NAME, accepted.push, { protocol: 'udp' })
+      const client = await Framed.dial((await all.near.connect(all.source, NAME, false, 'udp')).path)
+      const server = new Framed(await accepted.next())
+      client.send('x')
+      await server.next()
+      if (which === 'source') all.near.deregister(all.source.id)
+      else all.far.deregister(served.id)
+      await Promise.all([client.ended(), server.ended()])
+      assert.deepEqual(all.near.broker.flows(), [])
+      assert.deepEqual(all.far.broker.flows(), [])
+    }
+  })
+
+  it('cannot reach what serves only TCP, nor one of TCP what serves only UDP', async () => {
+    const all = await hosts('direct')
+    await using _ = all.world
+    await all.far.serve(NAME, () => {})
+    await all.far.serve('dev.test.other.default', () => {}, { protocol: 'udp' })
+    await assert.rejects(all.near.connect(all.source, NAME, false, 'udp'), code('DESTINATION_NOT_FOUND'))
+    await assert.rejects(all.near.connect(all.source, 'dev.test.other.default'), code('DESTINATION_NOT_FOUND'))
+  })
+
+  it('is one of a workload’s flows, of which it has so many', async () => {
+    const all = await hosts('direct', { limits: { flowsPerWorkload: 2 } })
+    await using _ = all.world
+    const open = await pair(all)
+    const kept = [await open(), await open()]
+    await assert.rejects(all.near.connect(all.source, NAME, false, 'udp'), code('LIMIT_EXCEEDED'))
+    for (const { client } of kept) client.socket.destroy()
+  })
+
+  it('carries so many datagrams a second and drops the rest, and the log says so once', async () => {
+    const all = await hosts('direct', { limits: { datagramsPerSecond: 50 } })
+    await using _ = all.world
+    const { client, server } = await (await pair(all))()
+    for (let index = 0; index < 200; index += 1) client.send(`${index}`)
+    await all.near.line(({ message }) => message === 'datagrams dropped: too many a second')
+    await server.next()
+    const lines = all.near.lines.filter(({ message }) => message === 'datagrams dropped: too many a second')
+    assert.equal(lines.length, 1)
+    assert.equal(lines[0]?.fields.code, 'LIMIT_EXCEEDED')
+    const dropped = all.near.broker.flows()[0]?.dropped ?? 0
+    assert.ok(dropped > 0, `${dropped} dropped`)
+    client.socket.destroy()
+  })
+
+  it('fails when its client ends inside a datagram', async () => {
+    const all = await hosts('direct')
+    await using _ = all.world
+    const { client, server } = await (await pair(all))()
+    client.socket.end(Buffer.of(0, 9, 1, 2))
+    assert.equal((await endOf(server.socket)).end, 'cut')
+    await all.near.flowEnd(/inside a datagram/)
+  })
+})
