@@ -32,7 +32,7 @@ const DIAL_FACTOR = 3
 const HELPERS = 3
 /** Members told of a new suspicion; each that confirms it tells as many. */
 const TOLD = 8
-/** Checks at once. What is above comes again with the next round. */
+/** Checks at once. What is above waits; but a rumour does not, it is dropped. */
 const MAX_CHECKS = 64
 /** A member that answered so recently is not checked because of a rumour. In milliseconds. */
 const FRESH_MS = 1_000
@@ -56,6 +56,8 @@ export class FailureDetector {
   readonly #suspects = new Map<PeerKey, number>()
   readonly #running = new Map<PeerKey, Promise<void>>()
   readonly #answeredMs = new Map<PeerKey, number>()
+  /** Holds members only, so it is bounded by their number. */
+  readonly #waiting = new Set<PeerKey>()
 
   constructor(deps: FailureDetectorDeps) {
     this.#deps = deps
@@ -77,14 +79,31 @@ export class FailureDetector {
     await Promise.all(checks.map(peer => this.check(peer)))
   }
 
-  /** Looks at one member now. Resolves when it is known whether it answers; at once if too much is under way. */
+  /** Looks at one member. Resolves when it is known whether it answers; at once if it must wait for others. */
   check(peer: PeerKey): Promise<void> {
     const running = this.#running.get(peer)
     if (running !== undefined) return running
-    if (this.#running.size >= MAX_CHECKS || !this.#deps.isMember(peer)) return Promise.resolve()
-    const check = this.#check(peer).finally(() => this.#running.delete(peer))
+    if (!this.#deps.isMember(peer)) return Promise.resolve()
+    if (this.#running.size >= MAX_CHECKS) {
+      this.#waiting.add(peer)
+      return Promise.resolve()
+    }
+    const check = this.#check(peer).finally(() => {
+      this.#running.delete(peer)
+      this.#checkNext()
+    })
+    this.#waiting.delete(peer)
     this.#running.set(peer, check)
     return check
+  }
+
+  #checkNext(): void {
+    for (const next of this.#waiting) {
+      this.#waiting.delete(next)
+      if (!this.#deps.isMember(next)) continue
+      void this.check(next)
+      return
+    }
   }
 
   /** Something came from the member: if it is suspected, that is to be looked at again. */
@@ -96,7 +115,8 @@ export class FailureDetector {
   rumour(peer: PeerKey): void {
     const answeredMs = this.#answeredMs.get(peer)
     const isFresh = answeredMs !== undefined && this.#deps.monotonicMs() - answeredMs < FRESH_MS
-    if (!isFresh && !this.#suspects.has(peer)) void this.check(peer)
+    const hasRoom = this.#running.size < MAX_CHECKS
+    if (hasRoom && !isFresh && !this.#suspects.has(peer)) void this.check(peer)
   }
 
   async #check(peer: PeerKey): Promise<void> {
@@ -166,5 +186,6 @@ export class FailureDetector {
   #forget(peer: PeerKey): void {
     this.#suspects.delete(peer)
     this.#answeredMs.delete(peer)
+    this.#waiting.delete(peer)
   }
 }

@@ -125,6 +125,8 @@ export class FailureService {
 
   #onSuspicion(peer: PeerKey, suspected: boolean, reason: string): void {
     const { log, machineOf, suspect } = this.#deps
+    // The pings that a stop cuts off say nothing about anybody.
+    if (this.#stopping.signal.aborted) return
     const machine = machineOf(peer) ?? ''
     if (suspected) log.warn('member suspected: its services are passed over', { peer, machine, reason })
     else log.info('member answers again', { peer, machine, reason })
