@@ -125,6 +125,7 @@ export async function assemble(parts: Parts): Promise<{
     connected: () => mesh.connected(),
     forget: peer => mesh.forget(peer),
     judgeOwners: () => registry.judgeOwners(),
+    forgetMembers: isGone => book.forget(isGone),
     clock,
     log,
     signal: stopping.signal
@@ -141,7 +142,6 @@ export async function assemble(parts: Parts): Promise<{
       // First, while the records still are there: so a flow is told that its other end was revoked, not that it is gone.
       broker?.reassert(reason)
       evictions.carryOut()
-      book.forget(peer => trust.revokedPeer(peer) !== undefined)
       workloads.review()
       announce()
     },

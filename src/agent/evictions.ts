@@ -12,6 +12,8 @@ export interface EvictionsDeps {
   readonly forget: (peer: PeerKey) => Promise<void>
   /** Judges the owners of the registry anew and drops those that no longer pass. */
   readonly judgeOwners: () => void
+  /** Takes members out of what is dialled after a restart. */
+  readonly forgetMembers: (isGone: (peer: PeerKey) => boolean) => void
   readonly clock: Clock
   readonly log: Logger
   readonly signal: AbortSignal
@@ -26,6 +28,8 @@ export class Evictions {
   readonly #deps: EvictionsDeps
   #own: string | undefined
   #told: string | undefined
+  #ids = ''
+  #pending = false
   #toldAtMs = Number.NEGATIVE_INFINITY
 
   constructor(deps: EvictionsDeps) {
@@ -45,6 +49,10 @@ export class Evictions {
   /** Lets every judgement from now on know of the revocations of a bundle. */
   onBundle({ revocations }: Bundle): void {
     const { trust, ownChain, log } = this.#deps
+    // By their ids, which are never given twice: a change of rules must not have every host judged anew.
+    const ids = revocations.map(({ id }) => id).join()
+    this.#pending ||= ids !== this.#ids
+    this.#ids = ids
     trust.setRevocations(revocations)
     const verdict = trust.judge(ownChain())
     const own = !verdict.ok && verdict.reason === 'revoked' ? verdict.detail : undefined
@@ -55,8 +63,11 @@ export class Evictions {
 
   /** Drops what belongs to hosts that are revoked by now: their records at once, their connections a moment later. */
   carryOut(): void {
+    if (!this.#pending) return
+    this.#pending = false
     this.#deps.judgeOwners()
     for (const peer of this.#deps.connected()) this.checkPeer(peer)
+    this.#deps.forgetMembers(peer => this.#deps.trust.revokedPeer(peer) !== undefined)
   }
 
   /** Ends the connection to a host that was admitted just before it was revoked. */

@@ -8,6 +8,7 @@ import {
   type TrustState,
   type Verdict,
   verifyNodeChain,
+  verifyStanding,
   verifyWorkload,
   type WorkloadIdentity
 } from '../identity/index.ts'
@@ -107,7 +108,7 @@ export class Trust {
   }
 
   #revoked(node: NodeIdentity): string | undefined {
-    const verdict = this.judge(node.chainDer)
+    const verdict = verifyStanding(node, this.#state, this.#clock.wallMs())
     return !verdict.ok && verdict.reason === 'revoked' ? verdict.detail : undefined
   }
 }

@@ -8,8 +8,6 @@ import type { FlowTable } from './flow/table.ts'
 import type { ClientSession } from './session/client-session.ts'
 import type { SessionPool } from './session/pool.ts'
 
-const TRUST_LOST: Cut = { kind: 'trust', text: 'the identity of the other end is no longer trusted' }
-
 /** Judges what is going on again, with the policy, trust and registrations of this moment. */
 export class Reassertion {
   readonly #deps: BrokerDeps
@@ -88,29 +86,34 @@ export class Reassertion {
   #reviewSessions(): number {
     let count = 0
     for (const session of this.#pool.all()) {
-      if (this.#isTrusted(session.leafDer, session.notAfterMs, session.destination.machine)) {
+      const cut = this.#judgeTrust(session.leafDer, session.notAfterMs, session.destination.machine)
+      if (cut === undefined) {
         if (session.isIdle && !this.#isWanted(session)) session.destroy()
         continue
       }
       count += 1
-      this.#flows.review(flow => (session.carries(flow.id) ? TRUST_LOST : undefined))
+      this.#flows.review(flow => (session.carries(flow.id) ? cut : undefined))
       session.end()
     }
     for (const session of this.#server.sessions) {
       const { source, leafDer } = session
       const known = this.#deps.directory.sourceAt(source.address, source.machine)
-      if (known && this.#isTrusted(leafDer, source.notAfterMs, source.machine)) continue
+      const cut = this.#judgeTrust(leafDer, source.notAfterMs, source.machine)
+      if (known && cut === undefined) continue
       count += 1
-      session.cut(TRUST_LOST)
+      session.cut(cut ?? ended('source', 'it is no longer registered'))
     }
     return count
   }
 
   // A certificate may end while its session lives: its owner has renewed it and need not interrupt a transfer. From then
   // on the membership of its host is what counts.
-  #isTrusted(leafDer: Uint8Array, notAfterMs: number, machine: string): boolean {
-    if (this.#deps.directory.peerOf(machine) === undefined) return false
-    return this.#deps.clock.wallMs() >= notAfterMs || this.#deps.judge.workload(leafDer).ok
+  #judgeTrust(leafDer: Uint8Array, notAfterMs: number, machine: string): Cut | undefined {
+    const lost = (why: string): Cut => ({ kind: 'trust', text: `the other end is no longer trusted: ${why}` })
+    if (this.#deps.directory.peerOf(machine) === undefined) return lost(`${machine} is no member now`)
+    if (this.#deps.clock.wallMs() >= notAfterMs) return undefined
+    const verdict = this.#deps.judge.workload(leafDer)
+    return verdict.ok ? undefined : lost(verdict.detail)
   }
 
   #isWanted({ sourceId, destination }: ClientSession): boolean {

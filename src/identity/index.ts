@@ -67,6 +67,7 @@ export {
   type Verdict,
   verifyAgent,
   verifyNodeChain,
+  verifyStanding,
   verifyWorkload,
   type WorkloadIdentity
 } from './verify/index.ts'
