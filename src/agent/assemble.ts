@@ -282,6 +282,7 @@ export async function assemble(parts: Parts): Promise<{
     trust,
     book,
     evictions,
+    failures,
     readiness,
     dataAddresses,
     clock,
@@ -312,7 +313,8 @@ export async function assemble(parts: Parts): Promise<{
   resources.defer(() => readiness.drain())
 
   const alone = hints.length === 0 && config.bootstrap.length === 0
-  await readiness.begin(alone, synchronised.promise, log, stopping.signal)
+  const known = alone ? 'alone' : parts.meshAddresses.length > 0 ? 'joiner' : 'member'
+  await readiness.begin(known, synchronised.promise, log, stopping.signal)
   log.info('agent ready', { machine, trustDomain, peer: node.peer, addresses: mesh.addresses() })
   return { machine, trustDomain, meshAddresses: () => mesh.addresses(), dataAddress: () => data.dataAddress() }
 }

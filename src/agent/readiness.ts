@@ -2,6 +2,8 @@ import { ErrorCode, type Logger, raceAbort, sleep, WarrenError, within } from '.
 
 /** How long a host that knows of others waits for one of them before it serves from what it has. */
 const PATIENCE_MS = 3_000
+/** The same for a host that has just been admitted: it has nothing to serve from, and its authority answered a moment ago. */
+const JOINER_PATIENCE_MS = 15_000
 /** How long a caller waits for the agent to become ready. */
 const CALLER_PATIENCE_MS = 6_000
 
@@ -19,14 +21,23 @@ export class Readiness {
     return this.#state
   }
 
-  /** Becomes ready after `synchronised`, or without it when nobody answers; at once when there is nobody to ask. */
-  async begin(alone: boolean, synchronised: Promise<void>, log: Logger, signal: AbortSignal): Promise<void> {
+  /**
+   * Becomes ready after `synchronised`, or without it when nobody answers; at once when there is nobody to ask.
+   *
+   * `alone`: this host knows of nobody. `joiner`: it was admitted just now.
+   */
+  async begin(
+    known: 'alone' | 'joiner' | 'member',
+    synchronised: Promise<void>,
+    log: Logger,
+    signal: AbortSignal
+  ): Promise<void> {
     const patience = new AbortController()
-    const tooLong = sleep(PATIENCE_MS, patience.signal).then(
+    const tooLong = sleep(known === 'joiner' ? JOINER_PATIENCE_MS : PATIENCE_MS, patience.signal).then(
       () => 'nobody answered',
       () => ''
     )
-    const outcome = alone ? '' : await Promise.race([synchronised.then(() => ''), tooLong])
+    const outcome = known === 'alone' ? '' : await Promise.race([synchronised.then(() => ''), tooLong])
     patience.abort()
     signal.throwIfAborted()
     if (outcome !== '') log.warn('serving without having synchronised', { reason: outcome })

@@ -68,12 +68,12 @@ export class Program {
   }
 
   /** How it ended. */
-  async outcome(timeoutMs = 30_000): Promise<Outcome> {
+  async outcome(timeoutMs = 60_000): Promise<Outcome> {
     return await settled(this.#exit, `the end of ${this.#description}\n${this.stderr}`, timeoutMs)
   }
 
   /** The first match in what it has written so far or will write. Rejects if it ends without. */
-  async says(pattern: RegExp, stream: 'stdout' | 'stderr' = 'stdout', timeoutMs = 15_000): Promise<RegExpExecArray> {
+  async says(pattern: RegExp, stream: 'stdout' | 'stderr' = 'stdout', timeoutMs = 45_000): Promise<RegExpExecArray> {
     let ended = false
     const match = await waitFor(
       () => {

@@ -9,7 +9,7 @@ const POLL_MS = 25
 export async function waitFor<T>(
   probe: () => T | Promise<T>,
   description: string,
-  timeoutMs = 15_000
+  timeoutMs = 45_000
 ): Promise<Exclude<T, undefined | null | false>> {
   const deadline = performance.now() + timeoutMs
   let cause: unknown
@@ -27,7 +27,7 @@ export async function waitFor<T>(
 }
 
 /** Settles as `promise` does, or rejects after `timeoutMs` and says what it waited for. */
-export async function settled<T>(promise: Promise<T>, description: string, timeoutMs = 15_000): Promise<T> {
+export async function settled<T>(promise: Promise<T>, description: string, timeoutMs = 45_000): Promise<T> {
   const expired = Promise.withResolvers<never>()
   const timer = setTimeout(() => expired.reject(new Error(`waited ${timeoutMs} ms for ${description}`)), timeoutMs)
   try {

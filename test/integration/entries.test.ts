@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { chmodSync, copyFileSync, readFileSync, realpathSync, renameSync } from 'node:fs'
+import { chmodSync, copyFileSync, readFileSync, readlinkSync, realpathSync, renameSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import test from 'node:test'
 import { asRoot, at, needsCommand, Program, type Scope, scopeOf, TestAgent, waitFor, warren } from '../harness/index.ts'
@@ -135,7 +135,7 @@ test('an executable that was replaced after its start is not what its path says'
   await a.cli('entry', 'add', '--uid', String(OTHER), '--exe', exe, SITE)
   const late = REGISTER.replace(/^/, 'process.stdin.once("data", () => {').concat('})')
   const program = new Program(scope, at({ uid: OTHER }, [exe, '-e', late, a.socket, SITE, 'stay']))
-  await waitFor(() => readFileSync(`/proc/${program.pid}/comm`, 'utf8').startsWith('server'), 'the program to run')
+  await waitFor(() => readlinkSync(`/proc/${program.pid}/exe`) === exe, 'the program to run')
   const replacement = `${exe}.new`
   copyFileSync('/bin/true', replacement)
   renameSync(replacement, exe)

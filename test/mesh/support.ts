@@ -102,7 +102,7 @@ export async function connection(a: Host, b: Host): Promise<void> {
 }
 
 /** Resolves once `predicate` holds; fails after `ms`. */
-export async function until(predicate: () => boolean | Promise<boolean>, ms = 10_000): Promise<void> {
+export async function until(predicate: () => boolean | Promise<boolean>, ms = 30_000): Promise<void> {
   const deadline = performance.now() + ms
   while (!(await predicate())) {
     assert.ok(performance.now() < deadline, `still not so after ${ms} ms: ${predicate}`)
