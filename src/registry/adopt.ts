@@ -67,7 +67,7 @@ export function replace(state: RegistryState, entry: Entry): SetDifference {
   const { owner, ownerKey, sealed, set } = entry
   const before = state.entries.get(owner)?.set ?? RecordSet.empty
   const difference = before.difference(set)
-  for (const record of difference.removed) state.names.remove(record)
+  for (const record of difference.removed) state.names.remove(owner, record)
   for (const record of difference.added) state.names.add(owner, record)
   state.totalBytes += set.bytes - before.bytes
   if (!state.entries.has(owner)) state.membership += 1
@@ -83,7 +83,7 @@ export function drop(state: RegistryState, owner: PeerKey, cause: ChangeCause, s
   const entry = state.entries.get(owner)
   if (entry === undefined) return []
   const { added, removed } = entry.set.difference(RecordSet.empty)
-  for (const record of removed) state.names.remove(record)
+  for (const record of removed) state.names.remove(owner, record)
   state.totalBytes -= entry.set.bytes
   state.entries.delete(owner)
   state.membership += 1

@@ -12,16 +12,29 @@ export class NameIndex {
     else records.set(record, owner)
   }
 
-  remove(record: StoredRecord): void {
+  remove(owner: PeerKey, record: StoredRecord): void {
     const name = nameOf(record.value.address)
     const records = this.#names.get(name)
-    records?.delete(record)
-    if (records?.size === 0) this.#names.delete(name)
+    if (records === undefined) return
+    if (!records.delete(record)) removeEqual(records, owner, record)
+    if (records.size === 0) this.#names.delete(name)
+  }
+
+  /** Records listed, under all names. */
+  get size(): number {
+    let size = 0
+    for (const records of this.#names.values()) size += records.size
+    return size
   }
 
   get(name: string): Iterable<readonly [StoredRecord, PeerKey]> {
     return this.#names.get(name) ?? []
   }
+}
+
+// A bucket that was fetched again holds the records that did not change as new objects; the index still has the old ones.
+function removeEqual(records: Map<StoredRecord, PeerKey>, owner: PeerKey, { id }: StoredRecord): void {
+  for (const [candidate, peer] of records) if (peer === owner && candidate.id === id) records.delete(candidate)
 }
 
 /** `scope.appGroup.appIdentity.resourceGroup`. */

@@ -1,0 +1,128 @@
+import { DigestTable } from '../../src/registry/digest-table.ts'
+import type { RegistryDriver } from '../../src/registry/index.ts'
+import { stateDigest } from '../../src/registry/index.ts'
+import type { Entry } from '../../src/registry/state.ts'
+import { InvariantBroken } from './failure.ts'
+import type { Host } from './host.ts'
+import { fingerprintOf } from './ledger.ts'
+import type { Simulation } from './simulation.ts'
+
+const LINES = new WeakMap<Entry, string>()
+
+/** Compares all replicas with each other, and each with what it derives from its own state. */
+export function takeCensus(sim: Simulation): void {
+  const byDigest = new Map<string, { readonly host: Host; readonly state: string }>()
+  for (const host of sim.hosts) {
+    const { driver } = host
+    if (driver === undefined) continue
+    checkBounds(sim, host, driver)
+    const digest = Buffer.from(stateDigest(driver.state)).toString('base64')
+    const state = describe(driver)
+    const other = byDigest.get(digest)
+    if (other === undefined) byDigest.set(digest, { host, state })
+    else if (other.state !== state) {
+      const detail = `${host.machine} and ${other.host.machine} have one digest and not the same state`
+      throw new InvariantBroken('equal digests mean equal state', detail)
+    }
+  }
+  // The dear part: for one host at a time.
+  const host = sim.random.pick(sim.hosts)
+  if (host?.driver !== undefined) checkDerived(host, host.driver)
+}
+
+/** Whether each replica holds exactly what each host has registered. Says what is amiss, or nothing. */
+export function disagreement(sim: Simulation): { readonly detail: string; readonly owner: string } | undefined {
+  const live = sim.hosts.filter(({ up }) => up)
+  for (const { driver, machine } of live) {
+    const entries = driver?.state.entries
+    for (const owner of live) {
+      const entry = entries?.get(owner.peer)
+      const owns = owner.driver?.state.entries.get(owner.peer)
+      if (entry === undefined) return { detail: `${machine} does not know ${owner.machine}`, owner: owner.machine }
+      const { epoch, recordSeq } = entry.sealed.head
+      const current = owns?.sealed.head
+      if (fingerprintOf(entry.set) !== owner.content) {
+        const held = `${entry.set.count} of ${owner.registered.size} records, epoch ${epoch} record_seq ${recordSeq}`
+        const detail = `${machine} holds ${held} of ${owner.machine}, which is at ${current?.epoch} ${current?.recordSeq}`
+        return { detail, owner: owner.machine }
+      }
+    }
+    for (const { owner } of entries?.values() ?? []) {
+      if (!sim.host(owner).up) {
+        const gone = sim.machineOf(owner)
+        return { detail: `${machine} still holds ${gone}, which is dead`, owner: gone }
+      }
+    }
+  }
+  return undefined
+}
+
+/** Whether all live replicas have the same digest. */
+export function isUniform(sim: Simulation): boolean {
+  const digests = sim.hosts.flatMap(({ driver }) =>
+    driver === undefined ? [] : [Buffer.from(stateDigest(driver.state)).toString('base64')]
+  )
+  return new Set(digests).size <= 1
+}
+
+function describe({ state }: RegistryDriver): string {
+  return [...state.entries.values()].map(lineOf).sort().join('\n')
+}
+
+function lineOf(entry: Entry): string {
+  let line = LINES.get(entry)
+  if (line === undefined) {
+    line = `${entry.owner} ${Buffer.from(entry.sealed.bytes).toString('base64')} ${fingerprintOf(entry.set)}`
+    LINES.set(entry, line)
+  }
+  return line
+}
+
+function checkBounds(sim: Simulation, host: Host, driver: RegistryDriver): void {
+  const { state, underWay } = driver
+  const { maxOwners, maxPublications, maxTotalBytes } = state.limits
+  const sizes: Array<readonly [string, number, number]> = [
+    ['entries', state.entries.size, maxOwners],
+    ['marks', state.marks.size, 4 * maxOwners],
+    ['marks on disk', host.disk.load().length, 4 * maxOwners + 1],
+    ['quarantines', state.quarantines.size, maxOwners],
+    ['clocks', state.clocks.size, maxOwners],
+    ['chain tries', state.chainTries.size, maxOwners],
+    ['acknowledgements', state.acks.size, maxOwners],
+    ['publications', state.publications.length, maxPublications],
+    ['bytes', state.totalBytes, maxTotalBytes],
+    ['sessions', underWay.sessions, sim.hosts.length],
+    ['acknowledgements under way', underWay.acks, sim.hosts.length]
+  ]
+  for (const [what, size, limit] of sizes) {
+    if (size > limit) {
+      throw new InvariantBroken('memory is bounded', `${host.machine} holds ${size} ${what}, the limit is ${limit}`)
+    }
+  }
+}
+
+function checkDerived(host: Host, { state }: RegistryDriver): void {
+  const table = new DigestTable()
+  let bytes = 0
+  let listed = 0
+  for (const { owner, ownerKey, sealed, set } of state.entries.values()) {
+    const { epoch, seq } = sealed.head
+    table.set({ owner, ownerKey, epoch, seq, digest: sealed.digest })
+    for (const record of set) {
+      bytes += record.bytes.length
+      const { scope, appGroup, appIdentity, resourceGroup } = record.value.address
+      const name = `${scope}.${appGroup}.${appIdentity}.${resourceGroup}`
+      for (const [found, peer] of state.names.get(name)) {
+        if (found.sha256 === record.sha256 && peer === owner) listed += 1
+      }
+    }
+  }
+  const count = [...state.entries.values()].reduce((sum, { set }) => sum + set.count, 0)
+  const wrong =
+    (!table.hashes().equals(state.digests.hashes()) && 'its digest') ||
+    (bytes !== state.totalBytes && 'its count of bytes') ||
+    ((listed !== count || state.names.size !== count) && 'its index of names')
+  if (wrong !== false) {
+    throw new InvariantBroken('equal digests mean equal state', `${host.machine}: ${wrong} is not that of its state`)
+  }
+}
