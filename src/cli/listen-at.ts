@@ -1,8 +1,9 @@
+import type { Socket as UdpSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { unlinkSync } from 'node:fs'
 import { connect, type Server } from 'node:net'
 import { ErrorCode, WarrenError } from '../core/index.ts'
-import { type Endpoint, formatHostPort } from './options/endpoint.ts'
+import { type Endpoint, formatHostPort, type HostPort } from './options/endpoint.ts'
 
 /**
  * Makes `server` listen, and answers where, as a person would type it.
@@ -28,6 +29,19 @@ export async function listenAt(server: Server, endpoint: Endpoint): Promise<stri
   const address = server.address()
   if (address === null || typeof address === 'string') return `unix:${address ?? ''}`
   return formatHostPort({ host: address.address, port: address.port })
+}
+
+/** As `listenAt`, for a UDP socket, which is closed if it fails. */
+export async function bindAt(socket: UdpSocket, at: HostPort): Promise<string> {
+  socket.bind(at.port, at.host)
+  try {
+    await once(socket, 'listening')
+  } catch (cause) {
+    socket.close()
+    throw failure({ kind: 'tcp', ...at }, cause)
+  }
+  const { address: host, port } = socket.address()
+  return formatHostPort({ host, port })
 }
 
 async function isStale(path: string): Promise<boolean> {

@@ -2,6 +2,7 @@ import { connect as connectSocket, type Socket } from 'node:net'
 import { definedOnly, ErrorCode, raceAbort, WarrenError, within } from '../core/index.ts'
 import { apiPb } from '../wire/index.ts'
 import { type AgentClient, type AgentClientOptions, sharedClient } from './agent-client.ts'
+import { MeshDatagramSocket } from './datagram-socket.ts'
 import { defaultSource } from './default-source.ts'
 import { systemCode } from './from-connect-error.ts'
 import { type Peer, readHello } from './peer.ts'
@@ -15,12 +16,19 @@ export interface ConnectOptions extends Omit<AgentClientOptions, 'timeoutMs'>, S
    * @default `<scope of the destination>.user.<user name>.default`
    */
   readonly as?: string | undefined
+  /** @default 'tcp' */
+  readonly protocol?: 'tcp' | undefined
   /** Gives up connecting. Has no effect on the socket afterwards. */
   readonly signal?: AbortSignal | undefined
   /** For all of it: registration, the agents, the other end; in milliseconds. @default 15_000 */
   readonly timeoutMs?: number | undefined
   /** The client to use. @default the shared one of the runtime directory */
   readonly client?: AgentClient | undefined
+}
+
+/** As ConnectOptions, for a flow of datagrams. */
+export interface ConnectDatagramOptions extends Omit<ConnectOptions, 'protocol'> {
+  readonly protocol: 'udp'
 }
 
 /** A connected `net.Socket`, with who is at its other end. */
@@ -39,8 +47,15 @@ const MAX_ATTEMPTS = 3
  * DESTINATION_UNREACHABLE, CANNOT_CONNECT or UNAUTHORIZED; INVALID_ARGUMENT, AGENT_NOT_RUNNING; or the reason of the
  * signal. The socket is half-open: end it. A connection that is cut fails with STREAM_TRUNCATED or ECONNRESET where
  * that can be told.
+ *
+ * With protocol `udp` it resolves with a socket for datagrams, once the other end's agent has accepted.
  */
-export async function connect(destination: string, options: ConnectOptions = {}): Promise<MeshSocket> {
+export async function connect(destination: string, options: ConnectDatagramOptions): Promise<MeshDatagramSocket>
+export async function connect(destination: string, options?: ConnectOptions): Promise<MeshSocket>
+export async function connect(
+  destination: string,
+  options: ConnectOptions | ConnectDatagramOptions = {}
+): Promise<MeshSocket | MeshDatagramSocket> {
   const { as = defaultSource(destination), signal, timeoutMs = TIMEOUT_MS } = options
   const client = options.client ?? sharedClient(definedOnly({ runtimeDir: options.runtimeDir, env: options.env }))
   return await within(timeoutMs, [signal], async limit => {
@@ -57,36 +72,48 @@ async function connectAs(
   client: AgentClient,
   destination: string,
   as: string,
-  options: ConnectOptions,
+  options: ConnectOptions | ConnectDatagramOptions,
   timeoutMs: number,
   signal: AbortSignal
-): Promise<MeshSocket> {
+): Promise<MeshSocket | MeshDatagramSocket> {
+  const { protocol = 'tcp' } = options
   const source = await sourcesOf(client).acquire(as, options, signal)
   try {
-    const socket = await attempt(client, source, destination, timeoutMs, signal)
+    const wish = { destination, protocol }
+    const socket = await attempt(client, source, wish, timeoutMs, signal)
     socket.once('close', source.release)
-    return socket
+    return protocol === 'udp' ? new MeshDatagramSocket(socket, socket.peer) : socket
   } catch (err) {
     source.release()
     throw err
   }
 }
 
+interface Wish {
+  readonly destination: string
+  readonly protocol: 'tcp' | 'udp'
+}
+
+// Endpoints differ by protocol.
+function keyOf({ destination, protocol }: Wish): string {
+  return `${protocol}:${destination}`
+}
+
 async function attempt(
   client: AgentClient,
   source: Source,
-  destination: string,
+  wish: Wish,
   timeoutMs: number,
   signal: AbortSignal
 ): Promise<MeshSocket> {
   for (let attempts = 1; ; attempts += 1) {
     const token = source.registration.token
-    const known = source.endpoints.get(destination)
+    const known = source.endpoints.get(keyOf(wish))
     try {
-      const path = known ?? (await prepare(client, source, destination, signal))
+      const path = known ?? (await prepare(client, source, wish, signal))
       return await open(path, timeoutMs, signal)
     } catch (err) {
-      source.forget(destination)
+      source.forget(keyOf(wish))
       if (signal.aborted || attempts === MAX_ATTEMPTS) throw err
       if (known !== undefined && isGone(err)) continue
       if (WarrenError.is(err, ErrorCode.InvalidSource) && (await isRenewed(source, token, signal))) continue
@@ -99,10 +126,12 @@ async function attempt(
 }
 
 /** Asks the agent for an endpoint, which goes through all checks up to the other end. */
-async function prepare(client: AgentClient, source: Source, destination: string, signal: AbortSignal): Promise<string> {
-  const request = { token: source.registration.token, destination, protocol: apiPb.Protocol.TCP, hello: true }
+async function prepare(client: AgentClient, source: Source, wish: Wish, signal: AbortSignal): Promise<string> {
+  const { destination } = wish
+  const protocol = wish.protocol === 'udp' ? apiPb.Protocol.UDP : apiPb.Protocol.TCP
+  const request = { token: source.registration.token, destination, protocol, hello: true }
   const { path } = await client.workload.connect(request, { signal })
-  source.remember(destination, path)
+  source.remember(keyOf(wish), path)
   return path
 }
 

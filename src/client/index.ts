@@ -1,9 +1,17 @@
 export { ErrorCode, WarrenError } from '../core/index.ts'
 export { AgentClient, type AgentClientOptions, sharedClient } from './agent-client.ts'
-export { type ConnectOptions, connect, type MeshSocket } from './connect.ts'
+export { type ConnectDatagramOptions, type ConnectOptions, connect, type MeshSocket } from './connect.ts'
+export { MeshDatagramSocket } from './datagram-socket.ts'
 export { defaultSource } from './default-source.ts'
 export { MeshHttpAgent } from './http-agent.ts'
-export { type ConnectionListener, type ListenOptions, listen, MeshServer } from './listen.ts'
+export {
+  type ConnectionListener,
+  type DatagramListener,
+  type ListenDatagramOptions,
+  type ListenOptions,
+  listen,
+  MeshServer
+} from './listen.ts'
 export { type Peer, readHello } from './peer.ts'
 export { register } from './register.ts'
 export type { RegisterOptions, Registration, RegistrationEnd, TargetOption } from './registration.ts'

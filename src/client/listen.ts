@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events'
 import type { Server, Socket } from 'node:net'
 import { type Logger, silentLogger } from '../core/index.ts'
 import { bindOwn } from './bind-own.ts'
+import { MeshDatagramSocket } from './datagram-socket.ts'
 import { type Peer, readHello } from './peer.ts'
 import { register } from './register.ts'
 import type { RegisterOptions, Registration, RegistrationEnd } from './registration.ts'
@@ -10,22 +11,43 @@ import { surfaceTruncation } from './truncation.ts'
 export interface ListenOptions extends Omit<RegisterOptions, 'target' | 'onLive'> {
   /** How long the agent may take to say who connects, in milliseconds. @default 10_000 */
   readonly helloTimeoutMs?: number | undefined
+  /** @default 'tcp' */
+  readonly protocol?: 'tcp' | undefined
+}
+
+/** As ListenOptions, for flows of datagrams. */
+export interface ListenDatagramOptions extends Omit<ListenOptions, 'protocol'> {
+  readonly protocol: 'udp'
 }
 
 export type ConnectionListener = (socket: Socket, peer: Peer) => void
+export type DatagramListener = (socket: MeshDatagramSocket, peer: Peer) => void
 
 const HELLO_TIMEOUT_MS = 10_000
 
-/** A registered address whose connections arrive here: the counterpart of a `net.Server`. */
-export class MeshServer extends EventEmitter<{ connection: [Socket, Peer] }> implements AsyncDisposable {
+interface Events<S> {
+  connection: [S, Peer]
+}
+
+/**
+ * A registered address whose connections arrive here: the counterpart of a `net.Server`.
+ *
+ * With protocol `udp` a connection is a MeshDatagramSocket: one for each client.
+ */
+export class MeshServer<S extends Socket | MeshDatagramSocket = Socket>
+  extends EventEmitter<Events<S>>
+  implements AsyncDisposable
+{
+  readonly #wrap: (socket: Socket, peer: Peer) => S
   readonly #log: Logger
   readonly #helloTimeoutMs: number
   #registration: Registration | undefined
   #server: Server | undefined
 
   /** @internal `listen` makes them. */
-  constructor(options: Pick<ListenOptions, 'helloTimeoutMs' | 'log'>) {
+  constructor(options: Pick<ListenOptions, 'helloTimeoutMs' | 'log'>, wrap: (socket: Socket, peer: Peer) => S) {
     super()
+    this.#wrap = wrap
     this.#log = options.log ?? silentLogger
     this.#helloTimeoutMs = options.helloTimeoutMs ?? HELLO_TIMEOUT_MS
   }
@@ -60,13 +82,13 @@ export class MeshServer extends EventEmitter<{ connection: [Socket, Peer] }> imp
   }
 
   /** @internal */
-  async start(address: string, options: ListenOptions): Promise<void> {
+  async start(address: string, { protocol = 'tcp', ...options }: ListenOptions | ListenDatagramOptions): Promise<void> {
     const onLive = async (registration: Registration): Promise<void> => {
       // An agent that restarted may give the same path again: it must be free before it is bound.
       this.#unbind()
       this.#server = await bindOwn(registration.listenPath, socket => void this.#accept(socket))
     }
-    const registration = await register(address, { ...options, target: { listen: { hello: true } }, onLive })
+    const registration = await register(address, { ...options, target: { listen: { hello: true, protocol } }, onLive })
     this.#registration = registration
     registration.closed.then(
       () => this.#unbind(),
@@ -96,7 +118,9 @@ export class MeshServer extends EventEmitter<{ connection: [Socket, Peer] }> imp
     process.nextTick(() => {
       // From here on an error that nobody listens for is the application's, as with any socket.
       socket.off('error', ignore)
-      if (!this.emit('connection', socket, peer)) socket.destroy()
+      const args = [this.#wrap(socket, peer), peer] as const
+      // The type parameter keeps the compiler from seeing that these are the arguments of `connection`.
+      if (!(this as unknown as EventEmitter).emit('connection', ...args)) socket.destroy()
     })
   }
 }
@@ -110,11 +134,25 @@ export class MeshServer extends EventEmitter<{ connection: [Socket, Peer] }> imp
  */
 export async function listen(
   address: string,
-  options: ListenOptions = {},
+  options: ListenDatagramOptions,
+  onConnection?: DatagramListener
+): Promise<MeshServer<MeshDatagramSocket>>
+export async function listen(
+  address: string,
+  options?: ListenOptions,
   onConnection?: ConnectionListener
-): Promise<MeshServer> {
-  const server = new MeshServer(options)
-  if (onConnection !== undefined) server.on('connection', onConnection)
+): Promise<MeshServer>
+export async function listen(
+  address: string,
+  options: ListenOptions | ListenDatagramOptions = {},
+  onConnection?: ConnectionListener | DatagramListener
+): Promise<MeshServer | MeshServer<MeshDatagramSocket>> {
+  const server =
+    options.protocol === 'udp'
+      ? new MeshServer(options, (socket, peer) => new MeshDatagramSocket(socket, peer))
+      : new MeshServer(options, socket => socket)
+  // Which listener goes with which options is what the signatures above say.
+  if (onConnection !== undefined) (server as EventEmitter).on('connection', onConnection)
   await server.start(address, options)
   return server
 }

@@ -34,7 +34,14 @@ function requestOf(address: string, options: RegisterOptions): MessageInitShape<
 const WAITS = { all: apiPb.Wait.ALL, quorum: apiPb.Wait.QUORUM, local: apiPb.Wait.LOCAL } as const
 
 function kindOf(target: TargetOption): NonNullable<MessageInitShape<typeof apiPb.TargetSchema>['kind']> {
-  if ('listen' in target) return { case: 'listen', value: { hello: target.listen.hello ?? false } }
+  if ('listen' in target) {
+    const { hello = false, protocol = 'tcp' } = target.listen
+    return {
+      case: 'listen',
+      value: { hello, protocol: protocol === 'udp' ? apiPb.Protocol.UDP : apiPb.Protocol.TCP }
+    }
+  }
   if ('tcp' in target) return { case: 'tcp', value: target.tcp }
+  if ('udp' in target) return { case: 'udp', value: target.udp }
   return { case: 'unix', value: target.unix }
 }

@@ -4,9 +4,17 @@ import type { AgentClient, AgentClientOptions } from './agent-client.ts'
 
 /** Where the agent delivers the connections of a registration. */
 export type TargetOption =
-  | { readonly listen: { readonly hello?: boolean } }
+  | {
+      readonly listen: {
+        readonly hello?: boolean
+        /** With `udp`, each connection carries length-prefixed datagrams. @default 'tcp' */
+        readonly protocol?: 'tcp' | 'udp'
+      }
+    }
   /** host:port on this host. */
   | { readonly tcp: string }
+  /** host:port on this host. Each flow reaches it from a port of its own. */
+  | { readonly udp: string }
   /** Path of a unix socket that this user serves. */
   | { readonly unix: string }
 

@@ -11,10 +11,10 @@ const MAX_ENDPOINTS = 1_024
 /** What a connection needs of the registration that it comes from. Give it back with `release`, once. */
 export interface Source {
   readonly registration: Registration
-  /** Endpoint paths by destination. */
+  /** Endpoint paths by protocol and destination. */
   readonly endpoints: ReadonlyMap<string, string>
-  remember(destination: string, path: string): void
-  forget(destination: string): void
+  remember(key: string, path: string): void
+  forget(key: string): void
   release(): void
 }
 
@@ -56,8 +56,8 @@ export class Sources {
       return Object.freeze({
         registration,
         endpoints: entry.endpoints,
-        remember: (destination: string, path: string) => remember(entry.endpoints, destination, path),
-        forget: (destination: string) => void entry.endpoints.delete(destination),
+        remember: (key: string, path: string) => remember(entry.endpoints, key, path),
+        forget: (key: string) => void entry.endpoints.delete(key),
         release
       })
     } catch (err) {
@@ -97,10 +97,10 @@ export class Sources {
   }
 }
 
-function remember(endpoints: Map<string, string>, destination: string, path: string): void {
+function remember(endpoints: Map<string, string>, key: string, path: string): void {
   const oldest = endpoints.size >= MAX_ENDPOINTS ? endpoints.keys().next().value : undefined
   if (oldest !== undefined) endpoints.delete(oldest)
-  endpoints.set(destination, path)
+  endpoints.set(key, path)
 }
 
 const byClient = new WeakMap<AgentClient, Sources>()

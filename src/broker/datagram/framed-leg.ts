@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import { DatagramParser, encodeDatagram, MAX_DATAGRAM_BYTES } from '../../wire/index.ts'
-import { type Leg, socketLeg } from '../flow/leg.ts'
+import { socketLeg } from '../flow/leg.ts'
 import { Corking } from './corking.ts'
 import type { DatagramEvents, DatagramLeg, Sent } from './leg.ts'
 import { MAX_BACKLOG_BYTES } from './leg.ts'
@@ -12,26 +12,20 @@ const CLOSE_MS = 5_000
 /** A workload's stream socket with length-prefixed datagrams on it. */
 export class FramedLeg implements DatagramLeg {
   readonly #socket: Socket
-  readonly #leg: Leg
   readonly #corking: Corking
   readonly #parser = new DatagramParser()
   #ended = false
 
   constructor(socket: Socket) {
     this.#socket = socket
-    this.#leg = socketLeg(socket)
     this.#corking = new Corking(socket)
   }
 
   start(events: DatagramEvents): void {
     const socket = this.#socket
-    const fail = (err?: Error): void => {
-      // After its end only its disappearance can follow.
-      if (this.#ended) events.closed()
-      else events.failed(this.#leg.failure(err))
-    }
-    socket.on('error', fail)
-    socket.once('close', () => fail())
+    // Datagrams are whole or not there: a workload that vanishes leaves nothing half done.
+    socket.on('error', () => events.closed())
+    socket.once('close', () => events.closed())
     socket.on('data', (chunk: Buffer) => {
       this.#parser.push(chunk, payload => {
         if (payload.length > MAX_DATAGRAM_BYTES) events.oversized()
@@ -50,7 +44,7 @@ export class FramedLeg implements DatagramLeg {
         else events.closed()
       })
     })
-    if (socket.destroyed) fail()
+    if (socket.destroyed) events.closed()
     else socket.resume()
   }
 
@@ -78,6 +72,6 @@ export class FramedLeg implements DatagramLeg {
   }
 
   abort(kind: Parameters<DatagramLeg['abort']>[0]): void {
-    this.#leg.abort(kind)
+    socketLeg(this.#socket).abort(kind)
   }
 }

@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import { connect } from '../../client/index.ts'
 import { contextOf } from '../context.ts'
+import { relayLines } from '../datagram-lines.ts'
 import { relayStdio } from '../relay.ts'
 
 export function addConnect(program: Command): void {
@@ -9,9 +10,17 @@ export function addConnect(program: Command): void {
     .description('standard input and output to and from a workload')
     .argument('<destination>', 'address or pattern')
     .option('--as <address>', 'who connects (default: SCOPE.user.YOU.default, in the scope of the destination)')
-    .action(async (destination: string, options: { as?: string }, command: Command) => {
+    .option('--udp', 'datagrams: each line of standard input is one, and each one received is a line')
+    .action(async (destination: string, options: { as?: string; udp?: true }, command: Command) => {
       const { agent: client, say } = contextOf(command)
-      const socket = await connect(destination, { client, as: options.as, application: 'warren connect' })
+      const common = { client, as: options.as, application: 'warren connect' }
+      if (options.udp === true) {
+        const socket = await connect(destination, { ...common, protocol: 'udp' })
+        say(`connected to ${socket.peer.address}`)
+        await relayLines(socket, process.stdin, process.stdout)
+        return
+      }
+      const socket = await connect(destination, common)
       say(`connected to ${socket.peer.address}`)
       await relayStdio(socket, process.stdin, process.stdout)
     })

@@ -11,6 +11,7 @@ import { endingSignals } from '../signals.ts'
 
 interface ExposeOptions {
   readonly tcp?: string[]
+  readonly udp?: string[]
   readonly unix?: string[]
   readonly allow?: string[]
   readonly label?: string[]
@@ -22,6 +23,7 @@ export function addExpose(program: Command): void {
     .description('give an unmodified server an address, until this command is ended')
     .argument('<address>', 'SCOPE.GROUP.NAME.RESOURCE; this machine is appended')
     .option('--tcp <host:port>', 'where it listens on this host; may be repeated: then they share the load', collect)
+    .option('--udp <host:port>', 'likewise, a UDP server; each client reaches it from a port of its own', collect)
     .option('--unix <path>', 'likewise, a unix socket', collect)
     .option('--allow <pattern>', 'who may connect, in the same scope, without a rule; may be repeated', collect)
     .option('--label <key=value>', 'may be repeated', collect)
@@ -54,20 +56,22 @@ export function addExpose(program: Command): void {
     })
 }
 
-function targetsOf({ tcp = [], unix = [] }: ExposeOptions): TargetOption[] {
-  if (tcp.length + unix.length === 0) {
+function targetsOf({ tcp = [], udp = [], unix = [] }: ExposeOptions): TargetOption[] {
+  if (tcp.length + udp.length + unix.length === 0) {
     throw new WarrenError(ErrorCode.InvalidOption, 'nothing to expose', {
-      hint: 'Say where the server listens: --tcp 127.0.0.1:8080 or --unix PATH.'
+      hint: 'Say where the server listens: --tcp 127.0.0.1:8080, --udp 127.0.0.1:53 or --unix PATH.'
     })
   }
   return [
     ...tcp.map(text => ({ tcp: formatHostPort(parseHostPort('--tcp', text, '127.0.0.1')) })),
+    ...udp.map(text => ({ udp: formatHostPort(parseHostPort('--udp', text, '127.0.0.1')) })),
     ...unix.map(path => ({ unix: path }))
   ]
 }
 
 function nameOf(target: TargetOption): string {
   if ('tcp' in target) return target.tcp
+  if ('udp' in target) return `udp ${target.udp}`
   return 'unix' in target ? target.unix : 'its own socket'
 }
 

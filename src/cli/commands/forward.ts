@@ -1,6 +1,7 @@
 import { createServer, type Socket } from 'node:net'
 import type { Command } from 'commander'
 import { type ConnectOptions, connect, defaultSource, type MeshSocket } from '../../client/index.ts'
+import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { contextOf } from '../context.ts'
 import { listenAt } from '../listen-at.ts'
 import { parseEndpoint } from '../options/endpoint.ts'
@@ -9,9 +10,16 @@ import { clause } from '../output/report.ts'
 import { print, printJsonLine } from '../output/terminal.ts'
 import { abort, relaySockets } from '../relay.ts'
 import { endingSignals } from '../signals.ts'
+import { UdpForwarder } from '../udp-forwarder.ts'
 
 /** Clients at once; the system refuses the rest, for each costs two descriptors. */
 const MAX_CLIENTS = 4_096
+
+interface ForwardOptions {
+  readonly listen: string
+  readonly as?: string
+  readonly udp?: true
+}
 
 export function addForward(program: Command): void {
   program
@@ -23,14 +31,38 @@ export function addForward(program: Command): void {
       'where clients connect; port 0 picks one. Every user who can connect there uses your identity'
     )
     .option('--as <address>', 'who connects (default: SCOPE.user.YOU.default, in the scope of the destination)')
-    .action(async (destination: string, options: { listen: string; as?: string }, command: Command) => {
+    .option('--udp', 'datagrams: each address and port that sends to it is a flow of its own')
+    .action(async (destination: string, options: ForwardOptions, command: Command) => {
       const endpoint = parseEndpoint('--listen', options.listen)
+      if (options.udp === true && endpoint.kind === 'unix') {
+        throw new WarrenError(ErrorCode.InvalidOption, '--udp needs a port to listen on, not a unix socket', {
+          hint: 'A program that speaks warren’s framing connects with the library or the local API.'
+        })
+      }
       const as = options.as ?? defaultSource(destination)
       const { agent: client, json, say } = contextOf(command)
       const ending = endingSignals()
       // Before there is a listener: without an agent, or with a malformed destination, every client could only fail.
       const { services } = await client.workload.listServices({ pattern: destination }, { signal: ending.signal })
       const failures = new RateLimitedLines(say)
+      const announce = (bound: string): void => {
+        if (json) printJsonLine({ listen: bound, destination, as })
+        else print(bound)
+        say(`${bound} leads to ${destination}, as ${as}`)
+        if (services.length === 0) say(`nothing registered matches ${destination} yet; until then clients are cut off`)
+      }
+      if (options.udp === true && endpoint.kind === 'tcp') {
+        const { forwarder, bound } = await UdpForwarder.bind(endpoint, {
+          destination,
+          connect: { client, as, application: 'warren forward' },
+          onFailure: err => failures.line(clause(err), performance.now())
+        })
+        announce(bound)
+        await ending.asked
+        await forwarder.close()
+        await client.close()
+        return
+      }
       const clients = new Set<Socket>()
       const server = createServer({ allowHalfOpen: true }, socket => {
         clients.add(socket)
@@ -39,11 +71,7 @@ export function addForward(program: Command): void {
         forwardOne(socket, destination, options).catch((err: unknown) => failures.line(clause(err), performance.now()))
       })
       server.maxConnections = MAX_CLIENTS
-      const bound = await listenAt(server, endpoint)
-      if (json) printJsonLine({ listen: bound, destination, as })
-      else print(bound)
-      say(`${bound} leads to ${destination}, as ${as}`)
-      if (services.length === 0) say(`nothing registered matches ${destination} yet; until then clients are cut off`)
+      announce(await listenAt(server, endpoint))
       await ending.asked
       server.close()
       for (const socket of clients) abort(socket)

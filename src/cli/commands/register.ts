@@ -13,6 +13,7 @@ import { fields } from '../output/views.ts'
 
 interface RegisterOptions {
   readonly tcp?: string
+  readonly udp?: string
   readonly unix?: string
   readonly listen?: true
   readonly allow?: string[]
@@ -32,6 +33,7 @@ export function addRegister(program: Command): void {
     .description('the raw API: register an address, print the answer as JSON')
     .argument('<address>', 'SCOPE.GROUP.NAME.RESOURCE; this machine is appended')
     .option('--tcp <host:port>', 'deliver connections to a TCP server of this host')
+    .option('--udp <host:port>', 'deliver datagrams to a UDP server of this host')
     .option('--unix <path>', 'deliver connections to a unix socket')
     .option('--listen', 'deliver connections to a socket that you bind at the path that is answered')
     .option('--allow <pattern>', 'who may connect, in the same scope, without a rule; may be repeated', collect)
@@ -66,13 +68,14 @@ function requestOf(address: string, options: RegisterOptions): MessageInitShape<
 
 type TargetKind = NonNullable<MessageInitShape<typeof apiPb.TargetSchema>['kind']>
 
-function targetKind({ tcp, unix, listen }: RegisterOptions): TargetKind | undefined {
-  if ([tcp, unix, listen].filter(target => target !== undefined).length > 1) {
-    throw new WarrenError(ErrorCode.InvalidOption, '--tcp, --unix and --listen exclude each other', {
+function targetKind({ tcp, udp, unix, listen }: RegisterOptions): TargetKind | undefined {
+  if ([tcp, udp, unix, listen].filter(target => target !== undefined).length > 1) {
+    throw new WarrenError(ErrorCode.InvalidOption, '--tcp, --udp, --unix and --listen exclude each other', {
       hint: 'Register once for each target.'
     })
   }
   if (tcp !== undefined) return { case: 'tcp', value: formatHostPort(parseHostPort('--tcp', tcp, '127.0.0.1')) }
+  if (udp !== undefined) return { case: 'udp', value: formatHostPort(parseHostPort('--udp', udp, '127.0.0.1')) }
   if (unix !== undefined) return { case: 'unix', value: unix }
   return listen === true ? { case: 'listen', value: {} } : undefined
 }

@@ -1,8 +1,9 @@
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import type { Command } from 'commander'
-import { listen, type Peer } from '../../client/index.ts'
+import { listen, type MeshDatagramSocket, type Peer } from '../../client/index.ts'
 import { contextOf } from '../context.ts'
+import { sendLines, sendPatiently, writeLine } from '../datagram-lines.ts'
 import { collect } from '../options/collect.ts'
 import { cliLogger } from '../output/cli-logger.ts'
 import { clause } from '../output/report.ts'
@@ -10,6 +11,8 @@ import { endingSignals } from '../signals.ts'
 
 /** Connections at once; the rest are closed, for each costs a descriptor. */
 const MAX_CONNECTIONS = 256
+/** Of datagrams that wait to be printed. */
+const MAX_UNPRINTED_BYTES = 1024 * 1024
 
 export function addServe(program: Command): void {
   program
@@ -17,21 +20,22 @@ export function addServe(program: Command): void {
     .description('register, print what arrives, send standard input to whoever is connected (like nc -lk)')
     .argument('<address>', 'SCOPE.GROUP.NAME.RESOURCE; this machine is appended')
     .option('--allow <pattern>', 'who may connect, in the same scope, without a rule; may be repeated', collect)
-    .action(async (address: string, options: { allow?: string[] }, command: Command) => {
+    .option('--udp', 'datagrams: each one received is a line, and each line of standard input is one')
+    .action(async (address: string, options: { allow?: string[]; udp?: true }, command: Command) => {
       const { agent: client, json, say } = contextOf(command)
       const ending = endingSignals()
-      const audience = new Audience(say)
-      const server = await listen(
-        address,
-        {
-          client,
-          whitelist: options.allow ?? [],
-          application: 'warren serve',
-          signal: ending.signal,
-          log: cliLogger(say)
-        },
-        (socket, peer) => audience.admit(socket, peer)
-      )
+      const common = {
+        client,
+        whitelist: options.allow ?? [],
+        application: 'warren serve',
+        signal: ending.signal,
+        log: cliLogger(say)
+      }
+      const audience = options.udp === true ? new DatagramAudience(say) : new Audience(say)
+      const server =
+        audience instanceof DatagramAudience
+          ? await listen(address, { ...common, protocol: 'udp' }, (socket, peer) => audience.admit(socket, peer))
+          : await listen(address, common, (socket, peer) => audience.admit(socket, peer))
       // Standard output belongs to what is received, so even the JSON goes to the other one.
       if (json) process.stderr.write(`${JSON.stringify({ address: server.address, spiffeId: server.spiffeId })}\n`)
       else say(`serving ${server.address}`)
@@ -96,5 +100,47 @@ class Audience {
 
   close(): void {
     for (const socket of this.#sockets) socket.destroy()
+  }
+}
+
+/** As Audience, for flows of datagrams. Standard input that ends leaves them open: they have no end of their own. */
+class DatagramAudience {
+  readonly #say: (text: string) => void
+  readonly #sockets = new Set<MeshDatagramSocket>()
+  #count = 0
+
+  constructor(say: (text: string) => void) {
+    this.#say = say
+  }
+
+  admit(socket: MeshDatagramSocket, peer: Peer): void {
+    const name = `#${++this.#count} ${peer.address}`
+    if (this.#sockets.size >= MAX_CONNECTIONS) {
+      this.#say(`${name} turned away: ${MAX_CONNECTIONS} are connected`)
+      void socket.on('error', () => {}).close()
+      return
+    }
+    this.#say(`${name} connected`)
+    this.#sockets.add(socket)
+    socket
+      .on('message', payload => {
+        // A terminal that is slower than the senders loses datagrams, as every slow receiver does.
+        if (process.stdout.writableLength < MAX_UNPRINTED_BYTES) writeLine(process.stdout, payload)
+      })
+      .on('error', err => this.#say(`${name} cut: ${clause(err)}`))
+      .on('close', () => {
+        this.#sockets.delete(socket)
+        this.#say(`${name} gone`)
+      })
+  }
+
+  async answerFrom(input: NodeJS.ReadStream): Promise<void> {
+    await sendLines(input, async line => {
+      await Promise.all([...this.#sockets].map(socket => sendPatiently(socket, line)))
+    })
+  }
+
+  close(): void {
+    for (const socket of this.#sockets) void socket.close()
   }
 }

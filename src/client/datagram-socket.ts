@@ -1,0 +1,149 @@
+import { EventEmitter, once } from 'node:events'
+import type { Socket } from 'node:net'
+import { ErrorCode, WarrenError } from '../core/index.ts'
+import { DatagramParser, datagramTooLarge, encodeDatagram, MAX_DATAGRAM_BYTES } from '../wire/index.ts'
+import type { Peer } from './peer.ts'
+
+/** What may wait for an agent that does not take it, in bytes; beyond that `send` drops. */
+const MAX_BACKLOG_BYTES = 256 * 1024
+/** Datagrams that may wait for a reader of the async iterator before the socket is read no further. */
+const MAX_UNREAD = 256
+
+interface Events {
+  message: [Buffer]
+  /** The other end will send no more. */
+  end: []
+  close: []
+  error: [Error]
+}
+
+/**
+ * A flow of datagrams with one other workload.
+ *
+ * Boundaries are kept; order and arrival are not promised. What arrives before anybody listens for `message` or iterates
+ * waits. A flow without a datagram for two minutes ends. One that is cut emits `error` with FLOW_CUT, then `close`; as
+ * with any emitter, an `error` that nobody listens for is thrown.
+ */
+export class MeshDatagramSocket extends EventEmitter<Events> implements AsyncDisposable, AsyncIterable<Buffer> {
+  /** Who is at the other end. */
+  readonly peer: Peer
+  readonly #socket: Socket
+  readonly #parser = new DatagramParser()
+  #dropped = 0
+  #corked = false
+  #reading = false
+  #failure: Error | undefined
+
+  /** @internal `connect` and `listen` make them, of a half-open socket behind its hello. */
+  constructor(socket: Socket, peer: Peer) {
+    super()
+    this.peer = peer
+    this.#socket = socket
+    socket.on('error', cause => {
+      if (socket.writableEnded) return
+      this.#failure = new WarrenError(ErrorCode.FlowCut, 'the flow was cut', { cause })
+      this.emit('error', this.#failure)
+    })
+    socket.once('end', () => {
+      this.emit('end')
+      socket.end()
+    })
+    socket.once('close', () => this.emit('close'))
+    this.on('newListener', name => {
+      if (name === 'message') this.#read()
+    })
+  }
+
+  /** Datagrams that `send` has dropped. */
+  get dropped(): number {
+    return this.#dropped
+  }
+
+  get closed(): boolean {
+    return this.#socket.closed
+  }
+
+  /**
+   * Sends one datagram. False if it was dropped, because the agent does not take more now or the flow is over; true
+   * promises nothing, as with UDP. Throws MESSAGE_TOO_LARGE above 65,507 bytes.
+   */
+  send(data: string | Uint8Array): boolean {
+    const payload = typeof data === 'string' ? Buffer.from(data) : data
+    if (payload.length > MAX_DATAGRAM_BYTES) throw datagramTooLarge(payload.length)
+    const socket = this.#socket
+    if (socket.destroyed || socket.writableEnded || socket.writableLength > MAX_BACKLOG_BYTES) {
+      this.#dropped += 1
+      return false
+    }
+    if (!this.#corked) {
+      this.#corked = true
+      socket.cork()
+      process.nextTick(() => {
+        this.#corked = false
+        socket.uncork()
+      })
+    }
+    socket.write(encodeDatagram(payload))
+    return true
+  }
+
+  /** Says that nothing more will be sent. Answers still arrive; without one for five seconds the flow ends. */
+  end(): void {
+    this.#socket.end()
+  }
+
+  /** Ends the flow once what was sent has left. Idempotent, never rejects. */
+  async close(): Promise<void> {
+    const socket = this.#socket
+    if (socket.closed) return
+    const closed = once(socket, 'close').catch(() => {})
+    // Unread data would make the agent see a reset.
+    this.#reading = true
+    socket.removeAllListeners('data').resume()
+    socket.destroySoon()
+    await closed
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  /** The datagrams as they arrive, until the flow ends. Throws FLOW_CUT when it is cut. Leaving the loop closes nothing. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<Buffer, void, undefined> {
+    const unread: Buffer[] = []
+    let wake = Promise.withResolvers<void>()
+    const onMessage = (payload: Buffer): void => {
+      unread.push(payload)
+      if (unread.length >= MAX_UNREAD) this.#socket.pause()
+      wake.resolve()
+    }
+    const onOver = (): void => wake.resolve()
+    this.on('message', onMessage).on('close', onOver).on('error', onOver)
+    try {
+      for (;;) {
+        const payload = unread.shift()
+        if (payload !== undefined) {
+          yield payload
+        } else if (this.#failure !== undefined) {
+          throw this.#failure
+        } else if (this.closed) {
+          return
+        } else {
+          if (this.#socket.isPaused()) this.#socket.resume()
+          wake = Promise.withResolvers()
+          await wake.promise
+        }
+      }
+    } finally {
+      this.off('message', onMessage).off('close', onOver).off('error', onOver)
+      if (this.#socket.isPaused()) this.#socket.resume()
+    }
+  }
+
+  // Not before somebody listens: until then datagrams wait in the kernel instead of going by.
+  #read(): void {
+    if (this.#reading) return
+    this.#reading = true
+    this.#socket.on('data', (chunk: Buffer) => this.#parser.push(chunk, payload => this.emit('message', payload)))
+  }
+}
