@@ -2,13 +2,14 @@ import { readFileSync } from 'node:fs'
 import type { AdminHandlers, WorkloadHandlers } from '../api/index.ts'
 import type { Broker } from '../broker/index.ts'
 import { type Clock, ErrorCode, type Logger, WarrenError } from '../core/index.ts'
-import { spkiSha256 } from '../identity/index.ts'
+import { type PeerKey, spkiSha256 } from '../identity/index.ts'
 import type { Mesh } from '../mesh/index.ts'
 import { owners } from '../registry/index.ts'
 import type { AdmissionOffice } from './admission-office.ts'
 import type { Authorizer } from './authorizer.ts'
 import type { Evictions } from './evictions.ts'
 import { explain } from './explain.ts'
+import type { FailureService } from './failure/index.ts'
 import { adminHandlers } from './handlers/admin-handlers.ts'
 import type { KnownHost } from './handlers/policy-handlers.ts'
 import { workloadHandlers } from './handlers/workload-handlers.ts'
@@ -37,6 +38,7 @@ export interface LocalHandlersParts {
   readonly trust: Trust
   readonly book: MemberBook
   readonly evictions: Evictions
+  readonly failures: FailureService
   readonly readiness: Readiness
   readonly dataAddresses: () => string[]
   readonly clock: Clock
@@ -47,6 +49,7 @@ export interface LocalHandlersParts {
 export function localHandlers(parts: LocalHandlersParts): { workload: WorkloadHandlers; admin: AdminHandlers } {
   const { membership, mesh, registry, routing, policy, office, workloads, broker, readiness, evictions, clock } = parts
   const { state } = registry
+  const suspectedSince = (peer: PeerKey) => parts.failures.suspectedSinceMs(peer)
   const startedAtMs = clock.wallMs()
   const version = packageVersion()
   return {
@@ -62,7 +65,7 @@ export function localHandlers(parts: LocalHandlersParts): { workload: WorkloadHa
           hello,
           signal
         }),
-      services: pattern => serviceViews(routing, pattern),
+      services: pattern => serviceViews(routing, suspectedSince, pattern),
       changed: () => registry.changed(),
       status: () => ({
         version,
@@ -96,7 +99,7 @@ export function localHandlers(parts: LocalHandlersParts): { workload: WorkloadHa
       revokeToken: id => office.revokeToken(id),
       revokeTokensOf: machine => office.revokeTokensOf(machine),
       nowMs: () => clock.wallMs(),
-      members: () => memberViews(state, mesh, clock),
+      members: () => memberViews(state, mesh, suspectedSince, clock),
       flows: () => broker.flows(),
       explain: (source, destination, protocol, signal) =>
         explain(explainDeps(parts), source, destination, protocol, signal)

@@ -1,6 +1,6 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { Clock } from '../core/index.ts'
-import { formatAddress, type Pattern } from '../identity/index.ts'
+import { formatAddress, type Pattern, type PeerKey } from '../identity/index.ts'
 import type { Mesh } from '../mesh/index.ts'
 import { owners, type RegistryState } from '../registry/index.ts'
 import { type adminPb, apiPb } from '../wire/index.ts'
@@ -8,15 +8,22 @@ import type { Known } from './explain.ts'
 import type { ServiceView } from './handlers/workload-handlers.ts'
 import type { Route, Routing } from './routing.ts'
 
+/** Since when a host is suspected, by the wall clock. */
+export type SuspectedSince = (peer: PeerKey) => number | undefined
+
 /** The registrations that match a pattern, clients among them, sorted by address; all without a pattern. */
-export function serviceViews(routing: Routing, pattern: Pattern | undefined): ServiceView[] {
+export function serviceViews(
+  routing: Routing,
+  suspectedSince: SuspectedSince,
+  pattern: Pattern | undefined
+): ServiceView[] {
   return routing
     .matching(pattern)
-    .map(toServiceView)
+    .map(route => toServiceView(route, suspectedSince))
     .sort((a, b) => compare(a.address, b.address) || compare(a.registrationId, b.registrationId))
 }
 
-function toServiceView(route: Route): ServiceView {
+function toServiceView(route: Route, suspectedSince: SuspectedSince): ServiceView {
   return {
     address: formatAddress(route.address),
     spiffeId: route.spiffeId,
@@ -27,7 +34,8 @@ function toServiceView(route: Route): ServiceView {
     registeredAtMs: BigInt(route.registeredAtMs),
     machine: route.machine,
     local: route.local,
-    suspect: route.suspect
+    suspect: route.suspect,
+    suspectSinceMs: BigInt((route.suspect ? suspectedSince(route.peer) : undefined) ?? 0)
   }
 }
 
@@ -35,6 +43,7 @@ function toServiceView(route: Route): ServiceView {
 export function memberViews(
   state: RegistryState,
   mesh: Pick<Mesh, 'isConnected'>,
+  suspectedSince: SuspectedSince,
   clock: Clock
 ): MessageInitShape<typeof adminPb.MemberSchema>[] {
   return owners(state)
@@ -48,7 +57,8 @@ export function memberViews(
       epoch: owner.epoch,
       seq: owner.seq,
       policyVersion: owner.policyVersion,
-      leaseLeftMs: BigInt(Math.round(owner.receivedMonotonicMs + owner.leaseMs - clock.monotonicMs()))
+      leaseLeftMs: BigInt(Math.round(owner.receivedMonotonicMs + owner.leaseMs - clock.monotonicMs())),
+      suspectSinceMs: BigInt((owner.suspect ? suspectedSince(owner.peer) : undefined) ?? 0)
     }))
     .sort((a, b) => Number(b.state === 'self') - Number(a.state === 'self') || compare(a.machine, b.machine))
 }

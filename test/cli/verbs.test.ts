@@ -17,7 +17,8 @@ const SERVICE = {
   registeredAtMs: 1_900_000_000_000n,
   machine: 'm1',
   local: false,
-  suspect: true
+  suspect: true,
+  suspectSinceMs: 0n
 }
 const RULE = { id: 'r7', effect: 'allow', source: 'dev.*.*.*', destination: 'dev.web.*.*', protocols: [1] }
 
@@ -40,7 +41,7 @@ test('services are a table for people and one document for programs', async t =>
 
   const json = await run('services', 'dev.web.*.*', '--json')
   assert.deepEqual(JSON.parse(json.stdout), {
-    services: [{ ...SERVICE, protocols: ['tcp'], registeredAtMs: 1_900_000_000_000 }]
+    services: [{ ...SERVICE, protocols: ['tcp'], registeredAtMs: 1_900_000_000_000, suspectSinceMs: 0 }]
   })
   assert.deepEqual(patterns, ['', 'dev.web.*.*'])
   const none = await run('services', 'none.*.*.*')
@@ -114,7 +115,10 @@ test('members and flows are tables', async t => {
   const { run } = await fakeApi(t, {
     admin: {
       listMembers: async () => ({
-        members: [{ machine: 'm2', peerId: '12D3', state: 'gone', leaseLeftMs: -5n, dataAddresses: ['10.0.0.2:7461'] }]
+        members: [
+          { machine: 'm2', peerId: '12D3', state: 'gone', leaseLeftMs: -5n, dataAddresses: ['10.0.0.2:7461'] },
+          { machine: 'm3', peerId: '12D4', state: 'suspect', suspectSinceMs: BigInt(Date.now() - 7_200_000) }
+        ]
       }),
       listFlows: async () => ({
         flows: [
@@ -124,6 +128,7 @@ test('members and flows are tables', async t => {
     }
   })
   assert.match((await run('members')).stdout, /^m2 +gone +0 +0 +ended +10\.0\.0\.2:7461 +12D3$/m)
+  assert.match((await run('members')).stdout, /^m3 +suspect for 2h /m)
   assert.match((await run('flows')).stdout, /^inbound +a +b +tcp +1\.5 kB +0 B +- +r1$/m)
   assert.deepEqual(JSON.parse((await run('flows', '--json')).stdout).flows[0].bytesIn, 1_500)
 })

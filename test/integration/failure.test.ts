@@ -57,7 +57,9 @@ test('a host that stops for a while is suspect meanwhile, and comes back with al
   process.kill(c.pid, 'SIGSTOP')
   scope.defer(() => c.pid > 0 && process.kill(c.pid, 'SIGCONT'))
   for (const agent of [a, b]) {
-    await waitFor(async () => /suspect/.test(await agent.cli('services', SITE)), 'the service to be shown as suspect')
+    const shown = /suspect for \d/
+    await waitFor(async () => shown.test(await agent.cli('services', SITE)), 'the service to be shown as suspect')
+    assert.match(await agent.cli('members'), shown)
   }
   process.kill(c.pid, 'SIGCONT')
   for (const agent of [a, b]) {

@@ -77,6 +77,13 @@ export class FailureService {
     if (!this.#stopping.signal.aborted) detach(this.#deps.log, 'failure detection', this.#detector.check(peer))
   }
 
+  /** Since when a member is suspected, by the wall clock. Undefined for one that is not. */
+  suspectedSinceMs(peer: PeerKey): number | undefined {
+    const { clock } = this.#deps
+    const sinceMs = this.#detector.suspectedSinceMs(peer)
+    return sinceMs === undefined ? undefined : Math.round(clock.wallMs() - (clock.monotonicMs() - sinceMs))
+  }
+
   /** Something of the member arrived. */
   heard(peer: PeerKey): void {
     this.#detector.heard(peer)

@@ -17,6 +17,7 @@ export type ServiceView = {
   machine: string
   local: boolean
   suspect: boolean
+  suspectSinceMs: bigint
 }
 
 export interface WorkloadHandlersDeps {

@@ -9,6 +9,6 @@ export function addMembers(program: Command): void {
     .action(async (_options: unknown, command: Command) => {
       const { agent, show } = contextOf(command)
       const members = (await agent.admin.listMembers({})).members.map(memberView)
-      show({ members }, () => memberTable(members))
+      show({ members }, () => memberTable(members, Date.now()))
     })
 }

@@ -46,7 +46,11 @@ export function serviceTable(services: readonly ServiceView[], nowMs: number): s
     { title: 'ADDRESS', value: service => service.address },
     // A client only: it is registered, and nobody can connect to it.
     { title: 'SERVES', value: service => service.protocols.join(',') || '-' },
-    { title: 'HEALTH', value: service => (service.suspect ? `${service.health}, host suspect` : service.health) },
+    {
+      title: 'HEALTH',
+      value: service =>
+        service.suspect ? `${service.health}, host ${suspicion(service.suspectSinceMs, nowMs)}` : service.health
+    },
     { title: 'WHERE', value: service => (service.local ? 'this host' : service.machine) },
     { title: 'AGE', value: service => formatAge(Number(service.registeredAtMs), nowMs) },
     { title: 'ID', value: service => service.registrationId.slice(0, 12) }
@@ -54,10 +58,13 @@ export function serviceTable(services: readonly ServiceView[], nowMs: number): s
   return table(columns, services)
 }
 
-export function memberTable(members: readonly MemberView[]): string {
+export function memberTable(members: readonly MemberView[], nowMs: number): string {
   const columns: Column<MemberView>[] = [
     { title: 'MACHINE', value: member => member.machine },
-    { title: 'STATE', value: member => member.state },
+    {
+      title: 'STATE',
+      value: member => (member.state === 'suspect' ? suspicion(member.suspectSinceMs, nowMs) : member.state)
+    },
     { title: 'RECORDS', value: member => String(member.records), align: 'right' },
     { title: 'POLICY', value: member => String(member.policyVersion), align: 'right' },
     {
@@ -69,6 +76,10 @@ export function memberTable(members: readonly MemberView[]): string {
     { title: 'PEER', value: member => member.peerId }
   ]
   return table(columns, members)
+}
+
+function suspicion(sinceMs: bigint, nowMs: number): string {
+  return sinceMs > 0n ? `suspect for ${formatAge(Number(sinceMs), nowMs)}` : 'suspect'
 }
 
 export function flowTable(flows: readonly FlowView[], nowMs: number): string {

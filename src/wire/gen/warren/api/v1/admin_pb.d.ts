@@ -270,6 +270,13 @@ export declare type Member = Message<"warren.api.v1.Member"> & {
    * @generated from field: int64 lease_left_ms = 10;
    */
   leaseLeftMs: bigint;
+
+  /**
+   * By this host's clock; zero unless it is suspect.
+   *
+   * @generated from field: int64 suspect_since_ms = 11;
+   */
+  suspectSinceMs: bigint;
 };
 
 /**

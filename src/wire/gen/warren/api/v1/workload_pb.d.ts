@@ -567,9 +567,18 @@ export declare type Service = Message<"warren.api.v1.Service"> & {
   local: boolean;
 
   /**
+   * The host does not answer: the service is passed over.
+   *
    * @generated from field: bool suspect = 10;
    */
   suspect: boolean;
+
+  /**
+   * By this host's clock; zero unless it is suspect.
+   *
+   * @generated from field: int64 suspect_since_ms = 11;
+   */
+  suspectSinceMs: bigint;
 };
 
 /**
