@@ -147,6 +147,30 @@ test(
   }
 )
 
+test(
+  'a host whose link is cut, which closes nothing, is passed over by all four others and comes back',
+  asRoot,
+  async t => {
+    const scope = scopeOf(t)
+    const hosts = await createHosts(scope, 'a', 'b', 'c', 'd', 'e')
+    const agents = await startMesh(scope, hosts)
+    const [victim, cutOff] = [agents[4]!, hosts[4] as Host]
+    const others = agents.slice(0, 4)
+    const cutMs = performance.now()
+    for (const host of hosts.slice(0, 4)) cutOff.cut(host)
+    await waitFor(async () => {
+      const views = await Promise.all(others.map(membersOf))
+      return views.every(members => members.get(victim.name)?.state === 'suspect')
+    }, 'all four to suspect it')
+    t.diagnostic(`cut link to suspected on the four others: ${Math.round(performance.now() - cutMs)} ms`)
+    cutOff.heal()
+    await waitFor(async () => {
+      const views = await Promise.all(agents.map(membersOf))
+      return views.every(members => [...members.values()].every(({ state }) => state !== 'suspect'))
+    }, 'nobody to be suspect any more')
+  }
+)
+
 test('two hosts of which one does not hear the other keep each other, by those in between', asRoot, async t => {
   const scope = scopeOf(t)
   const hosts = await createHosts(scope, 'a', 'b', 'c')
