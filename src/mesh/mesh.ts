@@ -275,8 +275,10 @@ class Libp2pMesh implements Mesh {
   }
 
   async forget(peer: PeerKey): Promise<void> {
-    this.#parts.redialer.forget(peer)
-    await this.disconnect(peer)
+    const { node, redialer } = this.#parts
+    redialer.forget(peer)
+    // Without a farewell, which the other side could draw out.
+    for (const connection of node.getConnections(toPeerId(peer))) connection.abort(new Error('forgotten'))
   }
 
   async #newStream(

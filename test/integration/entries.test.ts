@@ -133,8 +133,9 @@ test('an executable that was replaced after its start is not what its path says'
   copyFileSync(realpathSync(process.execPath), exe)
   chmodSync(exe, 0o755)
   await a.cli('entry', 'add', '--uid', String(OTHER), '--exe', exe, SITE)
-  const late = REGISTER.replace(/^/, 'process.stdin.once("data", () => {').concat('})')
+  const late = `console.log('running'); process.stdin.once('data', () => {${REGISTER}})`
   const program = new Program(scope, at({ uid: OTHER }, [exe, '-e', late, a.socket, SITE, 'stay']))
+  await program.says(/running/)
   await waitFor(() => readlinkSync(`/proc/${program.pid}/exe`) === exe, 'the program to run')
   const replacement = `${exe}.new`
   copyFileSync('/bin/true', replacement)

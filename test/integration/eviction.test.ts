@@ -70,6 +70,8 @@ test(
     )
     assert.equal(cut.code, 1)
     await serve.says(/cut|ended|closed|truncated/i, 'stderr')
+    // The survivor knows why, and its log tells.
+    await loggedAt(c, 'no longer trusted: b was evicted at', 'stolen')
     const took = await Promise.all([rid(a, 'b', issued), rid(c, 'b', issued)])
     t.diagnostic(`off a and c ${took.join(' and ')} ms after the command, with the start of the command that asks`)
 
