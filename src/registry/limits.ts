@@ -81,6 +81,8 @@ export const MAX_SKEW_MS = 30_000
 export const QUARANTINE_MS = 60_000
 /** Epochs and seqs above are refused: they would not fit the signed 64-bit integers of the store. */
 export const MAX_COUNTER = 2n ** 62n
+/** How far ahead of our clock a peer's mere word can raise our epoch, in milliseconds. */
+export const MAX_EPOCH_LEAD_MS = 24 * 3_600_000
 /** Changes in one delta; more travel by sync. Receivers bound what they decode by it. */
 export const MAX_DELTA_CHANGES = 2_048
 /** Room that one response leaves for what surrounds its records. */

@@ -1,9 +1,10 @@
 import { ErrorCode, WarrenError } from '../core/index.ts'
+import type { PeerKey } from '../identity/index.ts'
 import { create, registryPb, toBinary } from '../wire/index.ts'
 import { changed, replace } from './adopt.ts'
 import { compareAge, type SealedHead, sealHead, toWire } from './head.ts'
 import { leaseFor, type Now } from './lease.ts'
-import { MAX_COUNTER, MAX_DELTA_CHANGES } from './limits.ts'
+import { MAX_COUNTER, MAX_DELTA_CHANGES, MAX_EPOCH_LEAD_MS } from './limits.ts'
 import { alarm, type Effect, type Profile } from './message.ts'
 import { type LocalRecord, sealRecord } from './record.ts'
 import { bucketNumber } from './record-set.ts'
@@ -88,12 +89,30 @@ export function meetOwnHead(state: RegistryState, { head, digest }: SealedHead, 
   const ours = state.entries.get(own.peer)?.sealed
   if (age < 0 || (age === 0 && (ours === undefined || ours.digest === digest))) return []
   const detail = `epoch ${head.epoch} seq ${head.seq} was signed with our key; we are at ${own.epoch} ${own.seq}`
+  return outrank(state, head.epoch, detail, now)
+}
+
+/**
+ * Answers to a peer that says it has held a state of ours from our future: our disk and our clock are older than our
+ * past, and nobody will hear us until our next word outranks it.
+ *
+ * It proves nothing, so it can raise our epoch to a day ahead of our clock and no further: a liar gains nothing by that.
+ */
+export function meetOwnPast(state: RegistryState, from: PeerKey, epoch: bigint, now: Now): Effect[] {
+  const { own } = state
+  const detail = `${from} has held epoch ${epoch} of ours; we are at ${own.epoch} ${own.seq}`
+  if (epoch <= BigInt(Math.trunc(now.wallMs + MAX_EPOCH_LEAD_MS))) return outrank(state, epoch, detail, now)
+  const allowance = state.repeats.take('own past', now.monotonicMs)
+  return allowance === 'allowed' ? [alarm('own-state-ahead', own.peer, detail)] : []
+}
+
+function outrank(state: RegistryState, epoch: bigint, detail: string, now: Now): Effect[] {
+  const { own } = state
   const allowance = state.repeats.take('own', now.monotonicMs)
   // Two hosts with one key would outbid each other without end.
   if (allowance === 'refused') return []
-  if (allowance === 'first-refused' || head.epoch + 1n >= MAX_COUNTER)
-    return [alarm('duplicate-identity', own.peer, detail)]
-  own.epoch = head.epoch + 1n
+  if (allowance === 'first-refused' || epoch + 1n >= MAX_COUNTER) return [alarm('duplicate-identity', own.peer, detail)]
+  own.epoch = epoch + 1n
   const published = own.profile === undefined ? [] : publish(state, own.profile, now, undefined, true)
   return [persistOwn(state), alarm('own-state-ahead', own.peer, detail), ...published]
 }

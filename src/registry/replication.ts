@@ -1,5 +1,4 @@
 import type { PeerKey } from '../identity/index.ts'
-import { decodeAck, type Effect } from './message.ts'
 import type { RegistryState } from './state.ts'
 
 /** How far an own change has come. */
@@ -56,24 +55,4 @@ function audience(state: RegistryState): Map<PeerKey, string> {
     if (peer !== state.own.peer) required.set(peer, sealed.head.machine)
   }
   return required
-}
-
-/**
- * Takes in an acknowledgement. It covers all that was published before it.
- *
- * Throws MESSAGE_MALFORMED or MESSAGE_TOO_LARGE. One of a run before this, or of what was never published, is ignored.
- */
-export function takeAck(state: RegistryState, from: PeerKey, bytes: Uint8Array): Effect[] {
-  const { own, acks, entries, limits } = state
-  const { epoch, seq } = decodeAck(bytes)
-  if (epoch < own.firstEpoch || epoch > own.epoch || seq > own.seq) return []
-  if (from === own.peer || !(entries.has(from) || acks.has(from))) return []
-  if ((acks.get(from) ?? 0n) >= seq) return []
-  acks.delete(from)
-  acks.set(from, seq)
-  if (acks.size > limits.maxOwners) {
-    const oldest = acks.keys().next()
-    if (oldest.done !== true) acks.delete(oldest.value)
-  }
-  return [{ type: 'acknowledged', peer: from, seq }]
 }

@@ -165,7 +165,7 @@ export function createRegistry(config: RegistryConfig, now: Now): RegistryState 
     names: new NameIndex(),
     digests: new DigestTable(),
     rates: new RateTable(limits.gossipPerSecond, limits.gossipBurst, 2 * limits.maxOwners),
-    repeats: new RateTable(0.1, 3, 2),
+    repeats: new RateTable(0.1, 3, 3),
     clocks: new Map(),
     chainTries: new Map(),
     publications: [],

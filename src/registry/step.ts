@@ -2,8 +2,8 @@ import { takeGossip } from './gossip.ts'
 import type { Now } from './lease.ts'
 import type { Effect, Event } from './message.ts'
 import { changeOwnSet, changeProfile, refresh } from './own.ts'
-import { takeAck } from './replication.ts'
 import type { RegistryState } from './state.ts'
+import { takeAck } from './take-ack.ts'
 import { judgeChains, suspect, tick } from './tick.ts'
 
 /**
@@ -25,7 +25,7 @@ export function step(state: RegistryState, event: Event, now: Now): Effect[] {
     case 'gossip':
       return takeGossip(state, event.from, event.bytes, now)
     case 'ack':
-      return takeAck(state, event.from, event.bytes)
+      return takeAck(state, event.from, event.bytes, now)
     case 'suspect':
       return suspect(state, event.peer, event.suspect)
     case 'trust-changed':

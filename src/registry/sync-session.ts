@@ -5,6 +5,7 @@ import type { Assembly } from './assembly.ts'
 import { isWanted } from './judge.ts'
 import type { Now } from './lease.ts'
 import type { Effect } from './message.ts'
+import { remind } from './remind.ts'
 import { chainIsStale, noteChainTry } from './renewal.ts'
 import type { RegistryState } from './state.ts'
 import { takeSet, takeState } from './take-state.ts'
@@ -74,7 +75,7 @@ export class SyncSession {
   #take(answer: registryPb.SyncResponse['answer'], effects: Effect[], now: Now): void {
     const phase = this.#phase
     if (answer.case === 'refused') throw new WarrenError(ErrorCode.NotReady, 'the peer refused to synchronise')
-    if (phase.at === 'digest' && answer.case === 'digest') this.#takeDigest(answer.value.owners)
+    if (phase.at === 'digest' && answer.case === 'digest') this.#takeDigest(answer.value.owners, effects)
     else if (phase.at === 'fetch' && answer.case === 'fetch')
       this.#takeStates(answer.value.states, phase.asked, effects, now)
     else if (phase.at === 'buckets' && answer.case === 'buckets')
@@ -82,7 +83,7 @@ export class SyncSession {
     else throw malformed('it answers another question')
   }
 
-  #takeDigest(owners: readonly registryPb.OwnerDigest[]): void {
+  #takeDigest(owners: readonly registryPb.OwnerDigest[], effects: Effect[]): void {
     const state = this.#state
     if (owners.length > state.limits.maxOwners) throw malformed('its digest lists too many owners')
     const wanted = new Set<PeerKey>()
@@ -90,6 +91,8 @@ export class SyncSession {
       if (owner.length !== 32) throw malformed('an owner in its digest is no key')
       const peer = peerKeyOf(owner)
       if (isWanted(state, peer, epoch, seq, Buffer.from(headDigest).toString('hex'))) wanted.add(peer)
+      // What it says of others it may have from anybody.
+      if (peer === this.peer) effects.push(...remind(state, peer, { epoch, seq }))
     }
     for (const entry of state.entries.values()) {
       if (!chainIsStale(state, entry)) continue

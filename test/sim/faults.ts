@@ -78,8 +78,13 @@ export class Faults {
     const host = this.#anyUp()
     if (host === undefined) return
     const size = random.chance(0.3) ? random.between(1_000, 25_000) : STEP_MS
-    host.skewMs += random.chance(0.5) ? size : -size
-    this.#during(`clock of ${host.machine} ${Math.round(host.skewMs)} ms`, random.between(5_000, 90_000), () => {
+    this.#stepClockOf(host, random.chance(0.5) ? size : -size)
+  }
+
+  #stepClockOf(host: Host, ms: number): void {
+    host.skewMs += ms
+    const forMs = this.#sim.random.between(5_000, 90_000)
+    this.#during(`clock of ${host.machine} off by ${Math.round(host.skewMs)} ms`, forMs, () => {
       host.skewMs = 0
     })
   }
@@ -91,7 +96,9 @@ export class Faults {
     host.dead = random.chance(0.1) && this.#sim.hosts.filter(({ dead }) => !dead).length > 4
     host.crash(host.dead ? 'for good' : 'restarts')
     network.disconnect(host)
-    if (!host.dead) this.#sim.restartLater(host)
+    if (host.dead) return
+    if (random.chance(0.2)) this.#stepClock()
+    this.#sim.restartLater(host)
   }
 
   #losePower(): void {
@@ -104,11 +111,14 @@ export class Faults {
   }
 
   #restore(): void {
+    const { random } = this.#sim
     const host = this.#anyUp()
     if (host === undefined) return
     host.crash('its disk is restored')
     this.#sim.network.disconnect(host)
     if (host.disk.restore()) host.witness.diskReplaced()
+    // Its next epoch then comes from its marks, which are older than its past.
+    if (random.chance(0.7)) this.#stepClockOf(host, -STEP_MS)
     this.#sim.restartLater(host)
   }
 

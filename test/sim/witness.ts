@@ -1,6 +1,7 @@
 import type { PeerKey } from '../../src/identity/index.ts'
 import { decodeAck, type Effect, type RegistryDriver, type RegistryState } from '../../src/registry/index.ts'
 import { leaseLeftMs } from '../../src/registry/lease.ts'
+import { MAX_COUNTER } from '../../src/registry/limits.ts'
 import type { RecordSet } from '../../src/registry/record-set.ts'
 import type { Entry } from '../../src/registry/state.ts'
 import { InvariantBroken } from './failure.ts'
@@ -132,6 +133,8 @@ export class Witness {
   checkAck(owner: PeerKey, bytes: Uint8Array): void {
     const mark = this.#host.disk.get(owner)
     const version = decodeAck(bytes)
+    // A reminder to an owner in quarantine says nothing of what is held.
+    if (version.seq === MAX_COUNTER) return
     if (mark === undefined || compare(mark, version) < 0) {
       throw this.#broken('saved before it is said', `acknowledges ${text(version)}, which is not on disk`, owner)
     }
