@@ -91,6 +91,8 @@ export function flowTable(flows: readonly FlowView[], nowMs: number): string {
     { title: 'VIA', value: flow => flow.carrier },
     { title: 'IN', value: flow => formatBytes(Number(flow.bytesIn)), align: 'right' },
     { title: 'OUT', value: flow => formatBytes(Number(flow.bytesOut)), align: 'right' },
+    // A connection of TCP drops nothing.
+    { title: 'DROPPED', value: flow => (flow.protocol === 'udp' ? String(flow.dropped) : '-'), align: 'right' },
     { title: 'AGE', value: flow => formatAge(Number(flow.openedAtMs), nowMs) },
     { title: 'RULE', value: flow => flow.rule }
   ]
