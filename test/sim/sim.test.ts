@@ -1,0 +1,65 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { MUTATIONS, type Mutation } from './mutation.ts'
+import { type Report, Simulation } from './simulation.ts'
+
+function simulate(seed: number, nodes: number, minutes: number, mutation?: Mutation, realCrypto = false): Report {
+  const planted = mutation === undefined ? {} : { mutation }
+  return new Simulation({ seed, nodes, minutes, realCrypto, ...planted }).run()
+}
+
+function assertHolds({ seed, failure }: Report, nodes: number, minutes: number): void {
+  if (failure === undefined) return
+  const replay = `npm run sim -- --nodes ${nodes} --minutes ${minutes} --seed ${seed}`
+  assert.fail([`${failure.invariant}: ${failure.detail}`, `replay: ${replay}`, ...failure.events].join('\n'))
+}
+
+test('registries keep their promises through partitions, crashes, wrong clocks and old disks', t => {
+  const alarms = new Map<string, number>()
+  let slowestMs = 0
+  for (let seed = 1; seed <= 20; seed += 1) {
+    const report = simulate(seed, 10, 2)
+    assertHolds(report, 10, 2)
+    slowestMs = Math.max(slowestMs, report.convergedMs)
+    for (const [kind, count] of report.alarms) alarms.set(kind, (alarms.get(kind) ?? 0) + count)
+  }
+  t.diagnostic(`the slowest of 20 seeds agreed ${slowestMs / 1_000} s after the last fault`)
+  assert.ok((alarms.get('own-clock-wrong') ?? 0) > 0, 'clocks were wrong')
+  assert.ok((alarms.get('own-state-ahead') ?? 0) > 0, 'disks were restored')
+})
+
+test('a mesh too large for every host to know every other directly keeps them as well', () => {
+  assertHolds(simulate(7, 40, 0.5), 40, 0.5)
+})
+
+test('the same holds with real signatures', () => {
+  assertHolds(simulate(3, 10, 0.5, undefined, true), 10, 0.5)
+})
+
+test('a seed replays exactly, and another seed is another story', () => {
+  const first = simulate(11, 12, 1)
+  const again = simulate(11, 12, 1)
+  assert.deepEqual(again, first)
+  assert.notEqual(simulate(12, 12, 1).traceHash, first.traceHash)
+})
+
+test('a failure names the invariant, the step and the last events about the owner, and replays exactly', () => {
+  const mutation = MUTATIONS['accepts an older seq']!
+  const first = simulate(3, 12, 1, mutation)
+  assert.ok(first.failure !== undefined)
+  assert.match(first.failure.invariant, /stays dead/)
+  assert.ok(first.failure.step > 0 && first.failure.events.length > 5)
+  assert.deepEqual(simulate(3, 12, 1, mutation).failure, first.failure)
+})
+
+for (const [name, mutation] of Object.entries(MUTATIONS)) {
+  test(`the simulator finds a registry that ${name}`, t => {
+    for (let seed = 1; seed <= 30; seed += 1) {
+      const { failure } = simulate(seed, 10, 1, mutation)
+      if (failure === undefined) continue
+      t.diagnostic(`seed ${seed}, step ${failure.step}: ${failure.invariant}`)
+      return
+    }
+    assert.fail('it was not found within 30 seeds')
+  })
+}
