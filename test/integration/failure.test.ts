@@ -20,6 +20,11 @@ async function startMesh(scope: Scope, hosts: readonly Host[]): Promise<TestAgen
     agents.push(agent)
   }
   await Promise.all(agents.map(agent => agent.sees(hosts.length - 1)))
+  // A connection comes before what is said over it.
+  await waitFor(async () => {
+    const views = await Promise.all(agents.map(membersOf))
+    return views.every(members => members.size === hosts.length)
+  }, 'all to know all')
   return agents
 }
 
