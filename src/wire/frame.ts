@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream'
-import { ErrorCode, raceAbort, WarrenError } from '../core/index.ts'
+import { ErrorCode, WarrenError } from '../core/index.ts'
 
 const LENGTH_BYTES = 4
 
@@ -42,22 +42,33 @@ async function readExactly(stream: Duplex, bytes: number, signal: AbortSignal): 
     if (stream.readableEnded || stream.destroyed) {
       throw new WarrenError(ErrorCode.StreamTruncated, 'the stream ended inside a frame')
     }
-    await raceAbort(readable(stream), signal)
+    signal.throwIfAborted()
+    await readable(stream, signal)
   }
   return parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts)
 }
 
-function readable(stream: Duplex): Promise<void> {
+// Leaves no listener behind: one for 'readable' would keep data from whoever reads the stream after a reader gave up.
+function readable(stream: Duplex, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
-    const settle = (err?: Error | null): void => {
-      stream.off('readable', onReadable).off('end', onReadable).off('close', onReadable).off('error', settle)
-      if (err == null) resolve()
-      else reject(err)
+    const leave = (): void => {
+      stream.off('readable', onReadable).off('end', onReadable).off('close', onReadable).off('error', onError)
+      signal.removeEventListener('abort', onAbort)
     }
     const onReadable = (): void => {
-      settle()
+      leave()
+      resolve()
     }
-    stream.on('readable', onReadable).on('end', onReadable).on('close', onReadable).on('error', settle)
+    const onError = (err: Error): void => {
+      leave()
+      reject(err)
+    }
+    const onAbort = (): void => {
+      leave()
+      reject(signal.reason)
+    }
+    stream.on('readable', onReadable).on('end', onReadable).on('close', onReadable).on('error', onError)
+    signal.addEventListener('abort', onAbort)
     // Starts the flow of data into the buffer when nothing has been asked for yet.
     stream.read(0)
   })

@@ -72,6 +72,26 @@ test('who has ended before being asked about is nobody', async () => {
   await end(one)
 })
 
+// Where the kernel had no descriptor for a peer that has ended, it was once looked up by its pid.
+test('a peer of which the kernel has no descriptor is not looked up by its pid', async () => {
+  assert.throws(() => platform().peerProcessFd(-1))
+  const one = await connected()
+  let lookedUp = 0
+  const ended: Platform = {
+    ...platform(),
+    peerProcessFd: () => {
+      throw new Error('ESRCH')
+    },
+    openProcess: pid => {
+      lookedUp += 1
+      return platform().openProcess(pid)
+    }
+  }
+  assert.throws(() => peerCredentials(one.socket, ended), denied)
+  assert.equal(lookedUp, 0)
+  await end(one)
+})
+
 test('a socket without a descriptor, and a kernel that does not answer, identify nobody', async () => {
   const one = await connected()
   const mute: Platform = {

@@ -158,6 +158,21 @@ test('an unknown, expired or altered token is refused, each with its reason', as
   await assert.rejects(joinWith(otherScope, serve, leaf), code('TOKEN_REFUSED', /other scopes/))
 })
 
+// The scopes were once compared by their number and in one direction: a token for dev, said twice, also gave prod.
+test('a scope that the token names twice does not make room for another', async () => {
+  const { token, authority, leaf } = await setUp()
+  const serve = (stream: Duplex) => void serveJoin(stream, authority, forever)
+  const twice = token({ scopes: ['dev', 'dev'] })
+  for (const scopes of [['dev', 'prod'], ['dev', 'dev', 'prod'], []]) {
+    await assert.rejects(joinWith({ ...twice, scopes }, serve, leaf), code('TOKEN_REFUSED', /other scopes/))
+  }
+  const { node } = await joinWith({ ...twice, scopes: ['dev'] }, serve, leaf)
+  assert.deepEqual(node.scopes, ['dev'])
+  // A token without scopes gives all of them, and one with scopes never does.
+  const all = token()
+  await assert.rejects(joinWith({ ...all, scopes: ['dev'] }, serve, leaf), code('TOKEN_REFUSED', /other scopes/))
+})
+
 test('a revoked token, one older than the eviction of its machine, and keys that were evicted are refused', async () => {
   const { tokens, token, authority, leaf } = await setUp()
   const serve = (stream: Duplex) => void serveJoin(stream, authority, forever)

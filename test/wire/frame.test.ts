@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { type Duplex, duplexPair } from 'node:stream'
 import test from 'node:test'
 import fc from 'fast-check'
-import { decode, encodeFrame, identityPb, readFrame } from '../../src/wire/index.ts'
+import { create, decode, encodeFrame, identityPb, readFrame, toBinary } from '../../src/wire/index.ts'
 
 const signal = new AbortController().signal
 const code = (wanted: string) => (err: Error & { code?: string }) => err.code === wanted
@@ -76,6 +78,81 @@ test('a reader that gives up is heard, and a destroyed stream is no end', async 
   ours.destroy(new Error('reset'))
   await assert.rejects(other, /reset/)
   theirs.destroy()
+})
+
+// Listeners once stayed on the stream, and one for 'readable' kept the data from whoever read it next.
+test('a reader that gives up leaves the stream to the next one', async () => {
+  const [ours, theirs] = duplexPair()
+  const before = ours.eventNames().map(name => [name, ours.listenerCount(name)])
+  for (let round = 0; round < 20; round += 1) {
+    const giveUp = new AbortController()
+    const reading = readFrame(ours, 16, giveUp.signal)
+    giveUp.abort(new Error('enough'))
+    await assert.rejects(reading, /enough/)
+  }
+  assert.deepEqual(
+    ours.eventNames().map(name => [name, ours.listenerCount(name)]),
+    before
+  )
+  theirs.write(encodeFrame(Buffer.from('late')))
+  assert.equal(String(await readFrame(ours, 16, signal)), 'late')
+  const next = once(ours, 'data')
+  theirs.write('rest')
+  assert.equal(String((await next)[0]), 'rest')
+})
+
+test('a signal that has aborted reads nothing that is not there yet', async () => {
+  const [ours] = duplexPair()
+  await assert.rejects(readFrame(ours, 16, AbortSignal.abort(new Error('before'))), /before/)
+})
+
+test('a frame cut at any one place, and byte by byte, arrives whole', async () => {
+  const frame = encodeFrame(Buffer.from('payload'))
+  for (let cut = 1; cut < frame.length; cut += 1) {
+    const [ours, theirs] = duplexPair()
+    const writing = writeInPieces(theirs, frame, [cut])
+    assert.equal(String(await readFrame(ours, 7, signal)), 'payload', `cut at ${cut}`)
+    await writing
+  }
+  const [ours, theirs] = duplexPair()
+  const writing = writeInPieces(theirs, frame, [...frame.keys()])
+  assert.equal(String(await readFrame(ours, 7, signal)), 'payload')
+  await writing
+})
+
+test('many frames in one chunk arrive one by one, and then the end', async () => {
+  const [ours, theirs] = duplexPair()
+  const payloads = Array.from({ length: 500 }, (_, at) => Buffer.alloc(at % 9, at))
+  theirs.end(Buffer.concat(payloads.map(encodeFrame)))
+  for (const payload of payloads) assert.deepEqual(await readFrame(ours, 8, signal), payload)
+  await assert.rejects(readFrame(ours, 8, signal), code('STREAM_TRUNCATED'))
+})
+
+test('a frame of exactly the limit is read, and an empty one with a limit of nothing', async () => {
+  const [ours, theirs] = duplexPair()
+  theirs.write(Buffer.concat([encodeFrame(Buffer.alloc(16, 1)), encodeFrame(Buffer.alloc(0))]))
+  assert.equal((await readFrame(ours, 16, signal)).length, 16)
+  assert.equal((await readFrame(ours, 0, signal)).length, 0)
+  theirs.write(Buffer.from('ffffffff', 'hex'))
+  await assert.rejects(readFrame(ours, 2 ** 31, signal), code('MESSAGE_TOO_LARGE'))
+})
+
+test('a message of one byte above its limit is refused by its size, before it is looked at', () => {
+  const message = toBinary(
+    identityPb.JoinRequestSchema,
+    create(identityPb.JoinRequestSchema, { secret: randomBytes(9) })
+  )
+  assert.equal(decode(identityPb.JoinRequestSchema, message, message.length).secret.length, 9)
+  assert.throws(() => decode(identityPb.JoinRequestSchema, message, message.length - 1), code('MESSAGE_TOO_LARGE'))
+  assert.throws(() => decode(identityPb.JoinRequestSchema, Buffer.alloc(9, 255), 8), code('MESSAGE_TOO_LARGE'))
+})
+
+test('a message nested as deep as its size allows is refused, and does not end the process', () => {
+  // Unknown groups, which a reader skips by recursion.
+  assert.throws(
+    () => decode(identityPb.JoinRequestSchema, Buffer.alloc(60_000, 0x7b), 65_536),
+    code('MESSAGE_MALFORMED')
+  )
 })
 
 test('whatever the bytes, decoding gives a message or an error with a code', () => {

@@ -1,4 +1,5 @@
 import { closeSync, readFileSync } from 'node:fs'
+import { constants } from 'node:os'
 import koffi from 'koffi'
 import type { KernelCredentials, Platform } from './platform.ts'
 
@@ -38,7 +39,15 @@ export function linuxPlatform(): Platform {
       return { pid, uid, gid }
     },
 
-    peerProcessFd: fd => option(fd, SO_PEERPIDFD, 4)?.readInt32LE(0),
+    peerProcessFd(fd) {
+      const value = option(fd, SO_PEERPIDFD, 4)
+      if (value !== undefined) return value.readInt32LE(0)
+      // Not every kernel that has the option has a descriptor for a peer that has ended. The pid of that may be another
+      // process's by now, and nobody must be looked up by it.
+      const errno = koffi.errno()
+      if (errno !== constants.errno.ENOPROTOOPT) throw new Error(`SO_PEERPIDFD failed with errno ${errno}`)
+      return undefined
+    },
 
     openProcess(pid) {
       const fd: unknown = syscall(SYS_PIDFD_OPEN, pid, 0)

@@ -11,7 +11,10 @@ export interface KernelCredentials {
 export interface Platform {
   /** Throws when the kernel does not say. */
   readonly credentialsOf: (fd: number) => KernelCredentials
-  /** A descriptor that refers to the peer process for as long as it is open; undefined where the kernel has none. */
+  /**
+   * A descriptor that refers to the peer process for as long as it is open; undefined where the kernel knows no such
+   * thing. Throws when it does and there is none, as for a peer that has ended.
+   */
   readonly peerProcessFd: (fd: number) => number | undefined
   /** The same for a running process by pid. Throws when there is no such process. */
   readonly openProcess: (pid: number) => number

@@ -54,8 +54,9 @@ const native = new WeakMap<ParsedCertificate, X509Certificate>()
 export function parseCertificate(der: Uint8Array): ParsedCertificate {
   if (der.length > MAX_CERTIFICATE_BYTES) throw new RangeError(`a certificate of ${der.length} bytes`)
   const own = new X509Certificate(der)
-  // Bytes behind the certificate would be hashed as part of it here and ignored by others.
-  if (own.raw.length !== der.length) throw new RangeError('bytes behind the certificate')
+  // Node takes PEM text anywhere in the bytes for the certificate, and ignores what is behind one. Unless it read exactly
+  // these bytes, it would check the signature of one certificate and the parser below read the names of another.
+  if (!own.raw.equals(der)) throw new RangeError('not exactly one certificate in DER')
   const parsed = new x509.X509Certificate(Uint8Array.from(der))
   const types = parsed.extensions.map(extension => extension.type)
   const constraints = parsed.getExtension(x509.BasicConstraintsExtension)

@@ -58,9 +58,7 @@ export async function admitJoin(request: identityPb.JoinRequest, deps: AdmitDeps
   if (machine !== token.machine) {
     throw refused(`the token is for machine ${token.machine}, not ${machine}`)
   }
-  if (scopes.length !== token.scopes.length || !token.scopes.every(scope => scopes.includes(scope))) {
-    throw refused('the token is for other scopes')
-  }
+  if (!areSame(new Set(scopes), new Set(token.scopes))) throw refused('the token is for other scopes')
   const publicKey = await provenKey(request.csr)
   if (!timingSafeEqual(spkiSha256(publicKey), nodeKeySha256)) {
     throw new WarrenError(ErrorCode.CertificateRefused, 'the binding is for another key than the request')
@@ -96,6 +94,11 @@ function claim(request: identityPb.JoinRequest, tokens: TokenStore, nowMs: numbe
   if (token.usedAtMs !== undefined) throw refused('the token was already used')
   if (nowMs >= token.expiresAtMs) throw refused(`the token expired at ${new Date(token.expiresAtMs).toISOString()}`)
   return token
+}
+
+// As sets: a count would let a scope that the token names twice make room for one that it does not name.
+function areSame(some: ReadonlySet<string>, others: ReadonlySet<string>): boolean {
+  return some.size === others.size && [...some].every(one => others.has(one))
 }
 
 async function provenKey(csr: Uint8Array) {
