@@ -135,7 +135,7 @@ export class FailureDetector {
     if (!this.#deps.isMember(peer)) return
     const sinceMs = this.#suspects.get(peer)
     if (sinceMs !== undefined) {
-      // Not at the first miss: a connection outlives a link that is down for a moment, and dialling anew takes longer.
+      // Not at the first miss: what the connection carries would end for a link that was down for a moment.
       if (this.#deps.monotonicMs() - sinceMs >= CONFIRM_MS) this.#deps.onSilence(peer)
       return
     }
