@@ -88,7 +88,7 @@ export class RecordSet {
   }
 
   *[Symbol.iterator](): Generator<StoredRecord, void, undefined> {
-    for (const { records } of this.#buckets) yield* records
+    for (const { records } of this.#buckets) if (records.length > 0) yield* records
   }
 
   /** The set after `deletes` and then `puts`; a put replaces the record of its id. */
