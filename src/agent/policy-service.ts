@@ -85,10 +85,11 @@ export class PolicyService {
     return this.#deps.adminKey !== undefined
   }
 
+  /** Takes up the stored policy. Throws STATE_UNUSABLE when it is damaged: without it everything would be refused. */
   start(): void {
     const stored = this.#deps.load()
     if (stored !== undefined) {
-      this.#bundle = this.#open(stored)
+      this.#bundle = this.#openStored(stored)
       this.#deps.onBundle(this.#bundle)
     }
     this.#arm()
@@ -147,14 +148,16 @@ export class PolicyService {
       const sameContent = Buffer.from(announcement.sha256).toString('hex') === this.#bundle?.sha256
       if (announcement.version < this.version || (announcement.version === this.version && sameContent)) return 'ignore'
       if (announcement.bundle === undefined) {
-        if (announcement.version > this.version) this.pull(from)
+        // What claims our version with another content is asked for as well: if the admin key signed both, that must be told.
+        this.pull(from, announcement.version === this.version ? this.version - 1n : this.version)
         return 'accept'
       }
       this.#take(toBinary(policyPb.SignedBundleSchema, announcement.bundle))
       return 'accept'
     } catch (err) {
       this.#deps.log.warn('policy announcement refused', { peer: from, err })
-      return 'reject'
+      // Our own disk is not the fault of the neighbour who passed it on.
+      return WarrenError.is(err, ErrorCode.StateUnusable) ? 'ignore' : 'reject'
     }
   }
 
@@ -167,19 +170,16 @@ export class PolicyService {
     return toBinary(policyPb.FetchResponseSchema, create(policyPb.FetchResponseSchema, response))
   }
 
-  /** Asks `peer` for a newer version, in the background. */
-  pull(peer: PeerKey): void {
-    this.fetch(peer).catch((err: unknown) => {
+  /** Asks `peer` for a newer version than this one, in the background. @default the one in force */
+  pull(peer: PeerKey, haveVersion: bigint = this.version): void {
+    this.fetch(peer, haveVersion).catch((err: unknown) => {
       if (!this.#stopping.signal.aborted) this.#deps.log.debug('policy fetch failed', { peer, err })
     })
   }
 
   /** Asks `peer` for a newer version and takes it over. Rejects when the peer fails or sends something unusable. */
-  async fetch(peer: PeerKey): Promise<void> {
-    const request = toBinary(
-      policyPb.FetchRequestSchema,
-      create(policyPb.FetchRequestSchema, { haveVersion: this.version })
-    )
+  async fetch(peer: PeerKey, haveVersion: bigint = this.version): Promise<void> {
+    const request = toBinary(policyPb.FetchRequestSchema, create(policyPb.FetchRequestSchema, { haveVersion }))
     const bytes = await within(FETCH_TIMEOUT_MS, [this.#stopping.signal], signal =>
       this.#deps.transport.request(peer, request, signal)
     )
@@ -234,6 +234,17 @@ export class PolicyService {
       case 'same':
       case 'older':
         return
+    }
+  }
+
+  #openStored(signed: Uint8Array): Bundle {
+    try {
+      return this.#open(signed)
+    } catch (cause) {
+      throw new WarrenError(ErrorCode.StateUnusable, 'the stored policy is damaged', {
+        cause,
+        hint: 'Restore the state directory from a backup, or empty it and join again with a new token.'
+      })
     }
   }
 

@@ -1,4 +1,4 @@
-import { ErrorCode, type Logger, raceAbort, sleep, WarrenError, within } from '../core/index.ts'
+import { ErrorCode, type Logger, raceAbort, WarrenError, within } from '../core/index.ts'
 
 /** How long a host that knows of others waits for one of them before it serves from what it has. */
 const PATIENCE_MS = 3_000
@@ -24,7 +24,8 @@ export class Readiness {
   /**
    * Becomes ready after `synchronised`, or without it when nobody answers; at once when there is nobody to ask.
    *
-   * `alone`: this host knows of nobody. `joiner`: it was admitted just now.
+   * `alone`: this host knows of nobody. `joiner`: it was admitted just now. Rejects with the reason of `signal` as soon as
+   * it aborts.
    */
   async begin(
     known: 'alone' | 'joiner' | 'member',
@@ -32,15 +33,16 @@ export class Readiness {
     log: Logger,
     signal: AbortSignal
   ): Promise<void> {
-    const patience = new AbortController()
-    const tooLong = sleep(known === 'joiner' ? JOINER_PATIENCE_MS : PATIENCE_MS, patience.signal).then(
-      () => 'nobody answered',
-      () => ''
-    )
-    const outcome = known === 'alone' ? '' : await Promise.race([synchronised.then(() => ''), tooLong])
-    patience.abort()
+    if (known !== 'alone') {
+      const patienceMs = known === 'joiner' ? JOINER_PATIENCE_MS : PATIENCE_MS
+      const hasHeard = await within(patienceMs, [signal], deadline => raceAbort(synchronised, deadline)).then(
+        () => true,
+        () => false
+      )
+      if (!hasHeard && !signal.aborted) log.warn('serving without having synchronised', { reason: 'nobody answered' })
+    }
     signal.throwIfAborted()
-    if (outcome !== '') log.warn('serving without having synchronised', { reason: outcome })
+    if (this.#state !== 'starting') return
     this.#state = 'ready'
     this.#ready.resolve()
   }
@@ -52,15 +54,18 @@ export class Readiness {
   /** Resolves once the agent may serve. Rejects with NOT_READY when it takes too long or the agent is stopping. */
   async wait(signal: AbortSignal): Promise<void> {
     if (this.#state === 'ready') return
-    const notReady = new WarrenError(ErrorCode.NotReady, `the agent is ${this.#state}`, {
-      hint: 'Try again in a moment; `warren status` shows the state.'
-    })
-    if (this.#state === 'draining') throw notReady
+    if (this.#state === 'draining') throw this.#notReady()
     try {
       await within(CALLER_PATIENCE_MS, [signal], deadline => raceAbort(this.#ready.promise, deadline))
     } catch (err) {
       if (signal.aborted) throw err
-      throw notReady
+      throw this.#notReady()
     }
+  }
+
+  #notReady(): WarrenError {
+    return new WarrenError(ErrorCode.NotReady, `the agent is ${this.#state}`, {
+      hint: 'Try again in a moment; `warren status` shows the state.'
+    })
   }
 }

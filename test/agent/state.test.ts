@@ -113,6 +113,7 @@ test('a database of the first version is brought up to date, with what is in it'
     expires_at_ms INTEGER NOT NULL, used_at_ms INTEGER) STRICT;
     INSERT INTO join_token VALUES ('aa', 'bb', 'b', '[]', 100, NULL)`)
   old.close()
+  chmodSync(path, 0o600)
   for (const round of ['first', 'second']) {
     const store = new Store(openDatabase(path))
     assert.equal(store.find('aa')?.createdAtMs, 0, `${round} opening`)

@@ -1,5 +1,6 @@
 import { DatabaseSync } from 'node:sqlite'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
+import { ensurePrivateFile } from './files.ts'
 
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS setting (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
@@ -20,9 +21,11 @@ const MIGRATIONS = [
  * Opens the one database of a state directory, for this process alone.
  *
  * Every statement is on disk when it returns. Throws STATE_UNUSABLE when another agent has it open (two agents on one
- * state would use one epoch twice), when it is damaged, or when it cannot be written.
+ * state would use one epoch twice), when it is damaged or open to other users, or when it cannot be written.
  */
 export function openDatabase(path: string): DatabaseSync {
+  // SQLite gives its other files the mode of this one.
+  ensurePrivateFile(path)
   try {
     const database = new DatabaseSync(path, { timeout: 1_000 })
     try {

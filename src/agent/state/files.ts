@@ -1,15 +1,18 @@
 import {
   chmodSync,
   closeSync,
+  constants,
+  fstatSync,
   fsyncSync,
   lstatSync,
   mkdirSync,
   openSync,
   readFileSync,
   renameSync,
+  rmSync,
   writeSync
 } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { dirname } from 'node:path'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 
 /**
@@ -35,10 +38,22 @@ export function ensureDirectory(path: string, mode: number): void {
   }
 }
 
-/** The content of a file, or undefined if there is none. */
+/**
+ * The content of a file that only its owner, this user, can read or write; undefined if there is none.
+ *
+ * Throws STATE_UNUSABLE for any other file: what somebody else may write is that person's key, and what somebody else
+ * may read is no secret. A symbolic link counts as somebody else's.
+ */
 export function readIfPresent(path: string): Buffer | undefined {
   try {
-    return readFileSync(path)
+    // Not blocking, so that a pipe put in its place does not stop the start.
+    const file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+    try {
+      requirePrivate(path, file)
+      return readFileSync(file)
+    } finally {
+      closeSync(file)
+    }
   } catch (err) {
     if ((err as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     throw unusable(path, err)
@@ -53,7 +68,9 @@ export function readIfPresent(path: string): Buffer | undefined {
 export function replaceFile(path: string, content: Uint8Array | string): void {
   const temporary = `${path}.new`
   try {
-    const file = openSync(temporary, 'w', 0o600)
+    // What a crash left there keeps its mode when it is opened again.
+    rmSync(temporary, { force: true })
+    const file = openSync(temporary, 'wx', 0o600)
     try {
       const bytes = typeof content === 'string' ? Buffer.from(content) : content
       for (let written = 0; written < bytes.length; ) written += writeSync(file, bytes, written)
@@ -64,12 +81,51 @@ export function replaceFile(path: string, content: Uint8Array | string): void {
     renameSync(temporary, path)
     syncDirectory(dirname(path))
   } catch (err) {
+    removeQuietly(temporary)
     throw unusable(path, err)
   }
 }
 
-export function inDirectory(directory: string, name: string): string {
-  return join(directory, name)
+/** Makes an empty file of mode 0600 where there is none; one that is there is judged as `readIfPresent` does. */
+export function ensurePrivateFile(path: string): void {
+  try {
+    const file = openSync(
+      path,
+      constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_NONBLOCK,
+      0o600
+    )
+    try {
+      requirePrivate(path, file)
+    } finally {
+      closeSync(file)
+    }
+  } catch (err) {
+    throw unusable(path, err)
+  }
+}
+
+function requirePrivate(path: string, file: number): void {
+  const found = fstatSync(file)
+  if (!found.isFile()) throw new WarrenError(ErrorCode.StateUnusable, `${path} is not a file`)
+  const uid = process.getuid?.() ?? 0
+  if (found.uid !== uid) {
+    throw new WarrenError(ErrorCode.StateUnusable, `${path} belongs to uid ${found.uid}, this is uid ${uid}`, {
+      hint: `If nobody has changed it: chown ${uid} ${path}`
+    })
+  }
+  const mode = found.mode & 0o777
+  if ((mode & 0o077) === 0) return
+  throw new WarrenError(ErrorCode.StateUnusable, `${path} has mode ${mode.toString(8)}: it is open to other users`, {
+    hint: `If nobody has read or changed it: chmod 600 ${path}`
+  })
+}
+
+function removeQuietly(path: string): void {
+  try {
+    rmSync(path, { force: true })
+  } catch {
+    // The failure that led here is the one to tell.
+  }
 }
 
 function syncDirectory(path: string): void {
@@ -84,6 +140,7 @@ function syncDirectory(path: string): void {
 function unusable(path: string, err: unknown): WarrenError {
   if (err instanceof WarrenError) return err
   const code = (err as NodeJS.ErrnoException).code
+  if (code === 'ELOOP') return new WarrenError(ErrorCode.StateUnusable, `${path} is a symbolic link`, { cause: err })
   const hint =
     code === 'ENOSPC'
       ? 'The disk is full; free some space and start again.'

@@ -1,5 +1,6 @@
-import type { DatabaseSync, SQLOutputValue } from 'node:sqlite'
+import type { DatabaseSync, SQLInputValue, SQLOutputValue } from 'node:sqlite'
 import type { PeerKey, StoredToken, TokenStore } from '../../identity/index.ts'
+import { storageError } from './database.ts'
 
 /** The newest state ever seen of an owner; older state stays dead for as long as this is kept. */
 export interface HighWaterMark {
@@ -17,7 +18,7 @@ export interface KnownMember {
   readonly addresses: readonly string[]
 }
 
-/** What an agent remembers besides its keys. Every method is durable when it returns. */
+/** What an agent remembers besides its keys. Every method is durable when it returns, or throws STATE_UNUSABLE. */
 export class Store implements TokenStore {
   readonly #db: DatabaseSync
 
@@ -26,20 +27,21 @@ export class Store implements TokenStore {
   }
 
   setting(name: string): Uint8Array | undefined {
-    const row = this.#db.prepare('SELECT value FROM setting WHERE name = ?').get(name)
+    const row = this.#attempt(() => this.#db.prepare('SELECT value FROM setting WHERE name = ?').get(name))
     return row?.['value'] instanceof Uint8Array ? row['value'] : undefined
   }
 
   setSetting(name: string, value: Uint8Array): void {
-    this.#db
-      .prepare('INSERT INTO setting VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value')
-      .run(name, value)
+    this.#run('INSERT INTO setting VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value', name, value)
   }
 
   marks(): HighWaterMark[] {
-    const statement = this.#db.prepare('SELECT owner, epoch, seq, until_ms FROM mark')
-    statement.setReadBigInts(true)
-    return statement.all().map(row => ({
+    const rows = this.#attempt(() => {
+      const statement = this.#db.prepare('SELECT owner, epoch, seq, until_ms FROM mark')
+      statement.setReadBigInts(true)
+      return statement.all()
+    })
+    return rows.map(row => ({
       owner: String(row['owner']) as PeerKey,
       epoch: BigInt(row['epoch'] as bigint),
       seq: BigInt(row['seq'] as bigint),
@@ -49,92 +51,91 @@ export class Store implements TokenStore {
 
   /** Raises marks, all or none; a lower one than stored is left out. */
   raiseMarks(marks: readonly HighWaterMark[]): void {
-    const statement = this.#db.prepare(
-      `INSERT INTO mark VALUES (?, ?, ?, ?)
-       ON CONFLICT (owner) DO UPDATE SET epoch = excluded.epoch, seq = excluded.seq, until_ms = excluded.until_ms
-       WHERE excluded.epoch > epoch OR (excluded.epoch = epoch AND excluded.seq > seq)`
-    )
     this.#transaction(() => {
+      const statement = this.#db.prepare(
+        `INSERT INTO mark VALUES (?, ?, ?, ?)
+         ON CONFLICT (owner) DO UPDATE SET epoch = excluded.epoch, seq = excluded.seq, until_ms = excluded.until_ms
+         WHERE excluded.epoch > epoch OR (excluded.epoch = epoch AND excluded.seq > seq)`
+      )
       for (const { owner, epoch, seq, untilMs } of marks) statement.run(owner, epoch, seq, untilMs ?? null)
     })
   }
 
   forgetMark(owner: PeerKey): void {
-    this.#db.prepare('DELETE FROM mark WHERE owner = ?').run(owner)
+    this.#run('DELETE FROM mark WHERE owner = ?', owner)
   }
 
+  /** Those noted longest ago first. */
   members(): KnownMember[] {
-    return this.#db
-      .prepare('SELECT peer, machine, addresses FROM member')
-      .all()
-      .map(row => ({
-        peer: String(row['peer']) as PeerKey,
-        machine: String(row['machine']),
-        addresses: String(row['addresses']).split('\n')
-      }))
+    return this.#all('SELECT peer, machine, addresses FROM member ORDER BY rowid').map(row => ({
+      peer: String(row['peer']) as PeerKey,
+      machine: String(row['machine']),
+      addresses: String(row['addresses']).split('\n')
+    }))
   }
 
   rememberMembers(members: readonly KnownMember[]): void {
-    const statement = this.#db.prepare(
-      `INSERT INTO member VALUES (?, ?, ?)
-       ON CONFLICT (peer) DO UPDATE SET machine = excluded.machine, addresses = excluded.addresses`
-    )
     this.#transaction(() => {
+      // Not an update: the row is to become the newest one.
+      const statement = this.#db.prepare('INSERT OR REPLACE INTO member VALUES (?, ?, ?)')
       for (const { peer, machine, addresses } of members) statement.run(peer, machine, addresses.join('\n'))
     })
   }
 
   forgetMembers(peers: readonly PeerKey[]): void {
-    const statement = this.#db.prepare('DELETE FROM member WHERE peer = ?')
     this.#transaction(() => {
+      const statement = this.#db.prepare('DELETE FROM member WHERE peer = ?')
       for (const peer of peers) statement.run(peer)
     })
   }
 
   addToken(token: StoredToken): void {
-    this.#db
-      .prepare(
-        `INSERT INTO join_token (id, secret_sha256, machine, scopes, expires_at_ms, created_at_ms)
-         VALUES (?, ?, ?, ?, ?, ?)`
-      )
-      .run(
-        token.id,
-        token.secretSha256,
-        token.machine,
-        JSON.stringify(token.scopes),
-        token.expiresAtMs,
-        token.createdAtMs
-      )
+    this.#run(
+      `INSERT INTO join_token (id, secret_sha256, machine, scopes, expires_at_ms, created_at_ms)
+       VALUES (?, ?, ?, ?, ?, ?)`,
+      token.id,
+      token.secretSha256,
+      token.machine,
+      JSON.stringify(token.scopes),
+      token.expiresAtMs,
+      token.createdAtMs
+    )
   }
 
   find(tokenId: string): StoredToken | undefined {
-    const row = this.#db.prepare('SELECT * FROM join_token WHERE id = ?').get(tokenId)
+    const row = this.#attempt(() => this.#db.prepare('SELECT * FROM join_token WHERE id = ?').get(tokenId))
     return row === undefined ? undefined : tokenOf(row)
   }
 
   /** Every token that is not forgotten, newest first. */
   tokens(): StoredToken[] {
-    return this.#db.prepare('SELECT * FROM join_token ORDER BY created_at_ms DESC, id').all().map(tokenOf)
+    return this.#all('SELECT * FROM join_token ORDER BY created_at_ms DESC, id').map(tokenOf)
   }
 
   /** Makes a token useless; false if it was used or revoked already. */
   revokeToken(tokenId: string, nowMs: number): boolean {
-    const { changes } = this.#db
-      .prepare('UPDATE join_token SET revoked_at_ms = ? WHERE id = ? AND used_at_ms IS NULL AND revoked_at_ms IS NULL')
-      .run(nowMs, tokenId)
-    return Number(changes) === 1
+    return (
+      this.#run(
+        'UPDATE join_token SET revoked_at_ms = ? WHERE id = ? AND used_at_ms IS NULL AND revoked_at_ms IS NULL',
+        nowMs,
+        tokenId
+      ) === 1
+    )
   }
 
   consume(tokenId: string, nowMs: number): boolean {
-    const { changes } = this.#db
-      .prepare('UPDATE join_token SET used_at_ms = ? WHERE id = ? AND used_at_ms IS NULL AND revoked_at_ms IS NULL')
-      .run(nowMs, tokenId)
-    return Number(changes) === 1
+    return (
+      this.#run(
+        'UPDATE join_token SET used_at_ms = ? WHERE id = ? AND used_at_ms IS NULL AND revoked_at_ms IS NULL',
+        nowMs,
+        tokenId
+      ) === 1
+    )
   }
 
   /** Forgets tokens that ended before `beforeMs`, so that the table does not grow for ever. */
   forgetTokens(beforeMs: number): void {
-    this.#db.prepare('DELETE FROM join_token WHERE expires_at_ms < ?').run(beforeMs)
+    this.#run('DELETE FROM join_token WHERE expires_at_ms < ?', beforeMs)
   }
 
   close(): void {
@@ -142,13 +143,33 @@ export class Store implements TokenStore {
   }
 
   #transaction(work: () => void): void {
-    this.#db.exec('BEGIN IMMEDIATE')
+    this.#attempt(() => {
+      this.#db.exec('BEGIN IMMEDIATE')
+      try {
+        work()
+        this.#db.exec('COMMIT')
+      } catch (err) {
+        // A full disk ends the transaction by itself.
+        if (this.#db.isTransaction) this.#db.exec('ROLLBACK')
+        throw err
+      }
+    })
+  }
+
+  #all(sql: string): Record<string, SQLOutputValue>[] {
+    return this.#attempt(() => this.#db.prepare(sql).all())
+  }
+
+  /** How many rows a statement changed. */
+  #run(sql: string, ...values: SQLInputValue[]): number {
+    return this.#attempt(() => Number(this.#db.prepare(sql).run(...values).changes))
+  }
+
+  #attempt<T>(work: () => T): T {
     try {
-      work()
-      this.#db.exec('COMMIT')
+      return work()
     } catch (err) {
-      this.#db.exec('ROLLBACK')
-      throw err
+      throw storageError(this.#db.location() ?? '', err)
     }
   }
 }

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { lchownSync, mkdirSync, readdirSync, rmdirSync, unlinkSync } from 'node:fs'
+import { lchownSync, lstatSync, mkdirSync, readdirSync, rmdirSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { ErrorCode, type Logger, WarrenError } from '../../core/index.ts'
 
@@ -19,10 +19,14 @@ export interface ListenDirectory {
  */
 export function createListenDirectory(parent: string, uid: number, gid: number): ListenDirectory {
   const directory = join(parent, randomBytes(9).toString('hex'))
+  let isMade = false
   try {
     mkdirSync(directory, { mode: 0o700 })
+    isMade = true
     if (uid !== process.getuid?.()) lchownSync(directory, uid, gid)
   } catch (cause) {
+    // Else each attempt of a user whom this agent cannot serve would leave one behind.
+    if (isMade) rmdirSync(directory)
     throw new WarrenError(ErrorCode.CannotConnect, `cannot make a listening directory for uid ${uid}`, {
       cause,
       hint: 'An agent that serves other users must run as root.'
@@ -35,9 +39,14 @@ export function createListenDirectory(parent: string, uid: number, gid: number):
  * Removes the socket and its directory.
  *
  * Never recursive: the directory is writable for its owner, who could swap what a recursive removal by root walks into.
- * What the owner left in it besides the socket stays, and is logged.
+ * What the owner left in it besides the socket stays, and is logged. What is no directory, a link to one above all, is
+ * left alone.
  */
 export function removeListenDirectory(directory: string, log: Logger): void {
+  if (lstatSync(directory, { throwIfNoEntry: false })?.isDirectory() === false) {
+    log.warn('not a listening directory, so it is left alone', { path: directory })
+    return
+  }
   try {
     unlinkSync(join(directory, SOCKET_NAME))
   } catch {

@@ -9,14 +9,22 @@ interface Entry {
   deadlineMs: number
 }
 
+interface Ended {
+  readonly uid: number
+  readonly reason: EndReason
+}
+
 /** Ended tokens remembered, so that their holders learn why; the oldest are forgotten first. */
 const MAX_ENDED = 10_000
+/** Hex digits of a registration id by which other hosts ask for it: as many as fit into a DNS label. */
+const PREFIX_LENGTH = 32
 
 /** The registrations of this host by token and by id. Holds state only; what follows from an end is the caller's. */
 export class WorkloadTable {
   readonly #byId = new Map<string, Entry>()
+  readonly #byPrefix = new Map<string, Entry>()
   readonly #byToken = new Map<string, Entry>()
-  readonly #ended = new Map<string, EndReason>()
+  readonly #ended = new Map<string, Ended>()
 
   get size(): number {
     return this.#byId.size
@@ -25,11 +33,21 @@ export class WorkloadTable {
   add(workload: Workload, nowMs: number): void {
     const entry = { workload, keepers: 0, deadlineMs: nowMs + workload.ttlMs }
     this.#byId.set(workload.registrationId, entry)
+    this.#byPrefix.set(workload.registrationId.slice(0, PREFIX_LENGTH), entry)
     this.#byToken.set(workload.tokenHash, entry)
   }
 
   get(registrationId: string): Workload | undefined {
     return this.#byId.get(registrationId)?.workload
+  }
+
+  /** The registration whose id begins with these 32 hex digits; undefined for any other text. */
+  byPrefix(prefix: string): Workload | undefined {
+    return this.#byPrefix.get(prefix)?.workload
+  }
+
+  byToken(tokenHash: string): Workload | undefined {
+    return this.#byToken.get(tokenHash)?.workload
   }
 
   all(): Workload[] {
@@ -50,9 +68,11 @@ export class WorkloadTable {
    * A token in another user's hands is answered as if it did not exist.
    */
   claim(tokenHash: string, uid: number): Workload {
-    const entry = this.#byToken.get(tokenHash)
-    if (entry !== undefined && entry.workload.uid === uid && entry.workload.process.isAlive()) return entry.workload
-    const ended = this.#ended.get(tokenHash)
+    const found = this.byToken(tokenHash)
+    const own = found?.uid === uid ? found : undefined
+    if (own?.process.isAlive() === true) return own
+    const past = this.#ended.get(tokenHash)
+    const ended = past?.uid === uid ? past.reason : undefined
     if (ended === 'deregistered' || ended === 'expired' || ended === 'connection closed') {
       throw new WarrenError(ErrorCode.Timeout, `the session of this token has ended: ${ended}`, {
         hint: 'Register again.'
@@ -63,7 +83,7 @@ export class WorkloadTable {
         hint: 'Registering again says what is missing.'
       })
     }
-    const ran = ended !== undefined || entry?.workload.process.isAlive() === false
+    const ran = ended !== undefined || own !== undefined
     const reason = ran ? 'the source workload no longer runs' : 'no registered workload of yours has this token'
     throw new WarrenError(ErrorCode.InvalidSource, reason, { hint: 'Register first, as the user who connects.' })
   }
@@ -98,8 +118,9 @@ export class WorkloadTable {
     const entry = this.#byId.get(registrationId)
     if (entry === undefined) return undefined
     this.#byId.delete(registrationId)
+    this.#byPrefix.delete(registrationId.slice(0, PREFIX_LENGTH))
     this.#byToken.delete(entry.workload.tokenHash)
-    this.#ended.set(entry.workload.tokenHash, reason)
+    this.#ended.set(entry.workload.tokenHash, { uid: entry.workload.uid, reason })
     if (this.#ended.size > MAX_ENDED) {
       const [oldest] = this.#ended.keys()
       if (oldest !== undefined) this.#ended.delete(oldest)

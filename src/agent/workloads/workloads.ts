@@ -51,6 +51,7 @@ export interface WorkloadsDeps {
   readonly listenDir: string
   readonly tokens: SessionTokens
   readonly processes: ProcessWatch
+  /** Called before the registration takes effect; if it throws, there is none. */
   readonly onAdded: (workload: Workload) => void
   /** Called once for each registration, after its token is dead. */
   readonly onEnded: (workload: Workload, reason: EndReason) => void
@@ -112,17 +113,17 @@ export class Workloads {
     return this.#table.get(registrationId)
   }
 
-  /** The registration whose id begins with `prefix`. */
+  /** The registration whose id begins with these 32 hex digits; undefined for any other text. */
   byPrefix(prefix: string): Workload | undefined {
-    return this.#table.all().find(({ registrationId }) => registrationId.startsWith(prefix))
+    return this.#table.byPrefix(prefix)
   }
 
   /**
    * Gives `caller` an address on this machine, and a token for it.
    *
    * Whoever calls must be granted it, and so must the process that it is registered for, if that is another one. Throws
-   * PERMISSION_DENIED (no grant), REVOKED, INVALID_ARGUMENT, LIMIT_EXCEEDED, INVALID_SOURCE (the process has ended) or
-   * CANNOT_CONNECT (the listening directory).
+   * PERMISSION_DENIED (no grant), REVOKED, INVALID_ARGUMENT, LIMIT_EXCEEDED, INVALID_SOURCE (the process has ended),
+   * NOT_READY (the agent is stopping) or CANNOT_CONNECT (the listening directory).
    */
   async register(input: RegisterInput, caller: Caller): Promise<{ workload: Workload; token: string }> {
     const address = parseLocalName(input.address, this.#deps.machine)
@@ -146,6 +147,7 @@ export class Workloads {
   ): { workload: Workload; token: string } {
     const { trustDomain, machine, tokens, grants, clock, log } = this.#deps
     const spiffeId = spiffeIdOf(trustDomain, address)
+    if (this.#stopping.signal.aborted) throw new WarrenError(ErrorCode.NotReady, 'the agent is stopping')
     grants.require(address, spiffeId, facts)
     this.#checkLimits(input, caller)
     const whitelist = input.whitelist.map(parsePattern)
@@ -180,6 +182,13 @@ export class Workloads {
       tokenHash,
       directory
     })
+    try {
+      // First, since the registry may refuse it.
+      this.#deps.onAdded(workload)
+    } catch (err) {
+      if (directory !== undefined) removeListenDirectory(directory, log)
+      throw err
+    }
     this.#table.add(workload, clock.monotonicMs())
     this.#unwatch.set(
       workload.registrationId,
@@ -191,7 +200,6 @@ export class Workloads {
       uid: caller.uid,
       pid: process.pid
     })
-    this.#deps.onAdded(workload)
     return { workload, token }
   }
 
@@ -234,10 +242,8 @@ export class Workloads {
     try {
       return this.#table.claim(hash, caller.uid)
     } catch (err) {
-      for (const workload of this.#table.all()) {
-        if (workload.tokenHash === hash && !workload.process.isAlive())
-          this.end(workload.registrationId, 'process ended')
-      }
+      const found = this.#table.byToken(hash)
+      if (found?.process.isAlive() === false) this.end(found.registrationId, 'process ended')
       throw err
     }
   }
