@@ -8,6 +8,7 @@ import { DataServer } from './destination/data-server.ts'
 import type { FlowInfo } from './flow/flow.ts'
 import { FlowTable, newFlowId } from './flow/table.ts'
 import { resolveLimits } from './limits.ts'
+import { PacketPort } from './packet/port.ts'
 import { Reassertion } from './reassertion.ts'
 import { ContextCache } from './session/context-cache.ts'
 import { Liveness } from './session/liveness.ts'
@@ -74,12 +75,21 @@ export function createBroker(deps: BrokerDeps): Broker {
   const flows = new FlowTable(limits, log, clock)
   const contexts = new ContextCache(local.svid, deps.roots)
   const liveness = new Liveness(clock.monotonicMs)
+  const packets = new PacketPort(log)
   const admission = new Admission(deps, flows, limits.parkedTargets)
-  const pool = new SessionPool(deps, limits, contexts, liveness, stopping.signal)
+  const pool = new SessionPool(deps, limits, contexts, liveness, packets, stopping.signal)
   const outbound = new Outbound({ deps, flows, pool, admission })
   const directory = new EndpointDirectory(deps.runtimeDir)
   const endpoints = new Endpoints(deps, limits, flows, outbound, directory, stopping.signal)
-  const inbound = { deps, flows, admission, liveness, maxStreams: limits.flowsPerWorkload, stopping: stopping.signal }
+  const inbound = {
+    deps,
+    flows,
+    admission,
+    liveness,
+    maxStreams: limits.flowsPerWorkload,
+    packets,
+    stopping: stopping.signal
+  }
   const server = new DataServer(inbound, contexts, limits)
   const reassertion = new Reassertion(deps, flows, pool, server)
   let stopped: Promise<void> | undefined

@@ -9,6 +9,7 @@ import { Accepted, endOf } from './support/sockets.ts'
 import { type Host, type HostOptions, World } from './support/world.ts'
 
 const NAME = 'dev.test.server.default'
+const pause = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms))
 const code = (expected: string) => ({ name: 'WarrenError', code: expected })
 
 /** A UDP server on this machine that answers each datagram with the sender's port and what it got. */
@@ -38,7 +39,7 @@ interface Way {
   readonly source: ReturnType<Host['register']>
 }
 
-async function hosts(way: 'direct' | 'libp2p' | 'local', options: HostOptions = {}): Promise<Way> {
+async function hosts(way: 'direct' | 'libp2p' | 'local' | 'packets', options: HostOptions = {}): Promise<Way> {
   const world = await World.create()
   const all = { ...options, carrier: way === 'libp2p' ? 'libp2p' : 'direct' } as const
   const near = await world.host('alpha', all)
@@ -56,13 +57,20 @@ async function pair({ near, far, source }: Way): Promise<() => Promise<{ client:
   }
 }
 
-for (const way of ['direct', 'libp2p', 'local'] as const) {
+for (const way of ['direct', 'libp2p', 'local', 'packets'] as const) {
   describe(`datagrams, ${way}`, () => {
     let all: Way
     let open: () => Promise<{ client: Framed; server: Framed }>
     before(async () => {
       all = await hosts(way)
-      open = await pair(all)
+      const openOne = await pair(all)
+      open = async () => {
+        const ends = await openOne()
+        const flows = () => [all.near, all.far].flatMap(host => host.broker.flows())
+        // All of them have been looking for the path since they were opened.
+        while (way === 'packets' && !flows().every(({ carrier }) => carrier === 'udp')) await pause(5)
+        return ends
+      }
     })
     after(() => all.world[Symbol.asyncDispose]())
 
@@ -118,11 +126,7 @@ for (const way of ['direct', 'libp2p', 'local'] as const) {
         await new Promise(resolve => setImmediate(resolve))
       }
       server.socket.resume()
-      let last = ''
-      while (last !== 'again') {
-        client.send('again')
-        last = await Promise.race([server.text(), new Promise<string>(resolve => setTimeout(resolve, 50, ''))])
-      }
+      await client.sendUntilHeard(server, 'again')
       assert.ok(server.received > 0)
       assert.ok(flowOf() === undefined || Number(flowOf()?.datagramsOut) > 0)
       client.socket.destroy()
@@ -181,11 +185,7 @@ for (const way of ['direct', 'libp2p', 'local'] as const) {
       back.on('message', (payload, from) => back.send(payload, from.port, from.address))
       back.bind(port, '127.0.0.1')
       await once(back, 'listening')
-      let answer = ''
-      while (answer !== 'two') {
-        client.send('two')
-        answer = await Promise.race([client.text(), new Promise<string>(resolve => setTimeout(resolve, 50, ''))])
-      }
+      await client.sendUntilHeard(client, 'two')
       back.close()
       client.socket.destroy()
     })

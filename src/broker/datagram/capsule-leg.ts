@@ -2,17 +2,20 @@ import type { Http2Stream } from 'node:http2'
 import { MAX_DATAGRAM_BYTES } from '../../wire/index.ts'
 import { type CutKind, codeOf, cutOf, isDone } from '../flow/cut.ts'
 import { streamLeg } from '../flow/leg.ts'
+import type { PacketChannel } from '../packet/channel.ts'
 import { CapsuleParser, encodeCapsule } from './capsules.ts'
 import { Corking } from './corking.ts'
 import { type DatagramEvents, type DatagramLeg, MAX_BACKLOG_BYTES, type Sent } from './leg.ts'
 
-/** A `connect-udp` stream to the other agent, with DATAGRAM capsules on it. */
+/** A `connect-udp` stream to the other agent: DATAGRAM capsules on it, or packets beside it while they arrive. */
 export class CapsuleLeg implements DatagramLeg {
   readonly #stream: Http2Stream
   readonly #corking: Corking
+  readonly #packets: PacketChannel | undefined
 
-  constructor(stream: Http2Stream) {
+  constructor(stream: Http2Stream, packets: PacketChannel | undefined) {
     this.#stream = stream
+    this.#packets = packets
     this.#corking = new Corking(stream)
   }
 
@@ -23,6 +26,8 @@ export class CapsuleLeg implements DatagramLeg {
       else events.failed(cutOf(stream.rstCode))
     }
     const parser = new CapsuleParser(events)
+    const detach = stream.id === undefined ? undefined : this.#packets?.attach(stream.id, events.datagram)
+    if (detach !== undefined) stream.once('close', detach)
     stream.on('error', over)
     stream.once('close', over)
     stream.on('data', (chunk: Buffer) => parser.push(chunk))
@@ -38,6 +43,8 @@ export class CapsuleLeg implements DatagramLeg {
     const stream = this.#stream
     if (stream.destroyed || stream.closed || stream.writableEnded) return 'gone'
     if (payload.length > MAX_DATAGRAM_BYTES) return 'too large'
+    const sent = stream.id === undefined ? undefined : this.#packets?.send(stream.id, payload)
+    if (sent !== undefined) return sent
     if (stream.writableLength > MAX_BACKLOG_BYTES) return 'full'
     this.#corking.write(encodeCapsule(payload))
     return 'sent'

@@ -63,6 +63,7 @@ export class DataServer {
       })
     }
     this.#tcp.off('error', reject)
+    await this.#context.packets.bind(this.address())
     // Accepting can fail, for lack of descriptors; the listener survives that.
     this.#tcp.on('error', err => this.#context.deps.log.warn('data port failed to accept', { err }))
   }
@@ -84,6 +85,7 @@ export class DataServer {
   async stop(): Promise<void> {
     const closed = new Promise<void>(resolve => this.#tcp.close(() => resolve()))
     this.#gate.stop()
+    this.#context.packets.close()
     for (const socket of this.#joining) socket.destroy()
     for (const session of this.sessions) session.destroy()
     await closed

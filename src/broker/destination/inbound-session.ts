@@ -14,6 +14,8 @@ import type { Carrier, Flow } from '../flow/flow.ts'
 import { discardEnd, joinFlow } from '../flow/join.ts'
 import { type FlowTable, flowIdFrom } from '../flow/table.ts'
 import { greet } from '../hello.ts'
+import { PacketChannel } from '../packet/channel.ts'
+import type { PacketPort } from '../packet/port.ts'
 import { endSession } from '../session/end-session.ts'
 import { CONNECT_UDP, HEADER, refusalHeaders } from '../session/headers.ts'
 import { SESSION_WINDOW_BYTES, serverOptions } from '../session/http2-options.ts'
@@ -28,6 +30,7 @@ export interface InboundContext {
   readonly admission: Admission
   readonly liveness: Liveness
   readonly maxStreams: number
+  readonly packets: PacketPort
   readonly stopping: AbortSignal
 }
 
@@ -45,6 +48,7 @@ export class InboundSession {
   readonly #context: InboundContext
   readonly #flows = new Set<Flow>()
   readonly #watched: Watched
+  #packets: PacketChannel | undefined
   #refused: Cut | undefined
 
   constructor(
@@ -73,6 +77,7 @@ export class InboundSession {
     context.liveness.watch(this.#watched)
     session.once('close', () => {
       context.liveness.unwatch(this.#watched)
+      this.#packets?.close()
       socket.destroy()
     })
   }
@@ -125,7 +130,7 @@ export class InboundSession {
     stream.respond({ ':status': 200, [HEADER.flowId]: flow.id })
     greet(end, target, flow.id, this.source.spiffeId)
     const options = { idleMs: deps.udpIdleMs ?? UDP_IDLE_MS, log: deps.log }
-    const cut = await joinFlow(flow, { kind: 'stream', stream }, end, options)
+    const cut = await joinFlow(flow, { kind: 'stream', stream, packets: this.#channel(flow) }, end, options)
     flows.end(flow, cut?.text ?? 'ended')
   }
 
@@ -135,6 +140,21 @@ export class InboundSession {
     stream.respond({ ':status': 200 }, { endStream: true })
     stream.resume()
     flows.checked(flow)
+  }
+
+  #channel(flow: Flow): PacketChannel | undefined {
+    if (flow.protocol !== 'udp' || this.#session.destroyed) return undefined
+    const { packets, deps } = this.#context
+    this.#packets ??= PacketChannel.open({
+      port: packets,
+      exporter: (...args) => this.#socket.exportKeyingMaterial(...args),
+      role: 'server',
+      remotes: [],
+      machine: this.source.machine,
+      nowMs: deps.clock.monotonicMs,
+      log: deps.log
+    })
+    return this.#packets
   }
 
   #judged<T>(stream: ServerHttp2Stream, flow: Flow, judge: (signal: AbortSignal) => Promise<T>): Promise<T> {

@@ -68,6 +68,8 @@ export class Flow {
   dropped = 0
   /** What its datagrams are counted against: one for each registration of this host that takes part. */
   meters: readonly Meter[] = []
+  /** The datagram path of its session. */
+  packets: { readonly isUp: boolean } | undefined
   readonly #controller = new AbortController()
   #cut: Cut | undefined
 

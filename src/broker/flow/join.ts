@@ -6,6 +6,7 @@ import { FramedLeg } from '../datagram/framed-leg.ts'
 import type { DatagramLeg } from '../datagram/leg.ts'
 import { type DatagramSpliceOptions, spliceDatagrams } from '../datagram/splice.ts'
 import { UdpLeg } from '../datagram/udp-leg.ts'
+import type { PacketChannel } from '../packet/channel.ts'
 import { type Cut, codeOf } from './cut.ts'
 import type { Flow } from './flow.ts'
 import { type Leg, socketLeg, streamLeg } from './leg.ts'
@@ -14,7 +15,12 @@ import { splice } from './splice.ts'
 /** Where one side of a flow comes from. */
 export type FlowEnd =
   | { readonly kind: 'socket'; readonly socket: Socket }
-  | { readonly kind: 'stream'; readonly stream: Http2Stream }
+  | {
+      readonly kind: 'stream'
+      readonly stream: Http2Stream
+      /** The datagram path of its session, if there is one. */
+      readonly packets?: PacketChannel | undefined
+    }
   | { readonly kind: 'udp'; readonly socket: UdpSocket }
 
 /** Joins the two ends of a flow as its protocol asks, until it is over. Never rejects. */
@@ -25,6 +31,7 @@ export function joinFlow(
   options: DatagramSpliceOptions
 ): Promise<Cut | undefined> {
   if (flow.protocol === 'udp') {
+    for (const end of [source, destination]) if (end.kind === 'stream') flow.packets = end.packets
     return spliceDatagrams(flow, datagramLeg(source), datagramLeg(destination), options)
   }
   return splice(flow, byteLeg(source), byteLeg(destination))
@@ -46,7 +53,7 @@ function datagramLeg(end: FlowEnd): DatagramLeg {
     case 'socket':
       return new FramedLeg(end.socket)
     case 'stream':
-      return new CapsuleLeg(end.stream)
+      return new CapsuleLeg(end.stream, end.packets)
     case 'udp':
       return new UdpLeg(end.socket)
   }

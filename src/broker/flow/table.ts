@@ -110,7 +110,7 @@ export class FlowTable {
       source: formatAddress(flow.source),
       destination: flow.destination === undefined ? '' : formatAddress(flow.destination.address),
       protocol: flow.protocol,
-      carrier: flow.carrier,
+      carrier: flow.packets?.isUp === true ? 'udp' : flow.carrier,
       bytesIn: flow.bytesIn,
       bytesOut: flow.bytesOut,
       ...datagramsOf(flow),

@@ -1,11 +1,14 @@
 import type { ClientHttp2Stream, OutgoingHttpHeaders } from 'node:http2'
-import { ErrorCode, raceAbort, WarrenError } from '../../core/index.ts'
+import type { TLSSocket } from 'node:tls'
+import { ErrorCode, type Logger, raceAbort, WarrenError } from '../../core/index.ts'
 import { formatAddress } from '../../identity/index.ts'
 import type { Protocol } from '../../policy/index.ts'
 import type { Candidate } from '../deps.ts'
 import { codeOf } from '../flow/cut.ts'
 import type { Carrier } from '../flow/flow.ts'
 import { limitExceeded } from '../limits.ts'
+import { PacketChannel } from '../packet/channel.ts'
+import type { PacketPort, Remote } from '../packet/port.ts'
 import type { Dialled } from './dial.ts'
 import { endSession } from './end-session.ts'
 import { CONNECT_UDP, HEADER, refusalFrom } from './headers.ts'
@@ -28,6 +31,9 @@ export interface ClientSessionOptions {
   readonly notAfterMs: number
   readonly nowMs: () => number
   readonly liveness: Liveness
+  /** The UDP side of the data port; undefined if datagrams must not use it. */
+  readonly packets: PacketPort | undefined
+  readonly log: Logger
 }
 
 /** A warm session from one workload of this host to one elsewhere. */
@@ -42,6 +48,9 @@ export class ClientSession {
   readonly #liveness: Liveness
   readonly #nowMs: () => number
   readonly #watched: Watched
+  readonly #packetPort: PacketPort | undefined
+  readonly #log: Logger
+  #packets: PacketChannel | undefined
   readonly #flowIds = new Set<string>()
   #streams = 0
   #idleSinceMs: number
@@ -56,12 +65,17 @@ export class ClientSession {
     this.#dialled = dialled
     this.#liveness = options.liveness
     this.#nowMs = options.nowMs
+    this.#packetPort = options.packets
+    this.#log = options.log
     this.#idleSinceMs = options.nowMs()
     const { session, socket } = dialled
     this.#watched = { session, socket, isBusy: () => this.#streams > 0, onDead: () => this.destroy() }
     options.liveness.watch(this.#watched)
     session.on('error', () => {})
-    session.once('close', () => options.liveness.unwatch(this.#watched))
+    session.once('close', () => {
+      options.liveness.unwatch(this.#watched)
+      this.#packets?.close()
+    })
     if (session.destroyed) options.liveness.unwatch(this.#watched)
   }
 
@@ -101,6 +115,22 @@ export class ClientSession {
     // Without an end of the request it would stay open, and the session busy, for ever.
     stream.end()
     stream.resume()
+  }
+
+  /** The datagram path beside it, made when first asked for; undefined if there can be none. */
+  get packets(): PacketChannel | undefined {
+    const { session, socket } = this.#dialled
+    if (this.#packetPort === undefined || session.destroyed) return undefined
+    this.#packets ??= PacketChannel.open({
+      port: this.#packetPort,
+      exporter: (...args) => socket.exportKeyingMaterial(...args),
+      role: 'client',
+      remotes: remotesOf(this.carrier, socket, this.destination.dataAddresses),
+      machine: this.destination.machine,
+      nowMs: this.#nowMs,
+      log: this.#log
+    })
+    return this.#packets
   }
 
   carries(flowId: string): boolean {
@@ -161,6 +191,17 @@ export class ClientSession {
       throw err
     }
   }
+}
+
+// Where the session's own connection leads, if it is one of TCP: of the announced addresses it is the one that answered.
+function remotesOf(carrier: Carrier, { remoteAddress, remotePort }: TLSSocket, announced: readonly string[]): Remote[] {
+  if (carrier === 'direct' && remoteAddress !== undefined && remotePort !== undefined) {
+    return [{ address: remoteAddress.replace(/^::ffff:(?=\d+\.)/i, ''), port: remotePort }]
+  }
+  return announced.flatMap(address => {
+    const [, host, port] = /^\[?([0-9a-fA-F.:]+)\]?:(\d{1,5})$/.exec(address) ?? []
+    return host === undefined ? [] : [{ address: host, port: Number(port) }]
+  })
 }
 
 function flowHeaders({ destination, protocol, flowId }: FlowRequest): OutgoingHttpHeaders {

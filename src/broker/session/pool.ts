@@ -2,6 +2,7 @@ import { detach, ErrorCode, type Logger, raceAbort, WarrenError, within } from '
 import { formatAddress } from '../../identity/index.ts'
 import type { BrokerDeps, Candidate, ProvenWorkload } from '../deps.ts'
 import { type BrokerLimits, limitExceeded } from '../limits.ts'
+import type { PacketPort } from '../packet/port.ts'
 import { CARRIER_TIMEOUT_MS, DIAL_TIMEOUT_MS, SESSION_IDLE_MS, STAGGER_MS } from '../timing.ts'
 import { ClientSession } from './client-session.ts'
 import type { CachedContext, ContextCache } from './context-cache.ts'
@@ -32,6 +33,7 @@ export class SessionPool {
   readonly #direct: DirectMemory
   readonly #liveness: Liveness
   readonly #log: Logger
+  readonly #packets: PacketPort
   readonly #stopping: AbortSignal
 
   constructor(
@@ -39,12 +41,14 @@ export class SessionPool {
     limits: BrokerLimits,
     contexts: ContextCache,
     liveness: Liveness,
+    packets: PacketPort,
     stopping: AbortSignal
   ) {
     this.#deps = deps
     this.#limits = limits
     this.#contexts = contexts
     this.#liveness = liveness
+    this.#packets = packets
     this.#direct = new DirectMemory(deps.clock.monotonicMs)
     this.#log = deps.log
     this.#stopping = stopping
@@ -162,7 +166,10 @@ export class SessionPool {
       certPem: context.certPem,
       notAfterMs: proven?.notAfterMs ?? 0,
       nowMs: this.#deps.clock.monotonicMs,
-      liveness: this.#liveness
+      liveness: this.#liveness,
+      // Who must not reach others directly must not do so with datagrams either.
+      packets: this.#deps.carrier === 'libp2p' ? undefined : this.#packets,
+      log: this.#log
     })
     this.#sessions.set(key, session)
     session.onClose(() => {

@@ -77,8 +77,10 @@ export class Outbound {
 
   async #openThere(flow: Flow, candidate: Candidate, signal: AbortSignal): Promise<FlowEnd> {
     const request = { destination: candidate, protocol: flow.protocol, flowId: flow.id }
-    const stream = await this.#onSession(flow, candidate, signal, session => session.open(request, signal))
-    return { kind: 'stream', stream }
+    return await this.#onSession(flow, candidate, signal, async session => {
+      const stream = await session.open(request, signal)
+      return { kind: 'stream', stream, packets: flow.protocol === 'udp' ? session.packets : undefined }
+    })
   }
 
   // A warm session may have died unnoticed; the same instance then gets a second chance on a new one.

@@ -41,6 +41,32 @@ export class Framed {
     return (await this.next()).toString()
   }
 
+  /** The next datagram as text, or none within `ms`; one that comes later is still there for the next who asks. */
+  async textWithin(ms: number): Promise<string | undefined> {
+    const queued = this.#queue.shift()
+    if (queued !== undefined) return queued.toString()
+    const { promise, resolve } = Promise.withResolvers<string | undefined>()
+    const waiter = (payload: Buffer): void => resolve(payload.toString())
+    this.#waiting.push(waiter)
+    const timer = setTimeout(() => {
+      this.#waiting.splice(this.#waiting.indexOf(waiter), 1)
+      resolve(undefined)
+    }, ms)
+    const text = await promise
+    clearTimeout(timer)
+    return text
+  }
+
+  /** Sends until `text` arrives at `other`, as programs over UDP do, and passes over what else arrives there. */
+  async sendUntilHeard(other: Framed, text: string): Promise<void> {
+    for (;;) {
+      this.send(text)
+      for (let got = await other.textWithin(50); got !== undefined; got = await other.textWithin(0)) {
+        if (got === text) return
+      }
+    }
+  }
+
   /** Resolves at the end of what it receives: clean or not, for on a unix socket only a write tells. */
   async ended(): Promise<void> {
     if (!this.socket.readableEnded && !this.socket.destroyed) {

@@ -1,0 +1,53 @@
+import { decodeHeader } from './format.ts'
+import { type Exporter, openPacket, type PacketKeys, packetKeys, type Sender } from './keys.ts'
+import { ReplayWindow } from './replay-window.ts'
+
+interface Epoch {
+  readonly number: number
+  readonly keys: PacketKeys
+  readonly window: ReplayWindow
+}
+
+/** Opens what the other end of a session sends, of the epoch that it is in, the one before and the one after. */
+export class Opener {
+  readonly #exporter: Exporter
+  readonly #sender: Sender
+  #previous: Epoch | undefined
+  #current: Epoch
+  #next: Epoch | undefined
+
+  constructor(exporter: Exporter, sender: Sender) {
+    this.#exporter = exporter
+    this.#sender = sender
+    this.#current = this.#epoch(0)
+  }
+
+  /** The content of a packet; undefined unless it is authentic and new. Throws once the session is gone. */
+  open(packet: Buffer): Buffer | undefined {
+    const header = decodeHeader(packet)
+    const epoch = header === undefined ? undefined : this.#find(header.epoch)
+    if (header === undefined || epoch === undefined) return undefined
+    const content = openPacket(epoch.keys, packet)
+    // Only now: a forged counter would push authentic ones out of the window.
+    if (content === undefined || !epoch.window.accept(header.counter)) return undefined
+    if (epoch === this.#next) {
+      this.#previous = this.#current
+      this.#current = epoch
+      this.#next = undefined
+    }
+    return content
+  }
+
+  #find(bits: number): Epoch | undefined {
+    if (bits === (this.#current.number & 0xff)) return this.#current
+    if (this.#previous !== undefined && bits === (this.#previous.number & 0xff)) return this.#previous
+    if (bits !== ((this.#current.number + 1) & 0xff)) return undefined
+    // Kept, so that forged packets do not cost a derivation each.
+    this.#next ??= this.#epoch(this.#current.number + 1)
+    return this.#next
+  }
+
+  #epoch(number: number): Epoch {
+    return { number, keys: packetKeys(this.#exporter, this.#sender, number), window: new ReplayWindow() }
+  }
+}

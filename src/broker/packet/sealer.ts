@@ -1,0 +1,71 @@
+import { type Exporter, type PacketKeys, packetKeys, packetTag, type Sender, sealPacket } from './keys.ts'
+
+export interface SealerLimits {
+  /** Packets after which new keys are taken. @default 2^24 */
+  readonly packets: number
+  /** Age after which new keys are taken, in milliseconds. @default 15 minutes */
+  readonly ageMs: number
+}
+
+// RFC 9147 section 4.5.3: AES-GCM should seal no more than 2^24.5 full-size records with one key.
+export const SEALER_LIMITS: SealerLimits = Object.freeze({ packets: 2 ** 24, ageMs: 15 * 60_000 })
+/** Nothing is sealed beyond it, should the other end never answer. */
+const MAX_PACKETS = 2 ** 32
+
+/**
+ * Seals what this end of a session sends: each packet with the next counter of its epoch.
+ *
+ * Goes to the next epoch only once the other end has answered in this one, so that it is never more than one behind.
+ */
+export class Sealer {
+  readonly #exporter: Exporter
+  readonly #sender: Sender
+  readonly #nowMs: () => number
+  readonly #limits: SealerLimits
+  readonly #tag: Buffer
+  #keys: PacketKeys
+  #epoch = 0
+  #counter = 0
+  #sinceMs: number
+  #confirmed = false
+
+  constructor(exporter: Exporter, sender: Sender, nowMs: () => number, limits: SealerLimits = SEALER_LIMITS) {
+    this.#exporter = exporter
+    this.#sender = sender
+    this.#nowMs = nowMs
+    this.#limits = limits
+    this.#tag = packetTag(exporter, sender)
+    this.#keys = packetKeys(exporter, sender, 0)
+    this.#sinceMs = nowMs()
+  }
+
+  get epoch(): number {
+    return this.#epoch
+  }
+
+  /** Notes that the other end has opened a packet of `epoch`. */
+  confirm(epoch: number): void {
+    if (epoch === this.#epoch) this.#confirmed = true
+  }
+
+  /** A packet with this content; undefined when no more may be sealed. Throws once the session is gone. */
+  seal(...content: readonly Buffer[]): Buffer | undefined {
+    if (this.#confirmed && this.#isWorn()) this.#advance()
+    if (this.#counter >= MAX_PACKETS) return undefined
+    const counter = this.#counter
+    this.#counter += 1
+    return sealPacket(this.#keys, this.#tag, this.#epoch, counter, content)
+  }
+
+  #isWorn(): boolean {
+    return this.#counter >= this.#limits.packets || this.#nowMs() - this.#sinceMs >= this.#limits.ageMs
+  }
+
+  #advance(): void {
+    this.#keys = packetKeys(this.#exporter, this.#sender, this.#epoch + 1)
+    this.#epoch += 1
+    this.#counter = 0
+    this.#sinceMs = this.#nowMs()
+    this.#confirmed = false
+  }
+}
