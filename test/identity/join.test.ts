@@ -1,129 +1,22 @@
 import assert from 'node:assert/strict'
-import { createHash, createPublicKey, randomBytes } from 'node:crypto'
+import { createPublicKey, randomBytes } from 'node:crypto'
 import { type Duplex, duplexPair } from 'node:stream'
 import test from 'node:test'
-import { silentLogger } from '../../src/core/index.ts'
 import {
   admitJoin,
   generatePeerKeyPair,
   generateSigningKeyPair,
-  issueAgent,
   type JoinAuthority,
-  type JoinToken,
   join,
   peerKeyOf,
   type Revocation,
   rawPublicKey,
-  type StoredToken,
   serveJoin,
-  spkiSha256,
-  type TokenStore
+  spkiSha256
 } from '../../src/identity/index.ts'
 import { create, encodeFrame, identityPb, toBinary } from '../../src/wire/index.ts'
-import { Domain, type Host, NOW_MS, TRUST_DOMAIN } from './domain.ts'
-
-const domain = await Domain.create()
-const founder = await domain.host('founder')
-const forever = new AbortController().signal
-
-class MemoryTokens implements TokenStore {
-  readonly #tokens = new Map<string, StoredToken>()
-  add(token: StoredToken): void {
-    this.#tokens.set(token.id, token)
-  }
-  change(id: string, change: Partial<StoredToken>): void {
-    const token = this.#tokens.get(id)
-    if (token !== undefined) this.#tokens.set(id, { ...token, ...change })
-  }
-  find = (id: string): StoredToken | undefined => this.#tokens.get(id)
-  consume = (id: string, nowMs: number): boolean => {
-    const token = this.#tokens.get(id)
-    if (token === undefined || token.usedAtMs !== undefined) return false
-    this.#tokens.set(id, { ...token, usedAtMs: nowMs })
-    return true
-  }
-}
-
-async function agentLeaf(of: Domain, host: Host): Promise<Uint8Array> {
-  const publicKey = createPublicKey(generateSigningKeyPair())
-  const options = { node: host.issuer, trustDomain: TRUST_DOMAIN, machine: host.machine, publicKey, nowMs: NOW_MS }
-  void of
-  return await issueAgent(options)
-}
-
-interface Setup {
-  readonly tokens: MemoryTokens
-  readonly token: (change?: Partial<JoinToken>) => JoinToken
-  readonly authority: JoinAuthority
-  readonly leaf: Uint8Array
-  readonly requests: identityPb.JoinRequest[]
-}
-
-async function setUp(of = domain, host = founder): Promise<Setup> {
-  const tokens = new MemoryTokens()
-  const leaf = await agentLeaf(of, host)
-  const requests: identityPb.JoinRequest[] = []
-  const authority: JoinAuthority = {
-    trustDomain: TRUST_DOMAIN,
-    agentChain: () => [leaf, ...host.chain],
-    admit: async request => {
-      requests.push(request)
-      const { authority } = of
-      const deps = { trustDomain: TRUST_DOMAIN, tokens, authority, revocations: () => [], nowMs: () => NOW_MS }
-      const certificate = await admitJoin(request, deps)
-      const nodeChain = [certificate, of.authority.certificate, of.root]
-      return { nodeChain, trustBundle: of.bundle, meshAddresses: ['/ip4/192.0.2.1/tcp/7460'] }
-    },
-    log: silentLogger
-  }
-  const token = (change: Partial<JoinToken> = {}): JoinToken => {
-    const secret = randomBytes(32)
-    const id = randomBytes(16).toString('hex')
-    const made: JoinToken = {
-      trustDomain: TRUST_DOMAIN,
-      rootSha256: domain.rootSha256,
-      authorityAddresses: ['192.0.2.1:7461'],
-      authorityMachine: 'founder',
-      machine: 'b',
-      id,
-      secret,
-      expiresAtMs: NOW_MS + 1,
-      scopes: [],
-      ...change
-    }
-    const secretSha256 = createHash('sha256').update(secret).digest('hex')
-    const { machine, scopes, expiresAtMs } = made
-    const [usedAtMs, revokedAtMs] = [undefined, undefined]
-    tokens.add({ id, secretSha256, machine, scopes, createdAtMs: NOW_MS, expiresAtMs, usedAtMs, revokedAtMs })
-    return made
-  }
-  return { tokens, token, authority, leaf, requests }
-}
-
-function joinWith(
-  token: JoinToken,
-  serve: (stream: Duplex, address: string) => void,
-  peerCertificate: Uint8Array,
-  signal = forever
-) {
-  return join({
-    token,
-    peerKey: generatePeerKeyPair(),
-    nodeKey: generateSigningKeyPair(),
-    connect: async address => {
-      const [ours, theirs] = duplexPair()
-      serve(theirs, address)
-      return { stream: ours, peerCertificate }
-    },
-    nowMs: () => NOW_MS,
-    signal
-  })
-}
-
-const code =
-  (wanted: string, reason = /./) =>
-  (err: Error & { code?: string; reason?: string }) =>
-    err.code === wanted && reason.test(err.reason ?? '')
+import { code, domain, forever, joinWith, setUp } from './authority.ts'
+import { Domain, NOW_MS, TRUST_DOMAIN } from './domain.ts'
 
 test('a token admits its machine', async () => {
   const { token, authority, leaf } = await setUp()
