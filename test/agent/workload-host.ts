@@ -1,0 +1,135 @@
+import type { TestContext } from 'node:test'
+import {
+  type Caller,
+  type EndReason,
+  Grants,
+  type RegisterInput,
+  type Workload,
+  Workloads
+} from '../../src/agent/workloads/index.ts'
+import type { WorkloadLimits } from '../../src/agent/workloads/workloads.ts'
+import { Attestor, ProcessWatch, processHandle } from '../../src/identity/attest/index.ts'
+import { parsePattern, SessionTokens } from '../../src/identity/index.ts'
+import type { Entry } from '../../src/policy/index.ts'
+import { scopeOf } from '../harness/index.ts'
+import { GID, Sleeper, TestClock, TestLog, UID } from './support.ts'
+
+export const ADDRESS = 'dev.web.nginx.default'
+/** A user that this host need not have. */
+export const OTHER_UID = 4_242
+
+export interface HostOptions {
+  readonly scopes?: readonly string[]
+  readonly limits?: WorkloadLimits
+}
+
+/** The registrations of a host, with real processes and a real directory, in a time of their own. */
+export class WorkloadHost {
+  readonly clock = new TestClock()
+  readonly log = new TestLog()
+  readonly listenDir: string
+  readonly workloads: Workloads
+  readonly added: Workload[] = []
+  readonly ended: Array<readonly [registrationId: string, reason: EndReason]> = []
+  entries: Entry[] = []
+  strict = false
+  /** Throws what the standing of a SPIFFE ID is to throw. */
+  requireStanding: (spiffeId: string) => void = () => {}
+  /** Throws what the registry is to throw. */
+  announce: (workload: Workload) => void = () => {}
+  readonly #ending = new Map<string, PromiseWithResolvers<EndReason>>()
+  readonly #t: TestContext
+
+  constructor(t: TestContext, options: HostOptions = {}) {
+    this.#t = t
+    this.listenDir = scopeOf(t).directory()
+    this.workloads = new Workloads({
+      trustDomain: 'example.org',
+      machine: 'm1',
+      grants: new Grants({
+        scopes: options.scopes ?? [],
+        agentUid: UID,
+        entries: () => ({ entries: this.entries, strict: this.strict }),
+        requireStanding: spiffeId => this.requireStanding(spiffeId),
+        attestor: new Attestor(this.clock)
+      }),
+      listenDir: this.listenDir,
+      tokens: new SessionTokens(Buffer.alloc(32, 1)),
+      processes: new ProcessWatch(),
+      onAdded: workload => {
+        this.announce(workload)
+        this.added.push(workload)
+      },
+      onEnded: ({ registrationId }, reason) => {
+        this.ended.push([registrationId, reason])
+        this.#endOf(registrationId).resolve(reason)
+      },
+      clock: this.clock,
+      log: this.log,
+      ...(options.limits === undefined ? {} : { limits: options.limits })
+    })
+    t.after(() => this.workloads.stop())
+  }
+
+  /** How a registration ends, once it has. */
+  async endOf({ registrationId }: Workload): Promise<EndReason> {
+    return await this.#endOf(registrationId).promise
+  }
+
+  async register(more: Partial<RegisterInput> = {}, who?: Caller): Promise<{ workload: Workload; token: string }> {
+    return await this.workloads.register(input(more), who ?? caller(this.#t))
+  }
+
+  /** A registration that belongs to a process of its own. */
+  async registerProcess(more: Partial<RegisterInput> = {}) {
+    const sleeper = await Sleeper.start(this.#t)
+    const who = { uid: UID, gid: GID, process: sleeper.handle }
+    return { ...(await this.register(more, who)), sleeper, who }
+  }
+
+  #endOf(registrationId: string): PromiseWithResolvers<EndReason> {
+    const end = this.#ending.get(registrationId) ?? Promise.withResolvers<EndReason>()
+    this.#ending.set(registrationId, end)
+    return end
+  }
+}
+
+/** This process, as a user of the agent. */
+export function caller(t: Pick<TestContext, 'after'>, uid = UID): Caller {
+  const handle = processHandle(process.pid)
+  t.after(() => handle.close())
+  return { uid, gid: GID, process: handle }
+}
+
+export function input(more: Partial<RegisterInput> = {}): RegisterInput {
+  return {
+    address: ADDRESS,
+    target: undefined,
+    whitelist: [],
+    labels: {},
+    ttlMs: 0,
+    ownerPid: 0,
+    application: '',
+    ...more
+  }
+}
+
+/** A registration entry that grants a pattern to whoever has what it selects. */
+export function entryFor(grants: string, selector: Partial<Entry>): Entry {
+  return {
+    id: 'e1',
+    machine: undefined,
+    uid: undefined,
+    user: undefined,
+    gid: undefined,
+    group: undefined,
+    exePath: undefined,
+    exeSha256: undefined,
+    systemdUnit: undefined,
+    cgroup: undefined,
+    grants: parsePattern(grants),
+    reason: '',
+    createdAtMs: 0,
+    ...selector
+  }
+}
