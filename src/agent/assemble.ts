@@ -237,12 +237,14 @@ export async function assemble(parts: Parts): Promise<{
   const readiness = new Readiness()
   const synchronised = Promise.withResolvers<void>()
   wireMesh(mesh, registry, policy, synchronised.resolve, log)
-  mesh.onConnect(peer => {
+  mesh.onConnect((peer, name) => {
+    // What reaches the mesh port most likely reaches the data port again.
+    data.pathAppeared(name)
     evictions.onAdmitted()
     // Between its admission and now the policy may have changed.
     evictions.checkPeer(peer)
   })
-  mesh.onStream((stream, peer) => data.acceptCarrier(stream, peer))
+  mesh.onStream((stream, peer, via) => data.acceptCarrier(stream, peer, via))
 
   policy.start()
   resources.defer(() => policy.stop())

@@ -67,6 +67,7 @@ export function brokerDeps(parts: BrokerParts): BrokerDeps {
     joinCredentials: () => office.credentials(),
     join: (socket, signal) => serveJoin(socket, office.asAuthority(socket.remoteAddress ?? ''), signal),
     openStream: (peer, options) => mesh.openStream(peer, options),
+    openRelayed: (peer, options) => mesh.openRelayed(peer, options),
     carrier: config.carrier,
     dataListen: config.dataListen,
     runtimeDir: config.runtimeDir,

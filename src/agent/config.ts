@@ -33,7 +33,7 @@ export interface AgentConfig {
   /** Find members on the LAN. @default true */
   readonly mdns?: boolean
   /** How brokered bytes reach another host. @default auto */
-  readonly carrier?: 'auto' | 'direct' | 'libp2p'
+  readonly carrier?: 'auto' | 'direct' | 'libp2p' | 'relay'
   readonly logLevel?: LogLevel
 }
 

@@ -113,7 +113,7 @@ async function instanceSteps(
     })
   }
   const { ok, text } = destination.local
-    ? { ok: true, text: 'on this host: no network, no TLS' }
+    ? { ok: true, text: 'same host: no network, no TLS' }
     : await deps.path(destination.machine, signal)
   steps.push({ subject: 'path', ok, text })
   steps.push(certificateStep(deps, destination.machine))

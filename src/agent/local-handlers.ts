@@ -114,7 +114,8 @@ function knownHost({ trust, book }: LocalHandlersParts, machine: string): KnownH
   return { peers: [...peers], keys }
 }
 
-function explainDeps({ membership, mesh, registry, routing, authorizer, trust, clock }: LocalHandlersParts) {
+function explainDeps(parts: LocalHandlersParts) {
+  const { membership, mesh, registry, routing, authorizer, trust, failures, clock } = parts
   return {
     machine: membership.machine,
     known: () => knownRoutes(routing),
@@ -133,7 +134,12 @@ function explainDeps({ membership, mesh, registry, routing, authorizer, trust, c
       const host = owners(registry.state).find(owner => owner.machine === machine)
       if (host === undefined) throw new WarrenError(ErrorCode.NotFound, `${machine} is not a member now`)
       const { dataAddresses, peer } = host
-      return await probePath({ dataAddresses, mesh: deadline => probe(mesh, peer, deadline) }, clock, signal)
+      const helper = async (): Promise<string> => {
+        const found = await failures.helperFor(peer)
+        if (found === undefined) throw new WarrenError(ErrorCode.DestinationUnreachable, 'no other member reaches it')
+        return mesh.machineOf(found) ?? found
+      }
+      return await probePath({ dataAddresses, mesh: limit => probe(mesh, peer, limit), helper }, clock, signal)
     },
     certificateEnd: (machine: string) => trust.node(machine)?.notAfterMs,
     nowMs: () => clock.wallMs()

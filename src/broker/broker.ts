@@ -44,7 +44,9 @@ export interface Broker {
   /** Where the data port is bound. Throws NOT_READY before `start`. */
   readonly dataAddress: () => { readonly host: string; readonly port: number }
   /** Takes over a stream that another agent opened to us over the mesh. */
-  readonly acceptCarrier: (stream: Duplex, peer: PeerKey) => void
+  readonly acceptCarrier: (stream: Duplex, peer: PeerKey, via?: string) => void
+  /** A host is connected that was not: ways to it that failed are worth an attempt again. */
+  readonly pathAppeared: (machine: string) => void
   /**
    * Makes all checks up to the destination's own socket and then a local endpoint for flows to it.
    *
@@ -131,7 +133,8 @@ export function createBroker(deps: BrokerDeps): Broker {
     },
 
     dataAddress: () => server.address(),
-    acceptCarrier: (stream, peer) => server.acceptCarrier(stream, peer),
+    acceptCarrier: (stream, peer, via) => server.acceptCarrier(stream, peer, via),
+    pathAppeared: machine => pool.pathAppeared(machine),
 
     async connect({ source, destination, protocol, hello, signal }) {
       if (!local.isAlive(source.registrationId)) {

@@ -99,7 +99,7 @@ export interface AuthorizeQuestion {
 }
 
 /** How bytes reach the other host. */
-export type CarrierChoice = 'auto' | 'direct' | 'libp2p'
+export type CarrierChoice = 'auto' | 'direct' | 'libp2p' | 'relay'
 
 /** Collaborators of the broker; the agent joins them. */
 export interface BrokerDeps {
@@ -121,6 +121,11 @@ export interface BrokerDeps {
   readonly join: (socket: TLSSocket, signal: AbortSignal) => Promise<void>
   /** A stream to the agent `peer` over the mesh. Rejects when there is no way. */
   readonly openStream: (peer: PeerKey, options: { readonly signal: AbortSignal }) => Promise<Duplex>
+  /** The same through a third member, of which nothing is expected but that it passes the bytes on. */
+  readonly openRelayed: (
+    peer: PeerKey,
+    options: { readonly signal: AbortSignal }
+  ) => Promise<{ readonly stream: Duplex; readonly via: string }>
   readonly carrier: CarrierChoice
   readonly dataListen: { readonly host: string; readonly port: number }
   /** Exists, belongs to the agent and is writable for nobody else. */

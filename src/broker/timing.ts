@@ -28,6 +28,11 @@ export const PARK_MS = 12_000
 export const UDP_IDLE_MS = 120_000
 /** And after this long once one side has ended: for the last answers. */
 export const UDP_LINGER_MS = 5_000
+/** Between the starts of attempts at the ways to one agent: direct, the mesh, a relay. A failed one ends the wait. */
+export const WAY_STAGGER_MS = 500
+/** First pause after no relay to a host was found, and the longest. */
+export const RELAY_BACKOFF_MS = 500
+export const RELAY_BACKOFF_MAX_MS = 5_000
 /** First pause after the direct way to a host failed, and the longest. */
 export const DIRECT_BACKOFF_MS = 3_000
 export const DIRECT_BACKOFF_MAX_MS = 60_000
@@ -43,3 +48,5 @@ export const STOP_TIMEOUT_MS = 2_000
 export const PING_INTERVAL_MS = 1_000
 export const PING_TIMEOUT_MS = 3_000
 export const LIVENESS_TICK_MS = 500
+/** After this long without a byte, new flows look for another path, while those on the session still wait. */
+export const SILENT_AFTER_MS = 1_000

@@ -16,7 +16,7 @@ const schema = z.strictObject({
   advertise: z.array(z.string()).optional(),
   bootstrap: z.array(z.string()).optional(),
   mdns: z.boolean().optional(),
-  carrier: z.enum(['auto', 'direct', 'libp2p']).optional(),
+  carrier: z.enum(['auto', 'direct', 'libp2p', 'relay']).optional(),
   'log-level': z.enum(['error', 'warn', 'info', 'debug', 'silent']).optional()
 })
 

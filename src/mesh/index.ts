@@ -8,6 +8,8 @@ export type {
   MeshOptions,
   MeshProtocol,
   MeshTopic,
+  RelayedStream,
   RequestHandler,
-  RequestOptions
+  RequestOptions,
+  StreamHandler
 } from './types.ts'

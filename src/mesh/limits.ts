@@ -45,6 +45,21 @@ export const MAX_STREAMS_PER_CONNECTION = 512
 /** Data carriers to or from one peer. One carrier holds one session of many flows. */
 export const MAX_CARRIERS_PER_PEER = 256
 
+/**
+ * Streams that this host joins for members that do not reach each other: asked for by one of them, and in all. Each may hold a read buffer in each direction, of which a stalled link fills half: 512 MB at the very worst.
+ */
+export const MAX_RELAYED_PER_PEER = 64
+export const MAX_RELAYED = 256
+/** Streams that one member may ask us to join: so many a second, after a burst. */
+export const RELAY_RATE = { perSecond: 20, burst: 128 } as const
+/** From the first byte of a stream to be relayed until it is joined, the dial of the wanted member included. */
+export const RELAY_JOIN_TIMEOUT_MS = 3_000
+/** Between two warnings that this host relays no more. */
+export const RELAY_WARN_MS = 10_000
+/** Members asked to relay, and the time between one and the next. */
+export const MAX_RELAYS_TRIED = 4
+export const RELAY_STAGGER_MS = 250
+
 export const MAX_CONNECTIONS = 1_024
 /** Connections that are still being upgraded. */
 export const MAX_PENDING_CONNECTIONS = 128

@@ -13,13 +13,18 @@ import {
   CLOSE_TIMEOUT_MS,
   DIAL_POLL_MS,
   MAX_CARRIERS_PER_PEER,
+  MAX_RELAYED_PER_PEER,
   MAX_REQUEST_STREAMS,
   OPEN_TIMEOUT_MS,
+  RELAY_JOIN_TIMEOUT_MS,
   REQUEST_TIMEOUT_MS,
   STOP_TIMEOUT_MS
 } from './limits.ts'
 import { createNode, type MeshNode } from './node.ts'
 import { Redialer } from './redialer.ts'
+import { RelayFinder } from './relay-finder.ts'
+import { RELAY_PROTOCOL, RELAYED_PROTOCOL, readKey } from './relay-hello.ts'
+import { RelayServer } from './relay-server.ts'
 import { ask, RequestServer } from './requests.ts'
 import { StreamDuplex } from './stream-duplex.ts'
 import type {
@@ -29,8 +34,10 @@ import type {
   MeshOptions,
   MeshProtocol,
   MeshTopic,
+  RelayedStream,
   RequestHandler,
-  RequestOptions
+  RequestOptions,
+  StreamHandler
 } from './types.ts'
 
 const DATA_PROTOCOL = '/warren/data/1'
@@ -41,11 +48,19 @@ const CARRIER_STREAMS = {
   maxOutboundStreams: MAX_CARRIERS_PER_PEER,
   runOnLimitedConnection: true
 }
+// Twice what is served, so that one too many is told so, and not just reset.
+const RELAY_STREAMS = {
+  maxInboundStreams: 2 * MAX_RELAYED_PER_PEER,
+  maxOutboundStreams: 2 * MAX_RELAYED_PER_PEER,
+  runOnLimitedConnection: true
+}
 const REQUEST_STREAMS = {
   maxInboundStreams: MAX_REQUEST_STREAMS,
   maxOutboundStreams: MAX_REQUEST_STREAMS,
   runOnLimitedConnection: true
 }
+
+type StreamLimits = typeof CARRIER_STREAMS
 
 /** Makes the mesh of one host, not started: set the handlers first. INVALID_ARGUMENT, INVALID_OPTION. */
 export async function createMesh(options: MeshOptions): Promise<Mesh> {
@@ -128,9 +143,11 @@ class Libp2pMesh implements Mesh {
   readonly #parts: Parts
   readonly #gossip: Gossip
   readonly #server: RequestServer
+  readonly #relay: RelayServer
+  readonly #finder: RelayFinder
   readonly #onConnect: Array<(peer: PeerKey, machine: string) => void> = []
   readonly #onDisconnect: Array<(peer: PeerKey) => void> = []
-  #onStream: ((duplex: Duplex, peer: PeerKey) => void) | undefined
+  #onStream: StreamHandler | undefined
   #state: State = 'made'
   #stopped: Promise<void> | undefined
 
@@ -140,6 +157,18 @@ class Libp2pMesh implements Mesh {
     this.#parts = parts
     this.#gossip = new Gossip(node.services.pubsub, options.trustDomain, options.log, options.clock)
     this.#server = new RequestServer(options.log, options.clock, stopping.signal)
+    const machineOf = (peer: PeerKey): string | undefined => this.machineOf(peer)
+    const open = (protocol: string) => async (peer: PeerKey, signal: AbortSignal) =>
+      new StreamDuplex(await this.#newStream(peer, protocol, RELAY_STREAMS, signal))
+    this.#relay = new RelayServer({
+      self: parts.peer,
+      open: open(RELAYED_PROTOCOL),
+      machineOf,
+      log: options.log,
+      clock: options.clock,
+      stopping: stopping.signal
+    })
+    this.#finder = new RelayFinder({ connected: () => this.connected(), machineOf, open: open(RELAY_PROTOCOL) })
   }
 
   addresses(): string[] {
@@ -154,6 +183,16 @@ class Libp2pMesh implements Mesh {
     node.addEventListener('peer:disconnect', event => this.#disconnected(event.detail))
     node.addEventListener('peer:identify', event => this.#identified(event.detail))
     await node.handle(DATA_PROTOCOL, (stream, connection) => this.#accept(stream, connection), CARRIER_STREAMS)
+    await node.handle(
+      RELAY_PROTOCOL,
+      (stream, { remotePeer }) => this.#relay.serve(new StreamDuplex(stream), peerKeyFromId(remotePeer)),
+      RELAY_STREAMS
+    )
+    await node.handle(
+      RELAYED_PROTOCOL,
+      (stream, { remotePeer }) => this.#acceptRelayed(new StreamDuplex(stream), peerKeyFromId(remotePeer)),
+      RELAY_STREAMS
+    )
     try {
       await node.start()
     } catch (err) {
@@ -235,7 +274,16 @@ class Libp2pMesh implements Mesh {
     }
   }
 
-  onStream(handler: (duplex: Duplex, peer: PeerKey) => void): void {
+  async openRelayed(peer: PeerKey, { signal }: { readonly signal?: AbortSignal } = {}): Promise<RelayedStream> {
+    const { stopping } = this.#parts
+    try {
+      return await within(OPEN_TIMEOUT_MS, [signal, stopping.signal], limit => this.#finder.open(peer, limit))
+    } catch (err) {
+      throw translate(err, 'open relayed stream', signal)
+    }
+  }
+
+  onStream(handler: StreamHandler): void {
     this.#onStream = handler
   }
 
@@ -281,12 +329,7 @@ class Libp2pMesh implements Mesh {
     for (const connection of node.getConnections(toPeerId(peer))) connection.abort(new Error('forgotten'))
   }
 
-  async #newStream(
-    peer: PeerKey,
-    protocol: string,
-    limits: typeof CARRIER_STREAMS,
-    signal: AbortSignal
-  ): Promise<Stream> {
+  async #newStream(peer: PeerKey, protocol: string, limits: StreamLimits, signal: AbortSignal): Promise<Stream> {
     const { node, redialer } = this.#parts
     await redialer.ensure(peer, signal)
     const connection = openConnection(node, peer)
@@ -306,7 +349,22 @@ class Libp2pMesh implements Mesh {
       stream.abort(new WarrenError(ErrorCode.NotReady, 'nothing takes streams'))
       return
     }
-    this.#onStream(new StreamDuplex(stream), peerKeyFromId(connection.remotePeer))
+    this.#onStream(new StreamDuplex(stream), peerKeyFromId(connection.remotePeer), undefined)
+  }
+
+  async #acceptRelayed(duplex: Duplex, relay: PeerKey): Promise<void> {
+    const { options, stopping } = this.#parts
+    duplex.on('error', () => {})
+    try {
+      const opener = await within(RELAY_JOIN_TIMEOUT_MS, [stopping.signal], limit => readKey(duplex, limit))
+      const via = this.machineOf(relay)
+      if (this.#onStream === undefined || via === undefined) throw new WarrenError(ErrorCode.NotReady, 'not serving')
+      options.log.debug('relayed stream', { peer: opener, machine: via })
+      this.#onStream(duplex, relay, via)
+    } catch (err) {
+      options.log.debug('relayed stream dropped', { peer: relay, err })
+      duplex.destroy()
+    }
   }
 
   #connected(id: PeerId): void {

@@ -37,6 +37,16 @@ export type GossipHandler = (bytes: Uint8Array, from: PeerKey) => GossipVerdict
 /** Answers one request. A WarrenError reaches the caller with its code and reason; anything else as INTERNAL. */
 export type RequestHandler = (peer: PeerKey, request: Uint8Array, signal: AbortSignal) => Promise<Uint8Array>
 
+/** A stream that a third member carries. */
+export interface RelayedStream {
+  readonly stream: Duplex
+  /** Machine name of the third member. */
+  readonly via: string
+}
+
+/** `peer` is who opened the stream; of a relayed one, who relays it, and `via` is its machine name. */
+export type StreamHandler = (duplex: Duplex, peer: PeerKey, via: string | undefined) => void
+
 export interface MeshOptions {
   /** The host's Ed25519 key: its raw 32-byte seed, or the private KeyObject. */
   readonly peerKey: Uint8Array | KeyObject
@@ -107,8 +117,13 @@ export interface Mesh {
    * a Node error of code ECONNRESET and never ends cleanly. DESTINATION_UNREACHABLE, TIMEOUT.
    */
   openStream(peer: PeerKey, options?: { readonly signal?: AbortSignal }): Promise<Duplex>
+  /**
+   * As `openStream`, through another member that reaches the peer. That member is not trusted: it can cut the stream and
+   * lie about who opened it, so what runs over it must prove both ends and be secret by itself.
+   */
+  openRelayed(peer: PeerKey, options?: { readonly signal?: AbortSignal }): Promise<RelayedStream>
   /** Sets the taker of streams that peers open. It owns them from then on. */
-  onStream(handler: (duplex: Duplex, peer: PeerKey) => void): void
+  onStream(handler: StreamHandler): void
   connected(): PeerKey[]
   isConnected(peer: PeerKey): boolean
   /** Machine name of a connected peer, from the certificate it was admitted with. */

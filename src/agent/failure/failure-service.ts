@@ -26,6 +26,9 @@ const MAX_BYTES = 64
 const ASKS_PER_SECOND = 10
 const ASK_BURST = 40
 const RELAYED_TIMEOUT_MS = 400
+/** Members asked by `helperFor`, and for how long. */
+const MAX_HELPERS = 4
+const HELPER_TIMEOUT_MS = 1_500
 
 /** Runs the failure detector over the mesh, and answers that of others. */
 export class FailureService {
@@ -82,6 +85,16 @@ export class FailureService {
     const { clock } = this.#deps
     const sinceMs = this.#detector.suspectedSinceMs(peer)
     return sinceMs === undefined ? undefined : Math.round(clock.wallMs() - (clock.monotonicMs() - sinceMs))
+  }
+
+  /** A member that reaches `peer`, of a few that are connected here; undefined when none of them does. */
+  async helperFor(peer: PeerKey): Promise<PeerKey | undefined> {
+    const helpers = this.#deps.mesh.connected().filter(other => other !== peer)
+    const asked = helpers.slice(0, MAX_HELPERS).map(async helper => {
+      if ((await this.#pingVia(helper, peer, HELPER_TIMEOUT_MS)) !== 'reached') throw new Error('missed')
+      return helper
+    })
+    return await Promise.any(asked).catch(() => undefined)
   }
 
   /** Something of the member arrived. */

@@ -16,6 +16,9 @@ import { StrangerLog } from './warnings.ts'
 
 type Way = Exclude<Carrier, 'local'>
 
+/** Kinds of carriers, one for each relaying machine. Beyond it the one unused for longest is made anew. */
+const MAX_FRONTS = 64
+
 /**
  * The data port, for direct connections and for streams of the mesh alike.
  *
@@ -27,7 +30,7 @@ export class DataServer {
   readonly #contexts: ContextCache
   readonly #limits: BrokerLimits
   readonly #gate: HandshakeGate
-  readonly #fronts: Readonly<Record<Way, TlsFront>>
+  readonly #fronts = new Map<Way, TlsFront>()
   readonly #strangers: StrangerLog
   readonly #sessions = new Set<InboundSession>()
   readonly #perMachine = new Map<string, number>()
@@ -39,9 +42,10 @@ export class DataServer {
     this.#limits = limits
     this.#gate = new HandshakeGate(limits)
     this.#strangers = new StrangerLog(context.deps.log, context.deps.clock.monotonicMs)
-    this.#fronts = { direct: this.#front('direct'), libp2p: this.#front('libp2p') }
     this.#tcp = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 15_000 })
-    this.#tcp.on('connection', socket => this.#fronts.direct.accept(socket, socket.remoteAddress ?? '', endOf(socket)))
+    this.#tcp.on('connection', socket =>
+      this.#front('direct').accept(socket, socket.remoteAddress ?? '', endOf(socket))
+    )
   }
 
   get sessions(): readonly InboundSession[] {
@@ -76,10 +80,13 @@ export class DataServer {
     return { host: bound.address, port: bound.port }
   }
 
-  /** Serves a stream of the mesh as if it were a connection to the data port. */
-  acceptCarrier(stream: Duplex, peer: PeerKey): void {
+  /**
+   * Serves a stream of the mesh as if it were a connection to the data port. `via` is the machine that relays it, if any;
+   * `peer` is then the host of that machine.
+   */
+  acceptCarrier(stream: Duplex, peer: PeerKey, via?: string): void {
     if (this.#context.stopping.aborted) stream.destroy()
-    else this.#fronts.libp2p.accept(stream, peer, '')
+    else this.#front(via === undefined ? 'libp2p' : `relay via ${via}`).accept(stream, peer, '')
   }
 
   async stop(): Promise<void> {
@@ -91,7 +98,17 @@ export class DataServer {
     await closed
   }
 
+  // A TLS socket does not tell which stream is below it, so each kind of carrier has a front of its own.
   #front(carrier: Way): TlsFront {
+    const front = this.#fronts.get(carrier) ?? this.#makeFront(carrier)
+    this.#fronts.delete(carrier)
+    this.#fronts.set(carrier, front)
+    const oldest = this.#fronts.keys().next().value
+    if (this.#fronts.size > MAX_FRONTS && oldest !== undefined) this.#fronts.delete(oldest)
+    return front
+  }
+
+  #makeFront(carrier: Way): TlsFront {
     const { deps } = this.#context
     return new TlsFront({
       gate: this.#gate,

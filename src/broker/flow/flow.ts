@@ -5,7 +5,8 @@ import type { Meter } from '../datagram/meter.ts'
 import type { Cut } from './cut.ts'
 
 export type Direction = 'outbound' | 'inbound' | 'local'
-export type Carrier = 'direct' | 'libp2p' | 'local'
+/** How the bytes of a flow travel, in words for people. `relay via` names the machine in the middle. */
+export type Carrier = 'direct' | 'libp2p' | 'local' | `relay via ${string}`
 
 export interface Destination {
   readonly registrationId: string

@@ -33,6 +33,8 @@ export interface ClientSessionOptions {
   readonly liveness: Liveness
   /** The UDP side of the data port; undefined if datagrams must not use it. */
   readonly packets: PacketPort | undefined
+  /** The other agent gives no sign of life, once for each such silence. */
+  readonly onSilent: () => void
   readonly log: Logger
 }
 
@@ -52,6 +54,9 @@ export class ClientSession {
   readonly #log: Logger
   #packets: PacketChannel | undefined
   readonly #flowIds = new Set<string>()
+  // Of flows that the other agent has not answered yet.
+  readonly #asking = new Set<(err: Error) => void>()
+  readonly #whenSilent: () => void
   #streams = 0
   #idleSinceMs: number
 
@@ -67,9 +72,16 @@ export class ClientSession {
     this.#nowMs = options.nowMs
     this.#packetPort = options.packets
     this.#log = options.log
+    this.#whenSilent = options.onSilent
     this.#idleSinceMs = options.nowMs()
     const { session, socket } = dialled
-    this.#watched = { session, socket, isBusy: () => this.#streams > 0, onDead: () => this.destroy() }
+    this.#watched = {
+      session,
+      socket,
+      isBusy: () => this.#streams > 0,
+      onSilent: () => this.#onSilent(),
+      onDead: () => this.destroy()
+    }
     options.liveness.watch(this.#watched)
     session.on('error', () => {})
     session.once('close', () => {
@@ -82,6 +94,11 @@ export class ClientSession {
   get isUsable(): boolean {
     const { session, socket } = this.#dialled
     return !session.destroyed && !session.closed && !socket.destroyed
+  }
+
+  /** Usable, and the other side is not silent: fit for another flow. */
+  get isSound(): boolean {
+    return this.isUsable && !this.#liveness.isSilent(this.#watched)
   }
 
   get isIdle(): boolean {
@@ -175,6 +192,7 @@ export class ClientSession {
     const stream = session.request(headers)
     const answer = Promise.withResolvers<Record<string, unknown>>()
     stream.on('error', answer.reject)
+    this.#asking.add(answer.reject)
     stream.once('response', answer.resolve)
     stream.once('close', () => {
       this.#streams -= 1
@@ -189,6 +207,16 @@ export class ClientSession {
       answer.promise.catch(() => {})
       if (!stream.closed) stream.close(codeOf('link'))
       throw err
+    } finally {
+      this.#asking.delete(answer.reject)
+    }
+  }
+
+  // The path may be dead: who waits for an answer is better served by another one. What flows already may yet go on.
+  #onSilent(): void {
+    this.#whenSilent()
+    for (const reject of this.#asking) {
+      reject(new WarrenError(ErrorCode.DestinationUnreachable, 'its agent gives no sign of life'))
     }
   }
 }

@@ -1,12 +1,14 @@
 import type { Http2Session } from 'node:http2'
 import type { TLSSocket } from 'node:tls'
-import { LIVENESS_TICK_MS, PING_INTERVAL_MS, PING_TIMEOUT_MS } from '../timing.ts'
+import { LIVENESS_TICK_MS, PING_INTERVAL_MS, PING_TIMEOUT_MS, SILENT_AFTER_MS } from '../timing.ts'
 
 /** A session that is watched while it has flows. */
 export interface Watched {
   readonly session: Http2Session
   readonly socket: TLSSocket
   readonly isBusy: () => boolean
+  /** Called when a ping has waited for SILENT_AFTER_MS, before it is known whether the other end is gone. */
+  readonly onSilent?: () => void
   /** Called once; must destroy the session. */
   readonly onDead: () => void
 }
@@ -16,6 +18,7 @@ interface State {
   /** When the ping was sent that is not answered yet. */
   waitingSinceMs: number | undefined
   bytesRead: number
+  silent: boolean
 }
 
 /**
@@ -35,7 +38,12 @@ export class Liveness {
   }
 
   watch(watched: Watched): void {
-    this.#states.set(watched, { lastPingMs: Number.NEGATIVE_INFINITY, waitingSinceMs: undefined, bytesRead: -1 })
+    this.#states.set(watched, {
+      lastPingMs: Number.NEGATIVE_INFINITY,
+      waitingSinceMs: undefined,
+      bytesRead: -1,
+      silent: false
+    })
     if (this.#timer !== undefined) return
     this.#lastTickMs = this.#nowMs()
     this.#timer = setInterval(() => this.#tick(), LIVENESS_TICK_MS)
@@ -44,6 +52,11 @@ export class Liveness {
   unwatch(watched: Watched): void {
     this.#states.delete(watched)
     if (this.#states.size === 0) this.stop()
+  }
+
+  /** Whether the last ping has been without an answer for long enough to look for another path. */
+  isSilent(watched: Watched): boolean {
+    return this.#states.get(watched)?.silent === true
   }
 
   /** Asks at once, for a session that was idle and is about to be used again. */
@@ -69,7 +82,12 @@ export class Liveness {
     const heard = watched.socket.bytesRead
     if (state.waitingSinceMs !== undefined) {
       state.waitingSinceMs = heard === state.bytesRead ? state.waitingSinceMs + lateMs : now
+      if (heard !== state.bytesRead) state.silent = false
       state.bytesRead = heard
+      if (now - state.waitingSinceMs >= SILENT_AFTER_MS && !state.silent) {
+        state.silent = true
+        watched.onSilent?.()
+      }
       if (now - state.waitingSinceMs < PING_TIMEOUT_MS) return
       this.unwatch(watched)
       watched.onDead()
@@ -86,7 +104,9 @@ export class Liveness {
     state.bytesRead = watched.socket.bytesRead
     session.ping(err => {
       // A cancelled ping is no answer; its session is ending anyway.
-      if (err === null) state.waitingSinceMs = undefined
+      if (err !== null) return
+      state.waitingSinceMs = undefined
+      state.silent = false
     })
   }
 }

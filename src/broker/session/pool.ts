@@ -1,18 +1,35 @@
-import { detach, ErrorCode, type Logger, raceAbort, WarrenError, within } from '../../core/index.ts'
+import { detach, ErrorCode, type Logger, raceAbort, raceStaggered, WarrenError, within } from '../../core/index.ts'
 import { formatAddress } from '../../identity/index.ts'
 import type { BrokerDeps, Candidate, ProvenWorkload } from '../deps.ts'
 import { type BrokerLimits, limitExceeded } from '../limits.ts'
 import type { PacketPort } from '../packet/port.ts'
-import { CARRIER_TIMEOUT_MS, DIAL_TIMEOUT_MS, SESSION_IDLE_MS, STAGGER_MS } from '../timing.ts'
+import {
+  CARRIER_TIMEOUT_MS,
+  DIAL_TIMEOUT_MS,
+  DIRECT_BACKOFF_MAX_MS,
+  DIRECT_BACKOFF_MS,
+  RELAY_BACKOFF_MAX_MS,
+  RELAY_BACKOFF_MS,
+  SESSION_IDLE_MS,
+  STAGGER_MS,
+  WAY_STAGGER_MS
+} from '../timing.ts'
 import { ClientSession } from './client-session.ts'
 import type { CachedContext, ContextCache } from './context-cache.ts'
 import { type Dialled, type DialOptions, dialAddress, openSession } from './dial.ts'
-import { DirectMemory } from './direct-memory.ts'
 import type { Liveness } from './liveness.ts'
-import { raceStaggered } from './race.ts'
-import { sniOf } from './tls-options.ts'
 
-type Way = 'direct' | 'libp2p'
+import { sniOf } from './tls-options.ts'
+import { WayMemory } from './way-memory.ts'
+
+/** Best first. */
+const WAYS = ['direct', 'libp2p', 'relay'] as const
+type Way = (typeof WAYS)[number]
+
+interface Made {
+  readonly dialled: Dialled
+  readonly carrier: ClientSession['carrier']
+}
 
 /** Addresses of one agent that are tried. */
 const MAX_ADDRESSES = 8
@@ -30,7 +47,7 @@ export class SessionPool {
   readonly #deps: BrokerDeps
   readonly #limits: BrokerLimits
   readonly #contexts: ContextCache
-  readonly #direct: DirectMemory
+  readonly #failed: Readonly<Record<Way, WayMemory>>
   readonly #liveness: Liveness
   readonly #log: Logger
   readonly #packets: PacketPort
@@ -49,7 +66,12 @@ export class SessionPool {
     this.#contexts = contexts
     this.#liveness = liveness
     this.#packets = packets
-    this.#direct = new DirectMemory(deps.clock.monotonicMs)
+    const { monotonicMs } = deps.clock
+    this.#failed = {
+      direct: new WayMemory({ firstMs: DIRECT_BACKOFF_MS, longestMs: DIRECT_BACKOFF_MAX_MS }, monotonicMs),
+      libp2p: new WayMemory({ firstMs: DIRECT_BACKOFF_MS, longestMs: DIRECT_BACKOFF_MAX_MS }, monotonicMs),
+      relay: new WayMemory({ firstMs: RELAY_BACKOFF_MS, longestMs: RELAY_BACKOFF_MAX_MS }, monotonicMs)
+    }
     this.#log = deps.log
     this.#stopping = stopping
   }
@@ -65,31 +87,47 @@ export class SessionPool {
   /**
    * A session from a registration of this host to `destination`, warm or new.
    *
-   * With carrier `auto` the direct way is preferred; while it fails, the mesh carries, and the direct way is tried again
-   * beside it. Rejects with DESTINATION_UNREACHABLE, LIMIT_EXCEEDED, INVALID_SOURCE or the signal's reason.
+   * With carrier `auto` the direct way is preferred, then the mesh, then a relay; a way that is late is not waited for
+   * alone. While a worse one carries, the better ones are tried beside it. Rejects with DESTINATION_UNREACHABLE,
+   * LIMIT_EXCEEDED, INVALID_SOURCE or the signal's reason.
    */
   async acquire(sourceId: string, destination: Candidate, signal: AbortSignal): Promise<ClientSession> {
     const context = await this.#contexts.get(sourceId)
     const { carrier } = this.#deps
     if (carrier !== 'auto') return await raceAbort(this.#get(carrier, sourceId, destination, context), signal)
 
-    const direct = this.#warm('direct', sourceId, destination, context)
-    if (direct !== undefined) return direct
-    const canGoDirect = destination.dataAddresses.length > 0 && !this.#direct.isBlocked(destination.machine)
-    const relayed = this.#warm('libp2p', sourceId, destination, context)
-    if (relayed !== undefined) {
-      if (canGoDirect) this.#tryDirect(sourceId, destination, context)
-      return relayed
-    }
-    if (canGoDirect) {
-      try {
-        return await raceAbort(this.#get('direct', sourceId, destination, context), signal)
-      } catch (err) {
-        if (signal.aborted || WarrenError.is(err, ErrorCode.LimitExceeded)) throw err
-        this.#log.debug('no direct way to the other agent', { machine: destination.machine, err })
+    const open = WAYS.filter(way => this.#isOpen(way, destination))
+    const promising = open.filter(way => !this.#failed[way].isBlocked(destination.machine))
+    for (const way of WAYS) {
+      const warm = this.#warm(way, sourceId, destination, context)
+      if (warm === undefined) continue
+      for (const better of promising) {
+        if (WAYS.indexOf(better) < WAYS.indexOf(way)) this.#tryBeside(better, sourceId, destination, context)
       }
+      return warm
     }
-    return await raceAbort(this.#get('libp2p', sourceId, destination, context), signal)
+    const failures: string[] = []
+    const attempts = open.map(way => async () => {
+      try {
+        return await this.#get(way, sourceId, destination, context)
+      } catch (err) {
+        failures.push(`${way}: ${WarrenError.from(err).reason}`)
+        throw err
+      }
+    })
+    try {
+      // One that is late is kept all the same, for the next flow.
+      return await raceStaggered(attempts, WAY_STAGGER_MS, signal, () => {})
+    } catch (err) {
+      if (signal.aborted || !WarrenError.is(err, ErrorCode.DestinationUnreachable)) throw err
+      const reason = `the agent of ${destination.machine} does not answer (${failures.join('; ')})`
+      throw new WarrenError(ErrorCode.DestinationUnreachable, reason, { cause: err })
+    }
+  }
+
+  /** Forgets what failed on the way to a host. */
+  pathAppeared(machine: string): void {
+    for (const memory of Object.values(this.#failed)) memory.worked(machine)
   }
 
   /** Closes what has been idle for long. To be called every few seconds. */
@@ -106,7 +144,7 @@ export class SessionPool {
     const key = keyOf(way, sourceId, destination)
     const session = this.#sessions.get(key)
     if (session === undefined) return undefined
-    if (session.isUsable && session.certPem === context.certPem) return session
+    if (session.isSound && session.certPem === context.certPem) return session
     this.#retire(key, session)
     return undefined
   }
@@ -147,28 +185,32 @@ export class SessionPool {
         proven = this.#prove(leafDer, destination)
       }
     }
-    let dialled: Dialled
+    const { machine } = destination
+    let made: Made
     try {
-      dialled =
-        way === 'direct' ? await this.#dialDirect(destination, options) : await this.#dialCarrier(destination, options)
+      made = await this.#dial(way, destination, options)
     } catch (err) {
-      if (way === 'direct') this.#direct.failed(destination.machine)
+      this.#failed[way].failed(machine)
       if (err instanceof WarrenError) throw err
       throw new WarrenError(ErrorCode.DestinationUnreachable, `the agent of ${destination.machine} does not answer`, {
         cause: err
       })
     }
-    if (way === 'direct') this.#direct.worked(destination.machine)
-    const session = new ClientSession(dialled, {
+    this.#failed[way].worked(machine)
+    const session = new ClientSession(made.dialled, {
       sourceId,
       destination,
-      carrier: way,
+      carrier: made.carrier,
       certPem: context.certPem,
       notAfterMs: proven?.notAfterMs ?? 0,
       nowMs: this.#deps.clock.monotonicMs,
       liveness: this.#liveness,
       // Who must not reach others directly must not do so with datagrams either.
-      packets: this.#deps.carrier === 'libp2p' ? undefined : this.#packets,
+      packets: ['auto', 'direct'].includes(this.#deps.carrier) ? this.#packets : undefined,
+      onSilent: () => {
+        this.#failed[way].failed(machine)
+        this.#log.debug('session gives no sign of life', { machine, carrier: made.carrier })
+      },
       log: this.#log
     })
     this.#sessions.set(key, session)
@@ -179,6 +221,24 @@ export class SessionPool {
     return session
   }
 
+  async #dial(way: Way, destination: Candidate, options: DialOptions): Promise<Made> {
+    if (way === 'direct') return { dialled: await this.#dialDirect(destination, options), carrier: way }
+    return await within(CARRIER_TIMEOUT_MS, [this.#stopping], async signal => {
+      if (way === 'libp2p') {
+        const stream = await this.#deps.openStream(destination.peer, { signal })
+        return { dialled: await openSession(stream, options, signal), carrier: way }
+      }
+      const { stream, via } = await this.#deps.openRelayed(destination.peer, { signal })
+      return { dialled: await openSession(stream, options, signal), carrier: `relay via ${via}` }
+    })
+  }
+
+  #isOpen(way: Way, { dataAddresses, machine }: Candidate): boolean {
+    // The mesh looks after its own connections; whether it has one now shows only when it is asked.
+    if (way === 'libp2p') return true
+    return (way === 'relay' || dataAddresses.length > 0) && !this.#failed[way].isBlocked(machine)
+  }
+
   #dialDirect({ dataAddresses }: Candidate, options: DialOptions): Promise<Dialled> {
     const attempts = dataAddresses
       .slice(0, MAX_ADDRESSES)
@@ -186,13 +246,6 @@ export class SessionPool {
     return within(DIAL_TIMEOUT_MS, [this.#stopping], signal =>
       raceStaggered(attempts, STAGGER_MS, signal, late => late.session.destroy())
     )
-  }
-
-  #dialCarrier({ peer }: Candidate, options: DialOptions): Promise<Dialled> {
-    return within(CARRIER_TIMEOUT_MS, [this.#stopping], async signal => {
-      const stream = await this.#deps.openStream(peer, { signal })
-      return await openSession(stream, options, signal)
-    })
   }
 
   #prove(leafDer: Uint8Array, destination: Candidate): ProvenWorkload {
@@ -208,12 +261,12 @@ export class SessionPool {
     return verdict.identity
   }
 
-  #tryDirect(sourceId: string, destination: Candidate, context: CachedContext): void {
-    const attempt = this.#get('direct', sourceId, destination, context).then(
+  #tryBeside(way: Way, sourceId: string, destination: Candidate, context: CachedContext): void {
+    const attempt = this.#get(way, sourceId, destination, context).then(
       () => {},
       () => {}
     )
-    detach(this.#log, 'direct session', attempt, this.#stopping)
+    detach(this.#log, 'better session', attempt, this.#stopping)
   }
 
   #retire(key: string, session: ClientSession): void {

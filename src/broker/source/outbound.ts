@@ -98,7 +98,7 @@ export class Outbound {
       try {
         return await use(session)
       } catch (err) {
-        if (signal.aborted || retried || session.isUsable) throw translate(err, candidate)
+        if (signal.aborted || retried || session.isSound) throw translate(err, candidate)
       }
     }
   }

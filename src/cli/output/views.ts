@@ -88,7 +88,7 @@ export function flowTable(flows: readonly FlowView[], nowMs: number): string {
     { title: 'SOURCE', value: flow => flow.source },
     { title: 'DESTINATION', value: flow => flow.destination },
     { title: 'PROTOCOL', value: flow => flow.protocol },
-    { title: 'VIA', value: flow => flow.carrier },
+    { title: 'VIA', value: flow => (flow.carrier === 'local' ? 'same host' : flow.carrier) },
     { title: 'IN', value: flow => formatBytes(Number(flow.bytesIn)), align: 'right' },
     { title: 'OUT', value: flow => formatBytes(Number(flow.bytesOut)), align: 'right' },
     // A connection of TCP drops nothing.

@@ -13,7 +13,12 @@ export interface Proxy {
 export async function proxyTo(world: World, address: string): Promise<Proxy> {
   const [host = '', port = ''] = address.split(':')
   const sockets = new Set<Socket>()
+  let dark = false
   const server = createServer(inner => {
+    if (dark) {
+      sockets.add(inner.pause().on('error', () => {}))
+      return
+    }
     const outer = connect({ host, port: Number(port) })
     for (const socket of [inner, outer]) {
       sockets.add(socket)
@@ -35,6 +40,7 @@ export async function proxyTo(world: World, address: string): Promise<Proxy> {
   return {
     address: `127.0.0.1:${bound.port}`,
     blackHole: () => {
+      dark = true
       for (const socket of sockets) socket.removeAllListeners('data').pause()
     },
     sever

@@ -100,6 +100,9 @@ export class Host {
   dataAddresses: string[] = []
   /** Called when it opens a stream over the mesh; a test may break it. */
   openStream: (peer: PeerKey) => Promise<Duplex>
+  /** The same through a third host; without one unless a test says so. */
+  openRelayed: (peer: PeerKey) => Promise<{ stream: Duplex; via: string }> = () =>
+    Promise.reject(new WarrenError(ErrorCode.DestinationUnreachable, 'no relay'))
   /** Of which hosts the broker said that they do not answer. */
   readonly unreachable: PeerKey[] = []
   refresh: (peer: PeerKey) => Promise<void> = async () => {}
@@ -297,6 +300,7 @@ export class Host {
       },
       join: this.#options.join ?? (async (socket: TLSSocket) => void socket.end()),
       openStream: peer => this.openStream(peer),
+      openRelayed: peer => this.openRelayed(peer),
       carrier: this.#options.carrier ?? 'direct',
       dataListen: { host: '127.0.0.1', port: 0 },
       runtimeDir: mkdtempSync(join(world.directory, 'run-')),

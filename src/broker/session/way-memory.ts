@@ -1,5 +1,3 @@
-import { DIRECT_BACKOFF_MAX_MS, DIRECT_BACKOFF_MS } from '../timing.ts'
-
 interface Failure {
   readonly untilMs: number
   readonly pauseMs: number
@@ -8,12 +6,19 @@ interface Failure {
 /** Bounds the memory; the oldest failure is forgotten first, at the price of one more attempt. */
 const MAX_FAILURES = 4_096
 
-/** Remembers for a while that the direct way to a host failed, so that not every flow waits for it. */
-export class DirectMemory {
+export interface Pauses {
+  readonly firstMs: number
+  readonly longestMs: number
+}
+
+/** Remembers for a while that a way to a host failed, so that not every flow waits for it. */
+export class WayMemory {
   readonly #failures = new Map<string, Failure>()
+  readonly #pauses: Pauses
   readonly #nowMs: () => number
 
-  constructor(nowMs: () => number) {
+  constructor(pauses: Pauses, nowMs: () => number) {
+    this.#pauses = pauses
     this.#nowMs = nowMs
   }
 
@@ -24,7 +29,8 @@ export class DirectMemory {
 
   failed(machine: string): void {
     const before = this.#failures.get(machine)
-    const pauseMs = before === undefined ? DIRECT_BACKOFF_MS : Math.min(before.pauseMs * 2, DIRECT_BACKOFF_MAX_MS)
+    const { firstMs, longestMs } = this.#pauses
+    const pauseMs = before === undefined ? firstMs : Math.min(before.pauseMs * 2, longestMs)
     this.#failures.delete(machine)
     this.#failures.set(machine, { untilMs: this.#nowMs() + pauseMs, pauseMs })
     const oldest = this.#failures.keys().next().value

@@ -1,0 +1,124 @@
+import type { Duplex } from 'node:stream'
+import { type Clock, type Logger, WarrenError, within } from '../core/index.ts'
+import type { PeerKey } from '../identity/index.ts'
+import {
+  MAX_CONNECTIONS,
+  MAX_RELAYED,
+  MAX_RELAYED_PER_PEER,
+  RELAY_JOIN_TIMEOUT_MS,
+  RELAY_RATE,
+  RELAY_WARN_MS
+} from './limits.ts'
+import { RelayAnswer, readKey, writeKey } from './relay-hello.ts'
+import { spliceStreams } from './splice.ts'
+import { TokenBuckets } from './token-bucket.ts'
+
+export interface RelayServerDeps {
+  readonly self: PeerKey
+  /** A stream for relayed bytes to a peer. Rejects when we do not reach it ourselves. */
+  readonly open: (peer: PeerKey, signal: AbortSignal) => Promise<Duplex>
+  readonly machineOf: (peer: PeerKey) => string | undefined
+  readonly log: Logger
+  readonly clock: Clock
+  readonly stopping: AbortSignal
+}
+
+/**
+ * Joins two members that do not reach each other, byte for byte. What they say to each other is TLS between their
+ * workloads, so there is nothing here to be read.
+ *
+ * Both ends are admitted members, by connections of their own to us. At most 64 joined streams were asked for by one
+ * member (so that nobody can use up what others may have to it), at most 256 by all.
+ */
+export class RelayServer {
+  readonly #deps: RelayServerDeps
+  readonly #rates = new TokenBuckets<PeerKey>(RELAY_RATE, MAX_CONNECTIONS)
+  // Holds only peers with a stream that is joined or being joined, so it is bounded by MAX_RELAYED.
+  readonly #perPeer = new Map<PeerKey, number>()
+  #total = 0
+  #warnedMs = Number.NEGATIVE_INFINITY
+
+  constructor(deps: RelayServerDeps) {
+    this.#deps = deps
+  }
+
+  /** How many streams are joined here, or are being joined. */
+  get size(): number {
+    return this.#total
+  }
+
+  /** Serves one stream of a member to its end. Never rejects. */
+  async serve(near: Duplex, from: PeerKey): Promise<void> {
+    near.on('error', () => {})
+    const { log, machineOf, stopping } = this.#deps
+    let release: (() => void) | undefined
+    let far: Duplex | undefined
+    try {
+      const to = await within(RELAY_JOIN_TIMEOUT_MS, [stopping], async signal => {
+        const wanted = await readKey(near, signal)
+        release = this.#enter(near, from, wanted)
+        if (release === undefined) return undefined
+        far = await this.#deps.open(wanted, signal)
+        far.on('error', () => {})
+        return wanted
+      })
+      if (to === undefined || far === undefined) return
+      writeKey(far, from)
+      near.write(Uint8Array.of(RelayAnswer.Joined))
+      const ends = { source: machineOf(from) ?? '', destination: machineOf(to) ?? '' }
+      log.info('relaying between two members', { ...ends, count: this.#total })
+      const cut = (): void => {
+        near.destroy()
+      }
+      stopping.addEventListener('abort', cut, { once: true })
+      const bytes = await spliceStreams(near, far)
+      stopping.removeEventListener('abort', cut)
+      log.info('relaying ended', { ...ends, bytesOut: bytes.forth, bytesIn: bytes.back })
+    } catch (err) {
+      log.debug('relaying failed', { peer: from, err: WarrenError.from(err) })
+      far?.destroy()
+      this.#answer(near, RelayAnswer.NoWay)
+    } finally {
+      release?.()
+    }
+  }
+
+  #enter(near: Duplex, from: PeerKey, to: PeerKey): (() => void) | undefined {
+    const { self, clock, log, machineOf } = this.#deps
+    if (to === from || to === self) {
+      this.#answer(near, RelayAnswer.Refused)
+      return undefined
+    }
+    const nowMs = clock.monotonicMs()
+    if (!this.#rates.take(from, nowMs) || this.#total >= MAX_RELAYED || this.#of(from) >= MAX_RELAYED_PER_PEER) {
+      if (nowMs - this.#warnedMs >= RELAY_WARN_MS) {
+        this.#warnedMs = nowMs
+        const limit = this.#total >= MAX_RELAYED ? MAX_RELAYED : MAX_RELAYED_PER_PEER
+        log.warn('relays no more for a member', { machine: machineOf(from) ?? '', count: this.#total, limit })
+      }
+      this.#answer(near, RelayAnswer.Limit)
+      return undefined
+    }
+    this.#perPeer.set(from, this.#of(from) + 1)
+    this.#total += 1
+    return () => {
+      this.#total -= 1
+      const left = this.#of(from) - 1
+      if (left > 0) this.#perPeer.set(from, left)
+      else this.#perPeer.delete(from)
+    }
+  }
+
+  #of(peer: PeerKey): number {
+    return this.#perPeer.get(peer) ?? 0
+  }
+
+  // A peer that does not close its side after our answer must not keep the stream.
+  #answer(near: Duplex, answer: RelayAnswer): void {
+    if (near.destroyed) return
+    near.end(Uint8Array.of(answer))
+    near.resume()
+    const timer = setTimeout(() => near.destroy(), RELAY_JOIN_TIMEOUT_MS)
+    near.once('close', () => clearTimeout(timer))
+  }
+}

@@ -1,0 +1,153 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { ErrorCode, WarrenError } from '../../src/core/index.ts'
+import { proxyTo } from './support/proxy.ts'
+import { Accepted, dial, readBytes } from './support/sockets.ts'
+import { type Host, World } from './support/world.ts'
+
+const NAME = 'dev.test.server.default'
+const DEAD = ['127.0.0.1:1']
+
+function unreachable(): Promise<never> {
+  return Promise.reject(new WarrenError(ErrorCode.DestinationUnreachable, 'no way'))
+}
+
+/** Two hosts, an echo on the far one, and a way to open flows to it. */
+async function pair(world: World) {
+  const near = await world.host('alpha', { carrier: 'auto' })
+  const far = await world.host('beta', { carrier: 'auto' })
+  const stream = near.openStream
+  relayBy(near, far, 'gamma', stream)
+  const source = near.register('dev.test.client.default')
+  const accepted = new Accepted()
+  await far.serve(NAME, socket => {
+    accepted.push(socket)
+    socket.pipe(socket)
+  })
+  const open = async () => {
+    const { path } = await near.connect(source, NAME)
+    const client = await dial(path)
+    client.write('x')
+    await readBytes(client, 1)
+    return client
+  }
+  return { near, far, open, stream }
+}
+
+/** Has `near` reach `far` through a third machine of this name. */
+function relayBy(near: Host, far: Host, via: string, stream: Host['openStream']): void {
+  const accept = far.broker.acceptCarrier
+  near.openRelayed = async peer => {
+    // What arrives at the far end is told who relays it, as the mesh tells it.
+    Object.assign(far.broker, { acceptCarrier: (duplex: never, from: never) => accept(duplex, from, via) })
+    try {
+      return { stream: await stream(peer), via }
+    } finally {
+      Object.assign(far.broker, { acceptCarrier: accept })
+    }
+  }
+}
+
+function newest({ broker }: Host): string | undefined {
+  return broker.flows().at(-1)?.carrier
+}
+
+describe('the way to another host', () => {
+  it('is a relay when neither its data port nor the mesh reaches it, and both ends name the machine', async () => {
+    await using world = await World.create()
+    const { near, far, open } = await pair(world)
+    far.dataAddresses = DEAD
+    near.openStream = unreachable
+    await open()
+    assert.equal(newest(near), 'relay via gamma')
+    assert.equal(newest(far), 'relay via gamma')
+  })
+
+  it('is the better one as soon as that answers, and what was open stays where it is', async () => {
+    await using world = await World.create()
+    const { near, far, open, stream } = await pair(world)
+    const [good] = [far.dataAddresses]
+    far.dataAddresses = DEAD
+    near.openStream = unreachable
+    const first = await open()
+
+    near.openStream = stream
+    near.broker.pathAppeared('beta')
+    while (newest(near) !== 'libp2p') await open()
+    far.dataAddresses = good
+    near.broker.pathAppeared('beta')
+    while (newest(near) !== 'direct') await open()
+
+    first.write('y')
+    assert.equal((await readBytes(first, 1)).toString(), 'y')
+    assert.equal(near.broker.flows()[0]?.carrier, 'relay via gamma')
+  })
+
+  it('leaves a session that is silent for the next way, before its flows are given up', async () => {
+    await using world = await World.create()
+    const { near, far, open } = await pair(world)
+    const proxy = await proxyTo(world, far.dataAddresses[0] ?? '')
+    far.dataAddresses = [proxy.address]
+    await open()
+    assert.equal(newest(near), 'direct')
+    proxy.blackHole()
+    await open()
+    assert.equal(newest(near), 'libp2p')
+  })
+
+  it('that answers late is not waited for alone', async () => {
+    await using world = await World.create()
+    const { near, far, open } = await pair(world)
+    const proxy = await proxyTo(world, far.dataAddresses[0] ?? '')
+    far.dataAddresses = [proxy.address]
+    proxy.blackHole()
+    near.openStream = () => new Promise(() => {})
+    await open()
+    assert.equal(newest(near), 'relay via gamma')
+  })
+
+  it('that failed is named with all the others when none is left', async () => {
+    await using world = await World.create()
+    const { near, far, open } = await pair(world)
+    far.dataAddresses = DEAD
+    near.openStream = unreachable
+    near.openRelayed = () => Promise.reject(new WarrenError(ErrorCode.DestinationUnreachable, 'gamma relays no more'))
+    await assert.rejects(open(), {
+      code: 'DESTINATION_UNREACHABLE',
+      message: /direct: .*; libp2p: no way; relay: gamma relays no more/
+    })
+  })
+})
+
+describe('a relay', () => {
+  it('sees neither what is said nor who says it', async () => {
+    await using world = await World.create()
+    const { near, far, open } = await pair(world)
+    far.dataAddresses = DEAD
+    near.openStream = unreachable
+    const inner = near.openRelayed
+    const seen: Buffer[] = []
+    near.openRelayed = async peer => {
+      const relayed = await inner(peer)
+      const push = relayed.stream.push.bind(relayed.stream)
+      relayed.stream.push = (chunk: Buffer | null) => {
+        if (chunk !== null) seen.push(chunk)
+        return push(chunk)
+      }
+      const write = relayed.stream._write.bind(relayed.stream)
+      relayed.stream._write = (chunk: Buffer, encoding, callback) => {
+        seen.push(chunk)
+        write(chunk, encoding, callback)
+      }
+      return relayed
+    }
+    const client = await open()
+    client.write('what is said')
+    await readBytes(client, 12)
+    const bytes = Buffer.concat(seen)
+    assert.ok(bytes.length > 1_000, `${bytes.length} bytes were seen`)
+    for (const word of ['what is said', 'dev.test', 'client', 'server', 'spiffe', 'alpha', 'beta']) {
+      assert.equal(bytes.includes(word), false, word)
+    }
+  })
+})
