@@ -1,9 +1,12 @@
 import { createSocket, type Socket as UdpSocket } from 'node:dgram'
 import { connect, isIPv6, type Socket } from 'node:net'
-import { ErrorCode, raceAbort, WarrenError, within } from '../../core/index.ts'
+import { ErrorCode, raceAbort, sleep, WarrenError, within } from '../../core/index.ts'
 import type { Protocol } from '../../policy/index.ts'
 import type { LocalTarget, SocketCredentials } from '../deps.ts'
 import { TARGET_TIMEOUT_MS } from '../timing.ts'
+
+/** Between two attempts at a listener whose queue is full. */
+const BUSY_POLL_MS = 20
 
 /**
  * Connects to where a local registration serves. The socket is half-open and paused.
@@ -17,27 +20,50 @@ export async function dialTarget(
   signal: AbortSignal
 ): Promise<Socket> {
   return await within(TARGET_TIMEOUT_MS, [signal], async limit => {
-    const where =
-      target.kind === 'unix' ? { path: target.path } : { host: target.host, port: target.port, noDelay: true }
-    const socket = connect({ ...where, allowHalfOpen: true })
-    const connected = Promise.withResolvers<void>()
-    socket.once('connect', connected.resolve)
-    // Stays: until somebody carries the flow, its failure has nobody else to go to.
-    socket.on('error', connected.reject)
-    try {
-      await raceAbort(connected.promise, limit)
-      socket.pause()
-      if (target.kind === 'unix') checkListener(socket, target.uid, credentials)
-      return socket
-    } catch (err) {
-      connected.promise.catch(() => {})
-      socket.destroy()
-      if (err instanceof WarrenError || signal.aborted) throw err
-      throw new WarrenError(ErrorCode.DestinationUnreachable, `its own socket does not answer (${describe(err)})`, {
-        cause: err
-      })
+    for (;;) {
+      try {
+        return await dialOnce(target, credentials, limit)
+      } catch (err) {
+        if (err instanceof WarrenError || signal.aborted) throw err
+        // The queue of a unix listener is full: a connect that may block would wait for it, ours is refused at once.
+        if (isBusy(err) && !limit.aborted) {
+          await sleep(BUSY_POLL_MS, limit).catch(() => {})
+          continue
+        }
+        throw new WarrenError(ErrorCode.DestinationUnreachable, `its own socket does not answer (${describe(err)})`, {
+          cause: err
+        })
+      }
     }
   })
+}
+
+async function dialOnce(
+  target: Exclude<LocalTarget, { kind: 'udp' }>,
+  credentials: SocketCredentials,
+  signal: AbortSignal
+): Promise<Socket> {
+  signal.throwIfAborted()
+  const where = target.kind === 'unix' ? { path: target.path } : { host: target.host, port: target.port, noDelay: true }
+  const socket = connect({ ...where, allowHalfOpen: true })
+  const connected = Promise.withResolvers<void>()
+  socket.once('connect', connected.resolve)
+  // Stays: until somebody carries the flow, its failure has nobody else to go to.
+  socket.on('error', connected.reject)
+  try {
+    await raceAbort(connected.promise, signal)
+    socket.pause()
+    if (target.kind === 'unix') checkListener(socket, target.uid, credentials)
+    return socket
+  } catch (err) {
+    connected.promise.catch(() => {})
+    socket.destroy()
+    throw err
+  }
+}
+
+function isBusy(err: unknown): boolean {
+  return err instanceof Error && 'code' in err && err.code === 'EAGAIN'
 }
 
 /**
