@@ -167,3 +167,28 @@ test('nobody is relayed to itself or to the relay', async t => {
     await assert.rejects(a.mesh.openRelayed(wanted), { code: 'DESTINATION_UNREACHABLE' })
   }
 })
+
+test('when the member that relayed is gone, the next stream goes through another', async t => {
+  const { a, b, middle } = await startThree(t)
+  const other = await startHost(t, 'other')
+  other.mesh.addHints([...a.mesh.addresses(), ...b.mesh.addresses()])
+  await Promise.all([connection(a, other), connection(b, other)])
+  const { near } = await relayed(a, b)
+  const [first, second] = near.via === 'middle' ? [middle, other] : [other, middle]
+  await first.mesh.stop()
+  const again = await relayed(a, b)
+  assert.equal(again.near.via, second.machine)
+  again.near.stream.end('x')
+  assert.equal(await textOf(again.far.stream), 'x')
+})
+
+test('a host that the relay forgets is relayed no more, and what was relayed for it is cut', async t => {
+  const { a, b, middle } = await startThree(t)
+  const { near, far } = await relayed(a, b)
+  near.stream.write('half of a')
+  await once(far.stream, 'data')
+  near.stream.resume()
+  const cut = Promise.all([failureOf(near.stream), failureOf(far.stream)])
+  await middle.mesh.forget(a.mesh.peer)
+  for (const { code } of await cut) assert.equal(code, 'ECONNRESET')
+})
