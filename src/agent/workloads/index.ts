@@ -1,4 +1,5 @@
 export { Grants } from './grants.ts'
+export type { Caller, RegisterInput } from './register-input.ts'
 export { parseHostPort } from './target.ts'
 export type { EndReason, Target, Workload } from './workload.ts'
-export { type Caller, type RegisterInput, Workloads } from './workloads.ts'
+export { Workloads } from './workloads.ts'

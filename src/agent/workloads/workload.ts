@@ -1,5 +1,5 @@
 import type { AttestedProcess, ProcessHandle } from '../../identity/attest/index.ts'
-import type { Address, Pattern } from '../../identity/index.ts'
+import type { Address, IdentityDocument, Pattern } from '../../identity/index.ts'
 
 export type Protocol = 'tcp' | 'udp'
 
@@ -19,6 +19,7 @@ export type Target =
 export interface Workload {
   /** Hex SHA-256 of the identity document. */
   readonly registrationId: string
+  readonly document: IdentityDocument
   readonly address: Address
   readonly spiffeId: string
   readonly application: string

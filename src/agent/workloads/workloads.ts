@@ -9,34 +9,13 @@ import {
   type SessionTokens,
   spiffeIdOf
 } from '../../identity/index.ts'
+import { attestClaim, isGrantedAnew, ownerOf } from './claim.ts'
+import { deliveryOf } from './delivery.ts'
 import type { Grants } from './grants.ts'
-import { clearListenDirectories, createListenDirectory, removeListenDirectory } from './listen-directory.ts'
-import { processOf, sameProcess } from './owned-process.ts'
+import { clearListenDirectories, removeListenDirectory } from './listen-directory.ts'
+import { type Caller, checkSize, type RegisterInput, ttlOf } from './register-input.ts'
 import { WorkloadTable } from './table.ts'
-import { portTarget, unixTarget } from './target.ts'
-import type { EndReason, Protocol, Target, Workload } from './workload.ts'
-
-/** The process that calls, as the kernel describes it. */
-export interface Caller {
-  readonly uid: number
-  readonly gid: number
-  /** Held since the connection was accepted. */
-  readonly process: ProcessHandle
-}
-
-export interface RegisterInput {
-  readonly address: string
-  readonly target:
-    | { readonly kind: 'listen'; readonly hello: boolean; readonly protocol: Protocol }
-    | { readonly kind: Protocol; readonly address: string }
-    | { readonly kind: 'unix'; readonly path: string }
-    | undefined
-  readonly whitelist: readonly string[]
-  readonly labels: Readonly<Record<string, string>>
-  readonly ttlMs: number
-  readonly ownerPid: number
-  readonly application: string
-}
+import type { EndReason, Workload } from './workload.ts'
 
 export interface WorkloadLimits {
   readonly maxPerUid: number
@@ -61,13 +40,6 @@ export interface WorkloadsDeps {
 }
 
 const DEFAULT_LIMITS: WorkloadLimits = Object.freeze({ maxPerUid: 1_024, maxTotal: 10_000 })
-const DEFAULT_TTL_MS = 60_000
-const MIN_TTL_MS = 1_000
-const MAX_TTL_MS = 24 * 3_600_000
-const MAX_WHITELIST = 64
-const MAX_LABELS = 32
-const MAX_LABEL_LENGTH = 255
-const MAX_APPLICATION_LENGTH = 128
 const EXPIRY_CHECK_MS = 500
 
 /** The registrations of this host: grants, tokens, life and end. */
@@ -127,9 +99,9 @@ export class Workloads {
    */
   async register(input: RegisterInput, caller: Caller): Promise<{ workload: Workload; token: string }> {
     const address = parseLocalName(input.address, this.#deps.machine)
-    const process = this.#owner(input, caller)
+    const process = ownerOf(input, caller)
     try {
-      const facts = await this.#attest(process, caller, address)
+      const facts = await attestClaim(this.#deps.grants, process, caller, address)
       return this.#admit(input, caller, address, process, facts)
     } catch (err) {
       process.close()
@@ -149,7 +121,8 @@ export class Workloads {
     const spiffeId = spiffeIdOf(trustDomain, address)
     if (this.#stopping.signal.aborted) throw new WarrenError(ErrorCode.NotReady, 'the agent is stopping')
     grants.require(address, spiffeId, facts)
-    this.#checkLimits(input, caller)
+    checkSize(input)
+    this.#checkRoom(caller)
     const whitelist = input.whitelist.map(parsePattern)
     const document: IdentityDocument = {
       spiffeId,
@@ -163,9 +136,10 @@ export class Workloads {
     }
     const unique = this.#unique(document)
     const { token, tokenHash } = tokens.issue(unique)
-    const { target, directory } = this.#target(input, caller)
+    const { target, directory } = deliveryOf(input, caller, this.#deps.listenDir)
     const workload: Workload = Object.freeze({
       registrationId: registrationIdOf(unique),
+      document: unique,
       address,
       spiffeId: unique.spiffeId,
       application: input.application,
@@ -178,7 +152,7 @@ export class Workloads {
       whitelist,
       labels: input.labels,
       registeredAtMs: unique.registeredAtMs,
-      ttlMs: input.ttlMs === 0 ? DEFAULT_TTL_MS : Math.min(MAX_TTL_MS, Math.max(MIN_TTL_MS, input.ttlMs)),
+      ttlMs: ttlOf(input),
       tokenHash,
       directory
     })
@@ -203,16 +177,6 @@ export class Workloads {
     return { workload, token }
   }
 
-  async #attest(process: ProcessHandle, caller: Caller, address: Address): Promise<AttestedProcess[]> {
-    const { grants } = this.#deps
-    const { uid, gid } = caller
-    const facts = [await grants.attest(caller, address)]
-    if (process.pid !== caller.process.pid) facts.push(await grants.attest({ uid, gid, process }, address))
-    // It may have ended while an executable was hashed; its registration would end, but only after having begun.
-    if (process.isAlive() && caller.process.isAlive()) return facts
-    throw new WarrenError(ErrorCode.InvalidSource, `process ${process.pid} has ended`)
-  }
-
   /** Ends the registrations that are revoked, or that no entry grants any more. To be called when the policy changes. */
   review(): void {
     const { grants, log } = this.#deps
@@ -221,19 +185,18 @@ export class Workloads {
       if (!grants.hasStanding(spiffeId)) {
         this.end(registrationId, 'revoked')
       } else if (!facts.every(process => grants.isGranted(address, process))) {
-        detach(log, 'review of a registration', this.#attestAgain(workload), this.#stopping.signal)
+        detach(log, 'review of a registration', this.#reviewAgain(workload), this.#stopping.signal)
       }
     }
   }
 
-  // A new entry may ask for what nobody wanted to know when the workload registered.
-  async #attestAgain({ registrationId, address, facts, process, uid, gid }: Workload): Promise<void> {
-    const { grants } = this.#deps
-    const again =
-      facts.length === 1 && grants.isUndecided(address, facts)
-        ? await grants.attest({ uid, gid, process }, address).catch(() => undefined)
-        : undefined
-    if (again === undefined || !grants.isGranted(address, again)) this.end(registrationId, 'no longer granted')
+  async #reviewAgain(workload: Workload): Promise<void> {
+    if (!(await isGrantedAnew(this.#deps.grants, workload))) this.end(workload.registrationId, 'no longer granted')
+  }
+
+  /** The registrations of the caller's user, oldest first. */
+  ofUser({ uid }: Caller): Workload[] {
+    return this.#table.all().filter(workload => workload.uid === uid)
   }
 
   /** The registration behind a token. Throws TIMEOUT or INVALID_SOURCE; the latter ends what it finds dead. */
@@ -288,30 +251,13 @@ export class Workloads {
       this.end(workload.registrationId, 'expired')
   }
 
-  #checkLimits(input: RegisterInput, caller: Caller): void {
+  #checkRoom(caller: Caller): void {
     const { maxPerUid, maxTotal } = this.#deps.limits ?? DEFAULT_LIMITS
-    const labels = Object.entries(input.labels)
-    if (
-      input.whitelist.length > MAX_WHITELIST ||
-      labels.length > MAX_LABELS ||
-      labels.flat().some(text => text.length > MAX_LABEL_LENGTH) ||
-      input.application.length > MAX_APPLICATION_LENGTH
-    ) {
-      throw new WarrenError(
-        ErrorCode.InvalidArgument,
-        `a registration has at most ${MAX_WHITELIST} whitelist entries, ${MAX_LABELS} labels of ${MAX_LABEL_LENGTH} characters, and an application name of ${MAX_APPLICATION_LENGTH}`
-      )
-    }
     if (this.#table.size >= maxTotal || this.#table.countOf(caller.uid) >= maxPerUid) {
       throw new WarrenError(ErrorCode.LimitExceeded, `uid ${caller.uid} or this host has no registration left`, {
         hint: 'Deregister what is no longer used.'
       })
     }
-  }
-
-  #owner(input: RegisterInput, caller: Caller): ProcessHandle {
-    if (input.ownerPid === 0 || input.ownerPid === caller.process.pid) return sameProcess(caller.process)
-    return processOf(input.ownerPid, caller.uid)
   }
 
   // Two registrations of one process within a millisecond would otherwise share their identity document.
@@ -321,22 +267,5 @@ export class Workloads {
       candidate = { ...candidate, registeredAtMs: candidate.registeredAtMs + 1 }
     }
     return candidate
-  }
-
-  #target(input: RegisterInput, caller: Caller): { target: Target | undefined; directory: string | undefined } {
-    switch (input.target?.kind) {
-      case undefined:
-        return { target: undefined, directory: undefined }
-      case 'tcp':
-      case 'udp':
-        return { target: portTarget(input.target.kind, input.target.address), directory: undefined }
-      case 'unix':
-        return { target: unixTarget(input.target.path, caller.uid), directory: undefined }
-      case 'listen': {
-        const { hello, protocol } = input.target
-        const { directory, socketPath } = createListenDirectory(this.#deps.listenDir, caller.uid, caller.gid)
-        return { target: { kind: 'unix', path: socketPath, uid: caller.uid, hello, protocol }, directory }
-      }
-    }
   }
 }

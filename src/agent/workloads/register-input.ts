@@ -1,0 +1,54 @@
+import { ErrorCode, WarrenError } from '../../core/index.ts'
+import type { ProcessHandle } from '../../identity/attest/index.ts'
+import type { Protocol } from './workload.ts'
+
+/** The process that calls, as the kernel describes it. */
+export interface Caller {
+  readonly uid: number
+  readonly gid: number
+  /** Held since the connection was accepted. */
+  readonly process: ProcessHandle
+}
+
+export interface RegisterInput {
+  readonly address: string
+  readonly target:
+    | { readonly kind: 'listen'; readonly hello: boolean; readonly protocol: Protocol }
+    | { readonly kind: Protocol; readonly address: string }
+    | { readonly kind: 'unix'; readonly path: string }
+    | undefined
+  readonly whitelist: readonly string[]
+  readonly labels: Readonly<Record<string, string>>
+  readonly ttlMs: number
+  readonly ownerPid: number
+  readonly application: string
+}
+
+const MAX_WHITELIST = 64
+const MAX_LABELS = 32
+const MAX_LABEL_LENGTH = 255
+const MAX_APPLICATION_LENGTH = 128
+const DEFAULT_TTL_MS = 60_000
+const MIN_TTL_MS = 1_000
+const MAX_TTL_MS = 24 * 3_600_000
+
+/** Throws INVALID_ARGUMENT for more than one registration may carry to every host. */
+export function checkSize({ whitelist, labels, application }: RegisterInput): void {
+  const pairs = Object.entries(labels)
+  if (
+    whitelist.length > MAX_WHITELIST ||
+    pairs.length > MAX_LABELS ||
+    pairs.flat().some(text => text.length > MAX_LABEL_LENGTH) ||
+    application.length > MAX_APPLICATION_LENGTH
+  ) {
+    throw new WarrenError(
+      ErrorCode.InvalidArgument,
+      `a registration has at most ${MAX_WHITELIST} whitelist entries, ${MAX_LABELS} labels of ${MAX_LABEL_LENGTH} characters, and an application name of ${MAX_APPLICATION_LENGTH}`
+    )
+  }
+}
+
+/** The time to live that a request gets, milliseconds: a minute unless it asks for another, within bounds. */
+export function ttlOf({ ttlMs }: RegisterInput): number {
+  return ttlMs === 0 ? DEFAULT_TTL_MS : Math.min(MAX_TTL_MS, Math.max(MIN_TTL_MS, ttlMs))
+}
