@@ -8,6 +8,7 @@ import { addExplain } from './commands/explain.ts'
 import { addExpose } from './commands/expose.ts'
 import { addFlows } from './commands/flows.ts'
 import { addForward } from './commands/forward.ts'
+import { addInspect } from './commands/inspect.ts'
 import { addMembers } from './commands/members.ts'
 import { addPolicy } from './commands/policy.ts'
 import { addRegister } from './commands/register.ts'
@@ -47,7 +48,10 @@ export function buildProgram(): Command {
     .exitOverride()
   const groups: ReadonlyArray<readonly [string, ReadonlyArray<(program: Command) => void>]> = [
     ['Host:', [addUp, addToken, addStatus, addMembers]],
-    ['Workloads:', [addServices, addFlows, addServe, addConnect, addExpose, addForward, addRegister, addDeregister]],
+    [
+      'Workloads:',
+      [addServices, addFlows, addServe, addConnect, addExpose, addForward, addRegister, addDeregister, addInspect]
+    ],
     ['Policy:', [addAllow, addDeny, addPolicy, addExplain, addEntry]],
     ['Trust:', [addEvict, addRevoke, addUnrevoke]]
   ]

@@ -47,6 +47,7 @@ export function workloadHandlers(handlers: Partial<WorkloadHandlers> = {}): Work
     listServices: unexpected,
     watchServices: unexpectedStream,
     getStatus: unexpected,
+    inspect: unexpected,
     ...handlers
   }
 }

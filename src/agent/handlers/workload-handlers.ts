@@ -5,6 +5,7 @@ import { formatAddress, type Pattern, parsePattern } from '../../identity/index.
 import { apiPb } from '../../wire/index.ts'
 import type { Replication, WaitMode } from '../replication.ts'
 import type { RegisterInput, Workload, Workloads } from '../workloads/index.ts'
+import { inspected, inspection } from './inspect.ts'
 
 export type ServiceView = {
   address: string
@@ -124,7 +125,11 @@ export function workloadHandlers(deps: WorkloadHandlersDeps): WorkloadHandlers {
       }
     },
 
-    getStatus: async () => status()
+    getStatus: async () => status(),
+
+    inspect: async ({ registrations }, caller) => ({
+      registrations: inspected(workloads, registrations, caller).map(inspection)
+    })
   }
 }
 

@@ -715,6 +715,121 @@ export declare type GetStatusResponse = Message<"warren.api.v1.GetStatusResponse
 export declare const GetStatusResponseSchema: GenMessage<GetStatusResponse>;
 
 /**
+ * @generated from message warren.api.v1.InspectRequest
+ */
+export declare type InspectRequest = Message<"warren.api.v1.InspectRequest"> & {
+  /**
+   * Registration ids, beginnings of them (8 hex digits or more), or tokens. Empty: all of the caller's user.
+   *
+   * @generated from field: repeated string registrations = 1;
+   */
+  registrations: string[];
+};
+
+/**
+ * Describes the message warren.api.v1.InspectRequest.
+ * Use `create(InspectRequestSchema)` to create a new message.
+ */
+export declare const InspectRequestSchema: GenMessage<InspectRequest>;
+
+/**
+ * @generated from message warren.api.v1.InspectResponse
+ */
+export declare type InspectResponse = Message<"warren.api.v1.InspectResponse"> & {
+  /**
+   * @generated from field: repeated warren.api.v1.Inspection registrations = 1;
+   */
+  registrations: Inspection[];
+};
+
+/**
+ * Describes the message warren.api.v1.InspectResponse.
+ * Use `create(InspectResponseSchema)` to create a new message.
+ */
+export declare const InspectResponseSchema: GenMessage<InspectResponse>;
+
+/**
+ * @generated from message warren.api.v1.Inspection
+ */
+export declare type Inspection = Message<"warren.api.v1.Inspection"> & {
+  /**
+   * Hex SHA-256 of the document, as docs/protocol/identity.md says.
+   *
+   * @generated from field: string registration_id = 1;
+   */
+  registrationId: string;
+
+  /**
+   * @generated from field: warren.api.v1.IdentityDocument document = 2;
+   */
+  document?: IdentityDocument | undefined;
+
+  /**
+   * Five components.
+   *
+   * @generated from field: string address = 3;
+   */
+  address: string;
+};
+
+/**
+ * Describes the message warren.api.v1.Inspection.
+ * Use `create(InspectionSchema)` to create a new message.
+ */
+export declare const InspectionSchema: GenMessage<Inspection>;
+
+/**
+ * @generated from message warren.api.v1.IdentityDocument
+ */
+export declare type IdentityDocument = Message<"warren.api.v1.IdentityDocument"> & {
+  /**
+   * @generated from field: string spiffe_id = 1;
+   */
+  spiffeId: string;
+
+  /**
+   * @generated from field: string application = 2;
+   */
+  application: string;
+
+  /**
+   * @generated from field: string scope = 3;
+   */
+  scope: string;
+
+  /**
+   * @generated from field: uint32 pid = 4;
+   */
+  pid: number;
+
+  /**
+   * @generated from field: uint32 uid = 5;
+   */
+  uid: number;
+
+  /**
+   * @generated from field: int64 registered_at_ms = 6;
+   */
+  registeredAtMs: bigint;
+
+  /**
+   * @generated from field: string machine = 7;
+   */
+  machine: string;
+
+  /**
+   * @generated from field: repeated string whitelist = 8;
+   */
+  whitelist: string[];
+};
+
+/**
+ * Describes the message warren.api.v1.IdentityDocument.
+ * Use `create(IdentityDocumentSchema)` to create a new message.
+ */
+export declare const IdentityDocumentSchema: GenMessage<IdentityDocument>;
+
+/**
  * @generated from enum warren.api.v1.Protocol
  */
 export enum Protocol {
@@ -850,6 +965,16 @@ export declare const WorkloadService: GenService<{
     methodKind: "unary";
     input: typeof GetStatusRequestSchema;
     output: typeof GetStatusResponseSchema;
+  },
+  /**
+   * What registrations of the caller's user are, in the words that their ids are the hash of.
+   *
+   * @generated from rpc warren.api.v1.WorkloadService.Inspect
+   */
+  inspect: {
+    methodKind: "unary";
+    input: typeof InspectRequestSchema;
+    output: typeof InspectResponseSchema;
   },
 }>;
 

@@ -1,0 +1,44 @@
+import type { Command } from 'commander'
+import { ErrorCode, WarrenError } from '../../core/index.ts'
+import { contextOf } from '../context.ts'
+import { readSecret } from '../options/secret.ts'
+import { type InspectionView, inspectionView } from '../output/identity-document.ts'
+import { formatWhen } from '../output/quantities.ts'
+import { pairs } from '../output/table.ts'
+
+export function addInspect(program: Command): void {
+  program
+    .command('inspect')
+    .description('the identity documents of your registrations, whose hashes are their ids')
+    .argument(
+      '[registration...]',
+      'an id or the beginning of one, a token, @FILE with it, or - (default: all of yours)'
+    )
+    .action(async (names: string[], _options: object, command: Command) => {
+      const registrations = await Promise.all(names.map(name => readSecret('REGISTRATION', name)))
+      const { agent, show, say } = contextOf(command)
+      const answer = await agent.workload.inspect({ registrations })
+      const views = answer.registrations.flatMap(one => inspectionView(one) ?? [])
+      show({ registrations: views }, () => views.map(text).join('\n\n'))
+      if (views.length === 0) say('your user has no registration on this host')
+      const wrong = views.find(({ hashMatches }) => !hashMatches)
+      if (wrong === undefined) return
+      throw new WarrenError(ErrorCode.Internal, `the id of ${wrong.address} is not the hash of its document`)
+    })
+}
+
+function text({ registrationId, address, document, hashMatches }: InspectionView): string {
+  return pairs([
+    ['address', address],
+    ['SPIFFE ID', document.spiffeId],
+    ['application', document.application === '' ? '-' : document.application],
+    ['scope', document.scope],
+    ['pid', String(document.pid)],
+    ['uid', String(document.uid)],
+    ['registered', formatWhen(document.registeredAtMs, Date.now())],
+    ['machine', document.machine],
+    ['whitelist', document.whitelist.length === 0 ? '-' : document.whitelist.join('  ')],
+    ['id', registrationId],
+    ['SHA-256', hashMatches ? 'of the above is the id' : 'DIFFERS']
+  ])
+}
