@@ -35,6 +35,7 @@ const CONNECT_CODES: { readonly [K in ErrorCode]: Code } = {
   [ErrorCode.FlowCut]: Code.Aborted,
   [ErrorCode.StateUnusable]: Code.Internal,
   [ErrorCode.Unsupported]: Code.Unimplemented,
+  [ErrorCode.HookFailed]: Code.Aborted,
   [ErrorCode.Internal]: Code.Internal
 }
 

@@ -16,6 +16,7 @@ import { addAllow, addDeny } from './commands/rule.ts'
 import { addServe } from './commands/serve.ts'
 import { addServices } from './commands/services.ts'
 import { addStatus } from './commands/status.ts'
+import { addSvid } from './commands/svid.ts'
 import { addToken } from './commands/token.ts'
 import { addUp } from './commands/up.ts'
 
@@ -50,7 +51,18 @@ export function buildProgram(): Command {
     ['Host:', [addUp, addToken, addStatus, addMembers]],
     [
       'Workloads:',
-      [addServices, addFlows, addServe, addConnect, addExpose, addForward, addRegister, addDeregister, addInspect]
+      [
+        addServices,
+        addFlows,
+        addServe,
+        addConnect,
+        addExpose,
+        addForward,
+        addRegister,
+        addDeregister,
+        addInspect,
+        addSvid
+      ]
     ],
     ['Policy:', [addAllow, addDeny, addPolicy, addExplain, addEntry]],
     ['Trust:', [addEvict, addRevoke, addUnrevoke]]

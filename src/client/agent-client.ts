@@ -1,10 +1,10 @@
 import { connect as connectSocket } from 'node:net'
 import { join } from 'node:path'
 import type { DescService } from '@bufbuild/protobuf'
-import { type CallOptions, type Client, createClient, type Transport } from '@connectrpc/connect'
+import { type CallOptions, type Client, createClient, type Interceptor, type Transport } from '@connectrpc/connect'
 import { createConnectTransport, Http2SessionManager } from '@connectrpc/connect-node'
 import { ErrorCode, WarrenError } from '../core/index.ts'
-import { adminPb, apiPb } from '../wire/index.ts'
+import { adminPb, apiPb, spiffePb } from '../wire/index.ts'
 import { fromConnectError } from './from-connect-error.ts'
 import { agentDir, type Environment } from './runtime-dir.ts'
 
@@ -35,6 +35,8 @@ export class AgentClient implements AsyncDisposable {
   readonly workload: Client<typeof apiPb.WorkloadService>
   /** Calls on admin.sock: those of the operator. */
   readonly admin: Client<typeof adminPb.AdminService>
+  /** Calls on spiffe.sock: the SPIFFE Workload API. */
+  readonly spiffe: Client<typeof spiffePb.SpiffeWorkloadAPI>
   readonly #sessions: readonly Http2SessionManager[]
   readonly #closers = new Set<() => Promise<void>>()
 
@@ -45,9 +47,17 @@ export class AgentClient implements AsyncDisposable {
     const adminPath = join(this.runtimeDir, 'admin.sock')
     const workload = sessionOver(workloadPath)
     const admin = sessionOver(adminPath)
-    this.#sessions = [workload, admin]
+    const spiffePath = join(this.runtimeDir, 'spiffe.sock')
+    const spiffe = sessionOver(spiffePath)
+    this.#sessions = [workload, admin, spiffe]
     this.workload = failingPlainly(apiPb.WorkloadService, transportOver(workload), workloadPath, timeoutMs)
     this.admin = failingPlainly(adminPb.AdminService, transportOver(admin), adminPath, timeoutMs)
+    this.spiffe = failingPlainly(
+      spiffePb.SpiffeWorkloadAPI,
+      transportOver(spiffe, [spiffeHeader]),
+      spiffePath,
+      timeoutMs
+    )
   }
 
   /** Has `close` call `closer` first. For what lives on this client; the function returned takes it back. */
@@ -84,11 +94,18 @@ function sessionOver(path: string): Http2SessionManager {
   return new Http2SessionManager(BASE_URL, {}, { createConnection: () => connectSocket({ path }) })
 }
 
-function transportOver(sessionManager: Http2SessionManager): Transport {
+// The standard demands it of every call: https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE_Workload_Endpoint.md
+const spiffeHeader: Interceptor = next => request => {
+  request.header.set('workload.spiffe.io', 'true')
+  return next(request)
+}
+
+function transportOver(sessionManager: Http2SessionManager, interceptors: Interceptor[] = []): Transport {
   return createConnectTransport({
     httpVersion: '2',
     baseUrl: BASE_URL,
     sessionManager,
+    interceptors,
     acceptCompression: [],
     readMaxBytes: MAX_ANSWER_BYTES
   })

@@ -35,6 +35,7 @@ export const ErrorCode = {
   FlowCut: 'FLOW_CUT',
   StateUnusable: 'STATE_UNUSABLE',
   Unsupported: 'UNSUPPORTED',
+  HookFailed: 'HOOK_FAILED',
   Internal: 'INTERNAL'
 } as const
 export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode]

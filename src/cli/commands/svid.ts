@@ -1,0 +1,94 @@
+import { resolve } from 'node:path'
+import type { Command } from 'commander'
+import { type Registration, register } from '../../client/index.ts'
+import { type Context, contextOf } from '../context.ts'
+import { cliLogger } from '../output/cli-logger.ts'
+import { formatWhen } from '../output/quantities.ts'
+import { print, printJsonLine } from '../output/terminal.ts'
+import { endingSignals } from '../signals.ts'
+import { SvidDirectory } from '../svid/directory.ts'
+import { runHook } from '../svid/hook.ts'
+import type { PemSvid } from '../svid/pem.ts'
+import { chosen, fetchOnce, follow } from '../svid/source.ts'
+
+interface FetchOptions {
+  readonly out: string
+  readonly id?: string
+  readonly watch?: true
+  readonly exec?: string
+}
+
+export function addSvid(program: Command): void {
+  const svid = program.command('svid').description('certificates for programs that read files')
+  svid
+    .command('fetch')
+    .description('write svid.pem, svid_key.pem and bundle.pem')
+    .argument('[address]', 'register it for as long as this command runs (default: what your user has registered)')
+    .requiredOption('--out <dir>', 'where to; made with mode 0700 if it is not there')
+    .option('--id <spiffe-id>', 'which identity, if your user has several registered')
+    .option('--watch', 'go on: the files again whenever the certificate or the roots change')
+    .option('--exec <command>', 'run this in a shell each time they were written, to have a program read them again')
+    .action(async (address: string | undefined, options: FetchOptions, command: Command) => {
+      const context = contextOf(command)
+      const directory = new SvidDirectory(resolve(options.out))
+      const ending = endingSignals()
+      const registration = address === undefined ? undefined : await registered(context, address, ending.signal)
+      const id = registration?.spiffeId ?? options.id
+      try {
+        if (options.watch === true) await watch(context, directory, options, id, registration, ending.signal)
+        else await once(context, directory, options, id, ending.signal)
+      } finally {
+        await registration?.close()
+      }
+    })
+}
+
+async function registered({ agent: client, say }: Context, address: string, signal: AbortSignal) {
+  const log = cliLogger(say)
+  return await register(address, { client, application: 'warren svid fetch', signal, log })
+}
+
+async function once(
+  context: Context,
+  directory: SvidDirectory,
+  { exec }: FetchOptions,
+  id: string | undefined,
+  signal: AbortSignal
+): Promise<void> {
+  const svid = chosen(await fetchOnce(context.agent, signal), id)
+  await directory.write(svid)
+  report(context, directory, svid)
+  if (exec !== undefined) await runHook(exec, environmentOf(directory, svid))
+}
+
+async function watch(
+  context: Context,
+  directory: SvidDirectory,
+  { exec }: FetchOptions,
+  id: string | undefined,
+  registration: Registration | undefined,
+  signal: AbortSignal
+): Promise<void> {
+  const over = new AbortController()
+  const onAbort = (): void => over.abort()
+  signal.addEventListener('abort', onAbort, { once: true })
+  const end = registration?.closed.finally(onAbort)
+  for await (const svid of follow(context.agent, id, context.say, over.signal)) {
+    await directory.write(svid)
+    report(context, directory, svid)
+    // What it could not read now it reads after the next renewal: not a reason to let the certificate end.
+    if (exec !== undefined) await runHook(exec, environmentOf(directory, svid)).catch(err => context.say(err.message))
+  }
+  const error = signal.aborted ? undefined : (await end)?.error
+  if (error !== undefined) throw error
+}
+
+function environmentOf({ path }: SvidDirectory, { spiffeId }: PemSvid): Record<string, string> {
+  return { WARREN_SVID_DIR: path, WARREN_SPIFFE_ID: spiffeId }
+}
+
+function report({ json, say }: Context, { path }: SvidDirectory, { spiffeId, notAfterMs }: PemSvid): void {
+  if (json) printJsonLine({ spiffeId, notAfterMs, directory: path })
+  else print(spiffeId)
+  say(`written to ${path}, good until ${formatWhen(notAfterMs, Date.now())}`)
+}
