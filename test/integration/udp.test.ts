@@ -54,12 +54,40 @@ const CLIENTS = `
     ask()
   }`
 
+// Sends 50 numbered datagrams a second and prints what fraction of them was answered, and how late.
+const METRONOME = `
+  const [port, count] = process.argv.slice(1).map(Number)
+  const socket = require('node:dgram').createSocket('udp4')
+  const sent = [], late = []
+  socket.on('message', payload => {
+    const index = Number(String(payload).split(' ')[1])
+    late.push(performance.now() - sent[index])
+  })
+  const timer = setInterval(() => {
+    if (sent.length === count) {
+      clearInterval(timer)
+      setTimeout(() => {
+        late.sort((one, other) => one - other)
+        const at = share => Number(late[Math.min(late.length - 1, Math.floor(late.length * share))].toFixed(2))
+        console.log(JSON.stringify({ answered: late.length / count, p50: at(0.5), p99: at(0.99) }))
+        socket.close()
+      }, 2000)
+      return
+    }
+    sent.push(performance.now())
+    socket.send(String(sent.length - 1), port, '127.0.0.1')
+  }, 20)`
+
 interface Flow {
   readonly protocol: string
   readonly datagramsIn: string
   readonly datagramsOut: string
   readonly dropped: string
   readonly carrier: string
+}
+
+function nft(host: Host, command: string): void {
+  host.run('nft', ...command.split(' '))
 }
 
 async function udpFlows(agent: TestAgent): Promise<Flow[]> {
@@ -109,6 +137,53 @@ test(
     assert.equal(late.stdout, '')
   }
 )
+
+test('datagrams use the datagram path between hosts, leave it when it is blocked, and return', asRoot, async t => {
+  const scope = scopeOf(t)
+  const [a, b, one, other] = await start(scope)
+  await new Program(scope, at({ host: one }, [process.execPath, '-e', ECHO_SERVER])).says(/listening/)
+  const port = await exposeAndForward(a, b, ECHO, '127.0.0.1:5300')
+  const count = Number(process.env['WARREN_METRONOME_COUNT'] ?? 120)
+  const measure = async (): Promise<{ answered: number; p50: number; p99: number }> => {
+    const program = new Program(scope, at({ host: other }, [process.execPath, '-e', METRONOME, port, String(count)]))
+    return JSON.parse((await program.outcome(count * 20 + 30_000)).stdout)
+  }
+  const carriers = async (): Promise<string> => {
+    const flows = [...(await udpFlows(a)), ...(await udpFlows(b))]
+    return [...new Set(flows.map(({ carrier }) => carrier))].join(' ')
+  }
+  const clean = await measure()
+  assert.equal(clean.answered, 1)
+  assert.equal(await carriers(), 'udp')
+
+  // Two in a hundred are lost each way, of TCP as of UDP.
+  nft(other, 'add table inet lossy')
+  nft(other, 'add chain inet lossy in { type filter hook input priority 0; }')
+  nft(other, 'add chain inet lossy out { type filter hook output priority 0; }')
+  for (const chain of ['in', 'out']) {
+    const interfaceName = chain === 'in' ? 'iifname' : 'oifname'
+    nft(other, `add rule inet lossy ${chain} ${interfaceName} eth0 numgen random mod 100 < 2 drop`)
+  }
+  const packets = await measure()
+  nft(other, 'add rule inet lossy out oifname eth0 ip protocol udp drop')
+  // What is sent now is how both ends find out.
+  await measure()
+  assert.equal(await carriers(), 'direct')
+  const capsules = await measure()
+  assert.equal(await carriers(), 'direct')
+  t.diagnostic(`without loss: ${JSON.stringify(clean)}`)
+  t.diagnostic(`2 % loss each way, packets: ${JSON.stringify(packets)}; capsules: ${JSON.stringify(capsules)}`)
+  assert.ok(packets.answered > 0.85)
+  assert.equal(capsules.answered, 1)
+
+  nft(other, 'delete table inet lossy')
+  const talk = waitFor(
+    async () => (await measure()).answered > 0 && (await carriers()) === 'udp',
+    'packets again',
+    60_000
+  )
+  await talk
+})
 
 test('dig asks an unmodified name server on another host', async t => {
   if (!needsRoot(t) || !needsCommand(t, 'dig') || !needsCommand(t, 'dnsmasq')) return
