@@ -1,69 +1,54 @@
-// Compares warren with programs that do part of its work, in one run on one machine: unix socket, mutual TLS 1.3 over
-// loopback TCP, unix socket. The load comes from this process for all of them, and shares the machine with them.
-import { availableParallelism } from 'node:os'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { Command, Option } from 'commander'
 import { type Scope, scopeOf } from '../test/harness/index.ts'
-import type { Contender } from './contender.ts'
-import { haproxy } from './contenders/haproxy.ts'
-import { socat } from './contenders/socat.ts'
-import { stunnel } from './contenders/stunnel.ts'
-import { warren } from './contenders/warren.ts'
-import { bulk, connections, latency, median, startTarget } from './measure.ts'
+import { markdown, type Report } from './report.ts'
+import type { SuiteOptions } from './suite.ts'
+import { tcpSuite } from './tcp/suite.ts'
 
-const ROUNDS = 5
-const OURS = ['warren', 'warren over libp2p']
+const SUITES: Readonly<Record<string, (scope: Scope, options: SuiteOptions) => Promise<Report>>> = { tcp: tcpSuite }
 
-const MEASURES = [
-  { name: 'bulk, one connection', unit: 'MB/s', better: 'more', run: bulk },
-  { name: 'new connections', unit: '/s', better: 'more', run: connections },
-  { name: '64-byte round trip, p50', unit: 'µs', better: 'less', run: latency }
-] as const
+interface Options {
+  readonly rounds: string
+  readonly only?: string
+  readonly without: string[]
+  readonly out?: string
+}
 
-const say = (line: string): boolean => process.stdout.write(`${line}\n`)
+const program = new Command('bench')
+  .description('Measures warren beside other programs, in turns on this machine. Tables on stdout, progress on stderr.')
+  .argument('[suite...]', `of: ${Object.keys(SUITES).join(', ')}; all if none is named`)
+  .addOption(new Option('--rounds <count>', 'rounds that are counted').default('5'))
+  .option('--only <part>', 'only the measures with this in their name')
+  .option('--without <parts...>', 'leave out contenders with one of these in their name', [])
+  .option('--out <directory>', 'also write the results there, as JSON and Markdown')
+  .action(run)
 
-async function main(scope: Scope): Promise<void> {
-  const target = join(scope.directory(), 'target')
-  const server = await startTarget(target)
-  scope.defer(() => server.close())
-  const running: Array<{ readonly contender: Contender; readonly path: string }> = []
-  for (const contender of [warren('direct'), warren('libp2p'), haproxy, stunnel, socat]) {
-    const missing = contender.missing()
-    if (missing === undefined) running.push({ contender, path: await contender.start(scope, target) })
-    else say(`skipped: ${missing}`)
-  }
-  say(`Node ${process.version}, ${availableParallelism()} cores, medians of ${ROUNDS} rounds in turns`)
-
-  for (const measure of MEASURES) {
-    const results = new Map<string, number[]>()
-    // The first round warms up. In turns, so that what else the machine does hits all alike.
-    for (let round = 0; round <= ROUNDS; round += 1) {
-      for (const { contender, path } of running) {
-        const value = await measure.run(path)
-        if (round > 0) results.set(contender.name, [...(results.get(contender.name) ?? []), value])
-      }
-    }
-    report(measure, results)
+async function run(names: string[], { rounds, only, without, out }: Options): Promise<void> {
+  const unknown = names.find(name => !Object.hasOwn(SUITES, name))
+  if (unknown !== undefined) program.error(`there is no suite ${unknown}, but ${Object.keys(SUITES).join(', ')}`)
+  if (!/^[1-9]\d{0,2}$/.test(rounds)) program.error('--rounds must be a number from 1 to 999')
+  const say = (line: string): boolean => process.stderr.write(`${line}\n`)
+  for (const [name, suite] of Object.entries(SUITES)) {
+    if (names.length > 0 && !names.includes(name)) continue
+    const report = await withScope(scope => suite(scope, { rounds: Number(rounds), only, without, say }))
+    process.stdout.write(`${markdown(report)}\n`)
+    if (out === undefined) continue
+    mkdirSync(out, { recursive: true })
+    writeFileSync(join(out, `${name}.json`), `${JSON.stringify(report, undefined, 2)}\n`)
+    writeFileSync(join(out, `${name}.md`), markdown(report))
   }
 }
 
-function report(measure: (typeof MEASURES)[number], results: ReadonlyMap<string, readonly number[]>): void {
-  const medians = [...results].map(([name, values]) => ({ name, values, median: median(values) }))
-  const others = medians.filter(({ name }) => !OURS.includes(name)).map(one => one.median)
-  const best = measure.better === 'more' ? Math.max(...others) : Math.min(...others)
-  say(`\n${measure.name} (${measure.unit}, ${measure.better} is better)`)
-  for (const { name, values, median: value } of medians) {
-    const range = `${Math.min(...values).toFixed(0)}–${Math.max(...values).toFixed(0)}`
-    const ratio =
-      others.length > 0 && OURS.includes(name) ? `  ${(value / best).toFixed(2)} × the best of the others` : ''
-    say(`  ${name.padEnd(20)} ${value.toFixed(0).padStart(8)}  (${range})${ratio}`)
+async function withScope<T>(use: (scope: Scope) => Promise<T>): Promise<T> {
+  const releases: Array<() => Promise<void>> = []
+  const scope = scopeOf({ after: release => releases.push(release as () => Promise<void>) })
+  try {
+    return await use(scope)
+  } finally {
+    for (const release of releases) await release()
   }
 }
 
-const releases: Array<() => Promise<void> | void> = []
-const scope = scopeOf({ after: release => releases.push(release as () => Promise<void>) })
-try {
-  await main(scope)
-} finally {
-  for (const release of releases) await release()
-}
+await program.parseAsync()
 process.exit()

@@ -1,0 +1,31 @@
+// The load of the benchmark: a small program, so that what is measured is what stands between it and its target.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+// What a connection wants is its first byte.
+enum kind {
+  SINK = 's',  // counts what comes until the end, and answers with the count
+  SOURCE = 'd', // as SINK, and sends as many bytes as the eight bytes that follow say, at once
+  ECHO = 'e'   // sends back what comes
+};
+
+#define CHUNK_BYTES (256 * 1024)
+#define TIMEOUT_S 120
+
+int run_target(const char *path);
+int run_bulk(const char *path, int flows, uint64_t bytes, int both);
+int run_latency(const char *path, int count, size_t size);
+int run_connect(const char *path, int count, int parallel);
+int run_idle(const char *path, int count);
+int run_udp_target(const char *host_port);
+int run_udp(const char *host_port, int count, size_t size, int rate);
+
+_Noreturn void die(const char *what);
+double now_s(void);
+int dial(const char *path);
+void set_nonblocking(int fd);
+void raise_file_limit(void);
+void write_all(int fd, const void *bytes, size_t size);
+void read_all(int fd, void *bytes, size_t size);
+int by_value(const void *one, const void *other);

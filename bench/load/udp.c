@@ -1,0 +1,125 @@
+#include "load.h"
+#include <arpa/inet.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+// A datagram: what is wanted, its number, its time, padding.
+enum { COUNTED = 'c', ANSWERED = 'a', REPORT = 'r' };
+#define HEAD_BYTES 16
+#define MAX_DATAGRAM 2048
+#define ROUND_TRIPS_PER_SECOND 200
+#define DRAIN_MS 500
+
+static struct sockaddr_in address(const char *host_port) {
+  char host[64] = {0};
+  const char *colon = strrchr(host_port, ':');
+  if (colon == NULL || (size_t)(colon - host_port) >= sizeof host) die("HOST:PORT expected");
+  memcpy(host, host_port, (size_t)(colon - host_port));
+  struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(colon + 1))};
+  if (inet_pton(AF_INET, host, &at.sin_addr) != 1) die("HOST:PORT expected");
+  return at;
+}
+
+static int open_socket(void) {
+  int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) die("socket");
+  int bytes = 8 * 1024 * 1024;
+  setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof bytes);
+  setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof bytes);
+  return fd;
+}
+
+// Counts what is to be counted, answers what is to be answered, and tells the count when asked.
+int run_udp_target(const char *host_port) {
+  struct sockaddr_in at = address(host_port);
+  int fd = open_socket();
+  if (bind(fd, (struct sockaddr *)&at, sizeof at) != 0) die("bind");
+  puts("listening");
+  fflush(stdout);
+  uint64_t received = 0;
+  for (;;) {
+    char datagram[MAX_DATAGRAM];
+    struct sockaddr_in from;
+    socklen_t length = sizeof from;
+    ssize_t size = recvfrom(fd, datagram, sizeof datagram, 0, (struct sockaddr *)&from, &length);
+    if (size < HEAD_BYTES) continue;
+    if (datagram[0] == COUNTED) {
+      received += 1;
+      continue;
+    }
+    if (datagram[0] == REPORT) {
+      memcpy(datagram + 8, &received, sizeof received);
+      received = 0;
+    }
+    sendto(fd, datagram, (size_t)size, 0, (struct sockaddr *)&from, length);
+  }
+}
+
+static uint64_t report(int fd) {
+  char datagram[HEAD_BYTES] = {REPORT};
+  // Its own loss must not spoil the count: an earlier answer is as good as a later one, and the count starts anew.
+  for (int attempt = 0; attempt < 20; attempt += 1) {
+    if (send(fd, datagram, sizeof datagram, 0) < 0 && errno != ECONNREFUSED) die("send");
+    struct pollfd ready = {.fd = fd, .events = POLLIN};
+    while (poll(&ready, 1, 1000) > 0) {
+      char answer[MAX_DATAGRAM];
+      ssize_t size = recv(fd, answer, sizeof answer, 0);
+      if (size < HEAD_BYTES || answer[0] != REPORT) continue;
+      uint64_t count;
+      memcpy(&count, answer + 8, sizeof count);
+      return count;
+    }
+  }
+  errno = 0;
+  die("the target does not answer");
+  return 0;
+}
+
+// Sends datagrams at a rate and asks how many arrived; then the same number of seconds of round trips, few a second.
+int run_udp(const char *host_port, int count, size_t size, int rate) {
+  if (size < HEAD_BYTES || size > MAX_DATAGRAM) die("size");
+  struct sockaddr_in at = address(host_port);
+  int fd = open_socket();
+  if (connect(fd, (struct sockaddr *)&at, sizeof at) != 0) die("connect");
+  char datagram[MAX_DATAGRAM] = {0};
+  report(fd);
+
+  datagram[0] = COUNTED;
+  double started = now_s();
+  for (int sent = 0; sent < count; sent += 1) {
+    // Bursts of what a millisecond holds.
+    while (sent > (now_s() - started) * rate + 1) usleep(200);
+    if (send(fd, datagram, size, 0) < 0 && errno != ENOBUFS && errno != ECONNREFUSED) die("send");
+  }
+  double seconds = now_s() - started;
+  usleep(DRAIN_MS * 1000);
+  uint64_t arrived = report(fd);
+
+  int trips = ROUND_TRIPS_PER_SECOND * 2;
+  double *times = calloc((size_t)trips, sizeof *times);
+  int answered = 0;
+  datagram[0] = ANSWERED;
+  for (uint64_t trip = 0; trip < (uint64_t)trips; trip += 1) {
+    memcpy(datagram + 8, &trip, sizeof trip);
+    double asked = now_s();
+    if (send(fd, datagram, size, 0) < 0) die("send");
+    struct pollfd ready = {.fd = fd, .events = POLLIN};
+    while (poll(&ready, 1, 100) > 0) {
+      char answer[MAX_DATAGRAM];
+      if (recv(fd, answer, sizeof answer, 0) < HEAD_BYTES || memcmp(answer + 8, &trip, sizeof trip) != 0) continue;
+      times[answered++] = (now_s() - asked) * 1e6;
+      break;
+    }
+    usleep(1000 * 1000 / ROUND_TRIPS_PER_SECOND);
+  }
+  if (answered == 0) die("no round trip");
+  qsort(times, (size_t)answered, sizeof *times, by_value);
+  printf("{\"sentPerSecond\":%.0f,\"arrivedPerSecond\":%.0f,\"lost\":%.5f,\"p50\":%.1f,\"p99\":%.1f}\n", count / seconds,
+         (double)arrived / seconds, 1 - (double)arrived / count, times[answered / 2], times[answered * 99 / 100]);
+  return 0;
+}

@@ -1,0 +1,68 @@
+import { availableParallelism, cpus, loadavg, release, totalmem } from 'node:os'
+import { type Better, best, median } from './statistics.ts'
+
+/** What one suite measured: for each measure, the figures of each contender, a round each. */
+export interface Report {
+  readonly suite: string
+  readonly machine: string
+  readonly load: readonly number[]
+  readonly rounds: number
+  readonly measures: readonly Measured[]
+}
+
+export interface Measured {
+  readonly name: string
+  readonly unit: string
+  readonly better: Better
+  readonly results: readonly Result[]
+}
+
+export interface Result {
+  readonly contender: string
+  /** Whether it is warren, and so compared with the best of those that are not. */
+  readonly ours: boolean
+  readonly values: readonly number[]
+}
+
+export function describeMachine(): string {
+  const model = cpus()[0]?.model.trim() ?? 'unknown processor'
+  const memory = Math.round(totalmem() / 2 ** 30)
+  return `${availableParallelism()} cores (${model}), ${memory} GiB, Linux ${release()}, Node ${process.version}`
+}
+
+export const loadNow = (): readonly number[] => loadavg().map(value => Number(value.toFixed(2)))
+
+/** How the median of `result` compares with the best of the other programs; undefined if there is none. */
+export function ratio(measured: Measured, result: Result): number | undefined {
+  const medians = measured.results.filter(({ ours }) => !ours).map(({ values }) => median(values))
+  const others = medians.filter(Number.isFinite)
+  return result.ours && others.length > 0 ? median(result.values) / best(others, measured.better) : undefined
+}
+
+/** A table in Markdown: a line for each measure, a column for each contender. */
+export function markdown({ suite, machine, rounds, load, measures }: Report): string {
+  const contenders = [...new Set(measures.flatMap(({ results }) => results.map(({ contender }) => contender)))]
+  const lines = [
+    `${suite}: medians of ${rounds} paired rounds; ${machine}; load before ${load.join(' ')}.`,
+    '',
+    `| measure | ${contenders.join(' | ')} |`,
+    `|---|${contenders.map(() => '---:|').join('')}`
+  ]
+  for (const measured of measures) {
+    const cells = contenders.map(name => {
+      const result = measured.results.find(({ contender }) => contender === name)
+      if (result === undefined) return '–'
+      const share = ratio(measured, result)
+      return `${figure(median(result.values))}${share === undefined ? '' : ` (${share.toFixed(2)} ×)`}`
+    })
+    const direction = measured.better === 'more' ? 'more is better' : 'less is better'
+    lines.push(`| ${measured.name}, ${measured.unit}, ${direction} | ${cells.join(' | ')} |`)
+  }
+  return `${lines.join('\n')}\n`
+}
+
+export function figure(value: number): string {
+  if (!Number.isFinite(value)) return 'failed'
+  const digits = Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 10 ? 1 : 2
+  return value.toLocaleString('en', { maximumFractionDigits: digits, minimumFractionDigits: digits })
+}

@@ -1,0 +1,10 @@
+/** What a suite is asked for on the command line. */
+export interface SuiteOptions {
+  readonly rounds: number
+  /** Part of the name of the measures that are wanted. @default all */
+  readonly only: string | undefined
+  /** Parts of names of contenders that are left out. */
+  readonly without: readonly string[]
+  /** Tells whoever waits what is being done. */
+  readonly say: (line: string) => void
+}

@@ -1,0 +1,37 @@
+import type { Load } from '../load.ts'
+import type { Figure, Measure, Named } from '../rounds.ts'
+
+export interface Running extends Named {
+  /** What connects here reaches the target. */
+  readonly path: string
+}
+
+const MEGABYTE = 1_000_000
+const BULK_BYTES = 512 * MEGABYTE
+const CONNECTIONS = 1_000
+const PARALLEL = 16
+
+/** What is measured of everything that carries one unix socket to another. */
+export function tcpMeasures(load: Load): readonly Measure<Running>[] {
+  const bulk = (name: string, verb: 'bulk' | 'both', flows: number): Measure<Running> => ({
+    figures: [{ key: 'megabytesPerSecond', name, unit: 'MB/s', better: 'more' }],
+    run: async ({ path }) =>
+      await load.run(verb, path, flows, Math.floor(BULK_BYTES / flows / (verb === 'both' ? 2 : 1)))
+  })
+  const latency = (name: string, size: number, count: number): Measure<Running> => {
+    const of = (key: 'p50' | 'p99'): Figure => ({ key, name: `${name}, ${key}`, unit: 'µs', better: 'less' })
+    return { figures: [of('p50'), of('p99')], run: async ({ path }) => await load.run('latency', path, count, size) }
+  }
+  return [
+    bulk('bulk, 1 flow', 'bulk', 1),
+    bulk('bulk, 8 flows', 'bulk', 8),
+    bulk('bulk, 64 flows', 'bulk', 64),
+    bulk('bulk both ways, 1 flow', 'both', 1),
+    {
+      figures: [{ key: 'connectionsPerSecond', name: 'connect, request, close', unit: '/s', better: 'more' }],
+      run: async ({ path }) => await load.run('connect', path, CONNECTIONS, PARALLEL)
+    },
+    latency('64-byte round trip', 64, 5_000),
+    latency('16 KiB round trip', 16 * 1024, 2_000)
+  ]
+}

@@ -1,0 +1,38 @@
+import { join } from 'node:path'
+import type { Scope } from '../../test/harness/index.ts'
+import type { Contender } from '../contender.ts'
+import { haproxy } from '../contenders/haproxy.ts'
+import { socat } from '../contenders/socat.ts'
+import { stunnel } from '../contenders/stunnel.ts'
+import { warren } from '../contenders/warren.ts'
+import { Load } from '../load.ts'
+import { describeMachine, loadNow, type Report } from '../report.ts'
+import { inTurns } from '../rounds.ts'
+import type { SuiteOptions } from '../suite.ts'
+import { type Running, tcpMeasures } from './measures.ts'
+
+const CONTENDERS: readonly Contender[] = [warren('direct'), warren('libp2p'), haproxy, stunnel, socat]
+
+/**
+ * Streams: unix socket, mutual TLS 1.3 over loopback TCP, unix socket, by warren and by programs that do this part of
+ * its work. The load shares the machine with them.
+ */
+export async function tcpSuite(scope: Scope, { rounds, only, without, say }: SuiteOptions): Promise<Report> {
+  const load = Load.compile(scope)
+  const target = join(scope.directory(), 'target')
+  await load.target('target', target)
+  const running: Running[] = []
+  for (const contender of CONTENDERS.filter(({ name }) => !without.some(part => name.includes(part)))) {
+    const missing = contender.missing()
+    if (missing === undefined) {
+      const path = await contender.start(scope, target)
+      running.push({ name: contender.name, ours: contender.name.startsWith('warren'), path })
+    } else say(`skipped: ${missing}`)
+  }
+  const before = loadNow()
+  const measures = tcpMeasures(load).filter(
+    ({ figures }) => only === undefined || figures.some(({ name }) => name.includes(only))
+  )
+  const measured = await inTurns(running, measures, rounds, say)
+  return { suite: 'tcp', machine: describeMachine(), load: before, rounds, measures: measured }
+}
