@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { AgentClient, register } from '../../src/client/index.ts'
@@ -81,23 +82,28 @@ export async function brokered(scope: Scope, carrier: Carrier): Promise<Course> 
   const source = await register(CLIENT, { client: here })
   await near.knows(SERVER)
 
-  let endpoint: string | undefined
-  const prepare = async (): Promise<string> => {
-    const { path } = await here.workload.connect({ token: source.token, destination: SERVER })
-    endpoint = path
-    return path
+  // One for all connections: the number of endpoints of a user has a limit.
+  let endpoint: Promise<string> | undefined
+  const prepare = async (): Promise<string> =>
+    (await here.workload.connect({ token: source.token, destination: SERVER })).path
+  const path = async (): Promise<string> => {
+    endpoint ??= prepare()
+    return await endpoint
   }
-  const open = async (): Promise<Pair> => {
-    if (endpoint !== undefined) {
-      const known = await ends.open(endpoint).catch(() => undefined)
-      if (known !== undefined) return known
-    }
+  const open = async (): Promise<Pair> =>
     // Agents that were restarted, and links that were cut, come back in their own time.
-    return await waitFor(async () => await ends.open(await prepare()), 'a connection')
-  }
+    await waitFor(async () => {
+      try {
+        return await ends.open(await path())
+      } catch (err) {
+        // An agent that was restarted has forgotten it.
+        if (!existsSync((await endpoint?.catch(() => '')) ?? '')) endpoint = undefined
+        throw err
+      }
+    }, 'a connection')
   return {
     open,
-    path: prepare,
+    path,
     serveAt: async path => {
       await registration.close()
       registration = await served(path)
