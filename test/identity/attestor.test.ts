@@ -9,10 +9,12 @@ import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { type Clock, systemClock } from '../../src/core/index.ts'
 import { parseCgroup } from '../../src/identity/attest/cgroup.ts'
+import { DirectoryService } from '../../src/identity/attest/directory-service.ts'
 import { ExecutableHasher } from '../../src/identity/attest/hasher.ts'
 import { Attestor, processHandle } from '../../src/identity/attest/index.ts'
 import { linuxProcessReader } from '../../src/identity/attest/linux-process.ts'
 import { UserDatabase } from '../../src/identity/attest/user-database.ts'
+import { isInstalled } from '../harness/index.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'wt-'))
 after(() => rmSync(directory, { recursive: true }))
@@ -37,17 +39,89 @@ test('the unit is the one that the system named, and nobody below it', () => {
   assert.deepEqual(parseCgroup('1:name=systemd:/system.slice/nginx.service\n').systemdUnit, undefined)
 })
 
-test('names of users follow their file', () => {
+const noService = { namesOf: async () => new Map<number, string>() }
+
+test('names of users follow their file', async () => {
   const etc = mkdtempSync(join(directory, 'etc-'))
-  const users = new UserDatabase(etc)
-  assert.deepEqual(users.usersOf(33), [], 'no file, no names')
+  const users = new UserDatabase(noService, etc)
+  assert.deepEqual(await users.usersOf(33), [], 'no file, no names')
   writeFileSync(join(etc, 'passwd'), 'root:x:0:0::/:\nwww:x:33:33::/:\nweb:x:33:33::/:\nbad:x::1\n')
   writeFileSync(join(etc, 'group'), 'deploy:x:7:www\n')
-  assert.deepEqual(users.usersOf(33), ['www', 'web'])
-  assert.deepEqual(users.usersOf(Number.NaN), [])
-  assert.deepEqual(users.groupsOf([6, 7]), ['deploy'])
+  assert.deepEqual(await users.usersOf(33), ['www', 'web'])
+  assert.deepEqual(await users.usersOf(Number.NaN), [])
+  assert.deepEqual(await users.groupsOf([6, 7]), ['deploy'])
   writeFileSync(join(etc, 'passwd'), 'www:x:34:34::/:\n')
-  assert.deepEqual(users.usersOf(33), [])
+  assert.deepEqual(await users.usersOf(33), [])
+})
+
+test('users and groups of a directory service have the names that it gives, and local ones are not asked for', async () => {
+  const etc = mkdtempSync(join(directory, 'etc-'))
+  writeFileSync(join(etc, 'passwd'), 'www:x:33:33::/:\n')
+  writeFileSync(join(etc, 'group'), 'deploy:x:7:www\n')
+  const asked: unknown[] = []
+  const clock = fakeClock()
+  const service = new DirectoryService(clock, async (kind, ids) => {
+    asked.push([kind, ...ids])
+    return kind === 'passwd' ? 'alice:*:70001:70001:Alice:/home/alice:/bin/sh\n' : 'ops:*:70002:alice,bob\n'
+  })
+  const users = new UserDatabase(service, etc)
+  assert.deepEqual([await users.usersOf(33), await users.groupsOf([7])], [['www'], ['deploy']])
+  assert.deepEqual(asked, [])
+  assert.deepEqual(await users.usersOf(70_001), ['alice'])
+  assert.deepEqual(await users.groupsOf([7, 70_002, 70_003]), ['deploy', 'ops'])
+  assert.deepEqual(await users.groupsOf([70_002, 70_003, 7]), ['ops', 'deploy'], 'from memory')
+  assert.deepEqual(asked, [
+    ['passwd', 70_001],
+    ['group', 70_002, 70_003]
+  ])
+  clock.nowMs = 60_000
+  await users.usersOf(70_001)
+  assert.equal(asked.length, 3, 'asked anew after a minute')
+})
+
+test('a directory service that does not answer is left alone for a while, and nobody has a name by it', async () => {
+  let asked = 0
+  const clock = fakeClock()
+  const service = new DirectoryService(clock, async () => {
+    asked += 1
+    throw new Error('time-out')
+  })
+  const answers = await Promise.all([1, 2, 3].map(id => service.namesOf('passwd', [id])))
+  assert.deepEqual(
+    answers.map(({ size }) => size),
+    [0, 0, 0]
+  )
+  assert.equal(asked, 1)
+  clock.nowMs = 10_000
+  await service.namesOf('passwd', [1])
+  assert.equal(asked, 2)
+})
+
+test('questions to a directory service wait in a line of 64, and are put one at a time', async () => {
+  const release = Promise.withResolvers<string>()
+  let atOnce = 0
+  const service = new DirectoryService(fakeClock(), async (_kind, [id]) => {
+    atOnce += 1
+    assert.equal(atOnce, 1)
+    await release.promise
+    atOnce -= 1
+    return `user${id}:*:${id}:\n`
+  })
+  const answers = Array.from({ length: 70 }, (_, id) => service.namesOf('passwd', [id]))
+  const refused = await Promise.all(answers.slice(64))
+  assert.ok(refused.every(({ size }) => size === 0))
+  release.resolve('')
+  const named = await Promise.all(answers.slice(0, 64))
+  assert.deepEqual([...(named[63] ?? [])], [[63, 'user63']])
+})
+
+test('the name service of this system is asked for ids that are in no file', {
+  skip: !isInstalled('getent') && 'getent is not installed'
+}, async () => {
+  const users = new UserDatabase(new DirectoryService(systemClock), mkdtempSync(join(directory, 'etc-')))
+  assert.deepEqual(await users.usersOf(0), ['root'])
+  assert.deepEqual(await users.usersOf(4_000_000_000), [])
+  assert.deepEqual(await users.groupsOf([4_000_000_000, 0]), ['root'])
 })
 
 test('a process is examined by the file that it runs', async () => {

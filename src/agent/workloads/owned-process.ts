@@ -1,6 +1,5 @@
-import { statSync } from 'node:fs'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
-import { type ProcessHandle, processHandle } from '../../identity/attest/index.ts'
+import { effectiveUidOf, type ProcessHandle, processHandle } from '../../identity/attest/index.ts'
 
 /**
  * A handle of its own on the process behind a connection.
@@ -19,7 +18,7 @@ export function sameProcess(held: ProcessHandle): ProcessHandle {
  * INVALID_SOURCE when there is no such process or it is another user's.
  */
 export function processOf(pid: number, uid: number): ProcessHandle {
-  return acquire(pid, () => statSync(`/proc/${pid}`).uid === uid)
+  return acquire(pid, () => effectiveUidOf(pid) === uid)
 }
 
 function acquire(pid: number, isRight: () => boolean): ProcessHandle {

@@ -1,5 +1,6 @@
 import { type Clock, ErrorCode, raceAbort, WarrenError, within } from '../../core/index.ts'
 import { parseCgroup } from './cgroup.ts'
+import { DirectoryService } from './directory-service.ts'
 import { ExecutableHasher } from './hasher.ts'
 import type { ProcessHandle } from './process-handle.ts'
 import type { ProcessReader } from './process-reader.ts'
@@ -55,7 +56,7 @@ export class Attestor {
 
   constructor(clock: Clock, options: AttestorOptions = {}) {
     this.#reader = options.reader ?? processReader()
-    this.#users = options.users ?? new UserDatabase()
+    this.#users = options.users ?? new UserDatabase(new DirectoryService(clock))
     this.#hasher = options.hasher ?? new ExecutableHasher(clock)
   }
 
@@ -67,14 +68,14 @@ export class Attestor {
    * changes its executable, LIMIT_EXCEEDED when hashing it would cost too much.
    */
   async attest(held: HeldProcess, wanted: Wanted): Promise<AttestedProcess> {
-    const facts = this.#plainFacts(held)
+    const facts = await this.#plainFacts(held)
     if (!wanted.executable(facts)) return facts
     const complete = await this.#withExecutable(held, facts, wanted)
     requireAlive(held)
     return complete
   }
 
-  #plainFacts(held: HeldProcess): AttestedProcess {
+  async #plainFacts(held: HeldProcess): Promise<AttestedProcess> {
     const { uid, gid } = held
     const { pid } = held.process
     try {
@@ -82,7 +83,7 @@ export class Attestor {
       if (!this.#reader.sharesUserIds(pid)) throw foreign(`process ${pid} is in a user namespace of its own`)
       const gids = [...new Set([gid, ...this.#reader.groupIdsOf(pid)])]
       const { cgroup, systemdUnit } = parseCgroup(this.#reader.cgroupOf(pid) ?? '')
-      const [users, groups] = [this.#users.usersOf(uid), this.#users.groupsOf(gids)]
+      const [users, groups] = [await this.#users.usersOf(uid), await this.#users.groupsOf(gids)]
       requireAlive(held)
       return { uid, users, gids, groups, exePath: undefined, exeSha256: undefined, systemdUnit, cgroup }
     } catch (err) {

@@ -2,6 +2,7 @@ import { closeSync, readFileSync } from 'node:fs'
 import { constants } from 'node:os'
 import koffi from 'koffi'
 import type { KernelCredentials, Platform } from './platform.ts'
+import { readable } from './poll.ts'
 
 // include/uapi/asm-generic/socket.h; the same on x86, ARM and RISC-V.
 const SOL_SOCKET = 1
@@ -9,8 +10,6 @@ const SO_PEERCRED = 17
 const SO_PEERPIDFD = 77
 // The same number on every architecture: it came after their tables were joined.
 const SYS_PIDFD_OPEN = 434
-const POLLIN = 1
-const POLL_BYTES = 8
 const CREDENTIAL_BYTES = 12
 // (uid_t) -1: what an unconnected or foreign socket reports.
 const NO_ID = 0xffff_ffff
@@ -61,15 +60,7 @@ export function linuxPlatform(): Platform {
     },
 
     ended(processFds) {
-      if (processFds.length === 0) return []
-      const fds = Buffer.alloc(processFds.length * POLL_BYTES)
-      processFds.forEach((fd, at) => {
-        fds.writeInt32LE(fd, at * POLL_BYTES)
-        fds.writeInt16LE(POLLIN, at * POLL_BYTES + 4)
-      })
-      if (poll(fds, processFds.length, 0) < 0) throw new Error(`poll failed with errno ${koffi.errno()}`)
-      // Readable: ended. An error event on a descriptor that we hold open cannot happen for a live process.
-      return processFds.map((_fd, at) => fds.readInt16LE(at * POLL_BYTES + 6) !== 0)
+      return readable(processFds, (fds, count) => poll(fds, count, 0))
     },
 
     close: closeSync

@@ -18,7 +18,7 @@ export interface Platform {
   readonly peerProcessFd: (fd: number) => number | undefined
   /** The same for a running process by pid. Throws when there is no such process. */
   readonly openProcess: (pid: number) => number
-  /** The user ids (real, effective, saved, …) of a running process. Throws when there is no such process. */
+  /** The user ids (real, effective, saved, … in this order) of a running process. Throws when there is no such process. */
   readonly userIdsOf: (pid: number) => readonly number[]
   /** Which of these processes have ended: one call, without waiting. Throws when the kernel does not say. */
   readonly ended: (processFds: readonly number[]) => readonly boolean[]

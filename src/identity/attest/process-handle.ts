@@ -22,6 +22,13 @@ export function processHandle(pid: number, system: Platform = platform()): Proce
   }
 }
 
+/** The user as which a process runs now. Throws when there is no such process. */
+export function effectiveUidOf(pid: number, system: Platform = platform()): number {
+  const uid = system.userIdsOf(pid)[1]
+  if (uid === undefined) throw new Error(`process ${pid} has no effective user`)
+  return uid
+}
+
 /** A handle that owns `fd`. */
 export function fromDescriptor(pid: number, fd: number, system: Platform): ProcessHandle {
   let open: number | undefined = fd

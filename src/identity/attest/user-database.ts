@@ -1,28 +1,37 @@
 import { readFileSync, statSync } from 'node:fs'
+import type { DirectoryService, NameKind } from './directory-service.ts'
 
 const MAX_BYTES = 4 * 1024 * 1024
 
 /**
- * The names of users and groups in /etc/passwd and /etc/group, read anew when a file changes.
- *
- * Users of a directory service are not in these files; entries name them by number. A file that cannot be read has no
- * names.
+ * The names of users and groups: those of /etc/passwd and /etc/group, read anew when a file changes, and for an id that
+ * is in neither, what a directory service says.
  */
 export class UserDatabase {
   readonly #users: NameFile
   readonly #groups: NameFile
+  readonly #service: Pick<DirectoryService, 'namesOf'>
 
-  constructor(directory = '/etc') {
+  constructor(service: Pick<DirectoryService, 'namesOf'>, directory = '/etc') {
+    this.#service = service
     this.#users = new NameFile(`${directory}/passwd`)
     this.#groups = new NameFile(`${directory}/group`)
   }
 
-  usersOf(uid: number): readonly string[] {
-    return this.#users.namesOf(uid)
+  async usersOf(uid: number): Promise<readonly string[]> {
+    return await this.#namesOf('passwd', this.#users, [uid])
   }
 
-  groupsOf(gids: readonly number[]): readonly string[] {
-    return gids.flatMap(gid => [...this.#groups.namesOf(gid)])
+  async groupsOf(gids: readonly number[]): Promise<readonly string[]> {
+    return await this.#namesOf('group', this.#groups, gids)
+  }
+
+  async #namesOf(kind: NameKind, file: NameFile, ids: readonly number[]): Promise<readonly string[]> {
+    const local = new Map(ids.map(id => [id, file.namesOf(id)]))
+    const missing = ids.filter(id => local.get(id)?.length === 0)
+    if (missing.length === 0) return [...local.values()].flat()
+    const remote = await this.#service.namesOf(kind, missing)
+    return ids.flatMap(id => [...(local.get(id) ?? []), ...(remote.has(id) ? [remote.get(id) ?? ''] : [])])
   }
 }
 
