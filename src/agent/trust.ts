@@ -1,6 +1,6 @@
-import { X509Certificate } from 'node:crypto'
 import type { Clock, Logger } from '../core/index.ts'
 import {
+  claimedMachine,
   evictionText,
   type NodeIdentity,
   type PeerKey,
@@ -82,10 +82,12 @@ export class Trust {
 
   /** Judges a workload's certificate against the host that must have signed it. */
   workload(leaf: Uint8Array): Verdict<WorkloadIdentity> {
-    const machine = claimedMachine(leaf)
-    const signer = machine === undefined ? undefined : this.node(machine)
+    const claimed = claimedMachine(leaf)
+    if (!claimed.ok) return claimed
+    // Also one whose own certificate has ended: the judge then says so.
+    const signer = this.known(claimed.identity)
     if (signer === undefined) {
-      return { ok: false, reason: 'unknown-signer', detail: `no admitted host is named "${machine ?? ''}"` }
+      return { ok: false, reason: 'unknown-signer', detail: `no admitted host is named "${claimed.identity}"` }
     }
     return verifyWorkload(leaf, signer, this.#state, this.#clock.wallMs())
   }
@@ -110,15 +112,5 @@ export class Trust {
   #revoked(node: NodeIdentity): string | undefined {
     const verdict = verifyStanding(node, this.#state, this.#clock.wallMs())
     return !verdict.ok && verdict.reason === 'revoked' ? verdict.detail : undefined
-  }
-}
-
-// Only a hint whose key to verify with: what the certificate claims counts after verification, and not before.
-function claimedMachine(leaf: Uint8Array): string | undefined {
-  try {
-    const names = new X509Certificate(leaf).subjectAltName ?? ''
-    return /^URI:spiffe:\/\/[^/]+\/(?:[^/,]+\/)*([^/,]+)$/.exec(names)?.[1]
-  } catch {
-    return undefined
   }
 }

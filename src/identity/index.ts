@@ -62,6 +62,7 @@ export {
 } from './revocation.ts'
 export { openTrustBundle, signTrustBundle, type TrustState } from './trust-bundle.ts'
 export {
+  claimedMachine,
   type NodeIdentity,
   type RefusalReason,
   type Verdict,

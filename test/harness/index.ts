@@ -2,6 +2,17 @@ export { type AgentOptions, at, type Place, type Status, startPair, TestAgent, W
 export { Capture } from './capture.ts'
 export { certificatesIn } from './certificates.ts'
 export { createHosts, goneFrom, type Host } from './host.ts'
+export {
+  askFor,
+  dataPort,
+  Intruder,
+  PURPOSE,
+  type Service,
+  type Shown,
+  servicesOf,
+  USAGE,
+  type Wish
+} from './intruder.ts'
 export { localCall, type Reply } from './local-call.ts'
 export { asRoot, isInstalled, needsCommand, needsRoot } from './needs.ts'
 export { type Outcome, Program, type ProgramOptions } from './program.ts'

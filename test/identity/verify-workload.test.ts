@@ -5,7 +5,7 @@ import test from 'node:test'
 import * as x509 from '@peculiar/x509'
 import fc from 'fast-check'
 import { NODE_BINDING_OID } from '../../src/identity/certificate/binding.ts'
-import { agentSpiffeId, verifyAgent, verifyWorkload } from '../../src/identity/index.ts'
+import { agentSpiffeId, claimedMachine, verifyAgent, verifyWorkload } from '../../src/identity/index.ts'
 import { DAY_MS, Domain, ext, forge, leafOf, NOW_MS, TRUST_DOMAIN, USAGE } from './domain.ts'
 
 const domain = await Domain.create()
@@ -82,6 +82,22 @@ test('exactly one URI names a workload', async () => {
   assert.equal(await reasonFor(good.slice(0, 3)), 'names')
   // OpenSSL refuses to check the signature of a certificate that has an extension twice.
   assert.equal(await reasonFor([...good, ext.names(other)]), 'bad-signature')
+})
+
+test('whose key a certificate is to be verified with is read from its one URI, or it is said why there is none', async () => {
+  const claim = async (...names: x509.Extension[]): Promise<string> => {
+    const verdict = claimedMachine(await forge({ issuer: a.issuer, extensions: [...good.slice(0, 3), ...names] }))
+    return verdict.ok ? verdict.identity : verdict.detail
+  }
+  assert.equal(await claim(ext.names(ID)), 'a')
+  assert.equal(await claim(ext.names(agentSpiffeId(TRUST_DOMAIN, 'b'))), 'b')
+  const dns = { type: 'dns', value: 'web.example.org' } as const
+  assert.equal(await claim(new x509.SubjectAlternativeNameExtension([dns, { type: 'url', value: ID }])), 'a')
+  assert.equal(await claim(ext.names(ID, ID)), 'the certificate has 2 URI names, not one')
+  assert.equal(await claim(), 'the certificate has 0 URI names, not one')
+  assert.match(await claim(ext.names('https://example.org/a')), /names no machine/)
+  const garbage = claimedMachine(Uint8Array.of(1, 2, 3))
+  assert.ok(!garbage.ok && garbage.reason === 'malformed')
 })
 
 test('a name of another kind beside the URI, which SPIFFE allows, proves nothing and stands for none', async () => {

@@ -1,25 +1,23 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import http2 from 'node:http2'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
-import tls from 'node:tls'
 import { identify } from '@libp2p/identify'
 import { noise } from '@libp2p/noise'
 import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
-// The inside of identity, since no other code has a reason to mint certificates of its own choice.
-import { issueWorkload } from '../../src/identity/certificate/issue.ts'
 import {
-  certificatesIn,
-  localCall,
+  askFor,
+  dataPort,
+  Intruder,
   type Program,
+  type Service,
+  type Shown,
   scopeOf,
-  settled,
+  servicesOf,
   startPair,
   TestAgent,
   waitFor
@@ -27,17 +25,6 @@ import {
 
 const SITE = 'dev.web.site.default'
 const SHOP = 'dev.shop.cart.default'
-
-interface Service {
-  readonly address: string
-  readonly registrationId: string
-  readonly spiffeId: string
-}
-
-async function servicesOf(agent: TestAgent, pattern: string): Promise<readonly Service[]> {
-  const { body } = await localCall(agent.socket, 'WorkloadService/ListServices', { pattern })
-  return (body as { services?: Service[] }).services ?? []
-}
 
 interface Target {
   readonly a: TestAgent
@@ -64,77 +51,17 @@ async function openTarget(t: TestContext): Promise<Target> {
   return { a, b, serve, site, shop }
 }
 
-interface Credentials {
-  readonly cert: string
-  readonly key: string
-}
-
-/** A certificate as an agent would issue it, with the keys out of its state directory. */
-async function mint(
-  agent: TestAgent,
-  spiffeId: string,
-  nowMs = Date.now(),
-  lifetimeMs = 600_000
-): Promise<Credentials> {
-  const [node, authority] = certificatesIn(readFileSync(join(agent.stateDir, 'node.pem'), 'utf8'))
-  assert.ok(node !== undefined && authority !== undefined)
-  const issuer = { certificate: node.raw, key: createPrivateKey(readFileSync(join(agent.stateDir, 'node.key'))) }
-  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-  const leaf = await issueWorkload({
-    node: issuer,
-    spiffeId,
-    publicKey: createPublicKey(privateKey),
-    nowMs,
-    lifetimeMs
-  })
-  return { cert: [new X509Certificate(leaf), node, authority].join(''), key: pemOf(privateKey) }
-}
-
-function pemOf(key: KeyObject): string {
-  return key.export({ format: 'pem', type: 'pkcs8' }).toString()
-}
-
-/** What the data port answers to whoever shows `credentials`: an HTTP status, or nothing. */
-async function ask(
-  target: Target,
-  method: 'OPTIONS' | 'CONNECT',
-  credentials?: Credentials
-): Promise<number | undefined> {
-  const { a, site } = target
-  const port = Number((await a.status()).dataAddresses[0]?.split(':').at(-1))
-  const socket = tls.connect({
-    host: '127.0.0.1',
-    port,
-    servername: site.registrationId.slice(0, 32),
-    ALPNProtocols: ['h2'],
-    minVersion: 'TLSv1.3',
-    rejectUnauthorized: false,
-    ...credentials
-  })
-  const status = Promise.withResolvers<number | undefined>()
-  const giveUp = (): void => status.resolve(undefined)
-  socket.on('error', giveUp).on('close', giveUp)
-  const session = http2.connect('https://warren.invalid', { createConnection: () => socket })
-  session.on('error', giveUp).on('close', giveUp)
-  const own = { ':authority': site.registrationId, 'warren-destination': site.address, 'warren-protocol': 'tcp' }
-  const path = method === 'CONNECT' ? {} : { ':path': '*', ':scheme': 'https' }
-  const request = session.request({ ':method': method, ...own, ...path }, { endStream: false })
-  request.on('error', giveUp).on('close', giveUp)
-  request.on('response', headers => status.resolve(headers[':status']))
-  if (method === 'CONNECT') request.write('from a stranger\n')
-  try {
-    return await settled(status.promise, `an answer to ${method}`)
-  } finally {
-    socket.destroy()
-  }
+async function ask(target: Target, method: 'OPTIONS' | 'CONNECT', shown?: Shown): Promise<number | undefined> {
+  return await askFor(target.site, method, { ...(await dataPort(target.a, target.site)), ...shown })
 }
 
 test('only the certificate of a registered workload, signed by its own host, opens a session', async t => {
   const target = await openTarget(t)
   const { a, b, serve, shop } = target
 
+  const member = new Intruder(b)
   // First that the question is put rightly: with what b itself would show, it is answered.
-  const honest = await mint(b, shop.spiffeId)
+  const honest = await member.certificate({ uris: [shop.spiffeId] })
   assert.equal(await ask(target, 'OPTIONS', honest), 200)
   assert.equal(await ask(target, 'CONNECT', honest), 200)
   await serve.says(/from a stranger/)
@@ -153,12 +80,10 @@ test('only the certificate of a registered workload, signed by its own host, ope
   const impostor = new TestAgent(scopeOf(t), { name: 'b', args: ['--init', 'example.org'] })
   await impostor.start()
 
-  const strangers: ReadonlyArray<readonly [string, Credentials | undefined]> = [
+  const strangers: ReadonlyArray<readonly [string, Shown | undefined]> = [
     ['no certificate', undefined],
     ['a self-signed certificate', selfSigned],
-    ['the certificate of another root', await mint(impostor, shop.spiffeId)],
-    ['an expired certificate', await mint(b, shop.spiffeId, Date.now() - 3_600_000)],
-    ['a certificate that is not valid yet', await mint(b, shop.spiffeId, Date.now() + 3_600_000)]
+    ['the certificate of another root', await new Intruder(impostor).certificate({ uris: [shop.spiffeId] })]
   ]
   for (const [who, credentials] of strangers) {
     for (const method of ['OPTIONS', 'CONNECT'] as const) {
@@ -166,16 +91,16 @@ test('only the certificate of a registered workload, signed by its own host, ope
     }
   }
 
-  // Members that say more than they may: they learn that they are refused, at most.
-  const insiders: ReadonlyArray<readonly [string, Credentials]> = [
-    ['the name of a workload of another host', await mint(b, shop.spiffeId.replace(/\/b$/, '/a'))],
-    ['the name of a host that does not exist', await mint(b, shop.spiffeId.replace(/\/b$/, '/nowhere'))],
-    ['a name that is not registered', await mint(b, shop.spiffeId.replace('cart', 'till'))],
-    ['the name of an agent', await mint(b, 'spiffe://example.org/warren/agent/b')]
+  // Members that name what is not there: they learn that they are refused, at most.
+  const insiders: ReadonlyArray<readonly [string, string]> = [
+    ['the name of a host that does not exist', shop.spiffeId.replace(/\/b$/, '/nowhere')],
+    ['a name that is not registered', shop.spiffeId.replace('cart', 'till')],
+    ['the name of an agent', 'spiffe://example.org/warren/agent/b']
   ]
-  for (const [who, credentials] of insiders) {
+  for (const [who, uri] of insiders) {
     for (const method of ['OPTIONS', 'CONNECT'] as const) {
-      assert.notEqual(await ask(target, method, credentials), 200, `${method} with ${who}`)
+      const shown = await member.certificate({ uris: [uri] })
+      assert.notEqual(await ask(target, method, shown), 200, `${method} with ${who}`)
     }
   }
   assert.equal(serve.stdout, heard)

@@ -143,10 +143,12 @@ export class DataServer {
   #prove(socket: TLSSocket): { identity: ProvenWorkload; leafDer: Uint8Array } | string {
     const leaf = socket.getPeerX509Certificate()
     if (leaf === undefined) return 'no client certificate'
-    if (!socket.authorized) return `certificate not signed by a member: ${String(socket.authorizationError)}`
     const leafDer = Uint8Array.from(leaf.raw)
+    // Before what TLS thinks of the chain: it says "unable to verify" of most that it refuses, and our judge says why.
     const verdict = this.#context.deps.judge.workload(leafDer)
-    return verdict.ok ? { identity: verdict.identity, leafDer } : `certificate refused: ${verdict.detail}`
+    if (!verdict.ok) return `certificate refused: ${verdict.detail}`
+    if (!socket.authorized) return `certificate chain refused: ${String(socket.authorizationError)}`
+    return { identity: verdict.identity, leafDer }
   }
 
   #serve(socket: TLSSocket, identity: ProvenWorkload, leafDer: Uint8Array, carrier: Way): void {

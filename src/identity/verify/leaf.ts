@@ -1,5 +1,6 @@
-import { type Address, addressOfSpiffeId, agentSpiffeId } from '../address.ts'
-import type { ParsedCertificate } from '../certificate/parse.ts'
+import { X509Certificate } from 'node:crypto'
+import { type Address, addressOfSpiffeId, agentSpiffeId, isComponent } from '../address.ts'
+import { MAX_CERTIFICATE_BYTES, type ParsedCertificate } from '../certificate/parse.ts'
 import { revocationOfAddress, revocationText } from '../revocation.ts'
 import type { TrustState } from '../trust-bundle.ts'
 import { checkCommon, checkLeaf, onlyUri, read } from './checks.ts'
@@ -65,6 +66,33 @@ export function verifyAgent(
     }
     return Object.freeze({ machine: signer.machine })
   })
+}
+
+/**
+ * The machine that a certificate claims to be of, from the last segment of its SPIFFE ID, or why it can be of none.
+ *
+ * Nothing of it is verified: it only tells whose key to verify with.
+ */
+export function claimedMachine(leaf: Uint8Array): Verdict<string> {
+  const quick = onlyNativeUri(leaf)
+  return judge(() => {
+    const uri = quick ?? onlyUri(read(leaf, 'the certificate'), 'the certificate')
+    const machine = uri.slice(uri.lastIndexOf('/') + 1)
+    if (!uri.startsWith('spiffe://') || !isComponent(machine)) {
+      throw new Refusal('names', `${uri.slice(0, 400)} names no machine`)
+    }
+    return machine
+  })
+}
+
+// The whole parser takes a millisecond or more, and the judge that comes after runs it anyway.
+function onlyNativeUri(leaf: Uint8Array): string | undefined {
+  try {
+    if (leaf.length > MAX_CERTIFICATE_BYTES) return undefined
+    return /^URI:([^,"]+)$/.exec(new X509Certificate(leaf).subjectAltName ?? '')?.[1]
+  } catch {
+    return undefined
+  }
 }
 
 function verifyLeaf(
