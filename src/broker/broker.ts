@@ -113,6 +113,7 @@ export function createBroker(deps: BrokerDeps): Broker {
       try {
         directory.prepare()
       } catch (cause) {
+        if (cause instanceof WarrenError) throw cause
         throw new WarrenError(ErrorCode.StateUnusable, `cannot make sockets in ${deps.runtimeDir}`, { cause })
       }
       await server.listen(deps.dataListen)

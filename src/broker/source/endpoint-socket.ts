@@ -4,6 +4,7 @@ import {
   chownSync,
   closeSync,
   constants,
+  lstatSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -37,7 +38,10 @@ export class EndpointDirectory {
     this.#public = join(runtimeDir, 'endpoints')
   }
 
-  /** Makes the directories and removes what an agent that was killed left there. */
+  /**
+   * Makes the directories and removes what an agent that was killed left there. Throws STATE_UNUSABLE when one of them is
+   * something else, a link above all: what is behind it is not ours to remove.
+   */
   prepare(): void {
     // Others must get through `endpoints`, but need not see what is in it.
     for (const [path, mode] of [
@@ -45,6 +49,7 @@ export class EndpointDirectory {
       [this.#public, 0o711]
     ] as const) {
       mkdirSync(path, { recursive: true, mode })
+      requireOwn(path)
       chmodSync(path, mode)
       for (const name of readdirSync(path)) unlinkSync(join(path, name))
     }
@@ -82,6 +87,12 @@ export class EndpointDirectory {
       }
     }
   }
+}
+
+function requireOwn(path: string): void {
+  const found = lstatSync(path)
+  if (found.isDirectory() && found.uid === process.getuid?.()) return
+  throw new WarrenError(ErrorCode.StateUnusable, `${path} is not a directory of this user`, { hint: 'Remove it.' })
 }
 
 async function listen(server: Server, path: string): Promise<void> {
