@@ -57,11 +57,12 @@ export function localHandlers(parts: LocalHandlersParts): { workload: WorkloadHa
       workloads,
       ready: signal => readiness.wait(signal),
       replicated: (wait, signal) => registry.replicated(wait, signal),
-      connect: ({ source, destination, protocol, hello, signal }) =>
+      connect: ({ source, destination, protocol, strategy, hello, signal }) =>
         broker.connect({
           source: { registrationId: source.registrationId, address: source.address, uid: source.uid },
           destination,
           protocol,
+          strategy,
           hello,
           signal
         }),

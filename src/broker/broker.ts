@@ -13,6 +13,7 @@ import { Reassertion } from './reassertion.ts'
 import { ContextCache } from './session/context-cache.ts'
 import { Liveness } from './session/liveness.ts'
 import { SessionPool } from './session/pool.ts'
+import type { Strategy } from './source/balance.ts'
 import { EndpointDirectory } from './source/endpoint-socket.ts'
 import { Endpoints, openError, type SourceHandle } from './source/endpoints.ts'
 import { Outbound } from './source/outbound.ts'
@@ -22,6 +23,8 @@ export interface ConnectRequest {
   readonly source: SourceHandle
   readonly destination: Pattern
   readonly protocol: Protocol
+  /** @default 'balanced' */
+  readonly strategy?: Strategy
   /** Begin each connection with a FlowHello. */
   readonly hello: boolean
   readonly signal: AbortSignal
@@ -137,7 +140,7 @@ export function createBroker(deps: BrokerDeps): Broker {
     acceptCarrier: (stream, peer, via) => server.acceptCarrier(stream, peer, via),
     pathAppeared: machine => pool.pathAppeared(machine),
 
-    async connect({ source, destination, protocol, hello, signal }) {
+    async connect({ source, destination, protocol, strategy = 'balanced', hello, signal }) {
       if (!local.isAlive(source.registrationId)) {
         throw new WarrenError(ErrorCode.InvalidSource, `${formatAddress(source.address)} is not registered`)
       }
@@ -153,10 +156,10 @@ export function createBroker(deps: BrokerDeps): Broker {
       })
       try {
         const reached = await within(OPEN_TIMEOUT_MS, [signal, flow.signal, stopping.signal], limit =>
-          outbound.preflight(flow, { destination, protocol }, limit)
+          outbound.preflight(flow, { destination, protocol, strategy }, limit)
         )
         const preferred = reached.candidate.registrationId
-        const path = await endpoints.create({ source, destination, protocol, hello, preferred })
+        const path = await endpoints.create({ source, destination, protocol, strategy, hello, preferred })
         flows.checked(flow)
         return { path, spiffeId: reached.spiffeId, helloTimeoutMs: HELLO_TIMEOUT_MS }
       } catch (err) {

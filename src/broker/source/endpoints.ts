@@ -9,6 +9,7 @@ import { type FlowTable, newFlowId } from '../flow/table.ts'
 import { errorFrame, helloFrame } from '../hello.ts'
 import { type BrokerLimits, limitExceeded } from '../limits.ts'
 import { ENDPOINT_IDLE_MS, HELLO_TIMEOUT_MS, OPEN_TIMEOUT_MS, UDP_IDLE_MS } from '../timing.ts'
+import type { Strategy } from './balance.ts'
 import type { EndpointDirectory, EndpointSocket } from './endpoint-socket.ts'
 import type { Outbound } from './outbound.ts'
 
@@ -23,6 +24,7 @@ export interface EndpointOptions {
   readonly source: SourceHandle
   readonly destination: Pattern
   readonly protocol: Protocol
+  readonly strategy: Strategy
   /** Begin each connection with a FlowHello. */
   readonly hello: boolean
   /** The instance that answered the preflight; the first connection goes there. */
@@ -156,7 +158,7 @@ export class Endpoints {
   }
 
   async #serve(endpoint: Endpoint, socket: Socket): Promise<void> {
-    const { source, destination, protocol, hello } = endpoint.options
+    const { source, destination, protocol, strategy, hello } = endpoint.options
     const id = newFlowId()
     const { preferred } = endpoint
     endpoint.preferred = undefined
@@ -171,7 +173,7 @@ export class Endpoints {
     try {
       this.#requireAlive(source)
       const opened = await within(OPEN_TIMEOUT_MS, [signal, this.#stopping], limit =>
-        this.#outbound.open(flow, { destination, protocol, preferred }, limit)
+        this.#outbound.open(flow, { destination, protocol, strategy, preferred }, limit)
       )
       if (hello) socket.write(helloFrame(id, opened.spiffeId))
       const options = { idleMs: this.#deps.udpIdleMs ?? UDP_IDLE_MS, log: this.#deps.log }

@@ -13,7 +13,8 @@ import {
   type CarrierChoice,
   type Credentials,
   createBroker,
-  type LocalTarget
+  type LocalTarget,
+  type Strategy
 } from '../../../src/broker/index.ts'
 import { ErrorCode, type LogFields, type Logger, systemClock, WarrenError } from '../../../src/core/index.ts'
 import { listenerUid, peerCredentials } from '../../../src/identity/attest/index.ts'
@@ -36,7 +37,7 @@ export interface LogLine {
   readonly fields: LogFields
 }
 
-interface Registration {
+export interface Registration {
   readonly id: string
   readonly address: Address
   readonly machine: string
@@ -60,6 +61,7 @@ export class World implements AsyncDisposable {
   readonly registrations = new Map<string, Registration>()
   readonly revoked = new Set<string>()
   readonly suspects = new Set<string>()
+  readonly draining = new Set<string>()
   /** What the policy of the named machine answers. */
   allows: (source: Address, destination: Address, machine: string) => boolean = () => true
   readonly directory: string
@@ -163,11 +165,18 @@ export class Host {
     return Object.assign(this.register(name, { kind: 'unix', path, uid, hello, protocol }), { server, path })
   }
 
-  async connect(source: Registration, destination: string, hello = false, protocol: 'tcp' | 'udp' = 'tcp') {
+  async connect(
+    source: Registration,
+    destination: string,
+    hello = false,
+    protocol: 'tcp' | 'udp' = 'tcp',
+    strategy: Strategy = 'balanced'
+  ) {
     return await this.broker.connect({
       source: { registrationId: source.id, address: source.address, uid: UID },
       destination: parsePattern(destination),
       protocol,
+      strategy,
       hello,
       signal: AbortSignal.timeout(15_000)
     })
@@ -220,7 +229,7 @@ export class Host {
       health: registration.health,
       local: registration.machine === this.machine,
       suspect: this.world.suspects.has(registration.machine),
-      draining: false
+      draining: this.world.draining.has(registration.machine)
     }
   }
 
