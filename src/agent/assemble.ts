@@ -11,6 +11,7 @@ import { Authorizer } from './authorizer.ts'
 import { brokerDeps } from './broker-deps.ts'
 import { certifier } from './certify.ts'
 import type { HostPort, ResolvedConfig } from './config.ts'
+import { Drain } from './drain.ts'
 import { Evictions } from './evictions.ts'
 import { FailureService } from './failure/index.ts'
 import { localHandlers } from './local-handlers.ts'
@@ -52,6 +53,7 @@ export async function assemble(parts: Parts): Promise<{
   readonly trustDomain: string
   readonly meshAddresses: () => string[]
   readonly dataAddress: () => HostPort
+  readonly drain: (timeoutMs: number) => Promise<void>
 }> {
   const { config, store, membership, clock, log, resources } = parts
   const { trustDomain, machine, trust: trustState, node } = membership
@@ -225,7 +227,7 @@ export async function assemble(parts: Parts): Promise<{
     capabilities: ['tcp'],
     policyVersion: policy.version,
     trustVersion: trustState.version,
-    draining: false,
+    draining: drain.isOn,
     jwtKeys: [announcedKey(membership.jwtKey)],
     nodeChain: node.chainDer
   })
@@ -234,6 +236,7 @@ export async function assemble(parts: Parts): Promise<{
     if (ahead && mesh.isConnected(peer)) policy.pull(peer)
   }
 
+  const drain = new Drain({ broker: data, onChange: () => announce(), log })
   const readiness = new Readiness()
   const synchronised = Promise.withResolvers<void>()
   wireMesh(mesh, registry, policy, synchronised.resolve, log)
@@ -286,6 +289,7 @@ export async function assemble(parts: Parts): Promise<{
     evictions,
     failures,
     readiness,
+    drain,
     dataAddresses,
     clock,
     log
@@ -318,7 +322,16 @@ export async function assemble(parts: Parts): Promise<{
   const known = alone ? 'alone' : parts.meshAddresses.length > 0 ? 'joiner' : 'member'
   await readiness.begin(known, synchronised.promise, log, stopping.signal)
   log.info('agent ready', { machine, trustDomain, peer: node.peer, addresses: mesh.addresses() })
-  return { machine, trustDomain, meshAddresses: () => mesh.addresses(), dataAddress: () => data.dataAddress() }
+  return {
+    machine,
+    trustDomain,
+    meshAddresses: () => mesh.addresses(),
+    dataAddress: () => data.dataAddress(),
+    async drain(timeoutMs) {
+      readiness.drain()
+      await drain.begin(timeoutMs, 'all')
+    }
+  }
 }
 
 function toRecord(workload: Workload) {

@@ -7,6 +7,7 @@ import type { Mesh } from '../mesh/index.ts'
 import { owners } from '../registry/index.ts'
 import type { AdmissionOffice } from './admission-office.ts'
 import type { Authorizer } from './authorizer.ts'
+import type { Drain } from './drain.ts'
 import type { Evictions } from './evictions.ts'
 import { explain } from './explain.ts'
 import type { FailureService } from './failure/index.ts'
@@ -40,6 +41,7 @@ export interface LocalHandlersParts {
   readonly evictions: Evictions
   readonly failures: FailureService
   readonly readiness: Readiness
+  readonly drain: Drain
   readonly dataAddresses: () => string[]
   readonly clock: Clock
   readonly log: Logger
@@ -47,7 +49,8 @@ export interface LocalHandlersParts {
 
 /** What agent.sock and admin.sock answer, out of the parts of this agent. */
 export function localHandlers(parts: LocalHandlersParts): { workload: WorkloadHandlers; admin: AdminHandlers } {
-  const { membership, mesh, registry, routing, policy, office, workloads, broker, readiness, evictions, clock } = parts
+  const { membership, mesh, registry, routing, policy, office, workloads, broker, readiness, drain, evictions, clock } =
+    parts
   const { state } = registry
   const suspectedSince = (peer: PeerKey) => parts.failures.suspectedSinceMs(peer)
   const startedAtMs = clock.wallMs()
@@ -73,7 +76,7 @@ export function localHandlers(parts: LocalHandlersParts): { workload: WorkloadHa
         trustDomain: membership.trustDomain,
         machine: membership.machine,
         peerId: mesh.peer,
-        state: evictions.standing === undefined ? readiness.state : 'evicted',
+        state: evictions.standing !== undefined ? 'evicted' : drain.isOn ? 'draining' : readiness.state,
         members: owners(state).length,
         connected: mesh.connected().length,
         registrations: workloads.count,
@@ -100,6 +103,8 @@ export function localHandlers(parts: LocalHandlersParts): { workload: WorkloadHa
       revokeToken: id => office.revokeToken(id),
       revokeTokensOf: machine => office.revokeTokensOf(machine),
       nowMs: () => clock.wallMs(),
+      drain: timeoutMs => drain.begin(timeoutMs),
+      undrain: () => drain.undo(),
       members: () => memberViews(state, mesh, suspectedSince, clock),
       flows: () => broker.flows(),
       explain: (source, destination, protocol, signal) =>

@@ -5,6 +5,7 @@ import type { Protocol } from '../policy/index.ts'
 import type { BrokerDeps } from './deps.ts'
 import { Admission } from './destination/admission.ts'
 import { DataServer } from './destination/data-server.ts'
+import { type Drained, type DrainOptions, drainFlows } from './drain.ts'
 import type { FlowInfo } from './flow/flow.ts'
 import { FlowTable, newFlowId } from './flow/table.ts'
 import { resolveLimits } from './limits.ts'
@@ -65,6 +66,8 @@ export interface Broker {
    * To be called after any change of policy, trust, revocations, registry or registrations; `reason` goes to the log.
    */
   readonly reassert: (reason: string) => void
+  /** Waits for flows to end, resets those that do not, and tells how many of each. Never rejects. */
+  readonly drain: (options: DrainOptions) => Promise<Drained>
   readonly flows: () => readonly FlowInfo[]
   /** Sessions with other agents, in both directions. */
   readonly sessions: () => number
@@ -178,6 +181,7 @@ export function createBroker(deps: BrokerDeps): Broker {
     },
 
     reassert: reason => reassertion.run(reason),
+    drain: options => drainFlows(flows, options, log),
     flows: () => flows.list(),
     sessions: () => pool.size + server.sessions.length
   }

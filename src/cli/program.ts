@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
 import { addConnect } from './commands/connect.ts'
 import { addDeregister } from './commands/deregister.ts'
+import { addDrain } from './commands/drain.ts'
 import { addEntry } from './commands/entry.ts'
 import { addEvict, addRevoke, addUnrevoke } from './commands/evict.ts'
 import { addExplain } from './commands/explain.ts'
@@ -48,7 +49,7 @@ export function buildProgram(): Command {
     .configureOutput({ outputError: () => {} })
     .exitOverride()
   const groups: ReadonlyArray<readonly [string, ReadonlyArray<(program: Command) => void>]> = [
-    ['Host:', [addUp, addToken, addStatus, addMembers]],
+    ['Host:', [addUp, addToken, addStatus, addMembers, addDrain]],
     [
       'Workloads:',
       [

@@ -70,6 +70,7 @@ export function adminHandlers(handlers: Partial<AdminHandlers> = {}): AdminHandl
     setStrict: unexpected,
     listTokens: unexpected,
     revokeToken: unexpected,
+    drain: unexpected,
     ...handlers
   }
 }

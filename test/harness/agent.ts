@@ -102,7 +102,18 @@ export class TestAgent {
 
   /** Starts it and waits until it is ready. `args` stand in for those of its options. */
   async start(args: readonly string[] = this.#options.args): Promise<this> {
-    const own = ['up', '--name', this.name, '--state-dir', this.stateDir, '--runtime-dir', this.runtimeDir]
+    // What is open at the end of a test must not make it wait.
+    const own = [
+      'up',
+      '--drain-timeout',
+      '0s',
+      '--name',
+      this.name,
+      '--state-dir',
+      this.stateDir,
+      '--runtime-dir',
+      this.runtimeDir
+    ]
     const loopback = [
       '--listen',
       '127.0.0.1:0',

@@ -29,6 +29,9 @@ export interface AdminHandlersDeps extends PolicyHandlersDeps {
     readonly ttlMs: number
     readonly scopes: readonly string[]
   }) => { token: string; id: string; expiresAtMs: number }
+  /** Resolves when the flows to workloads of this host are over. */
+  readonly drain: (timeoutMs: number) => Promise<{ finished: number; reset: number; undone: boolean }>
+  readonly undrain: () => void
   readonly members: () => MessageInitShape<typeof adminPb.MemberSchema>[]
   readonly flows: () => readonly FlowView[]
   readonly explain: (
@@ -39,9 +42,11 @@ export interface AdminHandlersDeps extends PolicyHandlersDeps {
   ) => Promise<Explanation>
 }
 
+const DRAIN_MS = 30_000
+
 /** What admin.sock answers. */
 export function adminHandlers(deps: AdminHandlersDeps): AdminHandlers {
-  const { policy, createToken, members, flows, explain } = deps
+  const { policy, createToken, drain, undrain, members, flows, explain } = deps
   return {
     ...policyHandlers(deps),
 
@@ -49,6 +54,12 @@ export function adminHandlers(deps: AdminHandlersDeps): AdminHandlers {
       const { machine, ttlMs, scopes } = request
       const { token, id, expiresAtMs } = createToken({ machine: parseMachineName(machine), ttlMs, scopes })
       return { token, id, expiresAtMs: BigInt(expiresAtMs) }
+    },
+
+    async drain({ undo, timeoutMs }) {
+      if (!undo) return await drain(timeoutMs === 0 ? DRAIN_MS : timeoutMs)
+      undrain()
+      return {}
     },
 
     listMembers: async () => ({ members: members() }),

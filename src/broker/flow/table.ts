@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { Clock, Logger } from '../../core/index.ts'
+import { type Clock, ErrorCode, type Logger, WarrenError } from '../../core/index.ts'
 import { formatAddress } from '../../identity/index.ts'
 import { Meter } from '../datagram/meter.ts'
 import { type BrokerLimits, limitExceeded } from '../limits.ts'
@@ -20,6 +20,8 @@ export class FlowTable {
   readonly #meters = new Map<string, Meter>()
   readonly #perDestination = new Map<string, number>()
   readonly #charged = new Map<Flow, { readonly workloads: string[]; readonly destination: string }>()
+  #waiting: PromiseWithResolvers<void> | undefined
+  #closed: string | undefined
   readonly #limits: BrokerLimits
   readonly #log: Logger
   readonly #clock: Clock
@@ -34,8 +36,33 @@ export class FlowTable {
     return this.#flows.size
   }
 
-  /** Enters a flow that is about to be judged. Throws LIMIT_EXCEEDED. `end` must follow. */
+  /** Enters no flow from now on, and says why. */
+  close(reason: string): void {
+    this.#closed = reason
+  }
+
+  /** How many flows satisfy `isMeant`. */
+  count(isMeant: (flow: Flow) => boolean): number {
+    let count = 0
+    for (const flow of this.#flows) if (isMeant(flow)) count += 1
+    return count
+  }
+
+  /** Resolves when a flow leaves. */
+  left(): Promise<void> {
+    this.#waiting ??= Promise.withResolvers<void>()
+    return this.#waiting.promise
+  }
+
+  /**
+   * Enters a flow that is about to be judged. Throws LIMIT_EXCEEDED; once closed, NOT_READY to a source of this host and
+   * DESTINATION_UNREACHABLE to another's. `end` must follow.
+   */
   enter(options: Omit<FlowOptions, 'openedAtMs' | 'startedAtMs'>): Flow {
+    if (this.#closed !== undefined) {
+      const code = options.direction === 'inbound' ? ErrorCode.DestinationUnreachable : ErrorCode.NotReady
+      throw new WarrenError(code, this.#closed)
+    }
     if (this.#flows.size >= this.#limits.flows) throw limitExceeded('flows of this agent', this.#limits.flows)
     const openedAtMs = this.#clock.wallMs()
     const flow = new Flow({ ...options, openedAtMs, startedAtMs: this.#clock.monotonicMs() })
@@ -68,12 +95,14 @@ export class FlowTable {
   checked(flow: Flow): void {
     this.#flows.delete(flow)
     this.#discharge(flow)
+    this.#wake()
   }
 
   /** Removes the flow and writes its line in the log. */
   end(flow: Flow, reason: string, code?: string): void {
     if (!this.#flows.delete(flow)) return
     this.#discharge(flow)
+    this.#wake()
     this.#log.info('flow ended', {
       flowId: flow.id,
       source: formatAddress(flow.source),
@@ -117,6 +146,11 @@ export class FlowTable {
       openedAtMs: flow.openedAtMs,
       rule: flow.rule
     }))
+  }
+
+  #wake(): void {
+    this.#waiting?.resolve()
+    this.#waiting = undefined
   }
 
   #meter(id: string): Meter {

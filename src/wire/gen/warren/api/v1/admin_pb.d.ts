@@ -186,6 +186,61 @@ export declare type RevokeTokenResponse = Message<"warren.api.v1.RevokeTokenResp
 export declare const RevokeTokenResponseSchema: GenMessage<RevokeTokenResponse>;
 
 /**
+ * @generated from message warren.api.v1.DrainRequest
+ */
+export declare type DrainRequest = Message<"warren.api.v1.DrainRequest"> & {
+  /**
+   * Back into rotation. A Drain that waits is answered at once.
+   *
+   * @generated from field: bool undo = 1;
+   */
+  undo: boolean;
+
+  /**
+   * How long flows may take to finish; what is left then is reset. Zero: 30 seconds.
+   *
+   * @generated from field: uint32 timeout_ms = 2;
+   */
+  timeoutMs: number;
+};
+
+/**
+ * Describes the message warren.api.v1.DrainRequest.
+ * Use `create(DrainRequestSchema)` to create a new message.
+ */
+export declare const DrainRequestSchema: GenMessage<DrainRequest>;
+
+/**
+ * @generated from message warren.api.v1.DrainResponse
+ */
+export declare type DrainResponse = Message<"warren.api.v1.DrainResponse"> & {
+  /**
+   * Flows that ended by themselves, and those that were reset.
+   *
+   * @generated from field: uint32 finished = 1;
+   */
+  finished: number;
+
+  /**
+   * @generated from field: uint32 reset = 2;
+   */
+  reset: number;
+
+  /**
+   * It was undone before all had ended.
+   *
+   * @generated from field: bool undone = 3;
+   */
+  undone: boolean;
+};
+
+/**
+ * Describes the message warren.api.v1.DrainResponse.
+ * Use `create(DrainResponseSchema)` to create a new message.
+ */
+export declare const DrainResponseSchema: GenMessage<DrainResponse>;
+
+/**
  * @generated from message warren.api.v1.ListMembersRequest
  */
 export declare type ListMembersRequest = Message<"warren.api.v1.ListMembersRequest"> & {
@@ -1150,6 +1205,16 @@ export declare const AdminService: GenService<{
     methodKind: "unary";
     input: typeof RevokeTokenRequestSchema;
     output: typeof RevokeTokenResponseSchema;
+  },
+  /**
+   * Takes the workloads of this host out of rotation. Answers when their flows are over, by themselves or by the bound.
+   *
+   * @generated from rpc warren.api.v1.AdminService.Drain
+   */
+  drain: {
+    methodKind: "unary";
+    input: typeof DrainRequestSchema;
+    output: typeof DrainResponseSchema;
   },
 }>;
 
