@@ -1,4 +1,4 @@
-import { ErrorCode, type Logger, WarrenError, within } from '../../core/index.ts'
+import { ErrorCode, type Logger, WarrenError } from '../../core/index.ts'
 import { formatAddress, type Pattern, spiffeIdOf } from '../../identity/index.ts'
 import type { Protocol } from '../../policy/index.ts'
 import type { BrokerDeps, Candidate } from '../deps.ts'
@@ -9,15 +9,12 @@ import type { FlowTable } from '../flow/table.ts'
 import { greet } from '../hello.ts'
 import type { ClientSession } from '../session/client-session.ts'
 import type { SessionPool } from '../session/pool.ts'
-import { ATTEMPT_TIMEOUT_MS } from '../timing.ts'
-import { Attempts } from './attempts.ts'
-import { requireFits, type Strategy, tryOrder } from './balance.ts'
+import { noneHealthy, tryOrder } from './balance.ts'
 
 /** What a source wants to reach. */
 export interface Wish {
   readonly destination: Pattern
   readonly protocol: Protocol
-  readonly strategy: Strategy
   /** The instance to begin with, if it is still there. */
   readonly preferred?: string | undefined
 }
@@ -53,19 +50,19 @@ export class Outbound {
 
   /** Opens `flow` to an instance, trying others when one fails. Rejects with an error of Connect or LIMIT_EXCEEDED. */
   async open(flow: Flow, wish: Wish, signal: AbortSignal): Promise<Reached & { readonly end: FlowEnd }> {
-    return await this.#first(flow, wish, signal, async (candidate, limit) => ({
+    return await this.#first(flow, wish, signal, async candidate => ({
       ...this.#reached(candidate),
-      end: candidate.local ? await this.#openHere(flow, limit) : await this.#openThere(flow, candidate, limit)
+      end: candidate.local ? await this.#openHere(flow, signal) : await this.#openThere(flow, candidate, signal)
     }))
   }
 
   /** Makes all checks of `open` without opening a flow. */
   async preflight(flow: Flow, wish: Wish, signal: AbortSignal): Promise<Reached> {
-    return await this.#first(flow, wish, signal, async (candidate, limit) => {
-      if (candidate.local) await this.#admission.preflight(flow, limit)
+    return await this.#first(flow, wish, signal, async candidate => {
+      if (candidate.local) await this.#admission.preflight(flow, signal)
       else {
-        await this.#onSession(flow, candidate, limit, session =>
-          session.preflight({ destination: candidate, protocol: flow.protocol, flowId: flow.id }, limit)
+        await this.#onSession(flow, candidate, signal, session =>
+          session.preflight({ destination: candidate, protocol: flow.protocol, flowId: flow.id }, signal)
         )
       }
       return this.#reached(candidate)
@@ -110,19 +107,16 @@ export class Outbound {
     flow: Flow,
     wish: Wish,
     signal: AbortSignal,
-    attempt: (candidate: Candidate, limit: AbortSignal) => Promise<T>
+    attempt: (candidate: Candidate) => Promise<T>
   ): Promise<T> {
-    const { order, allowed } = this.#allowed(flow, wish)
-    const attempts = new Attempts(allowed)
-    for (const [index, candidate] of order.entries()) {
+    const order = this.#allowed(flow, wish)
+    let failure: WarrenError | undefined
+    for (const candidate of order) {
       this.#aim(flow, candidate)
       try {
         this.#admission.authorize(flow)
         this.#flows.charge(flow, [flow.sourceId])
-        const isLast = index === order.length - 1
-        const result = isLast
-          ? await attempt(candidate, signal)
-          : await within(ATTEMPT_TIMEOUT_MS, [signal], limit => attempt(candidate, limit))
+        const result = await attempt(candidate)
         // Cut while the answer was under way, by a change that the other agent may not know of.
         flow.signal.throwIfAborted()
         return result
@@ -138,18 +132,14 @@ export class Outbound {
           reason: error.reason,
           code: error.code
         })
-        attempts.failed(candidate, error)
+        failure = worthier(failure, error)
       }
     }
-    throw attempts.error()
+    throw failure ?? noneHealthy()
   }
 
-  /** Instances that the policy of this host lets the source reach, and the order in which to try them. */
-  #allowed(
-    flow: Flow,
-    { destination, protocol, strategy, preferred }: Wish
-  ): { readonly order: Candidate[]; readonly allowed: Candidate[] } {
-    requireFits(strategy, destination)
+  /** Instances that the policy of this host lets the source reach, in the order to try. */
+  #allowed(flow: Flow, { destination, protocol, preferred }: Wish): Candidate[] {
     const all = this.#deps.directory.candidates(destination, protocol)
     if (all.length === 0) {
       throw new WarrenError(
@@ -169,14 +159,9 @@ export class Outbound {
       }
     })
     if (allowed.length === 0) throw denial
-    const order = tryOrder({
-      candidates: allowed,
-      strategy,
-      source: flow.source,
-      activeTo: id => this.#flows.activeTo(id)
-    })
-    const first = order.find(one => one.registrationId === preferred)
-    return { order: first === undefined ? order : [first, ...order.filter(one => one !== first)], allowed }
+    const order = tryOrder(allowed, id => this.#flows.activeTo(id))
+    const first = allowed.find(one => one.registrationId === preferred && order.includes(one))
+    return first === undefined ? order : [first, ...order.filter(one => one !== first)]
   }
 
   #aim(flow: Flow, candidate: Candidate): void {
@@ -190,13 +175,12 @@ export class Outbound {
   }
 }
 
+// An instance that would be allowed but does not answer says more than one that refuses.
+function worthier(before: WarrenError | undefined, now: WarrenError): WarrenError {
+  return before === undefined || now.code === ErrorCode.DestinationUnreachable ? now : before
+}
+
 function translate(err: unknown, candidate: Candidate): WarrenError {
-  if (err instanceof DOMException && err.name === 'TimeoutError') {
-    return new WarrenError(
-      ErrorCode.DestinationUnreachable,
-      `${formatAddress(candidate.address)} did not answer in time`
-    )
-  }
   if (err instanceof WarrenError && err.code !== ErrorCode.Internal) return err
   return new WarrenError(ErrorCode.DestinationUnreachable, `the agent of ${candidate.machine} does not answer`, {
     cause: err
