@@ -21,6 +21,11 @@ export interface RunningAgent {
   readonly meshAddresses: () => string[]
   /** Where the data listener is bound. */
   readonly dataAddress: () => HostPort
+  /**
+   * Opens no more flows, tells the others, and lets those that are open finish; what is left after `timeoutMs` is reset.
+   * For `stop` to follow.
+   */
+  readonly drain: (timeoutMs: number) => Promise<void>
   /** Ends everything, in the reverse order of its start. Idempotent; never throws. */
   readonly stop: () => Promise<void>
 }

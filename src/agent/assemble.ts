@@ -11,13 +11,13 @@ import { Authorizer } from './authorizer.ts'
 import { brokerDeps } from './broker-deps.ts'
 import { certifier } from './certify.ts'
 import type { HostPort, ResolvedConfig } from './config.ts'
+import { Drain } from './drain.ts'
 import { Evictions } from './evictions.ts'
 import { FailureService } from './failure/index.ts'
 import { localHandlers } from './local-handlers.ts'
 import { MemberBook } from './member-book.ts'
 import type { Membership } from './membership/index.ts'
 import { policyTransport, registryTransport, wireMesh } from './mesh-wiring.ts'
-import { collect, PromMetrics, watchProcess } from './metrics/index.ts'
 import { PolicyService } from './policy-service.ts'
 import { Readiness } from './readiness.ts'
 import { RegistryService } from './registry-service.ts'
@@ -53,13 +53,12 @@ export async function assemble(parts: Parts): Promise<{
   readonly trustDomain: string
   readonly meshAddresses: () => string[]
   readonly dataAddress: () => HostPort
+  readonly drain: (timeoutMs: number) => Promise<void>
 }> {
   const { config, store, membership, clock, log, resources } = parts
   const { trustDomain, machine, trust: trustState, node } = membership
   const stopping = new AbortController()
   resources.defer(() => stopping.abort())
-  const metrics = new PromMetrics(log, clock)
-  resources.defer(watchProcess(metrics, clock))
   const trust = new Trust(trustState, clock, log)
   trust.admit(node.chainDer)
 
@@ -77,7 +76,6 @@ export async function assemble(parts: Parts): Promise<{
     },
     onRefused: (host, reason) => evictions.onRefused(host, reason),
     log,
-    metrics,
     clock
   })
 
@@ -112,8 +110,7 @@ export async function assemble(parts: Parts): Promise<{
       if (change.removed.length > 0) broker?.reassert(`registry: ${change.cause} of ${change.machine}`)
     },
     clock,
-    log,
-    metrics
+    log
   })
   const failures: FailureService = new FailureService({
     mesh,
@@ -170,8 +167,7 @@ export async function assemble(parts: Parts): Promise<{
     isTaken: name => routing.peerOf(name) !== undefined,
     revocations: () => trust.state.revocations,
     clock,
-    log,
-    metrics
+    log
   })
   const grants = new Grants({
     scopes: node.scopes,
@@ -191,10 +187,8 @@ export async function assemble(parts: Parts): Promise<{
       registry.put(toRecord(workload))
       svids.add(workload.registrationId, workload.spiffeId)
       exportedSvids.add(workload.registrationId, workload.spiffeId)
-      metrics.count('warren_registrations_total', {})
     },
     onEnded: (workload, reason) => {
-      metrics.count('warren_registrations_ended_total', { reason })
       broker?.registrationEnded(workload.registrationId, reason)
       svids.remove(workload.registrationId)
       exportedSvids.remove(workload.registrationId)
@@ -217,8 +211,7 @@ export async function assemble(parts: Parts): Promise<{
       authorizer,
       office,
       clock,
-      log,
-      metrics
+      log
     })
   )
   const data = broker
@@ -234,7 +227,7 @@ export async function assemble(parts: Parts): Promise<{
     capabilities: ['tcp'],
     policyVersion: policy.version,
     trustVersion: trustState.version,
-    draining: false,
+    draining: drain.isOn,
     jwtKeys: [announcedKey(membership.jwtKey)],
     nodeChain: node.chainDer
   })
@@ -243,6 +236,7 @@ export async function assemble(parts: Parts): Promise<{
     if (ahead && mesh.isConnected(peer)) policy.pull(peer)
   }
 
+  const drain = new Drain({ broker: data, onChange: () => announce(), log })
   const readiness = new Readiness()
   const synchronised = Promise.withResolvers<void>()
   wireMesh(mesh, registry, policy, synchronised.resolve, log)
@@ -295,12 +289,12 @@ export async function assemble(parts: Parts): Promise<{
     evictions,
     failures,
     readiness,
-    metrics,
+    drain,
     dataAddresses,
     clock,
     log
   })
-  const shared = { runtimeDir: config.runtimeDir, credentials: peerCredentials, log, metrics }
+  const shared = { runtimeDir: config.runtimeDir, credentials: peerCredentials, log }
   const api = await serveWorkloadApi({ ...shared, handlers: handlers.workload })
   resources.defer(() => api.close())
   const adminApi = await serveAdminApi({ ...shared, handlers: handlers.admin })
@@ -322,24 +316,22 @@ export async function assemble(parts: Parts): Promise<{
   })
   const spiffeApi = await serveSpiffeApi({ ...shared, handlers: spiffe })
   resources.defer(() => spiffeApi.close())
-  collect(metrics, {
-    state,
-    underWay: () => registry.underWay,
-    mesh,
-    workloads,
-    broker: data,
-    policyVersion: () => policy.version,
-    notAfterMs: () => membership.node.notAfterMs,
-    sockets: { agent: api, admin: adminApi, spiffe: spiffeApi },
-    clock
-  })
   resources.defer(() => readiness.drain())
 
   const alone = hints.length === 0 && config.bootstrap.length === 0
   const known = alone ? 'alone' : parts.meshAddresses.length > 0 ? 'joiner' : 'member'
   await readiness.begin(known, synchronised.promise, log, stopping.signal)
   log.info('agent ready', { machine, trustDomain, peer: node.peer, addresses: mesh.addresses() })
-  return { machine, trustDomain, meshAddresses: () => mesh.addresses(), dataAddress: () => data.dataAddress() }
+  return {
+    machine,
+    trustDomain,
+    meshAddresses: () => mesh.addresses(),
+    dataAddress: () => data.dataAddress(),
+    async drain(timeoutMs) {
+      readiness.drain()
+      await drain.begin(timeoutMs, 'all')
+    }
+  }
 }
 
 function toRecord(workload: Workload) {

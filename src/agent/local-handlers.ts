@@ -7,6 +7,7 @@ import type { Mesh } from '../mesh/index.ts'
 import { owners } from '../registry/index.ts'
 import type { AdmissionOffice } from './admission-office.ts'
 import type { Authorizer } from './authorizer.ts'
+import type { Drain } from './drain.ts'
 import type { Evictions } from './evictions.ts'
 import { explain } from './explain.ts'
 import type { FailureService } from './failure/index.ts'
@@ -16,7 +17,6 @@ import { workloadHandlers } from './handlers/workload-handlers.ts'
 import type { MemberBook } from './member-book.ts'
 import type { Membership } from './membership/index.ts'
 import { probe } from './mesh-wiring.ts'
-import type { PromMetrics } from './metrics/index.ts'
 import type { PolicyService } from './policy-service.ts'
 import { probePath } from './reach.ts'
 import type { Readiness } from './readiness.ts'
@@ -41,7 +41,7 @@ export interface LocalHandlersParts {
   readonly evictions: Evictions
   readonly failures: FailureService
   readonly readiness: Readiness
-  readonly metrics: PromMetrics
+  readonly drain: Drain
   readonly dataAddresses: () => string[]
   readonly clock: Clock
   readonly log: Logger
@@ -49,7 +49,8 @@ export interface LocalHandlersParts {
 
 /** What agent.sock and admin.sock answer, out of the parts of this agent. */
 export function localHandlers(parts: LocalHandlersParts): { workload: WorkloadHandlers; admin: AdminHandlers } {
-  const { membership, mesh, registry, routing, policy, office, workloads, broker, readiness, evictions, clock } = parts
+  const { membership, mesh, registry, routing, policy, office, workloads, broker, readiness, drain, evictions, clock } =
+    parts
   const { state } = registry
   const suspectedSince = (peer: PeerKey) => parts.failures.suspectedSinceMs(peer)
   const startedAtMs = clock.wallMs()
@@ -59,11 +60,12 @@ export function localHandlers(parts: LocalHandlersParts): { workload: WorkloadHa
       workloads,
       ready: signal => readiness.wait(signal),
       replicated: (wait, signal) => registry.replicated(wait, signal),
-      connect: ({ source, destination, protocol, hello, signal }) =>
+      connect: ({ source, destination, protocol, strategy, hello, signal }) =>
         broker.connect({
           source: { registrationId: source.registrationId, address: source.address, uid: source.uid },
           destination,
           protocol,
+          strategy,
           hello,
           signal
         }),
@@ -74,7 +76,7 @@ export function localHandlers(parts: LocalHandlersParts): { workload: WorkloadHa
         trustDomain: membership.trustDomain,
         machine: membership.machine,
         peerId: mesh.peer,
-        state: evictions.standing === undefined ? readiness.state : 'evicted',
+        state: evictions.standing !== undefined ? 'evicted' : drain.isOn ? 'draining' : readiness.state,
         members: owners(state).length,
         connected: mesh.connected().length,
         registrations: workloads.count,
@@ -101,9 +103,10 @@ export function localHandlers(parts: LocalHandlersParts): { workload: WorkloadHa
       revokeToken: id => office.revokeToken(id),
       revokeTokensOf: machine => office.revokeTokensOf(machine),
       nowMs: () => clock.wallMs(),
+      drain: timeoutMs => drain.begin(timeoutMs),
+      undrain: () => drain.undo(),
       members: () => memberViews(state, mesh, suspectedSince, clock),
       flows: () => broker.flows(),
-      metrics: async () => ({ text: await parts.metrics.text(), samples: await parts.metrics.samples() }),
       explain: (source, destination, protocol, signal) =>
         explain(explainDeps(parts), source, destination, protocol, signal)
     })

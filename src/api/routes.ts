@@ -1,38 +1,33 @@
 import type { DescMethod, DescService } from '@bufbuild/protobuf'
 import type { ConnectRouter, HandlerContext, MethodImpl } from '@connectrpc/connect'
-import { type Logger, type Metrics, raceAbort, WarrenError, within } from '../core/index.ts'
+import { type Logger, raceAbort, within } from '../core/index.ts'
 import { adminPb, apiPb } from '../wire/index.ts'
 import { type Caller, callerOf } from './caller.ts'
 import type { AdminHandlers, WorkloadHandlers } from './handlers.ts'
 import { toConnectError } from './to-connect-error.ts'
 
-export interface RouteContext {
-  readonly log: Logger
-  readonly metrics: Metrics
-  /** The longest that a call that is not a stream may take. */
-  readonly requestMs: number
-}
-
-/** Puts the calls of one service on a router. */
-export type Routes = (router: ConnectRouter, context: RouteContext) => void
+/** Puts the calls of one service on a router. `requestMs` is the longest a call that is not a stream may take. */
+export type Routes = (router: ConnectRouter, log: Logger, requestMs: number) => void
 
 /** The calls of agent.sock. */
 export function workloadRoutes(handlers: WorkloadHandlers): Routes {
-  return (router, context) => {
-    mount(router, apiPb.WorkloadService, handlers, context)
+  return (router, log, requestMs) => {
+    mount(router, apiPb.WorkloadService, handlers, { log, requestMs })
   }
 }
 
 /** The calls of admin.sock. */
 export function adminRoutes(handlers: AdminHandlers): Routes {
-  return (router, context) => {
-    mount(router, adminPb.AdminService, handlers, context)
+  return (router, log, requestMs) => {
+    mount(router, adminPb.AdminService, handlers, { log, requestMs })
   }
 }
 
 type Handler<R> = (request: unknown, caller: Caller, signal: AbortSignal) => R
 
-export interface MountOptions extends RouteContext {
+export interface MountOptions {
+  readonly log: Logger
+  readonly requestMs: number
   /** Looks at a call before its handler does; a throw refuses it. */
   readonly check?: (context: HandlerContext) => void
 }
@@ -50,8 +45,7 @@ export function mount(router: ConnectRouter, service: DescService, handlers: obj
   }
 }
 
-function unary(handler: Handler<Promise<unknown>>, method: DescMethod, options: MountOptions) {
-  const { requestMs, check } = options
+function unary(handler: Handler<Promise<unknown>>, method: DescMethod, { log, requestMs, check }: MountOptions) {
   return async (request: unknown, context: HandlerContext): Promise<unknown> => {
     try {
       check?.(context)
@@ -61,13 +55,12 @@ function unary(handler: Handler<Promise<unknown>>, method: DescMethod, options: 
         raceAbort(handler(request, caller, signal), signal)
       )
     } catch (err) {
-      throw failure(err, method, options)
+      throw toConnectError(err, log, method.name)
     }
   }
 }
 
-function stream(handler: Handler<AsyncIterable<unknown>>, method: DescMethod, options: MountOptions) {
-  const { check } = options
+function stream(handler: Handler<AsyncIterable<unknown>>, method: DescMethod, { log, check }: MountOptions) {
   return async function* (request: unknown, context: HandlerContext): AsyncGenerator<unknown> {
     let events: AsyncIterator<unknown> | undefined
     try {
@@ -79,15 +72,10 @@ function stream(handler: Handler<AsyncIterable<unknown>>, method: DescMethod, op
         yield event.value
       }
     } catch (err) {
-      throw failure(err, method, options)
+      throw toConnectError(err, log, method.name)
     } finally {
       // Not awaited: a generator that waits for its signal returns only after it has noticed it.
       events?.return?.()?.catch(() => {})
     }
   }
-}
-
-function failure(err: unknown, method: DescMethod, { log, metrics }: MountOptions): Error {
-  if (err instanceof WarrenError && err.limit !== undefined) metrics.hit(err.limit, { method: method.name })
-  return toConnectError(err, log, method.name)
 }

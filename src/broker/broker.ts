@@ -1,19 +1,20 @@
 import type { Duplex } from 'node:stream'
-import { detach, ErrorCode, loop, raceAbort, silentMetrics, WarrenError, within } from '../core/index.ts'
+import { detach, ErrorCode, loop, raceAbort, WarrenError, within } from '../core/index.ts'
 import { formatAddress, type Pattern, type PeerKey } from '../identity/index.ts'
 import type { Protocol } from '../policy/index.ts'
 import type { BrokerDeps } from './deps.ts'
 import { Admission } from './destination/admission.ts'
 import { DataServer } from './destination/data-server.ts'
+import { type Drained, type DrainOptions, drainFlows } from './drain.ts'
 import type { FlowInfo } from './flow/flow.ts'
 import { FlowTable, newFlowId } from './flow/table.ts'
-import type { FlowTotals } from './flow/totals.ts'
 import { resolveLimits } from './limits.ts'
 import { PacketPort } from './packet/port.ts'
 import { Reassertion } from './reassertion.ts'
 import { ContextCache } from './session/context-cache.ts'
 import { Liveness } from './session/liveness.ts'
 import { SessionPool } from './session/pool.ts'
+import type { Strategy } from './source/balance.ts'
 import { EndpointDirectory } from './source/endpoint-socket.ts'
 import { Endpoints, openError, type SourceHandle } from './source/endpoints.ts'
 import { Outbound } from './source/outbound.ts'
@@ -23,6 +24,8 @@ export interface ConnectRequest {
   readonly source: SourceHandle
   readonly destination: Pattern
   readonly protocol: Protocol
+  /** @default 'balanced' */
+  readonly strategy?: Strategy
   /** Begin each connection with a FlowHello. */
   readonly hello: boolean
   readonly signal: AbortSignal
@@ -63,19 +66,11 @@ export interface Broker {
    * To be called after any change of policy, trust, revocations, registry or registrations; `reason` goes to the log.
    */
   readonly reassert: (reason: string) => void
+  /** Waits for flows to end, resets those that do not, and tells how many of each. Never rejects. */
+  readonly drain: (options: DrainOptions) => Promise<Drained>
   readonly flows: () => readonly FlowInfo[]
   /** Sessions with other agents, in both directions. */
   readonly sessions: () => number
-  /** What there is now, and what was carried since the start. Costs a look at each flow. */
-  readonly totals: () => BrokerTotals
-}
-
-/** Figures for metrics. */
-export interface BrokerTotals {
-  readonly flows: FlowTotals
-  /** By who opened them; `client` is this agent. */
-  readonly sessions: { readonly client: number; readonly server: number }
-  readonly endpoints: number
 }
 
 const SWEEP_INTERVAL_MS = 5_000
@@ -85,7 +80,7 @@ export function createBroker(deps: BrokerDeps): Broker {
   const { log, clock, local } = deps
   const limits = resolveLimits(deps.limits)
   const stopping = new AbortController()
-  const flows = new FlowTable(limits, log, clock, deps.metrics ?? silentMetrics)
+  const flows = new FlowTable(limits, log, clock)
   const contexts = new ContextCache(local.svid, deps.roots)
   const liveness = new Liveness(clock.monotonicMs)
   const packets = new PacketPort(log)
@@ -148,7 +143,7 @@ export function createBroker(deps: BrokerDeps): Broker {
     acceptCarrier: (stream, peer, via) => server.acceptCarrier(stream, peer, via),
     pathAppeared: machine => pool.pathAppeared(machine),
 
-    async connect({ source, destination, protocol, hello, signal }) {
+    async connect({ source, destination, protocol, strategy = 'balanced', hello, signal }) {
       if (!local.isAlive(source.registrationId)) {
         throw new WarrenError(ErrorCode.InvalidSource, `${formatAddress(source.address)} is not registered`)
       }
@@ -164,10 +159,10 @@ export function createBroker(deps: BrokerDeps): Broker {
       })
       try {
         const reached = await within(OPEN_TIMEOUT_MS, [signal, flow.signal, stopping.signal], limit =>
-          outbound.preflight(flow, { destination, protocol }, limit)
+          outbound.preflight(flow, { destination, protocol, strategy }, limit)
         )
         const preferred = reached.candidate.registrationId
-        const path = await endpoints.create({ source, destination, protocol, hello, preferred })
+        const path = await endpoints.create({ source, destination, protocol, strategy, hello, preferred })
         flows.checked(flow)
         return { path, spiffeId: reached.spiffeId, helloTimeoutMs: HELLO_TIMEOUT_MS }
       } catch (err) {
@@ -186,12 +181,8 @@ export function createBroker(deps: BrokerDeps): Broker {
     },
 
     reassert: reason => reassertion.run(reason),
+    drain: options => drainFlows(flows, options, log),
     flows: () => flows.list(),
-    sessions: () => pool.size + server.sessions.length,
-    totals: () => ({
-      flows: flows.totals(),
-      sessions: { client: pool.size, server: server.sessions.length },
-      endpoints: endpoints.size
-    })
+    sessions: () => pool.size + server.sessions.length
   }
 }

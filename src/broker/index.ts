@@ -1,4 +1,4 @@
-export { type Broker, type BrokerTotals, type ConnectAnswer, type ConnectRequest, createBroker } from './broker.ts'
+export { type Broker, type ConnectAnswer, type ConnectRequest, createBroker } from './broker.ts'
 export type {
   AuthorizeQuestion,
   BrokerDeps,
@@ -14,4 +14,5 @@ export type {
 } from './deps.ts'
 export type { FlowInfo } from './flow/flow.ts'
 export { type BrokerLimits, DEFAULT_LIMITS } from './limits.ts'
+export type { Strategy } from './source/balance.ts'
 export type { SourceHandle } from './source/endpoints.ts'

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
 import { addConnect } from './commands/connect.ts'
 import { addDeregister } from './commands/deregister.ts'
+import { addDrain } from './commands/drain.ts'
 import { addEntry } from './commands/entry.ts'
 import { addEvict, addRevoke, addUnrevoke } from './commands/evict.ts'
 import { addExplain } from './commands/explain.ts'
@@ -10,7 +11,6 @@ import { addFlows } from './commands/flows.ts'
 import { addForward } from './commands/forward.ts'
 import { addInspect } from './commands/inspect.ts'
 import { addMembers } from './commands/members.ts'
-import { addMetrics } from './commands/metrics.ts'
 import { addPolicy } from './commands/policy.ts'
 import { addRegister } from './commands/register.ts'
 import { addAllow, addDeny } from './commands/rule.ts'
@@ -49,7 +49,7 @@ export function buildProgram(): Command {
     .configureOutput({ outputError: () => {} })
     .exitOverride()
   const groups: ReadonlyArray<readonly [string, ReadonlyArray<(program: Command) => void>]> = [
-    ['Host:', [addUp, addToken, addStatus, addMembers, addMetrics]],
+    ['Host:', [addUp, addToken, addStatus, addMembers, addDrain]],
     [
       'Workloads:',
       [

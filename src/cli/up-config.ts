@@ -17,6 +17,7 @@ const schema = z.strictObject({
   bootstrap: z.array(z.string()).optional(),
   mdns: z.boolean().optional(),
   carrier: z.enum(['auto', 'direct', 'libp2p', 'relay']).optional(),
+  'drain-timeout': z.string().optional(),
   'log-level': z.enum(['error', 'warn', 'info', 'debug', 'silent']).optional()
 })
 

@@ -18,6 +18,13 @@ export interface ConnectOptions extends Omit<AgentClientOptions, 'timeoutMs'>, S
   readonly as?: string | undefined
   /** @default 'tcp' */
   readonly protocol?: 'tcp' | undefined
+  /**
+   * Which of several matching instances: `balanced` (one of this host, else the less busy), `first` (by address; the others
+   * stand by), `sticky` (the same one for the same source), `exact` (the one of a five-part address, one attempt).
+   *
+   * @default 'balanced'
+   */
+  readonly strategy?: Strategy | undefined
   /** Gives up connecting. Has no effect on the socket afterwards. */
   readonly signal?: AbortSignal | undefined
   /** For all of it: registration, the agents, the other end; in milliseconds. @default 15_000 */
@@ -25,6 +32,15 @@ export interface ConnectOptions extends Omit<AgentClientOptions, 'timeoutMs'>, S
   /** The client to use. @default the shared one of the runtime directory */
   readonly client?: AgentClient | undefined
 }
+
+export type Strategy = keyof typeof STRATEGIES
+
+const STRATEGIES = {
+  balanced: apiPb.Strategy.BALANCED,
+  first: apiPb.Strategy.FIRST,
+  sticky: apiPb.Strategy.STICKY,
+  exact: apiPb.Strategy.EXACT
+} as const
 
 /** As ConnectOptions, for a flow of datagrams. */
 export interface ConnectDatagramOptions extends Omit<ConnectOptions, 'protocol'> {
@@ -76,10 +92,10 @@ async function connectAs(
   timeoutMs: number,
   signal: AbortSignal
 ): Promise<MeshSocket | MeshDatagramSocket> {
-  const { protocol = 'tcp' } = options
+  const { protocol = 'tcp', strategy = 'balanced' } = options
   const source = await sourcesOf(client).acquire(as, options, signal)
   try {
-    const wish = { destination, protocol }
+    const wish = { destination, protocol, strategy }
     const socket = await attempt(client, source, wish, timeoutMs, signal)
     socket.once('close', source.release)
     return protocol === 'udp' ? new MeshDatagramSocket(socket, socket.peer) : socket
@@ -92,11 +108,12 @@ async function connectAs(
 interface Wish {
   readonly destination: string
   readonly protocol: 'tcp' | 'udp'
+  readonly strategy: Strategy
 }
 
-// Endpoints differ by protocol.
-function keyOf({ destination, protocol }: Wish): string {
-  return `${protocol}:${destination}`
+// Endpoints differ by protocol and strategy.
+function keyOf({ destination, protocol, strategy }: Wish): string {
+  return `${protocol}:${strategy}:${destination}`
 }
 
 async function attempt(
@@ -128,8 +145,9 @@ async function attempt(
 /** Asks the agent for an endpoint, which goes through all checks up to the other end. */
 async function prepare(client: AgentClient, source: Source, wish: Wish, signal: AbortSignal): Promise<string> {
   const { destination } = wish
+  const strategy = STRATEGIES[wish.strategy]
   const protocol = wish.protocol === 'udp' ? apiPb.Protocol.UDP : apiPb.Protocol.TCP
-  const request = { token: source.registration.token, destination, protocol, hello: true }
+  const request = { token: source.registration.token, destination, protocol, strategy, hello: true }
   const { path } = await client.workload.connect(request, { signal })
   source.remember(keyOf(wish), path)
   return path

@@ -10,6 +10,9 @@ const MAX_RETRY_MS = 5_000
 /** An agent that hangs must not keep its clients from ending. */
 const DEREGISTER_MS = 10_000
 
+/** What an agent says to its clients when it stops: it may be about to start again. */
+const AGENT_STOPPED = 'agent stopped'
+
 type Keeping = { readonly ended: true; readonly reason: string } | { readonly ended: false; readonly err: unknown }
 
 /** A registration, and the task that makes it again after the agent was away. Nothing happens before `start`. */
@@ -134,13 +137,14 @@ export class Keeper implements Registration {
     for (;;) {
       const keeping = await this.#keep()
       if (this.#stopping.signal.aborted || this.#closing !== undefined) return
-      if (keeping.ended) {
+      if (keeping.ended && keeping.reason !== AGENT_STOPPED) {
         const error = new WarrenError(ErrorCode.InvalidSource, `the agent ended the registration: ${keeping.reason}`)
         this.#finish({ reason: keeping.reason, error })
         return
       }
       this.#become('lost')
-      this.#log.warn('registration lost, registering again', { address: this.address, err: keeping.err })
+      const err = keeping.ended ? undefined : keeping.err
+      this.#log.warn('registration lost, registering again', { address: this.address, err })
       if (!(await this.#recover())) return
     }
   }

@@ -32,9 +32,7 @@ function count(bytes: Uint8Array, shape: Shape, budget: { left: number; readonly
   while (at < bytes.length) {
     budget.left -= 1
     if (budget.left < 0) {
-      throw new WarrenError(ErrorCode.MessageTooLarge, `a message of more than ${budget.max} fields`, {
-        limit: 'registry_message_fields'
-      })
+      throw new WarrenError(ErrorCode.MessageTooLarge, `a message of more than ${budget.max} fields`)
     }
     const tag = varint()
     const type = tag % 8

@@ -56,7 +56,6 @@ export function workloadHandlers(handlers: Partial<WorkloadHandlers> = {}): Work
 export function adminHandlers(handlers: Partial<AdminHandlers> = {}): AdminHandlers {
   return {
     createToken: unexpected,
-    getMetrics: unexpected,
     listMembers: unexpected,
     listFlows: unexpected,
     getPolicy: unexpected,
@@ -71,6 +70,7 @@ export function adminHandlers(handlers: Partial<AdminHandlers> = {}): AdminHandl
     setStrict: unexpected,
     listTokens: unexpected,
     revokeToken: unexpected,
+    drain: unexpected,
     ...handlers
   }
 }

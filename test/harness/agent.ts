@@ -14,6 +14,8 @@ export interface Place {
   readonly host?: Host
   /** Numeric user. @default the one that runs the tests */
   readonly uid?: number
+  /** Names without CAP_: it has these capabilities, and can get no others. @default those that its user has */
+  readonly capabilities?: readonly string[]
 }
 
 export interface AgentOptions extends Place {
@@ -24,10 +26,17 @@ export interface AgentOptions extends Place {
 
 /** The command line that runs `argv` at a place. */
 export function at(place: Place, argv: readonly string[]): string[] {
-  const { host, uid } = place
-  const as = uid === undefined ? [] : ['setpriv', `--reuid=${uid}`, `--regid=${uid}`, '--clear-groups', '--']
+  const { host, uid, capabilities } = place
+  const ids = uid === undefined ? [] : [`--reuid=${uid}`, `--regid=${uid}`, '--clear-groups']
+  const only = capabilities === undefined ? [] : limitedTo(capabilities)
+  const as = ids.length + only.length === 0 ? [] : ['setpriv', ...ids, ...only, '--']
   const full = [...as, ...argv]
   return host === undefined ? full : host.enter(full)
+}
+
+function limitedTo(capabilities: readonly string[]): string[] {
+  const list = ['-all', ...capabilities.map(name => `+${name}`)].join()
+  return ['--no-new-privs', ...['bounding-set', 'inh-caps', 'ambient-caps'].map(set => `--${set}=${list}`)]
 }
 
 /** A command line of warren, run by the Node that runs the tests. */
@@ -93,7 +102,18 @@ export class TestAgent {
 
   /** Starts it and waits until it is ready. `args` stand in for those of its options. */
   async start(args: readonly string[] = this.#options.args): Promise<this> {
-    const own = ['up', '--name', this.name, '--state-dir', this.stateDir, '--runtime-dir', this.runtimeDir]
+    // What is open at the end of a test must not make it wait.
+    const own = [
+      'up',
+      '--drain-timeout',
+      '0s',
+      '--name',
+      this.name,
+      '--state-dir',
+      this.stateDir,
+      '--runtime-dir',
+      this.runtimeDir
+    ]
     const loopback = [
       '--listen',
       '127.0.0.1:0',

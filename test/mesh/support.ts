@@ -2,10 +2,9 @@ import assert from 'node:assert/strict'
 import { generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { once } from 'node:events'
 import type { TestContext } from 'node:test'
-import { type LimitName, type LogFields, type Logger, systemClock } from '../../src/core/index.ts'
+import { type LogFields, type Logger, systemClock } from '../../src/core/index.ts'
 import type { PeerKey } from '../../src/identity/index.ts'
 import { type AdmissionVerdict, createMesh, type Mesh, type MeshOptions } from '../../src/mesh/index.ts'
-import { recordingMetrics } from '../harness/recording-metrics.ts'
 
 export const TRUST_DOMAIN = 'mesh.test'
 
@@ -53,8 +52,6 @@ export interface Host {
   readonly mesh: Mesh
   readonly machine: string
   readonly lines: Line[]
-  /** The limits that were reached, each time. */
-  readonly hits: readonly LimitName[]
   readonly key: KeyObject
 }
 
@@ -66,7 +63,6 @@ export async function makeHost(
 ): Promise<Host> {
   const { key = newKey(), ...rest } = options
   const { log, lines } = recorder()
-  const { metrics, hits } = recordingMetrics(log)
   const mesh: Mesh = await createMesh({
     peerKey: key,
     trustDomain: TRUST_DOMAIN,
@@ -76,12 +72,11 @@ export async function makeHost(
     nodeChain: () => stubChain(machine, mesh.peer),
     judge: stubJudge,
     log,
-    metrics,
     clock: systemClock,
     ...rest
   })
   t.after(() => mesh.stop())
-  return { mesh, machine, lines, hits, key }
+  return { mesh, machine, lines, key }
 }
 
 /** A host that is started. */

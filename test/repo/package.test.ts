@@ -37,7 +37,7 @@ function pack(): string {
   const source = join(work, 'source')
   mkdirSync(source)
   const manifest = ['package.json', 'tsconfig.json', 'tsconfig.build.json', 'LICENSE', 'README.md', 'CHANGELOG.md']
-  for (const name of [...manifest, 'bin', 'src', 'protocols', 'tools']) {
+  for (const name of [...manifest, 'bin', 'packaging', 'src', 'protocols', 'tools']) {
     cpSync(join(ROOT, name), join(source, name), { recursive: true })
   }
   symlinkSync(join(ROOT, 'node_modules'), join(source, 'node_modules'))

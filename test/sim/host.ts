@@ -261,9 +261,7 @@ export class Host {
         this.witness.forget(owner)
         this.disk.forget(owner)
       },
-      notify: effect => {
-        if (effect.type !== 'limit') this.witness.note(effect)
-      }
+      notify: effect => this.witness.note(effect)
     }
   }
 }

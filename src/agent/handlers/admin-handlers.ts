@@ -29,9 +29,11 @@ export interface AdminHandlersDeps extends PolicyHandlersDeps {
     readonly ttlMs: number
     readonly scopes: readonly string[]
   }) => { token: string; id: string; expiresAtMs: number }
+  /** Resolves when the flows to workloads of this host are over. */
+  readonly drain: (timeoutMs: number) => Promise<{ finished: number; reset: number; undone: boolean }>
+  readonly undrain: () => void
   readonly members: () => MessageInitShape<typeof adminPb.MemberSchema>[]
   readonly flows: () => readonly FlowView[]
-  readonly metrics: () => Promise<MessageInitShape<typeof adminPb.GetMetricsResponseSchema>>
   readonly explain: (
     source: string,
     destination: string,
@@ -40,9 +42,11 @@ export interface AdminHandlersDeps extends PolicyHandlersDeps {
   ) => Promise<Explanation>
 }
 
+const DRAIN_MS = 30_000
+
 /** What admin.sock answers. */
 export function adminHandlers(deps: AdminHandlersDeps): AdminHandlers {
-  const { policy, createToken, members, flows, metrics, explain } = deps
+  const { policy, createToken, drain, undrain, members, flows, explain } = deps
   return {
     ...policyHandlers(deps),
 
@@ -52,7 +56,11 @@ export function adminHandlers(deps: AdminHandlersDeps): AdminHandlers {
       return { token, id, expiresAtMs: BigInt(expiresAtMs) }
     },
 
-    getMetrics: () => metrics(),
+    async drain({ undo, timeoutMs }) {
+      if (!undo) return await drain(timeoutMs === 0 ? DRAIN_MS : timeoutMs)
+      undrain()
+      return {}
+    },
 
     listMembers: async () => ({ members: members() }),
 

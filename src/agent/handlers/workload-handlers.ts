@@ -1,5 +1,6 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { WorkloadHandlers } from '../../api/index.ts'
+import type { Strategy } from '../../broker/index.ts'
 import { ErrorCode, raceAbort, sleep, WarrenError } from '../../core/index.ts'
 import { formatAddress, type Pattern, parsePattern } from '../../identity/index.ts'
 import { apiPb } from '../../wire/index.ts'
@@ -30,6 +31,7 @@ export interface WorkloadHandlersDeps {
     readonly source: Workload
     readonly destination: Pattern
     readonly protocol: 'tcp' | 'udp'
+    readonly strategy: Strategy
     readonly hello: boolean
     readonly signal: AbortSignal
   }) => Promise<{ path: string; spiffeId: string; helloTimeoutMs: number }>
@@ -102,7 +104,8 @@ export function workloadHandlers(deps: WorkloadHandlersDeps): WorkloadHandlers {
       const source = workloads.claim(request.token, caller)
       const destination = parsePattern(request.destination)
       const protocol = protocolOf(request.protocol)
-      return await connect({ source, destination, protocol, hello: request.hello, signal })
+      const strategy = STRATEGIES[request.strategy]
+      return await connect({ source, destination, protocol, strategy, hello: request.hello, signal })
     },
 
     listServices: async request => ({ services: services(optionalPattern(request.pattern)) }),
@@ -159,6 +162,14 @@ function registerInput(request: apiPb.RegisterRequest): RegisterInput {
     ownerPid: request.ownerPid,
     application: request.application
   }
+}
+
+const STRATEGIES: Readonly<Record<apiPb.Strategy, Strategy>> = {
+  [apiPb.Strategy.UNSPECIFIED]: 'balanced',
+  [apiPb.Strategy.BALANCED]: 'balanced',
+  [apiPb.Strategy.FIRST]: 'first',
+  [apiPb.Strategy.STICKY]: 'sticky',
+  [apiPb.Strategy.EXACT]: 'exact'
 }
 
 function protocolOf(protocol: apiPb.Protocol): 'tcp' | 'udp' {

@@ -29,7 +29,7 @@ export function createListenDirectory(parent: string, uid: number, gid: number):
     if (isMade) rmdirSync(directory)
     throw new WarrenError(ErrorCode.CannotConnect, `cannot make a listening directory for uid ${uid}`, {
       cause,
-      hint: 'An agent that serves other users must run as root.'
+      hint: 'An agent that serves other users must run as root, or as its systemd unit does.'
     })
   }
   return { directory, socketPath: join(directory, SOCKET_NAME) }

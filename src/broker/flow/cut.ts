@@ -34,7 +34,7 @@ const TEXTS: ReadonlyMap<number, Cut> = new Map([
   [CODES.policy, { kind: 'policy', text: 'cut by the other agent: no longer allowed' }],
   [CODES.trust, { kind: 'trust', text: 'cut by the other agent: an identity is no longer trusted' }],
   [CODES.registration, { kind: 'registration', text: 'cut by the other agent: a registration ended' }],
-  [CODES.shutdown, { kind: 'shutdown', text: 'cut by the other agent: it stops' }],
+  [CODES.shutdown, { kind: 'shutdown', text: 'cut by the other agent: it stops or drains' }],
   [CODES.done, { kind: 'done', text: 'ended by the other end' }]
 ])
 

@@ -1,11 +1,10 @@
 import { randomBytes } from 'node:crypto'
-import { type Clock, ErrorCode, type Logger, type Metrics, silentMetrics } from '../../core/index.ts'
+import { type Clock, ErrorCode, type Logger, WarrenError } from '../../core/index.ts'
 import { formatAddress } from '../../identity/index.ts'
 import { Meter } from '../datagram/meter.ts'
 import { type BrokerLimits, limitExceeded } from '../limits.ts'
 import type { Cut } from './cut.ts'
 import { Flow, type FlowInfo, type FlowOptions } from './flow.ts'
-import { FlowTotals } from './totals.ts'
 
 const FLOW_ID = /^[0-9a-f]{16}$/
 
@@ -21,28 +20,50 @@ export class FlowTable {
   readonly #meters = new Map<string, Meter>()
   readonly #perDestination = new Map<string, number>()
   readonly #charged = new Map<Flow, { readonly workloads: string[]; readonly destination: string }>()
+  #waiting: PromiseWithResolvers<void> | undefined
+  #closed: string | undefined
   readonly #limits: BrokerLimits
   readonly #log: Logger
   readonly #clock: Clock
-  readonly #metrics: Metrics
-  /** Of the flows that are over. */
-  readonly #past = new FlowTotals()
 
-  constructor(limits: BrokerLimits, log: Logger, clock: Clock, metrics: Metrics = silentMetrics) {
+  constructor(limits: BrokerLimits, log: Logger, clock: Clock) {
     this.#limits = limits
     this.#log = log
     this.#clock = clock
-    this.#metrics = metrics
   }
 
   get size(): number {
     return this.#flows.size
   }
 
-  /** Enters a flow that is about to be judged. Throws LIMIT_EXCEEDED. `end` must follow. */
+  /** Enters no flow from now on, and says why. */
+  close(reason: string): void {
+    this.#closed = reason
+  }
+
+  /** How many flows satisfy `isMeant`. */
+  count(isMeant: (flow: Flow) => boolean): number {
+    let count = 0
+    for (const flow of this.#flows) if (isMeant(flow)) count += 1
+    return count
+  }
+
+  /** Resolves when a flow leaves. */
+  left(): Promise<void> {
+    this.#waiting ??= Promise.withResolvers<void>()
+    return this.#waiting.promise
+  }
+
+  /**
+   * Enters a flow that is about to be judged. Throws LIMIT_EXCEEDED; once closed, NOT_READY to a source of this host and
+   * DESTINATION_UNREACHABLE to another's. `end` must follow.
+   */
   enter(options: Omit<FlowOptions, 'openedAtMs' | 'startedAtMs'>): Flow {
-    const { flows } = this.#limits
-    if (this.#flows.size >= flows) throw limitExceeded(this.#metrics, 'broker_flows', 'flows of this agent', flows)
+    if (this.#closed !== undefined) {
+      const code = options.direction === 'inbound' ? ErrorCode.DestinationUnreachable : ErrorCode.NotReady
+      throw new WarrenError(code, this.#closed)
+    }
+    if (this.#flows.size >= this.#limits.flows) throw limitExceeded('flows of this agent', this.#limits.flows)
     const openedAtMs = this.#clock.wallMs()
     const flow = new Flow({ ...options, openedAtMs, startedAtMs: this.#clock.monotonicMs() })
     this.#flows.add(flow)
@@ -54,10 +75,9 @@ export class FlowTable {
     this.#discharge(flow)
     const ours = workloads.filter(id => id !== undefined)
     for (const id of ours) {
-      const { flowsPerWorkload } = this.#limits
-      if ((this.#perWorkload.get(id) ?? 0) < flowsPerWorkload) continue
-      const what = 'flows of one registration'
-      throw limitExceeded(this.#metrics, 'broker_flows_per_workload', what, flowsPerWorkload, { registrationId: id })
+      if ((this.#perWorkload.get(id) ?? 0) >= this.#limits.flowsPerWorkload) {
+        throw limitExceeded('flows of one registration', this.#limits.flowsPerWorkload)
+      }
     }
     const destination = flow.destination?.registrationId ?? ''
     for (const id of ours) add(this.#perWorkload, id, 1)
@@ -75,28 +95,14 @@ export class FlowTable {
   checked(flow: Flow): void {
     this.#flows.delete(flow)
     this.#discharge(flow)
+    this.#wake()
   }
 
-  /** The two ends of a flow are about to be joined. `close` must follow. */
-  opened(flow: Flow): void {
-    flow.isOpen = true
-    const { direction, protocol } = flow
-    this.#metrics.count('warren_flows_opened_total', { direction, protocol })
-  }
-
-  /** Removes a flow that was open, ended by both sides unless it was cut. */
-  close(flow: Flow, cut: Cut | undefined): void {
-    this.end(flow, cut?.text ?? 'ended', undefined, cut?.kind)
-  }
-
-  /** Removes the flow and writes its line in the log. Without a code, it ended as it should. */
-  end(flow: Flow, reason: string, code?: ErrorCode, kind: Cut['kind'] | 'ended' = 'ended'): void {
+  /** Removes the flow and writes its line in the log. */
+  end(flow: Flow, reason: string, code?: string): void {
     if (!this.#flows.delete(flow)) return
     this.#discharge(flow)
-    this.#past.add(flow)
-    const { direction } = flow
-    if (flow.isOpen) this.#metrics.count('warren_flows_ended_total', { direction, reason: kind })
-    else this.#metrics.count('warren_flows_failed_total', { direction, code: code ?? ErrorCode.FlowCut })
+    this.#wake()
     this.#log.info('flow ended', {
       flowId: flow.id,
       source: formatAddress(flow.source),
@@ -126,13 +132,6 @@ export class FlowTable {
     return cuts
   }
 
-  /** What all flows carried, the present ones among them, and how many there are. */
-  totals(): FlowTotals {
-    const totals = this.#past.copy()
-    for (const flow of this.#flows) totals.add(flow).now(flow)
-    return totals
-  }
-
   list(): FlowInfo[] {
     return [...this.#flows].map(flow => ({
       id: flow.id,
@@ -147,6 +146,11 @@ export class FlowTable {
       openedAtMs: flow.openedAtMs,
       rule: flow.rule
     }))
+  }
+
+  #wake(): void {
+    this.#waiting?.resolve()
+    this.#waiting = undefined
   }
 
   #meter(id: string): Meter {

@@ -1,38 +1,88 @@
+import { createHash } from 'node:crypto'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
+import { type Address, formatAddress, namesOf, type Pattern } from '../../identity/index.ts'
 import type { Candidate } from '../deps.ts'
 
 /** Instances that are tried for one connection. */
 const MAX_ATTEMPTS = 5
 
 /**
- * The order in which instances are tried: one of this host first; then, again and again, the less busy of two drawn at
- * random. Failing and draining ones are left out, and those whose host does not answer.
+ * Which of several instances a connection goes to.
+ *
+ * - balanced: one of this host; then, again and again, the less busy of two drawn at random.
+ * - first: by address, for every source alike; the others stand by.
+ * - sticky: the same one for the same source address as long as it serves; one of this host before all others.
+ * - exact: the one that a full address names; one attempt.
  */
-export function tryOrder(
-  candidates: readonly Candidate[],
-  activeTo: (registrationId: string) => number,
-  random: () => number = Math.random
-): Candidate[] {
-  const healthy = candidates.filter(one => one.health === 'passing' && !one.draining)
-  const here = draw(
-    healthy.filter(one => one.local),
-    activeTo,
-    random
-  )
-  const elsewhere = draw(
-    healthy.filter(one => !one.local && !one.suspect),
-    activeTo,
-    random
-  )
-  return [...here, ...elsewhere].slice(0, MAX_ATTEMPTS)
+export type Strategy = 'balanced' | 'first' | 'sticky' | 'exact'
+
+export interface TryOrderInput {
+  readonly candidates: readonly Candidate[]
+  readonly strategy: Strategy
+  readonly source: Address
+  readonly activeTo: (registrationId: string) => number
+  /** In [0, 1). @default Math.random */
+  readonly random?: () => number
 }
 
-/** The error for an empty order. */
-export function noneHealthy(): WarrenError {
-  return new WarrenError(
-    ErrorCode.DestinationUnreachable,
-    'every instance is failing, draining, or on a host that does not answer'
-  )
+/** The order in which instances are tried. Failing and draining ones are left out, and those whose host does not answer. */
+export function tryOrder({ candidates, strategy, source, activeTo, random = Math.random }: TryOrderInput): Candidate[] {
+  const ready = candidates.filter(candidate => whyPassedOver(candidate) === undefined)
+  switch (strategy) {
+    case 'balanced': {
+      const here = draw(hereOf(ready), activeTo, random)
+      return [...here, ...draw(elsewhereOf(ready), activeTo, random)].slice(0, MAX_ATTEMPTS)
+    }
+    case 'first':
+      return sortedBy(ready, nameOf).slice(0, MAX_ATTEMPTS)
+    case 'sticky': {
+      const name = formatAddress(source)
+      const weight = (candidate: Candidate): string => weightOf(name, candidate)
+      return [...sortedBy(hereOf(ready), weight), ...sortedBy(elsewhereOf(ready), weight)].slice(0, MAX_ATTEMPTS)
+    }
+    case 'exact':
+      return sortedBy(ready, nameOf).slice(0, 1)
+  }
+}
+
+/** Throws INVALID_ARGUMENT if the strategy asks for more than the destination says. */
+export function requireFits(strategy: Strategy, destination: Pattern): void {
+  if (strategy !== 'exact') return
+  const names = namesOf(destination)
+  if (names.length === 5 && names.every(name => name !== undefined)) return
+  throw new WarrenError(ErrorCode.InvalidArgument, `${destination.text} may be several instances`, {
+    hint: 'Strategy exact takes an address of five names, the last one the machine.'
+  })
+}
+
+/** Why an instance is not tried; undefined if it is. */
+export function whyPassedOver({ health, draining, local, suspect }: Candidate): string | undefined {
+  if (health !== 'passing') return health
+  if (draining) return 'draining'
+  return suspect && !local ? 'on a host that does not answer' : undefined
+}
+
+const hereOf = (pool: readonly Candidate[]): Candidate[] => pool.filter(one => one.local)
+const elsewhereOf = (pool: readonly Candidate[]): Candidate[] => pool.filter(one => !one.local)
+
+function nameOf({ address, registrationId }: Candidate): string {
+  return `${formatAddress(address)} ${registrationId}`
+}
+
+// Rendezvous hashing: an instance that comes or goes moves only the sources that it gains or loses. By address and not by
+// registration id, so that the restart of a server moves nobody for good.
+function weightOf(source: string, { address, registrationId }: Candidate): string {
+  const hash = createHash('sha256')
+    .update(`${source} ${formatAddress(address)}`)
+    .digest('hex')
+  return `${hash} ${registrationId}`
+}
+
+function sortedBy(pool: readonly Candidate[], keyOf: (candidate: Candidate) => string): Candidate[] {
+  return pool
+    .map(candidate => ({ candidate, key: keyOf(candidate) }))
+    .sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0))
+    .map(({ candidate }) => candidate)
 }
 
 function draw(pool: readonly Candidate[], activeTo: (id: string) => number, random: () => number): Candidate[] {

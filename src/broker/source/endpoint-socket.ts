@@ -74,7 +74,7 @@ export class EndpointDirectory {
       server.close()
       throw new WarrenError(ErrorCode.CannotConnect, `cannot make a socket for uid ${uid}`, {
         cause,
-        hint: 'An agent that serves other users must run as root, with a short runtime directory.'
+        hint: 'An agent that serves other users must run as root or as its systemd unit does, with a short runtime directory.'
       })
     }
     // Accepting can fail, for lack of descriptors; the listener survives that.

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import { ErrorCode, silentMetrics, WarrenError, within } from '../../core/index.ts'
+import { ErrorCode, WarrenError, within } from '../../core/index.ts'
 import { type Address, formatAddress, type Pattern } from '../../identity/index.ts'
 import type { Protocol } from '../../policy/index.ts'
 import type { BrokerDeps } from '../deps.ts'
@@ -9,6 +9,7 @@ import { type FlowTable, newFlowId } from '../flow/table.ts'
 import { errorFrame, helloFrame } from '../hello.ts'
 import { type BrokerLimits, limitExceeded } from '../limits.ts'
 import { ENDPOINT_IDLE_MS, HELLO_TIMEOUT_MS, OPEN_TIMEOUT_MS, UDP_IDLE_MS } from '../timing.ts'
+import type { Strategy } from './balance.ts'
 import type { EndpointDirectory, EndpointSocket } from './endpoint-socket.ts'
 import type { Outbound } from './outbound.ts'
 
@@ -23,6 +24,7 @@ export interface EndpointOptions {
   readonly source: SourceHandle
   readonly destination: Pattern
   readonly protocol: Protocol
+  readonly strategy: Strategy
   /** Begin each connection with a FlowHello. */
   readonly hello: boolean
   /** The instance that answered the preflight; the first connection goes there. */
@@ -64,16 +66,11 @@ export class Endpoints {
     this.#stopping = stopping
   }
 
-  get size(): number {
-    return this.#endpoints.size
-  }
-
   /** Throws LIMIT_EXCEEDED if this user has too many endpoints. */
   requireRoom(uid: number): void {
-    const { endpointsPerUid } = this.#limits
-    if ((this.#perUid.get(uid) ?? 0) < endpointsPerUid) return
-    const metrics = this.#deps.metrics ?? silentMetrics
-    throw limitExceeded(metrics, 'broker_endpoints_per_uid', 'endpoints of this user', endpointsPerUid, { uid })
+    if ((this.#perUid.get(uid) ?? 0) >= this.#limits.endpointsPerUid) {
+      throw limitExceeded('endpoints of this user', this.#limits.endpointsPerUid)
+    }
   }
 
   /** Makes an endpoint and returns its path. Rejects with CANNOT_CONNECT or LIMIT_EXCEEDED. */
@@ -161,7 +158,7 @@ export class Endpoints {
   }
 
   async #serve(endpoint: Endpoint, socket: Socket): Promise<void> {
-    const { source, destination, protocol, hello } = endpoint.options
+    const { source, destination, protocol, strategy, hello } = endpoint.options
     const id = newFlowId()
     const { preferred } = endpoint
     endpoint.preferred = undefined
@@ -176,13 +173,12 @@ export class Endpoints {
     try {
       this.#requireAlive(source)
       const opened = await within(OPEN_TIMEOUT_MS, [signal, this.#stopping], limit =>
-        this.#outbound.open(flow, { destination, protocol, preferred }, limit)
+        this.#outbound.open(flow, { destination, protocol, strategy, preferred }, limit)
       )
       if (hello) socket.write(helloFrame(id, opened.spiffeId))
-      const { udpIdleMs: idleMs = UDP_IDLE_MS, metrics = silentMetrics } = this.#deps
-      this.#flows.opened(flow)
-      const cut = await joinFlow(flow, { kind: 'socket', socket }, opened.end, { idleMs, metrics })
-      this.#flows.close(flow, cut)
+      const options = { idleMs: this.#deps.udpIdleMs ?? UDP_IDLE_MS, log: this.#deps.log }
+      const cut = await joinFlow(flow, { kind: 'socket', socket }, opened.end, options)
+      this.#flows.end(flow, cut?.text ?? 'ended')
     } catch (err) {
       const error = openError(err, destination)
       this.#flows.end(flow, error.reason, error.code)

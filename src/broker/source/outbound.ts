@@ -1,4 +1,4 @@
-import { ErrorCode, type Logger, WarrenError } from '../../core/index.ts'
+import { ErrorCode, type Logger, WarrenError, within } from '../../core/index.ts'
 import { formatAddress, type Pattern, spiffeIdOf } from '../../identity/index.ts'
 import type { Protocol } from '../../policy/index.ts'
 import type { BrokerDeps, Candidate } from '../deps.ts'
@@ -9,12 +9,15 @@ import type { FlowTable } from '../flow/table.ts'
 import { greet } from '../hello.ts'
 import type { ClientSession } from '../session/client-session.ts'
 import type { SessionPool } from '../session/pool.ts'
-import { noneHealthy, tryOrder } from './balance.ts'
+import { ATTEMPT_TIMEOUT_MS } from '../timing.ts'
+import { Attempts } from './attempts.ts'
+import { requireFits, type Strategy, tryOrder } from './balance.ts'
 
 /** What a source wants to reach. */
 export interface Wish {
   readonly destination: Pattern
   readonly protocol: Protocol
+  readonly strategy: Strategy
   /** The instance to begin with, if it is still there. */
   readonly preferred?: string | undefined
 }
@@ -50,19 +53,19 @@ export class Outbound {
 
   /** Opens `flow` to an instance, trying others when one fails. Rejects with an error of Connect or LIMIT_EXCEEDED. */
   async open(flow: Flow, wish: Wish, signal: AbortSignal): Promise<Reached & { readonly end: FlowEnd }> {
-    return await this.#first(flow, wish, signal, async candidate => ({
+    return await this.#first(flow, wish, signal, async (candidate, limit) => ({
       ...this.#reached(candidate),
-      end: candidate.local ? await this.#openHere(flow, signal) : await this.#openThere(flow, candidate, signal)
+      end: candidate.local ? await this.#openHere(flow, limit) : await this.#openThere(flow, candidate, limit)
     }))
   }
 
   /** Makes all checks of `open` without opening a flow. */
   async preflight(flow: Flow, wish: Wish, signal: AbortSignal): Promise<Reached> {
-    return await this.#first(flow, wish, signal, async candidate => {
-      if (candidate.local) await this.#admission.preflight(flow, signal)
+    return await this.#first(flow, wish, signal, async (candidate, limit) => {
+      if (candidate.local) await this.#admission.preflight(flow, limit)
       else {
-        await this.#onSession(flow, candidate, signal, session =>
-          session.preflight({ destination: candidate, protocol: flow.protocol, flowId: flow.id }, signal)
+        await this.#onSession(flow, candidate, limit, session =>
+          session.preflight({ destination: candidate, protocol: flow.protocol, flowId: flow.id }, limit)
         )
       }
       return this.#reached(candidate)
@@ -107,16 +110,19 @@ export class Outbound {
     flow: Flow,
     wish: Wish,
     signal: AbortSignal,
-    attempt: (candidate: Candidate) => Promise<T>
+    attempt: (candidate: Candidate, limit: AbortSignal) => Promise<T>
   ): Promise<T> {
-    const order = this.#allowed(flow, wish)
-    let failure: WarrenError | undefined
-    for (const candidate of order) {
+    const { order, allowed } = this.#allowed(flow, wish)
+    const attempts = new Attempts(allowed)
+    for (const [index, candidate] of order.entries()) {
       this.#aim(flow, candidate)
       try {
         this.#admission.authorize(flow)
         this.#flows.charge(flow, [flow.sourceId])
-        const result = await attempt(candidate)
+        const isLast = index === order.length - 1
+        const result = isLast
+          ? await attempt(candidate, signal)
+          : await within(ATTEMPT_TIMEOUT_MS, [signal], limit => attempt(candidate, limit))
         // Cut while the answer was under way, by a change that the other agent may not know of.
         flow.signal.throwIfAborted()
         return result
@@ -132,14 +138,18 @@ export class Outbound {
           reason: error.reason,
           code: error.code
         })
-        failure = worthier(failure, error)
+        attempts.failed(candidate, error)
       }
     }
-    throw failure ?? noneHealthy()
+    throw attempts.error()
   }
 
-  /** Instances that the policy of this host lets the source reach, in the order to try. */
-  #allowed(flow: Flow, { destination, protocol, preferred }: Wish): Candidate[] {
+  /** Instances that the policy of this host lets the source reach, and the order in which to try them. */
+  #allowed(
+    flow: Flow,
+    { destination, protocol, strategy, preferred }: Wish
+  ): { readonly order: Candidate[]; readonly allowed: Candidate[] } {
+    requireFits(strategy, destination)
     const all = this.#deps.directory.candidates(destination, protocol)
     if (all.length === 0) {
       throw new WarrenError(
@@ -159,9 +169,14 @@ export class Outbound {
       }
     })
     if (allowed.length === 0) throw denial
-    const order = tryOrder(allowed, id => this.#flows.activeTo(id))
-    const first = allowed.find(one => one.registrationId === preferred && order.includes(one))
-    return first === undefined ? order : [first, ...order.filter(one => one !== first)]
+    const order = tryOrder({
+      candidates: allowed,
+      strategy,
+      source: flow.source,
+      activeTo: id => this.#flows.activeTo(id)
+    })
+    const first = order.find(one => one.registrationId === preferred)
+    return { order: first === undefined ? order : [first, ...order.filter(one => one !== first)], allowed }
   }
 
   #aim(flow: Flow, candidate: Candidate): void {
@@ -175,12 +190,13 @@ export class Outbound {
   }
 }
 
-// An instance that would be allowed but does not answer says more than one that refuses.
-function worthier(before: WarrenError | undefined, now: WarrenError): WarrenError {
-  return before === undefined || now.code === ErrorCode.DestinationUnreachable ? now : before
-}
-
 function translate(err: unknown, candidate: Candidate): WarrenError {
+  if (err instanceof DOMException && err.name === 'TimeoutError') {
+    return new WarrenError(
+      ErrorCode.DestinationUnreachable,
+      `${formatAddress(candidate.address)} did not answer in time`
+    )
+  }
   if (err instanceof WarrenError && err.code !== ErrorCode.Internal) return err
   return new WarrenError(ErrorCode.DestinationUnreachable, `the agent of ${candidate.machine} does not answer`, {
     cause: err

@@ -2,7 +2,14 @@ import type { Command } from 'commander'
 import { connect } from '../../client/index.ts'
 import { contextOf } from '../context.ts'
 import { relayLines } from '../datagram-lines.ts'
+import { type StrategyOption, strategyOption } from '../options/strategy.ts'
 import { relayStdio } from '../relay.ts'
+
+interface ConnectOptions {
+  readonly as?: string
+  readonly udp?: true
+  readonly strategy: StrategyOption
+}
 
 export function addConnect(program: Command): void {
   program
@@ -11,9 +18,10 @@ export function addConnect(program: Command): void {
     .argument('<destination>', 'address or pattern')
     .option('--as <address>', 'who connects (default: SCOPE.user.YOU.default, in the scope of the destination)')
     .option('--udp', 'datagrams: each line of standard input is one, and each one received is a line')
-    .action(async (destination: string, options: { as?: string; udp?: true }, command: Command) => {
+    .addOption(strategyOption())
+    .action(async (destination: string, options: ConnectOptions, command: Command) => {
       const { agent: client, say } = contextOf(command)
-      const common = { client, as: options.as, application: 'warren connect' }
+      const common = { client, as: options.as, strategy: options.strategy, application: 'warren connect' }
       if (options.udp === true) {
         const socket = await connect(destination, { ...common, protocol: 'udp' })
         say(`connected to ${socket.peer.address}`)

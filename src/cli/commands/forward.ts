@@ -5,6 +5,7 @@ import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { contextOf } from '../context.ts'
 import { listenAt } from '../listen-at.ts'
 import { parseEndpoint } from '../options/endpoint.ts'
+import { type StrategyOption, strategyOption } from '../options/strategy.ts'
 import { RateLimitedLines } from '../output/rate-limit.ts'
 import { clause } from '../output/report.ts'
 import { print, printJsonLine } from '../output/terminal.ts'
@@ -19,6 +20,7 @@ interface ForwardOptions {
   readonly listen: string
   readonly as?: string
   readonly udp?: true
+  readonly strategy: StrategyOption
 }
 
 export function addForward(program: Command): void {
@@ -32,6 +34,7 @@ export function addForward(program: Command): void {
     )
     .option('--as <address>', 'who connects (default: SCOPE.user.YOU.default, in the scope of the destination)')
     .option('--udp', 'datagrams: each address and port that sends to it is a flow of its own')
+    .addOption(strategyOption())
     .action(async (destination: string, options: ForwardOptions, command: Command) => {
       const endpoint = parseEndpoint('--listen', options.listen)
       if (options.udp === true && endpoint.kind === 'unix') {
@@ -39,6 +42,7 @@ export function addForward(program: Command): void {
           hint: 'A program that speaks warren’s framing connects with the library or the local API.'
         })
       }
+      const { strategy } = options
       const as = options.as ?? defaultSource(destination)
       const { agent: client, json, say } = contextOf(command)
       const ending = endingSignals()
@@ -54,7 +58,7 @@ export function addForward(program: Command): void {
       if (options.udp === true && endpoint.kind === 'tcp') {
         const { forwarder, bound } = await UdpForwarder.bind(endpoint, {
           destination,
-          connect: { client, as, application: 'warren forward' },
+          connect: { client, as, strategy, application: 'warren forward' },
           onFailure: err => failures.line(clause(err), performance.now())
         })
         announce(bound)
@@ -67,7 +71,7 @@ export function addForward(program: Command): void {
       const server = createServer({ allowHalfOpen: true }, socket => {
         clients.add(socket)
         socket.once('close', () => clients.delete(socket))
-        const options: ConnectOptions = { client, as, application: 'warren forward' }
+        const options: ConnectOptions = { client, as, strategy, application: 'warren forward' }
         forwardOne(socket, destination, options).catch((err: unknown) => failures.line(clause(err), performance.now()))
       })
       server.maxConnections = MAX_CLIENTS

@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander'
 import { definedOnly, ErrorCode, raceAbort, WarrenError } from '../../core/index.ts'
 import type { GlobalOptions } from '../context.ts'
 import { collect } from '../options/collect.ts'
+import { parseDuration } from '../options/duration.ts'
 import { formatHostPort, parseHostPort } from '../options/endpoint.ts'
 import { readSecret } from '../options/secret.ts'
 import { printJsonLine, say } from '../output/terminal.ts'
@@ -24,8 +25,12 @@ interface UpOptions extends GlobalOptions {
   readonly carrier?: 'auto' | 'direct' | 'libp2p' | 'relay'
   readonly stateDir?: string
   readonly logLevel?: 'error' | 'warn' | 'info' | 'debug' | 'silent'
+  readonly drainTimeout?: string
   readonly config?: string
 }
+
+const DRAIN_MS = 10_000
+const MAX_DRAIN_MS = 86_400_000
 
 const AFTER = `
 The token may also be in a file (--join @FILE), on standard input (--join -) or in WARREN_JOIN_TOKEN. Given directly it is
@@ -57,6 +62,10 @@ export function addUp(program: Command): void {
         'silent'
       ])
     )
+    .option(
+      '--drain-timeout <time>',
+      'how long connections may take to finish when the agent is told to stop; the rest are reset (default: 10s)'
+    )
     .option('--config <file>', 'YAML whose keys are these options without the dashes; options override it')
     .addHelpText('after', AFTER)
     .action(async (_options: unknown, command: Command) => {
@@ -66,16 +75,17 @@ export function addUp(program: Command): void {
 
 async function up(options: UpOptions, mdnsGiven: boolean): Promise<void> {
   const startedMs = performance.now()
-  const config = await configOf(options, mdnsGiven)
+  const { config, drainMs } = await configOf(options, mdnsGiven)
   const ending = endingSignals()
   const agent = await start(config, ending.signal)
   const readyMs = Math.round(performance.now() - startedMs)
   announce(agent, config, readyMs, options)
   await ending.asked
+  if (drainMs > 0) await agent.drain(drainMs)
   await agent.stop()
 }
 
-async function configOf(options: UpOptions, mdnsGiven: boolean): Promise<AgentConfig> {
+async function configOf(options: UpOptions, mdnsGiven: boolean): Promise<{ config: AgentConfig; drainMs: number }> {
   // Only who has a file pays for its parser.
   const file: FileConfig =
     options.config === undefined ? {} : (await import('../up-config.ts')).readConfigFile(options.config)
@@ -86,7 +96,10 @@ async function configOf(options: UpOptions, mdnsGiven: boolean): Promise<AgentCo
   delete process.env['WARREN_JOIN_TOKEN']
   const listen = options.listen ?? file.listen
   const dataListen = options.dataListen ?? file['data-listen']
-  return definedOnly({
+  const drainTimeout = options.drainTimeout ?? file['drain-timeout']
+  const drainMs =
+    drainTimeout === undefined ? DRAIN_MS : parseDuration('--drain-timeout', drainTimeout, 0, MAX_DRAIN_MS)
+  const config: AgentConfig = definedOnly({
     init,
     join: joinText === undefined || joinText === '' ? undefined : await readSecret('--join', joinText),
     name: options.name ?? file.name,
@@ -100,6 +113,7 @@ async function configOf(options: UpOptions, mdnsGiven: boolean): Promise<AgentCo
     carrier: options.carrier ?? file.carrier,
     logLevel: options.logLevel ?? file['log-level'] ?? (process.stderr.isTTY ? 'warn' : 'info')
   })
+  return { config, drainMs }
 }
 
 async function start(config: AgentConfig, signal: AbortSignal): Promise<RunningAgent> {

@@ -13,16 +13,10 @@ import {
   type CarrierChoice,
   type Credentials,
   createBroker,
-  type LocalTarget
+  type LocalTarget,
+  type Strategy
 } from '../../../src/broker/index.ts'
-import {
-  ErrorCode,
-  type LimitName,
-  type LogFields,
-  type Logger,
-  systemClock,
-  WarrenError
-} from '../../../src/core/index.ts'
+import { ErrorCode, type LogFields, type Logger, systemClock, WarrenError } from '../../../src/core/index.ts'
 import { listenerUid, peerCredentials } from '../../../src/identity/attest/index.ts'
 import {
   type Address,
@@ -33,7 +27,6 @@ import {
   parsePattern,
   spiffeIdOf
 } from '../../../src/identity/index.ts'
-import { recordingMetrics } from '../../harness/recording-metrics.ts'
 import { agentCredentials, svidOf, type TestNode, TestPki, TRUST_DOMAIN } from './pki.ts'
 
 export const UID = process.getuid?.() ?? 0
@@ -44,7 +37,7 @@ export interface LogLine {
   readonly fields: LogFields
 }
 
-interface Registration {
+export interface Registration {
   readonly id: string
   readonly address: Address
   readonly machine: string
@@ -68,6 +61,7 @@ export class World implements AsyncDisposable {
   readonly registrations = new Map<string, Registration>()
   readonly revoked = new Set<string>()
   readonly suspects = new Set<string>()
+  readonly draining = new Set<string>()
   /** What the policy of the named machine answers. */
   allows: (source: Address, destination: Address, machine: string) => boolean = () => true
   readonly directory: string
@@ -104,8 +98,6 @@ export class Host {
   readonly world: World
   readonly node: TestNode
   readonly lines: LogLine[] = []
-  /** The limits that were reached, each time. */
-  hits: readonly LimitName[] = []
   /** Addresses that others are told; the bound one unless a test changes it. */
   dataAddresses: string[] = []
   /** Called when it opens a stream over the mesh; a test may break it. */
@@ -173,11 +165,18 @@ export class Host {
     return Object.assign(this.register(name, { kind: 'unix', path, uid, hello, protocol }), { server, path })
   }
 
-  async connect(source: Registration, destination: string, hello = false, protocol: 'tcp' | 'udp' = 'tcp') {
+  async connect(
+    source: Registration,
+    destination: string,
+    hello = false,
+    protocol: 'tcp' | 'udp' = 'tcp',
+    strategy: Strategy = 'balanced'
+  ) {
     return await this.broker.connect({
       source: { registrationId: source.id, address: source.address, uid: UID },
       destination: parsePattern(destination),
       protocol,
+      strategy,
       hello,
       signal: AbortSignal.timeout(15_000)
     })
@@ -230,7 +229,7 @@ export class Host {
       health: registration.health,
       local: registration.machine === this.machine,
       suspect: this.world.suspects.has(registration.machine),
-      draining: false
+      draining: this.world.draining.has(registration.machine)
     }
   }
 
@@ -257,12 +256,9 @@ export class Host {
       debug: log('debug'),
       child: () => logger
     }
-    const { metrics, hits } = recordingMetrics(logger)
-    this.hits = hits
     return {
       trustDomain: TRUST_DOMAIN,
       machine: this.machine,
-      metrics,
       directory: {
         candidates: (pattern, protocol) =>
           known()

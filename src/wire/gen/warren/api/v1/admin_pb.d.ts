@@ -186,6 +186,61 @@ export declare type RevokeTokenResponse = Message<"warren.api.v1.RevokeTokenResp
 export declare const RevokeTokenResponseSchema: GenMessage<RevokeTokenResponse>;
 
 /**
+ * @generated from message warren.api.v1.DrainRequest
+ */
+export declare type DrainRequest = Message<"warren.api.v1.DrainRequest"> & {
+  /**
+   * Back into rotation. A Drain that waits is answered at once.
+   *
+   * @generated from field: bool undo = 1;
+   */
+  undo: boolean;
+
+  /**
+   * How long flows may take to finish; what is left then is reset. Zero: 30 seconds.
+   *
+   * @generated from field: uint32 timeout_ms = 2;
+   */
+  timeoutMs: number;
+};
+
+/**
+ * Describes the message warren.api.v1.DrainRequest.
+ * Use `create(DrainRequestSchema)` to create a new message.
+ */
+export declare const DrainRequestSchema: GenMessage<DrainRequest>;
+
+/**
+ * @generated from message warren.api.v1.DrainResponse
+ */
+export declare type DrainResponse = Message<"warren.api.v1.DrainResponse"> & {
+  /**
+   * Flows that ended by themselves, and those that were reset.
+   *
+   * @generated from field: uint32 finished = 1;
+   */
+  finished: number;
+
+  /**
+   * @generated from field: uint32 reset = 2;
+   */
+  reset: number;
+
+  /**
+   * It was undone before all had ended.
+   *
+   * @generated from field: bool undone = 3;
+   */
+  undone: boolean;
+};
+
+/**
+ * Describes the message warren.api.v1.DrainResponse.
+ * Use `create(DrainResponseSchema)` to create a new message.
+ */
+export declare const DrainResponseSchema: GenMessage<DrainResponse>;
+
+/**
  * @generated from message warren.api.v1.ListMembersRequest
  */
 export declare type ListMembersRequest = Message<"warren.api.v1.ListMembersRequest"> & {
@@ -1018,69 +1073,6 @@ export declare type ExplainStep = Message<"warren.api.v1.ExplainStep"> & {
 export declare const ExplainStepSchema: GenMessage<ExplainStep>;
 
 /**
- * @generated from message warren.api.v1.GetMetricsRequest
- */
-export declare type GetMetricsRequest = Message<"warren.api.v1.GetMetricsRequest"> & {
-};
-
-/**
- * Describes the message warren.api.v1.GetMetricsRequest.
- * Use `create(GetMetricsRequestSchema)` to create a new message.
- */
-export declare const GetMetricsRequestSchema: GenMessage<GetMetricsRequest>;
-
-/**
- * @generated from message warren.api.v1.GetMetricsResponse
- */
-export declare type GetMetricsResponse = Message<"warren.api.v1.GetMetricsResponse"> & {
-  /**
-   * The text format of Prometheus, version 0.0.4.
-   *
-   * @generated from field: string text = 1;
-   */
-  text: string;
-
-  /**
-   * The same, for programs.
-   *
-   * @generated from field: repeated warren.api.v1.MetricSample samples = 2;
-   */
-  samples: MetricSample[];
-};
-
-/**
- * Describes the message warren.api.v1.GetMetricsResponse.
- * Use `create(GetMetricsResponseSchema)` to create a new message.
- */
-export declare const GetMetricsResponseSchema: GenMessage<GetMetricsResponse>;
-
-/**
- * @generated from message warren.api.v1.MetricSample
- */
-export declare type MetricSample = Message<"warren.api.v1.MetricSample"> & {
-  /**
-   * @generated from field: string name = 1;
-   */
-  name: string;
-
-  /**
-   * @generated from field: map<string, string> labels = 2;
-   */
-  labels: { [key: string]: string };
-
-  /**
-   * @generated from field: double value = 3;
-   */
-  value: number;
-};
-
-/**
- * Describes the message warren.api.v1.MetricSample.
- * Use `create(MetricSampleSchema)` to create a new message.
- */
-export declare const MetricSampleSchema: GenMessage<MetricSample>;
-
-/**
  * @generated from service warren.api.v1.AdminService
  */
 export declare const AdminService: GenService<{
@@ -1215,14 +1207,14 @@ export declare const AdminService: GenService<{
     output: typeof RevokeTokenResponseSchema;
   },
   /**
-   * What the agent has counted since its start, and what there is now.
+   * Takes the workloads of this host out of rotation. Answers when their flows are over, by themselves or by the bound.
    *
-   * @generated from rpc warren.api.v1.AdminService.GetMetrics
+   * @generated from rpc warren.api.v1.AdminService.Drain
    */
-  getMetrics: {
+  drain: {
     methodKind: "unary";
-    input: typeof GetMetricsRequestSchema;
-    output: typeof GetMetricsResponseSchema;
+    input: typeof DrainRequestSchema;
+    output: typeof DrainResponseSchema;
   },
 }>;
 

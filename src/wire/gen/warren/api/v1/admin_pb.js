@@ -11,7 +11,7 @@ import { file_warren_api_v1_workload } from "./workload_pb.js";
  * Describes the file warren/api/v1/admin.proto.
  */
 export const file_warren_api_v1_admin = /*@__PURE__*/
-  fileDesc("Chl3YXJyZW4vYXBpL3YxL2FkbWluLnByb3RvEg13YXJyZW4uYXBpLnYxIkUKEkNyZWF0ZVRva2VuUmVxdWVzdBIPCgdtYWNoaW5lGAEgASgJEg4KBnR0bF9tcxgCIAEoDRIOCgZzY29wZXMYAyADKAkiRwoTQ3JlYXRlVG9rZW5SZXNwb25zZRINCgV0b2tlbhgBIAEoCRIVCg1leHBpcmVzX2F0X21zGAIgASgDEgoKAmlkGAMgASgJIhMKEUxpc3RUb2tlbnNSZXF1ZXN0IjoKEkxpc3RUb2tlbnNSZXNwb25zZRIkCgZ0b2tlbnMYASADKAsyFC53YXJyZW4uYXBpLnYxLlRva2VuIoYBCgVUb2tlbhIKCgJpZBgBIAEoCRIPCgdtYWNoaW5lGAIgASgJEg4KBnNjb3BlcxgDIAMoCRINCgVzdGF0ZRgEIAEoCRIVCg1jcmVhdGVkX2F0X21zGAUgASgDEhUKDWV4cGlyZXNfYXRfbXMYBiABKAMSEwoLZW5kZWRfYXRfbXMYByABKAMiIAoSUmV2b2tlVG9rZW5SZXF1ZXN0EgoKAmlkGAEgASgJIjoKE1Jldm9rZVRva2VuUmVzcG9uc2USIwoFdG9rZW4YASABKAsyFC53YXJyZW4uYXBpLnYxLlRva2VuIhQKEkxpc3RNZW1iZXJzUmVxdWVzdCI9ChNMaXN0TWVtYmVyc1Jlc3BvbnNlEiYKB21lbWJlcnMYASADKAsyFS53YXJyZW4uYXBpLnYxLk1lbWJlciLfAQoGTWVtYmVyEg8KB21hY2hpbmUYASABKAkSDwoHcGVlcl9pZBgCIAEoCRINCgVzdGF0ZRgDIAEoCRIWCg5tZXNoX2FkZHJlc3NlcxgEIAMoCRIWCg5kYXRhX2FkZHJlc3NlcxgFIAMoCRIPCgdyZWNvcmRzGAYgASgNEg0KBWVwb2NoGAcgASgEEgsKA3NlcRgIIAEoBBIWCg5wb2xpY3lfdmVyc2lvbhgJIAEoBBIVCg1sZWFzZV9sZWZ0X21zGAogASgDEhgKEHN1c3BlY3Rfc2luY2VfbXMYCyABKAMiEgoQTGlzdEZsb3dzUmVxdWVzdCI3ChFMaXN0Rmxvd3NSZXNwb25zZRIiCgVmbG93cxgBIAMoCzITLndhcnJlbi5hcGkudjEuRmxvdyKNAgoERmxvdxIKCgJpZBgBIAEoCRIRCglkaXJlY3Rpb24YAiABKAkSDgoGc291cmNlGAMgASgJEhMKC2Rlc3RpbmF0aW9uGAQgASgJEikKCHByb3RvY29sGAUgASgOMhcud2FycmVuLmFwaS52MS5Qcm90b2NvbBIPCgdjYXJyaWVyGAYgASgJEhAKCGJ5dGVzX2luGAcgASgEEhEKCWJ5dGVzX291dBgIIAEoBBIUCgxvcGVuZWRfYXRfbXMYCSABKAMSDAoEcnVsZRgKIAEoCRIUCgxkYXRhZ3JhbXNfaW4YCyABKAQSFQoNZGF0YWdyYW1zX291dBgMIAEoBBIPCgdkcm9wcGVkGA0gASgEIhIKEEdldFBvbGljeVJlcXVlc3Qi1AEKEUdldFBvbGljeVJlc3BvbnNlEg8KB3ZlcnNpb24YASABKAQSIgoFcnVsZXMYAiADKAsyEy53YXJyZW4uYXBpLnYxLlJ1bGUSFAoMaXNzdWVkX2F0X21zGAMgASgDEg0KBWFkbWluGAQgASgIEiUKB2VudHJpZXMYBSADKAsyFC53YXJyZW4uYXBpLnYxLkVudHJ5Eg4KBnN0cmljdBgGIAEoCBIuCgtyZXZvY2F0aW9ucxgHIAMoCzIZLndhcnJlbi5hcGkudjEuUmV2b2NhdGlvbiL4AQoFRW50cnkSCgoCaWQYASABKAkSDwoHbWFjaGluZRgCIAEoCRIQCgN1aWQYAyABKA1IAIgBARIMCgR1c2VyGAQgASgJEhAKA2dpZBgFIAEoDUgBiAEBEg0KBWdyb3VwGAYgASgJEhAKCGV4ZV9wYXRoGAcgASgJEhIKCmV4ZV9zaGEyNTYYCCABKAkSFAoMc3lzdGVtZF91bml0GAkgASgJEg4KBmNncm91cBgKIAEoCRIOCgZncmFudHMYCyABKAkSDgoGcmVhc29uGAwgASgJEhUKDWNyZWF0ZWRfYXRfbXMYDSABKANCBgoEX3VpZEIGCgRfZ2lkIpoBCgpSZXZvY2F0aW9uEgoKAmlkGAEgASgJEg8KB21hY2hpbmUYAiABKAkSEQoJYmVmb3JlX21zGAMgASgDEhAKCHBlZXJfaWRzGAQgAygJEhIKCmtleV9zaGEyNTYYBSADKAkSDwoHcGF0dGVybhgGIAEoCRIOCgZyZWFzb24YByABKAkSFQoNY3JlYXRlZF9hdF9tcxgIIAEoAyI+CgxFdmljdFJlcXVlc3QSDwoHbWFjaGluZRgBIAEoCRIOCgZyZWFzb24YAiABKAkSDQoFZm9yY2UYAyABKAgiTwoNRXZpY3RSZXNwb25zZRItCgpyZXZvY2F0aW9uGAEgASgLMhkud2FycmVuLmFwaS52MS5SZXZvY2F0aW9uEg8KB3ZlcnNpb24YAiABKAQiLQoNUmV2b2tlUmVxdWVzdBIMCgR3aGF0GAEgASgJEg4KBnJlYXNvbhgCIAEoCSJQCg5SZXZva2VSZXNwb25zZRItCgpyZXZvY2F0aW9uGAEgASgLMhkud2FycmVuLmFwaS52MS5SZXZvY2F0aW9uEg8KB3ZlcnNpb24YAiABKAQiHQoPVW5yZXZva2VSZXF1ZXN0EgoKAmlkGAEgASgJIiMKEFVucmV2b2tlUmVzcG9uc2USDwoHdmVyc2lvbhgBIAEoBCI2Cg9BZGRFbnRyeVJlcXVlc3QSIwoFZW50cnkYASABKAsyFC53YXJyZW4uYXBpLnYxLkVudHJ5IkgKEEFkZEVudHJ5UmVzcG9uc2USIwoFZW50cnkYASABKAsyFC53YXJyZW4uYXBpLnYxLkVudHJ5Eg8KB3ZlcnNpb24YAiABKAQiIAoSUmVtb3ZlRW50cnlSZXF1ZXN0EgoKAmlkGAEgASgJIiYKE1JlbW92ZUVudHJ5UmVzcG9uc2USDwoHdmVyc2lvbhgBIAEoBCIiChBTZXRTdHJpY3RSZXF1ZXN0Eg4KBnN0cmljdBgBIAEoCCIkChFTZXRTdHJpY3RSZXNwb25zZRIPCgd2ZXJzaW9uGAEgASgEIqwBCgRSdWxlEgoKAmlkGAEgASgJEg4KBmVmZmVjdBgCIAEoCRIOCgZzb3VyY2UYAyABKAkSEwoLZGVzdGluYXRpb24YBCABKAkSKgoJcHJvdG9jb2xzGAUgAygOMhcud2FycmVuLmFwaS52MS5Qcm90b2NvbBIVCg1ub3RfYmVmb3JlX21zGAYgASgDEhAKCHVudGlsX21zGAcgASgDEg4KBnJlYXNvbhgIIAEoCSIzCg5BZGRSdWxlUmVxdWVzdBIhCgRydWxlGAEgASgLMhMud2FycmVuLmFwaS52MS5SdWxlIkUKD0FkZFJ1bGVSZXNwb25zZRIhCgRydWxlGAEgASgLMhMud2FycmVuLmFwaS52MS5SdWxlEg8KB3ZlcnNpb24YAiABKAQiHwoRUmVtb3ZlUnVsZVJlcXVlc3QSCgoCaWQYASABKAkiJQoSUmVtb3ZlUnVsZVJlc3BvbnNlEg8KB3ZlcnNpb24YASABKAQiYAoORXhwbGFpblJlcXVlc3QSDgoGc291cmNlGAEgASgJEhMKC2Rlc3RpbmF0aW9uGAIgASgJEikKCHByb3RvY29sGAMgASgOMhcud2FycmVuLmFwaS52MS5Qcm90b2NvbCJLCg9FeHBsYWluUmVzcG9uc2USDQoFd29ya3MYASABKAgSKQoFc3RlcHMYAiADKAsyGi53YXJyZW4uYXBpLnYxLkV4cGxhaW5TdGVwIjgKC0V4cGxhaW5TdGVwEg8KB3N1YmplY3QYASABKAkSCgoCb2sYAiABKAgSDAoEdGV4dBgDIAEoCSITChFHZXRNZXRyaWNzUmVxdWVzdCJQChJHZXRNZXRyaWNzUmVzcG9uc2USDAoEdGV4dBgBIAEoCRIsCgdzYW1wbGVzGAIgAygLMhsud2FycmVuLmFwaS52MS5NZXRyaWNTYW1wbGUikwEKDE1ldHJpY1NhbXBsZRIMCgRuYW1lGAEgASgJEjcKBmxhYmVscxgCIAMoCzInLndhcnJlbi5hcGkudjEuTWV0cmljU2FtcGxlLkxhYmVsc0VudHJ5Eg0KBXZhbHVlGAMgASgBGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEyiAoKDEFkbWluU2VydmljZRJUCgtDcmVhdGVUb2tlbhIhLndhcnJlbi5hcGkudjEuQ3JlYXRlVG9rZW5SZXF1ZXN0GiIud2FycmVuLmFwaS52MS5DcmVhdGVUb2tlblJlc3BvbnNlElQKC0xpc3RNZW1iZXJzEiEud2FycmVuLmFwaS52MS5MaXN0TWVtYmVyc1JlcXVlc3QaIi53YXJyZW4uYXBpLnYxLkxpc3RNZW1iZXJzUmVzcG9uc2USTgoJTGlzdEZsb3dzEh8ud2FycmVuLmFwaS52MS5MaXN0Rmxvd3NSZXF1ZXN0GiAud2FycmVuLmFwaS52MS5MaXN0Rmxvd3NSZXNwb25zZRJOCglHZXRQb2xpY3kSHy53YXJyZW4uYXBpLnYxLkdldFBvbGljeVJlcXVlc3QaIC53YXJyZW4uYXBpLnYxLkdldFBvbGljeVJlc3BvbnNlEkgKB0FkZFJ1bGUSHS53YXJyZW4uYXBpLnYxLkFkZFJ1bGVSZXF1ZXN0Gh4ud2FycmVuLmFwaS52MS5BZGRSdWxlUmVzcG9uc2USUQoKUmVtb3ZlUnVsZRIgLndhcnJlbi5hcGkudjEuUmVtb3ZlUnVsZVJlcXVlc3QaIS53YXJyZW4uYXBpLnYxLlJlbW92ZVJ1bGVSZXNwb25zZRJICgdFeHBsYWluEh0ud2FycmVuLmFwaS52MS5FeHBsYWluUmVxdWVzdBoeLndhcnJlbi5hcGkudjEuRXhwbGFpblJlc3BvbnNlEkIKBUV2aWN0Ehsud2FycmVuLmFwaS52MS5FdmljdFJlcXVlc3QaHC53YXJyZW4uYXBpLnYxLkV2aWN0UmVzcG9uc2USRQoGUmV2b2tlEhwud2FycmVuLmFwaS52MS5SZXZva2VSZXF1ZXN0Gh0ud2FycmVuLmFwaS52MS5SZXZva2VSZXNwb25zZRJLCghVbnJldm9rZRIeLndhcnJlbi5hcGkudjEuVW5yZXZva2VSZXF1ZXN0Gh8ud2FycmVuLmFwaS52MS5VbnJldm9rZVJlc3BvbnNlEksKCEFkZEVudHJ5Eh4ud2FycmVuLmFwaS52MS5BZGRFbnRyeVJlcXVlc3QaHy53YXJyZW4uYXBpLnYxLkFkZEVudHJ5UmVzcG9uc2USVAoLUmVtb3ZlRW50cnkSIS53YXJyZW4uYXBpLnYxLlJlbW92ZUVudHJ5UmVxdWVzdBoiLndhcnJlbi5hcGkudjEuUmVtb3ZlRW50cnlSZXNwb25zZRJOCglTZXRTdHJpY3QSHy53YXJyZW4uYXBpLnYxLlNldFN0cmljdFJlcXVlc3QaIC53YXJyZW4uYXBpLnYxLlNldFN0cmljdFJlc3BvbnNlElEKCkxpc3RUb2tlbnMSIC53YXJyZW4uYXBpLnYxLkxpc3RUb2tlbnNSZXF1ZXN0GiEud2FycmVuLmFwaS52MS5MaXN0VG9rZW5zUmVzcG9uc2USVAoLUmV2b2tlVG9rZW4SIS53YXJyZW4uYXBpLnYxLlJldm9rZVRva2VuUmVxdWVzdBoiLndhcnJlbi5hcGkudjEuUmV2b2tlVG9rZW5SZXNwb25zZRJRCgpHZXRNZXRyaWNzEiAud2FycmVuLmFwaS52MS5HZXRNZXRyaWNzUmVxdWVzdBohLndhcnJlbi5hcGkudjEuR2V0TWV0cmljc1Jlc3BvbnNlYgZwcm90bzM", [file_warren_api_v1_workload]);
+  fileDesc("Chl3YXJyZW4vYXBpL3YxL2FkbWluLnByb3RvEg13YXJyZW4uYXBpLnYxIkUKEkNyZWF0ZVRva2VuUmVxdWVzdBIPCgdtYWNoaW5lGAEgASgJEg4KBnR0bF9tcxgCIAEoDRIOCgZzY29wZXMYAyADKAkiRwoTQ3JlYXRlVG9rZW5SZXNwb25zZRINCgV0b2tlbhgBIAEoCRIVCg1leHBpcmVzX2F0X21zGAIgASgDEgoKAmlkGAMgASgJIhMKEUxpc3RUb2tlbnNSZXF1ZXN0IjoKEkxpc3RUb2tlbnNSZXNwb25zZRIkCgZ0b2tlbnMYASADKAsyFC53YXJyZW4uYXBpLnYxLlRva2VuIoYBCgVUb2tlbhIKCgJpZBgBIAEoCRIPCgdtYWNoaW5lGAIgASgJEg4KBnNjb3BlcxgDIAMoCRINCgVzdGF0ZRgEIAEoCRIVCg1jcmVhdGVkX2F0X21zGAUgASgDEhUKDWV4cGlyZXNfYXRfbXMYBiABKAMSEwoLZW5kZWRfYXRfbXMYByABKAMiIAoSUmV2b2tlVG9rZW5SZXF1ZXN0EgoKAmlkGAEgASgJIjoKE1Jldm9rZVRva2VuUmVzcG9uc2USIwoFdG9rZW4YASABKAsyFC53YXJyZW4uYXBpLnYxLlRva2VuIjAKDERyYWluUmVxdWVzdBIMCgR1bmRvGAEgASgIEhIKCnRpbWVvdXRfbXMYAiABKA0iQAoNRHJhaW5SZXNwb25zZRIQCghmaW5pc2hlZBgBIAEoDRINCgVyZXNldBgCIAEoDRIOCgZ1bmRvbmUYAyABKAgiFAoSTGlzdE1lbWJlcnNSZXF1ZXN0Ij0KE0xpc3RNZW1iZXJzUmVzcG9uc2USJgoHbWVtYmVycxgBIAMoCzIVLndhcnJlbi5hcGkudjEuTWVtYmVyIt8BCgZNZW1iZXISDwoHbWFjaGluZRgBIAEoCRIPCgdwZWVyX2lkGAIgASgJEg0KBXN0YXRlGAMgASgJEhYKDm1lc2hfYWRkcmVzc2VzGAQgAygJEhYKDmRhdGFfYWRkcmVzc2VzGAUgAygJEg8KB3JlY29yZHMYBiABKA0SDQoFZXBvY2gYByABKAQSCwoDc2VxGAggASgEEhYKDnBvbGljeV92ZXJzaW9uGAkgASgEEhUKDWxlYXNlX2xlZnRfbXMYCiABKAMSGAoQc3VzcGVjdF9zaW5jZV9tcxgLIAEoAyISChBMaXN0Rmxvd3NSZXF1ZXN0IjcKEUxpc3RGbG93c1Jlc3BvbnNlEiIKBWZsb3dzGAEgAygLMhMud2FycmVuLmFwaS52MS5GbG93Io0CCgRGbG93EgoKAmlkGAEgASgJEhEKCWRpcmVjdGlvbhgCIAEoCRIOCgZzb3VyY2UYAyABKAkSEwoLZGVzdGluYXRpb24YBCABKAkSKQoIcHJvdG9jb2wYBSABKA4yFy53YXJyZW4uYXBpLnYxLlByb3RvY29sEg8KB2NhcnJpZXIYBiABKAkSEAoIYnl0ZXNfaW4YByABKAQSEQoJYnl0ZXNfb3V0GAggASgEEhQKDG9wZW5lZF9hdF9tcxgJIAEoAxIMCgRydWxlGAogASgJEhQKDGRhdGFncmFtc19pbhgLIAEoBBIVCg1kYXRhZ3JhbXNfb3V0GAwgASgEEg8KB2Ryb3BwZWQYDSABKAQiEgoQR2V0UG9saWN5UmVxdWVzdCLUAQoRR2V0UG9saWN5UmVzcG9uc2USDwoHdmVyc2lvbhgBIAEoBBIiCgVydWxlcxgCIAMoCzITLndhcnJlbi5hcGkudjEuUnVsZRIUCgxpc3N1ZWRfYXRfbXMYAyABKAMSDQoFYWRtaW4YBCABKAgSJQoHZW50cmllcxgFIAMoCzIULndhcnJlbi5hcGkudjEuRW50cnkSDgoGc3RyaWN0GAYgASgIEi4KC3Jldm9jYXRpb25zGAcgAygLMhkud2FycmVuLmFwaS52MS5SZXZvY2F0aW9uIvgBCgVFbnRyeRIKCgJpZBgBIAEoCRIPCgdtYWNoaW5lGAIgASgJEhAKA3VpZBgDIAEoDUgAiAEBEgwKBHVzZXIYBCABKAkSEAoDZ2lkGAUgASgNSAGIAQESDQoFZ3JvdXAYBiABKAkSEAoIZXhlX3BhdGgYByABKAkSEgoKZXhlX3NoYTI1NhgIIAEoCRIUCgxzeXN0ZW1kX3VuaXQYCSABKAkSDgoGY2dyb3VwGAogASgJEg4KBmdyYW50cxgLIAEoCRIOCgZyZWFzb24YDCABKAkSFQoNY3JlYXRlZF9hdF9tcxgNIAEoA0IGCgRfdWlkQgYKBF9naWQimgEKClJldm9jYXRpb24SCgoCaWQYASABKAkSDwoHbWFjaGluZRgCIAEoCRIRCgliZWZvcmVfbXMYAyABKAMSEAoIcGVlcl9pZHMYBCADKAkSEgoKa2V5X3NoYTI1NhgFIAMoCRIPCgdwYXR0ZXJuGAYgASgJEg4KBnJlYXNvbhgHIAEoCRIVCg1jcmVhdGVkX2F0X21zGAggASgDIj4KDEV2aWN0UmVxdWVzdBIPCgdtYWNoaW5lGAEgASgJEg4KBnJlYXNvbhgCIAEoCRINCgVmb3JjZRgDIAEoCCJPCg1FdmljdFJlc3BvbnNlEi0KCnJldm9jYXRpb24YASABKAsyGS53YXJyZW4uYXBpLnYxLlJldm9jYXRpb24SDwoHdmVyc2lvbhgCIAEoBCItCg1SZXZva2VSZXF1ZXN0EgwKBHdoYXQYASABKAkSDgoGcmVhc29uGAIgASgJIlAKDlJldm9rZVJlc3BvbnNlEi0KCnJldm9jYXRpb24YASABKAsyGS53YXJyZW4uYXBpLnYxLlJldm9jYXRpb24SDwoHdmVyc2lvbhgCIAEoBCIdCg9VbnJldm9rZVJlcXVlc3QSCgoCaWQYASABKAkiIwoQVW5yZXZva2VSZXNwb25zZRIPCgd2ZXJzaW9uGAEgASgEIjYKD0FkZEVudHJ5UmVxdWVzdBIjCgVlbnRyeRgBIAEoCzIULndhcnJlbi5hcGkudjEuRW50cnkiSAoQQWRkRW50cnlSZXNwb25zZRIjCgVlbnRyeRgBIAEoCzIULndhcnJlbi5hcGkudjEuRW50cnkSDwoHdmVyc2lvbhgCIAEoBCIgChJSZW1vdmVFbnRyeVJlcXVlc3QSCgoCaWQYASABKAkiJgoTUmVtb3ZlRW50cnlSZXNwb25zZRIPCgd2ZXJzaW9uGAEgASgEIiIKEFNldFN0cmljdFJlcXVlc3QSDgoGc3RyaWN0GAEgASgIIiQKEVNldFN0cmljdFJlc3BvbnNlEg8KB3ZlcnNpb24YASABKAQirAEKBFJ1bGUSCgoCaWQYASABKAkSDgoGZWZmZWN0GAIgASgJEg4KBnNvdXJjZRgDIAEoCRITCgtkZXN0aW5hdGlvbhgEIAEoCRIqCglwcm90b2NvbHMYBSADKA4yFy53YXJyZW4uYXBpLnYxLlByb3RvY29sEhUKDW5vdF9iZWZvcmVfbXMYBiABKAMSEAoIdW50aWxfbXMYByABKAMSDgoGcmVhc29uGAggASgJIjMKDkFkZFJ1bGVSZXF1ZXN0EiEKBHJ1bGUYASABKAsyEy53YXJyZW4uYXBpLnYxLlJ1bGUiRQoPQWRkUnVsZVJlc3BvbnNlEiEKBHJ1bGUYASABKAsyEy53YXJyZW4uYXBpLnYxLlJ1bGUSDwoHdmVyc2lvbhgCIAEoBCIfChFSZW1vdmVSdWxlUmVxdWVzdBIKCgJpZBgBIAEoCSIlChJSZW1vdmVSdWxlUmVzcG9uc2USDwoHdmVyc2lvbhgBIAEoBCJgCg5FeHBsYWluUmVxdWVzdBIOCgZzb3VyY2UYASABKAkSEwoLZGVzdGluYXRpb24YAiABKAkSKQoIcHJvdG9jb2wYAyABKA4yFy53YXJyZW4uYXBpLnYxLlByb3RvY29sIksKD0V4cGxhaW5SZXNwb25zZRINCgV3b3JrcxgBIAEoCBIpCgVzdGVwcxgCIAMoCzIaLndhcnJlbi5hcGkudjEuRXhwbGFpblN0ZXAiOAoLRXhwbGFpblN0ZXASDwoHc3ViamVjdBgBIAEoCRIKCgJvaxgCIAEoCBIMCgR0ZXh0GAMgASgJMvkJCgxBZG1pblNlcnZpY2USVAoLQ3JlYXRlVG9rZW4SIS53YXJyZW4uYXBpLnYxLkNyZWF0ZVRva2VuUmVxdWVzdBoiLndhcnJlbi5hcGkudjEuQ3JlYXRlVG9rZW5SZXNwb25zZRJUCgtMaXN0TWVtYmVycxIhLndhcnJlbi5hcGkudjEuTGlzdE1lbWJlcnNSZXF1ZXN0GiIud2FycmVuLmFwaS52MS5MaXN0TWVtYmVyc1Jlc3BvbnNlEk4KCUxpc3RGbG93cxIfLndhcnJlbi5hcGkudjEuTGlzdEZsb3dzUmVxdWVzdBogLndhcnJlbi5hcGkudjEuTGlzdEZsb3dzUmVzcG9uc2USTgoJR2V0UG9saWN5Eh8ud2FycmVuLmFwaS52MS5HZXRQb2xpY3lSZXF1ZXN0GiAud2FycmVuLmFwaS52MS5HZXRQb2xpY3lSZXNwb25zZRJICgdBZGRSdWxlEh0ud2FycmVuLmFwaS52MS5BZGRSdWxlUmVxdWVzdBoeLndhcnJlbi5hcGkudjEuQWRkUnVsZVJlc3BvbnNlElEKClJlbW92ZVJ1bGUSIC53YXJyZW4uYXBpLnYxLlJlbW92ZVJ1bGVSZXF1ZXN0GiEud2FycmVuLmFwaS52MS5SZW1vdmVSdWxlUmVzcG9uc2USSAoHRXhwbGFpbhIdLndhcnJlbi5hcGkudjEuRXhwbGFpblJlcXVlc3QaHi53YXJyZW4uYXBpLnYxLkV4cGxhaW5SZXNwb25zZRJCCgVFdmljdBIbLndhcnJlbi5hcGkudjEuRXZpY3RSZXF1ZXN0Ghwud2FycmVuLmFwaS52MS5FdmljdFJlc3BvbnNlEkUKBlJldm9rZRIcLndhcnJlbi5hcGkudjEuUmV2b2tlUmVxdWVzdBodLndhcnJlbi5hcGkudjEuUmV2b2tlUmVzcG9uc2USSwoIVW5yZXZva2USHi53YXJyZW4uYXBpLnYxLlVucmV2b2tlUmVxdWVzdBofLndhcnJlbi5hcGkudjEuVW5yZXZva2VSZXNwb25zZRJLCghBZGRFbnRyeRIeLndhcnJlbi5hcGkudjEuQWRkRW50cnlSZXF1ZXN0Gh8ud2FycmVuLmFwaS52MS5BZGRFbnRyeVJlc3BvbnNlElQKC1JlbW92ZUVudHJ5EiEud2FycmVuLmFwaS52MS5SZW1vdmVFbnRyeVJlcXVlc3QaIi53YXJyZW4uYXBpLnYxLlJlbW92ZUVudHJ5UmVzcG9uc2USTgoJU2V0U3RyaWN0Eh8ud2FycmVuLmFwaS52MS5TZXRTdHJpY3RSZXF1ZXN0GiAud2FycmVuLmFwaS52MS5TZXRTdHJpY3RSZXNwb25zZRJRCgpMaXN0VG9rZW5zEiAud2FycmVuLmFwaS52MS5MaXN0VG9rZW5zUmVxdWVzdBohLndhcnJlbi5hcGkudjEuTGlzdFRva2Vuc1Jlc3BvbnNlElQKC1Jldm9rZVRva2VuEiEud2FycmVuLmFwaS52MS5SZXZva2VUb2tlblJlcXVlc3QaIi53YXJyZW4uYXBpLnYxLlJldm9rZVRva2VuUmVzcG9uc2USQgoFRHJhaW4SGy53YXJyZW4uYXBpLnYxLkRyYWluUmVxdWVzdBocLndhcnJlbi5hcGkudjEuRHJhaW5SZXNwb25zZWIGcHJvdG8z", [file_warren_api_v1_workload]);
 
 /**
  * Describes the message warren.api.v1.CreateTokenRequest.
@@ -63,235 +63,228 @@ export const RevokeTokenResponseSchema = /*@__PURE__*/
   messageDesc(file_warren_api_v1_admin, 6);
 
 /**
+ * Describes the message warren.api.v1.DrainRequest.
+ * Use `create(DrainRequestSchema)` to create a new message.
+ */
+export const DrainRequestSchema = /*@__PURE__*/
+  messageDesc(file_warren_api_v1_admin, 7);
+
+/**
+ * Describes the message warren.api.v1.DrainResponse.
+ * Use `create(DrainResponseSchema)` to create a new message.
+ */
+export const DrainResponseSchema = /*@__PURE__*/
+  messageDesc(file_warren_api_v1_admin, 8);
+
+/**
  * Describes the message warren.api.v1.ListMembersRequest.
  * Use `create(ListMembersRequestSchema)` to create a new message.
  */
 export const ListMembersRequestSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 7);
+  messageDesc(file_warren_api_v1_admin, 9);
 
 /**
  * Describes the message warren.api.v1.ListMembersResponse.
  * Use `create(ListMembersResponseSchema)` to create a new message.
  */
 export const ListMembersResponseSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 8);
+  messageDesc(file_warren_api_v1_admin, 10);
 
 /**
  * Describes the message warren.api.v1.Member.
  * Use `create(MemberSchema)` to create a new message.
  */
 export const MemberSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 9);
+  messageDesc(file_warren_api_v1_admin, 11);
 
 /**
  * Describes the message warren.api.v1.ListFlowsRequest.
  * Use `create(ListFlowsRequestSchema)` to create a new message.
  */
 export const ListFlowsRequestSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 10);
+  messageDesc(file_warren_api_v1_admin, 12);
 
 /**
  * Describes the message warren.api.v1.ListFlowsResponse.
  * Use `create(ListFlowsResponseSchema)` to create a new message.
  */
 export const ListFlowsResponseSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 11);
+  messageDesc(file_warren_api_v1_admin, 13);
 
 /**
  * Describes the message warren.api.v1.Flow.
  * Use `create(FlowSchema)` to create a new message.
  */
 export const FlowSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 12);
+  messageDesc(file_warren_api_v1_admin, 14);
 
 /**
  * Describes the message warren.api.v1.GetPolicyRequest.
  * Use `create(GetPolicyRequestSchema)` to create a new message.
  */
 export const GetPolicyRequestSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 13);
+  messageDesc(file_warren_api_v1_admin, 15);
 
 /**
  * Describes the message warren.api.v1.GetPolicyResponse.
  * Use `create(GetPolicyResponseSchema)` to create a new message.
  */
 export const GetPolicyResponseSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 14);
+  messageDesc(file_warren_api_v1_admin, 16);
 
 /**
  * Describes the message warren.api.v1.Entry.
  * Use `create(EntrySchema)` to create a new message.
  */
 export const EntrySchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 15);
+  messageDesc(file_warren_api_v1_admin, 17);
 
 /**
  * Describes the message warren.api.v1.Revocation.
  * Use `create(RevocationSchema)` to create a new message.
  */
 export const RevocationSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 16);
+  messageDesc(file_warren_api_v1_admin, 18);
 
 /**
  * Describes the message warren.api.v1.EvictRequest.
  * Use `create(EvictRequestSchema)` to create a new message.
  */
 export const EvictRequestSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 17);
+  messageDesc(file_warren_api_v1_admin, 19);
 
 /**
  * Describes the message warren.api.v1.EvictResponse.
  * Use `create(EvictResponseSchema)` to create a new message.
  */
 export const EvictResponseSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 18);
+  messageDesc(file_warren_api_v1_admin, 20);
 
 /**
  * Describes the message warren.api.v1.RevokeRequest.
  * Use `create(RevokeRequestSchema)` to create a new message.
  */
 export const RevokeRequestSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 19);
+  messageDesc(file_warren_api_v1_admin, 21);
 
 /**
  * Describes the message warren.api.v1.RevokeResponse.
  * Use `create(RevokeResponseSchema)` to create a new message.
  */
 export const RevokeResponseSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 20);
+  messageDesc(file_warren_api_v1_admin, 22);
 
 /**
  * Describes the message warren.api.v1.UnrevokeRequest.
  * Use `create(UnrevokeRequestSchema)` to create a new message.
  */
 export const UnrevokeRequestSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 21);
+  messageDesc(file_warren_api_v1_admin, 23);
 
 /**
  * Describes the message warren.api.v1.UnrevokeResponse.
  * Use `create(UnrevokeResponseSchema)` to create a new message.
  */
 export const UnrevokeResponseSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 22);
+  messageDesc(file_warren_api_v1_admin, 24);
 
 /**
  * Describes the message warren.api.v1.AddEntryRequest.
  * Use `create(AddEntryRequestSchema)` to create a new message.
  */
 export const AddEntryRequestSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 23);
+  messageDesc(file_warren_api_v1_admin, 25);
 
 /**
  * Describes the message warren.api.v1.AddEntryResponse.
  * Use `create(AddEntryResponseSchema)` to create a new message.
  */
 export const AddEntryResponseSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 24);
+  messageDesc(file_warren_api_v1_admin, 26);
 
 /**
  * Describes the message warren.api.v1.RemoveEntryRequest.
  * Use `create(RemoveEntryRequestSchema)` to create a new message.
  */
 export const RemoveEntryRequestSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 25);
+  messageDesc(file_warren_api_v1_admin, 27);
 
 /**
  * Describes the message warren.api.v1.RemoveEntryResponse.
  * Use `create(RemoveEntryResponseSchema)` to create a new message.
  */
 export const RemoveEntryResponseSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 26);
+  messageDesc(file_warren_api_v1_admin, 28);
 
 /**
  * Describes the message warren.api.v1.SetStrictRequest.
  * Use `create(SetStrictRequestSchema)` to create a new message.
  */
 export const SetStrictRequestSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 27);
+  messageDesc(file_warren_api_v1_admin, 29);
 
 /**
  * Describes the message warren.api.v1.SetStrictResponse.
  * Use `create(SetStrictResponseSchema)` to create a new message.
  */
 export const SetStrictResponseSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 28);
+  messageDesc(file_warren_api_v1_admin, 30);
 
 /**
  * Describes the message warren.api.v1.Rule.
  * Use `create(RuleSchema)` to create a new message.
  */
 export const RuleSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 29);
+  messageDesc(file_warren_api_v1_admin, 31);
 
 /**
  * Describes the message warren.api.v1.AddRuleRequest.
  * Use `create(AddRuleRequestSchema)` to create a new message.
  */
 export const AddRuleRequestSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 30);
+  messageDesc(file_warren_api_v1_admin, 32);
 
 /**
  * Describes the message warren.api.v1.AddRuleResponse.
  * Use `create(AddRuleResponseSchema)` to create a new message.
  */
 export const AddRuleResponseSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 31);
+  messageDesc(file_warren_api_v1_admin, 33);
 
 /**
  * Describes the message warren.api.v1.RemoveRuleRequest.
  * Use `create(RemoveRuleRequestSchema)` to create a new message.
  */
 export const RemoveRuleRequestSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 32);
+  messageDesc(file_warren_api_v1_admin, 34);
 
 /**
  * Describes the message warren.api.v1.RemoveRuleResponse.
  * Use `create(RemoveRuleResponseSchema)` to create a new message.
  */
 export const RemoveRuleResponseSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 33);
+  messageDesc(file_warren_api_v1_admin, 35);
 
 /**
  * Describes the message warren.api.v1.ExplainRequest.
  * Use `create(ExplainRequestSchema)` to create a new message.
  */
 export const ExplainRequestSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 34);
+  messageDesc(file_warren_api_v1_admin, 36);
 
 /**
  * Describes the message warren.api.v1.ExplainResponse.
  * Use `create(ExplainResponseSchema)` to create a new message.
  */
 export const ExplainResponseSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 35);
+  messageDesc(file_warren_api_v1_admin, 37);
 
 /**
  * Describes the message warren.api.v1.ExplainStep.
  * Use `create(ExplainStepSchema)` to create a new message.
  */
 export const ExplainStepSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 36);
-
-/**
- * Describes the message warren.api.v1.GetMetricsRequest.
- * Use `create(GetMetricsRequestSchema)` to create a new message.
- */
-export const GetMetricsRequestSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 37);
-
-/**
- * Describes the message warren.api.v1.GetMetricsResponse.
- * Use `create(GetMetricsResponseSchema)` to create a new message.
- */
-export const GetMetricsResponseSchema = /*@__PURE__*/
   messageDesc(file_warren_api_v1_admin, 38);
-
-/**
- * Describes the message warren.api.v1.MetricSample.
- * Use `create(MetricSampleSchema)` to create a new message.
- */
-export const MetricSampleSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 39);
 
 /**
  * @generated from service warren.api.v1.AdminService

@@ -409,6 +409,13 @@ export declare type ConnectRequest = Message<"warren.api.v1.ConnectRequest"> & {
    * @generated from field: bool hello = 4;
    */
   hello: boolean;
+
+  /**
+   * Unspecified: BALANCED.
+   *
+   * @generated from field: warren.api.v1.Strategy strategy = 5;
+   */
+  strategy: Strategy;
 };
 
 /**
@@ -885,6 +892,51 @@ export enum Wait {
  * Describes the enum warren.api.v1.Wait.
  */
 export declare const WaitSchema: GenEnum<Wait>;
+
+/**
+ * Which of several matching instances a connection goes to. Failing, draining and silent ones are passed over.
+ *
+ * @generated from enum warren.api.v1.Strategy
+ */
+export enum Strategy {
+  /**
+   * @generated from enum value: STRATEGY_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * One of this host; else the less busy of two drawn at random. Others follow if it fails.
+   *
+   * @generated from enum value: STRATEGY_BALANCED = 1;
+   */
+  BALANCED = 1,
+
+  /**
+   * The first by address, for every source alike; the others stand by.
+   *
+   * @generated from enum value: STRATEGY_FIRST = 2;
+   */
+  FIRST = 2,
+
+  /**
+   * The same one for the same source address as long as it serves; one of this host if there is any.
+   *
+   * @generated from enum value: STRATEGY_STICKY = 3;
+   */
+  STICKY = 3,
+
+  /**
+   * The one that a five-part address names, and no other: one attempt.
+   *
+   * @generated from enum value: STRATEGY_EXACT = 4;
+   */
+  EXACT = 4,
+}
+
+/**
+ * Describes the enum warren.api.v1.Strategy.
+ */
+export declare const StrategySchema: GenEnum<Strategy>;
 
 /**
  * @generated from service warren.api.v1.WorkloadService

@@ -1,3 +1,0 @@
-export { collect, type Observed } from './collect.ts'
-export { watchProcess } from './process-metrics.ts'
-export { PromMetrics, type Sample } from './prom-metrics.ts'

@@ -1,0 +1,56 @@
+import type { Command } from 'commander'
+import { ErrorCode, WarrenError } from '../../core/index.ts'
+import { contextOf } from '../context.ts'
+import { parseDuration } from '../options/duration.ts'
+import { printJson } from '../output/terminal.ts'
+import { fields } from '../output/views.ts'
+
+interface DrainOptions {
+  readonly undo?: true
+  readonly timeout?: string
+}
+
+const DEFAULT_MS = 30_000
+const MIN_MS = 100
+const MAX_MS = 86_400_000
+/** What answers sooner needs no explanation of why it takes long. */
+const PATIENCE_MS = 500
+/** The agent answers at its bound; this is for the answer to arrive. */
+const SLACK_MS = 10_000
+
+const AFTER = `
+Others send no new connections here; those that are open may finish, and the command waits for them. Workloads of this host can
+still connect to others. An interrupted command leaves the drain in force; an agent that restarts is in rotation again.`
+
+export function addDrain(program: Command): void {
+  program
+    .command('drain')
+    .description('take the workloads of this host out of rotation, and let their connections finish')
+    .option('--undo', 'back into rotation')
+    .option('--timeout <time>', 'how long connections may take; what is left then is reset (default: 30s)')
+    .addHelpText('after', AFTER)
+    .action(async (options: DrainOptions, command: Command) => {
+      if (options.undo === true && options.timeout !== undefined) {
+        throw new WarrenError(ErrorCode.InvalidOption, '--undo and --timeout exclude each other')
+      }
+      const { agent, json, say } = contextOf(command)
+      if (options.undo === true) {
+        await agent.admin.drain({ undo: true })
+        if (json) printJson({ draining: false })
+        say('in rotation again')
+        return
+      }
+      const timeoutMs =
+        options.timeout === undefined ? DEFAULT_MS : parseDuration('--timeout', options.timeout, MIN_MS, MAX_MS)
+      const waiting = setTimeout(() => say('draining: nothing new comes here; waiting for what is open'), PATIENCE_MS)
+      const drained = agent.admin.drain({ timeoutMs }, { timeoutMs: timeoutMs + SLACK_MS })
+      const response = await drained.finally(() => clearTimeout(waiting))
+      const { finished, reset, undone } = response
+      if (json) printJson({ draining: !undone, ...fields(response) })
+      if (undone) {
+        say('undone, or asked for again, before all connections had ended')
+        return
+      }
+      say(`drained: ${finished} finished, ${reset} reset; warren drain --undo takes it back`)
+    })
+}
