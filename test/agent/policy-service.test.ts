@@ -1,0 +1,107 @@
+import assert from 'node:assert/strict'
+import type { KeyObject } from 'node:crypto'
+import test, { type TestContext } from 'node:test'
+import { PolicyService } from '../../src/agent/policy-service.ts'
+import { silentLogger, systemClock } from '../../src/core/index.ts'
+import { generatePeerKeyPair, type PeerKey, parsePattern, peerKeyOf, rawPublicKey } from '../../src/identity/index.ts'
+import { create, decode, policyPb, toBinary } from '../../src/wire/index.ts'
+
+const LIAR: PeerKey = peerKeyOf(rawPublicKey(generatePeerKeyPair()))
+
+interface Node {
+  readonly service: PolicyService
+  readonly announced: Uint8Array[]
+  /** What survives a restart. */
+  readonly disk: { signed: Uint8Array | undefined }
+  /** What any peer answers to this host. */
+  answer: (request: Uint8Array) => Uint8Array
+}
+
+function node(t: TestContext, admin: KeyObject, mayChange: boolean, disk: Node['disk'] = { signed: undefined }): Node {
+  const made: Node = {
+    announced: [],
+    disk,
+    answer: () => {
+      throw new Error('nobody answers')
+    },
+    service: new PolicyService({
+      trustDomain: 'example.org',
+      adminPublicKey: rawPublicKey(admin),
+      adminKey: mayChange ? admin : undefined,
+      load: () => disk.signed,
+      save: signed => {
+        disk.signed = signed
+      },
+      transport: {
+        publish: async bytes => made.announced.push(bytes),
+        request: async (_peer, bytes) => made.answer(bytes)
+      },
+      onBundle: () => {},
+      onChange: () => {},
+      clock: systemClock,
+      log: silentLogger
+    })
+  }
+  t.after(() => made.service.stop())
+  made.service.start()
+  return made
+}
+
+const opened = (signed: Uint8Array) => decode(policyPb.SignedBundleSchema, signed, signed.length)
+
+const rule = (effect: 'allow' | 'deny') => ({
+  effect,
+  source: parsePattern('dev.*.*.*'),
+  destination: parsePattern('dev.web.*.*'),
+  protocols: [],
+  notBeforeMs: 0,
+  untilMs: 0,
+  reason: ''
+})
+
+test('nobody rolls the policy back: not by an announcement, not by an answer, and not over a restart', async t => {
+  const admin = generatePeerKeyPair()
+  const founder = node(t, admin, true)
+  await founder.service.add(rule('allow'))
+  const old = founder.disk.signed ?? new Uint8Array()
+  await founder.service.add(rule('deny'))
+  const [first = new Uint8Array(), second = new Uint8Array()] = founder.announced
+
+  const host = node(t, admin, false)
+  assert.equal(host.service.onGossip(second, LIAR), 'accept')
+  assert.equal(host.service.version, 2n)
+  assert.equal(host.service.onGossip(first, LIAR), 'ignore')
+  // The old bundle under a version that it does not have.
+  const lie = (signed: Uint8Array): Uint8Array => {
+    const message = create(policyPb.AnnouncementSchema, {
+      version: 99n,
+      sha256: new Uint8Array(32),
+      bundle: opened(signed)
+    })
+    return toBinary(policyPb.AnnouncementSchema, message)
+  }
+  host.service.onGossip(lie(old), LIAR)
+  assert.equal(host.service.version, 2n)
+  const response = create(policyPb.FetchResponseSchema, { bundle: opened(old) })
+  host.answer = () => toBinary(policyPb.FetchResponseSchema, response)
+  await host.service.fetch(LIAR)
+  assert.equal(host.service.version, 2n)
+
+  const again = node(t, admin, false, host.disk)
+  assert.equal(again.service.version, 2n)
+  assert.equal(again.service.onGossip(first, LIAR), 'ignore')
+})
+
+test('a policy that the admin key did not sign is refused, whoever brings it, and so is who brings it', async t => {
+  const admin = generatePeerKeyPair()
+  const forger = node(t, generatePeerKeyPair(), true)
+  await forger.service.add(rule('allow'))
+  const [announcement = new Uint8Array()] = forger.announced
+  const host = node(t, admin, false)
+  assert.equal(host.service.onGossip(announcement, LIAR), 'reject')
+  host.answer = request => forger.service.answer(request)
+  await assert.rejects(host.service.fetch(LIAR), { code: 'SIGNATURE_INVALID' })
+  assert.equal(host.service.version, 0n)
+  assert.equal(host.disk.signed, undefined)
+  await assert.rejects(host.service.add(rule('allow')), { code: 'NOT_ADMIN' })
+})
