@@ -1,5 +1,5 @@
 import { createHash, createPublicKey, randomBytes } from 'node:crypto'
-import { Allowance, type Clock, ErrorCode, type Logger, WarrenError } from '../core/index.ts'
+import { Allowance, type Clock, ErrorCode, type Logger, type Metrics, WarrenError } from '../core/index.ts'
 import {
   admitJoin,
   encodeJoinToken,
@@ -29,6 +29,8 @@ export interface AdmissionOfficeDeps {
   readonly revocations: () => readonly Revocation[]
   readonly clock: Clock
   readonly log: Logger
+  /** @default nobody takes note */
+  readonly metrics?: Metrics
 }
 
 const DEFAULT_TTL_MS = 3_600_000
@@ -37,9 +39,9 @@ const MAX_SCOPES = 64
 // Ended tokens stay known for a while, so that a late joiner hears "expired" and not "unknown".
 const FORGET_AFTER_MS = 7 * 24 * 3_600_000
 /** Tokens that one authority keeps. */
-const MAX_TOKENS = 10_000
+export const MAX_TOKENS = 10_000
 // A person mistypes a few times; a program that goes on costs a signature check and a line of log each time.
-const REFUSALS = { burst: 10, perSecond: 1 / 10, maxKeys: 4_096 }
+export const REFUSALS = { burst: 10, perSecond: 1 / 10, maxKeys: 4_096 }
 
 /** Admits hosts: makes join tokens, serves joins, and holds the certificate that this agent shows to joiners. */
 export class AdmissionOffice {
@@ -105,6 +107,7 @@ export class AdmissionOffice {
     store.forgetTokens(now - FORGET_AFTER_MS)
     if (store.tokens().length >= MAX_TOKENS) {
       throw new WarrenError(ErrorCode.LimitExceeded, `this host already keeps ${MAX_TOKENS} join tokens`, {
+        limit: 'join_tokens',
         hint: 'They are forgotten a week after they end; a shorter --ttl ends them sooner.'
       })
     }
@@ -197,6 +200,7 @@ export class AdmissionOffice {
   async #limited<T>(remote: string, admit: () => Promise<T>): Promise<T> {
     const now = this.#deps.clock.monotonicMs()
     if (this.#refusals.left(remote, now) < 1) {
+      this.#deps.metrics?.hit('join_refusals', { remote, limit: REFUSALS.burst })
       throw new WarrenError(ErrorCode.LimitExceeded, `too many refused attempts to join from ${remote}`, {
         hint: 'Wait a minute, and check the token.'
       })

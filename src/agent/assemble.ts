@@ -18,6 +18,7 @@ import { localHandlers } from './local-handlers.ts'
 import { MemberBook } from './member-book.ts'
 import type { Membership } from './membership/index.ts'
 import { policyTransport, registryTransport, wireMesh } from './mesh-wiring.ts'
+import { collect, PromMetrics, watchProcess } from './metrics/index.ts'
 import { PolicyService } from './policy-service.ts'
 import { Readiness } from './readiness.ts'
 import { RegistryService } from './registry-service.ts'
@@ -59,6 +60,8 @@ export async function assemble(parts: Parts): Promise<{
   const { trustDomain, machine, trust: trustState, node } = membership
   const stopping = new AbortController()
   resources.defer(() => stopping.abort())
+  const metrics = new PromMetrics(log, clock)
+  resources.defer(watchProcess(metrics, clock))
   const trust = new Trust(trustState, clock, log)
   trust.admit(node.chainDer)
 
@@ -76,6 +79,7 @@ export async function assemble(parts: Parts): Promise<{
     },
     onRefused: (host, reason) => evictions.onRefused(host, reason),
     log,
+    metrics,
     clock
   })
 
@@ -110,7 +114,8 @@ export async function assemble(parts: Parts): Promise<{
       if (change.removed.length > 0) broker?.reassert(`registry: ${change.cause} of ${change.machine}`)
     },
     clock,
-    log
+    log,
+    metrics
   })
   const failures: FailureService = new FailureService({
     mesh,
@@ -167,7 +172,8 @@ export async function assemble(parts: Parts): Promise<{
     isTaken: name => routing.peerOf(name) !== undefined,
     revocations: () => trust.state.revocations,
     clock,
-    log
+    log,
+    metrics
   })
   const grants = new Grants({
     scopes: node.scopes,
@@ -187,8 +193,10 @@ export async function assemble(parts: Parts): Promise<{
       registry.put(toRecord(workload))
       svids.add(workload.registrationId, workload.spiffeId)
       exportedSvids.add(workload.registrationId, workload.spiffeId)
+      metrics.count('warren_registrations_total', {})
     },
     onEnded: (workload, reason) => {
+      metrics.count('warren_registrations_ended_total', { reason })
       broker?.registrationEnded(workload.registrationId, reason)
       svids.remove(workload.registrationId)
       exportedSvids.remove(workload.registrationId)
@@ -211,7 +219,8 @@ export async function assemble(parts: Parts): Promise<{
       authorizer,
       office,
       clock,
-      log
+      log,
+      metrics
     })
   )
   const data = broker
@@ -290,11 +299,12 @@ export async function assemble(parts: Parts): Promise<{
     failures,
     readiness,
     drain,
+    metrics,
     dataAddresses,
     clock,
     log
   })
-  const shared = { runtimeDir: config.runtimeDir, credentials: peerCredentials, log }
+  const shared = { runtimeDir: config.runtimeDir, credentials: peerCredentials, log, metrics }
   const api = await serveWorkloadApi({ ...shared, handlers: handlers.workload })
   resources.defer(() => api.close())
   const adminApi = await serveAdminApi({ ...shared, handlers: handlers.admin })
@@ -316,6 +326,17 @@ export async function assemble(parts: Parts): Promise<{
   })
   const spiffeApi = await serveSpiffeApi({ ...shared, handlers: spiffe })
   resources.defer(() => spiffeApi.close())
+  collect(metrics, {
+    state,
+    underWay: () => registry.underWay,
+    mesh,
+    workloads,
+    broker: data,
+    policyVersion: () => policy.version,
+    notAfterMs: () => membership.node.notAfterMs,
+    sockets: { agent: api, admin: adminApi, spiffe: spiffeApi },
+    clock
+  })
   resources.defer(() => readiness.drain())
 
   const alone = hints.length === 0 && config.bootstrap.length === 0

@@ -1,5 +1,5 @@
 import type { BrokerDeps, Candidate } from '../broker/index.ts'
-import type { Clock, Logger } from '../core/index.ts'
+import type { Clock, Logger, Metrics } from '../core/index.ts'
 import { raceAbort } from '../core/index.ts'
 import { listenerUid, peerCredentials } from '../identity/attest/index.ts'
 import { serveJoin, toPem } from '../identity/index.ts'
@@ -28,6 +28,7 @@ export interface BrokerParts {
   readonly office: AdmissionOffice
   readonly clock: Clock
   readonly log: Logger
+  readonly metrics: Metrics
 }
 
 /** The broker's questions, answered by the parts of this agent. */
@@ -72,6 +73,7 @@ export function brokerDeps(parts: BrokerParts): BrokerDeps {
     dataListen: config.dataListen,
     runtimeDir: config.runtimeDir,
     log,
+    metrics: parts.metrics,
     clock
   }
 }

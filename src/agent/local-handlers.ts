@@ -17,6 +17,7 @@ import { workloadHandlers } from './handlers/workload-handlers.ts'
 import type { MemberBook } from './member-book.ts'
 import type { Membership } from './membership/index.ts'
 import { probe } from './mesh-wiring.ts'
+import type { PromMetrics } from './metrics/index.ts'
 import type { PolicyService } from './policy-service.ts'
 import { probePath } from './reach.ts'
 import type { Readiness } from './readiness.ts'
@@ -42,6 +43,7 @@ export interface LocalHandlersParts {
   readonly failures: FailureService
   readonly readiness: Readiness
   readonly drain: Drain
+  readonly metrics: PromMetrics
   readonly dataAddresses: () => string[]
   readonly clock: Clock
   readonly log: Logger
@@ -107,6 +109,7 @@ export function localHandlers(parts: LocalHandlersParts): { workload: WorkloadHa
       undrain: () => drain.undo(),
       members: () => memberViews(state, mesh, suspectedSince, clock),
       flows: () => broker.flows(),
+      metrics: async () => ({ text: await parts.metrics.text(), samples: await parts.metrics.samples() }),
       explain: (source, destination, protocol, signal) =>
         explain(explainDeps(parts), source, destination, protocol, signal)
     })

@@ -51,7 +51,7 @@ export function wireMesh(
 ): void {
   mesh.onGossip('registry', (bytes, from) => registry.onGossip(bytes, from))
   mesh.onGossip('policy', (bytes, from) => policy.onGossip(bytes, from))
-  mesh.handle('/warren/sync/1', async (_peer, request) => registry.onSync(request), {
+  mesh.handle('/warren/sync/1', async (peer, request) => registry.onSync(request, peer), {
     maxRequestBytes: SYNC_REQUEST_BYTES,
     maxResponseBytes: SYNC_RESPONSE_BYTES
   })

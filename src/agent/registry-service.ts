@@ -1,4 +1,15 @@
-import { type Clock, detach, type Logger, raceAbort } from '../core/index.ts'
+import {
+  type Clock,
+  detach,
+  type LabelsOf,
+  type Logger,
+  METRICS,
+  type Metrics,
+  OTHER,
+  raceAbort,
+  silentMetrics,
+  WarrenError
+} from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
 import {
   type Cancel,
@@ -6,6 +17,7 @@ import {
   type Effect,
   type LocalRecord,
   type Mark,
+  type Notice,
   type Profile,
   RegistryDriver,
   type RegistryState,
@@ -32,12 +44,14 @@ export interface RegistryServiceDeps {
   readonly onChange: (change: Extract<Effect, { type: 'changed' }>) => void
   readonly clock: Clock
   readonly log: Logger
+  readonly metrics?: Metrics
 }
 
 /** Runs the registry on the mesh, the disk and the clocks of this host. */
 export class RegistryService {
   readonly #deps: RegistryServiceDeps
   readonly #driver: RegistryDriver
+  readonly #metrics: Metrics
   readonly #stopping = new AbortController()
   readonly #changed = new ChangeSignal()
   readonly #acknowledged = new ChangeSignal()
@@ -45,7 +59,13 @@ export class RegistryService {
 
   constructor(deps: RegistryServiceDeps) {
     this.#deps = deps
+    this.#metrics = deps.metrics ?? silentMetrics
     this.#driver = new RegistryDriver(deps.state, this.#ports())
+  }
+
+  /** What is under way. */
+  get underWay(): { readonly sessions: number; readonly acks: number } {
+    return this.#driver.underWay
   }
 
   get state(): RegistryState {
@@ -96,13 +116,21 @@ export class RegistryService {
 
   /** Waits for the acknowledgements of all that was published so far. */
   async replicated(wait: WaitMode, signal: AbortSignal): Promise<Replication> {
+    const { clock } = this.#deps
+    const startedMs = clock.monotonicMs()
     const seq = this.#driver.published
     const progress = () => this.#driver.progress(seq)
-    return await awaitReplication(wait, progress, () => this.#acknowledged.changed(), signal)
+    const outcome = await awaitReplication(wait, progress, () => this.#acknowledged.changed(), signal)
+    this.#metrics.count('warren_replications_total', { wait, state: outcome.state })
+    if (wait !== 'local') {
+      this.#metrics.observe('warren_replication_seconds', { wait }, (clock.monotonicMs() - startedMs) / 1_000)
+    }
+    return outcome
   }
 
   onGossip(bytes: Uint8Array, from: PeerKey): Verdict {
     const { verdict, reason } = this.#driver.gossip(bytes, from)
+    this.#metrics.count('warren_registry_gossip_total', { outcome: outcomeOf(verdict, reason) })
     if (verdict === 'reject') this.#deps.log.warn('registry message refused', { peer: from, reason })
     return verdict
   }
@@ -112,8 +140,10 @@ export class RegistryService {
   }
 
   /** Answers one request of a session that a peer runs with us. */
-  onSync(request: Uint8Array): Uint8Array {
-    return this.#driver.answer(request)
+  onSync(request: Uint8Array, from: PeerKey): Uint8Array {
+    return this.#driver.answer(request, ({ limit, reason }) => {
+      if (limit !== undefined) this.#metrics.hit(limit, { peer: from, reason })
+    })
   }
 
   /** Takes over from `peer` whatever it has newer. One session with a peer at a time; a second caller joins the first. */
@@ -150,14 +180,22 @@ export class RegistryService {
             onFailure(err)
           }
         ),
-      synchronised: () => this.#synchronised.fire(),
+      synchronised: () => {
+        this.#metrics.count('warren_registry_sync_sessions_total', { result: 'ok' })
+        this.#synchronised.fire()
+      },
+      notSynchronised: (peer, err) => {
+        this.#metrics.count('warren_registry_sync_sessions_total', { result: 'failed' })
+        const { limit, reason } = WarrenError.from(err)
+        if (limit !== undefined) this.#metrics.hit(limit, { peer, reason })
+      },
       saveMarks,
       forgetMark,
       notify: effect => this.#notify(effect)
     }
   }
 
-  #notify(effect: Parameters<DriverPorts['notify']>[0]): void {
+  #notify(effect: Notice): void {
     switch (effect.type) {
       case 'changed':
         this.#deps.onChange(effect)
@@ -167,9 +205,21 @@ export class RegistryService {
         this.#acknowledged.fire()
         break
       case 'alarm':
-        this.#deps.log.error(`registry alarm: ${effect.kind}`, { peer: effect.owner, reason: effect.detail })
+        this.#alarm(effect)
+        break
+      case 'limit':
+        this.#metrics.hit(effect.limit, { peer: effect.peer, reason: effect.detail })
         break
     }
+  }
+
+  #alarm({ kind, owner, detail, limit }: Extract<Notice, { type: 'alarm' }>): void {
+    this.#metrics.count('warren_registry_alarms_total', { kind })
+    // The line that says that a limit was reached has said it.
+    if (kind === 'registry-full' || kind === 'rate-exceeded') return
+    if (limit !== undefined) this.#metrics.count('warren_limit_hits_total', { limit })
+    const named = limit === undefined ? {} : { limitName: limit }
+    this.#deps.log.error(`registry alarm: ${kind}`, { peer: owner, reason: detail, ...named })
   }
 
   #after(ms: number, run: () => void): Cancel {
@@ -197,4 +247,14 @@ export class RegistryService {
     detach(this.#deps.log, 'registry exchange', settled, this.#stopping.signal)
     return () => controller.abort()
   }
+}
+
+type Outcome = LabelsOf<'warren_registry_gossip_total'>['outcome']
+
+/** Verdicts whose reason is one of a few; any other is a text about a message that could not be used. */
+const OUTCOMES: ReadonlySet<string> = new Set(METRICS.warren_registry_gossip_total.labels.outcome)
+
+function outcomeOf(verdict: Verdict, reason: string): Outcome {
+  if (OUTCOMES.has(reason)) return reason as Outcome
+  return verdict === 'reject' ? 'malformed' : OTHER
 }

@@ -4,7 +4,7 @@ import { createConnectRouter, createContextValues } from '@connectrpc/connect'
 import type { UniversalServerResponse } from '@connectrpc/connect/protocol'
 import { errorToJson } from '@connectrpc/connect/protocol-connect'
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from '@connectrpc/connect-node'
-import { ErrorCode, type Logger, WarrenError } from '../core/index.ts'
+import { ErrorCode, type Logger, type Metrics, WarrenError } from '../core/index.ts'
 import { ADMISSION, type Admission } from './caller.ts'
 import type { LocalLimits } from './limits.ts'
 import type { Routes } from './routes.ts'
@@ -23,7 +23,7 @@ export type RequestListener = (request: Request, response: Response, admission: 
 export function createRequestListener(
   routes: Routes,
   limits: LocalLimits,
-  log: Logger,
+  { log, metrics }: { readonly log: Logger; readonly metrics: Metrics },
   stopping: AbortSignal
 ): RequestListener {
   const router = createConnectRouter({
@@ -34,7 +34,7 @@ export function createRequestListener(
     jsonOptions: { ignoreUnknownFields: false },
     shutdownSignal: stopping
   })
-  routes(router, log, limits.requestMs)
+  routes(router, { log, metrics, requestMs: limits.requestMs })
   const handlers = new Map(router.handlers.map(handler => [handler.requestPath, handler]))
 
   const answer = async (request: Request, response: Response, admission: Admission): Promise<void> => {

@@ -1,33 +1,38 @@
 import type { DescMethod, DescService } from '@bufbuild/protobuf'
 import type { ConnectRouter, HandlerContext, MethodImpl } from '@connectrpc/connect'
-import { type Logger, raceAbort, within } from '../core/index.ts'
+import { type Logger, type Metrics, raceAbort, WarrenError, within } from '../core/index.ts'
 import { adminPb, apiPb } from '../wire/index.ts'
 import { type Caller, callerOf } from './caller.ts'
 import type { AdminHandlers, WorkloadHandlers } from './handlers.ts'
 import { toConnectError } from './to-connect-error.ts'
 
-/** Puts the calls of one service on a router. `requestMs` is the longest a call that is not a stream may take. */
-export type Routes = (router: ConnectRouter, log: Logger, requestMs: number) => void
+export interface RouteContext {
+  readonly log: Logger
+  readonly metrics: Metrics
+  /** The longest that a call that is not a stream may take. */
+  readonly requestMs: number
+}
+
+/** Puts the calls of one service on a router. */
+export type Routes = (router: ConnectRouter, context: RouteContext) => void
 
 /** The calls of agent.sock. */
 export function workloadRoutes(handlers: WorkloadHandlers): Routes {
-  return (router, log, requestMs) => {
-    mount(router, apiPb.WorkloadService, handlers, { log, requestMs })
+  return (router, context) => {
+    mount(router, apiPb.WorkloadService, handlers, context)
   }
 }
 
 /** The calls of admin.sock. */
 export function adminRoutes(handlers: AdminHandlers): Routes {
-  return (router, log, requestMs) => {
-    mount(router, adminPb.AdminService, handlers, { log, requestMs })
+  return (router, context) => {
+    mount(router, adminPb.AdminService, handlers, context)
   }
 }
 
 type Handler<R> = (request: unknown, caller: Caller, signal: AbortSignal) => R
 
-export interface MountOptions {
-  readonly log: Logger
-  readonly requestMs: number
+export interface MountOptions extends RouteContext {
   /** Looks at a call before its handler does; a throw refuses it. */
   readonly check?: (context: HandlerContext) => void
 }
@@ -45,7 +50,8 @@ export function mount(router: ConnectRouter, service: DescService, handlers: obj
   }
 }
 
-function unary(handler: Handler<Promise<unknown>>, method: DescMethod, { log, requestMs, check }: MountOptions) {
+function unary(handler: Handler<Promise<unknown>>, method: DescMethod, options: MountOptions) {
+  const { requestMs, check } = options
   return async (request: unknown, context: HandlerContext): Promise<unknown> => {
     try {
       check?.(context)
@@ -55,12 +61,13 @@ function unary(handler: Handler<Promise<unknown>>, method: DescMethod, { log, re
         raceAbort(handler(request, caller, signal), signal)
       )
     } catch (err) {
-      throw toConnectError(err, log, method.name)
+      throw failure(err, method, options)
     }
   }
 }
 
-function stream(handler: Handler<AsyncIterable<unknown>>, method: DescMethod, { log, check }: MountOptions) {
+function stream(handler: Handler<AsyncIterable<unknown>>, method: DescMethod, options: MountOptions) {
+  const { check } = options
   return async function* (request: unknown, context: HandlerContext): AsyncGenerator<unknown> {
     let events: AsyncIterator<unknown> | undefined
     try {
@@ -72,10 +79,15 @@ function stream(handler: Handler<AsyncIterable<unknown>>, method: DescMethod, { 
         yield event.value
       }
     } catch (err) {
-      throw toConnectError(err, log, method.name)
+      throw failure(err, method, options)
     } finally {
       // Not awaited: a generator that waits for its signal returns only after it has noticed it.
       events?.return?.()?.catch(() => {})
     }
   }
+}
+
+function failure(err: unknown, method: DescMethod, { log, metrics }: MountOptions): Error {
+  if (err instanceof WarrenError && err.limit !== undefined) metrics.hit(err.limit, { method: method.name })
+  return toConnectError(err, log, method.name)
 }

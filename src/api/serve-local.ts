@@ -1,7 +1,16 @@
 import { createServer as createHttp1Server } from 'node:http'
 import { createServer as createHttp2Server, type Http2Session, type ServerHttp2Session } from 'node:http2'
 import { createServer, type Socket } from 'node:net'
-import { definedOnly, ErrorCode, type Logger, sleep, WarrenError } from '../core/index.ts'
+import {
+  definedOnly,
+  ErrorCode,
+  type LimitName,
+  type Logger,
+  type Metrics,
+  silentMetrics,
+  sleep,
+  WarrenError
+} from '../core/index.ts'
 import { type Admission, createCaller, type PeerCredentials } from './caller.ts'
 import { Connection } from './connection.ts'
 import { LOCAL_LIMITS, type LocalLimits } from './limits.ts'
@@ -20,6 +29,8 @@ export interface LocalServerOptions {
   readonly credentials: (socket: Socket) => PeerCredentials
   readonly routes: Routes
   readonly log: Logger
+  /** @default nobody takes note */
+  readonly metrics?: Metrics
   /** Whether this uid may make calls at all. @default everybody */
   readonly permits?: ((uid: number) => boolean) | undefined
   readonly limits?: Partial<LocalLimits> | undefined
@@ -49,10 +60,10 @@ const DRAIN_MS = 1_000
  * cannot listen there.
  */
 export async function serveLocal(options: LocalServerOptions): Promise<LocalServer> {
-  const { path, mode, credentials, log, permits = () => true } = options
+  const { path, mode, credentials, log, metrics = silentMetrics, permits = () => true } = options
   const limits: LocalLimits = Object.freeze({ ...LOCAL_LIMITS, ...definedOnly(options.limits ?? {}) })
   const stopping = new AbortController()
-  const listener = createRequestListener(options.routes, limits, log, stopping.signal)
+  const listener = createRequestListener(options.routes, limits, { log, metrics }, stopping.signal)
   const accepted = new Quota<number>(limits.maxConnectionsPerUid, limits.maxConnections)
   const refused = new Quota<number>(MAX_REFUSALS_PER_UID, MAX_REFUSALS)
   const calls = new Quota<number>(limits.maxCallsPerUid, Number.MAX_SAFE_INTEGER)
@@ -74,7 +85,12 @@ export async function serveLocal(options: LocalServerOptions): Promise<LocalServ
     const end = connection.begin()
     let admission = connection.admission
     const release = admission.ok ? calls.take(admission.caller.uid) : () => {}
-    if (release === undefined) admission = { ok: false, error: tooMany('calls under way', limits.maxCallsPerUid) }
+    if (release === undefined) {
+      admission = {
+        ok: false,
+        error: tooMany('calls of this user under way', limits.maxCallsPerUid, 'api_calls_per_uid')
+      }
+    }
     response.once('close', () => {
       release?.()
       end()
@@ -115,6 +131,12 @@ export async function serveLocal(options: LocalServerOptions): Promise<LocalServ
     http1.emit('connection', socket)
   }
 
+  const tooManyConnections = (uid: number): WarrenError => {
+    const ofAll = accepted.size >= limits.maxConnections
+    const limit = ofAll ? limits.maxConnections : limits.maxConnectionsPerUid
+    metrics.hit(ofAll ? 'api_connections' : 'api_connections_per_uid', { path, uid, limit })
+    return tooMany(ofAll ? 'connections of all users' : 'connections of this user', limit)
+  }
   const admit = (
     who: PeerCredentials,
     gone: AbortSignal
@@ -123,7 +145,7 @@ export async function serveLocal(options: LocalServerOptions): Promise<LocalServ
     if (release !== undefined) return { admission: { ok: true, caller: createCaller(who, gone) }, release }
     who.process.close()
     const error = permits(who.uid)
-      ? tooMany('connections', limits.maxConnectionsPerUid)
+      ? tooManyConnections(who.uid)
       : new WarrenError(ErrorCode.PermissionDenied, `uid ${who.uid} may not use this socket`, {
           hint: 'Run the command as root or as the user that runs the agent.'
         })
@@ -186,8 +208,9 @@ export async function serveLocal(options: LocalServerOptions): Promise<LocalServ
   })
 }
 
-function tooMany(what: string, limit: number): WarrenError {
-  return new WarrenError(ErrorCode.LimitExceeded, `too many ${what} of this user; the limit is ${limit}`, {
+function tooMany(what: string, max: number, limit?: LimitName): WarrenError {
+  return new WarrenError(ErrorCode.LimitExceeded, `too many ${what}; the limit is ${max}`, {
+    ...(limit === undefined ? {} : { limit }),
     hint: 'Close some, or keep one connection for many calls.'
   })
 }

@@ -3,7 +3,7 @@ import type { AdminHandlers, WorkloadHandlers } from './handlers.ts'
 import { adminRoutes, workloadRoutes } from './routes.ts'
 import { type LocalServer, type LocalServerOptions, serveLocal } from './serve-local.ts'
 
-export interface ApiOptions<H> extends Pick<LocalServerOptions, 'credentials' | 'log' | 'limits'> {
+export interface ApiOptions<H> extends Pick<LocalServerOptions, 'credentials' | 'log' | 'metrics' | 'limits'> {
   readonly runtimeDir: string
   readonly handlers: H
 }
@@ -15,15 +15,15 @@ export interface AdminApiOptions extends ApiOptions<AdminHandlers> {
 
 /** Serves `agent.sock`: any local process may ask; who it is decides what it gets. Throws as `serveLocal`. */
 export async function serveWorkloadApi(options: ApiOptions<WorkloadHandlers>): Promise<LocalServer> {
-  const { runtimeDir, handlers, credentials, log, limits } = options
+  const { runtimeDir, handlers, ...shared } = options
   const path = join(runtimeDir, 'agent.sock')
-  return await serveLocal({ path, mode: 0o666, credentials, log, limits, routes: workloadRoutes(handlers) })
+  return await serveLocal({ path, mode: 0o666, ...shared, routes: workloadRoutes(handlers) })
 }
 
 /** Serves `admin.sock`, mode 0600: for root and the agent's own user only, by the kernel's word. Throws as `serveLocal`. */
 export async function serveAdminApi(options: AdminApiOptions): Promise<LocalServer> {
-  const { runtimeDir, handlers, credentials, log, limits, agentUid = process.getuid?.() } = options
+  const { runtimeDir, handlers, agentUid = process.getuid?.(), ...shared } = options
   const path = join(runtimeDir, 'admin.sock')
   const permits = (uid: number): boolean => uid === 0 || uid === agentUid
-  return await serveLocal({ path, mode: 0o600, credentials, log, limits, permits, routes: adminRoutes(handlers) })
+  return await serveLocal({ path, mode: 0o600, ...shared, permits, routes: adminRoutes(handlers) })
 }

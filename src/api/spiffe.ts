@@ -9,8 +9,8 @@ import type { ApiOptions } from './sockets.ts'
 
 /** The calls of spiffe.sock. */
 export function spiffeRoutes(handlers: SpiffeHandlers): Routes {
-  return (router, log, requestMs) => {
-    mount(router, spiffePb.SpiffeWorkloadAPI, handlers, { log, requestMs, check: requireSecurityHeader })
+  return (router, context) => {
+    mount(router, spiffePb.SpiffeWorkloadAPI, handlers, { ...context, check: requireSecurityHeader })
   }
 }
 
@@ -20,9 +20,9 @@ export function spiffeRoutes(handlers: SpiffeHandlers): Routes {
  * Throws as `serveLocal`.
  */
 export async function serveSpiffeApi(options: ApiOptions<SpiffeHandlers>): Promise<LocalServer> {
-  const { runtimeDir, handlers, credentials, log, limits } = options
+  const { runtimeDir, handlers, ...shared } = options
   const path = join(runtimeDir, 'spiffe.sock')
-  return await serveLocal({ path, mode: 0o666, credentials, log, limits, routes: spiffeRoutes(handlers) })
+  return await serveLocal({ path, mode: 0o666, ...shared, routes: spiffeRoutes(handlers) })
 }
 
 // Without it, a program that can be made to send a request somewhere (a proxy, a browser) could be made to fetch keys:

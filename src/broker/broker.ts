@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream'
-import { detach, ErrorCode, loop, raceAbort, WarrenError, within } from '../core/index.ts'
+import { detach, ErrorCode, loop, raceAbort, silentMetrics, WarrenError, within } from '../core/index.ts'
 import { formatAddress, type Pattern, type PeerKey } from '../identity/index.ts'
 import type { Protocol } from '../policy/index.ts'
 import type { BrokerDeps } from './deps.ts'
@@ -8,6 +8,7 @@ import { DataServer } from './destination/data-server.ts'
 import { type Drained, type DrainOptions, drainFlows } from './drain.ts'
 import type { FlowInfo } from './flow/flow.ts'
 import { FlowTable, newFlowId } from './flow/table.ts'
+import type { FlowTotals } from './flow/totals.ts'
 import { resolveLimits } from './limits.ts'
 import { PacketPort } from './packet/port.ts'
 import { Reassertion } from './reassertion.ts'
@@ -71,6 +72,16 @@ export interface Broker {
   readonly flows: () => readonly FlowInfo[]
   /** Sessions with other agents, in both directions. */
   readonly sessions: () => number
+  /** What there is now, and what was carried since the start. Costs a look at each flow. */
+  readonly totals: () => BrokerTotals
+}
+
+/** Figures for metrics. */
+export interface BrokerTotals {
+  readonly flows: FlowTotals
+  /** By who opened them; `client` is this agent. */
+  readonly sessions: { readonly client: number; readonly server: number }
+  readonly endpoints: number
 }
 
 const SWEEP_INTERVAL_MS = 5_000
@@ -80,7 +91,7 @@ export function createBroker(deps: BrokerDeps): Broker {
   const { log, clock, local } = deps
   const limits = resolveLimits(deps.limits)
   const stopping = new AbortController()
-  const flows = new FlowTable(limits, log, clock)
+  const flows = new FlowTable(limits, log, clock, deps.metrics ?? silentMetrics)
   const contexts = new ContextCache(local.svid, deps.roots)
   const liveness = new Liveness(clock.monotonicMs)
   const packets = new PacketPort(log)
@@ -183,6 +194,11 @@ export function createBroker(deps: BrokerDeps): Broker {
     reassert: reason => reassertion.run(reason),
     drain: options => drainFlows(flows, options, log),
     flows: () => flows.list(),
-    sessions: () => pool.size + server.sessions.length
+    sessions: () => pool.size + server.sessions.length,
+    totals: () => ({
+      flows: flows.totals(),
+      sessions: { client: pool.size, server: server.sessions.length },
+      endpoints: endpoints.size
+    })
   }
 }

@@ -2,7 +2,7 @@ import type { KeyObject } from 'node:crypto'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
-import type { Clock, Logger } from '../core/index.ts'
+import type { Clock, Logger, Metrics } from '../core/index.ts'
 import type { Address, Pattern, PeerKey } from '../identity/index.ts'
 import type { Decision, Protocol } from '../policy/index.ts'
 import type { BrokerLimits } from './limits.ts'
@@ -131,6 +131,8 @@ export interface BrokerDeps {
   /** Exists, belongs to the agent and is writable for nobody else. */
   readonly runtimeDir: string
   readonly log: Logger
+  /** @default nobody takes note */
+  readonly metrics?: Metrics
   readonly clock: Clock
   readonly limits?: Partial<BrokerLimits>
   /** A flow of datagrams ends after this long without one. @default 120_000 */

@@ -1,4 +1,4 @@
-export { type Broker, type ConnectAnswer, type ConnectRequest, createBroker } from './broker.ts'
+export { type Broker, type BrokerTotals, type ConnectAnswer, type ConnectRequest, createBroker } from './broker.ts'
 export type {
   AuthorizeQuestion,
   BrokerDeps,

@@ -1,4 +1,4 @@
-import { definedOnly, ErrorCode, WarrenError } from '../core/index.ts'
+import { definedOnly, ErrorCode, type LimitName, type LogFields, type Metrics, WarrenError } from '../core/index.ts'
 
 /** How much of each thing there may be at once. Beyond it the answer is LIMIT_EXCEEDED, which names the limit. */
 export interface BrokerLimits {
@@ -51,7 +51,14 @@ export function resolveLimits(limits: Partial<BrokerLimits> = {}): BrokerLimits 
   return resolved
 }
 
-/** The answer to one too many. */
-export function limitExceeded(what: string, limit: number): WarrenError {
+/** Takes note of one too many, and returns the answer to it. */
+export function limitExceeded(
+  metrics: Metrics,
+  name: LimitName,
+  what: string,
+  limit: number,
+  fields: LogFields = {}
+): WarrenError {
+  metrics.hit(name, { limit, ...fields })
   return new WarrenError(ErrorCode.LimitExceeded, `${what}: the limit of ${limit} is reached`)
 }

@@ -11,6 +11,7 @@ import { addFlows } from './commands/flows.ts'
 import { addForward } from './commands/forward.ts'
 import { addInspect } from './commands/inspect.ts'
 import { addMembers } from './commands/members.ts'
+import { addMetrics } from './commands/metrics.ts'
 import { addPolicy } from './commands/policy.ts'
 import { addRegister } from './commands/register.ts'
 import { addAllow, addDeny } from './commands/rule.ts'
@@ -49,7 +50,7 @@ export function buildProgram(): Command {
     .configureOutput({ outputError: () => {} })
     .exitOverride()
   const groups: ReadonlyArray<readonly [string, ReadonlyArray<(program: Command) => void>]> = [
-    ['Host:', [addUp, addToken, addStatus, addMembers, addDrain]],
+    ['Host:', [addUp, addToken, addStatus, addMembers, addMetrics, addDrain]],
     [
       'Workloads:',
       [

@@ -1,3 +1,5 @@
+import type { LimitName } from './metrics/limit-names.ts'
+
 /**
  * Every failure that crosses a module boundary, the local API or the wire. Codes are stable API; messages are not.
  *
@@ -43,6 +45,8 @@ export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode]
 export interface WarrenErrorOptions extends ErrorOptions {
   /** What the person at the terminal can do about it: one sentence. */
   readonly hint?: string
+  /** The limit that was reached, if nobody has taken note of that yet: for whoever answers with the error to do. */
+  readonly limit?: LimitName
 }
 
 const CODES: ReadonlySet<string> = new Set(Object.values(ErrorCode))
@@ -58,12 +62,14 @@ export class WarrenError extends Error {
   readonly code: ErrorCode
   readonly reason: string
   readonly hint: string | undefined
+  readonly limit: LimitName | undefined
 
   constructor(code: ErrorCode, reason: string, options: WarrenErrorOptions = {}) {
     super(`${code}: ${reason}`, options)
     this.code = code
     this.reason = reason
     this.hint = options.hint
+    this.limit = options.limit
   }
 
   /** Whether `err` is a WarrenError with this code. Compares the code, since two copies of the class may be loaded. */

@@ -2,6 +2,20 @@ export { Allowance, type AllowanceRate } from './allowance.ts'
 export { type Clock, systemClock } from './clock.ts'
 export { ErrorCode, isErrorCode, WarrenError, type WarrenErrorOptions } from './errors.ts'
 export { type LogFields, type Logger, silentLogger } from './log.ts'
+export {
+  type CounterName,
+  type GaugeName,
+  type HistogramName,
+  type LabelsOf,
+  LIMIT_NAMES,
+  LimitHits,
+  type LimitName,
+  METRICS,
+  type MetricName,
+  type Metrics,
+  OTHER,
+  silentMetrics
+} from './metrics/index.ts'
 export { definedOnly } from './options.ts'
 export { raceStaggered } from './race.ts'
 export { raceAbort, sleep, within } from './signals.ts'

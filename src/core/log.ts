@@ -38,6 +38,8 @@ export interface LogFields {
   required?: number
   missing?: readonly string[]
   limit?: number
+  /** As in `docs/limits.md`. */
+  limitName?: string
   reason?: string
   code?: string
   method?: string

@@ -8,7 +8,7 @@ import {
   TopicValidatorResult
 } from '@libp2p/gossipsub'
 import type { PeerId } from '@libp2p/interface'
-import { type Clock, ErrorCode, type Logger, WarrenError } from '../core/index.ts'
+import { type Clock, ErrorCode, type Logger, type Metrics, WarrenError } from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
 import { peerKeyFromId } from './keys.ts'
 import {
@@ -77,11 +77,17 @@ export class Gossip {
   readonly #trustDomain: string
   readonly #log: Logger
   readonly #clock: Clock
+  readonly #metrics: Metrics
   readonly #rates = new TokenBuckets<PeerKey>(GOSSIP_RATE, MAX_CONNECTIONS)
 
-  constructor(pubsub: GossipSub, trustDomain: string, log: Logger, clock: Clock) {
+  constructor(
+    pubsub: GossipSub,
+    trustDomain: string,
+    { log, clock, metrics }: { readonly log: Logger; readonly clock: Clock; readonly metrics: Metrics }
+  ) {
     this.#pubsub = pubsub
     this.#trustDomain = trustDomain
+    this.#metrics = metrics
     this.#log = log
     this.#clock = clock
   }
@@ -122,8 +128,14 @@ export class Gossip {
   }
 
   #judge(topic: MeshTopic, handler: GossipHandler, neighbour: PeerKey, bytes: Uint8Array): GossipVerdict {
-    if (bytes.length > MAX_GOSSIP_BYTES) return 'reject'
-    if (!this.#rates.take(neighbour, this.#clock.monotonicMs())) return 'ignore'
+    if (bytes.length > MAX_GOSSIP_BYTES) {
+      this.#metrics.hit('mesh_gossip_bytes', { peer: neighbour, limit: MAX_GOSSIP_BYTES })
+      return 'reject'
+    }
+    if (!this.#rates.take(neighbour, this.#clock.monotonicMs())) {
+      this.#metrics.hit('mesh_gossip_rate', { peer: neighbour, limit: GOSSIP_RATE.perSecond })
+      return 'ignore'
+    }
     try {
       return handler(bytes, neighbour)
     } catch (err) {

@@ -54,8 +54,6 @@ export const MAX_RELAYED = 256
 export const RELAY_RATE = { perSecond: 20, burst: 128 } as const
 /** From the first byte of a stream to be relayed until it is joined, the dial of the wanted member included. */
 export const RELAY_JOIN_TIMEOUT_MS = 3_000
-/** Between two warnings that this host relays no more. */
-export const RELAY_WARN_MS = 10_000
 /** Members asked to relay, and the time between one and the next. */
 export const MAX_RELAYS_TRIED = 4
 export const RELAY_STAGGER_MS = 250

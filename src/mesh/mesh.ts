@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream'
 import type { Connection, IdentifyResult, PeerId, Stream } from '@libp2p/interface'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
-import { detach, ErrorCode, sleep, WarrenError, within } from '../core/index.ts'
+import { detach, ErrorCode, silentMetrics, sleep, WarrenError, within } from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
 import { dialAddress, parsePeerAddress } from './addresses.ts'
 import { RefusalLog } from './admission/refusal-log.ts'
@@ -155,8 +155,13 @@ class Libp2pMesh implements Mesh {
     const { node, stopping, options } = parts
     this.peer = parts.peer
     this.#parts = parts
-    this.#gossip = new Gossip(node.services.pubsub, options.trustDomain, options.log, options.clock)
-    this.#server = new RequestServer(options.log, options.clock, stopping.signal)
+    const { metrics = silentMetrics } = options
+    this.#gossip = new Gossip(node.services.pubsub, options.trustDomain, {
+      log: options.log,
+      clock: options.clock,
+      metrics
+    })
+    this.#server = new RequestServer({ log: options.log, clock: options.clock, metrics }, stopping.signal)
     const machineOf = (peer: PeerKey): string | undefined => this.machineOf(peer)
     const open = (protocol: string) => async (peer: PeerKey, signal: AbortSignal) =>
       new StreamDuplex(await this.#newStream(peer, protocol, RELAY_STREAMS, signal))
@@ -165,6 +170,7 @@ class Libp2pMesh implements Mesh {
       open: open(RELAYED_PROTOCOL),
       machineOf,
       log: options.log,
+      metrics,
       clock: options.clock,
       stopping: stopping.signal
     })
@@ -289,6 +295,10 @@ class Libp2pMesh implements Mesh {
 
   connected(): PeerKey[] {
     return connectedPeers(this.#parts.node)
+  }
+
+  relayed(): number {
+    return this.#relay.size
   }
 
   isConnected(peer: PeerKey): boolean {

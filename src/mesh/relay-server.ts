@@ -1,14 +1,7 @@
 import type { Duplex } from 'node:stream'
-import { type Clock, type Logger, WarrenError, within } from '../core/index.ts'
+import { type Clock, type LimitName, type Logger, type Metrics, WarrenError, within } from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
-import {
-  MAX_CONNECTIONS,
-  MAX_RELAYED,
-  MAX_RELAYED_PER_PEER,
-  RELAY_JOIN_TIMEOUT_MS,
-  RELAY_RATE,
-  RELAY_WARN_MS
-} from './limits.ts'
+import { MAX_CONNECTIONS, MAX_RELAYED, MAX_RELAYED_PER_PEER, RELAY_JOIN_TIMEOUT_MS, RELAY_RATE } from './limits.ts'
 import { RelayAnswer, readKey, writeKey } from './relay-hello.ts'
 import { spliceStreams } from './splice.ts'
 import { TokenBuckets } from './token-bucket.ts'
@@ -19,6 +12,7 @@ export interface RelayServerDeps {
   readonly open: (peer: PeerKey, signal: AbortSignal) => Promise<Duplex>
   readonly machineOf: (peer: PeerKey) => string | undefined
   readonly log: Logger
+  readonly metrics: Metrics
   readonly clock: Clock
   readonly stopping: AbortSignal
 }
@@ -36,7 +30,6 @@ export class RelayServer {
   // Holds only peers with a stream that is joined or being joined, so it is bounded by MAX_RELAYED.
   readonly #perPeer = new Map<PeerKey, number>()
   #total = 0
-  #warnedMs = Number.NEGATIVE_INFINITY
 
   constructor(deps: RelayServerDeps) {
     this.#deps = deps
@@ -84,18 +77,14 @@ export class RelayServer {
   }
 
   #enter(near: Duplex, from: PeerKey, to: PeerKey): (() => void) | undefined {
-    const { self, clock, log, machineOf } = this.#deps
+    const { self, machineOf, metrics } = this.#deps
     if (to === from || to === self) {
       this.#answer(near, RelayAnswer.Refused)
       return undefined
     }
-    const nowMs = clock.monotonicMs()
-    if (!this.#rates.take(from, nowMs) || this.#total >= MAX_RELAYED || this.#of(from) >= MAX_RELAYED_PER_PEER) {
-      if (nowMs - this.#warnedMs >= RELAY_WARN_MS) {
-        this.#warnedMs = nowMs
-        const limit = this.#total >= MAX_RELAYED ? MAX_RELAYED : MAX_RELAYED_PER_PEER
-        log.warn('relays no more for a member', { machine: machineOf(from) ?? '', count: this.#total, limit })
-      }
+    const reached = this.#limitReached(from)
+    if (reached !== undefined) {
+      metrics.hit(reached, { machine: machineOf(from) ?? '' })
       this.#answer(near, RelayAnswer.Limit)
       return undefined
     }
@@ -107,6 +96,12 @@ export class RelayServer {
       if (left > 0) this.#perPeer.set(from, left)
       else this.#perPeer.delete(from)
     }
+  }
+
+  #limitReached(from: PeerKey): LimitName | undefined {
+    if (!this.#rates.take(from, this.#deps.clock.monotonicMs())) return 'mesh_relay_rate'
+    if (this.#total >= MAX_RELAYED) return 'mesh_relayed'
+    return this.#of(from) >= MAX_RELAYED_PER_PEER ? 'mesh_relayed_per_peer' : undefined
   }
 
   #of(peer: PeerKey): number {

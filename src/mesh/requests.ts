@@ -1,5 +1,5 @@
 import type { Connection, Stream } from '@libp2p/interface'
-import { type Clock, ErrorCode, type Logger, raceAbort, WarrenError, within } from '../core/index.ts'
+import { type Clock, ErrorCode, type Logger, type Metrics, raceAbort, WarrenError, within } from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
 import { readFrame, writeFrame } from './frames.ts'
 import { peerKeyFromId } from './keys.ts'
@@ -60,13 +60,18 @@ function checked(bytes: number): number {
 export class RequestServer {
   readonly #log: Logger
   readonly #clock: Clock
+  readonly #metrics: Metrics
   readonly #stopping: AbortSignal
   readonly #rates = new TokenBuckets<PeerKey>(REQUEST_RATE, MAX_CONNECTIONS)
   // Holds only peers with a request in progress, so it is bounded by MAX_REQUESTS.
   readonly #active = new Map<PeerKey, number>()
   #total = 0
 
-  constructor(log: Logger, clock: Clock, stopping: AbortSignal) {
+  constructor(
+    { log, clock, metrics }: { readonly log: Logger; readonly clock: Clock; readonly metrics: Metrics },
+    stopping: AbortSignal
+  ) {
+    this.#metrics = metrics
     this.#log = log
     this.#clock = clock
     this.#stopping = stopping
@@ -80,7 +85,12 @@ export class RequestServer {
     checked(maxRequestBytes)
     checked(maxResponseBytes)
     const answer = async (peer: PeerKey, stream: Stream, signal: AbortSignal): Promise<Uint8Array> => {
-      const request = await readFrame(stream, maxRequestBytes, signal)
+      const request = await readFrame(stream, maxRequestBytes, signal).catch((err: unknown) => {
+        if (err instanceof Error && err.name === 'InvalidDataLengthError') {
+          this.#metrics.hit('mesh_request_bytes', { peer, protocol: stream.protocol, limit: maxRequestBytes })
+        }
+        throw err
+      })
       try {
         // Raced, for a handler that ignores its signal must not keep its place for ever.
         const response = await raceAbort(handler(peer, request, signal), signal)
@@ -88,6 +98,7 @@ export class RequestServer {
         throw new WarrenError(ErrorCode.MessageTooLarge, `a response of ${response.length} bytes exceeds the limit`)
       } catch (err) {
         this.#log.debug('request failed', { peer, protocol: stream.protocol, err })
+        if (err instanceof WarrenError && err.limit !== undefined) this.#metrics.hit(err.limit, { peer })
         return encodeFailure(err)
       }
     }
@@ -118,9 +129,15 @@ export class RequestServer {
   #enter(peer: PeerKey): WarrenError | undefined {
     const active = this.#active.get(peer) ?? 0
     if (!this.#rates.take(peer, this.#clock.monotonicMs())) {
+      this.#metrics.hit('mesh_request_rate', { peer, limit: REQUEST_RATE.perSecond })
       return new WarrenError(ErrorCode.LimitExceeded, `more than ${REQUEST_RATE.perSecond} requests a second`)
     }
-    if (active >= MAX_REQUESTS_PER_PEER || this.#total >= MAX_REQUESTS) {
+    if (this.#total >= MAX_REQUESTS) {
+      this.#metrics.hit('mesh_requests', { peer, limit: MAX_REQUESTS })
+      return new WarrenError(ErrorCode.LimitExceeded, `more than ${MAX_REQUESTS} requests of all hosts at once`)
+    }
+    if (active >= MAX_REQUESTS_PER_PEER) {
+      this.#metrics.hit('mesh_requests_per_peer', { peer, limit: MAX_REQUESTS_PER_PEER })
       return new WarrenError(ErrorCode.LimitExceeded, `more than ${MAX_REQUESTS_PER_PEER} requests at once`)
     }
     this.#active.set(peer, active + 1)

@@ -1,6 +1,6 @@
 import type { KeyObject } from 'node:crypto'
 import type { Duplex } from 'node:stream'
-import type { Clock, Logger } from '../core/index.ts'
+import type { Clock, Logger, Metrics } from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
 
 /** One request, one response, each a bounded frame. */
@@ -66,6 +66,8 @@ export interface MeshOptions {
   /** Called when a member that we dialled refuses us, being told that we are revoked. Its word alone: for people. */
   readonly onRefused?: (machine: string, reason: string) => void
   readonly log: Logger
+  /** @default nobody takes note */
+  readonly metrics?: Metrics
   readonly clock: Clock
 }
 
@@ -125,6 +127,8 @@ export interface Mesh {
   /** Sets the taker of streams that peers open. It owns them from then on. */
   onStream(handler: StreamHandler): void
   connected(): PeerKey[]
+  /** Streams between two other members that this host joins. */
+  relayed(): number
   isConnected(peer: PeerKey): boolean
   /** Machine name of a connected peer, from the certificate it was admitted with. */
   machineOf(peer: PeerKey): string | undefined

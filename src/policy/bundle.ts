@@ -36,9 +36,19 @@ export const MAX_ENTRIES = 4_096
 export const MAX_REVOCATIONS = 4_096
 
 const LISTS = [
-  { name: 'rules', max: MAX_RULES, remedy: '`warren policy remove`, or join several names in one pattern: {a,b}' },
-  { name: 'entries', max: MAX_ENTRIES, remedy: '`warren entry remove`' },
-  { name: 'revocations', max: MAX_REVOCATIONS, remedy: '`warren unrevoke`, once the certificates concerned have ended' }
+  {
+    name: 'rules',
+    max: MAX_RULES,
+    limit: 'policy_rules',
+    remedy: '`warren policy remove`, or join several names in one pattern: {a,b}'
+  },
+  { name: 'entries', max: MAX_ENTRIES, limit: 'policy_entries', remedy: '`warren entry remove`' },
+  {
+    name: 'revocations',
+    max: MAX_REVOCATIONS,
+    limit: 'policy_revocations',
+    remedy: '`warren unrevoke`, once the certificates concerned have ended'
+  }
 ] as const
 
 /**
@@ -88,9 +98,10 @@ export function sealBundle(
 ): Uint8Array {
   const { trustDomain, nowMs, rules, entries, strict, revocations } = { ...contentOf(current), ...next }
   const sizes = { rules: rules.length, entries: entries.length, revocations: revocations.length }
-  for (const { name, max, remedy } of LISTS) {
+  for (const { name, max, limit, remedy } of LISTS) {
     if (sizes[name] <= max) continue
     throw new WarrenError(ErrorCode.LimitExceeded, `the policy already has ${max} ${name}`, {
+      limit,
       hint: `Remove some with ${remedy}.`
     })
   }
@@ -112,7 +123,9 @@ export function sealBundle(
     create(policyPb.SignedBundleSchema, { bundle, signature: sign(bundle) })
   )
   if (signed.length > MAX_BUNDLE_BYTES) {
-    throw new WarrenError(ErrorCode.LimitExceeded, `the policy would exceed ${MAX_BUNDLE_BYTES} bytes`)
+    throw new WarrenError(ErrorCode.LimitExceeded, `the policy would exceed ${MAX_BUNDLE_BYTES} bytes`, {
+      limit: 'policy_bytes'
+    })
   }
   return signed
 }

@@ -1,8 +1,9 @@
+import type { LimitName } from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
 import { registryPb, toBinary } from '../wire/index.ts'
 import { type SealedHead, toWire } from './head.ts'
 import type { Now } from './lease.ts'
-import { type AlarmKind, alarm, type ChangeCause, type Effect, encodeAck } from './message.ts'
+import { type AlarmKind, alarm, type ChangeCause, type Effect, encodeAck, limitReached } from './message.ts'
 import type { StoredRecord } from './record.ts'
 import { RecordSet, type SetDifference } from './record-set.ts'
 import { type Admitted, announcesSame, certificateDigest, type Entry, type RegistryState } from './state.ts'
@@ -28,8 +29,9 @@ export function adopt(state: RegistryState, candidate: Candidate, now: Now): Eff
   const held = state.entries.get(owner)
   const full = overflow(state, candidate, held)
   if (full !== undefined) {
-    const allowance = state.repeats.take('full', now.monotonicMs)
-    return allowance === 'allowed' ? [alarm('registry-full', owner, full)] : []
+    const { limit, detail } = full
+    const told = state.repeats.take('full', now.monotonicMs) === 'allowed'
+    return [limitReached(limit, owner, detail), ...(told ? [alarm('registry-full', owner, detail)] : [])]
   }
   state.quarantines.delete(owner)
   state.clocks.set(owner, 'agrees')
@@ -101,7 +103,8 @@ export function quarantine(
   sealed: SealedHead,
   kind: Extract<AlarmKind, 'equivocation' | 'invalid-set'>,
   detail: string,
-  now: Now
+  now: Now,
+  limit?: LimitName
 ): Effect[] {
   const { owner, epoch } = sealed.head
   const held = state.entries.get(owner)
@@ -113,7 +116,7 @@ export function quarantine(
   }
   const mostRecent = held !== undefined && held.sealed.head.epoch > epoch ? held.sealed.head.epoch : epoch
   state.quarantines.set(owner, { epoch: mostRecent, sinceMonotonicMs: now.monotonicMs, reason: detail })
-  return [...drop(state, owner, 'quarantined', true), alarm(kind, owner, detail, proof)]
+  return [...drop(state, owner, 'quarantined', true), alarm(kind, owner, detail, proof, limit)]
 }
 
 export function changed(
@@ -132,11 +135,18 @@ export function changed(
   }
 }
 
-function overflow(state: RegistryState, { set }: Candidate, held: Entry | undefined): string | undefined {
+function overflow(
+  state: RegistryState,
+  { set }: Candidate,
+  held: Entry | undefined
+): { readonly limit: LimitName; readonly detail: string } | undefined {
   const { maxOwners, maxTotalBytes } = state.limits
-  if (held === undefined && state.entries.size >= maxOwners) return `${maxOwners} owners are held`
+  if (held === undefined && state.entries.size >= maxOwners) {
+    return { limit: 'registry_owners', detail: `${maxOwners} owners are held` }
+  }
   const total = state.totalBytes + set.bytes - (held?.set.bytes ?? 0)
-  return total > maxTotalBytes && set.bytes > 0 ? `${maxTotalBytes} bytes of records are held` : undefined
+  if (total <= maxTotalBytes || set.bytes === 0) return undefined
+  return { limit: 'registry_total_bytes', detail: `${maxTotalBytes} bytes of records are held` }
 }
 
 // A mark lasts as long as a certificate, so an authority that admits ever new hosts could fill our memory with them.

@@ -14,9 +14,14 @@ const FIELD_OVERHEAD_BYTES = 4
 
 /**
  * Answers a sync request from what is held. Changes nothing, and never throws: a request that cannot be read is answered
- * with a refusal. The answer fits `maxResponseBytes`.
+ * with a refusal, of which `onRefused` is told. The answer fits `maxResponseBytes`.
  */
-export function answer(state: RegistryState, request: Uint8Array, now: Now): Uint8Array {
+export function answer(
+  state: RegistryState,
+  request: Uint8Array,
+  now: Now,
+  onRefused: (err: WarrenError) => void = () => {}
+): Uint8Array {
   try {
     const { ask } = decodeRequest(request, state.limits)
     switch (ask.case) {
@@ -30,7 +35,9 @@ export function answer(state: RegistryState, request: Uint8Array, now: Now): Uin
         throw malformed('it asks for nothing known')
     }
   } catch (err) {
-    const { code, reason } = WarrenError.from(err)
+    const refusal = WarrenError.from(err)
+    onRefused(refusal)
+    const { code, reason } = refusal
     return encodeResponse({ case: 'refused', value: create(registryPb.SyncRefusedSchema, { code, reason }) })
   }
 }

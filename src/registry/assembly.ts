@@ -1,4 +1,4 @@
-import { ErrorCode, WarrenError } from '../core/index.ts'
+import { ErrorCode, type LimitName, WarrenError } from '../core/index.ts'
 import { create, registryPb } from '../wire/index.ts'
 import type { Candidate } from './adopt.ts'
 import type { Limits } from './limits.ts'
@@ -66,7 +66,7 @@ export class Assembly {
       if (records.some(({ id }) => bucketNumber(id) !== number)) throw malformed('a record is in the wrong bucket')
       this.fault ??= fault
       this.#bytes += bucket.bytes
-      if (this.#bytes > this.#limits.maxSetBytes) throw malformed('a set is too large')
+      if (this.#bytes > this.#limits.maxSetBytes) throw malformed('a set is too large', 'registry_set_bytes')
       this.#fetched.set(number, bucket)
       this.#missing.shift()
     }
@@ -106,6 +106,7 @@ export class Assembly {
   }
 }
 
-function malformed(why: string): WarrenError {
-  return new WarrenError(ErrorCode.MessageMalformed, `a sync response is not usable: ${why}`)
+function malformed(why: string, limit?: LimitName): WarrenError {
+  const reason = `a sync response is not usable: ${why}`
+  return new WarrenError(ErrorCode.MessageMalformed, reason, limit === undefined ? {} : { limit })
 }

@@ -5,6 +5,9 @@ import type { Effect, Mark } from './message.ts'
 /** Calls off what was begun; without effect once that is over. */
 export type Cancel = () => void
 
+/** What a host is told of, and needs not do anything about. */
+export type Notice = Extract<Effect, { type: 'changed' | 'acknowledged' | 'alarm' | 'limit' }>
+
 /**
  * What a RegistryDriver needs of the host it runs on: the agent gives it sockets, a disk and the clocks, the simulator
  * its own. No port calls back before it has returned.
@@ -30,9 +33,11 @@ export interface DriverPorts {
   readonly ack: (peer: PeerKey, bytes: Uint8Array, onDelivered: () => void, onFailure: (err: unknown) => void) => Cancel
   /** A session with this peer has ended well. */
   readonly synchronised: (peer: PeerKey) => void
+  /** One has ended otherwise. */
+  readonly notSynchronised?: (peer: PeerKey, err: unknown) => void
   /** Durable when it returns. If it throws, nothing that follows from these marks is done. */
   readonly saveMarks: (marks: readonly Mark[]) => void
   readonly forgetMark: (owner: PeerKey) => void
-  /** `changed`, `acknowledged` and `alarm`, in the order in which they happened. */
-  readonly notify: (effect: Extract<Effect, { type: 'changed' | 'acknowledged' | 'alarm' }>) => void
+  /** In the order in which they happened. */
+  readonly notify: (effect: Notice) => void
 }

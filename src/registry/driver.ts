@@ -1,3 +1,4 @@
+import type { WarrenError } from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
 import { AckQueue } from './ack-queue.ts'
 import { answer } from './answer.ts'
@@ -78,8 +79,8 @@ export class RegistryDriver {
   }
 
   /** Answers one request of a session that a peer runs with us. */
-  answer(request: Uint8Array): Uint8Array {
-    return answer(this.state, request, this.#ports.now())
+  answer(request: Uint8Array, onRefused?: (err: WarrenError) => void): Uint8Array {
+    return answer(this.state, request, this.#ports.now(), onRefused)
   }
 
   /** Takes over from `peer` whatever it has newer, now; joins the session with it that is under way, if any. */
@@ -119,6 +120,7 @@ export class RegistryDriver {
         case 'changed':
         case 'acknowledged':
         case 'alarm':
+        case 'limit':
           notify(effect)
           break
       }

@@ -1,4 +1,4 @@
-import { ErrorCode, WarrenError } from '../core/index.ts'
+import { ErrorCode, type LimitName, WarrenError } from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
 import type { registryPb } from '../wire/index.ts'
 import { adopt, quarantine } from './adopt.ts'
@@ -7,7 +7,7 @@ import { noteRefusedClock } from './clock-check.ts'
 import { type Head, openHead, type SealedHead } from './head.ts'
 import { judgeHead } from './judge.ts'
 import type { Now } from './lease.ts'
-import { alarm, type Effect, type Verdict } from './message.ts'
+import { alarm, type Effect, limitReached, type Verdict } from './message.ts'
 import { meetOwnHead } from './own.ts'
 import { openRecords } from './record.ts'
 import { RecordSet } from './record-set.ts'
@@ -16,6 +16,7 @@ import type { Entry, RegistryState } from './state.ts'
 import { decodeGossip } from './wire-bounds.ts'
 
 const ID_BYTES = 32
+const TOO_MANY_INVALID = 'too many invalid messages'
 
 /**
  * Takes in one message of the registry topic. Always begins with a `verdict`, and never throws.
@@ -25,7 +26,9 @@ const ID_BYTES = 32
  */
 export function takeGossip(state: RegistryState, from: PeerKey, bytes: Uint8Array, now: Now): Effect[] {
   // A neighbour that keeps sending forgeries must not keep us verifying them.
-  if (state.rates.check(`invalid ${from}`, now.monotonicMs) !== 'allowed') return [verdict('ignore', 'rate')]
+  if (state.rates.check(`invalid ${from}`, now.monotonicMs) !== 'allowed') {
+    return [verdict('ignore', 'rate'), limitReached('registry_invalid_rate', from, TOO_MANY_INVALID)]
+  }
   try {
     const { event } = decodeGossip(bytes, state.limits)
     if (event.case === undefined) return blame(state, from, 'empty', now)
@@ -35,7 +38,8 @@ export function takeGossip(state: RegistryState, from: PeerKey, bytes: Uint8Arra
       return blame(state, from, 'a change at odds with its head', now)
     return takeHead(state, from, sealed, delta, now)
   } catch (err) {
-    return blame(state, from, WarrenError.from(err, ErrorCode.MessageMalformed).reason, now)
+    const { reason, limit } = WarrenError.from(err, ErrorCode.MessageMalformed)
+    return blame(state, from, reason, now, limit)
   }
 }
 
@@ -86,7 +90,12 @@ function takeNewer(
   const allowance = state.rates.take(`owner ${owner}`, now.monotonicMs)
   if (allowance !== 'allowed') {
     const first = allowance === 'first-refused'
-    return [verdict('ignore', 'rate'), ...(first ? [alarm('rate-exceeded', owner, 'too many heads')] : [])]
+    const detail = 'too many heads'
+    return [
+      verdict('ignore', 'rate'),
+      limitReached('registry_gossip_rate', owner, detail),
+      ...(first ? [alarm('rate-exceeded', owner, detail)] : [])
+    ]
   }
   const { identity, chain } = held
   const keep = (set: RecordSet): Effect[] => [
@@ -109,7 +118,7 @@ function takeNewer(
   const fit = assess(head, set, fault, state.limits)
   if (fit.is === 'fits') return keep(set)
   if (fit.is === 'invalid') {
-    return [verdict('ignore', 'invalid set'), ...quarantine(state, sealed, 'invalid-set', fit.reason, now)]
+    return [verdict('ignore', 'invalid set'), ...quarantine(state, sealed, 'invalid-set', fit.reason, now, fit.limit)]
   }
   return [verdict('ignore', 'mismatch'), { type: 'sync-with', peer: from, owner, reason: 'mismatch' }]
 }
@@ -140,9 +149,13 @@ function askForChain(state: RegistryState, from: PeerKey, owner: PeerKey): Effec
   return [{ type: 'sync-with', peer: from, owner, reason: 'renewed certificate' }]
 }
 
-function blame(state: RegistryState, from: PeerKey, reason: string, now: Now): Effect[] {
+function blame(state: RegistryState, from: PeerKey, reason: string, now: Now, limit?: LimitName): Effect[] {
   const first = state.rates.take(`invalid ${from}`, now.monotonicMs) === 'first-refused'
-  return [verdict('reject', reason), ...(first ? [alarm('rate-exceeded', from, 'too many invalid messages')] : [])]
+  return [
+    verdict('reject', reason),
+    ...(limit === undefined ? [] : [limitReached(limit, from, reason)]),
+    ...(first ? [alarm('rate-exceeded', from, TOO_MANY_INVALID)] : [])
+  ]
 }
 
 function verdict(value: Verdict, reason: string): Effect {

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import { ErrorCode, WarrenError } from '../core/index.ts'
+import { ErrorCode, type LimitName, WarrenError } from '../core/index.ts'
 import { isComponent, type PeerKey, peerKeyOf } from '../identity/index.ts'
 import { create, decode, registryPb, toBinary } from '../wire/index.ts'
 import { MAX_LEASE_MS, MIN_LEASE_MS } from './lease.ts'
@@ -43,7 +43,7 @@ export interface SealedHead {
 const ADDRESS = /^[\x21-\x7e]+$/
 const MAX_CAPABILITY_LENGTH = 64
 /** The one in use, and those whose tokens still live. */
-const MAX_JWT_KEYS = 4
+export const MAX_JWT_KEYS = 4
 const MAX_JWT_KEY_BYTES = 128
 
 /** Signs a head. `sign` signs in the context of heads. */
@@ -95,15 +95,17 @@ export function openHead(message: registryPb.SignedHead | undefined, trustDomain
   if (wire.epoch > MAX_COUNTER || wire.seq > MAX_COUNTER) throw malformed('its epoch or seq is out of range')
   if (wire.recordSeq > wire.seq) throw malformed('its record_seq is greater than its seq')
   if (wire.root.length !== 32 || wire.certificateSha256.length !== 32) throw malformed('a hash is not of 32 bytes')
-  if (wire.count > limits.maxRecords) throw malformed(`it counts more than ${limits.maxRecords} records`)
+  if (wire.count > limits.maxRecords) {
+    throw malformed(`it counts more than ${limits.maxRecords} records`, 'registry_records')
+  }
   if (wire.leaseMs < MIN_LEASE_MS || wire.leaseMs > MAX_LEASE_MS) throw malformed(`its lease of ${wire.leaseMs} ms`)
   const issuedAtMs = Number(wire.issuedAtMs)
   if (!Number.isSafeInteger(issuedAtMs) || issuedAtMs < 0) throw malformed('its date is out of range')
-  checkTexts(wire.meshAddresses, limits.maxAddresses, limits.maxAddressLength)
-  checkTexts(wire.dataAddresses, limits.maxAddresses, limits.maxAddressLength)
-  checkTexts(wire.capabilities, limits.maxCapabilities, MAX_CAPABILITY_LENGTH)
+  checkTexts(wire.meshAddresses, limits.maxAddresses, limits.maxAddressLength, 'registry_addresses')
+  checkTexts(wire.dataAddresses, limits.maxAddresses, limits.maxAddressLength, 'registry_addresses')
+  checkTexts(wire.capabilities, limits.maxCapabilities, MAX_CAPABILITY_LENGTH, 'registry_capabilities')
   if (wire.jwtKeys.length > MAX_JWT_KEYS || wire.jwtKeys.some(key => key.length > MAX_JWT_KEY_BYTES)) {
-    throw malformed('its JWT keys are too many or too large')
+    throw malformed('its JWT keys are too many or too large', 'registry_jwt_keys')
   }
   const ownerKey = Uint8Array.from(wire.owner)
   const bytes = Uint8Array.from(head)
@@ -145,12 +147,13 @@ function digestOf(bytes: Uint8Array): string {
   return hash('sha256', bytes, 'hex').slice(0, 16)
 }
 
-function checkTexts(texts: readonly string[], max: number, maxLength: number): void {
-  if (texts.length > max) throw malformed(`it lists ${texts.length} entries where ${max} may be`)
+function checkTexts(texts: readonly string[], max: number, maxLength: number, limit: LimitName): void {
+  if (texts.length > max) throw malformed(`it lists ${texts.length} entries where ${max} may be`, limit)
   // Printable only: these texts reach logs and terminals.
   if (!texts.every(text => text.length <= maxLength && ADDRESS.test(text))) throw malformed('an entry is no address')
 }
 
-function malformed(why: string): WarrenError {
-  return new WarrenError(ErrorCode.MessageMalformed, `a head is not usable: ${why}`)
+function malformed(why: string, limit?: LimitName): WarrenError {
+  const reason = `a head is not usable: ${why}`
+  return new WarrenError(ErrorCode.MessageMalformed, reason, limit === undefined ? {} : { limit })
 }

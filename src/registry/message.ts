@@ -1,3 +1,4 @@
+import type { LimitName } from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
 import { create, decode, registryPb, toBinary } from '../wire/index.ts'
 import type { LocalRecord, RegistryRecord } from './record.ts'
@@ -101,7 +102,11 @@ export type Effect =
       readonly detail: string
       /** SignedHead messages. */
       readonly proof: readonly Uint8Array[]
+      /** The limit that the owner broke, if it was one. */
+      readonly limit?: LimitName
     }
+  /** `peer` reached a limit. For each time: to say it less often is for whoever says it. */
+  | { readonly type: 'limit'; readonly limit: LimitName; readonly peer: PeerKey; readonly detail: string }
 
 const MAX_ACK_BYTES = 64
 
@@ -114,6 +119,16 @@ export function decodeAck(bytes: Uint8Array): { readonly epoch: bigint; readonly
   return decode(registryPb.AckSchema, bytes, MAX_ACK_BYTES)
 }
 
-export function alarm(kind: AlarmKind, owner: PeerKey, detail: string, proof: readonly Uint8Array[] = []): Effect {
-  return { type: 'alarm', kind, owner, detail, proof }
+export function alarm(
+  kind: AlarmKind,
+  owner: PeerKey,
+  detail: string,
+  proof: readonly Uint8Array[] = [],
+  limit?: LimitName
+): Effect {
+  return { type: 'alarm', kind, owner, detail, proof, ...(limit === undefined ? {} : { limit }) }
+}
+
+export function limitReached(limit: LimitName, peer: PeerKey, detail: string): Effect {
+  return { type: 'limit', limit, peer, detail }
 }

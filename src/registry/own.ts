@@ -1,4 +1,4 @@
-import { ErrorCode, WarrenError } from '../core/index.ts'
+import { ErrorCode, type LimitName, WarrenError } from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
 import { create, registryPb, toBinary } from '../wire/index.ts'
 import { changed, replace } from './adopt.ts'
@@ -33,10 +33,16 @@ export function changeOwnSet(
     sealRecord(record, { trustDomain: state.trustDomain, machine: own.machine }, limits)
   )
   const next = own.set.with(sealed, deletes)
-  if (next.count > limits.maxRecords) throw exceeded(`${limits.maxRecords} records of this host`)
-  if (next.bytes > limits.maxSetBytes) throw exceeded(`${limits.maxSetBytes} bytes of records of this host`)
+  if (next.count > limits.maxRecords) {
+    throw exceeded(`${limits.maxRecords} records of this host`, 'registry_records')
+  }
+  if (next.bytes > limits.maxSetBytes) {
+    throw exceeded(`${limits.maxSetBytes} bytes of records of this host`, 'registry_set_bytes')
+  }
   for (const { id } of sealed) {
-    if (next.bucket(bucketNumber(id)).bytes > limits.maxBucketBytes) throw exceeded('the bucket of a record')
+    if (next.bucket(bucketNumber(id)).bytes > limits.maxBucketBytes) {
+      throw exceeded('the bucket of a record', 'registry_bucket_bytes')
+    }
   }
   const { added, removed } = own.set.difference(next)
   if (added.length === 0 && removed.length === 0) return []
@@ -228,8 +234,9 @@ function sameProfile(a: Profile, b: Profile): boolean {
   return text(a) === text(b)
 }
 
-function exceeded(what: string): WarrenError {
+function exceeded(what: string, limit: LimitName): WarrenError {
   return new WarrenError(ErrorCode.LimitExceeded, `the limit for ${what} is reached`, {
+    limit,
     hint: 'Deregister workloads that are no longer needed, or run some on another host.'
   })
 }

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import { ErrorCode, WarrenError } from '../core/index.ts'
+import { ErrorCode, type LimitName, WarrenError } from '../core/index.ts'
 import { type Address, addressOfSpiffeId, type Pattern, parsePattern, spiffeIdOf } from '../identity/index.ts'
 import { create, decode, registryPb, toBinary } from '../wire/index.ts'
 import type { Limits } from './limits.ts'
@@ -71,9 +71,10 @@ export function sealRecord(record: LocalRecord, scope: RecordScope, limits: Limi
     // The rules for others' records are the rules for ours: what we announce and others refuse would quarantine us.
     return openRecord(bytes, scope, limits)
   } catch (cause) {
-    const { code, reason } = WarrenError.from(cause)
-    if (code === ErrorCode.MessageTooLarge) throw new WarrenError(ErrorCode.LimitExceeded, reason, { cause })
-    throw new WarrenError(ErrorCode.InvalidArgument, reason, { cause })
+    const { code, reason, limit } = WarrenError.from(cause)
+    const options = { cause, ...(limit === undefined ? {} : { limit }) }
+    if (code === ErrorCode.MessageTooLarge) throw new WarrenError(ErrorCode.LimitExceeded, reason, options)
+    throw new WarrenError(ErrorCode.InvalidArgument, reason, options)
   }
 }
 
@@ -85,7 +86,9 @@ export function openRecord(
   sha256: string = hashOf(bytes)
 ): StoredRecord {
   if (bytes.length > limits.maxRecordBytes) {
-    throw new WarrenError(ErrorCode.MessageTooLarge, `a record of ${bytes.length} bytes`)
+    throw new WarrenError(ErrorCode.MessageTooLarge, `a record of ${bytes.length} bytes`, {
+      limit: 'registry_record_bytes'
+    })
   }
   boundFields(bytes, SHAPE, 16 + 4 * limits.maxLabels + limits.maxWhitelist)
   const own = Buffer.from(bytes)
@@ -97,15 +100,20 @@ export function openRecord(
   // A host speaks for its own machine only.
   if (address.machine !== scope.machine) throw malformed(`it names a workload on machine ${address.machine}`)
   const labels = Object.entries(message.labels)
-  if (labels.length > limits.maxLabels) throw malformed(`it has more than ${limits.maxLabels} labels`)
+  if (labels.length > limits.maxLabels) {
+    throw malformed(`it has more than ${limits.maxLabels} labels`, 'registry_labels')
+  }
   for (const [name, value] of labels) {
-    if (name === '' || name.length > limits.maxLabelLength || value.length > limits.maxLabelLength) {
-      throw malformed('a label is empty or too long')
+    if (name === '') throw malformed('a label is empty')
+    if (name.length > limits.maxLabelLength || value.length > limits.maxLabelLength) {
+      throw malformed('a label is too long', 'registry_label_length')
     }
     // They reach terminals.
     if (CONTROL.test(name) || CONTROL.test(value)) throw malformed('a label holds a control character')
   }
-  if (message.whitelist.length > limits.maxWhitelist) throw malformed('its whitelist is too long')
+  if (message.whitelist.length > limits.maxWhitelist) {
+    throw malformed('its whitelist is too long', 'registry_whitelist')
+  }
   const registeredAtMs = Number(message.registeredAtMs)
   if (!Number.isSafeInteger(registeredAtMs) || registeredAtMs < 0) throw malformed('its date is out of range')
   const value: RegistryRecord = Object.freeze({
@@ -203,6 +211,7 @@ function hashOf(bytes: Uint8Array): string {
   return hash('sha256', bytes, 'buffer').toString('latin1')
 }
 
-function malformed(why: string): WarrenError {
-  return new WarrenError(ErrorCode.MessageMalformed, `a record is not usable: ${why}`)
+function malformed(why: string, limit?: LimitName): WarrenError {
+  const reason = `a record is not usable: ${why}`
+  return new WarrenError(ErrorCode.MessageMalformed, reason, limit === undefined ? {} : { limit })
 }

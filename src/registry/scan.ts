@@ -32,7 +32,9 @@ function count(bytes: Uint8Array, shape: Shape, budget: { left: number; readonly
   while (at < bytes.length) {
     budget.left -= 1
     if (budget.left < 0) {
-      throw new WarrenError(ErrorCode.MessageTooLarge, `a message of more than ${budget.max} fields`)
+      throw new WarrenError(ErrorCode.MessageTooLarge, `a message of more than ${budget.max} fields`, {
+        limit: 'registry_message_fields'
+      })
     }
     const tag = varint()
     const type = tag % 8

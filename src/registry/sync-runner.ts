@@ -104,6 +104,7 @@ export class SyncRunner {
       if (oldest.done !== true) this.#pauses.delete(oldest.value)
     }
     if (err === undefined) this.#ports.synchronised(peer)
+    else this.#ports.notSynchronised?.(peer, err)
     for (const listener of running.listeners) listener({ err })
   }
 

@@ -1,4 +1,4 @@
-import { ErrorCode, WarrenError } from '../core/index.ts'
+import { ErrorCode, type LimitName, WarrenError } from '../core/index.ts'
 import { type PeerKey, peerKeyOf, rawKeyOf } from '../identity/index.ts'
 import { create, registryPb } from '../wire/index.ts'
 import type { Assembly } from './assembly.ts'
@@ -85,7 +85,7 @@ export class SyncSession {
 
   #takeDigest(owners: readonly registryPb.OwnerDigest[], effects: Effect[]): void {
     const state = this.#state
-    if (owners.length > state.limits.maxOwners) throw malformed('its digest lists too many owners')
+    if (owners.length > state.limits.maxOwners) throw malformed('its digest lists too many owners', 'registry_owners')
     const wanted = new Set<PeerKey>()
     for (const { owner, epoch, seq, headDigest } of owners) {
       if (owner.length !== 32) throw malformed('an owner in its digest is no key')
@@ -172,6 +172,7 @@ export class SyncSession {
   }
 }
 
-function malformed(why: string): WarrenError {
-  return new WarrenError(ErrorCode.MessageMalformed, `a sync response is not usable: ${why}`)
+function malformed(why: string, limit?: LimitName): WarrenError {
+  const reason = `a sync response is not usable: ${why}`
+  return new WarrenError(ErrorCode.MessageMalformed, reason, limit === undefined ? {} : { limit })
 }

@@ -1,4 +1,4 @@
-import { ErrorCode, WarrenError } from '../core/index.ts'
+import { ErrorCode, type LimitName, WarrenError } from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
 import type { registryPb } from '../wire/index.ts'
 import { adopt, changed, quarantine, replace } from './adopt.ts'
@@ -68,7 +68,7 @@ export function takeSet(
   if (judgeHead(state, sealed, identity, now).is !== 'newer') return []
   const fit = assess(sealed.head, set, fault, state.limits)
   if (fit.is === 'mismatch') throw malformed('a set does not match its root')
-  if (fit.is === 'invalid') return quarantine(state, sealed, 'invalid-set', fit.reason, now)
+  if (fit.is === 'invalid') return quarantine(state, sealed, 'invalid-set', fit.reason, now, fit.limit)
   return adopt(state, { ...candidate, set }, now)
 }
 
@@ -92,7 +92,7 @@ function takeContent(
     return { owner, effects: takeSet(state, candidate, known, undefined, now) }
   }
   const list = content.value.records
-  if (list.length > state.limits.maxRecords) throw malformed('a set has too many records')
+  if (list.length > state.limits.maxRecords) throw malformed('a set has too many records', 'registry_records')
   const known = new Map<string, StoredRecord>()
   for (const record of held?.set ?? []) known.set(record.sha256, record)
   const scope = { trustDomain: state.trustDomain, machine: head.machine }
@@ -112,7 +112,7 @@ function identify(
   if (chain.length === 0) return known
   const { maxChain, maxCertificateBytes } = state.limits
   if (chain.length > maxChain || chain.some(certificate => certificate.length > maxCertificateBytes)) {
-    throw malformed('a certificate chain is too long')
+    throw malformed('a certificate chain is too long', 'registry_chain')
   }
   const digest = certificateDigest(chain)
   // A chain that the head does not name is no reason to give up the one held.
@@ -140,6 +140,7 @@ function renewChain(
   return [{ type: 'persist', mark: { owner, epoch, seq, untilMs } }, changed(entry, 'head')]
 }
 
-function malformed(why: string): WarrenError {
-  return new WarrenError(ErrorCode.MessageMalformed, `a sync response is not usable: ${why}`)
+function malformed(why: string, limit?: LimitName): WarrenError {
+  const reason = `a sync response is not usable: ${why}`
+  return new WarrenError(ErrorCode.MessageMalformed, reason, limit === undefined ? {} : { limit })
 }

@@ -45,6 +45,7 @@ function checkSize(bytes: Uint8Array, maxBytes: number): void {
   if (bytes.length <= maxBytes) return
   throw new WarrenError(
     ErrorCode.MessageTooLarge,
-    `a message of ${bytes.length} bytes exceeds the limit of ${maxBytes}`
+    `a message of ${bytes.length} bytes exceeds the limit of ${maxBytes}`,
+    { limit: 'registry_message_bytes' }
   )
 }

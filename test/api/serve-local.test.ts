@@ -17,6 +17,7 @@ import {
 } from '../../src/api/index.ts'
 import { ErrorCode, silentLogger, WarrenError } from '../../src/core/index.ts'
 import { apiPb } from '../../src/wire/index.ts'
+import { recordingMetrics } from '../harness/recording-metrics.ts'
 import { adminHandlers, fakeCredentials, post, raw, tempDir, until, workloadHandlers } from './support.ts'
 
 const GET_STATUS = 'WorkloadService/GetStatus'
@@ -24,6 +25,8 @@ const GET_STATUS = 'WorkloadService/GetStatus'
 interface Served {
   readonly path: string
   readonly server: LocalServer
+  /** The limits that were reached, each time. */
+  readonly hits: readonly string[]
   readonly openHandles: () => number
 }
 
@@ -33,16 +36,18 @@ async function serve(
   limits: Partial<LocalLimits> = {},
   uid = 1000
 ): Promise<Served> {
+  const { metrics, hits } = recordingMetrics()
   const credentials = fakeCredentials(uid)
   const server = await serveWorkloadApi({
     runtimeDir: await tempDir(t),
     handlers: workloadHandlers({ getStatus: async () => ({ version: 'x' }), ...handlers }),
     credentials: credentials.read,
     log: silentLogger,
+    metrics,
     limits
   })
   t.after(() => server.close())
-  return { path: server.path, server, openHandles: credentials.open }
+  return { path: server.path, hits, server, openHandles: credentials.open }
 }
 
 function session(t: TestContext, path: string): Http2SessionManager {
@@ -188,11 +193,13 @@ test('an idle connection is closed, and a client opens the next one unnoticed', 
 
 test('a user with too many connections is told so, and other users are not affected', async t => {
   const uids = [7, 7, 7, 8]
+  const { metrics, hits } = recordingMetrics()
   const server = await serveWorkloadApi({
     runtimeDir: await tempDir(t),
     handlers: workloadHandlers({ getStatus: async () => ({ version: 'x' }) }),
     credentials: socket => fakeCredentials(uids.shift()).read(socket),
     log: silentLogger,
+    metrics,
     limits: { maxConnectionsPerUid: 2 }
   })
   t.after(() => server.close())
@@ -201,6 +208,7 @@ test('a user with too many connections is told so, and other users are not affec
   await Promise.all([once(first, 'connect'), once(second, 'connect')])
   const refused = await post(server.path, GET_STATUS)
   assert.equal(refused.headers['warren-error'], ErrorCode.LimitExceeded)
+  assert.deepEqual(hits, ['api_connections_per_uid'])
   assert.equal((await post(server.path, GET_STATUS)).status, 200)
   first.destroy()
   second.destroy()
@@ -208,7 +216,7 @@ test('a user with too many connections is told so, and other users are not affec
 
 test('a user with too many calls under way is told so', async t => {
   const entered = Promise.withResolvers<void>()
-  const { path } = await serve(
+  const { path, hits } = await serve(
     t,
     {
       keep: async function* (_request, _caller, signal) {
@@ -226,6 +234,7 @@ test('a user with too many calls under way is told so', async t => {
   })()
   await entered.promise
   await assert.rejects(client.getStatus({}), /LIMIT_EXCEEDED/)
+  assert.deepEqual(hits, ['api_calls_per_uid'])
   stop.abort()
   await assert.rejects(kept)
 })

@@ -56,6 +56,7 @@ export function workloadHandlers(handlers: Partial<WorkloadHandlers> = {}): Work
 export function adminHandlers(handlers: Partial<AdminHandlers> = {}): AdminHandlers {
   return {
     createToken: unexpected,
+    getMetrics: unexpected,
     listMembers: unexpected,
     listFlows: unexpected,
     getPolicy: unexpected,

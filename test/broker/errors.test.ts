@@ -289,6 +289,7 @@ describe('limits', () => {
     const third = await dial(path)
     const refused = decode(brokerPb.FlowHelloSchema, await readFrame(third, 16_384, signal), 16_384)
     assert.equal(refused.error?.code, 'LIMIT_EXCEEDED')
+    assert.deepEqual(near.hits, ['broker_flows_per_workload'])
     first.end()
     await readAll(first)
     await near.flowEnd(/^ended$/)
@@ -315,5 +316,7 @@ describe('limits', () => {
     // An idle session makes room for another.
     await near.connect(source, 'dev.test.second.default')
     await assert.rejects(near.connect(source, NAME), /LIMIT_EXCEEDED: endpoints of this user/)
+    assert.deepEqual(near.hits, ['broker_flows', 'broker_endpoints_per_uid'])
+    assert.equal(near.broker.totals().endpoints, 2)
   })
 })

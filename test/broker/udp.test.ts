@@ -105,7 +105,7 @@ for (const way of ['direct', 'libp2p', 'local', 'packets'] as const) {
       const flow = all.near.broker.flows().find(one => one.dropped > 0)
       assert.equal(flow?.dropped, 2)
       assert.equal(flow?.datagramsOut, 1)
-      const lines = all.near.lines.filter(line => line.message.includes('too large') && line.fields.flowId === flow?.id)
+      const lines = all.near.lines.filter(({ fields }) => fields.limitName === 'broker_datagram_bytes')
       assert.equal(lines.length, 1)
       assert.equal(lines[0]?.fields.limit, MAX_DATAGRAM_BYTES)
       client.socket.destroy()
@@ -263,13 +263,15 @@ describe('a flow of datagrams', () => {
     await using _ = all.world
     const { client, server } = await (await pair(all))()
     for (let index = 0; index < 200; index += 1) client.send(`${index}`)
-    await all.near.line(({ message }) => message === 'datagrams dropped: too many a second')
+    await all.near.line(({ message }) => message === 'limit reached')
     await server.next()
-    const lines = all.near.lines.filter(({ message }) => message === 'datagrams dropped: too many a second')
+    const lines = all.near.lines.filter(({ message }) => message === 'limit reached')
     assert.equal(lines.length, 1)
-    assert.equal(lines[0]?.fields.code, 'LIMIT_EXCEEDED')
-    const dropped = all.near.broker.flows()[0]?.dropped ?? 0
+    assert.equal(lines[0]?.fields.limitName, 'broker_datagrams_per_second')
+    const { dropped = 0 } = all.near.broker.flows()[0] ?? {}
     assert.ok(dropped > 0, `${dropped} dropped`)
+    assert.equal(all.near.hits.length, dropped)
+    assert.equal(all.near.broker.totals().flows.drops.rate, dropped)
     client.socket.destroy()
   })
 

@@ -148,7 +148,8 @@ test('nobody has more than 64 streams relayed at once, which is logged, and each
     code: 'DESTINATION_UNREACHABLE',
     message: /middle relays no more/
   })
-  const warned = middle.lines.filter(({ message }) => message === 'relays no more for a member')
+  assert.deepEqual([...new Set(middle.hits)], ['mesh_relayed_per_peer'])
+  const warned = middle.lines.filter(({ message }) => message === 'limit reached')
   assert.equal(warned.length, 1)
   assert.equal(warned[0]?.fields.machine, 'alpha')
   const [first] = open

@@ -191,6 +191,7 @@ suite('requests', { concurrency: 8 }, () => {
     assert.equal(most, 16)
     assert.equal(outcomes.filter(outcome => outcome === 'answered').length, 16)
     assert.equal(outcomes.filter(outcome => outcome === ErrorCode.LimitExceeded).length, 8)
+    assert.deepEqual(a.hits, Array(8).fill('mesh_requests_per_peer'))
   })
 
   test('a host that asks faster than the rate allows is LIMIT_EXCEEDED, and another is not', async t => {
@@ -203,6 +204,7 @@ suite('requests', { concurrency: 8 }, () => {
     const ask = (host: typeof b) => host.mesh.request(a.mesh.peer, '/warren/probe/1', Buffer.from('x'), KB1)
     for (let batch = 0; batch < 20; batch += 1) await Promise.all(Array.from({ length: 10 }, () => ask(b)))
     await assert.rejects(ask(b), { code: ErrorCode.LimitExceeded })
+    assert.deepEqual(a.hits, ['mesh_request_rate'])
     await ask(c)
     now += 1_000
     await ask(b)

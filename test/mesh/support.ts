@@ -2,9 +2,10 @@ import assert from 'node:assert/strict'
 import { generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { once } from 'node:events'
 import type { TestContext } from 'node:test'
-import { type LogFields, type Logger, systemClock } from '../../src/core/index.ts'
+import { type LimitName, type LogFields, type Logger, systemClock } from '../../src/core/index.ts'
 import type { PeerKey } from '../../src/identity/index.ts'
 import { type AdmissionVerdict, createMesh, type Mesh, type MeshOptions } from '../../src/mesh/index.ts'
+import { recordingMetrics } from '../harness/recording-metrics.ts'
 
 export const TRUST_DOMAIN = 'mesh.test'
 
@@ -52,6 +53,8 @@ export interface Host {
   readonly mesh: Mesh
   readonly machine: string
   readonly lines: Line[]
+  /** The limits that were reached, each time. */
+  readonly hits: readonly LimitName[]
   readonly key: KeyObject
 }
 
@@ -63,6 +66,7 @@ export async function makeHost(
 ): Promise<Host> {
   const { key = newKey(), ...rest } = options
   const { log, lines } = recorder()
+  const { metrics, hits } = recordingMetrics(log)
   const mesh: Mesh = await createMesh({
     peerKey: key,
     trustDomain: TRUST_DOMAIN,
@@ -72,11 +76,12 @@ export async function makeHost(
     nodeChain: () => stubChain(machine, mesh.peer),
     judge: stubJudge,
     log,
+    metrics,
     clock: systemClock,
     ...rest
   })
   t.after(() => mesh.stop())
-  return { mesh, machine, lines, key }
+  return { mesh, machine, lines, hits, key }
 }
 
 /** A host that is started. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { sealHead, toWire } from '../../src/registry/head.ts'
-import { owner, owners, quarantined, records } from '../../src/registry/index.ts'
+import { type Effect, owner, owners, quarantined, records } from '../../src/registry/index.ts'
 import { RecordSet } from '../../src/registry/record-set.ts'
 import { create, registryPb, toBinary } from '../../src/wire/index.ts'
 import { alarmsOf, fakeSign, keyOf, mesh, Node, recordOf, TD, Time, typesOf, verdictOf } from './world.ts'
@@ -189,6 +189,7 @@ test('a flood of valid heads is cut off at the cap, with one alarm, and sync sti
     if (verdictOf(effects) === 'accept') accepted += 1
   }
   assert.equal(accepted, 20)
+  assert.deepEqual(limitsOf(a.effects), Array(80).fill('registry_gossip_rate'))
   assert.deepEqual(alarms, ['rate-exceeded'])
   a.pull(b)
   assert.equal(owner(a.state, b.peer)?.seq, b.state.own.seq)
@@ -208,6 +209,7 @@ test('a neighbour that keeps sending forgeries is no longer listened to, others 
   const verdicts = Array.from({ length: 30 }, () => verdictOf(a.hear(Buffer.from('x'), c)))
   assert.equal(verdicts.filter(verdict => verdict === 'reject').length, 20)
   assert.equal(verdicts.at(-1), 'ignore')
+  assert.deepEqual(new Set(limitsOf(a.effects)), new Set(['registry_invalid_rate']))
   b.put('web')
   assert.equal(verdictOf(a.hear(b.sent.at(-1), b)), 'accept')
 })
@@ -242,6 +244,7 @@ test('an owner beyond the cap is not taken, and an operator hears of it', () => 
   a.pull(c)
   assert.equal(owners(a.state).length, 2)
   assert.deepEqual(alarmsOf(a.effects), ['registry-full'])
+  assert.deepEqual(limitsOf(a.effects), ['registry_owners'])
 })
 
 test('a set beyond the room for all records is not taken, and what is held stays', () => {
@@ -253,7 +256,20 @@ test('a set beyond the room for all records is not taken, and what is held stays
   b.put(...Array.from({ length: 40 }, (_, at) => `n${at}`))
   a.pull(b)
   assert.deepEqual(alarmsOf(a.effects), ['registry-full'])
+  assert.deepEqual(limitsOf(a.effects), ['registry_total_bytes'])
   assert.deepEqual(a.sees(b), ['web'])
+})
+
+test('a host whose set breaks a limit is quarantined, and the alarm names the limit', () => {
+  const time = new Time()
+  const a = new Node('a', time, { limits: { maxLabels: 2 } })
+  const b = new Node('b', time)
+  const labels = { one: '1', two: '2', three: '3' }
+  b.step({ type: 'local-change', puts: [recordOf('b', 'web', { labels })], deletes: [] })
+  a.pull(b)
+  assert.equal(quarantined(a.state)[0]?.peer, b.peer)
+  const named = a.effects.flatMap(effect => (effect.type === 'alarm' ? [[effect.kind, effect.limit]] : []))
+  assert.deepEqual(named, [['invalid-set', 'registry_labels']])
 })
 
 test('a record beyond the scopes of its host is hidden from routing', () => {
@@ -265,3 +281,7 @@ test('a record beyond the scopes of its host is hidden from routing', () => {
   assert.equal(owner(a.state, b.peer)?.count, 1)
   assert.deepEqual(a.sees(b), [])
 })
+
+function limitsOf(effects: readonly Effect[]): string[] {
+  return effects.flatMap(effect => (effect.type === 'limit' ? [effect.limit] : []))
+}

@@ -261,7 +261,9 @@ export class Host {
         this.witness.forget(owner)
         this.disk.forget(owner)
       },
-      notify: effect => this.witness.note(effect)
+      notify: effect => {
+        if (effect.type !== 'limit') this.witness.note(effect)
+      }
     }
   }
 }

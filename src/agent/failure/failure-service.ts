@@ -23,7 +23,7 @@ export interface FailureServiceDeps {
 const ROUND_MS = 1_000
 const MAX_BYTES = 64
 /** What one member may ask of us: pings on its behalf and rumours, per second and in a burst. */
-const ASKS_PER_SECOND = 10
+export const ASKS_PER_SECOND = 10
 const ASK_BURST = 40
 const RELAYED_TIMEOUT_MS = 400
 /** Members asked by `helperFor`, and for how long. */
@@ -130,7 +130,9 @@ export class FailureService {
   async #answer(from: PeerKey, bytes: Uint8Array): Promise<Uint8Array> {
     const { ask } = decode(meshPb.ProbeRequestSchema, bytes, MAX_BYTES)
     if (ask.case === undefined) return new Uint8Array()
-    if (!this.#asks.take(from)) throw new WarrenError(ErrorCode.LimitExceeded, 'too many questions about others')
+    if (!this.#asks.take(from)) {
+      throw new WarrenError(ErrorCode.LimitExceeded, 'too many questions about others', { limit: 'probe_asks' })
+    }
     if (ask.value.length !== 32) throw new WarrenError(ErrorCode.MessageMalformed, 'that is no peer key')
     const about = peerKeyOf(ask.value)
     // Only members are looked at: nobody makes us dial a stranger.

@@ -34,6 +34,7 @@ export interface AdminHandlersDeps extends PolicyHandlersDeps {
   readonly undrain: () => void
   readonly members: () => MessageInitShape<typeof adminPb.MemberSchema>[]
   readonly flows: () => readonly FlowView[]
+  readonly metrics: () => Promise<MessageInitShape<typeof adminPb.GetMetricsResponseSchema>>
   readonly explain: (
     source: string,
     destination: string,
@@ -46,7 +47,7 @@ const DRAIN_MS = 30_000
 
 /** What admin.sock answers. */
 export function adminHandlers(deps: AdminHandlersDeps): AdminHandlers {
-  const { policy, createToken, drain, undrain, members, flows, explain } = deps
+  const { policy, createToken, drain, undrain, members, flows, metrics, explain } = deps
   return {
     ...policyHandlers(deps),
 
@@ -61,6 +62,8 @@ export function adminHandlers(deps: AdminHandlersDeps): AdminHandlers {
       undrain()
       return {}
     },
+
+    getMetrics: () => metrics(),
 
     listMembers: async () => ({ members: members() }),
 

@@ -1,4 +1,4 @@
-import { ErrorCode, WarrenError } from '../../core/index.ts'
+import { ErrorCode, type LimitName, WarrenError } from '../../core/index.ts'
 import type { ProcessHandle } from '../../identity/attest/index.ts'
 import type { Protocol } from './workload.ts'
 
@@ -24,10 +24,10 @@ export interface RegisterInput {
   readonly application: string
 }
 
-const MAX_WHITELIST = 64
-const MAX_LABELS = 32
-const MAX_LABEL_LENGTH = 255
-const MAX_APPLICATION_LENGTH = 128
+export const MAX_WHITELIST = 64
+export const MAX_LABELS = 32
+export const MAX_LABEL_LENGTH = 255
+export const MAX_APPLICATION_LENGTH = 128
 const DEFAULT_TTL_MS = 60_000
 const MIN_TTL_MS = 1_000
 const MAX_TTL_MS = 24 * 3_600_000
@@ -35,15 +35,19 @@ const MAX_TTL_MS = 24 * 3_600_000
 /** Throws INVALID_ARGUMENT for more than one registration may carry to every host. */
 export function checkSize({ whitelist, labels, application }: RegisterInput): void {
   const pairs = Object.entries(labels)
-  if (
-    whitelist.length > MAX_WHITELIST ||
-    pairs.length > MAX_LABELS ||
-    pairs.flat().some(text => text.length > MAX_LABEL_LENGTH) ||
-    application.length > MAX_APPLICATION_LENGTH
-  ) {
+  const longest = Math.max(0, ...pairs.flat().map(text => text.length))
+  const sizes: ReadonlyArray<readonly [size: number, max: number, limit: LimitName]> = [
+    [whitelist.length, MAX_WHITELIST, 'registration_whitelist'],
+    [pairs.length, MAX_LABELS, 'registration_labels'],
+    [longest, MAX_LABEL_LENGTH, 'registration_label_length'],
+    [application.length, MAX_APPLICATION_LENGTH, 'registration_application_length']
+  ]
+  for (const [size, max, limit] of sizes) {
+    if (size <= max) continue
     throw new WarrenError(
       ErrorCode.InvalidArgument,
-      `a registration has at most ${MAX_WHITELIST} whitelist entries, ${MAX_LABELS} labels of ${MAX_LABEL_LENGTH} characters, and an application name of ${MAX_APPLICATION_LENGTH}`
+      `a registration has at most ${MAX_WHITELIST} whitelist entries, ${MAX_LABELS} labels of ${MAX_LABEL_LENGTH} characters, and an application name of ${MAX_APPLICATION_LENGTH}`,
+      { limit }
     )
   }
 }

@@ -39,7 +39,7 @@ export interface WorkloadsDeps {
   readonly limits?: WorkloadLimits
 }
 
-const DEFAULT_LIMITS: WorkloadLimits = Object.freeze({ maxPerUid: 1_024, maxTotal: 10_000 })
+export const DEFAULT_LIMITS: WorkloadLimits = Object.freeze({ maxPerUid: 1_024, maxTotal: 10_000 })
 const EXPIRY_CHECK_MS = 500
 
 /** The registrations of this host: grants, tokens, life and end. */
@@ -253,11 +253,13 @@ export class Workloads {
 
   #checkRoom(caller: Caller): void {
     const { maxPerUid, maxTotal } = this.#deps.limits ?? DEFAULT_LIMITS
-    if (this.#table.size >= maxTotal || this.#table.countOf(caller.uid) >= maxPerUid) {
-      throw new WarrenError(ErrorCode.LimitExceeded, `uid ${caller.uid} or this host has no registration left`, {
-        hint: 'Deregister what is no longer used.'
-      })
-    }
+    const full = this.#table.size >= maxTotal
+    if (!full && this.#table.countOf(caller.uid) < maxPerUid) return
+    const whose = full ? `this host has its ${maxTotal}` : `uid ${caller.uid} has its ${maxPerUid}`
+    throw new WarrenError(ErrorCode.LimitExceeded, `${whose} registrations`, {
+      limit: full ? 'registrations' : 'registrations_per_uid',
+      hint: 'Deregister what is no longer used.'
+    })
   }
 
   // Two registrations of one process within a millisecond would otherwise share their identity document.

@@ -3,6 +3,9 @@ import type { Cut, CutKind } from '../flow/cut.ts'
 /** What became of a datagram that was handed on: a drop is an outcome, no failure. */
 export type Sent = 'sent' | 'full' | 'too large' | 'gone'
 
+/** Why a datagram was dropped here. */
+export type DropReason = Exclude<Sent, 'sent'> | 'rate'
+
 export interface DatagramEvents {
   readonly datagram: (payload: Buffer) => void
   /** One arrived that was too large to be a datagram. */

@@ -1,17 +1,15 @@
-import { ErrorCode, type Logger } from '../../core/index.ts'
+import type { Metrics } from '../../core/index.ts'
 import { MAX_DATAGRAM_BYTES } from '../../wire/index.ts'
 import type { Cut } from '../flow/cut.ts'
 import type { Flow } from '../flow/flow.ts'
 import { UDP_LINGER_MS } from '../timing.ts'
-import type { DatagramLeg, Sent } from './leg.ts'
+import { type DatagramLeg, type DropReason, MAX_BACKLOG_BYTES } from './leg.ts'
 
 export interface DatagramSpliceOptions {
   /** A flow without a datagram in either direction ends after this long, up to a quarter more. */
   readonly idleMs: number
-  readonly log: Logger
+  readonly metrics: Metrics
 }
-
-type Drop = Exclude<Sent, 'sent'> | 'rate'
 
 const CHECKS = 4
 
@@ -25,10 +23,9 @@ export function spliceDatagrams(
   flow: Flow,
   source: DatagramLeg,
   destination: DatagramLeg,
-  { idleMs, log }: DatagramSpliceOptions
+  { idleMs, metrics }: DatagramSpliceOptions
 ): Promise<Cut | undefined> {
   const { promise, resolve } = Promise.withResolvers<Cut | undefined>()
-  const reported = new Set<Drop>()
   let over = false
   let moved = false
   let open = 2
@@ -48,11 +45,9 @@ export function spliceDatagrams(
     resolve(cut)
   }
   const onCut = (): void => settle(flow.cutBy ?? { kind: 'shutdown', text: 'cut' })
-  const drop = (why: Drop): void => {
-    flow.dropped += 1
-    if (reported.has(why)) return
-    reported.add(why)
-    report(log, flow, why)
+  const drop = (why: DropReason): void => {
+    flow.drops[why] += 1
+    report(metrics, flow, why)
   }
   const check = (): void => {
     quietChecks = moved ? 0 : quietChecks + 1
@@ -106,19 +101,17 @@ export function spliceDatagrams(
   return promise
 }
 
-// Once for each flow and reason: a sender that goes too fast must not fill the log as well.
-function report(log: Logger, { id: flowId, meters }: Flow, why: Drop): void {
+function report(metrics: Metrics, { id: flowId, meters }: Flow, why: DropReason): void {
   switch (why) {
     case 'too large':
-      log.warn('datagrams dropped: too large', { flowId, limit: MAX_DATAGRAM_BYTES, code: ErrorCode.MessageTooLarge })
+      metrics.hit('broker_datagram_bytes', { flowId, limit: MAX_DATAGRAM_BYTES })
       return
-    case 'rate': {
-      const limit = Math.min(...meters.map(meter => meter.perSecond))
-      log.warn('datagrams dropped: too many a second', { flowId, limit, code: ErrorCode.LimitExceeded })
+    case 'rate':
+      metrics.hit('broker_datagrams_per_second', { flowId, limit: Math.min(...meters.map(meter => meter.perSecond)) })
       return
-    }
     case 'full':
+      metrics.hit('broker_datagram_backlog', { flowId, limit: MAX_BACKLOG_BYTES })
+      return
     case 'gone':
-      log.debug('datagrams dropped: the receiver does not take them', { flowId, reason: why })
   }
 }

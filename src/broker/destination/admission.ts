@@ -1,4 +1,4 @@
-import { ErrorCode, WarrenError, within } from '../../core/index.ts'
+import { ErrorCode, silentMetrics, WarrenError, within } from '../../core/index.ts'
 import { type Address, formatAddress } from '../../identity/index.ts'
 import type { BrokerDeps, LocalTarget } from '../deps.ts'
 import type { Flow } from '../flow/flow.ts'
@@ -16,7 +16,7 @@ export interface Admitted {
 }
 
 /** Pulls that may run at once because an unknown source asked. */
-const MAX_REFRESHES = 32
+export const MAX_REFRESHES = 32
 
 /** The checks of the destination's agent, the same for another host's source and for one of this host. */
 export class Admission {
@@ -114,7 +114,10 @@ export class Admission {
     if (peer === undefined) return
     let pull = this.#refreshing.get(machine)
     if (pull === undefined) {
-      if (this.#refreshing.size >= MAX_REFRESHES) throw limitExceeded('pulls of unknown sources', MAX_REFRESHES)
+      if (this.#refreshing.size >= MAX_REFRESHES) {
+        const metrics = this.#deps.metrics ?? silentMetrics
+        throw limitExceeded(metrics, 'broker_source_pulls', 'pulls of unknown sources', MAX_REFRESHES, { machine })
+      }
       pull = within(REFRESH_TIMEOUT_MS, [], limit => this.#deps.directory.refresh(peer, limit))
         .catch((err: unknown) => {
           this.#deps.log.debug('pull of an unknown source failed', { machine, err })

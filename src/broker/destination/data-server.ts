@@ -1,7 +1,7 @@
 import { createServer, type Server } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { SecureContext, TLSSocket } from 'node:tls'
-import { ErrorCode, WarrenError, within } from '../../core/index.ts'
+import { ErrorCode, type Metrics, silentMetrics, WarrenError, within } from '../../core/index.ts'
 import { JOIN_ALPN, type PeerKey } from '../../identity/index.ts'
 import type { ProvenWorkload } from '../deps.ts'
 import type { Carrier } from '../flow/flow.ts'
@@ -29,6 +29,7 @@ export class DataServer {
   readonly #context: InboundContext
   readonly #contexts: ContextCache
   readonly #limits: BrokerLimits
+  readonly #metrics: Metrics
   readonly #gate: HandshakeGate
   readonly #fronts = new Map<Way, TlsFront>()
   readonly #strangers: StrangerLog
@@ -40,7 +41,8 @@ export class DataServer {
     this.#context = context
     this.#contexts = contexts
     this.#limits = limits
-    this.#gate = new HandshakeGate(limits)
+    this.#metrics = context.deps.metrics ?? silentMetrics
+    this.#gate = new HandshakeGate(limits, this.#metrics)
     this.#strangers = new StrangerLog(context.deps.log, context.deps.clock.monotonicMs)
     this.#tcp = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 15_000 })
     this.#tcp.on('connection', socket =>
@@ -115,8 +117,10 @@ export class DataServer {
       choose: name => this.#choose(name),
       defaults: () => ({ credentials: deps.joinCredentials(), roots: deps.roots() }),
       onSecure: (socket, remote) => this.#secured(socket, carrier, remote),
-      onFailure: (err, remote) =>
+      onFailure: (err, remote) => {
+        this.#metrics.count('warren_handshakes_total', { role: 'server', result: 'failed' })
         this.#strangers.warn('handshake at the data port failed', { remote, reason: err.message })
+      }
     })
   }
 
@@ -133,6 +137,7 @@ export class DataServer {
     }
     const proven = socket.alpnProtocol === H2_ALPN ? this.#prove(socket) : 'no known protocol'
     if (typeof proven === 'string') {
+      this.#metrics.count('warren_handshakes_total', { role: 'server', result: 'refused' })
       this.#strangers.warn('stranger refused at the data port', { remote, reason: proven })
       socket.destroy()
       return
@@ -154,11 +159,11 @@ export class DataServer {
   #serve(socket: TLSSocket, identity: ProvenWorkload, leafDer: Uint8Array, carrier: Way): void {
     const { machine } = identity
     const ofMachine = this.#perMachine.get(machine) ?? 0
-    if (this.#sessions.size >= this.#limits.sessions || ofMachine >= this.#limits.sessionsPerMachine) {
-      this.#context.deps.log.warn('too many sessions', { machine, limit: this.#limits.sessionsPerMachine })
+    if (!this.#hasRoom(machine, ofMachine)) {
       socket.destroy()
       return
     }
+    this.#metrics.count('warren_handshakes_total', { role: 'server', result: 'ok' })
     const session = new InboundSession(socket, identity, leafDer, carrier, this.#context)
     this.#sessions.add(session)
     this.#perMachine.set(machine, ofMachine + 1)
@@ -170,10 +175,21 @@ export class DataServer {
     })
   }
 
+  #hasRoom(machine: string, ofMachine: number): boolean {
+    const { sessions, sessionsPerMachine } = this.#limits
+    if (this.#sessions.size >= sessions) {
+      this.#metrics.hit('broker_sessions', { machine, limit: sessions })
+      return false
+    }
+    if (ofMachine < sessionsPerMachine) return true
+    this.#metrics.hit('broker_sessions_per_machine', { machine, limit: sessionsPerMachine })
+    return false
+  }
+
   async #serveJoin(socket: TLSSocket, remote: string): Promise<void> {
     const { deps, stopping } = this.#context
     if (this.#joining.size >= this.#limits.joins) {
-      this.#strangers.warn('joiner refused: too many at once', { remote, reason: 'limit' })
+      this.#metrics.hit('broker_joins', { remote, limit: this.#limits.joins })
       socket.destroy()
       return
     }

@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream'
+import { type Metrics, silentMetrics } from '../../core/index.ts'
 import type { BrokerLimits } from '../limits.ts'
 import { HANDSHAKE_TIMEOUT_MS } from '../timing.ts'
 
@@ -7,9 +8,11 @@ export class HandshakeGate {
   readonly #transports = new Map<Duplex, NodeJS.Timeout>()
   readonly #perRemote = new Map<string, number>()
   readonly #limits: BrokerLimits
+  readonly #metrics: Metrics
 
-  constructor(limits: BrokerLimits) {
+  constructor(limits: BrokerLimits, metrics: Metrics = silentMetrics) {
     this.#limits = limits
+    this.#metrics = metrics
   }
 
   /**
@@ -18,7 +21,13 @@ export class HandshakeGate {
    */
   enter(transport: Duplex, remote: string): { readonly release: () => void } | undefined {
     const same = this.#perRemote.get(remote) ?? 0
-    if (this.#transports.size >= this.#limits.pendingHandshakes || same >= this.#limits.pendingHandshakesPerHost) {
+    const { pendingHandshakes, pendingHandshakesPerHost } = this.#limits
+    if (this.#transports.size >= pendingHandshakes) {
+      this.#metrics.hit('broker_pending_handshakes', { remote, limit: pendingHandshakes })
+      return undefined
+    }
+    if (same >= pendingHandshakesPerHost) {
+      this.#metrics.hit('broker_pending_handshakes_per_host', { remote, limit: pendingHandshakesPerHost })
       return undefined
     }
     this.#perRemote.set(remote, same + 1)

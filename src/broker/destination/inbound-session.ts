@@ -5,7 +5,7 @@ import {
   type ServerHttp2Stream
 } from 'node:http2'
 import type { TLSSocket } from 'node:tls'
-import { ErrorCode, WarrenError, within } from '../../core/index.ts'
+import { ErrorCode, silentMetrics, WarrenError, within } from '../../core/index.ts'
 import { type Address, formatAddress, parseAddress } from '../../identity/index.ts'
 import type { Protocol } from '../../policy/index.ts'
 import type { BrokerDeps, ProvenWorkload } from '../deps.ts'
@@ -124,14 +124,15 @@ export class InboundSession {
     const { end, target } = await this.#judged(stream, flow, signal => admission.admit(flow, signal))
     if (stream.destroyed || stream.closed) {
       discardEnd(end)
-      flows.end(flow, 'given up by the source')
+      flows.end(flow, 'given up by the source', ErrorCode.FlowCut)
       return
     }
     stream.respond({ ':status': 200, [HEADER.flowId]: flow.id })
     greet(end, target, flow.id, this.source.spiffeId)
-    const options = { idleMs: deps.udpIdleMs ?? UDP_IDLE_MS, log: deps.log }
-    const cut = await joinFlow(flow, { kind: 'stream', stream, packets: this.#channel(flow) }, end, options)
-    flows.end(flow, cut?.text ?? 'ended')
+    const { udpIdleMs: idleMs = UDP_IDLE_MS, metrics = silentMetrics } = deps
+    flows.opened(flow)
+    const near = { kind: 'stream', stream, packets: this.#channel(flow) } as const
+    flows.finish(flow, await joinFlow(flow, near, end, { idleMs, metrics }))
   }
 
   async #preflight(stream: ServerHttp2Stream, flow: Flow): Promise<void> {

@@ -1,6 +1,7 @@
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 import type { Address } from '../../identity/index.ts'
 import type { Protocol } from '../../policy/index.ts'
+import type { DropReason } from '../datagram/leg.ts'
 import type { Meter } from '../datagram/meter.ts'
 import type { Cut } from './cut.ts'
 
@@ -66,7 +67,10 @@ export class Flow {
   bytesOut = 0
   datagramsIn = 0
   datagramsOut = 0
-  dropped = 0
+  /** Datagrams of either direction that were dropped here. */
+  readonly drops: Record<DropReason, number> = { full: 0, gone: 0, 'too large': 0, rate: 0 }
+  /** Whether its two ends were joined. */
+  isOpen = false
   /** What its datagrams are counted against: one for each registration of this host that takes part. */
   meters: readonly Meter[] = []
   /** The datagram path of its session. */
@@ -84,6 +88,12 @@ export class Flow {
     this.carrier = options.carrier
     this.openedAtMs = options.openedAtMs
     this.startedAtMs = options.startedAtMs
+  }
+
+  /** All that it dropped. */
+  get dropped(): number {
+    const { full, gone, rate, 'too large': tooLarge } = this.drops
+    return full + gone + rate + tooLarge
   }
 
   /** Aborts when the flow is cut. Whoever opens or carries the flow must follow it. */

@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto'
-import { type Clock, ErrorCode, type Logger, WarrenError } from '../../core/index.ts'
+import { type Clock, ErrorCode, type Logger, type Metrics, silentMetrics, WarrenError } from '../../core/index.ts'
 import { formatAddress } from '../../identity/index.ts'
 import { Meter } from '../datagram/meter.ts'
 import { type BrokerLimits, limitExceeded } from '../limits.ts'
 import type { Cut } from './cut.ts'
 import { Flow, type FlowInfo, type FlowOptions } from './flow.ts'
+import { FlowTotals } from './totals.ts'
 
 const FLOW_ID = /^[0-9a-f]{16}$/
 
@@ -25,11 +26,15 @@ export class FlowTable {
   readonly #limits: BrokerLimits
   readonly #log: Logger
   readonly #clock: Clock
+  readonly #metrics: Metrics
+  /** Of the flows that are over. */
+  readonly #past = new FlowTotals()
 
-  constructor(limits: BrokerLimits, log: Logger, clock: Clock) {
+  constructor(limits: BrokerLimits, log: Logger, clock: Clock, metrics: Metrics = silentMetrics) {
     this.#limits = limits
     this.#log = log
     this.#clock = clock
+    this.#metrics = metrics
   }
 
   get size(): number {
@@ -63,7 +68,8 @@ export class FlowTable {
       const code = options.direction === 'inbound' ? ErrorCode.DestinationUnreachable : ErrorCode.NotReady
       throw new WarrenError(code, this.#closed)
     }
-    if (this.#flows.size >= this.#limits.flows) throw limitExceeded('flows of this agent', this.#limits.flows)
+    const { flows } = this.#limits
+    if (this.#flows.size >= flows) throw limitExceeded(this.#metrics, 'broker_flows', 'flows of this agent', flows)
     const openedAtMs = this.#clock.wallMs()
     const flow = new Flow({ ...options, openedAtMs, startedAtMs: this.#clock.monotonicMs() })
     this.#flows.add(flow)
@@ -75,9 +81,10 @@ export class FlowTable {
     this.#discharge(flow)
     const ours = workloads.filter(id => id !== undefined)
     for (const id of ours) {
-      if ((this.#perWorkload.get(id) ?? 0) >= this.#limits.flowsPerWorkload) {
-        throw limitExceeded('flows of one registration', this.#limits.flowsPerWorkload)
-      }
+      const { flowsPerWorkload } = this.#limits
+      if ((this.#perWorkload.get(id) ?? 0) < flowsPerWorkload) continue
+      const what = 'flows of one registration'
+      throw limitExceeded(this.#metrics, 'broker_flows_per_workload', what, flowsPerWorkload, { registrationId: id })
     }
     const destination = flow.destination?.registrationId ?? ''
     for (const id of ours) add(this.#perWorkload, id, 1)
@@ -98,11 +105,27 @@ export class FlowTable {
     this.#wake()
   }
 
-  /** Removes the flow and writes its line in the log. */
-  end(flow: Flow, reason: string, code?: string): void {
+  /** The two ends of a flow are about to be joined. `finish` must follow. */
+  opened(flow: Flow): void {
+    flow.isOpen = true
+    const { direction, protocol } = flow
+    this.#metrics.count('warren_flows_opened_total', { direction, protocol })
+  }
+
+  /** Removes a flow that was open, ended by both sides unless it was cut. */
+  finish(flow: Flow, cut: Cut | undefined): void {
+    this.end(flow, cut?.text ?? 'ended', undefined, cut?.kind)
+  }
+
+  /** Removes the flow and writes its line in the log. Without a code, it ended as it should. */
+  end(flow: Flow, reason: string, code?: ErrorCode, kind: Cut['kind'] | 'ended' = 'ended'): void {
     if (!this.#flows.delete(flow)) return
     this.#discharge(flow)
     this.#wake()
+    this.#past.add(flow)
+    const { direction } = flow
+    if (flow.isOpen) this.#metrics.count('warren_flows_ended_total', { direction, reason: kind })
+    else this.#metrics.count('warren_flows_failed_total', { direction, code: code ?? ErrorCode.FlowCut })
     this.#log.info('flow ended', {
       flowId: flow.id,
       source: formatAddress(flow.source),
@@ -130,6 +153,13 @@ export class FlowTable {
       cuts += 1
     }
     return cuts
+  }
+
+  /** What all flows carried, the present ones among them, and how many there are. */
+  totals(): FlowTotals {
+    const totals = this.#past.copy()
+    for (const flow of this.#flows) totals.add(flow).now(flow)
+    return totals
   }
 
   list(): FlowInfo[] {

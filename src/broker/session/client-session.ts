@@ -1,6 +1,6 @@
 import type { ClientHttp2Stream, OutgoingHttpHeaders } from 'node:http2'
 import type { TLSSocket } from 'node:tls'
-import { ErrorCode, type Logger, raceAbort, WarrenError } from '../../core/index.ts'
+import { ErrorCode, type Logger, type Metrics, raceAbort, silentMetrics, WarrenError } from '../../core/index.ts'
 import { formatAddress } from '../../identity/index.ts'
 import type { Protocol } from '../../policy/index.ts'
 import type { Candidate } from '../deps.ts'
@@ -36,6 +36,7 @@ export interface ClientSessionOptions {
   /** The other agent gives no sign of life, once for each such silence. */
   readonly onSilent: () => void
   readonly log: Logger
+  readonly metrics?: Metrics | undefined
 }
 
 /** A warm session from one workload of this host to one elsewhere. */
@@ -52,6 +53,7 @@ export class ClientSession {
   readonly #watched: Watched
   readonly #packetPort: PacketPort | undefined
   readonly #log: Logger
+  readonly #metrics: Metrics
   #packets: PacketChannel | undefined
   readonly #flowIds = new Set<string>()
   // Of flows that the other agent has not answered yet.
@@ -72,6 +74,7 @@ export class ClientSession {
     this.#nowMs = options.nowMs
     this.#packetPort = options.packets
     this.#log = options.log
+    this.#metrics = options.metrics ?? silentMetrics
     this.#whenSilent = options.onSilent
     this.#idleSinceMs = options.nowMs()
     const { session, socket } = dialled
@@ -186,7 +189,10 @@ export class ClientSession {
     if (!this.isUsable) throw new WarrenError(ErrorCode.DestinationUnreachable, 'the session to its agent has ended')
     // Node would queue the request without a word.
     const limit = session.remoteSettings.maxConcurrentStreams ?? 1
-    if (this.#streams >= limit) throw limitExceeded('flows of one session', limit)
+    if (this.#streams >= limit) {
+      const { machine } = this.destination
+      throw limitExceeded(this.#metrics, 'broker_flows_per_session', 'flows of one session', limit, { machine })
+    }
     if (this.#streams === 0) this.#liveness.probe(this.#watched)
     this.#streams += 1
     const stream = session.request(headers)

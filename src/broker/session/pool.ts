@@ -1,4 +1,15 @@
-import { detach, ErrorCode, type Logger, raceAbort, raceStaggered, WarrenError, within } from '../../core/index.ts'
+import {
+  detach,
+  ErrorCode,
+  type LimitName,
+  type Logger,
+  type Metrics,
+  raceAbort,
+  raceStaggered,
+  silentMetrics,
+  WarrenError,
+  within
+} from '../../core/index.ts'
 import { formatAddress } from '../../identity/index.ts'
 import type { BrokerDeps, Candidate, ProvenWorkload } from '../deps.ts'
 import { type BrokerLimits, limitExceeded } from '../limits.ts'
@@ -50,6 +61,7 @@ export class SessionPool {
   readonly #failed: Readonly<Record<Way, WayMemory>>
   readonly #liveness: Liveness
   readonly #log: Logger
+  readonly #metrics: Metrics
   readonly #packets: PacketPort
   readonly #stopping: AbortSignal
 
@@ -73,6 +85,7 @@ export class SessionPool {
       relay: new WayMemory({ firstMs: RELAY_BACKOFF_MS, longestMs: RELAY_BACKOFF_MAX_MS }, monotonicMs)
     }
     this.#log = deps.log
+    this.#metrics = deps.metrics ?? silentMetrics
     this.#stopping = stopping
   }
 
@@ -156,11 +169,15 @@ export class SessionPool {
     const key = keyOf(way, sourceId, destination)
     const pending = this.#pending.get(key)
     if (pending !== undefined) return pending
-    if (this.#pending.size >= this.#limits.pendingDials) {
-      return Promise.reject(limitExceeded('sessions being opened', this.#limits.pendingDials))
+    const { pendingDials, sessions } = this.#limits
+    const { machine } = destination
+    const refuse = (name: LimitName, what: string, limit: number): Promise<never> =>
+      Promise.reject(limitExceeded(this.#metrics, name, what, limit, { machine }))
+    if (this.#pending.size >= pendingDials) {
+      return refuse('broker_pending_dials', 'sessions being opened', pendingDials)
     }
-    if (this.size >= this.#limits.sessions && !this.#evictIdle()) {
-      return Promise.reject(limitExceeded('sessions of this agent', this.#limits.sessions))
+    if (this.size >= sessions && !this.#evictIdle()) {
+      return refuse('broker_sessions', 'sessions of this agent', sessions)
     }
     const opening = this.#open(way, key, sourceId, destination, context).finally(() => {
       this.#pending.delete(key)
@@ -178,10 +195,12 @@ export class SessionPool {
     context: CachedContext
   ): Promise<ClientSession> {
     let proven: ProvenWorkload | undefined
+    let shown = false
     const options: DialOptions = {
       context: context.context,
       servername: sniOf(destination.registrationId),
       judge: leafDer => {
+        shown = true
         proven = this.#prove(leafDer, destination)
       }
     }
@@ -191,12 +210,15 @@ export class SessionPool {
       made = await this.#dial(way, destination, options)
     } catch (err) {
       this.#failed[way].failed(machine)
+      const refused = WarrenError.is(err, ErrorCode.DestinationUnreachable) && shown && proven === undefined
+      this.#metrics.count('warren_handshakes_total', { role: 'client', result: refused ? 'refused' : 'failed' })
       if (err instanceof WarrenError) throw err
       throw new WarrenError(ErrorCode.DestinationUnreachable, `the agent of ${destination.machine} does not answer`, {
         cause: err
       })
     }
     this.#failed[way].worked(machine)
+    this.#metrics.count('warren_handshakes_total', { role: 'client', result: 'ok' })
     const session = new ClientSession(made.dialled, {
       sourceId,
       destination,
@@ -211,7 +233,8 @@ export class SessionPool {
         this.#failed[way].failed(machine)
         this.#log.debug('session gives no sign of life', { machine, carrier: made.carrier })
       },
-      log: this.#log
+      log: this.#log,
+      metrics: this.#metrics
     })
     this.#sessions.set(key, session)
     session.onClose(() => {

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import { ErrorCode, WarrenError, within } from '../../core/index.ts'
+import { ErrorCode, silentMetrics, WarrenError, within } from '../../core/index.ts'
 import { type Address, formatAddress, type Pattern } from '../../identity/index.ts'
 import type { Protocol } from '../../policy/index.ts'
 import type { BrokerDeps } from '../deps.ts'
@@ -66,11 +66,16 @@ export class Endpoints {
     this.#stopping = stopping
   }
 
+  get size(): number {
+    return this.#endpoints.size
+  }
+
   /** Throws LIMIT_EXCEEDED if this user has too many endpoints. */
   requireRoom(uid: number): void {
-    if ((this.#perUid.get(uid) ?? 0) >= this.#limits.endpointsPerUid) {
-      throw limitExceeded('endpoints of this user', this.#limits.endpointsPerUid)
-    }
+    const { endpointsPerUid } = this.#limits
+    if ((this.#perUid.get(uid) ?? 0) < endpointsPerUid) return
+    const metrics = this.#deps.metrics ?? silentMetrics
+    throw limitExceeded(metrics, 'broker_endpoints_per_uid', 'endpoints of this user', endpointsPerUid, { uid })
   }
 
   /** Makes an endpoint and returns its path. Rejects with CANNOT_CONNECT or LIMIT_EXCEEDED. */
@@ -176,9 +181,10 @@ export class Endpoints {
         this.#outbound.open(flow, { destination, protocol, strategy, preferred }, limit)
       )
       if (hello) socket.write(helloFrame(id, opened.spiffeId))
-      const options = { idleMs: this.#deps.udpIdleMs ?? UDP_IDLE_MS, log: this.#deps.log }
-      const cut = await joinFlow(flow, { kind: 'socket', socket }, opened.end, options)
-      this.#flows.end(flow, cut?.text ?? 'ended')
+      const { udpIdleMs: idleMs = UDP_IDLE_MS, metrics = silentMetrics } = this.#deps
+      this.#flows.opened(flow)
+      const cut = await joinFlow(flow, { kind: 'socket', socket }, opened.end, { idleMs, metrics })
+      this.#flows.finish(flow, cut)
     } catch (err) {
       const error = openError(err, destination)
       this.#flows.end(flow, error.reason, error.code)

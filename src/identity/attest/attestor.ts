@@ -42,7 +42,7 @@ export interface AttestorOptions {
 /** An executable on a file system that does not answer must not hold up its caller for longer. */
 const OPEN_TIMEOUT_MS = 5_000
 /** Callers whose executables wait for one that is being opened. */
-const MAX_WAITING = 64
+export const MAX_WAITING = 64
 
 type OpenedExecutable = Awaited<ReturnType<ProcessReader['openExecutable']>>
 
@@ -108,6 +108,7 @@ export class Attestor {
   async #open(pid: number): Promise<OpenedExecutable | undefined> {
     if (this.#waiting >= MAX_WAITING) {
       throw new WarrenError(ErrorCode.LimitExceeded, 'too many executables wait to be examined', {
+        limit: 'attest_waiting',
         hint: 'Try again in a moment.'
       })
     }

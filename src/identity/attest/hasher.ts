@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { FileHandle } from 'node:fs/promises'
-import { Allowance, type Clock, ErrorCode, WarrenError } from '../../core/index.ts'
+import { Allowance, type Clock, ErrorCode, type LimitName, WarrenError } from '../../core/index.ts'
 
 export interface HasherLimits {
   /** A larger executable is not hashed, bytes. */
@@ -13,7 +13,7 @@ export interface HasherLimits {
 }
 
 const MIB = 1024 * 1024
-const DEFAULT_LIMITS: HasherLimits = Object.freeze({
+export const DEFAULT_LIMITS: HasherLimits = Object.freeze({
   maxBytes: 512 * MIB,
   burstBytes: 1024 * MIB,
   bytesPerSecond: 16 * MIB,
@@ -47,7 +47,8 @@ export class ExecutableHasher {
 
   /** Hex SHA-256 of an open file, on the account of `uid`. Throws LIMIT_EXCEEDED, or INVALID_SOURCE if it changes. */
   async hash(file: FileHandle, uid: number): Promise<string> {
-    if (this.#waiting >= this.#limits.maxWaiting) throw exceeded('too many executables wait to be hashed')
+    if (this.#waiting >= this.#limits.maxWaiting)
+      throw exceeded('too many executables wait to be hashed', 'hash_waiting')
     this.#waiting += 1
     const turn = this.#last.then(() => this.#hash(file, uid))
     this.#last = turn.catch(() => {})
@@ -64,9 +65,11 @@ export class ExecutableHasher {
     if (cached !== undefined) return cached
     const now = this.#clock.monotonicMs()
     if (before.size > this.#limits.maxBytes) {
-      throw exceeded(`the executable has ${before.size} bytes, more than are hashed`)
+      throw exceeded(`the executable has ${before.size} bytes, more than are hashed`, 'hash_file_bytes')
     }
-    if (this.#used.left(uid, now) < before.size) throw exceeded(`too much to hash for uid ${uid} in a short time`)
+    if (this.#used.left(uid, now) < before.size) {
+      throw exceeded(`too much to hash for uid ${uid} in a short time`, 'hash_bytes_per_second')
+    }
     this.#used.use(uid, before.size, now)
     const digest = await digestOf(file, before.size)
     const after = await version(file)
@@ -104,6 +107,6 @@ async function digestOf(file: FileHandle, size: number): Promise<string | undefi
   return hash.digest('hex')
 }
 
-function exceeded(reason: string): WarrenError {
-  return new WarrenError(ErrorCode.LimitExceeded, reason, { hint: 'Try again in a minute.' })
+function exceeded(reason: string, limit: LimitName): WarrenError {
+  return new WarrenError(ErrorCode.LimitExceeded, reason, { limit, hint: 'Try again in a minute.' })
 }

@@ -16,7 +16,14 @@ import {
   type LocalTarget,
   type Strategy
 } from '../../../src/broker/index.ts'
-import { ErrorCode, type LogFields, type Logger, systemClock, WarrenError } from '../../../src/core/index.ts'
+import {
+  ErrorCode,
+  type LimitName,
+  type LogFields,
+  type Logger,
+  systemClock,
+  WarrenError
+} from '../../../src/core/index.ts'
 import { listenerUid, peerCredentials } from '../../../src/identity/attest/index.ts'
 import {
   type Address,
@@ -27,6 +34,7 @@ import {
   parsePattern,
   spiffeIdOf
 } from '../../../src/identity/index.ts'
+import { recordingMetrics } from '../../harness/recording-metrics.ts'
 import { agentCredentials, svidOf, type TestNode, TestPki, TRUST_DOMAIN } from './pki.ts'
 
 export const UID = process.getuid?.() ?? 0
@@ -98,6 +106,8 @@ export class Host {
   readonly world: World
   readonly node: TestNode
   readonly lines: LogLine[] = []
+  /** The limits that were reached, each time. */
+  hits: readonly LimitName[] = []
   /** Addresses that others are told; the bound one unless a test changes it. */
   dataAddresses: string[] = []
   /** Called when it opens a stream over the mesh; a test may break it. */
@@ -256,9 +266,12 @@ export class Host {
       debug: log('debug'),
       child: () => logger
     }
+    const { metrics, hits } = recordingMetrics(logger)
+    this.hits = hits
     return {
       trustDomain: TRUST_DOMAIN,
       machine: this.machine,
+      metrics,
       directory: {
         candidates: (pattern, protocol) =>
           known()

@@ -1073,6 +1073,69 @@ export declare type ExplainStep = Message<"warren.api.v1.ExplainStep"> & {
 export declare const ExplainStepSchema: GenMessage<ExplainStep>;
 
 /**
+ * @generated from message warren.api.v1.GetMetricsRequest
+ */
+export declare type GetMetricsRequest = Message<"warren.api.v1.GetMetricsRequest"> & {
+};
+
+/**
+ * Describes the message warren.api.v1.GetMetricsRequest.
+ * Use `create(GetMetricsRequestSchema)` to create a new message.
+ */
+export declare const GetMetricsRequestSchema: GenMessage<GetMetricsRequest>;
+
+/**
+ * @generated from message warren.api.v1.GetMetricsResponse
+ */
+export declare type GetMetricsResponse = Message<"warren.api.v1.GetMetricsResponse"> & {
+  /**
+   * The text format of Prometheus, version 0.0.4.
+   *
+   * @generated from field: string text = 1;
+   */
+  text: string;
+
+  /**
+   * The same, for programs.
+   *
+   * @generated from field: repeated warren.api.v1.MetricSample samples = 2;
+   */
+  samples: MetricSample[];
+};
+
+/**
+ * Describes the message warren.api.v1.GetMetricsResponse.
+ * Use `create(GetMetricsResponseSchema)` to create a new message.
+ */
+export declare const GetMetricsResponseSchema: GenMessage<GetMetricsResponse>;
+
+/**
+ * @generated from message warren.api.v1.MetricSample
+ */
+export declare type MetricSample = Message<"warren.api.v1.MetricSample"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: map<string, string> labels = 2;
+   */
+  labels: { [key: string]: string };
+
+  /**
+   * @generated from field: double value = 3;
+   */
+  value: number;
+};
+
+/**
+ * Describes the message warren.api.v1.MetricSample.
+ * Use `create(MetricSampleSchema)` to create a new message.
+ */
+export declare const MetricSampleSchema: GenMessage<MetricSample>;
+
+/**
  * @generated from service warren.api.v1.AdminService
  */
 export declare const AdminService: GenService<{
@@ -1215,6 +1278,16 @@ export declare const AdminService: GenService<{
     methodKind: "unary";
     input: typeof DrainRequestSchema;
     output: typeof DrainResponseSchema;
+  },
+  /**
+   * What the agent has counted since its start, and what there is now.
+   *
+   * @generated from rpc warren.api.v1.AdminService.GetMetrics
+   */
+  getMetrics: {
+    methodKind: "unary";
+    input: typeof GetMetricsRequestSchema;
+    output: typeof GetMetricsResponseSchema;
   },
 }>;
 

@@ -1,0 +1,82 @@
+import type { LocalServer } from '../../api/index.ts'
+import type { Broker } from '../../broker/index.ts'
+import type { Clock } from '../../core/index.ts'
+import type { Mesh } from '../../mesh/index.ts'
+import { owners, type RegistryState, sizes } from '../../registry/index.ts'
+import type { Workloads } from '../workloads/index.ts'
+import type { PromMetrics } from './prom-metrics.ts'
+
+export interface Observed {
+  readonly state: RegistryState
+  readonly underWay: () => { readonly sessions: number; readonly acks: number }
+  readonly mesh: Pick<Mesh, 'isConnected' | 'connected' | 'relayed'>
+  readonly workloads: Pick<Workloads, 'count'>
+  readonly broker: Pick<Broker, 'totals'>
+  readonly policyVersion: () => bigint
+  /** End of the certificate of this host, Unix milliseconds. */
+  readonly notAfterMs: () => number
+  readonly sockets: Readonly<Record<'agent' | 'admin' | 'spiffe', LocalServer>>
+  readonly clock: Clock
+}
+
+/** Has what the parts of the agent know anyway read whenever somebody looks at the metrics. */
+export function collect(metrics: PromMetrics, observed: Observed): void {
+  const { state, mesh, workloads, broker, sockets, clock } = observed
+  metrics.onRead(() => {
+    const members = { self: 0, connected: 0, alive: 0, suspect: 0 }
+    for (const owner of owners(state)) members[standing(owner, mesh)] += 1
+    for (const each of keys(members)) metrics.set('warren_members', { state: each }, members[each])
+    metrics.set('warren_mesh_connections', {}, mesh.connected().length)
+    metrics.set('warren_mesh_relayed_streams', {}, mesh.relayed())
+    const { owners: held, records, bytes, marks, quarantined } = sizes(state)
+    metrics.set('warren_registry_owners', {}, held)
+    metrics.set('warren_registry_records', {}, records)
+    metrics.set('warren_registry_bytes', {}, bytes)
+    metrics.set('warren_registry_marks', {}, marks)
+    metrics.set('warren_registry_quarantined', {}, quarantined)
+    const { sessions, acks } = observed.underWay()
+    metrics.set('warren_registry_sync_sessions', {}, sessions)
+    metrics.set('warren_registry_acks_waiting', {}, acks)
+    metrics.set('warren_registrations', {}, workloads.count)
+    metrics.set('warren_policy_version', {}, Number(observed.policyVersion()))
+    const leftMs = observed.notAfterMs() - clock.wallMs()
+    metrics.set('warren_certificate_expiry_seconds', { certificate: 'node' }, leftMs / 1_000)
+    for (const socket of keys(sockets)) {
+      metrics.set('warren_local_connections', { socket }, sockets[socket].connections())
+    }
+    collectBroker(metrics, broker)
+  })
+}
+
+function collectBroker(metrics: PromMetrics, broker: Pick<Broker, 'totals'>): void {
+  const { flows, sessions, endpoints } = broker.totals()
+  for (const direction of keys(flows.flows)) {
+    for (const protocol of keys(flows.flows[direction])) {
+      metrics.set('warren_flows', { direction, protocol }, flows.flows[direction][protocol])
+    }
+  }
+  for (const way of ['in', 'out'] as const) {
+    for (const protocol of keys(flows.bytes)) {
+      metrics.total('warren_flow_bytes_total', { protocol, way }, flows.bytes[protocol][way])
+    }
+    metrics.total('warren_datagrams_total', { way }, flows.datagrams[way])
+  }
+  for (const reason of keys(flows.drops)) {
+    metrics.total('warren_datagrams_dropped_total', { reason }, flows.drops[reason])
+  }
+  for (const role of keys(sessions)) metrics.set('warren_sessions', { role }, sessions[role])
+  metrics.set('warren_endpoints', {}, endpoints)
+}
+
+function standing(
+  { self, suspect, peer }: ReturnType<typeof owners>[number],
+  mesh: Pick<Mesh, 'isConnected'>
+): 'self' | 'connected' | 'alive' | 'suspect' {
+  if (self) return 'self'
+  if (suspect) return 'suspect'
+  return mesh.isConnected(peer) ? 'connected' : 'alive'
+}
+
+function keys<T extends object>(of: T): Array<keyof T> {
+  return Object.keys(of) as Array<keyof T>
+}

@@ -1,0 +1,3 @@
+export { collect, type Observed } from './collect.ts'
+export { watchProcess } from './process-metrics.ts'
+export { PromMetrics, type Sample } from './prom-metrics.ts'

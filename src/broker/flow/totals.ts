@@ -1,0 +1,40 @@
+import type { DropReason } from '../datagram/leg.ts'
+import type { Flow } from './flow.ts'
+
+/** Sums over flows. Bytes and datagrams go "out" from sources to destinations, and "in" the other way. */
+export class FlowTotals {
+  readonly bytes = { tcp: { in: 0, out: 0 }, udp: { in: 0, out: 0 } }
+  readonly datagrams = { in: 0, out: 0 }
+  readonly drops: Record<DropReason, number> = { full: 0, gone: 0, 'too large': 0, rate: 0 }
+  /** Those that there are now. */
+  readonly flows = {
+    outbound: { tcp: 0, udp: 0 },
+    inbound: { tcp: 0, udp: 0 },
+    local: { tcp: 0, udp: 0 }
+  }
+
+  add(flow: Flow): this {
+    const bytes = this.bytes[flow.protocol]
+    bytes.in += flow.bytesIn
+    bytes.out += flow.bytesOut
+    this.datagrams.in += flow.datagramsIn
+    this.datagrams.out += flow.datagramsOut
+    for (const reason of REASONS) this.drops[reason] += flow.drops[reason]
+    return this
+  }
+
+  /** Counts a flow among those that there are. */
+  now({ direction, protocol }: Flow): void {
+    this.flows[direction][protocol] += 1
+  }
+
+  copy(): FlowTotals {
+    const copy = new FlowTotals()
+    for (const protocol of ['tcp', 'udp'] as const) Object.assign(copy.bytes[protocol], this.bytes[protocol])
+    Object.assign(copy.datagrams, this.datagrams)
+    Object.assign(copy.drops, this.drops)
+    return copy
+  }
+}
+
+const REASONS = ['full', 'gone', 'too large', 'rate'] as const

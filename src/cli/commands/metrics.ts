@@ -1,0 +1,14 @@
+import type { Command } from 'commander'
+import { contextOf } from '../context.ts'
+import { fields } from '../output/views.ts'
+
+export function addMetrics(program: Command): void {
+  program
+    .command('metrics')
+    .description('what the agent has counted, in the text format of Prometheus')
+    .action(async (_options: unknown, command: Command) => {
+      const { agent, show } = contextOf(command)
+      const { text, samples } = await agent.admin.getMetrics({})
+      show({ samples: samples.map(fields) }, () => text.trimEnd())
+    })
+}

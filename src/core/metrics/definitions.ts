@@ -1,0 +1,203 @@
+import { ErrorCode } from '../errors.ts'
+import { LIMIT_NAMES } from './limit-names.ts'
+
+/** Every label with all the values that it can have: what a metric costs is known before anybody talks to us. */
+export type Labels = Readonly<Record<string, readonly string[]>>
+
+export interface CounterDefinition<L extends Labels = Labels> {
+  readonly kind: 'counter'
+  readonly help: string
+  readonly labels: L
+}
+
+export interface GaugeDefinition<L extends Labels = Labels> {
+  readonly kind: 'gauge'
+  readonly help: string
+  readonly labels: L
+}
+
+export interface HistogramDefinition<L extends Labels = Labels> {
+  readonly kind: 'histogram'
+  readonly help: string
+  readonly labels: L
+  /** Upper bounds, in the unit of the metric. */
+  readonly buckets: readonly number[]
+}
+
+export type MetricDefinition = CounterDefinition | GaugeDefinition | HistogramDefinition
+
+/** What a value that is not among those of its label is counted as. */
+export const OTHER = 'other'
+
+function counter<const L extends Labels>(labels: L, help: string): CounterDefinition<L> {
+  return { kind: 'counter', help, labels }
+}
+
+function gauge<const L extends Labels>(labels: L, help: string): GaugeDefinition<L> {
+  return { kind: 'gauge', help, labels }
+}
+
+function histogram<const L extends Labels>(
+  labels: L,
+  buckets: readonly number[],
+  help: string
+): HistogramDefinition<L> {
+  return { kind: 'histogram', help, labels, buckets }
+}
+
+const WAY = ['in', 'out'] as const
+const PROTOCOL = ['tcp', 'udp'] as const
+const DIRECTION = ['outbound', 'inbound', 'local'] as const
+const CODES = Object.values(ErrorCode)
+
+/**
+ * Every metric of an agent. Names are part of what operators build on: `docs/metrics.md` lists them, and a test compares the two.
+ *
+ * No label ever holds what a peer or a workload chose: no address, machine, peer, path or text of an error.
+ */
+export const METRICS = Object.freeze({
+  warren_limit_hits_total: counter(
+    { limit: LIMIT_NAMES },
+    'Times that a limit was reached; docs/limits.md lists the limits.'
+  ),
+
+  warren_members: gauge(
+    { state: ['self', 'connected', 'alive', 'suspect'] },
+    'Hosts with a valid lease. connected: to this host; alive: known by others’ word of it.'
+  ),
+  warren_mesh_connections: gauge({}, 'Hosts that a mesh connection stands to.'),
+  warren_mesh_relayed_streams: gauge({}, 'Streams between two other hosts that this one joins.'),
+
+  warren_registry_owners: gauge({}, 'Hosts whose records are held, this one among them.'),
+  warren_registry_records: gauge({}, 'Records held, of all hosts.'),
+  warren_registry_bytes: gauge({}, 'Bytes of these records as they are signed.'),
+  warren_registry_marks: gauge({}, 'Hosts whose newest state is remembered, beyond their leases.'),
+  warren_registry_quarantined: gauge({}, 'Hosts that are not heard because of what they signed.'),
+  warren_registry_gossip_total: counter(
+    {
+      outcome: [
+        'applied',
+        'duplicate',
+        'gap',
+        'mismatch',
+        'unknown owner',
+        'own',
+        'expired',
+        'future',
+        'stale',
+        'quarantined',
+        'equivocation',
+        'invalid set',
+        'rate',
+        'forged',
+        'malformed',
+        OTHER
+      ]
+    },
+    'Registry gossip by what became of it. gap, mismatch and unknown owner are followed by a synchronisation.'
+  ),
+  warren_registry_sync_sessions_total: counter(
+    { result: ['ok', 'failed'] },
+    'Synchronisations that this host ran with a peer.'
+  ),
+  warren_registry_sync_sessions: gauge({}, 'Synchronisations under way.'),
+  warren_registry_acks_waiting: gauge({}, 'Acknowledgements of others’ changes that are yet to be sent.'),
+  warren_registry_alarms_total: counter(
+    {
+      kind: [
+        'equivocation',
+        'invalid-set',
+        'own-state-ahead',
+        'duplicate-identity',
+        'registry-full',
+        'rate-exceeded',
+        'own-clock-wrong'
+      ]
+    },
+    'What an operator should look into; the first two put the host that signed it in quarantine.'
+  ),
+  warren_replications_total: counter(
+    { wait: ['all', 'quorum', 'local'], state: ['replicated', 'partial'] },
+    'Changes of this host that somebody waited for. partial: some host had not acknowledged by the deadline.'
+  ),
+  warren_replication_seconds: histogram(
+    { wait: ['all', 'quorum'] },
+    [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
+    'Time from the call to its answer.'
+  ),
+
+  warren_registrations: gauge({}, 'Registrations of this host.'),
+  warren_registrations_total: counter({}, 'Registrations that were made here.'),
+  warren_registrations_ended_total: counter(
+    {
+      reason: [
+        'deregistered',
+        'expired',
+        'process ended',
+        'connection closed',
+        'agent stopped',
+        'revoked',
+        'no longer granted'
+      ]
+    },
+    'Registrations that ended here.'
+  ),
+  warren_policy_version: gauge({}, 'Version of the policy in force; zero before there is one.'),
+
+  warren_flows: gauge(
+    { direction: DIRECTION, protocol: PROTOCOL },
+    'Flows now, those that are being opened among them.'
+  ),
+  warren_flows_opened_total: counter(
+    { direction: DIRECTION, protocol: PROTOCOL },
+    'Flows that carried, or could have.'
+  ),
+  warren_flows_ended_total: counter(
+    {
+      direction: DIRECTION,
+      reason: ['ended', 'reset', 'policy', 'trust', 'registration', 'shutdown', 'link', 'refused', 'done', OTHER]
+    },
+    'Flows that were open. ended: by both sides; done: datagrams that ceased; the rest: why it was cut.'
+  ),
+  warren_flows_failed_total: counter(
+    { direction: DIRECTION, code: CODES },
+    'Flows, and checks before a first one, that were not opened, by the error that the source is told.'
+  ),
+  warren_flow_bytes_total: counter(
+    { protocol: PROTOCOL, way: WAY },
+    'Bytes carried: out from sources to destinations, in from destinations to sources.'
+  ),
+  warren_datagrams_total: counter({ way: WAY }, 'Datagrams carried, likewise.'),
+  warren_datagrams_dropped_total: counter(
+    { reason: ['full', 'gone', 'too large', 'rate'] },
+    'Datagrams dropped here. full: the receiver does not take them; gone: it has left.'
+  ),
+  warren_sessions: gauge(
+    { role: ['client', 'server'] },
+    'Sessions with other agents, by who opened them: client is this one.'
+  ),
+  warren_handshakes_total: counter(
+    { role: ['client', 'server'], result: ['ok', 'failed', 'refused'] },
+    'Sessions that were being opened. refused: a stranger, or a certificate that is not good.'
+  ),
+  warren_endpoints: gauge({}, 'Local sockets that sources connect to.'),
+
+  warren_local_connections: gauge({ socket: ['agent', 'admin', 'spiffe'] }, 'Connections to the sockets of the agent.'),
+
+  warren_certificate_expiry_seconds: gauge(
+    { certificate: ['node'] },
+    'Time that is left to the certificate of this host. Negative: it has ended.'
+  ),
+
+  process_cpu_seconds_total: counter({}, 'Processor time of the agent.'),
+  process_resident_memory_bytes: gauge({}, 'Memory of the agent.'),
+  process_open_fds: gauge({}, 'Open file descriptors; zero where the system does not tell.'),
+  process_start_time_seconds: gauge({}, 'When the agent started, Unix time.'),
+  nodejs_heap_size_used_bytes: gauge({}, 'Memory of this that holds objects of JavaScript.'),
+  nodejs_external_memory_bytes: gauge({}, 'Memory of this that holds buffers.'),
+  nodejs_eventloop_lag_p99_seconds: gauge(
+    {},
+    'How late timers were, at the 99th percentile of the last one or two minutes.'
+  ),
+  nodejs_eventloop_lag_max_seconds: gauge({}, 'The latest of these.')
+} satisfies Record<string, MetricDefinition>)

@@ -1,0 +1,129 @@
+import assert from 'node:assert/strict'
+import { globSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import test from 'node:test'
+import { MAX_TOKENS, REFUSALS } from '../../src/agent/admission-office.ts'
+import { ASKS_PER_SECOND } from '../../src/agent/failure/failure-service.ts'
+import {
+  MAX_APPLICATION_LENGTH,
+  MAX_LABEL_LENGTH,
+  MAX_LABELS,
+  MAX_WHITELIST
+} from '../../src/agent/workloads/register-input.ts'
+import { DEFAULT_LIMITS as WORKLOADS } from '../../src/agent/workloads/workloads.ts'
+import { LOCAL_LIMITS } from '../../src/api/limits.ts'
+import { MAX_BACKLOG_BYTES } from '../../src/broker/datagram/leg.ts'
+import { MAX_REFRESHES } from '../../src/broker/destination/admission.ts'
+import { DEFAULT_LIMITS as BROKER } from '../../src/broker/limits.ts'
+import { LIMIT_NAMES, type LimitName, METRICS } from '../../src/core/index.ts'
+import { MAX_WAITING } from '../../src/identity/attest/attestor.ts'
+import { DEFAULT_LIMITS as HASHER } from '../../src/identity/attest/hasher.ts'
+import * as mesh from '../../src/mesh/limits.ts'
+import { MAX_BUNDLE_BYTES, MAX_ENTRIES, MAX_REVOCATIONS, MAX_RULES } from '../../src/policy/bundle.ts'
+import { MAX_JWT_KEYS } from '../../src/registry/head.ts'
+import { MAX_DELTA_CHANGES, DEFAULT_LIMITS as REGISTRY } from '../../src/registry/limits.ts'
+import { MAX_DATAGRAM_BYTES } from '../../src/wire/index.ts'
+
+const ROOT = join(import.meta.dirname, '..', '..')
+
+const VALUES: Record<LimitName, number> = {
+  api_connections: LOCAL_LIMITS.maxConnections,
+  api_connections_per_uid: LOCAL_LIMITS.maxConnectionsPerUid,
+  api_calls_per_uid: LOCAL_LIMITS.maxCallsPerUid,
+  registrations: WORKLOADS.maxTotal,
+  registrations_per_uid: WORKLOADS.maxPerUid,
+  registration_whitelist: MAX_WHITELIST,
+  registration_labels: MAX_LABELS,
+  registration_label_length: MAX_LABEL_LENGTH,
+  registration_application_length: MAX_APPLICATION_LENGTH,
+  attest_waiting: MAX_WAITING,
+  hash_waiting: HASHER.maxWaiting,
+  hash_file_bytes: HASHER.maxBytes,
+  hash_bytes_per_second: HASHER.bytesPerSecond,
+  join_refusals: REFUSALS.burst,
+  join_tokens: MAX_TOKENS,
+  probe_asks: ASKS_PER_SECOND,
+  policy_rules: MAX_RULES,
+  policy_entries: MAX_ENTRIES,
+  policy_revocations: MAX_REVOCATIONS,
+  policy_bytes: MAX_BUNDLE_BYTES,
+  registry_owners: REGISTRY.maxOwners,
+  registry_total_bytes: REGISTRY.maxTotalBytes,
+  registry_records: REGISTRY.maxRecords,
+  registry_record_bytes: REGISTRY.maxRecordBytes,
+  registry_set_bytes: REGISTRY.maxSetBytes,
+  registry_bucket_bytes: REGISTRY.maxBucketBytes,
+  registry_labels: REGISTRY.maxLabels,
+  registry_label_length: REGISTRY.maxLabelLength,
+  registry_whitelist: REGISTRY.maxWhitelist,
+  registry_addresses: REGISTRY.maxAddresses,
+  registry_capabilities: REGISTRY.maxCapabilities,
+  registry_jwt_keys: MAX_JWT_KEYS,
+  registry_chain: REGISTRY.maxChain,
+  registry_gossip_rate: REGISTRY.gossipPerSecond,
+  registry_invalid_rate: REGISTRY.gossipPerSecond,
+  registry_message_bytes: REGISTRY.maxResponseBytes,
+  registry_message_fields: MAX_DELTA_CHANGES + 32,
+  mesh_gossip_bytes: mesh.MAX_GOSSIP_BYTES,
+  mesh_gossip_rate: mesh.GOSSIP_RATE.perSecond,
+  mesh_request_rate: mesh.REQUEST_RATE.perSecond,
+  mesh_requests_per_peer: mesh.MAX_REQUESTS_PER_PEER,
+  mesh_requests: mesh.MAX_REQUESTS,
+  mesh_request_bytes: mesh.MAX_EXCHANGE_BYTES,
+  mesh_relay_rate: mesh.RELAY_RATE.perSecond,
+  mesh_relayed_per_peer: mesh.MAX_RELAYED_PER_PEER,
+  mesh_relayed: mesh.MAX_RELAYED,
+  broker_flows: BROKER.flows,
+  broker_flows_per_workload: BROKER.flowsPerWorkload,
+  // The other agent grants as many streams as one of its workloads may have flows.
+  broker_flows_per_session: BROKER.flowsPerWorkload,
+  broker_sessions: BROKER.sessions,
+  broker_sessions_per_machine: BROKER.sessionsPerMachine,
+  broker_pending_dials: BROKER.pendingDials,
+  broker_pending_handshakes: BROKER.pendingHandshakes,
+  broker_pending_handshakes_per_host: BROKER.pendingHandshakesPerHost,
+  broker_endpoints_per_uid: BROKER.endpointsPerUid,
+  broker_joins: BROKER.joins,
+  broker_source_pulls: MAX_REFRESHES,
+  broker_datagrams_per_second: BROKER.datagramsPerSecond,
+  broker_datagram_bytes: MAX_DATAGRAM_BYTES,
+  broker_datagram_backlog: MAX_BACKLOG_BYTES
+}
+
+const UNITS: Readonly<Record<string, number>> = { KiB: 1024, MiB: 1024 * 1024 }
+
+function documented(text: string): number {
+  const [number = '', unit = ''] = text.split(' ')
+  return Number(number.replaceAll(',', '')) * (UNITS[unit] ?? 1)
+}
+
+test('every limit is documented with the figure that it has, and no other is', () => {
+  const page = readFileSync(join(ROOT, 'docs', 'limits.md'), 'utf8')
+  const rows = [...page.matchAll(/^\| `(\w+)` \| ([^|]+) \|/gm)].map(([, name, value = '']) => [
+    name,
+    documented(value.trim())
+  ])
+  assert.deepEqual(Object.fromEntries(rows), VALUES)
+})
+
+test('every limit is counted where it is reached, and every metric is filled', () => {
+  const code = globSync('src/**/*.ts', { cwd: ROOT })
+    .filter(file => !/metrics\/(limit-names|definitions)\.ts$/.test(file))
+    .map(file => readFileSync(join(ROOT, file), 'utf8'))
+    .join('\n')
+  const unused = [...LIMIT_NAMES, ...Object.keys(METRICS)].filter(name => !code.includes(`'${name}'`))
+  assert.deepEqual(unused, [])
+})
+
+test('every metric is documented with its labels, and no other is', () => {
+  const page = readFileSync(join(ROOT, 'docs', 'metrics.md'), 'utf8')
+  const rows = [...page.matchAll(/^\| `(\w+)` \| (\w+) \| ([^|]*) \|/gm)].map(([, name, kind, labels = '']) => [
+    name,
+    `${kind} ${labels.replaceAll('`', '').trim()}`.trim()
+  ])
+  const expected = Object.entries(METRICS).map(([name, { kind, labels }]) => [
+    name,
+    `${kind} ${Object.keys(labels).join(', ')}`.trim()
+  ])
+  assert.deepEqual(Object.fromEntries(rows), Object.fromEntries(expected))
+})
