@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { chmodSync, copyFileSync, readFileSync, readlinkSync, realpathSync, renameSync } from 'node:fs'
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  renameSync,
+  rmdirSync
+} from 'node:fs'
 import { dirname, join } from 'node:path'
 import test from 'node:test'
 import { asRoot, at, needsCommand, Program, type Scope, scopeOf, TestAgent, waitFor, warren } from '../harness/index.ts'
@@ -143,6 +152,66 @@ test('an executable that was replaced after its start is not what its path says'
   program.stdin.write('go\n')
   await program.says(/PERMISSION_DENIED.*its executable is not established/)
 })
+
+/** A new cgroup of version 2 that goes with the test, as the kernel names it and where it is; undefined without any. */
+function makeCgroup(scope: Scope, name: string): { path: string; directory: string } | undefined {
+  const mount = / (\S+) cgroup2 /.exec(readFileSync('/proc/mounts', 'utf8'))?.[1]
+  if (mount === undefined) return undefined
+  const directory = join(mount, name)
+  try {
+    mkdirSync(directory)
+  } catch {
+    return undefined
+  }
+  scope.defer(() => rmdirSync(directory))
+  return { path: `/${name}`, directory }
+}
+
+test(
+  'an entry for a systemd unit or a cgroup grants to what runs in it, and one for a group to its members',
+  asRoot,
+  async t => {
+    const scope = scopeOf(t)
+    const a = await startRoot(scope)
+    const unit = `warren-test-${process.pid}.service`
+    const cgroup = makeCgroup(scope, unit)
+    if (cgroup === undefined) {
+      t.skip('needs a cgroup file system of version 2 that can be written')
+      return
+    }
+    await a.cli('entry', 'add', '--unit', unit, SITE)
+    await a.cli('entry', 'add', '--uid', String(OTHER), '--cgroup', cgroup.path, SHOP)
+    await a.cli('entry', 'add', '--group', 'tty', 'dev.tty.x.default')
+    const inside = (uid: number, address: string): Program => {
+      // As the service manager does: moved there as root, and another user's from then on.
+      const move = ['/bin/sh', '-c', 'echo $$ >"$0" && exec "$@"', join(cgroup.directory, 'cgroup.procs')]
+      return new Program(scope, [
+        ...move,
+        ...at({ uid }, [process.execPath, '-e', REGISTER, a.socket, address, 'stay'])
+      ])
+    }
+    const outside = (uid: number, address: string): Program => registering(scope, a, uid, process.execPath, address)
+
+    const all: Program[] = []
+    const says = async (program: Program, pattern: RegExp): Promise<void> => {
+      all.push(program)
+      await program.says(pattern)
+    }
+    await says(inside(OTHER, SITE), /"token".* END/)
+    await says(outside(OTHER, SITE), /PERMISSION_DENIED.*its systemd unit is not established/)
+    await says(inside(OTHER, SHOP), /"token".* END/)
+    await says(inside(OWNER, SHOP), new RegExp(`PERMISSION_DENIED.*its uid is ${OWNER}`))
+    await says(outside(OTHER, SHOP), /PERMISSION_DENIED.*its cgroup is/)
+
+    const tty = /^tty:[^:]*:(\d+):/m.exec(readFileSync('/etc/group', 'utf8'))?.[1] ?? '5'
+    const groups = ['setpriv', `--reuid=${OTHER}`, `--regid=${OTHER}`, `--groups=${tty}`, '--']
+    const argv = [process.execPath, '-e', REGISTER, a.socket, 'dev.tty.x.default', 'stay']
+    await says(new Program(scope, [...groups, ...argv]), /"token".* END/)
+    await says(outside(OTHER, 'dev.tty.x.default'), /PERMISSION_DENIED/)
+    // Before their cgroup goes.
+    for (const program of all) await program.kill()
+  }
+)
 
 test('a process of a user namespace of its own is granted nothing, whatever its uid says', asRoot, async t => {
   const scope = scopeOf(t)
