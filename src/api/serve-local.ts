@@ -2,6 +2,7 @@ import { createServer as createHttp1Server } from 'node:http'
 import { createServer as createHttp2Server, type Http2Session, type ServerHttp2Session } from 'node:http2'
 import { createServer, type Socket } from 'node:net'
 import {
+  type Clock,
   definedOnly,
   ErrorCode,
   type LimitName,
@@ -9,12 +10,14 @@ import {
   type Metrics,
   silentMetrics,
   sleep,
+  systemClock,
   WarrenError
 } from '../core/index.ts'
 import { type Admission, createCaller, type PeerCredentials } from './caller.ts'
 import { Connection } from './connection.ts'
 import { LOCAL_LIMITS, type LocalLimits } from './limits.ts'
 import { Quota } from './quota.ts'
+import { RefusalLog } from './refusal-log.ts'
 import { createRequestListener, type Request, type Response } from './request-listener.ts'
 import type { Routes } from './routes.ts'
 import { sniff } from './sniff.ts'
@@ -34,6 +37,8 @@ export interface LocalServerOptions {
   /** Whether this uid may make calls at all. @default everybody */
   readonly permits?: ((uid: number) => boolean) | undefined
   readonly limits?: Partial<LocalLimits> | undefined
+  /** @default the system's */
+  readonly clock?: Clock
 }
 
 export interface LocalServer {
@@ -65,6 +70,7 @@ export async function serveLocal(options: LocalServerOptions): Promise<LocalServ
   const stopping = new AbortController()
   const listener = createRequestListener(options.routes, limits, { log, metrics }, stopping.signal)
   const accepted = new Quota<number>(limits.maxConnectionsPerUid, limits.maxConnections)
+  const refusals = new RefusalLog(log, options.clock ?? systemClock)
   const refused = new Quota<number>(MAX_REFUSALS_PER_UID, MAX_REFUSALS)
   const calls = new Quota<number>(limits.maxCallsPerUid, Number.MAX_SAFE_INTEGER)
   const connections = new Set<Connection>()
@@ -149,7 +155,8 @@ export async function serveLocal(options: LocalServerOptions): Promise<LocalServ
       : new WarrenError(ErrorCode.PermissionDenied, `uid ${who.uid} may not use this socket`, {
           hint: 'Run the command as root or as the user that runs the agent.'
         })
-    log.warn('local connection refused', { uid: who.uid, pid: who.pid, code: error.code, reason: error.reason })
+    const { uid, pid } = who
+    refusals.note(uid, 'local connection refused', { uid, pid, code: error.code, reason: error.reason })
     const told = refused.take(who.uid)
     return told === undefined ? undefined : { admission: { ok: false, error }, release: told }
   }
@@ -162,7 +169,7 @@ export async function serveLocal(options: LocalServerOptions): Promise<LocalServ
     try {
       admitted = admit(credentials(socket), gone.signal)
     } catch (err) {
-      log.warn('local connection refused: no peer credentials', { path, err })
+      refusals.note(undefined, 'local connection refused: no peer credentials', { path, err })
     }
     if (admitted === undefined) {
       socket.destroy()

@@ -279,3 +279,41 @@ test(
     assert.match(JSON.stringify(body), /INVALID_SOURCE/)
   }
 )
+
+test(
+  'a user who opens all the connections he can, and says nothing on them, shuts nobody else out',
+  asRoot,
+  async t => {
+    const scope = scopeOf(t)
+    const a = await startRoot(scope)
+    await a.cli('entry', 'add', '--uid', String(OWNER), SHOP)
+    const script = `
+    const { connect } = require('node:net')
+    let open = 0
+    let left = 0
+    for (const path of process.argv.slice(1)) {
+      for (let index = 0; index < 600; index += 1) {
+        const socket = connect(path)
+        left += 1
+        const settle = () => { left -= 1; if (left === 0) console.log('SETTLED ' + open) }
+        // Whoever is refused is told at once, and whoever is not hears nothing.
+        const timer = setTimeout(() => { open += 1; settle() }, 1500)
+        socket.resume().on('error', () => {}).on('close', () => {
+          if (!timer._destroyed) { clearTimeout(timer); settle() }
+        })
+      }
+    }`
+    const sockets = [a.socket, join(a.runtimeDir, 'spiffe.sock')]
+    const greedy = new Program(scope, at({ uid: OTHER }, [process.execPath, '-e', script, ...sockets]))
+    const [, open = ''] = await greedy.says(/SETTLED (\d+)/)
+    t.diagnostic(`${open} of 1200 connections are kept`)
+    // On each socket 256, and 8 that are about to be told that they are too many.
+    assert.ok(Number(open) > 0 && Number(open) <= 2 * (256 + 8), `${open} are kept`)
+    const lines = a.program.stderr.split('\n').filter(line => line.includes('local connection refused')).length
+    // Ten a minute on each socket, however often he asks.
+    assert.ok(lines > 0 && lines <= 24, `${lines} lines of log`)
+    const registered = await register(scope, a, OWNER, { address: SHOP })
+    assert.ok(registered['token'] !== undefined, JSON.stringify(registered))
+    assert.equal((await a.status()).registrations, 1)
+  }
+)

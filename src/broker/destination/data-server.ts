@@ -8,11 +8,11 @@ import type { Carrier } from '../flow/flow.ts'
 import type { BrokerLimits } from '../limits.ts'
 import type { ContextCache } from '../session/context-cache.ts'
 import { H2_ALPN, isSni } from '../session/tls-options.ts'
+import { StrangerLog } from '../stranger-log.ts'
 import { JOIN_TIMEOUT_MS } from '../timing.ts'
 import { HandshakeGate } from './handshake-gate.ts'
 import { type InboundContext, InboundSession } from './inbound-session.ts'
 import { endOf, TlsFront } from './tls-front.ts'
-import { StrangerLog } from './warnings.ts'
 
 type Way = Exclude<Carrier, 'local'>
 

@@ -8,6 +8,7 @@ import { joinFlow } from '../flow/join.ts'
 import { type FlowTable, newFlowId } from '../flow/table.ts'
 import { errorFrame, helloFrame } from '../hello.ts'
 import { type BrokerLimits, limitExceeded } from '../limits.ts'
+import { StrangerLog } from '../stranger-log.ts'
 import { ENDPOINT_IDLE_MS, HELLO_TIMEOUT_MS, OPEN_TIMEOUT_MS, UDP_IDLE_MS } from '../timing.ts'
 import type { Strategy } from './balance.ts'
 import type { EndpointDirectory, EndpointSocket } from './endpoint-socket.ts'
@@ -49,6 +50,7 @@ export class Endpoints {
   readonly #outbound: Outbound
   readonly #directory: EndpointDirectory
   readonly #stopping: AbortSignal
+  readonly #strangers: StrangerLog
 
   constructor(
     deps: BrokerDeps,
@@ -64,6 +66,7 @@ export class Endpoints {
     this.#outbound = outbound
     this.#directory = directory
     this.#stopping = stopping
+    this.#strangers = new StrangerLog(deps.log, deps.clock.monotonicMs)
   }
 
   get size(): number {
@@ -155,9 +158,9 @@ export class Endpoints {
     try {
       const caller = this.#deps.credentials.peerUid(socket)
       if (caller === uid) return true
-      this.#deps.log.warn('another user connected to an endpoint', { uid: caller })
+      this.#strangers.warn('another user connected to an endpoint', { uid: caller })
     } catch (err) {
-      this.#deps.log.warn('caller of an endpoint cannot be told', { uid, err })
+      this.#strangers.warn('caller of an endpoint cannot be told', { uid, err })
     }
     return false
   }

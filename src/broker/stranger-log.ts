@@ -1,9 +1,10 @@
-import type { Logger } from '../../core/index.ts'
+import type { LogFields, Logger } from '../core/index.ts'
 
 const WINDOW_MS = 60_000
 const MAX_PER_WINDOW = 30
 
-/** Warnings about strangers, at most so many a minute: a scanner must not fill the log. The rest goes to debug. */
+/** Warnings about strangers, at most so many a minute: a scanner, or a user who connects again and again, must not
+ * fill the log. The rest goes to debug. */
 export class StrangerLog {
   readonly #log: Logger
   readonly #nowMs: () => number
@@ -15,7 +16,7 @@ export class StrangerLog {
     this.#nowMs = nowMs
   }
 
-  warn(message: string, fields: { readonly remote: string; readonly reason: string }): void {
+  warn(message: string, fields: LogFields): void {
     const now = this.#nowMs()
     if (now - this.#sinceMs >= WINDOW_MS) {
       this.#sinceMs = now
