@@ -1,7 +1,7 @@
 import { serveAdminApi, serveSpiffeApi, serveWorkloadApi } from '../api/index.ts'
-import { type Broker, createBroker } from '../broker/index.ts'
+import { type Broker, createBroker, probeTarget } from '../broker/index.ts'
 import { type Clock, detach, type Logger, loop } from '../core/index.ts'
-import { Attestor, ProcessWatch, peerCredentials } from '../identity/attest/index.ts'
+import { Attestor, listenerUid, ProcessWatch, peerCredentials } from '../identity/attest/index.ts'
 import { CONTEXT, SessionTokens, sign, verifySignature } from '../identity/index.ts'
 import { createMesh } from '../mesh/index.ts'
 import { createRegistry, owner, owners } from '../registry/index.ts'
@@ -14,6 +14,7 @@ import type { HostPort, ResolvedConfig } from './config.ts'
 import { Drain } from './drain.ts'
 import { Evictions } from './evictions.ts'
 import { FailureService } from './failure/index.ts'
+import { HealthService } from './health/index.ts'
 import { localHandlers } from './local-handlers.ts'
 import { MemberBook } from './member-book.ts'
 import type { Membership } from './membership/index.ts'
@@ -182,6 +183,16 @@ export async function assemble(parts: Parts): Promise<{
     requireStanding: spiffeId => evictions.requireStanding(spiffeId),
     attestor: new Attestor(clock)
   })
+  const health = new HealthService({
+    async probe({ target, check }, signal) {
+      if (target === undefined || target.kind === 'udp' || check === undefined) return
+      await probeTarget(target, check, { listenerUid }, signal)
+    },
+    onChange: (workload, verdict) => registry.put(toRecord(workload, verdict)),
+    clock,
+    log
+  })
+  resources.defer(() => health.stop())
   const workloads: Workloads = new Workloads({
     trustDomain,
     machine,
@@ -190,13 +201,15 @@ export async function assemble(parts: Parts): Promise<{
     tokens: new SessionTokens(membership.nodeSecret),
     processes: new ProcessWatch(),
     onAdded: workload => {
-      registry.put(toRecord(workload))
+      registry.put(toRecord(workload, 'passing'))
+      health.add(workload)
       svids.add(workload.registrationId, workload.spiffeId)
       exportedSvids.add(workload.registrationId, workload.spiffeId)
       metrics.count('warren_registrations_total', {})
     },
     onEnded: (workload, reason) => {
       metrics.count('warren_registrations_ended_total', { reason })
+      health.remove(workload.registrationId)
       broker?.registrationEnded(workload.registrationId, reason)
       svids.remove(workload.registrationId)
       exportedSvids.remove(workload.registrationId)
@@ -214,6 +227,7 @@ export async function assemble(parts: Parts): Promise<{
       failures,
       routing,
       workloads,
+      health,
       svids,
       trust,
       authorizer,
@@ -355,7 +369,7 @@ export async function assemble(parts: Parts): Promise<{
   }
 }
 
-function toRecord(workload: Workload) {
+function toRecord(workload: Workload, health: 'passing' | 'failing') {
   const { registrationId, address, protocols, whitelist, labels, registeredAtMs, ttlMs } = workload
-  return { registrationId, address, protocols, whitelist, health: 'passing' as const, labels, registeredAtMs, ttlMs }
+  return { registrationId, address, protocols, whitelist, health, labels, registeredAtMs, ttlMs }
 }

@@ -8,6 +8,7 @@ import type { AdmissionOffice } from './admission-office.ts'
 import type { Authorizer } from './authorizer.ts'
 import type { ResolvedConfig } from './config.ts'
 import type { FailureService } from './failure/index.ts'
+import type { HealthService } from './health/index.ts'
 import type { RegistryService } from './registry-service.ts'
 import type { Route, Routing } from './routing.ts'
 import type { Svids } from './svids.ts'
@@ -22,6 +23,7 @@ export interface BrokerParts {
   readonly failures: FailureService
   readonly routing: Routing
   readonly workloads: Workloads
+  readonly health: HealthService
   readonly svids: Svids
   readonly trust: Trust
   readonly authorizer: Authorizer
@@ -52,6 +54,7 @@ export function brokerDeps(parts: BrokerParts): BrokerDeps {
       isAlive: registrationId => workloads.get(registrationId)?.process.isAlive() === true,
       svid: registrationId => svids.get(registrationId),
       target: registrationId => workloads.get(registrationId)?.target,
+      targetFailed: registrationId => parts.health.suspect(registrationId),
       byPrefix: prefix => workloads.byPrefix(prefix)?.registrationId
     },
     credentials: {

@@ -56,8 +56,16 @@ export type LocalTarget =
       readonly hello: boolean
       /** With `udp`, each connection carries length-prefixed datagrams. */
       readonly protocol: Protocol
+      /** Begin each connection with a PROXY protocol v2 header. */
+      readonly proxy?: boolean
     }
-  | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
+  | {
+      readonly kind: 'tcp'
+      readonly host: string
+      readonly port: number
+      /** Begin each connection with a PROXY protocol v2 header. */
+      readonly proxy?: boolean
+    }
   | { readonly kind: 'udp'; readonly host: string; readonly port: number }
 
 /** What the broker asks of the workloads of this host. */
@@ -67,6 +75,8 @@ export interface LocalWorkloads {
   /** Rejects with INVALID_SOURCE when there is no such registration. */
   readonly svid: (registrationId: string) => Promise<Credentials>
   readonly target: (registrationId: string) => LocalTarget | undefined
+  /** Told that a target did not take a connection, so that it is looked at. */
+  readonly targetFailed?: (registrationId: string) => void
   /** The registration whose id begins with these 32 hex characters. */
   readonly byPrefix: (prefix: string) => string | undefined
 }

@@ -1,7 +1,9 @@
+import type { Socket } from 'node:net'
 import type { WarrenError } from '../core/index.ts'
 import { brokerPb, create, encodeFrame, toBinary } from '../wire/index.ts'
 import type { LocalTarget } from './deps.ts'
 import type { FlowEnd } from './flow/join.ts'
+import { type ProxyEnds, proxyHeader } from './proxy-header.ts'
 
 const MAX_REASON = 512
 
@@ -10,10 +12,19 @@ export function helloFrame(flowId: string, peerSpiffeId: string): Buffer {
   return frame({ flowId, peerSpiffeId })
 }
 
-/** Begins a connection to a workload that asked for it with the frame of `helloFrame`. */
+/** The frame that asks a workload for a sign of life. */
+export function probeFrame(): Buffer {
+  return frame({ flowId: '', probe: true })
+}
+
+/** Begins a connection to a workload that asked for it with the frame of `helloFrame`, or with a PROXY header. */
 export function greet(end: FlowEnd, target: LocalTarget, flowId: string, peerSpiffeId: string): void {
-  if (end.kind === 'socket' && target.kind === 'unix' && target.hello)
+  if (end.kind !== 'socket' || target.kind === 'udp') return
+  if (target.proxy === true) {
+    end.socket.write(proxyHeader(endsOf(end.socket, target), { spiffeId: peerSpiffeId, flowId }))
+  } else if (target.kind === 'unix' && target.hello) {
     end.socket.write(helloFrame(flowId, peerSpiffeId))
+  }
 }
 
 /** The frame that tells a workload why there is no connection. */
@@ -21,6 +32,18 @@ export function errorFrame(flowId: string, error: WarrenError): Buffer {
   return frame({ flowId, error: { code: error.code, reason: error.reason.slice(0, MAX_REASON).toWellFormed() } })
 }
 
-function frame(hello: { flowId: string; peerSpiffeId?: string; error?: { code: string; reason: string } }): Buffer {
+function frame(hello: {
+  flowId: string
+  peerSpiffeId?: string
+  error?: { code: string; reason: string }
+  probe?: boolean
+}): Buffer {
   return encodeFrame(toBinary(brokerPb.FlowHelloSchema, create(brokerPb.FlowHelloSchema, hello)))
+}
+
+function endsOf(socket: Socket, target: Exclude<LocalTarget, { kind: 'udp' }>): ProxyEnds {
+  if (target.kind === 'unix') return { kind: 'unix', to: target.path }
+  const { localAddress = '', localPort = 0, remoteAddress = '', remotePort = 0 } = socket
+  const from = { host: localAddress, port: localPort }
+  return { kind: 'tcp', from, to: { host: remoteAddress, port: remotePort } }
 }

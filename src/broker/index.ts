@@ -12,6 +12,7 @@ export type {
   SocketCredentials,
   WorkloadVerdict
 } from './deps.ts'
+export { probeTarget } from './destination/probe.ts'
 export type { FlowInfo } from './flow/flow.ts'
 export { type BrokerLimits, DEFAULT_LIMITS } from './limits.ts'
 export type { Strategy } from './source/balance.ts'

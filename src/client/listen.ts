@@ -3,7 +3,7 @@ import type { Server, Socket } from 'node:net'
 import { type Logger, silentLogger } from '../core/index.ts'
 import { bindOwn } from './bind-own.ts'
 import { MeshDatagramSocket } from './datagram-socket.ts'
-import { type Peer, readHello } from './peer.ts'
+import { type Peer, readHelloOrProbe } from './peer.ts'
 import { register } from './register.ts'
 import type { RegisterOptions, Registration, RegistrationEnd } from './registration.ts'
 import { surfaceTruncation } from './truncation.ts'
@@ -88,7 +88,11 @@ export class MeshServer<S extends Socket | MeshDatagramSocket = Socket>
       this.#unbind()
       this.#server = await bindOwn(registration.listenPath, socket => void this.#accept(socket))
     }
-    const registration = await register(address, { ...options, target: { listen: { hello: true, protocol } }, onLive })
+    const registration = await register(address, {
+      ...options,
+      target: { listen: { hello: true, protocol, answersProbes: true } },
+      onLive
+    })
     this.#registration = registration
     registration.closed.then(
       () => this.#unbind(),
@@ -105,20 +109,26 @@ export class MeshServer<S extends Socket | MeshDatagramSocket = Socket>
     // Until somebody has the socket, its failure has nobody else to go to.
     const ignore = (): void => {}
     socket.on('error', ignore)
-    let peer: Peer
+    let peer: Peer | undefined
     try {
-      peer = await readHello(socket, this.#helloTimeoutMs)
+      peer = await readHelloOrProbe(socket, this.#helloTimeoutMs)
     } catch (err) {
       this.#log.debug('connection without a usable hello', { address: this.address, err })
       socket.destroy()
       return
     }
+    if (peer === undefined) {
+      // The end is the sign of life that the agent asked for.
+      socket.end(() => socket.destroy())
+      return
+    }
+    const known = peer
     surfaceTruncation(socket)
     // Not within this promise, where an exception of a listener would be a rejection that nobody handles.
     process.nextTick(() => {
       // From here on an error that nobody listens for is the application's, as with any socket.
       socket.off('error', ignore)
-      const args = [this.#wrap(socket, peer), peer] as const
+      const args = [this.#wrap(socket, known), known] as const
       // The type parameter keeps the compiler from seeing that these are the arguments of `connection`.
       if (!(this as unknown as EventEmitter).emit('connection', ...args)) socket.destroy()
     })

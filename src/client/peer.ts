@@ -21,6 +21,17 @@ const MAX_HELLO_BYTES = 16_384
  * The socket is the caller's to destroy.
  */
 export async function readHello(socket: Socket, timeoutMs: number, signal?: AbortSignal): Promise<Peer> {
+  const peer = await readHelloOrProbe(socket, timeoutMs, signal)
+  if (peer !== undefined) return peer
+  throw new WarrenError(ErrorCode.MessageMalformed, 'a probe where a connection was expected')
+}
+
+/** As `readHello`; undefined if the agent only asks for a sign of life, which is the end of the socket. */
+export async function readHelloOrProbe(
+  socket: Socket,
+  timeoutMs: number,
+  signal?: AbortSignal
+): Promise<Peer | undefined> {
   const frame = await within(timeoutMs, [signal], async limit => {
     try {
       return await readFrame(socket, MAX_HELLO_BYTES, limit)
@@ -34,6 +45,7 @@ export async function readHello(socket: Socket, timeoutMs: number, signal?: Abor
     const { code, reason } = hello.error
     throw new WarrenError(isErrorCode(code) ? code : ErrorCode.CannotConnect, reason)
   }
+  if (hello.probe) return undefined
   return Object.freeze({
     spiffeId: hello.peerSpiffeId,
     address: addressOf(hello.peerSpiffeId),

@@ -20,25 +20,28 @@ export async function register(address: string, options: RegisterOptions = {}): 
 
 function requestOf(address: string, options: RegisterOptions): MessageInitShape<typeof apiPb.RegisterRequestSchema> {
   const { target, whitelist = [], labels = {}, wait = 'all', ownerPid = 0, application = '' } = options
+  const { healthCheck = true } = options
   const request = {
     address,
     whitelist: [...whitelist],
     labels: { ...labels },
     wait: WAITS[wait],
     ownerPid,
-    application
+    application,
+    healthCheck: healthCheck ? apiPb.HealthCheck.UNSPECIFIED : apiPb.HealthCheck.OFF
   }
-  return target === undefined ? request : { ...request, target: { kind: kindOf(target) } }
+  const proxyProtocol = target !== undefined && 'proxyProtocol' in target && target.proxyProtocol === true
+  return target === undefined ? request : { ...request, target: { kind: kindOf(target), proxyProtocol } }
 }
 
 const WAITS = { all: apiPb.Wait.ALL, quorum: apiPb.Wait.QUORUM, local: apiPb.Wait.LOCAL } as const
 
 function kindOf(target: TargetOption): NonNullable<MessageInitShape<typeof apiPb.TargetSchema>['kind']> {
   if ('listen' in target) {
-    const { hello = false, protocol = 'tcp' } = target.listen
+    const { hello = false, protocol = 'tcp', answersProbes = false } = target.listen
     return {
       case: 'listen',
-      value: { hello, protocol: protocol === 'udp' ? apiPb.Protocol.UDP : apiPb.Protocol.TCP }
+      value: { hello, answersProbes, protocol: protocol === 'udp' ? apiPb.Protocol.UDP : apiPb.Protocol.TCP }
     }
   }
   if ('tcp' in target) return { case: 'tcp', value: target.tcp }

@@ -9,14 +9,16 @@ export type TargetOption =
         readonly hello?: boolean
         /** With `udp`, each connection carries length-prefixed datagrams. @default 'tcp' */
         readonly protocol?: 'tcp' | 'udp'
+        /** With hello: this program ends, at once, a connection whose FlowHello has `probe` set. @default false */
+        readonly answersProbes?: boolean
       }
     }
-  /** host:port on this host. */
-  | { readonly tcp: string }
+  /** host:port on this host. `proxyProtocol`: begin each connection with a PROXY protocol v2 header. */
+  | { readonly tcp: string; readonly proxyProtocol?: boolean }
   /** host:port on this host. Each flow reaches it from a port of its own. */
   | { readonly udp: string }
   /** Path of a unix socket that this user serves. */
-  | { readonly unix: string }
+  | { readonly unix: string; readonly proxyProtocol?: boolean }
 
 export interface RegisterOptions extends Omit<AgentClientOptions, 'timeoutMs'> {
   /** The client to use. @default the shared one of the runtime directory */
@@ -28,6 +30,13 @@ export interface RegisterOptions extends Omit<AgentClientOptions, 'timeoutMs'> {
   readonly labels?: Readonly<Record<string, string>> | undefined
   /** How far the registration must have spread before `register` resolves. @default 'all' */
   readonly wait?: 'all' | 'quorum' | 'local' | undefined
+  /**
+   * Whether the agent looks after the target, and has it passed over while it fails: by connecting to a TCP or unix
+   * address; by a question to a listener that answers probes.
+   *
+   * @default true
+   */
+  readonly healthCheck?: boolean | undefined
   /** The process whose end ends the registration, if not this one. */
   readonly ownerPid?: number | undefined
   /** A name for people. */

@@ -160,7 +160,8 @@ function registerInput(request: apiPb.RegisterRequest): RegisterInput {
     labels: request.labels,
     ttlMs: request.ttlMs,
     ownerPid: request.ownerPid,
-    application: request.application
+    application: request.application,
+    healthCheck: request.healthCheck !== apiPb.HealthCheck.OFF
   }
 }
 
@@ -176,15 +177,24 @@ function protocolOf(protocol: apiPb.Protocol): 'tcp' | 'udp' {
   return protocol === apiPb.Protocol.UDP ? 'udp' : 'tcp'
 }
 
+function listenInput({ hello, protocol, answersProbes }: apiPb.ListenTarget, proxy: boolean): RegisterInput['target'] {
+  if (proxy) {
+    throw new WarrenError(ErrorCode.InvalidArgument, 'PROXY protocol is for tcp and unix targets', {
+      hint: 'A workload that listens at the path it is given learns its peer from the hello.'
+    })
+  }
+  return { kind: 'listen', hello, protocol: protocolOf(protocol), answersProbes }
+}
+
 function targetInput(target: apiPb.Target | undefined): RegisterInput['target'] {
   switch (target?.kind.case) {
     case 'listen':
-      return { kind: 'listen', hello: target.kind.value.hello, protocol: protocolOf(target.kind.value.protocol) }
+      return listenInput(target.kind.value, target.proxyProtocol)
     case 'tcp':
     case 'udp':
-      return { kind: target.kind.case, address: target.kind.value }
+      return { kind: target.kind.case, address: target.kind.value, proxy: target.proxyProtocol }
     case 'unix':
-      return { kind: 'unix', path: target.kind.value }
+      return { kind: 'unix', path: target.kind.value, proxy: target.proxyProtocol }
     case undefined:
       if (target !== undefined) {
         throw new WarrenError(ErrorCode.InvalidArgument, 'the target is empty', {

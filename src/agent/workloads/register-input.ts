@@ -13,10 +13,17 @@ export interface Caller {
 export interface RegisterInput {
   readonly address: string
   readonly target:
-    | { readonly kind: 'listen'; readonly hello: boolean; readonly protocol: Protocol }
-    | { readonly kind: Protocol; readonly address: string }
-    | { readonly kind: 'unix'; readonly path: string }
+    | {
+        readonly kind: 'listen'
+        readonly hello: boolean
+        readonly protocol: Protocol
+        readonly answersProbes?: boolean
+      }
+    | { readonly kind: Protocol; readonly address: string; readonly proxy?: boolean }
+    | { readonly kind: 'unix'; readonly path: string; readonly proxy?: boolean }
     | undefined
+  /** Whether the agent looks after the target. @default true */
+  readonly healthCheck?: boolean
   readonly whitelist: readonly string[]
   readonly labels: Readonly<Record<string, string>>
   readonly ttlMs: number

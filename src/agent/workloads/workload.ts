@@ -11,8 +11,16 @@ export type Target =
       readonly uid: number
       readonly hello: boolean
       readonly protocol: Protocol
+      /** Begin each connection with a PROXY protocol v2 header. */
+      readonly proxy?: boolean
     }
-  | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
+  | {
+      readonly kind: 'tcp'
+      readonly host: string
+      readonly port: number
+      /** Begin each connection with a PROXY protocol v2 header. */
+      readonly proxy?: boolean
+    }
   | { readonly kind: 'udp'; readonly host: string; readonly port: number }
 
 /** One registration of one local process, as its agent knows it. */
@@ -30,6 +38,8 @@ export interface Workload {
   /** The process whose end ends the registration. */
   readonly process: ProcessHandle
   readonly target: Target | undefined
+  /** How the agent asks the target for a sign of life, if it does. */
+  readonly check: 'connect' | 'hello' | undefined
   readonly protocols: readonly Protocol[]
   readonly whitelist: readonly Pattern[]
   readonly labels: Readonly<Record<string, string>>

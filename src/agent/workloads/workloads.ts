@@ -136,7 +136,7 @@ export class Workloads {
     }
     const unique = this.#unique(document)
     const { token, tokenHash } = tokens.issue(unique)
-    const { target, directory } = deliveryOf(input, caller, this.#deps.listenDir)
+    const { target, directory, check } = deliveryOf(input, caller, this.#deps.listenDir)
     const workload: Workload = Object.freeze({
       registrationId: registrationIdOf(unique),
       document: unique,
@@ -148,6 +148,7 @@ export class Workloads {
       facts,
       process,
       target,
+      check,
       protocols: target === undefined ? [] : [target.kind === 'unix' ? target.protocol : target.kind],
       whitelist,
       labels: input.labels,

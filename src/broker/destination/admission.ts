@@ -55,7 +55,10 @@ export class Admission {
       throw new WarrenError(ErrorCode.DestinationUnreachable, `${formatAddress(address)} is ${state}`)
     }
     this.#flows.charge(flow, [flow.sourceId, registrationId])
-    const end = await this.#reach(flow, target, signal)
+    const end = await this.#reach(flow, target, signal).catch((err: unknown) => {
+      if (WarrenError.is(err, ErrorCode.DestinationUnreachable)) this.#deps.local.targetFailed?.(registrationId)
+      throw err
+    })
     // The answer may have changed while we waited; then the flow was cut, for it is in the table.
     if (flow.signal.aborted) {
       discardEnd(end)

@@ -16,7 +16,7 @@ const BUSY_POLL_MS = 20
  */
 export async function dialTarget(
   target: Exclude<LocalTarget, { kind: 'udp' }>,
-  credentials: SocketCredentials,
+  credentials: Pick<SocketCredentials, 'listenerUid'>,
   signal: AbortSignal
 ): Promise<Socket> {
   return await within(TARGET_TIMEOUT_MS, [signal], async limit => {
@@ -40,7 +40,7 @@ export async function dialTarget(
 
 async function dialOnce(
   target: Exclude<LocalTarget, { kind: 'udp' }>,
-  credentials: SocketCredentials,
+  credentials: Pick<SocketCredentials, 'listenerUid'>,
   signal: AbortSignal
 ): Promise<Socket> {
   signal.throwIfAborted()
@@ -102,7 +102,7 @@ export function protocolOf(target: LocalTarget): Protocol {
   return target.kind === 'unix' ? target.protocol : target.kind
 }
 
-function checkListener(socket: Socket, uid: number, credentials: SocketCredentials): void {
+function checkListener(socket: Socket, uid: number, credentials: Pick<SocketCredentials, 'listenerUid'>): void {
   let listener: number
   try {
     listener = credentials.listenerUid(socket)

@@ -15,6 +15,8 @@ interface ExposeOptions {
   readonly unix?: string[]
   readonly allow?: string[]
   readonly label?: string[]
+  readonly proxyProtocol?: true
+  readonly healthCheck: boolean
 }
 
 export function addExpose(program: Command): void {
@@ -27,6 +29,8 @@ export function addExpose(program: Command): void {
     .option('--unix <path>', 'likewise, a unix socket', collect)
     .option('--allow <pattern>', 'who may connect, in the same scope, without a rule; may be repeated', collect)
     .option('--label <key=value>', 'may be repeated', collect)
+    .option('--proxy-protocol', 'begin each connection with a PROXY protocol v2 header that names the source')
+    .option('--no-health-check', 'do not connect every few seconds to see whether the server is there')
     .action(async (address: string, options: ExposeOptions, command: Command) => {
       const targets = targetsOf(options)
       const { agent: client, json, say } = contextOf(command)
@@ -35,6 +39,7 @@ export function addExpose(program: Command): void {
         client,
         whitelist: options.allow ?? [],
         labels: parseLabels(options.label ?? []),
+        healthCheck: options.healthCheck,
         application: 'warren expose',
         signal: ending.signal,
         log: cliLogger(say)
@@ -56,16 +61,22 @@ export function addExpose(program: Command): void {
     })
 }
 
-function targetsOf({ tcp = [], udp = [], unix = [] }: ExposeOptions): TargetOption[] {
+function targetsOf({ tcp = [], udp = [], unix = [], proxyProtocol }: ExposeOptions): TargetOption[] {
   if (tcp.length + udp.length + unix.length === 0) {
     throw new WarrenError(ErrorCode.InvalidOption, 'nothing to expose', {
       hint: 'Say where the server listens: --tcp 127.0.0.1:8080, --udp 127.0.0.1:53 or --unix PATH.'
     })
   }
+  const proxy = proxyProtocol === true
+  if (proxy && udp.length > 0) {
+    throw new WarrenError(ErrorCode.InvalidOption, '--proxy-protocol does not go with --udp', {
+      hint: 'Expose the UDP server with a command of its own.'
+    })
+  }
   return [
-    ...tcp.map(text => ({ tcp: formatHostPort(parseHostPort('--tcp', text, '127.0.0.1')) })),
+    ...tcp.map(text => ({ tcp: formatHostPort(parseHostPort('--tcp', text, '127.0.0.1')), proxyProtocol: proxy })),
     ...udp.map(text => ({ udp: formatHostPort(parseHostPort('--udp', text, '127.0.0.1')) })),
-    ...unix.map(path => ({ unix: path }))
+    ...unix.map(path => ({ unix: path, proxyProtocol: proxy }))
   ]
 }
 

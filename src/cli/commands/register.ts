@@ -1,7 +1,7 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { Command } from 'commander'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
-import type { apiPb } from '../../wire/index.ts'
+import { apiPb } from '../../wire/index.ts'
 import { contextOf } from '../context.ts'
 import { collect } from '../options/collect.ts'
 import { parseDuration } from '../options/duration.ts'
@@ -22,6 +22,8 @@ interface RegisterOptions {
   readonly pid?: string
   readonly application?: string
   readonly wait: string
+  readonly proxyProtocol?: true
+  readonly healthCheck: boolean
 }
 
 const MIN_TTL_MS = 1_000
@@ -41,6 +43,8 @@ export function addRegister(program: Command): void {
     .option('--ttl <time>', 'ends without a heartbeat for this long (default: 1m)')
     .option('--pid <pid>', 'ends with this process (default: the one that started this command)')
     .option('--application <name>', 'a name for people')
+    .option('--proxy-protocol', 'begin each connection to --tcp or --unix with a PROXY protocol v2 header')
+    .option('--no-health-check', 'do not connect every few seconds to see whether the server is there')
     .addOption(waitOption())
     .action(async (address: string, options: RegisterOptions, command: Command) => {
       const request = requestOf(address, options)
@@ -56,13 +60,14 @@ function requestOf(address: string, options: RegisterOptions): MessageInitShape<
   const kind = targetKind(options)
   return {
     address,
-    ...(kind === undefined ? {} : { target: { kind } }),
+    ...(kind === undefined ? {} : { target: { kind, proxyProtocol: options.proxyProtocol ?? false } }),
     whitelist: options.allow ?? [],
     labels: parseLabels(options.label ?? []),
     ttlMs: options.ttl === undefined ? 0 : parseDuration('--ttl', options.ttl, MIN_TTL_MS, MAX_TTL_MS),
     wait: parseWait(options.wait),
     ownerPid: options.pid === undefined ? process.ppid : parsePid(options.pid),
-    application: options.application ?? ''
+    application: options.application ?? '',
+    healthCheck: options.healthCheck ? apiPb.HealthCheck.UNSPECIFIED : apiPb.HealthCheck.OFF
   }
 }
 

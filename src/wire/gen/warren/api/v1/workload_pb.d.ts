@@ -67,6 +67,11 @@ export declare type RegisterRequest = Message<"warren.api.v1.RegisterRequest"> &
    * @generated from field: string application = 8;
    */
   application: string;
+
+  /**
+   * @generated from field: warren.api.v1.HealthCheck health_check = 9;
+   */
+  healthCheck: HealthCheck;
 };
 
 /**
@@ -115,6 +120,13 @@ export declare type Target = Message<"warren.api.v1.Target"> & {
     value: string;
     case: "udp";
   } | { case: undefined; value?: undefined };
+
+  /**
+   * Begin each connection to a `tcp` or `unix` target with a PROXY protocol v2 header that names the source.
+   *
+   * @generated from field: bool proxy_protocol = 5;
+   */
+  proxyProtocol: boolean;
 };
 
 /**
@@ -140,6 +152,13 @@ export declare type ListenTarget = Message<"warren.api.v1.ListenTarget"> & {
    * @generated from field: warren.api.v1.Protocol protocol = 2;
    */
   protocol: Protocol;
+
+  /**
+   * With hello: the workload ends a connection whose FlowHello has `probe` set, at once. So the agent knows that it is well.
+   *
+   * @generated from field: bool answers_probes = 3;
+   */
+  answersProbes: boolean;
 };
 
 /**
@@ -892,6 +911,31 @@ export enum Wait {
  * Describes the enum warren.api.v1.Wait.
  */
 export declare const WaitSchema: GenEnum<Wait>;
+
+/**
+ * Whether the agent looks after the target. What fails twice is passed over until it has answered twice.
+ *
+ * @generated from enum warren.api.v1.HealthCheck
+ */
+export enum HealthCheck {
+  /**
+   * A connection for a `tcp` or `unix` target, a FlowHello that asks for a sign of life for a `listen` target with
+   * `answers_probes`; else none.
+   *
+   * @generated from enum value: HEALTH_CHECK_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * @generated from enum value: HEALTH_CHECK_OFF = 1;
+   */
+  OFF = 1,
+}
+
+/**
+ * Describes the enum warren.api.v1.HealthCheck.
+ */
+export declare const HealthCheckSchema: GenEnum<HealthCheck>;
 
 /**
  * Which of several matching instances a connection goes to. Failing, draining and silent ones are passed over.

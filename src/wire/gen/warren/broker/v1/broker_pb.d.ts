@@ -35,6 +35,13 @@ export declare type FlowHello = Message<"warren.broker.v1.FlowHello"> & {
    * @generated from field: warren.broker.v1.FlowError error = 3;
    */
   error?: FlowError | undefined;
+
+  /**
+   * No flow: the agent asks for a sign of life, which is the end of this connection. Only to who said that it answers.
+   *
+   * @generated from field: bool probe = 4;
+   */
+  probe: boolean;
 };
 
 /**

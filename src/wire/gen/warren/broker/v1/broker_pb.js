@@ -10,7 +10,7 @@ import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
  * Describes the file warren/broker/v1/broker.proto.
  */
 export const file_warren_broker_v1_broker = /*@__PURE__*/
-  fileDesc("Ch13YXJyZW4vYnJva2VyL3YxL2Jyb2tlci5wcm90bxIQd2FycmVuLmJyb2tlci52MSJgCglGbG93SGVsbG8SDwoHZmxvd19pZBgBIAEoCRIWCg5wZWVyX3NwaWZmZV9pZBgCIAEoCRIqCgVlcnJvchgDIAEoCzIbLndhcnJlbi5icm9rZXIudjEuRmxvd0Vycm9yIikKCUZsb3dFcnJvchIMCgRjb2RlGAEgASgJEg4KBnJlYXNvbhgCIAEoCWIGcHJvdG8z");
+  fileDesc("Ch13YXJyZW4vYnJva2VyL3YxL2Jyb2tlci5wcm90bxIQd2FycmVuLmJyb2tlci52MSJvCglGbG93SGVsbG8SDwoHZmxvd19pZBgBIAEoCRIWCg5wZWVyX3NwaWZmZV9pZBgCIAEoCRIqCgVlcnJvchgDIAEoCzIbLndhcnJlbi5icm9rZXIudjEuRmxvd0Vycm9yEg0KBXByb2JlGAQgASgIIikKCUZsb3dFcnJvchIMCgRjb2RlGAEgASgJEg4KBnJlYXNvbhgCIAEoCWIGcHJvdG8z");
 
 /**
  * Describes the message warren.broker.v1.FlowHello.
