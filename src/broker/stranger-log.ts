@@ -3,8 +3,10 @@ import type { LogFields, Logger } from '../core/index.ts'
 const WINDOW_MS = 60_000
 const MAX_PER_WINDOW = 30
 
-/** Warnings about strangers, at most so many a minute: a scanner, or a user who connects again and again, must not
- * fill the log. The rest goes to debug. */
+/**
+ * Warnings about strangers, at most so many a minute: a scanner, or a user who connects again and again, must not fill the
+ * log. The rest goes to debug.
+ */
 export class StrangerLog {
   readonly #log: Logger
   readonly #nowMs: () => number
