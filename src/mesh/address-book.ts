@@ -3,6 +3,7 @@ import type { PeerAddress } from './addresses.ts'
 import {
   ADDRESSES_PER_ROUND,
   HEAD_START_MS,
+  HURRY_SPREAD_MS,
   MAX_ADDRESSES_PER_PEER,
   MAX_KNOWN_PEERS,
   MAX_RUMOURED_PEERS,
@@ -119,6 +120,8 @@ export class AddressBook {
 
   /** `address` led to the host: it is the first to try from now on. */
   succeeded(target: Target, address: string | undefined, nowMs: number): void {
+    // A link that is back mostly leads to more than one host; each would otherwise be found after a wait of its own.
+    if (target.failures > 0) this.#hurry(target, nowMs)
     target.failures = 0
     target.turn = 0
     target.lastConnectedMs = nowMs
@@ -132,6 +135,13 @@ export class AddressBook {
     target.failures += 1
     target.notBeforeMs = notBeforeMs
     if (target.standing === 'rumour' && target.failures >= RUMOUR_ATTEMPTS) this.#targets.delete(target.key)
+  }
+
+  #hurry(found: Target, nowMs: number): void {
+    const lost = [...this.#targets.values()].filter(target => target !== found && target.failures > 0)
+    for (const [at, target] of lost.entries()) {
+      target.notBeforeMs = Math.min(target.notBeforeMs, nowMs + (HURRY_SPREAD_MS * at) / lost.length)
+    }
   }
 
   #makeRoom(standing: Standing): boolean {

@@ -16,13 +16,28 @@ import { chainOf, mesh, Node, Time, verdictOf } from './world.ts'
 
 const MAX_RESPONSE = 1_048_576
 
-test('between equal states an exchange is one question of half a kilobyte and an empty answer', () => {
+test('between equal states of 1,000 owners an exchange costs half a kilobyte', t => {
   const time = new Time()
-  const [a, b] = mesh(time, ...Array.from({ length: 8 }, (_, at) => `m${at}`)) as [Node, Node]
+  const [a, b] = [new Node('a', time), new Node('b', time)]
+  const others = Array.from({ length: 998 }, (_, at) => new Node(`m${at}`, time))
+  for (const other of others) a.pull(other)
+  b.pull(a)
+  a.pull(b)
+  assert.equal(owners(a.state).length, 1_000)
   assert.deepEqual(stateDigest(a.state), stateDigest(b.state))
   const { requestBytes, responseBytes } = a.pull(b)
   assert.equal(requestBytes.length, 1)
-  assert.ok(requestBytes[0]! + responseBytes[0]! < 600)
+  const equal = requestBytes[0]! + responseBytes[0]!
+  t.diagnostic(`equal states: ${equal} bytes`)
+  assert.ok(equal < 600, `${equal} bytes`)
+  time.pass(1_000)
+  for (const other of others.slice(0, 10)) {
+    other.step({ type: 'refresh' })
+    b.pull(other)
+  }
+  const newer = a.pull(b)
+  t.diagnostic(`ten newer heads: ${[...newer.requestBytes, ...newer.responseBytes].join(' + ')} bytes`)
+  assert.deepEqual(stateDigest(a.state), stateDigest(b.state))
 })
 
 test('a fresh host learns everything from one peer', () => {
