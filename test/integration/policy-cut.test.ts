@@ -1,0 +1,100 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import test from 'node:test'
+import { AgentClient, connect, listen, type MeshSocket } from '../../src/client/index.ts'
+import { scopeOf, settled, TestAgent } from '../harness/index.ts'
+
+const AGENTS = 10
+const FLOWS_EACH = 50
+const BOUND_MS = 2_000
+/** A test machine runs ten agents on two cores. */
+const SLACK = 5
+const PIECE = 1_000
+
+const SITE = (machine: string): string => `dev.web.site.default.${machine}`
+
+/** Sends numbered pieces to an echo and checks that each comes back, until it is told to stop. */
+class Talker {
+  readonly socket: MeshSocket
+  received = 0
+  sent = 0
+  isRight = true
+  #isOver = false
+
+  constructor(socket: MeshSocket) {
+    this.socket = socket
+    socket.on('error', () => {})
+    socket.on('data', (chunk: Buffer) => {
+      for (const byte of chunk) {
+        if (byte !== byteAt(this.received)) this.isRight = false
+        this.received += 1
+      }
+      if (this.received === this.sent && !this.#isOver) this.send()
+    })
+  }
+
+  send(): void {
+    this.socket.write(Buffer.from(Array.from({ length: PIECE }, (_unused, at) => byteAt(this.sent + at))))
+    this.sent += PIECE
+  }
+
+  async finish(): Promise<void> {
+    this.#isOver = true
+    this.socket.end()
+    if (!this.socket.readableEnded) await once(this.socket, 'end')
+  }
+}
+
+const byteAt = (index: number): number => (index * 7 + Math.floor(index / 256)) & 0xff
+
+test('a deny cuts exactly the forbidden ones of 500 live flows on ten agents', async t => {
+  const scope = scopeOf(t)
+  const agents = Array.from({ length: AGENTS }, (_unused, at) => new TestAgent(scope, { name: `m${at}`, args: [] }))
+  const [first] = agents as [TestAgent]
+  await first.start(['--init', 'example.org'])
+  await first.cli('allow', 'dev.shop.*.*', 'dev.web.site.*')
+  for (const agent of agents.slice(1))
+    await agent.start(['--join', (await first.cli('token', 'create', agent.name)).trim()])
+  const clients = agents.map(agent => new AgentClient({ runtimeDir: agent.runtimeDir }))
+  for (const client of clients) scope.defer(() => void client.close())
+  for (const client of clients) {
+    await listen('dev.web.site.default', { client }, socket => {
+      socket.on('error', () => {})
+      socket.pipe(socket)
+    })
+  }
+  const talkers = { good: [] as Talker[], evil: [] as Talker[] }
+  for (const [at, client] of clients.entries()) {
+    const target = SITE(`m${(at + 1) % AGENTS}`)
+    await agents[at]?.knows(target)
+    await agents[at]?.follows(first)
+    for (let count = 0; count < FLOWS_EACH; count += 1) {
+      const name = count % 2 === 0 ? 'good' : 'evil'
+      const socket = await connect(target, { client, as: `dev.shop.${name}.default` })
+      talkers[name].push(new Talker(socket))
+    }
+  }
+  const all = [...talkers.good, ...talkers.evil]
+  assert.equal(all.length, AGENTS * FLOWS_EACH)
+  for (const talker of all) talker.send()
+  await settled(Promise.all(all.map(({ socket }) => once(socket, 'data'))), 'every flow to speak')
+
+  const closed = talkers.evil.map(({ socket }) => new Promise(resolve => socket.once('close', resolve)))
+  await first.cli('deny', 'dev.shop.evil.*', 'dev.web.site.*')
+  const deniedMs = performance.now()
+  await settled(Promise.all(closed), 'the forbidden flows to end')
+  const tookMs = Math.max(0, performance.now() - deniedMs)
+  t.diagnostic(`${closed.length} of ${all.length} flows cut ${Math.round(tookMs)} ms after warren deny returned`)
+
+  const before = talkers.good.map(({ received }) => received)
+  await Promise.all(talkers.good.map(({ socket }) => once(socket, 'data')))
+  await settled(Promise.all(talkers.good.map(talker => talker.finish())), 'the allowed flows to end')
+  for (const [at, { sent, received, isRight, socket }] of talkers.good.entries()) {
+    assert.ok(isRight && socket.errored === null)
+    assert.equal(received, sent)
+    assert.ok(received > (before[at] ?? 0))
+  }
+  const bytes = talkers.good.reduce((sum, { received }) => sum + received, 0)
+  t.diagnostic(`${talkers.good.length} allowed flows echoed ${bytes} bytes, none lost`)
+  assert.ok(tookMs <= BOUND_MS * SLACK)
+})
