@@ -79,5 +79,5 @@ async function start(
   resources.defer(() => store.close())
   const stopping = new AbortController()
   const { membership, meshAddresses } = await establish(vault, config, clock.wallMs, stopping.signal)
-  return await assemble({ config, listenDir, store, membership, meshAddresses, clock, log, resources })
+  return await assemble({ config, listenDir, vault, store, membership, meshAddresses, clock, log, resources })
 }

@@ -8,6 +8,7 @@ import { createRegistry, owner, owners } from '../registry/index.ts'
 import { formatHostPort, reachableHosts } from './addresses.ts'
 import { AdmissionOffice } from './admission-office.ts'
 import { Authorizer } from './authorizer.ts'
+import { backupOf } from './backup/index.ts'
 import { brokerDeps } from './broker-deps.ts'
 import { certifier } from './certify.ts'
 import type { HostPort, ResolvedConfig } from './config.ts'
@@ -27,6 +28,7 @@ import { Routing } from './routing.ts'
 import { spiffeHandlers } from './spiffe/handlers.ts'
 import { announcedKey, signJwt } from './spiffe/jwt.ts'
 import type { Store } from './state/store.ts'
+import type { Vault } from './state/vault.ts'
 import { Svids } from './svids.ts'
 import { Trust } from './trust.ts'
 import { Grants, type Workload, Workloads } from './workloads/index.ts'
@@ -34,6 +36,7 @@ import { Grants, type Workload, Workloads } from './workloads/index.ts'
 export interface Parts {
   readonly config: ResolvedConfig
   readonly listenDir: string
+  readonly vault: Vault
   readonly store: Store
   readonly membership: Membership
   /** Members that the authority named when this host joined just now. */
@@ -57,7 +60,7 @@ export async function assemble(parts: Parts): Promise<{
   readonly dataAddress: () => HostPort
   readonly drain: (timeoutMs: number) => Promise<void>
 }> {
-  const { config, store, membership, clock, log, resources } = parts
+  const { config, vault, store, membership, clock, log, resources } = parts
   const { trustDomain, machine, trust: trustState, node } = membership
   const stopping = new AbortController()
   resources.defer(() => stopping.abort())
@@ -315,6 +318,7 @@ export async function assemble(parts: Parts): Promise<{
     drain,
     metrics,
     dataAddresses,
+    backup: passphrase => backupOf({ vault, store, trustDomain, machine }, passphrase, clock.wallMs()),
     clock,
     log
   })

@@ -45,6 +45,7 @@ export interface LocalHandlersParts {
   readonly drain: Drain
   readonly metrics: PromMetrics
   readonly dataAddresses: () => string[]
+  readonly backup: (passphrase: string) => Promise<Uint8Array>
   readonly clock: Clock
   readonly log: Logger
 }
@@ -107,6 +108,7 @@ export function localHandlers(parts: LocalHandlersParts): { workload: WorkloadHa
       nowMs: () => clock.wallMs(),
       drain: timeoutMs => drain.begin(timeoutMs),
       undrain: () => drain.undo(),
+      backup: parts.backup,
       members: () => memberViews(state, mesh, suspectedSince, clock),
       flows: () => broker.flows(),
       metrics: async () => ({ text: await parts.metrics.text(), samples: await parts.metrics.samples() }),

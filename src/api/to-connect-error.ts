@@ -34,6 +34,8 @@ const CONNECT_CODES: { readonly [K in ErrorCode]: Code } = {
   [ErrorCode.StreamTruncated]: Code.DataLoss,
   [ErrorCode.FlowCut]: Code.Aborted,
   [ErrorCode.StateUnusable]: Code.Internal,
+  [ErrorCode.PassphraseWrong]: Code.PermissionDenied,
+  [ErrorCode.FileDamaged]: Code.DataLoss,
   [ErrorCode.Unsupported]: Code.Unimplemented,
   [ErrorCode.HookFailed]: Code.Aborted,
   [ErrorCode.Internal]: Code.Internal

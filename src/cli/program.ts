@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
+import { addBackup, addRestore } from './commands/backup.ts'
 import { addConnect } from './commands/connect.ts'
 import { addDeregister } from './commands/deregister.ts'
 import { addDrain } from './commands/drain.ts'
@@ -14,6 +15,7 @@ import { addMembers } from './commands/members.ts'
 import { addMetrics } from './commands/metrics.ts'
 import { addPolicy } from './commands/policy.ts'
 import { addRegister } from './commands/register.ts'
+import { addRoot } from './commands/root.ts'
 import { addAllow, addDeny } from './commands/rule.ts'
 import { addServe } from './commands/serve.ts'
 import { addServices } from './commands/services.ts'
@@ -67,7 +69,7 @@ export function buildProgram(): Command {
       ]
     ],
     ['Policy:', [addAllow, addDeny, addPolicy, addExplain, addEntry]],
-    ['Trust:', [addEvict, addRevoke, addUnrevoke]]
+    ['Trust:', [addEvict, addRevoke, addUnrevoke, addRoot, addBackup, addRestore]]
   ]
   for (const [heading, adders] of groups) {
     program.commandsGroup(heading)

@@ -36,6 +36,8 @@ export const ErrorCode = {
   StreamTruncated: 'STREAM_TRUNCATED',
   FlowCut: 'FLOW_CUT',
   StateUnusable: 'STATE_UNUSABLE',
+  PassphraseWrong: 'PASSPHRASE_WRONG',
+  FileDamaged: 'FILE_DAMAGED',
   Unsupported: 'UNSUPPORTED',
   HookFailed: 'HOOK_FAILED',
   Internal: 'INTERNAL'

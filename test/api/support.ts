@@ -72,6 +72,7 @@ export function adminHandlers(handlers: Partial<AdminHandlers> = {}): AdminHandl
     listTokens: unexpected,
     revokeToken: unexpected,
     drain: unexpected,
+    backup: unexpected,
     ...handlers
   }
 }

@@ -18,7 +18,14 @@ const JUDGES = ['registry', 'policy', ...FOUNDATION]
 
 /** Imports point down this list only; siblings meet through interfaces that the consumer declares. */
 export const LAYERS: Readonly<Record<string, Layer>> = {
-  cli: { mayImport: ['client', 'wire', 'core'], lazily: { 'cli/commands/up.ts': ['agent'] } },
+  cli: {
+    mayImport: ['client', 'wire', 'core'],
+    lazily: {
+      'cli/commands/up.ts': ['agent'],
+      'cli/commands/backup.ts': ['agent'],
+      'cli/commands/root.ts': ['agent']
+    }
+  },
   client: { mayImport: ['wire', 'core'] },
   agent: { mayImport: ['api', 'broker', 'mesh', ...JUDGES] },
   api: { mayImport: JUDGES },

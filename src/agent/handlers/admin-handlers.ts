@@ -32,6 +32,8 @@ export interface AdminHandlersDeps extends PolicyHandlersDeps {
   /** Resolves when the flows to workloads of this host are over. */
   readonly drain: (timeoutMs: number) => Promise<{ finished: number; reset: number; undone: boolean }>
   readonly undrain: () => void
+  /** A sealed copy of all that this host is. */
+  readonly backup: (passphrase: string) => Promise<Uint8Array>
   readonly members: () => MessageInitShape<typeof adminPb.MemberSchema>[]
   readonly flows: () => readonly FlowView[]
   readonly metrics: () => Promise<MessageInitShape<typeof adminPb.GetMetricsResponseSchema>>
@@ -47,7 +49,7 @@ const DRAIN_MS = 30_000
 
 /** What admin.sock answers. */
 export function adminHandlers(deps: AdminHandlersDeps): AdminHandlers {
-  const { policy, createToken, drain, undrain, members, flows, metrics, explain } = deps
+  const { policy, createToken, backup, drain, undrain, members, flows, metrics, explain } = deps
   return {
     ...policyHandlers(deps),
 
@@ -64,6 +66,8 @@ export function adminHandlers(deps: AdminHandlersDeps): AdminHandlers {
     },
 
     getMetrics: () => metrics(),
+
+    backup: async ({ passphrase }) => ({ sealed: await backup(passphrase) }),
 
     listMembers: async () => ({ members: members() }),
 

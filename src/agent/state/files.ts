@@ -86,6 +86,16 @@ export function replaceFile(path: string, content: Uint8Array | string): void {
   }
 }
 
+/** Removes a file, durably; one that is not there is no failure. Throws STATE_UNUSABLE. */
+export function removeFile(path: string): void {
+  try {
+    rmSync(path, { force: true })
+    syncDirectory(dirname(path))
+  } catch (err) {
+    throw unusable(path, err)
+  }
+}
+
 /** Makes an empty file of mode 0600 where there is none; one that is there is judged as `readIfPresent` does. */
 export function ensurePrivateFile(path: string): void {
   try {
@@ -128,7 +138,8 @@ function removeQuietly(path: string): void {
   }
 }
 
-function syncDirectory(path: string): void {
+/** Makes a rename or removal in a directory durable. */
+export function syncDirectory(path: string): void {
   const directory = openSync(path, 'r')
   try {
     fsyncSync(directory)

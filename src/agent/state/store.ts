@@ -1,6 +1,7 @@
 import type { DatabaseSync, SQLInputValue, SQLOutputValue } from 'node:sqlite'
 import type { PeerKey, StoredToken, TokenStore } from '../../identity/index.ts'
 import { storageError } from './database.ts'
+import { ensurePrivateFile } from './files.ts'
 
 /** The newest state ever seen of an owner; older state stays dead for as long as this is kept. */
 export interface HighWaterMark {
@@ -136,6 +137,17 @@ export class Store implements TokenStore {
   /** Forgets tokens that ended before `beforeMs`, so that the table does not grow for ever. */
   forgetTokens(beforeMs: number): void {
     this.#run('DELETE FROM join_token WHERE expires_at_ms < ?', beforeMs)
+  }
+
+  /** Makes every token useless that was not used yet: what became of them since, an old copy does not know. */
+  revokeOpenTokens(nowMs: number): void {
+    this.#run('UPDATE join_token SET revoked_at_ms = ? WHERE used_at_ms IS NULL AND revoked_at_ms IS NULL', nowMs)
+  }
+
+  /** Writes a consistent copy of the whole database to a file that does not exist yet; while it is in use, too. */
+  copyTo(path: string): void {
+    ensurePrivateFile(path)
+    this.#run('VACUUM INTO ?', path)
   }
 
   close(): void {

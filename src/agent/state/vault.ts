@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
-import { ensureDirectory, readIfPresent, replaceFile } from './files.ts'
+import { ensureDirectory, readIfPresent, removeFile, replaceFile } from './files.ts'
 
 /** Names of what a state directory holds. Keys are PEM (PKCS#8), certificates PEM, the rest bytes; all mode 0600. */
 export const VaultFile = {
@@ -44,6 +44,11 @@ export class Vault {
       })
     }
     return content
+  }
+
+  /** Takes a file away; the directory no longer lists it when this returns. */
+  remove(name: VaultFile): void {
+    removeFile(this.path(name))
   }
 
   write(name: VaultFile, content: Uint8Array | string): void {

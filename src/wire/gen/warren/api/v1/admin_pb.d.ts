@@ -1136,6 +1136,40 @@ export declare type MetricSample = Message<"warren.api.v1.MetricSample"> & {
 export declare const MetricSampleSchema: GenMessage<MetricSample>;
 
 /**
+ * @generated from message warren.api.v1.BackupRequest
+ */
+export declare type BackupRequest = Message<"warren.api.v1.BackupRequest"> & {
+  /**
+   * @generated from field: string passphrase = 1;
+   */
+  passphrase: string;
+};
+
+/**
+ * Describes the message warren.api.v1.BackupRequest.
+ * Use `create(BackupRequestSchema)` to create a new message.
+ */
+export declare const BackupRequestSchema: GenMessage<BackupRequest>;
+
+/**
+ * @generated from message warren.api.v1.BackupResponse
+ */
+export declare type BackupResponse = Message<"warren.api.v1.BackupResponse"> & {
+  /**
+   * A sealed file: docs/protocol/backup.md.
+   *
+   * @generated from field: bytes sealed = 1;
+   */
+  sealed: Uint8Array;
+};
+
+/**
+ * Describes the message warren.api.v1.BackupResponse.
+ * Use `create(BackupResponseSchema)` to create a new message.
+ */
+export declare const BackupResponseSchema: GenMessage<BackupResponse>;
+
+/**
  * @generated from service warren.api.v1.AdminService
  */
 export declare const AdminService: GenService<{
@@ -1288,6 +1322,16 @@ export declare const AdminService: GenService<{
     methodKind: "unary";
     input: typeof GetMetricsRequestSchema;
     output: typeof GetMetricsResponseSchema;
+  },
+  /**
+   * All that this host would need to be set up again, sealed with a passphrase.
+   *
+   * @generated from rpc warren.api.v1.AdminService.Backup
+   */
+  backup: {
+    methodKind: "unary";
+    input: typeof BackupRequestSchema;
+    output: typeof BackupResponseSchema;
   },
 }>;
 

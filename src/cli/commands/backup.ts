@@ -1,0 +1,58 @@
+import type { Command } from 'commander'
+import { contextOf } from '../context.ts'
+import { PASSPHRASE_HELP, PASSPHRASE_OPTION, readPassphrase } from '../options/passphrase.ts'
+
+interface BackupOptions {
+  readonly passphraseFile?: string
+  readonly stateDir?: string
+}
+
+export function addBackup(program: Command): void {
+  program
+    .command('backup')
+    .description('write all that this host is to one encrypted file: keys, certificates, policy, memory')
+    .argument('<file>', 'where to; what is there is replaced at once and whole')
+    .option(PASSPHRASE_OPTION, PASSPHRASE_HELP)
+    .option('--state-dir <dir>', 'of an agent that is stopped (default: the running agent is asked)')
+    .addHelpText(
+      'after',
+      '\nWhoever has the file and the passphrase is this host. Without the passphrase nobody can restore it.'
+    )
+    .action(async (file: string, options: BackupOptions, command: Command) => {
+      const { agent, show, say } = contextOf(command)
+      const passphrase = await readPassphrase(options.passphraseFile, true)
+      const { backupStopped, replaceFile } = await import('../../agent/index.ts')
+      const sealed =
+        options.stateDir === undefined
+          ? (await agent.admin.backup({ passphrase })).sealed
+          : await backupStopped(options.stateDir, passphrase, Date.now())
+      replaceFile(file, sealed)
+      show({ file, bytes: sealed.length }, () => file)
+      say(`${sealed.length} bytes; keep the file and the passphrase apart, and neither on this host alone`)
+    })
+}
+
+export function addRestore(program: Command): void {
+  program
+    .command('restore')
+    .description('set a host up from a backup, into a state directory that is missing or empty')
+    .argument('<file>', 'what `warren backup` wrote')
+    .option(PASSPHRASE_OPTION, PASSPHRASE_HELP)
+    .option('--state-dir <dir>', 'where to (default: as `warren up`)')
+    .addHelpText(
+      'after',
+      '\nThe host that the backup is of must not run any more: two with one key are noticed, and fought over.'
+    )
+    .action(async (file: string, options: BackupOptions, command: Command) => {
+      const { show, say } = contextOf(command)
+      const { openBackup, readSealedFile, resolveConfig, restoreState } = await import('../../agent/index.ts')
+      const stateDir = options.stateDir ?? resolveConfig({}).stateDir
+      const sealed = readSealedFile(file)
+      const content = await openBackup(sealed, await readPassphrase(options.passphraseFile, false))
+      restoreState(stateDir, content, Date.now())
+      const { machine, trustDomain } = content
+      const madeAt = new Date(content.madeAtMs).toISOString()
+      show({ machine, trustDomain, madeAtMs: content.madeAtMs, stateDir }, () => stateDir)
+      say(`${machine} of ${trustDomain}, as of ${madeAt}; its open join tokens are revoked; next: warren up`)
+    })
+}

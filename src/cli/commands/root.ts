@@ -1,0 +1,68 @@
+import type { Command } from 'commander'
+import { ErrorCode, WarrenError } from '../../core/index.ts'
+import { contextOf } from '../context.ts'
+import { askTerminal, PASSPHRASE_HELP, PASSPHRASE_OPTION, readPassphrase } from '../options/passphrase.ts'
+
+interface RootOptions {
+  readonly passphraseFile?: string
+  readonly stateDir?: string
+}
+
+export function addRoot(program: Command): void {
+  const root = program
+    .command('root')
+    .description('take the root key of the trust domain off this host, and bring it back')
+  root
+    .command('export')
+    .description('write the root key to an encrypted file, then delete it from this host')
+    .argument('<file>', 'a file that does not exist yet')
+    .option(PASSPHRASE_OPTION, PASSPHRASE_HELP)
+    .option('--state-dir <dir>', 'where the key is (default: as `warren up`)')
+    .option('--yes', 'do not ask whether the key is to be deleted')
+    .addHelpText(
+      'after',
+      `
+Joins, renewals of hosts and all else go on without the key. It is needed to renew the certificate of an authority, once in about
+45 days. The agent may run. Copies of the key in backups and snapshots of the disk are not deleted.`
+    )
+    .action(async (file: string, options: RootOptions & { yes?: true }, command: Command) => {
+      const { show, say } = contextOf(command)
+      const { exportRootKey, resolveConfig } = await import('../../agent/index.ts')
+      const stateDir = options.stateDir ?? resolveConfig({}).stateDir
+      if (options.yes !== true) await confirm(stateDir, file)
+      await exportRootKey(stateDir, file, await readPassphrase(options.passphraseFile, true), Date.now())
+      show({ file, stateDir }, () => file)
+      say(`the root key is in ${file} and no longer in ${stateDir}; without file and passphrase it is lost`)
+    })
+  root
+    .command('import')
+    .description('bring an exported root key back to this host')
+    .argument('<file>', 'what `warren root export` wrote')
+    .option(PASSPHRASE_OPTION, PASSPHRASE_HELP)
+    .option('--state-dir <dir>', 'where to (default: as `warren up`)')
+    .action(async (file: string, options: RootOptions, command: Command) => {
+      const { show, say } = contextOf(command)
+      const { importRootKey, readSealedFile, resolveConfig } = await import('../../agent/index.ts')
+      const stateDir = options.stateDir ?? resolveConfig({}).stateDir
+      const sealed = readSealedFile(file)
+      await importRootKey(stateDir, sealed, await readPassphrase(options.passphraseFile, false))
+      show({ file, stateDir }, () => stateDir)
+      say(`the root key is in ${stateDir} again; the file is left as it is`)
+    })
+}
+
+async function confirm(stateDir: string, file: string): Promise<void> {
+  if (!process.stdin.isTTY) {
+    throw new WarrenError(
+      ErrorCode.InvalidArgument,
+      'the root key would be deleted from this host, and nobody can be asked',
+      {
+        hint: 'Give --yes if that is what you want.'
+      }
+    )
+  }
+  const answer = await askTerminal(
+    `The root key will be deleted from ${stateDir} once it is in ${file}. Go on? [yes/no] `
+  )
+  if (answer !== 'yes') throw new WarrenError(ErrorCode.InvalidArgument, 'nothing was done: the answer was not "yes"')
+}
