@@ -34,7 +34,6 @@ export async function askTerminal(question: string): Promise<string> {
 
 // By events, since a loop over standard input would close it behind itself, and there may be another question.
 async function readLine(question: string, hidden: boolean): Promise<string> {
-  process.stderr.write(question)
   const { stdin } = process
   const ended = Promise.withResolvers<string>()
   const stop = (): void => ended.reject(new DOMException('stopped', 'AbortError'))
@@ -50,7 +49,9 @@ async function readLine(question: string, hidden: boolean): Promise<string> {
   const onData = (chunk: Buffer): void => {
     for (const char of decoder.decode(chunk, { stream: true })) take(char)
   }
+  // Before the question: who answers it at once would see the answer.
   if (hidden) stdin.setRawMode(true)
+  process.stderr.write(question)
   stdin.on('data', onData).once('end', stop).resume()
   try {
     return await ended.promise

@@ -1,0 +1,100 @@
+import assert from 'node:assert/strict'
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import test from 'node:test'
+import { scopeOf, startPair, TestAgent, waitFor } from '../harness/index.ts'
+
+const PASSPHRASE = 'correct horse battery'
+
+test('a founding host that is lost comes back from its backup, follows what was decided since, and admits hosts', async t => {
+  const scope = scopeOf(t)
+  const [a, b] = await startPair(scope)
+  const directory = scope.directory()
+  const [secret, file] = [join(directory, 'passphrase'), join(directory, 'a.backup')]
+  writeFileSync(secret, `${PASSPHRASE}\n`)
+  await a.cli('allow', 'dev.*.*.*', 'dev.web.first.default')
+  const open = (await a.cli('token', 'create', 'c')).trim()
+  await a.cli('backup', file, '--passphrase-file', secret)
+  assert.equal(statSync(file).mode & 0o777, 0o600)
+  const sealed = readFileSync(file)
+  for (const plain of ['PRIVATE KEY', 'CERTIFICATE', 'SQLite format']) assert.ok(!sealed.includes(plain), plain)
+
+  await a.cli('allow', 'dev.*.*.*', 'dev.web.second.default')
+  await b.follows(a)
+  const decided = (await b.status()).policyVersion
+  const { peerId } = await a.status()
+  await a.kill()
+  const restore = ['restore', file, '--state-dir', a.stateDir, '--passphrase-file', secret]
+  const refused = await a.attempt(restore)
+  assert.equal(refused.code, 1)
+  assert.match(refused.stderr, /ALREADY_EXISTS: .* exists and is not an empty directory/)
+  rmSync(a.stateDir, { recursive: true })
+  writeFileSync(join(directory, 'wrong'), 'not the passphrase')
+  const wrong = await a.attempt([...restore.slice(0, -1), join(directory, 'wrong')])
+  assert.match(wrong.stderr, /PASSPHRASE_WRONG/)
+  assert.ok(!existsSync(a.stateDir))
+  assert.match((await a.attempt(restore)).stderr, /a of example.*, as of .*; its open join tokens are revoked/)
+
+  await a.start([])
+  await a.sees(1)
+  assert.equal((await a.status()).peerId, peerId)
+  await a.follows(b)
+  assert.equal((await a.status()).policyVersion, decided)
+  await a.cli('allow', 'dev.*.*.*', 'dev.web.third.default')
+  await b.follows(a)
+  const { rules } = JSON.parse(await b.cli('policy', 'show', '--json')) as { rules: { destination: string }[] }
+  assert.deepEqual(rules.map(({ destination }) => /first|second|third/.exec(destination)?.[0]).sort(), [
+    'first',
+    'second',
+    'third'
+  ])
+  // New records of the restored host outrank those that it published before the backup and after.
+  const server = a.spawn(['serve', 'dev.web.third.default'])
+  await b.knows('dev.web.third.default')
+  await server.stop()
+
+  const c = new TestAgent(scope, { name: 'c', args: [] })
+  await assert.rejects(c.start(['--join', open]), /TOKEN_REFUSED: the token was revoked/)
+  await c.start(['--join', (await a.cli('token', 'create', 'c')).trim()])
+  await c.sees(2)
+})
+
+test('joins go on while the root key is away; it comes back from its file, and from no other', async t => {
+  const scope = scopeOf(t)
+  const a = await new TestAgent(scope, { name: 'a', args: [] }).start(['--init', 'example.org'])
+  const x = await new TestAgent(scope, { name: 'x', args: [] }).start(['--init', 'example.org'])
+  const directory = scope.directory()
+  const [secret, file, other] = [join(directory, 'p'), join(directory, 'root'), join(directory, 'other')]
+  writeFileSync(secret, PASSPHRASE)
+  const key = join(a.stateDir, 'root.key')
+  const before = readFileSync(key)
+  const at = (agent: TestAgent): string[] => ['--state-dir', agent.stateDir, '--passphrase-file', secret]
+
+  const unasked = await a.attempt(['root', 'export', file, ...at(a)])
+  assert.equal(unasked.code, 2)
+  assert.match(unasked.stderr, /would be deleted from this host.*\n.*--yes/)
+  assert.ok(existsSync(key) && !existsSync(file))
+  await a.cli('root', 'export', file, ...at(a), '--yes')
+  assert.ok(!existsSync(key))
+  assert.equal(statSync(file).mode & 0o777, 0o600)
+  assert.match((await a.attempt(['root', 'export', file, ...at(a), '--yes'])).stderr, /NOT_FOUND: the root key is not/)
+
+  const b = new TestAgent(scope, { name: 'b', args: [] })
+  await b.start(['--join', (await a.cli('token', 'create', 'b')).trim()])
+  await b.sees(1)
+  await a.stop()
+  await a.start([])
+  await waitFor(async () => (await a.status()).connected === 1, 'the founder without its root key to be back')
+
+  await x.cli('root', 'export', other, ...at(x), '--yes')
+  assert.match(
+    (await a.attempt(['root', 'import', other, ...at(a)])).stderr,
+    /CERTIFICATE_REFUSED: the key is not that/
+  )
+  await x.cli('backup', join(directory, 'backup'), '--passphrase-file', secret)
+  const wrongKind = await a.attempt(['root', 'import', join(directory, 'backup'), ...at(a)])
+  assert.match(wrongKind.stderr, /FILE_DAMAGED: the file is no root key; it holds a backup/)
+  assert.ok(!existsSync(key))
+  await a.cli('root', 'import', file, ...at(a))
+  assert.deepEqual(readFileSync(key), before)
+})
