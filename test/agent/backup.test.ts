@@ -64,7 +64,7 @@ test('no change of any bit of a sealed file gives content', async () => {
         [ErrorCode.FileDamaged, ErrorCode.PassphraseWrong].some(code => WarrenError.is(err, code))
       )
     }),
-    { numRuns: 12 }
+    { numRuns: 6 }
   )
 })
 

@@ -22,8 +22,7 @@ export function addRoot(program: Command): void {
     .addHelpText(
       'after',
       `
-Joins, renewals of hosts and all else go on without the key. It is needed to renew the certificate of an authority, once in about
-45 days. The agent may run. Copies of the key in backups and snapshots of the disk are not deleted.`
+Joins and all else go on without the key. The agent may run. Copies of the key in backups and snapshots of the disk are not deleted.`
     )
     .action(async (file: string, options: RootOptions & { yes?: true }, command: Command) => {
       const { show, say } = contextOf(command)
