@@ -5,8 +5,6 @@ import {
   at,
   createHosts,
   type Host,
-  needsCommand,
-  needsRoot,
   Program,
   type Scope,
   scopeOf,
@@ -17,7 +15,6 @@ import {
 } from '../harness/index.ts'
 
 const ECHO = 'dev.web.echo.default'
-const DNS = 'dev.dns.resolver.default'
 const SHOP = 'dev.shop.cart.default'
 
 // Answers each datagram with the port that it came from and its content, as no server behind one shared port could.
@@ -183,23 +180,6 @@ test('datagrams use the datagram path between hosts, leave it when it is blocked
     60_000
   )
   await talk
-})
-
-test('dig asks an unmodified name server on another host', async t => {
-  if (!needsRoot(t) || !needsCommand(t, 'dig') || !needsCommand(t, 'dnsmasq')) return
-  const scope = scopeOf(t)
-  const [a, b, one, other] = await start(scope)
-  const flags = ['--no-daemon', '--no-resolv', '--no-hosts', '--bind-interfaces', '--listen-address=127.0.0.1']
-  const names = ['--port=5353', '--conf-file=/dev/null', '--pid-file=', '--address=/answer.example/192.0.2.77']
-  const server = new Program(scope, at({ host: one }, ['dnsmasq', '--user=root', ...flags, ...names]))
-  await server.says(/started/, 'stderr')
-  const port = await exposeAndForward(a, b, DNS, '127.0.0.1:5353')
-  const dig = new Program(
-    scope,
-    at({ host: other }, ['dig', '@127.0.0.1', '-p', port, '+short', 'answer.example', 'A'])
-  )
-  const { stdout } = await dig.outcome()
-  assert.equal(stdout.trim(), '192.0.2.77')
 })
 
 test('serve and connect exchange lines as datagrams; deny cuts, with an error at the client', async t => {

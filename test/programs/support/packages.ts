@@ -1,0 +1,16 @@
+/** Of Debian and Ubuntu: what the tests of this folder run. */
+export const PACKAGES: readonly string[] = [
+  'bind9-dnsutils',
+  'curl',
+  'dnsmasq-base',
+  'iperf3',
+  'nghttp2-client',
+  'nginx-light',
+  'openssh-client',
+  'openssh-server',
+  'openssl',
+  'postgresql',
+  'python3-websockets',
+  'redis-server',
+  'redis-tools'
+]
