@@ -2,11 +2,15 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Command, Option } from 'commander'
 import { type Scope, scopeOf } from '../test/harness/index.ts'
+import { idleSuite } from './idle/suite.ts'
 import { markdown, type Report } from './report.ts'
 import type { SuiteOptions } from './suite.ts'
 import { tcpSuite } from './tcp/suite.ts'
 
-const SUITES: Readonly<Record<string, (scope: Scope, options: SuiteOptions) => Promise<Report>>> = { tcp: tcpSuite }
+const SUITES: Readonly<Record<string, (scope: Scope, options: SuiteOptions) => Promise<Report>>> = {
+  tcp: tcpSuite,
+  idle: idleSuite
+}
 
 interface Options {
   readonly rounds: string

@@ -31,7 +31,7 @@ import type { Store } from './state/store.ts'
 import type { Vault } from './state/vault.ts'
 import { Svids } from './svids.ts'
 import { Trust } from './trust.ts'
-import { Grants, type Workload, Workloads } from './workloads/index.ts'
+import { codeAfter, Grants, type Workload, Workloads } from './workloads/index.ts'
 
 export interface Parts {
   readonly config: ResolvedConfig
@@ -213,7 +213,7 @@ export async function assemble(parts: Parts): Promise<{
     onEnded: (workload, reason) => {
       metrics.count('warren_registrations_ended_total', { reason })
       health.remove(workload.registrationId)
-      broker?.registrationEnded(workload.registrationId, reason)
+      broker?.registrationEnded(workload.registrationId, reason, codeAfter(reason))
       svids.remove(workload.registrationId)
       exportedSvids.remove(workload.registrationId)
       registry.delete(workload.registrationId)

@@ -86,7 +86,7 @@ export function localHandlers(parts: LocalHandlersParts): { workload: WorkloadHa
         services: routing.matching().filter(route => route.serves.length > 0).length,
         policyVersion: policy.version,
         sessions: broker.sessions(),
-        flows: broker.flows().length,
+        flows: broker.flowCount(),
         startedAtMs: BigInt(startedAtMs),
         certificateNotAfterMs: BigInt(membership.node.notAfterMs),
         meshAddresses: mesh.addresses(),

@@ -59,8 +59,11 @@ export interface Broker {
    * LIMIT_EXCEEDED, UNSUPPORTED (an agent that does not broker the protocol) or the signal's reason.
    */
   readonly connect: (request: ConnectRequest) => Promise<ConnectAnswer>
-  /** Ends what belongs to a registration of this host, as source and as destination. */
-  readonly registrationEnded: (registrationId: string, reason: string) => void
+  /**
+   * Ends what belongs to a registration of this host, as source and as destination. `code` is what a source is told whose
+   * connection is just being opened: TIMEOUT if it may register again, else INVALID_SOURCE, which is the default.
+   */
+  readonly registrationEnded: (registrationId: string, reason: string, code?: ErrorCode) => void
   /**
    * Judges every session and flow again, and cuts what is no longer allowed before it returns.
    *
@@ -70,6 +73,8 @@ export interface Broker {
   /** Waits for flows to end, resets those that do not, and tells how many of each. Never rejects. */
   readonly drain: (options: DrainOptions) => Promise<Drained>
   readonly flows: () => readonly FlowInfo[]
+  /** How many there are, those that are being opened among them. Costs nothing, however many. */
+  readonly flowCount: () => number
   /** Sessions with other agents, in both directions. */
   readonly sessions: () => number
   /** What there is now, and what was carried since the start. Costs a look at each flow. */
@@ -184,16 +189,17 @@ export function createBroker(deps: BrokerDeps): Broker {
       }
     },
 
-    registrationEnded(registrationId, reason) {
+    registrationEnded(registrationId, reason, code = ErrorCode.InvalidSource) {
       endpoints.remove(registrationId)
       contexts.drop(registrationId)
       admission.forget(registrationId)
-      reassertion.registrationEnded(registrationId, reason)
+      reassertion.registrationEnded(registrationId, reason, code)
     },
 
     reassert: reason => reassertion.run(reason),
     drain: options => drainFlows(flows, options, log),
     flows: () => flows.list(),
+    flowCount: () => flows.size,
     sessions: () => pool.size + server.sessions.length,
     totals: () => ({
       flows: flows.totals(),

@@ -1,4 +1,4 @@
-import type { Logger } from '../core/index.ts'
+import { ErrorCode, type Logger } from '../core/index.ts'
 import { formatAddress } from '../identity/index.ts'
 import type { BrokerDeps } from './deps.ts'
 import type { DataServer } from './destination/data-server.ts'
@@ -37,11 +37,14 @@ export class Reassertion {
   }
 
   /** Cuts the flows from and to a registration of this host, and closes its sessions. */
-  registrationEnded(registrationId: string, reason: string): void {
+  registrationEnded(registrationId: string, reason: string, code: ErrorCode): void {
     const cut: Cut = { kind: 'registration', text: `registration ended: ${reason}` }
-    this.#flows.review(flow =>
-      flow.sourceId === registrationId || flow.destination?.registrationId === registrationId ? cut : undefined
-    )
+    const ofSource: Cut = { ...cut, code }
+    const ofDestination: Cut = { ...cut, code: ErrorCode.DestinationNotFound }
+    this.#flows.review(flow => {
+      if (flow.sourceId === registrationId) return ofSource
+      return flow.destination?.registrationId === registrationId ? ofDestination : undefined
+    })
     for (const session of this.#pool.all()) if (session.sourceId === registrationId) session.end()
     for (const session of this.#server.sessions) {
       if (registrationId.startsWith(session.destinationPrefix)) session.cut(cut)

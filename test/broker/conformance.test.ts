@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
+import { proxyTo } from './support/proxy.ts'
 import { Accepted, closed, dial, endOf, hashAll, readAll, readBytes, writeMany } from './support/sockets.ts'
 import { listenAt, World } from './support/world.ts'
 
@@ -21,13 +22,17 @@ interface Way {
 
 const MEGABYTE = 1024 * 1024
 
-function brokered(name: string, carrier: 'direct' | 'libp2p' | 'local'): Way {
+function brokered(name: string, carrier: 'direct' | 'libp2p' | 'local', manner?: 'rough'): Way {
   return {
     name,
     async setUp(world, accepted) {
       const options = { carrier: carrier === 'libp2p' ? 'libp2p' : 'direct' } as const
       const near = await world.host('alpha', options)
       const far = carrier === 'local' ? near : await world.host('beta', options)
+      if (manner !== undefined) {
+        const rough = await proxyTo(world, far.dataAddresses[0] ?? '', manner)
+        far.dataAddresses = [rough.address]
+      }
       const source = near.register('dev.test.client.default')
       await far.serve('dev.test.server.default', accepted.push)
       const { path } = await near.connect(source, 'dev.test.server.default')
@@ -52,6 +57,7 @@ const WAYS: readonly Way[] = [
     }
   },
   brokered('two agents over TCP', 'direct'),
+  brokered('two agents over a link that splits, delays and stalls', 'direct', 'rough'),
   brokered('two agents over a stream of the mesh', 'libp2p'),
   brokered('one agent for both workloads', 'local')
 ]

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Strategy } from '../../src/broker/index.ts'
+import { waitFor } from '../harness/index.ts'
 import { proxyTo } from './support/proxy.ts'
 import { dial, readAll } from './support/sockets.ts'
-import { type Host, type Registration, World } from './support/world.ts'
+import { type Host, listenAt, type Registration, World } from './support/world.ts'
 
 const NAME = 'dev.test.server.default'
 const refusal = (code: string, reason: RegExp) => (err: unknown) => {
@@ -147,6 +148,34 @@ test('a host that swallows everything costs a flow about a second, not its deadl
   assert.equal(await reach(near, source, 'first'), 'gamma')
   t.diagnostic(`past a silent host in ${Math.round(performance.now() - begun)} ms`)
   assert.deepEqual(new Set(near.unreachable), new Set([beta.node.peer]))
+})
+
+test('what one connection learned of a silent host spares the next ones the wait, and they return to it in time', async t => {
+  const { world, hosts, near, source } = await group(['alpha', 'beta', 'gamma'])
+  await using _ = world
+  const [, beta] = hosts as [Host, Host]
+  const own = beta.dataAddresses
+  const proxy = await proxyTo(world, own[0] ?? '')
+  beta.dataAddresses = [proxy.address]
+  proxy.blackHole()
+  assert.equal(await reach(near, source, 'first'), 'gamma')
+  const begun = performance.now()
+  assert.deepEqual(new Set(await reachMany(10, near, source, 'first')), new Set(['gamma']))
+  t.diagnostic(`ten more in ${Math.round(performance.now() - begun)} ms`)
+  // Only the first has waited for it in vain.
+  assert.equal(near.unreachable.length, 1)
+  beta.dataAddresses = own
+  await waitFor(async () => (await reach(near, source, 'first')) === 'beta', 'the first instance to be first again')
+})
+
+test('an instance in doubt is still tried when there is no other', async () => {
+  const { world, near, source, served } = await group(['alpha', 'beta'])
+  await using _ = world
+  const { server, path } = served.get('beta') ?? assert.fail()
+  server.close()
+  await assert.rejects(reach(near, source, 'balanced'), refusal('DESTINATION_UNREACHABLE', /its own socket/))
+  await listenAt(world, path, socket => void socket.end('back'))
+  assert.equal(await reach(near, source, 'balanced'), 'back')
 })
 
 test('a session that has gone silent does not hold up the flows that another instance can take', async t => {

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { readdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
 import test from 'node:test'
 import { AgentClient, connect, listen } from '../../src/client/index.ts'
 import { localCall, scopeOf, TestAgent } from '../harness/index.ts'
@@ -56,4 +58,25 @@ test('errors of Connect: TIMEOUT after a deregistration, INVALID_SOURCE after th
   assert.equal(await answerTo(dead), 'INVALID_SOURCE')
   assert.equal((await agent.status()).registrations ?? 0, 0)
   assert.equal(await answerTo('no such token'), 'INVALID_SOURCE')
+})
+
+test('errors of Connect: CANNOT_CONNECT when no socket can be made, from each entry point, and nothing stays behind', async t => {
+  const scope = scopeOf(t)
+  const agent = await new TestAgent(scope, { name: 'solo', args: ['--init', 'example.org'] }).start()
+  const client = new AgentClient({ runtimeDir: agent.runtimeDir })
+  scope.defer(() => client.close())
+  const destination = 'dev.web.open.default'
+  await listen(destination, { client, whitelist: ['dev.*.*.*'] }, socket => void socket.on('error', () => {}).end())
+  const { body } = await localCall(agent.socket, 'WorkloadService/Register', { address: AS, ownerPid: process.pid })
+  const { token } = body as { token: string }
+  // As a tool that cleans up runtime directories might.
+  rmSync(join(agent.runtimeDir, 'endpoints'), { recursive: true })
+  const answer = await localCall(agent.socket, 'WorkloadService/Connect', { token, destination })
+  assert.equal(answer.headers['warren-error'], 'CANNOT_CONNECT', JSON.stringify(answer.body))
+  await assert.rejects(connect(destination, { client, as: AS }), { code: 'CANNOT_CONNECT' })
+  const typed = await agent.attempt(['connect', destination, '--as', AS])
+  assert.equal(typed.code, 1)
+  assert.match(typed.stderr, /warren: CANNOT_CONNECT: /)
+  assert.equal((await agent.status()).flows ?? 0, 0)
+  assert.deepEqual(readdirSync(join(agent.runtimeDir, 'staging')), [])
 })

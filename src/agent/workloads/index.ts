@@ -1,5 +1,5 @@
 export { Grants } from './grants.ts'
 export type { Caller, RegisterInput } from './register-input.ts'
 export { parseHostPort } from './target.ts'
-export type { EndReason, Target, Workload } from './workload.ts'
+export { codeAfter, type EndReason, type Target, type Workload } from './workload.ts'
 export { Workloads } from './workloads.ts'

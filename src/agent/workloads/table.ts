@@ -1,5 +1,5 @@
 import { ErrorCode, WarrenError } from '../../core/index.ts'
-import type { EndReason, Workload } from './workload.ts'
+import { codeAfter, type EndReason, type Workload } from './workload.ts'
 
 interface Entry {
   readonly workload: Workload
@@ -73,7 +73,7 @@ export class WorkloadTable {
     if (own?.process.isAlive() === true) return own
     const past = this.#ended.get(tokenHash)
     const ended = past?.uid === uid ? past.reason : undefined
-    if (ended === 'deregistered' || ended === 'expired' || ended === 'connection closed') {
+    if (ended !== undefined && codeAfter(ended) === ErrorCode.Timeout) {
       throw new WarrenError(ErrorCode.Timeout, `the session of this token has ended: ${ended}`, {
         hint: 'Register again.'
       })

@@ -1,3 +1,4 @@
+import { ErrorCode } from '../../core/index.ts'
 import type { AttestedProcess, ProcessHandle } from '../../identity/attest/index.ts'
 import type { Address, IdentityDocument, Pattern } from '../../identity/index.ts'
 
@@ -49,6 +50,14 @@ export interface Workload {
   readonly tokenHash: string
   /** Directory made for its listening socket, removed at its end. */
   readonly directory: string | undefined
+}
+
+/** Ends after which the same process may register again; the others say that something is missing. */
+const OWN_ENDS: ReadonlySet<EndReason> = new Set(['deregistered', 'expired', 'connection closed'])
+
+/** What whoever still uses a registration is told after its end: TIMEOUT, or INVALID_SOURCE. */
+export function codeAfter(reason: EndReason): ErrorCode {
+  return OWN_ENDS.has(reason) ? ErrorCode.Timeout : ErrorCode.InvalidSource
 }
 
 /** Why a registration ended; decides what its token is answered with afterwards. */

@@ -1,13 +1,17 @@
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
-import { raceAbort } from '../../core/index.ts'
+import { raceAbort, within } from '../../core/index.ts'
 import type { LocalTarget, SocketCredentials } from '../deps.ts'
 import { probeFrame } from '../hello.ts'
 import { localHeader } from '../proxy-header.ts'
 import { dialTarget } from './target.ts'
 
+/** How long a server that was only looked at gets to close its side. */
+const LEAVE_MS = 250
+
 /**
- * Asks a target for a sign of life. `connect`: it takes a connection, as a flow would make it. `hello`: its program ends
+ * Asks a target for a sign of life. `connect`: it takes a connection, as a flow would make
+ * it, and sees its orderly end. `hello`: its program ends
  * one on which it is asked to. Rejects with DESTINATION_UNREACHABLE, or with the signal's reason.
  */
 export async function probeTarget(
@@ -20,12 +24,21 @@ export async function probeTarget(
   socket.on('error', () => {})
   try {
     if (how === 'hello') await answered(socket, signal)
-    // So a server that expects the header takes it for what it is, instead of logging a broken one.
-    else if (target.proxy === true)
-      await raceAbort(new Promise<void>(sent => socket.end(localHeader(), () => sent())), signal)
+    // With the header, so that a server that expects one does not log a broken one.
+    else await leave(socket, target.proxy === true ? localHeader() : undefined, signal)
   } finally {
     socket.destroy()
   }
+}
+
+// A server that greets would be reset by a close that leaves its words unread, and log that.
+async function leave(socket: Socket, header: Buffer | undefined, signal: AbortSignal): Promise<void> {
+  const closed = once(socket, 'close').catch(() => {})
+  socket.resume()
+  if (header === undefined) socket.end()
+  else socket.end(header)
+  // That it took the connection is enough; how it ends says nothing about its health.
+  await within(LEAVE_MS, [signal], limit => raceAbort(closed, limit)).catch(() => {})
 }
 
 async function answered(socket: Socket, signal: AbortSignal): Promise<void> {

@@ -1,4 +1,5 @@
 import { constants } from 'node:http2'
+import type { ErrorCode } from '../../core/index.ts'
 
 /** Why a flow ended before its ends did. Each has an HTTP/2 error code, so that the other agent learns and logs it. */
 export type CutKind = 'reset' | 'policy' | 'trust' | 'registration' | 'shutdown' | 'link' | 'refused' | 'done'
@@ -7,6 +8,8 @@ export interface Cut {
   readonly kind: CutKind
   /** One clause for the log. */
   readonly text: string
+  /** What a source is told that still waits for the flow. @default UNAUTHORIZED for `policy`, else FLOW_CUT */
+  readonly code?: ErrorCode
 }
 
 // RFC 9113 section 8.5: a TCP error is CONNECT_ERROR. Codes of our own are legal (section 7): unknown ones mean nothing

@@ -110,7 +110,7 @@ export class Flow {
   cut(cut: Cut): void {
     if (this.#cut !== undefined) return
     this.#cut = cut
-    const code = cut.kind === 'policy' ? ErrorCode.Unauthorized : ErrorCode.FlowCut
+    const code = cut.code ?? (cut.kind === 'policy' ? ErrorCode.Unauthorized : ErrorCode.FlowCut)
     this.#controller.abort(new WarrenError(code, cut.text))
   }
 }

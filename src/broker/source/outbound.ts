@@ -12,6 +12,7 @@ import type { SessionPool } from '../session/pool.ts'
 import { ATTEMPT_TIMEOUT_MS } from '../timing.ts'
 import { Attempts } from './attempts.ts'
 import { requireFits, type Strategy, tryOrder } from './balance.ts'
+import { Doubts } from './doubts.ts'
 
 /** What a source wants to reach. */
 export interface Wish {
@@ -42,6 +43,7 @@ export class Outbound {
   readonly #pool: SessionPool
   readonly #admission: Admission
   readonly #log: Logger
+  readonly #doubts: Doubts
 
   constructor({ deps, flows, pool, admission }: OutboundDeps) {
     this.#deps = deps
@@ -49,6 +51,7 @@ export class Outbound {
     this.#pool = pool
     this.#admission = admission
     this.#log = deps.log
+    this.#doubts = new Doubts(deps.clock.monotonicMs)
   }
 
   /** Opens `flow` to an instance, trying others when one fails. Rejects with an error of Connect or LIMIT_EXCEEDED. */
@@ -125,10 +128,12 @@ export class Outbound {
           : await within(ATTEMPT_TIMEOUT_MS, [signal], limit => attempt(candidate, limit))
         // Cut while the answer was under way, by a change that the other agent may not know of.
         flow.signal.throwIfAborted()
+        this.#doubts.worked(candidate)
         return result
       } catch (err) {
         if (signal.aborted) throw signal.reason
         const error = translate(err, candidate)
+        this.#doubts.failed(candidate, error, isTimeout(err))
         if (error.code === ErrorCode.DestinationUnreachable && !candidate.local) {
           this.#deps.directory.unreachable(candidate.peer)
         }
@@ -176,7 +181,8 @@ export class Outbound {
       activeTo: id => this.#flows.activeTo(id)
     })
     const first = order.find(one => one.registrationId === preferred)
-    return { order: first === undefined ? order : [first, ...order.filter(one => one !== first)], allowed }
+    const preferring = first === undefined ? order : [first, ...order.filter(one => one !== first)]
+    return { order: this.#doubts.last(preferring), allowed }
   }
 
   #aim(flow: Flow, candidate: Candidate): void {
@@ -191,7 +197,7 @@ export class Outbound {
 }
 
 function translate(err: unknown, candidate: Candidate): WarrenError {
-  if (err instanceof DOMException && err.name === 'TimeoutError') {
+  if (isTimeout(err)) {
     return new WarrenError(
       ErrorCode.DestinationUnreachable,
       `${formatAddress(candidate.address)} did not answer in time`
@@ -201,4 +207,8 @@ function translate(err: unknown, candidate: Candidate): WarrenError {
   return new WarrenError(ErrorCode.DestinationUnreachable, `the agent of ${candidate.machine} does not answer`, {
     cause: err
   })
+}
+
+function isTimeout(err: unknown): boolean {
+  return err instanceof DOMException && err.name === 'TimeoutError'
 }

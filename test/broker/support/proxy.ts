@@ -1,4 +1,6 @@
+import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
+import { setTimeout as pause } from 'node:timers/promises'
 import type { World } from './world.ts'
 
 /** A network between a client and a data port that can be taken away. */
@@ -10,7 +12,15 @@ export interface Proxy {
   readonly sever: () => void
 }
 
-export async function proxyTo(world: World, address: string): Promise<Proxy> {
+/** How a proxy passes on what it gets. `rough`: in pieces of any size, late, and now and then nothing for a while. */
+export type Manner = 'smooth' | 'rough'
+
+const MAX_PIECE = 16 * 1024
+const STALL_EVERY_BYTES = 16 * 1024 * 1024
+/** Longer than a session may be silent before new flows avoid it, shorter than its flows wait. */
+const STALL_MS = 1_300
+
+export async function proxyTo(world: World, address: string, manner: Manner = 'smooth'): Promise<Proxy> {
   const [host = '', port = ''] = address.split(':')
   const sockets = new Set<Socket>()
   let dark = false
@@ -24,8 +34,15 @@ export async function proxyTo(world: World, address: string): Promise<Proxy> {
       sockets.add(socket)
       socket.on('error', () => {}).on('close', () => sockets.delete(socket))
     }
-    inner.on('data', chunk => void outer.write(chunk)).on('close', () => outer.destroy())
-    outer.on('data', chunk => void inner.write(chunk)).on('close', () => inner.destroy())
+    inner.on('close', () => outer.destroy())
+    outer.on('close', () => inner.destroy())
+    for (const [from, to] of [
+      [inner, outer],
+      [outer, inner]
+    ] as const) {
+      if (manner === 'smooth') from.on('data', chunk => void to.write(chunk))
+      else void passRoughly(from, to)
+    }
   })
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
   const bound = server.address()
@@ -44,5 +61,26 @@ export async function proxyTo(world: World, address: string): Promise<Proxy> {
       for (const socket of sockets) socket.removeAllListeners('data').pause()
     },
     sever
+  }
+}
+
+async function passRoughly(from: Socket, to: Socket): Promise<void> {
+  let untilStall = STALL_EVERY_BYTES
+  try {
+    for await (const chunk of from as AsyncIterable<Buffer>) {
+      for (let at = 0; at < chunk.length; ) {
+        const piece = chunk.subarray(at, at + 1 + Math.floor(Math.random() ** 2 * MAX_PIECE))
+        at += piece.length
+        untilStall -= piece.length
+        if (!to.write(piece)) await once(to, 'drain')
+        if (untilStall <= 0) {
+          untilStall = STALL_EVERY_BYTES
+          await pause(STALL_MS)
+        } else if (Math.random() < 0.01) await pause(1 + Math.random() * 10)
+      }
+    }
+    to.end()
+  } catch {
+    to.destroy()
   }
 }
