@@ -5,6 +5,7 @@ import { Attestor, listenerUid, ProcessWatch, peerCredentials } from '../identit
 import { CONTEXT, SessionTokens, sign, verifySignature } from '../identity/index.ts'
 import { createMesh } from '../mesh/index.ts'
 import { createRegistry, owner, owners } from '../registry/index.ts'
+import { AckRelay } from './ack-relay.ts'
 import { formatHostPort, reachableHosts } from './addresses.ts'
 import { AdmissionOffice } from './admission-office.ts'
 import { Authorizer } from './authorizer.ts'
@@ -106,9 +107,18 @@ export async function assemble(parts: Parts): Promise<{
   const book = new MemberBook(store, state)
   let broker: Broker | undefined
 
-  const registry = new RegistryService({
+  const ackRelay = new AckRelay({
+    mesh,
+    isMember: peer => owner(state, peer) !== undefined,
+    sign: bytes => sign(membership.peerKey, CONTEXT.relayedAck, bytes),
+    verify: (key, bytes, signature) => verifySignature(key, CONTEXT.relayedAck, bytes, signature),
+    onAck: (ack, author) => registry.onAck(ack, author),
+    monotonicMs: clock.monotonicMs,
+    metrics
+  })
+  const registry: RegistryService = new RegistryService({
     state,
-    transport: registryTransport(mesh),
+    transport: registryTransport(mesh, ackRelay),
     saveMarks: marks => store.raiseMarks(marks),
     forgetMark: peer => store.forgetMark(peer),
     onChange: change => {

@@ -1,6 +1,7 @@
 import { detach, type Logger } from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
 import type { Mesh } from '../mesh/index.ts'
+import type { AckRelay } from './ack-relay.ts'
 import { POLICY_LIMITS, type PolicyService } from './policy-service.ts'
 import type { RegistryService } from './registry-service.ts'
 
@@ -10,14 +11,17 @@ const SMALL_BYTES = 1_024
 
 const NOTHING = new Uint8Array()
 
-/** How the registry speaks through the mesh. */
-export function registryTransport(mesh: Mesh) {
+/** How the registry speaks through the mesh; its acknowledgements, where need be, over `relay`. */
+export function registryTransport(mesh: Mesh, relay: Pick<AckRelay, 'send'>) {
   return {
     publish: (bytes: Uint8Array) => mesh.publish('registry', bytes),
     sync: (peer: PeerKey, bytes: Uint8Array, signal: AbortSignal) =>
       mesh.request(peer, '/warren/sync/1', bytes, { signal, maxResponseBytes: SYNC_RESPONSE_BYTES }),
     ack: async (peer: PeerKey, bytes: Uint8Array, signal: AbortSignal) => {
-      await mesh.request(peer, '/warren/ack/1', bytes, { signal, maxResponseBytes: SMALL_BYTES })
+      const direct = async (limit: AbortSignal): Promise<void> => {
+        await mesh.request(peer, '/warren/ack/1', bytes, { signal: limit, maxResponseBytes: SMALL_BYTES })
+      }
+      await relay.send(peer, bytes, direct, signal)
     },
     connected: () => mesh.connected()
   }

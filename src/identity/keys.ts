@@ -14,6 +14,7 @@ import {
 export const CONTEXT = Object.freeze({
   nodeBinding: 'warren-node-binding-v1',
   nodeHead: 'warren-node-head-v1',
+  relayedAck: 'warren-relayed-ack-v1',
   trustBundle: 'warren-trust-bundle-v1',
   policyBundle: 'warren-policy-bundle-v1'
 })

@@ -43,7 +43,7 @@ export class RelayServer {
   /** Serves one stream of a member to its end. Never rejects. */
   async serve(near: Duplex, from: PeerKey): Promise<void> {
     near.on('error', () => {})
-    const { log, machineOf, stopping } = this.#deps
+    const { log, machineOf, metrics, stopping } = this.#deps
     let release: (() => void) | undefined
     let far: Duplex | undefined
     try {
@@ -55,10 +55,14 @@ export class RelayServer {
         far.on('error', () => {})
         return wanted
       })
-      if (to === undefined || far === undefined) return
+      if (to === undefined || far === undefined) {
+        metrics.count('warren_mesh_relays_total', { result: 'refused' })
+        return
+      }
       writeKey(far, from)
       near.write(Uint8Array.of(RelayAnswer.Joined))
       const ends = { source: machineOf(from) ?? '', destination: machineOf(to) ?? '' }
+      metrics.count('warren_mesh_relays_total', { result: 'joined' })
       log.info('relaying between two members', { ...ends, count: this.#total })
       const cut = (): void => {
         near.destroy()
@@ -66,9 +70,11 @@ export class RelayServer {
       stopping.addEventListener('abort', cut, { once: true })
       const bytes = await spliceStreams(near, far)
       stopping.removeEventListener('abort', cut)
+      metrics.count('warren_mesh_relayed_bytes_total', {}, bytes.forth + bytes.back)
       log.info('relaying ended', { ...ends, bytesOut: bytes.forth, bytesIn: bytes.back })
     } catch (err) {
       log.debug('relaying failed', { peer: from, err: WarrenError.from(err) })
+      metrics.count('warren_mesh_relays_total', { result: 'no_way' })
       far?.destroy()
       this.#answer(near, RelayAnswer.NoWay)
     } finally {

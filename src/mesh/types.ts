@@ -7,6 +7,7 @@ import type { PeerKey } from '../identity/index.ts'
 export type MeshProtocol =
   | '/warren/sync/1'
   | '/warren/ack/1'
+  | '/warren/ack-relay/1'
   | '/warren/policy/1'
   | '/warren/probe/1'
   | '/warren/renew/1'

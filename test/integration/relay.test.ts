@@ -13,6 +13,7 @@ import {
   TestAgent,
   waitFor
 } from '../harness/index.ts'
+import { register } from './support/mesh-of-hosts.ts'
 
 const SITE = 'dev.web.site.default'
 const NAMES = ['quokka', 'numbat', 'wombat'] as const
@@ -100,6 +101,15 @@ test(
     const servedMs = performance.now()
     const server = await serve(a, b)
     t.diagnostic(`registered and known to the other: ${Math.round(performance.now() - servedMs)} ms`)
+    // Acknowledgements go over the third as well.
+    await waitFor(async () => (await a.status()).members === 3, 'all three to be members')
+    const registeringMs = performance.now()
+    const { replication } = await register(a, 'dev.web.other.default', 'all')
+    t.diagnostic(
+      `acknowledged by both: ${Math.round(performance.now() - registeringMs)} ms, with the start of the command`
+    )
+    assert.deepEqual(replication, { state: 'replicated', acked: 2, required: 2, missing: [] })
+    assert.match(await c.cli('metrics'), /warren_registry_acks_relayed_total\{result="delivered"\} [1-9]/)
     const startedMs = performance.now()
     const client = b.spawn(['connect', SITE, '--as', 'dev.echidna.dingo.default'])
     await converse(server, client, 'PAYLOAD')
@@ -130,6 +140,7 @@ test(
       []
     )
     await c.program.says(/relaying between two members/, 'stderr')
+    assert.match(await c.cli('metrics'), /warren_mesh_relays_total\{result="joined"\} [1-9]/)
   }
 )
 

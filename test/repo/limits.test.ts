@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
+import { RELAYS_PER_SECOND } from '../../src/agent/ack-relay.ts'
 import { MAX_TOKENS, REFUSALS } from '../../src/agent/admission-office.ts'
 import { ASKS_PER_SECOND } from '../../src/agent/failure/failure-service.ts'
 import {
@@ -43,6 +44,7 @@ const VALUES: Record<LimitName, number> = {
   join_refusals: REFUSALS.burst,
   join_tokens: MAX_TOKENS,
   probe_asks: ASKS_PER_SECOND,
+  ack_relays: RELAYS_PER_SECOND,
   policy_rules: MAX_RULES,
   policy_entries: MAX_ENTRIES,
   policy_revocations: MAX_REVOCATIONS,

@@ -1,1 +1,2 @@
 export { FailureService } from './failure-service.ts'
+export { PeerAllowance } from './peer-allowance.ts'

@@ -67,6 +67,15 @@ export const METRICS = Object.freeze({
   ),
   warren_mesh_connections: gauge({}, 'Hosts that a mesh connection stands to.'),
   warren_mesh_relayed_streams: gauge({}, 'Streams between two other hosts that this one joins.'),
+  warren_mesh_relays_total: counter(
+    { result: ['joined', 'no_way', 'refused'] },
+    'Streams that others asked this host to join to a third. refused: a limit, or no third.'
+  ),
+  warren_mesh_relayed_bytes_total: counter({}, 'Bytes of such streams, both ways, counted when they end.'),
+  warren_registry_acks_relayed_total: counter(
+    { result: ['delivered', 'failed'] },
+    'Acknowledgements of other hosts that this one handed on to a third.'
+  ),
 
   warren_registry_owners: gauge({}, 'Hosts whose records are held, this one among them.'),
   warren_registry_records: gauge({}, 'Records held, of all hosts.'),

@@ -19,6 +19,7 @@ export const LIMIT_NAMES = [
   'join_refusals',
   'join_tokens',
   'probe_asks',
+  'ack_relays',
   'policy_rules',
   'policy_entries',
   'policy_revocations',

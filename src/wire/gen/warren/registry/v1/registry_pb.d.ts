@@ -717,6 +717,47 @@ export declare type Ack = Message<"warren.registry.v1.Ack"> & {
 export declare const AckSchema: GenMessage<Ack>;
 
 /**
+ * An Ack that a third member hands on, because its author does not reach the owner.
+ *
+ * @generated from message warren.registry.v1.RelayedAck
+ */
+export declare type RelayedAck = Message<"warren.registry.v1.RelayedAck"> & {
+  /**
+   * Raw Ed25519 key of the owner, to whom it goes.
+   *
+   * @generated from field: bytes owner = 1;
+   */
+  owner: Uint8Array;
+
+  /**
+   * Of who has applied the set.
+   *
+   * @generated from field: bytes author = 2;
+   */
+  author: Uint8Array;
+
+  /**
+   * An Ack, encoded.
+   *
+   * @generated from field: bytes ack = 3;
+   */
+  ack: Uint8Array;
+
+  /**
+   * The author's, over "warren-relayed-ack-v1", a zero byte, owner and ack.
+   *
+   * @generated from field: bytes signature = 4;
+   */
+  signature: Uint8Array;
+};
+
+/**
+ * Describes the message warren.registry.v1.RelayedAck.
+ * Use `create(RelayedAckSchema)` to create a new message.
+ */
+export declare const RelayedAckSchema: GenMessage<RelayedAck>;
+
+/**
  * @generated from enum warren.registry.v1.Protocol
  */
 export enum Protocol {
