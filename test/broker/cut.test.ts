@@ -118,6 +118,20 @@ describe('a live flow', () => {
     await near.flowEnd(/a registration ended/)
   })
 
+  it('is cut by the host that no longer knows its other end, whose lease is over', async () => {
+    for (const who of ['source', 'served'] as const) {
+      const all = await live()
+      await using _ = all.world
+      const flow = await all.open()
+      const ended = all.world.registrations.get(all[who].id) ?? assert.fail()
+      ended.announced = false
+      const judge = who === 'source' ? all.far : all.near
+      judge.broker.reassert('registry: lease')
+      await bothCut(flow)
+      await judge.flowEnd(/gone: it is no longer registered/)
+    }
+  })
+
   it('is cut, not ended, when an agent stops while data is under way', async () => {
     const { world, near, far, open } = await live()
     await using _ = world

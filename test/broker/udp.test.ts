@@ -195,7 +195,8 @@ for (const way of ['direct', 'libp2p', 'local', 'packets'] as const) {
 describe('a flow of datagrams', () => {
   for (const way of ['direct', 'local'] as const) {
     it(`ends when no datagram passes for long (${way})`, async () => {
-      const all = await hosts(way, { udpIdleMs: 200 })
+      // Long enough for a busy machine to get to the first datagram; once it was 200 ms, and the flow over by then.
+      const all = await hosts(way, { udpIdleMs: 1_500 })
       await using _ = all.world
       const { client, server } = await (await pair(all))()
       client.send('x')
@@ -237,6 +238,24 @@ describe('a flow of datagrams', () => {
       await Promise.all([client.ended(), server.ended()])
       assert.deepEqual(all.near.broker.flows(), [])
       assert.deepEqual(all.far.broker.flows(), [])
+    }
+  })
+
+  it('is cut by the host that no longer knows its other end, whose lease is over', async () => {
+    for (const which of ['source', 'destination'] as const) {
+      const all = await hosts('direct')
+      await using _ = all.world
+      const accepted = new Accepted()
+      const served = await all.far.serve(NAME, accepted.push, { protocol: 'udp' })
+      const client = await Framed.dial((await all.near.connect(all.source, NAME, false, 'udp')).path)
+      const server = new Framed(await accepted.next())
+      client.send('x')
+      await server.next()
+      const [ended, judge] = which === 'source' ? [all.source, all.far] : [served, all.near]
+      ended.announced = false
+      judge.broker.reassert('registry: lease')
+      await Promise.all([client.ended(), server.ended()])
+      await judge.flowEnd(/gone: it is no longer registered/)
     }
   })
 
