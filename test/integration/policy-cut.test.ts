@@ -92,7 +92,21 @@ test('a deny cuts exactly the forbidden ones of 500 live flows on ten agents', a
 
   const before = talkers.good.map(({ received }) => received)
   await Promise.all(talkers.good.map(({ socket }) => once(socket, 'data')))
-  await settled(Promise.all(talkers.good.map(talker => talker.finish())), 'the allowed flows to end')
+  await settled(Promise.all(talkers.good.map(talker => talker.finish())), 'the allowed flows to end').catch(
+    async (cause: unknown) => {
+      // It happened once, and nobody could say at which end.
+      const left = talkers.good.filter(({ socket }) => !socket.closed)
+      const shown = left.slice(0, 3).map(({ socket, sent, received }) => {
+        const { flowId } = socket.peer
+        return { flowId, sent, received, ended: socket.readableEnded, finished: socket.writableFinished }
+      })
+      const agentsSay = await Promise.all(agents.map(agent => agent.cli('flows', '--json')))
+      const named = agentsSay.flatMap(text =>
+        text.split('\n').filter(line => shown.some(one => line.includes(one.flowId)))
+      )
+      throw new Error(`${left.length} flows did not end: ${JSON.stringify(shown)}\n${named.join('\n')}`, { cause })
+    }
+  )
   for (const [at, { sent, received, isRight, socket }] of talkers.good.entries()) {
     assert.ok(isRight)
     assert.ifError(socket.errored)

@@ -68,7 +68,8 @@ export function addForward(program: Command): void {
         return
       }
       const clients = new Set<Socket>()
-      const server = createServer({ allowHalfOpen: true }, socket => {
+      // What a server says in two small pieces must not wait for the client's acknowledgement of the first.
+      const server = createServer({ allowHalfOpen: true, noDelay: true }, socket => {
         clients.add(socket)
         socket.once('close', () => clients.delete(socket))
         const options: ConnectOptions = { client, as, strategy, application: 'warren forward' }
