@@ -100,11 +100,11 @@ test('a deny cuts exactly the forbidden ones of 500 live flows on ten agents', a
         const { flowId } = socket.peer
         return { flowId, sent, received, ended: socket.readableEnded, finished: socket.writableFinished }
       })
-      const agentsSay = await Promise.all(agents.map(agent => agent.cli('flows', '--json')))
-      const named = agentsSay.flatMap(text =>
-        text.split('\n').filter(line => shown.some(one => line.includes(one.flowId)))
-      )
-      throw new Error(`${left.length} flows did not end: ${JSON.stringify(shown)}\n${named.join('\n')}`, { cause })
+      const told = await Promise.all(agents.map(agent => agent.cli('flows', '--json')))
+      const named = told
+        .flatMap(text => (JSON.parse(text) as { flows?: Array<{ id: string }> }).flows ?? [])
+        .filter(({ id }) => shown.some(({ flowId }) => flowId === id))
+      throw new Error(`${left.length} flows did not end: ${JSON.stringify({ shown, named })}`, { cause })
     }
   )
   for (const [at, { sent, received, isRight, socket }] of talkers.good.entries()) {
