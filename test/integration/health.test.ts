@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { createServer, type Server, type Socket } from 'node:net'
 import test from 'node:test'
 import { AgentClient, connect, register } from '../../src/client/index.ts'
-import { type Scope, scopeOf, startPair, TestAgent, waitFor } from '../harness/index.ts'
+import { localCall, type Scope, scopeOf, startPair, TestAgent, waitFor } from '../harness/index.ts'
 
 const SITE = 'dev.web.site.default'
 const AS = 'dev.shop.cart.default'
@@ -146,4 +146,36 @@ test('an unmodified server learns who connects from a PROXY header, and that a p
   assert.ok(first.subarray(16, 16 + length).includes('spiffe://example.org/dev/shop/cart/default/b'))
   const refused = await a.attempt(['expose', SITE, '--udp', '127.0.0.1:53', '--proxy-protocol'])
   assert.match(refused.stderr, /INVALID_OPTION: --proxy-protocol does not go with --udp/)
+})
+
+test('a server that binds the path that it is given can have the PROXY header as well', async t => {
+  const scope = scopeOf(t)
+  const [a, b] = await startPair(scope)
+  const registered = JSON.parse(
+    await a.cli('register', SITE, '--listen', '--proxy-protocol', '--allow', 'dev.*.*.*', '--pid', String(process.pid))
+  ) as { listenPath: string; token: string }
+  const { promise, resolve } = Promise.withResolvers<Buffer>()
+  const server = createServer({ allowHalfOpen: true }, socket => {
+    const parts: Buffer[] = []
+    socket.on('error', () => {}).on('data', (chunk: Buffer) => void parts.push(chunk))
+    socket.on('end', () => {
+      resolve(Buffer.concat(parts))
+      socket.end()
+    })
+  }).listen(registered.listenPath)
+  await once(server, 'listening')
+  scope.defer(() => void server.close())
+  await b.knows(SITE)
+  const socket = await connect(SITE, { client: clientOf(scope, b), as: AS })
+  socket.end('payload')
+  const all = await promise
+  assert.equal(all.subarray(0, 14).toString('hex'), '0d0a0d0a000d0a515549540a2131')
+  const length = all.readUInt16BE(14)
+  assert.equal(all.subarray(16 + length).toString(), 'payload')
+  assert.ok(all.subarray(16, 16 + length).includes('spiffe://example.org/dev/shop/cart/default/b'))
+  for (const listen of [{ hello: true }, { protocol: 'PROTOCOL_UDP' }]) {
+    const request = { address: 'dev.web.other.default', target: { listen, proxyProtocol: true }, ownerPid: process.pid }
+    const { headers } = await localCall(a.socket, 'WorkloadService/Register', request)
+    assert.equal(headers['warren-error'], 'INVALID_ARGUMENT')
+  }
 })

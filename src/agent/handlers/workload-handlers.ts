@@ -178,12 +178,12 @@ function protocolOf(protocol: apiPb.Protocol): 'tcp' | 'udp' {
 }
 
 function listenInput({ hello, protocol, answersProbes }: apiPb.ListenTarget, proxy: boolean): RegisterInput['target'] {
-  if (proxy) {
-    throw new WarrenError(ErrorCode.InvalidArgument, 'PROXY protocol is for tcp and unix targets', {
-      hint: 'A workload that listens at the path it is given learns its peer from the hello.'
+  if (proxy && (hello || protocolOf(protocol) === 'udp')) {
+    throw new WarrenError(ErrorCode.InvalidArgument, 'a PROXY header does not go with a hello, nor with udp', {
+      hint: 'Ask for one of the two; the hello names the peer as well.'
     })
   }
-  return { kind: 'listen', hello, protocol: protocolOf(protocol), answersProbes }
+  return { kind: 'listen', hello, protocol: protocolOf(protocol), answersProbes, proxy }
 }
 
 function targetInput(target: apiPb.Target | undefined): RegisterInput['target'] {

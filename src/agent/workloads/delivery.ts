@@ -30,10 +30,11 @@ export function deliveryOf({ target, healthCheck = true }: RegisterInput, caller
       return { target: withProxy(unixTarget(target.path, caller.uid), proxy), directory: undefined, check: connecting }
     }
     case 'listen': {
-      const { hello, protocol, answersProbes = false } = target
+      const { hello, protocol, answersProbes = false, proxy = false } = target
       const check = healthCheck && hello && answersProbes ? 'hello' : undefined
       const { directory, socketPath } = createListenDirectory(listenDir, caller.uid, caller.gid)
-      return { target: { kind: 'unix', path: socketPath, uid: caller.uid, hello, protocol }, directory, check }
+      const unix: Target = { kind: 'unix', path: socketPath, uid: caller.uid, hello, protocol }
+      return { target: withProxy(unix, proxy), directory, check }
     }
   }
 }

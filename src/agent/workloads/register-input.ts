@@ -18,6 +18,7 @@ export interface RegisterInput {
         readonly hello: boolean
         readonly protocol: Protocol
         readonly answersProbes?: boolean
+        readonly proxy?: boolean
       }
     | { readonly kind: Protocol; readonly address: string; readonly proxy?: boolean }
     | { readonly kind: 'unix'; readonly path: string; readonly proxy?: boolean }

@@ -43,7 +43,7 @@ export function addRegister(program: Command): void {
     .option('--ttl <time>', 'ends without a heartbeat for this long (default: 1m)')
     .option('--pid <pid>', 'ends with this process (default: the one that started this command)')
     .option('--application <name>', 'a name for people')
-    .option('--proxy-protocol', 'begin each connection to --tcp or --unix with a PROXY protocol v2 header')
+    .option('--proxy-protocol', 'begin each connection with a PROXY protocol v2 header; not with --udp')
     .option('--no-health-check', 'do not connect every few seconds to see whether the server is there')
     .addOption(waitOption())
     .action(async (address: string, options: RegisterOptions, command: Command) => {

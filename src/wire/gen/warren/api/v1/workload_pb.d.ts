@@ -122,7 +122,7 @@ export declare type Target = Message<"warren.api.v1.Target"> & {
   } | { case: undefined; value?: undefined };
 
   /**
-   * Begin each connection to a `tcp` or `unix` target with a PROXY protocol v2 header that names the source.
+   * Begin each connection with a PROXY protocol v2 header that names the source. Not with `udp`, nor with a hello.
    *
    * @generated from field: bool proxy_protocol = 5;
    */
