@@ -2,6 +2,9 @@
 export const OPEN_TIMEOUT_MS = 10_000
 /** Of one instance, as long as there is another to try. Above the time in which a silent session is left. */
 export const ATTEMPT_TIMEOUT_MS = 1_200
+/** Of all instances but the last together, though none has less than the second figure. */
+export const ATTEMPTS_TIMEOUT_MS = 2_000
+export const MIN_ATTEMPT_MS = 300
 /** Of one way to the other agent: TCP, TLS and its first HTTP/2 frame. */
 export const DIAL_TIMEOUT_MS = 2_500
 /** Of a stream over the mesh, which may have to dial first, and of the TLS in it. */

@@ -9,7 +9,7 @@ import type { FlowTable } from '../flow/table.ts'
 import { greet } from '../hello.ts'
 import type { ClientSession } from '../session/client-session.ts'
 import type { SessionPool } from '../session/pool.ts'
-import { ATTEMPT_TIMEOUT_MS } from '../timing.ts'
+import { ATTEMPT_TIMEOUT_MS, ATTEMPTS_TIMEOUT_MS, MIN_ATTEMPT_MS } from '../timing.ts'
 import { Attempts } from './attempts.ts'
 import { requireFits, type Strategy, tryOrder } from './balance.ts'
 import { Doubts } from './doubts.ts'
@@ -117,6 +117,9 @@ export class Outbound {
   ): Promise<T> {
     const { order, allowed } = this.#allowed(flow, wish)
     const attempts = new Attempts(allowed)
+    const { monotonicMs } = this.#deps.clock
+    const untilMs = monotonicMs() + ATTEMPTS_TIMEOUT_MS
+    const share = (): number => Math.max(MIN_ATTEMPT_MS, Math.min(ATTEMPT_TIMEOUT_MS, untilMs - monotonicMs()))
     for (const [index, candidate] of order.entries()) {
       this.#aim(flow, candidate)
       try {
@@ -125,7 +128,7 @@ export class Outbound {
         const isLast = index === order.length - 1
         const result = isLast
           ? await attempt(candidate, signal)
-          : await within(ATTEMPT_TIMEOUT_MS, [signal], limit => attempt(candidate, limit))
+          : await within(share(), [signal], limit => attempt(candidate, limit))
         // Cut while the answer was under way, by a change that the other agent may not know of.
         flow.signal.throwIfAborted()
         this.#doubts.worked(candidate)
