@@ -158,10 +158,17 @@ export class InboundSession {
     return this.#packets
   }
 
-  #judged<T>(stream: ServerHttp2Stream, flow: Flow, judge: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  async #judged<T>(stream: ServerHttp2Stream, flow: Flow, judge: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const gone = new AbortController()
-    stream.once('close', () => gone.abort(new WarrenError(ErrorCode.FlowCut, 'given up by the source')))
-    return within(OPEN_TIMEOUT_MS, [this.#context.stopping, flow.signal, gone.signal], judge)
+    const onClose = (): void => {
+      gone.abort(new WarrenError(ErrorCode.FlowCut, 'given up by the source'))
+    }
+    stream.once('close', onClose)
+    try {
+      return await within(OPEN_TIMEOUT_MS, [this.#context.stopping, flow.signal, gone.signal], judge)
+    } finally {
+      stream.off('close', onClose)
+    }
   }
 
   #enter(headers: IncomingHttpHeaders): Flow {

@@ -203,7 +203,9 @@ export class ClientSession {
     stream.once('close', () => {
       this.#streams -= 1
       if (this.#streams === 0) this.#idleSinceMs = this.#nowMs()
-      answer.reject(new WarrenError(ErrorCode.DestinationUnreachable, 'its agent closed the session'))
+      if (this.#asking.has(answer.reject)) {
+        answer.reject(new WarrenError(ErrorCode.DestinationUnreachable, 'its agent closed the session'))
+      }
     })
     try {
       const received = await raceAbort(answer.promise, signal)
