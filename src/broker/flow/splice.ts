@@ -8,6 +8,8 @@ import { countYoungGarbage } from './young-garbage.ts'
  * hold, a stalled reader costs about a megabyte in all. Measured: 64 KiB costs a fifth of the bulk throughput.
  */
 const MAX_WAITING_BYTES = 256 * 1024
+/** Smaller ones are mostly alone in their turn: a question, an answer. */
+const GATHERED_FROM_BYTES = 4 * 1024
 
 /**
  * Joins the two legs of a flow until both directions have ended, and counts their bytes.
@@ -83,7 +85,7 @@ function carry(from: Leg, to: Leg, fail: (cut: Cut) => void, done: () => void, c
     if (!output.write(chunk) && output.writableLength >= MAX_WAITING_BYTES) input.pause()
     // The first chunk of a turn leaves at once, the others together: one decrypted read arrives in pieces of at most
     // 16 KiB, and a system call for each of them took the destination's agent two and a half times as long.
-    if (gathering) return
+    if (gathering || chunk.length < GATHERED_FROM_BYTES) return
     gathering = true
     output.cork()
     setImmediate(release)
