@@ -27,6 +27,8 @@ const CONNECT_CODES: { readonly [K in ErrorCode]: Code } = {
   [ErrorCode.NotInitialized]: Code.FailedPrecondition,
   [ErrorCode.CertificateRefused]: Code.PermissionDenied,
   [ErrorCode.Revoked]: Code.PermissionDenied,
+  [ErrorCode.RenewalRefused]: Code.PermissionDenied,
+  [ErrorCode.CertificateLapsed]: Code.Unavailable,
   [ErrorCode.SignatureInvalid]: Code.InvalidArgument,
   [ErrorCode.MessageTooLarge]: Code.ResourceExhausted,
   [ErrorCode.MessageMalformed]: Code.InvalidArgument,

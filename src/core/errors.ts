@@ -29,6 +29,8 @@ export const ErrorCode = {
   NotInitialized: 'NOT_INITIALIZED',
   CertificateRefused: 'CERTIFICATE_REFUSED',
   Revoked: 'REVOKED',
+  RenewalRefused: 'RENEWAL_REFUSED',
+  CertificateLapsed: 'CERTIFICATE_LAPSED',
   SignatureInvalid: 'SIGNATURE_INVALID',
   MessageTooLarge: 'MESSAGE_TOO_LARGE',
   MessageMalformed: 'MESSAGE_MALFORMED',

@@ -14,6 +14,7 @@ export {
 } from './address.ts'
 export { signBinding, spkiSha256 } from './certificate/binding.ts'
 export {
+  BACKDATED_MS,
   type Issuer,
   issueAgent,
   issueAuthority,
@@ -47,10 +48,27 @@ export {
   keyToPem,
   rawPublicKey,
   sign,
+  signP256,
+  verifyP256,
   verifySignature
 } from './keys.ts'
 export { type Matcher, matches, namesOf, namesScope, type Pattern, parsePattern } from './pattern.ts'
 export { type PeerKey, parsePeerKey, peerKeyOf, rawKeyOf } from './peer-key.ts'
+export {
+  admitRenewal,
+  askForRenewal,
+  MAX_RENEWAL_BYTES,
+  openRenewalAnswer,
+  RENEW_ALPN,
+  type RenewalAuthority,
+  type RenewDeps,
+  type RenewedHost,
+  type RenewKeys,
+  renewalAnswer,
+  renewalRequest,
+  requireRenewed,
+  serveRenewal
+} from './renew/index.ts'
 export {
   admittedFromMs,
   evictionText,
@@ -68,6 +86,7 @@ export {
   type Verdict,
   verifyAgent,
   verifyNodeChain,
+  verifyRenewable,
   verifyStanding,
   verifyWorkload,
   type WorkloadIdentity

@@ -16,7 +16,9 @@ export const CONTEXT = Object.freeze({
   nodeHead: 'warren-node-head-v1',
   relayedAck: 'warren-relayed-ack-v1',
   trustBundle: 'warren-trust-bundle-v1',
-  policyBundle: 'warren-policy-bundle-v1'
+  policyBundle: 'warren-policy-bundle-v1',
+  renewal: 'warren-renewal-v1',
+  sessionProof: 'warren-session-proof-v1'
 })
 export type Context = (typeof CONTEXT)[keyof typeof CONTEXT]
 
@@ -72,12 +74,12 @@ export function verifySignature(
 }
 
 /** ECDSA P-256 with SHA-256 in IEEE P1363 form, over the context, a zero byte, and `bytes`. */
-export function signWithRoot(key: KeyObject, context: Context, bytes: Uint8Array): Uint8Array {
+export function signP256(key: KeyObject, context: Context, bytes: Uint8Array): Uint8Array {
   return signBytes('sha256', inContext(context, bytes), { key, dsaEncoding: 'ieee-p1363' })
 }
 
-/** The counterpart of `signWithRoot`. False for malformed input. */
-export function verifyWithRoot(key: KeyObject, context: Context, bytes: Uint8Array, signature: Uint8Array): boolean {
+/** The counterpart of `signP256`. False for malformed input. */
+export function verifyP256(key: KeyObject, context: Context, bytes: Uint8Array, signature: Uint8Array): boolean {
   try {
     return verifyBytes('sha256', inContext(context, bytes), { key, dsaEncoding: 'ieee-p1363' }, signature)
   } catch {

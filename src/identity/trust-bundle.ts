@@ -3,7 +3,7 @@ import { ErrorCode, WarrenError } from '../core/index.ts'
 import { create, decode, identityPb, toBinary } from '../wire/index.ts'
 import { parseTrustDomain } from './address.ts'
 import { type ParsedCertificate, parseCertificate } from './certificate/parse.ts'
-import { CONTEXT, signWithRoot, verifyWithRoot } from './keys.ts'
+import { CONTEXT, signP256, verifyP256 } from './keys.ts'
 import type { Revocation } from './revocation.ts'
 
 /** What the judge judges by: the roots and the admin key, believed without proof, and who is trusted no more. Frozen. */
@@ -42,7 +42,7 @@ export function signTrustBundle(
     })
   )
   const rootSha256 = createHash('sha256').update(bundle.root).digest()
-  const signature = signWithRoot(rootKey, CONTEXT.trustBundle, bytes)
+  const signature = signP256(rootKey, CONTEXT.trustBundle, bytes)
   return toBinary(
     identityPb.SignedTrustBundleSchema,
     create(identityPb.SignedTrustBundleSchema, { bundle: bytes, signatures: [{ rootSha256, signature }] })
@@ -79,7 +79,7 @@ export function openTrustBundle(signed: Uint8Array, pinnedRootSha256: string): T
     })
   }
   const key = roots.find(root => root.sha256 === pinnedRootSha256)?.publicKey
-  if (key === undefined || !verifyWithRoot(key, CONTEXT.trustBundle, envelope.bundle, signature.signature)) {
+  if (key === undefined || !verifyP256(key, CONTEXT.trustBundle, envelope.bundle, signature.signature)) {
     throw new WarrenError(ErrorCode.SignatureInvalid, 'the trust bundle is not signed by the pinned root')
   }
   return Object.freeze({

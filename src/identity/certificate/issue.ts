@@ -18,7 +18,7 @@ export const LIFETIME_MS = Object.freeze({
 })
 
 /** Certificates count from a little before they are made, for hosts whose clock is behind. */
-const SKEW_MS = 60_000
+export const BACKDATED_MS = 60_000
 
 const P256 = Object.freeze({ name: 'ECDSA', namedCurve: 'P-256' })
 const SIGNING = Object.freeze({ name: 'ECDSA', hash: 'SHA-256' })
@@ -141,7 +141,7 @@ async function issue(template: Template): Promise<Uint8Array> {
     serialNumber: randomSerial(),
     subject,
     issuer: issuer?.subjectName ?? subject,
-    notBefore: new Date(Math.max(nowMs - SKEW_MS, template.notEarlierMs ?? 0)),
+    notBefore: new Date(Math.max(nowMs - BACKDATED_MS, template.notEarlierMs ?? 0)),
     notAfter: new Date(notAfterMs),
     publicKey,
     signingKey: signingKey.toCryptoKey(P256, true, ['sign']),

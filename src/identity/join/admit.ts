@@ -1,10 +1,9 @@
-import { createHash, createPublicKey, timingSafeEqual } from 'node:crypto'
-import 'reflect-metadata'
-import * as x509 from '@peculiar/x509'
+import { createHash, timingSafeEqual } from 'node:crypto'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 import type { identityPb } from '../../wire/index.ts'
 import { spkiSha256 } from '../certificate/binding.ts'
 import { type Issuer, issueNode } from '../certificate/issue.ts'
+import { provenKey } from '../certificate/request.ts'
 import { admittedFromMs, evictionText, type Revocation, revocationOfHost } from '../revocation.ts'
 import { judge, openBinding } from '../verify/index.ts'
 
@@ -35,9 +34,10 @@ export interface AdmitDeps {
   /** Those in force. */
   readonly revocations: () => readonly Revocation[]
   readonly nowMs: () => number
+  /** Of the certificate, in milliseconds. @default LIFETIME_MS.node */
+  readonly lifetimeMs?: number
 }
 
-const MAX_CSR_BYTES = 4 * 1024
 const TOKEN_ID_BYTES = 16
 
 /**
@@ -75,7 +75,17 @@ export async function admitJoin(request: identityPb.JoinRequest, deps: AdmitDeps
   }
   // Last, so that a request with a mistake in it does not cost the token.
   if (!tokens.consume(token.id, nowMs())) throw refused('the token was already used')
-  return await issueNode({ trustDomain, machine, authority, publicKey, binding, nowMs: nowMs(), notEarlierMs })
+  const lifetime = deps.lifetimeMs === undefined ? {} : { lifetimeMs: deps.lifetimeMs }
+  return await issueNode({
+    trustDomain,
+    machine,
+    authority,
+    publicKey,
+    binding,
+    nowMs: nowMs(),
+    notEarlierMs,
+    ...lifetime
+  })
 }
 
 function claim(request: identityPb.JoinRequest, tokens: TokenStore, nowMs: number): StoredToken {
@@ -99,20 +109,6 @@ function claim(request: identityPb.JoinRequest, tokens: TokenStore, nowMs: numbe
 // As sets: a count would let a scope that the token names twice make room for one that it does not name.
 function areSame(some: ReadonlySet<string>, others: ReadonlySet<string>): boolean {
   return some.size === others.size && [...some].every(one => others.has(one))
-}
-
-async function provenKey(csr: Uint8Array) {
-  if (csr.length > MAX_CSR_BYTES)
-    throw new WarrenError(ErrorCode.MessageTooLarge, 'the certificate request is too large')
-  try {
-    const request = new x509.Pkcs10CertificateRequest(Uint8Array.from(csr))
-    const key = createPublicKey({ key: Buffer.from(request.publicKey.rawData), format: 'der', type: 'spki' })
-    const isP256 = key.asymmetricKeyDetails?.namedCurve === 'prime256v1'
-    if (isP256 && (await request.verify())) return key
-  } catch (cause) {
-    throw new WarrenError(ErrorCode.CertificateRefused, 'the certificate request cannot be read', { cause })
-  }
-  throw new WarrenError(ErrorCode.CertificateRefused, 'the certificate request does not prove a P-256 key')
 }
 
 function refused(reason: string): WarrenError {

@@ -1,11 +1,10 @@
-import 'reflect-metadata'
 import { createPublicKey, type KeyObject } from 'node:crypto'
 import type { Duplex } from 'node:stream'
-import * as x509 from '@peculiar/x509'
 import { ErrorCode, isErrorCode, WarrenError, within } from '../../core/index.ts'
 import { create, decode, encodeFrame, identityPb, readFrame, toBinary } from '../../wire/index.ts'
 import { signBinding, spkiSha256 } from '../certificate/binding.ts'
 import { parseCertificate } from '../certificate/parse.ts'
+import { requestFor } from '../certificate/request.ts'
 import { openTrustBundle, type TrustState } from '../trust-bundle.ts'
 import { type NodeIdentity, type Verdict, verifyAgent, verifyNodeChain } from '../verify/index.ts'
 import { JOIN_TIMEOUT_MS, MAX_JOIN_MESSAGE_BYTES } from './protocol.ts'
@@ -158,20 +157,11 @@ function pinned(root: Uint8Array, token: JoinToken): TrustState {
 
 async function request({ token, peerKey, nodeKey }: JoinOptions): Promise<identityPb.JoinRequest> {
   const publicKey = createPublicKey(nodeKey)
-  const algorithm = { name: 'ECDSA', namedCurve: 'P-256' }
-  const csr = await x509.Pkcs10CertificateRequestGenerator.create({
-    name: `CN=${token.machine}`,
-    keys: {
-      privateKey: nodeKey.toCryptoKey(algorithm, true, ['sign']),
-      publicKey: publicKey.toCryptoKey(algorithm, true, ['verify'])
-    },
-    signingAlgorithm: { name: 'ECDSA', hash: 'SHA-256' }
-  })
   const { trustDomain, machine, scopes } = token
   return create(identityPb.JoinRequestSchema, {
     tokenId: Buffer.from(token.id, 'hex'),
     secret: token.secret,
-    csr: new Uint8Array(csr.rawData),
+    csr: await requestFor(machine, nodeKey),
     binding: signBinding({ trustDomain, machine, scopes, nodeKeySha256: spkiSha256(publicKey) }, peerKey)
   })
 }

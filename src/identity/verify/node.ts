@@ -66,6 +66,33 @@ export function verifyNodeChain(
   })
 }
 
+/**
+ * Judges a chain as `verifyNodeChain` does, but for this: that the node CA or its authority ended less than `graceMs` ago is
+ * no reason against it. For renewals alone; such a host is let into nothing else.
+ */
+export function verifyRenewable(
+  chainDer: readonly Uint8Array[],
+  trust: TrustState,
+  nowMs: number,
+  graceMs: number
+): Verdict<NodeIdentity> {
+  return judge(() => {
+    const [node, authority, root] = chainDer.map(der => read(der, 'a certificate of the chain'))
+    if (node === undefined || authority === undefined || root === undefined) {
+      throw new Refusal('wrong-chain-length', `the chain has ${chainDer.length} certificates, not 3`)
+    }
+    const endMs = Math.min(node.notAfterMs, authority.notAfterMs)
+    if (nowMs - endMs >= graceMs) {
+      throw new Refusal('expired', `it ended at ${new Date(endMs).toISOString()}, and the grace period has passed`)
+    }
+    // The root has no grace, and a root that is gone takes all below it along.
+    checkRoot(root, trust, nowMs)
+    const verdict = verifyNodeChain(chainDer, trust, Math.min(nowMs, endMs - 1))
+    if (!verdict.ok) throw new Refusal(verdict.reason, verdict.detail, verdict.peer)
+    return verdict.identity
+  })
+}
+
 // What was judged once and cannot change: signatures, forms, the binding. What can, is asked for again below.
 const judged = new WeakMap<
   NodeIdentity,

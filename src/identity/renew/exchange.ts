@@ -1,0 +1,107 @@
+import type { Duplex } from 'node:stream'
+import { ErrorCode, isErrorCode, type Logger, WarrenError, within } from '../../core/index.ts'
+import { create, decode, encodeFrame, readFrame, renewalPb, toBinary } from '../../wire/index.ts'
+import type { JoinConnection } from '../join/index.ts'
+import type { TrustState } from '../trust-bundle.ts'
+import { verifyAgent, verifyNodeChain } from '../verify/index.ts'
+import { MAX_RENEWAL_BYTES, RENEWAL_TIMEOUT_MS } from './protocol.ts'
+
+const MAX_REASON = 512
+
+/** How a lapsed host is served on the data port. */
+export interface RenewalAuthority {
+  /** DER: this agent's leaf, its node CA, its authority, the root. The leaf is the one that TLS showed. */
+  readonly agentChain: () => readonly Uint8Array[]
+  /** Returns the new chain (DER). Throws a WarrenError, which reaches the host with its code and reason. */
+  readonly renew: (request: renewalPb.RenewalRequest) => Promise<readonly Uint8Array[]>
+  readonly log: Logger
+}
+
+/**
+ * The authority's side of the renewal of a lapsed host, over an established TLS connection; ends the connection.
+ *
+ * Never rejects: what goes wrong is logged here and told to the host as far as it concerns it.
+ */
+export async function serveRenewal(stream: Duplex, authority: RenewalAuthority, signal: AbortSignal): Promise<void> {
+  stream.on('error', () => {})
+  try {
+    await within(RENEWAL_TIMEOUT_MS, [signal], async deadline => {
+      const hello = create(renewalPb.RenewalHelloSchema, { certificateChain: [...authority.agentChain()] })
+      stream.write(encodeFrame(toBinary(renewalPb.RenewalHelloSchema, hello)))
+      const bytes = await readFrame(stream, MAX_RENEWAL_BYTES, deadline)
+      const request = decode(renewalPb.RenewalRequestSchema, bytes, MAX_RENEWAL_BYTES)
+      stream.end(encodeFrame(await answerTo(request, authority)))
+    })
+  } catch (err) {
+    authority.log.warn('renewal at the data port failed', { err })
+    stream.destroy()
+  }
+}
+
+/**
+ * The side of a lapsed host: asks whoever is at the other end, once it has proved to be the agent of a member.
+ *
+ * That it is an authority shows in the chain that it answers, which is for the caller to judge. Throws what it answered, with
+ * its code, CERTIFICATE_REFUSED when it proves to be nobody, or the signal's reason.
+ */
+export async function askForRenewal(
+  { stream, peerCertificate }: JoinConnection,
+  request: renewalPb.RenewalRequest,
+  trust: TrustState,
+  nowMs: number,
+  signal: AbortSignal
+): Promise<readonly Uint8Array[]> {
+  stream.on('error', () => {})
+  try {
+    return await within(RENEWAL_TIMEOUT_MS, [signal], async deadline => {
+      const bytes = await readFrame(stream, MAX_RENEWAL_BYTES, deadline)
+      const { certificateChain } = decode(renewalPb.RenewalHelloSchema, bytes, MAX_RENEWAL_BYTES)
+      requireAgent(certificateChain, peerCertificate, trust, nowMs)
+      stream.write(encodeFrame(toBinary(renewalPb.RenewalRequestSchema, request)))
+      return openRenewalAnswer(await readFrame(stream, MAX_RENEWAL_BYTES, deadline))
+    })
+  } finally {
+    stream.destroy()
+  }
+}
+
+/** The answer that grants a chain. */
+export function renewalAnswer(nodeChain: readonly Uint8Array[]): Uint8Array {
+  const result = { case: 'granted', value: { nodeChain: nodeChain.map(der => Uint8Array.from(der)) } } as const
+  return toBinary(renewalPb.RenewalAnswerSchema, create(renewalPb.RenewalAnswerSchema, { result }))
+}
+
+/** The chain in an answer, not judged. Throws the refusal in it, MESSAGE_TOO_LARGE or MESSAGE_MALFORMED. */
+export function openRenewalAnswer(bytes: Uint8Array): readonly Uint8Array[] {
+  const { result } = decode(renewalPb.RenewalAnswerSchema, bytes, MAX_RENEWAL_BYTES)
+  if (result.case === 'granted') return result.value.nodeChain
+  const { code = '', reason = 'the authority gave no answer' } = result.value ?? {}
+  throw new WarrenError(isErrorCode(code) ? code : ErrorCode.RenewalRefused, reason.slice(0, MAX_REASON))
+}
+
+async function answerTo(request: renewalPb.RenewalRequest, { renew }: RenewalAuthority): Promise<Uint8Array> {
+  try {
+    return renewalAnswer(await renew(request))
+  } catch (err) {
+    const known = err instanceof WarrenError ? err : undefined
+    const value = { code: known?.code ?? ErrorCode.Internal, reason: known?.reason ?? 'the authority failed' }
+    const answer = create(renewalPb.RenewalAnswerSchema, { result: { case: 'refused', value } })
+    return toBinary(renewalPb.RenewalAnswerSchema, answer)
+  }
+}
+
+// The request is no secret, but only a member has any business with it.
+function requireAgent(
+  chain: readonly Uint8Array[],
+  peerCertificate: Uint8Array,
+  trust: TrustState,
+  nowMs: number
+): void {
+  const [leaf, ...nodeChain] = chain
+  if (leaf === undefined || !Buffer.from(leaf).equals(peerCertificate)) {
+    throw new WarrenError(ErrorCode.CertificateRefused, 'the host shows another certificate than TLS proved')
+  }
+  const node = verifyNodeChain(nodeChain, trust, nowMs)
+  const agent = node.ok ? verifyAgent(leaf, node.identity, trust, nowMs) : node
+  if (!agent.ok) throw new WarrenError(ErrorCode.CertificateRefused, `the host is no member: ${agent.detail}`)
+}

@@ -1,0 +1,6 @@
+/** ALPN of the renewal of a host whose certificate has ended, on the data port. */
+export const RENEW_ALPN = 'warren-renew/1'
+
+/** Bounds of the exchange: each message, and the whole of it. A request holds three certificates and a binding. */
+export const MAX_RENEWAL_BYTES = 48 * 1024
+export const RENEWAL_TIMEOUT_MS = 10_000
