@@ -7,6 +7,8 @@ import {
   isComponent,
   issueAgent,
   type JoinAuthority,
+  LIFETIME_MS,
+  type NodeIdentity,
   RESERVED_SCOPE,
   type Revocation,
   type StoredToken,
@@ -27,6 +29,8 @@ export interface AdmissionOfficeDeps {
   readonly isTaken: (machine: string) => boolean
   /** Those in force. */
   readonly revocations: () => readonly Revocation[]
+  /** Of the certificates of admitted hosts, in milliseconds. */
+  readonly lifetimeMs: number
   readonly clock: Clock
   readonly log: Logger
   /** @default nobody takes note */
@@ -43,36 +47,39 @@ export const MAX_TOKENS = 10_000
 // A person mistypes a few times; a program that goes on costs a signature check and a line of log each time.
 export const REFUSALS = { burst: 10, perSecond: 1 / 10, maxKeys: 4_096 }
 
+/** The certificate of the agent itself, and the host's that it is below. */
+interface AgentCertificate {
+  readonly svid: Svid
+  readonly leaf: Uint8Array
+  readonly node: NodeIdentity
+}
+
 /** Admits hosts: makes join tokens, serves joins, and holds the certificate that this agent shows to joiners. */
 export class AdmissionOffice {
   readonly #deps: AdmissionOfficeDeps
   readonly #refusals = new Allowance<string>(REFUSALS)
-  #agent: { svid: Svid; leaf: Uint8Array } | undefined
+  #agent: AgentCertificate | undefined
 
   constructor(deps: AdmissionOfficeDeps) {
     this.#deps = deps
   }
 
-  /** Makes the certificate of the agent itself, or a new one from half of its life on. To be called now and then. */
+  /** Makes the certificate of the agent itself: a new one from half of its life on, and when the CA of the host was renewed. */
   async renew(): Promise<void> {
     const { membership, clock } = this.#deps
+    const { trustDomain, machine, credentials } = membership
     const now = clock.wallMs()
-    const current = this.#agent?.svid
-    if (current !== undefined && now < (current.notBeforeMs + current.notAfterMs) / 2) return
+    const { signer, chainDer: issuers } = credentials.issuers
+    const current = this.#agent
+    const isYoung = current !== undefined && now < (current.svid.notBeforeMs + current.svid.notAfterMs) / 2
+    const { node } = credentials
+    if (isYoung && current.node === node) return
     const key = generateSigningKeyPair()
-    const { trustDomain, machine, node, nodeKey } = membership
-    const [certificate, authority] = node.chainDer
-    if (certificate === undefined || authority === undefined) throw new WarrenError(ErrorCode.Internal, 'no node chain')
-    const leaf = await issueAgent({
-      node: { certificate, key: nodeKey },
-      trustDomain,
-      machine,
-      publicKey: createPublicKey(key),
-      nowMs: now
-    })
-    const chainDer = [leaf, certificate, authority]
+    const leaf = await issueAgent({ node: signer, trustDomain, machine, publicKey: createPublicKey(key), nowMs: now })
+    const chainDer = [leaf, ...issuers]
     const certPem = chainDer.map(toPem).join('')
-    this.#agent = { leaf, svid: { chainDer, certPem, key, notBeforeMs: now, notAfterMs: now + 24 * 3_600_000 } }
+    const notAfterMs = Math.min(now + LIFETIME_MS.agent, node.notAfterMs)
+    this.#agent = { leaf, node, svid: { chainDer, certPem, key, notBeforeMs: now, notAfterMs } }
   }
 
   /** What is shown to joiners. */
@@ -91,7 +98,7 @@ export class AdmissionOffice {
   } {
     const { membership, store, dataAddresses, isTaken, clock, log } = this.#deps
     const { machine, scopes } = request
-    if (membership.authority === undefined) throw notAuthority()
+    if (membership.credentials.authority === undefined) throw notAuthority()
     if (isTaken(machine) || machine === membership.machine) {
       throw new WarrenError(ErrorCode.AlreadyExists, `a host named ${machine} is a member already`, {
         hint: '`warren members` lists the names in use.'
@@ -173,22 +180,30 @@ export class AdmissionOffice {
     return open.filter(({ id }) => this.#deps.store.revokeToken(id, this.#deps.clock.wallMs())).length
   }
 
+  /** DER: what TLS shows to joiners and to lapsed hosts, with all that is above it. */
+  agentChain(): readonly Uint8Array[] {
+    const { leaf, node } = this.#current()
+    return [leaf, ...node.chainDer]
+  }
+
   /** How joins from one remote address are served here. */
   asAuthority(remote: string): JoinAuthority {
-    const { membership, store, meshAddresses, revocations, clock, log } = this.#deps
-    const { trustDomain, node, trustBundle, authority } = membership
+    const { membership, store, meshAddresses, revocations, lifetimeMs, clock, log } = this.#deps
+    const { trustDomain, trust, trustBundle, credentials } = membership
     return {
       trustDomain,
       log,
-      agentChain: () => [this.#current().leaf, ...node.chainDer],
+      agentChain: () => this.agentChain(),
       admit: async request => {
-        if (authority === undefined) throw notAuthority()
+        const { authority } = credentials
+        const [root] = trust.roots
+        if (authority === undefined || root === undefined) throw notAuthority()
         const nowMs = () => clock.wallMs()
         const certificate = await this.#limited(remote, () =>
-          admitJoin(request, { trustDomain, tokens: store, authority, revocations, nowMs })
+          admitJoin(request, { trustDomain, tokens: store, authority, revocations, nowMs, lifetimeMs })
         )
         return {
-          nodeChain: [certificate, ...node.chainDer.slice(1)],
+          nodeChain: [certificate, authority.certificate, root.der],
           trustBundle,
           meshAddresses: meshAddresses()
         }
@@ -213,7 +228,7 @@ export class AdmissionOffice {
     }
   }
 
-  #current(): { svid: Svid; leaf: Uint8Array } {
+  #current(): AgentCertificate {
     if (this.#agent === undefined) throw new WarrenError(ErrorCode.NotReady, 'the agent has no certificate yet')
     return this.#agent
   }

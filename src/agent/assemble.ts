@@ -1,8 +1,8 @@
 import { serveAdminApi, serveSpiffeApi, serveWorkloadApi } from '../api/index.ts'
 import { type Broker, createBroker, probeTarget } from '../broker/index.ts'
-import { type Clock, detach, type Logger, loop } from '../core/index.ts'
+import { type Clock, detach, type Logger, within } from '../core/index.ts'
 import { Attestor, listenerUid, ProcessWatch, peerCredentials } from '../identity/attest/index.ts'
-import { CONTEXT, SessionTokens, sign, verifySignature } from '../identity/index.ts'
+import { askForRenewal, CONTEXT, RENEW_ALPN, SessionTokens, sign, verifySignature } from '../identity/index.ts'
 import { createMesh } from '../mesh/index.ts'
 import { createRegistry, owner, owners } from '../registry/index.ts'
 import { AckRelay } from './ack-relay.ts'
@@ -19,15 +19,17 @@ import { FailureService } from './failure/index.ts'
 import { HealthService } from './health/index.ts'
 import { localHandlers } from './local-handlers.ts'
 import { MemberBook } from './member-book.ts'
-import type { Membership } from './membership/index.ts'
+import { dialAgent, type Membership } from './membership/index.ts'
 import { policyTransport, registryTransport, wireMesh } from './mesh-wiring.ts'
 import { collect, PromMetrics, watchProcess } from './metrics/index.ts'
 import { PolicyService } from './policy-service.ts'
 import { Readiness } from './readiness.ts'
 import { RegistryService } from './registry-service.ts'
+import { askOverMesh, authoritiesOf, wireRenewals } from './renewal-wiring.ts'
+import { AUTHORITY_CAPABILITY, AuthorityBook, Renewal, RenewalDesk, Rotation } from './rotation/index.ts'
 import { Routing } from './routing.ts'
 import { spiffeHandlers } from './spiffe/handlers.ts'
-import { announcedKey, signJwt } from './spiffe/jwt.ts'
+import { signJwt } from './spiffe/jwt.ts'
 import type { Store } from './state/store.ts'
 import type { Vault } from './state/vault.ts'
 import { Svids } from './svids.ts'
@@ -48,8 +50,9 @@ export interface Parts {
   readonly resources: AsyncDisposableStack
 }
 
-const OFFICE_RENEWAL_MS = 3_600_000
 const POLICY_SETTING = 'policy'
+/** Of a TLS connection to the data port of an authority. */
+const DIAL_TIMEOUT_MS = 5_000
 // What the mesh carries in one gossip message.
 const MAX_GOSSIP_BYTES = 64 * 1024
 
@@ -62,13 +65,16 @@ export async function assemble(parts: Parts): Promise<{
   readonly drain: (timeoutMs: number) => Promise<void>
 }> {
   const { config, vault, store, membership, clock, log, resources } = parts
-  const { trustDomain, machine, trust: trustState, node } = membership
+  const { trustDomain, machine, trust: trustState, credentials, jwtKeys } = membership
+  const { lifetimes } = config
+  // Neither changes with a renewal: an authority does not let it.
+  const { peer: self, scopes } = credentials.node
   const stopping = new AbortController()
   resources.defer(() => stopping.abort())
   const metrics = new PromMetrics(log, clock)
   resources.defer(watchProcess(metrics, clock))
   const trust = new Trust(trustState, clock, log)
-  trust.admit(node.chainDer)
+  trust.admit(credentials.node.chainDer)
 
   const mesh = await createMesh({
     peerKey: membership.peerKey,
@@ -77,7 +83,7 @@ export async function assemble(parts: Parts): Promise<{
     ...(config.advertise === undefined ? {} : { advertise: config.advertise }),
     mdns: config.mdns,
     bootstrap: config.bootstrap,
-    nodeChain: () => node.chainDer,
+    nodeChain: () => credentials.node.chainDer,
     judge: chain => {
       const verdict = trust.admit(chain)
       return verdict.ok ? { ok: true, machine: verdict.identity.machine, peer: verdict.identity.peer } : verdict
@@ -91,7 +97,7 @@ export async function assemble(parts: Parts): Promise<{
   const state = createRegistry(
     {
       trustDomain,
-      self: { peer: node.peer, machine },
+      self: { peer: self, machine },
       marks: store.marks(),
       sign: bytes => sign(membership.peerKey, CONTEXT.nodeHead, bytes),
       verify: (key, bytes, signature) => verifySignature(key, CONTEXT.nodeHead, bytes, signature),
@@ -105,6 +111,7 @@ export async function assemble(parts: Parts): Promise<{
   )
   const routing = new Routing(state)
   const book = new MemberBook(store, state)
+  const authorityBook = new AuthorityBook(store)
   let broker: Broker | undefined
 
   const ackRelay = new AckRelay({
@@ -123,6 +130,8 @@ export async function assemble(parts: Parts): Promise<{
     forgetMark: peer => store.forgetMark(peer),
     onChange: change => {
       mesh.addHints(book.note(change.owner))
+      const view = owner(state, change.owner)
+      if (view !== undefined) authorityBook.note(view)
       followPolicy(change.owner)
       if (change.cause === 'head' || change.cause === 'set') failures.heard(change.owner)
       if (change.removed.length > 0) broker?.reassert(`registry: ${change.cause} of ${change.machine}`)
@@ -134,7 +143,7 @@ export async function assemble(parts: Parts): Promise<{
   const failures: FailureService = new FailureService({
     mesh,
     members: () => owners(state).flatMap(({ peer, self }) => (self ? [] : [peer])),
-    isMember: peer => peer !== node.peer && owner(state, peer) !== undefined,
+    isMember: peer => peer !== self && owner(state, peer) !== undefined,
     machineOf: peer => owner(state, peer)?.machine,
     suspect: (peer, suspected) => registry.suspect(peer, suspected),
     clock,
@@ -142,7 +151,7 @@ export async function assemble(parts: Parts): Promise<{
   })
   const evictions: Evictions = new Evictions({
     trust,
-    ownChain: () => node.chainDer,
+    ownChain: () => credentials.node.chainDer,
     connected: () => mesh.connected(),
     forget: peer => mesh.forget(peer),
     judgeOwners: () => registry.judgeOwners(),
@@ -170,7 +179,7 @@ export async function assemble(parts: Parts): Promise<{
     log
   })
   const authorizer = new Authorizer(policy, routing, clock)
-  const certify = evictions.guard(certifier(membership, clock))
+  const certify = evictions.guard(certifier(credentials, lifetimes.svidMs, clock))
   const svids = new Svids(certify, clock)
   // Of keys that leave this process; the broker's stay here.
   const exportedSvids = new Svids(certify, clock)
@@ -185,12 +194,55 @@ export async function assemble(parts: Parts): Promise<{
     meshAddresses: () => mesh.addresses(),
     isTaken: name => routing.peerOf(name) !== undefined,
     revocations: () => trust.state.revocations,
+    lifetimeMs: lifetimes.nodeMs,
     clock,
     log,
     metrics
   })
+  const desk = new RenewalDesk({ credentials, trust, lifetimes, tokens: () => store.tokens(), clock, log, metrics })
+  const renewal = new Renewal({
+    trustDomain,
+    credentials,
+    peerKey: membership.peerKey,
+    lifetimes,
+    trust: () => trust.state,
+    desk,
+    authorities: () => authoritiesOf(owners(state), mesh),
+    ask: (peer, request, signal) => askOverMesh(mesh, peer, request, signal),
+    ports: () => authorityBook.addresses(),
+    askAtPort: async (address, request, signal) => {
+      const dialled = await within(DIAL_TIMEOUT_MS, [signal], limit => dialAgent(address, RENEW_ALPN, limit))
+      return await askForRenewal(dialled, request, trust.state, clock.wallMs(), signal)
+    },
+    stateDir: config.stateDir,
+    clock,
+    log,
+    metrics
+  })
+  const rotation = new Rotation({
+    renewal,
+    credentials,
+    jwtKeys,
+    lifetimes,
+    svids: [svids, exportedSvids],
+    trust,
+    connected: () => mesh.connected(),
+    disconnect: peer => mesh.disconnect(peer),
+    onRenewed: async () => {
+      trust.admit(credentials.node.chainDer)
+      await office.renew()
+      announce()
+    },
+    announce: () => announce(),
+    onRound: () => {
+      detach(log, 'agent certificate', office.renew(), stopping.signal)
+      detach(log, 'session proofs', data.proveAgain(), stopping.signal)
+    },
+    clock,
+    log
+  })
   const grants = new Grants({
-    scopes: node.scopes,
+    scopes,
     agentUid: process.getuid?.() ?? 0,
     entries: () => policy.bundle ?? { entries: [], strict: false },
     requireStanding: spiffeId => evictions.requireStanding(spiffeId),
@@ -245,6 +297,7 @@ export async function assemble(parts: Parts): Promise<{
       trust,
       authorizer,
       office,
+      desk,
       clock,
       log,
       metrics
@@ -254,20 +307,21 @@ export async function assemble(parts: Parts): Promise<{
 
   let announcing = false
   const announce = (): void => {
-    // An evicted host has nothing to say that anybody would hear.
-    if (announcing && evictions.own === undefined) registry.announce(profile())
+    // A host that was evicted, or whose certificate has ended, has nothing to say that anybody would hear.
+    if (!announcing || evictions.own !== undefined || credentials.hasLapsed(clock.wallMs())) return
+    registry.announce(profile())
   }
   const profile = () => ({
     meshAddresses: mesh.addresses(),
     dataAddresses: dataAddresses(),
-    capabilities: ['tcp'],
+    capabilities: ['tcp', ...(credentials.authority === undefined ? [] : [AUTHORITY_CAPABILITY])],
     policyVersion: policy.version,
     trustVersion: trustState.version,
     draining: drain.isOn,
-    jwtKeys: [announcedKey(membership.jwtKey)],
-    nodeChain: node.chainDer
+    jwtKeys: jwtKeys.published(),
+    nodeChain: credentials.node.chainDer
   })
-  const followPolicy = (peer: typeof node.peer): void => {
+  const followPolicy = (peer: typeof self): void => {
     const ahead = (owner(state, peer)?.policyVersion ?? 0n) > policy.version
     if (ahead && mesh.isConnected(peer)) policy.pull(peer)
   }
@@ -276,6 +330,7 @@ export async function assemble(parts: Parts): Promise<{
   const readiness = new Readiness()
   const synchronised = Promise.withResolvers<void>()
   wireMesh(mesh, registry, policy, synchronised.resolve, log)
+  wireRenewals(mesh, desk)
   mesh.onConnect((peer, name) => {
     // What reaches the mesh port most likely reaches the data port again.
     data.pathAppeared(name)
@@ -288,13 +343,6 @@ export async function assemble(parts: Parts): Promise<{
   policy.start()
   resources.defer(() => policy.stop())
   await office.renew()
-  const renewal = { intervalMs: () => OFFICE_RENEWAL_MS, signal: stopping.signal }
-  detach(
-    log,
-    'agent certificate',
-    loop(log, 'agent certificate', renewal, () => office.renew()),
-    stopping.signal
-  )
   resources.defer(() => mesh.stop())
   await mesh.start()
   await data.start()
@@ -305,6 +353,7 @@ export async function assemble(parts: Parts): Promise<{
   resources.defer(() => failures.stop())
   announcing = true
   announce()
+  rotation.start(stopping.signal)
   const hints = [...parts.meshAddresses, ...book.addresses()]
   mesh.addHints(hints)
   workloads.start()
@@ -327,6 +376,8 @@ export async function assemble(parts: Parts): Promise<{
     readiness,
     drain,
     metrics,
+    renewal,
+    rotation,
     dataAddresses,
     backup: passphrase => backupOf({ vault, store, trustDomain, machine }, passphrase, clock.wallMs()),
     clock,
@@ -342,14 +393,14 @@ export async function assemble(parts: Parts): Promise<{
     registrations: () => workloads.all(),
     svids: exportedSvids,
     roots: () => trust.state.roots.map(({ der }) => der),
-    jwt: (spiffeId, audience) => signJwt(membership.jwtKey, spiffeId, audience, clock.wallMs()),
+    jwt: (spiffeId, audience) => signJwt(jwtKeys.signing, spiffeId, audience, clock.wallMs(), jwtKeys.tokenMs),
     jwtHosts: () =>
       owners(state).map(({ machine: name, identity, jwtKeys }) => ({
         machine: name,
         scopes: identity.scopes,
         jwtKeys
       })),
-    changed: () => registry.changed(),
+    changed: () => Promise.race([registry.changed(), rotation.changed()]),
     nowMs: () => clock.wallMs()
   })
   const spiffeApi = await serveSpiffeApi({ ...shared, handlers: spiffe })
@@ -361,7 +412,7 @@ export async function assemble(parts: Parts): Promise<{
     workloads,
     broker: data,
     policyVersion: () => policy.version,
-    notAfterMs: () => membership.node.notAfterMs,
+    certificates: () => rotation.certificates(),
     sockets: { agent: api, admin: adminApi, spiffe: spiffeApi },
     clock
   })
@@ -370,7 +421,7 @@ export async function assemble(parts: Parts): Promise<{
   const alone = hints.length === 0 && config.bootstrap.length === 0
   const known = alone ? 'alone' : parts.meshAddresses.length > 0 ? 'joiner' : 'member'
   await readiness.begin(known, synchronised.promise, log, stopping.signal)
-  log.info('agent ready', { machine, trustDomain, peer: node.peer, addresses: mesh.addresses() })
+  log.info('agent ready', { machine, trustDomain, peer: self, addresses: mesh.addresses() })
   return {
     machine,
     trustDomain,

@@ -2,14 +2,16 @@ import type { BrokerDeps, Candidate } from '../broker/index.ts'
 import type { Clock, Logger, Metrics } from '../core/index.ts'
 import { raceAbort } from '../core/index.ts'
 import { listenerUid, peerCredentials } from '../identity/attest/index.ts'
-import { serveJoin, toPem } from '../identity/index.ts'
+import { serveJoin, serveRenewal, toPem } from '../identity/index.ts'
 import type { Mesh } from '../mesh/index.ts'
+import type { renewalPb } from '../wire/index.ts'
 import type { AdmissionOffice } from './admission-office.ts'
 import type { Authorizer } from './authorizer.ts'
 import type { ResolvedConfig } from './config.ts'
 import type { FailureService } from './failure/index.ts'
 import type { HealthService } from './health/index.ts'
 import type { RegistryService } from './registry-service.ts'
+import type { RenewalDesk } from './rotation/index.ts'
 import type { Route, Routing } from './routing.ts'
 import type { Svids } from './svids.ts'
 import type { Trust } from './trust.ts'
@@ -28,6 +30,7 @@ export interface BrokerParts {
   readonly trust: Trust
   readonly authorizer: Authorizer
   readonly office: AdmissionOffice
+  readonly desk: RenewalDesk
   readonly clock: Clock
   readonly log: Logger
   readonly metrics: Metrics
@@ -66,10 +69,15 @@ export function brokerDeps(parts: BrokerParts): BrokerDeps {
       listenerUid
     },
     authorize: question => authorizer.authorize(question),
-    judge: { workload: leaf => trust.workload(leaf) },
+    judge: { workload: (leaf, issuers) => trust.workload(leaf, issuers) },
     roots: pemOf(() => trust.state.roots),
     joinCredentials: () => office.credentials(),
     join: (socket, signal) => serveJoin(socket, office.asAuthority(socket.remoteAddress ?? ''), signal),
+    renew: (socket, signal) => {
+      const remote = socket.remoteAddress ?? ''
+      const renew = (request: renewalPb.RenewalRequest) => parts.desk.renew(request, { remote })
+      return serveRenewal(socket, { agentChain: () => office.agentChain(), renew, log }, signal)
+    },
     openStream: (peer, options) => mesh.openStream(peer, options),
     openRelayed: (peer, options) => mesh.openRelayed(peer, options),
     carrier: config.carrier,

@@ -1,30 +1,38 @@
 import { createPublicKey } from 'node:crypto'
 import { type Clock, ErrorCode, WarrenError } from '../core/index.ts'
-import { generateSigningKeyPair, issueWorkload, LIFETIME_MS, toPem } from '../identity/index.ts'
-import type { Membership } from './membership/index.ts'
+import { generateSigningKeyPair, issueWorkload, toPem } from '../identity/index.ts'
+import type { Credentials } from './membership/index.ts'
 import type { Svid } from './svids.ts'
 
-/** Issues X.509-SVIDs with the CA of this host; each has a key of its own that exists in memory only. */
-export function certifier(membership: Membership, clock: Clock): (spiffeId: string) => Promise<Svid> {
-  const { node, nodeKey } = membership
-  const [certificate, authority] = node.chainDer
+/**
+ * Issues X.509-SVIDs with the CA that this host has now; each has a key of its own that exists in memory only.
+ *
+ * Rejects with CERTIFICATE_LAPSED while the certificate of the host itself has ended.
+ */
+export function certifier(
+  credentials: Credentials,
+  lifetimeMs: number,
+  clock: Clock
+): (spiffeId: string) => Promise<Svid> {
   return async spiffeId => {
-    if (certificate === undefined || authority === undefined) throw new WarrenError(ErrorCode.Internal, 'no node chain')
-    const key = generateSigningKeyPair()
     const now = clock.wallMs()
-    const leaf = await issueWorkload({
-      node: { certificate, key: nodeKey },
-      spiffeId,
-      publicKey: createPublicKey(key),
-      nowMs: now
-    })
-    const chainDer = [leaf, certificate, authority]
+    const { issuers, node } = credentials
+    if (credentials.hasLapsed(now)) {
+      const ended = new Date(node.notAfterMs).toISOString()
+      throw new WarrenError(ErrorCode.CertificateLapsed, `the certificate of this host ended at ${ended}`, {
+        hint: 'It is renewed as soon as an authority answers; `warren status` says what stands in the way.'
+      })
+    }
+    const key = generateSigningKeyPair()
+    const publicKey = createPublicKey(key)
+    const leaf = await issueWorkload({ node: issuers.signer, spiffeId, publicKey, nowMs: now, lifetimeMs })
+    const chainDer = [leaf, ...issuers.chainDer]
     return {
       chainDer,
       certPem: chainDer.map(toPem).join(''),
       key,
       notBeforeMs: now,
-      notAfterMs: Math.min(now + LIFETIME_MS.workload, node.notAfterMs)
+      notAfterMs: Math.min(now + lifetimeMs, node.notAfterMs)
     }
   }
 }

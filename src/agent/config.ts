@@ -2,6 +2,7 @@ import { homedir, hostname, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { ErrorCode, WarrenError } from '../core/index.ts'
 import { isComponent, parseMachineName, parseTrustDomain } from '../identity/index.ts'
+import { type Lifetimes, resolveLifetimes } from './lifetimes.ts'
 
 export interface HostPort {
   readonly host: string
@@ -35,9 +36,13 @@ export interface AgentConfig {
   /** How brokered bytes reach another host. @default auto */
   readonly carrier?: 'auto' | 'direct' | 'libp2p' | 'relay'
   readonly logLevel?: LogLevel
+  /** How long certificates and keys live; see `Lifetimes` for units, bounds and defaults. */
+  readonly lifetimes?: Partial<Lifetimes>
 }
 
-export interface ResolvedConfig extends Required<Omit<AgentConfig, 'name' | 'init' | 'join' | 'advertise'>> {
+export interface ResolvedConfig
+  extends Required<Omit<AgentConfig, 'name' | 'init' | 'join' | 'advertise' | 'lifetimes'>> {
+  readonly lifetimes: Lifetimes
   readonly name: string | undefined
   readonly init: string | undefined
   readonly join: string | undefined
@@ -65,7 +70,8 @@ export function resolveConfig(config: AgentConfig, env: NodeJS.ProcessEnv = proc
     bootstrap: config.bootstrap ?? [],
     mdns: config.mdns ?? true,
     carrier: config.carrier ?? 'auto',
-    logLevel: config.logLevel ?? 'info'
+    logLevel: config.logLevel ?? 'info',
+    lifetimes: resolveLifetimes(config.lifetimes)
   })
 }
 

@@ -22,6 +22,7 @@ import type { PolicyService } from './policy-service.ts'
 import { probePath } from './reach.ts'
 import type { Readiness } from './readiness.ts'
 import type { RegistryService } from './registry-service.ts'
+import type { Renewal, Rotation, WatchedCertificate } from './rotation/index.ts'
 import type { Routing } from './routing.ts'
 import type { Trust } from './trust.ts'
 import { knownRoutes, memberViews, serviceViews } from './views.ts'
@@ -44,6 +45,8 @@ export interface LocalHandlersParts {
   readonly readiness: Readiness
   readonly drain: Drain
   readonly metrics: PromMetrics
+  readonly renewal: Renewal
+  readonly rotation: Rotation
   readonly dataAddresses: () => string[]
   readonly backup: (passphrase: string) => Promise<Uint8Array>
   readonly clock: Clock
@@ -79,7 +82,7 @@ export function localHandlers(parts: LocalHandlersParts): { workload: WorkloadHa
         trustDomain: membership.trustDomain,
         machine: membership.machine,
         peerId: mesh.peer,
-        state: evictions.standing !== undefined ? 'evicted' : drain.isOn ? 'draining' : readiness.state,
+        state: stateOf(parts),
         members: owners(state).length,
         connected: mesh.connected().length,
         registrations: workloads.count,
@@ -88,13 +91,15 @@ export function localHandlers(parts: LocalHandlersParts): { workload: WorkloadHa
         sessions: broker.sessions(),
         flows: broker.flowCount(),
         startedAtMs: BigInt(startedAtMs),
-        certificateNotAfterMs: BigInt(membership.node.notAfterMs),
+        certificateNotAfterMs: BigInt(membership.credentials.node.notAfterMs),
         meshAddresses: mesh.addresses(),
         dataAddresses: parts.dataAddresses(),
-        authority: membership.authority !== undefined,
+        authority: membership.credentials.authority !== undefined,
         admin: policy.isAdmin,
         pid: process.pid,
-        evicted: evictions.standing ?? ''
+        evicted: evictions.standing ?? '',
+        lapsed: parts.renewal.lapse ?? '',
+        certificates: parts.rotation.certificates().map(toCertificate)
       })
     }),
     admin: adminHandlers({
@@ -119,9 +124,10 @@ export function localHandlers(parts: LocalHandlersParts): { workload: WorkloadHa
 }
 
 function knownHost({ trust, book }: LocalHandlersParts, machine: string): KnownHost {
-  const node = trust.known(machine)
-  const peers = new Set([...book.peersOf(machine), ...(node === undefined ? [] : [node.peer])])
-  const keys = node === undefined ? [] : [Buffer.from(spkiSha256(node.nodeCertificate.publicKey)).toString('hex')]
+  // Each CA that it may still sign with: a host that renews has two.
+  const known = trust.certificatesOf(machine)
+  const peers = new Set([...book.peersOf(machine), ...known.map(({ peer }) => peer)])
+  const keys = known.map(node => Buffer.from(spkiSha256(node.nodeCertificate.publicKey)).toString('hex'))
   return { peers: [...peers], keys }
 }
 
@@ -154,6 +160,24 @@ function explainDeps(parts: LocalHandlersParts) {
     },
     certificateEnd: (machine: string) => trust.node(machine)?.notAfterMs,
     nowMs: () => clock.wallMs()
+  }
+}
+
+function stateOf({ evictions, renewal, drain, readiness }: LocalHandlersParts): string {
+  if (evictions.standing !== undefined) return 'evicted'
+  if (renewal.lapse !== undefined) return 'lapsed'
+  return drain.isOn ? 'draining' : readiness.state
+}
+
+function toCertificate({ kind, subject, issuedAtMs, notAfterMs, renewAtMs, alarm, problem, hint }: WatchedCertificate) {
+  return {
+    kind,
+    subject,
+    issuedAtMs: BigInt(Math.round(issuedAtMs)),
+    notAfterMs: BigInt(notAfterMs),
+    renewAtMs: BigInt(Math.round(renewAtMs)),
+    alarm: alarm === 'none' ? '' : alarm,
+    problem: [problem, hint].filter(text => text !== '').join(': ')
   }
 }
 

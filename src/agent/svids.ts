@@ -14,6 +14,10 @@ export interface Svid {
 
 interface Slot {
   readonly spiffeId: string
+  /** What signed the current one has been replaced. */
+  isStale: boolean
+  /** Why the last renewal failed. */
+  problem: string
   current: Svid | undefined
   pending: Promise<Svid> | undefined
 }
@@ -21,7 +25,7 @@ interface Slot {
 /**
  * The SVIDs of the registrations of this host.
  *
- * Issued when first needed and again from half of their life on, so that what is handed out is always good for at least
+ * Issued when first needed and again shortly before half of their life, so that what is handed out is always good for about
  * that long; a failed renewal leaves the old one in use until it ends.
  */
 export class Svids {
@@ -35,7 +39,7 @@ export class Svids {
   }
 
   add(registrationId: string, spiffeId: string): void {
-    this.#slots.set(registrationId, { spiffeId, current: undefined, pending: undefined })
+    this.#slots.set(registrationId, { spiffeId, isStale: false, problem: '', current: undefined, pending: undefined })
   }
 
   remove(registrationId: string): void {
@@ -48,16 +52,63 @@ export class Svids {
     if (slot === undefined) throw new WarrenError(ErrorCode.InvalidSource, 'the workload is not registered here')
     const now = this.#clock.wallMs()
     const { current } = slot
-    if (current !== undefined && now < (current.notBeforeMs + current.notAfterMs) / 2) return current
-    slot.pending ??= this.#issue(slot.spiffeId).finally(() => {
-      slot.pending = undefined
-    })
+    if (current !== undefined && !slot.isStale && now < renewAt(current)) return current
+    slot.pending ??= this.#renew(slot)
     try {
-      slot.current = await slot.pending
+      await slot.pending
     } catch (err) {
       if (current === undefined || now >= current.notAfterMs) throw err
-      return current
     }
-    return slot.current
+    // What was being made while its signer was replaced is stale, but good.
+    return slot.current ?? (await this.get(registrationId))
   }
+
+  /** Has the next `get` of each issue a new one, since what signs them was replaced; the old ones stay good until they end. */
+  markStale(): void {
+    for (const slot of this.#slots.values()) slot.isStale = true
+  }
+
+  /** Renews those that were ever handed out and are due, so that what was proved with them can be proved again; whether any was. */
+  async renewDue(): Promise<boolean> {
+    const now = this.#clock.wallMs()
+    const due = [...this.#slots.entries()].filter(
+      ([, { current, isStale }]) => current !== undefined && (isStale || now >= renewAt(current))
+    )
+    let renewed = false
+    for (const [registrationId, slot] of due) {
+      const before = slot.current
+      await this.get(registrationId).catch(() => {})
+      renewed ||= slot.current !== before
+    }
+    return renewed
+  }
+
+  /** Those that were handed out. */
+  inUse(): Array<{ readonly spiffeId: string; readonly svid: Svid; readonly problem: string }> {
+    return [...this.#slots.values()].flatMap(({ spiffeId, current, problem }) =>
+      current === undefined ? [] : [{ spiffeId, svid: current, problem }]
+    )
+  }
+
+  async #renew(slot: Slot): Promise<Svid> {
+    slot.isStale = false
+    try {
+      slot.current = await this.#issue(slot.spiffeId)
+      slot.problem = ''
+      return slot.current
+    } catch (err) {
+      slot.problem = WarrenError.from(err).reason
+      throw err
+    } finally {
+      slot.pending = undefined
+    }
+  }
+}
+
+// A little before half of it, so that one that has less left is a sign that renewing fails.
+const RENEW_SHARE = 0.45
+
+/** When an SVID is due to be renewed, wall milliseconds. */
+export function renewAt({ notBeforeMs, notAfterMs }: Svid): number {
+  return notBeforeMs + (notAfterMs - notBeforeMs) * RENEW_SHARE
 }

@@ -15,6 +15,8 @@ import {
 
 // A trust domain has some thousands of hosts; a compromised authority must not be able to fill our memory.
 const MAX_NODES = 8_192
+// A host has two while it renews; a few more when it renews often, as a host with a hostile operator may.
+const MAX_CERTIFICATES = 4
 
 /**
  * The hosts whose certificates were judged good here, and the judgements that need them.
@@ -25,7 +27,8 @@ export class Trust {
   #state: TrustState
   readonly #clock: Clock
   readonly #log: Logger
-  readonly #byMachine = new Map<string, NodeIdentity>()
+  /** Newest first, all of one key. */
+  readonly #byMachine = new Map<string, readonly NodeIdentity[]>()
 
   constructor(state: TrustState, clock: Clock, log: Logger) {
     this.#state = state
@@ -54,46 +57,87 @@ export class Trust {
     return verdict
   }
 
-  /** The host of this name, if it was admitted and its certificate still is good. */
+  /** The host of this name, if it was admitted and its newest certificate still is good. */
   node(machine: string): NodeIdentity | undefined {
-    const node = this.#byMachine.get(machine)
+    const node = this.known(machine)
     return node !== undefined && node.notAfterMs > this.#clock.wallMs() ? node : undefined
   }
 
   /** The host that was last admitted under this name, whatever became of it. */
   known(machine: string): NodeIdentity | undefined {
-    return this.#byMachine.get(machine)
+    return this.#byMachine.get(machine)?.[0]
+  }
+
+  /** All that the host last admitted under this name has shown and that may still count, newest first. */
+  certificatesOf(machine: string): readonly NodeIdentity[] {
+    return this.#byMachine.get(machine) ?? []
   }
 
   /** Why the host of this key is refused now; undefined for one that is good, and for one that was never admitted. */
   revokedPeer(peer: PeerKey): string | undefined {
-    for (const node of this.#byMachine.values()) {
-      if (node.peer === peer) return this.#revoked(node)
-    }
+    const node = this.#newestOf(peer)
+    if (node !== undefined) return this.#revoked(node)
     const named = this.#state.revocations.find(({ peers }) => peers.includes(peer))
     return named === undefined ? undefined : evictionText(peer, named)
   }
 
+  /** When the newest certificate of a host ended, if it has ended and none came after it; wall milliseconds. */
+  lapsedSinceMs(peer: PeerKey): number | undefined {
+    const node = this.#newestOf(peer)
+    return node !== undefined && node.notAfterMs <= this.#clock.wallMs() ? node.notAfterMs : undefined
+  }
+
   /** The machine name of a peer, for people. */
   machineOf(peer: PeerKey): string | undefined {
-    for (const node of this.#byMachine.values()) if (node.peer === peer) return node.machine
+    return this.#newestOf(peer)?.machine
+  }
+
+  /**
+   * Judges a workload's certificate against the host that must have signed it.
+   *
+   * While a host renews its CA, certificates of both are about; `issuers` (DER: node CA, authority), if the workload showed
+   * them, prove a CA that is not known here yet.
+   */
+  workload(leaf: Uint8Array, issuers: readonly Uint8Array[] = []): Verdict<WorkloadIdentity> {
+    const claimed = claimedMachine(leaf)
+    if (!claimed.ok) return claimed
+    const machine = claimed.identity
+    const unknown: Verdict<WorkloadIdentity> = {
+      ok: false,
+      reason: 'unknown-signer',
+      detail: `no admitted host is named "${machine}"`
+    }
+    const verdict = this.#judgeLeaf(leaf, this.certificatesOf(machine)) ?? unknown
+    const mayBeNewer = !verdict.ok && (verdict.reason === 'unknown-signer' || verdict.reason === 'bad-signature')
+    if (!mayBeNewer || issuers.length !== 2) return verdict
+    for (const root of this.#state.roots) {
+      const admitted = this.admit([...issuers, root.der])
+      if (admitted.ok && admitted.identity.machine === machine) {
+        return this.#judgeLeaf(leaf, [admitted.identity]) ?? verdict
+      }
+    }
+    return verdict
+  }
+
+  // The newest first: only that it has another signer is a reason to ask the next one.
+  #judgeLeaf(leaf: Uint8Array, signers: readonly NodeIdentity[]): Verdict<WorkloadIdentity> | undefined {
+    let last: Verdict<WorkloadIdentity> | undefined
+    for (const signer of signers) {
+      const verdict = verifyWorkload(leaf, signer, this.#state, this.#clock.wallMs())
+      if (verdict.ok || (verdict.reason !== 'bad-signature' && verdict.reason !== 'expired')) return verdict
+      last ??= verdict
+    }
+    return last
+  }
+
+  #newestOf(peer: PeerKey): NodeIdentity | undefined {
+    for (const [newest] of this.#byMachine.values()) if (newest?.peer === peer) return newest
     return undefined
   }
 
-  /** Judges a workload's certificate against the host that must have signed it. */
-  workload(leaf: Uint8Array): Verdict<WorkloadIdentity> {
-    const claimed = claimedMachine(leaf)
-    if (!claimed.ok) return claimed
-    // Also one whose own certificate has ended: the judge then says so.
-    const signer = this.known(claimed.identity)
-    if (signer === undefined) {
-      return { ok: false, reason: 'unknown-signer', detail: `no admitted host is named "${claimed.identity}"` }
-    }
-    return verifyWorkload(leaf, signer, this.#state, this.#clock.wallMs())
-  }
-
   #remember(node: NodeIdentity): void {
-    const known = this.#byMachine.get(node.machine)
+    const all = this.#byMachine.get(node.machine) ?? []
+    const [known] = all
     if (known !== undefined && known.peer !== node.peer) {
       // Both were admitted, one after the other: a host that was set up anew. The newer admission counts.
       // One that was evicted does not keep its name from its successor.
@@ -101,16 +145,30 @@ export class Trust {
       if (known.notAfterMs >= node.notAfterMs && !isEvicted) return
       this.#log.warn('another key now holds this machine name', { machine: node.machine, peer: node.peer })
     }
-    if (known?.peer === node.peer && known.notAfterMs > node.notAfterMs) return
+    if (all.some(({ certificateSha256, chainDer }) => sameChain(node, certificateSha256, chainDer))) return
     if (known === undefined && this.#byMachine.size >= MAX_NODES) {
       this.#log.error('too many hosts; this one is not remembered', { machine: node.machine, limit: MAX_NODES })
       return
     }
-    this.#byMachine.set(node.machine, node)
+    // Those of a host of another key go with it: it was replaced.
+    const own = all.filter(({ peer }) => peer === node.peer)
+    const next = [...own, node].sort((a, b) => b.notAfterMs - a.notAfterMs)
+    const now = this.#clock.wallMs()
+    this.#byMachine.set(
+      node.machine,
+      next.filter(({ notAfterMs }, at) => at === 0 || notAfterMs > now).slice(0, MAX_CERTIFICATES)
+    )
   }
 
   #revoked(node: NodeIdentity): string | undefined {
     const verdict = verifyStanding(node, this.#state, this.#clock.wallMs())
     return !verdict.ok && verdict.reason === 'revoked' ? verdict.detail : undefined
   }
+}
+
+// The same certificate under a renewed authority is another chain, which lasts longer.
+function sameChain(node: NodeIdentity, sha256: string, chain: readonly Uint8Array[]): boolean {
+  return (
+    node.certificateSha256 === sha256 && node.chainDer.every((der, at) => Buffer.from(der).equals(chain[at] ?? der))
+  )
 }

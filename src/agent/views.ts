@@ -57,6 +57,7 @@ export function memberViews(
       epoch: owner.epoch,
       seq: owner.seq,
       policyVersion: owner.policyVersion,
+      certificateNotAfterMs: BigInt(owner.identity.notAfterMs),
       leaseLeftMs: BigInt(Math.round(owner.receivedMonotonicMs + owner.leaseMs - clock.monotonicMs())),
       suspectSinceMs: BigInt((owner.suspect ? suspectedSince(owner.peer) : undefined) ?? 0)
     }))

@@ -72,6 +72,11 @@ export interface Broker {
   readonly reassert: (reason: string) => void
   /** Waits for flows to end, resets those that do not, and tells how many of each. Never rejects. */
   readonly drain: (options: DrainOptions) => Promise<Drained>
+  /**
+   * Has sessions prove the certificates that their ends have now, and cuts those that live with one that has ended. To be called
+   * after certificates were renewed, and it is from time to time without.
+   */
+  readonly proveAgain: () => Promise<void>
   readonly flows: () => readonly FlowInfo[]
   /** How many there are, those that are being opened among them. Costs nothing, however many. */
   readonly flowCount: () => number
@@ -130,6 +135,11 @@ export function createBroker(deps: BrokerDeps): Broker {
     await server.stop()
   }
 
+  async function proveAgain(): Promise<void> {
+    await pool.proveAgain()
+    reassertion.cutEnded()
+  }
+
   return {
     async start() {
       try {
@@ -144,6 +154,12 @@ export function createBroker(deps: BrokerDeps): Broker {
         'idle sessions',
         { intervalMs: () => SWEEP_INTERVAL_MS, signal: stopping.signal },
         () => pool.sweep()
+      )
+      detach(
+        log,
+        'session proofs',
+        loop(log, 'session proofs', { intervalMs: () => SWEEP_INTERVAL_MS, signal: stopping.signal }, proveAgain),
+        stopping.signal
       )
       detach(log, 'idle sessions', sweeping, stopping.signal)
     },
@@ -198,6 +214,7 @@ export function createBroker(deps: BrokerDeps): Broker {
 
     reassert: reason => reassertion.run(reason),
     drain: options => drainFlows(flows, options, log),
+    proveAgain,
     flows: () => flows.list(),
     flowCount: () => flows.size,
     sessions: () => pool.size + server.sessions.length,

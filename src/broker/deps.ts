@@ -122,13 +122,18 @@ export interface BrokerDeps {
   /** The policy as it is now. A throw denies. */
   readonly authorize: (question: AuthorizeQuestion) => Decision
   /** The one judge of certificates. Asked at each handshake and, while the certificate lasts, at each `reassert`. */
-  readonly judge: { readonly workload: (leafDer: Uint8Array) => WorkloadVerdict }
+  readonly judge: {
+    /** `issuersDer`: the certificates above the leaf as the other side showed them, without the root; they prove a CA not known yet. */
+    readonly workload: (leafDer: Uint8Array, issuersDer?: readonly Uint8Array[]) => WorkloadVerdict
+  }
   /** PEM of the trusted roots. */
   readonly roots: () => readonly string[]
   /** What is shown to a joiner, who knows no registration here. */
   readonly joinCredentials: () => Credentials
   /** Serves one joiner over an established TLS connection; the broker destroys it afterwards. */
   readonly join: (socket: TLSSocket, signal: AbortSignal) => Promise<void>
+  /** Serves one host whose certificate has ended in the same way. */
+  readonly renew: (socket: TLSSocket, signal: AbortSignal) => Promise<void>
   /** A stream to the agent `peer` over the mesh. Rejects when there is no way. */
   readonly openStream: (peer: PeerKey, options: { readonly signal: AbortSignal }) => Promise<Duplex>
   /** The same through a third member, of which nothing is expected but that it passes the bytes on. */

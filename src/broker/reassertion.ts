@@ -36,6 +36,15 @@ export class Reassertion {
     if (count > 0) this.#log.info('flows and sessions cut', { reason, count })
   }
 
+  /** Cuts the sessions whose other end has let its certificate end, with their flows. To be called now and then. */
+  cutEnded(): void {
+    const now = this.#deps.clock.wallMs()
+    const isEnded =
+      this.#pool.all().some(session => now >= session.notAfterMs) ||
+      this.#server.sessions.some(({ source }) => now >= source.notAfterMs)
+    if (isEnded) this.run('a certificate has ended')
+  }
+
   /** Cuts the flows from and to a registration of this host, and closes its sessions. */
   registrationEnded(registrationId: string, reason: string, code: ErrorCode): void {
     const cut: Cut = { kind: 'registration', text: `registration ended: ${reason}` }
@@ -109,12 +118,14 @@ export class Reassertion {
     return count
   }
 
-  // A certificate may end while its session lives: its owner has renewed it and need not interrupt a transfer. From then
-  // on the membership of its host is what counts.
+  // A flow may outlive the certificates that it began with, but not the identity: its session lives on with what was proved
+  // in it since, and no longer than that.
   #judgeTrust(leafDer: Uint8Array, notAfterMs: number, machine: string): Cut | undefined {
     const lost = (why: string): Cut => ({ kind: 'trust', text: `the other end is no longer trusted: ${why}` })
     if (this.#deps.directory.peerOf(machine) === undefined) return lost(`${machine} is no member now`)
-    if (this.#deps.clock.wallMs() >= notAfterMs) return undefined
+    if (this.#deps.clock.wallMs() >= notAfterMs) {
+      return lost(`its certificate ended at ${new Date(notAfterMs).toISOString()}, and it has proved no other since`)
+    }
     const verdict = this.#deps.judge.workload(leafDer)
     return verdict.ok ? undefined : lost(verdict.detail)
   }

@@ -41,6 +41,9 @@ export const RELAY_BACKOFF_MAX_MS = 5_000
 /** First pause after the direct way to a host failed, and the longest. */
 export const DIRECT_BACKOFF_MS = 3_000
 export const DIRECT_BACKOFF_MAX_MS = 60_000
+/** For both ends of a session to prove renewed certificates, and before that is tried again. */
+export const PROOF_TIMEOUT_MS = 5_000
+export const PROOF_PAUSE_MS = 1_000
 /** All of stop(). */
 export const STOP_TIMEOUT_MS = 2_000
 

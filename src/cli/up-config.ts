@@ -18,6 +18,11 @@ const schema = z.strictObject({
   mdns: z.boolean().optional(),
   carrier: z.enum(['auto', 'direct', 'libp2p', 'relay']).optional(),
   'drain-timeout': z.string().optional(),
+  'svid-lifetime': z.string().optional(),
+  'node-lifetime': z.string().optional(),
+  'authority-lifetime': z.string().optional(),
+  'jwt-key-lifetime': z.string().optional(),
+  'renewal-grace': z.string().optional(),
   'log-level': z.enum(['error', 'warn', 'info', 'debug', 'silent']).optional()
 })
 

@@ -23,7 +23,7 @@ export {
   issueWorkload,
   LIFETIME_MS
 } from './certificate/issue.ts'
-export { parseCertificate, toPem } from './certificate/parse.ts'
+export { type ParsedCertificate, parseCertificate, toPem } from './certificate/parse.ts'
 export { type IdentityDocument, registrationIdOf, SessionTokens } from './document.ts'
 export {
   admitJoin,

@@ -2,15 +2,9 @@ import assert from 'node:assert/strict'
 import { createPublicKey, generateKeyPairSync, X509Certificate } from 'node:crypto'
 import test from 'node:test'
 import { decodeProtectedHeader, SignJWT } from 'jose'
+import { announcedKey } from '../../src/agent/membership/index.ts'
 import { spiffeHandlers } from '../../src/agent/spiffe/handlers.ts'
-import {
-  announcedKey,
-  JWT_LIFETIME_MS,
-  type JwtHost,
-  keySet,
-  signJwt,
-  validateJwt
-} from '../../src/agent/spiffe/jwt.ts'
+import { type JwtHost, keySet, signJwt, validateJwt } from '../../src/agent/spiffe/jwt.ts'
 import { Svids } from '../../src/agent/svids.ts'
 import type { Workload } from '../../src/agent/workloads/index.ts'
 import type { Caller } from '../../src/api/index.ts'
@@ -20,6 +14,7 @@ import { Domain, NOW_MS, TRUST_DOMAIN } from '../identity/domain.ts'
 
 const domain = await Domain.create()
 const host = await domain.host('a')
+const JWT_LIFETIME_MS = 300_000
 const ID = `spiffe://${TRUST_DOMAIN}/dev/web/nginx/default/a`
 const code =
   (wanted: string, reason = /./) =>
@@ -55,7 +50,7 @@ class Agent {
     registrations: () => this.registrations,
     svids: this.svids,
     roots: () => [domain.root],
-    jwt: (spiffeId, audience) => signJwt(this.jwtKey, spiffeId, audience, this.wallMs),
+    jwt: (spiffeId, audience) => signJwt(this.jwtKey, spiffeId, audience, this.wallMs, JWT_LIFETIME_MS),
     jwtHosts: () => [{ machine: 'a', scopes: [], jwtKeys: [announcedKey(this.jwtKey)] }],
     changed: () => this.#changed.promise,
     nowMs: () => this.wallMs
@@ -133,6 +128,22 @@ test('a watcher hears of a new registration, of a renewal at half-life, and of i
   await assert.rejects(next, code('PERMISSION_DENIED'))
 })
 
+test('a watcher gets its whole state anew when the CA of the host was renewed', async t => {
+  const agent = new Agent()
+  agent.register(ID, 1_000, 10)
+  agent.register(`spiffe://${TRUST_DOMAIN}/dev/web/other/default/a`, 1_000, 20)
+  const watcher = agent.watch(caller(1_000, 99), t)
+  const leaves = (message: { svids?: { x509Svid?: Uint8Array }[] } | undefined) =>
+    (message?.svids ?? []).map(({ x509Svid }) => new X509Certificate(x509Svid ?? new Uint8Array()).serialNumber)
+  const before = leaves((await watcher.next()).value)
+  const next = watcher.next()
+  agent.svids.markStale()
+  agent.change()
+  const after = leaves((await next).value)
+  assert.equal(after.length, 2)
+  for (const serial of after) assert.equal(before.includes(serial), false)
+})
+
 test('a JWT-SVID names its workload and audience, lives for minutes, and is validated', async () => {
   const agent = new Agent()
   agent.register(ID, 1_000, 10)
@@ -175,19 +186,19 @@ test('the key of one host makes no JWT-SVID of another host, scope or algorithm'
   const key = generateSigningKeyPair()
   const hosts: JwtHost[] = [{ machine: 'a', scopes: ['dev'], jwtKeys: ['AAAA', announcedKey(key)] }]
   const validate = (token: string) => validateJwt(token, 'db', TRUST_DOMAIN, hosts, NOW_MS)
-  assert.equal((await validate(await signJwt(key, ID, ['db'], NOW_MS))).spiffeId, ID)
-  const other = await signJwt(key, `spiffe://${TRUST_DOMAIN}/dev/web/nginx/default/b`, ['db'], NOW_MS)
+  assert.equal((await validate(await signJwt(key, ID, ['db'], NOW_MS, JWT_LIFETIME_MS))).spiffeId, ID)
+  const other = await signJwt(key, `spiffe://${TRUST_DOMAIN}/dev/web/nginx/default/b`, ['db'], NOW_MS, JWT_LIFETIME_MS)
   await assert.rejects(validate(other), code('INVALID_ARGUMENT', /another machine/))
-  const prod = await signJwt(key, `spiffe://${TRUST_DOMAIN}/prod/web/nginx/default/a`, ['db'], NOW_MS)
+  const prod = await signJwt(key, `spiffe://${TRUST_DOMAIN}/prod/web/nginx/default/a`, ['db'], NOW_MS, JWT_LIFETIME_MS)
   await assert.rejects(validate(prod), code('INVALID_ARGUMENT', /scope prod/))
   await assert.rejects(
-    validate(await signJwt(key, 'spiffe://other.org/dev/a/b/c/a', ['db'], NOW_MS)),
+    validate(await signJwt(key, 'spiffe://other.org/dev/a/b/c/a', ['db'], NOW_MS, JWT_LIFETIME_MS)),
     code('INVALID_ARGUMENT')
   )
-  const stranger = await signJwt(generateSigningKeyPair(), ID, ['db'], NOW_MS)
+  const stranger = await signJwt(generateSigningKeyPair(), ID, ['db'], NOW_MS, JWT_LIFETIME_MS)
   await assert.rejects(validate(stranger), code('INVALID_ARGUMENT', /no live host/))
 
-  const { kid = '' } = decodeProtectedHeader(await signJwt(key, ID, ['db'], NOW_MS))
+  const { kid = '' } = decodeProtectedHeader(await signJwt(key, ID, ['db'], NOW_MS, JWT_LIFETIME_MS))
   const confused = await new SignJWT({ sub: ID, aud: 'db', exp: NOW_MS / 1_000 + 60 })
     .setProtectedHeader({ alg: 'HS256', kid })
     .sign(Buffer.from(announcedKey(key), 'base64'))

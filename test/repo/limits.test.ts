@@ -5,6 +5,7 @@ import test from 'node:test'
 import { RELAYS_PER_SECOND } from '../../src/agent/ack-relay.ts'
 import { MAX_TOKENS, REFUSALS } from '../../src/agent/admission-office.ts'
 import { ASKS_PER_SECOND } from '../../src/agent/failure/failure-service.ts'
+import { RENEWAL_BURST, RENEWAL_REFUSALS } from '../../src/agent/rotation/renewal-desk.ts'
 import {
   MAX_APPLICATION_LENGTH,
   MAX_LABEL_LENGTH,
@@ -15,6 +16,7 @@ import { DEFAULT_LIMITS as WORKLOADS } from '../../src/agent/workloads/workloads
 import { LOCAL_LIMITS } from '../../src/api/limits.ts'
 import { MAX_BACKLOG_BYTES } from '../../src/broker/datagram/leg.ts'
 import { MAX_REFRESHES } from '../../src/broker/destination/admission.ts'
+import { PROOFS } from '../../src/broker/destination/inbound-session.ts'
 import { DEFAULT_LIMITS as BROKER } from '../../src/broker/limits.ts'
 import { LIMIT_NAMES, type LimitName, METRICS } from '../../src/core/index.ts'
 import { MAX_WAITING } from '../../src/identity/attest/attestor.ts'
@@ -43,6 +45,8 @@ const VALUES: Record<LimitName, number> = {
   hash_bytes_per_second: HASHER.bytesPerSecond,
   join_refusals: REFUSALS.burst,
   join_tokens: MAX_TOKENS,
+  renewal_refusals: RENEWAL_REFUSALS.burst,
+  renewals_per_host: RENEWAL_BURST,
   probe_asks: ASKS_PER_SECOND,
   ack_relays: RELAYS_PER_SECOND,
   policy_rules: MAX_RULES,
@@ -86,6 +90,8 @@ const VALUES: Record<LimitName, number> = {
   broker_pending_handshakes_per_host: BROKER.pendingHandshakesPerHost,
   broker_endpoints_per_uid: BROKER.endpointsPerUid,
   broker_joins: BROKER.joins,
+  broker_renewals: BROKER.joins,
+  broker_proofs_per_session: PROOFS.burst,
   broker_source_pulls: MAX_REFRESHES,
   broker_datagrams_per_second: BROKER.datagramsPerSecond,
   broker_datagram_bytes: MAX_DATAGRAM_BYTES,

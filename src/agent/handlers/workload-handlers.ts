@@ -45,7 +45,7 @@ const KEEP_ALIVE_MS = 15_000
 // A watcher of a busy mesh gets whole states, not one per record.
 const WATCH_PAUSE_MS = 100
 
-const statusShape = (status: Partial<Omit<apiPb.GetStatusResponse, '$typeName' | '$unknown'>>) => status
+const statusShape = (status: MessageInitShape<typeof apiPb.GetStatusResponseSchema>) => status
 
 /** What agent.sock answers. */
 export function workloadHandlers(deps: WorkloadHandlersDeps): WorkloadHandlers {

@@ -24,14 +24,14 @@ export async function establish(
   nowMs: () => number,
   signal: AbortSignal
 ): Promise<Established> {
-  const existing = loadMembership(vault, nowMs())
+  const existing = loadMembership(vault, config.lifetimes, nowMs())
   if (existing !== undefined) {
     checkSame(existing, config, nowMs())
     return { membership: existing, meshAddresses: [] }
   }
   let meshAddresses: readonly string[] = []
   if (config.init !== undefined) {
-    await found(vault, config.init, config.name ?? defaultMachineName(), nowMs())
+    await found(vault, config.init, config.name ?? defaultMachineName(), config.lifetimes, nowMs())
   } else if (config.join !== undefined) {
     const token = parseJoinToken(config.join, nowMs())
     if (config.name !== undefined && config.name !== token.machine) {
@@ -45,7 +45,7 @@ export async function establish(
       hint: 'Found one with `warren up --init example.org`, or join one with `warren up --join TOKEN`.'
     })
   }
-  const membership = loadMembership(vault, nowMs())
+  const membership = loadMembership(vault, config.lifetimes, nowMs())
   if (membership === undefined) throw new WarrenError(ErrorCode.Internal, 'the membership was not written')
   return { membership, meshAddresses }
 }

@@ -11,6 +11,7 @@ import {
   signTrustBundle,
   spkiSha256
 } from '../../identity/index.ts'
+import type { Lifetimes } from '../lifetimes.ts'
 import { type Vault, VaultFile } from '../state/vault.ts'
 import { encodeChain } from './chain-file.ts'
 
@@ -20,7 +21,13 @@ import { encodeChain } from './chain-file.ts'
  * The node chain is written last: until then the host has no membership, and a founding that was interrupted is begun
  * anew.
  */
-export async function found(vault: Vault, trustDomain: string, machine: string, nowMs: number): Promise<void> {
+export async function found(
+  vault: Vault,
+  trustDomain: string,
+  machine: string,
+  lifetimes: Lifetimes,
+  nowMs: number
+): Promise<void> {
   const rootKey = generateSigningKeyPair()
   const authorityKey = generateSigningKeyPair()
   const nodeKey = generateSigningKeyPair()
@@ -31,6 +38,7 @@ export async function found(vault: Vault, trustDomain: string, machine: string, 
     trustDomain,
     root: { certificate: root, key: rootKey },
     publicKey: createPublicKey(authorityKey),
+    lifetimeMs: lifetimes.authorityMs,
     nowMs
   })
   const nodePublicKey = createPublicKey(nodeKey)
@@ -40,6 +48,7 @@ export async function found(vault: Vault, trustDomain: string, machine: string, 
     authority: { certificate: authority, key: authorityKey },
     publicKey: nodePublicKey,
     binding: signBinding({ trustDomain, machine, scopes: [], nodeKeySha256: spkiSha256(nodePublicKey) }, peerKey),
+    lifetimeMs: lifetimes.nodeMs,
     nowMs
   })
   const adminPublicKey = rawPublicKey(adminKey)

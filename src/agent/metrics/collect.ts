@@ -13,8 +13,10 @@ export interface Observed {
   readonly workloads: Pick<Workloads, 'count'>
   readonly broker: Pick<Broker, 'totals'>
   readonly policyVersion: () => bigint
-  /** End of the certificate of this host, Unix milliseconds. */
-  readonly notAfterMs: () => number
+  readonly certificates: () => ReadonlyArray<{
+    readonly kind: 'root' | 'authority' | 'node' | 'svid'
+    readonly notAfterMs: number
+  }>
   readonly sockets: Readonly<Record<'agent' | 'admin' | 'spiffe', LocalServer>>
   readonly clock: Clock
 }
@@ -39,8 +41,15 @@ export function collect(metrics: PromMetrics, observed: Observed): void {
     metrics.set('warren_registry_acks_waiting', {}, acks)
     metrics.set('warren_registrations', {}, workloads.count)
     metrics.set('warren_policy_version', {}, Number(observed.policyVersion()))
-    const leftMs = observed.notAfterMs() - clock.wallMs()
-    metrics.set('warren_certificate_expiry_seconds', { certificate: 'node' }, leftMs / 1_000)
+    const now = clock.wallMs()
+    const first = new Map<string, number>()
+    for (const { kind, notAfterMs } of observed.certificates()) {
+      first.set(kind, Math.min(first.get(kind) ?? Number.POSITIVE_INFINITY, notAfterMs))
+    }
+    for (const certificate of ['root', 'authority', 'node', 'svid'] as const) {
+      const notAfterMs = first.get(certificate) ?? now
+      metrics.set('warren_certificate_expiry_seconds', { certificate }, (notAfterMs - now) / 1_000)
+    }
     for (const socket of keys(sockets)) {
       metrics.set('warren_local_connections', { socket }, sockets[socket].connections())
     }

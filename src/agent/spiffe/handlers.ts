@@ -1,7 +1,7 @@
 import type { JsonObject } from '@bufbuild/protobuf'
 import type { SpiffeHandlers } from '../../api/index.ts'
 import { ErrorCode, raceAbort, sleep, WarrenError } from '../../core/index.ts'
-import type { Svid, Svids } from '../svids.ts'
+import { renewAt, type Svid, type Svids } from '../svids.ts'
 import type { Workload } from '../workloads/index.ts'
 import { type JwtHost, keySet, type signJwt, validateJwt } from './jwt.ts'
 
@@ -63,7 +63,7 @@ export function spiffeHandlers(deps: SpiffeDeps): SpiffeHandlers {
             federatedBundles: {}
           },
           key: Buffer.concat([...issued.flatMap(({ chainDer }) => chainDer.slice(0, 1)), bundled]).toString('base64'),
-          renewAtMs: Math.min(...issued.map(({ notBeforeMs, notAfterMs }) => (notBeforeMs + notAfterMs) / 2))
+          renewAtMs: Math.min(...issued.map(renewAt))
         }
       })
     },

@@ -2,6 +2,7 @@ import { createHash, createPublicKey, type KeyObject } from 'node:crypto'
 import { type JSONWebKeySet, type JWTPayload, jwtVerify, SignJWT } from 'jose'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { addressOfSpiffeId } from '../../identity/index.ts'
+import { announcedKey } from '../membership/index.ts'
 
 /** A host that may sign JWT-SVIDs, as its certificate and its head describe it. */
 export interface JwtHost {
@@ -12,24 +13,18 @@ export interface JwtHost {
   readonly jwtKeys: readonly string[]
 }
 
-/** Short, as SPIFFE advises: a token cannot be called back. In milliseconds. */
-export const JWT_LIFETIME_MS = 300_000
 const MAX_TOKEN_LENGTH = 16_384
 const MAX_AUDIENCES = 16
 const MAX_AUDIENCE_LENGTH = 256
 const ALGORITHM = 'ES256'
-
-/** The public half of a JWT key, as a head announces it. */
-export function announcedKey(key: KeyObject): string {
-  return createPublicKey(key).export({ format: 'der', type: 'spki' }).toString('base64')
-}
 
 /** Signs one JWT-SVID. Throws INVALID_ARGUMENT for an audience that cannot be. */
 export async function signJwt(
   key: KeyObject,
   spiffeId: string,
   audience: readonly string[],
-  nowMs: number
+  nowMs: number,
+  lifetimeMs: number
 ): Promise<string> {
   const usable = audience.length > 0 && audience.length <= MAX_AUDIENCES
   if (!usable || audience.some(one => one === '' || one.length > MAX_AUDIENCE_LENGTH)) {
@@ -41,7 +36,7 @@ export async function signJwt(
     .setSubject(spiffeId)
     .setAudience([...audience])
     .setIssuedAt(nowS)
-    .setExpirationTime(nowS + JWT_LIFETIME_MS / 1_000)
+    .setExpirationTime(nowS + lifetimeMs / 1_000)
     .sign(key)
 }
 

@@ -10,9 +10,14 @@ export const VaultFile = {
   TrustBundle: 'trust.bundle',
   RootFingerprint: 'root.sha256',
   NodeSecret: 'node.secret',
+  /** Key and chain of the node CA since its first renewal, in place of the two above. */
+  RenewedNode: 'node.renewed.pem',
   JwtKey: 'jwt.key',
+  JwtKeys: 'jwt.keys',
   RootKey: 'root.key',
   AuthorityKey: 'authority.key',
+  /** Since its first renewal; before it, the chain of the host has it. */
+  AuthorityCertificate: 'authority.pem',
   AdminKey: 'admin.key'
 } as const
 export type VaultFile = (typeof VaultFile)[keyof typeof VaultFile]

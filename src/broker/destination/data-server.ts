@@ -2,11 +2,12 @@ import { createServer, type Server } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { SecureContext, TLSSocket } from 'node:tls'
 import { ErrorCode, type Metrics, silentMetrics, WarrenError, within } from '../../core/index.ts'
-import { JOIN_ALPN, type PeerKey } from '../../identity/index.ts'
+import { JOIN_ALPN, type PeerKey, RENEW_ALPN } from '../../identity/index.ts'
 import type { ProvenWorkload } from '../deps.ts'
 import type { Carrier } from '../flow/flow.ts'
 import type { BrokerLimits } from '../limits.ts'
 import type { ContextCache } from '../session/context-cache.ts'
+import { shownBy } from '../session/shown.ts'
 import { H2_ALPN, isSni } from '../session/tls-options.ts'
 import { StrangerLog } from '../stranger-log.ts'
 import { JOIN_TIMEOUT_MS } from '../timing.ts'
@@ -22,7 +23,8 @@ const MAX_FRONTS = 64
 /**
  * The data port, for direct connections and for streams of the mesh alike.
  *
- * Without a certificate that `judge` accepts nothing is answered, except the join exchange under its own ALPN.
+ * Without a certificate that `judge` accepts nothing is answered, except two exchanges under ALPNs of their own: joining, and the renewal of a
+ * host whose certificate has ended.
  */
 export class DataServer {
   readonly #tcp: Server
@@ -35,7 +37,8 @@ export class DataServer {
   readonly #strangers: StrangerLog
   readonly #sessions = new Set<InboundSession>()
   readonly #perMachine = new Map<string, number>()
-  readonly #joining = new Set<TLSSocket>()
+  // Each has places of its own, so that strangers who join do not keep members from returning.
+  readonly #visitors = new Map([JOIN_ALPN, RENEW_ALPN].map(alpn => [alpn, new Set<TLSSocket>()]))
 
   constructor(context: InboundContext, contexts: ContextCache, limits: BrokerLimits) {
     this.#context = context
@@ -95,7 +98,7 @@ export class DataServer {
     const closed = new Promise<void>(resolve => this.#tcp.close(() => resolve()))
     this.#gate.stop()
     this.#context.packets.close()
-    for (const socket of this.#joining) socket.destroy()
+    for (const sockets of this.#visitors.values()) for (const socket of sockets) socket.destroy()
     for (const session of this.sessions) session.destroy()
     await closed
   }
@@ -131,8 +134,10 @@ export class DataServer {
   }
 
   #secured(socket: TLSSocket, carrier: Way, remote: string): void {
-    if (socket.alpnProtocol === JOIN_ALPN && carrier === 'direct') {
-      this.#serveJoin(socket, remote).catch(() => {})
+    const alpn = socket.alpnProtocol === false || socket.alpnProtocol === null ? '' : socket.alpnProtocol
+    const visitors = this.#visitors.get(alpn)
+    if (visitors !== undefined && carrier === 'direct') {
+      this.#serveVisitor(socket, alpn, visitors, remote).catch(() => {})
       return
     }
     const proven = socket.alpnProtocol === H2_ALPN ? this.#prove(socket) : 'no known protocol'
@@ -146,11 +151,11 @@ export class DataServer {
   }
 
   #prove(socket: TLSSocket): { identity: ProvenWorkload; leafDer: Uint8Array } | string {
-    const leaf = socket.getPeerX509Certificate()
-    if (leaf === undefined) return 'no client certificate'
-    const leafDer = Uint8Array.from(leaf.raw)
+    const shown = shownBy(socket)
+    if (shown === undefined) return 'no client certificate'
+    const { leafDer, issuersDer } = shown
     // Before what TLS thinks of the chain: it says "unable to verify" of most that it refuses, and our judge says why.
-    const verdict = this.#context.deps.judge.workload(leafDer)
+    const verdict = this.#context.deps.judge.workload(leafDer, issuersDer)
     if (!verdict.ok) return `certificate refused: ${verdict.detail}`
     if (!socket.authorized) return `certificate chain refused: ${String(socket.authorizationError)}`
     return { identity: verdict.identity, leafDer }
@@ -186,23 +191,24 @@ export class DataServer {
     return false
   }
 
-  async #serveJoin(socket: TLSSocket, remote: string): Promise<void> {
+  async #serveVisitor(socket: TLSSocket, alpn: string, visitors: Set<TLSSocket>, remote: string): Promise<void> {
     const { deps, stopping } = this.#context
-    if (this.#joining.size >= this.#limits.joins) {
-      this.#metrics.hit('broker_joins', { remote, limit: this.#limits.joins })
+    const what = alpn === JOIN_ALPN ? 'join' : 'renewal'
+    if (visitors.size >= this.#limits.joins) {
+      this.#metrics.hit(alpn === JOIN_ALPN ? 'broker_joins' : 'broker_renewals', { remote, limit: this.#limits.joins })
       socket.destroy()
       return
     }
-    this.#joining.add(socket)
+    visitors.add(socket)
     try {
       await within(JOIN_TIMEOUT_MS, [stopping], signal => {
         signal.addEventListener('abort', () => socket.destroy(), { once: true })
-        return deps.join(socket, signal)
+        return alpn === JOIN_ALPN ? deps.join(socket, signal) : deps.renew(socket, signal)
       })
     } catch (err) {
-      this.#strangers.warn('join exchange failed', { remote, reason: WarrenError.from(err).reason })
+      this.#strangers.warn(`${what} exchange failed`, { remote, reason: WarrenError.from(err).reason })
     } finally {
-      this.#joining.delete(socket)
+      visitors.delete(socket)
       // What was answered must still leave; a joiner that does not close is cut by its time-out.
       if (socket.writableEnded) socket.destroySoon()
       else socket.destroy()

@@ -5,7 +5,7 @@ import {
   type ServerHttp2Stream
 } from 'node:http2'
 import type { TLSSocket } from 'node:tls'
-import { ErrorCode, silentMetrics, WarrenError, within } from '../../core/index.ts'
+import { Allowance, ErrorCode, raceAbort, silentMetrics, WarrenError, within } from '../../core/index.ts'
 import { type Address, formatAddress, parseAddress } from '../../identity/index.ts'
 import type { Protocol } from '../../policy/index.ts'
 import type { BrokerDeps, ProvenWorkload } from '../deps.ts'
@@ -14,14 +14,16 @@ import type { Carrier, Flow } from '../flow/flow.ts'
 import { discardEnd, joinFlow } from '../flow/join.ts'
 import { type FlowTable, flowIdFrom } from '../flow/table.ts'
 import { greet } from '../hello.ts'
+import { limitExceeded } from '../limits.ts'
 import { PacketChannel } from '../packet/channel.ts'
 import type { PacketPort } from '../packet/port.ts'
 import { endSession } from '../session/end-session.ts'
 import { CONNECT_UDP, HEADER, refusalHeaders } from '../session/headers.ts'
 import { SESSION_WINDOW_BYTES, serverOptions } from '../session/http2-options.ts'
 import type { Liveness, Watched } from '../session/liveness.ts'
+import { checkProof, makeProof, PROOF_PATH, readProof } from '../session/proof.ts'
 import { isSni } from '../session/tls-options.ts'
-import { INBOUND_IDLE_MS, OPEN_TIMEOUT_MS, UDP_IDLE_MS } from '../timing.ts'
+import { INBOUND_IDLE_MS, OPEN_TIMEOUT_MS, PROOF_TIMEOUT_MS, UDP_IDLE_MS } from '../timing.ts'
 import type { Admission } from './admission.ts'
 
 export interface InboundContext {
@@ -34,12 +36,13 @@ export interface InboundContext {
   readonly stopping: AbortSignal
 }
 
+/** Proofs that one session may send us: each costs some signatures. One in half of a certificate's life is usual. */
+export const PROOFS = { burst: 8, perSecond: 1, maxKeys: 1 }
+
 const REGISTRATION_ID = /^[0-9a-f]{64}$/
 
 /** A session that a workload elsewhere opened, by its agent, to one of this host. Its identity is proven. */
 export class InboundSession {
-  readonly source: ProvenWorkload
-  readonly leafDer: Uint8Array
   readonly carrier: Exclude<Carrier, 'local'>
   /** The first half of the registration id whose certificate we showed. */
   readonly destinationPrefix: string
@@ -48,6 +51,9 @@ export class InboundSession {
   readonly #context: InboundContext
   readonly #flows = new Set<Flow>()
   readonly #watched: Watched
+  readonly #proofs = new Allowance<string>(PROOFS)
+  #source: ProvenWorkload
+  #leafDer: Uint8Array
   #packets: PacketChannel | undefined
   #refused: Cut | undefined
 
@@ -58,8 +64,8 @@ export class InboundSession {
     carrier: Exclude<Carrier, 'local'>,
     context: InboundContext
   ) {
-    this.source = source
-    this.leafDer = leafDer
+    this.#source = source
+    this.#leafDer = leafDer
     this.carrier = carrier
     this.#socket = socket
     this.#context = context
@@ -80,6 +86,19 @@ export class InboundSession {
       this.#packets?.close()
       socket.destroy()
     })
+  }
+
+  /** Who opened it, by the certificate that it proved last. */
+  get source(): ProvenWorkload {
+    return this.#source
+  }
+
+  get leafDer(): Uint8Array {
+    return this.#leafDer
+  }
+
+  get isIdle(): boolean {
+    return this.#flows.size === 0
   }
 
   onClose(callback: () => void): void {
@@ -105,6 +124,10 @@ export class InboundSession {
     stream.on('error', () => {})
     let flow: Flow | undefined
     try {
+      if (headers[':method'] === 'POST' && headers[':path'] === PROOF_PATH) {
+        await this.#prove(stream)
+        return
+      }
       flow = this.#enter(headers)
       this.#flows.add(flow)
       if (headers[':method'] === 'CONNECT') await this.#connect(stream, flow)
@@ -141,6 +164,32 @@ export class InboundSession {
     stream.respond({ ':status': 200 }, { endStream: true })
     stream.resume()
     flows.checked(flow)
+  }
+
+  async #prove(stream: ServerHttp2Stream): Promise<void> {
+    const { deps, stopping } = this.#context
+    const { metrics = silentMetrics } = deps
+    if (this.#refused !== undefined) throw new WarrenError(ErrorCode.FlowCut, this.#refused.text)
+    const now = deps.clock.monotonicMs()
+    if (this.#proofs.left('', now) < 1) {
+      const { machine } = this.source
+      throw limitExceeded(metrics, 'broker_proofs_per_session', 'proofs of one session', PROOFS.burst, { machine })
+    }
+    this.#proofs.use('', 1, now)
+    const answer = await within(PROOF_TIMEOUT_MS, [stopping], async signal => {
+      const proof = await raceAbort(readProof(stream), signal)
+      const registrationId = deps.local.byPrefix(this.destinationPrefix)
+      if (registrationId === undefined)
+        throw new WarrenError(ErrorCode.DestinationNotFound, 'it is no longer registered')
+      const ours = makeProof(this.#socket, 'server', await deps.local.svid(registrationId))
+      const proved = checkProof(proof, this.#socket, 'client', this.#source.spiffeId, deps.judge)
+      this.#source = proved.identity
+      this.#leafDer = proved.leafDer
+      return ours
+    })
+    if (stream.destroyed || stream.closed) return
+    stream.respond({ ':status': 200 })
+    stream.end(answer)
   }
 
   #channel(flow: Flow): PacketChannel | undefined {

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { createServer, type SecureContext, type Server, type TLSSocket } from 'node:tls'
-import { JOIN_ALPN } from '../../identity/index.ts'
+import { JOIN_ALPN, RENEW_ALPN } from '../../identity/index.ts'
 import type { Credentials } from '../deps.ts'
 import { contextOptions, H2_ALPN, TLS_POLICY } from '../session/tls-options.ts'
 import { HANDSHAKE_TIMEOUT_MS } from '../timing.ts'
@@ -32,7 +32,7 @@ export class TlsFront {
       requestCert: true,
       // A joiner has no certificate yet. Who needs one is decided once the handshake is done.
       rejectUnauthorized: false,
-      ALPNProtocols: [H2_ALPN, JOIN_ALPN],
+      ALPNProtocols: [H2_ALPN, JOIN_ALPN, RENEW_ALPN],
       handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
       SNICallback: (name, done) => {
         options.choose(name).then(

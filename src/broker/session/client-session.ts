@@ -3,7 +3,7 @@ import type { TLSSocket } from 'node:tls'
 import { ErrorCode, type Logger, type Metrics, raceAbort, silentMetrics, WarrenError } from '../../core/index.ts'
 import { formatAddress } from '../../identity/index.ts'
 import type { Protocol } from '../../policy/index.ts'
-import type { Candidate } from '../deps.ts'
+import type { BrokerDeps, Candidate, Credentials, ProvenWorkload } from '../deps.ts'
 import { codeOf } from '../flow/cut.ts'
 import type { Carrier } from '../flow/flow.ts'
 import { limitExceeded } from '../limits.ts'
@@ -13,6 +13,10 @@ import type { Dialled } from './dial.ts'
 import { endSession } from './end-session.ts'
 import { CONNECT_UDP, HEADER, refusalFrom } from './headers.ts'
 import type { Liveness, Watched } from './liveness.ts'
+import { checkProof, exchangeProofs, makeProof } from './proof.ts'
+
+/** The share of the time left after which the other end must have a renewed certificate, if all is well with it. */
+const PROOF_SHARE = 0.6
 
 /** What a flow asks of the destination's agent. */
 export interface FlowRequest {
@@ -27,8 +31,10 @@ export interface ClientSessionOptions {
   readonly carrier: Exclude<Carrier, 'local'>
   /** The certificate it was opened with; a renewed one needs a new session. */
   readonly certPem: string
-  /** When the destination's certificate ends. */
-  readonly notAfterMs: number
+  /** What the destination's certificate proved. */
+  readonly proven: ProvenWorkload
+  /** By the wall clock: certificates have dates. */
+  readonly wallMs: () => number
   readonly nowMs: () => number
   readonly liveness: Liveness
   /** The UDP side of the data port; undefined if datagrams must not use it. */
@@ -44,9 +50,16 @@ export class ClientSession {
   readonly sourceId: string
   readonly destination: Candidate
   readonly carrier: Exclude<Carrier, 'local'>
+  /** The certificate it was opened with. */
   readonly certPem: string
-  readonly notAfterMs: number
-  readonly leafDer: Uint8Array
+  readonly #spiffeId: string
+  readonly #wallMs: () => number
+  #leafDer: Uint8Array
+  #notAfterMs: number
+  #provedPem: string
+  #provedAtMs: number
+  #isProving = false
+  #isRetired = false
   readonly #dialled: Dialled
   readonly #liveness: Liveness
   readonly #nowMs: () => number
@@ -67,8 +80,12 @@ export class ClientSession {
     this.destination = options.destination
     this.carrier = options.carrier
     this.certPem = options.certPem
-    this.notAfterMs = options.notAfterMs
-    this.leafDer = dialled.leafDer
+    this.#spiffeId = options.proven.spiffeId
+    this.#notAfterMs = options.proven.notAfterMs
+    this.#leafDer = dialled.leafDer
+    this.#provedPem = options.certPem
+    this.#wallMs = options.wallMs
+    this.#provedAtMs = options.wallMs()
     this.#dialled = dialled
     this.#liveness = options.liveness
     this.#nowMs = options.nowMs
@@ -102,6 +119,41 @@ export class ClientSession {
   /** Usable, and the other side is not silent: fit for another flow. */
   get isSound(): boolean {
     return this.isUsable && !this.#liveness.isSilent(this.#watched)
+  }
+
+  /** When the destination's certificate ends, of those it has proved the one it proved last. */
+  get notAfterMs(): number {
+    return this.#notAfterMs
+  }
+
+  get leafDer(): Uint8Array {
+    return this.#leafDer
+  }
+
+  /** Whether either end has another certificate by now, or should have: ours is `certPem`. */
+  needsProof(certPem: string): boolean {
+    if (this.#isProving || this.isIdle || !this.isUsable) return false
+    const theirs = this.#provedAtMs + (this.#notAfterMs - this.#provedAtMs) * PROOF_SHARE
+    return certPem !== this.#provedPem || this.#wallMs() >= theirs
+  }
+
+  /**
+   * Proves to the other agent that our renewed certificate is ours, and has it prove its own, so that the flows of this session
+   * outlive the certificates it began with. Rejects, and nothing has changed, when either is not proved.
+   */
+  async prove(credentials: Credentials, judge: BrokerDeps['judge'], signal: AbortSignal): Promise<void> {
+    const { session, socket } = this.#dialled
+    this.#isProving = true
+    try {
+      const answer = await exchangeProofs(session, makeProof(socket, 'client', credentials), signal)
+      const { identity, leafDer } = checkProof(answer, socket, 'server', this.#spiffeId, judge)
+      this.#leafDer = leafDer
+      this.#notAfterMs = identity.notAfterMs
+      this.#provedPem = credentials.certPem
+      this.#provedAtMs = this.#wallMs()
+    } finally {
+      this.#isProving = false
+    }
   }
 
   get isIdle(): boolean {
@@ -159,7 +211,8 @@ export class ClientSession {
 
   /** Takes no more flows and closes when the last one ends. */
   retire(): void {
-    if (this.isUsable) this.#dialled.session.close()
+    this.#isRetired = true
+    this.#closeIfSpent()
   }
 
   /** As `destroy`, once the resets of its flows have left. */
@@ -172,6 +225,11 @@ export class ClientSession {
     const { session, socket } = this.#dialled
     session.destroy(undefined, codeOf('link'))
     socket.destroy()
+  }
+
+  // Not before the last flow has ended: a session that says goodbye takes no more requests, and so no proof.
+  #closeIfSpent(): void {
+    if (this.#isRetired && this.#streams === 0 && this.isUsable) this.#dialled.session.close()
   }
 
   #method({ protocol, destination }: FlowRequest): OutgoingHttpHeaders {
@@ -203,6 +261,7 @@ export class ClientSession {
     stream.once('close', () => {
       this.#streams -= 1
       if (this.#streams === 0) this.#idleSinceMs = this.#nowMs()
+      this.#closeIfSpent()
       if (this.#asking.has(answer.reject)) {
         answer.reject(new WarrenError(ErrorCode.DestinationUnreachable, 'its agent closed the session'))
       }

@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream'
 import { connect as connectTls, type SecureContext, type TLSSocket } from 'node:tls'
 import { ErrorCode, raceAbort, WarrenError } from '../../core/index.ts'
 import { clientOptions, SESSION_WINDOW_BYTES } from './http2-options.ts'
+import { type Shown, shownBy } from './shown.ts'
 import { H2_ALPN } from './tls-options.ts'
 
 /** A session whose other agent has accepted our certificate, and whose certificate was judged here. */
@@ -17,7 +18,7 @@ export interface DialOptions {
   readonly context: SecureContext
   readonly servername: string
   /** Throws unless the certificate is that of the wanted destination. */
-  readonly judge: (leafDer: Uint8Array) => void
+  readonly judge: (shown: Shown) => void
 }
 
 /** Opens a session to the agent at "host:port". Rejects with the first failure, or with the signal's reason. */
@@ -57,19 +58,18 @@ export async function openSession(transport: Duplex, options: DialOptions, signa
   try {
     const secured = new Promise<void>(resolve => socket.once('secureConnect', resolve))
     await raceAbort(Promise.race([secured, failed.promise]), signal)
-    const leaf = socket.getPeerX509Certificate()
-    if (leaf === undefined || socket.alpnProtocol !== H2_ALPN) {
+    const shown = shownBy(socket)
+    if (shown === undefined || socket.alpnProtocol !== H2_ALPN) {
       throw new WarrenError(ErrorCode.DestinationUnreachable, 'what answers there is no agent')
     }
-    const leafDer = Uint8Array.from(leaf.raw)
-    options.judge(leafDer)
+    options.judge(shown)
     const made = connectHttp2(`https://${options.servername}`, { ...clientOptions(), createConnection: () => socket })
     session = made
     made.on('error', fail)
     const greeted = new Promise<void>(resolve => made.once('remoteSettings', () => resolve()))
     await raceAbort(Promise.race([greeted, failed.promise]), signal)
     made.setLocalWindowSize(SESSION_WINDOW_BYTES)
-    return { session: made, socket, leafDer }
+    return { session: made, socket, leafDer: shown.leafDer }
   } catch (err) {
     session?.destroy()
     socket.destroy()

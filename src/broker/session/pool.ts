@@ -19,6 +19,8 @@ import {
   DIAL_TIMEOUT_MS,
   DIRECT_BACKOFF_MAX_MS,
   DIRECT_BACKOFF_MS,
+  PROOF_PAUSE_MS,
+  PROOF_TIMEOUT_MS,
   RELAY_BACKOFF_MAX_MS,
   RELAY_BACKOFF_MS,
   SESSION_IDLE_MS,
@@ -30,6 +32,7 @@ import type { CachedContext, ContextCache } from './context-cache.ts'
 import { type Dialled, type DialOptions, dialAddress, openSession } from './dial.ts'
 import type { Liveness } from './liveness.ts'
 
+import type { Shown } from './shown.ts'
 import { sniOf } from './tls-options.ts'
 import { WayMemory } from './way-memory.ts'
 
@@ -55,6 +58,7 @@ export class SessionPool {
   readonly #sessions = new Map<string, ClientSession>()
   readonly #pending = new Map<string, Promise<ClientSession>>()
   readonly #retired = new Set<ClientSession>()
+  readonly #provenAtMs = new WeakMap<ClientSession, number>()
   readonly #deps: BrokerDeps
   readonly #limits: BrokerLimits
   readonly #contexts: ContextCache
@@ -149,6 +153,22 @@ export class SessionPool {
     for (const [key, session] of [...this.#sessions]) if (session.idleSinceMs < before) this.#retire(key, session)
   }
 
+  /** Has both ends of each session prove the certificates that they have now, where those they proved are not these. */
+  async proveAgain(): Promise<void> {
+    const now = this.#deps.clock.monotonicMs()
+    const work = this.all().map(async session => {
+      if (session.isIdle || now < (this.#provenAtMs.get(session) ?? Number.NEGATIVE_INFINITY) + PROOF_PAUSE_MS) return
+      const credentials = await this.#deps.local.svid(session.sourceId)
+      if (!session.needsProof(credentials.certPem)) return
+      this.#provenAtMs.set(session, now)
+      await within(PROOF_TIMEOUT_MS, [this.#stopping], signal => session.prove(credentials, this.#deps.judge, signal))
+    })
+    for (const result of await Promise.allSettled(work)) {
+      // It is tried again, and without success the session ends with the certificate; then there is a line for each flow.
+      if (result.status === 'rejected') this.#log.debug('session was not proved again', { err: result.reason })
+    }
+  }
+
   stop(): void {
     for (const session of this.all()) session.destroy()
   }
@@ -199,9 +219,9 @@ export class SessionPool {
     const options: DialOptions = {
       context: context.context,
       servername: sniOf(destination.registrationId),
-      judge: leafDer => {
+      judge: offered => {
         shown = true
-        proven = this.#prove(leafDer, destination)
+        proven = this.#prove(offered, destination)
       }
     }
     const { machine } = destination
@@ -219,12 +239,14 @@ export class SessionPool {
     }
     this.#failed[way].worked(machine)
     this.#metrics.count('warren_handshakes_total', { role: 'client', result: 'ok' })
+    if (proven === undefined) throw new WarrenError(ErrorCode.Internal, 'a session without a proof')
     const session = new ClientSession(made.dialled, {
       sourceId,
       destination,
       carrier: made.carrier,
       certPem: context.certPem,
-      notAfterMs: proven?.notAfterMs ?? 0,
+      proven,
+      wallMs: this.#deps.clock.wallMs,
       nowMs: this.#deps.clock.monotonicMs,
       liveness: this.#liveness,
       // Who must not reach others directly must not do so with datagrams either.
@@ -271,8 +293,8 @@ export class SessionPool {
     )
   }
 
-  #prove(leafDer: Uint8Array, destination: Candidate): ProvenWorkload {
-    const verdict = this.#deps.judge.workload(leafDer)
+  #prove({ leafDer, issuersDer }: Shown, destination: Candidate): ProvenWorkload {
+    const verdict = this.#deps.judge.workload(leafDer, issuersDer)
     if (!verdict.ok) {
       throw new WarrenError(ErrorCode.DestinationUnreachable, `its certificate is refused: ${verdict.detail}`)
     }

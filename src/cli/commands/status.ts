@@ -23,17 +23,41 @@ function describe(status: Omit<Status, '$typeName' | '$unknown'>): Array<readonl
   return [
     ['machine', status.machine],
     ['trust domain', status.trustDomain],
-    ['state', status.evicted === '' ? status.state : `${status.state}: ${status.evicted}`],
+    ['state', [status.state, status.evicted || status.lapsed].filter(text => text !== '').join(': ')],
     ['role', roles.length === 0 ? 'member' : roles.join(', ')],
     ['members', `${status.members}, connected to ${status.connected}`],
     ['services', `${status.services}, of this host ${status.registrations}`],
     ['flows', `${status.flows} in ${status.sessions} sessions`],
     ['policy', status.policyVersion === 0n ? 'none: nothing is allowed' : `version ${status.policyVersion}`],
     ['certificate', formatWhen(Number(status.certificateNotAfterMs), now)],
+    ...certificateLines(status.certificates, now),
     ['mesh', status.meshAddresses.join(' ')],
     ['data', status.dataAddresses.join(' ')],
     ['peer', status.peerId],
     ['started', formatWhen(Number(status.startedAtMs), now)],
     ['agent', `warren ${status.version}, pid ${status.pid}`]
   ]
+}
+
+type Certificate = Status['certificates'][number]
+
+/** Shown without an alarm: those of the host. A host may have thousands of workloads; of theirs, those that want attention. */
+const MAX_SVIDS = 8
+
+function certificateLines(all: readonly Certificate[], now: number): Array<readonly [string, string]> {
+  const ofHost = all.filter(({ kind }) => kind === 'authority' || kind === 'root')
+  const troubled = all.filter(({ kind, alarm }) => alarm !== '' && (kind === 'node' || kind === 'svid'))
+  const shown = troubled.slice(0, MAX_SVIDS)
+  const more = troubled.length - shown.length
+  return [
+    ...ofHost.map(one => [one.kind, `${formatWhen(Number(one.notAfterMs), now)}${alarmText(one)}`] as const),
+    ...shown.map(one => ['ALARM', `${one.kind} ${one.subject}${alarmText(one)}`] as const),
+    ...(more > 0 ? [['ALARM', `and ${more} more certificates`] as const] : [])
+  ]
+}
+
+function alarmText({ alarm, problem }: Certificate): string {
+  if (alarm === '') return ''
+  const what = alarm === 'ended' ? 'has ended' : `not renewed, and at most a ${alarm} of its life is left`
+  return `; ${what}${problem === '' ? '' : `: ${problem}`}`
 }

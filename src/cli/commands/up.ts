@@ -27,6 +27,11 @@ interface UpOptions extends GlobalOptions {
   readonly logLevel?: 'error' | 'warn' | 'info' | 'debug' | 'silent'
   readonly drainTimeout?: string
   readonly config?: string
+  readonly svidLifetime?: string
+  readonly nodeLifetime?: string
+  readonly authorityLifetime?: string
+  readonly jwtKeyLifetime?: string
+  readonly renewalGrace?: string
 }
 
 const DRAIN_MS = 10_000
@@ -66,6 +71,11 @@ export function addUp(program: Command): void {
       '--drain-timeout <time>',
       'how long connections may take to finish when the agent is told to stop; the rest are reset (default: 10s)'
     )
+    .option('--svid-lifetime <time>', 'of the certificates of workloads (default: 1h)')
+    .option('--node-lifetime <time>', 'of the certificates of hosts that this one admits and renews (default: 30d)')
+    .option('--authority-lifetime <time>', 'of the authority certificate on this host (default: 90d)')
+    .option('--jwt-key-lifetime <time>', 'for how long a key signs JWT-SVIDs (default: 7d)')
+    .option('--renewal-grace <time>', 'for how long an ended host certificate can be renewed (default: 14d)')
     .option('--config <file>', 'YAML whose keys are these options without the dashes; options override it')
     .addHelpText('after', AFTER)
     .action(async (_options: unknown, command: Command) => {
@@ -111,9 +121,25 @@ async function configOf(options: UpOptions, mdnsGiven: boolean): Promise<{ confi
     bootstrap: options.bootstrap ?? file.bootstrap,
     mdns: mdnsGiven ? options.mdns : (file.mdns ?? true),
     carrier: options.carrier ?? file.carrier,
+    lifetimes: lifetimesOf(options, file),
     logLevel: options.logLevel ?? file['log-level'] ?? (process.stderr.isTTY ? 'warn' : 'info')
   })
   return { config, drainMs }
+}
+
+function lifetimesOf(options: UpOptions, file: FileConfig): NonNullable<AgentConfig['lifetimes']> {
+  const length = (name: keyof FileConfig & string, given: string | undefined): number | undefined => {
+    const text = given ?? file[name]
+    // In what bounds, the agent says.
+    return typeof text === 'string' ? parseDuration(`--${name}`, text, 0, Number.POSITIVE_INFINITY) : undefined
+  }
+  return definedOnly({
+    svidMs: length('svid-lifetime', options.svidLifetime),
+    nodeMs: length('node-lifetime', options.nodeLifetime),
+    authorityMs: length('authority-lifetime', options.authorityLifetime),
+    jwtKeyMs: length('jwt-key-lifetime', options.jwtKeyLifetime),
+    graceMs: length('renewal-grace', options.renewalGrace)
+  })
 }
 
 async function start(config: AgentConfig, signal: AbortSignal): Promise<RunningAgent> {

@@ -72,10 +72,17 @@ export function memberTable(members: readonly MemberView[], nowMs: number): stri
       value: member => (member.leaseLeftMs < 0n ? 'ended' : formatDuration(Number(member.leaseLeftMs))),
       align: 'right'
     },
+    { title: 'CERTIFIED', value: member => certified(member.certificateNotAfterMs, nowMs), align: 'right' },
     { title: 'DATA', value: member => member.dataAddresses[0] ?? '-' },
     { title: 'PEER', value: member => member.peerId }
   ]
   return table(columns, members)
+}
+
+function certified(notAfterMs: bigint, nowMs: number): string {
+  if (notAfterMs === 0n) return '-'
+  const leftMs = Number(notAfterMs) - nowMs
+  return leftMs > 0 ? formatDuration(leftMs) : 'ended'
 }
 
 function suspicion(sinceMs: bigint, nowMs: number): string {

@@ -194,8 +194,16 @@ export const METRICS = Object.freeze({
   warren_local_connections: gauge({ socket: ['agent', 'admin', 'spiffe'] }, 'Connections to the sockets of the agent.'),
 
   warren_certificate_expiry_seconds: gauge(
-    { certificate: ['node'] },
-    'Time that is left to the certificate of this host. Negative: it has ended.'
+    { certificate: ['root', 'authority', 'node', 'svid'] },
+    'Time that is left to the certificate in use that ends first; of a kind that is not held, zero. Negative: it has ended.'
+  ),
+  warren_renewals_total: counter(
+    { certificate: ['authority', 'node'], result: ['ok', 'failed'] },
+    'Attempts of this host to renew a certificate that it uses.'
+  ),
+  warren_renewals_served_total: counter(
+    { result: ['granted', 'refused'] },
+    'Renewals that other hosts asked the authority on this one for.'
   ),
 
   process_cpu_seconds_total: counter({}, 'Processor time of the agent.'),

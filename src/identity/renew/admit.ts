@@ -3,6 +3,7 @@ import { ErrorCode, WarrenError } from '../../core/index.ts'
 import type { renewalPb } from '../../wire/index.ts'
 import { spkiSha256 } from '../certificate/binding.ts'
 import { type Issuer, issueNode } from '../certificate/issue.ts'
+import { parseCertificate } from '../certificate/parse.ts'
 import { provenKey } from '../certificate/request.ts'
 import { CONTEXT, verifyP256 } from '../keys.ts'
 import type { PeerKey } from '../peer-key.ts'
@@ -38,7 +39,8 @@ export interface RenewedHost {
  * It says exactly what the present one says, but for the key and the dates: machine, PeerId and scopes can be neither changed
  * nor widened. `from` is who the mesh proved to be asking, if it was the mesh. Throws REVOKED for a host that was evicted,
  * CERTIFICATE_REFUSED when the chain or a proof does not hold, and RENEWAL_REFUSED with the reason: another host's
- * certificate, past the grace, another machine, PeerId or other scopes, a name that another host holds.
+ * certificate, past the grace, another machine, PeerId or other scopes, a name that another host holds. CERTIFICATE_LAPSED
+ * when the authority itself has ended, or ends no later than what it should renew.
  */
 export async function admitRenewal(
   request: renewalPb.RenewalRequest,
@@ -70,6 +72,7 @@ export async function admitRenewal(
   if (revocation !== undefined) throw new WarrenError(ErrorCode.Revoked, evictionText(machine, revocation))
   const successor = deps.successor(before)
   if (successor !== undefined) throw refused(successor)
+  requireLonger(authority, before, nowMs)
   const { trustDomain } = trust
   const options = { trustDomain, machine, authority, publicKey, binding, nowMs, notEarlierMs }
   const certificate = await issueNode({ ...options, lifetimeMs: deps.lifetimeMs })
@@ -83,6 +86,13 @@ function present({ nodeChain }: renewalPb.RenewalRequest, { trust, nowMs, graceM
   if (reason === 'revoked') throw new WarrenError(ErrorCode.Revoked, detail)
   if (reason === 'expired') throw refused(`the present certificate cannot be renewed: ${detail}`)
   throw new WarrenError(ErrorCode.CertificateRefused, `the present certificate: ${detail}`)
+}
+
+function requireLonger(authority: Issuer, before: NodeIdentity, nowMs: number): void {
+  const { notAfterMs } = parseCertificate(authority.certificate)
+  if (notAfterMs > nowMs && notAfterMs > before.notAfterMs) return
+  const end = new Date(notAfterMs).toISOString()
+  throw new WarrenError(ErrorCode.CertificateLapsed, `the certificate of the authority itself ends at ${end}`)
 }
 
 // As sets: a count would let a scope named twice make room for one that the certificate does not have.

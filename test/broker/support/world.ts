@@ -119,6 +119,8 @@ export class Host {
   readonly unreachable: PeerKey[] = []
   refresh: (peer: PeerKey) => Promise<void> = async () => {}
   readonly carriers: Duplex[] = []
+  /** Of the SVIDs that are issued from now on. */
+  svidLifetimeMs = 3_600_000
   broker: Broker
   readonly #svids = new Map<string, Promise<Credentials>>()
   #agent: Credentials | undefined
@@ -201,7 +203,9 @@ export class Host {
     if (registration?.machine !== this.machine) {
       return Promise.reject(new WarrenError(ErrorCode.InvalidSource, 'not registered here'))
     }
-    const known = this.#svids.get(id) ?? svidOf(this.node, spiffeIdOf(TRUST_DOMAIN, registration.address))
+    const known =
+      this.#svids.get(id) ??
+      svidOf(this.node, spiffeIdOf(TRUST_DOMAIN, registration.address), { lifetimeMs: this.svidLifetimeMs })
     this.#svids.set(id, known)
     return known
   }
@@ -321,6 +325,7 @@ export class Host {
         return this.#agent
       },
       join: this.#options.join ?? (async (socket: TLSSocket) => void socket.end()),
+      renew: async (socket: TLSSocket) => void socket.end(),
       openStream: peer => this.openStream(peer),
       openRelayed: peer => this.openRelayed(peer),
       carrier: this.#options.carrier ?? 'direct',

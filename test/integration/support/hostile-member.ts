@@ -1,4 +1,5 @@
 import type { KeyObject } from 'node:crypto'
+import { DEFAULT_LIFETIMES } from '../../../src/agent/lifetimes.ts'
 import { loadMembership } from '../../../src/agent/membership/membership.ts'
 import { Vault } from '../../../src/agent/state/vault.ts'
 import { silentLogger, systemClock } from '../../../src/core/index.ts'
@@ -72,9 +73,9 @@ export class HostileMember {
 
   /** In the place of `agent`, which must have ended; connected to all of `others`. */
   static async inPlaceOf(agent: TestAgent, others: readonly TestAgent[]): Promise<HostileMember> {
-    const membership = loadMembership(new Vault(agent.stateDir), Date.now())
+    const membership = loadMembership(new Vault(agent.stateDir), DEFAULT_LIFETIMES, Date.now())
     if (membership === undefined) throw new Error(`${agent.name} is no member`)
-    const { trustDomain, trust, node, peerKey, machine } = membership
+    const { trustDomain, trust, credentials, peerKey, machine } = membership
     const addresses = (await Promise.all(others.map(other => other.status()))).flatMap(
       ({ meshAddresses }) => meshAddresses
     )
@@ -88,7 +89,7 @@ export class HostileMember {
       listen: { host: '127.0.0.1', port: 0 },
       mdns: false,
       bootstrap: addresses,
-      nodeChain: () => node.chainDer,
+      nodeChain: () => credentials.node.chainDer,
       judge: chain => {
         const found = admit(chain)
         if (found === undefined) return { ok: false, reason: 'no', detail: 'no' }
@@ -100,7 +101,7 @@ export class HostileMember {
     const state = createRegistry(
       {
         trustDomain,
-        self: { peer: node.peer, machine },
+        self: { peer: credentials.node.peer, machine },
         marks: [],
         sign: bytes => sign(peerKey, CONTEXT.nodeHead, bytes),
         verify: (key, bytes, signature) => verifySignature(key, CONTEXT.nodeHead, bytes, signature),
@@ -122,7 +123,7 @@ export class HostileMember {
         policyVersion: 0n,
         trustVersion: 1n,
         draining: false,
-        nodeChain: node.chainDer
+        nodeChain: credentials.node.chainDer
       }
     })
     return hostile

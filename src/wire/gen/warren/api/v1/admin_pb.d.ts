@@ -332,6 +332,13 @@ export declare type Member = Message<"warren.api.v1.Member"> & {
    * @generated from field: int64 suspect_since_ms = 11;
    */
   suspectSinceMs: bigint;
+
+  /**
+   * When its node certificate, as known here, ends.
+   *
+   * @generated from field: int64 certificate_not_after_ms = 12;
+   */
+  certificateNotAfterMs: bigint;
 };
 
 /**

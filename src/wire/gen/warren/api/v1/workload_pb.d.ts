@@ -650,7 +650,7 @@ export declare type GetStatusResponse = Message<"warren.api.v1.GetStatusResponse
   peerId: string;
 
   /**
-   * "starting", "ready", "draining" or "evicted".
+   * "starting", "ready", "draining", "evicted", or "lapsed": its certificate has ended and is not renewed yet.
    *
    * @generated from field: string state = 5;
    */
@@ -732,6 +732,20 @@ export declare type GetStatusResponse = Message<"warren.api.v1.GetStatusResponse
    * @generated from field: string evicted = 20;
    */
   evicted: string;
+
+  /**
+   * Since when, and why, this host has no certificate that counts, if it has none.
+   *
+   * @generated from field: string lapsed = 21;
+   */
+  lapsed: string;
+
+  /**
+   * Those in use on this host: of the host, of the authority it holds, of the root, of its workloads.
+   *
+   * @generated from field: repeated warren.api.v1.Certificate certificates = 22;
+   */
+  certificates: Certificate[];
 };
 
 /**
@@ -739,6 +753,62 @@ export declare type GetStatusResponse = Message<"warren.api.v1.GetStatusResponse
  * Use `create(GetStatusResponseSchema)` to create a new message.
  */
 export declare const GetStatusResponseSchema: GenMessage<GetStatusResponse>;
+
+/**
+ * @generated from message warren.api.v1.Certificate
+ */
+export declare type Certificate = Message<"warren.api.v1.Certificate"> & {
+  /**
+   * "node", "authority", "root" or "svid".
+   *
+   * @generated from field: string kind = 1;
+   */
+  kind: string;
+
+  /**
+   * A machine, a trust domain or a SPIFFE ID.
+   *
+   * @generated from field: string subject = 2;
+   */
+  subject: string;
+
+  /**
+   * @generated from field: int64 issued_at_ms = 3;
+   */
+  issuedAtMs: bigint;
+
+  /**
+   * @generated from field: int64 not_after_ms = 4;
+   */
+  notAfterMs: bigint;
+
+  /**
+   * When it is due to be renewed; zero for one that nobody renews.
+   *
+   * @generated from field: int64 renew_at_ms = 5;
+   */
+  renewAtMs: bigint;
+
+  /**
+   * "half" or "quarter": so much of its life is left at most; "ended"; empty if all is well.
+   *
+   * @generated from field: string alarm = 6;
+   */
+  alarm: string;
+
+  /**
+   * Why it was not renewed though it was due, and what to do about it.
+   *
+   * @generated from field: string problem = 7;
+   */
+  problem: string;
+};
+
+/**
+ * Describes the message warren.api.v1.Certificate.
+ * Use `create(CertificateSchema)` to create a new message.
+ */
+export declare const CertificateSchema: GenMessage<Certificate>;
 
 /**
  * @generated from message warren.api.v1.InspectRequest

@@ -73,3 +73,32 @@ export declare type FlowError = Message<"warren.broker.v1.FlowError"> & {
  */
 export declare const FlowErrorSchema: GenMessage<FlowError>;
 
+/**
+ * How each end of a session proves a renewed certificate without a new session: the body of POST /warren/session-proof, and
+ * that of its answer.
+ *
+ * @generated from message warren.broker.v1.SessionProof
+ */
+export declare type SessionProof = Message<"warren.broker.v1.SessionProof"> & {
+  /**
+   * DER: the workload's certificate, its node CA, its authority.
+   *
+   * @generated from field: repeated bytes certificate_chain = 1;
+   */
+  certificateChain: Uint8Array[];
+
+  /**
+   * By the key of the first one: ECDSA P-256 with SHA-256, IEEE P1363 form, over "warren-session-proof-v1\0", then "client" or
+   * "server", a zero byte, and 32 bytes of the TLS exporter (RFC 5705) of label "EXPORTER-warren-session-proof", context empty.
+   *
+   * @generated from field: bytes signature = 2;
+   */
+  signature: Uint8Array;
+};
+
+/**
+ * Describes the message warren.broker.v1.SessionProof.
+ * Use `create(SessionProofSchema)` to create a new message.
+ */
+export declare const SessionProofSchema: GenMessage<SessionProof>;
+

@@ -1,0 +1,71 @@
+import { definedOnly, ErrorCode, WarrenError } from '../core/index.ts'
+
+/** How long what proves an identity lives, in milliseconds. An authority's values count for the hosts that it admits. */
+export interface Lifetimes {
+  /** Of an X.509-SVID. @default 1 h; 5 s to 24 h, and at most half of `nodeMs` */
+  readonly svidMs: number
+  /** Of a node CA certificate. @default 30 d; 10 s to 90 d, and at most half of `authorityMs` */
+  readonly nodeMs: number
+  /** Of an authority certificate. @default 90 d; 20 s to 400 d */
+  readonly authorityMs: number
+  /** For how long a key signs JWT-SVIDs. @default 7 d; 10 s to 90 d */
+  readonly jwtKeyMs: number
+  /** For how long after its end a node CA certificate can still be renewed. @default 14 d; 0 to 90 d */
+  readonly graceMs: number
+}
+
+const SECOND = 1_000
+const HOUR = 3_600 * SECOND
+const DAY = 24 * HOUR
+
+export const DEFAULT_LIFETIMES: Lifetimes = Object.freeze({
+  svidMs: HOUR,
+  nodeMs: 30 * DAY,
+  authorityMs: 90 * DAY,
+  jwtKeyMs: 7 * DAY,
+  graceMs: 14 * DAY
+})
+
+const BOUNDS: Readonly<
+  Record<keyof Lifetimes, { readonly option: string; readonly min: number; readonly max: number }>
+> = {
+  svidMs: { option: '--svid-lifetime', min: 5 * SECOND, max: DAY },
+  nodeMs: { option: '--node-lifetime', min: 10 * SECOND, max: 90 * DAY },
+  authorityMs: { option: '--authority-lifetime', min: 20 * SECOND, max: 400 * DAY },
+  jwtKeyMs: { option: '--jwt-key-lifetime', min: 10 * SECOND, max: 90 * DAY },
+  graceMs: { option: '--renewal-grace', min: 0, max: 90 * DAY }
+}
+
+/** A JWT-SVID cannot be called back, so it is short, and shorter still where its key is. */
+const MAX_JWT_MS = 300 * SECOND
+
+/** `lifetimes` over the defaults. Throws INVALID_OPTION that names the option and its bounds. */
+export function resolveLifetimes(lifetimes: Partial<Lifetimes> = {}): Lifetimes {
+  const resolved: Lifetimes = Object.freeze({ ...DEFAULT_LIFETIMES, ...definedOnly(lifetimes) })
+  for (const name of Object.keys(BOUNDS) as (keyof Lifetimes)[]) {
+    const { option, min, max } = BOUNDS[name]
+    const ms = resolved[name]
+    if (Number.isSafeInteger(ms) && ms >= min && ms <= max) continue
+    throw new WarrenError(ErrorCode.InvalidOption, `${option} is out of range`, {
+      hint: `Give ${min / SECOND} to ${max / SECOND} seconds.`
+    })
+  }
+  // Renewed at half of its life, what is below another certificate then never ends before its time because of it.
+  requireHalf('svidMs', 'nodeMs', resolved)
+  requireHalf('nodeMs', 'authorityMs', resolved)
+  return resolved
+}
+
+/** How long a JWT-SVID lives: two tokens' lives fit into that of their key. */
+export function jwtLifetimeMs({ jwtKeyMs }: Lifetimes): number {
+  return Math.min(MAX_JWT_MS, Math.floor(jwtKeyMs / 2 / SECOND) * SECOND)
+}
+
+function requireHalf(lower: keyof Lifetimes, upper: keyof Lifetimes, lifetimes: Lifetimes): void {
+  if (2 * lifetimes[lower] <= lifetimes[upper]) return
+  throw new WarrenError(
+    ErrorCode.InvalidOption,
+    `${BOUNDS[lower].option} is more than half of ${BOUNDS[upper].option}`,
+    { hint: 'What signs a certificate must live at least twice as long.' }
+  )
+}

@@ -1,0 +1,224 @@
+import { createPublicKey, type KeyObject } from 'node:crypto'
+import { type Clock, ErrorCode, type Logger, type Metrics, WarrenError } from '../../core/index.ts'
+import {
+  BACKDATED_MS,
+  generateSigningKeyPair,
+  issueAuthority,
+  type ParsedCertificate,
+  type PeerKey,
+  parseCertificate,
+  renewalRequest,
+  requireRenewed,
+  type TrustState
+} from '../../identity/index.ts'
+import type { renewalPb } from '../../wire/index.ts'
+import type { Lifetimes } from '../lifetimes.ts'
+import type { Credentials } from '../membership/index.ts'
+import type { InUse } from './alarms.ts'
+import type { RenewalDesk } from './renewal-desk.ts'
+import { type Life, renewAtMs, retryAfterMs, spreadOf } from './schedule.ts'
+
+export interface RenewalDeps {
+  readonly trustDomain: string
+  readonly credentials: Credentials
+  readonly peerKey: KeyObject
+  readonly lifetimes: Lifetimes
+  readonly trust: () => TrustState
+  /** The authority of this host, if it holds one. */
+  readonly desk: RenewalDesk
+  /** Hosts that say that they hold an authority, in the order to ask. */
+  readonly authorities: () => readonly PeerKey[]
+  /** Asks over the mesh. Resolves with the chain (DER), not judged. */
+  readonly ask: (
+    peer: PeerKey,
+    request: renewalPb.RenewalRequest,
+    signal: AbortSignal
+  ) => Promise<readonly Uint8Array[]>
+  /** host:port where authorities answered, for a host that no mesh lets in. */
+  readonly ports: () => readonly string[]
+  readonly askAtPort: (
+    address: string,
+    request: renewalPb.RenewalRequest,
+    signal: AbortSignal
+  ) => Promise<readonly Uint8Array[]>
+  readonly stateDir: string
+  readonly clock: Clock
+  readonly log: Logger
+  readonly metrics: Metrics
+}
+
+interface Attempts {
+  failures: number
+  notBeforeMonotonicMs: number
+  problem: string
+}
+
+/** Answers that are the same from every authority and at every time. */
+const FINAL: readonly ErrorCode[] = [ErrorCode.Revoked, ErrorCode.RenewalRefused]
+
+/** Renews the certificate of this host, and that of the authority it holds, before they end; or after, within the grace. */
+export class Renewal {
+  readonly #deps: RenewalDeps
+  readonly #node: Attempts = { failures: 0, notBeforeMonotonicMs: 0, problem: '' }
+  readonly #authority: Attempts = { failures: 0, notBeforeMonotonicMs: 0, problem: '' }
+
+  constructor(deps: RenewalDeps) {
+    this.#deps = deps
+  }
+
+  /** Does what is due. To be called often: it looks at some dates, mostly. Rejects with the reason of `signal` only. */
+  async round(signal: AbortSignal): Promise<void> {
+    // First, so that a certificate signed in this very round is signed by the renewed authority.
+    await this.#attempt('authority', this.#authority, this.#authorityLife(), () => this.#renewAuthority(), signal)
+    await this.#attempt('node', this.#node, this.#nodeLife(), () => this.#renewNode(signal), signal)
+  }
+
+  /** Why this host has no certificate that counts, if it has none. */
+  get lapse(): string | undefined {
+    const { credentials, clock } = this.#deps
+    if (!credentials.hasLapsed(clock.wallMs())) return undefined
+    const ended = `the certificate of this host ended at ${new Date(credentials.node.notAfterMs).toISOString()}`
+    return this.#node.problem === '' ? ended : `${ended}: ${this.#node.problem}`
+  }
+
+  /** The certificates of this host that are in use, but for those of its workloads. */
+  inUse(): InUse[] {
+    const { credentials, trustDomain } = this.#deps
+    const { node, authority } = credentials
+    const all: InUse[] = []
+    const nodeLife = this.#nodeLife()
+    const { problem } = this.#node
+    all.push({ ...nodeLife, kind: 'node', subject: node.machine, problem, hint: this.#nodeHint() })
+    const authorityLife = this.#authorityLife()
+    // Of another host's authority, what that host says counts; here it is seen only in what it signed.
+    if (authority !== undefined && authorityLife !== undefined) {
+      const hint = this.#authority.problem === '' ? '' : this.#authorityHint()
+      all.push({ ...authorityLife, kind: 'authority', subject: trustDomain, problem: this.#authority.problem, hint })
+    }
+    const root = node.chainDer[2]
+    if (root !== undefined) {
+      const life = lifeOf(parseCertificate(root))
+      all.push({ ...life, renewAtMs: 0, kind: 'root', subject: trustDomain, problem: '', hint: '' })
+    }
+    return all
+  }
+
+  async #attempt(
+    certificate: 'node' | 'authority',
+    attempts: Attempts,
+    life: (Life & { readonly renewAtMs: number }) | undefined,
+    renew: () => Promise<void>,
+    signal: AbortSignal
+  ): Promise<void> {
+    const { clock, log, metrics } = this.#deps
+    const now = clock.monotonicMs()
+    if (life === undefined || clock.wallMs() < life.renewAtMs || now < attempts.notBeforeMonotonicMs) return
+    try {
+      await renew()
+      metrics.count('warren_renewals_total', { certificate, result: 'ok' })
+      attempts.failures = 0
+      attempts.problem = ''
+      attempts.notBeforeMonotonicMs = 0
+    } catch (err) {
+      if (signal.aborted) throw err
+      metrics.count('warren_renewals_total', { certificate, result: 'failed' })
+      const { code, reason } = WarrenError.from(err)
+      // That we asked too often says less than why we were refused before.
+      const isNews = reason !== attempts.problem && (code !== ErrorCode.LimitExceeded || attempts.problem === '')
+      if (isNews) log.warn('a certificate was not renewed', { err })
+      if (isNews) attempts.problem = reason
+      attempts.failures += 1
+      const pause = retryAfterMs(life, attempts.failures) * (0.8 + 0.4 * Math.random())
+      attempts.notBeforeMonotonicMs = clock.monotonicMs() + pause
+    }
+  }
+
+  async #renewAuthority(): Promise<void> {
+    const { credentials, trustDomain, trust, lifetimes, clock, log } = this.#deps
+    const { authority, rootKey } = credentials
+    if (authority === undefined) return
+    if (rootKey === undefined) throw new WarrenError(ErrorCode.NotAuthority, 'the root key is not on this host')
+    const root = trust().roots.find(({ publicKey }) => publicKey.equals(createPublicKey(rootKey)))
+    if (root === undefined) throw new WarrenError(ErrorCode.StateUnusable, 'the root key is that of no trusted root')
+    const certificate = await issueAuthority({
+      trustDomain,
+      root: { certificate: root.der, key: rootKey },
+      publicKey: createPublicKey(authority.key),
+      lifetimeMs: lifetimes.authorityMs,
+      nowMs: clock.wallMs()
+    })
+    const { notAfterMs } = parseCertificate(certificate)
+    if (notAfterMs <= parseCertificate(authority.certificate).notAfterMs) {
+      throw new WarrenError(ErrorCode.CertificateRefused, 'the root itself is about to end')
+    }
+    credentials.replaceAuthority(certificate)
+    log.info('authority certificate renewed', { trustDomain, notAfter: new Date(notAfterMs).toISOString() })
+  }
+
+  async #renewNode(signal: AbortSignal): Promise<void> {
+    const { credentials, trustDomain, peerKey, trust, clock, log } = this.#deps
+    const { node, nodeKey } = credentials
+    const nextKey = generateSigningKeyPair()
+    const request = await renewalRequest(node, trustDomain, { peerKey, nodeKey, nextKey })
+    const chain = await this.#ask(request, signal)
+    const renewed = requireRenewed(chain, node, nextKey, trust(), clock.wallMs())
+    credentials.replaceNode({ node: renewed, nodeKey: nextKey })
+    const notAfter = new Date(renewed.notAfterMs).toISOString()
+    log.info('certificate of this host renewed', { machine: renewed.machine, notAfter })
+  }
+
+  async #ask(request: renewalPb.RenewalRequest, signal: AbortSignal): Promise<readonly Uint8Array[]> {
+    const { desk, authorities, ask, ports, askAtPort, credentials, clock } = this.#deps
+    if (desk.isOpen) return await desk.renew(request, 'self')
+    const failures: string[] = []
+    let refusal: unknown
+    const attempt = async (name: string, run: () => Promise<readonly Uint8Array[]>) => {
+      try {
+        return await run()
+      } catch (err) {
+        signal.throwIfAborted()
+        const error = WarrenError.from(err)
+        if (FINAL.includes(error.code)) refusal ??= error
+        failures.push(`${name}: ${error.reason}`)
+        return undefined
+      }
+    }
+    // In date, the mesh is the way; once it has ended, no mesh lets this host in.
+    const ways = credentials.hasLapsed(clock.wallMs())
+      ? ports().map(address => ({ name: address, run: () => askAtPort(address, request, signal) }))
+      : authorities().map(peer => ({ name: peer, run: () => ask(peer, request, signal) }))
+    for (const { name, run } of ways) {
+      const chain = await attempt(name, run)
+      if (chain !== undefined) return chain
+    }
+    if (refusal !== undefined) throw refusal
+    const tried = failures.length === 0 ? 'none is known' : failures.join('; ')
+    throw new WarrenError(ErrorCode.DestinationUnreachable, `no authority renews it (${tried})`)
+  }
+
+  #nodeLife(): Life & { readonly renewAtMs: number } {
+    const { node } = this.#deps.credentials
+    const life = { issuedAtMs: lifeOf(node.nodeCertificate).issuedAtMs, notAfterMs: node.notAfterMs }
+    return { ...life, renewAtMs: renewAtMs(life, spreadOf(node.certificateSha256)) }
+  }
+
+  #authorityLife(): (Life & { readonly renewAtMs: number }) | undefined {
+    const { authority } = this.#deps.credentials
+    if (authority === undefined) return undefined
+    const certificate = parseCertificate(authority.certificate)
+    const life = lifeOf(certificate)
+    return { ...life, renewAtMs: renewAtMs(life, spreadOf(certificate.sha256)) }
+  }
+
+  #nodeHint(): string {
+    return this.#node.problem === '' ? '' : 'see that an authority runs and is reachable; `warren members` lists them'
+  }
+
+  #authorityHint(): string {
+    return `put root.key back into ${this.#deps.stateDir} (owner and mode as the files beside it); it is then renewed within seconds, without a restart`
+  }
+}
+
+function lifeOf({ notBeforeMs, notAfterMs }: ParsedCertificate): Life {
+  return { issuedAtMs: Math.min(notBeforeMs + BACKDATED_MS, notAfterMs), notAfterMs }
+}

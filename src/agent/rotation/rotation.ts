@@ -1,0 +1,122 @@
+import { type Clock, detach, type Logger, loop } from '../../core/index.ts'
+import type { PeerKey } from '../../identity/index.ts'
+import { ChangeSignal } from '../change-signal.ts'
+import type { Lifetimes } from '../lifetimes.ts'
+import type { Credentials, JwtKeys } from '../membership/index.ts'
+import { renewAt, type Svid, type Svids } from '../svids.ts'
+import type { Trust } from '../trust.ts'
+import { Alarms, type InUse, type WatchedCertificate } from './alarms.ts'
+import type { Renewal } from './renewal.ts'
+
+export interface RotationDeps {
+  readonly renewal: Renewal
+  readonly credentials: Credentials
+  readonly jwtKeys: JwtKeys
+  readonly lifetimes: Lifetimes
+  /** Those of the broker, then those that leave this process. */
+  readonly svids: readonly Svids[]
+  readonly trust: Trust
+  readonly connected: () => readonly PeerKey[]
+  readonly disconnect: (peer: PeerKey) => Promise<void>
+  /** Makes what depends on the certificate of this host anew: after each renewal. */
+  readonly onRenewed: () => Promise<void>
+  /** Says anew what this host says of itself. */
+  readonly announce: () => void
+  /** After all SVIDs that were due were renewed: sessions that were proved with old ones can be proved again. */
+  readonly onRound: () => void
+  readonly clock: Clock
+  readonly log: Logger
+}
+
+const MIN_ROUND_MS = 200
+const MAX_ROUND_MS = 10_000
+
+/** Sees to it that nothing of this host that expires does, and says loudly when it cannot. */
+export class Rotation {
+  readonly #deps: RotationDeps
+  readonly #alarms: Alarms
+  readonly #changed = new ChangeSignal()
+  readonly #closing = new Set<PeerKey>()
+  #isRenewed = false
+
+  constructor(deps: RotationDeps) {
+    this.#deps = deps
+    this.#alarms = new Alarms(deps.clock, deps.log)
+    deps.credentials.onChange(() => {
+      this.#isRenewed = true
+    })
+  }
+
+  /** Resolves at the next change of certificates or keys. */
+  changed(): Promise<void> {
+    return this.#changed.changed()
+  }
+
+  /** The certificates in use, with their dates and alarms. */
+  certificates(): readonly WatchedCertificate[] {
+    return this.#alarms.current
+  }
+
+  /** Runs until `signal` aborts. */
+  start(signal: AbortSignal): void {
+    const { lifetimes, log } = this.#deps
+    const shortest = Math.min(lifetimes.svidMs, lifetimes.nodeMs, lifetimes.authorityMs, lifetimes.jwtKeyMs)
+    const interval = Math.min(MAX_ROUND_MS, Math.max(MIN_ROUND_MS, shortest / 100))
+    detach(
+      log,
+      'rotation',
+      loop(log, 'rotation', { intervalMs: () => interval, immediate: true, signal }, () => this.round(signal)),
+      signal
+    )
+  }
+
+  /** One look at everything. */
+  async round(signal: AbortSignal): Promise<void> {
+    const { renewal, jwtKeys, svids, announce, onRenewed, onRound, clock } = this.#deps
+    await renewal.round(signal)
+    const keysChanged = jwtKeys.rotate(clock.wallMs())
+    const renewed = this.#isRenewed
+    if (renewed) {
+      this.#isRenewed = false
+      for (const each of svids) each.markStale()
+      await onRenewed()
+    }
+    let isNew = renewed || keysChanged
+    for (const each of svids) isNew = (await each.renewDue()) || isNew
+    if (keysChanged) announce()
+    if (isNew) this.#changed.fire()
+    onRound()
+    this.#closeLapsed()
+    this.#alarms.check(this.#inUse())
+  }
+
+  // A host was let in with a certificate that has ended since: it must show a new one, and cannot.
+  #closeLapsed(): void {
+    const { trust, connected, disconnect, log } = this.#deps
+    for (const peer of connected()) {
+      const sinceMs = trust.lapsedSinceMs(peer)
+      if (sinceMs === undefined || this.#closing.has(peer)) continue
+      const notAfter = new Date(sinceMs).toISOString()
+      log.warn('connections to a host are closed: its certificate has ended', { peer, notAfter })
+      this.#closing.add(peer)
+      const closed = disconnect(peer).finally(() => this.#closing.delete(peer))
+      detach(log, 'connection of a lapsed host', closed)
+    }
+  }
+
+  #inUse(): InUse[] {
+    const { renewal, svids } = this.#deps
+    // A workload has one for its sessions and perhaps one that it was given: that which ends first is the one to tell of.
+    const first = new Map<string, InUse>()
+    for (const { spiffeId, svid, problem } of svids.flatMap(each => each.inUse())) {
+      const known = first.get(spiffeId)
+      if (known === undefined || svid.notAfterMs < known.notAfterMs) first.set(spiffeId, inUse(spiffeId, svid, problem))
+    }
+    return [...renewal.inUse(), ...first.values()]
+  }
+}
+
+function inUse(subject: string, svid: Svid, problem: string): InUse {
+  const { notBeforeMs: issuedAtMs, notAfterMs } = svid
+  return { kind: 'svid', subject, issuedAtMs, notAfterMs, renewAtMs: renewAt(svid), problem, hint: '' }
+}

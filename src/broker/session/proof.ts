@@ -1,0 +1,106 @@
+import { X509Certificate } from 'node:crypto'
+import type { ClientHttp2Session } from 'node:http2'
+import type { Readable } from 'node:stream'
+import type { TLSSocket } from 'node:tls'
+import { ErrorCode, raceAbort, WarrenError } from '../../core/index.ts'
+import { CONTEXT, parseCertificate, signP256, verifyP256 } from '../../identity/index.ts'
+import { brokerPb, create, decode, toBinary } from '../../wire/index.ts'
+import type { BrokerDeps, Credentials, ProvenWorkload } from '../deps.ts'
+import { codeOf } from '../flow/cut.ts'
+import { refusalFrom } from './headers.ts'
+
+/** Which end of the session it is whose certificate a proof is about. */
+export type Role = 'client' | 'server'
+
+export const PROOF_PATH = '/warren/session-proof'
+/** Three certificates and a signature. */
+export const MAX_PROOF_BYTES = 32 * 1024
+
+const EXPORTER_LABEL = 'EXPORTER-warren-session-proof'
+const EXPORTER_BYTES = 32
+const CHAIN_LENGTH = 3
+const BLOCK = /-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g
+
+/** What a proof has proved. */
+export interface Proved {
+  readonly identity: ProvenWorkload
+  readonly leafDer: Uint8Array
+}
+
+/** Proves that who is at this end of a TLS connection holds `credentials` too. Bytes of a SessionProof. */
+export function makeProof(socket: TLSSocket, role: Role, { certPem, key }: Credentials): Uint8Array {
+  const certificateChain = [...certPem.matchAll(BLOCK)].map(([pem]) => Uint8Array.from(new X509Certificate(pem).raw))
+  const signature = signP256(key, CONTEXT.sessionProof, content(socket, role))
+  return toBinary(brokerPb.SessionProofSchema, create(brokerPb.SessionProofSchema, { certificateChain, signature }))
+}
+
+/**
+ * Judges a proof of the other end, which has that role: its certificate is as good as one shown in a handshake would have to
+ * be, of the very SPIFFE ID that this session was proved with, and its key has signed for this very TLS connection.
+ *
+ * Throws MESSAGE_TOO_LARGE, MESSAGE_MALFORMED or CERTIFICATE_REFUSED.
+ */
+export function checkProof(
+  bytes: Uint8Array,
+  socket: TLSSocket,
+  role: Role,
+  spiffeId: string,
+  judge: BrokerDeps['judge']
+): Proved {
+  const { certificateChain, signature } = decode(brokerPb.SessionProofSchema, bytes, MAX_PROOF_BYTES)
+  const [leaf, ...issuersDer] = certificateChain.map(der => Uint8Array.from(der))
+  if (leaf === undefined || certificateChain.length !== CHAIN_LENGTH)
+    throw refused('it does not hold three certificates')
+  const verdict = judge.workload(leaf, issuersDer)
+  if (!verdict.ok) throw refused(verdict.detail)
+  if (verdict.identity.spiffeId !== spiffeId) throw refused(`it is of ${verdict.identity.spiffeId}, not ${spiffeId}`)
+  if (!verifyP256(parseCertificate(leaf).publicKey, CONTEXT.sessionProof, content(socket, role), signature)) {
+    throw refused('its key has not signed for this session')
+  }
+  return { identity: verdict.identity, leafDer: leaf }
+}
+
+/** Sends our proof and resolves with the other end's, not judged. Rejects with its refusal or the signal's reason. */
+export async function exchangeProofs(
+  session: ClientHttp2Session,
+  proof: Uint8Array,
+  signal: AbortSignal
+): Promise<Uint8Array> {
+  const stream = session.request({ ':method': 'POST', ':scheme': 'https', ':path': PROOF_PATH })
+  const answer = Promise.withResolvers<Record<string, unknown>>()
+  const lost = () => answer.reject(new WarrenError(ErrorCode.DestinationUnreachable, 'its agent closed the session'))
+  stream.on('error', answer.reject)
+  stream.once('close', lost)
+  stream.once('response', answer.resolve)
+  stream.end(proof)
+  try {
+    const headers = await raceAbort(answer.promise, signal)
+    if (headers[':status'] !== 200) throw refusalFrom(headers)
+    return await raceAbort(readProof(stream), signal)
+  } finally {
+    answer.promise.catch(() => {})
+    if (!stream.closed) stream.close(codeOf('link'))
+  }
+}
+
+/** All bytes of a message that holds a proof. Throws MESSAGE_TOO_LARGE as soon as there are too many. */
+export async function readProof(body: Readable): Promise<Uint8Array> {
+  const chunks: Buffer[] = []
+  let size = 0
+  for await (const chunk of body as AsyncIterable<Buffer>) {
+    size += chunk.length
+    if (size > MAX_PROOF_BYTES) throw new WarrenError(ErrorCode.MessageTooLarge, 'a session proof is too large')
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks)
+}
+
+// The exporter is known to the two ends of this connection only, and the role keeps an end from sending back what it got.
+function content(socket: TLSSocket, role: Role): Buffer {
+  const exported = socket.exportKeyingMaterial(EXPORTER_BYTES, EXPORTER_LABEL, Buffer.alloc(0))
+  return Buffer.concat([Buffer.from(role), Buffer.of(0), exported])
+}
+
+function refused(why: string): WarrenError {
+  return new WarrenError(ErrorCode.CertificateRefused, `the proof of a renewed certificate: ${why}`)
+}

@@ -1,0 +1,193 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import { scopeOf, settled, startPair, TestAgent, waitFor } from '../harness/index.ts'
+
+const SITE = 'dev.web.site.default'
+const SHOP = 'dev.shop.cart.default'
+
+/** Seconds where there are hours and weeks. */
+const QUICK = [
+  '--svid-lifetime',
+  '5s',
+  '--node-lifetime',
+  '14s',
+  '--authority-lifetime',
+  '30s',
+  '--jwt-key-lifetime',
+  '10s'
+]
+const GRACE = ['--renewal-grace', '10m']
+
+interface Certificate {
+  readonly kind: string
+  readonly subject: string
+  /** 64-bit numbers, so strings in JSON. */
+  readonly notAfterMs: string
+  readonly alarm?: string
+  readonly problem?: string
+}
+
+interface Status {
+  readonly state: string
+  readonly lapsed?: string
+  readonly certificates?: readonly Certificate[]
+}
+
+async function status(agent: TestAgent): Promise<Status> {
+  return JSON.parse(await agent.cli('status', '--json')) as Status
+}
+
+async function certificate(agent: TestAgent, kind: string): Promise<Certificate | undefined> {
+  return ((await agent.status()) as unknown as Status).certificates?.find(one => one.kind === kind)
+}
+
+/** Waits until a certificate that began no earlier than now ends is in use, `times` after each other. */
+async function renewed(agent: TestAgent, kind: string, times = 1): Promise<void> {
+  for (let left = times; left > 0; left -= 1) {
+    const before = await waitFor(() => certificate(agent, kind), `a ${kind} certificate of ${agent.name}`)
+    await waitFor(
+      async () => Number((await certificate(agent, kind))?.notAfterMs ?? 0) > Number(before.notAfterMs),
+      `the ${kind} certificate of ${agent.name} to be renewed`,
+      60_000
+    )
+  }
+}
+
+function lines(agent: TestAgent, text: string): string[] {
+  return agent.program.stderr.split('\n').filter(line => line.includes(text))
+}
+
+test('a live connection and the mesh outlive rotations of SVIDs, of both node CAs and of the authority', async t => {
+  const scope = scopeOf(t)
+  const [a, b] = await startPair(scope, { args: [...QUICK, ...GRACE] })
+  await a.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+  await b.follows(a)
+  const serve = a.spawn(['serve', SITE])
+  await serve.says(/serving/, 'stderr')
+  await b.knows(SITE)
+  const client = b.spawn(['connect', SITE, '--as', SHOP])
+  await client.says(/connected/, 'stderr')
+  client.stdin.write('before\n')
+  await serve.says(/before/)
+
+  const since = performance.now()
+  await Promise.all([renewed(a, 'authority', 2), renewed(a, 'node', 3), renewed(b, 'node', 3), renewed(b, 'svid', 3)])
+  t.diagnostic(`two authority and three node certificates in ${Math.round((performance.now() - since) / 1_000)} s`)
+  client.stdin.write('after\n')
+  await serve.says(/after/)
+  assert.equal(client.hasEnded, false)
+  for (const agent of [a, b]) {
+    assert.deepEqual(lines(agent, 'host disconnected'), [])
+    assert.deepEqual(lines(agent, 'flows and sessions cut'), [])
+    assert.deepEqual(lines(agent, 'certificate alarm'), [])
+    assert.equal((await status(agent)).state, 'ready')
+  }
+
+  // What is opened now is proved with the certificates of now, and a restart finds them on disk.
+  const again = b.spawn(['connect', SITE, '--as', SHOP])
+  await again.says(/connected/, 'stderr')
+  again.stdin.write('again\n')
+  await serve.says(/again/)
+  await b.stop()
+  await b.start([...QUICK, ...GRACE])
+  await b.sees(1)
+  assert.match(await a.cli('members'), /CERTIFIED/)
+})
+
+test('a host that slept past the end of its certificate comes back by itself, and hears nothing before', async t => {
+  const scope = scopeOf(t)
+  const [a, b] = await startPair(scope, { args: [...QUICK, ...GRACE] })
+  process.kill(b.pid, 'SIGSTOP')
+  const { notAfterMs } = (await waitFor(() => certificate(a, 'node'), 'a certificate')) ?? { notAfterMs: '0' }
+  // Its own began no later than that of its authority.
+  await waitFor(() => Date.now() > Number(notAfterMs) + 15_000, 'its certificate to end', 60_000)
+  process.kill(b.pid, 'SIGCONT')
+  await b.program.says(/certificate of this host renewed/, 'stderr')
+  await a.program.says(/"state":"lapsed","msg":"certificate of a host renewed"/, 'stderr')
+  await Promise.all([a.sees(1), b.sees(1)])
+  await waitFor(async () => (await status(b)).state === 'ready', 'b to be ready')
+
+  // The same for one that was off.
+  await b.stop()
+  await new Promise(resolve => setTimeout(resolve, 15_000))
+  await b.start([...QUICK, ...GRACE])
+  await Promise.all([a.sees(1), b.sees(1)])
+  assert.equal((await status(b)).state, 'ready')
+})
+
+test('an evicted host that slept past the end of its certificate does not come back, and says why', async t => {
+  const scope = scopeOf(t)
+  const [a, b] = await startPair(scope, { args: [...QUICK, ...GRACE] })
+  process.kill(b.pid, 'SIGSTOP')
+  await a.cli('evict', 'b', '--reason', 'stolen')
+  await new Promise(resolve => setTimeout(resolve, 15_000))
+  process.kill(b.pid, 'SIGCONT')
+  await waitFor(async () => /was evicted.*stolen/.test((await status(b)).lapsed ?? ''), 'b to be told', 30_000)
+  assert.equal((await status(b)).state, 'lapsed')
+  await a.program.says(/REVOKED.*"renewal refused"/, 'stderr')
+  const refused = await b.attempt(['register', SITE])
+  assert.equal(refused.code, 0)
+  const members = JSON.parse(await a.cli('members', '--json')) as { members: { machine: string }[] }
+  assert.deepEqual(
+    members.members.map(({ machine }) => machine),
+    ['a']
+  )
+})
+
+test('past the grace a host does not come back, and neither agent nor status hides why', async t => {
+  const scope = scopeOf(t)
+  const args = [...QUICK, '--renewal-grace', '2s']
+  const [a, b] = await startPair(scope, { args })
+  process.kill(b.pid, 'SIGSTOP')
+  await new Promise(resolve => setTimeout(resolve, 17_000))
+  process.kill(b.pid, 'SIGCONT')
+  await waitFor(async () => /grace period has passed/.test((await status(b)).lapsed ?? ''), 'b to be refused', 30_000)
+  assert.match(await b.cli('status'), /lapsed: .*the grace period has passed/)
+  await a.program.says(/RENEWAL_REFUSED.*"renewal refused"/, 'stderr')
+  await b.stop()
+  const again = b.spawn([
+    'up',
+    '--state-dir',
+    b.stateDir,
+    '--listen',
+    '127.0.0.1:0',
+    '--data-listen',
+    '127.0.0.1:0',
+    ...args
+  ])
+  const { code, stderr } = await settled(again.outcome(), 'the start past the grace', 20_000)
+  assert.equal(code, 1)
+  assert.match(stderr, /STATE_UNUSABLE: .*grace period has passed/)
+})
+
+test('a host whose authority does not answer says so at half and at a quarter of its life, and that it is over', async t => {
+  const scope = scopeOf(t)
+  const [a, b] = await startPair(scope, { args: [...QUICK, ...GRACE] })
+  process.kill(a.pid, 'SIGSTOP')
+  await b.program.says(
+    /"component":"node".*certificate alarm: half of its life is left, and it was not renewed/,
+    'stderr'
+  )
+  await b.program.says(/"component":"node".*certificate alarm: a quarter of its life is left/, 'stderr')
+  const node = await certificate(b, 'node')
+  assert.equal(node?.alarm, 'quarter')
+  assert.match(node?.problem ?? '', /no authority renews it/)
+  assert.match(await b.cli('status'), /ALARM +node b; not renewed, and at most a quarter/)
+  process.kill(a.pid, 'SIGCONT')
+  await b.program.says(/"component":"node".*certificate alarm is over/, 'stderr')
+})
+
+test('an authority without the root key calls for it, and is renewed as soon as it is back', async t => {
+  const scope = scopeOf(t)
+  const { renameSync } = await import('node:fs')
+  const { join } = await import('node:path')
+  const args = [...QUICK, ...GRACE]
+  const a = await new TestAgent(scope, { name: 'a', args: ['--init', 'example.org', ...args] }).start()
+  const key = join(a.stateDir, 'root.key')
+  renameSync(key, `${key}.away`)
+  await a.program.says(/"component":"authority".*root.key back.*certificate alarm: half of its life is left/, 'stderr')
+  assert.match(await a.cli('status'), /authority .*at most a half of its life is left.*put root.key back/)
+  renameSync(`${key}.away`, key)
+  await a.program.says(/authority certificate renewed/, 'stderr')
+  await a.program.says(/certificate alarm is over/, 'stderr')
+})
