@@ -11,6 +11,7 @@ import {
   type NodeIdentity,
   RESERVED_SCOPE,
   type Revocation,
+  rootOfAuthority,
   type StoredToken,
   toPem
 } from '../identity/index.ts'
@@ -196,7 +197,7 @@ export class AdmissionOffice {
       agentChain: () => this.agentChain(),
       admit: async request => {
         const { authority } = credentials
-        const [root] = trust.roots
+        const root = authority === undefined ? undefined : rootOfAuthority(authority.certificate, trust)
         if (authority === undefined || root === undefined) throw notAuthority()
         const nowMs = () => clock.wallMs()
         const certificate = await this.#limited(remote, () =>
@@ -236,6 +237,6 @@ export class AdmissionOffice {
 
 function notAuthority(): WarrenError {
   return new WarrenError(ErrorCode.NotAuthority, 'this host cannot admit others', {
-    hint: 'Run the command on the host that founded the trust domain.'
+    hint: 'Run the command on an authority: the host that founded the trust domain, or one that was made one since.'
   })
 }

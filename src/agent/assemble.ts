@@ -8,6 +8,7 @@ import { createRegistry, owner, owners } from '../registry/index.ts'
 import { AckRelay } from './ack-relay.ts'
 import { formatHostPort, reachableHosts } from './addresses.ts'
 import { AdmissionOffice } from './admission-office.ts'
+import { Authorities, AuthorityDesk, askAuthority, IssuedBook, wireAuthorities } from './authorities/index.ts'
 import { Authorizer } from './authorizer.ts'
 import { backupOf } from './backup/index.ts'
 import { brokerDeps } from './broker-deps.ts'
@@ -200,6 +201,27 @@ export async function assemble(parts: Parts): Promise<{
     metrics
   })
   const desk = new RenewalDesk({ credentials, trust, lifetimes, tokens: () => store.tokens(), clock, log, metrics })
+  const issued = new IssuedBook(store)
+  const authorityDesk = new AuthorityDesk({
+    self,
+    credentials,
+    trust,
+    lifetimes,
+    issued,
+    announce: () => announce(),
+    clock,
+    log
+  })
+  const authorities = new Authorities({
+    credentials,
+    trust,
+    lifetimes,
+    issued,
+    owners: () => owners(state),
+    ask: (peer, request, signal) => askAuthority(mesh, authorityDesk, peer, request, signal),
+    clock,
+    log
+  })
   const renewal = new Renewal({
     trustDomain,
     credentials,
@@ -214,6 +236,8 @@ export async function assemble(parts: Parts): Promise<{
       const dialled = await within(DIAL_TIMEOUT_MS, [signal], limit => dialAgent(address, RENEW_ALPN, limit))
       return await askForRenewal(dialled, request, trust.state, clock.wallMs(), signal)
     },
+    askForAuthority: (peer, authority, signal) => authorities.renewAt(peer, authority, signal),
+    isFounder: membership.adminKey !== undefined,
     stateDir: config.stateDir,
     clock,
     log,
@@ -331,6 +355,7 @@ export async function assemble(parts: Parts): Promise<{
   const synchronised = Promise.withResolvers<void>()
   wireMesh(mesh, registry, policy, synchronised.resolve, log)
   wireRenewals(mesh, desk)
+  wireAuthorities(mesh, authorityDesk)
   mesh.onConnect((peer, name) => {
     // What reaches the mesh port most likely reaches the data port again.
     data.pathAppeared(name)
@@ -378,6 +403,7 @@ export async function assemble(parts: Parts): Promise<{
     metrics,
     renewal,
     rotation,
+    authorities,
     dataAddresses,
     backup: passphrase => backupOf({ vault, store, trustDomain, machine }, passphrase, clock.wallMs()),
     clock,

@@ -2,10 +2,11 @@ import { readFileSync } from 'node:fs'
 import type { AdminHandlers, WorkloadHandlers } from '../api/index.ts'
 import type { Broker } from '../broker/index.ts'
 import { type Clock, ErrorCode, type Logger, WarrenError } from '../core/index.ts'
-import { type PeerKey, spkiSha256 } from '../identity/index.ts'
+import { keySha256Of, type PeerKey, parseCertificate } from '../identity/index.ts'
 import type { Mesh } from '../mesh/index.ts'
-import { owners } from '../registry/index.ts'
+import { type OwnerView, owners } from '../registry/index.ts'
 import type { AdmissionOffice } from './admission-office.ts'
+import type { Authorities } from './authorities/index.ts'
 import type { Authorizer } from './authorizer.ts'
 import type { Drain } from './drain.ts'
 import type { Evictions } from './evictions.ts'
@@ -47,6 +48,7 @@ export interface LocalHandlersParts {
   readonly metrics: PromMetrics
   readonly renewal: Renewal
   readonly rotation: Rotation
+  readonly authorities: Authorities
   readonly dataAddresses: () => string[]
   readonly backup: (passphrase: string) => Promise<Uint8Array>
   readonly clock: Clock
@@ -106,6 +108,9 @@ export function localHandlers(parts: LocalHandlersParts): { workload: WorkloadHa
       policy,
       machine: membership.machine,
       knownHost: machine => knownHost(parts, machine),
+      authorityKeysOf: (machine, signal) => parts.authorities.keysOf(machine, signal),
+      hostsBelow: keys => hostsBelow(owners(state), keys),
+      authorities: parts.authorities,
       createToken: request => office.createToken(request),
       tokens: () => office.tokens(),
       revokeToken: id => office.revokeToken(id),
@@ -127,8 +132,15 @@ function knownHost({ trust, book }: LocalHandlersParts, machine: string): KnownH
   // Each CA that it may still sign with: a host that renews has two.
   const known = trust.certificatesOf(machine)
   const peers = new Set([...book.peersOf(machine), ...known.map(({ peer }) => peer)])
-  const keys = known.map(node => Buffer.from(spkiSha256(node.nodeCertificate.publicKey)).toString('hex'))
+  const keys = known.map(node => keySha256Of(node.nodeCertificate))
   return { peers: [...peers], keys }
+}
+
+function hostsBelow(all: readonly OwnerView[], keys: readonly string[]): string[] {
+  if (keys.length === 0) return []
+  const isBelow = ({ nodeChain }: OwnerView): boolean =>
+    nodeChain[1] !== undefined && keys.includes(keySha256Of(parseCertificate(nodeChain[1])))
+  return all.filter(isBelow).map(({ machine }) => machine)
 }
 
 function explainDeps(parts: LocalHandlersParts) {

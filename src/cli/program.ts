@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
+import { addAuthority } from './commands/authority.ts'
 import { addBackup, addRestore } from './commands/backup.ts'
 import { addConnect } from './commands/connect.ts'
 import { addDeregister } from './commands/deregister.ts'
@@ -69,7 +70,7 @@ export function buildProgram(): Command {
       ]
     ],
     ['Policy:', [addAllow, addDeny, addPolicy, addExplain, addEntry]],
-    ['Trust:', [addEvict, addRevoke, addUnrevoke, addRoot, addBackup, addRestore]]
+    ['Trust:', [addAuthority, addEvict, addRevoke, addUnrevoke, addRoot, addBackup, addRestore]]
   ]
   for (const [heading, adders] of groups) {
     program.commandsGroup(heading)

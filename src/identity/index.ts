@@ -12,6 +12,19 @@ export {
   RESERVED_SCOPE,
   spiffeIdOf
 } from './address.ts'
+export {
+  admitAuthority,
+  admitAuthorityRenewal,
+  authorityRenewal,
+  authorityRequest,
+  ORDER_FRESH_MS,
+  type Order,
+  openOrder,
+  openStanding,
+  requireAuthority,
+  signOrder,
+  standingOf
+} from './authority/index.ts'
 export { signBinding, spkiSha256 } from './certificate/binding.ts'
 export {
   BACKDATED_MS,
@@ -80,11 +93,15 @@ export {
 } from './revocation.ts'
 export { openTrustBundle, signTrustBundle, type TrustState } from './trust-bundle.ts'
 export {
+  type AuthorityIdentity,
   claimedMachine,
+  keySha256Of,
   type NodeIdentity,
   type RefusalReason,
+  rootOfAuthority,
   type Verdict,
   verifyAgent,
+  verifyAuthority,
   verifyNodeChain,
   verifyRenewable,
   verifyStanding,

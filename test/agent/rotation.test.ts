@@ -251,6 +251,8 @@ async function founder(t: TestContext, lifetimes = DEFAULT_LIFETIMES) {
     ask: () => Promise.reject(new Error('not asked')),
     ports: () => [],
     askAtPort: () => Promise.reject(new Error('not asked')),
+    askForAuthority: () => Promise.reject(new Error('not asked')),
+    isFounder: true,
     stateDir: vault.directory,
     clock,
     log,
@@ -356,7 +358,7 @@ describe('a founding host', () => {
     clock.pass(44 * DAY_MS)
     await renewal.round(forever)
     const authority = renewal.inUse().find(({ kind }) => kind === 'authority')
-    assert.equal(authority?.problem, 'the root key is not on this host')
+    assert.equal(authority?.problem, 'the root key is not on this host, nor on another authority')
     assert.match(authority?.hint ?? '', /put root\.key back into/)
     const before = credentials.authority?.certificate
     vault.write(VaultFile.RootKey, key)

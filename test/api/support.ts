@@ -73,6 +73,9 @@ export function adminHandlers(handlers: Partial<AdminHandlers> = {}): AdminHandl
     revokeToken: unexpected,
     drain: unexpected,
     backup: unexpected,
+    listAuthorities: unexpected,
+    addAuthority: unexpected,
+    removeAuthority: unexpected,
     ...handlers
   }
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import test from 'node:test'
 import { RELAYS_PER_SECOND } from '../../src/agent/ack-relay.ts'
 import { MAX_TOKENS, REFUSALS } from '../../src/agent/admission-office.ts'
+import { AUTHORITY_REFUSALS, AUTHORITY_RENEWALS } from '../../src/agent/authorities/authority-desk.ts'
 import { ASKS_PER_SECOND } from '../../src/agent/failure/failure-service.ts'
 import { RENEWAL_BURST, RENEWAL_REFUSALS } from '../../src/agent/rotation/renewal-desk.ts'
 import {
@@ -47,6 +48,8 @@ const VALUES: Record<LimitName, number> = {
   join_tokens: MAX_TOKENS,
   renewal_refusals: RENEWAL_REFUSALS.burst,
   renewals_per_host: RENEWAL_BURST,
+  authority_refusals: AUTHORITY_REFUSALS.burst,
+  authority_renewals: AUTHORITY_RENEWALS.burst,
   probe_asks: ASKS_PER_SECOND,
   ack_relays: RELAYS_PER_SECOND,
   policy_rules: MAX_RULES,

@@ -4,6 +4,7 @@ import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { parseMachineName, parsePattern } from '../../identity/index.ts'
 import type { Protocol, Rule } from '../../policy/index.ts'
 import { type adminPb, apiPb } from '../../wire/index.ts'
+import type { Authorities } from '../authorities/index.ts'
 import type { Explanation } from '../explain.ts'
 import { entryMessage, type PolicyHandlersDeps, policyHandlers, revocationMessage } from './policy-handlers.ts'
 
@@ -32,6 +33,7 @@ export interface AdminHandlersDeps extends PolicyHandlersDeps {
   /** Resolves when the flows to workloads of this host are over. */
   readonly drain: (timeoutMs: number) => Promise<{ finished: number; reset: number; undone: boolean }>
   readonly undrain: () => void
+  readonly authorities: Pick<Authorities, 'add' | 'remove' | 'list'>
   /** A sealed copy of all that this host is. */
   readonly backup: (passphrase: string) => Promise<Uint8Array>
   readonly members: () => MessageInitShape<typeof adminPb.MemberSchema>[]
@@ -62,6 +64,28 @@ export function adminHandlers(deps: AdminHandlersDeps): AdminHandlers {
     async drain({ undo, timeoutMs }) {
       if (!undo) return await drain(timeoutMs === 0 ? DRAIN_MS : timeoutMs)
       undrain()
+      return {}
+    },
+
+    async listAuthorities(_request, _caller, signal) {
+      const all = await deps.authorities.list(signal)
+      return {
+        authorities: all.map(({ machine, state, notAfterMs, hasRootKey, problem }) => ({
+          machine,
+          state,
+          notAfterMs: BigInt(notAfterMs ?? 0),
+          rootKey: hasRootKey,
+          problem
+        }))
+      }
+    },
+
+    async addAuthority({ machine }, _caller, signal) {
+      return { notAfterMs: BigInt(await deps.authorities.add(parseMachineName(machine), signal)) }
+    },
+
+    async removeAuthority({ machine }, _caller, signal) {
+      await deps.authorities.remove(parseMachineName(machine), signal)
       return {}
     },
 

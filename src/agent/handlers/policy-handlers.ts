@@ -17,7 +17,7 @@ import type { PolicyService } from '../policy-service.ts'
 /** What is known of a machine by its name. */
 export interface KnownHost {
   readonly peers: readonly PeerKey[]
-  /** Hex SHA-256 of the SubjectPublicKeyInfo of its CA. */
+  /** Hex SHA-256 of the SubjectPublicKeyInfo of each CA that it may sign with. */
   readonly keys: readonly string[]
 }
 
@@ -25,6 +25,10 @@ export interface PolicyHandlersDeps {
   readonly policy: PolicyService
   readonly machine: string
   readonly knownHost: (machine: string) => KnownHost
+  /** Hex hashes of the keys of its authority, if it is one: who has them admits hosts of any name. */
+  readonly authorityKeysOf: (machine: string, signal: AbortSignal) => Promise<readonly string[]>
+  /** Names of the members whose certificates are below an authority with one of these keys. */
+  readonly hostsBelow: (keys: readonly string[]) => readonly string[]
   readonly tokens: () => readonly StoredToken[]
   readonly revokeToken: (idPrefix: string) => StoredToken
   readonly revokeTokensOf: (machine: string) => void
@@ -37,11 +41,14 @@ type Names = 'evict' | 'revoke' | 'unrevoke' | 'addEntry' | 'removeEntry' | 'set
 export function policyHandlers(deps: PolicyHandlersDeps): Pick<AdminHandlers, Names> {
   const { policy, tokens, revokeToken, nowMs } = deps
   return {
-    async evict(request) {
-      const revocation = await policy.revoke(eviction(request, deps))
+    async evict(request, _caller, signal) {
+      const wanted = eviction(request, deps)
+      const authorityKeys = await deps.authorityKeysOf(request.machine, signal)
+      const also = deps.hostsBelow(authorityKeys).filter(name => name !== request.machine)
+      const revocation = await policy.revoke({ ...wanted, keys: [...(wanted.keys ?? []), ...authorityKeys] })
       // Here they say so at once; other authorities refuse them as older than the eviction.
       deps.revokeTokensOf(request.machine)
-      return { revocation: revocationMessage(revocation), version: policy.version }
+      return { revocation: revocationMessage(revocation), version: policy.version, also }
     },
 
     async revoke({ what, reason }) {

@@ -1,6 +1,7 @@
 import { createPublicKey, type KeyObject } from 'node:crypto'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 import {
+  generateSigningKeyPair,
   type Issuer,
   keyFromPem,
   keyToPem,
@@ -56,10 +57,20 @@ export class Credentials {
     return this.#authority
   }
 
-  /** Read anew each time: it may be taken off this host, and brought back, while the agent runs. */
-  get rootKey(): KeyObject | undefined {
-    const pem = this.#vault.read(VaultFile.RootKey)
-    return pem === undefined ? undefined : keyFromPem(pem)
+  /**
+   * The newest trusted root whose key is on this host. Read anew each time: a key may be taken off this host, and brought back,
+   * while the agent runs. Throws STATE_UNUSABLE.
+   */
+  rootIssuer({ roots }: TrustState): Issuer | undefined {
+    const keys = [VaultFile.RootKey].flatMap(name => {
+      const pem = this.#vault.read(name)
+      return pem === undefined ? [] : [readKey(this.#vault, name, pem)]
+    })
+    for (const root of roots.toReversed()) {
+      const key = keys.find(candidate => createPublicKey(candidate).equals(root.publicKey))
+      if (key !== undefined) return { certificate: root.der, key }
+    }
+    return undefined
   }
 
   hasLapsed(nowMs: number): boolean {
@@ -84,6 +95,39 @@ export class Credentials {
     this.#vault.write(VaultFile.AuthorityCertificate, encodeChain([certificate]))
     this.#authority = { certificate, key: this.#authority.key }
     this.#tell()
+  }
+
+  /** The key for an authority that this host is to be. Throws STATE_UNUSABLE. */
+  pendingAuthorityKey(): KeyObject | undefined {
+    const pem = this.#vault.read(VaultFile.PendingAuthorityKey)
+    return pem === undefined ? undefined : readKey(this.#vault, VaultFile.PendingAuthorityKey, pem)
+  }
+
+  /** The same; made if there is none, and on disk when this returns. */
+  makeAuthorityKey(): KeyObject {
+    const pending = this.pendingAuthorityKey()
+    if (pending !== undefined) return pending
+    const key = generateSigningKeyPair()
+    this.#vault.write(VaultFile.PendingAuthorityKey, keyToPem(key))
+    return key
+  }
+
+  /** Makes this host an authority. The key is written last: without it there is none, whatever else lies about. */
+  becomeAuthority({ certificate, key }: Issuer): void {
+    // A key of before would make one of halves.
+    this.#vault.remove(VaultFile.AuthorityKey)
+    this.#vault.write(VaultFile.AuthorityCertificate, encodeChain([certificate]))
+    this.#vault.write(VaultFile.AuthorityKey, keyToPem(key))
+    this.#authority = { certificate, key }
+    this.#vault.remove(VaultFile.PendingAuthorityKey)
+  }
+
+  /** Ends the authority of this host and deletes its keys. */
+  resignAuthority(): void {
+    this.#vault.remove(VaultFile.AuthorityKey)
+    this.#authority = undefined
+    this.#vault.remove(VaultFile.AuthorityCertificate)
+    this.#vault.remove(VaultFile.PendingAuthorityKey)
   }
 
   #tell(): void {

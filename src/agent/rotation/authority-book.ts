@@ -25,12 +25,22 @@ export class AuthorityBook {
 
   /** Notes what the newest head of a host says. */
   note({ machine, self, capabilities, dataAddresses }: OwnerView): void {
-    if (self || dataAddresses.length === 0 || !capabilities.includes(AUTHORITY_CAPABILITY)) return
+    if (self) return
+    if (!capabilities.includes(AUTHORITY_CAPABILITY)) {
+      if (!this.#known.has(machine)) return
+      this.#save([...this.#known].filter(([name]) => name !== machine))
+      return
+    }
+    if (dataAddresses.length === 0) return
     const addresses = dataAddresses.slice(0, MAX_ADDRESSES)
     if (this.#known.get(machine)?.join() === addresses.join()) return
     // The newest first; a host that only says that it is an authority pushes out no more than the oldest.
     const rest = [...this.#known].filter(([name]) => name !== machine)
-    this.#known = new Map([[machine, addresses] as const, ...rest].slice(0, MAX_AUTHORITIES))
+    this.#save([[machine, addresses] as const, ...rest].slice(0, MAX_AUTHORITIES))
+  }
+
+  #save(entries: ReadonlyArray<readonly [string, readonly string[]]>): void {
+    this.#known = new Map(entries)
     this.#store.setSetting(SETTING, Buffer.from(JSON.stringify([...this.#known])))
   }
 }

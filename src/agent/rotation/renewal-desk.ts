@@ -5,6 +5,7 @@ import {
   type NodeIdentity,
   type PeerKey,
   parseCertificate,
+  rootOfAuthority,
   type StoredToken
 } from '../../identity/index.ts'
 import type { renewalPb } from '../../wire/index.ts'
@@ -61,9 +62,10 @@ export class RenewalDesk {
   async renew(request: renewalPb.RenewalRequest, asker: Asker): Promise<readonly Uint8Array[]> {
     const { credentials, trust, lifetimes, clock, log, metrics } = this.#deps
     const { authority } = credentials
-    const [root] = trust.state.roots
-    if (authority === undefined || root === undefined) {
-      throw new WarrenError(ErrorCode.NotAuthority, 'this host holds no authority')
+    if (authority === undefined) throw new WarrenError(ErrorCode.NotAuthority, 'this host holds no authority')
+    const root = rootOfAuthority(authority.certificate, trust.state)
+    if (root === undefined) {
+      throw new WarrenError(ErrorCode.NotAuthority, 'the authority of this host is below no trusted root')
     }
     const isSelf = asker === 'self'
     const key = isSelf ? '' : 'peer' in asker ? asker.peer : asker.remote

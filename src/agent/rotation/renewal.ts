@@ -3,11 +3,13 @@ import { type Clock, ErrorCode, type Logger, type Metrics, WarrenError } from '.
 import {
   BACKDATED_MS,
   generateSigningKeyPair,
+  type Issuer,
   issueAuthority,
   type ParsedCertificate,
   type PeerKey,
   parseCertificate,
   renewalRequest,
+  requireAuthority,
   requireRenewed,
   type TrustState
 } from '../../identity/index.ts'
@@ -41,6 +43,10 @@ export interface RenewalDeps {
     request: renewalPb.RenewalRequest,
     signal: AbortSignal
   ) => Promise<readonly Uint8Array[]>
+  /** Asks a member that may hold the root key for a new certificate (DER) of the authority of this host, not judged. */
+  readonly askForAuthority: (peer: PeerKey, authority: Issuer, signal: AbortSignal) => Promise<Uint8Array>
+  /** Whether the trust domain was founded here, so that the root key belongs here. */
+  readonly isFounder: boolean
   readonly stateDir: string
   readonly clock: Clock
   readonly log: Logger
@@ -69,7 +75,7 @@ export class Renewal {
   /** Does what is due. To be called often: it looks at some dates, mostly. Rejects with the reason of `signal` only. */
   async round(signal: AbortSignal): Promise<void> {
     // First, so that a certificate signed in this very round is signed by the renewed authority.
-    await this.#attempt('authority', this.#authority, this.#authorityLife(), () => this.#renewAuthority(), signal)
+    await this.#attempt('authority', this.#authority, this.#authorityLife(), () => this.#renewAuthority(signal), signal)
     await this.#attempt('node', this.#node, this.#nodeLife(), () => this.#renewNode(signal), signal)
   }
 
@@ -133,26 +139,41 @@ export class Renewal {
     }
   }
 
-  async #renewAuthority(): Promise<void> {
-    const { credentials, trustDomain, trust, lifetimes, clock, log } = this.#deps
-    const { authority, rootKey } = credentials
+  async #renewAuthority(signal: AbortSignal): Promise<void> {
+    const { credentials, trustDomain, trust, clock, log } = this.#deps
+    const { authority } = credentials
     if (authority === undefined) return
-    if (rootKey === undefined) throw new WarrenError(ErrorCode.NotAuthority, 'the root key is not on this host')
-    const root = trust().roots.find(({ publicKey }) => publicKey.equals(createPublicKey(rootKey)))
-    if (root === undefined) throw new WarrenError(ErrorCode.StateUnusable, 'the root key is that of no trusted root')
-    const certificate = await issueAuthority({
-      trustDomain,
-      root: { certificate: root.der, key: rootKey },
-      publicKey: createPublicKey(authority.key),
-      lifetimeMs: lifetimes.authorityMs,
-      nowMs: clock.wallMs()
-    })
-    const { notAfterMs } = parseCertificate(certificate)
+    const certificate = await this.#authorityCertificate(authority, signal)
+    const { notAfterMs } = requireAuthority(certificate, authority.key, trust(), clock.wallMs())
     if (notAfterMs <= parseCertificate(authority.certificate).notAfterMs) {
       throw new WarrenError(ErrorCode.CertificateRefused, 'the root itself is about to end')
     }
     credentials.replaceAuthority(certificate)
     log.info('authority certificate renewed', { trustDomain, notAfter: new Date(notAfterMs).toISOString() })
+  }
+
+  async #authorityCertificate(authority: Issuer, signal: AbortSignal): Promise<Uint8Array> {
+    const { credentials, trustDomain, trust, lifetimes, clock, authorities, askForAuthority } = this.#deps
+    const root = credentials.rootIssuer(trust())
+    if (root !== undefined) {
+      const publicKey = createPublicKey(authority.key)
+      const { authorityMs: lifetimeMs } = lifetimes
+      return await issueAuthority({ trustDomain, root, publicKey, lifetimeMs, nowMs: clock.wallMs() })
+    }
+    let refusal: WarrenError | undefined
+    for (const peer of authorities()) {
+      try {
+        return await askForAuthority(peer, authority, signal)
+      } catch (err) {
+        signal.throwIfAborted()
+        const error = WarrenError.from(err)
+        // That one does not hold the key either says nothing; what its holder says counts.
+        if (error.code !== ErrorCode.NotAuthority) refusal ??= error
+      }
+    }
+    throw (
+      refusal ?? new WarrenError(ErrorCode.NotAuthority, 'the root key is not on this host, nor on another authority')
+    )
   }
 
   async #renewNode(signal: AbortSignal): Promise<void> {
@@ -215,7 +236,11 @@ export class Renewal {
   }
 
   #authorityHint(): string {
-    return `put root.key back into ${this.#deps.stateDir} (owner and mode as the files beside it); it is then renewed within seconds, without a restart`
+    const { isFounder, stateDir } = this.#deps
+    if (!isFounder) {
+      return 'put root.key back on the founding host, and see that its agent is reachable; it is then renewed within minutes, without a restart'
+    }
+    return `put root.key back into ${stateDir} (owner and mode as the files beside it); it is then renewed within seconds, without a restart`
   }
 }
 

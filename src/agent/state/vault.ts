@@ -16,6 +16,8 @@ export const VaultFile = {
   JwtKeys: 'jwt.keys',
   RootKey: 'root.key',
   AuthorityKey: 'authority.key',
+  /** Of an authority that a root has not signed yet. */
+  PendingAuthorityKey: 'authority.pending.key',
   /** Since its first renewal; before it, the chain of the host has it. */
   AuthorityCertificate: 'authority.pem',
   AdminKey: 'admin.key'

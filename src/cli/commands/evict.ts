@@ -13,14 +13,22 @@ export function addEvict(program: Command): void {
     .argument('<machine>', 'its name, as `warren members` lists it')
     .option('--reason <text>', 'why, for whoever reads the policy')
     .option('--force', 'also when no host of this name was ever seen here')
-    .addHelpText('after', '\nA host may join under the name again: with a new token, and an empty state directory.')
+    .addHelpText(
+      'after',
+      `
+A host may join under the name again: with a new token, and an empty state directory. The hosts that an authority admitted or
+renewed go with it: if it is not compromised, take its authority away first (warren authority remove).`
+    )
     .action(async (machine: string, options: ReasonOptions & { force?: true }, command: Command) => {
       const { agent, show, say } = contextOf(command)
       const { reason = '', force = false } = options
-      const { revocation, version } = await agent.admin.evict({ machine, reason, force })
+      const { revocation, version, also } = await agent.admin.evict({ machine, reason, force })
       const view = revocation === undefined ? undefined : revocationView(revocation)
-      show({ revocation: view, version }, () => view?.id ?? '')
+      show({ revocation: view, version, also }, () => view?.id ?? '')
       say(`${machine} is evicted, as of policy version ${version}; back only by a new token`)
+      if (also.length > 0) {
+        say(`it was an authority, so these are out too, each back only by a new token: ${also.join(', ')}`)
+      }
     })
 }
 

@@ -3,6 +3,7 @@ import { formatWhen } from './quantities.ts'
 import { type Column, table } from './table.ts'
 import { fields } from './views.ts'
 
+export type AuthorityView = Omit<adminPb.Authority, '$typeName' | '$unknown'>
 export type EntryView = Omit<adminPb.Entry, '$typeName' | '$unknown'>
 export type RevocationView = Omit<adminPb.Revocation, '$typeName' | '$unknown'>
 export type TokenView = Omit<adminPb.Token, '$typeName' | '$unknown'>
@@ -17,6 +18,24 @@ export function revocationView(revocation: adminPb.Revocation): RevocationView {
 
 export function tokenView(token: adminPb.Token): TokenView {
   return fields(token)
+}
+
+export function authorityView(authority: adminPb.Authority): AuthorityView {
+  return fields(authority)
+}
+
+export function authorityTable(authorities: readonly AuthorityView[], nowMs: number): string {
+  const columns: Column<AuthorityView>[] = [
+    { title: 'AUTHORITY', value: authority => authority.machine },
+    { title: 'STATE', value: authority => authority.state },
+    {
+      title: 'CERTIFIED',
+      value: ({ notAfterMs, problem }) =>
+        notAfterMs === 0n ? problem || 'none' : formatWhen(Number(notAfterMs), nowMs)
+    },
+    { title: 'ROOT KEY', value: authority => (authority.rootKey ? 'here' : '-') }
+  ]
+  return table(columns, authorities)
 }
 
 export function entryTable(entries: readonly EntryView[]): string {

@@ -20,6 +20,8 @@ export const LIMIT_NAMES = [
   'join_tokens',
   'renewal_refusals',
   'renewals_per_host',
+  'authority_refusals',
+  'authority_renewals',
   'probe_asks',
   'ack_relays',
   'policy_rules',

@@ -131,14 +131,16 @@ function checkRevocations(node: NodeIdentity, keys: readonly string[], { revocat
   if (revocation !== undefined) throw new Refusal('revoked', evictionText(machine, revocation), peer)
 }
 
-function checkRoot(root: ParsedCertificate, trust: TrustState, nowMs: number): void {
+/** Throws a Refusal unless it is one of the trusted roots, in date. */
+export function checkRoot(root: ParsedCertificate, trust: TrustState, nowMs: number): void {
   const known = trust.roots.find(candidate => candidate.sha256 === root.sha256)
   if (known === undefined) throw new Refusal('wrong-root', 'the chain ends in a root of another trust domain')
   checkCommon(known, 'the root', nowMs)
   checkAuthority(known, 'the root', undefined)
 }
 
-function checkCa(
+/** Throws a Refusal unless `issuer` signed it and it is a CA of this trust domain with this path length, in date. */
+export function checkCa(
   certificate: ParsedCertificate,
   issuer: ParsedCertificate,
   what: string,

@@ -695,6 +695,13 @@ export declare type EvictResponse = Message<"warren.api.v1.EvictResponse"> & {
    * @generated from field: uint64 version = 2;
    */
   version: bigint;
+
+  /**
+   * Other hosts that are out with it: their certificates are below its authority.
+   *
+   * @generated from field: repeated string also = 3;
+   */
+  also: string[];
 };
 
 /**
@@ -702,6 +709,138 @@ export declare type EvictResponse = Message<"warren.api.v1.EvictResponse"> & {
  * Use `create(EvictResponseSchema)` to create a new message.
  */
 export declare const EvictResponseSchema: GenMessage<EvictResponse>;
+
+/**
+ * @generated from message warren.api.v1.ListAuthoritiesRequest
+ */
+export declare type ListAuthoritiesRequest = Message<"warren.api.v1.ListAuthoritiesRequest"> & {
+};
+
+/**
+ * Describes the message warren.api.v1.ListAuthoritiesRequest.
+ * Use `create(ListAuthoritiesRequestSchema)` to create a new message.
+ */
+export declare const ListAuthoritiesRequestSchema: GenMessage<ListAuthoritiesRequest>;
+
+/**
+ * @generated from message warren.api.v1.ListAuthoritiesResponse
+ */
+export declare type ListAuthoritiesResponse = Message<"warren.api.v1.ListAuthoritiesResponse"> & {
+  /**
+   * @generated from field: repeated warren.api.v1.Authority authorities = 1;
+   */
+  authorities: Authority[];
+};
+
+/**
+ * Describes the message warren.api.v1.ListAuthoritiesResponse.
+ * Use `create(ListAuthoritiesResponseSchema)` to create a new message.
+ */
+export declare const ListAuthoritiesResponseSchema: GenMessage<ListAuthoritiesResponse>;
+
+/**
+ * @generated from message warren.api.v1.Authority
+ */
+export declare type Authority = Message<"warren.api.v1.Authority"> & {
+  /**
+   * @generated from field: string machine = 1;
+   */
+  machine: string;
+
+  /**
+   * "self", "alive" or "suspect".
+   *
+   * @generated from field: string state = 2;
+   */
+  state: string;
+
+  /**
+   * When its authority certificate ends; zero if that could not be learned.
+   *
+   * @generated from field: int64 not_after_ms = 3;
+   */
+  notAfterMs: bigint;
+
+  /**
+   * Whether the key of a trusted root is on that host.
+   *
+   * @generated from field: bool root_key = 4;
+   */
+  rootKey: boolean;
+
+  /**
+   * Why it could not be learned.
+   *
+   * @generated from field: string problem = 5;
+   */
+  problem: string;
+};
+
+/**
+ * Describes the message warren.api.v1.Authority.
+ * Use `create(AuthoritySchema)` to create a new message.
+ */
+export declare const AuthoritySchema: GenMessage<Authority>;
+
+/**
+ * @generated from message warren.api.v1.AddAuthorityRequest
+ */
+export declare type AddAuthorityRequest = Message<"warren.api.v1.AddAuthorityRequest"> & {
+  /**
+   * @generated from field: string machine = 1;
+   */
+  machine: string;
+};
+
+/**
+ * Describes the message warren.api.v1.AddAuthorityRequest.
+ * Use `create(AddAuthorityRequestSchema)` to create a new message.
+ */
+export declare const AddAuthorityRequestSchema: GenMessage<AddAuthorityRequest>;
+
+/**
+ * @generated from message warren.api.v1.AddAuthorityResponse
+ */
+export declare type AddAuthorityResponse = Message<"warren.api.v1.AddAuthorityResponse"> & {
+  /**
+   * @generated from field: int64 not_after_ms = 1;
+   */
+  notAfterMs: bigint;
+};
+
+/**
+ * Describes the message warren.api.v1.AddAuthorityResponse.
+ * Use `create(AddAuthorityResponseSchema)` to create a new message.
+ */
+export declare const AddAuthorityResponseSchema: GenMessage<AddAuthorityResponse>;
+
+/**
+ * @generated from message warren.api.v1.RemoveAuthorityRequest
+ */
+export declare type RemoveAuthorityRequest = Message<"warren.api.v1.RemoveAuthorityRequest"> & {
+  /**
+   * @generated from field: string machine = 1;
+   */
+  machine: string;
+};
+
+/**
+ * Describes the message warren.api.v1.RemoveAuthorityRequest.
+ * Use `create(RemoveAuthorityRequestSchema)` to create a new message.
+ */
+export declare const RemoveAuthorityRequestSchema: GenMessage<RemoveAuthorityRequest>;
+
+/**
+ * @generated from message warren.api.v1.RemoveAuthorityResponse
+ */
+export declare type RemoveAuthorityResponse = Message<"warren.api.v1.RemoveAuthorityResponse"> & {
+};
+
+/**
+ * Describes the message warren.api.v1.RemoveAuthorityResponse.
+ * Use `create(RemoveAuthorityResponseSchema)` to create a new message.
+ */
+export declare const RemoveAuthorityResponseSchema: GenMessage<RemoveAuthorityResponse>;
 
 /**
  * @generated from message warren.api.v1.RevokeRequest
@@ -1329,6 +1468,34 @@ export declare const AdminService: GenService<{
     methodKind: "unary";
     input: typeof GetMetricsRequestSchema;
     output: typeof GetMetricsResponseSchema;
+  },
+  /**
+   * The hosts that admit others, asked for what they are.
+   *
+   * @generated from rpc warren.api.v1.AdminService.ListAuthorities
+   */
+  listAuthorities: {
+    methodKind: "unary";
+    input: typeof ListAuthoritiesRequestSchema;
+    output: typeof ListAuthoritiesResponseSchema;
+  },
+  /**
+   * Makes a member an authority. Needs the root key on this host, as the next one does.
+   *
+   * @generated from rpc warren.api.v1.AdminService.AddAuthority
+   */
+  addAuthority: {
+    methodKind: "unary";
+    input: typeof AddAuthorityRequestSchema;
+    output: typeof AddAuthorityResponseSchema;
+  },
+  /**
+   * @generated from rpc warren.api.v1.AdminService.RemoveAuthority
+   */
+  removeAuthority: {
+    methodKind: "unary";
+    input: typeof RemoveAuthorityRequestSchema;
+    output: typeof RemoveAuthorityResponseSchema;
   },
   /**
    * All that this host would need to be set up again, sealed with a passphrase.

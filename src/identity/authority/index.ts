@@ -1,0 +1,9 @@
+export {
+  admitAuthority,
+  admitAuthorityRenewal,
+  authorityRenewal,
+  authorityRequest,
+  requireAuthority
+} from './certificate.ts'
+export { ORDER_FRESH_MS, type Order, openOrder, signOrder } from './order.ts'
+export { openStanding, standingOf } from './standing.ts'

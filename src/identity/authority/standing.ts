@@ -1,0 +1,54 @@
+import { ErrorCode, WarrenError } from '../../core/index.ts'
+import { authorityPb, create } from '../../wire/index.ts'
+import type { Issuer } from '../certificate/issue.ts'
+import { CONTEXT, signP256, verifyP256 } from '../keys.ts'
+import { type PeerKey, rawKeyOf } from '../peer-key.ts'
+import type { TrustState } from '../trust-bundle.ts'
+import { type AuthorityIdentity, verifyAuthority } from '../verify/index.ts'
+
+const NONCE_BYTES = 32
+
+/** What this host says of its authority, with a proof that it has the key. Throws MESSAGE_MALFORMED. */
+export function standingOf(
+  authority: Issuer | undefined,
+  hasRootKey: boolean,
+  own: PeerKey,
+  { nonce }: authorityPb.StandingRequest
+): authorityPb.Standing {
+  if (nonce.length !== NONCE_BYTES) throw new WarrenError(ErrorCode.MessageMalformed, 'the nonce is not of 32 bytes')
+  if (authority === undefined) return create(authorityPb.StandingSchema, { rootKey: hasRootKey })
+  const { certificate, key } = authority
+  const proof = signP256(key, CONTEXT.authorityStanding, inStanding(nonce, own))
+  return create(authorityPb.StandingSchema, { certificate, proof, rootKey: hasRootKey })
+}
+
+/**
+ * The authority that `peer` holds; undefined if it says that it has none.
+ *
+ * One that ended or is revoked is refused as any other that does not hold. Throws CERTIFICATE_REFUSED, also when the peer shows
+ * the certificate of another host, whose key it does not have.
+ */
+export function openStanding(
+  { certificate, proof }: authorityPb.Standing,
+  peer: PeerKey,
+  nonce: Uint8Array,
+  trust: TrustState,
+  nowMs: number
+): AuthorityIdentity | undefined {
+  if (certificate.length === 0) return undefined
+  const verdict = verifyAuthority(certificate, trust, nowMs)
+  if (!verdict.ok) throw new WarrenError(ErrorCode.CertificateRefused, verdict.detail)
+  const { publicKey } = verdict.identity.certificate
+  if (!verifyP256(publicKey, CONTEXT.authorityStanding, inStanding(nonce, peer), proof)) {
+    throw new WarrenError(
+      ErrorCode.CertificateRefused,
+      'the host does not prove the key of the authority that it shows'
+    )
+  }
+  return verdict.identity
+}
+
+// The host is part of it: a proof that another one gave is of no use.
+function inStanding(nonce: Uint8Array, peer: PeerKey): Uint8Array {
+  return Buffer.concat([nonce, rawKeyOf(peer)])
+}
