@@ -1,14 +1,17 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Command, Option } from 'commander'
-import { type Scope, scopeOf } from '../test/harness/index.ts'
+import type { Scope } from '../test/harness/index.ts'
 import { idleSuite } from './idle/suite.ts'
 import { markdown, type Report } from './report.ts'
 import type { SuiteOptions } from './suite.ts'
 import { tcpSuite } from './tcp/suite.ts'
+import { udpSuite } from './udp/suite.ts'
+import { withScope } from './with-scope.ts'
 
 const SUITES: Readonly<Record<string, (scope: Scope, options: SuiteOptions) => Promise<Report>>> = {
   tcp: tcpSuite,
+  udp: udpSuite,
   idle: idleSuite
 }
 
@@ -41,16 +44,6 @@ async function run(names: string[], { rounds, only, without, out }: Options): Pr
     mkdirSync(out, { recursive: true })
     writeFileSync(join(out, `${name}.json`), `${JSON.stringify(report, undefined, 2)}\n`)
     writeFileSync(join(out, `${name}.md`), markdown(report))
-  }
-}
-
-async function withScope<T>(use: (scope: Scope) => Promise<T>): Promise<T> {
-  const releases: Array<() => Promise<void>> = []
-  const scope = scopeOf({ after: release => releases.push(release as () => Promise<void>) })
-  try {
-    return await use(scope)
-  } finally {
-    for (const release of releases) await release()
   }
 }
 

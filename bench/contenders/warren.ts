@@ -1,22 +1,69 @@
 import { AgentClient, register } from '../../src/client/index.ts'
-import { type Scope, startPair } from '../../test/harness/index.ts'
+import { apiPb } from '../../src/wire/index.ts'
+import { type Scope, startPair, type TestAgent } from '../../test/harness/index.ts'
 import type { Contender } from '../contender.ts'
+
+const SERVER = 'bench.target.server.default'
+const CLIENT = 'bench.load.client.default'
 
 /** Two agents that trust each other, and an ordinary unix server behind one of them. */
 export const warren = (carrier: 'direct' | 'libp2p'): Contender => ({
   name: carrier === 'direct' ? 'warren' : 'warren over libp2p',
   missing: () => undefined,
   start: async (scope: Scope, target: string) => {
-    const [a, b] = await startPair(scope, { args: ['--carrier', carrier, '--log-level', 'warn'] })
-    await a.cli('allow', 'bench.*.*.*', 'bench.*.*.*')
-    await b.follows(a)
-    const near = new AgentClient({ runtimeDir: a.runtimeDir })
-    const far = new AgentClient({ runtimeDir: b.runtimeDir })
-    scope.defer(async () => await Promise.all([near.close(), far.close()]))
-    await register('bench.target.server.default', { client: near, target: { unix: target } })
-    const source = await register('bench.load.client.default', { client: far })
-    await b.knows('bench.target.server.default')
-    const { path } = await far.workload.connect({ token: source.token, destination: 'bench.target.server.default' })
-    return path
+    const [a, b] = await allowedPair(scope, carrier)
+    return await endpoint(scope, a, b, { unix: target }, 'tcp')
   }
 })
+
+/** The same for datagrams: a UDP server behind one of them, a framed stream socket, as the library uses it, at the other. */
+export const warrenUdp: Contender = {
+  name: 'warren',
+  missing: () => undefined,
+  start: async (scope: Scope, target: string) => {
+    const [a, b] = await allowedPair(scope, 'direct')
+    return await endpoint(scope, a, b, { udp: target }, 'udp')
+  }
+}
+
+/** As `warrenUdp`, with a UDP port at this end too: `warren forward`, a process more. */
+export const warrenUdpForward: Contender = {
+  name: 'warren with forward',
+  missing: () => undefined,
+  start: async (scope: Scope, target: string) => {
+    const [a, b] = await allowedPair(scope, 'direct')
+    await a.spawn(['expose', SERVER, '--udp', target]).says(/^bench\./m)
+    await b.knows(SERVER)
+    const forward = b.spawn(['forward', SERVER, '--udp', '--listen', '127.0.0.1:0', '--as', CLIENT])
+    const [, bound = ''] = await forward.says(/^(127\.0\.0\.1:\d+)/m)
+    return bound
+  }
+}
+
+async function allowedPair(scope: Scope, carrier: 'direct' | 'libp2p'): Promise<readonly [TestAgent, TestAgent]> {
+  const [a, b] = await startPair(scope, { args: ['--carrier', carrier, '--log-level', 'warn'] })
+  await a.cli('allow', 'bench.*.*.*', 'bench.*.*.*')
+  await b.follows(a)
+  return [a, b]
+}
+
+async function endpoint(
+  scope: Scope,
+  a: TestAgent,
+  b: TestAgent,
+  target: { readonly unix: string } | { readonly udp: string },
+  protocol: 'tcp' | 'udp'
+): Promise<string> {
+  const near = new AgentClient({ runtimeDir: a.runtimeDir })
+  const far = new AgentClient({ runtimeDir: b.runtimeDir })
+  scope.defer(async () => await Promise.all([near.close(), far.close()]))
+  await register(SERVER, { client: near, target })
+  const source = await register(CLIENT, { client: far })
+  await b.knows(SERVER)
+  const { path } = await far.workload.connect({
+    token: source.token,
+    destination: SERVER,
+    protocol: protocol === 'udp' ? apiPb.Protocol.UDP : apiPb.Protocol.TCP
+  })
+  return path
+}

@@ -11,7 +11,7 @@ static const char USAGE[] =
     "       load connect PATH COUNT PARALLEL\n"
     "       load idle PATH COUNT\n"
     "       load udp-target HOST:PORT\n"
-    "       load udp HOST:PORT COUNT SIZE RATE\n";
+    "       load udp HOST:PORT|PATH COUNT SIZE RATE\n";
 
 int main(int count, char **words) {
   signal(SIGPIPE, SIG_IGN);

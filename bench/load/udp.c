@@ -60,15 +60,68 @@ int run_udp_target(const char *host_port) {
   }
 }
 
-static uint64_t report(int fd) {
+// Where datagrams are handed in: a UDP port, or a unix stream socket on which each has its length before it (two bytes, big-endian).
+struct entry {
+  int fd;
+  int framed;
+  size_t held;
+  unsigned char bytes[65536];
+};
+
+static void open_entry(struct entry *entry, const char *where) {
+  entry->framed = where[0] == '/';
+  if (entry->framed) {
+    entry->fd = dial(where);
+    return;
+  }
+  struct sockaddr_in at = address(where);
+  entry->fd = open_socket();
+  if (connect(entry->fd, (struct sockaddr *)&at, sizeof at) != 0) die("connect");
+}
+
+// Waits where a stream is full; what a UDP port does not take is lost.
+static void put(struct entry *entry, const char *datagram, size_t size) {
+  if (entry->framed) {
+    char frame[2 + MAX_DATAGRAM];
+    frame[0] = (char)(size >> 8);
+    frame[1] = (char)size;
+    memcpy(frame + 2, datagram, size);
+    write_all(entry->fd, frame, 2 + size);
+  } else if (send(entry->fd, datagram, size, 0) < 0 && errno != ENOBUFS && errno != ECONNREFUSED) {
+    die("send");
+  }
+}
+
+// The size of the datagram that came within so many milliseconds; 0 if none did.
+static size_t get(struct entry *entry, char *datagram, int milliseconds) {
+  double until = now_s() + milliseconds / 1e3;
+  for (;;) {
+    size_t size = (size_t)entry->bytes[0] << 8 | entry->bytes[1];
+    if (entry->framed && entry->held >= 2 && entry->held >= 2 + size) {
+      if (size > MAX_DATAGRAM) die("a frame too large");
+      memcpy(datagram, entry->bytes + 2, size);
+      entry->held -= 2 + size;
+      memmove(entry->bytes, entry->bytes + 2 + size, entry->held);
+      return size;
+    }
+    int left = (int)((until - now_s()) * 1e3);
+    struct pollfd ready = {.fd = entry->fd, .events = POLLIN};
+    if (poll(&ready, 1, left > 0 ? left : 0) <= 0) return 0;
+    ssize_t taken = entry->framed ? read(entry->fd, entry->bytes + entry->held, sizeof entry->bytes - entry->held)
+                                  : recv(entry->fd, datagram, MAX_DATAGRAM, 0);
+    if (entry->framed && taken <= 0) die("the flow has ended");
+    if (!entry->framed && taken > 0) return (size_t)taken;
+    if (entry->framed) entry->held += (size_t)taken;
+  }
+}
+
+static uint64_t report(struct entry *entry) {
   char datagram[HEAD_BYTES] = {REPORT};
   // Its own loss must not spoil the count: an earlier answer is as good as a later one, and the count starts anew.
   for (int attempt = 0; attempt < 20; attempt += 1) {
-    if (send(fd, datagram, sizeof datagram, 0) < 0 && errno != ECONNREFUSED) die("send");
-    struct pollfd ready = {.fd = fd, .events = POLLIN};
-    while (poll(&ready, 1, 1000) > 0) {
-      char answer[MAX_DATAGRAM];
-      ssize_t size = recv(fd, answer, sizeof answer, 0);
+    put(entry, datagram, sizeof datagram);
+    char answer[MAX_DATAGRAM];
+    for (size_t size; (size = get(entry, answer, 1000)) > 0;) {
       if (size < HEAD_BYTES || answer[0] != REPORT) continue;
       uint64_t count;
       memcpy(&count, answer + 8, sizeof count);
@@ -81,24 +134,23 @@ static uint64_t report(int fd) {
 }
 
 // Sends datagrams at a rate and asks how many arrived; then the same number of seconds of round trips, few a second.
-int run_udp(const char *host_port, int count, size_t size, int rate) {
+int run_udp(const char *where, int count, size_t size, int rate) {
   if (size < HEAD_BYTES || size > MAX_DATAGRAM) die("size");
-  struct sockaddr_in at = address(host_port);
-  int fd = open_socket();
-  if (connect(fd, (struct sockaddr *)&at, sizeof at) != 0) die("connect");
+  static struct entry entry;
+  open_entry(&entry, where);
   char datagram[MAX_DATAGRAM] = {0};
-  report(fd);
+  report(&entry);
 
   datagram[0] = COUNTED;
   double started = now_s();
   for (int sent = 0; sent < count; sent += 1) {
     // Bursts of what a millisecond holds.
     while (sent > (now_s() - started) * rate + 1) usleep(200);
-    if (send(fd, datagram, size, 0) < 0 && errno != ENOBUFS && errno != ECONNREFUSED) die("send");
+    put(&entry, datagram, size);
   }
   double seconds = now_s() - started;
   usleep(DRAIN_MS * 1000);
-  uint64_t arrived = report(fd);
+  uint64_t arrived = report(&entry);
 
   int trips = ROUND_TRIPS_PER_SECOND * 2;
   double *times = calloc((size_t)trips, sizeof *times);
@@ -107,11 +159,10 @@ int run_udp(const char *host_port, int count, size_t size, int rate) {
   for (uint64_t trip = 0; trip < (uint64_t)trips; trip += 1) {
     memcpy(datagram + 8, &trip, sizeof trip);
     double asked = now_s();
-    if (send(fd, datagram, size, 0) < 0) die("send");
-    struct pollfd ready = {.fd = fd, .events = POLLIN};
-    while (poll(&ready, 1, 100) > 0) {
-      char answer[MAX_DATAGRAM];
-      if (recv(fd, answer, sizeof answer, 0) < HEAD_BYTES || memcmp(answer + 8, &trip, sizeof trip) != 0) continue;
+    put(&entry, datagram, size);
+    char answer[MAX_DATAGRAM];
+    for (size_t got; (got = get(&entry, answer, 100)) > 0;) {
+      if (got < HEAD_BYTES || memcmp(answer + 8, &trip, sizeof trip) != 0) continue;
       times[answered++] = (now_s() - asked) * 1e6;
       break;
     }
