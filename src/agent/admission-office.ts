@@ -99,7 +99,10 @@ export class AdmissionOffice {
   } {
     const { membership, store, dataAddresses, isTaken, clock, log } = this.#deps
     const { machine, scopes } = request
-    if (membership.credentials.authority === undefined) throw notAuthority()
+    const { authority } = membership.credentials
+    if (authority === undefined || rootOfAuthority(authority.certificate, membership.trust.state) === undefined) {
+      throw notAuthority()
+    }
     if (isTaken(machine) || machine === membership.machine) {
       throw new WarrenError(ErrorCode.AlreadyExists, `a host named ${machine} is a member already`, {
         hint: '`warren members` lists the names in use.'
@@ -136,7 +139,7 @@ export class AdmissionOffice {
     log.info('join token created', { machine, notAfter: new Date(expiresAtMs).toISOString() })
     const token = encodeJoinToken({
       trustDomain: membership.trustDomain,
-      rootSha256: membership.trust.roots[0]?.sha256 ?? '',
+      rootSha256: membership.trust.state.roots.at(-1)?.sha256 ?? '',
       authorityAddresses: dataAddresses().slice(0, 16),
       authorityMachine: membership.machine,
       machine,
@@ -190,14 +193,15 @@ export class AdmissionOffice {
   /** How joins from one remote address are served here. */
   asAuthority(remote: string): JoinAuthority {
     const { membership, store, meshAddresses, revocations, lifetimeMs, clock, log } = this.#deps
-    const { trustDomain, trust, trustBundle, credentials } = membership
+    const { trustDomain, trust, credentials } = membership
     return {
       trustDomain,
       log,
       agentChain: () => this.agentChain(),
+      succession: () => trust.succession,
       admit: async request => {
         const { authority } = credentials
-        const root = authority === undefined ? undefined : rootOfAuthority(authority.certificate, trust)
+        const root = authority === undefined ? undefined : rootOfAuthority(authority.certificate, trust.state)
         if (authority === undefined || root === undefined) throw notAuthority()
         const nowMs = () => clock.wallMs()
         const certificate = await this.#limited(remote, () =>
@@ -205,7 +209,7 @@ export class AdmissionOffice {
         )
         return {
           nodeChain: [certificate, authority.certificate, root.der],
-          trustBundle,
+          trustBundle: trust.signed,
           meshAddresses: meshAddresses()
         }
       }

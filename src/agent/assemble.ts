@@ -2,7 +2,15 @@ import { serveAdminApi, serveSpiffeApi, serveWorkloadApi } from '../api/index.ts
 import { type Broker, createBroker, probeTarget } from '../broker/index.ts'
 import { type Clock, detach, type Logger, within } from '../core/index.ts'
 import { Attestor, listenerUid, ProcessWatch, peerCredentials } from '../identity/attest/index.ts'
-import { askForRenewal, CONTEXT, RENEW_ALPN, SessionTokens, sign, verifySignature } from '../identity/index.ts'
+import {
+  askForRenewal,
+  askForSuccession,
+  CONTEXT,
+  RENEW_ALPN,
+  SessionTokens,
+  sign,
+  verifySignature
+} from '../identity/index.ts'
 import { createMesh } from '../mesh/index.ts'
 import { createRegistry, owner, owners } from '../registry/index.ts'
 import { AckRelay } from './ack-relay.ts'
@@ -27,6 +35,7 @@ import { PolicyService } from './policy-service.ts'
 import { Readiness } from './readiness.ts'
 import { RegistryService } from './registry-service.ts'
 import { askOverMesh, authoritiesOf, wireRenewals } from './renewal-wiring.ts'
+import { askForTrust, RootRotation, TrustService, wireTrust } from './roots/index.ts'
 import { AUTHORITY_CAPABILITY, AuthorityBook, Renewal, RenewalDesk, Rotation } from './rotation/index.ts'
 import { Routing } from './routing.ts'
 import { spiffeHandlers } from './spiffe/handlers.ts'
@@ -66,7 +75,7 @@ export async function assemble(parts: Parts): Promise<{
   readonly drain: (timeoutMs: number) => Promise<void>
 }> {
   const { config, vault, store, membership, clock, log, resources } = parts
-  const { trustDomain, machine, trust: trustState, credentials, jwtKeys } = membership
+  const { trustDomain, machine, trust: trustFile, credentials, jwtKeys } = membership
   const { lifetimes } = config
   // Neither changes with a renewal: an authority does not let it.
   const { peer: self, scopes } = credentials.node
@@ -74,7 +83,7 @@ export async function assemble(parts: Parts): Promise<{
   resources.defer(() => stopping.abort())
   const metrics = new PromMetrics(log, clock)
   resources.defer(watchProcess(metrics, clock))
-  const trust = new Trust(trustState, clock, log)
+  const trust = new Trust(trustFile.state, clock, log)
   trust.admit(credentials.node.chainDer)
 
   const mesh = await createMesh({
@@ -87,6 +96,7 @@ export async function assemble(parts: Parts): Promise<{
     nodeChain: () => credentials.node.chainDer,
     judge: chain => {
       const verdict = trust.admit(chain)
+      if (!verdict.ok && verdict.reason === 'wrong-root') trustService.suspect()
       return verdict.ok ? { ok: true, machine: verdict.identity.machine, peer: verdict.identity.peer } : verdict
     },
     onRefused: (host, reason) => evictions.onRefused(host, reason),
@@ -104,6 +114,7 @@ export async function assemble(parts: Parts): Promise<{
       verify: (key, bytes, signature) => verifySignature(key, CONTEXT.nodeHead, bytes, signature),
       admit: chain => {
         const verdict = trust.admit(chain)
+        if (!verdict.ok && verdict.reason === 'wrong-root') trustService.suspect()
         return verdict.ok ? verdict.identity : undefined
       },
       limits: { maxGossipBytes: MAX_GOSSIP_BYTES }
@@ -134,6 +145,8 @@ export async function assemble(parts: Parts): Promise<{
       const view = owner(state, change.owner)
       if (view !== undefined) authorityBook.note(view)
       followPolicy(change.owner)
+      if ((view?.trustVersion ?? 0n) > trustService.version && mesh.isConnected(change.owner))
+        trustService.pull(change.owner)
       if (change.cause === 'head' || change.cause === 'set') failures.heard(change.owner)
       if (change.removed.length > 0) broker?.reassert(`registry: ${change.cause} of ${change.machine}`)
     },
@@ -163,7 +176,7 @@ export async function assemble(parts: Parts): Promise<{
   })
   const policy = new PolicyService({
     trustDomain,
-    adminPublicKey: trustState.adminPublicKey,
+    adminPublicKey: trustFile.state.adminPublicKey,
     adminKey: membership.adminKey,
     load: () => store.setting(POLICY_SETTING),
     save: signed => store.setSetting(POLICY_SETTING, signed),
@@ -201,6 +214,39 @@ export async function assemble(parts: Parts): Promise<{
     metrics
   })
   const desk = new RenewalDesk({ credentials, trust, lifetimes, tokens: () => store.tokens(), clock, log, metrics })
+  const dialRenewal = async (address: string, signal: AbortSignal) =>
+    await within(DIAL_TIMEOUT_MS, [signal], limit => dialAgent(address, RENEW_ALPN, limit))
+  const trustService: TrustService = new TrustService({
+    file: trustFile,
+    trust,
+    connected: () => mesh.connected(),
+    request: (peer, bytes, signal) => askForTrust(mesh, peer, bytes, signal),
+    ports: () => authorityBook.addresses(),
+    askAtPort: async (address, signal) => await askForSuccession(await dialRenewal(address, signal), signal),
+    onAccepted: (reason, gone) => {
+      broker?.reassert(reason)
+      registry.judgeOwners()
+      for (const peer of gone) {
+        if (mesh.isConnected(peer)) detach(log, 'connection of a host below a former root', mesh.disconnect(peer))
+      }
+      announce()
+      rotation.trustChanged(stopping.signal)
+    },
+    clock,
+    log,
+    signal: stopping.signal
+  })
+  const rootRotation = new RootRotation({
+    vault,
+    credentials,
+    trust,
+    service: trustService,
+    owners: () => owners(state),
+    known: () => book.all(),
+    clock,
+    log
+  })
+  rootRotation.tidy()
   const issued = new IssuedBook(store)
   const authorityDesk = new AuthorityDesk({
     self,
@@ -228,13 +274,17 @@ export async function assemble(parts: Parts): Promise<{
     peerKey: membership.peerKey,
     lifetimes,
     trust: () => trust.state,
+    trustSinceMs: () => trustService.adoptedAtMs,
     desk,
     authorities: () => authoritiesOf(owners(state), mesh),
     ask: (peer, request, signal) => askOverMesh(mesh, peer, request, signal),
     ports: () => authorityBook.addresses(),
     askAtPort: async (address, request, signal) => {
-      const dialled = await within(DIAL_TIMEOUT_MS, [signal], limit => dialAgent(address, RENEW_ALPN, limit))
-      return await askForRenewal(dialled, request, trust.state, clock.wallMs(), signal)
+      const follow = (succession: readonly Uint8Array[]) => {
+        trustService.take(succession)
+        return trust.state
+      }
+      return await askForRenewal(await dialRenewal(address, signal), request, follow, clock.wallMs(), signal)
     },
     askForAuthority: (peer, authority, signal) => authorities.renewAt(peer, authority, signal),
     isFounder: membership.adminKey !== undefined,
@@ -258,6 +308,7 @@ export async function assemble(parts: Parts): Promise<{
       announce()
     },
     announce: () => announce(),
+    catchUp: signal => trustService.catchUp(signal),
     onRound: () => {
       detach(log, 'agent certificate', office.renew(), stopping.signal)
       detach(log, 'session proofs', data.proveAgain(), stopping.signal)
@@ -322,6 +373,7 @@ export async function assemble(parts: Parts): Promise<{
       authorizer,
       office,
       desk,
+      succession: () => trustFile.succession,
       clock,
       log,
       metrics
@@ -332,15 +384,15 @@ export async function assemble(parts: Parts): Promise<{
   let announcing = false
   const announce = (): void => {
     // A host that was evicted, or whose certificate has ended, has nothing to say that anybody would hear.
-    if (!announcing || evictions.own !== undefined || credentials.hasLapsed(clock.wallMs())) return
+    if (!announcing || evictions.own !== undefined || renewal.isShutOut) return
     registry.announce(profile())
   }
   const profile = () => ({
     meshAddresses: mesh.addresses(),
     dataAddresses: dataAddresses(),
-    capabilities: ['tcp', ...(credentials.authority === undefined ? [] : [AUTHORITY_CAPABILITY])],
+    capabilities: ['tcp', ...(desk.isOpen ? [AUTHORITY_CAPABILITY] : [])],
     policyVersion: policy.version,
-    trustVersion: trustState.version,
+    trustVersion: trustService.version,
     draining: drain.isOn,
     jwtKeys: jwtKeys.published(),
     nodeChain: credentials.node.chainDer
@@ -356,6 +408,7 @@ export async function assemble(parts: Parts): Promise<{
   wireMesh(mesh, registry, policy, synchronised.resolve, log)
   wireRenewals(mesh, desk)
   wireAuthorities(mesh, authorityDesk)
+  wireTrust(mesh, trustService)
   mesh.onConnect((peer, name) => {
     // What reaches the mesh port most likely reaches the data port again.
     data.pathAppeared(name)
@@ -404,6 +457,7 @@ export async function assemble(parts: Parts): Promise<{
     renewal,
     rotation,
     authorities,
+    rootRotation,
     dataAddresses,
     backup: passphrase => backupOf({ vault, store, trustDomain, machine }, passphrase, clock.wallMs()),
     clock,

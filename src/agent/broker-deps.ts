@@ -31,6 +31,8 @@ export interface BrokerParts {
   readonly authorizer: Authorizer
   readonly office: AdmissionOffice
   readonly desk: RenewalDesk
+  /** The last trust bundles (bytes), oldest first. */
+  readonly succession: () => readonly Uint8Array[]
   readonly clock: Clock
   readonly log: Logger
   readonly metrics: Metrics
@@ -76,7 +78,11 @@ export function brokerDeps(parts: BrokerParts): BrokerDeps {
     renew: (socket, signal) => {
       const remote = socket.remoteAddress ?? ''
       const renew = (request: renewalPb.RenewalRequest) => parts.desk.renew(request, { remote })
-      return serveRenewal(socket, { agentChain: () => office.agentChain(), renew, log }, signal)
+      return serveRenewal(
+        socket,
+        { agentChain: () => office.agentChain(), succession: parts.succession, renew, log },
+        signal
+      )
     },
     openStream: (peer, options) => mesh.openStream(peer, options),
     openRelayed: (peer, options) => mesh.openRelayed(peer, options),

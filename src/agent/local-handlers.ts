@@ -23,6 +23,7 @@ import type { PolicyService } from './policy-service.ts'
 import { probePath } from './reach.ts'
 import type { Readiness } from './readiness.ts'
 import type { RegistryService } from './registry-service.ts'
+import type { RootRotation } from './roots/index.ts'
 import type { Renewal, Rotation, WatchedCertificate } from './rotation/index.ts'
 import type { Routing } from './routing.ts'
 import type { Trust } from './trust.ts'
@@ -49,6 +50,7 @@ export interface LocalHandlersParts {
   readonly renewal: Renewal
   readonly rotation: Rotation
   readonly authorities: Authorities
+  readonly rootRotation: RootRotation
   readonly dataAddresses: () => string[]
   readonly backup: (passphrase: string) => Promise<Uint8Array>
   readonly clock: Clock
@@ -111,6 +113,7 @@ export function localHandlers(parts: LocalHandlersParts): { workload: WorkloadHa
       authorityKeysOf: (machine, signal) => parts.authorities.keysOf(machine, signal),
       hostsBelow: keys => hostsBelow(owners(state), keys),
       authorities: parts.authorities,
+      rootRotation: parts.rootRotation,
       createToken: request => office.createToken(request),
       tokens: () => office.tokens(),
       revokeToken: id => office.revokeToken(id),

@@ -25,6 +25,11 @@ export class MemberBook {
     return [...this.#known.values()].flatMap(({ addresses }) => [...addresses])
   }
 
+  /** Those known from before, with those seen since. */
+  all(): KnownMember[] {
+    return [...this.#known.values()]
+  }
+
   /** The keys under which a machine was ever seen. */
   peersOf(machine: string): PeerKey[] {
     return [...this.#known.values()].filter(member => member.machine === machine).map(({ peer }) => peer)

@@ -45,6 +45,35 @@ export class Trust {
     this.#state = Object.freeze({ ...this.#state, revocations })
   }
 
+  /**
+   * Judges by another trust bundle from now on; the revocations stay. Forgets hosts that have shown nothing below its roots, and
+   * returns their keys.
+   */
+  replace(state: TrustState): PeerKey[] {
+    this.#state = Object.freeze({ ...state, revocations: this.#state.revocations })
+    const gone: PeerKey[] = []
+    for (const [machine, all] of this.#byMachine) {
+      const left = all.filter(node => this.#isBelowRoot(node))
+      if (left.length > 0) this.#byMachine.set(machine, left)
+      else {
+        this.#byMachine.delete(machine)
+        gone.push(...new Set(all.map(({ peer }) => peer)))
+      }
+    }
+    return gone
+  }
+
+  /** Authorities that signed hosts known here, each with its root (DER). */
+  authorities(): Array<readonly [authority: Uint8Array, root: Uint8Array]> {
+    const seen = new Map<string, readonly [Uint8Array, Uint8Array]>()
+    for (const { chainDer } of [...this.#byMachine.values()].flat()) {
+      const [, authority, root] = chainDer
+      if (authority !== undefined && root !== undefined)
+        seen.set(Buffer.from(authority).toString('base64'), [authority, root])
+    }
+    return [...seen.values()]
+  }
+
   /** Judges a host's certificate chain without remembering it. */
   judge(chain: readonly Uint8Array[]): Verdict<NodeIdentity> {
     return verifyNodeChain(chain, this.#state, this.#clock.wallMs())
@@ -158,6 +187,11 @@ export class Trust {
       node.machine,
       next.filter(({ notAfterMs }, at) => at === 0 || notAfterMs > now).slice(0, MAX_CERTIFICATES)
     )
+  }
+
+  #isBelowRoot(node: NodeIdentity): boolean {
+    const verdict = verifyStanding(node, this.#state, this.#clock.wallMs())
+    return verdict.ok || verdict.reason !== 'wrong-root'
   }
 
   #revoked(node: NodeIdentity): string | undefined {

@@ -22,6 +22,7 @@ export interface LogFields {
   rule?: string
   decision?: string
   policyVersion?: string
+  trustVersion?: string
   epoch?: string
   seq?: string
   version?: string

@@ -70,6 +70,7 @@ export { type PeerKey, parsePeerKey, peerKeyOf, rawKeyOf } from './peer-key.ts'
 export {
   admitRenewal,
   askForRenewal,
+  askForSuccession,
   MAX_RENEWAL_BYTES,
   openRenewalAnswer,
   RENEW_ALPN,
@@ -91,7 +92,17 @@ export {
   revocationOfHost,
   revocationText
 } from './revocation.ts'
-export { openTrustBundle, signTrustBundle, type TrustState } from './trust-bundle.ts'
+export {
+  followSuccession,
+  openSuccession,
+  openSuccessor,
+  openTrustBundle,
+  pinBetween,
+  signTrustBundle,
+  type TrustBundleContent,
+  type TrustState,
+  type TrustStep
+} from './trust-bundle.ts'
 export {
   type AuthorityIdentity,
   claimedMachine,

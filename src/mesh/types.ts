@@ -12,6 +12,7 @@ export type MeshProtocol =
   | '/warren/probe/1'
   | '/warren/renew/1'
   | '/warren/authority/1'
+  | '/warren/trust/1'
 
 /** What is gossiped. On the wire the name carries the trust domain. */
 export type MeshTopic = 'registry' | 'policy'

@@ -33,7 +33,7 @@ async function host(t: TestContext) {
   const membership = load()
   const { credentials } = membership
   const clock = new TestClock(NOW_MS)
-  const trust = new Trust(membership.trust, clock, silentLogger)
+  const trust = new Trust(membership.trust.state, clock, silentLogger)
   trust.admit(credentials.node.chainDer)
   const settings = new Map<string, Uint8Array>()
   const issued = new IssuedBook({

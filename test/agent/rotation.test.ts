@@ -228,7 +228,7 @@ async function founder(t: TestContext, lifetimes = DEFAULT_LIFETIMES) {
   const membership = loadMembership(vault, lifetimes, NOW_MS)
   assert.ok(membership !== undefined)
   const { credentials } = membership
-  const trust = new Trust(membership.trust, clock, log)
+  const trust = new Trust(membership.trust.state, clock, log)
   trust.admit(credentials.node.chainDer)
   const tokens: StoredToken[] = []
   const desk = new RenewalDesk({
@@ -246,6 +246,7 @@ async function founder(t: TestContext, lifetimes = DEFAULT_LIFETIMES) {
     peerKey: membership.peerKey,
     lifetimes,
     trust: () => trust.state,
+    trustSinceMs: () => 0,
     desk,
     authorities: () => [],
     ask: () => Promise.reject(new Error('not asked')),
@@ -465,7 +466,7 @@ describe('the credentials of a host', () => {
     clock.pass(15 * DAY_MS)
     await renewal.round(forever)
     const path = join(vault.directory, VaultFile.RenewedNode)
-    const load = () => loadCredentials(vault, membership.trust, clock.nowMs, 0)
+    const load = () => loadCredentials(vault, membership.trust.state, clock.nowMs, 0)
     assert.equal(load()?.node.certificateSha256, credentials.node.certificateSha256)
     writeFileSync(path, vault.require(VaultFile.NodeChain))
     assert.throws(load, refusal(ErrorCode.StateUnusable, /is not a key/))

@@ -76,6 +76,8 @@ export function adminHandlers(handlers: Partial<AdminHandlers> = {}): AdminHandl
     listAuthorities: unexpected,
     addAuthority: unexpected,
     removeAuthority: unexpected,
+    getRoot: unexpected,
+    rotateRoot: unexpected,
     ...handlers
   }
 }

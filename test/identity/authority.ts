@@ -62,6 +62,7 @@ export async function setUp(of = domain, host = founder): Promise<Setup> {
   const authority: JoinAuthority = {
     trustDomain: TRUST_DOMAIN,
     agentChain: () => [leaf, ...host.chain],
+    succession: () => [],
     admit: async request => {
       requests.push(request)
       const { authority } = of

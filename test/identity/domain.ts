@@ -49,8 +49,8 @@ export class Domain {
     this.authority = { certificate: authority, key: authorityKey }
     this.adminKey = generatePeerKeyPair()
     const adminPublicKey = rawPublicKey(this.adminKey)
-    const content = { trustDomain: TRUST_DOMAIN, version: 1n, root, adminPublicKey, nowMs: NOW_MS }
-    this.bundle = signTrustBundle(content, rootKey)
+    const content = { trustDomain: TRUST_DOMAIN, version: 1n, roots: [root], adminPublicKey, nowMs: NOW_MS }
+    this.bundle = signTrustBundle(content, [{ certificate: root, key: rootKey }])
     this.trust = openTrustBundle(this.bundle, this.rootSha256)
   }
 

@@ -207,12 +207,12 @@ test('on the data port, a lapsed host asks nobody but the agent of a member, and
       )
       return chainOf(certificate)
     }
-    const authority = { agentChain: () => [leaf, ...founder.chain], renew, log: silentLogger }
+    const authority = { agentChain: () => [leaf, ...founder.chain], succession: () => [], renew, log: silentLogger }
     void serveRenewal(theirs, authority, forever)
     return ours
   }
   const asks = (stream: ReturnType<typeof serve>, peerCertificate: Uint8Array) =>
-    askForRenewal({ stream, peerCertificate }, request, domain.trust, nowMs, forever)
+    askForRenewal({ stream, peerCertificate }, request, () => domain.trust, nowMs, forever)
 
   const chain = await asks(serve(false), leaf)
   requireRenewed(chain, { ...domain.admitted(host), notAfterMs: 0 }, nextKey, domain.trust, nowMs)

@@ -8,7 +8,7 @@ const domain = await Domain.create()
 const content = {
   trustDomain: TRUST_DOMAIN,
   version: 1n,
-  root: domain.root,
+  roots: [domain.root],
   adminPublicKey: rawPublicKey(generatePeerKeyPair()),
   nowMs: NOW_MS
 }
@@ -19,13 +19,13 @@ test('a trust bundle counts if the pinned root signed it', async () => {
   assert.equal(trust.trustDomain, TRUST_DOMAIN)
   const other = await Domain.create()
   assert.throws(() => openTrustBundle(domain.bundle, other.rootSha256), code('SIGNATURE_INVALID'))
-  const forged = signTrustBundle(content, other.rootKey)
+  const forged = signTrustBundle(content, [{ certificate: domain.root, key: other.rootKey }])
   assert.throws(() => openTrustBundle(forged, domain.rootSha256), code('SIGNATURE_INVALID'))
 })
 
 test('a signed bundle that is of no use is refused', () => {
   for (const change of [{ version: 0n }, { adminPublicKey: new Uint8Array(31) }, { trustDomain: 'Not A Domain' }]) {
-    const signed = signTrustBundle({ ...content, ...change }, domain.rootKey)
+    const signed = signTrustBundle({ ...content, ...change }, [domain.rootIssuer])
     assert.throws(() => openTrustBundle(signed, domain.rootSha256), code('MESSAGE_MALFORMED'))
   }
 })

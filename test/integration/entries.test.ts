@@ -227,6 +227,23 @@ test('a process of a user namespace of its own is granted nothing, whatever its 
   await inside.says(/PERMISSION_DENIED.*user namespace/)
 })
 
+test(
+  'the number that stands for every user without a meaning here is granted nothing, and an entry for it says so',
+  asRoot,
+  async t => {
+    const scope = scopeOf(t)
+    const a = await startRoot(scope)
+    const uid = 65_534
+    const { stderr } = await a.attempt(['entry', 'add', '--uid', String(uid), SITE])
+    assert.match(
+      stderr,
+      /granted.*\nwarren: uid 65534 stands for every user without a meaning .*no process of it is granted anything/s
+    )
+    const nobody = new Program(scope, at({ uid }, [process.execPath, '-e', REGISTER, a.socket, SITE]))
+    await nobody.says(/PERMISSION_DENIED.*stands for every user without a meaning here/)
+  }
+)
+
 test('a caller that ends while its request is under way gets nothing for whoever comes after it', asRoot, async t => {
   if (!needsCommand(t, 'perl')) return
   const scope = scopeOf(t)

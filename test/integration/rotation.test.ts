@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { readFileSync, renameSync } from 'node:fs'
+import { join } from 'node:path'
 import test from 'node:test'
 import { scopeOf, settled, startPair, TestAgent, waitFor } from '../harness/index.ts'
 
@@ -17,6 +19,18 @@ const QUICK = [
   '10s'
 ]
 const GRACE = ['--renewal-grace', '10m']
+
+/** The shortest there are, for hosts whose certificates are to end. */
+const SHORT = [
+  '--svid-lifetime',
+  '5s',
+  '--node-lifetime',
+  '10s',
+  '--authority-lifetime',
+  '20s',
+  '--jwt-key-lifetime',
+  '10s'
+]
 
 interface Certificate {
   readonly kind: string
@@ -53,6 +67,13 @@ async function renewed(agent: TestAgent, kind: string, times = 1): Promise<void>
   }
 }
 
+/** Stops the process of a host until its certificate has ended, and `graceMs` have passed. */
+async function sleepPastEnd(agent: TestAgent, graceMs = 0): Promise<void> {
+  const { notAfterMs } = await waitFor(() => certificate(agent, 'node'), 'a certificate')
+  process.kill(agent.pid, 'SIGSTOP')
+  await waitFor(() => Date.now() > Number(notAfterMs) + graceMs, 'its certificate to end', 60_000)
+}
+
 function lines(agent: TestAgent, text: string): string[] {
   return agent.program.stderr.split('\n').filter(line => line.includes(text))
 }
@@ -71,8 +92,8 @@ test('a live connection and the mesh outlive rotations of SVIDs, of both node CA
   await serve.says(/before/)
 
   const since = performance.now()
-  await Promise.all([renewed(a, 'authority', 2), renewed(a, 'node', 3), renewed(b, 'node', 3), renewed(b, 'svid', 3)])
-  t.diagnostic(`two authority and three node certificates in ${Math.round((performance.now() - since) / 1_000)} s`)
+  await Promise.all([renewed(a, 'authority'), renewed(a, 'node', 2), renewed(b, 'node', 3), renewed(b, 'svid', 3)])
+  t.diagnostic(`an authority and three node certificates in ${Math.round((performance.now() - since) / 1_000)} s`)
   client.stdin.write('after\n')
   await serve.says(/after/)
   assert.equal(client.hasEnded, false)
@@ -96,11 +117,8 @@ test('a live connection and the mesh outlive rotations of SVIDs, of both node CA
 
 test('a host that slept past the end of its certificate comes back by itself, and hears nothing before', async t => {
   const scope = scopeOf(t)
-  const [a, b] = await startPair(scope, { args: [...QUICK, ...GRACE] })
-  process.kill(b.pid, 'SIGSTOP')
-  const { notAfterMs } = (await waitFor(() => certificate(a, 'node'), 'a certificate')) ?? { notAfterMs: '0' }
-  // Its own began no later than that of its authority.
-  await waitFor(() => Date.now() > Number(notAfterMs) + 15_000, 'its certificate to end', 60_000)
+  const [a, b] = await startPair(scope, { args: [...SHORT, ...GRACE] })
+  await sleepPastEnd(b)
   process.kill(b.pid, 'SIGCONT')
   await b.program.says(/certificate of this host renewed/, 'stderr')
   await a.program.says(/"state":"lapsed","msg":"certificate of a host renewed"/, 'stderr')
@@ -111,17 +129,18 @@ test('a host that slept past the end of its certificate comes back by itself, an
   const last = await waitFor(() => certificate(b, 'node'), 'a certificate')
   await b.stop()
   await waitFor(() => Date.now() > Number(last?.notAfterMs ?? 0), 'it to end', 60_000)
-  await b.start([...QUICK, ...GRACE])
+  await b.start([...SHORT, ...GRACE])
   await Promise.all([a.sees(1), b.sees(1)])
   assert.equal((await status(b)).state, 'ready')
 })
 
 test('an evicted host that slept past the end of its certificate does not come back, and says why', async t => {
   const scope = scopeOf(t)
-  const [a, b] = await startPair(scope, { args: [...QUICK, ...GRACE] })
-  process.kill(b.pid, 'SIGSTOP')
+  const [a, b] = await startPair(scope, { args: [...SHORT, ...GRACE] })
+  const asleep = sleepPastEnd(b)
+  await waitFor(() => /^State:\s+T/m.test(readFileSync(`/proc/${b.pid}/status`, 'latin1')), 'b to stand still')
   await a.cli('evict', 'b', '--reason', 'stolen')
-  await new Promise(resolve => setTimeout(resolve, 15_000))
+  await asleep
   process.kill(b.pid, 'SIGCONT')
   await waitFor(async () => /was evicted.*stolen/.test((await status(b)).lapsed ?? ''), 'b to be told', 30_000)
   assert.equal((await status(b)).state, 'lapsed')
@@ -137,10 +156,9 @@ test('an evicted host that slept past the end of its certificate does not come b
 
 test('past the grace a host does not come back, and neither agent nor status hides why', async t => {
   const scope = scopeOf(t)
-  const args = [...QUICK, '--renewal-grace', '2s']
+  const args = [...SHORT, '--renewal-grace', '2s']
   const [a, b] = await startPair(scope, { args })
-  process.kill(b.pid, 'SIGSTOP')
-  await new Promise(resolve => setTimeout(resolve, 17_000))
+  await sleepPastEnd(b, 3_000)
   process.kill(b.pid, 'SIGCONT')
   await waitFor(async () => /grace period has passed/.test((await status(b)).lapsed ?? ''), 'b to be refused', 30_000)
   assert.match(await b.cli('status'), /lapsed: .*the grace period has passed/)
@@ -163,26 +181,26 @@ test('past the grace a host does not come back, and neither agent nor status hid
 
 test('a host whose authority does not answer says so at half and at a quarter of its life, and that it is over', async t => {
   const scope = scopeOf(t)
-  const [a, b] = await startPair(scope, { args: [...QUICK, ...GRACE] })
+  const [a, b] = await startPair(scope, { args: [...SHORT, ...GRACE] })
   process.kill(a.pid, 'SIGSTOP')
   await b.program.says(
     /"component":"node".*certificate alarm: half of its life is left, and it was not renewed/,
     'stderr'
   )
   await b.program.says(/"component":"node".*certificate alarm: a quarter of its life is left/, 'stderr')
-  const node = await certificate(b, 'node')
-  assert.equal(node?.alarm, 'quarter')
-  assert.match(node?.problem ?? '', /no authority renews it/)
   assert.match(await b.cli('status'), /ALARM +node b; not renewed, and at most a quarter/)
+  // What stands in the way is known once the request has failed.
+  await waitFor(
+    async () => /no authority renews it/.test((await certificate(b, 'node'))?.problem ?? ''),
+    'the reason to be shown'
+  )
   process.kill(a.pid, 'SIGCONT')
   await b.program.says(/"component":"node".*certificate alarm is over/, 'stderr')
 })
 
 test('an authority without the root key calls for it, and is renewed as soon as it is back', async t => {
   const scope = scopeOf(t)
-  const { renameSync } = await import('node:fs')
-  const { join } = await import('node:path')
-  const args = [...QUICK, ...GRACE]
+  const args = [...SHORT, ...GRACE]
   const a = await new TestAgent(scope, { name: 'a', args: ['--init', 'example.org', ...args] }).start()
   const key = join(a.stateDir, 'root.key')
   renameSync(key, `${key}.away`)

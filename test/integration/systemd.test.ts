@@ -3,6 +3,8 @@ import { execFileSync } from 'node:child_process'
 import { chmodSync, copyFileSync, existsSync, readFileSync, realpathSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import test, { type TestContext } from 'node:test'
+import { DRAIN_MS } from '../../src/cli/commands/up.ts'
+import { STOP_TIMEOUT_MS } from '../../src/mesh/limits.ts'
 import { asRoot, at, needsCommand, Program, type Scope, scopeOf, TestAgent, waitFor, warren } from '../harness/index.ts'
 
 const UNITS = join(import.meta.dirname, '..', '..', 'packaging', 'systemd')
@@ -44,6 +46,13 @@ test('systemd takes the units, and finds that of all users well confined', t => 
   analyze(t, scope, '--user', 'verify', copied(scope, 'warren-user.service'))
   // 10 is a unit without any confinement; in tenths here.
   analyze(t, scope, 'security', '--offline=true', '--threshold=40', copied(scope, 'warren.service'))
+})
+
+test('the units give an agent time to drain and to leave before they kill it', () => {
+  for (const name of ['warren.service', 'warren-user.service']) {
+    const [seconds = '0'] = setting(readFileSync(join(UNITS, name), 'utf8'), 'TimeoutStopSec')
+    assert.ok(Number(seconds) * 1_000 >= DRAIN_MS + STOP_TIMEOUT_MS + 5_000, `${name}: ${seconds}`)
+  }
 })
 
 /** Checks in the kernel's own words that an agent has what the unit gives, and nothing else. */

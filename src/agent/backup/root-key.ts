@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { keyFromPem } from '../../identity/index.ts'
 import { replaceFile } from '../state/files.ts'
-import { VaultFile } from '../state/vault.ts'
+import { type Vault, VaultFile } from '../state/vault.ts'
 import { decodeBackup, encodeBackup } from './content.ts'
 import { SealedKind, seal, unseal } from './sealed.ts'
 import { readSealedFile } from './sealed-file.ts'
@@ -12,8 +12,8 @@ import { whoseState } from './whose.ts'
 /**
  * Writes the root key, sealed, to a new file and only then removes it from the state directory; the agent may run.
  *
- * The file is read back and opened before anything is removed. Throws NOT_FOUND when the key is not on this host,
- * ALREADY_EXISTS when the file is there already, NOT_INITIALIZED, STATE_UNUSABLE; as `seal`.
+ * The file is read back and opened before anything is removed. Throws NOT_FOUND when the key is not on this host, NOT_READY during
+ * a rotation of the root, ALREADY_EXISTS when the file is there already, NOT_INITIALIZED, STATE_UNUSABLE; as `seal`.
  */
 export async function exportRootKey(stateDir: string, file: string, passphrase: string, nowMs: number): Promise<void> {
   const { vault, trust, machine } = whoseState(stateDir)
@@ -23,6 +23,7 @@ export async function exportRootKey(stateDir: string, file: string, passphrase: 
       hint: 'It was exported before, or is on the founding host.'
     })
   }
+  requireNoRotation(vault)
   if (existsSync(file)) {
     throw new WarrenError(ErrorCode.AlreadyExists, `${file} exists`, {
       hint: 'It may hold the only copy of a root key.'
@@ -41,7 +42,8 @@ export async function exportRootKey(stateDir: string, file: string, passphrase: 
 /**
  * Brings an exported root key back; the agent may run. A key that is here already is left as it is.
  *
- * Throws CERTIFICATE_REFUSED when it is no root of this trust domain, NOT_INITIALIZED, STATE_UNUSABLE; as `unseal`.
+ * Throws CERTIFICATE_REFUSED when it is no root of this trust domain, ALREADY_EXISTS over another key, NOT_READY during a rotation of
+ * the root, NOT_INITIALIZED, STATE_UNUSABLE; as `unseal`.
  */
 export async function importRootKey(stateDir: string, sealed: Uint8Array, passphrase: string): Promise<void> {
   const { vault, trust } = whoseState(stateDir)
@@ -51,5 +53,18 @@ export async function importRootKey(stateDir: string, sealed: Uint8Array, passph
   if (!trust.roots.some(root => root.publicKey.equals(publicKey))) {
     throw new WarrenError(ErrorCode.CertificateRefused, `the key is not that of a root of ${trust.trustDomain}`)
   }
+  requireNoRotation(vault)
+  const present = vault.read(VaultFile.RootKey)
+  if (present !== undefined && !present.equals(pem)) {
+    throw new WarrenError(ErrorCode.AlreadyExists, 'another root key is on this host already')
+  }
   vault.write(VaultFile.RootKey, pem)
+}
+
+// The keys of both roots are needed for its end, and one file holds one key.
+function requireNoRotation(vault: Vault): void {
+  if (vault.read(VaultFile.FormerRootKey) === undefined) return
+  throw new WarrenError(ErrorCode.NotReady, 'a rotation of the root is under way', {
+    hint: 'End it first: `warren root rotate --finish`.'
+  })
 }

@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
-import { openTrustBundle, parseCertificate, type TrustState, verifyNodeChain } from '../../identity/index.ts'
-import { decodeChain } from '../membership/index.ts'
-import { Vault, VaultFile } from '../state/vault.ts'
+import { parseCertificate, type TrustState, verifyNodeChain } from '../../identity/index.ts'
+import { readNode, TrustFile } from '../membership/index.ts'
+import { Vault } from '../state/vault.ts'
 
 export interface Whose {
   readonly vault: Vault
@@ -14,19 +14,17 @@ export interface Whose {
 export function whoseState(stateDir: string): Whose {
   // Looking must not make it.
   const vault = existsSync(stateDir) ? new Vault(stateDir) : undefined
-  const file = vault?.read(VaultFile.NodeChain)
-  if (vault === undefined || file === undefined) {
+  const own = vault === undefined ? undefined : readNode(vault)
+  if (vault === undefined || own === undefined) {
     throw new WarrenError(ErrorCode.NotInitialized, `${stateDir} is not the state of a host`, {
       hint: 'Give the --state-dir that `warren up` uses.'
     })
   }
-  const trust = openTrustBundle(
-    vault.require(VaultFile.TrustBundle),
-    vault.require(VaultFile.RootFingerprint).toString('utf8').trim()
-  )
-  const chain = decodeChain(file)
+  const file = new TrustFile(vault)
+  const trust = file.state
+  const { chain } = own
   const endedMs = chain[0] === undefined ? 0 : parseCertificate(chain[0]).notAfterMs
-  const verdict = verifyNodeChain(chain, trust, endedMs - 1)
+  const verdict = verifyNodeChain(chain, { ...trust, roots: [...trust.roots, ...file.formerRoots()] }, endedMs - 1)
   if (!verdict.ok)
     throw new WarrenError(ErrorCode.StateUnusable, `the certificate of this host does not hold: ${verdict.detail}`)
   return { vault, trust, machine: verdict.identity.machine }

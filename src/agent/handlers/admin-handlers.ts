@@ -6,6 +6,7 @@ import type { Protocol, Rule } from '../../policy/index.ts'
 import { type adminPb, apiPb } from '../../wire/index.ts'
 import type { Authorities } from '../authorities/index.ts'
 import type { Explanation } from '../explain.ts'
+import type { RootRotation, RootStatus } from '../roots/index.ts'
 import { entryMessage, type PolicyHandlersDeps, policyHandlers, revocationMessage } from './policy-handlers.ts'
 
 export interface FlowView {
@@ -34,6 +35,7 @@ export interface AdminHandlersDeps extends PolicyHandlersDeps {
   readonly drain: (timeoutMs: number) => Promise<{ finished: number; reset: number; undone: boolean }>
   readonly undrain: () => void
   readonly authorities: Pick<Authorities, 'add' | 'remove' | 'list'>
+  readonly rootRotation: Pick<RootRotation, 'status' | 'begin' | 'finish'>
   /** A sealed copy of all that this host is. */
   readonly backup: (passphrase: string) => Promise<Uint8Array>
   readonly members: () => MessageInitShape<typeof adminPb.MemberSchema>[]
@@ -87,6 +89,12 @@ export function adminHandlers(deps: AdminHandlersDeps): AdminHandlers {
     async removeAuthority({ machine }, _caller, signal) {
       await deps.authorities.remove(parseMachineName(machine), signal)
       return {}
+    },
+
+    getRoot: async () => ({ status: rootMessage(deps.rootRotation.status()) }),
+
+    async rotateRoot({ finish, force }) {
+      return { status: rootMessage(finish ? deps.rootRotation.finish(force) : await deps.rootRotation.begin()) }
     },
 
     getMetrics: () => metrics(),
@@ -145,6 +153,14 @@ export function adminHandlers(deps: AdminHandlersDeps): AdminHandlers {
       const { works, steps } = await explain(request.source, request.destination, protocol, signal)
       return { works, steps: [...steps] }
     }
+  }
+}
+
+function rootMessage({ version, roots, behind }: RootStatus): MessageInitShape<typeof adminPb.RootStatusSchema> {
+  return {
+    version,
+    roots: roots.map(({ sha256, notAfterMs, isHere }) => ({ sha256, notAfterMs: BigInt(notAfterMs), keyHere: isHere })),
+    behind: behind.map(({ machine, reason }) => ({ machine, reason }))
   }
 }
 

@@ -6,6 +6,7 @@ import {
   keyFromPem,
   keyToPem,
   type NodeIdentity,
+  type ParsedCertificate,
   parseCertificate,
   type TrustState,
   verifyRenewable
@@ -62,15 +63,20 @@ export class Credentials {
    * while the agent runs. Throws STATE_UNUSABLE.
    */
   rootIssuer({ roots }: TrustState): Issuer | undefined {
-    const keys = [VaultFile.RootKey].flatMap(name => {
-      const pem = this.#vault.read(name)
-      return pem === undefined ? [] : [readKey(this.#vault, name, pem)]
-    })
+    const keys = this.rootKeys()
     for (const root of roots.toReversed()) {
       const key = keys.find(candidate => createPublicKey(candidate).equals(root.publicKey))
       if (key !== undefined) return { certificate: root.der, key }
     }
     return undefined
+  }
+
+  /** The root keys on this host: one, two while the root is rotated, none if it was taken off. Throws STATE_UNUSABLE. */
+  rootKeys(): KeyObject[] {
+    return [VaultFile.RootKey, VaultFile.FormerRootKey].flatMap(name => {
+      const pem = this.#vault.read(name)
+      return pem === undefined ? [] : [readKey(this.#vault, name, pem)]
+    })
   }
 
   hasLapsed(nowMs: number): boolean {
@@ -136,18 +142,20 @@ export class Credentials {
 }
 
 /**
- * The certificates on disk, judged as those of a stranger would be, except that they may have ended less than `graceMs` ago.
- * Undefined if the host has none. Throws STATE_UNUSABLE.
+ * The certificates on disk, judged as those of a stranger would be, except that they may have ended less than `graceMs` ago, or be
+ * below a root of `former`: such a host must be able to start, to have them renewed. Undefined if the host has none. Throws
+ * STATE_UNUSABLE.
  */
 export function loadCredentials(
   vault: Vault,
   trust: TrustState,
   nowMs: number,
-  graceMs: number
+  graceMs: number,
+  former: readonly ParsedCertificate[] = []
 ): Credentials | undefined {
   const own = readNode(vault)
   if (own === undefined) return undefined
-  const verdict = verifyRenewable(own.chain, trust, nowMs, graceMs)
+  const verdict = verifyRenewable(own.chain, { ...trust, roots: [...trust.roots, ...former] }, nowMs, graceMs)
   if (!verdict.ok) {
     throw new WarrenError(ErrorCode.StateUnusable, `the certificate of this host no longer holds: ${verdict.detail}`, {
       hint:
@@ -163,7 +171,8 @@ export function loadCredentials(
   return new Credentials(vault, { node: verdict.identity, nodeKey }, readAuthority(vault, own.chain[1]))
 }
 
-function readNode(vault: Vault) {
+/** The node chain on disk (DER: node CA, authority, root), and where its key is; undefined if the host has none. */
+export function readNode(vault: Vault) {
   const renewed = vault.read(VaultFile.RenewedNode)
   if (renewed !== undefined) {
     const [pem = ''] =

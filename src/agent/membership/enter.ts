@@ -27,7 +27,7 @@ export async function enter(
   const nodeKey = generateSigningKeyPair()
   const connect = (address: string, limit: AbortSignal) => dialAgent(address, JOIN_ALPN, limit)
   const joined = await join({ token, peerKey, nodeKey, connect, nowMs, signal })
-  vault.write(VaultFile.RootFingerprint, token.rootSha256)
+  vault.write(VaultFile.RootFingerprint, joined.rootSha256)
   vault.write(VaultFile.PeerKey, keyToPem(peerKey))
   vault.write(VaultFile.NodeKey, keyToPem(nodeKey))
   vault.write(VaultFile.NodeSecret, randomBytes(32))

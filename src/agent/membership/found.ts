@@ -61,7 +61,9 @@ export async function found(
   vault.write(VaultFile.NodeSecret, randomBytes(32))
   vault.write(
     VaultFile.TrustBundle,
-    signTrustBundle({ trustDomain, version: 1n, root, adminPublicKey, nowMs }, rootKey)
+    signTrustBundle({ trustDomain, version: 1n, roots: [root], adminPublicKey, nowMs }, [
+      { certificate: root, key: rootKey }
+    ])
   )
   vault.write(VaultFile.NodeChain, encodeChain([node, authority, root]))
 }

@@ -1,17 +1,17 @@
 import type { KeyObject } from 'node:crypto'
-import { keyFromPem, openTrustBundle, type TrustState } from '../../identity/index.ts'
+import { keyFromPem } from '../../identity/index.ts'
 import type { Lifetimes } from '../lifetimes.ts'
 import { type Vault, VaultFile } from '../state/vault.ts'
 import { type Credentials, loadCredentials, readKey } from './credentials.ts'
 import { JwtKeys } from './jwt-keys.ts'
+import { TrustFile } from './trust-file.ts'
 
 /** What makes a host a member of a trust domain, and of which other offices it holds the keys. */
 export interface Membership {
   readonly trustDomain: string
   readonly machine: string
-  readonly trust: TrustState
-  /** Bytes of the SignedTrustBundle, for those who join through this host. */
-  readonly trustBundle: Uint8Array
+  /** What rotations of the root replace. */
+  readonly trust: TrustFile
   /** What renewals replace. */
   readonly credentials: Credentials
   readonly jwtKeys: JwtKeys
@@ -30,16 +30,14 @@ export interface Membership {
  */
 export function loadMembership(vault: Vault, lifetimes: Lifetimes, nowMs: number): Membership | undefined {
   if (vault.read(VaultFile.NodeChain) === undefined) return undefined
-  const trustBundle = vault.require(VaultFile.TrustBundle)
-  const trust = openTrustBundle(trustBundle, vault.require(VaultFile.RootFingerprint).toString('utf8').trim())
-  const credentials = loadCredentials(vault, trust, nowMs, lifetimes.graceMs)
+  const trust = new TrustFile(vault)
+  const credentials = loadCredentials(vault, trust.state, nowMs, lifetimes.graceMs, trust.formerRoots())
   if (credentials === undefined) return undefined
   const adminKey = vault.read(VaultFile.AdminKey)
   return {
-    trustDomain: trust.trustDomain,
+    trustDomain: trust.state.trustDomain,
     machine: credentials.node.machine,
     trust,
-    trustBundle,
     credentials,
     jwtKeys: new JwtKeys(vault, lifetimes, nowMs),
     peerKey: readKey(vault, VaultFile.PeerKey),

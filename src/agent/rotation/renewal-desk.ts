@@ -2,6 +2,7 @@ import { Allowance, type Clock, ErrorCode, type Logger, type Metrics, WarrenErro
 import {
   admitRenewal,
   BACKDATED_MS,
+  keySha256Of,
   type NodeIdentity,
   type PeerKey,
   parseCertificate,
@@ -52,7 +53,9 @@ export class RenewalDesk {
 
   /** Whether this host can renew at all. */
   get isOpen(): boolean {
-    return this.#deps.credentials.authority !== undefined
+    const { credentials, trust } = this.#deps
+    const { authority } = credentials
+    return authority !== undefined && rootOfAuthority(authority.certificate, trust.state) !== undefined
   }
 
   /**
@@ -74,7 +77,7 @@ export class RenewalDesk {
     const { nodeMs: lifetimeMs, graceMs } = lifetimes
     try {
       const renewed = await admitRenewal(
-        request,
+        this.#rerooted(request, [authority.certificate, root.der]),
         {
           trust: trust.state,
           authority,
@@ -108,6 +111,18 @@ export class RenewalDesk {
     }
   }
 
+  // An authority keeps its key when it gets a certificate of a new root. So what it signed can be judged below the new one, though
+  // its host was away and shows the old: the old root need not be trusted for that, and whoever has its key gains nothing.
+  #rerooted(request: renewalPb.RenewalRequest, own: readonly [Uint8Array, Uint8Array]): renewalPb.RenewalRequest {
+    const [node, authority, root] = request.nodeChain
+    if (node === undefined || authority === undefined || root === undefined) return request
+    const { trust } = this.#deps
+    if (trust.state.roots.some(({ der }) => Buffer.from(der).equals(root))) return request
+    const key = keyOf(authority)
+    const now = [own, ...trust.authorities()].find(([candidate]) => key !== undefined && keyOf(candidate) === key)
+    return now === undefined ? request : { ...request, nodeChain: [node, ...now] }
+  }
+
   // Before anything is verified: a refusal costs signature checks and a line of log.
   #requireAllowance(key: string): void {
     if (this.#refusals.left(key, this.#deps.clock.monotonicMs()) >= 1) return
@@ -130,5 +145,13 @@ export class RenewalDesk {
     const issuedAtMs = nodeCertificate.notBeforeMs + BACKDATED_MS + ROUNDING_MS
     const joined = tokens().some(token => token.machine === machine && (token.usedAtMs ?? 0) > issuedAtMs)
     return joined ? `another host has joined as ${machine} since` : undefined
+  }
+}
+
+function keyOf(der: Uint8Array): string | undefined {
+  try {
+    return keySha256Of(parseCertificate(der))
+  } catch {
+    return undefined
   }
 }

@@ -11,6 +11,7 @@ import {
   renewalRequest,
   requireAuthority,
   requireRenewed,
+  rootOfAuthority,
   type TrustState
 } from '../../identity/index.ts'
 import type { renewalPb } from '../../wire/index.ts'
@@ -18,7 +19,7 @@ import type { Lifetimes } from '../lifetimes.ts'
 import type { Credentials } from '../membership/index.ts'
 import type { InUse } from './alarms.ts'
 import type { RenewalDesk } from './renewal-desk.ts'
-import { type Life, renewAtMs, retryAfterMs, spreadOf } from './schedule.ts'
+import { type Life, renewAtMs, retryAfterMs, shareLeft, spreadOf } from './schedule.ts'
 
 export interface RenewalDeps {
   readonly trustDomain: string
@@ -26,6 +27,8 @@ export interface RenewalDeps {
   readonly peerKey: KeyObject
   readonly lifetimes: Lifetimes
   readonly trust: () => TrustState
+  /** When the trust bundle in force was taken over, wall milliseconds; zero: before this agent started. */
+  readonly trustSinceMs: () => number
   /** The authority of this host, if it holds one. */
   readonly desk: RenewalDesk
   /** Hosts that say that they hold an authority, in the order to ask. */
@@ -52,6 +55,11 @@ export interface RenewalDeps {
   readonly log: Logger
   readonly metrics: Metrics
 }
+
+/** Hosts renew within so long after a new root was heard of, or a twentieth of a certificate's life if that is less. */
+const ROOT_SPREAD_MS = 60_000
+/** Everybody must have heard of a root before certificates below it are shown. */
+const NODE_AFTER_ROOT_MS = 1_500
 
 interface Attempts {
   failures: number
@@ -82,9 +90,18 @@ export class Renewal {
   /** Why this host has no certificate that counts, if it has none. */
   get lapse(): string | undefined {
     const { credentials, clock } = this.#deps
-    if (!credentials.hasLapsed(clock.wallMs())) return undefined
-    const ended = `the certificate of this host ended at ${new Date(credentials.node.notAfterMs).toISOString()}`
+    if (!this.isShutOut) return undefined
+    const ended = credentials.hasLapsed(clock.wallMs())
+      ? `the certificate of this host ended at ${new Date(credentials.node.notAfterMs).toISOString()}`
+      : 'the certificate of this host is below a root that is trusted no more'
     return this.#node.problem === '' ? ended : `${ended}: ${this.#node.problem}`
+  }
+
+  /** Whether no mesh lets this host in, for its certificate has ended or is below a root that is gone. */
+  get isShutOut(): boolean {
+    const { credentials, clock, trust } = this.#deps
+    const { node } = credentials
+    return credentials.hasLapsed(clock.wallMs()) || !trust().roots.some(({ der }) => isSame(der, node.chainDer[2]))
   }
 
   /** The certificates of this host that are in use, but for those of its workloads. */
@@ -104,7 +121,9 @@ export class Renewal {
     const root = node.chainDer[2]
     if (root !== undefined) {
       const life = lifeOf(parseCertificate(root))
-      all.push({ ...life, renewAtMs: 0, kind: 'root', subject: trustDomain, problem: '', hint: '' })
+      const isLate = shareLeft(life, this.#deps.clock.wallMs()) <= 0.25
+      const hint = isLate ? 'replace it: `warren root rotate` on the founding host' : ''
+      all.push({ ...life, renewAtMs: 0, kind: 'root', subject: trustDomain, problem: '', hint })
     }
     return all
   }
@@ -145,7 +164,8 @@ export class Renewal {
     if (authority === undefined) return
     const certificate = await this.#authorityCertificate(authority, signal)
     const { notAfterMs } = requireAuthority(certificate, authority.key, trust(), clock.wallMs())
-    if (notAfterMs <= parseCertificate(authority.certificate).notAfterMs) {
+    const isSameRoot = isSame(this.#rootOf(certificate), this.#rootOf(authority.certificate))
+    if (isSameRoot && notAfterMs <= parseCertificate(authority.certificate).notAfterMs) {
       throw new WarrenError(ErrorCode.CertificateRefused, 'the root itself is about to end')
     }
     credentials.replaceAuthority(certificate)
@@ -179,17 +199,21 @@ export class Renewal {
   async #renewNode(signal: AbortSignal): Promise<void> {
     const { credentials, trustDomain, peerKey, trust, clock, log } = this.#deps
     const { node, nodeKey } = credentials
+    const isForRoot = !this.#isNewest(node.chainDer[2]) && clock.wallMs() < this.#nodeDates().renewAtMs
     const nextKey = generateSigningKeyPair()
     const request = await renewalRequest(node, trustDomain, { peerKey, nodeKey, nextKey })
     const chain = await this.#ask(request, signal)
     const renewed = requireRenewed(chain, node, nextKey, trust(), clock.wallMs())
+    if (isForRoot && !this.#isNewest(renewed.chainDer[2])) {
+      throw new WarrenError(ErrorCode.NotReady, 'the authority that answered is not below the new root yet')
+    }
     credentials.replaceNode({ node: renewed, nodeKey: nextKey })
     const notAfter = new Date(renewed.notAfterMs).toISOString()
     log.info('certificate of this host renewed', { machine: renewed.machine, notAfter })
   }
 
   async #ask(request: renewalPb.RenewalRequest, signal: AbortSignal): Promise<readonly Uint8Array[]> {
-    const { desk, authorities, ask, ports, askAtPort, credentials, clock } = this.#deps
+    const { desk, authorities, ask, ports, askAtPort } = this.#deps
     if (desk.isOpen) return await desk.renew(request, 'self')
     const failures: string[] = []
     let refusal: unknown
@@ -204,8 +228,8 @@ export class Renewal {
         return undefined
       }
     }
-    // In date, the mesh is the way; once it has ended, no mesh lets this host in.
-    const ways = credentials.hasLapsed(clock.wallMs())
+    // The mesh is the way, unless it lets this host in no more.
+    const ways = this.isShutOut
       ? ports().map(address => ({ name: address, run: () => askAtPort(address, request, signal) }))
       : authorities().map(peer => ({ name: peer, run: () => ask(peer, request, signal) }))
     for (const { name, run } of ways) {
@@ -219,6 +243,16 @@ export class Renewal {
 
   #nodeLife(): Life & { readonly renewAtMs: number } {
     const { node } = this.#deps.credentials
+    const dates = this.#nodeDates()
+    if (this.#isNewest(node.chainDer[2])) return dates
+    // All hosts hear of a new root at about the same time.
+    const spreadMs = Math.min(ROOT_SPREAD_MS, (dates.notAfterMs - dates.issuedAtMs) / 20)
+    const atMs = this.#deps.trustSinceMs() + NODE_AFTER_ROOT_MS + spreadMs * spreadOf(node.certificateSha256)
+    return { ...dates, renewAtMs: Math.min(dates.renewAtMs, atMs) }
+  }
+
+  #nodeDates(): Life & { readonly renewAtMs: number } {
+    const { node } = this.#deps.credentials
     const life = { issuedAtMs: lifeOf(node.nodeCertificate).issuedAtMs, notAfterMs: node.notAfterMs }
     return { ...life, renewAtMs: renewAtMs(life, spreadOf(node.certificateSha256)) }
   }
@@ -228,7 +262,18 @@ export class Renewal {
     if (authority === undefined) return undefined
     const certificate = parseCertificate(authority.certificate)
     const life = lifeOf(certificate)
-    return { ...life, renewAtMs: renewAtMs(life, spreadOf(certificate.sha256)) }
+    const atMs = renewAtMs(life, spreadOf(certificate.sha256))
+    const isNewest = this.#isNewest(this.#rootOf(authority.certificate))
+    return { ...life, renewAtMs: isNewest ? atMs : Math.min(atMs, this.#deps.trustSinceMs()) }
+  }
+
+  #rootOf(authority: Uint8Array): Uint8Array | undefined {
+    return rootOfAuthority(authority, this.#deps.trust())?.der
+  }
+
+  // Of two roots, the last one is to be issued by.
+  #isNewest(root: Uint8Array | undefined): boolean {
+    return isSame(this.#deps.trust().roots.at(-1)?.der, root)
   }
 
   #nodeHint(): string {
@@ -246,4 +291,8 @@ export class Renewal {
 
 function lifeOf({ notBeforeMs, notAfterMs }: ParsedCertificate): Life {
   return { issuedAtMs: Math.min(notBeforeMs + BACKDATED_MS, notAfterMs), notAfterMs }
+}
+
+function isSame(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
+  return a !== undefined && b !== undefined && Buffer.from(a).equals(b)
 }

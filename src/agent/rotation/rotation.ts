@@ -22,6 +22,8 @@ export interface RotationDeps {
   readonly onRenewed: () => Promise<void>
   /** Says anew what this host says of itself. */
   readonly announce: () => void
+  /** Looks for a newer trust bundle if this host may be behind. */
+  readonly catchUp: (signal: AbortSignal) => Promise<void>
   /** After all SVIDs that were due were renewed: sessions that were proved with old ones can be proved again. */
   readonly onRound: () => void
   readonly clock: Clock
@@ -38,6 +40,7 @@ export class Rotation {
   readonly #changed = new ChangeSignal()
   readonly #closing = new Set<PeerKey>()
   #isRenewed = false
+  #round: Promise<void> = Promise.resolve()
 
   constructor(deps: RotationDeps) {
     this.#deps = deps
@@ -52,6 +55,12 @@ export class Rotation {
     return this.#changed.changed()
   }
 
+  /** What is trusted has changed: tells whoever waits for changes, and does what is due by it now. */
+  trustChanged(signal: AbortSignal): void {
+    this.#changed.fire()
+    detach(this.#deps.log, 'rotation', this.round(signal), signal)
+  }
+
   /** The certificates in use, with their dates and alarms. */
   certificates(): readonly WatchedCertificate[] {
     return this.#alarms.current
@@ -62,17 +71,24 @@ export class Rotation {
     const { lifetimes, log } = this.#deps
     const shortest = Math.min(lifetimes.svidMs, lifetimes.nodeMs, lifetimes.authorityMs, lifetimes.jwtKeyMs)
     const interval = Math.min(MAX_ROUND_MS, Math.max(MIN_ROUND_MS, shortest / 100))
-    detach(
-      log,
-      'rotation',
-      loop(log, 'rotation', { intervalMs: () => interval, immediate: true, signal }, () => this.round(signal)),
-      signal
-    )
+    const run = (name: string, round: () => Promise<void> | void): void =>
+      detach(log, name, loop(log, name, { intervalMs: () => interval, immediate: true, signal }, round), signal)
+    run('rotation', () => this.round(signal))
+    // By itself: an authority that is slow to answer, or never does, is what alarms are there for.
+    run('certificate alarms', () => this.#alarms.check(this.#inUse()))
   }
 
-  /** One look at everything. */
+  /** One look at everything; after the one that is under way. */
   async round(signal: AbortSignal): Promise<void> {
-    const { renewal, jwtKeys, svids, announce, onRenewed, onRound, clock } = this.#deps
+    const before = this.#round
+    const own = before.catch(() => {}).then(() => this.#look(signal))
+    this.#round = own
+    await own
+  }
+
+  async #look(signal: AbortSignal): Promise<void> {
+    const { renewal, jwtKeys, svids, announce, onRenewed, onRound, catchUp, clock } = this.#deps
+    await catchUp(signal)
     await renewal.round(signal)
     const keysChanged = jwtKeys.rotate(clock.wallMs())
     const renewed = this.#isRenewed

@@ -9,12 +9,16 @@ export const VaultFile = {
   NodeChain: 'node.pem',
   TrustBundle: 'trust.bundle',
   RootFingerprint: 'root.sha256',
+  /** The last trust bundles, for hosts that missed them. */
+  TrustHistory: 'trust.history',
   NodeSecret: 'node.secret',
   /** Key and chain of the node CA since its first renewal, in place of the two above. */
   RenewedNode: 'node.renewed.pem',
   JwtKey: 'jwt.key',
   JwtKeys: 'jwt.keys',
   RootKey: 'root.key',
+  /** While the root is rotated: the key of the one that goes. */
+  FormerRootKey: 'root.former.key',
   AuthorityKey: 'authority.key',
   /** Of an authority that a root has not signed yet. */
   PendingAuthorityKey: 'authority.pending.key',

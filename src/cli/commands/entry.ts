@@ -2,6 +2,9 @@ import { type Command, InvalidArgumentError } from 'commander'
 import { contextOf } from '../context.ts'
 import { entryTable, entryView } from '../output/policy-views.ts'
 
+// What Linux shows for a user that a namespace does not map: /proc/sys/kernel/overflowuid, unless it was changed.
+const OVERFLOW_ID = 65_534
+
 interface EntryOptions {
   readonly machine?: string
   readonly uid?: number
@@ -40,6 +43,9 @@ export function addEntry(program: Command): void {
       const view = added === undefined ? undefined : entryView(added)
       show({ entry: view, version }, () => view?.id ?? '')
       say(`granted, as of policy version ${version}`)
+      if (uid === OVERFLOW_ID) {
+        say(`uid ${uid} stands for every user without a meaning on a host: no process of it is granted anything`)
+      }
     })
   entry
     .command('list')

@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { contextOf } from '../context.ts'
 import { askTerminal, PASSPHRASE_HELP, PASSPHRASE_OPTION, readPassphrase } from '../options/passphrase.ts'
+import { rootTable, rootView } from '../output/policy-views.ts'
 
 interface RootOptions {
   readonly passphraseFile?: string
@@ -11,7 +12,7 @@ interface RootOptions {
 export function addRoot(program: Command): void {
   const root = program
     .command('root')
-    .description('take the root key of the trust domain off this host, and bring it back')
+    .description('take the root key of the trust domain off this host, bring it back, and replace it')
   root
     .command('export')
     .description('write the root key to an encrypted file, then delete it from this host')
@@ -47,6 +48,40 @@ Joins and all else go on without the key. The agent may run. Copies of the key i
       await importRootKey(stateDir, sealed, await readPassphrase(options.passphraseFile, false))
       show({ file, stateDir }, () => stateDir)
       say(`the root key is in ${stateDir} again; the file is left as it is`)
+    })
+  addRotate(root)
+}
+
+function addRotate(root: Command): void {
+  root
+    .command('status')
+    .description('the roots that are trusted, and where a rotation stands')
+    .action(async (_options: unknown, command: Command) => {
+      const { agent, show } = contextOf(command)
+      const view = rootView((await agent.admin.getRoot({})).status)
+      show(view, () => rootTable(view, Date.now()))
+    })
+  root
+    .command('rotate')
+    .description('replace the root: first both are trusted, and with --finish only the new one')
+    .option('--finish', 'trust the new root alone and delete the key of the old one')
+    .option('--force', 'with --finish: also when some hosts are not below the new root yet')
+    .addHelpText(
+      'after',
+      `
+Needs the root key on this host. Connections go on. Back this host up after each of the two steps: an older backup has an old key.`
+    )
+    .action(async (options: { finish?: true; force?: true }, command: Command) => {
+      const { finish = false, force = false } = options
+      if (force && !finish) throw new WarrenError(ErrorCode.InvalidArgument, '--force goes with --finish')
+      const { agent, show, say } = contextOf(command)
+      const view = rootView((await agent.admin.rotateRoot({ finish, force })).status)
+      show(view, () => rootTable(view, Date.now()))
+      say(
+        finish
+          ? 'only the new root is trusted; back this host up, and take the root key off it if you keep it offline'
+          : 'both roots are trusted; once `warren root status` shows no host behind: warren root rotate --finish'
+      )
     })
 }
 

@@ -34,7 +34,8 @@ interface UpOptions extends GlobalOptions {
   readonly renewalGrace?: string
 }
 
-const DRAIN_MS = 10_000
+/** How long connections may take to finish when the agent is told to stop, by default. */
+export const DRAIN_MS = 10_000
 const MAX_DRAIN_MS = 86_400_000
 
 const AFTER = `

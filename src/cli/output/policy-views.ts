@@ -1,4 +1,5 @@
 import type { adminPb } from '../../wire/index.ts'
+import { printable } from './printable.ts'
 import { formatWhen } from './quantities.ts'
 import { type Column, table } from './table.ts'
 import { fields } from './views.ts'
@@ -68,6 +69,31 @@ export function tokenTable(tokens: readonly TokenView[], nowMs: number): string 
     { title: 'EXPIRES', value: token => formatWhen(Number(token.expiresAtMs), nowMs) }
   ]
   return table(columns, tokens)
+}
+
+export interface RootView {
+  readonly version: number
+  readonly roots: ReadonlyArray<Omit<adminPb.Root, '$typeName' | '$unknown'>>
+  readonly behind: ReadonlyArray<Omit<adminPb.Laggard, '$typeName' | '$unknown'>>
+}
+
+export function rootView(status: adminPb.RootStatus | undefined): RootView {
+  const { version = 0n, roots = [], behind = [] } = status ?? {}
+  return { version: Number(version), roots: roots.map(root => fields(root)), behind: behind.map(host => fields(host)) }
+}
+
+export function rootTable({ version, roots, behind }: RootView, nowMs: number): string {
+  const last = roots.length - 1
+  const columns: Column<RootView['roots'][number]>[] = [
+    { title: 'ROOT', value: root => root.sha256.slice(0, 16) },
+    { title: 'IS', value: root => (last === 0 ? 'trusted' : root === roots[last] ? 'new' : 'old') },
+    { title: 'CERTIFIED', value: root => formatWhen(Number(root.notAfterMs), nowMs) },
+    { title: 'KEY', value: root => (root.keyHere ? 'here' : '-') }
+  ]
+  const lines = [table(columns, roots), `trust bundle version ${version}`]
+  if (last > 0 && behind.length === 0) lines.push('every host is below the new root')
+  lines.push(...behind.map(({ machine, reason }) => `behind: ${printable(machine)}: ${printable(reason)}`))
+  return lines.join('\n')
 }
 
 function selectors(entry: EntryView): string {

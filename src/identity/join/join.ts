@@ -5,7 +5,7 @@ import { create, decode, encodeFrame, identityPb, readFrame, toBinary } from '..
 import { signBinding, spkiSha256 } from '../certificate/binding.ts'
 import { parseCertificate } from '../certificate/parse.ts'
 import { requestFor } from '../certificate/request.ts'
-import { openTrustBundle, type TrustState } from '../trust-bundle.ts'
+import { openSuccession, openTrustBundle, type TrustState } from '../trust-bundle.ts'
 import { type NodeIdentity, type Verdict, verifyAgent, verifyNodeChain } from '../verify/index.ts'
 import { JOIN_TIMEOUT_MS, MAX_JOIN_MESSAGE_BYTES } from './protocol.ts'
 import type { JoinToken } from './token.ts'
@@ -34,6 +34,8 @@ export interface Joined {
   readonly trust: TrustState
   /** Bytes of the SignedTrustBundle, to be kept. */
   readonly trustBundle: Uint8Array
+  /** Hex SHA-256 of a root that opens it: the one of the token, unless that was replaced more than once since. */
+  readonly rootSha256: string
   readonly meshAddresses: readonly string[]
 }
 
@@ -61,7 +63,7 @@ export async function join(options: JoinOptions): Promise<Joined> {
     }
     const { stream } = connection
     stream.on('error', () => {})
-    let answer: identityPb.JoinResponse
+    let answer: Answer
     try {
       answer = await within(JOIN_TIMEOUT_MS, [signal], deadline => ask(connection, options, deadline))
     } catch (err) {
@@ -81,12 +83,14 @@ export async function join(options: JoinOptions): Promise<Joined> {
   })
 }
 
+interface Answer {
+  readonly response: identityPb.JoinResponse
+  /** What the authority's certificates were judged by. */
+  readonly trust: TrustState
+}
+
 // The answer is the authority's own: its certificates were checked before it was asked.
-async function ask(
-  connection: JoinConnection,
-  options: JoinOptions,
-  signal: AbortSignal
-): Promise<identityPb.JoinResponse> {
+async function ask(connection: JoinConnection, options: JoinOptions, signal: AbortSignal): Promise<Answer> {
   const { token, nowMs } = options
   const { stream, peerCertificate } = connection
   const hello = decode(
@@ -94,17 +98,18 @@ async function ask(
     await readFrame(stream, MAX_JOIN_MESSAGE_BYTES, signal),
     MAX_JOIN_MESSAGE_BYTES
   )
-  checkAuthority(hello.certificateChain, peerCertificate, token, nowMs())
+  const trust = checkAuthority(hello, peerCertificate, token, nowMs())
   stream.write(encodeFrame(toBinary(identityPb.JoinRequestSchema, await request(options))))
-  return decode(
+  const response = decode(
     identityPb.JoinResponseSchema,
     await readFrame(stream, MAX_JOIN_MESSAGE_BYTES, signal),
     MAX_JOIN_MESSAGE_BYTES
   )
+  return { response, trust }
 }
 
-function conclude({ result }: identityPb.JoinResponse, options: JoinOptions): Joined {
-  if (result.case === 'accepted') return accept(result.value, options)
+function conclude({ response: { result }, trust }: Answer, options: JoinOptions): Joined {
+  if (result.case === 'accepted') return accept(result.value, trust, options)
   const { code = '', reason = 'the authority gave no answer' } = result.value ?? {}
   const known = isErrorCode(code) ? code : ErrorCode.JoinFailed
   const hint = 'Make a new token with `warren token create` on the authority.'
@@ -113,17 +118,17 @@ function conclude({ result }: identityPb.JoinResponse, options: JoinOptions): Jo
 
 // Everything that a stranger at the authority's address could fake is excluded before the secret is sent.
 function checkAuthority(
-  chain: readonly Uint8Array[],
+  { certificateChain, succession }: identityPb.JoinHello,
   peerCertificate: Uint8Array,
   token: JoinToken,
   nowMs: number
-): void {
-  const [leaf, ...nodeChain] = chain
+): TrustState {
+  const [leaf, ...nodeChain] = certificateChain
   const root = nodeChain.at(-1)
   if (leaf === undefined || root === undefined || !Buffer.from(leaf).equals(peerCertificate)) {
     throw new WarrenError(ErrorCode.CertificateRefused, 'the host shows another certificate than TLS proved')
   }
-  const trust = pinned(root, token)
+  const trust = pinned(root, succession, token)
   const node = verifyNodeChain(nodeChain, trust, nowMs)
   const agent: Verdict<{ readonly machine: string }> = node.ok ? verifyAgent(leaf, node.identity, trust, nowMs) : node
   if (!agent.ok) {
@@ -134,18 +139,17 @@ function checkAuthority(
   if (agent.identity.machine !== token.authorityMachine) {
     throw new WarrenError(ErrorCode.CertificateRefused, `the host is not ${token.authorityMachine}`)
   }
+  return trust
 }
 
-function pinned(root: Uint8Array, token: JoinToken): TrustState {
+function pinned(root: Uint8Array, succession: readonly Uint8Array[], token: JoinToken): TrustState {
   let certificate: ReturnType<typeof parseCertificate>
   try {
     certificate = parseCertificate(root)
   } catch (cause) {
     throw new WarrenError(ErrorCode.CertificateRefused, 'the host shows no usable root', { cause })
   }
-  if (certificate.sha256 !== token.rootSha256) {
-    throw new WarrenError(ErrorCode.CertificateRefused, 'the host is of another trust domain than the token')
-  }
+  if (certificate.sha256 !== token.rootSha256) return rotated(succession, token)
   return {
     trustDomain: token.trustDomain,
     version: 0n,
@@ -153,6 +157,18 @@ function pinned(root: Uint8Array, token: JoinToken): TrustState {
     adminPublicKey: new Uint8Array(),
     revocations: []
   }
+}
+
+// The root was rotated since the token was made: the one that it pins must have signed what came after it.
+function rotated(succession: readonly Uint8Array[], token: JoinToken): TrustState {
+  let trust: TrustState | undefined
+  try {
+    trust = openSuccession(succession, token.rootSha256)
+  } catch (cause) {
+    throw new WarrenError(ErrorCode.CertificateRefused, 'the host is of another trust domain than the token', { cause })
+  }
+  if (trust.trustDomain === token.trustDomain) return trust
+  throw new WarrenError(ErrorCode.CertificateRefused, `the host is of ${trust.trustDomain}`)
 }
 
 async function request({ token, peerKey, nodeKey }: JoinOptions): Promise<identityPb.JoinRequest> {
@@ -166,12 +182,13 @@ async function request({ token, peerKey, nodeKey }: JoinOptions): Promise<identi
   })
 }
 
-function accept(accepted: identityPb.JoinAccepted, { token, nodeKey, nowMs }: JoinOptions): Joined {
+function accept(accepted: identityPb.JoinAccepted, shown: TrustState, options: JoinOptions): Joined {
+  const { token, nodeKey, nowMs } = options
   const trustBundle =
     accepted.trustBundle === undefined
       ? new Uint8Array()
       : toBinary(identityPb.SignedTrustBundleSchema, accepted.trustBundle)
-  const trust = openTrustBundle(trustBundle, token.rootSha256)
+  const { trust, rootSha256 } = opened(trustBundle, [token.rootSha256, ...shown.roots.map(({ sha256 }) => sha256)])
   const verdict = verifyNodeChain(accepted.nodeChain, trust, nowMs())
   if (!verdict.ok) throw new WarrenError(ErrorCode.CertificateRefused, `the certificate received: ${verdict.detail}`)
   const node = verdict.identity
@@ -182,5 +199,17 @@ function accept(accepted: identityPb.JoinAccepted, { token, nodeKey, nowMs }: Jo
   ) {
     throw new WarrenError(ErrorCode.CertificateRefused, 'the certificate received is not for this host')
   }
-  return { node, trust, trustBundle, meshAddresses: accepted.meshAddresses.slice(0, MAX_MESH_ADDRESSES) }
+  return { node, trust, trustBundle, rootSha256, meshAddresses: accepted.meshAddresses.slice(0, MAX_MESH_ADDRESSES) }
+}
+
+function opened(bundle: Uint8Array, pins: readonly string[]): { trust: TrustState; rootSha256: string } {
+  let refusal: unknown
+  for (const rootSha256 of pins) {
+    try {
+      return { trust: openTrustBundle(bundle, rootSha256), rootSha256 }
+    } catch (err) {
+      refusal ??= err
+    }
+  }
+  throw refusal
 }

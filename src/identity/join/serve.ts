@@ -8,6 +8,8 @@ export interface JoinAuthority {
   readonly trustDomain: string
   /** DER: this agent's leaf, its node CA, its authority, the root. The leaf is the one that TLS showed. */
   readonly agentChain: () => readonly Uint8Array[]
+  /** The last trust bundles (bytes), oldest first. */
+  readonly succession: () => readonly Uint8Array[]
   /** Judges a request; throws a WarrenError, which reaches the joiner with its code and reason. */
   readonly admit: (request: identityPb.JoinRequest) => Promise<{
     readonly nodeChain: readonly Uint8Array[]
@@ -28,7 +30,10 @@ export async function serveJoin(stream: Duplex, authority: JoinAuthority, signal
   stream.on('error', () => {})
   try {
     await within(JOIN_TIMEOUT_MS, [signal], async deadline => {
-      const hello = create(identityPb.JoinHelloSchema, { certificateChain: [...authority.agentChain()] })
+      const hello = create(identityPb.JoinHelloSchema, {
+        certificateChain: [...authority.agentChain()],
+        succession: [...authority.succession()]
+      })
       stream.write(encodeFrame(toBinary(identityPb.JoinHelloSchema, hello)))
       const request = decode(
         identityPb.JoinRequestSchema,

@@ -12,6 +12,8 @@ const MAX_REASON = 512
 export interface RenewalAuthority {
   /** DER: this agent's leaf, its node CA, its authority, the root. The leaf is the one that TLS showed. */
   readonly agentChain: () => readonly Uint8Array[]
+  /** The last trust bundles (bytes), oldest first. */
+  readonly succession: () => readonly Uint8Array[]
   /** Returns the new chain (DER). Throws a WarrenError, which reaches the host with its code and reason. */
   readonly renew: (request: renewalPb.RenewalRequest) => Promise<readonly Uint8Array[]>
   readonly log: Logger
@@ -26,7 +28,10 @@ export async function serveRenewal(stream: Duplex, authority: RenewalAuthority, 
   stream.on('error', () => {})
   try {
     await within(RENEWAL_TIMEOUT_MS, [signal], async deadline => {
-      const hello = create(renewalPb.RenewalHelloSchema, { certificateChain: [...authority.agentChain()] })
+      const hello = create(renewalPb.RenewalHelloSchema, {
+        certificateChain: [...authority.agentChain()],
+        succession: [...authority.succession()]
+      })
       stream.write(encodeFrame(toBinary(renewalPb.RenewalHelloSchema, hello)))
       const bytes = await readFrame(stream, MAX_RENEWAL_BYTES, deadline)
       const request = decode(renewalPb.RenewalRequestSchema, bytes, MAX_RENEWAL_BYTES)
@@ -41,13 +46,14 @@ export async function serveRenewal(stream: Duplex, authority: RenewalAuthority, 
 /**
  * The side of a lapsed host: asks whoever is at the other end, once it has proved to be the agent of a member.
  *
- * That it is an authority shows in the chain that it answers, which is for the caller to judge. Throws what it answered, with
- * its code, CERTIFICATE_REFUSED when it proves to be nobody, or the signal's reason.
+ * `follow` takes the trust bundles that it shows, which prove themselves, and returns what is trusted then. That it is an
+ * authority shows in the chain that it answers, which is for the caller to judge. Throws what it answered, with its code,
+ * CERTIFICATE_REFUSED when it proves to be nobody, or the signal's reason.
  */
 export async function askForRenewal(
   { stream, peerCertificate }: JoinConnection,
   request: renewalPb.RenewalRequest,
-  trust: TrustState,
+  follow: (succession: readonly Uint8Array[]) => TrustState,
   nowMs: number,
   signal: AbortSignal
 ): Promise<readonly Uint8Array[]> {
@@ -55,11 +61,25 @@ export async function askForRenewal(
   try {
     return await within(RENEWAL_TIMEOUT_MS, [signal], async deadline => {
       const bytes = await readFrame(stream, MAX_RENEWAL_BYTES, deadline)
-      const { certificateChain } = decode(renewalPb.RenewalHelloSchema, bytes, MAX_RENEWAL_BYTES)
-      requireAgent(certificateChain, peerCertificate, trust, nowMs)
+      const { certificateChain, succession } = decode(renewalPb.RenewalHelloSchema, bytes, MAX_RENEWAL_BYTES)
+      requireAgent(certificateChain, peerCertificate, follow(succession), nowMs)
       stream.write(encodeFrame(toBinary(renewalPb.RenewalRequestSchema, request)))
       return openRenewalAnswer(await readFrame(stream, MAX_RENEWAL_BYTES, deadline))
     })
+  } finally {
+    stream.destroy()
+  }
+}
+
+/** Asks whoever is at the other end for its last trust bundles (bytes), oldest first, and for nothing else. They prove themselves. */
+export async function askForSuccession(
+  { stream }: JoinConnection,
+  signal: AbortSignal
+): Promise<readonly Uint8Array[]> {
+  stream.on('error', () => {})
+  try {
+    const bytes = await within(RENEWAL_TIMEOUT_MS, [signal], limit => readFrame(stream, MAX_RENEWAL_BYTES, limit))
+    return decode(renewalPb.RenewalHelloSchema, bytes, MAX_RENEWAL_BYTES).succession
   } finally {
     stream.destroy()
   }

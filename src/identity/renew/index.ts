@@ -1,6 +1,7 @@
 export { admitRenewal, type RenewDeps, type RenewedHost } from './admit.ts'
 export {
   askForRenewal,
+  askForSuccession,
   openRenewalAnswer,
   type RenewalAuthority,
   renewalAnswer,

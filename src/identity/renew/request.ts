@@ -36,7 +36,7 @@ export async function renewalRequest(
 
 /**
  * Judges the chain that an authority answered as that of a stranger would be; it must be for this host and for `nextKey`, and
- * last longer than the present one. Throws CERTIFICATE_REFUSED.
+ * last longer than the present one or be below another root. Throws CERTIFICATE_REFUSED.
  */
 export function requireRenewed(
   chain: readonly Uint8Array[],
@@ -50,7 +50,11 @@ export function requireRenewed(
   const { machine, peer, scopes, nodeCertificate, notAfterMs } = verdict.identity
   const isOurs = machine === current.machine && peer === current.peer && scopes.join() === current.scopes.join()
   if (!isOurs || !nodeCertificate.publicKey.equals(createPublicKey(nextKey))) throw refused('it is not for this host')
-  if (notAfterMs <= current.notAfterMs) throw refused('it lasts no longer: the authority itself is about to end')
+  // Below another root it is a gain even if it was made in the same second.
+  const isSameRoot = Buffer.from(chain[2] ?? []).equals(current.chainDer[2] ?? Buffer.of())
+  if (isSameRoot && notAfterMs <= current.notAfterMs) {
+    throw refused('it lasts no longer: the authority itself is about to end')
+  }
   return verdict.identity
 }
 

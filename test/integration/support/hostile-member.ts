@@ -80,7 +80,7 @@ export class HostileMember {
       ({ meshAddresses }) => meshAddresses
     )
     const admit = (chain: readonly Uint8Array[]) => {
-      const verdict = verifyNodeChain(chain, trust, Date.now())
+      const verdict = verifyNodeChain(chain, trust.state, Date.now())
       return verdict.ok ? verdict.identity : undefined
     }
     const mesh = await createMesh({

@@ -843,6 +843,158 @@ export declare type RemoveAuthorityResponse = Message<"warren.api.v1.RemoveAutho
 export declare const RemoveAuthorityResponseSchema: GenMessage<RemoveAuthorityResponse>;
 
 /**
+ * @generated from message warren.api.v1.GetRootRequest
+ */
+export declare type GetRootRequest = Message<"warren.api.v1.GetRootRequest"> & {
+};
+
+/**
+ * Describes the message warren.api.v1.GetRootRequest.
+ * Use `create(GetRootRequestSchema)` to create a new message.
+ */
+export declare const GetRootRequestSchema: GenMessage<GetRootRequest>;
+
+/**
+ * @generated from message warren.api.v1.GetRootResponse
+ */
+export declare type GetRootResponse = Message<"warren.api.v1.GetRootResponse"> & {
+  /**
+   * @generated from field: warren.api.v1.RootStatus status = 1;
+   */
+  status?: RootStatus | undefined;
+};
+
+/**
+ * Describes the message warren.api.v1.GetRootResponse.
+ * Use `create(GetRootResponseSchema)` to create a new message.
+ */
+export declare const GetRootResponseSchema: GenMessage<GetRootResponse>;
+
+/**
+ * @generated from message warren.api.v1.RootStatus
+ */
+export declare type RootStatus = Message<"warren.api.v1.RootStatus"> & {
+  /**
+   * Of the trust bundle.
+   *
+   * @generated from field: uint64 version = 1;
+   */
+  version: bigint;
+
+  /**
+   * Oldest first: two while a rotation is under way.
+   *
+   * @generated from field: repeated warren.api.v1.Root roots = 2;
+   */
+  roots: Root[];
+
+  /**
+   * Hosts that the end of the rotation would shut out.
+   *
+   * @generated from field: repeated warren.api.v1.Laggard behind = 3;
+   */
+  behind: Laggard[];
+};
+
+/**
+ * Describes the message warren.api.v1.RootStatus.
+ * Use `create(RootStatusSchema)` to create a new message.
+ */
+export declare const RootStatusSchema: GenMessage<RootStatus>;
+
+/**
+ * @generated from message warren.api.v1.Root
+ */
+export declare type Root = Message<"warren.api.v1.Root"> & {
+  /**
+   * Hex SHA-256 of the certificate.
+   *
+   * @generated from field: string sha256 = 1;
+   */
+  sha256: string;
+
+  /**
+   * @generated from field: int64 not_after_ms = 2;
+   */
+  notAfterMs: bigint;
+
+  /**
+   * Whether its key is on this host.
+   *
+   * @generated from field: bool key_here = 3;
+   */
+  keyHere: boolean;
+};
+
+/**
+ * Describes the message warren.api.v1.Root.
+ * Use `create(RootSchema)` to create a new message.
+ */
+export declare const RootSchema: GenMessage<Root>;
+
+/**
+ * @generated from message warren.api.v1.Laggard
+ */
+export declare type Laggard = Message<"warren.api.v1.Laggard"> & {
+  /**
+   * @generated from field: string machine = 1;
+   */
+  machine: string;
+
+  /**
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message warren.api.v1.Laggard.
+ * Use `create(LaggardSchema)` to create a new message.
+ */
+export declare const LaggardSchema: GenMessage<Laggard>;
+
+/**
+ * @generated from message warren.api.v1.RotateRootRequest
+ */
+export declare type RotateRootRequest = Message<"warren.api.v1.RotateRootRequest"> & {
+  /**
+   * Trust the new root alone from now on.
+   *
+   * @generated from field: bool finish = 1;
+   */
+  finish: boolean;
+
+  /**
+   * Whatever hosts are behind.
+   *
+   * @generated from field: bool force = 2;
+   */
+  force: boolean;
+};
+
+/**
+ * Describes the message warren.api.v1.RotateRootRequest.
+ * Use `create(RotateRootRequestSchema)` to create a new message.
+ */
+export declare const RotateRootRequestSchema: GenMessage<RotateRootRequest>;
+
+/**
+ * @generated from message warren.api.v1.RotateRootResponse
+ */
+export declare type RotateRootResponse = Message<"warren.api.v1.RotateRootResponse"> & {
+  /**
+   * @generated from field: warren.api.v1.RootStatus status = 1;
+   */
+  status?: RootStatus | undefined;
+};
+
+/**
+ * Describes the message warren.api.v1.RotateRootResponse.
+ * Use `create(RotateRootResponseSchema)` to create a new message.
+ */
+export declare const RotateRootResponseSchema: GenMessage<RotateRootResponse>;
+
+/**
  * @generated from message warren.api.v1.RevokeRequest
  */
 export declare type RevokeRequest = Message<"warren.api.v1.RevokeRequest"> & {
@@ -1496,6 +1648,26 @@ export declare const AdminService: GenService<{
     methodKind: "unary";
     input: typeof RemoveAuthorityRequestSchema;
     output: typeof RemoveAuthorityResponseSchema;
+  },
+  /**
+   * The roots that are trusted, and where a rotation stands.
+   *
+   * @generated from rpc warren.api.v1.AdminService.GetRoot
+   */
+  getRoot: {
+    methodKind: "unary";
+    input: typeof GetRootRequestSchema;
+    output: typeof GetRootResponseSchema;
+  },
+  /**
+   * Begins a rotation of the root, or ends it. Needs the root key on this host.
+   *
+   * @generated from rpc warren.api.v1.AdminService.RotateRoot
+   */
+  rotateRoot: {
+    methodKind: "unary";
+    input: typeof RotateRootRequestSchema;
+    output: typeof RotateRootResponseSchema;
   },
   /**
    * All that this host would need to be set up again, sealed with a passphrase.

@@ -136,6 +136,8 @@ export declare type SignedTrustBundle = Message<"warren.identity.v1.SignedTrustB
   bundle: Uint8Array;
 
   /**
+   * Of every root in it, and of one that the bundle before it holds.
+   *
    * @generated from field: repeated warren.identity.v1.RootSignature signatures = 2;
    */
   signatures: RootSignature[];
@@ -164,6 +166,13 @@ export declare type RootSignature = Message<"warren.identity.v1.RootSignature"> 
    * @generated from field: bytes signature = 2;
    */
   signature: Uint8Array;
+
+  /**
+   * The signing root (DER), if it is not among the bundle's own: for who still pins it.
+   *
+   * @generated from field: bytes root = 3;
+   */
+  root: Uint8Array;
 };
 
 /**
@@ -259,6 +268,14 @@ export declare type JoinHello = Message<"warren.identity.v1.JoinHello"> & {
    * @generated from field: repeated bytes certificate_chain = 1;
    */
   certificateChain: Uint8Array[];
+
+  /**
+   * The last SignedTrustBundles, oldest first: they lead from the root that the token pins to that of the chain, if it was rotated
+   * since the token was made.
+   *
+   * @generated from field: repeated bytes succession = 2;
+   */
+  succession: Uint8Array[];
 };
 
 /**

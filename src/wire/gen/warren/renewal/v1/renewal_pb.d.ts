@@ -32,6 +32,13 @@ export declare type RenewalHello = Message<"warren.renewal.v1.RenewalHello"> & {
    * @generated from field: repeated bytes certificate_chain = 1;
    */
   certificateChain: Uint8Array[];
+
+  /**
+   * The last SignedTrustBundles of warren.identity.v1, oldest first, for a host that was away while the root was rotated.
+   *
+   * @generated from field: repeated bytes succession = 2;
+   */
+  succession: Uint8Array[];
 };
 
 /**
