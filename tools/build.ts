@@ -41,8 +41,8 @@ async function bundles(): Promise<Metafile> {
     format: 'esm',
     platform: 'node',
     target: 'node24',
-    // It finds its native code by its own place on disk.
-    external: ['koffi'],
+    // They find their native code by their own place on disk.
+    external: ['koffi', 'node-unix-socket'],
     banner: {
       // CommonJS packages among the bundled ones ask for Node's modules.
       js: "import { createRequire } from 'node:module'\nconst require = createRequire(import.meta.url)"

@@ -54,7 +54,7 @@ export const PURE_NODE_MODULES: ReadonlySet<string> = new Set([
   'node:util'
 ])
 /** Packages that do I/O or read clocks by themselves. */
-export const IMPURE_PACKAGES = /^(koffi|pino|@connectrpc\/connect-node)(\/|$)/
+export const IMPURE_PACKAGES = /^(koffi|node-unix-socket|pino|@connectrpc\/connect-node)(\/|$)/
 /** Globals that make a function's result depend on more than its arguments. */
 export const IMPURE_GLOBALS: ReadonlySet<string> = new Set([
   'process',

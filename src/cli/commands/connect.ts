@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import { connect } from '../../client/index.ts'
 import { contextOf } from '../context.ts'
-import { relayLines } from '../datagram-lines.ts'
+import { relayLines } from '../datagrams/lines.ts'
 import { type StrategyOption, strategyOption } from '../options/strategy.ts'
 import { relayStdio } from '../relay.ts'
 

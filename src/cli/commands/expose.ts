@@ -1,11 +1,15 @@
+import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { type Registration, register, type TargetOption } from '../../client/index.ts'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { contextOf } from '../context.ts'
+import { exposeUnixDatagrams } from '../datagrams/expose-unix.ts'
 import { collect } from '../options/collect.ts'
-import { formatHostPort, parseHostPort } from '../options/endpoint.ts'
+import { formatHostPort, parseEndpoint, parseHostPort } from '../options/endpoint.ts'
 import { parseLabels } from '../options/labels.ts'
 import { cliLogger } from '../output/cli-logger.ts'
+import { RateLimitedLines } from '../output/rate-limit.ts'
+import { clause } from '../output/report.ts'
 import { print, printJsonLine } from '../output/terminal.ts'
 import { endingSignals } from '../signals.ts'
 
@@ -25,7 +29,11 @@ export function addExpose(program: Command): void {
     .description('give an unmodified server an address, until this command is ended')
     .argument('<address>', 'SCOPE.GROUP.NAME.RESOURCE; this machine is appended')
     .option('--tcp <host:port>', 'where it listens on this host; may be repeated: then they share the load', collect)
-    .option('--udp <host:port>', 'likewise, a UDP server; each client reaches it from a port of its own', collect)
+    .option(
+      '--udp <host:port|unix:path>',
+      'likewise, a UDP server, or one of kind SOCK_DGRAM; each client reaches it from a port or path of its own',
+      collect
+    )
     .option('--unix <path>', 'likewise, a unix socket', collect)
     .option('--allow <pattern>', 'who may connect, in the same scope, without a rule; may be repeated', collect)
     .option('--label <key=value>', 'may be repeated', collect)
@@ -44,14 +52,20 @@ export function addExpose(program: Command): void {
         signal: ending.signal,
         log: cliLogger(say)
       }
+      const failures = new RateLimitedLines(say)
+      const onFailure = (err: unknown): void => failures.line(clause(err), performance.now())
       const registrations: Registration[] = []
+      const announce = (registration: Registration, name: string): void => {
+        registrations.push(registration)
+        if (json) printJsonLine(view(registration, name))
+        else print(registration.address)
+        say(`${registration.address} leads to ${name}`)
+      }
       try {
-        for (const target of targets) {
-          const registration = await register(address, { ...common, target })
-          registrations.push(registration)
-          if (json) printJsonLine(view(registration, target))
-          else print(registration.address)
-          say(`${registration.address} leads to ${nameOf(target)}`)
+        for (const target of targets) announce(await register(address, { ...common, target }), nameOf(target))
+        for (const path of unixDatagramPaths(options)) {
+          const { registration } = await exposeUnixDatagrams(address, path, common, onFailure)
+          if (registration !== undefined) announce(registration, `udp unix:${path}`)
         }
         const end = await Promise.race(registrations.map(registration => registration.closed))
         if (!ending.signal.aborted && end.error !== undefined) throw end.error
@@ -75,9 +89,19 @@ function targetsOf({ tcp = [], udp = [], unix = [], proxyProtocol }: ExposeOptio
   }
   return [
     ...tcp.map(text => ({ tcp: formatHostPort(parseHostPort('--tcp', text, '127.0.0.1')), proxyProtocol: proxy })),
-    ...udp.map(text => ({ udp: formatHostPort(parseHostPort('--udp', text, '127.0.0.1')) })),
+    ...udp.flatMap(text => {
+      const endpoint = parseEndpoint('--udp', text)
+      return endpoint.kind === 'unix' ? [] : [{ udp: formatHostPort(endpoint) }]
+    }),
     ...unix.map(path => ({ unix: path, proxyProtocol: proxy }))
   ]
+}
+
+function unixDatagramPaths({ udp = [] }: ExposeOptions): string[] {
+  return udp.flatMap(text => {
+    const endpoint = parseEndpoint('--udp', text)
+    return endpoint.kind === 'unix' ? [resolve(endpoint.path)] : []
+  })
 }
 
 function nameOf(target: TargetOption): string {
@@ -86,7 +110,6 @@ function nameOf(target: TargetOption): string {
   return 'unix' in target ? target.unix : 'its own socket'
 }
 
-function view(registration: Registration, target: TargetOption): object {
-  const { address, spiffeId, registrationId } = registration
-  return { address, spiffeId, registrationId, target: nameOf(target) }
+function view({ address, spiffeId, registrationId }: Registration, target: string): object {
+  return { address, spiffeId, registrationId, target }
 }

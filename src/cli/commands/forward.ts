@@ -1,8 +1,10 @@
 import { createServer, type Socket } from 'node:net'
 import type { Command } from 'commander'
 import { type ConnectOptions, connect, defaultSource, type MeshSocket } from '../../client/index.ts'
-import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { contextOf } from '../context.ts'
+import { DatagramForwarder } from '../datagrams/forwarder.ts'
+import { bindUdp } from '../datagrams/udp.ts'
+import { bindUnix } from '../datagrams/unix.ts'
 import { listenAt } from '../listen-at.ts'
 import { parseEndpoint } from '../options/endpoint.ts'
 import { type StrategyOption, strategyOption } from '../options/strategy.ts'
@@ -11,7 +13,6 @@ import { clause } from '../output/report.ts'
 import { print, printJsonLine } from '../output/terminal.ts'
 import { abort, relaySockets } from '../relay.ts'
 import { endingSignals } from '../signals.ts'
-import { UdpForwarder } from '../udp-forwarder.ts'
 
 /** Clients at once; the system refuses the rest, for each costs two descriptors. */
 const MAX_CLIENTS = 4_096
@@ -33,15 +34,13 @@ export function addForward(program: Command): void {
       'where clients connect; port 0 picks one. Every user who can connect there uses your identity'
     )
     .option('--as <address>', 'who connects (default: SCOPE.user.YOU.default, in the scope of the destination)')
-    .option('--udp', 'datagrams: each address and port that sends to it is a flow of its own')
+    .option(
+      '--udp',
+      'datagrams: each address that sends to it is a flow of its own; unix:PATH is then of kind SOCK_DGRAM'
+    )
     .addOption(strategyOption())
     .action(async (destination: string, options: ForwardOptions, command: Command) => {
       const endpoint = parseEndpoint('--listen', options.listen)
-      if (options.udp === true && endpoint.kind === 'unix') {
-        throw new WarrenError(ErrorCode.InvalidOption, '--udp needs a port to listen on, not a unix socket', {
-          hint: 'A program that speaks warren’s framing connects with the library or the local API.'
-        })
-      }
       const { strategy } = options
       const as = options.as ?? defaultSource(destination)
       const { agent: client, json, say } = contextOf(command)
@@ -55,13 +54,16 @@ export function addForward(program: Command): void {
         say(`${bound} leads to ${destination}, as ${as}`)
         if (services.length === 0) say(`nothing registered matches ${destination} yet; until then clients are cut off`)
       }
-      if (options.udp === true && endpoint.kind === 'tcp') {
-        const { forwarder, bound } = await UdpForwarder.bind(endpoint, {
+      if (options.udp === true) {
+        const onFailure = (err: unknown): void => failures.line(clause(err), performance.now())
+        const local =
+          endpoint.kind === 'tcp' ? await bindUdp(endpoint, onFailure) : await bindUnix(endpoint.path, { onFailure })
+        const forwarder = new DatagramForwarder(local, {
           destination,
           connect: { client, as, strategy, application: 'warren forward' },
-          onFailure: err => failures.line(clause(err), performance.now())
+          onFailure
         })
-        announce(bound)
+        announce(local.bound)
         await ending.asked
         await forwarder.close()
         await client.close()

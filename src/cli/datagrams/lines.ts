@@ -1,6 +1,6 @@
 import { createInterface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
-import type { MeshDatagramSocket } from '../client/index.ts'
+import type { MeshDatagramSocket } from '../../client/index.ts'
 
 const NEWLINE = Buffer.from('\n')
 /** Lines may be sent faster than a flow takes them; a person or a script gets this long before one is dropped. */

@@ -1,0 +1,14 @@
+/** A local socket that programs send datagrams to, and get answers from. */
+export interface LocalDatagrams {
+  /** Where it is, as a person would type it. */
+  readonly bound: string
+  /** Has each datagram handed to `listener`; `from` is what `send` takes. To be called once. */
+  readonly onDatagram: (listener: (payload: Buffer, from: string) => void) => void
+  /** Sends one datagram, or drops it: who sent to us may be gone, or not take it. */
+  readonly send: (payload: Buffer, to: string) => void
+  /** Frees the port or path. */
+  readonly close: () => void
+}
+
+/** Answers that may wait for the local network, in bytes. */
+export const MAX_BACKLOG_BYTES = 1024 * 1024
