@@ -61,6 +61,8 @@ export interface Parts {
 }
 
 const POLICY_SETTING = 'policy'
+/** Sessions prove new certificates within five seconds, heads are with everybody before that. */
+const MAX_SETTLE_MS = 10_000
 /** Of a TLS connection to the data port of an authority. */
 const DIAL_TIMEOUT_MS = 5_000
 // What the mesh carries in one gossip message.
@@ -243,6 +245,7 @@ export async function assemble(parts: Parts): Promise<{
     service: trustService,
     owners: () => owners(state),
     known: () => book.all(),
+    settleMs: Math.min(MAX_SETTLE_MS, lifetimes.nodeMs / 10),
     clock,
     log
   })

@@ -71,7 +71,10 @@ export function brokerDeps(parts: BrokerParts): BrokerDeps {
       listenerUid
     },
     authorize: question => authorizer.authorize(question),
-    judge: { workload: (leaf, issuers) => trust.workload(leaf, issuers) },
+    judge: {
+      workload: (leaf, issuers) => trust.workload(leaf, issuers),
+      isSuperseded: leaf => trust.isSuperseded(leaf)
+    },
     roots: pemOf(() => trust.state.roots),
     joinCredentials: () => office.credentials(),
     join: (socket, signal) => serveJoin(socket, office.asAuthority(socket.remoteAddress ?? ''), signal),

@@ -4,6 +4,7 @@ import {
   evictionText,
   type NodeIdentity,
   type PeerKey,
+  parseCertificate,
   type Revocation,
   type TrustState,
   type Verdict,
@@ -29,6 +30,8 @@ export class Trust {
   readonly #log: Logger
   /** Newest first, all of one key. */
   readonly #byMachine = new Map<string, readonly NodeIdentity[]>()
+  // Asked for each session again and again; the answer costs a signature check.
+  readonly #signedBy = new WeakMap<Uint8Array, { readonly ca: string; readonly isOther: boolean }>()
 
   constructor(state: TrustState, clock: Clock, log: Logger) {
     this.#state = state
@@ -146,6 +149,18 @@ export class Trust {
       }
     }
     return verdict
+  }
+
+  /** Whether the host of a workload's certificate has shown a newer CA than the one that signed it, and so has a newer one for it. */
+  isSuperseded(leaf: Uint8Array): boolean {
+    const claimed = claimedMachine(leaf)
+    const newest = claimed.ok ? this.known(claimed.identity)?.nodeCertificate : undefined
+    if (newest === undefined) return false
+    const known = this.#signedBy.get(leaf)
+    if (known?.ca === newest.sha256) return known.isOther
+    const isOther = !parseCertificate(leaf).isSignedBy(newest)
+    this.#signedBy.set(leaf, { ca: newest.sha256, isOther })
+    return isOther
   }
 
   // The newest first: only that it has another signer is a reason to ask the next one.

@@ -125,6 +125,8 @@ export interface BrokerDeps {
   readonly judge: {
     /** `issuersDer`: the certificates above the leaf as the other side showed them, without the root; they prove a CA not known yet. */
     readonly workload: (leafDer: Uint8Array, issuersDer?: readonly Uint8Array[]) => WorkloadVerdict
+    /** Whether the host of this leaf has shown a newer CA than the one that signed it. @default as if it never had */
+    readonly isSuperseded?: (leafDer: Uint8Array) => boolean
   }
   /** PEM of the trusted roots. */
   readonly roots: () => readonly string[]

@@ -44,6 +44,8 @@ export const DIRECT_BACKOFF_MAX_MS = 60_000
 /** For both ends of a session to prove renewed certificates, and before that is tried again. */
 export const PROOF_TIMEOUT_MS = 5_000
 export const PROOF_PAUSE_MS = 1_000
+/** A host that has a newer CA is asked to prove again no sooner than so long after it did. */
+export const SUPERSEDED_PAUSE_MS = 3_000
 /** All of stop(). */
 export const STOP_TIMEOUT_MS = 2_000
 

@@ -1,22 +1,30 @@
 import assert from 'node:assert/strict'
+import { createPublicKey } from 'node:crypto'
 import { describe, it, type TestContext } from 'node:test'
-import { AuthorityDesk, IssuedBook } from '../../src/agent/authorities/index.ts'
+import { Authorities, AuthorityDesk, IssuedBook } from '../../src/agent/authorities/index.ts'
 import { DEFAULT_LIFETIMES } from '../../src/agent/lifetimes.ts'
 import { found } from '../../src/agent/membership/found.ts'
 import { loadMembership } from '../../src/agent/membership/membership.ts'
 import { Vault, VaultFile } from '../../src/agent/state/vault.ts'
 import { Trust } from '../../src/agent/trust.ts'
-import { silentLogger } from '../../src/core/index.ts'
+import { silentLogger, WarrenError } from '../../src/core/index.ts'
 import {
   admitAuthority,
   authorityRenewal,
   authorityRequest,
+  generatePeerKeyPair,
   generateSigningKeyPair,
   type Issuer,
+  issueAuthority,
   keySha256Of,
+  type PeerKey,
   parseCertificate,
-  signOrder
+  peerKeyOf,
+  rawPublicKey,
+  signOrder,
+  standingOf
 } from '../../src/identity/index.ts'
+import type { OwnerView } from '../../src/registry/index.ts'
 import { authorityPb, create } from '../../src/wire/index.ts'
 import { scopeOf } from '../harness/index.ts'
 import { NOW_MS, TRUST_DOMAIN } from '../identity/domain.ts'
@@ -148,5 +156,75 @@ describe('the desk of a host with the root key', () => {
     await assert.rejects(ask({ case: 'renewal', value: good }), refusal('LIMIT_EXCEEDED', /refused/))
     clock.pass(10_000)
     assert.equal((await ask({ case: 'renewal', value: good })).result.case, 'certificate')
+  })
+})
+
+describe('a host that asks about authorities', () => {
+  async function asker(t: TestContext) {
+    const own = await host(t)
+    const trust = new Trust(own.load().trust.state, own.clock, silentLogger)
+    const other = peerKeyOf(rawPublicKey(generatePeerKeyPair()))
+    const key = generateSigningKeyPair()
+    const deps = { trustDomain: TRUST_DOMAIN, root: own.root, nowMs: NOW_MS }
+    const certificate = await issueAuthority({ ...deps, publicKey: createPublicKey(key) })
+    const owners = [
+      { machine: 'f', peer: own.self, self: true, suspect: false, capabilities: ['authority'] },
+      { machine: 'm1', peer: other, self: false, suspect: false, capabilities: ['authority'] },
+      { machine: 'm2', peer: other, self: false, suspect: false, capabilities: ['tcp'] },
+      { machine: 'm3', peer: other, self: false, suspect: true, capabilities: ['tcp'] }
+    ] as unknown as OwnerView[]
+    const state = {
+      answer: (_ask: authorityPb.AuthorityRequest['ask']): authorityPb.AuthorityAnswer['result'] => assert.fail()
+    }
+    const authorities = new Authorities({
+      credentials: own.credentials,
+      trust,
+      lifetimes: DEFAULT_LIFETIMES,
+      issued: own.issued,
+      owners: () => owners,
+      ask: async (_peer, { ask }) => create(authorityPb.AuthorityAnswerSchema, { result: state.answer(ask) }),
+      clock: own.clock,
+      log: silentLogger
+    })
+    return { ...own, authorities, state, other, m1: { certificate, key } }
+  }
+  const never = new AbortController().signal
+
+  it('revokes only the key that a host proves or was given: never one that it copied from another, nor its own', async t => {
+    const { authorities, state, other, m1, self, credentials, issued } = await asker(t)
+    const key = keySha256Of(parseCertificate(m1.certificate))
+    const { authority } = credentials
+    assert.ok(authority !== undefined)
+    const answering = (of: Issuer, as: PeerKey) => {
+      state.answer = ask => {
+        assert.ok(ask.case === 'standing')
+        return { case: 'standing', value: standingOf(of, false, as, ask.value) }
+      }
+    }
+    answering(m1, other)
+    assert.deepEqual(await authorities.keysOf('m1', never), [key])
+    // The proof of another host, passed on; the certificate of another host with a proof of its own.
+    answering(authority, self)
+    assert.deepEqual(await authorities.keysOf('m1', never), [])
+    answering({ certificate: authority.certificate, key: m1.key }, other)
+    assert.deepEqual(await authorities.keysOf('m1', never), [])
+    const listed = (await authorities.list(never)).find(({ machine }) => machine === 'm1')
+    assert.equal(listed?.notAfterMs, undefined)
+    assert.match(listed?.problem ?? '', /does not prove the key/)
+    issued.note('m1', other, key)
+    issued.note('m1', other, keySha256Of(parseCertificate(authority.certificate)))
+    assert.deepEqual(await authorities.keysOf('m1', never), [key])
+  })
+
+  it('says what stands in the way', async t => {
+    const { authorities, state } = await asker(t)
+    await assert.rejects(authorities.add('m3', never), refusal('DESTINATION_UNREACHABLE', /m3 does not answer/))
+    await assert.rejects(authorities.remove('m2', never), refusal('NOT_FOUND', /m2 is no authority/))
+    state.answer = () => {
+      throw new WarrenError('UNSUPPORTED', 'unknown protocol')
+    }
+    await assert.rejects(authorities.add('m2', never), refusal('UNSUPPORTED', /the warren of that host is too old/))
+    state.answer = () => ({ case: 'done', value: create(authorityPb.DoneSchema) })
+    await assert.rejects(authorities.add('m2', never), refusal('MESSAGE_MALFORMED', /m2 answered something else/))
   })
 })

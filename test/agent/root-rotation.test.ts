@@ -1,14 +1,30 @@
 import assert from 'node:assert/strict'
+import { createPublicKey, type KeyObject } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { describe, it, type TestContext } from 'node:test'
 import { exportRootKey, importRootKey } from '../../src/agent/backup/index.ts'
 import { DEFAULT_LIFETIMES } from '../../src/agent/lifetimes.ts'
 import { found } from '../../src/agent/membership/found.ts'
 import { loadMembership } from '../../src/agent/membership/membership.ts'
 import { RootRotation, TrustService } from '../../src/agent/roots/index.ts'
+import { RenewalDesk } from '../../src/agent/rotation/index.ts'
 import { Vault, VaultFile } from '../../src/agent/state/vault.ts'
 import { Trust } from '../../src/agent/trust.ts'
-import { silentLogger } from '../../src/core/index.ts'
-import { type PeerKey, parseCertificate } from '../../src/identity/index.ts'
+import { silentLogger, silentMetrics } from '../../src/core/index.ts'
+import {
+  generatePeerKeyPair,
+  generateSigningKeyPair,
+  type Issuer,
+  issueAuthority,
+  issueNode,
+  type PeerKey,
+  parseCertificate,
+  renewalRequest,
+  signBinding,
+  spkiSha256,
+  type TrustState,
+  verifyNodeChain
+} from '../../src/identity/index.ts'
 import type { OwnerView } from '../../src/registry/index.ts'
 import { create, decode, toBinary, trustPb } from '../../src/wire/index.ts'
 import { scopeOf } from '../harness/index.ts'
@@ -77,6 +93,7 @@ function start(vault: Vault, owners: readonly OwnerView[] = []) {
     service,
     owners: () => owners,
     known: () => [],
+    settleMs: 10_000,
     clock,
     log: silentLogger
   })
@@ -153,15 +170,18 @@ describe('a rotation of the root', () => {
     const host = (machine: string, trustVersion: bigint, nodeChain: readonly Uint8Array[]) =>
       ({ machine, peer: machine as PeerKey, trustVersion, nodeChain }) as unknown as OwnerView
     const owners: OwnerView[] = []
-    const { rotation, trust } = start(vault, owners)
+    const { rotation, trust, clock } = start(vault, owners)
     await rotation.begin()
     const newest = trust.state.roots[1]?.der ?? new Uint8Array()
     owners.push(host('late', 1n, chain), host('slow', 2n, chain), host('good', 2n, [...chain.slice(0, 2), newest]))
     assert.throws(
       () => rotation.finish(false),
-      refusal('NOT_READY', /late \(has not heard of it\), slow \(its certificate is still below the old root\)$/)
+      refusal('NOT_READY', /late \(has not heard of it\), slow \(its certificate is still below the old root\), good/)
     )
     owners.splice(0, 2)
+    clock.nowMs += 9_999
+    assert.throws(() => rotation.finish(false), refusal('NOT_READY', /good \(it was renewed a moment ago\)$/))
+    clock.nowMs += 1
     assert.equal(rotation.finish(false).roots.length, 1)
   })
 
@@ -173,7 +193,6 @@ describe('a rotation of the root', () => {
     await exportRootKey(vault.directory, `${directory}/root`, secret, NOW_MS)
     const { rotation } = start(vault)
     await assert.rejects(rotation.begin(), refusal('NOT_AUTHORITY', /root key is not on this host/))
-    const { readFileSync } = await import('node:fs')
     await importRootKey(vault.directory, readFileSync(`${directory}/root`), secret)
     assert.deepEqual(vault.require(VaultFile.RootKey), key)
     await rotation.begin()
@@ -238,5 +257,85 @@ describe('a host that follows', () => {
     }
     assert.ok(tries.length >= 5 && tries.length <= 12, `${tries.length}`)
     assert.equal(tries[0], 63_000)
+  })
+})
+
+describe('an authority after a rotation', () => {
+  /** The request of a host that shows this chain. */
+  async function asking(
+    host: { machine: string; peerKey: KeyObject; nodeKey: KeyObject },
+    chain: Uint8Array[],
+    before: TrustState
+  ) {
+    const verdict = verifyNodeChain(chain, before, NOW_MS)
+    assert.ok(verdict.ok)
+    const nextKey = generateSigningKeyPair()
+    return { nextKey, request: await renewalRequest(verdict.identity, TRUST_DOMAIN, { ...host, nextKey }) }
+  }
+
+  async function nodeOf(host: { machine: string; peerKey: KeyObject; nodeKey: KeyObject }, authority: Issuer) {
+    const publicKey = createPublicKey(host.nodeKey)
+    const says = { trustDomain: TRUST_DOMAIN, machine: host.machine, scopes: [], nodeKeySha256: spkiSha256(publicKey) }
+    const binding = signBinding(says, host.peerKey)
+    return await issueNode({
+      trustDomain: TRUST_DOMAIN,
+      machine: host.machine,
+      authority,
+      publicKey,
+      binding,
+      nowMs: NOW_MS
+    })
+  }
+
+  it('renews what it signed below the former root, and nothing that whoever has that root’s key can make', async t => {
+    const vault = await founded(t)
+    const { credentials, trust, rotation, clock } = start(vault)
+    const before = trust.state
+    const oldRoot = credentials.rootIssuer(before)
+    const { authority } = credentials
+    assert.ok(authority !== undefined && oldRoot !== undefined)
+    const host = { machine: 'm1', peerKey: generatePeerKeyPair(), nodeKey: generateSigningKeyPair() }
+    const own = await asking(host, [await nodeOf(host, authority), authority.certificate, oldRoot.certificate], before)
+    const key = generateSigningKeyPair()
+    const rogue = {
+      key,
+      certificate: await issueAuthority({
+        trustDomain: TRUST_DOMAIN,
+        root: oldRoot,
+        publicKey: createPublicKey(key),
+        nowMs: NOW_MS
+      })
+    }
+    const made = await asking(host, [await nodeOf(host, rogue), rogue.certificate, oldRoot.certificate], before)
+
+    await rotation.begin()
+    rotation.finish(true)
+    const desk = new RenewalDesk({
+      credentials,
+      trust,
+      lifetimes: DEFAULT_LIFETIMES,
+      tokens: () => [],
+      clock,
+      log: silentLogger,
+      metrics: silentMetrics
+    })
+    const asker = { remote: '192.0.2.1' }
+    // Its own certificate is still below the former root.
+    assert.equal(desk.isOpen, false)
+    await assert.rejects(desk.renew(own.request, asker), refusal('NOT_AUTHORITY', /below no trusted root/))
+    const newRoot = credentials.rootIssuer(trust.state)
+    assert.ok(newRoot !== undefined)
+    const publicKey = createPublicKey(authority.key)
+    clock.pass(1_000)
+    const nowMs = clock.nowMs
+    credentials.replaceAuthority(await issueAuthority({ trustDomain: TRUST_DOMAIN, root: newRoot, publicKey, nowMs }))
+    await assert.rejects(
+      desk.renew(made.request, asker),
+      refusal('CERTIFICATE_REFUSED', /root of another trust domain/)
+    )
+    const chain = await desk.renew(own.request, asker)
+    const verdict = verifyNodeChain(chain, trust.state, nowMs)
+    assert.ok(verdict.ok && verdict.identity.machine === 'm1')
+    assert.ok(verdict.identity.nodeCertificate.publicKey.equals(createPublicKey(own.nextKey)))
   })
 })

@@ -511,7 +511,9 @@ describe('trust', () => {
     const { trust, old, next, leaf, clock } = await setUp()
     const [first, second] = [await leaf(old), await leaf(next)]
     assert.equal(trust.workload(second).ok, false)
+    assert.equal(trust.isSuperseded(first), false)
     assert.ok(trust.admit(next.chain).ok)
+    assert.deepEqual([trust.isSuperseded(first), trust.isSuperseded(second)], [true, false])
     assert.ok(trust.workload(first).ok)
     assert.ok(trust.workload(second).ok)
     assert.equal(trust.certificatesOf('m1').length, 2)
@@ -565,6 +567,9 @@ describe('the book of authorities', () => {
     book.note(view({ machine: 'c', self: true }))
     book.note(view({ machine: 'd', dataAddresses: ['192.0.2.4:7461'] }))
     assert.deepEqual(new AuthorityBook(store).addresses(), ['192.0.2.4:7461', '192.0.2.1:7461'])
+    // It resigned.
+    book.note(view({ machine: 'd', capabilities: ['tcp'] }))
+    assert.deepEqual(new AuthorityBook(store).addresses(), ['192.0.2.1:7461'])
     for (let number = 0; number < 40; number += 1) book.note(view({ machine: `x${number}` }))
     assert.equal(new AuthorityBook(store).addresses().length, 16)
     for (const damaged of ['', '{}', '[1,[2],["a",[3]]]', 'nonsense']) {

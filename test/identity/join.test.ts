@@ -8,10 +8,12 @@ import {
   generateSigningKeyPair,
   type JoinAuthority,
   join,
+  openTrustBundle,
   peerKeyOf,
   type Revocation,
   rawPublicKey,
   serveJoin,
+  signTrustBundle,
   spkiSha256
 } from '../../src/identity/index.ts'
 import { create, encodeFrame, identityPb, toBinary } from '../../src/wire/index.ts'
@@ -115,6 +117,40 @@ test('a mistake in the request does not cost the token', async () => {
   const serve = (stream: Duplex) => void serveJoin(stream, authority, forever)
   await assert.rejects(joinWith({ ...one, machine: 'c' }, serve, leaf), code('TOKEN_REFUSED'))
   assert.equal((await joinWith(one, serve, leaf)).node.machine, 'b')
+})
+
+test('a token that pins a former root admits, if that root led to the one of now, and tells nobody else the secret', async () => {
+  const next = await Domain.create()
+  const setup = await setUp(next, await next.host('founder'))
+  const { leaf, token, requests } = setup
+  const content = { trustDomain: TRUST_DOMAIN, adminPublicKey: domain.trust.adminPublicKey, nowMs: NOW_MS }
+  const both = [domain.rootIssuer, next.rootIssuer]
+  const succession = [
+    domain.bundle,
+    signTrustBundle({ ...content, version: 2n, roots: [domain.root, next.root] }, both),
+    signTrustBundle({ ...content, version: 3n, roots: [next.root] }, both)
+  ]
+  const serving = (shown: readonly Uint8Array[]) => (stream: Duplex) => {
+    const admit: JoinAuthority['admit'] = async request => ({
+      ...(await setup.authority.admit(request)),
+      trustBundle: succession[2] as Uint8Array
+    })
+    void serveJoin(stream, { ...setup.authority, succession: () => shown, admit }, forever)
+  }
+  const forged = signTrustBundle({ ...content, version: 2n, roots: [domain.root, next.root] }, [next.rootIssuer])
+  for (const shown of [
+    [],
+    [next.bundle],
+    [domain.bundle],
+    [domain.bundle, forged],
+    [succession[0] as Uint8Array, next.bundle]
+  ]) {
+    await assert.rejects(joinWith(token(), serving(shown), leaf), code('JOIN_FAILED'))
+  }
+  assert.deepEqual(requests, [])
+  const joined = await joinWith(token(), serving(succession), leaf)
+  assert.equal(joined.trust.version, 3n)
+  assert.deepEqual(openTrustBundle(joined.trustBundle, joined.rootSha256).roots.length, 1)
 })
 
 test('an impostor never receives the secret', async () => {

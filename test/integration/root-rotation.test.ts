@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
-import { scopeOf, TestAgent, waitFor } from '../harness/index.ts'
+import { certificatesIn, scopeOf, TestAgent, waitFor } from '../harness/index.ts'
 
 const SITE = 'dev.web.site.default'
 const SHOP = 'dev.shop.cart.default'
@@ -10,9 +10,9 @@ const SHOP = 'dev.shop.cart.default'
 /** Seconds where there are weeks, but long enough that nothing is renewed by its date. */
 const ARGS = [
   '--svid-lifetime',
-  '30s',
+  '20s',
   '--node-lifetime',
-  '60s',
+  '40s',
   '--authority-lifetime',
   '5m',
   '--renewal-grace',
@@ -23,6 +23,11 @@ interface Root {
   readonly version: number
   readonly roots: readonly { readonly sha256: string; readonly keyHere: boolean }[]
   readonly behind: readonly { readonly machine: string; readonly reason: string }[]
+}
+
+function bundled(directory: string): number {
+  const path = join(directory, 'bundle.pem')
+  return existsSync(path) ? certificatesIn(readFileSync(path, 'utf8')).length : 0
 }
 
 async function root(agent: TestAgent): Promise<Root> {
@@ -50,6 +55,11 @@ test('a flow outlives a rotation of the root, an old token admits, and a host th
   await client.says(/connected/, 'stderr')
   client.stdin.write('before\n')
   await serve.says(/before/)
+  // A program that reads files.
+  const files = join(scope.directory(), 'svid')
+  b.spawn(['svid', 'fetch', 'dev.files.x.default', '--out', files, '--watch'])
+  const roots = (count: number) => waitFor(() => bundled(files) === count, `${count} roots in the files`)
+  await roots(1)
   const { peerId: gone } = await c.status()
   await c.stop()
 
@@ -73,6 +83,7 @@ test('a flow outlives a rotation of the root, an old token admits, and a host th
     [true, true]
   )
   await waitFor(async () => (await root(b)).version === state.version, 'b to have both roots')
+  await roots(2)
   client.stdin.write('between\n')
   await serve.says(/between/)
 
@@ -82,6 +93,7 @@ test('a flow outlives a rotation of the root, an old token admits, and a host th
   assert.notEqual(after.roots[0]?.sha256, before?.sha256)
   assert.equal(existsSync(join(a.stateDir, 'root.former.key')), false)
   await waitFor(async () => (await root(b)).version === after.version, 'b to have the new root alone')
+  await roots(1)
   client.stdin.write('after\n')
   await serve.says(/after/)
   assert.equal(client.hasEnded, false)

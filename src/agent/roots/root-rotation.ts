@@ -1,6 +1,7 @@
 import { createPublicKey, type KeyObject } from 'node:crypto'
 import { type Clock, ErrorCode, type Logger, WarrenError } from '../../core/index.ts'
 import {
+  BACKDATED_MS,
   generateSigningKeyPair,
   type Issuer,
   issueRoot,
@@ -24,6 +25,8 @@ export interface RootRotationDeps {
   readonly owners: () => readonly OwnerView[]
   /** Hosts that were members when they were last heard of. */
   readonly known: () => readonly { readonly peer: PeerKey; readonly machine: string }[]
+  /** For how long a host has a certificate before those that it talks to have all heard of it, in milliseconds. */
+  readonly settleMs: number
   readonly clock: Clock
   readonly log: Logger
 }
@@ -147,15 +150,19 @@ export class RootRotation {
   }
 
   #behind(): Laggard[] {
-    const { owners, known, trust } = this.#deps
+    const { owners, known, trust, settleMs, clock } = this.#deps
     const { version, roots } = trust.state
     const newest = roots.at(-1)?.sha256
     const all = owners()
     const live = all.flatMap(({ machine, trustVersion, nodeChain }): Laggard[] => {
       if (trustVersion < version) return [{ machine, reason: 'has not heard of it' }]
-      const root = nodeChain[2]
-      const isBelow = root !== undefined && parseCertificate(root).sha256 === newest
-      return isBelow ? [] : [{ machine, reason: 'its certificate is still below the old root' }]
+      const [node, , root] = nodeChain
+      if (node === undefined || root === undefined || parseCertificate(root).sha256 !== newest) {
+        return [{ machine, reason: 'its certificate is still below the old root' }]
+      }
+      // Others must have heard of it, and its sessions have proved it, before what they knew counts no more.
+      const ageMs = clock.wallMs() - (parseCertificate(node).notBeforeMs + BACKDATED_MS)
+      return ageMs >= settleMs ? [] : [{ machine, reason: 'it was renewed a moment ago' }]
     })
     const seen = new Set(all.map(({ peer }) => peer))
     const off = known().filter(({ peer }) => !seen.has(peer))

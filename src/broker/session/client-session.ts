@@ -9,6 +9,7 @@ import type { Carrier } from '../flow/flow.ts'
 import { limitExceeded } from '../limits.ts'
 import { PacketChannel } from '../packet/channel.ts'
 import type { PacketPort, Remote } from '../packet/port.ts'
+import { SUPERSEDED_PAUSE_MS } from '../timing.ts'
 import type { Dialled } from './dial.ts'
 import { endSession } from './end-session.ts'
 import { CONNECT_UDP, HEADER, refusalFrom } from './headers.ts'
@@ -130,11 +131,13 @@ export class ClientSession {
     return this.#leafDer
   }
 
-  /** Whether either end has another certificate by now, or should have: ours is `certPem`. */
-  needsProof(certPem: string): boolean {
+  /** Whether either end has another certificate by now, or should have: ours is `certPem`, theirs is of a CA that was superseded. */
+  needsProof(certPem: string, isSuperseded: boolean): boolean {
     if (this.#isProving || this.isIdle || !this.isUsable) return false
     const theirs = this.#provedAtMs + (this.#notAfterMs - this.#provedAtMs) * PROOF_SHARE
-    return certPem !== this.#provedPem || this.#wallMs() >= theirs
+    const now = this.#wallMs()
+    const isLate = now >= theirs || (isSuperseded && now >= this.#provedAtMs + SUPERSEDED_PAUSE_MS)
+    return certPem !== this.#provedPem || isLate
   }
 
   /**

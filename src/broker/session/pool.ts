@@ -159,7 +159,8 @@ export class SessionPool {
     const work = this.all().map(async session => {
       if (session.isIdle || now < (this.#provenAtMs.get(session) ?? Number.NEGATIVE_INFINITY) + PROOF_PAUSE_MS) return
       const credentials = await this.#deps.local.svid(session.sourceId)
-      if (!session.needsProof(credentials.certPem)) return
+      const isSuperseded = this.#deps.judge.isSuperseded?.(session.leafDer) ?? false
+      if (!session.needsProof(credentials.certPem, isSuperseded)) return
       this.#provenAtMs.set(session, now)
       await within(PROOF_TIMEOUT_MS, [this.#stopping], signal => session.prove(credentials, this.#deps.judge, signal))
     })
