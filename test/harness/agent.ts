@@ -40,12 +40,19 @@ function limitedTo(capabilities: readonly string[]): string[] {
 }
 
 /** A command line of warren, run by the Node that runs the tests. */
-export function warren(scope: Scope, args: readonly string[], place: Place = {}, runtimeDir?: string): Program {
+export function warren(
+  scope: Scope,
+  args: readonly string[],
+  place: Place = {},
+  runtimeDir?: string,
+  build = WARREN
+): Program {
   const env = { WARREN_RUNTIME_DIR: runtimeDir, XDG_RUNTIME_DIR: undefined, XDG_STATE_HOME: undefined }
-  return new Program(scope, at(place, [process.execPath, WARREN, ...args]), { env })
+  return new Program(scope, at(place, [process.execPath, build, ...args]), { env })
 }
 
 export interface Status {
+  readonly version?: string
   readonly state: string
   readonly machine: string
   readonly peerId: string
@@ -100,8 +107,11 @@ export class TestAgent {
     return join(this.runtimeDir, 'admin.sock')
   }
 
-  /** Starts it and waits until it is ready. `args` stand in for those of its options. */
-  async start(args: readonly string[] = this.#options.args): Promise<this> {
+  /**
+   * Starts it and waits until it is ready. `args` stand in for those of its options; `build` is the program, if not that of this
+   * checkout.
+   */
+  async start(args: readonly string[] = this.#options.args, build = WARREN): Promise<this> {
     // What is open at the end of a test must not make it wait.
     const own = [
       'up',
@@ -124,7 +134,7 @@ export class TestAgent {
       '--no-mdns'
     ]
     const here = this.#options.host === undefined ? loopback : []
-    this.#program = warren(this.#scope, [...own, ...here, ...args], this.#options)
+    this.#program = warren(this.#scope, [...own, ...here, ...args], this.#options, undefined, build)
     await this.ready()
     return this
   }
