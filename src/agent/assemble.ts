@@ -343,6 +343,7 @@ export async function assemble(parts: Parts): Promise<{
     listenDir: parts.listenDir,
     tokens: new SessionTokens(membership.nodeSecret),
     processes: new ProcessWatch(),
+    limits: config.limits.workloads,
     onAdded: workload => {
       registry.put(toRecord(workload, 'passing'))
       health.add(workload)

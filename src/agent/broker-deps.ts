@@ -75,6 +75,7 @@ export function brokerDeps(parts: BrokerParts): BrokerDeps {
       workload: (leaf, issuers) => trust.workload(leaf, issuers),
       isSuperseded: leaf => trust.isSuperseded(leaf)
     },
+    limits: config.limits.broker,
     roots: pemOf(() => trust.state.roots),
     joinCredentials: () => office.credentials(),
     join: (socket, signal) => serveJoin(socket, office.asAuthority(socket.remoteAddress ?? ''), signal),

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { ErrorCode, WarrenError } from '../core/index.ts'
 import { isComponent, parseMachineName, parseTrustDomain } from '../identity/index.ts'
 import { type Lifetimes, resolveLifetimes } from './lifetimes.ts'
+import { type AgentLimits, resolveLimits } from './limit-options.ts'
 
 export interface HostPort {
   readonly host: string
@@ -38,11 +39,14 @@ export interface AgentConfig {
   readonly logLevel?: LogLevel
   /** How long certificates and keys live; see `Lifetimes` for units, bounds and defaults. */
   readonly lifetimes?: Partial<Lifetimes>
+  /** By the names of docs/limits.md; see there for which can be set, and the defaults. */
+  readonly limits?: Readonly<Record<string, number>>
 }
 
 export interface ResolvedConfig
-  extends Required<Omit<AgentConfig, 'name' | 'init' | 'join' | 'advertise' | 'lifetimes'>> {
+  extends Required<Omit<AgentConfig, 'name' | 'init' | 'join' | 'advertise' | 'lifetimes' | 'limits'>> {
   readonly lifetimes: Lifetimes
+  readonly limits: AgentLimits
   readonly name: string | undefined
   readonly init: string | undefined
   readonly join: string | undefined
@@ -71,7 +75,8 @@ export function resolveConfig(config: AgentConfig, env: NodeJS.ProcessEnv = proc
     mdns: config.mdns ?? true,
     carrier: config.carrier ?? 'auto',
     logLevel: config.logLevel ?? 'info',
-    lifetimes: resolveLifetimes(config.lifetimes)
+    lifetimes: resolveLifetimes(config.lifetimes),
+    limits: resolveLimits(config.limits)
   })
 }
 

@@ -23,6 +23,7 @@ const schema = z.strictObject({
   'authority-lifetime': z.string().optional(),
   'jwt-key-lifetime': z.string().optional(),
   'renewal-grace': z.string().optional(),
+  limits: z.record(z.string(), z.int()).optional(),
   'log-level': z.enum(['error', 'warn', 'info', 'debug', 'silent']).optional()
 })
 

@@ -73,6 +73,7 @@ function collectBroker(metrics: PromMetrics, broker: Pick<Broker, 'totals'>): vo
   for (const reason of keys(flows.drops)) {
     metrics.total('warren_datagrams_dropped_total', { reason }, flows.drops[reason])
   }
+  metrics.set('warren_flow_waiting_bytes', {}, flows.waitingBytes)
   for (const role of keys(sessions)) metrics.set('warren_sessions', { role }, sessions[role])
   metrics.set('warren_endpoints', {}, endpoints)
 }

@@ -42,6 +42,7 @@ export function splice(flow: Flow, source: Leg, destination: Leg): Promise<Cut |
     if (open === 0 && !over) settle(undefined)
   }
 
+  flow.waitingBytes = () => source.stream.writableLength + destination.stream.writableLength
   flow.signal.addEventListener('abort', onCut, { once: true })
   watch(source, fail)
   watch(destination, fail)

@@ -6,6 +6,8 @@ export class FlowTotals {
   readonly bytes = { tcp: { in: 0, out: 0 }, udp: { in: 0, out: 0 } }
   readonly datagrams = { in: 0, out: 0 }
   readonly drops: Record<DropReason, number> = { full: 0, gone: 0, 'too large': 0, rate: 0 }
+  /** Of streams, now: what waits in this process for ends that do not take it. */
+  waitingBytes = 0
   /** Those that there are now. */
   readonly flows = {
     outbound: { tcp: 0, udp: 0 },
@@ -24,8 +26,9 @@ export class FlowTotals {
   }
 
   /** Counts a flow among those that there are. */
-  now({ direction, protocol }: Flow): void {
+  now({ direction, protocol, waitingBytes }: Flow): void {
     this.flows[direction][protocol] += 1
+    this.waitingBytes += waitingBytes()
   }
 
   copy(): FlowTotals {

@@ -4,6 +4,7 @@ import type { GlobalOptions } from '../context.ts'
 import { collect } from '../options/collect.ts'
 import { parseDuration } from '../options/duration.ts'
 import { formatHostPort, parseHostPort } from '../options/endpoint.ts'
+import { parseLimits } from '../options/limits.ts'
 import { readSecret } from '../options/secret.ts'
 import { printJsonLine, say } from '../output/terminal.ts'
 import { endingSignals } from '../signals.ts'
@@ -32,6 +33,7 @@ interface UpOptions extends GlobalOptions {
   readonly authorityLifetime?: string
   readonly jwtKeyLifetime?: string
   readonly renewalGrace?: string
+  readonly limit?: string[]
 }
 
 /** How long connections may take to finish when the agent is told to stop, by default. */
@@ -77,6 +79,7 @@ export function addUp(program: Command): void {
     .option('--authority-lifetime <time>', 'of the authority certificate on this host (default: 90d)')
     .option('--jwt-key-lifetime <time>', 'for how long a key signs JWT-SVIDs (default: 7d)')
     .option('--renewal-grace <time>', 'for how long an ended host certificate can be renewed (default: 14d)')
+    .option('--limit <name=number>', 'a limit of docs/limits.md; may be repeated (in the file: limits)', collect)
     .option('--config <file>', 'YAML whose keys are these options without the dashes; options override it')
     .addHelpText('after', AFTER)
     .action(async (_options: unknown, command: Command) => {
@@ -123,6 +126,7 @@ async function configOf(options: UpOptions, mdnsGiven: boolean): Promise<{ confi
     mdns: mdnsGiven ? options.mdns : (file.mdns ?? true),
     carrier: options.carrier ?? file.carrier,
     lifetimes: lifetimesOf(options, file),
+    limits: { ...file.limits, ...parseLimits(options.limit ?? []) },
     logLevel: options.logLevel ?? file['log-level'] ?? (process.stderr.isTTY ? 'warn' : 'info')
   })
   return { config, drainMs }

@@ -176,6 +176,7 @@ export const METRICS = Object.freeze({
     { protocol: PROTOCOL, way: WAY },
     'Bytes carried: out from sources to destinations, in from destinations to sources.'
   ),
+  warren_flow_waiting_bytes: gauge({}, 'Bytes of streams that wait in the agent for readers that are slow.'),
   warren_datagrams_total: counter({ way: WAY }, 'Datagrams carried, likewise.'),
   warren_datagrams_dropped_total: counter(
     { reason: ['full', 'gone', 'too large', 'rate'] },

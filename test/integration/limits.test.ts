@@ -1,0 +1,67 @@
+import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import test from 'node:test'
+import { AgentClient, connect, listen } from '../../src/client/index.ts'
+import { ErrorCode } from '../../src/core/index.ts'
+import { scopeOf, TestAgent, warren } from '../harness/index.ts'
+
+const SITE = 'dev.web.site.default'
+
+test('a limit that the operator sets holds, says its name, and is counted; what a slow reader holds back is shown', async t => {
+  const scope = scopeOf(t)
+  const agent = new TestAgent(scope, { name: 'solo', args: ['--init', 'example.org'] })
+  const file = join(scope.directory(), 'warren.yaml')
+  writeFileSync(file, 'limits:\n  broker_flows_per_workload: 9\n  registrations_per_uid: 2\n')
+  // The command line overrides the file.
+  await agent.start(['--init', 'example.org', '--config', file, '--limit', 'broker_flows_per_workload=2'])
+  const client = new AgentClient({ runtimeDir: agent.runtimeDir })
+  scope.defer(() => client.close())
+  // Never read: what is sent stays where it is.
+  await listen(SITE, { client, whitelist: ['dev.*.*.*'] }, socket => {
+    socket.on('error', () => {}).pause()
+  })
+  const dial = () => connect(SITE, { client, as: 'dev.shop.cart.default' })
+  const [one, two] = [await dial(), await dial()]
+  for (const socket of [one, two]) socket.on('error', () => {})
+  await assert.rejects(dial(), { code: ErrorCode.LimitExceeded })
+  await assert.rejects(listen('dev.web.third.default', { client }), { code: ErrorCode.LimitExceeded })
+  const metrics = async () => await agent.cli('metrics')
+  const before = await metrics()
+  assert.match(before, /^warren_limit_hits_total\{limit="broker_flows_per_workload"\} [1-9]/m)
+  assert.match(before, /^warren_limit_hits_total\{limit="registrations_per_uid"\} [1-9]/m)
+  assert.match(before, /^warren_flow_waiting_bytes 0$/m)
+  assert.match(agent.program.stderr, /"limitName":"broker_flows_per_workload"/)
+
+  one.write(Buffer.alloc(4 * 1024 * 1024))
+  let waiting = 0
+  for (let asked = 0; waiting === 0 && asked < 50; asked += 1) {
+    waiting = Number(/^warren_flow_waiting_bytes (\d+)$/m.exec(await metrics())?.[1])
+  }
+  assert.ok(waiting > 0 && waiting < 2 * 1024 * 1024, `${waiting} bytes wait`)
+  one.destroy()
+  two.destroy()
+})
+
+test('a limit that is none is refused before anything is made', async t => {
+  const scope = scopeOf(t)
+  const refused = async (...args: string[]) => {
+    const place = scope.directory()
+    const { code, stderr } = await warren(scope, [
+      'up',
+      '--init',
+      'example.org',
+      '--state-dir',
+      place,
+      ...args
+    ]).outcome()
+    assert.equal(code, 2, stderr)
+    return stderr
+  }
+  assert.match(
+    await refused('--limit', 'broker_flow=3'),
+    /broker_flow" is no limit that can be set[\s\S]*broker_flows,/
+  )
+  assert.match(await refused('--limit', 'broker_flows'), /not NAME=NUMBER/)
+  assert.match(await refused('--limit', 'broker_flows=0'), /from 1 to/)
+})
