@@ -131,12 +131,16 @@ export function localHandlers(parts: LocalHandlersParts): { workload: WorkloadHa
   }
 }
 
-function knownHost({ trust, book }: LocalHandlersParts, machine: string): KnownHost {
+function knownHost({ membership, trust, book }: LocalHandlersParts, machine: string): KnownHost {
   // Each CA that it may still sign with: a host that renews has two.
   const known = trust.certificatesOf(machine)
   const peers = new Set([...book.peersOf(machine), ...known.map(({ peer }) => peer)])
   const keys = known.map(node => keySha256Of(node.nodeCertificate))
-  return { peers: [...peers], keys }
+  if (machine !== membership.machine) return { peers: [...peers], keys }
+  // What would put this very host out, with all below the same authority or root.
+  const { node, authority } = membership.credentials
+  const above = [...node.chainDer, ...(authority === undefined ? [] : [authority.certificate])]
+  return { peers: [...peers], keys: [...keys, ...above.map(der => keySha256Of(parseCertificate(der)))] }
 }
 
 function hostsBelow(all: readonly OwnerView[], keys: readonly string[]): string[] {

@@ -1,7 +1,19 @@
 import assert from 'node:assert/strict'
-import { rmSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
 import test from 'node:test'
-import { asRoot, createHosts, type Outcome, scopeOf, settled, startPair, TestAgent, waitFor } from '../harness/index.ts'
+import {
+  asRoot,
+  certificatesIn,
+  createHosts,
+  type Outcome,
+  scopeOf,
+  settled,
+  startPair,
+  TestAgent,
+  waitFor
+} from '../harness/index.ts'
 
 const SITE = 'dev.web.site.default'
 const SHOP = 'dev.shop.cart.default'
@@ -172,10 +184,14 @@ test('the host that signs the policy cannot put itself out, nor a host that it n
   const scope = scopeOf(t)
   const [a, b] = await startPair(scope)
   const { peerId } = await a.status()
-  for (const args of [
-    ['evict', 'a'],
-    ['revoke', peerId]
-  ]) {
+  const chain = certificatesIn(readFileSync(join(a.stateDir, 'node.pem'), 'utf8'))
+  const keys = chain.map(({ publicKey }) =>
+    createHash('sha256')
+      .update(publicKey.export({ format: 'der', type: 'spki' }))
+      .digest('hex')
+  )
+  assert.equal(keys.length, 3)
+  for (const args of [['evict', 'a'], ['revoke', peerId], ...keys.map(key => ['revoke', `sha256:${key}`])]) {
     assert.match((await a.attempt(args)).stderr, /INVALID_ARGUMENT: this is the very host/)
   }
   assert.match((await a.attempt(['evict', 'nobody'])).stderr, /NOT_FOUND/)

@@ -32,6 +32,8 @@ export interface RotationDeps {
 
 const MIN_ROUND_MS = 200
 const MAX_ROUND_MS = 10_000
+/** Renewals that are under way for so long stand in the way of nothing else. */
+const SLOW_LOOK_MS = 2_000
 
 /** Sees to it that nothing of this host that expires does, and says loudly when it cannot. */
 export class Rotation {
@@ -41,6 +43,8 @@ export class Rotation {
   readonly #closing = new Set<PeerKey>()
   #isRenewed = false
   #round: Promise<void> = Promise.resolve()
+  /** Since when a look is under way. */
+  #lookSinceMs = Number.POSITIVE_INFINITY
 
   constructor(deps: RotationDeps) {
     this.#deps = deps
@@ -74,8 +78,11 @@ export class Rotation {
     const run = (name: string, round: () => Promise<void> | void): void =>
       detach(log, name, loop(log, name, { intervalMs: () => interval, immediate: true, signal }, round), signal)
     run('rotation', () => this.round(signal))
-    // By itself: an authority that is slow to answer, or never does, is what alarms are there for.
-    run('certificate alarms', () => this.#alarms.check(this.#inUse()))
+    // An authority that is slow to answer, or never does, is what alarms are there for: they do not wait for it.
+    run('certificate alarms', () => {
+      const isSlow = this.#deps.clock.monotonicMs() - this.#lookSinceMs >= SLOW_LOOK_MS
+      if (isSlow) this.#alarms.check(this.#inUse())
+    })
   }
 
   /** One look at everything; after the one that is under way. */
@@ -87,6 +94,17 @@ export class Rotation {
   }
 
   async #look(signal: AbortSignal): Promise<void> {
+    this.#lookSinceMs = this.#deps.clock.monotonicMs()
+    try {
+      await this.#renewAll(signal)
+    } finally {
+      this.#lookSinceMs = Number.POSITIVE_INFINITY
+    }
+    this.#closeLapsed()
+    this.#alarms.check(this.#inUse())
+  }
+
+  async #renewAll(signal: AbortSignal): Promise<void> {
     const { renewal, jwtKeys, svids, announce, onRenewed, onRound, catchUp, clock } = this.#deps
     await catchUp(signal)
     await renewal.round(signal)
@@ -102,8 +120,6 @@ export class Rotation {
     if (keysChanged) announce()
     if (isNew) this.#changed.fire()
     onRound()
-    this.#closeLapsed()
-    this.#alarms.check(this.#inUse())
   }
 
   // A host was let in with a certificate that has ended since: it must show a new one, and cannot.
