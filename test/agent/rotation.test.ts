@@ -19,6 +19,7 @@ import { ErrorCode, silentMetrics } from '../../src/core/index.ts'
 import {
   admitRenewal,
   generateSigningKeyPair,
+  issueAuthority,
   issueNode,
   issueWorkload,
   parseCertificate,
@@ -322,6 +323,27 @@ describe('a founding host', () => {
       renewal.inUse().map(({ kind }) => kind),
       ['node', 'authority', 'root']
     )
+  })
+
+  it('that became an authority anew depends on no other one: its own certificate is soon below its own', async t => {
+    const { clock, credentials, renewal, trust } = await founder(t)
+    const root = credentials.rootIssuer(trust.state)
+    assert.ok(root !== undefined)
+    const key = generateSigningKeyPair()
+    clock.pass(DAY_MS)
+    const options = { trustDomain: TRUST_DOMAIN, root, publicKey: createPublicKey(key), nowMs: clock.nowMs }
+    credentials.resignAuthority()
+    credentials.becomeAuthority({ certificate: await issueAuthority(options), key })
+    const before = credentials.node
+    await renewal.round(forever)
+    assert.notEqual(credentials.node, before)
+    assert.deepEqual(
+      Buffer.from(credentials.node.chainDer[1] ?? []),
+      Buffer.from(credentials.authority?.certificate ?? [])
+    )
+    const after = credentials.node
+    await renewal.round(forever)
+    assert.equal(credentials.node, after)
   })
 
   it('comes back from a sleep past the end of its certificate and of its authority, the root key being there', async t => {

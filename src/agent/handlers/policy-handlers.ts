@@ -44,6 +44,8 @@ export function policyHandlers(deps: PolicyHandlersDeps): Pick<AdminHandlers, Na
     async evict(request, _caller, signal) {
       const wanted = eviction(request, deps)
       const authorityKeys = await deps.authorityKeysOf(request.machine, signal)
+      const ownKeys = deps.knownHost(deps.machine).keys
+      if (authorityKeys.some(key => ownKeys.includes(key))) throw belowIt(request.machine, deps.machine)
       const also = deps.hostsBelow(authorityKeys).filter(name => name !== request.machine)
       const revocation = await policy.revoke({ ...wanted, keys: [...(wanted.keys ?? []), ...authorityKeys] })
       // Here they say so at once; other authorities refuse them as older than the eviction.
@@ -111,6 +113,16 @@ function revoked(what: string, { machine, knownHost }: PolicyHandlersDeps): Omit
   const peer = parsePeerKey(what)
   if (own.peers.includes(peer)) throw ownHost()
   return { peers: [peer] }
+}
+
+function belowIt(machine: string, own: string): WarrenError {
+  return new WarrenError(
+    ErrorCode.InvalidArgument,
+    `the certificate of this very host is below the authority of ${machine}`,
+    {
+      hint: `Make this host an authority, and try again a few seconds later: warren authority add ${own}`
+    }
+  )
 }
 
 // It would leave nobody who could take it back.

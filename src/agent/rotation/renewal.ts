@@ -61,6 +61,9 @@ const ROOT_SPREAD_MS = 60_000
 /** Everybody must have heard of a root before certificates below it are shown. */
 const NODE_AFTER_ROOT_MS = 1_500
 
+/** Dates in certificates have whole seconds, and a renewed one must end later. */
+const ROUNDING_MS = 2_000
+
 interface Attempts {
   failures: number
   notBeforeMonotonicMs: number
@@ -244,11 +247,21 @@ export class Renewal {
   #nodeLife(): Life & { readonly renewAtMs: number } {
     const { node } = this.#deps.credentials
     const dates = this.#nodeDates()
+    // An authority depends on no other one, so that each of them can be evicted or lost.
+    if (!this.#isBelowOwn()) return { ...dates, renewAtMs: Math.min(dates.renewAtMs, dates.issuedAtMs + ROUNDING_MS) }
     if (this.#isNewest(node.chainDer[2])) return dates
     // All hosts hear of a new root at about the same time.
     const spreadMs = Math.min(ROOT_SPREAD_MS, (dates.notAfterMs - dates.issuedAtMs) / 20)
     const atMs = this.#deps.trustSinceMs() + NODE_AFTER_ROOT_MS + spreadMs * spreadOf(node.certificateSha256)
     return { ...dates, renewAtMs: Math.min(dates.renewAtMs, atMs) }
+  }
+
+  #isBelowOwn(): boolean {
+    const { credentials, desk } = this.#deps
+    const { authority, node } = credentials
+    const above = node.chainDer[1]
+    if (authority === undefined || above === undefined || !desk.isOpen) return true
+    return parseCertificate(above).publicKey.equals(createPublicKey(authority.key))
   }
 
   #nodeDates(): Life & { readonly renewAtMs: number } {
