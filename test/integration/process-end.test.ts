@@ -3,7 +3,8 @@ import { existsSync } from 'node:fs'
 import { type AddressInfo, connect, createServer } from 'node:net'
 import { dirname } from 'node:path'
 import test from 'node:test'
-import { localCall, Program, scopeOf, startPair, type TestAgent, waitFor } from '../harness/index.ts'
+import { AgentClient, listen, register } from '../../src/client/index.ts'
+import { localCall, needsCommand, Program, scopeOf, startPair, TestAgent, waitFor } from '../harness/index.ts'
 
 const SITE = 'dev.web.site.default'
 const SHOP = 'dev.shop.cart.default'
@@ -63,4 +64,37 @@ test('the end of a process takes its sockets, references, token and record, here
   const refused = (await call(b, 'Connect', { token, destination: SITE })) as { message: string }
   assert.match(refused.message, /INVALID_SOURCE/)
   assert.equal((await b.status()).registrations ?? 0, 0)
+})
+
+// Connects to the path it is given, writes, and is gone: many times, each time as a process of its own.
+const HASTY = `
+import os, socket, sys
+for number in range(int(sys.argv[2])):
+    if os.fork() == 0:
+        s = socket.socket(socket.AF_UNIX)
+        s.connect(sys.argv[1])
+        s.send(bytes(f'{number}\\n', 'ascii'))
+        os._exit(0)
+    os.wait()
+`
+
+test('what a program wrote arrives, though it has ended before the agent looks at its connection', async t => {
+  if (!needsCommand(t, 'python3')) return
+  const scope = scopeOf(t)
+  const agent = new TestAgent(scope, { name: 'solo', args: ['--init', 'example.org'] })
+  await agent.start()
+  const client = new AgentClient({ runtimeDir: agent.runtimeDir })
+  scope.defer(() => client.close())
+  const arrived: string[] = []
+  await listen('dev.web.log.default', { client, whitelist: ['dev.*.*.*'] }, socket => {
+    socket.on('error', () => {}).on('data', chunk => arrived.push(...chunk.toString().trim().split('\n')))
+    socket.on('end', () => socket.end())
+  })
+  const { token } = await register('dev.shop.cart.default', { client })
+  const { path } = await client.workload.connect({ token, destination: 'dev.web.log.default' })
+  const count = 40
+  const hasty = await new Program(scope, ['python3', '-c', HASTY, path, String(count)]).outcome()
+  assert.equal(hasty.code, 0, hasty.stderr)
+  await waitFor(() => arrived.length >= count, 'all that was written')
+  assert.equal(new Set(arrived).size, count)
 })

@@ -47,6 +47,19 @@ function hold(fd: number, credentials: KernelCredentials, system: Platform): Pro
   throw new Error(`process ${pid} is not of user ${uid}`)
 }
 
+/**
+ * The uid of who connected, which the kernel noted then. Throws PERMISSION_DENIED.
+ *
+ * Unlike `peerCredentials` it knows one that has ended since: what it wrote before is in the socket.
+ */
+export function peerUid(socket: Socket, system: Platform = platform()): number {
+  try {
+    return system.credentialsOf(descriptorOf(socket)).uid
+  } catch (cause) {
+    throw new WarrenError(ErrorCode.PermissionDenied, 'the process at the other end cannot be identified', { cause })
+  }
+}
+
 /** The uid of the listener to whose unix socket `socket` is connected. Throws PERMISSION_DENIED. */
 export function listenerUid(socket: Socket, system: Platform = platform()): number {
   try {
