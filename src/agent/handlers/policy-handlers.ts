@@ -45,7 +45,8 @@ export function policyHandlers(deps: PolicyHandlersDeps): Pick<AdminHandlers, Na
       const wanted = eviction(request, deps)
       const authorityKeys = await deps.authorityKeysOf(request.machine, signal)
       const ownKeys = deps.knownHost(deps.machine).keys
-      if (authorityKeys.some(key => ownKeys.includes(key))) throw belowIt(request.machine, deps.machine)
+      if (policy.isAdmin && authorityKeys.some(key => ownKeys.includes(key)))
+        throw belowIt(request.machine, deps.machine)
       const also = deps.hostsBelow(authorityKeys).filter(name => name !== request.machine)
       const revocation = await policy.revoke({ ...wanted, keys: [...(wanted.keys ?? []), ...authorityKeys] })
       // Here they say so at once; other authorities refuse them as older than the eviction.
