@@ -1,8 +1,9 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { Command, Option } from 'commander'
+import { Command, InvalidArgumentError, Option } from 'commander'
 import type { Scope } from '../test/harness/index.ts'
 import { idleSuite } from './idle/suite.ts'
+import { registrySuite } from './registry/suite.ts'
 import { markdown, type Report } from './report.ts'
 import type { SuiteOptions } from './suite.ts'
 import { tcpSuite } from './tcp/suite.ts'
@@ -12,13 +13,16 @@ import { withScope } from './with-scope.ts'
 const SUITES: Readonly<Record<string, (scope: Scope, options: SuiteOptions) => Promise<Report>>> = {
   tcp: tcpSuite,
   udp: udpSuite,
-  idle: idleSuite
+  idle: idleSuite,
+  registry: registrySuite
 }
 
 interface Options {
   readonly rounds: string
   readonly only?: string
   readonly without: string[]
+  readonly agents: readonly number[]
+  readonly records: readonly number[]
   readonly out?: string
 }
 
@@ -28,23 +32,35 @@ const program = new Command('bench')
   .addOption(new Option('--rounds <count>', 'rounds that are counted').default('5'))
   .option('--only <part>', 'only the measures with this in their name')
   .option('--without <parts...>', 'leave out contenders with one of these in their name', [])
-  .option('--out <directory>', 'also write the results there, as JSON and Markdown')
+  .addOption(new Option('--agents <counts>', 'registry: agents in the mesh').default([10, 50]).argParser(counts))
+  .addOption(new Option('--records <counts>', 'registry: records').default([10_000, 100_000]).argParser(counts))
+  .option('--out <directory>', 'also write the results there, as JSON and Markdown, and a plot if there is one')
   .action(run)
 
-async function run(names: string[], { rounds, only, without, out }: Options): Promise<void> {
+async function run(names: string[], options: Options): Promise<void> {
+  const { rounds, only, without, agents, records, out } = options
   const unknown = names.find(name => !Object.hasOwn(SUITES, name))
   if (unknown !== undefined) program.error(`there is no suite ${unknown}, but ${Object.keys(SUITES).join(', ')}`)
   if (!/^[1-9]\d{0,2}$/.test(rounds)) program.error('--rounds must be a number from 1 to 999')
   const say = (line: string): boolean => process.stderr.write(`${line}\n`)
   for (const [name, suite] of Object.entries(SUITES)) {
     if (names.length > 0 && !names.includes(name)) continue
-    const report = await withScope(scope => suite(scope, { rounds: Number(rounds), only, without, say }))
+    const { plot, ...report } = await withScope(scope =>
+      suite(scope, { rounds: Number(rounds), only, without, agents, records, say })
+    )
     process.stdout.write(`${markdown(report)}\n`)
     if (out === undefined) continue
     mkdirSync(out, { recursive: true })
     writeFileSync(join(out, `${name}.json`), `${JSON.stringify(report, undefined, 2)}\n`)
     writeFileSync(join(out, `${name}.md`), markdown(report))
+    if (plot !== undefined) writeFileSync(join(out, `${name}.svg`), plot)
   }
+}
+
+function counts(text: string): readonly number[] {
+  const found = text.split(',').map(Number)
+  if (found.every(count => Number.isSafeInteger(count) && count > 1)) return found
+  throw new InvalidArgumentError('not a list of whole numbers above 1.')
 }
 
 await program.parseAsync()

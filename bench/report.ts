@@ -8,6 +8,8 @@ export interface Report {
   readonly load: readonly number[]
   readonly rounds: number
   readonly measures: readonly Measured[]
+  /** An SVG image. */
+  readonly plot?: string
 }
 
 export interface Measured {

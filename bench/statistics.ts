@@ -13,3 +13,9 @@ export type Better = 'more' | 'less'
 export function best(values: readonly number[], better: Better): number {
   return better === 'more' ? Math.max(...values) : Math.min(...values)
 }
+
+/** The smallest of `values` that so many hundredths of them do not exceed. */
+export function percentile(values: readonly number[], hundredths: number): number {
+  const sorted = values.toSorted((one, other) => one - other)
+  return sorted[Math.max(0, Math.ceil((sorted.length * hundredths) / 100) - 1)] ?? Number.NaN
+}

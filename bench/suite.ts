@@ -5,6 +5,10 @@ export interface SuiteOptions {
   readonly only: string | undefined
   /** Parts of names of contenders that are left out. */
   readonly without: readonly string[]
+  /** Sizes of a mesh, for what depends on it. */
+  readonly agents: readonly number[]
+  /** Sizes of a registry, likewise. */
+  readonly records: readonly number[]
   /** Tells whoever waits what is being done. */
   readonly say: (line: string) => void
 }

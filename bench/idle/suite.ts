@@ -1,12 +1,13 @@
-import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { AgentClient, register } from '../../src/client/index.ts'
-import { localCall, type Scope, scopeOf, startPair, type TestAgent } from '../../test/harness/index.ts'
+import { localCall, type Scope, startPair, type TestAgent } from '../../test/harness/index.ts'
 import { Load } from '../load.ts'
 import { describeMachine, loadNow, type Report } from '../report.ts'
 import type { Better } from '../statistics.ts'
 import type { SuiteOptions } from '../suite.ts'
+import { cpuMs } from '../usage.ts'
+import { withScope } from '../with-scope.ts'
 
 const FLOWS = 10_000
 /** Of as many workloads on each side, since one may have 8,192 flows. */
@@ -35,7 +36,7 @@ export async function idleSuite(scope: Scope, { rounds, say }: SuiteOptions): Pr
   const all: Figures[] = []
   for (let round = 1; round <= rounds; round += 1) {
     say(`idle: round ${round} of ${rounds}`)
-    all.push(await inOwnScope(own => oneRound(own, load, target)))
+    all.push(await withScope(own => oneRound(own, load, target)))
   }
   const measures = MEASURES.map(([name, unit, better]) => ({
     name,
@@ -60,11 +61,11 @@ async function oneRound(scope: Scope, load: Load, target: string): Promise<Figur
   const grown = [near, far].map((agent, at) => (agent.residentBytes() - (base[at] ?? 0)) / 1_000 / FLOWS)
   const flows = await Promise.all([near, far].map(async agent => (await agent.status()).flows))
   if (flows.some(count => count !== FLOWS)) throw new Error(`there are ${flows.join(' and ')} flows, not ${FLOWS}`)
-  const cpu = [near, far].map(cpuMs)
+  const cpu = [near, far].map(({ pid }) => cpuMs(pid))
   const measuredMs = performance.now()
   const times = await answerTimes(near)
   await pause(REST_MS)
-  const busyMs = [near, far].reduce((sum, agent, at) => sum + cpuMs(agent) - (cpu[at] ?? 0), 0)
+  const busyMs = [near, far].reduce((sum, agent, at) => sum + cpuMs(agent.pid) - (cpu[at] ?? 0), 0)
   const values = [
     ...grown,
     times[Math.floor(times.length / 2)] ?? Number.NaN,
@@ -102,21 +103,4 @@ async function answerTimes(agent: TestAgent): Promise<number[]> {
     times.push(performance.now() - askedMs)
   }
   return times.sort((one, other) => one - other)
-}
-
-/** Processor time that an agent has used so far. */
-function cpuMs(agent: TestAgent): number {
-  const fields = readFileSync(`/proc/${agent.pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
-  // In ticks of a hundredth of a second: user and system time are the 14th and 15th field of all.
-  return (Number(fields[11]) + Number(fields[12])) * 10
-}
-
-async function inOwnScope<T>(use: (scope: Scope) => Promise<T>): Promise<T> {
-  const releases: Array<() => Promise<void>> = []
-  const scope = scopeOf({ after: release => releases.push(release as () => Promise<void>) })
-  try {
-    return await use(scope)
-  } finally {
-    for (const release of releases) await release()
-  }
 }

@@ -94,6 +94,8 @@ export const STANDING_CONNECTIONS = 14
 export const DIAL_POLL_MS = 20
 /** How often due dials are looked for. */
 export const REDIAL_TICK_MS = 100
+/** The same while nothing happens and no dial is due. */
+export const REDIAL_REST_MS = 1_000
 /** Head start of the host with the smaller key when two hear of each other, or lose each other. */
 export const HEAD_START_MS = 400
 /** How often lost gossip streams are looked for. */

@@ -11,6 +11,7 @@ import {
   LAGGING_MS,
   MAX_ADDRESS_DIAL_TIMEOUT_MS,
   MAX_PARALLEL_DIALS,
+  REDIAL_REST_MS,
   REDIAL_TICK_MS,
   STANDING_CONNECTIONS
 } from './limits.ts'
@@ -37,6 +38,8 @@ export class Redialer {
   readonly #book: AddressBook
   readonly #attempts = new Map<string, Promise<boolean>>()
   readonly #lag = new Lag(REDIAL_TICK_MS)
+  /** Until then nobody is to be dialled, unless something happens. */
+  #restUntilMs = 0
 
   constructor(deps: RedialerDeps) {
     this.#deps = deps
@@ -56,6 +59,7 @@ export class Redialer {
 
   /** Notes where a host may be. Text that is no address of a mesh is logged and left out. */
   hint(multiaddrs: readonly string[], standing: Standing): void {
+    this.#restUntilMs = 0
     for (const text of multiaddrs) {
       try {
         this.#book.add(parsePeerAddress(text), standing, this.#deps.clock.monotonicMs())
@@ -70,11 +74,13 @@ export class Redialer {
   }
 
   onConnect(peer: PeerKey): void {
+    this.#restUntilMs = 0
     const target = this.#book.find(peer)
     if (target !== undefined) this.#book.succeeded(target, undefined, this.#deps.clock.monotonicMs())
   }
 
   onDisconnect(peer: PeerKey): void {
+    this.#restUntilMs = 0
     const target = this.#book.find(peer)
     if (target === undefined) return
     const headStart = headStartMs(this.#deps.self, peer)
@@ -95,10 +101,12 @@ export class Redialer {
     const { connected, isConnected, clock, log, signal } = this.#deps
     const now = clock.monotonicMs()
     this.#lag.tick(now)
+    if (now < this.#restUntilMs) return
     // On a machine that is short of time, more handshakes at once only make all of them too late.
     const parallel = this.#lag.ms > LAGGING_MS ? MAX_PARALLEL_DIALS / 4 : MAX_PARALLEL_DIALS
     const fullMesh = this.#book.members() < FULL_MESH_MEMBERS
-    const due = this.#book.targets().filter(target => {
+    const targets = this.#book.targets()
+    const due = targets.filter(target => {
       const peer = target.peer ?? target.resolved
       if (peer === this.#deps.self || (peer !== undefined && isConnected(peer))) return false
       return target.notBeforeMs <= now && !this.#attempts.has(target.key)
@@ -112,6 +120,9 @@ export class Redialer {
       if (enough && target.standing !== 'seed') continue
       detach(log, 'dial', this.#attempt(target), signal)
     }
+    if (this.#attempts.size > 0) return
+    const later = targets.map(({ notBeforeMs }) => notBeforeMs).filter(notBeforeMs => notBeforeMs > now)
+    this.#restUntilMs = Math.min(now + REDIAL_REST_MS, ...later)
   }
 
   #attempt(target: Target): Promise<boolean> {
@@ -119,6 +130,7 @@ export class Redialer {
     if (running !== undefined) return running
     const attempt = this.#dialAll(target).finally(() => {
       this.#attempts.delete(target.key)
+      this.#restUntilMs = 0
     })
     this.#attempts.set(target.key, attempt)
     return attempt

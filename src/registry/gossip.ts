@@ -12,7 +12,7 @@ import { meetOwnHead } from './own.ts'
 import { openRecords } from './record.ts'
 import { RecordSet } from './record-set.ts'
 import { chainIsStale, noteChainTry } from './renewal.ts'
-import type { Entry, RegistryState } from './state.ts'
+import { announcesSame, type Entry, type RegistryState } from './state.ts'
 import { decodeGossip } from './wire-bounds.ts'
 
 const ID_BYTES = 32
@@ -103,7 +103,12 @@ function takeNewer(
     ...adopt(state, { sealed, set, identity, chain }, now),
     ...askForChain(state, from, owner)
   ]
-  if (head.root === held.set.root && head.count === held.set.count) return keep(held.set)
+  if (head.root === held.set.root && head.count === held.set.count) {
+    const effects = keep(held.set)
+    // Its neighbours have it from the owner, and the others from them by synchronisation, long before a lease ends: handed
+    // on, it would reach everybody many times.
+    return isRenewal(held.sealed.head, head) ? [verdict('ignore', 'applied'), ...effects.slice(1)] : effects
+  }
   if (head.root === RecordSet.empty.root && head.count === 0) return keep(RecordSet.empty)
   const base = delta === undefined ? undefined : baseOf(delta, held)
   if (delta === undefined || base === undefined) {
@@ -121,6 +126,11 @@ function takeNewer(
     return [verdict('ignore', 'invalid set'), ...quarantine(state, sealed, 'invalid-set', fit.reason, now, fit.limit)]
   }
   return [verdict('ignore', 'mismatch'), { type: 'sync-with', peer: from, owner, reason: 'mismatch' }]
+}
+
+/** Whether a head says nothing new but that its owner lives. */
+function isRenewal(before: Head, head: Head): boolean {
+  return before.epoch === head.epoch && before.recordSeq === head.recordSeq && announcesSame(before, head)
 }
 
 /** The set that a delta builds on, if it is held: that of its from_seq, or for from_seq zero the empty one. */

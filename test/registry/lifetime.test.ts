@@ -69,13 +69,25 @@ test('a refreshed owner lives on without its set being sent again', () => {
     b.step({ type: 'tick' })
     assert.equal(b.sent.length, before + 1, 'one head for each refresh')
     const effects = a.hear(b.sent.at(-1), b)
-    assert.equal(verdictOf(effects), 'accept')
-    assert.equal(effects.length, 1, 'nothing to write, to announce or to acknowledge')
+    // Nothing to write, to announce or to acknowledge; and not handed on, since the others have it from the owner or ask.
+    assert.deepEqual(effects, [{ type: 'verdict', verdict: 'ignore', reason: 'applied' }])
     a.step({ type: 'tick' })
   }
   assert.deepEqual(a.sees(b), ['web'])
   const view = owner(a.state, b.peer)
   assert.ok(view !== undefined && view.seq > view.recordSeq)
+})
+
+test('a head that announces something is handed on, one that only renews the lease is not', () => {
+  const time = new Time()
+  const [a, b] = mesh(time, 'a', 'b') as [Node, Node]
+  const heard = (): string | undefined => verdictOf(a.hear(b.sent.at(-1), b))
+  b.step({ type: 'refresh' })
+  assert.equal(heard(), 'ignore')
+  b.step({ type: 'local-head', profile: { ...b.profile, draining: true } })
+  assert.equal(heard(), 'accept')
+  b.put('web')
+  assert.equal(heard(), 'accept')
 })
 
 test('an owner ends with its certificate, even in the middle of a lease', () => {
@@ -101,7 +113,7 @@ test('a head from the future is ignored and not punished; one within the skew is
   time.wallMs += 29_000
   b.step({ type: 'refresh' })
   time.wallMs -= 29_000
-  assert.equal(verdictOf(a.hear(b.sent.at(-1), b)), 'accept')
+  a.hear(b.sent.at(-1), b)
   assert.notEqual(owner(a.state, b.peer)?.seq, before)
 })
 
@@ -188,7 +200,7 @@ test('a mark is on disk before anything follows from the state, and not for mere
   assert.ok(types.indexOf('persist') < types.indexOf('changed') && types.indexOf('persist') < types.indexOf('send-ack'))
   b.step({ type: 'refresh' })
   assert.deepEqual(typesOf(a.hear(b.sent.at(-1), b)), ['verdict'])
-  b.announce({ draining: true })
+  b.step({ type: 'local-head', profile: { ...b.profile, draining: true } })
   assert.deepEqual(typesOf(a.hear(b.sent.at(-1), b)), ['verdict', 'persist', 'changed'])
 })
 

@@ -113,6 +113,8 @@ export function workloadHandlers(deps: WorkloadHandlersDeps): WorkloadHandlers {
     async *watchServices(request, _caller, signal) {
       const pattern = optionalPattern(request.pattern)
       let last = ''
+      // From one look to the next, and not from a change to the look: what comes after a quiet time is told at once.
+      let rested = Promise.resolve()
       while (!signal.aborted) {
         const change = changed()
         const current = services(pattern)
@@ -124,7 +126,8 @@ export function workloadHandlers(deps: WorkloadHandlersDeps): WorkloadHandlers {
           yield { services: current }
         }
         await raceAbort(change, signal)
-        await sleep(WATCH_PAUSE_MS, signal)
+        await rested
+        rested = sleep(WATCH_PAUSE_MS, signal).catch(() => {})
       }
     },
 

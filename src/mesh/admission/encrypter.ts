@@ -2,6 +2,7 @@ import type { ConnectionEncrypter, MessageStream, SecureConnectionOptions, Secur
 import type { noise } from '@libp2p/noise'
 import { ErrorCode, type Logger, WarrenError, within } from '../../core/index.ts'
 import type { PeerKey } from '../../identity/index.ts'
+import { gatherWrites } from '../gather-writes.ts'
 import { peerKeyFromId } from '../keys.ts'
 import { ADMISSION_TIMEOUT_MS } from '../limits.ts'
 import type { AdmissionVerdict } from '../types.ts'
@@ -52,6 +53,7 @@ export class AdmissionEncrypter implements ConnectionEncrypter {
   }
 
   async secureOutbound(raw: MessageStream, options: SecureConnectionOptions = {}): Promise<SecuredConnection> {
+    gatherWrites(raw)
     return await within(ADMISSION_TIMEOUT_MS, [options.signal], async signal => {
       const secured = await this.#noise.secureOutbound(raw, { ...options, signal })
       return await this.#admit(
@@ -78,6 +80,7 @@ export class AdmissionEncrypter implements ConnectionEncrypter {
   }
 
   async secureInbound(raw: MessageStream, options: SecureConnectionOptions = {}): Promise<SecuredConnection> {
+    gatherWrites(raw)
     return await within(ADMISSION_TIMEOUT_MS, [options.signal], async signal => {
       const secured = await this.#noise.secureInbound(raw, { ...options, signal })
       return await this.#admit(
