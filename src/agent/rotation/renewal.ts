@@ -79,6 +79,9 @@ export class Renewal {
   readonly #node: Attempts = { failures: 0, notBeforeMonotonicMs: 0, problem: '' }
   readonly #authority: Attempts = { failures: 0, notBeforeMonotonicMs: 0, problem: '' }
 
+  // Looked at in each round, and the whole parser takes a millisecond.
+  readonly #known = new WeakMap<Uint8Array, ParsedCertificate>()
+
   constructor(deps: RenewalDeps) {
     this.#deps = deps
   }
@@ -123,7 +126,7 @@ export class Renewal {
     }
     const root = node.chainDer[2]
     if (root !== undefined) {
-      const life = lifeOf(parseCertificate(root))
+      const life = lifeOf(this.#parsed(root))
       const isLate = shareLeft(life, this.#deps.clock.wallMs()) <= 0.25
       const hint = isLate ? 'replace it: `warren root rotate` on the founding host' : ''
       all.push({ ...life, renewAtMs: 0, kind: 'root', subject: trustDomain, problem: '', hint })
@@ -261,7 +264,7 @@ export class Renewal {
     const { authority, node } = credentials
     const above = node.chainDer[1]
     if (authority === undefined || above === undefined || !desk.isOpen) return true
-    return parseCertificate(above).publicKey.equals(createPublicKey(authority.key))
+    return this.#parsed(above).publicKey.equals(createPublicKey(authority.key))
   }
 
   #nodeDates(): Life & { readonly renewAtMs: number } {
@@ -273,7 +276,7 @@ export class Renewal {
   #authorityLife(): (Life & { readonly renewAtMs: number }) | undefined {
     const { authority } = this.#deps.credentials
     if (authority === undefined) return undefined
-    const certificate = parseCertificate(authority.certificate)
+    const certificate = this.#parsed(authority.certificate)
     const life = lifeOf(certificate)
     const atMs = renewAtMs(life, spreadOf(certificate.sha256))
     const isNewest = this.#isNewest(this.#rootOf(authority.certificate))
@@ -287,6 +290,14 @@ export class Renewal {
   // Of two roots, the last one is to be issued by.
   #isNewest(root: Uint8Array | undefined): boolean {
     return isSame(this.#deps.trust().roots.at(-1)?.der, root)
+  }
+
+  #parsed(der: Uint8Array): ParsedCertificate {
+    const known = this.#known.get(der)
+    if (known !== undefined) return known
+    const certificate = parseCertificate(der)
+    this.#known.set(der, certificate)
+    return certificate
   }
 
   #nodeHint(): string {

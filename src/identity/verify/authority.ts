@@ -23,6 +23,20 @@ export function keySha256Of({ publicKey }: ParsedCertificate): string {
 
 /** The root that signed an authority certificate, the newest if several did; undefined if no trusted one did. */
 export function rootOfAuthority(der: Uint8Array, { roots }: TrustState): ParsedCertificate | undefined {
+  const known = rooted.get(der)
+  if (known?.roots === roots) return known.root
+  const root = signerOf(der, roots)
+  rooted.set(der, { roots, root })
+  return root
+}
+
+// Asked for the same authority several times a second at most, and for each host that it renews; the roots change once in years.
+const rooted = new WeakMap<
+  Uint8Array,
+  { readonly roots: readonly ParsedCertificate[]; readonly root: ParsedCertificate | undefined }
+>()
+
+function signerOf(der: Uint8Array, roots: readonly ParsedCertificate[]): ParsedCertificate | undefined {
   try {
     const certificate = read(der, 'the authority')
     return roots.findLast(root => certificate.isSignedBy(root))
