@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
-import test from 'node:test'
+import { describe, it, test } from 'node:test'
 import { scopeOf, settled, startPair, TestAgent, waitFor } from '../harness/index.ts'
 
 const SITE = 'dev.web.site.default'
@@ -116,68 +116,71 @@ test('a live connection and the mesh outlive rotations of SVIDs, of both node CA
   assert.match(await a.cli('members'), /CERTIFIED/)
 })
 
-test('a host that slept past the end of its certificate comes back by itself, and hears nothing before', async t => {
-  const scope = scopeOf(t)
-  const [a, b] = await startPair(scope, { args: [...SHORT, ...GRACE] })
-  await sleepPastEnd(b)
-  process.kill(b.pid, 'SIGCONT')
-  await b.program.says(/certificate of this host renewed/, 'stderr')
-  await a.program.says(/"state":"lapsed","msg":"certificate of a host renewed"/, 'stderr')
-  await Promise.all([a.sees(1), b.sees(1)])
-  await waitFor(async () => (await status(b)).state === 'ready', 'b to be ready')
+// They wait, mostly.
+describe('past the end of its certificate', { concurrency: true }, () => {
+  it('a host that slept past the end of its certificate comes back by itself, and hears nothing before', async t => {
+    const scope = scopeOf(t)
+    const [a, b] = await startPair(scope, { args: [...SHORT, ...GRACE] })
+    await sleepPastEnd(b)
+    process.kill(b.pid, 'SIGCONT')
+    await b.program.says(/certificate of this host renewed/, 'stderr')
+    await a.program.says(/"state":"lapsed","msg":"certificate of a host renewed"/, 'stderr')
+    await Promise.all([a.sees(1), b.sees(1)])
+    await waitFor(async () => (await status(b)).state === 'ready', 'b to be ready')
 
-  // The same for one that was off.
-  const last = await waitFor(() => certificate(b, 'node'), 'a certificate')
-  await b.stop()
-  await waitFor(() => Date.now() > Number(last?.notAfterMs ?? 0), 'it to end', 60_000)
-  await b.start([...SHORT, ...GRACE])
-  await Promise.all([a.sees(1), b.sees(1)])
-  assert.equal((await status(b)).state, 'ready')
-})
+    // The same for one that was off.
+    const last = await waitFor(() => certificate(b, 'node'), 'a certificate')
+    await b.stop()
+    await waitFor(() => Date.now() > Number(last?.notAfterMs ?? 0), 'it to end', 60_000)
+    await b.start([...SHORT, ...GRACE])
+    await Promise.all([a.sees(1), b.sees(1)])
+    assert.equal((await status(b)).state, 'ready')
+  })
 
-test('an evicted host that slept past the end of its certificate does not come back, and says why', async t => {
-  const scope = scopeOf(t)
-  const [a, b] = await startPair(scope, { args: [...SHORT, ...GRACE] })
-  const asleep = sleepPastEnd(b)
-  await waitFor(() => /^State:\s+T/m.test(readFileSync(`/proc/${b.pid}/status`, 'latin1')), 'b to stand still')
-  await a.cli('evict', 'b', '--reason', 'stolen')
-  await asleep
-  process.kill(b.pid, 'SIGCONT')
-  await waitFor(async () => /was evicted.*stolen/.test((await status(b)).lapsed ?? ''), 'b to be told', 30_000)
-  assert.equal((await status(b)).state, 'lapsed')
-  await a.program.says(/REVOKED.*"renewal refused"/, 'stderr')
-  const refused = await b.attempt(['register', SITE])
-  assert.equal(refused.code, 0)
-  const members = JSON.parse(await a.cli('members', '--json')) as { members: { machine: string }[] }
-  assert.deepEqual(
-    members.members.map(({ machine }) => machine),
-    ['a']
-  )
-})
+  it('an evicted host that slept past the end of its certificate does not come back, and says why', async t => {
+    const scope = scopeOf(t)
+    const [a, b] = await startPair(scope, { args: [...SHORT, ...GRACE] })
+    const asleep = sleepPastEnd(b)
+    await waitFor(() => /^State:\s+T/m.test(readFileSync(`/proc/${b.pid}/status`, 'latin1')), 'b to stand still')
+    await a.cli('evict', 'b', '--reason', 'stolen')
+    await asleep
+    process.kill(b.pid, 'SIGCONT')
+    await waitFor(async () => /was evicted.*stolen/.test((await status(b)).lapsed ?? ''), 'b to be told', 30_000)
+    assert.equal((await status(b)).state, 'lapsed')
+    await a.program.says(/REVOKED.*"renewal refused"/, 'stderr')
+    const refused = await b.attempt(['register', SITE])
+    assert.equal(refused.code, 0)
+    const members = JSON.parse(await a.cli('members', '--json')) as { members: { machine: string }[] }
+    assert.deepEqual(
+      members.members.map(({ machine }) => machine),
+      ['a']
+    )
+  })
 
-test('past the grace a host does not come back, and neither agent nor status hides why', async t => {
-  const scope = scopeOf(t)
-  const args = [...SHORT, '--renewal-grace', '2s']
-  const [a, b] = await startPair(scope, { args })
-  await sleepPastEnd(b, 3_000)
-  process.kill(b.pid, 'SIGCONT')
-  await waitFor(async () => /grace period has passed/.test((await status(b)).lapsed ?? ''), 'b to be refused', 30_000)
-  assert.match(await b.cli('status'), /lapsed: .*the grace period has passed/)
-  await a.program.says(/RENEWAL_REFUSED.*"renewal refused"/, 'stderr')
-  await b.stop()
-  const again = b.spawn([
-    'up',
-    '--state-dir',
-    b.stateDir,
-    '--listen',
-    '127.0.0.1:0',
-    '--data-listen',
-    '127.0.0.1:0',
-    ...args
-  ])
-  const { code, stderr } = await settled(again.outcome(), 'the start past the grace', 20_000)
-  assert.equal(code, 1)
-  assert.match(stderr, /STATE_UNUSABLE: .*grace period has passed/)
+  it('past the grace a host does not come back, and neither agent nor status hides why', async t => {
+    const scope = scopeOf(t)
+    const args = [...SHORT, '--renewal-grace', '2s']
+    const [a, b] = await startPair(scope, { args })
+    await sleepPastEnd(b, 3_000)
+    process.kill(b.pid, 'SIGCONT')
+    await waitFor(async () => /grace period has passed/.test((await status(b)).lapsed ?? ''), 'b to be refused', 30_000)
+    assert.match(await b.cli('status'), /lapsed: .*the grace period has passed/)
+    await a.program.says(/RENEWAL_REFUSED.*"renewal refused"/, 'stderr')
+    await b.stop()
+    const again = b.spawn([
+      'up',
+      '--state-dir',
+      b.stateDir,
+      '--listen',
+      '127.0.0.1:0',
+      '--data-listen',
+      '127.0.0.1:0',
+      ...args
+    ])
+    const { code, stderr } = await settled(again.outcome(), 'the start past the grace', 20_000)
+    assert.equal(code, 1)
+    assert.match(stderr, /STATE_UNUSABLE: .*grace period has passed/)
+  })
 })
 
 test('a host whose authority does not answer says so at half and at a quarter of its life, and that it is over', async t => {
