@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import type { Scope } from '../../test/harness/index.ts'
+import { bars } from '../bars.ts'
 import type { Contender } from '../contender.ts'
 import { haproxy } from '../contenders/haproxy.ts'
 import { socat } from '../contenders/socat.ts'
@@ -34,5 +35,6 @@ export async function tcpSuite(scope: Scope, { rounds, only, without, say }: Sui
     ({ figures }) => only === undefined || figures.some(({ name }) => name.includes(only))
   )
   const measured = await inTurns(running, measures, rounds, say)
-  return { suite: 'tcp', machine: describeMachine(), load: before, rounds, measures: measured }
+  const report = { suite: 'tcp', machine: describeMachine(), load: before, rounds, measures: measured }
+  return { ...report, plot: bars(report) }
 }

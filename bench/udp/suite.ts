@@ -1,4 +1,5 @@
 import type { Scope } from '../../test/harness/index.ts'
+import { bars } from '../bars.ts'
 import type { Contender } from '../contender.ts'
 import { socatDtls } from '../contenders/socat-dtls.ts'
 import { warrenUdp, warrenUdpForward } from '../contenders/warren.ts'
@@ -61,5 +62,6 @@ export async function udpSuite(scope: Scope, { rounds, only, without, say }: Sui
     .map(at)
     .filter(({ figures }) => only === undefined || figures.some(({ name }) => name.includes(only)))
   const measured = await inTurns(running, measures, rounds, say)
-  return { suite: 'udp', machine: describeMachine(), load: before, rounds, measures: measured }
+  const report = { suite: 'udp', machine: describeMachine(), load: before, rounds, measures: measured }
+  return { ...report, plot: bars(report) }
 }
