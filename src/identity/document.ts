@@ -37,10 +37,11 @@ export class SessionTokens {
     this.#secret = nodeSecret
   }
 
-  /** A token for this registration: HMAC-SHA256 over the document and a nonce, base64url; and what to keep of it. */
+  /** A token for this registration: `w` and, in base64url, HMAC-SHA256 over the document and a nonce; and what to keep of it. */
   issue(document: IdentityDocument): { token: string; tokenHash: string } {
     const mac = createHmac('sha256', this.#secret).update(canonicalDocument(document)).update(randomBytes(NONCE_BYTES))
-    const token = mac.digest('base64url')
+    // One in 64 would begin with a dash, and be an option on a command line.
+    const token = `w${mac.digest('base64url')}`
     return { token, tokenHash: this.hash(token) }
   }
 
