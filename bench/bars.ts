@@ -45,7 +45,8 @@ export function bars({ suite, measures }: Report): string {
   const grid = `<path d="M${one.toFixed(1)} ${TOP - 6}V${y - GAP}" stroke="#333" stroke-dasharray="3 3" fill="none"/>`
   const style = 'font-family="sans-serif" font-size="11" fill="#333"'
   const head = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${y}" ${style}>`
-  return `${head}\n<rect width="${WIDTH}" height="${y}" fill="#fff"/>\n${parts.join('\n')}\n${grid}\n</svg>\n`
+  const title = `<title>${escaped(suite)}: warren and other programs</title>`
+  return `${head}\n${title}\n<rect width="${WIDTH}" height="${y}" fill="#fff"/>\n${parts.join('\n')}\n${grid}\n</svg>\n`
 }
 
 function medians({ results }: Measured) {

@@ -33,7 +33,7 @@ export function distribution(title: string, unit: string, sets: ReadonlyMap<stri
   }
   const style = 'font-family="sans-serif" font-size="12" fill="#333"'
   const head = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" ${style}>`
-  return `${head}\n<rect width="${WIDTH}" height="${HEIGHT}" fill="#fff"/>\n${parts.join('\n')}\n</svg>\n`
+  return `${head}\n<title>${escaped(title)}</title>\n<rect width="${WIDTH}" height="${HEIGHT}" fill="#fff"/>\n${parts.join('\n')}\n</svg>\n`
 }
 
 function escaped(text: string): string {
