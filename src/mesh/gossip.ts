@@ -22,6 +22,8 @@ import { TokenBuckets } from './token-bucket.ts'
 import type { GossipHandler, GossipVerdict, MeshTopic } from './types.ts'
 
 const TOPICS: readonly MeshTopic[] = ['registry', 'policy']
+/** Messages above are announced to neighbours when they have come, so that they are not sent again. */
+const IDONTWANT_BYTES = 8 * 1024
 const VERDICTS: Record<GossipVerdict, TopicValidatorResult> = {
   accept: TopicValidatorResult.Accept,
   ignore: TopicValidatorResult.Ignore,
@@ -43,6 +45,11 @@ export function gossipService(trustDomain: string): ReturnType<typeof gossipsub>
     allowedTopics: TOPICS.map(topic => topicName(trustDomain, topic)),
     // The default punishes more than 10 hosts behind one address until nobody listens to them.
     scoreParams: { IPColocationFactorWeight: 0 },
+    // No digests of what was said (IHAVE): the registry asks its neighbours for what it missed, more often and by itself.
+    Dlazy: 0,
+    gossipFactor: 0,
+    // A word of a message that is not wanted any more costs as much as a message of this size.
+    idontwantMinDataSize: IDONTWANT_BYTES,
     fallbackToFloodsub: false,
     emitSelf: false,
     // A message that found nobody must not count as seen, or its repetition would be suppressed.

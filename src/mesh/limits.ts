@@ -98,6 +98,11 @@ export const REDIAL_TICK_MS = 100
 export const REDIAL_REST_MS = 1_000
 /** Head start of the host with the smaller key when two hear of each other, or lose each other. */
 export const HEAD_START_MS = 400
+/** A connection that brought nothing for so long is asked for a sign of life; how often such are looked for. */
+export const SILENCE_MS = 10_000
+export const SILENCE_CHECK_MS = 5_000
+/** Time it has to answer. A host may be stopped, or be without processor time, for some seconds. */
+export const SILENCE_TIMEOUT_MS = 15_000
 /** How often lost gossip streams are looked for. */
 export const GOSSIP_REPAIR_MS = 2_000
 /** A connection younger than this may still be on its way to its first gossip stream. */

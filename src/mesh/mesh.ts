@@ -21,6 +21,7 @@ import {
   STOP_TIMEOUT_MS
 } from './limits.ts'
 import { createNode, type MeshNode } from './node.ts'
+import { Pinger } from './pinger.ts'
 import { Redialer } from './redialer.ts'
 import { RelayFinder } from './relay-finder.ts'
 import { RELAY_PROTOCOL, RELAYED_PROTOCOL, readKey } from './relay-hello.ts'
@@ -73,6 +74,7 @@ export async function createMesh(options: MeshOptions): Promise<Mesh> {
   const seeds = bootstrap.map(parsePeerAddress)
   for (const entry of options.advertise ?? []) if (entry.startsWith('/')) parsePeerAddress(entry)
 
+  const pinger = new Pinger()
   let redialer: Redialer | undefined
   const node = await createNode({
     privateKey,
@@ -84,7 +86,8 @@ export async function createMesh(options: MeshOptions): Promise<Mesh> {
       bootstrap: seeds.flatMap(seed => (seed.peer === undefined ? [] : [`${seed.address}/p2p/${seed.peer}`])),
       onSeed: found => redialer?.hint(found, 'seed'),
       onRumour: found => redialer?.hint(found, 'rumour')
-    }
+    },
+    pinger
   })
   const stopping = new AbortController()
   redialer = new Redialer({
@@ -102,7 +105,7 @@ export async function createMesh(options: MeshOptions): Promise<Mesh> {
     signal: stopping.signal
   })
   redialer.hint(bootstrap, 'seed')
-  return new Libp2pMesh({ peer, node, redialer, sessions, stopping, options })
+  return new Libp2pMesh({ peer, node, redialer, sessions, pinger, stopping, options })
 }
 
 function connectedPeers(node: MeshNode): PeerKey[] {
@@ -134,6 +137,7 @@ interface Parts {
   readonly node: MeshNode
   readonly redialer: Redialer
   readonly sessions: Sessions
+  readonly pinger: Pinger
   readonly stopping: AbortController
   readonly options: MeshOptions
 }
@@ -266,6 +270,18 @@ class Libp2pMesh implements Mesh {
       })
     } catch (err) {
       throw translate(err, `request ${protocol}`, signal)
+    }
+  }
+
+  async ping(peer: PeerKey, timeoutMs: number): Promise<boolean> {
+    const { sessions, pinger, stopping } = this.#parts
+    const connection = sessions.securedTo(peer)
+    if (connection === undefined) return false
+    try {
+      await within(timeoutMs, [stopping.signal], limit => pinger.ping(connection, limit))
+      return true
+    } catch {
+      return false
     }
   }
 

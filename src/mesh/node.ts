@@ -25,6 +25,8 @@ import {
   MAX_STREAM_WRITE_BYTES,
   MAX_STREAMS_PER_CONNECTION
 } from './limits.ts'
+import type { Pinger } from './pinger.ts'
+import { silenceCheck } from './silence.ts'
 import type { MeshOptions } from './types.ts'
 
 export type MeshNode = Libp2p<{ pubsub: GossipSub; identify: Identify; ping: Ping }>
@@ -34,10 +36,17 @@ export interface NodeOptions {
   readonly mesh: MeshOptions
   readonly admission: AdmissionDeps
   readonly discovery: DiscoveryOptions
+  readonly pinger: Pinger
 }
 
 /** The libp2p node of this mesh, not started. Every limit that libp2p leaves open is set here. */
-export async function createNode({ privateKey, mesh, admission, discovery: found }: NodeOptions): Promise<MeshNode> {
+export async function createNode({
+  privateKey,
+  mesh,
+  admission,
+  discovery: found,
+  pinger
+}: NodeOptions): Promise<MeshNode> {
   const { advertise = [] } = mesh
   return await createLibp2p({
     privateKey,
@@ -54,15 +63,20 @@ export async function createNode({ privateKey, mesh, admission, discovery: found
     transports: [tcp({ maxConnections: MAX_CONNECTIONS + MAX_PENDING_CONNECTIONS, backlog: 256 })],
     connectionEncrypters: [components => new AdmissionEncrypter(noise()(components), admission)],
     streamMuxers: [
-      yamux({
-        maxInboundStreams: MAX_STREAMS_PER_CONNECTION,
-        maxOutboundStreams: MAX_STREAMS_PER_CONNECTION,
-        streamOptions: {
-          maxStreamWindowSize: MAX_STREAM_WINDOW_BYTES,
-          maxReadBufferLength: MAX_STREAM_READ_BYTES,
-          maxWriteBufferLength: MAX_STREAM_WRITE_BYTES
-        }
-      })
+      () =>
+        pinger.watch(
+          yamux({
+            // The silence check asks where need be.
+            enableKeepAlive: false,
+            maxInboundStreams: MAX_STREAMS_PER_CONNECTION,
+            maxOutboundStreams: MAX_STREAMS_PER_CONNECTION,
+            streamOptions: {
+              maxStreamWindowSize: MAX_STREAM_WINDOW_BYTES,
+              maxReadBufferLength: MAX_STREAM_READ_BYTES,
+              maxWriteBufferLength: MAX_STREAM_WRITE_BYTES
+            }
+          })()
+        )
     ],
     connectionManager: {
       maxConnections: MAX_CONNECTIONS,
@@ -71,13 +85,15 @@ export async function createNode({ privateKey, mesh, admission, discovery: found
       maxParallelDials: MAX_PARALLEL_DIALS,
       addressDialTimeout: MAX_ADDRESS_DIAL_TIMEOUT_MS
     },
-    connectionMonitor: { pingInterval: 10_000, pingTimeout: { minTimeout: 5_000, maxTimeout: 20_000 } },
+    // See `silenceCheck`.
+    connectionMonitor: { enabled: false },
     services: {
       identify: identify({ runOnLimitedConnection: true }),
       ping: ping({ runOnLimitedConnection: true }),
       pubsub: gossipService(mesh.trustDomain),
       discovery: discovery(found),
-      gossipRepair: gossipRepair(mesh.log)
+      gossipRepair: gossipRepair(mesh.log),
+      silenceCheck: silenceCheck(admission.sessions, pinger, mesh.log)
     }
   })
 }

@@ -108,6 +108,8 @@ export interface Mesh {
   publish(topic: MeshTopic, bytes: Uint8Array): Promise<number>
   /** Sets the one handler of a topic. Before `start`. */
   onGossip(topic: MeshTopic, handler: GossipHandler): void
+  /** Whether a connected host answers within the time: its event loop, not its agent. Never dials, never rejects. */
+  ping(peer: PeerKey, timeoutMs: number): Promise<boolean>
   /** Sets the one handler of a protocol. Before `start`, or early callers are told that it is not supported. */
   handle(protocol: MeshProtocol, handler: RequestHandler, options: HandleOptions): void
   /**

@@ -8,7 +8,7 @@ import { PeerAllowance } from './peer-allowance.ts'
 export interface FailureServiceDeps {
   readonly mesh: Pick<
     Mesh,
-    'connected' | 'isConnected' | 'request' | 'handle' | 'disconnect' | 'onConnect' | 'onDisconnect'
+    'connected' | 'isConnected' | 'ping' | 'request' | 'handle' | 'disconnect' | 'onConnect' | 'onDisconnect'
   >
   /** Members with a live lease, without this host. */
   readonly members: () => readonly PeerKey[]
@@ -113,6 +113,8 @@ export class FailureService {
   }
 
   async #ping(peer: PeerKey, timeoutMs: number): Promise<boolean> {
+    const { mesh } = this.#deps
+    if (mesh.isConnected(peer)) return await mesh.ping(peer, timeoutMs)
     return (await this.#ask(peer, new Uint8Array(), timeoutMs)) !== undefined
   }
 

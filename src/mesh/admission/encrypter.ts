@@ -63,7 +63,7 @@ export class AdmissionEncrypter implements ConnectionEncrypter {
         async (session, exchange) => {
           await exchange.show(this.#deps.nodeChain())
           const { chain, refusal } = await exchange.see()
-          const machine = this.#judge(session, chain)
+          const machine = machineOf(session, this.#deps.judge(chain))
           if (refusal !== '') {
             const reason = refusal.slice(0, MAX_REFUSAL_LENGTH)
             this.#deps.onRefused?.(machine, reason)
@@ -89,8 +89,9 @@ export class AdmissionEncrypter implements ConnectionEncrypter {
         secured,
         async (session, exchange) => {
           const { chain } = await exchange.see()
-          await this.#tellIfRevoked(session, chain, exchange)
-          const machine = this.#judge(session, chain)
+          const verdict = this.#deps.judge(chain)
+          await this.#tellIfRevoked(session, verdict, exchange)
+          const machine = machineOf(session, verdict)
           if (!this.#deps.sessions.onAnswer(session).keep) throw new DuplicateConnection('we are dialling this host')
           await exchange.show(this.#deps.nodeChain())
           await exchange.awaitConfirmation()
@@ -117,7 +118,7 @@ export class AdmissionEncrypter implements ConnectionEncrypter {
       const exchange = new AdmissionExchange(secured.connection, signal)
       const machine = await talk(session, exchange)
       const connection = exchange.release()
-      sessions.opened(session, machine)
+      sessions.opened(session, machine, connection)
       return { ...secured, connection }
     } catch (cause) {
       const err = asError(cause)
@@ -130,22 +131,9 @@ export class AdmissionEncrypter implements ConnectionEncrypter {
     }
   }
 
-  #judge(session: Session, chain: readonly Uint8Array[]): string {
-    const verdict = this.#deps.judge(chain)
-    if (!verdict.ok) {
-      throw new WarrenError(ErrorCode.CertificateRefused, `${verdict.reason}: ${verdict.detail}`)
-    }
-    // A member's chain is no secret: only who holds the key it names may use it.
-    if (verdict.peer !== (session.peer satisfies PeerKey)) {
-      throw new WarrenError(ErrorCode.CertificateRefused, `the chain belongs to another host, ${verdict.machine}`)
-    }
-    return verdict.machine
-  }
-
   // It had our names and addresses as a member, so it learns nothing; without a word its operator would look for a fault
   // of the network. The chain alone is no proof: only who holds the key that it names is told.
-  async #tellIfRevoked(session: Session, chain: readonly Uint8Array[], exchange: AdmissionExchange): Promise<void> {
-    const verdict = this.#deps.judge(chain)
+  async #tellIfRevoked(session: Session, verdict: AdmissionVerdict, exchange: AdmissionExchange): Promise<void> {
     if (verdict.ok || verdict.peer !== session.peer) return
     await exchange.show(this.#deps.nodeChain(), verdict.detail)
     // It hangs up when it has read that; were we to, what is on its way could be lost.
@@ -160,6 +148,17 @@ export class AdmissionEncrypter implements ConnectionEncrypter {
       old.raw.abort(new DuplicateConnection('the host has dialled anew'))
     }
   }
+}
+
+function machineOf(session: Session, verdict: AdmissionVerdict): string {
+  if (!verdict.ok) {
+    throw new WarrenError(ErrorCode.CertificateRefused, `${verdict.reason}: ${verdict.detail}`)
+  }
+  // A member's chain is no secret: only who holds the key it names may use it.
+  if (verdict.peer !== (session.peer satisfies PeerKey)) {
+    throw new WarrenError(ErrorCode.CertificateRefused, `the chain belongs to another host, ${verdict.machine}`)
+  }
+  return verdict.machine
 }
 
 /** libp2p rejects a write with the close event of its connection, which is no error and has no message. */

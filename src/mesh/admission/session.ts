@@ -10,7 +10,24 @@ export interface Session {
   readonly raw: MessageStream
   /** Order in which the sessions of this process began. */
   readonly began: number
-  state: { readonly name: 'admitting' } | { readonly name: 'open'; readonly machine: string; readonly since: number }
+  /** When something came from it last, by the clock of `performance.now()`. */
+  heardMs: number
+  state: { readonly name: 'admitting' } | OpenState
+}
+
+interface OpenState {
+  readonly name: 'open'
+  readonly machine: string
+  readonly since: number
+  /** What noise made of `raw`. */
+  readonly secured: MessageStream
+}
+
+/** A session in use. */
+export interface OpenSession {
+  readonly peer: PeerKey
+  readonly raw: MessageStream
+  readonly secured: MessageStream
 }
 
 /** What is to be done with a session that has passed the judge. */
@@ -37,7 +54,8 @@ export class Sessions {
   /** Takes note of a connection; it is forgotten when `raw` closes. */
   begin(peer: PeerKey, direction: Direction, raw: MessageStream): Session {
     this.#count += 1
-    const session: Session = { peer, direction, raw, began: this.#count, state: { name: 'admitting' } }
+    const heardMs = performance.now()
+    const session: Session = { peer, direction, raw, began: this.#count, heardMs, state: { name: 'admitting' } }
     const all = this.#byPeer.get(peer) ?? new Set()
     this.#byPeer.set(peer, all.add(session))
     const forget = (): void => {
@@ -45,6 +63,9 @@ export class Sessions {
       if (all.size === 0 && this.#byPeer.get(peer) === all) this.#byPeer.delete(peer)
     }
     raw.addEventListener('close', forget, { once: true })
+    raw.addEventListener('message', () => {
+      session.heardMs = performance.now()
+    })
     if (raw.status !== 'open') forget()
     return session
   }
@@ -75,9 +96,25 @@ export class Sessions {
   }
 
   /** The session is in use from now on. */
-  opened(session: Session, machine: string): void {
+  opened(session: Session, machine: string, secured: MessageStream): void {
     this.#count += 1
-    session.state = { name: 'open', machine, since: this.#count }
+    session.state = { name: 'open', machine, since: this.#count, secured }
+  }
+
+  /** The connection to a peer that is in use, as noise made it. */
+  securedTo(peer: PeerKey): MessageStream | undefined {
+    for (const { state } of this.#byPeer.get(peer) ?? []) if (state.name === 'open') return state.secured
+    return undefined
+  }
+
+  /** Sessions in use from which nothing came for so long. */
+  silentFor(ms: number): OpenSession[] {
+    const sinceMs = performance.now() - ms
+    return [...this.#byPeer.values()].flatMap(all =>
+      [...all].flatMap(({ peer, raw, state, heardMs }) =>
+        state.name === 'open' && heardMs < sinceMs ? [{ peer, raw, secured: state.secured }] : []
+      )
+    )
   }
 
   /** Whether there is another connection to the same host, so that the loss of this one is no loss. */
