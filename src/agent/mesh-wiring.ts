@@ -8,6 +8,8 @@ import type { RegistryService } from './registry-service.ts'
 const SYNC_REQUEST_BYTES = 256 * 1024
 const SYNC_RESPONSE_BYTES = 1024 * 1024
 const SMALL_BYTES = 1_024
+/** Pulls from new connections at a time. A host that joins is connected to everybody at once, and all would tell it the same. */
+const MAX_PULLS = 3
 
 const NOTHING = new Uint8Array()
 
@@ -71,11 +73,26 @@ export function wireMesh(
     maxRequestBytes: POLICY_LIMITS.maxRequestBytes,
     maxResponseBytes: POLICY_LIMITS.maxResponseBytes
   })
+  const waiting: PeerKey[] = []
+  let pulling = 0
+  const pull = async (peer: PeerKey): Promise<void> => {
+    await Promise.all([registry.syncWith(peer), policy.fetch(peer)])
+    onSynchronised()
+  }
+  const pullNext = (): void => {
+    if (pulling >= MAX_PULLS) return
+    const peer = waiting.shift()
+    if (peer === undefined) return
+    pulling += 1
+    const pulled = (mesh.isConnected(peer) ? pull(peer) : Promise.resolve()).finally(() => {
+      pulling -= 1
+      pullNext()
+    })
+    detach(log, 'synchronisation with a new connection', pulled)
+  }
   mesh.onConnect(peer => {
-    const pull = async (): Promise<void> => {
-      await Promise.all([registry.syncWith(peer), policy.fetch(peer)])
-      onSynchronised()
-    }
-    detach(log, 'synchronisation with a new connection', pull())
+    // Holds connected hosts, so it is bounded as they are.
+    if (!waiting.includes(peer)) waiting.push(peer)
+    pullNext()
   })
 }

@@ -23,9 +23,9 @@ const MARGIN_MS = 5_000
 const step = (maxOwners: number, refreshMs: number): LeaseStep =>
   Object.freeze({ maxOwners, refreshMs, leaseMs: 3 * refreshMs + MARGIN_MS })
 
-/** Refresh 5 s up to 64 owners, 10 s up to 256, 20 s above; the lease outlives three lost refreshes. */
+/** Refresh 5 s up to 32 owners, 10 s up to 256, 20 s above; the lease outlives three lost refreshes. */
 export const DEFAULT_LEASES: readonly LeaseStep[] = Object.freeze([
-  step(64, 5_000),
+  step(32, 5_000),
   step(256, 10_000),
   step(Number.POSITIVE_INFINITY, 20_000)
 ])

@@ -5,7 +5,7 @@ import { asRoot, createHosts, type Host, scopeOf, type TestAgent, waitFor } from
 import { membersOf, register, registrationsOn, startMesh } from './support/mesh-of-hosts.ts'
 
 const STOPPED_MS = 15_000
-/** Of up to 64 hosts, as docs/protocol/registry.md says. */
+/** Of up to 32 hosts, as docs/protocol/registry.md says. */
 const LEASE_MS = 20_000
 
 test('of five hosts one is cut off, one is killed and one is stopped: each is told as what it is', asRoot, async t => {

@@ -241,13 +241,13 @@ test('two dials that were both completed leave the one of the smaller key', asyn
   const theirs = await begin(small, LARGE, 'inbound')
   const own = await begin(small, LARGE, 'outbound')
   assert.equal(small.onComplete(own).keep, true)
-  small.opened(own, 'm')
+  small.opened(own, 'm', own.raw)
   assert.equal(small.onComplete(theirs).keep, false)
 
   const large = new Sessions(LARGE)
   const inbound = await begin(large, SMALL, 'inbound')
   const outbound = await begin(large, SMALL, 'outbound')
-  large.opened(outbound, 'm')
+  large.opened(outbound, 'm', outbound.raw)
   assert.deepEqual(large.onComplete(inbound), { keep: true, replaces: [outbound] })
 })
 
@@ -259,7 +259,7 @@ test('a host that dials while we still hold its old connection replaces it, what
     for (const direction of ['inbound', 'outbound'] as const) {
       const sessions = new Sessions(self)
       const old = await begin(sessions, other, direction)
-      sessions.opened(old, 'm')
+      sessions.opened(old, 'm', old.raw)
       const fresh = await begin(sessions, other, 'inbound')
       assert.equal(sessions.onAnswer(fresh).keep, true)
       assert.deepEqual(sessions.onComplete(fresh), { keep: true, replaces: [old] })
@@ -270,7 +270,7 @@ test('a host that dials while we still hold its old connection replaces it, what
 test('a session is forgotten when its connection closes', async () => {
   const sessions = new Sessions(SMALL)
   const session = await begin(sessions, LARGE, 'outbound')
-  sessions.opened(session, 'm')
+  sessions.opened(session, 'm', session.raw)
   assert.equal(sessions.machineOf(LARGE), 'm')
   session.raw.abort(new Error('gone'))
   assert.equal(sessions.machineOf(LARGE), undefined)

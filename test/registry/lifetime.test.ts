@@ -10,7 +10,7 @@ const invalidOption = (err: unknown) => WarrenError.is(err, ErrorCode.InvalidOpt
 
 test('refresh and lease grow with the mesh', () => {
   assert.deepEqual(
-    [1, 64, 65, 256, 257, 5_000]
+    [1, 32, 33, 256, 257, 5_000]
       .map(owners => leaseFor(DEFAULT_LEASES, owners))
       .map(({ refreshMs, leaseMs }) => [refreshMs, leaseMs]),
     [

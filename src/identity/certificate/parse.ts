@@ -48,11 +48,33 @@ const UNDERSTOOD = new Set([
   NODE_BINDING_OID
 ])
 
-const native = new WeakMap<ParsedCertificate, X509Certificate>()
+/** Certificates that are not parsed again when they come again. */
+const MAX_KEPT = 128
 
-/** Reads one certificate. Throws, with any error, on what is too large or cannot be read. */
+const native = new WeakMap<ParsedCertificate, X509Certificate>()
+/** By their hash, the one that was asked for longest ago first. */
+const kept = new Map<string, ParsedCertificate>()
+
+/**
+ * Reads one certificate. Throws, with any error, on what is too large or cannot be read.
+ *
+ * To parse one takes milliseconds, and every chain that a host shows, to each other host and with each of its records, ends in the
+ * same authority and root.
+ */
 export function parseCertificate(der: Uint8Array): ParsedCertificate {
   if (der.length > MAX_CERTIFICATE_BYTES) throw new RangeError(`a certificate of ${der.length} bytes`)
+  const sha256 = createHash('sha256').update(der).digest('hex')
+  const certificate = kept.get(sha256) ?? parse(der, sha256)
+  kept.delete(sha256)
+  kept.set(sha256, certificate)
+  if (kept.size > MAX_KEPT) {
+    const oldest = kept.keys().next()
+    if (oldest.done !== true) kept.delete(oldest.value)
+  }
+  return certificate
+}
+
+function parse(der: Uint8Array, sha256: string): ParsedCertificate {
   const own = new X509Certificate(der)
   // Node takes PEM text anywhere in the bytes for the certificate, and ignores what is behind one. Unless it read exactly
   // these bytes, it would check the signature of one certificate and the parser below read the names of another.
@@ -63,7 +85,7 @@ export function parseCertificate(der: Uint8Array): ParsedCertificate {
   const binding = parsed.getExtension(NODE_BINDING_OID)
   const certificate: ParsedCertificate = Object.freeze({
     der: Uint8Array.from(der),
-    sha256: createHash('sha256').update(der).digest('hex'),
+    sha256,
     publicKey: own.publicKey,
     notBeforeMs: own.validFromDate.getTime(),
     notAfterMs: own.validToDate.getTime(),
