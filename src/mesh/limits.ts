@@ -103,6 +103,8 @@ export const SILENCE_MS = 10_000
 export const SILENCE_CHECK_MS = 5_000
 /** Time it has to answer. A host may be stopped, or be without processor time, for some seconds. */
 export const SILENCE_TIMEOUT_MS = 15_000
+/** What a timer of Node takes, 25 days. */
+export const MAX_TIMER_MS = 2 ** 31 - 1
 /** How often lost gossip streams are looked for. */
 export const GOSSIP_REPAIR_MS = 2_000
 /** A connection younger than this may still be on its way to its first gossip stream. */

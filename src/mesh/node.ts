@@ -23,7 +23,8 @@ import {
   MAX_STREAM_READ_BYTES,
   MAX_STREAM_WINDOW_BYTES,
   MAX_STREAM_WRITE_BYTES,
-  MAX_STREAMS_PER_CONNECTION
+  MAX_STREAMS_PER_CONNECTION,
+  MAX_TIMER_MS
 } from './limits.ts'
 import type { Pinger } from './pinger.ts'
 import { silenceCheck } from './silence.ts'
@@ -66,8 +67,8 @@ export async function createNode({
       () =>
         pinger.watch(
           yamux({
-            // The silence check asks where need be.
-            enableKeepAlive: false,
+            // Once, for the round-trip time that its windows grow by. From then on the silence check asks where need be.
+            keepAliveInterval: MAX_TIMER_MS,
             maxInboundStreams: MAX_STREAMS_PER_CONNECTION,
             maxOutboundStreams: MAX_STREAMS_PER_CONNECTION,
             streamOptions: {
