@@ -86,7 +86,7 @@ export const BACKOFF_MAX_MS = 10_000
 /** When a lost host is found again, the other lost ones are tried within this time. */
 export const HURRY_SPREAD_MS = 1_000
 /** Up to this many members, this one and the others form a full mesh. */
-export const FULL_MESH_MEMBERS = 64
+export const FULL_MESH_MEMBERS = 32
 /** Above that, we dial until we have so many connections; inbound ones count. */
 export const STANDING_CONNECTIONS = 14
 
