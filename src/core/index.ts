@@ -2,6 +2,7 @@ export { Allowance, type AllowanceRate } from './allowance.ts'
 export { type Clock, systemClock } from './clock.ts'
 export { ErrorCode, isErrorCode, WarrenError, type WarrenErrorOptions } from './errors.ts'
 export { type LogFields, type Logger, silentLogger } from './log.ts'
+export { Memo } from './memo.ts'
 export {
   type CounterName,
   type GaugeName,

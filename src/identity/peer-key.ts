@@ -1,5 +1,5 @@
 import { toString as encode, fromString } from 'uint8arrays'
-import { ErrorCode, WarrenError } from '../core/index.ts'
+import { ErrorCode, Memo, WarrenError } from '../core/index.ts'
 
 /** A libp2p PeerId of an Ed25519 key in its usual text form, "12D3Koo…". Equal keys have equal text. */
 export type PeerKey = string & { readonly __brand: 'PeerKey' }
@@ -10,24 +10,35 @@ const PREFIX = Uint8Array.of(0x00, 0x24, 0x08, 0x01, 0x12, 0x20)
 const KEY_BYTES = 32
 // 38 bytes in base58: one "1" for the leading zero byte and 51 digits.
 const TEXT_LENGTH = 52
+/** As many as owners are held, and more; what is pushed out costs time, no more. */
+const MAX_REMEMBERED = 4_096
+
+// Base58 costs 3 µs each way, and a host names each of its peers many times a second.
+const texts = new Memo<string, PeerKey>(MAX_REMEMBERED)
+const keys = new Memo<string, Uint8Array>(MAX_REMEMBERED)
 
 /** The PeerKey of a raw Ed25519 public key (32 bytes). INVALID_ARGUMENT if it has another length. */
 export function peerKeyOf(raw: Uint8Array): PeerKey {
   if (raw.length !== KEY_BYTES) {
     throw new WarrenError(ErrorCode.InvalidArgument, `a peer's public key has ${KEY_BYTES} bytes, not ${raw.length}`)
   }
-  return encode(Buffer.concat([PREFIX, raw]), 'base58btc') as PeerKey
+  const known = Buffer.from(raw.buffer, raw.byteOffset, raw.byteLength).toString('latin1')
+  return texts.get(known) ?? texts.put(known, encode(Buffer.concat([PREFIX, raw]), 'base58btc') as PeerKey)
 }
 
 /** The raw Ed25519 public key (32 bytes) inside a PeerKey. INVALID_ARGUMENT if it is none. */
 export function rawKeyOf(peer: PeerKey): Uint8Array {
-  return decode(peer)
+  return Uint8Array.from(known(peer))
 }
 
 /** `text`, if it is the PeerId of an Ed25519 key in base58. Else INVALID_ARGUMENT. */
 export function parsePeerKey(text: string): PeerKey {
-  decode(text)
+  known(text)
   return text as PeerKey
+}
+
+function known(text: string): Uint8Array {
+  return keys.get(text) ?? keys.put(text, decode(text))
 }
 
 function decode(text: string): Uint8Array {

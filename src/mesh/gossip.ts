@@ -16,7 +16,9 @@ import {
   MAX_CONNECTIONS,
   MAX_GOSSIP_BACKLOG_BYTES,
   MAX_GOSSIP_BYTES,
-  MAX_GOSSIP_RPC_BYTES
+  MAX_GOSSIP_RPC_BYTES,
+  PASS_ON_MIN_MS,
+  PASS_ON_SPREAD_MS
 } from './limits.ts'
 import { TokenBuckets } from './token-bucket.ts'
 import type { GossipHandler, GossipVerdict, MeshTopic } from './types.ts'
@@ -26,6 +28,7 @@ const TOPICS: readonly MeshTopic[] = ['registry', 'policy']
 const IDONTWANT_BYTES = 8 * 1024
 const VERDICTS: Record<GossipVerdict, TopicValidatorResult> = {
   accept: TopicValidatorResult.Accept,
+  'accept-later': TopicValidatorResult.Accept,
   ignore: TopicValidatorResult.Ignore,
   reject: TopicValidatorResult.Reject
 }
@@ -50,6 +53,15 @@ export function gossipService(trustDomain: string): ReturnType<typeof gossipsub>
     gossipFactor: 0,
     // A word of a message that is not wanted any more costs as much as a message of this size.
     idontwantMinDataSize: IDONTWANT_BYTES,
+    // Neighbours that a message is passed on to; the defaults are 6, 4, 12, 4 and 2. An author tells all its connections
+    // itself, and who missed a message asks for it within 1.5 s: the rest is duplicates, of which each host had six.
+    D: 4,
+    Dlo: 3,
+    Dhi: 6,
+    Dscore: 2,
+    Dout: 1,
+    // We say when a message is passed on; until then it is noted who else has it. See `Gossip`.
+    asyncValidation: true,
     fallbackToFloodsub: false,
     emitSelf: false,
     // A message that found nobody must not count as seen, or its repetition would be suppressed.
@@ -73,12 +85,27 @@ export function gossipService(trustDomain: string): ReturnType<typeof gossipsub>
   })
 }
 
+/** What `asyncValidation` is documented to be answered by, and its type leaves out. */
+interface Reporter {
+  reportMessageValidationResult(id: string, neighbour: string, acceptance: TopicValidatorResult): void
+}
+
+function reporter(pubsub: GossipSub): Reporter {
+  if ('reportMessageValidationResult' in pubsub) return pubsub as GossipSub & Reporter
+  throw new WarrenError(ErrorCode.Internal, 'gossipsub takes no verdicts')
+}
+
 function messageId(message: Message): Uint8Array {
   // A topic holds no NUL, so no two pairs of topic and data hash the same bytes.
   return new Uint8Array(createHash('sha256').update(`${message.topic}\0`).update(message.data).digest())
 }
 
-/** Publishes to and listens on the topics of one trust domain. */
+/**
+ * Publishes to and listens on the topics of one trust domain.
+ *
+ * What came straight from its author is passed on after a short and random wait: in a mesh where the author reaches all,
+ * everybody has it by then, each link carries it once and not both ways, and the copies do not compete with the first.
+ */
 export class Gossip {
   readonly #pubsub: GossipSub
   readonly #trustDomain: string
@@ -86,6 +113,7 @@ export class Gossip {
   readonly #clock: Clock
   readonly #metrics: Metrics
   readonly #rates = new TokenBuckets<PeerKey>(GOSSIP_RATE, MAX_CONNECTIONS)
+  readonly #later = new WeakSet<Message>()
 
   constructor(
     pubsub: GossipSub,
@@ -97,12 +125,21 @@ export class Gossip {
     this.#metrics = metrics
     this.#log = log
     this.#clock = clock
+    pubsub.addEventListener('gossipsub:message', ({ detail: { propagationSource, msgId, msg } }) => {
+      const passOn = (): void =>
+        reporter(pubsub).reportMessageValidationResult(msgId, propagationSource.toString(), TopicValidatorResult.Accept)
+      if (!this.#later.has(msg)) passOn()
+      else setTimeout(passOn, PASS_ON_MIN_MS + Math.random() * PASS_ON_SPREAD_MS).unref()
+    })
   }
 
   /** Sets the handler of a topic. Before `subscribe`. */
   on(topic: MeshTopic, handler: GossipHandler): void {
-    const validate: TopicValidatorFn = (neighbour: PeerId, message: Message) =>
-      VERDICTS[this.#judge(topic, handler, peerKeyFromId(neighbour), message.data)]
+    const validate: TopicValidatorFn = (neighbour: PeerId, message: Message) => {
+      const verdict = this.#judge(topic, handler, peerKeyFromId(neighbour), message.data)
+      if (verdict === 'accept-later') this.#later.add(message)
+      return VERDICTS[verdict]
+    }
     this.#pubsub.topicValidators.set(topicName(this.#trustDomain, topic), validate)
   }
 

@@ -2,8 +2,9 @@ import { createPrivateKey, KeyObject } from 'node:crypto'
 import { privateKeyFromRaw } from '@libp2p/crypto/keys'
 import type { PeerId, PrivateKey } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
-import { ErrorCode, WarrenError } from '../core/index.ts'
+import { ErrorCode, Memo, WarrenError } from '../core/index.ts'
 import { type PeerKey, parsePeerKey } from '../identity/index.ts'
+import { MAX_KNOWN_PEERS } from './limits.ts'
 
 const SEED_BYTES = 32
 // RFC 8410, section 7: the PKCS#8 wrapping of an Ed25519 seed.
@@ -27,6 +28,9 @@ function fromSeed(seed: Uint8Array): KeyObject {
   return createPrivateKey({ key: Buffer.concat([PKCS8_PREFIX, seed]), format: 'der', type: 'pkcs8' })
 }
 
+// A PeerId also remembers its own text, which libp2p asks for at each look-up.
+const ids = new Memo<PeerKey, PeerId>(MAX_KNOWN_PEERS)
+
 /** The PeerKey of a libp2p PeerId. INVALID_ARGUMENT unless it is that of an Ed25519 key. */
 export function peerKeyFromId(id: PeerId): PeerKey {
   return parsePeerKey(id.toString())
@@ -34,5 +38,5 @@ export function peerKeyFromId(id: PeerId): PeerKey {
 
 /** The libp2p form of a PeerKey. */
 export function toPeerId(peer: PeerKey): PeerId {
-  return peerIdFromString(peer)
+  return ids.get(peer) ?? ids.put(peer, peerIdFromString(peer))
 }

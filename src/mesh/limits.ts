@@ -20,6 +20,10 @@ export const MAX_GOSSIP_BACKLOG_BYTES = 4 * 1024 * 1024
 /** Gossip messages of one neighbour that are looked at: so many a second, after a burst. The rest is ignored. */
 export const GOSSIP_RATE = { perSecond: 1_000, burst: 4_000 } as const
 
+/** When a message that came straight from its author is passed on. gossipsub forgets it after some seconds. */
+export const PASS_ON_MIN_MS = 20
+export const PASS_ON_SPREAD_MS = 80
+
 /** The most a request or a response may be allowed to hold. Below the write buffer, or the stream would be aborted. */
 export const MAX_EXCHANGE_BYTES = 2 * 1024 * 1024
 /** Requests of one peer, over all protocols: so many a second, after a burst. */
@@ -29,8 +33,15 @@ export const MAX_REQUESTS = 256
 export const REQUEST_TIMEOUT_MS = 5_000
 /** How long a peer may take to send its request, and to take our response. */
 export const SERVE_TIMEOUT_MS = 10_000
-/** Streams of one request protocol open at a time in one connection; above this they are reset, unanswered. */
+/** Streams of requests open at a time in one connection; above this they are reset, unanswered. */
 export const MAX_REQUEST_STREAMS = 64
+/** Streams of requests to one peer that are kept for the next, and how long without one. */
+export const MAX_KEPT_STREAMS_PER_PEER = 2
+export const KEPT_STREAM_REST_MS = 5 * 60_000
+/** How long a peer may keep one open between two requests: longer, so that the asker never finds it just gone. */
+export const SERVED_STREAM_REST_MS = 2 * KEPT_STREAM_REST_MS
+/** Name of a protocol, in front of each request. */
+export const MAX_PROTOCOL_NAME_BYTES = 64
 /** Explanation sent with a refused request. */
 export const MAX_REASON_BYTES = 512
 
@@ -86,7 +97,7 @@ export const BACKOFF_MAX_MS = 10_000
 /** When a lost host is found again, the other lost ones are tried within this time. */
 export const HURRY_SPREAD_MS = 1_000
 /** Up to this many members, this one and the others form a full mesh. */
-export const FULL_MESH_MEMBERS = 32
+export const FULL_MESH_MEMBERS = 64
 /** Above that, we dial until we have so many connections; inbound ones count. */
 export const STANDING_CONNECTIONS = 14
 

@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream'
 import type { Connection, IdentifyResult, PeerId, Stream } from '@libp2p/interface'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
-import { detach, ErrorCode, silentMetrics, sleep, WarrenError, within } from '../core/index.ts'
+import { ErrorCode, silentMetrics, sleep, WarrenError, within } from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
 import { dialAddress, parsePeerAddress } from './addresses.ts'
 import { RefusalLog } from './admission/refusal-log.ts'
@@ -26,7 +26,8 @@ import { Redialer } from './redialer.ts'
 import { RelayFinder } from './relay-finder.ts'
 import { RELAY_PROTOCOL, RELAYED_PROTOCOL, readKey } from './relay-hello.ts'
 import { RelayServer } from './relay-server.ts'
-import { ask, RequestServer } from './requests.ts'
+import { RequestStreams } from './request-streams.ts'
+import { RequestServer } from './requests.ts'
 import { StreamDuplex } from './stream-duplex.ts'
 import type {
   GossipHandler,
@@ -42,6 +43,7 @@ import type {
 } from './types.ts'
 
 const DATA_PROTOCOL = '/warren/data/1'
+const REQUEST_PROTOCOL = '/warren/request/1'
 
 // Over a relay too: the mesh must work where nothing but a relay does.
 const CARRIER_STREAMS = {
@@ -147,6 +149,7 @@ class Libp2pMesh implements Mesh {
   readonly #parts: Parts
   readonly #gossip: Gossip
   readonly #server: RequestServer
+  readonly #requests: RequestStreams
   readonly #relay: RelayServer
   readonly #finder: RelayFinder
   readonly #onConnect: Array<(peer: PeerKey, machine: string) => void> = []
@@ -166,6 +169,9 @@ class Libp2pMesh implements Mesh {
       metrics
     })
     this.#server = new RequestServer({ log: options.log, clock: options.clock, metrics }, stopping.signal)
+    this.#requests = new RequestStreams((peer, signal) =>
+      this.#newStream(peer, REQUEST_PROTOCOL, REQUEST_STREAMS, signal)
+    )
     const machineOf = (peer: PeerKey): string | undefined => this.machineOf(peer)
     const open = (protocol: string) => async (peer: PeerKey, signal: AbortSignal) =>
       new StreamDuplex(await this.#newStream(peer, protocol, RELAY_STREAMS, signal))
@@ -192,6 +198,7 @@ class Libp2pMesh implements Mesh {
     node.addEventListener('peer:connect', event => this.#connected(event.detail))
     node.addEventListener('peer:disconnect', event => this.#disconnected(event.detail))
     node.addEventListener('peer:identify', event => this.#identified(event.detail))
+    await node.handle(REQUEST_PROTOCOL, (stream, connection) => this.#server.serve(stream, connection), REQUEST_STREAMS)
     await node.handle(DATA_PROTOCOL, (stream, connection) => this.#accept(stream, connection), CARRIER_STREAMS)
     await node.handle(
       RELAY_PROTOCOL,
@@ -224,6 +231,7 @@ class Libp2pMesh implements Mesh {
     const wasStarted = this.#state === 'started'
     this.#state = 'stopped'
     stopping.abort(new WarrenError(ErrorCode.NotReady, 'the mesh is stopping'))
+    this.#requests.stop()
     if (!wasStarted) return
     // libp2p's own stop has been seen to hang.
     const settled = Promise.withResolvers<'stopped' | 'late'>()
@@ -251,9 +259,7 @@ class Libp2pMesh implements Mesh {
   }
 
   handle(protocol: MeshProtocol, handler: RequestHandler, options: HandleOptions): void {
-    const { node, stopping } = this.#parts
-    const { log } = this.#parts.options
-    detach(log, protocol, node.handle(protocol, this.#server.serve(handler, options), REQUEST_STREAMS), stopping.signal)
+    this.#server.handle(protocol, handler, options)
   }
 
   async request(
@@ -264,10 +270,9 @@ class Libp2pMesh implements Mesh {
   ): Promise<Uint8Array> {
     const { stopping } = this.#parts
     try {
-      return await within(timeoutMs, [signal, stopping.signal], async limit => {
-        const stream = await this.#newStream(peer, protocol, REQUEST_STREAMS, limit)
-        return await ask(stream, bytes, maxResponseBytes, limit)
-      })
+      return await within(timeoutMs, [signal, stopping.signal], limit =>
+        this.#requests.ask(peer, protocol, bytes, maxResponseBytes, limit)
+      )
     } catch (err) {
       throw translate(err, `request ${protocol}`, signal)
     }

@@ -1,49 +1,29 @@
 import type { Connection, Stream } from '@libp2p/interface'
 import { type Clock, ErrorCode, type Logger, type Metrics, raceAbort, WarrenError, within } from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
-import { readFrame, writeFrame } from './frames.ts'
+import { FRAME_HEADER_BYTES } from '../wire/index.ts'
+import { FrameStream } from './frame-stream.ts'
 import { peerKeyFromId } from './keys.ts'
 import {
   MAX_CONNECTIONS,
   MAX_EXCHANGE_BYTES,
+  MAX_PROTOCOL_NAME_BYTES,
   MAX_REQUESTS,
   MAX_REQUESTS_PER_PEER,
   REQUEST_RATE,
-  SERVE_TIMEOUT_MS
+  SERVE_TIMEOUT_MS,
+  SERVED_STREAM_REST_MS
 } from './limits.ts'
-import { decodeResponse, encodeFailure, encodeResponse, RESPONSE_OVERHEAD_BYTES } from './response.ts'
+import { encodeFailure, encodeResponse } from './response.ts'
 import { TokenBuckets } from './token-bucket.ts'
 import type { HandleOptions, RequestHandler } from './types.ts'
 
-/** Asks on a stream that is already negotiated; closes it. Errors are libp2p's, or those of `decodeResponse`. */
-export async function ask(
-  stream: Stream,
-  request: Uint8Array,
-  maxResponseBytes: number,
-  signal: AbortSignal
-): Promise<Uint8Array> {
-  try {
-    const response = readFrame(stream, checked(maxResponseBytes) + RESPONSE_OVERHEAD_BYTES, signal)
-    // Not awaited: a peer may refuse, and hang up, without having taken the whole request. Then the answer counts; and
-    // if there is none, reading fails as writing did.
-    writeFrame(stream, request, signal)
-      .then(() => stream.close({ signal }))
-      .catch((err: Error) => stream.abort(err))
-    return decodeResponse(await response)
-  } finally {
-    // The exchange is over. Without this, a stream whose peer never ends its side would count against the limit.
-    if (stream.status === 'open') stream.abort(new WarrenError(ErrorCode.StreamTruncated, 'the exchange is over'))
-  }
+interface Served extends HandleOptions {
+  readonly handler: RequestHandler
 }
 
-/** Resolves once both sides have closed. Its deadline is what frees a stream that the peer never closes. */
-async function closed(stream: Stream, signal: AbortSignal): Promise<void> {
-  const done = Promise.withResolvers<void>()
-  stream.addEventListener('close', () => done.resolve(), { once: true })
-  if (stream.status === 'open') await raceAbort(done.promise, signal)
-}
-
-function checked(bytes: number): number {
+/** `bytes`, if an exchange may hold so many. INVALID_OPTION. */
+export function checked(bytes: number): number {
   if (!Number.isSafeInteger(bytes) || bytes < 0 || bytes > MAX_EXCHANGE_BYTES) {
     throw new WarrenError(
       ErrorCode.InvalidOption,
@@ -54,14 +34,17 @@ function checked(bytes: number): number {
 }
 
 /**
- * Answers requests of admitted peers: one request and one response a stream, both bounded, at a bounded rate and with
- * bounded concurrency for each peer and for all of them. What is above a limit is answered LIMIT_EXCEEDED, unread.
+ * Answers requests of admitted peers: one after another on each stream, request and response bounded, at a bounded rate
+ * and with bounded concurrency for each peer and for all of them. What is above a limit is answered LIMIT_EXCEEDED,
+ * unread, and ends its stream.
  */
 export class RequestServer {
   readonly #log: Logger
   readonly #clock: Clock
   readonly #metrics: Metrics
   readonly #stopping: AbortSignal
+  readonly #handlers = new Map<string, Served>()
+  #maxWaitingBytes = 0
   readonly #rates = new TokenBuckets<PeerKey>(REQUEST_RATE, MAX_CONNECTIONS)
   // Holds only peers with a request in progress, so it is bounded by MAX_REQUESTS.
   readonly #active = new Map<PeerKey, number>()
@@ -77,52 +60,76 @@ export class RequestServer {
     this.#stopping = stopping
   }
 
-  /** A libp2p stream handler that serves `handler`. */
-  serve(
-    handler: RequestHandler,
-    { maxRequestBytes, maxResponseBytes }: HandleOptions
-  ): (stream: Stream, connection: Connection) => Promise<void> {
-    checked(maxRequestBytes)
-    checked(maxResponseBytes)
-    const answer = async (peer: PeerKey, stream: Stream, signal: AbortSignal): Promise<Uint8Array> => {
-      const request = await readFrame(stream, maxRequestBytes, signal).catch((err: unknown) => {
-        if (err instanceof Error && err.name === 'InvalidDataLengthError') {
-          this.#metrics.hit('mesh_request_bytes', { peer, protocol: stream.protocol, limit: maxRequestBytes })
+  /** Sets the one handler of a protocol. INVALID_OPTION for bounds above that of an exchange. */
+  handle(protocol: string, handler: RequestHandler, { maxRequestBytes, maxResponseBytes }: HandleOptions): void {
+    // A name and the largest request of any protocol: what may have come before the name is looked at.
+    const most = 2 * FRAME_HEADER_BYTES + MAX_PROTOCOL_NAME_BYTES + checked(maxRequestBytes)
+    this.#maxWaitingBytes = Math.max(this.#maxWaitingBytes, most)
+    this.#handlers.set(protocol, {
+      handler,
+      maxRequestBytes,
+      maxResponseBytes: checked(maxResponseBytes)
+    })
+  }
+
+  /** Answers on a stream for as long as the peer keeps it. A rejection makes libp2p abort the stream. */
+  async serve(stream: Stream, connection: Connection): Promise<void> {
+    const peer = peerKeyFromId(connection.remotePeer)
+    const frames = new FrameStream(stream, this.#maxWaitingBytes)
+    let restMs = SERVE_TIMEOUT_MS
+    for (;;) {
+      const protocol = await within(restMs, [this.#stopping], limit => frames.read(MAX_PROTOCOL_NAME_BYTES, limit))
+      const goOn =
+        protocol !== undefined &&
+        (await within(SERVE_TIMEOUT_MS, [this.#stopping], limit =>
+          this.#exchange(peer, protocol.toString('latin1'), frames, limit)
+        ))
+      if (!goOn) break
+      restMs = SERVED_STREAM_REST_MS
+    }
+    // A reset would overtake the answer; so what is still on its way is taken, and dropped.
+    await within(SERVE_TIMEOUT_MS, [this.#stopping], limit => frames.close(limit))
+  }
+
+  /** One request and its response; whether another may follow. */
+  async #exchange(peer: PeerKey, protocol: string, frames: FrameStream, signal: AbortSignal): Promise<boolean> {
+    const served = this.#handlers.get(protocol)
+    const refusal = served === undefined ? unsupported() : this.#enter(peer)
+    if (served === undefined || refusal !== undefined) {
+      await frames.write([encodeFailure(refusal)], signal)
+      return false
+    }
+    try {
+      const request = await frames.read(served.maxRequestBytes, signal).catch((err: unknown) => {
+        if (err instanceof WarrenError && err.code === ErrorCode.MessageTooLarge) {
+          this.#metrics.hit('mesh_request_bytes', { peer, protocol, limit: served.maxRequestBytes })
         }
         throw err
       })
-      try {
-        // Raced, for a handler that ignores its signal must not keep its place for ever.
-        const response = await raceAbort(handler(peer, request, signal), signal)
-        if (response.length <= maxResponseBytes) return encodeResponse(response)
-        throw new WarrenError(ErrorCode.MessageTooLarge, `a response of ${response.length} bytes exceeds the limit`)
-      } catch (err) {
-        this.#log.debug('request failed', { peer, protocol: stream.protocol, err })
-        if (err instanceof WarrenError && err.limit !== undefined) this.#metrics.hit(err.limit, { peer })
-        return encodeFailure(err)
-      }
+      if (request === undefined) throw new WarrenError(ErrorCode.StreamTruncated, 'the peer sent no request')
+      await frames.write([await this.#answer(peer, protocol, served, request, signal)], signal)
+      return true
+    } finally {
+      this.#leave(peer)
     }
-    // A rejection makes libp2p abort the stream. Returning without close() would leave it open.
-    return async (stream, connection) => {
-      const peer = peerKeyFromId(connection.remotePeer)
-      await within(SERVE_TIMEOUT_MS, [this.#stopping], async signal => {
-        const refusal = this.#enter(peer)
-        if (refusal !== undefined) {
-          await writeFrame(stream, encodeFailure(refusal), signal)
-          await stream.close({ signal })
-          // A reset would overtake the answer; so what was on its way is taken, and dropped.
-          await readFrame(stream, maxRequestBytes, signal)
-          await closed(stream, signal)
-          return
-        }
-        try {
-          await writeFrame(stream, await answer(peer, stream, signal), signal)
-        } finally {
-          this.#leave(peer)
-        }
-        await stream.close({ signal })
-        await closed(stream, signal)
-      })
+  }
+
+  async #answer(
+    peer: PeerKey,
+    protocol: string,
+    { handler, maxResponseBytes }: Served,
+    request: Uint8Array,
+    signal: AbortSignal
+  ): Promise<Uint8Array> {
+    try {
+      // Raced, for a handler that ignores its signal must not keep its place for ever.
+      const response = await raceAbort(handler(peer, request, signal), signal)
+      if (response.length <= maxResponseBytes) return encodeResponse(response)
+      throw new WarrenError(ErrorCode.MessageTooLarge, `a response of ${response.length} bytes exceeds the limit`)
+    } catch (err) {
+      this.#log.debug('request failed', { peer, protocol, err })
+      if (err instanceof WarrenError && err.limit !== undefined) this.#metrics.hit(err.limit, { peer })
+      return encodeFailure(err)
     }
   }
 
@@ -151,4 +158,8 @@ export class RequestServer {
     else this.#active.set(peer, active)
     this.#total -= 1
   }
+}
+
+function unsupported(): WarrenError {
+  return new WarrenError(ErrorCode.Unsupported, 'this host does not speak that protocol')
 }

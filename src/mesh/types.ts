@@ -29,10 +29,10 @@ export type AdmissionVerdict =
     }
 
 /**
- * What to do with a gossip message: use it and pass it on, drop it, or drop it and think worse of the neighbour that
- * passed it.
+ * What to do with a gossip message: use it and pass it on, at once or, if its author has surely told most others itself,
+ * within 100 ms; drop it; or drop it and think worse of the neighbour that passed it.
  */
-export type GossipVerdict = 'accept' | 'ignore' | 'reject'
+export type GossipVerdict = 'accept' | 'accept-later' | 'ignore' | 'reject'
 
 /** Must be quick (below 10 ms): it runs before the message is passed on. `from` is the neighbour, not the author. */
 export type GossipHandler = (bytes: Uint8Array, from: PeerKey) => GossipVerdict

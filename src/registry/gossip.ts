@@ -99,7 +99,8 @@ function takeNewer(
   }
   const { identity, chain } = held
   const keep = (set: RecordSet): Effect[] => [
-    verdict('accept', 'applied'),
+    // An author tells all that it is connected to.
+    verdict(from === owner ? 'accept-later' : 'accept', 'applied'),
     ...adopt(state, { sealed, set, identity, chain }, now),
     ...askForChain(state, from, owner)
   ]

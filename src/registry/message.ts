@@ -36,7 +36,7 @@ export type Event =
   /** Roots or revocations changed: every chain is judged anew, and owners that no longer pass are dropped. */
   | { readonly type: 'trust-changed' }
 
-export type Verdict = 'accept' | 'ignore' | 'reject'
+export type Verdict = 'accept' | 'accept-later' | 'ignore' | 'reject'
 export type ChangeCause = 'set' | 'head' | 'expired' | 'revoked' | 'quarantined' | 'suspicion'
 export type AlarmKind =
   /** An owner signed two states as one. `proof` holds the two signed heads. The owner is quarantined. */

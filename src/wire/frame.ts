@@ -1,13 +1,14 @@
 import type { Duplex } from 'node:stream'
 import { ErrorCode, WarrenError } from '../core/index.ts'
 
-const LENGTH_BYTES = 4
+/** What precedes a payload. */
+export const FRAME_HEADER_BYTES = 4
 
 /** `payload` behind a 4-byte big-endian length: the framing of every exchange that is not HTTP or libp2p. */
 export function encodeFrame(payload: Uint8Array): Buffer {
-  const frame = Buffer.allocUnsafe(LENGTH_BYTES + payload.length)
+  const frame = Buffer.allocUnsafe(FRAME_HEADER_BYTES + payload.length)
   frame.writeUInt32BE(payload.length, 0)
-  frame.set(payload, LENGTH_BYTES)
+  frame.set(payload, FRAME_HEADER_BYTES)
   return frame
 }
 
@@ -19,7 +20,7 @@ export function encodeFrame(payload: Uint8Array): Buffer {
  * stream must not be flowing; it is left paused, and the caller still owns it.
  */
 export async function readFrame(stream: Duplex, maxBytes: number, signal: AbortSignal): Promise<Buffer> {
-  const header = await readExactly(stream, LENGTH_BYTES, signal)
+  const header = await readExactly(stream, FRAME_HEADER_BYTES, signal)
   const length = header.readUInt32BE(0)
   if (length > maxBytes) {
     throw new WarrenError(ErrorCode.MessageTooLarge, `frame of ${length} bytes exceeds the limit of ${maxBytes}`)

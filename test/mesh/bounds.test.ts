@@ -8,7 +8,7 @@ import { AddressBook } from '../../src/mesh/address-book.ts'
 import { parsePeerAddress } from '../../src/mesh/addresses.ts'
 import { type Session, Sessions } from '../../src/mesh/admission/session.ts'
 import { backoffMs } from '../../src/mesh/backoff.ts'
-import { readFrame, writeFrame } from '../../src/mesh/frames.ts'
+import { FrameStream } from '../../src/mesh/frame-stream.ts'
 import { gossipRepair } from '../../src/mesh/gossip-repair.ts'
 import { toPrivateKey } from '../../src/mesh/keys.ts'
 import { Lag } from '../../src/mesh/lag.ts'
@@ -155,25 +155,38 @@ test('a full book forgets the member that was away for longest, and no seed', ()
   assert.ok(book.find(key(5_000)) && book.find(key(1)) && book.find(key(9_999)))
 })
 
-test('a frame is read whole however it is cut, and one too large or cut short is refused', async () => {
+test('frames are read whole however they are cut, and one too large or cut short is refused', async () => {
   const [near, far] = await streamPair()
-  await writeFrame(near, Buffer.alloc(50_000, 3), never)
-  assert.equal((await readFrame(far, 50_000, never)).length, 50_000)
+  const writer = new FrameStream(near, 0)
+  const reader = new FrameStream(far, 60_000)
+  await writer.write([Buffer.alloc(50_000, 3), Buffer.from('next')], never)
+  assert.equal((await reader.read(50_000, never))?.length, 50_000)
+  assert.equal((await reader.read(4, never))?.toString(), 'next')
+  near.send(Buffer.from([0, 0, 0]))
+  near.send(Buffer.from([3, 1]))
+  near.send(Buffer.from([2, 3]))
+  assert.deepEqual(await reader.read(3, never), Buffer.from([1, 2, 3]))
+  await near.close()
+  assert.equal(await reader.read(3, never), undefined)
 
   const [near2, far2] = await streamPair()
-  void writeFrame(near2, Buffer.alloc(50_001), never).catch(() => {})
-  await assert.rejects(readFrame(far2, 50_000, never), { name: 'InvalidDataLengthError' })
+  near2.send(Buffer.from([0, 0, 0xc3, 0x51]))
+  await assert.rejects(new FrameStream(far2, 60_000).read(50_000, never), { code: 'MESSAGE_TOO_LARGE' })
 
   const [near3, far3] = await streamPair()
-  near3.send(Buffer.from([10, 1, 2]))
+  near3.send(Buffer.from([0, 0, 0, 10, 1, 2]))
   await near3.close()
-  await assert.rejects(readFrame(far3, 50_000, never))
+  await assert.rejects(new FrameStream(far3, 60_000).read(50_000, never), { code: 'STREAM_TRUNCATED' })
 })
 
 test('a sender that goes on after its frame does not fill our memory', async () => {
   const [near, far] = await streamPair()
-  near.send(Buffer.from([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]))
-  await assert.rejects(readFrame(far, 1, never))
+  const reader = new FrameStream(far, 100)
+  near.send(Buffer.alloc(101))
+  const isOver = (): boolean => far.status !== 'open'
+  while (!isOver()) await new Promise(resolve => setImmediate(resolve))
+  assert.equal(reader.isFresh, false)
+  await assert.rejects(reader.read(50, never), { code: 'MESSAGE_TOO_LARGE' })
 })
 
 test('a response frame says whether it is an answer, and a damaged one is refused', () => {

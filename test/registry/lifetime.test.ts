@@ -85,9 +85,9 @@ test('a head that announces something is handed on, one that only renews the lea
   b.step({ type: 'refresh' })
   assert.equal(heard(), 'ignore')
   b.step({ type: 'local-head', profile: { ...b.profile, draining: true } })
-  assert.equal(heard(), 'accept')
+  assert.equal(heard(), 'accept-later')
   b.put('web')
-  assert.equal(heard(), 'accept')
+  assert.equal(heard(), 'accept-later')
 })
 
 test('an owner ends with its certificate, even in the middle of a lease', () => {

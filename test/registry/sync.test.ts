@@ -265,7 +265,7 @@ test('a renewed certificate is fetched once its owner announces it, and the owne
   const renewed = { ...b.identity, notAfterMs: b.identity.notAfterMs + 1_000 }
   b.announce({ nodeChain: chainOf(renewed, 1) })
   const effects = a.hear(b.sent.at(-1), b)
-  assert.equal(verdictOf(effects), 'accept')
+  assert.equal(verdictOf(effects), 'accept-later')
   assert.equal(effects.filter(effect => effect.type === 'sync-with').length, 1)
   assert.deepEqual(a.sees(b), ['web'])
   a.pull(b)

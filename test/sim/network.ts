@@ -180,7 +180,7 @@ export class Network {
         message.seen.add(to)
         const { verdict, reason } = driver.gossip(message.bytes, from.peer)
         trace.add(queue.nowMs, 'gossip', to.machine, message.owner, `${verdict} ${reason} from ${from.machine}`)
-        if (verdict === 'accept') this.#forward(to, message)
+        if (verdict === 'accept' || verdict === 'accept-later') this.#forward(to, message)
       })
     })
   }
