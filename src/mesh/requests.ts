@@ -75,7 +75,18 @@ export class RequestServer {
   /** Answers on a stream for as long as the peer keeps it. A rejection makes libp2p abort the stream. */
   async serve(stream: Stream, connection: Connection): Promise<void> {
     const peer = peerKeyFromId(connection.remotePeer)
-    const frames = new FrameStream(stream, this.#maxWaitingBytes)
+    try {
+      await this.#serve(peer, new FrameStream(stream, this.#maxWaitingBytes))
+    } catch (err) {
+      // By its header, or because more came than any request holds before that was looked at.
+      if (err instanceof WarrenError && err.code === ErrorCode.MessageTooLarge) {
+        this.#metrics.hit('mesh_request_bytes', { peer, limit: this.#maxWaitingBytes })
+      }
+      throw err
+    }
+  }
+
+  async #serve(peer: PeerKey, frames: FrameStream): Promise<void> {
     let restMs = SERVE_TIMEOUT_MS
     for (;;) {
       const protocol = await within(restMs, [this.#stopping], limit => frames.read(MAX_PROTOCOL_NAME_BYTES, limit))
@@ -100,12 +111,7 @@ export class RequestServer {
       return false
     }
     try {
-      const request = await frames.read(served.maxRequestBytes, signal).catch((err: unknown) => {
-        if (err instanceof WarrenError && err.code === ErrorCode.MessageTooLarge) {
-          this.#metrics.hit('mesh_request_bytes', { peer, protocol, limit: served.maxRequestBytes })
-        }
-        throw err
-      })
+      const request = await frames.read(served.maxRequestBytes, signal)
       if (request === undefined) throw new WarrenError(ErrorCode.StreamTruncated, 'the peer sent no request')
       await frames.write([await this.#answer(peer, protocol, served, request, signal)], signal)
       return true

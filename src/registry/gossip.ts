@@ -34,6 +34,10 @@ export function takeGossip(state: RegistryState, from: PeerKey, bytes: Uint8Arra
     if (event.case === undefined) return blame(state, from, 'empty', now)
     const delta = event.case === 'delta' ? event.value : undefined
     const sealed = openHead(event.case === 'delta' ? event.value.head : event.value, state.trustDomain, state.limits)
+    // What comes from the owner itself uses up nobody else's allowance, so a flood costs no verification.
+    const { owner } = sealed.head
+    const left = from === owner ? state.rates.check(`owner ${owner}`, now.monotonicMs) : 'allowed'
+    if (left !== 'allowed') return tooManyHeads(owner, left)
     if (delta !== undefined && !agrees(delta, sealed.head))
       return blame(state, from, 'a change at odds with its head', now)
     return takeHead(state, from, sealed, delta, now)
@@ -88,15 +92,7 @@ function takeNewer(
   const { owner } = head
   // Counted only now: before the signature is known to hold, anybody could use up an owner's allowance.
   const allowance = state.rates.take(`owner ${owner}`, now.monotonicMs)
-  if (allowance !== 'allowed') {
-    const first = allowance === 'first-refused'
-    const detail = 'too many heads'
-    return [
-      verdict('ignore', 'rate'),
-      limitReached('registry_gossip_rate', owner, detail),
-      ...(first ? [alarm('rate-exceeded', owner, detail)] : [])
-    ]
-  }
+  if (allowance !== 'allowed') return tooManyHeads(owner, allowance)
   const { identity, chain } = held
   const keep = (set: RecordSet): Effect[] => [
     // An author tells all that it is connected to.
@@ -127,6 +123,15 @@ function takeNewer(
     return [verdict('ignore', 'invalid set'), ...quarantine(state, sealed, 'invalid-set', fit.reason, now, fit.limit)]
   }
   return [verdict('ignore', 'mismatch'), { type: 'sync-with', peer: from, owner, reason: 'mismatch' }]
+}
+
+function tooManyHeads(owner: PeerKey, allowance: 'first-refused' | 'refused'): Effect[] {
+  const detail = 'too many heads'
+  return [
+    verdict('ignore', 'rate'),
+    limitReached('registry_gossip_rate', owner, detail),
+    ...(allowance === 'first-refused' ? [alarm('rate-exceeded', owner, detail)] : [])
+  ]
 }
 
 /** Whether a head says nothing new but that its owner lives. */

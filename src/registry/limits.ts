@@ -44,7 +44,7 @@ export interface Limits {
   readonly maxPublications: number
   /** Gossip of one owner, and invalid gossip of one neighbour, that is examined: sustained, per second. @default 100 */
   readonly gossipPerSecond: number
-  /** The same, in a burst. @default 1_000 */
+  /** The same, in a burst. @default 300 */
   readonly gossipBurst: number
 }
 
@@ -70,7 +70,7 @@ export const DEFAULT_LIMITS: Limits = Object.freeze({
   maxCertificateBytes: 8_192,
   maxPublications: 4_096,
   gossipPerSecond: 100,
-  gossipBurst: 1_000
+  gossipBurst: 300
 })
 
 /** A head is a few hundred bytes; this leaves room for every address it may carry. */

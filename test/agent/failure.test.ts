@@ -108,6 +108,19 @@ test('a connection is given up when a suspicion is confirmed, not at the first m
   assert.deepEqual(world.silent, [key(3)])
 })
 
+test('when one suspect answers again, all others are looked at at once: the link may be back', async () => {
+  const world = new World(30)
+  const away = world.members.slice(0, 12)
+  for (const peer of away) world.dead.add(peer)
+  await world.rounds(120)
+  assert.equal(world.events.filter(event => event.endsWith('suspected')).length, 12)
+  world.dead.clear()
+  world.nowMs += 1_000
+  await world.detector.check(away[0]!)
+  await new Promise(resolve => setImmediate(resolve))
+  assert.equal(world.events.filter(event => event.endsWith('answers')).length, 12)
+})
+
 test('a ping whose connection ended under it is repeated on a new one', async () => {
   const world = new World(5)
   world.onPing = peer => world.disconnected.add(peer)

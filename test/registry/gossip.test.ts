@@ -198,6 +198,25 @@ test('a flood of valid heads is cut off at the cap, with one alarm, and sync sti
   assert.equal(owner(a.state, b.peer)?.seq, b.state.own.seq)
 })
 
+test('above its cap, nothing that an owner sends itself is verified; what others hand on of it still is', t => {
+  const time = new Time()
+  const nodes = ['a', 'b', 'c'].map(
+    machine => new Node(machine, time, { limits: { gossipPerSecond: 10, gossipBurst: 20 } })
+  )
+  const [a, b, c] = nodes as [Node, Node, Node]
+  a.pull(b)
+  a.pull(c)
+  const verify = t.mock.method(a.state, 'verify')
+  for (let round = 0; round < 50; round += 1) {
+    b.step({ type: 'refresh' })
+    a.hear(b.sent.at(-1), b)
+  }
+  assert.equal(verify.mock.callCount(), 20)
+  // Anybody could name b as the owner, so that must not be what refuses it.
+  a.hear(b.sent.at(-1), c)
+  assert.equal(verify.mock.callCount(), 21)
+})
+
 test('a neighbour that keeps sending forgeries is no longer listened to, others are', () => {
   const time = new Time()
   const nodes = ['a', 'b', 'c'].map(

@@ -58,6 +58,7 @@ export class FailureDetector {
   readonly #answeredMs = new Map<PeerKey, number>()
   /** Holds members only, so it is bounded by their number. */
   readonly #waiting = new Set<PeerKey>()
+  #lookedAtAllMs = Number.NEGATIVE_INFINITY
 
   constructor(deps: FailureDetectorDeps) {
     this.#deps = deps
@@ -179,7 +180,17 @@ export class FailureDetector {
   #answered(peer: PeerKey, reason: string): void {
     if (!this.#deps.isMember(peer)) return
     this.#answeredMs.set(peer, this.#deps.monotonicMs())
-    if (this.#suspects.delete(peer)) this.#deps.onSuspicion(peer, false, reason)
+    if (!this.#suspects.delete(peer)) return
+    this.#deps.onSuspicion(peer, false, reason)
+    this.#lookAtSuspects()
+  }
+
+  // What hid one may have hidden others, and is over: a link that returned. In turn, each would wait for all before it.
+  #lookAtSuspects(): void {
+    const now = this.#deps.monotonicMs()
+    if (now - this.#lookedAtAllMs < PING_TIMEOUT_MS) return
+    this.#lookedAtAllMs = now
+    for (const peer of this.#suspects.keys()) void this.check(peer)
   }
 
   // Whoever is no member any more needs no verdict; if it returns, it begins without a suspicion.
