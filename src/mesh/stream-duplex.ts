@@ -41,7 +41,11 @@ export class StreamDuplex extends Duplex {
       this.#onClose(event.error)
     })
     stream.addEventListener('drain', () => {
-      this.#drained?.()
+      // After the stream has tried to send what it holds. A connection that takes more says so to all of its streams, and
+      // one without a window would otherwise take a part at each such event, until it breaks off at its limit.
+      queueMicrotask(() => {
+        if (!stream.writableNeedsDrain) this.#drained?.()
+      })
     })
     stream.addEventListener('message', event => {
       this.#onMessage(event.data.subarray())

@@ -159,6 +159,32 @@ test('a reader that stalls, takes a little and stalls again holds a bounded amou
   assert.equal(received, accepted + (pending === undefined ? 0 : chunk.length))
 })
 
+test('a stream whose reader stalls outlives bulk on its neighbours, holds a bounded amount and loses nothing', async t => {
+  const [a, b] = await startPair(t)
+  const stalled = await carrier(a, b)
+  const busy = await carrier(a, b)
+  let accepted = 0
+  const writing = (async () => {
+    for (const chunk of source(24 * MB, 6)) {
+      await new Promise<void>((resolve, reject) => {
+        stalled.near.write(chunk, err => (err == null ? resolve() : reject(err)))
+      })
+      accepted += chunk.length
+    }
+    stalled.near.end()
+  })()
+  writing.catch(() => {})
+  await once(stalled.far, 'readable')
+  // Each time the connection takes more it says so to all of its streams, also to those that have no window left.
+  busy.far.resume()
+  await Promise.all([once(busy.far, 'end'), pipeline(source(200 * MB, 7), busy.near)])
+  assert.ok(accepted <= 4 * MB, `${accepted} bytes were taken for a reader that stalls`)
+  const hash = createHash('sha256')
+  for await (const chunk of stalled.far) hash.update(chunk)
+  await writing
+  assert.equal(hash.digest('hex'), digestOf(24 * MB, 6))
+})
+
 test('a half-closed opener still receives the reply', async t => {
   const [a, b] = await startPair(t)
   const { near, far } = await carrier(a, b)
