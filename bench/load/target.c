@@ -11,11 +11,11 @@
 struct peer {
   int fd;
   char kind;
-  int ended;
+  int ended, counted;
   uint64_t received, to_send;
   size_t head_bytes;
   unsigned char head[8];
-  // What an echo could not send yet.
+  // What of an echo or of the count could not be sent yet.
   char *held;
   size_t held_from, held_to;
   uint32_t events;
@@ -103,12 +103,12 @@ static int serve(struct peer *peer) {
   }
   if (!send_source(peer)) return 0;
   if (peer->ended && peer->held_to == 0 && peer->to_send == 0) {
-    if (peer->kind != ECHO) {
-      char text[32];
-      int length = snprintf(text, sizeof text, "%020llu", (unsigned long long)peer->received);
-      if (write(peer->fd, text, (size_t)length) < 0) return 0;
-    }
-    return 0;
+    if (peer->kind == ECHO || peer->counted) return 0;
+    char text[32];
+    int length = snprintf(text, sizeof text, "%020llu", (unsigned long long)peer->received);
+    peer->counted = 1;
+    // What was sent before may still fill the socket.
+    if (!echo(peer, text, (size_t)length) || peer->held_to == 0) return 0;
   }
   uint32_t events = peer->ended ? 0 : EPOLLIN;
   if (peer->held_to > 0) events = EPOLLOUT;

@@ -28,7 +28,7 @@ export interface RedialerDeps {
 }
 
 /**
- * Keeps us connected: to all members up to 32, else to at least 14, and to the seeds always.
+ * Keeps us connected: to all members up to 64, else to at least 14, and to the seeds always.
  *
  * It never gives up on a seed or a member; it only waits longer, up to 10 s. What discovery finds is no more than a
  * hint to it. libp2p itself redials nobody for long.
