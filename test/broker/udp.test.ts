@@ -195,12 +195,11 @@ for (const way of ['direct', 'libp2p', 'local', 'packets'] as const) {
 describe('a flow of datagrams', () => {
   for (const way of ['direct', 'local'] as const) {
     it(`ends when no datagram passes for long (${way})`, async () => {
-      // Long enough for a busy machine to get to the first datagram; once it was 200 ms, and the flow over by then.
       const all = await hosts(way, { udpIdleMs: 1_500 })
       await using _ = all.world
       const { client, server } = await (await pair(all))()
+      // Whether it arrives is not waited for: on a machine that stands still for a while the flow is over before.
       client.send('x')
-      await server.next()
       await Promise.all([client.ended(), server.ended()])
       await all.near.flowEnd(/idle|ended by the other end/)
     })
