@@ -23,6 +23,7 @@ const PLACES: Readonly<Partial<Record<LimitName, Place>>> = Object.freeze({
   broker_pending_handshakes: ['broker', 'pendingHandshakes'],
   broker_pending_handshakes_per_host: ['broker', 'pendingHandshakesPerHost'],
   broker_endpoints_per_uid: ['broker', 'endpointsPerUid'],
+  broker_lanes: ['broker', 'lanes'],
   broker_datagrams_per_second: ['broker', 'datagramsPerSecond']
 })
 

@@ -9,6 +9,7 @@ import { type Drained, type DrainOptions, drainFlows } from './drain.ts'
 import type { FlowInfo } from './flow/flow.ts'
 import { FlowTable, newFlowId } from './flow/table.ts'
 import type { FlowTotals } from './flow/totals.ts'
+import { LaneBudget } from './lane/lane-way.ts'
 import { resolveLimits } from './limits.ts'
 import { PacketPort } from './packet/port.ts'
 import { Reassertion } from './reassertion.ts'
@@ -105,8 +106,9 @@ export function createBroker(deps: BrokerDeps): Broker {
   const contexts = new ContextCache(local.svid, deps.roots)
   const liveness = new Liveness(clock.monotonicMs)
   const packets = new PacketPort(log)
+  const lanes = new LaneBudget(limits.lanes, deps.metrics ?? silentMetrics)
   const admission = new Admission(deps, flows, limits.parkedTargets)
-  const pool = new SessionPool(deps, limits, contexts, liveness, packets, stopping.signal)
+  const pool = new SessionPool(deps, limits, contexts, liveness, packets, lanes, stopping.signal)
   const outbound = new Outbound({ deps, flows, pool, admission })
   const directory = new EndpointDirectory(deps.runtimeDir)
   const endpoints = new Endpoints(deps, limits, flows, outbound, directory, stopping.signal)
@@ -117,6 +119,7 @@ export function createBroker(deps: BrokerDeps): Broker {
     liveness,
     maxStreams: limits.flowsPerWorkload,
     packets,
+    lanes,
     stopping: stopping.signal
   }
   const server = new DataServer(inbound, contexts, limits)

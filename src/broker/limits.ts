@@ -24,6 +24,8 @@ export interface BrokerLimits {
   readonly joins: number
   /** Connections to targets kept from a preflight for the flow that follows it. @default 256 */
   readonly parkedTargets: number
+  /** Flows with a connection of their own to the other agent. Further ones stay on their session. @default 512 */
+  readonly lanes: number
 }
 
 export const DEFAULT_LIMITS: BrokerLimits = Object.freeze({
@@ -37,7 +39,8 @@ export const DEFAULT_LIMITS: BrokerLimits = Object.freeze({
   pendingHandshakesPerHost: 128,
   endpointsPerUid: 1_024,
   joins: 16,
-  parkedTargets: 256
+  parkedTargets: 256,
+  lanes: 512
 })
 
 /** `limits` over the defaults. Throws INVALID_OPTION unless each is a positive integer. */

@@ -11,6 +11,12 @@ export const DIAL_TIMEOUT_MS = 2_500
 export const CARRIER_TIMEOUT_MS = 6_000
 /** Between the starts of attempts at two addresses of one agent. RFC 8305 recommends 250 ms. */
 export const STAGGER_MS = 200
+/** For a lane beside a session: TCP and one exchange. */
+export const LANE_TIMEOUT_MS = 3_000
+/** For the other end to begin on a lane that both have proved. Above the time that a busy agent may take. */
+export const LANE_START_TIMEOUT_MS = 5_000
+/** After a lane to a host failed, before another is tried on the same session. */
+export const LANE_PAUSE_MS = 60_000
 /** For a local target to accept. */
 export const TARGET_TIMEOUT_MS = 2_000
 /** For the answer to a pull of the source's registrations, in the way of a flow. */

@@ -92,6 +92,7 @@ const VALUES: Record<LimitName, number> = {
   broker_pending_handshakes: BROKER.pendingHandshakes,
   broker_pending_handshakes_per_host: BROKER.pendingHandshakesPerHost,
   broker_endpoints_per_uid: BROKER.endpointsPerUid,
+  broker_lanes: BROKER.lanes,
   broker_joins: BROKER.joins,
   broker_renewals: BROKER.joins,
   broker_proofs_per_session: PROOFS.burst,

@@ -1,16 +1,19 @@
-import { createServer, type Server } from 'node:net'
+import { createServer, type Server, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { SecureContext, TLSSocket } from 'node:tls'
 import { ErrorCode, type Metrics, silentMetrics, WarrenError, within } from '../../core/index.ts'
 import { JOIN_ALPN, type PeerKey, RENEW_ALPN } from '../../identity/index.ts'
 import type { ProvenWorkload } from '../deps.ts'
 import type { Carrier } from '../flow/flow.ts'
+import { FIRST_BYTE } from '../lane/format.ts'
+import { LaneDoor } from '../lane/lane-door.ts'
 import type { BrokerLimits } from '../limits.ts'
 import type { ContextCache } from '../session/context-cache.ts'
 import { shownBy } from '../session/shown.ts'
 import { H2_ALPN, isSni } from '../session/tls-options.ts'
 import { StrangerLog } from '../stranger-log.ts'
 import { JOIN_TIMEOUT_MS } from '../timing.ts'
+import { firstByte } from './first-byte.ts'
 import { HandshakeGate } from './handshake-gate.ts'
 import { type InboundContext, InboundSession } from './inbound-session.ts'
 import { endOf, TlsFront } from './tls-front.ts'
@@ -33,6 +36,7 @@ export class DataServer {
   readonly #limits: BrokerLimits
   readonly #metrics: Metrics
   readonly #gate: HandshakeGate
+  readonly #door: LaneDoor
   readonly #fronts = new Map<Way, TlsFront>()
   readonly #strangers: StrangerLog
   readonly #sessions = new Set<InboundSession>()
@@ -46,11 +50,10 @@ export class DataServer {
     this.#limits = limits
     this.#metrics = context.deps.metrics ?? silentMetrics
     this.#gate = new HandshakeGate(limits, this.#metrics)
+    this.#door = new LaneDoor(this.#gate, this.#metrics)
     this.#strangers = new StrangerLog(context.deps.log, context.deps.clock.monotonicMs)
     this.#tcp = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 15_000 })
-    this.#tcp.on('connection', socket =>
-      this.#front('direct').accept(socket, socket.remoteAddress ?? '', endOf(socket))
-    )
+    this.#tcp.on('connection', socket => this.#accept(socket))
   }
 
   get sessions(): readonly InboundSession[] {
@@ -101,6 +104,14 @@ export class DataServer {
     for (const sockets of this.#visitors.values()) for (const socket of sockets) socket.destroy()
     for (const session of this.sessions) session.destroy()
     await closed
+  }
+
+  #accept(socket: Socket): void {
+    const remote = socket.remoteAddress ?? ''
+    firstByte(socket, remote, this.#gate, byte => {
+      if (byte === FIRST_BYTE) this.#door.enter(socket, remote)
+      else this.#front('direct').accept(socket, remote, endOf(socket))
+    })
   }
 
   // A TLS socket does not tell which stream is below it, so each kind of carrier has a front of its own.
@@ -169,7 +180,7 @@ export class DataServer {
       return
     }
     this.#metrics.count('warren_handshakes_total', { role: 'server', result: 'ok' })
-    const session = new InboundSession(socket, identity, leafDer, carrier, this.#context)
+    const session = new InboundSession(socket, identity, leafDer, carrier, this.#context, this.#door)
     this.#sessions.add(session)
     this.#perMachine.set(machine, ofMachine + 1)
     session.onClose(() => {

@@ -14,6 +14,10 @@ import type { Carrier, Flow } from '../flow/flow.ts'
 import { discardEnd, joinFlow } from '../flow/join.ts'
 import { type FlowTable, flowIdFrom } from '../flow/table.ts'
 import { greet } from '../hello.ts'
+import type { Lane } from '../lane/lane.ts'
+import type { LaneDoor } from '../lane/lane-door.ts'
+import type { LaneBudget, LaneWay } from '../lane/lane-way.ts'
+import { canTakeOver } from '../lane/raw-socket.ts'
 import { limitExceeded } from '../limits.ts'
 import { PacketChannel } from '../packet/channel.ts'
 import type { PacketPort } from '../packet/port.ts'
@@ -33,6 +37,7 @@ export interface InboundContext {
   readonly liveness: Liveness
   readonly maxStreams: number
   readonly packets: PacketPort
+  readonly lanes: LaneBudget
   readonly stopping: AbortSignal
 }
 
@@ -49,12 +54,16 @@ export class InboundSession {
   readonly #socket: TLSSocket
   readonly #session: ServerHttp2Session
   readonly #context: InboundContext
+  readonly #door: LaneDoor
   readonly #flows = new Set<Flow>()
   readonly #watched: Watched
   readonly #proofs = new Allowance<string>(PROOFS)
   #source: ProvenWorkload
   #leafDer: Uint8Array
   #packets: PacketChannel | undefined
+  // By the stream of a flow.
+  readonly #takers = new Map<number, (lane: Lane) => void>()
+  #closeDoor: (() => void) | undefined
   #refused: Cut | undefined
 
   constructor(
@@ -62,13 +71,15 @@ export class InboundSession {
     source: ProvenWorkload,
     leafDer: Uint8Array,
     carrier: Exclude<Carrier, 'local'>,
-    context: InboundContext
+    context: InboundContext,
+    door: LaneDoor
   ) {
     this.#source = source
     this.#leafDer = leafDer
     this.carrier = carrier
     this.#socket = socket
     this.#context = context
+    this.#door = door
     const servername: unknown = Reflect.get(socket, 'servername')
     this.destinationPrefix = typeof servername === 'string' ? servername : ''
     const session = performServerHandshake(socket, serverOptions(context.maxStreams))
@@ -84,6 +95,7 @@ export class InboundSession {
     session.once('close', () => {
       context.liveness.unwatch(this.#watched)
       this.#packets?.close()
+      this.#closeDoor?.()
       socket.destroy()
     })
   }
@@ -154,7 +166,7 @@ export class InboundSession {
     greet(end, target, flow.id, this.source.spiffeId)
     const { udpIdleMs: idleMs = UDP_IDLE_MS, metrics = silentMetrics } = deps
     flows.opened(flow)
-    const near = { kind: 'stream', stream, packets: this.#channel(flow) } as const
+    const near = { kind: 'stream', stream, packets: this.#channel(flow), lane: this.#lane(stream, flow) } as const
     flows.finish(flow, await joinFlow(flow, near, end, { idleMs, metrics }))
   }
 
@@ -205,6 +217,31 @@ export class InboundSession {
       log: deps.log
     })
     return this.#packets
+  }
+
+  // The opener asks for it; a flow that stays small costs no more than an entry here.
+  #lane({ id: streamId }: ServerHttp2Stream, { protocol }: Flow): LaneWay | undefined {
+    if (protocol !== 'tcp' || this.carrier !== 'direct' || streamId === undefined || !canTakeOver()) return undefined
+    return {
+      budget: this.#context.lanes,
+      listen: taker => {
+        this.#closeDoor ??= this.#openDoor()
+        this.#takers.set(streamId, taker)
+        return () => this.#takers.delete(streamId)
+      }
+    }
+  }
+
+  #openDoor(): () => void {
+    try {
+      return this.#door.open({
+        exporter: (...args) => this.#socket.exportKeyingMaterial(...args),
+        takerOf: streamId => this.#takers.get(streamId)
+      })
+    } catch {
+      // The session has just ended, and its flows with it.
+      return () => {}
+    }
   }
 
   async #judged<T>(stream: ServerHttp2Stream, flow: Flow, judge: (signal: AbortSignal) => Promise<T>): Promise<T> {

@@ -71,6 +71,8 @@ export class Flow {
   readonly drops: Record<DropReason, number> = { full: 0, gone: 0, 'too large': 0, rate: 0 }
   /** Whether its two ends were joined. */
   isOpen = false
+  /** Whether it has a connection of its own between the agents. */
+  isOnLane = false
   /** Bytes that wait in this process for an end of the flow that does not take them. Set while it is open. */
   waitingBytes: () => number = () => 0
   /** What its datagrams are counted against: one for each registration of this host that takes part. */

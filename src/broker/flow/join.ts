@@ -6,9 +6,11 @@ import { FramedLeg } from '../datagram/framed-leg.ts'
 import type { DatagramLeg } from '../datagram/leg.ts'
 import { type DatagramSpliceOptions, spliceDatagrams } from '../datagram/splice.ts'
 import { UdpLeg } from '../datagram/udp-leg.ts'
+import type { LaneWay } from '../lane/lane-way.ts'
 import type { PacketChannel } from '../packet/channel.ts'
 import { type Cut, codeOf } from './cut.ts'
 import type { Flow } from './flow.ts'
+import { spliceWithLane } from './lane-splice.ts'
 import { type Leg, socketLeg, streamLeg } from './leg.ts'
 import { splice } from './splice.ts'
 
@@ -20,6 +22,8 @@ export type FlowEnd =
       readonly stream: Http2Stream
       /** The datagram path of its session, if there is one. */
       readonly packets?: PacketChannel | undefined
+      /** How a flow of TCP may leave the stream for a connection of its own. */
+      readonly lane?: LaneWay | undefined
     }
   | { readonly kind: 'udp'; readonly socket: UdpSocket }
 
@@ -34,7 +38,13 @@ export function joinFlow(
     for (const end of [source, destination]) if (end.kind === 'stream') flow.packets = end.packets
     return spliceDatagrams(flow, datagramLeg(source), datagramLeg(destination), options)
   }
-  return splice(flow, byteLeg(source), byteLeg(destination))
+  if (source.kind === 'socket' && destination.kind === 'stream' && destination.lane !== undefined) {
+    return spliceWithLane(flow, source.socket, destination.stream, destination.lane, true)
+  }
+  if (source.kind === 'stream' && destination.kind === 'socket' && source.lane !== undefined) {
+    return spliceWithLane(flow, destination.socket, source.stream, source.lane, false)
+  }
+  return splice(flow, byteLeg(source), byteLeg(destination)).over
 }
 
 function byteLeg(end: FlowEnd): Leg {

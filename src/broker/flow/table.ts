@@ -131,7 +131,7 @@ export class FlowTable {
       source: formatAddress(flow.source),
       destination: flow.destination === undefined ? '' : formatAddress(flow.destination.address),
       protocol: flow.protocol,
-      carrier: flow.carrier,
+      carrier: flow.isOnLane ? 'lane' : flow.carrier,
       rule: flow.rule,
       bytesIn: flow.bytesIn,
       bytesOut: flow.bytesOut,
@@ -169,7 +169,7 @@ export class FlowTable {
       source: formatAddress(flow.source),
       destination: flow.destination === undefined ? '' : formatAddress(flow.destination.address),
       protocol: flow.protocol,
-      carrier: flow.packets?.isUp === true ? 'udp' : flow.carrier,
+      carrier: shownCarrier(flow),
       bytesIn: flow.bytesIn,
       bytesOut: flow.bytesOut,
       ...datagramsOf(flow),
@@ -210,6 +210,11 @@ export function newFlowId(): string {
 /** `text` if it has the form of a flow id, else a new one: it goes to the log. */
 export function flowIdFrom(text: unknown): string {
   return typeof text === 'string' && FLOW_ID.test(text) ? text : newFlowId()
+}
+
+function shownCarrier({ packets, isOnLane, carrier }: Flow): string {
+  if (packets?.isUp === true) return 'udp'
+  return isOnLane ? 'lane' : carrier
 }
 
 function datagramsOf({ datagramsIn, datagramsOut, dropped }: Flow) {

@@ -1,15 +1,28 @@
 import type { ClientHttp2Stream, OutgoingHttpHeaders } from 'node:http2'
 import type { TLSSocket } from 'node:tls'
-import { ErrorCode, type Logger, type Metrics, raceAbort, silentMetrics, WarrenError } from '../../core/index.ts'
+import {
+  ErrorCode,
+  type Logger,
+  type Metrics,
+  raceAbort,
+  silentMetrics,
+  WarrenError,
+  within
+} from '../../core/index.ts'
 import { formatAddress } from '../../identity/index.ts'
 import type { Protocol } from '../../policy/index.ts'
 import type { BrokerDeps, Candidate, Credentials, ProvenWorkload } from '../deps.ts'
 import { codeOf } from '../flow/cut.ts'
 import type { Carrier } from '../flow/flow.ts'
+import { dialLane } from '../lane/dial-lane.ts'
+import type { Lane } from '../lane/lane.ts'
+import type { LaneBudget, LaneWay } from '../lane/lane-way.ts'
+import { canTakeOver } from '../lane/raw-socket.ts'
 import { limitExceeded } from '../limits.ts'
 import { PacketChannel } from '../packet/channel.ts'
+import type { Exporter } from '../packet/keys.ts'
 import type { PacketPort, Remote } from '../packet/port.ts'
-import { SUPERSEDED_PAUSE_MS } from '../timing.ts'
+import { LANE_PAUSE_MS, LANE_TIMEOUT_MS, SUPERSEDED_PAUSE_MS } from '../timing.ts'
 import type { Dialled } from './dial.ts'
 import { endSession } from './end-session.ts'
 import { CONNECT_UDP, HEADER, refusalFrom } from './headers.ts'
@@ -40,6 +53,8 @@ export interface ClientSessionOptions {
   readonly liveness: Liveness
   /** The UDP side of the data port; undefined if datagrams must not use it. */
   readonly packets: PacketPort | undefined
+  /** Places for lanes of this agent. */
+  readonly lanes: LaneBudget
   /** The other agent gives no sign of life, once for each such silence. */
   readonly onSilent: () => void
   readonly log: Logger
@@ -69,6 +84,8 @@ export class ClientSession {
   readonly #log: Logger
   readonly #metrics: Metrics
   #packets: PacketChannel | undefined
+  readonly #lanes: LaneBudget
+  #noLanesBeforeMs = Number.NEGATIVE_INFINITY
   readonly #flowIds = new Set<string>()
   // Of flows that the other agent has not answered yet.
   readonly #asking = new Set<(err: Error) => void>()
@@ -91,6 +108,7 @@ export class ClientSession {
     this.#liveness = options.liveness
     this.#nowMs = options.nowMs
     this.#packetPort = options.packets
+    this.#lanes = options.lanes
     this.#log = options.log
     this.#metrics = options.metrics ?? silentMetrics
     this.#whenSilent = options.onSilent
@@ -208,6 +226,12 @@ export class ClientSession {
     return this.#packets
   }
 
+  /** How a flow of TCP on `stream` may get a connection of its own; undefined if it cannot now. */
+  laneFor(stream: ClientHttp2Stream): LaneWay | undefined {
+    if (this.carrier !== 'direct' || !canTakeOver() || this.#nowMs() < this.#noLanesBeforeMs) return undefined
+    return { budget: this.#lanes, dial: () => this.#dialLane(stream) }
+  }
+
   carries(flowId: string): boolean {
     return this.#flowIds.has(flowId)
   }
@@ -228,6 +252,23 @@ export class ClientSession {
     const { session, socket } = this.#dialled
     session.destroy(undefined, codeOf('link'))
     socket.destroy()
+  }
+
+  async #dialLane({ id: streamId }: ClientHttp2Stream): Promise<Lane> {
+    const { socket } = this.#dialled
+    const { remoteAddress: host, remotePort: port } = socket
+    if (host === undefined || port === undefined || streamId === undefined) throw new Error('the session has ended')
+    const exporter: Exporter = (...args) => socket.exportKeyingMaterial(...args)
+    try {
+      const lane = await within(LANE_TIMEOUT_MS, [], signal => dialLane({ exporter, streamId, host, port }, signal))
+      this.#metrics.count('warren_lanes_total', { role: 'client', result: 'ok' })
+      return lane
+    } catch (err) {
+      this.#noLanesBeforeMs = this.#nowMs() + LANE_PAUSE_MS
+      this.#metrics.count('warren_lanes_total', { role: 'client', result: 'failed' })
+      this.#log.debug('no lane beside a session', { machine: this.destination.machine, err })
+      throw err
+    }
   }
 
   // Not before the last flow has ended: a session that says goodbye takes no more requests, and so no proof.

@@ -12,6 +12,7 @@ import {
 } from '../../core/index.ts'
 import { formatAddress } from '../../identity/index.ts'
 import type { BrokerDeps, Candidate, ProvenWorkload } from '../deps.ts'
+import type { LaneBudget } from '../lane/lane-way.ts'
 import { type BrokerLimits, limitExceeded } from '../limits.ts'
 import type { PacketPort } from '../packet/port.ts'
 import {
@@ -67,6 +68,7 @@ export class SessionPool {
   readonly #log: Logger
   readonly #metrics: Metrics
   readonly #packets: PacketPort
+  readonly #lanes: LaneBudget
   readonly #stopping: AbortSignal
 
   constructor(
@@ -75,6 +77,7 @@ export class SessionPool {
     contexts: ContextCache,
     liveness: Liveness,
     packets: PacketPort,
+    lanes: LaneBudget,
     stopping: AbortSignal
   ) {
     this.#deps = deps
@@ -82,6 +85,7 @@ export class SessionPool {
     this.#contexts = contexts
     this.#liveness = liveness
     this.#packets = packets
+    this.#lanes = lanes
     const { monotonicMs } = deps.clock
     this.#failed = {
       direct: new WayMemory({ firstMs: DIRECT_BACKOFF_MS, longestMs: DIRECT_BACKOFF_MAX_MS }, monotonicMs),
@@ -252,6 +256,7 @@ export class SessionPool {
       liveness: this.#liveness,
       // Who must not reach others directly must not do so with datagrams either.
       packets: ['auto', 'direct'].includes(this.#deps.carrier) ? this.#packets : undefined,
+      lanes: this.#lanes,
       onSilent: () => {
         this.#failed[way].failed(machine)
         this.#log.debug('session gives no sign of life', { machine, carrier: made.carrier })

@@ -85,7 +85,8 @@ export class Outbound {
     const request = { destination: candidate, protocol: flow.protocol, flowId: flow.id }
     return await this.#onSession(flow, candidate, signal, async session => {
       const stream = await session.open(request, signal)
-      return { kind: 'stream', stream, packets: flow.protocol === 'udp' ? session.packets : undefined }
+      if (flow.protocol === 'udp') return { kind: 'stream', stream, packets: session.packets }
+      return { kind: 'stream', stream, lane: session.laneFor(stream) }
     })
   }
 

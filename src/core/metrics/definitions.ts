@@ -186,6 +186,10 @@ export const METRICS = Object.freeze({
     { role: ['client', 'server'] },
     'Sessions with other agents, by who opened them: client is this one.'
   ),
+  warren_lanes_total: counter(
+    { role: ['client', 'server'], result: ['ok', 'failed'] },
+    'Connections beside sessions for single flows of TCP. client: this agent connected it.'
+  ),
   warren_handshakes_total: counter(
     { role: ['client', 'server'], result: ['ok', 'failed', 'refused'] },
     'Sessions that were being opened. refused: a stranger, or a certificate that is not good.'

@@ -63,6 +63,7 @@ export const LIMIT_NAMES = [
   'broker_pending_handshakes',
   'broker_pending_handshakes_per_host',
   'broker_endpoints_per_uid',
+  'broker_lanes',
   'broker_joins',
   'broker_renewals',
   'broker_proofs_per_session',

@@ -1,0 +1,140 @@
+import type { Http2Stream } from 'node:http2'
+import type { Socket } from 'node:net'
+import type { Lane } from '../lane/lane.ts'
+import type { LaneWay } from '../lane/lane-way.ts'
+import { takeOver } from '../lane/raw-socket.ts'
+import { LANE_START_TIMEOUT_MS } from '../timing.ts'
+import type { Cut } from './cut.ts'
+import type { Flow } from './flow.ts'
+import { LanePump } from './lane-pump.ts'
+import { isWorthALane } from './lane-use.ts'
+import { socketLeg, streamLeg } from './leg.ts'
+import { splice } from './splice.ts'
+
+const NOTHING = Buffer.alloc(0)
+
+/**
+ * Joins a workload's socket and a stream to the other agent, and moves the flow to a lane when one comes.
+ *
+ * The stream stays open beside the lane: it carries what was sent before, and why the flow is cut. Guarantees of `splice`.
+ */
+export function spliceWithLane(
+  flow: Flow,
+  local: Socket,
+  stream: Http2Stream,
+  way: LaneWay,
+  localIsSource: boolean
+): Promise<Cut | undefined> {
+  const { promise, resolve } = Promise.withResolvers<Cut | undefined>()
+  const legs = [socketLeg(local), streamLeg(stream)] as const
+  const [source, destination] = localIsSource ? legs : ([legs[1], legs[0]] as const)
+  let chunks = 0
+  let isAsked = !('dial' in way)
+  let holdsPlace = false
+  const joined = splice(flow, source, destination, () => {
+    chunks += 1
+    if (isAsked || !isWorthALane(flow.bytesIn + flow.bytesOut, chunks)) return
+    isAsked = true
+    ask()
+  })
+  const stopListening = 'listen' in way ? way.listen(lane => expectStart(lane)) : () => {}
+
+  const settle = (cut: Cut | undefined): void => {
+    stopListening()
+    givePlace()
+    resolve(cut)
+  }
+
+  function takePlace(): boolean {
+    if (holdsPlace) return false
+    holdsPlace = way.budget.take()
+    return holdsPlace
+  }
+
+  function givePlace(): void {
+    if (holdsPlace) way.budget.give()
+    holdsPlace = false
+  }
+
+  function ask(): void {
+    // A flow that is about to end is better left where it is.
+    if (!('dial' in way) || stream.readableEnded || !takePlace()) return
+    way.dial().then(lane => move(lane, new LanePump(flow, stream, lane, localIsSource, settle)), givePlace)
+  }
+
+  function expectStart(lane: Lane): void {
+    if (joined.isOver() || !takePlace()) {
+      lane.destroy()
+      return
+    }
+    const giveUp = (): void => {
+      clearTimeout(timer)
+      lane.destroy()
+      givePlace()
+    }
+    const timer = setTimeout(giveUp, LANE_START_TIMEOUT_MS)
+    lane.attend({
+      started: offset => {
+        clearTimeout(timer)
+        const pump = new LanePump(flow, stream, lane, localIsSource, settle)
+        pump.started(offset)
+        move(lane, pump)
+      },
+      closed: giveUp
+    })
+  }
+
+  function move(lane: Lane, pump: LanePump): void {
+    lane.attend(pump)
+    const attempt = (): void => {
+      if (joined.isOver() || lane.isOver) {
+        lane.destroy()
+        if (!joined.isOver()) stream.resume()
+        return
+      }
+      // What waits for the workload must leave before its socket can be taken over; nothing may come in between.
+      if (!isFlushed(local)) {
+        stream.pause()
+        afterWriting(local, attempt)
+        return
+      }
+      const at = {
+        sent: localIsSource ? flow.bytesOut : flow.bytesIn,
+        received: localIsSource ? flow.bytesIn : flow.bytesOut,
+        outEnded: local.readableEnded,
+        inEnded: local.writableEnded
+      }
+      try {
+        pump.begin(
+          takeOver(local, bytes => pump.outgoing(bytes), joined.release),
+          at
+        )
+      } catch {
+        // No descriptor for it: the other end is told by the end of the lane.
+        lane.destroy()
+        stream.resume()
+      }
+    }
+    attempt()
+  }
+
+  joined.over.then(settle, () => {})
+  return promise
+}
+
+function isFlushed(socket: Socket): boolean {
+  return socket.writableEnded ? socket.writableFinished : socket.writableLength === 0
+}
+
+/** Calls back once what waits now has been written, or the socket is gone. */
+function afterWriting(socket: Socket, callback: () => void): void {
+  if (!socket.writableEnded) {
+    socket.write(NOTHING, callback)
+    return
+  }
+  const once = (): void => {
+    socket.off('finish', once).off('close', once)
+    callback()
+  }
+  socket.once('finish', once).once('close', once)
+}

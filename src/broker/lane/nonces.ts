@@ -1,0 +1,40 @@
+import { NONCE_BYTES } from '../aead/index.ts'
+
+/**
+ * Records sealed with one key. AES-GCM is safe for about 2^38 bytes in records of this size, and this many of the largest have
+ * 2^36.
+ */
+export const RECORDS_PER_EPOCH = 2 ** 18
+
+/** Counts the records of one direction: in which epoch each is, and with which nonce. Both ends count for themselves. */
+export class Nonces {
+  readonly #nonce = Buffer.alloc(NONCE_BYTES)
+  readonly #perEpoch: number
+  #mask: Buffer = Buffer.alloc(NONCE_BYTES)
+  #counter: number
+
+  constructor(perEpoch: number) {
+    this.#perEpoch = perEpoch
+    this.#counter = perEpoch
+  }
+
+  /** Whether the next record needs the keys of another epoch, the first among them. */
+  get isSpent(): boolean {
+    return this.#counter >= this.#perEpoch
+  }
+
+  restart(mask: Buffer): void {
+    this.#mask = mask
+    this.#counter = 0
+  }
+
+  /** As in TLS 1.3: the counter, to the right, over a mask that only the two ends know. Valid until the next call. */
+  next(): Buffer {
+    if (this.isSpent) throw new RangeError('the keys of this epoch are spent')
+    this.#mask.copy(this.#nonce)
+    const at = NONCE_BYTES - 4
+    this.#nonce.writeUInt32BE((this.#nonce.readUInt32BE(at) ^ this.#counter) >>> 0, at)
+    this.#counter += 1
+    return this.#nonce
+  }
+}
