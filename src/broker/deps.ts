@@ -5,6 +5,7 @@ import type { TLSSocket } from 'node:tls'
 import type { Clock, Logger, Metrics } from '../core/index.ts'
 import type { Address, Pattern, PeerKey } from '../identity/index.ts'
 import type { Decision, Protocol } from '../policy/index.ts'
+import type { LaneWorth } from './lane/lane-way.ts'
 import type { BrokerLimits } from './limits.ts'
 
 /** One registration that may be a destination, as the registry of this host knows it now. */
@@ -152,6 +153,8 @@ export interface BrokerDeps {
   readonly metrics?: Metrics
   readonly clock: Clock
   readonly limits?: Partial<BrokerLimits>
+  /** When a flow of TCP gets a lane. @default after 512 KiB or 64 reads */
+  readonly laneWorth?: LaneWorth
   /** A flow of datagrams ends after this long without one. @default 120_000 */
   readonly udpIdleMs?: number
 }

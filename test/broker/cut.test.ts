@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { describe, it } from 'node:test'
 import { proxyTo } from './support/proxy.ts'
-import { Accepted, dial, endOf, readBytes } from './support/sockets.ts'
+import { Accepted, converse, dial, endOf, readBytes } from './support/sockets.ts'
 import { type Host, type HostOptions, World } from './support/world.ts'
 
 const NAME = 'dev.test.server.default'
@@ -19,7 +19,7 @@ interface Live {
 }
 
 /** Two hosts and a way to open flows between them, over a network that can be taken away. */
-async function live(options: HostOptions & { throughProxy?: boolean } = {}) {
+async function live(on: 'session' | 'lane', options: HostOptions & { throughProxy?: boolean } = {}) {
   const world = await World.create()
   const near = await world.host('alpha', options)
   const far = await world.host('beta', options)
@@ -34,6 +34,8 @@ async function live(options: HostOptions & { throughProxy?: boolean } = {}) {
     client.write('x')
     const server = await accepted.next()
     await readBytes(server, 1)
+    const isMoved = (): boolean => [near, far].every(host => host.broker.flows().at(-1)?.carrier === 'lane')
+    if (on === 'lane') await converse(client, server, isMoved)
     return { client, server }
   }
   return { world, near, far, source, served, path, open, proxy } satisfies Live & { proxy: unknown }
@@ -45,155 +47,157 @@ async function bothCut({ client, server }: { client: Socket; server: Socket }): 
   assert.equal(there.end, 'cut')
 }
 
-describe('a live flow', () => {
-  it('is cut at both ends when the policy of the source forbids it, and both logs say so', async () => {
-    const { world, near, far, open } = await live()
-    await using _ = world
-    const flow = await open()
-    world.allows = (_source, _destination, machine) => machine !== 'alpha'
-    near.broker.reassert('policy version 2')
-    await bothCut(flow)
-    await near.flowEnd(/no longer allowed: no rule/)
-    await far.flowEnd(/cut by the other agent: no longer allowed/)
-  })
-
-  it('is cut at both ends when the policy of the destination forbids it', async () => {
-    const { world, near, far, open } = await live()
-    await using _ = world
-    const flow = await open()
-    world.allows = (_source, _destination, machine) => machine !== 'beta'
-    far.broker.reassert('policy version 2')
-    await bothCut(flow)
-    await far.flowEnd(/no longer allowed: no rule/)
-    await near.flowEnd(/cut by the other agent: no longer allowed/)
-  })
-
-  it('lives on when it is judged again and still allowed', async () => {
-    const { world, near, far, open } = await live()
-    await using _ = world
-    const { client, server } = await open()
-    near.broker.reassert('nothing changed')
-    far.broker.reassert('nothing changed')
-    client.write('still here')
-    assert.equal((await readBytes(server, 10)).toString(), 'still here')
-  })
-
-  it('is cut when the host of its source is evicted', async () => {
-    const { world, far, open } = await live()
-    await using _ = world
-    const flow = await open()
-    world.revoked.add('alpha')
-    far.broker.reassert('revocations version 2')
-    await bothCut(flow)
-    await far.flowEnd(/no longer trusted/)
-  })
-
-  it('is cut when the host of its destination is evicted', async () => {
-    const { world, near, open } = await live()
-    await using _ = world
-    const flow = await open()
-    world.revoked.add('beta')
-    near.broker.reassert('revocations version 2')
-    await bothCut(flow)
-    await near.flowEnd(/no longer trusted/)
-  })
-
-  it('is cut when the registration of its source ends', async () => {
-    const { world, near, far, source, open } = await live()
-    await using _ = world
-    const flow = await open()
-    near.deregister(source.id)
-    await bothCut(flow)
-    await near.flowEnd(/registration ended: deregistered/)
-    await far.flowEnd(/a registration ended/)
-    assert.equal(near.broker.flows().length, 0)
-  })
-
-  it('is cut when the registration of its destination ends', async () => {
-    const { world, near, far, served, open } = await live()
-    await using _ = world
-    const flow = await open()
-    far.deregister(served.id)
-    await bothCut(flow)
-    await near.flowEnd(/a registration ended/)
-  })
-
-  it('is cut by the host that no longer knows its other end, whose lease is over', async () => {
-    for (const who of ['source', 'served'] as const) {
-      const all = await live()
-      await using _ = all.world
-      const flow = await all.open()
-      const ended = all.world.registrations.get(all[who].id) ?? assert.fail()
-      ended.announced = false
-      const judge = who === 'source' ? all.far : all.near
-      judge.broker.reassert('registry: lease')
+for (const on of ['session', 'lane'] as const) {
+  describe(`a live flow on a ${on}`, () => {
+    it('is cut at both ends when the policy of the source forbids it, and both logs say so', async () => {
+      const { world, near, far, open } = await live(on)
+      await using _ = world
+      const flow = await open()
+      world.allows = (_source, _destination, machine) => machine !== 'alpha'
+      near.broker.reassert('policy version 2')
       await bothCut(flow)
-      await judge.flowEnd(/gone: it is no longer registered/)
-    }
-  })
+      await near.flowEnd(/no longer allowed: no rule/)
+      await far.flowEnd(/cut by the other agent: no longer allowed/)
+    })
 
-  it('is cut, not ended, when an agent stops while data is under way', async () => {
-    const { world, near, far, open } = await live()
-    await using _ = world
-    const flow = await open()
-    const chunk = randomBytes(256 * 1024)
-    const pour = (): void => {
-      while (!flow.server.destroyed && flow.server.write(chunk));
-    }
-    flow.server.on('drain', pour)
-    pour()
-    await readBytes(flow.client, 4 * 1024 * 1024)
-    await far.broker.stop()
-    await bothCut(flow)
-    await near.flowEnd(/./)
-  })
+    it('is cut at both ends when the policy of the destination forbids it', async () => {
+      const { world, near, far, open } = await live(on)
+      await using _ = world
+      const flow = await open()
+      world.allows = (_source, _destination, machine) => machine !== 'beta'
+      far.broker.reassert('policy version 2')
+      await bothCut(flow)
+      await far.flowEnd(/no longer allowed: no rule/)
+      await near.flowEnd(/cut by the other agent: no longer allowed/)
+    })
 
-  it('is cut when the connection between the agents breaks', async () => {
-    const { world, near, far, open, proxy } = await live({ throughProxy: true })
-    await using _ = world
-    const flow = await open()
-    proxy.sever()
-    await bothCut(flow)
-    await near.flowEnd(/link/)
-    await far.flowEnd(/link/)
-  })
-
-  it('is cut when the stream of the mesh below it breaks', async () => {
-    const { world, near, open } = await live({ carrier: 'libp2p' })
-    await using _ = world
-    const flow = await open()
-    for (const carrier of near.carriers) carrier.destroy()
-    await bothCut(flow)
-  })
-
-  it('is cut at both ends when the link swallows everything without a word', { timeout: 15_000 }, async () => {
-    const { world, open, proxy } = await live({ throughProxy: true })
-    await using _ = world
-    const flow = await open()
-    proxy.blackHole()
-    await bothCut(flow)
-  })
-
-  it('is cut cleanly in the middle of a transfer, and never looks complete', async () => {
-    const { world, near, open } = await live()
-    await using _ = world
-    // Data, an end and a reset race in both agents; each round catches them elsewhere.
-    for (let round = 0; round < 20; round += 1) {
-      world.allows = () => true
+    it('lives on when it is judged again and still allowed', async () => {
+      const { world, near, far, open } = await live(on)
+      await using _ = world
       const { client, server } = await open()
-      const ended = endOf(server)
-      client.write(randomBytes(round * 40_000))
-      if (round % 2 === 0) await new Promise(resolve => setImmediate(resolve))
-      world.allows = () => false
-      near.broker.reassert(`round ${round}`)
-      assert.equal((await ended).end, 'cut')
-    }
+      near.broker.reassert('nothing changed')
+      far.broker.reassert('nothing changed')
+      client.write('still here')
+      assert.equal((await readBytes(server, 10)).toString(), 'still here')
+    })
+
+    it('is cut when the host of its source is evicted', async () => {
+      const { world, far, open } = await live(on)
+      await using _ = world
+      const flow = await open()
+      world.revoked.add('alpha')
+      far.broker.reassert('revocations version 2')
+      await bothCut(flow)
+      await far.flowEnd(/no longer trusted/)
+    })
+
+    it('is cut when the host of its destination is evicted', async () => {
+      const { world, near, open } = await live(on)
+      await using _ = world
+      const flow = await open()
+      world.revoked.add('beta')
+      near.broker.reassert('revocations version 2')
+      await bothCut(flow)
+      await near.flowEnd(/no longer trusted/)
+    })
+
+    it('is cut when the registration of its source ends', async () => {
+      const { world, near, far, source, open } = await live(on)
+      await using _ = world
+      const flow = await open()
+      near.deregister(source.id)
+      await bothCut(flow)
+      await near.flowEnd(/registration ended: deregistered/)
+      await far.flowEnd(/a registration ended/)
+      assert.equal(near.broker.flows().length, 0)
+    })
+
+    it('is cut when the registration of its destination ends', async () => {
+      const { world, near, far, served, open } = await live(on)
+      await using _ = world
+      const flow = await open()
+      far.deregister(served.id)
+      await bothCut(flow)
+      await near.flowEnd(/a registration ended/)
+    })
+
+    it('is cut by the host that no longer knows its other end, whose lease is over', async () => {
+      for (const who of ['source', 'served'] as const) {
+        const all = await live(on)
+        await using _ = all.world
+        const flow = await all.open()
+        const ended = all.world.registrations.get(all[who].id) ?? assert.fail()
+        ended.announced = false
+        const judge = who === 'source' ? all.far : all.near
+        judge.broker.reassert('registry: lease')
+        await bothCut(flow)
+        await judge.flowEnd(/gone: it is no longer registered/)
+      }
+    })
+
+    it('is cut, not ended, when an agent stops while data is under way', async () => {
+      const { world, near, far, open } = await live(on)
+      await using _ = world
+      const flow = await open()
+      const chunk = randomBytes(256 * 1024)
+      const pour = (): void => {
+        while (!flow.server.destroyed && flow.server.write(chunk));
+      }
+      flow.server.on('drain', pour)
+      pour()
+      await readBytes(flow.client, 4 * 1024 * 1024)
+      await far.broker.stop()
+      await bothCut(flow)
+      await near.flowEnd(/./)
+    })
+
+    it('is cut when the connection between the agents breaks', async () => {
+      const { world, near, far, open, proxy } = await live(on, { throughProxy: true })
+      await using _ = world
+      const flow = await open()
+      proxy.sever()
+      await bothCut(flow)
+      await near.flowEnd(/link/)
+      await far.flowEnd(/link/)
+    })
+
+    it('is cut when the stream of the mesh below it breaks', async () => {
+      const { world, near, open } = await live('session', { carrier: 'libp2p' })
+      await using _ = world
+      const flow = await open()
+      for (const carrier of near.carriers) carrier.destroy()
+      await bothCut(flow)
+    })
+
+    it('is cut at both ends when the link swallows everything without a word', { timeout: 15_000 }, async () => {
+      const { world, open, proxy } = await live(on, { throughProxy: true })
+      await using _ = world
+      const flow = await open()
+      proxy.blackHole()
+      await bothCut(flow)
+    })
+
+    it('is cut cleanly in the middle of a transfer, and never looks complete', async () => {
+      const { world, near, open } = await live(on)
+      await using _ = world
+      // Data, an end and a reset race in both agents; each round catches them elsewhere.
+      for (let round = 0; round < 20; round += 1) {
+        world.allows = () => true
+        const { client, server } = await open()
+        const ended = endOf(server)
+        client.write(randomBytes(round * 40_000))
+        if (round % 2 === 0) await new Promise(resolve => setImmediate(resolve))
+        world.allows = () => false
+        near.broker.reassert(`round ${round}`)
+        assert.equal((await ended).end, 'cut')
+      }
+    })
   })
-})
+}
 
 describe('sessions', () => {
   it('are shared by the flows of one pair and opened once', async () => {
-    const { world, near, open } = await live()
+    const { world, near, open } = await live('session')
     await using _ = world
     await Promise.all(Array.from({ length: 20 }, () => open()))
     assert.equal(near.broker.sessions(), 1)
@@ -201,7 +205,7 @@ describe('sessions', () => {
   })
 
   it('are replaced when the certificate of the source was renewed, without touching live flows', async () => {
-    const { world, near, source, open } = await live()
+    const { world, near, source, open } = await live('session')
     await using _ = world
     const before = await open()
     near.renew(source.id)
@@ -214,7 +218,7 @@ describe('sessions', () => {
   })
 
   it('that died unnoticed are replaced before the workload sees an error', async () => {
-    const { world, open, proxy } = await live({ throughProxy: true })
+    const { world, open, proxy } = await live('session', { throughProxy: true })
     await using _ = world
     await open()
     proxy.sever()

@@ -1,5 +1,6 @@
 import type { Http2Stream } from 'node:http2'
 import type { Socket } from 'node:net'
+import { MAX_CONTENT_BYTES } from '../lane/format.ts'
 import type { Lane, LaneEvents } from '../lane/lane.ts'
 import type { TakenOver } from '../lane/raw-socket.ts'
 import { type Cut, cutOf } from './cut.ts'
@@ -74,7 +75,7 @@ export class LanePump implements LaneEvents {
     }
     if (outEnded) this.#lane.stay()
     else this.#lane.start(sent)
-    if (outEnded || rest.length === 0 || this.outgoing(rest)) socket.resume()
+    if (outEnded || this.#sendRest(rest)) socket.resume()
     if (!inEnded) this.#stream.resume()
     this.#flush()
   }
@@ -85,6 +86,14 @@ export class LanePump implements LaneEvents {
     if (this.#localIsSource) this.#flow.bytesOut += bytes.length
     else this.#flow.bytesIn += bytes.length
     return this.#lane.send(bytes)
+  }
+
+  #sendRest(rest: Buffer): boolean {
+    let hasRoom = true
+    for (let at = 0; at < rest.length; at += MAX_CONTENT_BYTES) {
+      hasRoom = this.outgoing(rest.subarray(at, at + MAX_CONTENT_BYTES))
+    }
+    return hasRoom
   }
 
   started(offset: number | undefined): void {

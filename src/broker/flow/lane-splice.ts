@@ -7,7 +7,6 @@ import { LANE_START_TIMEOUT_MS } from '../timing.ts'
 import type { Cut } from './cut.ts'
 import type { Flow } from './flow.ts'
 import { LanePump } from './lane-pump.ts'
-import { isWorthALane } from './lane-use.ts'
 import { socketLeg, streamLeg } from './leg.ts'
 import { splice } from './splice.ts'
 
@@ -33,7 +32,7 @@ export function spliceWithLane(
   let holdsPlace = false
   const joined = splice(flow, source, destination, () => {
     chunks += 1
-    if (isAsked || !isWorthALane(flow.bytesIn + flow.bytesOut, chunks)) return
+    if (isAsked || !isWorth()) return
     isAsked = true
     ask()
   })
@@ -43,6 +42,10 @@ export function spliceWithLane(
     stopListening()
     givePlace()
     resolve(cut)
+  }
+
+  function isWorth(): boolean {
+    return 'dial' in way && (chunks >= way.worth.chunks || flow.bytesIn + flow.bytesOut >= way.worth.bytes)
   }
 
   function takePlace(): boolean {
@@ -59,7 +62,14 @@ export function spliceWithLane(
   function ask(): void {
     // A flow that is about to end is better left where it is.
     if (!('dial' in way) || stream.readableEnded || !takePlace()) return
-    way.dial().then(lane => move(lane, new LanePump(flow, stream, lane, localIsSource, settle)), givePlace)
+    const dialled = way.budget.dial(way.dial)
+    if (dialled === undefined) {
+      // It asks again with the next chunk.
+      isAsked = false
+      givePlace()
+      return
+    }
+    dialled.then(lane => move(lane, new LanePump(flow, stream, lane, localIsSource, settle)), givePlace)
   }
 
   function expectStart(lane: Lane): void {

@@ -2,6 +2,7 @@ import type { Http2Stream } from 'node:http2'
 import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { type Cut, type CutKind, codeOf, cutOf } from './cut.ts'
+import { resetSocket } from './reset-socket.ts'
 
 /** One side of a flow: a workload's socket, or the stream to the other agent. */
 export interface Leg {
@@ -27,8 +28,7 @@ export function socketLeg(socket: Socket): Leg {
     isCleanEnd: () => true,
     failure: err => ({ kind: 'reset', text: `reset by the workload${err === undefined ? '' : ` (${codeFrom(err)})`}` }),
     abort: () => {
-      // A pipe has no reset; on one, resetAndDestroy fails without closing at once.
-      if (socket.remoteAddress !== undefined && socket instanceof Socket) socket.resetAndDestroy()
+      if (socket.remoteAddress !== undefined && socket instanceof Socket) resetSocket(socket)
       else socket.destroy()
     }
   }

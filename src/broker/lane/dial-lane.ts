@@ -3,6 +3,7 @@ import { connect } from 'node:net'
 import { raceAbort } from '../../core/index.ts'
 import type { Exporter } from '../packet/keys.ts'
 import { encodePreamble, SALT_BYTES } from './format.ts'
+import { boundKernelBuffers } from './kernel-buffers.ts'
 import { sessionTag } from './keys.ts'
 import { Lane } from './lane.ts'
 import { onread } from './raw-socket.ts'
@@ -29,7 +30,7 @@ export async function dialLane(options: LaneDialOptions, signal: AbortSignal): P
   const proved = Promise.withResolvers<void>()
   const writer = new RecordWriter(exporter, { sender: 'client', streamId, salt })
   const reader = new RecordReader(exporter, { sender: 'server', streamId, salt })
-  const lane = new Lane(writer, reader, { hello: proved.resolve, closed: proved.reject })
+  const lane = new Lane(writer, reader, false, { hello: proved.resolve, closed: proved.reject })
   const preamble = encodePreamble({ sessionTag: sessionTag(exporter), streamId, salt })
   const socket = connect({
     host,
@@ -40,6 +41,7 @@ export async function dialLane(options: LaneDialOptions, signal: AbortSignal): P
     keepAliveInitialDelay: 15_000,
     onread: onread(bytes => lane.received(bytes))
   })
+  socket.once('connect', () => boundKernelBuffers(socket))
   lane.bind(socket)
   socket.write(preamble)
   lane.hello()

@@ -4,6 +4,7 @@ import type { HandshakeGate } from '../destination/handshake-gate.ts'
 import type { Exporter } from '../packet/keys.ts'
 import { HANDSHAKE_TIMEOUT_MS } from '../timing.ts'
 import { decodePreamble, PREAMBLE_BYTES } from './format.ts'
+import { boundKernelBuffers } from './kernel-buffers.ts'
 import { sessionTag } from './keys.ts'
 import { Lane } from './lane.ts'
 import { takeOver } from './raw-socket.ts'
@@ -69,7 +70,7 @@ export class LaneDoor {
     const { exporter } = host
     const writer = new RecordWriter(exporter, { sender: 'server', streamId, salt })
     const reader = new RecordReader(exporter, { sender: 'client', streamId, salt })
-    const lane = new Lane(writer, reader, {
+    const lane = new Lane(writer, reader, true, {
       hello: () => {
         clearTimeout(timer)
         place?.release()
@@ -96,6 +97,7 @@ export class LaneDoor {
       return
     }
     socket.setNoDelay(true)
+    boundKernelBuffers(socket)
     socket.setKeepAlive(true, 15_000)
     if (rest.length === 0 || lane.received(rest)) lane.resume()
   }

@@ -6,8 +6,8 @@ import type { RecordWriter } from './record-writer.ts'
 
 /** What may wait in memory for the other end, beyond which `send` asks for a pause. */
 const MAX_WAITING_BYTES = 256 * 1024
-/** For the other end to close as well, once both directions have ended. */
-const FINISH_TIMEOUT_MS = 5_000
+/** For the other end to close as well, once both directions have ended; a slow link may still have a megabyte to carry. */
+const FINISH_TIMEOUT_MS = 60_000
 const NOTHING = Buffer.alloc(0)
 
 /** Who uses a lane. Each record is told once, in the order of sending, to who attends when it comes. */
@@ -30,12 +30,14 @@ type Phase = 'hello' | 'start' | 'data' | 'ended'
 export class Lane {
   readonly #writer: RecordWriter
   readonly #reader: RecordReader
+  readonly #closesFirst: boolean
   #socket: Socket | undefined
   #events: LaneEvents
   #phase: Phase = 'hello'
   #isOver = false
 
-  constructor(writer: RecordWriter, reader: RecordReader, events: LaneEvents) {
+  constructor(writer: RecordWriter, reader: RecordReader, closesFirst: boolean, events: LaneEvents) {
+    this.#closesFirst = closesFirst
     this.#writer = writer
     this.#reader = reader
     this.#events = events
@@ -130,16 +132,20 @@ export class Lane {
     if (!this.#isOver) this.#socket?.resume()
   }
 
-  /** Closes it, now that both directions have ended. What was sent still leaves. */
+  /**
+   * Closes it, now that both directions have ended. The end that connected it waits for the other one to close first, which
+   * has all by then: a middlebox may drop what is under way when it sees the sender close.
+   */
   finish(): void {
     if (this.#isOver) return
     this.#isOver = true
     this.#closeKeys()
     const socket = this.#socket
-    if (socket === undefined) return
+    if (socket === undefined || socket.destroyed) return
     const timer = setTimeout(() => socket.destroy(), FINISH_TIMEOUT_MS)
     socket.once('close', () => clearTimeout(timer))
-    socket.end()
+    if (this.#closesFirst || socket.readableEnded) socket.end()
+    else socket.once('end', () => socket.end())
     socket.resume()
   }
 

@@ -16,7 +16,7 @@ import { codeOf } from '../flow/cut.ts'
 import type { Carrier } from '../flow/flow.ts'
 import { dialLane } from '../lane/dial-lane.ts'
 import type { Lane } from '../lane/lane.ts'
-import type { LaneBudget, LaneWay } from '../lane/lane-way.ts'
+import type { LaneBudget, LaneWay, LaneWorth } from '../lane/lane-way.ts'
 import { canTakeOver } from '../lane/raw-socket.ts'
 import { limitExceeded } from '../limits.ts'
 import { PacketChannel } from '../packet/channel.ts'
@@ -55,6 +55,7 @@ export interface ClientSessionOptions {
   readonly packets: PacketPort | undefined
   /** Places for lanes of this agent. */
   readonly lanes: LaneBudget
+  readonly laneWorth: LaneWorth
   /** The other agent gives no sign of life, once for each such silence. */
   readonly onSilent: () => void
   readonly log: Logger
@@ -85,6 +86,7 @@ export class ClientSession {
   readonly #metrics: Metrics
   #packets: PacketChannel | undefined
   readonly #lanes: LaneBudget
+  readonly #laneWorth: LaneWorth
   #noLanesBeforeMs = Number.NEGATIVE_INFINITY
   readonly #flowIds = new Set<string>()
   // Of flows that the other agent has not answered yet.
@@ -109,6 +111,7 @@ export class ClientSession {
     this.#nowMs = options.nowMs
     this.#packetPort = options.packets
     this.#lanes = options.lanes
+    this.#laneWorth = options.laneWorth
     this.#log = options.log
     this.#metrics = options.metrics ?? silentMetrics
     this.#whenSilent = options.onSilent
@@ -229,7 +232,7 @@ export class ClientSession {
   /** How a flow of TCP on `stream` may get a connection of its own; undefined if it cannot now. */
   laneFor(stream: ClientHttp2Stream): LaneWay | undefined {
     if (this.carrier !== 'direct' || !canTakeOver() || this.#nowMs() < this.#noLanesBeforeMs) return undefined
-    return { budget: this.#lanes, dial: () => this.#dialLane(stream) }
+    return { budget: this.#lanes, worth: this.#laneWorth, dial: () => this.#dialLane(stream) }
   }
 
   carries(flowId: string): boolean {

@@ -12,7 +12,7 @@ import {
 } from '../../core/index.ts'
 import { formatAddress } from '../../identity/index.ts'
 import type { BrokerDeps, Candidate, ProvenWorkload } from '../deps.ts'
-import type { LaneBudget } from '../lane/lane-way.ts'
+import { LANE_WORTH, type LaneBudget } from '../lane/lane-way.ts'
 import { type BrokerLimits, limitExceeded } from '../limits.ts'
 import type { PacketPort } from '../packet/port.ts'
 import {
@@ -257,6 +257,7 @@ export class SessionPool {
       // Who must not reach others directly must not do so with datagrams either.
       packets: ['auto', 'direct'].includes(this.#deps.carrier) ? this.#packets : undefined,
       lanes: this.#lanes,
+      laneWorth: this.#deps.laneWorth ?? LANE_WORTH,
       onSilent: () => {
         this.#failed[way].failed(machine)
         this.#log.debug('session gives no sign of life', { machine, carrier: made.carrier })

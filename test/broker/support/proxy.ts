@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
+import { resetSocket } from '../../../src/broker/flow/reset-socket.ts'
 import type { World } from './world.ts'
 
 /** A network between a client and a data port that can be taken away. */
@@ -48,7 +49,7 @@ export async function proxyTo(world: World, address: string, manner: Manner = 's
   const bound = server.address()
   if (bound === null || typeof bound === 'string') throw new Error('not bound')
   const sever = (): void => {
-    for (const socket of sockets) socket.resetAndDestroy()
+    for (const socket of sockets) resetSocket(socket)
   }
   world.defer(() => {
     server.close()

@@ -114,3 +114,13 @@ export class Accepted {
     return queued === undefined ? new Promise(resolve => this.#waiting.push(resolve)) : Promise.resolve(queued)
   }
 }
+
+/** Exchanges small messages until `isDone`: a flow that is used gets a lane. */
+export async function converse(client: Socket, server: Socket, isDone: () => boolean): Promise<void> {
+  while (!isDone()) {
+    client.write('?')
+    await readBytes(server, 1)
+    server.write('!')
+    await readBytes(client, 1)
+  }
+}

@@ -60,6 +60,7 @@ export interface HostOptions {
   readonly limits?: Partial<BrokerLimits>
   readonly join?: BrokerDeps['join']
   readonly udpIdleMs?: number
+  readonly laneWorth?: NonNullable<BrokerDeps['laneWorth']>
 }
 
 /** Some hosts in one process, with one registry and one policy that the test owns. */
@@ -334,6 +335,7 @@ export class Host {
       log: logger,
       clock: systemClock,
       ...(this.#options.udpIdleMs === undefined ? {} : { udpIdleMs: this.#options.udpIdleMs }),
+      ...(this.#options.laneWorth === undefined ? {} : { laneWorth: this.#options.laneWorth }),
       ...(this.#options.limits === undefined ? {} : { limits: this.#options.limits })
     }
   }

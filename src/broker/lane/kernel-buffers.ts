@@ -1,0 +1,20 @@
+import type { Socket } from 'node:net'
+import { setSocketOption } from '../socket-option.ts'
+
+// include/uapi/linux/tcp.h
+const IPPROTO_TCP = 6
+const TCP_WINDOW_CLAMP = 10
+const TCP_NOTSENT_LOWAT = 25
+/** As much as a stream of a session may have in flight. */
+const WINDOW_BYTES = 1024 * 1024
+const UNSENT_BYTES = 256 * 1024
+
+/**
+ * Bounds what the kernel holds of a lane whose reader has stalled to about 1.3 MB in both hosts together; of itself Linux goes up
+ * to `tcp_rmem` and `tcp_wmem`, which may be 32 MB and 4 MB. On other systems its own bounds stay.
+ */
+export function boundKernelBuffers(socket: Socket): void {
+  if (process.platform !== 'linux') return
+  setSocketOption(socket, IPPROTO_TCP, TCP_WINDOW_CLAMP, WINDOW_BYTES)
+  setSocketOption(socket, IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+}
