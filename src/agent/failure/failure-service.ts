@@ -17,7 +17,7 @@ import { PeerAllowance } from './peer-allowance.ts'
 export interface FailureServiceDeps {
   readonly mesh: Pick<
     Mesh,
-    'connected' | 'isConnected' | 'ping' | 'request' | 'handle' | 'disconnect' | 'onConnect' | 'onDisconnect'
+    'connected' | 'isConnected' | 'ping' | 'request' | 'handle' | 'cutOff' | 'onConnect' | 'onDisconnect'
   >
   /** Members with a live lease, without this host. */
   readonly members: () => readonly PeerKey[]
@@ -182,6 +182,8 @@ export class FailureService {
   // A connection to a silent host would stay for minutes, and keep the next one from being made.
   #onSilence(peer: PeerKey): void {
     const { mesh, log } = this.#deps
-    if (mesh.isConnected(peer)) detach(log, 'disconnection of a silent member', mesh.disconnect(peer))
+    if (!mesh.isConnected(peer)) return
+    log.info('connection to a silent member given up', { peer })
+    mesh.cutOff(peer)
   }
 }
