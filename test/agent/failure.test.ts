@@ -224,6 +224,15 @@ test('a host that hears nobody waits longer, and takes that back when it hears t
   assert.equal(world.timeouts.at(-1), 500)
 })
 
+test('that suspects do not answer is no new reason for a host to doubt itself', async () => {
+  const world = new World(3)
+  world.isolated = true
+  for (let pass = 0; pass < 10; pass += 1) for (const peer of world.members) await world.detector.check(peer)
+  assert.equal(world.events.filter(event => event.endsWith('suspected')).length, 3)
+  // One reason for each of the three.
+  assert.equal(Math.max(...world.timeouts), 4 * 500)
+})
+
 test('who is no member any more is forgotten, and begins anew', async () => {
   const world = new World(5)
   world.dead.add(key(2))

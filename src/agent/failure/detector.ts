@@ -145,10 +145,10 @@ export class FailureDetector {
       this.#answered(peer, 'it answers others')
       return
     }
-    // Nobody answers at all: then it may be us.
-    if (!heard) this.#health.worse()
-    if (!this.#deps.isMember(peer)) return
     const sinceMs = this.#suspects.get(peer)
+    // Nobody answers at all: then it may be us. That those who are passed over already do not answer says nothing new.
+    if (!heard && sinceMs === undefined) this.#health.worse()
+    if (!this.#deps.isMember(peer)) return
     if (sinceMs !== undefined) {
       // Not at the first miss: what the connection carries would end for a link that was down for a moment.
       if (this.#deps.monotonicMs() - sinceMs >= CONFIRM_MS) this.#deps.onSilence(peer)
