@@ -9,7 +9,7 @@ import { localCall, scopeOf, TestAgent, waitFor } from '../harness/index.ts'
 import { HostileMember, syncResponse } from './support/hostile-member.ts'
 import { membersOf, register, registrationsOn } from './support/mesh-of-hosts.ts'
 
-/** From the call until all honest hosts hold the registration, whatever the hostile one does meanwhile. */
+/** From the answer to the call until all honest hosts hold the registration, whatever the hostile one does meanwhile. */
 const REPLICATED_MS = 2_000
 
 interface Sample {
@@ -24,7 +24,7 @@ async function metric(agent: TestAgent, name: string, label = ''): Promise<numbe
   return found.reduce((sum, { value }) => sum + value, 0)
 }
 
-/** Registers on one host and waits until the others know it; returns after how many milliseconds they did. */
+/** Registers on one host and waits until the others know it; returns how many milliseconds that took, the call included. */
 async function replicates(on: TestAgent, others: readonly TestAgent[], address: string): Promise<number> {
   const startedMs = performance.now()
   const asked = { address, ownerPid: process.pid, ttlMs: 600_000, wait: 'WAIT_LOCAL' }
