@@ -220,17 +220,25 @@ export class AdmissionOffice {
   async #limited<T>(remote: string, admit: () => Promise<T>): Promise<T> {
     const now = this.#deps.clock.monotonicMs()
     if (this.#refusals.left(remote, now) < 1) {
+      this.#count('refused')
       this.#deps.metrics?.hit('join_refusals', { remote, limit: REFUSALS.burst })
       throw new WarrenError(ErrorCode.LimitExceeded, `too many refused attempts to join from ${remote}`, {
         hint: 'Wait a minute, and check the token.'
       })
     }
     try {
-      return await admit()
+      const admitted = await admit()
+      this.#count('admitted')
+      return admitted
     } catch (err) {
+      this.#count('refused')
       this.#refusals.use(remote, 1, now)
       throw err
     }
+  }
+
+  #count(result: 'admitted' | 'refused'): void {
+    this.#deps.metrics?.count('warren_joins_total', { result })
   }
 
   #current(): AgentCertificate {

@@ -163,7 +163,8 @@ export async function assemble(parts: Parts): Promise<{
     machineOf: peer => owner(state, peer)?.machine,
     suspect: (peer, suspected) => registry.suspect(peer, suspected),
     clock,
-    log
+    log,
+    metrics
   })
   const evictions: Evictions = new Evictions({
     trust,

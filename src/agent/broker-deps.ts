@@ -40,7 +40,8 @@ export interface BrokerParts {
 
 /** The broker's questions, answered by the parts of this agent. */
 export function brokerDeps(parts: BrokerParts): BrokerDeps {
-  const { machine, config, mesh, registry, routing, workloads, svids, trust, authorizer, office, clock, log } = parts
+  const { machine, config, mesh, registry, routing, workloads, svids, trust, authorizer, office, clock, log, metrics } =
+    parts
   return {
     trustDomain: trust.state.trustDomain,
     machine,
@@ -63,7 +64,12 @@ export function brokerDeps(parts: BrokerParts): BrokerDeps {
       byPrefix: prefix => workloads.byPrefix(prefix)?.registrationId
     },
     credentials: { peerUid: socket => peerUid(socket), listenerUid },
-    authorize: question => authorizer.authorize(question),
+    authorize: question => {
+      const decision = authorizer.authorize(question)
+      const { allowed, ground } = decision
+      metrics.count('warren_policy_decisions_total', { decision: allowed ? 'allowed' : 'denied', ground })
+      return decision
+    },
     judge: {
       workload: (leaf, issuers) => trust.workload(leaf, issuers),
       isSuperseded: leaf => trust.isSuperseded(leaf)

@@ -1,10 +1,10 @@
 import type { DescMethod, DescService } from '@bufbuild/protobuf'
 import type { ConnectRouter, HandlerContext, MethodImpl } from '@connectrpc/connect'
-import { type Logger, type Metrics, raceAbort, WarrenError, within } from '../core/index.ts'
+import { type ErrorCode, type Logger, type Metrics, raceAbort, WarrenError, within } from '../core/index.ts'
 import { adminPb, apiPb } from '../wire/index.ts'
 import { type Caller, callerOf } from './caller.ts'
 import type { AdminHandlers, WorkloadHandlers } from './handlers.ts'
-import { toConnectError } from './to-connect-error.ts'
+import { codeOf, toConnectError } from './to-connect-error.ts'
 
 export interface RouteContext {
   readonly log: Logger
@@ -19,20 +19,22 @@ export type Routes = (router: ConnectRouter, context: RouteContext) => void
 /** The calls of agent.sock. */
 export function workloadRoutes(handlers: WorkloadHandlers): Routes {
   return (router, context) => {
-    mount(router, apiPb.WorkloadService, handlers, context)
+    mount(router, apiPb.WorkloadService, handlers, { ...context, service: 'workload' })
   }
 }
 
 /** The calls of admin.sock. */
 export function adminRoutes(handlers: AdminHandlers): Routes {
   return (router, context) => {
-    mount(router, adminPb.AdminService, handlers, context)
+    mount(router, adminPb.AdminService, handlers, { ...context, service: 'admin' })
   }
 }
 
 type Handler<R> = (request: unknown, caller: Caller, signal: AbortSignal) => R
 
 export interface MountOptions extends RouteContext {
+  /** As calls are counted. */
+  readonly service: 'workload' | 'admin' | 'spiffe'
   /** Looks at a call before its handler does; a throw refuses it. */
   readonly check?: (context: HandlerContext) => void
 }
@@ -56,11 +58,14 @@ function unary(handler: Handler<Promise<unknown>>, method: DescMethod, options: 
     try {
       check?.(context)
       const caller = callerOf(context)
-      return await within(requestMs, [context.signal], signal =>
+      const answer = await within(requestMs, [context.signal], signal =>
         // The answer must not wait for a handler that is slow to notice its signal.
         raceAbort(handler(request, caller, signal), signal)
       )
+      count('ok', options)
+      return answer
     } catch (err) {
+      count(outcomeOf(err, context.signal), options)
       throw failure(err, method, options)
     }
   }
@@ -70,6 +75,7 @@ function stream(handler: Handler<AsyncIterable<unknown>>, method: DescMethod, op
   const { check } = options
   return async function* (request: unknown, context: HandlerContext): AsyncGenerator<unknown> {
     let events: AsyncIterator<unknown> | undefined
+    let outcome: Outcome = 'ok'
     try {
       check?.(context)
       events = handler(request, callerOf(context), context.signal)[Symbol.asyncIterator]()
@@ -79,12 +85,25 @@ function stream(handler: Handler<AsyncIterable<unknown>>, method: DescMethod, op
         yield event.value
       }
     } catch (err) {
+      outcome = outcomeOf(err, context.signal)
       throw failure(err, method, options)
     } finally {
+      count(outcome, options)
       // Not awaited: a generator that waits for its signal returns only after it has noticed it.
       events?.return?.()?.catch(() => {})
     }
   }
+}
+
+type Outcome = ErrorCode | 'ok' | 'other'
+
+// A caller that hangs up fails nothing; one whose deadline passes is told so.
+function outcomeOf(err: unknown, signal: AbortSignal): Outcome {
+  return codeOf(err) ?? (signal.aborted ? 'ok' : 'other')
+}
+
+function count(code: Outcome, { service, metrics }: MountOptions): void {
+  metrics.count('warren_api_calls_total', { service, code })
 }
 
 function failure(err: unknown, method: DescMethod, { log, metrics }: MountOptions): Error {

@@ -10,7 +10,7 @@ import type { ApiOptions } from './sockets.ts'
 /** The calls of spiffe.sock. */
 export function spiffeRoutes(handlers: SpiffeHandlers): Routes {
   return (router, context) => {
-    mount(router, spiffePb.SpiffeWorkloadAPI, handlers, { ...context, check: requireSecurityHeader })
+    mount(router, spiffePb.SpiffeWorkloadAPI, handlers, { ...context, service: 'spiffe', check: requireSecurityHeader })
   }
 }
 

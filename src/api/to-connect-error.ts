@@ -71,6 +71,17 @@ export function toConnectError(err: unknown, log: Logger, method: string): Conne
   return new ConnectError(`${code}: ${reason}`, CONNECT_CODES[code], headers, details, err)
 }
 
+/** The code that a caller gets of `err`; undefined for what is not of ours: INTERNAL, unless the library says otherwise. */
+export function codeOf(err: unknown): ErrorCode | undefined {
+  const known = explain(err)
+  if (known !== undefined) return known.code
+  return err instanceof ConnectError || isAbort(err) ? undefined : ErrorCode.Internal
+}
+
+function isAbort(err: unknown): boolean {
+  return err instanceof DOMException && err.name === 'AbortError'
+}
+
 function explain(err: unknown): Pick<WarrenError, 'code' | 'reason' | 'hint'> | undefined {
   if (err instanceof WarrenError) return err
   const timedOut =

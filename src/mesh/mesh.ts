@@ -350,14 +350,17 @@ class Libp2pMesh implements Mesh {
     const { node } = this.#parts
     await within(CLOSE_TIMEOUT_MS, [], signal => node.hangUp(toPeerId(peer), { signal })).catch(() => {})
     // hangUp gives up on its deadline; an evicted host must not stay for that.
-    for (const connection of node.getConnections(toPeerId(peer))) connection.abort(new Error('disconnected'))
+    this.cutOff(peer)
+  }
+
+  cutOff(peer: PeerKey): void {
+    for (const connection of this.#parts.node.getConnections(toPeerId(peer))) connection.abort(new Error('cut off'))
   }
 
   async forget(peer: PeerKey): Promise<void> {
-    const { node, redialer } = this.#parts
-    redialer.forget(peer)
+    this.#parts.redialer.forget(peer)
     // Without a farewell, which the other side could draw out.
-    for (const connection of node.getConnections(toPeerId(peer))) connection.abort(new Error('forgotten'))
+    this.cutOff(peer)
   }
 
   async #newStream(peer: PeerKey, protocol: string, limits: StreamLimits, signal: AbortSignal): Promise<Stream> {

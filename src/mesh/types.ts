@@ -143,6 +143,8 @@ export interface Mesh {
   addHints(multiaddrs: readonly string[]): void
   /** Closes the connection to a peer. A known one will be dialled again: see `forget`. */
   disconnect(peer: PeerKey): Promise<void>
+  /** The same without a farewell, for one that does not answer: it is dialled again at once. */
+  cutOff(peer: PeerKey): void
   /** Closes the connection and dials this peer no more, until a hint names it again. For evicted hosts. */
   forget(peer: PeerKey): Promise<void>
 }

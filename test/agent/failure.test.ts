@@ -24,6 +24,8 @@ class World {
   readonly told: Array<[PeerKey, PeerKey]> = []
   readonly events: string[] = []
   readonly silent: PeerKey[] = []
+  /** Pings made while it is set wait for it, and are missed. */
+  holdPing: Promise<void> | undefined
   /** Called at each ping, before its outcome is known. */
   onPing: (peer: PeerKey) => void = () => {}
   /** Whose connections have ended, seen or not. */
@@ -42,6 +44,10 @@ class World {
         this.pings.push(peer)
         this.timeouts.push(timeoutMs)
         const wasConnected = !this.disconnected.has(peer)
+        if (this.holdPing !== undefined) {
+          await this.holdPing
+          return false
+        }
         this.onPing(peer)
         if (wasConnected && this.disconnected.has(peer)) return false
         if (this.#next() < this.lossShare) {
@@ -121,6 +127,44 @@ test('when one suspect answers again, all others are looked at at once: the link
   assert.equal(world.events.filter(event => event.endsWith('answers')).length, 12)
 })
 
+test('a connection that is still silent when others return is given up at once, so that a new one is made', async () => {
+  const world = new World(20)
+  world.dead.add(key(3))
+  world.dead.add(key(4))
+  await Promise.all([key(3), key(4)].map(peer => world.detector.check(peer)))
+  world.nowMs += 2_000
+  world.dead.delete(key(4))
+  await world.detector.check(key(4))
+  await new Promise(resolve => setImmediate(resolve))
+  assert.deepEqual(world.silent, [key(3)])
+})
+
+test('a suspect that makes itself heard during a long check is back before the check ends', async () => {
+  const world = new World(20)
+  world.dead.add(key(3))
+  await world.detector.check(key(3))
+  const missed = Promise.withResolvers<void>()
+  world.holdPing = missed.promise
+  const checking = world.detector.check(key(3))
+  world.holdPing = undefined
+  world.dead.delete(key(3))
+  world.detector.heard(key(3))
+  await new Promise(resolve => setImmediate(resolve))
+  assert.equal(world.detector.suspectedSinceMs(key(3)), undefined)
+  missed.resolve()
+  await checking
+  assert.deepEqual(world.events, ['peer-3 suspected', 'peer-3 answers'])
+})
+
+test('of a few suspects each is looked at every second', async () => {
+  const world = new World(20)
+  for (let at = 0; at < 5; at += 1) world.dead.add(key(at))
+  await Promise.all(world.members.slice(0, 5).map(peer => world.detector.check(peer)))
+  world.pings.length = 0
+  await world.rounds(1)
+  for (let at = 0; at < 5; at += 1) assert.ok(world.pings.includes(key(at)))
+})
+
 test('a ping whose connection ended under it is repeated on a new one', async () => {
   const world = new World(5)
   world.onPing = peer => world.disconnected.add(peer)
@@ -178,6 +222,15 @@ test('a host that hears nobody waits longer, and takes that back when it hears t
   await world.rounds(60)
   assert.deepEqual(world.events.filter(event => event.endsWith('answers')).length, world.events.length / 2)
   assert.equal(world.timeouts.at(-1), 500)
+})
+
+test('that suspects do not answer is no new reason for a host to doubt itself', async () => {
+  const world = new World(3)
+  world.isolated = true
+  for (let pass = 0; pass < 10; pass += 1) for (const peer of world.members) await world.detector.check(peer)
+  assert.equal(world.events.filter(event => event.endsWith('suspected')).length, 3)
+  // One reason for each of the three.
+  assert.equal(Math.max(...world.timeouts), 4 * 500)
 })
 
 test('who is no member any more is forgotten, and begins anew', async () => {

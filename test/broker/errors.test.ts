@@ -177,7 +177,7 @@ describe('the two agents', () => {
     await assert.rejects(near.connect(source, NAME), code('INVALID_SOURCE'))
   })
 
-  it('answer DESTINATION_UNREACHABLE when the other one is not there', async () => {
+  it('answer DESTINATION_UNREACHABLE when the other one is not there, and have that host looked at', async () => {
     await using world = await World.create()
     const near = await world.host('alpha')
     const far = await world.host('beta')
@@ -185,6 +185,7 @@ describe('the two agents', () => {
     await far.serve(NAME, () => {})
     await far.broker.stop()
     await assert.rejects(near.connect(source, NAME), code('DESTINATION_UNREACHABLE'))
+    assert.deepEqual(near.unreachable, [far.node.peer])
   })
 
   it('refuse a destination whose certificate names another address', async () => {

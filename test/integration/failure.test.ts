@@ -4,6 +4,8 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { asRoot, createHosts, type Host, localCall, type Scope, scopeOf, TestAgent, waitFor } from '../harness/index.ts'
 
 const SITE = 'dev.web.site.default'
+/** From kill -9 of a host until no other routes to it. */
+const OUT_OF_ROUTING_MS = 3_000
 const FLAPPING_SECONDS = Number(process.env['WARREN_FLAPPING_SECONDS'] ?? 20)
 
 /** Agents that know each other, one on each host, the first of them the authority. */
@@ -138,7 +140,11 @@ test(
     await Promise.all(others.map(agent => agent.follows(founder)))
     const killedMs = performance.now()
     await victim.kill()
-    await waitFor(async () => (await Promise.all(others.map(isPassedOver))).every(Boolean), 'all four to pass it over')
+    await waitFor(
+      async () => (await Promise.all(others.map(isPassedOver))).every(Boolean),
+      'all four to pass it over',
+      OUT_OF_ROUTING_MS
+    )
     t.diagnostic(
       `kill -9 of one of five to out of routing on the four others: ${Math.round(performance.now() - killedMs)} ms`
     )

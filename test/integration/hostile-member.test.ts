@@ -1,12 +1,16 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import test from 'node:test'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { PeerKey } from '../../src/identity/index.ts'
 import { parsePeerKey, rawKeyOf } from '../../src/identity/index.ts'
 import { create, registryPb } from '../../src/wire/index.ts'
-import { scopeOf, TestAgent, waitFor } from '../harness/index.ts'
+import { localCall, scopeOf, TestAgent, waitFor } from '../harness/index.ts'
 import { HostileMember, syncResponse } from './support/hostile-member.ts'
 import { membersOf, register, registrationsOn } from './support/mesh-of-hosts.ts'
+
+/** From the answer to the call until all honest hosts hold the registration, whatever the hostile one does meanwhile. */
+const REPLICATED_MS = 2_000
 
 interface Sample {
   readonly name: string
@@ -18,6 +22,23 @@ async function metric(agent: TestAgent, name: string, label = ''): Promise<numbe
   const { samples } = JSON.parse(await agent.cli('metrics', '--json')) as { samples: readonly Sample[] }
   const found = samples.filter(one => one.name === name && (label === '' || Object.values(one.labels).includes(label)))
   return found.reduce((sum, { value }) => sum + value, 0)
+}
+
+/** Registers on one host and waits until the others know it; returns how many milliseconds that took, the call included. */
+async function replicates(on: TestAgent, others: readonly TestAgent[], address: string): Promise<number> {
+  const startedMs = performance.now()
+  const asked = { address, ownerPid: process.pid, ttlMs: 600_000, wait: 'WAIT_LOCAL' }
+  const { status } = await localCall(on.socket, 'WorkloadService/Register', asked)
+  assert.equal(status, 200)
+  await waitFor(
+    async () =>
+      (await Promise.all(others.map(registrationsOn))).every(all =>
+        all.some(one => one.address.startsWith(`${address}.`))
+      ),
+    `${address} to be known to all`,
+    REPLICATED_MS
+  )
+  return performance.now() - startedMs
 }
 
 test('a hostile member changes nobody else’s records, ends in quarantine, and does not keep others from theirs', async t => {
@@ -114,6 +135,8 @@ test('a hostile member changes nobody else’s records, ends in quarantine, and 
       async () => {
         for (let at = 0; at < 3_000; at += 1) {
           for (const bytes of hostile.step({ type: 'refresh' })) await hostile.shout(bytes)
+          // What measures runs in this process too, and would wait for the end of the flood.
+          if (at % 20 === 0) await nextTurn()
         }
       }
     ],
@@ -165,19 +188,20 @@ test('a hostile member changes nobody else’s records, ends in quarantine, and 
       }
     ]
   ]
-  for (const [at, [what, attack]] of attacks.entries()) {
-    const attacking = attack()
-    const name = `dev.during.n${at}.default`
-    const askedMs = performance.now()
-    await register(b, name)
-    const registeredMs = performance.now()
-    await Promise.all([a, c].map(agent => agent.knows(name)))
-    const knownMs = performance.now()
+  let made = 0
+  for (const [what, attack] of attacks) {
+    let over = false
+    const attacking = attack().finally(() => {
+      over = true
+    })
+    const tookMs: number[] = []
+    do {
+      tookMs.push(await replicates(b, [a, c], `dev.during.n${made}.default`))
+      made += 1
+    } while (!over && tookMs.length < 50)
     await attacking
-    t.diagnostic(
-      `${what}: an honest registration known to all ${Math.round(knownMs - registeredMs)} ms after it was made, ` +
-        `the command having taken ${Math.round(registeredMs - askedMs)} ms`
-    )
+    const slowest = Math.round(Math.max(...tookMs))
+    t.diagnostic(`${what}: the slowest of ${tookMs.length} honest registrations was known to all after ${slowest} ms`)
     for (const agent of honest)
       assert.equal(await kept(agent), before, `${what}: what ${agent.name} holds of the others`)
   }
@@ -191,7 +215,7 @@ test('a hostile member changes nobody else’s records, ends in quarantine, and 
     assert.match(agent.program.stderr, /registry alarm: invalid-set/)
     const known = await registrationsOn(agent)
     assert.ok(!known.some(({ address }) => address.startsWith('dev.hostile.')), 'its own records are hidden')
-    assert.equal(known.filter(({ address }) => address.startsWith('dev.during.')).length, attacks.length)
+    assert.equal(known.filter(({ address }) => address.startsWith('dev.during.')).length, made)
     await waitFor(async () => {
       const others = [...(await membersOf(agent))].filter(([name]) => name !== 'mallory')
       return others.length === 3 && others.every(([, { state }]) => /self|connected/.test(state))

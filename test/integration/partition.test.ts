@@ -4,6 +4,8 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { asRoot, createHosts, scopeOf, type TestAgent, waitFor } from '../harness/index.ts'
 import { membersOf, register, registrationsOn, startMesh } from './support/mesh-of-hosts.ts'
 
+/** After the link is back, until all hold the same state. */
+const HEALED_MS = 5_000
 /** More than a lease makes each side forget the other. */
 const PARTITION_SECONDS = Number(process.env['WARREN_PARTITION_SECONDS'] ?? 4)
 const NAMES = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j'] as const
@@ -57,17 +59,25 @@ test(
     // Of those that crashed only a lease can tell, so they are left out until it has ended.
     const ofLiving = async (agent: TestAgent): Promise<string[]> =>
       (await viewOf(agent)).filter(line => !/\.m[49] /.test(line))
-    await waitFor(async () => {
-      const views = (await Promise.all(alive.map(ofLiving))).map(view => view.map(line => line.replace(/ \w+$/, '')))
-      const [first = []] = views
-      const same = views.every(view => view.join() === first.join())
-      return same && first.map(line => line.split(' ')[0]).join() === expected.join()
-    }, 'all to hold the same registrations of all that live')
+    await waitFor(
+      async () => {
+        const views = (await Promise.all(alive.map(ofLiving))).map(view => view.map(line => line.replace(/ \w+$/, '')))
+        const [first = []] = views
+        const same = views.every(view => view.join() === first.join())
+        return same && first.map(line => line.split(' ')[0]).join() === expected.join()
+      },
+      'all to hold the same registrations of all that live',
+      HEALED_MS
+    )
     t.diagnostic(`link back to one state on all eight: ${seconds()} s`)
-    await waitFor(async () => {
-      const views = await Promise.all(alive.map(ofLiving))
-      return views.every(view => view.every(line => line.endsWith(' false')))
-    }, 'nobody that lives to be suspect any more')
+    await waitFor(
+      async () => {
+        const views = await Promise.all(alive.map(ofLiving))
+        return views.every(view => view.every(line => line.endsWith(' false')))
+      },
+      'nobody that lives to be suspect any more',
+      2 * HEALED_MS
+    )
     t.diagnostic(`link back to all of them in routing on all eight: ${seconds()} s`)
 
     await waitFor(async () => {

@@ -137,6 +137,56 @@ test('the order of messages does not matter: any two orders, then a sync, give t
   )
 })
 
+/** A replica that owns nothing, so that what it holds is what was merged into it. */
+class Merged {
+  readonly node: Node
+
+  constructor(name: string, time: Time, ...parts: readonly Node[]) {
+    this.node = new Node(name, time, { publishes: false })
+    for (const part of parts) this.node.pull(part)
+  }
+
+  get digest(): string {
+    return Buffer.from(stateDigest(this.node.state)).toString('base64')
+  }
+}
+
+test('the merge is commutative, associative and idempotent, for any three replicas', () => {
+  const owner = fc.integer({ min: 0, max: 2 })
+  const knowing = fc.oneof(
+    fc.record({ at: owner, kind: fc.constantFrom('put' as const, 'delete' as const), words: fc.subarray([...WORDS]) }),
+    fc.record({ at: owner, kind: fc.constant('learn' as const), replica: fc.integer({ min: 0, max: 2 }) })
+  )
+  fc.assert(
+    fc.property(fc.array(knowing, { maxLength: 30 }), events => {
+      const time = new Time()
+      const sources = ['p', 'q', 'r'].map(name => new Node(name, time))
+      const replicas = ['x', 'y', 'z'].map(name => new Merged(name, time).node)
+      for (const event of events) {
+        time.pass(7)
+        const source = sources[event.at]!
+        if (event.kind === 'learn') replicas[event.replica]!.pull(source)
+        else if (event.kind === 'put') source.put(...event.words)
+        else source.delete(...event.words)
+      }
+      const [x, y, z] = replicas as [Node, Node, Node]
+      const merged = (...parts: readonly Node[]) => new Merged('m', time, ...parts)
+      assert.equal(merged(x, y).digest, merged(y, x).digest)
+      assert.equal(merged(merged(x, y).node, z).digest, merged(x, merged(y, z).node).digest)
+      assert.equal(merged(x, x).digest, merged(x).digest)
+      for (const source of sources) {
+        const newest = [x, y, z].map(part => part.state.entries.get(source.peer)?.sealed.head.seq ?? 0n)
+        const held = merged(x, y, z).node.state.entries.get(source.peer)?.sealed.head.seq ?? 0n
+        assert.equal(
+          held,
+          newest.reduce((a, b) => (a > b ? a : b))
+        )
+      }
+    }),
+    { numRuns: 60 }
+  )
+})
+
 test('a host restarted from its disk at any moment never shows what was deleted before', () => {
   fc.assert(
     fc.property(fc.array(happening, { maxLength: 40 }), events => {

@@ -25,6 +25,10 @@ export class Disk {
     return [...this.#marks.values()]
   }
 
+  get size(): number {
+    return this.#marks.size
+  }
+
   get(owner: PeerKey): Mark | undefined {
     return this.#marks.get(owner)
   }

@@ -30,6 +30,8 @@ export class Faults {
     for (const end of [...this.#ends]) end()
     for (const host of this.#sim.hosts) {
       host.skewMs = 0
+      // Armed, and not yet met by a write: it would be a crash after the last fault.
+      host.disk.failsNext = false
       if (!host.up && !host.dead) host.boot()
     }
   }

@@ -49,6 +49,17 @@ export const MUTATIONS: Readonly<Record<string, Mutation>> = {
       return effects
     }
   },
+  'forgets a mark with its lease': {
+    step: (state, event, now) =>
+      step(state, event, now).flatMap(effect => {
+        if (effect.type !== 'changed' || effect.cause !== 'expired') return [effect]
+        state.marks.delete(effect.owner)
+        return [effect, { type: 'forget', owner: effect.owner } as const]
+      })
+  },
+  'keeps its acknowledgements to itself': {
+    step: (state, event, now) => step(state, event, now).filter(({ type }) => type !== 'send-ack')
+  },
   'leaves an owner out of its digest': {
     step: (state, event, now) => {
       const effects = step(state, event, now)

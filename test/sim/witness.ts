@@ -1,13 +1,21 @@
 import type { PeerKey } from '../../src/identity/index.ts'
-import { decodeAck, type Effect, type RegistryDriver, type RegistryState } from '../../src/registry/index.ts'
+import {
+  decodeAck,
+  type Effect,
+  type RegistryDriver,
+  type RegistryState,
+  stateDigest
+} from '../../src/registry/index.ts'
 import { leaseLeftMs } from '../../src/registry/lease.ts'
 import { MAX_COUNTER } from '../../src/registry/limits.ts'
 import type { RecordSet } from '../../src/registry/record-set.ts'
 import type { Entry } from '../../src/registry/state.ts'
+import { checkBounds } from './bounds.ts'
 import { InvariantBroken } from './failure.ts'
 import type { Host } from './host.ts'
 import { compare, fingerprintOf, type Version } from './ledger.ts'
 import type { Simulation } from './simulation.ts'
+import { HeldState } from './states.ts'
 
 /** Own changes whose acknowledgements are followed. */
 const MAX_FOLLOWED = 64
@@ -40,6 +48,7 @@ export class Witness {
   /** Greatest ever held. */
   readonly #applied = new Map<PeerKey, Version>()
   #followed: Followed[] = []
+  #state = new HeldState()
 
   constructor(sim: Simulation, host: Host) {
     this.#sim = sim
@@ -67,6 +76,7 @@ export class Witness {
     this.#held.clear()
     this.#run.clear()
     this.#followed = []
+    this.#state = new HeldState()
   }
 
   /** The disk now says this, and the host knows no more. */
@@ -94,8 +104,11 @@ export class Witness {
   check(state: RegistryState): void {
     for (const owner of this.#touched) {
       if (owner !== state.own.peer) this.#checkOwner(state, owner)
+      this.#state.set(owner, state.entries.get(owner))
     }
+    if (this.#touched.size > 0) this.#checkDigest(state)
     this.#touched.clear()
+    checkBounds(this.#sim, this.#host)
   }
 
   note(effect: Extract<Effect, { type: 'changed' | 'acknowledged' | 'alarm' }>): void {
@@ -138,6 +151,13 @@ export class Witness {
     if (mark === undefined || compare(mark, version) < 0) {
       throw this.#broken('saved before it is said', `acknowledges ${text(version)}, which is not on disk`, owner)
     }
+  }
+
+  #checkDigest(state: RegistryState): void {
+    const { machine, peer } = this.#host
+    const other = this.#sim.states.conflict(stateDigest(state), this.#state.text, machine)
+    if (other === undefined) return
+    throw this.#broken('equal digests mean equal state', `has the digest of another state, of ${other}`, peer)
   }
 
   #checkOwner(state: RegistryState, owner: PeerKey): void {

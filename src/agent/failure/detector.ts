@@ -18,7 +18,7 @@ export interface FailureDetectorDeps {
   readonly tell: (to: PeerKey, about: PeerKey) => void
   /** A member came under suspicion, or out of it. */
   readonly onSuspicion: (peer: PeerKey, suspected: boolean, reason: string) => void
-  /** A member has been under suspicion for long, and still does not answer: what it holds of ours may be given up. */
+  /** The suspicion of a member is confirmed, and it still does not answer: a connection to it is of no use any more. */
   readonly onSilence: (peer: PeerKey) => void
   readonly monotonicMs: () => number
   /** In [0, 1). */
@@ -40,6 +40,15 @@ const FRESH_MS = 1_000
 const MAX_VOID = 3
 /** A suspicion as old as this, and found right again, is confirmed. In milliseconds. */
 const CONFIRM_MS = 5_000
+/**
+ * The same while others return: TCP repeats what was lost after as long a time again as the link was away, so a connection
+ * that is silent on a link that is back would stay so for that. In milliseconds.
+ */
+const STALLED_MS = 1_500
+/** How long after the return of one suspect that holds. In milliseconds. */
+const RETURNING_MS = 3_000
+/** Suspects looked at in a round. */
+const SUSPECTS_PER_ROUND = 8
 
 /**
  * Finds out which members do not answer.
@@ -58,6 +67,9 @@ export class FailureDetector {
   readonly #answeredMs = new Map<PeerKey, number>()
   /** Holds members only, so it is bounded by their number. */
   readonly #waiting = new Set<PeerKey>()
+  /** Suspects that are pinged while a check of them runs. */
+  readonly #glances = new Set<PeerKey>()
+  #returnedMs = Number.NEGATIVE_INFINITY
   #lookedAtAllMs = Number.NEGATIVE_INFINITY
 
   constructor(deps: FailureDetectorDeps) {
@@ -71,13 +83,14 @@ export class FailureDetector {
     return this.#suspects.get(peer)
   }
 
-  /** One round, to be made each second: looks at one member, and at one of those under suspicion. */
+  /** One round, to be made each second: looks at one member, and at up to eight of those under suspicion. */
   async round(): Promise<void> {
     for (const peer of [...this.#suspects.keys(), ...this.#answeredMs.keys()]) {
       if (!this.#deps.isMember(peer)) this.#forget(peer)
     }
-    const checks = [this.#members.next(), this.#suspected.next()].filter(peer => peer !== undefined)
-    await Promise.all(checks.map(peer => this.check(peer)))
+    const looked = new Set([this.#members.next()])
+    for (let at = Math.min(SUSPECTS_PER_ROUND, this.#suspects.size); at > 0; at -= 1) looked.add(this.#suspected.next())
+    await Promise.all([...looked].map(peer => (peer === undefined ? undefined : this.check(peer))))
   }
 
   /** Looks at one member. Resolves when it is known whether it answers; at once if it must wait for others. */
@@ -109,7 +122,7 @@ export class FailureDetector {
 
   /** Something came from the member: if it is suspected, that is to be looked at again. */
   heard(peer: PeerKey): void {
-    if (this.#suspects.has(peer)) void this.check(peer)
+    if (this.#suspects.has(peer)) this.#lookAgain(peer)
   }
 
   /** Another member believes that `peer` is gone. */
@@ -126,15 +139,16 @@ export class FailureDetector {
       this.#answered(peer, 'it answers')
       return
     }
+    this.#giveUpStalled(peer)
     const { helper, heard } = await this.#askOthers(peer)
     if (helper) {
       this.#answered(peer, 'it answers others')
       return
     }
-    // Nobody answers at all: then it may be us.
-    if (!heard) this.#health.worse()
-    if (!this.#deps.isMember(peer)) return
     const sinceMs = this.#suspects.get(peer)
+    // Nobody answers at all: then it may be us. That those who are passed over already do not answer says nothing new.
+    if (!heard && sinceMs === undefined) this.#health.worse()
+    if (!this.#deps.isMember(peer)) return
     if (sinceMs !== undefined) {
       // Not at the first miss: what the connection carries would end for a link that was down for a moment.
       if (this.#deps.monotonicMs() - sinceMs >= CONFIRM_MS) this.#deps.onSilence(peer)
@@ -161,6 +175,13 @@ export class FailureDetector {
     }
   }
 
+  #giveUpStalled(peer: PeerKey): void {
+    const now = this.#deps.monotonicMs()
+    const sinceMs = this.#suspects.get(peer)
+    const isReturning = now - this.#returnedMs < RETURNING_MS
+    if (isReturning && sinceMs !== undefined && now - sinceMs >= STALLED_MS) this.#deps.onSilence(peer)
+  }
+
   async #askOthers(peer: PeerKey): Promise<{ readonly helper: boolean; readonly heard: boolean }> {
     const timeoutMs = PING_TIMEOUT_MS * DIAL_FACTOR * this.#health.factor
     const asked = this.#sample(HELPERS, peer).map(helper => this.#deps.pingVia(helper, peer, timeoutMs))
@@ -179,8 +200,10 @@ export class FailureDetector {
 
   #answered(peer: PeerKey, reason: string): void {
     if (!this.#deps.isMember(peer)) return
-    this.#answeredMs.set(peer, this.#deps.monotonicMs())
+    const now = this.#deps.monotonicMs()
+    this.#answeredMs.set(peer, now)
     if (!this.#suspects.delete(peer)) return
+    this.#returnedMs = now
     this.#deps.onSuspicion(peer, false, reason)
     this.#lookAtSuspects()
   }
@@ -190,7 +213,23 @@ export class FailureDetector {
     const now = this.#deps.monotonicMs()
     if (now - this.#lookedAtAllMs < PING_TIMEOUT_MS) return
     this.#lookedAtAllMs = now
-    for (const peer of this.#suspects.keys()) void this.check(peer)
+    for (const peer of this.#suspects.keys()) this.#lookAgain(peer)
+  }
+
+  // A check that began while the link was away may still wait for answers that cannot come.
+  #lookAgain(peer: PeerKey): void {
+    if (!this.#running.has(peer)) void this.check(peer)
+    else if (!this.#glances.has(peer)) void this.#glance(peer)
+  }
+
+  async #glance(peer: PeerKey): Promise<void> {
+    this.#glances.add(peer)
+    try {
+      if (await this.#deps.ping(peer, PING_TIMEOUT_MS * this.#health.factor)) this.#answered(peer, 'it answers')
+      else this.#giveUpStalled(peer)
+    } finally {
+      this.#glances.delete(peer)
+    }
   }
 
   // Whoever is no member any more needs no verdict; if it returns, it begins without a suspicion.

@@ -1,4 +1,13 @@
-import { type Clock, detach, ErrorCode, type Logger, loop, WarrenError } from '../../core/index.ts'
+import {
+  type Clock,
+  detach,
+  ErrorCode,
+  type Logger,
+  loop,
+  type Metrics,
+  silentMetrics,
+  WarrenError
+} from '../../core/index.ts'
 import { type PeerKey, peerKeyOf, rawKeyOf } from '../../identity/index.ts'
 import type { Mesh } from '../../mesh/index.ts'
 import { create, decode, meshPb, toBinary } from '../../wire/index.ts'
@@ -8,7 +17,7 @@ import { PeerAllowance } from './peer-allowance.ts'
 export interface FailureServiceDeps {
   readonly mesh: Pick<
     Mesh,
-    'connected' | 'isConnected' | 'ping' | 'request' | 'handle' | 'disconnect' | 'onConnect' | 'onDisconnect'
+    'connected' | 'isConnected' | 'ping' | 'request' | 'handle' | 'cutOff' | 'onConnect' | 'onDisconnect'
   >
   /** Members with a live lease, without this host. */
   readonly members: () => readonly PeerKey[]
@@ -18,6 +27,8 @@ export interface FailureServiceDeps {
   readonly suspect: (peer: PeerKey, suspected: boolean) => void
   readonly clock: Clock
   readonly log: Logger
+  /** @default nobody takes note */
+  readonly metrics?: Metrics
 }
 
 const ROUND_MS = 1_000
@@ -35,12 +46,14 @@ export class FailureService {
   readonly #deps: FailureServiceDeps
   readonly #detector: FailureDetector
   readonly #asks: PeerAllowance
+  readonly #metrics: Metrics
   readonly #stopping = new AbortController()
 
   /** Before the mesh starts: takes the probe protocol. */
   constructor(deps: FailureServiceDeps) {
     const { mesh, clock } = deps
     this.#deps = deps
+    this.#metrics = deps.metrics ?? silentMetrics
     this.#asks = new PeerAllowance(ASKS_PER_SECOND, ASK_BURST, clock.monotonicMs)
     this.#detector = new FailureDetector({
       members: deps.members,
@@ -114,14 +127,22 @@ export class FailureService {
 
   async #ping(peer: PeerKey, timeoutMs: number): Promise<boolean> {
     const { mesh } = this.#deps
-    if (mesh.isConnected(peer)) return await mesh.ping(peer, timeoutMs)
-    return (await this.#ask(peer, new Uint8Array(), timeoutMs)) !== undefined
+    const answered = mesh.isConnected(peer)
+      ? await mesh.ping(peer, timeoutMs)
+      : (await this.#ask(peer, new Uint8Array(), timeoutMs)) !== undefined
+    this.#count('direct', answered)
+    return answered
   }
 
   async #pingVia(helper: PeerKey, peer: PeerKey, timeoutMs: number): Promise<Relayed> {
     const request = create(meshPb.ProbeRequestSchema, { ask: { case: 'relay', value: rawKeyOf(peer) } })
     const answer = await this.#ask(helper, toBinary(meshPb.ProbeRequestSchema, request), timeoutMs)
+    this.#count('relayed', answer?.reached === true)
     return answer === undefined ? 'no answer' : answer.reached ? 'reached' : 'missed'
+  }
+
+  #count(way: 'direct' | 'relayed', answered: boolean): void {
+    this.#metrics.count('warren_probes_total', { way, result: answered ? 'answered' : 'missed' })
   }
 
   #tell(to: PeerKey, about: PeerKey): void {
@@ -154,12 +175,15 @@ export class FailureService {
     const machine = machineOf(peer) ?? ''
     if (suspected) log.warn('member suspected: its services are passed over', { peer, machine, reason })
     else log.info('member answers again', { peer, machine, reason })
+    this.#metrics.count('warren_suspicions_total', { change: suspected ? 'suspected' : 'answers again' })
     suspect(peer, suspected)
   }
 
   // A connection to a silent host would stay for minutes, and keep the next one from being made.
   #onSilence(peer: PeerKey): void {
     const { mesh, log } = this.#deps
-    if (mesh.isConnected(peer)) detach(log, 'disconnection of a silent member', mesh.disconnect(peer))
+    if (!mesh.isConnected(peer)) return
+    log.info('connection to a silent member given up', { peer })
+    mesh.cutOff(peer)
   }
 }

@@ -65,6 +65,18 @@ export const METRICS = Object.freeze({
     { state: ['self', 'connected', 'alive', 'suspect'] },
     'Hosts with a valid lease. connected: to this host; alive: known by others’ word of it.'
   ),
+  warren_probes_total: counter(
+    { way: ['direct', 'relayed'], result: ['answered', 'missed'] },
+    'Pings of the failure detector. direct: to the member itself; relayed: by another one that was asked to.'
+  ),
+  warren_suspicions_total: counter(
+    { change: ['suspected', 'answers again'] },
+    'Members that this host began, and ceased, to pass over because they do not answer.'
+  ),
+  warren_joins_total: counter(
+    { result: ['admitted', 'refused'] },
+    'Hosts that asked this authority to admit them with a join token.'
+  ),
   warren_mesh_connections: gauge({}, 'Hosts that a mesh connection stands to.'),
   warren_mesh_relayed_streams: gauge({}, 'Streams between two other hosts that this one joins.'),
   warren_mesh_relays_total: counter(
@@ -152,6 +164,13 @@ export const METRICS = Object.freeze({
     'Registrations that ended here.'
   ),
   warren_policy_version: gauge({}, 'Version of the policy in force; zero before there is one.'),
+  warren_policy_decisions_total: counter(
+    {
+      decision: ['allowed', 'denied'],
+      ground: ['REVOKED', 'RULE', 'SCOPE', 'WHITELIST', 'DEFAULT', 'ERROR']
+    },
+    'Decisions about flows, those that were made again after a change among them.'
+  ),
 
   warren_flows: gauge(
     { direction: DIRECTION, protocol: PROTOCOL },
@@ -197,6 +216,10 @@ export const METRICS = Object.freeze({
   warren_endpoints: gauge({}, 'Local sockets that sources connect to.'),
 
   warren_local_connections: gauge({ socket: ['agent', 'admin', 'spiffe'] }, 'Connections to the sockets of the agent.'),
+  warren_api_calls_total: counter(
+    { service: ['workload', 'admin', 'spiffe'], code: ['ok', ...CODES, OTHER] },
+    'Calls of the local API by their outcome, a stream when it ends. ok: also one that its caller gave up.'
+  ),
 
   warren_certificate_expiry_seconds: gauge(
     { certificate: ['root', 'authority', 'node', 'svid'] },
