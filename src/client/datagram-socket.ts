@@ -5,7 +5,7 @@ import { DatagramParser, datagramFraming, datagramTooLarge, FrameWriter, MAX_DAT
 import type { Peer } from './peer.ts'
 
 /** What may wait for an agent that does not take it, in bytes; beyond that `send` drops. */
-const MAX_BACKLOG_BYTES = 256 * 1024
+const MAX_BACKLOG_BYTES = 1024 * 1024
 /** Datagrams that may wait for a reader of the async iterator before the socket is read no further. */
 const MAX_UNREAD = 256
 
