@@ -18,12 +18,16 @@ export class NativeEndpoint implements UdpEndpoint, Origin {
   readonly #other: NodeEndpoint
   readonly #names = new WeakMap<Remote, Buffer>()
   #refusals = 0
+  #closed = false
 
   constructor(native: NativeUdp, socket: Socket) {
     this.fd = descriptorOf(socket)
     this.#native = native
     this.#socket = socket
     this.#other = new NodeEndpoint(socket)
+    socket.once('close', () => {
+      this.#closed = true
+    })
   }
 
   listen(maxBytes: number, listener: DatagramListener): void {
@@ -36,12 +40,14 @@ export class NativeEndpoint implements UdpEndpoint, Origin {
   send(payload: Uint8Array, to?: Remote, onDrop?: DropListener): boolean {
     const name = to === undefined ? undefined : this.#nameOf(to)
     if (to !== undefined && name === undefined) return this.#other.send(payload, to, onDrop)
-    if (this.fd() === undefined) return false
+    // Whether the socket is still there is asked when the batch leaves.
+    if (this.#closed) return false
     this.#native.sending.add(this, payload, name, onDrop)
     return true
   }
 
   close(): void {
+    this.#closed = true
     if (this.#native.sending.holds(this)) this.#native.sending.flush()
     this.#other.close()
   }

@@ -39,7 +39,7 @@ export class ReceiveBatch {
 
   /**
    * Hands one batch of what waits at a socket to `listener`, as long as the socket has a descriptor. Longer datagrams than
-   * `maxBytes` are dropped. Failures are left to whoever reads next, which Node does.
+   * `maxBytes` are dropped. What the network says of single datagrams is passed over.
    */
   drain(fd: () => number | undefined, maxBytes: number, listener: DatagramListener): void {
     const open = fd()
