@@ -107,6 +107,7 @@ export class PacketChannel {
     try {
       const channel = new PacketChannel(options)
       const isHeard = options.port.listen(channel.#tag, (packet, from) => channel.#received(packet, from))
+      if (!isHeard) channel.#forgetKeys()
       return isHeard ? channel : undefined
     } catch (err) {
       options.log.debug('no datagram path for a session', { machine: options.machine, err })
@@ -160,6 +161,10 @@ export class PacketChannel {
     this.#flows.clear()
     this.#rest()
     this.#options.port.ignore(this.#tag)
+    this.#forgetKeys()
+  }
+
+  #forgetKeys(): void {
     this.#sealer.close()
     this.#opener.close()
   }
