@@ -1,11 +1,11 @@
 import { EventEmitter, once } from 'node:events'
 import type { Socket } from 'node:net'
 import { ErrorCode, WarrenError } from '../core/index.ts'
-import { DatagramParser, datagramTooLarge, encodeDatagram, MAX_DATAGRAM_BYTES } from '../wire/index.ts'
+import { DatagramParser, datagramFraming, datagramTooLarge, FrameWriter, MAX_DATAGRAM_BYTES } from '../wire/index.ts'
 import type { Peer } from './peer.ts'
 
 /** What may wait for an agent that does not take it, in bytes; beyond that `send` drops. */
-const MAX_BACKLOG_BYTES = 256 * 1024
+const MAX_BACKLOG_BYTES = 1024 * 1024
 /** Datagrams that may wait for a reader of the async iterator before the socket is read no further. */
 const MAX_UNREAD = 256
 
@@ -30,7 +30,7 @@ export class MeshDatagramSocket extends EventEmitter<Events> implements AsyncDis
   readonly #socket: Socket
   readonly #parser = new DatagramParser()
   #dropped = 0
-  #corked = false
+  readonly #frames: FrameWriter
   #reading = false
   #failure: Error | undefined
 
@@ -39,6 +39,7 @@ export class MeshDatagramSocket extends EventEmitter<Events> implements AsyncDis
     super()
     this.peer = peer
     this.#socket = socket
+    this.#frames = new FrameWriter(socket, datagramFraming)
     socket.on('error', cause => {
       if (socket.writableEnded) return
       this.#failure = new WarrenError(ErrorCode.FlowCut, 'the flow was cut', { cause })
@@ -46,6 +47,7 @@ export class MeshDatagramSocket extends EventEmitter<Events> implements AsyncDis
     })
     socket.once('end', () => {
       this.emit('end')
+      this.#frames.flush()
       socket.end()
     })
     socket.once('close', () => this.emit('close'))
@@ -71,24 +73,17 @@ export class MeshDatagramSocket extends EventEmitter<Events> implements AsyncDis
     const payload = typeof data === 'string' ? Buffer.from(data) : data
     if (payload.length > MAX_DATAGRAM_BYTES) throw datagramTooLarge(payload.length)
     const socket = this.#socket
-    if (socket.destroyed || socket.writableEnded || socket.writableLength > MAX_BACKLOG_BYTES) {
+    if (socket.destroyed || socket.writableEnded || this.#frames.waitingBytes > MAX_BACKLOG_BYTES) {
       this.#dropped += 1
       return false
     }
-    if (!this.#corked) {
-      this.#corked = true
-      socket.cork()
-      process.nextTick(() => {
-        this.#corked = false
-        socket.uncork()
-      })
-    }
-    socket.write(encodeDatagram(payload))
+    this.#frames.send(payload)
     return true
   }
 
   /** Says that nothing more will be sent. Answers still arrive; without one for five seconds the flow ends. */
   end(): void {
+    this.#frames.flush()
     this.#socket.end()
   }
 
@@ -97,6 +92,7 @@ export class MeshDatagramSocket extends EventEmitter<Events> implements AsyncDis
     const socket = this.#socket
     if (socket.closed) return
     const closed = once(socket, 'close').catch(() => {})
+    this.#frames.flush()
     // Unread data would make the agent see a reset.
     this.#reading = true
     socket.removeAllListeners('data').resume()

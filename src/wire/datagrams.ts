@@ -1,21 +1,26 @@
 import { ErrorCode, WarrenError } from '../core/index.ts'
 import { ByteQueue } from './byte-queue.ts'
+import type { Framing } from './frame-writer.ts'
 
 /** The largest datagram, in bytes: what fits in UDP over IPv4. */
 export const MAX_DATAGRAM_BYTES = 65_507
 
 const LENGTH_BYTES = 2
 
-/**
- * `payload` behind a 2-byte big-endian length: how datagrams cross a stream socket, and DNS crosses TCP.
- *
- * Throws MESSAGE_TOO_LARGE above MAX_DATAGRAM_BYTES.
- */
+/** A 2-byte big-endian length before each payload: how datagrams cross a stream socket, and DNS crosses TCP. */
+export const datagramFraming: Framing = {
+  frameBytes: payloadBytes => LENGTH_BYTES + payloadBytes,
+  write: (payload, out, at) => {
+    out.writeUInt16BE(payload.length, at)
+    out.set(payload, at + LENGTH_BYTES)
+  }
+}
+
+/** `payload` behind its length. Throws MESSAGE_TOO_LARGE above MAX_DATAGRAM_BYTES. */
 export function encodeDatagram(payload: Uint8Array): Buffer {
   if (payload.length > MAX_DATAGRAM_BYTES) throw datagramTooLarge(payload.length)
-  const frame = Buffer.allocUnsafe(LENGTH_BYTES + payload.length)
-  frame.writeUInt16BE(payload.length, 0)
-  frame.set(payload, LENGTH_BYTES)
+  const frame = Buffer.allocUnsafe(datagramFraming.frameBytes(payload.length))
+  datagramFraming.write(payload, frame, 0)
   return frame
 }
 
@@ -30,10 +35,15 @@ export function datagramTooLarge(bytes: number): WarrenError {
 export class DatagramParser {
   readonly #bytes = new ByteQueue()
 
-  /** Calls `each` for every datagram that `chunk` completes; one above MAX_DATAGRAM_BYTES is for the caller to refuse. */
+  /**
+   * Calls `each` for every datagram that `chunk` completes; one above MAX_DATAGRAM_BYTES is for the caller to refuse. Payloads
+   * share memory with `chunk`.
+   */
   push(chunk: Buffer, each: (payload: Buffer) => void): void {
     const bytes = this.#bytes
-    bytes.push(chunk)
+    // Most chunks hold whole datagrams, which need no queue.
+    const whole = bytes.length === 0 ? cutWhole(chunk, each) : 0
+    bytes.push(whole === 0 ? chunk : chunk.subarray(whole))
     for (;;) {
       const high = bytes.at(0)
       const low = bytes.at(1)
@@ -49,4 +59,17 @@ export class DatagramParser {
   get isInside(): boolean {
     return this.#bytes.length > 0
   }
+}
+
+/** Calls `each` for the datagrams at the front that are whole, and answers how many bytes they take. */
+function cutWhole(chunk: Buffer, each: (payload: Buffer) => void): number {
+  let at = 0
+  while (at + LENGTH_BYTES <= chunk.length) {
+    const start = at + LENGTH_BYTES
+    const end = start + chunk.readUInt16BE(at)
+    if (end > chunk.length) break
+    each(chunk.subarray(start, end))
+    at = end
+  }
+  return at
 }

@@ -12,14 +12,14 @@ export interface Layer {
   readonly bannedFromCore?: readonly string[]
 }
 
-const TIMERS = ['systemClock', 'sleep', 'loop', 'within', 'detach']
+const TIMERS = ['systemClock', 'sleep', 'loop', 'within', 'detach', 'atEndOfTurn']
 const FOUNDATION = ['identity', 'wire', 'core']
 const JUDGES = ['registry', 'policy', ...FOUNDATION]
 
 /** Imports point down this list only; siblings meet through interfaces that the consumer declares. */
 export const LAYERS: Readonly<Record<string, Layer>> = {
   cli: {
-    mayImport: ['client', 'wire', 'core'],
+    mayImport: ['client', 'udp', 'wire', 'core'],
     lazily: {
       'cli/commands/up.ts': ['agent'],
       'cli/commands/backup.ts': ['agent'],
@@ -29,12 +29,13 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   client: { mayImport: ['wire', 'core'] },
   agent: { mayImport: ['api', 'broker', 'mesh', ...JUDGES] },
   api: { mayImport: JUDGES },
-  broker: { mayImport: JUDGES },
+  broker: { mayImport: [...JUDGES, 'udp'] },
   mesh: { mayImport: JUDGES },
   registry: { mayImport: FOUNDATION, pure: true, bannedFromCore: TIMERS },
   policy: { mayImport: FOUNDATION, pure: true, bannedFromCore: TIMERS },
   // The join exchange runs over a stream that it is given, so it may set deadlines; it reads no clock of its own.
   identity: { mayImport: ['wire', 'core'], pure: true, impure: ['identity/attest'], bannedFromCore: ['systemClock'] },
+  udp: { mayImport: ['core'] },
   wire: { mayImport: ['core'] },
   core: { mayImport: [] }
 }

@@ -1,22 +1,21 @@
 import type { Http2Stream } from 'node:http2'
-import { MAX_DATAGRAM_BYTES } from '../../wire/index.ts'
+import { FrameWriter, MAX_DATAGRAM_BYTES } from '../../wire/index.ts'
 import { type CutKind, codeOf, cutOf, isDone } from '../flow/cut.ts'
 import { streamLeg } from '../flow/leg.ts'
 import type { PacketChannel } from '../packet/channel.ts'
-import { CapsuleParser, encodeCapsule } from './capsules.ts'
-import { Corking } from './corking.ts'
+import { CapsuleParser, capsuleFraming } from './capsules.ts'
 import { type DatagramEvents, type DatagramLeg, MAX_BACKLOG_BYTES, type Sent } from './leg.ts'
 
 /** A `connect-udp` stream to the other agent: DATAGRAM capsules on it, or packets beside it while they arrive. */
 export class CapsuleLeg implements DatagramLeg {
   readonly #stream: Http2Stream
-  readonly #corking: Corking
+  readonly #capsules: FrameWriter
   readonly #packets: PacketChannel | undefined
 
   constructor(stream: Http2Stream, packets: PacketChannel | undefined) {
     this.#stream = stream
     this.#packets = packets
-    this.#corking = new Corking(stream)
+    this.#capsules = new FrameWriter(stream, capsuleFraming)
   }
 
   start(events: DatagramEvents): void {
@@ -26,7 +25,7 @@ export class CapsuleLeg implements DatagramLeg {
       else events.failed(cutOf(stream.rstCode))
     }
     const parser = new CapsuleParser(events)
-    const detach = stream.id === undefined ? undefined : this.#packets?.attach(stream.id, events.datagram)
+    const detach = stream.id === undefined ? undefined : this.#packets?.attach(stream.id, events)
     if (detach !== undefined) stream.once('close', detach)
     stream.on('error', over)
     stream.once('close', over)
@@ -45,17 +44,19 @@ export class CapsuleLeg implements DatagramLeg {
     if (payload.length > MAX_DATAGRAM_BYTES) return 'too large'
     const sent = stream.id === undefined ? undefined : this.#packets?.send(stream.id, payload)
     if (sent !== undefined) return sent
-    if (stream.writableLength > MAX_BACKLOG_BYTES) return 'full'
-    this.#corking.write(encodeCapsule(payload))
+    if (this.#capsules.waitingBytes > MAX_BACKLOG_BYTES) return 'full'
+    this.#capsules.send(payload)
     return 'sent'
   }
 
   end(): void {
+    this.#capsules.flush()
     if (!this.#stream.writableEnded && !this.#stream.closed) this.#stream.end()
   }
 
   close(): void {
     const stream = this.#stream
+    this.#capsules.flush()
     if (stream.destroyed || stream.closed) return
     const done = (): void => {
       if (!stream.closed) stream.close(codeOf('done'))

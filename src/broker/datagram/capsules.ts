@@ -1,22 +1,33 @@
-import { ByteQueue, MAX_DATAGRAM_BYTES } from '../../wire/index.ts'
+import { ByteQueue, type Framing, MAX_DATAGRAM_BYTES } from '../../wire/index.ts'
 
 // RFC 9297 section 3.5, and RFC 9298 section 4: context 0 is the payload of UDP.
 const DATAGRAM_CAPSULE = 0x00
 const UDP_CONTEXT = 0x00
 const CONTEXT_BYTES = 1
 
-/** `payload` as a DATAGRAM capsule of RFC 9297 with the context of RFC 9298 for UDP. */
+/** DATAGRAM capsules of RFC 9297 with the context of RFC 9298 for UDP. */
+export const capsuleFraming: Framing = {
+  frameBytes: payloadBytes => 1 + varintBytes(CONTEXT_BYTES + payloadBytes) + CONTEXT_BYTES + payloadBytes,
+  write: (payload, out, at) => {
+    const length = CONTEXT_BYTES + payload.length
+    const lengthBytes = varintBytes(length)
+    out[at] = DATAGRAM_CAPSULE
+    if (lengthBytes === 1) out.writeUInt8(length, at + 1)
+    else if (lengthBytes === 2) out.writeUInt16BE(length + 0x4000, at + 1)
+    else out.writeUInt32BE(length + 0x8000_0000, at + 1)
+    out[at + 1 + lengthBytes] = UDP_CONTEXT
+    out.set(payload, at + 2 + lengthBytes)
+  }
+}
+
 export function encodeCapsule(payload: Uint8Array): Buffer {
-  const length = CONTEXT_BYTES + payload.length
-  const lengthBytes = length < 0x40 ? 1 : length < 0x4000 ? 2 : 4
-  const capsule = Buffer.allocUnsafe(1 + lengthBytes + length)
-  capsule[0] = DATAGRAM_CAPSULE
-  if (lengthBytes === 1) capsule.writeUInt8(length, 1)
-  else if (lengthBytes === 2) capsule.writeUInt16BE(length + 0x4000, 1)
-  else capsule.writeUInt32BE(length + 0x8000_0000, 1)
-  capsule[1 + lengthBytes] = UDP_CONTEXT
-  capsule.set(payload, 2 + lengthBytes)
+  const capsule = Buffer.allocUnsafe(capsuleFraming.frameBytes(payload.length))
+  capsuleFraming.write(payload, capsule, 0)
   return capsule
+}
+
+function varintBytes(value: number): number {
+  return value < 0x40 ? 1 : value < 0x4000 ? 2 : 4
 }
 
 export interface CapsuleEvents {

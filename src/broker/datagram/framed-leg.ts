@@ -1,7 +1,6 @@
 import type { Socket } from 'node:net'
-import { DatagramParser, encodeDatagram, MAX_DATAGRAM_BYTES } from '../../wire/index.ts'
+import { DatagramParser, datagramFraming, FrameWriter, MAX_DATAGRAM_BYTES } from '../../wire/index.ts'
 import { socketLeg } from '../flow/leg.ts'
-import { Corking } from './corking.ts'
 import type { DatagramEvents, DatagramLeg, Sent } from './leg.ts'
 import { MAX_BACKLOG_BYTES } from './leg.ts'
 
@@ -12,13 +11,13 @@ const CLOSE_MS = 5_000
 /** A workload's stream socket with length-prefixed datagrams on it. */
 export class FramedLeg implements DatagramLeg {
   readonly #socket: Socket
-  readonly #corking: Corking
+  readonly #frames: FrameWriter
   readonly #parser = new DatagramParser()
   #ended = false
 
   constructor(socket: Socket) {
     this.#socket = socket
-    this.#corking = new Corking(socket)
+    this.#frames = new FrameWriter(socket, datagramFraming)
   }
 
   start(events: DatagramEvents): void {
@@ -26,12 +25,11 @@ export class FramedLeg implements DatagramLeg {
     // Datagrams are whole or not there: a workload that vanishes leaves nothing half done.
     socket.on('error', () => events.closed())
     socket.once('close', () => events.closed())
-    socket.on('data', (chunk: Buffer) => {
-      this.#parser.push(chunk, payload => {
-        if (payload.length > MAX_DATAGRAM_BYTES) events.oversized()
-        else events.datagram(payload)
-      })
-    })
+    const each = (payload: Buffer): void => {
+      if (payload.length > MAX_DATAGRAM_BYTES) events.oversized()
+      else events.datagram(payload)
+    }
+    socket.on('data', (chunk: Buffer) => this.#parser.push(chunk, each))
     socket.once('end', () => {
       if (this.#parser.isInside) {
         events.failed({ kind: 'reset', text: 'the workload ended inside a datagram' })
@@ -52,12 +50,13 @@ export class FramedLeg implements DatagramLeg {
     const socket = this.#socket
     if (socket.destroyed || socket.writableEnded) return 'gone'
     if (payload.length > MAX_DATAGRAM_BYTES) return 'too large'
-    if (socket.writableLength > MAX_BACKLOG_BYTES) return 'full'
-    this.#corking.write(encodeDatagram(payload))
+    if (this.#frames.waitingBytes > MAX_BACKLOG_BYTES) return 'full'
+    this.#frames.send(payload)
     return 'sent'
   }
 
   end(): void {
+    this.#frames.flush()
     if (!this.#socket.writableEnded) this.#socket.end()
   }
 

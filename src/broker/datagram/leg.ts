@@ -7,7 +7,10 @@ export type Sent = 'sent' | 'full' | 'too large' | 'gone'
 export type DropReason = Exclude<Sent, 'sent'> | 'rate'
 
 export interface DatagramEvents {
+  /** `payload` is valid only during the call: its memory is used again. */
   readonly datagram: (payload: Buffer) => void
+  /** Datagrams with so many bytes, which `send` had taken, were dropped since the system took no more. */
+  readonly dropped: (datagrams: number, bytes: number) => void
   /** One arrived that was too large to be a datagram. */
   readonly oversized: () => void
   /** It will send no more, and may still receive. */
@@ -21,6 +24,7 @@ export interface DatagramEvents {
 export interface DatagramLeg {
   /** Begins to deliver. To be called once. */
   readonly start: (events: DatagramEvents) => void
+  /** Keeps no reference to `payload`. */
   readonly send: (payload: Buffer) => Sent
   /** Tells it that nothing more will be sent to it. */
   readonly end: () => void

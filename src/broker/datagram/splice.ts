@@ -13,6 +13,8 @@ export interface DatagramSpliceOptions {
 
 const CHECKS = 4
 
+type Count = (datagrams: number, bytes: number) => void
+
 /**
  * Joins the two legs of a flow of datagrams, counts what passes and what is dropped, and ends it when it is idle.
  *
@@ -45,8 +47,8 @@ export function spliceDatagrams(
     resolve(cut)
   }
   const onCut = (): void => settle(flow.cutBy ?? { kind: 'shutdown', text: 'cut' })
-  const drop = (why: DropReason): void => {
-    flow.drops[why] += 1
+  const drop = (why: DropReason, datagrams = 1): void => {
+    flow.drops[why] += datagrams
     report(metrics, flow, why)
   }
   const check = (): void => {
@@ -59,18 +61,23 @@ export function spliceDatagrams(
     clearTimeout(timer)
     timer = setTimeout(check, limitMs / CHECKS)
   }
-  const carry = (from: DatagramLeg, to: DatagramLeg, count: (bytes: number) => void): void => {
+  const carry = (from: DatagramLeg, to: DatagramLeg, count: Count, countBack: Count): void => {
     from.start({
       datagram: payload => {
         if (over) return
         moved = true
-        if (!flow.meters.every(meter => meter.take())) {
+        for (const meter of flow.meters) {
+          if (meter.take()) continue
           drop('rate')
           return
         }
         const sent = to.send(payload)
-        if (sent === 'sent') count(payload.length)
+        if (sent === 'sent') count(1, payload.length)
         else drop(sent)
+      },
+      dropped: (datagrams, bytes) => {
+        countBack(-datagrams, -bytes)
+        drop('full', datagrams)
       },
       oversized: () => drop('too large'),
       ended: () => {
@@ -89,14 +96,16 @@ export function spliceDatagrams(
 
   flow.signal.addEventListener('abort', onCut, { once: true })
   watch()
-  carry(source, destination, bytes => {
-    flow.datagramsOut += 1
+  const countOut: Count = (datagrams, bytes) => {
+    flow.datagramsOut += datagrams
     flow.bytesOut += bytes
-  })
-  carry(destination, source, bytes => {
-    flow.datagramsIn += 1
+  }
+  const countIn: Count = (datagrams, bytes) => {
+    flow.datagramsIn += datagrams
     flow.bytesIn += bytes
-  })
+  }
+  carry(source, destination, countOut, countIn)
+  carry(destination, source, countIn, countOut)
   if (flow.signal.aborted) onCut()
   return promise
 }

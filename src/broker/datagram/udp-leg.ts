@@ -1,5 +1,10 @@
 import type { Socket } from 'node:dgram'
-import { type DatagramEvents, type DatagramLeg, MAX_BACKLOG_BYTES, type Sent } from './leg.ts'
+import { type DropListener, growBuffers, type UdpEndpoint, udpEndpoint } from '../../udp/index.ts'
+import { MAX_DATAGRAM_BYTES } from '../../wire/index.ts'
+import type { DatagramEvents, DatagramLeg, Sent } from './leg.ts'
+
+/** Asked of the kernel for bursts, which may give less. */
+const BUFFER_BYTES = 1024 * 1024
 
 /**
  * A local UDP socket that is connected to an unmodified server, one for each flow: so the answers go to the right client.
@@ -9,14 +14,19 @@ import { type DatagramEvents, type DatagramLeg, MAX_BACKLOG_BYTES, type Sent } f
  */
 export class UdpLeg implements DatagramLeg {
   readonly #socket: Socket
+  readonly #endpoint: UdpEndpoint
+  #drops: DropListener | undefined
   #closed = false
 
   constructor(socket: Socket) {
     this.#socket = socket
+    growBuffers(socket, BUFFER_BYTES)
+    this.#endpoint = udpEndpoint(socket)
   }
 
   start(events: DatagramEvents): void {
-    this.#socket.on('message', payload => events.datagram(payload))
+    this.#drops = { dropped: bytes => events.dropped(1, bytes) }
+    this.#endpoint.listen(MAX_DATAGRAM_BYTES, payload => events.datagram(payload))
     this.#socket.once('close', () => {
       this.#closed = true
       events.closed()
@@ -25,10 +35,8 @@ export class UdpLeg implements DatagramLeg {
 
   send(payload: Buffer): Sent {
     if (this.#closed) return 'gone'
-    if (this.#socket.getSendQueueSize() > MAX_BACKLOG_BYTES) return 'full'
     // Its failure is the loss of one datagram, and is counted nowhere: a server that is away loses them all.
-    this.#socket.send(payload, () => {})
-    return 'sent'
+    return this.#endpoint.send(payload, undefined, this.#drops) ? 'sent' : 'full'
   }
 
   end(): void {}
@@ -36,7 +44,7 @@ export class UdpLeg implements DatagramLeg {
   close(): void {
     if (this.#closed) return
     this.#closed = true
-    this.#socket.close()
+    this.#endpoint.close()
   }
 
   abort(): void {

@@ -1,17 +1,22 @@
 import { randomBytes } from 'node:crypto'
-import type { Logger } from '../../core/index.ts'
+import { atEndOfTurn, type Logger } from '../../core/index.ts'
+import type { DropListener, Remote } from '../../udp/index.ts'
 import type { Sent } from '../datagram/leg.ts'
-import { DATAGRAM_OVERHEAD_BYTES, Kind, PACKET_OVERHEAD_BYTES } from './format.ts'
+import {
+  DATAGRAM_OVERHEAD_BYTES,
+  eachDatagram,
+  Feature,
+  HEADER_BYTES,
+  Kind,
+  PACKET_OVERHEAD_BYTES,
+  SIZES
+} from './format.ts'
 import { type Exporter, packetTag, type Sender } from './keys.ts'
 import { Opener } from './opener.ts'
-import type { PacketPort, Remote } from './port.ts'
+import { largestAmongOthers, OutgoingPacket, type PacketSource } from './outgoing.ts'
+import type { PacketPort } from './port.ts'
 import { Sealer, type SealerLimits } from './sealer.ts'
 
-/**
- * Sizes of packets that are tried, in bytes of UDP payload: what IPv6 must carry everywhere (1,280 less its headers), and
- * what fits in Ethernet with IPv6. A larger datagram goes by a capsule.
- */
-const SIZES = [1_232, 1_452] as const
 /** How often the path is asked while it is used. */
 export const PING_MS = 400
 /** How often while it is not, so that a NAT keeps it open. */
@@ -36,6 +41,8 @@ interface Ping {
 
 interface Path {
   readonly remote: Remote
+  /** Whether the other end opens packets with several datagrams. */
+  readonly packs: boolean
   size: number
   growth: number
   used: boolean
@@ -57,6 +64,12 @@ export interface ChannelOptions {
   readonly limits?: SealerLimits | undefined
 }
 
+/** A flow of datagrams on one stream of the session. */
+export interface PacketFlow extends PacketSource {
+  /** `payload` is valid only during the call. */
+  readonly datagram: (payload: Buffer) => void
+}
+
 /**
  * The datagram path of one session: sealed packets over UDP, beside its capsules.
  *
@@ -69,13 +82,15 @@ export class PacketChannel {
   readonly #sealer: Sealer
   readonly #opener: Opener
   readonly #tag: string
-  readonly #flows = new Map<number, (payload: Buffer) => void>()
+  readonly #flows = new Map<number, PacketFlow>()
   readonly #pings = new Map<string, Ping>()
   #remotes: readonly Remote[]
   #path: Path | undefined
   #nextProbeMs = 0
   #pauseMs = PING_MS
   #timer: NodeJS.Timeout | undefined
+  #outgoing: OutgoingPacket | undefined
+  #isAwaited = false
 
   private constructor(options: ChannelOptions) {
     const { exporter, role, port, nowMs, limits } = options
@@ -92,6 +107,7 @@ export class PacketChannel {
     try {
       const channel = new PacketChannel(options)
       const isHeard = options.port.listen(channel.#tag, (packet, from) => channel.#received(packet, from))
+      if (!isHeard) channel.#forgetKeys()
       return isHeard ? channel : undefined
     } catch (err) {
       options.log.debug('no datagram path for a session', { machine: options.machine, err })
@@ -104,9 +120,9 @@ export class PacketChannel {
     return this.#path !== undefined
   }
 
-  /** Hands the datagrams of a stream to `onDatagram` and looks for the path. The function returned takes that back. */
-  attach(streamId: number, onDatagram: (payload: Buffer) => void): () => void {
-    this.#flows.set(streamId, onDatagram)
+  /** Hands the datagrams of a stream to `flow` and looks for the path. The function returned takes that back. */
+  attach(streamId: number, flow: PacketFlow): () => void {
+    this.#flows.set(streamId, flow)
     if (this.#timer === undefined) {
       this.#timer = setInterval(() => this.#tick(), PING_MS)
       this.#tick()
@@ -117,26 +133,54 @@ export class PacketChannel {
     }
   }
 
-  /** Sends a datagram of a stream by a packet; undefined if it must go by a capsule. */
+  /**
+   * Sends a datagram of a stream by a packet, with others that come in the same turn of the event loop if they fit in it;
+   * undefined if it must go by a capsule. One that is dropped nevertheless is told to the stream's flow.
+   */
   send(streamId: number, payload: Buffer): Sent | undefined {
     const path = this.#path
     if (path === undefined || payload.length + DATAGRAM_OVERHEAD_BYTES > path.size) return undefined
-    const prefix = Buffer.allocUnsafe(5)
-    prefix[0] = Kind.Datagram
-    prefix.writeUInt32BE(streamId, 1)
-    const packet = this.#seal(prefix, payload)
-    if (packet === undefined) return undefined
     path.used = true
-    return this.#options.port.send(packet, path.remote) ? 'sent' : 'full'
+    this.#outgoing ??= new OutgoingPacket()
+    const outgoing = this.#outgoing
+    if (outgoing.isEmpty || !outgoing.hasRoom(streamId, path.remote, payload.length, path.size)) {
+      this.#finish()
+      const isShared = path.packs && payload.length <= largestAmongOthers(path.size)
+      outgoing.begin(isShared ? Kind.Datagrams : Kind.Datagram, streamId, path.remote, this.#flows.get(streamId))
+    }
+    outgoing.add(payload)
+    if (!this.#isAwaited) {
+      this.#isAwaited = true
+      atEndOfTurn(this.#onTurn)
+    }
+    return 'sent'
   }
 
   close(): void {
+    this.#outgoing?.discard()
     this.#flows.clear()
     this.#rest()
     this.#options.port.ignore(this.#tag)
+    this.#forgetKeys()
+  }
+
+  #forgetKeys(): void {
+    this.#sealer.close()
+    this.#opener.close()
+  }
+
+  readonly #onTurn = (): void => {
+    this.#isAwaited = false
+    this.#finish()
+  }
+
+  #finish(): void {
+    this.#outgoing?.finish(this.#sealInPlace, this.#send)
   }
 
   #rest(): void {
+    this.#finish()
+    this.#outgoing = undefined
     clearInterval(this.#timer)
     this.#timer = undefined
     this.#path = undefined
@@ -188,33 +232,33 @@ export class PacketChannel {
 
   #ping(remote: Remote, size: number): void {
     const token = randomBytes(TOKEN_BYTES)
-    const packet = this.#seal(padded(Kind.Ping, token, size))
-    if (packet === undefined) return
+    const packet = padded(Kind.Ping, token, size)
+    if (!this.#sealInPlace(packet)) return
     this.#pings.set(token.toString('latin1'), { remote, size, epoch: this.#sealer.epoch })
     const oldest = this.#pings.keys().next().value
     if (this.#pings.size > MAX_PINGS && oldest !== undefined) this.#pings.delete(oldest)
-    this.#options.port.send(packet, remote)
+    this.#send(packet, remote)
   }
 
-  #received(packet: Buffer, from: Remote): void {
+  #received(packet: Buffer, from: () => Remote): void {
     if (this.#flows.size === 0) return
     const content = this.#open(packet)
-    const token = content?.subarray(1, 1 + TOKEN_BYTES)
     switch (content?.[0]) {
       case Kind.Datagram:
-        if (content.length >= 5) this.#flows.get(content.readUInt32BE(1))?.(content.subarray(5))
+      case Kind.Datagrams:
+        if (content.length >= 5) eachDatagram(content, this.#flows.get(content.readUInt32BE(1))?.datagram)
         return
       case Kind.Ping:
-        if (token?.length === TOKEN_BYTES) this.#answer(token, packet.length, from)
+        if (content.length > TOKEN_BYTES) this.#answer(tokenOf(content), packet.length, from())
         return
       case Kind.Pong:
-        if (token?.length === TOKEN_BYTES) this.#answered(token)
+        if (content.length > TOKEN_BYTES) this.#answered(tokenOf(content), content[1 + TOKEN_BYTES] ?? 0)
     }
   }
 
   #answer(token: Buffer, size: number, from: Remote): void {
-    const pong = this.#seal(padded(Kind.Pong, token, size))
-    if (pong !== undefined) this.#options.port.send(pong, from)
+    const pong = padded(Kind.Pong, token, size)
+    if (this.#sealInPlace(pong)) this.#send(pong, from)
     const path = this.#path
     if (path !== undefined && (this.#options.role === 'client' || isSame(path.remote, from))) return
     // The server's end knows no address but those that authentic packets come from; each is asked before it is used.
@@ -223,7 +267,7 @@ export class PacketChannel {
     this.#ping(from, SIZES[0])
   }
 
-  #answered(token: Buffer): void {
+  #answered(token: Buffer, features: number): void {
     const key = token.toString('latin1')
     const ping = this.#pings.get(key)
     if (ping === undefined) return
@@ -241,6 +285,7 @@ export class PacketChannel {
     this.#pauseMs = PING_MS
     this.#path = {
       remote: ping.remote,
+      packs: (features & Feature.Datagrams) !== 0,
       size: ping.size,
       growth: 0,
       used: true,
@@ -252,13 +297,16 @@ export class PacketChannel {
   }
 
   // The session may end at any moment, and its keys with it.
-  #seal(...content: readonly Buffer[]): Buffer | undefined {
+  readonly #sealInPlace = (packet: Buffer): boolean => {
     try {
-      return this.#sealer.seal(...content)
+      return this.#sealer.sealInPlace(packet)
     } catch {
-      return undefined
+      return false
     }
   }
+
+  readonly #send = (packet: Buffer, to: Remote, onDrop?: DropListener): boolean =>
+    this.#options.port.send(packet, to, onDrop)
 
   #open(packet: Buffer): Buffer | undefined {
     try {
@@ -269,11 +317,19 @@ export class PacketChannel {
   }
 }
 
-function padded(kind: number, token: Buffer, packetSize: number): Buffer {
-  const content = Buffer.alloc(Math.max(1 + TOKEN_BYTES, packetSize - PACKET_OVERHEAD_BYTES))
-  content[0] = kind
-  token.copy(content, 1)
-  return content
+/** A packet of `size` bytes, not yet sealed. */
+function padded(kind: number, token: Buffer, size: number): Buffer {
+  const packet = Buffer.alloc(Math.max(PACKET_OVERHEAD_BYTES + 1 + TOKEN_BYTES, size))
+  packet[HEADER_BYTES] = kind
+  packet.set(token, HEADER_BYTES + 1)
+  // An answer must not be larger than what it answers.
+  if (size >= PACKET_OVERHEAD_BYTES + 2 + TOKEN_BYTES) packet[HEADER_BYTES + 1 + TOKEN_BYTES] = Feature.Datagrams
+  return packet
+}
+
+/** A copy, since the packet's memory is used again. */
+function tokenOf(content: Buffer): Buffer {
+  return Buffer.from(content.subarray(1, 1 + TOKEN_BYTES))
 }
 
 function isSame(one: Remote, other: Remote): boolean {

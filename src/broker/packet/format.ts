@@ -8,8 +8,21 @@ export const SEAL_BYTES = 16
 export const PACKET_OVERHEAD_BYTES = HEADER_BYTES + SEAL_BYTES
 /** What a packet with a datagram adds to its payload: also the kind and the stream. */
 export const DATAGRAM_OVERHEAD_BYTES = PACKET_OVERHEAD_BYTES + 5
+/** What stands before each payload in a packet with several: its length. */
+export const LENGTH_BYTES = 2
 
-export const Kind = { Ping: 0x01, Pong: 0x02, Datagram: 0x03 } as const
+export const Kind = { Ping: 0x01, Pong: 0x02, Datagram: 0x03, Datagrams: 0x04 } as const
+
+/** Behind the token of pings and pongs: what their sender understands. */
+export const Feature = { Datagrams: 0x01 } as const
+
+/**
+ * Sizes of packets that are tried, in bytes of UDP payload: what IPv6 must carry everywhere (1,280 less its headers), and
+ * what fits in Ethernet with IPv6. A larger datagram goes by a capsule.
+ */
+export const SIZES = [1_232, 1_452] as const
+/** Longer ones than any that is sent are not looked at. */
+export const MAX_PACKET_BYTES = 2_048
 
 export interface PacketHeader {
   /** Names the receiver's session, as latin1 text, for a map. */
@@ -19,15 +32,13 @@ export interface PacketHeader {
   readonly counter: number
 }
 
-/** Writes the header that is sealed along with the content. */
-export function encodeHeader(tag: Buffer, epoch: number, counter: number): Buffer {
-  const header = Buffer.allocUnsafe(HEADER_BYTES)
-  header[0] = VERSION
-  header[1] = epoch & 0xff
-  tag.copy(header, 2)
-  header.writeUInt32BE(Math.floor(counter / 2 ** 32), 10)
-  header.writeUInt32BE(counter % 2 ** 32, 14)
-  return header
+/** Writes the header that is sealed along with the content to the front of `packet`. */
+export function encodeHeader(packet: Buffer, tag: Buffer, epoch: number, counter: number): void {
+  packet[0] = VERSION
+  packet[1] = epoch & 0xff
+  packet.set(tag, 2)
+  packet.writeUInt32BE(Math.floor(counter / 2 ** 32), 10)
+  packet.writeUInt32BE(counter % 2 ** 32, 14)
 }
 
 /** What the front of a packet says; undefined if it is none. Nothing in it is authentic yet. */
@@ -37,4 +48,19 @@ export function decodeHeader(packet: Buffer): PacketHeader | undefined {
   // No sender gets there, and beyond it a number is not exact.
   if (!Number.isSafeInteger(counter)) return undefined
   return { tag: packet.toString('latin1', 2, 2 + TAG_BYTES), epoch: packet[1] ?? 0, counter }
+}
+
+/** Hands the payloads of a content of kind Datagram or Datagrams to `each`; what is cut short ends it. */
+export function eachDatagram(content: Buffer, each: ((payload: Buffer) => void) | undefined): void {
+  if (each === undefined) return
+  if (content[0] === Kind.Datagram) {
+    each(content.subarray(5))
+    return
+  }
+  for (let at = 5; at + LENGTH_BYTES <= content.length; ) {
+    const start = at + LENGTH_BYTES
+    at = start + content.readUInt16BE(at)
+    if (at > content.length) return
+    each(content.subarray(start, at))
+  }
 }

@@ -1,5 +1,5 @@
-import { createCipheriv, createDecipheriv } from 'node:crypto'
-import { encodeHeader, HEADER_BYTES, SEAL_BYTES, TAG_BYTES } from './format.ts'
+import { aes256Gcm, type Opener, type Sealer } from '../aead/index.ts'
+import { encodeHeader, HEADER_BYTES, PACKET_OVERHEAD_BYTES, SEAL_BYTES, TAG_BYTES } from './format.ts'
 
 /** `exportKeyingMaterial` of the session's TLS connection: RFC 5705, RFC 8446 section 7.5. Throws once it is gone. */
 export type Exporter = (bytes: number, label: string, context: Buffer) => Buffer
@@ -15,7 +15,6 @@ export interface PacketKeys {
 
 const KEY_LABEL = 'EXPORTER-warren-datagram-key'
 const TAG_LABEL = 'EXPORTER-warren-datagram-tag'
-const CIPHER = 'aes-256-gcm'
 const KEY_BYTES = 32
 const NONCE_BYTES = 12
 const SENDERS: Readonly<Record<Sender, number>> = { client: 0, server: 1 }
@@ -37,40 +36,62 @@ export function packetTag(exporter: Exporter, sender: Sender): Buffer {
   return exporter(TAG_BYTES, TAG_LABEL, Buffer.of(SENDERS[sender]))
 }
 
-/** A whole packet. `counter` must never be used twice with the same keys. */
-export function sealPacket(
-  { key, mask }: PacketKeys,
-  tag: Buffer,
-  epoch: number,
-  counter: number,
-  content: readonly Buffer[]
-): Buffer {
-  const header = encodeHeader(tag, epoch, counter)
-  const cipher = createCipheriv(CIPHER, key, nonceOf(mask, header))
-  cipher.setAAD(header)
-  const sealed = content.map(part => cipher.update(part))
-  cipher.final()
-  return Buffer.concat([header, ...sealed, cipher.getAuthTag()])
+/** Seals packets of one epoch, each where it lies. Not to be used after `close`: then it throws. */
+export class PacketSealer {
+  readonly #mask: Buffer
+  readonly #nonce = Buffer.alloc(NONCE_BYTES)
+  readonly #aead: Sealer
+
+  constructor({ key, mask }: PacketKeys) {
+    this.#mask = mask
+    this.#aead = aes256Gcm().sealer(key)
+  }
+
+  /**
+   * Makes a packet of `packet`, which holds its content behind HEADER_BYTES and has SEAL_BYTES of room behind that.
+   * `counter` must never be used twice.
+   */
+  seal(packet: Buffer, tag: Buffer, epoch: number, counter: number): void {
+    if (packet.length < PACKET_OVERHEAD_BYTES) throw new RangeError(`a packet of ${packet.length} bytes`)
+    encodeHeader(packet, tag, epoch, counter)
+    const header = packet.subarray(0, HEADER_BYTES)
+    const content = packet.subarray(HEADER_BYTES, packet.length - SEAL_BYTES)
+    this.#aead.seal(nonceOf(this.#mask, header, this.#nonce), header, content, packet.subarray(HEADER_BYTES))
+  }
+
+  close(): void {
+    this.#aead.close()
+  }
 }
 
-/** The content of a packet, or undefined unless it is authentic. */
-export function openPacket({ key, mask }: PacketKeys, packet: Buffer): Buffer | undefined {
-  const header = packet.subarray(0, HEADER_BYTES)
-  const decipher = createDecipheriv(CIPHER, key, nonceOf(mask, header), { authTagLength: SEAL_BYTES })
-  decipher.setAAD(header)
-  decipher.setAuthTag(packet.subarray(packet.length - SEAL_BYTES))
-  const content = decipher.update(packet.subarray(HEADER_BYTES, packet.length - SEAL_BYTES))
-  try {
-    decipher.final()
-    return content
-  } catch {
-    return undefined
+/** Opens packets of one epoch. Not to be used after `close`: then it throws. */
+export class PacketOpener {
+  readonly #mask: Buffer
+  readonly #nonce = Buffer.alloc(NONCE_BYTES)
+  readonly #aead: Opener
+
+  constructor({ key, mask }: PacketKeys) {
+    this.#mask = mask
+    this.#aead = aes256Gcm().opener(key)
+  }
+
+  /** The content of a packet, which it overwrites, or undefined unless it is authentic. */
+  open(packet: Buffer): Buffer | undefined {
+    if (packet.length < PACKET_OVERHEAD_BYTES) return undefined
+    const header = packet.subarray(0, HEADER_BYTES)
+    const sealed = packet.subarray(HEADER_BYTES)
+    const isAuthentic = this.#aead.open(nonceOf(this.#mask, header, this.#nonce), header, sealed, sealed)
+    return isAuthentic ? packet.subarray(HEADER_BYTES, packet.length - SEAL_BYTES) : undefined
+  }
+
+  close(): void {
+    this.#aead.close()
   }
 }
 
 // As in TLS 1.3: the counter, to the right, over a mask that only the two ends know.
-function nonceOf(mask: Buffer, header: Buffer): Buffer {
-  const nonce = Buffer.from(mask)
+function nonceOf(mask: Buffer, header: Buffer, nonce: Buffer): Buffer {
+  nonce.set(mask)
   for (let index = 0; index < 8; index += 1) {
     const at = NONCE_BYTES - 8 + index
     nonce[at] = (nonce[at] ?? 0) ^ (header[10 + index] ?? 0)

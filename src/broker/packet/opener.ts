@@ -1,10 +1,10 @@
 import { decodeHeader } from './format.ts'
-import { type Exporter, openPacket, type PacketKeys, packetKeys, type Sender } from './keys.ts'
+import { type Exporter, PacketOpener, packetKeys, type Sender } from './keys.ts'
 import { ReplayWindow } from './replay-window.ts'
 
 interface Epoch {
   readonly number: number
-  readonly keys: PacketKeys
+  readonly opener: PacketOpener
   readonly window: ReplayWindow
 }
 
@@ -22,20 +22,29 @@ export class Opener {
     this.#current = this.#epoch(0)
   }
 
-  /** The content of a packet; undefined unless it is authentic and new. Throws once the session is gone. */
+  /**
+   * The content of a packet, which it overwrites; undefined unless it is authentic and new. Throws once the session is
+   * gone.
+   */
   open(packet: Buffer): Buffer | undefined {
     const header = decodeHeader(packet)
     const epoch = header === undefined ? undefined : this.#find(header.epoch)
     if (header === undefined || epoch === undefined) return undefined
-    const content = openPacket(epoch.keys, packet)
+    const content = epoch.opener.open(packet)
     // Only now: a forged counter would push authentic ones out of the window.
     if (content === undefined || !epoch.window.accept(header.counter)) return undefined
     if (epoch === this.#next) {
+      this.#previous?.opener.close()
       this.#previous = this.#current
       this.#current = epoch
       this.#next = undefined
     }
     return content
+  }
+
+  /** Forgets the keys. Nothing can be opened any more. */
+  close(): void {
+    for (const epoch of [this.#previous, this.#current, this.#next]) epoch?.opener.close()
   }
 
   #find(bits: number): Epoch | undefined {
@@ -48,6 +57,10 @@ export class Opener {
   }
 
   #epoch(number: number): Epoch {
-    return { number, keys: packetKeys(this.#exporter, this.#sender, number), window: new ReplayWindow() }
+    return {
+      number,
+      opener: new PacketOpener(packetKeys(this.#exporter, this.#sender, number)),
+      window: new ReplayWindow()
+    }
   }
 }

@@ -1,21 +1,16 @@
-import { createSocket, type Socket } from 'node:dgram'
+import { createSocket } from 'node:dgram'
 import { isIP, isIPv6 } from 'node:net'
 import type { Logger } from '../../core/index.ts'
-import { decodeHeader } from './format.ts'
+import { type DropListener, growBuffers, type Remote, type UdpEndpoint, udpEndpoint } from '../../udp/index.ts'
+import { decodeHeader, MAX_PACKET_BYTES } from './format.ts'
 
-export interface Remote {
-  readonly address: string
-  readonly port: number
-}
+export type { Remote }
 
-export type PacketListener = (packet: Buffer, from: Remote) => void
+/** `packet` is the listener's to overwrite, and as `from` valid only during the call. */
+export type PacketListener = (packet: Buffer, from: () => Remote) => void
 
-/** How a socket of IPv6 shows an address of IPv4. */
-const MAPPED = /^::ffff:(?=\d+\.)/i
 /** Sessions with a datagram path at once; others use capsules. */
 const MAX_LISTENERS = 8_192
-/** What may wait for the network, in bytes; beyond it packets are dropped. */
-const MAX_BACKLOG_BYTES = 1024 * 1024
 /** Asked of the kernel, which may give less; a burst that does not fit is lost. */
 const BUFFER_BYTES = 4 * 1024 * 1024
 
@@ -27,7 +22,7 @@ const BUFFER_BYTES = 4 * 1024 * 1024
 export class PacketPort {
   readonly #log: Logger
   readonly #listeners = new Map<string, PacketListener>()
-  #socket: Socket | undefined
+  #endpoint: UdpEndpoint | undefined
   #is6 = false
 
   constructor(log: Logger) {
@@ -53,22 +48,24 @@ export class PacketPort {
     socket.off('error', reject)
     // What the network says of single packets.
     socket.on('error', err => this.#log.debug('data port: UDP', { err }))
-    socket.on('message', (packet, { address, port: from }) => {
-      this.#received(packet, { address: address.replace(MAPPED, ''), port: from })
+    growBuffers(socket, BUFFER_BYTES)
+    const endpoint = udpEndpoint(socket)
+    endpoint.listen(MAX_PACKET_BYTES, (packet, from) => {
+      const header = decodeHeader(packet)
+      if (header !== undefined) this.#listeners.get(header.tag)?.(packet, from)
     })
-    growBuffers(socket)
-    this.#socket = socket
+    this.#endpoint = endpoint
   }
 
   /** Whether packets can be sent to an address, which must be literal. */
   canReach({ address }: Remote): boolean {
     const version = isIP(address)
-    return this.#socket !== undefined && (this.#is6 ? version !== 0 : version === 4)
+    return this.#endpoint !== undefined && (this.#is6 ? version !== 0 : version === 4)
   }
 
   /** Hands what names `tag` to `listener`. False if there is no room, or the tag is taken. */
   listen(tag: string, listener: PacketListener): boolean {
-    if (this.#socket === undefined || this.#listeners.size >= MAX_LISTENERS || this.#listeners.has(tag)) return false
+    if (this.#endpoint === undefined || this.#listeners.size >= MAX_LISTENERS || this.#listeners.has(tag)) return false
     this.#listeners.set(tag, listener)
     return true
   }
@@ -77,32 +74,14 @@ export class PacketPort {
     this.#listeners.delete(tag)
   }
 
-  /** False if the packet was dropped, since too many wait already. */
-  send(packet: Buffer, { address, port }: Remote): boolean {
-    const socket = this.#socket
-    if (socket === undefined || socket.getSendQueueSize() > MAX_BACKLOG_BYTES) return false
-    const to = this.#is6 && isIP(address) === 4 ? `::ffff:${address}` : address
-    socket.send(packet, port, to, () => {})
-    return true
+  /** Sends `packet`, of which it keeps no reference. False if it was dropped, since too much waits already. */
+  send(packet: Buffer, to: Remote, onDrop?: DropListener): boolean {
+    return this.#endpoint?.send(packet, to, onDrop) ?? false
   }
 
   close(): void {
     this.#listeners.clear()
-    this.#socket?.close()
-    this.#socket = undefined
-  }
-
-  #received(packet: Buffer, from: Remote): void {
-    const header = decodeHeader(packet)
-    if (header !== undefined) this.#listeners.get(header.tag)?.(packet, from)
-  }
-}
-
-function growBuffers(socket: Socket): void {
-  try {
-    socket.setRecvBufferSize(BUFFER_BYTES)
-    socket.setSendBufferSize(BUFFER_BYTES)
-  } catch {
-    // What the kernel gives without asking does, with more loss in bursts.
+    this.#endpoint?.close()
+    this.#endpoint = undefined
   }
 }

@@ -1,4 +1,5 @@
-import { type Exporter, type PacketKeys, packetKeys, packetTag, type Sender, sealPacket } from './keys.ts'
+import { HEADER_BYTES, SEAL_BYTES } from './format.ts'
+import { type Exporter, PacketSealer, packetKeys, packetTag, type Sender } from './keys.ts'
 
 export interface SealerLimits {
   /** Packets after which new keys are taken. @default 2^24 */
@@ -23,7 +24,7 @@ export class Sealer {
   readonly #nowMs: () => number
   readonly #limits: SealerLimits
   readonly #tag: Buffer
-  #keys: PacketKeys
+  #keys: PacketSealer
   #epoch = 0
   #counter = 0
   #sinceMs: number
@@ -35,7 +36,7 @@ export class Sealer {
     this.#nowMs = nowMs
     this.#limits = limits
     this.#tag = packetTag(exporter, sender)
-    this.#keys = packetKeys(exporter, sender, 0)
+    this.#keys = new PacketSealer(packetKeys(exporter, sender, 0))
     this.#sinceMs = nowMs()
   }
 
@@ -50,11 +51,23 @@ export class Sealer {
 
   /** A packet with this content; undefined when no more may be sealed. Throws once the session is gone. */
   seal(...content: readonly Buffer[]): Buffer | undefined {
+    const packet = Buffer.concat([Buffer.alloc(HEADER_BYTES), ...content, Buffer.alloc(SEAL_BYTES)])
+    return this.sealInPlace(packet) ? packet : undefined
+  }
+
+  /** As `seal`, of a content that lies between HEADER_BYTES and SEAL_BYTES of room; false when no more may be sealed. */
+  sealInPlace(packet: Buffer): boolean {
     if (this.#confirmed && this.#isWorn()) this.#advance()
-    if (this.#counter >= MAX_PACKETS) return undefined
+    if (this.#counter >= MAX_PACKETS) return false
     const counter = this.#counter
     this.#counter += 1
-    return sealPacket(this.#keys, this.#tag, this.#epoch, counter, content)
+    this.#keys.seal(packet, this.#tag, this.#epoch, counter)
+    return true
+  }
+
+  /** Forgets the keys. Nothing can be sealed any more: it throws. */
+  close(): void {
+    this.#keys.close()
   }
 
   #isWorn(): boolean {
@@ -62,7 +75,9 @@ export class Sealer {
   }
 
   #advance(): void {
-    this.#keys = packetKeys(this.#exporter, this.#sender, this.#epoch + 1)
+    const next = new PacketSealer(packetKeys(this.#exporter, this.#sender, this.#epoch + 1))
+    this.#keys.close()
+    this.#keys = next
     this.#epoch += 1
     this.#counter = 0
     this.#sinceMs = this.#nowMs()

@@ -49,7 +49,7 @@ export class DatagramForwarder {
     if (client === undefined) return
     client.active = true
     if (client.flow !== undefined) this.#send(client.flow, payload)
-    else if (client.waiting.length < MAX_WAITING) client.waiting.push(payload)
+    else if (client.waiting.length < MAX_WAITING) client.waiting.push(Buffer.from(payload))
   }
 
   #welcome(from: string): Client | undefined {

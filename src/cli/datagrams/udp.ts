@@ -1,8 +1,14 @@
 import { createSocket } from 'node:dgram'
 import { isIPv6 } from 'node:net'
+import { growBuffers, udpEndpoint } from '../../udp/index.ts'
+import { MAX_DATAGRAM_BYTES } from '../../wire/index.ts'
 import { bindAt } from '../listen-at.ts'
 import type { HostPort } from '../options/endpoint.ts'
-import { type LocalDatagrams, MAX_BACKLOG_BYTES } from './local.ts'
+import type { LocalDatagrams } from './local.ts'
+import { Places } from './places.ts'
+
+/** Asked of the kernel for bursts, which may give less. */
+const BUFFER_BYTES = 4 * 1024 * 1024
 
 /** A local UDP port. `onFailure` is told what the network says of single datagrams. Rejects as `bindAt`. */
 export async function bindUdp(at: HostPort, onFailure: (err: unknown) => void): Promise<LocalDatagrams> {
@@ -10,16 +16,14 @@ export async function bindUdp(at: HostPort, onFailure: (err: unknown) => void): 
   const bound = await bindAt(socket, at)
   // What the network answers to an answer (ECONNREFUSED, say) ends nothing.
   socket.on('error', onFailure)
+  growBuffers(socket, BUFFER_BYTES)
+  const endpoint = udpEndpoint(socket)
+  const places = new Places()
   return {
     bound,
-    onDatagram(listener) {
-      socket.on('message', (payload, { address, port }) => listener(payload, `${port} ${address}`))
-    },
-    send(payload, to) {
-      if (socket.getSendQueueSize() > MAX_BACKLOG_BYTES) return
-      const space = to.indexOf(' ')
-      socket.send(payload, Number(to.slice(0, space)), to.slice(space + 1), () => {})
-    },
-    close: () => socket.close()
+    onDatagram: listener =>
+      endpoint.listen(MAX_DATAGRAM_BYTES, (payload, from) => listener(payload, places.textOf(from()))),
+    send: (payload, to) => void endpoint.send(payload, places.at(to)),
+    close: () => endpoint.close()
   }
 }

@@ -1,0 +1,31 @@
+import type { Socket } from 'node:dgram'
+import type { UdpEndpoint } from './endpoint.ts'
+import { linuxCalls } from './native/calls.ts'
+import { NativeUdp } from './native/native.ts'
+import { NativeEndpoint } from './native/native-endpoint.ts'
+import { NodeEndpoint } from './node-endpoint.ts'
+import { descriptorOf } from './socket.ts'
+
+export type { DatagramListener, DropListener, Remote, UdpEndpoint } from './endpoint.ts'
+export { growBuffers } from './socket.ts'
+
+/** Not known yet; there is none. */
+let native: NativeUdp | undefined | 'unknown' = 'unknown'
+
+/** The endpoint of a socket that is bound or connected: by calls about many datagrams where the system has them. */
+export function udpEndpoint(socket: Socket): UdpEndpoint {
+  const fd = descriptorOf(socket)()
+  if (fd === undefined) return new NodeEndpoint(socket)
+  if (native === 'unknown') native = findNative(fd)
+  return native === undefined ? new NodeEndpoint(socket) : new NativeEndpoint(native, socket)
+}
+
+function findNative(fd: number): NativeUdp | undefined {
+  try {
+    const calls = linuxCalls()
+    return new NativeUdp(calls, calls.canSegment(fd))
+  } catch {
+    // Another system, or processor.
+    return undefined
+  }
+}

@@ -1,0 +1,70 @@
+import type { Socket } from 'node:dgram'
+import type { DatagramListener, DropListener, Remote, UdpEndpoint } from '../endpoint.ts'
+import { NodeEndpoint } from '../node-endpoint.ts'
+import { descriptorOf, isIpv6, withoutMapping } from '../socket.ts'
+import { encodeName } from './names.ts'
+import type { NativeUdp } from './native.ts'
+import type { Origin } from './send-batch.ts'
+
+/** Failures after which the kernel is asked no more to cut messages for a socket. */
+const MAX_REFUSALS = 8
+
+/** By calls of the system about many datagrams at once, beside the socket of Node, which waits for them and closes it. */
+export class NativeEndpoint implements UdpEndpoint, Origin {
+  readonly fd: () => number | undefined
+  readonly #native: NativeUdp
+  readonly #socket: Socket
+  /** For what cannot be said to the system. */
+  readonly #other: NodeEndpoint
+  readonly #names = new WeakMap<Remote, Buffer>()
+  #refusals = 0
+  #closed = false
+
+  constructor(native: NativeUdp, socket: Socket) {
+    this.fd = descriptorOf(socket)
+    this.#native = native
+    this.#socket = socket
+    this.#other = new NodeEndpoint(socket)
+    socket.once('close', () => {
+      this.#closed = true
+    })
+  }
+
+  listen(maxBytes: number, listener: DatagramListener): void {
+    this.#socket.on('message', (payload, { address, port }) => {
+      if (payload.length <= maxBytes) listener(payload, () => ({ address: withoutMapping(address), port }))
+      this.#native.receiving.drain(this.fd, maxBytes, listener)
+    })
+  }
+
+  send(payload: Uint8Array, to?: Remote, onDrop?: DropListener): boolean {
+    const name = to === undefined ? undefined : this.#nameOf(to)
+    if (to !== undefined && name === undefined) return this.#other.send(payload, to, onDrop)
+    // Whether the socket is still there is asked when the batch leaves.
+    if (this.#closed) return false
+    this.#native.sending.add(this, payload, name, onDrop)
+    return true
+  }
+
+  close(): void {
+    this.#closed = true
+    if (this.#native.sending.holds(this)) this.#native.sending.flush()
+    this.#other.close()
+  }
+
+  segments(): boolean {
+    return this.#native.canSegment && this.#refusals < MAX_REFUSALS
+  }
+
+  refusedSegments(): void {
+    this.#refusals += 1
+  }
+
+  #nameOf(to: Remote): Buffer | undefined {
+    const known = this.#names.get(to)
+    if (known !== undefined) return known
+    const name = encodeName(to, isIpv6(this.#socket))
+    if (name !== undefined) this.#names.set(to, name)
+    return name
+  }
+}

@@ -1,0 +1,87 @@
+import type { DatagramListener, Remote } from '../endpoint.ts'
+import type { MessageCalls } from './calls.ts'
+import { Header, MSG_TRUNC, NAME_BYTES, Vector } from './layout.ts'
+import { Memory } from './memory.ts'
+import { NameCache } from './name-cache.ts'
+
+/** Datagrams that are read with one call, if they are small. */
+export const SLOTS = 64
+/** What a slot adds to the largest datagram: so that not all begin in the same lines of the processor's cache. */
+const SPACING_BYTES = 576
+const ARENA_BYTES = 2 * 1024 * 1024
+
+const NOWHERE: Remote = { address: '', port: 0 }
+
+/** Reads many datagrams with one call, of one socket after the other. */
+export class ReceiveBatch {
+  readonly #calls: MessageCalls
+  readonly #arena = new Memory(ARENA_BYTES)
+  readonly #headers = new Memory(SLOTS * Header.bytes)
+  readonly #vectors = new Memory(SLOTS * Vector.bytes)
+  readonly #names = new Memory(SLOTS * NAME_BYTES)
+  readonly #headersAddress = this.#headers.addressAt(0)
+  readonly #cache = new NameCache()
+  readonly #from = (): Remote => this.#cache.read(this.#names.bytes, this.#slot * NAME_BYTES) ?? NOWHERE
+  #slot = 0
+  #maxBytes = 0
+  #isBusy = false
+
+  constructor(calls: MessageCalls) {
+    this.#calls = calls
+    for (const memory of [this.#headers, this.#vectors, this.#names]) memory.bytes.fill(0)
+    for (let index = 0; index < SLOTS; index += 1) {
+      const header = index * Header.bytes
+      this.#headers.point(header + Header.name, this.#names, index * NAME_BYTES)
+      this.#headers.point(header + Header.vectors, this.#vectors, index * Vector.bytes)
+      this.#headers.bytes.writeUInt32LE(1, header + Header.vectorCount)
+    }
+  }
+
+  /**
+   * Hands one batch of what waits at a socket to `listener`, as long as the socket has a descriptor. Longer datagrams than
+   * `maxBytes` are dropped. What the network says of single datagrams is passed over.
+   */
+  drain(fd: () => number | undefined, maxBytes: number, listener: DatagramListener): void {
+    const open = fd()
+    if (open === undefined || this.#isBusy) return
+    const count = this.#describe(maxBytes)
+    const received = Math.min(this.#calls.receive(open, this.#headersAddress, count), count)
+    this.#isBusy = true
+    try {
+      for (let slot = 0; slot < received && fd() !== undefined; slot += 1) this.#deliver(slot, listener)
+    } finally {
+      this.#isBusy = false
+    }
+  }
+
+  #deliver(slot: number, listener: DatagramListener): void {
+    const header = slot * Header.bytes
+    const headers = this.#headers.bytes
+    const length = headers.readUInt32LE(header + Header.received)
+    if (length > this.#maxBytes || (headers.readUInt32LE(header + Header.flags) & MSG_TRUNC) !== 0) return
+    const at = slot * this.#stride
+    this.#slot = slot
+    listener(this.#arena.bytes.subarray(at, at + length), this.#from)
+  }
+
+  get #stride(): number {
+    return this.#maxBytes + SPACING_BYTES
+  }
+
+  /** Makes the headers ready, and answers for how many datagrams. */
+  #describe(maxBytes: number): number {
+    const count = Math.min(SLOTS, Math.floor(ARENA_BYTES / (maxBytes + SPACING_BYTES)))
+    if (maxBytes !== this.#maxBytes) {
+      this.#maxBytes = maxBytes
+      for (let slot = 0; slot < count; slot += 1) {
+        this.#vectors.point(slot * Vector.bytes + Vector.base, this.#arena, slot * this.#stride)
+        this.#vectors.bytes.writeUInt32LE(maxBytes, slot * Vector.bytes + Vector.length)
+      }
+    }
+    // The kernel writes here how long a name was.
+    for (let slot = 0; slot < count; slot += 1) {
+      this.#headers.bytes.writeUInt32LE(NAME_BYTES, slot * Header.bytes + Header.nameBytes)
+    }
+    return count
+  }
+}

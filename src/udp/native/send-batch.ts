@@ -1,0 +1,186 @@
+import { constants } from 'node:os'
+import { atEndOfTurn } from '../../core/index.ts'
+import type { DropListener } from '../endpoint.ts'
+import { type MessageCalls, SOL_UDP, UDP_SEGMENT } from './calls.ts'
+import { Control, Header, NAME_BYTES, Vector } from './layout.ts'
+import { Memory } from './memory.ts'
+
+const { EAGAIN, EWOULDBLOCK, ENOBUFS, ENOMEM, ECONNREFUSED, EINVAL, EIO, EMSGSIZE, EOPNOTSUPP } = constants.errno
+const FULL: ReadonlySet<number> = new Set([-EAGAIN, -EWOULDBLOCK, -ENOBUFS, -ENOMEM])
+/** The device or the path is not up to cutting; the datagrams themselves may be well. */
+const UNCUT: ReadonlySet<number> = new Set([-EINVAL, -EIO, -EMSGSIZE, -EOPNOTSUPP])
+
+/** Datagrams that are sent with one call. */
+export const SLOTS = 128
+/** What they may have together: two of the largest. */
+export const ARENA_BYTES = 128 * 1024
+/** Larger datagrams are not left to the kernel to cut: on Ethernet it would have to make fragments of each. */
+const MAX_SEGMENT_BYTES = 1_452
+/** UDP_MAX_SEGMENTS of kernels before 6.9, and what one message may have in all. */
+const MAX_SEGMENTS = 64
+const MAX_SEGMENTED_BYTES = 65_000
+
+/** Who sends: a socket. */
+export interface Origin {
+  /** Undefined once it is closed. */
+  readonly fd: () => number | undefined
+  /** Whether the kernel shall cut messages into datagrams for it. */
+  readonly segments: () => boolean
+  /** Told that it would not. */
+  readonly refusedSegments: () => void
+}
+
+/**
+ * Gathers what is sent within one turn of the event loop and hands it to the system with one call; neighbours of one size
+ * with the same destination as one message, which the kernel cuts into datagrams as late as it can.
+ *
+ * Holds datagrams of one socket at a time. What the system does not take is dropped and said to be.
+ */
+export class SendBatch {
+  readonly #calls: MessageCalls
+  readonly #arena = new Memory(ARENA_BYTES)
+  readonly #headers = new Memory(SLOTS * Header.bytes)
+  readonly #vectors = new Memory(SLOTS * Vector.bytes)
+  readonly #names = new Memory(SLOTS * NAME_BYTES)
+  readonly #controls = new Memory(SLOTS * Control.bytes)
+  readonly #headersAddress = this.#headers.addressAt(0)
+  readonly #onTurn = (): void => {
+    this.#isAwaited = false
+    this.flush()
+  }
+  readonly #offsets = new Uint32Array(SLOTS + 1)
+  readonly #to: (Buffer | undefined)[] = new Array(SLOTS).fill(undefined)
+  readonly #listeners: (DropListener | undefined)[] = new Array(SLOTS).fill(undefined)
+  /** The slot that each message begins with, and the end of the last. */
+  readonly #firsts = new Uint32Array(SLOTS + 1)
+  #origin: Origin | undefined
+  #count = 0
+  #isAwaited = false
+
+  constructor(calls: MessageCalls) {
+    this.#calls = calls
+    for (const memory of [this.#headers, this.#vectors, this.#names, this.#controls]) memory.bytes.fill(0)
+    for (let index = 0; index < SLOTS; index += 1) this.#prepare(index)
+  }
+
+  /** Takes a datagram; `to` is a name of the system, the same object for the same place. Throws RangeError above ARENA_BYTES. */
+  add(origin: Origin, payload: Uint8Array, to: Buffer | undefined, onDrop: DropListener | undefined): void {
+    const size = payload.length
+    if (size > ARENA_BYTES) throw new RangeError(`a datagram of ${size} bytes`)
+    if (to !== undefined && to.length > NAME_BYTES) throw new RangeError(`a name of ${to.length} bytes`)
+    if (this.#origin !== origin || this.#count === SLOTS || this.#end + size > ARENA_BYTES) this.flush()
+    const slot = this.#count
+    const at = this.#end
+    this.#origin = origin
+    this.#arena.bytes.set(payload, at)
+    this.#offsets[slot + 1] = at + size
+    this.#to[slot] = to
+    this.#listeners[slot] = onDrop
+    this.#count = slot + 1
+    if (this.#isAwaited) return
+    this.#isAwaited = true
+    atEndOfTurn(this.#onTurn)
+  }
+
+  /** Whether something of this socket waits here. */
+  holds(origin: Origin): boolean {
+    return this.#origin === origin
+  }
+
+  flush(): void {
+    const origin = this.#origin
+    const count = this.#count
+    this.#origin = undefined
+    this.#count = 0
+    if (origin === undefined) return
+    const fd = origin.fd()
+    let slot = fd === undefined ? count : 0
+    let cut = origin.segments()
+    while (fd !== undefined && slot < count) {
+      const messages = this.#describe(slot, count, cut)
+      const sent = this.#calls.send(fd, this.#headersAddress, messages)
+      if (sent > 0) {
+        slot = this.#firsts[Math.min(sent, messages)] ?? count
+      } else if (sent === 0 || FULL.has(sent)) {
+        this.#drop(slot, count)
+        slot = count
+      } else if (UNCUT.has(sent) && (this.#firsts[1] ?? 0) - slot > 1) {
+        cut = false
+        origin.refusedSegments()
+      } else {
+        // A refusal is of an earlier datagram, and takes one with it; else the network says something of this destination.
+        slot = sent === -ECONNREFUSED ? slot + 1 : (this.#firsts[1] ?? count)
+      }
+    }
+    this.#to.fill(undefined, 0, count)
+    this.#listeners.fill(undefined, 0, count)
+  }
+
+  get #end(): number {
+    return this.#offsets[this.#count] ?? 0
+  }
+
+  #drop(from: number, to: number): void {
+    for (let slot = from; slot < to; slot += 1) {
+      this.#listeners[slot]?.dropped((this.#offsets[slot + 1] ?? 0) - (this.#offsets[slot] ?? 0))
+    }
+  }
+
+  /** Writes headers for the slots from `from` on, and answers for how many messages. */
+  #describe(from: number, count: number, cut: boolean): number {
+    let messages = 0
+    for (let slot = from; slot < count; messages += 1) {
+      const next = cut ? this.#runFrom(slot, count) : slot + 1
+      this.#write(messages, slot, next)
+      this.#firsts[messages] = slot
+      slot = next
+    }
+    this.#firsts[messages] = count
+    return messages
+  }
+
+  /** The slot after those that go as one message with `first`: of its size, but for the last, which may be shorter. */
+  #runFrom(first: number, count: number): number {
+    const start = this.#offsets[first] ?? 0
+    const size = (this.#offsets[first + 1] ?? 0) - start
+    let slot = first + 1
+    if (size === 0 || size > MAX_SEGMENT_BYTES) return slot
+    const end = Math.min(count, first + MAX_SEGMENTS)
+    while (slot < end && this.#to[slot] === this.#to[first]) {
+      const at = this.#offsets[slot] ?? 0
+      const after = this.#offsets[slot + 1] ?? 0
+      if (after === at || after - at > size || after - start > MAX_SEGMENTED_BYTES) break
+      slot += 1
+      if (after - at < size) break
+    }
+    return slot
+  }
+
+  #write(message: number, first: number, next: number): void {
+    const header = message * Header.bytes
+    const vector = message * Vector.bytes
+    const start = this.#offsets[first] ?? 0
+    const to = this.#to[first]
+    if (to !== undefined) this.#names.bytes.set(to, message * NAME_BYTES)
+    const headers = this.#headers.bytes
+    if (to === undefined) headers.fill(0, header + Header.name, header + Header.name + 8)
+    else this.#headers.point(header + Header.name, this.#names, message * NAME_BYTES)
+    headers.writeUInt32LE(to?.length ?? 0, header + Header.nameBytes)
+    headers.writeUInt32LE(next - first > 1 ? Control.bytes : 0, header + Header.controlBytes)
+    this.#vectors.point(vector + Vector.base, this.#arena, start)
+    this.#vectors.bytes.writeUInt32LE((this.#offsets[next] ?? 0) - start, vector + Vector.length)
+    const size = (this.#offsets[first + 1] ?? 0) - start
+    this.#controls.bytes.writeUInt16LE(Math.min(size, 0xffff), message * Control.bytes + Control.data)
+  }
+
+  #prepare(index: number): void {
+    const header = index * Header.bytes
+    this.#headers.point(header + Header.vectors, this.#vectors, index * Vector.bytes)
+    this.#headers.bytes.writeUInt32LE(1, header + Header.vectorCount)
+    this.#headers.point(header + Header.control, this.#controls, index * Control.bytes)
+    const control = index * Control.bytes
+    this.#controls.bytes.writeUInt32LE(Control.lengthValue, control + Control.length)
+    this.#controls.bytes.writeUInt32LE(SOL_UDP, control + Control.level)
+    this.#controls.bytes.writeUInt32LE(UDP_SEGMENT, control + Control.type)
+  }
+}

@@ -1,0 +1,40 @@
+import type { Socket } from 'node:dgram'
+
+/** How a socket of IPv6 shows an address of IPv4. */
+const MAPPED = /^::ffff:(?=\d+\.)/i
+
+export function withoutMapping(address: string): string {
+  return address.replace(MAPPED, '')
+}
+
+export function isIpv6(socket: Socket): boolean {
+  return Reflect.get(socket, 'type') === 'udp6'
+}
+
+/** Asks the kernel for buffers that hold a burst. It may give less; what does not fit is lost. */
+export function growBuffers(socket: Socket, bytes: number): void {
+  try {
+    socket.setRecvBufferSize(bytes)
+    socket.setSendBufferSize(bytes)
+  } catch {
+    // What the kernel gives without asking does, with more loss in bursts.
+  }
+}
+
+/**
+ * The descriptor of a bound or connected socket; undefined once it is closed, so that the number is never used for what
+ * the system opens next. Node keeps it to itself, so it may be undefined for any version of it.
+ */
+export function descriptorOf(socket: Socket): () => number | undefined {
+  const key = Object.getOwnPropertySymbols(socket).find(symbol => symbol.description === 'state symbol')
+  const state: unknown = key === undefined ? undefined : Reflect.get(socket, key)
+  return () => {
+    const handle: unknown = isObject(state) ? Reflect.get(state, 'handle') : undefined
+    const fd: unknown = isObject(handle) ? Reflect.get(handle, 'fd') : undefined
+    return typeof fd === 'number' && fd >= 0 ? fd : undefined
+  }
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null
+}
