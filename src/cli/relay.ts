@@ -57,8 +57,10 @@ export async function relaySockets(local: Socket, brokered: Socket): Promise<voi
 
 /** Ends a connection so that its peer sees an error: by a reset where there is one. */
 export function abort(socket: Socket): void {
-  // A unix socket has no reset; there the peer finds out by writing.
-  if (socket.localFamily !== undefined) socket.resetAndDestroy()
+  // A unix socket has no reset; there the peer finds out by writing. Of a socket whose end is just leaving all has been sent,
+  // and Node would give up its handle without closing it.
+  const isLeaving = socket.writableEnded && socket.writableLength === 0 && !socket.writableFinished
+  if (socket.localFamily !== undefined && !isLeaving) socket.resetAndDestroy()
   socket.destroy()
 }
 

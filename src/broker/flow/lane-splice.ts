@@ -36,12 +36,16 @@ export function spliceWithLane(
     isAsked = true
     ask()
   })
-  const stopListening = 'listen' in way ? way.listen(lane => expectStart(lane)) : () => {}
+  let stopListening = listen()
 
   const settle = (cut: Cut | undefined): void => {
     stopListening()
     givePlace()
     resolve(cut)
+  }
+
+  function listen(): () => void {
+    return 'listen' in way ? way.listen(expectStart) : () => {}
   }
 
   function isWorth(): boolean {
@@ -77,10 +81,13 @@ export function spliceWithLane(
       lane.destroy()
       return
     }
+    // One at a time: what comes for this stream meanwhile, a repeated one say, is not answered.
+    stopListening()
     const giveUp = (): void => {
       clearTimeout(timer)
       lane.destroy()
       givePlace()
+      if (!joined.isOver()) stopListening = listen()
     }
     const timer = setTimeout(giveUp, LANE_START_TIMEOUT_MS)
     lane.attend({

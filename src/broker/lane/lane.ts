@@ -79,6 +79,7 @@ export class Lane {
     try {
       let endsAt: number | undefined
       const size = this.#reader.read(bytes, out, (kind, content, before) => {
+        if (endsAt !== undefined) throw new LaneViolation('a record after the end')
         if (kind === Kind.End) endsAt = before
         else if (before === 0) this.#begin(kind, content)
         else throw new LaneViolation('a beginning after data')
