@@ -97,6 +97,26 @@ describe('a lane', () => {
     await converse(third.client, third.server, () => carriers(near).includes('lane'))
   })
 
+  it('holds little of many small messages for a reader that has stalled, and goes on when it reads', async () => {
+    const { world, near, far, open } = await hosts(AT_ONCE)
+    await using _ = world
+    const { client, server } = await open()
+    await converse(client, server, () => carriers(near, far).every(carrier => carrier === 'lane'))
+    const before = process.memoryUsage().rss
+    let sent = 0
+    let isFull = false
+    // One at a time, so that each is a record of its own.
+    while (!isFull && sent < 200_000) {
+      for (let round = 0; round < 50 && !isFull; round += 1, sent += 1) isFull = !client.write(Buffer.of(sent & 0xff))
+      await new Promise(resolve => setImmediate(resolve))
+    }
+    assert.ok(process.memoryUsage().rss - before < 128 * MEGABYTE)
+    client.end()
+    const got = await readAll(server)
+    assert.equal(got.length, sent)
+    assert.ok(got.every((byte, index) => byte === (index & 0xff)))
+  })
+
   for (const [what, harm] of [
     ['is lost', (_piece, _way, { near, far }) => void [near, far].map(socket => socket.destroy())],
     ['ends early', (_piece, _way, { near, far }) => void [near, far].map(socket => socket.end())],

@@ -9,6 +9,8 @@ import { socketLeg, streamLeg } from './leg.ts'
 
 /** What may wait in memory for a workload that does not read. */
 const MAX_WAITING_BYTES = 256 * 1024
+/** Writes that may wait for it: each holds a buffer, however small it is. */
+const MAX_WAITING_WRITES = 64
 /** The reason comes on the stream, and the end of the lane may overtake it. */
 const REASON_GRACE_MS = 500
 const LOST: Cut = { kind: 'link', text: 'the link to the other agent was lost' }
@@ -36,6 +38,8 @@ export class LanePump implements LaneEvents {
   #offset: number | undefined
   #received = 0
   #waiting: { readonly bytes: Buffer; readonly done: () => void }[] = []
+  #waitingWrites = 0
+  #isHeldBack = false
   #laneEnded = false
   #outDone = false
   #inDone = false
@@ -151,9 +155,23 @@ export class LanePump implements LaneEvents {
       done()
       return true
     }
+    return this.#write(local, bytes, done)
+  }
+
+  /** Returns false when enough waits: what comes is resumed once nothing does. */
+  #write(local: Socket, bytes: Buffer, done: () => void): boolean {
     this.#count(bytes.length)
-    local.write(bytes, done)
-    return local.writableLength < MAX_WAITING_BYTES
+    this.#waitingWrites += 1
+    local.write(bytes, () => {
+      done()
+      this.#waitingWrites -= 1
+      if (!this.#isHeldBack || this.#waitingWrites > 0 || this.#isOver) return
+      this.#isHeldBack = false
+      this.#lane.resume()
+      if (this.#isOnStream) this.#stream.resume()
+    })
+    this.#isHeldBack ||= local.writableLength >= MAX_WAITING_BYTES || this.#waitingWrites >= MAX_WAITING_WRITES
+    return !this.#isHeldBack
   }
 
   #count(bytes: number): void {
@@ -185,11 +203,6 @@ export class LanePump implements LaneEvents {
         this.#half()
       })
     })
-    local.on('drain', () => {
-      if (this.#isOver) return
-      this.#lane.resume()
-      if (this.#isOnStream) stream.resume()
-    })
     stream.on('data', (chunk: Buffer) => this.#fromStream(chunk))
     stream.once('end', () => {
       // Without a start on the lane it is the end of its direction; a stream of a lost session ends so too.
@@ -207,8 +220,7 @@ export class LanePump implements LaneEvents {
     const local = this.#local
     if (local === undefined || local.destroyed || this.#isOver) return
     this.#received += chunk.length
-    this.#count(chunk.length)
-    if (!local.write(chunk) && local.writableLength >= MAX_WAITING_BYTES && this.#isOnStream) this.#stream.pause()
+    if (!this.#write(local, chunk, () => {}) && this.#isOnStream) this.#stream.pause()
     if (this.#offset !== undefined) this.#flush()
   }
 

@@ -37,9 +37,11 @@ export function spliceWithLane(
     ask()
   })
   let stopListening = listen()
+  let dropPending = (): void => {}
 
   const settle = (cut: Cut | undefined): void => {
     stopListening()
+    dropPending()
     givePlace()
     resolve(cut)
   }
@@ -90,9 +92,11 @@ export function spliceWithLane(
       if (!joined.isOver()) stopListening = listen()
     }
     const timer = setTimeout(giveUp, LANE_START_TIMEOUT_MS)
+    dropPending = giveUp
     lane.attend({
       started: offset => {
         clearTimeout(timer)
+        dropPending = () => {}
         const pump = new LanePump(flow, stream, lane, localIsSource, settle)
         pump.started(offset)
         move(lane, pump)

@@ -8,6 +8,8 @@ import type { RecordWriter } from './record-writer.ts'
 const MAX_WAITING_BYTES = 256 * 1024
 /** For the other end to close as well, once both directions have ended; a slow link may still have a megabyte to carry. */
 const FINISH_TIMEOUT_MS = 60_000
+/** Writes that may wait: each holds a buffer, however small it is. */
+const MAX_WAITING_WRITES = 64
 const NOTHING = Buffer.alloc(0)
 
 /** Who uses a lane. Each record is told once, in the order of sending, to who attends when it comes. */
@@ -34,6 +36,8 @@ export class Lane {
   #socket: Socket | undefined
   #events: LaneEvents
   #phase: Phase = 'hello'
+  #waitingWrites = 0
+  #isFull = false
   #isOver = false
 
   constructor(writer: RecordWriter, reader: RecordReader, closesFirst: boolean, events: LaneEvents) {
@@ -61,7 +65,6 @@ export class Lane {
     })
     socket.once('end', () => this.fail(new Error('the connection beside the session ended')))
     socket.once('close', () => this.fail(failure ?? new Error('the connection beside the session was lost')))
-    socket.on('drain', () => this.#events.drained?.())
   }
 
   /** Tells `events` what comes from now on. */
@@ -120,7 +123,8 @@ export class Lane {
   /** Returns false when enough waits: then `drained` will be called. */
   send(bytes: Buffer): boolean {
     this.#write(Kind.Data, bytes)
-    return this.waitingBytes < MAX_WAITING_BYTES
+    this.#isFull ||= this.waitingBytes >= MAX_WAITING_BYTES || this.#waitingWrites >= MAX_WAITING_WRITES
+    return !this.#isFull
   }
 
   /** The end of our direction. `sent` is called when it has left this process. */
@@ -143,7 +147,7 @@ export class Lane {
     this.#closeKeys()
     const socket = this.#socket
     if (socket === undefined || socket.destroyed) return
-    const timer = setTimeout(() => socket.destroy(), FINISH_TIMEOUT_MS)
+    const timer = setTimeout(() => socket.destroy(), FINISH_TIMEOUT_MS).unref()
     socket.once('close', () => clearTimeout(timer))
     if (this.#closesFirst || socket.readableEnded) socket.end()
     else socket.once('end', () => socket.end())
@@ -191,8 +195,14 @@ export class Lane {
       this.fail(err instanceof Error ? err : new Error(String(err)))
       return
     }
+    this.#waitingWrites += 1
     socket.write(out.subarray(0, content.length + RECORD_OVERHEAD_BYTES), err => {
       bufferPool.give(out)
+      this.#waitingWrites -= 1
+      if (this.#isFull && this.#waitingWrites === 0) {
+        this.#isFull = false
+        this.#events.drained?.()
+      }
       if (err === undefined || err === null) sent?.()
     })
   }

@@ -25,23 +25,25 @@ export async function proxyTo(world: World, address: string, manner: Manner = 's
   const [host = '', port = ''] = address.split(':')
   const sockets = new Set<Socket>()
   let dark = false
-  const server = createServer(inner => {
+  const server = createServer({ allowHalfOpen: true }, inner => {
     if (dark) {
       sockets.add(inner.pause().on('error', () => {}))
       return
     }
-    const outer = connect({ host, port: Number(port) })
+    const outer = connect({ host, port: Number(port), allowHalfOpen: true })
     for (const socket of [inner, outer]) {
       sockets.add(socket)
       socket.on('error', () => {}).on('close', () => sockets.delete(socket))
     }
-    inner.on('close', () => outer.destroy())
-    outer.on('close', () => inner.destroy())
     for (const [from, to] of [
       [inner, outer],
       [outer, inner]
     ] as const) {
-      if (manner === 'smooth') from.on('data', chunk => void to.write(chunk))
+      // What is under way when one end closes in order still arrives, as on any network.
+      from.on('close', hadError => {
+        if (hadError || !from.readableEnded) to.destroy()
+      })
+      if (manner === 'smooth') from.on('data', chunk => void to.write(chunk)).on('end', () => to.end())
       else void passRoughly(from, to)
     }
   })
