@@ -153,8 +153,8 @@ export interface BrokerDeps {
   readonly metrics?: Metrics
   readonly clock: Clock
   readonly limits?: Partial<BrokerLimits>
-  /** When a flow of TCP gets a lane. @default after 512 KiB or 64 reads */
-  readonly laneWorth?: LaneWorth
+  /** When a flow of TCP gets a lane. @default after 512 KiB or 64 reads, at once from 16 flows a second on */
+  readonly laneWorth?: Partial<LaneWorth>
   /** A flow of datagrams ends after this long without one. @default 120_000 */
   readonly udpIdleMs?: number
 }

@@ -4,8 +4,7 @@ import { brokerPb, create, encodeFrame, toBinary } from '../wire/index.ts'
 import type { LocalTarget } from './deps.ts'
 import type { FlowEnd } from './flow/join.ts'
 import { type ProxyEnds, proxyHeader } from './proxy-header.ts'
-
-const MAX_REASON = 512
+import { toldOf } from './refusal.ts'
 
 /** The frame that tells a workload which flow this is and who is at its other end. */
 export function helloFrame(flowId: string, peerSpiffeId: string): Buffer {
@@ -29,7 +28,7 @@ export function greet(end: FlowEnd, target: LocalTarget, flowId: string, peerSpi
 
 /** The frame that tells a workload why there is no connection. */
 export function errorFrame(flowId: string, error: WarrenError): Buffer {
-  return frame({ flowId, error: { code: error.code, reason: error.reason.slice(0, MAX_REASON).toWellFormed() } })
+  return frame({ flowId, error: toldOf(error) })
 }
 
 function frame(hello: {

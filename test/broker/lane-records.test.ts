@@ -183,13 +183,18 @@ describe('the records of a lane', () => {
       for (const together of [true, false]) {
         const heard: string[] = []
         const writer = new RecordWriter(exporter, name)
-        const lane = new Lane(new RecordWriter(exporter, name), new RecordReader(exporter, name), true, {
-          data: (_bytes, done) => {
-            done()
-            return true
-          },
-          closed: err => heard.push(err.constructor.name)
-        })
+        const lane = new Lane(
+          new RecordWriter(exporter, name),
+          new RecordReader(exporter, name),
+          { end: 'other', isKept: false },
+          {
+            data: (_bytes, done) => {
+              done()
+              return true
+            },
+            closed: err => heard.push(err.constructor.name)
+          }
+        )
         const pieces = records.map(record => seal([record], writer))
         for (const piece of together ? [Buffer.concat(pieces)] : pieces) lane.received(piece)
         assert.deepEqual(heard, ['LaneViolation'], records.map(({ kind }) => kind).join())

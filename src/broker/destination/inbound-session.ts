@@ -6,29 +6,29 @@ import {
 } from 'node:http2'
 import type { TLSSocket } from 'node:tls'
 import { Allowance, ErrorCode, raceAbort, silentMetrics, WarrenError, within } from '../../core/index.ts'
-import { type Address, formatAddress, parseAddress } from '../../identity/index.ts'
-import type { Protocol } from '../../policy/index.ts'
 import type { BrokerDeps, ProvenWorkload } from '../deps.ts'
 import { type Cut, codeOf } from '../flow/cut.ts'
 import type { Carrier, Flow } from '../flow/flow.ts'
 import { discardEnd, joinFlow } from '../flow/join.ts'
-import { type FlowTable, flowIdFrom } from '../flow/table.ts'
+import type { FlowTable } from '../flow/table.ts'
 import { greet } from '../hello.ts'
-import type { Lane } from '../lane/lane.ts'
+import type { KeptLane } from '../lane/kept-lane.ts'
+import { LANE_CUTS_PATH } from '../lane/lane-cuts.ts'
 import type { LaneDoor } from '../lane/lane-door.ts'
-import type { LaneBudget, LaneWay } from '../lane/lane-way.ts'
-import { canTakeOver } from '../lane/raw-socket.ts'
+import { type LaneBudget, laneWorthOf } from '../lane/lane-way.ts'
 import { limitExceeded } from '../limits.ts'
 import { PacketChannel } from '../packet/channel.ts'
 import type { PacketPort } from '../packet/port.ts'
 import { endSession } from '../session/end-session.ts'
-import { CONNECT_UDP, HEADER, refusalHeaders } from '../session/headers.ts'
 import { SESSION_WINDOW_BYTES, serverOptions } from '../session/http2-options.ts'
 import type { Liveness, Watched } from '../session/liveness.ts'
 import { checkProof, makeProof, PROOF_PATH, readProof } from '../session/proof.ts'
 import { isSni } from '../session/tls-options.ts'
 import { INBOUND_IDLE_MS, OPEN_TIMEOUT_MS, PROOF_TIMEOUT_MS, UDP_IDLE_MS } from '../timing.ts'
 import type { Admission } from './admission.ts'
+import { type Asker, onLane, onStream, refuseStream } from './asker.ts'
+import { askedByHeaders, askedByRecord, type FlowAsked } from './flow-asked.ts'
+import { InboundLanes } from './inbound-lanes.ts'
 
 export interface InboundContext {
   readonly deps: BrokerDeps
@@ -44,8 +44,6 @@ export interface InboundContext {
 /** Proofs that one session may send us: each costs some signatures. One in half of a certificate's life is usual. */
 export const PROOFS = { burst: 8, perSecond: 1, maxKeys: 1 }
 
-const REGISTRATION_ID = /^[0-9a-f]{64}$/
-
 /** A session that a workload elsewhere opened, by its agent, to one of this host. Its identity is proven. */
 export class InboundSession {
   readonly carrier: Exclude<Carrier, 'local'>
@@ -54,16 +52,14 @@ export class InboundSession {
   readonly #socket: TLSSocket
   readonly #session: ServerHttp2Session
   readonly #context: InboundContext
-  readonly #door: LaneDoor
+  /** Undefined if its connection is not one beside which another can be made. */
+  readonly #lanes: InboundLanes | undefined
   readonly #flows = new Set<Flow>()
   readonly #watched: Watched
   readonly #proofs = new Allowance<string>(PROOFS)
   #source: ProvenWorkload
   #leafDer: Uint8Array
   #packets: PacketChannel | undefined
-  // By the stream of a flow.
-  readonly #takers = new Map<number, (lane: Lane) => void>()
-  #closeDoor: (() => void) | undefined
   #refused: Cut | undefined
 
   constructor(
@@ -79,7 +75,11 @@ export class InboundSession {
     this.carrier = carrier
     this.#socket = socket
     this.#context = context
-    this.#door = door
+    if (carrier === 'direct') {
+      const onAsked = (lane: KeptLane, open: Buffer, gone: AbortSignal): void =>
+        void this.#serveOnLane(lane, open, gone)
+      this.#lanes = new InboundLanes({ socket, door, budget: context.lanes, onAsked })
+    }
     const servername: unknown = Reflect.get(socket, 'servername')
     this.destinationPrefix = typeof servername === 'string' ? servername : ''
     const session = performServerHandshake(socket, serverOptions(context.maxStreams))
@@ -95,7 +95,7 @@ export class InboundSession {
     session.once('close', () => {
       context.liveness.unwatch(this.#watched)
       this.#packets?.close()
-      this.#closeDoor?.()
+      this.#lanes?.lost()
       socket.destroy()
     })
   }
@@ -132,47 +132,86 @@ export class InboundSession {
   }
 
   async #serve(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): Promise<void> {
-    const { flows, deps } = this.#context
     stream.on('error', () => {})
+    if (headers[':method'] === 'POST') {
+      await this.#guarded(
+        error => refuseStream(stream, error),
+        () => this.#serveSession(stream, headers)
+      )
+      return
+    }
+    const asker = onStream(stream, ({ protocol }) => ({
+      kind: 'stream',
+      stream,
+      ...(protocol === 'udp' ? { packets: this.#channel() } : { lane: this.#lanes?.wayFor(stream) })
+    }))
+    await this.#serveFlow(
+      asker,
+      () => askedByHeaders(headers),
+      flow => (headers[':method'] === 'CONNECT' ? this.#connect(flow, asker) : this.#preflight(flow, asker, stream))
+    )
+  }
+
+  async #serveOnLane(lane: KeptLane, open: Buffer, gone: AbortSignal): Promise<void> {
+    const asker = onLane(lane, gone, laneWorthOf(this.#context.deps.laneWorth))
+    await this.#serveFlow(
+      asker,
+      () => askedByRecord(open),
+      flow => this.#connect(flow, asker)
+    )
+  }
+
+  /** Serves what is about the session itself, by the path of its request. */
+  async #serveSession(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): Promise<void> {
+    const { ':path': path } = headers
+    if (path === PROOF_PATH) await this.#prove(stream)
+    else if (path === LANE_CUTS_PATH && this.#lanes !== undefined) this.#lanes.keep(stream)
+    else throw new WarrenError(ErrorCode.InvalidArgument, 'malformed request for a flow')
+  }
+
+  /** Serves a request for a flow from its entry in the table to its end, whatever it came on. */
+  async #serveFlow(asker: Asker, read: () => FlowAsked, serve: (flow: Flow) => Promise<void>): Promise<void> {
     let flow: Flow | undefined
-    try {
-      if (headers[':method'] === 'POST' && headers[':path'] === PROOF_PATH) {
-        await this.#prove(stream)
-        return
-      }
-      flow = this.#enter(headers)
+    const failed = (error: WarrenError): void => {
+      asker.refuse(error)
+      if (flow !== undefined) this.#context.flows.end(flow, error.reason, error.code)
+    }
+    await this.#guarded(failed, async () => {
+      flow = this.#enter(read())
       this.#flows.add(flow)
-      if (headers[':method'] === 'CONNECT') await this.#connect(stream, flow)
-      else await this.#preflight(stream, flow)
+      await serve(flow)
+    })
+    if (flow !== undefined) this.#flows.delete(flow)
+  }
+
+  async #guarded(failed: (error: WarrenError) => void, serve: () => Promise<void>): Promise<void> {
+    try {
+      await serve()
     } catch (err) {
       const error = WarrenError.from(err)
-      if (error.code === ErrorCode.Internal) deps.log.error('flow failed by a defect', { err })
-      refuse(stream, error)
-      if (flow !== undefined) flows.end(flow, error.reason, error.code)
-    } finally {
-      if (flow !== undefined) this.#flows.delete(flow)
+      if (error.code === ErrorCode.Internal) this.#context.deps.log.error('flow failed by a defect', { err })
+      failed(error)
     }
   }
 
-  async #connect(stream: ServerHttp2Stream, flow: Flow): Promise<void> {
+  async #connect(flow: Flow, asker: Asker): Promise<void> {
     const { admission, flows, deps } = this.#context
-    const { end, target } = await this.#judged(stream, flow, signal => admission.admit(flow, signal))
-    if (stream.destroyed || stream.closed) {
+    const { end, target } = await this.#judged(flow, asker, signal => admission.admit(flow, signal))
+    if (asker.isGone) {
       discardEnd(end)
       flows.end(flow, 'given up by the source', ErrorCode.FlowCut)
       return
     }
-    stream.respond({ ':status': 200, [HEADER.flowId]: flow.id })
+    const near = asker.grant(flow)
     greet(end, target, flow.id, this.source.spiffeId)
     const { udpIdleMs: idleMs = UDP_IDLE_MS, metrics = silentMetrics } = deps
     flows.opened(flow)
-    const near = { kind: 'stream', stream, packets: this.#channel(flow), lane: this.#lane(stream, flow) } as const
     flows.finish(flow, await joinFlow(flow, near, end, { idleMs, metrics }))
   }
 
-  async #preflight(stream: ServerHttp2Stream, flow: Flow): Promise<void> {
+  async #preflight(flow: Flow, asker: Asker, stream: ServerHttp2Stream): Promise<void> {
     const { admission, flows } = this.#context
-    await this.#judged(stream, flow, signal => admission.preflight(flow, signal))
+    await this.#judged(flow, asker, signal => admission.preflight(flow, signal))
     stream.respond({ ':status': 200 }, { endStream: true })
     stream.resume()
     flows.checked(flow)
@@ -204,8 +243,8 @@ export class InboundSession {
     stream.end(answer)
   }
 
-  #channel(flow: Flow): PacketChannel | undefined {
-    if (flow.protocol !== 'udp' || this.#session.destroyed) return undefined
+  #channel(): PacketChannel | undefined {
+    if (this.#session.destroyed) return undefined
     const { packets, deps } = this.#context
     this.#packets ??= PacketChannel.open({
       port: packets,
@@ -219,56 +258,18 @@ export class InboundSession {
     return this.#packets
   }
 
-  // The opener asks for it; a flow that stays small costs no more than an entry here.
-  #lane({ id: streamId }: ServerHttp2Stream, { protocol }: Flow): LaneWay | undefined {
-    if (protocol !== 'tcp' || this.carrier !== 'direct' || streamId === undefined || !canTakeOver()) return undefined
-    return {
-      budget: this.#context.lanes,
-      listen: taker => {
-        this.#closeDoor ??= this.#openDoor()
-        this.#takers.set(streamId, taker)
-        return () => this.#takers.delete(streamId)
-      }
-    }
+  async #judged<T>(flow: Flow, { gone }: Asker, judge: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    return await within(OPEN_TIMEOUT_MS, [this.#context.stopping, flow.signal, gone], judge)
   }
 
-  #openDoor(): () => void {
-    try {
-      return this.#door.open({
-        exporter: (...args) => this.#socket.exportKeyingMaterial(...args),
-        takerOf: streamId => this.#takers.get(streamId)
-      })
-    } catch {
-      // The session has just ended, and its flows with it.
-      return () => {}
-    }
-  }
-
-  async #judged<T>(stream: ServerHttp2Stream, flow: Flow, judge: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    const gone = new AbortController()
-    const onClose = (): void => {
-      gone.abort(new WarrenError(ErrorCode.FlowCut, 'given up by the source'))
-    }
-    stream.once('close', onClose)
-    try {
-      return await within(OPEN_TIMEOUT_MS, [this.#context.stopping, flow.signal, gone.signal], judge)
-    } finally {
-      stream.off('close', onClose)
-    }
-  }
-
-  #enter(headers: IncomingHttpHeaders): Flow {
-    const { method, registrationId, address, protocol } = parseRequest(headers)
+  #enter({ registrationId, address, protocol, flowId }: FlowAsked): Flow {
     if (this.#refused !== undefined) throw new WarrenError(ErrorCode.FlowCut, this.#refused.text)
-    if (method === undefined || registrationId === undefined || address === undefined || protocol === undefined) {
-      throw new WarrenError(ErrorCode.InvalidArgument, 'malformed request for a flow')
-    }
     // The source believes to talk to whom our certificate named, and judged that one.
     if (!isSni(this.destinationPrefix) || !registrationId.startsWith(this.destinationPrefix)) {
       throw new WarrenError(ErrorCode.InvalidArgument, 'the session is to another registration')
     }
     const flow = this.#context.flows.enter({
-      id: flowIdFrom(headers[HEADER.flowId]),
+      id: flowId,
       direction: 'inbound',
       source: this.source.address,
       sourceId: undefined,
@@ -279,47 +280,4 @@ export class InboundSession {
     flow.destination = { registrationId, address }
     return flow
   }
-}
-
-function parseRequest(headers: IncomingHttpHeaders): {
-  method: string | undefined
-  registrationId: string | undefined
-  address: Address | undefined
-  protocol: Protocol | undefined
-} {
-  const { ':method': method, ':authority': authority } = headers
-  const destination = headers[HEADER.destination]
-  return {
-    method: method === 'CONNECT' || method === 'OPTIONS' ? method : undefined,
-    registrationId: authority !== undefined && REGISTRATION_ID.test(authority) ? authority : undefined,
-    address: typeof destination === 'string' ? addressFrom(destination) : undefined,
-    protocol: protocolFrom(headers)
-  }
-}
-
-// A flow of datagrams is an extended CONNECT, so that no agent takes its capsules for the bytes of a connection.
-function protocolFrom(headers: IncomingHttpHeaders): Protocol | undefined {
-  const { [HEADER.protocol]: protocol, ':method': method, ':protocol': extended } = headers
-  if (protocol === 'tcp' && extended === undefined) return 'tcp'
-  return protocol === 'udp' && extended === (method === 'CONNECT' ? CONNECT_UDP : undefined) ? 'udp' : undefined
-}
-
-function addressFrom(text: string): Address | undefined {
-  try {
-    const address = parseAddress(text)
-    return formatAddress(address) === text ? address : undefined
-  } catch {
-    return undefined
-  }
-}
-
-function refuse(stream: ServerHttp2Stream, error: WarrenError): void {
-  if (stream.destroyed || stream.closed) return
-  if (stream.headersSent) {
-    stream.close(codeOf('link'))
-    return
-  }
-  stream.respond(refusalHeaders(error), { endStream: true })
-  // Takes what the source may send meanwhile, so that the stream can close.
-  stream.resume()
 }

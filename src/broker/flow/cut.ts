@@ -26,7 +26,8 @@ const CODES: Readonly<Record<CutKind, number>> = {
   done: 0x57_41_00_05
 }
 
-const LINK_LOST: Cut = { kind: 'link', text: 'the link to the other agent was lost' }
+/** That nothing comes from the other agent any more. */
+export const LINK_LOST: Cut = { kind: 'link', text: 'the link to the other agent was lost' }
 
 const TEXTS: ReadonlyMap<number, Cut> = new Map([
   [CODES.reset, { kind: 'reset', text: 'reset by the other end' }],

@@ -10,6 +10,7 @@ import type { LaneWay } from '../lane/lane-way.ts'
 import type { PacketChannel } from '../packet/channel.ts'
 import { type Cut, codeOf } from './cut.ts'
 import type { Flow } from './flow.ts'
+import { carryOnLane, type GrantedLane } from './kept-pump.ts'
 import { spliceWithLane } from './lane-splice.ts'
 import { type Leg, socketLeg, streamLeg } from './leg.ts'
 import { splice } from './splice.ts'
@@ -25,6 +26,7 @@ export type FlowEnd =
       /** How a flow of TCP may leave the stream for a connection of its own. */
       readonly lane?: LaneWay | undefined
     }
+  | GrantedLane
   | { readonly kind: 'udp'; readonly socket: UdpSocket }
 
 /** Joins the two ends of a flow as its protocol asks, until it is over. Never rejects. */
@@ -37,6 +39,12 @@ export function joinFlow(
   if (flow.protocol === 'udp') {
     for (const end of [source, destination]) if (end.kind === 'stream') flow.packets = end.packets
     return spliceDatagrams(flow, datagramLeg(source), datagramLeg(destination), options)
+  }
+  if (source.kind === 'socket' && destination.kind === 'lane') {
+    return carryOnLane(flow, source.socket, destination, true)
+  }
+  if (source.kind === 'lane' && destination.kind === 'socket') {
+    return carryOnLane(flow, destination.socket, source, false)
   }
   if (source.kind === 'socket' && destination.kind === 'stream' && destination.lane !== undefined) {
     return spliceWithLane(flow, source.socket, destination.stream, destination.lane, true)
@@ -53,8 +61,9 @@ function byteLeg(end: FlowEnd): Leg {
       return socketLeg(end.socket)
     case 'stream':
       return streamLeg(end.stream)
+    case 'lane':
     case 'udp':
-      throw new TypeError('a UDP socket carries no bytes of a TCP flow')
+      throw new TypeError(`no bytes can be joined at an end that is a ${end.kind}`)
   }
 }
 
@@ -66,6 +75,8 @@ function datagramLeg(end: FlowEnd): DatagramLeg {
       return new CapsuleLeg(end.stream, end.packets)
     case 'udp':
       return new UdpLeg(end.socket)
+    case 'lane':
+      throw new TypeError('a lane carries no datagrams')
   }
 }
 
@@ -77,6 +88,9 @@ export function discardEnd(end: FlowEnd): void {
       return
     case 'stream':
       end.stream.close(codeOf('link'))
+      return
+    case 'lane':
+      end.lane.abort('link')
       return
     case 'udp':
       end.socket.close()

@@ -3,17 +3,13 @@ import type { Socket } from 'node:net'
 import { MAX_CONTENT_BYTES } from '../lane/format.ts'
 import type { Lane, LaneEvents } from '../lane/lane.ts'
 import type { TakenOver } from '../lane/raw-socket.ts'
-import { type Cut, cutOf } from './cut.ts'
+import { type Cut, cutOf, LINK_LOST } from './cut.ts'
+import { Delivery } from './delivery.ts'
 import type { Flow } from './flow.ts'
 import { socketLeg, streamLeg } from './leg.ts'
 
-/** What may wait in memory for a workload that does not read. */
-const MAX_WAITING_BYTES = 256 * 1024
-/** Writes that may wait for it: each holds a buffer, however small it is. */
-const MAX_WAITING_WRITES = 64
 /** The reason comes on the stream, and the end of the lane may overtake it. */
 const REASON_GRACE_MS = 500
-const LOST: Cut = { kind: 'link', text: 'the link to the other agent was lost' }
 
 /** Where a flow was when it moved. */
 export interface Moved {
@@ -34,12 +30,11 @@ export class LanePump implements LaneEvents {
   readonly #localIsSource: boolean
   readonly #settle: (cut: Cut | undefined) => void
   #local: Socket | undefined
+  #delivery: Delivery | undefined
   /** Where the other direction leaves the stream; undefined while it has not said so. */
   #offset: number | undefined
   #received = 0
   #waiting: { readonly bytes: Buffer; readonly done: () => void }[] = []
-  #waitingWrites = 0
-  #isHeldBack = false
   #laneEnded = false
   #outDone = false
   #inDone = false
@@ -64,6 +59,7 @@ export class LanePump implements LaneEvents {
   /** Goes on from where the stream was. */
   begin({ socket, rest }: TakenOver, { sent, received, outEnded, inEnded }: Moved): void {
     this.#local = socket
+    this.#delivery = new Delivery(socket, () => this.#onRoom())
     this.#received = received
     this.#outDone = outEnded
     this.#inDone = inEnded
@@ -127,7 +123,7 @@ export class LanePump implements LaneEvents {
     if (this.#local === undefined || this.#isOver) return
     // The other end has all that we sent, and we have all of its: only our workload has not taken it yet.
     if (this.#laneEnded && this.#outDone) return
-    this.#grace ??= setTimeout(() => this.#fail(LOST), REASON_GRACE_MS)
+    this.#grace ??= setTimeout(() => this.#fail(LINK_LOST), REASON_GRACE_MS)
   }
 
   // Bytes of the stream come first, however much later than those of the lane they arrive.
@@ -155,23 +151,19 @@ export class LanePump implements LaneEvents {
       done()
       return true
     }
-    return this.#write(local, bytes, done)
+    return this.#write(bytes, done)
   }
 
   /** Returns false when enough waits: what comes is resumed once nothing does. */
-  #write(local: Socket, bytes: Buffer, done: () => void): boolean {
+  #write(bytes: Buffer, done: () => void): boolean {
     this.#count(bytes.length)
-    this.#waitingWrites += 1
-    local.write(bytes, () => {
-      done()
-      this.#waitingWrites -= 1
-      if (!this.#isHeldBack || this.#waitingWrites > 0 || this.#isOver) return
-      this.#isHeldBack = false
-      this.#lane.resume()
-      if (this.#isOnStream) this.#stream.resume()
-    })
-    this.#isHeldBack ||= local.writableLength >= MAX_WAITING_BYTES || this.#waitingWrites >= MAX_WAITING_WRITES
-    return !this.#isHeldBack
+    return this.#delivery?.write(bytes, done) ?? true
+  }
+
+  #onRoom(): void {
+    if (this.#isOver) return
+    this.#lane.resume()
+    if (this.#isOnStream) this.#stream.resume()
   }
 
   #count(bytes: number): void {
@@ -198,7 +190,9 @@ export class LanePump implements LaneEvents {
     })
     local.once('end', () => {
       if (this.#outDone) return
-      this.#lane.end(() => {
+      this.#lane.end(err => {
+        // The lane is lost then, and says so itself.
+        if (err !== undefined) return
         this.#outDone = true
         this.#half()
       })
@@ -220,7 +214,7 @@ export class LanePump implements LaneEvents {
     const local = this.#local
     if (local === undefined || local.destroyed || this.#isOver) return
     this.#received += chunk.length
-    if (!this.#write(local, chunk, () => {}) && this.#isOnStream) this.#stream.pause()
+    if (!this.#write(chunk, () => {}) && this.#isOnStream) this.#stream.pause()
     if (this.#offset !== undefined) this.#flush()
   }
 

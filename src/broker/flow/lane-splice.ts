@@ -6,11 +6,10 @@ import { takeOver } from '../lane/raw-socket.ts'
 import { LANE_START_TIMEOUT_MS } from '../timing.ts'
 import type { Cut } from './cut.ts'
 import type { Flow } from './flow.ts'
+import { afterWriting, isFlushed } from './flushed.ts'
 import { LanePump } from './lane-pump.ts'
 import { socketLeg, streamLeg } from './leg.ts'
 import { splice } from './splice.ts'
-
-const NOTHING = Buffer.alloc(0)
 
 /**
  * Joins a workload's socket and a stream to the other agent, and moves the flow to a lane when one comes.
@@ -141,21 +140,4 @@ export function spliceWithLane(
 
   joined.over.then(settle, () => {})
   return promise
-}
-
-function isFlushed(socket: Socket): boolean {
-  return socket.writableEnded ? socket.writableFinished : socket.writableLength === 0
-}
-
-/** Calls back once what waits now has been written, or the socket is gone. */
-function afterWriting(socket: Socket, callback: () => void): void {
-  if (!socket.writableEnded) {
-    socket.write(NOTHING, callback)
-    return
-  }
-  const once = (): void => {
-    socket.off('finish', once).off('close', once)
-    callback()
-  }
-  socket.once('finish', once).once('close', once)
 }

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { connect } from 'node:net'
 import { raceAbort } from '../../core/index.ts'
 import type { Exporter } from '../packet/keys.ts'
-import { encodePreamble, SALT_BYTES } from './format.ts'
+import { encodePreamble, isKept, SALT_BYTES } from './format.ts'
 import { boundKernelBuffers } from './kernel-buffers.ts'
 import { sessionTag } from './keys.ts'
 import { Lane } from './lane.ts'
@@ -13,6 +13,7 @@ import { RecordWriter } from './record-writer.ts'
 export interface LaneDialOptions {
   /** Of the session that the stream belongs to, which this end opened. */
   readonly exporter: Exporter
+  /** An even number for a lane that is kept, of which there is no stream. */
   readonly streamId: number
   /** Where the session's own connection leads. */
   readonly host: string
@@ -20,17 +21,20 @@ export interface LaneDialOptions {
 }
 
 /**
- * Connects a lane for a stream of a session. Resolves once the other end has proved that it knows the session's keys;
+ * Connects a lane for a stream of a session, or for itself. Resolves once the other end has proved that it knows the session's keys;
  * nothing of the flow has gone over it. Rejects with the first failure or the signal's reason.
  */
-export async function dialLane(options: LaneDialOptions, signal: AbortSignal): Promise<Lane> {
+export async function dialLane(
+  { exporter, streamId, host, port }: LaneDialOptions,
+  signal: AbortSignal
+): Promise<Lane> {
   signal.throwIfAborted()
-  const { exporter, streamId, host, port } = options
   const salt = randomBytes(SALT_BYTES)
   const proved = Promise.withResolvers<void>()
   const writer = new RecordWriter(exporter, { sender: 'client', streamId, salt })
   const reader = new RecordReader(exporter, { sender: 'server', streamId, salt })
-  const lane = new Lane(writer, reader, false, { hello: proved.resolve, closed: proved.reject })
+  const options = { end: 'opener', isKept: isKept(streamId) } as const
+  const lane = new Lane(writer, reader, options, { hello: proved.resolve, closed: proved.reject })
   const preamble = encodePreamble({ sessionTag: sessionTag(exporter), streamId, salt })
   const socket = connect({
     host,

@@ -14,6 +14,8 @@ export const HEADER_BYTES = 4
 export const MAX_CONTENT_BYTES = 256 * 1024
 export const RECORD_OVERHEAD_BYTES = HEADER_BYTES + TAG_BYTES
 export const OFFSET_BYTES = 8
+/** Of a FlowOpen or a FlowError. */
+export const MAX_MESSAGE_BYTES = 4 * 1024
 
 export const Kind = {
   /** Proves the keys; the first record of each direction. Empty. */
@@ -24,7 +26,13 @@ export const Kind = {
   Stay: 0x03,
   Data: 0x04,
   /** The end of its direction: a half close. Empty. */
-  End: 0x05
+  End: 0x05,
+  /** On a kept lane: asks for a flow. A FlowOpen. */
+  Open: 0x06,
+  /** The flow that was asked for. Empty. */
+  Granted: 0x07,
+  /** There will be no flow. A FlowError. */
+  Refused: 0x08
 } as const
 export type Kind = (typeof Kind)[keyof typeof Kind]
 
@@ -75,6 +83,20 @@ function isKind(kind: number): kind is Kind {
 }
 
 function maxSize(kind: Kind): number {
-  if (kind === Kind.Data) return MAX_CONTENT_BYTES
-  return kind === Kind.Start ? OFFSET_BYTES : 0
+  switch (kind) {
+    case Kind.Data:
+      return MAX_CONTENT_BYTES
+    case Kind.Start:
+      return OFFSET_BYTES
+    case Kind.Open:
+    case Kind.Refused:
+      return MAX_MESSAGE_BYTES
+    default:
+      return 0
+  }
+}
+
+/** Whether `id` in a preamble is that of a kept lane: streams that a client opens have odd ones (RFC 9113, 5.1.1). */
+export function isKept(id: number): boolean {
+  return id > 0 && id % 2 === 0
 }

@@ -3,7 +3,7 @@ import type { Metrics } from '../../core/index.ts'
 import type { HandshakeGate } from '../destination/handshake-gate.ts'
 import type { Exporter } from '../packet/keys.ts'
 import { HANDSHAKE_TIMEOUT_MS } from '../timing.ts'
-import { decodePreamble, PREAMBLE_BYTES } from './format.ts'
+import { decodePreamble, isKept, PREAMBLE_BYTES } from './format.ts'
 import { boundKernelBuffers } from './kernel-buffers.ts'
 import { sessionTag } from './keys.ts'
 import { Lane } from './lane.ts'
@@ -14,8 +14,8 @@ import { RecordWriter } from './record-writer.ts'
 /** A session that others opened to this host, to whose streams lanes may come. */
 export interface LaneHost {
   readonly exporter: Exporter
-  /** Who takes a lane of this stream, or undefined if nobody does. */
-  readonly takerOf: (streamId: number) => ((lane: Lane) => void) | undefined
+  /** Who takes a lane of this stream, or a kept one of this even number; undefined if nobody does. */
+  readonly takerOf: (id: number) => ((lane: Lane) => void) | undefined
 }
 
 /** The side of the data port where lanes arrive. To who does not know a session's keys it answers nothing. */
@@ -70,24 +70,29 @@ export class LaneDoor {
     const { exporter } = host
     const writer = new RecordWriter(exporter, { sender: 'server', streamId, salt })
     const reader = new RecordReader(exporter, { sender: 'client', streamId, salt })
-    const lane = new Lane(writer, reader, true, {
-      hello: () => {
-        clearTimeout(timer)
-        place?.release()
-        const taker = host.takerOf(streamId)
-        if (taker === undefined) {
-          lane.destroy()
-          return
+    const lane = new Lane(
+      writer,
+      reader,
+      { end: 'other', isKept: isKept(streamId) },
+      {
+        hello: () => {
+          clearTimeout(timer)
+          place?.release()
+          const taker = host.takerOf(streamId)
+          if (taker === undefined) {
+            lane.destroy()
+            return
+          }
+          this.#metrics.count('warren_lanes_total', { role: 'server', result: 'ok' })
+          lane.hello()
+          taker(lane)
+        },
+        closed: () => {
+          clearTimeout(timer)
+          this.#metrics.count('warren_lanes_total', { role: 'server', result: 'failed' })
         }
-        this.#metrics.count('warren_lanes_total', { role: 'server', result: 'ok' })
-        lane.hello()
-        taker(lane)
-      },
-      closed: () => {
-        clearTimeout(timer)
-        this.#metrics.count('warren_lanes_total', { role: 'server', result: 'failed' })
       }
-    })
+    )
     const { socket, rest } = takeOver(former, read => lane.received(read))
     lane.bind(socket)
     const place = this.#gate.enter(socket, remote)

@@ -17,31 +17,50 @@ export interface LaneEvents {
   readonly hello?: () => void
   /** From this offset on the other end's direction comes here; undefined if it stays on the stream. */
   readonly started?: (offset: number | undefined) => void
+  /** The other end asks for a flow: `grant` or `refuse` is to follow. */
+  readonly asked?: (open: Buffer) => void
+  /** What was asked for is granted; undefined, or it is refused and this says why. */
+  readonly answered?: (refusal: Buffer | undefined) => void
   /** `bytes` are the taker's until it calls `done`. Returns false to be given no more until `resume`. */
   readonly data?: (bytes: Buffer, done: () => void) => boolean
   readonly ended?: () => void
+  /** Both directions of a flow on a kept lane have ended, and nothing more of it is told. */
+  readonly rested?: () => void
   /** There is room again, after `send` returned false. */
   readonly drained?: () => void
   /** The connection is gone, or something came that must not. Nothing is told after it. */
   readonly closed: (err: Error) => void
 }
 
-type Phase = 'hello' | 'start' | 'data' | 'ended'
+export interface LaneOptions {
+  /** Which end this is: the opener connected it. */
+  readonly end: 'opener' | 'other'
+  /** Whether it carries one flow after another, each asked for; else it goes on with one that began on a stream. */
+  readonly isKept: boolean
+}
 
-/** A TCP connection for the bytes of one flow, in sealed records. What it carries is in the order of `Phase`, each way. */
+/** What the other end may send next: of a flow from a stream from `start` to `ended`, of a kept lane from `rest` to `rest`. */
+type Phase = 'hello' | 'start' | 'rest' | 'answer' | 'judging' | 'data' | 'ended'
+
+/** A TCP connection for the bytes of flows, in sealed records. */
 export class Lane {
   readonly #writer: RecordWriter
   readonly #reader: RecordReader
-  readonly #closesFirst: boolean
+  readonly #options: LaneOptions
   #socket: Socket | undefined
   #events: LaneEvents
+  /** Who attends while a kept lane rests. */
+  #resting: LaneEvents | undefined
+  #whenOver: (() => void) | undefined
   #phase: Phase = 'hello'
+  #hasEnded = false
+  #isPaused = false
   #waitingWrites = 0
   #isFull = false
   #isOver = false
 
-  constructor(writer: RecordWriter, reader: RecordReader, closesFirst: boolean, events: LaneEvents) {
-    this.#closesFirst = closesFirst
+  constructor(writer: RecordWriter, reader: RecordReader, options: LaneOptions, events: LaneEvents) {
+    this.#options = options
     this.#writer = writer
     this.#reader = reader
     this.#events = events
@@ -50,6 +69,11 @@ export class Lane {
   /** Whether it was closed, by whomever. */
   get isOver(): boolean {
     return this.#isOver
+  }
+
+  /** Whether a kept lane waits for the next flow. */
+  get isAtRest(): boolean {
+    return this.#phase === 'rest' && !this.#isOver
   }
 
   get waitingBytes(): number {
@@ -72,36 +96,44 @@ export class Lane {
     this.#events = events
   }
 
+  /** Whom to tell of what comes while no flow is on it, now and later, and that it is over, for whatever reason. */
+  rest(events: LaneEvents, whenOver: () => void): void {
+    this.#resting = events
+    this.#events = events
+    this.#whenOver = whenOver
+  }
+
   /** Takes what was read. Returns false when no more is wanted for now. */
   received(bytes: Buffer): boolean {
     // After `finish` only the end of the connection is to come.
     if (this.#isOver) return true
     const out = bufferPool.take()
-    let isTaken = false
-    let isWanted = true
+    let users = 1
+    let told = 0
+    const done = (): void => {
+      users -= 1
+      if (users === 0) bufferPool.give(out)
+    }
+    const tell = (until: number): void => {
+      if (until === told || this.#isOver) return
+      this.#require('data')
+      const content = out.subarray(told, until)
+      told = until
+      users += 1
+      const isWanted = this.#events.data === undefined ? done() : this.#events.data(content, done)
+      if (isWanted === false) this.#isPaused = true
+    }
     try {
-      let endsAt: number | undefined
       const size = this.#reader.read(bytes, out, (kind, content, before) => {
-        if (endsAt !== undefined) throw new LaneViolation('a record after the end')
-        if (kind === Kind.End) endsAt = before
-        else if (before === 0) this.#begin(kind, content)
-        else throw new LaneViolation('a beginning after data')
+        tell(before)
+        if (!this.#isOver) this.#control(kind, content)
       })
-      if (size > (endsAt ?? size)) throw new LaneViolation('data after the end')
-      if (size > 0 || endsAt !== undefined) this.#require('data')
-      if (size > 0 && !this.#isOver) {
-        isTaken = true
-        isWanted = this.#events.data?.(out.subarray(0, size), () => bufferPool.give(out)) ?? true
-      }
-      if (endsAt !== undefined) {
-        this.#phase = 'ended'
-        this.#events.ended?.()
-      }
+      tell(size)
     } catch (err) {
       this.fail(err instanceof Error ? err : new Error(String(err)))
     }
-    if (!isTaken) bufferPool.give(out)
-    return isWanted && !this.#isOver
+    done()
+    return !this.#isPaused && !this.#isOver
   }
 
   hello(): void {
@@ -120,6 +152,25 @@ export class Lane {
     this.#write(Kind.Stay, NOTHING)
   }
 
+  /** Asks for a flow on a kept lane that rests, for `events`. */
+  ask(open: Buffer, events: LaneEvents): void {
+    this.#events = events
+    this.#phase = 'answer'
+    this.#write(Kind.Open, open)
+  }
+
+  /** Answers what was asked: its bytes may come now. */
+  grant(): void {
+    this.#phase = 'data'
+    this.#write(Kind.Granted, NOTHING)
+  }
+
+  /** Answers that there is no flow; the lane rests again. */
+  refuse(refusal: Buffer): void {
+    this.#write(Kind.Refused, refusal)
+    this.#goToRest()
+  }
+
   /** Returns false when enough waits: then `drained` will be called. */
   send(bytes: Buffer): boolean {
     this.#write(Kind.Data, bytes)
@@ -127,13 +178,22 @@ export class Lane {
     return !this.#isFull
   }
 
-  /** The end of our direction. `sent` is called when it has left this process. */
-  end(sent: () => void): void {
+  /** The end of our direction. `sent` is called when it has left this process, with an error if it cannot. */
+  end(sent: (err?: Error) => void): void {
     this.#write(Kind.End, NOTHING, sent)
+    this.#hasEnded = true
+    this.#restIfOver()
   }
 
-  /** Goes on reading, if `data` had asked for a pause. */
+  /** Reads no more until `resume`. */
+  pause(): void {
+    this.#isPaused = true
+    if (!this.#isOver) this.#socket?.pause()
+  }
+
+  /** Goes on reading, after `pause` or if `data` had asked for it. */
   resume(): void {
+    this.#isPaused = false
     if (!this.#isOver) this.#socket?.resume()
   }
 
@@ -143,21 +203,19 @@ export class Lane {
    */
   finish(): void {
     if (this.#isOver) return
-    this.#isOver = true
-    this.#closeKeys()
+    this.#setOver()
     const socket = this.#socket
     if (socket === undefined || socket.destroyed) return
     const timer = setTimeout(() => socket.destroy(), FINISH_TIMEOUT_MS).unref()
     socket.once('close', () => clearTimeout(timer))
-    if (this.#closesFirst || socket.readableEnded) socket.end()
+    if (this.#options.end === 'other' || socket.readableEnded) socket.end()
     else socket.once('end', () => socket.end())
     socket.resume()
   }
 
-  /** Closes it at once, and tells nobody. */
+  /** Closes it at once, and tells nobody who attends. */
   destroy(): void {
-    this.#isOver = true
-    this.#closeKeys()
+    if (!this.#isOver) this.#setOver()
     this.#socket?.destroy()
   }
 
@@ -168,25 +226,70 @@ export class Lane {
     this.#events.closed(err)
   }
 
-  #begin(kind: Kind, content: Buffer): void {
-    if (kind === Kind.Hello) {
-      this.#require('hello')
-      this.#phase = 'start'
-      this.#events.hello?.()
-      return
+  #control(kind: Kind, content: Buffer): void {
+    switch (kind) {
+      case Kind.Hello:
+        this.#require('hello')
+        this.#phase = this.#options.isKept ? 'rest' : 'start'
+        this.#events.hello?.()
+        return
+      case Kind.Start:
+      case Kind.Stay:
+        this.#require('start')
+        this.#phase = kind === Kind.Start ? 'data' : 'ended'
+        this.#events.started?.(kind === Kind.Start ? Number(content.readBigUInt64BE()) : undefined)
+        return
+      case Kind.Open:
+        this.#require('rest')
+        if (this.#options.end === 'opener') throw new LaneViolation('a flow is asked for at the wrong end')
+        this.#phase = 'judging'
+        this.#events.asked?.(content)
+        return
+      case Kind.Granted:
+        this.#require('answer')
+        this.#phase = 'data'
+        this.#events.answered?.(undefined)
+        return
+      case Kind.Refused:
+        this.#require('answer')
+        this.#goToRest(events => events.answered?.(content))
+        return
+      default:
+        this.#require('data')
+        this.#phase = 'ended'
+        this.#events.ended?.()
+        this.#restIfOver()
     }
-    this.#require('start')
-    this.#phase = kind === Kind.Start ? 'data' : 'ended'
-    this.#events.started?.(kind === Kind.Start ? Number(content.readBigUInt64BE()) : undefined)
+  }
+
+  #restIfOver(): void {
+    if (this.#options.isKept && this.#phase === 'ended' && this.#hasEnded && !this.#isOver) {
+      this.#goToRest(events => events.rested?.())
+    }
+  }
+
+  // Who attended is told last, for it may ask for the next flow at once.
+  #goToRest(tell: (former: LaneEvents) => void = () => {}): void {
+    const former = this.#events
+    this.#phase = 'rest'
+    this.#hasEnded = false
+    if (this.#resting !== undefined) this.#events = this.#resting
+    // It may be full, or held back by the flow that is over; what comes now is not of that.
+    if (this.#isPaused) this.resume()
+    tell(former)
+    this.#resting?.rested?.()
   }
 
   #require(phase: Phase): void {
     if (this.#phase !== phase) throw new LaneViolation(`a record that does not follow ${this.#phase}`)
   }
 
-  #write(kind: Kind, content: Buffer, sent?: () => void): void {
+  #write(kind: Kind, content: Buffer, sent?: (err?: Error) => void): void {
     const socket = this.#socket
-    if (this.#isOver || socket === undefined || socket.destroyed) return
+    if (this.#isOver || socket === undefined || socket.destroyed) {
+      if (sent !== undefined) process.nextTick(sent, new Error('the lane is over'))
+      return
+    }
     const out = bufferPool.take()
     try {
       this.#writer.write(kind, content, out)
@@ -203,12 +306,14 @@ export class Lane {
         this.#isFull = false
         this.#events.drained?.()
       }
-      if (err === undefined || err === null) sent?.()
+      sent?.(err ?? undefined)
     })
   }
 
-  #closeKeys(): void {
+  #setOver(): void {
+    this.#isOver = true
     this.#writer.close()
     this.#reader.close()
+    this.#whenOver?.()
   }
 }

@@ -1,43 +1,25 @@
 import type { ClientHttp2Stream, OutgoingHttpHeaders } from 'node:http2'
-import type { TLSSocket } from 'node:tls'
-import {
-  ErrorCode,
-  type Logger,
-  type Metrics,
-  raceAbort,
-  silentMetrics,
-  WarrenError,
-  within
-} from '../../core/index.ts'
-import { formatAddress } from '../../identity/index.ts'
-import type { Protocol } from '../../policy/index.ts'
+import { ErrorCode, type Logger, type Metrics, raceAbort, silentMetrics, WarrenError } from '../../core/index.ts'
 import type { BrokerDeps, Candidate, Credentials, ProvenWorkload } from '../deps.ts'
 import { codeOf } from '../flow/cut.ts'
 import type { Carrier } from '../flow/flow.ts'
-import { dialLane } from '../lane/dial-lane.ts'
-import type { Lane } from '../lane/lane.ts'
-import type { LaneBudget, LaneWay, LaneWorth } from '../lane/lane-way.ts'
-import { canTakeOver } from '../lane/raw-socket.ts'
+import type { FlowEnd } from '../flow/join.ts'
+import { LaneLost } from '../lane/kept-lane.ts'
+import type { LaneBudget, LaneWorth } from '../lane/lane-way.ts'
 import { limitExceeded } from '../limits.ts'
-import { PacketChannel } from '../packet/channel.ts'
-import type { Exporter } from '../packet/keys.ts'
-import type { PacketPort, Remote } from '../packet/port.ts'
-import { LANE_PAUSE_MS, LANE_TIMEOUT_MS, SUPERSEDED_PAUSE_MS } from '../timing.ts'
+import type { PacketPort } from '../packet/port.ts'
+import { SUPERSEDED_PAUSE_MS } from '../timing.ts'
+import { ClientLanes } from './client-lanes.ts'
 import type { Dialled } from './dial.ts'
 import { endSession } from './end-session.ts'
-import { CONNECT_UDP, HEADER, refusalFrom } from './headers.ts'
+import { connectHeaders, type FlowRequest, laneOpen, preflightHeaders } from './flow-request.ts'
+import { refusalFrom } from './headers.ts'
 import type { Liveness, Watched } from './liveness.ts'
+import { PacketPath } from './packet-path.ts'
 import { checkProof, exchangeProofs, makeProof } from './proof.ts'
 
 /** The share of the time left after which the other end must have a renewed certificate, if all is well with it. */
 const PROOF_SHARE = 0.6
-
-/** What a flow asks of the destination's agent. */
-export interface FlowRequest {
-  readonly destination: Candidate
-  readonly protocol: Protocol
-  readonly flowId: string
-}
 
 export interface ClientSessionOptions {
   readonly sourceId: string
@@ -81,13 +63,11 @@ export class ClientSession {
   readonly #liveness: Liveness
   readonly #nowMs: () => number
   readonly #watched: Watched
-  readonly #packetPort: PacketPort | undefined
-  readonly #log: Logger
   readonly #metrics: Metrics
-  #packets: PacketChannel | undefined
-  readonly #lanes: LaneBudget
+  readonly #packets: PacketPath
+  /** Undefined if its connection is not one beside which another can be made. */
+  readonly #lanes: ClientLanes | undefined
   readonly #laneWorth: LaneWorth
-  #noLanesBeforeMs = Number.NEGATIVE_INFINITY
   readonly #flowIds = new Set<string>()
   // Of flows that the other agent has not answered yet.
   readonly #asking = new Set<(err: Error) => void>()
@@ -109,14 +89,18 @@ export class ClientSession {
     this.#dialled = dialled
     this.#liveness = options.liveness
     this.#nowMs = options.nowMs
-    this.#packetPort = options.packets
-    this.#lanes = options.lanes
-    this.#laneWorth = options.laneWorth
-    this.#log = options.log
-    this.#metrics = options.metrics ?? silentMetrics
-    this.#whenSilent = options.onSilent
-    this.#idleSinceMs = options.nowMs()
+    const { carrier, destination, nowMs, log, metrics = silentMetrics } = options
     const { session, socket } = dialled
+    this.#packets = new PacketPath({ port: options.packets, socket, carrier, destination, nowMs, log })
+    if (carrier === 'direct') {
+      const { machine } = destination
+      const { lanes: budget, laneWorth: worth } = options
+      this.#lanes = new ClientLanes({ dialled, budget, worth, machine, nowMs, log, metrics })
+    }
+    this.#laneWorth = options.laneWorth
+    this.#metrics = metrics
+    this.#whenSilent = options.onSilent
+    this.#idleSinceMs = nowMs()
     this.#watched = {
       session,
       socket,
@@ -128,7 +112,8 @@ export class ClientSession {
     session.on('error', () => {})
     session.once('close', () => {
       options.liveness.unwatch(this.#watched)
-      this.#packets?.close()
+      this.#packets.close()
+      this.#lanes?.lost()
     })
     if (session.destroyed) options.liveness.unwatch(this.#watched)
   }
@@ -195,48 +180,34 @@ export class ClientSession {
     else this.#dialled.session.once('close', callback)
   }
 
-  /** Asks for a flow. Resolves with its stream once the other agent has granted it; rejects with its error. */
-  async open(request: FlowRequest, signal: AbortSignal): Promise<ClientHttp2Stream> {
-    const stream = await this.#ask({ ...this.#method(request), ...flowHeaders(request) }, signal)
-    const { flowId } = request
+  /** Asks for a flow. Resolves with this side's end of it once the other agent has granted it; rejects with its error. */
+  async open(request: FlowRequest, signal: AbortSignal): Promise<FlowEnd> {
+    const onLane = request.protocol === 'tcp' ? await this.#openOnLane(request, signal) : undefined
+    if (onLane !== undefined) return onLane
+    this.#requireSupport(request)
+    const { flowId, protocol } = request
+    const stream = await this.#ask(connectHeaders(request), signal)
     this.#flowIds.add(flowId)
     stream.once('close', () => this.#flowIds.delete(flowId))
-    return stream
+    if (protocol === 'tcp') return { kind: 'stream', stream, lane: this.#lanes?.wayFor(stream) }
+    return { kind: 'stream', stream, packets: this.#dialled.session.destroyed ? undefined : this.#packets.channel }
   }
 
   /** Has the other agent make all checks of `open`, up to the target, without opening a flow. */
   async preflight(request: FlowRequest, signal: AbortSignal): Promise<void> {
-    const method = { ':method': 'OPTIONS', ':scheme': 'https', ':path': '*' }
-    const stream = await this.#ask({ ...method, ...flowHeaders(request) }, signal)
+    const stream = await this.#ask(preflightHeaders(request), signal)
     // Without an end of the request it would stay open, and the session busy, for ever.
     stream.end()
     stream.resume()
   }
 
-  /** The datagram path beside it, made when first asked for; undefined if there can be none. */
-  get packets(): PacketChannel | undefined {
-    const { session, socket } = this.#dialled
-    if (this.#packetPort === undefined || session.destroyed) return undefined
-    this.#packets ??= PacketChannel.open({
-      port: this.#packetPort,
-      exporter: (...args) => socket.exportKeyingMaterial(...args),
-      role: 'client',
-      remotes: remotesOf(this.carrier, socket, this.destination.dataAddresses),
-      machine: this.destination.machine,
-      nowMs: this.#nowMs,
-      log: this.#log
-    })
-    return this.#packets
-  }
-
-  /** How a flow of TCP on `stream` may get a connection of its own; undefined if it cannot now. */
-  laneFor(stream: ClientHttp2Stream): LaneWay | undefined {
-    if (this.carrier !== 'direct' || !canTakeOver() || this.#nowMs() < this.#noLanesBeforeMs) return undefined
-    return { budget: this.#lanes, worth: this.#laneWorth, dial: () => this.#dialLane(stream) }
-  }
-
   carries(flowId: string): boolean {
     return this.#flowIds.has(flowId)
+  }
+
+  /** Closes lanes that have had no flow for long. To be called every few seconds. */
+  sweep(): void {
+    this.#lanes?.sweep()
   }
 
   /** Takes no more flows and closes when the last one ends. */
@@ -247,6 +218,7 @@ export class ClientSession {
 
   /** As `destroy`, once the resets of its flows have left. */
   end(): void {
+    this.#lanes?.letGo()
     endSession(this.#dialled.session, () => this.destroy())
   }
 
@@ -257,58 +229,83 @@ export class ClientSession {
     socket.destroy()
   }
 
-  async #dialLane({ id: streamId }: ClientHttp2Stream): Promise<Lane> {
-    const { socket } = this.#dialled
-    const { remoteAddress: host, remotePort: port } = socket
-    if (host === undefined || port === undefined || streamId === undefined) throw new Error('the session has ended')
-    const exporter: Exporter = (...args) => socket.exportKeyingMaterial(...args)
-    try {
-      const lane = await within(LANE_TIMEOUT_MS, [], signal => dialLane({ exporter, streamId, host, port }, signal))
-      this.#metrics.count('warren_lanes_total', { role: 'client', result: 'ok' })
-      return lane
-    } catch (err) {
-      this.#noLanesBeforeMs = this.#nowMs() + LANE_PAUSE_MS
-      this.#metrics.count('warren_lanes_total', { role: 'client', result: 'failed' })
-      this.#log.debug('no lane beside a session', { machine: this.destination.machine, err })
-      throw err
-    }
-  }
-
   // Not before the last flow has ended: a session that says goodbye takes no more requests, and so no proof.
   #closeIfSpent(): void {
-    if (this.#isRetired && this.#streams === 0 && this.isUsable) this.#dialled.session.close()
+    if (!this.#isRetired || this.#streams > 0 || !this.isUsable) return
+    this.#lanes?.letGo()
+    this.#dialled.session.close()
   }
 
-  #method({ protocol, destination }: FlowRequest): OutgoingHttpHeaders {
-    if (protocol === 'tcp') return { ':method': 'CONNECT' }
+  /** Undefined if there is no lane for it: then it needs a stream. */
+  async #openOnLane(request: FlowRequest, signal: AbortSignal): Promise<FlowEnd | undefined> {
+    const lane = this.#lanes?.take()
+    if (lane === undefined) {
+      this.#lanes?.missed()
+      return undefined
+    }
+    const { flowId } = request
+    try {
+      this.#begin()
+    } catch (err) {
+      lane.lost()
+      throw err
+    }
+    this.#flowIds.add(flowId)
+    const onFree = (): void => {
+      this.#flowIds.delete(flowId)
+      this.#finish()
+    }
+    const answer = lane.ask(laneOpen(request), onFree)
+    this.#asking.add(answer.reject)
+    try {
+      await raceAbort(answer.promise, signal)
+      return { kind: 'lane', lane, worth: this.#laneWorth }
+    } catch (err) {
+      // The other agent drops what it may have granted.
+      if (err instanceof LaneLost && !signal.aborted) return undefined
+      if (!lane.lane.isAtRest) lane.abort('link')
+      throw err
+    } finally {
+      this.#asking.delete(answer.reject)
+    }
+  }
+
+  #requireSupport({ protocol, destination }: FlowRequest): void {
     // Node would throw, and the other agent would not know what it is asked.
-    if (this.#dialled.session.remoteSettings.enableConnectProtocol !== true) {
+    if (protocol === 'udp' && this.#dialled.session.remoteSettings.enableConnectProtocol !== true) {
       throw new WarrenError(ErrorCode.Unsupported, `the agent of ${destination.machine} does not broker udp`)
     }
-    const extended = { ':protocol': CONNECT_UDP, ':scheme': 'https', ':path': '/' }
-    return { ':method': 'CONNECT', ...extended, 'capsule-protocol': '?1' }
   }
 
-  async #ask(headers: OutgoingHttpHeaders, signal: AbortSignal): Promise<ClientHttp2Stream> {
-    const { session } = this.#dialled
+  /** Takes a place for a flow, which `#finish` gives back. Throws if there is none. */
+  #begin(): void {
     if (!this.isUsable) throw new WarrenError(ErrorCode.DestinationUnreachable, 'the session to its agent has ended')
     // Node would queue the request without a word.
-    const limit = session.remoteSettings.maxConcurrentStreams ?? 1
+    const limit = this.#dialled.session.remoteSettings.maxConcurrentStreams ?? 1
     if (this.#streams >= limit) {
       const { machine } = this.destination
       throw limitExceeded(this.#metrics, 'broker_flows_per_session', 'flows of one session', limit, { machine })
     }
     if (this.#streams === 0) this.#liveness.probe(this.#watched)
     this.#streams += 1
+  }
+
+  #finish(): void {
+    this.#streams -= 1
+    if (this.#streams === 0) this.#idleSinceMs = this.#nowMs()
+    this.#closeIfSpent()
+  }
+
+  async #ask(headers: OutgoingHttpHeaders, signal: AbortSignal): Promise<ClientHttp2Stream> {
+    this.#begin()
+    const { session } = this.#dialled
     const stream = session.request(headers)
     const answer = Promise.withResolvers<Record<string, unknown>>()
     stream.on('error', answer.reject)
     this.#asking.add(answer.reject)
     stream.once('response', answer.resolve)
     stream.once('close', () => {
-      this.#streams -= 1
-      if (this.#streams === 0) this.#idleSinceMs = this.#nowMs()
-      this.#closeIfSpent()
+      this.#finish()
       if (this.#asking.has(answer.reject)) {
         answer.reject(new WarrenError(ErrorCode.DestinationUnreachable, 'its agent closed the session'))
       }
@@ -332,25 +329,5 @@ export class ClientSession {
     for (const reject of this.#asking) {
       reject(new WarrenError(ErrorCode.DestinationUnreachable, 'its agent gives no sign of life'))
     }
-  }
-}
-
-// Where the session's own connection leads, if it is one of TCP: of the announced addresses it is the one that answered.
-function remotesOf(carrier: Carrier, { remoteAddress, remotePort }: TLSSocket, announced: readonly string[]): Remote[] {
-  if (carrier === 'direct' && remoteAddress !== undefined && remotePort !== undefined) {
-    return [{ address: remoteAddress.replace(/^::ffff:(?=\d+\.)/i, ''), port: remotePort }]
-  }
-  return announced.flatMap(address => {
-    const [, host, port] = /^\[?([0-9a-fA-F.:]+)\]?:(\d{1,5})$/.exec(address) ?? []
-    return host === undefined ? [] : [{ address: host, port: Number(port) }]
-  })
-}
-
-function flowHeaders({ destination, protocol, flowId }: FlowRequest): OutgoingHttpHeaders {
-  return {
-    ':authority': destination.registrationId,
-    [HEADER.destination]: formatAddress(destination.address),
-    [HEADER.protocol]: protocol,
-    [HEADER.flowId]: flowId
   }
 }

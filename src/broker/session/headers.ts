@@ -1,4 +1,5 @@
-import { ErrorCode, isErrorCode, WarrenError } from '../../core/index.ts'
+import { ErrorCode, type WarrenError } from '../../core/index.ts'
+import { refusalOf, toldOf } from '../refusal.ts'
 
 /** Headers of a request for a flow, and of its answer. */
 export const HEADER = {
@@ -12,8 +13,6 @@ export const HEADER = {
 /** The `:protocol` of a flow of datagrams: RFC 9298. */
 export const CONNECT_UDP = 'connect-udp'
 
-const MAX_REASON = 512
-
 const STATUS: Partial<Record<ErrorCode, number>> = {
   [ErrorCode.InvalidSource]: 401,
   [ErrorCode.Unauthorized]: 403,
@@ -26,27 +25,27 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
 
 /** The answer that refuses a flow. */
 export function refusalHeaders(error: WarrenError): Record<string, string | number> {
+  const { code, reason } = toldOf(error)
   return {
-    ':status': STATUS[error.code] ?? 500,
-    [HEADER.error]: error.code,
+    ':status': STATUS[code] ?? 500,
+    [HEADER.error]: code,
     // A reason may quote what somebody typed: a header takes only ASCII, and no line ends.
-    [HEADER.reason]: encodeURIComponent(error.reason.slice(0, MAX_REASON).toWellFormed())
+    [HEADER.reason]: encodeURIComponent(reason)
   }
 }
 
 /** The error in an answer that is not 200. */
 export function refusalFrom(headers: Readonly<Record<string, unknown>>): WarrenError {
-  const code = headers[HEADER.error]
   const reason = headers[HEADER.reason]
-  return new WarrenError(
-    typeof code === 'string' && isErrorCode(code) ? code : ErrorCode.DestinationUnreachable,
+  return refusalOf(
+    headers[HEADER.error],
     typeof reason === 'string' ? decodeReason(reason) : `the other agent answered ${String(headers[':status'])}`
   )
 }
 
 function decodeReason(text: string): string {
   try {
-    return decodeURIComponent(text).slice(0, MAX_REASON)
+    return decodeURIComponent(text)
   } catch {
     return 'the other agent refused'
   }

@@ -12,7 +12,7 @@ import {
 } from '../../core/index.ts'
 import { formatAddress } from '../../identity/index.ts'
 import type { BrokerDeps, Candidate, ProvenWorkload } from '../deps.ts'
-import { LANE_WORTH, type LaneBudget } from '../lane/lane-way.ts'
+import { type LaneBudget, laneWorthOf } from '../lane/lane-way.ts'
 import { type BrokerLimits, limitExceeded } from '../limits.ts'
 import type { PacketPort } from '../packet/port.ts'
 import {
@@ -155,6 +155,7 @@ export class SessionPool {
   sweep(): void {
     const before = this.#deps.clock.monotonicMs() - SESSION_IDLE_MS
     for (const [key, session] of [...this.#sessions]) if (session.idleSinceMs < before) this.#retire(key, session)
+    for (const session of this.#sessions.values()) session.sweep()
   }
 
   /** Has both ends of each session prove the certificates that they have now, where those they proved are not these. */
@@ -257,7 +258,7 @@ export class SessionPool {
       // Who must not reach others directly must not do so with datagrams either.
       packets: ['auto', 'direct'].includes(this.#deps.carrier) ? this.#packets : undefined,
       lanes: this.#lanes,
-      laneWorth: this.#deps.laneWorth ?? LANE_WORTH,
+      laneWorth: laneWorthOf(this.#deps.laneWorth),
       onSilent: () => {
         this.#failed[way].failed(machine)
         this.#log.debug('session gives no sign of life', { machine, carrier: made.carrier })

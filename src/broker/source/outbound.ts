@@ -83,11 +83,7 @@ export class Outbound {
 
   async #openThere(flow: Flow, candidate: Candidate, signal: AbortSignal): Promise<FlowEnd> {
     const request = { destination: candidate, protocol: flow.protocol, flowId: flow.id }
-    return await this.#onSession(flow, candidate, signal, async session => {
-      const stream = await session.open(request, signal)
-      if (flow.protocol === 'udp') return { kind: 'stream', stream, packets: session.packets }
-      return { kind: 'stream', stream, lane: session.laneFor(stream) }
-    })
+    return await this.#onSession(flow, candidate, signal, session => session.open(request, signal))
   }
 
   // A warm session may have died unnoticed; the same instance then gets a second chance on a new one.

@@ -51,6 +51,8 @@ export declare type FlowHello = Message<"warren.broker.v1.FlowHello"> & {
 export declare const FlowHelloSchema: GenMessage<FlowHello>;
 
 /**
+ * Also what a record on a kept lane holds that refuses a flow.
+ *
  * @generated from message warren.broker.v1.FlowError
  */
 export declare type FlowError = Message<"warren.broker.v1.FlowError"> & {
@@ -72,6 +74,40 @@ export declare type FlowError = Message<"warren.broker.v1.FlowError"> & {
  * Use `create(FlowErrorSchema)` to create a new message.
  */
 export declare const FlowErrorSchema: GenMessage<FlowError>;
+
+/**
+ * What a record on a kept lane holds that asks for a flow of TCP.
+ *
+ * @generated from message warren.broker.v1.FlowOpen
+ */
+export declare type FlowOpen = Message<"warren.broker.v1.FlowOpen"> & {
+  /**
+   * 64 hexadecimal digits.
+   *
+   * @generated from field: string registration_id = 1;
+   */
+  registrationId: string;
+
+  /**
+   * The destination's address as text, with its machine.
+   *
+   * @generated from field: string destination = 2;
+   */
+  destination: string;
+
+  /**
+   * 16 hexadecimal digits.
+   *
+   * @generated from field: string flow_id = 3;
+   */
+  flowId: string;
+};
+
+/**
+ * Describes the message warren.broker.v1.FlowOpen.
+ * Use `create(FlowOpenSchema)` to create a new message.
+ */
+export declare const FlowOpenSchema: GenMessage<FlowOpen>;
 
 /**
  * How each end of a session proves a renewed certificate without a new session: the body of POST /warren/session-proof, and

@@ -10,7 +10,7 @@ import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
  * Describes the file warren/broker/v1/broker.proto.
  */
 export const file_warren_broker_v1_broker = /*@__PURE__*/
-  fileDesc("Ch13YXJyZW4vYnJva2VyL3YxL2Jyb2tlci5wcm90bxIQd2FycmVuLmJyb2tlci52MSJvCglGbG93SGVsbG8SDwoHZmxvd19pZBgBIAEoCRIWCg5wZWVyX3NwaWZmZV9pZBgCIAEoCRIqCgVlcnJvchgDIAEoCzIbLndhcnJlbi5icm9rZXIudjEuRmxvd0Vycm9yEg0KBXByb2JlGAQgASgIIikKCUZsb3dFcnJvchIMCgRjb2RlGAEgASgJEg4KBnJlYXNvbhgCIAEoCSI8CgxTZXNzaW9uUHJvb2YSGQoRY2VydGlmaWNhdGVfY2hhaW4YASADKAwSEQoJc2lnbmF0dXJlGAIgASgMYgZwcm90bzM");
+  fileDesc("Ch13YXJyZW4vYnJva2VyL3YxL2Jyb2tlci5wcm90bxIQd2FycmVuLmJyb2tlci52MSJvCglGbG93SGVsbG8SDwoHZmxvd19pZBgBIAEoCRIWCg5wZWVyX3NwaWZmZV9pZBgCIAEoCRIqCgVlcnJvchgDIAEoCzIbLndhcnJlbi5icm9rZXIudjEuRmxvd0Vycm9yEg0KBXByb2JlGAQgASgIIikKCUZsb3dFcnJvchIMCgRjb2RlGAEgASgJEg4KBnJlYXNvbhgCIAEoCSJJCghGbG93T3BlbhIXCg9yZWdpc3RyYXRpb25faWQYASABKAkSEwoLZGVzdGluYXRpb24YAiABKAkSDwoHZmxvd19pZBgDIAEoCSI8CgxTZXNzaW9uUHJvb2YSGQoRY2VydGlmaWNhdGVfY2hhaW4YASADKAwSEQoJc2lnbmF0dXJlGAIgASgMYgZwcm90bzM");
 
 /**
  * Describes the message warren.broker.v1.FlowHello.
@@ -27,9 +27,16 @@ export const FlowErrorSchema = /*@__PURE__*/
   messageDesc(file_warren_broker_v1_broker, 1);
 
 /**
+ * Describes the message warren.broker.v1.FlowOpen.
+ * Use `create(FlowOpenSchema)` to create a new message.
+ */
+export const FlowOpenSchema = /*@__PURE__*/
+  messageDesc(file_warren_broker_v1_broker, 2);
+
+/**
  * Describes the message warren.broker.v1.SessionProof.
  * Use `create(SessionProofSchema)` to create a new message.
  */
 export const SessionProofSchema = /*@__PURE__*/
-  messageDesc(file_warren_broker_v1_broker, 2);
+  messageDesc(file_warren_broker_v1_broker, 3);
 

@@ -1,0 +1,63 @@
+import type { Http2Stream } from 'node:http2'
+import { ByteQueue } from '../../wire/index.ts'
+import { type CutKind, codeOf } from '../flow/cut.ts'
+
+/** Who asks for such a stream, in a session. */
+export const LANE_CUTS_PATH = '/warren/lane-cuts'
+/** Lane, number of the flow on it, HTTP/2 error code: four bytes each, big-endian. */
+const CUT_BYTES = 12
+/** Of an agent that does not read them: those beyond it are not told why a flow was cut. */
+const MAX_WAITING_BYTES = 256 * 1024
+
+export interface LaneCut {
+  readonly laneId: number
+  /** Which of the flows that the lane has carried, from 1 on. */
+  readonly number: number
+  readonly kind: CutKind
+}
+
+/**
+ * Says on the session which flow of a kept lane is cut, and why: on the lane itself it would have to wait behind all that a
+ * workload which has stalled does not take.
+ */
+export class LaneCuts {
+  readonly #stream: Http2Stream
+
+  /** `onCut` is told each cut of the other end. */
+  constructor(stream: Http2Stream, onCut: (laneId: number, number: number, code: number) => void) {
+    this.#stream = stream
+    const queue = new ByteQueue()
+    stream.on('error', () => {})
+    stream.on('data', (chunk: Buffer) => {
+      queue.push(chunk)
+      while (queue.length >= CUT_BYTES) {
+        const cut = queue.take(CUT_BYTES)
+        onCut(cut.readUInt32BE(0), cut.readUInt32BE(4), cut.readUInt32BE(8))
+      }
+    })
+  }
+
+  /** Both ends must be there for lanes to be kept. */
+  get isOpen(): boolean {
+    const { destroyed, closed, writableEnded, readableEnded } = this.#stream
+    return !destroyed && !closed && !writableEnded && !readableEnded
+  }
+
+  send({ laneId, number, kind }: LaneCut): void {
+    if (!this.isOpen || this.#stream.writableLength > MAX_WAITING_BYTES) return
+    const cut = Buffer.alloc(CUT_BYTES)
+    cut.writeUInt32BE(laneId, 0)
+    cut.writeUInt32BE(number, 4)
+    cut.writeUInt32BE(codeOf(kind), 8)
+    this.#stream.write(cut)
+  }
+
+  onClose(callback: () => void): void {
+    this.#stream.once('close', callback)
+  }
+
+  /** Ends it, so that its session can end. */
+  close(): void {
+    if (!this.#stream.destroyed && !this.#stream.writableEnded) this.#stream.end()
+  }
+}
