@@ -1,17 +1,12 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
+import { KEPT_AT_ONCE, type Pair, untilLaneIsKept } from './support/kept.ts'
 import { proxyTo } from './support/proxy.ts'
 import { Accepted, closed, dial, endOf, hashAll, readAll, readBytes, writeMany } from './support/sockets.ts'
 import { listenAt, World } from './support/world.ts'
-
-interface Pair {
-  readonly client: Socket
-  readonly server: Socket
-}
 
 /** One way to join two workloads. All of them must behave as a plain unix socket does. */
 interface Way {
@@ -23,12 +18,12 @@ interface Way {
 
 const MEGABYTE = 1024 * 1024
 
-/** `on` a lane: from its first bytes on a flow moves to one; else once it is used. */
+/** `on` a lane: from its first bytes on a flow moves to one, or it begins on a kept one; else it moves once it is used. */
 function brokered(
   name: string,
   carrier: 'direct' | 'libp2p' | 'local',
   manner?: 'rough',
-  on: 'session' | 'lane' = 'session'
+  on: 'session' | 'lane' | 'kept lane' = 'session'
 ): Way {
   return {
     name,
@@ -36,7 +31,8 @@ function brokered(
     async setUp(world, accepted) {
       const options = {
         carrier: carrier === 'libp2p' ? 'libp2p' : 'direct',
-        ...(on === 'lane' ? { laneWorth: { bytes: 0, chunks: 1 } } : {})
+        ...(on === 'lane' ? { laneWorth: { bytes: 0, chunks: 1 } } : {}),
+        ...(on === 'kept lane' ? KEPT_AT_ONCE : {})
       } as const
       const near = await world.host('alpha', options)
       const far = carrier === 'local' ? near : await world.host('beta', options)
@@ -47,11 +43,34 @@ function brokered(
       const source = near.register('dev.test.client.default')
       await far.serve('dev.test.server.default', accepted.push)
       const { path } = await near.connect(source, 'dev.test.server.default')
-      return async () => {
+      const begin = async (): Promise<Pair> => {
         const client = await dial(path)
         return { client, server: await accepted.next() }
       }
+      if (on !== 'kept lane') return begin
+      return inTurns(async isFirst => {
+        if (isFirst) await untilLaneIsKept(near, begin)
+        return await begin()
+      })
     }
+  }
+}
+
+/** Opens one after another; `isFirst` if none is open. */
+function inTurns(open: (isFirst: boolean) => Promise<Pair>): () => Promise<Pair> {
+  let turn: Promise<unknown> = Promise.resolve()
+  let opened = 0
+  return () => {
+    const mine = turn.then(async () => {
+      const pair = await open(opened === 0)
+      opened += 1
+      pair.client.once('close', () => {
+        opened -= 1
+      })
+      return pair
+    })
+    turn = mine
+    return mine
   }
 }
 
@@ -70,6 +89,8 @@ const WAYS: readonly Way[] = [
   },
   brokered('two agents over TCP', 'direct'),
   brokered('two agents over a lane', 'direct', undefined, 'lane'),
+  brokered('two agents over a kept lane', 'direct', undefined, 'kept lane'),
+  brokered('a kept lane over a link that splits, delays and stalls', 'direct', 'rough', 'kept lane'),
   brokered('a lane over a link that splits, delays and stalls', 'direct', 'rough', 'lane'),
   brokered('two agents over a link that splits, delays and stalls', 'direct', 'rough'),
   brokered('two agents over a stream of the mesh', 'libp2p'),

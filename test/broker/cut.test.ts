@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import type { Socket } from 'node:net'
 import { describe, it } from 'node:test'
+import { KEPT_AT_ONCE, type Pair, untilLaneIsKept } from './support/kept.ts'
 import { proxyTo } from './support/proxy.ts'
 import { Accepted, converse, dial, endOf, readBytes } from './support/sockets.ts'
 import { type Host, type HostOptions, World } from './support/world.ts'
 
 const NAME = 'dev.test.server.default'
+
+/** What carries a flow: `lane` if it has moved to one. */
+type On = 'session' | 'lane' | 'kept lane'
 
 interface Live {
   readonly world: World
@@ -15,39 +18,45 @@ interface Live {
   readonly source: { readonly id: string }
   readonly served: { readonly id: string }
   readonly path: string
-  readonly open: () => Promise<{ client: Socket; server: Socket }>
+  readonly open: () => Promise<Pair>
 }
 
 /** Two hosts and a way to open flows between them, over a network that can be taken away. */
-async function live(on: 'session' | 'lane', options: HostOptions & { throughProxy?: boolean } = {}) {
+async function live(on: On, { throughProxy, ...given }: HostOptions & { throughProxy?: boolean } = {}) {
+  const options = on === 'kept lane' ? { ...KEPT_AT_ONCE, ...given } : given
   const world = await World.create()
   const near = await world.host('alpha', options)
   const far = await world.host('beta', options)
   const proxy = await proxyTo(world, far.dataAddresses[0] ?? '')
-  if (options.throughProxy === true) far.dataAddresses = [proxy.address]
+  if (throughProxy === true) far.dataAddresses = [proxy.address]
   const source = near.register('dev.test.client.default')
   const accepted = new Accepted()
   const served = await far.serve(NAME, accepted.push)
   const { path } = await near.connect(source, NAME)
-  const open = async (): Promise<{ client: Socket; server: Socket }> => {
+  const begin = async (): Promise<Pair> => {
     const client = await dial(path)
+    return { client, server: await accepted.next() }
+  }
+  const open = async (): Promise<Pair> => {
+    if (on === 'kept lane') await untilLaneIsKept(near, begin)
+    const { client, server } = await begin()
     client.write('x')
-    const server = await accepted.next()
     await readBytes(server, 1)
     const isMoved = (): boolean => [near, far].every(host => host.broker.flows().at(-1)?.carrier === 'lane')
     if (on === 'lane') await converse(client, server, isMoved)
+    if (on === 'kept lane') assert.ok(isMoved())
     return { client, server }
   }
   return { world, near, far, source, served, path, open, proxy } satisfies Live & { proxy: unknown }
 }
 
-async function bothCut({ client, server }: { client: Socket; server: Socket }): Promise<void> {
+async function bothCut({ client, server }: Pair): Promise<void> {
   const [here, there] = await Promise.all([endOf(client), endOf(server)])
   assert.equal(here.end, 'cut')
   assert.equal(there.end, 'cut')
 }
 
-for (const on of ['session', 'lane'] as const) {
+for (const on of ['session', 'lane', 'kept lane'] as const) {
   describe(`a live flow on a ${on}`, () => {
     it('is cut at both ends when the policy of the source forbids it, and both logs say so', async () => {
       const { world, near, far, open } = await live(on)

@@ -1,29 +1,272 @@
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import type { Socket } from 'node:net'
 import { describe, it } from 'node:test'
-import { Accepted, dial, readAll, readBytes } from './support/sockets.ts'
-import { World } from './support/world.ts'
+import { type Clock, systemClock } from '../../src/core/index.ts'
+import { brokerPb, decode, readFrame } from '../../src/wire/index.ts'
+import { settled } from '../harness/index.ts'
+import { KEPT_AT_ONCE, type Pair, untilLaneIsKept } from './support/kept.ts'
+import { type Meddle, meddle, pass } from './support/meddler.ts'
+import { Accepted, dial, endOf, hashAll, readAll, readBytes, writeMany } from './support/sockets.ts'
+import { type Host, type HostOptions, World } from './support/world.ts'
 
 const NAME = 'dev.test.server.default'
+const MEGABYTE = 1024 * 1024
 
-describe('a session with many flows', () => {
-  it('keeps lanes', async () => {
-    await using world = await World.create()
-    const near = await world.host('alpha', { laneWorth: { flowsPerSecond: 0 } })
-    const far = await world.host('beta', {})
-    const source = near.register('dev.test.client.default')
-    const accepted = new Accepted()
-    await far.serve(NAME, accepted.push)
-    const { path } = await near.connect(source, NAME)
-    for (let i = 0; i < 20; i += 1) {
-      const client = await dial(path)
-      client.end('x')
-      const server = await accepted.next()
-      await readBytes(server, 1)
-      console.log(near.broker.flows().map(f => f.carrier), far.broker.flows().map(f => f.carrier))
-      server.end('y')
-      assert.equal((await readAll(client)).toString(), 'y')
+/** With somebody between the agents who knows the lanes, unless they are to be `direct`. */
+async function hosts(
+  options: HostOptions = KEPT_AT_ONCE,
+  between: Meddle | 'direct' = pass,
+  farOptions: HostOptions = {}
+) {
+  const world = await World.create()
+  const near = await world.host('alpha', options)
+  const far = await world.host('beta', farOptions)
+  const lanes = new Set<Socket>()
+  const count: Meddle = (piece, way, lane) => {
+    if (!lanes.has(lane.near)) lane.near.once('close', () => lanes.delete(lane.near))
+    lanes.add(lane.near)
+    if (between !== 'direct') between(piece, way, lane)
+  }
+  if (between !== 'direct') far.dataAddresses = [await meddle(world, far.dataAddresses[0] ?? '', count)]
+  const source = near.register('dev.test.client.default')
+  const accepted = new Accepted()
+  const served = await far.serve(NAME, accepted.push)
+  const { path } = await near.connect(source, NAME)
+  const open = async (): Promise<Pair> => {
+    const client = await dial(path)
+    return { client, server: await accepted.next() }
+  }
+  return { world, near, far, source, served, path, accepted, lanes, open }
+}
+
+/** Uses a flow and resolves with its carrier. */
+async function begun({ client, server }: Pair, near: Host): Promise<string> {
+  client.write('x')
+  await readBytes(server, 1)
+  server.write('y')
+  await readBytes(client, 1)
+  return near.broker.flows().at(-1)?.carrier ?? ''
+}
+
+/** The code with which the agent refuses a connection to `path`, where it says so. */
+async function refusal(path: string): Promise<string | undefined> {
+  const frame = await readFrame(await dial(path), 16_384, AbortSignal.timeout(10_000))
+  return decode(brokerPb.FlowHelloSchema, frame, 16_384).error?.code
+}
+
+async function ended({ client, server }: Pair): Promise<void> {
+  client.end('the end')
+  assert.equal((await readAll(server)).toString(), 'the end')
+  server.end('of all')
+  assert.equal((await readAll(client)).toString(), 'of all')
+}
+
+describe('a kept lane', () => {
+  it('carries one flow after another, each with all its bytes', async () => {
+    const { world, near, far, open, lanes } = await hosts()
+    await using _ = world
+    await untilLaneIsKept(near, open)
+    const before = lanes.size
+    for (let round = 0; round < 50; round += 1) {
+      const pair = await open()
+      assert.equal(await begun(pair, near), 'lane')
+      await ended(pair)
     }
-    console.log(near.lines.filter(l => l.level !== 'info').map(l => [l.message, String(l.fields.err)]))
-    console.log(far.lines.filter(l => l.level !== 'info').map(l => [l.message, String(l.fields.err)]))
+    await far.flowEnd(/^ended$/)
+    assert.equal(lanes.size, before)
+    assert.deepEqual([near.hits, far.hits], [[], []])
   })
+
+  it('is not made for a session with few flows', async () => {
+    const { world, near, open, lanes } = await hosts({})
+    await using _ = world
+    for (let round = 0; round < 10; round += 1) {
+      const pair = await open()
+      assert.equal(await begun(pair, near), 'direct')
+      await ended(pair)
+    }
+    assert.equal(lanes.size, 0)
+  })
+
+  it('carries all of a server that speaks first and ends at once', async () => {
+    const { world, near, path, accepted, open } = await hosts()
+    await using _ = world
+    await untilLaneIsKept(near, open)
+    for (let round = 0; round < 100; round += 1) {
+      const sent = randomBytes(1 + round * 997)
+      const client = await dial(path)
+      const server = await accepted.next()
+      server.end(sent)
+      assert.ok((await readAll(client)).equals(sent))
+      client.end()
+      await readAll(server)
+    }
+  })
+
+  it('carries a flow of many bytes as a lane of its own would', async () => {
+    const { world, near, open } = await hosts()
+    await using _ = world
+    await untilLaneIsKept(near, open)
+    for (let round = 0; round < 3; round += 1) {
+      const pair = await open()
+      assert.equal(await begun(pair, near), 'lane')
+      const { client, server } = pair
+      const hashes = await Promise.all([
+        writeMany(client, 24 * MEGABYTE, 1),
+        hashAll(server),
+        writeMany(server, 24 * MEGABYTE, 2),
+        hashAll(client)
+      ])
+      assert.deepEqual(hashes[1], { hash: hashes[0], bytes: 24 * MEGABYTE })
+      assert.deepEqual(hashes[3], { hash: hashes[2], bytes: 24 * MEGABYTE })
+    }
+  })
+
+  it('says why a flow is refused, and carries the next one', async () => {
+    const { world, near, source, open, lanes, served } = await hosts()
+    await using _ = world
+    const { path } = await near.connect(source, NAME, true)
+    await untilLaneIsKept(near, open)
+    const before = lanes.size
+    world.allows = (_source, _destination, machine) => machine !== 'beta'
+    assert.equal(await refusal(path), 'UNAUTHORIZED')
+    world.allows = () => true
+    served.server.close()
+    await once(served.server, 'close')
+    assert.equal(await refusal(path), 'DESTINATION_UNREACHABLE')
+    served.server.listen(served.path)
+    await once(served.server, 'listening')
+    const pair = await open()
+    assert.equal(await begun(pair, near), 'lane')
+    await ended(pair)
+    assert.equal(lanes.size, before)
+  })
+
+  for (const stalled of ['client', 'server'] as const) {
+    it(`that a ${stalled} has stalled is cut at once when the policy says so, and both ends know why`, async () => {
+      const { world, near, far, open } = await hosts(KEPT_AT_ONCE, 'direct')
+      await using _ = world
+      await untilLaneIsKept(near, open)
+      const pair = await open()
+      assert.equal(await begun(pair, near), 'lane')
+      const [reader, writer] = stalled === 'client' ? [pair.client, pair.server] : [pair.server, pair.client]
+      const endOfWriter = endOf(writer)
+      // Until all that is in between is full.
+      const chunk = randomBytes(256 * 1024)
+      while (writer.writableLength < 2 * MEGABYTE) {
+        writer.write(chunk)
+        await new Promise(resolve => setImmediate(resolve))
+      }
+      const judge = stalled === 'client' ? far : near
+      world.allows = (_source, _destination, machine) => machine !== judge.machine
+      judge.broker.reassert('policy version 2')
+      await settled(
+        Promise.all([near.flowEnd(/no longer allowed/), far.flowEnd(/no longer allowed/)]),
+        'both ends to know why',
+        5_000
+      )
+      assert.equal((await endOfWriter).end, 'cut')
+      assert.equal((await endOf(reader)).end, 'cut')
+    })
+  }
+
+  it('that is lost while no flow is on it is no loss to the next one', async () => {
+    const { world, near, open, lanes } = await hosts()
+    await using _ = world
+    for (let round = 0; round < 5; round += 1) {
+      await untilLaneIsKept(near, open)
+      // The other end closes, and this one is about to open a flow: it may or may not know yet.
+      for (const lane of lanes) lane.destroy()
+      const pair = await open()
+      await begun(pair, near)
+      await ended(pair)
+    }
+  })
+
+  it('is closed when it has had no flow for long', async () => {
+    let aheadMs = 0
+    const clock: Clock = { ...systemClock, monotonicMs: () => systemClock.monotonicMs() + aheadMs }
+    const { world, near, open, lanes } = await hosts({ ...KEPT_AT_ONCE, clock })
+    await using _ = world
+    await untilLaneIsKept(near, open)
+    const closed = [...lanes].map(lane => once(lane, 'close'))
+    assert.ok(closed.length > 0)
+    aheadMs = 20_000
+    await settled(Promise.all(closed), 'the lanes to be closed', 15_000)
+    const pair = await open()
+    await begun(pair, near)
+    await ended(pair)
+  })
+
+  it('does not keep a session from ending whose certificate was renewed', async () => {
+    const { world, near, far, source, open, lanes } = await hosts()
+    await using _ = world
+    await untilLaneIsKept(near, open)
+    const former = [...lanes]
+    const live = await open()
+    assert.equal(await begun(live, near), 'lane')
+    near.renew(source.id)
+    await untilLaneIsKept(near, open)
+    assert.equal(near.broker.sessions(), 2)
+    const closed = former.map(lane => (lane.destroyed ? undefined : once(lane, 'close')))
+    await ended(live)
+    await Promise.all(closed)
+    await settled(
+      (async () => {
+        while (near.broker.sessions() + far.broker.sessions() > 2) await new Promise(resolve => setImmediate(resolve))
+      })(),
+      'the session to end',
+      5_000
+    )
+  })
+
+  for (const [what, limits, farLimits] of [
+    ['this agent', { lanes: 2 }, {}],
+    ['the other agent', {}, { lanes: 2 }]
+  ] as const) {
+    it(`has its place among the lanes of ${what}; flows without one are on their session`, async () => {
+      const { world, near, open, lanes } = await hosts({ ...KEPT_AT_ONCE, limits }, pass, { limits: farLimits })
+      await using _ = world
+      const pairs: Pair[] = []
+      for (let round = 0; round < 8; round += 1) {
+        const pair = await open()
+        await begun(pair, near)
+        pairs.push(pair)
+      }
+      assert.ok(near.broker.flows().filter(({ carrier }) => carrier === 'lane').length <= 1)
+      for (const pair of pairs) await ended(pair)
+      assert.ok(lanes.size <= 1)
+    })
+  }
+
+  for (const direction of ['up', 'down'] as const) {
+    it(`that somebody between the agents harms cuts the flow on it, and lets nothing false through (${direction})`, async () => {
+      let harming = false
+      const { world, near, far, open } = await hosts(KEPT_AT_ONCE, (piece, way, lane) => {
+        const other = Buffer.from(piece)
+        if (harming && way === direction) other[other.length >> 1] = (other[other.length >> 1] ?? 0) ^ 1
+        pass(other, way, lane)
+      })
+      await using _ = world
+      await untilLaneIsKept(near, open)
+      const pair = await open()
+      assert.equal(await begun(pair, near), 'lane')
+      harming = true
+      const [from, to] = direction === 'up' ? [pair.client, pair.server] : [pair.server, pair.client]
+      from.write('what was sent')
+      const ends = await Promise.all([endOf(from), endOf(to)])
+      assert.deepEqual(
+        ends.map(({ bytes, end }) => [bytes, end]),
+        [
+          [0, 'cut'],
+          [0, 'cut']
+        ]
+      )
+      harming = false
+      await Promise.all([near.flowEnd(/link|reset/), far.flowEnd(/link|reset/)])
+      await ended(await open())
+    })
+  }
 })

@@ -112,9 +112,8 @@ export class InboundLanes {
     }
     lane.rest(events, () => {
       clearTimeout(idle)
-      this.#kept.delete(id)
       budget.giveKept()
-      kept.freed()
+      kept.over(() => this.#kept.delete(id))
     })
   }
 }

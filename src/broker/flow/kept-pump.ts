@@ -205,8 +205,8 @@ class KeptPump implements LaneEvents {
 
   #fail(cut: Cut): void {
     if (this.#isOver) return
-    this.#release()
     const reason = this.#flow.cutBy ?? cut
+    this.#release()
     this.#kept?.abort(reason.kind)
     if (this.#local !== undefined) socketLeg(this.#local).abort(reason.kind)
     this.#settle(reason)
@@ -214,6 +214,7 @@ class KeptPump implements LaneEvents {
 
   #release(): void {
     this.#isOver = true
+    this.#kept?.forget()
     clearTimeout(this.#grace)
     this.#flow.signal.removeEventListener('abort', this.#onCut)
   }

@@ -25,6 +25,7 @@ export class KeptLane {
   #number = 0
   #onCut: ((cut: Cut) => void) | undefined
   #onFree: (() => void) | undefined
+  #onForgotten: (() => void) | undefined
   /** The other end cut the flow before anybody attended. */
   #cut: Cut | undefined
   /** What came after the grant and before anybody attended. */
@@ -44,7 +45,10 @@ export class KeptLane {
   ask(open: LaneOpen, onFree: () => void): PromiseWithResolvers<void> {
     this.begin(onFree)
     const answer = Promise.withResolvers<void>()
-    const lost = (): void => answer.reject(new LaneLost())
+    const lost = (): void => {
+      answer.reject(new LaneLost())
+      this.forget()
+    }
     this.#onCut = cut => {
       this.#cut = cut
       lost()
@@ -92,15 +96,26 @@ export class KeptLane {
     if (this.#hasEndedEarly) events.ended?.()
   }
 
-  /** No flow is on it any more. */
+  /** It rests again: no flow is on it any more. */
   freed(): void {
     this.#onCut = undefined
     this.#cut = undefined
     this.#hasEndedEarly = false
-    for (const { done } of this.#early.splice(0)) done()
-    const onFree = this.#onFree
-    this.#onFree = undefined
-    onFree?.()
+    this.#tellFree()
+  }
+
+  /** It is over. `onForgotten` is called when nobody waits to be told why: the reason may come after the end. */
+  over(onForgotten: () => void): void {
+    this.#tellFree()
+    if (this.#onCut === undefined) onForgotten()
+    else this.#onForgotten = onForgotten
+  }
+
+  /** Nobody attends to the flow that is, or was, on it. */
+  forget(): void {
+    this.#onCut = undefined
+    this.#onForgotten?.()
+    this.#onForgotten = undefined
   }
 
   /** The other end says on the session that it has cut flow `number`. */
@@ -118,6 +133,14 @@ export class KeptLane {
   abort(kind: CutKind): void {
     this.#cuts.send({ laneId: this.id, number: this.#number, kind })
     this.lane.destroy()
+    this.forget()
+  }
+
+  #tellFree(): void {
+    for (const { done } of this.#early.splice(0)) done()
+    const onFree = this.#onFree
+    this.#onFree = undefined
+    onFree?.()
   }
 }
 

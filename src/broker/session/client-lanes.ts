@@ -118,9 +118,8 @@ export class ClientLanes {
     }
     const kept = new KeptLane(lane, id, cuts)
     lane.rest({ rested: () => this.#rested(kept), closed: () => {} }, () => {
-      this.#kept.delete(id)
       budget.giveKept()
-      kept.freed()
+      kept.over(() => this.#kept.delete(id))
     })
     this.#kept.set(id, kept)
     if (lane.isOver) lane.destroy()

@@ -16,8 +16,8 @@ export type Meddle = (piece: Buffer, way: 'up' | 'down', lane: Carried) => void
 export async function meddle(world: World, address: string, meddle: Meddle): Promise<string> {
   const [host = '', port = ''] = address.split(':')
   const sockets = new Set<Socket>()
-  const server = createServer({ allowHalfOpen: true }, near => {
-    const far = connect({ host, port: Number(port), allowHalfOpen: true })
+  const server = createServer({ allowHalfOpen: true, noDelay: true }, near => {
+    const far = connect({ host, port: Number(port), allowHalfOpen: true, noDelay: true })
     let isLane: boolean | undefined
     for (const [from, to, way] of [
       [near, far, 'up'],

@@ -17,6 +17,7 @@ import {
   type Strategy
 } from '../../../src/broker/index.ts'
 import {
+  type Clock,
   ErrorCode,
   type LimitName,
   type LogFields,
@@ -61,6 +62,7 @@ export interface HostOptions {
   readonly join?: BrokerDeps['join']
   readonly udpIdleMs?: number
   readonly laneWorth?: NonNullable<BrokerDeps['laneWorth']>
+  readonly clock?: Clock
 }
 
 /** Some hosts in one process, with one registry and one policy that the test owns. */
@@ -333,7 +335,7 @@ export class Host {
       dataListen: { host: '127.0.0.1', port: 0 },
       runtimeDir: mkdtempSync(join(world.directory, 'run-')),
       log: logger,
-      clock: systemClock,
+      clock: this.#options.clock ?? systemClock,
       ...(this.#options.udpIdleMs === undefined ? {} : { udpIdleMs: this.#options.udpIdleMs }),
       ...(this.#options.laneWorth === undefined ? {} : { laneWorth: this.#options.laneWorth }),
       ...(this.#options.limits === undefined ? {} : { limits: this.#options.limits })
