@@ -24,7 +24,7 @@ export interface BrokerLimits {
   readonly joins: number
   /** Connections to targets kept from a preflight for the flow that follows it. @default 256 */
   readonly parkedTargets: number
-  /** Flows with a connection of their own to the other agent. Further ones stay on their session. @default 512 */
+  /** Connections for flows beside sessions, half of which may be kept for flows to come. Without one, flows stay on their session. @default 512 */
   readonly lanes: number
 }
 

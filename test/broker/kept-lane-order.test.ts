@@ -5,6 +5,7 @@ import fc from 'fast-check'
 import { Kind, MAX_MESSAGE_BYTES } from '../../src/broker/lane/format.ts'
 import { readOpen } from '../../src/broker/lane/kept-lane.ts'
 import { Lane } from '../../src/broker/lane/lane.ts'
+import { Once } from '../../src/broker/lane/once.ts'
 import { RecordReader } from '../../src/broker/lane/record-reader.ts'
 import { RecordWriter } from '../../src/broker/lane/record-writer.ts'
 
@@ -182,6 +183,23 @@ describe('the flows of a kept lane', () => {
     const [piece = Buffer.alloc(0)] = seal([GRANTED], played.writer)
     assert.equal(played.lane.received(piece), true)
     assert.deepEqual(played.heard, ['granted', '|', 'granted'])
+  })
+})
+
+describe('the numbers of kept lanes', () => {
+  it('are accepted once each, in any order that is nearly theirs, and what was long ago never', () => {
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 1, max: 200 })), numbers => {
+        const once = new Once(64)
+        const seen = new Set<number>()
+        for (const number of numbers) {
+          const highest = Math.max(0, ...seen)
+          assert.equal(once.isNew(number), !seen.has(number) && number > highest - 64)
+          if (once.isNew(number)) once.see(number)
+          if (number > highest - 64) seen.add(number)
+        }
+      })
+    )
   })
 })
 

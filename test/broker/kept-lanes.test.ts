@@ -8,7 +8,7 @@ import { brokerPb, decode, readFrame } from '../../src/wire/index.ts'
 import { settled } from '../harness/index.ts'
 import { KEPT_AT_ONCE, type Pair, untilLaneIsKept } from './support/kept.ts'
 import { type Meddle, meddle, pass } from './support/meddler.ts'
-import { Accepted, dial, endOf, hashAll, readAll, readBytes, writeMany } from './support/sockets.ts'
+import { Accepted, dial, endOf, hashAll, readAll, readBytes, say, writeMany } from './support/sockets.ts'
 import { type Host, type HostOptions, World } from './support/world.ts'
 
 const NAME = 'dev.test.server.default'
@@ -269,4 +269,29 @@ describe('a kept lane', () => {
       await ended(await open())
     })
   }
+
+  it('that is repeated from a capture opens nothing and gets no answer, while it lives and after', async () => {
+    const captured = new Map<Socket, Buffer[]>()
+    const { world, near, far, open, accepted, lanes } = await hosts(KEPT_AT_ONCE, (piece, way, lane) => {
+      if (way === 'up') captured.set(lane.near, [...(captured.get(lane.near) ?? []), Buffer.from(piece)])
+      pass(piece, way, lane)
+    })
+    await using _ = world
+    const { host, port } = far.broker.dataAddress()
+    await untilLaneIsKept(near, open)
+    const pair = await open()
+    assert.equal(await begun(pair, near), 'lane')
+    await ended(pair)
+    const all = [...captured.values()].map(pieces => Buffer.concat(pieces))
+    for (const bytes of all) await say(`${host}:${port}`, bytes)
+    for (const lane of lanes) lane.destroy()
+    await untilLaneIsKept(near, open)
+    for (const bytes of all) await say(`${host}:${port}`, bytes)
+    let hasCome = false
+    void accepted.next().then(() => {
+      hasCome = true
+    })
+    await new Promise(resolve => setImmediate(resolve))
+    assert.ok(!hasCome)
+  })
 })

@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
-import { connect, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { describe, it } from 'node:test'
 import { encodePreamble, FIRST_BYTE, PREAMBLE_BYTES } from '../../src/broker/lane/format.ts'
 import { settled } from '../harness/index.ts'
 import { type Meddle, meddle, pass } from './support/meddler.ts'
-import { Accepted, converse, dial, endOf, hashAll, readAll, readBytes, writeMany } from './support/sockets.ts'
+import { Accepted, converse, dial, endOf, hashAll, readAll, readBytes, say, writeMany } from './support/sockets.ts'
 import { type Host, type HostOptions, World } from './support/world.ts'
 
 const NAME = 'dev.test.server.default'
@@ -211,17 +210,3 @@ describe('the data port', () => {
     assert.equal((await readBytes(server, 10)).toString(), 'still here')
   })
 })
-
-/** Connects and says `bytes`; resolves once the other end closes, and fails if it said anything. */
-async function say(address: string, bytes: Buffer): Promise<void> {
-  const [host = '', port = ''] = address.split(':')
-  const socket = connect({ host, port: Number(port), allowHalfOpen: true })
-  const got: Buffer[] = []
-  socket.on('data', (chunk: Buffer) => got.push(chunk)).on('error', () => {})
-  await once(socket, 'connect')
-  socket.write(bytes)
-  const ended = new Promise<void>(resolve => socket.once('end', resolve).once('close', () => resolve()))
-  await settled(ended, 'the connection to be closed', 15_000)
-  socket.destroy()
-  assert.equal(Buffer.concat(got).length, 0)
-}

@@ -7,9 +7,13 @@ import type { Lane } from '../lane/lane.ts'
 import { LaneCuts } from '../lane/lane-cuts.ts'
 import type { LaneDoor } from '../lane/lane-door.ts'
 import { type LaneBudget, type LaneWay, MAX_KEPT_PER_SESSION } from '../lane/lane-way.ts'
+import { Once } from '../lane/once.ts'
 import { canTakeOver } from '../lane/raw-socket.ts'
 import { KEPT_LANE_INBOUND_IDLE_MS } from '../timing.ts'
 import { givenUp } from './asker.ts'
+
+/** Of numbers that only grow by two, and of which as many are under way as an opener dials at once. */
+const ID_WINDOW = 8 * MAX_KEPT_PER_SESSION
 
 type Taker = (lane: Lane) => void
 
@@ -27,6 +31,9 @@ export class InboundLanes {
   /** By the stream of a flow. */
   readonly #takers = new Map<number, Taker>()
   readonly #kept = new Map<number, KeptLane>()
+  // A lane that is repeated from a capture has the keys of the former: what it says would be taken for true, and what we say would
+  // be sealed with nonces that were used.
+  readonly #ids = new Once(ID_WINDOW)
   #cuts: LaneCuts | undefined
   #closeDoor: (() => void) | undefined
 
@@ -83,12 +90,13 @@ export class InboundLanes {
 
   #keeper(id: number): Taker | undefined {
     const cuts = this.#cuts
-    if (cuts?.isOpen !== true || this.#kept.has(id) || this.#kept.size >= MAX_KEPT_PER_SESSION) return undefined
+    if (cuts?.isOpen !== true || !this.#ids.isNew(id) || this.#kept.size >= MAX_KEPT_PER_SESSION) return undefined
     return lane => this.#keep(id, lane, cuts)
   }
 
   #keep(id: number, lane: Lane, cuts: LaneCuts): void {
     const { budget, onAsked } = this.#options
+    this.#ids.see(id)
     if (!budget.takeKept()) {
       lane.destroy()
       return

@@ -1,6 +1,8 @@
+import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
+import { settled } from '../../harness/index.ts'
 
 /** Connects to a unix path, half-open, with an error listener so that a reset is no exception. */
 export async function dial(path: string): Promise<Socket> {
@@ -123,4 +125,18 @@ export async function converse(client: Socket, server: Socket, isDone: () => boo
     server.write('!')
     await readBytes(client, 1)
   }
+}
+
+/** Connects and says `bytes`; resolves once the other end closes, and fails if it said anything. */
+export async function say(address: string, bytes: Buffer): Promise<void> {
+  const [host = '', port = ''] = address.split(':')
+  const socket = connect({ host, port: Number(port), allowHalfOpen: true })
+  const got: Buffer[] = []
+  socket.on('data', (chunk: Buffer) => got.push(chunk)).on('error', () => {})
+  await once(socket, 'connect')
+  socket.write(bytes)
+  const ended = new Promise<void>(resolve => socket.once('end', resolve).once('close', () => resolve()))
+  await settled(ended, 'the connection to be closed', 15_000)
+  socket.destroy()
+  assert.equal(Buffer.concat(got).length, 0)
 }

@@ -1,0 +1,22 @@
+/** Numbers that come roughly in order, each accepted once: those of kept lanes. */
+export class Once {
+  readonly #window: number
+  readonly #seen = new Set<number>()
+  #highest = 0
+
+  /** One that is `window` or more below the highest seen is taken for one that was seen. */
+  constructor(window: number) {
+    this.#window = window
+  }
+
+  isNew(number: number): boolean {
+    return number > this.#highest - this.#window && !this.#seen.has(number)
+  }
+
+  see(number: number): void {
+    this.#seen.add(number)
+    if (number <= this.#highest) return
+    this.#highest = number
+    for (const seen of this.#seen) if (seen <= number - this.#window) this.#seen.delete(seen)
+  }
+}
