@@ -8,7 +8,6 @@ import { LaneLost } from '../lane/kept-lane.ts'
 import type { LaneBudget, LaneWorth } from '../lane/lane-way.ts'
 import { limitExceeded } from '../limits.ts'
 import type { PacketPort } from '../packet/port.ts'
-import { SUPERSEDED_PAUSE_MS } from '../timing.ts'
 import { ClientLanes } from './client-lanes.ts'
 import type { Dialled } from './dial.ts'
 import { endSession } from './end-session.ts'
@@ -16,10 +15,7 @@ import { connectHeaders, type FlowRequest, laneOpen, preflightHeaders } from './
 import { refusalFrom } from './headers.ts'
 import type { Liveness, Watched } from './liveness.ts'
 import { PacketPath } from './packet-path.ts'
-import { checkProof, exchangeProofs, makeProof } from './proof.ts'
-
-/** The share of the time left after which the other end must have a renewed certificate, if all is well with it. */
-const PROOF_SHARE = 0.6
+import { ProvenEnds } from './proven-ends.ts'
 
 export interface ClientSessionOptions {
   readonly sourceId: string
@@ -51,13 +47,7 @@ export class ClientSession {
   readonly carrier: Exclude<Carrier, 'local'>
   /** The certificate it was opened with. */
   readonly certPem: string
-  readonly #spiffeId: string
-  readonly #wallMs: () => number
-  #leafDer: Uint8Array
-  #notAfterMs: number
-  #provedPem: string
-  #provedAtMs: number
-  #isProving = false
+  readonly #ends: ProvenEnds
   #isRetired = false
   readonly #dialled: Dialled
   readonly #liveness: Liveness
@@ -80,12 +70,7 @@ export class ClientSession {
     this.destination = options.destination
     this.carrier = options.carrier
     this.certPem = options.certPem
-    this.#spiffeId = options.proven.spiffeId
-    this.#notAfterMs = options.proven.notAfterMs
-    this.#leafDer = dialled.leafDer
-    this.#provedPem = options.certPem
-    this.#wallMs = options.wallMs
-    this.#provedAtMs = options.wallMs()
+    this.#ends = new ProvenEnds({ dialled, ...options })
     this.#dialled = dialled
     this.#liveness = options.liveness
     this.#nowMs = options.nowMs
@@ -130,20 +115,16 @@ export class ClientSession {
 
   /** When the destination's certificate ends, of those it has proved the one it proved last. */
   get notAfterMs(): number {
-    return this.#notAfterMs
+    return this.#ends.notAfterMs
   }
 
   get leafDer(): Uint8Array {
-    return this.#leafDer
+    return this.#ends.leafDer
   }
 
   /** Whether either end has another certificate by now, or should have: ours is `certPem`, theirs is of a CA that was superseded. */
   needsProof(certPem: string, isSuperseded: boolean): boolean {
-    if (this.#isProving || this.isIdle || !this.isUsable) return false
-    const theirs = this.#provedAtMs + (this.#notAfterMs - this.#provedAtMs) * PROOF_SHARE
-    const now = this.#wallMs()
-    const isLate = now >= theirs || (isSuperseded && now >= this.#provedAtMs + SUPERSEDED_PAUSE_MS)
-    return certPem !== this.#provedPem || isLate
+    return !this.isIdle && this.isUsable && this.#ends.areLate(certPem, isSuperseded)
   }
 
   /**
@@ -151,18 +132,7 @@ export class ClientSession {
    * outlive the certificates it began with. Rejects, and nothing has changed, when either is not proved.
    */
   async prove(credentials: Credentials, judge: BrokerDeps['judge'], signal: AbortSignal): Promise<void> {
-    const { session, socket } = this.#dialled
-    this.#isProving = true
-    try {
-      const answer = await exchangeProofs(session, makeProof(socket, 'client', credentials), signal)
-      const { identity, leafDer } = checkProof(answer, socket, 'server', this.#spiffeId, judge)
-      this.#leafDer = leafDer
-      this.#notAfterMs = identity.notAfterMs
-      this.#provedPem = credentials.certPem
-      this.#provedAtMs = this.#wallMs()
-    } finally {
-      this.#isProving = false
-    }
+    await this.#ends.prove(credentials, judge, signal)
   }
 
   get isIdle(): boolean {
