@@ -5,6 +5,7 @@ import type { Scope } from '../test/harness/index.ts'
 import { idleSuite } from './idle/suite.ts'
 import { registrySuite } from './registry/suite.ts'
 import { markdown, type Report } from './report.ts'
+import { startSuite } from './start/suite.ts'
 import type { SuiteOptions } from './suite.ts'
 import { tcpSuite } from './tcp/suite.ts'
 import { udpSuite } from './udp/suite.ts'
@@ -14,7 +15,8 @@ const SUITES: Readonly<Record<string, (scope: Scope, options: SuiteOptions) => P
   tcp: tcpSuite,
   udp: udpSuite,
   idle: idleSuite,
-  registry: registrySuite
+  registry: registrySuite,
+  start: startSuite
 }
 
 interface Options {

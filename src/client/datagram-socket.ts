@@ -2,10 +2,9 @@ import { EventEmitter, once } from 'node:events'
 import type { Socket } from 'node:net'
 import { ErrorCode, WarrenError } from '../core/index.ts'
 import { DatagramParser, datagramFraming, datagramTooLarge, FrameWriter, MAX_DATAGRAM_BYTES } from '../wire/index.ts'
+import { backlogShares } from './backlog-shares.ts'
 import type { Peer } from './peer.ts'
 
-/** What may wait for an agent that does not take it, in bytes; beyond that `send` drops. */
-const MAX_BACKLOG_BYTES = 1024 * 1024
 /** Datagrams that may wait for a reader of the async iterator before the socket is read no further. */
 const MAX_UNREAD = 256
 
@@ -50,6 +49,10 @@ export class MeshDatagramSocket extends EventEmitter<Events> implements AsyncDis
       this.#frames.flush()
       socket.end()
     })
+    if (!socket.closed) {
+      backlogShares.join()
+      socket.once('close', () => backlogShares.leave())
+    }
     socket.once('close', () => this.emit('close'))
     this.on('newListener', name => {
       if (name === 'message') this.#read()
@@ -73,7 +76,7 @@ export class MeshDatagramSocket extends EventEmitter<Events> implements AsyncDis
     const payload = typeof data === 'string' ? Buffer.from(data) : data
     if (payload.length > MAX_DATAGRAM_BYTES) throw datagramTooLarge(payload.length)
     const socket = this.#socket
-    if (socket.destroyed || socket.writableEnded || this.#frames.waitingBytes > MAX_BACKLOG_BYTES) {
+    if (socket.destroyed || socket.writableEnded || this.#frames.waitingBytes > backlogShares.shareBytes) {
       this.#dropped += 1
       return false
     }

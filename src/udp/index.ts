@@ -6,8 +6,8 @@ import { NativeEndpoint } from './native/native-endpoint.ts'
 import { NodeEndpoint } from './node-endpoint.ts'
 import { descriptorOf } from './socket.ts'
 
+export { growBuffers, growPortBuffers } from './buffers.ts'
 export type { DatagramListener, DropListener, Remote, UdpEndpoint } from './endpoint.ts'
-export { growBuffers } from './socket.ts'
 
 /** Not known yet; there is none. */
 let native: NativeUdp | undefined | 'unknown' = 'unknown'

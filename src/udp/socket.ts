@@ -11,16 +11,6 @@ export function isIpv6(socket: Socket): boolean {
   return Reflect.get(socket, 'type') === 'udp6'
 }
 
-/** Asks the kernel for buffers that hold a burst. It may give less; what does not fit is lost. */
-export function growBuffers(socket: Socket, bytes: number): void {
-  try {
-    socket.setRecvBufferSize(bytes)
-    socket.setSendBufferSize(bytes)
-  } catch {
-    // What the kernel gives without asking does, with more loss in bursts.
-  }
-}
-
 /**
  * The descriptor of a bound or connected socket; undefined once it is closed, so that the number is never used for what
  * the system opens next. Node keeps it to itself, so it may be undefined for any version of it.

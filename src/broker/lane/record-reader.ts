@@ -1,8 +1,9 @@
-import { type Aead, aes256Gcm, type Opener } from '../aead/index.ts'
+import { aes256Gcm, type Opener } from '../aead/index.ts'
 import type { Exporter } from '../packet/keys.ts'
+import { Epochs } from './epochs.ts'
 import { HEADER_BYTES, Kind, RECORD_OVERHEAD_BYTES, readHeader } from './format.ts'
-import { type LaneName, laneKeys } from './keys.ts'
-import { Nonces, RECORDS_PER_EPOCH } from './nonces.ts'
+import type { LaneName } from './keys.ts'
+import { RECORDS_PER_EPOCH } from './nonces.ts'
 import { bufferPool } from './pool.ts'
 
 /** Something on a lane that is no record of its other end. Whoever gets it drops the lane. */
@@ -10,22 +11,14 @@ export class LaneViolation extends Error {}
 
 /** Takes a lane's bytes apart and opens its records, of one direction. */
 export class RecordReader {
-  readonly #exporter: Exporter
-  readonly #name: LaneName
-  readonly #aead: Aead
-  readonly #nonces: Nonces
-  #epoch = -1
-  #opener: Opener | undefined
+  readonly #epochs: Epochs<Opener>
   #isProven = false
   /** The front of a record whose rest has not come yet; from the pool while there is one. */
   #partial: Buffer | undefined
   #held = 0
 
   constructor(exporter: Exporter, name: LaneName, aead = aes256Gcm(), recordsPerEpoch = RECORDS_PER_EPOCH) {
-    this.#exporter = exporter
-    this.#name = name
-    this.#aead = aead
-    this.#nonces = new Nonces(recordsPerEpoch)
+    this.#epochs = new Epochs(exporter, name, recordsPerEpoch, key => aead.opener(key))
   }
 
   /**
@@ -47,7 +40,7 @@ export class RecordReader {
   }
 
   close(): void {
-    this.#opener?.close()
+    this.#epochs.close()
     if (this.#partial !== undefined) this.#release()
   }
 
@@ -82,8 +75,8 @@ export class RecordReader {
     const { kind, size } = headerOf(header)
     // Of a control record the content is small, and must not lie among the data.
     const to = kind === Kind.Data ? out : Buffer.alloc(size)
-    const opener = this.#current()
-    if (!opener.open(this.#nonces.next(), header, record.subarray(HEADER_BYTES), to)) {
+    const opener = this.#epochs.current()
+    if (!opener.open(this.#epochs.nextNonce(), header, record.subarray(HEADER_BYTES), to)) {
       throw new LaneViolation('a record is not authentic')
     }
     this.#isProven = true
@@ -102,16 +95,6 @@ export class RecordReader {
   #release(): void {
     if (this.#partial !== undefined) bufferPool.give(this.#partial)
     this.#partial = undefined
-  }
-
-  #current(): Opener {
-    if (this.#opener !== undefined && !this.#nonces.isSpent) return this.#opener
-    const { key, mask } = laneKeys(this.#exporter, this.#name, this.#epoch + 1)
-    this.#opener?.close()
-    this.#opener = this.#aead.opener(key)
-    this.#epoch += 1
-    this.#nonces.restart(mask)
-    return this.#opener
   }
 }
 

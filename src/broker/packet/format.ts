@@ -2,6 +2,8 @@
 const VERSION = 0x01
 export const TAG_BYTES = 8
 export const HEADER_BYTES = 18
+/** Where in the header the counter stands, in 8 bytes. */
+export const COUNTER_AT = 10
 export const SEAL_BYTES = 16
 
 /** What a packet adds to the content that it seals. */
@@ -37,14 +39,14 @@ export function encodeHeader(packet: Buffer, tag: Buffer, epoch: number, counter
   packet[0] = VERSION
   packet[1] = epoch & 0xff
   packet.set(tag, 2)
-  packet.writeUInt32BE(Math.floor(counter / 2 ** 32), 10)
-  packet.writeUInt32BE(counter % 2 ** 32, 14)
+  packet.writeUInt32BE(Math.floor(counter / 2 ** 32), COUNTER_AT)
+  packet.writeUInt32BE(counter % 2 ** 32, COUNTER_AT + 4)
 }
 
 /** What the front of a packet says; undefined if it is none. Nothing in it is authentic yet. */
 export function decodeHeader(packet: Buffer): PacketHeader | undefined {
   if (packet.length < PACKET_OVERHEAD_BYTES + 1 || packet[0] !== VERSION) return undefined
-  const counter = packet.readUInt32BE(10) * 2 ** 32 + packet.readUInt32BE(14)
+  const counter = packet.readUInt32BE(COUNTER_AT) * 2 ** 32 + packet.readUInt32BE(COUNTER_AT + 4)
   // No sender gets there, and beyond it a number is not exact.
   if (!Number.isSafeInteger(counter)) return undefined
   return { tag: packet.toString('latin1', 2, 2 + TAG_BYTES), epoch: packet[1] ?? 0, counter }

@@ -1,5 +1,6 @@
-import { aes256Gcm, type Opener, type Sealer } from '../aead/index.ts'
+import { aes256Gcm, KEY_BYTES, NONCE_BYTES, type Opener, type Sealer } from '../aead/index.ts'
 import { encodeHeader, HEADER_BYTES, PACKET_OVERHEAD_BYTES, SEAL_BYTES, TAG_BYTES } from './format.ts'
+import { PacketNonce } from './nonce.ts'
 
 /** `exportKeyingMaterial` of the session's TLS connection: RFC 5705, RFC 8446 section 7.5. Throws once it is gone. */
 export type Exporter = (bytes: number, label: string, context: Buffer) => Buffer
@@ -15,8 +16,6 @@ export interface PacketKeys {
 
 const KEY_LABEL = 'EXPORTER-warren-datagram-key'
 const TAG_LABEL = 'EXPORTER-warren-datagram-tag'
-const KEY_BYTES = 32
-const NONCE_BYTES = 12
 const SENDERS: Readonly<Record<Sender, number>> = { client: 0, server: 1 }
 
 /** The keys of what `sender` sends in `epoch`. Throws once the session is gone. */
@@ -38,12 +37,11 @@ export function packetTag(exporter: Exporter, sender: Sender): Buffer {
 
 /** Seals packets of one epoch, each where it lies. Not to be used after `close`: then it throws. */
 export class PacketSealer {
-  readonly #mask: Buffer
-  readonly #nonce = Buffer.alloc(NONCE_BYTES)
+  readonly #nonce: PacketNonce
   readonly #aead: Sealer
 
   constructor({ key, mask }: PacketKeys) {
-    this.#mask = mask
+    this.#nonce = new PacketNonce(mask)
     this.#aead = aes256Gcm().sealer(key)
   }
 
@@ -56,7 +54,7 @@ export class PacketSealer {
     encodeHeader(packet, tag, epoch, counter)
     const header = packet.subarray(0, HEADER_BYTES)
     const content = packet.subarray(HEADER_BYTES, packet.length - SEAL_BYTES)
-    this.#aead.seal(nonceOf(this.#mask, header, this.#nonce), header, content, packet.subarray(HEADER_BYTES))
+    this.#aead.seal(this.#nonce.of(header), header, content, packet.subarray(HEADER_BYTES))
   }
 
   close(): void {
@@ -66,12 +64,11 @@ export class PacketSealer {
 
 /** Opens packets of one epoch. Not to be used after `close`: then it throws. */
 export class PacketOpener {
-  readonly #mask: Buffer
-  readonly #nonce = Buffer.alloc(NONCE_BYTES)
+  readonly #nonce: PacketNonce
   readonly #aead: Opener
 
   constructor({ key, mask }: PacketKeys) {
-    this.#mask = mask
+    this.#nonce = new PacketNonce(mask)
     this.#aead = aes256Gcm().opener(key)
   }
 
@@ -80,21 +77,11 @@ export class PacketOpener {
     if (packet.length < PACKET_OVERHEAD_BYTES) return undefined
     const header = packet.subarray(0, HEADER_BYTES)
     const sealed = packet.subarray(HEADER_BYTES)
-    const isAuthentic = this.#aead.open(nonceOf(this.#mask, header, this.#nonce), header, sealed, sealed)
+    const isAuthentic = this.#aead.open(this.#nonce.of(header), header, sealed, sealed)
     return isAuthentic ? packet.subarray(HEADER_BYTES, packet.length - SEAL_BYTES) : undefined
   }
 
   close(): void {
     this.#aead.close()
   }
-}
-
-// As in TLS 1.3: the counter, to the right, over a mask that only the two ends know.
-function nonceOf(mask: Buffer, header: Buffer, nonce: Buffer): Buffer {
-  nonce.set(mask)
-  for (let index = 0; index < 8; index += 1) {
-    const at = NONCE_BYTES - 8 + index
-    nonce[at] = (nonce[at] ?? 0) ^ (header[10 + index] ?? 0)
-  }
-  return nonce
 }

@@ -1,7 +1,7 @@
 import { createSocket } from 'node:dgram'
 import { isIP, isIPv6 } from 'node:net'
 import type { Logger } from '../../core/index.ts'
-import { type DropListener, growBuffers, type Remote, type UdpEndpoint, udpEndpoint } from '../../udp/index.ts'
+import { type DropListener, growPortBuffers, type Remote, type UdpEndpoint, udpEndpoint } from '../../udp/index.ts'
 import { decodeHeader, MAX_PACKET_BYTES } from './format.ts'
 
 export type { Remote }
@@ -48,7 +48,7 @@ export class PacketPort {
     socket.off('error', reject)
     // What the network says of single packets.
     socket.on('error', err => this.#log.debug('data port: UDP', { err }))
-    growBuffers(socket, BUFFER_BYTES)
+    growPortBuffers(socket, BUFFER_BYTES)
     const endpoint = udpEndpoint(socket)
     endpoint.listen(MAX_PACKET_BYTES, (packet, from) => {
       const header = decodeHeader(packet)

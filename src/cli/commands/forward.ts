@@ -3,7 +3,6 @@ import type { Command } from 'commander'
 import { type ConnectOptions, connect, defaultSource, type MeshSocket } from '../../client/index.ts'
 import { contextOf } from '../context.ts'
 import { DatagramForwarder } from '../datagrams/forwarder.ts'
-import { bindUdp } from '../datagrams/udp.ts'
 import { bindUnix } from '../datagrams/unix.ts'
 import { listenAt } from '../listen-at.ts'
 import { parseEndpoint } from '../options/endpoint.ts'
@@ -56,6 +55,8 @@ export function addForward(program: Command): void {
       }
       if (options.udp === true) {
         const onFailure = (err: unknown): void => failures.line(clause(err), performance.now())
+        // With native code, which the other commands must not pay for.
+        const { bindUdp } = await import('../datagrams/udp.ts')
         const local =
           endpoint.kind === 'tcp' ? await bindUdp(endpoint, onFailure) : await bindUnix(endpoint.path, { onFailure })
         const forwarder = new DatagramForwarder(local, {

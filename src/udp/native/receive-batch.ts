@@ -1,7 +1,8 @@
 import type { DatagramListener, Remote } from '../endpoint.ts'
 import type { MessageCalls } from './calls.ts'
-import { Header, MSG_TRUNC, NAME_BYTES, Vector } from './layout.ts'
+import { Header, MSG_TRUNC, NAME_BYTES } from './layout.ts'
 import { Memory } from './memory.ts'
+import { Messages } from './messages.ts'
 import { NameCache } from './name-cache.ts'
 
 /** Datagrams that are read with one call, if they are small. */
@@ -16,25 +17,16 @@ const NOWHERE: Remote = { address: '', port: 0 }
 export class ReceiveBatch {
   readonly #calls: MessageCalls
   readonly #arena = new Memory(ARENA_BYTES)
-  readonly #headers = new Memory(SLOTS * Header.bytes)
-  readonly #vectors = new Memory(SLOTS * Vector.bytes)
-  readonly #names = new Memory(SLOTS * NAME_BYTES)
-  readonly #headersAddress = this.#headers.addressAt(0)
+  readonly #messages = new Messages(SLOTS)
   readonly #cache = new NameCache()
-  readonly #from = (): Remote => this.#cache.read(this.#names.bytes, this.#slot * NAME_BYTES) ?? NOWHERE
+  readonly #from = (): Remote => this.#cache.read(this.#messages.names.bytes, this.#slot * NAME_BYTES) ?? NOWHERE
   #slot = 0
   #maxBytes = 0
   #isBusy = false
 
   constructor(calls: MessageCalls) {
     this.#calls = calls
-    for (const memory of [this.#headers, this.#vectors, this.#names]) memory.bytes.fill(0)
-    for (let index = 0; index < SLOTS; index += 1) {
-      const header = index * Header.bytes
-      this.#headers.point(header + Header.name, this.#names, index * NAME_BYTES)
-      this.#headers.point(header + Header.vectors, this.#vectors, index * Vector.bytes)
-      this.#headers.bytes.writeUInt32LE(1, header + Header.vectorCount)
-    }
+    for (let slot = 0; slot < SLOTS; slot += 1) this.#messages.pointName(slot)
   }
 
   /**
@@ -45,7 +37,7 @@ export class ReceiveBatch {
     const open = fd()
     if (open === undefined || this.#isBusy) return
     const count = this.#describe(maxBytes)
-    const received = Math.min(this.#calls.receive(open, this.#headersAddress, count), count)
+    const received = Math.min(this.#calls.receive(open, this.#messages.address, count), count)
     this.#isBusy = true
     try {
       for (let slot = 0; slot < received && fd() !== undefined; slot += 1) this.#deliver(slot, listener)
@@ -56,7 +48,7 @@ export class ReceiveBatch {
 
   #deliver(slot: number, listener: DatagramListener): void {
     const header = slot * Header.bytes
-    const headers = this.#headers.bytes
+    const headers = this.#messages.headers.bytes
     const length = headers.readUInt32LE(header + Header.received)
     if (length > this.#maxBytes || (headers.readUInt32LE(header + Header.flags) & MSG_TRUNC) !== 0) return
     const at = slot * this.#stride
@@ -74,13 +66,12 @@ export class ReceiveBatch {
     if (maxBytes !== this.#maxBytes) {
       this.#maxBytes = maxBytes
       for (let slot = 0; slot < count; slot += 1) {
-        this.#vectors.point(slot * Vector.bytes + Vector.base, this.#arena, slot * this.#stride)
-        this.#vectors.bytes.writeUInt32LE(maxBytes, slot * Vector.bytes + Vector.length)
+        this.#messages.place(slot, this.#arena, slot * this.#stride, maxBytes)
       }
     }
     // The kernel writes here how long a name was.
     for (let slot = 0; slot < count; slot += 1) {
-      this.#headers.bytes.writeUInt32LE(NAME_BYTES, slot * Header.bytes + Header.nameBytes)
+      this.#messages.headers.bytes.writeUInt32LE(NAME_BYTES, slot * Header.bytes + Header.nameBytes)
     }
     return count
   }

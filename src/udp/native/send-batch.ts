@@ -2,8 +2,9 @@ import { constants } from 'node:os'
 import { atEndOfTurn } from '../../core/index.ts'
 import type { DropListener } from '../endpoint.ts'
 import { type MessageCalls, SOL_UDP, UDP_SEGMENT } from './calls.ts'
-import { Control, Header, NAME_BYTES, Vector } from './layout.ts'
+import { Control, Header, NAME_BYTES } from './layout.ts'
 import { Memory } from './memory.ts'
+import { Messages } from './messages.ts'
 
 const { EAGAIN, EWOULDBLOCK, ENOBUFS, ENOMEM, ECONNREFUSED, EINVAL, EIO, EMSGSIZE, EOPNOTSUPP } = constants.errno
 const FULL: ReadonlySet<number> = new Set([-EAGAIN, -EWOULDBLOCK, -ENOBUFS, -ENOMEM])
@@ -39,11 +40,8 @@ export interface Origin {
 export class SendBatch {
   readonly #calls: MessageCalls
   readonly #arena = new Memory(ARENA_BYTES)
-  readonly #headers = new Memory(SLOTS * Header.bytes)
-  readonly #vectors = new Memory(SLOTS * Vector.bytes)
-  readonly #names = new Memory(SLOTS * NAME_BYTES)
+  readonly #messages = new Messages(SLOTS)
   readonly #controls = new Memory(SLOTS * Control.bytes)
-  readonly #headersAddress = this.#headers.addressAt(0)
   readonly #onTurn = (): void => {
     this.#isAwaited = false
     this.flush()
@@ -59,7 +57,7 @@ export class SendBatch {
 
   constructor(calls: MessageCalls) {
     this.#calls = calls
-    for (const memory of [this.#headers, this.#vectors, this.#names, this.#controls]) memory.bytes.fill(0)
+    this.#controls.bytes.fill(0)
     for (let index = 0; index < SLOTS; index += 1) this.#prepare(index)
   }
 
@@ -98,7 +96,7 @@ export class SendBatch {
     let cut = origin.segments()
     while (fd !== undefined && slot < count) {
       const messages = this.#describe(slot, count, cut)
-      const sent = this.#calls.send(fd, this.#headersAddress, messages)
+      const sent = this.#calls.send(fd, this.#messages.address, messages)
       if (sent > 0) {
         slot = this.#firsts[Math.min(sent, messages)] ?? count
       } else if (sent === 0 || FULL.has(sent)) {
@@ -158,26 +156,23 @@ export class SendBatch {
 
   #write(message: number, first: number, next: number): void {
     const header = message * Header.bytes
-    const vector = message * Vector.bytes
     const start = this.#offsets[first] ?? 0
     const to = this.#to[first]
-    if (to !== undefined) this.#names.bytes.set(to, message * NAME_BYTES)
-    const headers = this.#headers.bytes
+    const headers = this.#messages.headers.bytes
     if (to === undefined) headers.fill(0, header + Header.name, header + Header.name + 8)
-    else this.#headers.point(header + Header.name, this.#names, message * NAME_BYTES)
+    else {
+      this.#messages.names.bytes.set(to, message * NAME_BYTES)
+      this.#messages.pointName(message)
+    }
     headers.writeUInt32LE(to?.length ?? 0, header + Header.nameBytes)
     headers.writeUInt32LE(next - first > 1 ? Control.bytes : 0, header + Header.controlBytes)
-    this.#vectors.point(vector + Vector.base, this.#arena, start)
-    this.#vectors.bytes.writeUInt32LE((this.#offsets[next] ?? 0) - start, vector + Vector.length)
+    this.#messages.place(message, this.#arena, start, (this.#offsets[next] ?? 0) - start)
     const size = (this.#offsets[first + 1] ?? 0) - start
     this.#controls.bytes.writeUInt16LE(Math.min(size, 0xffff), message * Control.bytes + Control.data)
   }
 
   #prepare(index: number): void {
-    const header = index * Header.bytes
-    this.#headers.point(header + Header.vectors, this.#vectors, index * Vector.bytes)
-    this.#headers.bytes.writeUInt32LE(1, header + Header.vectorCount)
-    this.#headers.point(header + Header.control, this.#controls, index * Control.bytes)
+    this.#messages.headers.point(index * Header.bytes + Header.control, this.#controls, index * Control.bytes)
     const control = index * Control.bytes
     this.#controls.bytes.writeUInt32LE(Control.lengthValue, control + Control.length)
     this.#controls.bytes.writeUInt32LE(SOL_UDP, control + Control.level)

@@ -1,0 +1,23 @@
+import type { Socket } from 'node:dgram'
+import { forceReceiveBuffer } from './native/force-buffer.ts'
+import { descriptorOf } from './socket.ts'
+
+/** Asks the kernel for buffers that hold a burst. It may give less; what does not fit is lost. */
+export function growBuffers(socket: Socket, bytes: number): void {
+  try {
+    socket.setRecvBufferSize(bytes)
+    socket.setSendBufferSize(bytes)
+  } catch {
+    // What the kernel gives without asking does, with more loss in bursts.
+  }
+}
+
+/**
+ * The same for a port that many flows share, of which there are few: as root it is given what was asked for, whatever the
+ * system's limit for all programs is.
+ */
+export function growPortBuffers(socket: Socket, bytes: number): void {
+  growBuffers(socket, bytes)
+  const fd = descriptorOf(socket)()
+  if (fd !== undefined) forceReceiveBuffer(fd, bytes)
+}
