@@ -8,7 +8,8 @@ export interface Running extends Named {
 
 const MEGABYTE = 1_000_000
 const BULK_BYTES = 512 * MEGABYTE
-const CONNECTIONS = 1_000
+/** So many that what a program pays once, for its first ones, is little of it: agents and proxies run for long. */
+const CONNECTIONS = 4_000
 const PARALLEL = 16
 
 /** What is measured of everything that carries one unix socket to another. */
