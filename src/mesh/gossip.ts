@@ -68,6 +68,8 @@ export function gossipService(trustDomain: string): ReturnType<typeof gossipsub>
     allowPublishToZeroTopicPeers: false,
     ignoreDuplicatePublishError: true,
     runOnLimitedConnection: true,
+    // Encoded once for all that it goes to.
+    batchPublish: true,
     awaitRpcHandler: true,
     awaitRpcMessageHandler: true,
     maxInboundDataLength: MAX_GOSSIP_RPC_BYTES,

@@ -111,7 +111,8 @@ export async function createMesh(options: MeshOptions): Promise<Mesh> {
 }
 
 function connectedPeers(node: MeshNode): PeerKey[] {
-  return node.getPeers().map(peerKeyFromId)
+  // Not `getPeers`: it makes an id of each peer's text anew.
+  return [...new Set(node.getConnections().map(({ remotePeer }) => peerKeyFromId(remotePeer)))]
 }
 
 /**

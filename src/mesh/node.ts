@@ -29,6 +29,7 @@ import {
 import type { Pinger } from './pinger.ts'
 import { silenceCheck } from './silence.ts'
 import type { MeshOptions } from './types.ts'
+import { gatherWindowUpdates } from './window-updates.ts'
 
 export type MeshNode = Libp2p<{ pubsub: GossipSub; identify: Identify; ping: Ping }>
 
@@ -66,17 +67,19 @@ export async function createNode({
     streamMuxers: [
       () =>
         pinger.watch(
-          yamux({
-            // Once, for the round-trip time that its windows grow by. From then on the silence check asks where need be.
-            keepAliveInterval: MAX_TIMER_MS,
-            maxInboundStreams: MAX_STREAMS_PER_CONNECTION,
-            maxOutboundStreams: MAX_STREAMS_PER_CONNECTION,
-            streamOptions: {
-              maxStreamWindowSize: MAX_STREAM_WINDOW_BYTES,
-              maxReadBufferLength: MAX_STREAM_READ_BYTES,
-              maxWriteBufferLength: MAX_STREAM_WRITE_BYTES
-            }
-          })()
+          gatherWindowUpdates(
+            yamux({
+              // Once, for the round-trip time that its windows grow by. From then on the silence check asks where need be.
+              keepAliveInterval: MAX_TIMER_MS,
+              maxInboundStreams: MAX_STREAMS_PER_CONNECTION,
+              maxOutboundStreams: MAX_STREAMS_PER_CONNECTION,
+              streamOptions: {
+                maxStreamWindowSize: MAX_STREAM_WINDOW_BYTES,
+                maxReadBufferLength: MAX_STREAM_READ_BYTES,
+                maxWriteBufferLength: MAX_STREAM_WRITE_BYTES
+              }
+            })()
+          )
         )
     ],
     connectionManager: {
