@@ -150,6 +150,11 @@ export class Gossip {
     for (const topic of TOPICS) this.#pubsub.subscribe(topicName(this.#trustDomain, topic))
   }
 
+  /** Neighbours that have joined a topic: what is published goes to all of them. */
+  listening(topic: MeshTopic): PeerKey[] {
+    return this.#pubsub.getSubscribers(topicName(this.#trustDomain, topic)).map(peerKeyFromId)
+  }
+
   /** To how many neighbours the message went. MESSAGE_TOO_LARGE. */
   async publish(topic: MeshTopic, bytes: Uint8Array): Promise<number> {
     if (bytes.length > MAX_GOSSIP_BYTES) {

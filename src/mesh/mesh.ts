@@ -255,6 +255,10 @@ class Libp2pMesh implements Mesh {
     return this.#gossip.publish(topic, bytes)
   }
 
+  listening(topic: MeshTopic): PeerKey[] {
+    return this.#gossip.listening(topic)
+  }
+
   onGossip(topic: MeshTopic, handler: GossipHandler): void {
     this.#gossip.on(topic, handler)
   }
