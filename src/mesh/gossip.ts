@@ -10,6 +10,7 @@ import {
 import type { PeerId } from '@libp2p/interface'
 import { type Clock, ErrorCode, type Logger, type Metrics, WarrenError } from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
+import { readInTurns } from './gossip-source.ts'
 import { peerKeyFromId } from './keys.ts'
 import {
   GOSSIP_RATE,
@@ -17,6 +18,7 @@ import {
   MAX_GOSSIP_BACKLOG_BYTES,
   MAX_GOSSIP_BYTES,
   MAX_GOSSIP_RPC_BYTES,
+  MAX_GOSSIP_WAITING_BYTES,
   PASS_ON_MIN_MS,
   PASS_ON_SPREAD_MS
 } from './limits.ts'
@@ -39,8 +41,8 @@ export function topicName(trustDomain: string, topic: MeshTopic): string {
 }
 
 /** The gossipsub service of libp2p, as this mesh wants it. */
-export function gossipService(trustDomain: string): ReturnType<typeof gossipsub> {
-  return gossipsub({
+export function gossipService(trustDomain: string, metrics: Metrics): ReturnType<typeof gossipsub> {
+  const make = gossipsub({
     // What is gossiped carries its author's own signature; one by the libp2p key would say nothing more.
     globalSignaturePolicy: StrictNoSign,
     // The default hashes the data alone: the same bytes under another topic would then count as seen.
@@ -70,6 +72,8 @@ export function gossipService(trustDomain: string): ReturnType<typeof gossipsub>
     runOnLimitedConnection: true,
     // Encoded once for all that it goes to.
     batchPublish: true,
+    // A neighbour has one, and for a moment a second when the first is lost. Each has a turn of its own.
+    maxInboundStreams: 2,
     awaitRpcHandler: true,
     awaitRpcMessageHandler: true,
     maxInboundDataLength: MAX_GOSSIP_RPC_BYTES,
@@ -85,6 +89,11 @@ export function gossipService(trustDomain: string): ReturnType<typeof gossipsub>
       maxPeerInfos: 16
     }
   })
+  const limit = MAX_GOSSIP_WAITING_BYTES
+  return components =>
+    readInTurns(make(components), ({ remotePeer }) => {
+      metrics.hit('mesh_gossip_waiting_bytes', { peer: peerKeyFromId(remotePeer), limit })
+    })
 }
 
 /** What `asyncValidation` is documented to be answered by, and its type leaves out. */

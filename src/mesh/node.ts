@@ -7,6 +7,7 @@ import { type Ping, ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { createLibp2p } from 'libp2p'
+import { silentMetrics } from '../core/index.ts'
 import { advertised, listenAddress } from './addresses.ts'
 import { type AdmissionDeps, AdmissionEncrypter } from './admission/encrypter.ts'
 import { type DiscoveryOptions, discovery } from './discovery.ts'
@@ -94,7 +95,7 @@ export async function createNode({
     services: {
       identify: identify({ runOnLimitedConnection: true }),
       ping: ping({ runOnLimitedConnection: true }),
-      pubsub: gossipService(mesh.trustDomain),
+      pubsub: gossipService(mesh.trustDomain, mesh.metrics ?? silentMetrics),
       discovery: discovery(found),
       gossipRepair: gossipRepair(mesh.log),
       silenceCheck: silenceCheck(admission.sessions, pinger, mesh.log)
