@@ -36,20 +36,12 @@ export class AckQueue {
     }
     const delivery: Delivery = { next: undefined, cancel: () => {} }
     this.#underWay.set(peer, delivery)
-    // Not before the change is seen here: who waits to see it waits for every host, and the next change may be covered too.
-    delivery.cancel = this.#ports.after(0, () => this.#begin(peer, delivery, bytes, 1))
+    this.#attempt(peer, delivery, bytes, 1)
   }
 
   stop(): void {
     for (const { cancel } of this.#underWay.values()) cancel()
     this.#underWay.clear()
-  }
-
-  /** Sends the newest that there is by now: it covers `bytes`. */
-  #begin(peer: PeerKey, delivery: Delivery, bytes: Uint8Array, attempt: number): void {
-    const newest = delivery.next ?? bytes
-    delivery.next = undefined
-    this.#attempt(peer, delivery, newest, attempt)
   }
 
   #attempt(peer: PeerKey, delivery: Delivery, bytes: Uint8Array, attempt: number): void {
@@ -58,7 +50,12 @@ export class AckQueue {
         this.#finish(peer, delivery)
         return
       }
-      delivery.cancel = this.#ports.after(RETRY_MS, () => this.#begin(peer, delivery, bytes, attempt + 1))
+      delivery.cancel = this.#ports.after(RETRY_MS, () => {
+        // Not the one that failed: a newer one covers it.
+        const newest = delivery.next ?? bytes
+        delivery.next = undefined
+        this.#attempt(peer, delivery, newest, attempt + 1)
+      })
     }
     delivery.cancel = this.#ports.ack(peer, bytes, () => this.#finish(peer, delivery), onFailure)
   }
