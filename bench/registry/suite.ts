@@ -50,6 +50,7 @@ const rows = (members: number): readonly Row[] => {
     row('last p99', 'the same, p99', 'ms'),
     row('answer p50', 'the caller is told that all have it, p50', 'ms'),
     row('answer p99', 'the same, p99', 'ms'),
+    row('change', 'processor time of each for a registration and its end, above that at rest', 'ms'),
     row('bytes', 'idle: sent by each', 'KB/s'),
     row('cpu', 'idle: processor time of each', '% of a core'),
     row('memory', 'resident memory of each', 'MB')
@@ -123,6 +124,7 @@ async function oneRound(scope: Scope, kind: FleetKind, members: number, isolated
   await pause(REST_MS)
   const seen = new Map<string, number[]>()
   const figures: Record<string, number> = {}
+  const changing = fleetCpu(fleet)
   for (const [at, change] of fleet.changes.entries()) {
     const made: Seen[] = []
     for (let round = 0; round < CHANGES; round += 1) {
@@ -139,18 +141,32 @@ async function oneRound(scope: Scope, kind: FleetKind, members: number, isolated
       if (kind.ours) figures[`${members} answer p${part}`] = percentile(answered, part)
     }
   }
+  const changed = changing()
   await fleet.unwatch()
   await pause(REST_MS)
-  return { seen, figures: { ...figures, ...(await idleFigures(fleet, members, isolated)) } }
+  const idle = await idleFigures(fleet, members, isolated)
+  // What Serf does is two changes of other kinds.
+  const atRestMs = (idle[`${members} cpu`] ?? 0) * (changed.tookMs / 100) * members
+  if (kind.ours) figures[`${members} change`] = (changed.usedMs - atRestMs) / members / CHANGES
+  return { seen, figures: { ...figures, ...idle } }
 }
 
-async function idleFigures({ pids }: Fleet, members: number, isolated: boolean): Promise<Figures> {
-  const [bytes, startedMs] = [loopbackBytes(), performance.now()]
+/** Starts to count the processor time of all members; the answer is what they have used since. */
+function fleetCpu({ pids }: Fleet): () => { readonly usedMs: number; readonly tookMs: number } {
+  const startedMs = performance.now()
   const before = pids.map(cpuMs)
+  return () => ({
+    usedMs: pids.map((pid, at) => cpuMs(pid) - (before[at] ?? 0)).reduce((sum, used) => sum + used, 0),
+    tookMs: performance.now() - startedMs
+  })
+}
+
+async function idleFigures(fleet: Fleet, members: number, isolated: boolean): Promise<Figures> {
+  const bytes = loopbackBytes()
+  const resting = fleetCpu(fleet)
   await pause(IDLE_MS)
-  const usedMs = pids.map((pid, at) => cpuMs(pid) - (before[at] ?? 0)).reduce((sum, used) => sum + used, 0)
-  const tookMs = performance.now() - startedMs
-  const memory = pids.map(residentBytes).reduce((sum, of) => sum + of, 0)
+  const { usedMs, tookMs } = resting()
+  const memory = fleet.pids.map(residentBytes).reduce((sum, of) => sum + of, 0)
   return {
     [`${members} cpu`]: (100 * usedMs) / tookMs / members,
     [`${members} memory`]: memory / members / 1e6,

@@ -25,7 +25,8 @@ export function registryTransport(mesh: Mesh, relay: Pick<AckRelay, 'send'>) {
       }
       await relay.send(peer, bytes, direct, signal)
     },
-    connected: () => mesh.connected()
+    connected: () => mesh.connected(),
+    listening: () => mesh.listening('registry')
   }
 }
 

@@ -32,6 +32,8 @@ export interface RegistryTransport {
   readonly sync: (peer: PeerKey, request: Uint8Array, signal: AbortSignal) => Promise<Uint8Array>
   readonly ack: (peer: PeerKey, bytes: Uint8Array, signal: AbortSignal) => Promise<void>
   readonly connected: () => readonly PeerKey[]
+  /** Whom `publish` sends to. */
+  readonly listening: () => readonly PeerKey[]
 }
 
 export interface RegistryServiceDeps {
@@ -161,6 +163,7 @@ export class RegistryService {
       random: Math.random,
       after: (ms, run) => this.#after(ms, run),
       connected: transport.connected,
+      listening: transport.listening,
       publish: bytes => detach(log, 'registry publish', transport.publish(bytes), signal),
       request: (peer, bytes, onResponse, onFailure) =>
         this.#call(

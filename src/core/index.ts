@@ -1,5 +1,6 @@
 export { Allowance, type AllowanceRate } from './allowance.ts'
 export { type Clock, systemClock } from './clock.ts'
+export { Deadline } from './deadline.ts'
 export { ErrorCode, isErrorCode, WarrenError, type WarrenErrorOptions } from './errors.ts'
 export { type LogFields, type Logger, silentLogger } from './log.ts'
 export { Memo } from './memo.ts'

@@ -36,22 +36,23 @@ export async function within<T>(
  * For operations that take no signal of their own: the operation itself is not cancelled, so the caller must release
  * what it may still deliver.
  */
-export async function raceAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  if (signal.aborted) {
-    // Nobody else may be listening to it, and an unhandled rejection ends the process.
-    promise.catch(() => {})
-    throw signal.reason
-  }
-  const aborted = Promise.withResolvers<never>()
-  const onAbort = (): void => {
-    aborted.reject(signal.reason)
-  }
-  signal.addEventListener('abort', onAbort, { once: true })
-  try {
-    return await Promise.race([promise, aborted.promise])
-  } finally {
-    signal.removeEventListener('abort', onAbort)
-  }
+export function raceAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  const settled = Promise.withResolvers<T>()
+  const onAbort = (): void => settled.reject(signal.reason)
+  if (signal.aborted) onAbort()
+  else signal.addEventListener('abort', onAbort, { once: true })
+  promise.then(
+    value => {
+      signal.removeEventListener('abort', onAbort)
+      settled.resolve(value)
+    },
+    // Also after the abort: an unhandled rejection ends the process.
+    (err: unknown) => {
+      signal.removeEventListener('abort', onAbort)
+      settled.reject(err)
+    }
+  )
+  return settled.promise
 }
 
 /** Resolves after `ms` milliseconds, or rejects with the signal's reason; leaves neither timer nor listener behind. */

@@ -101,8 +101,16 @@ export class FrameStream {
   }
 
   async #more(signal: AbortSignal): Promise<void> {
-    await raceAbort(this.#wake.promise, signal)
-    this.#wake = Promise.withResolvers<void>()
+    signal.throwIfAborted()
+    const wake = this.#wake
+    const onAbort = (): void => wake.reject(signal.reason)
+    signal.addEventListener('abort', onAbort, { once: true })
+    try {
+      await wake.promise
+    } finally {
+      signal.removeEventListener('abort', onAbort)
+      this.#wake = Promise.withResolvers<void>()
+    }
   }
 
   #overflow(): void {

@@ -10,6 +10,7 @@ import {
 import type { PeerId } from '@libp2p/interface'
 import { type Clock, ErrorCode, type Logger, type Metrics, WarrenError } from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
+import { readInTurns } from './gossip-source.ts'
 import { peerKeyFromId } from './keys.ts'
 import {
   GOSSIP_RATE,
@@ -17,6 +18,7 @@ import {
   MAX_GOSSIP_BACKLOG_BYTES,
   MAX_GOSSIP_BYTES,
   MAX_GOSSIP_RPC_BYTES,
+  MAX_GOSSIP_WAITING_BYTES,
   PASS_ON_MIN_MS,
   PASS_ON_SPREAD_MS
 } from './limits.ts'
@@ -39,8 +41,8 @@ export function topicName(trustDomain: string, topic: MeshTopic): string {
 }
 
 /** The gossipsub service of libp2p, as this mesh wants it. */
-export function gossipService(trustDomain: string): ReturnType<typeof gossipsub> {
-  return gossipsub({
+export function gossipService(trustDomain: string, metrics: Metrics): ReturnType<typeof gossipsub> {
+  const make = gossipsub({
     // What is gossiped carries its author's own signature; one by the libp2p key would say nothing more.
     globalSignaturePolicy: StrictNoSign,
     // The default hashes the data alone: the same bytes under another topic would then count as seen.
@@ -68,6 +70,10 @@ export function gossipService(trustDomain: string): ReturnType<typeof gossipsub>
     allowPublishToZeroTopicPeers: false,
     ignoreDuplicatePublishError: true,
     runOnLimitedConnection: true,
+    // Encoded once for all that it goes to.
+    batchPublish: true,
+    // A neighbour has one, and for a moment a second when the first is lost. Each has a turn of its own.
+    maxInboundStreams: 2,
     awaitRpcHandler: true,
     awaitRpcMessageHandler: true,
     maxInboundDataLength: MAX_GOSSIP_RPC_BYTES,
@@ -83,6 +89,11 @@ export function gossipService(trustDomain: string): ReturnType<typeof gossipsub>
       maxPeerInfos: 16
     }
   })
+  const limit = MAX_GOSSIP_WAITING_BYTES
+  return components =>
+    readInTurns(make(components), ({ remotePeer }) => {
+      metrics.hit('mesh_gossip_waiting_bytes', { peer: peerKeyFromId(remotePeer), limit })
+    })
 }
 
 /** What `asyncValidation` is documented to be answered by, and its type leaves out. */
@@ -146,6 +157,11 @@ export class Gossip {
   /** Joins the topics. After libp2p has started. */
   subscribe(): void {
     for (const topic of TOPICS) this.#pubsub.subscribe(topicName(this.#trustDomain, topic))
+  }
+
+  /** Neighbours that have joined a topic: what is published goes to all of them. */
+  listening(topic: MeshTopic): PeerKey[] {
+    return this.#pubsub.getSubscribers(topicName(this.#trustDomain, topic)).map(peerKeyFromId)
   }
 
   /** To how many neighbours the message went. MESSAGE_TOO_LARGE. */

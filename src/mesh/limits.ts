@@ -19,6 +19,10 @@ export const MAX_GOSSIP_RPC_BYTES = 4 * 1024 * 1024
 export const MAX_GOSSIP_BACKLOG_BYTES = 4 * 1024 * 1024
 /** Gossip messages of one neighbour that are looked at: so many a second, after a burst. The rest is ignored. */
 export const GOSSIP_RATE = { perSecond: 1_000, burst: 4_000 } as const
+/** Bytes of gossip of one neighbour that are taken in one turn of the event loop: some heads, or a part of a large message. */
+export const GOSSIP_TURN_BYTES = 4 * 1024
+/** Bytes that wait for their turn; above this, the neighbour has to wait. A message of the largest size goes in. */
+export const MAX_GOSSIP_WAITING_BYTES = 256 * 1024
 
 /** When a message that came straight from its author is passed on. gossipsub forgets it after some seconds. */
 export const PASS_ON_MIN_MS = 20

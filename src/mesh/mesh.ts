@@ -111,7 +111,8 @@ export async function createMesh(options: MeshOptions): Promise<Mesh> {
 }
 
 function connectedPeers(node: MeshNode): PeerKey[] {
-  return node.getPeers().map(peerKeyFromId)
+  // Not `getPeers`: it makes an id of each peer's text anew.
+  return [...new Set(node.getConnections().map(({ remotePeer }) => peerKeyFromId(remotePeer)))]
 }
 
 /**
@@ -252,6 +253,10 @@ class Libp2pMesh implements Mesh {
 
   publish(topic: MeshTopic, bytes: Uint8Array): Promise<number> {
     return this.#gossip.publish(topic, bytes)
+  }
+
+  listening(topic: MeshTopic): PeerKey[] {
+    return this.#gossip.listening(topic)
   }
 
   onGossip(topic: MeshTopic, handler: GossipHandler): void {

@@ -7,6 +7,7 @@ import { type Ping, ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { createLibp2p } from 'libp2p'
+import { silentMetrics } from '../core/index.ts'
 import { advertised, listenAddress } from './addresses.ts'
 import { type AdmissionDeps, AdmissionEncrypter } from './admission/encrypter.ts'
 import { type DiscoveryOptions, discovery } from './discovery.ts'
@@ -29,6 +30,7 @@ import {
 import type { Pinger } from './pinger.ts'
 import { silenceCheck } from './silence.ts'
 import type { MeshOptions } from './types.ts'
+import { gatherWindowUpdates } from './window-updates.ts'
 
 export type MeshNode = Libp2p<{ pubsub: GossipSub; identify: Identify; ping: Ping }>
 
@@ -66,17 +68,19 @@ export async function createNode({
     streamMuxers: [
       () =>
         pinger.watch(
-          yamux({
-            // Once, for the round-trip time that its windows grow by. From then on the silence check asks where need be.
-            keepAliveInterval: MAX_TIMER_MS,
-            maxInboundStreams: MAX_STREAMS_PER_CONNECTION,
-            maxOutboundStreams: MAX_STREAMS_PER_CONNECTION,
-            streamOptions: {
-              maxStreamWindowSize: MAX_STREAM_WINDOW_BYTES,
-              maxReadBufferLength: MAX_STREAM_READ_BYTES,
-              maxWriteBufferLength: MAX_STREAM_WRITE_BYTES
-            }
-          })()
+          gatherWindowUpdates(
+            yamux({
+              // Once, for the round-trip time that its windows grow by. From then on the silence check asks where need be.
+              keepAliveInterval: MAX_TIMER_MS,
+              maxInboundStreams: MAX_STREAMS_PER_CONNECTION,
+              maxOutboundStreams: MAX_STREAMS_PER_CONNECTION,
+              streamOptions: {
+                maxStreamWindowSize: MAX_STREAM_WINDOW_BYTES,
+                maxReadBufferLength: MAX_STREAM_READ_BYTES,
+                maxWriteBufferLength: MAX_STREAM_WRITE_BYTES
+              }
+            })()
+          )
         )
     ],
     connectionManager: {
@@ -91,7 +95,7 @@ export async function createNode({
     services: {
       identify: identify({ runOnLimitedConnection: true }),
       ping: ping({ runOnLimitedConnection: true }),
-      pubsub: gossipService(mesh.trustDomain),
+      pubsub: gossipService(mesh.trustDomain, mesh.metrics ?? silentMetrics),
       discovery: discovery(found),
       gossipRepair: gossipRepair(mesh.log),
       silenceCheck: silenceCheck(admission.sessions, pinger, mesh.log)

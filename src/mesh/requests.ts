@@ -1,5 +1,5 @@
 import type { Connection, Stream } from '@libp2p/interface'
-import { type Clock, ErrorCode, type Logger, type Metrics, raceAbort, WarrenError, within } from '../core/index.ts'
+import { type Clock, Deadline, ErrorCode, type Logger, type Metrics, raceAbort, WarrenError } from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
 import { FRAME_HEADER_BYTES } from '../wire/index.ts'
 import { FrameStream } from './frame-stream.ts'
@@ -87,19 +87,23 @@ export class RequestServer {
   }
 
   async #serve(peer: PeerKey, frames: FrameStream): Promise<void> {
-    let restMs = SERVE_TIMEOUT_MS
-    for (;;) {
-      const protocol = await within(restMs, [this.#stopping], limit => frames.read(MAX_PROTOCOL_NAME_BYTES, limit))
-      const goOn =
-        protocol !== undefined &&
-        (await within(SERVE_TIMEOUT_MS, [this.#stopping], limit =>
-          this.#exchange(peer, protocol.toString('latin1'), frames, limit)
-        ))
-      if (!goOn) break
-      restMs = SERVED_STREAM_REST_MS
+    const deadline = new Deadline(this.#stopping)
+    const { signal } = deadline
+    try {
+      deadline.step(SERVE_TIMEOUT_MS)
+      for (;;) {
+        const protocol = await frames.read(MAX_PROTOCOL_NAME_BYTES, signal)
+        deadline.step(SERVE_TIMEOUT_MS)
+        if (protocol === undefined) break
+        if (!(await this.#exchange(peer, protocol.toString('latin1'), frames, signal))) break
+        deadline.step(SERVED_STREAM_REST_MS)
+      }
+      // A reset would overtake the answer; so what is still on its way is taken, and dropped.
+      deadline.step(SERVE_TIMEOUT_MS)
+      await frames.close(signal)
+    } finally {
+      deadline.end()
     }
-    // A reset would overtake the answer; so what is still on its way is taken, and dropped.
-    await within(SERVE_TIMEOUT_MS, [this.#stopping], limit => frames.close(limit))
   }
 
   /** One request and its response; whether another may follow. */

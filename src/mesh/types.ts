@@ -106,6 +106,8 @@ export interface Mesh {
    * bytes were published within the last two minutes. Never the only path of any state. MESSAGE_TOO_LARGE above 64 KB.
    */
   publish(topic: MeshTopic, bytes: Uint8Array): Promise<number>
+  /** Peers that `publish` sends to. */
+  listening(topic: MeshTopic): PeerKey[]
   /** Sets the one handler of a topic. Before `start`. */
   onGossip(topic: MeshTopic, handler: GossipHandler): void
   /** Whether a connected host answers within the time: its event loop, not its agent. Never dials, never rejects. */

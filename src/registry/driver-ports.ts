@@ -20,6 +20,8 @@ export interface DriverPorts {
   readonly after: (ms: number, run: () => void) => Cancel
   /** Peers with a standing connection. */
   readonly connected: () => readonly PeerKey[]
+  /** Peers that `publish` sends to. */
+  readonly listening: () => readonly PeerKey[]
   /** Sends to the topic; what is lost on the way comes by synchronisation. */
   readonly publish: (bytes: Uint8Array) => void
   /** Sends a sync request. Calls one of the two exactly once, unless called off; must give up by a deadline of its own. */

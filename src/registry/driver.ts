@@ -3,7 +3,7 @@ import type { PeerKey } from '../identity/index.ts'
 import { AckQueue } from './ack-queue.ts'
 import { answer } from './answer.ts'
 import type { DriverPorts } from './driver-ports.ts'
-import type { Effect, Event, Verdict } from './message.ts'
+import { type Effect, type Event, toldAll, type Verdict } from './message.ts'
 import { type ReplicationProgress, replication } from './replication.ts'
 import type { RegistryState } from './state.ts'
 import { step } from './step.ts'
@@ -109,7 +109,7 @@ export class RegistryDriver {
           break
         case 'publish':
           this.#published = effect.seq
-          publish(effect.bytes)
+          publish(this.#hasAllListening() ? toldAll(effect.bytes) : effect.bytes)
           break
         case 'send-ack':
           this.#acks.push(effect.to, effect.bytes)
@@ -125,6 +125,11 @@ export class RegistryDriver {
           break
       }
     }
+  }
+
+  #hasAllListening(): boolean {
+    const listening = new Set(this.#ports.listening())
+    return this.state.entries.keys().every(peer => peer === this.state.own.peer || listening.has(peer))
   }
 
   #repeat(intervalMs: number, jitter: number, round: () => void): void {

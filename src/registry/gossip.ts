@@ -30,7 +30,7 @@ export function takeGossip(state: RegistryState, from: PeerKey, bytes: Uint8Arra
     return [verdict('ignore', 'rate'), limitReached('registry_invalid_rate', from, TOO_MANY_INVALID)]
   }
   try {
-    const { event } = decodeGossip(bytes, state.limits)
+    const { event, toldAll } = decodeGossip(bytes, state.limits)
     if (event.case === undefined) return blame(state, from, 'empty', now)
     const delta = event.case === 'delta' ? event.value : undefined
     const sealed = openHead(event.case === 'delta' ? event.value.head : event.value, state.trustDomain, state.limits)
@@ -40,20 +40,23 @@ export function takeGossip(state: RegistryState, from: PeerKey, bytes: Uint8Arra
     if (left !== 'allowed') return tooManyHeads(owner, left)
     if (delta !== undefined && !agrees(delta, sealed.head))
       return blame(state, from, 'a change at odds with its head', now)
-    return takeHead(state, from, sealed, delta, now)
+    return takeHead(state, { from, sealed, delta, toldAll: toldAll && from === owner }, now)
   } catch (err) {
     const { reason, limit } = WarrenError.from(err, ErrorCode.MessageMalformed)
     return blame(state, from, reason, now, limit)
   }
 }
 
-function takeHead(
-  state: RegistryState,
-  from: PeerKey,
-  sealed: SealedHead,
-  delta: registryPb.Delta | undefined,
-  now: Now
-): Effect[] {
+interface Arrival {
+  readonly from: PeerKey
+  readonly sealed: SealedHead
+  readonly delta: registryPb.Delta | undefined
+  /** It comes from its owner, who tells it to everybody. */
+  readonly toldAll: boolean
+}
+
+function takeHead(state: RegistryState, arrival: Arrival, now: Now): Effect[] {
+  const { from, sealed } = arrival
   const { owner } = sealed.head
   const held = state.entries.get(owner)
   const judgement = judgeHead(state, sealed, held?.identity, now)
@@ -76,18 +79,12 @@ function takeHead(
     case 'newer':
       // judgeHead says so of known owners only.
       if (held === undefined) return [verdict('ignore', 'unknown owner')]
-      return takeNewer(state, from, sealed, held, delta, now)
+      return takeNewer(state, arrival, held, now)
   }
 }
 
-function takeNewer(
-  state: RegistryState,
-  from: PeerKey,
-  sealed: SealedHead,
-  held: Entry,
-  delta: registryPb.Delta | undefined,
-  now: Now
-): Effect[] {
+function takeNewer(state: RegistryState, arrival: Arrival, held: Entry, now: Now): Effect[] {
+  const { from, sealed, delta } = arrival
   const { head } = sealed
   const { owner } = head
   // Counted only now: before the signature is known to hold, anybody could use up an owner's allowance.
@@ -95,8 +92,7 @@ function takeNewer(
   if (allowance !== 'allowed') return tooManyHeads(owner, allowance)
   const { identity, chain } = held
   const keep = (set: RecordSet): Effect[] => [
-    // An author tells all that it is connected to.
-    verdict(from === owner ? 'accept-later' : 'accept', 'applied'),
+    verdict(handOn(arrival), 'applied'),
     ...adopt(state, { sealed, set, identity, chain }, now),
     ...askForChain(state, from, owner)
   ]
@@ -109,7 +105,10 @@ function takeNewer(
   if (head.root === RecordSet.empty.root && head.count === 0) return keep(RecordSet.empty)
   const base = delta === undefined ? undefined : baseOf(delta, held)
   if (delta === undefined || base === undefined) {
-    return [verdict('accept', 'gap'), { type: 'sync-with', peer: from, owner, reason: 'gap' }]
+    return [
+      verdict(arrival.toldAll ? 'ignore' : 'accept', 'gap'),
+      { type: 'sync-with', peer: from, owner, reason: 'gap' }
+    ]
   }
   const scope = { trustDomain: state.trustDomain, machine: head.machine }
   const { records, fault } = openRecords(delta.puts, scope, state.limits)
@@ -123,6 +122,13 @@ function takeNewer(
     return [verdict('ignore', 'invalid set'), ...quarantine(state, sealed, 'invalid-set', fit.reason, now, fit.limit)]
   }
   return [verdict('ignore', 'mismatch'), { type: 'sync-with', peer: from, owner, reason: 'mismatch' }]
+}
+
+// An owner tells all that it is connected to. If that is everybody, copies would only compete with the first of the next
+// message, and who missed it asks a neighbour soon.
+function handOn({ from, sealed, toldAll }: Arrival): Verdict {
+  if (toldAll) return 'ignore'
+  return from === sealed.head.owner ? 'accept-later' : 'accept'
 }
 
 function tooManyHeads(owner: PeerKey, allowance: 'first-refused' | 'refused'): Effect[] {

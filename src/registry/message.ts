@@ -108,6 +108,16 @@ export type Effect =
   /** `peer` reached a limit. For each time: to say it less often is for whoever says it. */
   | { readonly type: 'limit'; readonly limit: LimitName; readonly peer: PeerKey; readonly detail: string }
 
+/** What `toldAll` adds to a message. */
+export const TOLD_ALL_BYTES = 2
+
+/** A message for the topic whose owner tells it to all hosts that it knows of. */
+export function toldAll(gossip: Uint8Array): Uint8Array {
+  // In protobuf a message that another is appended to has the fields of both.
+  const flag = toBinary(registryPb.GossipSchema, create(registryPb.GossipSchema, { toldAll: true }))
+  return Buffer.concat([gossip, flag])
+}
+
 const MAX_ACK_BYTES = 64
 
 export function encodeAck(epoch: bigint, seq: bigint): Uint8Array {

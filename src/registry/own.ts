@@ -5,7 +5,7 @@ import { changed, replace } from './adopt.ts'
 import { compareAge, type SealedHead, sealHead, toWire } from './head.ts'
 import { leaseFor, type Now } from './lease.ts'
 import { MAX_COUNTER, MAX_DELTA_CHANGES, MAX_EPOCH_LEAD_MS } from './limits.ts'
-import { alarm, type Effect, type Profile } from './message.ts'
+import { alarm, type Effect, type Profile, TOLD_ALL_BYTES } from './message.ts'
 import { type LocalRecord, sealRecord } from './record.ts'
 import { bucketNumber } from './record-set.ts'
 import { notePublication } from './replication.ts'
@@ -211,7 +211,9 @@ function gossipOf(sealed: SealedHead, change: SetChange | undefined, maxBytes: n
     create(registryPb.GossipSchema, { event: { case: 'delta', value: delta } })
   )
   // The head alone tells the others that there is something to fetch.
-  return bytes.length <= maxBytes && puts.length + deletes.length <= MAX_DELTA_CHANGES ? bytes : headOnly()
+  return bytes.length <= maxBytes - TOLD_ALL_BYTES && puts.length + deletes.length <= MAX_DELTA_CHANGES
+    ? bytes
+    : headOnly()
 }
 
 function persistOwn(state: RegistryState): Effect {

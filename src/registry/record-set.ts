@@ -124,6 +124,7 @@ export class RecordSet {
   /** What `next` holds and this does not, and the other way round; a changed record is in both lists. */
   difference(next: RecordSet): SetDifference {
     const difference: SetDifference = { added: [], removed: [] }
+    if (next === this) return difference
     for (let number = 0; number < BUCKETS; number += 1) {
       const before = this.bucket(number)
       const after = next.bucket(number)

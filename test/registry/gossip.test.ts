@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { sealHead, toWire } from '../../src/registry/head.ts'
-import { type Effect, owner, owners, quarantined, records } from '../../src/registry/index.ts'
+import { DEFAULT_LIMITS, type Effect, owner, owners, quarantined, records } from '../../src/registry/index.ts'
+import { TOLD_ALL_BYTES, toldAll } from '../../src/registry/message.ts'
 import { RecordSet } from '../../src/registry/record-set.ts'
+import { decodeGossip } from '../../src/registry/wire-bounds.ts'
 import { create, registryPb, toBinary } from '../../src/wire/index.ts'
 import { alarmsOf, fakeSign, keyOf, mesh, Node, recordOf, TD, Time, typesOf, verdictOf } from './world.ts'
 
@@ -304,3 +306,28 @@ test('a record beyond the scopes of its host is hidden from routing', () => {
 function limitsOf(effects: readonly Effect[]): string[] {
   return effects.flatMap(effect => (effect.type === 'limit' ? [effect.limit] : []))
 }
+
+test('what its owner tells everybody is taken from the owner and not handed on, what somebody else hands on is', () => {
+  const time = new Time()
+  const [a, b, c] = mesh(time, 'a', 'b', 'c') as [Node, Node, Node]
+  b.put('web')
+  const bytes = toldAll(b.sent.at(-1)!)
+  assert.equal(verdictOf(a.hear(bytes, b)), 'ignore')
+  assert.deepEqual(a.sees(b), ['web'])
+  assert.equal(verdictOf(c.hear(bytes, a)), 'accept', 'not the word of its owner')
+  assert.deepEqual(c.sees(b), ['web'])
+})
+
+test('the largest change that goes in one message does so also with the word that everybody is told', () => {
+  const maxGossipBytes = 2_000
+  let sent: Uint8Array
+  let count = 0
+  do {
+    count += 1
+    const node = new Node('b', new Time(), { limits: { maxGossipBytes } })
+    node.put(...Array.from({ length: count }, (_, at) => `n${at}`))
+    sent = node.sent.at(-1)!
+    assert.ok(toldAll(sent).length <= maxGossipBytes)
+  } while (decodeGossip(sent, DEFAULT_LIMITS).event.case === 'delta')
+  assert.equal(toldAll(new Uint8Array()).length, TOLD_ALL_BYTES)
+})

@@ -75,6 +75,7 @@ const VALUES: Record<LimitName, number> = {
   registry_message_fields: MAX_DELTA_CHANGES + 32,
   mesh_gossip_bytes: mesh.MAX_GOSSIP_BYTES,
   mesh_gossip_rate: mesh.GOSSIP_RATE.perSecond,
+  mesh_gossip_waiting_bytes: mesh.MAX_GOSSIP_WAITING_BYTES,
   mesh_request_rate: mesh.REQUEST_RATE.perSecond,
   mesh_requests_per_peer: mesh.MAX_REQUESTS_PER_PEER,
   mesh_requests: mesh.MAX_REQUESTS,

@@ -246,6 +246,7 @@ export class Host {
       random: () => sim.random.next(),
       after: (ms, run) => this.later(ms, run),
       connected: () => sim.network.connected(this),
+      listening: () => sim.network.connected(this),
       publish: bytes => {
         this.witness.checkPublish()
         sim.network.publish(this, bytes)

@@ -1,4 +1,4 @@
-import type { DatabaseSync, SQLInputValue, SQLOutputValue } from 'node:sqlite'
+import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite'
 import type { PeerKey, StoredToken, TokenStore } from '../../identity/index.ts'
 import { storageError } from './database.ts'
 import { ensurePrivateFile } from './files.ts'
@@ -19,9 +19,16 @@ export interface KnownMember {
   readonly addresses: readonly string[]
 }
 
+const RAISE_MARK = `
+  INSERT INTO mark VALUES (?, ?, ?, ?)
+  ON CONFLICT (owner) DO UPDATE SET epoch = excluded.epoch, seq = excluded.seq, until_ms = excluded.until_ms
+  WHERE excluded.epoch > epoch OR (excluded.epoch = epoch AND excluded.seq > seq)`
+
 /** What an agent remembers besides its keys. Every method is durable when it returns, or throws STATE_UNUSABLE. */
 export class Store implements TokenStore {
   readonly #db: DatabaseSync
+  // Kept: it runs for each change that is heard of, and to compile it takes longer than to run it.
+  #raiseMark: StatementSync | undefined
 
   constructor(database: DatabaseSync) {
     this.#db = database
@@ -52,14 +59,14 @@ export class Store implements TokenStore {
 
   /** Raises marks, all or none; a lower one than stored is left out. */
   raiseMarks(marks: readonly HighWaterMark[]): void {
-    this.#transaction(() => {
-      const statement = this.#db.prepare(
-        `INSERT INTO mark VALUES (?, ?, ?, ?)
-         ON CONFLICT (owner) DO UPDATE SET epoch = excluded.epoch, seq = excluded.seq, until_ms = excluded.until_ms
-         WHERE excluded.epoch > epoch OR (excluded.epoch = epoch AND excluded.seq > seq)`
-      )
-      for (const { owner, epoch, seq, untilMs } of marks) statement.run(owner, epoch, seq, untilMs ?? null)
-    })
+    const raise = ({ owner, epoch, seq, untilMs }: HighWaterMark): void => {
+      this.#raiseMark ??= this.#db.prepare(RAISE_MARK)
+      this.#raiseMark.run(owner, epoch, seq, untilMs ?? null)
+    }
+    const [mark, ...others] = marks
+    // A statement of its own is a transaction.
+    if (mark !== undefined && others.length === 0) this.#attempt(() => raise(mark))
+    else this.#transaction(() => marks.forEach(raise))
   }
 
   forgetMark(owner: PeerKey): void {

@@ -47,6 +47,7 @@ export const LIMIT_NAMES = [
   'registry_message_fields',
   'mesh_gossip_bytes',
   'mesh_gossip_rate',
+  'mesh_gossip_waiting_bytes',
   'mesh_request_rate',
   'mesh_requests_per_peer',
   'mesh_requests',

@@ -5,6 +5,7 @@ import type { PeerKey } from '../../identity/index.ts'
 import { gatherWrites } from '../gather-writes.ts'
 import { peerKeyFromId } from '../keys.ts'
 import { ADMISSION_TIMEOUT_MS } from '../limits.ts'
+import { quietDecoder } from '../quiet-decoder.ts'
 import type { AdmissionVerdict } from '../types.ts'
 import { AdmissionExchange } from './exchange.ts'
 import type { RefusalLog } from './refusal-log.ts'
@@ -115,7 +116,7 @@ export class AdmissionEncrypter implements ConnectionEncrypter {
     const { sessions, refusals } = this.#deps
     const session = sessions.begin(peerKeyFromId(secured.remotePeer), direction, raw)
     try {
-      const exchange = new AdmissionExchange(secured.connection, signal)
+      const exchange = new AdmissionExchange(quietDecoder(secured.connection), signal)
       const machine = await talk(session, exchange)
       const connection = exchange.release()
       sessions.opened(session, machine, connection)

@@ -300,6 +300,14 @@ export declare type Gossip = Message<"warren.registry.v1.Gossip"> & {
     value: Delta;
     case: "delta";
   } | { case: undefined; value?: undefined };
+
+  /**
+   * The owner says: it sent this to every live host that it knows of, so who has it from the owner itself needs not hand it
+   * on. Not signed, and of no account in a message that somebody else hands on.
+   *
+   * @generated from field: bool told_all = 3;
+   */
+  toldAll: boolean;
 };
 
 /**
