@@ -144,6 +144,32 @@ describe('a kept lane', () => {
     assert.equal(lanes.size, before)
   })
 
+  it('on which flows are refused does no harm to those that follow at once', async () => {
+    const { world, near, open, path, served } = await hosts(KEPT_AT_ONCE, 'direct')
+    await using _ = world
+    await untilLaneIsKept(near, open)
+    served.server.removeAllListeners('connection').on('connection', (socket: Socket) => socket.resume().end('y'))
+    let asked = 0
+    world.allows = (_source, _destination, machine) => {
+      if (machine !== 'beta') return true
+      asked += 1
+      return asked % 2 === 0
+    }
+    const ends = await Promise.all(
+      Array.from({ length: 60 }, async () => {
+        const client = await dial(path)
+        client.end('x')
+        return (await readAll(client).catch(() => undefined))?.length
+      })
+    )
+    assert.equal(ends.length, 60)
+    const reasons = near.lines.filter(({ message }) => message === 'flow ended').map(({ fields }) => fields.reason)
+    assert.deepEqual(
+      reasons.filter(reason => reason !== 'ended' && !/no rule/.test(reason ?? '')),
+      []
+    )
+  })
+
   for (const stalled of ['client', 'server'] as const) {
     it(`that a ${stalled} has stalled is cut at once when the policy says so, and both ends know why`, async () => {
       const { world, near, far, open } = await hosts(KEPT_AT_ONCE, 'direct')

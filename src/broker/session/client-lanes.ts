@@ -112,7 +112,8 @@ export class ClientLanes {
     const id = this.#nextId
     this.#nextId += 2
     const lane = await budget.dial(() => this.#dial(id))
-    if (lane === undefined) {
+    // One that was lost since would never say that it is over.
+    if (lane === undefined || lane.isOver) {
       budget.giveKept()
       return
     }
@@ -122,8 +123,7 @@ export class ClientLanes {
       kept.over(() => this.#kept.delete(id))
     })
     this.#kept.set(id, kept)
-    if (lane.isOver) lane.destroy()
-    else this.#rested(kept)
+    this.#rested(kept)
   }
 
   #ask(): Promise<LaneCuts> {

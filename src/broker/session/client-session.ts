@@ -221,7 +221,9 @@ export class ClientSession {
       throw err
     }
     this.#flowIds.add(flowId)
+    let isOurs = true
     const onFree = (): void => {
+      isOurs = false
       this.#flowIds.delete(flowId)
       this.#finish()
     }
@@ -233,7 +235,8 @@ export class ClientSession {
     } catch (err) {
       // The other agent drops what it may have granted.
       if (err instanceof LaneLost && !signal.aborted) return undefined
-      if (!lane.lane.isAtRest) lane.abort('link')
+      // After a refusal another flow may be on it by now.
+      if (isOurs) lane.abort('link')
       throw err
     } finally {
       this.#asking.delete(answer.reject)
