@@ -8,11 +8,11 @@ import { LaneLost } from '../lane/kept-lane.ts'
 import type { LaneBudget, LaneWorth } from '../lane/lane-way.ts'
 import { limitExceeded } from '../limits.ts'
 import type { PacketPort } from '../packet/port.ts'
+import { ask } from './ask.ts'
 import { ClientLanes } from './client-lanes.ts'
 import type { Dialled } from './dial.ts'
 import { endSession } from './end-session.ts'
 import { connectHeaders, type FlowRequest, laneOpen, preflightHeaders } from './flow-request.ts'
-import { refusalFrom } from './headers.ts'
 import type { Liveness, Watched } from './liveness.ts'
 import { PacketPath } from './packet-path.ts'
 import { ProvenEnds } from './proven-ends.ts'
@@ -271,28 +271,12 @@ export class ClientSession {
 
   async #ask(headers: OutgoingHttpHeaders, signal: AbortSignal): Promise<ClientHttp2Stream> {
     this.#begin()
-    const { session } = this.#dialled
-    const stream = session.request(headers)
-    const answer = Promise.withResolvers<Record<string, unknown>>()
-    stream.on('error', answer.reject)
-    this.#asking.add(answer.reject)
-    stream.once('response', answer.resolve)
-    stream.once('close', () => {
-      this.#finish()
-      if (this.#asking.has(answer.reject)) {
-        answer.reject(new WarrenError(ErrorCode.DestinationUnreachable, 'its agent closed the session'))
-      }
-    })
+    const { answered, giveUp } = ask(this.#dialled.session, headers, signal, { onClose: () => this.#finish() })
+    this.#asking.add(giveUp)
     try {
-      const received = await raceAbort(answer.promise, signal)
-      if (received[':status'] !== 200) throw refusalFrom(received)
-      return stream
-    } catch (err) {
-      answer.promise.catch(() => {})
-      if (!stream.closed) stream.close(codeOf('link'))
-      throw err
+      return await answered
     } finally {
-      this.#asking.delete(answer.reject)
+      this.#asking.delete(giveUp)
     }
   }
 

@@ -7,7 +7,7 @@ import { CONTEXT, parseCertificate, signP256, verifyP256 } from '../../identity/
 import { brokerPb, create, decode, toBinary } from '../../wire/index.ts'
 import type { BrokerDeps, Credentials, ProvenWorkload } from '../deps.ts'
 import { codeOf } from '../flow/cut.ts'
-import { refusalFrom } from './headers.ts'
+import { ask } from './ask.ts'
 
 /** Which end of the session it is whose certificate a proof is about. */
 export type Role = 'client' | 'server'
@@ -66,19 +66,11 @@ export async function exchangeProofs(
   proof: Uint8Array,
   signal: AbortSignal
 ): Promise<Uint8Array> {
-  const stream = session.request({ ':method': 'POST', ':scheme': 'https', ':path': PROOF_PATH })
-  const answer = Promise.withResolvers<Record<string, unknown>>()
-  const lost = () => answer.reject(new WarrenError(ErrorCode.DestinationUnreachable, 'its agent closed the session'))
-  stream.on('error', answer.reject)
-  stream.once('close', lost)
-  stream.once('response', answer.resolve)
-  stream.end(proof)
+  const headers = { ':method': 'POST', ':scheme': 'https', ':path': PROOF_PATH }
+  const stream = await ask(session, headers, signal, { body: proof }).answered
   try {
-    const headers = await raceAbort(answer.promise, signal)
-    if (headers[':status'] !== 200) throw refusalFrom(headers)
     return await raceAbort(readProof(stream), signal)
   } finally {
-    answer.promise.catch(() => {})
     if (!stream.closed) stream.close(codeOf('link'))
   }
 }

@@ -1,0 +1,44 @@
+import type { ClientHttp2Session, ClientHttp2Stream, OutgoingHttpHeaders } from 'node:http2'
+import { ErrorCode, raceAbort, WarrenError } from '../../core/index.ts'
+import { codeOf } from '../flow/cut.ts'
+import { refusalFrom } from './headers.ts'
+
+/** A request on a session that has no answer yet. */
+export interface Asking {
+  /** Resolves with its stream once it is answered with 200. Its failure is that of the request. */
+  readonly answered: Promise<ClientHttp2Stream>
+  /** Gives it up, for that reason. */
+  readonly giveUp: (err: Error) => void
+}
+
+/**
+ * Sends a request on a session, with a body or with its own direction left open. `answered` rejects with the refusal, with
+ * DESTINATION_UNREACHABLE when the session closes, or with the signal's reason, and the stream is closed then.
+ */
+export function ask(
+  session: ClientHttp2Session,
+  headers: OutgoingHttpHeaders,
+  signal: AbortSignal,
+  { body, onClose = () => {} }: { readonly body?: Uint8Array; readonly onClose?: () => void } = {}
+): Asking {
+  const stream = session.request(headers)
+  const answer = Promise.withResolvers<Record<string, unknown>>()
+  stream.on('error', answer.reject)
+  stream.once('response', answer.resolve)
+  stream.once('close', () => {
+    onClose()
+    answer.reject(new WarrenError(ErrorCode.DestinationUnreachable, 'its agent closed the session'))
+  })
+  if (body !== undefined) stream.end(body)
+  const settle = async (): Promise<ClientHttp2Stream> => {
+    try {
+      const received = await raceAbort(answer.promise, signal)
+      if (received[':status'] !== 200) throw refusalFrom(received)
+      return stream
+    } catch (err) {
+      if (!stream.closed) stream.close(codeOf('link'))
+      throw err
+    }
+  }
+  return { answered: settle(), giveUp: answer.reject }
+}
