@@ -4,7 +4,7 @@ import type { Protocol } from '../../policy/index.ts'
 import type { BrokerDeps, Candidate } from '../deps.ts'
 import type { Admission } from '../destination/admission.ts'
 import type { Flow } from '../flow/flow.ts'
-import type { FlowEnd } from '../flow/join.ts'
+import { discardEnd, type FlowEnd } from '../flow/join.ts'
 import type { FlowTable } from '../flow/table.ts'
 import { greet } from '../hello.ts'
 import type { ClientSession } from '../session/client-session.ts'
@@ -56,10 +56,11 @@ export class Outbound {
 
   /** Opens `flow` to an instance, trying others when one fails. Rejects with an error of Connect or LIMIT_EXCEEDED. */
   async open(flow: Flow, wish: Wish, signal: AbortSignal): Promise<Reached & { readonly end: FlowEnd }> {
-    return await this.#first(flow, wish, signal, async (candidate, limit) => ({
+    const attempt = async (candidate: Candidate, limit: AbortSignal) => ({
       ...this.#reached(candidate),
       end: candidate.local ? await this.#openHere(flow, limit) : await this.#openThere(flow, candidate, limit)
-    }))
+    })
+    return await this.#first(flow, wish, signal, attempt, ({ end }) => discardEnd(end))
   }
 
   /** Makes all checks of `open` without opening a flow. */
@@ -110,7 +111,8 @@ export class Outbound {
     flow: Flow,
     wish: Wish,
     signal: AbortSignal,
-    attempt: (candidate: Candidate, limit: AbortSignal) => Promise<T>
+    attempt: (candidate: Candidate, limit: AbortSignal) => Promise<T>,
+    discard: (result: T) => void = () => {}
   ): Promise<T> {
     const { order, allowed } = this.#allowed(flow, wish)
     const attempts = new Attempts(allowed)
@@ -127,7 +129,10 @@ export class Outbound {
           ? await attempt(candidate, signal)
           : await within(share(), [signal], limit => attempt(candidate, limit))
         // Cut while the answer was under way, by a change that the other agent may not know of.
-        flow.signal.throwIfAborted()
+        if (flow.signal.aborted) {
+          discard(result)
+          throw flow.signal.reason
+        }
         this.#doubts.worked(candidate)
         return result
       } catch (err) {
