@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
+import type { Socket } from 'node:net'
+import { Writable } from 'node:stream'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { Kind, MAX_MESSAGE_BYTES } from '../../src/broker/lane/format.ts'
@@ -163,6 +165,18 @@ describe('the flows of a kept lane', () => {
         assert.ok(played.lane.isOver)
       }
     }
+  })
+
+  it('are asked for by who reads the answers: else the lane ends, and little waits', () => {
+    const unread = new Writable({ write: () => {} })
+    const played = makeLane('other', { asked: () => played.lane.refuse(Buffer.from('no')) })
+    // What is written stays where it is, as with an end that reads nothing.
+    played.lane.bind(Object.assign(unread, { resume: () => unread }) as unknown as Socket)
+    feed(played, [HELLO], true)
+    let asked = 0
+    for (; !played.lane.isOver && asked < 1_000; asked += 1) feed(played, [open('again')], true)
+    assert.ok(asked < 20)
+    assert.deepEqual(played.heard, ['LaneViolation'])
   })
 
   it('rest between one another: what held one back does not hold the next', () => {

@@ -24,9 +24,15 @@ async function hosts(
   const near = await world.host('alpha', options)
   const far = await world.host('beta', farOptions)
   const lanes = new Set<Socket>()
+  const made = new WeakSet<Socket>()
+  let lanesMade = 0
   const count: Meddle = (piece, way, lane) => {
-    if (!lanes.has(lane.near)) lane.near.once('close', () => lanes.delete(lane.near))
-    lanes.add(lane.near)
+    if (!made.has(lane.near)) {
+      made.add(lane.near)
+      lanesMade += 1
+      lanes.add(lane.near)
+      lane.near.once('close', () => lanes.delete(lane.near))
+    }
     if (between !== 'direct') between(piece, way, lane)
   }
   if (between !== 'direct') far.dataAddresses = [await meddle(world, far.dataAddresses[0] ?? '', count)]
@@ -38,7 +44,7 @@ async function hosts(
     const client = await dial(path)
     return { client, server: await accepted.next() }
   }
-  return { world, near, far, source, served, path, accepted, lanes, open }
+  return { world, near, far, source, served, path, accepted, lanes, lanesMade: () => lanesMade, open }
 }
 
 /** Uses a flow and resolves with its carrier. */
@@ -253,7 +259,9 @@ describe('a kept lane', () => {
     ['the other agent', {}, { lanes: 2 }]
   ] as const) {
     it(`has its place among the lanes of ${what}; flows without one are on their session`, async () => {
-      const { world, near, open, lanes } = await hosts({ ...KEPT_AT_ONCE, limits }, pass, { limits: farLimits })
+      const { world, near, open, lanes, lanesMade } = await hosts({ ...KEPT_AT_ONCE, limits }, pass, {
+        limits: farLimits
+      })
       await using _ = world
       const pairs: Pair[] = []
       for (let round = 0; round < 8; round += 1) {
@@ -264,6 +272,8 @@ describe('a kept lane', () => {
       assert.ok(near.broker.flows().filter(({ carrier }) => carrier === 'lane').length <= 1)
       for (const pair of pairs) await ended(pair)
       assert.ok(lanes.size <= 1)
+      // Who was refused one does not ask again for each flow.
+      assert.ok(lanesMade() <= 2)
     })
   }
 

@@ -181,6 +181,13 @@ describe('a lane', () => {
   })
 })
 
+/** The same preamble for a kept lane. */
+function keptOf(preamble: Buffer): Buffer {
+  const kept = Buffer.from(preamble)
+  kept.writeUInt32BE(2, 18)
+  return kept
+}
+
 describe('the data port', () => {
   it('says nothing to who begins as a lane does and knows no session, or no key', async () => {
     const preambles: Buffer[] = []
@@ -197,6 +204,8 @@ describe('the data port', () => {
     await Promise.all([
       say(direct, unknown),
       say(direct, Buffer.concat([unknown, hello])),
+      // The session has not said that it keeps lanes.
+      say(direct, Buffer.concat([keptOf(known), hello])),
       say(direct, Buffer.concat([known, hello])),
       say(direct, Buffer.concat([known, randomBytes(MEGABYTE)])),
       say(direct, randomBytes(1_000).fill(FIRST_BYTE, 0, 1)),

@@ -42,7 +42,7 @@ export function onLane(lane: KeptLane, gone: AbortSignal, worth: LaneWorth): Ask
       return gone.aborted
     },
     grant: () => {
-      lane.lane.grant()
+      lane.grant()
       return { kind: 'lane', lane, worth }
     },
     refuse: error => {

@@ -21,7 +21,7 @@ export interface InboundLanesOptions {
   readonly socket: TLSSocket
   readonly door: LaneDoor
   readonly budget: LaneBudget
-  /** A flow is asked for on a kept lane: `begin` on it has been called, `grant` or `refuse` is to follow. */
+  /** A flow is asked for on a kept lane: `grant` or `refuse` on it is to follow. */
   readonly onAsked: (lane: KeptLane, open: Buffer, gone: AbortSignal) => void
 }
 

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 import { MAX_CONTENT_BYTES } from '../lane/format.ts'
 import type { KeptLane } from '../lane/kept-lane.ts'
-import type { LaneEvents } from '../lane/lane.ts'
+import type { LaneEvents } from '../lane/lane-events.ts'
 import type { LaneWorth } from '../lane/lane-way.ts'
 import { canTakeOver, takeOver } from '../lane/raw-socket.ts'
 import { type Cut, LINK_LOST } from './cut.ts'

@@ -3,8 +3,9 @@ import { brokerPb, create, decode, toBinary } from '../../wire/index.ts'
 import { type Cut, type CutKind, cutOf, LINK_LOST } from '../flow/cut.ts'
 import { refusalOf, toldOf } from '../refusal.ts'
 import { MAX_MESSAGE_BYTES } from './format.ts'
-import type { Lane, LaneEvents } from './lane.ts'
+import type { Lane } from './lane.ts'
 import type { LaneCuts } from './lane-cuts.ts'
+import type { LaneEvents } from './lane-events.ts'
 
 /** A flow that is asked for. */
 export interface LaneOpen {
@@ -74,6 +75,10 @@ export class KeptLane {
   begin(onFree: () => void): void {
     this.#number += 1
     this.#onFree = onFree
+  }
+
+  grant(): void {
+    this.lane.grant()
   }
 
   refuse(error: WarrenError): void {

@@ -79,13 +79,11 @@ export class LaneDoor {
           clearTimeout(timer)
           place?.release()
           const taker = host.takerOf(streamId)
-          if (taker === undefined) {
-            lane.destroy()
-            return
-          }
-          this.#metrics.count('warren_lanes_total', { role: 'server', result: 'ok' })
-          lane.hello()
-          taker(lane)
+          if (taker === undefined) lane.destroy()
+          else taker(lane)
+          // Who had no place for it has closed it: an opener without an answer waits, one with an answer would try again at once.
+          if (!lane.isOver) lane.hello()
+          this.#metrics.count('warren_lanes_total', { role: 'server', result: lane.isOver ? 'failed' : 'ok' })
         },
         closed: () => {
           clearTimeout(timer)

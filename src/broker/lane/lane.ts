@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import { Kind, OFFSET_BYTES, RECORD_OVERHEAD_BYTES } from './format.ts'
+import type { LaneEvents, LaneOptions } from './lane-events.ts'
 import { bufferPool } from './pool.ts'
 import { LaneViolation, type RecordReader } from './record-reader.ts'
 import type { RecordWriter } from './record-writer.ts'
@@ -10,34 +11,9 @@ const MAX_WAITING_BYTES = 256 * 1024
 const FINISH_TIMEOUT_MS = 60_000
 /** Writes that may wait: each holds a buffer, however small it is. */
 const MAX_WAITING_WRITES = 64
+/** Of who asks for the next flow, which an opener does when it has read all: then nothing waits but what Node has not reported yet. */
+const MAX_UNREAD_ANSWERS = 8
 const NOTHING = Buffer.alloc(0)
-
-/** Who uses a lane. Each record is told once, in the order of sending, to who attends when it comes. */
-export interface LaneEvents {
-  readonly hello?: () => void
-  /** From this offset on the other end's direction comes here; undefined if it stays on the stream. */
-  readonly started?: (offset: number | undefined) => void
-  /** The other end asks for a flow: `grant` or `refuse` is to follow. */
-  readonly asked?: (open: Buffer) => void
-  /** What was asked for is granted; undefined, or it is refused and this says why. */
-  readonly answered?: (refusal: Buffer | undefined) => void
-  /** `bytes` are the taker's until it calls `done`. Returns false to be given no more until `resume`. */
-  readonly data?: (bytes: Buffer, done: () => void) => boolean
-  readonly ended?: () => void
-  /** Both directions of a flow on a kept lane have ended, and nothing more of it is told. */
-  readonly rested?: () => void
-  /** There is room again, after `send` returned false. */
-  readonly drained?: () => void
-  /** The connection is gone, or something came that must not. Nothing is told after it. */
-  readonly closed: (err: Error) => void
-}
-
-export interface LaneOptions {
-  /** Which end this is: the opener connected it. */
-  readonly end: 'opener' | 'other'
-  /** Whether it carries one flow after another, each asked for; else it goes on with one that began on a stream. */
-  readonly isKept: boolean
-}
 
 /** What the other end may send next: of a flow from a stream from `start` to `ended`, of a kept lane from `rest` to `rest`. */
 type Phase = 'hello' | 'start' | 'rest' | 'answer' | 'judging' | 'data' | 'ended'
@@ -167,6 +143,7 @@ export class Lane {
 
   /** Answers that there is no flow; the lane rests again. */
   refuse(refusal: Buffer): void {
+    if (this.#isOver) return
     this.#write(Kind.Refused, refusal)
     this.#goToRest()
   }
@@ -242,6 +219,8 @@ export class Lane {
       case Kind.Open:
         this.#require('rest')
         if (this.#options.end === 'opener') throw new LaneViolation('a flow is asked for at the wrong end')
+        // Else each question would leave an answer in memory.
+        if (this.#waitingWrites > MAX_UNREAD_ANSWERS) throw new LaneViolation('answers are not read')
         this.#phase = 'judging'
         this.#events.asked?.(content)
         return

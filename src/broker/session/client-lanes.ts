@@ -29,6 +29,8 @@ export interface ClientLanesOptions {
 /** The lanes beside a session, at the end that opened both. */
 export class ClientLanes {
   readonly #options: ClientLanesOptions
+  /** Aborts when the session is over. */
+  readonly #over = new AbortController()
   #notBeforeMs = Number.NEGATIVE_INFINITY
   #asking: Promise<LaneCuts> | undefined
   #cuts: LaneCuts | undefined
@@ -72,10 +74,7 @@ export class ClientLanes {
     if (!this.#isPossible() || this.#nextId > LAST_ID || !this.#options.budget.takeKept()) return
     this.#dialling += 1
     this.#keepOne()
-      .catch((err: unknown) => {
-        this.#pause(err)
-        this.#options.budget.giveKept()
-      })
+      .catch(() => this.#options.budget.giveKept())
       .finally(() => {
         this.#dialling -= 1
       })
@@ -98,6 +97,7 @@ export class ClientLanes {
   /** The session is over. */
   lost(): void {
     this.#notBeforeMs = Number.POSITIVE_INFINITY
+    this.#over.abort(new Error('the session has ended'))
     for (const kept of [...this.#kept.values()]) kept.lost()
   }
 
@@ -139,6 +139,10 @@ export class ClientLanes {
         })
         return cuts
       })
+      .catch((err: unknown) => {
+        this.#pause(err)
+        throw err
+      })
       .finally(() => {
         this.#asking = undefined
       })
@@ -161,7 +165,9 @@ export class ClientLanes {
     if (host === undefined || port === undefined || streamId === undefined) throw new Error('the session has ended')
     const exporter: Exporter = (...args) => dialled.socket.exportKeyingMaterial(...args)
     try {
-      const lane = await within(LANE_TIMEOUT_MS, [], signal => dialLane({ exporter, streamId, host, port }, signal))
+      const lane = await within(LANE_TIMEOUT_MS, [this.#over.signal], signal =>
+        dialLane({ exporter, streamId, host, port }, signal)
+      )
       metrics.count('warren_lanes_total', { role: 'client', result: 'ok' })
       return lane
     } catch (err) {

@@ -207,7 +207,7 @@ export const METRICS = Object.freeze({
   ),
   warren_lanes_total: counter(
     { role: ['client', 'server'], result: ['ok', 'failed'] },
-    'Connections beside sessions for single flows of TCP. client: this agent connected it.'
+    'Connections beside sessions for flows of TCP. client: this agent connected it.'
   ),
   warren_handshakes_total: counter(
     { role: ['client', 'server'], result: ['ok', 'failed', 'refused'] },

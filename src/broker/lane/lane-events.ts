@@ -1,0 +1,26 @@
+/** Who uses a lane. Each record is told once, in the order of sending, to who attends when it comes. */
+export interface LaneEvents {
+  readonly hello?: () => void
+  /** From this offset on the other end's direction comes here; undefined if it stays on the stream. */
+  readonly started?: (offset: number | undefined) => void
+  /** The other end asks for a flow: `grant` or `refuse` is to follow. */
+  readonly asked?: (open: Buffer) => void
+  /** What was asked for is granted; undefined, or it is refused and this says why. */
+  readonly answered?: (refusal: Buffer | undefined) => void
+  /** `bytes` are the taker's until it calls `done`. Returns false to be given no more until `resume`. */
+  readonly data?: (bytes: Buffer, done: () => void) => boolean
+  readonly ended?: () => void
+  /** Both directions of a flow on a kept lane have ended, and nothing more of it is told. */
+  readonly rested?: () => void
+  /** There is room again, after `send` returned false. */
+  readonly drained?: () => void
+  /** The connection is gone, or something came that must not. Nothing is told after it. */
+  readonly closed: (err: Error) => void
+}
+
+export interface LaneOptions {
+  /** Which end this is: the opener connected it. */
+  readonly end: 'opener' | 'other'
+  /** Whether it carries one flow after another, each asked for; else it goes on with one that began on a stream. */
+  readonly isKept: boolean
+}
