@@ -2,15 +2,12 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { setFlagsFromString } from 'node:v8'
 import { ensureRuntimeDir } from '../api/index.ts'
+import { establish } from '../ca/index.ts'
 import { type Clock, type Logger, systemClock } from '../core/index.ts'
+import { ensureDirectory, openDatabase, Store, Vault } from '../state/index.ts'
 import { assemble } from './assemble.ts'
 import { type AgentConfig, type HostPort, type ResolvedConfig, resolveConfig } from './config.ts'
 import { createLogger } from './logger.ts'
-import { establish } from './membership/index.ts'
-import { openDatabase } from './state/database.ts'
-import { ensureDirectory } from './state/files.ts'
-import { Store } from './state/store.ts'
-import { Vault } from './state/vault.ts'
 
 /** A running agent. */
 export interface RunningAgent {

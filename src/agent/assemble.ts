@@ -1,7 +1,50 @@
-import { serveAdminApi, serveSpiffeApi, serveWorkloadApi } from '../api/index.ts'
-import { type Broker, createBroker, probeTarget } from '../broker/index.ts'
+import { serveAdminApi, serveSpiffeApi, serveWorkloadApi, spiffeHandlers } from '../api/index.ts'
+import { Attestor, listenerUid, ProcessWatch, peerCredentials } from '../attest/index.ts'
+import {
+  AdmissionOffice,
+  AUTHORITY_CAPABILITY,
+  Authorities,
+  AuthorityBook,
+  AuthorityDesk,
+  askAuthority,
+  askForTrust,
+  askOverMesh,
+  authoritiesOf,
+  backupOf,
+  certifier,
+  dialAgent,
+  IssuedBook,
+  type Membership,
+  Renewal,
+  RenewalDesk,
+  RootRotation,
+  Rotation,
+  Svids,
+  signJwt,
+  TrustService,
+  wireAuthorities,
+  wireRenewals,
+  wireTrust
+} from '../ca/index.ts'
+import {
+  AckRelay,
+  Authorizer,
+  Drain,
+  Evictions,
+  FailureService,
+  formatHostPort,
+  MemberBook,
+  PolicyService,
+  policyTransport,
+  Readiness,
+  RegistryService,
+  Routing,
+  reachableHosts,
+  registryTransport,
+  Trust,
+  wireMesh
+} from '../cluster/index.ts'
 import { type Clock, detach, type Logger, within } from '../core/index.ts'
-import { Attestor, listenerUid, ProcessWatch, peerCredentials } from '../identity/attest/index.ts'
 import {
   askForRenewal,
   askForSuccession,
@@ -12,39 +55,14 @@ import {
   verifySignature
 } from '../identity/index.ts'
 import { createMesh } from '../mesh/index.ts'
+import { type Broker, createBroker, probeTarget } from '../proxy/index.ts'
 import { createRegistry, owner, owners } from '../registry/index.ts'
-import { AckRelay } from './ack-relay.ts'
-import { formatHostPort, reachableHosts } from './addresses.ts'
-import { AdmissionOffice } from './admission-office.ts'
-import { Authorities, AuthorityDesk, askAuthority, IssuedBook, wireAuthorities } from './authorities/index.ts'
-import { Authorizer } from './authorizer.ts'
-import { backupOf } from './backup/index.ts'
-import { brokerDeps } from './broker-deps.ts'
-import { certifier } from './certify.ts'
+import type { Store, Vault } from '../state/index.ts'
+import { codeAfter, Grants, HealthService, type Workload, Workloads } from '../workloads/index.ts'
 import type { HostPort, ResolvedConfig } from './config.ts'
-import { Drain } from './drain.ts'
-import { Evictions } from './evictions.ts'
-import { FailureService } from './failure/index.ts'
-import { HealthService } from './health/index.ts'
-import { localHandlers } from './local-handlers.ts'
-import { MemberBook } from './member-book.ts'
-import { dialAgent, type Membership } from './membership/index.ts'
-import { policyTransport, registryTransport, wireMesh } from './mesh-wiring.ts'
+import { localHandlers } from './local-services.ts'
 import { collect, PromMetrics, watchProcess } from './metrics/index.ts'
-import { PolicyService } from './policy-service.ts'
-import { Readiness } from './readiness.ts'
-import { RegistryService } from './registry-service.ts'
-import { askOverMesh, authoritiesOf, wireRenewals } from './renewal-wiring.ts'
-import { askForTrust, RootRotation, TrustService, wireTrust } from './roots/index.ts'
-import { AUTHORITY_CAPABILITY, AuthorityBook, Renewal, RenewalDesk, Rotation } from './rotation/index.ts'
-import { Routing } from './routing.ts'
-import { spiffeHandlers } from './spiffe/handlers.ts'
-import { signJwt } from './spiffe/jwt.ts'
-import type { Store } from './state/store.ts'
-import type { Vault } from './state/vault.ts'
-import { Svids } from './svids.ts'
-import { Trust } from './trust.ts'
-import { codeAfter, Grants, type Workload, Workloads } from './workloads/index.ts'
+import { brokerDeps } from './proxy-deps.ts'
 
 export interface Parts {
   readonly config: ResolvedConfig

@@ -1,8 +1,8 @@
 import { homedir, hostname, userInfo } from 'node:os'
 import { join } from 'node:path'
+import { type Lifetimes, resolveLifetimes } from '../ca/index.ts'
 import { ErrorCode, WarrenError } from '../core/index.ts'
 import { isComponent, parseMachineName, parseTrustDomain } from '../identity/index.ts'
-import { type Lifetimes, resolveLifetimes } from './lifetimes.ts'
 import { type AgentLimits, resolveLimits } from './limit-options.ts'
 
 export interface HostPort {

@@ -1,4 +1,3 @@
-export { type RunningAgent, startAgent } from './agent.ts'
 export {
   backupStopped,
   exportRootKey,
@@ -6,6 +5,14 @@ export {
   openBackup,
   readSealedFile,
   restoreState
-} from './backup/index.ts'
-export { type AgentConfig, type HostPort, type LogLevel, resolveConfig } from './config.ts'
-export { replaceFile } from './state/files.ts'
+} from '../ca/index.ts'
+export { replaceFile } from '../state/index.ts'
+export { type RunningAgent, startAgent } from './agent.ts'
+export {
+  type AgentConfig,
+  defaultMachineName,
+  type HostPort,
+  type LogLevel,
+  type ResolvedConfig,
+  resolveConfig
+} from './config.ts'

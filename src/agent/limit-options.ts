@@ -1,7 +1,7 @@
-import type { BrokerLimits } from '../broker/index.ts'
-import { DEFAULT_LIMITS as BROKER } from '../broker/index.ts'
 import { ErrorCode, type LimitName, WarrenError } from '../core/index.ts'
-import { DEFAULT_LIMITS as WORKLOADS, type WorkloadLimits } from './workloads/index.ts'
+import type { BrokerLimits } from '../proxy/index.ts'
+import { DEFAULT_LIMITS as BROKER } from '../proxy/index.ts'
+import { DEFAULT_LIMITS as WORKLOADS, type WorkloadLimits } from '../workloads/index.ts'
 
 /** Limits that an operator may set; by the names of docs/limits.md. */
 export interface AgentLimits {

@@ -3,12 +3,15 @@ import type { Connection, IdentifyResult, PeerId, Stream } from '@libp2p/interfa
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { ErrorCode, silentMetrics, sleep, WarrenError, within } from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
-import { dialAddress, parsePeerAddress } from './addresses.ts'
 import { RefusalLog } from './admission/refusal-log.ts'
 import { Sessions } from './admission/session.ts'
+import { dialAddress, parsePeerAddress } from './dialing/addresses.ts'
+import { Redialer } from './dialing/redialer.ts'
 import { startFailure, translate } from './failure.ts'
-import { Gossip } from './gossip.ts'
-import { peerKeyFromId, toPeerId, toPrivateKey } from './keys.ts'
+import { Gossip } from './gossip/gossip.ts'
+import { peerKeyFromId, toPeerId, toPrivateKey } from './gossip/keys.ts'
+import { Pinger } from './libp2p-shims/pinger.ts'
+import { StreamDuplex } from './libp2p-shims/stream-duplex.ts'
 import {
   CLOSE_TIMEOUT_MS,
   DIAL_POLL_MS,
@@ -21,14 +24,11 @@ import {
   STOP_TIMEOUT_MS
 } from './limits.ts'
 import { createNode, type MeshNode } from './node.ts'
-import { Pinger } from './pinger.ts'
-import { Redialer } from './redialer.ts'
-import { RelayFinder } from './relay-finder.ts'
-import { RELAY_PROTOCOL, RELAYED_PROTOCOL, readKey } from './relay-hello.ts'
-import { RelayServer } from './relay-server.ts'
-import { RequestStreams } from './request-streams.ts'
-import { RequestServer } from './requests.ts'
-import { StreamDuplex } from './stream-duplex.ts'
+import { RelayFinder } from './relay/relay-finder.ts'
+import { RELAY_PROTOCOL, RELAYED_PROTOCOL, readKey } from './relay/relay-hello.ts'
+import { RelayServer } from './relay/relay-server.ts'
+import { RequestStreams } from './requests/request-streams.ts'
+import { RequestServer } from './requests/requests.ts'
 import type {
   GossipHandler,
   HandleOptions,

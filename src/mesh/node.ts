@@ -8,13 +8,16 @@ import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { createLibp2p } from 'libp2p'
 import { silentMetrics } from '../core/index.ts'
-import { advertised, listenAddress } from './addresses.ts'
 import { type AdmissionDeps, AdmissionEncrypter } from './admission/encrypter.ts'
-import { type DiscoveryOptions, discovery } from './discovery.ts'
-import { gossipService } from './gossip.ts'
-import { gossipRepair } from './gossip-repair.ts'
-import { peerKeyFromId } from './keys.ts'
-import { libp2pLogger } from './libp2p-log.ts'
+import { advertised, listenAddress } from './dialing/addresses.ts'
+import { type DiscoveryOptions, discovery } from './dialing/discovery.ts'
+import { gossipService } from './gossip/gossip.ts'
+import { gossipRepair } from './gossip/gossip-repair.ts'
+import { peerKeyFromId } from './gossip/keys.ts'
+import { libp2pLogger } from './libp2p-shims/libp2p-log.ts'
+import type { Pinger } from './libp2p-shims/pinger.ts'
+import { silenceCheck } from './libp2p-shims/silence.ts'
+import { gatherWindowUpdates } from './libp2p-shims/window-updates.ts'
 import {
   INBOUND_CONNECTIONS_PER_SECOND,
   MAX_ADDRESS_DIAL_TIMEOUT_MS,
@@ -27,10 +30,7 @@ import {
   MAX_STREAMS_PER_CONNECTION,
   MAX_TIMER_MS
 } from './limits.ts'
-import type { Pinger } from './pinger.ts'
-import { silenceCheck } from './silence.ts'
 import type { MeshOptions } from './types.ts'
-import { gatherWindowUpdates } from './window-updates.ts'
 
 export type MeshNode = Libp2p<{ pubsub: GossipSub; identify: Identify; ping: Ping }>
 

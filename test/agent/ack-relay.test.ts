@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { KeyObject } from 'node:crypto'
 import test from 'node:test'
-import { AckRelay, RELAYS_PER_SECOND } from '../../src/agent/ack-relay.ts'
+import { AckRelay, RELAYS_PER_SECOND } from '../../src/cluster/ack-relay.ts'
 import { ErrorCode, WarrenError } from '../../src/core/index.ts'
 import {
   CONTEXT,

@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict'
 import { createPublicKey } from 'node:crypto'
 import { describe, it, type TestContext } from 'node:test'
-import { Authorities, AuthorityDesk, IssuedBook } from '../../src/agent/authorities/index.ts'
-import { DEFAULT_LIFETIMES } from '../../src/agent/lifetimes.ts'
-import { found } from '../../src/agent/membership/found.ts'
-import { loadMembership } from '../../src/agent/membership/membership.ts'
-import { Vault, VaultFile } from '../../src/agent/state/vault.ts'
-import { Trust } from '../../src/agent/trust.ts'
+import { Authorities, AuthorityDesk, IssuedBook } from '../../src/ca/authorities/index.ts'
+import { DEFAULT_LIFETIMES } from '../../src/ca/lifetimes.ts'
+import { found } from '../../src/ca/membership/found.ts'
+import { loadMembership } from '../../src/ca/membership/membership.ts'
+import { Trust } from '../../src/cluster/trust.ts'
 import { silentLogger, WarrenError } from '../../src/core/index.ts'
 import {
   admitAuthority,
@@ -25,6 +24,7 @@ import {
   standingOf
 } from '../../src/identity/index.ts'
 import type { OwnerView } from '../../src/registry/index.ts'
+import { Vault, VaultFile } from '../../src/state/vault.ts'
 import { authorityPb, create } from '../../src/wire/index.ts'
 import { scopeOf } from '../harness/index.ts'
 import { NOW_MS, TRUST_DOMAIN } from '../identity/domain.ts'

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { FailureDetector, type Relayed } from '../../src/agent/failure/detector.ts'
-import { LocalHealth } from '../../src/agent/failure/local-health.ts'
-import { PeerAllowance } from '../../src/agent/failure/peer-allowance.ts'
-import { Rotation } from '../../src/agent/failure/rotation.ts'
+import { FailureDetector, type Relayed } from '../../src/cluster/failure/detector.ts'
+import { LocalHealth } from '../../src/cluster/failure/local-health.ts'
+import { PeerAllowance } from '../../src/cluster/failure/peer-allowance.ts'
+import { Rotation } from '../../src/cluster/failure/rotation.ts'
 import type { PeerKey } from '../../src/identity/index.ts'
 
 const key = (at: number): PeerKey => `peer-${at}` as PeerKey

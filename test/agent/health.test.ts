@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Hysteresis } from '../../src/agent/health/hysteresis.ts'
+import { Hysteresis } from '../../src/workloads/health/hysteresis.ts'
 
 test('one failed probe changes nothing, two in a row do, and so back', () => {
   const verdict = new Hysteresis()

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { KeyObject } from 'node:crypto'
 import test, { type TestContext } from 'node:test'
-import { PolicyService } from '../../src/agent/policy-service.ts'
+import { PolicyService } from '../../src/cluster/policy-service.ts'
 import { silentLogger, systemClock } from '../../src/core/index.ts'
 import { generatePeerKeyPair, type PeerKey, parsePattern, peerKeyOf, rawPublicKey } from '../../src/identity/index.ts'
 import { create, decode, policyPb, toBinary } from '../../src/wire/index.ts'

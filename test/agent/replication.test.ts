@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { awaitReplication, type Progress } from '../../src/agent/replication.ts'
+import { awaitReplication, type Progress } from '../../src/cluster/replication.ts'
 
 const NEVER = new AbortController().signal
 

@@ -4,11 +4,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
-import { openDatabase } from '../../src/agent/state/database.ts'
-import { Store } from '../../src/agent/state/store.ts'
-import { Vault, VaultFile } from '../../src/agent/state/vault.ts'
 import { ErrorCode, WarrenError } from '../../src/core/index.ts'
 import type { PeerKey } from '../../src/identity/index.ts'
+import { openDatabase } from '../../src/state/database.ts'
+import { Store } from '../../src/state/store.ts'
+import { Vault, VaultFile } from '../../src/state/vault.ts'
 
 const A = 'peer-a' as PeerKey
 

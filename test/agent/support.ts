@@ -1,8 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import type { TestContext } from 'node:test'
+import { type ProcessHandle, processHandle } from '../../src/attest/index.ts'
 import { type Clock, type ErrorCode, type LogFields, type Logger, WarrenError } from '../../src/core/index.ts'
-import { type ProcessHandle, processHandle } from '../../src/identity/attest/index.ts'
 
 export const [UID, GID] = [process.getuid?.() ?? 0, process.getgid?.() ?? 0]
 

@@ -1,4 +1,7 @@
 import type { TestContext } from 'node:test'
+import { Attestor, ProcessWatch, processHandle } from '../../src/attest/index.ts'
+import { parsePattern, SessionTokens } from '../../src/identity/index.ts'
+import type { Entry } from '../../src/policy/index.ts'
 import {
   type Caller,
   type EndReason,
@@ -6,11 +9,8 @@ import {
   type RegisterInput,
   type Workload,
   Workloads
-} from '../../src/agent/workloads/index.ts'
-import type { WorkloadLimits } from '../../src/agent/workloads/workloads.ts'
-import { Attestor, ProcessWatch, processHandle } from '../../src/identity/attest/index.ts'
-import { parsePattern, SessionTokens } from '../../src/identity/index.ts'
-import type { Entry } from '../../src/policy/index.ts'
+} from '../../src/workloads/index.ts'
+import type { WorkloadLimits } from '../../src/workloads/workloads.ts'
 import { scopeOf } from '../harness/index.ts'
 import { GID, Sleeper, TestClock, TestLog, UID } from './support.ts'
 

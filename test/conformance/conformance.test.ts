@@ -3,8 +3,8 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { closed, dial, endOf, hashAll, readAll, readBytes, writeMany } from '../broker/support/sockets.ts'
 import { needsCommand, Program, type Scope, scopeOf, settled, type TestAgent, waitFor } from '../harness/index.ts'
+import { closed, dial, endOf, hashAll, readAll, readBytes, writeMany } from '../proxy/support/sockets.ts'
 import { brokered, type Course, type Pair, plain } from './ways.ts'
 
 const MIB = 1024 * 1024

@@ -3,9 +3,9 @@ import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 import test, { type TestContext } from 'node:test'
-import { Framed } from '../broker/support/datagrams.ts'
-import { dial, readBytes } from '../broker/support/sockets.ts'
 import { localCall, Program, type Scope, scopeOf, settled, startPair, TestAgent } from '../harness/index.ts'
+import { Framed } from '../proxy/support/datagrams.ts'
+import { dial, readBytes } from '../proxy/support/sockets.ts'
 
 const BOUND_MS = 2_000
 /** A test machine may be busy. */

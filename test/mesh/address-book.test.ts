@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { peerKeyOf } from '../../src/identity/index.ts'
-import { AddressBook } from '../../src/mesh/address-book.ts'
+import { AddressBook } from '../../src/mesh/dialing/address-book.ts'
 
 const peer = (at: number) => peerKeyOf(new Uint8Array(32).fill(at))
 

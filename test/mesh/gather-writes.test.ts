@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import test from 'node:test'
 import type { MessageStream } from '@libp2p/interface'
-import { gatherWrites } from '../../src/mesh/gather-writes.ts'
+import { gatherWrites } from '../../src/mesh/libp2p-shims/gather-writes.ts'
 import { scopeOf } from '../harness/index.ts'
 
 test('what is written to a connection in one turn leaves by one call, what follows does as well, and the end is kept', async t => {

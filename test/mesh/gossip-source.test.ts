@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { streamPair } from '@libp2p/utils'
-import { inTurns } from '../../src/mesh/gossip-source.ts'
+import { inTurns } from '../../src/mesh/gossip/gossip-source.ts'
 import { MAX_GOSSIP_WAITING_BYTES } from '../../src/mesh/limits.ts'
 import { connection, makeHost, publishSoon, startHost, until } from './support.ts'
 

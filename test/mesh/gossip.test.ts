@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
-import { serviceTag } from '../../src/mesh/discovery.ts'
+import { serviceTag } from '../../src/mesh/dialing/discovery.ts'
 import { connection, makeHost, publishSoon, startHost, startPair, until } from './support.ts'
 
 // Most of the time is spent waiting, so they run side by side.

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import test, { type TestContext } from 'node:test'
-import { FailureService } from '../../src/agent/failure/index.ts'
+import { FailureService } from '../../src/cluster/failure/index.ts'
 import { ErrorCode, systemClock, WarrenError } from '../../src/core/index.ts'
 import { type PeerKey, rawKeyOf } from '../../src/identity/index.ts'
 import { create, decode, meshPb, toBinary } from '../../src/wire/index.ts'

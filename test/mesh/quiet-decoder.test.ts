@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import type { MessageStream } from '@libp2p/interface'
 import { LengthPrefixedDecoder } from '@libp2p/utils'
-import { quietDecoder } from '../../src/mesh/quiet-decoder.ts'
+import { quietDecoder } from '../../src/mesh/libp2p-shims/quiet-decoder.ts'
 
 const HEADER = 2
 

@@ -4,7 +4,7 @@ import test from 'node:test'
 import type { MessageStream, Stream } from '@libp2p/interface'
 import { streamPair } from '@libp2p/utils'
 import { yamux } from '@libp2p/yamux'
-import { gatherWindowUpdates, UNTOLD_BYTES } from '../../src/mesh/window-updates.ts'
+import { gatherWindowUpdates, UNTOLD_BYTES } from '../../src/mesh/libp2p-shims/window-updates.ts'
 
 const MESSAGE_BYTES = 100
 const WINDOW_BYTES = 256 * 1024

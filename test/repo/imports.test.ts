@@ -50,14 +50,14 @@ const REFUSED: ReadonlyArray<readonly [file: string, code: string, why: RegExp]>
   ['src/cli/a.ts', "import { x } from '../../tools/x.ts'; x()", /outside src/],
   ['src/extra/a.ts', 'export {}', /not a known folder/],
   // past the door
-  ['src/broker/a.ts', "import { x } from '../identity/address.ts'; x()", /only its index\.ts/],
+  ['src/proxy/a.ts', "import { x } from '../identity/address.ts'; x()", /only its index\.ts/],
   ['src/cli/a.ts', "import { x } from '../wire/gen/a_pb.js'; x()", /only its index\.ts/],
   // the agent is loaded by `up` alone, and late
   ['src/cli/status.ts', "export const x = await import('../agent/index.ts')", /cli must not import agent/],
   ['src/cli/commands/up.ts', "import { type X, x } from '../../agent/index.ts'; x()", /with import\(\)/],
   // libp2p
   ['src/agent/a.ts', "import { createLibp2p } from 'libp2p'; createLibp2p()", /only mesh may/],
-  ['src/broker/a.ts', "import type { Stream } from '@libp2p/interface'; export type S = Stream", /only mesh may/],
+  ['src/proxy/a.ts', "import type { Stream } from '@libp2p/interface'; export type S = Stream", /only mesh may/],
   ['src/api/a.ts', "import { multiaddr } from '@multiformats/multiaddr'; multiaddr('')", /only mesh may/],
   // purity
   ['src/registry/a.ts', "import net from 'node:net'; net.connect(1)", /must not import node:net/],
@@ -85,7 +85,7 @@ const ALLOWED: Record<string, string> = {
   'src/wire/a.ts': "import { x } from '../core/index.ts'; import './gen/a_pb.js'; x()",
   'src/identity/a.ts':
     "import { within } from '../core/index.ts'; export const x = (nowMs: number) => [within, new Date(nowMs)]",
-  'src/identity/attest/a.ts': "import net from 'node:net'; export const x = () => net.connect(process.pid)",
+  'src/attest/a.ts': "import net from 'node:net'; export const x = () => net.connect(process.pid)",
   'src/registry/a.ts':
     "import { x } from '../identity/index.ts'; import { createHash } from 'node:crypto'; x(createHash)",
   'src/policy/a.ts': 'export const x = (handle: { process: { pid: number } }) => handle.process.pid // not Date.now()',

@@ -2,15 +2,15 @@ import { createServer, type Socket } from 'node:net'
 import type { Command } from 'commander'
 import { type ConnectOptions, connect, defaultSource, type MeshSocket } from '../../client/index.ts'
 import { contextOf } from '../context.ts'
-import { DatagramForwarder } from '../datagrams/forwarder.ts'
-import { bindUnix } from '../datagrams/unix.ts'
-import { listenAt } from '../listen-at.ts'
+import { DatagramForwarder } from '../listeners/datagram/forwarder.ts'
+import { bindUnix } from '../listeners/datagram/unix.ts'
+import { listenAt } from '../listeners/stream/listen-at.ts'
+import { abort, relaySockets } from '../listeners/stream/relay.ts'
 import { parseEndpoint } from '../options/endpoint.ts'
 import { type StrategyOption, strategyOption } from '../options/strategy.ts'
 import { RateLimitedLines } from '../output/rate-limit.ts'
 import { clause } from '../output/report.ts'
 import { print, printJsonLine } from '../output/terminal.ts'
-import { abort, relaySockets } from '../relay.ts'
 import { endingSignals } from '../signals.ts'
 
 /** Clients at once; the system refuses the rest, for each costs two descriptors. */
@@ -56,7 +56,7 @@ export function addForward(program: Command): void {
       if (options.udp === true) {
         const onFailure = (err: unknown): void => failures.line(clause(err), performance.now())
         // With native code, which the other commands must not pay for.
-        const { bindUdp } = await import('../datagrams/udp.ts')
+        const { bindUdp } = await import('../listeners/datagram/udp.ts')
         const local =
           endpoint.kind === 'tcp' ? await bindUdp(endpoint, onFailure) : await bindUnix(endpoint.path, { onFailure })
         const forwarder = new DatagramForwarder(local, {

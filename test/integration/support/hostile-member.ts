@@ -1,7 +1,6 @@
 import type { KeyObject } from 'node:crypto'
-import { DEFAULT_LIFETIMES } from '../../../src/agent/lifetimes.ts'
-import { loadMembership } from '../../../src/agent/membership/membership.ts'
-import { Vault } from '../../../src/agent/state/vault.ts'
+import { DEFAULT_LIFETIMES } from '../../../src/ca/lifetimes.ts'
+import { loadMembership } from '../../../src/ca/membership/membership.ts'
 import { silentLogger, systemClock } from '../../../src/core/index.ts'
 import {
   CONTEXT,
@@ -25,6 +24,7 @@ import {
   SyncSession,
   step
 } from '../../../src/registry/index.ts'
+import { Vault } from '../../../src/state/vault.ts'
 import { create, decode, meshPb, registryPb, toBinary } from '../../../src/wire/index.ts'
 import type { TestAgent } from '../../harness/index.ts'
 

@@ -1,5 +1,0 @@
-export type { CertificateKind, WatchedCertificate } from './alarms.ts'
-export { AUTHORITY_CAPABILITY, AuthorityBook } from './authority-book.ts'
-export { Renewal } from './renewal.ts'
-export { type Asker, RenewalDesk } from './renewal-desk.ts'
-export { Rotation } from './rotation.ts'

@@ -1,0 +1,183 @@
+import type { MessageInitShape } from '@bufbuild/protobuf'
+import type { Authorities, RootRotation, RootStatus } from '../../ca/index.ts'
+import type { Explanation } from '../../cluster/index.ts'
+import { ErrorCode, WarrenError } from '../../core/index.ts'
+import { parseMachineName, parsePattern } from '../../identity/index.ts'
+import type { Protocol, Rule } from '../../policy/index.ts'
+import { type adminPb, apiPb } from '../../wire/index.ts'
+import type { AdminHandlers } from '../index.ts'
+import { entryMessage, type PolicyHandlersDeps, policyHandlers, revocationMessage } from './policy.ts'
+
+export interface FlowView {
+  readonly id: string
+  readonly direction: 'outbound' | 'inbound' | 'local'
+  readonly source: string
+  readonly destination: string
+  readonly protocol: Protocol
+  readonly carrier: string
+  readonly bytesIn: number
+  readonly bytesOut: number
+  readonly datagramsIn: number
+  readonly datagramsOut: number
+  readonly dropped: number
+  readonly openedAtMs: number
+  readonly rule: string
+}
+
+export interface AdminHandlersDeps extends PolicyHandlersDeps {
+  readonly createToken: (request: {
+    readonly machine: string
+    readonly ttlMs: number
+    readonly scopes: readonly string[]
+  }) => { token: string; id: string; expiresAtMs: number }
+  /** Resolves when the flows to workloads of this host are over. */
+  readonly drain: (timeoutMs: number) => Promise<{ finished: number; reset: number; undone: boolean }>
+  readonly undrain: () => void
+  readonly authorities: Pick<Authorities, 'add' | 'remove' | 'list'>
+  readonly rootRotation: Pick<RootRotation, 'status' | 'begin' | 'finish'>
+  /** A sealed copy of all that this host is. */
+  readonly backup: (passphrase: string) => Promise<Uint8Array>
+  readonly members: () => MessageInitShape<typeof adminPb.MemberSchema>[]
+  readonly flows: () => readonly FlowView[]
+  readonly metrics: () => Promise<MessageInitShape<typeof adminPb.GetMetricsResponseSchema>>
+  readonly explain: (
+    source: string,
+    destination: string,
+    protocol: Protocol,
+    signal: AbortSignal
+  ) => Promise<Explanation>
+}
+
+const DRAIN_MS = 30_000
+
+/** What admin.sock answers. */
+export function adminHandlers(deps: AdminHandlersDeps): AdminHandlers {
+  const { policy, createToken, backup, drain, undrain, members, flows, metrics, explain } = deps
+  return {
+    ...policyHandlers(deps),
+
+    async createToken(request) {
+      const { machine, ttlMs, scopes } = request
+      const { token, id, expiresAtMs } = createToken({ machine: parseMachineName(machine), ttlMs, scopes })
+      return { token, id, expiresAtMs: BigInt(expiresAtMs) }
+    },
+
+    async drain({ undo, timeoutMs }) {
+      if (!undo) return await drain(timeoutMs === 0 ? DRAIN_MS : timeoutMs)
+      undrain()
+      return {}
+    },
+
+    async listAuthorities(_request, _caller, signal) {
+      const all = await deps.authorities.list(signal)
+      return {
+        authorities: all.map(({ machine, state, notAfterMs, hasRootKey, problem }) => ({
+          machine,
+          state,
+          notAfterMs: BigInt(notAfterMs ?? 0),
+          rootKey: hasRootKey,
+          problem
+        }))
+      }
+    },
+
+    async addAuthority({ machine }, _caller, signal) {
+      return { notAfterMs: BigInt(await deps.authorities.add(parseMachineName(machine), signal)) }
+    },
+
+    async removeAuthority({ machine }, _caller, signal) {
+      await deps.authorities.remove(parseMachineName(machine), signal)
+      return {}
+    },
+
+    getRoot: async () => ({ status: rootMessage(deps.rootRotation.status()) }),
+
+    async rotateRoot({ finish, force }) {
+      return { status: rootMessage(finish ? deps.rootRotation.finish(force) : await deps.rootRotation.begin()) }
+    },
+
+    getMetrics: () => metrics(),
+
+    backup: async ({ passphrase }) => ({ sealed: await backup(passphrase) }),
+
+    listMembers: async () => ({ members: members() }),
+
+    listFlows: async () => ({
+      flows: flows().map(flow => ({
+        ...flow,
+        protocol: flow.protocol === 'udp' ? apiPb.Protocol.UDP : apiPb.Protocol.TCP,
+        bytesIn: BigInt(flow.bytesIn),
+        bytesOut: BigInt(flow.bytesOut),
+        datagramsIn: BigInt(flow.datagramsIn),
+        datagramsOut: BigInt(flow.datagramsOut),
+        dropped: BigInt(flow.dropped),
+        openedAtMs: BigInt(flow.openedAtMs)
+      }))
+    }),
+
+    getPolicy: async () => ({
+      version: policy.version,
+      rules: (policy.bundle?.rules ?? []).map(ruleMessage),
+      issuedAtMs: BigInt(policy.bundle?.issuedAtMs ?? 0),
+      admin: policy.isAdmin,
+      entries: (policy.bundle?.entries ?? []).map(entryMessage),
+      strict: policy.bundle?.strict ?? false,
+      revocations: (policy.bundle?.revocations ?? []).map(revocationMessage)
+    }),
+
+    async addRule(request) {
+      const { rule } = request
+      if (rule === undefined || (rule.effect !== 'allow' && rule.effect !== 'deny')) {
+        throw new WarrenError(ErrorCode.InvalidArgument, 'a rule has the effect "allow" or "deny"')
+      }
+      const added = await policy.add({
+        effect: rule.effect,
+        source: parsePattern(rule.source),
+        destination: parsePattern(rule.destination),
+        protocols: rule.protocols.map(ruleProtocol),
+        notBeforeMs: Number(rule.notBeforeMs),
+        untilMs: Number(rule.untilMs),
+        reason: rule.reason
+      })
+      return { rule: ruleMessage(added), version: policy.version }
+    },
+
+    async removeRule(request) {
+      await policy.remove(request.id)
+      return { version: policy.version }
+    },
+
+    async explain(request, _caller, signal) {
+      const protocol = request.protocol === apiPb.Protocol.UDP ? 'udp' : 'tcp'
+      const { works, steps } = await explain(request.source, request.destination, protocol, signal)
+      return { works, steps: [...steps] }
+    }
+  }
+}
+
+function rootMessage({ version, roots, behind }: RootStatus): MessageInitShape<typeof adminPb.RootStatusSchema> {
+  return {
+    version,
+    roots: roots.map(({ sha256, notAfterMs, isHere }) => ({ sha256, notAfterMs: BigInt(notAfterMs), keyHere: isHere })),
+    behind: behind.map(({ machine, reason }) => ({ machine, reason }))
+  }
+}
+
+function ruleMessage(rule: Rule): MessageInitShape<typeof adminPb.RuleSchema> {
+  return {
+    id: rule.id,
+    effect: rule.effect,
+    source: rule.source.text,
+    destination: rule.destination.text,
+    protocols: rule.protocols.map(protocol => (protocol === 'udp' ? apiPb.Protocol.UDP : apiPb.Protocol.TCP)),
+    notBeforeMs: BigInt(rule.notBeforeMs),
+    untilMs: BigInt(rule.untilMs),
+    reason: rule.reason
+  }
+}
+
+function ruleProtocol(protocol: apiPb.Protocol): Protocol {
+  if (protocol === apiPb.Protocol.TCP) return 'tcp'
+  if (protocol === apiPb.Protocol.UDP) return 'udp'
+  throw new WarrenError(ErrorCode.InvalidArgument, 'a rule has an unknown protocol')
+}

@@ -1,0 +1,197 @@
+import type { MessageInitShape } from '@bufbuild/protobuf'
+import type { PolicyService } from '../../cluster/index.ts'
+import { ErrorCode, WarrenError } from '../../core/index.ts'
+import {
+  isComponent,
+  type PeerKey,
+  parseMachineName,
+  parsePattern,
+  parsePeerKey,
+  type Revocation,
+  type StoredToken
+} from '../../identity/index.ts'
+import type { Entry, NewEntry, NewRevocation } from '../../policy/index.ts'
+import type { adminPb } from '../../wire/index.ts'
+import type { AdminHandlers } from '../index.ts'
+
+/** What is known of a machine by its name. */
+export interface KnownHost {
+  readonly peers: readonly PeerKey[]
+  /** Hex SHA-256 of the SubjectPublicKeyInfo of each CA that it may sign with. */
+  readonly keys: readonly string[]
+}
+
+export interface PolicyHandlersDeps {
+  readonly policy: PolicyService
+  readonly machine: string
+  readonly knownHost: (machine: string) => KnownHost
+  /** Hex hashes of the keys of its authority, if it is one: who has them admits hosts of any name. */
+  readonly authorityKeysOf: (machine: string, signal: AbortSignal) => Promise<readonly string[]>
+  /** Names of the members whose certificates are below an authority with one of these keys. */
+  readonly hostsBelow: (keys: readonly string[]) => readonly string[]
+  readonly tokens: () => readonly StoredToken[]
+  readonly revokeToken: (idPrefix: string) => StoredToken
+  readonly revokeTokensOf: (machine: string) => void
+  readonly nowMs: () => number
+}
+
+type Names = 'evict' | 'revoke' | 'unrevoke' | 'addEntry' | 'removeEntry' | 'setStrict' | 'listTokens' | 'revokeToken'
+
+/** What admin.sock answers about evictions, registration entries and tokens. */
+export function policyHandlers(deps: PolicyHandlersDeps): Pick<AdminHandlers, Names> {
+  const { policy, tokens, revokeToken, nowMs } = deps
+  return {
+    async evict(request, _caller, signal) {
+      const wanted = eviction(request, deps)
+      const authorityKeys = await deps.authorityKeysOf(request.machine, signal)
+      const ownKeys = deps.knownHost(deps.machine).keys
+      if (policy.isAdmin && authorityKeys.some(key => ownKeys.includes(key)))
+        throw belowIt(request.machine, deps.machine)
+      const also = deps.hostsBelow(authorityKeys).filter(name => name !== request.machine)
+      const revocation = await policy.revoke({ ...wanted, keys: [...(wanted.keys ?? []), ...authorityKeys] })
+      // Here they say so at once; other authorities refuse them as older than the eviction.
+      deps.revokeTokensOf(request.machine)
+      return { revocation: revocationMessage(revocation), version: policy.version, also }
+    },
+
+    async revoke({ what, reason }) {
+      const revocation = await policy.revoke({ ...revoked(what, deps), reason })
+      return { revocation: revocationMessage(revocation), version: policy.version }
+    },
+
+    async unrevoke({ id }) {
+      await policy.unrevoke(id)
+      return { version: policy.version }
+    },
+
+    async addEntry({ entry }) {
+      if (entry === undefined) throw new WarrenError(ErrorCode.InvalidArgument, 'the entry is missing')
+      const added = await policy.addEntry(newEntry(entry))
+      return { entry: entryMessage(added), version: policy.version }
+    },
+
+    async removeEntry({ id }) {
+      await policy.removeEntry(id)
+      return { version: policy.version }
+    },
+
+    async setStrict({ strict }) {
+      await policy.setStrict(strict)
+      return { version: policy.version }
+    },
+
+    listTokens: async () => ({ tokens: tokens().map(token => tokenMessage(token, nowMs())) }),
+
+    revokeToken: async ({ id }) => ({ token: tokenMessage(revokeToken(id), nowMs()) })
+  }
+}
+
+function eviction(request: adminPb.EvictRequest, { machine: own, knownHost }: PolicyHandlersDeps): NewRevocation {
+  const machine = parseMachineName(request.machine)
+  if (machine === own) throw ownHost()
+  const { peers, keys } = knownHost(machine)
+  if (peers.length === 0 && !request.force) {
+    throw new WarrenError(ErrorCode.NotFound, `no host named ${machine} was ever seen here`, {
+      hint: '`warren members` lists the names; --force evicts the name all the same.'
+    })
+  }
+  return { machine, peers, keys, reason: request.reason }
+}
+
+function revoked(what: string, { machine, knownHost }: PolicyHandlersDeps): Omit<NewRevocation, 'reason'> {
+  const own = knownHost(machine)
+  const key = /^sha256:([0-9a-f]{64})$/i.exec(what)?.[1]?.toLowerCase()
+  if (key !== undefined) {
+    if (own.keys.includes(key)) throw ownHost()
+    return { keys: [key] }
+  }
+  if (what.includes('.')) return { pattern: parsePattern(what) }
+  if (isComponent(what) && what.length < 52) {
+    throw new WarrenError(ErrorCode.InvalidArgument, `"${what}" is not a pattern, a PeerId or a key`, {
+      hint: 'A host is put out with `warren evict`; a pattern looks like dev.web.*.default.'
+    })
+  }
+  const peer = parsePeerKey(what)
+  if (own.peers.includes(peer)) throw ownHost()
+  return { peers: [peer] }
+}
+
+function belowIt(machine: string, own: string): WarrenError {
+  return new WarrenError(
+    ErrorCode.InvalidArgument,
+    `the certificate of this very host is below the authority of ${machine}`,
+    {
+      hint: `Make this host an authority, and try again a few seconds later: warren authority add ${own}`
+    }
+  )
+}
+
+// It would leave nobody who could take it back.
+function ownHost(): WarrenError {
+  return new WarrenError(ErrorCode.InvalidArgument, 'this is the very host that signs the policy')
+}
+
+function newEntry(entry: adminPb.Entry): NewEntry {
+  const optional = (text: string): string | undefined => (text === '' ? undefined : text)
+  return {
+    machine: optional(entry.machine),
+    uid: entry.uid,
+    user: optional(entry.user),
+    gid: entry.gid,
+    group: optional(entry.group),
+    exePath: optional(entry.exePath),
+    exeSha256: optional(entry.exeSha256.toLowerCase()),
+    systemdUnit: optional(entry.systemdUnit),
+    cgroup: optional(entry.cgroup),
+    grants: parsePattern(entry.grants),
+    reason: entry.reason
+  }
+}
+
+/** An entry as the local API shows it. */
+export function entryMessage(entry: Entry): MessageInitShape<typeof adminPb.EntrySchema> {
+  return {
+    id: entry.id,
+    machine: entry.machine ?? '',
+    ...(entry.uid === undefined ? {} : { uid: entry.uid }),
+    user: entry.user ?? '',
+    ...(entry.gid === undefined ? {} : { gid: entry.gid }),
+    group: entry.group ?? '',
+    exePath: entry.exePath ?? '',
+    exeSha256: entry.exeSha256 ?? '',
+    systemdUnit: entry.systemdUnit ?? '',
+    cgroup: entry.cgroup ?? '',
+    grants: entry.grants.text,
+    reason: entry.reason,
+    createdAtMs: BigInt(entry.createdAtMs)
+  }
+}
+
+/** A revocation as the local API shows it. */
+export function revocationMessage(revocation: Revocation): MessageInitShape<typeof adminPb.RevocationSchema> {
+  return {
+    id: revocation.id,
+    machine: revocation.machine ?? '',
+    beforeMs: BigInt(revocation.beforeMs),
+    peerIds: [...revocation.peers],
+    keySha256: [...revocation.keys],
+    pattern: revocation.pattern?.text ?? '',
+    reason: revocation.reason,
+    createdAtMs: BigInt(revocation.createdAtMs)
+  }
+}
+
+function tokenMessage(token: StoredToken, nowMs: number): MessageInitShape<typeof adminPb.TokenSchema> {
+  const { usedAtMs, revokedAtMs, expiresAtMs } = token
+  const state =
+    usedAtMs !== undefined ? 'used' : revokedAtMs !== undefined ? 'revoked' : nowMs >= expiresAtMs ? 'expired' : 'open'
+  return {
+    id: token.id,
+    machine: token.machine,
+    scopes: [...token.scopes],
+    state,
+    createdAtMs: BigInt(token.createdAtMs),
+    expiresAtMs: BigInt(expiresAtMs),
+    endedAtMs: BigInt(usedAtMs ?? revokedAtMs ?? 0)
+  }
+}

@@ -1,0 +1,80 @@
+import type { MessageInitShape } from '@bufbuild/protobuf'
+import type { Known, Route, Routing } from '../../cluster/index.ts'
+import type { Clock } from '../../core/index.ts'
+import { formatAddress, type Pattern, type PeerKey } from '../../identity/index.ts'
+import type { Mesh } from '../../mesh/index.ts'
+import { owners, type RegistryState } from '../../registry/index.ts'
+import { type adminPb, apiPb } from '../../wire/index.ts'
+import type { ServiceView } from './workload.ts'
+
+/** Since when a host is suspected, by the wall clock. */
+export type SuspectedSince = (peer: PeerKey) => number | undefined
+
+/** The registrations that match a pattern, clients among them, sorted by address; all without a pattern. */
+export function serviceViews(
+  routing: Routing,
+  suspectedSince: SuspectedSince,
+  pattern: Pattern | undefined
+): ServiceView[] {
+  return routing
+    .matching(pattern)
+    .map(route => toServiceView(route, suspectedSince))
+    .sort((a, b) => compare(a.address, b.address) || compare(a.registrationId, b.registrationId))
+}
+
+function toServiceView(route: Route, suspectedSince: SuspectedSince): ServiceView {
+  return {
+    address: formatAddress(route.address),
+    spiffeId: route.spiffeId,
+    registrationId: route.registrationId,
+    protocols: route.serves.map(protocol => (protocol === 'udp' ? apiPb.Protocol.UDP : apiPb.Protocol.TCP)),
+    health: route.draining ? 'draining' : route.health,
+    labels: { ...route.labels },
+    registeredAtMs: BigInt(route.registeredAtMs),
+    machine: route.machine,
+    local: route.local,
+    suspect: route.suspect,
+    suspectSinceMs: BigInt((route.suspect ? suspectedSince(route.peer) : undefined) ?? 0)
+  }
+}
+
+/** The members whose lease is valid here, this host first. */
+export function memberViews(
+  state: RegistryState,
+  mesh: Pick<Mesh, 'isConnected'>,
+  suspectedSince: SuspectedSince,
+  clock: Clock
+): MessageInitShape<typeof adminPb.MemberSchema>[] {
+  return owners(state)
+    .map(owner => ({
+      machine: owner.machine,
+      peerId: owner.peer,
+      state: owner.self ? 'self' : owner.suspect ? 'suspect' : mesh.isConnected(owner.peer) ? 'connected' : 'alive',
+      meshAddresses: [...owner.meshAddresses],
+      dataAddresses: [...owner.dataAddresses],
+      records: owner.count,
+      epoch: owner.epoch,
+      seq: owner.seq,
+      policyVersion: owner.policyVersion,
+      certificateNotAfterMs: BigInt(owner.identity.notAfterMs),
+      leaseLeftMs: BigInt(Math.round(owner.receivedMonotonicMs + owner.leaseMs - clock.monotonicMs())),
+      suspectSinceMs: BigInt((owner.suspect ? suspectedSince(owner.peer) : undefined) ?? 0)
+    }))
+    .sort((a, b) => Number(b.state === 'self') - Number(a.state === 'self') || compare(a.machine, b.machine))
+}
+
+/** Every registration as explain looks at it. */
+export function knownRoutes(routing: Routing): Known[] {
+  return routing.matching().map(route => ({
+    address: route.address,
+    registrationId: route.registrationId,
+    serves: route.serves,
+    machine: route.machine,
+    healthy: route.health === 'passing' && !route.draining && !route.suspect,
+    local: route.local
+  }))
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0
+}

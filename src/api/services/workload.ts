@@ -1,0 +1,209 @@
+import type { MessageInitShape } from '@bufbuild/protobuf'
+import type { Replication, WaitMode } from '../../cluster/index.ts'
+import { ErrorCode, raceAbort, sleep, WarrenError } from '../../core/index.ts'
+import { formatAddress, type Pattern, parsePattern } from '../../identity/index.ts'
+import type { Strategy } from '../../proxy/index.ts'
+import { apiPb } from '../../wire/index.ts'
+import type { RegisterInput, Workload, Workloads } from '../../workloads/index.ts'
+import type { WorkloadHandlers } from '../index.ts'
+import { inspected, inspection } from './inspect.ts'
+
+export type ServiceView = {
+  address: string
+  spiffeId: string
+  registrationId: string
+  protocols: apiPb.Protocol[]
+  health: string
+  labels: Record<string, string>
+  registeredAtMs: bigint
+  machine: string
+  local: boolean
+  suspect: boolean
+  suspectSinceMs: bigint
+}
+
+export interface WorkloadHandlersDeps {
+  readonly workloads: Workloads
+  /** Resolves once the agent may serve; rejects with NOT_READY when that takes too long. */
+  readonly ready: (signal: AbortSignal) => Promise<void>
+  readonly replicated: (wait: WaitMode, signal: AbortSignal) => Promise<Replication>
+  readonly connect: (request: {
+    readonly source: Workload
+    readonly destination: Pattern
+    readonly protocol: 'tcp' | 'udp'
+    readonly strategy: Strategy
+    readonly hello: boolean
+    readonly signal: AbortSignal
+  }) => Promise<{ path: string; spiffeId: string; helloTimeoutMs: number }>
+  readonly services: (pattern: Pattern | undefined) => ServiceView[]
+  /** Resolves at the next change of the registry. */
+  readonly changed: () => Promise<void>
+  readonly status: () => Parameters<typeof statusShape>[0]
+}
+
+const KEEP_ALIVE_MS = 15_000
+// A watcher of a busy mesh gets whole states, not one per record.
+const WATCH_PAUSE_MS = 100
+
+const statusShape = (status: MessageInitShape<typeof apiPb.GetStatusResponseSchema>) => status
+
+/** What agent.sock answers. */
+export function workloadHandlers(deps: WorkloadHandlersDeps): WorkloadHandlers {
+  const { workloads, ready, replicated, connect, services, changed, status } = deps
+  return {
+    async register(request, caller, signal) {
+      await ready(signal)
+      const { workload, token } = await workloads.register(registerInput(request), caller)
+      const replication = await replicated(waitMode(request.wait), signal)
+      return {
+        token,
+        registrationId: workload.registrationId,
+        spiffeId: workload.spiffeId,
+        address: formatAddress(workload.address),
+        listenPath: workload.directory !== undefined && workload.target?.kind === 'unix' ? workload.target.path : '',
+        replication,
+        ttlMs: workload.ttlMs
+      }
+    },
+
+    async *keep(request, caller, signal): AsyncGenerator<MessageInitShape<typeof apiPb.KeepResponseSchema>> {
+      const { ended, release } = workloads.keep(request.token, caller)
+      const over = new AbortController()
+      let reason = ''
+      ended.then(
+        why => {
+          reason = why
+          over.abort()
+        },
+        () => {}
+      )
+      const onAbort = (): void => over.abort()
+      signal.addEventListener('abort', onAbort, { once: true })
+      try {
+        while (!over.signal.aborted && !signal.aborted) {
+          yield { event: { case: 'alive', value: {} } }
+          await sleep(KEEP_ALIVE_MS, over.signal).catch(() => {})
+        }
+        if (reason !== '') yield { event: { case: 'ended', value: { reason } } }
+      } finally {
+        signal.removeEventListener('abort', onAbort)
+        release()
+      }
+    },
+
+    heartbeat: async (request, caller) => ({ ttlMs: workloads.heartbeat(request.token, caller).ttlMs }),
+
+    async deregister(request, caller, signal) {
+      const { registrationId } = workloads.claim(request.token, caller)
+      workloads.end(registrationId, 'deregistered')
+      return { replication: await replicated(waitMode(request.wait), signal) }
+    },
+
+    async connect(request, caller, signal) {
+      await ready(signal)
+      const source = workloads.claim(request.token, caller)
+      const destination = parsePattern(request.destination)
+      const protocol = protocolOf(request.protocol)
+      const strategy = STRATEGIES[request.strategy]
+      return await connect({ source, destination, protocol, strategy, hello: request.hello, signal })
+    },
+
+    listServices: async request => ({ services: services(optionalPattern(request.pattern)) }),
+
+    async *watchServices(request, _caller, signal) {
+      const pattern = optionalPattern(request.pattern)
+      let last = ''
+      // From one look to the next, and not from a change to the look: what comes after a quiet time is told at once.
+      let rested = Promise.resolve()
+      while (!signal.aborted) {
+        const change = changed()
+        const current = services(pattern)
+        const shown = JSON.stringify(current, (_key, value: unknown) =>
+          typeof value === 'bigint' ? String(value) : value
+        )
+        if (shown !== last) {
+          last = shown
+          yield { services: current }
+        }
+        await raceAbort(change, signal)
+        await rested
+        rested = sleep(WATCH_PAUSE_MS, signal).catch(() => {})
+      }
+    },
+
+    getStatus: async () => status(),
+
+    inspect: async ({ registrations }, caller) => ({
+      registrations: inspected(workloads, registrations, caller).map(inspection)
+    })
+  }
+}
+
+function optionalPattern(text: string): Pattern | undefined {
+  return text === '' ? undefined : parsePattern(text)
+}
+
+function waitMode(wait: apiPb.Wait): WaitMode {
+  switch (wait) {
+    case apiPb.Wait.LOCAL:
+      return 'local'
+    case apiPb.Wait.QUORUM:
+      return 'quorum'
+    case apiPb.Wait.ALL:
+    case apiPb.Wait.UNSPECIFIED:
+      return 'all'
+  }
+}
+
+function registerInput(request: apiPb.RegisterRequest): RegisterInput {
+  return {
+    address: request.address,
+    target: targetInput(request.target),
+    whitelist: request.whitelist,
+    labels: request.labels,
+    ttlMs: request.ttlMs,
+    ownerPid: request.ownerPid,
+    application: request.application,
+    healthCheck: request.healthCheck !== apiPb.HealthCheck.OFF
+  }
+}
+
+const STRATEGIES: Readonly<Record<apiPb.Strategy, Strategy>> = {
+  [apiPb.Strategy.UNSPECIFIED]: 'balanced',
+  [apiPb.Strategy.BALANCED]: 'balanced',
+  [apiPb.Strategy.FIRST]: 'first',
+  [apiPb.Strategy.STICKY]: 'sticky',
+  [apiPb.Strategy.EXACT]: 'exact'
+}
+
+function protocolOf(protocol: apiPb.Protocol): 'tcp' | 'udp' {
+  return protocol === apiPb.Protocol.UDP ? 'udp' : 'tcp'
+}
+
+function listenInput({ hello, protocol, answersProbes }: apiPb.ListenTarget, proxy: boolean): RegisterInput['target'] {
+  if (proxy && (hello || protocolOf(protocol) === 'udp')) {
+    throw new WarrenError(ErrorCode.InvalidArgument, 'a PROXY header does not go with a hello, nor with udp', {
+      hint: 'Ask for one of the two; the hello names the peer as well.'
+    })
+  }
+  return { kind: 'listen', hello, protocol: protocolOf(protocol), answersProbes, proxy }
+}
+
+function targetInput(target: apiPb.Target | undefined): RegisterInput['target'] {
+  switch (target?.kind.case) {
+    case 'listen':
+      return listenInput(target.kind.value, target.proxyProtocol)
+    case 'tcp':
+    case 'udp':
+      return { kind: target.kind.case, address: target.kind.value, proxy: target.proxyProtocol }
+    case 'unix':
+      return { kind: 'unix', path: target.kind.value, proxy: target.proxyProtocol }
+    case undefined:
+      if (target !== undefined) {
+        throw new WarrenError(ErrorCode.InvalidArgument, 'the target is empty', {
+          hint: 'Give one of listen, tcp, udp or unix, or leave the target out to register a client.'
+        })
+      }
+      return undefined
+  }
+}

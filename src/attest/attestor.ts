@@ -1,0 +1,135 @@
+import { type Clock, ErrorCode, raceAbort, WarrenError, within } from '../core/index.ts'
+import { parseCgroup } from './cgroup.ts'
+import { DirectoryService } from './directory-service.ts'
+import { ExecutableHasher } from './hasher.ts'
+import type { ProcessHandle } from './process-handle.ts'
+import type { ProcessReader } from './process-reader.ts'
+import { processReader } from './select.ts'
+import { UserDatabase } from './user-database.ts'
+
+/** What is known of a process, by the kernel's word. What could not be established is undefined. */
+export interface AttestedProcess {
+  readonly uid: number
+  readonly users: readonly string[]
+  readonly gids: readonly number[]
+  readonly groups: readonly string[]
+  readonly exePath: string | undefined
+  /** Hex. */
+  readonly exeSha256: string | undefined
+  readonly systemdUnit: string | undefined
+  readonly cgroup: string | undefined
+}
+
+/** A process that is held, and the user that the kernel named when it connected. */
+export interface HeldProcess {
+  readonly uid: number
+  readonly gid: number
+  readonly process: ProcessHandle
+}
+
+/** Which costly facts are wanted besides the others. Asked again with each one found. */
+export interface Wanted {
+  readonly executable: (facts: AttestedProcess) => boolean
+  readonly hash: (facts: AttestedProcess) => boolean
+}
+
+export interface AttestorOptions {
+  readonly reader?: ProcessReader
+  readonly users?: UserDatabase
+  readonly hasher?: ExecutableHasher
+}
+
+/** An executable on a file system that does not answer must not hold up its caller for longer. */
+const OPEN_TIMEOUT_MS = 5_000
+/** Callers whose executables wait for one that is being opened. */
+export const MAX_WAITING = 64
+
+type OpenedExecutable = Awaited<ReturnType<ProcessReader['openExecutable']>>
+
+/** Finds out what entries ask of processes. */
+export class Attestor {
+  readonly #reader: ProcessReader
+  readonly #users: UserDatabase
+  readonly #hasher: ExecutableHasher
+  #last: Promise<unknown> = Promise.resolve()
+  #waiting = 0
+
+  constructor(clock: Clock, options: AttestorOptions = {}) {
+    this.#reader = options.reader ?? processReader()
+    this.#users = options.users ?? new UserDatabase(new DirectoryService(clock))
+    this.#hasher = options.hasher ?? new ExecutableHasher(clock)
+  }
+
+  /**
+   * The facts of a held process, with those of its executable if they are wanted.
+   *
+   * Everything is read by pid; that the process still lives afterwards proves that all of it was read of that very
+   * process. Throws PERMISSION_DENIED for a user id that means nothing here, INVALID_SOURCE when the process has ended or
+   * changes its executable, LIMIT_EXCEEDED when hashing it would cost too much.
+   */
+  async attest(held: HeldProcess, wanted: Wanted): Promise<AttestedProcess> {
+    const facts = await this.#plainFacts(held)
+    if (!wanted.executable(facts)) return facts
+    const complete = await this.#withExecutable(held, facts, wanted)
+    requireAlive(held)
+    return complete
+  }
+
+  async #plainFacts(held: HeldProcess): Promise<AttestedProcess> {
+    const { uid, gid } = held
+    const { pid } = held.process
+    try {
+      if (uid === this.#reader.overflowId()) throw foreign(`uid ${uid} stands for every user without a meaning here`)
+      if (!this.#reader.sharesUserIds(pid)) throw foreign(`process ${pid} is in a user namespace of its own`)
+      const gids = [...new Set([gid, ...this.#reader.groupIdsOf(pid)])]
+      const { cgroup, systemdUnit } = parseCgroup(this.#reader.cgroupOf(pid) ?? '')
+      const [users, groups] = [await this.#users.usersOf(uid), await this.#users.groupsOf(gids)]
+      requireAlive(held)
+      return { uid, users, gids, groups, exePath: undefined, exeSha256: undefined, systemdUnit, cgroup }
+    } catch (err) {
+      if (err instanceof WarrenError) throw err
+      throw new WarrenError(ErrorCode.InvalidSource, `process ${pid} cannot be examined`, { cause: err })
+    }
+  }
+
+  async #withExecutable(held: HeldProcess, facts: AttestedProcess, wanted: Wanted): Promise<AttestedProcess> {
+    const opened = await within(OPEN_TIMEOUT_MS, [], signal => raceAbort(this.#open(held.process.pid), signal))
+    if (opened === undefined) return facts
+    try {
+      const withPath = { ...facts, exePath: opened.path }
+      if (!wanted.hash(withPath)) return withPath
+      return { ...withPath, exeSha256: await this.#hasher.hash(opened.file, held.uid) }
+    } finally {
+      await opened.file.close()
+    }
+  }
+
+  // One at a time: Node does file work on four threads, and a file system that does not answer must not take them all.
+  async #open(pid: number): Promise<OpenedExecutable | undefined> {
+    if (this.#waiting >= MAX_WAITING) {
+      throw new WarrenError(ErrorCode.LimitExceeded, 'too many executables wait to be examined', {
+        limit: 'attest_waiting',
+        hint: 'Try again in a moment.'
+      })
+    }
+    this.#waiting += 1
+    const turn = this.#last.then(() => this.#reader.openExecutable(pid).catch(() => undefined))
+    this.#last = turn
+    try {
+      return await turn
+    } finally {
+      this.#waiting -= 1
+    }
+  }
+}
+
+function requireAlive({ process }: HeldProcess): void {
+  if (process.isAlive()) return
+  throw new WarrenError(ErrorCode.InvalidSource, `process ${process.pid} has ended`)
+}
+
+function foreign(reason: string): WarrenError {
+  return new WarrenError(ErrorCode.PermissionDenied, reason, {
+    hint: 'A container must run its workloads as users of the host, or have an agent of its own.'
+  })
+}

@@ -1,0 +1,31 @@
+import { existsSync } from 'node:fs'
+import { ErrorCode, WarrenError } from '../../core/index.ts'
+import { parseCertificate, type TrustState, verifyNodeChain } from '../../identity/index.ts'
+import { Vault } from '../../state/index.ts'
+import { readNode, TrustFile } from '../membership/index.ts'
+
+export interface Whose {
+  readonly vault: Vault
+  readonly trust: TrustState
+  readonly machine: string
+}
+
+/** Which host a state directory belongs to, whether or not its certificates have ended since. Throws NOT_INITIALIZED, STATE_UNUSABLE. */
+export function whoseState(stateDir: string): Whose {
+  // Looking must not make it.
+  const vault = existsSync(stateDir) ? new Vault(stateDir) : undefined
+  const own = vault === undefined ? undefined : readNode(vault)
+  if (vault === undefined || own === undefined) {
+    throw new WarrenError(ErrorCode.NotInitialized, `${stateDir} is not the state of a host`, {
+      hint: 'Give the --state-dir that `warren up` uses.'
+    })
+  }
+  const file = new TrustFile(vault)
+  const trust = file.state
+  const { chain } = own
+  const endedMs = chain[0] === undefined ? 0 : parseCertificate(chain[0]).notAfterMs
+  const verdict = verifyNodeChain(chain, { ...trust, roots: [...trust.roots, ...file.formerRoots()] }, endedMs - 1)
+  if (!verdict.ok)
+    throw new WarrenError(ErrorCode.StateUnusable, `the certificate of this host does not hold: ${verdict.detail}`)
+  return { vault, trust, machine: verdict.identity.machine }
+}

@@ -1,0 +1,253 @@
+import { createHash, createPublicKey, randomBytes } from 'node:crypto'
+import { Allowance, type Clock, ErrorCode, type Logger, type Metrics, WarrenError } from '../core/index.ts'
+import {
+  admitJoin,
+  encodeJoinToken,
+  generateSigningKeyPair,
+  isComponent,
+  issueAgent,
+  type JoinAuthority,
+  LIFETIME_MS,
+  type NodeIdentity,
+  RESERVED_SCOPE,
+  type Revocation,
+  rootOfAuthority,
+  type StoredToken,
+  toPem
+} from '../identity/index.ts'
+import type { Store } from '../state/index.ts'
+import type { Membership } from './membership/index.ts'
+import type { Svid } from './svids.ts'
+
+export interface AdmissionOfficeDeps {
+  readonly membership: Membership
+  readonly store: Store
+  /** host:port of the data listener, as others reach it. */
+  readonly dataAddresses: () => readonly string[]
+  readonly meshAddresses: () => readonly string[]
+  /** Whether a host of this name is a member now. */
+  readonly isTaken: (machine: string) => boolean
+  /** Those in force. */
+  readonly revocations: () => readonly Revocation[]
+  /** Of the certificates of admitted hosts, in milliseconds. */
+  readonly lifetimeMs: number
+  readonly clock: Clock
+  readonly log: Logger
+  /** @default nobody takes note */
+  readonly metrics?: Metrics
+}
+
+const DEFAULT_TTL_MS = 3_600_000
+const MAX_TTL_MS = 7 * 24 * 3_600_000
+const MAX_SCOPES = 64
+// Ended tokens stay known for a while, so that a late joiner hears "expired" and not "unknown".
+const FORGET_AFTER_MS = 7 * 24 * 3_600_000
+/** Tokens that one authority keeps. */
+export const MAX_TOKENS = 10_000
+// A person mistypes a few times; a program that goes on costs a signature check and a line of log each time.
+export const REFUSALS = { burst: 10, perSecond: 1 / 10, maxKeys: 4_096 }
+
+/** The certificate of the agent itself, and the host's that it is below. */
+interface AgentCertificate {
+  readonly svid: Svid
+  readonly leaf: Uint8Array
+  readonly node: NodeIdentity
+}
+
+/** Admits hosts: makes join tokens, serves joins, and holds the certificate that this agent shows to joiners. */
+export class AdmissionOffice {
+  readonly #deps: AdmissionOfficeDeps
+  readonly #refusals = new Allowance<string>(REFUSALS)
+  #agent: AgentCertificate | undefined
+
+  constructor(deps: AdmissionOfficeDeps) {
+    this.#deps = deps
+  }
+
+  /** Makes the certificate of the agent itself: a new one from half of its life on, and when the CA of the host was renewed. */
+  async renew(): Promise<void> {
+    const { membership, clock } = this.#deps
+    const { trustDomain, machine, credentials } = membership
+    const now = clock.wallMs()
+    const { signer, chainDer: issuers } = credentials.issuers
+    const current = this.#agent
+    const isYoung = current !== undefined && now < (current.svid.notBeforeMs + current.svid.notAfterMs) / 2
+    const { node } = credentials
+    if (isYoung && current.node === node) return
+    const key = generateSigningKeyPair()
+    const leaf = await issueAgent({ node: signer, trustDomain, machine, publicKey: createPublicKey(key), nowMs: now })
+    const chainDer = [leaf, ...issuers]
+    const certPem = chainDer.map(toPem).join('')
+    const notAfterMs = Math.min(now + LIFETIME_MS.agent, node.notAfterMs)
+    this.#agent = { leaf, node, svid: { chainDer, certPem, key, notBeforeMs: now, notAfterMs } }
+  }
+
+  /** What is shown to joiners. */
+  credentials(): Svid {
+    return this.#current().svid
+  }
+
+  /**
+   * A token that admits one host of this name, once. Throws NOT_AUTHORITY, ALREADY_EXISTS (the name is a member's) or
+   * INVALID_ARGUMENT; LIMIT_EXCEEDED when there are too many already.
+   */
+  createToken(request: { readonly machine: string; readonly ttlMs: number; readonly scopes: readonly string[] }): {
+    token: string
+    id: string
+    expiresAtMs: number
+  } {
+    const { membership, store, dataAddresses, isTaken, clock, log } = this.#deps
+    const { machine, scopes } = request
+    const { authority } = membership.credentials
+    if (authority === undefined || rootOfAuthority(authority.certificate, membership.trust.state) === undefined) {
+      throw notAuthority()
+    }
+    if (isTaken(machine) || machine === membership.machine) {
+      throw new WarrenError(ErrorCode.AlreadyExists, `a host named ${machine} is a member already`, {
+        hint: '`warren members` lists the names in use.'
+      })
+    }
+    if (scopes.length > MAX_SCOPES || !scopes.every(isComponent) || scopes.includes(RESERVED_SCOPE)) {
+      throw new WarrenError(ErrorCode.InvalidArgument, 'a scope is one component of an address, and not "warren"')
+    }
+    if (request.ttlMs > MAX_TTL_MS) {
+      throw new WarrenError(ErrorCode.InvalidArgument, 'a join token lives for seven days at most')
+    }
+    const now = clock.wallMs()
+    store.forgetTokens(now - FORGET_AFTER_MS)
+    if (store.tokens().length >= MAX_TOKENS) {
+      throw new WarrenError(ErrorCode.LimitExceeded, `this host already keeps ${MAX_TOKENS} join tokens`, {
+        limit: 'join_tokens',
+        hint: 'They are forgotten a week after they end; a shorter --ttl ends them sooner.'
+      })
+    }
+    const expiresAtMs = now + (request.ttlMs === 0 ? DEFAULT_TTL_MS : request.ttlMs)
+    const secret = randomBytes(32)
+    const id = randomBytes(16).toString('hex')
+    const secretSha256 = createHash('sha256').update(secret).digest('hex')
+    store.addToken({
+      id,
+      secretSha256,
+      machine,
+      scopes,
+      createdAtMs: now,
+      expiresAtMs,
+      usedAtMs: undefined,
+      revokedAtMs: undefined
+    })
+    log.info('join token created', { machine, notAfter: new Date(expiresAtMs).toISOString() })
+    const token = encodeJoinToken({
+      trustDomain: membership.trustDomain,
+      rootSha256: membership.trust.state.roots.at(-1)?.sha256 ?? '',
+      authorityAddresses: dataAddresses().slice(0, 16),
+      authorityMachine: membership.machine,
+      machine,
+      id,
+      secret,
+      expiresAtMs,
+      scopes
+    })
+    return { token, id, expiresAtMs }
+  }
+
+  /** The tokens of this authority, newest first. */
+  tokens(): StoredToken[] {
+    return this.#deps.store.tokens()
+  }
+
+  /** Revokes the one token whose id begins so. Throws NOT_FOUND, or INVALID_ARGUMENT if it is used or ambiguous. */
+  revokeToken(idPrefix: string): StoredToken {
+    const { store, clock, log } = this.#deps
+    const [token, another] = this.tokens().filter(({ id }) => idPrefix !== '' && id.startsWith(idPrefix))
+    const shown = idPrefix.slice(0, 32)
+    if (token === undefined) {
+      throw new WarrenError(ErrorCode.NotFound, `this host made no token "${shown}"`, {
+        hint: '`warren token list` lists them by id.'
+      })
+    }
+    if (another !== undefined) {
+      throw new WarrenError(ErrorCode.InvalidArgument, `several tokens begin with "${shown}"`)
+    }
+    if (token.usedAtMs !== undefined) {
+      throw new WarrenError(ErrorCode.InvalidArgument, `${token.machine} has joined with this token already`, {
+        hint: `\`warren evict ${token.machine}\` puts it out.`
+      })
+    }
+    if (store.revokeToken(token.id, clock.wallMs())) log.info('join token revoked', { machine: token.machine })
+    return store.find(token.id) ?? token
+  }
+
+  /** Revokes whatever open tokens there are for a machine; returns how many. */
+  revokeTokensOf(machine: string): number {
+    const open = this.tokens().filter(token => token.machine === machine && token.usedAtMs === undefined)
+    return open.filter(({ id }) => this.#deps.store.revokeToken(id, this.#deps.clock.wallMs())).length
+  }
+
+  /** DER: what TLS shows to joiners and to lapsed hosts, with all that is above it. */
+  agentChain(): readonly Uint8Array[] {
+    const { leaf, node } = this.#current()
+    return [leaf, ...node.chainDer]
+  }
+
+  /** How joins from one remote address are served here. */
+  asAuthority(remote: string): JoinAuthority {
+    const { membership, store, meshAddresses, revocations, lifetimeMs, clock, log } = this.#deps
+    const { trustDomain, trust, credentials } = membership
+    return {
+      trustDomain,
+      log,
+      agentChain: () => this.agentChain(),
+      succession: () => trust.succession,
+      admit: async request => {
+        const { authority } = credentials
+        const root = authority === undefined ? undefined : rootOfAuthority(authority.certificate, trust.state)
+        if (authority === undefined || root === undefined) throw notAuthority()
+        const nowMs = () => clock.wallMs()
+        const certificate = await this.#limited(remote, () =>
+          admitJoin(request, { trustDomain, tokens: store, authority, revocations, nowMs, lifetimeMs })
+        )
+        return {
+          nodeChain: [certificate, authority.certificate, root.der],
+          trustBundle: trust.signed,
+          meshAddresses: meshAddresses()
+        }
+      }
+    }
+  }
+
+  // Only refusals count: however many hosts are set up behind one address, good tokens are never slowed down.
+  async #limited<T>(remote: string, admit: () => Promise<T>): Promise<T> {
+    const now = this.#deps.clock.monotonicMs()
+    if (this.#refusals.left(remote, now) < 1) {
+      this.#count('refused')
+      this.#deps.metrics?.hit('join_refusals', { remote, limit: REFUSALS.burst })
+      throw new WarrenError(ErrorCode.LimitExceeded, `too many refused attempts to join from ${remote}`, {
+        hint: 'Wait a minute, and check the token.'
+      })
+    }
+    try {
+      const admitted = await admit()
+      this.#count('admitted')
+      return admitted
+    } catch (err) {
+      this.#count('refused')
+      this.#refusals.use(remote, 1, now)
+      throw err
+    }
+  }
+
+  #count(result: 'admitted' | 'refused'): void {
+    this.#deps.metrics?.count('warren_joins_total', { result })
+  }
+
+  #current(): AgentCertificate {
+    if (this.#agent === undefined) throw new WarrenError(ErrorCode.NotReady, 'the agent has no certificate yet')
+    return this.#agent
+  }
+}
+
+function notAuthority(): WarrenError {
+  return new WarrenError(ErrorCode.NotAuthority, 'this host cannot admit others', {
+    hint: 'Run the command on an authority: the host that founded the trust domain, or one that was made one since.'
+  })
+}

@@ -1,0 +1,119 @@
+import { createHash, createPublicKey, type KeyObject } from 'node:crypto'
+import { type JSONWebKeySet, type JWTPayload, jwtVerify, SignJWT } from 'jose'
+import { ErrorCode, WarrenError } from '../core/index.ts'
+import { addressOfSpiffeId } from '../identity/index.ts'
+import { announcedKey } from './membership/index.ts'
+
+/** A host that may sign JWT-SVIDs, as its certificate and its head describe it. */
+export interface JwtHost {
+  readonly machine: string
+  /** Empty: all. */
+  readonly scopes: readonly string[]
+  /** SubjectPublicKeyInfo, DER, in base64, as announced: not yet looked at. */
+  readonly jwtKeys: readonly string[]
+}
+
+const MAX_TOKEN_LENGTH = 16_384
+const MAX_AUDIENCES = 16
+const MAX_AUDIENCE_LENGTH = 256
+const ALGORITHM = 'ES256'
+
+/** Signs one JWT-SVID. Throws INVALID_ARGUMENT for an audience that cannot be. */
+export async function signJwt(
+  key: KeyObject,
+  spiffeId: string,
+  audience: readonly string[],
+  nowMs: number,
+  lifetimeMs: number
+): Promise<string> {
+  const usable = audience.length > 0 && audience.length <= MAX_AUDIENCES
+  if (!usable || audience.some(one => one === '' || one.length > MAX_AUDIENCE_LENGTH)) {
+    throw new WarrenError(ErrorCode.InvalidArgument, `a JWT-SVID has 1 to ${MAX_AUDIENCES} audiences`)
+  }
+  const nowS = Math.floor(nowMs / 1_000)
+  return await new SignJWT({})
+    .setProtectedHeader({ alg: ALGORITHM, kid: keyId(announcedKey(key)), typ: 'JWT' })
+    .setSubject(spiffeId)
+    .setAudience([...audience])
+    .setIssuedAt(nowS)
+    .setExpirationTime(nowS + lifetimeMs / 1_000)
+    .sign(key)
+}
+
+/**
+ * Judges a JWT-SVID: signed by a key of a known host, in date, for this audience, and naming a workload of that very host
+ * and of its scopes.
+ *
+ * Throws INVALID_ARGUMENT, as the Workload API asks, with the reason.
+ */
+export async function validateJwt(
+  token: string,
+  audience: string,
+  trustDomain: string,
+  hosts: readonly JwtHost[],
+  nowMs: number
+): Promise<{ readonly spiffeId: string; readonly claims: JWTPayload }> {
+  if (audience === '' || audience.length > MAX_AUDIENCE_LENGTH) throw refused('the audience is missing or too long')
+  if (token.length > MAX_TOKEN_LENGTH) throw refused('it is too long')
+  let signer: JwtHost | undefined
+  let payload: JWTPayload
+  try {
+    const verified = await jwtVerify(
+      token,
+      ({ kid, typ }) => {
+        if (typ !== undefined && typ !== 'JWT' && typ !== 'JOSE') throw new TypeError('its type is no JWT')
+        const found = hosts
+          .flatMap(host => host.jwtKeys.map(key => ({ host, key })))
+          .find(({ key }) => keyId(key) === kid)
+        const key = found === undefined ? undefined : usableKey(found.key)
+        if (key === undefined) throw new TypeError('no live host has its key')
+        signer = found?.host
+        return key
+      },
+      { algorithms: [ALGORITHM], audience, currentDate: new Date(nowMs), requiredClaims: ['sub', 'aud', 'exp'] }
+    )
+    payload = verified.payload
+  } catch (err) {
+    throw refused(err instanceof Error ? err.message : String(err))
+  }
+  const spiffeId = payload.sub ?? ''
+  const address = addressOfSpiffeId(trustDomain, spiffeId)
+  if (address === undefined) throw refused('it names no workload of this trust domain')
+  if (signer?.machine !== address.machine) throw refused(`${signer?.machine} signed for a workload of another machine`)
+  if (signer.scopes.length > 0 && !signer.scopes.includes(address.scope)) {
+    throw refused(`${signer.machine} may not run workloads of scope ${address.scope}`)
+  }
+  return { spiffeId, claims: payload }
+}
+
+/** The public keys of these hosts, as a JWK set. Keys that cannot be used are left out. */
+export function keySet(hosts: readonly JwtHost[]): JSONWebKeySet {
+  const keys = hosts
+    .flatMap(({ jwtKeys }) => jwtKeys)
+    .flatMap(spki => {
+      const key = usableKey(spki)
+      if (key === undefined) return []
+      const { kty, crv, x, y } = key.export({ format: 'jwk' })
+      if (kty === undefined || crv === undefined || x === undefined || y === undefined) return []
+      return [{ kty, crv, x, y, kid: keyId(spki), use: 'jwt-svid', alg: ALGORITHM }]
+    })
+  return { keys }
+}
+
+function keyId(spki: string): string {
+  return createHash('sha256').update(spki, 'base64').digest('base64url').slice(0, 32)
+}
+
+// A host can announce anything; what is no P-256 key is no key.
+function usableKey(spki: string): KeyObject | undefined {
+  try {
+    const key = createPublicKey({ key: Buffer.from(spki, 'base64'), format: 'der', type: 'spki' })
+    return key.asymmetricKeyDetails?.namedCurve === 'prime256v1' ? key : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function refused(why: string): WarrenError {
+  return new WarrenError(ErrorCode.InvalidArgument, `the JWT-SVID is refused: ${why}`)
+}

@@ -1,0 +1,206 @@
+import { createPublicKey, type KeyObject } from 'node:crypto'
+import { ErrorCode, WarrenError } from '../../core/index.ts'
+import {
+  generateSigningKeyPair,
+  type Issuer,
+  keyFromPem,
+  keyToPem,
+  type NodeIdentity,
+  type ParsedCertificate,
+  parseCertificate,
+  type TrustState,
+  verifyRenewable
+} from '../../identity/index.ts'
+import { type Vault, VaultFile } from '../../state/index.ts'
+import { decodeChain, encodeChain } from './chain-file.ts'
+
+export interface NodeCredentials {
+  readonly node: NodeIdentity
+  readonly nodeKey: KeyObject
+}
+
+/**
+ * The certificates of this host as they are now, and their keys: what a renewal replaces while the agent runs.
+ *
+ * Whoever uses them asks each time, and holds none of them.
+ */
+export class Credentials {
+  readonly #vault: Vault
+  readonly #listeners: Array<() => void> = []
+  #own: NodeCredentials
+  #authority: Issuer | undefined
+
+  constructor(vault: Vault, own: NodeCredentials, authority: Issuer | undefined) {
+    this.#vault = vault
+    this.#own = own
+    this.#authority = authority
+  }
+
+  get node(): NodeIdentity {
+    return this.#own.node
+  }
+
+  /** The CA key of `node`. */
+  get nodeKey(): KeyObject {
+    return this.#own.nodeKey
+  }
+
+  /** DER: node CA, authority. What a leaf needs behind it, and its signer. */
+  get issuers(): { readonly signer: Issuer; readonly chainDer: readonly Uint8Array[] } {
+    const { node, nodeKey } = this.#own
+    const [certificate, authority] = node.chainDer
+    if (certificate === undefined || authority === undefined) throw new WarrenError(ErrorCode.Internal, 'no node chain')
+    return { signer: { certificate, key: nodeKey }, chainDer: [certificate, authority] }
+  }
+
+  /** Present on a host that admits others. */
+  get authority(): Issuer | undefined {
+    return this.#authority
+  }
+
+  /**
+   * The newest trusted root whose key is on this host. Read anew each time: a key may be taken off this host, and brought back,
+   * while the agent runs. Throws STATE_UNUSABLE.
+   */
+  rootIssuer({ roots }: TrustState): Issuer | undefined {
+    const keys = this.rootKeys()
+    for (const root of roots.toReversed()) {
+      const key = keys.find(candidate => createPublicKey(candidate).equals(root.publicKey))
+      if (key !== undefined) return { certificate: root.der, key }
+    }
+    return undefined
+  }
+
+  /** The root keys on this host: one, two while the root is rotated, none if it was taken off. Throws STATE_UNUSABLE. */
+  rootKeys(): KeyObject[] {
+    return [VaultFile.RootKey, VaultFile.FormerRootKey].flatMap(name => {
+      const pem = this.#vault.read(name)
+      return pem === undefined ? [] : [readKey(this.#vault, name, pem)]
+    })
+  }
+
+  hasLapsed(nowMs: number): boolean {
+    return nowMs >= this.#own.node.notAfterMs
+  }
+
+  /** Calls back after each replacement. */
+  onChange(listener: () => void): void {
+    this.#listeners.push(listener)
+  }
+
+  /** Replaces the node CA certificate and its key: both in one file, so that a crash leaves no key without its certificate. */
+  replaceNode(own: NodeCredentials): void {
+    this.#vault.write(VaultFile.RenewedNode, keyToPem(own.nodeKey) + encodeChain(own.node.chainDer))
+    this.#own = own
+    this.#tell()
+  }
+
+  /** Replaces the certificate of the authority of this host; its key stays. */
+  replaceAuthority(certificate: Uint8Array): void {
+    if (this.#authority === undefined) throw new WarrenError(ErrorCode.NotAuthority, 'this host is no authority')
+    this.#vault.write(VaultFile.AuthorityCertificate, encodeChain([certificate]))
+    this.#authority = { certificate, key: this.#authority.key }
+    this.#tell()
+  }
+
+  /** The key for an authority that this host is to be. Throws STATE_UNUSABLE. */
+  pendingAuthorityKey(): KeyObject | undefined {
+    const pem = this.#vault.read(VaultFile.PendingAuthorityKey)
+    return pem === undefined ? undefined : readKey(this.#vault, VaultFile.PendingAuthorityKey, pem)
+  }
+
+  /** The same; made if there is none, and on disk when this returns. */
+  makeAuthorityKey(): KeyObject {
+    const pending = this.pendingAuthorityKey()
+    if (pending !== undefined) return pending
+    const key = generateSigningKeyPair()
+    this.#vault.write(VaultFile.PendingAuthorityKey, keyToPem(key))
+    return key
+  }
+
+  /** Makes this host an authority. The key is written last: without it there is none, whatever else lies about. */
+  becomeAuthority({ certificate, key }: Issuer): void {
+    // A key of before would make one of halves.
+    this.#vault.remove(VaultFile.AuthorityKey)
+    this.#vault.write(VaultFile.AuthorityCertificate, encodeChain([certificate]))
+    this.#vault.write(VaultFile.AuthorityKey, keyToPem(key))
+    this.#authority = { certificate, key }
+    this.#vault.remove(VaultFile.PendingAuthorityKey)
+  }
+
+  /** Ends the authority of this host and deletes its keys. */
+  resignAuthority(): void {
+    this.#vault.remove(VaultFile.AuthorityKey)
+    this.#authority = undefined
+    this.#vault.remove(VaultFile.AuthorityCertificate)
+    this.#vault.remove(VaultFile.PendingAuthorityKey)
+  }
+
+  #tell(): void {
+    for (const listener of this.#listeners) listener()
+  }
+}
+
+/**
+ * The certificates on disk, judged as those of a stranger would be, except that they may have ended less than `graceMs` ago, or be
+ * below a root of `former`: such a host must be able to start, to have them renewed. Undefined if the host has none. Throws
+ * STATE_UNUSABLE.
+ */
+export function loadCredentials(
+  vault: Vault,
+  trust: TrustState,
+  nowMs: number,
+  graceMs: number,
+  former: readonly ParsedCertificate[] = []
+): Credentials | undefined {
+  const own = readNode(vault)
+  if (own === undefined) return undefined
+  const verdict = verifyRenewable(own.chain, { ...trust, roots: [...trust.roots, ...former] }, nowMs, graceMs)
+  if (!verdict.ok) {
+    throw new WarrenError(ErrorCode.StateUnusable, `the certificate of this host no longer holds: ${verdict.detail}`, {
+      hint:
+        verdict.reason === 'expired'
+          ? 'Check the clock; if it is right, empty the state directory and join again with a new token.'
+          : 'Check the clock, or restore the state directory from a backup.'
+    })
+  }
+  const nodeKey = readKey(vault, own.keyFile, own.key)
+  if (!createPublicKey(nodeKey).equals(verdict.identity.nodeCertificate.publicKey)) {
+    throw new WarrenError(ErrorCode.StateUnusable, 'the key of this host does not belong to its certificate')
+  }
+  return new Credentials(vault, { node: verdict.identity, nodeKey }, readAuthority(vault, own.chain[1]))
+}
+
+/** The node chain on disk (DER: node CA, authority, root), and where its key is; undefined if the host has none. */
+export function readNode(vault: Vault) {
+  const renewed = vault.read(VaultFile.RenewedNode)
+  if (renewed !== undefined) {
+    const [pem = ''] =
+      /-----BEGIN PRIVATE KEY-----[\s\S]+?-----END PRIVATE KEY-----/.exec(renewed.toString('latin1')) ?? []
+    return { chain: decodeChain(renewed), keyFile: VaultFile.RenewedNode, key: Buffer.from(pem) }
+  }
+  const chain = vault.read(VaultFile.NodeChain)
+  if (chain === undefined) return undefined
+  return { chain: decodeChain(chain), keyFile: VaultFile.NodeKey, key: vault.require(VaultFile.NodeKey) }
+}
+
+// Until it was renewed for the first time, the certificate of a founding authority is in the chain of its host only.
+function readAuthority(vault: Vault, founding: Uint8Array | undefined): Issuer | undefined {
+  const pem = vault.read(VaultFile.AuthorityKey)
+  if (pem === undefined) return undefined
+  const file = vault.read(VaultFile.AuthorityCertificate)
+  const certificate = file === undefined ? founding : decodeChain(file)[0]
+  const key = readKey(vault, VaultFile.AuthorityKey, pem)
+  if (certificate === undefined || !createPublicKey(key).equals(parseCertificate(certificate).publicKey)) {
+    throw new WarrenError(ErrorCode.StateUnusable, 'the key of the authority does not belong to its certificate')
+  }
+  return { certificate, key }
+}
+
+export function readKey(vault: Vault, name: VaultFile, pem: Buffer = vault.require(name)): KeyObject {
+  try {
+    return keyFromPem(pem)
+  } catch (cause) {
+    throw new WarrenError(ErrorCode.StateUnusable, `${vault.path(name)} is not a key`, { cause })
+  }
+}

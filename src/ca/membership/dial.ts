@@ -1,0 +1,30 @@
+import { connect, type TLSSocket } from 'node:tls'
+import { raceAbort } from '../../core/index.ts'
+import type { JoinConnection } from '../../identity/index.ts'
+import { parseHostPort } from '../../workloads/index.ts'
+
+/** TLS 1.3 to the data port of an agent, for an exchange that finds out by itself who the other side is. */
+export async function dialAgent(address: string, alpn: string, signal: AbortSignal): Promise<JoinConnection> {
+  const { host, port } = parseHostPort(address)
+  const socket = connect({
+    host,
+    port,
+    ALPNProtocols: [alpn],
+    minVersion: 'TLSv1.3',
+    // Not a check left out: who the other side is, the exchange itself finds out, against the root that this host trusts.
+    rejectUnauthorized: false,
+    checkServerIdentity: () => undefined
+  })
+  const connected = Promise.withResolvers<TLSSocket>()
+  socket.once('secureConnect', () => connected.resolve(socket)).once('error', connected.reject)
+  try {
+    await raceAbort(connected.promise, signal)
+    const certificate = socket.getPeerX509Certificate()
+    if (socket.alpnProtocol !== alpn || certificate === undefined) throw new Error('no agent answers there')
+    return { stream: socket, peerCertificate: certificate.raw }
+  } catch (err) {
+    socket.on('error', () => {})
+    socket.destroy()
+    throw err
+  }
+}

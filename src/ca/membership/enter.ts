@@ -1,0 +1,37 @@
+import { randomBytes } from 'node:crypto'
+import {
+  generatePeerKeyPair,
+  generateSigningKeyPair,
+  JOIN_ALPN,
+  type JoinToken,
+  join,
+  keyToPem
+} from '../../identity/index.ts'
+import { type Vault, VaultFile } from '../../state/index.ts'
+import { encodeChain } from './chain-file.ts'
+import { dialAgent } from './dial.ts'
+
+/**
+ * Joins the trust domain of a token and writes the membership; returns where members can be dialled.
+ *
+ * Nothing is written before the authority's answer was judged, and the node chain is written last, so that an
+ * interrupted join leaves no half membership. Throws as `join` of identity.
+ */
+export async function enter(
+  vault: Vault,
+  token: JoinToken,
+  nowMs: () => number,
+  signal: AbortSignal
+): Promise<readonly string[]> {
+  const peerKey = generatePeerKeyPair()
+  const nodeKey = generateSigningKeyPair()
+  const connect = (address: string, limit: AbortSignal) => dialAgent(address, JOIN_ALPN, limit)
+  const joined = await join({ token, peerKey, nodeKey, connect, nowMs, signal })
+  vault.write(VaultFile.RootFingerprint, joined.rootSha256)
+  vault.write(VaultFile.PeerKey, keyToPem(peerKey))
+  vault.write(VaultFile.NodeKey, keyToPem(nodeKey))
+  vault.write(VaultFile.NodeSecret, randomBytes(32))
+  vault.write(VaultFile.TrustBundle, joined.trustBundle)
+  vault.write(VaultFile.NodeChain, encodeChain(joined.node.chainDer))
+  return joined.meshAddresses
+}

@@ -1,0 +1,7 @@
+export { TrustFile } from '../../state/index.ts'
+export { decodeChain } from './chain-file.ts'
+export { Credentials, type NodeCredentials, readNode } from './credentials.ts'
+export { dialAgent } from './dial.ts'
+export { type Established, establish } from './establish.ts'
+export { announcedKey, JwtKeys } from './jwt-keys.ts'
+export type { Membership } from './membership.ts'

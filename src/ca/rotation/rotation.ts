@@ -1,0 +1,153 @@
+import type { Trust } from '../../cluster/index.ts'
+import { ChangeSignal, type Clock, detach, type Logger, loop } from '../../core/index.ts'
+import type { PeerKey } from '../../identity/index.ts'
+import type { Lifetimes } from '../lifetimes.ts'
+import type { Credentials, JwtKeys } from '../membership/index.ts'
+import { renewAt, type Svid, type Svids } from '../svids.ts'
+import { Alarms, type InUse, type WatchedCertificate } from './alarms.ts'
+import type { Renewal } from './renewal.ts'
+
+export interface RotationDeps {
+  readonly renewal: Renewal
+  readonly credentials: Credentials
+  readonly jwtKeys: JwtKeys
+  readonly lifetimes: Lifetimes
+  /** Those of the broker, then those that leave this process. */
+  readonly svids: readonly Svids[]
+  readonly trust: Trust
+  readonly connected: () => readonly PeerKey[]
+  readonly disconnect: (peer: PeerKey) => Promise<void>
+  /** Makes what depends on the certificate of this host anew: after each renewal. */
+  readonly onRenewed: () => Promise<void>
+  /** Says anew what this host says of itself. */
+  readonly announce: () => void
+  /** Looks for a newer trust bundle if this host may be behind. */
+  readonly catchUp: (signal: AbortSignal) => Promise<void>
+  /** After all SVIDs that were due were renewed: sessions that were proved with old ones can be proved again. */
+  readonly onRound: () => void
+  readonly clock: Clock
+  readonly log: Logger
+}
+
+const MIN_ROUND_MS = 200
+const MAX_ROUND_MS = 10_000
+/** Renewals that are under way for so long stand in the way of nothing else. */
+const SLOW_LOOK_MS = 2_000
+
+/** Sees to it that nothing of this host that expires does, and says loudly when it cannot. */
+export class Rotation {
+  readonly #deps: RotationDeps
+  readonly #alarms: Alarms
+  readonly #changed = new ChangeSignal()
+  readonly #closing = new Set<PeerKey>()
+  #isRenewed = false
+  #round: Promise<void> = Promise.resolve()
+  /** Since when a look is under way. */
+  #lookSinceMs = Number.POSITIVE_INFINITY
+
+  constructor(deps: RotationDeps) {
+    this.#deps = deps
+    this.#alarms = new Alarms(deps.clock, deps.log)
+    deps.credentials.onChange(() => {
+      this.#isRenewed = true
+    })
+  }
+
+  /** Resolves at the next change of certificates or keys. */
+  changed(): Promise<void> {
+    return this.#changed.changed()
+  }
+
+  /** What is trusted has changed: tells whoever waits for changes, and does what is due by it now. */
+  trustChanged(signal: AbortSignal): void {
+    this.#changed.fire()
+    detach(this.#deps.log, 'rotation', this.round(signal), signal)
+  }
+
+  /** The certificates in use, with their dates and alarms. */
+  certificates(): readonly WatchedCertificate[] {
+    return this.#alarms.current
+  }
+
+  /** Runs until `signal` aborts. */
+  start(signal: AbortSignal): void {
+    const { lifetimes, log } = this.#deps
+    const shortest = Math.min(lifetimes.svidMs, lifetimes.nodeMs, lifetimes.authorityMs, lifetimes.jwtKeyMs)
+    const interval = Math.min(MAX_ROUND_MS, Math.max(MIN_ROUND_MS, shortest / 100))
+    const run = (name: string, round: () => Promise<void> | void): void =>
+      detach(log, name, loop(log, name, { intervalMs: () => interval, immediate: true, signal }, round), signal)
+    run('rotation', () => this.round(signal))
+    // An authority that is slow to answer, or never does, is what alarms are there for: they do not wait for it.
+    run('certificate alarms', () => {
+      const isSlow = this.#deps.clock.monotonicMs() - this.#lookSinceMs >= SLOW_LOOK_MS
+      if (isSlow) this.#alarms.check(this.#inUse())
+    })
+  }
+
+  /** One look at everything; after the one that is under way. */
+  async round(signal: AbortSignal): Promise<void> {
+    const before = this.#round
+    const own = before.catch(() => {}).then(() => this.#look(signal))
+    this.#round = own
+    await own
+  }
+
+  async #look(signal: AbortSignal): Promise<void> {
+    this.#lookSinceMs = this.#deps.clock.monotonicMs()
+    try {
+      await this.#renewAll(signal)
+    } finally {
+      this.#lookSinceMs = Number.POSITIVE_INFINITY
+    }
+    this.#closeLapsed()
+    this.#alarms.check(this.#inUse())
+  }
+
+  async #renewAll(signal: AbortSignal): Promise<void> {
+    const { renewal, jwtKeys, svids, announce, onRenewed, onRound, catchUp, clock } = this.#deps
+    await catchUp(signal)
+    await renewal.round(signal)
+    const keysChanged = jwtKeys.rotate(clock.wallMs())
+    const renewed = this.#isRenewed
+    if (renewed) {
+      this.#isRenewed = false
+      for (const each of svids) each.markStale()
+      await onRenewed()
+    }
+    let isNew = renewed || keysChanged
+    for (const each of svids) isNew = (await each.renewDue()) || isNew
+    if (keysChanged) announce()
+    if (isNew) this.#changed.fire()
+    onRound()
+  }
+
+  // A host was let in with a certificate that has ended since: it must show a new one, and cannot.
+  #closeLapsed(): void {
+    const { trust, connected, disconnect, log } = this.#deps
+    for (const peer of connected()) {
+      const sinceMs = trust.lapsedSinceMs(peer)
+      if (sinceMs === undefined || this.#closing.has(peer)) continue
+      const notAfter = new Date(sinceMs).toISOString()
+      log.warn('connections to a host are closed: its certificate has ended', { peer, notAfter })
+      this.#closing.add(peer)
+      const closed = disconnect(peer).finally(() => this.#closing.delete(peer))
+      detach(log, 'connection of a lapsed host', closed)
+    }
+  }
+
+  #inUse(): InUse[] {
+    const { renewal, svids } = this.#deps
+    // A workload has one for its sessions and perhaps one that it was given: that which ends first is the one to tell of.
+    const first = new Map<string, InUse>()
+    for (const { spiffeId, svid, problem } of svids.flatMap(each => each.inUse())) {
+      const known = first.get(spiffeId)
+      if (known === undefined || svid.notAfterMs < known.notAfterMs) first.set(spiffeId, inUse(spiffeId, svid, problem))
+    }
+    return [...renewal.inUse(), ...first.values()]
+  }
+}
+
+function inUse(subject: string, svid: Svid, problem: string): InUse {
+  const { notBeforeMs: issuedAtMs, notAfterMs } = svid
+  return { kind: 'svid', subject, issuedAtMs, notAfterMs, renewAtMs: renewAt(svid), problem, hint: '' }
+}

@@ -1,0 +1,61 @@
+import { randomBytes } from 'node:crypto'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type ListenDatagramOptions, listen, type MeshDatagramSocket, type MeshServer } from '../../../client/index.ts'
+import { bindUnix } from './unix.ts'
+
+/**
+ * Registers `address` for a server that waits at a SOCK_DGRAM unix socket: each flow reaches it from a socket of its own, to which it
+ * answers.
+ *
+ * Those are for this user only, so the server must run as this user, or as root. Rejects as `listen` and `bindUnix`.
+ */
+export async function exposeUnixDatagrams(
+  address: string,
+  server: string,
+  options: Omit<ListenDatagramOptions, 'protocol'>,
+  onFailure: (err: unknown) => void
+): Promise<MeshServer<MeshDatagramSocket>> {
+  const directory = mkdtempSync(join(tmpdir(), 'warren-'))
+  const remove = (): void => rmSync(directory, { recursive: true, force: true })
+  try {
+    // Before anybody is told that the server is there.
+    const trial = await bindUnix(join(directory, 'trial'), { onFailure })
+    trial.close()
+    const registered = await listen(address, { ...options, protocol: 'udp' }, flow => {
+      bridge(flow, join(directory, randomBytes(8).toString('hex')), server, onFailure).catch(async (err: unknown) => {
+        onFailure(err)
+        await flow.close()
+      })
+    })
+    registered.closed().then(remove, remove)
+    return registered
+  } catch (err) {
+    remove()
+    throw err
+  }
+}
+
+async function bridge(
+  flow: MeshDatagramSocket,
+  path: string,
+  server: string,
+  onFailure: (err: unknown) => void
+): Promise<void> {
+  flow.on('error', onFailure)
+  const local = await bindUnix(path, { onFailure })
+  flow.once('close', () => local.close())
+  if (flow.closed) {
+    local.close()
+    return
+  }
+  local.onDatagram(payload => {
+    try {
+      flow.send(payload)
+    } catch (err) {
+      onFailure(err)
+    }
+  })
+  flow.on('message', payload => local.send(payload, server))
+}

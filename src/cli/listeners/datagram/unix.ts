@@ -1,0 +1,113 @@
+import { unlinkSync } from 'node:fs'
+import type { DgramSocket } from 'node-unix-socket'
+import { ErrorCode, WarrenError } from '../../../core/index.ts'
+import { type LocalDatagrams, MAX_BACKLOG_BYTES } from './local.ts'
+
+export interface BindUnixOptions {
+  /** Of the path. Who may send to it. @default 0o600 */
+  readonly mode?: number
+  readonly onFailure: (err: unknown) => void
+}
+
+/**
+ * A unix socket of kind SOCK_DGRAM at `path`, which replaces one that nobody serves any more.
+ *
+ * The kernel tells who sent a datagram only by the path that the sender bound; to one that bound none, nothing can be
+ * answered. Rejects with UNSUPPORTED where the system has no such sockets for us, PORT_IN_USE or INVALID_ARGUMENT.
+ */
+export async function bindUnix(path: string, { mode = 0o600, onFailure }: BindUnixOptions): Promise<LocalDatagrams> {
+  const { DgramSocket } = await load()
+  let socket = new DgramSocket()
+  try {
+    bindWithMode(socket, path, mode)
+  } catch (cause) {
+    if (!(await isStale(socket, path))) {
+      socket.close()
+      throw failure(path, cause)
+    }
+    unlinkSync(path)
+    socket.close()
+    socket = new DgramSocket()
+    bindWithMode(socket, path, mode)
+  }
+  return wrap(socket, path, onFailure)
+}
+
+function wrap(socket: DgramSocket, path: string, onFailure: (err: unknown) => void): LocalDatagrams {
+  let waitingBytes = 0
+  let closed = false
+  // The package has closed the socket by then.
+  socket.on('error', (err: unknown) => {
+    closed = true
+    onFailure(err)
+  })
+  return {
+    bound: `unix:${path}`,
+    onDatagram(listener) {
+      const received: Array<readonly [payload: Buffer, from: string]> = []
+      const handOn = (): void => {
+        for (const [payload, from] of received.splice(0)) listener(payload, from)
+      }
+      // The package calls us from native code outside of any turn of the event loop and then relies on `process.nextTick`, which
+      // nothing runs until the next turn: its own `data` came up to seconds late, or never. An immediate makes that turn.
+      socket.on('_data', (payload: Buffer, from: string) => {
+        if (received.push([payload, from]) === 1) setImmediate(handOn)
+      })
+    },
+    send(payload, to) {
+      if (closed || to === '' || waitingBytes > MAX_BACKLOG_BYTES) return
+      waitingBytes += payload.length
+      socket.sendTo(payload, 0, payload.length, to, () => {
+        waitingBytes -= payload.length
+      })
+    },
+    close() {
+      if (closed) return
+      closed = true
+      socket.close()
+      try {
+        unlinkSync(path)
+      } catch {
+        // Somebody has cleaned up already.
+      }
+    }
+  }
+}
+
+// It comes into being with its mode; a chmod afterwards would leave a moment for others.
+function bindWithMode(socket: DgramSocket, path: string, mode: number): void {
+  const umask = process.umask(0o777 & ~mode)
+  try {
+    socket.bind(path)
+  } finally {
+    process.umask(umask)
+  }
+}
+
+// A datagram of no bytes tells: a socket that nobody holds any more refuses it.
+async function isStale(socket: DgramSocket, path: string): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>()
+  socket.sendTo(Buffer.alloc(0), 0, 0, path, err => resolve(/refused/i.test(err?.message ?? '')))
+  return await promise
+}
+
+// Its native code is not there for every system, and few commands need it.
+async function load(): Promise<{ readonly DgramSocket: new () => DgramSocket }> {
+  try {
+    return await import('node-unix-socket')
+  } catch (cause) {
+    throw new WarrenError(ErrorCode.Unsupported, 'unix sockets for datagrams do not work on this system', {
+      hint: 'Use a UDP port of the loopback interface.',
+      cause
+    })
+  }
+}
+
+function failure(path: string, cause: unknown): WarrenError {
+  const text = cause instanceof Error ? cause.message : String(cause)
+  if (/in use/i.test(text)) return new WarrenError(ErrorCode.PortInUse, `another program serves ${path}`, { cause })
+  return new WarrenError(ErrorCode.InvalidArgument, `cannot make a socket at ${path}: ${text}`, {
+    hint: 'Give a path in a directory that exists and that you may write to, of at most 107 bytes.',
+    cause
+  })
+}

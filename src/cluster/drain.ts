@@ -1,0 +1,46 @@
+import type { Logger } from '../core/index.ts'
+import type { Broker } from '../proxy/index.ts'
+
+export type Drained = Awaited<ReturnType<Broker['drain']>>
+
+export interface DrainDeps {
+  readonly broker: Pick<Broker, 'drain'>
+  /** Called when `isOn` has changed, for others to be told. */
+  readonly onChange: () => void
+  readonly log: Logger
+}
+
+/** Whether the workloads of this host are out of rotation. Forgotten at the end of the agent. */
+export class Drain {
+  readonly #deps: DrainDeps
+  #current: AbortController | undefined
+
+  constructor(deps: DrainDeps) {
+    this.#deps = deps
+  }
+
+  get isOn(): boolean {
+    return this.#current !== undefined
+  }
+
+  /**
+   * Takes the workloads of this host out of rotation, and resolves when their flows are over: by themselves, or reset after
+   * `timeoutMs`. A later call replaces an earlier one, which resolves as undone.
+   */
+  async begin(timeoutMs: number, flows: 'to this host' | 'all' = 'to this host'): Promise<Drained> {
+    this.#current?.abort()
+    const current = new AbortController()
+    this.#current = current
+    this.#deps.log.info('draining')
+    this.#deps.onChange()
+    return await this.#deps.broker.drain({ flows, timeoutMs, signal: current.signal })
+  }
+
+  undo(): void {
+    if (this.#current === undefined) return
+    this.#current.abort()
+    this.#current = undefined
+    this.#deps.log.info('in rotation again')
+    this.#deps.onChange()
+  }
+}

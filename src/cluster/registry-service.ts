@@ -1,0 +1,263 @@
+import {
+  ChangeSignal,
+  type Clock,
+  detach,
+  type LabelsOf,
+  type Logger,
+  METRICS,
+  type Metrics,
+  OTHER,
+  raceAbort,
+  silentMetrics,
+  WarrenError
+} from '../core/index.ts'
+import type { PeerKey } from '../identity/index.ts'
+import {
+  type Cancel,
+  type DriverPorts,
+  type Effect,
+  type LocalRecord,
+  type Mark,
+  type Notice,
+  type Profile,
+  RegistryDriver,
+  type RegistryState,
+  type Verdict
+} from '../registry/index.ts'
+import { awaitReplication, type Replication, type WaitMode } from './replication.ts'
+
+/** The slice of the mesh that spreads the registry. */
+export interface RegistryTransport {
+  readonly publish: (bytes: Uint8Array) => Promise<number>
+  readonly sync: (peer: PeerKey, request: Uint8Array, signal: AbortSignal) => Promise<Uint8Array>
+  readonly ack: (peer: PeerKey, bytes: Uint8Array, signal: AbortSignal) => Promise<void>
+  readonly connected: () => readonly PeerKey[]
+  /** Whom `publish` sends to. */
+  readonly listening: () => readonly PeerKey[]
+}
+
+export interface RegistryServiceDeps {
+  readonly state: RegistryState
+  readonly transport: RegistryTransport
+  /** Must be durable when it returns. */
+  readonly saveMarks: (marks: readonly Mark[]) => void
+  readonly forgetMark: (owner: PeerKey) => void
+  /** Called after an owner's records, head or standing changed. */
+  readonly onChange: (change: Extract<Effect, { type: 'changed' }>) => void
+  readonly clock: Clock
+  readonly log: Logger
+  readonly metrics?: Metrics
+}
+
+/** Runs the registry on the mesh, the disk and the clocks of this host. */
+export class RegistryService {
+  readonly #deps: RegistryServiceDeps
+  readonly #driver: RegistryDriver
+  readonly #metrics: Metrics
+  readonly #stopping = new AbortController()
+  readonly #changed = new ChangeSignal()
+  readonly #acknowledged = new ChangeSignal()
+  readonly #synchronised = new ChangeSignal()
+
+  constructor(deps: RegistryServiceDeps) {
+    this.#deps = deps
+    this.#metrics = deps.metrics ?? silentMetrics
+    this.#driver = new RegistryDriver(deps.state, this.#ports())
+  }
+
+  /** What is under way. */
+  get underWay(): { readonly sessions: number; readonly acks: number } {
+    return this.#driver.underWay
+  }
+
+  get state(): RegistryState {
+    return this.#deps.state
+  }
+
+  /** Starts the periodic work. The first head is published by the first call of `announce`. */
+  start(): void {
+    this.#driver.start()
+  }
+
+  stop(): void {
+    this.#stopping.abort()
+    this.#driver.stop()
+  }
+
+  /** Resolves at the next change of any owner. */
+  changed(): Promise<void> {
+    return this.#changed.changed()
+  }
+
+  /** Resolves once the next session with any peer has ended well. */
+  synchronised(): Promise<void> {
+    return this.#synchronised.changed()
+  }
+
+  announce(profile: Profile): void {
+    this.#driver.dispatch({ type: 'local-head', profile })
+  }
+
+  put(record: LocalRecord): void {
+    this.#driver.dispatch({ type: 'local-change', puts: [record], deletes: [] })
+  }
+
+  delete(registrationId: string): void {
+    this.#driver.dispatch({ type: 'local-change', puts: [], deletes: [registrationId] })
+  }
+
+  /** Judges every owner anew, and drops those that no longer pass. */
+  judgeOwners(): void {
+    this.#driver.dispatch({ type: 'trust-changed' })
+  }
+
+  /** Hides a suspect's records, or shows them again. */
+  suspect(peer: PeerKey, suspected: boolean): void {
+    this.#driver.dispatch({ type: 'suspect', peer, suspect: suspected })
+  }
+
+  /** Waits for the acknowledgements of all that was published so far. */
+  async replicated(wait: WaitMode, signal: AbortSignal): Promise<Replication> {
+    const { clock } = this.#deps
+    const startedMs = clock.monotonicMs()
+    const seq = this.#driver.published
+    const progress = () => this.#driver.progress(seq)
+    const outcome = await awaitReplication(wait, progress, () => this.#acknowledged.changed(), signal)
+    this.#metrics.count('warren_replications_total', { wait, state: outcome.state })
+    if (wait !== 'local') {
+      this.#metrics.observe('warren_replication_seconds', { wait }, (clock.monotonicMs() - startedMs) / 1_000)
+    }
+    return outcome
+  }
+
+  onGossip(bytes: Uint8Array, from: PeerKey): Verdict {
+    const { verdict, reason } = this.#driver.gossip(bytes, from)
+    this.#metrics.count('warren_registry_gossip_total', { outcome: outcomeOf(verdict, reason) })
+    if (verdict === 'reject') this.#deps.log.warn('registry message refused', { peer: from, reason })
+    return verdict
+  }
+
+  onAck(bytes: Uint8Array, from: PeerKey): void {
+    this.#driver.dispatch({ type: 'ack', from, bytes })
+  }
+
+  /** Answers one request of a session that a peer runs with us. */
+  onSync(request: Uint8Array, from: PeerKey): Uint8Array {
+    return this.#driver.answer(request, ({ limit, reason }) => {
+      if (limit !== undefined) this.#metrics.hit(limit, { peer: from, reason })
+    })
+  }
+
+  /** Takes over from `peer` whatever it has newer. One session with a peer at a time; a second caller joins the first. */
+  async syncWith(peer: PeerKey): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    this.#driver.syncWith(peer, ({ err }) => (err === undefined ? resolve() : reject(err)))
+    await raceAbort(promise, this.#stopping.signal)
+  }
+
+  #ports(): DriverPorts {
+    const { transport, saveMarks, forgetMark, clock, log } = this.#deps
+    const { signal } = this.#stopping
+    return {
+      now: () => ({ wallMs: clock.wallMs(), monotonicMs: clock.monotonicMs() }),
+      random: Math.random,
+      after: (ms, run) => this.#after(ms, run),
+      connected: transport.connected,
+      listening: transport.listening,
+      publish: bytes => detach(log, 'registry publish', transport.publish(bytes), signal),
+      request: (peer, bytes, onResponse, onFailure) =>
+        this.#call(
+          limit => transport.sync(peer, bytes, limit),
+          onResponse,
+          err => {
+            log.debug('registry sync failed', { peer, err })
+            onFailure(err)
+          }
+        ),
+      ack: (peer, bytes, onDelivered, onFailure) =>
+        this.#call(
+          limit => transport.ack(peer, bytes, limit),
+          onDelivered,
+          err => {
+            log.debug('acknowledgement failed', { peer, err })
+            onFailure(err)
+          }
+        ),
+      synchronised: () => {
+        this.#metrics.count('warren_registry_sync_sessions_total', { result: 'ok' })
+        this.#synchronised.fire()
+      },
+      notSynchronised: (peer, err) => {
+        this.#metrics.count('warren_registry_sync_sessions_total', { result: 'failed' })
+        const { limit, reason } = WarrenError.from(err)
+        if (limit !== undefined) this.#metrics.hit(limit, { peer, reason })
+      },
+      saveMarks,
+      forgetMark,
+      notify: effect => this.#notify(effect)
+    }
+  }
+
+  #notify(effect: Notice): void {
+    switch (effect.type) {
+      case 'changed':
+        this.#deps.onChange(effect)
+        this.#changed.fire()
+        break
+      case 'acknowledged':
+        this.#acknowledged.fire()
+        break
+      case 'alarm':
+        this.#alarm(effect)
+        break
+      case 'limit':
+        this.#metrics.hit(effect.limit, { peer: effect.peer, reason: effect.detail })
+        break
+    }
+  }
+
+  #alarm({ kind, owner, detail, limit }: Extract<Notice, { type: 'alarm' }>): void {
+    this.#metrics.count('warren_registry_alarms_total', { kind })
+    // The line that says that a limit was reached has said it.
+    if (kind === 'registry-full' || kind === 'rate-exceeded') return
+    if (limit !== undefined) this.#metrics.count('warren_limit_hits_total', { limit })
+    const named = limit === undefined ? {} : { limitName: limit }
+    this.#deps.log.error(`registry alarm: ${kind}`, { peer: owner, reason: detail, ...named })
+  }
+
+  #after(ms: number, run: () => void): Cancel {
+    const { log } = this.#deps
+    const timer = setTimeout(() => {
+      try {
+        run()
+      } catch (err) {
+        log.warn('periodic task failed', { component: 'registry', err })
+      }
+    }, ms)
+    return () => clearTimeout(timer)
+  }
+
+  #call<T>(
+    send: (signal: AbortSignal) => Promise<T>,
+    onDone: (value: T) => void,
+    onFailure: (err: unknown) => void
+  ): Cancel {
+    const controller = new AbortController()
+    const settled = send(controller.signal).then(
+      value => (controller.signal.aborted ? undefined : onDone(value)),
+      err => (controller.signal.aborted ? undefined : onFailure(err))
+    )
+    detach(this.#deps.log, 'registry exchange', settled, this.#stopping.signal)
+    return () => controller.abort()
+  }
+}
+
+type Outcome = LabelsOf<'warren_registry_gossip_total'>['outcome']
+
+/** Verdicts whose reason is one of a few; any other is a text about a message that could not be used. */
+const OUTCOMES: ReadonlySet<string> = new Set(METRICS.warren_registry_gossip_total.labels.outcome)
+
+function outcomeOf(verdict: Verdict, reason: string): Outcome {
+  if (OUTCOMES.has(reason)) return reason as Outcome
+  return verdict === 'reject' ? 'malformed' : OTHER
+}

@@ -1,0 +1,145 @@
+import type { TrustFile } from '../ca/index.ts'
+import { type Clock, detach, type Logger, raceAbort, within } from '../core/index.ts'
+import { followSuccession, type PeerKey } from '../identity/index.ts'
+import { create, decode, toBinary, trustPb } from '../wire/index.ts'
+import type { Trust } from './trust.ts'
+
+export interface TrustServiceDeps {
+  readonly file: TrustFile
+  readonly trust: Trust
+  readonly connected: () => readonly PeerKey[]
+  /** Asks one peer; rejects when it cannot be reached. */
+  readonly request: (peer: PeerKey, bytes: Uint8Array, signal: AbortSignal) => Promise<Uint8Array>
+  /** host:port where hosts answered that may know more, for a host that no mesh lets in. */
+  readonly ports: () => readonly string[]
+  readonly askAtPort: (address: string, signal: AbortSignal) => Promise<readonly Uint8Array[]>
+  /** Called after each change of what is trusted, with the hosts of which nothing counts any more. */
+  readonly onAccepted: (reason: string, gone: readonly PeerKey[]) => void
+  readonly clock: Clock
+  readonly log: Logger
+  readonly signal: AbortSignal
+}
+
+const FETCH_TIMEOUT_MS = 5_000
+/** A host that reaches nobody looks for a newer bundle after this long, and then less and less often. */
+const ALONE_MS = 3_000
+const MAX_PAUSE_MS = 60_000
+
+export const TRUST_LIMITS = Object.freeze({ maxRequestBytes: 64, maxResponseBytes: 64 * 1024 })
+
+/** Takes over newer trust bundles from anywhere, one after another, and passes them on. */
+export class TrustService {
+  readonly #deps: TrustServiceDeps
+  #adoptedAtMs = 0
+  /** A host showed a chain below a root that is not known here. */
+  #isSuspicious = false
+  #aloneSinceMs: number | undefined
+  #pauseMs = ALONE_MS
+  #notBeforeMs = 0
+
+  constructor(deps: TrustServiceDeps) {
+    this.#deps = deps
+  }
+
+  get version(): bigint {
+    return this.#deps.file.state.version
+  }
+
+  /** When the bundle in force was taken over, wall milliseconds; zero: before this agent started. */
+  get adoptedAtMs(): number {
+    return this.#adoptedAtMs
+  }
+
+  /**
+   * Takes over what is newer, durably, and tells the others; whether anything was. Throws as `followSuccession` of identity, and
+   * takes nothing then; STATE_UNUSABLE.
+   */
+  take(succession: readonly Uint8Array[]): boolean {
+    const { file, trust, clock, log, onAccepted } = this.#deps
+    const steps = followSuccession(succession, file.state)
+    const gone: PeerKey[] = []
+    for (const step of steps) {
+      file.follow(step)
+      gone.push(...trust.replace(step.state))
+      log.info('trust bundle changed', { trustVersion: String(step.state.version), count: step.state.roots.length })
+    }
+    if (steps.length === 0) return false
+    this.#adoptedAtMs = clock.wallMs()
+    onAccepted(`trust bundle version ${this.version}`, gone)
+    this.#askAll()
+    return true
+  }
+
+  /** Answers a peer that asks for newer bundles; asks it back if it has a newer one itself. */
+  answer(bytes: Uint8Array, from: PeerKey): Uint8Array {
+    const { haveVersion } = decode(trustPb.TrustRequestSchema, bytes, TRUST_LIMITS.maxRequestBytes)
+    if (haveVersion > this.version) this.pull(from)
+    const bundles = this.#deps.file.since(haveVersion)
+    return toBinary(trustPb.TrustAnswerSchema, create(trustPb.TrustAnswerSchema, { bundles }))
+  }
+
+  /** Asks `peer` for newer bundles, in the background. */
+  pull(peer: PeerKey): void {
+    const { log, signal } = this.#deps
+    this.fetch(peer).catch((err: unknown) => {
+      if (!signal.aborted) log.debug('trust bundle fetch failed', { peer, err })
+    })
+  }
+
+  /** Asks `peer` for newer bundles and takes them over. Rejects when the peer fails or sends something that does not follow. */
+  async fetch(peer: PeerKey): Promise<void> {
+    const { request, signal } = this.#deps
+    const ask = create(trustPb.TrustRequestSchema, { haveVersion: this.version })
+    const bytes = await within(FETCH_TIMEOUT_MS, [signal], limit =>
+      raceAbort(request(peer, toBinary(trustPb.TrustRequestSchema, ask), limit), limit)
+    )
+    this.take(decode(trustPb.TrustAnswerSchema, bytes, TRUST_LIMITS.maxResponseBytes).bundles)
+  }
+
+  /** Somebody shows a root that is not known here: it may be a stranger, or this host may be behind. */
+  suspect(): void {
+    this.#isSuspicious = true
+  }
+
+  /**
+   * Looks for newer bundles if there is reason to: where others are connected, at them, else at the data ports of hosts that are
+   * remembered, since no mesh lets in who knows none of its roots. To be called often.
+   */
+  async catchUp(signal: AbortSignal): Promise<void> {
+    const { connected, clock, ports } = this.#deps
+    const now = clock.monotonicMs()
+    const isAlone = connected().length === 0 && ports().length > 0
+    this.#aloneSinceMs = isAlone ? (this.#aloneSinceMs ?? now) : undefined
+    const isDue = this.#isSuspicious || (this.#aloneSinceMs !== undefined && now - this.#aloneSinceMs >= ALONE_MS)
+    if (!isDue) {
+      this.#pauseMs = ALONE_MS
+      return
+    }
+    if (now < this.#notBeforeMs) return
+    this.#isSuspicious = false
+    this.#pauseMs = Math.min(MAX_PAUSE_MS, this.#pauseMs * 2)
+    this.#notBeforeMs = now + this.#pauseMs * (0.8 + 0.4 * Math.random())
+    await Promise.allSettled(connected().map(peer => this.fetch(peer)))
+    for (const address of ports()) {
+      if (await this.#askAtPort(address, signal)) return
+    }
+  }
+
+  async #askAtPort(address: string, signal: AbortSignal): Promise<boolean> {
+    const { askAtPort, log } = this.#deps
+    try {
+      return this.take(await askAtPort(address, signal))
+    } catch (err) {
+      signal.throwIfAborted()
+      log.debug('trust bundle fetch failed', { address, err })
+      return false
+    }
+  }
+
+  // Whoever is behind hears by the question that there is something to ask for.
+  #askAll(): void {
+    const { connected, log, signal } = this.#deps
+    const asked = Promise.allSettled(connected().map(peer => this.fetch(peer)))
+    detach(log, 'spread of a trust bundle', asked, signal)
+  }
+}

@@ -1,0 +1,159 @@
+import type { PeerKey } from '../../identity/index.ts'
+import {
+  ADDRESSES_PER_ROUND,
+  HEAD_START_MS,
+  HURRY_SPREAD_MS,
+  MAX_ADDRESSES_PER_PEER,
+  MAX_KNOWN_PEERS,
+  MAX_RUMOURED_PEERS,
+  RUMOUR_ATTEMPTS
+} from '../limits.ts'
+import type { PeerAddress } from './addresses.ts'
+
+/**
+ * How we came to know of a host. A seed is configured and never forgotten; a member was named by somebody admitted; a
+ * rumour is an answer on the local network, which anybody can give.
+ */
+export type Standing = 'seed' | 'member' | 'rumour'
+
+/** One host to be dialled, or one address of which we do not know who is there. */
+export interface Target {
+  readonly key: string
+  readonly peer: PeerKey | undefined
+  /** Who answered there last, if the address does not say. */
+  resolved: PeerKey | undefined
+  standing: Standing
+  /** Best first: the one that worked last, then the latest heard. */
+  addresses: string[]
+  failures: number
+  /** Not to be dialled before this monotonic time. */
+  notBeforeMs: number
+  /** Last time we were connected; decides who is forgotten when the book is full. */
+  lastConnectedMs: number
+  /** Where the next round of addresses begins. */
+  turn: number
+}
+
+/**
+ * How long the host with the larger key waits for the other to dial, in milliseconds: two members mostly learn of each
+ * other at the same moment, and if both dial, one of the two handshakes is wasted.
+ */
+export function headStartMs(self: PeerKey, peer: PeerKey): number {
+  return self < peer ? 0 : HEAD_START_MS
+}
+
+const RANK: Record<Standing, number> = { seed: 2, member: 1, rumour: 0 }
+
+/**
+ * Whom we could dial and where. Pure, and bounded: at most 2,048 hosts, of which at most 64 by rumour, at most eight
+ * addresses each. Seeds are beyond these limits, since the operator wrote them.
+ */
+export class AddressBook {
+  readonly #self: PeerKey
+  readonly #targets = new Map<string, Target>()
+
+  constructor(self: PeerKey) {
+    this.#self = self
+  }
+
+  /** Notes an address. A standing only ever rises. Ourselves are left out. */
+  add({ address, peer }: PeerAddress, standing: Standing, nowMs: number): void {
+    if (peer === this.#self) return
+    const key = peer ?? address
+    let target = this.#targets.get(key)
+    if (target === undefined) {
+      if (standing !== 'seed' && !this.#makeRoom(standing)) return
+      target = {
+        key,
+        peer,
+        resolved: undefined,
+        standing,
+        addresses: [],
+        failures: 0,
+        notBeforeMs: standing === 'member' && peer !== undefined ? nowMs + headStartMs(this.#self, peer) : nowMs,
+        lastConnectedMs: Number.NEGATIVE_INFINITY,
+        turn: 0
+      }
+      this.#targets.set(key, target)
+    }
+    // What anybody can claim must not push out an address that somebody admitted gave us.
+    const full = target.addresses.length >= MAX_ADDRESSES_PER_PEER
+    if (!target.addresses.includes(address) && !(full && RANK[standing] < RANK[target.standing])) {
+      const keep = standing === 'rumour' ? [...target.addresses, address] : [address, ...target.addresses]
+      target.addresses = keep.slice(0, MAX_ADDRESSES_PER_PEER)
+      // A new address is a new chance.
+      target.notBeforeMs = Math.min(target.notBeforeMs, nowMs)
+    }
+    if (RANK[standing] > RANK[target.standing]) target.standing = standing
+  }
+
+  /** Everybody, seeds first. */
+  targets(): Target[] {
+    return [...this.#targets.values()].sort((a, b) => RANK[b.standing] - RANK[a.standing])
+  }
+
+  find(peer: PeerKey): Target | undefined {
+    return this.#targets.get(peer)
+  }
+
+  /** How many hosts the mesh has, as far as we know, without us. Rumours do not count. */
+  members(): number {
+    let count = 0
+    for (const target of this.#targets.values()) {
+      if (target.peer !== undefined && target.standing !== 'rumour') count += 1
+    }
+    return count
+  }
+
+  forget(peer: PeerKey): void {
+    this.#targets.delete(peer)
+  }
+
+  /** The addresses to try now: a few, and the others next time. */
+  round(target: Target): string[] {
+    const { addresses, turn } = target
+    if (addresses.length <= ADDRESSES_PER_ROUND) return [...addresses]
+    const start = turn % addresses.length
+    target.turn = start + ADDRESSES_PER_ROUND
+    return [...addresses, ...addresses].slice(start, start + ADDRESSES_PER_ROUND)
+  }
+
+  /** `address` led to the host: it is the first to try from now on. */
+  succeeded(target: Target, address: string | undefined, nowMs: number): void {
+    // A link that is back mostly leads to more than one host; each would otherwise be found after a wait of its own.
+    if (target.failures > 0) this.#hurry(target, nowMs)
+    target.failures = 0
+    target.turn = 0
+    target.lastConnectedMs = nowMs
+    if (target.standing === 'rumour') target.standing = 'member'
+    if (address === undefined) return
+    target.addresses = [address, ...target.addresses.filter(other => other !== address)]
+  }
+
+  /** None of the addresses led to the host. A rumour is dropped after a few times. */
+  failed(target: Target, notBeforeMs: number): void {
+    target.failures += 1
+    target.notBeforeMs = notBeforeMs
+    if (target.standing === 'rumour' && target.failures >= RUMOUR_ATTEMPTS) this.#targets.delete(target.key)
+  }
+
+  #hurry(found: Target, nowMs: number): void {
+    const lost = [...this.#targets.values()].filter(target => target !== found && target.failures > 0)
+    for (const [at, target] of lost.entries()) {
+      target.notBeforeMs = Math.min(target.notBeforeMs, nowMs + (HURRY_SPREAD_MS * at) / lost.length)
+    }
+  }
+
+  #makeRoom(standing: Standing): boolean {
+    const same = [...this.#targets.values()].filter(
+      target => target.standing !== 'seed' && (standing === 'rumour') === (target.standing === 'rumour')
+    )
+    const max = standing === 'rumour' ? MAX_RUMOURED_PEERS : MAX_KNOWN_PEERS
+    if (same.length < max) return true
+    // A flood of rumours must not push out the ones we are working on; a new member is worth more than a lost one.
+    if (standing === 'rumour') return false
+    const oldest = same.reduce((a, b) => (b.lastConnectedMs < a.lastConnectedMs ? b : a))
+    this.#targets.delete(oldest.key)
+    return true
+  }
+}

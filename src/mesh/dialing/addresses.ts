@@ -1,0 +1,60 @@
+import { isIP } from 'node:net'
+import { CODE_P2P, type Multiaddr, multiaddr } from '@multiformats/multiaddr'
+import { ErrorCode, WarrenError } from '../../core/index.ts'
+import { type PeerKey, parsePeerKey } from '../../identity/index.ts'
+import { MAX_ADDRESS_LENGTH } from '../limits.ts'
+
+/** Where a peer may be: `address` has no `/p2p/`; `peer` is absent if the address does not say who is there. */
+export interface PeerAddress {
+  readonly address: string
+  readonly peer: PeerKey | undefined
+}
+
+/** Splits a multiaddr over TCP. INVALID_ARGUMENT for anything else, however long or odd. */
+export function parsePeerAddress(text: string): PeerAddress {
+  const refused = (why: string, cause?: unknown): WarrenError =>
+    new WarrenError(ErrorCode.InvalidArgument, `"${text.slice(0, MAX_ADDRESS_LENGTH)}" is not a mesh address: ${why}`, {
+      cause,
+      hint: 'Use a multiaddr such as /ip4/192.0.2.7/tcp/7460/p2p/12D3KooW….'
+    })
+  if (text.length > MAX_ADDRESS_LENGTH) throw refused('too long')
+  let whole: Multiaddr
+  try {
+    whole = multiaddr(text)
+  } catch (cause) {
+    throw refused('not a multiaddr', cause)
+  }
+  const [host, port, p2p, ...rest] = whole.getComponents()
+  if (host === undefined || !['ip4', 'ip6', 'dns', 'dns4', 'dns6'].includes(host.name)) throw refused('no host')
+  if (port?.name !== 'tcp' || Number(port.value) === 0) throw refused('no TCP port')
+  if (rest.length > 0 || (p2p !== undefined && p2p.code !== CODE_P2P)) throw refused('more than host, port and peer')
+  const peer = p2p?.value === undefined ? undefined : parsePeerKey(p2p.value)
+  return { address: `/${host.name}/${host.value}/tcp/${port.value}`, peer }
+}
+
+/** The multiaddr that libp2p dials. */
+export function dialAddress(address: string, peer: PeerKey | undefined): Multiaddr {
+  return multiaddr(peer === undefined ? address : `${address}/p2p/${peer}`)
+}
+
+/** The multiaddr to listen at. INVALID_OPTION unless `host` is an IP address. */
+export function listenAddress({ host, port }: { readonly host: string; readonly port: number }): string {
+  const family = isIP(host)
+  if (family === 0 || !Number.isInteger(port) || port < 0 || port > 65_535) {
+    throw new WarrenError(ErrorCode.InvalidOption, `cannot listen at "${host}:${port}"`, {
+      hint: 'Listen at an IP address, such as 0.0.0.0, and a port from 0 to 65535.'
+    })
+  }
+  return `/ip${family}/${host}/tcp/${port}`
+}
+
+/** What to tell others in place of `listening`: hosts get its port, multiaddrs stand as they are; all name `self`. */
+export function advertised(advertise: readonly string[], listening: readonly Multiaddr[], self: PeerKey): Multiaddr[] {
+  const port = listening.flatMap(address => address.getComponents()).find(part => part.name === 'tcp')?.value
+  return advertise.flatMap(entry => {
+    if (entry.startsWith('/')) return [dialAddress(parsePeerAddress(entry).address, self)]
+    if (port === undefined) return []
+    const family = isIP(entry)
+    return [dialAddress(`/${family === 0 ? 'dns' : `ip${family}`}/${entry}/tcp/${port}`, self)]
+  })
+}

@@ -1,0 +1,165 @@
+import { type Clock, detach, type Logger, loop, raceAbort, within } from '../../core/index.ts'
+import type { PeerKey } from '../../identity/index.ts'
+import {
+  ADDRESS_DIAL_TIMEOUT_MS,
+  BACKOFF_MIN_MS,
+  FULL_MESH_MEMBERS,
+  LAGGING_MS,
+  MAX_ADDRESS_DIAL_TIMEOUT_MS,
+  MAX_PARALLEL_DIALS,
+  REDIAL_REST_MS,
+  REDIAL_TICK_MS,
+  STANDING_CONNECTIONS
+} from '../limits.ts'
+import { AddressBook, headStartMs, type Standing, type Target } from './address-book.ts'
+import { parsePeerAddress } from './addresses.ts'
+import { backoffMs } from './backoff.ts'
+import { Lag } from './lag.ts'
+
+export interface RedialerDeps {
+  readonly self: PeerKey
+  /** Connects and resolves to whoever is there. `peer` is demanded if given. */
+  readonly dial: (address: string, peer: PeerKey | undefined, signal: AbortSignal) => Promise<PeerKey>
+  readonly connected: () => readonly PeerKey[]
+  readonly isConnected: (peer: PeerKey) => boolean
+  readonly log: Logger
+  readonly clock: Clock
+  readonly signal: AbortSignal
+}
+
+/**
+ * Keeps us connected: to all members up to 64, else to at least 14, and to the seeds always.
+ *
+ * It never gives up on a seed or a member; it only waits longer, up to 10 s. What discovery finds is no more than a
+ * hint to it. libp2p itself redials nobody for long.
+ */
+export class Redialer {
+  readonly #deps: RedialerDeps
+  readonly #book: AddressBook
+  readonly #attempts = new Map<string, Promise<boolean>>()
+  readonly #lag = new Lag(REDIAL_TICK_MS)
+  /** Until then nobody is to be dialled, unless something happens. */
+  #restUntilMs = 0
+
+  constructor(deps: RedialerDeps) {
+    this.#deps = deps
+    this.#book = new AddressBook(deps.self)
+  }
+
+  start(): void {
+    const { log, signal } = this.#deps
+    const options = { intervalMs: () => REDIAL_TICK_MS, immediate: true, signal }
+    detach(
+      log,
+      'redial',
+      loop(log, 'redial', options, () => this.#round()),
+      signal
+    )
+  }
+
+  /** Notes where a host may be. Text that is no address of a mesh is logged and left out. */
+  hint(multiaddrs: readonly string[], standing: Standing): void {
+    this.#restUntilMs = 0
+    for (const text of multiaddrs) {
+      try {
+        this.#book.add(parsePeerAddress(text), standing, this.#deps.clock.monotonicMs())
+      } catch (err) {
+        this.#deps.log.debug('address left out', { state: standing, err })
+      }
+    }
+  }
+
+  forget(peer: PeerKey): void {
+    this.#book.forget(peer)
+  }
+
+  onConnect(peer: PeerKey): void {
+    this.#restUntilMs = 0
+    const target = this.#book.find(peer)
+    if (target !== undefined) this.#book.succeeded(target, undefined, this.#deps.clock.monotonicMs())
+  }
+
+  onDisconnect(peer: PeerKey): void {
+    this.#restUntilMs = 0
+    const target = this.#book.find(peer)
+    if (target === undefined) return
+    const headStart = headStartMs(this.#deps.self, peer)
+    target.notBeforeMs = this.#deps.clock.monotonicMs() + headStart + Math.random() * BACKOFF_MIN_MS
+  }
+
+  /**
+   * Connects to a peer on demand, whatever its turn. Resolves to whether it is connected; rejects with the signal's
+   * reason.
+   */
+  async ensure(peer: PeerKey, signal: AbortSignal): Promise<boolean> {
+    if (this.#deps.isConnected(peer)) return true
+    const target = this.#book.find(peer)
+    return target === undefined ? false : await raceAbort(this.#attempt(target), signal)
+  }
+
+  #round(): void {
+    const { connected, isConnected, clock, log, signal } = this.#deps
+    const now = clock.monotonicMs()
+    this.#lag.tick(now)
+    if (now < this.#restUntilMs) return
+    // On a machine that is short of time, more handshakes at once only make all of them too late.
+    const parallel = this.#lag.ms > LAGGING_MS ? MAX_PARALLEL_DIALS / 4 : MAX_PARALLEL_DIALS
+    const fullMesh = this.#book.members() < FULL_MESH_MEMBERS
+    const targets = this.#book.targets()
+    const due = targets.filter(target => {
+      const peer = target.peer ?? target.resolved
+      if (peer === this.#deps.self || (peer !== undefined && isConnected(peer))) return false
+      return target.notBeforeMs <= now && !this.#attempts.has(target.key)
+    })
+    // Members in random order, so that the hosts of a large mesh do not all choose the same ones.
+    if (!fullMesh)
+      due.sort((a, b) => Number(b.standing === 'seed') - Number(a.standing === 'seed') || Math.random() - 0.5)
+    for (const target of due) {
+      if (this.#attempts.size >= parallel) return
+      const enough = !fullMesh && connected().length + this.#attempts.size >= STANDING_CONNECTIONS
+      if (enough && target.standing !== 'seed') continue
+      detach(log, 'dial', this.#attempt(target), signal)
+    }
+    if (this.#attempts.size > 0) return
+    const later = targets.map(({ notBeforeMs }) => notBeforeMs).filter(notBeforeMs => notBeforeMs > now)
+    this.#restUntilMs = Math.min(now + REDIAL_REST_MS, ...later)
+  }
+
+  #attempt(target: Target): Promise<boolean> {
+    const running = this.#attempts.get(target.key)
+    if (running !== undefined) return running
+    const attempt = this.#dialAll(target).finally(() => {
+      this.#attempts.delete(target.key)
+      this.#restUntilMs = 0
+    })
+    this.#attempts.set(target.key, attempt)
+    return attempt
+  }
+
+  async #dialAll(target: Target): Promise<boolean> {
+    const { dial, isConnected, clock, log, signal } = this.#deps
+    let reason: unknown
+    for (const address of this.#book.round(target)) {
+      if (signal.aborted) return false
+      try {
+        // Each address has its own deadline, so that one that swallows packets does not use up the others' time.
+        // What our own slowness takes is given back.
+        const timeoutMs = Math.min(ADDRESS_DIAL_TIMEOUT_MS + 10 * this.#lag.ms, MAX_ADDRESS_DIAL_TIMEOUT_MS)
+        const found = await within(timeoutMs, [signal], limit => raceAbort(dial(address, target.peer, limit), limit))
+        target.resolved = found
+        this.#book.succeeded(target, address, clock.monotonicMs())
+        return true
+      } catch (err) {
+        reason = err
+        // The other side may have been quicker; then our dial is refused as the second one.
+        if (target.peer !== undefined && isConnected(target.peer)) return true
+      }
+    }
+    if (signal.aborted) return false
+    this.#book.failed(target, clock.monotonicMs() + backoffMs(target.failures, Math.random()))
+    const fields = { peer: target.peer ?? '', addresses: target.addresses, count: target.failures, err: reason }
+    if (target.standing === 'seed' && target.failures === 3) log.warn('seed cannot be reached', fields)
+    else log.debug('dial failed', fields)
+    return false
+  }
+}

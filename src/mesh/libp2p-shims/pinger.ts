@@ -1,0 +1,35 @@
+import type { MessageStream } from '@libp2p/interface'
+import type { yamux } from '@libp2p/yamux'
+import { raceAbort } from '../../core/index.ts'
+
+type YamuxFactory = ReturnType<ReturnType<typeof yamux>>
+type Muxer = ReturnType<YamuxFactory['createStreamMuxer']>
+
+/**
+ * Asks the other end of a connection for a sign of life with a ping of the multiplexer: one frame each way, that every
+ * yamux answers by itself. A question on a stream of its own costs ten times as much, most of it to agree on a protocol.
+ */
+export class Pinger {
+  readonly #muxers = new WeakMap<MessageStream, Muxer>()
+
+  /** Takes note of the multiplexers that `factory` makes. */
+  watch(factory: YamuxFactory): YamuxFactory {
+    const make = factory.createStreamMuxer.bind(factory)
+    const createStreamMuxer = (connection: MessageStream): Muxer => {
+      const muxer = make(connection)
+      this.#muxers.set(connection, muxer)
+      return muxer
+    }
+    return Object.assign(factory, { createStreamMuxer })
+  }
+
+  /** Resolves when the other end of a secured connection has answered. Rejects with the signal's reason. */
+  async ping(connection: MessageStream, signal: AbortSignal): Promise<void> {
+    const muxer = this.#muxers.get(connection)
+    if (muxer === undefined) throw new Error('the connection is not in use yet')
+    // Without the signal: yamux forgets a ping that is given up, and ends the connection when the late answer comes.
+    const answer = muxer.ping()
+    answer.catch(() => {})
+    await raceAbort(answer, signal)
+  }
+}

@@ -1,0 +1,41 @@
+import type { Startable } from '@libp2p/interface'
+import { detach, type Logger, loop, within } from '../../core/index.ts'
+import type { Sessions } from '../admission/session.ts'
+import { SILENCE_CHECK_MS, SILENCE_MS, SILENCE_TIMEOUT_MS } from '../limits.ts'
+import type { Pinger } from './pinger.ts'
+
+/**
+ * Ends connections whose other end is gone without a word, so that they are made anew.
+ *
+ * Only one that nothing came from for a while is asked. libp2p's own monitor asks every connection every time, each on a
+ * new stream; in a mesh of many that is most of what hosts at rest do, and what they say anyway is sign enough.
+ */
+export function silenceCheck(sessions: Sessions, pinger: Pinger, log: Logger): () => Startable {
+  return () => {
+    let stopping = new AbortController()
+    const check = async (): Promise<void> => {
+      const { signal } = stopping
+      const asked = sessions.silentFor(SILENCE_MS).map(async ({ peer, raw, secured }) => {
+        try {
+          await within(SILENCE_TIMEOUT_MS, [signal], limit => pinger.ping(secured, limit))
+        } catch (err) {
+          if (signal.aborted || raw.status !== 'open') return
+          log.debug('connection is silent', { peer, err })
+          raw.abort(new Error('the other side does not answer'))
+        }
+      })
+      await Promise.all(asked)
+    }
+    return {
+      start: () => {
+        stopping = new AbortController()
+        const { signal } = stopping
+        const options = { intervalMs: () => SILENCE_CHECK_MS, signal }
+        detach(log, 'silence check', loop(log, 'silence check', options, check), signal)
+      },
+      stop: () => {
+        stopping.abort()
+      }
+    }
+  }
+}

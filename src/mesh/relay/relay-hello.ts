@@ -1,0 +1,63 @@
+import type { Duplex } from 'node:stream'
+import { ErrorCode, raceAbort, WarrenError } from '../../core/index.ts'
+import { type PeerKey, peerKeyOf, rawKeyOf } from '../../identity/index.ts'
+
+/** From who wants to be relayed to the one in the middle: 32 bytes, the key of the wanted peer. One byte comes back. */
+export const RELAY_PROTOCOL = '/warren/relay/1'
+/** From the one in the middle to the wanted peer: 32 bytes, the key of who wants to reach it, as the middle knows it. */
+export const RELAYED_PROTOCOL = '/warren/relayed/1'
+
+const KEY_BYTES = 32
+
+/** The middle's one byte. Above 0 it closes the stream. */
+export const RelayAnswer = { Joined: 0, NoWay: 1, Limit: 2, Refused: 3 } as const
+export type RelayAnswer = (typeof RelayAnswer)[keyof typeof RelayAnswer]
+
+/** Writes the 32 bytes of a key. */
+export function writeKey(stream: Duplex, peer: PeerKey): void {
+  stream.write(rawKeyOf(peer))
+}
+
+/** STREAM_TRUNCATED, MESSAGE_MALFORMED, or the signal's reason. */
+export async function readKey(stream: Duplex, signal: AbortSignal): Promise<PeerKey> {
+  const bytes = await readExactly(stream, KEY_BYTES, signal)
+  try {
+    return peerKeyOf(Uint8Array.from(bytes))
+  } catch (cause) {
+    throw new WarrenError(ErrorCode.MessageMalformed, 'that is no peer key', { cause })
+  }
+}
+
+/** Resolves when the middle has joined the two; else DESTINATION_UNREACHABLE, which names it. */
+export async function readAnswer(stream: Duplex, middle: string, signal: AbortSignal): Promise<void> {
+  const [answer] = await readExactly(stream, 1, signal)
+  if (answer === RelayAnswer.Joined) return
+  const why =
+    answer === RelayAnswer.NoWay
+      ? 'does not reach it either'
+      : answer === RelayAnswer.Limit
+        ? 'relays no more at present'
+        : 'refuses to relay'
+  throw new WarrenError(ErrorCode.DestinationUnreachable, `${middle} ${why}`)
+}
+
+/** Takes exactly so many bytes and leaves what follows in the stream, which afterwards can be piped. */
+async function readExactly(stream: Duplex, bytes: number, signal: AbortSignal): Promise<Buffer> {
+  let wake = Promise.withResolvers<void>()
+  const onChange = (): void => wake.resolve()
+  const events = ['readable', 'end', 'close', 'error']
+  for (const event of events) stream.on(event, onChange)
+  try {
+    for (;;) {
+      const chunk: Buffer | null = stream.read(bytes)
+      if (chunk?.length === bytes) return chunk
+      if (chunk !== null || stream.readableEnded || stream.destroyed) {
+        throw new WarrenError(ErrorCode.StreamTruncated, 'the stream ended before it was joined')
+      }
+      await raceAbort(wake.promise, signal)
+      wake = Promise.withResolvers<void>()
+    }
+  } finally {
+    for (const event of events) stream.off(event, onChange)
+  }
+}

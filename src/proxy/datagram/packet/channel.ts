@@ -1,0 +1,102 @@
+import type { Remote } from '../../../udp/index.ts'
+import type { Sent } from '../leg.ts'
+import { DATAGRAM_OVERHEAD_BYTES, eachDatagram, Kind } from './format.ts'
+import type { PacketSource } from './outgoing.ts'
+import { Packing } from './packing.ts'
+import { PathFinder, type PathFinderOptions } from './path-finder.ts'
+import { decodeProbe } from './probe.ts'
+import { SealedLink, type SealedLinkOptions } from './sealed-link.ts'
+
+export type ChannelOptions = SealedLinkOptions & PathFinderOptions
+
+/** A flow of datagrams on one stream of the session. */
+export interface PacketFlow extends PacketSource {
+  /** `payload` is valid only during the call. */
+  readonly datagram: (payload: Buffer) => void
+}
+
+/** The datagram path of one session: sealed packets over UDP, beside its capsules, while they arrive. */
+export class PacketChannel {
+  readonly #link: SealedLink
+  readonly #finder: PathFinder
+  readonly #packing: Packing
+  readonly #flows = new Map<number, PacketFlow>()
+
+  private constructor(options: ChannelOptions) {
+    const remotes = options.remotes.filter(remote => options.port.canReach(remote))
+    this.#link = new SealedLink(options)
+    this.#finder = new PathFinder(this.#link, { ...options, remotes })
+    this.#packing = new Packing(this.#link)
+  }
+
+  /** The path of a session, not yet found; undefined if there can be none. */
+  static open(options: ChannelOptions): PacketChannel | undefined {
+    try {
+      const channel = new PacketChannel(options)
+      const isHeard = channel.#link.listen((packet, from) => channel.#received(packet, from))
+      if (!isHeard) channel.#link.forgetKeys()
+      return isHeard ? channel : undefined
+    } catch (err) {
+      options.log.debug('no datagram path for a session', { machine: options.machine, err })
+      return undefined
+    }
+  }
+
+  /** Whether datagrams go by packets now. */
+  get isUp(): boolean {
+    return this.#finder.path !== undefined
+  }
+
+  /** Hands the datagrams of a stream to `flow` and looks for the path. The function returned takes that back. */
+  attach(streamId: number, flow: PacketFlow): () => void {
+    this.#flows.set(streamId, flow)
+    this.#finder.start()
+    return () => {
+      this.#flows.delete(streamId)
+      if (this.#flows.size === 0) this.#rest()
+    }
+  }
+
+  /**
+   * Sends a datagram of a stream by a packet, with others that come in the same turn of the event loop if they fit in it;
+   * undefined if it must go by a capsule. One that is dropped nevertheless is told to the stream's flow.
+   */
+  send(streamId: number, payload: Buffer): Sent | undefined {
+    const path = this.#finder.path
+    if (path === undefined || payload.length + DATAGRAM_OVERHEAD_BYTES > path.size) return undefined
+    path.used = true
+    this.#packing.add(path, streamId, payload, this.#flows.get(streamId))
+    return 'sent'
+  }
+
+  close(): void {
+    this.#packing.discard()
+    this.#flows.clear()
+    this.#rest()
+    this.#link.ignore()
+    this.#link.forgetKeys()
+  }
+
+  #rest(): void {
+    this.#packing.rest()
+    this.#finder.rest()
+  }
+
+  #received(packet: Buffer, from: () => Remote): void {
+    if (this.#flows.size === 0) return
+    const content = this.#link.open(packet)
+    switch (content?.[0]) {
+      case Kind.Datagram:
+      case Kind.Datagrams:
+        if (content.length >= 5) eachDatagram(content, this.#flows.get(content.readUInt32BE(1))?.datagram)
+        return
+      case Kind.Ping:
+      case Kind.Pong: {
+        const probe = decodeProbe(content)
+        if (probe === undefined) return
+        if (content[0] === Kind.Ping) this.#finder.answer(probe, packet.length, from())
+        else this.#finder.answered(probe)
+      }
+    }
+  }
+}

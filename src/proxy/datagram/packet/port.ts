@@ -1,0 +1,87 @@
+import { createSocket } from 'node:dgram'
+import { isIP, isIPv6 } from 'node:net'
+import type { Logger } from '../../../core/index.ts'
+import { type DropListener, growPortBuffers, type Remote, type UdpEndpoint, udpEndpoint } from '../../../udp/index.ts'
+import { decodeHeader, MAX_PACKET_BYTES } from './format.ts'
+
+export type { Remote }
+
+/** `packet` is the listener's to overwrite, and as `from` valid only during the call. */
+export type PacketListener = (packet: Buffer, from: () => Remote) => void
+
+/** Sessions with a datagram path at once; others use capsules. */
+const MAX_LISTENERS = 8_192
+/** Asked of the kernel, which may give less; a burst that does not fit is lost. */
+const BUFFER_BYTES = 4 * 1024 * 1024
+
+/**
+ * The UDP side of the data port. It hands packets to the session that they name, and answers nothing itself.
+ *
+ * Without it (the port is taken) datagrams go by capsules.
+ */
+export class PacketPort {
+  readonly #log: Logger
+  readonly #listeners = new Map<string, PacketListener>()
+  #endpoint: UdpEndpoint | undefined
+  #is6 = false
+
+  constructor(log: Logger) {
+    this.#log = log
+  }
+
+  /** Binds beside the TCP port. Never rejects: a failure is logged. */
+  async bind({ host, port }: { readonly host: string; readonly port: number }): Promise<void> {
+    this.#is6 = isIPv6(host)
+    const type = this.#is6 ? 'udp6' : 'udp4'
+    // Addresses are literal, and the usual look-up would cost a turn of the event loop for each packet.
+    const socket = createSocket({ type, lookup: (address, _options, done) => done(null, address, this.#is6 ? 6 : 4) })
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    socket.once('error', reject)
+    socket.bind({ address: host, port, exclusive: true }, resolve)
+    try {
+      await promise
+    } catch (err) {
+      socket.close()
+      this.#log.warn('no UDP at the data port: datagrams go through TCP', { port, err })
+      return
+    }
+    socket.off('error', reject)
+    // What the network says of single packets.
+    socket.on('error', err => this.#log.debug('data port: UDP', { err }))
+    growPortBuffers(socket, BUFFER_BYTES)
+    const endpoint = udpEndpoint(socket)
+    endpoint.listen(MAX_PACKET_BYTES, (packet, from) => {
+      const header = decodeHeader(packet)
+      if (header !== undefined) this.#listeners.get(header.tag)?.(packet, from)
+    })
+    this.#endpoint = endpoint
+  }
+
+  /** Whether packets can be sent to an address, which must be literal. */
+  canReach({ address }: Remote): boolean {
+    const version = isIP(address)
+    return this.#endpoint !== undefined && (this.#is6 ? version !== 0 : version === 4)
+  }
+
+  /** Hands what names `tag` to `listener`. False if there is no room, or the tag is taken. */
+  listen(tag: string, listener: PacketListener): boolean {
+    if (this.#endpoint === undefined || this.#listeners.size >= MAX_LISTENERS || this.#listeners.has(tag)) return false
+    this.#listeners.set(tag, listener)
+    return true
+  }
+
+  ignore(tag: string): void {
+    this.#listeners.delete(tag)
+  }
+
+  /** Sends `packet`, of which it keeps no reference. False if it was dropped, since too much waits already. */
+  send(packet: Buffer, to: Remote, onDrop?: DropListener): boolean {
+    return this.#endpoint?.send(packet, to, onDrop) ?? false
+  }
+
+  close(): void {
+    this.#listeners.clear()
+    this.#endpoint?.close()
+    this.#endpoint = undefined
+  }
+}

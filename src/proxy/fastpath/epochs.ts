@@ -1,0 +1,46 @@
+import type { Exporter } from '../datagram/packet/keys.ts'
+import { type LaneName, laneKeys } from './keys.ts'
+import { Nonces } from './nonces.ts'
+
+/** What seals or opens under one key. */
+interface Keyed {
+  readonly close: () => void
+}
+
+/** Goes through the keys of one direction of a lane, epoch after epoch, as its records are counted. */
+export class Epochs<T extends Keyed> {
+  readonly #exporter: Exporter
+  readonly #name: LaneName
+  readonly #make: (key: Buffer) => T
+  readonly #nonces: Nonces
+  #epoch = -1
+  #keyed: T | undefined
+
+  constructor(exporter: Exporter, name: LaneName, recordsPerEpoch: number, make: (key: Buffer) => T) {
+    this.#exporter = exporter
+    this.#name = name
+    this.#make = make
+    this.#nonces = new Nonces(recordsPerEpoch)
+  }
+
+  /** What the next record is for. Throws once the session is gone and the keys are spent. */
+  current(): T {
+    if (this.#keyed !== undefined && !this.#nonces.isSpent) return this.#keyed
+    const { key, mask } = laneKeys(this.#exporter, this.#name, this.#epoch + 1)
+    this.#keyed?.close()
+    this.#keyed = this.#make(key)
+    this.#epoch += 1
+    this.#nonces.restart(mask)
+    return this.#keyed
+  }
+
+  /** The nonce of one more record, which `current` was asked for. Valid until the next call. */
+  nextNonce(): Buffer {
+    return this.#nonces.next()
+  }
+
+  /** Forgets the key. */
+  close(): void {
+    this.#keyed?.close()
+  }
+}

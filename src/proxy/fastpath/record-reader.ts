@@ -1,0 +1,105 @@
+import { aes256Gcm, type Opener } from '../aead/index.ts'
+import type { Exporter } from '../datagram/packet/keys.ts'
+import { Epochs } from './epochs.ts'
+import { HEADER_BYTES, Kind, RECORD_OVERHEAD_BYTES, readHeader } from './format.ts'
+import type { LaneName } from './keys.ts'
+import { RECORDS_PER_EPOCH } from './nonces.ts'
+import { bufferPool } from './pool.ts'
+
+/** Something on a lane that is no record of its other end. Whoever gets it drops the lane. */
+export class LaneViolation extends Error {}
+
+/** Takes a lane's bytes apart and opens its records, of one direction. */
+export class RecordReader {
+  readonly #epochs: Epochs<Opener>
+  #isProven = false
+  /** The front of a record whose rest has not come yet; from the pool while there is one. */
+  #partial: Buffer | undefined
+  #held = 0
+
+  constructor(exporter: Exporter, name: LaneName, aead = aes256Gcm(), recordsPerEpoch = RECORDS_PER_EPOCH) {
+    this.#epochs = new Epochs(exporter, name, recordsPerEpoch, key => aead.opener(key))
+  }
+
+  /**
+   * Opens what `bytes` completes. The content of data goes to `out`, one behind the other, and its whole size is returned;
+   * the other records are given to `onControl` in their place, with the size of the data before them. `out` must have room
+   * for a record and for `bytes`. Throws LaneViolation for what is not authentic or not a record.
+   */
+  read(bytes: Buffer, out: Buffer, onControl: (kind: Kind, content: Buffer, before: number) => void): number {
+    let at = 0
+    let size = 0
+    while (at < bytes.length) {
+      const taken = this.#next(bytes.subarray(at))
+      at += taken.used
+      if (taken.record === undefined) break
+      size += this.#open(taken.record, out.subarray(size), (kind, content) => onControl(kind, content, size))
+      if (taken.isHeld) this.#release()
+    }
+    return size
+  }
+
+  close(): void {
+    this.#epochs.close()
+    if (this.#partial !== undefined) this.#release()
+  }
+
+  /** The next whole record, without a copy if it is all in `bytes`; else what there is of it is kept. */
+  #next(bytes: Buffer): { used: number; record: Buffer | undefined; isHeld: boolean } {
+    if (this.#partial === undefined) {
+      const whole = bytes.length >= HEADER_BYTES ? this.#wholeSize(bytes) : Number.POSITIVE_INFINITY
+      if (bytes.length >= whole) return { used: whole, record: bytes.subarray(0, whole), isHeld: false }
+      this.#partial = bufferPool.take()
+      this.#held = 0
+    }
+    const partial = this.#partial
+    let used = 0
+    if (this.#held < HEADER_BYTES) {
+      used = this.#keep(partial, bytes, HEADER_BYTES)
+      if (this.#held < HEADER_BYTES) return { used, record: undefined, isHeld: true }
+    }
+    const whole = this.#wholeSize(partial)
+    used += this.#keep(partial, bytes.subarray(used), whole)
+    return { used, record: this.#held === whole ? partial.subarray(0, whole) : undefined, isHeld: true }
+  }
+
+  #keep(partial: Buffer, bytes: Buffer, until: number): number {
+    const used = Math.min(until - this.#held, bytes.length)
+    bytes.copy(partial, this.#held, 0, used)
+    this.#held += used
+    return used
+  }
+
+  #open(record: Buffer, out: Buffer, onControl: (kind: Kind, content: Buffer) => void): number {
+    const header = record.subarray(0, HEADER_BYTES)
+    const { kind, size } = headerOf(header)
+    // Of a control record the content is small, and must not lie among the data.
+    const to = kind === Kind.Data ? out : Buffer.alloc(size)
+    const opener = this.#epochs.current()
+    if (!opener.open(this.#epochs.nextNonce(), header, record.subarray(HEADER_BYTES), to)) {
+      throw new LaneViolation('a record is not authentic')
+    }
+    this.#isProven = true
+    if (kind === Kind.Data) return size
+    onControl(kind, to)
+    return 0
+  }
+
+  // Who has not proved the keys yet gets no memory from us: the first record is an empty one.
+  #wholeSize(bytes: Buffer): number {
+    const { size } = headerOf(bytes)
+    if (size > 0 && !this.#isProven) throw new LaneViolation('the first record is not empty')
+    return size + RECORD_OVERHEAD_BYTES
+  }
+
+  #release(): void {
+    if (this.#partial !== undefined) bufferPool.give(this.#partial)
+    this.#partial = undefined
+  }
+}
+
+function headerOf(bytes: Buffer): { readonly kind: Kind; readonly size: number } {
+  const header = readHeader(bytes)
+  if (header === undefined) throw new LaneViolation('not a record')
+  return header
+}

@@ -1,0 +1,33 @@
+import { aes256Gcm, type Sealer } from '../aead/index.ts'
+import type { Exporter } from '../datagram/packet/keys.ts'
+import { Epochs } from './epochs.ts'
+import { HEADER_BYTES, type Kind, MAX_CONTENT_BYTES, RECORD_OVERHEAD_BYTES, writeHeader } from './format.ts'
+import type { LaneName } from './keys.ts'
+import { RECORDS_PER_EPOCH } from './nonces.ts'
+
+/** Seals the records of one direction of a lane. */
+export class RecordWriter {
+  readonly #epochs: Epochs<Sealer>
+
+  constructor(exporter: Exporter, name: LaneName, aead = aes256Gcm(), recordsPerEpoch = RECORDS_PER_EPOCH) {
+    this.#epochs = new Epochs(exporter, name, recordsPerEpoch, key => aead.sealer(key))
+  }
+
+  /**
+   * Writes a record with `content` to `out` and returns its size. Throws RangeError if it does not fit, and once the session
+   * is gone at the latest when its keys are spent.
+   */
+  write(kind: Kind, content: Buffer, out: Buffer): number {
+    if (content.length > MAX_CONTENT_BYTES) throw new RangeError(`a record of ${content.length} bytes`)
+    const size = content.length + RECORD_OVERHEAD_BYTES
+    if (out.length < size) throw new RangeError(`a record of ${size} bytes does not fit in ${out.length}`)
+    const sealer = this.#epochs.current()
+    writeHeader(kind, content.length, out)
+    sealer.seal(this.#epochs.nextNonce(), out.subarray(0, HEADER_BYTES), content, out.subarray(HEADER_BYTES))
+    return size
+  }
+
+  close(): void {
+    this.#epochs.close()
+  }
+}

@@ -1,0 +1,146 @@
+import { ErrorCode, type Logger } from '../../core/index.ts'
+import { formatAddress } from '../../identity/index.ts'
+import type { BrokerDeps } from '../deps.ts'
+import type { DataServer } from '../inbound/data-server.ts'
+import type { ClientSession } from '../session/client-session.ts'
+import type { SessionPool } from '../session/pool.ts'
+import type { Cut } from './cut.ts'
+import type { Flow } from './flow.ts'
+import type { FlowTable } from './table.ts'
+
+/** Judges what is going on again, with the policy, trust and registrations of this moment. */
+export class Reassertion {
+  readonly #deps: BrokerDeps
+  readonly #flows: FlowTable
+  readonly #pool: SessionPool
+  readonly #server: DataServer
+  readonly #log: Logger
+
+  constructor(deps: BrokerDeps, flows: FlowTable, pool: SessionPool, server: DataServer) {
+    this.#deps = deps
+    this.#flows = flows
+    this.#pool = pool
+    this.#server = server
+    this.#log = deps.log
+  }
+
+  /** Cuts every session and flow that would not be allowed now. */
+  run(reason: string): void {
+    const judged = new Map<string, Cut | undefined>()
+    let count = this.#flows.review(flow => {
+      const key = keyOf(flow)
+      if (!judged.has(key)) judged.set(key, this.#judgeFlow(flow))
+      return judged.get(key)
+    })
+    count += this.#reviewSessions()
+    if (count > 0) this.#log.info('flows and sessions cut', { reason, count })
+  }
+
+  /** Cuts the sessions whose other end has let its certificate end, with their flows. To be called now and then. */
+  cutEnded(): void {
+    const now = this.#deps.clock.wallMs()
+    const isEnded =
+      this.#pool.all().some(session => now >= session.notAfterMs) ||
+      this.#server.sessions.some(({ source }) => now >= source.notAfterMs)
+    if (isEnded) this.run('a certificate has ended')
+  }
+
+  /** Cuts the flows from and to a registration of this host, and closes its sessions. */
+  registrationEnded(registrationId: string, reason: string, code: ErrorCode): void {
+    const cut: Cut = { kind: 'registration', text: `registration ended: ${reason}` }
+    const ofSource: Cut = { ...cut, code }
+    const ofDestination: Cut = { ...cut, code: ErrorCode.DestinationNotFound }
+    this.#flows.review(flow => {
+      if (flow.sourceId === registrationId) return ofSource
+      return flow.destination?.registrationId === registrationId ? ofDestination : undefined
+    })
+    for (const session of this.#pool.all()) if (session.sourceId === registrationId) session.end()
+    for (const session of this.#server.sessions) {
+      if (registrationId.startsWith(session.destinationPrefix)) session.cut(cut)
+    }
+  }
+
+  #judgeFlow(flow: Flow): Cut | undefined {
+    const { directory, local } = this.#deps
+    const { destination, sourceId } = flow
+    if (sourceId !== undefined && !local.isAlive(sourceId)) return ended('source', 'its registration ended')
+    if (sourceId === undefined && !directory.sourceAt(flow.source, flow.sourceMachine)) {
+      return ended('source', 'it is no longer registered')
+    }
+    // Not chosen yet: what chooses it asks the policy itself.
+    if (destination === undefined) return undefined
+    const record = directory.byId(destination.registrationId)
+    if (record === undefined || formatAddress(record.address) !== formatAddress(destination.address)) {
+      return ended('destination', 'it is no longer registered')
+    }
+    if (flow.direction !== 'outbound' && !local.isAlive(destination.registrationId)) {
+      return ended('destination', 'its registration ended')
+    }
+    return this.#judgePolicy(flow, destination)
+  }
+
+  #judgePolicy(flow: Flow, destination: NonNullable<Flow['destination']>): Cut | undefined {
+    try {
+      const decision = this.#deps.authorize({
+        source: flow.source,
+        destination: destination.address,
+        destinationRegistrationId: destination.registrationId,
+        protocol: flow.protocol
+      })
+      if (decision.allowed) return undefined
+      return { kind: 'policy', text: `no longer allowed: ${decision.text}` }
+    } catch (err) {
+      this.#log.error('policy failed to answer', { err })
+      return { kind: 'policy', text: 'no longer allowed: the policy failed to answer' }
+    }
+  }
+
+  #reviewSessions(): number {
+    let count = 0
+    for (const session of this.#pool.all()) {
+      const cut = this.#judgeTrust(session.leafDer, session.notAfterMs, session.destination.machine)
+      if (cut === undefined) {
+        if (session.isIdle && !this.#isWanted(session)) session.destroy()
+        continue
+      }
+      count += 1
+      this.#flows.review(flow => (session.carries(flow.id) ? cut : undefined))
+      session.end()
+    }
+    for (const session of this.#server.sessions) {
+      const { source, leafDer } = session
+      const known = this.#deps.directory.sourceAt(source.address, source.machine)
+      const cut = this.#judgeTrust(leafDer, source.notAfterMs, source.machine)
+      if (known && cut === undefined) continue
+      count += 1
+      session.cut(cut ?? ended('source', 'it is no longer registered'))
+    }
+    return count
+  }
+
+  // A flow may outlive the certificates that it began with, but not the identity: its session lives on with what was proved
+  // in it since, and no longer than that.
+  #judgeTrust(leafDer: Uint8Array, notAfterMs: number, machine: string): Cut | undefined {
+    const lost = (why: string): Cut => ({ kind: 'trust', text: `the other end is no longer trusted: ${why}` })
+    if (this.#deps.directory.peerOf(machine) === undefined) return lost(`${machine} is no member now`)
+    if (this.#deps.clock.wallMs() >= notAfterMs) {
+      return lost(`its certificate ended at ${new Date(notAfterMs).toISOString()}, and it has proved no other since`)
+    }
+    const verdict = this.#deps.judge.workload(leafDer)
+    return verdict.ok ? undefined : lost(verdict.detail)
+  }
+
+  #isWanted({ sourceId, destination }: ClientSession): boolean {
+    return this.#deps.local.isAlive(sourceId) && this.#deps.directory.byId(destination.registrationId) !== undefined
+  }
+}
+
+function ended(which: 'source' | 'destination', why: string): Cut {
+  return { kind: 'registration', text: `${which} gone: ${why}` }
+}
+
+// Flows with the same key get the same answer within one pass.
+function keyOf(flow: Flow): string {
+  const { sourceId, sourceMachine, source, destination, direction, protocol } = flow
+  return [sourceId ?? sourceMachine, formatAddress(source), destination?.registrationId, direction, protocol].join('/')
+}

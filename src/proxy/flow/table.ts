@@ -1,0 +1,228 @@
+import { randomUUID } from 'node:crypto'
+import { type Clock, ErrorCode, type Logger, type Metrics, silentMetrics, WarrenError } from '../../core/index.ts'
+import { formatAddress } from '../../identity/index.ts'
+import { Meter } from '../datagram/token-bucket.ts'
+import { type BrokerLimits, limitExceeded } from '../limits.ts'
+import type { Cut } from './cut.ts'
+import { Flow, type FlowInfo, type FlowOptions } from './flow.ts'
+import { FlowTotals } from './totals.ts'
+
+const FLOW_ID = /^[0-9a-f]{16}$/
+
+/**
+ * Every flow of this agent, opening or open.
+ *
+ * A flow is entered before policy is asked about it: a change of policy in between finds it here and cuts it, so that
+ * none slips through.
+ */
+export class FlowTable {
+  readonly #flows = new Set<Flow>()
+  readonly #perWorkload = new Map<string, number>()
+  readonly #meters = new Map<string, Meter>()
+  readonly #perDestination = new Map<string, number>()
+  readonly #charged = new Map<Flow, { readonly workloads: string[]; readonly destination: string }>()
+  #waiting: PromiseWithResolvers<void> | undefined
+  #closed: string | undefined
+  readonly #limits: BrokerLimits
+  readonly #log: Logger
+  readonly #clock: Clock
+  readonly #metrics: Metrics
+  /** Of the flows that are over. */
+  readonly #past = new FlowTotals()
+
+  constructor(limits: BrokerLimits, log: Logger, clock: Clock, metrics: Metrics = silentMetrics) {
+    this.#limits = limits
+    this.#log = log
+    this.#clock = clock
+    this.#metrics = metrics
+  }
+
+  get size(): number {
+    return this.#flows.size
+  }
+
+  /** Enters no flow from now on, and says why. */
+  close(reason: string): void {
+    this.#closed = reason
+  }
+
+  /** How many flows satisfy `isMeant`. */
+  count(isMeant: (flow: Flow) => boolean): number {
+    let count = 0
+    for (const flow of this.#flows) if (isMeant(flow)) count += 1
+    return count
+  }
+
+  /** Resolves when a flow leaves. */
+  left(): Promise<void> {
+    this.#waiting ??= Promise.withResolvers<void>()
+    return this.#waiting.promise
+  }
+
+  /**
+   * Enters a flow that is about to be judged. Throws LIMIT_EXCEEDED; once closed, NOT_READY to a source of this host and
+   * DESTINATION_UNREACHABLE to another's. `end` must follow.
+   */
+  enter(options: Omit<FlowOptions, 'openedAtMs' | 'startedAtMs'>): Flow {
+    if (this.#closed !== undefined) {
+      const code = options.direction === 'inbound' ? ErrorCode.DestinationUnreachable : ErrorCode.NotReady
+      throw new WarrenError(code, this.#closed)
+    }
+    const { flows } = this.#limits
+    if (this.#flows.size >= flows) throw limitExceeded(this.#metrics, 'broker_flows', 'flows of this agent', flows)
+    const openedAtMs = this.#clock.wallMs()
+    const flow = new Flow({ ...options, openedAtMs, startedAtMs: this.#clock.monotonicMs() })
+    this.#flows.add(flow)
+    return flow
+  }
+
+  /** Counts the flow for the registrations of this host that take part in it. Throws LIMIT_EXCEEDED. */
+  charge(flow: Flow, workloads: readonly (string | undefined)[]): void {
+    this.#discharge(flow)
+    const ours = workloads.filter(id => id !== undefined)
+    for (const id of ours) {
+      const { flowsPerWorkload } = this.#limits
+      if ((this.#perWorkload.get(id) ?? 0) < flowsPerWorkload) continue
+      const what = 'flows of one registration'
+      throw limitExceeded(this.#metrics, 'broker_flows_per_workload', what, flowsPerWorkload, { registrationId: id })
+    }
+    const destination = flow.destination?.registrationId ?? ''
+    for (const id of ours) add(this.#perWorkload, id, 1)
+    if (flow.protocol === 'udp') flow.meters = ours.map(id => this.#meter(id))
+    add(this.#perDestination, destination, 1)
+    this.#charged.set(flow, { workloads: ours, destination })
+  }
+
+  /** Flows through this agent to one registration: what balancing compares. */
+  activeTo(registrationId: string): number {
+    return this.#perDestination.get(registrationId) ?? 0
+  }
+
+  /** Removes what was entered for a preflight that found nothing against it: no flow of which an operator wants to hear. */
+  checked(flow: Flow): void {
+    this.#flows.delete(flow)
+    this.#discharge(flow)
+    this.#wake()
+  }
+
+  /** The two ends of a flow are about to be joined. `finish` must follow. */
+  opened(flow: Flow): void {
+    flow.isOpen = true
+    const { direction, protocol } = flow
+    this.#metrics.count('warren_flows_opened_total', { direction, protocol })
+  }
+
+  /** Removes a flow that was open, ended by both sides unless it was cut. */
+  finish(flow: Flow, cut: Cut | undefined): void {
+    this.end(flow, cut?.text ?? 'ended', undefined, cut?.kind)
+  }
+
+  /** Removes the flow and writes its line in the log. Without a code, it ended as it should. */
+  end(flow: Flow, reason: string, code?: ErrorCode, kind: Cut['kind'] | 'ended' = 'ended'): void {
+    if (!this.#flows.delete(flow)) return
+    this.#discharge(flow)
+    this.#wake()
+    this.#past.add(flow)
+    const { direction } = flow
+    if (flow.isOpen) this.#metrics.count('warren_flows_ended_total', { direction, reason: kind })
+    else this.#metrics.count('warren_flows_failed_total', { direction, code: code ?? ErrorCode.FlowCut })
+    this.#log.info('flow ended', {
+      flowId: flow.id,
+      source: formatAddress(flow.source),
+      destination: flow.destination === undefined ? '' : formatAddress(flow.destination.address),
+      protocol: flow.protocol,
+      carrier: flow.isOnLane ? 'lane' : flow.carrier,
+      rule: flow.rule,
+      bytesIn: flow.bytesIn,
+      bytesOut: flow.bytesOut,
+      ...(flow.protocol === 'udp' ? datagramsOf(flow) : {}),
+      durationMs: Math.round(this.#clock.monotonicMs() - flow.startedAtMs),
+      reason,
+      ...(code === undefined ? {} : { code })
+    })
+  }
+
+  /** Asks about each flow, and cuts those for which there is a reason to. */
+  review(judge: (flow: Flow) => Cut | undefined): number {
+    let cuts = 0
+    for (const flow of [...this.#flows]) {
+      if (flow.cutBy !== undefined) continue
+      const cut = judge(flow)
+      if (cut === undefined) continue
+      flow.cut(cut)
+      cuts += 1
+    }
+    return cuts
+  }
+
+  /** What all flows carried, the present ones among them, and how many there are. */
+  totals(): FlowTotals {
+    const totals = this.#past.copy()
+    for (const flow of this.#flows) totals.add(flow).now(flow)
+    return totals
+  }
+
+  list(): FlowInfo[] {
+    return [...this.#flows].map(flow => ({
+      id: flow.id,
+      direction: flow.direction,
+      source: formatAddress(flow.source),
+      destination: flow.destination === undefined ? '' : formatAddress(flow.destination.address),
+      protocol: flow.protocol,
+      carrier: shownCarrier(flow),
+      bytesIn: flow.bytesIn,
+      bytesOut: flow.bytesOut,
+      ...datagramsOf(flow),
+      openedAtMs: flow.openedAtMs,
+      rule: flow.rule
+    }))
+  }
+
+  #wake(): void {
+    this.#waiting?.resolve()
+    this.#waiting = undefined
+  }
+
+  #meter(id: string): Meter {
+    const meter = this.#meters.get(id) ?? new Meter(this.#limits.datagramsPerSecond, this.#clock.monotonicMs)
+    this.#meters.set(id, meter)
+    return meter
+  }
+
+  #discharge(flow: Flow): void {
+    const charged = this.#charged.get(flow)
+    if (charged === undefined) return
+    this.#charged.delete(flow)
+    for (const id of charged.workloads) {
+      add(this.#perWorkload, id, -1)
+      if (!this.#perWorkload.has(id)) this.#meters.delete(id)
+    }
+    add(this.#perDestination, charged.destination, -1)
+  }
+}
+
+/** A name for a flow, the same in the logs of both agents. */
+export function newFlowId(): string {
+  // Six times as quick as randomBytes, for Node keeps some in store.
+  return randomUUID().replaceAll('-', '').slice(0, 16)
+}
+
+/** `text` if it has the form of a flow id, else a new one: it goes to the log. */
+export function flowIdFrom(text: unknown): string {
+  return typeof text === 'string' && FLOW_ID.test(text) ? text : newFlowId()
+}
+
+function shownCarrier({ packets, isOnLane, carrier }: Flow): string {
+  if (packets?.isUp === true) return 'udp'
+  return isOnLane ? 'lane' : carrier
+}
+
+function datagramsOf({ datagramsIn, datagramsOut, dropped }: Flow) {
+  return { datagramsIn, datagramsOut, dropped }
+}
+
+function add(counts: Map<string, number>, key: string, difference: number): void {
+  const count = (counts.get(key) ?? 0) + difference
+  if (count > 0) counts.set(key, count)
+  else counts.delete(key)
+}

@@ -1,0 +1,144 @@
+import { ErrorCode, silentMetrics, WarrenError, within } from '../../core/index.ts'
+import { type Address, formatAddress } from '../../identity/index.ts'
+import type { BrokerDeps, LocalTarget } from '../deps.ts'
+import type { Flow } from '../flow/flow.ts'
+import { discardEnd, type FlowEnd } from '../flow/join.ts'
+import type { FlowTable } from '../flow/table.ts'
+import { limitExceeded } from '../limits.ts'
+import { REFRESH_TIMEOUT_MS } from '../timing.ts'
+import { Parking } from './preconnect-cache.ts'
+import { dialTarget, openUdp, protocolOf } from './target.ts'
+
+/** A flow that passed all checks, with the connection to its target. */
+export interface Admitted {
+  readonly end: FlowEnd
+  readonly target: LocalTarget
+}
+
+/** Pulls that may run at once because an unknown source asked. */
+export const MAX_REFRESHES = 32
+
+/** The checks of the destination's agent, the same for another host's source and for one of this host. */
+export class Admission {
+  readonly #deps: BrokerDeps
+  readonly #flows: FlowTable
+  readonly #parking: Parking
+  readonly #refreshing = new Map<string, Promise<void>>()
+
+  constructor(deps: BrokerDeps, flows: FlowTable, maxParked: number) {
+    this.#deps = deps
+    this.#flows = flows
+    this.#parking = new Parking(maxParked)
+  }
+
+  /**
+   * Judges `flow`, whose source is proven and which is in the table, and connects to its target.
+   *
+   * In order: source registered, policy, destination registered and healthy here, limits, target. Rejects with
+   * INVALID_SOURCE, UNAUTHORIZED, DESTINATION_NOT_FOUND, LIMIT_EXCEEDED or DESTINATION_UNREACHABLE.
+   */
+  async admit(flow: Flow, signal: AbortSignal): Promise<Admitted> {
+    const { registrationId, address } = destinationOf(flow)
+    await this.#requireSource(flow, signal)
+    this.authorize(flow)
+    const record = this.#deps.directory.byId(registrationId)
+    const target = this.#deps.local.target(registrationId)
+    const named = record?.local === true && formatAddress(record.address) === formatAddress(address)
+    if (record === undefined || target === undefined || !named || !this.#deps.local.isAlive(registrationId)) {
+      throw new WarrenError(ErrorCode.DestinationNotFound, `${formatAddress(address)} is not registered on this host`)
+    }
+    if (protocolOf(target) !== flow.protocol) {
+      throw new WarrenError(ErrorCode.DestinationNotFound, `${formatAddress(address)} does not serve ${flow.protocol}`)
+    }
+    if (record.health !== 'passing' || record.draining) {
+      const state = record.draining ? 'draining' : record.health
+      throw new WarrenError(ErrorCode.DestinationUnreachable, `${formatAddress(address)} is ${state}`)
+    }
+    this.#flows.charge(flow, [flow.sourceId, registrationId])
+    const end = await this.#reach(flow, target, signal).catch((err: unknown) => {
+      if (WarrenError.is(err, ErrorCode.DestinationUnreachable)) this.#deps.local.targetFailed?.(registrationId)
+      throw err
+    })
+    // The answer may have changed while we waited; then the flow was cut, for it is in the table.
+    if (flow.signal.aborted) {
+      discardEnd(end)
+      throw flow.signal.reason
+    }
+    return { end, target }
+  }
+
+  /** As `admit`, and keeps the connection for the flow that follows. */
+  async preflight(flow: Flow, signal: AbortSignal): Promise<void> {
+    const { end } = await this.admit(flow, signal)
+    if (end.kind === 'socket') this.#parking.park(keyOf(flow), end.socket)
+    else discardEnd(end)
+  }
+
+  async #reach(flow: Flow, target: LocalTarget, signal: AbortSignal): Promise<FlowEnd> {
+    if (target.kind === 'udp') return { kind: 'udp', socket: await openUdp(target, signal) }
+    const parked = this.#parking.take(keyOf(flow))
+    return { kind: 'socket', socket: parked ?? (await dialTarget(target, this.#deps.credentials, signal)) }
+  }
+
+  /** Asks the policy about the flow as it is, and notes the rule. Throws UNAUTHORIZED. */
+  authorize(flow: Flow): void {
+    const { registrationId, address } = destinationOf(flow)
+    const decision = this.#deps.authorize({
+      source: flow.source,
+      destination: address,
+      destinationRegistrationId: registrationId,
+      protocol: flow.protocol
+    })
+    flow.rule = decision.rule === '' ? decision.ground : decision.rule
+    if (!decision.allowed) throw new WarrenError(ErrorCode.Unauthorized, decision.text)
+  }
+
+  /** Closes connections that were kept for flows to a registration that ended; all without an argument. */
+  forget(registrationId?: string): void {
+    this.#parking.clear(registrationId)
+  }
+
+  async #requireSource(flow: Flow, signal: AbortSignal): Promise<void> {
+    const { directory, local } = this.#deps
+    const { source, sourceId, sourceMachine } = flow
+    if (sourceId !== undefined) {
+      if (local.isAlive(sourceId)) return
+      throw new WarrenError(ErrorCode.InvalidSource, `${formatAddress(source)} is not registered`)
+    }
+    if (directory.sourceAt(source, sourceMachine)) return
+    // Just registered, perhaps: its connection may overtake the news of it.
+    await this.#refresh(sourceMachine, signal)
+    if (directory.sourceAt(source, sourceMachine)) return
+    throw new WarrenError(ErrorCode.InvalidSource, `${formatAddress(source)} is not known to be registered`)
+  }
+
+  async #refresh(machine: string, signal: AbortSignal): Promise<void> {
+    const peer = this.#deps.directory.peerOf(machine)
+    if (peer === undefined) return
+    let pull = this.#refreshing.get(machine)
+    if (pull === undefined) {
+      if (this.#refreshing.size >= MAX_REFRESHES) {
+        const metrics = this.#deps.metrics ?? silentMetrics
+        throw limitExceeded(metrics, 'broker_source_pulls', 'pulls of unknown sources', MAX_REFRESHES, { machine })
+      }
+      pull = within(REFRESH_TIMEOUT_MS, [], limit => this.#deps.directory.refresh(peer, limit))
+        .catch((err: unknown) => {
+          this.#deps.log.debug('pull of an unknown source failed', { machine, err })
+        })
+        .finally(() => this.#refreshing.delete(machine))
+      this.#refreshing.set(machine, pull)
+    }
+    await pull
+    signal.throwIfAborted()
+  }
+}
+
+function destinationOf(flow: Flow): { registrationId: string; address: Address } {
+  if (flow.destination === undefined)
+    throw new WarrenError(ErrorCode.Internal, 'a flow without a destination was judged')
+  return flow.destination
+}
+
+function keyOf(flow: Flow): string {
+  return `${destinationOf(flow).registrationId}/${flow.sourceMachine}/${formatAddress(flow.source)}/${flow.protocol}`
+}

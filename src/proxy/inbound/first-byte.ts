@@ -1,0 +1,29 @@
+import type { Socket } from 'node:net'
+import { HANDSHAKE_TIMEOUT_MS } from '../timing.ts'
+import type { HandshakeGate } from './handshake-limiter.ts'
+
+/**
+ * Calls back with the first byte that a new connection sends, which stays in it; whoever takes it over then finds it paused.
+ * One that sends nothing in time, or finds no place in `gate` meanwhile, is closed.
+ */
+export function firstByte(socket: Socket, remote: string, gate: HandshakeGate, callback: (byte: number) => void): void {
+  socket.on('error', () => {})
+  const place = gate.enter(socket, remote)
+  if (place === undefined) {
+    socket.destroy()
+    return
+  }
+  const timer = setTimeout(() => socket.destroy(), HANDSHAKE_TIMEOUT_MS)
+  socket.once('close', () => clearTimeout(timer))
+  const look = (): void => {
+    const chunk: Buffer | null = socket.read()
+    const byte = chunk?.[0]
+    if (chunk === null || byte === undefined) return
+    socket.off('readable', look)
+    socket.unshift(chunk)
+    clearTimeout(timer)
+    place.release()
+    callback(byte)
+  }
+  socket.on('readable', look)
+}

@@ -1,0 +1,283 @@
+import {
+  type IncomingHttpHeaders,
+  performServerHandshake,
+  type ServerHttp2Session,
+  type ServerHttp2Stream
+} from 'node:http2'
+import type { TLSSocket } from 'node:tls'
+import { Allowance, ErrorCode, raceAbort, silentMetrics, WarrenError, within } from '../../core/index.ts'
+import { PacketChannel } from '../datagram/packet/channel.ts'
+import type { PacketPort } from '../datagram/packet/port.ts'
+import type { BrokerDeps, ProvenWorkload } from '../deps.ts'
+import type { LaneDoor } from '../fastpath/fastpath-acceptor.ts'
+import { LANE_CUTS_PATH } from '../fastpath/fastpath-cuts.ts'
+import type { KeptLane } from '../fastpath/pooled-connection.ts'
+import { type LaneBudget, laneWorthOf } from '../fastpath/upgrade-path.ts'
+import { type Cut, codeOf } from '../flow/cut.ts'
+import type { Carrier, Flow } from '../flow/flow.ts'
+import { discardEnd, joinFlow } from '../flow/join.ts'
+import type { FlowTable } from '../flow/table.ts'
+import { greet } from '../hello.ts'
+import { limitExceeded } from '../limits.ts'
+import { endSession } from '../session/end-session.ts'
+import { SESSION_WINDOW_BYTES, serverOptions } from '../session/http2-options.ts'
+import type { Liveness, Watched } from '../session/liveness.ts'
+import { checkProof, makeProof, PROOF_PATH, readProof } from '../session/proof.ts'
+import { isSni } from '../session/tls-options.ts'
+import { INBOUND_IDLE_MS, OPEN_TIMEOUT_MS, PROOF_TIMEOUT_MS, UDP_IDLE_MS } from '../timing.ts'
+import type { Admission } from './admission.ts'
+import { askedByHeaders, askedByRecord, type FlowAsked } from './flow-asked.ts'
+import { InboundLanes } from './inbound-fastpath.ts'
+import { type Asker, onLane, onStream, refuseStream } from './responder.ts'
+
+export interface InboundContext {
+  readonly deps: BrokerDeps
+  readonly flows: FlowTable
+  readonly admission: Admission
+  readonly liveness: Liveness
+  readonly maxStreams: number
+  readonly packets: PacketPort
+  readonly lanes: LaneBudget
+  readonly stopping: AbortSignal
+}
+
+/** Proofs that one session may send us: each costs some signatures. One in half of a certificate's life is usual. */
+export const PROOFS = { burst: 8, perSecond: 1, maxKeys: 1 }
+
+/** A session that a workload elsewhere opened, by its agent, to one of this host. Its identity is proven. */
+export class InboundSession {
+  readonly carrier: Exclude<Carrier, 'local'>
+  /** The first half of the registration id whose certificate we showed. */
+  readonly destinationPrefix: string
+  readonly #socket: TLSSocket
+  readonly #session: ServerHttp2Session
+  readonly #context: InboundContext
+  /** Undefined if its connection is not one beside which another can be made. */
+  readonly #lanes: InboundLanes | undefined
+  readonly #flows = new Set<Flow>()
+  readonly #watched: Watched
+  readonly #proofs = new Allowance<string>(PROOFS)
+  #source: ProvenWorkload
+  #leafDer: Uint8Array
+  #packets: PacketChannel | undefined
+  #refused: Cut | undefined
+
+  constructor(
+    socket: TLSSocket,
+    source: ProvenWorkload,
+    leafDer: Uint8Array,
+    carrier: Exclude<Carrier, 'local'>,
+    context: InboundContext,
+    door: LaneDoor
+  ) {
+    this.#source = source
+    this.#leafDer = leafDer
+    this.carrier = carrier
+    this.#socket = socket
+    this.#context = context
+    if (carrier === 'direct') {
+      const onAsked = (lane: KeptLane, open: Buffer, gone: AbortSignal): void =>
+        void this.#serveOnLane(lane, open, gone)
+      this.#lanes = new InboundLanes({ socket, door, budget: context.lanes, onAsked })
+    }
+    const servername: unknown = Reflect.get(socket, 'servername')
+    this.destinationPrefix = typeof servername === 'string' ? servername : ''
+    const session = performServerHandshake(socket, serverOptions(context.maxStreams))
+    this.#session = session
+    session.setLocalWindowSize(SESSION_WINDOW_BYTES)
+    session.on('error', () => {})
+    session.on('stream', (stream, headers) => void this.#serve(stream, headers))
+    session.setTimeout(INBOUND_IDLE_MS, () => {
+      if (this.#flows.size === 0) this.destroy()
+    })
+    this.#watched = { session, socket, isBusy: () => this.#flows.size > 0, onDead: () => this.destroy() }
+    context.liveness.watch(this.#watched)
+    session.once('close', () => {
+      context.liveness.unwatch(this.#watched)
+      this.#packets?.close()
+      this.#lanes?.lost()
+      socket.destroy()
+    })
+  }
+
+  /** Who opened it, by the certificate that it proved last. */
+  get source(): ProvenWorkload {
+    return this.#source
+  }
+
+  get leafDer(): Uint8Array {
+    return this.#leafDer
+  }
+
+  get isIdle(): boolean {
+    return this.#flows.size === 0
+  }
+
+  onClose(callback: () => void): void {
+    if (this.#session.destroyed) callback()
+    else this.#session.once('close', callback)
+  }
+
+  /** Cuts its flows with the reason and ends it. */
+  cut(cut: Cut): void {
+    this.#refused = cut
+    for (const flow of this.#flows) flow.cut(cut)
+    endSession(this.#session, () => this.destroy())
+  }
+
+  destroy(): void {
+    this.#context.liveness.unwatch(this.#watched)
+    this.#session.destroy(undefined, codeOf('link'))
+    this.#socket.destroy()
+  }
+
+  async #serve(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): Promise<void> {
+    stream.on('error', () => {})
+    if (headers[':method'] === 'POST') {
+      await this.#guarded(
+        error => refuseStream(stream, error),
+        () => this.#serveSession(stream, headers)
+      )
+      return
+    }
+    const asker = onStream(stream, ({ protocol }) => ({
+      kind: 'stream',
+      stream,
+      ...(protocol === 'udp' ? { packets: this.#channel() } : { lane: this.#lanes?.wayFor(stream) })
+    }))
+    await this.#serveFlow(
+      asker,
+      () => askedByHeaders(headers),
+      flow => (headers[':method'] === 'CONNECT' ? this.#connect(flow, asker) : this.#preflight(flow, asker, stream))
+    )
+  }
+
+  async #serveOnLane(lane: KeptLane, open: Buffer, gone: AbortSignal): Promise<void> {
+    const asker = onLane(lane, gone, laneWorthOf(this.#context.deps.laneWorth))
+    await this.#serveFlow(
+      asker,
+      () => askedByRecord(open),
+      flow => this.#connect(flow, asker)
+    )
+  }
+
+  /** Serves what is about the session itself, by the path of its request. */
+  async #serveSession(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): Promise<void> {
+    const { ':path': path } = headers
+    if (path === PROOF_PATH) await this.#prove(stream)
+    else if (path === LANE_CUTS_PATH && this.#lanes !== undefined) this.#lanes.keep(stream)
+    else throw new WarrenError(ErrorCode.InvalidArgument, 'malformed request for a flow')
+  }
+
+  /** Serves a request for a flow from its entry in the table to its end, whatever it came on. */
+  async #serveFlow(asker: Asker, read: () => FlowAsked, serve: (flow: Flow) => Promise<void>): Promise<void> {
+    let flow: Flow | undefined
+    const failed = (error: WarrenError): void => {
+      asker.refuse(error)
+      if (flow !== undefined) this.#context.flows.end(flow, error.reason, error.code)
+    }
+    await this.#guarded(failed, async () => {
+      flow = this.#enter(read())
+      this.#flows.add(flow)
+      await serve(flow)
+    })
+    if (flow !== undefined) this.#flows.delete(flow)
+  }
+
+  async #guarded(failed: (error: WarrenError) => void, serve: () => Promise<void>): Promise<void> {
+    try {
+      await serve()
+    } catch (err) {
+      const error = WarrenError.from(err)
+      if (error.code === ErrorCode.Internal) this.#context.deps.log.error('flow failed by a defect', { err })
+      failed(error)
+    }
+  }
+
+  async #connect(flow: Flow, asker: Asker): Promise<void> {
+    const { admission, flows, deps } = this.#context
+    const { end, target } = await this.#judged(flow, asker, signal => admission.admit(flow, signal))
+    if (asker.isGone) {
+      discardEnd(end)
+      flows.end(flow, 'given up by the source', ErrorCode.FlowCut)
+      return
+    }
+    const near = asker.grant(flow)
+    greet(end, target, flow.id, this.source.spiffeId)
+    const { udpIdleMs: idleMs = UDP_IDLE_MS, metrics = silentMetrics } = deps
+    flows.opened(flow)
+    flows.finish(flow, await joinFlow(flow, near, end, { idleMs, metrics }))
+  }
+
+  async #preflight(flow: Flow, asker: Asker, stream: ServerHttp2Stream): Promise<void> {
+    const { admission, flows } = this.#context
+    await this.#judged(flow, asker, signal => admission.preflight(flow, signal))
+    stream.respond({ ':status': 200 }, { endStream: true })
+    stream.resume()
+    flows.checked(flow)
+  }
+
+  async #prove(stream: ServerHttp2Stream): Promise<void> {
+    const { deps, stopping } = this.#context
+    const { metrics = silentMetrics } = deps
+    if (this.#refused !== undefined) throw new WarrenError(ErrorCode.FlowCut, this.#refused.text)
+    const now = deps.clock.monotonicMs()
+    if (this.#proofs.left('', now) < 1) {
+      const { machine } = this.source
+      throw limitExceeded(metrics, 'broker_proofs_per_session', 'proofs of one session', PROOFS.burst, { machine })
+    }
+    this.#proofs.use('', 1, now)
+    const answer = await within(PROOF_TIMEOUT_MS, [stopping], async signal => {
+      const proof = await raceAbort(readProof(stream), signal)
+      const registrationId = deps.local.byPrefix(this.destinationPrefix)
+      if (registrationId === undefined)
+        throw new WarrenError(ErrorCode.DestinationNotFound, 'it is no longer registered')
+      const ours = makeProof(this.#socket, 'server', await deps.local.svid(registrationId))
+      const proved = checkProof(proof, this.#socket, 'client', this.#source.spiffeId, deps.judge)
+      this.#source = proved.identity
+      this.#leafDer = proved.leafDer
+      return ours
+    })
+    if (stream.destroyed || stream.closed) return
+    stream.respond({ ':status': 200 })
+    stream.end(answer)
+  }
+
+  #channel(): PacketChannel | undefined {
+    if (this.#session.destroyed) return undefined
+    const { packets, deps } = this.#context
+    this.#packets ??= PacketChannel.open({
+      port: packets,
+      exporter: (...args) => this.#socket.exportKeyingMaterial(...args),
+      role: 'server',
+      remotes: [],
+      machine: this.source.machine,
+      nowMs: deps.clock.monotonicMs,
+      log: deps.log
+    })
+    return this.#packets
+  }
+
+  async #judged<T>(flow: Flow, { gone }: Asker, judge: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    return await within(OPEN_TIMEOUT_MS, [this.#context.stopping, flow.signal, gone], judge)
+  }
+
+  #enter({ registrationId, address, protocol, flowId }: FlowAsked): Flow {
+    if (this.#refused !== undefined) throw new WarrenError(ErrorCode.FlowCut, this.#refused.text)
+    // The source believes to talk to whom our certificate named, and judged that one.
+    if (!isSni(this.destinationPrefix) || !registrationId.startsWith(this.destinationPrefix)) {
+      throw new WarrenError(ErrorCode.InvalidArgument, 'the session is to another registration')
+    }
+    const flow = this.#context.flows.enter({
+      id: flowId,
+      direction: 'inbound',
+      source: this.source.address,
+      sourceId: undefined,
+      sourceMachine: this.source.machine,
+      protocol,
+      carrier: this.carrier
+    })
+    flow.destination = { registrationId, address }
+    return flow
+  }
+}

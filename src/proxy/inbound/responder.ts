@@ -1,0 +1,68 @@
+import type { ServerHttp2Stream } from 'node:http2'
+import { ErrorCode, WarrenError } from '../../core/index.ts'
+import type { KeptLane } from '../fastpath/pooled-connection.ts'
+import type { LaneWorth } from '../fastpath/upgrade-path.ts'
+import { codeOf } from '../flow/cut.ts'
+import type { Flow } from '../flow/flow.ts'
+import type { FlowEnd } from '../flow/join.ts'
+import { HEADER, refusalHeaders } from '../session/headers.ts'
+
+/** Where the other agent asks for one flow, and is answered. */
+export interface Asker {
+  /** Aborts when it does not wait any more. */
+  readonly gone: AbortSignal
+  readonly isGone: boolean
+  /** Only while it is not gone. */
+  readonly grant: (flow: Flow) => FlowEnd
+  readonly refuse: (error: WarrenError) => void
+}
+
+/** A stream that asks; `end` is what becomes of it when the flow is granted. */
+export function onStream(stream: ServerHttp2Stream, end: (flow: Flow) => FlowEnd): Asker {
+  const gone = new AbortController()
+  stream.once('close', () => gone.abort(givenUp()))
+  return {
+    gone: gone.signal,
+    get isGone() {
+      return stream.destroyed || stream.closed
+    },
+    grant: flow => {
+      stream.respond({ ':status': 200, [HEADER.flowId]: flow.id })
+      return end(flow)
+    },
+    refuse: error => refuseStream(stream, error)
+  }
+}
+
+/** A kept lane that asks. */
+export function onLane(lane: KeptLane, gone: AbortSignal, worth: LaneWorth): Asker {
+  return {
+    gone,
+    get isGone() {
+      return gone.aborted
+    },
+    grant: () => {
+      lane.grant()
+      return { kind: 'lane', lane, worth }
+    },
+    refuse: error => {
+      if (!gone.aborted) lane.refuse(error)
+    }
+  }
+}
+
+export function givenUp(): WarrenError {
+  return new WarrenError(ErrorCode.FlowCut, 'given up by the source')
+}
+
+/** Answers a request that nothing comes of. */
+export function refuseStream(stream: ServerHttp2Stream, error: WarrenError): void {
+  if (stream.destroyed || stream.closed) return
+  if (stream.headersSent) {
+    stream.close(codeOf('link'))
+    return
+  }
+  stream.respond(refusalHeaders(error), { endStream: true })
+  // Takes what the source may send meanwhile, so that the stream can close.
+  stream.resume()
+}

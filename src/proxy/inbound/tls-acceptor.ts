@@ -1,0 +1,83 @@
+import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { createServer, type SecureContext, type Server, type TLSSocket } from 'node:tls'
+import { JOIN_ALPN, RENEW_ALPN } from '../../identity/index.ts'
+import type { Credentials } from '../deps.ts'
+import { contextOptions, H2_ALPN, TLS_POLICY } from '../session/tls-options.ts'
+import { HANDSHAKE_TIMEOUT_MS } from '../timing.ts'
+import type { HandshakeGate } from './handshake-limiter.ts'
+
+export interface TlsFrontOptions {
+  readonly gate: HandshakeGate
+  /** The context for a server name, or undefined for the default one, which a joiner sees. */
+  readonly choose: (servername: string) => Promise<SecureContext | undefined>
+  readonly defaults: () => { readonly credentials: Credentials; readonly roots: readonly string[] }
+  /** Gets each socket whose handshake is done, whatever certificate it showed. */
+  readonly onSecure: (socket: TLSSocket, remote: string) => void
+  readonly onFailure: (err: Error, remote: string) => void
+}
+
+/** The TLS server for one kind of carrier. It listens nowhere; connections are handed to it. */
+export class TlsFront {
+  readonly #server: Server
+  readonly #options: TlsFrontOptions
+  // A TLSSocket does not tell which stream is below it; for TCP both have the same remote end.
+  readonly #releases = new Map<string, () => void>()
+  #pem = ''
+
+  constructor(options: TlsFrontOptions) {
+    this.#options = options
+    this.#server = createServer({
+      ...TLS_POLICY,
+      requestCert: true,
+      // A joiner has no certificate yet. Who needs one is decided once the handshake is done.
+      rejectUnauthorized: false,
+      ALPNProtocols: [H2_ALPN, JOIN_ALPN, RENEW_ALPN],
+      handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+      SNICallback: (name, done) => {
+        options.choose(name).then(
+          context => done(null, context),
+          (err: unknown) => done(err instanceof Error ? err : new Error(String(err)))
+        )
+      }
+    })
+    this.#server.on('secureConnection', socket => {
+      socket.on('error', () => {})
+      const end = endOf(socket)
+      this.#releases.get(end)?.()
+      options.onSecure(socket, end)
+    })
+    this.#server.on('tlsClientError', (err, socket) => {
+      options.onFailure(err, endOf(socket))
+      socket.destroy()
+    })
+  }
+
+  /** Starts the handshake on a byte stream, or destroys it if too many are going on. */
+  accept(transport: Duplex, remote: string, end: string): void {
+    transport.on('error', () => {})
+    const place = this.#options.gate.enter(transport, remote)
+    if (place === undefined) {
+      transport.destroy()
+      return
+    }
+    if (end !== '') {
+      this.#releases.set(end, place.release)
+      transport.once('close', () => this.#releases.delete(end))
+    }
+    this.#refreshDefaults()
+    this.#server.emit('connection', transport)
+  }
+
+  #refreshDefaults(): void {
+    const { credentials, roots } = this.#options.defaults()
+    if (credentials.certPem === this.#pem) return
+    this.#server.setSecureContext(contextOptions(credentials, roots))
+    this.#pem = credentials.certPem
+  }
+}
+
+/** Names the remote end of a TCP connection; empty for other streams. */
+export function endOf(socket: Socket): string {
+  return socket.remoteAddress === undefined ? '' : `${socket.remoteAddress} ${socket.remotePort}`
+}

@@ -1,0 +1,19 @@
+export type {
+  AuthorizeQuestion,
+  BrokerDeps,
+  Candidate,
+  CarrierChoice,
+  Credentials,
+  Directory,
+  LocalTarget,
+  LocalWorkloads,
+  ProvenWorkload,
+  SocketCredentials,
+  WorkloadVerdict
+} from './deps.ts'
+export type { FlowInfo } from './flow/flow.ts'
+export { probeTarget } from './inbound/probe.ts'
+export { type BrokerLimits, DEFAULT_LIMITS } from './limits.ts'
+export type { Strategy } from './outbound/balance.ts'
+export type { SourceHandle } from './outbound/endpoints.ts'
+export { type Broker, type BrokerTotals, type ConnectAnswer, type ConnectRequest, createBroker } from './proxy.ts'

@@ -1,0 +1,219 @@
+import { ErrorCode, type Logger, WarrenError, within } from '../../core/index.ts'
+import { formatAddress, type Pattern, spiffeIdOf } from '../../identity/index.ts'
+import type { Protocol } from '../../policy/index.ts'
+import type { BrokerDeps, Candidate } from '../deps.ts'
+import type { Flow } from '../flow/flow.ts'
+import { discardEnd, type FlowEnd } from '../flow/join.ts'
+import type { FlowTable } from '../flow/table.ts'
+import { greet } from '../hello.ts'
+import type { Admission } from '../inbound/admission.ts'
+import type { ClientSession } from '../session/client-session.ts'
+import type { SessionPool } from '../session/pool.ts'
+import { ATTEMPT_TIMEOUT_MS, ATTEMPTS_TIMEOUT_MS, MIN_ATTEMPT_MS } from '../timing.ts'
+import { Attempts } from './attempts.ts'
+import { requireFits, type Strategy, tryOrder } from './balance.ts'
+import { Doubts } from './outlier-tracker.ts'
+
+/** What a source wants to reach. */
+export interface Wish {
+  readonly destination: Pattern
+  readonly protocol: Protocol
+  readonly strategy: Strategy
+  /** The instance to begin with, if it is still there. */
+  readonly preferred?: string | undefined
+}
+
+/** An instance that granted the flow. */
+export interface Reached {
+  readonly candidate: Candidate
+  readonly spiffeId: string
+}
+
+export interface OutboundDeps {
+  readonly deps: BrokerDeps
+  readonly flows: FlowTable
+  readonly pool: SessionPool
+  readonly admission: Admission
+}
+
+/** The source's side of opening flows: which instance, and over what. */
+export class Outbound {
+  readonly #deps: BrokerDeps
+  readonly #flows: FlowTable
+  readonly #pool: SessionPool
+  readonly #admission: Admission
+  readonly #log: Logger
+  readonly #doubts: Doubts
+
+  constructor({ deps, flows, pool, admission }: OutboundDeps) {
+    this.#deps = deps
+    this.#flows = flows
+    this.#pool = pool
+    this.#admission = admission
+    this.#log = deps.log
+    this.#doubts = new Doubts(deps.clock.monotonicMs)
+  }
+
+  /** Opens `flow` to an instance, trying others when one fails. Rejects with an error of Connect or LIMIT_EXCEEDED. */
+  async open(flow: Flow, wish: Wish, signal: AbortSignal): Promise<Reached & { readonly end: FlowEnd }> {
+    const attempt = async (candidate: Candidate, limit: AbortSignal) => ({
+      ...this.#reached(candidate),
+      end: candidate.local ? await this.#openHere(flow, limit) : await this.#openThere(flow, candidate, limit)
+    })
+    return await this.#first(flow, wish, signal, attempt, ({ end }) => discardEnd(end))
+  }
+
+  /** Makes all checks of `open` without opening a flow. */
+  async preflight(flow: Flow, wish: Wish, signal: AbortSignal): Promise<Reached> {
+    return await this.#first(flow, wish, signal, async (candidate, limit) => {
+      if (candidate.local) await this.#admission.preflight(flow, limit)
+      else {
+        await this.#onSession(flow, candidate, limit, session =>
+          session.preflight({ destination: candidate, protocol: flow.protocol, flowId: flow.id }, limit)
+        )
+      }
+      return this.#reached(candidate)
+    })
+  }
+
+  async #openHere(flow: Flow, signal: AbortSignal): Promise<FlowEnd> {
+    const { end, target } = await this.#admission.admit(flow, signal)
+    greet(end, target, flow.id, spiffeIdOf(this.#deps.trustDomain, flow.source))
+    return end
+  }
+
+  async #openThere(flow: Flow, candidate: Candidate, signal: AbortSignal): Promise<FlowEnd> {
+    const request = { destination: candidate, protocol: flow.protocol, flowId: flow.id }
+    return await this.#onSession(flow, candidate, signal, session => session.open(request, signal))
+  }
+
+  // A warm session may have died unnoticed; the same instance then gets a second chance on a new one.
+  async #onSession<T>(
+    flow: Flow,
+    candidate: Candidate,
+    signal: AbortSignal,
+    use: (session: ClientSession) => Promise<T>
+  ): Promise<T> {
+    const { sourceId } = flow
+    if (sourceId === undefined) throw new WarrenError(ErrorCode.Internal, 'a flow without a local source was sent out')
+    for (let retried = false; ; retried = true) {
+      const session = await this.#pool.acquire(sourceId, candidate, signal)
+      flow.carrier = session.carrier
+      try {
+        return await use(session)
+      } catch (err) {
+        if (signal.aborted || retried || session.isSound) throw translate(err, candidate)
+      }
+    }
+  }
+
+  async #first<T>(
+    flow: Flow,
+    wish: Wish,
+    signal: AbortSignal,
+    attempt: (candidate: Candidate, limit: AbortSignal) => Promise<T>,
+    discard: (result: T) => void = () => {}
+  ): Promise<T> {
+    const { order, allowed } = this.#allowed(flow, wish)
+    const attempts = new Attempts(allowed)
+    const { monotonicMs } = this.#deps.clock
+    const untilMs = monotonicMs() + ATTEMPTS_TIMEOUT_MS
+    const share = (): number => Math.max(MIN_ATTEMPT_MS, Math.min(ATTEMPT_TIMEOUT_MS, untilMs - monotonicMs()))
+    for (const [index, candidate] of order.entries()) {
+      this.#aim(flow, candidate)
+      try {
+        this.#admission.authorize(flow)
+        this.#flows.charge(flow, [flow.sourceId])
+        const isLast = index === order.length - 1
+        const result = isLast
+          ? await attempt(candidate, signal)
+          : await within(share(), [signal], limit => attempt(candidate, limit))
+        // Cut while the answer was under way, by a change that the other agent may not know of.
+        if (flow.signal.aborted) {
+          discard(result)
+          throw flow.signal.reason
+        }
+        this.#doubts.worked(candidate)
+        return result
+      } catch (err) {
+        if (signal.aborted) throw signal.reason
+        const error = translate(err, candidate)
+        this.#doubts.failed(candidate, error, isTimeout(err))
+        if (error.code === ErrorCode.DestinationUnreachable && !candidate.local) {
+          this.#deps.directory.unreachable(candidate.peer)
+        }
+        this.#log.debug('instance did not take the flow', {
+          flowId: flow.id,
+          destination: formatAddress(candidate.address),
+          reason: error.reason,
+          code: error.code
+        })
+        attempts.failed(candidate, error)
+      }
+    }
+    throw attempts.error()
+  }
+
+  /** Instances that the policy of this host lets the source reach, and the order in which to try them. */
+  #allowed(
+    flow: Flow,
+    { destination, protocol, strategy, preferred }: Wish
+  ): { readonly order: Candidate[]; readonly allowed: Candidate[] } {
+    requireFits(strategy, destination)
+    const all = this.#deps.directory.candidates(destination, protocol)
+    if (all.length === 0) {
+      throw new WarrenError(
+        ErrorCode.DestinationNotFound,
+        `nothing that serves ${protocol} matches ${destination.text}`
+      )
+    }
+    let denial: unknown
+    const allowed = all.filter(candidate => {
+      this.#aim(flow, candidate)
+      try {
+        this.#admission.authorize(flow)
+        return true
+      } catch (err) {
+        denial ??= err
+        return false
+      }
+    })
+    if (allowed.length === 0) throw denial
+    const order = tryOrder({
+      candidates: allowed,
+      strategy,
+      source: flow.source,
+      activeTo: id => this.#flows.activeTo(id)
+    })
+    const first = order.find(one => one.registrationId === preferred)
+    const preferring = first === undefined ? order : [first, ...order.filter(one => one !== first)]
+    return { order: this.#doubts.last(preferring), allowed }
+  }
+
+  #aim(flow: Flow, candidate: Candidate): void {
+    flow.destination = candidate
+    flow.direction = candidate.local ? 'local' : 'outbound'
+    flow.carrier = candidate.local ? 'local' : 'direct'
+  }
+
+  #reached(candidate: Candidate): Reached {
+    return { candidate, spiffeId: spiffeIdOf(this.#deps.trustDomain, candidate.address) }
+  }
+}
+
+function translate(err: unknown, candidate: Candidate): WarrenError {
+  if (isTimeout(err)) {
+    return new WarrenError(
+      ErrorCode.DestinationUnreachable,
+      `${formatAddress(candidate.address)} did not answer in time`
+    )
+  }
+  if (err instanceof WarrenError && err.code !== ErrorCode.Internal) return err
+  return new WarrenError(ErrorCode.DestinationUnreachable, `the agent of ${candidate.machine} does not answer`, {
+    cause: err
+  })
+}
+
+function isTimeout(err: unknown): boolean {
+  return err instanceof DOMException && err.name === 'TimeoutError'
+}

@@ -1,0 +1,39 @@
+import { ErrorCode, type WarrenError } from '../../core/index.ts'
+import type { Candidate } from '../deps.ts'
+import { WayMemory } from '../session/path-memory.ts'
+
+/** An instance that failed is tried after all others for so long, and up to the second figure if it goes on to fail. */
+const PAUSES = { firstMs: 2_000, longestMs: 10_000 }
+
+/**
+ * What connections tell each other about instances that failed, until the probes of their hosts or their health say the
+ * same: without it, each of two hundred connections a second would find out for itself.
+ */
+export class Doubts {
+  readonly #hosts: WayMemory
+  readonly #instances: WayMemory
+
+  constructor(nowMs: () => number) {
+    this.#hosts = new WayMemory(PAUSES, nowMs)
+    this.#instances = new WayMemory(PAUSES, nowMs)
+  }
+
+  /** Notes that an instance failed; `silent` if nothing came back from its host at all, which it shares with others. */
+  failed({ machine, registrationId, local }: Candidate, error: WarrenError, silent: boolean): void {
+    if (error.code !== ErrorCode.DestinationUnreachable) return
+    if (silent && !local) this.#hosts.failed(machine)
+    else this.#instances.failed(registrationId)
+  }
+
+  worked({ machine, registrationId }: Candidate): void {
+    this.#hosts.worked(machine)
+    this.#instances.worked(registrationId)
+  }
+
+  /** The same order, but those in doubt come last. None is left out: it may be the only one that works. */
+  last(order: readonly Candidate[]): Candidate[] {
+    const isDoubtful = ({ machine, registrationId }: Candidate): boolean =>
+      this.#hosts.isBlocked(machine) || this.#instances.isBlocked(registrationId)
+    return [...order.filter(one => !isDoubtful(one)), ...order.filter(isDoubtful)]
+  }
+}

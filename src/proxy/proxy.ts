@@ -1,0 +1,230 @@
+import type { Duplex } from 'node:stream'
+import { detach, ErrorCode, loop, raceAbort, silentMetrics, WarrenError, within } from '../core/index.ts'
+import { formatAddress, type Pattern, type PeerKey } from '../identity/index.ts'
+import type { Protocol } from '../policy/index.ts'
+import { PacketPort } from './datagram/packet/port.ts'
+import type { BrokerDeps } from './deps.ts'
+import { type Drained, type DrainOptions, drainFlows } from './drain.ts'
+import { LaneBudget } from './fastpath/upgrade-path.ts'
+import { Reassertion } from './flow/enforcement.ts'
+import type { FlowInfo } from './flow/flow.ts'
+import { FlowTable, newFlowId } from './flow/table.ts'
+import type { FlowTotals } from './flow/totals.ts'
+import { Admission } from './inbound/admission.ts'
+import { DataServer } from './inbound/data-server.ts'
+import { resolveLimits } from './limits.ts'
+import type { Strategy } from './outbound/balance.ts'
+import { EndpointDirectory } from './outbound/endpoint-socket.ts'
+import { Endpoints, openError, type SourceHandle } from './outbound/endpoints.ts'
+import { Outbound } from './outbound/outbound.ts'
+import { ContextCache } from './session/context-cache.ts'
+import { Liveness } from './session/liveness.ts'
+import { SessionPool } from './session/pool.ts'
+import { HELLO_TIMEOUT_MS, OPEN_TIMEOUT_MS, STOP_TIMEOUT_MS } from './timing.ts'
+
+export interface ConnectRequest {
+  readonly source: SourceHandle
+  readonly destination: Pattern
+  readonly protocol: Protocol
+  /** @default 'balanced' */
+  readonly strategy?: Strategy
+  /** Begin each connection with a FlowHello. */
+  readonly hello: boolean
+  readonly signal: AbortSignal
+}
+
+export interface ConnectAnswer {
+  /** Unix socket of the source's user. Each connection to it is a flow. */
+  readonly path: string
+  /** SPIFFE ID of the instance that passed all checks now. */
+  readonly spiffeId: string
+  readonly helloTimeoutMs: number
+}
+
+/** Joins unix sockets of this host to those of other hosts, between proven identities and as the policy says. */
+export interface Broker {
+  /** Binds the data port. Rejects with PORT_IN_USE, INVALID_OPTION or STATE_UNUSABLE. Once only. */
+  readonly start: () => Promise<void>
+  /** Cuts every flow and closes everything, within two seconds. Idempotent, never rejects. */
+  readonly stop: () => Promise<void>
+  /** Where the data port is bound. Throws NOT_READY before `start`. */
+  readonly dataAddress: () => { readonly host: string; readonly port: number }
+  /** Takes over a stream that another agent opened to us over the mesh. */
+  readonly acceptCarrier: (stream: Duplex, peer: PeerKey, via?: string) => void
+  /** A host is connected that was not: ways to it that failed are worth an attempt again. */
+  readonly pathAppeared: (machine: string) => void
+  /**
+   * Makes all checks up to the destination's own socket and then a local endpoint for flows to it.
+   *
+   * Rejects with INVALID_SOURCE, DESTINATION_NOT_FOUND, DESTINATION_UNREACHABLE, CANNOT_CONNECT or UNAUTHORIZED; with
+   * LIMIT_EXCEEDED, UNSUPPORTED (an agent that does not broker the protocol) or the signal's reason.
+   */
+  readonly connect: (request: ConnectRequest) => Promise<ConnectAnswer>
+  /**
+   * Ends what belongs to a registration of this host, as source and as destination. `code` is what a source is told whose
+   * connection is just being opened: TIMEOUT if it may register again, else INVALID_SOURCE, which is the default.
+   */
+  readonly registrationEnded: (registrationId: string, reason: string, code?: ErrorCode) => void
+  /**
+   * Judges every session and flow again, and cuts what is no longer allowed before it returns.
+   *
+   * To be called after any change of policy, trust, revocations, registry or registrations; `reason` goes to the log.
+   */
+  readonly reassert: (reason: string) => void
+  /** Waits for flows to end, resets those that do not, and tells how many of each. Never rejects. */
+  readonly drain: (options: DrainOptions) => Promise<Drained>
+  /**
+   * Has sessions prove the certificates that their ends have now, and cuts those that live with one that has ended. To be called
+   * after certificates were renewed, and it is from time to time without.
+   */
+  readonly proveAgain: () => Promise<void>
+  readonly flows: () => readonly FlowInfo[]
+  /** How many there are, those that are being opened among them. Costs nothing, however many. */
+  readonly flowCount: () => number
+  /** Sessions with other agents, in both directions. */
+  readonly sessions: () => number
+  /** What there is now, and what was carried since the start. Costs a look at each flow. */
+  readonly totals: () => BrokerTotals
+}
+
+/** Figures for metrics. */
+export interface BrokerTotals {
+  readonly flows: FlowTotals
+  /** By who opened them; `client` is this agent. */
+  readonly sessions: { readonly client: number; readonly server: number }
+  readonly endpoints: number
+}
+
+const SWEEP_INTERVAL_MS = 5_000
+
+/** A broker over its collaborators. Does nothing until `start`. Throws INVALID_OPTION for a limit out of range. */
+export function createBroker(deps: BrokerDeps): Broker {
+  const { log, clock, local } = deps
+  const limits = resolveLimits(deps.limits)
+  const stopping = new AbortController()
+  const flows = new FlowTable(limits, log, clock, deps.metrics ?? silentMetrics)
+  const contexts = new ContextCache(local.svid, deps.roots)
+  const liveness = new Liveness(clock.monotonicMs)
+  const packets = new PacketPort(log)
+  const lanes = new LaneBudget(limits.lanes, deps.metrics ?? silentMetrics)
+  const admission = new Admission(deps, flows, limits.parkedTargets)
+  const pool = new SessionPool(deps, limits, contexts, liveness, packets, lanes, stopping.signal)
+  const outbound = new Outbound({ deps, flows, pool, admission })
+  const directory = new EndpointDirectory(deps.runtimeDir)
+  const endpoints = new Endpoints(deps, limits, flows, outbound, directory, stopping.signal)
+  const inbound = {
+    deps,
+    flows,
+    admission,
+    liveness,
+    maxStreams: limits.flowsPerWorkload,
+    packets,
+    lanes,
+    stopping: stopping.signal
+  }
+  const server = new DataServer(inbound, contexts, limits)
+  const reassertion = new Reassertion(deps, flows, pool, server)
+  let stopped: Promise<void> | undefined
+
+  async function stop(): Promise<void> {
+    stopping.abort(new WarrenError(ErrorCode.FlowCut, 'the agent stops'))
+    endpoints.remove()
+    flows.review(() => ({ kind: 'shutdown', text: 'the agent stops' }))
+    // The resets must leave before their sessions are destroyed.
+    await new Promise(resolve => setImmediate(resolve))
+    pool.stop()
+    admission.forget()
+    liveness.stop()
+    await server.stop()
+  }
+
+  async function proveAgain(): Promise<void> {
+    await pool.proveAgain()
+    reassertion.cutEnded()
+  }
+
+  return {
+    async start() {
+      try {
+        directory.prepare()
+      } catch (cause) {
+        if (cause instanceof WarrenError) throw cause
+        throw new WarrenError(ErrorCode.StateUnusable, `cannot make sockets in ${deps.runtimeDir}`, { cause })
+      }
+      await server.listen(deps.dataListen)
+      const sweeping = loop(
+        log,
+        'idle sessions',
+        { intervalMs: () => SWEEP_INTERVAL_MS, signal: stopping.signal },
+        () => pool.sweep()
+      )
+      detach(
+        log,
+        'session proofs',
+        loop(log, 'session proofs', { intervalMs: () => SWEEP_INTERVAL_MS, signal: stopping.signal }, proveAgain),
+        stopping.signal
+      )
+      detach(log, 'idle sessions', sweeping, stopping.signal)
+    },
+
+    stop() {
+      stopped ??= within(STOP_TIMEOUT_MS, [], signal => raceAbort(stop(), signal)).catch((err: unknown) => {
+        log.warn('the broker did not stop in time', { err })
+      })
+      return stopped
+    },
+
+    dataAddress: () => server.address(),
+    acceptCarrier: (stream, peer, via) => server.acceptCarrier(stream, peer, via),
+    pathAppeared: machine => pool.pathAppeared(machine),
+
+    async connect({ source, destination, protocol, strategy = 'balanced', hello, signal }) {
+      if (!local.isAlive(source.registrationId)) {
+        throw new WarrenError(ErrorCode.InvalidSource, `${formatAddress(source.address)} is not registered`)
+      }
+      endpoints.requireRoom(source.uid)
+      const flow = flows.enter({
+        id: newFlowId(),
+        direction: 'outbound',
+        source: source.address,
+        sourceId: source.registrationId,
+        sourceMachine: deps.machine,
+        protocol,
+        carrier: 'direct'
+      })
+      try {
+        const reached = await within(OPEN_TIMEOUT_MS, [signal, flow.signal, stopping.signal], limit =>
+          outbound.preflight(flow, { destination, protocol, strategy }, limit)
+        )
+        const preferred = reached.candidate.registrationId
+        const path = await endpoints.create({ source, destination, protocol, strategy, hello, preferred })
+        flows.checked(flow)
+        return { path, spiffeId: reached.spiffeId, helloTimeoutMs: HELLO_TIMEOUT_MS }
+      } catch (err) {
+        const error = signal.aborted ? err : openError(err, destination)
+        const { reason, code } = WarrenError.from(error)
+        flows.end(flow, reason, code)
+        throw error
+      }
+    },
+
+    registrationEnded(registrationId, reason, code = ErrorCode.InvalidSource) {
+      endpoints.remove(registrationId)
+      contexts.drop(registrationId)
+      admission.forget(registrationId)
+      reassertion.registrationEnded(registrationId, reason, code)
+    },
+
+    reassert: reason => reassertion.run(reason),
+    drain: options => drainFlows(flows, options, log),
+    proveAgain,
+    flows: () => flows.list(),
+    flowCount: () => flows.size,
+    sessions: () => pool.size + server.sessions.length,
+    totals: () => ({
+      flows: flows.totals(),
+      sessions: { client: pool.size, server: server.sessions.length },
+      endpoints: endpoints.size
+    })
+  }
+}

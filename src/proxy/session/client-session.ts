@@ -1,0 +1,290 @@
+import type { ClientHttp2Stream, OutgoingHttpHeaders } from 'node:http2'
+import { ErrorCode, type Logger, type Metrics, raceAbort, silentMetrics, WarrenError } from '../../core/index.ts'
+import type { PacketPort } from '../datagram/packet/port.ts'
+import type { BrokerDeps, Candidate, Credentials, ProvenWorkload } from '../deps.ts'
+import { LaneLost } from '../fastpath/pooled-connection.ts'
+import type { LaneBudget, LaneWorth } from '../fastpath/upgrade-path.ts'
+import { codeOf } from '../flow/cut.ts'
+import type { Carrier } from '../flow/flow.ts'
+import type { FlowEnd } from '../flow/join.ts'
+import { limitExceeded } from '../limits.ts'
+import { ask } from './ask.ts'
+import { ClientLanes } from './client-fastpath.ts'
+import type { Dialled } from './dial.ts'
+import { endSession } from './end-session.ts'
+import { connectHeaders, type FlowRequest, laneOpen, preflightHeaders } from './flow-request.ts'
+import type { Liveness, Watched } from './liveness.ts'
+import { PacketPath } from './packet-path.ts'
+import { ProvenEnds } from './proven-ends.ts'
+
+export interface ClientSessionOptions {
+  readonly sourceId: string
+  readonly destination: Candidate
+  readonly carrier: Exclude<Carrier, 'local'>
+  /** The certificate it was opened with; a renewed one needs a new session. */
+  readonly certPem: string
+  /** What the destination's certificate proved. */
+  readonly proven: ProvenWorkload
+  /** By the wall clock: certificates have dates. */
+  readonly wallMs: () => number
+  readonly nowMs: () => number
+  readonly liveness: Liveness
+  /** The UDP side of the data port; undefined if datagrams must not use it. */
+  readonly packets: PacketPort | undefined
+  /** Places for lanes of this agent. */
+  readonly lanes: LaneBudget
+  readonly laneWorth: LaneWorth
+  /** The other agent gives no sign of life, once for each such silence. */
+  readonly onSilent: () => void
+  readonly log: Logger
+  readonly metrics?: Metrics | undefined
+}
+
+/** A warm session from one workload of this host to one elsewhere. */
+export class ClientSession {
+  readonly sourceId: string
+  readonly destination: Candidate
+  readonly carrier: Exclude<Carrier, 'local'>
+  /** The certificate it was opened with. */
+  readonly certPem: string
+  readonly #ends: ProvenEnds
+  #isRetired = false
+  readonly #dialled: Dialled
+  readonly #liveness: Liveness
+  readonly #nowMs: () => number
+  readonly #watched: Watched
+  readonly #metrics: Metrics
+  readonly #packets: PacketPath
+  /** Undefined if its connection is not one beside which another can be made. */
+  readonly #lanes: ClientLanes | undefined
+  readonly #laneWorth: LaneWorth
+  readonly #flowIds = new Set<string>()
+  // Of flows that the other agent has not answered yet.
+  readonly #asking = new Set<(err: Error) => void>()
+  readonly #whenSilent: () => void
+  #streams = 0
+  #idleSinceMs: number
+
+  constructor(dialled: Dialled, options: ClientSessionOptions) {
+    this.sourceId = options.sourceId
+    this.destination = options.destination
+    this.carrier = options.carrier
+    this.certPem = options.certPem
+    this.#ends = new ProvenEnds({ dialled, ...options })
+    this.#dialled = dialled
+    this.#liveness = options.liveness
+    this.#nowMs = options.nowMs
+    const { carrier, destination, nowMs, log, metrics = silentMetrics } = options
+    const { session, socket } = dialled
+    this.#packets = new PacketPath({ port: options.packets, socket, carrier, destination, nowMs, log })
+    if (carrier === 'direct') {
+      const { machine } = destination
+      const { lanes: budget, laneWorth: worth } = options
+      this.#lanes = new ClientLanes({ dialled, budget, worth, machine, nowMs, log, metrics })
+    }
+    this.#laneWorth = options.laneWorth
+    this.#metrics = metrics
+    this.#whenSilent = options.onSilent
+    this.#idleSinceMs = nowMs()
+    this.#watched = {
+      session,
+      socket,
+      isBusy: () => this.#streams > 0,
+      onSilent: () => this.#onSilent(),
+      onDead: () => this.destroy()
+    }
+    options.liveness.watch(this.#watched)
+    session.on('error', () => {})
+    session.once('close', () => {
+      options.liveness.unwatch(this.#watched)
+      this.#packets.close()
+      this.#lanes?.lost()
+    })
+    if (session.destroyed) options.liveness.unwatch(this.#watched)
+  }
+
+  get isUsable(): boolean {
+    const { session, socket } = this.#dialled
+    return !session.destroyed && !session.closed && !socket.destroyed
+  }
+
+  /** Usable, and the other side is not silent: fit for another flow. */
+  get isSound(): boolean {
+    return this.isUsable && !this.#liveness.isSilent(this.#watched)
+  }
+
+  /** When the destination's certificate ends, of those it has proved the one it proved last. */
+  get notAfterMs(): number {
+    return this.#ends.notAfterMs
+  }
+
+  get leafDer(): Uint8Array {
+    return this.#ends.leafDer
+  }
+
+  /** Whether either end has another certificate by now, or should have: ours is `certPem`, theirs is of a CA that was superseded. */
+  needsProof(certPem: string, isSuperseded: boolean): boolean {
+    return !this.isIdle && this.isUsable && this.#ends.areLate(certPem, isSuperseded)
+  }
+
+  /**
+   * Proves to the other agent that our renewed certificate is ours, and has it prove its own, so that the flows of this session
+   * outlive the certificates it began with. Rejects, and nothing has changed, when either is not proved.
+   */
+  async prove(credentials: Credentials, judge: BrokerDeps['judge'], signal: AbortSignal): Promise<void> {
+    await this.#ends.prove(credentials, judge, signal)
+  }
+
+  get isIdle(): boolean {
+    return this.#streams === 0
+  }
+
+  /** Since when it has no flows, by the monotonic clock; infinite while it has some. */
+  get idleSinceMs(): number {
+    return this.#streams > 0 ? Number.POSITIVE_INFINITY : this.#idleSinceMs
+  }
+
+  /** Calls back once it is gone, for whatever reason. */
+  onClose(callback: () => void): void {
+    if (this.#dialled.session.destroyed) callback()
+    else this.#dialled.session.once('close', callback)
+  }
+
+  /** Asks for a flow. Resolves with this side's end of it once the other agent has granted it; rejects with its error. */
+  async open(request: FlowRequest, signal: AbortSignal): Promise<FlowEnd> {
+    const onLane = request.protocol === 'tcp' ? await this.#openOnLane(request, signal) : undefined
+    if (onLane !== undefined) return onLane
+    this.#requireSupport(request)
+    const { flowId, protocol } = request
+    const stream = await this.#ask(connectHeaders(request), signal)
+    this.#flowIds.add(flowId)
+    stream.once('close', () => this.#flowIds.delete(flowId))
+    if (protocol === 'tcp') return { kind: 'stream', stream, lane: this.#lanes?.wayFor(stream) }
+    return { kind: 'stream', stream, packets: this.#dialled.session.destroyed ? undefined : this.#packets.channel }
+  }
+
+  /** Has the other agent make all checks of `open`, up to the target, without opening a flow. */
+  async preflight(request: FlowRequest, signal: AbortSignal): Promise<void> {
+    const stream = await this.#ask(preflightHeaders(request), signal)
+    // Without an end of the request it would stay open, and the session busy, for ever.
+    stream.end()
+    stream.resume()
+  }
+
+  carries(flowId: string): boolean {
+    return this.#flowIds.has(flowId)
+  }
+
+  /** Closes lanes that have had no flow for long. To be called every few seconds. */
+  sweep(): void {
+    this.#lanes?.sweep()
+  }
+
+  /** Takes no more flows and closes when the last one ends. */
+  retire(): void {
+    this.#isRetired = true
+    this.#closeIfSpent()
+  }
+
+  /** As `destroy`, once the resets of its flows have left. */
+  end(): void {
+    this.#lanes?.letGo()
+    endSession(this.#dialled.session, () => this.destroy())
+  }
+
+  destroy(): void {
+    this.#liveness.unwatch(this.#watched)
+    const { session, socket } = this.#dialled
+    session.destroy(undefined, codeOf('link'))
+    socket.destroy()
+  }
+
+  // Not before the last flow has ended: a session that says goodbye takes no more requests, and so no proof.
+  #closeIfSpent(): void {
+    if (!this.#isRetired || this.#streams > 0 || !this.isUsable) return
+    this.#lanes?.letGo()
+    this.#dialled.session.close()
+  }
+
+  /** Undefined if there is no lane for it: then it needs a stream. */
+  async #openOnLane(request: FlowRequest, signal: AbortSignal): Promise<FlowEnd | undefined> {
+    const lane = this.#lanes?.take()
+    if (lane === undefined) {
+      this.#lanes?.missed()
+      return undefined
+    }
+    const { flowId } = request
+    try {
+      this.#begin()
+    } catch (err) {
+      lane.lost()
+      throw err
+    }
+    this.#flowIds.add(flowId)
+    let isOurs = true
+    const onFree = (): void => {
+      isOurs = false
+      this.#flowIds.delete(flowId)
+      this.#finish()
+    }
+    const answer = lane.ask(laneOpen(request), onFree)
+    this.#asking.add(answer.reject)
+    try {
+      await raceAbort(answer.promise, signal)
+      return { kind: 'lane', lane, worth: this.#laneWorth }
+    } catch (err) {
+      // The other agent drops what it may have granted.
+      if (err instanceof LaneLost && !signal.aborted) return undefined
+      // After a refusal another flow may be on it by now.
+      if (isOurs) lane.abort('link')
+      throw err
+    } finally {
+      this.#asking.delete(answer.reject)
+    }
+  }
+
+  #requireSupport({ protocol, destination }: FlowRequest): void {
+    // Node would throw, and the other agent would not know what it is asked.
+    if (protocol === 'udp' && this.#dialled.session.remoteSettings.enableConnectProtocol !== true) {
+      throw new WarrenError(ErrorCode.Unsupported, `the agent of ${destination.machine} does not broker udp`)
+    }
+  }
+
+  /** Takes a place for a flow, which `#finish` gives back. Throws if there is none. */
+  #begin(): void {
+    if (!this.isUsable) throw new WarrenError(ErrorCode.DestinationUnreachable, 'the session to its agent has ended')
+    // Node would queue the request without a word.
+    const limit = this.#dialled.session.remoteSettings.maxConcurrentStreams ?? 1
+    if (this.#streams >= limit) {
+      const { machine } = this.destination
+      throw limitExceeded(this.#metrics, 'broker_flows_per_session', 'flows of one session', limit, { machine })
+    }
+    if (this.#streams === 0) this.#liveness.probe(this.#watched)
+    this.#streams += 1
+  }
+
+  #finish(): void {
+    this.#streams -= 1
+    if (this.#streams === 0) this.#idleSinceMs = this.#nowMs()
+    this.#closeIfSpent()
+  }
+
+  async #ask(headers: OutgoingHttpHeaders, signal: AbortSignal): Promise<ClientHttp2Stream> {
+    this.#begin()
+    const { answered, giveUp } = ask(this.#dialled.session, headers, signal, { onClose: () => this.#finish() })
+    this.#asking.add(giveUp)
+    try {
+      return await answered
+    } finally {
+      this.#asking.delete(giveUp)
+    }
+  }
+
+  // The path may be dead: who waits for an answer is better served by another one. What flows already may yet go on.
+  #onSilent(): void {
+    this.#whenSilent()
+    for (const reject of this.#asking) {
+      reject(new WarrenError(ErrorCode.DestinationUnreachable, 'its agent gives no sign of life'))
+    }
+  }
+}

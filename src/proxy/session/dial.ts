@@ -1,0 +1,89 @@
+import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2'
+import { connect as connectTcp } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { connect as connectTls, type SecureContext, type TLSSocket } from 'node:tls'
+import { ErrorCode, raceAbort, WarrenError } from '../../core/index.ts'
+import { clientOptions, SESSION_WINDOW_BYTES } from './http2-options.ts'
+import { type Shown, shownBy } from './peer-chain.ts'
+import { H2_ALPN } from './tls-options.ts'
+
+/** A session whose other agent has accepted our certificate, and whose certificate was judged here. */
+export interface Dialled {
+  readonly session: ClientHttp2Session
+  readonly socket: TLSSocket
+  readonly leafDer: Uint8Array
+}
+
+export interface DialOptions {
+  readonly context: SecureContext
+  readonly servername: string
+  /** Throws unless the certificate is that of the wanted destination. */
+  readonly judge: (shown: Shown) => void
+}
+
+/** Opens a session to the agent at "host:port". Rejects with the first failure, or with the signal's reason. */
+export async function dialAddress(address: string, options: DialOptions, signal: AbortSignal): Promise<Dialled> {
+  signal.throwIfAborted()
+  const { host, port } = splitHostPort(address)
+  const socket = connectTcp({ host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: 15_000 })
+  return await openSession(socket, options, signal)
+}
+
+/**
+ * Opens a session over an established byte stream, and destroys it if that fails.
+ *
+ * Waits for the other side's first frame: a TLS client is content before the server has judged its certificate.
+ */
+export async function openSession(transport: Duplex, options: DialOptions, signal: AbortSignal): Promise<Dialled> {
+  const failed = Promise.withResolvers<never>()
+  const fail = (err: Error): void => {
+    failed.reject(err)
+  }
+  failed.promise.catch(() => {})
+  transport.on('error', fail)
+  const socket = connectTls({
+    socket: transport,
+    secureContext: options.context,
+    servername: options.servername,
+    ALPNProtocols: [H2_ALPN],
+    rejectUnauthorized: true,
+    // Names in our certificates are SPIFFE IDs; `judge` compares them.
+    checkServerIdentity: () => undefined
+  })
+  socket.on('error', fail)
+  socket.once('close', () =>
+    fail(new WarrenError(ErrorCode.DestinationUnreachable, 'the other agent closed the connection'))
+  )
+  let session: ClientHttp2Session | undefined
+  try {
+    const secured = new Promise<void>(resolve => socket.once('secureConnect', resolve))
+    await raceAbort(Promise.race([secured, failed.promise]), signal)
+    const shown = shownBy(socket)
+    if (shown === undefined || socket.alpnProtocol !== H2_ALPN) {
+      throw new WarrenError(ErrorCode.DestinationUnreachable, 'what answers there is no agent')
+    }
+    options.judge(shown)
+    const made = connectHttp2(`https://${options.servername}`, { ...clientOptions(), createConnection: () => socket })
+    session = made
+    made.on('error', fail)
+    const greeted = new Promise<void>(resolve => made.once('remoteSettings', () => resolve()))
+    await raceAbort(Promise.race([greeted, failed.promise]), signal)
+    made.setLocalWindowSize(SESSION_WINDOW_BYTES)
+    return { session: made, socket, leafDer: shown.leafDer }
+  } catch (err) {
+    session?.destroy()
+    socket.destroy()
+    transport.destroy()
+    throw err
+  }
+}
+
+function splitHostPort(address: string): { host: string; port: number } {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]{1,255})):(\d{1,5})$/.exec(address)
+  const host = match?.[1] ?? match?.[2]
+  const port = Number(match?.[3])
+  if (host === undefined || port === 0 || port > 65_535) {
+    throw new WarrenError(ErrorCode.DestinationUnreachable, 'its agent announces a malformed data address')
+  }
+  return { host, port }
+}

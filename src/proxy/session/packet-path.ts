@@ -1,0 +1,57 @@
+import type { TLSSocket } from 'node:tls'
+import type { Logger } from '../../core/index.ts'
+import { PacketChannel } from '../datagram/packet/channel.ts'
+import type { PacketPort, Remote } from '../datagram/packet/port.ts'
+import type { Candidate } from '../deps.ts'
+import type { Carrier } from '../flow/flow.ts'
+
+export interface PacketPathOptions {
+  /** The UDP side of the data port; undefined if datagrams must not use it. */
+  readonly port: PacketPort | undefined
+  readonly socket: TLSSocket
+  readonly carrier: Carrier
+  readonly destination: Candidate
+  readonly nowMs: () => number
+  readonly log: Logger
+}
+
+/** The datagram path beside a session, at the end that opened it: made when it is first asked for. */
+export class PacketPath {
+  readonly #options: PacketPathOptions
+  #channel: PacketChannel | undefined
+
+  constructor(options: PacketPathOptions) {
+    this.#options = options
+  }
+
+  /** Undefined if there can be none. */
+  get channel(): PacketChannel | undefined {
+    const { port, socket, carrier, destination, nowMs, log } = this.#options
+    if (port === undefined) return undefined
+    this.#channel ??= PacketChannel.open({
+      port,
+      exporter: (...args) => socket.exportKeyingMaterial(...args),
+      role: 'client',
+      remotes: remotesOf(carrier, socket, destination.dataAddresses),
+      machine: destination.machine,
+      nowMs,
+      log
+    })
+    return this.#channel
+  }
+
+  close(): void {
+    this.#channel?.close()
+  }
+}
+
+// Where the session's own connection leads, if it is one of TCP: of the announced addresses it is the one that answered.
+function remotesOf(carrier: Carrier, { remoteAddress, remotePort }: TLSSocket, announced: readonly string[]): Remote[] {
+  if (carrier === 'direct' && remoteAddress !== undefined && remotePort !== undefined) {
+    return [{ address: remoteAddress.replace(/^::ffff:(?=\d+\.)/i, ''), port: remotePort }]
+  }
+  return announced.flatMap(address => {
+    const [, host, port] = /^\[?([0-9a-fA-F.:]+)\]?:(\d{1,5})$/.exec(address) ?? []
+    return host === undefined ? [] : [{ address: host, port: Number(port) }]
+  })
+}

@@ -1,0 +1,60 @@
+import { DatabaseSync } from 'node:sqlite'
+import { ErrorCode, WarrenError } from '../core/index.ts'
+import { ensurePrivateFile } from './files.ts'
+
+const SCHEMA = `
+  CREATE TABLE IF NOT EXISTS setting (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
+  CREATE TABLE IF NOT EXISTS mark (owner TEXT PRIMARY KEY, epoch INTEGER NOT NULL, seq INTEGER NOT NULL, until_ms INTEGER) STRICT;
+  CREATE TABLE IF NOT EXISTS member (peer TEXT PRIMARY KEY, machine TEXT NOT NULL, addresses TEXT NOT NULL) STRICT;
+  CREATE TABLE IF NOT EXISTS join_token (
+    id TEXT PRIMARY KEY, secret_sha256 TEXT NOT NULL, machine TEXT NOT NULL, scopes TEXT NOT NULL,
+    expires_at_ms INTEGER NOT NULL, used_at_ms INTEGER) STRICT;
+`
+
+/** Changes since the first version, in their order; the database remembers in `user_version` how many it has had. */
+const MIGRATIONS = [
+  `ALTER TABLE join_token ADD COLUMN created_at_ms INTEGER NOT NULL DEFAULT 0;
+   ALTER TABLE join_token ADD COLUMN revoked_at_ms INTEGER;`
+]
+
+/**
+ * Opens the one database of a state directory, for this process alone.
+ *
+ * Every statement is on disk when it returns. Throws STATE_UNUSABLE when another agent has it open (two agents on one
+ * state would use one epoch twice), when it is damaged or open to other users, or when it cannot be written.
+ */
+export function openDatabase(path: string): DatabaseSync {
+  // SQLite gives its other files the mode of this one.
+  ensurePrivateFile(path)
+  try {
+    const database = new DatabaseSync(path, { timeout: 1_000 })
+    try {
+      database.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL')
+      database.exec(`BEGIN EXCLUSIVE; ${SCHEMA}`)
+      const had = Number(database.prepare('PRAGMA user_version').get()?.['user_version'] ?? 0)
+      database.exec(`${MIGRATIONS.slice(had).join('')} PRAGMA user_version = ${MIGRATIONS.length}; COMMIT`)
+    } catch (err) {
+      database.close()
+      throw err
+    }
+    return database
+  } catch (err) {
+    throw storageError(path, err)
+  }
+}
+
+/** What went wrong with the database, with what to do about it. */
+export function storageError(path: string, err: unknown): WarrenError {
+  const text = err instanceof Error ? err.message : String(err)
+  if (/locked|busy/i.test(text)) {
+    return new WarrenError(ErrorCode.StateUnusable, `another agent uses the database ${path}`, {
+      cause: err,
+      hint: 'Stop it, or give this one its own --state-dir.'
+    })
+  }
+  const hint = /full/i.test(text) ? 'The disk is full; free some space and start again.' : undefined
+  return new WarrenError(ErrorCode.StateUnusable, `cannot use the database ${path}: ${text}`, {
+    cause: err,
+    ...(hint === undefined ? {} : { hint })
+  })
+}

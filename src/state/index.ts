@@ -1,0 +1,5 @@
+export { openDatabase } from './database.ts'
+export { ensureDirectory, readIfPresent, removeFile, replaceFile, syncDirectory } from './files.ts'
+export { type KnownMember, Store } from './store.ts'
+export { TrustFile } from './trust-file.ts'
+export { Vault, VaultFile } from './vault.ts'

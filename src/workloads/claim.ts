@@ -1,0 +1,36 @@
+import type { AttestedProcess, ProcessHandle } from '../attest/index.ts'
+import { ErrorCode, WarrenError } from '../core/index.ts'
+import type { Address } from '../identity/index.ts'
+import type { Grants } from './grants.ts'
+import { processOf, sameProcess } from './owned-process.ts'
+import type { Caller, RegisterInput } from './register-input.ts'
+import type { Workload } from './workload.ts'
+
+/** A handle of its own on the process that a registration is for. Throws INVALID_SOURCE. */
+export function ownerOf({ ownerPid }: RegisterInput, caller: Caller): ProcessHandle {
+  if (ownerPid === 0 || ownerPid === caller.process.pid) return sameProcess(caller.process)
+  return processOf(ownerPid, caller.uid)
+}
+
+/** What is known of whoever claims `address`: of the caller, and of the process it is for if that is another one. */
+export async function attestClaim(
+  grants: Grants,
+  process: ProcessHandle,
+  caller: Caller,
+  address: Address
+): Promise<AttestedProcess[]> {
+  const { uid, gid } = caller
+  const facts = [await grants.attest(caller, address)]
+  if (process.pid !== caller.process.pid) facts.push(await grants.attest({ uid, gid, process }, address))
+  // It may have ended while an executable was hashed; its registration would end, but only after having begun.
+  if (process.isAlive() && caller.process.isAlive()) return facts
+  throw new WarrenError(ErrorCode.InvalidSource, `process ${process.pid} has ended`)
+}
+
+/** Whether entries that ask for what nobody wanted to know when it registered grant the claim all the same. */
+export async function isGrantedAnew(grants: Grants, workload: Workload): Promise<boolean> {
+  const { address, facts, process, uid, gid } = workload
+  if (facts.length !== 1 || !grants.isUndecided(address, facts)) return false
+  const again = await grants.attest({ uid, gid, process }, address).catch(() => undefined)
+  return again !== undefined && grants.isGranted(address, again)
+}

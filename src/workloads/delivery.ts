@@ -1,0 +1,50 @@
+import { ErrorCode, WarrenError } from '../core/index.ts'
+import { createListenDirectory } from './listen-directory.ts'
+import type { Caller, RegisterInput } from './register-input.ts'
+import { portTarget, unixTarget } from './target.ts'
+import type { Target, Workload } from './workload.ts'
+
+/** Where connections go, and the directory that was made for it. */
+export interface Delivery {
+  readonly target: Target | undefined
+  readonly directory: string | undefined
+  readonly check: Workload['check']
+}
+
+/** Prepares what a registration asks for. Throws INVALID_ARGUMENT, or CANNOT_CONNECT for the listening directory. */
+export function deliveryOf({ target, healthCheck = true }: RegisterInput, caller: Caller, listenDir: string): Delivery {
+  const connecting = healthCheck ? 'connect' : undefined
+  switch (target?.kind) {
+    case undefined:
+      return { target: undefined, directory: undefined, check: undefined }
+    case 'udp':
+      // Nothing can be asked of a server of which only its own protocol gets an answer.
+      if (target.proxy === true) throw noProxy('udp')
+      return { target: portTarget('udp', target.address), directory: undefined, check: undefined }
+    case 'tcp': {
+      const { proxy = false } = target
+      return { target: withProxy(portTarget('tcp', target.address), proxy), directory: undefined, check: connecting }
+    }
+    case 'unix': {
+      const { proxy = false } = target
+      return { target: withProxy(unixTarget(target.path, caller.uid), proxy), directory: undefined, check: connecting }
+    }
+    case 'listen': {
+      const { hello, protocol, answersProbes = false, proxy = false } = target
+      const check = healthCheck && hello && answersProbes ? 'hello' : undefined
+      const { directory, socketPath } = createListenDirectory(listenDir, caller.uid, caller.gid)
+      const unix: Target = { kind: 'unix', path: socketPath, uid: caller.uid, hello, protocol }
+      return { target: withProxy(unix, proxy), directory, check }
+    }
+  }
+}
+
+function noProxy(kind: string): WarrenError {
+  return new WarrenError(ErrorCode.InvalidArgument, `PROXY protocol does not go with a ${kind} target`, {
+    hint: 'It is for TCP servers and unix sockets; a program that uses the library learns its peer from the hello.'
+  })
+}
+
+function withProxy(target: Target, proxy: boolean): Target {
+  return target.kind === 'udp' || !proxy ? target : { ...target, proxy }
+}

@@ -1,0 +1,83 @@
+import type { AttestedProcess, Attestor, HeldProcess } from '../attest/index.ts'
+import { ErrorCode, WarrenError } from '../core/index.ts'
+import { type Address, formatAddress } from '../identity/index.ts'
+import { type Entry, grantingEntry, wantsExecutable, wantsHash, whyNotGranted } from '../policy/index.ts'
+
+export interface GrantsDeps {
+  /** Scopes this host may run; empty: all. */
+  readonly scopes: readonly string[]
+  readonly agentUid: number
+  /** The registration entries in force, and whether they alone count. */
+  readonly entries: () => { readonly entries: readonly Entry[]; readonly strict: boolean }
+  /** Throws REVOKED when a workload of this SPIFFE ID is not trusted, or this host is not. */
+  readonly requireStanding: (spiffeId: string) => void
+  readonly attestor: Pick<Attestor, 'attest'>
+}
+
+/** Decides which process may be which workload of this host. */
+export class Grants {
+  readonly #deps: GrantsDeps
+
+  constructor(deps: GrantsDeps) {
+    this.#deps = deps
+  }
+
+  /** What is known of a process, with as much of its executable as some entry for `address` asks for. */
+  async attest(held: HeldProcess, address: Address): Promise<AttestedProcess> {
+    const { attestor } = this.#deps
+    const entries = (): readonly Entry[] => this.#deps.entries().entries
+    return await attestor.attest(held, {
+      executable: facts => !this.isGranted(address, facts) && wantsExecutable(entries(), address, facts),
+      hash: facts => !this.isGranted(address, facts) && wantsHash(entries(), address, facts)
+    })
+  }
+
+  /** Whether an entry, or the built-in one, grants `address` to a process of these facts now. */
+  isGranted(address: Address, facts: AttestedProcess): boolean {
+    const { entries, strict } = this.#deps.entries()
+    return (!strict && this.#isBuiltIn(facts.uid)) || grantingEntry(entries, address, facts) !== undefined
+  }
+
+  /** Throws PERMISSION_DENIED that says which entry is missing, or REVOKED. */
+  require(address: Address, spiffeId: string, facts: readonly AttestedProcess[]): void {
+    const { scopes, requireStanding } = this.#deps
+    requireStanding(spiffeId)
+    if (scopes.length > 0 && !scopes.includes(address.scope)) {
+      throw new WarrenError(ErrorCode.PermissionDenied, `this host was not admitted for scope "${address.scope}"`, {
+        hint: `It may run workloads of: ${scopes.join(', ')}.`
+      })
+    }
+    const denied = facts.find(process => !this.isGranted(address, process))
+    if (denied !== undefined) throw this.#notGranted(address, denied)
+  }
+
+  /** Whether `require` would not throw REVOKED. */
+  hasStanding(spiffeId: string): boolean {
+    try {
+      this.#deps.requireStanding(spiffeId)
+      return true
+    } catch {
+      return false
+    }
+  }
+
+  /** Whether the executable, not looked at so far, could make the difference. */
+  isUndecided(address: Address, facts: readonly AttestedProcess[]): boolean {
+    const { entries } = this.#deps.entries()
+    return facts.every(process => this.isGranted(address, process) || wantsExecutable(entries, address, process))
+  }
+
+  #isBuiltIn(uid: number): boolean {
+    return uid === 0 || uid === this.#deps.agentUid
+  }
+
+  #notGranted(address: Address, facts: AttestedProcess): WarrenError {
+    const { entries, strict } = this.#deps.entries()
+    const why = whyNotGranted(entries, address, facts)
+    const text = strict && this.#isBuiltIn(facts.uid) ? `${why}, and strict is on` : why
+    const name = formatAddress(address).split('.').slice(0, -1).join('.')
+    return new WarrenError(ErrorCode.PermissionDenied, text, {
+      hint: `On the founding host: warren entry add --machine ${address.machine} --uid ${facts.uid} ${name}`
+    })
+  }
+}

@@ -1,0 +1,66 @@
+import { randomBytes } from 'node:crypto'
+import { lchownSync, lstatSync, mkdirSync, readdirSync, rmdirSync, unlinkSync } from 'node:fs'
+import { join } from 'node:path'
+import { ErrorCode, type Logger, WarrenError } from '../core/index.ts'
+
+const SOCKET_NAME = 's'
+
+/** A directory that only one user can enter, and the path in it where that user's workload binds. */
+export interface ListenDirectory {
+  readonly directory: string
+  readonly socketPath: string
+}
+
+/**
+ * Makes a fresh directory below `parent`, owned by the workload's user.
+ *
+ * `parent` belongs to the agent and nobody else can write to it, so the path cannot be squatted or swapped. Throws
+ * CANNOT_CONNECT when the agent may not give a directory to that user.
+ */
+export function createListenDirectory(parent: string, uid: number, gid: number): ListenDirectory {
+  const directory = join(parent, randomBytes(9).toString('hex'))
+  let isMade = false
+  try {
+    mkdirSync(directory, { mode: 0o700 })
+    isMade = true
+    if (uid !== process.getuid?.()) lchownSync(directory, uid, gid)
+  } catch (cause) {
+    // Else each attempt of a user whom this agent cannot serve would leave one behind.
+    if (isMade) rmdirSync(directory)
+    throw new WarrenError(ErrorCode.CannotConnect, `cannot make a listening directory for uid ${uid}`, {
+      cause,
+      hint: 'An agent that serves other users must run as root, or as its systemd unit does.'
+    })
+  }
+  return { directory, socketPath: join(directory, SOCKET_NAME) }
+}
+
+/**
+ * Removes the socket and its directory.
+ *
+ * Never recursive: the directory is writable for its owner, who could swap what a recursive removal by root walks into.
+ * What the owner left in it besides the socket stays, and is logged. What is no directory, a link to one above all, is
+ * left alone.
+ */
+export function removeListenDirectory(directory: string, log: Logger): void {
+  if (lstatSync(directory, { throwIfNoEntry: false })?.isDirectory() === false) {
+    log.warn('not a listening directory, so it is left alone', { path: directory })
+    return
+  }
+  try {
+    unlinkSync(join(directory, SOCKET_NAME))
+  } catch {
+    // Not bound, or already unlinked by its workload.
+  }
+  try {
+    rmdirSync(directory)
+  } catch (err) {
+    if ((err as NodeJS.ErrnoException).code !== 'ENOENT')
+      log.warn('listening directory left behind', { path: directory, err })
+  }
+}
+
+/** Removes what an agent that was killed left below `parent`. */
+export function clearListenDirectories(parent: string, log: Logger): void {
+  for (const name of readdirSync(parent)) removeListenDirectory(join(parent, name), log)
+}

@@ -1,0 +1,34 @@
+import { effectiveUidOf, type ProcessHandle, processHandle } from '../attest/index.ts'
+import { ErrorCode, WarrenError } from '../core/index.ts'
+
+/**
+ * A handle of its own on the process behind a connection.
+ *
+ * `held` is the handle taken when the connection was accepted; that it is still alive after the new one was opened shows
+ * that both are the same process and not a later one with its pid. Throws INVALID_SOURCE.
+ */
+export function sameProcess(held: ProcessHandle): ProcessHandle {
+  return acquire(held.pid, () => held.isAlive())
+}
+
+/**
+ * A handle on another process of `uid`.
+ *
+ * The owner is read while the handle is held, so a pid that changed hands in between is not accepted. Throws
+ * INVALID_SOURCE when there is no such process or it is another user's.
+ */
+export function processOf(pid: number, uid: number): ProcessHandle {
+  return acquire(pid, () => effectiveUidOf(pid) === uid)
+}
+
+function acquire(pid: number, isRight: () => boolean): ProcessHandle {
+  let handle: ProcessHandle | undefined
+  try {
+    handle = processHandle(pid)
+    if (isRight() && handle.isAlive()) return handle
+  } catch {
+    // Gone in between: the same answer as another user's process, below.
+  }
+  handle?.close()
+  throw new WarrenError(ErrorCode.InvalidSource, `process ${pid} does not run, or is another user's`)
+}

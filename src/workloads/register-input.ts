@@ -1,0 +1,66 @@
+import type { ProcessHandle } from '../attest/index.ts'
+import { ErrorCode, type LimitName, WarrenError } from '../core/index.ts'
+import type { Protocol } from './workload.ts'
+
+/** The process that calls, as the kernel describes it. */
+export interface Caller {
+  readonly uid: number
+  readonly gid: number
+  /** Held since the connection was accepted. */
+  readonly process: ProcessHandle
+}
+
+export interface RegisterInput {
+  readonly address: string
+  readonly target:
+    | {
+        readonly kind: 'listen'
+        readonly hello: boolean
+        readonly protocol: Protocol
+        readonly answersProbes?: boolean
+        readonly proxy?: boolean
+      }
+    | { readonly kind: Protocol; readonly address: string; readonly proxy?: boolean }
+    | { readonly kind: 'unix'; readonly path: string; readonly proxy?: boolean }
+    | undefined
+  /** Whether the agent looks after the target. @default true */
+  readonly healthCheck?: boolean
+  readonly whitelist: readonly string[]
+  readonly labels: Readonly<Record<string, string>>
+  readonly ttlMs: number
+  readonly ownerPid: number
+  readonly application: string
+}
+
+export const MAX_WHITELIST = 64
+export const MAX_LABELS = 32
+export const MAX_LABEL_LENGTH = 255
+export const MAX_APPLICATION_LENGTH = 128
+const DEFAULT_TTL_MS = 60_000
+const MIN_TTL_MS = 1_000
+const MAX_TTL_MS = 24 * 3_600_000
+
+/** Throws INVALID_ARGUMENT for more than one registration may carry to every host. */
+export function checkSize({ whitelist, labels, application }: RegisterInput): void {
+  const pairs = Object.entries(labels)
+  const longest = Math.max(0, ...pairs.flat().map(text => text.length))
+  const sizes: ReadonlyArray<readonly [size: number, max: number, limit: LimitName]> = [
+    [whitelist.length, MAX_WHITELIST, 'registration_whitelist'],
+    [pairs.length, MAX_LABELS, 'registration_labels'],
+    [longest, MAX_LABEL_LENGTH, 'registration_label_length'],
+    [application.length, MAX_APPLICATION_LENGTH, 'registration_application_length']
+  ]
+  for (const [size, max, limit] of sizes) {
+    if (size <= max) continue
+    throw new WarrenError(
+      ErrorCode.InvalidArgument,
+      `a registration has at most ${MAX_WHITELIST} whitelist entries, ${MAX_LABELS} labels of ${MAX_LABEL_LENGTH} characters, and an application name of ${MAX_APPLICATION_LENGTH}`,
+      { limit }
+    )
+  }
+}
+
+/** The time to live that a request gets, milliseconds: a minute unless it asks for another, within bounds. */
+export function ttlOf({ ttlMs }: RegisterInput): number {
+  return ttlMs === 0 ? DEFAULT_TTL_MS : Math.min(MAX_TTL_MS, Math.max(MIN_TTL_MS, ttlMs))
+}

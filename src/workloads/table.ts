@@ -1,0 +1,130 @@
+import { ErrorCode, WarrenError } from '../core/index.ts'
+import { codeAfter, type EndReason, type Workload } from './workload.ts'
+
+interface Entry {
+  readonly workload: Workload
+  /** Open Keep streams. While there is one, the TTL does not run. */
+  keepers: number
+  /** Monotonic instant at which it expires unless kept or refreshed. */
+  deadlineMs: number
+}
+
+interface Ended {
+  readonly uid: number
+  readonly reason: EndReason
+}
+
+/** Ended tokens remembered, so that their holders learn why; the oldest are forgotten first. */
+const MAX_ENDED = 10_000
+/** Hex digits of a registration id by which other hosts ask for it: as many as fit into a DNS label. */
+const PREFIX_LENGTH = 32
+
+/** The registrations of this host by token and by id. Holds state only; what follows from an end is the caller's. */
+export class WorkloadTable {
+  readonly #byId = new Map<string, Entry>()
+  readonly #byPrefix = new Map<string, Entry>()
+  readonly #byToken = new Map<string, Entry>()
+  readonly #ended = new Map<string, Ended>()
+
+  get size(): number {
+    return this.#byId.size
+  }
+
+  add(workload: Workload, nowMs: number): void {
+    const entry = { workload, keepers: 0, deadlineMs: nowMs + workload.ttlMs }
+    this.#byId.set(workload.registrationId, entry)
+    this.#byPrefix.set(workload.registrationId.slice(0, PREFIX_LENGTH), entry)
+    this.#byToken.set(workload.tokenHash, entry)
+  }
+
+  get(registrationId: string): Workload | undefined {
+    return this.#byId.get(registrationId)?.workload
+  }
+
+  /** The registration whose id begins with these 32 hex digits; undefined for any other text. */
+  byPrefix(prefix: string): Workload | undefined {
+    return this.#byPrefix.get(prefix)?.workload
+  }
+
+  byToken(tokenHash: string): Workload | undefined {
+    return this.#byToken.get(tokenHash)?.workload
+  }
+
+  all(): Workload[] {
+    return [...this.#byId.values()].map(entry => entry.workload)
+  }
+
+  countOf(uid: number): number {
+    let count = 0
+    for (const { workload } of this.#byId.values()) if (workload.uid === uid) count += 1
+    return count
+  }
+
+  /**
+   * The registration behind a token, for a caller of this uid.
+   *
+   * Throws TIMEOUT when it ended by itself or was cleared, INVALID_SOURCE when its process ended, the admin took its
+   * ground away, or there never was one.
+   * A token in another user's hands is answered as if it did not exist.
+   */
+  claim(tokenHash: string, uid: number): Workload {
+    const found = this.byToken(tokenHash)
+    const own = found?.uid === uid ? found : undefined
+    if (own?.process.isAlive() === true) return own
+    const past = this.#ended.get(tokenHash)
+    const ended = past?.uid === uid ? past.reason : undefined
+    if (ended !== undefined && codeAfter(ended) === ErrorCode.Timeout) {
+      throw new WarrenError(ErrorCode.Timeout, `the session of this token has ended: ${ended}`, {
+        hint: 'Register again.'
+      })
+    }
+    if (ended === 'revoked' || ended === 'no longer granted') {
+      throw new WarrenError(ErrorCode.InvalidSource, `the registration of this token was ended: ${ended}`, {
+        hint: 'Registering again says what is missing.'
+      })
+    }
+    const ran = ended !== undefined || own !== undefined
+    const reason = ran ? 'the source workload no longer runs' : 'no registered workload of yours has this token'
+    throw new WarrenError(ErrorCode.InvalidSource, reason, { hint: 'Register first, as the user who connects.' })
+  }
+
+  keep(registrationId: string): void {
+    const entry = this.#byId.get(registrationId)
+    if (entry !== undefined) entry.keepers += 1
+  }
+
+  /** Notes the end of one Keep stream; true if it was the last, which ends the registration. */
+  release(registrationId: string): boolean {
+    const entry = this.#byId.get(registrationId)
+    if (entry === undefined) return false
+    entry.keepers -= 1
+    return entry.keepers === 0
+  }
+
+  refresh(registrationId: string, nowMs: number): void {
+    const entry = this.#byId.get(registrationId)
+    if (entry !== undefined) entry.deadlineMs = nowMs + entry.workload.ttlMs
+  }
+
+  /** Registrations whose time is over. */
+  expired(nowMs: number): Workload[] {
+    return [...this.#byId.values()]
+      .filter(entry => entry.keepers === 0 && nowMs >= entry.deadlineMs)
+      .map(entry => entry.workload)
+  }
+
+  /** Takes a registration out; undefined if it was not there, so that an end happens once. */
+  remove(registrationId: string, reason: EndReason): Workload | undefined {
+    const entry = this.#byId.get(registrationId)
+    if (entry === undefined) return undefined
+    this.#byId.delete(registrationId)
+    this.#byPrefix.delete(registrationId.slice(0, PREFIX_LENGTH))
+    this.#byToken.delete(entry.workload.tokenHash)
+    this.#ended.set(entry.workload.tokenHash, { uid: entry.workload.uid, reason })
+    if (this.#ended.size > MAX_ENDED) {
+      const [oldest] = this.#ended.keys()
+      if (oldest !== undefined) this.#ended.delete(oldest)
+    }
+    return entry.workload
+  }
+}

@@ -1,0 +1,71 @@
+import type { AttestedProcess, ProcessHandle } from '../attest/index.ts'
+import { ErrorCode } from '../core/index.ts'
+import type { Address, IdentityDocument, Pattern } from '../identity/index.ts'
+
+export type Protocol = 'tcp' | 'udp'
+
+/** Where the agent delivers connections for a registration. */
+export type Target =
+  | {
+      readonly kind: 'unix'
+      readonly path: string
+      readonly uid: number
+      readonly hello: boolean
+      readonly protocol: Protocol
+      /** Begin each connection with a PROXY protocol v2 header. */
+      readonly proxy?: boolean
+    }
+  | {
+      readonly kind: 'tcp'
+      readonly host: string
+      readonly port: number
+      /** Begin each connection with a PROXY protocol v2 header. */
+      readonly proxy?: boolean
+    }
+  | { readonly kind: 'udp'; readonly host: string; readonly port: number }
+
+/** One registration of one local process, as its agent knows it. */
+export interface Workload {
+  /** Hex SHA-256 of the identity document. */
+  readonly registrationId: string
+  readonly document: IdentityDocument
+  readonly address: Address
+  readonly spiffeId: string
+  readonly application: string
+  readonly uid: number
+  readonly gid: number
+  /** What was found out of the processes that claimed it, for judging the claim again. */
+  readonly facts: readonly AttestedProcess[]
+  /** The process whose end ends the registration. */
+  readonly process: ProcessHandle
+  readonly target: Target | undefined
+  /** How the agent asks the target for a sign of life, if it does. */
+  readonly check: 'connect' | 'hello' | undefined
+  readonly protocols: readonly Protocol[]
+  readonly whitelist: readonly Pattern[]
+  readonly labels: Readonly<Record<string, string>>
+  readonly registeredAtMs: number
+  readonly ttlMs: number
+  /** SHA-256 of the session token; the token itself is not kept. */
+  readonly tokenHash: string
+  /** Directory made for its listening socket, removed at its end. */
+  readonly directory: string | undefined
+}
+
+/** Ends after which the same process may register again; the others say that something is missing. */
+const OWN_ENDS: ReadonlySet<EndReason> = new Set(['deregistered', 'expired', 'connection closed'])
+
+/** What whoever still uses a registration is told after its end: TIMEOUT, or INVALID_SOURCE. */
+export function codeAfter(reason: EndReason): ErrorCode {
+  return OWN_ENDS.has(reason) ? ErrorCode.Timeout : ErrorCode.InvalidSource
+}
+
+/** Why a registration ended; decides what its token is answered with afterwards. */
+export type EndReason =
+  | 'deregistered'
+  | 'expired'
+  | 'process ended'
+  | 'connection closed'
+  | 'agent stopped'
+  | 'revoked'
+  | 'no longer granted'

@@ -1,0 +1,274 @@
+import type { AttestedProcess, ProcessHandle, ProcessWatch } from '../attest/index.ts'
+import { type Clock, detach, ErrorCode, type Logger, loop, WarrenError } from '../core/index.ts'
+import {
+  type Address,
+  type IdentityDocument,
+  parseLocalName,
+  parsePattern,
+  registrationIdOf,
+  type SessionTokens,
+  spiffeIdOf
+} from '../identity/index.ts'
+import { attestClaim, isGrantedAnew, ownerOf } from './claim.ts'
+import { deliveryOf } from './delivery.ts'
+import type { Grants } from './grants.ts'
+import { clearListenDirectories, removeListenDirectory } from './listen-directory.ts'
+import { type Caller, checkSize, type RegisterInput, ttlOf } from './register-input.ts'
+import { WorkloadTable } from './table.ts'
+import type { EndReason, Workload } from './workload.ts'
+
+export interface WorkloadLimits {
+  readonly maxPerUid: number
+  readonly maxTotal: number
+}
+
+export interface WorkloadsDeps {
+  readonly trustDomain: string
+  readonly machine: string
+  readonly grants: Grants
+  /** Directory of the agent, mode 0711, for listening sockets. */
+  readonly listenDir: string
+  readonly tokens: SessionTokens
+  readonly processes: ProcessWatch
+  /** Called before the registration takes effect; if it throws, there is none. */
+  readonly onAdded: (workload: Workload) => void
+  /** Called once for each registration, after its token is dead. */
+  readonly onEnded: (workload: Workload, reason: EndReason) => void
+  readonly clock: Clock
+  readonly log: Logger
+  readonly limits?: WorkloadLimits
+}
+
+export const DEFAULT_LIMITS: WorkloadLimits = Object.freeze({ maxPerUid: 1_024, maxTotal: 10_000 })
+const EXPIRY_CHECK_MS = 500
+
+/** The registrations of this host: grants, tokens, life and end. */
+export class Workloads {
+  readonly #deps: WorkloadsDeps
+  readonly #table = new WorkloadTable()
+  readonly #unwatch = new Map<string, () => void>()
+  readonly #endings = new Map<string, PromiseWithResolvers<EndReason>>()
+  readonly #stopping = new AbortController()
+
+  constructor(deps: WorkloadsDeps) {
+    this.#deps = deps
+  }
+
+  start(): void {
+    const { log, listenDir } = this.#deps
+    clearListenDirectories(listenDir, log)
+    const { signal } = this.#stopping
+    detach(
+      log,
+      'workload expiry',
+      loop(log, 'workload expiry', { intervalMs: () => EXPIRY_CHECK_MS, signal }, () => this.#expire()),
+      signal
+    )
+  }
+
+  /** Ends every registration. */
+  stop(): void {
+    this.#stopping.abort()
+    for (const workload of this.#table.all()) this.end(workload.registrationId, 'agent stopped')
+  }
+
+  get count(): number {
+    return this.#table.size
+  }
+
+  /** Every live registration, oldest first. */
+  all(): Workload[] {
+    return this.#table.all()
+  }
+
+  get(registrationId: string): Workload | undefined {
+    return this.#table.get(registrationId)
+  }
+
+  /** The registration whose id begins with these 32 hex digits; undefined for any other text. */
+  byPrefix(prefix: string): Workload | undefined {
+    return this.#table.byPrefix(prefix)
+  }
+
+  /**
+   * Gives `caller` an address on this machine, and a token for it.
+   *
+   * Whoever calls must be granted it, and so must the process that it is registered for, if that is another one. Throws
+   * PERMISSION_DENIED (no grant), REVOKED, INVALID_ARGUMENT, LIMIT_EXCEEDED, INVALID_SOURCE (the process has ended),
+   * NOT_READY (the agent is stopping) or CANNOT_CONNECT (the listening directory).
+   */
+  async register(input: RegisterInput, caller: Caller): Promise<{ workload: Workload; token: string }> {
+    const address = parseLocalName(input.address, this.#deps.machine)
+    const process = ownerOf(input, caller)
+    try {
+      const facts = await attestClaim(this.#deps.grants, process, caller, address)
+      return this.#admit(input, caller, address, process, facts)
+    } catch (err) {
+      process.close()
+      throw err
+    }
+  }
+
+  // From here to the end nothing is awaited: what was granted is still granted when it takes effect.
+  #admit(
+    input: RegisterInput,
+    caller: Caller,
+    address: Address,
+    process: ProcessHandle,
+    facts: readonly AttestedProcess[]
+  ): { workload: Workload; token: string } {
+    const { trustDomain, machine, tokens, grants, clock, log } = this.#deps
+    const spiffeId = spiffeIdOf(trustDomain, address)
+    if (this.#stopping.signal.aborted) throw new WarrenError(ErrorCode.NotReady, 'the agent is stopping')
+    grants.require(address, spiffeId, facts)
+    checkSize(input)
+    this.#checkRoom(caller)
+    const whitelist = input.whitelist.map(parsePattern)
+    const document: IdentityDocument = {
+      spiffeId,
+      application: input.application,
+      scope: address.scope,
+      pid: process.pid,
+      uid: caller.uid,
+      registeredAtMs: clock.wallMs(),
+      machine,
+      whitelist: whitelist.map(pattern => pattern.text)
+    }
+    const unique = this.#unique(document)
+    const { token, tokenHash } = tokens.issue(unique)
+    const { target, directory, check } = deliveryOf(input, caller, this.#deps.listenDir)
+    const workload: Workload = Object.freeze({
+      registrationId: registrationIdOf(unique),
+      document: unique,
+      address,
+      spiffeId: unique.spiffeId,
+      application: input.application,
+      uid: caller.uid,
+      gid: caller.gid,
+      facts,
+      process,
+      target,
+      check,
+      protocols: target === undefined ? [] : [target.kind === 'unix' ? target.protocol : target.kind],
+      whitelist,
+      labels: input.labels,
+      registeredAtMs: unique.registeredAtMs,
+      ttlMs: ttlOf(input),
+      tokenHash,
+      directory
+    })
+    try {
+      // First, since the registry may refuse it.
+      this.#deps.onAdded(workload)
+    } catch (err) {
+      if (directory !== undefined) removeListenDirectory(directory, log)
+      throw err
+    }
+    this.#table.add(workload, clock.monotonicMs())
+    this.#unwatch.set(
+      workload.registrationId,
+      this.#deps.processes.watch(process, () => this.end(workload.registrationId, 'process ended'))
+    )
+    log.info('workload registered', {
+      source: unique.spiffeId,
+      registrationId: workload.registrationId,
+      uid: caller.uid,
+      pid: process.pid
+    })
+    return { workload, token }
+  }
+
+  /** Ends the registrations that are revoked, or that no entry grants any more. To be called when the policy changes. */
+  review(): void {
+    const { grants, log } = this.#deps
+    for (const workload of this.#table.all()) {
+      const { registrationId, address, spiffeId, facts } = workload
+      if (!grants.hasStanding(spiffeId)) {
+        this.end(registrationId, 'revoked')
+      } else if (!facts.every(process => grants.isGranted(address, process))) {
+        detach(log, 'review of a registration', this.#reviewAgain(workload), this.#stopping.signal)
+      }
+    }
+  }
+
+  async #reviewAgain(workload: Workload): Promise<void> {
+    if (!(await isGrantedAnew(this.#deps.grants, workload))) this.end(workload.registrationId, 'no longer granted')
+  }
+
+  /** The registrations of the caller's user, oldest first. */
+  ofUser({ uid }: Caller): Workload[] {
+    return this.#table.all().filter(workload => workload.uid === uid)
+  }
+
+  /** The registration behind a token. Throws TIMEOUT or INVALID_SOURCE; the latter ends what it finds dead. */
+  claim(token: string, caller: Caller): Workload {
+    const hash = this.#deps.tokens.hash(token)
+    try {
+      return this.#table.claim(hash, caller.uid)
+    } catch (err) {
+      const found = this.#table.byToken(hash)
+      if (found?.process.isAlive() === false) this.end(found.registrationId, 'process ended')
+      throw err
+    }
+  }
+
+  /** Extends a registration by its TTL. */
+  heartbeat(token: string, caller: Caller): Workload {
+    const workload = this.claim(token, caller)
+    this.#table.refresh(workload.registrationId, this.#deps.clock.monotonicMs())
+    return workload
+  }
+
+  /** Holds a registration until `release`, whose last call ends it; `ended` tells of an end by any other cause. */
+  keep(token: string, caller: Caller): { workload: Workload; ended: Promise<EndReason>; release: () => void } {
+    const workload = this.claim(token, caller)
+    this.#table.keep(workload.registrationId)
+    const ending = this.#endings.get(workload.registrationId) ?? Promise.withResolvers<EndReason>()
+    this.#endings.set(workload.registrationId, ending)
+    let held = true
+    const release = (): void => {
+      if (held && this.#table.release(workload.registrationId)) this.end(workload.registrationId, 'connection closed')
+      held = false
+    }
+    return { workload, ended: ending.promise, release }
+  }
+
+  /** Ends a registration here and now. Does nothing when it has already ended. */
+  end(registrationId: string, reason: EndReason): void {
+    const workload = this.#table.remove(registrationId, reason)
+    if (workload === undefined) return
+    this.#unwatch.get(registrationId)?.()
+    this.#unwatch.delete(registrationId)
+    this.#endings.get(registrationId)?.resolve(reason)
+    this.#endings.delete(registrationId)
+    workload.process.close()
+    if (workload.directory !== undefined) removeListenDirectory(workload.directory, this.#deps.log)
+    this.#deps.log.info('workload deregistered', { source: workload.spiffeId, registrationId, reason })
+    this.#deps.onEnded(workload, reason)
+  }
+
+  #expire(): void {
+    for (const workload of this.#table.expired(this.#deps.clock.monotonicMs()))
+      this.end(workload.registrationId, 'expired')
+  }
+
+  #checkRoom(caller: Caller): void {
+    const { maxPerUid, maxTotal } = this.#deps.limits ?? DEFAULT_LIMITS
+    const full = this.#table.size >= maxTotal
+    if (!full && this.#table.countOf(caller.uid) < maxPerUid) return
+    const whose = full ? `this host has its ${maxTotal}` : `uid ${caller.uid} has its ${maxPerUid}`
+    throw new WarrenError(ErrorCode.LimitExceeded, `${whose} registrations`, {
+      limit: full ? 'registrations' : 'registrations_per_uid',
+      hint: 'Deregister what is no longer used.'
+    })
+  }
+
+  // Two registrations of one process within a millisecond would otherwise share their identity document.
+  #unique(document: IdentityDocument): IdentityDocument {
+    let candidate = document
+    while (this.#table.get(registrationIdOf(candidate)) !== undefined) {
+      candidate = { ...candidate, registeredAtMs: candidate.registeredAtMs + 1 }
+    }
+    return candidate
+  }
+}

@@ -1,0 +1,154 @@
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import type { Socket } from 'node:net'
+import { Readable } from 'node:stream'
+import { describe, it } from 'node:test'
+import { setTimeout as pause } from 'node:timers/promises'
+import type { TLSSocket } from 'node:tls'
+import { ErrorCode, WarrenError } from '../../src/core/index.ts'
+import { checkProof, MAX_PROOF_BYTES, makeProof, type Role, readProof } from '../../src/proxy/session/proof.ts'
+import { brokerPb, create, decode, toBinary } from '../../src/wire/index.ts'
+import { svidOf, TestPki } from './support/pki.ts'
+import { Accepted, dial, endOf, readBytes } from './support/sockets.ts'
+import { type Host, World } from './support/world.ts'
+
+const NAME = 'dev.test.server.default'
+const ID = 'spiffe://test.example/dev/test/client/default/alpha'
+
+const refusedWith = (reason: RegExp) => (err: unknown) =>
+  WarrenError.is(err, ErrorCode.CertificateRefused) && reason.test(err.message)
+
+/** A flow between two hosts whose SVIDs live that long, and the ids of its ends. */
+async function live(lifetimeMs: number) {
+  const world = await World.create()
+  const [near, far] = [await world.host('alpha'), await world.host('beta')]
+  near.svidLifetimeMs = lifetimeMs
+  far.svidLifetimeMs = lifetimeMs
+  const source = near.register('dev.test.client.default')
+  const accepted = new Accepted()
+  const served = await far.serve(NAME, accepted.push)
+  const { path } = await near.connect(source, NAME)
+  const open = async () => {
+    const client = await dial(path)
+    client.write('x')
+    const server = await accepted.next()
+    await readBytes(server, 1)
+    return { client, server }
+  }
+  return { world, near, far, source, served, open, endMs: Date.now() + lifetimeMs }
+}
+
+async function echoes(client: Socket, server: Socket): Promise<void> {
+  client.write('live')
+  assert.equal((await readBytes(server, 4)).toString(), 'live')
+}
+
+async function past(ms: number, ...hosts: Host[]): Promise<void> {
+  await pause(Math.max(0, ms + 1_100 - Date.now()))
+  for (const host of hosts) await host.broker.proveAgain()
+}
+
+describe('a session whose certificates end', () => {
+  it('lives on with its flows when both ends have proved renewed ones', async () => {
+    const { world, near, far, source, served, open, endMs } = await live(3_000)
+    await using _ = world
+    const { client, server } = await open()
+    near.svidLifetimeMs = 3_600_000
+    far.svidLifetimeMs = 3_600_000
+    near.renew(source.id)
+    far.renew(served.id)
+    await near.broker.proveAgain()
+    await past(endMs, near, far)
+    await echoes(client, server)
+    assert.equal(near.broker.sessions(), 1)
+    assert.equal(far.broker.sessions(), 1)
+  })
+
+  it('lives on for the flows that it has while new ones have a session of their own', async () => {
+    const { world, near, far, source, served, open, endMs } = await live(3_000)
+    await using _ = world
+    const before = await open()
+    near.svidLifetimeMs = 3_600_000
+    far.svidLifetimeMs = 3_600_000
+    near.renew(source.id)
+    far.renew(served.id)
+    const after = await open()
+    assert.equal(near.broker.sessions(), 2)
+    await near.broker.proveAgain()
+    await past(endMs, near, far)
+    await echoes(before.client, before.server)
+    await echoes(after.client, after.server)
+    before.client.end()
+    before.server.end()
+    await near.flowEnd(/ended/)
+    while (near.broker.sessions() > 1) await pause(20)
+  })
+
+  for (const [end, role] of [
+    ['source', 'near'],
+    ['destination', 'far']
+  ] as const) {
+    it(`is cut at both ends when that of its ${end} was not renewed`, async () => {
+      const { world, near, far, source, served, open, endMs } = await live(3_000)
+      await using _ = world
+      const { client, server } = await open()
+      const [renewing, id] = role === 'near' ? [far, served.id] : [near, source.id]
+      renewing.svidLifetimeMs = 3_600_000
+      renewing.renew(id)
+      await near.broker.proveAgain()
+      await past(endMs, near, far)
+      assert.equal((await endOf(client)).end, 'cut')
+      assert.equal((await endOf(server)).end, 'cut')
+      const judge = role === 'near' ? far : near
+      await judge.flowEnd(/no longer trusted: its certificate ended at .* and it has proved no other since/)
+    })
+  }
+})
+
+/** A TLS connection, as far as a proof needs one: what both of its ends can export. */
+function connection(): TLSSocket {
+  const exported = randomBytes(32)
+  return { exportKeyingMaterial: () => exported } as unknown as TLSSocket
+}
+
+describe('a proof of a renewed certificate', async () => {
+  const pki = await TestPki.create()
+  const [alpha, beta] = [await pki.node('alpha'), await pki.node('beta')]
+  const judge = { workload: (leaf: Uint8Array) => pki.judge(leaf, new Set<string>()) }
+  const socket = connection()
+  const check = (bytes: Uint8Array, over = socket, role: Role = 'client') => checkProof(bytes, over, role, ID, judge)
+
+  it('counts for the identity, the end and the connection it was made for', async () => {
+    const proof = makeProof(socket, 'client', await svidOf(alpha, ID))
+    assert.equal(check(proof).identity.spiffeId, ID)
+    assert.throws(() => check(proof, socket, 'server'), refusedWith(/has not signed for this session/))
+    assert.throws(() => check(proof, connection()), refusedWith(/has not signed for this session/))
+  })
+
+  it('does not make another workload of the one that opened the session', async () => {
+    const other = ID.replace('client', 'admin')
+    const [admin, foreign] = await Promise.all([svidOf(alpha, other), svidOf(beta, ID)])
+    assert.throws(() => check(makeProof(socket, 'client', admin)), refusedWith(/admin.*not spiffe:.*client/))
+    assert.throws(() => check(makeProof(socket, 'client', foreign)), refusedWith(/not signed by the CA of alpha/))
+  })
+
+  it('needs the key of the certificate, and one that is in date', async () => {
+    const [good, stranger] = await Promise.all([svidOf(alpha, ID), svidOf(alpha, ID)])
+    const stolen = makeProof(socket, 'client', { certPem: good.certPem, key: stranger.key })
+    assert.throws(() => check(stolen), refusedWith(/has not signed/))
+    const old = await svidOf(alpha, ID, { nowMs: Date.now() - 7_200_000, lifetimeMs: 3_600_000 })
+    assert.throws(() => check(makeProof(socket, 'client', old)), refusedWith(/ended at/))
+  })
+
+  it('is bounded, and refused when it is not one', async () => {
+    const proof = makeProof(socket, 'client', await svidOf(alpha, ID))
+    const { certificateChain, signature } = decode(brokerPb.SessionProofSchema, proof, MAX_PROOF_BYTES)
+    for (const chain of [[], certificateChain.slice(0, 2), [...certificateChain, ...certificateChain]]) {
+      const content = create(brokerPb.SessionProofSchema, { certificateChain: chain, signature })
+      assert.throws(() => check(toBinary(brokerPb.SessionProofSchema, content)), refusedWith(/three certificates/))
+    }
+    assert.throws(() => check(Buffer.from('nonsense')), { code: ErrorCode.MessageMalformed })
+    const endless = Readable.from(Array.from({ length: 64 }, () => Buffer.alloc(1_024)))
+    await assert.rejects(readProof(endless), { code: ErrorCode.MessageTooLarge })
+  })
+})

@@ -1,0 +1,383 @@
+import { randomBytes } from 'node:crypto'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { createServer, type Server, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type Duplex, duplexPair } from 'node:stream'
+import type { TLSSocket } from 'node:tls'
+import { listenerUid, peerCredentials } from '../../../src/attest/index.ts'
+import {
+  type Clock,
+  ErrorCode,
+  type LimitName,
+  type LogFields,
+  type Logger,
+  systemClock,
+  WarrenError
+} from '../../../src/core/index.ts'
+import {
+  type Address,
+  formatAddress,
+  matches,
+  type PeerKey,
+  parseAddress,
+  parsePattern,
+  spiffeIdOf
+} from '../../../src/identity/index.ts'
+import {
+  type Broker,
+  type BrokerDeps,
+  type BrokerLimits,
+  type Candidate,
+  type CarrierChoice,
+  type Credentials,
+  createBroker,
+  type LocalTarget,
+  type Strategy
+} from '../../../src/proxy/index.ts'
+import { recordingMetrics } from '../../harness/recording-metrics.ts'
+import { agentCredentials, svidOf, type TestNode, TestPki, TRUST_DOMAIN } from './pki.ts'
+
+export const UID = process.getuid?.() ?? 0
+
+export interface LogLine {
+  readonly level: string
+  readonly message: string
+  readonly fields: LogFields
+}
+
+export interface Registration {
+  readonly id: string
+  readonly address: Address
+  readonly machine: string
+  readonly target: LocalTarget | undefined
+  health: Candidate['health']
+  /** Whether hosts other than its own know it. */
+  announced: boolean
+}
+
+export interface HostOptions {
+  readonly carrier?: CarrierChoice
+  readonly limits?: Partial<BrokerLimits>
+  readonly join?: BrokerDeps['join']
+  readonly udpIdleMs?: number
+  readonly laneWorth?: NonNullable<BrokerDeps['laneWorth']>
+  readonly clock?: Clock
+}
+
+/** Some hosts in one process, with one registry and one policy that the test owns. */
+export class World implements AsyncDisposable {
+  readonly pki: TestPki
+  readonly hosts = new Map<PeerKey, Host>()
+  readonly registrations = new Map<string, Registration>()
+  readonly revoked = new Set<string>()
+  readonly suspects = new Set<string>()
+  readonly draining = new Set<string>()
+  /** What the policy of the named machine answers. */
+  allows: (source: Address, destination: Address, machine: string) => boolean = () => true
+  readonly directory: string
+  readonly #cleanup: (() => Promise<void> | void)[] = []
+
+  private constructor(pki: TestPki) {
+    this.pki = pki
+    this.directory = mkdtempSync(join(tmpdir(), 'warren-broker-'))
+  }
+
+  static async create(): Promise<World> {
+    return new World(await TestPki.create())
+  }
+
+  async host(machine: string, options: HostOptions = {}): Promise<Host> {
+    const host = new Host(this, await this.pki.node(machine), options)
+    this.hosts.set(host.node.peer, host)
+    await host.start()
+    return host
+  }
+
+  defer(cleanup: () => Promise<void> | void): void {
+    this.#cleanup.push(cleanup)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const cleanup of this.#cleanup.reverse()) await cleanup()
+    await Promise.all([...this.hosts.values()].map(host => host.broker.stop()))
+    rmSync(this.directory, { recursive: true, force: true })
+  }
+}
+
+export class Host {
+  readonly world: World
+  readonly node: TestNode
+  readonly lines: LogLine[] = []
+  /** The limits that were reached, each time. */
+  hits: readonly LimitName[] = []
+  /** Addresses that others are told; the bound one unless a test changes it. */
+  dataAddresses: string[] = []
+  /** Called when it opens a stream over the mesh; a test may break it. */
+  openStream: (peer: PeerKey) => Promise<Duplex>
+  /** The same through a third host; without one unless a test says so. */
+  openRelayed: (peer: PeerKey) => Promise<{ stream: Duplex; via: string }> = () =>
+    Promise.reject(new WarrenError(ErrorCode.DestinationUnreachable, 'no relay'))
+  /** Of which hosts the broker said that they do not answer. */
+  readonly unreachable: PeerKey[] = []
+  refresh: (peer: PeerKey) => Promise<void> = async () => {}
+  readonly carriers: Duplex[] = []
+  /** Of the SVIDs that are issued from now on. */
+  svidLifetimeMs = 3_600_000
+  broker: Broker
+  readonly #svids = new Map<string, Promise<Credentials>>()
+  #agent: Credentials | undefined
+  readonly #options: HostOptions
+  readonly #logWaiters = new Set<() => void>()
+
+  constructor(world: World, node: TestNode, options: HostOptions) {
+    this.world = world
+    this.node = node
+    this.#options = options
+    this.openStream = peer => this.#openCarrier(peer)
+    this.broker = createBroker(this.#deps())
+  }
+
+  get machine(): string {
+    return this.node.machine
+  }
+
+  async start(): Promise<void> {
+    this.#agent = await agentCredentials(this.node)
+    await this.broker.start()
+    const { host, port } = this.broker.dataAddress()
+    this.dataAddresses = [`${host}:${port}`]
+  }
+
+  /** Registers an address (four components) on this host. */
+  register(name: string, target?: LocalTarget): Registration {
+    const registration: Registration = {
+      id: randomBytes(32).toString('hex'),
+      address: parseAddress(`${name}.${this.machine}`),
+      machine: this.machine,
+      target,
+      health: 'passing',
+      announced: true
+    }
+    this.world.registrations.set(registration.id, registration)
+    return registration
+  }
+
+  deregister(id: string): void {
+    this.world.registrations.delete(id)
+    this.broker.registrationEnded(id, 'deregistered')
+  }
+
+  /** Serves at a fresh unix path and registers it. */
+  async serve(
+    name: string,
+    onConnection: (socket: Socket) => void,
+    options: { hello?: boolean; uid?: number; protocol?: 'tcp' | 'udp' } = {}
+  ): Promise<Registration & { readonly server: Server; readonly path: string }> {
+    const path = join(this.world.directory, `w-${randomBytes(4).toString('hex')}`)
+    const server = await listenAt(this.world, path, onConnection)
+    const { hello = false, uid = UID, protocol = 'tcp' } = options
+    return Object.assign(this.register(name, { kind: 'unix', path, uid, hello, protocol }), { server, path })
+  }
+
+  async connect(
+    source: Registration,
+    destination: string,
+    hello = false,
+    protocol: 'tcp' | 'udp' = 'tcp',
+    strategy: Strategy = 'balanced'
+  ) {
+    return await this.broker.connect({
+      source: { registrationId: source.id, address: source.address, uid: UID },
+      destination: parsePattern(destination),
+      protocol,
+      strategy,
+      hello,
+      signal: AbortSignal.timeout(15_000)
+    })
+  }
+
+  renew(id: string): void {
+    this.#svids.delete(id)
+  }
+
+  svid(id: string): Promise<Credentials> {
+    const registration = this.world.registrations.get(id)
+    if (registration?.machine !== this.machine) {
+      return Promise.reject(new WarrenError(ErrorCode.InvalidSource, 'not registered here'))
+    }
+    const known =
+      this.#svids.get(id) ??
+      svidOf(this.node, spiffeIdOf(TRUST_DOMAIN, registration.address), { lifetimeMs: this.svidLifetimeMs })
+    this.#svids.set(id, known)
+    return known
+  }
+
+  /** The first line of the log, past or future, that satisfies the predicate. */
+  async line(predicate: (line: LogLine) => boolean): Promise<LogLine> {
+    for (;;) {
+      const found = this.lines.find(predicate)
+      if (found !== undefined) return found
+      await new Promise<void>(resolve => this.#logWaiters.add(resolve))
+    }
+  }
+
+  flowEnd(reason: RegExp): Promise<LogLine> {
+    return this.line(({ message, fields }) => message === 'flow ended' && reason.test(fields.reason ?? ''))
+  }
+
+  async #openCarrier(peer: PeerKey): Promise<Duplex> {
+    const other = this.world.hosts.get(peer)
+    if (other === undefined) throw new Error('no such peer')
+    const [ours, theirs] = carrierPair()
+    this.carriers.push(ours)
+    other.broker.acceptCarrier(theirs, this.node.peer)
+    return ours
+  }
+
+  #candidate(registration: Registration): Candidate {
+    const host = [...this.world.hosts.values()].find(one => one.machine === registration.machine)
+    return {
+      registrationId: registration.id,
+      address: registration.address,
+      machine: registration.machine,
+      peer: host?.node.peer ?? ('' as PeerKey),
+      dataAddresses: host?.dataAddresses ?? [],
+      health: registration.health,
+      local: registration.machine === this.machine,
+      suspect: this.world.suspects.has(registration.machine),
+      draining: this.world.draining.has(registration.machine)
+    }
+  }
+
+  #deps(): BrokerDeps {
+    const { world } = this
+    const known = (): Registration[] =>
+      [...world.registrations.values()].filter(one => one.announced || one.machine === this.machine)
+    const local = (id: string): Registration | undefined => {
+      const registration = world.registrations.get(id)
+      return registration?.machine === this.machine ? registration : undefined
+    }
+    const log =
+      (level: string) =>
+      (message: string, fields: LogFields = {}) => {
+        this.lines.push({ level, message, fields })
+        const waiters = [...this.#logWaiters]
+        this.#logWaiters.clear()
+        for (const wake of waiters) wake()
+      }
+    const logger: Logger = {
+      error: log('error'),
+      warn: log('warn'),
+      info: log('info'),
+      debug: log('debug'),
+      child: () => logger
+    }
+    const { metrics, hits } = recordingMetrics(logger)
+    this.hits = hits
+    return {
+      trustDomain: TRUST_DOMAIN,
+      machine: this.machine,
+      metrics,
+      directory: {
+        candidates: (pattern, protocol) =>
+          known()
+            .filter(one => one.target !== undefined && serves(one.target, protocol) && matches(pattern, one.address))
+            .map(one => this.#candidate(one)),
+        byId: id => {
+          const found = known().find(one => one.id === id)
+          return found === undefined ? undefined : this.#candidate(found)
+        },
+        sourceAt: (address, machine) =>
+          known().some(one => one.machine === machine && formatAddress(one.address) === formatAddress(address)),
+        peerOf: machine => {
+          if (world.revoked.has(machine)) return undefined
+          return [...world.hosts.values()].find(one => one.machine === machine)?.node.peer
+        },
+        refresh: peer => this.refresh(peer),
+        unreachable: peer => this.unreachable.push(peer)
+      },
+      local: {
+        isAlive: id => local(id) !== undefined,
+        svid: id => this.svid(id),
+        target: id => local(id)?.target,
+        byPrefix: prefix => [...world.registrations.keys()].find(id => id.startsWith(prefix) && local(id) !== undefined)
+      },
+      credentials: {
+        peerUid: socket => {
+          const caller = peerCredentials(socket)
+          caller.process.close()
+          return caller.uid
+        },
+        listenerUid
+      },
+      authorize: ({ source, destination }) => {
+        const allowed = world.allows(source, destination, this.machine)
+        return {
+          allowed,
+          ground: allowed ? 'RULE' : 'DEFAULT',
+          rule: allowed ? 'test-rule' : '',
+          policyVersion: 1n,
+          text: allowed ? 'rule test-rule' : 'no rule and no whitelist entry allows it'
+        }
+      },
+      judge: { workload: leaf => world.pki.judge(leaf, world.revoked) },
+      roots: () => [world.pki.rootPem],
+      joinCredentials: () => {
+        if (this.#agent === undefined) throw new Error('not started')
+        return this.#agent
+      },
+      join: this.#options.join ?? (async (socket: TLSSocket) => void socket.end()),
+      renew: async (socket: TLSSocket) => void socket.end(),
+      openStream: peer => this.openStream(peer),
+      openRelayed: peer => this.openRelayed(peer),
+      carrier: this.#options.carrier ?? 'direct',
+      dataListen: { host: '127.0.0.1', port: 0 },
+      runtimeDir: mkdtempSync(join(world.directory, 'run-')),
+      log: logger,
+      clock: this.#options.clock ?? systemClock,
+      ...(this.#options.udpIdleMs === undefined ? {} : { udpIdleMs: this.#options.udpIdleMs }),
+      ...(this.#options.laneWorth === undefined ? {} : { laneWorth: this.#options.laneWorth }),
+      ...(this.#options.limits === undefined ? {} : { limits: this.#options.limits })
+    }
+  }
+}
+
+/** A half-open server at a unix path that keeps no connection alive after the world. */
+export async function listenAt(world: World, path: string, onConnection: (socket: Socket) => void): Promise<Server> {
+  const sockets = new Set<Socket>()
+  const server = createServer({ allowHalfOpen: true }, socket => {
+    sockets.add(socket)
+    socket.once('close', () => sockets.delete(socket))
+    onConnection(socket)
+  })
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  server.once('error', reject)
+  server.listen(path, resolve)
+  await promise
+  world.defer(() => {
+    server.close()
+    for (const socket of sockets) socket.destroy()
+  })
+  return server
+}
+
+function serves(target: LocalTarget, protocol: 'tcp' | 'udp'): boolean {
+  return (target.kind === 'unix' ? target.protocol : target.kind) === protocol
+}
+
+/** Two ends of an in-memory byte stream that is no socket; destroying one resets the other. */
+function carrierPair(): [Duplex, Duplex] {
+  const [one, other] = duplexPair()
+  link(one, other)
+  link(other, one)
+  return [one, other]
+}
+
+function link(from: Duplex, to: Duplex): void {
+  from.once('close', () => {
+    if (!to.destroyed && !(from.readableEnded && from.writableFinished)) {
+      to.destroy(Object.assign(new Error('stream truncated'), { code: 'ECONNRESET' }))
+    }
+  })
+}
