@@ -1,18 +1,22 @@
-// Fails if a folder of src/ imports or uses what tools/imports/layers.ts does not allow it.
+// Fails if a folder of src/ imports or uses what tools/imports/layers.ts does not allow it, if folders import each other in a
+// circle, or if a large one has no index.ts.
 import { resolve } from 'node:path'
+import { circles, withoutIndex } from './imports/circles.ts'
 import { judge } from './imports/judge.ts'
 import { readModules } from './imports/read.ts'
 
 const root = resolve(process.argv[2] ?? '.')
 const modules = readModules(root, resolve(root, 'tsconfig.json'))
-const violations = judge(modules)
+const violations = [...judge(modules), ...circles(modules), ...withoutIndex(modules)]
 for (const { file, line, text } of violations) process.stderr.write(`${file}:${line} ${text}\n`)
 const checked = modules.filter(({ file }) => file.startsWith('src/')).length
 if (checked === 0) {
   process.stderr.write('no file under src/ was found\n')
   process.exitCode = 1
 } else if (violations.length > 0) {
-  process.stderr.write(`${violations.length} import${violations.length === 1 ? '' : 's'} in the wrong direction\n`)
+  process.stderr.write(
+    `${violations.length} import${violations.length === 1 ? '' : 's'} or folders against the rules\n`
+  )
   process.exitCode = 1
 } else {
   process.stdout.write(`imports of ${checked} files point in the right direction\n`)

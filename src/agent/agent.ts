@@ -3,10 +3,10 @@ import { join } from 'node:path'
 import { setFlagsFromString } from 'node:v8'
 import { ensureRuntimeDir } from '../api/index.ts'
 import { establish } from '../ca/index.ts'
-import { type Clock, type Logger, systemClock } from '../core/index.ts'
+import { type Clock, type HostPort, type Logger, systemClock } from '../core/index.ts'
 import { ensureDirectory, openDatabase, Store, Vault } from '../state/index.ts'
 import { assemble } from './assemble.ts'
-import { type AgentConfig, type HostPort, type ResolvedConfig, resolveConfig } from './config.ts'
+import { type AgentConfig, type ResolvedConfig, resolveConfig } from './config.ts'
 import { createLogger } from './logger.ts'
 
 /** A running agent. */

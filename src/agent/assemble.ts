@@ -2,12 +2,9 @@ import { serveAdminApi, serveSpiffeApi, serveWorkloadApi, spiffeHandlers } from 
 import { Attestor, listenerUid, ProcessWatch, peerCredentials } from '../attest/index.ts'
 import {
   AdmissionOffice,
-  AUTHORITY_CAPABILITY,
   Authorities,
-  AuthorityBook,
   AuthorityDesk,
   askAuthority,
-  askForTrust,
   askOverMesh,
   authoritiesOf,
   backupOf,
@@ -21,18 +18,17 @@ import {
   Rotation,
   Svids,
   signJwt,
-  TrustService,
   wireAuthorities,
-  wireRenewals,
-  wireTrust
+  wireRenewals
 } from '../ca/index.ts'
 import {
   AckRelay,
+  AUTHORITY_CAPABILITY,
+  AuthorityBook,
   Authorizer,
-  Drain,
+  askForTrust,
   Evictions,
   FailureService,
-  formatHostPort,
   MemberBook,
   PolicyService,
   policyTransport,
@@ -42,9 +38,11 @@ import {
   reachableHosts,
   registryTransport,
   Trust,
-  wireMesh
+  TrustService,
+  wireMesh,
+  wireTrust
 } from '../cluster/index.ts'
-import { type Clock, detach, type Logger, within } from '../core/index.ts'
+import { type Clock, detach, formatHostPort, type HostPort, type Logger, within } from '../core/index.ts'
 import {
   askForRenewal,
   askForSuccession,
@@ -59,7 +57,8 @@ import { type Broker, createBroker, probeTarget } from '../proxy/index.ts'
 import { createRegistry, owner, owners } from '../registry/index.ts'
 import type { Store, Vault } from '../state/index.ts'
 import { codeAfter, Grants, HealthService, type Workload, Workloads } from '../workloads/index.ts'
-import type { HostPort, ResolvedConfig } from './config.ts'
+import type { ResolvedConfig } from './config.ts'
+import { Drain } from './drain.ts'
 import { localHandlers } from './local-services.ts'
 import { collect, PromMetrics, watchProcess } from './metrics/index.ts'
 import { brokerDeps } from './proxy-deps.ts'

@@ -1,14 +1,9 @@
-import { homedir, hostname, userInfo } from 'node:os'
+import { homedir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { type Lifetimes, resolveLifetimes } from '../ca/index.ts'
-import { ErrorCode, WarrenError } from '../core/index.ts'
-import { isComponent, parseMachineName, parseTrustDomain } from '../identity/index.ts'
+import { ErrorCode, type HostPort, WarrenError } from '../core/index.ts'
+import { parseMachineName, parseTrustDomain } from '../identity/index.ts'
 import { type AgentLimits, resolveLimits } from './limit-options.ts'
-
-export interface HostPort {
-  readonly host: string
-  readonly port: number
-}
 
 export type LogLevel = 'error' | 'warn' | 'info' | 'debug' | 'silent'
 
@@ -77,15 +72,6 @@ export function resolveConfig(config: AgentConfig, env: NodeJS.ProcessEnv = proc
     logLevel: config.logLevel ?? 'info',
     lifetimes: resolveLifetimes(config.lifetimes),
     limits: resolveLimits(config.limits)
-  })
-}
-
-/** The machine name of a founding host that was not given one. */
-export function defaultMachineName(): string {
-  const short = hostname().split('.')[0] ?? ''
-  if (isComponent(short)) return short
-  throw new WarrenError(ErrorCode.InvalidOption, `the host name "${hostname()}" cannot be a machine name`, {
-    hint: 'Give one with --name: letters, digits, dashes and underscores.'
   })
 }
 

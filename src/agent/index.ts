@@ -6,12 +6,11 @@ export {
   readSealedFile,
   restoreState
 } from '../ca/index.ts'
+export type { HostPort } from '../core/index.ts'
 export { replaceFile } from '../state/index.ts'
 export { type RunningAgent, startAgent } from './agent.ts'
 export {
   type AgentConfig,
-  defaultMachineName,
-  type HostPort,
   type LogLevel,
   type ResolvedConfig,
   resolveConfig

@@ -12,7 +12,6 @@ import type {
 } from '../ca/index.ts'
 import type {
   Authorizer,
-  Drain,
   Evictions,
   FailureService,
   MemberBook,
@@ -29,6 +28,7 @@ import type { Mesh } from '../mesh/index.ts'
 import type { Broker } from '../proxy/index.ts'
 import { type OwnerView, owners } from '../registry/index.ts'
 import type { Workloads } from '../workloads/index.ts'
+import type { Drain } from './drain.ts'
 import type { PromMetrics } from './metrics/index.ts'
 
 export interface LocalHandlersParts {

@@ -2,10 +2,7 @@ import { chmodSync, lstatSync, unlinkSync } from 'node:fs'
 import { chmod, lstat, mkdir } from 'node:fs/promises'
 import { connect, type Server } from 'node:net'
 import { dirname } from 'node:path'
-import { ErrorCode, WarrenError } from '../core/index.ts'
-
-/** Longest path of a unix socket, in bytes: sun_path less its end mark (BSD has 103). */
-export const MAX_SOCKET_PATH_BYTES = process.platform === 'linux' ? 107 : 103
+import { ErrorCode, MAX_SOCKET_PATH_BYTES, WarrenError } from '../core/index.ts'
 
 /**
  * Makes `dir` for the sockets of an agent, with its parents, unless it is there; whatever the umask, others may pass

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
-import { ErrorCode, WarrenError } from '../core/index.ts'
-import { descriptorOf, type KernelCredentials, type Platform } from './platform.ts'
+import { descriptorOf, ErrorCode, WarrenError } from '../core/index.ts'
+import type { KernelCredentials, Platform } from './platform.ts'
 import { fromDescriptor, type ProcessHandle } from './process-handle.ts'
 import { platform } from './select.ts'
 

@@ -1,5 +1,3 @@
-import type { Socket } from 'node:net'
-
 /** The process at the other end of a unix connection, by the kernel's word. */
 export interface KernelCredentials {
   readonly uid: number
@@ -23,11 +21,4 @@ export interface Platform {
   /** Which of these processes have ended: one call, without waiting. Throws when the kernel does not say. */
   readonly ended: (processFds: readonly number[]) => readonly boolean[]
   readonly close: (fd: number) => void
-}
-
-/** The descriptor of a connected socket. Node offers it under no public name; throws where there is none. */
-export function descriptorOf(socket: Socket): number {
-  const fd: unknown = (socket as unknown as { _handle?: { fd?: unknown } | null })._handle?.fd
-  if (typeof fd !== 'number' || fd < 0) throw new TypeError('the socket has no descriptor')
-  return fd
 }

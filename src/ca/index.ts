@@ -12,12 +12,10 @@ export { certifier } from './certify.ts'
 export { AdmissionOffice } from './join-service.ts'
 export { type JwtHost, keySet, signJwt, validateJwt } from './jwt.ts'
 export { type Lifetimes, resolveLifetimes } from './lifetimes.ts'
-export { dialAgent, establish, type Membership, type TrustFile } from './membership/index.ts'
+export { dialAgent, establish, type Membership } from './membership/index.ts'
 export { askOverMesh, authoritiesOf, wireRenewals } from './renewal-wiring.ts'
-export { askForTrust, RootRotation, type RootStatus, TrustService, wireTrust } from './roots/index.ts'
+export { RootRotation, type RootStatus } from './roots/index.ts'
 export {
-  AUTHORITY_CAPABILITY,
-  AuthorityBook,
   Renewal,
   RenewalDesk,
   Rotation,

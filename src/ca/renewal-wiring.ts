@@ -1,9 +1,10 @@
+import { AUTHORITY_CAPABILITY } from '../cluster/index.ts'
 import type { PeerKey } from '../identity/index.ts'
 import { MAX_RENEWAL_BYTES, openRenewalAnswer, renewalAnswer } from '../identity/index.ts'
 import type { Mesh } from '../mesh/index.ts'
 import type { OwnerView } from '../registry/index.ts'
 import { decode, renewalPb, toBinary } from '../wire/index.ts'
-import { AUTHORITY_CAPABILITY, type RenewalDesk } from './rotation/index.ts'
+import type { RenewalDesk } from './rotation/index.ts'
 
 /** Serves renewals to members. Before the mesh starts, so that no early peer finds the protocol missing. */
 export function wireRenewals(mesh: Mesh, desk: RenewalDesk): void {

@@ -1,6 +1,6 @@
 import { isIP } from 'node:net'
 import { networkInterfaces } from 'node:os'
-import type { HostPort } from '../agent/index.ts'
+import type { HostPort } from '../core/index.ts'
 
 /**
  * Where others reach a listener of this host: `advertise` if given, else the bound address, else every address of the
@@ -18,11 +18,6 @@ export function reachableHosts(bound: string, advertise: readonly string[] | und
   )
   const external = usable.filter(entry => !entry.internal)
   return (external.length > 0 ? external : usable).map(entry => entry.address)
-}
-
-/** "host:port", with brackets around an IPv6 address. */
-export function formatHostPort({ host, port }: HostPort): string {
-  return isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`
 }
 
 /** Multiaddr of a TCP listener on `host`. */

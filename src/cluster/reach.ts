@@ -1,6 +1,5 @@
 import { connect } from 'node:net'
-import { type Clock, raceAbort, within } from '../core/index.ts'
-import { parseHostPort } from '../workloads/index.ts'
+import { type Clock, parseHostPort, raceAbort, within } from '../core/index.ts'
 
 const PROBE_TIMEOUT_MS = 2_000
 const MAX_PROBED = 4

@@ -1,6 +1,6 @@
-import type { TrustFile } from '../ca/index.ts'
 import { type Clock, detach, type Logger, raceAbort, within } from '../core/index.ts'
 import { followSuccession, type PeerKey } from '../identity/index.ts'
+import type { TrustFile } from '../state/index.ts'
 import { create, decode, toBinary, trustPb } from '../wire/index.ts'
 import type { Trust } from './trust.ts'
 

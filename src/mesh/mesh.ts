@@ -6,12 +6,11 @@ import type { PeerKey } from '../identity/index.ts'
 import { RefusalLog } from './admission/refusal-log.ts'
 import { Sessions } from './admission/session.ts'
 import { dialAddress, parsePeerAddress } from './dialing/addresses.ts'
+import { Pinger } from './dialing/pinger.ts'
 import { Redialer } from './dialing/redialer.ts'
 import { startFailure, translate } from './failure.ts'
 import { Gossip } from './gossip/gossip.ts'
-import { peerKeyFromId, toPeerId, toPrivateKey } from './gossip/keys.ts'
-import { Pinger } from './libp2p-shims/pinger.ts'
-import { StreamDuplex } from './libp2p-shims/stream-duplex.ts'
+import { peerKeyFromId, toPeerId, toPrivateKey } from './keys.ts'
 import {
   CLOSE_TIMEOUT_MS,
   DIAL_POLL_MS,
@@ -29,6 +28,7 @@ import { RELAY_PROTOCOL, RELAYED_PROTOCOL, readKey } from './relay/relay-hello.t
 import { RelayServer } from './relay/relay-server.ts'
 import { RequestStreams } from './requests/request-streams.ts'
 import { RequestServer } from './requests/requests.ts'
+import { StreamDuplex } from './stream-duplex.ts'
 import type {
   GossipHandler,
   HandleOptions,

@@ -1,4 +1,5 @@
 import { isIPv4, isIPv6 } from 'node:net'
+import type { HostPort } from '../core/index.ts'
 
 // https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt, section 2.2.
 const SIGNATURE = Buffer.from('0d0a0d0a000d0a515549540a', 'hex')
@@ -19,11 +20,6 @@ export interface ProxySource {
 export type ProxyEnds =
   | { readonly kind: 'tcp'; readonly from: HostPort; readonly to: HostPort }
   | { readonly kind: 'unix'; readonly to: string }
-
-interface HostPort {
-  readonly host: string
-  readonly port: number
-}
 
 /**
  * A PROXY protocol v2 header that names the source: its SPIFFE ID in a TLV of type 0xE0, the flow in PP2_TYPE_UNIQUE_ID.

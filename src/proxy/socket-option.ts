@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import koffi from 'koffi'
-import { descriptorOf } from '../attest/index.ts'
+import { descriptorOf } from '../core/index.ts'
 
 type SetOption = (fd: number, level: number, name: number, value: Uint8Array, size: number) => number
 

@@ -1,6 +1,5 @@
 export { Grants } from './grants.ts'
 export { HealthService } from './health/index.ts'
 export type { Caller, RegisterInput } from './register-input.ts'
-export { parseHostPort } from './target.ts'
 export { codeAfter, type EndReason, type Target, type Workload } from './workload.ts'
 export { DEFAULT_LIMITS, type WorkloadLimits, Workloads } from './workloads.ts'

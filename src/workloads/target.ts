@@ -1,24 +1,7 @@
 import { isIP } from 'node:net'
 import { networkInterfaces } from 'node:os'
-import type { HostPort } from '../agent/index.ts'
-import { ErrorCode, WarrenError } from '../core/index.ts'
+import { ErrorCode, MAX_SOCKET_PATH_BYTES, parseHostPort, WarrenError } from '../core/index.ts'
 import type { Protocol, Target } from './workload.ts'
-
-// sun_path holds 108 bytes on Linux and 104 on the BSDs, with the terminating zero.
-const MAX_SOCKET_PATH_BYTES = process.platform === 'linux' ? 107 : 103
-
-/** Parses "host:port", "[v6]:port" or ":port". Throws INVALID_ARGUMENT that shows the right form. */
-export function parseHostPort(text: string, defaultHost = '127.0.0.1'): HostPort {
-  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]*)):(\d{1,5})$/.exec(text)
-  const port = Number(match?.[3])
-  if (match === null || port > 65_535) {
-    throw new WarrenError(ErrorCode.InvalidArgument, `"${text.slice(0, 80)}" is not HOST:PORT`, {
-      hint: 'Write it as 127.0.0.1:8080 or [::1]:8080.'
-    })
-  }
-  const host = match[1] ?? match[2] ?? ''
-  return { host: host === '' ? defaultHost : host, port }
-}
 
 /**
  * A TCP or UDP target on this host. Throws INVALID_ARGUMENT for any other host: the agent must not become a way to reach, with

@@ -5,12 +5,12 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { editDistance, nearest } from '../../src/cli/nearest.ts'
 import { durationMs, parseDuration } from '../../src/cli/options/duration.ts'
-import { formatHostPort, parseEndpoint, parseHostPort } from '../../src/cli/options/endpoint.ts'
+import { parseEndpoint } from '../../src/cli/options/endpoint.ts'
 import { parseLabels } from '../../src/cli/options/labels.ts'
 import { readSecret } from '../../src/cli/options/secret.ts'
 import { parseUntil } from '../../src/cli/options/until.ts'
 import { parseConfig, readConfigFile } from '../../src/cli/up-config.ts'
-import { ErrorCode } from '../../src/core/index.ts'
+import { ErrorCode, formatHostPort, parseHostPort } from '../../src/core/index.ts'
 
 const INVALID = { name: 'WarrenError', code: ErrorCode.InvalidArgument }
 
@@ -49,9 +49,12 @@ test('the end of a rule is a length of time from now or a date in the future', (
 })
 
 test('a listener is host and port, a port alone, or the path of a socket', () => {
-  assert.deepEqual(parseHostPort('--listen', '127.0.0.1:80', 'x'), { host: '127.0.0.1', port: 80 })
-  assert.deepEqual(parseHostPort('--listen', '[::1]:0', 'x'), { host: '::1', port: 0 })
-  assert.deepEqual(parseHostPort('--listen', ':7460', '0.0.0.0'), { host: '0.0.0.0', port: 7460 })
+  assert.deepEqual(parseHostPort('127.0.0.1:80', { option: '--listen', defaultHost: 'x' }), {
+    host: '127.0.0.1',
+    port: 80
+  })
+  assert.deepEqual(parseHostPort('[::1]:0', { option: '--listen' }), { host: '::1', port: 0 })
+  assert.deepEqual(parseHostPort(':7460', { defaultHost: '0.0.0.0' }), { host: '0.0.0.0', port: 7460 })
   assert.deepEqual(parseEndpoint('--listen', 'unix:/run/a.sock'), { kind: 'unix', path: '/run/a.sock' })
   assert.equal(formatHostPort({ host: '::1', port: 80 }), '[::1]:80')
   for (const text of ['', '80', '127.0.0.1', 'a:b', '::1:80', 'host:65536', 'unix:', '/run/a.sock', 'http://a:80']) {

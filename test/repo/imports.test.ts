@@ -3,11 +3,12 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import test from 'node:test'
+import { circles, withoutIndex } from '../../tools/imports/circles.ts'
 import { judge } from '../../tools/imports/judge.ts'
 import { readModules } from '../../tools/imports/read.ts'
 
 /** The violations of a project of these files, as "file: text". */
-function violationsOf(files: Record<string, string>): string[] {
+function violationsOf(files: Record<string, string>, rules = [judge, circles, withoutIndex]): string[] {
   const root = mkdtempSync(join(tmpdir(), 'warren-imports-'))
   try {
     const tsconfig = join(root, 'tsconfig.json')
@@ -17,7 +18,8 @@ function violationsOf(files: Record<string, string>): string[] {
       mkdirSync(dirname(join(root, file)), { recursive: true })
       writeFileSync(join(root, file), text)
     }
-    return judge(readModules(root, tsconfig)).map(({ file, text }) => `${file}: ${text}`)
+    const modules = readModules(root, tsconfig)
+    return rules.flatMap(rule => rule(modules)).map(({ file, text }) => `${file}: ${text}`)
   } finally {
     rmSync(root, { recursive: true })
   }
@@ -34,8 +36,13 @@ const REFUSED: ReadonlyArray<readonly [file: string, code: string, why: RegExp]>
   ['src/agent/a.ts', "import { x } from '../client/index.ts'; x()", /agent must not import client/],
   // sideways
   ['src/policy/a.ts', "import { x } from '../registry/index.ts'; x()", /policy must not import registry/],
-  ['src/mesh/a.ts', "import { x } from '../broker/index.ts'; x()", /mesh must not import broker/],
-  ['src/api/deep/a.ts', "import { x } from '../../broker/index.ts'; x()", /api must not import broker/],
+  ['src/mesh/a.ts', "import { x } from '../proxy/index.ts'; x()", /mesh must not import proxy/],
+  ['src/api/deep/a.ts', "import { x } from '../../mesh/index.ts'; x()", /api must not import mesh/],
+  ['src/cluster/a.ts', "import { x } from '../ca/index.ts'; x()", /cluster must not import ca/],
+  ['src/ca/a.ts', "import { x } from '../agent/index.ts'; x()", /ca must not import agent/],
+  ['src/workloads/a.ts', "import { x } from '../proxy/index.ts'; x()", /workloads must not import proxy/],
+  ['src/proxy/a.ts', "import { x } from '../attest/index.ts'; x()", /proxy must not import attest/],
+  ['src/state/a.ts', "import { x } from '../cluster/index.ts'; x()", /state must not import cluster/],
   // what only looks harmless
   ['src/policy/a.ts', "import type { X } from '../registry/index.ts'; export type Y = X", /policy must not import/],
   ['src/policy/a.ts', "export type Y = import('../registry/index.ts').X", /policy must not import registry/],
@@ -90,8 +97,11 @@ const ALLOWED: Record<string, string> = {
     "import { x } from '../identity/index.ts'; import { createHash } from 'node:crypto'; x(createHash)",
   'src/policy/a.ts': 'export const x = (handle: { process: { pid: number } }) => handle.process.pid // not Date.now()',
   'src/mesh/a.ts': "import { x } from '../registry/index.ts'; import { noise } from '@libp2p/noise'; x(noise)",
-  'src/api/a.ts': "import { peerCredentials } from '../identity/attest/index.ts'; peerCredentials()",
-  'src/agent/a.ts': "import { x } from '../mesh/index.ts'; import { y } from '../broker/index.ts'; x(y)",
+  'src/api/a.ts': "import { x } from '../ca/index.ts'; x()",
+  'src/workloads/a.ts': "import { x } from '../attest/index.ts'; x()",
+  'src/ca/a.ts': "import { x } from '../cluster/index.ts'; x()",
+  'src/cluster/a.ts': "import { x } from '../state/index.ts'; x()",
+  'src/agent/a.ts': "import { x } from '../mesh/index.ts'; import { y } from '../proxy/index.ts'; x(y)",
   'src/client/a.ts': "import { x } from '../wire/index.ts'; x()",
   'src/cli/a.ts': "import { x } from '../client/index.ts'; x()",
   'src/cli/commands/up.ts':
@@ -104,7 +114,7 @@ test('every import in the wrong direction is caught', () => {
     const own = file.endsWith('/a.ts') ? file.replace(/a\.ts$/, `a${index}.ts`) : file
     return { file: own, code, why }
   })
-  const found = violationsOf(Object.fromEntries(planted.map(({ file, code }) => [file, code])))
+  const found = violationsOf(Object.fromEntries(planted.map(({ file, code }) => [file, code])), [judge])
   for (const { file, code, why } of planted) {
     const here = found.filter(violation => violation.startsWith(`${file}: `))
     assert.equal(here.length, 1, `${file}: ${code} gave ${JSON.stringify(here)}`)
@@ -114,4 +124,43 @@ test('every import in the wrong direction is caught', () => {
 
 test('what the design allows passes', () => {
   assert.deepEqual(violationsOf(ALLOWED), [])
+})
+
+test('subfolders that import each other in a circle are caught, however long it is and however deep', () => {
+  const found = violationsOf({
+    'src/proxy/flow/a.ts': "import { x } from '../session/b.ts'; x()",
+    'src/proxy/session/b.ts': "import { y } from '../fastpath/c.ts'; export const x = y",
+    'src/proxy/fastpath/c.ts': 'export const y = () => {}',
+    'src/proxy/fastpath/d.ts': "import type { Z } from '../flow/e.ts'; export type Y = Z",
+    'src/proxy/flow/e.ts': 'export type Z = 1',
+    'src/mesh/gossip/deep/a.ts': "import { x } from '../wide/b.ts'; x()",
+    'src/mesh/gossip/wide/b.ts': "import type { Z } from '../deep/c.ts'; export const x = (z: Z) => z",
+    'src/mesh/gossip/deep/c.ts': 'export type Z = 1'
+  })
+  const circle = (text: string): string[] => found.filter(violation => violation.includes(text))
+  assert.equal(circle('circle in src/proxy').length, 3, found.join('\n'))
+  assert.equal(circle('circle in src/mesh/gossip').length, 2, found.join('\n'))
+  assert.equal(found.length, 5, found.join('\n'))
+})
+
+test('a subfolder may use what its parent keeps for all, and its parent uses it', () => {
+  const found = violationsOf({
+    'src/proxy/index.ts': "export { x } from './flow/a.ts'",
+    'src/proxy/limits.ts': 'export const max = 1',
+    'src/proxy/flow/a.ts': "import { max } from '../limits.ts'; export const x = max"
+  })
+  assert.deepEqual(found, [])
+})
+
+test('a subfolder of more than five files has an index', () => {
+  const files = (folder: string, count: number): Record<string, string> =>
+    Object.fromEntries(Array.from({ length: count }, (_, index) => [`${folder}/f${index}.ts`, 'export {}']))
+  const found = violationsOf({
+    ...files('src/proxy/flow', 6),
+    ...files('src/proxy/session', 5),
+    ...files('src/ca/roots', 6),
+    'src/ca/roots/index.ts': 'export {}',
+    ...files('src/core', 9)
+  })
+  assert.deepEqual(found, ['src/proxy/flow: has 6 files and no index.ts'])
 })

@@ -6,8 +6,7 @@ import {
   type Layer,
   LIBP2P,
   LIBP2P_FOLDER,
-  PURE_NODE_MODULES,
-  SECOND_DOORS
+  PURE_NODE_MODULES
 } from './layers.ts'
 import type { Import, ModuleFacts } from './read.ts'
 
@@ -39,7 +38,7 @@ function judgeImports(module: ModuleFacts, folder: string, layer: Layer): Violat
 
 function refusal(module: ModuleFacts, folder: string, layer: Layer, one: Import): string | undefined {
   const specifier = one.specifier ?? ''
-  if (!specifier.startsWith('.')) return refusalOfPackage(module, folder, layer, specifier)
+  if (!specifier.startsWith('.')) return refusalOfPackage(folder, layer, specifier)
   const target = posix.join(posix.dirname(module.file), specifier)
   const [top, targetFolder = ''] = target.split('/')
   if (top !== 'src') return `imports ${target}, which is outside src/`
@@ -49,30 +48,25 @@ function refusal(module: ModuleFacts, folder: string, layer: Layer, one: Import)
   if (lazily && !one.lazy && !one.typeOnly)
     return `must import ${targetFolder} with import(), so that other commands do not load it`
   if (!lazily && !layer.mayImport.includes(targetFolder)) return `${folder} must not import ${targetFolder}`
-  if (inside !== `${targetFolder}/index.ts` && !SECOND_DOORS.has(inside)) {
+  if (inside !== `${targetFolder}/index.ts`) {
     return `imports the inside of ${targetFolder} (${inside}); only its index.ts is open to others`
   }
-  if (!isPure(module.file, layer)) return undefined
-  if (layer.impure?.includes(posix.dirname(inside)) === true) return `is pure and must not import ${inside}`
+  if (layer.pure !== true) return undefined
   const banned = targetFolder === 'core' ? one.names.filter(name => layer.bannedFromCore?.includes(name)) : []
   return banned.length > 0 ? `is pure and must not use ${banned.join(', ')} of core` : undefined
 }
 
-function refusalOfPackage(module: ModuleFacts, folder: string, layer: Layer, name: string): string | undefined {
+function refusalOfPackage(folder: string, layer: Layer, name: string): string | undefined {
   if (LIBP2P.test(name))
     return folder === LIBP2P_FOLDER ? undefined : `${folder} must not import ${name}: only mesh may`
-  if (!isPure(module.file, layer)) return undefined
+  if (layer.pure !== true) return undefined
   if (name.startsWith('node:') && !PURE_NODE_MODULES.has(name)) return `is pure and must not import ${name}`
   return IMPURE_PACKAGES.test(name) ? `is pure and must not import ${name}` : undefined
 }
 
 function judgeGlobals(module: ModuleFacts, folder: string, layer: Layer): Violation[] {
-  if (!isPure(module.file, layer)) return []
+  if (layer.pure !== true) return []
   return module.globals
     .filter(({ name }) => IMPURE_GLOBALS.has(name) || IMPURE_MEMBERS.has(name))
     .map(({ name, line }) => ({ file: module.file, line, text: `${folder} is pure and must not use ${name}` }))
-}
-
-function isPure(file: string, layer: Layer): boolean {
-  return layer.pure === true && layer.impure?.some(folder => file.startsWith(`src/${folder}/`)) !== true
 }

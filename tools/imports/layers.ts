@@ -6,15 +6,13 @@ export interface Layer {
   readonly lazily?: Readonly<Record<string, readonly string[]>>
   /** No I/O, no timers, no clock, no chance: such code can be simulated and property-tested. */
   readonly pure?: boolean
-  /** Subfolders of a pure folder that are the exception. */
-  readonly impure?: readonly string[]
   /** Exports of core that a pure folder must not touch, since they read a clock or set a timer. */
   readonly bannedFromCore?: readonly string[]
 }
 
 const TIMERS = ['systemClock', 'sleep', 'loop', 'within', 'detach', 'atEndOfTurn']
 const FOUNDATION = ['identity', 'wire', 'core']
-const JUDGES = ['registry', 'policy', ...FOUNDATION]
+const VERIFIERS = ['registry', 'policy', ...FOUNDATION]
 
 /** Imports point down this list only; siblings meet through interfaces that the consumer declares. */
 export const LAYERS: Readonly<Record<string, Layer>> = {
@@ -27,21 +25,23 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
     }
   },
   client: { mayImport: ['wire', 'core'] },
-  agent: { mayImport: ['api', 'broker', 'mesh', ...JUDGES] },
-  api: { mayImport: JUDGES },
-  broker: { mayImport: [...JUDGES, 'udp'] },
-  mesh: { mayImport: JUDGES },
+  agent: { mayImport: ['api', 'ca', 'cluster', 'workloads', 'proxy', 'mesh', 'state', 'attest', ...VERIFIERS] },
+  api: { mayImport: ['ca', 'cluster', 'workloads', 'proxy', ...VERIFIERS] },
+  ca: { mayImport: ['cluster', 'mesh', 'state', ...VERIFIERS] },
+  cluster: { mayImport: ['mesh', 'state', ...VERIFIERS] },
+  workloads: { mayImport: ['attest', ...VERIFIERS] },
+  proxy: { mayImport: [...VERIFIERS, 'udp'] },
+  mesh: { mayImport: VERIFIERS },
+  state: { mayImport: FOUNDATION },
   registry: { mayImport: FOUNDATION, pure: true, bannedFromCore: TIMERS },
   policy: { mayImport: FOUNDATION, pure: true, bannedFromCore: TIMERS },
   // The join exchange runs over a stream that it is given, so it may set deadlines; it reads no clock of its own.
-  identity: { mayImport: ['wire', 'core'], pure: true, impure: ['identity/attest'], bannedFromCore: ['systemClock'] },
+  identity: { mayImport: ['wire', 'core'], pure: true, bannedFromCore: ['systemClock'] },
+  attest: { mayImport: ['core'] },
   udp: { mayImport: ['core'] },
   wire: { mayImport: ['core'] },
   core: { mayImport: [] }
 }
-
-/** Files besides `<folder>/index.ts` that another folder may import. */
-export const SECOND_DOORS: ReadonlySet<string> = new Set(['identity/attest/index.ts'])
 
 /** The only folder that knows libp2p. */
 export const LIBP2P_FOLDER = 'mesh'

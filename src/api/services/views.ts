@@ -2,7 +2,6 @@ import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { Known, Route, Routing } from '../../cluster/index.ts'
 import type { Clock } from '../../core/index.ts'
 import { formatAddress, type Pattern, type PeerKey } from '../../identity/index.ts'
-import type { Mesh } from '../../mesh/index.ts'
 import { owners, type RegistryState } from '../../registry/index.ts'
 import { type adminPb, apiPb } from '../../wire/index.ts'
 import type { ServiceView } from './workload.ts'
@@ -41,7 +40,7 @@ function toServiceView(route: Route, suspectedSince: SuspectedSince): ServiceVie
 /** The members whose lease is valid here, this host first. */
 export function memberViews(
   state: RegistryState,
-  mesh: Pick<Mesh, 'isConnected'>,
+  mesh: { readonly isConnected: (peer: PeerKey) => boolean },
   suspectedSince: SuspectedSince,
   clock: Clock
 ): MessageInitShape<typeof adminPb.MemberSchema>[] {

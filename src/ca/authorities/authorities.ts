@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Trust } from '../../cluster/index.ts'
+import { AUTHORITY_CAPABILITY } from '../../cluster/index.ts'
 import { type Clock, ErrorCode, type Logger, WarrenError } from '../../core/index.ts'
 import {
   type AuthorityIdentity,
@@ -16,7 +17,6 @@ import type { OwnerView } from '../../registry/index.ts'
 import { authorityPb, create } from '../../wire/index.ts'
 import type { Lifetimes } from '../lifetimes.ts'
 import type { Credentials } from '../membership/index.ts'
-import { AUTHORITY_CAPABILITY } from '../rotation/index.ts'
 import type { IssuedBook } from './issued-store.ts'
 
 export interface AuthoritiesDeps {

@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { parseCertificate, type TrustState, verifyNodeChain } from '../../identity/index.ts'
-import { Vault } from '../../state/index.ts'
-import { readNode, TrustFile } from '../membership/index.ts'
+import { TrustFile, Vault } from '../../state/index.ts'
+import { readNode } from '../membership/index.ts'
 
 export interface Whose {
   readonly vault: Vault

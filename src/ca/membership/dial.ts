@@ -1,7 +1,6 @@
 import { connect, type TLSSocket } from 'node:tls'
-import { raceAbort } from '../../core/index.ts'
+import { parseHostPort, raceAbort } from '../../core/index.ts'
 import type { JoinConnection } from '../../identity/index.ts'
-import { parseHostPort } from '../../workloads/index.ts'
 
 /** TLS 1.3 to the data port of an agent, for an exchange that finds out by itself who the other side is. */
 export async function dialAgent(address: string, alpn: string, signal: AbortSignal): Promise<JoinConnection> {

@@ -1,10 +1,22 @@
-import { defaultMachineName, type ResolvedConfig } from '../../agent/index.ts'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { parseJoinToken } from '../../identity/index.ts'
 import type { Vault } from '../../state/index.ts'
+import type { Lifetimes } from '../lifetimes.ts'
 import { enter } from './enter.ts'
 import { found } from './found.ts'
+import { defaultMachineName } from './machine-name.ts'
 import { loadMembership, type Membership } from './membership.ts'
+
+/** How a host becomes a member: as the one that founds, or by a token. */
+export interface EstablishOptions {
+  /** Trust domain to found. */
+  readonly init: string | undefined
+  /** Join token. */
+  readonly join: string | undefined
+  /** Machine name. @default that of the token, else the host name up to its first dot */
+  readonly name: string | undefined
+  readonly lifetimes: Lifetimes
+}
 
 export interface Established {
   readonly membership: Membership
@@ -20,7 +32,7 @@ export interface Established {
  */
 export async function establish(
   vault: Vault,
-  config: ResolvedConfig,
+  config: EstablishOptions,
   nowMs: () => number,
   signal: AbortSignal
 ): Promise<Established> {
@@ -50,7 +62,7 @@ export async function establish(
   return { membership, meshAddresses }
 }
 
-function checkSame(existing: Membership, config: ResolvedConfig, nowMs: number): void {
+function checkSame(existing: Membership, config: EstablishOptions, nowMs: number): void {
   const { trustDomain, machine } = existing
   const wanted = config.init ?? joinedDomain(config, nowMs)
   if (wanted !== undefined && wanted !== trustDomain) {
@@ -66,7 +78,7 @@ function checkSame(existing: Membership, config: ResolvedConfig, nowMs: number):
 }
 
 // A used or expired token left in a unit file must not keep a member from starting.
-function joinedDomain(config: ResolvedConfig, nowMs: number): string | undefined {
+function joinedDomain(config: EstablishOptions, nowMs: number): string | undefined {
   if (config.join === undefined) return undefined
   try {
     return parseJoinToken(config.join, nowMs).trustDomain

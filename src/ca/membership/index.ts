@@ -1,4 +1,3 @@
-export { TrustFile } from '../../state/index.ts'
 export { decodeChain } from './chain-file.ts'
 export { Credentials, type NodeCredentials, readNode } from './credentials.ts'
 export { dialAgent } from './dial.ts'

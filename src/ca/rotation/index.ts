@@ -1,4 +1,3 @@
-export { AUTHORITY_CAPABILITY, AuthorityBook } from '../../cluster/index.ts'
 export type { CertificateKind, WatchedCertificate } from './alarms.ts'
 export { Renewal } from './renewal.ts'
 export { type Asker, RenewalDesk } from './renewal-service.ts'

@@ -1,11 +1,11 @@
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { type Registration, register, type TargetOption } from '../../client/index.ts'
-import { ErrorCode, WarrenError } from '../../core/index.ts'
+import { ErrorCode, formatHostPort, parseHostPort, WarrenError } from '../../core/index.ts'
 import { contextOf } from '../context.ts'
 import { exposeUnixDatagrams } from '../listeners/datagram/expose-unix.ts'
 import { collect } from '../options/collect.ts'
-import { formatHostPort, parseEndpoint, parseHostPort } from '../options/endpoint.ts'
+import { parseEndpoint } from '../options/endpoint.ts'
 import { parseLabels } from '../options/labels.ts'
 import { cliLogger } from '../output/cli-logger.ts'
 import { RateLimitedLines } from '../output/rate-limit.ts'
@@ -88,7 +88,7 @@ function targetsOf({ tcp = [], udp = [], unix = [], proxyProtocol }: ExposeOptio
     })
   }
   return [
-    ...tcp.map(text => ({ tcp: formatHostPort(parseHostPort('--tcp', text, '127.0.0.1')), proxyProtocol: proxy })),
+    ...tcp.map(text => ({ tcp: formatHostPort(parseHostPort(text, { option: '--tcp' })), proxyProtocol: proxy })),
     ...udp.flatMap(text => {
       const endpoint = parseEndpoint('--udp', text)
       return endpoint.kind === 'unix' ? [] : [{ udp: formatHostPort(endpoint) }]

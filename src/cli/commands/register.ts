@@ -1,11 +1,10 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { Command } from 'commander'
-import { ErrorCode, WarrenError } from '../../core/index.ts'
+import { ErrorCode, formatHostPort, parseHostPort, WarrenError } from '../../core/index.ts'
 import { apiPb } from '../../wire/index.ts'
 import { contextOf } from '../context.ts'
 import { collect } from '../options/collect.ts'
 import { parseDuration } from '../options/duration.ts'
-import { formatHostPort, parseHostPort } from '../options/endpoint.ts'
 import { parseLabels } from '../options/labels.ts'
 import { parseWait, replicationText, waitOption } from '../options/wait.ts'
 import { printJson } from '../output/terminal.ts'
@@ -79,8 +78,8 @@ function targetKind({ tcp, udp, unix, listen }: RegisterOptions): TargetKind | u
       hint: 'Register once for each target.'
     })
   }
-  if (tcp !== undefined) return { case: 'tcp', value: formatHostPort(parseHostPort('--tcp', tcp, '127.0.0.1')) }
-  if (udp !== undefined) return { case: 'udp', value: formatHostPort(parseHostPort('--udp', udp, '127.0.0.1')) }
+  if (tcp !== undefined) return { case: 'tcp', value: formatHostPort(parseHostPort(tcp, { option: '--tcp' })) }
+  if (udp !== undefined) return { case: 'udp', value: formatHostPort(parseHostPort(udp, { option: '--udp' })) }
   if (unix !== undefined) return { case: 'unix', value: unix }
   return listen === true ? { case: 'listen', value: {} } : undefined
 }

@@ -1,9 +1,8 @@
 import { type Command, Option } from 'commander'
-import { definedOnly, ErrorCode, raceAbort, WarrenError } from '../../core/index.ts'
+import { definedOnly, ErrorCode, formatHostPort, parseHostPort, raceAbort, WarrenError } from '../../core/index.ts'
 import type { GlobalOptions } from '../context.ts'
 import { collect } from '../options/collect.ts'
 import { parseDuration } from '../options/duration.ts'
-import { formatHostPort, parseHostPort } from '../options/endpoint.ts'
 import { parseLimits } from '../options/limits.ts'
 import { readSecret } from '../options/secret.ts'
 import { printJsonLine, say } from '../output/terminal.ts'
@@ -119,8 +118,11 @@ async function configOf(options: UpOptions, mdnsGiven: boolean): Promise<{ confi
     name: options.name ?? file.name,
     stateDir: options.stateDir ?? file['state-dir'],
     runtimeDir: options.runtimeDir ?? file['runtime-dir'],
-    listen: listen === undefined ? undefined : parseHostPort('--listen', listen, '0.0.0.0'),
-    dataListen: dataListen === undefined ? undefined : parseHostPort('--data-listen', dataListen, '0.0.0.0'),
+    listen: listen === undefined ? undefined : parseHostPort(listen, { option: '--listen', defaultHost: '0.0.0.0' }),
+    dataListen:
+      dataListen === undefined
+        ? undefined
+        : parseHostPort(dataListen, { option: '--data-listen', defaultHost: '0.0.0.0' }),
     advertise: options.advertise ?? file.advertise,
     bootstrap: options.bootstrap ?? file.bootstrap,
     mdns: mdnsGiven ? options.mdns : (file.mdns ?? true),

@@ -2,7 +2,7 @@ import type { ConnectionEncrypter, MessageStream, SecureConnectionOptions, Secur
 import type { noise } from '@libp2p/noise'
 import { ErrorCode, type Logger, WarrenError, within } from '../../core/index.ts'
 import type { PeerKey } from '../../identity/index.ts'
-import { peerKeyFromId } from '../gossip/keys.ts'
+import { peerKeyFromId } from '../keys.ts'
 import { gatherWrites } from '../libp2p-shims/gather-writes.ts'
 import { quietDecoder } from '../libp2p-shims/quiet-decoder.ts'
 import { ADMISSION_TIMEOUT_MS } from '../limits.ts'

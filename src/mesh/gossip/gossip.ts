@@ -10,6 +10,7 @@ import {
 import type { PeerId } from '@libp2p/interface'
 import { type Clock, ErrorCode, type Logger, type Metrics, WarrenError } from '../../core/index.ts'
 import type { PeerKey } from '../../identity/index.ts'
+import { peerKeyFromId } from '../keys.ts'
 import {
   GOSSIP_RATE,
   MAX_CONNECTIONS,
@@ -23,7 +24,6 @@ import {
 import { TokenBuckets } from '../token-bucket.ts'
 import type { GossipHandler, GossipVerdict, MeshTopic } from '../types.ts'
 import { readInTurns } from './gossip-source.ts'
-import { peerKeyFromId } from './keys.ts'
 
 const TOPICS: readonly MeshTopic[] = ['registry', 'policy']
 /** Messages above are announced to neighbours when they have come, so that they are not sent again. */

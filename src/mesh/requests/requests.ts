@@ -2,7 +2,7 @@ import type { Connection, Stream } from '@libp2p/interface'
 import { type Clock, Deadline, ErrorCode, type Logger, type Metrics, raceAbort, WarrenError } from '../../core/index.ts'
 import type { PeerKey } from '../../identity/index.ts'
 import { FRAME_HEADER_BYTES } from '../../wire/index.ts'
-import { peerKeyFromId } from '../gossip/keys.ts'
+import { peerKeyFromId } from '../keys.ts'
 import {
   MAX_CONNECTIONS,
   MAX_EXCHANGE_BYTES,

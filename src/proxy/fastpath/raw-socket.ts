@@ -1,5 +1,5 @@
 import { Socket, type SocketConstructorOpts } from 'node:net'
-import { descriptorOf } from '../../attest/index.ts'
+import { descriptorOf } from '../../core/index.ts'
 import { duplicator } from './duplicate.ts'
 import { readBuffer } from './pool.ts'
 

@@ -13,10 +13,8 @@ import {
 } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
-import { ErrorCode, WarrenError } from '../../core/index.ts'
+import { ErrorCode, MAX_SOCKET_PATH_BYTES, WarrenError } from '../../core/index.ts'
 
-// sun_path holds 108 bytes on Linux and 104 on the BSDs, with the terminating zero.
-const MAX_PATH_BYTES = process.platform === 'linux' ? 107 : 103
 // Not among Node's constants. Opens the path itself, so that it may be a socket.
 const O_PATH = 0o10000000
 const BACKLOG = 511
@@ -66,7 +64,8 @@ export class EndpointDirectory {
     const path = join(this.#public, name)
     const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, onConnection)
     try {
-      if (Buffer.byteLength(path) > MAX_PATH_BYTES) throw new Error(`${path} is longer than ${MAX_PATH_BYTES} bytes`)
+      if (Buffer.byteLength(path) > MAX_SOCKET_PATH_BYTES)
+        throw new Error(`${path} is longer than ${MAX_SOCKET_PATH_BYTES} bytes`)
       await listen(server, staged)
       give(staged, uid)
       renameSync(staged, path)

@@ -2,7 +2,7 @@ import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2'
 import { connect as connectTcp } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { connect as connectTls, type SecureContext, type TLSSocket } from 'node:tls'
-import { ErrorCode, raceAbort, WarrenError } from '../../core/index.ts'
+import { ErrorCode, type HostPort, parseHostPort, raceAbort, WarrenError } from '../../core/index.ts'
 import { clientOptions, SESSION_WINDOW_BYTES } from './http2-options.ts'
 import { type Shown, shownBy } from './peer-chain.ts'
 import { H2_ALPN } from './tls-options.ts'
@@ -14,6 +14,9 @@ export interface Dialled {
   readonly leafDer: Uint8Array
 }
 
+/** Longer than any name or address is. */
+const MAX_HOST_LENGTH = 255
+
 export interface DialOptions {
   readonly context: SecureContext
   readonly servername: string
@@ -24,7 +27,7 @@ export interface DialOptions {
 /** Opens a session to the agent at "host:port". Rejects with the first failure, or with the signal's reason. */
 export async function dialAddress(address: string, options: DialOptions, signal: AbortSignal): Promise<Dialled> {
   signal.throwIfAborted()
-  const { host, port } = splitHostPort(address)
+  const { host, port } = peerAddress(address)
   const socket = connectTcp({ host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: 15_000 })
   return await openSession(socket, options, signal)
 }
@@ -78,12 +81,12 @@ export async function openSession(transport: Duplex, options: DialOptions, signa
   }
 }
 
-function splitHostPort(address: string): { host: string; port: number } {
-  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]{1,255})):(\d{1,5})$/.exec(address)
-  const host = match?.[1] ?? match?.[2]
-  const port = Number(match?.[3])
-  if (host === undefined || port === 0 || port > 65_535) {
-    throw new WarrenError(ErrorCode.DestinationUnreachable, 'its agent announces a malformed data address')
+function peerAddress(address: string): HostPort {
+  try {
+    const { host, port } = parseHostPort(address, { defaultHost: '' })
+    if (host !== '' && host.length <= MAX_HOST_LENGTH && port !== 0) return { host, port }
+  } catch {
+    // What another host announces is its fault, and no argument of ours.
   }
-  return { host, port }
+  throw new WarrenError(ErrorCode.DestinationUnreachable, 'its agent announces a malformed data address')
 }

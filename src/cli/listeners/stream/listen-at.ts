@@ -2,8 +2,8 @@ import type { Socket as UdpSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { unlinkSync } from 'node:fs'
 import { connect, type Server } from 'node:net'
-import { ErrorCode, WarrenError } from '../../../core/index.ts'
-import { type Endpoint, formatHostPort, type HostPort } from '../../options/endpoint.ts'
+import { ErrorCode, formatHostPort, type HostPort, WarrenError } from '../../../core/index.ts'
+import type { Endpoint } from '../../options/endpoint.ts'
 
 /**
  * Makes `server` listen, and answers where, as a person would type it.

@@ -2,9 +2,9 @@ import { createPrivateKey, KeyObject } from 'node:crypto'
 import { privateKeyFromRaw } from '@libp2p/crypto/keys'
 import type { PeerId, PrivateKey } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
-import { ErrorCode, Memo, WarrenError } from '../../core/index.ts'
-import { type PeerKey, parsePeerKey } from '../../identity/index.ts'
-import { MAX_KNOWN_PEERS } from '../limits.ts'
+import { ErrorCode, Memo, WarrenError } from '../core/index.ts'
+import { type PeerKey, parsePeerKey } from '../identity/index.ts'
+import { MAX_KNOWN_PEERS } from './limits.ts'
 
 const SEED_BYTES = 32
 // RFC 8410, section 7: the PKCS#8 wrapping of an Ed25519 seed.

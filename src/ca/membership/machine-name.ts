@@ -1,0 +1,12 @@
+import { hostname } from 'node:os'
+import { ErrorCode, WarrenError } from '../../core/index.ts'
+import { isComponent } from '../../identity/index.ts'
+
+/** The machine name of a founding host that was not given one. */
+export function defaultMachineName(): string {
+  const short = hostname().split('.')[0] ?? ''
+  if (isComponent(short)) return short
+  throw new WarrenError(ErrorCode.InvalidOption, `the host name "${hostname()}" cannot be a machine name`, {
+    hint: 'Give one with --name: letters, digits, dashes and underscores.'
+  })
+}

@@ -1,0 +1,40 @@
+import { isIP } from 'node:net'
+import { ErrorCode, WarrenError } from './errors.ts'
+
+/** One end of a TCP or UDP path: a name or an IP address without brackets, and a port. */
+export interface HostPort {
+  readonly host: string
+  readonly port: number
+}
+
+/** Longest path of a unix socket, bytes: sun_path (108 on Linux, 104 on the BSDs) without its terminating zero. */
+export const MAX_SOCKET_PATH_BYTES: number = process.platform === 'linux' ? 107 : 103
+
+const HOST_PORT = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]/\s]*)):(\d{1,5})$/
+
+export interface ParseHostPortOptions {
+  /** The option that the text was given for; begins the error. @default nothing */
+  readonly option?: string
+  /** Used where the text names no host. @default 127.0.0.1 */
+  readonly defaultHost?: string
+}
+
+/** Parses `host:port`, `[v6]:port` or `:port`. Throws INVALID_ARGUMENT that shows the right form. */
+export function parseHostPort(text: string, options: ParseHostPortOptions = {}): HostPort {
+  const { option, defaultHost = '127.0.0.1' } = options
+  const match = HOST_PORT.exec(text)
+  const port = Number(match?.[3])
+  if (match === null || port > 65_535) {
+    const subject = option === undefined ? '' : `${option} `
+    throw new WarrenError(ErrorCode.InvalidArgument, `${subject}"${text.slice(0, 80)}" is not HOST:PORT`, {
+      hint: 'Write it as 127.0.0.1:8080 or [::1]:8080; port 0 picks a free one.'
+    })
+  }
+  const host = match[1] ?? match[2] ?? ''
+  return { host: host === '' ? defaultHost : host, port }
+}
+
+/** `host:port`, with brackets around an IPv6 address. */
+export function formatHostPort({ host, port }: HostPort): string {
+  return isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`
+}
