@@ -1,67 +1,32 @@
-import { serveAdminApi, serveSpiffeApi, serveWorkloadApi, spiffeHandlers } from '../api/index.ts'
-import { Attestor, listenerUid, ProcessWatch, peerCredentials } from '../attest/index.ts'
+import { type Membership, wireAuthorities, wireRenewals } from '../ca/index.ts'
 import {
-  AdmissionOffice,
-  Authorities,
-  AuthorityDesk,
-  askAuthority,
-  askOverMesh,
-  authoritiesOf,
-  backupOf,
-  certifier,
-  dialAgent,
-  IssuedBook,
-  type Membership,
-  Renewal,
-  RenewalDesk,
-  RootRotation,
-  Rotation,
-  Svids,
-  signJwt,
-  wireAuthorities,
-  wireRenewals
-} from '../ca/index.ts'
-import {
-  AckRelay,
+  Announcer,
   AUTHORITY_CAPABILITY,
-  AuthorityBook,
-  Authorizer,
-  askForTrust,
-  Evictions,
-  FailureService,
-  MemberBook,
-  PolicyService,
-  policyTransport,
+  Enforcement,
   Readiness,
-  RegistryService,
-  Routing,
   reachableHosts,
-  registryTransport,
-  Trust,
-  TrustService,
   wireMesh,
   wireTrust
 } from '../cluster/index.ts'
-import { type Clock, detach, formatHostPort, type HostPort, type Logger, within } from '../core/index.ts'
-import {
-  askForRenewal,
-  askForSuccession,
-  CONTEXT,
-  RENEW_ALPN,
-  SessionTokens,
-  sign,
-  verifySignature
-} from '../identity/index.ts'
-import { createMesh } from '../mesh/index.ts'
-import { type Broker, createBroker, probeTarget } from '../proxy/index.ts'
-import { createRegistry, owner, owners } from '../registry/index.ts'
+import { type Clock, detach, formatHostPort, type HostPort, type Logger } from '../core/index.ts'
+import { EventBus } from '../events/index.ts'
+import type { Broker } from '../proxy/index.ts'
 import type { Store, Vault } from '../state/index.ts'
-import { codeAfter, Grants, HealthService, type Workload, Workloads } from '../workloads/index.ts'
+import {
+  type Base,
+  buildCa,
+  buildCluster,
+  buildProxy,
+  buildWorkloads,
+  type Ca,
+  type Cluster,
+  followCluster,
+  type LocalWorkloads,
+  serveApi
+} from './builders/index.ts'
 import type { ResolvedConfig } from './config.ts'
 import { Drain } from './drain.ts'
-import { localHandlers } from './local-services.ts'
-import { collect, PromMetrics, watchProcess } from './metrics/index.ts'
-import { brokerDeps } from './proxy-deps.ts'
+import { collect, countEvents, PromMetrics, watchProcess } from './metrics/index.ts'
 
 export interface Parts {
   readonly config: ResolvedConfig
@@ -77,458 +42,46 @@ export interface Parts {
   readonly resources: AsyncDisposableStack
 }
 
-const POLICY_SETTING = 'policy'
-/** Sessions prove new certificates within five seconds, heads are with everybody before that. */
-const MAX_SETTLE_MS = 10_000
-/** Of a TLS connection to the data port of an authority. */
-const DIAL_TIMEOUT_MS = 5_000
-// What the mesh carries in one gossip message.
-const MAX_GOSSIP_BYTES = 64 * 1024
-
-/** Makes the parts of an agent, joins them and starts them, leaf first; resolves once the agent serves. */
-export async function assemble(parts: Parts): Promise<{
+/** A running agent, less what its owner adds. */
+export interface Assembled {
   readonly machine: string
   readonly trustDomain: string
   readonly meshAddresses: () => string[]
   readonly dataAddress: () => HostPort
   readonly drain: (timeoutMs: number) => Promise<void>
-}> {
-  const { config, vault, store, membership, clock, log, resources } = parts
-  const { trustDomain, machine, trust: trustFile, credentials, jwtKeys } = membership
-  const { lifetimes } = config
-  // Neither changes with a renewal: an authority does not let it.
-  const { peer: self, scopes } = credentials.node
-  const stopping = new AbortController()
-  resources.defer(() => stopping.abort())
-  const metrics = new PromMetrics(log, clock)
-  resources.defer(watchProcess(metrics, clock))
-  const trust = new Trust(trustFile.state, clock, log)
-  trust.admit(credentials.node.chainDer)
+}
 
-  const mesh = await createMesh({
-    peerKey: membership.peerKey,
-    trustDomain,
-    listen: config.listen,
-    ...(config.advertise === undefined ? {} : { advertise: config.advertise }),
-    mdns: config.mdns,
-    bootstrap: config.bootstrap,
-    nodeChain: () => credentials.node.chainDer,
-    judge: chain => {
-      const verdict = trust.admit(chain)
-      if (!verdict.ok && verdict.reason === 'wrong-root') trustService.suspect()
-      return verdict.ok ? { ok: true, machine: verdict.identity.machine, peer: verdict.identity.peer } : verdict
-    },
-    onRefused: (host, reason) => evictions.onRefused(host, reason),
-    log,
-    metrics,
-    clock
-  })
+/** Every part of an agent, made and not started. */
+interface Built {
+  readonly base: Base
+  readonly cluster: Cluster
+  readonly ca: Ca
+  readonly local: LocalWorkloads
+  readonly proxy: Broker
+  readonly drain: Drain
+  readonly announcer: Announcer
+  readonly dataAddresses: () => string[]
+}
 
-  const state = createRegistry(
-    {
-      trustDomain,
-      self: { peer: self, machine },
-      marks: store.marks(),
-      sign: bytes => sign(membership.peerKey, CONTEXT.nodeHead, bytes),
-      verify: (key, bytes, signature) => verifySignature(key, CONTEXT.nodeHead, bytes, signature),
-      admit: chain => {
-        const verdict = trust.admit(chain)
-        if (!verdict.ok && verdict.reason === 'wrong-root') trustService.suspect()
-        return verdict.ok ? verdict.identity : undefined
-      },
-      limits: { maxGossipBytes: MAX_GOSSIP_BYTES }
-    },
-    { wallMs: clock.wallMs(), monotonicMs: clock.monotonicMs() }
-  )
-  const routing = new Routing(state)
-  const book = new MemberBook(store, state)
-  const authorityBook = new AuthorityBook(store)
-  let broker: Broker | undefined
-
-  const ackRelay = new AckRelay({
-    mesh,
-    isMember: peer => owner(state, peer) !== undefined,
-    sign: bytes => sign(membership.peerKey, CONTEXT.relayedAck, bytes),
-    verify: (key, bytes, signature) => verifySignature(key, CONTEXT.relayedAck, bytes, signature),
-    onAck: (ack, author) => registry.onAck(ack, author),
-    monotonicMs: clock.monotonicMs,
-    metrics
-  })
-  const registry: RegistryService = new RegistryService({
-    state,
-    transport: registryTransport(mesh, ackRelay),
-    saveMarks: marks => store.raiseMarks(marks),
-    forgetMark: peer => store.forgetMark(peer),
-    onChange: change => {
-      mesh.addHints(book.note(change.owner))
-      const view = owner(state, change.owner)
-      if (view !== undefined) authorityBook.note(view)
-      followPolicy(change.owner)
-      if ((view?.trustVersion ?? 0n) > trustService.version && mesh.isConnected(change.owner))
-        trustService.pull(change.owner)
-      if (change.cause === 'head' || change.cause === 'set') failures.heard(change.owner)
-      if (change.removed.length > 0) broker?.reassert(`registry: ${change.cause} of ${change.machine}`)
-    },
-    clock,
-    log,
-    metrics
-  })
-  const failures: FailureService = new FailureService({
-    mesh,
-    members: () => owners(state).flatMap(({ peer, self }) => (self ? [] : [peer])),
-    isMember: peer => peer !== self && owner(state, peer) !== undefined,
-    machineOf: peer => owner(state, peer)?.machine,
-    suspect: (peer, suspected) => registry.suspect(peer, suspected),
-    clock,
-    log,
-    metrics
-  })
-  const evictions: Evictions = new Evictions({
-    trust,
-    ownChain: () => credentials.node.chainDer,
-    connected: () => mesh.connected(),
-    forget: peer => mesh.forget(peer),
-    judgeOwners: () => registry.judgeOwners(),
-    forgetMembers: isGone => book.forget(isGone),
-    clock,
-    log,
-    signal: stopping.signal
-  })
-  const policy = new PolicyService({
-    trustDomain,
-    adminPublicKey: trustFile.state.adminPublicKey,
-    adminKey: membership.adminKey,
-    load: () => store.setting(POLICY_SETTING),
-    save: signed => store.setSetting(POLICY_SETTING, signed),
-    transport: policyTransport(mesh),
-    onBundle: bundle => evictions.onBundle(bundle),
-    onChange: reason => {
-      // First, while the records still are there: so a flow is told that its other end was revoked, not that it is gone.
-      broker?.reassert(reason)
-      evictions.carryOut()
-      workloads.review()
-      announce()
-    },
-    clock,
-    log
-  })
-  const authorizer = new Authorizer(policy, routing, clock)
-  const certify = evictions.guard(certifier(credentials, lifetimes.svidMs, clock))
-  const svids = new Svids(certify, clock)
-  // Of keys that leave this process; the broker's stay here.
-  const exportedSvids = new Svids(certify, clock)
-  const dataAddresses = (): string[] => {
-    const bound = broker?.dataAddress() ?? config.dataListen
-    return reachableHosts(bound.host, config.advertise).map(host => formatHostPort({ host, port: bound.port }))
-  }
-  const office = new AdmissionOffice({
-    membership,
-    store,
-    dataAddresses,
-    meshAddresses: () => mesh.addresses(),
-    isTaken: name => routing.peerOf(name) !== undefined,
-    revocations: () => trust.state.revocations,
-    lifetimeMs: lifetimes.nodeMs,
-    clock,
-    log,
-    metrics
-  })
-  const desk = new RenewalDesk({ credentials, trust, lifetimes, tokens: () => store.tokens(), clock, log, metrics })
-  const dialRenewal = async (address: string, signal: AbortSignal) =>
-    await within(DIAL_TIMEOUT_MS, [signal], limit => dialAgent(address, RENEW_ALPN, limit))
-  const trustService: TrustService = new TrustService({
-    file: trustFile,
-    trust,
-    connected: () => mesh.connected(),
-    request: (peer, bytes, signal) => askForTrust(mesh, peer, bytes, signal),
-    ports: () => authorityBook.addresses(),
-    askAtPort: async (address, signal) => await askForSuccession(await dialRenewal(address, signal), signal),
-    onAccepted: (reason, gone) => {
-      broker?.reassert(reason)
-      registry.judgeOwners()
-      for (const peer of gone) {
-        if (mesh.isConnected(peer)) detach(log, 'connection of a host below a former root', mesh.disconnect(peer))
-      }
-      announce()
-      rotation.trustChanged(stopping.signal)
-    },
-    clock,
-    log,
-    signal: stopping.signal
-  })
-  const rootRotation = new RootRotation({
-    vault,
-    credentials,
-    trust,
-    service: trustService,
-    owners: () => owners(state),
-    known: () => book.all(),
-    settleMs: Math.min(MAX_SETTLE_MS, lifetimes.nodeMs / 10),
-    clock,
-    log
-  })
-  rootRotation.tidy()
-  const issued = new IssuedBook(store)
-  const authorityDesk = new AuthorityDesk({
-    self,
-    credentials,
-    trust,
-    lifetimes,
-    issued,
-    announce: () => announce(),
-    clock,
-    log
-  })
-  const authorities = new Authorities({
-    credentials,
-    trust,
-    lifetimes,
-    issued,
-    owners: () => owners(state),
-    ask: (peer, request, signal) => askAuthority(mesh, authorityDesk, peer, request, signal),
-    clock,
-    log
-  })
-  const renewal = new Renewal({
-    trustDomain,
-    credentials,
-    peerKey: membership.peerKey,
-    lifetimes,
-    trust: () => trust.state,
-    trustSinceMs: () => trustService.adoptedAtMs,
-    desk,
-    authorities: () => authoritiesOf(owners(state), mesh),
-    ask: (peer, request, signal) => askOverMesh(mesh, peer, request, signal),
-    ports: () => authorityBook.addresses(),
-    askAtPort: async (address, request, signal) => {
-      const follow = (succession: readonly Uint8Array[]) => {
-        trustService.take(succession)
-        return trust.state
-      }
-      return await askForRenewal(await dialRenewal(address, signal), request, follow, clock.wallMs(), signal)
-    },
-    askForAuthority: (peer, authority, signal) => authorities.renewAt(peer, authority, signal),
-    isFounder: membership.adminKey !== undefined,
-    stateDir: config.stateDir,
-    clock,
-    log,
-    metrics
-  })
-  const rotation = new Rotation({
-    renewal,
-    credentials,
-    jwtKeys,
-    lifetimes,
-    svids: [svids, exportedSvids],
-    trust,
-    connected: () => mesh.connected(),
-    disconnect: peer => mesh.disconnect(peer),
-    onRenewed: async () => {
-      trust.admit(credentials.node.chainDer)
-      await office.renew()
-      announce()
-    },
-    announce: () => announce(),
-    catchUp: signal => trustService.catchUp(signal),
-    onRound: () => {
-      detach(log, 'agent certificate', office.renew(), stopping.signal)
-      detach(log, 'session proofs', data.proveAgain(), stopping.signal)
-    },
-    clock,
-    log
-  })
-  const grants = new Grants({
-    scopes,
-    agentUid: process.getuid?.() ?? 0,
-    entries: () => policy.bundle ?? { entries: [], strict: false },
-    requireStanding: spiffeId => evictions.requireStanding(spiffeId),
-    attestor: new Attestor(clock)
-  })
-  const health = new HealthService({
-    async probe({ target, check }, signal) {
-      if (target === undefined || target.kind === 'udp' || check === undefined) return
-      await probeTarget(target, check, { listenerUid }, signal)
-    },
-    onChange: (workload, verdict) => registry.put(toRecord(workload, verdict)),
-    clock,
-    log
-  })
-  resources.defer(() => health.stop())
-  const workloads: Workloads = new Workloads({
-    trustDomain,
-    machine,
-    grants,
-    listenDir: parts.listenDir,
-    tokens: new SessionTokens(membership.nodeSecret),
-    processes: new ProcessWatch(),
-    limits: config.limits.workloads,
-    onAdded: workload => {
-      registry.put(toRecord(workload, 'passing'))
-      health.add(workload)
-      svids.add(workload.registrationId, workload.spiffeId)
-      exportedSvids.add(workload.registrationId, workload.spiffeId)
-      metrics.count('warren_registrations_total', {})
-    },
-    onEnded: (workload, reason) => {
-      metrics.count('warren_registrations_ended_total', { reason })
-      health.remove(workload.registrationId)
-      broker?.registrationEnded(workload.registrationId, reason, codeAfter(reason))
-      svids.remove(workload.registrationId)
-      exportedSvids.remove(workload.registrationId)
-      registry.delete(workload.registrationId)
-    },
-    clock,
-    log
-  })
-  broker = createBroker(
-    brokerDeps({
-      machine,
-      config,
-      mesh,
-      registry,
-      failures,
-      routing,
-      workloads,
-      health,
-      svids,
-      trust,
-      authorizer,
-      office,
-      desk,
-      succession: () => trustFile.succession,
-      clock,
-      log,
-      metrics
-    })
-  )
-  const data = broker
-
-  let announcing = false
-  const announce = (): void => {
-    // A host that was evicted, or whose certificate has ended, has nothing to say that anybody would hear.
-    if (!announcing || evictions.own !== undefined || renewal.isShutOut) return
-    registry.announce(profile())
-  }
-  const profile = () => ({
-    meshAddresses: mesh.addresses(),
-    dataAddresses: dataAddresses(),
-    capabilities: ['tcp', ...(desk.isOpen ? [AUTHORITY_CAPABILITY] : [])],
-    policyVersion: policy.version,
-    trustVersion: trustService.version,
-    draining: drain.isOn,
-    jwtKeys: jwtKeys.published(),
-    nodeChain: credentials.node.chainDer
-  })
-  const followPolicy = (peer: typeof self): void => {
-    const ahead = (owner(state, peer)?.policyVersion ?? 0n) > policy.version
-    if (ahead && mesh.isConnected(peer)) policy.pull(peer)
-  }
-
-  const drain = new Drain({ broker: data, onChange: () => announce(), log })
-  const readiness = new Readiness()
-  const synchronised = Promise.withResolvers<void>()
-  wireMesh(mesh, registry, policy, synchronised.resolve, log)
-  wireRenewals(mesh, desk)
-  wireAuthorities(mesh, authorityDesk)
-  wireTrust(mesh, trustService)
-  mesh.onConnect((peer, name) => {
-    // What reaches the mesh port most likely reaches the data port again.
-    data.pathAppeared(name)
-    evictions.onAdmitted()
-    // Between its admission and now the policy may have changed.
-    evictions.checkPeer(peer)
-  })
-  mesh.onStream((stream, peer, via) => data.acceptCarrier(stream, peer, via))
-
-  policy.start()
-  resources.defer(() => policy.stop())
-  await office.renew()
-  resources.defer(() => mesh.stop())
-  await mesh.start()
-  await data.start()
-  resources.defer(() => data.stop())
-  registry.start()
-  resources.defer(() => registry.stop())
-  failures.start()
-  resources.defer(() => failures.stop())
-  announcing = true
-  announce()
-  rotation.start(stopping.signal)
-  const hints = [...parts.meshAddresses, ...book.addresses()]
-  mesh.addHints(hints)
-  workloads.start()
-  resources.defer(() => workloads.stop())
-
-  const handlers = localHandlers({
-    membership,
-    mesh,
-    registry,
-    routing,
-    policy,
-    authorizer,
-    office,
-    workloads,
-    broker: data,
-    trust,
-    book,
-    evictions,
-    failures,
-    readiness,
-    drain,
-    metrics,
-    renewal,
-    rotation,
-    authorities,
-    rootRotation,
-    dataAddresses,
-    backup: passphrase => backupOf({ vault, store, trustDomain, machine }, passphrase, clock.wallMs()),
-    clock,
-    log
-  })
-  const shared = { runtimeDir: config.runtimeDir, credentials: peerCredentials, log, metrics }
-  const api = await serveWorkloadApi({ ...shared, handlers: handlers.workload })
-  resources.defer(() => api.close())
-  const adminApi = await serveAdminApi({ ...shared, handlers: handlers.admin })
-  resources.defer(() => adminApi.close())
-  const spiffe = spiffeHandlers({
-    trustDomain,
-    registrations: () => workloads.all(),
-    svids: exportedSvids,
-    roots: () => trust.state.roots.map(({ der }) => der),
-    jwt: (spiffeId, audience) => signJwt(jwtKeys.signing, spiffeId, audience, clock.wallMs(), jwtKeys.tokenMs),
-    jwtHosts: () =>
-      owners(state).map(({ machine: name, identity, jwtKeys }) => ({
-        machine: name,
-        scopes: identity.scopes,
-        jwtKeys
-      })),
-    changed: () => Promise.race([registry.changed(), rotation.changed()]),
-    nowMs: () => clock.wallMs()
-  })
-  const spiffeApi = await serveSpiffeApi({ ...shared, handlers: spiffe })
-  resources.defer(() => spiffeApi.close())
-  collect(metrics, {
-    state,
-    underWay: () => registry.underWay,
-    mesh,
-    workloads,
-    broker: data,
-    policyVersion: () => policy.version,
-    certificates: () => rotation.certificates(),
-    sockets: { agent: api, admin: adminApi, spiffe: spiffeApi },
-    clock
-  })
-  resources.defer(() => readiness.drain())
-
-  const alone = hints.length === 0 && config.bootstrap.length === 0
-  const known = alone ? 'alone' : parts.meshAddresses.length > 0 ? 'joiner' : 'member'
-  await readiness.begin(known, synchronised.promise, log, stopping.signal)
-  log.info('agent ready', { machine, trustDomain, peer: self, addresses: mesh.addresses() })
+/**
+ * Makes the parts of an agent, joins them and starts them, leaf first; resolves once the agent serves.
+ *
+ * Each builder uses only what was built before it. Whatever must reach a part that is built later goes over the events, and
+ * what a change sets off is in `cluster/enforcement.ts`.
+ */
+export async function assemble(parts: Parts): Promise<Assembled> {
+  const built = await build(parts)
+  const { cluster, proxy, drain } = built
+  subscribe(built)
+  const { readiness, synchronised } = wire(built)
+  await start(built, parts.meshAddresses)
+  await serve(built, readiness, synchronised, parts.meshAddresses)
+  const { machine, trustDomain } = parts.membership
   return {
     machine,
     trustDomain,
-    meshAddresses: () => mesh.addresses(),
-    dataAddress: () => data.dataAddress(),
+    meshAddresses: () => cluster.mesh.addresses(),
+    dataAddress: () => proxy.dataAddress(),
     async drain(timeoutMs) {
       readiness.drain()
       await drain.begin(timeoutMs, 'all')
@@ -536,7 +89,147 @@ export async function assemble(parts: Parts): Promise<{
   }
 }
 
-function toRecord(workload: Workload, health: 'passing' | 'failing') {
-  const { registrationId, address, protocols, whitelist, labels, registeredAtMs, ttlMs } = workload
-  return { registrationId, address, protocols, whitelist, health, labels, registeredAtMs, ttlMs }
+async function build(parts: Parts): Promise<Built> {
+  const { config, membership, clock, log, resources } = parts
+  const stopping = new AbortController()
+  resources.defer(() => stopping.abort())
+  const metrics = new PromMetrics(log, clock)
+  resources.defer(watchProcess(metrics, clock))
+  const events = new EventBus(log)
+  const base: Base = { ...parts, events, metrics, stopping: stopping.signal }
+  const cluster = await buildCluster(base)
+  // Where the data port is bound, once it is: with port 0 nobody knows before.
+  let bound = config.dataListen
+  const dataAddresses = (): string[] =>
+    reachableHosts(bound.host, config.advertise).map(host => formatHostPort({ host, port: bound.port }))
+  const ca = buildCa(base, cluster, dataAddresses)
+  const local = buildWorkloads(base, cluster)
+  const made = buildProxy({ base, cluster, ca, local })
+  const proxy: Broker = {
+    ...made,
+    async start() {
+      await made.start()
+      bound = made.dataAddress()
+    }
+  }
+  const drain = new Drain({ proxy, onChange: () => events.emit('profile-changed', {}), log })
+  const announcer = new Announcer({
+    profile: () => ({
+      meshAddresses: cluster.mesh.addresses(),
+      dataAddresses: dataAddresses(),
+      capabilities: ['tcp', ...(ca.desk.isOpen ? [AUTHORITY_CAPABILITY] : [])],
+      policyVersion: cluster.policy.version,
+      trustVersion: ca.trustService.version,
+      draining: drain.isOn,
+      jwtKeys: membership.jwtKeys.published(),
+      nodeChain: membership.credentials.node.chainDer
+    }),
+    isShutOut: () => cluster.evictions.own !== undefined || ca.renewal.isShutOut,
+    announce: profile => cluster.registry.announce(profile)
+  })
+  return { base, cluster, ca, local, proxy, drain, announcer, dataAddresses }
+}
+
+// Enforcement first: whoever else hears of a change hears of it when it has taken effect.
+function subscribe({ base, cluster, ca, local, proxy, announcer }: Built): void {
+  const { events, log, metrics, stopping } = base
+  const { mesh, registry, evictions } = cluster
+  const stores = [ca.svids, ca.exportedSvids]
+  new Enforcement({
+    events,
+    proxy,
+    evictions,
+    workloads: local.workloads,
+    registry,
+    disconnect: peer => {
+      if (mesh.isConnected(peer)) detach(log, 'connection of a host below a former root', mesh.disconnect(peer))
+    },
+    health: local.health,
+    svids: stores,
+    trustChanged: () => ca.rotation.trustChanged(stopping),
+    announce: () => announcer.announce(),
+    log
+  }).start()
+  events.on('registration-added', ({ registrationId, spiffeId }) => {
+    for (const store of stores) store.add(registrationId, spiffeId)
+  })
+  events.on('profile-changed', () => announcer.announce())
+  followCluster(base, cluster, ca.trustService)
+  countEvents(metrics, events)
+}
+
+// Before the mesh starts, so that no early peer finds a protocol missing.
+function wire({ base, cluster, ca, proxy }: Built): { readiness: Readiness; synchronised: Promise<void> } {
+  const { events, log } = base
+  const { mesh, registry, policy, evictions } = cluster
+  const synchronised = Promise.withResolvers<void>()
+  wireMesh(mesh, registry, policy, synchronised.resolve, log)
+  wireRenewals(mesh, ca.desk)
+  wireAuthorities(mesh, ca.authorityDesk)
+  wireTrust(mesh, ca.trustService)
+  mesh.onConnect((peer, machine) => {
+    // What reaches the mesh port most likely reaches the data port again.
+    proxy.pathAppeared(machine)
+    evictions.onAdmitted()
+    // Between its admission and now the policy may have changed.
+    evictions.checkPeer(peer)
+    events.emit('host-connected', { peer, machine })
+  })
+  mesh.onDisconnect(peer => events.emit('host-disconnected', { peer, machine: mesh.machineOf(peer) ?? '' }))
+  mesh.onStream((stream, peer, via) => proxy.acceptCarrier(stream, peer, via))
+  return { readiness: new Readiness(), synchronised: synchronised.promise }
+}
+
+async function start({ base, cluster, ca, local, proxy, announcer }: Built, meshAddresses: readonly string[]) {
+  const { log, resources, stopping } = base
+  const { mesh, registry, failures, policy, members } = cluster
+  ca.rootRotation.tidy()
+  policy.start()
+  resources.defer(() => policy.stop())
+  await ca.office.renew()
+  resources.defer(() => mesh.stop())
+  await mesh.start()
+  await proxy.start()
+  resources.defer(() => proxy.stop())
+  registry.start()
+  resources.defer(() => registry.stop())
+  failures.start()
+  resources.defer(() => failures.stop())
+  announcer.begin()
+  ca.rotation.start(stopping, () => {
+    detach(log, 'agent certificate', ca.office.renew(), stopping)
+    detach(log, 'session proofs', proxy.proveAgain(), stopping)
+  })
+  mesh.addHints([...meshAddresses, ...members.addresses()])
+  local.workloads.start()
+  resources.defer(() => local.workloads.stop())
+}
+
+async function serve(
+  built: Built,
+  readiness: Readiness,
+  synchronised: Promise<void>,
+  meshAddresses: readonly string[]
+): Promise<void> {
+  const { base, cluster, ca, local, proxy } = built
+  const { config, membership, metrics, clock, log, resources, stopping } = base
+  const { mesh, registry, policy, members, state } = cluster
+  const sockets = await serveApi({ ...built, readiness })
+  collect(metrics, {
+    state,
+    underWay: () => registry.underWay,
+    mesh,
+    workloads: local.workloads,
+    broker: proxy,
+    policyVersion: () => policy.version,
+    certificates: () => ca.rotation.certificates(),
+    sockets,
+    clock
+  })
+  resources.defer(() => readiness.drain())
+  const alone = meshAddresses.length === 0 && members.addresses().length === 0 && config.bootstrap.length === 0
+  const known = alone ? 'alone' : meshAddresses.length > 0 ? 'joiner' : 'member'
+  await readiness.begin(known, synchronised, log, stopping)
+  const { machine, trustDomain, credentials } = membership
+  log.info('agent ready', { machine, trustDomain, peer: credentials.node.peer, addresses: mesh.addresses() })
 }

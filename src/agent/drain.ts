@@ -4,7 +4,7 @@ import type { Broker } from '../proxy/index.ts'
 export type Drained = Awaited<ReturnType<Broker['drain']>>
 
 export interface DrainDeps {
-  readonly broker: Pick<Broker, 'drain'>
+  readonly proxy: Pick<Broker, 'drain'>
   /** Called when `isOn` has changed, for others to be told. */
   readonly onChange: () => void
   readonly log: Logger
@@ -33,7 +33,7 @@ export class Drain {
     this.#current = current
     this.#deps.log.info('draining')
     this.#deps.onChange()
-    return await this.#deps.broker.drain({ flows, timeoutMs, signal: current.signal })
+    return await this.#deps.proxy.drain({ flows, timeoutMs, signal: current.signal })
   }
 
   undo(): void {

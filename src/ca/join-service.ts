@@ -1,7 +1,9 @@
 import { createHash, createPublicKey, randomBytes } from 'node:crypto'
 import { Allowance, type Clock, ErrorCode, type Logger, type Metrics, WarrenError } from '../core/index.ts'
+import type { EventSink } from '../events/index.ts'
 import {
   admitJoin,
+  claimedMachine,
   encodeJoinToken,
   generateSigningKeyPair,
   isComponent,
@@ -35,6 +37,8 @@ export interface AdmissionOfficeDeps {
   readonly log: Logger
   /** @default nobody takes note */
   readonly metrics?: Metrics
+  /** @default nobody listens */
+  readonly events?: EventSink
 }
 
 const DEFAULT_TTL_MS = 3_600_000
@@ -136,6 +140,7 @@ export class AdmissionOffice {
       revokedAtMs: undefined
     })
     log.info('join token created', { machine, notAfter: new Date(expiresAtMs).toISOString() })
+    this.#deps.events?.emit('token-created', { tokenId: id, machine, notAfterMs: expiresAtMs })
     const token = encodeJoinToken({
       trustDomain: membership.trustDomain,
       rootSha256: membership.trust.state.roots.at(-1)?.sha256 ?? '',
@@ -173,14 +178,19 @@ export class AdmissionOffice {
         hint: `\`warren evict ${token.machine}\` puts it out.`
       })
     }
-    if (store.revokeToken(token.id, clock.wallMs())) log.info('join token revoked', { machine: token.machine })
+    if (store.revokeToken(token.id, clock.wallMs())) {
+      log.info('join token revoked', { machine: token.machine })
+      this.#deps.events?.emit('token-revoked', { tokenId: token.id, machine: token.machine })
+    }
     return store.find(token.id) ?? token
   }
 
   /** Revokes whatever open tokens there are for a machine; returns how many. */
   revokeTokensOf(machine: string): number {
     const open = this.tokens().filter(token => token.machine === machine && token.usedAtMs === undefined)
-    return open.filter(({ id }) => this.#deps.store.revokeToken(id, this.#deps.clock.wallMs())).length
+    const revoked = open.filter(({ id }) => this.#deps.store.revokeToken(id, this.#deps.clock.wallMs()))
+    for (const { id } of revoked) this.#deps.events?.emit('token-revoked', { tokenId: id, machine })
+    return revoked.length
   }
 
   /** DER: what TLS shows to joiners and to lapsed hosts, with all that is above it. */
@@ -206,6 +216,8 @@ export class AdmissionOffice {
         const certificate = await this.#limited(remote, () =>
           admitJoin(request, { trustDomain, tokens: store, authority, revocations, nowMs, lifetimeMs })
         )
+        const machine = claimedMachine(certificate)
+        this.#deps.events?.emit('host-admitted', { machine: machine.ok ? machine.identity : '', remote })
         return {
           nodeChain: [certificate, authority.certificate, root.der],
           trustBundle: trust.signed,
@@ -232,6 +244,7 @@ export class AdmissionOffice {
     } catch (err) {
       this.#count('refused')
       this.#refusals.use(remote, 1, now)
+      this.#deps.events?.emit('join-refused', { remote, reason: WarrenError.from(err).code })
       throw err
     }
   }

@@ -9,8 +9,6 @@ export interface AckRelayDeps {
   readonly isMember: (peer: PeerKey) => boolean
   readonly sign: (bytes: Uint8Array) => Uint8Array
   readonly verify: (key: Uint8Array, bytes: Uint8Array, signature: Uint8Array) => boolean
-  /** Takes in an acknowledgement that is truly of `author`. */
-  readonly onAck: (ack: Uint8Array, author: PeerKey) => void
   readonly monotonicMs: () => number
   readonly metrics: Metrics
 }
@@ -36,6 +34,7 @@ export class AckRelay {
   readonly #deps: AckRelayDeps
   readonly #allowance: PeerAllowance
   readonly #helped = new Map<PeerKey, PeerKey>()
+  #receive: ((ack: Uint8Array, author: PeerKey) => void) | undefined
 
   /** Before the mesh starts: takes its protocol. */
   constructor(deps: AckRelayDeps) {
@@ -43,6 +42,11 @@ export class AckRelay {
     this.#allowance = new PeerAllowance(RELAYS_PER_SECOND, RELAY_BURST, deps.monotonicMs)
     const sizes = { maxRequestBytes: MAX_BYTES, maxResponseBytes: MAX_BYTES }
     deps.mesh.handle(PROTOCOL, (from, request, signal) => this.#serve(from, request, signal), sizes)
+  }
+
+  /** Hands every acknowledgement that is truly of its author to `receive`. Before the mesh starts. */
+  deliverTo(receive: (ack: Uint8Array, author: PeerKey) => void): void {
+    this.#receive = receive
   }
 
   /** Delivers an acknowledgement: by `direct`, or if that fails or is late over others. Rejects as the last of them. */
@@ -87,7 +91,7 @@ export class AckRelay {
   }
 
   async #serve(from: PeerKey, request: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
-    const { mesh, isMember, verify, onAck, metrics } = this.#deps
+    const { mesh, isMember, verify, metrics } = this.#deps
     const message = decode(registryPb.RelayedAckSchema, request, MAX_BYTES)
     if (message.owner.length !== KEY_BYTES || message.author.length !== KEY_BYTES) {
       throw new WarrenError(ErrorCode.MessageMalformed, 'that is no peer key')
@@ -98,7 +102,8 @@ export class AckRelay {
       if (!isMember(author) || !verify(message.author, signed, message.signature)) {
         throw new WarrenError(ErrorCode.PermissionDenied, 'an acknowledgement that is not of its author')
       }
-      onAck(message.ack, author)
+      if (this.#receive === undefined) throw new WarrenError(ErrorCode.NotReady, 'the registry is not there yet')
+      this.#receive(message.ack, author)
       return NOTHING
     }
     // One hop: nobody has his own handed on in another's name, or further than to a neighbour.

@@ -1,4 +1,5 @@
 import { type Clock, ErrorCode, type Logger, sleep, WarrenError } from '../core/index.ts'
+import type { EventSink } from '../events/index.ts'
 import { addressOfSpiffeId, type PeerKey, revocationOfAddress, revocationText } from '../identity/index.ts'
 import type { Bundle } from '../policy/index.ts'
 import type { Trust } from './trust.ts'
@@ -14,6 +15,7 @@ export interface EvictionsDeps {
   readonly judgeOwners: () => void
   /** Takes members out of what is dialled after a restart. */
   readonly forgetMembers: (isGone: (peer: PeerKey) => boolean) => void
+  readonly events: EventSink
   readonly clock: Clock
   readonly log: Logger
   readonly signal: AbortSignal
@@ -48,7 +50,7 @@ export class Evictions {
 
   /** Lets every judgement from now on know of the revocations of a bundle. */
   onBundle({ revocations }: Bundle): void {
-    const { trust, ownChain, log } = this.#deps
+    const { trust, ownChain, events, log } = this.#deps
     // By their ids, which are never given twice: a change of rules must not have every host judged anew.
     const ids = revocations.map(({ id }) => id).join()
     this.#pending ||= ids !== this.#ids
@@ -56,9 +58,16 @@ export class Evictions {
     trust.setRevocations(revocations)
     const verdict = trust.judge(ownChain())
     const own = !verdict.ok && verdict.reason === 'revoked' ? verdict.detail : undefined
-    if (own !== undefined && own !== this.#own) log.error(`this host was evicted: ${own}`)
-    if (own === undefined && this.#own !== undefined) log.warn('the eviction of this host was taken back')
+    const before = this.#own
     this.#own = own
+    if (own !== undefined && own !== before) {
+      log.error(`this host was evicted: ${own}`)
+      events.emit('evicted', { reason: own })
+    }
+    if (own === undefined && before !== undefined) {
+      log.warn('the eviction of this host was taken back')
+      events.emit('eviction-undone', {})
+    }
   }
 
   /** Drops what belongs to hosts that are revoked by now: their records at once, their connections a moment later. */

@@ -42,7 +42,7 @@ export interface PolicyServiceDeps {
   /** Called first with each bundle that comes into force, the stored one among them, before anything is judged by it. */
   readonly onBundle: (bundle: Bundle) => void
   /** Called after every change of what is allowed, also when a rule begins or ends by its dates. */
-  readonly onChange: (reason: string) => void
+  readonly onChange: (reason: string, version: bigint) => void
   readonly clock: Clock
   readonly log: Logger
 }
@@ -224,7 +224,7 @@ export class PolicyService {
         log.info('policy changed', { policyVersion: String(candidate.version), count: candidate.rules.length })
         this.#arm()
         this.#deps.onBundle(candidate)
-        this.#deps.onChange(`policy version ${candidate.version}`)
+        this.#deps.onChange(`policy version ${candidate.version}`, candidate.version)
         return
       case 'conflict':
         log.error('two policies of one version are signed by the admin key', {
@@ -260,7 +260,7 @@ export class PolicyService {
     this.#timer = setTimeout(
       () => {
         this.#arm()
-        this.#deps.onChange('a rule began or ended by its dates')
+        this.#deps.onChange('a rule began or ended by its dates', this.version)
       },
       Math.min(next - now, MAX_TIMER_MS)
     )

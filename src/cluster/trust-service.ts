@@ -14,7 +14,7 @@ export interface TrustServiceDeps {
   readonly ports: () => readonly string[]
   readonly askAtPort: (address: string, signal: AbortSignal) => Promise<readonly Uint8Array[]>
   /** Called after each change of what is trusted, with the hosts of which nothing counts any more. */
-  readonly onAccepted: (reason: string, gone: readonly PeerKey[]) => void
+  readonly onAccepted: (reason: string, gone: readonly PeerKey[], version: bigint) => void
   readonly clock: Clock
   readonly log: Logger
   readonly signal: AbortSignal
@@ -65,7 +65,7 @@ export class TrustService {
     }
     if (steps.length === 0) return false
     this.#adoptedAtMs = clock.wallMs()
-    onAccepted(`trust bundle version ${this.version}`, gone)
+    onAccepted(`trust bundle version ${this.version}`, gone, this.version)
     this.#askAll()
     return true
   }

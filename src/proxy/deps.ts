@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
 import type { Clock, Logger, Metrics } from '../core/index.ts'
+import type { EventSink } from '../events/index.ts'
 import type { Address, Pattern, PeerKey } from '../identity/index.ts'
 import type { Decision, Protocol } from '../policy/index.ts'
 import type { LaneWorth } from './fastpath/upgrade-path.ts'
@@ -122,7 +123,7 @@ export interface BrokerDeps {
   readonly credentials: SocketCredentials
   /** The policy as it is now. A throw denies. */
   readonly authorize: (question: AuthorizeQuestion) => Decision
-  /** The one judge of certificates. Asked at each handshake and, while the certificate lasts, at each `reassert`. */
+  /** The one judge of certificates. Asked at each handshake and, while the certificate lasts, at each `reevaluate`. */
   readonly judge: {
     /** `issuersDer`: the certificates above the leaf as the other side showed them, without the root; they prove a CA not known yet. */
     readonly workload: (leafDer: Uint8Array, issuersDer?: readonly Uint8Array[]) => WorkloadVerdict
@@ -151,6 +152,8 @@ export interface BrokerDeps {
   readonly log: Logger
   /** @default nobody takes note */
   readonly metrics?: Metrics
+  /** @default nobody listens */
+  readonly events?: EventSink
   readonly clock: Clock
   readonly limits?: Partial<BrokerLimits>
   /** When a flow of TCP gets a lane. @default after 512 KiB or 64 reads, at once from 16 flows a second on */

@@ -1,12 +1,12 @@
 import type { Duplex } from 'node:stream'
 import { detach, ErrorCode, loop, raceAbort, silentMetrics, WarrenError, within } from '../core/index.ts'
+import { silentEvents } from '../events/index.ts'
 import { formatAddress, type Pattern, type PeerKey } from '../identity/index.ts'
 import type { Protocol } from '../policy/index.ts'
 import { PacketPort } from './datagram/packet/port.ts'
 import type { BrokerDeps } from './deps.ts'
 import { type Drained, type DrainOptions, drainFlows } from './drain.ts'
 import { LaneBudget } from './fastpath/upgrade-path.ts'
-import { Reassertion } from './flow/enforcement.ts'
 import type { FlowInfo } from './flow/flow.ts'
 import { FlowTable, newFlowId } from './flow/table.ts'
 import type { FlowTotals } from './flow/totals.ts'
@@ -17,6 +17,7 @@ import type { Strategy } from './outbound/balance.ts'
 import { EndpointDirectory } from './outbound/endpoint-socket.ts'
 import { Endpoints, openError, type SourceHandle } from './outbound/endpoints.ts'
 import { Outbound } from './outbound/outbound.ts'
+import { PolicyEnforcer } from './policy-enforcer.ts'
 import { ContextCache } from './session/context-cache.ts'
 import { Liveness } from './session/liveness.ts'
 import { SessionPool } from './session/pool.ts'
@@ -70,7 +71,7 @@ export interface Broker {
    *
    * To be called after any change of policy, trust, revocations, registry or registrations; `reason` goes to the log.
    */
-  readonly reassert: (reason: string) => void
+  readonly reevaluate: (reason: string) => void
   /** Waits for flows to end, resets those that do not, and tells how many of each. Never rejects. */
   readonly drain: (options: DrainOptions) => Promise<Drained>
   /**
@@ -102,7 +103,13 @@ export function createBroker(deps: BrokerDeps): Broker {
   const { log, clock, local } = deps
   const limits = resolveLimits(deps.limits)
   const stopping = new AbortController()
-  const flows = new FlowTable(limits, log, clock, deps.metrics ?? silentMetrics)
+  const flows = new FlowTable({
+    limits,
+    log,
+    clock,
+    metrics: deps.metrics ?? silentMetrics,
+    events: deps.events ?? silentEvents
+  })
   const contexts = new ContextCache(local.svid, deps.roots)
   const liveness = new Liveness(clock.monotonicMs)
   const packets = new PacketPort(log)
@@ -123,7 +130,7 @@ export function createBroker(deps: BrokerDeps): Broker {
     stopping: stopping.signal
   }
   const server = new DataServer(inbound, contexts, limits)
-  const reassertion = new Reassertion(deps, flows, pool, server)
+  const enforcer = new PolicyEnforcer(deps, flows, pool, server)
   let stopped: Promise<void> | undefined
 
   async function stop(): Promise<void> {
@@ -140,7 +147,7 @@ export function createBroker(deps: BrokerDeps): Broker {
 
   async function proveAgain(): Promise<void> {
     await pool.proveAgain()
-    reassertion.cutEnded()
+    enforcer.cutEnded()
   }
 
   return {
@@ -212,10 +219,10 @@ export function createBroker(deps: BrokerDeps): Broker {
       endpoints.remove(registrationId)
       contexts.drop(registrationId)
       admission.forget(registrationId)
-      reassertion.registrationEnded(registrationId, reason, code)
+      enforcer.registrationEnded(registrationId, reason, code)
     },
 
-    reassert: reason => reassertion.run(reason),
+    reevaluate: reason => enforcer.run(reason),
     drain: options => drainFlows(flows, options, log),
     proveAgain,
     flows: () => flows.list(),

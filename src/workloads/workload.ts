@@ -1,8 +1,10 @@
 import type { AttestedProcess, ProcessHandle } from '../attest/index.ts'
 import { ErrorCode } from '../core/index.ts'
+import type { RegistrationEnd } from '../events/index.ts'
 import type { Address, IdentityDocument, Pattern } from '../identity/index.ts'
 
 export type Protocol = 'tcp' | 'udp'
+export type EndReason = RegistrationEnd
 
 /** Where the agent delivers connections for a registration. */
 export type Target =
@@ -59,13 +61,3 @@ const OWN_ENDS: ReadonlySet<EndReason> = new Set(['deregistered', 'expired', 'co
 export function codeAfter(reason: EndReason): ErrorCode {
   return OWN_ENDS.has(reason) ? ErrorCode.Timeout : ErrorCode.InvalidSource
 }
-
-/** Why a registration ended; decides what its token is answered with afterwards. */
-export type EndReason =
-  | 'deregistered'
-  | 'expired'
-  | 'process ended'
-  | 'connection closed'
-  | 'agent stopped'
-  | 'revoked'
-  | 'no longer granted'

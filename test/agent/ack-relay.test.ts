@@ -51,10 +51,10 @@ class Member {
       isMember: peer => [...all].some(member => member.peer === peer),
       sign: bytes => sign(this.key, CONTEXT.relayedAck, bytes),
       verify: (key, bytes, signature) => verifySignature(key, CONTEXT.relayedAck, bytes, signature),
-      onAck: (ack, author) => this.got.push([Buffer.from(ack).toString('hex'), author]),
       monotonicMs: () => 0,
       metrics: recordingMetrics().metrics
     })
+    this.relay.deliverTo((ack, author) => this.got.push([Buffer.from(ack).toString('hex'), author]))
   }
 }
 

@@ -63,7 +63,7 @@ for (const on of ['session', 'lane', 'kept lane'] as const) {
       await using _ = world
       const flow = await open()
       world.allows = (_source, _destination, machine) => machine !== 'alpha'
-      near.broker.reassert('policy version 2')
+      near.broker.reevaluate('policy version 2')
       await bothCut(flow)
       await near.flowEnd(/no longer allowed: no rule/)
       await far.flowEnd(/cut by the other agent: no longer allowed/)
@@ -74,7 +74,7 @@ for (const on of ['session', 'lane', 'kept lane'] as const) {
       await using _ = world
       const flow = await open()
       world.allows = (_source, _destination, machine) => machine !== 'beta'
-      far.broker.reassert('policy version 2')
+      far.broker.reevaluate('policy version 2')
       await bothCut(flow)
       await far.flowEnd(/no longer allowed: no rule/)
       await near.flowEnd(/cut by the other agent: no longer allowed/)
@@ -84,8 +84,8 @@ for (const on of ['session', 'lane', 'kept lane'] as const) {
       const { world, near, far, open } = await live(on)
       await using _ = world
       const { client, server } = await open()
-      near.broker.reassert('nothing changed')
-      far.broker.reassert('nothing changed')
+      near.broker.reevaluate('nothing changed')
+      far.broker.reevaluate('nothing changed')
       client.write('still here')
       assert.equal((await readBytes(server, 10)).toString(), 'still here')
     })
@@ -95,7 +95,7 @@ for (const on of ['session', 'lane', 'kept lane'] as const) {
       await using _ = world
       const flow = await open()
       world.revoked.add('alpha')
-      far.broker.reassert('revocations version 2')
+      far.broker.reevaluate('revocations version 2')
       await bothCut(flow)
       await far.flowEnd(/no longer trusted/)
     })
@@ -105,7 +105,7 @@ for (const on of ['session', 'lane', 'kept lane'] as const) {
       await using _ = world
       const flow = await open()
       world.revoked.add('beta')
-      near.broker.reassert('revocations version 2')
+      near.broker.reevaluate('revocations version 2')
       await bothCut(flow)
       await near.flowEnd(/no longer trusted/)
     })
@@ -138,7 +138,7 @@ for (const on of ['session', 'lane', 'kept lane'] as const) {
         const ended = all.world.registrations.get(all[who].id) ?? assert.fail()
         ended.announced = false
         const judge = who === 'source' ? all.far : all.near
-        judge.broker.reassert('registry: lease')
+        judge.broker.reevaluate('registry: lease')
         await bothCut(flow)
         await judge.flowEnd(/gone: it is no longer registered/)
       }
@@ -197,7 +197,7 @@ for (const on of ['session', 'lane', 'kept lane'] as const) {
         client.write(randomBytes(round * 40_000))
         if (round % 2 === 0) await new Promise(resolve => setImmediate(resolve))
         world.allows = () => false
-        near.broker.reassert(`round ${round}`)
+        near.broker.reevaluate(`round ${round}`)
         assert.equal((await ended).end, 'cut')
       }
     })

@@ -193,7 +193,7 @@ describe('a kept lane', () => {
       }
       const judge = stalled === 'client' ? far : near
       world.allows = (_source, _destination, machine) => machine !== judge.machine
-      judge.broker.reassert('policy version 2')
+      judge.broker.reevaluate('policy version 2')
       await settled(
         Promise.all([near.flowEnd(/no longer allowed/), far.flowEnd(/no longer allowed/)]),
         'both ends to know why',

@@ -182,7 +182,7 @@ describe('the datagram path', () => {
     const { client, server } = await open()
     await carriedBy('udp')
     world.allows = () => false
-    far.broker.reassert('policy version 2')
+    far.broker.reevaluate('policy version 2')
     const got = server.received
     const sending = setInterval(() => client.send('too late'), 1)
     assert.equal((await endOf(client.socket)).end, 'cut')

@@ -212,7 +212,7 @@ describe('a flow of datagrams', () => {
     client.send('x')
     await server.next()
     all.world.allows = (_source, _destination, machine) => machine !== 'beta'
-    all.far.broker.reassert('policy version 2')
+    all.far.broker.reevaluate('policy version 2')
     const ends = await Promise.all([endOf(client.socket), endOf(server.socket)])
     assert.deepEqual(
       ends.map(({ end }) => end),
@@ -252,7 +252,7 @@ describe('a flow of datagrams', () => {
       await server.next()
       const [ended, judge] = which === 'source' ? [all.source, all.far] : [served, all.near]
       ended.announced = false
-      judge.broker.reassert('registry: lease')
+      judge.broker.reevaluate('registry: lease')
       await Promise.all([client.ended(), server.ended()])
       await judge.flowEnd(/gone: it is no longer registered/)
     }

@@ -13,6 +13,8 @@ export interface Layer {
 const TIMERS = ['systemClock', 'sleep', 'loop', 'within', 'detach', 'atEndOfTurn']
 const FOUNDATION = ['identity', 'wire', 'core']
 const VERIFIERS = ['registry', 'policy', ...FOUNDATION]
+/** What the rooms of the agent share. */
+const SHARED = ['events', ...VERIFIERS]
 
 /** Imports point down this list only; siblings meet through interfaces that the consumer declares. */
 export const LAYERS: Readonly<Record<string, Layer>> = {
@@ -25,14 +27,15 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
     }
   },
   client: { mayImport: ['wire', 'core'] },
-  agent: { mayImport: ['api', 'ca', 'cluster', 'workloads', 'proxy', 'mesh', 'state', 'attest', ...VERIFIERS] },
-  api: { mayImport: ['ca', 'cluster', 'workloads', 'proxy', ...VERIFIERS] },
-  ca: { mayImport: ['cluster', 'mesh', 'state', ...VERIFIERS] },
-  cluster: { mayImport: ['mesh', 'state', ...VERIFIERS] },
-  workloads: { mayImport: ['attest', ...VERIFIERS] },
-  proxy: { mayImport: [...VERIFIERS, 'udp'] },
+  agent: { mayImport: ['api', 'ca', 'cluster', 'workloads', 'proxy', 'mesh', 'state', 'attest', ...SHARED] },
+  api: { mayImport: ['ca', 'cluster', 'workloads', 'proxy', ...SHARED] },
+  ca: { mayImport: ['cluster', 'mesh', 'state', ...SHARED] },
+  cluster: { mayImport: ['mesh', 'state', ...SHARED] },
+  workloads: { mayImport: ['attest', ...SHARED] },
+  proxy: { mayImport: ['udp', ...SHARED] },
   mesh: { mayImport: VERIFIERS },
   state: { mayImport: FOUNDATION },
+  events: { mayImport: ['identity', 'core'], pure: true, bannedFromCore: TIMERS },
   registry: { mayImport: FOUNDATION, pure: true, bannedFromCore: TIMERS },
   policy: { mayImport: FOUNDATION, pure: true, bannedFromCore: TIMERS },
   // The join exchange runs over a stream that it is given, so it may set deadlines; it reads no clock of its own.

@@ -125,7 +125,7 @@ export function adminHandlers(deps: AdminHandlersDeps): AdminHandlers {
       revocations: (policy.bundle?.revocations ?? []).map(revocationMessage)
     }),
 
-    async addRule(request) {
+    async addRule(request, { uid }) {
       const { rule } = request
       if (rule === undefined || (rule.effect !== 'allow' && rule.effect !== 'deny')) {
         throw new WarrenError(ErrorCode.InvalidArgument, 'a rule has the effect "allow" or "deny"')
@@ -139,11 +139,13 @@ export function adminHandlers(deps: AdminHandlersDeps): AdminHandlers {
         untilMs: Number(rule.untilMs),
         reason: rule.reason
       })
+      deps.onRuleChange(rule.effect, `${rule.source} -> ${rule.destination}`, uid)
       return { rule: ruleMessage(added), version: policy.version }
     },
 
-    async removeRule(request) {
+    async removeRule(request, { uid }) {
       await policy.remove(request.id)
+      deps.onRuleChange('remove-rule', request.id, uid)
       return { version: policy.version }
     },
 

@@ -1,6 +1,7 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { PolicyService } from '../../cluster/index.ts'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
+import type { RuleChange } from '../../events/index.ts'
 import {
   isComponent,
   type PeerKey,
@@ -32,6 +33,8 @@ export interface PolicyHandlersDeps {
   readonly tokens: () => readonly StoredToken[]
   readonly revokeToken: (idPrefix: string) => StoredToken
   readonly revokeTokensOf: (machine: string) => void
+  /** Called after a change of the policy by this host, with what the command was, what it was about, and whose it was. */
+  readonly onRuleChange: (change: RuleChange, subject: string, uid: number) => void
   readonly nowMs: () => number
 }
 
@@ -39,9 +42,9 @@ type Names = 'evict' | 'revoke' | 'unrevoke' | 'addEntry' | 'removeEntry' | 'set
 
 /** What admin.sock answers about evictions, registration entries and tokens. */
 export function policyHandlers(deps: PolicyHandlersDeps): Pick<AdminHandlers, Names> {
-  const { policy, tokens, revokeToken, nowMs } = deps
+  const { policy, tokens, revokeToken, onRuleChange, nowMs } = deps
   return {
-    async evict(request, _caller, signal) {
+    async evict(request, { uid }, signal) {
       const wanted = eviction(request, deps)
       const authorityKeys = await deps.authorityKeysOf(request.machine, signal)
       const ownKeys = deps.knownHost(deps.machine).keys
@@ -51,32 +54,38 @@ export function policyHandlers(deps: PolicyHandlersDeps): Pick<AdminHandlers, Na
       const revocation = await policy.revoke({ ...wanted, keys: [...(wanted.keys ?? []), ...authorityKeys] })
       // Here they say so at once; other authorities refuse them as older than the eviction.
       deps.revokeTokensOf(request.machine)
+      onRuleChange('revoke', request.machine, uid)
       return { revocation: revocationMessage(revocation), version: policy.version, also }
     },
 
-    async revoke({ what, reason }) {
+    async revoke({ what, reason }, { uid }) {
       const revocation = await policy.revoke({ ...revoked(what, deps), reason })
+      onRuleChange('revoke', what, uid)
       return { revocation: revocationMessage(revocation), version: policy.version }
     },
 
-    async unrevoke({ id }) {
+    async unrevoke({ id }, { uid }) {
       await policy.unrevoke(id)
+      onRuleChange('unrevoke', id, uid)
       return { version: policy.version }
     },
 
-    async addEntry({ entry }) {
+    async addEntry({ entry }, { uid }) {
       if (entry === undefined) throw new WarrenError(ErrorCode.InvalidArgument, 'the entry is missing')
       const added = await policy.addEntry(newEntry(entry))
+      onRuleChange('add-entry', added.id, uid)
       return { entry: entryMessage(added), version: policy.version }
     },
 
-    async removeEntry({ id }) {
+    async removeEntry({ id }, { uid }) {
       await policy.removeEntry(id)
+      onRuleChange('remove-entry', id, uid)
       return { version: policy.version }
     },
 
-    async setStrict({ strict }) {
+    async setStrict({ strict }, { uid }) {
       await policy.setStrict(strict)
+      onRuleChange('strict', strict ? 'on' : 'off', uid)
       return { version: policy.version }
     },
 

@@ -23,8 +23,6 @@ export interface RotationDeps {
   readonly announce: () => void
   /** Looks for a newer trust bundle if this host may be behind. */
   readonly catchUp: (signal: AbortSignal) => Promise<void>
-  /** After all SVIDs that were due were renewed: sessions that were proved with old ones can be proved again. */
-  readonly onRound: () => void
   readonly clock: Clock
   readonly log: Logger
 }
@@ -41,6 +39,7 @@ export class Rotation {
   readonly #changed = new ChangeSignal()
   readonly #closing = new Set<PeerKey>()
   #isRenewed = false
+  #onRound: () => void = () => {}
   #round: Promise<void> = Promise.resolve()
   /** Since when a look is under way. */
   #lookSinceMs = Number.POSITIVE_INFINITY
@@ -69,8 +68,12 @@ export class Rotation {
     return this.#alarms.current
   }
 
-  /** Runs until `signal` aborts. */
-  start(signal: AbortSignal): void {
+  /**
+   * Runs until `signal` aborts. `onRound` is called after all SVIDs that were due were renewed: sessions that were proved with
+   * old ones can be proved again.
+   */
+  start(signal: AbortSignal, onRound: () => void): void {
+    this.#onRound = onRound
     const { lifetimes, log } = this.#deps
     const shortest = Math.min(lifetimes.svidMs, lifetimes.nodeMs, lifetimes.authorityMs, lifetimes.jwtKeyMs)
     const interval = Math.min(MAX_ROUND_MS, Math.max(MIN_ROUND_MS, shortest / 100))
@@ -104,7 +107,7 @@ export class Rotation {
   }
 
   async #renewAll(signal: AbortSignal): Promise<void> {
-    const { renewal, jwtKeys, svids, announce, onRenewed, onRound, catchUp, clock } = this.#deps
+    const { renewal, jwtKeys, svids, announce, onRenewed, catchUp, clock } = this.#deps
     await catchUp(signal)
     await renewal.round(signal)
     const keysChanged = jwtKeys.rotate(clock.wallMs())
@@ -118,7 +121,7 @@ export class Rotation {
     for (const each of svids) isNew = (await each.renewDue()) || isNew
     if (keysChanged) announce()
     if (isNew) this.#changed.fire()
-    onRound()
+    this.#onRound()
   }
 
   // A host was let in with a certificate that has ended since: it must show a new one, and cannot.

@@ -8,6 +8,7 @@ import {
   silentMetrics,
   WarrenError
 } from '../../core/index.ts'
+import type { EventSink } from '../../events/index.ts'
 import { type PeerKey, peerKeyOf, rawKeyOf } from '../../identity/index.ts'
 import type { Mesh } from '../../mesh/index.ts'
 import { create, decode, meshPb, toBinary } from '../../wire/index.ts'
@@ -25,6 +26,8 @@ export interface FailureServiceDeps {
   readonly machineOf: (peer: PeerKey) => string | undefined
   /** Hides or shows the records of a member. */
   readonly suspect: (peer: PeerKey, suspected: boolean) => void
+  /** @default nobody listens */
+  readonly events?: EventSink
   readonly clock: Clock
   readonly log: Logger
   /** @default nobody takes note */
@@ -177,6 +180,8 @@ export class FailureService {
     else log.info('member answers again', { peer, machine, reason })
     this.#metrics.count('warren_suspicions_total', { change: suspected ? 'suspected' : 'answers again' })
     suspect(peer, suspected)
+    if (suspected) this.#deps.events?.emit('host-suspected', { peer, machine, reason })
+    else this.#deps.events?.emit('host-answers', { peer, machine })
   }
 
   // A connection to a silent host would stay for minutes, and keep the next one from being made.

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { type Clock, ErrorCode, type Logger, type Metrics, silentMetrics, WarrenError } from '../../core/index.ts'
+import { type EventSink, type FlowFields, silentEvents } from '../../events/index.ts'
 import { formatAddress } from '../../identity/index.ts'
 import { Meter } from '../datagram/token-bucket.ts'
 import { type BrokerLimits, limitExceeded } from '../limits.ts'
@@ -8,6 +9,16 @@ import { Flow, type FlowInfo, type FlowOptions } from './flow.ts'
 import { FlowTotals } from './totals.ts'
 
 const FLOW_ID = /^[0-9a-f]{16}$/
+
+export interface FlowTableOptions {
+  readonly limits: BrokerLimits
+  readonly log: Logger
+  readonly clock: Clock
+  /** @default nobody takes note */
+  readonly metrics?: Metrics
+  /** @default nobody listens */
+  readonly events?: EventSink
+}
 
 /**
  * Every flow of this agent, opening or open.
@@ -27,14 +38,16 @@ export class FlowTable {
   readonly #log: Logger
   readonly #clock: Clock
   readonly #metrics: Metrics
+  readonly #events: EventSink
   /** Of the flows that are over. */
   readonly #past = new FlowTotals()
 
-  constructor(limits: BrokerLimits, log: Logger, clock: Clock, metrics: Metrics = silentMetrics) {
+  constructor({ limits, log, clock, metrics = silentMetrics, events = silentEvents }: FlowTableOptions) {
     this.#limits = limits
     this.#log = log
     this.#clock = clock
     this.#metrics = metrics
+    this.#events = events
   }
 
   get size(): number {
@@ -110,6 +123,7 @@ export class FlowTable {
     flow.isOpen = true
     const { direction, protocol } = flow
     this.#metrics.count('warren_flows_opened_total', { direction, protocol })
+    this.#events.emit('flow-opened', fieldsOf(flow))
   }
 
   /** Removes a flow that was open, ended by both sides unless it was cut. */
@@ -126,20 +140,24 @@ export class FlowTable {
     const { direction } = flow
     if (flow.isOpen) this.#metrics.count('warren_flows_ended_total', { direction, reason: kind })
     else this.#metrics.count('warren_flows_failed_total', { direction, code: code ?? ErrorCode.FlowCut })
+    const { direction: _direction, ...fields } = fieldsOf(flow)
+    const { bytesIn, bytesOut } = flow
+    const durationMs = Math.round(this.#clock.monotonicMs() - flow.startedAtMs)
     this.#log.info('flow ended', {
-      flowId: flow.id,
-      source: formatAddress(flow.source),
-      destination: flow.destination === undefined ? '' : formatAddress(flow.destination.address),
-      protocol: flow.protocol,
-      carrier: flow.isOnLane ? 'lane' : flow.carrier,
+      ...fields,
       rule: flow.rule,
-      bytesIn: flow.bytesIn,
-      bytesOut: flow.bytesOut,
+      bytesIn,
+      bytesOut,
       ...(flow.protocol === 'udp' ? datagramsOf(flow) : {}),
-      durationMs: Math.round(this.#clock.monotonicMs() - flow.startedAtMs),
+      durationMs,
       reason,
       ...(code === undefined ? {} : { code })
     })
+    if (flow.isOpen) {
+      this.#events.emit('flow-ended', { direction, ...fields, reason, kind, bytesIn, bytesOut, durationMs })
+    } else {
+      this.#events.emit('flow-refused', { direction, ...fields, reason, code: code ?? ErrorCode.FlowCut })
+    }
   }
 
   /** Asks about each flow, and cuts those for which there is a reason to. */
@@ -210,6 +228,18 @@ export function newFlowId(): string {
 /** `text` if it has the form of a flow id, else a new one: it goes to the log. */
 export function flowIdFrom(text: unknown): string {
   return typeof text === 'string' && FLOW_ID.test(text) ? text : newFlowId()
+}
+
+function fieldsOf(flow: Flow): FlowFields {
+  const { id: flowId, direction, source, destination, protocol, isOnLane, carrier } = flow
+  return {
+    flowId,
+    direction,
+    source: formatAddress(source),
+    destination: destination === undefined ? '' : formatAddress(destination.address),
+    protocol,
+    carrier: isOnLane ? 'lane' : carrier
+  }
 }
 
 function shownCarrier({ packets, isOnLane, carrier }: Flow): string {

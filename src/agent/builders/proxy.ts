@@ -1,43 +1,35 @@
-import { listenerUid, peerUid } from '../attest/index.ts'
-import type { AdmissionOffice, RenewalDesk, Svids } from '../ca/index.ts'
-import type { Authorizer, FailureService, RegistryService, Route, Routing, Trust } from '../cluster/index.ts'
-import type { Clock, Logger, Metrics } from '../core/index.ts'
-import { raceAbort } from '../core/index.ts'
-import { serveJoin, serveRenewal, toPem } from '../identity/index.ts'
-import type { Mesh } from '../mesh/index.ts'
-import type { BrokerDeps, Candidate } from '../proxy/index.ts'
-import type { renewalPb } from '../wire/index.ts'
-import type { HealthService, Workloads } from '../workloads/index.ts'
-import type { ResolvedConfig } from './config.ts'
+import { listenerUid, peerUid } from '../../attest/index.ts'
+import type { Route } from '../../cluster/index.ts'
+import { raceAbort } from '../../core/index.ts'
+import { serveJoin, serveRenewal, toPem } from '../../identity/index.ts'
+import { type Broker, type BrokerDeps, type Candidate, createBroker } from '../../proxy/index.ts'
+import type { renewalPb } from '../../wire/index.ts'
+import type { Base } from './base.ts'
+import type { Ca } from './ca.ts'
+import type { Cluster } from './cluster.ts'
+import type { LocalWorkloads } from './workloads.ts'
 
-export interface BrokerParts {
-  readonly machine: string
-  readonly config: ResolvedConfig
-  readonly mesh: Mesh
-  readonly registry: RegistryService
-  readonly failures: FailureService
-  readonly routing: Routing
-  readonly workloads: Workloads
-  readonly health: HealthService
-  readonly svids: Svids
-  readonly trust: Trust
-  readonly authorizer: Authorizer
-  readonly office: AdmissionOffice
-  readonly desk: RenewalDesk
-  /** The last trust bundles (bytes), oldest first. */
-  readonly succession: () => readonly Uint8Array[]
-  readonly clock: Clock
-  readonly log: Logger
-  readonly metrics: Metrics
+/** The parts of this agent that the data plane asks. */
+export interface ProxyParts {
+  readonly base: Base
+  readonly cluster: Cluster
+  readonly ca: Ca
+  readonly local: LocalWorkloads
 }
 
-/** The broker's questions, answered by the parts of this agent. */
-export function brokerDeps(parts: BrokerParts): BrokerDeps {
-  const { machine, config, mesh, registry, routing, workloads, svids, trust, authorizer, office, clock, log, metrics } =
-    parts
+/** Makes the data plane over the other parts of this agent; starts nothing. */
+export function buildProxy(parts: ProxyParts): Broker {
+  return createBroker(proxyDeps(parts))
+}
+
+function proxyDeps({ base, cluster, ca, local }: ProxyParts): BrokerDeps {
+  const { config, membership, events, clock, log, metrics } = base
+  const { mesh, registry, failures, routing, trust, authorizer } = cluster
+  const { office, desk, svids } = ca
+  const { workloads, health } = local
   return {
     trustDomain: trust.state.trustDomain,
-    machine,
+    machine: membership.machine,
     directory: {
       candidates: (destination, protocol) => routing.serving(destination, protocol).map(toCandidate),
       byId: registrationId => {
@@ -47,13 +39,13 @@ export function brokerDeps(parts: BrokerParts): BrokerDeps {
       sourceAt: (address, at) => routing.isRegistered(address, at),
       peerOf: name => routing.peerOf(name),
       refresh: (peer, signal) => raceAbort(registry.syncWith(peer), signal),
-      unreachable: peer => parts.failures.check(peer)
+      unreachable: peer => failures.check(peer)
     },
     local: {
       isAlive: registrationId => workloads.get(registrationId)?.process.isAlive() === true,
       svid: registrationId => svids.get(registrationId),
       target: registrationId => workloads.get(registrationId)?.target,
-      targetFailed: registrationId => parts.health.suspect(registrationId),
+      targetFailed: registrationId => health.suspect(registrationId),
       byPrefix: prefix => workloads.byPrefix(prefix)?.registrationId
     },
     credentials: { peerUid: socket => peerUid(socket), listenerUid },
@@ -73,10 +65,10 @@ export function brokerDeps(parts: BrokerParts): BrokerDeps {
     join: (socket, signal) => serveJoin(socket, office.asAuthority(socket.remoteAddress ?? ''), signal),
     renew: (socket, signal) => {
       const remote = socket.remoteAddress ?? ''
-      const renew = (request: renewalPb.RenewalRequest) => parts.desk.renew(request, { remote })
+      const renew = (request: renewalPb.RenewalRequest) => desk.renew(request, { remote })
       return serveRenewal(
         socket,
-        { agentChain: () => office.agentChain(), succession: parts.succession, renew, log },
+        { agentChain: () => office.agentChain(), succession: () => membership.trust.succession, renew, log },
         signal
       )
     },
@@ -86,7 +78,8 @@ export function brokerDeps(parts: BrokerParts): BrokerDeps {
     dataListen: config.dataListen,
     runtimeDir: config.runtimeDir,
     log,
-    metrics: parts.metrics,
+    metrics,
+    events,
     clock
   }
 }

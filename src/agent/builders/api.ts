@@ -1,69 +1,97 @@
-import { readFileSync } from 'node:fs'
-import type { AdminHandlers, KnownHost, WorkloadHandlers } from '../api/index.ts'
-import { adminHandlers, knownRoutes, memberViews, serviceViews, workloadHandlers } from '../api/index.ts'
-import type {
-  AdmissionOffice,
-  Authorities,
-  Membership,
-  Renewal,
-  RootRotation,
-  Rotation,
-  WatchedCertificate
-} from '../ca/index.ts'
-import type {
-  Authorizer,
-  Evictions,
-  FailureService,
-  MemberBook,
-  PolicyService,
-  Readiness,
-  RegistryService,
-  Routing,
-  Trust
-} from '../cluster/index.ts'
-import { explain, probe, probePath } from '../cluster/index.ts'
-import { type Clock, ErrorCode, type Logger, WarrenError } from '../core/index.ts'
-import { keySha256Of, type PeerKey, parseCertificate } from '../identity/index.ts'
-import type { Mesh } from '../mesh/index.ts'
-import type { Broker } from '../proxy/index.ts'
-import { type OwnerView, owners } from '../registry/index.ts'
-import type { Workloads } from '../workloads/index.ts'
-import type { Drain } from './drain.ts'
-import type { PromMetrics } from './metrics/index.ts'
+import {
+  type AdminHandlers,
+  adminHandlers,
+  type KnownHost,
+  knownRoutes,
+  type LocalServer,
+  memberViews,
+  type SpiffeHandlers,
+  serveAdminApi,
+  serveSpiffeApi,
+  serveWorkloadApi,
+  serviceViews,
+  spiffeHandlers,
+  type WorkloadHandlers,
+  workloadHandlers
+} from '../../api/index.ts'
+import { peerCredentials } from '../../attest/index.ts'
+import { backupOf, signJwt, type WatchedCertificate } from '../../ca/index.ts'
+import { type Authorizer, explain, probe, probePath, type Readiness } from '../../cluster/index.ts'
+import { ErrorCode, WarrenError } from '../../core/index.ts'
+import { keySha256Of, type PeerKey, parseCertificate } from '../../identity/index.ts'
+import type { Broker } from '../../proxy/index.ts'
+import { type OwnerView, owners } from '../../registry/index.ts'
+import type { Drain } from '../drain.ts'
+import { packageVersion } from '../version.ts'
+import type { Base } from './base.ts'
+import type { Ca } from './ca.ts'
+import type { Cluster } from './cluster.ts'
+import type { LocalWorkloads } from './workloads.ts'
 
-export interface LocalHandlersParts {
-  readonly membership: Membership
-  readonly mesh: Mesh
-  readonly registry: RegistryService
-  readonly routing: Routing
-  readonly policy: PolicyService
-  readonly authorizer: Authorizer
-  readonly office: AdmissionOffice
-  readonly workloads: Workloads
-  readonly broker: Broker
-  readonly trust: Trust
-  readonly book: MemberBook
-  readonly evictions: Evictions
-  readonly failures: FailureService
+/** Everything that the sockets answer out of. */
+export interface ApiParts {
+  readonly base: Base
+  readonly cluster: Cluster
+  readonly ca: Ca
+  readonly local: LocalWorkloads
+  readonly proxy: Broker
   readonly readiness: Readiness
   readonly drain: Drain
-  readonly metrics: PromMetrics
-  readonly renewal: Renewal
-  readonly rotation: Rotation
-  readonly authorities: Authorities
-  readonly rootRotation: RootRotation
   readonly dataAddresses: () => string[]
-  readonly backup: (passphrase: string) => Promise<Uint8Array>
-  readonly clock: Clock
-  readonly log: Logger
 }
 
-/** What agent.sock and admin.sock answer, out of the parts of this agent. */
-export function localHandlers(parts: LocalHandlersParts): { workload: WorkloadHandlers; admin: AdminHandlers } {
-  const { membership, mesh, registry, routing, policy, office, workloads, broker, readiness, drain, evictions, clock } =
-    parts
+/** The sockets of this agent, while they serve. */
+export interface ApiServers {
+  readonly agent: LocalServer
+  readonly admin: LocalServer
+  readonly spiffe: LocalServer
+}
+
+/** Opens agent.sock, admin.sock and spiffe.sock. They are closed with the resources of the agent. */
+export async function serveApi(parts: ApiParts): Promise<ApiServers> {
+  const { config, log, metrics, resources } = parts.base
+  const handlers = localHandlers(parts)
+  const shared = { runtimeDir: config.runtimeDir, credentials: peerCredentials, log, metrics }
+  const agent = await serveWorkloadApi({ ...shared, handlers: handlers.workload })
+  resources.defer(() => agent.close())
+  const admin = await serveAdminApi({ ...shared, handlers: handlers.admin })
+  resources.defer(() => admin.close())
+  const spiffe = await serveSpiffeApi({ ...shared, handlers: spiffeServices(parts) })
+  resources.defer(() => spiffe.close())
+  return { agent, admin, spiffe }
+}
+
+function spiffeServices({ base, cluster, ca, local }: ApiParts): SpiffeHandlers {
+  const { membership, clock } = base
+  const { state, registry, trust } = cluster
+  const { trustDomain, jwtKeys } = membership
+  return spiffeHandlers({
+    trustDomain,
+    registrations: () => local.workloads.all(),
+    svids: ca.exportedSvids,
+    roots: () => trust.state.roots.map(({ der }) => der),
+    jwt: (spiffeId, audience) => signJwt(jwtKeys.signing, spiffeId, audience, clock.wallMs(), jwtKeys.tokenMs),
+    jwtHosts: () =>
+      owners(state).map(({ machine: name, identity, jwtKeys: published }) => ({
+        machine: name,
+        scopes: identity.scopes,
+        jwtKeys: published
+      })),
+    changed: () => Promise.race([registry.changed(), ca.rotation.changed()]),
+    nowMs: () => clock.wallMs()
+  })
+}
+
+// What agent.sock and admin.sock answer.
+function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: AdminHandlers } {
+  const { base, cluster, ca, local, proxy, readiness, drain, dataAddresses } = parts
+  const { membership, vault, store, metrics, events, clock } = base
+  const { mesh, registry, routing, policy, evictions, failures } = cluster
+  const { office, renewal, rotation, authorities, rootRotation } = ca
+  const { workloads } = local
+  const { trustDomain, machine } = membership
   const { state } = registry
-  const suspectedSince = (peer: PeerKey) => parts.failures.suspectedSinceMs(peer)
+  const suspectedSince = (peer: PeerKey) => failures.suspectedSinceMs(peer)
   const startedAtMs = clock.wallMs()
   const version = packageVersion()
   return {
@@ -72,7 +100,7 @@ export function localHandlers(parts: LocalHandlersParts): { workload: WorkloadHa
       ready: signal => readiness.wait(signal),
       replicated: (wait, signal) => registry.replicated(wait, signal),
       connect: ({ source, destination, protocol, strategy, hello, signal }) =>
-        broker.connect({
+        proxy.connect({
           source: { registrationId: source.registrationId, address: source.address, uid: source.uid },
           destination,
           protocol,
@@ -93,49 +121,52 @@ export function localHandlers(parts: LocalHandlersParts): { workload: WorkloadHa
         registrations: workloads.count,
         services: routing.matching().filter(route => route.serves.length > 0).length,
         policyVersion: policy.version,
-        sessions: broker.sessions(),
-        flows: broker.flowCount(),
+        sessions: proxy.sessions(),
+        flows: proxy.flowCount(),
         startedAtMs: BigInt(startedAtMs),
         certificateNotAfterMs: BigInt(membership.credentials.node.notAfterMs),
         meshAddresses: mesh.addresses(),
-        dataAddresses: parts.dataAddresses(),
+        dataAddresses: dataAddresses(),
         authority: membership.credentials.authority !== undefined,
         admin: policy.isAdmin,
         pid: process.pid,
         evicted: evictions.standing ?? '',
-        lapsed: parts.renewal.lapse ?? '',
-        certificates: parts.rotation.certificates().map(toCertificate)
+        lapsed: renewal.lapse ?? '',
+        certificates: rotation.certificates().map(toCertificate)
       })
     }),
     admin: adminHandlers({
       policy,
       machine: membership.machine,
       knownHost: machine => knownHost(parts, machine),
-      authorityKeysOf: (machine, signal) => parts.authorities.keysOf(machine, signal),
+      authorityKeysOf: (machine, signal) => authorities.keysOf(machine, signal),
       hostsBelow: keys => hostsBelow(owners(state), keys),
-      authorities: parts.authorities,
-      rootRotation: parts.rootRotation,
+      authorities: authorities,
+      rootRotation: rootRotation,
       createToken: request => office.createToken(request),
       tokens: () => office.tokens(),
       revokeToken: id => office.revokeToken(id),
       revokeTokensOf: machine => office.revokeTokensOf(machine),
+      onRuleChange: (change, subject, uid) => events.emit('rule-changed', { change, subject, uid }),
       nowMs: () => clock.wallMs(),
       drain: timeoutMs => drain.begin(timeoutMs),
       undrain: () => drain.undo(),
-      backup: parts.backup,
+      backup: passphrase => backupOf({ vault, store, trustDomain, machine }, passphrase, clock.wallMs()),
       members: () => memberViews(state, mesh, suspectedSince, clock),
-      flows: () => broker.flows(),
-      metrics: async () => ({ text: await parts.metrics.text(), samples: await parts.metrics.samples() }),
+      flows: () => proxy.flows(),
+      metrics: async () => ({ text: await metrics.text(), samples: await metrics.samples() }),
       explain: (source, destination, protocol, signal) =>
         explain(explainDeps(parts), source, destination, protocol, signal)
     })
   }
 }
 
-function knownHost({ membership, trust, book }: LocalHandlersParts, machine: string): KnownHost {
+function knownHost({ base, cluster }: ApiParts, machine: string): KnownHost {
+  const { membership } = base
+  const { trust, members } = cluster
   // Each CA that it may still sign with: a host that renews has two.
   const known = trust.certificatesOf(machine)
-  const peers = new Set([...book.peersOf(machine), ...known.map(({ peer }) => peer)])
+  const peers = new Set([...members.peersOf(machine), ...known.map(({ peer }) => peer)])
   const keys = known.map(node => keySha256Of(node.nodeCertificate))
   if (machine !== membership.machine) return { peers: [...peers], keys }
   // What would put this very host out, with all below the same authority or root.
@@ -151,8 +182,9 @@ function hostsBelow(all: readonly OwnerView[], keys: readonly string[]): string[
   return all.filter(isBelow).map(({ machine }) => machine)
 }
 
-function explainDeps(parts: LocalHandlersParts) {
-  const { membership, mesh, registry, routing, authorizer, trust, failures, clock } = parts
+function explainDeps({ base, cluster }: ApiParts) {
+  const { membership, clock } = base
+  const { mesh, registry, routing, authorizer, trust, failures } = cluster
   return {
     machine: membership.machine,
     known: () => knownRoutes(routing),
@@ -183,7 +215,9 @@ function explainDeps(parts: LocalHandlersParts) {
   }
 }
 
-function stateOf({ evictions, renewal, drain, readiness }: LocalHandlersParts): string {
+function stateOf({ cluster, ca, drain, readiness }: ApiParts): string {
+  const { evictions } = cluster
+  const { renewal } = ca
   if (evictions.standing !== undefined) return 'evicted'
   if (renewal.lapse !== undefined) return 'lapsed'
   return drain.isOn ? 'draining' : readiness.state
@@ -199,10 +233,4 @@ function toCertificate({ kind, subject, issuedAtMs, notAfterMs, renewAtMs, alarm
     alarm: alarm === 'none' ? '' : alarm,
     problem: [problem, hint].filter(text => text !== '').join(': ')
   }
-}
-
-function packageVersion(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
-  const { version } = JSON.parse(text) as { version: string }
-  return version
 }

@@ -1,0 +1,23 @@
+import type { Membership } from '../../ca/index.ts'
+import type { Clock, Logger } from '../../core/index.ts'
+import type { EventBus } from '../../events/index.ts'
+import type { Store, Vault } from '../../state/index.ts'
+import type { ResolvedConfig } from '../config.ts'
+import type { PromMetrics } from '../metrics/index.ts'
+
+/** What every part of an agent rests on. */
+export interface Base {
+  readonly config: ResolvedConfig
+  readonly listenDir: string
+  readonly vault: Vault
+  readonly store: Store
+  readonly membership: Membership
+  readonly events: EventBus
+  readonly metrics: PromMetrics
+  readonly clock: Clock
+  readonly log: Logger
+  /** Takes up what must be ended, in the order of its start. */
+  readonly resources: AsyncDisposableStack
+  /** Aborts first of all when the agent stops. */
+  readonly stopping: AbortSignal
+}

@@ -1,0 +1,176 @@
+import {
+  AdmissionOffice,
+  Authorities,
+  AuthorityDesk,
+  askAuthority,
+  askOverMesh,
+  authoritiesOf,
+  certifier,
+  dialAgent,
+  IssuedBook,
+  Renewal,
+  RenewalDesk,
+  RootRotation,
+  Rotation,
+  Svids
+} from '../../ca/index.ts'
+import { askForTrust, TrustService } from '../../cluster/index.ts'
+import { within } from '../../core/index.ts'
+import { askForRenewal, askForSuccession, RENEW_ALPN } from '../../identity/index.ts'
+import { owners } from '../../registry/index.ts'
+import type { Base } from './base.ts'
+import type { Cluster } from './cluster.ts'
+
+/** The certificates of this host, and its part as an authority. */
+export interface Ca {
+  readonly trustService: TrustService
+  readonly office: AdmissionOffice
+  readonly desk: RenewalDesk
+  /** Of the data plane; the keys stay in this process. */
+  readonly svids: Svids
+  /** Of keys that leave this process. */
+  readonly exportedSvids: Svids
+  readonly rootRotation: RootRotation
+  readonly authorityDesk: AuthorityDesk
+  readonly authorities: Authorities
+  readonly renewal: Renewal
+  readonly rotation: Rotation
+}
+
+/** Sessions prove new certificates within five seconds, heads are with everybody before that. */
+const MAX_SETTLE_MS = 10_000
+/** Of a TLS connection to the data port of an authority. */
+const DIAL_TIMEOUT_MS = 5_000
+
+/** Makes what issues, renews and rotates certificates; starts nothing. `dataAddresses` tells where this host serves. */
+export function buildCa(base: Base, cluster: Cluster, dataAddresses: () => string[]): Ca {
+  const { config, membership, vault, store, events, metrics, clock, log } = base
+  const { mesh, trust, state, routing, members, authorityBook, evictions } = cluster
+  const { credentials, jwtKeys } = membership
+  const { lifetimes } = config
+  credentials.onChange(() => {
+    const { machine, notAfterMs } = credentials.node
+    events.emit('certificate-renewed', { machine, notAfterMs })
+  })
+  const certify = evictions.guard(certifier(credentials, lifetimes.svidMs, clock))
+  const svids = new Svids(certify, clock)
+  const exportedSvids = new Svids(certify, clock)
+  const office = new AdmissionOffice({
+    membership,
+    store,
+    dataAddresses,
+    meshAddresses: () => mesh.addresses(),
+    isTaken: name => routing.peerOf(name) !== undefined,
+    revocations: () => trust.state.revocations,
+    lifetimeMs: lifetimes.nodeMs,
+    clock,
+    log,
+    metrics,
+    events
+  })
+  const desk = new RenewalDesk({ credentials, trust, lifetimes, tokens: () => store.tokens(), clock, log, metrics })
+  const trustService = buildTrustService(base, cluster)
+  const announce = (): void => events.emit('profile-changed', {})
+  const rootRotation = new RootRotation({
+    vault,
+    credentials,
+    trust,
+    service: trustService,
+    owners: () => owners(state),
+    known: () => members.all(),
+    settleMs: Math.min(MAX_SETTLE_MS, lifetimes.nodeMs / 10),
+    clock,
+    log
+  })
+  const issued = new IssuedBook(store)
+  const self = credentials.node.peer
+  const authorityDesk = new AuthorityDesk({ self, credentials, trust, lifetimes, issued, announce, clock, log })
+  const authorities = new Authorities({
+    credentials,
+    trust,
+    lifetimes,
+    issued,
+    owners: () => owners(state),
+    ask: (peer, request, signal) => askAuthority(mesh, authorityDesk, peer, request, signal),
+    clock,
+    log
+  })
+  const renewal = new Renewal({
+    trustDomain: membership.trustDomain,
+    credentials,
+    peerKey: membership.peerKey,
+    lifetimes,
+    trust: () => trust.state,
+    trustSinceMs: () => trustService.adoptedAtMs,
+    desk,
+    authorities: () => authoritiesOf(owners(state), mesh),
+    ask: (peer, request, signal) => askOverMesh(mesh, peer, request, signal),
+    ports: () => authorityBook.addresses(),
+    askAtPort: async (address, request, signal) => {
+      const follow = (succession: readonly Uint8Array[]) => {
+        trustService.take(succession)
+        return trust.state
+      }
+      return await askForRenewal(await dialRenewal(address, signal), request, follow, clock.wallMs(), signal)
+    },
+    askForAuthority: (peer, authority, signal) => authorities.renewAt(peer, authority, signal),
+    isFounder: membership.adminKey !== undefined,
+    stateDir: config.stateDir,
+    clock,
+    log,
+    metrics
+  })
+  const rotation = new Rotation({
+    renewal,
+    credentials,
+    jwtKeys,
+    lifetimes,
+    svids: [svids, exportedSvids],
+    trust,
+    connected: () => mesh.connected(),
+    disconnect: peer => mesh.disconnect(peer),
+    onRenewed: async () => {
+      trust.admit(credentials.node.chainDer)
+      await office.renew()
+      announce()
+    },
+    announce,
+    catchUp: signal => trustService.catchUp(signal),
+    clock,
+    log
+  })
+  return {
+    trustService,
+    office,
+    desk,
+    svids,
+    exportedSvids,
+    rootRotation,
+    authorityDesk,
+    authorities,
+    renewal,
+    rotation
+  }
+}
+
+function buildTrustService({ membership, events, clock, log, stopping }: Base, cluster: Cluster): TrustService {
+  const { mesh, trust, authorityBook } = cluster
+  const service = new TrustService({
+    file: membership.trust,
+    trust,
+    connected: () => mesh.connected(),
+    request: (peer, bytes, signal) => askForTrust(mesh, peer, bytes, signal),
+    ports: () => authorityBook.addresses(),
+    askAtPort: async (address, signal) => await askForSuccession(await dialRenewal(address, signal), signal),
+    onAccepted: (reason, gone, version) => events.emit('trust-changed', { version, reason, gone }),
+    clock,
+    log,
+    signal: stopping
+  })
+  events.on('unknown-root-shown', () => service.suspect())
+  return service
+}
+
+async function dialRenewal(address: string, signal: AbortSignal) {
+  return await within(DIAL_TIMEOUT_MS, [signal], limit => dialAgent(address, RENEW_ALPN, limit))
+}

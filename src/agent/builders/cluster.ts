@@ -1,0 +1,171 @@
+import {
+  AckRelay,
+  AuthorityBook,
+  Authorizer,
+  Evictions,
+  FailureService,
+  followRegistry,
+  MemberBook,
+  PolicyService,
+  policyTransport,
+  RegistryService,
+  Routing,
+  registryTransport,
+  Trust,
+  type Versioned
+} from '../../cluster/index.ts'
+import { CONTEXT, sign, verifySignature } from '../../identity/index.ts'
+import { createMesh, type Mesh } from '../../mesh/index.ts'
+import { createRegistry, owner, owners, type RegistryState } from '../../registry/index.ts'
+import type { Base } from './base.ts'
+
+/** What hosts agree on, and how this one hears of it. */
+export interface Cluster {
+  readonly trust: Trust
+  readonly mesh: Mesh
+  readonly state: RegistryState
+  readonly routing: Routing
+  readonly members: MemberBook
+  readonly authorityBook: AuthorityBook
+  readonly registry: RegistryService
+  readonly failures: FailureService
+  readonly evictions: Evictions
+  readonly policy: PolicyService
+  readonly authorizer: Authorizer
+}
+
+const POLICY_SETTING = 'policy'
+// What the mesh carries in one gossip message.
+const MAX_GOSSIP_BYTES = 64 * 1024
+
+/** Makes the parts that hosts agree by, and starts none of them. */
+export async function buildCluster(base: Base): Promise<Cluster> {
+  const { membership, store, events, metrics, clock, log } = base
+  const { credentials, trust: trustFile } = membership
+  const trust = new Trust(trustFile.state, clock, log)
+  trust.admit(credentials.node.chainDer)
+  const mesh = await buildMesh(base, trust)
+  const state = buildRegistryState(base, trust)
+  const routing = new Routing(state)
+  const members = new MemberBook(store, state)
+  const relay = new AckRelay({
+    mesh,
+    isMember: peer => owner(state, peer) !== undefined,
+    sign: bytes => sign(membership.peerKey, CONTEXT.relayedAck, bytes),
+    verify: (key, bytes, signature) => verifySignature(key, CONTEXT.relayedAck, bytes, signature),
+    monotonicMs: clock.monotonicMs,
+    metrics
+  })
+  const registry = new RegistryService({
+    state,
+    transport: registryTransport(mesh, relay),
+    saveMarks: marks => store.raiseMarks(marks),
+    forgetMark: peer => store.forgetMark(peer),
+    onChange: ({ owner: peer, machine, cause, added, removed }) => {
+      events.emit('registry-changed', { peer, machine, cause, added: added.length, removed: removed.length })
+      if (cause === 'expired' || cause === 'revoked') events.emit('host-lost', { peer, machine, cause })
+    },
+    clock,
+    log,
+    metrics
+  })
+  relay.deliverTo((ack, author) => registry.onAck(ack, author))
+  const failures = new FailureService({
+    mesh,
+    members: () => owners(state).flatMap(({ peer, self }) => (self ? [] : [peer])),
+    isMember: peer => peer !== credentials.node.peer && owner(state, peer) !== undefined,
+    machineOf: peer => owner(state, peer)?.machine,
+    suspect: (peer, suspected) => registry.suspect(peer, suspected),
+    events,
+    clock,
+    log,
+    metrics
+  })
+  const evictions = new Evictions({
+    trust,
+    ownChain: () => credentials.node.chainDer,
+    connected: () => mesh.connected(),
+    forget: peer => mesh.forget(peer),
+    judgeOwners: () => registry.judgeOwners(),
+    forgetMembers: isGone => members.forget(isGone),
+    events,
+    clock,
+    log,
+    signal: base.stopping
+  })
+  events.on('refused-by-host', ({ machine, reason }) => evictions.onRefused(machine, reason))
+  const policy = new PolicyService({
+    trustDomain: membership.trustDomain,
+    adminPublicKey: trustFile.state.adminPublicKey,
+    adminKey: membership.adminKey,
+    load: () => store.setting(POLICY_SETTING),
+    save: signed => store.setSetting(POLICY_SETTING, signed),
+    transport: policyTransport(mesh),
+    onBundle: bundle => evictions.onBundle(bundle),
+    onChange: (reason, version) => events.emit('policy-changed', { version, reason }),
+    clock,
+    log
+  })
+  const authorizer = new Authorizer(policy, routing, clock)
+  const authorityBook = new AuthorityBook(store)
+  return { trust, mesh, state, routing, members, authorityBook, registry, failures, evictions, policy, authorizer }
+}
+
+/** Has the parts of the cluster learn from each other's changes. After enforcement has subscribed. */
+export function followCluster({ events }: Base, cluster: Cluster, trust: Versioned): void {
+  const { mesh, state, members, authorityBook, policy, failures } = cluster
+  followRegistry({
+    events,
+    ownerOf: peer => owner(state, peer),
+    isConnected: peer => mesh.isConnected(peer),
+    addHints: addresses => mesh.addHints(addresses),
+    members,
+    authorities: authorityBook,
+    policy,
+    trust,
+    failures
+  })
+}
+
+async function buildMesh({ config, membership, events, clock, log, metrics }: Base, trust: Trust): Promise<Mesh> {
+  const { credentials } = membership
+  return await createMesh({
+    peerKey: membership.peerKey,
+    trustDomain: membership.trustDomain,
+    listen: config.listen,
+    ...(config.advertise === undefined ? {} : { advertise: config.advertise }),
+    mdns: config.mdns,
+    bootstrap: config.bootstrap,
+    nodeChain: () => credentials.node.chainDer,
+    judge: chain => {
+      const verdict = trust.admit(chain)
+      if (!verdict.ok && verdict.reason === 'wrong-root') events.emit('unknown-root-shown', {})
+      return verdict.ok ? { ok: true, machine: verdict.identity.machine, peer: verdict.identity.peer } : verdict
+    },
+    onRefused: (machine, reason) => events.emit('refused-by-host', { machine, reason }),
+    log,
+    metrics,
+    clock
+  })
+}
+
+function buildRegistryState({ membership, store, events, clock }: Base, trust: Trust): RegistryState {
+  const { credentials, trustDomain, machine, peerKey } = membership
+  return createRegistry(
+    {
+      trustDomain,
+      // Does not change with a renewal: an authority does not let it.
+      self: { peer: credentials.node.peer, machine },
+      marks: store.marks(),
+      sign: bytes => sign(peerKey, CONTEXT.nodeHead, bytes),
+      verify: (key, bytes, signature) => verifySignature(key, CONTEXT.nodeHead, bytes, signature),
+      admit: chain => {
+        const verdict = trust.admit(chain)
+        if (!verdict.ok && verdict.reason === 'wrong-root') events.emit('unknown-root-shown', {})
+        return verdict.ok ? verdict.identity : undefined
+      },
+      limits: { maxGossipBytes: MAX_GOSSIP_BYTES }
+    },
+    { wallMs: clock.wallMs(), monotonicMs: clock.monotonicMs() }
+  )
+}

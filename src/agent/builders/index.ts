@@ -1,0 +1,6 @@
+export { serveApi } from './api.ts'
+export type { Base } from './base.ts'
+export { buildCa, type Ca } from './ca.ts'
+export { buildCluster, type Cluster, followCluster } from './cluster.ts'
+export { buildProxy } from './proxy.ts'
+export { buildWorkloads, type LocalWorkloads } from './workloads.ts'

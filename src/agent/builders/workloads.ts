@@ -1,0 +1,67 @@
+import { Attestor, listenerUid, ProcessWatch } from '../../attest/index.ts'
+import { SessionTokens } from '../../identity/index.ts'
+import { probeTarget } from '../../proxy/index.ts'
+import { codeAfter, Grants, HealthService, type Workload, Workloads } from '../../workloads/index.ts'
+import type { Base } from './base.ts'
+import type { Cluster } from './cluster.ts'
+
+/** The registrations of this host, and who looks after their servers. */
+export interface LocalWorkloads {
+  readonly workloads: Workloads
+  readonly health: HealthService
+}
+
+/** Makes what grants, keeps and checks the registrations of this host; starts nothing. */
+export function buildWorkloads(base: Base, { registry, policy, evictions }: Cluster): LocalWorkloads {
+  const { config, membership, listenDir, events, clock, log, resources } = base
+  const { credentials, trustDomain, machine, nodeSecret } = membership
+  const grants = new Grants({
+    scopes: credentials.node.scopes,
+    agentUid: process.getuid?.() ?? 0,
+    entries: () => policy.bundle ?? { entries: [], strict: false },
+    requireStanding: spiffeId => evictions.requireStanding(spiffeId),
+    attestor: new Attestor(clock)
+  })
+  const health = new HealthService({
+    async probe({ target, check }, signal) {
+      if (target === undefined || target.kind === 'udp' || check === undefined) return
+      await probeTarget(target, check, { listenerUid }, signal)
+    },
+    onChange: (workload, verdict) => {
+      registry.put(toRecord(workload, verdict))
+      events.emit('health-changed', { ...fieldsOf(workload), health: verdict })
+    },
+    clock,
+    log
+  })
+  resources.defer(() => health.stop())
+  const workloads = new Workloads({
+    trustDomain,
+    machine,
+    grants,
+    listenDir,
+    tokens: new SessionTokens(nodeSecret),
+    processes: new ProcessWatch(),
+    limits: config.limits.workloads,
+    onAdded: workload => {
+      // First, since the registry may refuse it: then there is no registration.
+      registry.put(toRecord(workload, 'passing'))
+      health.add(workload)
+      events.emit('registration-added', { ...fieldsOf(workload), pid: workload.process.pid })
+    },
+    onEnded: (workload, reason) =>
+      events.emit('registration-ended', { ...fieldsOf(workload), reason, code: codeAfter(reason) }),
+    clock,
+    log
+  })
+  return { workloads, health }
+}
+
+function fieldsOf({ spiffeId, registrationId, uid }: Workload) {
+  return { spiffeId, registrationId, uid }
+}
+
+function toRecord(workload: Workload, health: 'passing' | 'failing') {
+  const { registrationId, address, protocols, whitelist, labels, registeredAtMs, ttlMs } = workload
+  return { registrationId, address, protocols, whitelist, health, labels, registeredAtMs, ttlMs }
+}

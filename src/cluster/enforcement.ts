@@ -1,0 +1,116 @@
+import type { ErrorCode, Logger } from '../core/index.ts'
+import type { EventFields, EventSource } from '../events/index.ts'
+import type { PeerKey } from '../identity/index.ts'
+
+/** What enforcement does to the data plane. */
+export interface EnforcedProxy {
+  /** Judges every session and flow again, and cuts what is no longer allowed before it returns. */
+  readonly reevaluate: (reason: string) => void
+  /** Ends what belongs to a registration of this host. `code` is what a source is answered that is just connecting. */
+  readonly registrationEnded: (registrationId: string, reason: string, code: ErrorCode) => void
+}
+
+export interface EnforcementDeps {
+  readonly events: EventSource
+  readonly proxy: EnforcedProxy
+  readonly evictions: {
+    /** Drops the records of hosts that are revoked by now, and then their connections. */
+    readonly carryOut: () => void
+  }
+  readonly workloads: {
+    /** Ends the registrations that nothing grants any more. */
+    readonly review: () => void
+  }
+  readonly registry: {
+    /** Judges every owner anew, and drops those that no longer pass. */
+    readonly judgeOwners: () => void
+    readonly delete: (registrationId: string) => void
+  }
+  /** Closes the connections to a host, if there are any. */
+  readonly disconnect: (peer: PeerKey) => void
+  readonly health: { readonly remove: (registrationId: string) => void }
+  /** Every store of certificates of this host's workloads. */
+  readonly svids: ReadonlyArray<{ readonly remove: (registrationId: string) => void }>
+  /** Does what is due now that other roots are trusted. */
+  readonly trustChanged: () => void
+  /** Signs and publishes anew what this host says of itself. */
+  readonly announce: () => void
+  readonly log: Logger
+}
+
+/** One step of an order, with the name that a failure is logged under. */
+type Step = readonly [name: string, run: () => void]
+
+/**
+ * The order in which a change of policy, trust, registry or registrations takes effect on this host.
+ *
+ * It is the first to hear of each change, and all of it has happened when the change is answered. A step that fails is
+ * logged and keeps no later one from its work: what comes after it takes away rights as well.
+ */
+export class Enforcement {
+  readonly #deps: EnforcementDeps
+
+  constructor(deps: EnforcementDeps) {
+    this.#deps = deps
+  }
+
+  /** From now on every change takes effect. Call it before any other subscriber is added. */
+  start(): void {
+    const { events } = this.#deps
+    events.on('policy-changed', fields => this.#policyChanged(fields))
+    events.on('trust-changed', fields => this.#trustChanged(fields))
+    events.on('registry-changed', fields => this.#registryChanged(fields))
+    events.on('registration-ended', fields => this.#registrationEnded(fields))
+  }
+
+  #policyChanged({ reason }: EventFields['policy-changed']): void {
+    const { proxy, evictions, workloads, announce } = this.#deps
+    this.#run([
+      // First, while the records still are there: the reason of a cut is then the revocation, and not a missing record.
+      ['flows', () => proxy.reevaluate(reason)],
+      ['evictions', () => evictions.carryOut()],
+      ['registrations', () => workloads.review()],
+      // Last: the others learn that the new version is in force here when it is.
+      ['announcement', announce]
+    ])
+  }
+
+  #trustChanged({ reason, gone }: EventFields['trust-changed']): void {
+    const { proxy, registry, disconnect, announce, trustChanged } = this.#deps
+    this.#run([
+      ['flows', () => proxy.reevaluate(reason)],
+      ['owners', () => registry.judgeOwners()],
+      ...gone.map((peer): Step => ['connections', () => disconnect(peer)]),
+      ['announcement', announce],
+      ['certificates', trustChanged]
+    ])
+  }
+
+  #registryChanged({ cause, machine, removed }: EventFields['registry-changed']): void {
+    // What was only added takes nothing away.
+    if (removed === 0) return
+    this.#run([['flows', () => this.#deps.proxy.reevaluate(`registry: ${cause} of ${machine}`)]])
+  }
+
+  #registrationEnded({ registrationId, reason, code }: EventFields['registration-ended']): void {
+    const { proxy, health, svids, registry } = this.#deps
+    this.#run([
+      // Before the flows: a probe that is under way must not report a target that nobody has any more.
+      ['health checks', () => health.remove(registrationId)],
+      ['flows', () => proxy.registrationEnded(registrationId, reason, code)],
+      ...svids.map((each): Step => ['certificates', () => each.remove(registrationId)]),
+      // Last: other hosts learn of the end when nothing of it is left here.
+      ['record', () => registry.delete(registrationId)]
+    ])
+  }
+
+  #run(steps: readonly Step[]): void {
+    for (const [name, run] of steps) {
+      try {
+        run()
+      } catch (err) {
+        this.#deps.log.error('a step of enforcement failed', { component: name, err })
+      }
+    }
+  }
+}

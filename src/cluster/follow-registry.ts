@@ -1,0 +1,38 @@
+import type { EventSource } from '../events/index.ts'
+import type { PeerKey } from '../identity/index.ts'
+import type { OwnerView } from '../registry/index.ts'
+
+/** A signed document of which members announce the version that they have. */
+export interface Versioned {
+  readonly version: bigint
+  /** Fetches a newer version from a member, in the background. */
+  readonly pull: (peer: PeerKey) => void
+}
+
+export interface FollowRegistryDeps {
+  readonly events: EventSource
+  readonly ownerOf: (peer: PeerKey) => OwnerView | undefined
+  readonly isConnected: (peer: PeerKey) => boolean
+  readonly addHints: (addresses: readonly string[]) => void
+  /** Notes where a member is; answers addresses that are new. */
+  readonly members: { readonly note: (peer: PeerKey) => readonly string[] }
+  readonly authorities: { readonly note: (view: OwnerView) => void }
+  readonly policy: Versioned
+  readonly trust: Versioned
+  readonly failures: { readonly heard: (peer: PeerKey) => void }
+}
+
+/** Has each change of a member noted: where it is, what it can, whether it knows of a newer policy or newer roots. */
+export function followRegistry(deps: FollowRegistryDeps): void {
+  const { events, ownerOf, isConnected, policy, trust } = deps
+  events.on('registry-changed', ({ peer, cause }) => {
+    deps.addHints(deps.members.note(peer))
+    const view = ownerOf(peer)
+    if (view !== undefined) deps.authorities.note(view)
+    if (isConnected(peer)) {
+      if ((view?.policyVersion ?? 0n) > policy.version) policy.pull(peer)
+      if ((view?.trustVersion ?? 0n) > trust.version) trust.pull(peer)
+    }
+    if (cause === 'head' || cause === 'set') deps.failures.heard(peer)
+  })
+}

@@ -1,0 +1,13 @@
+export { EventBus, type EventHandler, type EventSink, type EventSource, silentEvents } from './bus.ts'
+export {
+  type Audience,
+  EVENTS,
+  type EventDefinition,
+  type EventFields,
+  type EventName,
+  type FlowFields,
+  type RegistrationEnd,
+  type RegistrationFields,
+  type Retention,
+  type RuleChange
+} from './definitions.ts'
