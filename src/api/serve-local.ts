@@ -8,6 +8,8 @@ import {
   type LimitName,
   type Logger,
   type Metrics,
+  Quota,
+  RateLimitedLog,
   silentMetrics,
   sleep,
   systemClock,
@@ -16,8 +18,6 @@ import {
 import { type Admission, createCaller, type PeerCredentials } from './caller.ts'
 import { Connection } from './connection.ts'
 import { LOCAL_LIMITS, type LocalLimits } from './limits.ts'
-import { Quota } from './quota.ts'
-import { RefusalLog } from './refusal-log.ts'
 import { createRequestListener, type Request, type Response } from './request-listener.ts'
 import type { Routes } from './routes.ts'
 import { sniff } from './sniff.ts'
@@ -52,6 +52,10 @@ export interface LocalServer {
   close(): Promise<void>
 }
 
+/** Warnings of refused connections, ten a minute for each user: whoever connects again and again must not fill the log. */
+const REFUSALS_PER_UID = { burst: 10, perSecond: 1 / 6, maxKeys: 256 }
+/** Stands for a caller whose uid cannot be read. */
+const NOBODY = ''
 /** Connections that are told why they are refused, rather than just closed; each lives 2 s at most. */
 const MAX_REFUSALS = 64
 const MAX_REFUSALS_PER_UID = 8
@@ -70,7 +74,7 @@ export async function serveLocal(options: LocalServerOptions): Promise<LocalServ
   const stopping = new AbortController()
   const listener = createRequestListener(options.routes, limits, { log, metrics }, stopping.signal)
   const accepted = new Quota<number>(limits.maxConnectionsPerUid, limits.maxConnections)
-  const refusals = new RefusalLog(log, options.clock ?? systemClock)
+  const refusals = new RateLimitedLog(log, options.clock ?? systemClock, { perKey: REFUSALS_PER_UID })
   const refused = new Quota<number>(MAX_REFUSALS_PER_UID, MAX_REFUSALS)
   const calls = new Quota<number>(limits.maxCallsPerUid, Number.MAX_SAFE_INTEGER)
   const connections = new Set<Connection>()
@@ -156,7 +160,7 @@ export async function serveLocal(options: LocalServerOptions): Promise<LocalServ
           hint: 'Run the command as root or as the user that runs the agent.'
         })
     const { uid, pid } = who
-    refusals.note(uid, 'local connection refused', { uid, pid, code: error.code, reason: error.reason })
+    refusals.warn(String(uid), 'local connection refused', { uid, pid, code: error.code, reason: error.reason })
     const told = refused.take(who.uid)
     return told === undefined ? undefined : { admission: { ok: false, error }, release: told }
   }
@@ -169,7 +173,7 @@ export async function serveLocal(options: LocalServerOptions): Promise<LocalServ
     try {
       admitted = admit(credentials(socket), gone.signal)
     } catch (err) {
-      refusals.note(undefined, 'local connection refused: no peer credentials', { path, err })
+      refusals.warn(NOBODY, 'local connection refused: no peer credentials', { path, err })
     }
     if (admitted === undefined) {
       socket.destroy()

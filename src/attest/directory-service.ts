@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process'
 import type { Clock } from '../core/index.ts'
+import { LruMap } from '../core/index.ts'
 
 export type NameKind = 'passwd' | 'group'
 
@@ -25,7 +26,7 @@ const MAX_WAITING = 64
 export class DirectoryService {
   readonly #clock: Clock
   readonly #ask: AskNames
-  readonly #cache = new Map<string, { readonly name: string | undefined; readonly untilMs: number }>()
+  readonly #cache = new LruMap<string, { readonly name: string | undefined; readonly untilMs: number }>(MAX_CACHED)
   #last: Promise<unknown> = Promise.resolve()
   #waiting = 0
   #restUntilMs = Number.NEGATIVE_INFINITY
@@ -59,18 +60,10 @@ export class DirectoryService {
     try {
       const names = parse(await this.#ask(kind, unknown))
       const untilMs = this.#clock.monotonicMs() + KEPT_MS
-      for (const id of unknown) this.#remember(`${kind} ${id}`, { name: names.get(id), untilMs })
+      for (const id of unknown) this.#cache.set(`${kind} ${id}`, { name: names.get(id), untilMs })
     } catch {
       this.#restUntilMs = this.#clock.monotonicMs() + REST_MS
     }
-  }
-
-  #remember(key: string, entry: { readonly name: string | undefined; readonly untilMs: number }): void {
-    this.#cache.delete(key)
-    this.#cache.set(key, entry)
-    if (this.#cache.size <= MAX_CACHED) return
-    const oldest = this.#cache.keys().next()
-    if (oldest.done !== true) this.#cache.delete(oldest.value)
   }
 }
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { FileHandle } from 'node:fs/promises'
-import { Allowance, type Clock, ErrorCode, type LimitName, WarrenError } from '../core/index.ts'
+import { type Clock, ErrorCode, type LimitName, LruMap, TokenBuckets, WarrenError } from '../core/index.ts'
 
 export interface HasherLimits {
   /** A larger executable is not hashed, bytes. */
@@ -33,8 +33,8 @@ const SETTLED_MS = 2_000
 export class ExecutableHasher {
   readonly #clock: Clock
   readonly #limits: HasherLimits
-  readonly #used: Allowance<number>
-  readonly #cache = new Map<string, string>()
+  readonly #used: TokenBuckets<number>
+  readonly #cache = new LruMap<string, string>(MAX_CACHED)
   #last: Promise<unknown> = Promise.resolve()
   #waiting = 0
 
@@ -42,7 +42,7 @@ export class ExecutableHasher {
     this.#clock = clock
     this.#limits = limits
     const { burstBytes, bytesPerSecond } = limits
-    this.#used = new Allowance({ burst: burstBytes, perSecond: bytesPerSecond, maxKeys: MAX_USERS })
+    this.#used = new TokenBuckets({ burst: burstBytes, perSecond: bytesPerSecond, maxKeys: MAX_USERS })
   }
 
   /** Hex SHA-256 of an open file, on the account of `uid`. Throws LIMIT_EXCEEDED, or INVALID_SOURCE if it changes. */
@@ -76,15 +76,8 @@ export class ExecutableHasher {
     if (digest === undefined || after.key !== before.key) {
       throw new WarrenError(ErrorCode.InvalidSource, 'the executable changed while it was hashed')
     }
-    if (this.#clock.wallMs() - after.changedAtMs > SETTLED_MS) this.#remember(after.key, digest)
+    if (this.#clock.wallMs() - after.changedAtMs > SETTLED_MS) this.#cache.set(after.key, digest)
     return digest
-  }
-
-  #remember(key: string, digest: string): void {
-    this.#cache.set(key, digest)
-    if (this.#cache.size <= MAX_CACHED) return
-    const oldest = this.#cache.keys().next()
-    if (oldest.done !== true) this.#cache.delete(oldest.value)
   }
 }
 

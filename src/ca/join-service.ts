@@ -1,5 +1,5 @@
 import { createHash, createPublicKey, randomBytes } from 'node:crypto'
-import { Allowance, type Clock, ErrorCode, type Logger, type Metrics, WarrenError } from '../core/index.ts'
+import { type Clock, ErrorCode, type Logger, type Metrics, TokenBuckets, WarrenError } from '../core/index.ts'
 import type { EventSink } from '../events/index.ts'
 import {
   admitJoin,
@@ -61,7 +61,7 @@ interface AgentCertificate {
 /** Admits hosts: makes join tokens, serves joins, and holds the certificate that this agent shows to joiners. */
 export class AdmissionOffice {
   readonly #deps: AdmissionOfficeDeps
-  readonly #refusals = new Allowance<string>(REFUSALS)
+  readonly #refusals = new TokenBuckets<string>(REFUSALS)
   #agent: AgentCertificate | undefined
 
   constructor(deps: AdmissionOfficeDeps) {

@@ -1,4 +1,4 @@
-import { definedOnly, raceAbort } from '../core/index.ts'
+import { definedOnly, LruMap, raceAbort } from '../core/index.ts'
 import type { AgentClient } from './agent-client.ts'
 import { register } from './register.ts'
 import type { RegisterOptions, Registration } from './registration.ts'
@@ -12,7 +12,7 @@ const MAX_ENDPOINTS = 1_024
 export interface Source {
   readonly registration: Registration
   /** Endpoint paths by protocol and destination. */
-  readonly endpoints: ReadonlyMap<string, string>
+  readonly endpoints: Pick<LruMap<string, string>, 'get'>
   remember(key: string, path: string): void
   forget(key: string): void
   release(): void
@@ -20,7 +20,7 @@ export interface Source {
 
 interface Entry {
   readonly registration: Promise<Registration>
-  readonly endpoints: Map<string, string>
+  readonly endpoints: LruMap<string, string>
   users: number
   linger: NodeJS.Timeout | undefined
 }
@@ -56,7 +56,7 @@ export class Sources {
       return Object.freeze({
         registration,
         endpoints: entry.endpoints,
-        remember: (key: string, path: string) => remember(entry.endpoints, key, path),
+        remember: (key: string, path: string) => void entry.endpoints.set(key, path),
         forget: (key: string) => void entry.endpoints.delete(key),
         release
       })
@@ -77,7 +77,7 @@ export class Sources {
     // `local`: a destination that has not heard of this source yet asks our agent before it refuses.
     const shared = definedOnly({ log, application, wait: wait ?? 'local' })
     const registration = register(as, { ...shared, client: this.#client })
-    const entry: Entry = { registration, endpoints: new Map(), users: 0, linger: undefined }
+    const entry: Entry = { registration, endpoints: new LruMap(MAX_ENDPOINTS), users: 0, linger: undefined }
     const drop = (): void => {
       clearTimeout(entry.linger)
       if (this.#entries.get(as) === entry) this.#entries.delete(as)
@@ -95,12 +95,6 @@ export class Sources {
     const registration = await entry.registration.catch(() => undefined)
     await registration?.close()
   }
-}
-
-function remember(endpoints: Map<string, string>, key: string, path: string): void {
-  const oldest = endpoints.size >= MAX_ENDPOINTS ? endpoints.keys().next().value : undefined
-  if (oldest !== undefined) endpoints.delete(oldest)
-  endpoints.set(key, path)
 }
 
 const byClient = new WeakMap<AgentClient, Sources>()

@@ -1,8 +1,15 @@
-import { ErrorCode, type Metrics, raceStaggered, WarrenError } from '../core/index.ts'
+import {
+  ErrorCode,
+  type KeyedRate,
+  LruMap,
+  type Metrics,
+  raceStaggered,
+  TokenBuckets,
+  WarrenError
+} from '../core/index.ts'
 import { type PeerKey, peerKeyOf, rawKeyOf } from '../identity/index.ts'
 import type { Mesh } from '../mesh/index.ts'
 import { create, decode, registryPb, toBinary } from '../wire/index.ts'
-import { PeerAllowance } from './failure/index.ts'
 
 export interface AckRelayDeps {
   readonly mesh: Pick<Mesh, 'peer' | 'connected' | 'isConnected' | 'request' | 'handle'>
@@ -17,8 +24,7 @@ const PROTOCOL = '/warren/ack-relay/1'
 const MAX_BYTES = 512
 const KEY_BYTES = 32
 /** What one member may have handed on: so many a second, after a burst. */
-export const RELAYS_PER_SECOND = 50
-const RELAY_BURST = 200
+export const RELAYS: KeyedRate = { perSecond: 50, burst: 200, maxKeys: 8_192 }
 /** Members asked to hand one on, and the time between one and the next. */
 const MAX_TRIED = 3
 const STAGGER_MS = 250
@@ -32,14 +38,13 @@ const NOTHING = new Uint8Array()
  */
 export class AckRelay {
   readonly #deps: AckRelayDeps
-  readonly #allowance: PeerAllowance
-  readonly #helped = new Map<PeerKey, PeerKey>()
+  readonly #relays = new TokenBuckets<PeerKey>(RELAYS)
+  readonly #helped = new LruMap<PeerKey, PeerKey>(MAX_REMEMBERED)
   #receive: ((ack: Uint8Array, author: PeerKey) => void) | undefined
 
   /** Before the mesh starts: takes its protocol. */
   constructor(deps: AckRelayDeps) {
     this.#deps = deps
-    this.#allowance = new PeerAllowance(RELAYS_PER_SECOND, RELAY_BURST, deps.monotonicMs)
     const sizes = { maxRequestBytes: MAX_BYTES, maxResponseBytes: MAX_BYTES }
     deps.mesh.handle(PROTOCOL, (from, request, signal) => this.#serve(from, request, signal), sizes)
   }
@@ -65,7 +70,7 @@ export class AckRelay {
     const last = this.#helped.get(owner)
     const relayed = this.#helpers(owner, last).map(helper => async (limit: AbortSignal): Promise<void> => {
       await mesh.request(helper, PROTOCOL, message, { signal: limit, maxResponseBytes: MAX_BYTES })
-      this.#remember(owner, helper)
+      this.#helped.set(owner, helper)
     })
     // A dial takes long to fail where nothing answers; so it comes second where another way is known to work.
     const attempts = last === undefined ? [direct, ...relayed] : [...relayed.slice(0, 1), direct, ...relayed.slice(1)]
@@ -108,7 +113,7 @@ export class AckRelay {
     }
     // One hop: nobody has his own handed on in another's name, or further than to a neighbour.
     if (author !== from) throw new WarrenError(ErrorCode.PermissionDenied, 'an acknowledgement of somebody else')
-    if (!this.#allowance.take(from)) {
+    if (!this.#relays.take(from, this.#deps.monotonicMs())) {
       throw new WarrenError(ErrorCode.LimitExceeded, 'too many acknowledgements to hand on', { limit: 'ack_relays' })
     }
     if (!mesh.isConnected(owner)) throw new WarrenError(ErrorCode.DestinationUnreachable, 'not connected to its owner')
@@ -120,12 +125,5 @@ export class AckRelay {
       throw err
     }
     return NOTHING
-  }
-
-  #remember(owner: PeerKey, helper: PeerKey): void {
-    this.#helped.delete(owner)
-    this.#helped.set(owner, helper)
-    const oldest = this.#helped.keys().next().value
-    if (this.#helped.size > MAX_REMEMBERED && oldest !== undefined) this.#helped.delete(oldest)
   }
 }

@@ -1,10 +1,18 @@
-export { Allowance, type AllowanceRate } from './allowance.ts'
 export { ChangeSignal } from './change-signal.ts'
 export { type Clock, systemClock } from './clock.ts'
 export { Deadline } from './deadline.ts'
 export { ErrorCode, isErrorCode, WarrenError, type WarrenErrorOptions } from './errors.ts'
+export {
+  type KeyedRate,
+  LruMap,
+  Quota,
+  type Rate,
+  RateLimitedLog,
+  type RateLimitedLogOptions,
+  TokenBucket,
+  TokenBuckets
+} from './limits/index.ts'
 export { type LogFields, type Logger, silentLogger } from './log.ts'
-export { Memo } from './memo.ts'
 export {
   type CounterName,
   type GaugeName,

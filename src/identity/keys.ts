@@ -6,7 +6,7 @@ import {
   sign as signBytes,
   verify as verifyBytes
 } from 'node:crypto'
-import { Memo } from '../core/index.ts'
+import { LruMap } from '../core/index.ts'
 
 /**
  * What a signature is for. Signed together with the bytes, so that a signature given for one purpose never counts for
@@ -60,7 +60,7 @@ export function sign(key: KeyObject, context: Context, bytes: Uint8Array): Uint8
   return signBytes(null, inContext(context, bytes), key)
 }
 
-const publicKeys = new Memo<string, KeyObject>(4_096)
+const publicKeys = new LruMap<string, KeyObject>(4_096)
 
 function publicKeyOf(rawKey: Uint8Array): KeyObject {
   return createPublicKey({ key: Buffer.concat([ED25519_SPKI_PREFIX, rawKey]), format: 'der', type: 'spki' })
@@ -77,7 +77,7 @@ export function verifySignature(
   try {
     const text = Buffer.from(rawKey).toString('latin1')
     // To make a key costs a third of what it costs to verify with it.
-    const key = publicKeys.get(text) ?? publicKeys.put(text, publicKeyOf(rawKey))
+    const key = publicKeys.getOrMake(text, () => publicKeyOf(rawKey))
     return verifyBytes(null, inContext(context, bytes), key, signature)
   } catch {
     return false

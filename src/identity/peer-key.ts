@@ -1,5 +1,5 @@
 import { toString as encode, fromString } from 'uint8arrays'
-import { ErrorCode, Memo, WarrenError } from '../core/index.ts'
+import { ErrorCode, LruMap, WarrenError } from '../core/index.ts'
 
 /** A libp2p PeerId of an Ed25519 key in its usual text form, "12D3Koo…". Equal keys have equal text. */
 export type PeerKey = string & { readonly __brand: 'PeerKey' }
@@ -14,8 +14,8 @@ const TEXT_LENGTH = 52
 const MAX_REMEMBERED = 4_096
 
 // Base58 costs 3 µs each way, and a host names each of its peers many times a second.
-const texts = new Memo<string, PeerKey>(MAX_REMEMBERED)
-const keys = new Memo<string, Uint8Array>(MAX_REMEMBERED)
+const texts = new LruMap<string, PeerKey>(MAX_REMEMBERED)
+const keys = new LruMap<string, Uint8Array>(MAX_REMEMBERED)
 
 /** The PeerKey of a raw Ed25519 public key (32 bytes). INVALID_ARGUMENT if it has another length. */
 export function peerKeyOf(raw: Uint8Array): PeerKey {
@@ -23,7 +23,7 @@ export function peerKeyOf(raw: Uint8Array): PeerKey {
     throw new WarrenError(ErrorCode.InvalidArgument, `a peer's public key has ${KEY_BYTES} bytes, not ${raw.length}`)
   }
   const known = Buffer.from(raw.buffer, raw.byteOffset, raw.byteLength).toString('latin1')
-  return texts.get(known) ?? texts.put(known, encode(Buffer.concat([PREFIX, raw]), 'base58btc') as PeerKey)
+  return texts.getOrMake(known, () => encode(Buffer.concat([PREFIX, raw]), 'base58btc') as PeerKey)
 }
 
 /** The raw Ed25519 public key (32 bytes) inside a PeerKey. INVALID_ARGUMENT if it is none. */
@@ -38,7 +38,7 @@ export function parsePeerKey(text: string): PeerKey {
 }
 
 function known(text: string): Uint8Array {
-  return keys.get(text) ?? keys.put(text, decode(text))
+  return keys.getOrMake(text, () => decode(text))
 }
 
 function decode(text: string): Uint8Array {

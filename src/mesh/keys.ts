@@ -2,7 +2,7 @@ import { createPrivateKey, KeyObject } from 'node:crypto'
 import { privateKeyFromRaw } from '@libp2p/crypto/keys'
 import type { PeerId, PrivateKey } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
-import { ErrorCode, Memo, WarrenError } from '../core/index.ts'
+import { ErrorCode, LruMap, WarrenError } from '../core/index.ts'
 import { type PeerKey, parsePeerKey } from '../identity/index.ts'
 import { MAX_KNOWN_PEERS } from './limits.ts'
 
@@ -29,7 +29,7 @@ function fromSeed(seed: Uint8Array): KeyObject {
 }
 
 // A PeerId also remembers its own text, which libp2p asks for at each look-up.
-const ids = new Memo<PeerKey, PeerId>(MAX_KNOWN_PEERS)
+const ids = new LruMap<PeerKey, PeerId>(MAX_KNOWN_PEERS)
 
 /** The PeerKey of a libp2p PeerId. INVALID_ARGUMENT unless it is that of an Ed25519 key. */
 export function peerKeyFromId(id: PeerId): PeerKey {
@@ -38,5 +38,5 @@ export function peerKeyFromId(id: PeerId): PeerKey {
 
 /** The libp2p form of a PeerKey. */
 export function toPeerId(peer: PeerKey): PeerId {
-  return ids.get(peer) ?? ids.put(peer, peerIdFromString(peer))
+  return ids.getOrMake(peer, () => peerIdFromString(peer))
 }

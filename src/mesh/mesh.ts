@@ -3,7 +3,7 @@ import type { Connection, IdentifyResult, PeerId, Stream } from '@libp2p/interfa
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { ErrorCode, silentMetrics, sleep, WarrenError, within } from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
-import { RefusalLog } from './admission/refusal-log.ts'
+import { AdmissionLog } from './admission/admission-log.ts'
 import { Sessions } from './admission/session.ts'
 import { dialAddress, parsePeerAddress } from './dialing/addresses.ts'
 import { Pinger } from './dialing/pinger.ts'
@@ -70,7 +70,7 @@ export async function createMesh(options: MeshOptions): Promise<Mesh> {
   const privateKey = toPrivateKey(options.peerKey)
   const peer = peerKeyFromId(peerIdFromPrivateKey(privateKey))
   const sessions = new Sessions(peer)
-  const refusals = new RefusalLog(options.log, options.clock)
+  const refusals = new AdmissionLog(options.log, options.clock)
   const { nodeChain, judge, trustDomain, bootstrap, log } = options
   // Refuses what the operator mistyped now, and not by silence later.
   const seeds = bootstrap.map(parsePeerAddress)

@@ -110,10 +110,6 @@ export function quarantine(
   const held = state.entries.get(owner)
   const heads = held === undefined || held.sealed.digest === sealed.digest ? [sealed] : [held.sealed, sealed]
   const proof = heads.map(head => toBinary(registryPb.SignedHeadSchema, toWire(head)))
-  if (state.quarantines.size >= state.limits.maxOwners) {
-    const oldest = state.quarantines.keys().next()
-    if (oldest.done !== true) state.quarantines.delete(oldest.value)
-  }
   const mostRecent = held !== undefined && held.sealed.head.epoch > epoch ? held.sealed.head.epoch : epoch
   state.quarantines.set(owner, { epoch: mostRecent, sinceMonotonicMs: now.monotonicMs, reason: detail })
   return [...drop(state, owner, 'quarantined', true), alarm(kind, owner, detail, proof, limit)]

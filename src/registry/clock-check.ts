@@ -12,10 +12,6 @@ export function noteRefusedClock(state: RegistryState, from: PeerKey, owner: Pee
   if (reason === 'future') state.clocks.set(owner, 'ahead')
   else if (reason === 'expired' && from === owner) state.clocks.set(owner, 'behind')
   else return []
-  if (state.clocks.size > state.limits.maxOwners) {
-    const oldest = state.clocks.keys().next()
-    if (oldest.done !== true) state.clocks.delete(oldest.value)
-  }
   const verdicts = [...state.clocks.values()]
   const disagreeing = verdicts.filter(verdict => verdict === state.clocks.get(owner)).length
   // One host that disagrees may be the one that is wrong.

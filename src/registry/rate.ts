@@ -1,60 +1,44 @@
+import { type KeyedRate, LruMap, TokenBucket } from '../core/index.ts'
+
 /** What became of one attempt; `first-refused` is the first refusal since half of the burst was there. */
 export type RateVerdict = 'allowed' | 'first-refused' | 'refused'
 
-interface Allowance {
-  left: number
-  atMs: number
-  refusing: boolean
+interface Account {
+  readonly bucket: TokenBucket
+  isRefusing: boolean
 }
 
-/** Token buckets by key: `perSecond` sustained, `burst` at once; at most `maxKeys`, the longest unused going first. */
+/** A token bucket for each key, which tells the first refusal of a flood from those that follow. */
 export class RateTable {
-  readonly #perSecond: number
-  readonly #burst: number
-  readonly #maxKeys: number
-  readonly #allowances = new Map<string, Allowance>()
+  readonly #rate: KeyedRate
+  readonly #accounts: LruMap<string, Account>
 
-  constructor(perSecond: number, burst: number, maxKeys: number) {
-    this.#perSecond = perSecond
-    this.#burst = burst
-    this.#maxKeys = maxKeys
+  constructor(rate: KeyedRate) {
+    this.#rate = rate
+    this.#accounts = new LruMap(rate.maxKeys)
   }
 
   /** Whether something is left for `key` at a monotonic time; takes nothing. */
   check(key: string, monotonicMs: number): RateVerdict {
-    const allowance = this.#refill(key, monotonicMs)
-    if (allowance === undefined || allowance.left >= 1) return 'allowed'
-    const verdict = allowance.refusing ? 'refused' : 'first-refused'
-    allowance.refusing = true
-    return verdict
+    const account = this.#accounts.get(key)
+    if (account === undefined || account.bucket.left(monotonicMs) >= 1) return 'allowed'
+    return refused(account)
   }
 
   /** Takes one of `key`, if any is left. */
   take(key: string, monotonicMs: number): RateVerdict {
-    const allowance = this.#refill(key, monotonicMs) ?? { left: this.#burst, atMs: monotonicMs, refusing: false }
-    this.#allowances.delete(key)
-    this.#allowances.set(key, allowance)
-    if (this.#allowances.size > this.#maxKeys) {
-      const oldest = this.#allowances.keys().next()
-      if (oldest.done !== true) this.#allowances.delete(oldest.value)
-    }
-    if (allowance.left >= 1) {
-      allowance.left -= 1
-      // Not at the first one allowed again: a steady flood would raise an alarm for each of them.
-      if (allowance.left >= this.#burst / 2) allowance.refusing = false
-      return 'allowed'
-    }
-    const verdict = allowance.refusing ? 'refused' : 'first-refused'
-    allowance.refusing = true
-    return verdict
+    const bucket = (): TokenBucket => new TokenBucket(this.#rate, monotonicMs)
+    const account = this.#accounts.get(key) ?? { bucket: bucket(), isRefusing: false }
+    this.#accounts.set(key, account)
+    if (!account.bucket.take(monotonicMs)) return refused(account)
+    // Not at the first one allowed again: a steady flood would raise an alarm for each of them.
+    if (account.bucket.left(monotonicMs) >= this.#rate.burst / 2) account.isRefusing = false
+    return 'allowed'
   }
+}
 
-  #refill(key: string, monotonicMs: number): Allowance | undefined {
-    const allowance = this.#allowances.get(key)
-    if (allowance === undefined) return undefined
-    const passed = Math.max(0, monotonicMs - allowance.atMs)
-    allowance.left = Math.min(this.#burst, allowance.left + (passed / 1_000) * this.#perSecond)
-    allowance.atMs = monotonicMs
-    return allowance
-  }
+function refused(account: Account): RateVerdict {
+  const verdict = account.isRefusing ? 'refused' : 'first-refused'
+  account.isRefusing = true
+  return verdict
 }

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import { ErrorCode, WarrenError } from '../core/index.ts'
+import { ErrorCode, LruMap, WarrenError } from '../core/index.ts'
 import { type PeerKey, rawKeyOf } from '../identity/index.ts'
 import { DigestTable } from './digest-table.ts'
 import type { Head, SealedHead } from './head.ts'
@@ -100,18 +100,18 @@ export interface RegistryState {
   readonly own: Own
   readonly entries: Map<PeerKey, Entry>
   readonly marks: Map<PeerKey, HeldMark>
-  readonly quarantines: Map<PeerKey, Quarantine>
+  readonly quarantines: LruMap<PeerKey, Quarantine>
   readonly names: NameIndex
   readonly digests: DigestTable
   readonly rates: RateTable
   /** What must not happen, or be reported, many times over. */
   readonly repeats: RateTable
   /** Last verdict on each owner's clock, as seen by ours. */
-  readonly clocks: Map<PeerKey, 'ahead' | 'behind' | 'agrees'>
+  readonly clocks: LruMap<PeerKey, 'ahead' | 'behind' | 'agrees'>
   /** How often the chain of a renewed certificate was asked for in vain. */
   readonly chainTries: Map<PeerKey, { readonly certificateSha256: string; readonly tries: number }>
   readonly publications: Publication[]
-  readonly acks: Map<PeerKey, bigint>
+  readonly acks: LruMap<PeerKey, bigint>
   /** Greater with every owner that comes or goes. */
   membership: number
   totalBytes: number
@@ -161,15 +161,19 @@ export function createRegistry(config: RegistryConfig, now: Now): RegistryState 
     },
     entries: new Map(),
     marks,
-    quarantines: new Map(),
+    quarantines: new LruMap(limits.maxOwners),
     names: new NameIndex(),
     digests: new DigestTable(),
-    rates: new RateTable(limits.gossipPerSecond, limits.gossipBurst, 2 * limits.maxOwners),
-    repeats: new RateTable(0.1, 3, 3),
-    clocks: new Map(),
+    rates: new RateTable({
+      perSecond: limits.gossipPerSecond,
+      burst: limits.gossipBurst,
+      maxKeys: 2 * limits.maxOwners
+    }),
+    repeats: new RateTable({ perSecond: 0.1, burst: 3, maxKeys: 3 }),
+    clocks: new LruMap(limits.maxOwners),
     chainTries: new Map(),
     publications: [],
-    acks: new Map(),
+    acks: new LruMap(limits.maxOwners),
     membership: 0,
     totalBytes: 0,
     clockAlarmed: false

@@ -1,4 +1,4 @@
-import { ErrorCode, WarrenError } from '../core/index.ts'
+import { ErrorCode, LruMap, WarrenError } from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
 import type { Cancel, DriverPorts } from './driver-ports.ts'
 import type { Effect } from './message.ts'
@@ -30,7 +30,7 @@ export class SyncRunner {
   readonly #run: (effects: readonly Effect[]) => void
   readonly #running = new Map<PeerKey, Running>()
   /** When each pause ends, by the monotonic clock. */
-  readonly #pauses = new Map<PeerKey, number>()
+  readonly #pauses = new LruMap<PeerKey, number>(MAX_PAUSES)
 
   constructor(state: RegistryState, ports: DriverPorts, run: (effects: readonly Effect[]) => void) {
     this.#state = state
@@ -99,10 +99,6 @@ export class SyncRunner {
     this.#pauses.delete(peer)
     // A peer that answers nonsense, or not at all, must not take the turns of those that can help.
     if (pauseMs > 0) this.#pauses.set(peer, this.#ports.now().monotonicMs + pauseMs)
-    if (this.#pauses.size > MAX_PAUSES) {
-      const oldest = this.#pauses.keys().next()
-      if (oldest.done !== true) this.#pauses.delete(oldest.value)
-    }
     if (err === undefined) this.#ports.synchronised(peer)
     else this.#ports.notSynchronised?.(peer, err)
     for (const listener of running.listeners) listener({ err })

@@ -12,17 +12,12 @@ import type { RegistryState } from './state.ts'
  * One of what this run never published is a reminder of our past; see `remind`.
  */
 export function takeAck(state: RegistryState, from: PeerKey, bytes: Uint8Array, now: Now): Effect[] {
-  const { own, acks, entries, limits } = state
+  const { own, acks, entries } = state
   const { epoch, seq } = decodeAck(bytes)
   if (from === own.peer || !(entries.has(from) || acks.has(from))) return []
   if (compareAge({ epoch, seq }, own) > 0) return meetOwnPast(state, from, epoch, now)
   if (epoch < own.firstEpoch || seq > own.seq) return []
   if ((acks.get(from) ?? 0n) >= seq) return []
-  acks.delete(from)
   acks.set(from, seq)
-  if (acks.size > limits.maxOwners) {
-    const oldest = acks.keys().next()
-    if (oldest.done !== true) acks.delete(oldest.value)
-  }
   return [{ type: 'acknowledged', peer: from, seq }]
 }

@@ -1,4 +1,4 @@
-import { ErrorCode, WarrenError } from '../core/index.ts'
+import { ErrorCode, LruMap, WarrenError } from '../core/index.ts'
 import { codeAfter, type EndReason, type Workload } from './workload.ts'
 
 interface Entry {
@@ -24,7 +24,7 @@ export class WorkloadTable {
   readonly #byId = new Map<string, Entry>()
   readonly #byPrefix = new Map<string, Entry>()
   readonly #byToken = new Map<string, Entry>()
-  readonly #ended = new Map<string, Ended>()
+  readonly #ended = new LruMap<string, Ended>(MAX_ENDED)
 
   get size(): number {
     return this.#byId.size
@@ -121,10 +121,6 @@ export class WorkloadTable {
     this.#byPrefix.delete(registrationId.slice(0, PREFIX_LENGTH))
     this.#byToken.delete(entry.workload.tokenHash)
     this.#ended.set(entry.workload.tokenHash, { uid: entry.workload.uid, reason })
-    if (this.#ended.size > MAX_ENDED) {
-      const [oldest] = this.#ended.keys()
-      if (oldest !== undefined) this.#ended.delete(oldest)
-    }
     return entry.workload
   }
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { KeyObject } from 'node:crypto'
 import test from 'node:test'
-import { AckRelay, RELAYS_PER_SECOND } from '../../src/cluster/ack-relay.ts'
+import { AckRelay, RELAYS } from '../../src/cluster/ack-relay.ts'
 import { ErrorCode, WarrenError } from '../../src/core/index.ts'
 import {
   CONTEXT,
@@ -137,9 +137,9 @@ test('a member hands on only what its author itself sends it, one hop, and so ma
   await assert.rejects(middle.handler(author.peer, message(far, author, author), signal), unreachable)
   const bytes = message(owner, author, author)
   const outcomes = await Promise.allSettled(
-    Array.from({ length: 10 * RELAYS_PER_SECOND }, () => middle.handler(author.peer, bytes, signal))
+    Array.from({ length: 10 * RELAYS.perSecond }, () => middle.handler(author.peer, bytes, signal))
   )
   const failed = outcomes.filter(outcome => outcome.status === 'rejected')
-  assert.ok(failed.length >= 5 * RELAYS_PER_SECOND)
+  assert.ok(failed.length >= 5 * RELAYS.perSecond)
   for (const { reason } of failed) assert.equal(reason.code, ErrorCode.LimitExceeded)
 })

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { FailureDetector, type Relayed } from '../../src/cluster/failure/detector.ts'
 import { LocalHealth } from '../../src/cluster/failure/local-health.ts'
-import { PeerAllowance } from '../../src/cluster/failure/peer-allowance.ts'
 import { Rotation } from '../../src/cluster/failure/rotation.ts'
 import type { PeerKey } from '../../src/identity/index.ts'
 
@@ -284,14 +283,4 @@ test('local health is bounded at both ends', () => {
   assert.equal(health.factor, 1)
   for (let i = 0; i < 20; i += 1) health.worse()
   assert.equal(health.factor, 9)
-})
-
-test('what one peer asks for is bounded, and does not use up what others may', () => {
-  let nowMs = 0
-  const allowance = new PeerAllowance(10, 40, () => nowMs)
-  const taken = (peer: PeerKey) => Array.from({ length: 100 }, () => allowance.take(peer)).filter(Boolean).length
-  assert.equal(taken(key(1)), 40)
-  assert.equal(taken(key(2)), 40)
-  nowMs += 1_000
-  assert.equal(taken(key(1)), 10)
 })

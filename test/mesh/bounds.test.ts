@@ -14,7 +14,6 @@ import { toPrivateKey } from '../../src/mesh/keys.ts'
 import { MAX_STREAM_READ_BYTES, MAX_STREAM_WINDOW_BYTES } from '../../src/mesh/limits.ts'
 import { FrameStream } from '../../src/mesh/requests/frame-stream.ts'
 import { decodeResponse, encodeFailure, encodeResponse } from '../../src/mesh/requests/response.ts'
-import { TokenBucket, TokenBuckets } from '../../src/mesh/token-bucket.ts'
 
 const peer = (byte: number): PeerKey => peerKeyOf(new Uint8Array(32).fill(byte))
 const SELF = peer(0)
@@ -30,30 +29,6 @@ test('the wait between dials grows from 250 ms to 10 s and is never zero', () =>
   assert.equal(backoffMs(1_000_000, 1), 10_000)
   assert.equal(backoffMs(1_000_000, 0), 5_000)
   assert.equal(backoffMs(0, 0), 125)
-})
-
-test('a bucket allows its burst at once and its rate in the long run', () => {
-  const bucket = new TokenBucket({ perSecond: 10, burst: 3 }, 0)
-  assert.deepEqual(
-    [0, 0, 0, 0].map(at => bucket.take(at)),
-    [true, true, true, false]
-  )
-  assert.equal(bucket.take(99), false)
-  assert.equal(bucket.take(100), true)
-  assert.deepEqual(
-    [100_000, 100_000, 100_000, 100_000].map(at => bucket.take(at)),
-    [true, true, true, false]
-  )
-})
-
-test('buckets are kept for a bounded number of hosts', () => {
-  const buckets = new TokenBuckets<number>({ perSecond: 0, burst: 1 }, 2)
-  assert.equal(buckets.take(1, 0), true)
-  assert.equal(buckets.take(1, 0), false)
-  buckets.take(2, 0)
-  buckets.take(3, 0)
-  // The first has been forgotten, the second and third have not.
-  assert.deepEqual([buckets.take(3, 0), buckets.take(2, 0), buckets.take(1, 0)], [false, false, true])
 })
 
 test('lag is what ticks are late, and fades', () => {

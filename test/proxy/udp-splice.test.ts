@@ -4,7 +4,6 @@ import { silentMetrics } from '../../src/core/index.ts'
 import { parseAddress } from '../../src/identity/index.ts'
 import type { DatagramEvents, DatagramLeg, Sent } from '../../src/proxy/datagram/leg.ts'
 import { spliceDatagrams } from '../../src/proxy/datagram/splice.ts'
-import { Meter } from '../../src/proxy/datagram/token-bucket.ts'
 import { Flow } from '../../src/proxy/flow/flow.ts'
 
 class FakeLeg implements DatagramLeg {
@@ -28,7 +27,16 @@ class FakeLeg implements DatagramLeg {
   }
 }
 
-function spliced(meters: readonly Meter[] = []) {
+/** Lets so many through. */
+function upTo(count: number): () => boolean {
+  let left = count
+  return () => {
+    left -= 1
+    return left >= 0
+  }
+}
+
+function spliced(meters: ReadonlyArray<() => boolean> = []) {
   const flow = new Flow({
     id: 'f',
     direction: 'outbound',
@@ -62,7 +70,7 @@ describe('the books of a flow of datagrams', () => {
   })
 
   it('count a datagram that a leg does not take, and one above the rate, once each and with no other', async () => {
-    const { flow, source, destination, over } = spliced([new Meter(10, () => 0), new Meter(3, () => 0)])
+    const { flow, source, destination, over } = spliced([upTo(10), upTo(3)])
     destination.answer = 'full'
     for (let index = 0; index < 5; index += 1) source.events?.datagram(Buffer.alloc(1))
     assert.deepEqual({ ...flow.drops }, { full: 3, gone: 0, 'too large': 0, rate: 2 })

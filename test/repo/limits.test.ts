@@ -8,8 +8,8 @@ import { DEFAULT_LIMITS as HASHER } from '../../src/attest/hasher.ts'
 import { AUTHORITY_REFUSALS, AUTHORITY_RENEWALS } from '../../src/ca/authorities/authority-service.ts'
 import { MAX_TOKENS, REFUSALS } from '../../src/ca/join-service.ts'
 import { RENEWAL_BURST, RENEWAL_REFUSALS } from '../../src/ca/rotation/renewal-service.ts'
-import { RELAYS_PER_SECOND } from '../../src/cluster/ack-relay.ts'
-import { ASKS_PER_SECOND } from '../../src/cluster/failure/failure-service.ts'
+import { RELAYS } from '../../src/cluster/ack-relay.ts'
+import { ASKS } from '../../src/cluster/failure/failure-service.ts'
 import { LIMIT_NAMES, type LimitName, METRICS } from '../../src/core/index.ts'
 import * as mesh from '../../src/mesh/limits.ts'
 import { MAX_BUNDLE_BYTES, MAX_ENTRIES, MAX_REVOCATIONS, MAX_RULES } from '../../src/policy/bundle.ts'
@@ -50,8 +50,8 @@ const VALUES: Record<LimitName, number> = {
   renewals_per_host: RENEWAL_BURST,
   authority_refusals: AUTHORITY_REFUSALS.burst,
   authority_renewals: AUTHORITY_RENEWALS.burst,
-  probe_asks: ASKS_PER_SECOND,
-  ack_relays: RELAYS_PER_SECOND,
+  probe_asks: ASKS.perSecond,
+  ack_relays: RELAYS.perSecond,
   policy_rules: MAX_RULES,
   policy_entries: MAX_ENTRIES,
   policy_revocations: MAX_REVOCATIONS,

@@ -1,5 +1,5 @@
 import type { Trust } from '../../cluster/index.ts'
-import { Allowance, type Clock, ErrorCode, type Logger, WarrenError } from '../../core/index.ts'
+import { type Clock, ErrorCode, type Logger, TokenBuckets, WarrenError } from '../../core/index.ts'
 import {
   admitAuthorityRenewal,
   authorityRequest,
@@ -36,8 +36,8 @@ export const AUTHORITY_RENEWALS = { burst: 10, perSecond: 1 / 10, maxKeys: 4_096
 /** Answers other members about the authority of this host: what a root orders, what it is, and renewals if the root key is here. */
 export class AuthorityDesk {
   readonly #deps: AuthorityDeskDeps
-  readonly #refusals = new Allowance<PeerKey>(AUTHORITY_REFUSALS)
-  readonly #renewals = new Allowance<PeerKey>(AUTHORITY_RENEWALS)
+  readonly #refusals = new TokenBuckets<PeerKey>(AUTHORITY_REFUSALS)
+  readonly #renewals = new TokenBuckets<PeerKey>(AUTHORITY_RENEWALS)
 
   constructor(deps: AuthorityDeskDeps) {
     this.#deps = deps

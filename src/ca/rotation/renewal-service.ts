@@ -1,5 +1,5 @@
 import type { Trust } from '../../cluster/index.ts'
-import { Allowance, type Clock, ErrorCode, type Logger, type Metrics, WarrenError } from '../../core/index.ts'
+import { type Clock, ErrorCode, type Logger, type Metrics, TokenBuckets, WarrenError } from '../../core/index.ts'
 import {
   admitRenewal,
   BACKDATED_MS,
@@ -41,14 +41,14 @@ const ROUNDING_MS = 1_000
  */
 export class RenewalDesk {
   readonly #deps: RenewalDeskDeps
-  readonly #refusals = new Allowance<string>(RENEWAL_REFUSALS)
-  readonly #grants: Allowance<PeerKey>
+  readonly #refusals = new TokenBuckets<string>(RENEWAL_REFUSALS)
+  readonly #grants: TokenBuckets<PeerKey>
 
   constructor(deps: RenewalDeskDeps) {
     this.#deps = deps
     // Four in each life, once the burst is used up.
     const perSecond = 4_000 / deps.lifetimes.nodeMs
-    this.#grants = new Allowance({ burst: RENEWAL_BURST, perSecond, maxKeys: MAX_KEYS })
+    this.#grants = new TokenBuckets({ burst: RENEWAL_BURST, perSecond, maxKeys: MAX_KEYS })
   }
 
   /** Whether this host can renew at all. */

@@ -2,10 +2,12 @@ import {
   type Clock,
   detach,
   ErrorCode,
+  type KeyedRate,
   type Logger,
   loop,
   type Metrics,
   silentMetrics,
+  TokenBuckets,
   WarrenError
 } from '../../core/index.ts'
 import type { EventSink } from '../../events/index.ts'
@@ -13,7 +15,6 @@ import { type PeerKey, peerKeyOf, rawKeyOf } from '../../identity/index.ts'
 import type { Mesh } from '../../mesh/index.ts'
 import { create, decode, meshPb, toBinary } from '../../wire/index.ts'
 import { FailureDetector, type Relayed } from './detector.ts'
-import { PeerAllowance } from './peer-allowance.ts'
 
 export interface FailureServiceDeps {
   readonly mesh: Pick<
@@ -37,8 +38,7 @@ export interface FailureServiceDeps {
 const ROUND_MS = 1_000
 const MAX_BYTES = 64
 /** What one member may ask of us: pings on its behalf and rumours, per second and in a burst. */
-export const ASKS_PER_SECOND = 10
-const ASK_BURST = 40
+export const ASKS: KeyedRate = { perSecond: 10, burst: 40, maxKeys: 8_192 }
 const RELAYED_TIMEOUT_MS = 400
 /** Members asked by `helperFor`, and for how long. */
 const MAX_HELPERS = 4
@@ -48,7 +48,7 @@ const HELPER_TIMEOUT_MS = 1_500
 export class FailureService {
   readonly #deps: FailureServiceDeps
   readonly #detector: FailureDetector
-  readonly #asks: PeerAllowance
+  readonly #asks = new TokenBuckets<PeerKey>(ASKS)
   readonly #metrics: Metrics
   readonly #stopping = new AbortController()
 
@@ -57,7 +57,6 @@ export class FailureService {
     const { mesh, clock } = deps
     this.#deps = deps
     this.#metrics = deps.metrics ?? silentMetrics
-    this.#asks = new PeerAllowance(ASKS_PER_SECOND, ASK_BURST, clock.monotonicMs)
     this.#detector = new FailureDetector({
       members: deps.members,
       isMember: deps.isMember,
@@ -156,7 +155,7 @@ export class FailureService {
   async #answer(from: PeerKey, bytes: Uint8Array): Promise<Uint8Array> {
     const { ask } = decode(meshPb.ProbeRequestSchema, bytes, MAX_BYTES)
     if (ask.case === undefined) return new Uint8Array()
-    if (!this.#asks.take(from)) {
+    if (!this.#asks.take(from, this.#deps.clock.monotonicMs())) {
       throw new WarrenError(ErrorCode.LimitExceeded, 'too many questions about others', { limit: 'probe_asks' })
     }
     if (ask.value.length !== 32) throw new WarrenError(ErrorCode.MessageMalformed, 'that is no peer key')

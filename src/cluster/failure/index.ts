@@ -1,2 +1,1 @@
 export { FailureService } from './failure-service.ts'
-export { PeerAllowance } from './peer-allowance.ts'

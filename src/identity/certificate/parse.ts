@@ -1,3 +1,4 @@
+import { LruMap } from '../../core/index.ts'
 import 'reflect-metadata'
 import { createHash, type KeyObject, X509Certificate } from 'node:crypto'
 import * as x509 from '@peculiar/x509'
@@ -53,7 +54,7 @@ const MAX_KEPT = 128
 
 const native = new WeakMap<ParsedCertificate, X509Certificate>()
 /** By their hash, the one that was asked for longest ago first. */
-const kept = new Map<string, ParsedCertificate>()
+const kept = new LruMap<string, ParsedCertificate>(MAX_KEPT)
 
 /**
  * Reads one certificate. Throws, with any error, on what is too large or cannot be read.
@@ -65,12 +66,7 @@ export function parseCertificate(der: Uint8Array): ParsedCertificate {
   if (der.length > MAX_CERTIFICATE_BYTES) throw new RangeError(`a certificate of ${der.length} bytes`)
   const sha256 = createHash('sha256').update(der).digest('hex')
   const certificate = kept.get(sha256) ?? parse(der, sha256)
-  kept.delete(sha256)
   kept.set(sha256, certificate)
-  if (kept.size > MAX_KEPT) {
-    const oldest = kept.keys().next()
-    if (oldest.done !== true) kept.delete(oldest.value)
-  }
   return certificate
 }
 

@@ -7,8 +7,8 @@ import { gatherWrites } from '../libp2p-shims/gather-writes.ts'
 import { quietDecoder } from '../libp2p-shims/quiet-decoder.ts'
 import { ADMISSION_TIMEOUT_MS } from '../limits.ts'
 import type { AdmissionVerdict } from '../types.ts'
+import type { AdmissionLog } from './admission-log.ts'
 import { AdmissionExchange } from './exchange.ts'
-import type { RefusalLog } from './refusal-log.ts'
 import type { Session, Sessions } from './session.ts'
 
 /**
@@ -22,7 +22,7 @@ export interface AdmissionDeps {
   readonly judge: (chain: readonly Uint8Array[]) => AdmissionVerdict
   readonly onRefused: ((machine: string, reason: string) => void) | undefined
   readonly sessions: Sessions
-  readonly refusals: RefusalLog
+  readonly refusals: AdmissionLog
   readonly log: Logger
 }
 

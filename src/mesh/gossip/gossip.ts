@@ -8,7 +8,7 @@ import {
   TopicValidatorResult
 } from '@libp2p/gossipsub'
 import type { PeerId } from '@libp2p/interface'
-import { type Clock, ErrorCode, type Logger, type Metrics, WarrenError } from '../../core/index.ts'
+import { type Clock, ErrorCode, type Logger, type Metrics, TokenBuckets, WarrenError } from '../../core/index.ts'
 import type { PeerKey } from '../../identity/index.ts'
 import { peerKeyFromId } from '../keys.ts'
 import {
@@ -21,7 +21,6 @@ import {
   PASS_ON_MIN_MS,
   PASS_ON_SPREAD_MS
 } from '../limits.ts'
-import { TokenBuckets } from '../token-bucket.ts'
 import type { GossipHandler, GossipVerdict, MeshTopic } from '../types.ts'
 import { readInTurns } from './gossip-source.ts'
 
@@ -123,7 +122,7 @@ export class Gossip {
   readonly #log: Logger
   readonly #clock: Clock
   readonly #metrics: Metrics
-  readonly #rates = new TokenBuckets<PeerKey>(GOSSIP_RATE, MAX_CONNECTIONS)
+  readonly #rates = new TokenBuckets<PeerKey>({ ...GOSSIP_RATE, maxKeys: MAX_CONNECTIONS })
   readonly #later = new WeakSet<Message>()
 
   constructor(

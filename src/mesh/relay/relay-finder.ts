@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream'
-import { ErrorCode, raceStaggered, WarrenError } from '../../core/index.ts'
+import { ErrorCode, LruMap, raceStaggered, WarrenError } from '../../core/index.ts'
 import type { PeerKey } from '../../identity/index.ts'
 import { MAX_KNOWN_PEERS, MAX_RELAYS_TRIED, RELAY_STAGGER_MS } from '../limits.ts'
 import type { RelayedStream } from '../types.ts'
@@ -15,7 +15,7 @@ export interface RelayFinderDeps {
 /** Finds a member that reaches whom we do not: first the one that did last, then some of those connected, by chance. */
 export class RelayFinder {
   readonly #deps: RelayFinderDeps
-  readonly #worked = new Map<PeerKey, PeerKey>()
+  readonly #worked = new LruMap<PeerKey, PeerKey>(MAX_KNOWN_PEERS)
 
   constructor(deps: RelayFinderDeps) {
     this.#deps = deps
@@ -49,14 +49,7 @@ export class RelayFinder {
     const { middle, found } = await raceStaggered(attempts, RELAY_STAGGER_MS, signal, late =>
       late.found.stream.destroy()
     )
-    this.#remember(peer, middle)
-    return found
-  }
-
-  #remember(peer: PeerKey, middle: PeerKey): void {
-    this.#worked.delete(peer)
     this.#worked.set(peer, middle)
-    const oldest = this.#worked.keys().next().value
-    if (this.#worked.size > MAX_KNOWN_PEERS && oldest !== undefined) this.#worked.delete(oldest)
+    return found
   }
 }

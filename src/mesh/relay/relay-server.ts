@@ -1,8 +1,15 @@
 import type { Duplex } from 'node:stream'
-import { type Clock, type LimitName, type Logger, type Metrics, WarrenError, within } from '../../core/index.ts'
+import {
+  type Clock,
+  type LimitName,
+  type Logger,
+  type Metrics,
+  TokenBuckets,
+  WarrenError,
+  within
+} from '../../core/index.ts'
 import type { PeerKey } from '../../identity/index.ts'
 import { MAX_CONNECTIONS, MAX_RELAYED, MAX_RELAYED_PER_PEER, RELAY_JOIN_TIMEOUT_MS, RELAY_RATE } from '../limits.ts'
-import { TokenBuckets } from '../token-bucket.ts'
 import { RelayAnswer, readKey, writeKey } from './relay-hello.ts'
 import { spliceStreams } from './splice.ts'
 
@@ -26,7 +33,7 @@ export interface RelayServerDeps {
  */
 export class RelayServer {
   readonly #deps: RelayServerDeps
-  readonly #rates = new TokenBuckets<PeerKey>(RELAY_RATE, MAX_CONNECTIONS)
+  readonly #rates = new TokenBuckets<PeerKey>({ ...RELAY_RATE, maxKeys: MAX_CONNECTIONS })
   // Holds only peers with a stream that is joined or being joined, so it is bounded by MAX_RELAYED.
   readonly #perPeer = new Map<PeerKey, number>()
   #total = 0

@@ -1,5 +1,14 @@
 import type { Connection, Stream } from '@libp2p/interface'
-import { type Clock, Deadline, ErrorCode, type Logger, type Metrics, raceAbort, WarrenError } from '../../core/index.ts'
+import {
+  type Clock,
+  Deadline,
+  ErrorCode,
+  type Logger,
+  type Metrics,
+  raceAbort,
+  TokenBuckets,
+  WarrenError
+} from '../../core/index.ts'
 import type { PeerKey } from '../../identity/index.ts'
 import { FRAME_HEADER_BYTES } from '../../wire/index.ts'
 import { peerKeyFromId } from '../keys.ts'
@@ -13,7 +22,6 @@ import {
   SERVE_TIMEOUT_MS,
   SERVED_STREAM_REST_MS
 } from '../limits.ts'
-import { TokenBuckets } from '../token-bucket.ts'
 import type { HandleOptions, RequestHandler } from '../types.ts'
 import { FrameStream } from './frame-stream.ts'
 import { encodeFailure, encodeResponse } from './response.ts'
@@ -45,7 +53,7 @@ export class RequestServer {
   readonly #stopping: AbortSignal
   readonly #handlers = new Map<string, Served>()
   #maxWaitingBytes = 0
-  readonly #rates = new TokenBuckets<PeerKey>(REQUEST_RATE, MAX_CONNECTIONS)
+  readonly #rates = new TokenBuckets<PeerKey>({ ...REQUEST_RATE, maxKeys: MAX_CONNECTIONS })
   // Holds only peers with a request in progress, so it is bounded by MAX_REQUESTS.
   readonly #active = new Map<PeerKey, number>()
   #total = 0

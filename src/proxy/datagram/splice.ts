@@ -66,8 +66,8 @@ export function spliceDatagrams(
       datagram: payload => {
         if (over) return
         moved = true
-        for (const meter of flow.meters) {
-          if (meter.take()) continue
+        for (const mayCarry of flow.meters) {
+          if (mayCarry()) continue
           drop('rate')
           return
         }
@@ -110,13 +110,13 @@ export function spliceDatagrams(
   return promise
 }
 
-function report(metrics: Metrics, { id: flowId, meters }: Flow, why: DropReason): void {
+function report(metrics: Metrics, { id: flowId, datagramsPerSecond }: Flow, why: DropReason): void {
   switch (why) {
     case 'too large':
       metrics.hit('broker_datagram_bytes', { flowId, limit: MAX_DATAGRAM_BYTES })
       return
     case 'rate':
-      metrics.hit('broker_datagrams_per_second', { flowId, limit: Math.min(...meters.map(meter => meter.perSecond)) })
+      metrics.hit('broker_datagrams_per_second', { flowId, limit: datagramsPerSecond })
       return
     case 'full':
       metrics.hit('broker_datagram_backlog', { flowId, limit: MAX_BACKLOG_BYTES })

@@ -2,7 +2,6 @@ import { ErrorCode, WarrenError } from '../../core/index.ts'
 import type { Address } from '../../identity/index.ts'
 import type { Protocol } from '../../policy/index.ts'
 import type { DropReason } from '../datagram/leg.ts'
-import type { Meter } from '../datagram/token-bucket.ts'
 import type { Cut } from './cut.ts'
 
 export type Direction = 'outbound' | 'inbound' | 'local'
@@ -75,8 +74,10 @@ export class Flow {
   isOnLane = false
   /** Bytes that wait in this process for an end of the flow that does not take them. Set while it is open. */
   waitingBytes: () => number = () => 0
-  /** What its datagrams are counted against: one for each registration of this host that takes part. */
-  meters: readonly Meter[] = []
+  /** What its datagrams are counted against, one for each registration of this host that takes part: whether one more may pass. */
+  meters: ReadonlyArray<() => boolean> = []
+  /** How many datagrams each of `meters` lets through in a second. */
+  datagramsPerSecond = Number.POSITIVE_INFINITY
   /** The datagram path of its session. */
   packets: { readonly isUp: boolean } | undefined
   readonly #controller = new AbortController()

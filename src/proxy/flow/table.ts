@@ -1,8 +1,15 @@
 import { randomUUID } from 'node:crypto'
-import { type Clock, ErrorCode, type Logger, type Metrics, silentMetrics, WarrenError } from '../../core/index.ts'
+import {
+  type Clock,
+  ErrorCode,
+  type Logger,
+  type Metrics,
+  silentMetrics,
+  TokenBucket,
+  WarrenError
+} from '../../core/index.ts'
 import { type EventSink, type FlowFields, silentEvents } from '../../events/index.ts'
 import { formatAddress } from '../../identity/index.ts'
-import { Meter } from '../datagram/token-bucket.ts'
 import { type BrokerLimits, limitExceeded } from '../limits.ts'
 import type { Cut } from './cut.ts'
 import { Flow, type FlowInfo, type FlowOptions } from './flow.ts'
@@ -29,7 +36,7 @@ export interface FlowTableOptions {
 export class FlowTable {
   readonly #flows = new Set<Flow>()
   readonly #perWorkload = new Map<string, number>()
-  readonly #meters = new Map<string, Meter>()
+  readonly #meters = new Map<string, TokenBucket>()
   readonly #perDestination = new Map<string, number>()
   readonly #charged = new Map<Flow, { readonly workloads: string[]; readonly destination: string }>()
   #waiting: PromiseWithResolvers<void> | undefined
@@ -101,7 +108,7 @@ export class FlowTable {
     }
     const destination = flow.destination?.registrationId ?? ''
     for (const id of ours) add(this.#perWorkload, id, 1)
-    if (flow.protocol === 'udp') flow.meters = ours.map(id => this.#meter(id))
+    if (flow.protocol === 'udp') this.#limitDatagrams(flow, ours)
     add(this.#perDestination, destination, 1)
     this.#charged.set(flow, { workloads: ours, destination })
   }
@@ -201,8 +208,18 @@ export class FlowTable {
     this.#waiting = undefined
   }
 
-  #meter(id: string): Meter {
-    const meter = this.#meters.get(id) ?? new Meter(this.#limits.datagramsPerSecond, this.#clock.monotonicMs)
+  #limitDatagrams(flow: Flow, registrationIds: readonly string[]): void {
+    const { monotonicMs } = this.#clock
+    flow.meters = registrationIds.map(id => {
+      const bucket = this.#meter(id)
+      return () => bucket.takeLazily(monotonicMs)
+    })
+    flow.datagramsPerSecond = this.#limits.datagramsPerSecond
+  }
+
+  #meter(id: string): TokenBucket {
+    const perSecond = this.#limits.datagramsPerSecond
+    const meter = this.#meters.get(id) ?? new TokenBucket({ perSecond, burst: perSecond }, this.#clock.monotonicMs())
     this.#meters.set(id, meter)
     return meter
   }

@@ -1,7 +1,15 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { SecureContext, TLSSocket } from 'node:tls'
-import { ErrorCode, type Metrics, silentMetrics, WarrenError, within } from '../../core/index.ts'
+import {
+  ErrorCode,
+  LruMap,
+  type Metrics,
+  RateLimitedLog,
+  silentMetrics,
+  WarrenError,
+  within
+} from '../../core/index.ts'
 import { JOIN_ALPN, type PeerKey, RENEW_ALPN } from '../../identity/index.ts'
 import type { ProvenWorkload } from '../deps.ts'
 import { LaneDoor } from '../fastpath/fastpath-acceptor.ts'
@@ -11,11 +19,11 @@ import type { BrokerLimits } from '../limits.ts'
 import type { ContextCache } from '../session/context-cache.ts'
 import { shownBy } from '../session/peer-chain.ts'
 import { H2_ALPN, isSni } from '../session/tls-options.ts'
+import { STRANGER_LINES } from '../stranger-lines.ts'
 import { JOIN_TIMEOUT_MS } from '../timing.ts'
 import { firstByte } from './first-byte.ts'
 import { HandshakeGate } from './handshake-limiter.ts'
 import { type InboundContext, InboundSession } from './inbound-session.ts'
-import { StrangerLog } from './stranger-log.ts'
 import { endOf, TlsFront } from './tls-acceptor.ts'
 
 type Way = Exclude<Carrier, 'local'>
@@ -37,8 +45,8 @@ export class DataServer {
   readonly #metrics: Metrics
   readonly #gate: HandshakeGate
   readonly #door: LaneDoor
-  readonly #fronts = new Map<Way, TlsFront>()
-  readonly #strangers: StrangerLog
+  readonly #fronts = new LruMap<Way, TlsFront>(MAX_FRONTS)
+  readonly #strangers: RateLimitedLog
   readonly #sessions = new Set<InboundSession>()
   readonly #perMachine = new Map<string, number>()
   // Each has places of its own, so that strangers who join do not keep members from returning.
@@ -51,7 +59,7 @@ export class DataServer {
     this.#metrics = context.deps.metrics ?? silentMetrics
     this.#gate = new HandshakeGate(limits, this.#metrics)
     this.#door = new LaneDoor(this.#gate, this.#metrics)
-    this.#strangers = new StrangerLog(context.deps.log, context.deps.clock.monotonicMs)
+    this.#strangers = new RateLimitedLog(context.deps.log, context.deps.clock, STRANGER_LINES)
     this.#tcp = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 15_000 })
     this.#tcp.on('connection', socket => this.#accept(socket))
   }
@@ -117,10 +125,7 @@ export class DataServer {
   // A TLS socket does not tell which stream is below it, so each kind of carrier has a front of its own.
   #front(carrier: Way): TlsFront {
     const front = this.#fronts.get(carrier) ?? this.#makeFront(carrier)
-    this.#fronts.delete(carrier)
     this.#fronts.set(carrier, front)
-    const oldest = this.#fronts.keys().next().value
-    if (this.#fronts.size > MAX_FRONTS && oldest !== undefined) this.#fronts.delete(oldest)
     return front
   }
 
@@ -133,7 +138,7 @@ export class DataServer {
       onSecure: (socket, remote) => this.#secured(socket, carrier, remote),
       onFailure: (err, remote) => {
         this.#metrics.count('warren_handshakes_total', { role: 'server', result: 'failed' })
-        this.#strangers.warn('handshake at the data port failed', { remote, reason: err.message })
+        this.#strangers.warn(remote, 'handshake at the data port failed', { remote, reason: err.message })
       }
     })
   }
@@ -154,7 +159,7 @@ export class DataServer {
     const proven = socket.alpnProtocol === H2_ALPN ? this.#prove(socket) : 'no known protocol'
     if (typeof proven === 'string') {
       this.#metrics.count('warren_handshakes_total', { role: 'server', result: 'refused' })
-      this.#strangers.warn('stranger refused at the data port', { remote, reason: proven })
+      this.#strangers.warn(remote, 'stranger refused at the data port', { remote, reason: proven })
       socket.destroy()
       return
     }
@@ -217,7 +222,7 @@ export class DataServer {
         return alpn === JOIN_ALPN ? deps.join(socket, signal) : deps.renew(socket, signal)
       })
     } catch (err) {
-      this.#strangers.warn(`${what} exchange failed`, { remote, reason: WarrenError.from(err).reason })
+      this.#strangers.warn(remote, `${what} exchange failed`, { remote, reason: WarrenError.from(err).reason })
     } finally {
       visitors.delete(socket)
       // What was answered must still leave; a joiner that does not close is cut by its time-out.

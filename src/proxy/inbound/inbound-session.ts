@@ -5,7 +5,7 @@ import {
   type ServerHttp2Stream
 } from 'node:http2'
 import type { TLSSocket } from 'node:tls'
-import { Allowance, ErrorCode, raceAbort, silentMetrics, WarrenError, within } from '../../core/index.ts'
+import { ErrorCode, raceAbort, silentMetrics, TokenBuckets, WarrenError, within } from '../../core/index.ts'
 import { PacketChannel } from '../datagram/packet/channel.ts'
 import type { PacketPort } from '../datagram/packet/port.ts'
 import type { BrokerDeps, ProvenWorkload } from '../deps.ts'
@@ -56,7 +56,7 @@ export class InboundSession {
   readonly #lanes: InboundLanes | undefined
   readonly #flows = new Set<Flow>()
   readonly #watched: Watched
-  readonly #proofs = new Allowance<string>(PROOFS)
+  readonly #proofs = new TokenBuckets<string>(PROOFS)
   #source: ProvenWorkload
   #leafDer: Uint8Array
   #packets: PacketChannel | undefined

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import { ErrorCode, silentMetrics, WarrenError, within } from '../../core/index.ts'
+import { ErrorCode, RateLimitedLog, silentMetrics, WarrenError, within } from '../../core/index.ts'
 import { type Address, formatAddress, type Pattern } from '../../identity/index.ts'
 import type { Protocol } from '../../policy/index.ts'
 import type { BrokerDeps } from '../deps.ts'
@@ -7,8 +7,8 @@ import type { Flow } from '../flow/flow.ts'
 import { joinFlow } from '../flow/join.ts'
 import { type FlowTable, newFlowId } from '../flow/table.ts'
 import { errorFrame, helloFrame } from '../hello.ts'
-import { StrangerLog } from '../inbound/stranger-log.ts'
 import { type BrokerLimits, limitExceeded } from '../limits.ts'
+import { STRANGER_LINES } from '../stranger-lines.ts'
 import { ENDPOINT_IDLE_MS, HELLO_TIMEOUT_MS, OPEN_TIMEOUT_MS, UDP_IDLE_MS } from '../timing.ts'
 import type { Strategy } from './balance.ts'
 import type { EndpointDirectory, EndpointSocket } from './endpoint-socket.ts'
@@ -50,7 +50,7 @@ export class Endpoints {
   readonly #outbound: Outbound
   readonly #directory: EndpointDirectory
   readonly #stopping: AbortSignal
-  readonly #strangers: StrangerLog
+  readonly #strangers: RateLimitedLog
 
   constructor(
     deps: BrokerDeps,
@@ -66,7 +66,7 @@ export class Endpoints {
     this.#outbound = outbound
     this.#directory = directory
     this.#stopping = stopping
-    this.#strangers = new StrangerLog(deps.log, deps.clock.monotonicMs)
+    this.#strangers = new RateLimitedLog(deps.log, deps.clock, STRANGER_LINES)
   }
 
   get size(): number {
@@ -158,9 +158,9 @@ export class Endpoints {
     try {
       const caller = this.#deps.credentials.peerUid(socket)
       if (caller === uid) return true
-      this.#strangers.warn('another user connected to an endpoint', { uid: caller })
+      this.#strangers.warn(String(caller), 'another user connected to an endpoint', { uid: caller })
     } catch (err) {
-      this.#strangers.warn('caller of an endpoint cannot be told', { uid, err })
+      this.#strangers.warn(String(uid), 'caller of an endpoint cannot be told', { uid, err })
     }
     return false
   }

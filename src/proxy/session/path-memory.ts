@@ -1,3 +1,5 @@
+import { LruMap } from '../../core/index.ts'
+
 interface Failure {
   readonly untilMs: number
   readonly pauseMs: number
@@ -13,7 +15,7 @@ export interface Pauses {
 
 /** Remembers for a while that a way to a host failed, so that not every flow waits for it. */
 export class WayMemory {
-  readonly #failures = new Map<string, Failure>()
+  readonly #failures = new LruMap<string, Failure>(MAX_FAILURES)
   readonly #pauses: Pauses
   readonly #nowMs: () => number
 
@@ -31,10 +33,7 @@ export class WayMemory {
     const before = this.#failures.get(machine)
     const { firstMs, longestMs } = this.#pauses
     const pauseMs = before === undefined ? firstMs : Math.min(before.pauseMs * 2, longestMs)
-    this.#failures.delete(machine)
     this.#failures.set(machine, { untilMs: this.#nowMs() + pauseMs, pauseMs })
-    const oldest = this.#failures.keys().next().value
-    if (this.#failures.size > MAX_FAILURES && oldest !== undefined) this.#failures.delete(oldest)
   }
 
   worked(machine: string): void {

@@ -1,3 +1,4 @@
+import { LruMap } from '../../../core/index.ts'
 import type { Remote } from '../../../udp/index.ts'
 
 /** Pings whose answer is waited for. */
@@ -11,12 +12,10 @@ export interface Ping {
 
 /** Pings that were sent, by their tokens. With one more than MAX_PINGS the oldest is given up. */
 export class PendingPings {
-  readonly #pings = new Map<string, Ping>()
+  readonly #pings = new LruMap<string, Ping>(MAX_PINGS)
 
   add(token: Buffer, ping: Ping): void {
     this.#pings.set(token.toString('latin1'), ping)
-    const oldest = this.#pings.keys().next().value
-    if (this.#pings.size > MAX_PINGS && oldest !== undefined) this.#pings.delete(oldest)
   }
 
   /** The ping that an answer belongs to, once. */

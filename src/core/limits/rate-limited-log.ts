@@ -1,0 +1,37 @@
+import type { Clock } from '../clock.ts'
+import type { LogFields, Logger } from '../log.ts'
+import { type KeyedRate, type Rate, TokenBucket, TokenBuckets } from './token-bucket.ts'
+
+export interface RateLimitedLogOptions {
+  /** Lines of each key. @default as many as `all` lets through */
+  readonly perKey?: KeyedRate
+  /** Lines of all keys together. @default as many as `perKey` lets through */
+  readonly all?: Rate
+}
+
+/**
+ * Warnings that others cause, a bounded number of them: whoever fails again and again must not fill the log, and one who
+ * does must not hide the others. What is not said at `warn` is said at `debug`.
+ */
+export class RateLimitedLog {
+  readonly #log: Logger
+  readonly #clock: Pick<Clock, 'monotonicMs'>
+  readonly #perKey: TokenBuckets<string> | undefined
+  readonly #all: TokenBucket | undefined
+
+  constructor(log: Logger, clock: Pick<Clock, 'monotonicMs'>, { perKey, all }: RateLimitedLogOptions) {
+    this.#log = log
+    this.#clock = clock
+    this.#perKey = perKey === undefined ? undefined : new TokenBuckets(perKey)
+    this.#all = all === undefined ? undefined : new TokenBucket(all, clock.monotonicMs())
+  }
+
+  /** Says it for `key`: a user, a host, an address. */
+  warn(key: string, message: string, fields: LogFields): void {
+    const nowMs = this.#clock.monotonicMs()
+    // The key first: a single noisy one must not use up what all share.
+    const mayBeSaid = (this.#perKey?.take(key, nowMs) ?? true) && (this.#all?.take(nowMs) ?? true)
+    if (mayBeSaid) this.#log.warn(message, fields)
+    else this.#log.debug(message, fields)
+  }
+}
