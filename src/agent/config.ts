@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { type Lifetimes, resolveLifetimes } from '../ca/index.ts'
 import { ErrorCode, type HostPort, WarrenError } from '../core/index.ts'
 import { parseMachineName, parseTrustDomain } from '../identity/index.ts'
+import { requireCarrier } from '../proxy/index.ts'
 import { type AgentLimits, resolveLimits } from './limit-options.ts'
 
 export type LogLevel = 'error' | 'warn' | 'info' | 'debug' | 'silent'
@@ -30,7 +31,7 @@ export interface AgentConfig {
   /** Find members on the LAN. @default true */
   readonly mdns?: boolean
   /** How brokered bytes reach another host. @default auto */
-  readonly carrier?: 'auto' | 'direct' | 'libp2p' | 'relay'
+  readonly carrier?: string
   readonly logLevel?: LogLevel
   /** How long certificates and keys live; see `Lifetimes` for units, bounds and defaults. */
   readonly lifetimes?: Partial<Lifetimes>
@@ -57,6 +58,7 @@ export function resolveConfig(config: AgentConfig, env: NodeJS.ProcessEnv = proc
   }
   if (config.init !== undefined) parseTrustDomain(config.init)
   if (config.name !== undefined) parseMachineName(config.name)
+  if (config.carrier !== undefined) requireCarrier(config.carrier)
   return Object.freeze({
     name: config.name,
     init: config.init,

@@ -16,7 +16,7 @@ const schema = z.strictObject({
   advertise: z.array(z.string()).optional(),
   bootstrap: z.array(z.string()).optional(),
   mdns: z.boolean().optional(),
-  carrier: z.enum(['auto', 'direct', 'libp2p', 'relay']).optional(),
+  carrier: z.string().optional(),
   'drain-timeout': z.string().optional(),
   'svid-lifetime': z.string().optional(),
   'node-lifetime': z.string().optional(),

@@ -111,7 +111,8 @@ export interface AuthorizeQuestion {
 }
 
 /** How bytes reach the other host. */
-export type CarrierChoice = 'auto' | 'direct' | 'libp2p' | 'relay'
+/** `auto`, or the name of the only carrier to use; `carriers/index.ts` has them. */
+export type CarrierChoice = string
 
 /** Collaborators of the broker; the agent joins them. */
 export interface BrokerDeps {

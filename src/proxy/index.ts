@@ -1,3 +1,4 @@
+export { requireCarrier } from './carriers/index.ts'
 export type {
   AuthorizeQuestion,
   BrokerDeps,

@@ -3,6 +3,7 @@ import { detach, ErrorCode, loop, raceAbort, silentMetrics, WarrenError, within 
 import { silentEvents } from '../events/index.ts'
 import { formatAddress, type Pattern, type PeerKey } from '../identity/index.ts'
 import type { Protocol } from '../policy/index.ts'
+import { DIRECT_PATH, MESH_PATH, relayPath, requireCarrier } from './carriers/index.ts'
 import { PacketPort } from './datagram/packet/port.ts'
 import type { BrokerDeps } from './deps.ts'
 import { type Drained, type DrainOptions, drainFlows } from './drain.ts'
@@ -18,10 +19,10 @@ import { EndpointDirectory } from './outbound/endpoint-socket.ts'
 import { Endpoints, openError, type SourceHandle } from './outbound/endpoints.ts'
 import { Outbound } from './outbound/outbound.ts'
 import { PolicyEnforcer } from './policy-enforcer.ts'
-import { ContextCache } from './session/context-cache.ts'
 import { Liveness } from './session/liveness.ts'
 import { SessionPool } from './session/pool.ts'
 import { HELLO_TIMEOUT_MS, OPEN_TIMEOUT_MS, STOP_TIMEOUT_MS } from './timing.ts'
+import { ContextCache } from './tls/context-cache.ts'
 
 export interface ConnectRequest {
   readonly source: SourceHandle
@@ -102,6 +103,7 @@ const SWEEP_INTERVAL_MS = 5_000
 export function createBroker(deps: BrokerDeps): Broker {
   const { log, clock, local } = deps
   const limits = resolveLimits(deps.limits)
+  requireCarrier(deps.carrier)
   const stopping = new AbortController()
   const flows = new FlowTable({
     limits,
@@ -115,7 +117,7 @@ export function createBroker(deps: BrokerDeps): Broker {
   const packets = new PacketPort(log)
   const lanes = new LaneBudget(limits.lanes, deps.metrics ?? silentMetrics)
   const admission = new Admission(deps, flows, limits.parkedTargets)
-  const pool = new SessionPool(deps, limits, contexts, liveness, packets, lanes, stopping.signal)
+  const pool = new SessionPool({ deps, limits, contexts, liveness, packets, lanes, stopping: stopping.signal })
   const outbound = new Outbound({ deps, flows, pool, admission })
   const directory = new EndpointDirectory(deps.runtimeDir)
   const endpoints = new Endpoints(deps, limits, flows, outbound, directory, stopping.signal)
@@ -182,7 +184,8 @@ export function createBroker(deps: BrokerDeps): Broker {
     },
 
     dataAddress: () => server.address(),
-    acceptCarrier: (stream, peer, via) => server.acceptCarrier(stream, peer, via),
+    acceptCarrier: (stream, peer, via) =>
+      server.acceptCarrier(stream, peer, via === undefined ? MESH_PATH : relayPath(via)),
     pathAppeared: machine => pool.pathAppeared(machine),
 
     async connect({ source, destination, protocol, strategy = 'balanced', hello, signal }) {
@@ -197,7 +200,7 @@ export function createBroker(deps: BrokerDeps): Broker {
         sourceId: source.registrationId,
         sourceMachine: deps.machine,
         protocol,
-        carrier: 'direct'
+        carrier: DIRECT_PATH.name
       })
       try {
         const reached = await within(OPEN_TIMEOUT_MS, [signal, flow.signal, stopping.signal], limit =>

@@ -42,8 +42,8 @@ export const PARK_MS = 12_000
 export const UDP_IDLE_MS = 120_000
 /** And after this long once one side has ended: for the last answers. */
 export const UDP_LINGER_MS = 5_000
-/** Between the starts of attempts at the ways to one agent: direct, the mesh, a relay. A failed one ends the wait. */
-export const WAY_STAGGER_MS = 500
+/** Between the starts of attempts on different carriers to one agent. A failed one ends the wait. */
+export const CARRIER_STAGGER_MS = 500
 /** First pause after no relay to a host was found, and the longest. */
 export const RELAY_BACKOFF_MS = 500
 export const RELAY_BACKOFF_MAX_MS = 5_000

@@ -110,7 +110,7 @@ test('a configuration file that is wrong is refused with the file, the key and w
     ['bandwidth: 1', /unknown key "bandwidth"/, /The keys are: state-dir, /],
     ['mdns: 3', /f: mdns: expected boolean/, /long options/],
     ['bootstrap: [1]', /f: bootstrap\.0: expected string/, /long options/],
-    ['carrier: pigeon', /f: carrier: .*"auto"/, /long options/],
+    ['log-level: loud', /f: log-level: .*"info"/, /long options/],
     ['[a]', /f: expected object/, /long options/],
     ['a: [', /f is not YAML: /, /^/]
   ]

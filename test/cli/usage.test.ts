@@ -25,7 +25,7 @@ const WRONG: ReadonlyArray<readonly [string[], RegExp]> = [
   [['token', 'create', 'b', '--ttl', 'soon'], /--ttl "soon" is not a length of time/],
   [['allow', 'a', 'b', '--until', 'soon'], /--until "soon" is not a time/],
   [['up', '--init', 'example.org', '--join', 'x'], /cannot be used with/],
-  [['up', '--carrier', 'pigeon'], /Allowed choices are auto, direct, libp2p/],
+  [['up', '--carrier', 'pigeon'], /^warren: INVALID_OPTION: "pigeon" is no carrier$/m],
   [['up', '--listen', 'x'], /--listen "x" is not HOST:PORT/],
   [['up', '--config', '/nonexistent'], /^warren: INVALID_CONFIG: cannot read \/nonexistent: ENOENT$/m],
   [['up', '--join', '@/nonexistent'], /--join: cannot read \/nonexistent: ENOENT/]

@@ -22,7 +22,7 @@ interface UpOptions extends GlobalOptions {
   readonly advertise?: string[]
   readonly bootstrap?: string[]
   readonly mdns: boolean
-  readonly carrier?: 'auto' | 'direct' | 'libp2p' | 'relay'
+  readonly carrier?: string
   readonly stateDir?: string
   readonly logLevel?: 'error' | 'warn' | 'info' | 'debug' | 'silent'
   readonly drainTimeout?: string
@@ -56,9 +56,7 @@ export function addUp(program: Command): void {
     .option('--advertise <host>', 'where others reach this host; may be repeated (default: its interfaces)', collect)
     .option('--bootstrap <multiaddr>', 'a member to dial; may be repeated', collect)
     .option('--no-mdns', 'do not look for members on the LAN')
-    .addOption(
-      new Option('--carrier <how>', 'how data reaches other hosts').choices(['auto', 'direct', 'libp2p', 'relay'])
-    )
+    .option('--carrier <name>', 'the only carrier for data to other hosts (default: auto, whichever reaches them)')
     .option('--state-dir <dir>', 'where keys and certificates live')
     .addOption(
       new Option('--log-level <level>', 'default: info, on a terminal warn').choices([

@@ -5,8 +5,8 @@ import type { DropReason } from '../datagram/leg.ts'
 import type { Cut } from './cut.ts'
 
 export type Direction = 'outbound' | 'inbound' | 'local'
-/** How the bytes of a flow travel, in words for people. `relay via` names the machine in the middle. */
-export type Carrier = 'direct' | 'libp2p' | 'local' | `relay via ${string}`
+/** What a flow between two workloads of this host shows in place of a carrier. */
+export const SAME_HOST = 'local'
 
 export interface Destination {
   readonly registrationId: string
@@ -43,7 +43,8 @@ export interface FlowOptions {
   /** Host of the source. */
   readonly sourceMachine: string
   readonly protocol: Protocol
-  readonly carrier: Carrier
+  /** How its bytes travel, in words for people. */
+  readonly carrier: string
   readonly openedAtMs: number
   readonly startedAtMs: number
 }
@@ -58,7 +59,7 @@ export class Flow {
   readonly protocol: Protocol
   readonly openedAtMs: number
   readonly startedAtMs: number
-  carrier: Carrier
+  carrier: string
   /** Undefined until an instance is chosen; may change until the flow is open. */
   destination: Destination | undefined
   rule = ''

@@ -11,22 +11,20 @@ import {
   within
 } from '../../core/index.ts'
 import { JOIN_ALPN, type PeerKey, RENEW_ALPN } from '../../identity/index.ts'
+import { DIRECT_PATH, type Path } from '../carriers/index.ts'
 import type { ProvenWorkload } from '../deps.ts'
 import { LaneDoor } from '../fastpath/fastpath-acceptor.ts'
 import { FIRST_BYTE } from '../fastpath/format.ts'
-import type { Carrier } from '../flow/flow.ts'
 import type { BrokerLimits } from '../limits.ts'
-import type { ContextCache } from '../session/context-cache.ts'
-import { shownBy } from '../session/peer-chain.ts'
-import { H2_ALPN, isSni } from '../session/tls-options.ts'
 import { STRANGER_LINES } from '../stranger-lines.ts'
 import { JOIN_TIMEOUT_MS } from '../timing.ts'
+import type { ContextCache } from '../tls/context-cache.ts'
+import { shownBy } from '../tls/peer-chain.ts'
+import { H2_ALPN, isSni } from '../tls/tls-options.ts'
 import { firstByte } from './first-byte.ts'
 import { HandshakeGate } from './handshake-limiter.ts'
 import { type InboundContext, InboundSession } from './inbound-session.ts'
 import { endOf, TlsFront } from './tls-acceptor.ts'
-
-type Way = Exclude<Carrier, 'local'>
 
 /** Kinds of carriers, one for each relaying machine. Beyond it the one unused for longest is made anew. */
 const MAX_FRONTS = 64
@@ -45,7 +43,7 @@ export class DataServer {
   readonly #metrics: Metrics
   readonly #gate: HandshakeGate
   readonly #door: LaneDoor
-  readonly #fronts = new LruMap<Way, TlsFront>(MAX_FRONTS)
+  readonly #fronts = new LruMap<string, TlsFront>(MAX_FRONTS)
   readonly #strangers: RateLimitedLog
   readonly #sessions = new Set<InboundSession>()
   readonly #perMachine = new Map<string, number>()
@@ -96,13 +94,10 @@ export class DataServer {
     return { host: bound.address, port: bound.port }
   }
 
-  /**
-   * Serves a stream of the mesh as if it were a connection to the data port. `via` is the machine that relays it, if any;
-   * `peer` is then the host of that machine.
-   */
-  acceptCarrier(stream: Duplex, peer: PeerKey, via?: string): void {
+  /** Serves a stream that came over `path` as if it were a connection to the data port. `peer` is who opened it to us. */
+  acceptCarrier(stream: Duplex, peer: PeerKey, path: Path): void {
     if (this.#context.stopping.aborted) stream.destroy()
-    else this.#front(via === undefined ? 'libp2p' : `relay via ${via}`).accept(stream, peer, '')
+    else this.#front(path).accept(stream, peer, '')
   }
 
   async stop(): Promise<void> {
@@ -118,24 +113,24 @@ export class DataServer {
     const remote = socket.remoteAddress ?? ''
     firstByte(socket, remote, this.#gate, byte => {
       if (byte === FIRST_BYTE) this.#door.enter(socket, remote)
-      else this.#front('direct').accept(socket, remote, endOf(socket))
+      else this.#front(DIRECT_PATH).accept(socket, remote, endOf(socket))
     })
   }
 
   // A TLS socket does not tell which stream is below it, so each kind of carrier has a front of its own.
-  #front(carrier: Way): TlsFront {
-    const front = this.#fronts.get(carrier) ?? this.#makeFront(carrier)
-    this.#fronts.set(carrier, front)
+  #front(path: Path): TlsFront {
+    const front = this.#fronts.get(path.name) ?? this.#makeFront(path)
+    this.#fronts.set(path.name, front)
     return front
   }
 
-  #makeFront(carrier: Way): TlsFront {
+  #makeFront(path: Path): TlsFront {
     const { deps } = this.#context
     return new TlsFront({
       gate: this.#gate,
       choose: name => this.#choose(name),
       defaults: () => ({ credentials: deps.joinCredentials(), roots: deps.roots() }),
-      onSecure: (socket, remote) => this.#secured(socket, carrier, remote),
+      onSecure: (socket, remote) => this.#secured(socket, path, remote),
       onFailure: (err, remote) => {
         this.#metrics.count('warren_handshakes_total', { role: 'server', result: 'failed' })
         this.#strangers.warn(remote, 'handshake at the data port failed', { remote, reason: err.message })
@@ -149,10 +144,10 @@ export class DataServer {
     return registrationId === undefined ? undefined : (await this.#contexts.get(registrationId)).context
   }
 
-  #secured(socket: TLSSocket, carrier: Way, remote: string): void {
+  #secured(socket: TLSSocket, path: Path, remote: string): void {
     const alpn = socket.alpnProtocol === false || socket.alpnProtocol === null ? '' : socket.alpnProtocol
     const visitors = this.#visitors.get(alpn)
-    if (visitors !== undefined && carrier === 'direct') {
+    if (visitors !== undefined && path.allows.strangers) {
       this.#serveVisitor(socket, alpn, visitors, remote).catch(() => {})
       return
     }
@@ -163,7 +158,7 @@ export class DataServer {
       socket.destroy()
       return
     }
-    this.#serve(socket, proven.identity, proven.leafDer, carrier)
+    this.#serve(socket, proven.identity, proven.leafDer, path)
   }
 
   #prove(socket: TLSSocket): { identity: ProvenWorkload; leafDer: Uint8Array } | string {
@@ -177,7 +172,7 @@ export class DataServer {
     return { identity: verdict.identity, leafDer }
   }
 
-  #serve(socket: TLSSocket, identity: ProvenWorkload, leafDer: Uint8Array, carrier: Way): void {
+  #serve(socket: TLSSocket, identity: ProvenWorkload, leafDer: Uint8Array, path: Path): void {
     const { machine } = identity
     const ofMachine = this.#perMachine.get(machine) ?? 0
     if (!this.#hasRoom(machine, ofMachine)) {
@@ -185,7 +180,7 @@ export class DataServer {
       return
     }
     this.#metrics.count('warren_handshakes_total', { role: 'server', result: 'ok' })
-    const session = new InboundSession(socket, identity, leafDer, carrier, this.#context, this.#door)
+    const session = new InboundSession(socket, identity, leafDer, path, this.#context, this.#door)
     this.#sessions.add(session)
     this.#perMachine.set(machine, ofMachine + 1)
     session.onClose(() => {

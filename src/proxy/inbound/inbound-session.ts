@@ -6,6 +6,7 @@ import {
 } from 'node:http2'
 import type { TLSSocket } from 'node:tls'
 import { ErrorCode, raceAbort, silentMetrics, TokenBuckets, WarrenError, within } from '../../core/index.ts'
+import type { Path } from '../carriers/index.ts'
 import { PacketChannel } from '../datagram/packet/channel.ts'
 import type { PacketPort } from '../datagram/packet/port.ts'
 import type { BrokerDeps, ProvenWorkload } from '../deps.ts'
@@ -14,17 +15,17 @@ import { LANE_CUTS_PATH } from '../fastpath/fastpath-cuts.ts'
 import type { KeptLane } from '../fastpath/pooled-connection.ts'
 import { type LaneBudget, laneWorthOf } from '../fastpath/upgrade-path.ts'
 import { type Cut, codeOf } from '../flow/cut.ts'
-import type { Carrier, Flow } from '../flow/flow.ts'
+import type { Flow } from '../flow/flow.ts'
 import { discardEnd, joinFlow } from '../flow/join.ts'
 import type { FlowTable } from '../flow/table.ts'
 import { greet } from '../hello.ts'
 import { limitExceeded } from '../limits.ts'
 import { endSession } from '../session/end-session.ts'
-import { SESSION_WINDOW_BYTES, serverOptions } from '../session/http2-options.ts'
 import type { Liveness, Watched } from '../session/liveness.ts'
 import { checkProof, makeProof, PROOF_PATH, readProof } from '../session/proof.ts'
-import { isSni } from '../session/tls-options.ts'
 import { INBOUND_IDLE_MS, OPEN_TIMEOUT_MS, PROOF_TIMEOUT_MS, UDP_IDLE_MS } from '../timing.ts'
+import { SESSION_WINDOW_BYTES, serverOptions } from '../tls/http2-options.ts'
+import { isSni } from '../tls/tls-options.ts'
 import type { Admission } from './admission.ts'
 import { askedByHeaders, askedByRecord, type FlowAsked } from './flow-asked.ts'
 import { InboundLanes } from './inbound-fastpath.ts'
@@ -46,7 +47,7 @@ export const PROOFS = { burst: 8, perSecond: 1, maxKeys: 1 }
 
 /** A session that a workload elsewhere opened, by its agent, to one of this host. Its identity is proven. */
 export class InboundSession {
-  readonly carrier: Exclude<Carrier, 'local'>
+  readonly path: Path
   /** The first half of the registration id whose certificate we showed. */
   readonly destinationPrefix: string
   readonly #socket: TLSSocket
@@ -66,16 +67,16 @@ export class InboundSession {
     socket: TLSSocket,
     source: ProvenWorkload,
     leafDer: Uint8Array,
-    carrier: Exclude<Carrier, 'local'>,
+    path: Path,
     context: InboundContext,
     door: LaneDoor
   ) {
     this.#source = source
     this.#leafDer = leafDer
-    this.carrier = carrier
+    this.path = path
     this.#socket = socket
     this.#context = context
-    if (carrier === 'direct') {
+    if (path.allows.fastPath) {
       const onAsked = (lane: KeptLane, open: Buffer, gone: AbortSignal): void =>
         void this.#serveOnLane(lane, open, gone)
       this.#lanes = new InboundLanes({ socket, door, budget: context.lanes, onAsked })
@@ -275,7 +276,7 @@ export class InboundSession {
       sourceId: undefined,
       sourceMachine: this.source.machine,
       protocol,
-      carrier: this.carrier
+      carrier: this.path.name
     })
     flow.destination = { registrationId, address }
     return flow

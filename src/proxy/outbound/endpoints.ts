@@ -2,6 +2,7 @@ import type { Socket } from 'node:net'
 import { ErrorCode, RateLimitedLog, silentMetrics, WarrenError, within } from '../../core/index.ts'
 import { type Address, formatAddress, type Pattern } from '../../identity/index.ts'
 import type { Protocol } from '../../policy/index.ts'
+import { DIRECT_PATH } from '../carriers/index.ts'
 import type { BrokerDeps } from '../deps.ts'
 import type { Flow } from '../flow/flow.ts'
 import { joinFlow } from '../flow/join.ts'
@@ -209,7 +210,7 @@ export class Endpoints {
       sourceId: source.registrationId,
       sourceMachine: this.#deps.machine,
       protocol,
-      carrier: 'direct'
+      carrier: DIRECT_PATH.name
     })
   }
 }

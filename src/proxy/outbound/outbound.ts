@@ -1,8 +1,10 @@
 import { ErrorCode, type Logger, WarrenError, within } from '../../core/index.ts'
 import { formatAddress, type Pattern, spiffeIdOf } from '../../identity/index.ts'
 import type { Protocol } from '../../policy/index.ts'
+import { DIRECT_PATH } from '../carriers/index.ts'
 import type { BrokerDeps, Candidate } from '../deps.ts'
 import type { Flow } from '../flow/flow.ts'
+import { SAME_HOST } from '../flow/flow.ts'
 import { discardEnd, type FlowEnd } from '../flow/join.ts'
 import type { FlowTable } from '../flow/table.ts'
 import { greet } from '../hello.ts'
@@ -98,7 +100,7 @@ export class Outbound {
     if (sourceId === undefined) throw new WarrenError(ErrorCode.Internal, 'a flow without a local source was sent out')
     for (let retried = false; ; retried = true) {
       const session = await this.#pool.acquire(sourceId, candidate, signal)
-      flow.carrier = session.carrier
+      flow.carrier = session.path.name
       try {
         return await use(session)
       } catch (err) {
@@ -193,7 +195,7 @@ export class Outbound {
   #aim(flow: Flow, candidate: Candidate): void {
     flow.destination = candidate
     flow.direction = candidate.local ? 'local' : 'outbound'
-    flow.carrier = candidate.local ? 'local' : 'direct'
+    flow.carrier = candidate.local ? SAME_HOST : DIRECT_PATH.name
   }
 
   #reached(candidate: Candidate): Reached {

@@ -1,6 +1,6 @@
 import { ErrorCode, type WarrenError } from '../../core/index.ts'
 import type { Candidate } from '../deps.ts'
-import { WayMemory } from '../session/path-memory.ts'
+import { PathMemory } from '../path-memory.ts'
 
 /** An instance that failed is tried after all others for so long, and up to the second figure if it goes on to fail. */
 const PAUSES = { firstMs: 2_000, longestMs: 10_000 }
@@ -10,12 +10,12 @@ const PAUSES = { firstMs: 2_000, longestMs: 10_000 }
  * same: without it, each of two hundred connections a second would find out for itself.
  */
 export class Doubts {
-  readonly #hosts: WayMemory
-  readonly #instances: WayMemory
+  readonly #hosts: PathMemory
+  readonly #instances: PathMemory
 
   constructor(nowMs: () => number) {
-    this.#hosts = new WayMemory(PAUSES, nowMs)
-    this.#instances = new WayMemory(PAUSES, nowMs)
+    this.#hosts = new PathMemory(PAUSES, nowMs)
+    this.#instances = new PathMemory(PAUSES, nowMs)
   }
 
   /** Notes that an instance failed; `silent` if nothing came back from its host at all, which it shares with others. */

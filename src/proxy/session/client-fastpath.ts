@@ -8,8 +8,8 @@ import { canTakeOver } from '../fastpath/raw-socket.ts'
 import type { Lane } from '../fastpath/record-connection.ts'
 import { type LaneBudget, type LaneWay, type LaneWorth, MAX_KEPT_PER_SESSION } from '../fastpath/upgrade-path.ts'
 import { KEPT_LANE_IDLE_MS, LANE_PAUSE_MS, LANE_TIMEOUT_MS } from '../timing.ts'
+import type { Dialled } from '../tls/open-session.ts'
 import { askForCuts } from './ask-for-cuts.ts'
-import type { Dialled } from './dial.ts'
 
 const WINDOW_MS = 1_000
 /** The largest even number that fits in a preamble. */

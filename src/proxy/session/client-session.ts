@@ -1,16 +1,16 @@
 import type { ClientHttp2Stream, OutgoingHttpHeaders } from 'node:http2'
 import { ErrorCode, type Logger, type Metrics, raceAbort, silentMetrics, WarrenError } from '../../core/index.ts'
+import type { Path } from '../carriers/index.ts'
 import type { PacketPort } from '../datagram/packet/port.ts'
 import type { BrokerDeps, Candidate, Credentials, ProvenWorkload } from '../deps.ts'
 import { LaneLost } from '../fastpath/pooled-connection.ts'
 import type { LaneBudget, LaneWorth } from '../fastpath/upgrade-path.ts'
 import { codeOf } from '../flow/cut.ts'
-import type { Carrier } from '../flow/flow.ts'
 import type { FlowEnd } from '../flow/join.ts'
 import { limitExceeded } from '../limits.ts'
+import type { Dialled } from '../tls/open-session.ts'
 import { ask } from './ask.ts'
 import { ClientLanes } from './client-fastpath.ts'
-import type { Dialled } from './dial.ts'
 import { endSession } from './end-session.ts'
 import { connectHeaders, type FlowRequest, laneOpen, preflightHeaders } from './flow-request.ts'
 import type { Liveness, Watched } from './liveness.ts'
@@ -20,7 +20,7 @@ import { ProvenEnds } from './proven-ends.ts'
 export interface ClientSessionOptions {
   readonly sourceId: string
   readonly destination: Candidate
-  readonly carrier: Exclude<Carrier, 'local'>
+  readonly path: Path
   /** The certificate it was opened with; a renewed one needs a new session. */
   readonly certPem: string
   /** What the destination's certificate proved. */
@@ -44,7 +44,7 @@ export interface ClientSessionOptions {
 export class ClientSession {
   readonly sourceId: string
   readonly destination: Candidate
-  readonly carrier: Exclude<Carrier, 'local'>
+  readonly path: Path
   /** The certificate it was opened with. */
   readonly certPem: string
   readonly #ends: ProvenEnds
@@ -68,16 +68,16 @@ export class ClientSession {
   constructor(dialled: Dialled, options: ClientSessionOptions) {
     this.sourceId = options.sourceId
     this.destination = options.destination
-    this.carrier = options.carrier
+    this.path = options.path
     this.certPem = options.certPem
     this.#ends = new ProvenEnds({ dialled, ...options })
     this.#dialled = dialled
     this.#liveness = options.liveness
     this.#nowMs = options.nowMs
-    const { carrier, destination, nowMs, log, metrics = silentMetrics } = options
+    const { path, destination, nowMs, log, metrics = silentMetrics } = options
     const { session, socket } = dialled
-    this.#packets = new PacketPath({ port: options.packets, socket, carrier, destination, nowMs, log })
-    if (carrier === 'direct') {
+    this.#packets = new PacketPath({ port: options.packets, socket, path, destination, nowMs, log })
+    if (path.allows.fastPath) {
       const { machine } = destination
       const { lanes: budget, laneWorth: worth } = options
       this.#lanes = new ClientLanes({ dialled, budget, worth, machine, nowMs, log, metrics })

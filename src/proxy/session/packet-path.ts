@@ -1,15 +1,15 @@
 import type { TLSSocket } from 'node:tls'
 import type { Logger } from '../../core/index.ts'
+import type { Path } from '../carriers/index.ts'
 import { PacketChannel } from '../datagram/packet/channel.ts'
 import type { PacketPort, Remote } from '../datagram/packet/port.ts'
 import type { Candidate } from '../deps.ts'
-import type { Carrier } from '../flow/flow.ts'
 
 export interface PacketPathOptions {
   /** The UDP side of the data port; undefined if datagrams must not use it. */
   readonly port: PacketPort | undefined
   readonly socket: TLSSocket
-  readonly carrier: Carrier
+  readonly path: Path
   readonly destination: Candidate
   readonly nowMs: () => number
   readonly log: Logger
@@ -26,13 +26,13 @@ export class PacketPath {
 
   /** Undefined if there can be none. */
   get channel(): PacketChannel | undefined {
-    const { port, socket, carrier, destination, nowMs, log } = this.#options
+    const { port, socket, path, destination, nowMs, log } = this.#options
     if (port === undefined) return undefined
     this.#channel ??= PacketChannel.open({
       port,
       exporter: (...args) => socket.exportKeyingMaterial(...args),
       role: 'client',
-      remotes: remotesOf(carrier, socket, destination.dataAddresses),
+      remotes: remotesOf(path, socket, destination.dataAddresses),
       machine: destination.machine,
       nowMs,
       log
@@ -46,8 +46,8 @@ export class PacketPath {
 }
 
 // Where the session's own connection leads, if it is one of TCP: of the announced addresses it is the one that answered.
-function remotesOf(carrier: Carrier, { remoteAddress, remotePort }: TLSSocket, announced: readonly string[]): Remote[] {
-  if (carrier === 'direct' && remoteAddress !== undefined && remotePort !== undefined) {
+function remotesOf({ allows }: Path, { remoteAddress, remotePort }: TLSSocket, announced: readonly string[]): Remote[] {
+  if (allows.datagrams && remoteAddress !== undefined && remotePort !== undefined) {
     return [{ address: remoteAddress.replace(/^::ffff:(?=\d+\.)/i, ''), port: remotePort }]
   }
   return announced.flatMap(address => {

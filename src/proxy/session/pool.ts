@@ -11,42 +11,29 @@ import {
   within
 } from '../../core/index.ts'
 import { formatAddress } from '../../identity/index.ts'
+import { ANY_CARRIER, type Carried, type Carrier, carriers } from '../carriers/index.ts'
 import type { PacketPort } from '../datagram/packet/port.ts'
 import type { BrokerDeps, Candidate, ProvenWorkload } from '../deps.ts'
 import { type LaneBudget, laneWorthOf } from '../fastpath/upgrade-path.ts'
 import { type BrokerLimits, limitExceeded } from '../limits.ts'
-import {
-  CARRIER_TIMEOUT_MS,
-  DIAL_TIMEOUT_MS,
-  DIRECT_BACKOFF_MAX_MS,
-  DIRECT_BACKOFF_MS,
-  PROOF_PAUSE_MS,
-  PROOF_TIMEOUT_MS,
-  RELAY_BACKOFF_MAX_MS,
-  RELAY_BACKOFF_MS,
-  SESSION_IDLE_MS,
-  STAGGER_MS,
-  WAY_STAGGER_MS
-} from '../timing.ts'
+import { PathMemory } from '../path-memory.ts'
+import { CARRIER_STAGGER_MS, PROOF_PAUSE_MS, PROOF_TIMEOUT_MS, SESSION_IDLE_MS } from '../timing.ts'
+import type { CachedContext, ContextCache } from '../tls/context-cache.ts'
+import type { DialOptions } from '../tls/open-session.ts'
+import type { Shown } from '../tls/peer-chain.ts'
+import { sniOf } from '../tls/tls-options.ts'
 import { ClientSession } from './client-session.ts'
-import type { CachedContext, ContextCache } from './context-cache.ts'
-import { type Dialled, type DialOptions, dialAddress, openSession } from './dial.ts'
 import type { Liveness } from './liveness.ts'
-import { WayMemory } from './path-memory.ts'
-import type { Shown } from './peer-chain.ts'
-import { sniOf } from './tls-options.ts'
 
-/** Best first. */
-const WAYS = ['direct', 'libp2p', 'relay'] as const
-type Way = (typeof WAYS)[number]
-
-interface Made {
-  readonly dialled: Dialled
-  readonly carrier: ClientSession['carrier']
+export interface SessionPoolOptions {
+  readonly deps: BrokerDeps
+  readonly limits: BrokerLimits
+  readonly contexts: ContextCache
+  readonly liveness: Liveness
+  readonly packets: PacketPort
+  readonly lanes: LaneBudget
+  readonly stopping: AbortSignal
 }
-
-/** Addresses of one agent that are tried. */
-const MAX_ADDRESSES = 8
 
 /**
  * The sessions that this agent opened, one for each pair of registrations and carrier.
@@ -62,7 +49,10 @@ export class SessionPool {
   readonly #deps: BrokerDeps
   readonly #limits: BrokerLimits
   readonly #contexts: ContextCache
-  readonly #failed: Readonly<Record<Way, WayMemory>>
+  /** Best first. */
+  readonly #carriers: readonly Carrier[]
+  readonly #failed: ReadonlyMap<Carrier, PathMemory>
+  readonly #mayPacket: boolean
   readonly #liveness: Liveness
   readonly #log: Logger
   readonly #metrics: Metrics
@@ -70,15 +60,7 @@ export class SessionPool {
   readonly #lanes: LaneBudget
   readonly #stopping: AbortSignal
 
-  constructor(
-    deps: BrokerDeps,
-    limits: BrokerLimits,
-    contexts: ContextCache,
-    liveness: Liveness,
-    packets: PacketPort,
-    lanes: LaneBudget,
-    stopping: AbortSignal
-  ) {
+  constructor({ deps, limits, contexts, liveness, packets, lanes, stopping }: SessionPoolOptions) {
     this.#deps = deps
     this.#limits = limits
     this.#contexts = contexts
@@ -86,11 +68,12 @@ export class SessionPool {
     this.#packets = packets
     this.#lanes = lanes
     const { monotonicMs } = deps.clock
-    this.#failed = {
-      direct: new WayMemory({ firstMs: DIRECT_BACKOFF_MS, longestMs: DIRECT_BACKOFF_MAX_MS }, monotonicMs),
-      libp2p: new WayMemory({ firstMs: DIRECT_BACKOFF_MS, longestMs: DIRECT_BACKOFF_MAX_MS }, monotonicMs),
-      relay: new WayMemory({ firstMs: RELAY_BACKOFF_MS, longestMs: RELAY_BACKOFF_MAX_MS }, monotonicMs)
-    }
+    const { carrier: choice } = deps
+    const all = carriers(deps)
+    this.#carriers = choice === ANY_CARRIER ? all : all.filter(({ name }) => name === choice)
+    this.#failed = new Map(this.#carriers.map(carrier => [carrier, new PathMemory(carrier.backoff, monotonicMs)]))
+    // Who must not reach others directly must not do so with datagrams either.
+    this.#mayPacket = choice === ANY_CARRIER || this.#carriers.some(({ allows }) => allows.datagrams)
     this.#log = deps.log
     this.#metrics = deps.metrics ?? silentMetrics
     this.#stopping = stopping
@@ -107,37 +90,38 @@ export class SessionPool {
   /**
    * A session from a registration of this host to `destination`, warm or new.
    *
-   * With carrier `auto` the direct way is preferred, then the mesh, then a relay; a way that is late is not waited for
-   * alone. While a worse one carries, the better ones are tried beside it. Rejects with DESTINATION_UNREACHABLE,
+   * With carrier `auto` the carrier of the lowest rank is preferred; one that is late is not waited for alone. While a worse
+   * one carries, the better ones are tried beside it. Rejects with DESTINATION_UNREACHABLE,
    * LIMIT_EXCEEDED, INVALID_SOURCE or the signal's reason.
    */
   async acquire(sourceId: string, destination: Candidate, signal: AbortSignal): Promise<ClientSession> {
     const context = await this.#contexts.get(sourceId)
-    const { carrier } = this.#deps
-    if (carrier !== 'auto') return await raceAbort(this.#get(carrier, sourceId, destination, context), signal)
-
-    const open = WAYS.filter(way => this.#isOpen(way, destination))
-    const promising = open.filter(way => !this.#failed[way].isBlocked(destination.machine))
-    for (const way of WAYS) {
-      const warm = this.#warm(way, sourceId, destination, context)
+    const [only, ...others] = this.#carriers
+    if (only !== undefined && others.length === 0) {
+      return await raceAbort(this.#get(only, sourceId, destination, context), signal)
+    }
+    const open = this.#carriers.filter(carrier => this.#isOpen(carrier, destination))
+    const promising = open.filter(carrier => !this.#isBlocked(carrier, destination))
+    for (const carrier of this.#carriers) {
+      const warm = this.#warm(carrier, sourceId, destination, context)
       if (warm === undefined) continue
       for (const better of promising) {
-        if (WAYS.indexOf(better) < WAYS.indexOf(way)) this.#tryBeside(better, sourceId, destination, context)
+        if (better.rank < carrier.rank) this.#tryBeside(better, sourceId, destination, context)
       }
       return warm
     }
     const failures: string[] = []
-    const attempts = open.map(way => async () => {
+    const attempts = open.map(carrier => async () => {
       try {
-        return await this.#get(way, sourceId, destination, context)
+        return await this.#get(carrier, sourceId, destination, context)
       } catch (err) {
-        failures.push(`${way}: ${WarrenError.from(err).reason}`)
+        failures.push(`${carrier.name}: ${WarrenError.from(err).reason}`)
         throw err
       }
     })
     try {
       // One that is late is kept all the same, for the next flow.
-      return await raceStaggered(attempts, WAY_STAGGER_MS, signal, () => {})
+      return await raceStaggered(attempts, CARRIER_STAGGER_MS, signal, () => {})
     } catch (err) {
       if (signal.aborted || !WarrenError.is(err, ErrorCode.DestinationUnreachable)) throw err
       const reason = `the agent of ${destination.machine} does not answer (${failures.join('; ')})`
@@ -147,7 +131,7 @@ export class SessionPool {
 
   /** Forgets what failed on the way to a host. */
   pathAppeared(machine: string): void {
-    for (const memory of Object.values(this.#failed)) memory.worked(machine)
+    for (const memory of this.#failed.values()) memory.worked(machine)
   }
 
   /** Closes what has been idle for long. To be called every few seconds. */
@@ -178,8 +162,8 @@ export class SessionPool {
     for (const session of this.all()) session.destroy()
   }
 
-  #warm(way: Way, sourceId: string, destination: Candidate, context: CachedContext): ClientSession | undefined {
-    const key = keyOf(way, sourceId, destination)
+  #warm(carrier: Carrier, sourceId: string, destination: Candidate, context: CachedContext): ClientSession | undefined {
+    const key = keyOf(carrier, sourceId, destination)
     const session = this.#sessions.get(key)
     if (session === undefined) return undefined
     if (session.isSound && session.certPem === context.certPem) return session
@@ -188,10 +172,10 @@ export class SessionPool {
   }
 
   // Not bound to the first caller's signal: others may be waiting for the same session.
-  #get(way: Way, sourceId: string, destination: Candidate, context: CachedContext): Promise<ClientSession> {
-    const warm = this.#warm(way, sourceId, destination, context)
+  #get(carrier: Carrier, sourceId: string, destination: Candidate, context: CachedContext): Promise<ClientSession> {
+    const warm = this.#warm(carrier, sourceId, destination, context)
     if (warm !== undefined) return Promise.resolve(warm)
-    const key = keyOf(way, sourceId, destination)
+    const key = keyOf(carrier, sourceId, destination)
     const pending = this.#pending.get(key)
     if (pending !== undefined) return pending
     const { pendingDials, sessions } = this.#limits
@@ -204,7 +188,7 @@ export class SessionPool {
     if (this.size >= sessions && !this.#evictIdle()) {
       return refuse('broker_sessions', 'sessions of this agent', sessions)
     }
-    const opening = this.#open(way, key, sourceId, destination, context).finally(() => {
+    const opening = this.#open(carrier, key, sourceId, destination, context).finally(() => {
       this.#pending.delete(key)
     })
     this.#pending.set(key, opening)
@@ -213,7 +197,7 @@ export class SessionPool {
   }
 
   async #open(
-    way: Way,
+    carrier: Carrier,
     key: string,
     sourceId: string,
     destination: Candidate,
@@ -230,11 +214,12 @@ export class SessionPool {
       }
     }
     const { machine } = destination
-    let made: Made
+    const failed = this.#memoryOf(carrier)
+    let made: Carried
     try {
-      made = await this.#dial(way, destination, options)
+      made = await carrier.dial(destination, options, this.#stopping)
     } catch (err) {
-      this.#failed[way].failed(machine)
+      failed.failed(machine)
       const refused = WarrenError.is(err, ErrorCode.DestinationUnreachable) && shown && proven === undefined
       this.#metrics.count('warren_handshakes_total', { role: 'client', result: refused ? 'refused' : 'failed' })
       if (err instanceof WarrenError) throw err
@@ -242,25 +227,24 @@ export class SessionPool {
         cause: err
       })
     }
-    this.#failed[way].worked(machine)
+    failed.worked(machine)
     this.#metrics.count('warren_handshakes_total', { role: 'client', result: 'ok' })
     if (proven === undefined) throw new WarrenError(ErrorCode.Internal, 'a session without a proof')
-    const session = new ClientSession(made.dialled, {
+    const session = new ClientSession(made, {
       sourceId,
       destination,
-      carrier: made.carrier,
+      path: made.path,
       certPem: context.certPem,
       proven,
       wallMs: this.#deps.clock.wallMs,
       nowMs: this.#deps.clock.monotonicMs,
       liveness: this.#liveness,
-      // Who must not reach others directly must not do so with datagrams either.
-      packets: ['auto', 'direct'].includes(this.#deps.carrier) ? this.#packets : undefined,
+      packets: this.#mayPacket ? this.#packets : undefined,
       lanes: this.#lanes,
       laneWorth: laneWorthOf(this.#deps.laneWorth),
       onSilent: () => {
-        this.#failed[way].failed(machine)
-        this.#log.debug('session gives no sign of life', { machine, carrier: made.carrier })
+        failed.failed(machine)
+        this.#log.debug('session gives no sign of life', { machine, carrier: made.path.name })
       },
       log: this.#log,
       metrics: this.#metrics
@@ -273,31 +257,18 @@ export class SessionPool {
     return session
   }
 
-  async #dial(way: Way, destination: Candidate, options: DialOptions): Promise<Made> {
-    if (way === 'direct') return { dialled: await this.#dialDirect(destination, options), carrier: way }
-    return await within(CARRIER_TIMEOUT_MS, [this.#stopping], async signal => {
-      if (way === 'libp2p') {
-        const stream = await this.#deps.openStream(destination.peer, { signal })
-        return { dialled: await openSession(stream, options, signal), carrier: way }
-      }
-      const { stream, via } = await this.#deps.openRelayed(destination.peer, { signal })
-      return { dialled: await openSession(stream, options, signal), carrier: `relay via ${via}` }
-    })
+  #isOpen(carrier: Carrier, candidate: Candidate): boolean {
+    return carrier.canReach(candidate) && (carrier.isLastResort || !this.#isBlocked(carrier, candidate))
   }
 
-  #isOpen(way: Way, { dataAddresses, machine }: Candidate): boolean {
-    // The mesh looks after its own connections; whether it has one now shows only when it is asked.
-    if (way === 'libp2p') return true
-    return (way === 'relay' || dataAddresses.length > 0) && !this.#failed[way].isBlocked(machine)
+  #isBlocked(carrier: Carrier, { machine }: Candidate): boolean {
+    return this.#memoryOf(carrier).isBlocked(machine)
   }
 
-  #dialDirect({ dataAddresses }: Candidate, options: DialOptions): Promise<Dialled> {
-    const attempts = dataAddresses
-      .slice(0, MAX_ADDRESSES)
-      .map(address => (signal: AbortSignal) => dialAddress(address, options, signal))
-    return within(DIAL_TIMEOUT_MS, [this.#stopping], signal =>
-      raceStaggered(attempts, STAGGER_MS, signal, late => late.session.destroy())
-    )
+  #memoryOf(carrier: Carrier): PathMemory {
+    const memory = this.#failed.get(carrier)
+    if (memory === undefined) throw new WarrenError(ErrorCode.Internal, `no carrier ${carrier.name} here`)
+    return memory
   }
 
   #prove({ leafDer, issuersDer }: Shown, destination: Candidate): ProvenWorkload {
@@ -313,8 +284,8 @@ export class SessionPool {
     return verdict.identity
   }
 
-  #tryBeside(way: Way, sourceId: string, destination: Candidate, context: CachedContext): void {
-    const attempt = this.#get(way, sourceId, destination, context).then(
+  #tryBeside(carrier: Carrier, sourceId: string, destination: Candidate, context: CachedContext): void {
+    const attempt = this.#get(carrier, sourceId, destination, context).then(
       () => {},
       () => {}
     )
@@ -342,6 +313,6 @@ export class SessionPool {
   }
 }
 
-function keyOf(way: Way, sourceId: string, destination: Candidate): string {
-  return `${way}/${sourceId}/${destination.registrationId}`
+function keyOf({ name }: Carrier, sourceId: string, destination: Candidate): string {
+  return `${name}/${sourceId}/${destination.registrationId}`
 }

@@ -1,6 +1,6 @@
 import type { BrokerDeps, Credentials, ProvenWorkload } from '../deps.ts'
 import { SUPERSEDED_PAUSE_MS } from '../timing.ts'
-import type { Dialled } from './dial.ts'
+import type { Dialled } from '../tls/open-session.ts'
 import { checkProof, exchangeProofs, makeProof } from './proof.ts'
 
 /** The share of the time left after which the other end must have a renewed certificate, if all is well with it. */

@@ -1,4 +1,4 @@
-import { LruMap } from '../../core/index.ts'
+import { LruMap } from '../core/index.ts'
 
 interface Failure {
   readonly untilMs: number
@@ -13,8 +13,8 @@ export interface Pauses {
   readonly longestMs: number
 }
 
-/** Remembers for a while that a way to a host failed, so that not every flow waits for it. */
-export class WayMemory {
+/** Remembers for a while that a path to a host failed, so that not every flow waits for it. */
+export class PathMemory {
   readonly #failures = new LruMap<string, Failure>(MAX_FAILURES)
   readonly #pauses: Pauses
   readonly #nowMs: () => number

@@ -1,0 +1,34 @@
+import { raceStaggered, within } from '../../core/index.ts'
+import { DIAL_TIMEOUT_MS, DIRECT_BACKOFF_MAX_MS, DIRECT_BACKOFF_MS, STAGGER_MS } from '../timing.ts'
+import { dialAddress } from '../tls/open-session.ts'
+import type { Carrier, Path } from './carrier.ts'
+
+/** Addresses of one agent that are tried. */
+const MAX_ADDRESSES = 8
+
+/** A TCP connection to the data port of the other agent. */
+export const DIRECT_PATH: Path = Object.freeze({
+  name: 'direct',
+  allows: Object.freeze({ fastPath: true, datagrams: true, strangers: true })
+})
+
+/** Dials the data addresses that the other agent announces, a little after one another; the first that answers is used. */
+export function direct(): Carrier {
+  return {
+    name: DIRECT_PATH.name,
+    rank: 0,
+    backoff: { firstMs: DIRECT_BACKOFF_MS, longestMs: DIRECT_BACKOFF_MAX_MS },
+    isLastResort: false,
+    allows: DIRECT_PATH.allows,
+    canReach: ({ dataAddresses }) => dataAddresses.length > 0,
+    async dial({ dataAddresses }, options, signal) {
+      const attempts = dataAddresses
+        .slice(0, MAX_ADDRESSES)
+        .map(address => (limit: AbortSignal) => dialAddress(address, options, limit))
+      const dialled = await within(DIAL_TIMEOUT_MS, [signal], limit =>
+        raceStaggered(attempts, STAGGER_MS, limit, late => late.session.destroy())
+      )
+      return { ...dialled, path: DIRECT_PATH }
+    }
+  }
+}

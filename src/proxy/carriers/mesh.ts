@@ -1,0 +1,34 @@
+import type { Duplex } from 'node:stream'
+import { within } from '../../core/index.ts'
+import type { PeerKey } from '../../identity/index.ts'
+import { CARRIER_TIMEOUT_MS, DIRECT_BACKOFF_MAX_MS, DIRECT_BACKOFF_MS } from '../timing.ts'
+import { openSession } from '../tls/open-session.ts'
+import type { Carrier, Path } from './carrier.ts'
+
+/** A stream of the mesh connection between the two agents. */
+export const MESH_PATH: Path = Object.freeze({
+  name: 'libp2p',
+  allows: Object.freeze({ fastPath: false, datagrams: false, strangers: false })
+})
+
+export interface MeshCarrierDeps {
+  /** A stream to the agent `peer` over the mesh. Rejects when there is no way. */
+  readonly openStream: (peer: PeerKey, options: { readonly signal: AbortSignal }) => Promise<Duplex>
+}
+
+/** Opens a stream of the mesh, which looks after its own connections: whether it has one shows when it is asked. */
+export function mesh({ openStream }: MeshCarrierDeps): Carrier {
+  return {
+    name: MESH_PATH.name,
+    rank: 1,
+    backoff: { firstMs: DIRECT_BACKOFF_MS, longestMs: DIRECT_BACKOFF_MAX_MS },
+    isLastResort: true,
+    allows: MESH_PATH.allows,
+    canReach: () => true,
+    dial: ({ peer }, options, signal) =>
+      within(CARRIER_TIMEOUT_MS, [signal], async limit => {
+        const stream = await openStream(peer, { signal: limit })
+        return { ...(await openSession(stream, options, limit)), path: MESH_PATH }
+      })
+  }
+}

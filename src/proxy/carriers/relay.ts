@@ -1,0 +1,38 @@
+import type { Duplex } from 'node:stream'
+import { within } from '../../core/index.ts'
+import type { PeerKey } from '../../identity/index.ts'
+import { CARRIER_TIMEOUT_MS, RELAY_BACKOFF_MAX_MS, RELAY_BACKOFF_MS } from '../timing.ts'
+import { openSession } from '../tls/open-session.ts'
+import type { Allowed, Carrier, Path } from './carrier.ts'
+
+export interface RelayCarrierDeps {
+  /** A stream to the agent `peer` through a third member, of which nothing is expected but that it passes the bytes on. */
+  readonly openRelayed: (
+    peer: PeerKey,
+    options: { readonly signal: AbortSignal }
+  ) => Promise<{ readonly stream: Duplex; readonly via: string }>
+}
+
+const ALLOWED: Allowed = Object.freeze({ fastPath: false, datagrams: false, strangers: false })
+
+/** A stream that the machine `via` passes on. */
+export function relayPath(via: string): Path {
+  return { name: `relay via ${via}`, allows: ALLOWED }
+}
+
+/** Asks other members to pass a stream on. */
+export function relay({ openRelayed }: RelayCarrierDeps): Carrier {
+  return {
+    name: 'relay',
+    rank: 2,
+    backoff: { firstMs: RELAY_BACKOFF_MS, longestMs: RELAY_BACKOFF_MAX_MS },
+    isLastResort: false,
+    allows: ALLOWED,
+    canReach: () => true,
+    dial: ({ peer }, options, signal) =>
+      within(CARRIER_TIMEOUT_MS, [signal], async limit => {
+        const { stream, via } = await openRelayed(peer, { signal: limit })
+        return { ...(await openSession(stream, options, limit)), path: relayPath(via) }
+      })
+  }
+}
