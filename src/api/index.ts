@@ -3,11 +3,15 @@ export type { AdminHandlers, SpiffeHandlers, WorkloadHandlers } from './handlers
 export { LOCAL_LIMITS, type LocalLimits } from './limits.ts'
 export { adminRoutes, type Routes, workloadRoutes } from './routes.ts'
 export { type LocalServer, type LocalServerOptions, serveLocal } from './serve-local.ts'
-export { adminHandlers } from './services/admin.ts'
-export type { KnownHost } from './services/policy.ts'
-export { spiffeHandlers } from './services/spiffe.ts'
-export { knownRoutes, memberViews, serviceViews } from './services/views.ts'
-export { workloadHandlers } from './services/workload.ts'
+export type { KnownHost } from './services/index.ts'
+export {
+  adminHandlers,
+  knownRoutes,
+  memberViews,
+  serviceViews,
+  spiffeHandlers,
+  workloadHandlers
+} from './services/index.ts'
 export { ensureRuntimeDir } from './socket-path.ts'
 export { type AdminApiOptions, type ApiOptions, serveAdminApi, serveWorkloadApi } from './sockets.ts'
 export { serveSpiffeApi, spiffeRoutes } from './spiffe.ts'

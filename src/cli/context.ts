@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import { AgentClient } from '../client/index.ts'
-import { print, printJson, say } from './output/terminal.ts'
+import { print, printJson, say } from './output/index.ts'
 
 /** The options that every command takes, before or after its name. */
 export interface GlobalOptions {

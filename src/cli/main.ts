@@ -1,6 +1,5 @@
 import { Exit } from './exit.ts'
-import { failureOf } from './output/report.ts'
-import { guardOutput, leave } from './output/terminal.ts'
+import { failureOf, guardOutput, leave } from './output/index.ts'
 import { buildProgram } from './program.ts'
 
 /**

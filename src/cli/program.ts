@@ -1,29 +1,35 @@
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
-import { addAuthority } from './commands/authority.ts'
-import { addBackup, addRestore } from './commands/backup.ts'
-import { addConnect } from './commands/connect.ts'
-import { addDeregister } from './commands/deregister.ts'
-import { addDrain } from './commands/drain.ts'
-import { addEntry } from './commands/entry.ts'
-import { addEvict, addRevoke, addUnrevoke } from './commands/evict.ts'
-import { addExplain } from './commands/explain.ts'
-import { addExpose } from './commands/expose.ts'
-import { addFlows } from './commands/flows.ts'
-import { addForward } from './commands/forward.ts'
-import { addInspect } from './commands/inspect.ts'
-import { addMembers } from './commands/members.ts'
-import { addMetrics } from './commands/metrics.ts'
-import { addPolicy } from './commands/policy.ts'
-import { addRegister } from './commands/register.ts'
-import { addRoot } from './commands/root.ts'
-import { addAllow, addDeny } from './commands/rule.ts'
-import { addServe } from './commands/serve.ts'
-import { addServices } from './commands/services.ts'
-import { addStatus } from './commands/status.ts'
-import { addSvid } from './commands/svid.ts'
-import { addToken } from './commands/token.ts'
-import { addUp } from './commands/up.ts'
+import {
+  addAllow,
+  addAuthority,
+  addBackup,
+  addConnect,
+  addDeny,
+  addDeregister,
+  addDrain,
+  addEntry,
+  addEvict,
+  addExplain,
+  addExpose,
+  addFlows,
+  addForward,
+  addInspect,
+  addMembers,
+  addMetrics,
+  addPolicy,
+  addRegister,
+  addRestore,
+  addRevoke,
+  addRoot,
+  addServe,
+  addServices,
+  addStatus,
+  addSvid,
+  addToken,
+  addUnrevoke,
+  addUp
+} from './commands/index.ts'
 
 const AFTER = `
 Addresses are SCOPE.GROUP.NAME.RESOURCE[.MACHINE], as in dev.web.nginx.default; in a pattern each part may be * or {a,b}.

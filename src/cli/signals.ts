@@ -1,4 +1,4 @@
-import { say } from './output/terminal.ts'
+import { say } from './output/index.ts'
 
 /** The signals by which a service manager and a person end a program. */
 const ENDING = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const

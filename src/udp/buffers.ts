@@ -1,5 +1,5 @@
 import type { Socket } from 'node:dgram'
-import { forceReceiveBuffer } from './native/force-buffer.ts'
+import { forceReceiveBuffer } from './native/index.ts'
 import { descriptorOf } from './socket.ts'
 
 /** Asks the kernel for buffers that hold a burst. It may give less; what does not fit is lost. */

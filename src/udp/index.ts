@@ -1,8 +1,6 @@
 import type { Socket } from 'node:dgram'
 import type { UdpEndpoint } from './endpoint.ts'
-import { linuxCalls } from './native/calls.ts'
-import { NativeUdp } from './native/native.ts'
-import { NativeEndpoint } from './native/native-endpoint.ts'
+import { linuxCalls, NativeEndpoint, NativeUdp } from './native/index.ts'
 import { NodeEndpoint } from './node-endpoint.ts'
 import { descriptorOf } from './socket.ts'
 

@@ -1,7 +1,6 @@
 import type { Command } from 'commander'
 import { contextOf } from '../context.ts'
-import { authorityTable, authorityView } from '../output/policy-views.ts'
-import { formatWhen } from '../output/quantities.ts'
+import { authorityTable, authorityView, formatWhen } from '../output/index.ts'
 
 export function addAuthority(program: Command): void {
   const authority = program.command('authority').description('hosts that admit others and renew their certificates')

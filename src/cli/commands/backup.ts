@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import { contextOf } from '../context.ts'
-import { PASSPHRASE_HELP, PASSPHRASE_OPTION, readPassphrase } from '../options/passphrase.ts'
+import { PASSPHRASE_HELP, PASSPHRASE_OPTION, readPassphrase } from '../options/index.ts'
 
 interface BackupOptions {
   readonly passphraseFile?: string

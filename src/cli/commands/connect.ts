@@ -1,9 +1,9 @@
 import type { Command } from 'commander'
 import { connect } from '../../client/index.ts'
 import { contextOf } from '../context.ts'
-import { relayLines } from '../listeners/datagram/lines.ts'
+import { relayLines } from '../listeners/datagram/index.ts'
 import { relayStdio } from '../listeners/stream/relay.ts'
-import { type StrategyOption, strategyOption } from '../options/strategy.ts'
+import { type StrategyOption, strategyOption } from '../options/index.ts'
 
 interface ConnectOptions {
   readonly as?: string

@@ -1,8 +1,7 @@
 import type { Command } from 'commander'
 import { contextOf } from '../context.ts'
-import { readSecret } from '../options/secret.ts'
-import { parseWait, replicationText, waitOption } from '../options/wait.ts'
-import { fields } from '../output/views.ts'
+import { parseWait, readSecret, replicationText, waitOption } from '../options/index.ts'
+import { fields } from '../output/index.ts'
 
 export function addDeregister(program: Command): void {
   program

@@ -1,9 +1,8 @@
 import type { Command } from 'commander'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { contextOf } from '../context.ts'
-import { parseDuration } from '../options/duration.ts'
-import { printJson } from '../output/terminal.ts'
-import { fields } from '../output/views.ts'
+import { parseDuration } from '../options/index.ts'
+import { fields, printJson } from '../output/index.ts'
 
 interface DrainOptions {
   readonly undo?: true

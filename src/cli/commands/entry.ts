@@ -1,6 +1,6 @@
 import { type Command, InvalidArgumentError } from 'commander'
 import { contextOf } from '../context.ts'
-import { entryTable, entryView } from '../output/policy-views.ts'
+import { entryTable, entryView } from '../output/index.ts'
 
 // What Linux shows for a user that a namespace does not map: /proc/sys/kernel/overflowuid, unless it was changed.
 const OVERFLOW_ID = 65_534

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import { contextOf } from '../context.ts'
-import { revocationView } from '../output/policy-views.ts'
+import { revocationView } from '../output/index.ts'
 
 interface ReasonOptions {
   readonly reason?: string

@@ -2,8 +2,7 @@ import type { Command } from 'commander'
 import { apiPb } from '../../wire/index.ts'
 import { contextOf } from '../context.ts'
 import { Exit } from '../exit.ts'
-import { table } from '../output/table.ts'
-import { fields } from '../output/views.ts'
+import { fields, table } from '../output/index.ts'
 
 export function addExplain(program: Command): void {
   program

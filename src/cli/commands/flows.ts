@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import { contextOf } from '../context.ts'
-import { flowTable, flowView } from '../output/views.ts'
+import { flowTable, flowView } from '../output/index.ts'
 
 export function addFlows(program: Command): void {
   program

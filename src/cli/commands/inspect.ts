@@ -1,10 +1,8 @@
 import type { Command } from 'commander'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { contextOf } from '../context.ts'
-import { readSecret } from '../options/secret.ts'
-import { type InspectionView, inspectionView } from '../output/identity-document.ts'
-import { formatWhen } from '../output/quantities.ts'
-import { pairs } from '../output/table.ts'
+import { readSecret } from '../options/index.ts'
+import { formatWhen, type InspectionView, inspectionView, pairs } from '../output/index.ts'
 
 export function addInspect(program: Command): void {
   program

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import { contextOf } from '../context.ts'
-import { memberTable, memberView } from '../output/views.ts'
+import { memberTable, memberView } from '../output/index.ts'
 
 export function addMembers(program: Command): void {
   program

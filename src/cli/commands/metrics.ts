@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import { contextOf } from '../context.ts'
-import { fields } from '../output/views.ts'
+import { fields } from '../output/index.ts'
 
 export function addMetrics(program: Command): void {
   program

@@ -1,7 +1,6 @@
 import type { Command } from 'commander'
 import { contextOf } from '../context.ts'
-import { entryTable, entryView, revocationTable, revocationView } from '../output/policy-views.ts'
-import { ruleTable, ruleView } from '../output/views.ts'
+import { entryTable, entryView, revocationTable, revocationView, ruleTable, ruleView } from '../output/index.ts'
 
 export function addPolicy(program: Command): void {
   const policy = program.command('policy').description('what the admin has decided')

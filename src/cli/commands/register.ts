@@ -3,12 +3,8 @@ import type { Command } from 'commander'
 import { ErrorCode, formatHostPort, parseHostPort, WarrenError } from '../../core/index.ts'
 import { apiPb } from '../../wire/index.ts'
 import { contextOf } from '../context.ts'
-import { collect } from '../options/collect.ts'
-import { parseDuration } from '../options/duration.ts'
-import { parseLabels } from '../options/labels.ts'
-import { parseWait, replicationText, waitOption } from '../options/wait.ts'
-import { printJson } from '../output/terminal.ts'
-import { fields } from '../output/views.ts'
+import { collect, parseDuration, parseLabels, parseWait, replicationText, waitOption } from '../options/index.ts'
+import { fields, printJson } from '../output/index.ts'
 
 interface RegisterOptions {
   readonly tcp?: string

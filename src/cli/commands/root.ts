@@ -1,8 +1,8 @@
 import type { Command } from 'commander'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { contextOf } from '../context.ts'
-import { askTerminal, PASSPHRASE_HELP, PASSPHRASE_OPTION, readPassphrase } from '../options/passphrase.ts'
-import { rootTable, rootView } from '../output/policy-views.ts'
+import { askTerminal, PASSPHRASE_HELP, PASSPHRASE_OPTION, readPassphrase } from '../options/index.ts'
+import { rootTable, rootView } from '../output/index.ts'
 
 interface RootOptions {
   readonly passphraseFile?: string

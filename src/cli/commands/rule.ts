@@ -1,8 +1,8 @@
 import type { Command } from 'commander'
 import { apiPb } from '../../wire/index.ts'
 import { contextOf } from '../context.ts'
-import { parseUntil } from '../options/until.ts'
-import { ruleView } from '../output/views.ts'
+import { parseUntil } from '../options/index.ts'
+import { ruleView } from '../output/index.ts'
 
 interface RuleOptions {
   readonly tcp?: true

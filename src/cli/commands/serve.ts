@@ -3,10 +3,9 @@ import type { Socket } from 'node:net'
 import type { Command } from 'commander'
 import { listen, type MeshDatagramSocket, type Peer } from '../../client/index.ts'
 import { contextOf } from '../context.ts'
-import { sendLines, sendPatiently, writeLine } from '../listeners/datagram/lines.ts'
-import { collect } from '../options/collect.ts'
-import { cliLogger } from '../output/cli-logger.ts'
-import { clause } from '../output/report.ts'
+import { sendLines, sendPatiently, writeLine } from '../listeners/datagram/index.ts'
+import { collect } from '../options/index.ts'
+import { clause, cliLogger } from '../output/index.ts'
 import { endingSignals } from '../signals.ts'
 
 /** Connections at once; the rest are closed, for each costs a descriptor. */

@@ -1,7 +1,6 @@
 import type { Command } from 'commander'
 import { type Context, contextOf } from '../context.ts'
-import { print, printJsonLine } from '../output/terminal.ts'
-import { type ServiceView, serviceTable, serviceView } from '../output/views.ts'
+import { print, printJsonLine, type ServiceView, serviceTable, serviceView } from '../output/index.ts'
 
 export function addServices(program: Command): void {
   program

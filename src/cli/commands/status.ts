@@ -1,8 +1,6 @@
 import type { Command } from 'commander'
 import { contextOf } from '../context.ts'
-import { formatWhen } from '../output/quantities.ts'
-import { pairs } from '../output/table.ts'
-import { fields } from '../output/views.ts'
+import { fields, formatWhen, pairs } from '../output/index.ts'
 
 export function addStatus(program: Command): void {
   program

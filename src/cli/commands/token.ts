@@ -1,9 +1,7 @@
 import type { Command } from 'commander'
 import { contextOf } from '../context.ts'
-import { collect } from '../options/collect.ts'
-import { parseDuration } from '../options/duration.ts'
-import { tokenTable, tokenView } from '../output/policy-views.ts'
-import { formatDuration } from '../output/quantities.ts'
+import { collect, parseDuration } from '../options/index.ts'
+import { formatDuration, tokenTable, tokenView } from '../output/index.ts'
 
 const MIN_TTL_MS = 1_000
 // The field has 32 bits; the agent has a bound of its own below that.

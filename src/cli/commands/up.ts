@@ -1,11 +1,8 @@
 import { type Command, Option } from 'commander'
 import { definedOnly, ErrorCode, formatHostPort, parseHostPort, raceAbort, WarrenError } from '../../core/index.ts'
 import type { GlobalOptions } from '../context.ts'
-import { collect } from '../options/collect.ts'
-import { parseDuration } from '../options/duration.ts'
-import { parseLimits } from '../options/limits.ts'
-import { readSecret } from '../options/secret.ts'
-import { printJsonLine, say } from '../output/terminal.ts'
+import { collect, parseDuration, parseLimits, readSecret } from '../options/index.ts'
+import { printJsonLine, say } from '../output/index.ts'
 import { endingSignals } from '../signals.ts'
 import type { FileConfig } from '../up-config.ts'
 

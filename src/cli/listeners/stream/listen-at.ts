@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { unlinkSync } from 'node:fs'
 import { connect, type Server } from 'node:net'
 import { ErrorCode, formatHostPort, type HostPort, WarrenError } from '../../../core/index.ts'
-import type { Endpoint } from '../../options/endpoint.ts'
+import type { Endpoint } from '../../options/index.ts'
 
 /**
  * Makes `server` listen, and answers where, as a person would type it.

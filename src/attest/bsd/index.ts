@@ -1,0 +1,6 @@
+export { bsdCalls } from './calls.ts'
+export { freebsd } from './freebsd.ts'
+export { macos } from './macos.ts'
+export { openbsd } from './openbsd.ts'
+export { bsdPlatform, bsdProcessReader } from './platform.ts'
+export type { BsdSystem } from './system.ts'

@@ -1,0 +1,31 @@
+export { cliLogger } from './cli-logger.ts'
+export { type InspectionView, inspectionView } from './identity-document.ts'
+export {
+  authorityTable,
+  authorityView,
+  entryTable,
+  entryView,
+  revocationTable,
+  revocationView,
+  rootTable,
+  rootView,
+  tokenTable,
+  tokenView
+} from './policy-views.ts'
+export { formatDuration, formatWhen } from './quantities.ts'
+export { RateLimitedLines } from './rate-limit.ts'
+export { clause, failureOf } from './report.ts'
+export { pairs, table } from './table.ts'
+export { guardOutput, leave, print, printJson, printJsonLine, say } from './terminal.ts'
+export {
+  fields,
+  flowTable,
+  flowView,
+  memberTable,
+  memberView,
+  ruleTable,
+  ruleView,
+  type ServiceView,
+  serviceTable,
+  serviceView
+} from './views.ts'
