@@ -1,5 +1,7 @@
 /** What one folder of src/ may import of the others, and whether it is pure. */
 export interface Layer {
+  /** What the room knows, in a few words: for the picture of the rooms. */
+  readonly knows: string
   /** Folders whose index.ts it may import. */
   readonly mayImport: readonly string[]
   /** Files (relative to src/) that may import a further folder, and then only with `import()` or as types. */
@@ -19,6 +21,7 @@ const SHARED = ['events', ...VERIFIERS]
 /** Imports point down this list only; siblings meet through interfaces that the consumer declares. */
 export const LAYERS: Readonly<Record<string, Layer>> = {
   cli: {
+    knows: 'commands, local listeners',
     mayImport: ['client', 'udp', 'wire', 'core'],
     lazily: {
       'cli/commands/up.ts': ['agent'],
@@ -26,24 +29,32 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
       'cli/commands/root.ts': ['agent']
     }
   },
-  client: { mayImport: ['wire', 'core'] },
-  agent: { mayImport: ['api', 'ca', 'cluster', 'workloads', 'proxy', 'mesh', 'state', 'attest', ...SHARED] },
-  api: { mayImport: ['ca', 'cluster', 'workloads', 'proxy', ...SHARED] },
-  ca: { mayImport: ['cluster', 'mesh', 'state', ...SHARED] },
-  cluster: { mayImport: ['mesh', 'state', ...SHARED] },
-  workloads: { mayImport: ['attest', ...SHARED] },
-  proxy: { mayImport: ['udp', ...SHARED] },
-  mesh: { mayImport: VERIFIERS },
-  state: { mayImport: FOUNDATION },
-  events: { mayImport: ['identity', 'core'], pure: true, bannedFromCore: TIMERS },
-  registry: { mayImport: FOUNDATION, pure: true, bannedFromCore: TIMERS },
-  policy: { mayImport: FOUNDATION, pure: true, bannedFromCore: TIMERS },
+  client: { knows: 'the library for workloads', mayImport: ['wire', 'core'] },
+  agent: {
+    knows: 'configuration, assembly, start and stop',
+    mayImport: ['api', 'ca', 'cluster', 'workloads', 'proxy', 'mesh', 'state', 'attest', ...SHARED]
+  },
+  api: { knows: 'servers on the unix sockets', mayImport: ['ca', 'cluster', 'workloads', 'proxy', ...SHARED] },
+  ca: { knows: 'certificates, joins, authorities', mayImport: ['cluster', 'mesh', 'state', ...SHARED] },
+  cluster: { knows: 'what hosts agree on; enforcement', mayImport: ['mesh', 'state', ...SHARED] },
+  workloads: { knows: 'registrations, grants, health', mayImport: ['attest', ...SHARED] },
+  proxy: { knows: 'the data plane: sessions and flows', mayImport: ['udp', ...SHARED] },
+  mesh: { knows: 'libp2p, and nobody else does', mayImport: VERIFIERS },
+  state: { knows: 'files, vault, database', mayImport: FOUNDATION },
+  events: { knows: 'what happens; the bus', mayImport: ['identity', 'core'], pure: true, bannedFromCore: TIMERS },
+  registry: { knows: 'the replicated set; pure', mayImport: FOUNDATION, pure: true, bannedFromCore: TIMERS },
+  policy: { knows: 'rules, entries, evaluation; pure', mayImport: FOUNDATION, pure: true, bannedFromCore: TIMERS },
   // The join exchange runs over a stream that it is given, so it may set deadlines; it reads no clock of its own.
-  identity: { mayImport: ['wire', 'core'], pure: true, bannedFromCore: ['systemClock'] },
-  attest: { mayImport: ['core'] },
-  udp: { mayImport: ['core'] },
-  wire: { mayImport: ['core'] },
-  core: { mayImport: [] }
+  identity: {
+    knows: 'addresses, certificates; pure',
+    mayImport: ['wire', 'core'],
+    pure: true,
+    bannedFromCore: ['systemClock']
+  },
+  attest: { knows: 'who is behind a socket', mayImport: ['core'] },
+  udp: { knows: 'many datagrams in one call', mayImport: ['core'] },
+  wire: { knows: 'generated protobuf, framing', mayImport: ['core'] },
+  core: { knows: 'errors, clock, limits, log', mayImport: [] }
 }
 
 /** The only folder that knows libp2p. */
