@@ -11,7 +11,7 @@ import { cliLogger } from '../output/cli-logger.ts'
 import { RateLimitedLines } from '../output/rate-limit.ts'
 import { clause } from '../output/report.ts'
 import { print, printJsonLine } from '../output/terminal.ts'
-import { endingSignals } from '../signals.ts'
+import { endingSignals, inWords } from '../signals.ts'
 
 interface ExposeOptions {
   readonly tcp?: string[]
@@ -42,7 +42,7 @@ export function addExpose(program: Command): void {
     .action(async (address: string, options: ExposeOptions, command: Command) => {
       const targets = targetsOf(options)
       const { agent: client, json, say } = contextOf(command)
-      const ending = endingSignals()
+      const ending = endingSignals(inWords(say))
       const common = {
         client,
         whitelist: options.allow ?? [],

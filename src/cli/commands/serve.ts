@@ -7,7 +7,7 @@ import { sendLines, sendPatiently, writeLine } from '../datagrams/lines.ts'
 import { collect } from '../options/collect.ts'
 import { cliLogger } from '../output/cli-logger.ts'
 import { clause } from '../output/report.ts'
-import { endingSignals } from '../signals.ts'
+import { endingSignals, inWords } from '../signals.ts'
 
 /** Connections at once; the rest are closed, for each costs a descriptor. */
 const MAX_CONNECTIONS = 256
@@ -23,7 +23,7 @@ export function addServe(program: Command): void {
     .option('--udp', 'datagrams: each one received is a line, and each line of standard input is one')
     .action(async (address: string, options: { allow?: string[]; udp?: true }, command: Command) => {
       const { agent: client, json, say } = contextOf(command)
-      const ending = endingSignals()
+      const ending = endingSignals(inWords(say))
       const common = {
         client,
         whitelist: options.allow ?? [],

@@ -7,7 +7,7 @@ import { formatHostPort, parseHostPort } from '../options/endpoint.ts'
 import { parseLimits } from '../options/limits.ts'
 import { readSecret } from '../options/secret.ts'
 import { printJsonLine, say } from '../output/terminal.ts'
-import { endingSignals } from '../signals.ts'
+import { endingSignals, inWords } from '../signals.ts'
 import type { FileConfig } from '../up-config.ts'
 
 // Not an import: that would load the agent for every other command as well.
@@ -90,8 +90,12 @@ export function addUp(program: Command): void {
 async function up(options: UpOptions, mdnsGiven: boolean): Promise<void> {
   const startedMs = performance.now()
   const { config, drainMs } = await configOf(options, mdnsGiven)
-  const ending = endingSignals()
-  const agent = await start(config, ending.signal)
+  let agent: RunningAgent | undefined
+  const ending = endingSignals((signal, why) => {
+    if (agent === undefined) inWords(say)(signal, why)
+    else agent.log.warn('signal has no effect', { signal, reason: why })
+  })
+  agent = await start(config, ending.signal)
   const readyMs = Math.round(performance.now() - startedMs)
   announce(agent, config, readyMs, options)
   await ending.asked
