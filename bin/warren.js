@@ -1,4 +1,35 @@
-#!/usr/bin/env node
+#!/usr/bin/env sh
+':' /*
+# For the shell down to "exec", which starts Node as it has to be started, and for Node from there on.
+
+# A debugger is a port for every user of this host: no signal and no variable opens one. What NODE_OPTIONS says is kept for
+# the programs that warren starts. Nor is compiled code executed from a directory that the environment names.
+if [ -n "${NODE_OPTIONS-}" ]; then export WARREN_NODE_OPTIONS="$NODE_OPTIONS"; fi
+unset NODE_OPTIONS NODE_COMPILE_CACHE
+
+# Node forgets that SIGHUP was to be ignored (nohup). Where it was, the shell sets no trap, and the signal does nothing.
+WARREN_HANGUP=ignored
+trap 'unset WARREN_HANGUP' HUP
+kill -s HUP $$
+if [ -n "${WARREN_HANGUP-}" ]; then export WARREN_HANGUP; fi
+
+heap=
+for argument in "$@"; do
+  if [ "$argument" = up ]; then heap=--max-semi-space-size=1; fi
+done
+
+# In a checkout its own Node, whatever the system has.
+node=${0%/*}/../node_modules/node/bin/node
+if [ ! -x "$node" ]; then
+  node=node
+  # An old one does not know the options, and would not get as far as to be told so.
+  case $(node --version 2>/dev/null) in
+    v[0-9].* | v1[0-9].* | v2[0-3].*) exec node "$0" "$@" ;;
+  esac
+fi
+exec "$node" --disable-sigusr1 $heap "$0" "$@"
+*/
+
 // Runs on any Node, so that an old one gets a sentence and not a syntax error.
 import { existsSync, lstatSync, mkdirSync, readdirSync, statSync } from 'node:fs'
 import * as nodeModule from 'node:module'
@@ -6,15 +37,50 @@ import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
+const NO_DEBUGGER = '--disable-sigusr1'
+const YOUNG_HEAP = '--max-semi-space-size'
+
+// By itself the second ends a process; the first opens a debugger, where NO_DEBUGGER, which blocks it, could not be given.
+for (const signal of ['SIGUSR1', 'SIGUSR2']) process.on(signal, () => {})
 const major = Number(process.versions.node.split('.')[0])
 if (major < 24) {
   process.stderr.write(`warren: needs Node 24 or later, this is ${process.versions.node}\n`)
   process.exit(2)
 }
-if (process.argv.includes('up')) restrainYoungHeap()
+await startRight()
 cacheCompiledCode()
 const { main } = await import(new URL(isBuilt() ? '../dist/cli/main.js' : '../src/cli/main.ts', import.meta.url).href)
 await main(process.argv)
+
+// `node bin/warren.js` has not passed through the shell. Then the process begins anew, in place, and with it ends a
+// debugger that was opened before the first line here.
+//
+// YOUNG_HEAP: What an agent brokers passes through buffers outside of the heap, which are freed only when their young owners
+// are collected. With a small young generation that is soon: 200 MB each way at once cost the two agents 33 MB of memory
+// each and not 66 (test/integration/bulk.test.ts). V8 takes this size only at its start.
+async function startRight() {
+  const { NODE_OPTIONS, NODE_COMPILE_CACHE, ...env } = process.env
+  const options = []
+  if (!isGiven(NO_DEBUGGER)) options.push(NO_DEBUGGER)
+  if (process.argv.includes('up') && !isGiven(YOUNG_HEAP)) options.push(`${YOUNG_HEAP}=1`)
+  if (options.length > 0 || NODE_OPTIONS || NODE_COMPILE_CACHE) {
+    if (NODE_OPTIONS) env.WARREN_NODE_OPTIONS = NODE_OPTIONS
+    try {
+      const argv = [process.execPath, ...options, ...process.execArgv, ...process.argv.slice(1)]
+      process.execve(process.execPath, argv, env)
+    } catch {
+      // Where a process cannot be replaced, it uses more memory, and a debugger was open for some milliseconds.
+      if (NODE_OPTIONS) (await import('node:inspector')).close()
+    }
+  }
+  const { WARREN_NODE_OPTIONS } = process.env
+  if (WARREN_NODE_OPTIONS) process.env.NODE_OPTIONS = WARREN_NODE_OPTIONS
+  delete process.env.WARREN_NODE_OPTIONS
+}
+
+function isGiven(option) {
+  return process.execArgv.some(given => given.split('=')[0] === option)
+}
 
 // The published package has no sources. In a checkout, what is built starts three times as fast, and is used until a source
 // or a dependency is changed.
@@ -31,19 +97,6 @@ function isBuilt() {
     ...readdirSync(sources, { recursive: true }).map(name => join('src', name))
   ]
   return names.every(name => statSync(join(root, name)).mtimeMs < built.mtimeMs)
-}
-
-// What an agent brokers passes through buffers outside of the heap, which are freed only when their young owners are
-// collected. With a small young generation that is soon: 200 MB each way at once cost the two agents 33 MB of memory each
-// and not 66 (test/integration/bulk.test.ts). V8 takes this size only at its start, so the process begins anew, in place.
-function restrainYoungHeap() {
-  const flag = '--max-semi-space-size'
-  if (process.execArgv.some(given => given.startsWith(flag)) || typeof process.execve !== 'function') return
-  try {
-    process.execve(process.execPath, [process.execPath, `${flag}=1`, ...process.execArgv, ...process.argv.slice(1)])
-  } catch {
-    // Where a process cannot be replaced, it uses more memory.
-  }
 }
 
 // Saves about a third of the start-up time. Never in a directory that another user could write to: what is in the cache

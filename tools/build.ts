@@ -1,18 +1,21 @@
 // Emits dist/: the code in a few bundles, because to find and read a thousand small modules takes longer than all else that
-// an agent does to start; and, unless `--code` is given, the declarations of src/.
+// an agent does to start; and, unless `--code` is given, the declarations of src/. `--out DIR` puts the code there instead.
 import { execFileSync } from 'node:child_process'
 import { cpSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import { parseArgs } from 'node:util'
 import { build, type Metafile } from 'esbuild'
 import { GENERATED } from './generated.ts'
 import { licensesOf } from './licenses.ts'
+import { NATIVE_PACKAGES } from './native-packages.ts'
 
+const { values } = parseArgs({ options: { code: { type: 'boolean' }, out: { type: 'string' } } })
 const root = resolve(import.meta.dirname, '..')
-const dist = join(root, 'dist')
+const dist = values.out === undefined ? join(root, 'dist') : resolve(values.out)
 
 // What a removed source file left behind must not be published.
 rmSync(dist, { recursive: true, force: true })
-if (!process.argv.includes('--code')) declarations()
+if (values.code !== true) declarations()
 const metafile = await bundles()
 writeFileSync(join(dist, 'THIRD-PARTY-LICENSES.txt'), licensesOf(root, metafile))
 
@@ -33,7 +36,7 @@ async function bundles(): Promise<Metafile> {
     absWorkingDir: root,
     entryPoints: entries.map(entry => `src/${entry}.ts`),
     outbase: 'src',
-    outdir: 'dist',
+    outdir: dist,
     bundle: true,
     splitting: true,
     // As deep as the entries, for the paths that are relative to a module.
@@ -41,8 +44,7 @@ async function bundles(): Promise<Metafile> {
     format: 'esm',
     platform: 'node',
     target: 'node24',
-    // They find their native code by their own place on disk.
-    external: ['koffi', 'node-unix-socket'],
+    external: [...NATIVE_PACKAGES],
     banner: {
       // CommonJS packages among the bundled ones ask for Node's modules.
       js: "import { createRequire } from 'node:module'\nconst require = createRequire(import.meta.url)"

@@ -105,7 +105,7 @@ export class Stage implements AsyncDisposable {
   #spawn(host: Host, args: readonly string[]): Running {
     const onLine = (line: string): void => void process.stdout.write(`  ${host.name}| ${shorten(line)}\n`)
     const env = { ...process.env, WARREN_RUNTIME_DIR: host.runtimeDir, WARREN_JOIN_TOKEN: undefined }
-    const running = new Running(process.execPath, [WARREN, ...args], { env, onLine })
+    const running = new Running(WARREN, args, { env, onLine })
     this.#running.push(running)
     return running
   }

@@ -14,6 +14,8 @@ export interface RunningAgent {
   readonly machine: string
   readonly trustDomain: string
   readonly runtimeDir: string
+  /** Where it logs. */
+  readonly log: Logger
   /** Multiaddrs of the mesh listener. */
   readonly meshAddresses: () => string[]
   /** Where the data listener is bound. */
@@ -55,7 +57,7 @@ export async function startAgent(config: AgentConfig, clock: Clock = systemClock
       stopped ??= resources.disposeAsync().catch((err: unknown) => log.error('the agent did not stop cleanly', { err }))
       return stopped
     }
-    return Object.freeze({ ...agent, runtimeDir: resolved.runtimeDir, stop })
+    return Object.freeze({ ...agent, runtimeDir: resolved.runtimeDir, log, stop })
   } catch (err) {
     await resources.disposeAsync().catch((failure: unknown) => log.error('clean-up failed', { err: failure }))
     throw err
@@ -67,7 +69,7 @@ async function start(
   resources: AsyncDisposableStack,
   clock: Clock,
   log: Logger
-): Promise<Omit<RunningAgent, 'stop' | 'runtimeDir'>> {
+): Promise<Omit<RunningAgent, 'stop' | 'runtimeDir' | 'log'>> {
   await ensureRuntimeDir(config.runtimeDir)
   const listenDir = join(config.runtimeDir, LISTEN_DIRECTORY)
   mkdirSync(listenDir, { recursive: true })

@@ -2,13 +2,19 @@ import { destination, type Logger as PinoLogger, pino, stdSerializers } from 'pi
 import type { LogFields, Logger } from '../core/index.ts'
 import type { LogLevel } from './config.ts'
 
+/** Lines that cannot be written are kept up to this size, and dropped beyond. */
+const MAX_UNWRITTEN_BYTES = 1024 * 1024
+
 /**
  * A logger that writes one JSON line per event to standard error.
  *
  * Written synchronously: the line that explains a crash must not be lost in a buffer.
  */
 export function createLogger(level: LogLevel): Logger {
-  const sink = destination({ dest: 2, sync: true })
+  const sink = destination({ dest: 2, sync: true, maxLength: MAX_UNWRITTEN_BYTES })
+  // A terminal that went away and a disk that is full must not end the agent: what could not be written is tried again with
+  // the next line.
+  sink.on('error', () => {})
   return adapt(
     pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime, serializers: { err: serializeError } }, sink)
   )

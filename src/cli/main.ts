@@ -1,11 +1,13 @@
 import { Exit } from './exit.ts'
 import { failureOf, guardOutput, leave } from './output/index.ts'
 import { buildProgram } from './program.ts'
+import { honourNohup } from './signals.ts'
 
 /**
  * Runs one command line (`argv` as in process.argv) and ends the process with 0 (done), 1 (failed) or 2 (usage).
  */
 export async function main(argv: readonly string[]): Promise<never> {
+  honourNohup()
   guardOutput()
   process.exitCode = Exit.Ok
   try {

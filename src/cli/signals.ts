@@ -1,39 +1,79 @@
+import { closeSync, openSync } from 'node:fs'
+import { isatty } from 'node:tty'
 import { say } from './output/index.ts'
 
-/** The signals by which a service manager and a person end a program. */
-const ENDING = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 const SIGNAL_EXIT_BASE = 128
-const NUMBERS = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const
+/** The signals by which a person and a service manager end a program, and that of a terminal that goes away. */
+const NUMBERS = { SIGINT: 2, SIGTERM: 15, SIGHUP: 1 } as const
+
+/** Sent by what rotates logs, and by whoever wants something to be loaded again. */
+const IDLE = {
+  SIGHUP: 'nothing is loaded again; another configuration wants a restart',
+  SIGUSR2: 'logs go to standard error, and there is no file to open again'
+} as const
 
 export interface Ending {
   /** Aborts at the first signal. */
   readonly signal: AbortSignal
   /** Resolves at the first signal. */
   readonly asked: Promise<void>
-  /** Lets signals end the process again by themselves. */
-  release(): void
+}
+
+/** Is told of a signal that changed nothing, and why. */
+export type OnIdleSignal = (signal: string, why: string) => void
+
+let hangupIsIgnored = false
+
+/**
+ * Keeps SIGHUP without effect if it was so when the process was started, as by nohup.
+ *
+ * Node resets that before any of its programs runs; bin/warren.js has looked before. To be called once, first.
+ */
+export function honourNohup(env: NodeJS.ProcessEnv = process.env): void {
+  hangupIsIgnored = env['WARREN_HANGUP'] === 'ignored'
+  // Not for what this process starts: that looks for itself.
+  delete env['WARREN_HANGUP']
+  if (hangupIsIgnored) process.on('SIGHUP', () => {})
 }
 
 /**
  * Turns the first ending signal into an abort, so that what was begun can be taken back.
  *
- * The second one exits at once: whoever presses Ctrl-C twice does not want to wait for a peer's acknowledgement.
+ * The second one exits at once: whoever presses Ctrl-C twice does not want to wait for a peer's acknowledgement. SIGHUP ends
+ * only what has a terminal that can go away. Without one it changes nothing, nor does SIGUSR2: `onIdle` is told. SIGUSR1 does
+ * not arrive: Node blocks it (bin/warren.js).
  */
-export function endingSignals(): Ending {
+export function endingSignals(onIdle: OnIdleSignal): Ending {
   const controller = new AbortController()
   const asked = Promise.withResolvers<void>()
-  const onSignal = (name: (typeof ENDING)[number]): void => {
+  const onEnding = (name: keyof typeof NUMBERS): void => {
     if (controller.signal.aborted) process.exit(SIGNAL_EXIT_BASE + NUMBERS[name])
     if (name === 'SIGINT') say('stopping; once more to stop at once')
     controller.abort(new DOMException(`ended by ${name}`, 'AbortError'))
     asked.resolve()
   }
-  for (const name of ENDING) process.on(name, onSignal)
-  return {
-    signal: controller.signal,
-    asked: asked.promise,
-    release: () => {
-      for (const name of ENDING) process.off(name, onSignal)
-    }
+  const idle: (keyof typeof IDLE)[] = ['SIGUSR2']
+  const ending: (keyof typeof NUMBERS)[] = ['SIGINT', 'SIGTERM']
+  if (hasTerminal()) ending.push('SIGHUP')
+  else idle.push('SIGHUP')
+  const heeded = (name: string): boolean => name !== 'SIGHUP' || !hangupIsIgnored
+  for (const name of ending.filter(heeded)) process.on(name, onEnding)
+  for (const name of idle.filter(heeded)) process.on(name, () => onIdle(name, IDLE[name]))
+  return { signal: controller.signal, asked: asked.promise }
+}
+
+/** Tells a person of a signal that changed nothing. */
+export function inWords(say: (text: string) => void): OnIdleSignal {
+  return (signal, why) => say(`${signal} has no effect: ${why}`)
+}
+
+/** Whether there is a terminal whose end is told by SIGHUP. */
+function hasTerminal(): boolean {
+  if ([0, 1, 2].some(isatty)) return true
+  try {
+    closeSync(openSync('/dev/tty', 'r'))
+    return true
+  } catch {
+    return false
   }
 }

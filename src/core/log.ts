@@ -44,6 +44,7 @@ export interface LogFields {
   reason?: string
   code?: string
   method?: string
+  signal?: string
   state?: string
   component?: string
   err?: unknown

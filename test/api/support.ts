@@ -1,16 +1,15 @@
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { rm } from 'node:fs/promises'
 import { request } from 'node:http'
 import { connect, type Socket } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import type { AdminHandlers, PeerCredentials, WorkloadHandlers } from '../../src/api/index.ts'
 import { ErrorCode, WarrenError } from '../../src/core/index.ts'
+import { privateDirectory } from '../harness/temporary.ts'
 
 /** A private directory that is gone after the test. */
 export async function tempDir(t: TestContext): Promise<string> {
-  const dir = await mkdtemp(join(tmpdir(), 'warren-api-'))
+  const dir = privateDirectory('warren-api-')
   t.after(() => rm(dir, { recursive: true, force: true }))
   return dir
 }

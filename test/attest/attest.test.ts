@@ -1,17 +1,16 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
+import { chmodSync, rmSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { after } from 'node:test'
 import { listenerUid, ProcessWatch, peerCredentials, processHandle } from '../../src/attest/index.ts'
 import type { Platform } from '../../src/attest/platform.ts'
 import { platform } from '../../src/attest/select.ts'
+import { at, temporaryDirectory } from '../harness/index.ts'
 
-const directory = mkdtempSync(join(tmpdir(), 'warren-attest-'))
-chmodSync(directory, 0o755)
+const directory = temporaryDirectory('warren-attest-')
 after(() => rmSync(directory, { recursive: true }))
 const root = process.getuid?.() === 0
 const CLIENT = `
@@ -27,9 +26,7 @@ async function connected(uid?: number): Promise<{ child: ChildProcess; socket: S
   server.listen(path)
   await once(server, 'listening')
   chmodSync(path, 0o666)
-  const program = [process.execPath, '-e', CLIENT, path]
-  const as = uid === undefined ? [] : ['setpriv', `--reuid=${uid}`, `--regid=${uid}`, '--clear-groups', '--']
-  const [command = '', ...args] = [...as, ...program]
+  const [command = '', ...args] = at(uid === undefined ? {} : { uid }, [process.execPath, '-e', CLIENT, path])
   const accepted = once(server, 'connection')
   const child = spawn(command, args, { stdio: 'ignore' })
   const [socket] = (await accepted) as [Socket]

@@ -1,7 +1,6 @@
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { connect, createServer, type Server, type Socket } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import type { MessageInitShape } from '@bufbuild/protobuf'
@@ -10,6 +9,7 @@ import { ErrorCode, silentLogger, WarrenError } from '../../src/core/index.ts'
 import type { apiPb } from '../../src/wire/index.ts'
 import { brokerPb, create, encodeFrame, toBinary } from '../../src/wire/index.ts'
 import { fakeCredentials, workloadHandlers } from '../api/support.ts'
+import { privateDirectory } from '../harness/temporary.ts'
 
 const MACHINE = 'm1'
 
@@ -36,7 +36,7 @@ export class FakeAgent {
   #count = 0
 
   constructor(t: TestContext) {
-    this.runtimeDir = mkdtempSync(join(tmpdir(), 'warren-fake-'))
+    this.runtimeDir = privateDirectory('warren-fake-')
     t.after(async () => {
       await this.stop()
       rmSync(this.runtimeDir, { recursive: true, force: true })

@@ -1,6 +1,7 @@
 export { type AgentOptions, at, type Place, type Status, startPair, TestAgent, WARREN, warren } from './agent.ts'
 export { Capture } from './capture.ts'
 export { certificatesIn } from './certificates.ts'
+export { type Programs, programsForOthers } from './for-others.ts'
 export { createHosts, goneFrom, type Host } from './host.ts'
 export {
   askFor,
@@ -13,8 +14,10 @@ export {
   USAGE,
   type Wish
 } from './intruder.ts'
+export { listenersOf } from './listeners.ts'
 export { localCall, type Reply } from './local-call.ts'
 export { asRoot, isInstalled, needsCommand, needsRoot } from './needs.ts'
 export { type Outcome, Program, type ProgramOptions } from './program.ts'
 export { type Scope, scopeOf } from './scope.ts'
+export { privateDirectory, temporaryDirectory } from './temporary.ts'
 export { settled, waitFor } from './wait-for.ts'

@@ -1,7 +1,6 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { rmSync } from 'node:fs'
 import type { TestContext } from 'node:test'
+import { privateDirectory } from './temporary.ts'
 
 /** Whatever a test started, so that it ends however the test does. */
 export interface Scope {
@@ -31,7 +30,7 @@ export function scopeOf(t: Pick<TestContext, 'after'>): Scope {
   return {
     defer,
     directory: () => {
-      const path = mkdtempSync(join(tmpdir(), 'wt-'))
+      const path = privateDirectory('wt-')
       defer(() => rmSync(path, { recursive: true, force: true, maxRetries: 3 }))
       return path
     }

@@ -12,7 +12,18 @@ import {
 } from 'node:fs'
 import { dirname, join } from 'node:path'
 import test from 'node:test'
-import { asRoot, at, needsCommand, Program, type Scope, scopeOf, TestAgent, waitFor, warren } from '../harness/index.ts'
+import {
+  asRoot,
+  at,
+  needsCommand,
+  Program,
+  programsForOthers,
+  type Scope,
+  scopeOf,
+  TestAgent,
+  waitFor,
+  warren
+} from '../harness/index.ts'
 
 const OWNER = 61_234
 const OTHER = 61_235
@@ -205,7 +216,7 @@ test(
 
     const tty = /^tty:[^:]*:(\d+):/m.exec(readFileSync('/etc/group', 'utf8'))?.[1] ?? '5'
     const groups = ['setpriv', `--reuid=${OTHER}`, `--regid=${OTHER}`, `--groups=${tty}`, '--']
-    const argv = [process.execPath, '-e', REGISTER, a.socket, 'dev.tty.x.default', 'stay']
+    const argv = [programsForOthers().node, '-e', REGISTER, a.socket, 'dev.tty.x.default', 'stay']
     await says(new Program(scope, [...groups, ...argv]), /"token".* END/)
     await says(outside(OTHER, 'dev.tty.x.default'), /PERMISSION_DENIED/)
     // Before their cgroup goes.

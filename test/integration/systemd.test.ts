@@ -5,7 +5,18 @@ import { dirname, join } from 'node:path'
 import test, { type TestContext } from 'node:test'
 import { DRAIN_MS } from '../../src/cli/commands/up.ts'
 import { STOP_TIMEOUT_MS } from '../../src/mesh/limits.ts'
-import { asRoot, at, needsCommand, Program, type Scope, scopeOf, TestAgent, waitFor, warren } from '../harness/index.ts'
+import {
+  asRoot,
+  at,
+  needsCommand,
+  Program,
+  type Scope,
+  scopeOf,
+  TestAgent,
+  WARREN,
+  waitFor,
+  warren
+} from '../harness/index.ts'
 
 const UNITS = join(import.meta.dirname, '..', '..', 'packaging', 'systemd')
 const SERVICE = readFileSync(join(UNITS, 'warren.service'), 'utf8')
@@ -93,9 +104,8 @@ for (const [user, uid] of [
     await admin('entry', 'add', '--uid', String(OTHER), '--exe', node, 'dev.web.*.*')
     await admin('entry', 'add', '--uid', String(ONE), 'dev.shop.*.*')
     await admin('allow', 'dev.*.*.*', 'dev.*.*.*')
-    const bin = join(import.meta.dirname, '..', '..', 'bin', 'warren.js')
     const env = { WARREN_RUNTIME_DIR: a.runtimeDir }
-    const serve = new Program(scope, at({ uid: OTHER }, [node, bin, 'serve', SITE]), { env })
+    const serve = new Program(scope, at({ uid: OTHER }, [node, WARREN, 'serve', SITE]), { env })
     await serve.says(/serving/, 'stderr')
     const client = warren(scope, ['connect', SITE, '--as', SHOP], { uid: ONE }, a.runtimeDir)
     await client.says(/connected/, 'stderr')

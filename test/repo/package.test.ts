@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import {
   cpSync,
   existsSync,
@@ -74,6 +74,19 @@ test('the installed package has a warren command that runs without sources', () 
   for (const verb of ['up', 'token', 'status', 'connect', 'expose', 'forward', 'allow', 'explain']) {
     assert.match(help, new RegExp(`^\\s+${verb}\\b`, 'm'))
   }
+})
+
+test('no variable opens a debugger in the installed command, and the library leaves the signals of a program to it', () => {
+  const env = { ...process.env, NODE_OPTIONS: '--inspect=127.0.0.1:0' }
+  const warren = join(consumer, 'node_modules/.bin/warren')
+  const path = `${dirname(process.execPath)}:${process.env['PATH'] ?? ''}`
+  const { status, stderr } = spawnSync(warren, ['--version'], { env: { ...env, PATH: path }, encoding: 'utf8' })
+  assert.deepEqual([status, stderr], [0, ''])
+  const script = `
+    await import('warren')
+    await import('warren/agent')
+    console.log(['SIGUSR1', 'SIGUSR2', 'SIGHUP'].map(name => process.listenerCount(name)).join())`
+  assert.equal(run(process.execPath, ['--input-type=module', '-e', script], consumer).trim(), '0,0,0')
 })
 
 test('both exports of the installed package load, and the library loads no libp2p', () => {

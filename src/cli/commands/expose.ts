@@ -6,7 +6,7 @@ import { contextOf } from '../context.ts'
 import { exposeUnixDatagrams } from '../listeners/datagram/index.ts'
 import { collect, parseEndpoint, parseLabels } from '../options/index.ts'
 import { clause, cliLogger, print, printJsonLine, RateLimitedLines } from '../output/index.ts'
-import { endingSignals } from '../signals.ts'
+import { endingSignals, inWords } from '../signals.ts'
 
 interface ExposeOptions {
   readonly tcp?: string[]
@@ -37,7 +37,7 @@ export function addExpose(program: Command): void {
     .action(async (address: string, options: ExposeOptions, command: Command) => {
       const targets = targetsOf(options)
       const { agent: client, json, say } = contextOf(command)
-      const ending = endingSignals()
+      const ending = endingSignals(inWords(say))
       const common = {
         client,
         whitelist: options.allow ?? [],

@@ -7,7 +7,7 @@ import { listenAt } from '../listeners/stream/listen-at.ts'
 import { abort, relaySockets } from '../listeners/stream/relay.ts'
 import { parseEndpoint, type StrategyOption, strategyOption } from '../options/index.ts'
 import { clause, print, printJsonLine, RateLimitedLines } from '../output/index.ts'
-import { endingSignals } from '../signals.ts'
+import { endingSignals, inWords } from '../signals.ts'
 
 /** Clients at once; the system refuses the rest, for each costs two descriptors. */
 const MAX_CLIENTS = 4_096
@@ -39,7 +39,7 @@ export function addForward(program: Command): void {
       const { strategy } = options
       const as = options.as ?? defaultSource(destination)
       const { agent: client, json, say } = contextOf(command)
-      const ending = endingSignals()
+      const ending = endingSignals(inWords(say))
       // Before there is a listener: without an agent, or with a malformed destination, every client could only fail.
       const { services } = await client.workload.listServices({ pattern: destination }, { signal: ending.signal })
       const failures = new RateLimitedLines(say)

@@ -6,7 +6,7 @@ import { contextOf } from '../context.ts'
 import { sendLines, sendPatiently, writeLine } from '../listeners/datagram/index.ts'
 import { collect } from '../options/index.ts'
 import { clause, cliLogger } from '../output/index.ts'
-import { endingSignals } from '../signals.ts'
+import { endingSignals, inWords } from '../signals.ts'
 
 /** Connections at once; the rest are closed, for each costs a descriptor. */
 const MAX_CONNECTIONS = 256
@@ -22,7 +22,7 @@ export function addServe(program: Command): void {
     .option('--udp', 'datagrams: each one received is a line, and each line of standard input is one')
     .action(async (address: string, options: { allow?: string[]; udp?: true }, command: Command) => {
       const { agent: client, json, say } = contextOf(command)
-      const ending = endingSignals()
+      const ending = endingSignals(inWords(say))
       const common = {
         client,
         whitelist: options.allow ?? [],

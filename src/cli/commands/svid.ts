@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 import { type Registration, register } from '../../client/index.ts'
 import { type Context, contextOf } from '../context.ts'
 import { cliLogger, formatWhen, print, printJsonLine } from '../output/index.ts'
-import { endingSignals } from '../signals.ts'
+import { endingSignals, inWords } from '../signals.ts'
 import { SvidDirectory } from '../svid/directory.ts'
 import { runHook } from '../svid/hook.ts'
 import type { PemSvid } from '../svid/pem.ts'
@@ -29,7 +29,7 @@ export function addSvid(program: Command): void {
     .action(async (address: string | undefined, options: FetchOptions, command: Command) => {
       const context = contextOf(command)
       const directory = new SvidDirectory(resolve(options.out))
-      const ending = endingSignals()
+      const ending = endingSignals(inWords(context.say))
       const registration = address === undefined ? undefined : await registered(context, address, ending.signal)
       const id = registration?.spiffeId ?? options.id
       try {

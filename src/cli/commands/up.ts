@@ -3,7 +3,7 @@ import { definedOnly, ErrorCode, formatHostPort, parseHostPort, raceAbort, Warre
 import type { GlobalOptions } from '../context.ts'
 import { collect, parseDuration, parseLimits, readSecret } from '../options/index.ts'
 import { printJsonLine, say } from '../output/index.ts'
-import { endingSignals } from '../signals.ts'
+import { endingSignals, inWords } from '../signals.ts'
 import type { FileConfig } from '../up-config.ts'
 
 // Not an import: that would load the agent for every other command as well.
@@ -84,8 +84,12 @@ export function addUp(program: Command): void {
 async function up(options: UpOptions, mdnsGiven: boolean): Promise<void> {
   const startedMs = performance.now()
   const { config, drainMs } = await configOf(options, mdnsGiven)
-  const ending = endingSignals()
-  const agent = await start(config, ending.signal)
+  let agent: RunningAgent | undefined
+  const ending = endingSignals((signal, why) => {
+    if (agent === undefined) inWords(say)(signal, why)
+    else agent.log.warn('signal has no effect', { signal, reason: why })
+  })
+  agent = await start(config, ending.signal)
   const readyMs = Math.round(performance.now() - startedMs)
   announce(agent, config, readyMs, options)
   await ending.asked

@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Duplex, duplexPair } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
@@ -36,6 +35,7 @@ import {
   type Strategy
 } from '../../../src/proxy/index.ts'
 import { recordingMetrics } from '../../harness/recording-metrics.ts'
+import { privateDirectory } from '../../harness/temporary.ts'
 import { agentCredentials, svidOf, type TestNode, TestPki, TRUST_DOMAIN } from './pki.ts'
 
 export const UID = process.getuid?.() ?? 0
@@ -80,7 +80,7 @@ export class World implements AsyncDisposable {
 
   private constructor(pki: TestPki) {
     this.pki = pki
-    this.directory = mkdtempSync(join(tmpdir(), 'warren-broker-'))
+    this.directory = privateDirectory('warren-broker-')
   }
 
   static async create(): Promise<World> {

@@ -1,0 +1,99 @@
+import assert from 'node:assert/strict'
+import { copyFileSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import test from 'node:test'
+import { listenersOf, Program, type Scope, scopeOf, TestAgent, WARREN } from '../harness/index.ts'
+
+const SHOP = 'dev.shop.cart.default'
+
+/** A directory with a program that leaves a mark when it is loaded. */
+function trap(scope: Scope) {
+  const directory = scope.directory()
+  const [program, mark] = [join(directory, 'loaded.cjs'), join(directory, 'mark')]
+  writeFileSync(program, `require('node:fs').writeFileSync(${JSON.stringify(mark)}, String(process.pid))`)
+  const empty = join(directory, 'empty')
+  mkdirSync(empty)
+  return { program, mark, empty }
+}
+
+for (const [how, argv] of [
+  ['by its name', [WARREN]],
+  ['by node', [process.execPath, WARREN]]
+] as const) {
+  test(`no variable opens a debugger in an agent that is started ${how}, nor has it write its memory`, async t => {
+    const scope = scopeOf(t)
+    const { program, mark, empty } = trap(scope)
+    const directory = scope.directory()
+    const options = ['--inspect=127.0.0.1:0', '--heapsnapshot-signal=SIGUSR2', '--report-on-signal']
+    const env = {
+      NODE_OPTIONS: [...options, `--require=${program}`].join(' '),
+      NODE_INSPECT_RESUME_ON_START: '1',
+      NODE_REPL_EXTERNAL_MODULE: program,
+      NODE_COMPILE_CACHE: join(directory, 'cache')
+    }
+    const own = ['--name', 'a', '--state-dir', join(directory, 's'), '--runtime-dir', join(directory, 'r')]
+    const ports = ['--listen', '127.0.0.1:0', '--data-listen', '127.0.0.1:0', '--advertise', '127.0.0.1', '--no-mdns']
+    const args = [...argv, 'up', '--init', 'example.org', '--json', '--log-level', 'info', ...own, ...ports]
+    const agent = new Program(scope, args, { env, cwd: empty })
+    await agent.says(/"event":"ready"/)
+    assert.equal(listenersOf(agent.pid).length, 2, 'mesh and data')
+    agent.signal('SIGUSR2')
+    await agent.says(/signal has no effect/, 'stderr')
+    assert.equal((await agent.stop()).code, 0)
+    assert.deepEqual(readdirSync(empty), [], 'neither a heap nor a report')
+    // What Node does before warren's first line can only be kept from it by who starts it.
+    if (argv.length > 1) return
+    assert.doesNotMatch(agent.stderr, /Debugger/)
+    assert.deepEqual([existsSync(mark), existsSync(env.NODE_COMPILE_CACHE)], [false, false])
+  })
+}
+
+test('no variable opens a debugger in a command, makes it wait for one, or loads a program into it', async t => {
+  const scope = scopeOf(t)
+  const { program, mark, empty } = trap(scope)
+  const version = async (NODE_OPTIONS: string) =>
+    await new Program(scope, [WARREN, '--version'], { env: { NODE_OPTIONS }, cwd: empty }).outcome()
+  for (const options of [
+    '--inspect=127.0.0.1:0',
+    '--inspect-brk=127.0.0.1:0',
+    '--inspect-wait=127.0.0.1:0',
+    '--inspect-port=0 --inspect',
+    `--require=${program}`,
+    `--import=${program}`,
+    '--cpu-prof --heap-prof',
+    '--no-such-option'
+  ]) {
+    const { code, stdout, stderr } = await version(options)
+    assert.deepEqual([code, stderr], [0, ''], options)
+    assert.match(stdout, /^\d+\.\d+\.\d+\n$/)
+  }
+  assert.equal(existsSync(mark), false)
+  assert.deepEqual(readdirSync(empty), [])
+})
+
+test('what NODE_OPTIONS says reaches the programs that warren starts', async t => {
+  const scope = scopeOf(t)
+  const agent = await new TestAgent(scope, { name: 'a', args: ['--init', 'example.org'] }).start()
+  for (const argv of [[WARREN], [process.execPath, WARREN]]) {
+    const hook = 'echo "options $NODE_OPTIONS, $WARREN_NODE_OPTIONS$WARREN_HANGUP"'
+    const args = ['--runtime-dir', agent.runtimeDir, 'svid', 'fetch', SHOP, '--out', join(scope.directory(), 'svid')]
+    const env = { NODE_OPTIONS: '--max-old-space-size=256 --no-warnings' }
+    const { code, stderr } = await new Program(scope, [...argv, ...args, '--exec', hook], { env }).outcome()
+    assert.equal(code, 0, stderr)
+    assert.match(stderr, /^options --max-old-space-size=256 --no-warnings, $/m)
+  }
+})
+
+test('a Node that is too old is told so, whatever starts it', async t => {
+  const scope = scopeOf(t)
+  const directory = scope.directory()
+  const [bin, old] = [join(directory, 'bin'), join(directory, 'old')]
+  for (const path of [bin, old]) mkdirSync(path)
+  copyFileSync(WARREN, join(bin, 'warren.js'))
+  const node = '#!/bin/sh\nif [ "$1" = --version ]; then echo v20.20.2; else echo "given $#: $*"; fi\n'
+  writeFileSync(join(old, 'node'), node, { mode: 0o755 })
+  const env = { PATH: `${old}:/usr/bin:/bin` }
+  const { stdout } = await new Program(scope, [join(bin, 'warren.js'), 'up', '--json'], { env }).outcome()
+  // Without options that it does not know, it gets as far as to warren's own sentence.
+  assert.equal(stdout, `given 3: ${join(bin, 'warren.js')} up --json\n`)
+})
