@@ -1,4 +1,5 @@
 export { Allowance, type AllowanceRate } from './allowance.ts'
+export { asOwn } from './as-own.ts'
 export { type Clock, systemClock } from './clock.ts'
 export { Deadline } from './deadline.ts'
 export { ErrorCode, isErrorCode, WarrenError, type WarrenErrorOptions } from './errors.ts'
