@@ -14,8 +14,10 @@ import {
 import { createMesh } from '../mesh/index.ts'
 import { createRegistry, owner, owners } from '../registry/index.ts'
 import { AckRelay } from './ack-relay.ts'
-import { formatHostPort, reachableHosts } from './addresses.ts'
+import { formatHostPort } from './addresses.ts'
 import { AdmissionOffice } from './admission-office.ts'
+import { AnnouncedHosts } from './announced.ts'
+import { Announcements } from './announcements.ts'
 import { Authorities, AuthorityDesk, askAuthority, IssuedBook, wireAuthorities } from './authorities/index.ts'
 import { Authorizer } from './authorizer.ts'
 import { backupOf } from './backup/index.ts'
@@ -88,11 +90,13 @@ export async function assemble(parts: Parts): Promise<{
   const trust = new Trust(trustFile.state, clock, log)
   trust.admit(credentials.node.chainDer)
 
+  const announced = new AnnouncedHosts({ advertise: config.advertise, log })
   const mesh = await createMesh({
     peerKey: membership.peerKey,
     trustDomain,
     listen: config.listen,
-    ...(config.advertise === undefined ? {} : { advertise: config.advertise }),
+    // libp2p listens at [::] for IPv6 alone.
+    advertise: () => announced.of({ address: config.listen.host, isDualStack: false }),
     mdns: config.mdns,
     bootstrap: config.bootstrap,
     nodeChain: () => credentials.node.chainDer,
@@ -202,7 +206,7 @@ export async function assemble(parts: Parts): Promise<{
   const exportedSvids = new Svids(certify, clock)
   const dataAddresses = (): string[] => {
     const bound = broker?.dataAddress() ?? config.dataListen
-    return reachableHosts(bound.host, config.advertise).map(host => formatHostPort({ host, port: bound.port }))
+    return announced.of({ address: bound.host }).map(host => formatHostPort({ host, port: bound.port }))
   }
   const office = new AdmissionOffice({
     membership,
@@ -386,11 +390,12 @@ export async function assemble(parts: Parts): Promise<{
   )
   const data = broker
 
+  const announcements = new Announcements({ announce: said => registry.announce(said), log })
   let announcing = false
+  // A host that was evicted, or whose certificate has ended, has nothing to say that anybody would hear.
+  const isHeard = (): boolean => evictions.own === undefined && !renewal.isShutOut
   const announce = (): void => {
-    // A host that was evicted, or whose certificate has ended, has nothing to say that anybody would hear.
-    if (!announcing || evictions.own !== undefined || renewal.isShutOut) return
-    registry.announce(profile())
+    if (announcing && isHeard()) announcements.publish(profile())
   }
   const profile = () => ({
     meshAddresses: mesh.addresses(),
@@ -435,7 +440,7 @@ export async function assemble(parts: Parts): Promise<{
   failures.start()
   resources.defer(() => failures.stop())
   announcing = true
-  announce()
+  if (isHeard()) announcements.begin(profile())
   rotation.start(stopping.signal)
   const hints = [...parts.meshAddresses, ...book.addresses()]
   mesh.addHints(hints)
@@ -464,6 +469,8 @@ export async function assemble(parts: Parts): Promise<{
     authorities,
     rootRotation,
     dataAddresses,
+    leftOut: () => announced.leftOut,
+    unannounced: () => announcements.problem,
     backup: passphrase => backupOf({ vault, store, trustDomain, machine }, passphrase, clock.wallMs()),
     clock,
     log

@@ -6,6 +6,7 @@ import { keySha256Of, type PeerKey, parseCertificate } from '../identity/index.t
 import type { Mesh } from '../mesh/index.ts'
 import { type OwnerView, owners } from '../registry/index.ts'
 import type { AdmissionOffice } from './admission-office.ts'
+import { MAX_SHOWN_LEFT_OUT } from './announced.ts'
 import type { Authorities } from './authorities/index.ts'
 import type { Authorizer } from './authorizer.ts'
 import type { Drain } from './drain.ts'
@@ -52,6 +53,10 @@ export interface LocalHandlersParts {
   readonly authorities: Authorities
   readonly rootRotation: RootRotation
   readonly dataAddresses: () => string[]
+  /** Addresses of this host that there was no room to announce. */
+  readonly leftOut: () => readonly string[]
+  /** Why the present state of this host is not announced. */
+  readonly unannounced: () => string | undefined
   readonly backup: (passphrase: string) => Promise<Uint8Array>
   readonly clock: Clock
   readonly log: Logger
@@ -98,6 +103,9 @@ export function localHandlers(parts: LocalHandlersParts): { workload: WorkloadHa
         certificateNotAfterMs: BigInt(membership.credentials.node.notAfterMs),
         meshAddresses: mesh.addresses(),
         dataAddresses: parts.dataAddresses(),
+        leftOutAddresses: parts.leftOut().slice(0, MAX_SHOWN_LEFT_OUT),
+        leftOutCount: parts.leftOut().length,
+        unannounced: parts.unannounced() ?? '',
         authority: membership.credentials.authority !== undefined,
         admin: policy.isAdmin,
         pid: process.pid,
