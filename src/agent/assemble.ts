@@ -1,10 +1,10 @@
 import { type Membership, wireAuthorities, wireRenewals } from '../ca/index.ts'
 import {
+  AnnouncedHosts,
   Announcer,
   AUTHORITY_CAPABILITY,
   Enforcement,
   Readiness,
-  reachableHosts,
   wireMesh,
   wireTrust
 } from '../cluster/index.ts'
@@ -96,12 +96,13 @@ async function build(parts: Parts): Promise<Built> {
   const metrics = new PromMetrics(log, clock)
   resources.defer(watchProcess(metrics, clock))
   const events = new EventBus(log)
-  const base: Base = { ...parts, events, metrics, stopping: stopping.signal }
+  const addresses = new AnnouncedHosts({ advertise: config.advertise, log })
+  const base: Base = { ...parts, addresses, events, metrics, stopping: stopping.signal }
   const cluster = await buildCluster(base)
   // Where the data port is bound, once it is: with port 0 nobody knows before.
   let bound = config.dataListen
   const dataAddresses = (): string[] =>
-    reachableHosts(bound.host, config.advertise).map(host => formatHostPort({ host, port: bound.port }))
+    addresses.of({ address: bound.host }).map(host => formatHostPort({ host, port: bound.port }))
   const ca = buildCa(base, cluster, dataAddresses)
   const local = buildWorkloads(base, cluster)
   const made = buildProxy({ base, cluster, ca, local })
@@ -125,7 +126,8 @@ async function build(parts: Parts): Promise<Built> {
       nodeChain: membership.credentials.node.chainDer
     }),
     isShutOut: () => cluster.evictions.own !== undefined || ca.renewal.isShutOut,
-    announce: profile => cluster.registry.announce(profile)
+    announce: profile => cluster.registry.announce(profile),
+    log
   })
   return { base, cluster, ca, local, proxy, drain, announcer, dataAddresses }
 }

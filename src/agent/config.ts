@@ -1,6 +1,7 @@
 import { homedir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { type Lifetimes, resolveLifetimes } from '../ca/index.ts'
+import { parseAdvertise } from '../cluster/index.ts'
 import { ErrorCode, type HostPort, WarrenError } from '../core/index.ts'
 import { parseMachineName, parseTrustDomain } from '../identity/index.ts'
 import { requireCarrier } from '../proxy/index.ts'
@@ -24,7 +25,7 @@ export interface AgentConfig {
   readonly listen?: HostPort
   /** Data listener. @default 0.0.0.0:7461 */
   readonly dataListen?: HostPort
-  /** Hosts or addresses under which others reach this host. @default those of its interfaces */
+  /** Names or IP addresses under which others reach this host, best first; at most 16. @default those of its interfaces */
   readonly advertise?: readonly string[]
   /** Multiaddrs of members to dial besides those already known. */
   readonly bootstrap?: readonly string[]
@@ -63,7 +64,7 @@ export function resolveConfig(config: AgentConfig, env: NodeJS.ProcessEnv = proc
     name: config.name,
     init: config.init,
     join: config.join,
-    advertise: config.advertise,
+    advertise: config.advertise === undefined ? undefined : parseAdvertise(config.advertise),
     stateDir: config.stateDir ?? defaultStateDir(env),
     runtimeDir: config.runtimeDir ?? defaultRuntimeDir(env),
     listen: config.listen ?? { host: '0.0.0.0', port: 7460 },

@@ -11,6 +11,7 @@ import {
   type JoinAuthority,
   LIFETIME_MS,
   type NodeIdentity,
+  parseJoinToken,
   RESERVED_SCOPE,
   type Revocation,
   rootOfAuthority,
@@ -129,6 +130,18 @@ export class AdmissionOffice {
     const secret = randomBytes(32)
     const id = randomBytes(16).toString('hex')
     const secretSha256 = createHash('sha256').update(secret).digest('hex')
+    const token = encodeJoinToken({
+      trustDomain: membership.trustDomain,
+      rootSha256: membership.trust.state.roots.at(-1)?.sha256 ?? '',
+      authorityAddresses: [...dataAddresses()],
+      authorityMachine: membership.machine,
+      machine,
+      id,
+      secret,
+      expiresAtMs,
+      scopes
+    })
+    requireUsable(token, now)
     store.addToken({
       id,
       secretSha256,
@@ -141,17 +154,6 @@ export class AdmissionOffice {
     })
     log.info('join token created', { machine, notAfter: new Date(expiresAtMs).toISOString() })
     this.#deps.events?.emit('token-created', { tokenId: id, machine, notAfterMs: expiresAtMs })
-    const token = encodeJoinToken({
-      trustDomain: membership.trustDomain,
-      rootSha256: membership.trust.state.roots.at(-1)?.sha256 ?? '',
-      authorityAddresses: dataAddresses().slice(0, 16),
-      authorityMachine: membership.machine,
-      machine,
-      id,
-      secret,
-      expiresAtMs,
-      scopes
-    })
     return { token, id, expiresAtMs }
   }
 
@@ -256,6 +258,18 @@ export class AdmissionOffice {
   #current(): AgentCertificate {
     if (this.#agent === undefined) throw new WarrenError(ErrorCode.NotReady, 'the agent has no certificate yet')
     return this.#agent
+  }
+}
+
+// By the rules of whoever reads it: better told here than on the host that is to join, as "damaged".
+function requireUsable(token: string, nowMs: number): void {
+  try {
+    parseJoinToken(token, nowMs)
+  } catch {
+    // Without its cause, which could quote the secret.
+    throw new WarrenError(ErrorCode.InvalidArgument, 'no host could join with such a token', {
+      hint: 'This host needs an address under which it can be reached: give one with --advertise.'
+    })
   }
 }
 

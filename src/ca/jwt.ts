@@ -1,7 +1,7 @@
-import { createHash, createPublicKey, type KeyObject } from 'node:crypto'
+import { createHash, type KeyObject } from 'node:crypto'
 import { type JSONWebKeySet, type JWTPayload, jwtVerify, SignJWT } from 'jose'
 import { ErrorCode, WarrenError } from '../core/index.ts'
-import { addressOfSpiffeId } from '../identity/index.ts'
+import { addressOfSpiffeId, p256KeyOf } from '../identity/index.ts'
 import { announcedKey } from './membership/index.ts'
 
 /** A host that may sign JWT-SVIDs, as its certificate and its head describe it. */
@@ -31,13 +31,16 @@ export async function signJwt(
     throw new WarrenError(ErrorCode.InvalidArgument, `a JWT-SVID has 1 to ${MAX_AUDIENCES} audiences`)
   }
   const nowS = Math.floor(nowMs / 1_000)
-  return await new SignJWT({})
+  const token = await new SignJWT({})
     .setProtectedHeader({ alg: ALGORITHM, kid: keyId(announcedKey(key)), typ: 'JWT' })
     .setSubject(spiffeId)
     .setAudience([...audience])
     .setIssuedAt(nowS)
     .setExpirationTime(nowS + lifetimeMs / 1_000)
     .sign(key)
+  // Who validates would refuse it: a character of an audience takes up to four bytes, and those a third more in base64.
+  if (token.length <= MAX_TOKEN_LENGTH) return token
+  throw new WarrenError(ErrorCode.InvalidArgument, `the audiences make a token of more than ${MAX_TOKEN_LENGTH} bytes`)
 }
 
 /**
@@ -104,11 +107,10 @@ function keyId(spki: string): string {
   return createHash('sha256').update(spki, 'base64').digest('base64url').slice(0, 32)
 }
 
-// A host can announce anything; what is no P-256 key is no key.
+// A host can announce anything; what is no P-256 key in its one form is no key, or one key would have two ids.
 function usableKey(spki: string): KeyObject | undefined {
   try {
-    const key = createPublicKey({ key: Buffer.from(spki, 'base64'), format: 'der', type: 'spki' })
-    return key.asymmetricKeyDetails?.namedCurve === 'prime256v1' ? key : undefined
+    return p256KeyOf(Buffer.from(spki, 'base64'), 'the key')
   } catch {
     return undefined
   }

@@ -1,5 +1,6 @@
 export { AckRelay } from './ack-relay.ts'
-export { reachableHosts } from './announced-addresses.ts'
+export { parseAdvertise } from './addresses/advertise.ts'
+export { AnnouncedHosts, MAX_SHOWN_LEFT_OUT } from './addresses/announced.ts'
 export { Announcer } from './announcer.ts'
 export { AUTHORITY_CAPABILITY, AuthorityBook } from './authority-store.ts'
 export { Authorizer } from './authorizer.ts'

@@ -1,5 +1,5 @@
 import type { KeyObject } from 'node:crypto'
-import { type Clock, ErrorCode, type Logger, WarrenError, within } from '../core/index.ts'
+import { asOwn, type Clock, ErrorCode, type Logger, WarrenError, within } from '../core/index.ts'
 import { CONTEXT, type PeerKey, type Revocation, sign } from '../identity/index.ts'
 import {
   addEntry,
@@ -194,11 +194,11 @@ export class PolicyService {
         hint: 'Run the command on the host that founded the trust domain.'
       })
     }
-    this.#take(
-      sealBundle(this.#bundle, { ...content, trustDomain, nowMs: clock.wallMs() }, bytes =>
-        sign(adminKey, CONTEXT.policyBundle, bytes)
-      )
+    const signed = sealBundle(this.#bundle, { ...content, trustDomain, nowMs: clock.wallMs() }, bytes =>
+      sign(adminKey, CONTEXT.policyBundle, bytes)
     )
+    // Judged as the others will before it leaves this function: they would stay at the version before it, all of them.
+    this.#follow(asOwn(() => this.#open(signed)))
     await this.#announce()
   }
 
@@ -215,8 +215,11 @@ export class PolicyService {
   }
 
   #take(signed: Uint8Array): void {
+    this.#follow(this.#open(signed))
+  }
+
+  #follow(candidate: Bundle): void {
     const { log } = this.#deps
-    const candidate = this.#open(signed)
     switch (succession(this.#bundle, candidate)) {
       case 'newer':
         this.#deps.save(candidate.signed)

@@ -189,7 +189,7 @@ export class Trust {
       if (known.notAfterMs >= node.notAfterMs && !isEvicted) return
       this.#log.warn('another key now holds this machine name', { machine: node.machine, peer: node.peer })
     }
-    if (all.some(({ certificateSha256, chainDer }) => sameChain(node, certificateSha256, chainDer))) return
+    if (all.some(({ chainDer }) => sameChain(node.chainDer, chainDer))) return
     if (known === undefined && this.#byMachine.size >= MAX_NODES) {
       this.#log.error('too many hosts; this one is not remembered', { machine: node.machine, limit: MAX_NODES })
       return
@@ -215,9 +215,10 @@ export class Trust {
   }
 }
 
-// The same certificate under a renewed authority is another chain, which lasts longer.
-function sameChain(node: NodeIdentity, sha256: string, chain: readonly Uint8Array[]): boolean {
-  return (
-    node.certificateSha256 === sha256 && node.chainDer.every((der, at) => Buffer.from(der).equals(chain[at] ?? der))
-  )
+// The same certificate under a renewed authority is another chain, which lasts longer. The same one under another signature, which
+// anybody can make out of the first, is not: it would push out the certificates of a host that is just being renewed.
+function sameChain(a: readonly Uint8Array[], b: readonly Uint8Array[]): boolean {
+  const contents = (chain: readonly Uint8Array[]): string =>
+    chain.map(der => parseCertificate(der).contentSha256).join()
+  return contents(a) === contents(b)
 }

@@ -1,3 +1,4 @@
+export { asOwn } from './as-own.ts'
 export { ChangeSignal } from './change-signal.ts'
 export { type Clock, systemClock } from './clock.ts'
 export { Deadline } from './deadline.ts'

@@ -36,6 +36,7 @@ export {
   issueWorkload,
   LIFETIME_MS
 } from './certificate/issue.ts'
+export { p256KeyOf } from './certificate/key-form.ts'
 export { type ParsedCertificate, parseCertificate, toPem } from './certificate/parse.ts'
 export { type IdentityDocument, registrationIdOf, SessionTokens } from './document.ts'
 export {

@@ -7,6 +7,8 @@ import {
   verify as verifyBytes
 } from 'node:crypto'
 import { LruMap } from '../core/index.ts'
+import { formFault, isP256 } from './certificate/key-form.ts'
+import { isEd25519Key } from './ed25519-form.ts'
 
 /**
  * What a signature is for. Signed together with the bytes, so that a signature given for one purpose never counts for
@@ -50,9 +52,21 @@ export function keyToPem(key: KeyObject): string {
   return key.export({ format: 'pem', type: 'pkcs8' }).toString()
 }
 
-/** A private key from PKCS#8 PEM. Throws what node:crypto throws when it is none. */
+const PEM_BLOCK = /-----BEGIN [^-]+-----/g
+
+/**
+ * A private key from PEM, of which there is exactly one block. Throws what node:crypto throws when it is none, or RangeError.
+ *
+ * Of a P-256 key, the public half is always in its one form, in whatever form the file has it.
+ */
 export function keyFromPem(pem: string | Buffer): KeyObject {
-  return createPrivateKey(pem)
+  // Of several, the library takes the first that it likes.
+  const blocks = pem.toString('latin1').match(PEM_BLOCK)?.length ?? 0
+  if (blocks !== 1) throw new RangeError(`${blocks} blocks of PEM, not one`)
+  const key = createPrivateKey(pem)
+  const isOther = isP256(key) && formFault(createPublicKey(key)) !== undefined
+  // A JWK names the curve and both coordinates, and nothing else.
+  return isOther ? createPrivateKey({ key: key.export({ format: 'jwk' }), format: 'jwk' }) : key
 }
 
 /** Ed25519 over the context, a zero byte, and `bytes`. */
@@ -73,10 +87,10 @@ export function verifySignature(
   bytes: Uint8Array,
   signature: Uint8Array
 ): boolean {
-  if (rawKey.length !== ED25519_KEY_BYTES) return false
   try {
     const text = Buffer.from(rawKey).toString('latin1')
     // To make a key costs a third of what it costs to verify with it.
+    if (!publicKeys.has(text) && !isEd25519Key(rawKey)) return false
     const key = publicKeys.getOrMake(text, () => publicKeyOf(rawKey))
     return verifyBytes(null, inContext(context, bytes), key, signature)
   } catch {

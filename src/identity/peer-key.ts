@@ -1,5 +1,6 @@
 import { toString as encode, fromString } from 'uint8arrays'
 import { ErrorCode, LruMap, WarrenError } from '../core/index.ts'
+import { isEd25519Key } from './ed25519-form.ts'
 
 /** A libp2p PeerId of an Ed25519 key in its usual text form, "12D3Koo…". Equal keys have equal text. */
 export type PeerKey = string & { readonly __brand: 'PeerKey' }
@@ -17,13 +18,20 @@ const MAX_REMEMBERED = 4_096
 const texts = new LruMap<string, PeerKey>(MAX_REMEMBERED)
 const keys = new LruMap<string, Uint8Array>(MAX_REMEMBERED)
 
-/** The PeerKey of a raw Ed25519 public key (32 bytes). INVALID_ARGUMENT if it has another length. */
+/** The PeerKey of a raw Ed25519 public key (32 bytes). INVALID_ARGUMENT if it has another length, or can be nobody's key. */
 export function peerKeyOf(raw: Uint8Array): PeerKey {
   if (raw.length !== KEY_BYTES) {
     throw new WarrenError(ErrorCode.InvalidArgument, `a peer's public key has ${KEY_BYTES} bytes, not ${raw.length}`)
   }
   const known = Buffer.from(raw.buffer, raw.byteOffset, raw.byteLength).toString('latin1')
-  return texts.getOrMake(known, () => encode(Buffer.concat([PREFIX, raw]), 'base58btc') as PeerKey)
+  return texts.getOrMake(known, () => textOf(raw))
+}
+
+function textOf(raw: Uint8Array): PeerKey {
+  if (!isEd25519Key(raw)) {
+    throw new WarrenError(ErrorCode.InvalidArgument, "a peer's public key is not in the one encoding of an Ed25519 key")
+  }
+  return encode(Buffer.concat([PREFIX, raw]), 'base58btc') as PeerKey
 }
 
 /** The raw Ed25519 public key (32 bytes) inside a PeerKey. INVALID_ARGUMENT if it is none. */
@@ -47,7 +55,9 @@ function decode(text: string): Uint8Array {
   try {
     const bytes = fromString(text, 'base58btc')
     if (bytes.length === PREFIX.length + KEY_BYTES && PREFIX.every((byte, at) => bytes[at] === byte)) {
-      return Uint8Array.from(bytes.subarray(PREFIX.length))
+      const raw = Uint8Array.from(bytes.subarray(PREFIX.length))
+      // The text itself is compared from here on, so it has to be the only one of this key.
+      if (peerKeyOf(raw) === text) return raw
     }
   } catch (cause) {
     throw refusal({ cause })

@@ -4,6 +4,7 @@ import { create, decode, identityPb, toBinary } from '../wire/index.ts'
 import { parseTrustDomain } from './address.ts'
 import type { Issuer } from './certificate/issue.ts'
 import { type ParsedCertificate, parseCertificate } from './certificate/parse.ts'
+import { isEd25519Key } from './ed25519-form.ts'
 import { CONTEXT, signP256, verifyP256 } from './keys.ts'
 import type { Revocation } from './revocation.ts'
 
@@ -177,7 +178,7 @@ function open(signed: Uint8Array, isTrusted: (rootSha256: string) => boolean): O
   if (![...signers].some(isTrusted)) {
     throw new WarrenError(ErrorCode.SignatureInvalid, 'the trust bundle is not signed by a root that is trusted here')
   }
-  if (message.roots.length === 0 || message.version === 0n || message.adminPublicKey.length !== 32) {
+  if (message.roots.length === 0 || message.version === 0n || !isEd25519Key(message.adminPublicKey)) {
     throw new WarrenError(ErrorCode.MessageMalformed, 'the trust bundle is not usable')
   }
   let roots: ParsedCertificate[]
@@ -205,8 +206,10 @@ function open(signed: Uint8Array, isTrusted: (rootSha256: string) => boolean): O
 function keyOf(der: Uint8Array | undefined): KeyObject | undefined {
   try {
     return der === undefined ? undefined : parseCertificate(der).publicKey
-  } catch {
-    return undefined
+  } catch (cause) {
+    if (!WarrenError.is(cause, ErrorCode.CertificateRefused)) return undefined
+    // Said as it is: "not signed" would send whoever reads it looking for another fault.
+    throw new WarrenError(ErrorCode.MessageMalformed, `a root of the trust bundle: ${cause.reason}`, { cause })
   }
 }
 

@@ -74,7 +74,6 @@ export async function createMesh(options: MeshOptions): Promise<Mesh> {
   const { nodeChain, judge, trustDomain, bootstrap, log } = options
   // Refuses what the operator mistyped now, and not by silence later.
   const seeds = bootstrap.map(parsePeerAddress)
-  for (const entry of options.advertise ?? []) if (entry.startsWith('/')) parsePeerAddress(entry)
 
   const pinger = new Pinger()
   let redialer: Redialer | undefined

@@ -6,6 +6,7 @@ import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { type Ping, ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
+import type { Multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 import { silentMetrics } from '../core/index.ts'
 import { type AdmissionDeps, AdmissionEncrypter } from './admission/encrypter.ts'
@@ -50,7 +51,9 @@ export async function createNode({
   discovery: found,
   pinger
 }: NodeOptions): Promise<MeshNode> {
-  const { advertise = [] } = mesh
+  const { advertise } = mesh
+  const self = peerKeyFromId(peerIdFromPrivateKey(privateKey))
+  let listening: () => Multiaddr[] = () => []
   return await createLibp2p({
     privateKey,
     start: false,
@@ -58,10 +61,8 @@ export async function createNode({
     nodeInfo: { name: 'warren', version: '1', userAgent: 'warren' },
     addresses: {
       listen: [listenAddress(mesh.listen)],
-      announceFilter: addresses =>
-        advertise.length === 0
-          ? addresses
-          : advertised(advertise, addresses, peerKeyFromId(peerIdFromPrivateKey(privateKey)))
+      // Not from what the filter is given: public addresses are missing there until somebody has dialled them back.
+      announceFilter: addresses => (advertise === undefined ? addresses : advertised(advertise(), listening(), self))
     },
     transports: [tcp({ maxConnections: MAX_CONNECTIONS + MAX_PENDING_CONNECTIONS, backlog: 256 })],
     connectionEncrypters: [components => new AdmissionEncrypter(noise()(components), admission)],
@@ -98,6 +99,10 @@ export async function createNode({
       pubsub: gossipService(mesh.trustDomain, mesh.metrics ?? silentMetrics),
       discovery: discovery(found),
       gossipRepair: gossipRepair(mesh.log),
+      listening: ({ transportManager }: { readonly transportManager: { getAddrs(): Multiaddr[] } }) => {
+        listening = () => transportManager.getAddrs()
+        return {}
+      },
       silenceCheck: silenceCheck(admission.sessions, pinger, mesh.log)
     }
   })

@@ -56,8 +56,11 @@ export interface MeshOptions {
   readonly trustDomain: string
   /** `host` is an IP address; port 0 picks a free one. */
   readonly listen: { readonly host: string; readonly port: number }
-  /** Hosts (the listening port is added) or whole multiaddrs that others are told instead of the listening addresses. */
-  readonly advertise?: readonly string[]
+  /**
+   * Names and IP addresses that others are told instead of the listening addresses, best first; the listening port is added. Asked each
+   * time. What it returns must be few enough for them.
+   */
+  readonly advertise?: () => readonly string[]
   /** Looks for and answers agents of this trust domain on the local network. */
   readonly mdns: boolean
   /** Multiaddrs of agents to find the mesh by, best with `/p2p/…`. They are dialled for as long as the mesh runs. */

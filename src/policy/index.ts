@@ -30,4 +30,5 @@ export {
   whyNotGranted
 } from './entry.ts'
 export { type Decision, denyOnError, evaluate, type Ground, type Question } from './evaluate.ts'
+export { MAX_REVOKED_KEYS } from './revocation-codec.ts'
 export { type Effect, isInForce, type Protocol, type Rule } from './rule.ts'

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import { ErrorCode, type LimitName, WarrenError } from '../core/index.ts'
+import { asOwn, ErrorCode, type LimitName, WarrenError } from '../core/index.ts'
 import { isComponent, type PeerKey, peerKeyOf } from '../identity/index.ts'
 import { create, decode, registryPb, toBinary } from '../wire/index.ts'
 import { MAX_LEASE_MS, MIN_LEASE_MS } from './lease.ts'
@@ -46,9 +46,30 @@ const MAX_CAPABILITY_LENGTH = 64
 export const MAX_JWT_KEYS = 4
 const MAX_JWT_KEY_BYTES = 128
 
-/** Signs a head. `sign` signs in the context of heads. */
+/** Signs a head, whatever it says. `sign` signs in the context of heads. What a host says of itself is for `sealOwnHead`. */
 export function sealHead(head: Head, trustDomain: string, sign: (bytes: Uint8Array) => Uint8Array): SealedHead {
-  const bytes = toBinary(
+  const bytes = encode(head, trustDomain)
+  return { head: Object.freeze(head), bytes, signature: sign(bytes), digest: digestOf(bytes) }
+}
+
+/**
+ * Signs a head of our own, held to the very rules by which the others judge it: one that they would refuse is not signed.
+ *
+ * Throws INVALID_ARGUMENT with their reason, LIMIT_EXCEEDED for its size.
+ */
+export function sealOwnHead(
+  head: Head,
+  trustDomain: string,
+  limits: Limits,
+  sign: (bytes: Uint8Array) => Uint8Array
+): SealedHead {
+  const bytes = asOwn(() => encode(head, trustDomain))
+  const read = asOwn(() => readHead(bytes, trustDomain, limits))
+  return { head: read, bytes, signature: sign(bytes), digest: digestOf(bytes) }
+}
+
+function encode(head: Head, trustDomain: string): Uint8Array {
+  return toBinary(
     registryPb.NodeHeadSchema,
     create(registryPb.NodeHeadSchema, {
       trustDomain,
@@ -71,7 +92,6 @@ export function sealHead(head: Head, trustDomain: string, sign: (bytes: Uint8Arr
       jwtKeys: head.jwtKeys.map(key => Buffer.from(key, 'base64'))
     })
   )
-  return { head: Object.freeze(head), bytes, signature: sign(bytes), digest: digestOf(bytes) }
 }
 
 /** The message that carries a sealed head. */
@@ -87,7 +107,13 @@ export function toWire({ bytes, signature }: SealedHead): registryPb.SignedHead 
 export function openHead(message: registryPb.SignedHead | undefined, trustDomain: string, limits: Limits): SealedHead {
   if (message === undefined) throw malformed('it is missing')
   if (message.signature.length !== 64) throw malformed('its signature is not of 64 bytes')
-  const { head } = message
+  const bytes = Uint8Array.from(message.head)
+  const head = readHead(bytes, trustDomain, limits)
+  return { head, bytes, signature: Uint8Array.from(message.signature), digest: digestOf(bytes) }
+}
+
+// The one judge of what a head may say: of the heads of others, and of our own before it is signed.
+function readHead(head: Uint8Array, trustDomain: string, limits: Limits): Head {
   const wire = decode(registryPb.NodeHeadSchema, head, MAX_HEAD_BYTES)
   if (wire.trustDomain !== trustDomain) throw malformed('it is of another trust domain')
   if (wire.owner.length !== 32) throw malformed('its owner is no key')
@@ -108,32 +134,26 @@ export function openHead(message: registryPb.SignedHead | undefined, trustDomain
     throw malformed('its JWT keys are too many or too large', 'registry_jwt_keys')
   }
   const ownerKey = Uint8Array.from(wire.owner)
-  const bytes = Uint8Array.from(head)
-  return {
-    head: Object.freeze({
-      owner: peerKeyOf(ownerKey),
-      ownerKey,
-      machine: wire.machine,
-      epoch: wire.epoch,
-      seq: wire.seq,
-      recordSeq: wire.recordSeq,
-      issuedAtMs,
-      leaseMs: wire.leaseMs,
-      count: wire.count,
-      root: Buffer.from(wire.root).toString('hex'),
-      meshAddresses: Object.freeze(wire.meshAddresses),
-      dataAddresses: Object.freeze(wire.dataAddresses),
-      capabilities: Object.freeze(wire.capabilities),
-      policyVersion: wire.policyVersion,
-      trustVersion: wire.trustVersion,
-      draining: wire.draining,
-      certificateSha256: Buffer.from(wire.certificateSha256).toString('hex'),
-      jwtKeys: Object.freeze(wire.jwtKeys.map(key => Buffer.from(key).toString('base64')))
-    }),
-    bytes,
-    signature: Uint8Array.from(message.signature),
-    digest: digestOf(bytes)
-  }
+  return Object.freeze({
+    owner: peerKeyOf(ownerKey),
+    ownerKey,
+    machine: wire.machine,
+    epoch: wire.epoch,
+    seq: wire.seq,
+    recordSeq: wire.recordSeq,
+    issuedAtMs,
+    leaseMs: wire.leaseMs,
+    count: wire.count,
+    root: Buffer.from(wire.root).toString('hex'),
+    meshAddresses: Object.freeze(wire.meshAddresses),
+    dataAddresses: Object.freeze(wire.dataAddresses),
+    capabilities: Object.freeze(wire.capabilities),
+    policyVersion: wire.policyVersion,
+    trustVersion: wire.trustVersion,
+    draining: wire.draining,
+    certificateSha256: Buffer.from(wire.certificateSha256).toString('hex'),
+    jwtKeys: Object.freeze(wire.jwtKeys.map(key => Buffer.from(key).toString('base64')))
+  })
 }
 
 /** Orders two states of one owner: negative if `a` is older, zero if they are of one (epoch, seq). */

@@ -1,15 +1,16 @@
-import { ErrorCode, type LimitName, WarrenError } from '../core/index.ts'
+import { asOwn, ErrorCode, type LimitName, WarrenError } from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
 import { create, registryPb, toBinary } from '../wire/index.ts'
 import { changed, replace } from './adopt.ts'
-import { compareAge, type SealedHead, sealHead, toWire } from './head.ts'
+import { boundChain } from './chain.ts'
+import { compareAge, type Head, type SealedHead, sealOwnHead, toWire } from './head.ts'
 import { leaseFor, type Now } from './lease.ts'
 import { MAX_COUNTER, MAX_DELTA_CHANGES, MAX_EPOCH_LEAD_MS } from './limits.ts'
 import { alarm, type Effect, type Profile, TOLD_ALL_BYTES } from './message.ts'
 import { type LocalRecord, sealRecord } from './record.ts'
 import { bucketNumber } from './record-set.ts'
 import { notePublication } from './replication.ts'
-import { certificateDigest, type Entry, type RegistryState } from './state.ts'
+import { type Admitted, certificateDigest, type Entry, type RegistryState } from './state.ts'
 
 interface SetChange {
   readonly fromSeq: bigint
@@ -51,31 +52,43 @@ export function changeOwnSet(
     puts: added.map(({ bytes }) => bytes),
     deletes: removed.filter(({ id }) => next.get(id) === undefined).map(({ id }) => id)
   }
+  const before = own.set
   own.set = next
-  return own.profile === undefined ? [] : publish(state, own.profile, now, change)
+  try {
+    return own.profile === undefined ? [] : publish(state, { profile: own.profile, change }, now)
+  } catch (err) {
+    own.set = before
+    throw err
+  }
 }
 
-/** Changes what we say of ourselves. Throws CERTIFICATE_REFUSED if our own chain does not pass. */
+/**
+ * Changes what we say of ourselves.
+ *
+ * Throws CERTIFICATE_REFUSED if our own chain does not pass, INVALID_ARGUMENT or LIMIT_EXCEEDED for what others would refuse; then
+ * what was said before stays said.
+ */
 export function changeProfile(state: RegistryState, profile: Profile, now: Now): Effect[] {
   const { own } = state
   const first = own.profile === undefined
   if (own.profile !== undefined && sameProfile(own.profile, profile)) return []
+  asOwn(() => boundChain(profile.nodeChain, state.limits))
   const identity = state.admit(profile.nodeChain, now.wallMs)
   if (identity?.peer !== own.peer || identity.machine !== own.machine) {
     throw new WarrenError(ErrorCode.CertificateRefused, 'the certificate chain of this host does not pass')
   }
+  // What was registered before we could publish goes out with the first head.
+  const change = { fromSeq: 0n, puts: [...own.set].map(({ bytes }) => bytes), deletes: [] }
+  const begun = first ? [persistOwn(state)] : []
+  const effects = publish(state, { profile, identity, ...(first ? { change } : {}) }, now)
   own.profile = Object.freeze({ ...profile })
   own.identity = identity
-  if (!first) return publish(state, own.profile, now, undefined)
-  // What was registered before we could publish goes out with the first head.
-  const records = [...own.set]
-  const change = { fromSeq: 0n, puts: records.map(({ bytes }) => bytes), deletes: [] }
-  return [persistOwn(state), ...publish(state, own.profile, now, change)]
+  return [...begun, ...effects]
 }
 
 /** Signs a new head, so that our lease goes on. */
 export function refresh(state: RegistryState, now: Now): Effect[] {
-  return state.own.profile === undefined ? [] : publish(state, state.own.profile, now, undefined)
+  return state.own.profile === undefined ? [] : publish(state, { profile: state.own.profile }, now)
 }
 
 /** The same, if it is due. */
@@ -119,50 +132,36 @@ function outrank(state: RegistryState, epoch: bigint, detail: string, now: Now):
   if (allowance === 'refused') return []
   if (allowance === 'first-refused' || epoch + 1n >= MAX_COUNTER) return [alarm('duplicate-identity', own.peer, detail)]
   own.epoch = epoch + 1n
-  const published = own.profile === undefined ? [] : publish(state, own.profile, now, undefined, true)
+  const published = own.profile === undefined ? [] : publish(state, { profile: own.profile, newEpoch: true }, now)
   return [persistOwn(state), alarm('own-state-ahead', own.peer, detail), ...published]
 }
 
-function publish(
-  state: RegistryState,
-  profile: Profile,
-  now: Now,
-  change: SetChange | undefined,
-  newEpoch = false
-): Effect[] {
+interface Next {
+  readonly profile: Profile
+  /** What the chain in the profile proves. @default the one held */
+  readonly identity?: Admitted
+  readonly change?: SetChange
+  readonly newEpoch?: boolean
+}
+
+/** Throws as `sealOwnHead`, and then has changed nothing. */
+function publish(state: RegistryState, next: Next, now: Now): Effect[] {
   const { own, limits } = state
-  const { identity } = own
+  const { profile, identity = own.identity, change, newEpoch = false } = next
   // Set together with the profile.
   if (identity === undefined) return []
-  own.seq += 1n
   const before = state.entries.get(own.peer)
+  const { seq, recordSeq } = own
+  own.seq += 1n
   if (change !== undefined || newEpoch || before === undefined) own.recordSeq = own.seq
   const lease = leaseFor(state.leases, state.entries.size)
-  const certificateSha256 = certificateDigest(profile.nodeChain)
-  const sealed = sealHead(
-    {
-      owner: own.peer,
-      ownerKey: own.ownerKey,
-      machine: own.machine,
-      epoch: own.epoch,
-      seq: own.seq,
-      recordSeq: own.recordSeq,
-      issuedAtMs: now.wallMs,
-      leaseMs: lease.leaseMs,
-      count: own.set.count,
-      root: own.set.root,
-      meshAddresses: profile.meshAddresses,
-      dataAddresses: profile.dataAddresses,
-      capabilities: profile.capabilities,
-      policyVersion: profile.policyVersion,
-      trustVersion: profile.trustVersion,
-      draining: profile.draining,
-      certificateSha256,
-      jwtKeys: profile.jwtKeys
-    },
-    state.trustDomain,
-    state.sign
-  )
+  let sealed: SealedHead
+  try {
+    sealed = sealOwnHead(headOf(state, profile, lease.leaseMs, now), state.trustDomain, limits, state.sign)
+  } catch (err) {
+    Object.assign(own, { seq, recordSeq })
+    throw err
+  }
   own.refreshAtMonotonicMs = now.monotonicMs + early(state, lease.refreshMs)
   const entry: Entry = {
     owner: own.peer,
@@ -171,7 +170,7 @@ function publish(
     set: own.set,
     identity,
     chain: profile.nodeChain,
-    certificateSha256,
+    certificateSha256: sealed.head.certificateSha256,
     receivedMonotonicMs: now.monotonicMs,
     suspect: false
   }
@@ -181,6 +180,27 @@ function publish(
   if (added.length > 0 || removed.length > 0) effects.push(changed(entry, 'set', added, removed))
   effects.push({ type: 'publish', bytes: gossipOf(sealed, change, limits.maxGossipBytes), seq: own.seq })
   return effects
+}
+
+function headOf({ own }: RegistryState, profile: Profile, leaseMs: number, now: Now): Head {
+  const { peer: owner, ownerKey, machine, epoch, seq, recordSeq, set } = own
+  const { nodeChain, ...said } = profile
+  const certificateSha256 = certificateDigest(nodeChain)
+  const { count, root } = set
+  return {
+    ...said,
+    owner,
+    ownerKey,
+    machine,
+    epoch,
+    seq,
+    recordSeq,
+    issuedAtMs: now.wallMs,
+    leaseMs,
+    count,
+    root,
+    certificateSha256
+  }
 }
 
 // Up to a tenth early, differently each time and on each host, so that a fleet that started as one does not stay in step.

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import { ErrorCode, type LimitName, WarrenError } from '../core/index.ts'
+import { asOwn, ErrorCode, type LimitName, WarrenError } from '../core/index.ts'
 import { type Address, addressOfSpiffeId, type Pattern, parsePattern, spiffeIdOf } from '../identity/index.ts'
 import { create, decode, registryPb, toBinary } from '../wire/index.ts'
 import type { Limits } from './limits.ts'
@@ -54,28 +54,22 @@ const SHAPE = { 6: {} }
 /** Encodes an own record. Throws INVALID_ARGUMENT for one that other hosts would refuse, LIMIT_EXCEEDED for its size. */
 export function sealRecord(record: LocalRecord, scope: RecordScope, limits: Limits): StoredRecord {
   if (!ID.test(record.registrationId)) throw new WarrenError(ErrorCode.InvalidArgument, 'not a registration id')
-  const bytes = toBinary(
-    registryPb.RecordSchema,
-    create(registryPb.RecordSchema, {
-      registrationId: Buffer.from(record.registrationId, 'hex'),
-      spiffeId: spiffeIdOf(scope.trustDomain, record.address),
-      protocols: record.protocols.map(name => (name === 'tcp' ? registryPb.Protocol.TCP : registryPb.Protocol.UDP)),
-      whitelist: record.whitelist.map(({ text }) => text),
-      health: HEALTH_TO_WIRE[record.health],
-      labels: { ...record.labels },
-      registeredAtMs: BigInt(Math.trunc(record.registeredAtMs)),
-      ttlMs: record.ttlMs
-    })
-  )
-  try {
-    // The rules for others' records are the rules for ours: what we announce and others refuse would quarantine us.
-    return openRecord(bytes, scope, limits)
-  } catch (cause) {
-    const { code, reason, limit } = WarrenError.from(cause)
-    const options = { cause, ...(limit === undefined ? {} : { limit }) }
-    if (code === ErrorCode.MessageTooLarge) throw new WarrenError(ErrorCode.LimitExceeded, reason, options)
-    throw new WarrenError(ErrorCode.InvalidArgument, reason, options)
-  }
+  const encode = (): Uint8Array => toBinary(registryPb.RecordSchema, toWire(record, scope))
+  // The rules for others' records are the rules for ours: what we announce and others refuse would quarantine us.
+  return asOwn(() => openRecord(encode(), scope, limits))
+}
+
+function toWire(record: LocalRecord, scope: RecordScope): registryPb.Record {
+  return create(registryPb.RecordSchema, {
+    registrationId: Buffer.from(record.registrationId, 'hex'),
+    spiffeId: spiffeIdOf(scope.trustDomain, record.address),
+    protocols: record.protocols.map(name => (name === 'tcp' ? registryPb.Protocol.TCP : registryPb.Protocol.UDP)),
+    whitelist: record.whitelist.map(({ text }) => text),
+    health: HEALTH_TO_WIRE[record.health],
+    labels: { ...record.labels },
+    registeredAtMs: BigInt(Math.trunc(record.registeredAtMs)),
+    ttlMs: record.ttlMs
+  })
 }
 
 /** Decodes and judges one record. Throws MESSAGE_TOO_LARGE or MESSAGE_MALFORMED. Copies `bytes`. */

@@ -4,6 +4,7 @@ import type { registryPb } from '../wire/index.ts'
 import { adopt, changed, quarantine, replace } from './adopt.ts'
 import { Assembly, type HeadCandidate } from './assembly.ts'
 import { assess } from './assess.ts'
+import { boundChain } from './chain.ts'
 import { noteRefusedClock } from './clock-check.ts'
 import { openHead, type SealedHead } from './head.ts'
 import { judgeHead } from './judge.ts'
@@ -110,10 +111,7 @@ function identify(
 ): { identity: Admitted; chain: readonly Uint8Array[] } | undefined {
   const known = held === undefined ? undefined : { identity: held.identity, chain: held.chain }
   if (chain.length === 0) return known
-  const { maxChain, maxCertificateBytes } = state.limits
-  if (chain.length > maxChain || chain.some(certificate => certificate.length > maxCertificateBytes)) {
-    throw malformed('a certificate chain is too long', 'registry_chain')
-  }
+  boundChain(chain, state.limits)
   const digest = certificateDigest(chain)
   // A chain that the head does not name is no reason to give up the one held.
   if (known !== undefined && (digest === held?.certificateSha256 || digest !== head.certificateSha256)) return known

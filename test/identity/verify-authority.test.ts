@@ -1,6 +1,6 @@
 import 'reflect-metadata'
 import assert from 'node:assert/strict'
-import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { createHash, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
 import test from 'node:test'
 import * as x509 from '@peculiar/x509'
 import { bindingToExtension, NODE_BINDING_OID } from '../../src/identity/certificate/binding.ts'
@@ -11,7 +11,6 @@ import {
   type Issuer,
   issueRoot,
   signBinding,
-  spkiSha256,
   type TrustState,
   verifyNodeChain
 } from '../../src/identity/index.ts'
@@ -47,9 +46,16 @@ interface NodeOptions {
   readonly more?: x509.Extension[]
 }
 
+// Of any key: `spkiSha256` takes those of P-256 only.
+function sha256OfKey(key: KeyObject): Buffer {
+  return createHash('sha256')
+    .update(key.export({ format: 'der', type: 'spki' }))
+    .digest()
+}
+
 async function nodeCertificate(options: NodeOptions): Promise<Uint8Array> {
   const key = options.key ?? createPublicKey(generateSigningKeyPair())
-  const content = { trustDomain: TRUST_DOMAIN, machine: 'a', scopes: [], nodeKeySha256: spkiSha256(key) }
+  const content = { trustDomain: TRUST_DOMAIN, machine: 'a', scopes: [], nodeKeySha256: sha256OfKey(key) }
   const binding = bindingToExtension(signBinding(content, generatePeerKeyPair()))
   return await forge({
     issuer: options.issuer ?? domain.authority,

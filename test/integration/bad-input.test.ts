@@ -147,6 +147,24 @@ test('up refuses what cannot be: two origins, no origin, a bad name, a second ag
   assert.match(second.stderr, /STATE_UNUSABLE.*another agent/)
 })
 
+test('up refuses hosts to advertise that can be none, before it touches anything', async t => {
+  for (const [text, says] of [
+    ['192.0.2.7:7460', /INVALID_ARGUMENT.*has a port[\s\S]*--data-listen/],
+    ['two words', /INVALID_ARGUMENT.*is no host/],
+    ['', /INVALID_ARGUMENT.*is no host/],
+    ['fe80::1%eth0', /INVALID_ARGUMENT.*is no host/],
+    ['0.0.0.0', /INVALID_ARGUMENT.*is no address of a host/]
+  ] as const) {
+    const { code, stderr } = await upFails(t, '--init', 'example.org', '--name', 'x', '--advertise', text)
+    assert.equal(code, 2, stderr)
+    assert.match(stderr, says)
+  }
+  const many = Array.from({ length: 17 }, (_, at) => ['--advertise', `192.0.2.${at + 1}`]).flat()
+  const { code, stderr } = await upFails(t, '--init', 'example.org', '--name', 'x', ...many)
+  assert.equal(code, 2, stderr)
+  assert.match(stderr, /INVALID_ARGUMENT.*given 17 times/)
+})
+
 test('the API answers bad calls with a code and a sentence', async () => {
   const calls: ReadonlyArray<readonly [string, object, RegExp]> = [
     ['Register', { address: 'dev.web' }, /INVALID_ARGUMENT/],

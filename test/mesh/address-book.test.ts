@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { silentLogger, systemClock } from '../../src/core/index.ts'
 import { peerKeyOf } from '../../src/identity/index.ts'
 import { AddressBook } from '../../src/mesh/dialing/address-book.ts'
+import { Redialer } from '../../src/mesh/dialing/redialer.ts'
 
 const peer = (at: number) => peerKeyOf(new Uint8Array(32).fill(at))
 
@@ -26,4 +28,32 @@ test('when one lost host is found again, the other lost ones are tried soon and 
   book.failed(second, 70_000)
   book.succeeded(neverLost, undefined, 20_000)
   assert.equal(second.notBeforeMs, 70_000)
+})
+
+test('of the addresses that a host announces the best are tried first, and of too many the best are kept', async () => {
+  const tried: string[] = []
+  const redialer = new Redialer({
+    self: peer(1),
+    dial: async address => {
+      tried.push(address)
+      throw new Error('nobody there')
+    },
+    connected: () => [],
+    isConnected: () => false,
+    log: silentLogger,
+    clock: systemClock,
+    signal: new AbortController().signal
+  })
+  const announced = Array.from({ length: 16 }, (_, at) => `/ip4/10.0.0.${at + 1}/tcp/7460`)
+  redialer.hint(
+    announced.map(address => `${address}/p2p/${peer(2)}`),
+    'member'
+  )
+  const { signal } = new AbortController()
+  await redialer.ensure(peer(2), signal)
+  assert.deepEqual(tried, announced.slice(0, 4))
+  await redialer.ensure(peer(2), signal)
+  assert.deepEqual(tried, announced.slice(0, 8))
+  await redialer.ensure(peer(2), signal)
+  assert.deepEqual(tried.slice(8), announced.slice(0, 4))
 })

@@ -15,7 +15,8 @@ import { MAX_STREAM_READ_BYTES, MAX_STREAM_WINDOW_BYTES } from '../../src/mesh/l
 import { FrameStream } from '../../src/mesh/requests/frame-stream.ts'
 import { decodeResponse, encodeFailure, encodeResponse } from '../../src/mesh/requests/response.ts'
 
-const peer = (byte: number): PeerKey => peerKeyOf(new Uint8Array(32).fill(byte))
+// Not all of one byte: zeros are nobody's key.
+const peer = (byte: number): PeerKey => peerKeyOf(new Uint8Array(32).fill(byte).with(0, 9))
 const SELF = peer(0)
 const never = new AbortController().signal
 
@@ -119,7 +120,7 @@ test('our own address is never dialled', () => {
 
 test('a full book forgets the member that was away for longest, and no seed', () => {
   const book = new AddressBook(SELF)
-  const key = (n: number) => peerKeyOf(Buffer.from(n.toString(16).padStart(64, '0'), 'hex'))
+  const key = (n: number) => peerKeyOf(Buffer.from(`09${n.toString(16).padStart(62, '0')}`, 'hex'))
   book.add({ address: '/ip4/192.0.2.9/tcp/1', peer: key(9_999) }, 'seed', 0)
   for (let n = 1; n <= 2_048; n += 1) {
     book.add({ address: '/ip4/192.0.2.1/tcp/1', peer: key(n) }, 'member', 0)

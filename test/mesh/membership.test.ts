@@ -175,12 +175,12 @@ suite('membership', { concurrency: 8 }, () => {
   })
 
   test('what is advertised is what others are told', async t => {
-    const a = await startHost(t, 'alpha', { advertise: ['192.0.2.7', 'mesh.example', '/ip4/198.51.100.1/tcp/9'] })
+    const a = await startHost(t, 'alpha', { advertise: () => ['192.0.2.7', 'mesh.example', 'fd00::7'] })
     const port = /tcp\/(\d+)/.exec(a.mesh.addresses()[0]!)?.[1]
     assert.deepEqual(a.mesh.addresses(), [
       `/ip4/192.0.2.7/tcp/${port}/p2p/${a.mesh.peer}`,
       `/dns/mesh.example/tcp/${port}/p2p/${a.mesh.peer}`,
-      `/ip4/198.51.100.1/tcp/9/p2p/${a.mesh.peer}`
+      `/ip6/fd00::7/tcp/${port}/p2p/${a.mesh.peer}`
     ])
   })
 

@@ -16,7 +16,15 @@ import {
 } from '../../api/index.ts'
 import { peerCredentials } from '../../attest/index.ts'
 import { backupOf, signJwt, type WatchedCertificate } from '../../ca/index.ts'
-import { type Authorizer, explain, probe, probePath, type Readiness } from '../../cluster/index.ts'
+import {
+  type Announcer,
+  type Authorizer,
+  explain,
+  MAX_SHOWN_LEFT_OUT,
+  probe,
+  probePath,
+  type Readiness
+} from '../../cluster/index.ts'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { keySha256Of, type PeerKey, parseCertificate } from '../../identity/index.ts'
 import type { Broker } from '../../proxy/index.ts'
@@ -37,6 +45,7 @@ export interface ApiParts {
   readonly proxy: Broker
   readonly readiness: Readiness
   readonly drain: Drain
+  readonly announcer: Announcer
   readonly dataAddresses: () => string[]
 }
 
@@ -84,8 +93,8 @@ function spiffeServices({ base, cluster, ca, local }: ApiParts): SpiffeHandlers 
 
 // What agent.sock and admin.sock answer.
 function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: AdminHandlers } {
-  const { base, cluster, ca, local, proxy, readiness, drain, dataAddresses } = parts
-  const { membership, vault, store, metrics, events, clock } = base
+  const { base, cluster, ca, local, proxy, readiness, drain, announcer, dataAddresses } = parts
+  const { membership, vault, store, addresses, metrics, events, clock } = base
   const { mesh, registry, routing, policy, evictions, failures } = cluster
   const { office, renewal, rotation, authorities, rootRotation } = ca
   const { workloads } = local
@@ -127,6 +136,9 @@ function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: Ad
         certificateNotAfterMs: BigInt(membership.credentials.node.notAfterMs),
         meshAddresses: mesh.addresses(),
         dataAddresses: dataAddresses(),
+        leftOutAddresses: addresses.leftOut.slice(0, MAX_SHOWN_LEFT_OUT),
+        leftOutCount: addresses.leftOut.length,
+        unannounced: announcer.problem ?? '',
         authority: membership.credentials.authority !== undefined,
         admin: policy.isAdmin,
         pid: process.pid,

@@ -1,4 +1,5 @@
 import type { Membership } from '../../ca/index.ts'
+import type { AnnouncedHosts } from '../../cluster/index.ts'
 import type { Clock, Logger } from '../../core/index.ts'
 import type { EventBus } from '../../events/index.ts'
 import type { Store, Vault } from '../../state/index.ts'
@@ -12,6 +13,8 @@ export interface Base {
   readonly vault: Vault
   readonly store: Store
   readonly membership: Membership
+  /** The hosts under which this one is announced. */
+  readonly addresses: AnnouncedHosts
   readonly events: EventBus
   readonly metrics: PromMetrics
   readonly clock: Clock

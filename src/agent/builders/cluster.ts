@@ -127,13 +127,17 @@ export function followCluster({ events }: Base, cluster: Cluster, trust: Version
   })
 }
 
-async function buildMesh({ config, membership, events, clock, log, metrics }: Base, trust: Trust): Promise<Mesh> {
+async function buildMesh(
+  { config, membership, addresses, events, clock, log, metrics }: Base,
+  trust: Trust
+): Promise<Mesh> {
   const { credentials } = membership
   return await createMesh({
     peerKey: membership.peerKey,
     trustDomain: membership.trustDomain,
     listen: config.listen,
-    ...(config.advertise === undefined ? {} : { advertise: config.advertise }),
+    // libp2p listens at [::] for IPv6 alone.
+    advertise: () => addresses.of({ address: config.listen.host, isDualStack: false }),
     mdns: config.mdns,
     bootstrap: config.bootstrap,
     nodeChain: () => credentials.node.chainDer,

@@ -11,7 +11,7 @@ import {
   type Revocation,
   type StoredToken
 } from '../../identity/index.ts'
-import type { Entry, NewEntry, NewRevocation } from '../../policy/index.ts'
+import { type Entry, MAX_REVOKED_KEYS, type NewEntry, type NewRevocation } from '../../policy/index.ts'
 import type { adminPb } from '../../wire/index.ts'
 import type { AdminHandlers } from '../index.ts'
 
@@ -104,7 +104,8 @@ function eviction(request: adminPb.EvictRequest, { machine: own, knownHost }: Po
       hint: '`warren members` lists the names; --force evicts the name all the same.'
     })
   }
-  return { machine, peers, keys, reason: request.reason }
+  // More than one statement may name, others would refuse: the newest. The name itself refuses what was admitted under it so far.
+  return { machine, peers: peers.slice(-MAX_REVOKED_KEYS), keys, reason: request.reason }
 }
 
 function revoked(what: string, { machine, knownHost }: PolicyHandlersDeps): Omit<NewRevocation, 'reason'> {

@@ -31,9 +31,25 @@ function describe(status: Omit<Status, '$typeName' | '$unknown'>): Array<readonl
     ...certificateLines(status.certificates, now),
     ['mesh', status.meshAddresses.join(' ')],
     ['data', status.dataAddresses.join(' ')],
+    ...announcementLines(status),
     ['peer', status.peerId],
     ['started', formatWhen(Number(status.startedAtMs), now)],
     ['agent', `warren ${status.version}, pid ${status.pid}`]
+  ]
+}
+
+type Announced = Pick<Status, 'leftOutAddresses' | 'leftOutCount' | 'unannounced'>
+
+function announcementLines({
+  leftOutAddresses: shown,
+  leftOutCount: count,
+  unannounced
+}: Announced): Array<readonly [string, string]> {
+  const more = count > shown.length ? ` and ${count - shown.length} more` : ''
+  const hint = 'others take 16; choose with --advertise'
+  return [
+    ...(count === 0 ? [] : [['left out', `${shown.join(' ')}${more} (${hint})`] as const]),
+    ...(unannounced === '' ? [] : [['ALARM', `not announced to others: ${unannounced}`] as const])
   ]
 }
 

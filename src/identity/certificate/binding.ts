@@ -2,6 +2,7 @@ import { createHash, type KeyObject } from 'node:crypto'
 import { AsnConvert, OctetString } from '@peculiar/asn1-schema'
 import { create, identityPb, toBinary } from '../../wire/index.ts'
 import { CONTEXT, rawPublicKey, sign } from '../keys.ts'
+import { requireCanonical } from './key-form.ts'
 
 /**
  * The private extension of a node CA certificate that holds its SignedNodeBinding, as an OCTET STRING.
@@ -21,8 +22,12 @@ export interface Binding {
   readonly scopes: readonly string[]
 }
 
-/** SHA-256 over the SubjectPublicKeyInfo (DER) of a key. */
+/**
+ * SHA-256 over the SubjectPublicKeyInfo (DER) of a P-256 key: what a revocation names. One key has one: throws CERTIFICATE_REFUSED
+ * for a key in another form.
+ */
 export function spkiSha256(publicKey: KeyObject): Uint8Array {
+  requireCanonical(publicKey, 'the key')
   return createHash('sha256')
     .update(publicKey.export({ format: 'der', type: 'spki' }))
     .digest()

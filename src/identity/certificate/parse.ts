@@ -3,6 +3,8 @@ import 'reflect-metadata'
 import { createHash, type KeyObject, X509Certificate } from 'node:crypto'
 import * as x509 from '@peculiar/x509'
 import { bindingFromExtension, NODE_BINDING_OID } from './binding.ts'
+import { signedPartOf, spkiOfCertificate } from './der.ts'
+import { isP256, requireCanonical } from './key-form.ts'
 
 /** Longest certificate that is looked at: ours have about 800 bytes. */
 export const MAX_CERTIFICATE_BYTES = 8 * 1024
@@ -11,6 +13,11 @@ export const MAX_CERTIFICATE_BYTES = 8 * 1024
 export interface ParsedCertificate {
   readonly der: Uint8Array
   readonly sha256: string
+  /**
+   * Hex SHA-256 of what the issuer signed. Unlike `sha256` it names one certificate: whoever has seen a signature of ECDSA can make
+   * a second one of it for the same bytes.
+   */
+  readonly contentSha256: string
   readonly publicKey: KeyObject
   readonly notBeforeMs: number
   readonly notAfterMs: number
@@ -57,7 +64,8 @@ const native = new WeakMap<ParsedCertificate, X509Certificate>()
 const kept = new LruMap<string, ParsedCertificate>(MAX_KEPT)
 
 /**
- * Reads one certificate. Throws, with any error, on what is too large or cannot be read.
+ * Reads one certificate. Throws, with any error, on what is too large or cannot be read; CERTIFICATE_REFUSED for a P-256 key in
+ * another form than its one.
  *
  * To parse one takes milliseconds, and every chain that a host shows, to each other host and with each of its records, ends in the
  * same authority and root.
@@ -75,6 +83,9 @@ function parse(der: Uint8Array, sha256: string): ParsedCertificate {
   // Node takes PEM text anywhere in the bytes for the certificate, and ignores what is behind one. Unless it read exactly
   // these bytes, it would check the signature of one certificate and the parser below read the names of another.
   if (!own.raw.equals(der)) throw new RangeError('not exactly one certificate in DER')
+  const spki = spkiOfCertificate(der)
+  // A key of another kind is for whoever judges to refuse, who knows what the certificate is for.
+  if (isP256(own.publicKey)) requireCanonical(own.publicKey, 'its key', spki)
   const parsed = new x509.X509Certificate(Uint8Array.from(der))
   const types = parsed.extensions.map(extension => extension.type)
   const constraints = parsed.getExtension(x509.BasicConstraintsExtension)
@@ -82,6 +93,7 @@ function parse(der: Uint8Array, sha256: string): ParsedCertificate {
   const certificate: ParsedCertificate = Object.freeze({
     der: Uint8Array.from(der),
     sha256,
+    contentSha256: createHash('sha256').update(signedPartOf(der)).digest('hex'),
     publicKey: own.publicKey,
     notBeforeMs: own.validFromDate.getTime(),
     notAfterMs: own.validToDate.getTime(),

@@ -1,3 +1,5 @@
+import { ErrorCode, WarrenError } from '../../core/index.ts'
+import { isP256 } from '../certificate/key-form.ts'
 import { MAX_CERTIFICATE_BYTES, type ParsedCertificate, parseCertificate } from '../certificate/parse.ts'
 import { Refusal } from './verdict.ts'
 
@@ -12,7 +14,8 @@ export function read(der: Uint8Array, what: string): ParsedCertificate {
   if (der.length > MAX_CERTIFICATE_BYTES) throw new Refusal('too-large', `${what} has ${der.length} bytes`)
   try {
     return parseCertificate(der)
-  } catch {
+  } catch (err) {
+    if (WarrenError.is(err, ErrorCode.CertificateRefused)) throw new Refusal('key-form', `${what}: ${err.reason}`)
     throw new Refusal('malformed', `${what} cannot be read`)
   }
 }
@@ -21,9 +24,7 @@ export function read(der: Uint8Array, what: string): ParsedCertificate {
 export function checkCommon(certificate: ParsedCertificate, what: string, nowMs: number): void {
   const { publicKey, unknownCritical, repeatedExtension } = certificate
   checkDates(certificate, what, nowMs)
-  if (publicKey.asymmetricKeyType !== 'ec' || publicKey.asymmetricKeyDetails?.namedCurve !== 'prime256v1') {
-    throw new Refusal('key-type', `${what} has no P-256 key`)
-  }
+  if (!isP256(publicKey)) throw new Refusal('key-type', `${what} has no P-256 key`)
   if (unknownCritical.length > 0 || repeatedExtension) {
     throw new Refusal('unknown-critical-extension', `${what} has an extension that is unknown or occurs twice`)
   }

@@ -15,6 +15,7 @@ export type RefusalReason =
   | 'key-usage'
   | 'extended-key-usage'
   | 'key-type'
+  | 'key-form'
   | 'unknown-critical-extension'
   | 'names'
   | 'trust-domain'

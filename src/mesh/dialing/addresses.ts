@@ -48,13 +48,12 @@ export function listenAddress({ host, port }: { readonly host: string; readonly 
   return `/ip${family}/${host}/tcp/${port}`
 }
 
-/** What to tell others in place of `listening`: hosts get its port, multiaddrs stand as they are; all name `self`. */
-export function advertised(advertise: readonly string[], listening: readonly Multiaddr[], self: PeerKey): Multiaddr[] {
+/** What others are told: `hosts` with the port that this one listens at, all naming `self`. Nothing before it listens. */
+export function advertised(hosts: readonly string[], listening: readonly Multiaddr[], self: PeerKey): Multiaddr[] {
   const port = listening.flatMap(address => address.getComponents()).find(part => part.name === 'tcp')?.value
-  return advertise.flatMap(entry => {
-    if (entry.startsWith('/')) return [dialAddress(parsePeerAddress(entry).address, self)]
-    if (port === undefined) return []
-    const family = isIP(entry)
-    return [dialAddress(`/${family === 0 ? 'dns' : `ip${family}`}/${entry}/tcp/${port}`, self)]
+  if (port === undefined) return []
+  return hosts.map(host => {
+    const family = isIP(host)
+    return dialAddress(`/${family === 0 ? 'dns' : `ip${family}`}/${host}/tcp/${port}`, self)
   })
 }

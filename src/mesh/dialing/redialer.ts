@@ -57,10 +57,11 @@ export class Redialer {
     )
   }
 
-  /** Notes where a host may be. Text that is no address of a mesh is logged and left out. */
+  /** Notes where hosts may be, of each the best first. Text that is no address of a mesh is logged and left out. */
   hint(multiaddrs: readonly string[], standing: Standing): void {
     this.#restUntilMs = 0
-    for (const text of multiaddrs) {
+    // What is heard last is tried first, and of too many the ones heard first go.
+    for (const text of multiaddrs.toReversed()) {
       try {
         this.#book.add(parsePeerAddress(text), standing, this.#deps.clock.monotonicMs())
       } catch (err) {

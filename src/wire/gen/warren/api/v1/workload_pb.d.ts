@@ -746,6 +746,25 @@ export declare type GetStatusResponse = Message<"warren.api.v1.GetStatusResponse
    * @generated from field: repeated warren.api.v1.Certificate certificates = 22;
    */
   certificates: Certificate[];
+
+  /**
+   * Addresses of this host that are not announced, since others take 16 of each: the first 64 of them, and how many there are.
+   *
+   * @generated from field: repeated string left_out_addresses = 23;
+   */
+  leftOutAddresses: string[];
+
+  /**
+   * @generated from field: uint32 left_out_count = 24;
+   */
+  leftOutCount: number;
+
+  /**
+   * Why others do not know what this host last wanted to say of itself, if they do not: they would have refused it.
+   *
+   * @generated from field: string unannounced = 25;
+   */
+  unannounced: string;
 };
 
 /**

@@ -1,0 +1,58 @@
+import { networkInterfaces } from 'node:os'
+import type { Logger } from '../../core/index.ts'
+import { DEFAULT_LIMITS } from '../../registry/index.ts'
+import { type Bound, type Choice, chooseHosts, type Interfaces } from './reachable.ts'
+
+export interface AnnouncedHostsDeps {
+  /** Hosts that the operator has named. They stand in for those of the interfaces. */
+  readonly advertise: readonly string[] | undefined
+  /** @default those of this machine */
+  readonly interfaces?: () => Interfaces
+  readonly log: Logger
+}
+
+/** Left-out addresses that are shown and logged by name; a machine may have thousands. */
+export const MAX_SHOWN_LEFT_OUT = 64
+
+/**
+ * The hosts under which this one is announced: never more than the others take, and the same order each time.
+ *
+ * The interfaces are read each time. What had no room is logged, once for each change of it, and kept for `status`.
+ */
+export class AnnouncedHosts {
+  readonly #deps: AnnouncedHostsDeps
+  /** By what a listener is bound to, of which there are two. */
+  readonly #last = new Map<string, Choice>()
+
+  constructor(deps: AnnouncedHostsDeps) {
+    this.#deps = deps
+  }
+
+  /** For a listener that is bound so, best first. */
+  of(bound: Bound): readonly string[] {
+    const { advertise, interfaces = networkInterfaces, log } = this.#deps
+    if (advertise !== undefined && advertise.length > 0) return advertise
+    const { maxAddresses: limit } = DEFAULT_LIMITS
+    const key = `${bound.address} ${bound.isDualStack ?? true}`
+    const last = this.#last.get(key)
+    const choice = chooseHosts(bound, interfaces(), limit, last?.hosts)
+    this.#last.set(key, choice)
+    const { hosts, leftOut } = choice
+    if (!sameSet(leftOut, last?.leftOut ?? [])) {
+      const addresses = leftOut.slice(0, MAX_SHOWN_LEFT_OUT)
+      const { address } = bound
+      if (leftOut.length > 0) log.warn('addresses left out', { address, count: leftOut.length, limit, addresses })
+      else log.info('no address is left out any more', { address, count: hosts.length })
+    }
+    return hosts
+  }
+
+  /** Addresses of this host that there was no room to announce. */
+  get leftOut(): readonly string[] {
+    return [...new Set([...this.#last.values()].flatMap(({ leftOut }) => leftOut))]
+  }
+}
+
+function sameSet(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && new Set([...a, ...b]).size === a.length
+}

@@ -1,0 +1,117 @@
+import { isIP } from 'node:net'
+import type { networkInterfaces } from 'node:os'
+import { isLinkLocal } from './address-kinds.ts'
+
+export type Interfaces = ReturnType<typeof networkInterfaces>
+
+/** What is announced, best first, and what there was no room for. */
+export interface Choice {
+  readonly hosts: readonly string[]
+  readonly leftOut: readonly string[]
+}
+
+/** What a listener is bound to. */
+export interface Bound {
+  /** An IP address, or a wildcard. */
+  readonly address: string
+  /** Whether one at `::` takes IPv4 as well. @default true */
+  readonly isDualStack?: boolean
+}
+
+interface Candidate {
+  readonly address: string
+  readonly family: 'IPv4' | 'IPv6'
+  readonly interface: string
+  readonly rank: number
+  /** How many of the same interface and family come before it. */
+  readonly turn: number
+}
+
+/** Networks that exist inside this host alone: of containers and virtual machines. Others mostly cannot reach them. */
+const INTERNAL =
+  /^(docker|br-|veth|virbr|vnet|cni|flannel|cali|cilium|weave|kube|nodelocaldns|podman|lxc|lxd|incus|nerdctl|vmnet|vboxnet|bridge1\d\d$)/
+/** Reachable by whoever has joined the same one. */
+const TUNNEL = /^(tun|tap|wg|tailscale|zt|utun|ppp|ipsec|vti|gre)/
+
+const RANK = Object.freeze({ lan: 0, tunnel: 1, internal: 2, linkLocal: 3 })
+
+/**
+ * Where others reach a listener of this host that is bound so: there, or for a wildcard at the addresses of its interfaces,
+ * of which at most `max` are chosen.
+ *
+ * Those of the LAN come before those of tunnels, and these before networks inside the host, such as docker0. The first address of
+ * each interface comes before the second of any, and each family has at least one. Loopback counts only where there is nothing
+ * else. IPv6 link-local never does, since it means nothing without an interface.
+ *
+ * The order depends on the addresses and on `previous`, what was chosen last: an interface that comes or goes changes the order of
+ * no others.
+ */
+export function chooseHosts(
+  { address: bound, isDualStack = true }: Bound,
+  interfaces: Interfaces,
+  max: number,
+  previous: readonly string[] = []
+): Choice {
+  if (bound !== '0.0.0.0' && bound !== '::') return { hosts: [bound], leftOut: [] }
+  const families = bound === '0.0.0.0' ? ['IPv4'] : isDualStack ? ['IPv4', 'IPv6'] : ['IPv6']
+  const usable = Object.entries(interfaces).flatMap(([name, list = []]) =>
+    list
+      .filter(({ family, address }) => families.includes(family) && isUsable(family, address))
+      .map(entry => ({ ...entry, name }))
+  )
+  const external = usable.filter(({ internal }) => !internal)
+  const candidates = inTurns(external.length > 0 ? external : usable, previous).sort(byWorth)
+  const firstAt = new Map(candidates.map(({ address }, at) => [address, at] as const).toReversed())
+  const unique = candidates.filter(({ address }, at) => firstAt.get(address) === at)
+  const chosen = unique.slice(0, max)
+  for (const family of ['IPv4', 'IPv6'] as const) {
+    const best = unique.find(one => one.family === family)
+    const isMissing = best !== undefined && !chosen.some(one => one.family === family)
+    if (isMissing && max > 1) chosen.splice(-1, 1, best)
+  }
+  const addresses = new Set(chosen.map(({ address }) => address))
+  return {
+    hosts: [...addresses],
+    leftOut: unique.filter(({ address }) => !addresses.has(address)).map(({ address }) => address)
+  }
+}
+
+function isUsable(family: string, address: string): boolean {
+  return isIP(address) !== 0 && !(family === 'IPv6' && isLinkLocal(address))
+}
+
+interface Entry {
+  readonly name: string
+  readonly address: string
+  readonly family: 'IPv4' | 'IPv6'
+}
+
+// What was announced keeps its place before what has come since, whatever the order in which the system lists them.
+function inTurns(entries: readonly Entry[], previous: readonly string[]): Candidate[] {
+  const place = new Map(previous.map((address, at) => [address, at]))
+  const seenOf = new Map<string, number>()
+  const placeOf = ({ address }: Entry): number => place.get(address) ?? previous.length
+  return [...entries]
+    .sort((a, b) => placeOf(a) - placeOf(b))
+    .map(({ name, address, family }) => {
+      const key = `${name} ${family}`
+      const turn = seenOf.get(key) ?? 0
+      seenOf.set(key, turn + 1)
+      return { address, family, interface: name, rank: rankOf(name, address), turn }
+    })
+}
+
+function rankOf(name: string, address: string): number {
+  if (isLinkLocal(address)) return RANK.linkLocal
+  if (INTERNAL.test(name)) return RANK.internal
+  return TUNNEL.test(name) ? RANK.tunnel : RANK.lan
+}
+
+function byWorth(a: Candidate, b: Candidate): number {
+  return (
+    a.rank - b.rank ||
+    a.turn - b.turn ||
+    a.family.localeCompare(b.family) ||
+    a.interface.localeCompare(b.interface, 'en', { numeric: true })
+  )
+}

@@ -1,0 +1,9 @@
+import { ErrorCode, WarrenError } from '../core/index.ts'
+import type { Limits } from './limits.ts'
+
+/** Bounds a certificate chain (DER) before anything of it is read: another host's, or our own. Throws MESSAGE_MALFORMED. */
+export function boundChain(chain: readonly Uint8Array[], limits: Limits): void {
+  const { maxChain, maxCertificateBytes } = limits
+  if (chain.length <= maxChain && chain.every(certificate => certificate.length <= maxCertificateBytes)) return
+  throw new WarrenError(ErrorCode.MessageMalformed, 'a certificate chain is too long', { limit: 'registry_chain' })
+}
