@@ -1,7 +1,15 @@
 import { serveAdminApi, serveSpiffeApi, serveWorkloadApi } from '../api/index.ts'
 import { type Broker, createBroker, probeTarget } from '../broker/index.ts'
 import { type Clock, detach, type Logger, within } from '../core/index.ts'
-import { Attestor, listenerUid, ProcessWatch, peerCredentials } from '../identity/attest/index.ts'
+import {
+  Attestor,
+  DirectoryService,
+  listenerUid,
+  ProcessWatch,
+  peerCredentials,
+  portAsker,
+  UserDatabase
+} from '../identity/attest/index.ts'
 import {
   askForRenewal,
   askForSuccession,
@@ -44,7 +52,7 @@ import type { Store } from './state/store.ts'
 import type { Vault } from './state/vault.ts'
 import { Svids } from './svids.ts'
 import { Trust } from './trust.ts'
-import { codeAfter, Grants, type Workload, Workloads } from './workloads/index.ts'
+import { codeAfter, Grants, PortServers, type Workload, Workloads } from './workloads/index.ts'
 
 export interface Parts {
   readonly config: ResolvedConfig
@@ -320,17 +328,20 @@ export async function assemble(parts: Parts): Promise<{
     clock,
     log
   })
+  const users = new UserDatabase(new DirectoryService(clock))
   const grants = new Grants({
     scopes,
     agentUid: process.getuid?.() ?? 0,
     entries: () => policy.bundle ?? { entries: [], strict: false },
     requireStanding: spiffeId => evictions.requireStanding(spiffeId),
-    attestor: new Attestor(clock)
+    attestor: new Attestor(clock, { users })
   })
   const health = new HealthService({
     async probe({ target, check }, signal) {
-      if (target === undefined || target.kind === 'udp' || check === undefined) return
-      await probeTarget(target, check, { listenerUid }, signal)
+      if (target === undefined || check === undefined) return
+      // A server that is away is no reason here: nobody but its own clients can tell.
+      if (target.kind === 'udp') target.server?.holder()
+      else await probeTarget(target, check === 'hello' ? 'hello' : 'connect', { listenerUid }, signal)
     },
     onChange: (workload, verdict) => registry.put(toRecord(workload, verdict)),
     clock,
@@ -344,6 +355,8 @@ export async function assemble(parts: Parts): Promise<{
     listenDir: parts.listenDir,
     tokens: new SessionTokens(membership.nodeSecret),
     processes: new ProcessWatch(),
+    portServers: new PortServers({ ask: portAsker(), log, clock }),
+    uidOf: name => users.uidOf(name),
     limits: config.limits.workloads,
     onAdded: workload => {
       registry.put(toRecord(workload, 'passing'))
@@ -456,6 +469,7 @@ export async function assemble(parts: Parts): Promise<{
     book,
     evictions,
     failures,
+    health,
     readiness,
     drain,
     metrics,

@@ -15,7 +15,7 @@ import type { RenewalDesk } from './rotation/index.ts'
 import type { Route, Routing } from './routing.ts'
 import type { Svids } from './svids.ts'
 import type { Trust } from './trust.ts'
-import type { Workloads } from './workloads/index.ts'
+import { serverOf, type Workloads } from './workloads/index.ts'
 
 export interface BrokerParts {
   readonly machine: string
@@ -42,14 +42,15 @@ export interface BrokerParts {
 export function brokerDeps(parts: BrokerParts): BrokerDeps {
   const { machine, config, mesh, registry, routing, workloads, svids, trust, authorizer, office, clock, log, metrics } =
     parts
+  const candidate = (route: Route): Candidate => toCandidate(route, route.local ? workloads : undefined)
   return {
     trustDomain: trust.state.trustDomain,
     machine,
     directory: {
-      candidates: (destination, protocol) => routing.serving(destination, protocol).map(toCandidate),
+      candidates: (destination, protocol) => routing.serving(destination, protocol).map(candidate),
       byId: registrationId => {
         const route = routing.byId(registrationId)
-        return route === undefined ? undefined : toCandidate(route)
+        return route === undefined ? undefined : candidate(route)
       },
       sourceAt: (address, at) => routing.isRegistered(address, at),
       peerOf: name => routing.peerOf(name),
@@ -112,7 +113,8 @@ function pemOf(current: () => readonly { readonly der: Uint8Array }[]): () => re
   }
 }
 
-function toCandidate(route: Route): Candidate {
+function toCandidate(route: Route, workloads: Workloads | undefined): Candidate {
   const { registrationId, address, machine, peer, dataAddresses, health, local, suspect, draining } = route
-  return { registrationId, address, machine, peer, dataAddresses, health, local, suspect, draining }
+  const problem = serverOf(workloads?.get(registrationId)?.target)?.refusal
+  return { registrationId, address, machine, peer, dataAddresses, health, problem, local, suspect, draining }
 }

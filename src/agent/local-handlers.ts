@@ -5,16 +5,18 @@ import { type Clock, ErrorCode, type Logger, WarrenError } from '../core/index.t
 import { keySha256Of, type PeerKey, parseCertificate } from '../identity/index.ts'
 import type { Mesh } from '../mesh/index.ts'
 import { type OwnerView, owners } from '../registry/index.ts'
+import { formatHostPort } from './addresses.ts'
 import type { AdmissionOffice } from './admission-office.ts'
 import type { Authorities } from './authorities/index.ts'
 import type { Authorizer } from './authorizer.ts'
 import type { Drain } from './drain.ts'
 import type { Evictions } from './evictions.ts'
-import { explain } from './explain.ts'
+import { explain, type Found } from './explain.ts'
 import type { FailureService } from './failure/index.ts'
 import { adminHandlers } from './handlers/admin-handlers.ts'
 import type { KnownHost } from './handlers/policy-handlers.ts'
 import { workloadHandlers } from './handlers/workload-handlers.ts'
+import type { HealthService } from './health/index.ts'
 import type { MemberBook } from './member-book.ts'
 import type { Membership } from './membership/index.ts'
 import { probe } from './mesh-wiring.ts'
@@ -28,7 +30,7 @@ import type { Renewal, Rotation, WatchedCertificate } from './rotation/index.ts'
 import type { Routing } from './routing.ts'
 import type { Trust } from './trust.ts'
 import { knownRoutes, memberViews, serviceViews } from './views.ts'
-import type { Workloads } from './workloads/index.ts'
+import { serverOf, type Target, type Workloads } from './workloads/index.ts'
 
 export interface LocalHandlersParts {
   readonly membership: Membership
@@ -44,6 +46,7 @@ export interface LocalHandlersParts {
   readonly book: MemberBook
   readonly evictions: Evictions
   readonly failures: FailureService
+  readonly health: HealthService
   readonly readiness: Readiness
   readonly drain: Drain
   readonly metrics: PromMetrics
@@ -79,7 +82,7 @@ export function localHandlers(parts: LocalHandlersParts): { workload: WorkloadHa
           hello,
           signal
         }),
-      services: pattern => serviceViews(routing, suspectedSince, pattern),
+      services: pattern => serviceViews(routing, { suspectedSince, problemOf: problemOf(parts) }, pattern),
       changed: () => registry.changed(),
       status: () => ({
         version,
@@ -155,6 +158,7 @@ function explainDeps(parts: LocalHandlersParts) {
   return {
     machine: membership.machine,
     known: () => knownRoutes(routing),
+    server: (registrationId: string) => serverFound(parts.workloads.get(registrationId)?.target),
     judge: (
       source: Parameters<Authorizer['authorize']>[0]['source'],
       destination: ReturnType<typeof knownRoutes>[number],
@@ -180,6 +184,17 @@ function explainDeps(parts: LocalHandlersParts) {
     certificateEnd: (machine: string) => trust.node(machine)?.notAfterMs,
     nowMs: () => clock.wallMs()
   }
+}
+
+function problemOf({ workloads, health }: LocalHandlersParts) {
+  return (registrationId: string): string | undefined =>
+    serverOf(workloads.get(registrationId)?.target)?.problem ?? health.problemOf(registrationId)
+}
+
+function serverFound(target: Target | undefined): Found | undefined {
+  if (target === undefined || target.kind === 'unix') return undefined
+  const { server, host, port, kind } = target
+  return server?.look() ?? { ok: true, text: `nobody is asked who has ${formatHostPort({ host, port })}/${kind}` }
 }
 
 function stateOf({ evictions, renewal, drain, readiness }: LocalHandlersParts): string {

@@ -3,12 +3,13 @@ import {
   type Caller,
   type EndReason,
   Grants,
+  PortServers,
   type RegisterInput,
   type Workload,
   Workloads
 } from '../../src/agent/workloads/index.ts'
 import type { WorkloadLimits } from '../../src/agent/workloads/workloads.ts'
-import { Attestor, ProcessWatch, processHandle } from '../../src/identity/attest/index.ts'
+import { type AskPort, Attestor, ProcessWatch, processHandle } from '../../src/identity/attest/index.ts'
 import { parsePattern, SessionTokens } from '../../src/identity/index.ts'
 import type { Entry } from '../../src/policy/index.ts'
 import { scopeOf } from '../harness/index.ts'
@@ -21,6 +22,10 @@ export const OTHER_UID = 4_242
 export interface HostOptions {
   readonly scopes?: readonly string[]
   readonly limits?: WorkloadLimits
+  /** Who has a port. @default nobody is asked */
+  readonly ask?: AskPort
+  /** Users of this host. */
+  readonly users?: Readonly<Record<string, number>>
 }
 
 /** The registrations of a host, with real processes and a real directory, in a time of their own. */
@@ -56,6 +61,8 @@ export class WorkloadHost {
       listenDir: this.listenDir,
       tokens: new SessionTokens(Buffer.alloc(32, 1)),
       processes: new ProcessWatch(),
+      portServers: new PortServers({ ask: options.ask, log: this.log, clock: this.clock }),
+      uidOf: async name => options.users?.[name],
       onAdded: workload => {
         this.announce(workload)
         this.added.push(workload)

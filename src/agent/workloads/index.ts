@@ -1,4 +1,6 @@
 export { Grants } from './grants.ts'
+export { type PortServer, serverOf } from './port-server.ts'
+export { PortServers } from './port-servers.ts'
 export type { Caller, RegisterInput } from './register-input.ts'
 export { parseHostPort } from './target.ts'
 export { codeAfter, type EndReason, type Target, type Workload } from './workload.ts'

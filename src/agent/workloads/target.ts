@@ -2,7 +2,7 @@ import { isIP } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 import type { HostPort } from '../config.ts'
-import type { Protocol, Target } from './workload.ts'
+import type { Target } from './workload.ts'
 
 // sun_path holds 108 bytes on Linux and 104 on the BSDs, with the terminating zero.
 const MAX_SOCKET_PATH_BYTES = process.platform === 'linux' ? 107 : 103
@@ -21,10 +21,10 @@ export function parseHostPort(text: string, defaultHost = '127.0.0.1'): HostPort
 }
 
 /**
- * A TCP or UDP target on this host. Throws INVALID_ARGUMENT for any other host: the agent must not become a way to reach, with
+ * Where a TCP or UDP server of this host is. Throws INVALID_ARGUMENT for any other host: the agent must not become a way to reach, with
  * its own rights, what the workload could not.
  */
-export function portTarget(kind: Protocol, text: string): Target {
+export function portTarget(text: string): HostPort {
   const { host, port } = parseHostPort(text)
   if (port === 0) throw new WarrenError(ErrorCode.InvalidArgument, `"${text}" has port 0`)
   if (!isLocal(host)) {
@@ -32,7 +32,8 @@ export function portTarget(kind: Protocol, text: string): Target {
       hint: 'Run warren on the host where the server runs and expose it there.'
     })
   }
-  return { kind, host: host === 'localhost' ? '127.0.0.1' : host, port }
+  // One family and not both, of which each may have a server of its own.
+  return { host: host === 'localhost' ? '127.0.0.1' : host, port }
 }
 
 /** An existing unix socket that a process of `uid` serves. Throws INVALID_ARGUMENT. */

@@ -7,6 +7,7 @@ import { exposeUnixDatagrams } from '../datagrams/expose-unix.ts'
 import { collect } from '../options/collect.ts'
 import { formatHostPort, parseEndpoint, parseHostPort } from '../options/endpoint.ts'
 import { parseLabels } from '../options/labels.ts'
+import { serverUserAlone } from '../options/server-user.ts'
 import { cliLogger } from '../output/cli-logger.ts'
 import { RateLimitedLines } from '../output/rate-limit.ts'
 import { clause } from '../output/report.ts'
@@ -19,6 +20,7 @@ interface ExposeOptions {
   readonly unix?: string[]
   readonly allow?: string[]
   readonly label?: string[]
+  readonly serverUser?: string
   readonly proxyProtocol?: true
   readonly healthCheck: boolean
 }
@@ -35,6 +37,10 @@ export function addExpose(program: Command): void {
       collect
     )
     .option('--unix <path>', 'likewise, a unix socket', collect)
+    .option(
+      '--server-user <user|any>',
+      'whose the server at a port may be, besides root: name or uid; any: do not ask (default: yours; for root: that found first)'
+    )
     .option('--allow <pattern>', 'who may connect, in the same scope, without a rule; may be repeated', collect)
     .option('--label <key=value>', 'may be repeated', collect)
     .option('--proxy-protocol', 'begin each connection with a PROXY protocol v2 header that names the source')
@@ -60,6 +66,7 @@ export function addExpose(program: Command): void {
         if (json) printJsonLine(view(registration, name))
         else print(registration.address)
         say(`${registration.address} leads to ${name}`)
+        if (registration.problem !== '') say(`refused for now: ${registration.problem} (--server-user says otherwise)`)
       }
       try {
         for (const target of targets) announce(await register(address, { ...common, target }), nameOf(target))
@@ -75,7 +82,7 @@ export function addExpose(program: Command): void {
     })
 }
 
-function targetsOf({ tcp = [], udp = [], unix = [], proxyProtocol }: ExposeOptions): TargetOption[] {
+function targetsOf({ tcp = [], udp = [], unix = [], proxyProtocol, serverUser }: ExposeOptions): TargetOption[] {
   if (tcp.length + udp.length + unix.length === 0) {
     throw new WarrenError(ErrorCode.InvalidOption, 'nothing to expose', {
       hint: 'Say where the server listens: --tcp 127.0.0.1:8080, --udp 127.0.0.1:53 or --unix PATH.'
@@ -87,14 +94,19 @@ function targetsOf({ tcp = [], udp = [], unix = [], proxyProtocol }: ExposeOptio
       hint: 'Expose the UDP server with a command of its own.'
     })
   }
-  return [
-    ...tcp.map(text => ({ tcp: formatHostPort(parseHostPort('--tcp', text, '127.0.0.1')), proxyProtocol: proxy })),
+  const ports = [
+    ...tcp.map(text => ({
+      tcp: formatHostPort(parseHostPort('--tcp', text, '127.0.0.1')),
+      proxyProtocol: proxy,
+      serverUser
+    })),
     ...udp.flatMap(text => {
       const endpoint = parseEndpoint('--udp', text)
-      return endpoint.kind === 'unix' ? [] : [{ udp: formatHostPort(endpoint) }]
-    }),
-    ...unix.map(path => ({ unix: path, proxyProtocol: proxy }))
+      return endpoint.kind === 'unix' ? [] : [{ udp: formatHostPort(endpoint), serverUser }]
+    })
   ]
+  if (serverUser !== undefined && ports.length === 0) throw serverUserAlone()
+  return [...ports, ...unix.map(path => ({ unix: path, proxyProtocol: proxy }))]
 }
 
 function unixDatagramPaths({ udp = [] }: ExposeOptions): string[] {

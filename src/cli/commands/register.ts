@@ -7,6 +7,7 @@ import { collect } from '../options/collect.ts'
 import { parseDuration } from '../options/duration.ts'
 import { formatHostPort, parseHostPort } from '../options/endpoint.ts'
 import { parseLabels } from '../options/labels.ts'
+import { serverUserAlone } from '../options/server-user.ts'
 import { parseWait, replicationText, waitOption } from '../options/wait.ts'
 import { printJson } from '../output/terminal.ts'
 import { fields } from '../output/views.ts'
@@ -22,6 +23,7 @@ interface RegisterOptions {
   readonly pid?: string
   readonly application?: string
   readonly wait: string
+  readonly serverUser?: string
   readonly proxyProtocol?: true
   readonly healthCheck: boolean
 }
@@ -38,6 +40,7 @@ export function addRegister(program: Command): void {
     .option('--udp <host:port>', 'deliver datagrams to a UDP server of this host')
     .option('--unix <path>', 'deliver connections to a unix socket')
     .option('--listen', 'deliver connections to a socket that you bind at the path that is answered')
+    .option('--server-user <user|any>', 'with --tcp or --udp: whose the server may be, as for expose')
     .option('--allow <pattern>', 'who may connect, in the same scope, without a rule; may be repeated', collect)
     .option('--label <key=value>', 'may be repeated', collect)
     .option('--ttl <time>', 'ends without a heartbeat for this long (default: 1m)')
@@ -53,14 +56,17 @@ export function addRegister(program: Command): void {
       const { replication } = response
       printJson({ ...fields(response), replication: replication === undefined ? undefined : fields(replication) })
       say(replicationText('known to', replication))
+      if (response.problem !== '') say(`refused for now: ${response.problem}`)
     })
 }
 
 function requestOf(address: string, options: RegisterOptions): MessageInitShape<typeof apiPb.RegisterRequestSchema> {
   const kind = targetKind(options)
+  const { serverUser = '' } = options
+  if (serverUser !== '' && kind?.case !== 'tcp' && kind?.case !== 'udp') throw serverUserAlone()
   return {
     address,
-    ...(kind === undefined ? {} : { target: { kind, proxyProtocol: options.proxyProtocol ?? false } }),
+    ...(kind === undefined ? {} : { target: { kind, proxyProtocol: options.proxyProtocol ?? false, serverUser } }),
     whitelist: options.allow ?? [],
     labels: parseLabels(options.label ?? []),
     ttlMs: options.ttl === undefined ? 0 : parseDuration('--ttl', options.ttl, MIN_TTL_MS, MAX_TTL_MS),
