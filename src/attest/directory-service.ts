@@ -4,8 +4,8 @@ import { LruMap } from '../core/index.ts'
 
 export type NameKind = 'passwd' | 'group'
 
-/** One question to the name service: the lines of the ids that it knows. Rejects when it cannot be asked. */
-export type AskNames = (kind: NameKind, ids: readonly number[]) => Promise<string>
+/** One question to the name service: the lines of the ids or names that it knows. Rejects when it cannot be asked. */
+export type AskNames = (kind: NameKind, keys: ReadonlyArray<number | string>) => Promise<string>
 
 const KEPT_MS = 60_000
 /** After a question that was not answered, none is put for this long. */
@@ -48,6 +48,32 @@ export class DirectoryService {
     return new Map(ids.flatMap(id => namedBy(id, this.#known(kind, id)?.name)))
   }
 
+  /** The user of this name; undefined if there is none, or the directory does not answer. Never rejects. */
+  async userIdOf(name: string): Promise<number | undefined> {
+    if (this.#waiting >= MAX_WAITING) return undefined
+    let found: number | undefined
+    this.#waiting += 1
+    this.#last = this.#last.then(async () => {
+      found = await this.#find(name)
+    })
+    await this.#last
+    this.#waiting -= 1
+    return found
+  }
+
+  async #find(name: string): Promise<number | undefined> {
+    if (this.#clock.monotonicMs() < this.#restUntilMs) return undefined
+    try {
+      // Which may spell the name in another way.
+      return parse(await this.#ask('passwd', [name]))
+        .keys()
+        .next().value
+    } catch {
+      this.#restUntilMs = this.#clock.monotonicMs() + REST_MS
+      return undefined
+    }
+  }
+
   #known(kind: NameKind, id: number): { readonly name: string | undefined } | undefined {
     const found = this.#cache.get(`${kind} ${id}`)
     return found !== undefined && this.#clock.monotonicMs() < found.untilMs ? found : undefined
@@ -83,10 +109,10 @@ function parse(lines: string): Map<number, string> {
 
 const NOT_ALL_FOUND = 2
 
-function getent(kind: NameKind, ids: readonly number[]): Promise<string> {
+function getent(kind: NameKind, keys: ReadonlyArray<number | string>): Promise<string> {
   const { promise, resolve, reject } = Promise.withResolvers<string>()
   const options = { timeout: TIMEOUT_MS, killSignal: 'SIGKILL', maxBuffer: MAX_OUTPUT_BYTES } as const
-  execFile('getent', [kind, ...ids.map(String)], options, (err, stdout) => {
+  execFile('getent', [kind, ...keys.map(String)], options, (err, stdout) => {
     if (err === null || err.code === NOT_ALL_FOUND) resolve(stdout)
     else reject(err)
   })

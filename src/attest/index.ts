@@ -1,4 +1,7 @@
 export { type AttestedProcess, Attestor, type AttestorOptions, type HeldProcess, type Wanted } from './attestor.ts'
 export { listenerUid, type PeerCredentials, peerCredentials, peerUid } from './credentials.ts'
+export { DirectoryService } from './directory-service.ts'
+export { type AskPort, type PortHolder, type PortQuestion, portAsker } from './ports/index.ts'
 export { effectiveUidOf, type ProcessHandle, processHandle } from './process-handle.ts'
 export { ProcessWatch } from './process-watch.ts'
+export { UserDatabase } from './user-database.ts'

@@ -2,6 +2,9 @@ import { readFileSync, statSync } from 'node:fs'
 import type { DirectoryService, NameKind } from './directory-service.ts'
 
 const MAX_BYTES = 4 * 1024 * 1024
+const MAX_NAME_LENGTH = 256
+
+type Names = Pick<DirectoryService, 'namesOf' | 'userIdOf'>
 
 /**
  * The names of users and groups: those of /etc/passwd and /etc/group, read anew when a file changes, and for an id that
@@ -10,9 +13,9 @@ const MAX_BYTES = 4 * 1024 * 1024
 export class UserDatabase {
   readonly #users: NameFile
   readonly #groups: NameFile
-  readonly #service: Pick<DirectoryService, 'namesOf'>
+  readonly #service: Names
 
-  constructor(service: Pick<DirectoryService, 'namesOf'>, directory = '/etc') {
+  constructor(service: Names, directory = '/etc') {
     this.#service = service
     this.#users = new NameFile(`${directory}/passwd`)
     this.#groups = new NameFile(`${directory}/group`)
@@ -20,6 +23,13 @@ export class UserDatabase {
 
   async usersOf(uid: number): Promise<readonly string[]> {
     return await this.#namesOf('passwd', this.#users, [uid])
+  }
+
+  /** The user of this name; undefined if nobody has it. */
+  async uidOf(name: string): Promise<number | undefined> {
+    // Nor what the program that asks the directory would take for an option.
+    if (name === '' || name.length > MAX_NAME_LENGTH || /^-|[\s:\0]/.test(name)) return undefined
+    return this.#users.idOf(name) ?? (await this.#service.userIdOf(name))
   }
 
   async groupsOf(gids: readonly number[]): Promise<readonly string[]> {
@@ -46,6 +56,15 @@ class NameFile {
   }
 
   namesOf(id: number): readonly string[] {
+    return this.#current().get(id) ?? []
+  }
+
+  idOf(name: string): number | undefined {
+    for (const [id, names] of this.#current()) if (names.includes(name)) return id
+    return undefined
+  }
+
+  #current(): ReadonlyMap<number, readonly string[]> {
     try {
       const { ino, mtimeMs, ctimeMs, size } = statSync(this.#path)
       const version = [ino, mtimeMs, ctimeMs, size].join()
@@ -57,7 +76,7 @@ class NameFile {
       this.#names = new Map()
       this.#version = ''
     }
-    return this.#names.get(id) ?? []
+    return this.#names
   }
 }
 

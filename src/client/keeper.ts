@@ -60,6 +60,9 @@ export class Keeper implements Registration {
   get replication(): apiPb.Replication | undefined {
     return this.#held?.replication
   }
+  get problem(): string {
+    return this.#held?.problem ?? ''
+  }
   get state(): Registration['state'] {
     return this.#state
   }

@@ -31,7 +31,8 @@ function requestOf(address: string, options: RegisterOptions): MessageInitShape<
     healthCheck: healthCheck ? apiPb.HealthCheck.UNSPECIFIED : apiPb.HealthCheck.OFF
   }
   const proxyProtocol = target !== undefined && 'proxyProtocol' in target && target.proxyProtocol === true
-  return target === undefined ? request : { ...request, target: { kind: kindOf(target), proxyProtocol } }
+  const serverUser = (target !== undefined && 'serverUser' in target ? target.serverUser : undefined) ?? ''
+  return target === undefined ? request : { ...request, target: { kind: kindOf(target), proxyProtocol, serverUser } }
 }
 
 const WAITS = { all: apiPb.Wait.ALL, quorum: apiPb.Wait.QUORUM, local: apiPb.Wait.LOCAL } as const

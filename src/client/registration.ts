@@ -2,6 +2,16 @@ import type { Logger, WarrenError } from '../core/index.ts'
 import type { apiPb } from '../wire/index.ts'
 import type { AgentClient, AgentClientOptions } from './agent-client.ts'
 
+export interface PortOptions {
+  /**
+   * The user whose server may have the port, by name or uid, besides root; `any`: nobody is asked, as for a port that address
+   * translation leads elsewhere. Connections to a server of another user are refused.
+   *
+   * @default the user who registers; for root, the user whose server is found first
+   */
+  readonly serverUser?: string | undefined
+}
+
 /** Where the agent delivers the connections of a registration. */
 export type TargetOption =
   | {
@@ -14,9 +24,9 @@ export type TargetOption =
       }
     }
   /** host:port on this host. `proxyProtocol`: begin each connection with a PROXY protocol v2 header. */
-  | { readonly tcp: string; readonly proxyProtocol?: boolean }
+  | ({ readonly tcp: string; readonly proxyProtocol?: boolean } & PortOptions)
   /** host:port on this host. Each flow reaches it from a port of its own. */
-  | { readonly udp: string }
+  | ({ readonly udp: string } & PortOptions)
   /** Path of a unix socket that this user serves. */
   | { readonly unix: string; readonly proxyProtocol?: boolean }
 
@@ -70,6 +80,8 @@ export interface Registration extends AsyncDisposable {
   /** Where to bind, if the target is `listen`; else empty. */
   readonly listenPath: string
   readonly replication: apiPb.Replication | undefined
+  /** Why connections would have been refused when it was made: another user has the port. Empty if nothing is known against it. */
+  readonly problem: string
   /** `lost` while the agent is away. */
   readonly state: 'live' | 'lost' | 'closed'
   /** Resolves when it is over; never rejects. */

@@ -10,7 +10,7 @@ import {
 import type { Decision, Protocol } from '../policy/index.ts'
 
 export interface ExplainStep {
-  /** "source", "destination", "policy", "path" or "certificate". */
+  /** "source", "destination", "server", "policy", "path" or "certificate". */
   readonly subject: string
   readonly ok: boolean
   readonly text: string
@@ -31,12 +31,20 @@ export interface Known {
   readonly local: boolean
 }
 
+/** What was found at the port of a server. */
+export interface Found {
+  readonly ok: boolean
+  readonly text: string
+}
+
 export interface ExplainDeps {
   readonly machine: string
   readonly known: () => readonly Known[]
   readonly judge: (source: Address, destination: Known, protocol: Protocol) => Decision
+  /** Who has the port of a registration of this host, asked now; undefined if it has none. */
+  readonly server: (registrationId: string) => Found | undefined
   /** Tries to reach another host, and says how it went. */
-  readonly path: (machine: string, signal: AbortSignal) => Promise<{ readonly ok: boolean; readonly text: string }>
+  readonly path: (machine: string, signal: AbortSignal) => Promise<Found>
   /** When the certificate of a host, as known here, ends. */
   readonly certificateEnd: (machine: string) => number | undefined
   readonly nowMs: () => number
@@ -101,6 +109,8 @@ async function instanceSteps(
       text: `${name} is registered on ${destination.machine}, ${destination.healthy ? 'healthy' : 'not healthy'}${serves ? '' : `, and does not serve ${protocol}`}`
     }
   ]
+  const server = destination.local ? deps.server(destination.registrationId) : undefined
+  if (server !== undefined) steps.push({ subject: 'server', ...server })
   if (source === undefined) {
     steps.push({ subject: 'policy', ok: false, text: 'not judged: the source is a pattern that matches nothing' })
   } else {

@@ -2,7 +2,7 @@ import type { KeyObject } from 'node:crypto'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
-import type { Clock, Logger, Metrics } from '../core/index.ts'
+import type { Clock, Logger, Metrics, WarrenError } from '../core/index.ts'
 import type { EventSink } from '../events/index.ts'
 import type { Address, Pattern, PeerKey } from '../identity/index.ts'
 import type { Decision, Protocol } from '../policy/index.ts'
@@ -19,6 +19,8 @@ export interface Candidate {
   /** Where its agent listens for data, "host:port" or "[v6]:port"; best first. */
   readonly dataAddresses: readonly string[]
   readonly health: 'passing' | 'failing' | 'draining'
+  /** Why it fails, if it does so here and that is known: one clause that other hosts may read. */
+  readonly problem?: string | undefined
   /** Registered with this very agent. */
   readonly local: boolean
   /** A rumour says that its host is gone. Routing only: its flows live on. */
@@ -49,6 +51,25 @@ export interface Credentials {
   readonly key: KeyObject
 }
 
+/** One end of a connection over IP; the address is literal. */
+export interface IpEnd {
+  readonly host: string
+  readonly port: number
+}
+
+/** Who may serve the port of one registration, and who does. */
+export interface PortServer {
+  /**
+   * The socket that gets what is sent to the port now, by a number that no other socket has; undefined if there is none.
+   * `from` is where it is sent from, for UDP.
+   *
+   * Throws DESTINATION_UNREACHABLE when it is a socket of a user who may not serve the port, or it cannot be told.
+   */
+  readonly holder: (from?: IpEnd) => bigint | undefined
+  /** The error for a port that answers though no socket of this host has it, of which note is taken. */
+  readonly hidden: () => WarrenError
+}
+
 /** Where connections to a local registration are delivered. */
 export type LocalTarget =
   | {
@@ -67,8 +88,16 @@ export type LocalTarget =
       readonly port: number
       /** Begin each connection with a PROXY protocol v2 header. */
       readonly proxy?: boolean
+      /** Undefined: whoever has the port is taken for the server. */
+      readonly server: PortServer | undefined
     }
-  | { readonly kind: 'udp'; readonly host: string; readonly port: number }
+  | {
+      readonly kind: 'udp'
+      readonly host: string
+      readonly port: number
+      /** As for TCP. */
+      readonly server: PortServer | undefined
+    }
 
 /** What the broker asks of the workloads of this host. */
 export interface LocalWorkloads {

@@ -6,8 +6,10 @@ export type {
   CarrierChoice,
   Credentials,
   Directory,
+  IpEnd,
   LocalTarget,
   LocalWorkloads,
+  PortServer,
   ProvenWorkload,
   SocketCredentials,
   WorkloadVerdict

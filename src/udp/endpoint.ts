@@ -4,9 +4,12 @@ export interface Remote {
   readonly port: number
 }
 
-/** Told when the system does not take what `send` took, with its size in bytes. */
+/** Told when the system does not take what `send` took. */
 export interface DropListener {
+  /** With its size in bytes. */
   readonly dropped: (bytes: number) => void
+  /** Nobody had the port to which an earlier datagram went. Need not be told each time. */
+  readonly refused?: () => void
 }
 
 /** `payload` is valid, and `from` may be asked, only during the call. */

@@ -36,6 +36,7 @@ export class NodeEndpoint implements UdpEndpoint {
       this.#sending -= 1
       if (err !== null && 'code' in err && (err.code === 'EAGAIN' || err.code === 'ENOBUFS'))
         onDrop?.dropped(copy.length)
+      if (err !== null && 'code' in err && err.code === 'ECONNREFUSED') onDrop?.refused?.()
       if (this.#closed && this.#sending === 0) this.#shut()
     }
     this.#sending += 1

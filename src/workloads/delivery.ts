@@ -1,8 +1,9 @@
 import { ErrorCode, WarrenError } from '../core/index.ts'
 import { createListenDirectory } from './listen-directory.ts'
+import type { PortServer } from './port-server.ts'
 import type { Caller, RegisterInput } from './register-input.ts'
 import { portTarget, unixTarget } from './target.ts'
-import type { Target, Workload } from './workload.ts'
+import type { Protocol, Target, Workload } from './workload.ts'
 
 /** Where connections go, and the directory that was made for it. */
 export interface Delivery {
@@ -11,19 +12,33 @@ export interface Delivery {
   readonly check: Workload['check']
 }
 
+/** What watches over a port of this host for the registration that is made; undefined if nothing does. */
+export type ServerAt = (protocol: Protocol, host: string, port: number) => PortServer | undefined
+
 /** Prepares what a registration asks for. Throws INVALID_ARGUMENT, or CANNOT_CONNECT for the listening directory. */
-export function deliveryOf({ target, healthCheck = true }: RegisterInput, caller: Caller, listenDir: string): Delivery {
+export function deliveryOf(
+  { target, healthCheck = true }: RegisterInput,
+  caller: Caller,
+  listenDir: string,
+  serverAt: ServerAt
+): Delivery {
   const connecting = healthCheck ? 'connect' : undefined
   switch (target?.kind) {
     case undefined:
       return { target: undefined, directory: undefined, check: undefined }
-    case 'udp':
-      // Nothing can be asked of a server of which only its own protocol gets an answer.
+    case 'udp': {
+      // Nothing can be asked of a server of which only its own protocol gets an answer: only of the kernel, whose it is.
       if (target.proxy === true) throw noProxy('udp')
-      return { target: portTarget('udp', target.address), directory: undefined, check: undefined }
+      const { host, port } = portTarget(target.address)
+      const server = serverAt('udp', host, port)
+      const check = healthCheck && server !== undefined ? 'holder' : undefined
+      return { target: { kind: 'udp', host, port, server }, directory: undefined, check }
+    }
     case 'tcp': {
       const { proxy = false } = target
-      return { target: withProxy(portTarget('tcp', target.address), proxy), directory: undefined, check: connecting }
+      const { host, port } = portTarget(target.address)
+      const tcp: Target = { kind: 'tcp', host, port, server: serverAt('tcp', host, port) }
+      return { target: withProxy(tcp, proxy), directory: undefined, check: connecting }
     }
     case 'unix': {
       const { proxy = false } = target

@@ -1,5 +1,7 @@
 export { Grants } from './grants.ts'
 export { HealthService } from './health/index.ts'
+export { type PortServer, serverOf } from './port-server.ts'
+export { PortServers } from './port-servers.ts'
 export type { Caller, RegisterInput } from './register-input.ts'
 export { codeAfter, type EndReason, type Target, type Workload } from './workload.ts'
 export { DEFAULT_LIMITS, type WorkloadLimits, Workloads } from './workloads.ts'

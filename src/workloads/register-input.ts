@@ -20,7 +20,13 @@ export interface RegisterInput {
         readonly answersProbes?: boolean
         readonly proxy?: boolean
       }
-    | { readonly kind: Protocol; readonly address: string; readonly proxy?: boolean }
+    | {
+        readonly kind: Protocol
+        readonly address: string
+        readonly proxy?: boolean
+        /** A user by name or number, `any`, or nothing. @default as the registration says */
+        readonly serverUser?: string
+      }
     | { readonly kind: 'unix'; readonly path: string; readonly proxy?: boolean }
     | undefined
   /** Whether the agent looks after the target. @default true */

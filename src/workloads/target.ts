@@ -1,13 +1,13 @@
 import { isIP } from 'node:net'
 import { networkInterfaces } from 'node:os'
-import { ErrorCode, MAX_SOCKET_PATH_BYTES, parseHostPort, WarrenError } from '../core/index.ts'
-import type { Protocol, Target } from './workload.ts'
+import { ErrorCode, type HostPort, MAX_SOCKET_PATH_BYTES, parseHostPort, WarrenError } from '../core/index.ts'
+import type { Target } from './workload.ts'
 
 /**
- * A TCP or UDP target on this host. Throws INVALID_ARGUMENT for any other host: the agent must not become a way to reach, with
+ * Where a TCP or UDP server of this host is. Throws INVALID_ARGUMENT for any other host: the agent must not become a way to reach, with
  * its own rights, what the workload could not.
  */
-export function portTarget(kind: Protocol, text: string): Target {
+export function portTarget(text: string): HostPort {
   const { host, port } = parseHostPort(text)
   if (port === 0) throw new WarrenError(ErrorCode.InvalidArgument, `"${text}" has port 0`)
   if (!isLocal(host)) {
@@ -15,7 +15,8 @@ export function portTarget(kind: Protocol, text: string): Target {
       hint: 'Run warren on the host where the server runs and expose it there.'
     })
   }
-  return { kind, host: host === 'localhost' ? '127.0.0.1' : host, port }
+  // One family and not both, of which each may have a server of its own.
+  return { host: host === 'localhost' ? '127.0.0.1' : host, port }
 }
 
 /** An existing unix socket that a process of `uid` serves. Throws INVALID_ARGUMENT. */

@@ -2,6 +2,7 @@ import type { AttestedProcess, ProcessHandle } from '../attest/index.ts'
 import { ErrorCode } from '../core/index.ts'
 import type { RegistrationEnd } from '../events/index.ts'
 import type { Address, IdentityDocument, Pattern } from '../identity/index.ts'
+import type { PortServer } from './port-server.ts'
 
 export type Protocol = 'tcp' | 'udp'
 export type EndReason = RegistrationEnd
@@ -23,8 +24,10 @@ export type Target =
       readonly port: number
       /** Begin each connection with a PROXY protocol v2 header. */
       readonly proxy?: boolean
+      /** Undefined: nobody is asked who has the port. */
+      readonly server: PortServer | undefined
     }
-  | { readonly kind: 'udp'; readonly host: string; readonly port: number }
+  | { readonly kind: 'udp'; readonly host: string; readonly port: number; readonly server: PortServer | undefined }
 
 /** One registration of one local process, as its agent knows it. */
 export interface Workload {
@@ -41,8 +44,8 @@ export interface Workload {
   /** The process whose end ends the registration. */
   readonly process: ProcessHandle
   readonly target: Target | undefined
-  /** How the agent asks the target for a sign of life, if it does. */
-  readonly check: 'connect' | 'hello' | undefined
+  /** How the agent looks after the target, if it does: it asks for a sign of life, or who has the port. */
+  readonly check: 'connect' | 'hello' | 'holder' | undefined
   readonly protocols: readonly Protocol[]
   readonly whitelist: readonly Pattern[]
   readonly labels: Readonly<Record<string, string>>

@@ -13,7 +13,9 @@ import { attestClaim, isGrantedAnew, ownerOf } from './claim.ts'
 import { deliveryOf } from './delivery.ts'
 import type { Grants } from './grants.ts'
 import { clearListenDirectories, removeListenDirectory } from './listen-directory.ts'
+import type { PortServers } from './port-servers.ts'
 import { type Caller, checkSize, type RegisterInput, ttlOf } from './register-input.ts'
+import { type ServerUser, serverUserOf } from './server-user.ts'
 import { WorkloadTable } from './table.ts'
 import type { EndReason, Workload } from './workload.ts'
 
@@ -30,6 +32,9 @@ export interface WorkloadsDeps {
   readonly listenDir: string
   readonly tokens: SessionTokens
   readonly processes: ProcessWatch
+  readonly portServers: Pick<PortServers, 'for'>
+  /** The user of a name; undefined if nobody has it. */
+  readonly uidOf: (name: string) => Promise<number | undefined>
   /** Called before the registration takes effect; if it throws, there is none. */
   readonly onAdded: (workload: Workload) => void
   /** Called once for each registration, after its token is dead. */
@@ -41,6 +46,14 @@ export interface WorkloadsDeps {
 
 export const DEFAULT_LIMITS: WorkloadLimits = Object.freeze({ maxPerUid: 1_024, maxTotal: 10_000 })
 const EXPIRY_CHECK_MS = 500
+
+/** What was found out about a claim to an address. */
+interface Claim {
+  readonly address: Address
+  readonly process: ProcessHandle
+  readonly facts: readonly AttestedProcess[]
+  readonly serverUser: ServerUser
+}
 
 /** The registrations of this host: grants, tokens, life and end. */
 export class Workloads {
@@ -101,8 +114,11 @@ export class Workloads {
     const address = parseLocalName(input.address, this.#deps.machine)
     const process = ownerOf(input, caller)
     try {
+      const { target } = input
+      const named = target !== undefined && 'serverUser' in target ? target.serverUser : undefined
+      const serverUser = await serverUserOf(named ?? '', this.#deps.uidOf)
       const facts = await attestClaim(this.#deps.grants, process, caller, address)
-      return this.#admit(input, caller, address, process, facts)
+      return this.#admit(input, caller, { address, process, facts, serverUser })
     } catch (err) {
       process.close()
       throw err
@@ -113,9 +129,7 @@ export class Workloads {
   #admit(
     input: RegisterInput,
     caller: Caller,
-    address: Address,
-    process: ProcessHandle,
-    facts: readonly AttestedProcess[]
+    { address, process, facts, serverUser }: Claim
   ): { workload: Workload; token: string } {
     const { trustDomain, machine, tokens, grants, clock, log } = this.#deps
     const spiffeId = spiffeIdOf(trustDomain, address)
@@ -136,9 +150,12 @@ export class Workloads {
     }
     const unique = this.#unique(document)
     const { token, tokenHash } = tokens.issue(unique)
-    const { target, directory, check } = deliveryOf(input, caller, this.#deps.listenDir)
+    const registrationId = registrationIdOf(unique)
+    const { target, directory, check } = deliveryOf(input, caller, this.#deps.listenDir, (protocol, host, port) =>
+      this.#deps.portServers.for({ protocol, host, port, serverUser, uid: caller.uid, spiffeId, registrationId })
+    )
     const workload: Workload = Object.freeze({
-      registrationId: registrationIdOf(unique),
+      registrationId,
       document: unique,
       address,
       spiffeId: unique.spiffeId,

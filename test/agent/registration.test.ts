@@ -62,11 +62,11 @@ test('each kind of target says what is served', async t => {
     return [workload.target, workload.protocols]
   }
   assert.deepEqual(await target({ target: { kind: 'tcp', address: ':8080' } }), [
-    { kind: 'tcp', host: '127.0.0.1', port: 8080 },
+    { kind: 'tcp', host: '127.0.0.1', port: 8080, server: undefined },
     ['tcp']
   ])
   assert.deepEqual(await target({ target: { kind: 'udp', address: 'localhost:53' } }), [
-    { kind: 'udp', host: '127.0.0.1', port: 53 },
+    { kind: 'udp', host: '127.0.0.1', port: 53, server: undefined },
     ['udp']
   ])
   assert.deepEqual(await target({ target: { kind: 'unix', path: '/run/app.sock' } }), [

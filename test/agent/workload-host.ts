@@ -1,4 +1,5 @@
 import type { TestContext } from 'node:test'
+import type { AskPort } from '../../src/attest/index.ts'
 import { Attestor, ProcessWatch, processHandle } from '../../src/attest/index.ts'
 import { parsePattern, SessionTokens } from '../../src/identity/index.ts'
 import type { Entry } from '../../src/policy/index.ts'
@@ -6,6 +7,7 @@ import {
   type Caller,
   type EndReason,
   Grants,
+  PortServers,
   type RegisterInput,
   type Workload,
   Workloads
@@ -21,6 +23,10 @@ export const OTHER_UID = 4_242
 export interface HostOptions {
   readonly scopes?: readonly string[]
   readonly limits?: WorkloadLimits
+  /** Who has a port. @default nobody is asked */
+  readonly ask?: AskPort
+  /** Users of this host. */
+  readonly users?: Readonly<Record<string, number>>
 }
 
 /** The registrations of a host, with real processes and a real directory, in a time of their own. */
@@ -56,6 +62,8 @@ export class WorkloadHost {
       listenDir: this.listenDir,
       tokens: new SessionTokens(Buffer.alloc(32, 1)),
       processes: new ProcessWatch(),
+      portServers: new PortServers({ ask: options.ask, log: this.log, clock: this.clock }),
+      uidOf: async name => options.users?.[name],
       onAdded: workload => {
         this.announce(workload)
         this.added.push(workload)

@@ -39,7 +39,7 @@ test('the unit is the one that the system named, and nobody below it', () => {
   assert.deepEqual(parseCgroup('1:name=systemd:/system.slice/nginx.service\n').systemdUnit, undefined)
 })
 
-const noService = { namesOf: async () => new Map<number, string>() }
+const noService = { namesOf: async () => new Map<number, string>(), userIdOf: async () => undefined }
 
 test('names of users follow their file', async () => {
   const etc = mkdtempSync(join(directory, 'etc-'))
@@ -79,6 +79,26 @@ test('users and groups of a directory service have the names that it gives, and 
   assert.equal(asked.length, 3, 'asked anew after a minute')
 })
 
+test('a name is that of a user of the file, or else of the directory service, which is asked for nothing odd', async () => {
+  const etc = mkdtempSync(join(directory, 'etc-'))
+  writeFileSync(join(etc, 'passwd'), 'root:x:0:0::/:\nwww:x:33:33::/:\nweb:x:33:33::/:\n')
+  const asked: unknown[] = []
+  const service = new DirectoryService(fakeClock(), async (kind, keys) => {
+    asked.push([kind, ...keys])
+    return keys[0] === 'Alice' ? 'alice:*:70001:70001:Alice:/home/alice:/bin/sh\n' : ''
+  })
+  const users = new UserDatabase(service, etc)
+  assert.deepEqual([await users.uidOf('root'), await users.uidOf('web')], [0, 33])
+  assert.deepEqual(asked, [])
+  assert.deepEqual([await users.uidOf('Alice'), await users.uidOf('nobody-here')], [70_001, undefined])
+  for (const odd of ['', '-s', 'a:b', 'a b', 'a\nb', 'a\0b', 'x'.repeat(257)])
+    assert.equal(await users.uidOf(odd), undefined)
+  assert.deepEqual(asked, [
+    ['passwd', 'Alice'],
+    ['passwd', 'nobody-here']
+  ])
+})
+
 test('a directory service that does not answer is left alone for a while, and nobody has a name by it', async () => {
   let asked = 0
   const clock = fakeClock()
@@ -91,6 +111,7 @@ test('a directory service that does not answer is left alone for a while, and no
     answers.map(({ size }) => size),
     [0, 0, 0]
   )
+  assert.equal(await service.userIdOf('alice'), undefined)
   assert.equal(asked, 1)
   clock.nowMs = 10_000
   await service.namesOf('passwd', [1])

@@ -18,6 +18,8 @@ const WRONG: ReadonlyArray<readonly [string[], RegExp]> = [
   [['forward', 'dev.a.b.c', '--listen', 'nowhere'], /^warren: INVALID_ARGUMENT: --listen "nowhere" is not HOST:PORT$/m],
   [['forward', '*.a.b.c', '--listen', ':0'], /^warren: INVALID_ARGUMENT: the scope of "\*\.a\.b\.c" is not one name$/m],
   [['expose', 'dev.a.b.c'], /^warren: INVALID_OPTION: nothing to expose$/m],
+  [['expose', 'dev.a.b.c', '--unix', '/run/x', '--server-user', 'web'], /--server-user goes with a port only/],
+  [['register', 'dev.a.b.c', '--listen', '--server-user', 'web'], /--server-user goes with a port only/],
   [['expose', 'dev.a.b.c', '--tcp', '80'], /--tcp "80" is not HOST:PORT/],
   [['register', 'dev.a.b.c', '--tcp', ':1', '--listen'], /exclude each other/],
   [['register', 'dev.a.b.c', '--pid', 'x'], /--pid "x" is not a process id/],

@@ -18,8 +18,10 @@ const SERVICE = {
   machine: 'm1',
   local: false,
   suspect: true,
-  suspectSinceMs: 0n
+  suspectSinceMs: 0n,
+  problem: ''
 }
+const FAILING = { ...SERVICE, suspect: false, local: true, health: 'failing', problem: 'uid 8 has 127.0.0.1:80/tcp' }
 const RULE = { id: 'r7', effect: 'allow', source: 'dev.*.*.*', destination: 'dev.web.*.*', protocols: [1] }
 
 test('services are a table for people and one document for programs', async t => {
@@ -28,7 +30,8 @@ test('services are a table for people and one document for programs', async t =>
     workload: {
       listServices: async ({ pattern }) => {
         patterns.push(pattern)
-        return { services: pattern === 'none.*.*.*' ? [] : [SERVICE] }
+        if (pattern === 'none.*.*.*') return { services: [] }
+        return { services: [pattern === 'bad.*.*.*' ? FAILING : SERVICE] }
       }
     }
   })
@@ -44,6 +47,7 @@ test('services are a table for people and one document for programs', async t =>
     services: [{ ...SERVICE, protocols: ['tcp'], registeredAtMs: 1_900_000_000_000, suspectSinceMs: 0 }]
   })
   assert.deepEqual(patterns, ['', 'dev.web.*.*'])
+  assert.match((await run('services', 'bad.*.*.*')).stdout, / tcp +failing: uid 8 has 127\.0\.0\.1:80\/tcp +this host /)
   const none = await run('services', 'none.*.*.*')
   assert.equal(none.code, 0)
   assert.match(none.stderr, /nothing registered matches none/)

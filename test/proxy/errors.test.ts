@@ -212,7 +212,7 @@ describe('the two agents', () => {
     world.defer(() => void server.close())
     const bound = server.address()
     assert.ok(bound !== null && typeof bound === 'object')
-    far.register(NAME, { kind: 'tcp', host: '127.0.0.1', port: bound.port })
+    far.register(NAME, { kind: 'tcp', host: '127.0.0.1', port: bound.port, server: undefined })
     const client = await dial((await near.connect(source, NAME)).path)
     client.end('echo')
     assert.equal((await readAll(client)).toString(), 'echo')

@@ -23,7 +23,12 @@ for (const [how, greeting] of [
     scope.defer(() => server.close())
     await once(server, 'listening')
     const { port } = server.address() as AddressInfo
-    const probed = probeTarget({ kind: 'tcp', host: '127.0.0.1', port }, 'connect', nobody, AbortSignal.timeout(5_000))
+    const probed = probeTarget(
+      { kind: 'tcp', host: '127.0.0.1', port, server: undefined },
+      'connect',
+      nobody,
+      AbortSignal.timeout(5_000)
+    )
     const socket = await accepted.promise
     let failure: Error | undefined
     socket.on('error', err => {
@@ -45,5 +50,10 @@ test('a health check passes though the server never ends its side, and does not 
   scope.defer(() => server.close())
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
-  await probeTarget({ kind: 'tcp', host: '127.0.0.1', port }, 'connect', nobody, AbortSignal.timeout(5_000))
+  await probeTarget(
+    { kind: 'tcp', host: '127.0.0.1', port, server: undefined },
+    'connect',
+    nobody,
+    AbortSignal.timeout(5_000)
+  )
 })

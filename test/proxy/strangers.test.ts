@@ -163,7 +163,7 @@ describe('at the data port', () => {
   })
 
   it('a member is refused a registration other than the one whose certificate it asked for', async () => {
-    const other = far.register('dev.test.third.default', { kind: 'tcp', host: '127.0.0.1', port: 1 })
+    const other = far.register('dev.test.third.default', { kind: 'tcp', host: '127.0.0.1', port: 1, server: undefined })
     const headers = { ':authority': other.id, 'warren-destination': 'dev.test.third.default.beta' }
     assert.equal(await ask(shown(await svidOf(near.node, SPIFFE)), headers), 400)
   })

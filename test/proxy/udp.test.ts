@@ -155,7 +155,7 @@ for (const way of ['direct', 'libp2p', 'local', 'packets'] as const) {
     it('reach an unmodified server from a port for each client, and the answers the right client', async () => {
       const { world, near, far, source } = all
       const echo = await udpEcho(world)
-      far.register('dev.test.echo.default', { kind: 'udp', host: '127.0.0.1', port: echo.port })
+      far.register('dev.test.echo.default', { kind: 'udp', host: '127.0.0.1', port: echo.port, server: undefined })
       const { path } = await near.connect(source, 'dev.test.echo.default', false, 'udp')
       const clients = await Promise.all(Array.from({ length: 20 }, () => Framed.dial(path)))
       await Promise.all(
@@ -174,7 +174,7 @@ for (const way of ['direct', 'libp2p', 'local', 'packets'] as const) {
       const { world, near, far, source } = all
       const first = await udpEcho(world)
       const { port } = first
-      far.register('dev.test.away.default', { kind: 'udp', host: '127.0.0.1', port })
+      far.register('dev.test.away.default', { kind: 'udp', host: '127.0.0.1', port, server: undefined })
       const { path } = await near.connect(source, 'dev.test.away.default', false, 'udp')
       const client = await Framed.dial(path)
       client.send('one')

@@ -20,15 +20,17 @@ import {
   type Announcer,
   type Authorizer,
   explain,
+  type Found,
   MAX_SHOWN_LEFT_OUT,
   probe,
   probePath,
   type Readiness
 } from '../../cluster/index.ts'
-import { ErrorCode, WarrenError } from '../../core/index.ts'
+import { ErrorCode, formatHostPort, WarrenError } from '../../core/index.ts'
 import { keySha256Of, type PeerKey, parseCertificate } from '../../identity/index.ts'
 import type { Broker } from '../../proxy/index.ts'
 import { type OwnerView, owners } from '../../registry/index.ts'
+import { serverOf, type Target } from '../../workloads/index.ts'
 import type { Drain } from '../drain.ts'
 import { packageVersion } from '../version.ts'
 import type { Base } from './base.ts'
@@ -117,7 +119,7 @@ function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: Ad
           hello,
           signal
         }),
-      services: pattern => serviceViews(routing, suspectedSince, pattern),
+      services: pattern => serviceViews(routing, { suspectedSince, problemOf: problemOf(local) }, pattern),
       changed: () => registry.changed(),
       status: () => ({
         version,
@@ -194,12 +196,13 @@ function hostsBelow(all: readonly OwnerView[], keys: readonly string[]): string[
   return all.filter(isBelow).map(({ machine }) => machine)
 }
 
-function explainDeps({ base, cluster }: ApiParts) {
+function explainDeps({ base, cluster, local }: ApiParts) {
   const { membership, clock } = base
   const { mesh, registry, routing, authorizer, trust, failures } = cluster
   return {
     machine: membership.machine,
     known: () => knownRoutes(routing),
+    server: (registrationId: string) => serverFound(local.workloads.get(registrationId)?.target),
     judge: (
       source: Parameters<Authorizer['authorize']>[0]['source'],
       destination: ReturnType<typeof knownRoutes>[number],
@@ -225,6 +228,17 @@ function explainDeps({ base, cluster }: ApiParts) {
     certificateEnd: (machine: string) => trust.node(machine)?.notAfterMs,
     nowMs: () => clock.wallMs()
   }
+}
+
+function problemOf({ workloads, health }: LocalWorkloads) {
+  return (registrationId: string): string | undefined =>
+    serverOf(workloads.get(registrationId)?.target)?.problem ?? health.problemOf(registrationId)
+}
+
+function serverFound(target: Target | undefined): Found | undefined {
+  if (target === undefined || target.kind === 'unix') return undefined
+  const { server, host, port, kind } = target
+  return server?.look() ?? { ok: true, text: `nobody is asked who has ${formatHostPort({ host, port })}/${kind}` }
 }
 
 function stateOf({ cluster, ca, drain, readiness }: ApiParts): string {

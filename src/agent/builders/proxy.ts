@@ -4,6 +4,7 @@ import { raceAbort } from '../../core/index.ts'
 import { serveJoin, serveRenewal, toPem } from '../../identity/index.ts'
 import { type Broker, type BrokerDeps, type Candidate, createBroker } from '../../proxy/index.ts'
 import type { renewalPb } from '../../wire/index.ts'
+import { serverOf } from '../../workloads/index.ts'
 import type { Base } from './base.ts'
 import type { Ca } from './ca.ts'
 import type { Cluster } from './cluster.ts'
@@ -27,14 +28,15 @@ function proxyDeps({ base, cluster, ca, local }: ProxyParts): BrokerDeps {
   const { mesh, registry, failures, routing, trust, authorizer } = cluster
   const { office, desk, svids } = ca
   const { workloads, health } = local
+  const candidate = (route: Route): Candidate => toCandidate(route, route.local ? workloads : undefined)
   return {
     trustDomain: trust.state.trustDomain,
     machine: membership.machine,
     directory: {
-      candidates: (destination, protocol) => routing.serving(destination, protocol).map(toCandidate),
+      candidates: (destination, protocol) => routing.serving(destination, protocol).map(candidate),
       byId: registrationId => {
         const route = routing.byId(registrationId)
-        return route === undefined ? undefined : toCandidate(route)
+        return route === undefined ? undefined : candidate(route)
       },
       sourceAt: (address, at) => routing.isRegistered(address, at),
       peerOf: name => routing.peerOf(name),
@@ -98,7 +100,8 @@ function pemOf(current: () => readonly { readonly der: Uint8Array }[]): () => re
   }
 }
 
-function toCandidate(route: Route): Candidate {
+function toCandidate(route: Route, workloads: LocalWorkloads['workloads'] | undefined): Candidate {
   const { registrationId, address, machine, peer, dataAddresses, health, local, suspect, draining } = route
-  return { registrationId, address, machine, peer, dataAddresses, health, local, suspect, draining }
+  const problem = serverOf(workloads?.get(registrationId)?.target)?.refusal
+  return { registrationId, address, machine, peer, dataAddresses, health, problem, local, suspect, draining }
 }

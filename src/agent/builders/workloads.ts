@@ -1,7 +1,7 @@
-import { Attestor, listenerUid, ProcessWatch } from '../../attest/index.ts'
+import { Attestor, DirectoryService, listenerUid, ProcessWatch, portAsker, UserDatabase } from '../../attest/index.ts'
 import { SessionTokens } from '../../identity/index.ts'
 import { probeTarget } from '../../proxy/index.ts'
-import { codeAfter, Grants, HealthService, type Workload, Workloads } from '../../workloads/index.ts'
+import { codeAfter, Grants, HealthService, PortServers, type Workload, Workloads } from '../../workloads/index.ts'
 import type { Base } from './base.ts'
 import type { Cluster } from './cluster.ts'
 
@@ -15,17 +15,20 @@ export interface LocalWorkloads {
 export function buildWorkloads(base: Base, { registry, policy, evictions }: Cluster): LocalWorkloads {
   const { config, membership, listenDir, events, clock, log, resources } = base
   const { credentials, trustDomain, machine, nodeSecret } = membership
+  const users = new UserDatabase(new DirectoryService(clock))
   const grants = new Grants({
     scopes: credentials.node.scopes,
     agentUid: process.getuid?.() ?? 0,
     entries: () => policy.bundle ?? { entries: [], strict: false },
     requireStanding: spiffeId => evictions.requireStanding(spiffeId),
-    attestor: new Attestor(clock)
+    attestor: new Attestor(clock, { users })
   })
   const health = new HealthService({
     async probe({ target, check }, signal) {
-      if (target === undefined || target.kind === 'udp' || check === undefined) return
-      await probeTarget(target, check, { listenerUid }, signal)
+      if (target === undefined || check === undefined) return
+      // A server that is away is no reason here: nobody but its own clients can tell.
+      if (target.kind === 'udp') target.server?.holder()
+      else await probeTarget(target, check === 'hello' ? 'hello' : 'connect', { listenerUid }, signal)
     },
     onChange: (workload, verdict) => {
       registry.put(toRecord(workload, verdict))
@@ -42,6 +45,8 @@ export function buildWorkloads(base: Base, { registry, policy, evictions }: Clus
     listenDir,
     tokens: new SessionTokens(nodeSecret),
     processes: new ProcessWatch(),
+    portServers: new PortServers({ ask: portAsker(), log, clock }),
+    uidOf: name => users.uidOf(name),
     limits: config.limits.workloads,
     onAdded: workload => {
       // First, since the registry may refuse it: then there is no registration.

@@ -9,19 +9,21 @@ import type { ServiceView } from './workload.ts'
 /** Since when a host is suspected, by the wall clock. */
 export type SuspectedSince = (peer: PeerKey) => number | undefined
 
+export interface ServiceFacts {
+  readonly suspectedSince: SuspectedSince
+  /** Why a registration of this host does not serve. */
+  readonly problemOf: (registrationId: string) => string | undefined
+}
+
 /** The registrations that match a pattern, clients among them, sorted by address; all without a pattern. */
-export function serviceViews(
-  routing: Routing,
-  suspectedSince: SuspectedSince,
-  pattern: Pattern | undefined
-): ServiceView[] {
+export function serviceViews(routing: Routing, facts: ServiceFacts, pattern: Pattern | undefined): ServiceView[] {
   return routing
     .matching(pattern)
-    .map(route => toServiceView(route, suspectedSince))
+    .map(route => toServiceView(route, facts))
     .sort((a, b) => compare(a.address, b.address) || compare(a.registrationId, b.registrationId))
 }
 
-function toServiceView(route: Route, suspectedSince: SuspectedSince): ServiceView {
+function toServiceView(route: Route, { suspectedSince, problemOf }: ServiceFacts): ServiceView {
   return {
     address: formatAddress(route.address),
     spiffeId: route.spiffeId,
@@ -33,7 +35,8 @@ function toServiceView(route: Route, suspectedSince: SuspectedSince): ServiceVie
     machine: route.machine,
     local: route.local,
     suspect: route.suspect,
-    suspectSinceMs: BigInt((route.suspect ? suspectedSince(route.peer) : undefined) ?? 0)
+    suspectSinceMs: BigInt((route.suspect ? suspectedSince(route.peer) : undefined) ?? 0),
+    problem: (route.local ? problemOf(route.registrationId) : undefined) ?? ''
   }
 }
 

@@ -5,6 +5,7 @@ import { formatAddress, type Pattern, parsePattern } from '../../identity/index.
 import type { Strategy } from '../../proxy/index.ts'
 import { apiPb } from '../../wire/index.ts'
 import type { RegisterInput, Workload, Workloads } from '../../workloads/index.ts'
+import { serverOf } from '../../workloads/index.ts'
 import type { WorkloadHandlers } from '../index.ts'
 import { inspected, inspection } from './inspect.ts'
 
@@ -20,6 +21,7 @@ export type ServiceView = {
   local: boolean
   suspect: boolean
   suspectSinceMs: bigint
+  problem: string
 }
 
 export interface WorkloadHandlersDeps {
@@ -62,7 +64,8 @@ export function workloadHandlers(deps: WorkloadHandlersDeps): WorkloadHandlers {
         address: formatAddress(workload.address),
         listenPath: workload.directory !== undefined && workload.target?.kind === 'unix' ? workload.target.path : '',
         replication,
-        ttlMs: workload.ttlMs
+        ttlMs: workload.ttlMs,
+        problem: serverOf(workload.target)?.problem ?? ''
       }
     },
 
@@ -190,12 +193,20 @@ function listenInput({ hello, protocol, answersProbes }: apiPb.ListenTarget, pro
 }
 
 function targetInput(target: apiPb.Target | undefined): RegisterInput['target'] {
+  const kind = target?.kind.case
+  if (target !== undefined && target.serverUser !== '' && kind !== 'tcp' && kind !== 'udp') {
+    throw new WarrenError(ErrorCode.InvalidArgument, 'a user of the server goes with a tcp or udp target only', {
+      hint: 'A unix socket must be served by the user who registers.'
+    })
+  }
   switch (target?.kind.case) {
     case 'listen':
       return listenInput(target.kind.value, target.proxyProtocol)
     case 'tcp':
-    case 'udp':
-      return { kind: target.kind.case, address: target.kind.value, proxy: target.proxyProtocol }
+    case 'udp': {
+      const { proxyProtocol: proxy, serverUser } = target
+      return { kind: target.kind.case, address: target.kind.value, proxy, serverUser }
+    }
     case 'unix':
       return { kind: 'unix', path: target.kind.value, proxy: target.proxyProtocol }
     case undefined:

@@ -5,6 +5,7 @@ import { ErrorCode, formatHostPort, parseHostPort, WarrenError } from '../../cor
 import { contextOf } from '../context.ts'
 import { exposeUnixDatagrams } from '../listeners/datagram/index.ts'
 import { collect, parseEndpoint, parseLabels } from '../options/index.ts'
+import { serverUserAlone } from '../options/server-user.ts'
 import { clause, cliLogger, print, printJsonLine, RateLimitedLines } from '../output/index.ts'
 import { endingSignals, inWords } from '../signals.ts'
 
@@ -14,6 +15,7 @@ interface ExposeOptions {
   readonly unix?: string[]
   readonly allow?: string[]
   readonly label?: string[]
+  readonly serverUser?: string
   readonly proxyProtocol?: true
   readonly healthCheck: boolean
 }
@@ -30,6 +32,10 @@ export function addExpose(program: Command): void {
       collect
     )
     .option('--unix <path>', 'likewise, a unix socket', collect)
+    .option(
+      '--server-user <user|any>',
+      'whose the server at a port may be, besides root: name or uid; any: do not ask (default: yours; for root: that found first)'
+    )
     .option('--allow <pattern>', 'who may connect, in the same scope, without a rule; may be repeated', collect)
     .option('--label <key=value>', 'may be repeated', collect)
     .option('--proxy-protocol', 'begin each connection with a PROXY protocol v2 header that names the source')
@@ -55,6 +61,7 @@ export function addExpose(program: Command): void {
         if (json) printJsonLine(view(registration, name))
         else print(registration.address)
         say(`${registration.address} leads to ${name}`)
+        if (registration.problem !== '') say(`refused for now: ${registration.problem} (--server-user says otherwise)`)
       }
       try {
         for (const target of targets) announce(await register(address, { ...common, target }), nameOf(target))
@@ -70,7 +77,7 @@ export function addExpose(program: Command): void {
     })
 }
 
-function targetsOf({ tcp = [], udp = [], unix = [], proxyProtocol }: ExposeOptions): TargetOption[] {
+function targetsOf({ tcp = [], udp = [], unix = [], proxyProtocol, serverUser }: ExposeOptions): TargetOption[] {
   if (tcp.length + udp.length + unix.length === 0) {
     throw new WarrenError(ErrorCode.InvalidOption, 'nothing to expose', {
       hint: 'Say where the server listens: --tcp 127.0.0.1:8080, --udp 127.0.0.1:53 or --unix PATH.'
@@ -82,14 +89,19 @@ function targetsOf({ tcp = [], udp = [], unix = [], proxyProtocol }: ExposeOptio
       hint: 'Expose the UDP server with a command of its own.'
     })
   }
-  return [
-    ...tcp.map(text => ({ tcp: formatHostPort(parseHostPort(text, { option: '--tcp' })), proxyProtocol: proxy })),
+  const ports = [
+    ...tcp.map(text => ({
+      tcp: formatHostPort(parseHostPort(text, { option: '--tcp' })),
+      proxyProtocol: proxy,
+      serverUser
+    })),
     ...udp.flatMap(text => {
       const endpoint = parseEndpoint('--udp', text)
-      return endpoint.kind === 'unix' ? [] : [{ udp: formatHostPort(endpoint) }]
-    }),
-    ...unix.map(path => ({ unix: path, proxyProtocol: proxy }))
+      return endpoint.kind === 'unix' ? [] : [{ udp: formatHostPort(endpoint), serverUser }]
+    })
   ]
+  if (serverUser !== undefined && ports.length === 0) throw serverUserAlone()
+  return [...ports, ...unix.map(path => ({ unix: path, proxyProtocol: proxy }))]
 }
 
 function unixDatagramPaths({ udp = [] }: ExposeOptions): string[] {

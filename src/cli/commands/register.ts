@@ -4,6 +4,7 @@ import { ErrorCode, formatHostPort, parseHostPort, WarrenError } from '../../cor
 import { apiPb } from '../../wire/index.ts'
 import { contextOf } from '../context.ts'
 import { collect, parseDuration, parseLabels, parseWait, replicationText, waitOption } from '../options/index.ts'
+import { serverUserAlone } from '../options/server-user.ts'
 import { fields, printJson } from '../output/index.ts'
 
 interface RegisterOptions {
@@ -17,6 +18,7 @@ interface RegisterOptions {
   readonly pid?: string
   readonly application?: string
   readonly wait: string
+  readonly serverUser?: string
   readonly proxyProtocol?: true
   readonly healthCheck: boolean
 }
@@ -33,6 +35,7 @@ export function addRegister(program: Command): void {
     .option('--udp <host:port>', 'deliver datagrams to a UDP server of this host')
     .option('--unix <path>', 'deliver connections to a unix socket')
     .option('--listen', 'deliver connections to a socket that you bind at the path that is answered')
+    .option('--server-user <user|any>', 'with --tcp or --udp: whose the server may be, as for expose')
     .option('--allow <pattern>', 'who may connect, in the same scope, without a rule; may be repeated', collect)
     .option('--label <key=value>', 'may be repeated', collect)
     .option('--ttl <time>', 'ends without a heartbeat for this long (default: 1m)')
@@ -48,14 +51,17 @@ export function addRegister(program: Command): void {
       const { replication } = response
       printJson({ ...fields(response), replication: replication === undefined ? undefined : fields(replication) })
       say(replicationText('known to', replication))
+      if (response.problem !== '') say(`refused for now: ${response.problem}`)
     })
 }
 
 function requestOf(address: string, options: RegisterOptions): MessageInitShape<typeof apiPb.RegisterRequestSchema> {
   const kind = targetKind(options)
+  const { serverUser = '' } = options
+  if (serverUser !== '' && kind?.case !== 'tcp' && kind?.case !== 'udp') throw serverUserAlone()
   return {
     address,
-    ...(kind === undefined ? {} : { target: { kind, proxyProtocol: options.proxyProtocol ?? false } }),
+    ...(kind === undefined ? {} : { target: { kind, proxyProtocol: options.proxyProtocol ?? false, serverUser } }),
     whitelist: options.allow ?? [],
     labels: parseLabels(options.label ?? []),
     ttlMs: options.ttl === undefined ? 0 : parseDuration('--ttl', options.ttl, MIN_TTL_MS, MAX_TTL_MS),

@@ -48,8 +48,10 @@ export function serviceTable(services: readonly ServiceView[], nowMs: number): s
     { title: 'SERVES', value: service => service.protocols.join(',') || '-' },
     {
       title: 'HEALTH',
-      value: service =>
-        service.suspect ? `${service.health}, host ${suspicion(service.suspectSinceMs, nowMs)}` : service.health
+      value: ({ health, problem, suspect, suspectSinceMs }) => {
+        const why = problem === '' ? '' : `: ${problem}`
+        return suspect ? `${health}, host ${suspicion(suspectSinceMs, nowMs)}` : health + why
+      }
     },
     { title: 'WHERE', value: service => (service.local ? 'this host' : service.machine) },
     { title: 'AGE', value: service => formatAge(Number(service.registeredAtMs), nowMs) },

@@ -183,7 +183,19 @@ export const METRICS = Object.freeze({
   warren_flows_ended_total: counter(
     {
       direction: DIRECTION,
-      reason: ['ended', 'reset', 'policy', 'trust', 'registration', 'shutdown', 'link', 'refused', 'done', OTHER]
+      reason: [
+        'ended',
+        'reset',
+        'policy',
+        'trust',
+        'registration',
+        'shutdown',
+        'link',
+        'refused',
+        'server',
+        'done',
+        OTHER
+      ]
     },
     'Flows that were open. ended: by both sides; done: datagrams that ceased; the rest: why it was cut.'
   ),

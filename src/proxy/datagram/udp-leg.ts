@@ -1,7 +1,9 @@
 import type { Socket } from 'node:dgram'
 import { type DropListener, growBuffers, type UdpEndpoint, udpEndpoint } from '../../udp/index.ts'
 import { MAX_DATAGRAM_BYTES } from '../../wire/index.ts'
+import type { Cut } from '../flow/cut.ts'
 import type { DatagramEvents, DatagramLeg, Sent } from './leg.ts'
+import type { PortGuard } from './port-guard.ts'
 
 /** Asked of the kernel for bursts, which may give less. */
 const BUFFER_BYTES = 1024 * 1024
@@ -10,31 +12,41 @@ const BUFFER_BYTES = 1024 * 1024
  * A local UDP socket that is connected to an unmodified server, one for each flow: so the answers go to the right client.
  *
  * A server that is not there (ECONNREFUSED) ends nothing: it may return, and the datagram is lost as it would be without
- * warren.
+ * warren. One of a user who may not have the port ends the flow, and gets nothing more.
  */
 export class UdpLeg implements DatagramLeg {
   readonly #socket: Socket
+  readonly #guard: PortGuard | undefined
   readonly #endpoint: UdpEndpoint
+  #events: DatagramEvents | undefined
+  #refusal: Cut | undefined
   #drops: DropListener | undefined
   #closed = false
 
-  constructor(socket: Socket) {
+  constructor(socket: Socket, guard?: PortGuard) {
     this.#socket = socket
+    this.#guard = guard
     growBuffers(socket, BUFFER_BYTES)
     this.#endpoint = udpEndpoint(socket)
+    socket.on('error', () => guard?.doubt())
   }
 
   start(events: DatagramEvents): void {
-    this.#drops = { dropped: bytes => events.dropped(1, bytes) }
-    this.#endpoint.listen(MAX_DATAGRAM_BYTES, payload => events.datagram(payload))
+    this.#events = events
+    this.#drops = { dropped: bytes => events.dropped(1, bytes), refused: () => this.#guard?.doubt() }
+    // What no server of this port sent is nothing to pass on either.
+    this.#endpoint.listen(MAX_DATAGRAM_BYTES, payload => {
+      if (this.#isRight()) events.datagram(payload)
+    })
     this.#socket.once('close', () => {
       this.#closed = true
       events.closed()
     })
+    if (this.#refusal !== undefined) events.failed(this.#refusal)
   }
 
   send(payload: Buffer): Sent {
-    if (this.#closed) return 'gone'
+    if (this.#closed || !this.#isRight()) return 'gone'
     // Its failure is the loss of one datagram, and is counted nowhere: a server that is away loses them all.
     return this.#endpoint.send(payload, undefined, this.#drops) ? 'sent' : 'full'
   }
@@ -49,5 +61,15 @@ export class UdpLeg implements DatagramLeg {
 
   abort(): void {
     this.close()
+  }
+
+  #isRight(): boolean {
+    if (this.#guard === undefined) return true
+    if (this.#refusal !== undefined) return false
+    const verdict = this.#guard.verdict()
+    if (typeof verdict === 'string') return verdict === 'right'
+    this.#refusal = { kind: 'server', text: verdict.reason }
+    this.#events?.failed(this.#refusal)
+    return false
   }
 }

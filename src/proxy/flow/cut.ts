@@ -2,7 +2,16 @@ import { constants } from 'node:http2'
 import type { ErrorCode } from '../../core/index.ts'
 
 /** Why a flow ended before its ends did. Each has an HTTP/2 error code, so that the other agent learns and logs it. */
-export type CutKind = 'reset' | 'policy' | 'trust' | 'registration' | 'shutdown' | 'link' | 'refused' | 'done'
+export type CutKind =
+  | 'reset'
+  | 'policy'
+  | 'trust'
+  | 'registration'
+  | 'shutdown'
+  | 'link'
+  | 'refused'
+  | 'server'
+  | 'done'
 
 export interface Cut {
   readonly kind: CutKind
@@ -23,7 +32,9 @@ const CODES: Readonly<Record<CutKind, number>> = {
   registration: 0x57_41_00_03,
   shutdown: 0x57_41_00_04,
   // Of a flow of datagrams only, whose two directions do not end each for itself.
-  done: 0x57_41_00_05
+  done: 0x57_41_00_05,
+  // Of a flow of datagrams only, too: a connection of TCP leads to whom it was made to.
+  server: 0x57_41_00_06
 }
 
 /** That nothing comes from the other agent any more. */
@@ -39,6 +50,7 @@ const TEXTS: ReadonlyMap<number, Cut> = new Map([
   [CODES.trust, { kind: 'trust', text: 'cut by the other agent: an identity is no longer trusted' }],
   [CODES.registration, { kind: 'registration', text: 'cut by the other agent: a registration ended' }],
   [CODES.shutdown, { kind: 'shutdown', text: 'cut by the other agent: it stops or drains' }],
+  [CODES.server, { kind: 'server', text: 'cut by the other agent: another user took the port of the server' }],
   [CODES.done, { kind: 'done', text: 'ended by the other end' }]
 ])
 

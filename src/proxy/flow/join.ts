@@ -5,6 +5,7 @@ import { CapsuleLeg } from '../datagram/capsule-leg.ts'
 import { FramedLeg } from '../datagram/framed-leg.ts'
 import type { DatagramLeg } from '../datagram/leg.ts'
 import type { PacketChannel } from '../datagram/packet/channel.ts'
+import type { PortGuard } from '../datagram/port-guard.ts'
 import { type DatagramSpliceOptions, spliceDatagrams } from '../datagram/splice.ts'
 import { UdpLeg } from '../datagram/udp-leg.ts'
 import type { LaneWay } from '../fastpath/upgrade-path.ts'
@@ -27,7 +28,12 @@ export type FlowEnd =
       readonly lane?: LaneWay | undefined
     }
   | GrantedLane
-  | { readonly kind: 'udp'; readonly socket: UdpSocket }
+  | {
+      readonly kind: 'udp'
+      readonly socket: UdpSocket
+      /** Undefined: whoever has the port is taken for the server. */
+      readonly guard: PortGuard | undefined
+    }
 
 /** Joins the two ends of a flow as its protocol asks, until it is over. Never rejects. */
 export function joinFlow(
@@ -74,7 +80,7 @@ function datagramLeg(end: FlowEnd): DatagramLeg {
     case 'stream':
       return new CapsuleLeg(end.stream, end.packets)
     case 'udp':
-      return new UdpLeg(end.socket)
+      return new UdpLeg(end.socket, end.guard)
     case 'lane':
       throw new TypeError('a lane carries no datagrams')
   }

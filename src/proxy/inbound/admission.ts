@@ -6,6 +6,7 @@ import { discardEnd, type FlowEnd } from '../flow/join.ts'
 import type { FlowTable } from '../flow/table.ts'
 import { limitExceeded } from '../limits.ts'
 import { REFRESH_TIMEOUT_MS } from '../timing.ts'
+import { guardOf } from './port-target.ts'
 import { Parking } from './preconnect-cache.ts'
 import { dialTarget, openUdp, protocolOf } from './target.ts'
 
@@ -51,7 +52,8 @@ export class Admission {
       throw new WarrenError(ErrorCode.DestinationNotFound, `${formatAddress(address)} does not serve ${flow.protocol}`)
     }
     if (record.health !== 'passing' || record.draining) {
-      const state = record.draining ? 'draining' : record.health
+      const why = record.problem === undefined ? '' : `: ${record.problem}`
+      const state = record.draining ? 'draining' : record.health + why
       throw new WarrenError(ErrorCode.DestinationUnreachable, `${formatAddress(address)} is ${state}`)
     }
     this.#flows.charge(flow, [flow.sourceId, registrationId])
@@ -75,9 +77,14 @@ export class Admission {
   }
 
   async #reach(flow: Flow, target: LocalTarget, signal: AbortSignal): Promise<FlowEnd> {
-    if (target.kind === 'udp') return { kind: 'udp', socket: await openUdp(target, signal) }
+    if (target.kind === 'udp') return await this.#reachUdp(target, signal)
     const parked = this.#parking.take(keyOf(flow))
     return { kind: 'socket', socket: parked ?? (await dialTarget(target, this.#deps.credentials, signal)) }
+  }
+
+  async #reachUdp(target: Extract<LocalTarget, { kind: 'udp' }>, signal: AbortSignal): Promise<FlowEnd> {
+    const socket = await openUdp(target, signal)
+    return { kind: 'udp', socket, guard: guardOf(target, socket, this.#deps.clock.monotonicMs) }
   }
 
   /** Asks the policy about the flow as it is, and notes the rule. Throws UNAUTHORIZED. */

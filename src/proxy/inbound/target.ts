@@ -4,6 +4,7 @@ import { ErrorCode, raceAbort, sleep, WarrenError, within } from '../../core/ind
 import type { Protocol } from '../../policy/index.ts'
 import type { LocalTarget, SocketCredentials } from '../deps.ts'
 import { TARGET_TIMEOUT_MS } from '../timing.ts'
+import { throughPort } from './port-target.ts'
 
 /** Between two attempts at a listener whose queue is full. */
 const BUSY_POLL_MS = 20
@@ -11,8 +12,8 @@ const BUSY_POLL_MS = 20
 /**
  * Connects to where a local registration serves. The socket is half-open and paused.
  *
- * A unix socket must be served by the user who registered, whoever can write to its directory. Rejects with
- * DESTINATION_UNREACHABLE, or with the signal's reason.
+ * A unix socket must be served by the user who registered, whoever can write to its directory, and a port by a user who
+ * may. Rejects with DESTINATION_UNREACHABLE, or with the signal's reason.
  */
 export async function dialTarget(
   target: Exclude<LocalTarget, { kind: 'udp' }>,
@@ -22,7 +23,7 @@ export async function dialTarget(
   return await within(TARGET_TIMEOUT_MS, [signal], async limit => {
     for (;;) {
       try {
-        return await dialOnce(target, credentials, limit)
+        return await throughPort(target, () => dialOnce(target, credentials, limit))
       } catch (err) {
         if (err instanceof WarrenError || signal.aborted) throw err
         // The queue of a unix listener is full: a connect that may block would wait for it, ours is refused at once.

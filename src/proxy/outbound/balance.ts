@@ -56,8 +56,8 @@ export function requireFits(strategy: Strategy, destination: Pattern): void {
 }
 
 /** Why an instance is not tried; undefined if it is. */
-export function whyPassedOver({ health, draining, local, suspect }: Candidate): string | undefined {
-  if (health !== 'passing') return health
+export function whyPassedOver({ health, problem, draining, local, suspect }: Candidate): string | undefined {
+  if (health !== 'passing') return problem === undefined ? health : `${health}: ${problem}`
   if (draining) return 'draining'
   return suspect && !local ? 'on a host that does not answer' : undefined
 }

@@ -107,6 +107,7 @@ export class SendBatch {
         origin.refusedSegments()
       } else {
         // A refusal is of an earlier datagram, and takes one with it; else the network says something of this destination.
+        if (sent === -ECONNREFUSED) this.#listeners[slot]?.refused?.()
         slot = sent === -ECONNREFUSED ? slot + 1 : (this.#firsts[1] ?? count)
       }
     }

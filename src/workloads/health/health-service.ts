@@ -1,4 +1,4 @@
-import { type Clock, detach, type Logger, sleep, within } from '../../core/index.ts'
+import { type Clock, detach, type Logger, sleep, WarrenError, within } from '../../core/index.ts'
 import type { Workload } from '../index.ts'
 import { Hysteresis } from './hysteresis.ts'
 
@@ -27,6 +27,8 @@ interface Patient {
   readonly over: AbortController
   readonly sinceMs: number
   wasWell: boolean
+  /** Why its last probe failed. */
+  problem: string | undefined
   probedAtMs: number
   isUrgent: boolean
   /** Ends the pause before the next probe. */
@@ -53,6 +55,7 @@ export class HealthService {
       over,
       sinceMs: this.#deps.clock.monotonicMs(),
       wasWell: false,
+      problem: undefined,
       probedAtMs: Number.NEGATIVE_INFINITY,
       isUrgent: false,
       wake: undefined
@@ -68,6 +71,12 @@ export class HealthService {
 
   stop(): void {
     for (const registrationId of [...this.#patients.keys()]) this.remove(registrationId)
+  }
+
+  /** Why a workload is failing; undefined if it is not, or is not looked after. */
+  problemOf(registrationId: string): string | undefined {
+    const patient = this.#patients.get(registrationId)
+    return patient === undefined || patient.verdict.isPassing ? undefined : patient.problem
   }
 
   /** Has the next probe made now: a connection has just failed. */
@@ -104,6 +113,7 @@ export class HealthService {
     }
     if (over.signal.aborted) return
     if (failure !== undefined && this.#mayBeStarting(patient)) return
+    patient.problem = failure === undefined ? undefined : WarrenError.from(failure).reason
     if (!verdict.note(failure === undefined)) return
     const health = verdict.isPassing ? 'passing' : 'failing'
     const { registrationId, spiffeId } = workload

@@ -127,6 +127,14 @@ export declare type Target = Message<"warren.api.v1.Target"> & {
    * @generated from field: bool proxy_protocol = 5;
    */
   proxyProtocol: boolean;
+
+  /**
+   * With `tcp` and `udp`: the user whose server may have the port, by name or uid, besides root; `any`: nobody is asked.
+   * Empty: the user who registers; for root, the user whose server is found first.
+   *
+   * @generated from field: string server_user = 6;
+   */
+  serverUser: string;
 };
 
 /**
@@ -213,6 +221,13 @@ export declare type RegisterResponse = Message<"warren.api.v1.RegisterResponse">
    * @generated from field: uint32 ttl_ms = 7;
    */
   ttlMs: number;
+
+  /**
+   * Why connections would be refused as things are: another user has the port. Empty if nothing is known against it.
+   *
+   * @generated from field: string problem = 8;
+   */
+  problem: string;
 };
 
 /**
@@ -605,6 +620,13 @@ export declare type Service = Message<"warren.api.v1.Service"> & {
    * @generated from field: int64 suspect_since_ms = 11;
    */
   suspectSinceMs: bigint;
+
+  /**
+   * Why it does not serve, if it is of this host and the agent knows.
+   *
+   * @generated from field: string problem = 12;
+   */
+  problem: string;
 };
 
 /**

@@ -1,0 +1,32 @@
+import { readFileSync } from 'node:fs'
+import { endianness } from 'node:os'
+import { type PortHolder, type PortQuestion, STATE_LISTEN } from './inet-diag.ts'
+import { SockDiag } from './sock-diag.ts'
+
+export type { PortHolder, PortQuestion } from './inet-diag.ts'
+
+/**
+ * The socket that gets what is sent to a port of this host now: for TCP its listener, for UDP whatever is bound. Undefined
+ * if there is none, as for a port whose packets are sent elsewhere by address translation. Throws when it cannot be told.
+ */
+export type AskPort = (question: PortQuestion) => PortHolder | undefined
+
+/** What asks on this system; undefined where nothing can be asked. Throws where something could be, and cannot here. */
+export function portAsker(system: string = process.platform): AskPort | undefined {
+  if (system !== 'linux' || endianness() !== 'LE') return undefined
+  const diag = new SockDiag()
+  const unknownUid = meaninglessUid()
+  return question => {
+    const holder = diag.ask(question)
+    if (holder === undefined) return undefined
+    if (holder.uid === unknownUid) throw new Error(`uid ${holder.uid} stands for every user without a meaning here`)
+    if (question.protocol === 'tcp' && holder.state !== STATE_LISTEN) throw new Error('the socket found is no listener')
+    return holder
+  }
+}
+
+/** The uid that the kernel gives for users whom this user namespace does not know; undefined if it knows all. */
+function meaninglessUid(): number | undefined {
+  const knowsAll = /^\s*0\s+0\s+4294967295\s*$/.test(readFileSync('/proc/self/uid_map', 'latin1'))
+  return knowsAll ? undefined : Number(readFileSync('/proc/sys/kernel/overflowuid', 'latin1'))
+}

@@ -1,0 +1,135 @@
+import type { AskPort, PortHolder } from '../attest/index.ts'
+import { ErrorCode, WarrenError } from '../core/index.ts'
+import type { ServerUser } from './server-user.ts'
+import type { Protocol, Target } from './workload.ts'
+
+const ROOT = 0
+
+export interface PortServerOptions {
+  readonly protocol: Protocol
+  readonly host: string
+  readonly port: number
+  readonly serverUser: Exclude<ServerUser, { kind: 'any' }>
+  /** Of who registered. */
+  readonly uid: number
+  readonly ask: AskPort
+  /** Told of each refusal: what is found, and what was expected; with the uid of who has the port, if it is told. */
+  readonly onRefused: (problem: string, uid: number | undefined) => void
+  /** Told which user the port is expected to be of from now on. */
+  readonly onPinned: (uid: number) => void
+}
+
+/** What watches over the port of a target, if anything does. */
+export function serverOf(target: Target | undefined): PortServer | undefined {
+  return target === undefined || target.kind === 'unix' ? undefined : target.server
+}
+
+/** Who may serve the port of one registration, and who does by the kernel's word. */
+export class PortServer {
+  readonly #options: PortServerOptions
+  #pinned: number | undefined
+  #refusal: WarrenError | undefined
+  #problem: string | undefined
+
+  constructor(options: PortServerOptions) {
+    this.#options = options
+  }
+
+  /** Why the last connection, or the last look, was refused, for people of this host; undefined if it was not. */
+  get problem(): string | undefined {
+    return this.#problem
+  }
+
+  /** The same as other hosts may read it: without the user. */
+  get refusal(): string | undefined {
+    return this.#refusal?.reason
+  }
+
+  /**
+   * The cookie of the socket that gets what is sent to the port now, by `from` if that is told; undefined if there is none.
+   *
+   * Throws DESTINATION_UNREACHABLE when it is a socket of a user who may not serve the port, or the kernel does not say.
+   */
+  holder(from?: { readonly host: string; readonly port: number }): bigint | undefined {
+    const found = this.#check(from)
+    this.#clear()
+    return found?.cookie
+  }
+
+  /** The error for a port that answers though no socket of this host has it, of which note is taken. */
+  hidden(): WarrenError {
+    const problem = `${this.#place()} answers, and no socket of this host has it, as with address translation`
+    return this.#refuse('its port answers, and no socket of its host has it', problem, undefined)
+  }
+
+  /** Asks now, and says what is found; `ok` if somebody who may has the port. */
+  look(): { readonly ok: boolean; readonly text: string } {
+    try {
+      const found = this.#check(undefined)
+      // Whether something answers all the same only a connection finds out.
+      if (found === undefined) return { ok: false, text: this.#problem ?? `nobody has ${this.#place()}` }
+      this.#clear()
+      return { ok: true, text: `uid ${found.uid} has ${this.#place()}` }
+    } catch (err) {
+      return { ok: false, text: this.#problem ?? WarrenError.from(err).reason }
+    }
+  }
+
+  #check(from: { readonly host: string; readonly port: number } | undefined): PortHolder | undefined {
+    const found = this.#ask(from)
+    if (found === undefined || this.#admits(found.uid)) return found
+    const problem = `uid ${found.uid} has ${this.#place()}, expected ${this.#expected()}`
+    throw this.#refuse('another user has its port', problem, found.uid)
+  }
+
+  #clear(): void {
+    this.#refusal = undefined
+    this.#problem = undefined
+  }
+
+  #ask(from: { readonly host: string; readonly port: number } | undefined): PortHolder | undefined {
+    const { protocol, host, port, ask } = this.#options
+    try {
+      return ask({ protocol, host, port, from })
+    } catch (cause) {
+      const problem = `who has ${this.#place()} cannot be told: ${cause instanceof Error ? cause.message : String(cause)}`
+      throw this.#refuse('who has its port cannot be told', problem, undefined, cause)
+    }
+  }
+
+  #admits(uid: number): boolean {
+    if (this.#user === undefined) {
+      this.#pinned = uid
+      this.#options.onPinned(uid)
+    }
+    return uid === ROOT || uid === this.#user
+  }
+
+  /** Undefined as long as whoever comes first is taken. */
+  get #user(): number | undefined {
+    const { serverUser, uid } = this.#options
+    if (serverUser.kind === 'named') return serverUser.uid
+    return uid === ROOT ? this.#pinned : uid
+  }
+
+  #expected(): string {
+    const user = this.#user
+    return user === undefined || user === ROOT ? 'root' : `uid ${user} or root`
+  }
+
+  #place(): string {
+    const { protocol, host, port } = this.#options
+    return `${host.includes(':') ? `[${host}]` : host}:${port}/${protocol}`
+  }
+
+  #refuse(reason: string, problem: string, uid: number | undefined, cause?: unknown): WarrenError {
+    const refusal = new WarrenError(ErrorCode.DestinationUnreachable, reason, {
+      cause,
+      hint: 'On its host "warren services" says more; "warren expose --server-user" names the user of the server.'
+    })
+    this.#refusal = refusal
+    this.#problem = problem
+    this.#options.onRefused(problem, uid)
+    return refusal
+  }
+}

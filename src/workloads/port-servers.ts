@@ -1,0 +1,94 @@
+import type { AskPort } from '../attest/index.ts'
+import { type Clock, type Logger, TokenBuckets } from '../core/index.ts'
+import { PortServer, type PortServerOptions } from './port-server.ts'
+import type { ServerUser } from './server-user.ts'
+import type { Protocol } from './workload.ts'
+
+export interface PortServersOptions {
+  /** Undefined where the system cannot be asked who has a port. */
+  readonly ask: AskPort | undefined
+  readonly log: Logger
+  readonly clock: Clock
+}
+
+/** What a registration says of its port. */
+export interface PortClaim {
+  readonly protocol: Protocol
+  readonly host: string
+  readonly port: number
+  readonly serverUser: ServerUser
+  readonly uid: number
+  readonly spiffeId: string
+  readonly registrationId: string
+}
+
+/** Lines about the ports of one user: ten, and one more each ten seconds. */
+const LINES = Object.freeze({ burst: 10, perSecond: 0.1, maxKeys: 256 })
+/** Between two lines about the same port. */
+const REPEAT_MS = 60_000
+
+/** Makes what watches over the ports of registrations, and tells the log of what it refuses. */
+export class PortServers {
+  readonly #options: PortServersOptions
+  readonly #lines = new TokenBuckets<number>(LINES)
+  #hasSaid = false
+
+  constructor(options: PortServersOptions) {
+    this.#options = options
+  }
+
+  /** Undefined if nobody is to be asked, or can be. Asks at once, so that root's registrations know their server from now on. */
+  for(claim: PortClaim): PortServer | undefined {
+    const { ask, log } = this.#options
+    const { serverUser, protocol, host, port, uid } = claim
+    if (serverUser.kind === 'any') return undefined
+    if (ask === undefined) {
+      this.#sayOnce()
+      return undefined
+    }
+    const { spiffeId: source, registrationId } = claim
+    const server = new PortServer({
+      protocol,
+      host,
+      port,
+      serverUser,
+      uid,
+      ask,
+      onRefused: this.#teller(claim),
+      onPinned: user => log.info('user of the server at a port noted', { source, registrationId, port, uid: user })
+    })
+    server.look()
+    return server
+  }
+
+  #teller({ uid, spiffeId: source, registrationId, protocol, port }: PortClaim): PortServerOptions['onRefused'] {
+    const { log, clock } = this.#options
+    let last = ''
+    let lastMs = Number.NEGATIVE_INFINITY
+    return (problem, holder) => {
+      const now = clock.monotonicMs()
+      const fields = {
+        source,
+        registrationId,
+        protocol,
+        port,
+        reason: problem,
+        ...(holder !== undefined && { uid: holder })
+      }
+      if ((problem === last && now - lastMs < REPEAT_MS) || this.#lines.left(uid, now) < 1) {
+        log.debug('port refused', fields)
+        return
+      }
+      last = problem
+      lastMs = now
+      this.#lines.use(uid, 1, now)
+      log.warn('port refused', fields)
+    }
+  }
+
+  #sayOnce(): void {
+    if (this.#hasSaid) return
+    this.#hasSaid = true
+    this.#options.log.info('this system is not asked who has a port: any user may take that of a server that is down')
+  }
+}
