@@ -36,7 +36,6 @@ export {
   issueWorkload,
   LIFETIME_MS
 } from './certificate/issue.ts'
-export { p256KeyOf } from './certificate/key-form.ts'
 export { type ParsedCertificate, parseCertificate, toPem } from './certificate/parse.ts'
 export { type IdentityDocument, registrationIdOf, SessionTokens } from './document.ts'
 export {
@@ -53,6 +52,7 @@ export {
   serveJoin,
   type TokenStore
 } from './join/index.ts'
+export { p256KeyOf } from './key-form.ts'
 export {
   CONTEXT,
   type Context,

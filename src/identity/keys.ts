@@ -7,8 +7,8 @@ import {
   verify as verifyBytes
 } from 'node:crypto'
 import { LruMap } from '../core/index.ts'
-import { formFault, isP256 } from './certificate/key-form.ts'
 import { isEd25519Key } from './ed25519-form.ts'
+import { formFault, isP256 } from './key-form.ts'
 
 /**
  * What a signature is for. Signed together with the bytes, so that a signature given for one purpose never counts for

@@ -1,8 +1,8 @@
 import { createHash, type KeyObject } from 'node:crypto'
 import { AsnConvert, OctetString } from '@peculiar/asn1-schema'
 import { create, identityPb, toBinary } from '../../wire/index.ts'
+import { requireCanonical } from '../key-form.ts'
 import { CONTEXT, rawPublicKey, sign } from '../keys.ts'
-import { requireCanonical } from './key-form.ts'
 
 /**
  * The private extension of a node CA certificate that holds its SignedNodeBinding, as an OCTET STRING.

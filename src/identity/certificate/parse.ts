@@ -2,9 +2,9 @@ import { LruMap } from '../../core/index.ts'
 import 'reflect-metadata'
 import { createHash, type KeyObject, X509Certificate } from 'node:crypto'
 import * as x509 from '@peculiar/x509'
+import { signedPartOf, spkiOfCertificate } from '../der.ts'
+import { isP256, requireCanonical } from '../key-form.ts'
 import { bindingFromExtension, NODE_BINDING_OID } from './binding.ts'
-import { signedPartOf, spkiOfCertificate } from './der.ts'
-import { isP256, requireCanonical } from './key-form.ts'
 
 /** Longest certificate that is looked at: ours have about 800 bytes. */
 export const MAX_CERTIFICATE_BYTES = 8 * 1024

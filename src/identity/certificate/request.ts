@@ -2,8 +2,8 @@ import 'reflect-metadata'
 import { createPublicKey, type KeyObject } from 'node:crypto'
 import * as x509 from '@peculiar/x509'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
-import { spkiOfRequest } from './der.ts'
-import { p256KeyOf } from './key-form.ts'
+import { spkiOfRequest } from '../der.ts'
+import { p256KeyOf } from '../key-form.ts'
 
 const MAX_CSR_BYTES = 4 * 1024
 const P256 = Object.freeze({ name: 'ECDSA', namedCurve: 'P-256' })

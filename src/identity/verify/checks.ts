@@ -1,6 +1,6 @@
 import { ErrorCode, WarrenError } from '../../core/index.ts'
-import { isP256 } from '../certificate/key-form.ts'
 import { MAX_CERTIFICATE_BYTES, type ParsedCertificate, parseCertificate } from '../certificate/parse.ts'
+import { isP256 } from '../key-form.ts'
 import { Refusal } from './verdict.ts'
 
 const DIGITAL_SIGNATURE = 1

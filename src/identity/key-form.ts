@@ -1,5 +1,5 @@
 import { createPublicKey, type KeyObject } from 'node:crypto'
-import { ErrorCode, WarrenError } from '../../core/index.ts'
+import { ErrorCode, WarrenError } from '../core/index.ts'
 
 /**
  * A P-256 key has one form here: SubjectPublicKeyInfo in DER, the curve by its name, the point uncompressed. In any other form the
