@@ -2,12 +2,21 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { GossipSub, GossipSubComponents, GossipsubOpts, gossipsub } from '@libp2p/gossipsub'
-import type { Connection, MessageStream, Stream, StreamHandler, Transport } from '@libp2p/interface'
+import type {
+  Connection,
+  MessageStream,
+  Startable,
+  Stream,
+  StreamHandler,
+  Topology,
+  Transport
+} from '@libp2p/interface'
 import { noise } from '@libp2p/noise'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { tcp } from '@libp2p/tcp'
 import { multiaddrConnectionPair, streamPair } from '@libp2p/utils'
 import { yamux } from '@libp2p/yamux'
+import { multiaddr } from '@multiformats/multiaddr'
 import { peerKeyOf } from '../../src/identity/index.ts'
 import { gossipService } from '../../src/mesh/gossip/gossip-service.ts'
 import { PacedRegistrar } from '../../src/mesh/gossip/paced-registrar.ts'
@@ -18,7 +27,7 @@ import { pingTest } from '../../src/mesh/libp2p-shims/pinger.ts'
 import { quietDecoderTest } from '../../src/mesh/libp2p-shims/quiet-decoder.ts'
 import { runSelfTests, type SelfTest } from '../../src/mesh/libp2p-shims/self-test.ts'
 import { gatherWindowUpdates, windowUpdatesTest } from '../../src/mesh/libp2p-shims/window-updates.ts'
-import { recorder } from './support.ts'
+import { recorder, until } from './support.ts'
 
 const { log } = recorder()
 const logger = libp2pLogger(log)
@@ -150,13 +159,17 @@ test('a mesh does not start on a multiplexer that cannot ping, or whose pings fa
 /** The components of gossipsub, with a registrar that keeps the handlers. */
 function components() {
   const handlers = new Map<string, StreamHandler>()
+  const topologies: Topology[] = []
   const registrar = {
     handle: async (protocol: string, handler: StreamHandler) => {
       handlers.set(protocol, handler)
-    }
+    },
+    unhandle: async () => {},
+    register: async (_: string, topology: Topology) => String(topologies.push(topology)),
+    unregister: () => {}
   }
-  const rest = { logger, peerId: PEER, privateKey: {}, peerStore: {}, connectionManager: {} }
-  return { handlers, components: { ...rest, registrar } as unknown as GossipSubComponents }
+  const rest = { logger, peerId: PEER, privateKey: {}, peerStore: { merge: async () => {} }, connectionManager: {} }
+  return { handlers, topologies, components: { ...rest, registrar } as unknown as GossipSubComponents }
 }
 
 test('a gossipsub that takes no verdicts is reported, and made so that it passes messages on at once', () => {
@@ -206,4 +219,38 @@ test('a stream that gossipsub does not read in turns is cut off, and that is rep
     lines.map(({ level, fields }) => [level, fields.component]),
     [['warn', '@libp2p/gossipsub']]
   )
+})
+
+test('gossipsub opens a stream anew when its topology is told of a connection whose stream was lost', async () => {
+  const { topologies, components: own } = components()
+  const paced = new PacedRegistrar({ onFull: () => {}, log })
+  const pubsub = gossipService({ trustDomain: 'mesh.test', paced, log })(own)
+  const { start, stop } = pubsub as GossipSub & Required<Startable>
+  await start.call(pubsub)
+  paced.start()
+  try {
+    const opened: Stream[] = []
+    const connection = {
+      remotePeer: PEER,
+      status: 'open',
+      direction: 'outbound',
+      remoteAddr: multiaddr('/ip4/192.0.2.1/tcp/1'),
+      newStream: async () => {
+        const [near] = await streamPair({ protocol: '/meshsub/1.2.0' })
+        opened.push(near as Stream)
+        return near
+      }
+    } as unknown as Connection
+    const tell = (): void => {
+      for (const topology of topologies) topology.onConnect?.(PEER, connection)
+    }
+    tell()
+    await until(() => opened.length === 1)
+    tell()
+    opened[0]?.abort(new Error('lost'))
+    tell()
+    await until(() => opened.length === 2)
+  } finally {
+    await stop.call(pubsub)
+  }
 })
