@@ -1,9 +1,7 @@
-import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { setFlagsFromString } from 'node:v8'
 import { ensureRuntimeDir } from '../api/index.ts'
 import { establish } from '../ca/index.ts'
-import { type Clock, type HostPort, type Logger, systemClock } from '../core/index.ts'
+import { type Clock, checkNodeInternals, type HostPort, type Logger, systemClock } from '../core/index.ts'
 import { ensureDirectory, openDatabase, Store, Vault } from '../state/index.ts'
 import { assemble } from './assemble.ts'
 import { type AgentConfig, type ResolvedConfig, resolveConfig } from './config.ts'
@@ -36,19 +34,15 @@ const LISTEN_DIRECTORY = 'w'
  * Starts the agent of this host and resolves once it serves.
  *
  * Founds or joins a trust domain first if the configuration asks for it and the host is no member yet. Rejects with a
- * WarrenError, having undone what it had begun.
+ * WarrenError, having undone what it had begun. UNSUPPORTED if this version of Node, or of a library, has changed inside so
+ * that the agent cannot work.
+ *
+ * The umask, the flags of V8 and the listeners of signals stay as the program has them: what the agent makes has its mode
+ * whatever the umask is. A program that does nothing else may call `tuneProcess` before.
  */
 export async function startAgent(config: AgentConfig, clock: Clock = systemClock): Promise<RunningAgent> {
   const resolved = resolveConfig(config)
   const log = createLogger(resolved.logLevel)
-  // What this process makes is for its user alone, unless it says otherwise.
-  process.umask(0o077)
-  // Brokered bytes are garbage a moment after they came, and V8 answers by growing its young generation, all of it
-  // resident. Measured over 200 MB each way at once: 64 to 81 MiB of growth, with this 17 to 42, and not slower.
-  setFlagsFromString('--semi-space-growth-factor=1')
-  // Buffers count towards one limit with the heap, and not beside it: many flows at once had V8 mark the whole heap several
-  // times a second. Measured with 400 MB through 64 flows: 1,040 to 1,310 ms of the source's agent, with this 910 to 960.
-  setFlagsFromString('--external-memory-accounted-in-global-limit')
   const resources = new AsyncDisposableStack()
   try {
     const agent = await start(resolved, resources, clock, log)
@@ -70,9 +64,9 @@ async function start(
   clock: Clock,
   log: Logger
 ): Promise<Omit<RunningAgent, 'stop' | 'runtimeDir' | 'log'>> {
+  checkNodeInternals(log)
   await ensureRuntimeDir(config.runtimeDir)
   const listenDir = join(config.runtimeDir, LISTEN_DIRECTORY)
-  mkdirSync(listenDir, { recursive: true })
   // Others may pass through to the directory that is theirs, and neither list nor add anything.
   ensureDirectory(listenDir, 0o711)
   const vault = new Vault(config.stateDir)

@@ -15,3 +15,4 @@ export {
   type ResolvedConfig,
   resolveConfig
 } from './config.ts'
+export { tuneProcess } from './tune-process.ts'

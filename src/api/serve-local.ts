@@ -193,13 +193,19 @@ export async function serveLocal(options: LocalServerOptions): Promise<LocalServ
   }
 
   const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, onConnection)
-  await bindSocket(server, path, mode)
+  const removePath = await bindSocket(server, path, mode)
   server.on('error', err => log.error('cannot accept local connections', { path, err }))
 
   const stop = async (): Promise<void> => {
     const closed = new Promise<void>(resolve => {
       server.close(() => resolve())
     })
+    try {
+      removePath()
+    } catch (err) {
+      // A socket that nobody serves is replaced by the next agent.
+      log.warn('local socket left behind', { path, err })
+    }
     stopping.abort(new WarrenError(ErrorCode.NotReady, 'the agent is stopping'))
     for (const connection of connections) connection.close()
     const drained = new AbortController()

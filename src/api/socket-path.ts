@@ -1,18 +1,22 @@
-import { chmodSync, lstatSync, unlinkSync } from 'node:fs'
-import { chmod, lstat, mkdir } from 'node:fs/promises'
+import { chmodSync, constants, linkSync, lstatSync, mkdtempSync, rmSync, unlinkSync } from 'node:fs'
+import { lstat, mkdir, open } from 'node:fs/promises'
 import { connect, type Server } from 'node:net'
-import { dirname } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { ErrorCode, MAX_SOCKET_PATH_BYTES, WarrenError } from '../core/index.ts'
+
+// No longer than the names of the sockets, so that it does not take from the length of the path.
+const STAGING_PREFIX = '.b'
+const STAGED_NAME = 's'
 
 /**
  * Makes `dir` for the sockets of an agent, with its parents, unless it is there; whatever the umask, others may pass
- * through it. Throws as `checkDirectory`.
+ * through all that it makes. Throws as `checkDirectory`.
  */
 export async function ensureRuntimeDir(dir: string): Promise<void> {
   try {
     const made = await mkdir(dir, { recursive: true, mode: 0o755 })
-    // The umask of an agent keeps others out of all it makes; they must reach agent.sock.
-    if (made !== undefined) await chmod(dir, 0o755)
+    // With a umask of 077, nobody but this user would reach agent.sock.
+    if (made !== undefined) for (const path of pathsBetween(resolve(made), resolve(dir))) await openToAll(path)
   } catch (cause) {
     throw new WarrenError(ErrorCode.StateUnusable, `cannot make the runtime directory ${dir}: ${codeOf(cause)}`, {
       hint: 'Choose another with --runtime-dir or WARREN_RUNTIME_DIR.',
@@ -22,15 +26,33 @@ export async function ensureRuntimeDir(dir: string): Promise<void> {
   await checkDirectory(dir)
 }
 
+async function openToAll(directory: string): Promise<void> {
+  // Not by its name: what a link in its place leads to must not be opened.
+  const file = await open(directory, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW)
+  try {
+    await file.chmod(0o755)
+  } finally {
+    await file.close()
+  }
+}
+
+function pathsBetween(outer: string, inner: string): string[] {
+  return inner === outer || dirname(inner) === inner ? [inner] : [...pathsBetween(outer, dirname(inner)), inner]
+}
+
 /**
- * Makes `server` listen on the unix socket `path` with exactly `mode`, whatever the umask.
+ * Makes `server` listen on the unix socket `path` with exactly `mode`, whatever the umask, which it does not change: other
+ * code of the process may be making files. Resolves to what removes the path again, to be called when the server is closed.
  *
  * The socket that a dead agent left is replaced; one that answers is not (ALREADY_EXISTS), and nor is anything that is
  * not a socket (STATE_UNUSABLE), symbolic links included. The directory must belong to us or root and let nobody else
  * write. INVALID_OPTION for a path too long for a unix socket.
  */
-export async function bindSocket(server: Server, path: string, mode: number): Promise<void> {
-  const bytes = Buffer.byteLength(path)
+export async function bindSocket(server: Server, path: string, mode: number): Promise<() => void> {
+  const bytes = Math.max(
+    Buffer.byteLength(path),
+    Buffer.byteLength(join(dirname(path), `${STAGING_PREFIX}XXXXXX`, STAGED_NAME))
+  )
   if (bytes > MAX_SOCKET_PATH_BYTES) {
     const reason = `the socket path ${path} has ${bytes} bytes, the system allows ${MAX_SOCKET_PATH_BYTES}`
     throw new WarrenError(ErrorCode.InvalidOption, reason, { hint: 'Choose a shorter runtime directory.' })
@@ -40,21 +62,38 @@ export async function bindSocket(server: Server, path: string, mode: number): Pr
   const listening = new Promise<void>((resolve, reject) => {
     server.once('listening', resolve).once('error', reject)
   })
-  // The socket comes into being closed to all but us: otherwise a lax umask would leave admin.sock open until chmod.
-  const umask = process.umask(0o177)
+  listening.catch(() => {})
   try {
-    server.listen(path)
-  } finally {
-    process.umask(umask)
-  }
-  // In the same tick, and only if the bind was ours, so that it never changes the mode of another agent's socket.
-  if (server.listening) chmodSync(path, mode)
-  try {
+    publish(server, path, mode)
     await listening
   } catch (cause) {
-    if (codeOf(cause) === 'EADDRINUSE') throw alreadyRunning(path)
+    server.close()
+    if (codeOf(cause) === 'EEXIST') throw alreadyRunning(path)
     const code = codeOf(cause) === 'EACCES' ? ErrorCode.PermissionDenied : ErrorCode.StateUnusable
     throw new WarrenError(code, `cannot listen on ${path}: ${codeOf(cause)}`, { cause })
+  }
+  const { ino } = lstatSync(path)
+  return () => {
+    // Another agent may have put its own there.
+    if (lstatSync(path, { throwIfNoEntry: false })?.ino === ino) unlinkSync(path)
+  }
+}
+
+// The socket takes its mode in a directory that only this user can enter, and then appears at its path, unless something is
+// there. Bound at its path it would be open to all until its mode is set, where the umask is lax.
+function publish(server: Server, path: string, mode: number): void {
+  const staging = mkdtempSync(join(dirname(path), STAGING_PREFIX))
+  const staged = join(staging, STAGED_NAME)
+  try {
+    chmodSync(staging, 0o700)
+    // For this process alone: a worker of a cluster would be given a socket of its parent, later.
+    server.listen({ path: staged, exclusive: true })
+    // Otherwise the server emits why.
+    if (!server.listening) return
+    chmodSync(staged, mode)
+    linkSync(staged, path)
+  } finally {
+    rmSync(staging, { recursive: true, force: true })
   }
 }
 

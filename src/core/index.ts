@@ -29,7 +29,7 @@ export {
   silentMetrics
 } from './metrics/index.ts'
 export { formatHostPort, type HostPort, MAX_SOCKET_PATH_BYTES, parseHostPort } from './net.ts'
-export { descriptorOf } from './node-internals.ts'
+export { checkNodeInternals, datagramDescriptorOf, descriptorOf } from './node-internals.ts'
 export { definedOnly } from './options.ts'
 export { raceStaggered } from './race.ts'
 export { raceAbort, sleep, within } from './signals.ts'

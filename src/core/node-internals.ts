@@ -1,13 +1,82 @@
-import type { Socket } from 'node:net'
+/**
+ * What this project uses of Node that Node does not document. Nobody else reads it.
+ *
+ * | member | upstream | without it |
+ * |---|---|---|
+ * | `_handle.fd` of a `net.Socket` | nodejs/node#4763, nodejs/node#8974: none is offered | the agent does not start: it could tell from nobody who he is |
+ * | symbol `state symbol` of a `dgram.Socket`, and `handle.fd` in it | nodejs/node-v0.x-archive#8057: none is offered | UDP by one call for each datagram, and with the receive buffer that the system allows |
+ *
+ * Tested with Node 26.10.0. `checkNodeInternals` tests both at the start of an agent.
+ */
+import { createSocket, type Socket as DatagramSocket } from 'node:dgram'
+import { connect, type Socket } from 'node:net'
+import { join } from 'node:path'
+import { ErrorCode, WarrenError } from './errors.ts'
+import type { Logger } from './log.ts'
+
+/** The descriptor of a connected socket of `node:net`. Throws a TypeError where there is none. */
+export function descriptorOf(socket: Socket): number {
+  const fd = fdIn(Reflect.get(socket, '_handle'))
+  if (fd === undefined || fd < 0) throw new TypeError('the socket has no descriptor')
+  return fd
+}
 
 /**
- * The descriptor of a connected socket of `node:net`. Throws a TypeError where there is none.
- *
- * Node offers it under no public name: `_handle.fd` is read, and every caller has a way without it or denies.
+ * The descriptor of a bound or connected socket of `node:dgram`; undefined once it is closed, so that the number is never
+ * used for what the system opens next, and where Node does not show it.
  */
-export function descriptorOf(socket: Socket): number {
-  const handle: unknown = Reflect.get(socket, '_handle')
-  const fd: unknown = typeof handle === 'object' && handle !== null ? Reflect.get(handle, 'fd') : undefined
-  if (typeof fd !== 'number' || fd < 0) throw new TypeError('the socket has no descriptor')
-  return fd
+export function datagramDescriptorOf(socket: DatagramSocket): () => number | undefined {
+  const state = stateOf(socket)
+  return () => {
+    const fd = fdIn(isObject(state) ? Reflect.get(state, 'handle') : undefined)
+    return fd !== undefined && fd >= 0 ? fd : undefined
+  }
+}
+
+interface Makers {
+  readonly connect: (options: { readonly path: string }) => Socket
+  readonly createSocket: (type: 'udp4') => DatagramSocket
+}
+
+/**
+ * Tests at the start of an agent what the functions above read, and logs a warning if datagrams have to do without it.
+ *
+ * Throws UNSUPPORTED if sockets of `node:net` show no descriptor: then nobody who connects could be identified.
+ */
+export function checkNodeInternals(log: Logger, make: Makers = { connect, createSocket }): void {
+  // It leads nowhere; the socket has its descriptor before that shows.
+  const stream = make.connect({ path: join(process.execPath, 'none') })
+  stream.on('error', () => {})
+  const descriptor = fdIn(Reflect.get(stream, '_handle'))
+  stream.destroy()
+  if (descriptor === undefined) {
+    throw new WarrenError(
+      ErrorCode.Unsupported,
+      `Node ${process.versions.node} does not show the descriptors of sockets`,
+      {
+        hint: 'Use the version of Node that this version of warren was tested with.'
+      }
+    )
+  }
+  const datagram = make.createSocket('udp4')
+  const state = stateOf(datagram)
+  const handle: unknown = isObject(state) ? Reflect.get(state, 'handle') : undefined
+  datagram.close()
+  if (fdIn(handle) !== undefined) return
+  const reason = 'it does not show the descriptors of UDP sockets; each datagram costs a call of the system'
+  log.warn('a library has changed inside', { component: 'node', version: process.versions.node, reason })
+}
+
+function stateOf(socket: DatagramSocket): unknown {
+  const key = Object.getOwnPropertySymbols(socket).find(symbol => symbol.description === 'state symbol')
+  return key === undefined ? undefined : Reflect.get(socket, key)
+}
+
+function fdIn(handle: unknown): number | undefined {
+  const fd: unknown = isObject(handle) ? Reflect.get(handle, 'fd') : undefined
+  return typeof fd === 'number' ? fd : undefined
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null
 }

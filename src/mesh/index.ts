@@ -1,4 +1,4 @@
-export { createMesh } from './mesh.ts'
+export { createMesh } from './create-mesh.ts'
 export type {
   AdmissionVerdict,
   GossipHandler,

@@ -8,17 +8,16 @@ import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
-import { silentMetrics } from '../core/index.ts'
+import type { Logger } from '../core/index.ts'
 import { type AdmissionDeps, AdmissionEncrypter } from './admission/encrypter.ts'
-import { advertised, listenAddress } from './dialing/addresses.ts'
-import { type DiscoveryOptions, discovery } from './dialing/discovery.ts'
-import type { Pinger } from './dialing/pinger.ts'
-import { silenceCheck } from './dialing/silence.ts'
-import { gossipService } from './gossip/gossip.ts'
+import { silenceCheck } from './connections/index.ts'
+import { advertised, type DiscoveryOptions, discovery, listenAddress } from './dialing/index.ts'
 import { gossipRepair } from './gossip/gossip-repair.ts'
+import { gossipService } from './gossip/gossip-service.ts'
+import type { PacedRegistrar } from './gossip/paced-registrar.ts'
 import { peerKeyFromId } from './keys.ts'
-import { libp2pLogger } from './libp2p-shims/libp2p-log.ts'
-import { gatherWindowUpdates } from './libp2p-shims/window-updates.ts'
+import { libp2pLogger } from './libp2p-log.ts'
+import { gatherWindowUpdates, type Pinger } from './libp2p-shims/index.ts'
 import {
   INBOUND_CONNECTIONS_PER_SECOND,
   MAX_ADDRESS_DIAL_TIMEOUT_MS,
@@ -29,7 +28,8 @@ import {
   MAX_STREAM_WINDOW_BYTES,
   MAX_STREAM_WRITE_BYTES,
   MAX_STREAMS_PER_CONNECTION,
-  MAX_TIMER_MS
+  MAX_TIMER_MS,
+  STOP_TIMEOUT_MS
 } from './limits.ts'
 import type { MeshOptions } from './types.ts'
 
@@ -41,6 +41,7 @@ export interface NodeOptions {
   readonly admission: AdmissionDeps
   readonly discovery: DiscoveryOptions
   readonly pinger: Pinger
+  readonly paced: PacedRegistrar
 }
 
 /** The libp2p node of this mesh, not started. Every limit that libp2p leaves open is set here. */
@@ -49,7 +50,8 @@ export async function createNode({
   mesh,
   admission,
   discovery: found,
-  pinger
+  pinger,
+  paced
 }: NodeOptions): Promise<MeshNode> {
   const { advertise } = mesh
   const self = peerKeyFromId(peerIdFromPrivateKey(privateKey))
@@ -96,7 +98,7 @@ export async function createNode({
     services: {
       identify: identify({ runOnLimitedConnection: true }),
       ping: ping({ runOnLimitedConnection: true }),
-      pubsub: gossipService(mesh.trustDomain, mesh.metrics ?? silentMetrics),
+      pubsub: gossipService({ trustDomain: mesh.trustDomain, paced, log: mesh.log }),
       discovery: discovery(found),
       gossipRepair: gossipRepair(mesh.log),
       listening: ({ transportManager }: { readonly transportManager: { getAddrs(): Multiaddr[] } }) => {
@@ -106,4 +108,23 @@ export async function createNode({
       silenceCheck: silenceCheck(admission.sessions, pinger, mesh.log)
     }
   })
+}
+
+/** Stops the node, or after 5 s cuts its connections and leaves it. Never throws. */
+export async function stopNode(node: MeshNode, log: Logger): Promise<void> {
+  // libp2p's own stop has been seen to hang.
+  const settled = Promise.withResolvers<'stopped' | 'late'>()
+  const timer = setTimeout(() => settled.resolve('late'), STOP_TIMEOUT_MS)
+  Promise.resolve(node.stop()).then(
+    () => settled.resolve('stopped'),
+    (err: unknown) => {
+      log.warn('mesh did not stop cleanly', { err })
+      settled.resolve('late')
+    }
+  )
+  if ((await settled.promise) === 'late') {
+    log.warn('mesh cut off', { peer: node.peerId.toString() })
+    for (const connection of node.getConnections()) connection.abort(new Error('the mesh has stopped'))
+  }
+  clearTimeout(timer)
 }

@@ -15,6 +15,7 @@ export type {
   WorkloadVerdict
 } from './deps.ts'
 export type { FlowInfo } from './flow/flow.ts'
+export { collectYoungGarbage } from './flow/young-garbage.ts'
 export { probeTarget } from './inbound/probe.ts'
 export { type BrokerLimits, DEFAULT_LIMITS } from './limits.ts'
 export type { Strategy } from './outbound/balance.ts'

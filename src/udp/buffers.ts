@@ -1,6 +1,6 @@
 import type { Socket } from 'node:dgram'
+import { datagramDescriptorOf } from '../core/index.ts'
 import { forceReceiveBuffer } from './native/index.ts'
-import { descriptorOf } from './socket.ts'
 
 /** Asks the kernel for buffers that hold a burst. It may give less; what does not fit is lost. */
 export function growBuffers(socket: Socket, bytes: number): void {
@@ -18,6 +18,6 @@ export function growBuffers(socket: Socket, bytes: number): void {
  */
 export function growPortBuffers(socket: Socket, bytes: number): void {
   growBuffers(socket, bytes)
-  const fd = descriptorOf(socket)()
+  const fd = datagramDescriptorOf(socket)()
   if (fd !== undefined) forceReceiveBuffer(fd, bytes)
 }

@@ -1,8 +1,8 @@
 import type { Socket } from 'node:dgram'
+import { datagramDescriptorOf } from '../core/index.ts'
 import type { UdpEndpoint } from './endpoint.ts'
 import { linuxCalls, NativeEndpoint, NativeUdp } from './native/index.ts'
 import { NodeEndpoint } from './node-endpoint.ts'
-import { descriptorOf } from './socket.ts'
 
 export { growBuffers, growPortBuffers } from './buffers.ts'
 export type { DatagramListener, DropListener, Remote, UdpEndpoint } from './endpoint.ts'
@@ -12,7 +12,7 @@ let native: NativeUdp | undefined | 'unknown' = 'unknown'
 
 /** The endpoint of a socket that is bound or connected: by calls about many datagrams where the system has them. */
 export function udpEndpoint(socket: Socket): UdpEndpoint {
-  const fd = descriptorOf(socket)()
+  const fd = datagramDescriptorOf(socket)()
   if (fd === undefined) return new NodeEndpoint(socket)
   if (native === 'unknown') native = findNative(fd)
   return native === undefined ? new NodeEndpoint(socket) : new NativeEndpoint(native, socket)

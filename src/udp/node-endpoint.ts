@@ -9,6 +9,7 @@ const MAX_BACKLOG_BYTES = 1024 * 1024
 /** By `node:dgram`: a call of the system and a callback for each datagram. */
 export class NodeEndpoint implements UdpEndpoint {
   readonly #socket: Socket
+  readonly #isIpv6: boolean
   #closed = false
   #isGone = false
   /** Not yet with the system. */
@@ -16,6 +17,7 @@ export class NodeEndpoint implements UdpEndpoint {
 
   constructor(socket: Socket) {
     this.#socket = socket
+    this.#isIpv6 = isIpv6(socket)
     socket.once('close', () => {
       this.#isGone = true
     })
@@ -41,8 +43,7 @@ export class NodeEndpoint implements UdpEndpoint {
     }
     this.#sending += 1
     if (to === undefined) socket.send(copy, sent)
-    else
-      socket.send(copy, to.port, isIpv6(socket) && isIP(to.address) === 4 ? `::ffff:${to.address}` : to.address, sent)
+    else socket.send(copy, to.port, this.#isIpv6 && isIP(to.address) === 4 ? `::ffff:${to.address}` : to.address, sent)
     return true
   }
 

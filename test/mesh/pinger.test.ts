@@ -4,7 +4,7 @@ import { streamPair } from '@libp2p/utils'
 import { yamux } from '@libp2p/yamux'
 import { type PeerKey, peerKeyOf } from '../../src/identity/index.ts'
 import { Sessions } from '../../src/mesh/admission/session.ts'
-import { Pinger } from '../../src/mesh/dialing/pinger.ts'
+import { Pinger } from '../../src/mesh/libp2p-shims/pinger.ts'
 import { startPair } from './support.ts'
 
 const DELAY_MS = 100

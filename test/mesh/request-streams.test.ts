@@ -5,8 +5,8 @@ import { peerIdFromString } from '@libp2p/peer-id'
 import { streamPair } from '@libp2p/utils'
 import { silentLogger, silentMetrics, systemClock, WarrenError } from '../../src/core/index.ts'
 import { peerKeyOf } from '../../src/identity/index.ts'
+import { RequestServer } from '../../src/mesh/requests/request-server.ts'
 import { RequestStreams } from '../../src/mesh/requests/request-streams.ts'
-import { RequestServer } from '../../src/mesh/requests/requests.ts'
 import { until } from './support.ts'
 
 const PEER = peerKeyOf(new Uint8Array(32).fill(7))

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
+import { existsSync, globSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
 
@@ -7,6 +7,7 @@ const ROOT = join(import.meta.dirname, '..', '..')
 
 interface Locked {
   readonly hasInstallScript?: boolean
+  readonly version?: string
   readonly dependencies?: Readonly<Record<string, string>>
   readonly devDependencies?: Readonly<Record<string, string>>
 }
@@ -28,4 +29,30 @@ test('every dependency with an install script is allowed or refused by name', ()
 test('the lock file is that of the manifest', () => {
   assert.deepEqual(lock.packages['']?.dependencies, manifest.dependencies)
   assert.deepEqual(lock.packages['']?.devDependencies, manifest.devDependencies)
+})
+
+test('a package whose private members are read has its exact version here and in the table of the shims', () => {
+  const page = readFileSync(join(ROOT, 'src', 'mesh', 'libp2p-shims', 'README.md'), 'utf8')
+  const rows = [...page.matchAll(/^\| `([^`]+)` \| `([^`]+)` \| ([\d.]+) \|/gm)]
+  const folder = join(ROOT, 'src', 'mesh', 'libp2p-shims')
+  for (const [, shim = '', name = '', version] of rows) {
+    assert.ok(existsSync(join(folder, shim)), shim)
+    assert.equal(manifest.dependencies?.[name], version, name)
+    assert.equal(lock.packages[`node_modules/${name}`]?.version, version, name)
+  }
+  const named = new Set(rows.map(([, shim]) => shim))
+  const missing = readdirSync(folder).filter(file => {
+    const reads = /Reflect\.get\(|\.ping\(\)/.test(readFileSync(join(folder, file), 'utf8'))
+    return file.endsWith('.ts') && reads && !named.has(file)
+  })
+  assert.deepEqual(missing, [])
+})
+
+test('private members of other code are read in no other place', () => {
+  const allowed = /^src\/(mesh\/libp2p-shims\/.+|core\/node-internals)\.ts$/
+  const found = globSync('src/**/*.ts', { cwd: ROOT }).filter(file => {
+    const text = readFileSync(join(ROOT, file), 'utf8')
+    return /\b_handle\b|getOwnPropertySymbols|\.description ===/.test(text) && !allowed.test(file)
+  })
+  assert.deepEqual(found, [])
 })

@@ -132,3 +132,45 @@ test('the program in the README is a program of the installed package', () => {
 test('publint finds nothing to complain of', () => {
   run(join(BIN, 'publint'), ['run', '--strict', tarball], consumer)
 })
+
+test('a program that starts an agent keeps its umask, its flags of V8 and its listeners, until it calls tuneProcess', () => {
+  const script = `
+    import v8 from 'node:v8'
+    import { runInNewContext } from 'node:vm'
+    import { syncBuiltinESMExports } from 'node:module'
+    const touched = []
+    const { setFlagsFromString } = v8
+    v8.setFlagsFromString = flag => {
+      touched.push(flag)
+      setFlagsFromString(flag)
+    }
+    syncBuiltinESMExports()
+    const { umask } = process
+    process.umask = (...mask) => {
+      if (mask.length > 0) touched.push('umask')
+      return umask(...mask)
+    }
+    const listeners = () => Object.fromEntries(process.eventNames().map(name => [String(name), process.listenerCount(name)]))
+    umask(0o027)
+    process.on('SIGTERM', () => {})
+    const before = listeners()
+    const { startAgent, tuneProcess } = await import('warren/agent')
+    const port = { host: '127.0.0.1', port: 0 }
+    const agent = await startAgent({
+      init: 'embedded.test', name: 'alpha', stateDir: 'state', runtimeDir: process.argv[1],
+      listen: port, dataListen: port, mdns: false, logLevel: 'silent'
+    })
+    const running = { umask: umask(), gc: runInNewContext('typeof gc'), listeners: listeners() }
+    await agent.stop()
+    const mine = { touched: [...touched], running, after: listeners() }
+    tuneProcess()
+    tuneProcess()
+    console.log(JSON.stringify({ before, mine, tuned: { umask: umask(), touched } }))`
+  const args = ['--input-type=module', '-e', script, join(work, 'run')]
+  const { before, mine, tuned } = JSON.parse(run(process.execPath, args, consumer))
+  assert.deepEqual(mine.touched, [])
+  assert.deepEqual(mine.running, { umask: 0o027, gc: 'undefined', listeners: before })
+  assert.deepEqual(mine.after, before)
+  assert.equal(tuned.umask, 0o077)
+  assert.ok(tuned.touched.includes('--semi-space-growth-factor=1') && tuned.touched.includes('--expose-gc'))
+})

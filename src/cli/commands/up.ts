@@ -150,7 +150,8 @@ function lifetimesOf(options: UpOptions, file: FileConfig): NonNullable<AgentCon
 
 async function start(config: AgentConfig, signal: AbortSignal): Promise<RunningAgent> {
   // Here and nowhere else: the other commands must not pay for loading the agent.
-  const { startAgent } = await import('../../agent/index.ts')
+  const { startAgent, tuneProcess } = await import('../../agent/index.ts')
+  tuneProcess()
   try {
     return await raceAbort(startAgent(config), signal)
   } catch (err) {

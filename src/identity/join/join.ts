@@ -1,13 +1,14 @@
 import { createPublicKey, type KeyObject } from 'node:crypto'
 import type { Duplex } from 'node:stream'
 import { ErrorCode, isErrorCode, WarrenError, within } from '../../core/index.ts'
-import { create, decode, encodeFrame, identityPb, readFrame, toBinary } from '../../wire/index.ts'
+import { create, decode, identityPb, toBinary } from '../../wire/index.ts'
 import { signBinding, spkiSha256 } from '../certificate/binding.ts'
 import { parseCertificate } from '../certificate/parse.ts'
 import { requestFor } from '../certificate/request.ts'
+import { exchange, type Received } from '../exchange.ts'
 import { openSuccession, openTrustBundle, type TrustState } from '../trust-bundle.ts'
 import { type NodeIdentity, type Verdict, verifyAgent, verifyNodeChain } from '../verify/index.ts'
-import { JOIN_TIMEOUT_MS, MAX_JOIN_MESSAGE_BYTES } from './protocol.ts'
+import { JOIN_BOUNDS, JOIN_TIMEOUT_MS, MAX_JOIN_MESSAGE_BYTES } from './protocol.ts'
 import type { JoinToken } from './token.ts'
 
 /** A TLS connection to a host that may be the authority. */
@@ -61,11 +62,11 @@ export async function join(options: JoinOptions): Promise<Joined> {
       failures.push(`${address}: ${err instanceof Error ? err.message : String(err)}`)
       continue
     }
-    const { stream } = connection
-    stream.on('error', () => {})
+    const { stream, peerCertificate } = connection
     let answer: Answer
     try {
-      answer = await within(JOIN_TIMEOUT_MS, [signal], deadline => ask(connection, options, deadline))
+      const bounds = { ...JOIN_BOUNDS, maxMessages: 2, signal }
+      answer = await exchange(stream, bounds, received => ask(received, peerCertificate, options))
     } catch (err) {
       // Another host at a stale address, or a lost connection: the next address may be better.
       signal.throwIfAborted()
@@ -89,22 +90,16 @@ interface Answer {
   readonly trust: TrustState
 }
 
-// The answer is the authority's own: its certificates were checked before it was asked.
-async function ask(connection: JoinConnection, options: JoinOptions, signal: AbortSignal): Promise<Answer> {
-  const { token, nowMs } = options
-  const { stream, peerCertificate } = connection
-  const hello = decode(
-    identityPb.JoinHelloSchema,
-    await readFrame(stream, MAX_JOIN_MESSAGE_BYTES, signal),
-    MAX_JOIN_MESSAGE_BYTES
-  )
-  const trust = checkAuthority(hello, peerCertificate, token, nowMs())
-  stream.write(encodeFrame(toBinary(identityPb.JoinRequestSchema, await request(options))))
-  const response = decode(
-    identityPb.JoinResponseSchema,
-    await readFrame(stream, MAX_JOIN_MESSAGE_BYTES, signal),
-    MAX_JOIN_MESSAGE_BYTES
-  )
+// The answer is the authority's own: its certificates are checked before it is asked.
+async function* ask(
+  received: Received,
+  peerCertificate: Uint8Array,
+  options: JoinOptions
+): AsyncGenerator<Uint8Array, Answer> {
+  const hello = decode(identityPb.JoinHelloSchema, (await received.next()).value, MAX_JOIN_MESSAGE_BYTES)
+  const trust = checkAuthority(hello, peerCertificate, options.token, options.nowMs())
+  yield toBinary(identityPb.JoinRequestSchema, await request(options))
+  const response = decode(identityPb.JoinResponseSchema, (await received.next()).value, MAX_JOIN_MESSAGE_BYTES)
   return { response, trust }
 }
 

@@ -1,8 +1,9 @@
 import type { Duplex } from 'node:stream'
-import { ErrorCode, type Logger, WarrenError, within } from '../../core/index.ts'
-import { create, decode, encodeFrame, identityPb, readFrame, toBinary } from '../../wire/index.ts'
+import { ErrorCode, type Logger, WarrenError } from '../../core/index.ts'
+import { create, decode, identityPb, toBinary } from '../../wire/index.ts'
+import { exchange, type Received } from '../exchange.ts'
 import { judge, openBinding } from '../verify/index.ts'
-import { JOIN_TIMEOUT_MS, MAX_JOIN_MESSAGE_BYTES } from './protocol.ts'
+import { JOIN_BOUNDS, MAX_JOIN_MESSAGE_BYTES } from './protocol.ts'
 
 export interface JoinAuthority {
   readonly trustDomain: string
@@ -26,27 +27,22 @@ export interface JoinAuthority {
  * Never rejects: what goes wrong is logged here and told to the joiner as far as it concerns it.
  */
 export async function serveJoin(stream: Duplex, authority: JoinAuthority, signal: AbortSignal): Promise<void> {
-  const { log } = authority
-  stream.on('error', () => {})
   try {
-    await within(JOIN_TIMEOUT_MS, [signal], async deadline => {
-      const hello = create(identityPb.JoinHelloSchema, {
-        certificateChain: [...authority.agentChain()],
-        succession: [...authority.succession()]
-      })
-      stream.write(encodeFrame(toBinary(identityPb.JoinHelloSchema, hello)))
-      const request = decode(
-        identityPb.JoinRequestSchema,
-        await readFrame(stream, MAX_JOIN_MESSAGE_BYTES, deadline),
-        MAX_JOIN_MESSAGE_BYTES
-      )
-      const response = await respond(request, authority)
-      stream.end(encodeFrame(toBinary(identityPb.JoinResponseSchema, response)))
-    })
+    await exchange(stream, { ...JOIN_BOUNDS, maxMessages: 1, signal }, received => answer(received, authority))
   } catch (err) {
-    log.warn('join failed', { err })
-    stream.destroy()
+    authority.log.warn('join failed', { err })
   }
+}
+
+async function* answer(received: Received, authority: JoinAuthority): AsyncGenerator<Uint8Array, void> {
+  const hello = create(identityPb.JoinHelloSchema, {
+    certificateChain: [...authority.agentChain()],
+    succession: [...authority.succession()]
+  })
+  yield toBinary(identityPb.JoinHelloSchema, hello)
+  const { value } = await received.next()
+  const request = decode(identityPb.JoinRequestSchema, value, MAX_JOIN_MESSAGE_BYTES)
+  yield toBinary(identityPb.JoinResponseSchema, await respond(request, authority))
 }
 
 async function respond(request: identityPb.JoinRequest, authority: JoinAuthority): Promise<identityPb.JoinResponse> {

@@ -1,12 +1,14 @@
 import type { Duplex } from 'node:stream'
 import { ErrorCode, isErrorCode, type Logger, WarrenError, within } from '../../core/index.ts'
-import { create, decode, encodeFrame, readFrame, renewalPb, toBinary } from '../../wire/index.ts'
+import { create, decode, readFrame, renewalPb, toBinary } from '../../wire/index.ts'
+import { exchange, type Received } from '../exchange.ts'
 import type { JoinConnection } from '../join/index.ts'
 import type { TrustState } from '../trust-bundle.ts'
 import { verifyAgent, verifyNodeChain } from '../verify/index.ts'
 import { MAX_RENEWAL_BYTES, RENEWAL_TIMEOUT_MS } from './protocol.ts'
 
 const MAX_REASON = 512
+const BOUNDS = { maxBytes: MAX_RENEWAL_BYTES, timeoutMs: RENEWAL_TIMEOUT_MS } as const
 
 /** How a lapsed host is served on the data port. */
 export interface RenewalAuthority {
@@ -25,22 +27,21 @@ export interface RenewalAuthority {
  * Never rejects: what goes wrong is logged here and told to the host as far as it concerns it.
  */
 export async function serveRenewal(stream: Duplex, authority: RenewalAuthority, signal: AbortSignal): Promise<void> {
-  stream.on('error', () => {})
   try {
-    await within(RENEWAL_TIMEOUT_MS, [signal], async deadline => {
-      const hello = create(renewalPb.RenewalHelloSchema, {
-        certificateChain: [...authority.agentChain()],
-        succession: [...authority.succession()]
-      })
-      stream.write(encodeFrame(toBinary(renewalPb.RenewalHelloSchema, hello)))
-      const bytes = await readFrame(stream, MAX_RENEWAL_BYTES, deadline)
-      const request = decode(renewalPb.RenewalRequestSchema, bytes, MAX_RENEWAL_BYTES)
-      stream.end(encodeFrame(await answerTo(request, authority)))
-    })
+    await exchange(stream, { ...BOUNDS, maxMessages: 1, signal }, received => serve(received, authority))
   } catch (err) {
     authority.log.warn('renewal at the data port failed', { err })
-    stream.destroy()
   }
+}
+
+async function* serve(received: Received, authority: RenewalAuthority): AsyncGenerator<Uint8Array, void> {
+  const hello = create(renewalPb.RenewalHelloSchema, {
+    certificateChain: [...authority.agentChain()],
+    succession: [...authority.succession()]
+  })
+  yield toBinary(renewalPb.RenewalHelloSchema, hello)
+  const { value } = await received.next()
+  yield await answerTo(decode(renewalPb.RenewalRequestSchema, value, MAX_RENEWAL_BYTES), authority)
 }
 
 /**
@@ -57,15 +58,15 @@ export async function askForRenewal(
   nowMs: number,
   signal: AbortSignal
 ): Promise<readonly Uint8Array[]> {
-  stream.on('error', () => {})
+  async function* ask(received: Received): AsyncGenerator<Uint8Array, readonly Uint8Array[]> {
+    const hello = (await received.next()).value
+    const { certificateChain, succession } = decode(renewalPb.RenewalHelloSchema, hello, MAX_RENEWAL_BYTES)
+    requireAgent(certificateChain, peerCertificate, follow(succession), nowMs)
+    yield toBinary(renewalPb.RenewalRequestSchema, request)
+    return openRenewalAnswer((await received.next()).value)
+  }
   try {
-    return await within(RENEWAL_TIMEOUT_MS, [signal], async deadline => {
-      const bytes = await readFrame(stream, MAX_RENEWAL_BYTES, deadline)
-      const { certificateChain, succession } = decode(renewalPb.RenewalHelloSchema, bytes, MAX_RENEWAL_BYTES)
-      requireAgent(certificateChain, peerCertificate, follow(succession), nowMs)
-      stream.write(encodeFrame(toBinary(renewalPb.RenewalRequestSchema, request)))
-      return openRenewalAnswer(await readFrame(stream, MAX_RENEWAL_BYTES, deadline))
-    })
+    return await exchange(stream, { ...BOUNDS, maxMessages: 2, signal }, ask)
   } finally {
     stream.destroy()
   }

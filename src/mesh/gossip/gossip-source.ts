@@ -1,26 +1,12 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import type { GossipSub } from '@libp2p/gossipsub'
-import type { Connection, Stream } from '@libp2p/interface'
-import { ErrorCode, WarrenError } from '../../core/index.ts'
+import type { Stream } from '@libp2p/interface'
 import { ByteQueue } from '../../wire/index.ts'
 import { GOSSIP_TURN_BYTES, MAX_GOSSIP_WAITING_BYTES } from '../limits.ts'
 
 /** What gossipsub uses of a stream that a neighbour has opened. */
-type Source = Pick<Stream, 'abort' | 'close' | 'protocol'> & AsyncIterable<Uint8Array>
-
-/** Has `pubsub`, not started, read what neighbours send by `inTurns`; `onFull` is told whose stream was made to wait. */
-export function readInTurns(pubsub: GossipSub, onFull: (connection: Connection) => void): GossipSub {
-  const take: unknown = Reflect.get(pubsub, 'onIncomingStream')
-  // Unpaced, one neighbour could hold up everything that this host does.
-  if (typeof take !== 'function') throw new WarrenError(ErrorCode.Internal, 'gossipsub takes streams in another way')
-  const onIncomingStream = (stream: Stream, connection: Connection): void => {
-    take.call(
-      pubsub,
-      inTurns(stream, () => onFull(connection)),
-      connection
-    )
-  }
-  return Object.assign(pubsub, { onIncomingStream })
+export interface Source extends Pick<Stream, 'abort' | 'close' | 'protocol'>, AsyncIterable<Uint8Array> {
+  /** Whether anybody has begun to read it. */
+  readonly isRead: () => boolean
 }
 
 /**
@@ -35,6 +21,7 @@ export function inTurns(stream: Stream, onFull: () => void): Source {
   let wake = Promise.withResolvers<void>()
   let ended = stream.status !== 'open'
   let failure: Error | undefined
+  let isRead = false
   stream.addEventListener('message', ({ data }) => {
     const bytes = data.subarray()
     queue.push(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength))
@@ -65,6 +52,7 @@ export function inTurns(stream: Stream, onFull: () => void): Source {
   }
 
   async function* read(): AsyncGenerator<Uint8Array> {
+    isRead = true
     for (;;) {
       while (queue.length > 0) {
         if (left === 0) await turn
@@ -87,6 +75,7 @@ export function inTurns(stream: Stream, onFull: () => void): Source {
     protocol: stream.protocol,
     close: options => stream.close(options),
     abort: err => stream.abort(err),
+    isRead: () => isRead,
     [Symbol.asyncIterator]: read
   }
 }

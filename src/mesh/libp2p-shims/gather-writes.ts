@@ -1,5 +1,10 @@
-import { Socket } from 'node:net'
-import type { MessageStream } from '@libp2p/interface'
+import { createServer, Socket } from 'node:net'
+import type { Connection, MessageStream, Transport, Upgrader } from '@libp2p/interface'
+import { multiaddr } from '@multiformats/multiaddr'
+import { within } from '../../core/index.ts'
+import type { SelfTest } from './self-test.ts'
+
+const LOOPBACK_MS = 1_000
 
 /**
  * Has what is written to a connection in one turn of the event loop leave together.
@@ -8,9 +13,8 @@ import type { MessageStream } from '@libp2p/interface'
  * cost two calls of the system, two packets and their acknowledgements; most of what a mesh at rest did.
  */
 export function gatherWrites(connection: MessageStream): void {
-  // libp2p has no option for this. What is no connection of TCP is carried by one.
-  const socket = 'socket' in connection ? connection.socket : undefined
-  if (!(socket instanceof Socket)) return
+  const socket = socketOf(connection)
+  if (socket === undefined) return
   const write = socket.write.bind(socket)
   const gathered = (...args: Parameters<typeof write>): boolean => {
     if (socket.writableCorked === 0) {
@@ -20,4 +24,47 @@ export function gatherWrites(connection: MessageStream): void {
     return write(...args)
   }
   Object.assign(socket, { write: gathered })
+}
+
+// libp2p has no option for this. A connection that shows no socket is written to as libp2p does.
+function socketOf(connection: MessageStream): Socket | undefined {
+  const socket: unknown = Reflect.get(connection, 'socket')
+  return socket instanceof Socket ? socket : undefined
+}
+
+/** Has `transport` dial a listener on the loopback interface. Where there is no such interface, nothing is tested. */
+export function gatherWritesTest(transport: Transport): SelfTest {
+  return {
+    library: '@libp2p/tcp',
+    without: 'frames are sent one by one, which costs more processor time',
+    isRequired: false,
+    run: async signal => {
+      const raw = await within(LOOPBACK_MS, [signal], limit => loopback(transport, limit)).catch(() => undefined)
+      if (raw === undefined || socketOf(raw) !== undefined) return undefined
+      return 'a connection does not show its socket'
+    }
+  }
+}
+
+async function loopback(transport: Transport, signal: AbortSignal): Promise<MessageStream | undefined> {
+  const server = createServer(socket => socket.on('error', () => {}).resume())
+  let raw: MessageStream | undefined
+  try {
+    const listening = Promise.withResolvers<void>()
+    server.once('error', listening.reject).listen(0, '127.0.0.1', listening.resolve)
+    await listening.promise
+    const address = server.address()
+    if (address === null || typeof address === 'string') return undefined
+    const upgrader: Pick<Upgrader, 'upgradeOutbound'> = {
+      upgradeOutbound: async connection => {
+        raw = connection
+        return { remoteAddr: connection.remoteAddr } as Connection
+      }
+    }
+    await transport.dial(multiaddr(`/ip4/127.0.0.1/tcp/${address.port}`), { signal, upgrader: upgrader as Upgrader })
+    return raw
+  } finally {
+    raw?.abort(new Error('tested'))
+    server.close()
+  }
 }

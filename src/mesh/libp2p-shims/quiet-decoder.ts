@@ -1,9 +1,16 @@
-import type { MessageStream } from '@libp2p/interface'
+import { generateKeyPair } from '@libp2p/crypto/keys'
+import type { ConnectionEncrypter, MessageStream } from '@libp2p/interface'
+import type { noise } from '@libp2p/noise'
+import { peerIdFromPrivateKey } from '@libp2p/peer-id'
+import { multiaddrConnectionPair } from '@libp2p/utils'
+import type { SelfTest } from './self-test.ts'
 
 /** libp2p takes any RangeError for "the rest has not come yet". */
 const NOT_YET = new RangeError('the length of the next message has not come yet')
 
 const LENGTH_BYTES = 2
+
+type DecodeLength = (bytes: { readonly byteLength: number }) => unknown
 
 /**
  * Has an encrypted connection find out that nothing is left to read without a new error.
@@ -12,15 +19,61 @@ const LENGTH_BYTES = 2
  * as dear as to decrypt it.
  */
 export function quietDecoder<Connection extends MessageStream>(connection: Connection): Connection {
-  // noise declares it private; if it is gone one day, all works as before.
-  const decoder: unknown = Reflect.get(connection, 'decoder')
-  if (typeof decoder !== 'object' || decoder === null) return connection
-  const decode: unknown = Reflect.get(decoder, 'lengthDecoder')
-  if (typeof decode !== 'function') return connection
-  const lengthDecoder = (bytes: { readonly byteLength: number }): unknown => {
+  const found = decoderOf(connection)
+  if (found === undefined) return connection
+  const { decoder, decode } = found
+  const lengthDecoder: DecodeLength = bytes => {
     if (bytes.byteLength < LENGTH_BYTES) throw NOT_YET
     return decode(bytes)
   }
   Object.assign(decoder, { lengthDecoder })
   return connection
+}
+
+// noise declares `decoder` private, and its class `lengthDecoder`.
+function decoderOf(connection: MessageStream): { decoder: object; decode: DecodeLength } | undefined {
+  const decoder: unknown = Reflect.get(connection, 'decoder')
+  if (typeof decoder !== 'object' || decoder === null) return undefined
+  const decode: unknown = Reflect.get(decoder, 'lengthDecoder')
+  return typeof decode === 'function' ? { decoder, decode: bytes => decode(bytes) } : undefined
+}
+
+type NoiseComponents = Parameters<ReturnType<typeof noise>>[0]
+
+/** Has two ends made by `encrypter` shake hands in memory, and one say a word to the other. */
+export function quietDecoderTest(
+  encrypter: (components: NoiseComponents) => Pick<ConnectionEncrypter, 'secureInbound' | 'secureOutbound'>,
+  { logger }: Pick<NoiseComponents, 'logger'>
+): SelfTest {
+  return {
+    library: '@libp2p/noise',
+    without: 'every packet costs an error, and with it processor time',
+    isRequired: false,
+    run: async signal => {
+      const end = async () => {
+        const privateKey = await generateKeyPair('Ed25519')
+        const upgrader = { getStreamMuxers: () => new Map() } as unknown as NoiseComponents['upgrader']
+        return encrypter({ privateKey, peerId: peerIdFromPrivateKey(privateKey), logger, upgrader })
+      }
+      const [near, far] = multiaddrConnectionPair()
+      const [dialler, answerer] = await Promise.all([end(), end()])
+      const options = { signal, skipStreamMuxerNegotiation: true }
+      try {
+        const [outbound, inbound] = await Promise.all([
+          dialler.secureOutbound(near, options),
+          answerer.secureInbound(far, options)
+        ])
+        if (decoderOf(inbound.connection) === undefined) return 'an encrypted connection does not show its decoder'
+        const heard = new Promise<void>(resolve =>
+          quietDecoder(inbound.connection).addEventListener('message', () => resolve(), { once: true })
+        )
+        outbound.connection.send(Uint8Array.of(1))
+        await heard
+        return undefined
+      } finally {
+        near.abort(new Error('tested'))
+        far.abort(new Error('tested'))
+      }
+    }
+  }
 }

@@ -2,11 +2,8 @@ import type { Duplex } from 'node:stream'
 import { ErrorCode, raceAbort, WarrenError } from '../../core/index.ts'
 import { type PeerKey, peerKeyOf, rawKeyOf } from '../../identity/index.ts'
 
-/** From who wants to be relayed to the one in the middle: 32 bytes, the key of the wanted peer. One byte comes back. */
-export const RELAY_PROTOCOL = '/warren/relay/1'
-/** From the one in the middle to the wanted peer: 32 bytes, the key of who wants to reach it, as the middle knows it. */
-export const RELAYED_PROTOCOL = '/warren/relayed/1'
-
+// Who wants to be relayed sends 32 bytes, the key of the wanted peer; one byte comes back. The relay sends the wanted peer
+// 32 bytes, the key of who wants to reach it, as the relay knows it.
 const KEY_BYTES = 32
 
 /** The middle's one byte. Above 0 it closes the stream. */

@@ -4,7 +4,7 @@ import type { PeerKey } from '../../identity/index.ts'
 import { FRAME_HEADER_BYTES } from '../../wire/index.ts'
 import { CLOSE_TIMEOUT_MS, KEPT_STREAM_REST_MS, MAX_EXCHANGE_BYTES, MAX_KEPT_STREAMS_PER_PEER } from '../limits.ts'
 import { FrameStream } from './frame-stream.ts'
-import { checked } from './requests.ts'
+import { checked } from './request-server.ts'
 import { decodeResponse, RESPONSE_OVERHEAD_BYTES } from './response.ts'
 
 /** The largest response, with what its frame adds. */

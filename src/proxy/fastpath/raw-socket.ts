@@ -1,4 +1,4 @@
-import { Socket, type SocketConstructorOpts } from 'node:net'
+import { Socket } from 'node:net'
 import { descriptorOf } from '../../core/index.ts'
 import { duplicator } from './duplicate.ts'
 import { readBuffer } from './pool.ts'
@@ -29,13 +29,11 @@ export function takeOver(former: Socket, onBytes: OnBytes, letGo: () => void = (
   const duplicate = duplicator()
   if (duplicate === undefined) throw new Error('sockets cannot be taken over on this system')
   const fd = duplicate(descriptorOf(former))
-  // `onread` is documented for connect(); the constructor takes it for any socket.
-  const options: SocketConstructorOpts & { readonly onread: unknown } = {
+  const socket = new Socket({
     fd,
     allowHalfOpen: true,
     onread: { buffer: readBuffer, callback: bytesOf(onBytes) }
-  }
-  const socket = new Socket(options)
+  })
   // Else it begins to read at once, and what it reads is gone.
   socket.pause()
   letGo()

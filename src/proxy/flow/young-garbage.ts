@@ -12,10 +12,20 @@ const GROWTH_PERCENT = 150
 /** So long after the last 16 MiB V8's own choice holds again, and with it a smaller heap. */
 const REST_MS = 5_000
 
-/** Collects the young generation only: about half a millisecond, however large the rest of the heap is. */
-const collectYoung = exposedCollector()
+type Collector = (options: { readonly type: 'minor' }) => void
+
+/**
+ * Collects the young generation only: about half a millisecond, however large the rest of the heap is. Undefined until
+ * `collectYoungGarbage`: the flags of V8 are the program's, and an agent may be a part of one.
+ */
+let collectYoung: Collector | undefined
 let bytesSince = 0
 let resting: NodeJS.Timeout | undefined
+
+/** Has `countYoungGarbage` act, for as long as the process runs. It sets flags of V8. */
+export function collectYoungGarbage(): void {
+  collectYoung ??= exposedCollector()
+}
 
 /**
  * Tells the collector of bytes that were read, are handed on and will be garbage a moment later.
@@ -26,6 +36,7 @@ let resting: NodeJS.Timeout | undefined
  * While it is called, the heap has more room.
  */
 export function countYoungGarbage(bytes: number): void {
+  if (collectYoung === undefined) return
   bytesSince += bytes
   if (bytesSince < BYTES_BETWEEN) return
   bytesSince = 0
@@ -46,7 +57,7 @@ function allowGrowth(): void {
 }
 
 // V8 gives it to contexts that are made while the flag is set.
-function exposedCollector(): (options: { readonly type: 'minor' }) => void {
+function exposedCollector(): Collector {
   setFlagsFromString('--expose-gc')
   const collector: unknown = runInNewContext('globalThis.gc')
   setFlagsFromString('--no-expose-gc')

@@ -1,7 +1,8 @@
 import type { Socket } from 'node:dgram'
+import { datagramDescriptorOf } from '../../core/index.ts'
 import type { DatagramListener, DropListener, Remote, UdpEndpoint } from '../endpoint.ts'
 import { NodeEndpoint } from '../node-endpoint.ts'
-import { descriptorOf, isIpv6, withoutMapping } from '../socket.ts'
+import { isIpv6, withoutMapping } from '../socket.ts'
 import { encodeName } from './names.ts'
 import type { NativeUdp } from './native.ts'
 import type { Origin } from './send-batch.ts'
@@ -14,6 +15,7 @@ export class NativeEndpoint implements UdpEndpoint, Origin {
   readonly fd: () => number | undefined
   readonly #native: NativeUdp
   readonly #socket: Socket
+  readonly #isIpv6: boolean
   /** For what cannot be said to the system. */
   readonly #other: NodeEndpoint
   readonly #names = new WeakMap<Remote, Buffer>()
@@ -21,7 +23,8 @@ export class NativeEndpoint implements UdpEndpoint, Origin {
   #closed = false
 
   constructor(native: NativeUdp, socket: Socket) {
-    this.fd = descriptorOf(socket)
+    this.fd = datagramDescriptorOf(socket)
+    this.#isIpv6 = isIpv6(socket)
     this.#native = native
     this.#socket = socket
     this.#other = new NodeEndpoint(socket)
@@ -63,7 +66,7 @@ export class NativeEndpoint implements UdpEndpoint, Origin {
   #nameOf(to: Remote): Buffer | undefined {
     const known = this.#names.get(to)
     if (known !== undefined) return known
-    const name = encodeName(to, isIpv6(this.#socket))
+    const name = encodeName(to, this.#isIpv6)
     if (name !== undefined) this.#names.set(to, name)
     return name
   }

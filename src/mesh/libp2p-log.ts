@@ -1,6 +1,6 @@
 import { format } from 'node:util'
 import type { ComponentLogger, Logger as Libp2pLogger } from '@libp2p/interface'
-import type { Logger } from '../../core/index.ts'
+import type { Logger } from '../core/index.ts'
 
 const drop = (): void => {}
 

@@ -1,9 +1,8 @@
 import type { MessageStream } from '@libp2p/interface'
-import type { yamux } from '@libp2p/yamux'
+import { multiaddrConnectionPair } from '@libp2p/utils'
 import { raceAbort } from '../../core/index.ts'
-
-type YamuxFactory = ReturnType<ReturnType<typeof yamux>>
-type Muxer = ReturnType<YamuxFactory['createStreamMuxer']>
+import type { SelfTest } from './self-test.ts'
+import type { Muxer, YamuxFactory } from './window-updates.ts'
 
 /**
  * Asks the other end of a connection for a sign of life with a ping of the multiplexer: one frame each way, that every
@@ -31,5 +30,27 @@ export class Pinger {
     const answer = muxer.ping()
     answer.catch(() => {})
     await raceAbort(answer, signal)
+  }
+}
+
+/** Has one multiplexer of `factory` ping another in memory. Without pings a host that is gone would never be noticed. */
+export function pingTest(factory: YamuxFactory): SelfTest {
+  return {
+    library: '@libp2p/yamux',
+    without: 'nothing',
+    isRequired: true,
+    run: async signal => {
+      const [near, far] = multiaddrConnectionPair()
+      try {
+        factory.createStreamMuxer(far)
+        const muxer = factory.createStreamMuxer(near)
+        if (typeof Reflect.get(muxer, 'ping') !== 'function') return 'a multiplexer cannot ping'
+        await raceAbort(muxer.ping(), signal)
+        return undefined
+      } finally {
+        near.abort(new Error('tested'))
+        far.abort(new Error('tested'))
+      }
+    }
   }
 }

@@ -1,0 +1,40 @@
+import type { Connection, Stream } from '@libp2p/interface'
+import { ErrorCode, WarrenError } from '../../core/index.ts'
+import type { PeerKey } from '../../identity/index.ts'
+import type { StreamProtocol } from '../protocols.ts'
+import { StreamDuplex } from './stream-duplex.ts'
+
+export interface PeerStreamsDeps {
+  /** Dials a known peer if there is no connection to it. */
+  readonly ensure: (peer: PeerKey, signal: AbortSignal) => Promise<unknown>
+  readonly openTo: (peer: PeerKey) => Connection | undefined
+}
+
+/** Opens streams to hosts, dialling them first if need be. */
+export class PeerStreams {
+  readonly #deps: PeerStreamsDeps
+
+  constructor(deps: PeerStreamsDeps) {
+    this.#deps = deps
+  }
+
+  /** DESTINATION_UNREACHABLE when the peer is not connected or takes no more streams, libp2p's errors, the signal's reason. */
+  async open(peer: PeerKey, { name, limits }: StreamProtocol, signal: AbortSignal): Promise<Stream> {
+    await this.#deps.ensure(peer, signal)
+    const connection = this.#deps.openTo(peer)
+    if (connection === undefined) {
+      throw new WarrenError(ErrorCode.DestinationUnreachable, `no connection to ${peer}`)
+    }
+    const stream = await connection.newStream(name, { ...limits, signal })
+    // Above the peer's limit, the stream is handed out already reset, without an error.
+    if (stream.status !== 'open') {
+      throw new WarrenError(ErrorCode.DestinationUnreachable, `the peer refused a stream for ${name}`)
+    }
+    return stream
+  }
+
+  /** As `open`, as a Duplex of Node. */
+  async openDuplex(peer: PeerKey, protocol: StreamProtocol, signal: AbortSignal): Promise<StreamDuplex> {
+    return new StreamDuplex(await this.open(peer, protocol, signal))
+  }
+}

@@ -1,0 +1,104 @@
+import { peerIdFromPrivateKey } from '@libp2p/peer-id'
+import { silentMetrics } from '../core/index.ts'
+import { AdmissionLog } from './admission/admission-log.ts'
+import { Sessions } from './admission/session.ts'
+import { Connections, DataStreams, PeerStreams } from './connections/index.ts'
+import { dial, parsePeerAddress, Redialer } from './dialing/index.ts'
+import { Gossip } from './gossip/gossip.ts'
+import { PacedRegistrar } from './gossip/paced-registrar.ts'
+import { peerKeyFromId, toPrivateKey } from './keys.ts'
+import { Pinger } from './libp2p-shims/index.ts'
+import { MAX_GOSSIP_WAITING_BYTES } from './limits.ts'
+import { Libp2pMesh, type MeshParts } from './mesh.ts'
+import { createNode } from './node.ts'
+import { REQUESTS } from './protocols.ts'
+import { RelayService } from './relay/index.ts'
+import { RequestService } from './requests/request-service.ts'
+import type { Mesh, MeshOptions } from './types.ts'
+
+/** Makes the mesh of one host, not started: set the handlers first. INVALID_ARGUMENT, INVALID_OPTION. */
+export async function createMesh(options: MeshOptions): Promise<Mesh> {
+  const { nodeChain, judge, onRefused, trustDomain, bootstrap, log, clock, metrics = silentMetrics } = options
+  const privateKey = toPrivateKey(options.peerKey)
+  const peer = peerKeyFromId(peerIdFromPrivateKey(privateKey))
+  // Refuses what the operator mistyped now, and not by silence later.
+  const seeds = bootstrap.map(parsePeerAddress)
+
+  const stopping = new AbortController()
+  const { signal } = stopping
+  const sessions = new Sessions(peer)
+  const pinger = new Pinger()
+  const paced = new PacedRegistrar({
+    onFull: ({ remotePeer }) =>
+      metrics.hit('mesh_gossip_waiting_bytes', { peer: peerKeyFromId(remotePeer), limit: MAX_GOSSIP_WAITING_BYTES }),
+    log
+  })
+  let redialer: Redialer | undefined
+  const node = await createNode({
+    privateKey,
+    mesh: options,
+    admission: { nodeChain, judge, onRefused, sessions, refusals: new AdmissionLog(log, clock), log },
+    discovery: {
+      trustDomain,
+      mdns: options.mdns,
+      bootstrap: seeds.flatMap(seed => (seed.peer === undefined ? [] : [`${seed.address}/p2p/${seed.peer}`])),
+      onSeed: found => redialer?.hint(found, 'seed'),
+      onRumour: found => redialer?.hint(found, 'rumour')
+    },
+    pinger,
+    paced
+  })
+  const connections = new Connections({ node, sessions, log, isStopping: () => signal.aborted })
+  redialer = keptConnected({ peer, node, connections, options, signal })
+  const found = redialer
+  const peerStreams = new PeerStreams({
+    ensure: (other, limit) => found.ensure(other, limit),
+    openTo: other => connections.openTo(other)
+  })
+  const streams = new DataStreams()
+  const relay = new RelayService({
+    self: peer,
+    connected: () => connections.peers(),
+    machineOf: other => connections.machineOf(other),
+    open: (other, protocol, limit) => peerStreams.openDuplex(other, protocol, limit),
+    accept: (stream, middle, via) => streams.acceptRelayed(stream, middle, via),
+    stopping: signal,
+    log,
+    metrics,
+    clock
+  })
+  const requests = new RequestService({
+    open: (other, limit) => peerStreams.open(other, REQUESTS, limit),
+    stopping: signal,
+    log,
+    metrics,
+    clock
+  })
+  const gossip = new Gossip(node.services.pubsub, trustDomain, { paced, log, clock, metrics })
+  const services = { peerStreams, streams, relay, requests, gossip, pinger }
+  return new Libp2pMesh({ peer, node, sessions, connections, redialer, ...services, stopping, options })
+}
+
+/** The loop that dials, which hears of every connection first. */
+function keptConnected({
+  peer,
+  node,
+  connections,
+  options: { bootstrap, log, clock },
+  signal
+}: Pick<MeshParts, 'peer' | 'node' | 'connections' | 'options'> & { readonly signal: AbortSignal }): Redialer {
+  const redialer = new Redialer({
+    self: peer,
+    dial: (address, expected, limit) => dial(node, address, expected, limit),
+    connected: () => connections.peers(),
+    isConnected: other => connections.openTo(other) !== undefined,
+    log,
+    clock,
+    signal
+  })
+  redialer.hint(bootstrap, 'seed')
+  connections.onConnect(other => redialer.onConnect(other))
+  connections.onDisconnect(other => redialer.onDisconnect(other))
+  connections.onIdentify(addresses => redialer.hint(addresses, 'member'))
+  return redialer
+}

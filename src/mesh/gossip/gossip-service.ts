@@ -1,0 +1,94 @@
+import { createHash } from 'node:crypto'
+import { type GossipsubOpts, gossipsub, type Message, StrictNoSign } from '@libp2p/gossipsub'
+import type { Logger } from '../../core/index.ts'
+import { verdictsOf } from '../libp2p-shims/index.ts'
+import { MAX_GOSSIP_BACKLOG_BYTES, MAX_GOSSIP_RPC_BYTES } from '../limits.ts'
+import type { MeshTopic } from '../types.ts'
+import type { PacedRegistrar } from './paced-registrar.ts'
+
+export const TOPICS: readonly MeshTopic[] = ['registry', 'policy']
+/** Messages above are announced to neighbours when they have come, so that they are not sent again. */
+const IDONTWANT_BYTES = 8 * 1024
+/** Name of a topic on the wire. */
+export function topicName(trustDomain: string, topic: MeshTopic): string {
+  return `/warren/1/${trustDomain}/${topic}`
+}
+
+export interface GossipServiceDeps {
+  readonly trustDomain: string
+  readonly paced: PacedRegistrar
+  readonly log: Logger
+  /** How gossipsub is made. @default gossipsub */
+  readonly make?: typeof gossipsub
+}
+
+/** The gossipsub service of libp2p, as this mesh wants it. It reads what neighbours send through `paced`. */
+export function gossipService({
+  trustDomain,
+  paced,
+  log,
+  make = gossipsub
+}: GossipServiceDeps): ReturnType<typeof gossipsub> {
+  return ({ logger, peerId, privateKey, peerStore, connectionManager, registrar }) => {
+    const own = { logger, peerId, privateKey, peerStore, connectionManager, registrar: paced.wrap(registrar) }
+    // We say when a message is passed on; until then it is noted who else has it. See `Gossip`.
+    const pubsub = make({ ...optionsOf(trustDomain), asyncValidation: true })(own)
+    if (verdictsOf(pubsub) !== undefined) return pubsub
+    const reason = 'it takes no verdicts; every message is passed on at once, which each host then has several times'
+    log.warn('a library has changed inside', { component: '@libp2p/gossipsub', reason })
+    return make(optionsOf(trustDomain))(own)
+  }
+}
+
+function optionsOf(trustDomain: string): Partial<GossipsubOpts> {
+  return {
+    // What is gossiped carries its author's own signature; one by the libp2p key would say nothing more.
+    globalSignaturePolicy: StrictNoSign,
+    // The default hashes the data alone: the same bytes under another topic would then count as seen.
+    msgIdFn: messageId,
+    allowedTopics: TOPICS.map(topic => topicName(trustDomain, topic)),
+    // The default punishes more than 10 hosts behind one address until nobody listens to them.
+    scoreParams: { IPColocationFactorWeight: 0 },
+    // No digests of what was said (IHAVE): the registry asks its neighbours for what it missed, more often and by itself.
+    Dlazy: 0,
+    gossipFactor: 0,
+    // A word of a message that is not wanted any more costs as much as a message of this size.
+    idontwantMinDataSize: IDONTWANT_BYTES,
+    // Neighbours that a message is passed on to; the defaults are 6, 4, 12, 4 and 2. An author tells all its connections
+    // itself, and who missed a message asks for it within 1.5 s: the rest is duplicates, of which each host had six.
+    D: 4,
+    Dlo: 3,
+    Dhi: 6,
+    Dscore: 2,
+    Dout: 1,
+    fallbackToFloodsub: false,
+    emitSelf: false,
+    // A message that found nobody must not count as seen, or its repetition would be suppressed.
+    allowPublishToZeroTopicPeers: false,
+    ignoreDuplicatePublishError: true,
+    runOnLimitedConnection: true,
+    // Encoded once for all that it goes to.
+    batchPublish: true,
+    // A neighbour has one, and for a moment a second when the first is lost. Each has a turn of its own.
+    maxInboundStreams: 2,
+    awaitRpcHandler: true,
+    awaitRpcMessageHandler: true,
+    maxInboundDataLength: MAX_GOSSIP_RPC_BYTES,
+    maxOutboundBufferSize: MAX_GOSSIP_BACKLOG_BYTES,
+    maxTopicBytesPerPeer: 16 * 1024,
+    decodeRpcLimits: {
+      maxSubscriptions: 16,
+      maxMessages: 256,
+      maxIhaveMessageIDs: 1_024,
+      maxIwantMessageIDs: 1_024,
+      maxIdontwantMessageIDs: 512,
+      maxControlMessages: 64,
+      maxPeerInfos: 16
+    }
+  }
+}
+
+function messageId(message: Message): Uint8Array {
+  // A topic holds no NUL, so no two pairs of topic and data hash the same bytes.
+  return new Uint8Array(createHash('sha256').update(`${message.topic}\0`).update(message.data).digest())
+}

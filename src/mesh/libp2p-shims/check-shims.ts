@@ -1,0 +1,28 @@
+import { noise } from '@libp2p/noise'
+import { tcp } from '@libp2p/tcp'
+import { yamux } from '@libp2p/yamux'
+import { detach, type Logger } from '../../core/index.ts'
+import { libp2pLogger } from '../libp2p-log.ts'
+import { gatherWritesTest } from './gather-writes.ts'
+import { pingTest } from './pinger.ts'
+import { quietDecoderTest } from './quiet-decoder.ts'
+import { runSelfTests } from './self-test.ts'
+import { windowUpdatesTest } from './window-updates.ts'
+
+/**
+ * Tests every private member that the shims use, but those of gossipsub, which are seen when it is made and when it starts.
+ *
+ * Throws UNSUPPORTED if one has changed that the mesh must not start without. The others are tested while the mesh starts, since
+ * a handshake in memory takes 20 ms of processor time; a warning is logged for each that has changed.
+ */
+export async function checkShims(log: Logger): Promise<void> {
+  const logger = libp2pLogger(log)
+  const multiplexers = () => yamux({ enableKeepAlive: false })()
+  await runSelfTests([pingTest(multiplexers())], log)
+  const optional = [
+    windowUpdatesTest(multiplexers()),
+    gatherWritesTest(tcp()({ logger })),
+    quietDecoderTest(noise(), { logger })
+  ]
+  detach(log, 'self-tests of libraries', runSelfTests(optional, log))
+}

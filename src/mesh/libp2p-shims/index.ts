@@ -1,0 +1,6 @@
+export { checkShims } from './check-shims.ts'
+export { gatherWrites } from './gather-writes.ts'
+export { type ReportVerdict, verdictsOf } from './gossip-verdicts.ts'
+export { Pinger } from './pinger.ts'
+export { quietDecoder } from './quiet-decoder.ts'
+export { gatherWindowUpdates } from './window-updates.ts'

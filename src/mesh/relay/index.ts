@@ -1,0 +1,1 @@
+export { RelayService } from './relay-service.ts'
