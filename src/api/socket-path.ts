@@ -1,28 +1,43 @@
-import { chmodSync, lstatSync, unlinkSync } from 'node:fs'
-import { chmod, lstat, mkdir } from 'node:fs/promises'
-import { connect, type Server } from 'node:net'
+import { chmodSync } from 'node:fs'
+import { lstat } from 'node:fs/promises'
+import type { Server } from 'node:net'
 import { dirname } from 'node:path'
-import { ErrorCode, WarrenError } from '../core/index.ts'
+import {
+  acceptsConnections,
+  claimDirectory,
+  ErrorCode,
+  MAX_SOCKET_PATH_BYTES,
+  occupySocketPath,
+  systemCode,
+  WarrenError
+} from '../core/index.ts'
 
-/** Longest path of a unix socket, in bytes: sun_path less its end mark (BSD has 103). */
-export const MAX_SOCKET_PATH_BYTES = process.platform === 'linux' ? 107 : 103
+/** What is in a runtime directory besides the sockets of the local API. */
+export interface RuntimeNames {
+  /** A file that only we make, and that is there as long as the directory is ours. */
+  readonly mark?: string
+  readonly directories?: readonly string[]
+}
+
+const SOCKET_NAMES = ['agent.sock', 'admin.sock', 'spiffe.sock']
 
 /**
- * Makes `dir` for the sockets of an agent, with its parents, unless it is there; whatever the umask, others may pass
- * through it. Throws as `checkDirectory`.
+ * Makes `dir` for the sockets of an agent, with its parents, unless it is there; whatever the umask, others may pass through one
+ * that is made here, and one that is there keeps its mode. It may be there if it is empty or was ours. Throws as `claimDirectory`.
  */
-export async function ensureRuntimeDir(dir: string): Promise<void> {
-  try {
-    const made = await mkdir(dir, { recursive: true, mode: 0o755 })
-    // The umask of an agent keeps others out of all it makes; they must reach agent.sock.
-    if (made !== undefined) await chmod(dir, 0o755)
-  } catch (cause) {
-    throw new WarrenError(ErrorCode.StateUnusable, `cannot make the runtime directory ${dir}: ${codeOf(cause)}`, {
-      hint: 'Choose another with --runtime-dir or WARREN_RUNTIME_DIR.',
-      cause
-    })
-  }
-  await checkDirectory(dir)
+export function ensureRuntimeDir(dir: string, { mark, directories = [] }: RuntimeNames = {}): void {
+  const known: ReadonlySet<string> = new Set([...SOCKET_NAMES, ...directories])
+  claimDirectory(dir, {
+    what: 'the runtime directory',
+    mode: 0o755,
+    isOurs: names =>
+      (mark !== undefined && names.includes(mark)) ||
+      names.every(name => known.has(name)) ||
+      // Of an agent that made no mark yet, with what else its operator keeps there.
+      (directories.length > 0 && directories.every(name => names.includes(name))),
+    owners: [0],
+    option: '--runtime-dir'
+  })
 }
 
 /**
@@ -39,7 +54,17 @@ export async function bindSocket(server: Server, path: string, mode: number): Pr
     throw new WarrenError(ErrorCode.InvalidOption, reason, { hint: 'Choose a shorter runtime directory.' })
   }
   await checkDirectory(dirname(path))
-  await removeStale(path)
+  try {
+    await occupySocketPath(path, acceptsConnections, () => bind(server, path, mode))
+  } catch (err) {
+    if (WarrenError.is(err, ErrorCode.PortInUse)) throw alreadyRunning(path)
+    // Nobody named this path: it is the directory that is unusable.
+    if (!WarrenError.is(err, ErrorCode.InvalidArgument)) throw err
+    throw new WarrenError(ErrorCode.StateUnusable, err.reason, { hint: 'Remove it.', cause: err })
+  }
+}
+
+async function bind(server: Server, path: string, mode: number): Promise<void> {
   const listening = new Promise<void>((resolve, reject) => {
     server.once('listening', resolve).once('error', reject)
   })
@@ -55,16 +80,16 @@ export async function bindSocket(server: Server, path: string, mode: number): Pr
   try {
     await listening
   } catch (cause) {
-    if (codeOf(cause) === 'EADDRINUSE') throw alreadyRunning(path)
-    const code = codeOf(cause) === 'EACCES' ? ErrorCode.PermissionDenied : ErrorCode.StateUnusable
-    throw new WarrenError(code, `cannot listen on ${path}: ${codeOf(cause)}`, { cause })
+    if (systemCode(cause) === 'EADDRINUSE') throw alreadyRunning(path)
+    const code = systemCode(cause) === 'EACCES' ? ErrorCode.PermissionDenied : ErrorCode.StateUnusable
+    throw new WarrenError(code, `cannot listen on ${path}: ${systemCode(cause)}`, { cause })
   }
 }
 
 // Whoever may write in the directory may replace the socket and answer in the agent's name.
 async function checkDirectory(dir: string): Promise<void> {
   const stat = await lstat(dir).catch((cause: unknown) => {
-    const reason = `cannot use the runtime directory ${dir}: ${codeOf(cause)}`
+    const reason = `cannot use the runtime directory ${dir}: ${systemCode(cause)}`
     throw new WarrenError(ErrorCode.StateUnusable, reason, { cause })
   })
   const uid = process.getuid?.() ?? 0
@@ -79,49 +104,8 @@ function unusable(dir: string, why: string): WarrenError {
   })
 }
 
-async function removeStale(path: string): Promise<void> {
-  const found = await lstat(path).catch((err: unknown) => {
-    if (codeOf(err) === 'ENOENT') return undefined
-    throw new WarrenError(ErrorCode.StateUnusable, `cannot look at ${path}: ${codeOf(err)}`, { cause: err })
-  })
-  if (found === undefined) return
-  if (!found.isSocket()) {
-    throw new WarrenError(ErrorCode.StateUnusable, `${path} exists and is not a socket`, { hint: 'Remove it.' })
-  }
-  if (await answers(path)) throw alreadyRunning(path)
-  try {
-    // Another agent may have replaced it since: then it is no longer stale.
-    const now = lstatSync(path)
-    if (now.ino !== found.ino || now.ctimeMs !== found.ctimeMs) throw alreadyRunning(path)
-    unlinkSync(path)
-  } catch (cause) {
-    if (codeOf(cause) === 'ENOENT') return
-    if (cause instanceof WarrenError) throw cause
-    const reason = `cannot remove the stale socket ${path}: ${codeOf(cause)}`
-    throw new WarrenError(ErrorCode.PermissionDenied, reason, { cause })
-  }
-}
-
-function answers(path: string): Promise<boolean> {
-  const { promise, resolve } = Promise.withResolvers<boolean>()
-  const probe = connect({ path })
-  probe.once('connect', () => {
-    resolve(true)
-    probe.destroy()
-  })
-  probe.once('error', err => {
-    // EAGAIN (a full backlog) and EACCES mean that somebody is there.
-    resolve(codeOf(err) !== 'ECONNREFUSED' && codeOf(err) !== 'ENOENT')
-  })
-  return promise
-}
-
 function alreadyRunning(path: string): WarrenError {
   return new WarrenError(ErrorCode.AlreadyExists, `another agent is already running on ${path}`, {
     hint: 'Stop it first, or give this one another --runtime-dir and --state-dir.'
   })
-}
-
-function codeOf(err: unknown): string {
-  return err instanceof Error && 'code' in err && typeof err.code === 'string' ? err.code : 'unknown error'
 }

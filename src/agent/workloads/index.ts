@@ -1,4 +1,5 @@
 export { Grants } from './grants.ts'
+export { LONGEST_LISTEN_PATH } from './listen-directory.ts'
 export type { Caller, RegisterInput } from './register-input.ts'
 export { parseHostPort } from './target.ts'
 export { codeAfter, type EndReason, type Target, type Workload } from './workload.ts'

@@ -1,11 +1,8 @@
 import { isIP } from 'node:net'
 import { networkInterfaces } from 'node:os'
-import { ErrorCode, WarrenError } from '../../core/index.ts'
+import { ErrorCode, MAX_SOCKET_PATH_BYTES, WarrenError } from '../../core/index.ts'
 import type { HostPort } from '../config.ts'
 import type { Protocol, Target } from './workload.ts'
-
-// sun_path holds 108 bytes on Linux and 104 on the BSDs, with the terminating zero.
-const MAX_SOCKET_PATH_BYTES = process.platform === 'linux' ? 107 : 103
 
 /** Parses "host:port", "[v6]:port" or ":port". Throws INVALID_ARGUMENT that shows the right form. */
 export function parseHostPort(text: string, defaultHost = '127.0.0.1'): HostPort {

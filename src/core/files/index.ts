@@ -1,0 +1,11 @@
+export { type ClaimOptions, claimDirectory } from './directory.ts'
+export { tryLock } from './flock.ts'
+export { kindOf, standsAt, systemCode } from './kind.ts'
+export { checkOutput, type OutputOptions, syncDirectory, writeOutput } from './output.ts'
+export {
+  acceptsConnections,
+  identityOf,
+  MAX_SOCKET_PATH_BYTES,
+  occupySocketPath,
+  removeIfSame
+} from './socket-path.ts'
