@@ -1,14 +1,13 @@
-import { mkdirSync } from 'node:fs'
-import { join } from 'node:path'
 import { setFlagsFromString } from 'node:v8'
-import { ensureRuntimeDir } from '../api/index.ts'
 import { type Clock, type Logger, systemClock } from '../core/index.ts'
 import { assemble } from './assemble.ts'
 import { type AgentConfig, type HostPort, type ResolvedConfig, resolveConfig } from './config.ts'
 import { createLogger } from './logger.ts'
 import { establish } from './membership/index.ts'
+import { openRuntimeDir } from './runtime-dir.ts'
 import { openDatabase } from './state/database.ts'
-import { ensureDirectory } from './state/files.ts'
+import { requireDatabaseFile, requireFiles } from './state/losses.ts'
+import { DATABASE } from './state/names.ts'
 import { Store } from './state/store.ts'
 import { Vault } from './state/vault.ts'
 
@@ -29,9 +28,6 @@ export interface RunningAgent {
   /** Ends everything, in the reverse order of its start. Idempotent; never throws. */
   readonly stop: () => Promise<void>
 }
-
-/** Name of the directory, below the runtime directory, of the sockets that workloads bind. */
-const LISTEN_DIRECTORY = 'w'
 
 /**
  * Starts the agent of this host and resolves once it serves.
@@ -71,16 +67,16 @@ async function start(
   clock: Clock,
   log: Logger
 ): Promise<Omit<RunningAgent, 'stop' | 'runtimeDir'>> {
-  await ensureRuntimeDir(config.runtimeDir)
-  const listenDir = join(config.runtimeDir, LISTEN_DIRECTORY)
-  mkdirSync(listenDir, { recursive: true })
-  // Others may pass through to the directory that is theirs, and neither list nor add anything.
-  ensureDirectory(listenDir, 0o711)
+  const { listenDir, release } = await openRuntimeDir(config.runtimeDir)
+  resources.defer(release)
   const vault = new Vault(config.stateDir)
+  const losses = { accept: config.acceptLostState, log }
+  requireDatabaseFile(vault, losses.accept)
   // Before the membership: two agents must not both found or join into one directory.
-  const store = new Store(openDatabase(vault.path('warren.db')))
+  const store = new Store(openDatabase(vault.path(DATABASE)))
   resources.defer(() => store.close())
+  requireFiles(vault, store, losses)
   const stopping = new AbortController()
-  const { membership, meshAddresses } = await establish(vault, config, clock.wallMs, stopping.signal)
-  return await assemble({ config, listenDir, vault, store, membership, meshAddresses, clock, log, resources })
+  const established = await establish({ vault, store, config, losses, nowMs: clock.wallMs, signal: stopping.signal })
+  return await assemble({ config, listenDir, vault, store, ...established, clock, log, resources })
 }

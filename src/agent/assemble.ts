@@ -32,6 +32,7 @@ import { dialAgent, type Membership } from './membership/index.ts'
 import { policyTransport, registryTransport, wireMesh } from './mesh-wiring.ts'
 import { collect, PromMetrics, watchProcess } from './metrics/index.ts'
 import { PolicyService } from './policy-service.ts'
+import { PolicyStore } from './policy-store.ts'
 import { Readiness } from './readiness.ts'
 import { RegistryService } from './registry-service.ts'
 import { askOverMesh, authoritiesOf, wireRenewals } from './renewal-wiring.ts'
@@ -54,13 +55,14 @@ export interface Parts {
   readonly membership: Membership
   /** Members that the authority named when this host joined just now. */
   readonly meshAddresses: readonly string[]
+  /** The database was lost, and the operator goes on without it. */
+  readonly isDatabaseLost: boolean
   readonly clock: Clock
   readonly log: Logger
   /** Takes up what must be ended, in the order of its start. */
   readonly resources: AsyncDisposableStack
 }
 
-const POLICY_SETTING = 'policy'
 /** Sessions prove new certificates within five seconds, heads are with everybody before that. */
 const MAX_SETTLE_MS = 10_000
 /** Of a TLS connection to the data port of an authority. */
@@ -177,12 +179,21 @@ export async function assemble(parts: Parts): Promise<{
     log,
     signal: stopping.signal
   })
-  const policy = new PolicyService({
+  const { adminPublicKey } = trustFile.state
+  const policyStore = new PolicyStore({ vault, store, trustDomain, adminPublicKey, log })
+  const policy: PolicyService = new PolicyService({
     trustDomain,
-    adminPublicKey: trustFile.state.adminPublicKey,
+    adminPublicKey,
     adminKey: membership.adminKey,
-    load: () => store.setting(POLICY_SETTING),
-    save: signed => store.setSetting(POLICY_SETTING, signed),
+    load: () => policyStore.load(),
+    save: signed => policyStore.save(signed),
+    isUnheard: () => policyStore.isUnheard,
+    onHeard: peer => {
+      // A host that was admitted since the loss knows no more than this one.
+      const machine = trust.machineOf(peer)
+      const isNew = store.tokens().some(token => token.machine === machine && token.usedAtMs !== undefined)
+      if (policy.bundle !== undefined || !isNew) policyStore.noteHeard()
+    },
     transport: policyTransport(mesh),
     onBundle: bundle => evictions.onBundle(bundle),
     onChange: reason => {
@@ -424,6 +435,10 @@ export async function assemble(parts: Parts): Promise<{
   mesh.onStream((stream, peer, via) => data.acceptCarrier(stream, peer, via))
 
   policy.start()
+  if (parts.isDatabaseLost && policy.bundle === undefined) {
+    policyStore.noteLost()
+    log.error('the policy of this host is lost: nothing is allowed before another host has said what is')
+  }
   resources.defer(() => policy.stop())
   await office.renew()
   resources.defer(() => mesh.stop())
@@ -503,7 +518,8 @@ export async function assemble(parts: Parts): Promise<{
   })
   resources.defer(() => readiness.drain())
 
-  const alone = hints.length === 0 && config.bootstrap.length === 0
+  // A host that knows nobody only because it has lost what it knew may still be found.
+  const alone = hints.length === 0 && config.bootstrap.length === 0 && !policyStore.isUnheard
   const known = alone ? 'alone' : parts.meshAddresses.length > 0 ? 'joiner' : 'member'
   await readiness.begin(known, synchronised.promise, log, stopping.signal)
   log.info('agent ready', { machine, trustDomain, peer: self, addresses: mesh.addresses() })
