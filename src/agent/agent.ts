@@ -1,11 +1,10 @@
-import { join } from 'node:path'
-import { ensureRuntimeDir } from '../api/index.ts'
 import { establish } from '../ca/index.ts'
 import { type Clock, checkNodeInternals, type HostPort, type Logger, systemClock } from '../core/index.ts'
-import { ensureDirectory, openDatabase, Store, Vault } from '../state/index.ts'
+import { DATABASE, openDatabase, requireDatabaseFile, requireFiles, Store, Vault } from '../state/index.ts'
 import { assemble } from './assemble.ts'
 import { type AgentConfig, type ResolvedConfig, resolveConfig } from './config.ts'
 import { createLogger } from './logger.ts'
+import { openRuntimeDir } from './runtime-dir.ts'
 
 /** A running agent. */
 export interface RunningAgent {
@@ -26,9 +25,6 @@ export interface RunningAgent {
   /** Ends everything, in the reverse order of its start. Idempotent; never throws. */
   readonly stop: () => Promise<void>
 }
-
-/** Name of the directory, below the runtime directory, of the sockets that workloads bind. */
-const LISTEN_DIRECTORY = 'w'
 
 /**
  * Starts the agent of this host and resolves once it serves.
@@ -65,15 +61,16 @@ async function start(
   log: Logger
 ): Promise<Omit<RunningAgent, 'stop' | 'runtimeDir' | 'log'>> {
   checkNodeInternals(log)
-  await ensureRuntimeDir(config.runtimeDir)
-  const listenDir = join(config.runtimeDir, LISTEN_DIRECTORY)
-  // Others may pass through to the directory that is theirs, and neither list nor add anything.
-  ensureDirectory(listenDir, 0o711)
+  const { listenDir, release } = await openRuntimeDir(config.runtimeDir)
+  resources.defer(release)
   const vault = new Vault(config.stateDir)
+  const losses = { accept: config.acceptLostState, log }
+  requireDatabaseFile(vault, losses.accept)
   // Before the membership: two agents must not both found or join into one directory.
-  const store = new Store(openDatabase(vault.path('warren.db')))
+  const store = new Store(openDatabase(vault.path(DATABASE)))
   resources.defer(() => store.close())
+  requireFiles(vault, store, losses)
   const stopping = new AbortController()
-  const { membership, meshAddresses } = await establish(vault, config, clock.wallMs, stopping.signal)
-  return await assemble({ config, listenDir, vault, store, membership, meshAddresses, clock, log, resources })
+  const established = await establish({ vault, store, config, losses, nowMs: clock.wallMs, signal: stopping.signal })
+  return await assemble({ config, listenDir, vault, store, ...established, clock, log, resources })
 }

@@ -36,6 +36,8 @@ export interface Parts {
   readonly membership: Membership
   /** Members that the authority named when this host joined just now. */
   readonly meshAddresses: readonly string[]
+  /** The database was lost, and the operator goes on without it. */
+  readonly isDatabaseLost: boolean
   readonly clock: Clock
   readonly log: Logger
   /** Takes up what must be ended, in the order of its start. */
@@ -74,7 +76,7 @@ export async function assemble(parts: Parts): Promise<Assembled> {
   const { cluster, proxy, drain } = built
   subscribe(built)
   const { readiness, synchronised } = wire(built)
-  await start(built, parts.meshAddresses)
+  await start(built, parts)
   await serve(built, readiness, synchronised, parts.meshAddresses)
   const { machine, trustDomain } = parts.membership
   return {
@@ -182,11 +184,15 @@ function wire({ base, cluster, ca, proxy }: Built): { readiness: Readiness; sync
   return { readiness: new Readiness(), synchronised: synchronised.promise }
 }
 
-async function start({ base, cluster, ca, local, proxy, announcer }: Built, meshAddresses: readonly string[]) {
+async function start({ base, cluster, ca, local, proxy, announcer }: Built, parts: Parts): Promise<void> {
   const { log, resources, stopping } = base
-  const { mesh, registry, failures, policy, members } = cluster
+  const { mesh, registry, failures, policy, policyStore, members } = cluster
   ca.rootRotation.tidy()
   policy.start()
+  if (parts.isDatabaseLost && policy.bundle === undefined) {
+    policyStore.noteLost()
+    log.error('the policy of this host is lost: nothing is allowed before another host has said what is')
+  }
   resources.defer(() => policy.stop())
   await ca.office.renew()
   resources.defer(() => mesh.stop())
@@ -202,7 +208,7 @@ async function start({ base, cluster, ca, local, proxy, announcer }: Built, mesh
     detach(log, 'agent certificate', ca.office.renew(), stopping)
     detach(log, 'session proofs', proxy.proveAgain(), stopping)
   })
-  mesh.addHints([...meshAddresses, ...members.addresses()])
+  mesh.addHints([...parts.meshAddresses, ...members.addresses()])
   local.workloads.start()
   resources.defer(() => local.workloads.stop())
 }
@@ -215,7 +221,7 @@ async function serve(
 ): Promise<void> {
   const { base, cluster, ca, local, proxy } = built
   const { config, membership, metrics, clock, log, resources, stopping } = base
-  const { mesh, registry, policy, members, state } = cluster
+  const { mesh, registry, policy, policyStore, members, state } = cluster
   const sockets = await serveApi({ ...built, readiness })
   collect(metrics, {
     state,
@@ -229,7 +235,9 @@ async function serve(
     clock
   })
   resources.defer(() => readiness.drain())
-  const alone = meshAddresses.length === 0 && members.addresses().length === 0 && config.bootstrap.length === 0
+  // A host that knows nobody only because it has lost what it knew may still be found.
+  const isLost = policyStore.isUnheard
+  const alone = meshAddresses.length + members.addresses().length + config.bootstrap.length === 0 && !isLost
   const known = alone ? 'alone' : meshAddresses.length > 0 ? 'joiner' : 'member'
   await readiness.begin(known, synchronised, log, stopping)
   const { machine, trustDomain, credentials } = membership

@@ -34,6 +34,11 @@ export interface AgentConfig {
   /** How brokered bytes reach another host. @default auto */
   readonly carrier?: string
   readonly logLevel?: LogLevel
+  /**
+   * Go on without files of the state directory, or its database, that are lost; without effect where none is. For one start, since the
+   * next loss should be heard of. @default false
+   */
+  readonly acceptLostState?: boolean
   /** How long certificates and keys live; see `Lifetimes` for units, bounds and defaults. */
   readonly lifetimes?: Partial<Lifetimes>
   /** By the names of docs/limits.md; see there for which can be set, and the defaults. */
@@ -73,6 +78,7 @@ export function resolveConfig(config: AgentConfig, env: NodeJS.ProcessEnv = proc
     mdns: config.mdns ?? true,
     carrier: config.carrier ?? 'auto',
     logLevel: config.logLevel ?? 'info',
+    acceptLostState: config.acceptLostState ?? false,
     lifetimes: resolveLifetimes(config.lifetimes),
     limits: resolveLimits(config.limits)
   })

@@ -1,13 +1,14 @@
 export {
   backupStopped,
+  checkBackupPath,
   exportRootKey,
   importRootKey,
   openBackup,
   readSealedFile,
-  restoreState
+  restoreState,
+  writeBackup
 } from '../ca/index.ts'
 export type { HostPort } from '../core/index.ts'
-export { replaceFile } from '../state/index.ts'
 export { type RunningAgent, startAgent } from './agent.ts'
 export {
   type AgentConfig,

@@ -1,43 +1,48 @@
-import { chmodSync, constants, linkSync, lstatSync, mkdtempSync, rmSync, unlinkSync } from 'node:fs'
-import { lstat, mkdir, open } from 'node:fs/promises'
-import { connect, type Server } from 'node:net'
-import { dirname, join, resolve } from 'node:path'
-import { ErrorCode, MAX_SOCKET_PATH_BYTES, WarrenError } from '../core/index.ts'
+import { chmodSync, linkSync, mkdtempSync, rmSync } from 'node:fs'
+import { lstat } from 'node:fs/promises'
+import type { Server } from 'node:net'
+import { dirname, join } from 'node:path'
+import {
+  acceptsConnections,
+  claimDirectory,
+  ErrorCode,
+  identityOf,
+  MAX_SOCKET_PATH_BYTES,
+  occupySocketPath,
+  removeIfSame,
+  systemCode,
+  WarrenError
+} from '../core/index.ts'
 
+/** What is in a runtime directory besides the sockets of the local API. */
+export interface RuntimeNames {
+  /** A file that only we make, and that is there as long as the directory is ours. */
+  readonly mark?: string
+  readonly directories?: readonly string[]
+}
+
+const SOCKET_NAMES = ['agent.sock', 'admin.sock', 'spiffe.sock']
 // No longer than the names of the sockets, so that it does not take from the length of the path.
 const STAGING_PREFIX = '.b'
 const STAGED_NAME = 's'
 
 /**
- * Makes `dir` for the sockets of an agent, with its parents, unless it is there; whatever the umask, others may pass
- * through all that it makes. Throws as `checkDirectory`.
+ * Makes `dir` for the sockets of an agent, with its parents, unless it is there; whatever the umask, others may pass through all
+ * that is made here, and one that is there keeps its mode. It may be there if it is empty or was ours. Throws as `claimDirectory`.
  */
-export async function ensureRuntimeDir(dir: string): Promise<void> {
-  try {
-    const made = await mkdir(dir, { recursive: true, mode: 0o755 })
-    // With a umask of 077, nobody but this user would reach agent.sock.
-    if (made !== undefined) for (const path of pathsBetween(resolve(made), resolve(dir))) await openToAll(path)
-  } catch (cause) {
-    throw new WarrenError(ErrorCode.StateUnusable, `cannot make the runtime directory ${dir}: ${codeOf(cause)}`, {
-      hint: 'Choose another with --runtime-dir or WARREN_RUNTIME_DIR.',
-      cause
-    })
-  }
-  await checkDirectory(dir)
-}
-
-async function openToAll(directory: string): Promise<void> {
-  // Not by its name: what a link in its place leads to must not be opened.
-  const file = await open(directory, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW)
-  try {
-    await file.chmod(0o755)
-  } finally {
-    await file.close()
-  }
-}
-
-function pathsBetween(outer: string, inner: string): string[] {
-  return inner === outer || dirname(inner) === inner ? [inner] : [...pathsBetween(outer, dirname(inner)), inner]
+export function ensureRuntimeDir(dir: string, { mark, directories = [] }: RuntimeNames = {}): void {
+  const known: ReadonlySet<string> = new Set([...SOCKET_NAMES, ...directories])
+  claimDirectory(dir, {
+    what: 'the runtime directory',
+    mode: 0o755,
+    isOurs: names =>
+      (mark !== undefined && names.includes(mark)) ||
+      names.every(name => known.has(name)) ||
+      // Of an agent that made no mark yet, with what else its operator keeps there.
+      (directories.length > 0 && directories.every(name => names.includes(name))),
+    owners: [0],
+    option: '--runtime-dir'
+  })
 }
 
 /**
@@ -58,7 +63,20 @@ export async function bindSocket(server: Server, path: string, mode: number): Pr
     throw new WarrenError(ErrorCode.InvalidOption, reason, { hint: 'Choose a shorter runtime directory.' })
   }
   await checkDirectory(dirname(path))
-  await removeStale(path)
+  try {
+    await occupySocketPath(path, acceptsConnections, () => bind(server, path, mode))
+  } catch (err) {
+    if (WarrenError.is(err, ErrorCode.PortInUse)) throw alreadyRunning(path)
+    // Nobody named this path: it is the directory that is unusable.
+    if (!WarrenError.is(err, ErrorCode.InvalidArgument)) throw err
+    throw new WarrenError(ErrorCode.StateUnusable, err.reason, { hint: 'Remove it.', cause: err })
+  }
+  const identity = identityOf(path)
+  // Another agent may have put its own there.
+  return () => removeIfSame(path, identity)
+}
+
+async function bind(server: Server, path: string, mode: number): Promise<void> {
   const listening = new Promise<void>((resolve, reject) => {
     server.once('listening', resolve).once('error', reject)
   })
@@ -68,14 +86,9 @@ export async function bindSocket(server: Server, path: string, mode: number): Pr
     await listening
   } catch (cause) {
     server.close()
-    if (codeOf(cause) === 'EEXIST') throw alreadyRunning(path)
-    const code = codeOf(cause) === 'EACCES' ? ErrorCode.PermissionDenied : ErrorCode.StateUnusable
-    throw new WarrenError(code, `cannot listen on ${path}: ${codeOf(cause)}`, { cause })
-  }
-  const { ino } = lstatSync(path)
-  return () => {
-    // Another agent may have put its own there.
-    if (lstatSync(path, { throwIfNoEntry: false })?.ino === ino) unlinkSync(path)
+    if (systemCode(cause) === 'EEXIST') throw alreadyRunning(path)
+    const code = systemCode(cause) === 'EACCES' ? ErrorCode.PermissionDenied : ErrorCode.StateUnusable
+    throw new WarrenError(code, `cannot listen on ${path}: ${systemCode(cause)}`, { cause })
   }
 }
 
@@ -100,7 +113,7 @@ function publish(server: Server, path: string, mode: number): void {
 // Whoever may write in the directory may replace the socket and answer in the agent's name.
 async function checkDirectory(dir: string): Promise<void> {
   const stat = await lstat(dir).catch((cause: unknown) => {
-    const reason = `cannot use the runtime directory ${dir}: ${codeOf(cause)}`
+    const reason = `cannot use the runtime directory ${dir}: ${systemCode(cause)}`
     throw new WarrenError(ErrorCode.StateUnusable, reason, { cause })
   })
   const uid = process.getuid?.() ?? 0
@@ -115,49 +128,8 @@ function unusable(dir: string, why: string): WarrenError {
   })
 }
 
-async function removeStale(path: string): Promise<void> {
-  const found = await lstat(path).catch((err: unknown) => {
-    if (codeOf(err) === 'ENOENT') return undefined
-    throw new WarrenError(ErrorCode.StateUnusable, `cannot look at ${path}: ${codeOf(err)}`, { cause: err })
-  })
-  if (found === undefined) return
-  if (!found.isSocket()) {
-    throw new WarrenError(ErrorCode.StateUnusable, `${path} exists and is not a socket`, { hint: 'Remove it.' })
-  }
-  if (await answers(path)) throw alreadyRunning(path)
-  try {
-    // Another agent may have replaced it since: then it is no longer stale.
-    const now = lstatSync(path)
-    if (now.ino !== found.ino || now.ctimeMs !== found.ctimeMs) throw alreadyRunning(path)
-    unlinkSync(path)
-  } catch (cause) {
-    if (codeOf(cause) === 'ENOENT') return
-    if (cause instanceof WarrenError) throw cause
-    const reason = `cannot remove the stale socket ${path}: ${codeOf(cause)}`
-    throw new WarrenError(ErrorCode.PermissionDenied, reason, { cause })
-  }
-}
-
-function answers(path: string): Promise<boolean> {
-  const { promise, resolve } = Promise.withResolvers<boolean>()
-  const probe = connect({ path })
-  probe.once('connect', () => {
-    resolve(true)
-    probe.destroy()
-  })
-  probe.once('error', err => {
-    // EAGAIN (a full backlog) and EACCES mean that somebody is there.
-    resolve(codeOf(err) !== 'ECONNREFUSED' && codeOf(err) !== 'ENOENT')
-  })
-  return promise
-}
-
 function alreadyRunning(path: string): WarrenError {
   return new WarrenError(ErrorCode.AlreadyExists, `another agent is already running on ${path}`, {
     hint: 'Stop it first, or give this one another --runtime-dir and --state-dir.'
   })
-}
-
-function codeOf(err: unknown): string {
-  return err instanceof Error && 'code' in err && typeof err.code === 'string' ? err.code : 'unknown error'
 }

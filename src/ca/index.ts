@@ -2,11 +2,13 @@ export { Authorities, AuthorityDesk, askAuthority, IssuedBook, wireAuthorities }
 export {
   backupOf,
   backupStopped,
+  checkBackupPath,
   exportRootKey,
   importRootKey,
   openBackup,
   readSealedFile,
-  restoreState
+  restoreState,
+  writeBackup
 } from './backup/index.ts'
 export { certifier } from './certify.ts'
 export { AdmissionOffice } from './join-service.ts'

@@ -38,6 +38,10 @@ export interface PolicyServiceDeps {
   readonly load: () => Uint8Array | undefined
   /** Must be durable when it returns: what was in force may never be rolled back by a restart. */
   readonly save: (signed: Uint8Array) => void
+  /** Whether the policy was lost, so that this host does not know what it once signed. @default false */
+  readonly isUnheard?: () => boolean
+  /** Called when a peer has said which policy it has, or that it has none. */
+  readonly onHeard?: (peer: PeerKey) => void
   readonly transport: PolicyTransport
   /** Called first with each bundle that comes into force, the stored one among them, before anything is judged by it. */
   readonly onBundle: (bundle: Bundle) => void
@@ -100,7 +104,7 @@ export class PolicyService {
     clearTimeout(this.#timer)
   }
 
-  /** Adds a rule and spreads the new version. Throws NOT_ADMIN, INVALID_ARGUMENT or LIMIT_EXCEEDED. */
+  /** Adds a rule and spreads the new version. Throws NOT_ADMIN, INVALID_ARGUMENT or LIMIT_EXCEEDED; as each change, NOT_READY. */
   async add(rule: NewRule): Promise<Rule> {
     const { rules, added } = addRule(this.#bundle, rule, this.#deps.clock.wallMs())
     await this.#issue({ rules })
@@ -185,6 +189,7 @@ export class PolicyService {
     )
     const { bundle } = decode(policyPb.FetchResponseSchema, bytes, POLICY_LIMITS.maxResponseBytes)
     if (bundle !== undefined) this.#take(toBinary(policyPb.SignedBundleSchema, bundle))
+    this.#deps.onHeard?.(peer)
   }
 
   async #issue(content: Partial<Content>): Promise<void> {
@@ -193,6 +198,15 @@ export class PolicyService {
       throw new WarrenError(ErrorCode.NotAdmin, 'this host does not hold the admin key', {
         hint: 'Run the command on the host that founded the trust domain.'
       })
+    }
+    if (this.#deps.isUnheard?.() === true) {
+      throw new WarrenError(
+        ErrorCode.NotReady,
+        'the policy of this host was lost, and no other host has said yet which one is in force',
+        {
+          hint: 'Wait until another member is connected (`warren members`): what is signed now could take back evictions and rules.'
+        }
+      )
     }
     const signed = sealBundle(this.#bundle, { ...content, trustDomain, nowMs: clock.wallMs() }, bytes =>
       sign(adminKey, CONTEXT.policyBundle, bytes)

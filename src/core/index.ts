@@ -4,6 +4,22 @@ export { type Clock, systemClock } from './clock.ts'
 export { Deadline } from './deadline.ts'
 export { ErrorCode, isErrorCode, WarrenError, type WarrenErrorOptions } from './errors.ts'
 export {
+  acceptsConnections,
+  type ClaimOptions,
+  checkOutput,
+  claimDirectory,
+  identityOf,
+  kindOf,
+  type OutputOptions,
+  occupySocketPath,
+  removeIfSame,
+  standsAt,
+  syncDirectory,
+  systemCode,
+  tryLock,
+  writeOutput
+} from './files/index.ts'
+export {
   type KeyedRate,
   LruMap,
   Quota,

@@ -31,6 +31,10 @@ export function openDatabase(path: string): DatabaseSync {
     try {
       database.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL')
       database.exec(`BEGIN EXCLUSIVE; ${SCHEMA}`)
+      // What was cut off is found out when it is read, which may be weeks later and in the middle of something.
+      const [check] = database.prepare('PRAGMA quick_check(1)').all()
+      if (check?.['quick_check'] !== 'ok')
+        throw new Error(`database disk image is malformed: ${check?.['quick_check']}`)
       const had = Number(database.prepare('PRAGMA user_version').get()?.['user_version'] ?? 0)
       database.exec(`${MIGRATIONS.slice(had).join('')} PRAGMA user_version = ${MIGRATIONS.length}; COMMIT`)
     } catch (err) {
@@ -52,7 +56,11 @@ export function storageError(path: string, err: unknown): WarrenError {
       hint: 'Stop it, or give this one its own --state-dir.'
     })
   }
-  const hint = /full/i.test(text) ? 'The disk is full; free some space and start again.' : undefined
+  const hint = /full/i.test(text)
+    ? 'The disk is full; free some space and start again.'
+    : /malformed|not a database|corrupt/i.test(text)
+      ? 'Put it back from a backup, or move it and its -wal away and start once with --accept-lost-state; see "Lost state" in docs/operations.md.'
+      : undefined
   return new WarrenError(ErrorCode.StateUnusable, `cannot use the database ${path}: ${text}`, {
     cause: err,
     ...(hint === undefined ? {} : { hint })

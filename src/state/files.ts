@@ -13,10 +13,10 @@ import {
   writeSync
 } from 'node:fs'
 import { dirname } from 'node:path'
-import { ErrorCode, WarrenError } from '../core/index.ts'
+import { ErrorCode, syncDirectory, WarrenError } from '../core/index.ts'
 
 /**
- * Makes `path` a directory of ours with exactly this mode, or refuses.
+ * Makes `path`, in a directory of ours, a directory with exactly this mode, or refuses. Not for a path that a user named.
  *
  * Throws STATE_UNUSABLE when it exists as something else or belongs to another user: keys written into a directory that
  * somebody else owns are that person's keys. A symbolic link counts as something else.
@@ -61,7 +61,7 @@ export function readIfPresent(path: string): Buffer | undefined {
 }
 
 /**
- * Replaces a file as a whole and durably: after a crash at any instant it has either the old content or the new.
+ * Replaces a file of ours as a whole and durably: after a crash at any instant it has either the old content or the new.
  *
  * Mode 0600 from its creation on, so that a key is at no time readable by others.
  */
@@ -135,16 +135,6 @@ function removeQuietly(path: string): void {
     rmSync(path, { force: true })
   } catch {
     // The failure that led here is the one to tell.
-  }
-}
-
-/** Makes a rename or removal in a directory durable. */
-export function syncDirectory(path: string): void {
-  const directory = openSync(path, 'r')
-  try {
-    fsyncSync(directory)
-  } finally {
-    closeSync(directory)
   }
 }
 

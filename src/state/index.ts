@@ -1,5 +1,18 @@
+export { canBeWithout, damaged, lost } from './cure.ts'
 export { openDatabase } from './database.ts'
-export { ensureDirectory, readIfPresent, removeFile, replaceFile, syncDirectory } from './files.ts'
+export { ensureDirectory, readIfPresent, removeFile, replaceFile } from './files.ts'
+export {
+  type LossOptions,
+  missingFiles,
+  noteHost,
+  POLICY_SETTING,
+  requireDatabaseFile,
+  requireDatabaseOf,
+  requireFiles,
+  requireSame
+} from './losses.ts'
+export { Manifest } from './manifest.ts'
+export { DATABASE, isStateName, MANIFEST } from './names.ts'
 export { type KnownMember, Store } from './store.ts'
 export { TrustFile } from './trust-file.ts'
 export { Vault, VaultFile } from './vault.ts'

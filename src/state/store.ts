@@ -43,6 +43,17 @@ export class Store implements TokenStore {
     this.#run('INSERT INTO setting VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value', name, value)
   }
 
+  /** Forgets a setting. */
+  unset(name: string): void {
+    this.#run('DELETE FROM setting WHERE name = ?', name)
+  }
+
+  /** Whether nothing was ever remembered here. */
+  isBlank(): boolean {
+    const tables = ['setting', 'mark', 'member', 'join_token']
+    return tables.every(table => this.#all(`SELECT 1 FROM ${table} LIMIT 1`).length === 0)
+  }
+
   marks(): HighWaterMark[] {
     const rows = this.#attempt(() => {
       const statement = this.#db.prepare('SELECT owner, epoch, seq, until_ms FROM mark')

@@ -1,4 +1,3 @@
-import { ErrorCode, WarrenError } from '../core/index.ts'
 import {
   openTrustBundle,
   type ParsedCertificate,
@@ -8,6 +7,7 @@ import {
   type TrustStep
 } from '../identity/index.ts'
 import { create, decode, identityPb, toBinary, trustPb } from '../wire/index.ts'
+import { damaged } from './cure.ts'
 import { type Vault, VaultFile } from './vault.ts'
 
 /** Bundles that are kept and served: a host that missed more rotations than that needs a new token. */
@@ -24,13 +24,17 @@ export class TrustFile {
   constructor(vault: Vault) {
     this.#vault = vault
     const signed = vault.require(VaultFile.TrustBundle)
+    const pin = vault.require(VaultFile.RootFingerprint).toString('utf8').trim()
+    if (!/^[0-9a-f]{64}$/.test(pin)) throw damaged(vault, VaultFile.RootFingerprint)
     try {
-      this.#state = openTrustBundle(signed, vault.require(VaultFile.RootFingerprint).toString('utf8').trim())
+      this.#state = openTrustBundle(signed, pin)
     } catch (cause) {
-      throw new WarrenError(ErrorCode.StateUnusable, `${vault.path(VaultFile.TrustBundle)} does not hold`, {
-        cause,
-        hint: 'Restore the state directory from a backup, or empty it and join again with a new token.'
-      })
+      throw damaged(
+        vault,
+        VaultFile.TrustBundle,
+        `does not hold, by the root that ${VaultFile.RootFingerprint} names`,
+        cause
+      )
     }
     // A crash may have kept the newest bundle out of it.
     const before = readHistory(vault).filter(bundle => contentOf(bundle).version < this.#state.version)
@@ -78,14 +82,16 @@ export class TrustFile {
 function readHistory(vault: Vault): readonly Uint8Array[] {
   const file = vault.read(VaultFile.TrustHistory)
   if (file === undefined) return []
+  let bundles: readonly Uint8Array[]
   try {
-    return decode(trustPb.TrustHistorySchema, file, MAX_HISTORY_BYTES).bundles
+    bundles = decode(trustPb.TrustHistorySchema, file, MAX_HISTORY_BYTES).bundles
+    for (const bundle of bundles) contentOf(bundle)
   } catch (cause) {
-    throw new WarrenError(ErrorCode.StateUnusable, `${vault.path(VaultFile.TrustHistory)} is damaged`, {
-      cause,
-      hint: 'Remove it: this host then cannot help others that missed a rotation of the root.'
-    })
+    throw damaged(vault, VaultFile.TrustHistory, 'is damaged', cause)
   }
+  // It is never written without one; an empty file can be read, too.
+  if (bundles.length === 0) throw damaged(vault, VaultFile.TrustHistory)
+  return bundles
 }
 
 // Of our own disk: each was opened before it was written.

@@ -1,45 +1,45 @@
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { ErrorCode, WarrenError } from '../core/index.ts'
-import { ensureDirectory, readIfPresent, removeFile, replaceFile } from './files.ts'
+import { claimDirectory } from '../core/index.ts'
+import { lost } from './cure.ts'
+import { readIfPresent, removeFile, replaceFile } from './files.ts'
+import { Manifest } from './manifest.ts'
+import { DATABASE, MANIFEST, VaultFile } from './names.ts'
 
-/** Names of what a state directory holds. Keys are PEM (PKCS#8), certificates PEM, the rest bytes; all mode 0600. */
-export const VaultFile = {
-  PeerKey: 'peer.key',
-  NodeKey: 'node.key',
-  NodeChain: 'node.pem',
-  TrustBundle: 'trust.bundle',
-  RootFingerprint: 'root.sha256',
-  /** The last trust bundles, for hosts that missed them. */
-  TrustHistory: 'trust.history',
-  NodeSecret: 'node.secret',
-  /** Key and chain of the node CA since its first renewal, in place of the two above. */
-  RenewedNode: 'node.renewed.pem',
-  JwtKey: 'jwt.key',
-  JwtKeys: 'jwt.keys',
-  RootKey: 'root.key',
-  /** While the root is rotated: the key of the one that goes. */
-  FormerRootKey: 'root.former.key',
-  AuthorityKey: 'authority.key',
-  /** Of an authority that a root has not signed yet. */
-  PendingAuthorityKey: 'authority.pending.key',
-  /** Since its first renewal; before it, the chain of the host has it. */
-  AuthorityCertificate: 'authority.pem',
-  AdminKey: 'admin.key'
-} as const
-export type VaultFile = (typeof VaultFile)[keyof typeof VaultFile]
+export { VaultFile } from './names.ts'
+
+// One of them is in every directory that an agent has ever used.
+const MARKS: readonly string[] = [MANIFEST, DATABASE, VaultFile.NodeChain, VaultFile.RenewedNode, VaultFile.TrustBundle]
 
 /** The files of a state directory: whole-file reads and durable whole-file writes. */
 export class Vault {
   readonly directory: string
+  readonly manifest: Manifest
 
-  /** Makes the directory if needed. Throws STATE_UNUSABLE when it is not ours alone. */
+  /** Makes the directory if needed. Throws STATE_UNUSABLE when it is not ours alone, or has other things in it. */
   constructor(directory: string) {
-    ensureDirectory(directory, 0o700)
+    const was = claimDirectory(directory, {
+      what: 'the state directory',
+      mode: 0o700,
+      isOurs: names => MARKS.some(mark => names.includes(mark)),
+      option: '--state-dir'
+    })
     this.directory = directory
+    this.manifest = new Manifest(join(directory, MANIFEST))
+    if (was !== 'ours') this.manifest.begin([])
+  }
+
+  /** The vault in a directory that an agent has used; undefined, and nothing is made, where there is none. */
+  static existing(directory: string): Vault | undefined {
+    return MARKS.some(mark => existsSync(join(directory, mark))) ? new Vault(directory) : undefined
   }
 
   path(name: string): string {
     return join(this.directory, name)
+  }
+
+  has(name: VaultFile): boolean {
+    return existsSync(this.path(name))
   }
 
   read(name: VaultFile): Buffer | undefined {
@@ -49,20 +49,18 @@ export class Vault {
   /** The content of a file that must be there. Throws STATE_UNUSABLE. */
   require(name: VaultFile): Buffer {
     const content = this.read(name)
-    if (content === undefined) {
-      throw new WarrenError(ErrorCode.StateUnusable, `${this.path(name)} is missing`, {
-        hint: 'Restore the state directory from a backup, or empty it and join again.'
-      })
-    }
+    if (content === undefined) throw lost(this, name)
     return content
   }
 
   /** Takes a file away; the directory no longer lists it when this returns. */
   remove(name: VaultFile): void {
+    this.manifest.drop(name)
     removeFile(this.path(name))
   }
 
   write(name: VaultFile, content: Uint8Array | string): void {
     replaceFile(this.path(name), content)
+    this.manifest.add(name)
   }
 }

@@ -1,5 +1,6 @@
 export { Grants } from './grants.ts'
 export { HealthService } from './health/index.ts'
+export { LONGEST_LISTEN_PATH } from './listen-directory.ts'
 export { type PortServer, serverOf } from './port-server.ts'
 export { PortServers } from './port-servers.ts'
 export type { Caller, RegisterInput } from './register-input.ts'

@@ -4,6 +4,10 @@ import { join } from 'node:path'
 import { ErrorCode, type Logger, WarrenError } from '../core/index.ts'
 
 const SOCKET_NAME = 's'
+/** Of a random name, in hexadecimal digits. */
+const NAME_LENGTH = 18
+/** The longest path of a listening socket, below the directory of them all. */
+export const LONGEST_LISTEN_PATH = join('x'.repeat(NAME_LENGTH), SOCKET_NAME)
 
 /** A directory that only one user can enter, and the path in it where that user's workload binds. */
 export interface ListenDirectory {
@@ -18,7 +22,7 @@ export interface ListenDirectory {
  * CANNOT_CONNECT when the agent may not give a directory to that user.
  */
 export function createListenDirectory(parent: string, uid: number, gid: number): ListenDirectory {
-  const directory = join(parent, randomBytes(9).toString('hex'))
+  const directory = join(parent, randomBytes(NAME_LENGTH / 2).toString('hex'))
   let isMade = false
   try {
     mkdirSync(directory, { mode: 0o700 })

@@ -113,10 +113,13 @@ test('a restored state has all files and marks of a state in use, for its owner 
   const sealed = await seal(SealedKind.Backup, encodeBackup(content), PASSPHRASE)
 
   const target = join(directory, 'new')
-  mkdirSync(target)
+  mkdirSync(target, { mode: 0o755 })
   restoreState(target, await openBackup(sealed, PASSPHRASE), 100)
   assert.deepEqual(readFileSync(join(target, VaultFile.PeerKey), 'utf8'), 'secret')
-  assert.equal(statSync(target).mode & 0o777, 0o700)
+  // A directory that was there keeps its mode; one that is made is for its owner alone.
+  assert.equal(statSync(target).mode & 0o777, 0o755)
+  restoreState(join(directory, 'made'), await openBackup(sealed, PASSPHRASE), 100)
+  assert.equal(statSync(join(directory, 'made')).mode & 0o777, 0o700)
   for (const name of readdirSync(target)) assert.equal(statSync(join(target, name)).mode & 0o777, 0o600, name)
   const restored = new Store(openDatabase(join(target, 'warren.db')))
   t.after(() => restored.close())
@@ -135,6 +138,32 @@ test('a restore touches nothing that is there already', t => {
   assert.throws(() => restoreState(join(directory, 'file'), content, 0), refused)
   assert.equal(readFileSync(join(directory, 'file'), 'utf8'), 'mine')
   assert.ok(!existsSync(`${directory}.restoring`))
+})
+
+test('a restore puts the state together beside its place, and deletes nothing of others there', t => {
+  const directory = temporary(t)
+  const target = join(directory, 'state')
+  const files = new Map([['peer.key', Buffer.from('x')]])
+  const content = { trustDomain: 'example.org', machine: 'a', madeAtMs: 5, files }
+  mkdirSync(`${target}.restoring`)
+  writeFileSync(join(`${target}.restoring`, 'thesis.txt'), 'mine')
+  assert.throws(() => restoreState(target, content, 0), withCode(ErrorCode.AlreadyExists))
+  assert.equal(readFileSync(join(`${target}.restoring`, 'thesis.txt'), 'utf8'), 'mine')
+  rmSync(`${target}.restoring`, { recursive: true })
+  // What a restore that was killed has left, on the other hand.
+  mkdirSync(`${target}.restoring`)
+  for (const name of ['peer.key.new', 'warren.db', 'warren.db-wal'])
+    writeFileSync(join(`${target}.restoring`, name), '')
+  restoreState(target, content, 0)
+  assert.ok(!existsSync(`${target}.restoring`))
+  assert.equal(readFileSync(join(target, 'peer.key'), 'utf8'), 'x')
+})
+
+test('a state of which a file is lost makes no backup that would look whole', t => {
+  const { vault, store } = stateWith(join(temporary(t), 'old'))
+  t.after(() => store.close())
+  rmSync(vault.path(VaultFile.PeerKey))
+  assert.throws(() => collectState(vault, store), { code: ErrorCode.StateUnusable, reason: /peer\.key is missing/ })
 })
 
 test('a backup that names a file outside of the directory restores nothing', async t => {

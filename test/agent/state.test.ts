@@ -1,5 +1,16 @@
 import assert from 'node:assert/strict'
-import { chmodSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -7,6 +18,7 @@ import { test } from 'node:test'
 import { ErrorCode, WarrenError } from '../../src/core/index.ts'
 import type { PeerKey } from '../../src/identity/index.ts'
 import { openDatabase } from '../../src/state/database.ts'
+import { Manifest } from '../../src/state/manifest.ts'
 import { Store } from '../../src/state/store.ts'
 import { Vault, VaultFile } from '../../src/state/vault.ts'
 
@@ -31,15 +43,52 @@ test('a key is readable by its owner only, in a directory of its owner only', t 
   assert.throws(() => vault.require(VaultFile.NodeKey), unusable)
 })
 
-test('a state directory that is a link or a file is refused, and one that was open is closed', t => {
+test('a state directory that is a link or a file, that others may write to or that has other things in it is refused, and left as it is', t => {
   const directory = temporary(t)
   symlinkSync(directory, join(directory, 'link'))
   writeFileSync(join(directory, 'file'), '')
-  assert.throws(() => new Vault(join(directory, 'link')), unusable)
-  assert.throws(() => new Vault(join(directory, 'file')), unusable)
-  chmodSync(directory, 0o777)
-  new Vault(directory)
-  assert.equal(statSync(directory).mode & 0o777, 0o700)
+  mkdirSync(join(directory, 'open'))
+  chmodSync(join(directory, 'open'), 0o777)
+  chmodSync(directory, 0o755)
+  for (const path of ['link', 'file', 'open', '.']) {
+    const before = statSync(join(directory, path)).mode
+    assert.throws(() => new Vault(join(directory, path)), unusable, path)
+    assert.equal(statSync(join(directory, path)).mode, before, path)
+  }
+  assert.deepEqual(readdirSync(directory).sort(), ['file', 'link', 'open'])
+})
+
+test('a state directory that was there keeps its mode, and one that is made is for its owner alone', t => {
+  const directory = temporary(t)
+  mkdirSync(join(directory, 'there'), { mode: 0o755 })
+  mkdirSync(join(directory, 'there', 'lost+found'))
+  for (const round of ['first', 'second']) {
+    new Vault(join(directory, 'there'))
+    assert.equal(statSync(join(directory, 'there')).mode & 0o777, 0o755, round)
+  }
+  new Vault(join(directory, 'new', 'deep'))
+  assert.equal(statSync(join(directory, 'new', 'deep')).mode & 0o777, 0o700)
+})
+
+test('a manifest tells which files there must be, whoever writes to it, and passes over a line that was cut off', t => {
+  const path = join(temporary(t), 'manifest')
+  const [one, other] = [new Manifest(path), new Manifest(path)]
+  one.add('root.key')
+  assert.equal(one.names(), undefined, 'nothing is noted before there is a manifest')
+  one.begin(['peer.key'])
+  one.add('root.key')
+  other.drop('root.key')
+  one.add('node.pem')
+  other.add('node.pem')
+  assert.deepEqual([...(one.names() ?? [])], ['peer.key', 'node.pem'])
+  appendFileSync(path, '+admin.ke')
+  assert.deepEqual([...(one.names() ?? [])], ['peer.key', 'node.pem'])
+  one.add('admin.key')
+  assert.deepEqual([...(other.names() ?? [])], ['peer.key', 'node.pem', 'admin.key'])
+  for (const damage of ['', 'hello', 'hello\n+peer.key\n', '\0'.repeat(40)]) {
+    writeFileSync(path, damage)
+    assert.throws(() => one.names(), unusable, JSON.stringify(damage))
+  }
 })
 
 test('a high-water mark only rises, and survives a restart', t => {
@@ -122,8 +171,17 @@ test('a database of the first version is brought up to date, with what is in it'
   }
 })
 
-test('a damaged database is refused, not replaced', t => {
+test('a damaged database is refused, not replaced, wherever the damage is', t => {
   const path = join(temporary(t), 'warren.db')
   writeFileSync(path, Buffer.alloc(8192, 7))
   assert.throws(() => openDatabase(path), unusable)
+  rmSync(path)
+  const store = new Store(openDatabase(path))
+  store.setSetting('policy', Buffer.alloc(64 * 1024, 7))
+  store.close()
+  // Its schema is in the first pages, and can be read.
+  truncateSync(path, 40 * 1024)
+  const cut = statSync(path).size
+  assert.throws(() => openDatabase(path), unusable)
+  assert.equal(statSync(path).size, cut)
 })

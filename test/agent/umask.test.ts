@@ -52,7 +52,8 @@ for (const umask of [0o000, 0o077, 0o022]) {
       'run/warren/endpoints': '711',
       'run/warren/spiffe.sock': '666',
       'run/warren/staging': '700',
-      'run/warren/w': '711'
+      'run/warren/w': '711',
+      'run/warren/warren.lock': '600'
     })
     const files = Object.entries(rest).filter(([path]) => path.startsWith('var/state/'))
     assert.ok(files.some(([path]) => path.endsWith('warren.db-wal')))

@@ -1,6 +1,16 @@
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, statSync } from 'node:fs'
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync
+} from 'node:fs'
 import { connect as connectSocket, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
@@ -133,4 +143,78 @@ test('a port in use is said in one line', async t => {
   const { code, stderr } = await run('forward', ADDRESS, '--listen', `127.0.0.1:${port}`).outcome()
   assert.equal(code, 1)
   assert.match(stderr, new RegExp(`^warren: PORT_IN_USE: another program listens on 127\\.0\\.0\\.1:${port}\\n {2}\\S`))
+})
+
+for (const flags of [[], ['--udp']]) {
+  const kind = flags[0] ?? 'streams'
+  test(`forward puts its socket in the place of no file, link, fifo or directory (${kind})`, async t => {
+    const { run } = await setUp(t, () => {})
+    const directory = scopeOf(t).directory()
+    const at = (name: string): string => join(directory, name)
+    for (const name of ['file', 'target']) writeFileSync(at(name), 'precious')
+    symlinkSync(at('target'), at('link'))
+    mkdirSync(at('directory'))
+    execFileSync('mkfifo', [at('fifo')])
+    const forward = (path: string) => run('forward', ADDRESS, ...flags, '--listen', `unix:${path}`).outcome()
+    for (const [name, is] of [
+      ['file', 'a file'],
+      ['link', 'a symbolic link'],
+      ['directory', 'a directory'],
+      ['fifo', 'a fifo']
+    ] as const) {
+      const before = lstatSync(at(name))
+      const { code, stderr } = await forward(at(name))
+      assert.match(stderr, new RegExp(`^warren: INVALID_ARGUMENT: ${at(name)} exists and is ${is}, not a socket$`, 'm'))
+      assert.equal(code, 2)
+      const after = lstatSync(at(name))
+      assert.deepEqual([after.ino, after.mode], [before.ino, before.mode], name)
+    }
+    for (const name of ['file', 'target']) assert.equal(readFileSync(at(name), 'utf8'), 'precious')
+    const nowhere = await forward(at('no/s'))
+    assert.deepEqual(
+      [nowhere.code, /the directory .*no does not exist/.test(nowhere.stderr)],
+      [2, true],
+      nowhere.stderr
+    )
+    const long = await forward(at('x'.repeat(110)))
+    assert.deepEqual([long.code, /bytes, the system allows 10[37]/.test(long.stderr)], [2, true], long.stderr)
+    assert.deepEqual(readdirSync(directory).sort(), ['directory', 'fifo', 'file', 'link', 'target'])
+  })
+
+  test(`of forwards that start at once over the socket of a dead one, one listens, and the others say so (${kind})`, async t => {
+    const { run } = await setUp(t, socket => void socket.end('welcome'))
+    const path = join(scopeOf(t).directory(), 'app.sock')
+    const forward = (): Program => run('forward', ADDRESS, ...flags, '--listen', `unix:${path}`)
+    const dead = forward()
+    await dead.says(/^unix:/m)
+    await dead.kill()
+    const all = [forward(), forward(), forward()]
+    const outcomes = await Promise.all(
+      all.map(program =>
+        program.says(/^unix:/m).then(
+          () => 'listens',
+          () => (/PORT_IN_USE: another program (serves|listens)/.test(program.stderr) ? 'says so' : program.stderr)
+        )
+      )
+    )
+    assert.deepEqual(outcomes.toSorted(), ['listens', 'says so', 'says so'])
+    const { ino } = lstatSync(path)
+    const late = await forward().outcome()
+    assert.deepEqual([late.code, /PORT_IN_USE/.test(late.stderr)], [1, true], late.stderr)
+    assert.equal(lstatSync(path).ino, ino)
+  })
+}
+
+test('forward removes at its end what it made, and not what came into its place', async t => {
+  const { run } = await setUp(t, socket => void socket.end('welcome'))
+  const path = join(scopeOf(t).directory(), 'app.sock')
+  const first = run('forward', ADDRESS, '--listen', `unix:${path}`)
+  await first.says(/^unix:/m)
+  execFileSync('rm', [path])
+  const second = run('forward', ADDRESS, '--listen', `unix:${path}`)
+  await second.says(/^unix:/m)
+  assert.equal((await first.stop()).code, 0)
+  const socket = connectSocket({ path, allowHalfOpen: true })
+  assert.equal(await read(socket), 'welcome')
+  socket.destroy()
 })

@@ -1,9 +1,20 @@
 import assert from 'node:assert/strict'
-import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync
+} from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
 import { encodeJoinToken, parseJoinToken } from '../../src/identity/index.ts'
-import { scopeOf, startPair, TestAgent, waitFor } from '../harness/index.ts'
+import { scopeOf, startPair, TestAgent, WARREN, waitFor } from '../harness/index.ts'
 
 const PASSPHRASE = 'correct horse battery'
 
@@ -102,4 +113,81 @@ test('joins go on while the root key is away; it comes back from its file, and f
   assert.ok(!existsSync(key))
   await a.cli('root', 'import', file, ...at(a))
   assert.deepEqual(readFileSync(key), before)
+})
+
+test('a backup replaces a backup and nothing else, and - is standard output', async t => {
+  const scope = scopeOf(t)
+  const a = await new TestAgent(scope, { name: 'a', args: ['--init', 'example.org'] }).start()
+  const directory = scope.directory()
+  const at = (name: string): string => join(directory, name)
+  writeFileSync(at('secret'), PASSPHRASE)
+  const backup = (file: string, ...more: string[]) =>
+    a.attempt(['backup', file, '--passphrase-file', at('secret'), ...more])
+  writeFileSync(at('file'), 'precious')
+  symlinkSync(at('file'), at('link'))
+  symlinkSync(at('nowhere'), at('dangling'))
+  symlinkSync('/proc/self/fd/1', at('stdout'))
+  mkdirSync(at('directory'))
+  execFileSync('mkfifo', [at('fifo')])
+  if (process.getuid?.() === 0) execFileSync('mknod', [at('device'), 'c', '1', '3'])
+  const names = readdirSync(directory).sort()
+  for (const name of names.filter(one => one !== 'secret')) {
+    const before = lstatSync(at(name))
+    const { code, stderr } = await backup(at(name))
+    assert.match(
+      stderr,
+      name === 'file' ? /ALREADY_EXISTS: .*file exists/ : /INVALID_ARGUMENT: .* is left as it is/,
+      name
+    )
+    if (name === 'device' || name === 'fifo') assert.match(stderr, /warren backup - > PATH/)
+    assert.equal(code, name === 'file' ? 1 : 2)
+    const after = lstatSync(at(name))
+    assert.deepEqual([after.ino, after.mode, after.rdev], [before.ino, before.mode, before.rdev], name)
+    assert.notEqual(
+      (
+        await a.attempt([
+          'root',
+          'export',
+          at(name),
+          '--yes',
+          '--state-dir',
+          a.stateDir,
+          '--passphrase-file',
+          at('secret')
+        ])
+      ).code,
+      0
+    )
+  }
+  assert.equal(readFileSync(at('file'), 'utf8'), 'precious')
+  assert.ok(existsSync(join(a.stateDir, 'root.key')))
+  assert.deepEqual(readdirSync(directory).sort(), names)
+
+  assert.equal((await backup(at('a.backup'))).code, 0)
+  const first = readFileSync(at('a.backup'))
+  assert.equal((await backup(at('a.backup'))).code, 0)
+  assert.ok(!first.equals(readFileSync(at('a.backup'))))
+  assert.equal(
+    (await a.attempt(['root', 'export', '-', '--yes', '--state-dir', a.stateDir, '--passphrase-file', at('secret')]))
+      .code,
+    2
+  )
+  // Standard output, as bytes: by a shell, since the harness reads text.
+  const piped = a.spawn(['backup', '-', '--json', '--passphrase-file', at('secret')])
+  assert.deepEqual([(await piped.outcome()).code, piped.stdout], [2, ''])
+  const env = { ...process.env, WARREN_RUNTIME_DIR: a.runtimeDir }
+  const stdout = execFileSync(process.execPath, [WARREN, 'backup', '-', '--passphrase-file', at('secret')], { env })
+  writeFileSync(at('piped'), stdout)
+  await a.stop()
+  const restored = await a.attempt([
+    'restore',
+    at('piped'),
+    '--state-dir',
+    at('again'),
+    '--passphrase-file',
+    at('secret')
+  ])
+  assert.equal(restored.code, 0, restored.stderr)
+  for (const name of ['peer.key', 'node.pem', 'admin.key'])
+    assert.deepEqual(readFileSync(join(at('again'), name)), readFileSync(join(a.stateDir, name)))
 })

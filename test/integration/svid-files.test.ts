@@ -106,9 +106,10 @@ test('a key is written neither through a link nor where others may write', async
   writeFileSync(victim, 'untouched')
   execFileSync('rm', [join(out, 'svid_key.pem')])
   symlinkSync(victim, join(out, 'svid_key.pem'))
-  await agent.cli('svid', 'fetch', SHOP, '--out', out)
+  const linked = await agent.attempt(['svid', 'fetch', SHOP, '--out', out])
+  assert.deepEqual([linked.code, /svid_key\.pem.*symbolic link/.test(linked.stderr)], [2, true], linked.stderr)
   assert.equal(readFileSync(victim, 'utf8'), 'untouched')
-  assert.ok(filesIn(out).leaf.checkPrivateKey(filesIn(out).key))
+  execFileSync('rm', [join(out, 'svid_key.pem')])
   chmodSync(out, 0o770)
   const open = await agent.attempt(['svid', 'fetch', SHOP, '--out', out])
   assert.deepEqual([open.code, /can be written by others/.test(open.stderr)], [2, true], open.stderr)
@@ -128,4 +129,29 @@ test('another user gets files for an address that an entry grants, and for no ot
   assert.equal(code, 0, stderr)
   assert.deepEqual([statSync(join(out, 'svid_key.pem')).uid, filesIn(out).mode], [USER, 0o600])
   assert.match((await fetch('dev.web.site.default')).stderr, /PERMISSION_DENIED: no entry grants/)
+})
+
+test('files of another kind stay as they are, and no directory that was there changes its mode', async t => {
+  const { agent, scope } = await founder(t)
+  const out = scope.directory()
+  chmodSync(out, 0o755)
+  writeFileSync(join(out, 'bundle.pem'), 'a list of mine')
+  const refused = await agent.attempt(['svid', 'fetch', SHOP, '--out', out])
+  assert.deepEqual([refused.code, /takes no bundle\.pem: .* exists/.test(refused.stderr)], [2, true], refused.stderr)
+  assert.equal(readFileSync(join(out, 'bundle.pem'), 'utf8'), 'a list of mine')
+  assert.deepEqual(readdirSync(out), ['bundle.pem'])
+  assert.equal(statSync(out).mode & 0o777, 0o755)
+})
+
+test('--out - writes key, certificate and roots to standard output, and nothing else', async t => {
+  const { agent } = await founder(t)
+  const pem = await agent.cli('svid', 'fetch', SHOP, '--out', '-')
+  const [leaf] = certificatesIn(pem)
+  assert.ok(leaf instanceof X509Certificate)
+  assert.ok(leaf.checkPrivateKey(createPrivateKey(pem)))
+  assert.match(pem, /^(-----BEGIN [A-Z ]+-----\n[\s\S]+?\n-----END [A-Z ]+-----\n)+$/)
+  for (const option of [['--watch'], ['--exec', 'true'], ['--json']]) {
+    const { code, stdout, stderr } = await agent.attempt(['svid', 'fetch', SHOP, '--out', '-', ...option])
+    assert.deepEqual([code, stdout, /INVALID_OPTION/.test(stderr)], [2, '', true], stderr)
+  }
 })

@@ -7,6 +7,7 @@ import {
   followRegistry,
   MemberBook,
   PolicyService,
+  PolicyStore,
   policyTransport,
   RegistryService,
   Routing,
@@ -31,16 +32,16 @@ export interface Cluster {
   readonly failures: FailureService
   readonly evictions: Evictions
   readonly policy: PolicyService
+  readonly policyStore: PolicyStore
   readonly authorizer: Authorizer
 }
 
-const POLICY_SETTING = 'policy'
 // What the mesh carries in one gossip message.
 const MAX_GOSSIP_BYTES = 64 * 1024
 
 /** Makes the parts that hosts agree by, and starts none of them. */
 export async function buildCluster(base: Base): Promise<Cluster> {
-  const { membership, store, events, metrics, clock, log } = base
+  const { membership, vault, store, events, metrics, clock, log } = base
   const { credentials, trust: trustFile } = membership
   const trust = new Trust(trustFile.state, clock, log)
   trust.admit(credentials.node.chainDer)
@@ -94,12 +95,22 @@ export async function buildCluster(base: Base): Promise<Cluster> {
     signal: base.stopping
   })
   events.on('refused-by-host', ({ machine, reason }) => evictions.onRefused(machine, reason))
-  const policy = new PolicyService({
-    trustDomain: membership.trustDomain,
-    adminPublicKey: trustFile.state.adminPublicKey,
+  const { trustDomain } = membership
+  const { adminPublicKey } = trustFile.state
+  const policyStore = new PolicyStore({ vault, store, trustDomain, adminPublicKey, log })
+  const policy: PolicyService = new PolicyService({
+    trustDomain,
+    adminPublicKey,
     adminKey: membership.adminKey,
-    load: () => store.setting(POLICY_SETTING),
-    save: signed => store.setSetting(POLICY_SETTING, signed),
+    load: () => policyStore.load(),
+    save: signed => policyStore.save(signed),
+    isUnheard: () => policyStore.isUnheard,
+    onHeard: peer => {
+      // A host that was admitted since the loss knows no more than this one.
+      const machine = trust.machineOf(peer)
+      const isNew = store.tokens().some(token => token.machine === machine && token.usedAtMs !== undefined)
+      if (policy.bundle !== undefined || !isNew) policyStore.noteHeard()
+    },
     transport: policyTransport(mesh),
     onBundle: bundle => evictions.onBundle(bundle),
     onChange: (reason, version) => events.emit('policy-changed', { version, reason }),
@@ -108,7 +119,20 @@ export async function buildCluster(base: Base): Promise<Cluster> {
   })
   const authorizer = new Authorizer(policy, routing, clock)
   const authorityBook = new AuthorityBook(store)
-  return { trust, mesh, state, routing, members, authorityBook, registry, failures, evictions, policy, authorizer }
+  return {
+    trust,
+    mesh,
+    state,
+    routing,
+    members,
+    authorityBook,
+    registry,
+    failures,
+    evictions,
+    policy,
+    policyStore,
+    authorizer
+  }
 }
 
 /** Has the parts of the cluster learn from each other's changes. After enforcement has subscribed. */

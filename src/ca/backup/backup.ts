@@ -1,10 +1,30 @@
-import { existsSync, readdirSync, renameSync, rmSync } from 'node:fs'
+import { chmodSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
-import { ErrorCode, WarrenError } from '../../core/index.ts'
+import type { OutputOptions } from '../../core/index.ts'
+import {
+  checkOutput,
+  ErrorCode,
+  kindOf,
+  standsAt,
+  syncDirectory,
+  systemCode,
+  WarrenError,
+  writeOutput
+} from '../../core/index.ts'
 import type { Vault } from '../../state/index.ts'
-import { ensureDirectory, openDatabase, replaceFile, Store, syncDirectory } from '../../state/index.ts'
-import { type BackupContent, collectState, DATABASE, decodeBackup, encodeBackup } from './content.ts'
-import { SealedKind, seal, unseal } from './sealed.ts'
+import {
+  DATABASE,
+  isStateName,
+  MANIFEST,
+  Manifest,
+  openDatabase,
+  replaceFile,
+  requireDatabaseFile,
+  requireSame,
+  Store
+} from '../../state/index.ts'
+import { type BackupContent, collectState, decodeBackup, encodeBackup } from './content.ts'
+import { isSealed, SealedKind, seal, unseal } from './sealed.ts'
 import { whoseState } from './whose.ts'
 
 /** A sealed copy of all that a host is, while its agent runs. Throws as `seal`; STATE_UNUSABLE. */
@@ -20,13 +40,31 @@ export async function backupOf(
 
 /** As `backupOf`, of a state directory that no agent uses. Throws also NOT_INITIALIZED. */
 export async function backupStopped(stateDir: string, passphrase: string, nowMs: number): Promise<Buffer> {
-  const { vault, trust, machine } = whoseState(stateDir)
+  const { vault, trust, machine, peer } = whoseState(stateDir)
+  requireDatabaseFile(vault, false)
   const store = new Store(openDatabase(vault.path(DATABASE)))
   try {
+    requireSame(peer, vault, store)
     return await backupOf({ vault, store, trustDomain: trust.trustDomain, machine }, passphrase, nowMs)
   } finally {
     store.close()
   }
+}
+
+const OUTPUT: OutputOptions = {
+  what: 'a backup',
+  isSameKind: head => isSealed(SealedKind.Backup, head),
+  pipeHint: 'Give - for standard output, and redirect that: warren backup - > PATH.'
+}
+
+/** Throws what `writeBackup` would throw for what is at a path now. */
+export function checkBackupPath(path: string): void {
+  checkOutput(path, OUTPUT)
+}
+
+/** Writes a backup to a file that a user named; another backup there is replaced, at once and whole. Throws as `writeOutput`. */
+export function writeBackup(path: string, sealed: Uint8Array): void {
+  writeOutput(path, sealed, OUTPUT)
 }
 
 /** Opens a backup and writes nothing. Throws as `unseal`. */
@@ -42,38 +80,57 @@ export async function openBackup(sealed: Uint8Array, passphrase: string): Promis
  */
 export function restoreState(stateDir: string, content: BackupContent, nowMs: number): void {
   const target = resolve(stateDir)
-  requireFree(target)
+  const mode = requireFree(target)
   const staging = `${target}.restoring`
-  // Left by a restore that was interrupted; nobody ever ran on it.
-  rmSync(staging, { recursive: true, force: true })
-  ensureDirectory(staging, 0o700)
+  clearStaging(staging)
   try {
-    for (const [name, bytes] of content.files) replaceFile(join(staging, name), bytes)
+    mkdirSync(staging, { recursive: true, mode: 0o700 })
+    const names = [...content.files.keys()]
+    for (const name of names) replaceFile(join(staging, name), content.files.get(name) ?? Buffer.of())
     const store = new Store(openDatabase(join(staging, DATABASE)))
     try {
       store.revokeOpenTokens(nowMs)
     } finally {
       store.close()
     }
+    new Manifest(join(staging, MANIFEST)).begin(names.filter(name => name !== DATABASE))
     requireFree(target)
+    // A directory that was there keeps its mode.
+    if (mode !== undefined) chmodSync(staging, mode)
     renameSync(staging, target)
     syncDirectory(dirname(target))
   } catch (err) {
     rmSync(staging, { recursive: true, force: true })
-    throw err
+    if (err instanceof WarrenError) throw err
+    throw new WarrenError(ErrorCode.StateUnusable, `cannot restore into ${target}: ${systemCode(err)}`, { cause: err })
   }
 }
 
-function requireFree(path: string): void {
-  if (!existsSync(path)) return
+/** The mode of an empty directory that is there; undefined if nothing is. Throws ALREADY_EXISTS for everything else. */
+function requireFree(path: string): number | undefined {
+  const found = standsAt(path)
+  if (found === undefined) return undefined
   let isEmpty = false
   try {
-    isEmpty = readdirSync(path).length === 0
+    isEmpty = found.isDirectory() && readdirSync(path).length === 0
   } catch {
-    // Not a directory, or not ours to look into: not free.
+    // Not ours to look into: not free.
   }
-  if (isEmpty) return
+  if (isEmpty) return found.mode & 0o777
   throw new WarrenError(ErrorCode.AlreadyExists, `${path} exists and is not an empty directory`, {
     hint: 'A restore overwrites nothing: stop the agent and move it away, or give another --state-dir.'
   })
+}
+
+// Left by a restore that was interrupted; nobody ever ran on it. What has other things in it is not that.
+function clearStaging(path: string): void {
+  const found = standsAt(path)
+  if (found === undefined) return
+  const isOurs = found.isDirectory() && found.uid === process.getuid?.() && readdirSync(path).every(isStateName)
+  if (isOurs) rmSync(path, { recursive: true, force: true })
+  else {
+    throw new WarrenError(ErrorCode.AlreadyExists, `${path} exists and is ${kindOf(found)} of somebody else`, {
+      hint: 'The state is put together there; move it away, or give another --state-dir.'
+    })
+  }
 }

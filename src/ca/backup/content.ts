@@ -1,11 +1,10 @@
 import { join } from 'node:path'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 import type { Store } from '../../state/index.ts'
-import { readIfPresent, removeFile, type Vault, VaultFile } from '../../state/index.ts'
+import { DATABASE, lost, missingFiles, readIfPresent, removeFile, type Vault, VaultFile } from '../../state/index.ts'
 import { backupPb, create, decode, toBinary } from '../../wire/index.ts'
 import { MAX_SEALED_BYTES } from './sealed.ts'
 
-export const DATABASE = 'warren.db'
 const COPY = 'warren.db.copy'
 const NAMES: ReadonlySet<string> = new Set([...Object.values(VaultFile), DATABASE])
 
@@ -16,9 +15,11 @@ export interface BackupContent {
   readonly files: ReadonlyMap<string, Uint8Array>
 }
 
-/** Every file of a state directory, and the database as it is at this moment. Throws STATE_UNUSABLE. */
-export function collectState(vault: Vault, store: Pick<Store, 'copyTo'>): Map<string, Uint8Array> {
+/** Every file of a state directory, and the database as it is at this moment. Throws STATE_UNUSABLE, also when one of them is lost. */
+export function collectState(vault: Vault, store: Pick<Store, 'copyTo' | 'setting'>): Map<string, Uint8Array> {
   const files = new Map<string, Uint8Array>()
+  const [missing] = missingFiles(vault, store)
+  if (missing !== undefined) throw lost(vault, missing)
   for (const name of Object.values(VaultFile)) {
     const content = vault.read(name)
     if (content !== undefined) files.set(name, content)

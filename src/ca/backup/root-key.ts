@@ -1,8 +1,7 @@
 import { createPublicKey } from 'node:crypto'
-import { existsSync } from 'node:fs'
-import { ErrorCode, WarrenError } from '../../core/index.ts'
+import { ErrorCode, standsAt, WarrenError, writeOutput } from '../../core/index.ts'
 import { keyFromPem } from '../../identity/index.ts'
-import { replaceFile, type Vault, VaultFile } from '../../state/index.ts'
+import { type Vault, VaultFile } from '../../state/index.ts'
 import { decodeBackup, encodeBackup } from './content.ts'
 import { SealedKind, seal, unseal } from './sealed.ts'
 import { readSealedFile } from './sealed-file.ts'
@@ -23,14 +22,15 @@ export async function exportRootKey(stateDir: string, file: string, passphrase: 
     })
   }
   requireNoRotation(vault)
-  if (existsSync(file)) {
+  // Also a link that leads nowhere, and a device.
+  if (standsAt(file) !== undefined) {
     throw new WarrenError(ErrorCode.AlreadyExists, `${file} exists`, {
       hint: 'It may hold the only copy of a root key.'
     })
   }
   const { trustDomain } = trust
   const content = encodeBackup({ trustDomain, machine, madeAtMs: nowMs, files: new Map([[VaultFile.RootKey, pem]]) })
-  replaceFile(file, await seal(SealedKind.RootKey, content, passphrase))
+  writeOutput(file, await seal(SealedKind.RootKey, content, passphrase), { what: 'an exported root key' })
   const written = decodeBackup(await unseal(SealedKind.RootKey, readSealedFile(file), passphrase))
   if (!pem.equals(written.files.get(VaultFile.RootKey) ?? Buffer.of())) {
     throw new WarrenError(ErrorCode.FileDamaged, `${file} does not hold what was written to it; nothing was removed`)

@@ -24,6 +24,11 @@ const CHECK_AT = NONCE_AT + 12
 const HEADER_BYTES = CHECK_AT + 32
 const TAG_BYTES = 16
 
+/** Whether a file that begins so is one that `seal` has made, of this kind. */
+export function isSealed(kind: SealedKind, head: Uint8Array): boolean {
+  return MAGIC.equals(head.subarray(0, KIND_AT)) && head[KIND_AT] === kind
+}
+
 const NAMES = { [SealedKind.Backup]: 'backup', [SealedKind.RootKey]: 'root key' }
 const derive = promisify<Buffer, Buffer, number, typeof COST, Buffer>(scrypt)
 

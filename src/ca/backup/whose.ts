@@ -1,5 +1,5 @@
-import { existsSync } from 'node:fs'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
+import type { PeerKey } from '../../identity/index.ts'
 import { parseCertificate, type TrustState, verifyNodeChain } from '../../identity/index.ts'
 import { TrustFile, Vault } from '../../state/index.ts'
 import { readNode } from '../membership/index.ts'
@@ -8,12 +8,13 @@ export interface Whose {
   readonly vault: Vault
   readonly trust: TrustState
   readonly machine: string
+  readonly peer: PeerKey
 }
 
 /** Which host a state directory belongs to, whether or not its certificates have ended since. Throws NOT_INITIALIZED, STATE_UNUSABLE. */
 export function whoseState(stateDir: string): Whose {
   // Looking must not make it.
-  const vault = existsSync(stateDir) ? new Vault(stateDir) : undefined
+  const vault = Vault.existing(stateDir)
   const own = vault === undefined ? undefined : readNode(vault)
   if (vault === undefined || own === undefined) {
     throw new WarrenError(ErrorCode.NotInitialized, `${stateDir} is not the state of a host`, {
@@ -27,5 +28,6 @@ export function whoseState(stateDir: string): Whose {
   const verdict = verifyNodeChain(chain, { ...trust, roots: [...trust.roots, ...file.formerRoots()] }, endedMs - 1)
   if (!verdict.ok)
     throw new WarrenError(ErrorCode.StateUnusable, `the certificate of this host does not hold: ${verdict.detail}`)
-  return { vault, trust, machine: verdict.identity.machine }
+  const { machine, peer } = verdict.identity
+  return { vault, trust, machine, peer }
 }

@@ -11,7 +11,7 @@ import {
   type TrustState,
   verifyRenewable
 } from '../../identity/index.ts'
-import { type Vault, VaultFile } from '../../state/index.ts'
+import { damaged, type Vault, VaultFile } from '../../state/index.ts'
 import { decodeChain, encodeChain } from './chain-file.ts'
 
 export interface NodeCredentials {
@@ -157,16 +157,23 @@ export function loadCredentials(
   if (own === undefined) return undefined
   const verdict = verifyRenewable(own.chain, { ...trust, roots: [...trust.roots, ...former] }, nowMs, graceMs)
   if (!verdict.ok) {
-    throw new WarrenError(ErrorCode.StateUnusable, `the certificate of this host no longer holds: ${verdict.detail}`, {
-      hint:
-        verdict.reason === 'expired'
-          ? 'Check the clock; if it is right, empty the state directory and join again with a new token.'
-          : 'Check the clock, or restore the state directory from a backup.'
-    })
+    // What was cut off is no matter of time or trust.
+    if (verdict.reason === 'malformed' || verdict.reason === 'wrong-chain-length')
+      throw damaged(vault, own.file, `is damaged: ${verdict.detail}`)
+    throw new WarrenError(
+      ErrorCode.StateUnusable,
+      `the certificate of this host in ${vault.path(own.file)} no longer holds: ${verdict.detail}`,
+      {
+        hint:
+          verdict.reason === 'expired'
+            ? 'Check the clock; if it is right, empty the state directory and join again with a new token.'
+            : 'Check the clock, or restore the state directory from a backup.'
+      }
+    )
   }
   const nodeKey = readKey(vault, own.keyFile, own.key)
   if (!createPublicKey(nodeKey).equals(verdict.identity.nodeCertificate.publicKey)) {
-    throw new WarrenError(ErrorCode.StateUnusable, 'the key of this host does not belong to its certificate')
+    throw damaged(vault, own.keyFile, 'does not hold the key of the certificate of this host')
   }
   return new Credentials(vault, { node: verdict.identity, nodeKey }, readAuthority(vault, own.chain[1]))
 }
@@ -177,11 +184,13 @@ export function readNode(vault: Vault) {
   if (renewed !== undefined) {
     const [pem = ''] =
       /-----BEGIN PRIVATE KEY-----[\s\S]+?-----END PRIVATE KEY-----/.exec(renewed.toString('latin1')) ?? []
-    return { chain: decodeChain(renewed), keyFile: VaultFile.RenewedNode, key: Buffer.from(pem) }
+    const file = VaultFile.RenewedNode
+    return { chain: chainIn(vault, file, renewed), file, keyFile: file, key: Buffer.from(pem) }
   }
   const chain = vault.read(VaultFile.NodeChain)
   if (chain === undefined) return undefined
-  return { chain: decodeChain(chain), keyFile: VaultFile.NodeKey, key: vault.require(VaultFile.NodeKey) }
+  const file = VaultFile.NodeChain
+  return { chain: chainIn(vault, file, chain), file, keyFile: VaultFile.NodeKey, key: vault.require(VaultFile.NodeKey) }
 }
 
 // Until it was renewed for the first time, the certificate of a founding authority is in the chain of its host only.
@@ -189,18 +198,26 @@ function readAuthority(vault: Vault, founding: Uint8Array | undefined): Issuer |
   const pem = vault.read(VaultFile.AuthorityKey)
   if (pem === undefined) return undefined
   const file = vault.read(VaultFile.AuthorityCertificate)
-  const certificate = file === undefined ? founding : decodeChain(file)[0]
+  const certificate = file === undefined ? founding : chainIn(vault, VaultFile.AuthorityCertificate, file)[0]
   const key = readKey(vault, VaultFile.AuthorityKey, pem)
   if (certificate === undefined || !createPublicKey(key).equals(parseCertificate(certificate).publicKey)) {
-    throw new WarrenError(ErrorCode.StateUnusable, 'the key of the authority does not belong to its certificate')
+    throw damaged(
+      vault,
+      file === undefined ? VaultFile.AuthorityKey : VaultFile.AuthorityCertificate,
+      `does not belong to ${file === undefined ? 'the certificate of the authority' : VaultFile.AuthorityKey}`
+    )
   }
   return { certificate, key }
+}
+
+function chainIn(vault: Vault, name: VaultFile, file: Buffer): Uint8Array[] {
+  return decodeChain(file, cause => damaged(vault, name, 'is damaged', cause))
 }
 
 export function readKey(vault: Vault, name: VaultFile, pem: Buffer = vault.require(name)): KeyObject {
   try {
     return keyFromPem(pem)
   } catch (cause) {
-    throw new WarrenError(ErrorCode.StateUnusable, `${vault.path(name)} is not a key`, { cause })
+    throw damaged(vault, name, 'is not a key', cause)
   }
 }

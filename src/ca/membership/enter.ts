@@ -5,7 +5,8 @@ import {
   JOIN_ALPN,
   type JoinToken,
   join,
-  keyToPem
+  keyToPem,
+  type PeerKey
 } from '../../identity/index.ts'
 import { type Vault, VaultFile } from '../../state/index.ts'
 import { encodeChain } from './chain-file.ts'
@@ -15,13 +16,14 @@ import { dialAgent } from './dial.ts'
  * Joins the trust domain of a token and writes the membership; returns where members can be dialled.
  *
  * Nothing is written before the authority's answer was judged, and the node chain is written last, so that an
- * interrupted join leaves no half membership. Throws as `join` of identity.
+ * interrupted join leaves no half membership. `beforeMember` is called just before that. Throws as `join` of identity.
  */
 export async function enter(
   vault: Vault,
   token: JoinToken,
   nowMs: () => number,
-  signal: AbortSignal
+  signal: AbortSignal,
+  beforeMember: (peer: PeerKey) => void
 ): Promise<readonly string[]> {
   const peerKey = generatePeerKeyPair()
   const nodeKey = generateSigningKeyPair()
@@ -32,6 +34,7 @@ export async function enter(
   vault.write(VaultFile.NodeKey, keyToPem(nodeKey))
   vault.write(VaultFile.NodeSecret, randomBytes(32))
   vault.write(VaultFile.TrustBundle, joined.trustBundle)
+  beforeMember(joined.node.peer)
   vault.write(VaultFile.NodeChain, encodeChain(joined.node.chainDer))
   return joined.meshAddresses
 }

@@ -1,6 +1,8 @@
 import { ErrorCode, WarrenError } from '../../core/index.ts'
+import type { PeerKey } from '../../identity/index.ts'
 import { parseJoinToken } from '../../identity/index.ts'
-import type { Vault } from '../../state/index.ts'
+import type { LossOptions, Store, Vault } from '../../state/index.ts'
+import { noteHost, requireDatabaseOf, VaultFile } from '../../state/index.ts'
 import type { Lifetimes } from '../lifetimes.ts'
 import { enter } from './enter.ts'
 import { found } from './found.ts'
@@ -8,7 +10,7 @@ import { defaultMachineName } from './machine-name.ts'
 import { loadMembership, type Membership } from './membership.ts'
 
 /** How a host becomes a member: as the one that founds, or by a token. */
-export interface EstablishOptions {
+export interface MembershipConfig {
   /** Trust domain to found. */
   readonly init: string | undefined
   /** Join token. */
@@ -22,47 +24,69 @@ export interface Established {
   readonly membership: Membership
   /** Where members were said to be, by the authority that admitted this host just now. */
   readonly meshAddresses: readonly string[]
+  /** The host was a member, its database is lost, and the operator goes on without it. */
+  readonly isDatabaseLost: boolean
+}
+
+export interface EstablishOptions {
+  readonly vault: Vault
+  readonly store: Store
+  readonly config: MembershipConfig
+  readonly losses: LossOptions
+  readonly nowMs: () => number
+  readonly signal: AbortSignal
 }
 
 /**
  * The membership of this host: the one it has, else a new one as the configuration asks.
  *
  * Throws ALREADY_INITIALIZED when the host is a member of another trust domain or under another name than asked for,
- * NOT_INITIALIZED when it is none and was told nothing, and as founding and joining do.
+ * NOT_INITIALIZED when it is none and was told nothing, STATE_UNUSABLE, and as founding and joining do.
  */
-export async function establish(
-  vault: Vault,
-  config: EstablishOptions,
-  nowMs: () => number,
-  signal: AbortSignal
-): Promise<Established> {
+export async function establish(options: EstablishOptions): Promise<Established> {
+  const { vault, store, config, losses, nowMs } = options
   const existing = loadMembership(vault, config.lifetimes, nowMs())
   if (existing !== undefined) {
     checkSame(existing, config, nowMs())
-    return { membership: existing, meshAddresses: [] }
+    const isDatabaseLost = requireDatabaseOf(existing.credentials.node.peer, vault, store, losses)
+    return { membership: existing, meshAddresses: [], isDatabaseLost }
   }
-  let meshAddresses: readonly string[] = []
-  if (config.init !== undefined) {
-    await found(vault, config.init, config.name ?? defaultMachineName(), config.lifetimes, nowMs())
-  } else if (config.join !== undefined) {
-    const token = parseJoinToken(config.join, nowMs())
-    if (config.name !== undefined && config.name !== token.machine) {
-      throw new WarrenError(ErrorCode.TokenRefused, `the token is for machine ${token.machine}, not ${config.name}`, {
+  const meshAddresses = await begin(options)
+  const membership = loadMembership(vault, config.lifetimes, nowMs())
+  if (membership === undefined) throw new WarrenError(ErrorCode.Internal, 'the membership was not written')
+  return { membership, meshAddresses, isDatabaseLost: false }
+}
+
+/** Founds or joins; where members were said to be. */
+async function begin({ vault, store, config, nowMs, signal }: EstablishOptions): Promise<readonly string[]> {
+  const { init, join, name } = config
+  const note = (peer: PeerKey): void => noteHost(store, peer)
+  if (init !== undefined) {
+    clear(vault)
+    await found(vault, init, name ?? defaultMachineName(), config.lifetimes, nowMs(), note)
+    return []
+  }
+  if (join !== undefined) {
+    const token = parseJoinToken(join, nowMs())
+    if (name !== undefined && name !== token.machine) {
+      throw new WarrenError(ErrorCode.TokenRefused, `the token is for machine ${token.machine}, not ${name}`, {
         hint: 'Leave --name out: the token says it.'
       })
     }
-    meshAddresses = await enter(vault, token, nowMs, signal)
-  } else {
-    throw new WarrenError(ErrorCode.NotInitialized, 'this host belongs to no trust domain', {
-      hint: 'Found one with `warren up --init example.org`, or join one with `warren up --join TOKEN`.'
-    })
+    clear(vault)
+    return await enter(vault, token, nowMs, signal, note)
   }
-  const membership = loadMembership(vault, config.lifetimes, nowMs())
-  if (membership === undefined) throw new WarrenError(ErrorCode.Internal, 'the membership was not written')
-  return { membership, meshAddresses }
+  throw new WarrenError(ErrorCode.NotInitialized, 'this host belongs to no trust domain', {
+    hint: 'Found one with `warren up --init example.org`, or join one with `warren up --join TOKEN`.'
+  })
 }
 
-function checkSame(existing: Membership, config: EstablishOptions, nowMs: number): void {
+// Keys of a founding that was interrupted would be taken for those of the trust domain that is joined now.
+function clear(vault: Vault): void {
+  for (const name of Object.values(VaultFile)) if (vault.has(name)) vault.remove(name)
+}
+
+function checkSame(existing: Membership, config: MembershipConfig, nowMs: number): void {
   const { trustDomain, machine } = existing
   const wanted = config.init ?? joinedDomain(config, nowMs)
   if (wanted !== undefined && wanted !== trustDomain) {
@@ -78,7 +102,7 @@ function checkSame(existing: Membership, config: EstablishOptions, nowMs: number
 }
 
 // A used or expired token left in a unit file must not keep a member from starting.
-function joinedDomain(config: EstablishOptions, nowMs: number): string | undefined {
+function joinedDomain(config: MembershipConfig, nowMs: number): string | undefined {
   if (config.join === undefined) return undefined
   try {
     return parseJoinToken(config.join, nowMs).trustDomain

@@ -6,6 +6,8 @@ import {
   issueNode,
   issueRoot,
   keyToPem,
+  type PeerKey,
+  peerKeyOf,
   rawPublicKey,
   signBinding,
   signTrustBundle,
@@ -19,14 +21,15 @@ import { encodeChain } from './chain-file.ts'
  * Founds a trust domain on this host: makes the root, the first authority, the admin key and the host's own CA.
  *
  * The node chain is written last: until then the host has no membership, and a founding that was interrupted is begun
- * anew.
+ * anew. `beforeMember` is called just before that.
  */
 export async function found(
   vault: Vault,
   trustDomain: string,
   machine: string,
   lifetimes: Lifetimes,
-  nowMs: number
+  nowMs: number,
+  beforeMember: (peer: PeerKey) => void = () => {}
 ): Promise<void> {
   const rootKey = generateSigningKeyPair()
   const authorityKey = generateSigningKeyPair()
@@ -65,5 +68,6 @@ export async function found(
       { certificate: root, key: rootKey }
     ])
   )
+  beforeMember(peerKeyOf(rawPublicKey(peerKey)))
   vault.write(VaultFile.NodeChain, encodeChain([node, authority, root]))
 }

@@ -1,4 +1,3 @@
-export { decodeChain } from './chain-file.ts'
 export { Credentials, type NodeCredentials, readNode } from './credentials.ts'
 export { dialAgent } from './dial.ts'
 export { type Established, establish } from './establish.ts'

@@ -1,9 +1,9 @@
 import { createPublicKey, type KeyObject } from 'node:crypto'
 import { z } from 'zod'
-import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { generateSigningKeyPair, keyFromPem, keyToPem } from '../../identity/index.ts'
-import { type Vault, VaultFile } from '../../state/index.ts'
+import { damaged, type Vault, VaultFile } from '../../state/index.ts'
 import { jwtLifetimeMs, type Lifetimes } from '../lifetimes.ts'
+import { readKey } from './credentials.ts'
 
 const schema = z.strictObject({
   current: z.strictObject({ pem: z.string(), sinceMs: z.number() }),
@@ -106,17 +106,14 @@ function read(vault: Vault): State | undefined {
     for (const pem of [state.current.pem, ...(state.next === undefined ? [] : [state.next.pem])]) keyFromPem(pem)
     return state
   } catch (cause) {
-    throw new WarrenError(ErrorCode.StateUnusable, `${vault.path(VaultFile.JwtKeys)} is damaged`, {
-      cause,
-      hint: 'Remove it: new keys are made, and tokens of the last minutes no longer validate.'
-    })
+    throw damaged(vault, VaultFile.JwtKeys, 'is damaged', cause)
   }
 }
 
 // Before keys were rotated there was one, in a file of its own.
 function adopt(vault: Vault, nowMs: number): State {
   const former = vault.read(VaultFile.JwtKey)
-  const pem = former === undefined ? keyToPem(generateSigningKeyPair()) : former.toString('utf8')
+  const pem = keyToPem(former === undefined ? generateSigningKeyPair() : readKey(vault, VaultFile.JwtKey, former))
   const state: State = { current: { pem, sinceMs: nowMs }, retired: [] }
   vault.write(VaultFile.JwtKeys, JSON.stringify(state))
   return state

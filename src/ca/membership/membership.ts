@@ -1,9 +1,13 @@
 import type { KeyObject } from 'node:crypto'
-import { keyFromPem } from '../../identity/index.ts'
-import { TrustFile, type Vault, VaultFile } from '../../state/index.ts'
+import { createPublicKey } from 'node:crypto'
+import type { ParsedCertificate } from '../../identity/index.ts'
+import { peerKeyOf, rawPublicKey } from '../../identity/index.ts'
+import { damaged, TrustFile, type Vault, VaultFile } from '../../state/index.ts'
 import type { Lifetimes } from '../lifetimes.ts'
-import { type Credentials, loadCredentials, readKey } from './credentials.ts'
+import { type Credentials, loadCredentials, readKey, readNode } from './credentials.ts'
 import { JwtKeys } from './jwt-keys.ts'
+
+const NODE_SECRET_BYTES = 32
 
 /** What makes a host a member of a trust domain, and of which other offices it holds the keys. */
 export interface Membership {
@@ -28,19 +32,48 @@ export interface Membership {
  * nothing but their renewal. Throws STATE_UNUSABLE when a file is missing or damaged, or the certificates no longer hold.
  */
 export function loadMembership(vault: Vault, lifetimes: Lifetimes, nowMs: number): Membership | undefined {
-  if (vault.read(VaultFile.NodeChain) === undefined) return undefined
+  if (readNode(vault) === undefined) return undefined
   const trust = new TrustFile(vault)
-  const credentials = loadCredentials(vault, trust.state, nowMs, lifetimes.graceMs, trust.formerRoots())
+  const former = trust.formerRoots()
+  const credentials = loadCredentials(vault, trust.state, nowMs, lifetimes.graceMs, former)
   if (credentials === undefined) return undefined
-  const adminKey = vault.read(VaultFile.AdminKey)
+  requireRootKey(vault, credentials, [...trust.state.roots, ...former])
+  credentials.pendingAuthorityKey()
   return {
     trustDomain: trust.state.trustDomain,
     machine: credentials.node.machine,
     trust,
     credentials,
     jwtKeys: new JwtKeys(vault, lifetimes, nowMs),
-    peerKey: readKey(vault, VaultFile.PeerKey),
-    nodeSecret: vault.require(VaultFile.NodeSecret),
-    adminKey: adminKey === undefined ? undefined : keyFromPem(adminKey)
+    peerKey: readPeerKey(vault, credentials),
+    nodeSecret: readSecret(vault),
+    adminKey: readAdminKey(vault, trust.state.adminPublicKey)
   }
+}
+
+function readPeerKey(vault: Vault, { node }: Credentials): KeyObject {
+  const key = readKey(vault, VaultFile.PeerKey)
+  if (key.asymmetricKeyType === 'ed25519' && peerKeyOf(rawPublicKey(key)) === node.peer) return key
+  throw damaged(vault, VaultFile.PeerKey, 'is not the key that the certificate of this host names')
+}
+
+// A secret that others could know makes tokens that others can make: an empty file, or the zeros that a lost block leaves.
+function readSecret(vault: Vault): Buffer {
+  const secret = vault.require(VaultFile.NodeSecret)
+  if (secret.length === NODE_SECRET_BYTES && secret.some(byte => byte !== 0)) return secret
+  throw damaged(vault, VaultFile.NodeSecret)
+}
+
+function readAdminKey(vault: Vault, adminPublicKey: Uint8Array): KeyObject | undefined {
+  if (vault.read(VaultFile.AdminKey) === undefined) return undefined
+  const key = readKey(vault, VaultFile.AdminKey)
+  if (Buffer.from(rawPublicKey(key)).equals(adminPublicKey)) return key
+  throw damaged(vault, VaultFile.AdminKey, 'is not the admin key of this trust domain')
+}
+
+// One key of a root at least: between two steps of a rotation the other is one that nobody trusts yet, or no more.
+function requireRootKey(vault: Vault, credentials: Credentials, roots: readonly ParsedCertificate[]): void {
+  const keys = credentials.rootKeys().map(createPublicKey)
+  if (keys.length === 0 || keys.some(key => roots.some(({ publicKey }) => publicKey.equals(key)))) return
+  throw damaged(vault, VaultFile.RootKey, 'is not the key of a root of this trust domain')
 }

@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import { contextOf } from '../context.ts'
 import { PASSPHRASE_HELP, PASSPHRASE_OPTION, readPassphrase } from '../options/index.ts'
+import { requireStdout, STDOUT, writeStdout } from '../output/stdout.ts'
 
 interface BackupOptions {
   readonly passphraseFile?: string
@@ -11,7 +12,7 @@ export function addBackup(program: Command): void {
   program
     .command('backup')
     .description('write all that this host is to one encrypted file: keys, certificates, policy, memory')
-    .argument('<file>', 'where to; what is there is replaced at once and whole')
+    .argument('<file>', 'where to; another backup there is replaced, at once and whole; - for standard output')
     .option(PASSPHRASE_OPTION, PASSPHRASE_HELP)
     .option('--state-dir <dir>', 'of an agent that is stopped (default: the running agent is asked)')
     .addHelpText(
@@ -19,15 +20,20 @@ export function addBackup(program: Command): void {
       '\nWhoever has the file and the passphrase is this host. Without the passphrase nobody can restore it.'
     )
     .action(async (file: string, options: BackupOptions, command: Command) => {
-      const { agent, show, say } = contextOf(command)
+      const { agent, json, show, say } = contextOf(command)
+      const { backupStopped, checkBackupPath, writeBackup } = await import('../../agent/index.ts')
+      if (file === STDOUT) requireStdout({ json, isBinary: true })
+      else checkBackupPath(file)
       const passphrase = await readPassphrase(options.passphraseFile, true)
-      const { backupStopped, replaceFile } = await import('../../agent/index.ts')
       const sealed =
         options.stateDir === undefined
           ? (await agent.admin.backup({ passphrase })).sealed
           : await backupStopped(options.stateDir, passphrase, Date.now())
-      replaceFile(file, sealed)
-      show({ file, bytes: sealed.length }, () => file)
+      if (file === STDOUT) await writeStdout(sealed)
+      else {
+        writeBackup(file, sealed)
+        show({ file, bytes: sealed.length }, () => file)
+      }
       say(`${sealed.length} bytes; keep the file and the passphrase apart, and neither on this host alone`)
     })
 }

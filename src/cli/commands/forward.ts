@@ -75,8 +75,10 @@ export function addForward(program: Command): void {
         forwardOne(socket, destination, options).catch((err: unknown) => failures.line(clause(err), performance.now()))
       })
       server.maxConnections = MAX_CLIENTS
-      announce(await listenAt(server, endpoint))
+      const listening = await listenAt(server, endpoint)
+      announce(listening.bound)
       await ending.asked
+      listening.remove()
       server.close()
       for (const socket of clients) abort(socket)
       await client.close()

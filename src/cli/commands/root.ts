@@ -3,6 +3,7 @@ import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { contextOf } from '../context.ts'
 import { askTerminal, PASSPHRASE_HELP, PASSPHRASE_OPTION, readPassphrase } from '../options/index.ts'
 import { rootTable, rootView } from '../output/index.ts'
+import { STDOUT } from '../output/stdout.ts'
 
 interface RootOptions {
   readonly passphraseFile?: string
@@ -27,6 +28,11 @@ Joins and all else go on without the key. The agent may run. Copies of the key i
     )
     .action(async (file: string, options: RootOptions & { yes?: true }, command: Command) => {
       const { show, say } = contextOf(command)
+      if (file === STDOUT) {
+        throw new WarrenError(ErrorCode.InvalidArgument, 'a root key is not exported to standard output', {
+          hint: 'Give a file: it is read back and opened before the key is deleted here.'
+        })
+      }
       const { exportRootKey, resolveConfig } = await import('../../agent/index.ts')
       const stateDir = options.stateDir ?? resolveConfig({}).stateDir
       if (options.yes !== true) await confirm(stateDir, file)

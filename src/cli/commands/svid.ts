@@ -1,8 +1,10 @@
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { type Registration, register } from '../../client/index.ts'
+import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { type Context, contextOf } from '../context.ts'
 import { cliLogger, formatWhen, print, printJsonLine } from '../output/index.ts'
+import { requireStdout, STDOUT, writeStdout } from '../output/stdout.ts'
 import { endingSignals, inWords } from '../signals.ts'
 import { SvidDirectory } from '../svid/directory.ts'
 import { runHook } from '../svid/hook.ts'
@@ -22,18 +24,21 @@ export function addSvid(program: Command): void {
     .command('fetch')
     .description('write svid.pem, svid_key.pem and bundle.pem')
     .argument('[address]', 'register it for as long as this command runs (default: what your user has registered)')
-    .requiredOption('--out <dir>', 'where to; made with mode 0700 if it is not there')
+    .requiredOption('--out <dir>', 'where to; made with mode 0700 if it is not there; - for standard output, key first')
     .option('--id <spiffe-id>', 'which identity, if your user has several registered')
     .option('--watch', 'go on: the files again whenever the certificate or the roots change')
     .option('--exec <command>', 'run this in a shell each time they were written, to have a program read them again')
     .action(async (address: string | undefined, options: FetchOptions, command: Command) => {
       const context = contextOf(command)
-      const directory = new SvidDirectory(resolve(options.out))
+      const isOutput = options.out === STDOUT
+      if (isOutput) requireOneOutput(context, options)
+      const directory = isOutput ? undefined : new SvidDirectory(resolve(options.out))
       const ending = endingSignals(inWords(context.say))
       const registration = address === undefined ? undefined : await registered(context, address, ending.signal)
       const id = registration?.spiffeId ?? options.id
       try {
-        if (options.watch === true) await watch(context, directory, options, id, registration, ending.signal)
+        if (directory === undefined) await printOnce(context, id, ending.signal)
+        else if (options.watch === true) await watch(context, directory, options, id, registration, ending.signal)
         else await once(context, directory, options, id, ending.signal)
       } finally {
         await registration?.close()
@@ -46,6 +51,21 @@ async function registered({ agent: client, say }: Context, address: string, sign
   return await register(address, { client, application: 'warren svid fetch', signal, log })
 }
 
+/** Throws INVALID_OPTION where standard output is not the place for it. */
+function requireOneOutput({ json }: Context, { watch, exec }: FetchOptions): void {
+  requireStdout({ json, isBinary: false })
+  if (watch === undefined && exec === undefined) return
+  throw new WarrenError(ErrorCode.InvalidOption, '--watch and --exec need a directory, not standard output', {
+    hint: 'Give one with --out DIR.'
+  })
+}
+
+async function printOnce(context: Context, id: string | undefined, signal: AbortSignal): Promise<void> {
+  const { key, certificates, bundle, spiffeId, notAfterMs } = chosen(await fetchOnce(context.agent, signal), id)
+  await writeStdout(key + certificates + bundle)
+  context.say(`${spiffeId}, good until ${formatWhen(notAfterMs, Date.now())}`)
+}
+
 async function once(
   context: Context,
   directory: SvidDirectory,
@@ -54,7 +74,7 @@ async function once(
   signal: AbortSignal
 ): Promise<void> {
   const svid = chosen(await fetchOnce(context.agent, signal), id)
-  await directory.write(svid)
+  directory.write(svid)
   report(context, directory, svid)
   if (exec !== undefined) await runHook(exec, environmentOf(directory, svid))
 }
@@ -72,7 +92,7 @@ async function watch(
   signal.addEventListener('abort', onAbort, { once: true })
   const end = registration?.closed.finally(onAbort)
   for await (const svid of follow(context.agent, id, context.say, over.signal)) {
-    await directory.write(svid)
+    directory.write(svid)
     report(context, directory, svid)
     // What it could not read now it reads after the next renewal: not a reason to let the certificate end.
     if (exec !== undefined) await runHook(exec, environmentOf(directory, svid)).catch(err => context.say(err.message))

@@ -30,6 +30,7 @@ interface UpOptions extends GlobalOptions {
   readonly jwtKeyLifetime?: string
   readonly renewalGrace?: string
   readonly limit?: string[]
+  readonly acceptLostState?: true
 }
 
 /** How long connections may take to finish when the agent is told to stop, by default. */
@@ -74,6 +75,7 @@ export function addUp(program: Command): void {
     .option('--jwt-key-lifetime <time>', 'for how long a key signs JWT-SVIDs (default: 7d)')
     .option('--renewal-grace <time>', 'for how long an ended host certificate can be renewed (default: 14d)')
     .option('--limit <name=number>', 'a limit of docs/limits.md; may be repeated (in the file: limits)', collect)
+    .option('--accept-lost-state', 'once: go on without files of the state directory, or its database, that are lost')
     .option('--config <file>', 'YAML whose keys are these options without the dashes; options override it')
     .addHelpText('after', AFTER)
     .action(async (_options: unknown, command: Command) => {
@@ -128,6 +130,7 @@ async function configOf(options: UpOptions, mdnsGiven: boolean): Promise<{ confi
     carrier: options.carrier ?? file.carrier,
     lifetimes: lifetimesOf(options, file),
     limits: { ...file.limits, ...parseLimits(options.limit ?? []) },
+    acceptLostState: options.acceptLostState,
     logLevel: options.logLevel ?? file['log-level'] ?? (process.stderr.isTTY ? 'warn' : 'info')
   })
   return { config, drainMs }

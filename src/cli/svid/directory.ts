@@ -1,8 +1,6 @@
-import { randomBytes } from 'node:crypto'
 import { lstatSync, mkdirSync } from 'node:fs'
-import { open, rename, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
-import { ErrorCode, WarrenError } from '../../core/index.ts'
+import { ErrorCode, systemCode, WarrenError, writeOutput } from '../../core/index.ts'
 import type { PemSvid } from './pem.ts'
 
 const BUNDLE = 'bundle.pem'
@@ -23,7 +21,7 @@ export class SvidDirectory {
     try {
       mkdirSync(path, { recursive: true, mode: 0o700 })
     } catch (cause) {
-      throw unusable(path, `cannot be made: ${codeOf(cause)}`, cause)
+      throw unusable(path, `cannot be made: ${systemCode(cause)}`, cause)
     }
     const { uid, mode } = lstatSync(`${path}/.`)
     if (uid !== process.getuid?.()) throw unusable(path, `belongs to uid ${uid}`)
@@ -32,30 +30,24 @@ export class SvidDirectory {
 
   /**
    * Replaces the three files, each at once and whole. The certificate comes last: who waits for it to change finds its key
-   * and its roots there. Rejects with INVALID_OPTION when that cannot be written.
+   * and its roots there. What is no file of that kind stays. Throws INVALID_OPTION when that cannot be written.
    */
-  async write({ certificates, key, bundle }: PemSvid): Promise<void> {
-    await this.#replace(BUNDLE, bundle, 0o644)
-    await this.#replace(KEY, key, 0o600)
-    await this.#replace(CERTIFICATE, certificates, 0o644)
+  write({ certificates, key, bundle }: PemSvid): void {
+    this.#replace(BUNDLE, bundle, 0o644)
+    this.#replace(KEY, key, 0o600)
+    this.#replace(CERTIFICATE, certificates, 0o644)
   }
 
-  async #replace(name: string, text: string, mode: number): Promise<void> {
-    const staged = join(this.path, `.${name}.${randomBytes(6).toString('hex')}`)
+  #replace(name: string, text: string, mode: number): void {
     try {
-      // Exclusive, so it is followed through no link, and the key never is in a file that others may read.
-      const file = await open(staged, 'wx', mode)
-      try {
-        await file.chmod(mode)
-        await file.writeFile(text)
-        await file.sync()
-      } finally {
-        await file.close()
-      }
-      await rename(staged, join(this.path, name))
+      writeOutput(join(this.path, name), text, {
+        what: 'a certificate or key',
+        mode,
+        isSameKind: head => head.toString('latin1').startsWith('-----BEGIN ')
+      })
     } catch (cause) {
-      await unlink(staged).catch(() => {})
-      throw unusable(this.path, `takes no ${name}: ${codeOf(cause)}`, cause)
+      const why = cause instanceof WarrenError ? cause.reason : systemCode(cause)
+      throw unusable(this.path, `takes no ${name}: ${why}`, cause)
     }
   }
 }
@@ -65,8 +57,4 @@ function unusable(path: string, why: string, cause?: unknown): WarrenError {
     hint: 'Choose a directory of your own that nobody else can write to.',
     cause
   })
-}
-
-function codeOf(err: unknown): string {
-  return err instanceof Error && 'code' in err ? String(err.code) : 'it failed'
 }

@@ -13,7 +13,16 @@ import {
 } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
-import { ErrorCode, MAX_SOCKET_PATH_BYTES, WarrenError } from '../../core/index.ts'
+import { ErrorCode, kindOf, MAX_SOCKET_PATH_BYTES, standsAt, WarrenError } from '../../core/index.ts'
+
+const STAGING = 'staging'
+const PUBLIC = 'endpoints'
+/** Of a random name, in hexadecimal digits. */
+const NAME_LENGTH = 24
+/** What this file makes in a runtime directory. */
+export const ENDPOINT_DIRECTORIES: readonly string[] = [STAGING, PUBLIC]
+/** Bytes of the longest path of an endpoint, below its runtime directory. */
+export const LONGEST_ENDPOINT = join('/', PUBLIC, 'x'.repeat(NAME_LENGTH)).length
 
 // Not among Node's constants. Opens the path itself, so that it may be a socket.
 const O_PATH = 0o10000000
@@ -32,13 +41,14 @@ export class EndpointDirectory {
   readonly #public: string
 
   constructor(runtimeDir: string) {
-    this.#staging = join(runtimeDir, 'staging')
-    this.#public = join(runtimeDir, 'endpoints')
+    this.#staging = join(runtimeDir, STAGING)
+    this.#public = join(runtimeDir, PUBLIC)
   }
 
   /**
    * Makes the directories and removes what an agent that was killed left there. Throws STATE_UNUSABLE when one of them is
-   * something else, a link above all: what is behind it is not ours to remove.
+   * something else, a link above all, or has something else than
+   * sockets in it: that is not ours to remove.
    */
   prepare(): void {
     // Others must get through `endpoints`, but need not see what is in it.
@@ -49,7 +59,7 @@ export class EndpointDirectory {
       mkdirSync(path, { recursive: true, mode })
       requireOwn(path)
       chmodSync(path, mode)
-      for (const name of readdirSync(path)) unlinkSync(join(path, name))
+      for (const name of readdirSync(path)) removeSocket(join(path, name))
     }
   }
 
@@ -59,7 +69,7 @@ export class EndpointDirectory {
    * It takes its owner and mode in the private directory and only then appears, so it is never reachable for anybody else.
    */
   async open(uid: number, onConnection: (socket: Socket) => void): Promise<EndpointSocket> {
-    const name = randomBytes(12).toString('hex')
+    const name = randomBytes(NAME_LENGTH / 2).toString('hex')
     const staged = join(this.#staging, name)
     const path = join(this.#public, name)
     const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, onConnection)
@@ -92,6 +102,17 @@ function requireOwn(path: string): void {
   const found = lstatSync(path)
   if (found.isDirectory() && found.uid === process.getuid?.()) return
   throw new WarrenError(ErrorCode.StateUnusable, `${path} is not a directory of this user`, { hint: 'Remove it.' })
+}
+
+function removeSocket(path: string): void {
+  const found = standsAt(path)
+  if (found === undefined) return
+  if (!found.isSocket()) {
+    throw new WarrenError(ErrorCode.StateUnusable, `${path} is ${kindOf(found)}, not a socket of an agent`, {
+      hint: 'Remove it yourself if nobody needs it.'
+    })
+  }
+  unlinkSync(path)
 }
 
 async function listen(server: Server, path: string): Promise<void> {

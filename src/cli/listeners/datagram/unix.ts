@@ -1,6 +1,5 @@
-import { unlinkSync } from 'node:fs'
 import type { DgramSocket } from 'node-unix-socket'
-import { ErrorCode, WarrenError } from '../../../core/index.ts'
+import { ErrorCode, identityOf, occupySocketPath, removeIfSame, WarrenError } from '../../../core/index.ts'
 import { type LocalDatagrams, MAX_BACKLOG_BYTES } from './local.ts'
 
 export interface BindUnixOptions {
@@ -10,30 +9,35 @@ export interface BindUnixOptions {
 }
 
 /**
- * A unix socket of kind SOCK_DGRAM at `path`, which replaces one that nobody serves any more.
+ * A unix socket of kind SOCK_DGRAM at `path`, which replaces one that nobody serves any more and nothing else.
  *
  * The kernel tells who sent a datagram only by the path that the sender bound; to one that bound none, nothing can be
- * answered. Rejects with UNSUPPORTED where the system has no such sockets for us, PORT_IN_USE or INVALID_ARGUMENT.
+ * answered. Rejects with UNSUPPORTED where the system has no such sockets for us, and as `occupySocketPath`.
  */
 export async function bindUnix(path: string, { mode = 0o600, onFailure }: BindUnixOptions): Promise<LocalDatagrams> {
   const { DgramSocket } = await load()
-  let socket = new DgramSocket()
-  try {
-    bindWithMode(socket, path, mode)
-  } catch (cause) {
-    if (!(await isStale(socket, path))) {
+  const isServed = async (at: string): Promise<boolean> => {
+    const probe = new DgramSocket()
+    try {
+      return !(await isStale(probe, at))
+    } finally {
+      probe.close()
+    }
+  }
+  return await occupySocketPath(path, isServed, async () => {
+    const socket = new DgramSocket()
+    try {
+      bindWithMode(socket, path, mode)
+    } catch (cause) {
       socket.close()
       throw failure(path, cause)
     }
-    unlinkSync(path)
-    socket.close()
-    socket = new DgramSocket()
-    bindWithMode(socket, path, mode)
-  }
-  return wrap(socket, path, onFailure)
+    return wrap(socket, path, onFailure)
+  })
 }
 
 function wrap(socket: DgramSocket, path: string, onFailure: (err: unknown) => void): LocalDatagrams {
+  const identity = identityOf(path)
   let waitingBytes = 0
   let closed = false
   // The package has closed the socket by then.
@@ -64,12 +68,9 @@ function wrap(socket: DgramSocket, path: string, onFailure: (err: unknown) => vo
     close() {
       if (closed) return
       closed = true
+      // While the socket is there: after it, its inode may be that of another's.
+      removeIfSame(path, identity)
       socket.close()
-      try {
-        unlinkSync(path)
-      } catch {
-        // Somebody has cleaned up already.
-      }
     }
   }
 }
@@ -107,7 +108,7 @@ function failure(path: string, cause: unknown): WarrenError {
   const text = cause instanceof Error ? cause.message : String(cause)
   if (/in use/i.test(text)) return new WarrenError(ErrorCode.PortInUse, `another program serves ${path}`, { cause })
   return new WarrenError(ErrorCode.InvalidArgument, `cannot make a socket at ${path}: ${text}`, {
-    hint: 'Give a path in a directory that exists and that you may write to, of at most 107 bytes.',
+    hint: 'Give a path in a directory that you may write to.',
     cause
   })
 }

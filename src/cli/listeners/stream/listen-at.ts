@@ -1,34 +1,94 @@
+import { randomBytes } from 'node:crypto'
 import type { Socket as UdpSocket } from 'node:dgram'
 import { once } from 'node:events'
-import { unlinkSync } from 'node:fs'
-import { connect, type Server } from 'node:net'
-import { ErrorCode, formatHostPort, type HostPort, WarrenError } from '../../../core/index.ts'
+import { linkSync, renameSync, unlinkSync } from 'node:fs'
+import type { Server } from 'node:net'
+import { dirname, join } from 'node:path'
+import {
+  acceptsConnections,
+  ErrorCode,
+  formatHostPort,
+  type HostPort,
+  identityOf,
+  MAX_SOCKET_PATH_BYTES,
+  occupySocketPath,
+  removeIfSame,
+  standsAt,
+  systemCode,
+  WarrenError
+} from '../../../core/index.ts'
 import type { Endpoint } from '../../options/index.ts'
 
+/** Where a server listens. */
+export interface Listening {
+  /** As a person would type it. */
+  readonly bound: string
+  /** Removes the path of a unix socket, unless something else has come into its place. Before the server is closed. */
+  readonly remove: () => void
+}
+
 /**
- * Makes `server` listen, and answers where, as a person would type it.
+ * Makes `server` listen.
  *
- * A unix socket is for this user only (mode 0600), and replaces one that nobody serves any more. Throws PORT_IN_USE,
- * PERMISSION_DENIED or INVALID_ARGUMENT.
+ * A unix socket is for this user only (mode 0600), and replaces one that nobody serves any more and nothing else. Rejects with
+ * PORT_IN_USE, PERMISSION_DENIED or INVALID_ARGUMENT.
  */
-export async function listenAt(server: Server, endpoint: Endpoint): Promise<string> {
-  if (endpoint.kind === 'unix' && (await isStale(endpoint.path))) unlinkSync(endpoint.path)
-  // The socket comes into being closed to other users; a chmod afterwards would leave a moment.
-  const umask = process.umask(0o177)
+export async function listenAt(server: Server, endpoint: Endpoint): Promise<Listening> {
+  if (endpoint.kind === 'unix') return await listenAtPath(server, endpoint.path)
+  await begin(server, endpoint, () => server.listen({ host: endpoint.host, port: endpoint.port }))
+  const address = server.address()
+  if (address === null || typeof address === 'string') throw new WarrenError(ErrorCode.Internal, 'no address was bound')
+  return { bound: formatHostPort({ host: address.address, port: address.port }), remove: () => {} }
+}
+
+async function listenAtPath(server: Server, path: string): Promise<Listening> {
+  const identity = await occupySocketPath(path, acceptsConnections, async () => {
+    const staged = join(dirname(path), `.${randomBytes(6).toString('base64url')}`)
+    // Where the name is too short for another one beside it.
+    const at = Buffer.byteLength(staged) > MAX_SOCKET_PATH_BYTES ? path : staged
+    // The socket comes into being closed to other users; a chmod afterwards would leave a moment.
+    const umask = process.umask(0o177)
+    let begun: Promise<void>
+    try {
+      begun = begin(server, { kind: 'unix', path }, () => server.listen(at))
+    } finally {
+      process.umask(umask)
+    }
+    await begun
+    if (at === staged) appear(server, staged, path)
+    return identityOf(path)
+  })
+  return { bound: `unix:${path}`, remove: () => removeIfSame(path, identity) }
+}
+
+/**
+ * Gives a socket that already listens its name. So nobody finds it there before it takes connections, and takes it for one that
+ * nobody serves; and Node, which removes at the end the name that it bound, whatever is there by then, removes the other one.
+ */
+function appear(server: Server, staged: string, path: string): void {
   try {
-    if (endpoint.kind === 'unix') server.listen(endpoint.path)
-    else server.listen({ host: endpoint.host, port: endpoint.port })
-  } finally {
-    process.umask(umask)
+    try {
+      linkSync(staged, path)
+      unlinkSync(staged)
+    } catch (err) {
+      if (systemCode(err) === 'EEXIST' || standsAt(path) !== undefined) throw err
+      // A file system without links.
+      renameSync(staged, path)
+    }
+  } catch (cause) {
+    server.close()
+    throw failure({ kind: 'unix', path }, cause)
   }
+}
+
+async function begin(server: Server, endpoint: Endpoint, listen: () => void): Promise<void> {
+  const listening = once(server, 'listening')
+  listen()
   try {
-    await once(server, 'listening')
+    await listening
   } catch (cause) {
     throw failure(endpoint, cause)
   }
-  const address = server.address()
-  if (address === null || typeof address === 'string') return `unix:${address ?? ''}`
-  return formatHostPort({ host: address.address, port: address.port })
 }
 
 /** As `listenAt`, for a UDP socket, which is closed if it fails. */
@@ -44,39 +104,27 @@ export async function bindAt(socket: UdpSocket, at: HostPort): Promise<string> {
   return formatHostPort({ host, port })
 }
 
-async function isStale(path: string): Promise<boolean> {
-  const probe = connect({ path })
-  try {
-    await once(probe, 'connect')
-    return false
-  } catch (err) {
-    return codeOf(err) === 'ECONNREFUSED'
-  } finally {
-    probe.destroy()
-  }
-}
-
 function failure(endpoint: Endpoint, cause: unknown): WarrenError {
   const name = endpoint.kind === 'unix' ? endpoint.path : formatHostPort(endpoint)
-  switch (codeOf(cause)) {
+  switch (systemCode(cause)) {
     case 'EADDRINUSE':
+    case 'EEXIST':
       return new WarrenError(ErrorCode.PortInUse, `another program listens on ${name}`, {
         hint: 'Choose another with --listen; port 0 picks a free one.',
         cause
       })
     case 'EACCES':
       return new WarrenError(ErrorCode.PermissionDenied, `this user may not listen on ${name}`, {
-        hint: 'Ports below 1024 need root.',
+        hint:
+          endpoint.kind === 'unix'
+            ? 'Choose a path in a directory that you may write to.'
+            : 'Ports below 1024 need root.',
         cause
       })
     default:
-      return new WarrenError(ErrorCode.InvalidArgument, `cannot listen on ${name}: ${codeOf(cause) || String(cause)}`, {
+      return new WarrenError(ErrorCode.InvalidArgument, `cannot listen on ${name}: ${systemCode(cause)}`, {
         hint: 'Give an address of this host, as in 127.0.0.1:8080, or unix:PATH in a directory that exists.',
         cause
       })
   }
-}
-
-function codeOf(err: unknown): string {
-  return err instanceof Error && 'code' in err ? String(err.code) : ''
 }

@@ -1,0 +1,80 @@
+import { closeSync, constants, fstatSync, openSync } from 'node:fs'
+import { join } from 'node:path'
+import { ensureRuntimeDir } from '../api/index.ts'
+import { ErrorCode, MAX_SOCKET_PATH_BYTES, systemCode, tryLock, WarrenError } from '../core/index.ts'
+import { ENDPOINT_DIRECTORIES, LONGEST_ENDPOINT } from '../proxy/index.ts'
+import { ensureDirectory } from '../state/index.ts'
+import { LONGEST_LISTEN_PATH } from '../workloads/index.ts'
+
+/** Name of the directory, below the runtime directory, of the sockets that workloads bind. */
+const LISTEN_DIRECTORY = 'w'
+/** Says whose the directory is; its lock, that an agent runs on it. */
+const LOCK_FILE = 'warren.lock'
+
+export interface RuntimeDir {
+  /** Where workloads bind. */
+  readonly listenDir: string
+  /** Lets another agent have the directory. */
+  readonly release: () => void
+}
+
+/**
+ * Makes the runtime directory ours, for as long as this agent runs: what an agent that was killed left there may be removed from then on.
+ *
+ * Rejects with ALREADY_EXISTS while another agent runs on it, INVALID_OPTION when paths of sockets in it would be too long, and as
+ * `ensureRuntimeDir`.
+ */
+export async function openRuntimeDir(path: string): Promise<RuntimeDir> {
+  requireRoom(path)
+  ensureRuntimeDir(path, { mark: LOCK_FILE, directories: [LISTEN_DIRECTORY, ...ENDPOINT_DIRECTORIES] })
+  const release = await lock(path)
+  try {
+    const listenDir = join(path, LISTEN_DIRECTORY)
+    // Others may pass through to the directory that is theirs, and neither list nor add anything.
+    ensureDirectory(listenDir, 0o711)
+    return { listenDir, release }
+  } catch (err) {
+    release()
+    throw err
+  }
+}
+
+// What is bound later, for a workload or a client, must not be what finds out.
+function requireRoom(path: string): void {
+  const longest = Math.max(LONGEST_ENDPOINT, join('/', LISTEN_DIRECTORY, LONGEST_LISTEN_PATH).length)
+  const bytes = Buffer.byteLength(path)
+  const most = MAX_SOCKET_PATH_BYTES - longest
+  if (bytes <= most) return
+  throw new WarrenError(
+    ErrorCode.InvalidOption,
+    `the runtime directory ${path} has ${bytes} bytes, and ${most} leave room for the sockets in it`,
+    { hint: 'Choose a shorter one with --runtime-dir.' }
+  )
+}
+
+async function lock(directory: string): Promise<() => void> {
+  const path = join(directory, LOCK_FILE)
+  let file: number
+  try {
+    file = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_NONBLOCK, 0o600)
+  } catch (cause) {
+    throw unusable(path, systemCode(cause) === 'ELOOP' ? 'is a symbolic link' : systemCode(cause), cause)
+  }
+  try {
+    if (!fstatSync(file).isFile()) throw unusable(path, 'is not a file')
+    if (await tryLock(file)) return () => closeSync(file)
+    throw new WarrenError(ErrorCode.AlreadyExists, `another agent is already running on ${directory}`, {
+      hint: 'Stop it first, or give this one another --runtime-dir and --state-dir.'
+    })
+  } catch (cause) {
+    closeSync(file)
+    throw cause instanceof WarrenError ? cause : unusable(path, 'cannot be locked', cause)
+  }
+}
+
+function unusable(path: string, why: string, cause?: unknown): WarrenError {
+  return new WarrenError(ErrorCode.StateUnusable, `${path}: ${why}`, {
+    hint: 'Remove it, or choose another directory with --runtime-dir.',
+    cause
+  })
+}

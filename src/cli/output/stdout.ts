@@ -1,0 +1,25 @@
+import { ErrorCode, WarrenError } from '../../core/index.ts'
+
+/** As the name of a file to write: standard output. */
+export const STDOUT = '-'
+
+/** Throws INVALID_OPTION where a file on standard output would be mixed with something else, or would go to a terminal as bytes. */
+export function requireStdout({ json, isBinary }: { readonly json: boolean; readonly isBinary: boolean }): void {
+  if (json) {
+    throw new WarrenError(ErrorCode.InvalidOption, '--json and the file would both go to standard output', {
+      hint: 'Leave --json out, or give a path.'
+    })
+  }
+  if (isBinary && process.stdout.isTTY) {
+    throw new WarrenError(ErrorCode.InvalidOption, 'standard output is a terminal, and the file is not text', {
+      hint: 'Redirect it, as in: - > FILE.'
+    })
+  }
+}
+
+/** Writes all of it to standard output; resolves once it has left this process. */
+export async function writeStdout(content: Uint8Array | string): Promise<void> {
+  const written = Promise.withResolvers<void>()
+  process.stdout.write(content, err => (err ? written.reject(err) : written.resolve()))
+  await written.promise
+}

@@ -1,0 +1,94 @@
+import { ErrorCode, type Logger, WarrenError } from '../core/index.ts'
+import { type Bundle, openBundle } from '../policy/index.ts'
+import type { Store } from '../state/index.ts'
+import { damaged, POLICY_SETTING, type Vault, VaultFile } from '../state/index.ts'
+
+/** Set while the policy is lost and nobody has been heard since. */
+const UNHEARD_SETTING = 'policy-unheard'
+
+export interface PolicyStoreDeps {
+  readonly vault: Vault
+  readonly store: Pick<Store, 'setting' | 'setSetting' | 'unset'>
+  readonly trustDomain: string
+  readonly adminPublicKey: Uint8Array
+  readonly log: Logger
+}
+
+/**
+ * The signed policy on disk, twice: in the database, and in a file of its own beside the keys.
+ *
+ * So a database that is lost, or is replaced by an older copy of it, takes neither evictions back nor has the admin key sign one
+ * version twice.
+ */
+export class PolicyStore {
+  readonly #deps: PolicyStoreDeps
+
+  constructor(deps: PolicyStoreDeps) {
+    this.#deps = deps
+  }
+
+  /** The newest policy of the two, which is in both when this returns. Throws STATE_UNUSABLE when one of them is damaged. */
+  load(): Uint8Array | undefined {
+    const { vault, store, log } = this.#deps
+    const inFile = vault.read(VaultFile.PolicyBundle)
+    const inDatabase = store.setting(POLICY_SETTING)
+    const file = inFile && this.#open(inFile, cause => damaged(vault, VaultFile.PolicyBundle, 'is damaged', cause))
+    const row = inDatabase && this.#open(inDatabase, inDatabaseDamaged)
+    const fields = { path: vault.path(VaultFile.PolicyBundle), policyVersion: String((file ?? row)?.version ?? 0n) }
+    if (file !== undefined && file.version > (row?.version ?? 0n)) {
+      log.warn('the policy in the database is older than its copy beside the keys, which counts', fields)
+      store.setSetting(POLICY_SETTING, file.signed)
+      return file.signed
+    }
+    if (row !== undefined && row.sha256 !== file?.sha256) vault.write(VaultFile.PolicyBundle, row.signed)
+    return row?.signed
+  }
+
+  /**
+   * Keeps a newer policy; durable when it returns. The file comes first, for the database is what may be lost: after a crash in between
+   * the newer one is loaded.
+   */
+  save(signed: Uint8Array): void {
+    const { vault, store } = this.#deps
+    const former = vault.read(VaultFile.PolicyBundle)
+    vault.write(VaultFile.PolicyBundle, signed)
+    try {
+      store.setSetting(POLICY_SETTING, signed)
+    } catch (err) {
+      // What was refused to the admin must not come into force at the next start.
+      if (former === undefined) vault.remove(VaultFile.PolicyBundle)
+      else vault.write(VaultFile.PolicyBundle, former)
+      throw err
+    }
+  }
+
+  /** Notes that the policy is lost: nothing may be signed before another host has said which one is in force. */
+  noteLost(): void {
+    this.#deps.store.setSetting(UNHEARD_SETTING, Buffer.of(1))
+  }
+
+  /** Whether the policy is lost and nobody has been heard since. */
+  get isUnheard(): boolean {
+    return this.#deps.store.setting(UNHEARD_SETTING) !== undefined
+  }
+
+  noteHeard(): void {
+    if (this.isUnheard) this.#deps.store.unset(UNHEARD_SETTING)
+  }
+
+  #open(signed: Uint8Array, failure: (cause: unknown) => WarrenError): Bundle {
+    const { adminPublicKey, trustDomain } = this.#deps
+    try {
+      return openBundle(signed, adminPublicKey, trustDomain)
+    } catch (cause) {
+      throw failure(cause)
+    }
+  }
+}
+
+function inDatabaseDamaged(cause: unknown): WarrenError {
+  return new WarrenError(ErrorCode.StateUnusable, 'the policy in the database is damaged', {
+    cause,
+    hint: 'Put the database back from a backup, or remove it and start once with --accept-lost-state; see "Lost state" in docs/operations.md.'
+  })
+}

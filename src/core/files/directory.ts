@@ -1,0 +1,94 @@
+import { closeSync, constants, fchmodSync, mkdirSync, openSync, readdirSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import { ErrorCode, WarrenError } from '../errors.ts'
+import { kindOf, standsAt, systemCode } from './kind.ts'
+
+export interface ClaimOptions {
+  /** What it is, for people: "the state directory". */
+  readonly what: string
+  /** Of what is made here; what is there already keeps its own. */
+  readonly mode: number
+  /** Whether a directory with these names in it was ours before. */
+  readonly isOurs: (names: readonly string[]) => boolean
+  /** Who may own it besides this user. */
+  readonly owners?: readonly number[]
+  /** The option with which another is chosen. */
+  readonly option: string
+}
+
+// What a file system has at its root, as where a volume of its own is mounted.
+const OF_THE_SYSTEM: ReadonlySet<string> = new Set(['lost+found'])
+
+/**
+ * Makes `path` a directory of ours: a new one with its parents, or one that is there and either empty or ours already.
+ *
+ * Nothing of a directory that was there is changed, its mode neither. Throws STATE_UNUSABLE for anything else: for one with other
+ * things in it, such as /tmp or a home, for one of another user or that others may write to (what is in it is theirs then), and
+ * for what is no directory, a link above all.
+ */
+export function claimDirectory(path: string, options: ClaimOptions): 'made' | 'empty' | 'ours' {
+  const { what, mode, isOurs, owners = [], option } = options
+  const refuse = (why: string, hint = `Choose another with ${option}.`, cause?: unknown): WarrenError =>
+    new WarrenError(ErrorCode.StateUnusable, `${what} ${path} ${why}`, { hint, cause })
+  let made: string | undefined
+  try {
+    made = mkdirSync(path, { recursive: true, mode })
+    // Whatever the umask; and only what was made in this moment.
+    if (made !== undefined) for (const one of pathsBetween(resolve(made), resolve(path))) setMode(one, mode)
+  } catch (cause) {
+    // Of a path that exists, what it is says more.
+    if (standing(path) === undefined) throw refuse(`cannot be made: ${systemCode(cause)}`, undefined, cause)
+  }
+  const found = standing(path)
+  if (found === undefined) throw refuse('has vanished')
+  if (!found.isDirectory()) throw refuse(`is ${kindOf(found)} and not a directory`)
+  const uid = process.getuid?.() ?? 0
+  if (found.uid !== uid && !owners.includes(found.uid)) {
+    throw refuse(
+      `belongs to uid ${found.uid}, this is uid ${uid}`,
+      `Run this as the user that owns it, or choose another with ${option}.`
+    )
+  }
+  if ((found.mode & 0o022) !== 0) {
+    throw refuse(
+      'can be written by others',
+      `If nobody has changed what is in it: chmod go-w ${path}. Or choose another with ${option}.`
+    )
+  }
+  if (made !== undefined) return 'made'
+  let names: string[]
+  try {
+    names = readdirSync(path).filter(name => !OF_THE_SYSTEM.has(name))
+  } catch (cause) {
+    throw refuse(`cannot be read: ${systemCode(cause)}`, undefined, cause)
+  }
+  if (names.length === 0) return 'empty'
+  if (isOurs(names)) return 'ours'
+  throw refuse(
+    'is not empty, and what is in it is not of warren',
+    `Give one that is new or empty, as in ${option} ${path === '/' ? '' : path}/warren.`
+  )
+}
+
+function pathsBetween(outer: string, inner: string): string[] {
+  return inner === outer || dirname(inner) === inner ? [inner] : [...pathsBetween(outer, dirname(inner)), inner]
+}
+
+function setMode(directory: string, mode: number): void {
+  // Not by its name: what a link in its place leads to must not be opened.
+  const file = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW)
+  try {
+    fchmodSync(file, mode)
+  } finally {
+    closeSync(file)
+  }
+}
+
+function standing(path: string) {
+  try {
+    return standsAt(path)
+  } catch {
+    // A file where a parent should be, a parent that may not be entered: it does not exist for us.
+    return undefined
+  }
+}

@@ -1,0 +1,10 @@
+export { type ClaimOptions, claimDirectory } from './directory.ts'
+export { tryLock } from './flock.ts'
+export { kindOf, standsAt, systemCode } from './kind.ts'
+export { checkOutput, type OutputOptions, syncDirectory, writeOutput } from './output.ts'
+export {
+  acceptsConnections,
+  identityOf,
+  occupySocketPath,
+  removeIfSame
+} from './socket-path.ts'

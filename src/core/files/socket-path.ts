@@ -1,0 +1,107 @@
+import { unlinkSync } from 'node:fs'
+import { connect } from 'node:net'
+import { dirname } from 'node:path'
+import { ErrorCode, WarrenError } from '../errors.ts'
+import { MAX_SOCKET_PATH_BYTES } from '../net.ts'
+import { withDirectoryLock } from './flock.ts'
+import { kindOf, standsAt, systemCode } from './kind.ts'
+
+/**
+ * Runs `bind` once nothing stands at `path` any more, which a user named for a socket.
+ *
+ * A socket that nobody serves is removed, under the lock of its directory, so that of two commands that find it neither removes
+ * what the other has made. Everything else stays: INVALID_ARGUMENT for what is no socket, for a path that is too long and for a
+ * directory that does not exist, PORT_IN_USE for a socket that is served, PERMISSION_DENIED. `bind` must fail where something is.
+ */
+export async function occupySocketPath<T>(
+  path: string,
+  isServed: (path: string) => Promise<boolean>,
+  bind: () => Promise<T>
+): Promise<T> {
+  requirePlace(path)
+  if (!isSocketAt(path)) return await bind()
+  const locked = await withDirectoryLock(dirname(path), async () => {
+    if (isSocketAt(path)) {
+      if (await isServed(path)) throw inUse(path)
+      // What another kind of program may have put there meanwhile.
+      if (isSocketAt(path)) unlinkSync(path)
+    }
+    return await bind()
+  }).catch((cause: unknown) => {
+    if (cause instanceof WarrenError) throw cause
+    const reason = `${path} is there, of a program that has ended, and cannot be removed: ${textOf(cause)}`
+    throw new WarrenError(ErrorCode.PermissionDenied, reason, { hint: 'Remove it, or choose another path.', cause })
+  })
+  if (locked !== undefined) return locked.done
+  throw new WarrenError(ErrorCode.PortInUse, `${path} is there, and another process holds the lock of its directory`, {
+    hint: 'Choose a path in a directory of your own.'
+  })
+}
+
+/** Whether a program takes connections on a socket of kind SOCK_STREAM; also when that cannot be told. */
+export async function acceptsConnections(path: string): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>()
+  const probe = connect({ path })
+  probe.once('connect', () => {
+    resolve(true)
+    probe.destroy()
+  })
+  // EAGAIN (a full backlog) and EACCES mean that somebody is there.
+  probe.once('error', err => resolve(systemCode(err) !== 'ECONNREFUSED' && systemCode(err) !== 'ENOENT'))
+  return await promise
+}
+
+/** Which file stands at a path now, to know it again for as long as the socket that made it is open. */
+export function identityOf(path: string): string | undefined {
+  const found = standsAt(path)
+  return found === undefined ? undefined : `${found.dev}:${found.ino}`
+}
+
+/** Removes what was made here, and nothing that came into its place. Never throws. */
+export function removeIfSame(path: string, identity: string | undefined): void {
+  try {
+    if (identity !== undefined && identityOf(path) === identity) unlinkSync(path)
+  } catch {
+    // Somebody has cleaned up already.
+  }
+}
+
+function requirePlace(path: string): void {
+  const bytes = Buffer.byteLength(path)
+  if (bytes > MAX_SOCKET_PATH_BYTES) {
+    throw new WarrenError(
+      ErrorCode.InvalidArgument,
+      `the socket path ${path} has ${bytes} bytes, the system allows ${MAX_SOCKET_PATH_BYTES}`,
+      { hint: 'Choose a shorter one.' }
+    )
+  }
+  const directory = dirname(path)
+  try {
+    // Through links: a directory that a link leads to is one.
+    if (standsAt(`${directory}/.`)?.isDirectory() === true) return
+  } catch (cause) {
+    if (systemCode(cause) === 'EACCES') {
+      throw new WarrenError(ErrorCode.PermissionDenied, `this user may not enter ${directory}`, { cause })
+    }
+  }
+  throw new WarrenError(ErrorCode.InvalidArgument, `the directory ${directory} does not exist`, {
+    hint: `Make it, or choose another path for the socket.`
+  })
+}
+
+function isSocketAt(path: string): boolean {
+  const found = standsAt(path)
+  if (found === undefined || found.isSocket()) return found !== undefined
+  throw new WarrenError(ErrorCode.InvalidArgument, `${path} exists and is ${kindOf(found)}, not a socket`, {
+    hint: 'Choose another path, or remove it yourself.'
+  })
+}
+
+function inUse(path: string): WarrenError {
+  return new WarrenError(ErrorCode.PortInUse, `another program serves ${path}`, { hint: 'Choose another path.' })
+}
+
+function textOf(err: unknown): string {
+  const code = systemCode(err)
+  return code === 'unknown error' && err instanceof Error ? err.message : code
+}

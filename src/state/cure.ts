@@ -1,0 +1,53 @@
+import { ErrorCode, WarrenError } from '../core/index.ts'
+import { VaultFile } from './names.ts'
+
+/** What the cure of a lost file depends on. */
+export interface Place {
+  readonly path: (name: string) => string
+  readonly has: (name: VaultFile) => boolean
+}
+
+/** What is so without a file. What is not here, no host can be without. */
+const WITHOUT: Partial<Record<VaultFile, string>> = {
+  [VaultFile.TrustHistory]: 'this host no longer helps others that missed a rotation of the root',
+  [VaultFile.NodeSecret]: 'a new one is made, and workloads register again',
+  [VaultFile.RenewedNode]: 'the certificate from before its renewals is used, if it still counts, and renewed',
+  [VaultFile.JwtKeys]: 'new ones are made, and JWT-SVIDs of the last minutes no longer validate',
+  [VaultFile.JwtKey]: 'nothing is lost, once there is jwt.keys',
+  [VaultFile.RootKey]:
+    'no authority is certified or renewed and no root rotated, until `warren root import` brings the key back',
+  [VaultFile.FormerRootKey]: 'the rotation of the root that is under way cannot be finished',
+  [VaultFile.AuthorityKey]: 'this host admits and renews nobody any more',
+  [VaultFile.PendingAuthorityKey]: 'this host becomes an authority when it is asked to again',
+  [VaultFile.AuthorityCertificate]: 'the first certificate of the authority is used, if it still counts',
+  [VaultFile.PolicyBundle]:
+    'the policy comes from another host; until one has answered nothing is allowed, and none is signed here',
+  [VaultFile.AdminKey]: 'nobody can change the policy of this trust domain ever again'
+}
+
+/** Whether an operator may choose to go on without a file. */
+export function canBeWithout(name: VaultFile): boolean {
+  return WITHOUT[name] !== undefined
+}
+
+/** That a file which must be there is not, with what can be done. */
+export function lost(place: Place, name: VaultFile): WarrenError {
+  return new WarrenError(ErrorCode.StateUnusable, `${place.path(name)} is missing`, { hint: cure(place, name, 'is') })
+}
+
+/** That a file does not hold what it must, with what can be done. */
+export function damaged(place: Place, name: VaultFile, why = 'is damaged', cause?: unknown): WarrenError {
+  const options = { cause, hint: cure(place, name, 'was') }
+  return new WarrenError(ErrorCode.StateUnusable, `${place.path(name)} ${why}`, options)
+}
+
+function cure(place: Place, name: VaultFile, so: 'is' | 'was'): string {
+  const without = WITHOUT[name]
+  const remove = so === 'was' ? 'remove it and ' : ''
+  if (without !== undefined)
+    return `Put it back from a backup, or ${remove}start once with --accept-lost-state: ${without}.`
+  const holdsMore = [VaultFile.RootKey, VaultFile.AuthorityKey, VaultFile.AdminKey].some(key => place.has(key))
+  return holdsMore
+    ? 'Put it back from a backup. Do not empty the directory: other keys in it are those of the whole trust domain.'
+    : 'Put it back from a backup, or empty the state directory and join again with a new token.'
+}

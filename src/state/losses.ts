@@ -1,0 +1,134 @@
+import { randomBytes } from 'node:crypto'
+import { lstatSync } from 'node:fs'
+import { ErrorCode, type Logger, WarrenError } from '../core/index.ts'
+import type { PeerKey } from '../identity/index.ts'
+import { canBeWithout, lost } from './cure.ts'
+import { DATABASE, MANIFEST, VaultFile } from './names.ts'
+import type { Store } from './store.ts'
+import type { Vault } from './vault.ts'
+
+/** The policy in force, signed. */
+export const POLICY_SETTING = 'policy'
+/** Whose the database is: the key of its host. */
+const HOST_SETTING = 'host'
+const ACCEPT = 'start once with --accept-lost-state'
+
+export interface LossOptions {
+  /** The operator has chosen to go on without what is lost, where that is possible. */
+  readonly accept: boolean
+  readonly log: Logger
+}
+
+/**
+ * Refuses a host whose database is not there, before a new one is made in its place or what lies beside it is touched.
+ *
+ * Throws STATE_UNUSABLE unless `accept`.
+ */
+export function requireDatabaseFile(vault: Vault, accept: boolean): void {
+  if (accept || !isMember(vault)) return
+  const path = vault.path(DATABASE)
+  const size = lstatSync(path, { throwIfNoEntry: false })?.size
+  if (size === undefined || size === 0) throw databaseLost(path, size === undefined ? 'is missing' : 'is empty')
+}
+
+/**
+ * Refuses a host of which a file was lost that it had, by its manifest. What an operator chose to go on without is noted as gone.
+ *
+ * Throws STATE_UNUSABLE. To be called with the lock of the database.
+ */
+export function requireFiles(vault: Vault, store: Store, { accept, log }: LossOptions): void {
+  const present = Object.values(VaultFile).filter(name => vault.has(name))
+  const listed = vault.manifest.names()
+  if (listed === undefined) {
+    // Agents of before had no manifest, and their databases no host.
+    if ((present.length > 0 || hasRun(store)) && !isMember(vault)) throw lost(vault, VaultFile.NodeChain)
+    if (store.setting(HOST_SETTING) !== undefined && !accept) {
+      throw new WarrenError(ErrorCode.StateUnusable, `${vault.path(MANIFEST)} is missing`, {
+        hint: `See that every other file of the state directory is there, and ${ACCEPT}: it is made anew from those.`
+      })
+    }
+    vault.manifest.begin(present)
+    return
+  }
+  // A chain is what is written last: without one the host never was a member, and whatever it had begun is begun anew.
+  const wasMember = listed.has(VaultFile.NodeChain) || listed.has(VaultFile.RenewedNode) || hasRun(store)
+  if (!wasMember && !isMember(vault)) return
+  const gone = missingFiles(vault, store)
+  for (const name of gone) if (!accept || !canBeWithout(name)) throw lost(vault, name)
+  if (!isMember(vault)) throw lost(vault, VaultFile.NodeChain)
+  if (gone.length > 0) log.error('files of the state directory are lost, and accepted as lost', { missing: gone })
+  for (const name of listed) if (!vault.has(name as VaultFile)) vault.manifest.drop(name)
+  if (gone.includes(VaultFile.NodeSecret)) vault.write(VaultFile.NodeSecret, randomBytes(32))
+  for (const name of present) vault.manifest.add(name)
+}
+
+/** The files that a state directory had, of which nothing else has the content. Throws STATE_UNUSABLE. */
+export function missingFiles(vault: Vault, store: Pick<Store, 'setting'>): VaultFile[] {
+  const listed = vault.manifest.names()
+  const missing = Object.values(VaultFile).filter(name => listed?.has(name) === true && !vault.has(name))
+  return missing.filter(name => !isReplaced(vault, store, name))
+}
+
+/**
+ * Refuses a member whose database holds nothing of it, which is a new one in place of one that was lost; whether that was accepted.
+ *
+ * Throws STATE_UNUSABLE for that, and for the database of another host.
+ */
+export function requireDatabaseOf(host: PeerKey, vault: Vault, store: Store, { accept, log }: LossOptions): boolean {
+  const noted = store.setting(HOST_SETTING)
+  const owner = noted === undefined ? undefined : Buffer.from(noted).toString('utf8')
+  if (owner === host) return false
+  if (owner !== undefined) {
+    throw new WarrenError(ErrorCode.StateUnusable, `the database ${vault.path(DATABASE)} is of another host`, {
+      hint: `Put back the right one, or remove this one and ${ACCEPT}; see "Lost state" in docs/operations.md.`
+    })
+  }
+  // Agents of before did not note it; what they have ever run on says so by its content.
+  const isLost = store.isBlank()
+  if (isLost && !accept) throw databaseLost(vault.path(DATABASE), 'holds nothing of this host')
+  if (isLost) log.error('the database of this host is lost, and accepted as lost', { path: vault.path(DATABASE) })
+  noteHost(store, host)
+  return isLost
+}
+
+/** Notes whose a database is. Before its host is a member, so that one without a note is never that of a member. */
+export function noteHost(store: Store, host: PeerKey): void {
+  store.setSetting(HOST_SETTING, Buffer.from(host))
+}
+
+/** Whether a database is that of a host, for those who only read it. */
+export function requireSame(host: PeerKey, vault: Vault, store: Store): void {
+  const noted = store.setting(HOST_SETTING)
+  if (noted === undefined ? !store.isBlank() : Buffer.from(noted).toString('utf8') === host) return
+  throw databaseLost(vault.path(DATABASE), 'holds nothing of this host')
+}
+
+function isMember(vault: Vault): boolean {
+  return vault.has(VaultFile.NodeChain) || vault.has(VaultFile.RenewedNode)
+}
+
+// No agent starts without a mark of its own, and none of another host is heard of before.
+function hasRun(store: Store): boolean {
+  return store.marks().length > 0
+}
+
+// Files of which the content is elsewhere by now.
+function isReplaced(vault: Vault, store: Pick<Store, 'setting'>, name: VaultFile): boolean {
+  switch (name) {
+    case VaultFile.NodeChain:
+    case VaultFile.NodeKey:
+      return vault.has(VaultFile.RenewedNode)
+    case VaultFile.JwtKey:
+      return vault.has(VaultFile.JwtKeys)
+    case VaultFile.PolicyBundle:
+      return store.setting(POLICY_SETTING) !== undefined
+    default:
+      return false
+  }
+}
+
+function databaseLost(path: string, why: string): WarrenError {
+  return new WarrenError(ErrorCode.StateUnusable, `the database ${path} ${why}, and this host is a member already`, {
+    hint: `Put it back from a backup, or ${ACCEPT}; "Lost state" in docs/operations.md says what that means.`
+  })
+}

@@ -1,0 +1,70 @@
+import { closeSync, constants, fsyncSync, openSync, writeSync } from 'node:fs'
+import { ErrorCode, WarrenError } from '../core/index.ts'
+import { readIfPresent, replaceFile } from './files.ts'
+
+const HEADER = 'warren state 1'
+const LINE = /^([+-])([a-z0-9.]+)$/
+
+/**
+ * Which files a state directory has, by what was done to them: the one way to tell a file that was lost from one that never was.
+ *
+ * A line says that a file has come or gone, and lines are only added, so that the agent and a command may write at once. One that a
+ * crash has cut off counts for nothing.
+ */
+export class Manifest {
+  readonly #path: string
+
+  constructor(path: string) {
+    this.#path = path
+  }
+
+  /** The files that must be there; undefined if there is no manifest. Throws STATE_UNUSABLE when it is none. */
+  names(): ReadonlySet<string> | undefined {
+    const text = readIfPresent(this.#path)?.toString('utf8')
+    if (text === undefined) return undefined
+    const [header, ...lines] = text.split('\n')
+    // What follows the last line break is a line that was cut off.
+    lines.pop()
+    if (header !== HEADER || !text.includes('\n')) {
+      throw new WarrenError(ErrorCode.StateUnusable, `${this.#path} is damaged`, {
+        hint: 'See that every other file of the state directory is there, remove this one, and start once with --accept-lost-state: it is made anew.'
+      })
+    }
+    const names = new Set<string>()
+    for (const line of lines) {
+      const [, sign, name = ''] = LINE.exec(line) ?? []
+      if (sign === '+') names.add(name)
+      if (sign === '-') names.delete(name)
+    }
+    return names
+  }
+
+  /** Makes it, with these files; durable when it returns. */
+  begin(names: readonly string[]): void {
+    replaceFile(this.#path, [HEADER, ...names.map(name => `+${name}`), ''].join('\n'))
+  }
+
+  /** Notes that a file is there. After it is. */
+  add(name: string): void {
+    if (this.names()?.has(name) === false) this.#append(`+${name}`)
+  }
+
+  /** Notes that a file is to go. Before it does. */
+  drop(name: string): void {
+    if (this.names()?.has(name) === true) this.#append(`-${name}`)
+  }
+
+  #append(line: string): void {
+    const file = openSync(this.#path, constants.O_WRONLY | constants.O_APPEND | constants.O_NOFOLLOW)
+    try {
+      // A line that was cut off is made one that says nothing. Small, so that it is written at once, whoever writes beside it.
+      const isCut = readIfPresent(this.#path)?.at(-1) !== 0x0a
+      writeSync(file, `${isCut ? '~\n' : ''}${line}\n`)
+      fsyncSync(file)
+    } catch (cause) {
+      throw new WarrenError(ErrorCode.StateUnusable, `cannot write ${this.#path}: ${String(cause)}`, { cause })
+    } finally {
+      closeSync(file)
+    }
+  }
+}
