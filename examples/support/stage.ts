@@ -6,6 +6,8 @@ import { type Ended, Running } from './running.ts'
 
 const WARREN = resolve(import.meta.dirname, '..', '..', 'bin', 'warren.js')
 const POLL_MS = 50
+// The path of a unix socket has 107 bytes at most, of which the names below take up to 70.
+const TEMPORARY = tmpdir().length <= 36 ? tmpdir() : '/tmp'
 
 export type Status = Awaited<ReturnType<AgentClient['workload']['getStatus']>>
 
@@ -22,7 +24,7 @@ export interface Host {
  * Everything it starts and writes is gone when it is disposed of, and also when the program ends by force.
  */
 export class Stage implements AsyncDisposable {
-  readonly directory = mkdtempSync(join(tmpdir(), 'warren-'))
+  readonly directory = mkdtempSync(join(TEMPORARY, 'warren-'))
   readonly #running: Running[] = []
   readonly #startedMs = performance.now()
 

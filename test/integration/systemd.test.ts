@@ -40,7 +40,8 @@ function copied(scope: Scope, name: string): string {
 }
 
 function analyze(t: TestContext, scope: Scope, ...args: string[]): void {
-  const env = { ...process.env, XDG_RUNTIME_DIR: scope.directory() }
+  // Also where the user has neither.
+  const env = { ...process.env, HOME: scope.directory(), XDG_RUNTIME_DIR: scope.directory() }
   try {
     execFileSync('systemd-analyze', args, { env, encoding: 'utf8', stdio: 'pipe' })
   } catch (err) {
