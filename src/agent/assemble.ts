@@ -1,7 +1,7 @@
 import { serveAdminApi, serveSpiffeApi, serveWorkloadApi } from '../api/index.ts'
 import { type Broker, createBroker, probeTarget } from '../broker/index.ts'
 import { type Clock, detach, type Logger, within } from '../core/index.ts'
-import { Attestor, listenerUid, ProcessWatch, peerCredentials } from '../identity/attest/index.ts'
+import { Attestor, listenerOf, ProcessWatch, peerCredentials } from '../identity/attest/index.ts'
 import {
   askForRenewal,
   askForSuccession,
@@ -330,7 +330,7 @@ export async function assemble(parts: Parts): Promise<{
   const health = new HealthService({
     async probe({ target, check }, signal) {
       if (target === undefined || target.kind === 'udp' || check === undefined) return
-      await probeTarget(target, check, { listenerUid }, signal)
+      await probeTarget(target, check, { listenerOf }, signal)
     },
     onChange: (workload, verdict) => registry.put(toRecord(workload, verdict)),
     clock,
@@ -342,6 +342,7 @@ export async function assemble(parts: Parts): Promise<{
     machine,
     grants,
     listenDir: parts.listenDir,
+    runtimeDir: config.runtimeDir,
     tokens: new SessionTokens(membership.nodeSecret),
     processes: new ProcessWatch(),
     limits: config.limits.workloads,

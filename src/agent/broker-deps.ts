@@ -1,7 +1,7 @@
 import type { BrokerDeps, Candidate } from '../broker/index.ts'
 import type { Clock, Logger, Metrics } from '../core/index.ts'
 import { raceAbort } from '../core/index.ts'
-import { listenerUid, peerUid } from '../identity/attest/index.ts'
+import { listenerOf, peerUser } from '../identity/attest/index.ts'
 import { serveJoin, serveRenewal, toPem } from '../identity/index.ts'
 import type { Mesh } from '../mesh/index.ts'
 import type { renewalPb } from '../wire/index.ts'
@@ -63,7 +63,7 @@ export function brokerDeps(parts: BrokerParts): BrokerDeps {
       targetFailed: registrationId => parts.health.suspect(registrationId),
       byPrefix: prefix => workloads.byPrefix(prefix)?.registrationId
     },
-    credentials: { peerUid: socket => peerUid(socket), listenerUid },
+    credentials: { peerUser, listenerOf },
     authorize: question => {
       const decision = authorizer.authorize(question)
       const { allowed, ground } = decision

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import type { AdminHandlers, WorkloadHandlers } from '../api/index.ts'
-import type { Broker } from '../broker/index.ts'
+import type { Broker, SourceHandle } from '../broker/index.ts'
 import { type Clock, ErrorCode, type Logger, WarrenError } from '../core/index.ts'
 import { keySha256Of, type PeerKey, parseCertificate } from '../identity/index.ts'
 import type { Mesh } from '../mesh/index.ts'
@@ -28,7 +28,7 @@ import type { Renewal, Rotation, WatchedCertificate } from './rotation/index.ts'
 import type { Routing } from './routing.ts'
 import type { Trust } from './trust.ts'
 import { knownRoutes, memberViews, serviceViews } from './views.ts'
-import type { Workloads } from './workloads/index.ts'
+import type { Workload, Workloads } from './workloads/index.ts'
 
 export interface LocalHandlersParts {
   readonly membership: Membership
@@ -72,7 +72,7 @@ export function localHandlers(parts: LocalHandlersParts): { workload: WorkloadHa
       replicated: (wait, signal) => registry.replicated(wait, signal),
       connect: ({ source, destination, protocol, strategy, hello, signal }) =>
         broker.connect({
-          source: { registrationId: source.registrationId, address: source.address, uid: source.uid },
+          source: toHandle(source),
           destination,
           protocol,
           strategy,
@@ -204,4 +204,8 @@ function packageVersion(): string {
   const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
   const { version } = JSON.parse(text) as { version: string }
   return version
+}
+
+function toHandle({ registrationId, address, uid, view }: Workload): SourceHandle {
+  return { registrationId, address, uid, view }
 }

@@ -1,8 +1,8 @@
 import { Allowance, type Clock, type LogFields, type Logger } from '../core/index.ts'
 
 const PER_UID = Object.freeze({ burst: 10, perSecond: 1 / 6, maxKeys: 256 })
-/** Stands for a caller whose uid cannot be read. */
-const NOBODY = -1
+/** Stands for a caller whose user cannot be read. */
+const NOBODY = 'nobody'
 
 /**
  * Warns of refused connections, ten a minute for each user: whoever connects again and again must not fill the log. The
@@ -11,15 +11,15 @@ const NOBODY = -1
 export class RefusalLog {
   readonly #log: Logger
   readonly #clock: Clock
-  readonly #allowance = new Allowance<number>(PER_UID)
+  readonly #allowance = new Allowance<string>(PER_UID)
 
   constructor(log: Logger, clock: Clock) {
     this.#log = log
     this.#clock = clock
   }
 
-  note(uid: number | undefined, message: string, fields: LogFields): void {
-    const key = uid ?? NOBODY
+  note(account: string | undefined, message: string, fields: LogFields): void {
+    const key = account ?? NOBODY
     const nowMs = this.#clock.monotonicMs()
     if (this.#allowance.left(key, nowMs) < 1) {
       this.#log.debug(message, fields)

@@ -13,9 +13,11 @@ import {
   systemClock,
   WarrenError
 } from '../core/index.ts'
+import { accountOf } from '../identity/attest/index.ts'
 import { type Admission, createCaller, type PeerCredentials } from './caller.ts'
 import { Connection } from './connection.ts'
 import { LOCAL_LIMITS, type LocalLimits } from './limits.ts'
+import { Places } from './places.ts'
 import { Quota } from './quota.ts'
 import { RefusalLog } from './refusal-log.ts'
 import { createRequestListener, type Request, type Response } from './request-listener.ts'
@@ -34,8 +36,8 @@ export interface LocalServerOptions {
   readonly log: Logger
   /** @default nobody takes note */
   readonly metrics?: Metrics
-  /** Whether this uid may make calls at all. @default everybody */
-  readonly permits?: ((uid: number) => boolean) | undefined
+  /** Why this process may make no calls at all; undefined if it may. @default everybody may */
+  readonly refusalOf?: ((who: PeerCredentials) => WarrenError | undefined) | undefined
   readonly limits?: Partial<LocalLimits> | undefined
   /** @default the system's */
   readonly clock?: Clock
@@ -65,14 +67,14 @@ const DRAIN_MS = 1_000
  * cannot listen there.
  */
 export async function serveLocal(options: LocalServerOptions): Promise<LocalServer> {
-  const { path, mode, credentials, log, metrics = silentMetrics, permits = () => true } = options
+  const { path, mode, credentials, log, metrics = silentMetrics, refusalOf = () => undefined } = options
   const limits: LocalLimits = Object.freeze({ ...LOCAL_LIMITS, ...definedOnly(options.limits ?? {}) })
   const stopping = new AbortController()
   const listener = createRequestListener(options.routes, limits, { log, metrics }, stopping.signal)
-  const accepted = new Quota<number>(limits.maxConnectionsPerUid, limits.maxConnections)
+  const accepted = new Places(limits.maxConnectionsPerUid, limits.maxConnections)
   const refusals = new RefusalLog(log, options.clock ?? systemClock)
-  const refused = new Quota<number>(MAX_REFUSALS_PER_UID, MAX_REFUSALS)
-  const calls = new Quota<number>(limits.maxCallsPerUid, Number.MAX_SAFE_INTEGER)
+  const refused = new Quota<string>(MAX_REFUSALS_PER_UID, MAX_REFUSALS)
+  const calls = new Quota<string>(limits.maxCallsPerUid, Number.MAX_SAFE_INTEGER)
   const connections = new Set<Connection>()
   const bySocket = new WeakMap<object, Connection>()
   const bySession = new WeakMap<Http2Session, Connection>()
@@ -90,7 +92,7 @@ export async function serveLocal(options: LocalServerOptions): Promise<LocalServ
     }
     const end = connection.begin()
     let admission = connection.admission
-    const release = admission.ok ? calls.take(admission.caller.uid) : () => {}
+    const release = admission.ok ? calls.take(accountOf(admission.caller)) : () => {}
     if (release === undefined) {
       admission = {
         ok: false,
@@ -147,17 +149,15 @@ export async function serveLocal(options: LocalServerOptions): Promise<LocalServ
     who: PeerCredentials,
     gone: AbortSignal
   ): { admission: Admission; release: () => void } | undefined => {
-    const release = permits(who.uid) ? accepted.take(who.uid) : undefined
+    const account = accountOf(who)
+    const denied = refusalOf(who)
+    const release = denied === undefined ? accepted.take(who) : undefined
     if (release !== undefined) return { admission: { ok: true, caller: createCaller(who, gone) }, release }
     who.process.close()
-    const error = permits(who.uid)
-      ? tooManyConnections(who.uid)
-      : new WarrenError(ErrorCode.PermissionDenied, `uid ${who.uid} may not use this socket`, {
-          hint: 'Run the command as root or as the user that runs the agent.'
-        })
+    const error = denied ?? tooManyConnections(who.uid)
     const { uid, pid } = who
-    refusals.note(uid, 'local connection refused', { uid, pid, code: error.code, reason: error.reason })
-    const told = refused.take(who.uid)
+    refusals.note(account, 'local connection refused', { uid, pid, code: error.code, reason: error.reason })
+    const told = refused.take(account)
     return told === undefined ? undefined : { admission: { ok: false, error }, release: told }
   }
 

@@ -8,6 +8,7 @@ import { type JwtHost, keySet, signJwt, validateJwt } from '../../src/agent/spif
 import { Svids } from '../../src/agent/svids.ts'
 import type { Workload } from '../../src/agent/workloads/index.ts'
 import type { Caller } from '../../src/api/index.ts'
+import { HOST_VIEW, unknownView } from '../../src/identity/attest/index.ts'
 import { generateSigningKeyPair, issueWorkload, toPem } from '../../src/identity/index.ts'
 import { create, spiffePb } from '../../src/wire/index.ts'
 import { Domain, NOW_MS, TRUST_DOMAIN } from '../identity/domain.ts'
@@ -22,11 +23,17 @@ const code =
     err.code === wanted && reason.test(err.reason ?? '')
 
 function workload(spiffeId: string, uid: number, pid: number): Workload {
-  return { registrationId: `${spiffeId} ${uid} ${pid}`, spiffeId, uid, process: { pid } } as unknown as Workload
+  return {
+    registrationId: `${spiffeId} ${uid} ${pid}`,
+    spiffeId,
+    uid,
+    view: HOST_VIEW,
+    process: { pid }
+  } as unknown as Workload
 }
 
-function caller(uid: number, pid: number): Caller {
-  return { uid, pid } as unknown as Caller
+function caller(uid: number, pid: number, view = HOST_VIEW): Caller {
+  return { uid, pid, view } as unknown as Caller
 }
 
 class Agent {
@@ -89,6 +96,10 @@ test('a process gets its own identities, or those of its user, and never those o
   assert.deepEqual(await idsOf(1_000, 99), [ID, other])
   await assert.rejects(idsOf(3_000, 10), code('PERMISSION_DENIED'))
   await assert.rejects(idsOf(0, 10), code('PERMISSION_DENIED'))
+  // The same uid, and the same pid, of a container.
+  const inside = { ...unknownView('is in a container'), key: '2 1:2' }
+  const elsewhere = agent.watch(caller(1_000, 10, inside), t).next()
+  await assert.rejects(elsewhere, code('PERMISSION_DENIED'))
 })
 
 test('an X.509-SVID comes with its key, its chain and the roots', async t => {

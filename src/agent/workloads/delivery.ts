@@ -1,4 +1,5 @@
 import { ErrorCode, WarrenError } from '../../core/index.ts'
+import type { ProcessHandle } from '../../identity/attest/index.ts'
 import { createListenDirectory } from './listen-directory.ts'
 import type { Caller, RegisterInput } from './register-input.ts'
 import { portTarget, unixTarget } from './target.ts'
@@ -11,8 +12,17 @@ export interface Delivery {
   readonly check: Workload['check']
 }
 
-/** Prepares what a registration asks for. Throws INVALID_ARGUMENT, or CANNOT_CONNECT for the listening directory. */
-export function deliveryOf({ target, healthCheck = true }: RegisterInput, caller: Caller, listenDir: string): Delivery {
+/**
+ * Prepares what a registration for `owner` asks for. Throws INVALID_ARGUMENT, PERMISSION_DENIED for a port of another network,
+ * or CANNOT_CONNECT for the listening directory.
+ */
+export function deliveryOf(
+  { target, healthCheck = true }: RegisterInput,
+  caller: Caller,
+  owner: ProcessHandle,
+  listenDir: string
+): Delivery {
+  if (target?.kind === 'tcp' || target?.kind === 'udp') requireNetwork(caller)
   const connecting = healthCheck ? 'connect' : undefined
   switch (target?.kind) {
     case undefined:
@@ -27,16 +37,33 @@ export function deliveryOf({ target, healthCheck = true }: RegisterInput, caller
     }
     case 'unix': {
       const { proxy = false } = target
-      return { target: withProxy(unixTarget(target.path, caller.uid), proxy), directory: undefined, check: connecting }
+      return {
+        target: withProxy(unixTarget(target.path, owner, caller.uid), proxy),
+        directory: undefined,
+        check: connecting
+      }
     }
     case 'listen': {
       const { hello, protocol, answersProbes = false, proxy = false } = target
       const check = healthCheck && hello && answersProbes ? 'hello' : undefined
       const { directory, socketPath } = createListenDirectory(listenDir, caller.uid, caller.gid)
-      const unix: Target = { kind: 'unix', path: socketPath, uid: caller.uid, hello, protocol }
+      const { uid, view } = caller
+      const unix: Target = { kind: 'unix', path: socketPath, uid, view, hello, protocol }
       return { target: withProxy(unix, proxy), directory, check }
     }
   }
+}
+
+// The agent would connect on the caller's behalf to what listens in its own network, and the caller has no way there.
+function requireNetwork({ sharesNetwork }: Caller): void {
+  if (sharesNetwork) return
+  throw new WarrenError(
+    ErrorCode.PermissionDenied,
+    'the ports of this host are not those of the process: it has a network of its own',
+    {
+      hint: 'Serve on a unix socket (`warren serve`, or --unix), or register from outside of the container.'
+    }
+  )
 }
 
 function noProxy(kind: string): WarrenError {

@@ -1,5 +1,5 @@
 import { type Clock, detach, ErrorCode, type Logger, loop, WarrenError } from '../../core/index.ts'
-import type { AttestedProcess, ProcessHandle, ProcessWatch } from '../../identity/attest/index.ts'
+import { type AttestedProcess, type ProcessHandle, type ProcessWatch, sameUser } from '../../identity/attest/index.ts'
 import {
   type Address,
   type IdentityDocument,
@@ -15,6 +15,7 @@ import type { Grants } from './grants.ts'
 import { clearListenDirectories, removeListenDirectory } from './listen-directory.ts'
 import { type Caller, checkSize, type RegisterInput, ttlOf } from './register-input.ts'
 import { WorkloadTable } from './table.ts'
+import { checkUnixTarget } from './unix-target.ts'
 import type { EndReason, Workload } from './workload.ts'
 
 export interface WorkloadLimits {
@@ -28,6 +29,8 @@ export interface WorkloadsDeps {
   readonly grants: Grants
   /** Directory of the agent, mode 0711, for listening sockets. */
   readonly listenDir: string
+  /** Where the agent's own sockets are: none of them can be a target. */
+  readonly runtimeDir: string
   readonly tokens: SessionTokens
   readonly processes: ProcessWatch
   /** Called before the registration takes effect; if it throws, there is none. */
@@ -102,11 +105,25 @@ export class Workloads {
     const process = ownerOf(input, caller)
     try {
       const facts = await attestClaim(this.#deps.grants, process, caller, address)
+      await this.#checkTarget(input, address, process, facts)
       return this.#admit(input, caller, address, process, facts)
     } catch (err) {
       process.close()
       throw err
     }
+  }
+
+  async #checkTarget(
+    { target }: RegisterInput,
+    address: Address,
+    process: ProcessHandle,
+    facts: readonly AttestedProcess[]
+  ): Promise<void> {
+    if (target?.kind !== 'unix') return
+    const { grants, trustDomain, runtimeDir } = this.#deps
+    // Whoever has no grant is not told what is at a path.
+    grants.require(address, spiffeIdOf(trustDomain, address), facts)
+    await checkUnixTarget(process, target.path, runtimeDir)
   }
 
   // From here to the end nothing is awaited: what was granted is still granted when it takes effect.
@@ -136,7 +153,7 @@ export class Workloads {
     }
     const unique = this.#unique(document)
     const { token, tokenHash } = tokens.issue(unique)
-    const { target, directory, check } = deliveryOf(input, caller, this.#deps.listenDir)
+    const { target, directory, check } = deliveryOf(input, caller, process, this.#deps.listenDir)
     const workload: Workload = Object.freeze({
       registrationId: registrationIdOf(unique),
       document: unique,
@@ -144,6 +161,7 @@ export class Workloads {
       spiffeId: unique.spiffeId,
       application: input.application,
       uid: caller.uid,
+      view: caller.view,
       gid: caller.gid,
       facts,
       process,
@@ -196,15 +214,15 @@ export class Workloads {
   }
 
   /** The registrations of the caller's user, oldest first. */
-  ofUser({ uid }: Caller): Workload[] {
-    return this.#table.all().filter(workload => workload.uid === uid)
+  ofUser(caller: Caller): Workload[] {
+    return this.#table.all().filter(workload => sameUser(workload, caller))
   }
 
   /** The registration behind a token. Throws TIMEOUT or INVALID_SOURCE; the latter ends what it finds dead. */
   claim(token: string, caller: Caller): Workload {
     const hash = this.#deps.tokens.hash(token)
     try {
-      return this.#table.claim(hash, caller.uid)
+      return this.#table.claim(hash, caller)
     } catch (err) {
       const found = this.#table.byToken(hash)
       if (found?.process.isAlive() === false) this.end(found.registrationId, 'process ended')
@@ -255,7 +273,7 @@ export class Workloads {
   #checkRoom(caller: Caller): void {
     const { maxPerUid, maxTotal } = this.#deps.limits ?? DEFAULT_LIMITS
     const full = this.#table.size >= maxTotal
-    if (!full && this.#table.countOf(caller.uid) < maxPerUid) return
+    if (!full && this.#table.countOf(caller) < maxPerUid) return
     const whose = full ? `this host has its ${maxTotal}` : `uid ${caller.uid} has its ${maxPerUid}`
     throw new WarrenError(ErrorCode.LimitExceeded, `${whose} registrations`, {
       limit: full ? 'registrations' : 'registrations_per_uid',

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import { ErrorCode, silentMetrics, WarrenError, within } from '../../core/index.ts'
+import { accountOf, type LocalUser, sameUser } from '../../identity/attest/index.ts'
 import { type Address, formatAddress, type Pattern } from '../../identity/index.ts'
 import type { Protocol } from '../../policy/index.ts'
 import type { BrokerDeps } from '../deps.ts'
@@ -15,10 +16,9 @@ import type { EndpointDirectory, EndpointSocket } from './endpoint-socket.ts'
 import type { Outbound } from './outbound.ts'
 
 /** A registration of this host that connects to somewhere. */
-export interface SourceHandle {
+export interface SourceHandle extends LocalUser {
   readonly registrationId: string
   readonly address: Address
-  readonly uid: number
 }
 
 export interface EndpointOptions {
@@ -43,7 +43,7 @@ interface Endpoint {
 /** The local sockets that sources connect to. Each connection is a flow of its own. */
 export class Endpoints {
   readonly #endpoints = new Set<Endpoint>()
-  readonly #perUid = new Map<number, number>()
+  readonly #perUser = new Map<string, number>()
   readonly #deps: BrokerDeps
   readonly #limits: BrokerLimits
   readonly #flows: FlowTable
@@ -74,9 +74,10 @@ export class Endpoints {
   }
 
   /** Throws LIMIT_EXCEEDED if this user has too many endpoints. */
-  requireRoom(uid: number): void {
+  requireRoom(user: LocalUser): void {
+    const { uid } = user
     const { endpointsPerUid } = this.#limits
-    if ((this.#perUid.get(uid) ?? 0) < endpointsPerUid) return
+    if ((this.#perUser.get(accountOf(user)) ?? 0) < endpointsPerUid) return
     const metrics = this.#deps.metrics ?? silentMetrics
     throw limitExceeded(metrics, 'broker_endpoints_per_uid', 'endpoints of this user', endpointsPerUid, { uid })
   }
@@ -84,7 +85,8 @@ export class Endpoints {
   /** Makes an endpoint and returns its path. Rejects with CANNOT_CONNECT or LIMIT_EXCEEDED. */
   async create(options: EndpointOptions): Promise<string> {
     const { uid, registrationId } = options.source
-    this.requireRoom(uid)
+    const account = accountOf(options.source)
+    this.requireRoom(options.source)
     const endpoint: Endpoint = {
       options,
       socket: undefined,
@@ -93,7 +95,7 @@ export class Endpoints {
       reaper: undefined
     }
     this.#endpoints.add(endpoint)
-    this.#perUid.set(uid, (this.#perUid.get(uid) ?? 0) + 1)
+    this.#perUser.set(account, (this.#perUser.get(account) ?? 0) + 1)
     try {
       const socket = await this.#directory.open(uid, connection => this.#accept(endpoint, connection))
       endpoint.socket = socket
@@ -120,10 +122,10 @@ export class Endpoints {
 
   #remove(endpoint: Endpoint): void {
     if (!this.#endpoints.delete(endpoint)) return
-    const { uid } = endpoint.options.source
-    const left = (this.#perUid.get(uid) ?? 1) - 1
-    if (left > 0) this.#perUid.set(uid, left)
-    else this.#perUid.delete(uid)
+    const account = accountOf(endpoint.options.source)
+    const left = (this.#perUser.get(account) ?? 1) - 1
+    if (left > 0) this.#perUser.set(account, left)
+    else this.#perUser.delete(account)
     clearTimeout(endpoint.reaper)
     endpoint.socket?.close()
   }
@@ -156,9 +158,10 @@ export class Endpoints {
   #isOwner({ options }: Endpoint, socket: Socket): boolean {
     const { uid } = options.source
     try {
-      const caller = this.#deps.credentials.peerUid(socket)
-      if (caller === uid) return true
-      this.#strangers.warn('another user connected to an endpoint', { uid: caller })
+      const caller = this.#deps.credentials.peerUser(socket)
+      if (sameUser(caller, options.source)) return true
+      const reason = caller.uid === uid ? `the process ${caller.view.whyNot || 'is of the host'}` : ''
+      this.#strangers.warn('another user connected to an endpoint', { uid: caller.uid, reason })
     } catch (err) {
       this.#strangers.warn('caller of an endpoint cannot be told', { uid, err })
     }
