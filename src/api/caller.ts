@@ -1,4 +1,5 @@
 import { type ContextKey, createContextKey, type HandlerContext } from '@connectrpc/connect'
+import type { LocalUser } from '../attest/index.ts'
 import { ErrorCode, WarrenError } from '../core/index.ts'
 
 /** A hold on one process that a reused pid cannot fool. */
@@ -10,11 +11,12 @@ export interface ProcessHandle {
 }
 
 /** What the kernel says of the process at the other end of a unix connection. */
-export interface PeerCredentials {
-  readonly uid: number
+export interface PeerCredentials extends LocalUser {
   readonly gid: number
   readonly pid: number
   readonly process: ProcessHandle
+  /** Whether the ports of the agent's loopback interface are those of its own. */
+  readonly sharesNetwork: boolean
 }
 
 /** Who makes a call: read from the kernel when the connection was accepted, before a byte of it was parsed. */
@@ -62,6 +64,5 @@ export function createCaller(credentials: PeerCredentials, connection: AbortSign
     }
   }
   connection.addEventListener('abort', holdProcess(), { once: true })
-  const { uid, gid, pid, process } = credentials
-  return Object.freeze({ uid, gid, pid, process, connection, holdProcess })
+  return Object.freeze({ ...credentials, connection, holdProcess })
 }

@@ -1,6 +1,7 @@
 import { createServer as createHttp1Server } from 'node:http'
 import { createServer as createHttp2Server, type Http2Session, type ServerHttp2Session } from 'node:http2'
 import { createServer, type Socket } from 'node:net'
+import { accountOf } from '../attest/index.ts'
 import {
   type Clock,
   definedOnly,
@@ -18,6 +19,7 @@ import {
 import { type Admission, createCaller, type PeerCredentials } from './caller.ts'
 import { Connection } from './connection.ts'
 import { LOCAL_LIMITS, type LocalLimits } from './limits.ts'
+import { Places } from './places.ts'
 import { createRequestListener, type Request, type Response } from './request-listener.ts'
 import type { Routes } from './routes.ts'
 import { sniff } from './sniff.ts'
@@ -34,8 +36,8 @@ export interface LocalServerOptions {
   readonly log: Logger
   /** @default nobody takes note */
   readonly metrics?: Metrics
-  /** Whether this uid may make calls at all. @default everybody */
-  readonly permits?: ((uid: number) => boolean) | undefined
+  /** Why this process may make no calls at all; undefined if it may. @default everybody may */
+  readonly refusalOf?: ((who: PeerCredentials) => WarrenError | undefined) | undefined
   readonly limits?: Partial<LocalLimits> | undefined
   /** @default the system's */
   readonly clock?: Clock
@@ -69,14 +71,14 @@ const DRAIN_MS = 1_000
  * cannot listen there.
  */
 export async function serveLocal(options: LocalServerOptions): Promise<LocalServer> {
-  const { path, mode, credentials, log, metrics = silentMetrics, permits = () => true } = options
+  const { path, mode, credentials, log, metrics = silentMetrics, refusalOf = () => undefined } = options
   const limits: LocalLimits = Object.freeze({ ...LOCAL_LIMITS, ...definedOnly(options.limits ?? {}) })
   const stopping = new AbortController()
   const listener = createRequestListener(options.routes, limits, { log, metrics }, stopping.signal)
-  const accepted = new Quota<number>(limits.maxConnectionsPerUid, limits.maxConnections)
+  const accepted = new Places(limits.maxConnectionsPerUid, limits.maxConnections)
   const refusals = new RateLimitedLog(log, options.clock ?? systemClock, { perKey: REFUSALS_PER_UID })
-  const refused = new Quota<number>(MAX_REFUSALS_PER_UID, MAX_REFUSALS)
-  const calls = new Quota<number>(limits.maxCallsPerUid, Number.MAX_SAFE_INTEGER)
+  const refused = new Quota<string>(MAX_REFUSALS_PER_UID, MAX_REFUSALS)
+  const calls = new Quota<string>(limits.maxCallsPerUid, Number.MAX_SAFE_INTEGER)
   const connections = new Set<Connection>()
   const bySocket = new WeakMap<object, Connection>()
   const bySession = new WeakMap<Http2Session, Connection>()
@@ -94,7 +96,7 @@ export async function serveLocal(options: LocalServerOptions): Promise<LocalServ
     }
     const end = connection.begin()
     let admission = connection.admission
-    const release = admission.ok ? calls.take(admission.caller.uid) : () => {}
+    const release = admission.ok ? calls.take(accountOf(admission.caller)) : () => {}
     if (release === undefined) {
       admission = {
         ok: false,
@@ -151,17 +153,15 @@ export async function serveLocal(options: LocalServerOptions): Promise<LocalServ
     who: PeerCredentials,
     gone: AbortSignal
   ): { admission: Admission; release: () => void } | undefined => {
-    const release = permits(who.uid) ? accepted.take(who.uid) : undefined
+    const account = accountOf(who)
+    const denied = refusalOf(who)
+    const release = denied === undefined ? accepted.take(who) : undefined
     if (release !== undefined) return { admission: { ok: true, caller: createCaller(who, gone) }, release }
     who.process.close()
-    const error = permits(who.uid)
-      ? tooManyConnections(who.uid)
-      : new WarrenError(ErrorCode.PermissionDenied, `uid ${who.uid} may not use this socket`, {
-          hint: 'Run the command as root or as the user that runs the agent.'
-        })
+    const error = denied ?? tooManyConnections(who.uid)
     const { uid, pid } = who
-    refusals.warn(String(uid), 'local connection refused', { uid, pid, code: error.code, reason: error.reason })
-    const told = refused.take(who.uid)
+    refusals.warn(account, 'local connection refused', { uid, pid, code: error.code, reason: error.reason })
+    const told = refused.take(account)
     return told === undefined ? undefined : { admission: { ok: false, error }, release: told }
   }
 

@@ -1,4 +1,6 @@
 import { join } from 'node:path'
+import { ErrorCode, WarrenError } from '../core/index.ts'
+import type { PeerCredentials } from './caller.ts'
 import type { AdminHandlers, WorkloadHandlers } from './handlers.ts'
 import { adminRoutes, workloadRoutes } from './routes.ts'
 import { type LocalServer, type LocalServerOptions, serveLocal } from './serve-local.ts'
@@ -9,7 +11,7 @@ export interface ApiOptions<H> extends Pick<LocalServerOptions, 'credentials' | 
 }
 
 export interface AdminApiOptions extends ApiOptions<AdminHandlers> {
-  /** The uid that runs the agent; it and root may use the socket. @default that of this process */
+  /** The uid that runs the agent; its processes of this host and those of root may use the socket. @default that of this process */
   readonly agentUid?: number | undefined
 }
 
@@ -20,10 +22,22 @@ export async function serveWorkloadApi(options: ApiOptions<WorkloadHandlers>): P
   return await serveLocal({ path, mode: 0o666, ...shared, routes: workloadRoutes(handlers) })
 }
 
-/** Serves `admin.sock`, mode 0600: for root and the agent's own user only, by the kernel's word. Throws as `serveLocal`. */
+/**
+ * Serves `admin.sock`, mode 0600: for processes of this host that run as root or as the agent's own user, by the kernel's
+ * word. Throws as `serveLocal`.
+ */
 export async function serveAdminApi(options: AdminApiOptions): Promise<LocalServer> {
   const { runtimeDir, handlers, agentUid = process.getuid?.(), ...shared } = options
   const path = join(runtimeDir, 'admin.sock')
-  const permits = (uid: number): boolean => uid === 0 || uid === agentUid
-  return await serveLocal({ path, mode: 0o600, ...shared, permits, routes: adminRoutes(handlers) })
+  const refusalOf = (who: PeerCredentials): WarrenError | undefined => {
+    if (who.uid !== 0 && who.uid !== agentUid) return notTheOperator(`uid ${who.uid}`)
+    return who.view.isOfHost ? undefined : notTheOperator(`uid ${who.uid} of a process that ${who.view.whyNot}`)
+  }
+  return await serveLocal({ path, mode: 0o600, ...shared, refusalOf, routes: adminRoutes(handlers) })
+}
+
+function notTheOperator(who: string): WarrenError {
+  return new WarrenError(ErrorCode.PermissionDenied, `${who} may not use this socket`, {
+    hint: 'Run the command outside of any container, as the user that runs the agent, or as root if the agent may look at processes of root.'
+  })
 }

@@ -6,10 +6,12 @@ import type { ProcessHandle } from './process-handle.ts'
 import type { ProcessReader } from './process-reader.ts'
 import { processReader } from './select.ts'
 import { UserDatabase } from './user-database.ts'
+import type { LocalUser, ProcessView } from './view.ts'
 
 /** What is known of a process, by the kernel's word. What could not be established is undefined. */
-export interface AttestedProcess {
+export interface AttestedProcess extends LocalUser {
   readonly uid: number
+  readonly view: ProcessView
   readonly users: readonly string[]
   readonly gids: readonly number[]
   readonly groups: readonly string[]
@@ -81,11 +83,12 @@ export class Attestor {
     try {
       if (uid === this.#reader.overflowId()) throw foreign(`uid ${uid} stands for every user without a meaning here`)
       if (!this.#reader.sharesUserIds(pid)) throw foreign(`process ${pid} is in a user namespace of its own`)
+      const view = this.#reader.viewOf(pid)
       const gids = [...new Set([gid, ...this.#reader.groupIdsOf(pid)])]
       const { cgroup, systemdUnit } = parseCgroup(this.#reader.cgroupOf(pid) ?? '')
       const [users, groups] = [await this.#users.usersOf(uid), await this.#users.groupsOf(gids)]
       requireAlive(held)
-      return { uid, users, gids, groups, exePath: undefined, exeSha256: undefined, systemdUnit, cgroup }
+      return { uid, view, users, gids, groups, exePath: undefined, exeSha256: undefined, systemdUnit, cgroup }
     } catch (err) {
       if (err instanceof WarrenError) throw err
       throw new WarrenError(ErrorCode.InvalidSource, `process ${pid} cannot be examined`, { cause: err })

@@ -2,12 +2,27 @@ import type { Socket } from 'node:net'
 import { descriptorOf, ErrorCode, WarrenError } from '../core/index.ts'
 import type { KernelCredentials, Platform } from './platform.ts'
 import { fromDescriptor, type ProcessHandle } from './process-handle.ts'
-import { platform } from './select.ts'
+import type { ProcessReader } from './process-reader.ts'
+import { platform, processReader } from './select.ts'
+import type { LocalUser, ProcessView } from './view.ts'
 
 /** Who is at the other end of an accepted unix connection. */
 export interface PeerCredentials extends KernelCredentials {
   /** Held from now on; the caller must close it. */
   readonly process: ProcessHandle
+  /** From where it saw the host when it was accepted. */
+  readonly view: ProcessView
+  /** Whether the ports of the agent's loopback interface are those of its own. */
+  readonly sharesNetwork: boolean
+}
+
+/** Who listens where a unix socket is connected to. */
+export interface Listener {
+  readonly uid: number
+  /** From where it sees the host; undefined if it has ended, and others hold its socket. Costs as much as `peerUser`. */
+  readonly view: () => ProcessView | undefined
+  /** It is this very process. */
+  readonly isSelf: boolean
 }
 
 /**
@@ -16,17 +31,43 @@ export interface PeerCredentials extends KernelCredentials {
  * Throws PERMISSION_DENIED when the kernel does not say, or the process has already ended: whoever cannot be identified
  * is nobody.
  */
-export function peerCredentials(socket: Socket, system: Platform = platform()): PeerCredentials {
+export function peerCredentials(
+  socket: Socket,
+  system: Platform = platform(),
+  reader: Pick<ProcessReader, 'viewOf'> = processReader()
+): PeerCredentials {
+  return examine(socket, system, (fd, credentials, process) => {
+    const [view, sharesNetwork] = [reader.viewOf(process.pid), system.sharesNetwork(fd, process.pid)]
+    return { ...credentials, process, view, sharesNetwork }
+  })
+}
+
+function examine<T>(
+  socket: Socket,
+  system: Platform,
+  look: (fd: number, credentials: KernelCredentials, process: ProcessHandle) => T
+): T {
   try {
     const fd = descriptorOf(socket)
     const credentials = system.credentialsOf(fd)
     const process = hold(fd, credentials, system)
-    if (process.isAlive()) return { ...credentials, process }
+    const found = lookAt(process, () => look(fd, credentials, process))
+    // Last: what was read by its pid was read of this process only if it lives still.
+    if (process.isAlive()) return found
     process.close()
   } catch (cause) {
     throw new WarrenError(ErrorCode.PermissionDenied, 'the process at the other end cannot be identified', { cause })
   }
   throw new WarrenError(ErrorCode.PermissionDenied, 'the process at the other end has ended')
+}
+
+function lookAt<T>(process: ProcessHandle, look: () => T): T {
+  try {
+    return look()
+  } catch (err) {
+    process.close()
+    throw err
+  }
 }
 
 // Before Linux 6.5 a socket gives no descriptor of its peer, and the pid may have gone to another process before it was
@@ -48,23 +89,36 @@ function hold(fd: number, credentials: KernelCredentials, system: Platform): Pro
 }
 
 /**
- * The uid of who connected, which the kernel noted then. Throws PERMISSION_DENIED.
- *
- * Unlike `peerCredentials` it knows one that has ended since: what it wrote before is in the socket.
+ * The user that connected. Throws PERMISSION_DENIED, also when its process has ended: the kernel remembers the uid of that,
+ * and not from where it saw the host, so it may have been a container's.
  */
-export function peerUid(socket: Socket, system: Platform = platform()): number {
+export function peerUser(socket: Socket): LocalUser {
+  return userAt(socket, platform())
+}
+
+function userAt(socket: Socket, system: Platform): LocalUser {
+  const { user, process } = examine(socket, system, (_fd, { uid }, process) => ({
+    user: { uid, view: processReader().viewOf(process.pid) },
+    process
+  }))
+  process.close()
+  return user
+}
+
+/** The listener to whose unix socket `socket` is connected. Throws PERMISSION_DENIED. */
+export function listenerOf(socket: Socket, system: Platform = platform()): Listener {
   try {
-    return system.credentialsOf(descriptorOf(socket)).uid
+    const { uid, pid } = system.credentialsOf(descriptorOf(socket))
+    return { uid, view: () => viewOfListener(socket, system), isSelf: pid === process.pid }
   } catch (cause) {
-    throw new WarrenError(ErrorCode.PermissionDenied, 'the process at the other end cannot be identified', { cause })
+    throw new WarrenError(ErrorCode.PermissionDenied, 'the listener cannot be identified', { cause })
   }
 }
 
-/** The uid of the listener to whose unix socket `socket` is connected. Throws PERMISSION_DENIED. */
-export function listenerUid(socket: Socket, system: Platform = platform()): number {
+function viewOfListener(socket: Socket, system: Platform): ProcessView | undefined {
   try {
-    return system.credentialsOf(descriptorOf(socket)).uid
-  } catch (cause) {
-    throw new WarrenError(ErrorCode.PermissionDenied, 'the listener cannot be identified', { cause })
+    return userAt(socket, system).view
+  } catch {
+    return undefined
   }
 }

@@ -1,9 +1,11 @@
 import { readFileSync, readlinkSync } from 'node:fs'
 import { open, readlink, stat } from 'node:fs/promises'
+import { LinuxViews } from './linux-view.ts'
 import type { ProcessReader } from './process-reader.ts'
 
 /** Linux: /proc. */
 export function linuxProcessReader(): ProcessReader {
+  const views = new LinuxViews(sharesUserIds)
   return {
     groupIdsOf(pid) {
       const status = readFileSync(`/proc/${pid}/status`, 'latin1')
@@ -13,16 +15,8 @@ export function linuxProcessReader(): ProcessReader {
       return [primary, ...numbers(/^Groups:(.*)$/m.exec(status)?.[1])]
     },
 
-    sharesUserIds(pid) {
-      try {
-        return readlinkSync(`/proc/${pid}/ns/user`) === readlinkSync('/proc/self/ns/user')
-      } catch (err) {
-        if ((err as NodeJS.ErrnoException).code !== 'EACCES') throw err
-        // The link is for those who may trace the process; the map is for all, and differs in every other namespace
-        // that a user without privileges can make.
-        return readFileSync(`/proc/${pid}/uid_map`, 'latin1') === readFileSync('/proc/self/uid_map', 'latin1')
-      }
-    },
+    sharesUserIds,
+    viewOf: pid => views.viewOf(pid),
 
     overflowId: () => Number(readFileSync('/proc/sys/kernel/overflowuid', 'latin1')),
 
@@ -52,6 +46,21 @@ export function linuxProcessReader(): ProcessReader {
         throw err
       }
     }
+  }
+}
+
+let ownUserNamespace: string | undefined
+
+function sharesUserIds(pid: number): boolean {
+  try {
+    // Ours stays the same: a process of more than one thread cannot enter another.
+    ownUserNamespace ??= readlinkSync('/proc/self/ns/user')
+    return readlinkSync(`/proc/${pid}/ns/user`) === ownUserNamespace
+  } catch (err) {
+    if ((err as NodeJS.ErrnoException).code !== 'EACCES') throw err
+    // The link is for those who may trace the process; the map is for all, and differs in every other namespace
+    // that a user without privileges can make.
+    return readFileSync(`/proc/${pid}/uid_map`, 'latin1') === readFileSync('/proc/self/uid_map', 'latin1')
   }
 }
 

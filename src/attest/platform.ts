@@ -18,6 +18,11 @@ export interface Platform {
   readonly openProcess: (pid: number) => number
   /** The user ids (real, effective, saved, … in this order) of a running process. Throws when there is no such process. */
   readonly userIdsOf: (pid: number) => readonly number[]
+  /**
+   * Whether the socket at the other end of this accepted one is in the agent's network. `pid` is the process there, for
+   * kernels that know only processes. False when it cannot be told.
+   */
+  readonly sharesNetwork: (fd: number, pid: number) => boolean
   /** Which of these processes have ended: one call, without waiting. Throws when the kernel does not say. */
   readonly ended: (processFds: readonly number[]) => readonly boolean[]
   readonly close: (fd: number) => void

@@ -1,4 +1,5 @@
 import type { FileHandle } from 'node:fs/promises'
+import type { ProcessView } from './view.ts'
 
 /** What the kernel says of a running process besides who it is; one implementation for each system. */
 export interface ProcessReader {
@@ -6,6 +7,12 @@ export interface ProcessReader {
   readonly groupIdsOf: (pid: number) => readonly number[]
   /** Whether its user ids mean what ours mean, and were not made up in a user namespace. Throws when it cannot be told. */
   readonly sharesUserIds: (pid: number) => boolean
+  /**
+   * From where it sees the host. Never throws: what cannot be read makes it a view that is equal to none.
+   *
+   * Read by pid, so whoever calls holds the process, and looks afterwards whether it still lives.
+   */
+  readonly viewOf: (pid: number) => ProcessView
   /** The id that stands for all those that have no meaning here. */
   readonly overflowId: () => number
   /** Content of /proc/PID/cgroup or its like; undefined where there is none. */

@@ -2,6 +2,7 @@ import type { KeyObject } from 'node:crypto'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
+import type { Listener, LocalUser, ProcessHandle, ProcessView } from '../attest/index.ts'
 import type { Clock, Logger, Metrics, WarrenError } from '../core/index.ts'
 import type { EventSink } from '../events/index.ts'
 import type { Address, Pattern, PeerKey } from '../identity/index.ts'
@@ -75,7 +76,11 @@ export type LocalTarget =
   | {
       readonly kind: 'unix'
       readonly path: string
+      /** The process that sees the socket at this path. @default the agent, which made the directory for it */
+      readonly owner?: Pick<ProcessHandle, 'pid' | 'isAlive'>
       readonly uid: number
+      /** Whoever serves must also be in this view. @default in any: whoever named the path knows who can write there */
+      readonly view?: ProcessView
       readonly hello: boolean
       /** With `udp`, each connection carries length-prefixed datagrams. */
       readonly protocol: Protocol
@@ -126,10 +131,10 @@ export type WorkloadVerdict =
 
 /** What the kernel says about the other end of a unix socket. Both throw when it cannot be read. */
 export interface SocketCredentials {
-  /** User of the process that connected. */
-  readonly peerUid: (accepted: Socket) => number
-  /** User of the process that listens where `connected` is connected to. */
-  readonly listenerUid: (connected: Socket) => number
+  /** The user that connected; also throws when its process has ended. */
+  readonly peerUser: (accepted: Socket) => LocalUser
+  /** Who listens where `connected` is connected to. */
+  readonly listenerOf: (connected: Socket) => Listener
 }
 
 export interface AuthorizeQuestion {

@@ -192,7 +192,7 @@ export function createBroker(deps: BrokerDeps): Broker {
       if (!local.isAlive(source.registrationId)) {
         throw new WarrenError(ErrorCode.InvalidSource, `${formatAddress(source.address)} is not registered`)
       }
-      endpoints.requireRoom(source.uid)
+      endpoints.requireRoom(source)
       const flow = flows.enter({
         id: newFlowId(),
         direction: 'outbound',

@@ -6,10 +6,10 @@ import { processOf, sameProcess } from './owned-process.ts'
 import type { Caller, RegisterInput } from './register-input.ts'
 import type { Workload } from './workload.ts'
 
-/** A handle of its own on the process that a registration is for. Throws INVALID_SOURCE. */
+/** A handle of its own on the process that a registration is for. Throws INVALID_SOURCE or INVALID_ARGUMENT. */
 export function ownerOf({ ownerPid }: RegisterInput, caller: Caller): ProcessHandle {
-  if (ownerPid === 0 || ownerPid === caller.process.pid) return sameProcess(caller.process)
-  return processOf(ownerPid, caller.uid)
+  const isSelf = caller.view.sharesPids && ownerPid === caller.process.pid
+  return ownerPid === 0 || isSelf ? sameProcess(caller.process) : processOf(ownerPid, caller)
 }
 
 /** What is known of whoever claims `address`: of the caller, and of the process it is for if that is another one. */

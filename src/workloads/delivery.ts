@@ -1,3 +1,4 @@
+import type { ProcessHandle } from '../attest/index.ts'
 import { ErrorCode, WarrenError } from '../core/index.ts'
 import { createListenDirectory } from './listen-directory.ts'
 import type { PortServer } from './port-server.ts'
@@ -15,13 +16,25 @@ export interface Delivery {
 /** What watches over a port of this host for the registration that is made; undefined if nothing does. */
 export type ServerAt = (protocol: Protocol, host: string, port: number) => PortServer | undefined
 
-/** Prepares what a registration asks for. Throws INVALID_ARGUMENT, or CANNOT_CONNECT for the listening directory. */
+/** Who registers, for which process, and what is made for it. */
+export interface DeliveryOptions {
+  readonly caller: Caller
+  /** The process that the registration is for. */
+  readonly owner: ProcessHandle
+  /** Directory of the agent for listening sockets. */
+  readonly listenDir: string
+  readonly serverAt: ServerAt
+}
+
+/**
+ * Prepares what a registration for `owner` asks for. Throws INVALID_ARGUMENT, PERMISSION_DENIED for a port of another network,
+ * or CANNOT_CONNECT for the listening directory.
+ */
 export function deliveryOf(
   { target, healthCheck = true }: RegisterInput,
-  caller: Caller,
-  listenDir: string,
-  serverAt: ServerAt
+  { caller, owner, listenDir, serverAt }: DeliveryOptions
 ): Delivery {
+  if (target?.kind === 'tcp' || target?.kind === 'udp') requireNetwork(caller)
   const connecting = healthCheck ? 'connect' : undefined
   switch (target?.kind) {
     case undefined:
@@ -42,16 +55,33 @@ export function deliveryOf(
     }
     case 'unix': {
       const { proxy = false } = target
-      return { target: withProxy(unixTarget(target.path, caller.uid), proxy), directory: undefined, check: connecting }
+      return {
+        target: withProxy(unixTarget(target.path, owner, caller.uid), proxy),
+        directory: undefined,
+        check: connecting
+      }
     }
     case 'listen': {
       const { hello, protocol, answersProbes = false, proxy = false } = target
       const check = healthCheck && hello && answersProbes ? 'hello' : undefined
       const { directory, socketPath } = createListenDirectory(listenDir, caller.uid, caller.gid)
-      const unix: Target = { kind: 'unix', path: socketPath, uid: caller.uid, hello, protocol }
+      const { uid, view } = caller
+      const unix: Target = { kind: 'unix', path: socketPath, uid, view, hello, protocol }
       return { target: withProxy(unix, proxy), directory, check }
     }
   }
+}
+
+// The agent would connect on the caller's behalf to what listens in its own network, and the caller has no way there.
+function requireNetwork({ sharesNetwork }: Caller): void {
+  if (sharesNetwork) return
+  throw new WarrenError(
+    ErrorCode.PermissionDenied,
+    'the ports of this host are not those of the process: it has a network of its own',
+    {
+      hint: 'Serve on a unix socket (`warren serve`, or --unix), or register from outside of the container.'
+    }
+  )
 }
 
 function noProxy(kind: string): WarrenError {

@@ -35,7 +35,10 @@ export class Grants {
   /** Whether an entry, or the built-in one, grants `address` to a process of these facts now. */
   isGranted(address: Address, facts: AttestedProcess): boolean {
     const { entries, strict } = this.#deps.entries()
-    return (!strict && this.#isBuiltIn(facts.uid)) || grantingEntry(entries, address, facts) !== undefined
+    return (
+      (!strict && facts.view.isOfHost && this.#isPrivileged(facts)) ||
+      grantingEntry(entries, address, facts) !== undefined
+    )
   }
 
   /** Throws PERMISSION_DENIED that says which entry is missing, or REVOKED. */
@@ -67,17 +70,29 @@ export class Grants {
     return facts.every(process => this.isGranted(address, process) || wantsExecutable(entries, address, process))
   }
 
-  #isBuiltIn(uid: number): boolean {
+  #isPrivileged({ uid }: AttestedProcess): boolean {
     return uid === 0 || uid === this.#deps.agentUid
   }
 
   #notGranted(address: Address, facts: AttestedProcess): WarrenError {
     const { entries, strict } = this.#deps.entries()
     const why = whyNotGranted(entries, address, facts)
-    const text = strict && this.#isBuiltIn(facts.uid) ? `${why}, and strict is on` : why
+    const text = this.#isPrivileged(facts) ? `${why}${whyNotBuiltIn(strict, facts)}` : why
     const name = formatAddress(address).split('.').slice(0, -1).join('.')
     return new WarrenError(ErrorCode.PermissionDenied, text, {
-      hint: `On the founding host: warren entry add --machine ${address.machine} --uid ${facts.uid} ${name}`
+      hint: `On the founding host: warren entry add --machine ${address.machine} --uid ${facts.uid} ${name}${scopeOf(facts)}`
     })
   }
+}
+
+function whyNotBuiltIn(strict: boolean, { view }: AttestedProcess): string {
+  if (strict) return ', and strict is on'
+  return `; its uid alone counts for nothing here, since the process ${view.whyNot}`
+}
+
+// An entry for a uid means that number wherever it is: whoever grants it to one container should know.
+function scopeOf({ view }: AttestedProcess): string {
+  return view.isOfHost
+    ? ''
+    : ' (holds for that uid in every container of the host: --cgroup, --unit or --sha256 narrow it)'
 }

@@ -1,4 +1,5 @@
-import { effectiveUidOf, type ProcessHandle, processHandle } from '../attest/index.ts'
+import type { LocalUser } from '../attest/index.ts'
+import { effectiveUidOf, type ProcessHandle, processHandle, processReader, sameUser } from '../attest/index.ts'
 import { ErrorCode, WarrenError } from '../core/index.ts'
 
 /**
@@ -12,13 +13,23 @@ export function sameProcess(held: ProcessHandle): ProcessHandle {
 }
 
 /**
- * A handle on another process of `uid`.
+ * A handle on another process of `user`: of the same uid, and in the same view.
  *
  * The owner is read while the handle is held, so a pid that changed hands in between is not accepted. Throws
- * INVALID_SOURCE when there is no such process or it is another user's.
+ * INVALID_SOURCE when there is no such process or it is another user's, INVALID_ARGUMENT when `user` counts processes in
+ * another way than the agent: what has this number here is not what he means.
  */
-export function processOf(pid: number, uid: number): ProcessHandle {
-  return acquire(pid, () => effectiveUidOf(pid) === uid)
+export function processOf(pid: number, user: LocalUser): ProcessHandle {
+  if (!user.view.sharesPids) {
+    throw new WarrenError(
+      ErrorCode.InvalidArgument,
+      `process ${pid} cannot be named by a process that ${user.view.whyNot}`,
+      {
+        hint: 'Register from the process that is to be registered itself (`warren serve`, `warren expose`), without a pid.'
+      }
+    )
+  }
+  return acquire(pid, () => sameUser({ uid: effectiveUidOf(pid), view: processReader().viewOf(pid) }, user))
 }
 
 function acquire(pid: number, isRight: () => boolean): ProcessHandle {

@@ -1,11 +1,12 @@
-import type { ProcessHandle } from '../attest/index.ts'
+import type { LocalUser, ProcessHandle } from '../attest/index.ts'
 import { ErrorCode, type LimitName, WarrenError } from '../core/index.ts'
 import type { Protocol } from './workload.ts'
 
 /** The process that calls, as the kernel describes it. */
-export interface Caller {
-  readonly uid: number
+export interface Caller extends LocalUser {
   readonly gid: number
+  /** Whether the ports of the agent's loopback interface are those of its own. */
+  readonly sharesNetwork: boolean
   /** Held since the connection was accepted. */
   readonly process: ProcessHandle
 }

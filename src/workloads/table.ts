@@ -1,3 +1,5 @@
+import type { LocalUser } from '../attest/index.ts'
+import { accountOf, sameUser } from '../attest/index.ts'
 import { ErrorCode, LruMap, WarrenError } from '../core/index.ts'
 import { codeAfter, type EndReason, type Workload } from './workload.ts'
 
@@ -9,8 +11,7 @@ interface Entry {
   deadlineMs: number
 }
 
-interface Ended {
-  readonly uid: number
+interface Ended extends LocalUser {
   readonly reason: EndReason
 }
 
@@ -54,25 +55,27 @@ export class WorkloadTable {
     return [...this.#byId.values()].map(entry => entry.workload)
   }
 
-  countOf(uid: number): number {
+  /** Registrations on the account of this user. */
+  countOf(user: LocalUser): number {
+    const account = accountOf(user)
     let count = 0
-    for (const { workload } of this.#byId.values()) if (workload.uid === uid) count += 1
+    for (const { workload } of this.#byId.values()) if (accountOf(workload) === account) count += 1
     return count
   }
 
   /**
-   * The registration behind a token, for a caller of this uid.
+   * The registration behind a token, for this user.
    *
    * Throws TIMEOUT when it ended by itself or was cleared, INVALID_SOURCE when its process ended, the admin took its
    * ground away, or there never was one.
    * A token in another user's hands is answered as if it did not exist.
    */
-  claim(tokenHash: string, uid: number): Workload {
+  claim(tokenHash: string, user: LocalUser): Workload {
     const found = this.byToken(tokenHash)
-    const own = found?.uid === uid ? found : undefined
+    const own = found !== undefined && sameUser(found, user) ? found : undefined
     if (own?.process.isAlive() === true) return own
     const past = this.#ended.get(tokenHash)
-    const ended = past?.uid === uid ? past.reason : undefined
+    const ended = past !== undefined && sameUser(past, user) ? past.reason : undefined
     if (ended !== undefined && codeAfter(ended) === ErrorCode.Timeout) {
       throw new WarrenError(ErrorCode.Timeout, `the session of this token has ended: ${ended}`, {
         hint: 'Register again.'
@@ -120,7 +123,8 @@ export class WorkloadTable {
     this.#byId.delete(registrationId)
     this.#byPrefix.delete(registrationId.slice(0, PREFIX_LENGTH))
     this.#byToken.delete(entry.workload.tokenHash)
-    this.#ended.set(entry.workload.tokenHash, { uid: entry.workload.uid, reason })
+    const { uid, view } = entry.workload
+    this.#ended.set(entry.workload.tokenHash, { uid, view, reason })
     return entry.workload
   }
 }

@@ -1,5 +1,6 @@
 import { isIP } from 'node:net'
 import { networkInterfaces } from 'node:os'
+import type { ProcessHandle } from '../attest/index.ts'
 import { ErrorCode, type HostPort, MAX_SOCKET_PATH_BYTES, parseHostPort, WarrenError } from '../core/index.ts'
 import type { Target } from './workload.ts'
 
@@ -19,14 +20,19 @@ export function portTarget(text: string): HostPort {
   return { host: host === 'localhost' ? '127.0.0.1' : host, port }
 }
 
-/** An existing unix socket that a process of `uid` serves. Throws INVALID_ARGUMENT. */
-export function unixTarget(path: string, uid: number): Target {
+/** A unix socket that `owner` sees at `path`, and a process of `uid` serves. Throws INVALID_ARGUMENT. */
+export function unixTarget(path: string, owner: ProcessHandle, uid: number): Target {
+  requireSocketPath(path)
+  return { kind: 'unix', path, owner, uid, hello: false, protocol: 'tcp' }
+}
+
+/** Throws INVALID_ARGUMENT for what cannot be the path of a unix socket. */
+export function requireSocketPath(path: string): void {
   if (!path.startsWith('/') || path.includes('\0') || Buffer.byteLength(path) > MAX_SOCKET_PATH_BYTES) {
     throw new WarrenError(ErrorCode.InvalidArgument, `"${path.slice(0, 120)}" cannot be the path of a unix socket`, {
       hint: `Give an absolute path of at most ${MAX_SOCKET_PATH_BYTES} bytes.`
     })
   }
-  return { kind: 'unix', path, uid, hello: false, protocol: 'tcp' }
 }
 
 function isLocal(host: string): boolean {

@@ -1,4 +1,4 @@
-import type { AttestedProcess, ProcessHandle } from '../attest/index.ts'
+import type { AttestedProcess, LocalUser, ProcessHandle, ProcessView } from '../attest/index.ts'
 import { ErrorCode } from '../core/index.ts'
 import type { RegistrationEnd } from '../events/index.ts'
 import type { Address, IdentityDocument, Pattern } from '../identity/index.ts'
@@ -12,7 +12,11 @@ export type Target =
   | {
       readonly kind: 'unix'
       readonly path: string
+      /** The process that sees the socket at this path. @default the agent, which made the directory for it */
+      readonly owner?: Pick<ProcessHandle, 'pid' | 'isAlive'>
       readonly uid: number
+      /** Whoever serves must also be in this view. @default in any: whoever named the path knows who can write there */
+      readonly view?: ProcessView
       readonly hello: boolean
       readonly protocol: Protocol
       /** Begin each connection with a PROXY protocol v2 header. */
@@ -30,14 +34,13 @@ export type Target =
   | { readonly kind: 'udp'; readonly host: string; readonly port: number; readonly server: PortServer | undefined }
 
 /** One registration of one local process, as its agent knows it. */
-export interface Workload {
+export interface Workload extends LocalUser {
   /** Hex SHA-256 of the identity document. */
   readonly registrationId: string
   readonly document: IdentityDocument
   readonly address: Address
   readonly spiffeId: string
   readonly application: string
-  readonly uid: number
   readonly gid: number
   /** What was found out of the processes that claimed it, for judging the claim again. */
   readonly facts: readonly AttestedProcess[]

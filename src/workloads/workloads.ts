@@ -1,4 +1,5 @@
 import type { AttestedProcess, ProcessHandle, ProcessWatch } from '../attest/index.ts'
+import { sameUser } from '../attest/index.ts'
 import { type Clock, detach, ErrorCode, type Logger, loop, WarrenError } from '../core/index.ts'
 import {
   type Address,
@@ -17,6 +18,7 @@ import type { PortServers } from './port-servers.ts'
 import { type Caller, checkSize, type RegisterInput, ttlOf } from './register-input.ts'
 import { type ServerUser, serverUserOf } from './server-user.ts'
 import { WorkloadTable } from './table.ts'
+import { checkUnixTarget } from './unix-target.ts'
 import type { EndReason, Workload } from './workload.ts'
 
 export interface WorkloadLimits {
@@ -30,6 +32,8 @@ export interface WorkloadsDeps {
   readonly grants: Grants
   /** Directory of the agent, mode 0711, for listening sockets. */
   readonly listenDir: string
+  /** Where the agent's own sockets are: none of them can be a target. */
+  readonly runtimeDir: string
   readonly tokens: SessionTokens
   readonly processes: ProcessWatch
   readonly portServers: Pick<PortServers, 'for'>
@@ -118,11 +122,25 @@ export class Workloads {
       const named = target !== undefined && 'serverUser' in target ? target.serverUser : undefined
       const serverUser = await serverUserOf(named ?? '', this.#deps.uidOf)
       const facts = await attestClaim(this.#deps.grants, process, caller, address)
+      await this.#checkTarget(input, address, process, facts)
       return this.#admit(input, caller, { address, process, facts, serverUser })
     } catch (err) {
       process.close()
       throw err
     }
+  }
+
+  async #checkTarget(
+    { target }: RegisterInput,
+    address: Address,
+    process: ProcessHandle,
+    facts: readonly AttestedProcess[]
+  ): Promise<void> {
+    if (target?.kind !== 'unix') return
+    const { grants, trustDomain, runtimeDir } = this.#deps
+    // Whoever has no grant is not told what is at a path.
+    grants.require(address, spiffeIdOf(trustDomain, address), facts)
+    await checkUnixTarget(process, target.path, runtimeDir)
   }
 
   // From here to the end nothing is awaited: what was granted is still granted when it takes effect.
@@ -151,9 +169,14 @@ export class Workloads {
     const unique = this.#unique(document)
     const { token, tokenHash } = tokens.issue(unique)
     const registrationId = registrationIdOf(unique)
-    const { target, directory, check } = deliveryOf(input, caller, this.#deps.listenDir, (protocol, host, port) =>
-      this.#deps.portServers.for({ protocol, host, port, serverUser, uid: caller.uid, spiffeId, registrationId })
-    )
+    const { listenDir, portServers } = this.#deps
+    const { target, directory, check } = deliveryOf(input, {
+      caller,
+      owner: process,
+      listenDir,
+      serverAt: (protocol, host, port) =>
+        portServers.for({ protocol, host, port, serverUser, uid: caller.uid, spiffeId, registrationId })
+    })
     const workload: Workload = Object.freeze({
       registrationId,
       document: unique,
@@ -161,6 +184,7 @@ export class Workloads {
       spiffeId: unique.spiffeId,
       application: input.application,
       uid: caller.uid,
+      view: caller.view,
       gid: caller.gid,
       facts,
       process,
@@ -213,15 +237,15 @@ export class Workloads {
   }
 
   /** The registrations of the caller's user, oldest first. */
-  ofUser({ uid }: Caller): Workload[] {
-    return this.#table.all().filter(workload => workload.uid === uid)
+  ofUser(caller: Caller): Workload[] {
+    return this.#table.all().filter(workload => sameUser(workload, caller))
   }
 
   /** The registration behind a token. Throws TIMEOUT or INVALID_SOURCE; the latter ends what it finds dead. */
   claim(token: string, caller: Caller): Workload {
     const hash = this.#deps.tokens.hash(token)
     try {
-      return this.#table.claim(hash, caller.uid)
+      return this.#table.claim(hash, caller)
     } catch (err) {
       const found = this.#table.byToken(hash)
       if (found?.process.isAlive() === false) this.end(found.registrationId, 'process ended')
@@ -272,7 +296,7 @@ export class Workloads {
   #checkRoom(caller: Caller): void {
     const { maxPerUid, maxTotal } = this.#deps.limits ?? DEFAULT_LIMITS
     const full = this.#table.size >= maxTotal
-    if (!full && this.#table.countOf(caller.uid) < maxPerUid) return
+    if (!full && this.#table.countOf(caller) < maxPerUid) return
     const whose = full ? `this host has its ${maxTotal}` : `uid ${caller.uid} has its ${maxPerUid}`
     throw new WarrenError(ErrorCode.LimitExceeded, `${whose} registrations`, {
       limit: full ? 'registrations' : 'registrations_per_uid',

@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import { ErrorCode, WarrenError } from '../../src/core/index.ts'
 import { asRoot } from '../harness/index.ts'
 import { GID, refusal, Sleeper, UID } from './support.ts'
-import { ADDRESS, caller, entryFor, type input, OTHER_UID, WorkloadHost } from './workload-host.ts'
+import { ADDRESS, caller, callerOf, entryFor, type input, OTHER_UID, WorkloadHost } from './workload-host.ts'
 
 test('a registration has the address that was asked for, on this machine, and a token that only its holder has', async t => {
   const host = new WorkloadHost(t)
@@ -69,10 +69,16 @@ test('each kind of target says what is served', async t => {
     { kind: 'udp', host: '127.0.0.1', port: 53, server: undefined },
     ['udp']
   ])
-  assert.deepEqual(await target({ target: { kind: 'unix', path: '/run/app.sock' } }), [
-    { kind: 'unix', path: '/run/app.sock', uid: UID, hello: false, protocol: 'tcp' },
-    ['tcp']
-  ])
+  const served = (await host.register({ target: { kind: 'unix', path: '/run/app.sock' } })).workload
+  const owner = served.process
+  assert.deepEqual(served.target, {
+    kind: 'unix',
+    path: '/run/app.sock',
+    owner,
+    uid: UID,
+    hello: false,
+    protocol: 'tcp'
+  })
   const { workload } = await host.register({ target: { kind: 'listen', hello: true, protocol: 'udp' } })
   assert.deepEqual(workload.protocols, ['udp'])
   assert.ok(workload.target?.kind === 'unix' && workload.target.hello && workload.directory !== undefined)
@@ -182,20 +188,19 @@ test('a registration can be made for another process of the same user, and for n
   await assert.rejects(host.register({ ownerPid: sleeper.pid }), refusal(ErrorCode.InvalidSource))
   host.entries = [entryFor('*.*.*.*', { uid: OTHER_UID })]
   await assert.rejects(
-    host.register({ ownerPid: process.pid + 0, address: ADDRESS }, { ...(await callerOf(t)), uid: OTHER_UID }),
+    host.register(
+      { ownerPid: process.pid + 0, address: ADDRESS },
+      { ...callerOf(await Sleeper.start(t)), uid: OTHER_UID }
+    ),
     refusal(ErrorCode.InvalidSource, /another user's/)
   )
 })
 
-async function callerOf(t: Parameters<typeof Sleeper.start>[0]) {
-  return { uid: UID, gid: GID, process: (await Sleeper.start(t)).handle }
-}
-
 test('a process that has ended registers nothing', async t => {
   const host = new WorkloadHost(t)
   const sleeper = await Sleeper.start(t)
+  const dead = callerOf(sleeper)
   await sleeper.kill()
-  const dead = { uid: UID, gid: GID, process: sleeper.handle }
   await assert.rejects(host.register({}, dead), refusal(ErrorCode.InvalidSource))
   assert.equal(host.workloads.count, 0)
 })

@@ -4,6 +4,7 @@ import test from 'node:test'
 import { decodeProtectedHeader, SignJWT } from 'jose'
 import type { Caller } from '../../src/api/index.ts'
 import { spiffeHandlers } from '../../src/api/services/spiffe.ts'
+import { HOST_VIEW, unknownView } from '../../src/attest/index.ts'
 import { type JwtHost, keySet, signJwt, validateJwt } from '../../src/ca/jwt.ts'
 import { announcedKey } from '../../src/ca/membership/index.ts'
 import { Svids } from '../../src/ca/svids.ts'
@@ -22,11 +23,17 @@ const code =
     err.code === wanted && reason.test(err.reason ?? '')
 
 function workload(spiffeId: string, uid: number, pid: number): Workload {
-  return { registrationId: `${spiffeId} ${uid} ${pid}`, spiffeId, uid, process: { pid } } as unknown as Workload
+  return {
+    registrationId: `${spiffeId} ${uid} ${pid}`,
+    spiffeId,
+    uid,
+    view: HOST_VIEW,
+    process: { pid }
+  } as unknown as Workload
 }
 
-function caller(uid: number, pid: number): Caller {
-  return { uid, pid } as unknown as Caller
+function caller(uid: number, pid: number, view = HOST_VIEW): Caller {
+  return { uid, pid, view } as unknown as Caller
 }
 
 class Agent {
@@ -89,6 +96,10 @@ test('a process gets its own identities, or those of its user, and never those o
   assert.deepEqual(await idsOf(1_000, 99), [ID, other])
   await assert.rejects(idsOf(3_000, 10), code('PERMISSION_DENIED'))
   await assert.rejects(idsOf(0, 10), code('PERMISSION_DENIED'))
+  // The same uid, and the same pid, of a container.
+  const inside = { ...unknownView('is in a container'), key: '2 1:2' }
+  const elsewhere = agent.watch(caller(1_000, 10, inside), t).next()
+  await assert.rejects(elsewhere, code('PERMISSION_DENIED'))
 })
 
 test('an X.509-SVID comes with its key, its chain and the roots', async t => {

@@ -1,6 +1,8 @@
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import type { AskPort } from '../../src/attest/index.ts'
-import { Attestor, ProcessWatch, processHandle } from '../../src/attest/index.ts'
+import { Attestor, ProcessWatch, processHandle, processReader } from '../../src/attest/index.ts'
 import { parsePattern, SessionTokens } from '../../src/identity/index.ts'
 import type { Entry } from '../../src/policy/index.ts'
 import {
@@ -34,6 +36,7 @@ export class WorkloadHost {
   readonly clock = new TestClock()
   readonly log = new TestLog()
   readonly listenDir: string
+  readonly runtimeDir: string
   readonly workloads: Workloads
   readonly added: Workload[] = []
   readonly ended: Array<readonly [registrationId: string, reason: EndReason]> = []
@@ -48,7 +51,10 @@ export class WorkloadHost {
 
   constructor(t: TestContext, options: HostOptions = {}) {
     this.#t = t
-    this.listenDir = scopeOf(t).directory()
+    const scope = scopeOf(t)
+    this.listenDir = scope.directory()
+    this.runtimeDir = scope.directory()
+    mkdirSync(join(this.runtimeDir, 'endpoints'))
     this.workloads = new Workloads({
       trustDomain: 'example.org',
       machine: 'm1',
@@ -60,6 +66,7 @@ export class WorkloadHost {
         attestor: new Attestor(this.clock)
       }),
       listenDir: this.listenDir,
+      runtimeDir: this.runtimeDir,
       tokens: new SessionTokens(Buffer.alloc(32, 1)),
       processes: new ProcessWatch(),
       portServers: new PortServers({ ask: options.ask, log: this.log, clock: this.clock }),
@@ -91,7 +98,7 @@ export class WorkloadHost {
   /** A registration that belongs to a process of its own. */
   async registerProcess(more: Partial<RegisterInput> = {}) {
     const sleeper = await Sleeper.start(this.#t)
-    const who = { uid: UID, gid: GID, process: sleeper.handle }
+    const who = callerOf(sleeper)
     return { ...(await this.register(more, who)), sleeper, who }
   }
 
@@ -106,7 +113,12 @@ export class WorkloadHost {
 export function caller(t: Pick<TestContext, 'after'>, uid = UID): Caller {
   const handle = processHandle(process.pid)
   t.after(() => handle.close())
-  return { uid, gid: GID, process: handle }
+  return { uid, gid: GID, process: handle, view: processReader().viewOf(process.pid), sharesNetwork: true }
+}
+
+/** Another process of this user, as a user of the agent. */
+export function callerOf({ handle, pid }: Sleeper): Caller {
+  return { uid: UID, gid: GID, process: handle, view: processReader().viewOf(pid), sharesNetwork: true }
 }
 
 export function input(more: Partial<RegisterInput> = {}): RegisterInput {

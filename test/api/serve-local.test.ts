@@ -15,6 +15,7 @@ import {
   serveWorkloadApi,
   type WorkloadHandlers
 } from '../../src/api/index.ts'
+import { HOST_VIEW, unknownView } from '../../src/attest/index.ts'
 import { ErrorCode, silentLogger, WarrenError } from '../../src/core/index.ts'
 import { apiPb } from '../../src/wire/index.ts'
 import { recordingMetrics } from '../harness/recording-metrics.ts'
@@ -214,6 +215,26 @@ test('a user with too many connections is told so, and other users are not affec
   second.destroy()
 })
 
+test('root of containers, whatever users it becomes, leaves places to those of the host', async t => {
+  const inside = { ...unknownView('is in a container'), key: '2 1:2' }
+  const users = [0, 7, 8, 0].map((uid, at) => fakeCredentials(uid, at === 3 ? HOST_VIEW : inside))
+  const server = await serveWorkloadApi({
+    runtimeDir: await tempDir(t),
+    handlers: workloadHandlers({ getStatus: async () => ({ version: 'x' }) }),
+    credentials: socket => (users.shift() ?? fakeCredentials()).read(socket),
+    log: silentLogger,
+    limits: { maxConnections: 4, maxConnectionsPerUid: 1 }
+  })
+  t.after(() => server.close())
+  const kept = [connect({ path: server.path }), connect({ path: server.path })]
+  await Promise.all(kept.map(socket => once(socket, 'connect')))
+  const refused = await post(server.path, GET_STATUS)
+  assert.equal(refused.headers['warren-error'], ErrorCode.LimitExceeded)
+  // The same uid as the first, and not the same user.
+  assert.equal((await post(server.path, GET_STATUS)).status, 200)
+  for (const socket of kept) socket.destroy()
+})
+
 test('a user with too many calls under way is told so', async t => {
   const entered = Promise.withResolvers<void>()
   const { path, hits } = await serve(
@@ -336,4 +357,22 @@ test('admin.sock is closed to others by mode, and by the kernel-given uid behind
   assert.match(refused.body.message, /uid 1000 may not/)
   assert.equal((await post(server.path, 'AdminService/GetPolicy')).body.version, '9')
   assert.equal((await post(server.path, 'AdminService/GetPolicy')).status, 200)
+})
+
+test('admin.sock is closed to the uids of root and of the agent where they are not those of the host', async t => {
+  const uids = [0, 1001]
+  const view = unknownView('is somewhere else')
+  const server = await serveAdminApi({
+    runtimeDir: await tempDir(t),
+    handlers: adminHandlers({ getPolicy: async () => ({ version: 9n }) }),
+    credentials: socket => fakeCredentials(uids.shift(), view).read(socket),
+    log: silentLogger,
+    agentUid: 1001
+  })
+  t.after(() => server.close())
+  for (const uid of [0, 1001]) {
+    const refused = await post(server.path, 'AdminService/GetPolicy')
+    assert.equal(refused.headers['warren-error'], ErrorCode.PermissionDenied)
+    assert.match(refused.body.message, new RegExp(`uid ${uid} of a process that is somewhere else may not`))
+  }
 })

@@ -4,6 +4,7 @@ import { request } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import type { TestContext } from 'node:test'
 import type { AdminHandlers, PeerCredentials, WorkloadHandlers } from '../../src/api/index.ts'
+import { HOST_VIEW } from '../../src/attest/index.ts'
 import { ErrorCode, WarrenError } from '../../src/core/index.ts'
 import { privateDirectory } from '../harness/temporary.ts'
 
@@ -15,14 +16,18 @@ export async function tempDir(t: TestContext): Promise<string> {
 }
 
 /** Credentials as the kernel would give them; counts process handles that are still open. */
-export function fakeCredentials(uid = 1000): { read: (socket: Socket) => PeerCredentials; open: () => number } {
+export function fakeCredentials(
+  uid = 1000,
+  view = HOST_VIEW
+): { read: (socket: Socket) => PeerCredentials; open: () => number } {
   let open = 0
   const read = (): PeerCredentials => {
     open += 1
     const close = (): void => {
       open -= 1
     }
-    return { uid, gid: uid + 1, pid: 4711, process: { pid: 4711, isAlive: () => true, close } }
+    const process = { pid: 4711, isAlive: () => true, close }
+    return { uid, gid: uid + 1, pid: 4711, process, view, sharesNetwork: true }
   }
   return { read, open: () => open }
 }

@@ -58,6 +58,7 @@ function racing({ holders, kernel }: World): Platform & { opened: number[]; clos
       if (holders.uids === undefined) throw new Error('ENOENT')
       return Array(4).fill(holders.uids)
     },
+    sharesNetwork: () => true,
     ended: fds => fds.map(fd => !livesOn(who[fd]?.step ?? 'connect')),
     close: fd => void closed.push(fd)
   }

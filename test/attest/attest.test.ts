@@ -5,7 +5,7 @@ import { chmodSync, rmSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import test, { after } from 'node:test'
-import { listenerUid, ProcessWatch, peerCredentials, processHandle } from '../../src/attest/index.ts'
+import { listenerOf, ProcessWatch, peerCredentials, processHandle } from '../../src/attest/index.ts'
 import type { Platform } from '../../src/attest/platform.ts'
 import { platform } from '../../src/attest/select.ts'
 import { at, temporaryDirectory } from '../harness/index.ts'
@@ -98,7 +98,7 @@ test('a socket without a descriptor, and a kernel that does not answer, identify
     }
   }
   assert.throws(() => peerCredentials(one.socket, mute), denied)
-  assert.throws(() => listenerUid(one.socket, mute), denied)
+  assert.throws(() => listenerOf(one.socket, mute), denied)
   await end(one)
   assert.throws(() => peerCredentials(one.socket), denied)
 })
@@ -132,7 +132,8 @@ test('the uid of a listener is that of the process that listens', async () => {
   const { connect } = await import('node:net')
   const socket = connect(path)
   await once(socket, 'connect')
-  assert.equal(listenerUid(socket), process.getuid?.())
+  const { uid, view, isSelf } = listenerOf(socket)
+  assert.deepEqual([uid, view()?.isOfHost, isSelf], [process.getuid?.(), true, true])
   socket.destroy()
   server.close()
 })

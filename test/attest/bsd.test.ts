@@ -148,6 +148,11 @@ test('freebsd: the users of a jail are not those of the host', () => {
   })
   assert.equal(bsdProcessReader(freebsd, calls, 1).sharesUserIds(4711), false)
   assert.equal(bsdProcessReader(freebsd, calls, 4711).sharesUserIds(4711), true)
+  const jailed = bsdProcessReader(freebsd, calls, 1).viewOf(4711)
+  assert.deepEqual([jailed.isOfHost, jailed.key], [false, undefined])
+  assert.equal(bsdProcessReader(freebsd, calls, 4711).viewOf(4711).isOfHost, true)
+  // The kernel answers for another process: nothing is known of this one.
+  assert.equal(bsdProcessReader(freebsd, calls, 4711).viewOf(4712).isOfHost, false)
 })
 
 test('a system that is not known is refused with what is', () => {

@@ -46,6 +46,7 @@ function fakeSystem(): Platform & { gone: Set<number>; polls: number; closed: nu
     peerProcessFd: unused,
     openProcess: (pid: number) => pid,
     userIdsOf: unused,
+    sharesNetwork: unused,
     ended: (fds: readonly number[]) => {
       system.polls += 1
       return fds.map(fd => system.gone.has(fd))

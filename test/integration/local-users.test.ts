@@ -122,10 +122,15 @@ test('a link that a user puts in place of a socket leads the agent to nobody els
   const chosen = join(scope.directory(), 'chosen')
   chmodSync(dirname(chosen), 0o711)
   symlinkSync(a.adminSocket, chosen)
-  await register(scope, a, OTHER, { address: SITE, target: { unix: chosen } })
+  const target = { unix: chosen }
+  assert.match(JSON.stringify(await register(scope, a, OTHER, { address: SITE, target })), /PERMISSION_DENIED/)
+  rmSync(chosen)
+  symlinkSync(open, chosen)
+  await register(scope, a, OTHER, { address: SITE, target, healthCheck: 'HEALTH_CHECK_OFF' })
   const { code, stderr } = await a.attempt(['connect', SITE, '--as', SHOP])
   assert.equal(code, 1)
-  assert.match(stderr, /DESTINATION_UNREACHABLE/)
+  assert.match(stderr, /DESTINATION_UNREACHABLE: .*served by another user/)
+  assert.equal(heard, '')
 })
 
 test('links that a user leaves behind are removed, and what they lead to stays', asRoot, async t => {

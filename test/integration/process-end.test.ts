@@ -66,19 +66,24 @@ test('the end of a process takes its sockets, references, token and record, here
   assert.equal((await b.status()).registrations ?? 0, 0)
 })
 
-// Connects to the path it is given, writes, and is gone: many times, each time as a process of its own.
+// Connects to the path it is given, writes, and is gone, at once or when the other side has closed: many times, each time
+// as a process of its own.
 const HASTY = `
 import os, socket, sys
-for number in range(int(sys.argv[2])):
+path, count, waits = sys.argv[1], int(sys.argv[2]), sys.argv[3] == 'waits'
+for number in range(count):
     if os.fork() == 0:
         s = socket.socket(socket.AF_UNIX)
-        s.connect(sys.argv[1])
+        s.connect(path)
         s.send(bytes(f'{number}\\n', 'ascii'))
+        if waits:
+            s.shutdown(socket.SHUT_WR)
+            s.recv(1)
         os._exit(0)
     os.wait()
 `
 
-test('what a program wrote arrives, though it has ended before the agent looks at its connection', async t => {
+test('what a program wrote before it ended arrives if it waited for its end, and is nobody’s if the agent never saw it', async t => {
   if (!needsCommand(t, 'python3')) return
   const scope = scopeOf(t)
   const agent = new TestAgent(scope, { name: 'solo', args: ['--init', 'example.org'] })
@@ -91,10 +96,23 @@ test('what a program wrote arrives, though it has ended before the agent looks a
     socket.on('end', () => socket.end())
   })
   const { token } = await register('dev.shop.cart.default', { client })
-  const { path } = await client.workload.connect({ token, destination: 'dev.web.log.default' })
+  const endpoint = async () => (await client.workload.connect({ token, destination: 'dev.web.log.default' })).path
+  const run = async (path: string, count: number, how: string): Promise<void> => {
+    const { code, stderr } = await new Program(scope, ['python3', '-c', HASTY, path, String(count), how]).outcome()
+    assert.equal(code, 0, stderr)
+  }
   const count = 40
-  const hasty = await new Program(scope, ['python3', '-c', HASTY, path, String(count)]).outcome()
-  assert.equal(hasty.code, 0, hasty.stderr)
+  await run(await endpoint(), count, 'waits')
   await waitFor(() => arrived.length >= count, 'all that was written')
   assert.equal(new Set(arrived).size, count)
+
+  // The kernel remembers the uid of who has ended, but not whether that was root of the host or of a container.
+  const path = await endpoint()
+  agent.program.signal('SIGSTOP')
+  await run(path, 3, 'ends')
+  agent.program.signal('SIGCONT')
+  await agent.program.says(/has ended.*caller of an endpoint cannot be told/, 'stderr')
+  await run(path, 1, 'waits')
+  await waitFor(() => arrived.length > count, 'what was written by who waited')
+  assert.equal(arrived.length, count + 1)
 })

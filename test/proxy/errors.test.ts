@@ -5,7 +5,7 @@ import { describe, it } from 'node:test'
 import { parsePattern } from '../../src/identity/index.ts'
 import { brokerPb, decode, readFrame } from '../../src/wire/index.ts'
 import { Accepted, dial, endOf, readAll, readBytes } from './support/sockets.ts'
-import { UID, World } from './support/world.ts'
+import { UID, VIEW, World } from './support/world.ts'
 
 const NAME = 'dev.test.server.default'
 const code = (expected: string) => ({ name: 'WarrenError', code: expected })
@@ -239,7 +239,7 @@ describe('a local endpoint', () => {
     const { id: registrationId, address } = near.register('dev.test.client.default')
     await near.serve(NAME, () => {})
     const { path } = await near.broker.connect({
-      source: { registrationId, address, uid: 65_534 },
+      source: { registrationId, address, uid: 65_534, view: VIEW },
       destination: parsePattern(NAME),
       protocol: 'tcp',
       hello: false,

@@ -13,7 +13,7 @@ import { guardOf, MAX_SWITCHES } from '../../src/proxy/inbound/port-target.ts'
 import { dialTarget, openUdp } from '../../src/proxy/inbound/target.ts'
 import { type Scope, scopeOf } from '../harness/index.ts'
 
-const nobody = { listenerUid: () => assert.fail('no unix socket is asked about') }
+const nobody = { listenerOf: () => assert.fail('no unix socket is asked about') }
 const forSome = () => AbortSignal.timeout(10_000)
 
 type Answer = bigint | undefined | 'other'

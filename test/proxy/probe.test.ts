@@ -5,7 +5,7 @@ import test from 'node:test'
 import { probeTarget } from '../../src/proxy/inbound/probe.ts'
 import { scopeOf } from '../harness/index.ts'
 
-const nobody = { listenerUid: () => 0 }
+const nobody = { listenerOf: () => ({ uid: 0, view: () => undefined, isSelf: false }) }
 
 for (const [how, greeting] of [
   ['greets first', '220 mail.example ready\r\n'],

@@ -41,7 +41,7 @@ const REFUSED: ReadonlyArray<readonly [file: string, code: string, why: RegExp]>
   ['src/cluster/a.ts', "import { x } from '../ca/index.ts'; x()", /cluster must not import ca/],
   ['src/ca/a.ts', "import { x } from '../agent/index.ts'; x()", /ca must not import agent/],
   ['src/workloads/a.ts', "import { x } from '../proxy/index.ts'; x()", /workloads must not import proxy/],
-  ['src/proxy/a.ts', "import { x } from '../attest/index.ts'; x()", /proxy must not import attest/],
+  ['src/mesh/a.ts', "import { x } from '../attest/index.ts'; x()", /mesh must not import attest/],
   ['src/state/a.ts', "import { x } from '../cluster/index.ts'; x()", /state must not import cluster/],
   // what only looks harmless
   ['src/policy/a.ts', "import type { X } from '../registry/index.ts'; export type Y = X", /policy must not import/],

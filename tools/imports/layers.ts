@@ -34,11 +34,14 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
     knows: 'configuration, assembly, start and stop',
     mayImport: ['api', 'ca', 'cluster', 'workloads', 'proxy', 'mesh', 'state', 'attest', ...SHARED]
   },
-  api: { knows: 'servers on the unix sockets', mayImport: ['ca', 'cluster', 'workloads', 'proxy', ...SHARED] },
+  api: {
+    knows: 'servers on the unix sockets',
+    mayImport: ['ca', 'cluster', 'workloads', 'proxy', 'attest', ...SHARED]
+  },
   ca: { knows: 'certificates, joins, authorities', mayImport: ['cluster', 'mesh', 'state', ...SHARED] },
   cluster: { knows: 'what hosts agree on; enforcement', mayImport: ['mesh', 'state', ...SHARED] },
   workloads: { knows: 'registrations, grants, health', mayImport: ['attest', ...SHARED] },
-  proxy: { knows: 'the data plane: sessions and flows', mayImport: ['udp', ...SHARED] },
+  proxy: { knows: 'the data plane: sessions and flows', mayImport: ['udp', 'attest', ...SHARED] },
   mesh: { knows: 'libp2p, and nobody else does', mayImport: VERIFIERS },
   state: { knows: 'files, vault, database', mayImport: FOUNDATION },
   events: { knows: 'what happens; the bus', mayImport: ['identity', 'core'], pure: true, bannedFromCore: TIMERS },

@@ -28,9 +28,9 @@ import {
 } from '../../cluster/index.ts'
 import { ErrorCode, formatHostPort, WarrenError } from '../../core/index.ts'
 import { keySha256Of, type PeerKey, parseCertificate } from '../../identity/index.ts'
-import type { Broker } from '../../proxy/index.ts'
+import type { Broker, SourceHandle } from '../../proxy/index.ts'
 import { type OwnerView, owners } from '../../registry/index.ts'
-import { serverOf, type Target } from '../../workloads/index.ts'
+import { serverOf, type Target, type Workload } from '../../workloads/index.ts'
 import type { Drain } from '../drain.ts'
 import { packageVersion } from '../version.ts'
 import type { Base } from './base.ts'
@@ -112,7 +112,7 @@ function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: Ad
       replicated: (wait, signal) => registry.replicated(wait, signal),
       connect: ({ source, destination, protocol, strategy, hello, signal }) =>
         proxy.connect({
-          source: { registrationId: source.registrationId, address: source.address, uid: source.uid },
+          source: toHandle(source),
           destination,
           protocol,
           strategy,
@@ -259,4 +259,8 @@ function toCertificate({ kind, subject, issuedAtMs, notAfterMs, renewAtMs, alarm
     alarm: alarm === 'none' ? '' : alarm,
     problem: [problem, hint].filter(text => text !== '').join(': ')
   }
+}
+
+function toHandle({ registrationId, address, uid, view }: Workload): SourceHandle {
+  return { registrationId, address, uid, view }
 }

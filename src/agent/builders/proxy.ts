@@ -1,4 +1,4 @@
-import { listenerUid, peerUid } from '../../attest/index.ts'
+import { listenerOf, peerUser } from '../../attest/index.ts'
 import type { Route } from '../../cluster/index.ts'
 import { raceAbort } from '../../core/index.ts'
 import { serveJoin, serveRenewal, toPem } from '../../identity/index.ts'
@@ -50,7 +50,7 @@ function proxyDeps({ base, cluster, ca, local }: ProxyParts): BrokerDeps {
       targetFailed: registrationId => health.suspect(registrationId),
       byPrefix: prefix => workloads.byPrefix(prefix)?.registrationId
     },
-    credentials: { peerUid: socket => peerUid(socket), listenerUid },
+    credentials: { peerUser, listenerOf },
     authorize: question => {
       const decision = authorizer.authorize(question)
       const { allowed, ground } = decision

@@ -1,4 +1,4 @@
-import { Attestor, DirectoryService, listenerUid, ProcessWatch, portAsker, UserDatabase } from '../../attest/index.ts'
+import { Attestor, DirectoryService, listenerOf, ProcessWatch, portAsker, UserDatabase } from '../../attest/index.ts'
 import { SessionTokens } from '../../identity/index.ts'
 import { probeTarget } from '../../proxy/index.ts'
 import { codeAfter, Grants, HealthService, PortServers, type Workload, Workloads } from '../../workloads/index.ts'
@@ -28,7 +28,7 @@ export function buildWorkloads(base: Base, { registry, policy, evictions }: Clus
       if (target === undefined || check === undefined) return
       // A server that is away is no reason here: nobody but its own clients can tell.
       if (target.kind === 'udp') target.server?.holder()
-      else await probeTarget(target, check === 'hello' ? 'hello' : 'connect', { listenerUid }, signal)
+      else await probeTarget(target, check === 'hello' ? 'hello' : 'connect', { listenerOf }, signal)
     },
     onChange: (workload, verdict) => {
       registry.put(toRecord(workload, verdict))
@@ -43,6 +43,7 @@ export function buildWorkloads(base: Base, { registry, policy, evictions }: Clus
     machine,
     grants,
     listenDir,
+    runtimeDir: config.runtimeDir,
     tokens: new SessionTokens(nodeSecret),
     processes: new ProcessWatch(),
     portServers: new PortServers({ ask: portAsker(), log, clock }),

@@ -1,4 +1,6 @@
 import type { JsonObject } from '@bufbuild/protobuf'
+import type { LocalUser } from '../../attest/index.ts'
+import { sameUser } from '../../attest/index.ts'
 import { type JwtHost, keySet, renewAt, type Svid, type Svids, type signJwt, validateJwt } from '../../ca/index.ts'
 import { ErrorCode, raceAbort, sleep, WarrenError } from '../../core/index.ts'
 import type { Workload } from '../../workloads/index.ts'
@@ -19,8 +21,7 @@ export interface SpiffeDeps {
   readonly nowMs: () => number
 }
 
-interface Caller {
-  readonly uid: number
+interface Caller extends LocalUser {
   readonly pid: number
 }
 
@@ -40,7 +41,7 @@ export function spiffeHandlers(deps: SpiffeDeps): SpiffeHandlers {
   const jwtBundle = (): Buffer => Buffer.from(JSON.stringify(keySet(deps.jwtHosts())))
 
   const identities = (caller: Caller): readonly Workload[] => {
-    const ofUser = deps.registrations().filter(({ uid }) => uid === caller.uid)
+    const ofUser = deps.registrations().filter(workload => sameUser(workload, caller))
     const own = ofUser.filter(({ process }) => process.pid === caller.pid)
     const found = own.length > 0 ? own : ofUser
     if (found.length > 0) return found

@@ -1,5 +1,6 @@
 import type { Platform } from '../platform.ts'
 import type { ProcessReader } from '../process-reader.ts'
+import { HOST_VIEW, unknownView } from '../view.ts'
 import type { BsdCalls, BsdSystem, ProcessInfo } from './system.ts'
 
 const EVFILT_PROC = -5
@@ -23,6 +24,8 @@ export function bsdPlatform(system: BsdSystem, calls: BsdCalls): Platform {
     peerProcessFd: () => undefined,
     openProcess: pid => calls.kqueueWith(exitOf(pid, system.keventBytes)),
     userIdsOf: pid => infoOf(pid, system, calls).userIds,
+    // A jail with a network of its own is told by its processes.
+    sharesNetwork: () => true,
     ended: processFds => calls.readable(processFds),
     close: calls.close
   }
@@ -33,9 +36,17 @@ export function bsdPlatform(system: BsdSystem, calls: BsdCalls): Platform {
  * a process runs, so entries that name an executable grant nothing there.
  */
 export function bsdProcessReader(system: BsdSystem, calls: BsdCalls, ownPid: number = process.pid): ProcessReader {
+  const sharesJail = (pid: number): boolean => infoOf(pid, system, calls).jail === infoOf(ownPid, system, calls).jail
   return {
     groupIdsOf: pid => infoOf(pid, system, calls).groupIds,
-    sharesUserIds: pid => infoOf(pid, system, calls).jail === infoOf(ownPid, system, calls).jail,
+    sharesUserIds: sharesJail,
+    viewOf(pid) {
+      try {
+        return sharesJail(pid) ? HOST_VIEW : unknownView('is in a jail')
+      } catch {
+        return unknownView('could not be examined')
+      }
+    },
     overflowId: () => NO_ID,
     cgroupOf: () => undefined,
     openExecutable: async pid => {

@@ -17,7 +17,7 @@ const LEAVE_MS = 250
 export async function probeTarget(
   target: Exclude<LocalTarget, { kind: 'udp' }>,
   how: 'connect' | 'hello',
-  credentials: Pick<SocketCredentials, 'listenerUid'>,
+  credentials: Pick<SocketCredentials, 'listenerOf'>,
   signal: AbortSignal
 ): Promise<void> {
   const socket = await dialTarget(target, credentials, signal)

@@ -5,6 +5,7 @@ import type { Protocol } from '../../policy/index.ts'
 import type { LocalTarget, SocketCredentials } from '../deps.ts'
 import { TARGET_TIMEOUT_MS } from '../timing.ts'
 import { throughPort } from './port-target.ts'
+import { checkListener, findTarget } from './unix-target.ts'
 
 /** Between two attempts at a listener whose queue is full. */
 const BUSY_POLL_MS = 20
@@ -12,12 +13,12 @@ const BUSY_POLL_MS = 20
 /**
  * Connects to where a local registration serves. The socket is half-open and paused.
  *
- * A unix socket must be served by the user who registered, whoever can write to its directory, and a port by a user who
+ * A unix socket is the one that its owner sees there, and must be served by the user who registered; a port, by a user who
  * may. Rejects with DESTINATION_UNREACHABLE, or with the signal's reason.
  */
 export async function dialTarget(
   target: Exclude<LocalTarget, { kind: 'udp' }>,
-  credentials: Pick<SocketCredentials, 'listenerUid'>,
+  credentials: Pick<SocketCredentials, 'listenerOf'>,
   signal: AbortSignal
 ): Promise<Socket> {
   return await within(TARGET_TIMEOUT_MS, [signal], async limit => {
@@ -41,11 +42,13 @@ export async function dialTarget(
 
 async function dialOnce(
   target: Exclude<LocalTarget, { kind: 'udp' }>,
-  credentials: Pick<SocketCredentials, 'listenerUid'>,
+  credentials: Pick<SocketCredentials, 'listenerOf'>,
   signal: AbortSignal
 ): Promise<Socket> {
   signal.throwIfAborted()
-  const where = target.kind === 'unix' ? { path: target.path } : { host: target.host, port: target.port, noDelay: true }
+  const found = target.kind === 'unix' ? await findTarget(target, signal) : undefined
+  const where =
+    target.kind === 'unix' ? { path: found?.path ?? '' } : { host: target.host, port: target.port, noDelay: true }
   const socket = connect({ ...where, allowHalfOpen: true })
   const connected = Promise.withResolvers<void>()
   socket.once('connect', connected.resolve)
@@ -54,12 +57,14 @@ async function dialOnce(
   try {
     await raceAbort(connected.promise, signal)
     socket.pause()
-    if (target.kind === 'unix') checkListener(socket, target.uid, credentials)
+    if (target.kind === 'unix') checkListener(socket, target, credentials)
     return socket
   } catch (err) {
     connected.promise.catch(() => {})
     socket.destroy()
     throw err
+  } finally {
+    found?.close()
   }
 }
 
@@ -101,18 +106,6 @@ export async function openUdp(
 /** What a target serves. */
 export function protocolOf(target: LocalTarget): Protocol {
   return target.kind === 'unix' ? target.protocol : target.kind
-}
-
-function checkListener(socket: Socket, uid: number, credentials: Pick<SocketCredentials, 'listenerUid'>): void {
-  let listener: number
-  try {
-    listener = credentials.listenerUid(socket)
-  } catch (cause) {
-    throw new WarrenError(ErrorCode.DestinationUnreachable, 'whose socket it is cannot be read', { cause })
-  }
-  if (listener !== uid) {
-    throw new WarrenError(ErrorCode.DestinationUnreachable, 'its socket is served by another user than registered it')
-  }
 }
 
 function describe(err: unknown): string {

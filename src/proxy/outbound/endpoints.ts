@@ -1,4 +1,6 @@
 import type { Socket } from 'node:net'
+import type { LocalUser } from '../../attest/index.ts'
+import { accountOf, sameUser } from '../../attest/index.ts'
 import { ErrorCode, RateLimitedLog, silentMetrics, WarrenError, within } from '../../core/index.ts'
 import { type Address, formatAddress, type Pattern } from '../../identity/index.ts'
 import type { Protocol } from '../../policy/index.ts'
@@ -16,10 +18,9 @@ import type { EndpointDirectory, EndpointSocket } from './endpoint-socket.ts'
 import type { Outbound } from './outbound.ts'
 
 /** A registration of this host that connects to somewhere. */
-export interface SourceHandle {
+export interface SourceHandle extends LocalUser {
   readonly registrationId: string
   readonly address: Address
-  readonly uid: number
 }
 
 export interface EndpointOptions {
@@ -44,7 +45,7 @@ interface Endpoint {
 /** The local sockets that sources connect to. Each connection is a flow of its own. */
 export class Endpoints {
   readonly #endpoints = new Set<Endpoint>()
-  readonly #perUid = new Map<number, number>()
+  readonly #perUser = new Map<string, number>()
   readonly #deps: BrokerDeps
   readonly #limits: BrokerLimits
   readonly #flows: FlowTable
@@ -75,9 +76,10 @@ export class Endpoints {
   }
 
   /** Throws LIMIT_EXCEEDED if this user has too many endpoints. */
-  requireRoom(uid: number): void {
+  requireRoom(user: LocalUser): void {
+    const { uid } = user
     const { endpointsPerUid } = this.#limits
-    if ((this.#perUid.get(uid) ?? 0) < endpointsPerUid) return
+    if ((this.#perUser.get(accountOf(user)) ?? 0) < endpointsPerUid) return
     const metrics = this.#deps.metrics ?? silentMetrics
     throw limitExceeded(metrics, 'broker_endpoints_per_uid', 'endpoints of this user', endpointsPerUid, { uid })
   }
@@ -85,7 +87,8 @@ export class Endpoints {
   /** Makes an endpoint and returns its path. Rejects with CANNOT_CONNECT or LIMIT_EXCEEDED. */
   async create(options: EndpointOptions): Promise<string> {
     const { uid, registrationId } = options.source
-    this.requireRoom(uid)
+    const account = accountOf(options.source)
+    this.requireRoom(options.source)
     const endpoint: Endpoint = {
       options,
       socket: undefined,
@@ -94,7 +97,7 @@ export class Endpoints {
       reaper: undefined
     }
     this.#endpoints.add(endpoint)
-    this.#perUid.set(uid, (this.#perUid.get(uid) ?? 0) + 1)
+    this.#perUser.set(account, (this.#perUser.get(account) ?? 0) + 1)
     try {
       const socket = await this.#directory.open(uid, connection => this.#accept(endpoint, connection))
       endpoint.socket = socket
@@ -121,10 +124,10 @@ export class Endpoints {
 
   #remove(endpoint: Endpoint): void {
     if (!this.#endpoints.delete(endpoint)) return
-    const { uid } = endpoint.options.source
-    const left = (this.#perUid.get(uid) ?? 1) - 1
-    if (left > 0) this.#perUid.set(uid, left)
-    else this.#perUid.delete(uid)
+    const account = accountOf(endpoint.options.source)
+    const left = (this.#perUser.get(account) ?? 1) - 1
+    if (left > 0) this.#perUser.set(account, left)
+    else this.#perUser.delete(account)
     clearTimeout(endpoint.reaper)
     endpoint.socket?.close()
   }
@@ -157,9 +160,10 @@ export class Endpoints {
   #isOwner({ options }: Endpoint, socket: Socket): boolean {
     const { uid } = options.source
     try {
-      const caller = this.#deps.credentials.peerUid(socket)
-      if (caller === uid) return true
-      this.#strangers.warn(String(caller), 'another user connected to an endpoint', { uid: caller })
+      const caller = this.#deps.credentials.peerUser(socket)
+      if (sameUser(caller, options.source)) return true
+      const reason = caller.uid === uid ? `the process ${caller.view.whyNot || 'is of the host'}` : ''
+      this.#strangers.warn(String(caller.uid), 'another user connected to an endpoint', { uid: caller.uid, reason })
     } catch (err) {
       this.#strangers.warn(String(uid), 'caller of an endpoint cannot be told', { uid, err })
     }

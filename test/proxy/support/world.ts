@@ -4,7 +4,7 @@ import { createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { type Duplex, duplexPair } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
-import { listenerUid, peerCredentials } from '../../../src/attest/index.ts'
+import { listenerOf, peerUser, processReader } from '../../../src/attest/index.ts'
 import {
   type Clock,
   ErrorCode,
@@ -38,6 +38,8 @@ import { recordingMetrics } from '../../harness/recording-metrics.ts'
 import { privateDirectory } from '../../harness/temporary.ts'
 import { agentCredentials, svidOf, type TestNode, TestPki, TRUST_DOMAIN } from './pki.ts'
 
+/** From where this process sees the host. */
+export const VIEW = processReader().viewOf(process.pid)
 export const UID = process.getuid?.() ?? 0
 
 export interface LogLine {
@@ -188,7 +190,7 @@ export class Host {
     strategy: Strategy = 'balanced'
   ) {
     return await this.broker.connect({
-      source: { registrationId: source.id, address: source.address, uid: UID },
+      source: { registrationId: source.id, address: source.address, uid: UID, view: VIEW },
       destination: parsePattern(destination),
       protocol,
       strategy,
@@ -304,12 +306,9 @@ export class Host {
         byPrefix: prefix => [...world.registrations.keys()].find(id => id.startsWith(prefix) && local(id) !== undefined)
       },
       credentials: {
-        peerUid: socket => {
-          const caller = peerCredentials(socket)
-          caller.process.close()
-          return caller.uid
-        },
-        listenerUid
+        peerUser,
+        // Here servers run in the process of their agents.
+        listenerOf: socket => ({ ...listenerOf(socket), isSelf: false })
       },
       authorize: ({ source, destination }) => {
         const allowed = world.allows(source, destination, this.machine)

@@ -55,7 +55,8 @@ export declare type RegisterRequest = Message<"warren.api.v1.RegisterRequest"> &
   wait: Wait;
 
   /**
-   * The process whose end ends the registration, if not the caller; must be of the caller's uid.
+   * The process whose end ends the registration, if not the caller. It must be of the caller's uid and see the host as he
+   * does; a caller in a pid namespace of its own cannot name any.
    *
    * @generated from field: uint32 owner_pid = 7;
    */
@@ -97,7 +98,7 @@ export declare type Target = Message<"warren.api.v1.Target"> & {
     case: "listen";
   } | {
     /**
-     * host:port on this host.
+     * host:port on this host; the caller must be in its network.
      *
      * @generated from field: string tcp = 2;
      */
@@ -105,7 +106,7 @@ export declare type Target = Message<"warren.api.v1.Target"> & {
     case: "tcp";
   } | {
     /**
-     * Path of an existing unix socket, served by the caller's uid.
+     * Path of a unix socket as the registered process sees it, served by the caller's uid and never by the agent.
      *
      * @generated from field: string unix = 3;
      */

@@ -1,0 +1,69 @@
+import { readFileSync, readlinkSync, statSync } from 'node:fs'
+import { type ProcessView, unknownView } from './view.ts'
+
+const OF_HOST = Object.freeze({ isOfHost: true, whyNot: '' })
+
+/** Reads views out of /proc, which must be that of the agent's own pid namespace. */
+export class LinuxViews {
+  readonly #sharesUserIds: (pid: number) => boolean
+  #own: { readonly root: string; readonly pids: string; readonly depth: number } | undefined
+
+  constructor(sharesUserIds: (pid: number) => boolean) {
+    this.#sharesUserIds = sharesUserIds
+  }
+
+  /**
+   * The view of a process by pid; of an unknown one if there is none. Never throws.
+   *
+   * Whoever calls must hold the process, and look afterwards whether it still lives.
+   */
+  viewOf(pid: number): ProcessView {
+    try {
+      this.#own ??= { root: rootOf('self') ?? '', pids: readlinkSync('/proc/self/ns/pid'), depth: depthOf('self') }
+      if (this.#own.depth !== 1) return unknownView('cannot be examined: /proc is that of another pid namespace')
+      if (!this.#sharesUserIds(pid)) return unknownView('is in a user namespace of its own')
+      const [depth, root] = [isIn(this.#own.pids, pid) ? 1 : depthOf(pid), rootOf(pid)]
+      const sharesPids = depth === 1
+      // Without a root directory only what is known is compared: an agent that may not look at the processes of other
+      // users could serve none of them otherwise. None of them is of the host.
+      const key = `${depth} ${root ?? 'unreadable'}`
+      if (sharesPids && root === this.#own.root) return { ...OF_HOST, sharesPids, key }
+      return Object.freeze({ isOfHost: false, sharesPids, key, whyNot: reasonOf(sharesPids, root) })
+    } catch {
+      return unknownView('could not be examined')
+    }
+  }
+}
+
+function reasonOf(sharesPids: boolean, root: string | undefined): string {
+  if (!sharesPids) return 'is in a pid namespace of its own, as in a container'
+  if (root !== undefined) return 'has a root directory of its own, as in a container'
+  return 'has a root directory that this agent may not read, for want of CAP_SYS_PTRACE'
+}
+
+// A fifth of what it costs to read its status, which everybody may; this only who may trace it.
+function isIn(pidNamespace: string, pid: number): boolean {
+  try {
+    return readlinkSync(`/proc/${pid}/ns/pid`) === pidNamespace
+  } catch {
+    return false
+  }
+}
+
+/** Pid namespaces from ours down to its own: 1 if that is ours. */
+function depthOf(pid: number | 'self'): number {
+  const numbers = /^NSpid:((?:\s+\d+)+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1]
+  if (numbers === undefined) throw new Error(`/proc/${pid}/status names no pid namespace`)
+  return numbers.trim().split(/\s+/).length
+}
+
+/** Which directory "/" is; undefined if only whoever may trace the process may know. */
+function rootOf(pid: number | 'self'): string | undefined {
+  try {
+    const { dev, ino } = statSync(`/proc/${pid}/root/`, { bigint: true })
+    return `${dev}:${ino}`
+  } catch (err) {
+    if ((err as NodeJS.ErrnoException).code === 'EACCES') return undefined
+    throw err
+  }
+}

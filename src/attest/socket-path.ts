@@ -1,0 +1,88 @@
+import { closeSync, constants, fstatSync, openSync } from 'node:fs'
+import { ErrorCode, WarrenError } from '../core/index.ts'
+import { O_PATH, openBelow, openRoot } from './linux-open.ts'
+import type { ProcessHandle } from './process-handle.ts'
+
+/** A file that was found and is held: whatever happens to its path, what is connected to is this one. */
+export interface FoundSocket {
+  /** Leads to that very file for as long as it is open. */
+  readonly path: string
+  /** Which file it is; undefined where files are not held. */
+  readonly file: { readonly dev: bigint; readonly ino: bigint } | undefined
+  /** Idempotent. */
+  close(): void
+}
+
+type Held = Pick<ProcessHandle, 'pid' | 'isAlive'>
+
+const isLinux = process.platform === 'linux'
+
+/**
+ * Finds the file at `path` as `process` sees it: below its root directory, among its mounts.
+ *
+ * Rejects with PERMISSION_DENIED when this agent may not look there, INVALID_SOURCE when the process has ended, UNSUPPORTED
+ * before Linux 5.6, or with what the system says, by its `code`: ENOENT, ELOOP (also for a path through a magic link of
+ * /proc), ENOTDIR… On systems other than Linux every process sees what the agent sees.
+ */
+export async function findSocket(process: Held, path: string): Promise<FoundSocket> {
+  if (!isLinux) return unheld(path)
+  const root = rootOf(process)
+  try {
+    return held(await openBelow(root, path))
+  } catch (err) {
+    if (codeOf(err) !== 'ENOSYS') throw err
+    throw new WarrenError(ErrorCode.Unsupported, 'unix targets need openat2, which Linux has from 5.6 on')
+  } finally {
+    closeSync(root)
+  }
+}
+
+/** Finds a file of the agent's own making, and follows no link that may stand in its place. Throws what the system says. */
+export function findOwnSocket(path: string): FoundSocket {
+  return isLinux ? held(openSync(path, O_PATH | constants.O_NOFOLLOW)) : unheld(path)
+}
+
+function rootOf(process: Held): number {
+  let root: number | undefined
+  try {
+    root = openRoot(process.pid)
+    // The pid may be another process's by now.
+    if (process.isAlive()) return root
+  } catch (cause) {
+    if (codeOf(cause) === 'EACCES' || codeOf(cause) === 'EPERM') {
+      throw new WarrenError(
+        ErrorCode.PermissionDenied,
+        `this agent may not look at the files of process ${process.pid}`,
+        {
+          cause,
+          hint: 'Give the agent CAP_SYS_PTRACE, as its systemd unit does, or serve on the socket that it makes (--listen).'
+        }
+      )
+    }
+  }
+  if (root !== undefined) closeSync(root)
+  throw new WarrenError(ErrorCode.InvalidSource, `process ${process.pid} has ended`)
+}
+
+function held(fd: number): FoundSocket {
+  let open = true
+  const close = (): void => {
+    if (open) closeSync(fd)
+    open = false
+  }
+  try {
+    const { dev, ino } = fstatSync(fd, { bigint: true })
+    return { path: `/proc/self/fd/${fd}`, file: { dev, ino }, close }
+  } catch (err) {
+    close()
+    throw err
+  }
+}
+
+function unheld(path: string): FoundSocket {
+  return { path, file: undefined, close() {} }
+}
+
+function codeOf(err: unknown): unknown {
+  return err instanceof Error && 'code' in err ? err.code : undefined
+}
