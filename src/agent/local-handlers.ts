@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import type { AdminHandlers, WorkloadHandlers } from '../api/index.ts'
-import type { Broker } from '../broker/index.ts'
+import type { Broker, SessionAlarm } from '../broker/index.ts'
 import { type Clock, ErrorCode, type Logger, WarrenError } from '../core/index.ts'
 import { keySha256Of, type PeerKey, parseCertificate } from '../identity/index.ts'
 import type { Mesh } from '../mesh/index.ts'
@@ -57,6 +57,9 @@ export interface LocalHandlersParts {
   readonly log: Logger
 }
 
+/** Alarms of sessions in one status: it is asked often, and a host that cannot prove anything has one for each session. */
+const MAX_ALARMS = 64
+
 /** What agent.sock and admin.sock answer, out of the parts of this agent. */
 export function localHandlers(parts: LocalHandlersParts): { workload: WorkloadHandlers; admin: AdminHandlers } {
   const { membership, mesh, registry, routing, policy, office, workloads, broker, readiness, drain, evictions, clock } =
@@ -103,7 +106,8 @@ export function localHandlers(parts: LocalHandlersParts): { workload: WorkloadHa
         pid: process.pid,
         evicted: evictions.standing ?? '',
         lapsed: parts.renewal.lapse ?? '',
-        certificates: parts.rotation.certificates().map(toCertificate)
+        certificates: parts.rotation.certificates().map(toCertificate),
+        sessionAlarms: broker.sessionAlarms().slice(0, MAX_ALARMS).map(toSessionAlarm)
       })
     }),
     admin: adminHandlers({
@@ -186,6 +190,10 @@ function stateOf({ evictions, renewal, drain, readiness }: LocalHandlersParts): 
   if (evictions.standing !== undefined) return 'evicted'
   if (renewal.lapse !== undefined) return 'lapsed'
   return drain.isOn ? 'draining' : readiness.state
+}
+
+function toSessionAlarm(alarm: SessionAlarm) {
+  return { ...alarm, cutAtMs: BigInt(alarm.cutAtMs) }
 }
 
 function toCertificate({ kind, subject, issuedAtMs, notAfterMs, renewAtMs, alarm, problem, hint }: WatchedCertificate) {

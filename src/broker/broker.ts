@@ -16,10 +16,12 @@ import { Reassertion } from './reassertion.ts'
 import { ContextCache } from './session/context-cache.ts'
 import { Liveness } from './session/liveness.ts'
 import { SessionPool } from './session/pool.ts'
+import { type SessionAlarm, SessionAlarms } from './session-alarms.ts'
 import type { Strategy } from './source/balance.ts'
 import { EndpointDirectory } from './source/endpoint-socket.ts'
 import { Endpoints, openError, type SourceHandle } from './source/endpoints.ts'
 import { Outbound } from './source/outbound.ts'
+import { StrangerLog } from './stranger-log.ts'
 import { HELLO_TIMEOUT_MS, OPEN_TIMEOUT_MS, STOP_TIMEOUT_MS } from './timing.ts'
 
 export interface ConnectRequest {
@@ -81,6 +83,8 @@ export interface Broker {
   readonly flows: () => readonly FlowInfo[]
   /** How many there are, those that are being opened among them. Costs nothing, however many. */
   readonly flowCount: () => number
+  /** Sessions with flows that were not proved again though they should have been, the one that is cut first at the front. */
+  readonly sessionAlarms: () => readonly SessionAlarm[]
   /** Sessions with other agents, in both directions. */
   readonly sessions: () => number
   /** What there is now, and what was carried since the start. Costs a look at each flow. */
@@ -92,6 +96,8 @@ export interface BrokerTotals {
   readonly flows: FlowTotals
   /** By who opened them; `client` is this agent. */
   readonly sessions: { readonly client: number; readonly server: number }
+  /** Of these, with flows, not proved again though they should have been. */
+  readonly unproved: { readonly client: number; readonly server: number }
   readonly endpoints: number
 }
 
@@ -114,6 +120,7 @@ export function createBroker(deps: BrokerDeps): Broker {
   const endpoints = new Endpoints(deps, limits, flows, outbound, directory, stopping.signal)
   const inbound = {
     deps,
+    warnings: new StrangerLog(log, clock.monotonicMs),
     flows,
     admission,
     liveness,
@@ -124,6 +131,7 @@ export function createBroker(deps: BrokerDeps): Broker {
   }
   const server = new DataServer(inbound, contexts, limits)
   const reassertion = new Reassertion(deps, flows, pool, server)
+  const alarms = new SessionAlarms(pool, server)
   let stopped: Promise<void> | undefined
 
   async function stop(): Promise<void> {
@@ -139,7 +147,10 @@ export function createBroker(deps: BrokerDeps): Broker {
   }
 
   async function proveAgain(): Promise<void> {
-    await pool.proveAgain()
+    const proving = pool.proveAgain()
+    // One that is slow to answer, or does not, must not put off the end of others.
+    reassertion.cutEnded()
+    await proving
     reassertion.cutEnded()
   }
 
@@ -161,7 +172,9 @@ export function createBroker(deps: BrokerDeps): Broker {
       detach(
         log,
         'session proofs',
-        loop(log, 'session proofs', { intervalMs: () => SWEEP_INTERVAL_MS, signal: stopping.signal }, proveAgain),
+        loop(log, 'session proofs', { intervalMs: () => SWEEP_INTERVAL_MS, signal: stopping.signal }, () =>
+          detach(log, 'session proofs', proveAgain(), stopping.signal)
+        ),
         stopping.signal
       )
       detach(log, 'idle sessions', sweeping, stopping.signal)
@@ -218,12 +231,14 @@ export function createBroker(deps: BrokerDeps): Broker {
     reassert: reason => reassertion.run(reason),
     drain: options => drainFlows(flows, options, log),
     proveAgain,
-    flows: () => flows.list(),
+    flows: () => flows.list(alarms.ofFlow()),
+    sessionAlarms: () => alarms.list(),
     flowCount: () => flows.size,
     sessions: () => pool.size + server.sessions.length,
     totals: () => ({
       flows: flows.totals(),
       sessions: { client: pool.size, server: server.sessions.length },
+      unproved: alarms.count(),
       endpoints: endpoints.size
     })
   }

@@ -15,5 +15,6 @@ export type {
 export { probeTarget } from './destination/probe.ts'
 export type { FlowInfo } from './flow/flow.ts'
 export { type BrokerLimits, DEFAULT_LIMITS } from './limits.ts'
+export type { SessionAlarm } from './session-alarms.ts'
 export type { Strategy } from './source/balance.ts'
 export type { SourceHandle } from './source/endpoints.ts'

@@ -4,8 +4,8 @@ const WINDOW_MS = 60_000
 const MAX_PER_WINDOW = 30
 
 /**
- * Warnings about strangers, at most so many a minute: a scanner, or a user who connects again and again, must not fill the
- * log. The rest goes to debug.
+ * Warnings about strangers, and about what others fail to prove, at most so many a minute: a scanner, or a user who connects
+ * again and again, must not fill the log. The rest goes to debug.
  */
 export class StrangerLog {
   readonly #log: Logger

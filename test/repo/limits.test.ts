@@ -17,7 +17,7 @@ import { DEFAULT_LIMITS as WORKLOADS } from '../../src/agent/workloads/workloads
 import { LOCAL_LIMITS } from '../../src/api/limits.ts'
 import { MAX_BACKLOG_BYTES } from '../../src/broker/datagram/leg.ts'
 import { MAX_REFRESHES } from '../../src/broker/destination/admission.ts'
-import { PROOFS } from '../../src/broker/destination/inbound-session.ts'
+import { PROOFS } from '../../src/broker/destination/inbound-proofs.ts'
 import { DEFAULT_LIMITS as BROKER } from '../../src/broker/limits.ts'
 import { LIMIT_NAMES, type LimitName, METRICS } from '../../src/core/index.ts'
 import { MAX_WAITING } from '../../src/identity/attest/attestor.ts'

@@ -20,8 +20,6 @@ import {
   DIAL_TIMEOUT_MS,
   DIRECT_BACKOFF_MAX_MS,
   DIRECT_BACKOFF_MS,
-  PROOF_PAUSE_MS,
-  PROOF_TIMEOUT_MS,
   RELAY_BACKOFF_MAX_MS,
   RELAY_BACKOFF_MS,
   SESSION_IDLE_MS,
@@ -32,7 +30,7 @@ import { ClientSession } from './client-session.ts'
 import type { CachedContext, ContextCache } from './context-cache.ts'
 import { type Dialled, type DialOptions, dialAddress, openSession } from './dial.ts'
 import type { Liveness } from './liveness.ts'
-
+import { SessionProver } from './session-prover.ts'
 import type { Shown } from './shown.ts'
 import { sniOf } from './tls-options.ts'
 import { WayMemory } from './way-memory.ts'
@@ -59,7 +57,6 @@ export class SessionPool {
   readonly #sessions = new Map<string, ClientSession>()
   readonly #pending = new Map<string, Promise<ClientSession>>()
   readonly #retired = new Set<ClientSession>()
-  readonly #provenAtMs = new WeakMap<ClientSession, number>()
   readonly #deps: BrokerDeps
   readonly #limits: BrokerLimits
   readonly #contexts: ContextCache
@@ -69,6 +66,7 @@ export class SessionPool {
   readonly #metrics: Metrics
   readonly #packets: PacketPort
   readonly #lanes: LaneBudget
+  readonly #prover: SessionProver
   readonly #stopping: AbortSignal
 
   constructor(
@@ -94,6 +92,7 @@ export class SessionPool {
     }
     this.#log = deps.log
     this.#metrics = deps.metrics ?? silentMetrics
+    this.#prover = new SessionProver(deps, stopping)
     this.#stopping = stopping
   }
 
@@ -155,24 +154,13 @@ export class SessionPool {
   sweep(): void {
     const before = this.#deps.clock.monotonicMs() - SESSION_IDLE_MS
     for (const [key, session] of [...this.#sessions]) if (session.idleSinceMs < before) this.#retire(key, session)
-    for (const session of this.#sessions.values()) session.sweep()
+    // Of those that take no more flows as well: their lanes are for nobody.
+    for (const session of this.all()) session.sweep()
   }
 
   /** Has both ends of each session prove the certificates that they have now, where those they proved are not these. */
   async proveAgain(): Promise<void> {
-    const now = this.#deps.clock.monotonicMs()
-    const work = this.all().map(async session => {
-      if (session.isIdle || now < (this.#provenAtMs.get(session) ?? Number.NEGATIVE_INFINITY) + PROOF_PAUSE_MS) return
-      const credentials = await this.#deps.local.svid(session.sourceId)
-      const isSuperseded = this.#deps.judge.isSuperseded?.(session.leafDer) ?? false
-      if (!session.needsProof(credentials.certPem, isSuperseded)) return
-      this.#provenAtMs.set(session, now)
-      await within(PROOF_TIMEOUT_MS, [this.#stopping], signal => session.prove(credentials, this.#deps.judge, signal))
-    })
-    for (const result of await Promise.allSettled(work)) {
-      // It is tried again, and without success the session ends with the certificate; then there is a line for each flow.
-      if (result.status === 'rejected') this.#log.debug('session was not proved again', { err: result.reason })
-    }
+    await Promise.all(this.all().map(session => this.#prover.prove(session)))
   }
 
   stop(): void {
@@ -183,7 +171,7 @@ export class SessionPool {
     const key = keyOf(way, sourceId, destination)
     const session = this.#sessions.get(key)
     if (session === undefined) return undefined
-    if (session.isSound && session.certPem === context.certPem) return session
+    if (session.isFit(context.certPem)) return session
     this.#retire(key, session)
     return undefined
   }
