@@ -151,6 +151,7 @@ test(
       }
     }
     const before = await flowsOf(agents.near)
+    assert.equal(before.length, flows.length, cutsOf(agents.near, 0).join('\n'))
     const told = Object.values(agents).map(agent => [agent, agent.program.stderr.length] as const)
 
     const since = performance.now()
