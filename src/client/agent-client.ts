@@ -90,6 +90,8 @@ export function sharedClient(options: AgentClientOptions = {}): AgentClient {
   return client
 }
 
+// The very socket of the system, and no stream around it: over one, answers and their ends come in one turn, and the library, which
+// begins to iterate later, would find the stream closed and lose them.
 function sessionOver(path: string): Http2SessionManager {
   return new Http2SessionManager(BASE_URL, {}, { createConnection: () => connectSocket({ path }) })
 }

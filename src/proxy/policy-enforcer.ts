@@ -40,7 +40,7 @@ export class PolicyEnforcer {
   cutEnded(): void {
     const now = this.#deps.clock.wallMs()
     const isEnded =
-      this.#pool.all().some(session => now >= session.notAfterMs) ||
+      this.#pool.all().some(({ ends }) => now >= ends.notAfterMs) ||
       this.#server.sessions.some(({ source }) => now >= source.notAfterMs)
     if (isEnded) this.run('a certificate has ended')
   }
@@ -98,7 +98,7 @@ export class PolicyEnforcer {
   #reviewSessions(): number {
     let count = 0
     for (const session of this.#pool.all()) {
-      const cut = this.#judgeTrust(session.leafDer, session.notAfterMs, session.destination.machine)
+      const cut = this.#judgeTrust(session.ends.leafDer, session.ends.notAfterMs, session.destination.machine)
       if (cut === undefined) {
         if (session.isIdle && !this.#isWanted(session)) session.destroy()
         continue

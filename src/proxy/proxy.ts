@@ -1,5 +1,14 @@
 import type { Duplex } from 'node:stream'
-import { detach, ErrorCode, loop, raceAbort, silentMetrics, WarrenError, within } from '../core/index.ts'
+import {
+  detach,
+  ErrorCode,
+  loop,
+  RateLimitedLog,
+  raceAbort,
+  silentMetrics,
+  WarrenError,
+  within
+} from '../core/index.ts'
 import { silentEvents } from '../events/index.ts'
 import { formatAddress, type Pattern, type PeerKey } from '../identity/index.ts'
 import type { Protocol } from '../policy/index.ts'
@@ -21,6 +30,9 @@ import { Outbound } from './outbound/outbound.ts'
 import { PolicyEnforcer } from './policy-enforcer.ts'
 import { Liveness } from './session/liveness.ts'
 import { SessionPool } from './session/pool.ts'
+import type { SessionAlarm } from './session-alarms.ts'
+import { SessionAlarms } from './session-alarms.ts'
+import { STRANGER_LINES } from './stranger-lines.ts'
 import { HELLO_TIMEOUT_MS, OPEN_TIMEOUT_MS, STOP_TIMEOUT_MS } from './timing.ts'
 import { ContextCache } from './tls/context-cache.ts'
 
@@ -83,6 +95,8 @@ export interface Broker {
   readonly flows: () => readonly FlowInfo[]
   /** How many there are, those that are being opened among them. Costs nothing, however many. */
   readonly flowCount: () => number
+  /** Sessions with flows that were not proved again though they should have been, the one that is cut first at the front. */
+  readonly sessionAlarms: () => readonly SessionAlarm[]
   /** Sessions with other agents, in both directions. */
   readonly sessions: () => number
   /** What there is now, and what was carried since the start. Costs a look at each flow. */
@@ -94,6 +108,8 @@ export interface BrokerTotals {
   readonly flows: FlowTotals
   /** By who opened them; `client` is this agent. */
   readonly sessions: { readonly client: number; readonly server: number }
+  /** Of these, with flows, not proved again though they should have been. */
+  readonly unproved: { readonly client: number; readonly server: number }
   readonly endpoints: number
 }
 
@@ -123,6 +139,7 @@ export function createBroker(deps: BrokerDeps): Broker {
   const endpoints = new Endpoints(deps, limits, flows, outbound, directory, stopping.signal)
   const inbound = {
     deps,
+    warnings: new RateLimitedLog(log, clock, STRANGER_LINES),
     flows,
     admission,
     liveness,
@@ -133,6 +150,7 @@ export function createBroker(deps: BrokerDeps): Broker {
   }
   const server = new DataServer(inbound, contexts, limits)
   const enforcer = new PolicyEnforcer(deps, flows, pool, server)
+  const alarms = new SessionAlarms(pool, server)
   let stopped: Promise<void> | undefined
 
   async function stop(): Promise<void> {
@@ -148,7 +166,10 @@ export function createBroker(deps: BrokerDeps): Broker {
   }
 
   async function proveAgain(): Promise<void> {
-    await pool.proveAgain()
+    const proving = pool.proveAgain()
+    // One that is slow to answer, or does not, must not put off the end of others.
+    enforcer.cutEnded()
+    await proving
     enforcer.cutEnded()
   }
 
@@ -170,7 +191,9 @@ export function createBroker(deps: BrokerDeps): Broker {
       detach(
         log,
         'session proofs',
-        loop(log, 'session proofs', { intervalMs: () => SWEEP_INTERVAL_MS, signal: stopping.signal }, proveAgain),
+        loop(log, 'session proofs', { intervalMs: () => SWEEP_INTERVAL_MS, signal: stopping.signal }, () =>
+          detach(log, 'session proofs', proveAgain(), stopping.signal)
+        ),
         stopping.signal
       )
       detach(log, 'idle sessions', sweeping, stopping.signal)
@@ -228,12 +251,14 @@ export function createBroker(deps: BrokerDeps): Broker {
     reevaluate: reason => enforcer.run(reason),
     drain: options => drainFlows(flows, options, log),
     proveAgain,
-    flows: () => flows.list(),
+    flows: () => flows.list(alarms.ofFlow()),
+    sessionAlarms: () => alarms.list(),
     flowCount: () => flows.size,
     sessions: () => pool.size + server.sessions.length,
     totals: () => ({
       flows: flows.totals(),
       sessions: { client: pool.size, server: server.sessions.length },
+      unproved: alarms.count(),
       endpoints: endpoints.size
     })
   }

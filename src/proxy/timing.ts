@@ -50,9 +50,17 @@ export const RELAY_BACKOFF_MAX_MS = 5_000
 /** First pause after the direct way to a host failed, and the longest. */
 export const DIRECT_BACKOFF_MS = 3_000
 export const DIRECT_BACKOFF_MAX_MS = 60_000
-/** For both ends of a session to prove renewed certificates, and before that is tried again. */
+/**
+ * For both ends of a session to prove renewed certificates: of what is left of the proved ones, an eighth within these bounds. It may
+ * have to wait behind bulk data on a slow link.
+ */
 export const PROOF_TIMEOUT_MS = 5_000
+export const PROOF_TIMEOUT_MAX_MS = 60_000
+/** For a request with a proof to arrive in full, once it has begun. */
+export const PROOF_BODY_TIMEOUT_MS = 30_000
+/** Before it is tried again; doubled with each failure up to the second figure, or to an eighth of what is left if that is less. */
 export const PROOF_PAUSE_MS = 1_000
+export const PROOF_PAUSE_MAX_MS = 60_000
 /** A host that has a newer CA is asked to prove again no sooner than so long after it did. */
 export const SUPERSEDED_PAUSE_MS = 3_000
 /** All of stop(). */

@@ -1,4 +1,5 @@
 export { create, toBinary } from '@bufbuild/protobuf'
+export { type ReadBodyOptions, readBody } from './body.ts'
 export { ByteQueue } from './byte-queue.ts'
 export { DatagramParser, datagramFraming, datagramTooLarge, encodeDatagram, MAX_DATAGRAM_BYTES } from './datagrams.ts'
 export { decode } from './decode.ts'

@@ -115,6 +115,33 @@ test('status tells the role, the policy and the certificate', async t => {
   assert.ok(!('$typeName' in json))
 })
 
+test('a session that is not proved again is an alarm of status, and of each of its flows', async t => {
+  const cutAtMs = BigInt(Date.now() + 33 * 60_000)
+  const problem = 'the other agent did not answer in time'
+  const alarm = { machine: 'b', carrier: 'relay via c', cutAtMs, problem }
+  const alarms = [
+    { ...alarm, role: 'client', flows: 1 },
+    ...Array.from({ length: 9 }, () => ({ ...alarm, role: 'server', flows: 2 }))
+  ]
+  const flow = { direction: 'outbound', source: 'a', destination: 'b', protocol: 1, carrier: 'relay via c', rule: 'r1' }
+  const { run } = await fakeApi(t, {
+    workload: { getStatus: async () => ({ sessionAlarms: alarms }) },
+    admin: { listFlows: async () => ({ flows: [{ ...flow, cutAtMs, problem }, flow] }) }
+  })
+  const { stdout } = await run('status')
+  assert.match(
+    stdout,
+    /^ALARM +session to b \(relay via c\): 1 flow is cut \S+ \(in 3\dm?.*\) unless renewed certificates are proved before: the other agent/m
+  )
+  assert.match(stdout, /^ALARM +session from b \(relay via c\): 2 flows are cut /m)
+  assert.match(stdout, /^ALARM +and 2 more sessions$/m)
+  const flows = (await run('flows')).stdout
+  assert.match(flows, /RULE +ALARM$/m)
+  assert.match(flows, / r1 +cut \S+ \(in .*\): the other agent did not answer in time$/m)
+  assert.match(flows, / r1 +-$/m)
+  assert.equal(JSON.parse((await run('flows', '--json')).stdout).flows[0].cutAtMs, Number(cutAtMs))
+})
+
 test('members and flows are tables', async t => {
   const { run } = await fakeApi(t, {
     admin: {

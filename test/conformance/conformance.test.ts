@@ -3,7 +3,17 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { needsCommand, Program, type Scope, scopeOf, settled, type TestAgent, waitFor } from '../harness/index.ts'
+import {
+  asRoot,
+  isInstalled,
+  needsCommand,
+  Program,
+  type Scope,
+  scopeOf,
+  settled,
+  type TestAgent,
+  waitFor
+} from '../harness/index.ts'
 import { closed, dial, endOf, hashAll, readAll, readBytes, writeMany } from '../proxy/support/sockets.ts'
 import { brokered, type Course, type Pair, plain } from './ways.ts'
 
@@ -18,13 +28,19 @@ const FLOWS_AT_ONCE = 1_000
 const CUT_WITHIN_MS = 10_000
 
 const WAYS: ReadonlyArray<
-  readonly [name: string, carrier: string | undefined, setUp: (scope: Scope) => Promise<Course>]
+  readonly [
+    name: string,
+    carrier: string | undefined,
+    setUp: (scope: Scope) => Promise<Course>,
+    needs?: { readonly skip: string | false }
+  ]
 > = [
   ['a plain unix socket (the control)', undefined, plain],
   ['the same host', 'local', scope => brokered(scope, 'local')],
   ['a direct connection', 'direct', scope => brokered(scope, 'direct')],
   ['a libp2p stream', 'libp2p', scope => brokered(scope, 'libp2p')],
-  ['a relay', 'relay via middle', scope => brokered(scope, 'relay')]
+  ['a relay', 'relay via middle', scope => brokered(scope, 'relay')],
+  ['a connection that a host behind a NAT began', 'libp2p', scope => brokered(scope, 'NAT'), isHidable()]
 ]
 
 /** The most that the agents' memory exceeded that of now, together. */
@@ -54,8 +70,12 @@ async function echo({ client, server }: Pair, words: string): Promise<void> {
   assert.equal((await readBytes(client, words.length)).toString(), words)
 }
 
-for (const [name, carrier, setUp] of WAYS) {
-  describe(`over ${name}`, () => {
+function isHidable(): { readonly skip: string | false } {
+  return asRoot.skip === false && !isInstalled('nft') ? { skip: 'needs nft, which is not installed' } : asRoot
+}
+
+for (const [name, carrier, setUp, needs = {}] of WAYS) {
+  describe(`over ${name}`, needs, () => {
     let course: Course
     let open: () => Promise<Pair>
     const scope = scopeOf({ after: fn => after(fn as () => Promise<void>) })

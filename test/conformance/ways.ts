@@ -28,8 +28,16 @@ export interface Course {
   readonly link: { readonly cut: () => void; readonly heal: () => void } | undefined
 }
 
-/** What `warren flows` calls a way. */
-export type Carrier = 'direct' | 'libp2p' | 'relay' | 'local'
+/** NAT: the client's host cannot dial the server's, which is reached through the mesh connection that it has begun. Needs root. */
+export type Carrier = 'direct' | 'libp2p' | 'relay' | 'local' | 'NAT'
+
+const HOSTS: Readonly<Record<Carrier, readonly string[]>> = {
+  local: ['near'],
+  direct: ['near', 'far'],
+  libp2p: ['near', 'far'],
+  relay: ['near', 'far', 'middle'],
+  NAT: ['near', 'far']
+}
 
 /** Two ends that a plain unix socket joins: what all the others are compared with. */
 export async function plain(scope: Scope): Promise<Course> {
@@ -52,11 +60,11 @@ export async function plain(scope: Scope): Promise<Course> {
 
 /** Two ends that agents join over one carrier. Each agent is on a host of its own if root runs the tests. */
 export async function brokered(scope: Scope, carrier: Carrier): Promise<Course> {
-  const names = { local: ['near'], direct: ['near', 'far'], libp2p: ['near', 'far'], relay: ['near', 'far', 'middle'] }
-  const hosts = asRoot.skip === false && carrier !== 'local' ? await createHosts(scope, ...names[carrier]) : []
-  const args = ['--no-mdns', ...(carrier === 'local' ? [] : ['--carrier', carrier])]
+  const hosts = asRoot.skip === false && carrier !== 'local' ? await createHosts(scope, ...HOSTS[carrier]) : []
+  const args = ['--no-mdns', ...(carrier === 'local' || carrier === 'NAT' ? [] : ['--carrier', carrier])]
+  if (carrier === 'NAT') hideServer(hosts)
   const agents: TestAgent[] = []
-  for (const [index, name] of names[carrier].entries()) {
+  for (const [index, name] of HOSTS[carrier].entries()) {
     const host = hosts[index]
     const agent = new TestAgent(scope, { name, args, ...(host !== undefined && { host }) })
     const [founder] = agents
@@ -119,6 +127,11 @@ export async function brokered(scope: Scope, carrier: Carrier): Promise<Course> 
     agents,
     link: linkOf(carrier, hosts)
   }
+}
+
+function hideServer([near, far]: readonly Host[]): void {
+  if (near === undefined || far === undefined) throw new Error('a NAT needs hosts, and so root')
+  far.hideFrom(near)
 }
 
 function linkOf(carrier: Carrier, [near, far, middle]: readonly Host[]): Course['link'] {

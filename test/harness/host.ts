@@ -54,6 +54,25 @@ export class Host {
     this.#drop(`  chain in { type filter hook input priority 0; ip saddr ${other.ip} drop; }`)
   }
 
+  /**
+   * Loses what `other` begins with this host, and nothing of what this host begins: to `other` it is behind a NAT, until `heal`.
+   * Datagrams are lost in any case, since nobody here begins with those.
+   */
+  hideFrom(other: Host): void {
+    this.#drop(
+      `  chain in {
+        type filter hook input priority 0;
+        ip saddr ${other.ip} tcp flags & (syn | ack) == syn drop;
+        ip saddr ${other.ip} meta l4proto udp drop;
+      }`
+    )
+  }
+
+  /** Loses what comes to this port, of TCP and UDP, until `heal`. */
+  block(port: number): void {
+    this.#drop(`  chain in { type filter hook input priority 0; meta l4proto { tcp, udp } th dport ${port} drop; }`)
+  }
+
   #drop(...chains: readonly string[]): void {
     const rules = ['table inet cut {', ...chains, '}']
     execFileSync('nsenter', ['--target', String(this.pid), '--net', 'nft', '-f', '-'], {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { readFileSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it, test } from 'node:test'
-import { scopeOf, settled, startPair, TestAgent, waitFor } from '../harness/index.ts'
+import { type Scope, scopeOf, settled, startPair, TestAgent, waitFor } from '../harness/index.ts'
 
 const SITE = 'dev.web.site.default'
 const SHOP = 'dev.shop.cart.default'
@@ -78,42 +78,59 @@ function lines(agent: TestAgent, text: string): string[] {
   return agent.program.stderr.split('\n').filter(line => line.includes(text))
 }
 
-test('a live connection and the mesh outlive rotations of SVIDs, of both node CAs and of the authority', async t => {
-  const scope = scopeOf(t)
-  const [a, b] = await startPair(scope, { args: [...QUICK, ...GRACE] })
-  await a.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
-  await b.follows(a)
-  const serve = a.spawn(['serve', SITE])
-  await serve.says(/serving/, 'stderr')
-  await b.knows(SITE)
-  const client = b.spawn(['connect', SITE, '--as', SHOP])
-  await client.says(/connected/, 'stderr')
-  client.stdin.write('before\n')
-  await serve.says(/before/)
+/** Two agents of one trust domain whose flows go over one carrier; over a relay there is a third between them. */
+async function startOver(scope: Scope, carrier: string): Promise<readonly [TestAgent, TestAgent]> {
+  const args = [...QUICK, ...GRACE, '--carrier', carrier]
+  const [a, b] = await startPair(scope, { args })
+  if (carrier !== 'relay') return [a, b]
+  const middle = new TestAgent(scope, { name: 'middle', args })
+  await middle.start(['--join', (await a.cli('token', 'create', 'middle')).trim(), ...args])
+  await Promise.all([a, b, middle].map(agent => agent.sees(2)))
+  return [a, b]
+}
 
-  const since = performance.now()
-  await Promise.all([renewed(a, 'authority'), renewed(a, 'node', 2), renewed(b, 'node', 3), renewed(b, 'svid', 3)])
-  t.diagnostic(`an authority and three node certificates in ${Math.round((performance.now() - since) / 1_000)} s`)
-  // First, since they say why, if it did not.
-  for (const agent of [a, b]) {
-    assert.deepEqual(lines(agent, 'host disconnected'), [])
-    assert.deepEqual(lines(agent, 'cut'), [])
-    assert.deepEqual(lines(agent, 'certificate alarm'), [])
-    assert.equal((await status(agent)).state, 'ready')
+// In namespaces and with a NAT as well: rotation-carriers.test.ts.
+describe('over every carrier', () => {
+  for (const carrier of ['direct', 'libp2p', 'relay']) {
+    it(`a live connection and the mesh outlive rotations of SVIDs, of both node CAs and of the authority (${carrier})`, async t => {
+      const scope = scopeOf(t)
+      const [a, b] = await startOver(scope, carrier)
+      await a.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+      await b.follows(a)
+      const serve = a.spawn(['serve', SITE])
+      await serve.says(/serving/, 'stderr')
+      await b.knows(SITE)
+      const client = b.spawn(['connect', SITE, '--as', SHOP])
+      await client.says(/connected/, 'stderr')
+      client.stdin.write('before\n')
+      await serve.says(/before/)
+      assert.match(await b.cli('flows', '--json'), new RegExp(`"carrier": ?"${carrier}`))
+
+      const since = performance.now()
+      await Promise.all([renewed(a, 'authority'), renewed(a, 'node', 2), renewed(b, 'node', 3), renewed(b, 'svid', 3)])
+      t.diagnostic(`an authority and three node certificates in ${Math.round((performance.now() - since) / 1_000)} s`)
+      // First, since they say why, if it did not.
+      for (const agent of [a, b]) {
+        assert.deepEqual(lines(agent, 'host disconnected'), [])
+        assert.deepEqual(lines(agent, 'cut'), [])
+        assert.deepEqual(lines(agent, 'certificate alarm'), [])
+        assert.equal((await status(agent)).state, 'ready')
+      }
+      client.stdin.write('after\n')
+      await serve.says(/after/)
+      assert.equal(client.hasEnded, false)
+
+      // What is opened now is proved with the certificates of now, and a restart finds them on disk.
+      const again = b.spawn(['connect', SITE, '--as', SHOP])
+      await again.says(/connected/, 'stderr')
+      again.stdin.write('again\n')
+      await serve.says(/again/)
+      await b.stop()
+      await b.start([...QUICK, ...GRACE, '--carrier', carrier])
+      await b.sees(1)
+      assert.match(await a.cli('members'), /CERTIFIED/)
+    })
   }
-  client.stdin.write('after\n')
-  await serve.says(/after/)
-  assert.equal(client.hasEnded, false)
-
-  // What is opened now is proved with the certificates of now, and a restart finds them on disk.
-  const again = b.spawn(['connect', SITE, '--as', SHOP])
-  await again.says(/connected/, 'stderr')
-  again.stdin.write('again\n')
-  await serve.says(/again/)
-  await b.stop()
-  await b.start([...QUICK, ...GRACE])
-  await b.sees(1)
-  assert.match(await a.cli('members'), /CERTIFIED/)
 })
 
 // They wait, mostly.

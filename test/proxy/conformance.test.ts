@@ -3,10 +3,11 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
+import { type CarrierCase, hostsJoinedBy } from './support/carriers.ts'
 import { KEPT_AT_ONCE, type Pair, untilLaneIsKept } from './support/kept.ts'
 import { proxyTo } from './support/proxy.ts'
 import { Accepted, closed, dial, endOf, hashAll, readAll, readBytes, writeMany } from './support/sockets.ts'
-import { listenAt, World } from './support/world.ts'
+import { type Host, type HostOptions, listenAt, World } from './support/world.ts'
 
 /** One way to join two workloads. All of them must behave as a plain unix socket does. */
 interface Way {
@@ -21,7 +22,7 @@ const MEGABYTE = 1024 * 1024
 /** `on` a lane: from its first bytes on a flow moves to one, or it begins on a kept one; else it moves once it is used. */
 function brokered(
   name: string,
-  carrier: 'direct' | 'libp2p' | 'local',
+  carrier: CarrierCase | 'local',
   manner?: 'rough',
   on: 'session' | 'lane' | 'kept lane' = 'session'
 ): Way {
@@ -30,12 +31,10 @@ function brokered(
     maxStalledBytes: manner === undefined ? 4 * MEGABYTE : Number.POSITIVE_INFINITY,
     async setUp(world, accepted) {
       const options = {
-        carrier: carrier === 'libp2p' ? 'libp2p' : 'direct',
         ...(on === 'lane' ? { laneWorth: { bytes: 0, chunks: 1 } } : {}),
         ...(on === 'kept lane' ? KEPT_AT_ONCE : {})
-      } as const
-      const near = await world.host('alpha', options)
-      const far = carrier === 'local' ? near : await world.host('beta', options)
+      }
+      const [near, far] = await hosts(world, carrier, options)
       if (manner !== undefined) {
         const rough = await proxyTo(world, far.dataAddresses[0] ?? '', manner)
         far.dataAddresses = [rough.address]
@@ -54,6 +53,16 @@ function brokered(
       })
     }
   }
+}
+
+async function hosts(
+  world: World,
+  carrier: CarrierCase | 'local',
+  options: HostOptions
+): Promise<readonly [Host, Host]> {
+  if (carrier !== 'local') return await hostsJoinedBy(world, carrier, options)
+  const host = await world.host('alpha', options)
+  return [host, host]
 }
 
 /** Opens one after another; `isFirst` if none is open. */
@@ -94,6 +103,8 @@ const WAYS: readonly Way[] = [
   brokered('a lane over a link that splits, delays and stalls', 'direct', 'rough', 'lane'),
   brokered('two agents over a link that splits, delays and stalls', 'direct', 'rough'),
   brokered('two agents over a stream of the mesh', 'libp2p'),
+  brokered('two agents over a relay', 'relay'),
+  brokered('an agent behind a NAT, over a stream of the mesh', 'NAT'),
   brokered('one agent for both workloads', 'local')
 ]
 

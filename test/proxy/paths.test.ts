@@ -1,16 +1,12 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { ErrorCode, WarrenError } from '../../src/core/index.ts'
+import { DEAD, relayBy, unreachable } from './support/carriers.ts'
 import { proxyTo } from './support/proxy.ts'
 import { Accepted, dial, readBytes } from './support/sockets.ts'
 import { type Host, World } from './support/world.ts'
 
 const NAME = 'dev.test.server.default'
-const DEAD = ['127.0.0.1:1']
-
-function unreachable(): Promise<never> {
-  return Promise.reject(new WarrenError(ErrorCode.DestinationUnreachable, 'no way'))
-}
 
 /** Two hosts, an echo on the far one, and a way to open flows to it. */
 async function pair(world: World) {
@@ -32,20 +28,6 @@ async function pair(world: World) {
     return client
   }
   return { near, far, open, stream }
-}
-
-/** Has `near` reach `far` through a third machine of this name. */
-function relayBy(near: Host, far: Host, via: string, stream: Host['openStream']): void {
-  const accept = far.broker.acceptCarrier
-  near.openRelayed = async peer => {
-    // What arrives at the far end is told who relays it, as the mesh tells it.
-    Object.assign(far.broker, { acceptCarrier: (duplex: never, from: never) => accept(duplex, from, via) })
-    try {
-      return { stream: await stream(peer), via }
-    } finally {
-      Object.assign(far.broker, { acceptCarrier: accept })
-    }
-  }
 }
 
 function newest({ broker }: Host): string | undefined {

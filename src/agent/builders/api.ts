@@ -28,7 +28,7 @@ import {
 } from '../../cluster/index.ts'
 import { ErrorCode, formatHostPort, WarrenError } from '../../core/index.ts'
 import { keySha256Of, type PeerKey, parseCertificate } from '../../identity/index.ts'
-import type { Broker, SourceHandle } from '../../proxy/index.ts'
+import type { Broker, SessionAlarm, SourceHandle } from '../../proxy/index.ts'
 import { type OwnerView, owners } from '../../registry/index.ts'
 import { serverOf, type Target, type Workload } from '../../workloads/index.ts'
 import type { Drain } from '../drain.ts'
@@ -37,6 +37,9 @@ import type { Base } from './base.ts'
 import type { Ca } from './ca.ts'
 import type { Cluster } from './cluster.ts'
 import type { LocalWorkloads } from './workloads.ts'
+
+/** Alarms of sessions in one status: it is asked often, and a host that cannot prove anything has one for each session. */
+const MAX_ALARMS = 64
 
 /** Everything that the sockets answer out of. */
 export interface ApiParts {
@@ -146,7 +149,8 @@ function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: Ad
         pid: process.pid,
         evicted: evictions.standing ?? '',
         lapsed: renewal.lapse ?? '',
-        certificates: rotation.certificates().map(toCertificate)
+        certificates: rotation.certificates().map(toCertificate),
+        sessionAlarms: proxy.sessionAlarms().slice(0, MAX_ALARMS).map(toSessionAlarm)
       })
     }),
     admin: adminHandlers({
@@ -247,6 +251,10 @@ function stateOf({ cluster, ca, drain, readiness }: ApiParts): string {
   if (evictions.standing !== undefined) return 'evicted'
   if (renewal.lapse !== undefined) return 'lapsed'
   return drain.isOn ? 'draining' : readiness.state
+}
+
+function toSessionAlarm(alarm: SessionAlarm) {
+  return { ...alarm, cutAtMs: BigInt(alarm.cutAtMs) }
 }
 
 function toCertificate({ kind, subject, issuedAtMs, notAfterMs, renewAtMs, alarm, problem, hint }: WatchedCertificate) {

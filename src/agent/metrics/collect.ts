@@ -58,7 +58,7 @@ export function collect(metrics: PromMetrics, observed: Observed): void {
 }
 
 function collectBroker(metrics: PromMetrics, broker: Pick<Broker, 'totals'>): void {
-  const { flows, sessions, endpoints } = broker.totals()
+  const { flows, sessions, unproved, endpoints } = broker.totals()
   for (const direction of keys(flows.flows)) {
     for (const protocol of keys(flows.flows[direction])) {
       metrics.set('warren_flows', { direction, protocol }, flows.flows[direction][protocol])
@@ -75,6 +75,7 @@ function collectBroker(metrics: PromMetrics, broker: Pick<Broker, 'totals'>): vo
   }
   metrics.set('warren_flow_waiting_bytes', {}, flows.waitingBytes)
   for (const role of keys(sessions)) metrics.set('warren_sessions', { role }, sessions[role])
+  for (const role of keys(unproved)) metrics.set('warren_sessions_unproved', { role }, unproved[role])
   metrics.set('warren_endpoints', {}, endpoints)
 }
 

@@ -22,6 +22,9 @@ export interface FlowView {
   readonly dropped: number
   readonly openedAtMs: number
   readonly rule: string
+  /** When, and why, it is to be cut; zero and empty if nothing is wrong. */
+  readonly cutAtMs: number
+  readonly problem: string
 }
 
 export interface AdminHandlersDeps extends PolicyHandlersDeps {
@@ -111,7 +114,8 @@ export function adminHandlers(deps: AdminHandlersDeps): AdminHandlers {
         datagramsIn: BigInt(flow.datagramsIn),
         datagramsOut: BigInt(flow.datagramsOut),
         dropped: BigInt(flow.dropped),
-        openedAtMs: BigInt(flow.openedAtMs)
+        openedAtMs: BigInt(flow.openedAtMs),
+        cutAtMs: BigInt(flow.cutAtMs)
       }))
     }),
 

@@ -29,6 +29,7 @@ function describe(status: Omit<Status, '$typeName' | '$unknown'>): Array<readonl
     ['policy', status.policyVersion === 0n ? 'none: nothing is allowed' : `version ${status.policyVersion}`],
     ['certificate', formatWhen(Number(status.certificateNotAfterMs), now)],
     ...certificateLines(status.certificates, now),
+    ...sessionLines(status.sessionAlarms, now),
     ['mesh', status.meshAddresses.join(' ')],
     ['data', status.dataAddresses.join(' ')],
     ...announcementLines(status),
@@ -57,6 +58,8 @@ type Certificate = Status['certificates'][number]
 
 /** Shown without an alarm: those of the host. A host may have thousands of workloads; of theirs, those that want attention. */
 const MAX_SVIDS = 8
+/** Shown of those that were not proved again. `warren flows` shows each flow. */
+const MAX_SESSIONS = 8
 
 function certificateLines(all: readonly Certificate[], now: number): Array<readonly [string, string]> {
   const ofHost = all.filter(({ kind }) => kind === 'authority' || kind === 'root')
@@ -68,6 +71,23 @@ function certificateLines(all: readonly Certificate[], now: number): Array<reado
     ...shown.map(one => ['ALARM', `${one.kind} ${one.subject}${alarmText(one)}`] as const),
     ...(more > 0 ? [['ALARM', `and ${more} more certificates`] as const] : [])
   ]
+}
+
+type SessionAlarm = Status['sessionAlarms'][number]
+
+function sessionLines(all: readonly SessionAlarm[], now: number): Array<readonly [string, string]> {
+  const shown = all.slice(0, MAX_SESSIONS)
+  const more = all.length - shown.length
+  return [
+    ...shown.map(alarm => ['ALARM', sessionText(alarm, now)] as const),
+    ...(more > 0 ? [['ALARM', `and ${more} more sessions`] as const] : [])
+  ]
+}
+
+function sessionText({ role, machine, carrier, flows, cutAtMs, problem }: SessionAlarm, now: number): string {
+  const which = `session ${role === 'client' ? 'to' : 'from'} ${machine} (${carrier})`
+  const what = `${flows} ${flows === 1 ? 'flow is' : 'flows are'} cut ${formatWhen(Number(cutAtMs), now)}`
+  return `${which}: ${what} unless renewed certificates are proved before: ${problem}`
 }
 
 function alarmText({ alarm, problem }: Certificate): string {

@@ -103,9 +103,16 @@ export function flowTable(flows: readonly FlowView[], nowMs: number): string {
     // A connection of TCP drops nothing.
     { title: 'DROPPED', value: flow => (flow.protocol === 'udp' ? String(flow.dropped) : '-'), align: 'right' },
     { title: 'AGE', value: flow => formatAge(Number(flow.openedAtMs), nowMs) },
-    { title: 'RULE', value: flow => flow.rule }
+    { title: 'RULE', value: flow => flow.rule },
+    ...(flows.some(flow => flow.problem !== '') ? [alarmColumn(nowMs)] : [])
   ]
   return table(columns, flows)
+}
+
+function alarmColumn(nowMs: number): Column<FlowView> {
+  const value = ({ cutAtMs, problem }: FlowView): string =>
+    problem === '' ? '-' : `cut ${formatWhen(Number(cutAtMs), nowMs)}: ${problem}`
+  return { title: 'ALARM', value }
 }
 
 export function ruleTable(rules: readonly RuleView[], nowMs: number): string {

@@ -217,6 +217,14 @@ export const METRICS = Object.freeze({
     { role: ['client', 'server'] },
     'Sessions with other agents, by who opened them: client is this one.'
   ),
+  warren_session_proofs_total: counter(
+    { role: ['client', 'server'], result: ['ok', 'failed'] },
+    'Times that the ends of a session were to prove renewed certificates in it. client: this agent opened the session.'
+  ),
+  warren_sessions_unproved: gauge(
+    { role: ['client', 'server'] },
+    'Sessions with flows that should have been proved again, and were not: their flows are cut when what was proved ends.'
+  ),
   warren_lanes_total: counter(
     { role: ['client', 'server'], result: ['ok', 'failed'] },
     'Connections beside sessions for flows of TCP. client: this agent connected it.'

@@ -13,8 +13,16 @@ export interface Destination {
   readonly address: Address
 }
 
+/** That a flow is about to be cut. */
+export interface FlowAlarm {
+  /** Why its session is not proved again; empty if nothing is wrong. */
+  readonly problem: string
+  /** When it is cut for that, unless it is proved before, wall milliseconds; zero if nothing is wrong. */
+  readonly cutAtMs: number
+}
+
 /** A flow as it is shown to people. */
-export interface FlowInfo {
+export interface FlowInfo extends FlowAlarm {
   readonly id: string
   readonly direction: Direction
   readonly source: string

@@ -12,7 +12,7 @@ import { type EventSink, type FlowFields, silentEvents } from '../../events/inde
 import { formatAddress } from '../../identity/index.ts'
 import { type BrokerLimits, limitExceeded } from '../limits.ts'
 import type { Cut } from './cut.ts'
-import { Flow, type FlowInfo, type FlowOptions } from './flow.ts'
+import { Flow, type FlowAlarm, type FlowInfo, type FlowOptions } from './flow.ts'
 import { FlowTotals } from './totals.ts'
 
 const FLOW_ID = /^[0-9a-f]{16}$/
@@ -187,7 +187,8 @@ export class FlowTable {
     return totals
   }
 
-  list(): FlowInfo[] {
+  /** `alarmOf` says when, and why, a flow is to be cut, if that is known. */
+  list(alarmOf: (flow: Flow) => FlowAlarm | undefined): FlowInfo[] {
     return [...this.#flows].map(flow => ({
       id: flow.id,
       direction: flow.direction,
@@ -199,7 +200,10 @@ export class FlowTable {
       bytesOut: flow.bytesOut,
       ...datagramsOf(flow),
       openedAtMs: flow.openedAtMs,
-      rule: flow.rule
+      rule: flow.rule,
+      problem: '',
+      cutAtMs: 0,
+      ...alarmOf(flow)
     }))
   }
 

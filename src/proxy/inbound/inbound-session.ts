@@ -5,7 +5,7 @@ import {
   type ServerHttp2Stream
 } from 'node:http2'
 import type { TLSSocket } from 'node:tls'
-import { ErrorCode, raceAbort, silentMetrics, TokenBuckets, WarrenError, within } from '../../core/index.ts'
+import { ErrorCode, type RateLimitedLog, silentMetrics, WarrenError, within } from '../../core/index.ts'
 import type { Path } from '../carriers/index.ts'
 import { PacketChannel } from '../datagram/packet/channel.ts'
 import type { PacketPort } from '../datagram/packet/port.ts'
@@ -19,16 +19,16 @@ import type { Flow } from '../flow/flow.ts'
 import { discardEnd, joinFlow } from '../flow/join.ts'
 import type { FlowTable } from '../flow/table.ts'
 import { greet } from '../hello.ts'
-import { limitExceeded } from '../limits.ts'
 import { endSession } from '../session/end-session.ts'
 import type { Liveness, Watched } from '../session/liveness.ts'
-import { checkProof, makeProof, PROOF_PATH, readProof } from '../session/proof.ts'
-import { INBOUND_IDLE_MS, OPEN_TIMEOUT_MS, PROOF_TIMEOUT_MS, UDP_IDLE_MS } from '../timing.ts'
+import { PROOF_PATH } from '../session/proof.ts'
+import { INBOUND_IDLE_MS, OPEN_TIMEOUT_MS, UDP_IDLE_MS } from '../timing.ts'
 import { SESSION_WINDOW_BYTES, serverOptions } from '../tls/http2-options.ts'
 import { isSni } from '../tls/tls-options.ts'
 import type { Admission } from './admission.ts'
 import { askedByHeaders, askedByRecord, type FlowAsked } from './flow-asked.ts'
 import { InboundLanes } from './inbound-fastpath.ts'
+import { InboundProofs } from './inbound-proofs.ts'
 import { type Asker, onLane, onStream, refuseStream } from './responder.ts'
 
 export interface InboundContext {
@@ -39,11 +39,10 @@ export interface InboundContext {
   readonly maxStreams: number
   readonly packets: PacketPort
   readonly lanes: LaneBudget
+  /** For what others fail to prove. */
+  readonly warnings: RateLimitedLog
   readonly stopping: AbortSignal
 }
-
-/** Proofs that one session may send us: each costs some signatures. One in half of a certificate's life is usual. */
-export const PROOFS = { burst: 8, perSecond: 1, maxKeys: 1 }
 
 /** A session that a workload elsewhere opened, by its agent, to one of this host. Its identity is proven. */
 export class InboundSession {
@@ -57,9 +56,7 @@ export class InboundSession {
   readonly #lanes: InboundLanes | undefined
   readonly #flows = new Set<Flow>()
   readonly #watched: Watched
-  readonly #proofs = new TokenBuckets<string>(PROOFS)
-  #source: ProvenWorkload
-  #leafDer: Uint8Array
+  readonly #proofs: InboundProofs
   #packets: PacketChannel | undefined
   #refused: Cut | undefined
 
@@ -71,8 +68,6 @@ export class InboundSession {
     context: InboundContext,
     door: LaneDoor
   ) {
-    this.#source = source
-    this.#leafDer = leafDer
     this.path = path
     this.#socket = socket
     this.#context = context
@@ -83,6 +78,18 @@ export class InboundSession {
     }
     const servername: unknown = Reflect.get(socket, 'servername')
     this.destinationPrefix = typeof servername === 'string' ? servername : ''
+    const { deps, warnings, stopping } = context
+    const { destinationPrefix } = this
+    this.#proofs = new InboundProofs({
+      socket,
+      source,
+      leafDer,
+      carrier: path.name,
+      destinationPrefix,
+      deps,
+      warnings,
+      stopping
+    })
     const session = performServerHandshake(socket, serverOptions(context.maxStreams))
     this.#session = session
     session.setLocalWindowSize(SESSION_WINDOW_BYTES)
@@ -103,15 +110,28 @@ export class InboundSession {
 
   /** Who opened it, by the certificate that it proved last. */
   get source(): ProvenWorkload {
-    return this.#source
+    return this.#proofs.source
   }
 
   get leafDer(): Uint8Array {
-    return this.#leafDer
+    return this.#proofs.leafDer
   }
 
   get isIdle(): boolean {
     return this.#flows.size === 0
+  }
+
+  get flowCount(): number {
+    return this.#flows.size
+  }
+
+  /** Why it may be cut when the certificate ends that the source has proved last; empty if all is well. */
+  get problem(): string {
+    return this.#proofs.problem
+  }
+
+  carries(flow: Flow): boolean {
+    return this.#flows.has(flow)
   }
 
   onClose(callback: () => void): void {
@@ -165,8 +185,10 @@ export class InboundSession {
   /** Serves what is about the session itself, by the path of its request. */
   async #serveSession(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): Promise<void> {
     const { ':path': path } = headers
-    if (path === PROOF_PATH) await this.#prove(stream)
-    else if (path === LANE_CUTS_PATH && this.#lanes !== undefined) this.#lanes.keep(stream)
+    if (path === PROOF_PATH) {
+      if (this.#refused !== undefined) throw new WarrenError(ErrorCode.FlowCut, this.#refused.text)
+      await this.#proofs.serve(stream)
+    } else if (path === LANE_CUTS_PATH && this.#lanes !== undefined) this.#lanes.keep(stream)
     else throw new WarrenError(ErrorCode.InvalidArgument, 'malformed request for a flow')
   }
 
@@ -216,32 +238,6 @@ export class InboundSession {
     stream.respond({ ':status': 200 }, { endStream: true })
     stream.resume()
     flows.checked(flow)
-  }
-
-  async #prove(stream: ServerHttp2Stream): Promise<void> {
-    const { deps, stopping } = this.#context
-    const { metrics = silentMetrics } = deps
-    if (this.#refused !== undefined) throw new WarrenError(ErrorCode.FlowCut, this.#refused.text)
-    const now = deps.clock.monotonicMs()
-    if (this.#proofs.left('', now) < 1) {
-      const { machine } = this.source
-      throw limitExceeded(metrics, 'broker_proofs_per_session', 'proofs of one session', PROOFS.burst, { machine })
-    }
-    this.#proofs.use('', 1, now)
-    const answer = await within(PROOF_TIMEOUT_MS, [stopping], async signal => {
-      const proof = await raceAbort(readProof(stream), signal)
-      const registrationId = deps.local.byPrefix(this.destinationPrefix)
-      if (registrationId === undefined)
-        throw new WarrenError(ErrorCode.DestinationNotFound, 'it is no longer registered')
-      const ours = makeProof(this.#socket, 'server', await deps.local.svid(registrationId))
-      const proved = checkProof(proof, this.#socket, 'client', this.#source.spiffeId, deps.judge)
-      this.#source = proved.identity
-      this.#leafDer = proved.leafDer
-      return ours
-    })
-    if (stream.destroyed || stream.closed) return
-    stream.respond({ ':status': 200 })
-    stream.end(answer)
   }
 
   #channel(): PacketChannel | undefined {

@@ -8,6 +8,7 @@ import type { LaneBudget, LaneWorth } from '../fastpath/upgrade-path.ts'
 import { codeOf } from '../flow/cut.ts'
 import type { FlowEnd } from '../flow/join.ts'
 import { limitExceeded } from '../limits.ts'
+import { OWN_STREAMS } from '../tls/http2-options.ts'
 import type { Dialled } from '../tls/open-session.ts'
 import { ask } from './ask.ts'
 import { ClientLanes } from './client-fastpath.ts'
@@ -47,7 +48,8 @@ export class ClientSession {
   readonly path: Path
   /** The certificate it was opened with. */
   readonly certPem: string
-  readonly #ends: ProvenEnds
+  /** What both ends have proved in it, and when that ends. */
+  readonly ends: ProvenEnds
   #isRetired = false
   readonly #dialled: Dialled
   readonly #liveness: Liveness
@@ -70,7 +72,7 @@ export class ClientSession {
     this.destination = options.destination
     this.path = options.path
     this.certPem = options.certPem
-    this.#ends = new ProvenEnds({ dialled, ...options })
+    this.ends = new ProvenEnds({ dialled, ...options })
     this.#dialled = dialled
     this.#liveness = options.liveness
     this.#nowMs = options.nowMs
@@ -113,18 +115,22 @@ export class ClientSession {
     return this.isUsable && !this.#liveness.isSilent(this.#watched)
   }
 
-  /** When the destination's certificate ends, of those it has proved the one it proved last. */
-  get notAfterMs(): number {
-    return this.#ends.notAfterMs
+  /**
+   * Fit for another flow of a source whose certificate is `certPem`: sound, opened with that one, and not about to be cut because an
+   * end has not proved a renewed one. One that is busy has until its first failure to do so.
+   */
+  isFit(certPem: string): boolean {
+    if (!this.isSound || this.certPem !== certPem) return false
+    return this.isIdle ? !this.ends.isOverdue : this.ends.attempts.failures === 0
   }
 
-  get leafDer(): Uint8Array {
-    return this.#ends.leafDer
+  get flowCount(): number {
+    return this.#streams
   }
 
   /** Whether either end has another certificate by now, or should have: ours is `certPem`, theirs is of a CA that was superseded. */
   needsProof(certPem: string, isSuperseded: boolean): boolean {
-    return !this.isIdle && this.isUsable && this.#ends.areLate(certPem, isSuperseded)
+    return !this.isIdle && this.isUsable && this.ends.areLate(certPem, isSuperseded)
   }
 
   /**
@@ -132,7 +138,7 @@ export class ClientSession {
    * outlive the certificates it began with. Rejects, and nothing has changed, when either is not proved.
    */
   async prove(credentials: Credentials, judge: BrokerDeps['judge'], signal: AbortSignal): Promise<void> {
-    await this.#ends.prove(credentials, judge, signal)
+    await this.ends.prove(credentials, judge, signal)
   }
 
   get isIdle(): boolean {
@@ -254,7 +260,8 @@ export class ClientSession {
   #begin(): void {
     if (!this.isUsable) throw new WarrenError(ErrorCode.DestinationUnreachable, 'the session to its agent has ended')
     // Node would queue the request without a word.
-    const limit = this.#dialled.session.remoteSettings.maxConcurrentStreams ?? 1
+    const most = this.#dialled.session.remoteSettings.maxConcurrentStreams ?? 1
+    const limit = Math.max(1, most - OWN_STREAMS)
     if (this.#streams >= limit) {
       const { machine } = this.destination
       throw limitExceeded(this.#metrics, 'broker_flows_per_session', 'flows of one session', limit, { machine })

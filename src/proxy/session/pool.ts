@@ -7,8 +7,7 @@ import {
   raceAbort,
   raceStaggered,
   silentMetrics,
-  WarrenError,
-  within
+  WarrenError
 } from '../../core/index.ts'
 import { formatAddress } from '../../identity/index.ts'
 import { ANY_CARRIER, type Carried, type Carrier, carriers } from '../carriers/index.ts'
@@ -17,13 +16,14 @@ import type { BrokerDeps, Candidate, ProvenWorkload } from '../deps.ts'
 import { type LaneBudget, laneWorthOf } from '../fastpath/upgrade-path.ts'
 import { type BrokerLimits, limitExceeded } from '../limits.ts'
 import { PathMemory } from '../path-memory.ts'
-import { CARRIER_STAGGER_MS, PROOF_PAUSE_MS, PROOF_TIMEOUT_MS, SESSION_IDLE_MS } from '../timing.ts'
+import { CARRIER_STAGGER_MS, SESSION_IDLE_MS } from '../timing.ts'
 import type { CachedContext, ContextCache } from '../tls/context-cache.ts'
 import type { DialOptions } from '../tls/open-session.ts'
 import type { Shown } from '../tls/peer-chain.ts'
 import { sniOf } from '../tls/tls-options.ts'
 import { ClientSession } from './client-session.ts'
 import type { Liveness } from './liveness.ts'
+import { SessionProver } from './session-prover.ts'
 
 export interface SessionPoolOptions {
   readonly deps: BrokerDeps
@@ -45,7 +45,6 @@ export class SessionPool {
   readonly #sessions = new Map<string, ClientSession>()
   readonly #pending = new Map<string, Promise<ClientSession>>()
   readonly #retired = new Set<ClientSession>()
-  readonly #provenAtMs = new WeakMap<ClientSession, number>()
   readonly #deps: BrokerDeps
   readonly #limits: BrokerLimits
   readonly #contexts: ContextCache
@@ -58,6 +57,7 @@ export class SessionPool {
   readonly #metrics: Metrics
   readonly #packets: PacketPort
   readonly #lanes: LaneBudget
+  readonly #prover: SessionProver
   readonly #stopping: AbortSignal
 
   constructor({ deps, limits, contexts, liveness, packets, lanes, stopping }: SessionPoolOptions) {
@@ -76,6 +76,7 @@ export class SessionPool {
     this.#mayPacket = choice === ANY_CARRIER || this.#carriers.some(({ allows }) => allows.datagrams)
     this.#log = deps.log
     this.#metrics = deps.metrics ?? silentMetrics
+    this.#prover = new SessionProver(deps, stopping)
     this.#stopping = stopping
   }
 
@@ -138,24 +139,13 @@ export class SessionPool {
   sweep(): void {
     const before = this.#deps.clock.monotonicMs() - SESSION_IDLE_MS
     for (const [key, session] of [...this.#sessions]) if (session.idleSinceMs < before) this.#retire(key, session)
-    for (const session of this.#sessions.values()) session.sweep()
+    // Of those that take no more flows as well: their lanes are for nobody.
+    for (const session of this.all()) session.sweep()
   }
 
   /** Has both ends of each session prove the certificates that they have now, where those they proved are not these. */
   async proveAgain(): Promise<void> {
-    const now = this.#deps.clock.monotonicMs()
-    const work = this.all().map(async session => {
-      if (session.isIdle || now < (this.#provenAtMs.get(session) ?? Number.NEGATIVE_INFINITY) + PROOF_PAUSE_MS) return
-      const credentials = await this.#deps.local.svid(session.sourceId)
-      const isSuperseded = this.#deps.judge.isSuperseded?.(session.leafDer) ?? false
-      if (!session.needsProof(credentials.certPem, isSuperseded)) return
-      this.#provenAtMs.set(session, now)
-      await within(PROOF_TIMEOUT_MS, [this.#stopping], signal => session.prove(credentials, this.#deps.judge, signal))
-    })
-    for (const result of await Promise.allSettled(work)) {
-      // It is tried again, and without success the session ends with the certificate; then there is a line for each flow.
-      if (result.status === 'rejected') this.#log.debug('session was not proved again', { err: result.reason })
-    }
+    await Promise.all(this.all().map(session => this.#prover.prove(session)))
   }
 
   stop(): void {
@@ -166,7 +156,7 @@ export class SessionPool {
     const key = keyOf(carrier, sourceId, destination)
     const session = this.#sessions.get(key)
     if (session === undefined) return undefined
-    if (session.isSound && session.certPem === context.certPem) return session
+    if (session.isFit(context.certPem)) return session
     this.#retire(key, session)
     return undefined
   }

@@ -1,10 +1,9 @@
 import { X509Certificate } from 'node:crypto'
 import type { ClientHttp2Session } from 'node:http2'
-import type { Readable } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
-import { ErrorCode, raceAbort, WarrenError } from '../../core/index.ts'
+import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { CONTEXT, parseCertificate, signP256, verifyP256 } from '../../identity/index.ts'
-import { brokerPb, create, decode, toBinary } from '../../wire/index.ts'
+import { brokerPb, create, decode, readBody, toBinary } from '../../wire/index.ts'
 import type { BrokerDeps, Credentials, ProvenWorkload } from '../deps.ts'
 import { codeOf } from '../flow/cut.ts'
 import { ask } from './ask.ts'
@@ -69,22 +68,10 @@ export async function exchangeProofs(
   const headers = { ':method': 'POST', ':scheme': 'https', ':path': PROOF_PATH }
   const stream = await ask(session, headers, signal, { body: proof }).answered
   try {
-    return await raceAbort(readProof(stream), signal)
+    return await readBody(stream, { maxBytes: MAX_PROOF_BYTES, signal })
   } finally {
     if (!stream.closed) stream.close(codeOf('link'))
   }
-}
-
-/** All bytes of a message that holds a proof. Throws MESSAGE_TOO_LARGE as soon as there are too many. */
-export async function readProof(body: Readable): Promise<Uint8Array> {
-  const chunks: Buffer[] = []
-  let size = 0
-  for await (const chunk of body as AsyncIterable<Buffer>) {
-    size += chunk.length
-    if (size > MAX_PROOF_BYTES) throw new WarrenError(ErrorCode.MessageTooLarge, 'a session proof is too large')
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks)
 }
 
 // The exporter is known to the two ends of this connection only, and the role keeps an end from sending back what it got.

@@ -1,7 +1,10 @@
+import { X509Certificate } from 'node:crypto'
+import { ErrorCode, WarrenError } from '../../core/index.ts'
 import type { BrokerDeps, Credentials, ProvenWorkload } from '../deps.ts'
 import { SUPERSEDED_PAUSE_MS } from '../timing.ts'
 import type { Dialled } from '../tls/open-session.ts'
 import { checkProof, exchangeProofs, makeProof } from './proof.ts'
+import { ProofAttempts } from './proof-attempts.ts'
 
 /** The share of the time left after which the other end must have a renewed certificate, if all is well with it. */
 const PROOF_SHARE = 0.6
@@ -18,11 +21,14 @@ export interface ProvenEndsOptions {
 
 /** The certificates that the two ends of a session have proved in it, at the end that opened it. */
 export class ProvenEnds {
+  readonly attempts = new ProofAttempts()
   readonly #options: ProvenEndsOptions
   #leafDer: Uint8Array
   #notAfterMs: number
   #ourPem: string
-  #provedAtMs: number
+  /** Since when the other end's certificate is known, and when it was asked for another for the last time. */
+  #knownSinceMs: number
+  #askedAtMs: number
   #isProving = false
 
   constructor(options: ProvenEndsOptions) {
@@ -30,7 +36,8 @@ export class ProvenEnds {
     this.#leafDer = options.dialled.leafDer
     this.#notAfterMs = options.proven.notAfterMs
     this.#ourPem = options.certPem
-    this.#provedAtMs = options.wallMs()
+    this.#knownSinceMs = options.wallMs()
+    this.#askedAtMs = this.#knownSinceMs
   }
 
   /** When the destination's certificate ends, of those it has proved the one it proved last. */
@@ -42,16 +49,27 @@ export class ProvenEnds {
     return this.#leafDer
   }
 
+  /** When the first of the two certificates ends that were proved last, and the session with it. */
+  get endMs(): number {
+    return Math.min(this.#notAfterMs, new X509Certificate(this.#ourPem).validToDate.getTime())
+  }
+
+  /** Whether the other end should have proved a renewed certificate by now, or the last attempt to have both prove theirs failed. */
+  get isOverdue(): boolean {
+    return this.attempts.failures > 0 || this.#isTheirsOld
+  }
+
   /** Whether either end has another certificate by now, or should have: ours is `certPem`, theirs is of a CA that was superseded. */
   areLate(certPem: string, isSuperseded: boolean): boolean {
     if (this.#isProving) return false
-    const theirs = this.#provedAtMs + (this.#notAfterMs - this.#provedAtMs) * PROOF_SHARE
-    const now = this.#options.wallMs()
-    const isLate = now >= theirs || (isSuperseded && now >= this.#provedAtMs + SUPERSEDED_PAUSE_MS)
-    return certPem !== this.#ourPem || isLate
+    const isNewCaOld = isSuperseded && this.#options.wallMs() >= this.#askedAtMs + SUPERSEDED_PAUSE_MS
+    return certPem !== this.#ourPem || this.#isTheirsOld || isNewCaOld
   }
 
-  /** Exchanges proofs of what both ends have now. Rejects, and nothing has changed, when either is not proved. */
+  /**
+   * Exchanges proofs of what both ends have now. Rejects, and nothing has changed, when either is not proved. Rejects with
+   * CERTIFICATE_REFUSED, though both are proved, when the other end has not renewed a certificate that it should have by now.
+   */
   async prove(credentials: Credentials, judge: BrokerDeps['judge'], signal: AbortSignal): Promise<void> {
     const { dialled, proven, wallMs } = this.#options
     this.#isProving = true
@@ -59,12 +77,26 @@ export class ProvenEnds {
       const proof = makeProof(dialled.socket, 'client', credentials)
       const answer = await exchangeProofs(dialled.session, proof, signal)
       const { identity, leafDer } = checkProof(answer, dialled.socket, 'server', proven.spiffeId, judge)
-      this.#leafDer = leafDer
-      this.#notAfterMs = identity.notAfterMs
       this.#ourPem = credentials.certPem
-      this.#provedAtMs = wallMs()
+      this.#askedAtMs = wallMs()
+      if (!Buffer.from(leafDer).equals(this.#leafDer)) {
+        this.#leafDer = leafDer
+        this.#notAfterMs = identity.notAfterMs
+        this.#knownSinceMs = wallMs()
+      } else if (this.#isTheirsOld) {
+        throw new WarrenError(ErrorCode.CertificateRefused, 'the other end has not renewed its certificate')
+      }
     } finally {
       this.#isProving = false
     }
   }
+
+  get #isTheirsOld(): boolean {
+    return isOld(this.#knownSinceMs, this.#notAfterMs, this.#options.wallMs())
+  }
+}
+
+/** Whether a certificate that is known since then, and ends then, should have been renewed by now. */
+export function isOld(knownSinceMs: number, notAfterMs: number, wallMs: number): boolean {
+  return wallMs >= knownSinceMs + (notAfterMs - knownSinceMs) * PROOF_SHARE
 }

@@ -14,6 +14,11 @@ export const SESSION_WINDOW_BYTES = 32 * 1024 * 1024
 /** Larger frames were slower. */
 const MAX_FRAME_BYTES = 256 * 1024
 const MAX_HEADER_BYTES = 8_192
+/**
+ * Streams of a session beyond those for flows, for requests that are about the session itself: proofs and lanes. Without them a
+ * session that is full of flows could not be proved again, and Node would let the request wait without a word.
+ */
+export const OWN_STREAMS = 4
 /** Megabytes of queued output above which Node refuses new streams of the session. */
 const MAX_SESSION_MEMORY = 512
 
@@ -36,7 +41,7 @@ export function clientOptions(): ClientSessionOptions {
 export function serverOptions(maxStreams: number): ServerSessionOptions {
   return {
     // RFC 8441, for flows of datagrams.
-    settings: { ...settings(maxStreams), enableConnectProtocol: true },
+    settings: { ...settings(maxStreams + OWN_STREAMS), enableConnectProtocol: true },
     maxSessionMemory: MAX_SESSION_MEMORY,
     maxHeaderListPairs: 32,
     // When a policy changes, every flow of a session may be reset at once; that is no attack.

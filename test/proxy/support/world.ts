@@ -113,6 +113,8 @@ export class Host {
   readonly lines: LogLine[] = []
   /** The limits that were reached, each time. */
   hits: readonly LimitName[] = []
+  /** What was counted, by the name of the metric and its labels. */
+  counts: ReadonlyMap<string, number> = new Map()
   /** Addresses that others are told; the bound one unless a test changes it. */
   dataAddresses: string[] = []
   /** Called when it opens a stream over the mesh; a test may break it. */
@@ -124,6 +126,10 @@ export class Host {
   readonly unreachable: PeerKey[] = []
   refresh: (peer: PeerKey) => Promise<void> = async () => {}
   readonly carriers: Duplex[] = []
+  /** Whose certificates are refused here, at handshakes and in proofs; nobody's unless a test changes it. */
+  refuses: (leafDer: Uint8Array) => boolean = () => false
+  /** Whether the host of a certificate has shown a newer CA here. */
+  isSuperseded: (leafDer: Uint8Array) => boolean = () => false
   /** Of the SVIDs that are issued from now on. */
   svidLifetimeMs = 3_600_000
   broker: Broker
@@ -275,8 +281,9 @@ export class Host {
       debug: log('debug'),
       child: () => logger
     }
-    const { metrics, hits } = recordingMetrics(logger)
+    const { metrics, hits, counts } = recordingMetrics(logger)
     this.hits = hits
+    this.counts = counts
     return {
       trustDomain: TRUST_DOMAIN,
       machine: this.machine,
@@ -320,7 +327,13 @@ export class Host {
           text: allowed ? 'rule test-rule' : 'no rule and no whitelist entry allows it'
         }
       },
-      judge: { workload: leaf => world.pki.judge(leaf, world.revoked) },
+      judge: {
+        workload: leaf =>
+          this.refuses(leaf)
+            ? { ok: false, reason: 'test', detail: 'the test refuses it' }
+            : world.pki.judge(leaf, world.revoked),
+        isSuperseded: leaf => this.isSuperseded(leaf)
+      },
       roots: () => [world.pki.rootPem],
       joinCredentials: () => {
         if (this.#agent === undefined) throw new Error('not started')

@@ -451,6 +451,18 @@ export declare type Flow = Message<"warren.api.v1.Flow"> & {
    * @generated from field: uint64 dropped = 13;
    */
   dropped: bigint;
+
+  /**
+   * When it is cut, and why, unless the ends of its session prove renewed certificates before; zero and empty if nothing is wrong.
+   *
+   * @generated from field: int64 cut_at_ms = 14;
+   */
+  cutAtMs: bigint;
+
+  /**
+   * @generated from field: string problem = 15;
+   */
+  problem: string;
 };
 
 /**

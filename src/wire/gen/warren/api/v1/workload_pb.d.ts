@@ -788,6 +788,13 @@ export declare type GetStatusResponse = Message<"warren.api.v1.GetStatusResponse
    * @generated from field: string unannounced = 25;
    */
   unannounced: string;
+
+  /**
+   * Sessions whose ends have not proved renewed certificates though they should have, the one that is cut first at the front.
+   *
+   * @generated from field: repeated warren.api.v1.SessionAlarm session_alarms = 26;
+   */
+  sessionAlarms: SessionAlarm[];
 };
 
 /**
@@ -795,6 +802,57 @@ export declare type GetStatusResponse = Message<"warren.api.v1.GetStatusResponse
  * Use `create(GetStatusResponseSchema)` to create a new message.
  */
 export declare const GetStatusResponseSchema: GenMessage<GetStatusResponse>;
+
+/**
+ * A session whose flows are cut at a time that is known, unless its ends prove renewed certificates before.
+ *
+ * @generated from message warren.api.v1.SessionAlarm
+ */
+export declare type SessionAlarm = Message<"warren.api.v1.SessionAlarm"> & {
+  /**
+   * Who opened it: "client" is this host.
+   *
+   * @generated from field: string role = 1;
+   */
+  role: string;
+
+  /**
+   * The host at the other end.
+   *
+   * @generated from field: string machine = 2;
+   */
+  machine: string;
+
+  /**
+   * As of a flow.
+   *
+   * @generated from field: string carrier = 3;
+   */
+  carrier: string;
+
+  /**
+   * @generated from field: uint32 flows = 4;
+   */
+  flows: number;
+
+  /**
+   * @generated from field: int64 cut_at_ms = 5;
+   */
+  cutAtMs: bigint;
+
+  /**
+   * Why they are not proved.
+   *
+   * @generated from field: string problem = 6;
+   */
+  problem: string;
+};
+
+/**
+ * Describes the message warren.api.v1.SessionAlarm.
+ * Use `create(SessionAlarmSchema)` to create a new message.
+ */
+export declare const SessionAlarmSchema: GenMessage<SessionAlarm>;
 
 /**
  * @generated from message warren.api.v1.Certificate

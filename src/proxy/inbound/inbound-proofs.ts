@@ -1,0 +1,122 @@
+import type { ServerHttp2Stream } from 'node:http2'
+import type { TLSSocket } from 'node:tls'
+import { ErrorCode, type RateLimitedLog, silentMetrics, TokenBuckets, WarrenError, within } from '../../core/index.ts'
+import { formatAddress } from '../../identity/index.ts'
+import { readBody } from '../../wire/index.ts'
+import type { BrokerDeps, ProvenWorkload } from '../deps.ts'
+import { limitExceeded } from '../limits.ts'
+import { checkProof, MAX_PROOF_BYTES, makeProof } from '../session/proof.ts'
+import { ProofAttempts } from '../session/proof-attempts.ts'
+import { isOld } from '../session/proven-ends.ts'
+import { reasonOf, UNPROVED } from '../session/session-prover.ts'
+import { PROOF_BODY_TIMEOUT_MS } from '../timing.ts'
+
+/** Proofs that one session may send us: each costs some signatures. One in half of a certificate's life is usual. */
+export const PROOFS = { burst: 8, perSecond: 1, maxKeys: 1 }
+
+export interface InboundProofsOptions {
+  readonly socket: TLSSocket
+  /** What the source's certificate proved in the handshake, and that one. */
+  readonly source: ProvenWorkload
+  readonly leafDer: Uint8Array
+  readonly carrier: string
+  /** The first half of the registration id whose certificate we showed. */
+  readonly destinationPrefix: string
+  readonly deps: BrokerDeps
+  readonly warnings: RateLimitedLog
+  readonly stopping: AbortSignal
+}
+
+/** The certificates that the source of a session has proved in it, at the end that it was opened to. */
+export class InboundProofs {
+  readonly #options: InboundProofsOptions
+  readonly #allowance = new TokenBuckets<string>(PROOFS)
+  readonly #attempts = new ProofAttempts()
+  #source: ProvenWorkload
+  #leafDer: Uint8Array
+  #knownSinceMs: number
+
+  constructor(options: InboundProofsOptions) {
+    this.#options = options
+    this.#source = options.source
+    this.#leafDer = options.leafDer
+    this.#knownSinceMs = options.deps.clock.wallMs()
+  }
+
+  /** Who opened the session, by the certificate that it proved last. */
+  get source(): ProvenWorkload {
+    return this.#source
+  }
+
+  get leafDer(): Uint8Array {
+    return this.#leafDer
+  }
+
+  /** Why the session may be cut when the certificate ends that was proved last; empty if all is well. */
+  get problem(): string {
+    if (this.#attempts.failures > 0) return this.#attempts.problem
+    const isLate = isOld(this.#knownSinceMs, this.#source.notAfterMs, this.#options.deps.clock.wallMs())
+    return isLate ? 'the source has proved no renewed certificate' : ''
+  }
+
+  /** Answers a proof with ours. Rejects with what is to be answered instead, and says so in the log. */
+  async serve(stream: ServerHttp2Stream): Promise<void> {
+    const { metrics = silentMetrics } = this.#options.deps
+    let answer: Uint8Array
+    try {
+      answer = await this.#answer(stream)
+    } catch (err) {
+      this.#failed(err)
+      throw err
+    }
+    metrics.count('warren_session_proofs_total', { role: 'server', result: 'ok' })
+    if (stream.destroyed || stream.closed) return
+    stream.respond({ ':status': 200 })
+    stream.end(answer)
+  }
+
+  async #answer(stream: ServerHttp2Stream): Promise<Uint8Array> {
+    const { deps, socket, stopping, destinationPrefix } = this.#options
+    const { metrics = silentMetrics, clock, local, judge } = deps
+    const now = clock.monotonicMs()
+    if (this.#allowance.left('', now) < 1) {
+      const { machine } = this.#source
+      throw limitExceeded(metrics, 'broker_proofs_per_session', 'proofs of one session', PROOFS.burst, { machine })
+    }
+    this.#allowance.use('', 1, now)
+    return await within(PROOF_BODY_TIMEOUT_MS, [stopping], async signal => {
+      const proof = await readBody(stream, { maxBytes: MAX_PROOF_BYTES, signal })
+      const registrationId = local.byPrefix(destinationPrefix)
+      if (registrationId === undefined)
+        throw new WarrenError(ErrorCode.DestinationNotFound, 'it is no longer registered')
+      const ours = makeProof(socket, 'server', await local.svid(registrationId))
+      const { identity, leafDer } = checkProof(proof, socket, 'client', this.#source.spiffeId, judge)
+      if (!Buffer.from(leafDer).equals(this.#leafDer)) this.#knownSinceMs = clock.wallMs()
+      this.#source = identity
+      this.#leafDer = leafDer
+      this.#attempts.worked(clock.monotonicMs())
+      return ours
+    })
+  }
+
+  #failed(err: unknown): void {
+    const { deps, carrier, warnings, stopping, socket } = this.#options
+    // What has ended needs no proof.
+    if (stopping.aborted || socket.destroyed) return
+    deps.metrics?.count('warren_session_proofs_total', { role: 'server', result: 'failed' })
+    const { machine, address, notAfterMs } = this.#source
+    const reason = reasonOf(err)
+    const isNews = this.#attempts.failed(reason, deps.clock.monotonicMs(), notAfterMs - deps.clock.wallMs())
+    const notAfter = new Date(notAfterMs).toISOString()
+    const fields = {
+      machine,
+      carrier,
+      source: formatAddress(address),
+      notAfter,
+      reason,
+      count: this.#attempts.failures
+    }
+    if (isNews) warnings.warn(machine, UNPROVED, fields)
+    else deps.log.debug(UNPROVED, fields)
+  }
+}

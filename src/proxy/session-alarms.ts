@@ -1,0 +1,77 @@
+import type { Flow, FlowAlarm } from './flow/flow.ts'
+import type { DataServer } from './inbound/data-server.ts'
+import type { SessionPool } from './session/pool.ts'
+
+/** A session whose flows are cut at a time that is known, unless its ends prove renewed certificates before. */
+export interface SessionAlarm {
+  /** Who opened it: `client` is this agent. */
+  readonly role: 'client' | 'server'
+  /** The host at the other end. */
+  readonly machine: string
+  readonly carrier: string
+  readonly flows: number
+  /** When it is cut, wall milliseconds. */
+  readonly cutAtMs: number
+  /** Why they are not proved, in one clause. */
+  readonly problem: string
+}
+
+interface Alarmed extends SessionAlarm {
+  readonly carries: (flow: Flow) => boolean
+}
+
+/** The sessions with flows that were not proved again though they should have been. */
+export class SessionAlarms {
+  readonly #pool: SessionPool
+  readonly #server: DataServer
+
+  constructor(pool: SessionPool, server: DataServer) {
+    this.#pool = pool
+    this.#server = server
+  }
+
+  /** Those now, the one that is cut first at the front. */
+  list(): SessionAlarm[] {
+    return this.#alarmed().map(({ carries: _, ...alarm }) => alarm)
+  }
+
+  /** How many there are, by who opened them. */
+  count(): { readonly client: number; readonly server: number } {
+    const all = this.#alarmed()
+    const client = all.filter(({ role }) => role === 'client').length
+    return { client, server: all.length - client }
+  }
+
+  /** Says of a flow whether it is on one of them. For one look at all flows. */
+  ofFlow(): (flow: Flow) => FlowAlarm | undefined {
+    const alarmed = this.#alarmed()
+    return flow => {
+      const found = alarmed.find(({ carries }) => carries(flow))
+      return found === undefined ? undefined : { problem: found.problem, cutAtMs: found.cutAtMs }
+    }
+  }
+
+  #alarmed(): Alarmed[] {
+    const opened = this.#pool.all().map(session => ({
+      role: 'client' as const,
+      machine: session.destination.machine,
+      carrier: session.path.name,
+      flows: session.flowCount,
+      cutAtMs: session.ends.attempts.failures === 0 ? 0 : session.ends.endMs,
+      problem: session.ends.attempts.problem,
+      carries: (flow: Flow) => session.carries(flow.id)
+    }))
+    const served = this.#server.sessions.map(session => ({
+      role: 'server' as const,
+      machine: session.source.machine,
+      carrier: session.path.name,
+      flows: session.flowCount,
+      cutAtMs: session.source.notAfterMs,
+      problem: session.problem,
+      carries: (flow: Flow) => session.carries(flow)
+    }))
+    return [...opened, ...served]
+      .filter(({ problem, flows }) => problem !== '' && flows > 0)
+      .sort((a, b) => a.cutAtMs - b.cutAtMs)
+  }
+}

@@ -1,0 +1,24 @@
+/**
+ * Where a stream may be read by an iterator, or by what is made of one, and why nothing is lost there.
+ *
+ * An iterator of a stream of HTTP/2 that begins after both ends are done finds it closed while bytes wait, and loses them;
+ * one over a libp2p stream never pauses its sender, and can be left without an end. Whole bodies are read by `readBody` of
+ * src/wire, frames by `readFrame` and FrameStream, and all else by events.
+ */
+export const ALLOWED: Readonly<Record<string, string>> = {
+  'src/api/routes.ts': 'events of a handler of this process, which are no stream',
+  'src/cli/commands/serve.ts': 'standard input',
+  'src/cli/commands/services.ts':
+    'a call of the local API, over the very socket of the system; test/client/whole-answer.test.ts',
+  'src/cli/commands/svid.ts': 'what src/cli/svid/source.ts yields, which is no stream',
+  'src/cli/listeners/datagram/lines.ts': 'standard input, and datagrams that are queued by events',
+  'src/cli/options/passphrase.ts': 'standard input',
+  'src/cli/options/secret.ts': 'standard input',
+  'src/cli/listeners/stream/relay.ts':
+    'sockets of the system and standard input, which are closed only when all of them was read',
+  'src/cli/svid/source.ts': 'a call of the local API, as of src/cli/commands/services.ts',
+  'src/client/keeper.ts': 'a call of the local API, as of src/cli/commands/services.ts'
+}
+
+/** What carries the bytes of others. Nothing is allowed there, but for the files above. */
+export const STRICT = ['proxy', 'mesh', 'wire', 'api', 'agent', 'ca', 'cluster', 'workloads'] as const
