@@ -3,8 +3,8 @@ import { formatAddress, type Pattern, spiffeIdOf } from '../../identity/index.ts
 import type { Protocol } from '../../policy/index.ts'
 import type { BrokerDeps, Candidate } from '../deps.ts'
 import type { Admission } from '../destination/admission.ts'
+import { discardEnd, type FlowEnd } from '../flow/ends.ts'
 import type { Flow } from '../flow/flow.ts'
-import { discardEnd, type FlowEnd } from '../flow/join.ts'
 import type { FlowTable } from '../flow/table.ts'
 import { greet } from '../hello.ts'
 import type { ClientSession } from '../session/client-session.ts'
@@ -77,7 +77,9 @@ export class Outbound {
   }
 
   async #openHere(flow: Flow, signal: AbortSignal): Promise<FlowEnd> {
-    const { end, target } = await this.#admission.admit(flow, signal)
+    const admission = this.#admission
+    const { end, target } =
+      flow.protocol === 'tcp' ? await admission.admitTcp(flow, signal) : await admission.admitUdp(flow, signal)
     greet(end, target, flow.id, spiffeIdOf(this.#deps.trustDomain, flow.source))
     return end
   }
