@@ -21,7 +21,7 @@ import { LaneCuts } from '../../../src/broker/lane/lane-cuts.ts'
 import { LaneDoor } from '../../../src/broker/lane/lane-door.ts'
 import { resolveLimits } from '../../../src/broker/limits.ts'
 import type { Exporter } from '../../../src/broker/packet/keys.ts'
-import { clientOptions, serverOptions } from '../../../src/broker/session/http2-options.ts'
+import { clientOptions, SESSION_WINDOW_BYTES, serverOptions } from '../../../src/broker/session/http2-options.ts'
 import { contextOptions, H2_ALPN } from '../../../src/broker/session/tls-options.ts'
 import { silentMetrics } from '../../../src/core/index.ts'
 import { type Scope, waitFor } from '../../harness/index.ts'
@@ -123,6 +123,7 @@ export async function session(scope: Scope): Promise<Session> {
     server.destroy()
   })
   await once(client, 'remoteSettings')
+  for (const one of [client, server]) one.setLocalWindowSize(SESSION_WINDOW_BYTES)
   return { client, server, clientSocket, serverSocket, transport }
 }
 

@@ -14,6 +14,8 @@ export class Outflow {
   #lent = 0
   #isFull = false
   #isHeld = false
+  /** Somebody was told that there is no room. */
+  #isAwaited = false
   #isGathering = false
   readonly #milestones = new Milestones()
 
@@ -47,7 +49,9 @@ export class Outflow {
       })
     }
     if (stream.writableLength >= MAX_WAITING_BYTES || this.#lent >= MAX_WAITING_WRITES) this.#isFull = true
-    return !this.#isFull && !this.#isHeld
+    if (!this.#isFull && !this.#isHeld) return true
+    this.#isAwaited = true
+    return false
   }
 
   delivered(offset: number, then: () => void): void {
@@ -68,7 +72,7 @@ export class Outflow {
   letGo(): void {
     if (!this.#isHeld) return
     this.#isHeld = false
-    if (!this.#isFull) this.#onRoom()
+    this.#tellRoom()
   }
 
   /** Goes on with another stream. Only while nothing waits. */
@@ -82,7 +86,13 @@ export class Outflow {
     if (this.#milestones.size > 0) this.#milestones.reach(this.deliveredBytes)
     if (!this.#isFull || this.#stream.writableLength > 0) return
     this.#isFull = false
-    if (!this.#isHeld) this.#onRoom()
+    this.#tellRoom()
+  }
+
+  #tellRoom(): void {
+    if (this.#isHeld || this.#isFull || !this.#isAwaited) return
+    this.#isAwaited = false
+    this.#onRoom()
   }
 
   // The first chunk of a turn leaves at once, the others together: one decrypted read arrives in pieces of at most
