@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { describe, it } from 'node:test'
-import { settled } from '../harness/index.ts'
+import { settled, waitFor } from '../harness/index.ts'
 import { KEPT_AT_ONCE, type Pair, untilLaneIsKept } from './support/kept.ts'
 import { type Meddle, meddle, pass } from './support/meddler.ts'
 import { Accepted, converse, dial, endOf, readAll, readBytes } from './support/sockets.ts'
@@ -14,15 +14,18 @@ const NAME = 'dev.test.server.default'
 /** Holds back what goes down to the agent that opened the session, ends among it, from `hold` until `letGo`. */
 class Gate {
   readonly #sockets = new Set<Socket>()
+  #isClosed = false
   #afterNext: (() => void) | undefined
 
   readonly meddle: Meddle = (piece, way, carried) => {
     pass(piece, way, carried)
     this.#sockets.add(carried.far)
+    if (this.#isClosed) carried.far.pause()
     if (way === 'down') this.#afterNext?.()
   }
 
   hold(): void {
+    this.#isClosed = true
     for (const socket of this.#sockets) socket.pause()
   }
 
@@ -38,6 +41,7 @@ class Gate {
   }
 
   letGo(): void {
+    this.#isClosed = false
     for (const socket of this.#sockets) socket.resume()
   }
 }
@@ -126,5 +130,30 @@ describe('a flow that moves', () => {
     beside.letGo()
     assert.ok((await settled(got, 'the answer', 10_000)).equals(answer))
     await near.flowEnd(/^ended$/)
+  })
+
+  it('ends in order when both directions have ended on its stream, and only its opener does not know that yet', async () => {
+    const { world, near, far, session, beside, lanes, begin } = await hosts('lane', { bytes: 1_000, chunks: 1_000_000 })
+    await using _ = world
+    const { client, server } = await begin()
+    client.write('hello')
+    await readBytes(server, 5)
+    beside.hold()
+    const question = randomBytes(2_000)
+    client.end(question)
+    assert.ok((await readAll(server)).equals(question))
+    await waitFor(() => lanes.size > 0, 'the connection beside the session')
+    session.hold()
+    server.end('answer')
+    await far.flowEnd(/^ended$/)
+    // Only now the opener learns that the other end knows the keys, and moves.
+    const closed = [...lanes].map(lane => once(lane, 'close'))
+    beside.letGo()
+    await settled(Promise.all(closed), 'the connection beside the session to close', 10_000)
+    await begin()
+    session.letGo()
+    assert.equal((await readAll(client)).toString(), 'answer')
+    const { fields } = await near.flowEnd(/./)
+    assert.equal(fields.reason, 'ended')
   })
 })
