@@ -2,7 +2,7 @@ import type { Socket } from 'node:net'
 import type { WarrenError } from '../core/index.ts'
 import { brokerPb, create, encodeFrame, toBinary } from '../wire/index.ts'
 import type { LocalTarget } from './deps.ts'
-import type { FlowEnd } from './flow/join.ts'
+import type { LocalEnd } from './flow/ends.ts'
 import { type ProxyEnds, proxyHeader } from './proxy-header.ts'
 import { toldOf } from './refusal.ts'
 
@@ -17,8 +17,8 @@ export function probeFrame(): Buffer {
 }
 
 /** Begins a connection to a workload that asked for it with the frame of `helloFrame`, or with a PROXY header. */
-export function greet(end: FlowEnd, target: LocalTarget, flowId: string, peerSpiffeId: string): void {
-  if (end.kind !== 'socket' || target.kind === 'udp') return
+export function greet(end: LocalEnd, target: LocalTarget, flowId: string, peerSpiffeId: string): void {
+  if (end.kind === 'udp' || target.kind === 'udp') return
   if (target.proxy === true) {
     end.socket.write(proxyHeader(endsOf(end.socket, target), { spiffeId: peerSpiffeId, flowId }))
   } else if (target.kind === 'unix' && target.hello) {

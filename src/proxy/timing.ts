@@ -20,6 +20,8 @@ export const LANE_PAUSE_MS = 60_000
 /** A kept lane without a flow is closed after this long by who opened it, and after the second figure by the other end. */
 export const KEPT_LANE_IDLE_MS = 15_000
 export const KEPT_LANE_INBOUND_IDLE_MS = 45_000
+/** For the reason why a flow was cut, which comes on the session, after the end of its record connection, which may overtake it. */
+export const REASON_GRACE_MS = 500
 /** For a local target to accept. */
 export const TARGET_TIMEOUT_MS = 2_000
 /** For the answer to a pull of the source's registrations, in the way of a flow. */

@@ -1,35 +1,31 @@
-import assert from 'node:assert/strict'
-import { once } from 'node:events'
-import http2, { type ServerHttp2Stream } from 'node:http2'
-import type { AddressInfo } from 'node:net'
-import test from 'node:test'
-import { streamLeg } from '../../src/proxy/flow/leg.ts'
+import { legCompliance } from './support/leg-compliance.ts'
+import { joiningPair, pooledPair, socketPair, streamPair } from './support/leg-pairs.ts'
 
-// Found on real agents: a flow that policy cut looked cleanly ended to the client, because Node's `close` sends the end
-// of the stream before its reset, and the two may arrive apart.
-test('a stream that is aborted is reset without ever looking ended', async t => {
-  const server = http2.createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const session = http2.connect(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)
-  t.after(() => {
-    session.destroy()
-    server.close()
-  })
-  const request = session.request({ ':method': 'CONNECT', ':authority': 'x' })
-  const [stream] = (await once(server, 'stream')) as [ServerHttp2Stream]
-  stream.on('error', () => {})
-  stream.respond({ ':status': 200 })
-  await once(request, 'response')
+for (const kind of ['unix', 'tcp'] as const) {
+  for (const isReused of [false, true]) {
+    legCompliance({
+      name: `a workload's socket (${kind}${isReused ? ', read into one buffer' : ''})`,
+      makePair: scope => socketPair(scope, kind, isReused),
+      tells: kind === 'tcp' ? 'reset' : 'an end that takes nothing'
+    })
+  }
+}
 
-  let ended = false
-  request.on('end', () => {
-    ended = true
+for (const nearEnd of ['opener', 'other'] as const) {
+  legCompliance({
+    name: `a stream of a session, at the ${nearEnd}`,
+    makePair: scope => streamPair(scope, nearEnd),
+    tells: 'the reason'
   })
-  request.on('error', () => {})
-  const closed = new Promise(resolve => request.once('close', resolve))
-  request.resume()
-  streamLeg(stream).abort('policy')
-  await closed
-  assert.equal(ended, false)
-  assert.equal(streamLeg(request).failure(undefined).kind, 'policy')
-})
+  legCompliance({
+    name: `a record connection of a flow that moves, at the ${nearEnd}`,
+    makePair: scope => joiningPair(scope, nearEnd),
+    // The reason comes on the stream, which is another leg.
+    tells: 'link'
+  })
+  legCompliance({
+    name: `a pooled record connection, at the ${nearEnd}`,
+    makePair: scope => pooledPair(scope, nearEnd),
+    tells: 'the reason'
+  })
+}

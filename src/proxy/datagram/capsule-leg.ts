@@ -1,7 +1,7 @@
 import type { Http2Stream } from 'node:http2'
 import { FrameWriter, MAX_DATAGRAM_BYTES } from '../../wire/index.ts'
 import { type CutKind, codeOf, cutOf, isDone } from '../flow/cut.ts'
-import { streamLeg } from '../flow/leg.ts'
+import { abortStream } from '../flow/legs/stream-leg.ts'
 import { CapsuleParser, capsuleFraming } from './capsules.ts'
 import { type DatagramEvents, type DatagramLeg, MAX_BACKLOG_BYTES, type Sent } from './leg.ts'
 import type { PacketChannel } from './packet/channel.ts'
@@ -67,6 +67,6 @@ export class CapsuleLeg implements DatagramLeg {
   }
 
   abort(kind: CutKind): void {
-    streamLeg(this.#stream).abort(kind)
+    abortStream(this.#stream, kind)
   }
 }

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import { DatagramParser, datagramFraming, FrameWriter, MAX_DATAGRAM_BYTES } from '../../wire/index.ts'
-import { socketLeg } from '../flow/leg.ts'
+import { abortSocket } from '../flow/legs/socket-leg.ts'
 import type { DatagramEvents, DatagramLeg, Sent } from './leg.ts'
 import { MAX_BACKLOG_BYTES } from './leg.ts'
 
@@ -70,7 +70,7 @@ export class FramedLeg implements DatagramLeg {
     if (this.#ended) socket.destroySoon()
   }
 
-  abort(kind: Parameters<DatagramLeg['abort']>[0]): void {
-    socketLeg(this.#socket).abort(kind)
+  abort(): void {
+    abortSocket(this.#socket)
   }
 }

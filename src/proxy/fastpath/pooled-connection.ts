@@ -46,7 +46,10 @@ export class KeptLane {
   ask(open: LaneOpen, onFree: () => void): PromiseWithResolvers<void> {
     this.begin(onFree)
     const answer = Promise.withResolvers<void>()
+    let isAnswered = false
+    // Once it is answered somebody will attend, who waits to be told why.
     const lost = (): void => {
+      if (isAnswered) return
       answer.reject(new LaneLost())
       this.forget()
     }
@@ -56,8 +59,13 @@ export class KeptLane {
     }
     this.lane.ask(bytesOf(toBinary(brokerPb.FlowOpenSchema, create(brokerPb.FlowOpenSchema, open))), {
       answered: refusal => {
-        if (refusal === undefined) answer.resolve()
-        else answer.reject(refusalIn(refusal))
+        isAnswered = true
+        if (refusal === undefined) {
+          answer.resolve()
+          return
+        }
+        this.forget()
+        answer.reject(refusalIn(refusal))
       },
       data: (bytes, done) => {
         this.#early.push({ bytes, done })
@@ -74,6 +82,9 @@ export class KeptLane {
   /** Another flow begins on it; `onFree` is called once it is free of it again. */
   begin(onFree: () => void): void {
     this.#number += 1
+    this.#onCut = undefined
+    this.#cut = undefined
+    this.#hasEndedEarly = false
     this.#onFree = onFree
   }
 
@@ -85,12 +96,19 @@ export class KeptLane {
     this.lane.refuse(bytesOf(toBinary(brokerPb.FlowErrorSchema, create(brokerPb.FlowErrorSchema, toldOf(error)))))
   }
 
-  /** Tells `events` what comes of the flow on it, and `onCut` that the other end has cut it. */
+  /** Which of its flows is on it, or was last, from 1 on. */
+  get number(): number {
+    return this.#number
+  }
+
+  /** Tells `events` what comes of the flow on it, and `onCut` that the other end has cut it, until `forget`. */
   attend(events: LaneEvents, onCut: (cut: Cut) => void): void {
     this.#onCut = onCut
     this.lane.attend(events)
     if (this.#cut !== undefined || this.lane.isOver) {
-      onCut(this.#cut ?? LINK_LOST)
+      if (this.#cut !== undefined) onCut(this.#cut)
+      // Why may still be said.
+      else events.closed(new LaneLost())
       return
     }
     if (this.#early.length > 0) {
@@ -101,11 +119,8 @@ export class KeptLane {
     if (this.#hasEndedEarly) events.ended?.()
   }
 
-  /** It rests again: no flow is on it any more. */
+  /** It rests again: no flow is on it any more. Who attends may still be told that it was cut, until it forgets or another begins. */
   freed(): void {
-    this.#onCut = undefined
-    this.#cut = undefined
-    this.#hasEndedEarly = false
     this.#tellFree()
   }
 
@@ -116,8 +131,9 @@ export class KeptLane {
     else this.#onForgotten = onForgotten
   }
 
-  /** Nobody attends to the flow that is, or was, on it. */
-  forget(): void {
+  /** Nobody attends any more to flow `number` on it. */
+  forget(number = this.#number): void {
+    if (number !== this.#number) return
     this.#onCut = undefined
     this.#onForgotten?.()
     this.#onForgotten = undefined

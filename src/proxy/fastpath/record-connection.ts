@@ -1,16 +1,13 @@
 import type { Socket } from 'node:net'
+import { MAX_WAITING_BYTES, MAX_WAITING_WRITES } from '../flow/legs/leg.ts'
 import { Kind, OFFSET_BYTES, RECORD_OVERHEAD_BYTES } from './format.ts'
 import { bufferPool } from './pool.ts'
 import type { LaneEvents, LaneOptions } from './record-events.ts'
 import { LaneViolation, type RecordReader } from './record-reader.ts'
 import type { RecordWriter } from './record-writer.ts'
 
-/** What may wait in memory for the other end, beyond which `send` asks for a pause. */
-const MAX_WAITING_BYTES = 256 * 1024
 /** For the other end to close as well, once both directions have ended; a slow link may still have a megabyte to carry. */
 const FINISH_TIMEOUT_MS = 60_000
-/** Writes that may wait: each holds a buffer, however small it is. */
-const MAX_WAITING_WRITES = 64
 /** Of who asks for the next flow, which an opener does when it has read all: then nothing waits but what Node has not reported yet. */
 const MAX_UNREAD_ANSWERS = 8
 const NOTHING = Buffer.alloc(0)
@@ -34,6 +31,8 @@ export class Lane {
   #waitingWrites = 0
   #isFull = false
   #isOver = false
+  #sentBytes = 0
+  #passedBytes = 0
 
   constructor(writer: RecordWriter, reader: RecordReader, options: LaneOptions, events: LaneEvents) {
     this.#options = options
@@ -50,6 +49,16 @@ export class Lane {
   /** Whether a kept lane waits for the next flow. */
   get isAtRest(): boolean {
     return this.#phase === 'rest' && !this.#isOver
+  }
+
+  /** Of all flows that it has carried: what `send` was given. */
+  get sentBytes(): number {
+    return this.#sentBytes
+  }
+
+  /** How many of these have left this process. */
+  get passedBytes(): number {
+    return this.#passedBytes
   }
 
   get waitingBytes(): number {
@@ -150,6 +159,7 @@ export class Lane {
 
   /** Returns false when enough waits: then `drained` will be called. */
   send(bytes: Buffer): boolean {
+    this.#sentBytes += bytes.length
     this.#write(Kind.Data, bytes)
     this.#isFull ||= this.waitingBytes >= MAX_WAITING_BYTES || this.#waitingWrites >= MAX_WAITING_WRITES
     return !this.#isFull
@@ -281,6 +291,10 @@ export class Lane {
     socket.write(out.subarray(0, content.length + RECORD_OVERHEAD_BYTES), err => {
       bufferPool.give(out)
       this.#waitingWrites -= 1
+      if (kind === Kind.Data && err == null) {
+        this.#passedBytes += content.length
+        this.#events.passed?.()
+      }
       if (this.#isFull && this.#waitingWrites === 0) {
         this.#isFull = false
         this.#events.drained?.()

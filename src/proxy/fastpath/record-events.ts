@@ -12,6 +12,8 @@ export interface LaneEvents {
   readonly ended?: () => void
   /** Both directions of a flow on a kept lane have ended, and nothing more of it is told. */
   readonly rested?: () => void
+  /** More of what was sent has left this process. */
+  readonly passed?: () => void
   /** There is room again, after `send` returned false. */
   readonly drained?: () => void
   /** The connection is gone, or something came that must not. Nothing is told after it. */

@@ -1,21 +1,21 @@
-import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 
 const NOTHING = Buffer.alloc(0)
 
-/** Whether nothing that was written to `socket` waits in this process. */
-export function isFlushed(socket: Socket): boolean {
-  return socket.writableEnded ? socket.writableFinished : socket.writableLength === 0
+/** Whether nothing that was written to `stream` waits in this process. */
+export function isFlushed(stream: Duplex): boolean {
+  return stream.writableEnded ? stream.writableFinished : stream.writableLength === 0
 }
 
-/** Calls back once what waits now has been written, or the socket is gone. */
-export function afterWriting(socket: Socket, callback: () => void): void {
-  if (!socket.writableEnded) {
-    socket.write(NOTHING, callback)
+/** Calls back once what waits now has been written, or the stream is gone. */
+export function afterWriting(stream: Duplex, callback: () => void): void {
+  if (!stream.writableEnded) {
+    stream.write(NOTHING, callback)
     return
   }
   const once = (): void => {
-    socket.off('finish', once).off('close', once)
+    stream.off('finish', once).off('close', once)
     callback()
   }
-  socket.once('finish', once).once('close', once)
+  stream.once('finish', once).once('close', once)
 }

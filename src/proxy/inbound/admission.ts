@@ -1,8 +1,10 @@
+import type { Socket } from 'node:net'
 import { ErrorCode, silentMetrics, WarrenError, within } from '../../core/index.ts'
 import { type Address, formatAddress } from '../../identity/index.ts'
 import type { BrokerDeps, LocalTarget } from '../deps.ts'
+import type { LocalByteEnd, LocalDatagramEnd, LocalEnd } from '../flow/ends.ts'
+import { discardEnd, type UdpEnd } from '../flow/ends.ts'
 import type { Flow } from '../flow/flow.ts'
-import { discardEnd, type FlowEnd } from '../flow/join.ts'
 import type { FlowTable } from '../flow/table.ts'
 import { limitExceeded } from '../limits.ts'
 import { REFRESH_TIMEOUT_MS } from '../timing.ts'
@@ -11,8 +13,8 @@ import { Parking } from './preconnect-cache.ts'
 import { dialTarget, openUdp, protocolOf } from './target.ts'
 
 /** A flow that passed all checks, with the connection to its target. */
-export interface Admitted {
-  readonly end: FlowEnd
+export interface Admitted<E extends LocalEnd = LocalEnd> {
+  readonly end: E
   readonly target: LocalTarget
 }
 
@@ -32,13 +34,35 @@ export class Admission {
     this.#parking = new Parking(maxParked)
   }
 
+  /** As `admitUdp`, of a flow of TCP. */
+  async admitTcp(flow: Flow, signal: AbortSignal): Promise<Admitted<LocalByteEnd>> {
+    return await this.#admit(flow, signal, target =>
+      target.kind !== 'udp' && protocolOf(target) === 'tcp'
+        ? async () => ({ kind: 'socket', socket: await this.#dial(flow, target, signal) })
+        : undefined
+    )
+  }
+
   /**
-   * Judges `flow`, whose source is proven and which is in the table, and connects to its target.
+   * Judges `flow`, of UDP, whose source is proven and which is in the table, and connects to its target.
    *
    * In order: source registered, policy, destination registered and healthy here, limits, target. Rejects with
    * INVALID_SOURCE, UNAUTHORIZED, DESTINATION_NOT_FOUND, LIMIT_EXCEEDED or DESTINATION_UNREACHABLE.
    */
-  async admit(flow: Flow, signal: AbortSignal): Promise<Admitted> {
+  async admitUdp(flow: Flow, signal: AbortSignal): Promise<Admitted<LocalDatagramEnd>> {
+    return await this.#admit<LocalDatagramEnd>(flow, signal, target => {
+      if (target.kind === 'udp') return async () => await this.#reachUdp(target, signal)
+      if (protocolOf(target) === 'tcp') return undefined
+      return async () => ({ kind: 'framed', socket: await this.#dial(flow, target, signal) })
+    })
+  }
+
+  /** `reaching` says how such a target is reached; undefined if it does not serve the protocol of the flow. */
+  async #admit<E extends LocalEnd>(
+    flow: Flow,
+    signal: AbortSignal,
+    reaching: (target: LocalTarget) => (() => Promise<E>) | undefined
+  ): Promise<Admitted<E>> {
     const { registrationId, address } = destinationOf(flow)
     await this.#requireSource(flow, signal)
     this.authorize(flow)
@@ -48,7 +72,8 @@ export class Admission {
     if (record === undefined || target === undefined || !named || !this.#deps.local.isAlive(registrationId)) {
       throw new WarrenError(ErrorCode.DestinationNotFound, `${formatAddress(address)} is not registered on this host`)
     }
-    if (protocolOf(target) !== flow.protocol) {
+    const reach = reaching(target)
+    if (reach === undefined) {
       throw new WarrenError(ErrorCode.DestinationNotFound, `${formatAddress(address)} does not serve ${flow.protocol}`)
     }
     if (record.health !== 'passing' || record.draining) {
@@ -57,7 +82,7 @@ export class Admission {
       throw new WarrenError(ErrorCode.DestinationUnreachable, `${formatAddress(address)} is ${state}`)
     }
     this.#flows.charge(flow, [flow.sourceId, registrationId])
-    const end = await this.#reach(flow, target, signal).catch((err: unknown) => {
+    const end = await reach().catch((err: unknown) => {
       if (WarrenError.is(err, ErrorCode.DestinationUnreachable)) this.#deps.local.targetFailed?.(registrationId)
       throw err
     })
@@ -69,20 +94,18 @@ export class Admission {
     return { end, target }
   }
 
-  /** As `admit`, and keeps the connection for the flow that follows. */
+  /** As `admitTcp` or `admitUdp`, and keeps the connection for the flow that follows. */
   async preflight(flow: Flow, signal: AbortSignal): Promise<void> {
-    const { end } = await this.admit(flow, signal)
-    if (end.kind === 'socket') this.#parking.park(keyOf(flow), end.socket)
-    else discardEnd(end)
+    const { end } = flow.protocol === 'tcp' ? await this.admitTcp(flow, signal) : await this.admitUdp(flow, signal)
+    if (end.kind === 'udp') discardEnd(end)
+    else this.#parking.park(keyOf(flow), end.socket)
   }
 
-  async #reach(flow: Flow, target: LocalTarget, signal: AbortSignal): Promise<FlowEnd> {
-    if (target.kind === 'udp') return await this.#reachUdp(target, signal)
-    const parked = this.#parking.take(keyOf(flow))
-    return { kind: 'socket', socket: parked ?? (await dialTarget(target, this.#deps.credentials, signal)) }
+  async #dial(flow: Flow, target: Exclude<LocalTarget, { kind: 'udp' }>, signal: AbortSignal): Promise<Socket> {
+    return this.#parking.take(keyOf(flow)) ?? (await dialTarget(target, this.#deps.credentials, signal))
   }
 
-  async #reachUdp(target: Extract<LocalTarget, { kind: 'udp' }>, signal: AbortSignal): Promise<FlowEnd> {
+  async #reachUdp(target: Extract<LocalTarget, { kind: 'udp' }>, signal: AbortSignal): Promise<UdpEnd> {
     const socket = await openUdp(target, signal)
     return { kind: 'udp', socket, guard: guardOf(target, socket, this.#deps.clock.monotonicMs) }
   }

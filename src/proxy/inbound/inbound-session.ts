@@ -15,8 +15,10 @@ import { LANE_CUTS_PATH } from '../fastpath/fastpath-cuts.ts'
 import type { KeptLane } from '../fastpath/pooled-connection.ts'
 import { type LaneBudget, laneWorthOf } from '../fastpath/upgrade-path.ts'
 import { type Cut, codeOf } from '../flow/cut.ts'
+import type { LocalEnd } from '../flow/ends.ts'
+import { discardEnd } from '../flow/ends.ts'
 import type { Flow } from '../flow/flow.ts'
-import { discardEnd, joinFlow } from '../flow/join.ts'
+import { joinFlow } from '../flow/join.ts'
 import type { FlowTable } from '../flow/table.ts'
 import { greet } from '../hello.ts'
 import { endSession } from '../session/end-session.ts'
@@ -26,6 +28,8 @@ import { INBOUND_IDLE_MS, OPEN_TIMEOUT_MS, UDP_IDLE_MS } from '../timing.ts'
 import { SESSION_WINDOW_BYTES, serverOptions } from '../tls/http2-options.ts'
 import { isSni } from '../tls/tls-options.ts'
 import type { Admission } from './admission.ts'
+import type { Carrying } from './carrying.ts'
+import { carryingBytes, carryingDatagrams } from './carrying.ts'
 import { askedByHeaders, askedByRecord, type FlowAsked } from './flow-asked.ts'
 import { InboundLanes } from './inbound-fastpath.ts'
 import { InboundProofs } from './inbound-proofs.ts'
@@ -161,24 +165,28 @@ export class InboundSession {
       )
       return
     }
-    const asker = onStream(stream, ({ protocol }) => ({
-      kind: 'stream',
-      stream,
-      ...(protocol === 'udp' ? { packets: this.#channel() } : { lane: this.#lanes?.wayFor(stream) })
-    }))
+    const asker = onStream(stream)
+    const { admission } = this.#context
+    const bytes = carryingBytes(admission, () => ({ kind: 'stream', stream, lane: this.#lanes?.wayFor(stream) }))
+    const datagrams = carryingDatagrams(admission, () => ({ kind: 'capsules', stream, packets: this.#channel() }))
     await this.#serveFlow(
       asker,
       () => askedByHeaders(headers),
-      flow => (headers[':method'] === 'CONNECT' ? this.#connect(flow, asker) : this.#preflight(flow, asker, stream))
+      flow => {
+        if (headers[':method'] !== 'CONNECT') return this.#preflight(flow, asker, stream)
+        return flow.protocol === 'tcp' ? this.#connect(flow, asker, bytes) : this.#connect(flow, asker, datagrams)
+      }
     )
   }
 
   async #serveOnLane(lane: KeptLane, open: Buffer, gone: AbortSignal): Promise<void> {
-    const asker = onLane(lane, gone, laneWorthOf(this.#context.deps.laneWorth))
+    const { admission, deps } = this.#context
+    const asker = onLane(lane, gone)
+    const bytes = carryingBytes(admission, () => ({ kind: 'records', lane, worth: laneWorthOf(deps.laneWorth) }))
     await this.#serveFlow(
       asker,
       () => askedByRecord(open),
-      flow => this.#connect(flow, asker)
+      flow => this.#connect(flow, asker, bytes)
     )
   }
 
@@ -217,19 +225,19 @@ export class InboundSession {
     }
   }
 
-  async #connect(flow: Flow, asker: Asker): Promise<void> {
-    const { admission, flows, deps } = this.#context
-    const { end, target } = await this.#judged(flow, asker, signal => admission.admit(flow, signal))
+  async #connect<E extends LocalEnd>(flow: Flow, asker: Asker, { admit, ends }: Carrying<E>): Promise<void> {
+    const { flows, deps } = this.#context
+    const { end, target } = await this.#judged(flow, asker, signal => admit(flow, signal))
     if (asker.isGone) {
       discardEnd(end)
       flows.end(flow, 'given up by the source', ErrorCode.FlowCut)
       return
     }
-    const near = asker.grant(flow)
+    asker.grant(flow)
     greet(end, target, flow.id, this.source.spiffeId)
     const { udpIdleMs: idleMs = UDP_IDLE_MS, metrics = silentMetrics } = deps
     flows.opened(flow)
-    flows.finish(flow, await joinFlow(flow, near, end, { idleMs, metrics }))
+    flows.finish(flow, await joinFlow(flow, ends(end), { idleMs, metrics }))
   }
 
   async #preflight(flow: Flow, asker: Asker, stream: ServerHttp2Stream): Promise<void> {

@@ -1,10 +1,8 @@
 import type { ServerHttp2Stream } from 'node:http2'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 import type { KeptLane } from '../fastpath/pooled-connection.ts'
-import type { LaneWorth } from '../fastpath/upgrade-path.ts'
 import { codeOf } from '../flow/cut.ts'
 import type { Flow } from '../flow/flow.ts'
-import type { FlowEnd } from '../flow/join.ts'
 import { HEADER, refusalHeaders } from '../session/headers.ts'
 
 /** Where the other agent asks for one flow, and is answered. */
@@ -13,12 +11,12 @@ export interface Asker {
   readonly gone: AbortSignal
   readonly isGone: boolean
   /** Only while it is not gone. */
-  readonly grant: (flow: Flow) => FlowEnd
+  readonly grant: (flow: Flow) => void
   readonly refuse: (error: WarrenError) => void
 }
 
-/** A stream that asks; `end` is what becomes of it when the flow is granted. */
-export function onStream(stream: ServerHttp2Stream, end: (flow: Flow) => FlowEnd): Asker {
+/** A stream that asks. */
+export function onStream(stream: ServerHttp2Stream): Asker {
   const gone = new AbortController()
   stream.once('close', () => gone.abort(givenUp()))
   return {
@@ -26,25 +24,19 @@ export function onStream(stream: ServerHttp2Stream, end: (flow: Flow) => FlowEnd
     get isGone() {
       return stream.destroyed || stream.closed
     },
-    grant: flow => {
-      stream.respond({ ':status': 200, [HEADER.flowId]: flow.id })
-      return end(flow)
-    },
+    grant: flow => stream.respond({ ':status': 200, [HEADER.flowId]: flow.id }),
     refuse: error => refuseStream(stream, error)
   }
 }
 
 /** A kept lane that asks. */
-export function onLane(lane: KeptLane, gone: AbortSignal, worth: LaneWorth): Asker {
+export function onLane(lane: KeptLane, gone: AbortSignal): Asker {
   return {
     gone,
     get isGone() {
       return gone.aborted
     },
-    grant: () => {
-      lane.grant()
-      return { kind: 'lane', lane, worth }
-    },
+    grant: () => lane.grant(),
     refuse: error => {
       if (!gone.aborted) lane.refuse(error)
     }

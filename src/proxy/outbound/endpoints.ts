@@ -6,6 +6,7 @@ import { type Address, formatAddress, type Pattern } from '../../identity/index.
 import type { Protocol } from '../../policy/index.ts'
 import { DIRECT_PATH } from '../carriers/index.ts'
 import type { BrokerDeps } from '../deps.ts'
+import { endsFrom } from '../flow/ends.ts'
 import type { Flow } from '../flow/flow.ts'
 import { joinFlow } from '../flow/join.ts'
 import { type FlowTable, newFlowId } from '../flow/table.ts'
@@ -191,7 +192,7 @@ export class Endpoints {
       if (hello) socket.write(helloFrame(id, opened.spiffeId))
       const { udpIdleMs: idleMs = UDP_IDLE_MS, metrics = silentMetrics } = this.#deps
       this.#flows.opened(flow)
-      const cut = await joinFlow(flow, { kind: 'socket', socket }, opened.end, { idleMs, metrics })
+      const cut = await joinFlow(flow, endsFrom(socket, opened.end), { idleMs, metrics })
       this.#flows.finish(flow, cut)
     } catch (err) {
       const error = openError(err, destination)

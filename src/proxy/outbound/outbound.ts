@@ -3,9 +3,9 @@ import { formatAddress, type Pattern, spiffeIdOf } from '../../identity/index.ts
 import type { Protocol } from '../../policy/index.ts'
 import { DIRECT_PATH } from '../carriers/index.ts'
 import type { BrokerDeps, Candidate } from '../deps.ts'
+import { discardEnd, type FlowEnd } from '../flow/ends.ts'
 import type { Flow } from '../flow/flow.ts'
 import { SAME_HOST } from '../flow/flow.ts'
-import { discardEnd, type FlowEnd } from '../flow/join.ts'
 import type { FlowTable } from '../flow/table.ts'
 import { greet } from '../hello.ts'
 import type { Admission } from '../inbound/admission.ts'
@@ -79,7 +79,9 @@ export class Outbound {
   }
 
   async #openHere(flow: Flow, signal: AbortSignal): Promise<FlowEnd> {
-    const { end, target } = await this.#admission.admit(flow, signal)
+    const admission = this.#admission
+    const { end, target } =
+      flow.protocol === 'tcp' ? await admission.admitTcp(flow, signal) : await admission.admitUdp(flow, signal)
     greet(end, target, flow.id, spiffeIdOf(this.#deps.trustDomain, flow.source))
     return end
   }

@@ -6,7 +6,7 @@ import type { BrokerDeps, Candidate, Credentials, ProvenWorkload } from '../deps
 import { LaneLost } from '../fastpath/pooled-connection.ts'
 import type { LaneBudget, LaneWorth } from '../fastpath/upgrade-path.ts'
 import { codeOf } from '../flow/cut.ts'
-import type { FlowEnd } from '../flow/join.ts'
+import type { CapsulesEnd, RecordsEnd, StreamEnd } from '../flow/ends.ts'
 import { limitExceeded } from '../limits.ts'
 import { OWN_STREAMS } from '../tls/http2-options.ts'
 import type { Dialled } from '../tls/open-session.ts'
@@ -157,7 +157,7 @@ export class ClientSession {
   }
 
   /** Asks for a flow. Resolves with this side's end of it once the other agent has granted it; rejects with its error. */
-  async open(request: FlowRequest, signal: AbortSignal): Promise<FlowEnd> {
+  async open(request: FlowRequest, signal: AbortSignal): Promise<StreamEnd | RecordsEnd | CapsulesEnd> {
     const onLane = request.protocol === 'tcp' ? await this.#openOnLane(request, signal) : undefined
     if (onLane !== undefined) return onLane
     this.#requireSupport(request)
@@ -166,7 +166,7 @@ export class ClientSession {
     this.#flowIds.add(flowId)
     stream.once('close', () => this.#flowIds.delete(flowId))
     if (protocol === 'tcp') return { kind: 'stream', stream, lane: this.#lanes?.wayFor(stream) }
-    return { kind: 'stream', stream, packets: this.#dialled.session.destroyed ? undefined : this.#packets.channel }
+    return { kind: 'capsules', stream, packets: this.#dialled.session.destroyed ? undefined : this.#packets.channel }
   }
 
   /** Has the other agent make all checks of `open`, up to the target, without opening a flow. */
@@ -213,7 +213,7 @@ export class ClientSession {
   }
 
   /** Undefined if there is no lane for it: then it needs a stream. */
-  async #openOnLane(request: FlowRequest, signal: AbortSignal): Promise<FlowEnd | undefined> {
+  async #openOnLane(request: FlowRequest, signal: AbortSignal): Promise<RecordsEnd | undefined> {
     const lane = this.#lanes?.take()
     if (lane === undefined) {
       this.#lanes?.missed()
@@ -237,12 +237,12 @@ export class ClientSession {
     this.#asking.add(answer.reject)
     try {
       await raceAbort(answer.promise, signal)
-      return { kind: 'lane', lane, worth: this.#laneWorth }
+      return { kind: 'records', lane, worth: this.#laneWorth }
     } catch (err) {
       // The other agent drops what it may have granted.
       if (err instanceof LaneLost && !signal.aborted) return undefined
-      // After a refusal another flow may be on it by now.
-      if (isOurs) lane.abort('link')
+      // After a refusal another flow may be on it by now, unless it is lost.
+      if (isOurs || lane.lane.isOver) lane.abort('link')
       throw err
     } finally {
       this.#asking.delete(answer.reject)

@@ -12,8 +12,11 @@ export interface Carried {
 /** Gets each piece of a lane, and passes on what it likes. `up`: from the agent that connected it. */
 export type Meddle = (piece: Buffer, way: 'up' | 'down', lane: Carried) => void
 
-/** Someone between two agents who lets sessions through and does as he likes with lanes. Returns where he listens. */
-export async function meddle(world: World, address: string, meddle: Meddle): Promise<string> {
+/**
+ * Someone between two agents who does as he likes with lanes, and lets sessions through unless `session` says otherwise. Returns where
+ * he listens.
+ */
+export async function meddle(world: World, address: string, meddle: Meddle, session = pass): Promise<string> {
   const [host = '', port = ''] = address.split(':')
   const sockets = new Set<Socket>()
   const server = createServer({ allowHalfOpen: true, noDelay: true }, near => {
@@ -28,8 +31,8 @@ export async function meddle(world: World, address: string, meddle: Meddle): Pro
       from.on('close', () => to.destroy())
       from.on('data', (piece: Buffer) => {
         isLane ??= piece[0] === FIRST_BYTE
-        if (isLane) meddle(piece, way, { near, far })
-        else to.write(piece)
+        const how = isLane ? meddle : session
+        how(piece, way, { near, far })
       })
       from.on('end', () => to.end())
     }

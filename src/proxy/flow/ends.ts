@@ -1,0 +1,103 @@
+import type { Socket as UdpSocket } from 'node:dgram'
+import type { Http2Stream } from 'node:http2'
+import type { Socket } from 'node:net'
+import type { PacketChannel } from '../datagram/packet/channel.ts'
+import type { PortGuard } from '../datagram/port-guard.ts'
+import type { KeptLane } from '../fastpath/pooled-connection.ts'
+import type { LaneWay, LaneWorth } from '../fastpath/upgrade-path.ts'
+import { codeOf } from './cut.ts'
+import type { SideName } from './relay.ts'
+
+/** A workload's socket for a flow of TCP. */
+export interface SocketEnd {
+  readonly kind: 'socket'
+  readonly socket: Socket
+}
+
+/** A stream to the other agent. */
+export interface StreamEnd {
+  readonly kind: 'stream'
+  readonly stream: Http2Stream
+  /** How the flow may leave it for a record connection of its own. */
+  readonly lane: LaneWay | undefined
+}
+
+/** A pooled record connection to the other agent, on which the flow was granted. */
+export interface RecordsEnd {
+  readonly kind: 'records'
+  readonly lane: KeptLane
+  /** From when on the workload's socket is read into a buffer that is used again. */
+  readonly worth: LaneWorth
+}
+
+/** A workload's stream socket with datagrams in frames. */
+export interface FramedEnd {
+  readonly kind: 'framed'
+  readonly socket: Socket
+}
+
+export interface UdpEnd {
+  readonly kind: 'udp'
+  readonly socket: UdpSocket
+  /** Undefined: whoever has the port is taken for the server. */
+  readonly guard: PortGuard | undefined
+}
+
+/** A stream to the other agent for datagrams. */
+export interface CapsulesEnd {
+  readonly kind: 'capsules'
+  readonly stream: Http2Stream
+  /** The datagram path of its session, if there is one. */
+  readonly packets: PacketChannel | undefined
+}
+
+/** What a workload of this host has: for TCP, and for UDP. */
+export type LocalByteEnd = SocketEnd
+export type LocalDatagramEnd = FramedEnd | UdpEnd
+export type LocalEnd = LocalByteEnd | LocalDatagramEnd
+/** Where a flow of this host's workload leads. */
+export type ByteEnd = LocalByteEnd | StreamEnd | RecordsEnd
+export type DatagramEnd = LocalDatagramEnd | CapsulesEnd
+export type FlowEnd = ByteEnd | DatagramEnd
+
+/** The two ends of a flow: at each agent that it passes one is a workload's of this host. */
+export type FlowEnds = {
+  /** Which workload `local` is. */
+  readonly localIs: SideName
+} & (
+  | { readonly protocol: 'tcp'; readonly local: LocalByteEnd; readonly far: ByteEnd }
+  | { readonly protocol: 'udp'; readonly local: LocalDatagramEnd; readonly far: DatagramEnd }
+)
+
+/** The ends of a flow whose source's socket, of either protocol, is here. */
+export function endsFrom(socket: Socket, far: FlowEnd): FlowEnds {
+  switch (far.kind) {
+    case 'socket':
+    case 'stream':
+    case 'records':
+      return { localIs: 'source', protocol: 'tcp', local: { kind: 'socket', socket }, far }
+    case 'framed':
+    case 'udp':
+    case 'capsules':
+      return { localIs: 'source', protocol: 'udp', local: { kind: 'framed', socket }, far }
+  }
+}
+
+/** Closes an end that no flow took. */
+export function discardEnd(end: FlowEnd): void {
+  switch (end.kind) {
+    case 'socket':
+    case 'framed':
+      end.socket.destroy()
+      return
+    case 'stream':
+    case 'capsules':
+      end.stream.close(codeOf('link'))
+      return
+    case 'records':
+      end.lane.abort('link')
+      return
+    case 'udp':
+      end.socket.close()
+  }
+}

@@ -1,0 +1,201 @@
+import type { Duplex } from 'node:stream'
+import type { Cut, CutKind } from '../cut.ts'
+import { countYoungGarbage } from '../young-garbage.ts'
+import type { ByteLeg, LegEvents } from './leg.ts'
+import { Outflow } from './outflow.ts'
+
+/** In what one kind of stream differs from another. */
+export interface Manner {
+  /** Asked when the stream emits `end`: whether the other side ended it, and it was not merely cut short. */
+  readonly isCleanEnd: () => boolean
+  /** Why it failed, once it did. */
+  readonly failure: (err: Error | undefined) => Cut
+  /** Ends both directions at once; what is buffered is dropped. */
+  readonly reset: (kind: CutKind) => void
+}
+
+/** Another stream for the same connection, and what the former had read. */
+export interface Exchanged {
+  readonly stream: Duplex
+  readonly manner: Manner
+  readonly rest: Buffer
+}
+
+/** Makes it. What the new stream reads goes to `onBytes`, which returns false for no more; `letGo` comes before the former closes. */
+export type Exchange = (onBytes: (bytes: Buffer) => boolean, letGo: () => void) => Exchanged
+
+/** A leg that is a stream of Node: a workload's socket, or a stream of a session. */
+export class DuplexLeg implements ByteLeg {
+  readonly copies = false
+  readonly #out: Outflow
+  #stream: Duplex
+  #manner: Manner
+  #events: LegEvents | undefined
+  #isPaused = true
+  #hasEnded = false
+  #hasFinished = false
+  #isOver = false
+  #isAborted = false
+
+  constructor(stream: Duplex, manner: Manner) {
+    this.#stream = stream
+    this.#manner = manner
+    this.#out = new Outflow(stream, () => {
+      if (!this.#isOver) this.#events?.drained()
+    })
+  }
+
+  get deliveredBytes(): number {
+    return this.#out.deliveredBytes
+  }
+
+  get waitingBytes(): number {
+    return this.#stream.writableLength
+  }
+
+  attend(events: LegEvents): void {
+    const isFirst = this.#events === undefined
+    this.#events = events
+    if (!isFirst) return
+    this.#stream.on('data', this.#onData)
+    this.#bind()
+    if (this.#stream.destroyed) this.#fail()
+  }
+
+  send(bytes: Buffer, release?: () => void): boolean {
+    if (!this.#hasEnded) return this.#out.write(bytes, release)
+    release?.()
+    return false
+  }
+
+  end(): void {
+    if (this.#hasEnded) return
+    this.#hasEnded = true
+    if (!this.#stream.destroyed) this.#stream.end()
+  }
+
+  pause(): void {
+    this.#isPaused = true
+    this.#stream.pause()
+  }
+
+  resume(): void {
+    this.#isPaused = false
+    if (!this.#isOver) this.#stream.resume()
+  }
+
+  delivered(offset: number, then: () => void): void {
+    this.#out.delivered(offset, then)
+  }
+
+  abort(kind: CutKind): void {
+    this.#isOver = true
+    if (this.#isAborted) return
+    this.#isAborted = true
+    this.#manner.reset(kind)
+  }
+
+  close(): void {
+    this.#isOver = true
+    const stream = this.#stream
+    if (stream.destroyed || this.#isAborted) return
+    // Of one that was exchanged after its end the new stream does not know that.
+    if (this.#hasEnded && !stream.writableEnded) {
+      stream.destroy()
+      return
+    }
+    // Where the flow has moved from: the other end waits for the end.
+    if (!stream.writableEnded) stream.end()
+    stream.resume()
+  }
+
+  /**
+   * Goes on with another stream of the same connection, which `take` makes of this one when that is paused and nothing waits. If it
+   * throws, all stays as it is.
+   */
+  exchange(take: Exchange): void {
+    if (this.#isOver || this.#stream.readableEnded) return
+    this.#out.hold(() => {
+      const former = this.#stream
+      if (!this.#isOver && !former.destroyed && !former.readableEnded) this.#exchange(take)
+      this.#out.letGo()
+    })
+  }
+
+  #exchange(take: Exchange): void {
+    this.#stream.pause()
+    const taken = this.#attempt(take)
+    if (taken !== undefined) {
+      this.#stream = taken.stream
+      this.#manner = taken.manner
+      this.#out.exchange(taken.stream)
+      this.#bind()
+      if (taken.rest.length > 0) this.#take(taken.rest)
+    }
+    if (!this.#isPaused) this.#stream.resume()
+  }
+
+  #attempt(take: Exchange): Exchanged | undefined {
+    try {
+      return take(this.#take, () => this.#unbind())
+    } catch {
+      // No descriptor for it: it is read as before.
+      return undefined
+    }
+  }
+
+  #bind(): void {
+    this.#stream
+      // Stays for the life of the stream: an error after the flow is over must not be unhandled.
+      .on('error', this.#fail)
+      .once('aborted', this.#onAborted)
+      .once('close', this.#onClose)
+      .once('end', this.#onEnd)
+      .once('finish', this.#onFinish)
+  }
+
+  #unbind(): void {
+    this.#stream
+      .off('data', this.#onData)
+      .off('error', this.#fail)
+      .off('aborted', this.#onAborted)
+      .off('close', this.#onClose)
+      .off('end', this.#onEnd)
+      .off('finish', this.#onFinish)
+  }
+
+  readonly #take = (bytes: Buffer): boolean => {
+    if (this.#isOver || this.#events === undefined) return false
+    if (this.#events.data(bytes)) return true
+    this.#isPaused = true
+    return false
+  }
+
+  readonly #onData = (chunk: Buffer): void => {
+    countYoungGarbage(chunk.length)
+    if (!this.#take(chunk)) this.#stream.pause()
+  }
+
+  readonly #onEnd = (): void => {
+    if (this.#isOver) return
+    if (this.#manner.isCleanEnd()) this.#events?.ended()
+    else this.#fail()
+  }
+
+  readonly #onFinish = (): void => {
+    this.#hasFinished = true
+    if (!this.#isOver) this.#events?.finished()
+  }
+
+  readonly #onAborted = (): void => this.#fail()
+
+  readonly #onClose = (): void => {
+    if (!this.#stream.readableEnded || !this.#hasFinished) this.#fail()
+  }
+
+  readonly #fail = (err?: Error): void => {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#events?.failed(this.#manner.failure(err))
+  }
+}

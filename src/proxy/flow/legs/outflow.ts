@@ -1,0 +1,110 @@
+import type { Duplex } from 'node:stream'
+import { afterWriting, isFlushed } from '../flushed.ts'
+import { MAX_WAITING_BYTES, MAX_WAITING_WRITES } from './leg.ts'
+import { Milestones } from './milestones.ts'
+
+/** Smaller ones are mostly alone in their turn: a question, an answer. */
+const GATHERED_FROM_BYTES = 4 * 1024
+
+/** Writes to a stream, and knows how much of it waits. */
+export class Outflow {
+  #stream: Duplex
+  readonly #onRoom: () => void
+  #sentBytes = 0
+  #lent = 0
+  #isFull = false
+  #isHeld = false
+  /** Somebody was told that there is no room. */
+  #isAwaited = false
+  #isGathering = false
+  readonly #milestones = new Milestones()
+
+  /** `onRoom` is called when nothing waits any more, after `write` returned false. */
+  constructor(stream: Duplex, onRoom: () => void) {
+    this.#stream = stream
+    this.#onRoom = onRoom
+  }
+
+  get deliveredBytes(): number {
+    return Math.max(0, this.#sentBytes - this.#stream.writableLength)
+  }
+
+  /** Calls `release`, if there is one, when `bytes` are used no longer. Returns false when enough waits. */
+  write(bytes: Buffer, release?: () => void): boolean {
+    const stream = this.#stream
+    if (stream.destroyed) {
+      release?.()
+      return false
+    }
+    this.#sentBytes += bytes.length
+    if (release === undefined) {
+      stream.write(bytes, this.#onWritten)
+      this.#gather(bytes.length)
+    } else {
+      this.#lent += 1
+      stream.write(bytes, () => {
+        release()
+        this.#lent -= 1
+        this.#onWritten()
+      })
+    }
+    if (stream.writableLength >= MAX_WAITING_BYTES || this.#lent >= MAX_WAITING_WRITES) this.#isFull = true
+    if (!this.#isFull && !this.#isHeld) return true
+    this.#isAwaited = true
+    return false
+  }
+
+  delivered(offset: number, then: () => void): void {
+    this.#milestones.add(offset, then, this.deliveredBytes)
+  }
+
+  /** Calls back when nothing waits, or the stream is gone; until `letGo`, `write` asks for no more. */
+  hold(callback: () => void): void {
+    this.#isHeld = true
+    const attempt = (): void => {
+      // More may have come meanwhile.
+      if (isFlushed(this.#stream) || this.#stream.destroyed) callback()
+      else afterWriting(this.#stream, attempt)
+    }
+    attempt()
+  }
+
+  letGo(): void {
+    if (!this.#isHeld) return
+    this.#isHeld = false
+    this.#tellRoom()
+  }
+
+  /** Goes on with another stream. Only while nothing waits. */
+  exchange(stream: Duplex): void {
+    this.#stream = stream
+    this.#isFull = false
+  }
+
+  // One function for all writes: so Node calls back once for those that end together, and knows them for the same.
+  readonly #onWritten = (): void => {
+    if (this.#milestones.size > 0) this.#milestones.reach(this.deliveredBytes)
+    if (!this.#isFull || this.#stream.writableLength > 0) return
+    this.#isFull = false
+    this.#tellRoom()
+  }
+
+  #tellRoom(): void {
+    if (this.#isHeld || this.#isFull || !this.#isAwaited) return
+    this.#isAwaited = false
+    this.#onRoom()
+  }
+
+  // The first chunk of a turn leaves at once, the others together: one decrypted read arrives in pieces of at most
+  // 16 KiB, and a system call for each of them took the destination's agent two and a half times as long.
+  #gather(bytes: number): void {
+    if (this.#isGathering || bytes < GATHERED_FROM_BYTES) return
+    this.#isGathering = true
+    const stream = this.#stream
+    stream.cork()
+    setImmediate(() => {
+      this.#isGathering = false
+      stream.uncork()
+    })
+  }
+}

@@ -1,0 +1,210 @@
+import { MAX_CONTENT_BYTES } from '../../fastpath/format.ts'
+import type { KeptLane } from '../../fastpath/pooled-connection.ts'
+import type { Lane } from '../../fastpath/record-connection.ts'
+import type { LaneEvents } from '../../fastpath/record-events.ts'
+import { REASON_GRACE_MS } from '../../timing.ts'
+import { type Cut, type CutKind, LINK_LOST } from '../cut.ts'
+import type { ByteLeg, JoiningLeg, LegEvents } from './leg.ts'
+import { Milestones } from './milestones.ts'
+
+/** To whom a record connection belongs: one flow, which it goes on with, or a session, which keeps it for the next flow. */
+interface Owner {
+  /** Tells `events` what comes, and `onCut` why the other end has cut the flow, if it says that elsewhere. */
+  readonly attend: (events: LaneEvents, onCut: (cut: Cut) => void) => void
+  readonly abort: (kind: CutKind) => void
+  /** Both directions have ended. */
+  readonly close: () => void
+}
+
+/** From where on the other end's direction comes on a record connection, where it has said so: undefined if it does not. */
+export interface Started {
+  readonly offset: number | undefined
+}
+
+/** A record connection for a flow that began on a stream. The stream says why the flow is cut. */
+export function joiningLeg(lane: Lane, started?: Started): JoiningLeg {
+  const owner: Owner = {
+    attend: events => lane.attend(events),
+    abort: () => lane.destroy(),
+    close: () => lane.finish()
+  }
+  return new RecordLeg(lane, owner, started)
+}
+
+/** A pooled record connection on which the flow was granted. */
+export function pooledLeg(kept: KeptLane): ByteLeg {
+  const { number } = kept
+  return new RecordLeg(kept.lane, {
+    attend: (events, onCut) => kept.attend(events, onCut),
+    abort: kind => kept.abort(kind),
+    close: () => kept.forget(number)
+  })
+}
+
+/** A leg that is a TCP connection of sealed records to the other agent. */
+class RecordLeg implements JoiningLeg, LaneEvents {
+  readonly copies = true
+  readonly #lane: Lane
+  readonly #owner: Owner
+  readonly #theirs: Started | undefined
+  readonly #sentBefore: number
+  #events: LegEvents | undefined
+  #sentBytes = 0
+  readonly #milestones = new Milestones()
+  #hasEnded = false
+  /** All of our direction has left this process. */
+  #isSent = false
+  /** All of theirs has come. */
+  #isReceived = false
+  /** It carries another flow, or may. */
+  #isFree = false
+  /** Nothing is told any more. */
+  #isOver = false
+  #isGivenBack = false
+  #grace: NodeJS.Timeout | undefined
+
+  constructor(lane: Lane, owner: Owner, theirs?: Started) {
+    this.#lane = lane
+    this.#owner = owner
+    this.#theirs = theirs
+    this.#sentBefore = lane.sentBytes
+  }
+
+  get deliveredBytes(): number {
+    if (this.#isSent) return this.#sentBytes
+    return Math.min(this.#sentBytes, Math.max(0, this.#lane.passedBytes - this.#sentBefore))
+  }
+
+  get waitingBytes(): number {
+    return this.#isFree ? 0 : this.#lane.waitingBytes
+  }
+
+  attend(events: LegEvents): void {
+    const isFirst = this.#events === undefined
+    this.#events = events
+    if (!isFirst) return
+    if (this.#theirs !== undefined) this.started(this.#theirs.offset)
+    this.#owner.attend(this, cut => {
+      if (!this.#isDone) this.#fail(cut)
+    })
+  }
+
+  start(offset: number | undefined): void {
+    if (offset !== undefined) {
+      this.#lane.start(offset)
+      return
+    }
+    this.#hasEnded = true
+    this.#isSent = true
+    this.#lane.stay()
+  }
+
+  send(bytes: Buffer, release?: () => void): boolean {
+    const lane = this.#lane
+    let hasRoom = false
+    if (!this.#isOver && !this.#hasEnded && !lane.isOver) {
+      this.#sentBytes += bytes.length
+      for (let at = 0; at < bytes.length; at += MAX_CONTENT_BYTES) {
+        hasRoom = lane.send(bytes.length <= MAX_CONTENT_BYTES ? bytes : bytes.subarray(at, at + MAX_CONTENT_BYTES))
+      }
+    }
+    release?.()
+    return hasRoom
+  }
+
+  end(): void {
+    if (this.#hasEnded || this.#isOver) return
+    this.#hasEnded = true
+    this.#lane.end(err => {
+      // It is lost then; why may still be said.
+      if (err !== undefined) {
+        this.#lose()
+        return
+      }
+      this.#isSent = true
+      this.passed()
+      if (!this.#isOver) this.#events?.finished()
+    })
+  }
+
+  pause(): void {
+    if (!this.#isFree && !this.#isOver) this.#lane.pause()
+  }
+
+  resume(): void {
+    if (!this.#isFree && !this.#isOver) this.#lane.resume()
+  }
+
+  delivered(offset: number, then: () => void): void {
+    this.#milestones.add(offset, then, this.deliveredBytes)
+  }
+
+  abort(kind: CutKind): void {
+    this.#giveBack(() => {
+      // Another flow may be on it by now; ours has ended there in order.
+      if (this.#isFree) this.#owner.close()
+      else this.#owner.abort(kind)
+    })
+  }
+
+  close(): void {
+    this.#giveBack(() => this.#owner.close())
+  }
+
+  started(offset: number | undefined): void {
+    if (offset === undefined) this.#isReceived = true
+    this.#events?.started?.(offset)
+  }
+
+  data(bytes: Buffer, done: () => void): boolean {
+    if (this.#events !== undefined && !this.#isOver) return this.#events.data(bytes, done)
+    done()
+    return true
+  }
+
+  ended(): void {
+    this.#isReceived = true
+    if (!this.#isOver) this.#events?.ended()
+  }
+
+  rested(): void {
+    this.#isFree = true
+  }
+
+  drained(): void {
+    if (!this.#isOver) this.#events?.drained()
+  }
+
+  passed(): void {
+    if (this.#milestones.size > 0) this.#milestones.reach(this.deliveredBytes)
+  }
+
+  closed(): void {
+    if (!this.#isDone) this.#lose()
+  }
+
+  /** The other end has all that we sent, and we have all of its: only our workload may not have taken it yet. */
+  get #isDone(): boolean {
+    return this.#isReceived && this.#isSent
+  }
+
+  /** The reason comes on the session, and the end of this connection may overtake it: it is waited for, whatever comes meanwhile. */
+  #lose(): void {
+    if (!this.#isOver) this.#grace ??= setTimeout(() => this.#fail(LINK_LOST), REASON_GRACE_MS)
+  }
+
+  #fail(cut: Cut): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    clearTimeout(this.#grace)
+    this.#events?.failed(cut)
+  }
+
+  #giveBack(how: () => void): void {
+    this.#isOver = true
+    clearTimeout(this.#grace)
+    if (this.#isGivenBack) return
+    this.#isGivenBack = true
+    how()
+  }
+}

@@ -1,0 +1,45 @@
+import { Socket } from 'node:net'
+import { canTakeOver, takeOver } from '../../fastpath/raw-socket.ts'
+import { resetSocket } from '../reset-socket.ts'
+import { DuplexLeg, type Manner } from './duplex-leg.ts'
+
+/** A workload's socket, which is open for both directions and paused. */
+export function socketLeg(socket: Socket): DuplexLeg {
+  return new DuplexLeg(socket, mannerOf(socket))
+}
+
+/**
+ * Ends both directions of a workload's socket at once.
+ *
+ * A TCP socket sends RST. AF_UNIX has none: its peer reads what it already received, then the end of file (or ECONNRESET, if it had
+ * written what we did not read), and gets EPIPE when it writes. That differs from a clean end, at which our side stays open for
+ * reading until the workload has ended too.
+ */
+export function abortSocket(socket: Socket): void {
+  if (socket.remoteAddress !== undefined && socket instanceof Socket) resetSocket(socket)
+  else socket.destroy()
+}
+
+/**
+ * Reads the socket of `leg` into one buffer that is used again from now on, where the system allows it. Only while the leg at the
+ * other side of the flow copies what it sends. It begins when what waits for the workload has left.
+ */
+export function reuseReads(leg: DuplexLeg, socket: Socket): void {
+  if (!canTakeOver()) return
+  leg.exchange((onBytes, letGo) => {
+    const { socket: stream, rest } = takeOver(socket, onBytes, letGo)
+    return { stream, manner: mannerOf(stream), rest }
+  })
+}
+
+function mannerOf(socket: Socket): Manner {
+  return {
+    isCleanEnd: () => true,
+    failure: err => ({ kind: 'reset', text: `reset by the workload${err === undefined ? '' : ` (${codeFrom(err)})`}` }),
+    reset: () => abortSocket(socket)
+  }
+}
+
+function codeFrom(err: Error): string {
+  return 'code' in err && typeof err.code === 'string' ? err.code : err.message
+}

@@ -1,0 +1,132 @@
+import type { Cut, CutKind } from './cut.ts'
+import type { ByteLeg, JoiningLeg, LegEvents } from './legs/leg.ts'
+import { Swap } from './swap.ts'
+
+export interface SideEvents {
+  /** The end of the direction towards this side has been passed on. */
+  readonly finished: () => void
+  readonly failed: (cut: Cut) => void
+}
+
+/** One side of a relay: takes what its leg brings, and hands it to the leg of the other side. */
+export class Side implements LegEvents {
+  readonly #count: (bytes: number) => void
+  readonly #relay: SideEvents
+  #other: Side | undefined
+  /** Takes what is sent to this side. */
+  #leg: ByteLeg
+  /** Brings what comes from it: while it moves, the former leg. */
+  #incoming: ByteLeg
+  #former: ByteLeg | undefined
+  #swap: Swap | undefined
+  /** The other side's leg has no room. */
+  #isHeldBack = false
+  /** The direction towards this side, and the one that comes from it. */
+  #hasEnded = false
+  #hasIncomingEnded = false
+  #isFinished = false
+  #isOver = false
+
+  constructor(leg: ByteLeg, count: (bytes: number) => void, relay: SideEvents) {
+    this.#leg = leg
+    this.#incoming = leg
+    this.#count = count
+    this.#relay = relay
+  }
+
+  get isFinished(): boolean {
+    return this.#isFinished
+  }
+
+  get waitingBytes(): number {
+    return this.#leg.waitingBytes + (this.#former?.waitingBytes ?? 0)
+  }
+
+  /** Begins, at both sides. */
+  join(other: Side): void {
+    this.#other = other
+    other.#other = this
+    // A leg may bring what came before, or say that it is gone, at once.
+    for (const side of [this, other]) if (!side.#isOver) side.#leg.attend(side)
+    for (const side of [this, other]) if (!side.#isOver) side.follow()
+  }
+
+  /** Moves to another leg. `received` says what has come from this side so far. */
+  swap(leg: JoiningLeg, offset: number, received: () => number): void {
+    const former = this.#leg
+    const arrived = (): void => {
+      this.#incoming = leg
+    }
+    const swap = new Swap({ side: this, former, hasEnded: this.#hasIncomingEnded, received, arrived })
+    this.#former = former
+    this.#leg = leg
+    this.#swap = swap
+    former.attend(swap.former)
+    leg.attend(swap)
+    leg.start(this.#hasEnded ? undefined : offset)
+    this.#other?.drain()
+  }
+
+  data(bytes: Buffer, release?: () => void): boolean {
+    const other = this.#other
+    if (this.#isOver || other === undefined) {
+      release?.()
+      return true
+    }
+    this.#count(bytes.length)
+    if (other.#leg.send(bytes, release)) return true
+    this.#isHeldBack = true
+    return false
+  }
+
+  ended(): void {
+    this.#hasIncomingEnded = true
+    this.#other?.end()
+  }
+
+  drained(): void {
+    this.#other?.drain()
+  }
+
+  finished(): void {
+    this.#isFinished = true
+    this.#relay.finished()
+  }
+
+  failed(cut: Cut): void {
+    this.#relay.failed(cut)
+  }
+
+  /** Reads on, or not, as there is room at the other side. */
+  follow(): void {
+    if (this.#isHeldBack) this.#incoming.pause()
+    else this.#incoming.resume()
+  }
+
+  /** The other side has room again. */
+  drain(): void {
+    if (!this.#isHeldBack) return
+    this.#isHeldBack = false
+    this.#incoming.resume()
+  }
+
+  /** Nothing more comes for this side. */
+  end(): void {
+    this.#hasEnded = true
+    this.#leg.end()
+  }
+
+  close(): void {
+    this.#isOver = true
+    this.#leg.close()
+    this.#former?.close()
+  }
+
+  abort(kind: CutKind): void {
+    this.#isOver = true
+    // The former leg says why: that must leave first.
+    this.#former?.abort(kind)
+    this.#leg.abort(kind)
+    this.#swap?.drop()
+  }
+}

@@ -1,0 +1,34 @@
+import type {
+  CapsulesEnd,
+  FlowEnds,
+  LocalByteEnd,
+  LocalDatagramEnd,
+  LocalEnd,
+  RecordsEnd,
+  StreamEnd
+} from '../flow/ends.ts'
+import type { Flow } from '../flow/flow.ts'
+import type { Admission, Admitted } from './admission.ts'
+
+/** How a flow that is asked for is admitted, and what its two ends are then. */
+export interface Carrying<E extends LocalEnd> {
+  readonly admit: (flow: Flow, signal: AbortSignal) => Promise<Admitted<E>>
+  /** Called once, when the flow is granted. */
+  readonly ends: (local: E) => FlowEnds
+}
+
+/** A flow of TCP whose other end is `far`. */
+export function carryingBytes(admission: Admission, far: () => StreamEnd | RecordsEnd): Carrying<LocalByteEnd> {
+  return {
+    admit: (flow, signal) => admission.admitTcp(flow, signal),
+    ends: local => ({ localIs: 'destination', protocol: 'tcp', local, far: far() })
+  }
+}
+
+/** A flow of UDP whose other end is `far`. */
+export function carryingDatagrams(admission: Admission, far: () => CapsulesEnd): Carrying<LocalDatagramEnd> {
+  return {
+    admit: (flow, signal) => admission.admitUdp(flow, signal),
+    ends: local => ({ localIs: 'destination', protocol: 'udp', local, far: far() })
+  }
+}
