@@ -7,7 +7,7 @@ import type { Clock, Logger, Metrics, WarrenError } from '../core/index.ts'
 import type { EventSink } from '../events/index.ts'
 import type { Address, Pattern, PeerKey } from '../identity/index.ts'
 import type { Decision, Protocol } from '../policy/index.ts'
-import type { LaneWorth } from './fastpath/upgrade-path.ts'
+import type { LaneWorth } from './fastpath/index.ts'
 import type { BrokerLimits } from './limits.ts'
 
 /** One registration that may be a destination, as the registry of this host knows it now. */

@@ -1,6 +1,5 @@
 import { type Logger, raceAbort, within } from '../core/index.ts'
-import type { Flow } from './flow/flow.ts'
-import type { FlowTable } from './flow/table.ts'
+import type { Flow, FlowTable } from './flow/index.ts'
 
 export interface DrainOptions {
   /** Those to workloads of this host, or all; with `all` none is opened any more either. */

@@ -2,9 +2,9 @@ import type { Socket } from 'node:net'
 import type { WarrenError } from '../core/index.ts'
 import { brokerPb, create, encodeFrame, toBinary } from '../wire/index.ts'
 import type { LocalTarget } from './deps.ts'
-import type { LocalEnd } from './flow/ends.ts'
 import { type ProxyEnds, proxyHeader } from './proxy-header.ts'
 import { toldOf } from './refusal.ts'
+import type { LocalEnd } from './relay/index.ts'
 
 /** The frame that tells a workload which flow this is and who is at its other end. */
 export function helloFrame(flowId: string, peerSpiffeId: string): Buffer {

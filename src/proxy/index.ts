@@ -14,12 +14,11 @@ export type {
   SocketCredentials,
   WorkloadVerdict
 } from './deps.ts'
-export type { FlowInfo } from './flow/flow.ts'
-export { collectYoungGarbage } from './flow/young-garbage.ts'
-export { probeTarget } from './inbound/probe.ts'
+export type { FlowInfo } from './flow/index.ts'
+export { probeTarget } from './inbound/index.ts'
+export { collectYoungGarbage } from './legs/index.ts'
 export { type BrokerLimits, DEFAULT_LIMITS } from './limits.ts'
-export type { Strategy } from './outbound/balance.ts'
-export { ENDPOINT_DIRECTORIES, LONGEST_ENDPOINT } from './outbound/endpoint-socket.ts'
-export type { SourceHandle } from './outbound/endpoints.ts'
+export type { SourceHandle, Strategy } from './outbound/index.ts'
+export { ENDPOINT_DIRECTORIES, LONGEST_ENDPOINT } from './outbound/index.ts'
 export { type Broker, type BrokerTotals, type ConnectAnswer, type ConnectRequest, createBroker } from './proxy.ts'
 export type { SessionAlarm } from './session-alarms.ts'

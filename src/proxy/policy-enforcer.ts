@@ -1,12 +1,9 @@
 import { ErrorCode, type Logger } from '../core/index.ts'
 import { formatAddress } from '../identity/index.ts'
 import type { BrokerDeps } from './deps.ts'
-import type { Cut } from './flow/cut.ts'
-import type { Flow } from './flow/flow.ts'
-import type { FlowTable } from './flow/table.ts'
-import type { DataServer } from './inbound/data-server.ts'
-import type { ClientSession } from './session/client-session.ts'
-import type { SessionPool } from './session/pool.ts'
+import type { Cut, Flow, FlowTable } from './flow/index.ts'
+import type { DataServer } from './inbound/index.ts'
+import type { ClientSession, SessionPool } from './session/index.ts'
 
 /** Judges what is going on again, with the policy, trust and registrations of this moment. */
 export class PolicyEnforcer {

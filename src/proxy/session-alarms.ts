@@ -1,6 +1,6 @@
-import type { Flow, FlowAlarm } from './flow/flow.ts'
-import type { DataServer } from './inbound/data-server.ts'
-import type { SessionPool } from './session/pool.ts'
+import type { Flow, FlowAlarm } from './flow/index.ts'
+import type { DataServer } from './inbound/index.ts'
+import type { SessionPool } from './session/index.ts'
 
 /** A session whose flows are cut at a time that is known, unless its ends prove renewed certificates before. */
 export interface SessionAlarm {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 import { describe, it } from 'node:test'
-import { resetSocket } from '../../src/proxy/flow/reset-socket.ts'
+import { resetSocket } from '../../src/proxy/legs/reset-socket.ts'
 import { waitFor } from '../harness/index.ts'
 import { closed } from './support/sockets.ts'
 

@@ -2,8 +2,9 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { silentMetrics } from '../../src/core/index.ts'
 import { parseAddress } from '../../src/identity/index.ts'
-import type { DatagramEvents, DatagramLeg, Sent } from '../../src/proxy/datagram/leg.ts'
+import type { DatagramEvents, DatagramLeg } from '../../src/proxy/datagram/leg.ts'
 import { spliceDatagrams } from '../../src/proxy/datagram/splice.ts'
+import type { Sent } from '../../src/proxy/flow/drops.ts'
 import { Flow } from '../../src/proxy/flow/flow.ts'
 
 class FakeLeg implements DatagramLeg {

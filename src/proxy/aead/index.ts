@@ -4,6 +4,8 @@ import { nodeCrypto } from './node-crypto.ts'
 
 export { type Aead, KEY_BYTES, NONCE_BYTES, type Opener, type Sealer, TAG_BYTES } from './aead.ts'
 
+export type { Exporter, Sender } from './exporter.ts'
+
 let chosen: Aead | undefined
 
 /** AES-256-GCM for what travels beside TLS: by Node's own OpenSSL if it is there and computes the same as `node:crypto`. */

@@ -1,6 +1,6 @@
 import type { Candidate } from '../deps.ts'
 import type { Pauses } from '../path-memory.ts'
-import type { Dialled, DialOptions } from '../tls/open-session.ts'
+import type { Dialled, DialOptions } from '../tls/index.ts'
 
 /** What may be done beside a session, by how it travels. */
 export interface Allowed {

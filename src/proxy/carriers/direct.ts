@@ -1,6 +1,6 @@
 import { raceStaggered, within } from '../../core/index.ts'
 import { DIAL_TIMEOUT_MS, DIRECT_BACKOFF_MAX_MS, DIRECT_BACKOFF_MS, STAGGER_MS } from '../timing.ts'
-import { dialAddress } from '../tls/open-session.ts'
+import { dialAddress } from '../tls/index.ts'
 import type { Carrier, Path } from './carrier.ts'
 
 /** Addresses of one agent that are tried. */

@@ -2,7 +2,7 @@ import type { Duplex } from 'node:stream'
 import { within } from '../../core/index.ts'
 import type { PeerKey } from '../../identity/index.ts'
 import { CARRIER_TIMEOUT_MS, DIRECT_BACKOFF_MAX_MS, DIRECT_BACKOFF_MS } from '../timing.ts'
-import { openSession } from '../tls/open-session.ts'
+import { openSession } from '../tls/index.ts'
 import type { Carrier, Path } from './carrier.ts'
 
 /** A stream of the mesh connection between the two agents. */

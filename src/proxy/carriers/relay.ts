@@ -2,7 +2,7 @@ import type { Duplex } from 'node:stream'
 import { within } from '../../core/index.ts'
 import type { PeerKey } from '../../identity/index.ts'
 import { CARRIER_TIMEOUT_MS, RELAY_BACKOFF_MAX_MS, RELAY_BACKOFF_MS } from '../timing.ts'
-import { openSession } from '../tls/open-session.ts'
+import { openSession } from '../tls/index.ts'
 import type { Allowed, Carrier, Path } from './carrier.ts'
 
 export interface RelayCarrierDeps {

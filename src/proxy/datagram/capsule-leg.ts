@@ -1,10 +1,11 @@
 import type { Http2Stream } from 'node:http2'
 import { FrameWriter, MAX_DATAGRAM_BYTES } from '../../wire/index.ts'
-import { type CutKind, codeOf, cutOf, isDone } from '../flow/cut.ts'
-import { abortStream } from '../flow/legs/stream-leg.ts'
+import type { Sent } from '../flow/index.ts'
+import { type CutKind, codeOf, cutOf, isDone } from '../flow/index.ts'
+import { abortStream } from '../legs/index.ts'
 import { CapsuleParser, capsuleFraming } from './capsules.ts'
-import { type DatagramEvents, type DatagramLeg, MAX_BACKLOG_BYTES, type Sent } from './leg.ts'
-import type { PacketChannel } from './packet/channel.ts'
+import { type DatagramEvents, type DatagramLeg, MAX_BACKLOG_BYTES } from './leg.ts'
+import type { PacketChannel } from './packet/index.ts'
 
 /** A `connect-udp` stream to the other agent: DATAGRAM capsules on it, or packets beside it while they arrive. */
 export class CapsuleLeg implements DatagramLeg {

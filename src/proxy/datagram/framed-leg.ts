@@ -1,7 +1,8 @@
 import type { Socket } from 'node:net'
 import { DatagramParser, datagramFraming, FrameWriter, MAX_DATAGRAM_BYTES } from '../../wire/index.ts'
-import { abortSocket } from '../flow/legs/socket-leg.ts'
-import type { DatagramEvents, DatagramLeg, Sent } from './leg.ts'
+import type { Sent } from '../flow/index.ts'
+import { abortSocket } from '../legs/index.ts'
+import type { DatagramEvents, DatagramLeg } from './leg.ts'
 import { MAX_BACKLOG_BYTES } from './leg.ts'
 
 const NOTHING = Buffer.alloc(0)

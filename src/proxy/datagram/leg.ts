@@ -1,10 +1,4 @@
-import type { Cut, CutKind } from '../flow/cut.ts'
-
-/** What became of a datagram that was handed on: a drop is an outcome, no failure. */
-export type Sent = 'sent' | 'full' | 'too large' | 'gone'
-
-/** Why a datagram was dropped here. */
-export type DropReason = Exclude<Sent, 'sent'> | 'rate'
+import type { Cut, CutKind, Sent } from '../flow/index.ts'
 
 export interface DatagramEvents {
   /** `payload` is valid only during the call: its memory is used again. */

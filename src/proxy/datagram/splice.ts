@@ -1,9 +1,8 @@
 import type { Metrics } from '../../core/index.ts'
 import { MAX_DATAGRAM_BYTES } from '../../wire/index.ts'
-import type { Cut } from '../flow/cut.ts'
-import type { Flow } from '../flow/flow.ts'
+import type { Cut, DropReason, Flow } from '../flow/index.ts'
 import { UDP_LINGER_MS } from '../timing.ts'
-import { type DatagramLeg, type DropReason, MAX_BACKLOG_BYTES } from './leg.ts'
+import { type DatagramLeg, MAX_BACKLOG_BYTES } from './leg.ts'
 
 export interface DatagramSpliceOptions {
   /** A flow without a datagram in either direction ends after this long, up to a quarter more. */

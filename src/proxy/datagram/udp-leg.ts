@@ -1,8 +1,8 @@
 import type { Socket } from 'node:dgram'
 import { type DropListener, growBuffers, type UdpEndpoint, udpEndpoint } from '../../udp/index.ts'
 import { MAX_DATAGRAM_BYTES } from '../../wire/index.ts'
-import type { Cut } from '../flow/cut.ts'
-import type { DatagramEvents, DatagramLeg, Sent } from './leg.ts'
+import type { Cut, Sent } from '../flow/index.ts'
+import type { DatagramEvents, DatagramLeg } from './leg.ts'
 import type { PortGuard } from './port-guard.ts'
 
 /** Asked of the kernel for bursts, which may give less. */

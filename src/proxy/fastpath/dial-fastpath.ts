@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { connect } from 'node:net'
 import { raceAbort } from '../../core/index.ts'
-import type { Exporter } from '../datagram/packet/keys.ts'
+import type { Exporter } from '../aead/index.ts'
 import { encodePreamble, isKept, SALT_BYTES } from './format.ts'
 import { boundKernelBuffers } from './kernel-buffers.ts'
 import { sessionTag } from './keys.ts'

@@ -1,4 +1,4 @@
-import type { Exporter } from '../datagram/packet/keys.ts'
+import type { Exporter } from '../aead/index.ts'
 import { type LaneName, laneKeys } from './keys.ts'
 import { Nonces } from './nonces.ts'
 

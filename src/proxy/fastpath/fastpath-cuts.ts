@@ -1,6 +1,6 @@
 import type { Http2Stream } from 'node:http2'
 import { ByteQueue } from '../../wire/index.ts'
-import { type CutKind, codeOf } from '../flow/cut.ts'
+import { type CutKind, codeOf } from '../flow/index.ts'
 
 /** Who asks for such a stream, in a session. */
 export const LANE_CUTS_PATH = '/warren/lane-cuts'

@@ -1,5 +1,4 @@
-import { KEY_BYTES, NONCE_BYTES } from '../aead/index.ts'
-import type { Exporter, Sender } from '../datagram/packet/keys.ts'
+import { type Exporter, KEY_BYTES, NONCE_BYTES, type Sender } from '../aead/index.ts'
 import { SESSION_TAG_BYTES } from './format.ts'
 
 const KEY_LABEL = 'EXPORTER-warren-lane-key'

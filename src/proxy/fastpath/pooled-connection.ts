@@ -1,6 +1,6 @@
 import { WarrenError } from '../../core/index.ts'
 import { brokerPb, create, decode, toBinary } from '../../wire/index.ts'
-import { type Cut, type CutKind, cutOf, LINK_LOST } from '../flow/cut.ts'
+import { type Cut, type CutKind, cutOf, LINK_LOST } from '../flow/index.ts'
 import { refusalOf, toldOf } from '../refusal.ts'
 import type { LaneCuts } from './fastpath-cuts.ts'
 import { MAX_MESSAGE_BYTES } from './format.ts'

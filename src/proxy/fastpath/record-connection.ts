@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import { MAX_WAITING_BYTES, MAX_WAITING_WRITES } from '../flow/legs/leg.ts'
+import { MAX_WAITING_BYTES, MAX_WAITING_WRITES } from '../flow/index.ts'
 import { Kind, OFFSET_BYTES, RECORD_OVERHEAD_BYTES } from './format.ts'
 import { bufferPool } from './pool.ts'
 import type { LaneEvents, LaneOptions } from './record-events.ts'

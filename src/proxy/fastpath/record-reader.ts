@@ -1,5 +1,4 @@
-import { aes256Gcm, type Opener } from '../aead/index.ts'
-import type { Exporter } from '../datagram/packet/keys.ts'
+import { aes256Gcm, type Exporter, type Opener } from '../aead/index.ts'
 import { Epochs } from './epochs.ts'
 import { HEADER_BYTES, Kind, RECORD_OVERHEAD_BYTES, readHeader } from './format.ts'
 import type { LaneName } from './keys.ts'

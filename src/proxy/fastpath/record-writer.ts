@@ -1,5 +1,4 @@
-import { aes256Gcm, type Sealer } from '../aead/index.ts'
-import type { Exporter } from '../datagram/packet/keys.ts'
+import { aes256Gcm, type Exporter, type Sealer } from '../aead/index.ts'
 import { Epochs } from './epochs.ts'
 import { HEADER_BYTES, type Kind, MAX_CONTENT_BYTES, RECORD_OVERHEAD_BYTES, writeHeader } from './format.ts'
 import type { LaneName } from './keys.ts'

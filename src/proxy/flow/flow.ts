@@ -1,8 +1,8 @@
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 import type { Address } from '../../identity/index.ts'
 import type { Protocol } from '../../policy/index.ts'
-import type { DropReason } from '../datagram/leg.ts'
 import type { Cut } from './cut.ts'
+import type { DropReason } from './drops.ts'
 
 export type Direction = 'outbound' | 'inbound' | 'local'
 /** What a flow between two workloads of this host shows in place of a carrier. */

@@ -1,4 +1,4 @@
-import type { DropReason } from '../datagram/leg.ts'
+import type { DropReason } from './drops.ts'
 import type { Flow } from './flow.ts'
 
 /** Sums over flows. Bytes and datagrams go "out" from sources to destinations, and "in" the other way. */

@@ -1,3 +1,4 @@
+import type { Flow } from '../flow/index.ts'
 import type {
   CapsulesEnd,
   FlowEnds,
@@ -6,8 +7,7 @@ import type {
   LocalEnd,
   RecordsEnd,
   StreamEnd
-} from '../flow/ends.ts'
-import type { Flow } from '../flow/flow.ts'
+} from '../relay/index.ts'
 import type { Admission, Admitted } from './admission.ts'
 
 /** How a flow that is asked for is admitted, and what its two ends are then. */

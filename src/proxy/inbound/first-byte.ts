@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
+import type { HandshakeGate } from '../handshake-limiter.ts'
 import { HANDSHAKE_TIMEOUT_MS } from '../timing.ts'
-import type { HandshakeGate } from './handshake-limiter.ts'
 
 /**
  * Calls back with the first byte that a new connection sends, which stays in it; whoever takes it over then finds it paused.

@@ -2,9 +2,9 @@ import type { IncomingHttpHeaders } from 'node:http2'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { type Address, formatAddress, parseAddress } from '../../identity/index.ts'
 import type { Protocol } from '../../policy/index.ts'
-import { readOpen } from '../fastpath/pooled-connection.ts'
-import { flowIdFrom } from '../flow/table.ts'
-import { CONNECT_UDP, HEADER } from '../session/headers.ts'
+import { readOpen } from '../fastpath/index.ts'
+import { flowIdFrom } from '../flow/index.ts'
+import { CONNECT_UDP, HEADER } from '../session/index.ts'
 
 /** What the other agent asks for. Nothing in it is proven. */
 export interface FlowAsked {

@@ -1,14 +1,17 @@
 import type { ServerHttp2Stream } from 'node:http2'
 import type { TLSSocket } from 'node:tls'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
-import type { LaneDoor } from '../fastpath/fastpath-acceptor.ts'
-import { LaneCuts } from '../fastpath/fastpath-cuts.ts'
-import { isKept } from '../fastpath/format.ts'
-import { KeptLane } from '../fastpath/pooled-connection.ts'
-import { canTakeOver } from '../fastpath/raw-socket.ts'
-import type { Lane } from '../fastpath/record-connection.ts'
-import { Once } from '../fastpath/replay-guard.ts'
-import { type LaneBudget, type LaneWay, MAX_KEPT_PER_SESSION } from '../fastpath/upgrade-path.ts'
+import type { Lane, LaneDoor } from '../fastpath/index.ts'
+import {
+  canTakeOver,
+  isKept,
+  KeptLane,
+  type LaneBudget,
+  LaneCuts,
+  type LaneWay,
+  MAX_KEPT_PER_SESSION,
+  Once
+} from '../fastpath/index.ts'
 import { KEPT_LANE_INBOUND_IDLE_MS } from '../timing.ts'
 import { givenUp } from './responder.ts'
 

@@ -5,10 +5,7 @@ import { formatAddress } from '../../identity/index.ts'
 import { readBody } from '../../wire/index.ts'
 import type { BrokerDeps, ProvenWorkload } from '../deps.ts'
 import { limitExceeded } from '../limits.ts'
-import { checkProof, MAX_PROOF_BYTES, makeProof } from '../session/proof.ts'
-import { ProofAttempts } from '../session/proof-attempts.ts'
-import { isOld } from '../session/proven-ends.ts'
-import { reasonOf, UNPROVED } from '../session/session-prover.ts'
+import { checkProof, isOld, MAX_PROOF_BYTES, makeProof, ProofAttempts, reasonOf, UNPROVED } from '../session/index.ts'
 import { PROOF_BODY_TIMEOUT_MS } from '../timing.ts'
 
 /** Proofs that one session may send us: each costs some signatures. One in half of a certificate's life is usual. */

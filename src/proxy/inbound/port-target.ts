@@ -1,7 +1,7 @@
 import type { Socket as UdpSocket } from 'node:dgram'
 import type { Socket } from 'node:net'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
-import { PortGuard } from '../datagram/port-guard.ts'
+import { PortGuard } from '../datagram/index.ts'
 import type { LocalTarget, PortServer } from '../deps.ts'
 
 /** Connects to a listener that is replaced meanwhile, as by a restart, before it is given up. */

@@ -1,9 +1,9 @@
 import type { ServerHttp2Stream } from 'node:http2'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
-import type { KeptLane } from '../fastpath/pooled-connection.ts'
-import { codeOf } from '../flow/cut.ts'
-import type { Flow } from '../flow/flow.ts'
-import { HEADER, refusalHeaders } from '../session/headers.ts'
+import type { KeptLane } from '../fastpath/index.ts'
+import type { Flow } from '../flow/index.ts'
+import { codeOf } from '../flow/index.ts'
+import { HEADER, refusalHeaders } from '../session/index.ts'
 
 /** Where the other agent asks for one flow, and is answered. */
 export interface Asker {

@@ -3,9 +3,9 @@ import type { Duplex } from 'node:stream'
 import { createServer, type SecureContext, type Server, type TLSSocket } from 'node:tls'
 import { JOIN_ALPN, RENEW_ALPN } from '../../identity/index.ts'
 import type { Credentials } from '../deps.ts'
+import type { HandshakeGate } from '../handshake-limiter.ts'
 import { HANDSHAKE_TIMEOUT_MS } from '../timing.ts'
-import { contextOptions, H2_ALPN, TLS_POLICY } from '../tls/tls-options.ts'
-import type { HandshakeGate } from './handshake-limiter.ts'
+import { contextOptions, H2_ALPN, TLS_POLICY } from '../tls/index.ts'
 
 export interface TlsFrontOptions {
   readonly gate: HandshakeGate

@@ -1,6 +1,6 @@
 import type { ClientHttp2Session } from 'node:http2'
 import { within } from '../../core/index.ts'
-import { LANE_CUTS_PATH, LaneCuts } from '../fastpath/fastpath-cuts.ts'
+import { LANE_CUTS_PATH, LaneCuts } from '../fastpath/index.ts'
 import { LANE_TIMEOUT_MS } from '../timing.ts'
 import { ask } from './ask.ts'
 

@@ -1,6 +1,6 @@
 import type { ClientHttp2Session, ClientHttp2Stream, OutgoingHttpHeaders } from 'node:http2'
 import { ErrorCode, raceAbort, WarrenError } from '../../core/index.ts'
-import { codeOf } from '../flow/cut.ts'
+import { codeOf } from '../flow/index.ts'
 import { refusalFrom } from './headers.ts'
 
 /** A request on a session that has no answer yet. */

@@ -1,14 +1,18 @@
 import type { ClientHttp2Stream } from 'node:http2'
 import { type Logger, type Metrics, within } from '../../core/index.ts'
-import type { Exporter } from '../datagram/packet/keys.ts'
-import { dialLane } from '../fastpath/dial-fastpath.ts'
-import type { LaneCuts } from '../fastpath/fastpath-cuts.ts'
-import { KeptLane } from '../fastpath/pooled-connection.ts'
-import { canTakeOver } from '../fastpath/raw-socket.ts'
-import type { Lane } from '../fastpath/record-connection.ts'
-import { type LaneBudget, type LaneWay, type LaneWorth, MAX_KEPT_PER_SESSION } from '../fastpath/upgrade-path.ts'
+import type { Exporter } from '../aead/index.ts'
+import type { Lane, LaneCuts } from '../fastpath/index.ts'
+import {
+  canTakeOver,
+  dialLane,
+  KeptLane,
+  type LaneBudget,
+  type LaneWay,
+  type LaneWorth,
+  MAX_KEPT_PER_SESSION
+} from '../fastpath/index.ts'
 import { KEPT_LANE_IDLE_MS, LANE_PAUSE_MS, LANE_TIMEOUT_MS } from '../timing.ts'
-import type { Dialled } from '../tls/open-session.ts'
+import type { Dialled } from '../tls/index.ts'
 import { askForCuts } from './ask-for-cuts.ts'
 
 const WINDOW_MS = 1_000

@@ -2,7 +2,7 @@ import type { OutgoingHttpHeaders } from 'node:http2'
 import { formatAddress } from '../../identity/index.ts'
 import type { Protocol } from '../../policy/index.ts'
 import type { Candidate } from '../deps.ts'
-import type { LaneOpen } from '../fastpath/pooled-connection.ts'
+import type { LaneOpen } from '../fastpath/index.ts'
 import { CONNECT_UDP, HEADER } from './headers.ts'
 
 /** What a flow asks of the destination's agent. */

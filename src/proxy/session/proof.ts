@@ -5,7 +5,7 @@ import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { CONTEXT, parseCertificate, signP256, verifyP256 } from '../../identity/index.ts'
 import { brokerPb, create, decode, readBody, toBinary } from '../../wire/index.ts'
 import type { BrokerDeps, Credentials, ProvenWorkload } from '../deps.ts'
-import { codeOf } from '../flow/cut.ts'
+import { codeOf } from '../flow/index.ts'
 import { ask } from './ask.ts'
 
 /** Which end of the session it is whose certificate a proof is about. */

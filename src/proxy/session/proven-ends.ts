@@ -2,7 +2,7 @@ import { X509Certificate } from 'node:crypto'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 import type { BrokerDeps, Credentials, ProvenWorkload } from '../deps.ts'
 import { SUPERSEDED_PAUSE_MS } from '../timing.ts'
-import type { Dialled } from '../tls/open-session.ts'
+import type { Dialled } from '../tls/index.ts'
 import { checkProof, exchangeProofs, makeProof } from './proof.ts'
 import { ProofAttempts } from './proof-attempts.ts'
 

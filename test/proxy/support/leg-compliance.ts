@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
 import { describe, it } from 'node:test'
 import type { Cut, CutKind } from '../../../src/proxy/flow/cut.ts'
-import { type ByteLeg, MAX_WAITING_BYTES } from '../../../src/proxy/flow/legs/leg.ts'
+import { type ByteLeg, MAX_WAITING_BYTES } from '../../../src/proxy/flow/leg.ts'
 import { type Scope, scopeOf, settled, waitFor } from '../../harness/index.ts'
 import { Taker } from './taker.ts'
 

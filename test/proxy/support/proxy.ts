@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
-import { resetSocket } from '../../../src/proxy/flow/reset-socket.ts'
+import { resetSocket } from '../../../src/proxy/legs/reset-socket.ts'
 import type { World } from './world.ts'
 
 /** A network between a client and a data port that can be taken away. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { EventEmitter, once } from 'node:events'
 import type { Cut } from '../../../src/proxy/flow/cut.ts'
-import type { ByteLeg, LegEvents } from '../../../src/proxy/flow/legs/leg.ts'
+import type { ByteLeg, LegEvents } from '../../../src/proxy/flow/leg.ts'
 import { settled } from '../../harness/index.ts'
 
 const PATIENCE_MS = 30_000

@@ -1,5 +1,5 @@
 import type { Remote } from '../../../udp/index.ts'
-import type { Sent } from '../leg.ts'
+import type { Sent } from '../../flow/index.ts'
 import { DATAGRAM_OVERHEAD_BYTES, eachDatagram, Kind } from './format.ts'
 import type { PacketSource } from './outgoing.ts'
 import { Packing } from './packing.ts'

@@ -1,12 +1,14 @@
-import { aes256Gcm, KEY_BYTES, NONCE_BYTES, type Opener, type Sealer } from '../../aead/index.ts'
+import {
+  aes256Gcm,
+  type Exporter,
+  KEY_BYTES,
+  NONCE_BYTES,
+  type Opener,
+  type Sealer,
+  type Sender
+} from '../../aead/index.ts'
 import { encodeHeader, HEADER_BYTES, PACKET_OVERHEAD_BYTES, SEAL_BYTES, TAG_BYTES } from './format.ts'
 import { PacketNonce } from './nonce.ts'
-
-/** `exportKeyingMaterial` of the session's TLS connection: RFC 5705, RFC 8446 section 7.5. Throws once it is gone. */
-export type Exporter = (bytes: number, label: string, context: Buffer) => Buffer
-
-/** Who sends: each direction has keys of its own. */
-export type Sender = 'client' | 'server'
 
 /** Key and nonce mask of one direction in one epoch. */
 export interface PacketKeys {

@@ -1,5 +1,6 @@
+import type { Exporter, Sender } from '../../aead/index.ts'
 import { decodeHeader } from './format.ts'
-import { type Exporter, PacketOpener, packetKeys, type Sender } from './keys.ts'
+import { PacketOpener, packetKeys } from './keys.ts'
 import { ReplayWindow } from './replay-window.ts'
 
 interface Epoch {

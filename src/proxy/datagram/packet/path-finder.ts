@@ -1,7 +1,7 @@
 import type { Logger } from '../../../core/index.ts'
 import type { Remote } from '../../../udp/index.ts'
+import type { Sender } from '../../aead/index.ts'
 import { Kind, SIZES } from './format.ts'
-import type { Sender } from './keys.ts'
 import { Path } from './path.ts'
 import { PendingPings } from './pending-pings.ts'
 import { encodeProbe, newToken, type Probe } from './probe.ts'

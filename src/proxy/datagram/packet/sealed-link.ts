@@ -1,5 +1,6 @@
 import type { DropListener, Remote } from '../../../udp/index.ts'
-import { type Exporter, packetTag, type Sender } from './keys.ts'
+import type { Exporter, Sender } from '../../aead/index.ts'
+import { packetTag } from './keys.ts'
 import { Opener } from './opener.ts'
 import type { PacketPort } from './port.ts'
 import { Sealer, type SealerLimits } from './sealer.ts'

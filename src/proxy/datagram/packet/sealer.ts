@@ -1,5 +1,6 @@
+import type { Exporter, Sender } from '../../aead/index.ts'
 import { HEADER_BYTES, SEAL_BYTES } from './format.ts'
-import { type Exporter, PacketSealer, packetKeys, packetTag, type Sender } from './keys.ts'
+import { PacketSealer, packetKeys, packetTag } from './keys.ts'
 
 export interface SealerLimits {
   /** Packets after which new keys are taken. @default 2^24 */

@@ -1,10 +1,8 @@
-import { MAX_CONTENT_BYTES } from '../../fastpath/format.ts'
-import type { KeptLane } from '../../fastpath/pooled-connection.ts'
-import type { Lane } from '../../fastpath/record-connection.ts'
-import type { LaneEvents } from '../../fastpath/record-events.ts'
-import { REASON_GRACE_MS } from '../../timing.ts'
-import { type Cut, type CutKind, LINK_LOST } from '../cut.ts'
-import type { ByteLeg, JoiningLeg, LegEvents } from './leg.ts'
+import type { KeptLane, Lane, LaneEvents } from '../fastpath/index.ts'
+import { MAX_CONTENT_BYTES } from '../fastpath/index.ts'
+import type { ByteLeg, JoiningLeg, LegEvents } from '../flow/index.ts'
+import { type Cut, type CutKind, LINK_LOST } from '../flow/index.ts'
+import { REASON_GRACE_MS } from '../timing.ts'
 import { Milestones } from './milestones.ts'
 
 /** To whom a record connection belongs: one flow, which it goes on with, or a session, which keeps it for the next flow. */

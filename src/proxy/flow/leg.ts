@@ -1,4 +1,4 @@
-import type { Cut, CutKind } from '../cut.ts'
+import type { Cut, CutKind } from './cut.ts'
 
 /**
  * What may wait in memory for a leg that does not take it, in bytes; with what its stream and the other one's window

@@ -1,8 +1,7 @@
 import type { Duplex } from 'node:stream'
-import type { Cut, CutKind } from '../cut.ts'
-import { countYoungGarbage } from '../young-garbage.ts'
-import type { ByteLeg, LegEvents } from './leg.ts'
+import type { ByteLeg, Cut, CutKind, LegEvents } from '../flow/index.ts'
 import { Outflow } from './outflow.ts'
+import { countYoungGarbage } from './young-garbage.ts'
 
 /** In what one kind of stream differs from another. */
 export interface Manner {

@@ -1,7 +1,7 @@
 import { Socket } from 'node:net'
-import { canTakeOver, takeOver } from '../../fastpath/raw-socket.ts'
-import { resetSocket } from '../reset-socket.ts'
+import { canTakeOver, takeOver } from '../fastpath/index.ts'
 import { DuplexLeg, type Manner } from './duplex-leg.ts'
+import { resetSocket } from './reset-socket.ts'
 
 /** A workload's socket, which is open for both directions and paused. */
 export function socketLeg(socket: Socket): DuplexLeg {

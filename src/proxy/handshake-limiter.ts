@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream'
-import { type Metrics, silentMetrics } from '../../core/index.ts'
-import type { BrokerLimits } from '../limits.ts'
-import { HANDSHAKE_TIMEOUT_MS } from '../timing.ts'
+import { type Metrics, silentMetrics } from '../core/index.ts'
+import type { BrokerLimits } from './limits.ts'
+import { HANDSHAKE_TIMEOUT_MS } from './timing.ts'
 
 /** Bounds how many connections may be in their TLS handshake, in all and from one remote. */
 export class HandshakeGate {

@@ -1,11 +1,10 @@
 import type { Socket as UdpSocket } from 'node:dgram'
 import type { Http2Stream } from 'node:http2'
 import type { Socket } from 'node:net'
-import type { PacketChannel } from '../datagram/packet/channel.ts'
-import type { PortGuard } from '../datagram/port-guard.ts'
-import type { KeptLane } from '../fastpath/pooled-connection.ts'
-import type { LaneWay, LaneWorth } from '../fastpath/upgrade-path.ts'
-import { codeOf } from './cut.ts'
+import type { PortGuard } from '../datagram/index.ts'
+import type { PacketChannel } from '../datagram/packet/index.ts'
+import type { KeptLane, LaneWay, LaneWorth } from '../fastpath/index.ts'
+import { codeOf } from '../flow/index.ts'
 import type { SideName } from './relay.ts'
 
 /** A workload's socket for a flow of TCP. */

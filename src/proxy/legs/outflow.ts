@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream'
-import { afterWriting, isFlushed } from '../flushed.ts'
-import { MAX_WAITING_BYTES, MAX_WAITING_WRITES } from './leg.ts'
+import { MAX_WAITING_BYTES, MAX_WAITING_WRITES } from '../flow/index.ts'
+import { afterWriting, isFlushed } from './flushed.ts'
 import { Milestones } from './milestones.ts'
 
 /** Smaller ones are mostly alone in their turn: a question, an answer. */

@@ -1,5 +1,5 @@
 import type { Http2Stream } from 'node:http2'
-import { type CutKind, codeOf, cutOf } from '../cut.ts'
+import { type CutKind, codeOf, cutOf } from '../flow/index.ts'
 import { DuplexLeg } from './duplex-leg.ts'
 
 /** A CONNECT stream to the other agent. */

@@ -1,6 +1,4 @@
-import type { Cut } from './cut.ts'
-import type { Flow } from './flow.ts'
-import type { ByteLeg, JoiningLeg } from './legs/leg.ts'
+import type { ByteLeg, Cut, Flow, JoiningLeg } from '../flow/index.ts'
 import { Side } from './side.ts'
 
 /** A side of a flow, by the workload that is there. */

@@ -1,5 +1,4 @@
-import type { Cut, CutKind } from './cut.ts'
-import type { ByteLeg, JoiningLeg, LegEvents } from './legs/leg.ts'
+import type { ByteLeg, Cut, CutKind, JoiningLeg, LegEvents } from '../flow/index.ts'
 import { Swap } from './swap.ts'
 
 export interface SideEvents {

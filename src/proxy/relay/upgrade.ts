@@ -1,9 +1,8 @@
 import type { Http2Stream } from 'node:http2'
-import type { Lane } from '../fastpath/record-connection.ts'
-import type { LaneWay, LaneWorth } from '../fastpath/upgrade-path.ts'
+import type { Lane, LaneWay, LaneWorth } from '../fastpath/index.ts'
+import type { Flow } from '../flow/index.ts'
+import { joiningLeg, type Started } from '../legs/index.ts'
 import { LANE_START_TIMEOUT_MS } from '../timing.ts'
-import type { Flow } from './flow.ts'
-import { joiningLeg, type Started } from './legs/record-leg.ts'
 import type { Relay, SideName } from './relay.ts'
 
 export interface UpgradeOptions {

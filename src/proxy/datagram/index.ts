@@ -1,0 +1,6 @@
+export { CapsuleLeg } from './capsule-leg.ts'
+export { FramedLeg } from './framed-leg.ts'
+export type { DatagramLeg } from './leg.ts'
+export { PortGuard } from './port-guard.ts'
+export { type DatagramSpliceOptions, spliceDatagrams } from './splice.ts'
+export { UdpLeg } from './udp-leg.ts'

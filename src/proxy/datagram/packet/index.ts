@@ -1,0 +1,2 @@
+export { PacketChannel } from './channel.ts'
+export { PacketPort, type Remote } from './port.ts'

@@ -1,0 +1,3 @@
+export { Admission } from './admission.ts'
+export { DataServer } from './data-server.ts'
+export { probeTarget } from './probe.ts'

@@ -1,0 +1,14 @@
+export {
+  type CapsulesEnd,
+  discardEnd,
+  endsFrom,
+  type FlowEnd,
+  type FlowEnds,
+  type LocalByteEnd,
+  type LocalDatagramEnd,
+  type LocalEnd,
+  type RecordsEnd,
+  type StreamEnd,
+  type UdpEnd
+} from './ends.ts'
+export { joinFlow } from './join.ts'
