@@ -8,7 +8,7 @@ import type { TLSSocket } from 'node:tls'
 import { Allowance, ErrorCode, raceAbort, silentMetrics, WarrenError, within } from '../../core/index.ts'
 import type { BrokerDeps, ProvenWorkload } from '../deps.ts'
 import { type Cut, codeOf } from '../flow/cut.ts'
-import { discardEnd, type LocalEnd } from '../flow/ends.ts'
+import { type CapsulesEnd, discardEnd, type LocalEnd, type StreamEnd } from '../flow/ends.ts'
 import type { Carrier, Flow } from '../flow/flow.ts'
 import { joinFlow } from '../flow/join.ts'
 import type { FlowTable } from '../flow/table.ts'
@@ -144,15 +144,18 @@ export class InboundSession {
     }
     const asker = onStream(stream)
     const { admission } = this.#context
-    const bytes = carryingBytes(admission, () => ({ kind: 'stream', stream, lane: this.#lanes?.wayFor(stream) }))
-    const datagrams = carryingDatagrams(admission, () => ({ kind: 'capsules', stream, packets: this.#channel() }))
+    const connect = (flow: Flow): Promise<void> => {
+      if (flow.protocol === 'tcp') {
+        const far = (): StreamEnd => ({ kind: 'stream', stream, lane: this.#lanes?.wayFor(stream) })
+        return this.#connect(flow, asker, carryingBytes(admission, far))
+      }
+      const far = (): CapsulesEnd => ({ kind: 'capsules', stream, packets: this.#channel() })
+      return this.#connect(flow, asker, carryingDatagrams(admission, far))
+    }
     await this.#serveFlow(
       asker,
       () => askedByHeaders(headers),
-      flow => {
-        if (headers[':method'] !== 'CONNECT') return this.#preflight(flow, asker, stream)
-        return flow.protocol === 'tcp' ? this.#connect(flow, asker, bytes) : this.#connect(flow, asker, datagrams)
-      }
+      flow => (headers[':method'] === 'CONNECT' ? connect(flow) : this.#preflight(flow, asker, stream))
     )
   }
 

@@ -5,7 +5,7 @@ import type { KeptLane } from '../lane/kept-lane.ts'
 import type { LaneWay, LaneWorth } from '../lane/lane-way.ts'
 import type { PacketChannel } from '../packet/channel.ts'
 import { codeOf } from './cut.ts'
-import type { SideName } from './relay.ts'
+import type { SideName } from './side.ts'
 
 /** A workload's socket for a flow of TCP. */
 export interface SocketEnd {

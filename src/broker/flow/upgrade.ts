@@ -4,7 +4,8 @@ import type { LaneWay, LaneWorth } from '../lane/lane-way.ts'
 import { LANE_START_TIMEOUT_MS } from '../timing.ts'
 import type { Flow } from './flow.ts'
 import { joiningLeg, type Started } from './legs/record-leg.ts'
-import type { Relay, SideName } from './relay.ts'
+import type { Relay } from './relay.ts'
+import type { SideName } from './side.ts'
 
 export interface UpgradeOptions {
   readonly flow: Flow
