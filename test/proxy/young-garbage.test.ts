@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import test from 'node:test'
 
-const MODULE = join(import.meta.dirname, '..', '..', 'src', 'proxy', 'flow', 'young-garbage.ts')
+const MODULE = join(import.meta.dirname, '..', '..', 'src', 'proxy', 'legs', 'young-garbage.ts')
 
 test('bytes that pass set no flags of V8 until the collector was asked for, and do from then on', () => {
   const script = `

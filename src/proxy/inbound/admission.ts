@@ -34,12 +34,11 @@ export class Admission {
   }
 
   /** As `admitUdp`, of a flow of TCP. */
-  async admitTcp(flow: Flow, signal: AbortSignal): Promise<Admitted<LocalByteEnd>> {
-    return await this.#admit(flow, signal, target =>
-      target.kind !== 'udp' && protocolOf(target) === 'tcp'
-        ? async () => ({ kind: 'socket', socket: await this.#dial(flow, target, signal) })
-        : undefined
-    )
+  admitTcp(flow: Flow, signal: AbortSignal): Promise<Admitted<LocalByteEnd>> {
+    return this.#admit(flow, signal, target => {
+      if (target.kind === 'udp' || protocolOf(target) !== 'tcp') return undefined
+      return () => this.#dial('socket', flow, target, signal)
+    })
   }
 
   /**
@@ -48,11 +47,10 @@ export class Admission {
    * In order: source registered, policy, destination registered and healthy here, limits, target. Rejects with
    * INVALID_SOURCE, UNAUTHORIZED, DESTINATION_NOT_FOUND, LIMIT_EXCEEDED or DESTINATION_UNREACHABLE.
    */
-  async admitUdp(flow: Flow, signal: AbortSignal): Promise<Admitted<LocalDatagramEnd>> {
-    return await this.#admit<LocalDatagramEnd>(flow, signal, target => {
-      if (target.kind === 'udp') return async () => await this.#reachUdp(target, signal)
-      if (protocolOf(target) === 'tcp') return undefined
-      return async () => ({ kind: 'framed', socket: await this.#dial(flow, target, signal) })
+  admitUdp(flow: Flow, signal: AbortSignal): Promise<Admitted<LocalDatagramEnd>> {
+    return this.#admit<LocalDatagramEnd>(flow, signal, target => {
+      if (target.kind === 'udp') return () => this.#reachUdp(target, signal)
+      return protocolOf(target) === 'udp' ? () => this.#dial('framed', flow, target, signal) : undefined
     })
   }
 
@@ -100,8 +98,14 @@ export class Admission {
     else this.#parking.park(keyOf(flow), end.socket)
   }
 
-  async #dial(flow: Flow, target: Exclude<LocalTarget, { kind: 'udp' }>, signal: AbortSignal): Promise<Socket> {
-    return this.#parking.take(keyOf(flow)) ?? (await dialTarget(target, this.#deps.credentials, signal))
+  async #dial<K extends 'socket' | 'framed'>(
+    kind: K,
+    flow: Flow,
+    target: Exclude<LocalTarget, kind: 'udp' >,
+    signal: AbortSignal
+  ): Promise<readonly kind: K; readonly socket: Socket > {
+    const socket = this.#parking.take(keyOf(flow)) ?? (await dialTarget(target, this.#deps.credentials, signal))
+    return { kind, socket }
   }
 
   async #reachUdp(target: Extract<LocalTarget, { kind: 'udp' }>, signal: AbortSignal): Promise<UdpEnd> {
@@ -123,9 +127,8 @@ export class Admission {
   }
 
   /** Closes connections that were kept for flows to a registration that ended; all without an argument. */
-  forget(registrationId?: string): void {
+  forget(registrationId?: string): void 
     this.#parking.clear(registrationId)
-  }
 
   async #requireSource(flow: Flow, signal: AbortSignal): Promise<void> {
     const { directory, local } = this.#deps

@@ -15,6 +15,7 @@ import { LANE_CUTS_PATH, type LaneBudget, laneWorthOf } from '../fastpath/index.
 import type { Flow, FlowTable } from '../flow/index.ts'
 import { type Cut, codeOf } from '../flow/index.ts'
 import { greet } from '../hello.ts'
+import type { CapsulesEnd, StreamEnd } from '../relay/ends.ts'
 import type { LocalEnd } from '../relay/index.ts'
 import { discardEnd, joinFlow } from '../relay/index.ts'
 import type { Liveness, Watched } from '../session/index.ts'
@@ -161,15 +162,18 @@ export class InboundSession {
     }
     const asker = onStream(stream)
     const { admission } = this.#context
-    const bytes = carryingBytes(admission, () => ({ kind: 'stream', stream, lane: this.#lanes?.wayFor(stream) }))
-    const datagrams = carryingDatagrams(admission, () => ({ kind: 'capsules', stream, packets: this.#channel() }))
+    const connect = (flow: Flow): Promise<void> => {
+      if (flow.protocol === 'tcp') {
+        const far = (): StreamEnd => ({ kind: 'stream', stream, lane: this.#lanes?.wayFor(stream) })
+        return this.#connect(flow, asker, carryingBytes(admission, far))
+      }
+      const far = (): CapsulesEnd => ({ kind: 'capsules', stream, packets: this.#channel() })
+      return this.#connect(flow, asker, carryingDatagrams(admission, far))
+    }
     await this.#serveFlow(
       asker,
       () => askedByHeaders(headers),
-      flow => {
-        if (headers[':method'] !== 'CONNECT') return this.#preflight(flow, asker, stream)
-        return flow.protocol === 'tcp' ? this.#connect(flow, asker, bytes) : this.#connect(flow, asker, datagrams)
-      }
+      flow => (headers[':method'] === 'CONNECT' ? connect(flow) : this.#preflight(flow, asker, stream))
     )
   }
 

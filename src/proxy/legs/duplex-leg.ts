@@ -6,11 +6,13 @@ import { countYoungGarbage } from './young-garbage.ts'
 /** In what one kind of stream differs from another. */
 export interface Manner {
   /** Asked when the stream emits `end`: whether the other side ended it, and it was not merely cut short. */
-  readonly isCleanEnd: () => boolean
+  isCleanEnd(): boolean
+  /** Whether it emits `aborted`. */
+  readonly isAborting: boolean
   /** Why it failed, once it did. */
-  readonly failure: (err: Error | undefined) => Cut
+  failure(err: Error | undefined): Cut
   /** Ends both directions at once; what is buffered is dropped. */
-  readonly reset: (kind: CutKind) => void
+  reset(kind: CutKind): void
 }
 
 /** Another stream for the same connection, and what the former had read. */
@@ -147,17 +149,18 @@ export class DuplexLeg implements ByteLeg {
     this.#stream
       // Stays for the life of the stream: an error after the flow is over must not be unhandled.
       .on('error', this.#fail)
-      .once('aborted', this.#onAborted)
-      .once('close', this.#onClose)
-      .once('end', this.#onEnd)
-      .once('finish', this.#onFinish)
+      // Each comes once: `once` would make a function more for each of each flow.
+      .on('close', this.#onClose)
+      .on('end', this.#onEnd)
+      .on('finish', this.#onFinish)
+    // Of a stream that was reset while nobody reads it nothing else comes.
+    if (this.#manner.isAborting) this.#stream.on('aborted', this.#fail)
   }
 
   #unbind(): void {
     this.#stream
       .off('data', this.#onData)
       .off('error', this.#fail)
-      .off('aborted', this.#onAborted)
       .off('close', this.#onClose)
       .off('end', this.#onEnd)
       .off('finish', this.#onFinish)
@@ -185,8 +188,6 @@ export class DuplexLeg implements ByteLeg {
     this.#hasFinished = true
     if (!this.#isOver) this.#events?.finished()
   }
-
-  readonly #onAborted = (): void => this.#fail()
 
   readonly #onClose = (): void => {
     if (!this.#stream.readableEnded || !this.#hasFinished) this.#fail()

@@ -2,14 +2,9 @@
 export class Milestones {
   #waiters: { readonly offset: number; readonly then: () => void }[] = []
 
-  get size(): number {
-    return this.#waiters.length
-  }
-
-  /** Calls back once, when `offset` is reached; now, if it has been at `reached`. */
-  add(offset: number, then: () => void, reached: number): void {
-    if (reached >= offset) then()
-    else this.#waiters.push({ offset, then })
+  /** Calls back once, when `offset` is reached. */
+  add(offset: number, then: () => void): void {
+    this.#waiters.push({ offset, then })
   }
 
   reach(reached: number): void {

@@ -17,7 +17,7 @@ export class Outflow {
   /** Somebody was told that there is no room. */
   #isAwaited = false
   #isGathering = false
-  readonly #milestones = new Milestones()
+  #milestones: Milestones | undefined
 
   /** `onRoom` is called when nothing waits any more, after `write` returned false. */
   constructor(stream: Duplex, onRoom: () => void) {
@@ -55,7 +55,12 @@ export class Outflow {
   }
 
   delivered(offset: number, then: () => void): void {
-    this.#milestones.add(offset, then, this.deliveredBytes)
+    if (this.deliveredBytes >= offset) {
+      then()
+      return
+    }
+    this.#milestones ??= new Milestones()
+    this.#milestones.add(offset, then)
   }
 
   /** Calls back when nothing waits, or the stream is gone; until `letGo`, `write` asks for no more. */
@@ -83,7 +88,7 @@ export class Outflow {
 
   // One function for all writes: so Node calls back once for those that end together, and knows them for the same.
   readonly #onWritten = (): void => {
-    if (this.#milestones.size > 0) this.#milestones.reach(this.deliveredBytes)
+    this.#milestones?.reach(this.deliveredBytes)
     if (!this.#isFull || this.#stream.writableLength > 0) return
     this.#isFull = false
     this.#tellRoom()

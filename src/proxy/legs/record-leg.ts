@@ -8,10 +8,52 @@ import { Milestones } from './milestones.ts'
 /** To whom a record connection belongs: one flow, which it goes on with, or a session, which keeps it for the next flow. */
 interface Owner {
   /** Tells `events` what comes, and `onCut` why the other end has cut the flow, if it says that elsewhere. */
-  readonly attend: (events: LaneEvents, onCut: (cut: Cut) => void) => void
-  readonly abort: (kind: CutKind) => void
+  attend(events: LaneEvents, onCut: (cut: Cut) => void): void
+  abort(kind: CutKind): void
   /** Both directions have ended. */
-  readonly close: () => void
+  close(): void
+}
+
+class OneFlow implements Owner {
+  readonly #lane: Lane
+
+  constructor(lane: Lane) {
+    this.#lane = lane
+  }
+
+  attend(events: LaneEvents): void {
+    this.#lane.attend(events)
+  }
+
+  abort(): void {
+    this.#lane.destroy()
+  }
+
+  close(): void {
+    this.#lane.finish()
+  }
+}
+
+class Pool implements Owner {
+  readonly #kept: KeptLane
+  readonly #number: number
+
+  constructor(kept: KeptLane) {
+    this.#kept = kept
+    this.#number = kept.number
+  }
+
+  attend(events: LaneEvents, onCut: (cut: Cut) => void): void {
+    this.#kept.attend(events, onCut)
+  }
+
+  abort(kind: CutKind): void {
+    this.#kept.abort(kind)
+  }
+
+  close(): void {
+    this.#kept.forget(this.#number)
+  }
 }
 
 /** From where on the other end's direction comes on a record connection, where it has said so: undefined if it does not. */
@@ -21,22 +63,12 @@ export interface Started {
 
 /** A record connection for a flow that began on a stream. The stream says why the flow is cut. */
 export function joiningLeg(lane: Lane, started?: Started): JoiningLeg {
-  const owner: Owner = {
-    attend: events => lane.attend(events),
-    abort: () => lane.destroy(),
-    close: () => lane.finish()
-  }
-  return new RecordLeg(lane, owner, started)
+  return new RecordLeg(lane, new OneFlow(lane), started)
 }
 
 /** A pooled record connection on which the flow was granted. */
 export function pooledLeg(kept: KeptLane): ByteLeg {
-  const { number } = kept
-  return new RecordLeg(kept.lane, {
-    attend: (events, onCut) => kept.attend(events, onCut),
-    abort: kind => kept.abort(kind),
-    close: () => kept.forget(number)
-  })
+  return new RecordLeg(kept.lane, new Pool(kept))
 }
 
 /** A leg that is a TCP connection of sealed records to the other agent. */
@@ -48,7 +80,7 @@ class RecordLeg implements JoiningLeg, LaneEvents {
   readonly #sentBefore: number
   #events: LegEvents | undefined
   #sentBytes = 0
-  readonly #milestones = new Milestones()
+  #milestones: Milestones | undefined
   #hasEnded = false
   /** All of our direction has left this process. */
   #isSent = false
@@ -58,7 +90,7 @@ class RecordLeg implements JoiningLeg, LaneEvents {
   #isFree = false
   /** Nothing is told any more. */
   #isOver = false
-  #isGivenBack = false
+  #hasLeft = false
   #grace: NodeJS.Timeout | undefined
 
   constructor(lane: Lane, owner: Owner, theirs?: Started) {
@@ -134,19 +166,23 @@ class RecordLeg implements JoiningLeg, LaneEvents {
   }
 
   delivered(offset: number, then: () => void): void {
-    this.#milestones.add(offset, then, this.deliveredBytes)
+    if (this.deliveredBytes >= offset) {
+      then()
+      return
+    }
+    this.#milestones ??= new Milestones()
+    this.#milestones.add(offset, then)
   }
 
   abort(kind: CutKind): void {
-    this.#giveBack(() => {
-      // Another flow may be on it by now; ours has ended there in order.
-      if (this.#isFree) this.#owner.close()
-      else this.#owner.abort(kind)
-    })
+    if (!this.#leave()) return
+    // Another flow may be on it by now; ours has ended there in order.
+    if (this.#isFree) this.#owner.close()
+    else this.#owner.abort(kind)
   }
 
   close(): void {
-    this.#giveBack(() => this.#owner.close())
+    if (this.#leave()) this.#owner.close()
   }
 
   started(offset: number | undefined): void {
@@ -174,7 +210,7 @@ class RecordLeg implements JoiningLeg, LaneEvents {
   }
 
   passed(): void {
-    if (this.#milestones.size > 0) this.#milestones.reach(this.deliveredBytes)
+    this.#milestones?.reach(this.deliveredBytes)
   }
 
   closed(): void {
@@ -198,11 +234,12 @@ class RecordLeg implements JoiningLeg, LaneEvents {
     this.#events?.failed(cut)
   }
 
-  #giveBack(how: () => void): void {
+  /** False if it has left before. */
+  #leave(): boolean {
     this.#isOver = true
     clearTimeout(this.#grace)
-    if (this.#isGivenBack) return
-    this.#isGivenBack = true
-    how()
+    const isFirst = !this.#hasLeft
+    this.#hasLeft = true
+    return isFirst
   }
 }

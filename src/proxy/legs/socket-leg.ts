@@ -1,11 +1,12 @@
 import { Socket } from 'node:net'
 import { canTakeOver, takeOver } from '../fastpath/index.ts'
+import type { Cut } from '../flow/cut.ts'
 import { DuplexLeg, type Manner } from './duplex-leg.ts'
 import { resetSocket } from './reset-socket.ts'
 
 /** A workload's socket, which is open for both directions and paused. */
 export function socketLeg(socket: Socket): DuplexLeg {
-  return new DuplexLeg(socket, mannerOf(socket))
+  return new DuplexLeg(socket, new SocketManner(socket))
 }
 
 /**
@@ -28,15 +29,28 @@ export function reuseReads(leg: DuplexLeg, socket: Socket): void {
   if (!canTakeOver()) return
   leg.exchange((onBytes, letGo) => {
     const { socket: stream, rest } = takeOver(socket, onBytes, letGo)
-    return { stream, manner: mannerOf(stream), rest }
+    return { stream, manner: new SocketManner(stream), rest }
   })
 }
 
-function mannerOf(socket: Socket): Manner {
-  return {
-    isCleanEnd: () => true,
-    failure: err => ({ kind: 'reset', text: `reset by the workload${err === undefined ? '' : ` (${codeFrom(err)})`}` }),
-    reset: () => abortSocket(socket)
+class SocketManner implements Manner {
+  readonly isAborting = false
+  readonly #socket: Socket
+
+  constructor(socket: Socket) {
+    this.#socket = socket
+  }
+
+  isCleanEnd(): boolean {
+    return true
+  }
+
+  failure(err: Error | undefined): Cut {
+    return { kind: 'reset', text: `reset by the workload${err === undefined ? '' : ` (${codeFrom(err)})`}` }
+  }
+
+  reset(): void {
+    abortSocket(this.#socket)
   }
 }
 

@@ -1,15 +1,34 @@
 import type { Http2Stream } from 'node:http2'
+import type { Cut } from '../flow/cut.ts'
 import { type CutKind, codeOf, cutOf } from '../flow/index.ts'
+import type { Manner } from './duplex-leg.ts'
 import { DuplexLeg } from './duplex-leg.ts'
 
 /** A CONNECT stream to the other agent. */
 export function streamLeg(stream: Http2Stream): DuplexLeg {
-  return new DuplexLeg(stream, {
-    // The streams of a lost session, and those that are reset with NO_ERROR, end as if they were complete.
-    isCleanEnd: () => !stream.aborted && stream.rstCode === 0,
-    failure: () => cutOf(stream.rstCode),
-    reset: kind => abortStream(stream, kind)
-  })
+  return new DuplexLeg(stream, new StreamManner(stream))
+}
+
+class StreamManner implements Manner {
+  readonly isAborting = true
+  readonly #stream: Http2Stream
+
+  constructor(stream: Http2Stream) {
+    this.#stream = stream
+  }
+
+  // The streams of a lost session, and those that are reset with NO_ERROR, end as if they were complete.
+  isCleanEnd(): boolean {
+    return !this.#stream.aborted && this.#stream.rstCode === 0
+  }
+
+  failure(): Cut {
+    return cutOf(this.#stream.rstCode)
+  }
+
+  reset(kind: CutKind): void {
+    abortStream(this.#stream, kind)
+  }
 }
 
 /** Resets a stream, with the reason. */

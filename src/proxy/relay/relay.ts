@@ -1,8 +1,6 @@
 import type { ByteLeg, Cut, Flow, JoiningLeg } from '../flow/index.ts'
+import type { SideName, SideOwner } from './side.ts'
 import { Side } from './side.ts'
-
-/** A side of a flow, by the workload that is there. */
-export type SideName = 'source' | 'destination'
 
 /** Joins the two legs of a flow until both directions have ended, each for itself, and counts their bytes. */
 export function relay(flow: Flow, source: ByteLeg, destination: ByteLeg): Relay {
@@ -10,7 +8,7 @@ export function relay(flow: Flow, source: ByteLeg, destination: ByteLeg): Relay 
 }
 
 /** A flow whose legs are joined. */
-export class Relay {
+export class Relay implements SideOwner {
   /**
    * Resolves with undefined after two clean ends; on anything else (a leg fails, or the flow is cut) aborts all legs and resolves with
    * the reason. Never rejects.
@@ -28,16 +26,10 @@ export class Relay {
     this.over = promise
     this.#settle = resolve
     this.#flow = flow
-    const events = { finished: () => this.#finish(), failed: (cut: Cut) => this.#fail(cut) }
-    const countOut = (bytes: number): void => {
-      flow.bytesOut += bytes
-      this.onRead?.()
+    const sides = {
+      source: new Side('source', source, flow, this),
+      destination: new Side('destination', destination, flow, this)
     }
-    const countIn = (bytes: number): void => {
-      flow.bytesIn += bytes
-      this.onRead?.()
-    }
-    const sides = { source: new Side(source, countOut, events), destination: new Side(destination, countIn, events) }
     this.#sides = sides
     flow.waitingBytes = () => sides.source.waitingBytes + sides.destination.waitingBytes
     flow.signal.addEventListener('abort', this.#onCut, { once: true })
@@ -64,7 +56,13 @@ export class Relay {
     this.#sides[side].swap(leg, offset, () => this.sentTo(side === 'source' ? 'destination' : 'source'))
   }
 
-  #finish(): void {
+  /** A side has brought bytes, which are counted. For its sides alone, as the next two. */
+  read(): void {
+    this.onRead?.()
+  }
+
+  /** A side has passed on the end of its direction. */
+  finished(): void {
     const { source, destination } = this.#sides
     if (this.#isOver || !source.isFinished || !destination.isFinished) return
     this.#release()
@@ -73,7 +71,7 @@ export class Relay {
     this.#settle(undefined)
   }
 
-  #fail(cut: Cut): void {
+  failed(cut: Cut): void {
     if (this.#isOver) return
     this.#release()
     const reason = this.#flow.cutBy ?? cut
@@ -82,7 +80,7 @@ export class Relay {
     this.#settle(reason)
   }
 
-  readonly #onCut = (): void => this.#fail({ kind: 'shutdown', text: 'cut' })
+  readonly #onCut = (): void => this.failed({ kind: 'shutdown', text: 'cut' })
 
   #release(): void {
     this.#isOver = true

@@ -1,16 +1,24 @@
+import type { Flow } from '../flow/flow.ts'
 import type { ByteLeg, Cut, CutKind, JoiningLeg, LegEvents } from '../flow/index.ts'
 import { Swap } from './swap.ts'
 
-export interface SideEvents {
-  /** The end of the direction towards this side has been passed on. */
-  readonly finished: () => void
-  readonly failed: (cut: Cut) => void
+/** A side of a flow, by the workload that is there. */
+export type SideName = 'source' | 'destination'
+
+/** The relay, as its sides see it. */
+export interface SideOwner {
+  /** Bytes have come from a side, and are counted. */
+  read(): void
+  /** The end of the direction towards a side has been passed on. */
+  finished(): void
+  failed(cut: Cut): void
 }
 
 /** One side of a relay: takes what its leg brings, and hands it to the leg of the other side. */
 export class Side implements LegEvents {
-  readonly #count: (bytes: number) => void
-  readonly #relay: SideEvents
+  readonly #flow: Flow
+  readonly #isSource: boolean
+  readonly #relay: SideOwner
   #other: Side | undefined
   /** Takes what is sent to this side. */
   #leg: ByteLeg
@@ -26,10 +34,11 @@ export class Side implements LegEvents {
   #isFinished = false
   #isOver = false
 
-  constructor(leg: ByteLeg, count: (bytes: number) => void, relay: SideEvents) {
+  constructor(name: SideName, leg: ByteLeg, flow: Flow, relay: SideOwner) {
     this.#leg = leg
     this.#incoming = leg
-    this.#count = count
+    this.#flow = flow
+    this.#isSource = name === 'source'
     this.#relay = relay
   }
 
@@ -46,8 +55,11 @@ export class Side implements LegEvents {
     this.#other = other
     other.#other = this
     // A leg may bring what came before, or say that it is gone, at once.
-    for (const side of [this, other]) if (!side.#isOver) side.#leg.attend(side)
-    for (const side of [this, other]) if (!side.#isOver) side.follow()
+    this.#leg.attend(this)
+    if (!other.#isOver) other.#leg.attend(other)
+    if (this.#isOver) return
+    this.follow()
+    other.follow()
   }
 
   /** Moves to another leg. `received` says what has come from this side so far. */
@@ -72,7 +84,9 @@ export class Side implements LegEvents {
       release?.()
       return true
     }
-    this.#count(bytes.length)
+    if (this.#isSource) this.#flow.bytesOut += bytes.length
+    else this.#flow.bytesIn += bytes.length
+    this.#relay.read()
     if (other.#leg.send(bytes, release)) return true
     this.#isHeldBack = true
     return false
