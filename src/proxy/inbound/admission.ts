@@ -101,9 +101,9 @@ export class Admission {
   async #dial<K extends 'socket' | 'framed'>(
     kind: K,
     flow: Flow,
-    target: Exclude<LocalTarget, kind: 'udp' >,
+    target: Exclude<LocalTarget, { kind: 'udp' }>,
     signal: AbortSignal
-  ): Promise<readonly kind: K; readonly socket: Socket > {
+  ): Promise<{ readonly kind: K; readonly socket: Socket }> {
     const socket = this.#parking.take(keyOf(flow)) ?? (await dialTarget(target, this.#deps.credentials, signal))
     return { kind, socket }
   }
@@ -127,8 +127,9 @@ export class Admission {
   }
 
   /** Closes connections that were kept for flows to a registration that ended; all without an argument. */
-  forget(registrationId?: string): void 
+  forget(registrationId?: string): void {
     this.#parking.clear(registrationId)
+  }
 
   async #requireSource(flow: Flow, signal: AbortSignal): Promise<void> {
     const { directory, local } = this.#deps
