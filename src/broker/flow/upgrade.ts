@@ -3,6 +3,7 @@ import type { Lane } from '../lane/lane.ts'
 import type { LaneWay, LaneWorth } from '../lane/lane-way.ts'
 import { LANE_START_TIMEOUT_MS } from '../timing.ts'
 import type { Flow } from './flow.ts'
+import type { ByteLeg } from './legs/leg.ts'
 import { joiningLeg, type Started } from './legs/record-leg.ts'
 import type { Relay } from './relay.ts'
 import type { SideName } from './side.ts'
@@ -14,8 +15,8 @@ export interface UpgradeOptions {
   readonly side: SideName
   readonly stream: Http2Stream
   readonly way: LaneWay
-  /** The flow has moved. */
-  readonly onMoved: () => void
+  /** The flow has moved to this leg. */
+  readonly onMoved: (leg: ByteLeg) => void
 }
 
 /** Calls back once, when the flow has carried so much that a record connection is worth what it costs. */
@@ -58,9 +59,10 @@ class Place {
 }
 
 function move({ flow, relay, side, onMoved }: UpgradeOptions, lane: Lane, started?: Started): void {
+  const leg = joiningLeg(lane, started)
   flow.isOnLane = true
-  relay.swap(side, joiningLeg(lane, started), relay.sentTo(side))
-  onMoved()
+  relay.swap(side, leg, relay.sentTo(side))
+  onMoved(leg)
 }
 
 /** The end that opened the session connects. */

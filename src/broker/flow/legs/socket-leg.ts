@@ -3,6 +3,7 @@ import { canTakeOver, takeOver } from '../../lane/raw-socket.ts'
 import type { Cut } from '../cut.ts'
 import { resetSocket } from '../reset-socket.ts'
 import { DuplexLeg, type Manner } from './duplex-leg.ts'
+import type { ByteLeg } from './leg.ts'
 
 /** A workload's socket, which is open for both directions and paused. */
 export function socketLeg(socket: Socket): DuplexLeg {
@@ -22,11 +23,11 @@ export function abortSocket(socket: Socket): void {
 }
 
 /**
- * Reads the socket of `leg` into one buffer that is used again from now on, where the system allows it. Only while the leg at the
- * other side of the flow copies what it sends. It begins when what waits for the workload has left.
+ * Reads the socket of `leg` into one buffer that is used again from now on, where the system allows it and `into`, to which what is read
+ * goes for the rest of the flow, copies it. It begins when what waits for the workload has left.
  */
-export function reuseReads(leg: DuplexLeg, socket: Socket): void {
-  if (!canTakeOver()) return
+export function reuseReads(leg: DuplexLeg, socket: Socket, into: Pick<ByteLeg, 'copies'>): void {
+  if (!into.copies || !canTakeOver()) return
   leg.exchange((onBytes, letGo) => {
     const { socket: stream, rest } = takeOver(socket, onBytes, letGo)
     return { stream, manner: new SocketManner(stream), rest }
