@@ -47,7 +47,7 @@ async function joined(t: TestContext) {
   lanes.other.attend({
     started: offset => {
       if (!far.isOver) far.swap('source', joiningLeg(lanes.other, { offset }), far.sentTo('source'))
-      reuseReads(legs.far, farSocket)
+      reuseReads(legs.far, farSocket, { copies: true })
     },
     closed: () => {}
   })
@@ -62,7 +62,7 @@ async function joined(t: TestContext) {
     farStream: other,
     swap: () => {
       near.swap('destination', joiningLeg(lanes.opener), near.sentTo('destination'))
-      reuseReads(legs.near, nearSocket)
+      reuseReads(legs.near, nearSocket, { copies: true })
     },
     /** What each of them has come to. */
     over: async (): Promise<readonly (Cut | undefined)[]> =>

@@ -1,6 +1,6 @@
 import { Socket } from 'node:net'
 import { canTakeOver, takeOver } from '../fastpath/index.ts'
-import type { Cut } from '../flow/cut.ts'
+import type { ByteLeg, Cut } from '../flow/index.ts'
 import { DuplexLeg, type Manner } from './duplex-leg.ts'
 import { resetSocket } from './reset-socket.ts'
 
@@ -22,11 +22,11 @@ export function abortSocket(socket: Socket): void {
 }
 
 /**
- * Reads the socket of `leg` into one buffer that is used again from now on, where the system allows it. Only while the leg at the
- * other side of the flow copies what it sends. It begins when what waits for the workload has left.
+ * Reads the socket of `leg` into one buffer that is used again from now on, where the system allows it and `into`, to which what is read
+ * goes for the rest of the flow, copies it. It begins when what waits for the workload has left.
  */
-export function reuseReads(leg: DuplexLeg, socket: Socket): void {
-  if (!canTakeOver()) return
+export function reuseReads(leg: DuplexLeg, socket: Socket, into: Pick<ByteLeg, 'copies'>): void {
+  if (!into.copies || !canTakeOver()) return
   leg.exchange((onBytes, letGo) => {
     const { socket: stream, rest } = takeOver(socket, onBytes, letGo)
     return { stream, manner: new SocketManner(stream), rest }

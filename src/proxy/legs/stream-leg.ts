@@ -1,5 +1,5 @@
 import type { Http2Stream } from 'node:http2'
-import type { Cut } from '../flow/cut.ts'
+import type { Cut } from '../flow/index.ts'
 import { type CutKind, codeOf, cutOf } from '../flow/index.ts'
 import type { Manner } from './duplex-leg.ts'
 import { DuplexLeg } from './duplex-leg.ts'

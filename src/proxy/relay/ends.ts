@@ -5,7 +5,7 @@ import type { PortGuard } from '../datagram/index.ts'
 import type { PacketChannel } from '../datagram/packet/index.ts'
 import type { KeptLane, LaneWay, LaneWorth } from '../fastpath/index.ts'
 import { codeOf } from '../flow/index.ts'
-import type { SideName } from './relay.ts'
+import type { SideName } from './side.ts'
 
 /** A workload's socket for a flow of TCP. */
 export interface SocketEnd {

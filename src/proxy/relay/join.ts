@@ -15,7 +15,7 @@ export function joinFlow(flow: Flow, ends: FlowEnds, options: DatagramSpliceOpti
 function joinBytes(flow: Flow, { localIs, local, far }: Extract<FlowEnds, { protocol: 'tcp' }>): Relay {
   const near = socketLeg(local.socket)
   const join = (leg: ByteLeg): Relay => (localIs === 'source' ? relay(flow, near, leg) : relay(flow, leg, near))
-  const onMoved = (): void => reuseReads(near, local.socket)
+  const onMoved = (leg: ByteLeg): void => reuseReads(near, local.socket, leg)
   switch (far.kind) {
     case 'socket':
       return join(socketLeg(far.socket))
@@ -28,9 +28,10 @@ function joinBytes(flow: Flow, { localIs, local, far }: Extract<FlowEnds, { prot
     }
     case 'records': {
       flow.isOnLane = true
-      const joined = join(pooledLeg(far.lane))
+      const leg = pooledLeg(far.lane)
+      const joined = join(leg)
       // Not in the middle of a read.
-      whenWorth(flow, joined, far.worth, () => setImmediate(onMoved))
+      whenWorth(flow, joined, far.worth, () => setImmediate(onMoved, leg))
       return joined
     }
   }

@@ -1,5 +1,4 @@
-import type { Flow } from '../flow/flow.ts'
-import type { ByteLeg, Cut, CutKind, JoiningLeg, LegEvents } from '../flow/index.ts'
+import type { ByteLeg, Cut, CutKind, Flow, JoiningLeg, LegEvents } from '../flow/index.ts'
 import { Swap } from './swap.ts'
 
 /** A side of a flow, by the workload that is there. */

@@ -1,9 +1,10 @@
 import type { Http2Stream } from 'node:http2'
 import type { Lane, LaneWay, LaneWorth } from '../fastpath/index.ts'
-import type { Flow } from '../flow/index.ts'
+import type { ByteLeg, Flow } from '../flow/index.ts'
 import { joiningLeg, type Started } from '../legs/index.ts'
 import { LANE_START_TIMEOUT_MS } from '../timing.ts'
-import type { Relay, SideName } from './relay.ts'
+import type { Relay } from './relay.ts'
+import type { SideName } from './side.ts'
 
 export interface UpgradeOptions {
   readonly flow: Flow
@@ -12,8 +13,8 @@ export interface UpgradeOptions {
   readonly side: SideName
   readonly stream: Http2Stream
   readonly way: LaneWay
-  /** The flow has moved. */
-  readonly onMoved: () => void
+  /** The flow has moved to this leg. */
+  readonly onMoved: (leg: ByteLeg) => void
 }
 
 /** Calls back once, when the flow has carried so much that a record connection is worth what it costs. */
@@ -56,9 +57,10 @@ class Place {
 }
 
 function move({ flow, relay, side, onMoved }: UpgradeOptions, lane: Lane, started?: Started): void {
+  const leg = joiningLeg(lane, started)
   flow.isOnLane = true
-  relay.swap(side, joiningLeg(lane, started), relay.sentTo(side))
-  onMoved()
+  relay.swap(side, leg, relay.sentTo(side))
+  onMoved(leg)
 }
 
 /** The end that opened the session connects. */

@@ -169,6 +169,19 @@ export function legCompliance({ name, makePair, tells }: LegKind): void {
       assert.equal(near.leg.deliveredBytes, sent.length)
     })
 
+    it('is done with what it was sent when it says that it copies', async t => {
+      const { near, far } = await pairOf(t)
+      if (!near.leg.copies) return t.skip('it keeps what waits')
+      far.stall()
+      const memory = Buffer.alloc(100_000)
+      for (let index = 0; index < 20; index += 1) near.leg.send(memory.fill(index + 1))
+      memory.fill(0xff)
+      near.leg.end()
+      far.goOn()
+      await far.until('ended')
+      assert.ok(far.bytes.every((byte, at) => byte === Math.floor(at / memory.length) + 1))
+    })
+
     it('gives back what was lent to it once, when it is passed on', async t => {
       const { near, far } = await pairOf(t)
       const released: number[] = []

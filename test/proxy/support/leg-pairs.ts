@@ -79,8 +79,8 @@ export async function socketPair(scope: Scope, kind: 'unix' | 'tcp', isReused = 
     far,
     begin: () => {
       if (!isReused) return
-      reuseReads(near, opener)
-      reuseReads(far, other)
+      reuseReads(near, opener, { copies: true })
+      reuseReads(far, other, { copies: true })
     },
     lose: async () => {
       // Unread bytes make a reset of a unix socket's end as well.
