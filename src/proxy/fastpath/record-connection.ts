@@ -1,13 +1,12 @@
 import type { Socket } from 'node:net'
 import { MAX_WAITING_BYTES, MAX_WAITING_WRITES } from '../flow/index.ts'
+import { closeInOrder } from './close-in-order.ts'
 import { Kind, OFFSET_BYTES, RECORD_OVERHEAD_BYTES } from './format.ts'
 import { bufferPool } from './pool.ts'
 import type { LaneEvents, LaneOptions } from './record-events.ts'
 import { LaneViolation, type RecordReader } from './record-reader.ts'
 import type { RecordWriter } from './record-writer.ts'
 
-/** For the other end to close as well, once both directions have ended; a slow link may still have a megabyte to carry. */
-const FINISH_TIMEOUT_MS = 60_000
 /** Of who asks for the next flow, which an opener does when it has read all: then nothing waits but what Node has not reported yet. */
 const MAX_UNREAD_ANSWERS = 8
 const NOTHING = Buffer.alloc(0)
@@ -51,14 +50,9 @@ export class Lane {
     return this.#phase === 'rest' && !this.#isOver
   }
 
-  /** Of all flows that it has carried: what `send` was given. */
-  get sentBytes(): number {
-    return this.#sentBytes
-  }
-
-  /** How many of these have left this process. */
-  get passedBytes(): number {
-    return this.#passedBytes
+  /** What `send` was given, of all flows that it has carried; and how much of it has left this process. */
+  get counted(): { readonly sentBytes: number; readonly passedBytes: number } {
+    return { sentBytes: this.#sentBytes, passedBytes: this.#passedBytes }
   }
 
   get waitingBytes(): number {
@@ -184,20 +178,11 @@ export class Lane {
     if (!this.#isOver) this.#socket?.resume()
   }
 
-  /**
-   * Closes it, now that both directions have ended. The end that connected it waits for the other one to close first, which
-   * has all by then: a middlebox may drop what is under way when it sees the sender close.
-   */
+  /** Closes it, now that both directions have ended. */
   finish(): void {
     if (this.#isOver) return
     this.#setOver()
-    const socket = this.#socket
-    if (socket === undefined || socket.destroyed) return
-    const timer = setTimeout(() => socket.destroy(), FINISH_TIMEOUT_MS).unref()
-    socket.once('close', () => clearTimeout(timer))
-    if (this.#options.end === 'other' || socket.readableEnded) socket.end()
-    else socket.once('end', () => socket.end())
-    socket.resume()
+    if (this.#socket !== undefined) closeInOrder(this.#socket, this.#options.end === 'other')
   }
 
   /** Closes it at once, and tells nobody who attends. */

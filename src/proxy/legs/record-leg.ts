@@ -97,12 +97,12 @@ class RecordLeg implements JoiningLeg, LaneEvents {
     this.#lane = lane
     this.#owner = owner
     this.#theirs = theirs
-    this.#sentBefore = lane.sentBytes
+    this.#sentBefore = lane.counted.sentBytes
   }
 
   get deliveredBytes(): number {
     if (this.#isSent) return this.#sentBytes
-    return Math.min(this.#sentBytes, Math.max(0, this.#lane.passedBytes - this.#sentBefore))
+    return Math.min(this.#sentBytes, Math.max(0, this.#lane.counted.passedBytes - this.#sentBefore))
   }
 
   get waitingBytes(): number {
