@@ -11,6 +11,7 @@ import {
   needsCommand,
   type Outcome,
   Program,
+  programsForOthers,
   type Scope,
   scopeOf,
   startPair,
@@ -208,8 +209,9 @@ test('a listener that root made and handed to another user is served', asRoot, a
   const scope = scopeOf(t)
   const agent = await startAgent(scope)
   const port = await freePort()
+  // The other user runs the same Node, and may not enter the checkout of root.
   const manager = new Program(scope, [
-    process.execPath,
+    programsForOthers().node,
     '-e',
     ACTIVATOR,
     String(port),
