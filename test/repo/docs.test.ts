@@ -52,3 +52,26 @@ test('every decision is in the list of decisions', () => {
     []
   )
 })
+
+/** What a reader takes in at once: a paragraph, or one entry of a list. Tables, headings and code are none. */
+function paragraphs(text: string): readonly string[] {
+  return text
+    .replace(/^ *```[\s\S]*?^ *```/gm, '')
+    .replace(/^ {4}.*$/gm, '')
+    .split(/\n\s*\n|\n(?=\s*(?:[-*]|\d+\.) )/)
+    .map(paragraph => paragraph.trim())
+    .filter(paragraph => !/^[|#]/.test(paragraph))
+}
+
+test('no paragraph of a page is longer than 80 words', () => {
+  const pages = PAGES.filter(page => !page.endsWith('CHANGELOG.md'))
+  const all = pages.flatMap(page => paragraphs(readFileSync(page, 'utf8')).map(text => ({ page, text })))
+  assert.ok(all.length > 500)
+  assert.deepEqual(
+    all
+      .map(({ page, text }) => ({ page, words: text.split(/\s+/).length, text }))
+      .filter(({ words }) => words > 80)
+      .map(({ page, words, text }) => `${relative(ROOT, page)}: ${words} words: ${text.slice(0, 50)}`),
+    []
+  )
+})
