@@ -1,13 +1,13 @@
 // Fails if a folder of src/ imports or uses what tools/imports/layers.ts does not allow it, if folders import each other in a
-// circle, or if a large one has no index.ts.
+// circle, if a large one has no index.ts, or if a file is longer than one concept.
 import { resolve } from 'node:path'
-import { circles, withoutIndex } from './imports/circles.ts'
+import { circles, tooLong, withoutIndex } from './imports/circles.ts'
 import { judge } from './imports/judge.ts'
 import { readModules } from './imports/read.ts'
 
 const root = resolve(process.argv[2] ?? '.')
 const modules = readModules(root, resolve(root, 'tsconfig.json'))
-const violations = [...judge(modules), ...circles(modules), ...withoutIndex(modules)]
+const violations = [...judge(modules), ...circles(modules), ...withoutIndex(modules), ...tooLong(modules)]
 for (const { file, line, text } of violations) process.stderr.write(`${file}:${line} ${text}\n`)
 const checked = modules.filter(({ file }) => file.startsWith('src/')).length
 if (checked === 0) {
@@ -15,7 +15,7 @@ if (checked === 0) {
   process.exitCode = 1
 } else if (violations.length > 0) {
   process.stderr.write(
-    `${violations.length} import${violations.length === 1 ? '' : 's'} or folders against the rules\n`
+    `${violations.length} import${violations.length === 1 ? '' : 's'}, folders or files against the rules\n`
   )
   process.exitCode = 1
 } else {

@@ -16,15 +16,11 @@ import type { Grants } from './grants.ts'
 import { clearListenDirectories, removeListenDirectory } from './listen-directory.ts'
 import type { PortServers } from './port-servers.ts'
 import { type Caller, checkSize, type RegisterInput, ttlOf } from './register-input.ts'
+import { checkRoom, type WorkloadLimits } from './room.ts'
 import { type ServerUser, serverUserOf } from './server-user.ts'
 import { WorkloadTable } from './table.ts'
 import { checkUnixTarget } from './unix-target.ts'
 import type { EndReason, Workload } from './workload.ts'
-
-export interface WorkloadLimits {
-  readonly maxPerUid: number
-  readonly maxTotal: number
-}
 
 export interface WorkloadsDeps {
   readonly trustDomain: string
@@ -48,7 +44,6 @@ export interface WorkloadsDeps {
   readonly limits?: WorkloadLimits
 }
 
-export const DEFAULT_LIMITS: WorkloadLimits = Object.freeze({ maxPerUid: 1_024, maxTotal: 10_000 })
 const EXPIRY_CHECK_MS = 500
 
 /** What was found out about a claim to an address. */
@@ -154,7 +149,7 @@ export class Workloads {
     if (this.#stopping.signal.aborted) throw new WarrenError(ErrorCode.NotReady, 'the agent is stopping')
     grants.require(address, spiffeId, facts)
     checkSize(input)
-    this.#checkRoom(caller)
+    checkRoom(this.#table, caller, this.#deps.limits)
     const whitelist = input.whitelist.map(parsePattern)
     const document: IdentityDocument = {
       spiffeId,
@@ -291,17 +286,6 @@ export class Workloads {
   #expire(): void {
     for (const workload of this.#table.expired(this.#deps.clock.monotonicMs()))
       this.end(workload.registrationId, 'expired')
-  }
-
-  #checkRoom(caller: Caller): void {
-    const { maxPerUid, maxTotal } = this.#deps.limits ?? DEFAULT_LIMITS
-    const full = this.#table.size >= maxTotal
-    if (!full && this.#table.countOf(caller) < maxPerUid) return
-    const whose = full ? `this host has its ${maxTotal}` : `uid ${caller.uid} has its ${maxPerUid}`
-    throw new WarrenError(ErrorCode.LimitExceeded, `${whose} registrations`, {
-      limit: full ? 'registrations' : 'registrations_per_uid',
-      hint: 'Deregister what is no longer used.'
-    })
   }
 
   // Two registrations of one process within a millisecond would otherwise share their identity document.

@@ -14,7 +14,7 @@ import {
   type Workload,
   Workloads
 } from '../../src/workloads/index.ts'
-import type { WorkloadLimits } from '../../src/workloads/workloads.ts'
+import type { WorkloadLimits } from '../../src/workloads/room.ts'
 import { scopeOf } from '../harness/index.ts'
 import { GID, Sleeper, TestClock, TestLog, UID } from './support.ts'
 

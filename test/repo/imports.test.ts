@@ -3,12 +3,12 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import test from 'node:test'
-import { circles, withoutIndex } from '../../tools/imports/circles.ts'
+import { circles, tooLong, withoutIndex } from '../../tools/imports/circles.ts'
 import { judge } from '../../tools/imports/judge.ts'
 import { readModules } from '../../tools/imports/read.ts'
 
 /** The violations of a project of these files, as "file: text". */
-function violationsOf(files: Record<string, string>, rules = [judge, circles, withoutIndex]): string[] {
+function violationsOf(files: Record<string, string>, rules = [judge, circles, withoutIndex, tooLong]): string[] {
   const root = mkdtempSync(join(tmpdir(), 'warren-imports-'))
   try {
     const tsconfig = join(root, 'tsconfig.json')
@@ -163,4 +163,18 @@ test('a subfolder of more than five files has an index', () => {
     ...files('src/core', 9)
   })
   assert.deepEqual(found, ['src/proxy/flow: has 6 files and no index.ts'])
+})
+
+test('a file that is written by hand has at most 300 lines', () => {
+  const text = (lines: number): string => 'export {}\n'.repeat(lines)
+  const found = violationsOf({
+    'src/core/long.ts': text(301),
+    'src/core/full.ts': text(300),
+    'src/core/open.ts': `${text(300)}export {}`,
+    'src/wire/gen/a_pb.d.ts': text(400)
+  })
+  assert.deepEqual(found, [
+    'src/core/long.ts: has 301 lines, more than 300',
+    'src/core/open.ts: has 301 lines, more than 300'
+  ])
 })

@@ -26,7 +26,7 @@ import {
   MAX_LABELS,
   MAX_WHITELIST
 } from '../../src/workloads/register-input.ts'
-import { DEFAULT_LIMITS as WORKLOADS } from '../../src/workloads/workloads.ts'
+import { DEFAULT_LIMITS as WORKLOADS } from '../../src/workloads/room.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..')
 

@@ -5,6 +5,9 @@ import type { ModuleFacts } from './read.ts'
 /** Files of a subfolder from which on it has an index.ts. */
 export const FILES_WITHOUT_INDEX = 5
 
+/** A longer file holds more than one concept. */
+export const MOST_LINES = 300
+
 /** One import between two subfolders of the same folder. */
 interface Arrow {
   readonly file: string
@@ -46,6 +49,13 @@ export function withoutIndex(modules: readonly ModuleFacts[]): Violation[] {
     if (isRoom || names.length <= FILES_WITHOUT_INDEX || names.includes('index.ts')) return []
     return [{ file: folder, line: 1, text: `has ${names.length} files and no index.ts` }]
   })
+}
+
+/** Every file that is written by hand and has more lines than a reader takes in as one concept. */
+export function tooLong(modules: readonly ModuleFacts[]): Violation[] {
+  return modules
+    .filter(module => isHandWritten(module) && module.lines > MOST_LINES)
+    .map(({ file, lines }) => ({ file, line: lines, text: `has ${lines} lines, more than ${MOST_LINES}` }))
 }
 
 function arrowsOf(modules: readonly ModuleFacts[]): Arrows {

@@ -39,6 +39,7 @@ export interface ModuleFacts {
   readonly file: string
   readonly imports: readonly Import[]
   readonly globals: readonly GlobalUse[]
+  readonly lines: number
 }
 
 /** What every file of the project in `tsconfig` imports and uses, read by the compiler's own parser. */
@@ -70,7 +71,9 @@ function facts(file: string, source: SourceFile): ModuleFacts {
     node.forEachChild(visit)
   }
   source.forEachChild(visit)
-  return { file, imports, globals }
+  // The last line ends in a newline, after which the next one would start.
+  const lines = source.text.endsWith('\n') ? lineStarts.length - 1 : lineStarts.length
+  return { file, imports, globals, lines }
 }
 
 function importOf(node: Node): Omit<Import, 'line'> | undefined {

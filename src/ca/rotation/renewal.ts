@@ -18,6 +18,7 @@ import type { renewalPb } from '../../wire/index.ts'
 import type { Lifetimes } from '../lifetimes.ts'
 import type { Credentials } from '../membership/index.ts'
 import type { InUse } from './alarms.ts'
+import { askAuthorities } from './ask-authorities.ts'
 import type { RenewalDesk } from './renewal-service.ts'
 import { type Life, renewAtMs, retryAfterMs, shareLeft, spreadOf } from './schedule.ts'
 
@@ -69,9 +70,6 @@ interface Attempts {
   notBeforeMonotonicMs: number
   problem: string
 }
-
-/** Answers that are the same from every authority and at every time. */
-const FINAL: readonly ErrorCode[] = [ErrorCode.Revoked, ErrorCode.RenewalRefused]
 
 /** Renews the certificate of this host, and that of the authority it holds, before they end; or after, within the grace. */
 export class Renewal {
@@ -208,7 +206,7 @@ export class Renewal {
     const isForRoot = !this.#isNewest(node.chainDer[2]) && clock.wallMs() < this.#nodeDates().renewAtMs
     const nextKey = generateSigningKeyPair()
     const request = await renewalRequest(node, trustDomain, { peerKey, nodeKey, nextKey })
-    const chain = await this.#ask(request, signal)
+    const chain = await askAuthorities(this.#deps, this.isShutOut, request, signal)
     const renewed = requireRenewed(chain, node, nextKey, trust(), clock.wallMs())
     if (isForRoot && !this.#isNewest(renewed.chainDer[2])) {
       throw new WarrenError(ErrorCode.NotReady, 'the authority that answered is not below the new root yet')
@@ -216,35 +214,6 @@ export class Renewal {
     credentials.replaceNode({ node: renewed, nodeKey: nextKey })
     const notAfter = new Date(renewed.notAfterMs).toISOString()
     log.info('certificate of this host renewed', { machine: renewed.machine, notAfter })
-  }
-
-  async #ask(request: renewalPb.RenewalRequest, signal: AbortSignal): Promise<readonly Uint8Array[]> {
-    const { desk, authorities, ask, ports, askAtPort } = this.#deps
-    if (desk.isOpen) return await desk.renew(request, 'self')
-    const failures: string[] = []
-    let refusal: unknown
-    const attempt = async (name: string, run: () => Promise<readonly Uint8Array[]>) => {
-      try {
-        return await run()
-      } catch (err) {
-        signal.throwIfAborted()
-        const error = WarrenError.from(err)
-        if (FINAL.includes(error.code)) refusal ??= error
-        failures.push(`${name}: ${error.reason}`)
-        return undefined
-      }
-    }
-    // The mesh is the way, unless it lets this host in no more.
-    const ways = this.isShutOut
-      ? ports().map(address => ({ name: address, run: () => askAtPort(address, request, signal) }))
-      : authorities().map(peer => ({ name: peer, run: () => ask(peer, request, signal) }))
-    for (const { name, run } of ways) {
-      const chain = await attempt(name, run)
-      if (chain !== undefined) return chain
-    }
-    if (refusal !== undefined) throw refusal
-    const tried = failures.length === 0 ? 'none is known' : failures.join('; ')
-    throw new WarrenError(ErrorCode.DestinationUnreachable, `no authority renews it (${tried})`)
   }
 
   #nodeLife(): Life & { readonly renewAtMs: number } {

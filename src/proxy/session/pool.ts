@@ -9,7 +9,6 @@ import {
   silentMetrics,
   WarrenError
 } from '../../core/index.ts'
-import { formatAddress } from '../../identity/index.ts'
 import { ANY_CARRIER, type Carried, type Carrier, carriers } from '../carriers/index.ts'
 import type { PacketPort } from '../datagram/packet/index.ts'
 import type { BrokerDeps, Candidate, ProvenWorkload } from '../deps.ts'
@@ -17,10 +16,11 @@ import { type LaneBudget, laneWorthOf } from '../fastpath/index.ts'
 import { type BrokerLimits, limitExceeded } from '../limits.ts'
 import { PathMemory } from '../path-memory.ts'
 import { CARRIER_STAGGER_MS, SESSION_IDLE_MS } from '../timing.ts'
-import type { CachedContext, ContextCache, DialOptions, Shown } from '../tls/index.ts'
+import type { CachedContext, ContextCache, DialOptions } from '../tls/index.ts'
 import { sniOf } from '../tls/index.ts'
 import { ClientSession } from './client-session.ts'
 import type { Liveness } from './liveness.ts'
+import { provenDestination } from './proven-destination.ts'
 import { SessionProver } from './session-prover.ts'
 
 export interface SessionPoolOptions {
@@ -198,7 +198,7 @@ export class SessionPool {
       servername: sniOf(destination.registrationId),
       judge: offered => {
         shown = true
-        proven = this.#prove(offered, destination)
+        proven = provenDestination(this.#deps.judge, offered, destination)
       }
     }
     const { machine } = destination
@@ -257,19 +257,6 @@ export class SessionPool {
     const memory = this.#failed.get(carrier)
     if (memory === undefined) throw new WarrenError(ErrorCode.Internal, `no carrier ${carrier.name} here`)
     return memory
-  }
-
-  #prove({ leafDer, issuersDer }: Shown, destination: Candidate): ProvenWorkload {
-    const verdict = this.#deps.judge.workload(leafDer, issuersDer)
-    if (!verdict.ok) {
-      throw new WarrenError(ErrorCode.DestinationUnreachable, `its certificate is refused: ${verdict.detail}`)
-    }
-    const wanted = formatAddress(destination.address)
-    const shown = formatAddress(verdict.identity.address)
-    if (shown !== wanted) {
-      throw new WarrenError(ErrorCode.DestinationUnreachable, `${shown} answers there instead of ${wanted}`)
-    }
-    return verdict.identity
   }
 
   #tryBeside(carrier: Carrier, sourceId: string, destination: Candidate, context: CachedContext): void {

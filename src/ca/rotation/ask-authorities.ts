@@ -1,0 +1,46 @@
+import { ErrorCode, WarrenError } from '../../core/index.ts'
+import type { renewalPb } from '../../wire/index.ts'
+import type { RenewalDeps } from './renewal.ts'
+
+/** Answers that are the same from every authority and at every time. */
+const FINAL: readonly ErrorCode[] = [ErrorCode.Revoked, ErrorCode.RenewalRefused]
+
+/**
+ * The renewed chain (DER) of this host, not judged: from its own authority if it holds one, else from the first that answers.
+ *
+ * A host that no mesh lets in asks at ports instead. Rejects with the signal's reason, with an answer that is final (REVOKED,
+ * RENEWAL_REFUSED), or with DESTINATION_UNREACHABLE, which tells what each authority said.
+ */
+export async function askAuthorities(
+  {
+    desk,
+    authorities,
+    ask,
+    ports,
+    askAtPort
+  }: Pick<RenewalDeps, 'desk' | 'authorities' | 'ask' | 'ports' | 'askAtPort'>,
+  isShutOut: boolean,
+  request: renewalPb.RenewalRequest,
+  signal: AbortSignal
+): Promise<readonly Uint8Array[]> {
+  if (desk.isOpen) return await desk.renew(request, 'self')
+  // The mesh is the way, unless it lets this host in no more.
+  const ways = isShutOut
+    ? ports().map(address => ({ name: address, run: () => askAtPort(address, request, signal) }))
+    : authorities().map(peer => ({ name: peer, run: () => ask(peer, request, signal) }))
+  const failures: string[] = []
+  let refusal: unknown
+  for (const { name, run } of ways) {
+    try {
+      return await run()
+    } catch (err) {
+      signal.throwIfAborted()
+      const error = WarrenError.from(err)
+      if (FINAL.includes(error.code)) refusal ??= error
+      failures.push(`${name}: ${error.reason}`)
+    }
+  }
+  if (refusal !== undefined) throw refusal
+  const tried = failures.length === 0 ? 'none is known' : failures.join('; ')
+  throw new WarrenError(ErrorCode.DestinationUnreachable, `no authority renews it (${tried})`)
+}
