@@ -9,10 +9,9 @@ export function linuxProcessReader(): ProcessReader {
   return {
     groupIdsOf(pid) {
       const status = readFileSync(`/proc/${pid}/status`, 'latin1')
-      // Of the four primary ids the second is the effective one.
-      const primary = numbers(/^Gid:(.*)$/m.exec(status)?.[1])[1]
-      if (primary === undefined) throw new Error(`/proc/${pid}/status names no group`)
-      return [primary, ...numbers(/^Groups:(.*)$/m.exec(status)?.[1])]
+      const groups = /^Groups:(.*)$/m.exec(status)?.[1]
+      if (groups === undefined) throw new Error(`/proc/${pid}/status names no groups`)
+      return numbers(groups)
     },
 
     sharesUserIds,

@@ -22,11 +22,14 @@ export class LinuxViews {
       this.#own ??= { root: rootOf('self') ?? '', pids: readlinkSync('/proc/self/ns/pid'), depth: depthOf('self') }
       if (this.#own.depth !== 1) return unknownView('cannot be examined: /proc is that of another pid namespace')
       if (!this.#sharesUserIds(pid)) return unknownView('is in a user namespace of its own')
-      const [depth, root] = [isIn(this.#own.pids, pid) ? 1 : depthOf(pid), rootOf(pid)]
+      const pids = pidNamespaceOf(pid)
+      const [depth, root] = [pids === this.#own.pids ? 1 : depthOf(pid), rootOf(pid)]
       const sharesPids = depth === 1
       // Without a root directory only what is known is compared: an agent that may not look at the processes of other
       // users could serve none of them otherwise. None of them is of the host.
-      const key = `${depth} ${root ?? 'unreadable'}`
+      // Two containers may be made over one root directory; whose pid namespace cannot be read is like no other.
+      const where = sharesPids ? 'host' : pids
+      const key = where === undefined ? undefined : `${where} ${root ?? 'unreadable'}`
       if (sharesPids && root === this.#own.root) return { ...OF_HOST, sharesPids, key }
       return Object.freeze({ isOfHost: false, sharesPids, key, whyNot: reasonOf(sharesPids, root) })
     } catch {
@@ -42,11 +45,11 @@ function reasonOf(sharesPids: boolean, root: string | undefined): string {
 }
 
 // A fifth of what it costs to read its status, which everybody may; this only who may trace it.
-function isIn(pidNamespace: string, pid: number): boolean {
+function pidNamespaceOf(pid: number): string | undefined {
   try {
-    return readlinkSync(`/proc/${pid}/ns/pid`) === pidNamespace
+    return readlinkSync(`/proc/${pid}/ns/pid`)
   } catch {
-    return false
+    return undefined
   }
 }
 

@@ -3,7 +3,10 @@ import type { ProcessView } from './view.ts'
 
 /** What the kernel says of a running process besides who it is; one implementation for each system. */
 export interface ProcessReader {
-  /** Primary and supplementary. Throws when there is no such process. */
+  /**
+   * The supplementary ones alone: the primary one that counts is told by its socket, as of when it connected. What runs a setgid
+   * program later has the group of that file, whoever started it. Throws when there is no such process.
+   */
   readonly groupIdsOf: (pid: number) => readonly number[]
   /** Whether its user ids mean what ours mean, and were not made up in a user namespace. Throws when it cannot be told. */
   readonly sharesUserIds: (pid: number) => boolean

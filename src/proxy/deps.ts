@@ -81,6 +81,8 @@ export type LocalTarget =
       readonly uid: number
       /** Whoever serves must also be in this view. @default in any: whoever named the path knows who can write there */
       readonly view?: ProcessView
+      /** Named by a process that is not of the host, so that no server of the host may be reached by it. @default false */
+      readonly outside?: boolean
       readonly hello: boolean
       /** With `udp`, each connection carries length-prefixed datagrams. */
       readonly protocol: Protocol

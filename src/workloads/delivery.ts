@@ -56,7 +56,7 @@ export function deliveryOf(
     case 'unix': {
       const { proxy = false } = target
       return {
-        target: withProxy(unixTarget(target.path, owner, caller.uid), proxy),
+        target: withProxy(unixTarget(target.path, owner, caller), proxy),
         directory: undefined,
         check: connecting
       }

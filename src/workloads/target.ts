@@ -1,6 +1,6 @@
 import { isIP } from 'node:net'
 import { networkInterfaces } from 'node:os'
-import type { ProcessHandle } from '../attest/index.ts'
+import type { LocalUser, ProcessHandle } from '../attest/index.ts'
 import { ErrorCode, type HostPort, MAX_SOCKET_PATH_BYTES, parseHostPort, WarrenError } from '../core/index.ts'
 import type { Target } from './workload.ts'
 
@@ -20,10 +20,10 @@ export function portTarget(text: string): HostPort {
   return { host: host === 'localhost' ? '127.0.0.1' : host, port }
 }
 
-/** A unix socket that `owner` sees at `path`, and a process of `uid` serves. Throws INVALID_ARGUMENT. */
-export function unixTarget(path: string, owner: ProcessHandle, uid: number): Target {
+/** A unix socket that `owner` sees at `path`, and a process of the caller's uid serves. Throws INVALID_ARGUMENT. */
+export function unixTarget(path: string, owner: ProcessHandle, { uid, view }: LocalUser): Target {
   requireSocketPath(path)
-  return { kind: 'unix', path, owner, uid, hello: false, protocol: 'tcp' }
+  return { kind: 'unix', path, owner, uid, outside: !view.isOfHost, hello: false, protocol: 'tcp' }
 }
 
 /** Throws INVALID_ARGUMENT for what cannot be the path of a unix socket. */

@@ -17,6 +17,8 @@ export type Target =
       readonly uid: number
       /** Whoever serves must also be in this view. @default in any: whoever named the path knows who can write there */
       readonly view?: ProcessView
+      /** Named by a process that is not of the host, so that no server of the host may be reached by it. @default false */
+      readonly outside?: boolean
       readonly hello: boolean
       readonly protocol: Protocol
       /** Begin each connection with a PROXY protocol v2 header. */

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { chmodSync, chownSync, copyFileSync, readFileSync, realpathSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
 import { accountOf, HOST_VIEW, type ProcessView, processReader, sameUser, unknownView } from '../../src/attest/index.ts'
 import { platform } from '../../src/attest/select.ts'
-import { asRoot } from '../harness/index.ts'
+import { asRoot, temporaryDirectory, waitFor } from '../harness/index.ts'
 
 const skip = process.platform !== 'linux' && 'is about namespaces of Linux'
 const uid = process.getuid?.() ?? 0
@@ -38,6 +40,45 @@ test('neither a mount nor a network namespace makes another view, and a user nam
   const user = viewOf(await running(t, 'unshare', '--user'))
   assert.deepEqual([user.isOfHost, user.key], [false, undefined])
   assert.match(user.whyNot, /user namespace/)
+})
+
+test(
+  'two containers over one root directory are two views, and who enters one of them is of its view',
+  asRoot,
+  async t => {
+    const nested = ['unshare', '--pid', '--fork', '--kill-child', '--mount-proc'] as const
+    const [one = '0'] = await children(await running(t, ...nested))
+    const [other = '0'] = await children(await running(t, ...nested))
+    const [entered = '0'] = await children(await running(t, 'nsenter', '--pid', '--mount', '--target', one))
+    const [first, second, within] = [one, other, entered].map(pid => viewOf(Number(pid)))
+    assert.ok(first !== undefined && second !== undefined && within !== undefined)
+    assert.deepEqual([first.isOfHost, first.sharesPids, second.isOfHost], [false, false, false])
+    assert.ok(!sameUser({ uid, view: first }, { uid, view: second }))
+    assert.ok(sameUser({ uid, view: first }, { uid, view: within }))
+  }
+)
+
+test('the group of a setgid program is not that of the process which runs it', asRoot, async t => {
+  const directory = temporaryDirectory('wt-setgid-')
+  t.after(() => rmSync(directory, { recursive: true }))
+  chmodSync(directory, 0o755)
+  const program = join(directory, 'sleep')
+  copyFileSync(realpathSync('/bin/sleep'), program)
+  chownSync(program, 0, OTHER)
+  chmodSync(program, 0o2755)
+  const script = `echo begun; exec ${program} 600`
+  const child = spawn(
+    'setpriv',
+    ['--reuid', '61261', '--regid', '61261', '--groups', '61262', '/bin/sh', '-c', script],
+    {
+      stdio: ['ignore', 'pipe', 'inherit']
+    }
+  )
+  t.after(() => child.kill('SIGKILL'))
+  await once(child.stdout, 'data')
+  const status = () => readFileSync(`/proc/${child.pid}/status`, 'latin1')
+  await waitFor(() => status().includes(`Gid:\t61261\t${OTHER}\t`), 'the setgid program to run')
+  assert.deepEqual(processReader().groupIdsOf(child.pid ?? 0), [61_262])
 })
 
 test('what could not be read is equal to nothing, itself included', () => {

@@ -31,6 +31,15 @@ test('a target is served by its own user, and never by the agent', () => {
   assert.throws(() => checkListener(socket, { uid: 7 }, mute), refused(/cannot be read/))
 })
 
+test('what a container registered is never a server of the host, which would take the agent for its client', () => {
+  const target = { uid: 7, outside: true }
+  assert.throws(() => checkListener(socket, target, listener({})), refused(/one of the host/))
+  assert.throws(() => checkListener(socket, target, listener({ view: undefined })), refused(/has ended/))
+  checkListener(socket, target, listener({ view: inside }))
+  // Another container that shares a directory with it may serve for it.
+  checkListener(socket, target, listener({ view: { ...inside, key: '2 3:4' } }))
+})
+
 test('a socket in a directory of the agent’s making is served from the view that it was made for, by one who lives', () => {
   const target = { uid: 7, view: HOST_VIEW }
   checkListener(socket, target, listener({}))

@@ -38,7 +38,8 @@ export function bsdPlatform(system: BsdSystem, calls: BsdCalls): Platform {
 export function bsdProcessReader(system: BsdSystem, calls: BsdCalls, ownPid: number = process.pid): ProcessReader {
   const sharesJail = (pid: number): boolean => infoOf(pid, system, calls).jail === infoOf(ownPid, system, calls).jail
   return {
-    groupIdsOf: pid => infoOf(pid, system, calls).groupIds,
+    // The first is the effective one, which a setgid program has of its file.
+    groupIdsOf: pid => infoOf(pid, system, calls).groupIds.slice(1),
     sharesUserIds: sharesJail,
     viewOf(pid) {
       try {

@@ -40,7 +40,7 @@ async function find({ owner, path }: UnixTarget): Promise<FoundSocket> {
  */
 export function checkListener(
   socket: Socket,
-  { uid, view }: Pick<UnixTarget, 'uid' | 'view'>,
+  { uid, view, outside = false }: Pick<UnixTarget, 'uid' | 'view' | 'outside'>,
   { listenerOf }: Pick<SocketCredentials, 'listenerOf'>
 ): void {
   let listener: ReturnType<typeof listenerOf>
@@ -55,13 +55,20 @@ export function checkListener(
   if (listener.uid !== uid) {
     throw new WarrenError(ErrorCode.DestinationUnreachable, 'its socket is served by another user than registered it')
   }
-  if (view === undefined) return
+  if (view === undefined && !outside) return
   // The directory was made for this user, and root of a container that has it may do there what root may.
   const found = listener.view()
   if (found === undefined) {
     throw new WarrenError(ErrorCode.DestinationUnreachable, 'the process that listened on its socket has ended')
   }
-  if (!sameUser({ uid, view }, { uid, view: found })) {
+  // A server of the host that looks at its peer sees the agent, and would grant to the container what that may.
+  if (outside && found.isOfHost) {
+    throw new WarrenError(
+      ErrorCode.DestinationUnreachable,
+      'its socket is one of the host, and it was registered out of a container'
+    )
+  }
+  if (view !== undefined && !sameUser({ uid, view }, { uid, view: found })) {
     throw new WarrenError(
       ErrorCode.DestinationUnreachable,
       'its socket is served from another container, or out of one'
