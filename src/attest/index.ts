@@ -5,6 +5,6 @@ export { type AskPort, type PortHolder, type PortQuestion, portAsker } from './p
 export { effectiveUidOf, type ProcessHandle, processHandle } from './process-handle.ts'
 export { ProcessWatch } from './process-watch.ts'
 export { processReader } from './select.ts'
-export { type FoundSocket, findOwnSocket, findSocket } from './socket-path.ts'
+export { type FileId, type FoundSocket, findOwnSocket, findSocket } from './socket-path.ts'
 export { UserDatabase } from './user-database.ts'
 export { accountOf, HOST_VIEW, type LocalUser, type ProcessView, sameUser, unknownView } from './view.ts'

@@ -5,13 +5,17 @@ import koffi from 'koffi'
 // include/uapi/linux/openat2.h; the number of the call is the same on every architecture.
 const SYS_OPENAT2 = 437
 const RESOLVE_NO_MAGICLINKS = 0x02n
+const RESOLVE_NO_SYMLINKS = 0x04n
+const RESOLVE_BENEATH = 0x08n
 const RESOLVE_IN_ROOT = 0x10n
 const RESOLVE_CACHED = 0x20n
+/** As a process with that root directory finds it. */
+const AS_SEEN = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
 const HOW_BYTES = 24
 // Not among Node's constants: opens the path itself, so that it may be a socket.
 export const O_PATH = 0o10000000
 const O_CLOEXEC = 0o2000000
-const { EAGAIN, EINVAL } = system.errno
+const { EAGAIN, EINVAL, ENOSYS } = system.errno
 /** Look-ups at once that may have to wait for a disk or a network. Node has four threads for such work, and files to read. */
 const MAX_WAITING = 2
 
@@ -45,7 +49,7 @@ export function openRoot(pid: number): number {
  */
 export async function openBelow(root: number, path: string): Promise<number> {
   load()
-  const cached = call.sync(root, path, how(RESOLVE_CACHED))
+  const cached = call.sync(root, path, how(AS_SEEN | RESOLVE_CACHED))
   if (cached >= 0) return cached
   const errno = koffi.errno()
   // EINVAL: Linux before 5.12, which does not know RESOLVE_CACHED.
@@ -54,24 +58,38 @@ export async function openBelow(root: number, path: string): Promise<number> {
   const found = await slowly(root, path)
   if (found >= 0) return found
   // The errno of another thread is not to be had. That has just had its answer, so this one does not wait for long.
-  const again = call.sync(root, path, how(0n))
+  const again = call.sync(root, path, how(AS_SEEN))
   if (again >= 0) return again
   throw new OpenError(koffi.errno())
+}
+
+/**
+ * Opens what has this name in a directory, with O_PATH, and follows no link. Throws an OpenError, or what the system says.
+ *
+ * Before Linux 5.6 a link is opened itself, which leads nowhere either.
+ */
+export function openEntry(directory: number, name: string): number {
+  load()
+  const found = call.sync(directory, name, how(RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH))
+  if (found >= 0) return found
+  const errno = koffi.errno()
+  if (errno !== ENOSYS) throw new OpenError(errno)
+  return openSync(`/proc/self/fd/${directory}/${name}`, O_PATH | constants.O_NOFOLLOW)
 }
 
 async function slowly(root: number, path: string): Promise<number> {
   waiting += 1
   try {
-    return await call.later(root, path, how(0n))
+    return await call.later(root, path, how(AS_SEEN))
   } finally {
     waiting -= 1
   }
 }
 
-function how(more: bigint): Buffer {
+function how(resolve: bigint): Buffer {
   const value = Buffer.alloc(HOW_BYTES)
   value.writeBigUInt64LE(BigInt(O_PATH | O_CLOEXEC), 0)
-  value.writeBigUInt64LE(RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | more, 16)
+  value.writeBigUInt64LE(resolve, 16)
   return value
 }
 

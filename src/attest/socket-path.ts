@@ -1,14 +1,21 @@
-import { closeSync, constants, fstatSync, openSync } from 'node:fs'
+import { closeSync, constants, fstatSync, lstatSync, openSync } from 'node:fs'
+import { basename, dirname } from 'node:path'
 import { ErrorCode, WarrenError } from '../core/index.ts'
-import { O_PATH, openBelow, openRoot } from './linux-open.ts'
+import { O_PATH, openBelow, openEntry, openRoot } from './linux-open.ts'
 import type { ProcessHandle } from './process-handle.ts'
+
+/** Which file it is, whatever its path. */
+export interface FileId {
+  readonly dev: bigint
+  readonly ino: bigint
+}
 
 /** A file that was found and is held: whatever happens to its path, what is connected to is this one. */
 export interface FoundSocket {
   /** Leads to that very file for as long as it is open. */
   readonly path: string
   /** Which file it is; undefined where files are not held. */
-  readonly file: { readonly dev: bigint; readonly ino: bigint } | undefined
+  readonly file: FileId | undefined
   /** Idempotent. */
   close(): void
 }
@@ -37,9 +44,53 @@ export async function findSocket(process: Held, path: string): Promise<FoundSock
   }
 }
 
-/** Finds a file of the agent's own making, and follows no link that may stand in its place. Throws what the system says. */
-export function findOwnSocket(path: string): FoundSocket {
-  return isLinux ? held(openSync(path, O_PATH | constants.O_NOFOLLOW)) : unheld(path)
+/**
+ * Finds the socket at `path`, in the directory `made` that the agent made for it below that of all its listening sockets.
+ *
+ * A container that has the latter writable can put another registration's directory, or a link to it, in the place of this
+ * one. Throws PERMISSION_DENIED then, or what the system says, by its `code`: ELOOP for a link in the place of the socket.
+ */
+export function findOwnSocket(path: string, made: FileId | undefined): FoundSocket {
+  const directory = dirname(path)
+  if (!isLinux) {
+    requireMade(lstatSync(directory, { bigint: true }), made)
+    return unheld(path)
+  }
+  const parent = openSync(dirname(directory), O_PATH | constants.O_DIRECTORY)
+  try {
+    return inMade(parent, path, made)
+  } finally {
+    closeSync(parent)
+  }
+}
+
+// The directory is held while the socket is looked up in it, else it could be replaced after it was compared.
+function inMade(parent: number, path: string, made: FileId | undefined): FoundSocket {
+  const directory = openDirectory(parent, basename(dirname(path)))
+  try {
+    requireMade(fstatSync(directory, { bigint: true }), made)
+    return held(openEntry(directory, basename(path)))
+  } finally {
+    closeSync(directory)
+  }
+}
+
+function openDirectory(parent: number, name: string): number {
+  try {
+    return openEntry(parent, name)
+  } catch (err) {
+    throw codeOf(err) === 'ELOOP' ? replaced(err) : err
+  }
+}
+
+function requireMade({ dev, ino }: FileId, made: FileId | undefined): void {
+  if (dev !== made?.dev || ino !== made.ino) throw replaced()
+}
+
+function replaced(cause?: unknown): WarrenError {
+  return new WarrenError(ErrorCode.PermissionDenied, 'its listening directory is not the one that was made for it', {
+    cause
+  })
 }
 
 function rootOf(process: Held): number {

@@ -2,7 +2,7 @@ import type { KeyObject } from 'node:crypto'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
-import type { Listener, LocalUser, ProcessHandle, ProcessView } from '../attest/index.ts'
+import type { FileId, Listener, LocalUser, ProcessHandle, ProcessView } from '../attest/index.ts'
 import type { Clock, Logger, Metrics, WarrenError } from '../core/index.ts'
 import type { EventSink } from '../events/index.ts'
 import type { Address, Pattern, PeerKey } from '../identity/index.ts'
@@ -78,6 +78,8 @@ export type LocalTarget =
       readonly path: string
       /** The process that sees the socket at this path. @default the agent, which made the directory for it */
       readonly owner?: Pick<ProcessHandle, 'pid' | 'isAlive'>
+      /** The directory of the agent's making; without an owner, no other is served from. */
+      readonly made?: FileId
       readonly uid: number
       /** Whoever serves must also be in this view. @default in any: whoever named the path knows who can write there */
       readonly view?: ProcessView

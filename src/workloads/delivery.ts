@@ -64,9 +64,9 @@ export function deliveryOf(
     case 'listen': {
       const { hello, protocol, answersProbes = false, proxy = false } = target
       const check = healthCheck && hello && answersProbes ? 'hello' : undefined
-      const { directory, socketPath } = createListenDirectory(listenDir, caller.uid, caller.gid)
+      const { directory, socketPath, made } = createListenDirectory(listenDir, caller.uid, caller.gid)
       const { uid, view } = caller
-      const unix: Target = { kind: 'unix', path: socketPath, uid, view, hello, protocol }
+      const unix: Target = { kind: 'unix', path: socketPath, made, uid, view, hello, protocol }
       return { target: withProxy(unix, proxy), directory, check }
     }
   }

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { lchownSync, lstatSync, mkdirSync, readdirSync, rmdirSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
+import type { FileId } from '../attest/index.ts'
 import { ErrorCode, type Logger, WarrenError } from '../core/index.ts'
 
 const SOCKET_NAME = 's'
@@ -13,13 +14,15 @@ export const LONGEST_LISTEN_PATH = join('x'.repeat(NAME_LENGTH), SOCKET_NAME)
 export interface ListenDirectory {
   readonly directory: string
   readonly socketPath: string
+  /** Tells the directory from whatever is put in its place later. */
+  readonly made: FileId
 }
 
 /**
  * Makes a fresh directory below `parent`, owned by the workload's user.
  *
- * `parent` belongs to the agent and nobody else can write to it, so the path cannot be squatted or swapped. Throws
- * CANNOT_CONNECT when the agent may not give a directory to that user.
+ * `parent` belongs to the agent, so the path cannot be squatted, nor swapped but by root, which root of a container is where
+ * that is mounted. Throws CANNOT_CONNECT when the agent may not give a directory to that user.
  */
 export function createListenDirectory(parent: string, uid: number, gid: number): ListenDirectory {
   const directory = join(parent, randomBytes(NAME_LENGTH / 2).toString('hex'))
@@ -27,7 +30,9 @@ export function createListenDirectory(parent: string, uid: number, gid: number):
   try {
     mkdirSync(directory, { mode: 0o700 })
     isMade = true
+    const { dev, ino } = lstatSync(directory, { bigint: true })
     if (uid !== process.getuid?.()) lchownSync(directory, uid, gid)
+    return { directory, socketPath: join(directory, SOCKET_NAME), made: { dev, ino } }
   } catch (cause) {
     // Else each attempt of a user whom this agent cannot serve would leave one behind.
     if (isMade) rmdirSync(directory)
@@ -36,7 +41,6 @@ export function createListenDirectory(parent: string, uid: number, gid: number):
       hint: 'An agent that serves other users must run as root, or as its systemd unit does.'
     })
   }
-  return { directory, socketPath: join(directory, SOCKET_NAME) }
 }
 
 /**

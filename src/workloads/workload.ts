@@ -1,4 +1,4 @@
-import type { AttestedProcess, LocalUser, ProcessHandle, ProcessView } from '../attest/index.ts'
+import type { AttestedProcess, FileId, LocalUser, ProcessHandle, ProcessView } from '../attest/index.ts'
 import { ErrorCode } from '../core/index.ts'
 import type { RegistrationEnd } from '../events/index.ts'
 import type { Address, IdentityDocument, Pattern } from '../identity/index.ts'
@@ -14,6 +14,8 @@ export type Target =
       readonly path: string
       /** The process that sees the socket at this path. @default the agent, which made the directory for it */
       readonly owner?: Pick<ProcessHandle, 'pid' | 'isAlive'>
+      /** The directory of the agent's making; without an owner, no other is served from. */
+      readonly made?: FileId
       readonly uid: number
       /** Whoever serves must also be in this view. @default in any: whoever named the path knows who can write there */
       readonly view?: ProcessView

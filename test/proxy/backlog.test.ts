@@ -5,7 +5,7 @@ import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import test from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
-import { dial, readAll } from './support/sockets.ts'
+import { dial, madeOf, readAll } from './support/sockets.ts'
 import { UID, World } from './support/world.ts'
 
 const SCRIPT = `
@@ -20,7 +20,14 @@ test('a server whose queue is full is waited for, and not taken for one that is 
   world.defer(() => void server.kill('SIGKILL'))
   await once(server.stdout, 'data')
   const source = host.register('dev.test.client.default')
-  host.register('dev.test.server.default', { kind: 'unix', path, uid: UID, hello: false, protocol: 'tcp' })
+  host.register('dev.test.server.default', {
+    kind: 'unix',
+    path,
+    made: madeOf(path),
+    uid: UID,
+    hello: false,
+    protocol: 'tcp'
+  })
 
   server.kill('SIGSTOP')
   const waiting: Socket[] = []

@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { readdirSync, symlinkSync } from 'node:fs'
+import { mkdirSync, readdirSync, renameSync, rmdirSync, symlinkSync, unlinkSync } from 'node:fs'
 import { connect, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
 import { HOST_VIEW, type ProcessView, processHandle, unknownView } from '../../src/attest/index.ts'
+import { dialTarget } from '../../src/proxy/inbound/target.ts'
 import { checkListener, findTarget } from '../../src/proxy/inbound/unix-target.ts'
+import { createListenDirectory } from '../../src/workloads/listen-directory.ts'
 import { scopeOf } from '../harness/index.ts'
+import { madeOf } from './support/sockets.ts'
 
 const socket = {} as Socket
 const { signal } = new AbortController()
@@ -84,12 +87,12 @@ test('a path of an owner is found through its links, and one of the agent’s ma
     found.close()
     found.close()
   }
-  const own = await findTarget({ ...target, path }, signal)
+  const made = madeOf(path)
+  const own = await findTarget({ ...target, path, made }, signal)
   assert.equal(await answerAt(own.path), 'served')
   own.close()
-  const planted = await findTarget({ ...target, path: link }, signal)
-  await assert.rejects(answerAt(planted.path), { code: 'ECONNREFUSED' })
-  planted.close()
+  await assert.rejects(findTarget({ ...target, path: link, made }, signal), { code: 'ELOOP' })
+  await assert.rejects(findTarget({ ...target, path }, signal), refused(/not the one that was made/))
   await assert.rejects(findTarget({ ...target, path: join(directory, 'none'), owner }, signal), { code: 'ENOENT' })
   const magic = `/proc/${process.pid}/root${path}`
   await assert.rejects(findTarget({ ...target, path: magic, owner }, signal), { code: 'ELOOP' })
@@ -112,4 +115,50 @@ test('what is found after nobody waits for it any more is closed', async t => {
   }
   await new Promise(setImmediate)
   assert.equal(open(), before)
+})
+
+test('a listening directory in whose place is another, or a link to one, is served from no more', async t => {
+  const scope = scopeOf(t)
+  const parent = scope.directory()
+  const [uid, gid] = [process.getuid?.() ?? 0, process.getgid?.() ?? 0]
+  const registered = async (answer: string) => {
+    const { directory, socketPath: path, made } = createListenDirectory(parent, uid, gid)
+    const server = createServer(accepted => accepted.end(answer)).listen(path)
+    scope.defer(() => server.close())
+    await once(server, 'listening')
+    return { directory, target: { kind: 'unix', path, made, uid, hello: false, protocol: 'tcp' } as const }
+  }
+  const [one, two] = [await registered('one'), await registered('two')]
+  // Each is of the same user and view, as all of root of the host are.
+  const dialled = async ({ target }: typeof one): Promise<string> => {
+    const found = await dialTarget(
+      target,
+      { listenerOf: () => ({ uid, isSelf: false, view: () => HOST_VIEW }) },
+      signal
+    )
+    return (await found.toArray()).join('')
+  }
+  const open = () => readdirSync('/proc/self/fd').length
+  assert.deepEqual([await dialled(one), await dialled(two)], ['one', 'two'])
+  const before = open()
+  const aside = `${one.directory}.x`
+  const gone = refused(/its listening directory is not the one that was made for it/)
+
+  renameSync(one.directory, aside)
+  for (const to of [two.directory, aside]) {
+    symlinkSync(to, one.directory)
+    await assert.rejects(dialled(one), gone, `a link to ${to}`)
+    unlinkSync(one.directory)
+  }
+  mkdirSync(one.directory)
+  await assert.rejects(dialled(one), gone, 'a new directory')
+  rmdirSync(one.directory)
+  assert.equal(await dialled(two), 'two')
+
+  renameSync(two.directory, one.directory)
+  await assert.rejects(dialled(one), gone, 'the directory of another registration')
+  renameSync(one.directory, two.directory)
+  renameSync(aside, one.directory)
+  assert.equal(open(), before)
+  assert.deepEqual([await dialled(one), await dialled(two)], ['one', 'two'])
 })

@@ -24,10 +24,9 @@ export async function findTarget(target: UnixTarget, signal: AbortSignal): Promi
   }
 }
 
-async function find({ owner, path }: UnixTarget): Promise<FoundSocket> {
-  if (owner === undefined) return findOwnSocket(path)
+async function find({ owner, path, made }: UnixTarget): Promise<FoundSocket> {
   try {
-    return await findSocket(owner, path)
+    return owner === undefined ? findOwnSocket(path, made) : await findSocket(owner, path)
   } catch (cause) {
     if (!(cause instanceof WarrenError)) throw cause
     throw new WarrenError(ErrorCode.DestinationUnreachable, cause.reason, { cause })

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
+import { statSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
+import { dirname } from 'node:path'
+import type { FileId } from '../../../src/attest/index.ts'
 import { settled } from '../../harness/index.ts'
 
 /** Connects to a unix path, half-open, with an error listener so that a reset is no exception. */
@@ -139,4 +142,10 @@ export async function say(address: string, bytes: Buffer): Promise<void> {
   await settled(ended, 'the connection to be closed', 15_000)
   socket.destroy()
   assert.equal(Buffer.concat(got).length, 0)
+}
+
+/** Which directory a socket is in, as the agent notes it of one that it makes. */
+export function madeOf(path: string): FileId {
+  const { dev, ino } = statSync(dirname(path), { bigint: true })
+  return { dev, ino }
 }

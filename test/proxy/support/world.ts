@@ -37,6 +37,7 @@ import {
 import { recordingMetrics } from '../../harness/recording-metrics.ts'
 import { privateDirectory } from '../../harness/temporary.ts'
 import { agentCredentials, svidOf, type TestNode, TestPki, TRUST_DOMAIN } from './pki.ts'
+import { madeOf } from './sockets.ts'
 
 /** From where this process sees the host. */
 export const VIEW = processReader().viewOf(process.pid)
@@ -185,7 +186,10 @@ export class Host {
     const path = join(this.world.directory, `w-${randomBytes(4).toString('hex')}`)
     const server = await listenAt(this.world, path, onConnection)
     const { hello = false, uid = UID, protocol = 'tcp' } = options
-    return Object.assign(this.register(name, { kind: 'unix', path, uid, hello, protocol }), { server, path })
+    return Object.assign(this.register(name, { kind: 'unix', path, made: madeOf(path), uid, hello, protocol }), {
+      server,
+      path
+    })
   }
 
   async connect(
