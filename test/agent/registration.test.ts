@@ -76,6 +76,7 @@ test('each kind of target says what is served', async t => {
     path: '/run/app.sock',
     owner,
     uid: UID,
+    outside: false,
     hello: false,
     protocol: 'tcp'
   })
