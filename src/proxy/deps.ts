@@ -67,6 +67,11 @@ export interface PortServer {
    * Throws DESTINATION_UNREACHABLE when it is a socket of a user who may not serve the port, or it cannot be told.
    */
   readonly holder: (from?: IpEnd) => bigint | undefined
+  /**
+   * Whether the connection from `from` to `to`, the addresses that its own end has, has its other end on this host as well.
+   * Throws DESTINATION_UNREACHABLE when it cannot be told.
+   */
+  readonly meets: (from: IpEnd, to: IpEnd) => boolean
   /** The error for a port that answers though no socket of this host has it, of which note is taken. */
   readonly hidden: () => WarrenError
 }

@@ -19,6 +19,12 @@ export interface PortServerOptions {
   readonly onPinned: (uid: number) => void
 }
 
+/** The address is literal. */
+interface PortEnd {
+  readonly host: string
+  readonly port: number
+}
+
 /** What watches over the port of a target, if anything does. */
 export function serverOf(target: Target | undefined): PortServer | undefined {
   return target === undefined || target.kind === 'unix' ? undefined : target.server
@@ -50,10 +56,18 @@ export class PortServer {
    *
    * Throws DESTINATION_UNREACHABLE when it is a socket of a user who may not serve the port, or the kernel does not say.
    */
-  holder(from?: { readonly host: string; readonly port: number }): bigint | undefined {
+  holder(from?: PortEnd): bigint | undefined {
     const found = this.#check(from)
     this.#clear()
     return found?.cookie
+  }
+
+  /**
+   * Whether the connection from `from` to `to`, the addresses that its own end has, has its other end on this host as well:
+   * address translation may lead it past a listener that lives. Throws DESTINATION_UNREACHABLE when it cannot be told.
+   */
+  meets(from: PortEnd, to: PortEnd): boolean {
+    return this.#ask(from, to) !== undefined
   }
 
   /** The error for a port that answers though no socket of this host has it, of which note is taken. */
@@ -75,7 +89,7 @@ export class PortServer {
     }
   }
 
-  #check(from: { readonly host: string; readonly port: number } | undefined): PortHolder | undefined {
+  #check(from: PortEnd | undefined): PortHolder | undefined {
     const found = this.#ask(from)
     if (found === undefined || this.#admits(found.uid)) return found
     const problem = `uid ${found.uid} has ${this.#place()}, expected ${this.#expected()}`
@@ -87,10 +101,10 @@ export class PortServer {
     this.#problem = undefined
   }
 
-  #ask(from: { readonly host: string; readonly port: number } | undefined): PortHolder | undefined {
-    const { protocol, host, port, ask } = this.#options
+  #ask(from: PortEnd | undefined, at: PortEnd = this.#options): PortHolder | undefined {
+    const { protocol, ask } = this.#options
     try {
-      return ask({ protocol, host, port, from })
+      return ask({ protocol, host: at.host, port: at.port, from })
     } catch (cause) {
       const problem = `who has ${this.#place()} cannot be told: ${cause instanceof Error ? cause.message : String(cause)}`
       throw this.#refuse('who has its port cannot be told', problem, undefined, cause)

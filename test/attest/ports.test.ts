@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { createSocket, type Socket as UdpSocket } from 'node:dgram'
 import { once } from 'node:events'
-import { createServer, type Server } from 'node:net'
+import { connect, createServer, type Server, type Socket } from 'node:net'
 import { constants } from 'node:os'
 import test from 'node:test'
 import { type AskPort, portAsker } from '../../src/attest/index.ts'
@@ -44,6 +44,11 @@ async function udp(scope: Scope, host: string, port = 0, reuseAddr = false): Pro
   socket.bind(port, host)
   await once(socket, 'listening')
   return socket
+}
+
+/** Whatever it fails with. */
+async function closed(socket: Socket): Promise<void> {
+  if (!socket.closed) await new Promise<void>(resolve => socket.once('close', () => resolve()))
 }
 
 async function connected(socket: UdpSocket, port: number, host: string): Promise<UdpSocket> {
@@ -135,6 +140,44 @@ test('a sender of datagrams learns of a socket that was connected to it alone', 
   assert.ok(before !== undefined && after !== undefined)
   assert.notEqual(after.cookie, before.cookie)
   assert.equal(ask(question)?.cookie, before.cookie)
+})
+
+test('the server’s end of a connection is found in whatever state, and its listener is none', onLinux, async t => {
+  const scope = scopeOf(t)
+  const ask = asker()
+  for (const [bound, host] of [
+    ['127.0.0.1', '127.0.0.1'],
+    ['0.0.0.0', '127.0.0.2'],
+    // The server's end is then a socket of IPv6 with mapped addresses.
+    ['::', '127.0.0.1'],
+    ['::', '::1']
+  ] as const) {
+    const { server, port } = await tcp(scope, bound)
+    const accepted = once(server, 'connection') as Promise<[Socket]>
+    const client = connect({ host, port, allowHalfOpen: true }).on('error', () => {})
+    scope.defer(() => void client.destroy())
+    await once(client, 'connect')
+    const [ours, end] = [client.localPort ?? 0, client.localAddress ?? '']
+    const isFound = () => ask({ protocol: 'tcp', host, port, from: { host: end, port: ours } }) !== undefined
+    assert.ok(isFound(), bound)
+    assert.equal(ask({ protocol: 'tcp', host, port, from: { host: end, port: ours ^ 1 } }), undefined, bound)
+    const [peer] = await accepted
+    // Closed at once and in order, as by a server that has too many connections.
+    peer.destroy()
+    client.resume()
+    await once(client, 'end')
+    assert.ok(isFound(), `${bound}, closed`)
+    client.end()
+    await closed(client)
+    assert.ok(isFound(), `${bound}, over`)
+    const again = once(server, 'connection') as Promise<[Socket]>
+    const other = connect({ host, port }).on('error', () => {})
+    await once(other, 'connect')
+    const from = { host: other.localAddress ?? '', port: other.localPort ?? 0 }
+    ;(await again)[0].resetAndDestroy()
+    await closed(other)
+    assert.equal(ask({ protocol: 'tcp', host, port, from }), undefined, `${bound}, reset`)
+  }
 })
 
 /** A kernel that answers as it is told to, to questions about any port. */

@@ -292,6 +292,41 @@ test(
   }
 )
 
+test('a connection that address translation leads past a listener that lives is refused', asRoot, async t => {
+  if (!needsCommand(t as TestContext, 'nft')) return
+  const scope = scopeOf(t)
+  const [host] = await createHosts(scope, 'a', 'b')
+  const agent = await startAgent(scope, host)
+  // The second has a socket of IPv6 that takes connections of IPv4 as well.
+  const targets = [
+    ['plain', '127.0.0.1', 8_000],
+    ['dual', '::', 8_100]
+  ] as const
+  for (const [name, at, port] of targets) {
+    await serve(scope, { uid: OWNER, host: at, port, name: 'owner', on: host })
+    for (const [way, more] of [
+      ['asked', []],
+      ['any', ['--server-user', 'any']]
+    ] as const) {
+      const args = ['expose', `dev.web.${name}-${way}.default`, '--tcp', `127.0.0.1:${port}`, ...more]
+      await agent.spawn(args, { host, uid: OWNER }).says(/leads to/, 'stderr')
+      await isServed(agent, `dev.web.${name}-${way}.default`, 'owner')
+    }
+  }
+  host.run('nft', 'add table ip nat; add chain ip nat out { type nat hook output priority -100; }')
+  for (const [name, at, port] of targets) {
+    const intruder = await serve(scope, { uid: OTHER, host: at, port: port + 1, name: 'other', on: host })
+    host.run('nft', `add rule ip nat out ip daddr 127.0.0.1 tcp dport ${port} redirect to :${port + 1}`)
+    const { code, stdout, stderr } = await ask(agent, `dev.web.${name}-asked.default`)
+    assert.deepEqual([code, stdout], [1, ''], name)
+    assert.match(stderr, /DESTINATION_UNREACHABLE.*its port answers, and no socket of its host has it/)
+    assert.doesNotMatch(intruder.stdout, /GOT/, name)
+    await isServed(agent, `dev.web.${name}-any.default`, 'other')
+  }
+  host.run('nft', 'delete table ip nat')
+  for (const [name] of targets) await isServed(agent, `dev.web.${name}-asked.default`, 'owner')
+})
+
 // Sends each line of its input to PORT, and prints what comes back.
 const UDP_CLIENT = `
   const socket = require('node:dgram').createSocket('udp4')

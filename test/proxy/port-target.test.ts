@@ -7,7 +7,7 @@ import { ErrorCode, WarrenError } from '../../src/core/index.ts'
 import type { DatagramEvents } from '../../src/proxy/datagram/leg.ts'
 import { PortGuard, RECHECK_MS } from '../../src/proxy/datagram/port-guard.ts'
 import { UdpLeg } from '../../src/proxy/datagram/udp-leg.ts'
-import type { PortServer } from '../../src/proxy/deps.ts'
+import type { IpEnd, PortServer } from '../../src/proxy/deps.ts'
 import type { Cut } from '../../src/proxy/flow/cut.ts'
 import { guardOf, MAX_SWITCHES } from '../../src/proxy/inbound/port-target.ts'
 import { dialTarget, openUdp } from '../../src/proxy/inbound/target.ts'
@@ -24,6 +24,9 @@ const TAKEN = new WarrenError(ErrorCode.DestinationUnreachable, 'another user ha
 class FakeServer implements PortServer {
   answers: Answer[]
   asked = 0
+  /** The ends of a connection that are there: the server's, then our own. */
+  ends: readonly [boolean, boolean] = [true, true]
+  port: number | undefined
 
   constructor(...answers: Answer[]) {
     this.answers = answers
@@ -34,6 +37,11 @@ class FakeServer implements PortServer {
     const answer = this.answers.length > 1 ? this.answers.shift() : this.answers[0]
     if (answer === 'other') throw TAKEN
     return answer
+  }
+
+  meets(_from: IpEnd, to: IpEnd): boolean {
+    this.port ??= to.port
+    return this.ends[to.port === this.port ? 0 : 1]
   }
 
   hidden(): WarrenError {
@@ -110,6 +118,23 @@ test('a server that restarts while it is connected to is connected to again', as
     const socket = await dialTarget({ kind: 'tcp', host: '127.0.0.1', port, server }, nobody, forSome())
     assert.equal(server.answers[0], 8n)
     socket.destroy()
+  }
+})
+
+test('a connection that does not end at the listener gets no byte, and a reset is told as one', async t => {
+  const scope = scopeOf(t)
+  for (const [ends, reason, connections] of [
+    [[false, true], /^hidden$/, MAX_SWITCHES],
+    [[false, false], /does not answer \(ECONNRESET\)/, 1]
+  ] as const) {
+    const { port, sockets, heard } = await listener(scope)
+    const server = new FakeServer(7n)
+    server.ends = ends
+    const dialled = dialTarget({ kind: 'tcp', host: '127.0.0.1', port, server, proxy: true }, nobody, forSome())
+    await assert.rejects(dialled, { code: ErrorCode.DestinationUnreachable, reason })
+    for (const socket of sockets) if (!socket.readableEnded) await once(socket.resume(), 'end')
+    assert.ok(sockets.length <= connections)
+    assert.equal(heard(), '')
   }
 })
 

@@ -8,6 +8,8 @@ export type { PortHolder, PortQuestion } from './inet-diag.ts'
 /**
  * The socket that gets what is sent to a port of this host now: for TCP its listener, for UDP whatever is bound. Undefined
  * if there is none, as for a port whose packets are sent elsewhere by address translation. Throws when it cannot be told.
+ *
+ * With `from`, for TCP: the server's end of that connection, in whatever state. Its user is not told before it is accepted.
  */
 export type AskPort = (question: PortQuestion) => PortHolder | undefined
 
@@ -19,6 +21,8 @@ export function portAsker(system: string = process.platform): AskPort | undefine
   return question => {
     const holder = diag.ask(question)
     if (holder === undefined) return undefined
+    // The end of a connection has no user while it waits to be accepted, nor after it was closed.
+    if (question.protocol === 'tcp' && question.from !== undefined) return holder
     if (holder.uid === unknownUid) throw new Error(`uid ${holder.uid} stands for every user without a meaning here`)
     if (question.protocol === 'tcp' && holder.state !== STATE_LISTEN) throw new Error('the socket found is no listener')
     return holder

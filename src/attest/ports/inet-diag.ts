@@ -29,8 +29,9 @@ export interface Endpoint {
 export interface PortQuestion extends Endpoint {
   readonly protocol: 'tcp' | 'udp'
   /**
-   * Where the packets come from, for UDP: the kernel then names the very socket that gets them, be it one that another
-   * program connected to this sender. @default from nowhere in particular
+   * Where the packets come from: the kernel then names the very socket that gets them. For UDP it may be one that another
+   * program connected to this sender; for TCP it is the server's end of this connection, never the listener.
+   * @default from nowhere in particular
    */
   readonly from?: Endpoint | undefined
 }
@@ -47,7 +48,7 @@ export interface PortHolder {
 }
 
 export type Answer =
-  | { readonly kind: 'holder'; readonly holder: PortHolder; readonly port: number }
+  | { readonly kind: 'holder'; readonly holder: PortHolder; readonly port: number; readonly peerPort: number }
   | { readonly kind: 'nobody' }
   | { readonly kind: 'failed'; readonly errno: number }
   /** An answer to another question, or none at all. */
@@ -95,5 +96,5 @@ export function decodeAnswer(bytes: Buffer, sequence: number): Answer {
     uid: message.readUInt32LE(64),
     inode: message.readUInt32LE(68)
   }
-  return { kind: 'holder', holder, port: message.readUInt16BE(4) }
+  return { kind: 'holder', holder, port: message.readUInt16BE(4), peerPort: message.readUInt16BE(6) }
 }

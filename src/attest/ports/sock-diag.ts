@@ -1,6 +1,13 @@
 import { constants } from 'node:os'
 import koffi from 'koffi'
-import { type Answer, decodeAnswer, encodeQuestion, type PortHolder, type PortQuestion } from './inet-diag.ts'
+import {
+  type Answer,
+  decodeAnswer,
+  encodeQuestion,
+  type PortHolder,
+  type PortQuestion,
+  STATE_LISTEN
+} from './inet-diag.ts'
 
 // include/uapi/linux/{netlink,socket}.h; the same on every processor on which the agent runs.
 const AF_INET = 2
@@ -63,7 +70,12 @@ export class SockDiag {
   #query(question: PortQuestion): PortHolder | undefined {
     const answer = this.#exchange(question)
     if (answer.kind === 'nobody') return undefined
-    if (answer.kind === 'holder' && answer.port === question.port) return answer.holder
+    if (answer.kind === 'holder' && answer.port === question.port) {
+      if (question.protocol === 'udp' || question.from === undefined) return answer.holder
+      // The kernel falls back to the listener, which says nothing about where this connection went.
+      if (answer.holder.state === STATE_LISTEN) return undefined
+      if (answer.peerPort === question.from.port) return answer.holder
+    }
     const why = answer.kind === 'failed' ? `errno ${answer.errno}` : 'an answer about another port'
     throw new Error(`sock_diag failed with ${why}`)
   }
