@@ -13,7 +13,17 @@ import {
 } from 'node:fs'
 import { dirname, join } from 'node:path'
 import test from 'node:test'
-import { asRoot, certificatesIn, needsCommand, scopeOf, TestAgent, waitFor, warren } from '../harness/index.ts'
+import {
+  asRoot,
+  certificatesIn,
+  needsCommand,
+  Program,
+  scopeOf,
+  TestAgent,
+  WARREN,
+  waitFor,
+  warren
+} from '../harness/index.ts'
 
 const SHOP = 'dev.shop.cart.default'
 const SHOP_ID = 'spiffe://example.org/dev/shop/cart/default/a'
@@ -154,4 +164,14 @@ test('--out - writes key, certificate and roots to standard output, and nothing 
     const { code, stdout, stderr } = await agent.attempt(['svid', 'fetch', SHOP, '--out', '-', ...option])
     assert.deepEqual([code, stdout, /INVALID_OPTION/.test(stderr)], [2, '', true], stderr)
   }
+})
+
+test('--out without a path is refused, and nothing is written where the command runs', async t => {
+  const { agent, scope } = await founder(t)
+  const cwd = scope.directory()
+  const fetch = [process.execPath, WARREN, 'svid', 'fetch', SHOP, '--out', '']
+  const env = { WARREN_RUNTIME_DIR: agent.runtimeDir }
+  const { code, stderr } = await new Program(scope, fetch, { cwd, env }).outcome()
+  assert.deepEqual([code, /INVALID_ARGUMENT: --out names no directory/.test(stderr)], [2, true], stderr)
+  assert.deepEqual(readdirSync(cwd), [])
 })

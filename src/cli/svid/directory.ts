@@ -1,5 +1,5 @@
 import { lstatSync, mkdirSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { ErrorCode, systemCode, WarrenError, writeOutput } from '../../core/index.ts'
 import type { PemSvid } from './pem.ts'
 
@@ -14,9 +14,15 @@ export class SvidDirectory {
   /**
    * Makes the directory, mode 0700, unless it is there.
    *
-   * Throws INVALID_OPTION for one in which another user could put other files into the place of these.
+   * Throws INVALID_ARGUMENT for no path at all, which would be the directory of whoever calls, and INVALID_OPTION for one in which another user could put other files into the place of these.
    */
-  constructor(path: string) {
+  constructor(given: string) {
+    if (given === '') {
+      throw new WarrenError(ErrorCode.InvalidArgument, '--out names no directory', {
+        hint: 'Give the path of one, or . for the current one; a variable in a script may be unset.'
+      })
+    }
+    const path = resolve(given)
     this.path = path
     try {
       mkdirSync(path, { recursive: true, mode: 0o700 })
