@@ -7,6 +7,7 @@ import {
   existsSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   symlinkSync,
   writeFileSync
@@ -163,6 +164,26 @@ test('--out - writes key, certificate and roots to standard output, and nothing 
   for (const option of [['--watch'], ['--exec', 'true'], ['--json']]) {
     const { code, stdout, stderr } = await agent.attempt(['svid', 'fetch', SHOP, '--out', '-', ...option])
     assert.deepEqual([code, stdout, /INVALID_OPTION/.test(stderr)], [2, '', true], stderr)
+  }
+})
+
+test('where one of the three files is refused the others stay as they were, so that key and certificate match', async t => {
+  const { agent, out } = await founder(t)
+  await agent.cli('svid', 'fetch', SHOP, '--out', out)
+  const names = ['bundle.pem', 'svid.pem', 'svid_key.pem']
+  for (const odd of names) {
+    const others = names.filter(name => name !== odd)
+    const read = () => others.map(name => [readFileSync(join(out, name), 'utf8'), statSync(join(out, name)).ino])
+    const before = read()
+    const good = readFileSync(join(out, odd))
+    rmSync(join(out, odd))
+    execFileSync('mkfifo', [join(out, odd)])
+    const refused = await agent.attempt(['svid', 'fetch', SHOP, '--out', out])
+    assert.deepEqual([refused.code, refused.stderr.includes(`takes no ${odd}: `)], [2, true], refused.stderr)
+    assert.match(refused.stderr, /INVALID_OPTION/)
+    assert.deepEqual(read(), before, odd)
+    rmSync(join(out, odd))
+    writeFileSync(join(out, odd), good)
   }
 })
 

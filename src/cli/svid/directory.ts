@@ -1,11 +1,15 @@
 import { lstatSync, mkdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { ErrorCode, systemCode, WarrenError, writeOutput } from '../../core/index.ts'
+import { checkOutput, ErrorCode, type OutputOptions, systemCode, WarrenError, writeOutput } from '../../core/index.ts'
 import type { PemSvid } from './pem.ts'
 
 const BUNDLE = 'bundle.pem'
 const KEY = 'svid_key.pem'
 const CERTIFICATE = 'svid.pem'
+const KIND: OutputOptions = {
+  what: 'a certificate or key',
+  isSameKind: head => head.toString('latin1').startsWith('-----BEGIN ')
+}
 
 /** A directory of three files for programs that can only read files: `svid.pem`, `svid_key.pem` and `bundle.pem`. */
 export class SvidDirectory {
@@ -36,21 +40,23 @@ export class SvidDirectory {
 
   /**
    * Replaces the three files, each at once and whole. The certificate comes last: who waits for it to change finds its key
-   * and its roots there. What is no file of that kind stays. Throws INVALID_OPTION when that cannot be written.
+   * and its roots there. What is no file of that kind stays, and then none is written: a key is never left beside the certificate
+   * of another. Throws INVALID_OPTION when that cannot be written.
    */
   write({ certificates, key, bundle }: PemSvid): void {
+    for (const name of [BUNDLE, KEY, CERTIFICATE]) this.#attempt(name, path => checkOutput(path, KIND))
     this.#replace(BUNDLE, bundle, 0o644)
     this.#replace(KEY, key, 0o600)
     this.#replace(CERTIFICATE, certificates, 0o644)
   }
 
   #replace(name: string, text: string, mode: number): void {
+    this.#attempt(name, path => writeOutput(path, text, { ...KIND, mode }))
+  }
+
+  #attempt(name: string, act: (path: string) => void): void {
     try {
-      writeOutput(join(this.path, name), text, {
-        what: 'a certificate or key',
-        mode,
-        isSameKind: head => head.toString('latin1').startsWith('-----BEGIN ')
-      })
+      act(join(this.path, name))
     } catch (cause) {
       const why = cause instanceof WarrenError ? cause.reason : systemCode(cause)
       throw unusable(this.path, `takes no ${name}: ${why}`, cause)
