@@ -1,10 +1,7 @@
 import { ErrorCode, type Logger, WarrenError } from '../core/index.ts'
 import { type Bundle, openBundle } from '../policy/index.ts'
 import type { Store } from '../state/index.ts'
-import { damaged, POLICY_SETTING, type Vault, VaultFile } from '../state/index.ts'
-
-/** Set while the policy is lost and nobody has been heard since. */
-const UNHEARD_SETTING = 'policy-unheard'
+import { damaged, POLICY_SETTING, UNHEARD_SETTING, type Vault, VaultFile } from '../state/index.ts'
 
 export interface PolicyStoreDeps {
   readonly vault: Vault
@@ -33,6 +30,8 @@ export class PolicyStore {
     const inFile = vault.read(VaultFile.PolicyBundle)
     const inDatabase = store.setting(POLICY_SETTING)
     const file = inFile && this.#open(inFile, cause => damaged(vault, VaultFile.PolicyBundle, 'is damaged', cause))
+    // Only what is whole: a damaged one that is taken away was what was noted before.
+    if (file !== undefined) this.#note(file.signed)
     const row = inDatabase && this.#open(inDatabase, inDatabaseDamaged)
     const fields = { path: vault.path(VaultFile.PolicyBundle), policyVersion: String((file ?? row)?.version ?? 0n) }
     if (file !== undefined && file.version > (row?.version ?? 0n)) {
@@ -40,7 +39,7 @@ export class PolicyStore {
       store.setSetting(POLICY_SETTING, file.signed)
       return file.signed
     }
-    if (row !== undefined && row.sha256 !== file?.sha256) vault.write(VaultFile.PolicyBundle, row.signed)
+    if (row !== undefined && row.sha256 !== file?.sha256) this.#write(row.signed)
     return row?.signed
   }
 
@@ -51,13 +50,13 @@ export class PolicyStore {
   save(signed: Uint8Array): void {
     const { vault, store } = this.#deps
     const former = vault.read(VaultFile.PolicyBundle)
-    vault.write(VaultFile.PolicyBundle, signed)
     try {
+      this.#write(signed)
       store.setSetting(POLICY_SETTING, signed)
     } catch (err) {
       // What was refused to the admin must not come into force at the next start.
       if (former === undefined) vault.remove(VaultFile.PolicyBundle)
-      else vault.write(VaultFile.PolicyBundle, former)
+      else this.#write(former)
       throw err
     }
   }
@@ -74,6 +73,16 @@ export class PolicyStore {
 
   noteHeard(): void {
     if (this.isUnheard) this.#deps.store.unset(UNHEARD_SETTING)
+  }
+
+  #write(signed: Uint8Array): void {
+    this.#deps.vault.write(VaultFile.PolicyBundle, signed)
+    this.#note(signed)
+  }
+
+  // So that an older copy of the database is told from what replaces a file that was lost.
+  #note(signed: Uint8Array): void {
+    this.#deps.vault.manifest.noteContent(VaultFile.PolicyBundle, signed)
   }
 
   #open(signed: Uint8Array, failure: (cause: unknown) => WarrenError): Bundle {

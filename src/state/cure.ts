@@ -21,7 +21,7 @@ const WITHOUT: Partial<Record<VaultFile, string>> = {
   [VaultFile.PendingAuthorityKey]: 'this host becomes an authority when it is asked to again',
   [VaultFile.AuthorityCertificate]: 'the first certificate of the authority is used, if it still counts',
   [VaultFile.PolicyBundle]:
-    'the policy comes from another host; until one has answered nothing is allowed, and none is signed here',
+    'if the database has the same policy, it is made again from that; if not, the policy comes from another host, and until one has answered nothing is allowed and none is signed here',
   [VaultFile.AdminKey]: 'nobody can change the policy of this trust domain ever again'
 }
 

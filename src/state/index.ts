@@ -9,7 +9,8 @@ export {
   requireDatabaseFile,
   requireDatabaseOf,
   requireFiles,
-  requireSame
+  requireSame,
+  UNHEARD_SETTING
 } from './losses.ts'
 export { Manifest } from './manifest.ts'
 export { DATABASE, isStateName, MANIFEST } from './names.ts'

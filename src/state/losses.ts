@@ -9,6 +9,8 @@ import type { Vault } from './vault.ts'
 
 /** The policy in force, signed. */
 export const POLICY_SETTING = 'policy'
+/** Set while the policy is lost and nobody has been heard since. */
+export const UNHEARD_SETTING = 'policy-unheard'
 /** Whose the database is: the key of its host. */
 const HOST_SETTING = 'host'
 const ACCEPT = 'start once with --accept-lost-state'
@@ -57,6 +59,7 @@ export function requireFiles(vault: Vault, store: Store, { accept, log }: LossOp
   for (const name of gone) if (!accept || !canBeWithout(name)) throw lost(vault, name)
   if (!isMember(vault)) throw lost(vault, VaultFile.NodeChain)
   if (gone.length > 0) log.error('files of the state directory are lost, and accepted as lost', { missing: gone })
+  if (gone.includes(VaultFile.PolicyBundle)) losePolicy(store)
   for (const name of listed) if (!vault.has(name as VaultFile)) vault.manifest.drop(name)
   if (gone.includes(VaultFile.NodeSecret)) vault.write(VaultFile.NodeSecret, randomBytes(32))
   for (const name of present) vault.manifest.add(name)
@@ -112,6 +115,14 @@ function hasRun(store: Store): boolean {
   return store.marks().length > 0
 }
 
+// What an older copy of the database has counts as little as none: neither is it in force nor does anything follow it.
+function losePolicy(store: Store): void {
+  // One that is new holds nothing, and is to be found so.
+  if (store.isBlank()) return
+  store.setSetting(UNHEARD_SETTING, Buffer.of(1))
+  store.unset(POLICY_SETTING)
+}
+
 // Files of which the content is elsewhere by now.
 function isReplaced(vault: Vault, store: Pick<Store, 'setting'>, name: VaultFile): boolean {
   switch (name) {
@@ -120,8 +131,11 @@ function isReplaced(vault: Vault, store: Pick<Store, 'setting'>, name: VaultFile
       return vault.has(VaultFile.RenewedNode)
     case VaultFile.JwtKey:
       return vault.has(VaultFile.JwtKeys)
-    case VaultFile.PolicyBundle:
-      return store.setting(POLICY_SETTING) !== undefined
+    case VaultFile.PolicyBundle: {
+      // An older copy of the database has an older policy, and an eviction or a revocation less.
+      const policy = store.setting(POLICY_SETTING)
+      return policy !== undefined && vault.manifest.hadContent(name, policy)
+    }
     default:
       return false
   }

@@ -1,14 +1,22 @@
+import { createHash } from 'node:crypto'
 import { closeSync, constants, fsyncSync, openSync, writeSync } from 'node:fs'
 import { ErrorCode, WarrenError } from '../core/index.ts'
 import { readIfPresent, replaceFile } from './files.ts'
 
 const HEADER = 'warren state 1'
 const LINE = /^([+-])([a-z0-9.]+)$/
+const CONTENT = /^=([a-z0-9.]+) ([0-9a-f]{64})$/
+
+interface Listed {
+  readonly names: ReadonlySet<string>
+  /** Hex SHA-256 of what was last written to them, of files of which that is noted. */
+  readonly digests: ReadonlyMap<string, string>
+}
 
 /**
  * Which files a state directory has, by what was done to them: the one way to tell a file that was lost from one that never was.
  *
- * A line says that a file has come or gone, and lines are only added, so that the agent and a command may write at once. One that a
+ * A line says that a file has come or gone, or what is in it, and lines are only added, so that the agent and a command may write at once. One that a
  * crash has cut off counts for nothing.
  */
 export class Manifest {
@@ -20,6 +28,15 @@ export class Manifest {
 
   /** The files that must be there; undefined if there is no manifest. Throws STATE_UNUSABLE when it is none. */
   names(): ReadonlySet<string> | undefined {
+    return this.#read()?.names
+  }
+
+  /** Whether this is what a file had in it when it was last noted. */
+  hadContent(name: string, content: Uint8Array): boolean {
+    return this.#read()?.digests.get(name) === digestOf(content)
+  }
+
+  #read(): Listed | undefined {
     const text = readIfPresent(this.#path)?.toString('utf8')
     if (text === undefined) return undefined
     const [header, ...lines] = text.split('\n')
@@ -31,12 +48,18 @@ export class Manifest {
       })
     }
     const names = new Set<string>()
+    const digests = new Map<string, string>()
     for (const line of lines) {
       const [, sign, name = ''] = LINE.exec(line) ?? []
       if (sign === '+') names.add(name)
-      if (sign === '-') names.delete(name)
+      if (sign === '-') {
+        names.delete(name)
+        digests.delete(name)
+      }
+      const [, file = '', digest = ''] = CONTENT.exec(line) ?? []
+      if (digest !== '') digests.set(file, digest)
     }
-    return names
+    return { names, digests }
   }
 
   /** Makes it, with these files; durable when it returns. */
@@ -47,6 +70,13 @@ export class Manifest {
   /** Notes that a file is there. After it is. */
   add(name: string): void {
     if (this.names()?.has(name) === false) this.#append(`+${name}`)
+  }
+
+  /** Notes what is in a file that is listed. After it is. */
+  noteContent(name: string, content: Uint8Array): void {
+    const digest = digestOf(content)
+    const listed = this.#read()
+    if (listed?.names.has(name) === true && listed.digests.get(name) !== digest) this.#append(`=${name} ${digest}`)
   }
 
   /** Notes that a file is to go. Before it does. */
@@ -67,4 +97,8 @@ export class Manifest {
       closeSync(file)
     }
   }
+}
+
+function digestOf(content: Uint8Array): string {
+  return createHash('sha256').update(content).digest('hex')
 }

@@ -70,6 +70,28 @@ test('a state directory that was there keeps its mode, and one that is made is f
   assert.equal(statSync(join(directory, 'new', 'deep')).mode & 0o777, 0o700)
 })
 
+test('a manifest tells what a file had in it last, until the file goes, also one that another process has noted', t => {
+  const path = join(temporary(t), 'manifest')
+  const [one, other] = [new Manifest(path), new Manifest(path)]
+  const [first, second] = [Buffer.from('first'), Buffer.from('second')]
+  one.noteContent('a.key', first)
+  assert.ok(!one.hadContent('a.key', first), 'nothing is noted before there is a manifest')
+  one.begin(['a.key'])
+  one.noteContent('b.key', first)
+  assert.ok(!one.hadContent('b.key', first), 'nor of a file that is not listed')
+  one.noteContent('a.key', first)
+  other.noteContent('a.key', second)
+  assert.deepEqual([one.hadContent('a.key', first), one.hadContent('a.key', second)], [false, true])
+  const size = statSync(path).size
+  one.noteContent('a.key', second)
+  assert.equal(statSync(path).size, size, 'what is noted is not noted again')
+  appendFileSync(path, '=a.key 00')
+  assert.ok(one.hadContent('a.key', second), 'a line that was cut off says nothing')
+  one.drop('a.key')
+  one.add('a.key')
+  assert.ok(!one.hadContent('a.key', second))
+})
+
 test('a manifest tells which files there must be, whoever writes to it, and passes over a line that was cut off', t => {
   const path = join(temporary(t), 'manifest')
   const [one, other] = [new Manifest(path), new Manifest(path)]

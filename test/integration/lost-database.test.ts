@@ -139,3 +139,51 @@ test('a backup of a host whose database is lost is refused, and one made before 
   rmSync(join(a.stateDir, 'admin.key'))
   assert.match(await refusal(a), /admin\.key is missing/)
 })
+
+test('an older copy of its database is no replacement for a lost policy: nothing is signed after it before another host has answered', async t => {
+  const scope = scopeOf(t)
+  const [a, b] = await startPair(scope)
+  await a.cli('allow', 'dev.*.*.*', 'dev.web.*.*')
+  await b.follows(a)
+  await Promise.all([a.stop(), b.stop()])
+  const old = join(scope.directory(), 'old.db')
+  cpSync(join(a.stateDir, 'warren.db'), old)
+  await a.start([])
+  await b.start(['--bootstrap', (await a.status()).meshAddresses[0] ?? ''])
+  await a.cli('revoke', 'dev.shop.*.*', '--reason', 'leaked')
+  await b.follows(a)
+  const before = BigInt((await a.status()).policyVersion ?? 0)
+  await Promise.all([a.stop(), b.stop()])
+  loseDatabase(a)
+  cpSync(old, join(a.stateDir, 'warren.db'))
+  rmSync(join(a.stateDir, 'policy.bundle'))
+
+  const why = /STATE_UNUSABLE: \S+policy\.bundle is missing\n {2}.*--accept-lost-state.*from another host/
+  for (const _ of [1, 2]) assert.match(await refusal(a), why)
+  await a.start(['--accept-lost-state'])
+  assert.equal(BigInt((await a.status()).policyVersion ?? 0), 0n)
+  for (const _ of ['at once', 'after a restart']) {
+    assert.match((await a.attempt(['deny', 'dev.*.*.*', 'dev.*.*.*'])).stderr, /NOT_READY/)
+    await a.stop()
+    await a.start([])
+  }
+  await b.start(['--bootstrap', (await a.status()).meshAddresses[0] ?? ''])
+  await a.follows(b)
+  assert.match(await a.cli('policy', 'show'), /leaked/)
+  await a.cli('allow', 'dev.*.*.*', 'dev.later.*.*')
+  assert.equal(BigInt((await a.status()).policyVersion ?? 0), before + 1n)
+})
+
+test('a damaged policy beside a database of the same is made again from that, as its hint says, and still counts', async t => {
+  const scope = scopeOf(t)
+  const a = await new TestAgent(scope, { name: 'a', args: ['--init', 'example.org'] }).start()
+  await a.cli('revoke', 'dev.shop.*.*', '--reason', 'leaked')
+  const before = (await a.status()).policyVersion
+  await a.stop()
+  writeFileSync(join(a.stateDir, 'policy.bundle'), 'garbage')
+  assert.match(await refusal(a), /policy\.bundle is damaged\n {2}.*remove it and start once .*made again from/)
+  rmSync(join(a.stateDir, 'policy.bundle'))
+  await a.start(['--accept-lost-state'])
+  assert.equal((await a.status()).policyVersion, before)
+  await a.cli('allow', 'dev.*.*.*', 'dev.web.*.*')
+})

@@ -7,13 +7,24 @@ import {
   existsSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   symlinkSync,
   writeFileSync
 } from 'node:fs'
 import { dirname, join } from 'node:path'
 import test from 'node:test'
-import { asRoot, certificatesIn, needsCommand, scopeOf, TestAgent, waitFor, warren } from '../harness/index.ts'
+import {
+  asRoot,
+  certificatesIn,
+  needsCommand,
+  Program,
+  scopeOf,
+  TestAgent,
+  WARREN,
+  waitFor,
+  warren
+} from '../harness/index.ts'
 
 const SHOP = 'dev.shop.cart.default'
 const SHOP_ID = 'spiffe://example.org/dev/shop/cart/default/a'
@@ -154,4 +165,34 @@ test('--out - writes key, certificate and roots to standard output, and nothing 
     const { code, stdout, stderr } = await agent.attempt(['svid', 'fetch', SHOP, '--out', '-', ...option])
     assert.deepEqual([code, stdout, /INVALID_OPTION/.test(stderr)], [2, '', true], stderr)
   }
+})
+
+test('where one of the three files is refused the others stay as they were, so that key and certificate match', async t => {
+  const { agent, out } = await founder(t)
+  await agent.cli('svid', 'fetch', SHOP, '--out', out)
+  const names = ['bundle.pem', 'svid.pem', 'svid_key.pem']
+  for (const odd of names) {
+    const others = names.filter(name => name !== odd)
+    const read = () => others.map(name => [readFileSync(join(out, name), 'utf8'), statSync(join(out, name)).ino])
+    const before = read()
+    const good = readFileSync(join(out, odd))
+    rmSync(join(out, odd))
+    execFileSync('mkfifo', [join(out, odd)])
+    const refused = await agent.attempt(['svid', 'fetch', SHOP, '--out', out])
+    assert.deepEqual([refused.code, refused.stderr.includes(`takes no ${odd}: `)], [2, true], refused.stderr)
+    assert.match(refused.stderr, /INVALID_OPTION/)
+    assert.deepEqual(read(), before, odd)
+    rmSync(join(out, odd))
+    writeFileSync(join(out, odd), good)
+  }
+})
+
+test('--out without a path is refused, and nothing is written where the command runs', async t => {
+  const { agent, scope } = await founder(t)
+  const cwd = scope.directory()
+  const fetch = [process.execPath, WARREN, 'svid', 'fetch', SHOP, '--out', '']
+  const env = { WARREN_RUNTIME_DIR: agent.runtimeDir }
+  const { code, stderr } = await new Program(scope, fetch, { cwd, env }).outcome()
+  assert.deepEqual([code, /INVALID_ARGUMENT: --out names no directory/.test(stderr)], [2, true], stderr)
+  assert.deepEqual(readdirSync(cwd), [])
 })

@@ -1,4 +1,3 @@
-import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { type Registration, register } from '../../client/index.ts'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
@@ -32,7 +31,7 @@ export function addSvid(program: Command): void {
       const context = contextOf(command)
       const isOutput = options.out === STDOUT
       if (isOutput) requireOneOutput(context, options)
-      const directory = isOutput ? undefined : new SvidDirectory(resolve(options.out))
+      const directory = isOutput ? undefined : new SvidDirectory(options.out)
       const ending = endingSignals(inWords(context.say))
       const registration = address === undefined ? undefined : await registered(context, address, ending.signal)
       const id = registration?.spiffeId ?? options.id

@@ -1,11 +1,15 @@
 import { lstatSync, mkdirSync } from 'node:fs'
-import { join } from 'node:path'
-import { ErrorCode, systemCode, WarrenError, writeOutput } from '../../core/index.ts'
+import { join, resolve } from 'node:path'
+import { checkOutput, ErrorCode, type OutputOptions, systemCode, WarrenError, writeOutput } from '../../core/index.ts'
 import type { PemSvid } from './pem.ts'
 
 const BUNDLE = 'bundle.pem'
 const KEY = 'svid_key.pem'
 const CERTIFICATE = 'svid.pem'
+const KIND: OutputOptions = {
+  what: 'a certificate or key',
+  isSameKind: head => head.toString('latin1').startsWith('-----BEGIN ')
+}
 
 /** A directory of three files for programs that can only read files: `svid.pem`, `svid_key.pem` and `bundle.pem`. */
 export class SvidDirectory {
@@ -14,9 +18,15 @@ export class SvidDirectory {
   /**
    * Makes the directory, mode 0700, unless it is there.
    *
-   * Throws INVALID_OPTION for one in which another user could put other files into the place of these.
+   * Throws INVALID_ARGUMENT for no path at all, which would be the directory of whoever calls, and INVALID_OPTION for one in which another user could put other files into the place of these.
    */
-  constructor(path: string) {
+  constructor(given: string) {
+    if (given === '') {
+      throw new WarrenError(ErrorCode.InvalidArgument, '--out names no directory', {
+        hint: 'Give the path of one, or . for the current one; a variable in a script may be unset.'
+      })
+    }
+    const path = resolve(given)
     this.path = path
     try {
       mkdirSync(path, { recursive: true, mode: 0o700 })
@@ -30,21 +40,23 @@ export class SvidDirectory {
 
   /**
    * Replaces the three files, each at once and whole. The certificate comes last: who waits for it to change finds its key
-   * and its roots there. What is no file of that kind stays. Throws INVALID_OPTION when that cannot be written.
+   * and its roots there. What is no file of that kind stays, and then none is written: a key is never left beside the certificate
+   * of another. Throws INVALID_OPTION when that cannot be written.
    */
   write({ certificates, key, bundle }: PemSvid): void {
+    for (const name of [BUNDLE, KEY, CERTIFICATE]) this.#attempt(name, path => checkOutput(path, KIND))
     this.#replace(BUNDLE, bundle, 0o644)
     this.#replace(KEY, key, 0o600)
     this.#replace(CERTIFICATE, certificates, 0o644)
   }
 
   #replace(name: string, text: string, mode: number): void {
+    this.#attempt(name, path => writeOutput(path, text, { ...KIND, mode }))
+  }
+
+  #attempt(name: string, act: (path: string) => void): void {
     try {
-      writeOutput(join(this.path, name), text, {
-        what: 'a certificate or key',
-        mode,
-        isSameKind: head => head.toString('latin1').startsWith('-----BEGIN ')
-      })
+      act(join(this.path, name))
     } catch (cause) {
       const why = cause instanceof WarrenError ? cause.reason : systemCode(cause)
       throw unusable(this.path, `takes no ${name}: ${why}`, cause)
