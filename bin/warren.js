@@ -55,7 +55,7 @@ await main(process.argv)
 // `node bin/warren.js` has not passed through the shell. Then the process begins anew, in place, and with it ends a
 // debugger that was opened before the first line here.
 //
-// YOUNG_HEAP: What an agent brokers passes through buffers outside of the heap, which are freed only when their young owners
+// YOUNG_HEAP: What an agent proxies passes through buffers outside of the heap, which are freed only when their young owners
 // are collected. With a small young generation that is soon: 200 MB each way at once cost the two agents 33 MB of memory
 // each and not 66 (test/integration/bulk.test.ts). V8 takes this size only at its start.
 async function startRight() {

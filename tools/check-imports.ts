@@ -2,12 +2,12 @@
 // circle, if a large one has no index.ts, or if a file is longer than one concept.
 import { resolve } from 'node:path'
 import { circles, tooLong, withoutIndex } from './imports/circles.ts'
-import { judge } from './imports/judge.ts'
+import { layering } from './imports/layering.ts'
 import { readModules } from './imports/read.ts'
 
 const root = resolve(process.argv[2] ?? '.')
 const modules = readModules(root, resolve(root, 'tsconfig.json'))
-const violations = [...judge(modules), ...circles(modules), ...withoutIndex(modules), ...tooLong(modules)]
+const violations = [...layering(modules), ...circles(modules), ...withoutIndex(modules), ...tooLong(modules)]
 for (const { file, line, text } of violations) process.stderr.write(`${file}:${line} ${text}\n`)
 const checked = modules.filter(({ file }) => file.startsWith('src/')).length
 if (checked === 0) {

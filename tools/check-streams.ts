@@ -1,12 +1,12 @@
 // Fails if a file of src/ reads a stream by an iterator where that loses bytes; tools/streams/allowed.ts says where it does not.
 import { resolve } from 'node:path'
 import { ALLOWED, STRICT } from './streams/allowed.ts'
-import { judgeStreams } from './streams/judge.ts'
 import { readStreams } from './streams/read.ts'
+import { checkStreams } from './streams/rules.ts'
 
 const root = resolve(process.argv[2] ?? '.')
 const { files, reads } = readStreams(root, resolve(root, 'tsconfig.json'))
-const violations = judgeStreams(reads, files, { allowed: ALLOWED, strict: STRICT })
+const violations = checkStreams(reads, files, { allowed: ALLOWED, strict: STRICT })
 for (const violation of violations) process.stderr.write(`${violation}\n`)
 const checked = files.filter(file => file.startsWith('src/')).length
 if (checked === 0) {

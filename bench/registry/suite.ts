@@ -20,7 +20,10 @@ const GAP_SPREAD_MS = 200
 /** What joining and the changes left behind is over by then. */
 const REST_MS = 10_000
 const IDLE_MS = 20_000
-/** Together ten minutes with fifty agents, which take three to five. Serf with its profile for local networks never came to an end with as many. */
+/**
+ * Together ten minutes with fifty agents, which take three to five. Serf with its profile for local networks never came to an end
+ * with as many.
+ */
 const ROUND_MS = 5 * 60_000
 const ROUND_MS_PER_AGENT = 6_000
 

@@ -10,7 +10,7 @@ import {
 } from '../cluster/index.ts'
 import { type Clock, detach, formatHostPort, type HostPort, type Logger } from '../core/index.ts'
 import { EventBus } from '../events/index.ts'
-import type { Broker } from '../proxy/index.ts'
+import type { DataPlane } from '../proxy/index.ts'
 import type { Store, Vault } from '../state/index.ts'
 import {
   type Base,
@@ -59,7 +59,7 @@ interface Built {
   readonly cluster: Cluster
   readonly ca: Ca
   readonly local: LocalWorkloads
-  readonly proxy: Broker
+  readonly proxy: DataPlane
   readonly drain: Drain
   readonly announcer: Announcer
   readonly dataAddresses: () => string[]
@@ -108,7 +108,7 @@ async function build(parts: Parts): Promise<Built> {
   const ca = buildCa(base, cluster, dataAddresses)
   const local = buildWorkloads(base, cluster)
   const made = buildProxy({ base, cluster, ca, local })
-  const proxy: Broker = {
+  const proxy: DataPlane = {
     ...made,
     async start() {
       await made.start()
@@ -120,7 +120,7 @@ async function build(parts: Parts): Promise<Built> {
     profile: () => ({
       meshAddresses: cluster.mesh.addresses(),
       dataAddresses: dataAddresses(),
-      capabilities: ['tcp', ...(ca.desk.isOpen ? [AUTHORITY_CAPABILITY] : [])],
+      capabilities: ['tcp', ...(ca.renewals.isOpen ? [AUTHORITY_CAPABILITY] : [])],
       policyVersion: cluster.policy.version,
       trustVersion: ca.trustService.version,
       draining: drain.isOn,
@@ -168,8 +168,8 @@ function wire({ base, cluster, ca, proxy }: Built): { readiness: Readiness; sync
   const { mesh, registry, policy, evictions } = cluster
   const synchronised = Promise.withResolvers<void>()
   wireMesh(mesh, registry, policy, synchronised.resolve, log)
-  wireRenewals(mesh, ca.desk)
-  wireAuthorities(mesh, ca.authorityDesk)
+  wireRenewals(mesh, ca.renewals)
+  wireAuthorities(mesh, ca.authorityService)
   wireTrust(mesh, ca.trustService)
   mesh.onConnect((peer, machine) => {
     // What reaches the mesh port most likely reaches the data port again.
@@ -194,7 +194,7 @@ async function start({ base, cluster, ca, local, proxy, announcer }: Built, part
     log.error('the policy of this host is lost: nothing is allowed before another host has said what is')
   }
   resources.defer(() => policy.stop())
-  await ca.office.renew()
+  await ca.joins.renew()
   resources.defer(() => mesh.stop())
   await mesh.start()
   await proxy.start()
@@ -205,7 +205,7 @@ async function start({ base, cluster, ca, local, proxy, announcer }: Built, part
   resources.defer(() => failures.stop())
   announcer.begin()
   ca.rotation.start(stopping, () => {
-    detach(log, 'agent certificate', ca.office.renew(), stopping)
+    detach(log, 'agent certificate', ca.joins.renew(), stopping)
     detach(log, 'session proofs', proxy.proveAgain(), stopping)
   })
   mesh.addHints([...parts.meshAddresses, ...members.addresses()])
@@ -228,7 +228,7 @@ async function serve(
     underWay: () => registry.underWay,
     mesh,
     workloads: local.workloads,
-    broker: proxy,
+    proxy: proxy,
     policyVersion: () => policy.version,
     certificates: () => ca.rotation.certificates(),
     sockets,

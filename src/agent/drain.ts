@@ -1,16 +1,16 @@
 import type { Logger } from '../core/index.ts'
-import type { Broker } from '../proxy/index.ts'
+import type { DataPlane } from '../proxy/index.ts'
 
-export type Drained = Awaited<ReturnType<Broker['drain']>>
+export type Drained = Awaited<ReturnType<DataPlane['drain']>>
 
 export interface DrainDeps {
-  readonly proxy: Pick<Broker, 'drain'>
+  readonly proxy: Pick<DataPlane, 'drain'>
   /** Called when `isOn` has changed, for others to be told. */
   readonly onChange: () => void
   readonly log: Logger
 }
 
-/** Whether the workloads of this host are out of rotation. Forgotten at the end of the agent. */
+/** Whether the workloads of this host are drained. Forgotten at the end of the agent. */
 export class Drain {
   readonly #deps: DrainDeps
   #current: AbortController | undefined
@@ -24,7 +24,7 @@ export class Drain {
   }
 
   /**
-   * Takes the workloads of this host out of rotation, and resolves when their flows are over: by themselves, or reset after
+   * Drains this host: no new flows come to its workloads. Resolves when their flows are over: by themselves, or reset after
    * `timeoutMs`. A later call replaces an earlier one, which resolves as undone.
    */
   async begin(timeoutMs: number, flows: 'to this host' | 'all' = 'to this host'): Promise<Drained> {
@@ -40,7 +40,7 @@ export class Drain {
     if (this.#current === undefined) return
     this.#current.abort()
     this.#current = undefined
-    this.#deps.log.info('in rotation again')
+    this.#deps.log.info('no longer drained')
     this.#deps.onChange()
   }
 }

@@ -1,30 +1,30 @@
 import { ErrorCode, type LimitName, WarrenError } from '../core/index.ts'
-import type { BrokerLimits } from '../proxy/index.ts'
-import { DEFAULT_LIMITS as BROKER } from '../proxy/index.ts'
+import type { ProxyLimits } from '../proxy/index.ts'
+import { DEFAULT_LIMITS as PROXY } from '../proxy/index.ts'
 import { DEFAULT_LIMITS as WORKLOADS, type WorkloadLimits } from '../workloads/index.ts'
 
 /** Limits that an operator may set; by the names of docs/limits.md. */
 export interface AgentLimits {
-  readonly broker: BrokerLimits
+  readonly proxy: ProxyLimits
   readonly workloads: WorkloadLimits
 }
 
-type Place = readonly ['broker', keyof BrokerLimits] | readonly ['workloads', keyof WorkloadLimits]
+type Place = readonly ['proxy', keyof ProxyLimits] | readonly ['workloads', keyof WorkloadLimits]
 
 /** The rest are bounds of messages and of what strangers may do: all hosts must agree on them, or nobody should raise them. */
 const PLACES: Readonly<Partial<Record<LimitName, Place>>> = Object.freeze({
   registrations: ['workloads', 'maxTotal'],
   registrations_per_uid: ['workloads', 'maxPerUid'],
-  broker_flows: ['broker', 'flows'],
-  broker_flows_per_workload: ['broker', 'flowsPerWorkload'],
-  broker_sessions: ['broker', 'sessions'],
-  broker_sessions_per_machine: ['broker', 'sessionsPerMachine'],
-  broker_pending_dials: ['broker', 'pendingDials'],
-  broker_pending_handshakes: ['broker', 'pendingHandshakes'],
-  broker_pending_handshakes_per_host: ['broker', 'pendingHandshakesPerHost'],
-  broker_endpoints_per_uid: ['broker', 'endpointsPerUid'],
-  broker_lanes: ['broker', 'lanes'],
-  broker_datagrams_per_second: ['broker', 'datagramsPerSecond']
+  proxy_flows: ['proxy', 'flows'],
+  proxy_flows_per_workload: ['proxy', 'flowsPerWorkload'],
+  proxy_sessions: ['proxy', 'sessions'],
+  proxy_sessions_per_machine: ['proxy', 'sessionsPerMachine'],
+  proxy_pending_dials: ['proxy', 'pendingDials'],
+  proxy_pending_handshakes: ['proxy', 'pendingHandshakes'],
+  proxy_pending_handshakes_per_host: ['proxy', 'pendingHandshakesPerHost'],
+  proxy_endpoints_per_uid: ['proxy', 'endpointsPerUid'],
+  proxy_fastpath_connections: ['proxy', 'fastPathConnections'],
+  proxy_datagrams_per_second: ['proxy', 'datagramsPerSecond']
 })
 
 export const LIMIT_OPTIONS = Object.freeze(Object.keys(PLACES))
@@ -33,7 +33,7 @@ export const MAX_LIMIT = 10_000_000
 
 /** `given` over the defaults. Throws INVALID_OPTION for an unknown name, and unless each is an integer from 1 to `MAX_LIMIT`. */
 export function resolveLimits(given: Readonly<Record<string, number>> = {}): AgentLimits {
-  const limits = { broker: { ...BROKER }, workloads: { ...WORKLOADS } }
+  const limits = { proxy: { ...PROXY }, workloads: { ...WORKLOADS } }
   for (const [name, value] of Object.entries(given)) {
     const place = Object.hasOwn(PLACES, name) ? PLACES[name as LimitName] : undefined
     if (place === undefined) {
@@ -47,5 +47,5 @@ export function resolveLimits(given: Readonly<Record<string, number>> = {}): Age
     const [group, key] = place
     Object.assign(limits[group], { [key]: value })
   }
-  return Object.freeze({ broker: Object.freeze(limits.broker), workloads: Object.freeze(limits.workloads) })
+  return Object.freeze({ proxy: Object.freeze(limits.proxy), workloads: Object.freeze(limits.workloads) })
 }

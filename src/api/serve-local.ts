@@ -37,7 +37,7 @@ export interface LocalServerOptions {
   /** @default nobody takes note */
   readonly metrics?: Metrics
   /** Why this process may make no calls at all; undefined if it may. @default everybody may */
-  readonly refusalOf?: ((who: PeerCredentials) => WarrenError | undefined) | undefined
+  readonly refuse?: ((who: PeerCredentials) => WarrenError | undefined) | undefined
   readonly limits?: Partial<LocalLimits> | undefined
   /** @default the system's */
   readonly clock?: Clock
@@ -71,7 +71,7 @@ const DRAIN_MS = 1_000
  * cannot listen there.
  */
 export async function serveLocal(options: LocalServerOptions): Promise<LocalServer> {
-  const { path, mode, credentials, log, metrics = silentMetrics, refusalOf = () => undefined } = options
+  const { path, mode, credentials, log, metrics = silentMetrics, refuse = () => undefined } = options
   const limits: LocalLimits = Object.freeze({ ...LOCAL_LIMITS, ...definedOnly(options.limits ?? {}) })
   const stopping = new AbortController()
   const listener = createRequestListener(options.routes, limits, { log, metrics }, stopping.signal)
@@ -154,7 +154,7 @@ export async function serveLocal(options: LocalServerOptions): Promise<LocalServ
     gone: AbortSignal
   ): { admission: Admission; release: () => void } | undefined => {
     const account = accountOf(who)
-    const denied = refusalOf(who)
+    const denied = refuse(who)
     const release = denied === undefined ? accepted.take(who) : undefined
     if (release !== undefined) return { admission: { ok: true, caller: createCaller(who, gone) }, release }
     who.process.close()

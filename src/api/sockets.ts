@@ -29,11 +29,11 @@ export async function serveWorkloadApi(options: ApiOptions<WorkloadHandlers>): P
 export async function serveAdminApi(options: AdminApiOptions): Promise<LocalServer> {
   const { runtimeDir, handlers, agentUid = process.getuid?.(), ...shared } = options
   const path = join(runtimeDir, 'admin.sock')
-  const refusalOf = (who: PeerCredentials): WarrenError | undefined => {
+  const refuse = (who: PeerCredentials): WarrenError | undefined => {
     if (who.uid !== 0 && who.uid !== agentUid) return notTheOperator(`uid ${who.uid}`)
     return who.view.isOfHost ? undefined : notTheOperator(`uid ${who.uid} of a process that ${who.view.whyNot}`)
   }
-  return await serveLocal({ path, mode: 0o600, ...shared, refusalOf, routes: adminRoutes(handlers) })
+  return await serveLocal({ path, mode: 0o600, ...shared, refuse, routes: adminRoutes(handlers) })
 }
 
 function notTheOperator(who: string): WarrenError {

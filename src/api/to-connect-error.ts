@@ -28,7 +28,7 @@ const CONNECT_CODES: { readonly [K in ErrorCode]: Code } = {
   [ErrorCode.CertificateRefused]: Code.PermissionDenied,
   [ErrorCode.Revoked]: Code.PermissionDenied,
   [ErrorCode.RenewalRefused]: Code.PermissionDenied,
-  [ErrorCode.CertificateLapsed]: Code.Unavailable,
+  [ErrorCode.CertificateExpired]: Code.Unavailable,
   [ErrorCode.SignatureInvalid]: Code.InvalidArgument,
   [ErrorCode.MessageTooLarge]: Code.ResourceExhausted,
   [ErrorCode.MessageMalformed]: Code.InvalidArgument,

@@ -36,13 +36,13 @@ export function peerCredentials(
   system: Platform = platform(),
   reader: Pick<ProcessReader, 'viewOf'> = processReader()
 ): PeerCredentials {
-  return examine(socket, system, (fd, credentials, process) => {
+  return readPeer(socket, system, (fd, credentials, process) => {
     const [view, sharesNetwork] = [reader.viewOf(process.pid), system.sharesNetwork(fd, process.pid)]
     return { ...credentials, process, view, sharesNetwork }
   })
 }
 
-function examine<T>(
+function readPeer<T>(
   socket: Socket,
   system: Platform,
   look: (fd: number, credentials: KernelCredentials, process: ProcessHandle) => T
@@ -97,7 +97,7 @@ export function peerUser(socket: Socket): LocalUser {
 }
 
 function userAt(socket: Socket, system: Platform): LocalUser {
-  const { user, process } = examine(socket, system, (_fd, { uid }, process) => ({
+  const { user, process } = readPeer(socket, system, (_fd, { uid }, process) => ({
     user: { uid, view: processReader().viewOf(process.pid) },
     process
   }))

@@ -1,7 +1,7 @@
 export { type AttestedProcess, Attestor, type AttestorOptions, type HeldProcess, type Wanted } from './attestor.ts'
 export { type Listener, listenerOf, type PeerCredentials, peerCredentials, peerUser } from './credentials.ts'
 export { DirectoryService } from './directory-service.ts'
-export { type AskPort, type PortHolder, type PortQuestion, portAsker } from './ports/index.ts'
+export { type AskPort, type PortHolder, type PortQuestion, portLookup } from './ports/index.ts'
 export { effectiveUidOf, type ProcessHandle, processHandle } from './process-handle.ts'
 export { ProcessWatch } from './process-watch.ts'
 export { processReader } from './select.ts'

@@ -7,7 +7,7 @@ import type { Svid } from './svids.ts'
 /**
  * Issues X.509-SVIDs with the CA that this host has now; each has a key of its own that exists in memory only.
  *
- * Rejects with CERTIFICATE_LAPSED while the certificate of the host itself has ended.
+ * Rejects with CERTIFICATE_EXPIRED while the certificate of the host itself has ended.
  */
 export function certifier(
   credentials: Credentials,
@@ -17,9 +17,9 @@ export function certifier(
   return async spiffeId => {
     const now = clock.wallMs()
     const { issuers, node } = credentials
-    if (credentials.hasLapsed(now)) {
+    if (credentials.hasExpired(now)) {
       const ended = new Date(node.notAfterMs).toISOString()
-      throw new WarrenError(ErrorCode.CertificateLapsed, `the certificate of this host ended at ${ended}`, {
+      throw new WarrenError(ErrorCode.CertificateExpired, `the certificate of this host ended at ${ended}`, {
         hint: 'It is renewed as soon as an authority answers; `warren status` says what stands in the way.'
       })
     }

@@ -1,4 +1,4 @@
-export { Authorities, AuthorityDesk, askAuthority, IssuedBook, wireAuthorities } from './authorities/index.ts'
+export { Authorities, AuthorityService, askAuthority, IssuedStore, wireAuthorities } from './authorities/index.ts'
 export {
   backupOf,
   backupStopped,
@@ -11,7 +11,7 @@ export {
   writeBackup
 } from './backup/index.ts'
 export { certifier } from './certify.ts'
-export { AdmissionOffice } from './join-service.ts'
+export { JoinService } from './join-service.ts'
 export { type JwtHost, keySet, signJwt, validateJwt } from './jwt.ts'
 export { type Lifetimes, resolveLifetimes } from './lifetimes.ts'
 export { dialAgent, establish, type Membership } from './membership/index.ts'
@@ -19,7 +19,7 @@ export { askOverMesh, authoritiesOf, wireRenewals } from './renewal-wiring.ts'
 export { RootRotation, type RootStatus } from './roots/index.ts'
 export {
   Renewal,
-  RenewalDesk,
+  RenewalService,
   Rotation,
   type WatchedCertificate
 } from './rotation/index.ts'

@@ -22,7 +22,7 @@ import type { Store } from '../state/index.ts'
 import type { Membership } from './membership/index.ts'
 import type { Svid } from './svids.ts'
 
-export interface AdmissionOfficeDeps {
+export interface JoinServiceDeps {
   readonly membership: Membership
   readonly store: Store
   /** host:port of the data listener, as others reach it. */
@@ -60,12 +60,12 @@ interface AgentCertificate {
 }
 
 /** Admits hosts: makes join tokens, serves joins, and holds the certificate that this agent shows to joiners. */
-export class AdmissionOffice {
-  readonly #deps: AdmissionOfficeDeps
+export class JoinService {
+  readonly #deps: JoinServiceDeps
   readonly #refusals = new TokenBuckets<string>(REFUSALS)
   #agent: AgentCertificate | undefined
 
-  constructor(deps: AdmissionOfficeDeps) {
+  constructor(deps: JoinServiceDeps) {
     this.#deps = deps
   }
 
@@ -195,7 +195,7 @@ export class AdmissionOffice {
     return revoked.length
   }
 
-  /** DER: what TLS shows to joiners and to lapsed hosts, with all that is above it. */
+  /** DER: what TLS shows to joiners and to expired hosts, with all that is above it. */
   agentChain(): readonly Uint8Array[] {
     const { leaf, node } = this.#current()
     return [leaf, ...node.chainDer]

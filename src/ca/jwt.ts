@@ -44,7 +44,7 @@ export async function signJwt(
 }
 
 /**
- * Judges a JWT-SVID: signed by a key of a known host, in date, for this audience, and naming a workload of that very host
+ * Verifies a JWT-SVID: signed by a key of a known host, in date, for this audience, and naming a workload of that very host
  * and of its scopes.
  *
  * Throws INVALID_ARGUMENT, as the Workload API asks, with the reason.

@@ -4,15 +4,15 @@ import { MAX_RENEWAL_BYTES, openRenewalAnswer, renewalAnswer } from '../identity
 import type { Mesh } from '../mesh/index.ts'
 import type { OwnerView } from '../registry/index.ts'
 import { decode, renewalPb, toBinary } from '../wire/index.ts'
-import type { RenewalDesk } from './rotation/index.ts'
+import type { RenewalService } from './rotation/index.ts'
 
 /** Serves renewals to members. Before the mesh starts, so that no early peer finds the protocol missing. */
-export function wireRenewals(mesh: Mesh, desk: RenewalDesk): void {
+export function wireRenewals(mesh: Mesh, renewals: RenewalService): void {
   mesh.handle(
     '/warren/renew/1',
     async (peer, bytes) => {
       const request = decode(renewalPb.RenewalRequestSchema, bytes, MAX_RENEWAL_BYTES)
-      return renewalAnswer(await desk.renew(request, { peer }))
+      return renewalAnswer(await renewals.renew(request, { peer }))
     },
     { maxRequestBytes: MAX_RENEWAL_BYTES, maxResponseBytes: MAX_RENEWAL_BYTES }
   )

@@ -95,8 +95,8 @@ async function connectAs(
   const { protocol = 'tcp', strategy = 'balanced' } = options
   const source = await sourcesOf(client).acquire(as, options, signal)
   try {
-    const wish = { destination, protocol, strategy }
-    const socket = await attempt(client, source, wish, timeoutMs, signal)
+    const request = { destination, protocol, strategy }
+    const socket = await attempt(client, source, request, timeoutMs, signal)
     socket.once('close', source.release)
     return protocol === 'udp' ? new MeshDatagramSocket(socket, socket.peer) : socket
   } catch (err) {
@@ -105,32 +105,32 @@ async function connectAs(
   }
 }
 
-interface Wish {
+interface OpenRequest {
   readonly destination: string
   readonly protocol: 'tcp' | 'udp'
   readonly strategy: Strategy
 }
 
 // Endpoints differ by protocol and strategy.
-function keyOf({ destination, protocol, strategy }: Wish): string {
+function keyOf({ destination, protocol, strategy }: OpenRequest): string {
   return `${protocol}:${strategy}:${destination}`
 }
 
 async function attempt(
   client: AgentClient,
   source: Source,
-  wish: Wish,
+  request: OpenRequest,
   timeoutMs: number,
   signal: AbortSignal
 ): Promise<MeshSocket> {
   for (let attempts = 1; ; attempts += 1) {
     const token = source.registration.token
-    const known = source.endpoints.get(keyOf(wish))
+    const known = source.endpoints.get(keyOf(request))
     try {
-      const path = known ?? (await prepare(client, source, wish, signal))
+      const path = known ?? (await prepare(client, source, request, signal))
       return await open(path, timeoutMs, signal)
     } catch (err) {
-      source.forget(keyOf(wish))
+      source.forget(keyOf(request))
       if (signal.aborted || attempts === MAX_ATTEMPTS) throw err
       if (known !== undefined && isGone(err)) continue
       if (WarrenError.is(err, ErrorCode.InvalidSource) && (await isRenewed(source, token, signal))) continue
@@ -143,13 +143,18 @@ async function attempt(
 }
 
 /** Asks the agent for an endpoint, which goes through all checks up to the other end. */
-async function prepare(client: AgentClient, source: Source, wish: Wish, signal: AbortSignal): Promise<string> {
-  const { destination } = wish
-  const strategy = STRATEGIES[wish.strategy]
-  const protocol = wish.protocol === 'udp' ? apiPb.Protocol.UDP : apiPb.Protocol.TCP
-  const request = { token: source.registration.token, destination, protocol, strategy, hello: true }
-  const { path } = await client.workload.connect(request, { signal })
-  source.remember(keyOf(wish), path)
+async function prepare(
+  client: AgentClient,
+  source: Source,
+  request: OpenRequest,
+  signal: AbortSignal
+): Promise<string> {
+  const { destination } = request
+  const strategy = STRATEGIES[request.strategy]
+  const protocol = request.protocol === 'udp' ? apiPb.Protocol.UDP : apiPb.Protocol.TCP
+  const call = { token: source.registration.token, destination, protocol, strategy, hello: true }
+  const { path } = await client.workload.connect(call, { signal })
+  source.remember(keyOf(request), path)
   return path
 }
 

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import { ErrorCode, isErrorCode, WarrenError, within } from '../core/index.ts'
-import { brokerPb, decode, readFrame } from '../wire/index.ts'
+import { decode, proxyPb, readFrame } from '../wire/index.ts'
 
 /** Who is at the other end of a brokered connection, by the word of the agents. */
 export interface Peer {
@@ -40,7 +40,7 @@ export async function readHelloOrProbe(
       throw new WarrenError(ErrorCode.Timeout, `no hello from the agent within ${timeoutMs} ms`, { cause: err })
     }
   })
-  const hello = decode(brokerPb.FlowHelloSchema, frame, MAX_HELLO_BYTES)
+  const hello = decode(proxyPb.FlowHelloSchema, frame, MAX_HELLO_BYTES)
   if (hello.error !== undefined) {
     const { code, reason } = hello.error
     throw new WarrenError(isErrorCode(code) ? code : ErrorCode.CannotConnect, reason)

@@ -41,7 +41,7 @@ export interface RegisterOptions extends Omit<AgentClientOptions, 'timeoutMs'> {
   /** How far the registration must have spread before `register` resolves. @default 'all' */
   readonly wait?: 'all' | 'quorum' | 'local' | undefined
   /**
-   * Whether the agent looks after the target, and has it passed over while it fails: by connecting to a TCP or unix
+   * Whether the agent looks after the target, and has it skipped while it fails: by connecting to a TCP or unix
    * address; by a question to a listener that answers probes.
    *
    * @default true

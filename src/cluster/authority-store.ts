@@ -9,7 +9,7 @@ const MAX_AUTHORITIES = 16
 const MAX_ADDRESSES = 8
 
 /** Remembers on disk where the authorities answer on their data ports, for a host that no mesh lets in any more. */
-export class AuthorityBook {
+export class AuthorityStore {
   readonly #store: Pick<Store, 'setting' | 'setSetting'>
   #known: ReadonlyMap<string, readonly string[]>
 

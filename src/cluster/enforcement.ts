@@ -4,7 +4,7 @@ import type { PeerKey } from '../identity/index.ts'
 
 /** What enforcement does to the data plane. */
 export interface EnforcedProxy {
-  /** Judges every session and flow again, and cuts what is no longer allowed before it returns. */
+  /** Verifies every session and flow again, and cuts what is no longer allowed before it returns. */
   readonly reevaluate: (reason: string) => void
   /** Ends what belongs to a registration of this host. `code` is what a source is answered that is just connecting. */
   readonly registrationEnded: (registrationId: string, reason: string, code: ErrorCode) => void
@@ -22,8 +22,8 @@ export interface EnforcementDeps {
     readonly review: () => void
   }
   readonly registry: {
-    /** Judges every owner anew, and drops those that no longer pass. */
-    readonly judgeOwners: () => void
+    /** Verifies every owner anew, and drops those that no longer pass. */
+    readonly verifyOwners: () => void
     readonly delete: (registrationId: string) => void
   }
   /** Closes the connections to a host, if there are any. */
@@ -79,7 +79,7 @@ export class Enforcement {
     const { proxy, registry, disconnect, announce, trustChanged } = this.#deps
     this.#run([
       ['flows', () => proxy.reevaluate(reason)],
-      ['owners', () => registry.judgeOwners()],
+      ['owners', () => registry.verifyOwners()],
       ...gone.map((peer): Step => ['connections', () => disconnect(peer)]),
       ['announcement', announce],
       ['certificates', trustChanged]

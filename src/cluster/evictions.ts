@@ -11,8 +11,8 @@ export interface EvictionsDeps {
   readonly connected: () => readonly PeerKey[]
   /** Closes the connections to a host and dials it no more. */
   readonly forget: (peer: PeerKey) => Promise<void>
-  /** Judges the owners of the registry anew and drops those that no longer pass. */
-  readonly judgeOwners: () => void
+  /** Verifies the owners of the registry anew and drops those that no longer pass. */
+  readonly verifyOwners: () => void
   /** Takes members out of what is dialled after a restart. */
   readonly forgetMembers: (isGone: (peer: PeerKey) => boolean) => void
   readonly events: EventSink
@@ -44,19 +44,19 @@ export class Evictions {
   }
 
   /** The same, or what other hosts say while none of them lets this one in. For people; nothing is done upon it. */
-  get standing(): string | undefined {
+  get evictionReason(): string | undefined {
     return this.#own ?? (this.#deps.connected().length === 0 ? this.#told : undefined)
   }
 
-  /** Lets every judgement from now on know of the revocations of a bundle. */
+  /** Lets every verdict from now on know of the revocations of a bundle. */
   onBundle({ revocations }: Bundle): void {
     const { trust, ownChain, events, log } = this.#deps
-    // By their ids, which are never given twice: a change of rules must not have every host judged anew.
+    // By their ids, which are never given twice: a change of rules must not have every host verified anew.
     const ids = revocations.map(({ id }) => id).join()
     this.#pending ||= ids !== this.#ids
     this.#ids = ids
     trust.setRevocations(revocations)
-    const verdict = trust.judge(ownChain())
+    const verdict = trust.verify(ownChain())
     const own = !verdict.ok && verdict.reason === 'revoked' ? verdict.detail : undefined
     const before = this.#own
     this.#own = own
@@ -74,7 +74,7 @@ export class Evictions {
   carryOut(): void {
     if (!this.#pending) return
     this.#pending = false
-    this.#deps.judgeOwners()
+    this.#deps.verifyOwners()
     for (const peer of this.#deps.connected()) this.checkPeer(peer)
     this.#deps.forgetMembers(peer => this.#deps.trust.revokedPeer(peer) !== undefined)
   }
@@ -109,7 +109,7 @@ export class Evictions {
   }
 
   /** Throws REVOKED when a workload of this host may not be who it says: it, or the host itself, is revoked. */
-  requireStanding(spiffeId: string): void {
+  requireNotRevoked(spiffeId: string): void {
     const { trustDomain, revocations } = this.#deps.trust.state
     if (this.#own !== undefined) {
       throw new WarrenError(ErrorCode.Revoked, this.#own, {
@@ -127,7 +127,7 @@ export class Evictions {
   /** The same issuer of SVIDs, but for those that are revoked. */
   guard<T>(issue: (spiffeId: string) => Promise<T>): (spiffeId: string) => Promise<T> {
     return async spiffeId => {
-      this.requireStanding(spiffeId)
+      this.requireNotRevoked(spiffeId)
       return await issue(spiffeId)
     }
   }

@@ -40,7 +40,7 @@ export interface Found {
 export interface ExplainDeps {
   readonly machine: string
   readonly known: () => readonly Known[]
-  readonly judge: (source: Address, destination: Known, protocol: Protocol) => Decision
+  readonly evaluate: (source: Address, destination: Known, protocol: Protocol) => Decision
   /** Who has the port of a registration of this host, asked now; undefined if it has none. */
   readonly server: (registrationId: string) => Found | undefined
   /** Tries to reach another host, and says how it went. */
@@ -112,9 +112,9 @@ async function instanceSteps(
   const server = destination.local ? deps.server(destination.registrationId) : undefined
   if (server !== undefined) steps.push({ subject: 'server', ...server })
   if (source === undefined) {
-    steps.push({ subject: 'policy', ok: false, text: 'not judged: the source is a pattern that matches nothing' })
+    steps.push({ subject: 'policy', ok: false, text: 'not evaluated: the source is a pattern that matches nothing' })
   } else {
-    const decision = deps.judge(source, destination, protocol)
+    const decision = deps.evaluate(source, destination, protocol)
     const verdict = `${decision.allowed ? 'allowed' : 'denied'} (${decision.ground}): ${decision.text}`
     steps.push({
       subject: 'policy',
@@ -138,7 +138,7 @@ function certificateStep(deps: ExplainDeps, machine: string): ExplainStep {
   return { subject: 'certificate', ok, text: `${machine} is certified until ${new Date(endMs).toISOString()}` }
 }
 
-// A source that is not registered can still be judged when it is one address: then the answer says what is missing.
+// A source that is not registered can still be evaluated when it is one address: then the answer says what is missing.
 function literal(pattern: Pattern, machine: string): Address | undefined {
   const [scope, appGroup, appIdentity, resourceGroup, named = machine] = namesOf(pattern)
   if (scope === undefined || appGroup === undefined || appIdentity === undefined || resourceGroup === undefined)

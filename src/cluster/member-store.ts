@@ -7,7 +7,7 @@ const MAX_MEMBERS = 4_096
 
 /** Remembers on disk where members were last seen, so that a restarted host finds the mesh without being told. Of too many, those
  * that have not changed for longest are forgotten. */
-export class MemberBook {
+export class MemberStore {
   readonly #store: Store
   readonly #state: RegistryState
   readonly #known: Map<PeerKey, KnownMember>

@@ -43,7 +43,7 @@ export interface PolicyServiceDeps {
   /** Called when a peer has said which policy it has, or that it has none. */
   readonly onHeard?: (peer: PeerKey) => void
   readonly transport: PolicyTransport
-  /** Called first with each bundle that comes into force, the stored one among them, before anything is judged by it. */
+  /** Called first with each bundle that comes into force, the stored one among them, before anything is evaluated by it. */
   readonly onBundle: (bundle: Bundle) => void
   /** Called after every change of what is allowed, also when a rule begins or ends by its dates. */
   readonly onChange: (reason: string, version: bigint) => void
@@ -145,7 +145,7 @@ export class PolicyService {
     await this.#issue({ revocations: removeRevocation(this.#bundle, id) })
   }
 
-  /** Judges a gossiped announcement, and takes over or fetches what is newer. */
+  /** Verifies a gossiped announcement, and takes over or fetches what is newer. */
   onGossip(bytes: Uint8Array, from: PeerKey): 'accept' | 'ignore' | 'reject' {
     try {
       const announcement = decode(policyPb.AnnouncementSchema, bytes, MAX_ANNOUNCEMENT_BYTES)
@@ -211,7 +211,7 @@ export class PolicyService {
     const signed = sealBundle(this.#bundle, { ...content, trustDomain, nowMs: clock.wallMs() }, bytes =>
       sign(adminKey, CONTEXT.policyBundle, bytes)
     )
-    // Judged as the others will before it leaves this function: they would stay at the version before it, all of them.
+    // Evaluated as the others will before it leaves this function: they would stay at the version before it, all of them.
     this.#follow(asOwn(() => this.#open(signed)))
     await this.#announce()
   }

@@ -4,6 +4,7 @@ import {
   detach,
   type LabelsOf,
   type Logger,
+  labelValue,
   METRICS,
   type Metrics,
   OTHER,
@@ -16,8 +17,8 @@ import {
   type Cancel,
   type DriverPorts,
   type Effect,
+  type HighWaterMark,
   type LocalRecord,
-  type Mark,
   type Notice,
   type Profile,
   RegistryDriver,
@@ -40,8 +41,8 @@ export interface RegistryServiceDeps {
   readonly state: RegistryState
   readonly transport: RegistryTransport
   /** Must be durable when it returns. */
-  readonly saveMarks: (marks: readonly Mark[]) => void
-  readonly forgetMark: (owner: PeerKey) => void
+  readonly saveHighWaterMarks: (highWaterMarks: readonly HighWaterMark[]) => void
+  readonly deleteHighWaterMark: (owner: PeerKey) => void
   /** Called after an owner's records, head or standing changed. */
   readonly onChange: (change: Extract<Effect, { type: 'changed' }>) => void
   readonly clock: Clock
@@ -106,8 +107,8 @@ export class RegistryService {
     this.#driver.dispatch({ type: 'local-change', puts: [], deletes: [registrationId] })
   }
 
-  /** Judges every owner anew, and drops those that no longer pass. */
-  judgeOwners(): void {
+  /** Verifies every owner anew, and drops those that no longer pass. */
+  verifyOwners(): void {
     this.#driver.dispatch({ type: 'trust-changed' })
   }
 
@@ -156,7 +157,7 @@ export class RegistryService {
   }
 
   #ports(): DriverPorts {
-    const { transport, saveMarks, forgetMark, clock, log } = this.#deps
+    const { transport, saveHighWaterMarks, deleteHighWaterMark, clock, log } = this.#deps
     const { signal } = this.#stopping
     return {
       now: () => ({ wallMs: clock.wallMs(), monotonicMs: clock.monotonicMs() }),
@@ -192,8 +193,8 @@ export class RegistryService {
         const { limit, reason } = WarrenError.from(err)
         if (limit !== undefined) this.#metrics.hit(limit, { peer, reason })
       },
-      saveMarks,
-      forgetMark,
+      saveHighWaterMarks,
+      deleteHighWaterMark,
       notify: effect => this.#notify(effect)
     }
   }
@@ -217,7 +218,7 @@ export class RegistryService {
   }
 
   #alarm({ kind, owner, detail, limit }: Extract<Notice, { type: 'alarm' }>): void {
-    this.#metrics.count('warren_registry_alarms_total', { kind })
+    this.#metrics.count('warren_registry_alarms_total', { kind: labelValue(kind) })
     // The line that says that a limit was reached has said it.
     if (kind === 'registry-full' || kind === 'rate-exceeded') return
     if (limit !== undefined) this.#metrics.count('warren_limit_hits_total', { limit })
@@ -258,6 +259,7 @@ type Outcome = LabelsOf<'warren_registry_gossip_total'>['outcome']
 const OUTCOMES: ReadonlySet<string> = new Set(METRICS.warren_registry_gossip_total.labels.outcome)
 
 function outcomeOf(verdict: Verdict, reason: string): Outcome {
-  if (OUTCOMES.has(reason)) return reason as Outcome
+  const outcome = labelValue(reason)
+  if (OUTCOMES.has(outcome)) return outcome as Outcome
   return verdict === 'reject' ? 'malformed' : OTHER
 }

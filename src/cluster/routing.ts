@@ -2,7 +2,7 @@ import { type Address, formatAddress, matches, namesOf, type Pattern, type PeerK
 import type { Protocol } from '../policy/index.ts'
 import { find, type LiveRecord, liveRecords, lookup, owners, type RegistryState, records } from '../registry/index.ts'
 
-/** One registration as the broker, the policy and explain see it. */
+/** One registration as the proxy, the policy and explain see it. */
 export interface Route {
   readonly registrationId: string
   readonly address: Address

@@ -9,7 +9,7 @@ import {
   type TrustState,
   type Verdict,
   verifyNodeChain,
-  verifyStanding,
+  verifyStillValid,
   verifyWorkload,
   type WorkloadIdentity
 } from '../identity/index.ts'
@@ -20,9 +20,9 @@ const MAX_NODES = 8_192
 const MAX_CERTIFICATES = 4
 
 /**
- * The hosts whose certificates were judged good here, and the judgements that need them.
+ * The hosts whose certificates were verified good here, and the verdicts that need them.
  *
- * Holds no verdict: every question is put to the judge again, at the time it is asked.
+ * Holds no verdict: every question is put to the verifier again, at the time it is asked.
  */
 export class Trust {
   #state: TrustState
@@ -43,13 +43,13 @@ export class Trust {
     return this.#state
   }
 
-  /** Judges by these revocations from now on. What follows for what exists already is the caller's. */
+  /** Verifies by these revocations from now on. What follows for what exists already is the caller's. */
   setRevocations(revocations: readonly Revocation[]): void {
     this.#state = Object.freeze({ ...this.#state, revocations })
   }
 
   /**
-   * Judges by another trust bundle from now on; the revocations stay. Forgets hosts that have shown nothing below its roots, and
+   * Verifies by another trust bundle from now on; the revocations stay. Forgets hosts that have shown nothing below its roots, and
    * returns their keys.
    */
   replace(state: TrustState): PeerKey[] {
@@ -77,14 +77,14 @@ export class Trust {
     return [...seen.values()]
   }
 
-  /** Judges a host's certificate chain without remembering it. */
-  judge(chain: readonly Uint8Array[]): Verdict<NodeIdentity> {
+  /** Verifies a host's certificate chain without remembering it. */
+  verify(chain: readonly Uint8Array[]): Verdict<NodeIdentity> {
     return verifyNodeChain(chain, this.#state, this.#clock.wallMs())
   }
 
-  /** Judges a host's certificate chain and remembers the host if it is good. */
+  /** Verifies a host's certificate chain and remembers the host if it is good. */
   admit(chain: readonly Uint8Array[]): Verdict<NodeIdentity> {
-    const verdict = this.judge(chain)
+    const verdict = this.verify(chain)
     if (verdict.ok) this.#remember(verdict.identity)
     return verdict
   }
@@ -114,7 +114,7 @@ export class Trust {
   }
 
   /** When the newest certificate of a host ended, if it has ended and none came after it; wall milliseconds. */
-  lapsedSinceMs(peer: PeerKey): number | undefined {
+  expiredSinceMs(peer: PeerKey): number | undefined {
     const node = this.#newestOf(peer)
     return node !== undefined && node.notAfterMs <= this.#clock.wallMs() ? node.notAfterMs : undefined
   }
@@ -125,7 +125,7 @@ export class Trust {
   }
 
   /**
-   * Judges a workload's certificate against the host that must have signed it.
+   * Verifies a workload's certificate against the host that must have signed it.
    *
    * While a host renews its CA, certificates of both are about; `issuers` (DER: node CA, authority), if the workload showed
    * them, prove a CA that is not known here yet.
@@ -139,20 +139,20 @@ export class Trust {
       reason: 'unknown-signer',
       detail: `no admitted host is named "${machine}"`
     }
-    const verdict = this.#judgeLeaf(leaf, this.certificatesOf(machine)) ?? unknown
+    const verdict = this.#verifyLeaf(leaf, this.certificatesOf(machine)) ?? unknown
     const mayBeNewer = !verdict.ok && (verdict.reason === 'unknown-signer' || verdict.reason === 'bad-signature')
     if (!mayBeNewer || issuers.length !== 2) return verdict
     for (const root of this.#state.roots) {
       const admitted = this.admit([...issuers, root.der])
       if (admitted.ok && admitted.identity.machine === machine) {
-        return this.#judgeLeaf(leaf, [admitted.identity]) ?? verdict
+        return this.#verifyLeaf(leaf, [admitted.identity]) ?? verdict
       }
     }
     return verdict
   }
 
   /** Whether the host of a workload's certificate has shown a newer CA than the one that signed it, and so has a newer one for it. */
-  isSuperseded(leaf: Uint8Array): boolean {
+  isReplaced(leaf: Uint8Array): boolean {
     const claimed = claimedMachine(leaf)
     const newest = claimed.ok ? this.known(claimed.identity)?.nodeCertificate : undefined
     if (newest === undefined) return false
@@ -164,7 +164,7 @@ export class Trust {
   }
 
   // The newest first: only that it has another signer is a reason to ask the next one.
-  #judgeLeaf(leaf: Uint8Array, signers: readonly NodeIdentity[]): Verdict<WorkloadIdentity> | undefined {
+  #verifyLeaf(leaf: Uint8Array, signers: readonly NodeIdentity[]): Verdict<WorkloadIdentity> | undefined {
     let last: Verdict<WorkloadIdentity> | undefined
     for (const signer of signers) {
       const verdict = verifyWorkload(leaf, signer, this.#state, this.#clock.wallMs())
@@ -205,12 +205,12 @@ export class Trust {
   }
 
   #isBelowRoot(node: NodeIdentity): boolean {
-    const verdict = verifyStanding(node, this.#state, this.#clock.wallMs())
+    const verdict = verifyStillValid(node, this.#state, this.#clock.wallMs())
     return verdict.ok || verdict.reason !== 'wrong-root'
   }
 
   #revoked(node: NodeIdentity): string | undefined {
-    const verdict = verifyStanding(node, this.#state, this.#clock.wallMs())
+    const verdict = verifyStillValid(node, this.#state, this.#clock.wallMs())
     return !verdict.ok && verdict.reason === 'revoked' ? verdict.detail : undefined
   }
 }

@@ -30,7 +30,7 @@ export const ErrorCode = {
   CertificateRefused: 'CERTIFICATE_REFUSED',
   Revoked: 'REVOKED',
   RenewalRefused: 'RENEWAL_REFUSED',
-  CertificateLapsed: 'CERTIFICATE_LAPSED',
+  CertificateExpired: 'CERTIFICATE_EXPIRED',
   SignatureInvalid: 'SIGNATURE_INVALID',
   MessageTooLarge: 'MESSAGE_TOO_LARGE',
   MessageMalformed: 'MESSAGE_MALFORMED',

@@ -17,13 +17,13 @@ export {
   admitAuthorityRenewal,
   authorityRenewal,
   authorityRequest,
+  authorityStatusOf,
   ORDER_FRESH_MS,
   type Order,
+  openAuthorityStatus,
   openOrder,
-  openStanding,
   requireAuthority,
-  signOrder,
-  standingOf
+  signOrder
 } from './authority/index.ts'
 export { signBinding, spkiSha256 } from './certificate/binding.ts'
 export {
@@ -116,7 +116,7 @@ export {
   verifyAuthority,
   verifyNodeChain,
   verifyRenewable,
-  verifyStanding,
+  verifyStillValid,
   verifyWorkload,
   type WorkloadIdentity
 } from './verify/index.ts'

@@ -22,7 +22,7 @@ export const CONTEXT = Object.freeze({
   policyBundle: 'warren-policy-bundle-v1',
   renewal: 'warren-renewal-v1',
   authorityOrder: 'warren-authority-order-v1',
-  authorityStanding: 'warren-authority-standing-v1',
+  authorityStatus: 'warren-authority-status-v1',
   sessionProof: 'warren-session-proof-v1'
 })
 export type Context = (typeof CONTEXT)[keyof typeof CONTEXT]

@@ -8,7 +8,7 @@ import { isEd25519Key } from './ed25519-form.ts'
 import { CONTEXT, signP256, verifyP256 } from './keys.ts'
 import type { Revocation } from './revocation.ts'
 
-/** What the judge judges by: the roots and the admin key, believed without proof, and who is trusted no more. Frozen. */
+/** What the verifier verifies by: the roots and the admin key, believed without proof, and who is trusted no more. Frozen. */
 export interface TrustState {
   readonly trustDomain: string
   readonly version: bigint

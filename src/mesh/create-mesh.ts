@@ -18,7 +18,7 @@ import type { Mesh, MeshOptions } from './types.ts'
 
 /** Makes the mesh of one host, not started: set the handlers first. INVALID_ARGUMENT, INVALID_OPTION. */
 export async function createMesh(options: MeshOptions): Promise<Mesh> {
-  const { nodeChain, judge, onRefused, trustDomain, bootstrap, log, clock, metrics = silentMetrics } = options
+  const { nodeChain, verifyChain, onRefused, trustDomain, bootstrap, log, clock, metrics = silentMetrics } = options
   const privateKey = toPrivateKey(options.peerKey)
   const peer = peerKeyFromId(peerIdFromPrivateKey(privateKey))
   // Refuses what the operator mistyped now, and not by silence later.
@@ -37,13 +37,13 @@ export async function createMesh(options: MeshOptions): Promise<Mesh> {
   const node = await createNode({
     privateKey,
     mesh: options,
-    admission: { nodeChain, judge, onRefused, sessions, refusals: new AdmissionLog(log, clock), log },
+    admission: { nodeChain, verifyChain, onRefused, sessions, refusals: new AdmissionLog(log, clock), log },
     discovery: {
       trustDomain,
       mdns: options.mdns,
       bootstrap: seeds.flatMap(seed => (seed.peer === undefined ? [] : [`${seed.address}/p2p/${seed.peer}`])),
       onSeed: found => redialer?.hint(found, 'seed'),
-      onRumour: found => redialer?.hint(found, 'rumour')
+      onHint: found => redialer?.hint(found, 'hint')
     },
     pinger,
     paced

@@ -8,7 +8,7 @@
 export const MAX_ADMISSION_BYTES = 32 * 1024
 /** From the first byte of the encrypted exchange to its end. Shorter than libp2p's own upgrade limit of 10 s. */
 export const ADMISSION_TIMEOUT_MS = 5_000
-/** What may pile up behind the Admission message while we judge it: the first frames of an eager peer. */
+/** What may pile up behind the Admission message while we verify it: the first frames of an eager peer. */
 export const MAX_EARLY_BYTES = 256 * 1024
 
 /** One gossip message. Larger state travels by request. */
@@ -42,7 +42,7 @@ export const MAX_REQUEST_STREAMS = 64
 /** Streams of requests to one peer that are kept for the next, and how long without one. */
 export const MAX_KEPT_STREAMS_PER_PEER = 2
 export const KEPT_STREAM_REST_MS = 5 * 60_000
-/** How long a peer may keep one open between two requests: longer, so that the asker never finds it just gone. */
+/** How long a peer may keep one open between two requests: longer, so that the requester never finds it just gone. */
 export const SERVED_STREAM_REST_MS = 2 * KEPT_STREAM_REST_MS
 /** Name of a protocol, in front of each request. */
 export const MAX_PROTOCOL_NAME_BYTES = 64
@@ -61,7 +61,8 @@ export const MAX_STREAMS_PER_CONNECTION = 512
 export const MAX_CARRIERS_PER_PEER = 256
 
 /**
- * Streams that this host joins for members that do not reach each other: asked for by one of them, and in all. Each may hold a read buffer in each direction, of which a stalled link fills half: 512 MB at the very worst.
+ * Streams that this host joins for members that do not reach each other: asked for by one of them, and in all. Each may hold a
+ * read buffer in each direction, of which a stalled link fills half: 512 MB at the very worst.
  */
 export const MAX_RELAYED_PER_PEER = 64
 export const MAX_RELAYED = 256
@@ -93,9 +94,9 @@ export const MAX_ADDRESS_LENGTH = 256
 /** Peers remembered as members or seeds. */
 export const MAX_KNOWN_PEERS = 2_048
 /** Peers known only by an unauthenticated answer on the local network. */
-export const MAX_RUMOURED_PEERS = 64
-/** A rumoured peer is forgotten after so many failures; it will be heard again. */
-export const RUMOUR_ATTEMPTS = 5
+export const MAX_HINTED_PEERS = 64
+/** A peer known by a hint is forgotten after so many failures; another hint brings it back. */
+export const HINT_ATTEMPTS = 5
 export const BACKOFF_MIN_MS = 250
 export const BACKOFF_MAX_MS = 10_000
 /** When a lost host is found again, the other lost ones are tried within this time. */
@@ -103,7 +104,7 @@ export const HURRY_SPREAD_MS = 1_000
 /** Up to this many members, this one and the others form a full mesh. */
 export const FULL_MESH_MEMBERS = 64
 /** Above that, we dial until we have so many connections; inbound ones count. */
-export const STANDING_CONNECTIONS = 14
+export const OPEN_CONNECTIONS = 14
 
 /** How often a dial that is being given up is asked whether it has ended. */
 export const DIAL_POLL_MS = 20

@@ -17,7 +17,7 @@ export type MeshProtocol =
 /** What is gossiped. On the wire the name carries the trust domain. */
 export type MeshTopic = 'registry' | 'policy'
 
-/** The answer of the one judge of certificates, as far as the mesh needs it. */
+/** The answer of the one verifier of certificates, as far as the mesh needs it. */
 export type AdmissionVerdict =
   | { readonly ok: true; readonly machine: string; readonly peer: PeerKey }
   | {
@@ -67,8 +67,8 @@ export interface MeshOptions {
   readonly bootstrap: readonly string[]
   /** Our certificate chain (DER; node CA first), asked at each admission so that a renewed one is used at once. */
   readonly nodeChain: () => readonly Uint8Array[]
-  /** Judges the chain of a host that wants to talk to us. The PeerId it names must be the one that noise proved. */
-  readonly judge: (chain: readonly Uint8Array[]) => AdmissionVerdict
+  /** Verifies the chain of a host that wants to talk to us. The PeerId it names must be the one that noise proved. */
+  readonly verifyChain: (chain: readonly Uint8Array[]) => AdmissionVerdict
   /** Called when a member that we dialled refuses us, being told that we are revoked. Its word alone: for people. */
   readonly onRefused?: (machine: string, reason: string) => void
   readonly log: Logger
@@ -93,7 +93,7 @@ export interface HandleOptions {
 }
 
 /**
- * The hosts of one trust domain, connected. Nobody whom `judge` did not accept appears in any of these methods: a
+ * The hosts of one trust domain, connected. Nobody whom `verify` did not accept appears in any of these methods: a
  * stranger is turned away before the first protocol runs.
  */
 export interface Mesh {

@@ -35,8 +35,9 @@ export interface Decision {
 /**
  * Decides one question; the same question, bundle and time always give the same answer.
  *
- * A revocation of either address beats everything, and a deny rule everything else. Across scopes only an allow rule that names both scopes literally lets through; within a
- * scope an allow rule or the destination's whitelist does. Whatever is left is denied, without a bundle too.
+ * A revocation of either address beats everything, and a deny rule everything else. Across scopes only an allow rule that names
+ * both scopes literally lets through; within a scope an allow rule or the destination's whitelist does. Whatever is left is
+ * denied, without a bundle too.
  */
 export function evaluate(bundle: Bundle | undefined, question: Question, nowMs: number): Decision {
   const { source, destination, whitelist } = question

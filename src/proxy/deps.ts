@@ -7,8 +7,8 @@ import type { Clock, Logger, Metrics, WarrenError } from '../core/index.ts'
 import type { EventSink } from '../events/index.ts'
 import type { Address, Pattern, PeerKey } from '../identity/index.ts'
 import type { Decision, Protocol } from '../policy/index.ts'
-import type { LaneWorth } from './fastpath/index.ts'
-import type { BrokerLimits } from './limits.ts'
+import type { UpgradeThresholds } from './fastpath/index.ts'
+import type { ProxyLimits } from './limits.ts'
 
 /** One registration that may be a destination, as the registry of this host knows it now. */
 export interface Candidate {
@@ -24,13 +24,13 @@ export interface Candidate {
   readonly problem?: string | undefined
   /** Registered with this very agent. */
   readonly local: boolean
-  /** A rumour says that its host is gone. Routing only: its flows live on. */
+  /** Suspicion gossip says that its host is gone. Routing only: its flows live on. */
   readonly suspect: boolean
   /** Its whole host takes no more connections. */
   readonly draining: boolean
 }
 
-/** What the broker asks of the registry. */
+/** What the proxy asks of the registry. */
 export interface Directory {
   /** Registrations in the set of `destination` that serve `protocol`, healthy or not. */
   readonly candidates: (destination: Pattern, protocol: Protocol) => readonly Candidate[]
@@ -113,7 +113,7 @@ export type LocalTarget =
       readonly server: PortServer | undefined
     }
 
-/** What the broker asks of the workloads of this host. */
+/** What the proxy asks of the workloads of this host. */
 export interface LocalWorkloads {
   /** Whether the registration exists and its process runs. */
   readonly isAlive: (registrationId: string) => boolean
@@ -157,8 +157,8 @@ export interface AuthorizeQuestion {
 /** `auto`, or the name of the only carrier to use; `carriers/index.ts` has them. */
 export type CarrierChoice = string
 
-/** Collaborators of the broker; the agent joins them. */
-export interface BrokerDeps {
+/** Collaborators of the proxy; the agent joins them. */
+export interface ProxyDeps {
   readonly trustDomain: string
   /** Name of this host. */
   readonly machine: string
@@ -167,18 +167,18 @@ export interface BrokerDeps {
   readonly credentials: SocketCredentials
   /** The policy as it is now. A throw denies. */
   readonly authorize: (question: AuthorizeQuestion) => Decision
-  /** The one judge of certificates. Asked at each handshake and, while the certificate lasts, at each `reevaluate`. */
-  readonly judge: {
+  /** The one verifier of certificates. Asked at each handshake and, while the certificate lasts, at each `reevaluate`. */
+  readonly verifier: {
     /** `issuersDer`: the certificates above the leaf as the other side showed them, without the root; they prove a CA not known yet. */
     readonly workload: (leafDer: Uint8Array, issuersDer?: readonly Uint8Array[]) => WorkloadVerdict
     /** Whether the host of this leaf has shown a newer CA than the one that signed it. @default as if it never had */
-    readonly isSuperseded?: (leafDer: Uint8Array) => boolean
+    readonly isReplaced?: (leafDer: Uint8Array) => boolean
   }
   /** PEM of the trusted roots. */
   readonly roots: () => readonly string[]
   /** What is shown to a joiner, who knows no registration here. */
   readonly joinCredentials: () => Credentials
-  /** Serves one joiner over an established TLS connection; the broker destroys it afterwards. */
+  /** Serves one joiner over an established TLS connection; the proxy destroys it afterwards. */
   readonly join: (socket: TLSSocket, signal: AbortSignal) => Promise<void>
   /** Serves one host whose certificate has ended in the same way. */
   readonly renew: (socket: TLSSocket, signal: AbortSignal) => Promise<void>
@@ -199,9 +199,9 @@ export interface BrokerDeps {
   /** @default nobody listens */
   readonly events?: EventSink
   readonly clock: Clock
-  readonly limits?: Partial<BrokerLimits>
-  /** When a flow of TCP gets a lane. @default after 512 KiB or 64 reads, at once from 16 flows a second on */
-  readonly laneWorth?: Partial<LaneWorth>
+  readonly limits?: Partial<ProxyLimits>
+  /** When a flow of TCP gets a fast-path connection. @default after 512 KiB or 64 reads, at once from 16 flows a second on */
+  readonly upgradeThresholds?: Partial<UpgradeThresholds>
   /** A flow of datagrams ends after this long without one. @default 120_000 */
   readonly udpIdleMs?: number
 }

@@ -1,16 +1,16 @@
 import type { Duplex } from 'node:stream'
 import { type Metrics, silentMetrics } from '../core/index.ts'
-import type { BrokerLimits } from './limits.ts'
+import type { ProxyLimits } from './limits.ts'
 import { HANDSHAKE_TIMEOUT_MS } from './timing.ts'
 
 /** Bounds how many connections may be in their TLS handshake, in all and from one remote. */
 export class HandshakeGate {
   readonly #transports = new Map<Duplex, NodeJS.Timeout>()
   readonly #perRemote = new Map<string, number>()
-  readonly #limits: BrokerLimits
+  readonly #limits: ProxyLimits
   readonly #metrics: Metrics
 
-  constructor(limits: BrokerLimits, metrics: Metrics = silentMetrics) {
+  constructor(limits: ProxyLimits, metrics: Metrics = silentMetrics) {
     this.#limits = limits
     this.#metrics = metrics
   }
@@ -23,11 +23,11 @@ export class HandshakeGate {
     const same = this.#perRemote.get(remote) ?? 0
     const { pendingHandshakes, pendingHandshakesPerHost } = this.#limits
     if (this.#transports.size >= pendingHandshakes) {
-      this.#metrics.hit('broker_pending_handshakes', { remote, limit: pendingHandshakes })
+      this.#metrics.hit('proxy_pending_handshakes', { remote, limit: pendingHandshakes })
       return undefined
     }
     if (same >= pendingHandshakesPerHost) {
-      this.#metrics.hit('broker_pending_handshakes_per_host', { remote, limit: pendingHandshakesPerHost })
+      this.#metrics.hit('proxy_pending_handshakes_per_host', { remote, limit: pendingHandshakesPerHost })
       return undefined
     }
     this.#perRemote.set(remote, same + 1)

@@ -1,9 +1,9 @@
 import type { Socket } from 'node:net'
 import type { WarrenError } from '../core/index.ts'
-import { brokerPb, create, encodeFrame, toBinary } from '../wire/index.ts'
+import { create, encodeFrame, proxyPb, toBinary } from '../wire/index.ts'
 import type { LocalTarget } from './deps.ts'
 import { type ProxyEnds, proxyHeader } from './proxy-header.ts'
-import { toldOf } from './refusal.ts'
+import { toWireError } from './refusal.ts'
 import type { LocalEnd } from './relay/index.ts'
 
 /** The frame that tells a workload which flow this is and who is at its other end. */
@@ -28,7 +28,7 @@ export function greet(end: LocalEnd, target: LocalTarget, flowId: string, peerSp
 
 /** The frame that tells a workload why there is no connection. */
 export function errorFrame(flowId: string, error: WarrenError): Buffer {
-  return frame({ flowId, error: toldOf(error) })
+  return frame({ flowId, error: toWireError(error) })
 }
 
 function frame(hello: {
@@ -37,7 +37,7 @@ function frame(hello: {
   error?: { code: string; reason: string }
   probe?: boolean
 }): Buffer {
-  return encodeFrame(toBinary(brokerPb.FlowHelloSchema, create(brokerPb.FlowHelloSchema, hello)))
+  return encodeFrame(toBinary(proxyPb.FlowHelloSchema, create(proxyPb.FlowHelloSchema, hello)))
 }
 
 function endsOf(socket: Socket, target: Exclude<LocalTarget, { kind: 'udp' }>): ProxyEnds {

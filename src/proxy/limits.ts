@@ -1,7 +1,7 @@
 import { definedOnly, ErrorCode, type LimitName, type LogFields, type Metrics, WarrenError } from '../core/index.ts'
 
 /** How much of each thing there may be at once. Beyond it the answer is LIMIT_EXCEEDED, which names the limit. */
-export interface BrokerLimits {
+export interface ProxyLimits {
   /** Flows through this agent, as source or destination. @default 20_000 */
   readonly flows: number
   /** Flows of one registration of this host, in either role. @default 8_192 */
@@ -23,12 +23,15 @@ export interface BrokerLimits {
   /** Joiners served at once. @default 16 */
   readonly joins: number
   /** Connections to targets kept from a preflight for the flow that follows it. @default 256 */
-  readonly parkedTargets: number
-  /** Connections for flows beside sessions, half of which may be kept for flows to come. Without one, flows stay on their session. @default 512 */
-  readonly lanes: number
+  readonly preconnectedTargets: number
+  /**
+   * Connections for flows beside sessions, half of which may be kept for flows to come. Without one, flows stay on their session.
+   * @default 512
+   */
+  readonly fastPathConnections: number
 }
 
-export const DEFAULT_LIMITS: BrokerLimits = Object.freeze({
+export const DEFAULT_LIMITS: ProxyLimits = Object.freeze({
   flows: 20_000,
   flowsPerWorkload: 8_192,
   datagramsPerSecond: 100_000,
@@ -39,12 +42,12 @@ export const DEFAULT_LIMITS: BrokerLimits = Object.freeze({
   pendingHandshakesPerHost: 128,
   endpointsPerUid: 1_024,
   joins: 16,
-  parkedTargets: 256,
-  lanes: 512
+  preconnectedTargets: 256,
+  fastPathConnections: 512
 })
 
 /** `limits` over the defaults. Throws INVALID_OPTION unless each is a positive integer. */
-export function resolveLimits(limits: Partial<BrokerLimits> = {}): BrokerLimits {
+export function resolveLimits(limits: Partial<ProxyLimits> = {}): ProxyLimits {
   const resolved = Object.freeze({ ...DEFAULT_LIMITS, ...definedOnly(limits) })
   for (const [name, value] of Object.entries(resolved)) {
     if (!Number.isSafeInteger(value) || value <= 0) {

@@ -1,19 +1,19 @@
 import { ErrorCode, type Logger } from '../core/index.ts'
 import { formatAddress } from '../identity/index.ts'
-import type { BrokerDeps } from './deps.ts'
+import type { ProxyDeps } from './deps.ts'
 import type { Cut, Flow, FlowTable } from './flow/index.ts'
 import type { DataServer } from './inbound/index.ts'
 import type { ClientSession, SessionPool } from './session/index.ts'
 
-/** Judges what is going on again, with the policy, trust and registrations of this moment. */
+/** Verifies what is going on again, with the policy, trust and registrations of this moment. */
 export class PolicyEnforcer {
-  readonly #deps: BrokerDeps
+  readonly #deps: ProxyDeps
   readonly #flows: FlowTable
   readonly #pool: SessionPool
   readonly #server: DataServer
   readonly #log: Logger
 
-  constructor(deps: BrokerDeps, flows: FlowTable, pool: SessionPool, server: DataServer) {
+  constructor(deps: ProxyDeps, flows: FlowTable, pool: SessionPool, server: DataServer) {
     this.#deps = deps
     this.#flows = flows
     this.#pool = pool
@@ -23,11 +23,11 @@ export class PolicyEnforcer {
 
   /** Cuts every session and flow that would not be allowed now. */
   run(reason: string): void {
-    const judged = new Map<string, Cut | undefined>()
+    const evaluated = new Map<string, Cut | undefined>()
     let count = this.#flows.review(flow => {
       const key = keyOf(flow)
-      if (!judged.has(key)) judged.set(key, this.#judgeFlow(flow))
-      return judged.get(key)
+      if (!evaluated.has(key)) evaluated.set(key, this.#evaluateFlow(flow))
+      return evaluated.get(key)
     })
     count += this.#reviewSessions()
     if (count > 0) this.#log.info('flows and sessions cut', { reason, count })
@@ -57,7 +57,7 @@ export class PolicyEnforcer {
     }
   }
 
-  #judgeFlow(flow: Flow): Cut | undefined {
+  #evaluateFlow(flow: Flow): Cut | undefined {
     const { directory, local } = this.#deps
     const { destination, sourceId } = flow
     if (sourceId !== undefined && !local.isAlive(sourceId)) return ended('source', 'its registration ended')
@@ -73,10 +73,10 @@ export class PolicyEnforcer {
     if (flow.direction !== 'outbound' && !local.isAlive(destination.registrationId)) {
       return ended('destination', 'its registration ended')
     }
-    return this.#judgePolicy(flow, destination)
+    return this.#verifyPolicy(flow, destination)
   }
 
-  #judgePolicy(flow: Flow, destination: NonNullable<Flow['destination']>): Cut | undefined {
+  #verifyPolicy(flow: Flow, destination: NonNullable<Flow['destination']>): Cut | undefined {
     try {
       const decision = this.#deps.authorize({
         source: flow.source,
@@ -95,7 +95,7 @@ export class PolicyEnforcer {
   #reviewSessions(): number {
     let count = 0
     for (const session of this.#pool.all()) {
-      const cut = this.#judgeTrust(session.ends.leafDer, session.ends.notAfterMs, session.destination.machine)
+      const cut = this.#verifyTrust(session.ends.leafDer, session.ends.notAfterMs, session.destination.machine)
       if (cut === undefined) {
         if (session.isIdle && !this.#isWanted(session)) session.destroy()
         continue
@@ -107,7 +107,7 @@ export class PolicyEnforcer {
     for (const session of this.#server.sessions) {
       const { source, leafDer } = session
       const known = this.#deps.directory.sourceAt(source.address, source.machine)
-      const cut = this.#judgeTrust(leafDer, source.notAfterMs, source.machine)
+      const cut = this.#verifyTrust(leafDer, source.notAfterMs, source.machine)
       if (known && cut === undefined) continue
       count += 1
       session.cut(cut ?? ended('source', 'it is no longer registered'))
@@ -117,13 +117,13 @@ export class PolicyEnforcer {
 
   // A flow may outlive the certificates that it began with, but not the identity: its session lives on with what was proved
   // in it since, and no longer than that.
-  #judgeTrust(leafDer: Uint8Array, notAfterMs: number, machine: string): Cut | undefined {
+  #verifyTrust(leafDer: Uint8Array, notAfterMs: number, machine: string): Cut | undefined {
     const lost = (why: string): Cut => ({ kind: 'trust', text: `the other end is no longer trusted: ${why}` })
     if (this.#deps.directory.peerOf(machine) === undefined) return lost(`${machine} is no member now`)
     if (this.#deps.clock.wallMs() >= notAfterMs) {
       return lost(`its certificate ended at ${new Date(notAfterMs).toISOString()}, and it has proved no other since`)
     }
-    const verdict = this.#deps.judge.workload(leafDer)
+    const verdict = this.#deps.verifier.workload(leafDer)
     return verdict.ok ? undefined : lost(verdict.detail)
   }
 

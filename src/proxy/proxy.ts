@@ -14,9 +14,9 @@ import { formatAddress, type Pattern, type PeerKey } from '../identity/index.ts'
 import type { Protocol } from '../policy/index.ts'
 import { DIRECT_PATH, MESH_PATH, relayPath, requireCarrier } from './carriers/index.ts'
 import { PacketPort } from './datagram/packet/index.ts'
-import type { BrokerDeps } from './deps.ts'
+import type { ProxyDeps } from './deps.ts'
 import { type Drained, type DrainOptions, drainFlows } from './drain.ts'
-import { LaneBudget } from './fastpath/index.ts'
+import { FastPathBudget } from './fastpath/index.ts'
 import type { FlowInfo, FlowTotals } from './flow/index.ts'
 import { FlowTable, newFlowId } from './flow/index.ts'
 import { Admission, DataServer } from './inbound/index.ts'
@@ -27,9 +27,9 @@ import { PolicyEnforcer } from './policy-enforcer.ts'
 import { Liveness, SessionPool } from './session/index.ts'
 import type { SessionAlarm } from './session-alarms.ts'
 import { SessionAlarms } from './session-alarms.ts'
-import { STRANGER_LINES } from './stranger-lines.ts'
 import { HELLO_TIMEOUT_MS, OPEN_TIMEOUT_MS, STOP_TIMEOUT_MS } from './timing.ts'
 import { ContextCache } from './tls/index.ts'
+import { UNAUTHENTICATED_LINES } from './unauthenticated-lines.ts'
 
 export interface ConnectRequest {
   readonly source: SourceHandle
@@ -51,7 +51,7 @@ export interface ConnectAnswer {
 }
 
 /** Joins unix sockets of this host to those of other hosts, between proven identities and as the policy says. */
-export interface Broker {
+export interface DataPlane {
   /** Binds the data port. Rejects with PORT_IN_USE, INVALID_OPTION or STATE_UNUSABLE. Once only. */
   readonly start: () => Promise<void>
   /** Cuts every flow and closes everything, within two seconds. Idempotent, never rejects. */
@@ -66,7 +66,7 @@ export interface Broker {
    * Makes all checks up to the destination's own socket and then a local endpoint for flows to it.
    *
    * Rejects with INVALID_SOURCE, DESTINATION_NOT_FOUND, DESTINATION_UNREACHABLE, CANNOT_CONNECT or UNAUTHORIZED; with
-   * LIMIT_EXCEEDED, UNSUPPORTED (an agent that does not broker the protocol) or the signal's reason.
+   * LIMIT_EXCEEDED, UNSUPPORTED (an agent that does not carry the protocol) or the signal's reason.
    */
   readonly connect: (request: ConnectRequest) => Promise<ConnectAnswer>
   /**
@@ -75,7 +75,7 @@ export interface Broker {
    */
   readonly registrationEnded: (registrationId: string, reason: string, code?: ErrorCode) => void
   /**
-   * Judges every session and flow again, and cuts what is no longer allowed before it returns.
+   * Verifies every session and flow again, and cuts what is no longer allowed before it returns.
    *
    * To be called after any change of policy, trust, revocations, registry or registrations; `reason` goes to the log.
    */
@@ -95,11 +95,11 @@ export interface Broker {
   /** Sessions with other agents, in both directions. */
   readonly sessions: () => number
   /** What there is now, and what was carried since the start. Costs a look at each flow. */
-  readonly totals: () => BrokerTotals
+  readonly totals: () => ProxyTotals
 }
 
 /** Figures for metrics. */
-export interface BrokerTotals {
+export interface ProxyTotals {
   readonly flows: FlowTotals
   /** By who opened them; `client` is this agent. */
   readonly sessions: { readonly client: number; readonly server: number }
@@ -110,8 +110,8 @@ export interface BrokerTotals {
 
 const SWEEP_INTERVAL_MS = 5_000
 
-/** A broker over its collaborators. Does nothing until `start`. Throws INVALID_OPTION for a limit out of range. */
-export function createBroker(deps: BrokerDeps): Broker {
+/** A proxy over its collaborators. Does nothing until `start`. Throws INVALID_OPTION for a limit out of range. */
+export function createDataPlane(deps: ProxyDeps): DataPlane {
   const { log, clock, local } = deps
   const limits = resolveLimits(deps.limits)
   requireCarrier(deps.carrier)
@@ -126,21 +126,21 @@ export function createBroker(deps: BrokerDeps): Broker {
   const contexts = new ContextCache(local.svid, deps.roots)
   const liveness = new Liveness(clock.monotonicMs)
   const packets = new PacketPort(log)
-  const lanes = new LaneBudget(limits.lanes, deps.metrics ?? silentMetrics)
-  const admission = new Admission(deps, flows, limits.parkedTargets)
-  const pool = new SessionPool({ deps, limits, contexts, liveness, packets, lanes, stopping: stopping.signal })
+  const fastPath = new FastPathBudget(limits.fastPathConnections, deps.metrics ?? silentMetrics)
+  const admission = new Admission(deps, flows, limits.preconnectedTargets)
+  const pool = new SessionPool({ deps, limits, contexts, liveness, packets, fastPath, stopping: stopping.signal })
   const outbound = new Outbound({ deps, flows, pool, admission })
   const directory = new EndpointDirectory(deps.runtimeDir)
   const endpoints = new Endpoints(deps, limits, flows, outbound, directory, stopping.signal)
   const inbound = {
     deps,
-    warnings: new RateLimitedLog(log, clock, STRANGER_LINES),
+    warnings: new RateLimitedLog(log, clock, UNAUTHENTICATED_LINES),
     flows,
     admission,
     liveness,
     maxStreams: limits.flowsPerWorkload,
     packets,
-    lanes,
+    fastPath,
     stopping: stopping.signal
   }
   const server = new DataServer(inbound, contexts, limits)
@@ -196,7 +196,7 @@ export function createBroker(deps: BrokerDeps): Broker {
 
     stop() {
       stopped ??= within(STOP_TIMEOUT_MS, [], signal => raceAbort(stop(), signal)).catch((err: unknown) => {
-        log.warn('the broker did not stop in time', { err })
+        log.warn('the proxy did not stop in time', { err })
       })
       return stopped
     },

@@ -11,15 +11,18 @@ export const DIAL_TIMEOUT_MS = 2_500
 export const CARRIER_TIMEOUT_MS = 6_000
 /** Between the starts of attempts at two addresses of one agent. RFC 8305 recommends 250 ms. */
 export const STAGGER_MS = 200
-/** For a lane beside a session: TCP and one exchange. */
-export const LANE_TIMEOUT_MS = 3_000
-/** For the other end to begin on a lane that both have proved. Above the time that a busy agent may take. */
-export const LANE_START_TIMEOUT_MS = 5_000
-/** After a lane to a host failed, before another is tried on the same session. */
-export const LANE_PAUSE_MS = 60_000
-/** A kept lane without a flow is closed after this long by who opened it, and after the second figure by the other end. */
-export const KEPT_LANE_IDLE_MS = 15_000
-export const KEPT_LANE_INBOUND_IDLE_MS = 45_000
+/** For a fast-path connection beside a session: TCP and one exchange. */
+export const FAST_PATH_TIMEOUT_MS = 3_000
+/** For the other end to begin on a fast-path connection that both have proved. Above the time that a busy agent may take. */
+export const FAST_PATH_START_TIMEOUT_MS = 5_000
+/** After a fast-path connection to a host failed, before another is tried on the same session. */
+export const FAST_PATH_PAUSE_MS = 60_000
+/**
+ * A pooled fast-path connection without a flow is closed after this long by who opened it, and after the second figure by the
+ * other end.
+ */
+export const POOLED_IDLE_MS = 15_000
+export const POOLED_INBOUND_IDLE_MS = 45_000
 /** For the reason why a flow was cut, which comes on the session, after the end of its record connection, which may overtake it. */
 export const REASON_GRACE_MS = 500
 /** For a local target to accept. */
@@ -39,7 +42,7 @@ export const HELLO_TIMEOUT_MS = 10_000
 /** An endpoint that has been used is removed after this long without a connection. */
 export const ENDPOINT_IDLE_MS = 300_000
 /** How long a connection made by a preflight waits for its flow. Not below HELLO_TIMEOUT_MS. */
-export const PARK_MS = 12_000
+export const PRECONNECT_MS = 12_000
 /** A flow of datagrams ends after this long without one. RFC 4787 asks at least two minutes of a NAT. */
 export const UDP_IDLE_MS = 120_000
 /** And after this long once one side has ended: for the last answers. */
@@ -64,7 +67,7 @@ export const PROOF_BODY_TIMEOUT_MS = 30_000
 export const PROOF_PAUSE_MS = 1_000
 export const PROOF_PAUSE_MAX_MS = 60_000
 /** A host that has a newer CA is asked to prove again no sooner than so long after it did. */
-export const SUPERSEDED_PAUSE_MS = 3_000
+export const REPLACED_PAUSE_MS = 3_000
 /** All of stop(). */
 export const STOP_TIMEOUT_MS = 2_000
 

@@ -1,13 +1,13 @@
 import { ErrorCode, type LimitName, WarrenError } from '../core/index.ts'
 import { create, registryPb } from '../wire/index.ts'
-import type { Candidate } from './adopt.ts'
+import type { Candidate } from './apply.ts'
 import type { Limits } from './limits.ts'
 import { openRecords, type StoredRecord } from './record.ts'
 import { BUCKETS, type Bucket, bucketNumber, bucketOf, RecordSet, rootOf } from './record-set.ts'
 
 const HASH_BYTES = 32
 
-/** A judged head whose set is not there yet. */
+/** A verified head whose set is not there yet. */
 export type HeadCandidate = Omit<Candidate, 'set'>
 
 /**

@@ -1,6 +1,6 @@
 import type { PeerKey } from '../identity/index.ts'
 import type { Now } from './lease.ts'
-import type { Effect, Mark } from './message.ts'
+import type { Effect, HighWaterMark } from './message.ts'
 
 /** Calls off what was begun; without effect once that is over. */
 export type Cancel = () => void
@@ -37,9 +37,9 @@ export interface DriverPorts {
   readonly synchronised: (peer: PeerKey) => void
   /** One has ended otherwise. */
   readonly notSynchronised?: (peer: PeerKey, err: unknown) => void
-  /** Durable when it returns. If it throws, nothing that follows from these marks is done. */
-  readonly saveMarks: (marks: readonly Mark[]) => void
-  readonly forgetMark: (owner: PeerKey) => void
+  /** Durable when it returns. If it throws, nothing that follows from these high-water marks is done. */
+  readonly saveHighWaterMarks: (highWaterMarks: readonly HighWaterMark[]) => void
+  readonly deleteHighWaterMark: (owner: PeerKey) => void
   /** In the order in which they happened. */
   readonly notify: (effect: Notice) => void
 }

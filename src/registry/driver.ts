@@ -3,7 +3,7 @@ import type { PeerKey } from '../identity/index.ts'
 import { AckQueue } from './ack-queue.ts'
 import { answer } from './answer.ts'
 import type { DriverPorts } from './driver-ports.ts'
-import { type Effect, type Event, toldAll, type Verdict } from './message.ts'
+import { type Effect, type Event, sentToAll, type Verdict } from './message.ts'
 import { type ReplicationProgress, replication } from './replication.ts'
 import type { RegistryState } from './state.ts'
 import { step } from './step.ts'
@@ -20,7 +20,7 @@ const NOTHING: ReplicationProgress = Object.freeze({ acked: 0, required: 0, miss
  * Runs a registry: feeds it with what happens, and does what it asks for, through the ports of its host. The running
  * agent and the simulator both are this, with other ports.
  *
- * What a method throws is what `step` or `saveMarks` threw.
+ * What a method throws is what `step` or `saveHighWaterMarks` threw.
  */
 export class RegistryDriver {
   readonly state: RegistryState
@@ -94,10 +94,10 @@ export class RegistryDriver {
   }
 
   #run(effects: readonly Effect[]): void {
-    const { saveMarks, forgetMark, publish, notify } = this.#ports
-    const marks = effects.flatMap(effect => (effect.type === 'persist' ? [effect.mark] : []))
+    const { saveHighWaterMarks, deleteHighWaterMark, publish, notify } = this.#ports
+    const highWaterMarks = effects.flatMap(effect => (effect.type === 'persist' ? [effect.highWaterMark] : []))
     // First: what is not on disk must not be told to anybody, or a crash would let us say something else instead.
-    if (marks.length > 0) saveMarks(marks)
+    if (highWaterMarks.length > 0) saveHighWaterMarks(highWaterMarks)
     for (const effect of effects) {
       if (this.#stopped) return
       switch (effect.type) {
@@ -105,11 +105,11 @@ export class RegistryDriver {
         case 'persist':
           break
         case 'forget':
-          forgetMark(effect.owner)
+          deleteHighWaterMark(effect.owner)
           break
         case 'publish':
           this.#published = effect.seq
-          publish(this.#hasAllListening() ? toldAll(effect.bytes) : effect.bytes)
+          publish(this.#hasAllListening() ? sentToAll(effect.bytes) : effect.bytes)
           break
         case 'send-ack':
           this.#acks.push(effect.to, effect.bytes)

@@ -1,18 +1,18 @@
 import { ErrorCode, type LimitName, WarrenError } from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
 import type { registryPb } from '../wire/index.ts'
-import { adopt, quarantine } from './adopt.ts'
-import { assess } from './assess.ts'
+import { apply, quarantine } from './apply.ts'
 import { noteRefusedClock } from './clock-check.ts'
 import { type Head, openHead, type SealedHead } from './head.ts'
-import { judgeHead } from './judge.ts'
 import type { Now } from './lease.ts'
 import { alarm, type Effect, limitReached, type Verdict } from './message.ts'
-import { meetOwnHead } from './own.ts'
+import { handleOwnHead } from './own.ts'
 import { openRecords } from './record.ts'
 import { RecordSet } from './record-set.ts'
 import { chainIsStale, noteChainTry } from './renewal.ts'
 import { announcesSame, type Entry, type RegistryState } from './state.ts'
+import { validate } from './validate.ts'
+import { verifyHead } from './verify-head.ts'
 import { decodeGossip } from './wire-bounds.ts'
 
 const ID_BYTES = 32
@@ -30,17 +30,17 @@ export function takeGossip(state: RegistryState, from: PeerKey, bytes: Uint8Arra
     return [verdict('ignore', 'rate'), limitReached('registry_invalid_rate', from, TOO_MANY_INVALID)]
   }
   try {
-    const { event, toldAll } = decodeGossip(bytes, state.limits)
+    const { event, sentToAll } = decodeGossip(bytes, state.limits)
     if (event.case === undefined) return blame(state, from, 'empty', now)
     const delta = event.case === 'delta' ? event.value : undefined
     const sealed = openHead(event.case === 'delta' ? event.value.head : event.value, state.trustDomain, state.limits)
-    // What comes from the owner itself uses up nobody else's allowance, so a flood costs no verification.
+    // What comes from the owner itself uses up nobody else's quota, so a flood costs no verification.
     const { owner } = sealed.head
     const left = from === owner ? state.rates.check(`owner ${owner}`, now.monotonicMs) : 'allowed'
     if (left !== 'allowed') return tooManyHeads(owner, left)
     if (delta !== undefined && !agrees(delta, sealed.head))
       return blame(state, from, 'a change at odds with its head', now)
-    return takeHead(state, { from, sealed, delta, toldAll: toldAll && from === owner }, now)
+    return handleHead(state, { from, sealed, delta, sentToAll: sentToAll && from === owner }, now)
   } catch (err) {
     const { reason, limit } = WarrenError.from(err, ErrorCode.MessageMalformed)
     return blame(state, from, reason, now, limit)
@@ -52,32 +52,32 @@ interface Arrival {
   readonly sealed: SealedHead
   readonly delta: registryPb.Delta | undefined
   /** It comes from its owner, who tells it to everybody. */
-  readonly toldAll: boolean
+  readonly sentToAll: boolean
 }
 
-function takeHead(state: RegistryState, arrival: Arrival, now: Now): Effect[] {
+function handleHead(state: RegistryState, arrival: Arrival, now: Now): Effect[] {
   const { from, sealed } = arrival
   const { owner } = sealed.head
   const held = state.entries.get(owner)
-  const judgement = judgeHead(state, sealed, held?.identity, now)
-  switch (judgement.is) {
+  const found = verifyHead(state, sealed, held?.identity, now)
+  switch (found.is) {
     case 'duplicate':
       return [verdict('ignore', 'duplicate')]
     case 'ignored':
-      return [verdict('ignore', judgement.reason), ...noteRefusedClock(state, from, owner, judgement.reason)]
+      return [verdict('ignore', found.reason), ...noteRefusedClock(state, from, owner, found.reason)]
     case 'unknown':
       return [verdict('ignore', 'unknown owner'), { type: 'sync-with', peer: from, owner, reason: 'unknown owner' }]
     case 'forged':
       return blame(state, from, 'forged', now)
     case 'invalid':
-      return [verdict('ignore', judgement.reason)]
+      return [verdict('ignore', found.reason)]
     case 'own':
-      return [verdict('ignore', 'own'), ...meetOwnHead(state, sealed, now)]
+      return [verdict('ignore', 'own'), ...handleOwnHead(state, sealed, now)]
     case 'equivocation':
       // Handed on, so that the others see both as well.
-      return [verdict('accept', 'equivocation'), ...quarantine(state, sealed, 'equivocation', judgement.reason, now)]
+      return [verdict('accept', 'equivocation'), ...quarantine(state, sealed, 'equivocation', found.reason, now)]
     case 'newer':
-      // judgeHead says so of known owners only.
+      // verifyHead says so of known owners only.
       if (held === undefined) return [verdict('ignore', 'unknown owner')]
       return takeNewer(state, arrival, held, now)
   }
@@ -87,13 +87,13 @@ function takeNewer(state: RegistryState, arrival: Arrival, held: Entry, now: Now
   const { from, sealed, delta } = arrival
   const { head } = sealed
   const { owner } = head
-  // Counted only now: before the signature is known to hold, anybody could use up an owner's allowance.
-  const allowance = state.rates.take(`owner ${owner}`, now.monotonicMs)
-  if (allowance !== 'allowed') return tooManyHeads(owner, allowance)
+  // Counted only now: before the signature is known to hold, anybody could use up an owner's quota.
+  const quota = state.rates.take(`owner ${owner}`, now.monotonicMs)
+  if (quota !== 'allowed') return tooManyHeads(owner, quota)
   const { identity, chain } = held
   const keep = (set: RecordSet): Effect[] => [
     verdict(handOn(arrival), 'applied'),
-    ...adopt(state, { sealed, set, identity, chain }, now),
+    ...apply(state, { sealed, set, identity, chain }, now),
     ...askForChain(state, from, owner)
   ]
   if (head.root === held.set.root && head.count === held.set.count) {
@@ -106,7 +106,7 @@ function takeNewer(state: RegistryState, arrival: Arrival, held: Entry, now: Now
   const base = delta === undefined ? undefined : baseOf(delta, held)
   if (delta === undefined || base === undefined) {
     return [
-      verdict(arrival.toldAll ? 'ignore' : 'accept', 'gap'),
+      verdict(arrival.sentToAll ? 'ignore' : 'accept', 'gap'),
       { type: 'sync-with', peer: from, owner, reason: 'gap' }
     ]
   }
@@ -116,7 +116,7 @@ function takeNewer(state: RegistryState, arrival: Arrival, held: Entry, now: Now
     records,
     delta.deletes.map(id => Buffer.from(id).toString('hex'))
   )
-  const fit = assess(head, set, fault, state.limits)
+  const fit = validate(head, set, fault, state.limits)
   if (fit.is === 'fits') return keep(set)
   if (fit.is === 'invalid') {
     return [verdict('ignore', 'invalid set'), ...quarantine(state, sealed, 'invalid-set', fit.reason, now, fit.limit)]
@@ -126,17 +126,17 @@ function takeNewer(state: RegistryState, arrival: Arrival, held: Entry, now: Now
 
 // An owner tells all that it is connected to. If that is everybody, copies would only compete with the first of the next
 // message, and who missed it asks a neighbour soon.
-function handOn({ from, sealed, toldAll }: Arrival): Verdict {
-  if (toldAll) return 'ignore'
+function handOn({ from, sealed, sentToAll }: Arrival): Verdict {
+  if (sentToAll) return 'ignore'
   return from === sealed.head.owner ? 'accept-later' : 'accept'
 }
 
-function tooManyHeads(owner: PeerKey, allowance: 'first-refused' | 'refused'): Effect[] {
+function tooManyHeads(owner: PeerKey, quota: 'first-refused' | 'refused'): Effect[] {
   const detail = 'too many heads'
   return [
     verdict('ignore', 'rate'),
     limitReached('registry_gossip_rate', owner, detail),
-    ...(allowance === 'first-refused' ? [alarm('rate-exceeded', owner, detail)] : [])
+    ...(quota === 'first-refused' ? [alarm('rate-exceeded', owner, detail)] : [])
   ]
 }
 

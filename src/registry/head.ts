@@ -31,7 +31,7 @@ export interface Head {
   readonly jwtKeys: readonly string[]
 }
 
-/** A head with the exact bytes that its owner signed. Whether the signature holds is for `judge` to say. */
+/** A head with the exact bytes that its owner signed. Whether the signature holds is for `verify` to say. */
 export interface SealedHead {
   readonly head: Head
   readonly bytes: Uint8Array
@@ -53,7 +53,7 @@ export function sealHead(head: Head, trustDomain: string, sign: (bytes: Uint8Arr
 }
 
 /**
- * Signs a head of our own, held to the very rules by which the others judge it: one that they would refuse is not signed.
+ * Signs a head of our own, held to the very rules by which the others verify it: one that they would refuse is not signed.
  *
  * Throws INVALID_ARGUMENT with their reason, LIMIT_EXCEEDED for its size.
  */
@@ -112,7 +112,7 @@ export function openHead(message: registryPb.SignedHead | undefined, trustDomain
   return { head, bytes, signature: Uint8Array.from(message.signature), digest: digestOf(bytes) }
 }
 
-// The one judge of what a head may say: of the heads of others, and of our own before it is signed.
+// The one verifier of what a head may say: of the heads of others, and of our own before it is signed.
 function readHead(head: Uint8Array, trustDomain: string, limits: Limits): Head {
   const wire = decode(registryPb.NodeHeadSchema, head, MAX_HEAD_BYTES)
   if (wire.trustDomain !== trustDomain) throw malformed('it is of another trust domain')

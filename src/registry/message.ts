@@ -33,7 +33,7 @@ export type Event =
   | { readonly type: 'ack'; readonly from: PeerKey; readonly bytes: Uint8Array }
   /** The failure detector took up or dropped a suspicion: hides or shows the owner's records, and changes nothing else. */
   | { readonly type: 'suspect'; readonly peer: PeerKey; readonly suspect: boolean }
-  /** Roots or revocations changed: every chain is judged anew, and owners that no longer pass are dropped. */
+  /** Roots or revocations changed: every chain is verified anew, and owners that no longer pass are dropped. */
   | { readonly type: 'trust-changed' }
 
 export type Verdict = 'accept' | 'accept-later' | 'ignore' | 'reject'
@@ -55,11 +55,11 @@ export type AlarmKind =
   | 'own-clock-wrong'
 
 /** What the newest state ever seen of an owner was; an older one stays dead as long as this is kept. */
-export interface Mark {
+export interface HighWaterMark {
   readonly owner: PeerKey
   readonly epoch: bigint
   readonly seq: bigint
-  /** When the owner's certificate ends, by the wall clock, and the mark with it. Unknown: as far as any may live. */
+  /** When the owner's certificate ends, by the wall clock, and the high-water mark with it. Unknown: as far as any may live. */
   readonly untilMs?: number
 }
 
@@ -71,8 +71,8 @@ export type Effect =
   /** Exactly one for each gossip event: whether the message is handed on to further hosts. */
   | { readonly type: 'verdict'; readonly verdict: Verdict; readonly reason: string }
   /** Write to disk, durably. Not for each refresh: an older head of the same content does no harm. */
-  | { readonly type: 'persist'; readonly mark: Mark }
-  /** The mark of this owner is over and may be deleted from disk. */
+  | { readonly type: 'persist'; readonly highWaterMark: HighWaterMark }
+  /** The high-water mark of this owner is over and may be deleted from disk. */
   | { readonly type: 'forget'; readonly owner: PeerKey }
   | { readonly type: 'publish'; readonly bytes: Uint8Array; readonly seq: bigint }
   | {
@@ -108,13 +108,13 @@ export type Effect =
   /** `peer` reached a limit. For each time: to say it less often is for whoever says it. */
   | { readonly type: 'limit'; readonly limit: LimitName; readonly peer: PeerKey; readonly detail: string }
 
-/** What `toldAll` adds to a message. */
-export const TOLD_ALL_BYTES = 2
+/** What `sentToAll` adds to a message. */
+export const SENT_TO_ALL_BYTES = 2
 
 /** A message for the topic whose owner tells it to all hosts that it knows of. */
-export function toldAll(gossip: Uint8Array): Uint8Array {
+export function sentToAll(gossip: Uint8Array): Uint8Array {
   // In protobuf a message that another is appended to has the fields of both.
-  const flag = toBinary(registryPb.GossipSchema, create(registryPb.GossipSchema, { toldAll: true }))
+  const flag = toBinary(registryPb.GossipSchema, create(registryPb.GossipSchema, { sentToAll: true }))
   return Buffer.concat([gossip, flag])
 }
 

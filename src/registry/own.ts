@@ -1,12 +1,12 @@
 import { asOwn, ErrorCode, type LimitName, WarrenError } from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
 import { create, registryPb, toBinary } from '../wire/index.ts'
-import { changed, replace } from './adopt.ts'
+import { changed, replace } from './apply.ts'
 import { boundChain } from './chain.ts'
 import { compareAge, type Head, type SealedHead, sealOwnHead, toWire } from './head.ts'
 import { leaseFor, type Now } from './lease.ts'
 import { MAX_COUNTER, MAX_DELTA_CHANGES, MAX_EPOCH_LEAD_MS } from './limits.ts'
-import { alarm, type Effect, type Profile, TOLD_ALL_BYTES } from './message.ts'
+import { alarm, type Effect, type Profile, SENT_TO_ALL_BYTES } from './message.ts'
 import { type LocalRecord, sealRecord } from './record.ts'
 import { bucketNumber } from './record-set.ts'
 import { notePublication } from './replication.ts'
@@ -102,7 +102,7 @@ export function refreshIfDue(state: RegistryState, now: Now): Effect[] {
  * If it is newer than what we have said in this run, our disk is older than our past, or another host has our key; both
  * ways our next word must outrank it. So the epoch goes above it, to disk first.
  */
-export function meetOwnHead(state: RegistryState, { head, digest }: SealedHead, now: Now): Effect[] {
+export function handleOwnHead(state: RegistryState, { head, digest }: SealedHead, now: Now): Effect[] {
   const { own } = state
   const age = compareAge(head, own)
   const ours = state.entries.get(own.peer)?.sealed
@@ -117,20 +117,20 @@ export function meetOwnHead(state: RegistryState, { head, digest }: SealedHead, 
  *
  * It proves nothing, so it can raise our epoch to a day ahead of our clock and no further: a liar gains nothing by that.
  */
-export function meetOwnPast(state: RegistryState, from: PeerKey, epoch: bigint, now: Now): Effect[] {
+export function handleOwnPast(state: RegistryState, from: PeerKey, epoch: bigint, now: Now): Effect[] {
   const { own } = state
   const detail = `${from} has held epoch ${epoch} of ours; we are at ${own.epoch} ${own.seq}`
   if (epoch <= BigInt(Math.trunc(now.wallMs + MAX_EPOCH_LEAD_MS))) return outrank(state, epoch, detail, now)
-  const allowance = state.repeats.take('own past', now.monotonicMs)
-  return allowance === 'allowed' ? [alarm('own-state-ahead', own.peer, detail)] : []
+  const quota = state.repeats.take('own past', now.monotonicMs)
+  return quota === 'allowed' ? [alarm('own-state-ahead', own.peer, detail)] : []
 }
 
 function outrank(state: RegistryState, epoch: bigint, detail: string, now: Now): Effect[] {
   const { own } = state
-  const allowance = state.repeats.take('own', now.monotonicMs)
+  const quota = state.repeats.take('own', now.monotonicMs)
   // Two hosts with one key would outbid each other without end.
-  if (allowance === 'refused') return []
-  if (allowance === 'first-refused' || epoch + 1n >= MAX_COUNTER) return [alarm('duplicate-identity', own.peer, detail)]
+  if (quota === 'refused') return []
+  if (quota === 'first-refused' || epoch + 1n >= MAX_COUNTER) return [alarm('duplicate-identity', own.peer, detail)]
   own.epoch = epoch + 1n
   const published = own.profile === undefined ? [] : publish(state, { profile: own.profile, newEpoch: true }, now)
   return [persistOwn(state), alarm('own-state-ahead', own.peer, detail), ...published]
@@ -231,14 +231,14 @@ function gossipOf(sealed: SealedHead, change: SetChange | undefined, maxBytes: n
     create(registryPb.GossipSchema, { event: { case: 'delta', value: delta } })
   )
   // The head alone tells the others that there is something to fetch.
-  return bytes.length <= maxBytes - TOLD_ALL_BYTES && puts.length + deletes.length <= MAX_DELTA_CHANGES
+  return bytes.length <= maxBytes - SENT_TO_ALL_BYTES && puts.length + deletes.length <= MAX_DELTA_CHANGES
     ? bytes
     : headOnly()
 }
 
 function persistOwn(state: RegistryState): Effect {
   const { peer: owner, epoch, seq } = state.own
-  return { type: 'persist', mark: { owner, epoch, seq } }
+  return { type: 'persist', highWaterMark: { owner, epoch, seq } }
 }
 
 function sameProfile(a: Profile, b: Profile): boolean {

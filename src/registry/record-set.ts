@@ -41,7 +41,7 @@ export function rootOf(hashes: Uint8Array): string {
 
 /**
  * One owner's complete set of records. Immutable: a change makes a new set that shares the buckets it did not touch, so
- * that a change can be tried, judged by its root, and kept or dropped.
+ * that a change can be tried, verified by its root, and kept or dropped.
  */
 export class RecordSet {
   static readonly empty = new RecordSet(new Array<Bucket>(BUCKETS).fill(EMPTY_BUCKET), 0, 0)

@@ -72,7 +72,7 @@ function toWire(record: LocalRecord, scope: RecordScope): registryPb.Record {
   })
 }
 
-/** Decodes and judges one record. Throws MESSAGE_TOO_LARGE or MESSAGE_MALFORMED. Copies `bytes`. */
+/** Decodes and verifies one record. Throws MESSAGE_TOO_LARGE or MESSAGE_MALFORMED. Copies `bytes`. */
 export function openRecord(
   bytes: Uint8Array,
   scope: RecordScope,

@@ -5,7 +5,7 @@ import { DigestTable } from './digest-table.ts'
 import type { Head, SealedHead } from './head.ts'
 import { checkLeases, DEFAULT_LEASES, type LeaseStep, type Now } from './lease.ts'
 import { type Limits, MAX_COUNTER, resolveLimits } from './limits.ts'
-import type { Mark, Profile } from './message.ts'
+import type { HighWaterMark, Profile } from './message.ts'
 import { NameIndex } from './name-index.ts'
 import { RateTable } from './rate.ts'
 import { RecordSet } from './record-set.ts'
@@ -22,12 +22,12 @@ export interface Admitted {
 export interface RegistryConfig {
   readonly trustDomain: string
   readonly self: { readonly peer: PeerKey; readonly machine: string }
-  /** High-water marks from disk, our own among them: our epoch begins above it. */
-  readonly marks: Iterable<Mark>
+  /** High-water high-water marks from disk, our own among them: our epoch begins above it. */
+  readonly highWaterMarks: Iterable<HighWaterMark>
   /** Signs in the context of heads, with the peer key of this host. */
   readonly sign: (bytes: Uint8Array) => Uint8Array
   readonly verify: (rawPublicKey: Uint8Array, bytes: Uint8Array, signature: Uint8Array) => boolean
-  /** Judges a certificate chain at a wall time; undefined when it does not pass. The identity may be the judge's own type. */
+  /** Verifies a certificate chain at a wall time; undefined when it does not pass. The identity may be the verifier's own type. */
   readonly admit: (chainDer: readonly Uint8Array[], wallMs: number) => Admitted | undefined
   readonly limits?: Partial<Limits>
   readonly leases?: readonly LeaseStep[]
@@ -47,7 +47,7 @@ export interface Entry {
   readonly suspect: boolean
 }
 
-export interface HeldMark {
+export interface HeldHighWaterMark {
   readonly epoch: bigint
   readonly seq: bigint
   readonly untilMs: number
@@ -99,7 +99,7 @@ export interface RegistryState {
   readonly admit: RegistryConfig['admit']
   readonly own: Own
   readonly entries: Map<PeerKey, Entry>
-  readonly marks: Map<PeerKey, HeldMark>
+  readonly highWaterMarks: Map<PeerKey, HeldHighWaterMark>
   readonly quarantines: LruMap<PeerKey, Quarantine>
   readonly names: NameIndex
   readonly digests: DigestTable
@@ -118,25 +118,30 @@ export interface RegistryState {
   clockAlarmed: boolean
 }
 
-/** The longest that a node certificate may live, for marks that came without a date. */
-const MARK_LIFETIME_MS = 90 * 24 * 3_600_000
+/** The longest that a node certificate may live, for high-water marks that came without a date. */
+const HIGH_WATER_MARK_LIFETIME_MS = 90 * 24 * 3_600_000
 
 /**
- * An empty replica that remembers the marks.
+ * An empty replica that remembers the high-water marks.
  *
- * Its epoch is above its own mark and at least the wall time, so that a host that lost its disk still comes out ahead of
+ * Its epoch is above its own high-water mark and at least the wall time, so that a host that lost its disk still comes out ahead of
  * its past. Throws INVALID_OPTION.
  */
 export function createRegistry(config: RegistryConfig, now: Now): RegistryState {
   const limits = resolveLimits(config.limits)
   const ownerKey = rawKeyOf(config.self.peer)
-  const marks = new Map<PeerKey, HeldMark>()
+  const highWaterMarks = new Map<PeerKey, HeldHighWaterMark>()
   let epoch = BigInt(Math.max(1, Math.trunc(now.wallMs)))
-  for (const { owner, epoch: seen, seq, untilMs } of config.marks) {
+  for (const { owner, epoch: seen, seq, untilMs } of config.highWaterMarks) {
     if (owner === config.self.peer) {
       if (seen >= epoch) epoch = seen + 1n
     } else {
-      marks.set(owner, { epoch: seen, seq, untilMs: untilMs ?? now.wallMs + MARK_LIFETIME_MS, spent: false })
+      highWaterMarks.set(owner, {
+        epoch: seen,
+        seq,
+        untilMs: untilMs ?? now.wallMs + HIGH_WATER_MARK_LIFETIME_MS,
+        spent: false
+      })
     }
   }
   if (epoch >= MAX_COUNTER) throw new WarrenError(ErrorCode.StateUnusable, 'the epochs of this host are used up')
@@ -160,7 +165,7 @@ export function createRegistry(config: RegistryConfig, now: Now): RegistryState 
       refreshAtMonotonicMs: now.monotonicMs
     },
     entries: new Map(),
-    marks,
+    highWaterMarks,
     quarantines: new LruMap(limits.maxOwners),
     names: new NameIndex(),
     digests: new DigestTable(),

@@ -1,10 +1,10 @@
 import { takeGossip } from './gossip.ts'
+import { handleAck } from './handle-ack.ts'
 import type { Now } from './lease.ts'
 import type { Effect, Event } from './message.ts'
 import { changeOwnSet, changeProfile, refresh } from './own.ts'
 import type { RegistryState } from './state.ts'
-import { takeAck } from './take-ack.ts'
-import { judgeChains, suspect, tick } from './tick.ts'
+import { suspect, tick, verifyChains } from './tick.ts'
 
 /**
  * The one way, besides a SyncSession, in which a replica changes: applies an event and returns what must be done.
@@ -25,10 +25,10 @@ export function step(state: RegistryState, event: Event, now: Now): Effect[] {
     case 'gossip':
       return takeGossip(state, event.from, event.bytes, now)
     case 'ack':
-      return takeAck(state, event.from, event.bytes, now)
+      return handleAck(state, event.from, event.bytes, now)
     case 'suspect':
       return suspect(state, event.peer, event.suspect)
     case 'trust-changed':
-      return judgeChains(state, now)
+      return verifyChains(state, now)
   }
 }

@@ -2,13 +2,13 @@ import { ErrorCode, type LimitName, WarrenError } from '../core/index.ts'
 import { type PeerKey, peerKeyOf, rawKeyOf } from '../identity/index.ts'
 import { create, registryPb } from '../wire/index.ts'
 import type { Assembly } from './assembly.ts'
-import { isWanted } from './judge.ts'
+import { handleState, takeSet } from './handle-state.ts'
 import type { Now } from './lease.ts'
 import type { Effect } from './message.ts'
-import { remind } from './remind.ts'
 import { chainIsStale, noteChainTry } from './renewal.ts'
+import { requestMissing } from './request-missing.ts'
 import type { RegistryState } from './state.ts'
-import { takeSet, takeState } from './take-state.ts'
+import { isWanted } from './verify-head.ts'
 import { decodeResponse, encodeRequest, MAX_WANTS } from './wire-bounds.ts'
 
 /** What follows from one response. */
@@ -33,7 +33,7 @@ const MAX_RESTARTS = 8
 /**
  * One pull from one peer: asks for what it has and we lack, and adopts what passes.
  *
- * Trusts the peer in nothing: each state it hands over is judged by its owner's signature, certificate and root. Does no
+ * Trusts the peer in nothing: each state it hands over is verified by its owner's signature, certificate and root. Does no
  * I/O: hand `first()` to the peer, then each response to `next()`, until there is no further request. Other events may be
  * stepped in between. Bounded by `maxSyncRequests`; what is then missing comes with the next session.
  */
@@ -92,7 +92,7 @@ export class SyncSession {
       const peer = peerKeyOf(owner)
       if (isWanted(state, peer, epoch, seq, Buffer.from(headDigest).toString('hex'))) wanted.add(peer)
       // What it says of others it may have from anybody.
-      if (peer === this.peer) effects.push(...remind(state, peer, { epoch, seq }))
+      if (peer === this.peer) effects.push(...requestMissing(state, peer, { epoch, seq }))
     }
     for (const entry of state.entries.values()) {
       if (!chainIsStale(state, entry)) continue
@@ -107,7 +107,7 @@ export class SyncSession {
   #takeStates(states: readonly registryPb.OwnerState[], asked: readonly PeerKey[], effects: Effect[], now: Now): void {
     let answered = -1
     for (const message of states) {
-      const taken = takeState(this.#state, this.peer, message, now)
+      const taken = handleState(this.#state, this.peer, message, now)
       effects.push(...taken.effects)
       const at = asked.indexOf(taken.owner)
       if (at <= answered) throw malformed('its states are not those asked for, in the order asked')

@@ -1,5 +1,5 @@
 import type { PeerKey } from '../identity/index.ts'
-import { changed, drop, replace } from './adopt.ts'
+import { changed, drop, replace } from './apply.ts'
 import { leaseLeftMs, type Now } from './lease.ts'
 import type { Effect } from './message.ts'
 import { refreshIfDue } from './own.ts'
@@ -17,17 +17,17 @@ export function tick(state: RegistryState, now: Now): Effect[] {
       effects.push(...drop(state, entry.owner, 'expired', false))
     }
   }
-  for (const [owner, { untilMs }] of state.marks) {
+  for (const [owner, { untilMs }] of state.highWaterMarks) {
     if (untilMs > now.wallMs || state.entries.has(owner)) continue
-    state.marks.delete(owner)
+    state.highWaterMarks.delete(owner)
     effects.push({ type: 'forget', owner })
   }
   if ([...state.clocks.values()].every(verdict => verdict === 'agrees')) state.clockAlarmed = false
   return [...effects, ...refreshIfDue(state, now)]
 }
 
-/** Judges every chain anew and drops the owners that no longer pass. Their state may come back if they pass later. */
-export function judgeChains(state: RegistryState, now: Now): Effect[] {
+/** Verifies every chain anew and drops the owners that no longer pass. Their state may come back if they pass later. */
+export function verifyChains(state: RegistryState, now: Now): Effect[] {
   const effects: Effect[] = []
   for (const entry of [...state.entries.values()]) {
     if (entry.owner === state.own.peer) continue
@@ -41,7 +41,7 @@ export function judgeChains(state: RegistryState, now: Now): Effect[] {
   return effects
 }
 
-/** Hides or shows an owner's records. Only here: a rumour changes nobody's data. */
+/** Hides or shows an owner's records. Only here: suspicion gossip changes nobody's data. */
 export function suspect(state: RegistryState, peer: PeerKey, suspected: boolean): Effect[] {
   const entry = state.entries.get(peer)
   if (entry === undefined || peer === state.own.peer || entry.suspect === suspected) return []

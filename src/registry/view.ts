@@ -29,7 +29,7 @@ export interface OwnerView {
   readonly draining: boolean
   /** Keys of its JWT-SVIDs: SubjectPublicKeyInfo, DER, in base64. Not yet looked at. */
   readonly jwtKeys: readonly string[]
-  /** The failure detector does not trust it to be reachable: its records are to be passed over in routing. */
+  /** The failure detector does not trust it to be reachable: its records are to be skipped in routing. */
   readonly suspect: boolean
 }
 
@@ -109,7 +109,7 @@ export function sizes(state: RegistryState): {
   readonly owners: number
   readonly records: number
   readonly bytes: number
-  readonly marks: number
+  readonly highWaterMarks: number
   readonly quarantined: number
 } {
   let count = 0
@@ -118,7 +118,7 @@ export function sizes(state: RegistryState): {
     owners: state.entries.size,
     records: count,
     bytes: state.totalBytes,
-    marks: state.marks.size,
+    highWaterMarks: state.highWaterMarks.size,
     quarantined: state.quarantines.size
   }
 }

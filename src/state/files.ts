@@ -96,7 +96,7 @@ export function removeFile(path: string): void {
   }
 }
 
-/** Makes an empty file of mode 0600 where there is none; one that is there is judged as `readIfPresent` does. */
+/** Makes an empty file of mode 0600 where there is none; one that is there is verified as `readIfPresent` does. */
 export function ensurePrivateFile(path: string): void {
   try {
     const file = openSync(

@@ -112,7 +112,7 @@ function isMember(vault: Vault): boolean {
 
 // No agent starts without a mark of its own, and none of another host is heard of before.
 function hasRun(store: Store): boolean {
-  return store.marks().length > 0
+  return store.highWaterMarks().length > 0
 }
 
 // What an older copy of the database has counts as little as none: neither is it in force nor does anything follow it.

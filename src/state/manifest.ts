@@ -16,8 +16,8 @@ interface Listed {
 /**
  * Which files a state directory has, by what was done to them: the one way to tell a file that was lost from one that never was.
  *
- * A line says that a file has come or gone, or what is in it, and lines are only added, so that the agent and a command may write at once. One that a
- * crash has cut off counts for nothing.
+ * A line says that a file has come or gone, or what is in it, and lines are only added, so that the agent and a command may write
+ * at once. One that a crash has cut off counts for nothing.
  */
 export class Manifest {
   readonly #path: string

@@ -54,7 +54,7 @@ export class Store implements TokenStore {
     return tables.every(table => this.#all(`SELECT 1 FROM ${table} LIMIT 1`).length === 0)
   }
 
-  marks(): HighWaterMark[] {
+  highWaterMarks(): HighWaterMark[] {
     const rows = this.#attempt(() => {
       const statement = this.#db.prepare('SELECT owner, epoch, seq, until_ms FROM mark')
       statement.setReadBigInts(true)
@@ -69,18 +69,18 @@ export class Store implements TokenStore {
   }
 
   /** Raises marks, all or none; a lower one than stored is left out. */
-  raiseMarks(marks: readonly HighWaterMark[]): void {
+  raiseHighWaterMarks(highWaterMarks: readonly HighWaterMark[]): void {
     const raise = ({ owner, epoch, seq, untilMs }: HighWaterMark): void => {
       this.#raiseMark ??= this.#db.prepare(RAISE_MARK)
       this.#raiseMark.run(owner, epoch, seq, untilMs ?? null)
     }
-    const [mark, ...others] = marks
+    const [highWaterMark, ...others] = highWaterMarks
     // A statement of its own is a transaction.
-    if (mark !== undefined && others.length === 0) this.#attempt(() => raise(mark))
-    else this.#transaction(() => marks.forEach(raise))
+    if (highWaterMark !== undefined && others.length === 0) this.#attempt(() => raise(highWaterMark))
+    else this.#transaction(() => highWaterMarks.forEach(raise))
   }
 
-  forgetMark(owner: PeerKey): void {
+  deleteHighWaterMark(owner: PeerKey): void {
     this.#run('DELETE FROM mark WHERE owner = ?', owner)
   }
 

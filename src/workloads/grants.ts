@@ -10,7 +10,7 @@ export interface GrantsDeps {
   /** The registration entries in force, and whether they alone count. */
   readonly entries: () => { readonly entries: readonly Entry[]; readonly strict: boolean }
   /** Throws REVOKED when a workload of this SPIFFE ID is not trusted, or this host is not. */
-  readonly requireStanding: (spiffeId: string) => void
+  readonly requireNotRevoked: (spiffeId: string) => void
   readonly attestor: Pick<Attestor, 'attest'>
 }
 
@@ -43,8 +43,8 @@ export class Grants {
 
   /** Throws PERMISSION_DENIED that says which entry is missing, or REVOKED. */
   require(address: Address, spiffeId: string, facts: readonly AttestedProcess[]): void {
-    const { scopes, requireStanding } = this.#deps
-    requireStanding(spiffeId)
+    const { scopes, requireNotRevoked } = this.#deps
+    requireNotRevoked(spiffeId)
     if (scopes.length > 0 && !scopes.includes(address.scope)) {
       throw new WarrenError(ErrorCode.PermissionDenied, `this host was not admitted for scope "${address.scope}"`, {
         hint: `It may run workloads of: ${scopes.join(', ')}.`
@@ -55,9 +55,9 @@ export class Grants {
   }
 
   /** Whether `require` would not throw REVOKED. */
-  hasStanding(spiffeId: string): boolean {
+  isAdmissible(spiffeId: string): boolean {
     try {
-      this.#deps.requireStanding(spiffeId)
+      this.#deps.requireNotRevoked(spiffeId)
       return true
     } catch {
       return false

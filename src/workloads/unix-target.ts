@@ -11,9 +11,9 @@ const ENDPOINTS = 'endpoints'
 /**
  * Looks at the unix target of a registration before it takes effect.
  *
- * Throws PERMISSION_DENIED when the agent may not look at what `owner` sees, may not reach it, or the path leads to a socket of the agent in
- * `runtimeDir`, INVALID_ARGUMENT for a path through another process's view, or what `findSocket` throws. A server that does
- * not listen yet is none of these; each connection is checked again when it is made.
+ * Throws PERMISSION_DENIED when the agent may not look at what `owner` sees, may not reach it, or the path leads to a socket of
+ * the agent in `runtimeDir`, INVALID_ARGUMENT for a path through another process's view, or what `findSocket` throws. A server
+ * that does not listen yet is none of these; each connection is checked again when it is made.
  */
 export async function checkUnixTarget(owner: ProcessHandle, path: string, runtimeDir: string): Promise<void> {
   requireSocketPath(path)

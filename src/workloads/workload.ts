@@ -46,7 +46,7 @@ export interface Workload extends LocalUser {
   readonly spiffeId: string
   readonly application: string
   readonly gid: number
-  /** What was found out of the processes that claimed it, for judging the claim again. */
+  /** What was found out of the processes that claimed it, for verifying the claim again. */
   readonly facts: readonly AttestedProcess[]
   /** The process whose end ends the registration. */
   readonly process: ProcessHandle

@@ -219,7 +219,7 @@ export class Workloads {
     const { grants, log } = this.#deps
     for (const workload of this.#table.all()) {
       const { registrationId, address, spiffeId, facts } = workload
-      if (!grants.hasStanding(spiffeId)) {
+      if (!grants.isAdmissible(spiffeId)) {
         this.end(registrationId, 'revoked')
       } else if (!facts.every(process => grants.isGranted(address, process))) {
         detach(log, 'review of a registration', this.#reviewAgain(workload), this.#stopping.signal)

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { createPublicKey } from 'node:crypto'
 import { describe, it, type TestContext } from 'node:test'
-import { Authorities, AuthorityDesk, IssuedBook } from '../../src/ca/authorities/index.ts'
+import { Authorities, AuthorityService, IssuedStore } from '../../src/ca/authorities/index.ts'
 import { DEFAULT_LIFETIMES } from '../../src/ca/lifetimes.ts'
 import { found } from '../../src/ca/membership/found.ts'
 import { loadMembership } from '../../src/ca/membership/membership.ts'
@@ -11,6 +11,7 @@ import {
   admitAuthority,
   authorityRenewal,
   authorityRequest,
+  authorityStatusOf,
   generatePeerKeyPair,
   generateSigningKeyPair,
   type Issuer,
@@ -20,8 +21,7 @@ import {
   parseCertificate,
   peerKeyOf,
   rawPublicKey,
-  signOrder,
-  standingOf
+  signOrder
 } from '../../src/identity/index.ts'
 import type { OwnerView } from '../../src/registry/index.ts'
 import { Vault, VaultFile } from '../../src/state/vault.ts'
@@ -44,7 +44,7 @@ async function host(t: TestContext) {
   const trust = new Trust(membership.trust.state, clock, silentLogger)
   trust.admit(credentials.node.chainDer)
   const settings = new Map<string, Uint8Array>()
-  const issued = new IssuedBook({
+  const issued = new IssuedStore({
     setting: name => settings.get(name),
     setSetting: (name, value) => settings.set(name, value)
   })
@@ -52,7 +52,7 @@ async function host(t: TestContext) {
   assert.ok(root !== undefined)
   const { peer: self } = credentials.node
   const state = { announced: 0 }
-  const desk = new AuthorityDesk({
+  const renewals = new AuthorityService({
     self,
     credentials,
     trust,
@@ -65,7 +65,7 @@ async function host(t: TestContext) {
     log: silentLogger
   })
   const ask = (value: authorityPb.AuthorityRequest['ask']) =>
-    desk.answer(self, create(authorityPb.AuthorityRequestSchema, { ask: value }))
+    renewals.answer(self, create(authorityPb.AuthorityRequestSchema, { ask: value }))
   const order = (action: 'become' | 'resign') => ({
     case: 'order' as const,
     value: signOrder({ action, machine: 'f', peer: self }, root, TRUST_DOMAIN, NOW_MS)
@@ -129,7 +129,7 @@ describe('a host that a root orders about', () => {
   })
 })
 
-describe('the desk of a host with the root key', () => {
+describe('the authority service of a host with the root key', () => {
   it('renews an authority and remembers its key for an eviction; without the root key it says so', async t => {
     const { ask, credentials, vault, issued, self } = await host(t)
     const { authority } = credentials
@@ -160,7 +160,7 @@ describe('the desk of a host with the root key', () => {
 })
 
 describe('a host that asks about authorities', () => {
-  async function asker(t: TestContext) {
+  async function requester(t: TestContext) {
     const own = await host(t)
     const trust = new Trust(own.load().trust.state, own.clock, silentLogger)
     const other = peerKeyOf(rawPublicKey(generatePeerKeyPair()))
@@ -191,14 +191,14 @@ describe('a host that asks about authorities', () => {
   const never = new AbortController().signal
 
   it('revokes only the key that a host proves or was given: never one that it copied from another, nor its own', async t => {
-    const { authorities, state, other, m1, self, credentials, issued } = await asker(t)
+    const { authorities, state, other, m1, self, credentials, issued } = await requester(t)
     const key = keySha256Of(parseCertificate(m1.certificate))
     const { authority } = credentials
     assert.ok(authority !== undefined)
     const answering = (of: Issuer, as: PeerKey) => {
       state.answer = ask => {
-        assert.ok(ask.case === 'standing')
-        return { case: 'standing', value: standingOf(of, false, as, ask.value) }
+        assert.ok(ask.case === 'status')
+        return { case: 'status', value: authorityStatusOf(of, false, as, ask.value) }
       }
     }
     answering(m1, other)
@@ -217,7 +217,7 @@ describe('a host that asks about authorities', () => {
   })
 
   it('says what stands in the way', async t => {
-    const { authorities, state } = await asker(t)
+    const { authorities, state } = await requester(t)
     await assert.rejects(authorities.add('m3', never), refusal('DESTINATION_UNREACHABLE', /m3 does not answer/))
     await assert.rejects(authorities.remove('m2', never), refusal('NOT_FOUND', /m2 is no authority/))
     state.answer = () => {

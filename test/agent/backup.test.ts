@@ -91,7 +91,7 @@ function stateWith(directory: string) {
   const vault = new Vault(directory)
   vault.write(VaultFile.PeerKey, 'secret')
   const store = new Store(openDatabase(vault.path('warren.db')))
-  store.raiseMarks([MARK])
+  store.raiseHighWaterMarks([MARK])
   for (const id of ['open', 'used', 'later']) {
     const rest = { secretSha256: '', machine: id, scopes: [], createdAtMs: 0, expiresAtMs: 9 }
     store.addToken({ id, ...rest, usedAtMs: undefined, revokedAtMs: undefined })
@@ -123,7 +123,7 @@ test('a restored state has all files and marks of a state in use, for its owner 
   for (const name of readdirSync(target)) assert.equal(statSync(join(target, name)).mode & 0o777, 0o600, name)
   const restored = new Store(openDatabase(join(target, 'warren.db')))
   t.after(() => restored.close())
-  assert.deepEqual(restored.marks(), [MARK])
+  assert.deepEqual(restored.highWaterMarks(), [MARK])
   assert.equal(restored.consume('open', 101), false)
   assert.equal(restored.consume('later', 101), false)
   assert.equal(restored.find('used')?.usedAtMs, 1)

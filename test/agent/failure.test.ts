@@ -59,7 +59,7 @@ class World {
       },
       pingVia: async (_helper, peer): Promise<Relayed> =>
         this.isolated || this.#next() < this.lossShare ? 'no answer' : this.dead.has(peer) ? 'missed' : 'reached',
-      tell: (to, about) => this.told.push([to, about]),
+      notify: (to, about) => this.told.push([to, about]),
       onSuspicion: (peer, suspected) => this.events.push(`${peer} ${suspected ? 'suspected' : 'answers'}`),
       onSilence: peer => this.silent.push(peer),
       monotonicMs: () => this.nowMs,
@@ -179,17 +179,17 @@ test('a member that only we cannot reach is not suspected', async () => {
   assert.deepEqual(world.events, [])
 })
 
-test('a rumour makes a host look, and no more', async () => {
+test('suspicion gossip makes a host look, and no more', async () => {
   const world = new World(10)
   world.nowMs = 10_000
-  world.detector.rumour(key(1))
+  world.detector.suspected(key(1))
   await world.detector.check(key(1))
   assert.deepEqual(world.events, [])
   assert.equal(world.pings.length, 1)
-  // It has just answered: a flood of rumours is not a flood of pings.
-  for (let i = 0; i < 100; i += 1) world.detector.rumour(key(1))
+  // It has just answered: a flood of suspicion gossip is not a flood of pings.
+  for (let i = 0; i < 100; i += 1) world.detector.suspected(key(1))
   assert.equal(world.pings.length, 1)
-  world.detector.rumour('peer-of-nobody' as PeerKey)
+  world.detector.suspected('peer-of-nobody' as PeerKey)
   assert.equal(world.pings.length, 1)
 })
 
@@ -254,10 +254,10 @@ test('one member is checked once at a time, and checks at once are bounded', asy
   await first
 })
 
-test('what is above the bound of checks at once waits for its turn, and a rumour is dropped', async () => {
+test('what is above the bound of checks at once waits for its turn, and suspicion gossip is dropped', async () => {
   const world = new World(200)
   for (const peer of world.members.slice(0, 100)) void world.detector.check(peer)
-  for (const peer of world.members.slice(100)) world.detector.rumour(peer)
+  for (const peer of world.members.slice(100)) world.detector.suspected(peer)
   const left = world.members[99]!
   world.members.splice(70, 1)
   while (!world.pings.includes(left)) await Promise.resolve()

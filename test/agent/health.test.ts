@@ -4,18 +4,18 @@ import { Hysteresis } from '../../src/workloads/health/hysteresis.ts'
 
 test('one failed probe changes nothing, two in a row do, and so back', () => {
   const verdict = new Hysteresis()
-  assert.deepEqual([verdict.isPassing, verdict.isInDoubt], [true, false])
+  assert.deepEqual([verdict.isPassing, verdict.isUncertain], [true, false])
   assert.equal(verdict.note(false), false)
-  assert.deepEqual([verdict.isPassing, verdict.isInDoubt], [true, true])
+  assert.deepEqual([verdict.isPassing, verdict.isUncertain], [true, true])
   assert.equal(verdict.note(true), false)
   assert.equal(verdict.note(false), false)
   assert.equal(verdict.note(false), true)
-  assert.deepEqual([verdict.isPassing, verdict.isInDoubt], [false, true])
+  assert.deepEqual([verdict.isPassing, verdict.isUncertain], [false, true])
   assert.equal(verdict.note(true), false)
   assert.equal(verdict.note(false), false)
   assert.equal(verdict.note(true), false)
   assert.equal(verdict.note(true), true)
-  assert.deepEqual([verdict.isPassing, verdict.isInDoubt], [true, false])
+  assert.deepEqual([verdict.isPassing, verdict.isUncertain], [true, false])
 })
 
 test('a target that fails every second time is never put in or out', () => {

@@ -8,13 +8,13 @@ import { ErrorCode, LIMIT_NAMES } from '../../src/core/index.ts'
 describe('limits that an operator sets', () => {
   it('stand in for the defaults, one by one', () => {
     const defaults = resolveLimits()
-    const { broker, workloads } = resolveLimits({ broker_flows: 7, registrations_per_uid: 3 })
-    assert.deepEqual(broker, { ...defaults.broker, flows: 7 })
+    const { proxy, workloads } = resolveLimits({ proxy_flows: 7, registrations_per_uid: 3 })
+    assert.deepEqual(proxy, { ...defaults.proxy, flows: 7 })
     assert.deepEqual(workloads, { ...defaults.workloads, maxPerUid: 3 })
   })
 
   it('are refused by name when there is no such limit, or none that can be set', () => {
-    for (const name of ['broker_flow', 'registry_total_bytes', '__proto__', 'constructor']) {
+    for (const name of ['proxy_flow', 'registry_total_bytes', '__proto__', 'constructor']) {
       assert.throws(() => resolveLimits(JSON.parse(`{"${name}": 5}`)), {
         code: ErrorCode.InvalidOption,
         message: new RegExp(name)
@@ -24,7 +24,7 @@ describe('limits that an operator sets', () => {
 
   it('are whole numbers that a host can carry', () => {
     for (const value of [0, -1, 1.5, Number.NaN, MAX_LIMIT + 1]) {
-      assert.throws(() => resolveLimits({ broker_flows: value }), { code: ErrorCode.InvalidOption })
+      assert.throws(() => resolveLimits({ proxy_flows: value }), { code: ErrorCode.InvalidOption })
     }
   })
 

@@ -11,11 +11,11 @@ function sampled(samples: Awaited<ReturnType<PromMetrics['samples']>>, name: str
 
 test('a limit that was reached moves its counter, and no other', async () => {
   const metrics = new PromMetrics(silentLogger, systemClock)
-  metrics.hit('broker_flows')
-  metrics.hit('broker_flows')
+  metrics.hit('proxy_flows')
+  metrics.hit('proxy_flows')
   const samples = await metrics.samples()
   const hits = samples.filter(({ name }) => name === 'warren_limit_hits_total')
-  assert.equal(sampled(samples, 'warren_limit_hits_total', { limit: 'broker_flows' }), 2)
+  assert.equal(sampled(samples, 'warren_limit_hits_total', { limit: 'proxy_flows' }), 2)
   assert.equal(
     hits.reduce((sum, { value }) => sum + value, 0),
     2

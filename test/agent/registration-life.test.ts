@@ -152,7 +152,7 @@ test('a review ends what is revoked and what no entry grants any more, and nothi
   host.workloads.review()
   await settle()
   assert.equal(host.ended.length, 0)
-  host.requireStanding = spiffeId => {
+  host.requireNotRevoked = spiffeId => {
     if (spiffeId.includes('evil')) throw new WarrenError(ErrorCode.Revoked, 'revoked')
   }
   host.entries = []

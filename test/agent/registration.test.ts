@@ -127,7 +127,7 @@ test('neither a scope that this host was not admitted for nor a revoked workload
     host.register({ address: 'prod.web.nginx.default' }),
     refusal(ErrorCode.PermissionDenied, /not admitted for scope "prod"/, /dev/)
   )
-  host.requireStanding = () => {
+  host.requireNotRevoked = () => {
     throw new WarrenError(ErrorCode.Revoked, 'revoked')
   }
   await assert.rejects(host.register(), refusal(ErrorCode.Revoked))

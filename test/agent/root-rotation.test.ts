@@ -7,7 +7,7 @@ import { DEFAULT_LIFETIMES } from '../../src/ca/lifetimes.ts'
 import { found } from '../../src/ca/membership/found.ts'
 import { loadMembership } from '../../src/ca/membership/membership.ts'
 import { RootRotation } from '../../src/ca/roots/index.ts'
-import { RenewalDesk } from '../../src/ca/rotation/index.ts'
+import { RenewalService } from '../../src/ca/rotation/index.ts'
 import { TrustService } from '../../src/cluster/index.ts'
 import { Trust } from '../../src/cluster/trust.ts'
 import { silentLogger, silentMetrics } from '../../src/core/index.ts'
@@ -228,7 +228,7 @@ describe('a host that follows', () => {
     const again = start(copy)
     assert.equal(again.service.version, 5n)
     // Its certificate is below a root that is gone, and it starts all the same, to have it renewed.
-    assert.equal(again.trust.judge(again.credentials.node.chainDer).ok, false)
+    assert.equal(again.trust.verify(again.credentials.node.chainDer).ok, false)
     const ask = toBinary(trustPb.TrustRequestSchema, create(trustPb.TrustRequestSchema, { haveVersion: 3n }))
     const { bundles } = decode(trustPb.TrustAnswerSchema, again.service.answer(ask, 'p' as PeerKey), 1 << 16)
     assert.equal(bundles.length, 2)
@@ -311,7 +311,7 @@ describe('an authority after a rotation', () => {
 
     await rotation.begin()
     rotation.finish(true)
-    const desk = new RenewalDesk({
+    const renewals = new RenewalService({
       credentials,
       trust,
       lifetimes: DEFAULT_LIFETIMES,
@@ -320,10 +320,10 @@ describe('an authority after a rotation', () => {
       log: silentLogger,
       metrics: silentMetrics
     })
-    const asker = { remote: '192.0.2.1' }
+    const requester = { remote: '192.0.2.1' }
     // Its own certificate is still below the former root.
-    assert.equal(desk.isOpen, false)
-    await assert.rejects(desk.renew(own.request, asker), refusal('NOT_AUTHORITY', /below no trusted root/))
+    assert.equal(renewals.isOpen, false)
+    await assert.rejects(renewals.renew(own.request, requester), refusal('NOT_AUTHORITY', /below no trusted root/))
     const newRoot = credentials.rootIssuer(trust.state)
     assert.ok(newRoot !== undefined)
     const publicKey = createPublicKey(authority.key)
@@ -331,10 +331,10 @@ describe('an authority after a rotation', () => {
     const nowMs = clock.nowMs
     credentials.replaceAuthority(await issueAuthority({ trustDomain: TRUST_DOMAIN, root: newRoot, publicKey, nowMs }))
     await assert.rejects(
-      desk.renew(made.request, asker),
+      renewals.renew(made.request, requester),
       refusal('CERTIFICATE_REFUSED', /root of another trust domain/)
     )
-    const chain = await desk.renew(own.request, asker)
+    const chain = await renewals.renew(own.request, requester)
     const verdict = verifyNodeChain(chain, trust.state, nowMs)
     assert.ok(verdict.ok && verdict.identity.machine === 'm1')
     assert.ok(verdict.identity.nodeCertificate.publicKey.equals(createPublicKey(own.nextKey)))

@@ -10,10 +10,10 @@ import { found } from '../../src/ca/membership/found.ts'
 import { announcedKey, JwtKeys } from '../../src/ca/membership/index.ts'
 import { loadMembership } from '../../src/ca/membership/membership.ts'
 import { Alarms, type InUse } from '../../src/ca/rotation/alarms.ts'
-import { Renewal, RenewalDesk } from '../../src/ca/rotation/index.ts'
+import { Renewal, RenewalService } from '../../src/ca/rotation/index.ts'
 import { alarmLevel, renewAtMs, retryAfterMs, shareLeft } from '../../src/ca/rotation/schedule.ts'
 import { Svids } from '../../src/ca/svids.ts'
-import { AuthorityBook } from '../../src/cluster/index.ts'
+import { AuthorityStore } from '../../src/cluster/index.ts'
 import { Trust } from '../../src/cluster/trust.ts'
 import { ErrorCode, silentMetrics } from '../../src/core/index.ts'
 import {
@@ -233,7 +233,7 @@ async function founder(t: TestContext, lifetimes = DEFAULT_LIFETIMES) {
   const trust = new Trust(membership.trust.state, clock, log)
   trust.admit(credentials.node.chainDer)
   const tokens: StoredToken[] = []
-  const desk = new RenewalDesk({
+  const renewals = new RenewalService({
     credentials,
     trust,
     lifetimes,
@@ -249,7 +249,7 @@ async function founder(t: TestContext, lifetimes = DEFAULT_LIFETIMES) {
     lifetimes,
     trust: () => trust.state,
     trustSinceMs: () => 0,
-    desk,
+    renewals,
     authorities: () => [],
     ask: () => Promise.reject(new Error('not asked')),
     ports: () => [],
@@ -261,7 +261,7 @@ async function founder(t: TestContext, lifetimes = DEFAULT_LIFETIMES) {
     log,
     metrics: silentMetrics
   })
-  return { vault, clock, log, membership, credentials, trust, tokens, desk, renewal, lifetimes }
+  return { vault, clock, log, membership, credentials, trust, tokens, renewals, renewal, lifetimes }
 }
 
 type Founder = Awaited<ReturnType<typeof founder>>
@@ -352,12 +352,12 @@ describe('a founding host', () => {
     f.clock.pass(DEFAULT_LIFETIMES.authorityMs + DAY_MS)
     const lifetimes = { ...f.lifetimes, graceMs: 90 * DAY_MS }
     const membership = loadMembership(f.vault, lifetimes, f.clock.nowMs)
-    assert.equal(membership?.credentials.hasLapsed(f.clock.nowMs), true)
+    assert.equal(membership?.credentials.hasExpired(f.clock.nowMs), true)
     // The certificate itself ended long before.
     assert.throws(() => loadMembership(f.vault, f.lifetimes, f.clock.nowMs), refusal(ErrorCode.StateUnusable, /grace/))
     const g = { ...f, lifetimes }
     const { credentials, trust, clock, log, tokens } = g
-    const desk = new RenewalDesk({
+    const renewals = new RenewalService({
       credentials,
       trust,
       lifetimes,
@@ -366,7 +366,7 @@ describe('a founding host', () => {
       log,
       metrics: silentMetrics
     })
-    assert.equal(desk.isOpen, true)
+    assert.equal(renewals.isOpen, true)
     await f.renewal.round(forever)
     assert.equal(
       parseCertificate(f.credentials.authority?.certificate ?? new Uint8Array()).notAfterMs > clock.nowMs,
@@ -395,21 +395,21 @@ describe('a founding host', () => {
   })
 })
 
-describe('the desk of an authority', () => {
+describe('the renewal service of an authority', () => {
   it('renews who asks in time and refuses who floods, by its key and by its address', async t => {
     const f = await founder(t)
     const host = await admitted(f, 'm1')
     const { current, request } = await ask(f, host)
     f.clock.pass(15 * DAY_MS)
-    for (let count = 0; count < 6; count += 1) await f.desk.renew(request, { peer: current.peer })
+    for (let count = 0; count < 6; count += 1) await f.renewals.renew(request, { peer: current.peer })
     const tooOften = refusal(ErrorCode.LimitExceeded, /m1 was renewed too often/)
-    await assert.rejects(f.desk.renew(request, { peer: current.peer }), tooOften)
-    await assert.rejects(f.desk.renew(request, { remote: '192.0.2.1' }), tooOften)
+    await assert.rejects(f.renewals.renew(request, { peer: current.peer }), tooOften)
+    await assert.rejects(f.renewals.renew(request, { remote: '192.0.2.1' }), tooOften)
     // Another one is not concerned, and in a quarter of a certificate's life it may ask again.
     const other = await ask(f, await admitted(f, 'm2'))
-    await f.desk.renew(other.request, { peer: other.current.peer })
+    await f.renewals.renew(other.request, { peer: other.current.peer })
     f.clock.pass(8 * DAY_MS)
-    await f.desk.renew(request, { peer: current.peer })
+    await f.renewals.renew(request, { peer: current.peer })
   })
 
   it('looks at nothing of who was refused too often', async t => {
@@ -418,10 +418,13 @@ describe('the desk of an authority', () => {
     const { request } = await ask(f, host)
     const bad = { ...request, proof: new Uint8Array(64) }
     for (let count = 0; count < 10; count += 1) {
-      await assert.rejects(f.desk.renew(bad, { remote: '192.0.2.1' }), refusal(ErrorCode.CertificateRefused))
+      await assert.rejects(f.renewals.renew(bad, { remote: '192.0.2.1' }), refusal(ErrorCode.CertificateRefused))
     }
-    await assert.rejects(f.desk.renew(request, { remote: '192.0.2.1' }), refusal(ErrorCode.LimitExceeded, /refused/))
-    await f.desk.renew(request, { remote: '192.0.2.2' })
+    await assert.rejects(
+      f.renewals.renew(request, { remote: '192.0.2.1' }),
+      refusal(ErrorCode.LimitExceeded, /refused/)
+    )
+    await f.renewals.renew(request, { remote: '192.0.2.2' })
   })
 
   it('gives no name to two hosts: not to the earlier one while another holds it or has joined since', async t => {
@@ -439,14 +442,14 @@ describe('the desk of an authority', () => {
       usedAtMs: joinedAtMs,
       revokedAtMs: undefined
     })
-    const asker = { remote: '192.0.2.1' }
+    const requester = { remote: '192.0.2.1' }
     const joined = refusal(ErrorCode.RenewalRefused, /another host has joined as m1 since/)
-    await assert.rejects(f.desk.renew(request, asker), joined)
+    await assert.rejects(f.renewals.renew(request, requester), joined)
     f.tokens.length = 0
-    await f.desk.renew(request, asker)
+    await f.renewals.renew(request, requester)
     await admitted(f, 'm1')
     const held = refusal(ErrorCode.RenewalRefused, /another host holds the name m1 now/)
-    await assert.rejects(f.desk.renew(request, asker), held)
+    await assert.rejects(f.renewals.renew(request, requester), held)
     assert.ok(f.log.lines.includes('warn: renewal refused'))
     assert.equal(current.machine, 'm1')
   })
@@ -455,10 +458,10 @@ describe('the desk of an authority', () => {
     const f = await founder(t)
     const { request, current } = await ask(f, await admitted(f, 'm1'))
     f.clock.pass(91 * DAY_MS)
-    const ended = refusal(ErrorCode.CertificateLapsed, /of the authority itself ends/)
+    const ended = refusal(ErrorCode.CertificateExpired, /of the authority itself ends/)
     const lifetimes = { ...f.lifetimes, graceMs: 90 * DAY_MS }
     const { credentials, trust, clock, log } = f
-    const desk = new RenewalDesk({
+    const renewals = new RenewalService({
       credentials,
       trust,
       lifetimes,
@@ -467,9 +470,9 @@ describe('the desk of an authority', () => {
       log,
       metrics: silentMetrics
     })
-    await assert.rejects(desk.renew(request, { peer: current.peer }), ended)
+    await assert.rejects(renewals.renew(request, { peer: current.peer }), ended)
     const none = { authority: undefined } as typeof credentials
-    const closed = new RenewalDesk({
+    const closed = new RenewalService({
       credentials: none,
       trust,
       lifetimes,
@@ -534,9 +537,9 @@ describe('trust', () => {
     const { trust, old, next, leaf, clock } = await setUp()
     const [first, second] = [await leaf(old), await leaf(next)]
     assert.equal(trust.workload(second).ok, false)
-    assert.equal(trust.isSuperseded(first), false)
+    assert.equal(trust.isReplaced(first), false)
     assert.ok(trust.admit(next.chain).ok)
-    assert.deepEqual([trust.isSuperseded(first), trust.isSuperseded(second)], [true, false])
+    assert.deepEqual([trust.isReplaced(first), trust.isReplaced(second)], [true, false])
     assert.ok(trust.workload(first).ok)
     assert.ok(trust.workload(second).ok)
     assert.equal(trust.certificatesOf('m1').length, 2)
@@ -560,11 +563,11 @@ describe('trust', () => {
   it('says when the last certificate of a host has ended, and forgets that once it shows a renewed one', async () => {
     const { trust, domain, old, next, clock } = await setUp()
     const { peer, notAfterMs } = domain.admitted(old)
-    assert.equal(trust.lapsedSinceMs(peer), undefined)
+    assert.equal(trust.expiredSinceMs(peer), undefined)
     clock.nowMs = notAfterMs
-    assert.equal(trust.lapsedSinceMs(peer), notAfterMs)
+    assert.equal(trust.expiredSinceMs(peer), notAfterMs)
     assert.ok(trust.admit(next.chain).ok)
-    assert.equal(trust.lapsedSinceMs(peer), undefined)
+    assert.equal(trust.expiredSinceMs(peer), undefined)
   })
 })
 
@@ -584,20 +587,20 @@ describe('the book of authorities', () => {
       setting: (name: string) => kept.get(name),
       setSetting: (name: string, value: Uint8Array) => void kept.set(name, value)
     }
-    const book = new AuthorityBook(store)
+    const book = new AuthorityStore(store)
     book.note(view({}))
     book.note(view({ machine: 'b', capabilities: ['tcp'] }))
     book.note(view({ machine: 'c', self: true }))
     book.note(view({ machine: 'd', dataAddresses: ['192.0.2.4:7461'] }))
-    assert.deepEqual(new AuthorityBook(store).addresses(), ['192.0.2.4:7461', '192.0.2.1:7461'])
+    assert.deepEqual(new AuthorityStore(store).addresses(), ['192.0.2.4:7461', '192.0.2.1:7461'])
     // It resigned.
     book.note(view({ machine: 'd', capabilities: ['tcp'] }))
-    assert.deepEqual(new AuthorityBook(store).addresses(), ['192.0.2.1:7461'])
+    assert.deepEqual(new AuthorityStore(store).addresses(), ['192.0.2.1:7461'])
     for (let number = 0; number < 40; number += 1) book.note(view({ machine: `x${number}` }))
-    assert.equal(new AuthorityBook(store).addresses().length, 16)
+    assert.equal(new AuthorityStore(store).addresses().length, 16)
     for (const damaged of ['', '{}', '[1,[2],["a",[3]]]', 'nonsense']) {
       kept.set('authorities', Buffer.from(damaged))
-      assert.deepEqual(new AuthorityBook(store).addresses(), [])
+      assert.deepEqual(new AuthorityStore(store).addresses(), [])
     }
   })
 })

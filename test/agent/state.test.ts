@@ -92,7 +92,7 @@ test('a manifest tells what a file had in it last, until the file goes, also one
   assert.ok(!one.hadContent('a.key', second))
 })
 
-test('a manifest tells which files there must be, whoever writes to it, and passes over a line that was cut off', t => {
+test('a manifest tells which files there must be, whoever writes to it, and skips a line that was cut off', t => {
   const path = join(temporary(t), 'manifest')
   const [one, other] = [new Manifest(path), new Manifest(path)]
   one.add('root.key')
@@ -116,12 +116,12 @@ test('a manifest tells which files there must be, whoever writes to it, and pass
 test('a high-water mark only rises, and survives a restart', t => {
   const path = join(temporary(t), 'warren.db')
   const first = new Store(openDatabase(path))
-  first.raiseMarks([{ owner: A, epoch: 2n ** 60n, seq: 5n }])
-  first.raiseMarks([{ owner: A, epoch: 2n ** 60n, seq: 4n }])
-  first.raiseMarks([{ owner: A, epoch: 3n, seq: 9n }])
+  first.raiseHighWaterMarks([{ owner: A, epoch: 2n ** 60n, seq: 5n }])
+  first.raiseHighWaterMarks([{ owner: A, epoch: 2n ** 60n, seq: 4n }])
+  first.raiseHighWaterMarks([{ owner: A, epoch: 3n, seq: 9n }])
   first.close()
   const second = new Store(openDatabase(path))
-  assert.deepEqual(second.marks(), [{ owner: A, epoch: 2n ** 60n, seq: 5n }])
+  assert.deepEqual(second.highWaterMarks(), [{ owner: A, epoch: 2n ** 60n, seq: 5n }])
   second.close()
 })
 

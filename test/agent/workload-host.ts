@@ -43,7 +43,7 @@ export class WorkloadHost {
   entries: Entry[] = []
   strict = false
   /** Throws what the standing of a SPIFFE ID is to throw. */
-  requireStanding: (spiffeId: string) => void = () => {}
+  requireNotRevoked: (spiffeId: string) => void = () => {}
   /** Throws what the registry is to throw. */
   announce: (workload: Workload) => void = () => {}
   readonly #ending = new Map<string, PromiseWithResolvers<EndReason>>()
@@ -62,7 +62,7 @@ export class WorkloadHost {
         scopes: options.scopes ?? [],
         agentUid: UID,
         entries: () => ({ entries: this.entries, strict: this.strict }),
-        requireStanding: spiffeId => this.requireStanding(spiffeId),
+        requireNotRevoked: spiffeId => this.requireNotRevoked(spiffeId),
         attestor: new Attestor(this.clock)
       }),
       listenDir: this.listenDir,

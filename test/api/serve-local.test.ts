@@ -279,14 +279,14 @@ test('a Keep stream ends at the agent when the connection of its caller closes',
     for await (const _ of client.keep({ token: 't' }));
   })()
   const caller = await entered.promise
-  const letGo = caller.holdProcess()
+  const releaseIdle = caller.holdProcess()
   sessionManager.abort()
   await assert.rejects(kept)
   await ended.promise
   if (!caller.connection.aborted) await once(caller.connection, 'abort')
   assert.equal(openHandles(), 1)
-  letGo()
-  letGo()
+  releaseIdle()
+  releaseIdle()
   assert.equal(openHandles(), 0)
 })
 

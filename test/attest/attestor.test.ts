@@ -199,7 +199,7 @@ test('a hash is made once for each content, and never kept for a file that has j
   const file = await open(path, 'r')
   const digest = createHash('sha256').update(readFileSync(path)).digest('hex')
   assert.equal(await settled.hash(file, 1), digest)
-  assert.equal(await settled.hash(file, 1), digest, 'from memory: there was no allowance for another reading')
+  assert.equal(await settled.hash(file, 1), digest, 'from memory: there was no quota for another reading')
   assert.equal(await settled.hash(file, 2), digest, 'for another user too')
 
   const fresh = new ExecutableHasher(fakeClock(), limits)

@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { constants } from 'node:os'
 import test from 'node:test'
-import { type AskPort, portAsker } from '../../src/attest/index.ts'
+import { type AskPort, portLookup } from '../../src/attest/index.ts'
 import { addressBytes } from '../../src/attest/ports/address-bytes.ts'
 import { encodeQuestion } from '../../src/attest/ports/inet-diag.ts'
 import { SockDiag } from '../../src/attest/ports/sock-diag.ts'
@@ -14,8 +14,8 @@ const UID = process.getuid?.() ?? -1
 const OTHER = 61_301
 const onLinux = { skip: process.platform === 'linux' ? false : 'sock_diag is of Linux' }
 
-function asker(): AskPort {
-  const ask = portAsker()
+function requester(): AskPort {
+  const ask = portLookup()
   assert.ok(ask !== undefined)
   return ask
 }
@@ -59,7 +59,7 @@ async function connected(socket: UdpSocket, port: number, host: string): Promise
 
 test('the holder of a port is named for each family on its own', onLinux, async t => {
   const scope = scopeOf(t)
-  const ask = asker()
+  const ask = requester()
   for (const [bound, host, isHeld] of [
     ['127.0.0.1', '127.0.0.1', true],
     ['127.0.0.1', '127.0.0.2', false],
@@ -94,7 +94,7 @@ test('the holder of a port is named for each family on its own', onLinux, async 
 
 test('the user of a port is the one whose process made the socket', { ...asRoot }, async t => {
   const scope = scopeOf(t)
-  const ask = asker()
+  const ask = requester()
   const script = `
     const server = require('node:net').createServer().listen(0, '127.0.0.1', () => {
       const socket = require('node:dgram').createSocket('udp4')
@@ -108,7 +108,7 @@ test('the user of a port is the one whose process made the socket', { ...asRoot 
 
 test('each socket has a cookie of its own, and keeps it', onLinux, async t => {
   const scope = scopeOf(t)
-  const ask = asker()
+  const ask = requester()
   const { server, port } = await tcp(scope, '127.0.0.1')
   const question = { protocol: 'tcp', host: '127.0.0.1', port } as const
   const first = ask(question)
@@ -127,7 +127,7 @@ test('each socket has a cookie of its own, and keeps it', onLinux, async t => {
 
 test('a sender of datagrams learns of a socket that was connected to it alone', onLinux, async t => {
   const scope = scopeOf(t)
-  const ask = asker()
+  const ask = requester()
   const server = await udp(scope, '127.0.0.1', 0, true)
   const { port } = server.address()
   const client = await connected(await udp(scope, '127.0.0.1'), port, '127.0.0.1')
@@ -144,7 +144,7 @@ test('a sender of datagrams learns of a socket that was connected to it alone', 
 
 test('the server’s end of a connection is found in whatever state, and its listener is none', onLinux, async t => {
   const scope = scopeOf(t)
-  const ask = asker()
+  const ask = requester()
   for (const [bound, host] of [
     ['127.0.0.1', '127.0.0.1'],
     ['0.0.0.0', '127.0.0.2'],
@@ -262,8 +262,8 @@ test('what is not the kernel’s answer to the very question is no answer', asyn
 })
 
 test('nobody is asked where no system can be', () => {
-  assert.equal(portAsker('darwin'), undefined)
-  assert.equal(portAsker('freebsd'), undefined)
+  assert.equal(portLookup('darwin'), undefined)
+  assert.equal(portLookup('freebsd'), undefined)
 })
 
 test('addresses are put to the kernel in network order', () => {

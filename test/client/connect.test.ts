@@ -224,10 +224,10 @@ test('a server notices a cut also after the client has ended its side', async t 
   const { agent, client } = await setUp(t)
   const cut = Promise.withResolvers<unknown>()
   const ended = Promise.withResolvers<void>()
-  await listen('dev.web.patient.default', { client }, socket => {
+  await listen('dev.web.waiting.default', { client }, socket => {
     socket.on('error', cut.reject).on('end', ended.resolve).resume()
   })
-  const socket = await connect('dev.web.patient.default', { client })
+  const socket = await connect('dev.web.waiting.default', { client })
   socket.on('error', () => {}).end('that is all')
   await ended.promise
   agent.cut()

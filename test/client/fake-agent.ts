@@ -7,7 +7,7 @@ import type { MessageInitShape } from '@bufbuild/protobuf'
 import { type LocalServer, serveWorkloadApi, type WorkloadHandlers } from '../../src/api/index.ts'
 import { ErrorCode, silentLogger, WarrenError } from '../../src/core/index.ts'
 import type { apiPb } from '../../src/wire/index.ts'
-import { brokerPb, create, encodeFrame, toBinary } from '../../src/wire/index.ts'
+import { create, encodeFrame, proxyPb, toBinary } from '../../src/wire/index.ts'
 import { fakeCredentials, workloadHandlers } from '../api/support.ts'
 import { privateDirectory } from '../harness/temporary.ts'
 
@@ -21,7 +21,7 @@ interface Registered {
   readonly ended: AbortController
 }
 
-/** An agent without a mesh: it brokers between the registrations of one process, over real unix sockets. */
+/** An agent without a mesh: it carries between the registrations of one process, over real unix sockets. */
 export class FakeAgent {
   readonly runtimeDir: string
   readonly calls: string[] = []
@@ -112,7 +112,7 @@ export class FakeAgent {
         if (target === undefined) throw new WarrenError(ErrorCode.DestinationNotFound, `nobody is ${destination}`)
         this.#count += 1
         const path = join(this.runtimeDir, `c${this.#count}`)
-        const server = createServer({ allowHalfOpen: true }, socket => void this.#broker(socket, source, destination))
+        const server = createServer({ allowHalfOpen: true }, socket => void this.#proxy(socket, source, destination))
         this.#endpoints.set(server, path)
         server.listen(path)
         await once(server, 'listening')
@@ -137,7 +137,7 @@ export class FakeAgent {
     }
   }
 
-  async #broker(client: Socket, source: Registered, destination: string): Promise<void> {
+  async #proxy(client: Socket, source: Registered, destination: string): Promise<void> {
     this.#track(client)
     if (this.firstBytes !== undefined) {
       client.end(this.firstBytes)
@@ -170,8 +170,8 @@ export class FakeAgent {
   }
 }
 
-export function hello(init: Parameters<typeof create<typeof brokerPb.FlowHelloSchema>>[1]): Buffer {
-  return encodeFrame(toBinary(brokerPb.FlowHelloSchema, create(brokerPb.FlowHelloSchema, init)))
+export function hello(init: Parameters<typeof create<typeof proxyPb.FlowHelloSchema>>[1]): Buffer {
+  return encodeFrame(toBinary(proxyPb.FlowHelloSchema, create(proxyPb.FlowHelloSchema, init)))
 }
 
 function spiffeId(address: string): string {

@@ -33,7 +33,7 @@ function enforced(failing?: string): Setup {
     },
     evictions: { carryOut: () => note('carry out evictions') },
     workloads: { review: () => note('review registrations') },
-    registry: { judgeOwners: () => note('judge owners'), delete: () => note('delete record') },
+    registry: { verifyOwners: () => note('evaluate owners'), delete: () => note('delete record') },
     disconnect: () => note('disconnect'),
     health: { remove: () => note('stop health checks') },
     svids: [{ remove: () => note('drop certificate') }, { remove: () => note('drop exported certificate') }],
@@ -53,10 +53,10 @@ test('a change of policy cuts flows first, while the records that name them are 
   assert.deepEqual(done, POLICY_ORDER)
 })
 
-test('a change of trust cuts flows, then judges owners, closes connections and says so, and renews last', () => {
+test('a change of trust cuts flows, then evaluates owners, closes connections and says so, and renews last', () => {
   const { events, done } = enforced()
   events.emit('trust-changed', { version: 2n, reason: 'trust bundle version 2', gone: [PEER, PEER] })
-  const expected = ['cut flows', 'judge owners', 'disconnect', 'disconnect', 'announce', 'renew certificates']
+  const expected = ['cut flows', 'evaluate owners', 'disconnect', 'disconnect', 'announce', 'renew certificates']
   assert.deepEqual(done, expected)
 })
 

@@ -15,7 +15,7 @@ import {
   waitFor
 } from '../harness/index.ts'
 import { closed, dial, endOf, hashAll, readAll, readBytes, writeMany } from '../proxy/support/sockets.ts'
-import { brokered, type Course, type Pair, plain } from './ways.ts'
+import { brokered, type Course, type Pair, plain } from './paths.ts'
 
 const MIB = 1024 * 1024
 /** Of the large transfer, each way. By hand: WARREN_CONFORMANCE_MIB=1024. */

@@ -7,12 +7,12 @@ export {
   askFor,
   dataPort,
   Intruder,
+  type OpenRequest,
+  type PeerChain,
   PURPOSE,
   type Service,
-  type Shown,
   servicesOf,
-  USAGE,
-  type Wish
+  USAGE
 } from './intruder.ts'
 export { listenersOf } from './listeners.ts'
 export { localCall, type Reply } from './local-call.ts'

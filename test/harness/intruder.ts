@@ -13,13 +13,13 @@ import { settled } from './wait-for.ts'
 const P256 = { name: 'ECDSA', namedCurve: 'P-256' }
 
 /** What a TLS client shows. */
-export interface Shown {
+export interface PeerChain {
   readonly cert: string
   readonly key: string
 }
 
 /** What a certificate may say; by default what an agent itself would write for a workload. */
-export interface Wish {
+export interface OpenRequest {
   readonly uris: readonly string[]
   readonly notBeforeMs?: number
   readonly notAfterMs?: number
@@ -48,16 +48,16 @@ export class Intruder {
   }
 
   /** A certificate signed by the CA of the host, with what is shown beside it. */
-  async certificate(wish: Wish): Promise<Shown> {
+  async certificate(request: OpenRequest): Promise<PeerChain> {
     const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-    const leaf = new X509Certificate(Buffer.from(await this.sign(wish, createPublicKey(privateKey))))
+    const leaf = new X509Certificate(Buffer.from(await this.sign(request, createPublicKey(privateKey))))
     const [node, authority] = this.#chain
     const key = privateKey.export({ format: 'pem', type: 'pkcs8' }).toString()
     return { cert: [leaf, node, authority].join(''), key }
   }
 
   /** A certificate for `publicKey`, DER. */
-  async sign(wish: Wish, publicKey: KeyObject, more: readonly x509.Extension[] = []): Promise<Uint8Array> {
+  async sign(request: OpenRequest, publicKey: KeyObject, more: readonly x509.Extension[] = []): Promise<Uint8Array> {
     const [node] = this.#chain
     if (node === undefined) throw new Error('no chain')
     const {
@@ -65,13 +65,13 @@ export class Intruder {
       ca = false,
       usage = USAGE.digitalSignature,
       purposes = [PURPOSE.serverAuth, PURPOSE.clientAuth]
-    } = wish
+    } = request
     const certificate = await x509.X509CertificateGenerator.create({
       serialNumber: '4f'.repeat(16),
       subject: 'O=warren',
       issuer: new x509.X509Certificate(node.raw).subjectName,
-      notBefore: new Date(wish.notBeforeMs ?? Date.now() - 60_000),
-      notAfter: new Date(wish.notAfterMs ?? Date.now() + 600_000),
+      notBefore: new Date(request.notBeforeMs ?? Date.now() - 60_000),
+      notAfter: new Date(request.notAfterMs ?? Date.now() + 600_000),
       publicKey: publicKey.toCryptoKey(P256, true, ['verify']),
       signingKey: this.#key.toCryptoKey(P256, true, ['sign']),
       signingAlgorithm: { name: 'ECDSA', hash: 'SHA-256' },

@@ -47,7 +47,7 @@ interface Change {
 }
 
 /** With which code a request for machine b is refused that is good but for `change`; a good one is admitted after it. */
-async function refusalOf(change: Change): Promise<string> {
+async function refusedWith(change: Change): Promise<string> {
   const tokens = new MemoryTokens()
   const [secret, id] = [randomBytes(32), randomBytes(16)]
   const kept = { machine: 'b', scopes: [], createdAtMs: NOW_MS, expiresAtMs: NOW_MS + 1 }
@@ -70,34 +70,34 @@ async function refusalOf(change: Change): Promise<string> {
 }
 
 test('a request that proves both keys is admitted', async () => {
-  assert.equal(await refusalOf({}), 'admitted')
+  assert.equal(await refusedWith({}), 'admitted')
 })
 
 test('a certificate request that cannot be read, or proves no P-256 key, is refused and does not cost the token', async () => {
-  assert.equal(await refusalOf({ csr: new Uint8Array() }), 'CERTIFICATE_REFUSED')
-  assert.equal(await refusalOf({ csr: randomBytes(300) }), 'CERTIFICATE_REFUSED')
-  assert.equal(await refusalOf({ csr: new Uint8Array(4_097) }), 'MESSAGE_TOO_LARGE')
+  assert.equal(await refusedWith({ csr: new Uint8Array() }), 'CERTIFICATE_REFUSED')
+  assert.equal(await refusedWith({ csr: randomBytes(300) }), 'CERTIFICATE_REFUSED')
+  assert.equal(await refusedWith({ csr: new Uint8Array(4_097) }), 'MESSAGE_TOO_LARGE')
   const damaged = csr.with(csr.length - 1, (csr.at(-1) ?? 0) ^ 1)
-  assert.equal(await refusalOf({ csr: damaged }), 'CERTIFICATE_REFUSED')
+  assert.equal(await refusedWith({ csr: damaged }), 'CERTIFICATE_REFUSED')
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-384' })
   const p384 = await csrOf(privateKey, { name: 'ECDSA', namedCurve: 'P-384' })
-  assert.equal(await refusalOf({ csr: p384 }), 'CERTIFICATE_REFUSED')
+  assert.equal(await refusedWith({ csr: p384 }), 'CERTIFICATE_REFUSED')
 })
 
 test('a binding that is missing, of another key, machine or trust domain is refused and does not cost the token', async () => {
-  assert.equal(await refusalOf({ csr: await csrOf(generateSigningKeyPair()) }), 'CERTIFICATE_REFUSED')
-  assert.equal(await refusalOf({ binding: create(identityPb.SignedNodeBindingSchema) }), 'CERTIFICATE_REFUSED')
-  assert.equal(await refusalOf({ binding: bindingOf({ nodeKeySha256: randomBytes(32) }) }), 'CERTIFICATE_REFUSED')
-  assert.equal(await refusalOf({ binding: bindingOf({ nodeKeySha256: randomBytes(31) }) }), 'CERTIFICATE_REFUSED')
-  assert.equal(await refusalOf({ binding: bindingOf({ trustDomain: 'other.org' }) }), 'CERTIFICATE_REFUSED')
-  assert.equal(await refusalOf({ binding: bindingOf({ scopes: ['warren'] }) }), 'CERTIFICATE_REFUSED')
-  assert.equal(await refusalOf({ binding: bindingOf({ machine: 'c' }) }), 'TOKEN_REFUSED')
-  assert.equal(await refusalOf({ binding: bindingOf({ scopes: ['dev'] }) }), 'TOKEN_REFUSED')
+  assert.equal(await refusedWith({ csr: await csrOf(generateSigningKeyPair()) }), 'CERTIFICATE_REFUSED')
+  assert.equal(await refusedWith({ binding: create(identityPb.SignedNodeBindingSchema) }), 'CERTIFICATE_REFUSED')
+  assert.equal(await refusedWith({ binding: bindingOf({ nodeKeySha256: randomBytes(32) }) }), 'CERTIFICATE_REFUSED')
+  assert.equal(await refusedWith({ binding: bindingOf({ nodeKeySha256: randomBytes(31) }) }), 'CERTIFICATE_REFUSED')
+  assert.equal(await refusedWith({ binding: bindingOf({ trustDomain: 'other.org' }) }), 'CERTIFICATE_REFUSED')
+  assert.equal(await refusedWith({ binding: bindingOf({ scopes: ['warren'] }) }), 'CERTIFICATE_REFUSED')
+  assert.equal(await refusedWith({ binding: bindingOf({ machine: 'c' }) }), 'TOKEN_REFUSED')
+  assert.equal(await refusedWith({ binding: bindingOf({ scopes: ['dev'] }) }), 'TOKEN_REFUSED')
 })
 
 test('an id or a secret of any other length or content is refused', async () => {
   for (const bytes of [0, 15, 17, 60_000]) {
-    assert.equal(await refusalOf({ tokenId: new Uint8Array(bytes) }), 'TOKEN_REFUSED')
-    assert.equal(await refusalOf({ secret: new Uint8Array(bytes) }), 'TOKEN_REFUSED')
+    assert.equal(await refusedWith({ tokenId: new Uint8Array(bytes) }), 'TOKEN_REFUSED')
+    assert.equal(await refusedWith({ secret: new Uint8Array(bytes) }), 'TOKEN_REFUSED')
   }
 })

@@ -6,14 +6,15 @@ import {
   admitAuthorityRenewal,
   authorityRenewal,
   authorityRequest,
+  authorityStatusOf,
   generatePeerKeyPair,
   generateSigningKeyPair,
   issueAuthority,
   issueNode,
   keySha256Of,
   ORDER_FRESH_MS,
+  openAuthorityStatus,
   openOrder,
-  openStanding,
   parseCertificate,
   peerKeyOf,
   type Revocation,
@@ -22,7 +23,6 @@ import {
   signBinding,
   signOrder,
   spkiSha256,
-  standingOf,
   verifyAuthority,
   verifyNodeChain
 } from '../../src/identity/index.ts'
@@ -140,19 +140,22 @@ test('an authority is renewed for the key that it has, in time or within the gra
 
 test('what a host says of its authority counts only from the host that has the key', async () => {
   const nonce = new Uint8Array(32).fill(7)
-  const request = create(authorityPb.StandingRequestSchema, { nonce })
-  const standing = standingOf(domain.authority, true, peer, request)
-  const { notAfterMs, keySha256 } = openStanding(standing, peer, nonce, domain.trust, NOW_MS) ?? {}
+  const request = create(authorityPb.AuthorityStatusRequestSchema, { nonce })
+  const status = authorityStatusOf(domain.authority, true, peer, request)
+  const { notAfterMs, keySha256 } = openAuthorityStatus(status, peer, nonce, domain.trust, NOW_MS) ?? {}
   assert.equal(notAfterMs, NOW_MS + 90 * DAY_MS)
   assert.equal(keySha256, keySha256Of(parseCertificate(domain.authority.certificate)))
   // Passed on by another host, or answered before.
   const refused = code('CERTIFICATE_REFUSED')
-  assert.throws(() => openStanding(standing, other, nonce, domain.trust, NOW_MS), refused)
-  assert.throws(() => openStanding(standing, peer, new Uint8Array(32), domain.trust, NOW_MS), refused)
-  assert.throws(() => openStanding(standing, peer, nonce, stranger.trust, NOW_MS), refused)
-  assert.equal(openStanding(standingOf(undefined, false, peer, request), peer, nonce, domain.trust, NOW_MS), undefined)
-  const short = create(authorityPb.StandingRequestSchema, { nonce: new Uint8Array(8) })
-  assert.throws(() => standingOf(domain.authority, true, peer, short), code('MESSAGE_MALFORMED'))
+  assert.throws(() => openAuthorityStatus(status, other, nonce, domain.trust, NOW_MS), refused)
+  assert.throws(() => openAuthorityStatus(status, peer, new Uint8Array(32), domain.trust, NOW_MS), refused)
+  assert.throws(() => openAuthorityStatus(status, peer, nonce, stranger.trust, NOW_MS), refused)
+  assert.equal(
+    openAuthorityStatus(authorityStatusOf(undefined, false, peer, request), peer, nonce, domain.trust, NOW_MS),
+    undefined
+  )
+  const short = create(authorityPb.AuthorityStatusRequestSchema, { nonce: new Uint8Array(8) })
+  assert.throws(() => authorityStatusOf(domain.authority, true, peer, short), code('MESSAGE_MALFORMED'))
 })
 
 test('only a CA that a root signed with the path length of an authority is one', async () => {

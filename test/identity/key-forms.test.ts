@@ -102,9 +102,9 @@ for (const form of OTHER_FORMS) {
     const options = { node: host.issuer, spiffeId, publicKey: publicHalf(key), nowMs: NOW_MS }
     const leaf = await issueWorkload(options)
     const signer = domain.admitted(host)
-    const judge = (der: Uint8Array) => verifyWorkload(der, signer, domain.trust, NOW_MS)
-    assert.ok(judge(certificateWith(leaf, canonicalSpki(key), host.nodeKey)).ok)
-    assert.match(reasonOf(judge(certificateWith(leaf, spki, host.nodeKey))), wanted)
+    const verifier = (der: Uint8Array) => verifyWorkload(der, signer, domain.trust, NOW_MS)
+    assert.ok(verifier(certificateWith(leaf, canonicalSpki(key), host.nodeKey)).ok)
+    assert.match(reasonOf(verifier(certificateWith(leaf, spki, host.nodeKey))), wanted)
   })
 
   test(`a root with a P-256 key in another form is not trusted, whoever signs for it: ${form}`, () => {

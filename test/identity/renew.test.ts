@@ -33,13 +33,13 @@ function deps(change: Partial<RenewDeps> = {}): RenewDeps {
   return { trust, authority, ...lifetimes, successor: () => undefined, nowMs: NOW_MS + 15 * DAY_MS, ...change }
 }
 
-interface Wish {
+interface OpenRequest {
   readonly of?: Host
   readonly says?: Partial<Pick<NodeIdentity, 'machine' | 'scopes'>>
   readonly keys?: Partial<Pick<Host, 'peerKey' | 'nodeKey'>>
 }
 
-async function ask({ of = host, says = {}, keys = {} }: Wish = {}) {
+async function ask({ of = host, says = {}, keys = {} }: OpenRequest = {}) {
   const nextKey = generateSigningKeyPair()
   const current = { ...domain.admitted(of), ...says }
   const { peerKey, nodeKey } = { ...of, ...keys }
@@ -56,10 +56,10 @@ function revocation(change: Partial<Revocation>): Revocation {
 test('a renewed certificate says what the last one said, for another key, and lasts longer', async () => {
   const { request, nextKey } = await ask()
   const current = domain.admitted(host)
-  const { certificate, hadLapsed, before } = await admitRenewal(request, deps(), current.peer)
+  const { certificate, hadExpired, before } = await admitRenewal(request, deps(), current.peer)
   const nowMs = NOW_MS + 15 * DAY_MS
   const renewed = requireRenewed(chainOf(certificate), current, nextKey, domain.trust, nowMs)
-  assert.equal(hadLapsed, false)
+  assert.equal(hadExpired, false)
   assert.equal(before.machine, 'm1')
   assert.deepEqual([renewed.machine, renewed.peer, renewed.scopes], ['m1', current.peer, ['dev', 'qa']])
   assert.ok(renewed.notAfterMs > current.notAfterMs)
@@ -72,16 +72,16 @@ test('it never outlives the authority that signs it', async () => {
   assert.equal(parseCertificate(certificate).notAfterMs, parseCertificate(domain.authority.certificate).notAfterMs)
 })
 
-for (const [what, wish, reason] of [
+for (const [what, wrong, reason] of [
   ['another machine', { says: { machine: 'm2' } }, /for machine m1, not m2/],
   ['another PeerId', { keys: { peerKey: generatePeerKeyPair() } }, /another PeerId/],
   ['another member, by its keys,', { keys: { peerKey: other.peerKey } }, /another PeerId/],
   ['more scopes', { says: { scopes: ['dev', 'qa', 'prod'] } }, /other scopes/],
   ['all scopes', { says: { scopes: [] } }, /other scopes/],
   ['a scope twice in place of another', { says: { scopes: ['dev', 'dev'] } }, /other scopes/]
-] satisfies [string, Wish, RegExp][]) {
+] satisfies [string, OpenRequest, RegExp][]) {
   test(`a renewal for ${what} is refused`, async () => {
-    const { request } = await ask(wish)
+    const { request } = await ask(wrong)
     await assert.rejects(admitRenewal(request, deps(), undefined), code('RENEWAL_REFUSED', reason))
   })
 }
@@ -114,11 +114,11 @@ test('a certificate of another trust domain, a forged and a damaged one are refu
   }
 })
 
-test('a lapsed certificate is renewed within the grace and not a millisecond later', async () => {
+test('an expired certificate is renewed within the grace and not a millisecond later', async () => {
   const { request } = await ask()
   const nowMs = END_MS + 7 * DAY_MS - 1
-  const { hadLapsed } = await admitRenewal(request, deps({ nowMs }), undefined)
-  assert.equal(hadLapsed, true)
+  const { hadExpired } = await admitRenewal(request, deps({ nowMs }), undefined)
+  assert.equal(hadExpired, true)
   const late = deps({ nowMs: nowMs + 1 })
   await assert.rejects(admitRenewal(request, late, undefined), code('RENEWAL_REFUSED', /grace period has passed/))
   const none = deps({ nowMs: END_MS, graceMs: 0 })
@@ -131,7 +131,7 @@ test('the grace is not for the root', async () => {
   assert.equal(verdict.ok ? 'good' : verdict.reason, 'expired')
 })
 
-test('an evicted host is not renewed, by its name, its key or its CA key, in date or lapsed', async () => {
+test('an evicted host is not renewed, by its name, its key or its CA key, in date or expired', async () => {
   const { request } = await ask()
   const { peer, nodeCertificate } = domain.admitted(host)
   const { spkiSha256 } = await import('../../src/identity/index.ts')
@@ -188,7 +188,7 @@ test('an answer that is not for this host, or that lasts no longer, is not taken
   assert.throws(take(chainOf(short.certificate)), code('CERTIFICATE_REFUSED', /lasts no longer/))
 })
 
-test('on the data port, a lapsed host asks nobody but the agent of a member, and hears why it is refused', async () => {
+test('on the data port, an expired host asks nobody but the agent of a member, and hears why it is refused', async () => {
   const founder = await domain.host('founder')
   const key = generateSigningKeyPair()
   const agent = { node: founder.issuer, trustDomain: TRUST_DOMAIN, machine: 'founder', publicKey: createPublicKey(key) }

@@ -39,9 +39,9 @@ const revoking = (what: Partial<Revocation>): TrustState => ({
   ]
 })
 
-const judged = (trust: TrustState, host = b) => verifyNodeChain(host.chain, trust, NOW_MS)
+const verified = (trust: TrustState, host = b) => verifyNodeChain(host.chain, trust, NOW_MS)
 const reasonOf = (trust: TrustState, host = b): string => {
-  const verdict = judged(trust, host)
+  const verdict = verified(trust, host)
   return verdict.ok ? 'ok' : verdict.reason
 }
 
@@ -54,7 +54,7 @@ test('a host is refused by its machine name, its PeerId, its CA key, and the key
 })
 
 test('the refusal says when and why, and names the key of the host', () => {
-  const verdict = judged(revoking({ machine: 'b', beforeMs: NOW_MS }))
+  const verdict = verified(revoking({ machine: 'b', beforeMs: NOW_MS }))
   assert.ok(!verdict.ok)
   assert.equal(verdict.detail, `b was evicted at ${new Date(NOW_MS).toISOString()} (x9: stolen)`)
   assert.equal(verdict.peer, peerOf(b))
@@ -63,7 +63,7 @@ test('the refusal says when and why, and names the key of the host', () => {
 test('a chain that is not good otherwise does not show that it is the revoked host which shows it', async () => {
   const other = await Domain.create()
   const foreign = await other.host('b')
-  const verdict = judged(revoking({ machine: 'b', beforeMs: NOW_MS }), foreign)
+  const verdict = verified(revoking({ machine: 'b', beforeMs: NOW_MS }), foreign)
   assert.ok(!verdict.ok && verdict.reason === 'wrong-root' && verdict.peer === undefined)
 })
 
@@ -86,7 +86,7 @@ test('a later admission under the name is another host, unless it brings a revok
   assert.equal(reasonOf(evicted, await readmit(b)), 'revoked')
 })
 
-test('a workload is refused when its host or its address is revoked, also if its host was judged before', async () => {
+test('a workload is refused when its host or its address is revoked, also if its host was verified before', async () => {
   const leaf = await leafOf(b, ID)
   const admitted: NodeIdentity = domain.admitted(b)
   const reason = (trust: TrustState): string => {

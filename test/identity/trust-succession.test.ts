@@ -33,13 +33,18 @@ const [r0, r1, r2, r3, evil] = (await Promise.all(Array.from({ length: 5 }, make
 const adminPublicKey = rawPublicKey(generatePeerKeyPair())
 const pinOf = ({ certificate }: Issuer): string => parseCertificate(certificate).sha256
 
-interface Wish {
+interface OpenRequest {
   readonly adminPublicKey?: Uint8Array
   readonly trustDomain?: string
 }
 
-function bundle(version: number, roots: readonly Issuer[], signers: readonly Issuer[], wish: Wish = {}): Uint8Array {
-  const content = { trustDomain: TRUST_DOMAIN, adminPublicKey, nowMs: NOW_MS, ...wish }
+function bundle(
+  version: number,
+  roots: readonly Issuer[],
+  signers: readonly Issuer[],
+  request: OpenRequest = {}
+): Uint8Array {
+  const content = { trustDomain: TRUST_DOMAIN, adminPublicKey, nowMs: NOW_MS, ...request }
   const ders = roots.map(({ certificate }) => certificate)
   return signTrustBundle({ ...content, version: BigInt(version), roots: ders }, signers)
 }

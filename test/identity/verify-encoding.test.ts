@@ -93,7 +93,7 @@ test('a cut, doubled or lengthened certificate is refused', () => {
   assert.equal(reasonOf(Buffer.concat([Buffer.of(0x0a), leaf])), 'malformed')
 })
 
-test('whatever bytes look like DER, the judge answers', () => {
+test('whatever bytes look like DER, the verifier answers', () => {
   const reasons = new Set(['malformed', 'bad-signature', 'too-large'])
   const bytes = fc.uint8Array({ maxLength: 400 })
   fc.assert(

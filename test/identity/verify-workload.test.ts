@@ -120,7 +120,7 @@ test('a name of another kind beside the URI, which SPIFFE allows, proves nothing
   assert.equal(await reasonFor([...good.slice(0, 3), spelled]), 'names')
 })
 
-test('a signer that the judge did not make is refused, whatever it says', async () => {
+test('a signer that the verifier did not make is refused, whatever it says', async () => {
   const leaf = await leafOf(a, ID)
   const verdict = verifyWorkload(leaf, { ...signerA }, domain.trust, NOW_MS)
   assert.ok(!verdict.ok)

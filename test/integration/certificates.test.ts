@@ -12,6 +12,7 @@ import {
   askFor,
   dataPort,
   Intruder,
+  type OpenRequest,
   type Program,
   PURPOSE,
   type Service,
@@ -19,7 +20,6 @@ import {
   servicesOf,
   TestAgent,
   USAGE,
-  type Wish,
   waitFor
 } from '../harness/index.ts'
 
@@ -65,8 +65,8 @@ const REFUSED = 'stranger refused at the data port'
 const FAILED = 'handshake at the data port failed'
 
 /** Asks `agent` for the site with a certificate of b's CA; the log must give `reason`. */
-async function refused(agent: TestAgent, wish: Wish, reason: RegExp): Promise<void> {
-  const shown = await intruder.certificate(wish)
+async function refused(agent: TestAgent, request: OpenRequest, reason: RegExp): Promise<void> {
+  const shown = await intruder.certificate(request)
   const before = reasons(agent, REFUSED).length
   assert.equal(await askFor(site, 'OPTIONS', { ...(await dataPort(agent, site)), ...shown }), undefined)
   const said = await waitFor(() => reasons(agent, REFUSED).slice(before)[0], `${agent.name} to log ${reason}`)
@@ -80,7 +80,7 @@ test('what b itself would show opens a session, so what follows is asked rightly
 
 const own = (): string => shop.spiffeId
 const nowMs = Date.now()
-const forgeries: ReadonlyArray<readonly [string, () => Wish, RegExp]> = [
+const forgeries: ReadonlyArray<readonly [string, () => OpenRequest, RegExp]> = [
   [
     'two URI names',
     () => ({ uris: [own(), own().replace('cart', 'till')] }),
@@ -119,12 +119,12 @@ const forgeries: ReadonlyArray<readonly [string, () => Wish, RegExp]> = [
     /^certificate refused: spiffe:\/\/example\.com\/.* is not a workload of example\.org$/
   ]
 ]
-for (const [what, wish, reason] of forgeries) {
-  test(`a certificate with ${what} is refused by a running agent, which says why`, () => refused(a, wish(), reason))
+for (const [what, request, reason] of forgeries) {
+  test(`a certificate with ${what} is refused by a running agent, which says why`, () => refused(a, request(), reason))
 }
 
 test('the CA of one host makes no agent accept a workload of another host, neither that host nor a third', async () => {
-  const elsewhere = (machine: string): Wish => ({ uris: [own().replace(/b$/, machine)] })
+  const elsewhere = (machine: string): OpenRequest => ({ uris: [own().replace(/b$/, machine)] })
   await refused(a, elsewhere('a'), /^certificate refused: not signed by the CA of a$/)
   await refused(a, elsewhere('c'), /^certificate refused: not signed by the CA of c$/)
   await refused(c, elsewhere('a'), /^certificate refused: not signed by the CA of a$/)
@@ -192,7 +192,7 @@ async function admission(peerKey: KeyObject, chain: readonly Uint8Array[], reaso
     bootstrap: (await a.status()).meshAddresses,
     nodeChain: () => chain,
     // It admits everybody itself: only the other side can refuse.
-    judge: () => ({ ok: true, machine: 'a', peer: met[0] as never }),
+    verifyChain: () => ({ ok: true, machine: 'a', peer: met[0] as never }),
     log: silentLogger,
     clock: systemClock
   })

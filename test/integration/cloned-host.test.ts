@@ -5,7 +5,7 @@ import { scopeOf, startPair, TestAgent, waitFor } from '../harness/index.ts'
 import { register, registrationsOn } from './support/mesh-of-hosts.ts'
 
 /** What agents say when one identity speaks with two voices; which of them is a matter of who hears what first. */
-const TOLD = /registry alarm: (own-state-ahead|duplicate-identity|equivocation)/
+const NOTIFIED = /registry alarm: (own_state_ahead|duplicate_identity|equivocation)/
 
 test('a cloned host is noticed and shown, brings back nothing that ended, and the original goes on once it is off', async t => {
   const scope = scopeOf(t)
@@ -25,15 +25,18 @@ test('a cloned host is noticed and shown, brings back nothing that ended, and th
   const clonedMs = performance.now()
   await clone.start(peerAddresses)
   await register(clone, 'dev.clone.copy.default')
-  await waitFor(() => [a, b, clone].some(({ program }) => TOLD.test(program.stderr)), 'somebody to notice the clone')
+  await waitFor(
+    () => [a, b, clone].some(({ program }) => NOTIFIED.test(program.stderr)),
+    'somebody to notice the clone'
+  )
   t.diagnostic(`start of the clone to the first alarm: ${((performance.now() - clonedMs) / 1_000).toFixed(1)} s`)
-  const alarmed = [a, b, clone].filter(({ program }) => TOLD.test(program.stderr))
+  const alarmed = [a, b, clone].filter(({ program }) => NOTIFIED.test(program.stderr))
   t.diagnostic(`said by: ${alarmed.map(agent => (agent === clone ? 'the clone' : agent.name)).join(', ')}`)
   const [first] = alarmed as [TestAgent]
   const shown = await first.cli('metrics')
   assert.match(
     shown,
-    /^warren_registry_alarms_total\{kind="(own-state-ahead|duplicate-identity|equivocation)"\} [1-9]/m
+    /^warren_registry_alarms_total\{kind="(own_state_ahead|duplicate_identity|equivocation)"\} [1-9]/m
   )
   for (const agent of [a, b, clone]) {
     const known = await registrationsOn(agent)

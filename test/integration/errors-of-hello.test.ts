@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import test from 'node:test'
 import type { ErrorCode } from '../../src/core/index.ts'
-import { brokerPb, decode, readFrame } from '../../src/wire/index.ts'
+import { decode, proxyPb, readFrame } from '../../src/wire/index.ts'
 import { localCall, Program, type Scope, scopeOf, startPair, type TestAgent, waitFor } from '../harness/index.ts'
 import { dial } from '../proxy/support/sockets.ts'
 import { membersOf } from './support/mesh-of-hosts.ts'
@@ -40,11 +40,11 @@ async function serve(scope: Scope, agent: TestAgent, address: string): Promise<S
 }
 
 /** What the agent says first on a connection to an endpoint. */
-async function helloAt(path: string): Promise<brokerPb.FlowHello> {
+async function helloAt(path: string): Promise<proxyPb.FlowHello> {
   const socket = await dial(path)
   try {
     const frame = await readFrame(socket, MAX_BYTES, AbortSignal.timeout(PATIENCE_MS))
-    return decode(brokerPb.FlowHelloSchema, frame, MAX_BYTES)
+    return decode(proxyPb.FlowHelloSchema, frame, MAX_BYTES)
   } finally {
     socket.destroy()
   }

@@ -92,7 +92,7 @@ interface Member {
   readonly seq?: string
 }
 
-async function isPassedOver(agent: TestAgent): Promise<boolean> {
+async function isSkipped(agent: TestAgent): Promise<boolean> {
   const { body } = await localCall(agent.socket, 'WorkloadService/ListServices', { pattern: SITE })
   const { services = [] } = body as { services?: Array<{ suspect?: boolean }> }
   return services.every(({ suspect }) => suspect === true)
@@ -141,7 +141,7 @@ test(
     const killedMs = performance.now()
     await victim.kill()
     await waitFor(
-      async () => (await Promise.all(others.map(isPassedOver))).every(Boolean),
+      async () => (await Promise.all(others.map(isSkipped))).every(Boolean),
       'all four to pass it over',
       OUT_OF_ROUTING_MS
     )
@@ -159,7 +159,7 @@ test(
 )
 
 test(
-  'a host whose link is cut, which closes nothing, is passed over by all four others and comes back',
+  'a host whose link is cut, which closes nothing, is skipped by all four others and comes back',
   asRoot,
   async t => {
     const scope = scopeOf(t)

@@ -46,7 +46,7 @@ function portOf(server: Server): number {
   return address.port
 }
 
-test('a server that goes away is passed over by other hosts, and back when it is', async t => {
+test('a server that goes away is skipped by other hosts, and back when it is', async t => {
   const scope = scopeOf(t)
   const [a, b] = await startPair(scope)
   const server = await tcpServer(scope, socket => void socket.end('hi'))
@@ -73,7 +73,7 @@ test('a server that goes away is passed over by other hosts, and back when it is
   socket.destroy()
 })
 
-test('a program of the library that stops is passed over, though its socket still takes connections', async t => {
+test('a program of the library that stops is skipped, though its socket still takes connections', async t => {
   const scope = scopeOf(t)
   const agent = await new TestAgent(scope, { name: 'solo', args: ['--init', 'example.org'] }).start()
   const one = agent.spawn(['serve', SITE, '--allow', 'dev.*.*.*'])

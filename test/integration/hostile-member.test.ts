@@ -141,7 +141,7 @@ test('a hostile member changes nobody else’s records, ends in quarantine, and 
       }
     ],
     [
-      'rumours that every healthy host is dead',
+      'suspicion gossip that every healthy host is dead',
       async () => {
         for (let at = 0; at < 100; at += 1) {
           const about = peers[at % 3] as PeerKey

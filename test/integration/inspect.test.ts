@@ -8,7 +8,7 @@ import { asRoot, at, Program, scopeOf, TestAgent, warren } from '../harness/inde
 const OWNER = 61_236
 const OTHER = 61_237
 
-interface Shown {
+interface PeerChain {
   readonly registrations: ReadonlyArray<{
     readonly registrationId: string
     readonly address: string
@@ -30,7 +30,7 @@ test('the owner of a registration sees the document that its id is the hash of',
   const first = await registered(agent, holder.pid, '--allow', 'dev.web.*.*', '--application', 'the "cart"')
   const second = await registered(agent, holder.pid)
 
-  const all = JSON.parse(await agent.cli('inspect', '--json')) as Shown
+  const all = JSON.parse(await agent.cli('inspect', '--json')) as PeerChain
   assert.deepEqual(
     all.registrations.map(({ registrationId }) => registrationId),
     [first.registrationId, second.registrationId]

@@ -12,9 +12,9 @@ test('a limit that the operator sets holds, says its name, and is counted; what 
   const scope = scopeOf(t)
   const agent = new TestAgent(scope, { name: 'solo', args: ['--init', 'example.org'] })
   const file = join(scope.directory(), 'warren.yaml')
-  writeFileSync(file, 'limits:\n  broker_flows_per_workload: 9\n  registrations_per_uid: 2\n')
+  writeFileSync(file, 'limits:\n  proxy_flows_per_workload: 9\n  registrations_per_uid: 2\n')
   // The command line overrides the file.
-  await agent.start(['--init', 'example.org', '--config', file, '--limit', 'broker_flows_per_workload=2'])
+  await agent.start(['--init', 'example.org', '--config', file, '--limit', 'proxy_flows_per_workload=2'])
   const client = new AgentClient({ runtimeDir: agent.runtimeDir })
   scope.defer(() => client.close())
   // Never read: what is sent stays where it is.
@@ -28,10 +28,10 @@ test('a limit that the operator sets holds, says its name, and is counted; what 
   await assert.rejects(listen('dev.web.third.default', { client }), { code: ErrorCode.LimitExceeded })
   const metrics = async () => await agent.cli('metrics')
   const before = await metrics()
-  assert.match(before, /^warren_limit_hits_total\{limit="broker_flows_per_workload"\} [1-9]/m)
+  assert.match(before, /^warren_limit_hits_total\{limit="proxy_flows_per_workload"\} [1-9]/m)
   assert.match(before, /^warren_limit_hits_total\{limit="registrations_per_uid"\} [1-9]/m)
   assert.match(before, /^warren_flow_waiting_bytes 0$/m)
-  assert.match(agent.program.stderr, /"limitName":"broker_flows_per_workload"/)
+  assert.match(agent.program.stderr, /"limitName":"proxy_flows_per_workload"/)
 
   one.write(Buffer.alloc(4 * 1024 * 1024))
   let waiting = 0
@@ -58,10 +58,7 @@ test('a limit that is none is refused before anything is made', async t => {
     assert.equal(code, 2, stderr)
     return stderr
   }
-  assert.match(
-    await refused('--limit', 'broker_flow=3'),
-    /broker_flow" is no limit that can be set[\s\S]*broker_flows,/
-  )
-  assert.match(await refused('--limit', 'broker_flows'), /not NAME=NUMBER/)
-  assert.match(await refused('--limit', 'broker_flows=0'), /from 1 to/)
+  assert.match(await refused('--limit', 'proxy_flow=3'), /proxy_flow" is no limit that can be set[\s\S]*proxy_flows,/)
+  assert.match(await refused('--limit', 'proxy_flows'), /not NAME=NUMBER/)
+  assert.match(await refused('--limit', 'proxy_flows=0'), /from 1 to/)
 })

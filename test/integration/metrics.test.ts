@@ -58,17 +58,17 @@ test('joins, calls of the local API, decisions of the policy and pings are count
   for (const agent of [a, b]) {
     assert.ok((await figureOf(agent, 'warren_policy_decisions_total{decision="allowed",ground="RULE"}')) > 0)
     await waitFor(
-      async () => (await figureOf(agent, 'warren_probes_total{way="direct",result="answered"}')) > 0,
+      async () => (await figureOf(agent, 'warren_probes_total{path="direct",result="answered"}')) > 0,
       'an answered ping'
     )
   }
 
   await b.kill()
   await waitFor(async () => (await figureOf(a, 'warren_suspicions_total{change="suspected"}')) === 1, 'the suspicion')
-  assert.ok((await figureOf(a, 'warren_probes_total{way="direct",result="missed"}')) > 0)
+  assert.ok((await figureOf(a, 'warren_probes_total{path="direct",result="missed"}')) > 0)
   await b.start([])
   await waitFor(
-    async () => (await figureOf(a, 'warren_suspicions_total{change="answers again"}')) === 1,
+    async () => (await figureOf(a, 'warren_suspicions_total{change="answers_again"}')) === 1,
     'the end of the suspicion'
   )
 })

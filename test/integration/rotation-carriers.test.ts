@@ -15,12 +15,15 @@ const LIVES = 5
 /** Of datagrams. Nothing loses any, but a machine that is busy may. */
 const MOST_LOST = 0.05
 
-/** The hosts that serve, by the way in which their flows come from `near`, and what those of TCP and of UDP are shown with; relays may be any. */
+/**
+ * The hosts that serve, by the way in which their flows come from `near`, and what those of TCP and of UDP are shown with; relays
+ * may be any.
+ */
 const SERVERS = {
   hub: {
     way: 'direct',
     shown: [
-      ['direct', 'lane'],
+      ['direct', 'fastpath'],
       ['direct', 'udp']
     ]
   },

@@ -43,7 +43,7 @@ interface Certificate {
 
 interface Status {
   readonly state: string
-  readonly lapsed?: string
+  readonly expired?: string
   readonly certificates?: readonly Certificate[]
 }
 
@@ -141,7 +141,7 @@ describe('past the end of its certificate', { concurrency: true }, () => {
     await sleepPastEnd(b)
     process.kill(b.pid, 'SIGCONT')
     await b.program.says(/certificate of this host renewed/, 'stderr')
-    await a.program.says(/"state":"lapsed","msg":"certificate of a host renewed"/, 'stderr')
+    await a.program.says(/"state":"expired","msg":"certificate of a host renewed"/, 'stderr')
     await Promise.all([a.sees(1), b.sees(1)])
     await waitFor(async () => (await status(b)).state === 'ready', 'b to be ready')
 
@@ -162,8 +162,8 @@ describe('past the end of its certificate', { concurrency: true }, () => {
     await a.cli('evict', 'b', '--reason', 'stolen')
     await asleep
     process.kill(b.pid, 'SIGCONT')
-    await waitFor(async () => /was evicted.*stolen/.test((await status(b)).lapsed ?? ''), 'b to be told', 30_000)
-    assert.equal((await status(b)).state, 'lapsed')
+    await waitFor(async () => /was evicted.*stolen/.test((await status(b)).expired ?? ''), 'b to be told', 30_000)
+    assert.equal((await status(b)).state, 'expired')
     await a.program.says(/REVOKED.*"renewal refused"/, 'stderr')
     const refused = await b.attempt(['register', SITE])
     assert.equal(refused.code, 0)
@@ -180,8 +180,12 @@ describe('past the end of its certificate', { concurrency: true }, () => {
     const [a, b] = await startPair(scope, { args })
     await sleepPastEnd(b, 3_000)
     process.kill(b.pid, 'SIGCONT')
-    await waitFor(async () => /grace period has passed/.test((await status(b)).lapsed ?? ''), 'b to be refused', 30_000)
-    assert.match(await b.cli('status'), /lapsed: .*the grace period has passed/)
+    await waitFor(
+      async () => /grace period has passed/.test((await status(b)).expired ?? ''),
+      'b to be refused',
+      30_000
+    )
+    assert.match(await b.cli('status'), /expired: .*the grace period has passed/)
     await a.program.says(/RENEWAL_REFUSED.*"renewal refused"/, 'stderr')
     await b.stop()
     const again = b.spawn([

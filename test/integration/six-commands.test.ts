@@ -45,7 +45,7 @@ test('two hosts go from nothing to an HTTP answer in six commands and one copied
   assert.equal(answer, 'hello from the other host')
 })
 
-test('a second agent brokers its first bytes soon after its start', asRoot, async t => {
+test('a second agent proxies its first bytes soon after its start', asRoot, async t => {
   const scope = scopeOf(t)
   const [a, b] = await createHosts(scope, 'a', 'b')
   const first = warren(scope, ['up', '--init', 'example.org'], { host: a })

@@ -13,9 +13,9 @@ import {
   askFor,
   dataPort,
   Intruder,
+  type PeerChain,
   type Program,
   type Service,
-  type Shown,
   scopeOf,
   servicesOf,
   startPair,
@@ -51,7 +51,7 @@ async function openTarget(t: TestContext): Promise<Target> {
   return { a, b, serve, site, shop }
 }
 
-async function ask(target: Target, method: 'OPTIONS' | 'CONNECT', shown?: Shown): Promise<number | undefined> {
+async function ask(target: Target, method: 'OPTIONS' | 'CONNECT', shown?: PeerChain): Promise<number | undefined> {
   return await askFor(target.site, method, { ...(await dataPort(target.a, target.site)), ...shown })
 }
 
@@ -80,7 +80,7 @@ test('only the certificate of a registered workload, signed by its own host, ope
   const impostor = new TestAgent(scopeOf(t), { name: 'b', args: ['--init', 'example.org'] })
   await impostor.start()
 
-  const strangers: ReadonlyArray<readonly [string, Shown | undefined]> = [
+  const strangers: ReadonlyArray<readonly [string, PeerChain | undefined]> = [
     ['no certificate', undefined],
     ['a self-signed certificate', selfSigned],
     ['the certificate of another root', await new Intruder(impostor).certificate({ uris: [shop.spiffeId] })]

@@ -18,7 +18,7 @@ import {
   startHost,
   startPair,
   stubChain,
-  stubJudge,
+  stubVerify,
   until
 } from './support.ts'
 
@@ -61,7 +61,7 @@ function address(host: Host) {
 }
 
 const refusing = (chain: readonly Uint8Array[]) => {
-  const verdict = stubJudge(chain)
+  const verdict = stubVerify(chain)
   return verdict.ok && verdict.machine === 'mallory'
     ? ({ ok: false, reason: 'UNTRUSTED_ROOT', detail: 'not one of ours' } as const)
     : verdict
@@ -83,7 +83,7 @@ suite('admission', { concurrency: 8 }, () => {
   })
 
   test('a host whose certificate is refused gets no protocol list, no gossip and no certificate of ours', async t => {
-    const host = await makeHost(t, 'alpha', { judge: refusing })
+    const host = await makeHost(t, 'alpha', { verifyChain: refusing })
     let shown = 0
     let heard = 0
     host.mesh.onGossip('registry', () => {
@@ -93,9 +93,9 @@ suite('admission', { concurrency: 8 }, () => {
     await host.mesh.start()
     const mallory = await makeHost(t, 'mallory', {
       bootstrap: host.mesh.addresses(),
-      judge: chain => {
+      verifyChain: chain => {
         shown += 1
-        return stubJudge(chain)
+        return stubVerify(chain)
       }
     })
     let met = 0
@@ -120,7 +120,7 @@ suite('admission', { concurrency: 8 }, () => {
   })
 
   test('a refused host comes back again and again without filling the log', async t => {
-    const host = await startHost(t, 'alpha', { judge: refusing })
+    const host = await startHost(t, 'alpha', { verifyChain: refusing })
     const mallory = await startHost(t, 'mallory', { bootstrap: host.mesh.addresses() })
     await until(() => host.lines.filter(line => line.message === 'host not admitted').length >= 3)
     assert.equal(host.lines.filter(line => line.level === 'warn').length, 1)
@@ -129,7 +129,7 @@ suite('admission', { concurrency: 8 }, () => {
 
   test('we refuse a host that we dialled, and it learns no protocol of ours', async t => {
     const mallory = await startHost(t, 'mallory')
-    const host = await startHost(t, 'alpha', { judge: refusing, bootstrap: mallory.mesh.addresses() })
+    const host = await startHost(t, 'alpha', { verifyChain: refusing, bootstrap: mallory.mesh.addresses() })
     await until(() => host.lines.some(line => line.message === 'host not admitted'))
     assert.equal(mallory.lines.filter(line => line.message === 'host connected').length, 0)
     assert.deepEqual(host.mesh.connected(), [])
@@ -137,12 +137,12 @@ suite('admission', { concurrency: 8 }, () => {
 
   test('a member that was revoked is told so, and who only shows its chain learns nothing', async t => {
     const evicted = await makeHost(t, 'evicted')
-    const judge = (chain: readonly Uint8Array[]) => {
-      const verdict = stubJudge(chain)
+    const verifyChain = (chain: readonly Uint8Array[]) => {
+      const verdict = stubVerify(chain)
       if (!verdict.ok || verdict.machine !== 'evicted') return verdict
       return { ok: false, reason: 'revoked', detail: 'evicted was evicted', peer: evicted.mesh.peer } as const
     }
-    const host = await startHost(t, 'alpha', { judge })
+    const host = await startHost(t, 'alpha', { verifyChain })
     const refused: string[] = []
     const options = {
       bootstrap: host.mesh.addresses(),
@@ -161,9 +161,9 @@ suite('admission', { concurrency: 8 }, () => {
       onRefused: () => {
         shown += 1
       },
-      judge: chain => {
+      verifyChain: chain => {
         shown += 1
-        return stubJudge(chain)
+        return stubVerify(chain)
       }
     })
     const ofThief = () => host.lines.filter(line => line.fields.peer === thief.mesh.peer)
@@ -187,11 +187,11 @@ suite('admission', { concurrency: 8 }, () => {
   })
 
   test('an admission message above 32 KB is refused before it is read', async t => {
-    let judged = 0
+    let verified = 0
     const host = await startHost(t, 'alpha', {
-      judge: chain => {
-        judged += 1
-        return stubJudge(chain)
+      verifyChain: chain => {
+        verified += 1
+        return stubVerify(chain)
       }
     })
     const node = await stranger(
@@ -202,7 +202,7 @@ suite('admission', { concurrency: 8 }, () => {
       })
     )
     await assert.rejects(node.dial(address(host)))
-    assert.equal(judged, 0)
+    assert.equal(verified, 0)
     await until(() => host.lines.some(line => line.message === 'admission was not completed'))
   })
 

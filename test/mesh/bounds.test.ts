@@ -5,7 +5,7 @@ import { streamPair } from '@libp2p/utils'
 import { silentLogger } from '../../src/core/index.ts'
 import { type PeerKey, peerKeyOf } from '../../src/identity/index.ts'
 import { type Session, Sessions } from '../../src/mesh/admission/session.ts'
-import { AddressBook } from '../../src/mesh/dialing/address-book.ts'
+import { AddressStore } from '../../src/mesh/dialing/address-store.ts'
 import { parsePeerAddress } from '../../src/mesh/dialing/addresses.ts'
 import { backoffMs } from '../../src/mesh/dialing/backoff.ts'
 import { Lag } from '../../src/mesh/dialing/lag.ts'
@@ -61,74 +61,74 @@ test('an address is host, TCP port and perhaps a peer, and nothing else', () => 
   for (const address of bad) assert.throws(() => parsePeerAddress(address), { code: 'INVALID_ARGUMENT' }, address)
 })
 
-test('rumours are few, and push out neither each other nor members', () => {
-  const book = new AddressBook(SELF)
+test('hints are few, and push out neither each other nor members', () => {
+  const store = new AddressStore(SELF)
   const hint = (byte: number) => ({ address: `/ip4/192.0.2.${byte}/tcp/1`, peer: peer(byte) })
-  book.add(hint(200), 'member', 0)
-  for (let byte = 1; byte <= 100; byte += 1) book.add(hint(byte), 'rumour', 0)
-  assert.equal(book.targets().length, 65)
-  assert.ok(book.find(peer(1)))
-  assert.ok(book.find(peer(200)))
-  assert.equal(book.members(), 1)
+  store.add(hint(200), 'member', 0)
+  for (let byte = 1; byte <= 100; byte += 1) store.add(hint(byte), 'hint', 0)
+  assert.equal(store.targets().length, 65)
+  assert.ok(store.find(peer(1)))
+  assert.ok(store.find(peer(200)))
+  assert.equal(store.members(), 1)
 })
 
-test('a rumour is dropped after five failures, a member and a seed never', () => {
-  const book = new AddressBook(SELF)
-  for (const [byte, standing] of [
-    [1, 'rumour'],
+test('a hint is dropped after five failures, a member and a seed never', () => {
+  const store = new AddressStore(SELF)
+  for (const [byte, source] of [
+    [1, 'hint'],
     [2, 'member'],
     [3, 'seed']
   ] as const) {
-    book.add({ address: '/ip4/192.0.2.1/tcp/1', peer: peer(byte) }, standing, 0)
-    const target = book.find(peer(byte))!
-    for (let failures = 0; failures < 100; failures += 1) book.failed(target, 0)
+    store.add({ address: '/ip4/192.0.2.1/tcp/1', peer: peer(byte) }, source, 0)
+    const target = store.find(peer(byte))!
+    for (let failures = 0; failures < 100; failures += 1) store.failed(target, 0)
   }
   assert.deepEqual(
-    book.targets().map(target => target.standing),
+    store.targets().map(target => target.source),
     ['seed', 'member']
   )
 })
 
 test('of many addresses each has its turn, and the one that worked comes first', () => {
-  const book = new AddressBook(SELF)
+  const store = new AddressStore(SELF)
   for (let port = 1; port <= 12; port += 1)
-    book.add({ address: `/ip4/192.0.2.1/tcp/${port}`, peer: peer(1) }, 'member', 0)
-  const target = book.find(peer(1))!
+    store.add({ address: `/ip4/192.0.2.1/tcp/${port}`, peer: peer(1) }, 'member', 0)
+  const target = store.find(peer(1))!
   assert.equal(target.addresses.length, 8)
   assert.equal(target.addresses[0], '/ip4/192.0.2.1/tcp/12')
-  const tried = new Set([...book.round(target), ...book.round(target)])
+  const tried = new Set([...store.round(target), ...store.round(target)])
   assert.equal(tried.size, 8)
-  book.succeeded(target, target.addresses[5], 0)
-  assert.equal(book.round(target)[0], '/ip4/192.0.2.1/tcp/7')
+  store.succeeded(target, target.addresses[5], 0)
+  assert.equal(store.round(target)[0], '/ip4/192.0.2.1/tcp/7')
 })
 
-test('a rumour cannot push out an address that a member gave', () => {
-  const book = new AddressBook(SELF)
-  const add = (port: number, standing: 'member' | 'rumour') =>
-    book.add({ address: `/ip4/192.0.2.1/tcp/${port}`, peer: peer(1) }, standing, 0)
+test('a hint cannot push out an address that a member gave', () => {
+  const store = new AddressStore(SELF)
+  const add = (port: number, source: 'member' | 'hint') =>
+    store.add({ address: `/ip4/192.0.2.1/tcp/${port}`, peer: peer(1) }, source, 0)
   for (let port = 1; port <= 8; port += 1) add(port, 'member')
-  const before = book.find(peer(1))!.addresses
-  add(9, 'rumour')
-  assert.deepEqual(book.find(peer(1))!.addresses, before)
+  const before = store.find(peer(1))!.addresses
+  add(9, 'hint')
+  assert.deepEqual(store.find(peer(1))!.addresses, before)
 })
 
 test('our own address is never dialled', () => {
-  const book = new AddressBook(SELF)
-  book.add({ address: '/ip4/127.0.0.1/tcp/1', peer: SELF }, 'seed', 0)
-  assert.deepEqual(book.targets(), [])
+  const store = new AddressStore(SELF)
+  store.add({ address: '/ip4/127.0.0.1/tcp/1', peer: SELF }, 'seed', 0)
+  assert.deepEqual(store.targets(), [])
 })
 
 test('a full book forgets the member that was away for longest, and no seed', () => {
-  const book = new AddressBook(SELF)
+  const store = new AddressStore(SELF)
   const key = (n: number) => peerKeyOf(Buffer.from(`09${n.toString(16).padStart(62, '0')}`, 'hex'))
-  book.add({ address: '/ip4/192.0.2.9/tcp/1', peer: key(9_999) }, 'seed', 0)
+  store.add({ address: '/ip4/192.0.2.9/tcp/1', peer: key(9_999) }, 'seed', 0)
   for (let n = 1; n <= 2_048; n += 1) {
-    book.add({ address: '/ip4/192.0.2.1/tcp/1', peer: key(n) }, 'member', 0)
-    book.succeeded(book.find(key(n))!, undefined, n === 7 ? -1 : n)
+    store.add({ address: '/ip4/192.0.2.1/tcp/1', peer: key(n) }, 'member', 0)
+    store.succeeded(store.find(key(n))!, undefined, n === 7 ? -1 : n)
   }
-  book.add({ address: '/ip4/192.0.2.1/tcp/1', peer: key(5_000) }, 'member', 0)
-  assert.equal(book.find(key(7)), undefined)
-  assert.ok(book.find(key(5_000)) && book.find(key(1)) && book.find(key(9_999)))
+  store.add({ address: '/ip4/192.0.2.1/tcp/1', peer: key(5_000) }, 'member', 0)
+  assert.equal(store.find(key(7)), undefined)
+  assert.ok(store.find(key(5_000)) && store.find(key(1)) && store.find(key(9_999)))
 })
 
 test('frames are read whole however they are cut, and one too large or cut short is refused', async () => {

@@ -63,7 +63,7 @@ function recorderOf(lines: Line[]) {
   return log
 }
 
-async function send(from: Host, to: Host, ask: 'relay' | 'rumour', about: Uint8Array) {
+async function send(from: Host, to: Host, ask: 'relay' | 'suspected', about: Uint8Array) {
   const request = create(meshPb.ProbeRequestSchema, { ask: { case: ask, value: about } })
   const bytes = toBinary(meshPb.ProbeRequestSchema, request)
   const answer = await from.mesh.request(to.mesh.peer, PROBE, bytes, { maxResponseBytes: MAX_BYTES })
@@ -108,7 +108,7 @@ test('a member that reports a healthy one dead, as fast as it can, hides nobody;
   const flood = async (to: Host) => {
     while (!stop.signal.aborted) {
       sent += 1
-      await send(hostile, to, 'rumour', about).catch((err: unknown) => codes.add(WarrenError.from(err).code))
+      await send(hostile, to, 'suspected', about).catch((err: unknown) => codes.add(WarrenError.from(err).code))
     }
   }
   const floods = [flood(honest), flood(other)]
@@ -117,7 +117,7 @@ test('a member that reports a healthy one dead, as fast as it can, hides nobody;
   await until(() => [honest, other, victim].every(({ suspects }) => suspects.has(dying.mesh.peer)))
   stop.abort()
   await Promise.all(floods)
-  t.diagnostic(`${sent} rumours sent`)
+  t.diagnostic(`${sent} hints sent`)
   for (const { verdicts } of [honest, other, victim]) {
     assert.ok(verdicts.every(([peer]) => peer === dying.mesh.peer))
   }

@@ -11,11 +11,11 @@ const KB1 = { maxResponseBytes: 1_000 }
 suite('requests', { concurrency: 8 }, () => {
   test('a request is answered, whatever its bytes, and the handler knows who asks', async t => {
     const [a, b] = await startPair(t)
-    let asker: PeerKey | undefined
+    let requester: PeerKey | undefined
     a.mesh.handle(
       '/warren/probe/1',
       async (peer, request) => {
-        asker = peer
+        requester = peer
         return Buffer.concat([request, Buffer.from('!')])
       },
       LIMITS
@@ -24,7 +24,7 @@ suite('requests', { concurrency: 8 }, () => {
       const answer = await b.mesh.request(a.mesh.peer, '/warren/probe/1', Buffer.from(text), KB1)
       assert.equal(Buffer.from(answer).toString(), `${text}!`)
     }
-    assert.equal(asker, b.mesh.peer)
+    assert.equal(requester, b.mesh.peer)
   })
 
   test('an empty answer is an answer', async t => {
@@ -58,7 +58,7 @@ suite('requests', { concurrency: 8 }, () => {
     assert.equal(handled, 0)
   })
 
-  test('an answer above the limit of the asker is refused, and so is one above that of the handler', async t => {
+  test('an answer above the limit of the requester is refused, and so is one above that of the handler', async t => {
     const [a, b] = await startPair(t)
     const options = { maxRequestBytes: 10, maxResponseBytes: 100_000 }
     a.mesh.handle('/warren/sync/1', async () => Buffer.alloc(100_000), options)
@@ -80,7 +80,7 @@ suite('requests', { concurrency: 8 }, () => {
     })
   })
 
-  test('the WarrenError of a handler reaches the asker; other errors only as INTERNAL', async t => {
+  test('the WarrenError of a handler reaches the requester; other errors only as INTERNAL', async t => {
     const [a, b] = await startPair(t)
     a.mesh.handle(
       '/warren/policy/1',

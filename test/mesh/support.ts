@@ -43,7 +43,7 @@ export function stubChain(machine: string, peer: PeerKey): Uint8Array[] {
 }
 
 /** Accepts every stub chain, as `verifyNodeChain` accepts a good one. */
-export function stubJudge(chain: readonly Uint8Array[]): AdmissionVerdict {
+export function stubVerify(chain: readonly Uint8Array[]): AdmissionVerdict {
   const [first] = chain
   if (first === undefined) return { ok: false, reason: 'EMPTY', detail: 'no certificate' }
   return { ok: true, ...JSON.parse(Buffer.from(first).toString('utf8')) }
@@ -74,7 +74,7 @@ export async function makeHost(
     mdns: false,
     bootstrap: [],
     nodeChain: () => stubChain(machine, mesh.peer),
-    judge: stubJudge,
+    verifyChain: stubVerify,
     log,
     metrics,
     clock: systemClock,

@@ -14,7 +14,7 @@ async function openStream() {
   const [near, far] = await streamPair()
   const muxer = (connection: MessageStream) =>
     gatherWindowUpdates(yamux({ enableKeepAlive: false })()).createStreamMuxer(connection)
-  const [asker, answerer] = [muxer(near), muxer(far)]
+  const [requester, answerer] = [muxer(near), muxer(far)]
   let answers = 0
   near.addEventListener('message', () => {
     answers += 1
@@ -22,7 +22,7 @@ async function openStream() {
   const accepted = new Promise<Stream>(resolve =>
     answerer.addEventListener('stream', event => resolve(event.detail), { once: true })
   )
-  const sender = await asker.createStream()
+  const sender = await requester.createStream()
   sender.send(new Uint8Array(MESSAGE_BYTES))
   const receiver = await accepted
   await once(receiver, 'message')

@@ -22,7 +22,7 @@ test('only what comes over the data port itself may join, leave the session, or 
   const all = carriers({ openStream: nowhere, openRelayed: nowhere })
   for (const { name, allows } of all) {
     const expected = name === 'direct'
-    assert.deepEqual(allows, { fastPath: expected, datagrams: expected, strangers: expected }, name)
+    assert.deepEqual(allows, { fastPath: expected, datagrams: expected, unauthenticated: expected }, name)
   }
 })
 

@@ -4,13 +4,13 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { type CarrierCase, hostsJoinedBy } from './support/carriers.ts'
-import { KEPT_AT_ONCE, type Pair, untilLaneIsKept } from './support/kept.ts'
+import { KEPT_AT_ONCE, type Pair, untilConnectionIsPooled } from './support/pooled.ts'
 import { proxyTo } from './support/proxy.ts'
 import { Accepted, closed, dial, endOf, hashAll, readAll, readBytes, writeMany } from './support/sockets.ts'
 import { type Host, type HostOptions, listenAt, World } from './support/world.ts'
 
 /** One way to join two workloads. All of them must behave as a plain unix socket does. */
-interface Way {
+interface CarrierPath {
   readonly name: string
   /** What may be on its way to a reader that has stalled. What is between the agents may hold more than they do. */
   readonly maxStalledBytes: number
@@ -19,20 +19,20 @@ interface Way {
 
 const MEGABYTE = 1024 * 1024
 
-/** `on` a lane: from its first bytes on a flow moves to one, or it begins on a kept one; else it moves once it is used. */
+/** `on` a fast-path connection: from its first bytes on a flow moves to one, or it begins on a kept one; else it moves once it is used. */
 function brokered(
   name: string,
   carrier: CarrierCase | 'local',
   manner?: 'rough',
-  on: 'session' | 'lane' | 'kept lane' = 'session'
-): Way {
+  on: 'session' | 'fastpath' | 'pooled' = 'session'
+): CarrierPath {
   return {
     name,
     maxStalledBytes: manner === undefined ? 4 * MEGABYTE : Number.POSITIVE_INFINITY,
     async setUp(world, accepted) {
       const options = {
-        ...(on === 'lane' ? { laneWorth: { bytes: 0, chunks: 1 } } : {}),
-        ...(on === 'kept lane' ? KEPT_AT_ONCE : {})
+        ...(on === 'fastpath' ? { upgradeThresholds: { bytes: 0, chunks: 1 } } : {}),
+        ...(on === 'pooled' ? KEPT_AT_ONCE : {})
       }
       const [near, far] = await hosts(world, carrier, options)
       if (manner !== undefined) {
@@ -46,9 +46,9 @@ function brokered(
         const client = await dial(path)
         return { client, server: await accepted.next() }
       }
-      if (on !== 'kept lane') return begin
+      if (on !== 'pooled') return begin
       return inTurns(async isFirst => {
-        if (isFirst) await untilLaneIsKept(near, begin)
+        if (isFirst) await untilConnectionIsPooled(near, begin)
         return await begin()
       })
     }
@@ -83,7 +83,7 @@ function inTurns(open: (isFirst: boolean) => Promise<Pair>): () => Promise<Pair>
   }
 }
 
-const WAYS: readonly Way[] = [
+const WAYS: readonly CarrierPath[] = [
   {
     name: 'a plain unix socket',
     maxStalledBytes: 4 * MEGABYTE,
@@ -97,10 +97,10 @@ const WAYS: readonly Way[] = [
     }
   },
   brokered('two agents over TCP', 'direct'),
-  brokered('two agents over a lane', 'direct', undefined, 'lane'),
-  brokered('two agents over a kept lane', 'direct', undefined, 'kept lane'),
-  brokered('a kept lane over a link that splits, delays and stalls', 'direct', 'rough', 'kept lane'),
-  brokered('a lane over a link that splits, delays and stalls', 'direct', 'rough', 'lane'),
+  brokered('two agents over a fast-path connection', 'direct', undefined, 'fastpath'),
+  brokered('two agents over a pooled fast-path connection', 'direct', undefined, 'pooled'),
+  brokered('a pooled fast-path connection over a link that splits, delays and stalls', 'direct', 'rough', 'pooled'),
+  brokered('a fast-path connection over a link that splits, delays and stalls', 'direct', 'rough', 'fastpath'),
   brokered('two agents over a link that splits, delays and stalls', 'direct', 'rough'),
   brokered('two agents over a stream of the mesh', 'libp2p'),
   brokered('two agents over a relay', 'relay'),

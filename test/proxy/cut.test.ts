@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { describe, it } from 'node:test'
-import { KEPT_AT_ONCE, type Pair, untilLaneIsKept } from './support/kept.ts'
+import { KEPT_AT_ONCE, type Pair, untilConnectionIsPooled } from './support/pooled.ts'
 import { proxyTo } from './support/proxy.ts'
 import { Accepted, converse, dial, endOf, readBytes } from './support/sockets.ts'
 import { type Host, type HostOptions, World } from './support/world.ts'
 
 const NAME = 'dev.test.server.default'
 
-/** What carries a flow: `lane` if it has moved to one. */
-type On = 'session' | 'lane' | 'kept lane'
+/** What carries a flow: `fast-path connection` if it has moved to one. */
+type On = 'session' | 'fastpath' | 'pooled'
 
 interface Live {
   readonly world: World
@@ -23,7 +23,7 @@ interface Live {
 
 /** Two hosts and a way to open flows between them, over a network that can be taken away. */
 async function live(on: On, { throughProxy, ...given }: HostOptions & { throughProxy?: boolean } = {}) {
-  const options = on === 'kept lane' ? { ...KEPT_AT_ONCE, ...given } : given
+  const options = on === 'pooled' ? { ...KEPT_AT_ONCE, ...given } : given
   const world = await World.create()
   const near = await world.host('alpha', options)
   const far = await world.host('beta', options)
@@ -38,13 +38,13 @@ async function live(on: On, { throughProxy, ...given }: HostOptions & { throughP
     return { client, server: await accepted.next() }
   }
   const open = async (): Promise<Pair> => {
-    if (on === 'kept lane') await untilLaneIsKept(near, begin)
+    if (on === 'pooled') await untilConnectionIsPooled(near, begin)
     const { client, server } = await begin()
     client.write('x')
     await readBytes(server, 1)
-    const isMoved = (): boolean => [near, far].every(host => host.broker.flows().at(-1)?.carrier === 'lane')
-    if (on === 'lane') await converse(client, server, isMoved)
-    if (on === 'kept lane') assert.ok(isMoved())
+    const isMoved = (): boolean => [near, far].every(host => host.proxy.flows().at(-1)?.carrier === 'fastpath')
+    if (on === 'fastpath') await converse(client, server, isMoved)
+    if (on === 'pooled') assert.ok(isMoved())
     return { client, server }
   }
   return { world, near, far, source, served, path, open, proxy } satisfies Live & { proxy: unknown }
@@ -56,14 +56,14 @@ async function bothCut({ client, server }: Pair): Promise<void> {
   assert.equal(there.end, 'cut')
 }
 
-for (const on of ['session', 'lane', 'kept lane'] as const) {
+for (const on of ['session', 'fastpath', 'pooled'] as const) {
   describe(`a live flow on a ${on}`, () => {
     it('is cut at both ends when the policy of the source forbids it, and both logs say so', async () => {
       const { world, near, far, open } = await live(on)
       await using _ = world
       const flow = await open()
       world.allows = (_source, _destination, machine) => machine !== 'alpha'
-      near.broker.reevaluate('policy version 2')
+      near.proxy.reevaluate('policy version 2')
       await bothCut(flow)
       await near.flowEnd(/no longer allowed: no rule/)
       await far.flowEnd(/cut by the other agent: no longer allowed/)
@@ -74,18 +74,18 @@ for (const on of ['session', 'lane', 'kept lane'] as const) {
       await using _ = world
       const flow = await open()
       world.allows = (_source, _destination, machine) => machine !== 'beta'
-      far.broker.reevaluate('policy version 2')
+      far.proxy.reevaluate('policy version 2')
       await bothCut(flow)
       await far.flowEnd(/no longer allowed: no rule/)
       await near.flowEnd(/cut by the other agent: no longer allowed/)
     })
 
-    it('lives on when it is judged again and still allowed', async () => {
+    it('lives on when it is verified again and still allowed', async () => {
       const { world, near, far, open } = await live(on)
       await using _ = world
       const { client, server } = await open()
-      near.broker.reevaluate('nothing changed')
-      far.broker.reevaluate('nothing changed')
+      near.proxy.reevaluate('nothing changed')
+      far.proxy.reevaluate('nothing changed')
       client.write('still here')
       assert.equal((await readBytes(server, 10)).toString(), 'still here')
     })
@@ -95,7 +95,7 @@ for (const on of ['session', 'lane', 'kept lane'] as const) {
       await using _ = world
       const flow = await open()
       world.revoked.add('alpha')
-      far.broker.reevaluate('revocations version 2')
+      far.proxy.reevaluate('revocations version 2')
       await bothCut(flow)
       await far.flowEnd(/no longer trusted/)
     })
@@ -105,7 +105,7 @@ for (const on of ['session', 'lane', 'kept lane'] as const) {
       await using _ = world
       const flow = await open()
       world.revoked.add('beta')
-      near.broker.reevaluate('revocations version 2')
+      near.proxy.reevaluate('revocations version 2')
       await bothCut(flow)
       await near.flowEnd(/no longer trusted/)
     })
@@ -118,7 +118,7 @@ for (const on of ['session', 'lane', 'kept lane'] as const) {
       await bothCut(flow)
       await near.flowEnd(/registration ended: deregistered/)
       await far.flowEnd(/a registration ended/)
-      assert.equal(near.broker.flows().length, 0)
+      assert.equal(near.proxy.flows().length, 0)
     })
 
     it('is cut when the registration of its destination ends', async () => {
@@ -137,10 +137,10 @@ for (const on of ['session', 'lane', 'kept lane'] as const) {
         const flow = await all.open()
         const ended = all.world.registrations.get(all[who].id) ?? assert.fail()
         ended.announced = false
-        const judge = who === 'source' ? all.far : all.near
-        judge.broker.reevaluate('registry: lease')
+        const verifier = who === 'source' ? all.far : all.near
+        verifier.proxy.reevaluate('registry: lease')
         await bothCut(flow)
-        await judge.flowEnd(/gone: it is no longer registered/)
+        await verifier.flowEnd(/gone: it is no longer registered/)
       }
     })
 
@@ -155,7 +155,7 @@ for (const on of ['session', 'lane', 'kept lane'] as const) {
       flow.server.on('drain', pour)
       pour()
       await readBytes(flow.client, 4 * 1024 * 1024)
-      await far.broker.stop()
+      await far.proxy.stop()
       await bothCut(flow)
       await near.flowEnd(/./)
     })
@@ -197,7 +197,7 @@ for (const on of ['session', 'lane', 'kept lane'] as const) {
         client.write(randomBytes(round * 40_000))
         if (round % 2 === 0) await new Promise(resolve => setImmediate(resolve))
         world.allows = () => false
-        near.broker.reevaluate(`round ${round}`)
+        near.proxy.reevaluate(`round ${round}`)
         assert.equal((await ended).end, 'cut')
       }
     })
@@ -209,8 +209,8 @@ describe('sessions', () => {
     const { world, near, open } = await live('session')
     await using _ = world
     await Promise.all(Array.from({ length: 20 }, () => open()))
-    assert.equal(near.broker.sessions(), 1)
-    assert.equal(near.broker.flows().length, 20)
+    assert.equal(near.proxy.sessions(), 1)
+    assert.equal(near.proxy.flows().length, 20)
   })
 
   it('are replaced when the certificate of the source was renewed, without touching live flows', async () => {
@@ -219,7 +219,7 @@ describe('sessions', () => {
     const before = await open()
     near.renew(source.id)
     const after = await open()
-    assert.equal(near.broker.sessions(), 2)
+    assert.equal(near.proxy.sessions(), 2)
     for (const { client, server } of [before, after]) {
       client.write('both live')
       assert.equal((await readBytes(server, 9)).toString(), 'both live')
@@ -254,8 +254,8 @@ describe('sessions', () => {
     const client = await dial(path)
     client.write('x')
     await readBytes(client, 1)
-    assert.equal(near.broker.flows()[0]?.carrier, 'libp2p')
-    assert.equal(far.broker.flows()[0]?.carrier, 'libp2p')
+    assert.equal(near.proxy.flows()[0]?.carrier, 'libp2p')
+    assert.equal(far.proxy.flows()[0]?.carrier, 'libp2p')
   })
 
   it('reach an agent at its second address when the first is another machine', async () => {
@@ -270,7 +270,7 @@ describe('sessions', () => {
     const client = await dial(path)
     client.write('x')
     await readBytes(client, 1)
-    assert.equal(near.broker.flows()[0]?.carrier, 'direct')
+    assert.equal(near.proxy.flows()[0]?.carrier, 'direct')
   })
 })
 
@@ -283,7 +283,7 @@ describe('several instances', () => {
     const source = near.register('dev.test.client.default')
     await dead.serve(NAME, () => {})
     await good.serve(NAME, socket => socket.end('gamma'))
-    await dead.broker.stop()
+    await dead.proxy.stop()
     for (let round = 0; round < 4; round += 1) {
       const { spiffeId } = await near.connect(source, NAME)
       assert.match(spiffeId, /\/gamma$/)

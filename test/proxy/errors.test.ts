@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { existsSync, statSync } from 'node:fs'
 import { describe, it } from 'node:test'
 import { parsePattern } from '../../src/identity/index.ts'
-import { brokerPb, decode, readFrame } from '../../src/wire/index.ts'
+import { decode, proxyPb, readFrame } from '../../src/wire/index.ts'
 import { Accepted, dial, endOf, readAll, readBytes } from './support/sockets.ts'
 import { UID, VIEW, World } from './support/world.ts'
 
@@ -72,7 +72,7 @@ for (const where of ['another host', 'this host'] as const) {
       const { path } = await near.connect(source, NAME, true)
       world.allows = () => false
       const client = await dial(path)
-      const hello = decode(brokerPb.FlowHelloSchema, await readFrame(client, 16_384, signal), 16_384)
+      const hello = decode(proxyPb.FlowHelloSchema, await readFrame(client, 16_384, signal), 16_384)
       assert.equal(hello.error?.code, 'UNAUTHORIZED')
       assert.equal((await endOf(client)).end, 'cut')
     })
@@ -94,8 +94,8 @@ for (const where of ['another host', 'this host'] as const) {
       const { path, spiffeId } = await near.connect(source, NAME, true)
       const client = await dial(path)
       const server = await accepted.next()
-      const there = decode(brokerPb.FlowHelloSchema, await readFrame(server, 16_384, signal), 16_384)
-      const here = decode(brokerPb.FlowHelloSchema, await readFrame(client, 16_384, signal), 16_384)
+      const there = decode(proxyPb.FlowHelloSchema, await readFrame(server, 16_384, signal), 16_384)
+      const here = decode(proxyPb.FlowHelloSchema, await readFrame(client, 16_384, signal), 16_384)
       assert.equal(there.peerSpiffeId, 'spiffe://test.example/dev/test/client/default/alpha')
       assert.equal(here.peerSpiffeId, spiffeId)
       assert.equal(here.flowId, there.flowId)
@@ -134,7 +134,7 @@ for (const where of ['another host', 'this host'] as const) {
         assert.equal(fields.destination, `${NAME}.${far.machine}`)
         assert.equal(fields.carrier, where === 'this host' ? 'local' : 'direct')
       }
-      assert.deepEqual(near.broker.flows(), [])
+      assert.deepEqual(near.proxy.flows(), [])
     })
   })
 }
@@ -183,7 +183,7 @@ describe('the two agents', () => {
     const far = await world.host('beta')
     const source = near.register('dev.test.client.default')
     await far.serve(NAME, () => {})
-    await far.broker.stop()
+    await far.proxy.stop()
     await assert.rejects(near.connect(source, NAME), code('DESTINATION_UNREACHABLE'))
     assert.deepEqual(near.unreachable, [far.node.peer])
   })
@@ -238,7 +238,7 @@ describe('a local endpoint', () => {
     const near = await world.host('alpha')
     const { id: registrationId, address } = near.register('dev.test.client.default')
     await near.serve(NAME, () => {})
-    const { path } = await near.broker.connect({
+    const { path } = await near.proxy.connect({
       source: { registrationId, address, uid: 65_534, view: VIEW },
       destination: parsePattern(NAME),
       protocol: 'tcp',
@@ -288,14 +288,14 @@ describe('limits', () => {
     const second = await dial(path)
     for (const socket of [first, second]) await readFrame(socket, 16_384, signal)
     const third = await dial(path)
-    const refused = decode(brokerPb.FlowHelloSchema, await readFrame(third, 16_384, signal), 16_384)
+    const refused = decode(proxyPb.FlowHelloSchema, await readFrame(third, 16_384, signal), 16_384)
     assert.equal(refused.error?.code, 'LIMIT_EXCEEDED')
-    assert.deepEqual(near.hits, ['broker_flows_per_workload'])
+    assert.deepEqual(near.hits, ['proxy_flows_per_workload'])
     first.end()
     await readAll(first)
     await near.flowEnd(/^ended$/)
     const fourth = await dial(path)
-    const granted = decode(brokerPb.FlowHelloSchema, await readFrame(fourth, 16_384, signal), 16_384)
+    const granted = decode(proxyPb.FlowHelloSchema, await readFrame(fourth, 16_384, signal), 16_384)
     assert.equal(granted.error, undefined)
   })
 
@@ -317,7 +317,7 @@ describe('limits', () => {
     // An idle session makes room for another.
     await near.connect(source, 'dev.test.second.default')
     await assert.rejects(near.connect(source, NAME), /LIMIT_EXCEEDED: endpoints of this user/)
-    assert.deepEqual(near.hits, ['broker_flows', 'broker_endpoints_per_uid'])
-    assert.equal(near.broker.totals().endpoints, 2)
+    assert.deepEqual(near.hits, ['proxy_flows', 'proxy_endpoints_per_uid'])
+    assert.equal(near.proxy.totals().endpoints, 2)
   })
 })

@@ -105,7 +105,7 @@ test('exact: the instance of a full address, and no other when it fails', async 
 })
 
 for (const strategy of ['balanced', 'first', 'sticky'] as const) {
-  test(`${strategy}: suspect, failing and draining instances are passed over`, async () => {
+  test(`${strategy}: suspect, failing and draining instances are skipped`, async () => {
     const { world, near, source, served } = await group(['alpha', 'beta', 'gamma', 'delta', 'omega'])
     await using _ = world
     world.suspects.add('beta')

@@ -30,8 +30,8 @@ async function pair(world: World) {
   return { near, far, open, stream }
 }
 
-function newest({ broker }: Host): string | undefined {
-  return broker.flows().at(-1)?.carrier
+function newest({ proxy }: Host): string | undefined {
+  return proxy.flows().at(-1)?.carrier
 }
 
 describe('the way to another host', () => {
@@ -54,15 +54,15 @@ describe('the way to another host', () => {
     const first = await open()
 
     near.openStream = stream
-    near.broker.pathAppeared('beta')
+    near.proxy.pathAppeared('beta')
     while (newest(near) !== 'libp2p') await open()
     far.dataAddresses = good
-    near.broker.pathAppeared('beta')
+    near.proxy.pathAppeared('beta')
     while (newest(near) !== 'direct') await open()
 
     first.write('y')
     assert.equal((await readBytes(first, 1)).toString(), 'y')
-    assert.equal(near.broker.flows()[0]?.carrier, 'relay via gamma')
+    assert.equal(near.proxy.flows()[0]?.carrier, 'relay via gamma')
   })
 
   it('leaves a session that is silent for the next way, before its flows are given up', async () => {

@@ -167,7 +167,7 @@ test('the kernel is asked about a flow of datagrams at once, after a while, and 
   server.answers = [8n]
   assert.equal(guard.verdict(), 'right')
   server.answers = ['other']
-  guard.doubt()
+  guard.suspect()
   assert.equal(guard.verdict(), TAKEN)
   // That nobody has it is asked each time: the next may be anybody.
   server.answers = [undefined, undefined, 'other']

@@ -30,10 +30,10 @@ async function live(carrier: CarrierCase) {
 }
 
 /** Attempts until one is due and made: those that failed have a pause before them. */
-async function untilProved({ broker, counts }: Host, key: string): Promise<void> {
+async function untilProved({ proxy, counts }: Host, key: string): Promise<void> {
   const before = counts.get(key) ?? 0
   while ((counts.get(key) ?? 0) === before) {
-    await broker.proveAgain()
+    await proxy.proveAgain()
     await new Promise(resolve => setImmediate(resolve))
   }
 }
@@ -48,31 +48,31 @@ for (const carrier of CARRIERS) {
       far.renew(served.id)
       near.renew(source.id)
       near.refuses = () => true
-      await near.broker.proveAgain()
+      await near.proxy.proveAgain()
 
       const { fields, level } = await near.line(({ message }) => UNPROVED.test(message))
       assert.equal(level, 'warn')
       assert.match(fields.reason ?? '', /CERTIFICATE_REFUSED: .*the test refuses it/)
       assert.deepEqual([fields.machine, fields.count], ['beta', 1])
-      const [alarm] = near.broker.sessionAlarms()
+      const [alarm] = near.proxy.sessionAlarms()
       assert.match(alarm?.problem ?? '', /the test refuses it/)
       assert.deepEqual([alarm?.role, alarm?.machine, alarm?.flows], ['client', 'beta', 1])
-      const [flow] = near.broker.flows()
+      const [flow] = near.proxy.flows()
       assert.equal(flow?.cutAtMs, alarm?.cutAtMs)
       assert.equal(new Date(flow?.cutAtMs ?? 0).toISOString(), fields.notAfter)
       assert.match(flow?.problem ?? '', /the test refuses it/)
-      assert.deepEqual(near.broker.totals().unproved, { client: 1, server: 0 })
+      assert.deepEqual(near.proxy.totals().unproved, { client: 1, server: 0 })
       assert.equal(near.counts.get(FAILED('client')), 1)
       // Not again within its pause, and the flow goes on.
-      await near.broker.proveAgain()
+      await near.proxy.proveAgain()
       assert.equal(near.counts.get(FAILED('client')), 1)
       await talk()
 
       near.refuses = () => false
       await untilProved(near, 'warren_session_proofs_total{role="client",result="ok"}')
       await near.line(({ message }) => message === 'renewed certificates are proved again')
-      assert.deepEqual(near.broker.sessionAlarms(), [])
-      assert.deepEqual([near.broker.flows()[0]?.problem, near.broker.flows()[0]?.cutAtMs], ['', 0])
+      assert.deepEqual(near.proxy.sessionAlarms(), [])
+      assert.deepEqual([near.proxy.flows()[0]?.problem, near.proxy.flows()[0]?.cutAtMs], ['', 0])
       await talk()
     })
 
@@ -82,16 +82,16 @@ for (const carrier of CARRIERS) {
       const talk = await open()
       near.renew(source.id)
       far.refuses = () => true
-      await near.broker.proveAgain()
+      await near.proxy.proveAgain()
       const here = await near.line(({ message }) => UNPROVED.test(message))
       assert.match(here.fields.reason ?? '', /CERTIFICATE_REFUSED: .*the test refuses it/)
       const there = await far.line(({ message }) => UNPROVED.test(message))
       assert.equal(there.level, 'warn')
       assert.deepEqual([there.fields.machine, there.fields.source], ['alpha', 'dev.test.client.default.alpha'])
-      const [alarm] = far.broker.sessionAlarms()
+      const [alarm] = far.proxy.sessionAlarms()
       assert.deepEqual([alarm?.role, alarm?.machine, alarm?.flows], ['server', 'alpha', 1])
-      assert.match(far.broker.flows()[0]?.problem ?? '', /the test refuses it/)
-      assert.deepEqual(far.broker.totals().unproved, { client: 0, server: 1 })
+      assert.match(far.proxy.flows()[0]?.problem ?? '', /the test refuses it/)
+      assert.deepEqual(far.proxy.totals().unproved, { client: 0, server: 1 })
       assert.equal(far.counts.get(FAILED('server')), 1)
       await talk()
     })
@@ -100,14 +100,14 @@ for (const carrier of CARRIERS) {
       const { world, near, open } = await live(carrier)
       await using _ = world
       const before = await open()
-      assert.equal(near.broker.sessions(), 1)
+      assert.equal(near.proxy.sessions(), 1)
       // Our own certificate stays the same, so that nothing else asks for a new session.
-      near.isSuperseded = () => true
+      near.isReplaced = () => true
       near.refuses = () => true
       await untilProved(near, FAILED('client'))
       near.refuses = () => false
       const after = await open()
-      assert.equal(near.broker.sessions(), 2)
+      assert.equal(near.proxy.sessions(), 2)
       await before()
       await after()
     })

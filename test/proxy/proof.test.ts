@@ -5,9 +5,9 @@ import { describe, it } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { TLSSocket } from 'node:tls'
 import { ErrorCode, WarrenError } from '../../src/core/index.ts'
-import type { BrokerLimits } from '../../src/proxy/index.ts'
+import type { ProxyLimits } from '../../src/proxy/index.ts'
 import { checkProof, MAX_PROOF_BYTES, makeProof, type Role } from '../../src/proxy/session/proof.ts'
-import { brokerPb, create, decode, toBinary } from '../../src/wire/index.ts'
+import { create, decode, proxyPb, toBinary } from '../../src/wire/index.ts'
 import type { CarrierCase } from './support/carriers.ts'
 import { CARRIERS, hostsJoinedBy, SHOWN } from './support/carriers.ts'
 import { Framed } from './support/datagrams.ts'
@@ -23,7 +23,7 @@ const refusedWith = (reason: RegExp) => (err: unknown) =>
   WarrenError.is(err, ErrorCode.CertificateRefused) && reason.test(err.message)
 
 /** Two hosts whose SVIDs live that long, and the ids of what is registered there. */
-async function live(lifetimeMs: number, carrier: CarrierCase, limits: Partial<BrokerLimits> = {}) {
+async function live(lifetimeMs: number, carrier: CarrierCase, limits: Partial<ProxyLimits> = {}) {
   const world = await World.create()
   const [near, far] = await hostsJoinedBy(world, carrier, { limits })
   near.svidLifetimeMs = lifetimeMs
@@ -39,7 +39,7 @@ async function live(lifetimeMs: number, carrier: CarrierCase, limits: Partial<Br
     const server = await accepted.next()
     await readBytes(server, 1)
     assert.deepEqual(
-      [near, far].map(host => host.broker.flows().at(-1)?.carrier),
+      [near, far].map(host => host.proxy.flows().at(-1)?.carrier),
       [SHOWN[carrier], SHOWN[carrier]]
     )
     return { client, server }
@@ -67,7 +67,7 @@ async function echoes(client: Socket, server: Socket): Promise<void> {
 
 async function past(ms: number, ...hosts: Host[]): Promise<void> {
   await pause(Math.max(0, ms + 1_100 - Date.now()))
-  for (const host of hosts) await host.broker.proveAgain()
+  for (const host of hosts) await host.proxy.proveAgain()
 }
 
 for (const carrier of CARRIERS) {
@@ -78,16 +78,16 @@ for (const carrier of CARRIERS) {
       await using _ = world
       const [tcp, udp] = [await open(), await openUdp()]
       renewFor(3_600_000)
-      await near.broker.proveAgain()
+      await near.proxy.proveAgain()
       await past(endMs, near, far)
       await echoes(tcp.client, tcp.server)
       await udp.client.sendUntilHeard(udp.server, 'to the server')
       await udp.server.sendUntilHeard(udp.client, 'to the client')
-      assert.equal(near.broker.sessions(), 2)
-      assert.equal(far.broker.sessions(), 2)
+      assert.equal(near.proxy.sessions(), 2)
+      assert.equal(far.proxy.sessions(), 2)
       assert.equal(near.counts.get('warren_session_proofs_total{role="client",result="ok"}'), 2)
       assert.equal(far.counts.get('warren_session_proofs_total{role="server",result="ok"}'), 2)
-      assert.deepEqual([near.broker.sessionAlarms(), far.broker.sessionAlarms()], [[], []])
+      assert.deepEqual([near.proxy.sessionAlarms(), far.proxy.sessionAlarms()], [[], []])
     })
 
     it('lives on for the flows that it has while new ones have a session of their own', async () => {
@@ -96,15 +96,15 @@ for (const carrier of CARRIERS) {
       const before = await open()
       renewFor(3_600_000)
       const after = await open()
-      assert.equal(near.broker.sessions(), 2)
-      await near.broker.proveAgain()
+      assert.equal(near.proxy.sessions(), 2)
+      await near.proxy.proveAgain()
       await past(endMs, near, far)
       await echoes(before.client, before.server)
       await echoes(after.client, after.server)
       before.client.end()
       before.server.end()
       await near.flowEnd(/ended/)
-      while (near.broker.sessions() > 1) await pause(20)
+      while (near.proxy.sessions() > 1) await pause(20)
     })
 
     it('lives on though it has as many flows as it may', async () => {
@@ -112,7 +112,7 @@ for (const carrier of CARRIERS) {
       await using _ = world
       const pairs = [await open(), await open(), await open()]
       renewFor(3_600_000)
-      await near.broker.proveAgain()
+      await near.proxy.proveAgain()
       await past(endMs, near, far)
       for (const { client, server } of pairs) await echoes(client, server)
     })
@@ -128,13 +128,13 @@ for (const carrier of CARRIERS) {
         const [renewing, id] = role === 'near' ? [far, served.id] : [near, source.id]
         renewing.svidLifetimeMs = 3_600_000
         renewing.renew(id)
-        await near.broker.proveAgain()
+        await near.proxy.proveAgain()
         await past(endMs, near, far)
         assert.equal((await endOf(client)).end, 'cut')
         assert.equal((await endOf(server)).end, 'cut')
-        // A proof is of both ends or of none, so both judge the same: whoever looks first says why.
+        // A proof is of both ends or of none, so both verify the same: whoever looks first says why.
         const why = /no longer trusted: its certificate ended at .* and it has proved no other since/
-        await Promise.race([near, far].map(judge => judge.flowEnd(why)))
+        await Promise.race([near, far].map(verifier => verifier.flowEnd(why)))
       })
     }
   })
@@ -149,9 +149,9 @@ function connection(): TLSSocket {
 describe('a proof of a renewed certificate', async () => {
   const pki = await TestPki.create()
   const [alpha, beta] = [await pki.node('alpha'), await pki.node('beta')]
-  const judge = { workload: (leaf: Uint8Array) => pki.judge(leaf, new Set<string>()) }
+  const verifier = { workload: (leaf: Uint8Array) => pki.verifier(leaf, new Set<string>()) }
   const socket = connection()
-  const check = (bytes: Uint8Array, over = socket, role: Role = 'client') => checkProof(bytes, over, role, ID, judge)
+  const check = (bytes: Uint8Array, over = socket, role: Role = 'client') => checkProof(bytes, over, role, ID, verifier)
 
   it('counts for the identity, the end and the connection it was made for', async () => {
     const proof = makeProof(socket, 'client', await svidOf(alpha, ID))
@@ -177,10 +177,10 @@ describe('a proof of a renewed certificate', async () => {
 
   it('is bounded, and refused when it is not one', async () => {
     const proof = makeProof(socket, 'client', await svidOf(alpha, ID))
-    const { certificateChain, signature } = decode(brokerPb.SessionProofSchema, proof, MAX_PROOF_BYTES)
+    const { certificateChain, signature } = decode(proxyPb.SessionProofSchema, proof, MAX_PROOF_BYTES)
     for (const chain of [[], certificateChain.slice(0, 2), [...certificateChain, ...certificateChain]]) {
-      const content = create(brokerPb.SessionProofSchema, { certificateChain: chain, signature })
-      assert.throws(() => check(toBinary(brokerPb.SessionProofSchema, content)), refusedWith(/three certificates/))
+      const content = create(proxyPb.SessionProofSchema, { certificateChain: chain, signature })
+      assert.throws(() => check(toBinary(proxyPb.SessionProofSchema, content)), refusedWith(/three certificates/))
     }
     assert.throws(() => check(Buffer.from('nonsense')), { code: ErrorCode.MessageMalformed })
   })

@@ -188,7 +188,7 @@ describe('at the data port', () => {
       socket => new Promise<void>(resolve => socket.on('error', () => {}).once('close', () => resolve()))
     )
     await Promise.race(closed)
-    assert.deepEqual([...new Set(host.hits)], ['broker_pending_handshakes_per_host'])
+    assert.deepEqual([...new Set(host.hits)], ['proxy_pending_handshakes_per_host'])
     for (const socket of sockets) socket.destroy()
   })
 })

@@ -36,7 +36,7 @@ async function joined(t: TestContext) {
   const [opener, other] = await streams(made)
   const [client, nearSocket] = await sockets(scope, 'unix')
   const [farSocket, server] = await sockets(scope, 'unix')
-  const lanes = await records(scope, made, opener.id ?? 0)
+  const connections = await records(scope, made, opener.id ?? 0)
   const flows = { near: flowOf('outbound'), far: flowOf('inbound') }
   const legs = { near: socketLeg(nearSocket), far: socketLeg(farSocket) }
   const near = relay(flows.near, legs.near, streamLeg(opener))
@@ -44,9 +44,9 @@ async function joined(t: TestContext) {
   scope.defer(() => {
     for (const flow of [flows.near, flows.far]) flow.cut({ kind: 'shutdown', text: 'the test is over' })
   })
-  lanes.other.attend({
+  connections.other.subscribe({
     started: offset => {
-      if (!far.isOver) far.swap('source', joiningLeg(lanes.other, { offset }), far.sentTo('source'))
+      if (!far.isClosed) far.swap('source', joiningLeg(connections.other, { offset }), far.sentTo('source'))
       reuseReads(legs.far, farSocket, { copies: true })
     },
     closed: () => {}
@@ -57,11 +57,11 @@ async function joined(t: TestContext) {
     near,
     far,
     flows,
-    lanes,
+    connections,
     stream: opener,
     farStream: other,
     swap: () => {
-      near.swap('destination', joiningLeg(lanes.opener), near.sentTo('destination'))
+      near.swap('destination', joiningLeg(connections.opener), near.sentTo('destination'))
       reuseReads(legs.near, nearSocket, { copies: true })
     },
     /** What each of them has come to. */
@@ -108,7 +108,7 @@ describe('a flow that moves to a record connection', () => {
           )
           if (clientEnds === 'at once') client.end(up)
           if (serverEnds === 'at once') server.end(down)
-          if (!near.isOver) swap()
+          if (!near.isClosed) swap()
           if (clientEnds === 'after') client.end(up)
           if (serverEnds === 'after') server.end(down)
           const [atServer, atClient] = await settled(got, 'the bytes', 20_000)
@@ -154,7 +154,7 @@ describe('a flow that moves to a record connection', () => {
           (await over()).map(cut => cut?.kind),
           ['policy', 'policy']
         )
-        assert.ok(far.isOver)
+        assert.ok(far.isClosed)
         assert.deepEqual(
           (await ends).map(({ end }) => end),
           ['cut', 'cut']
@@ -164,13 +164,13 @@ describe('a flow that moves to a record connection', () => {
   })
 
   it('is lost with its record connection, also while its stream lives on', async t => {
-    const { client, server, swap, lanes, over } = await joined(t)
+    const { client, server, swap, connections, over } = await joined(t)
     client.write('x')
     await readBytes(server, 1)
     swap()
     client.write('y')
     await readBytes(server, 1)
-    lanes.lose()
+    connections.lose()
     assert.deepEqual(
       (await over()).map(cut => cut?.kind),
       ['link', 'link']
@@ -178,48 +178,48 @@ describe('a flow that moves to a record connection', () => {
   })
 
   it('moves from where it is only', async t => {
-    const { near, lanes } = await joined(t)
-    assert.throws(() => near.swap('destination', joiningLeg(lanes.opener), 1), RangeError)
+    const { near, connections } = await joined(t)
+    assert.throws(() => near.swap('destination', joiningLeg(connections.opener), 1), RangeError)
   })
 })
 
 describe('an agent that says that its direction moved where it did not', () => {
   /** The near relay, whose stream has brought ten bytes, and the other end of its record connection. */
   async function alone(t: TestContext) {
-    const { client, near, swap, lanes, farStream } = await joined(t)
-    lanes.other.attend({ closed: () => {} })
+    const { client, near, swap, connections, farStream } = await joined(t)
+    connections.other.subscribe({ closed: () => {} })
     farStream.write('ten bytes.')
     assert.equal((await readBytes(client, 10)).toString(), 'ten bytes.')
     swap()
-    return { client, near, lanes, farStream }
+    return { client, near, connections, farStream }
   }
   const failed = async (near: Relay): Promise<Cut | undefined> => await settled(near.over, 'the flow to end', 10_000)
 
   it('cuts the flow when it would send bytes twice', async t => {
-    const { near, lanes, client } = await alone(t)
-    lanes.other.start(5)
-    lanes.other.send(Buffer.from('bytes.'))
+    const { near, connections, client } = await alone(t)
+    connections.other.start(5)
+    connections.other.send(Buffer.from('bytes.'))
     assert.match((await failed(near))?.text ?? '', /twice/)
     assert.equal((await endOf(client)).bytes, 0)
   })
 
   it('cuts the flow when it leaves some out', async t => {
-    const { near, lanes, client, farStream } = await alone(t)
-    lanes.other.start(20)
-    lanes.other.send(Buffer.from('after the gap'))
+    const { near, connections, client, farStream } = await alone(t)
+    connections.other.start(20)
+    connections.other.send(Buffer.from('after the gap'))
     farStream.end()
     assert.equal((await failed(near))?.kind, 'link')
     assert.equal((await endOf(client)).bytes, 0)
   })
 
   it('cuts the flow when it had ended before', async t => {
-    const { client, near, swap, lanes, farStream } = await joined(t)
-    lanes.other.attend({ closed: () => {} })
+    const { client, near, swap, connections, farStream } = await joined(t)
+    connections.other.subscribe({ closed: () => {} })
     farStream.end('all')
     assert.equal((await readAll(client)).toString(), 'all')
     swap()
-    lanes.other.start(3)
-    lanes.other.send(Buffer.from('more'))
+    connections.other.start(3)
+    connections.other.send(Buffer.from('more'))
     assert.match((await failed(near))?.text ?? '', /after its end/)
   })
 })

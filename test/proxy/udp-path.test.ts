@@ -31,7 +31,7 @@ async function live(options: HostOptions = {}) {
     assert.equal(await server.text(), 'hello')
     return { client, server }
   }
-  const carriers = () => [near, far].map(host => host.broker.flows()[0]?.carrier)
+  const carriers = () => [near, far].map(host => host.proxy.flows()[0]?.carrier)
   const carriedBy = async (carrier: string): Promise<void> => {
     while (!carriers().every(one => one === carrier)) await pause(10)
   }
@@ -132,8 +132,8 @@ describe('the datagram path', () => {
     udp.fate = (_packet, direction) => (direction === 'down' ? 'drop' : 'pass')
     const { client, server } = await open()
     await pause(600)
-    assert.equal(near.broker.flows()[0]?.carrier, 'direct')
-    assert.equal(far.broker.flows()[0]?.carrier, 'direct')
+    assert.equal(near.proxy.flows()[0]?.carrier, 'direct')
+    assert.equal(far.proxy.flows()[0]?.carrier, 'direct')
     await client.sendUntilHeard(server, 'by capsule')
     client.socket.destroy()
   })
@@ -182,14 +182,14 @@ describe('the datagram path', () => {
     const { client, server } = await open()
     await carriedBy('udp')
     world.allows = () => false
-    far.broker.reevaluate('policy version 2')
+    far.proxy.reevaluate('policy version 2')
     const got = server.received
     const sending = setInterval(() => client.send('too late'), 1)
     assert.equal((await endOf(client.socket)).end, 'cut')
     clearInterval(sending)
     await server.ended()
     assert.equal(server.received, got)
-    assert.deepEqual(far.broker.flows(), [])
+    assert.deepEqual(far.proxy.flows(), [])
   })
 
   it('is found beside a stream of the mesh, when that carries the session', async () => {
@@ -219,7 +219,7 @@ describe('the datagram path', () => {
     await carriedBy('udp')
     client.socket.destroy()
     server.socket.destroy()
-    while (near.broker.flows().length > 0) await pause(10)
+    while (near.proxy.flows().length > 0) await pause(10)
     await pause(100)
     const before = udp.seen.length
     await pause(1_000)

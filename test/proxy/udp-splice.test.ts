@@ -11,7 +11,7 @@ class FakeLeg implements DatagramLeg {
   events: DatagramEvents | undefined
   answer: Sent = 'sent'
   sent = 0
-  isOver = false
+  isClosed = false
   start = (events: DatagramEvents): void => {
     this.events = events
   }
@@ -21,10 +21,10 @@ class FakeLeg implements DatagramLeg {
   }
   end(): void {}
   close = (): void => {
-    this.isOver = true
+    this.isClosed = true
   }
   abort = (): void => {
-    this.isOver = true
+    this.isClosed = true
   }
 }
 
@@ -37,7 +37,7 @@ function upTo(count: number): () => boolean {
   }
 }
 
-function spliced(meters: ReadonlyArray<() => boolean> = []) {
+function spliced(buckets: ReadonlyArray<() => boolean> = []) {
   const flow = new Flow({
     id: 'f',
     direction: 'outbound',
@@ -49,7 +49,7 @@ function spliced(meters: ReadonlyArray<() => boolean> = []) {
     openedAtMs: 0,
     startedAtMs: 0
   })
-  flow.meters = meters
+  flow.buckets = buckets
   const [source, destination] = [new FakeLeg(), new FakeLeg()]
   const over = spliceDatagrams(flow, source, destination, { idleMs: 60_000, metrics: silentMetrics })
   return { flow, source, destination, over }

@@ -32,14 +32,14 @@ async function udpEcho(world: World): Promise<{ port: number; socket: UdpSocket;
   return { port: socket.address().port, socket, ports }
 }
 
-interface Way {
+interface CarrierPath {
   readonly world: World
   readonly near: Host
   readonly far: Host
   readonly source: ReturnType<Host['register']>
 }
 
-async function hosts(way: 'direct' | 'libp2p' | 'local' | 'packets', options: HostOptions = {}): Promise<Way> {
+async function hosts(way: 'direct' | 'libp2p' | 'local' | 'packets', options: HostOptions = {}): Promise<CarrierPath> {
   const world = await World.create()
   const all = { ...options, carrier: way === 'libp2p' ? 'libp2p' : 'direct' } as const
   const near = await world.host('alpha', all)
@@ -47,7 +47,7 @@ async function hosts(way: 'direct' | 'libp2p' | 'local' | 'packets', options: Ho
   return { world, near, far, source: near.register('dev.test.client.default') }
 }
 
-async function pair({ near, far, source }: Way): Promise<() => Promise<{ client: Framed; server: Framed }>> {
+async function pair({ near, far, source }: CarrierPath): Promise<() => Promise<{ client: Framed; server: Framed }>> {
   const accepted = new Accepted()
   await far.serve(NAME, accepted.push, { protocol: 'udp' })
   const { path } = await near.connect(source, NAME, false, 'udp')
@@ -59,14 +59,14 @@ async function pair({ near, far, source }: Way): Promise<() => Promise<{ client:
 
 for (const way of ['direct', 'libp2p', 'local', 'packets'] as const) {
   describe(`datagrams, ${way}`, () => {
-    let all: Way
+    let all: CarrierPath
     let open: () => Promise<{ client: Framed; server: Framed }>
     before(async () => {
       all = await hosts(way)
       const openOne = await pair(all)
       open = async () => {
         const ends = await openOne()
-        const flows = () => [all.near, all.far].flatMap(host => host.broker.flows())
+        const flows = () => [all.near, all.far].flatMap(host => host.proxy.flows())
         // All of them have been looking for the path since they were opened.
         while (way === 'packets' && !flows().every(({ carrier }) => carrier === 'udp')) await pause(5)
         return ends
@@ -102,10 +102,10 @@ for (const way of ['direct', 'libp2p', 'local', 'packets'] as const) {
       client.socket.write(Buffer.concat([tooLarge, tooLarge]))
       client.send('after')
       assert.equal(await server.text(), 'after')
-      const flow = all.near.broker.flows().find(one => one.dropped > 0)
+      const flow = all.near.proxy.flows().find(one => one.dropped > 0)
       assert.equal(flow?.dropped, 2)
       assert.equal(flow?.datagramsOut, 1)
-      const lines = all.near.lines.filter(({ fields }) => fields.limitName === 'broker_datagram_bytes')
+      const lines = all.near.lines.filter(({ fields }) => fields.limitName === 'proxy_datagram_bytes')
       assert.equal(lines.length, 1)
       assert.equal(lines[0]?.fields.limit, MAX_DATAGRAM_BYTES)
       client.socket.destroy()
@@ -115,11 +115,11 @@ for (const way of ['direct', 'libp2p', 'local', 'packets'] as const) {
       const { client, server } = await open()
       server.socket.pause()
       const payload = randomBytes(8_000)
-      const flowOf = () => all.near.broker.flows().find(one => one.dropped > 0)
+      const flowOf = () => all.near.proxy.flows().find(one => one.dropped > 0)
       const dropped = () =>
-        all.far.broker
+        all.far.proxy
           .flows()
-          .concat(all.near.broker.flows())
+          .concat(all.near.proxy.flows())
           .some(one => one.dropped > 100)
       while (!dropped()) {
         if (!client.socket.write(Buffer.concat([Buffer.of(0x1f, 0x40), payload]))) await once(client.socket, 'drain')
@@ -212,7 +212,7 @@ describe('a flow of datagrams', () => {
     client.send('x')
     await server.next()
     all.world.allows = (_source, _destination, machine) => machine !== 'beta'
-    all.far.broker.reevaluate('policy version 2')
+    all.far.proxy.reevaluate('policy version 2')
     const ends = await Promise.all([endOf(client.socket), endOf(server.socket)])
     assert.deepEqual(
       ends.map(({ end }) => end),
@@ -235,8 +235,8 @@ describe('a flow of datagrams', () => {
       if (which === 'source') all.near.deregister(all.source.id)
       else all.far.deregister(served.id)
       await Promise.all([client.ended(), server.ended()])
-      assert.deepEqual(all.near.broker.flows(), [])
-      assert.deepEqual(all.far.broker.flows(), [])
+      assert.deepEqual(all.near.proxy.flows(), [])
+      assert.deepEqual(all.far.proxy.flows(), [])
     }
   })
 
@@ -250,11 +250,11 @@ describe('a flow of datagrams', () => {
       const server = new Framed(await accepted.next())
       client.send('x')
       await server.next()
-      const [ended, judge] = which === 'source' ? [all.source, all.far] : [served, all.near]
+      const [ended, verifier] = which === 'source' ? [all.source, all.far] : [served, all.near]
       ended.announced = false
-      judge.broker.reevaluate('registry: lease')
+      verifier.proxy.reevaluate('registry: lease')
       await Promise.all([client.ended(), server.ended()])
-      await judge.flowEnd(/gone: it is no longer registered/)
+      await verifier.flowEnd(/gone: it is no longer registered/)
     }
   })
 
@@ -271,9 +271,9 @@ describe('a flow of datagrams', () => {
     const all = await hosts('direct', { limits: { flowsPerWorkload: 2 } })
     await using _ = all.world
     const open = await pair(all)
-    const kept = [await open(), await open()]
+    const pooled = [await open(), await open()]
     await assert.rejects(all.near.connect(all.source, NAME, false, 'udp'), code('LIMIT_EXCEEDED'))
-    for (const { client } of kept) client.socket.destroy()
+    for (const { client } of pooled) client.socket.destroy()
   })
 
   it('carries so many datagrams a second and drops the rest, and the log says so once', async () => {
@@ -285,11 +285,11 @@ describe('a flow of datagrams', () => {
     await server.next()
     const lines = all.near.lines.filter(({ message }) => message === 'limit reached')
     assert.equal(lines.length, 1)
-    assert.equal(lines[0]?.fields.limitName, 'broker_datagrams_per_second')
-    const { dropped = 0 } = all.near.broker.flows()[0] ?? {}
+    assert.equal(lines[0]?.fields.limitName, 'proxy_datagrams_per_second')
+    const { dropped = 0 } = all.near.proxy.flows()[0] ?? {}
     assert.ok(dropped > 0, `${dropped} dropped`)
     assert.equal(all.near.hits.length, dropped)
-    assert.equal(all.near.broker.totals().flows.drops.rate, dropped)
+    assert.equal(all.near.proxy.totals().flows.drops.rate, dropped)
     client.socket.destroy()
   })
 

@@ -18,14 +18,14 @@ function driving(node: Node, time: Time) {
     request: () => () => {},
     ack: () => () => {},
     synchronised: () => {},
-    saveMarks: () => {},
-    forgetMark: () => {},
+    saveHighWaterMarks: () => {},
+    deleteHighWaterMark: () => {},
     notify: () => {}
   }
   const driver = new RegistryDriver(node.state, ports)
   const tell = (name: string): boolean => {
     driver.dispatch({ type: 'local-change', puts: [recordOf(node.machine, name)], deletes: [] })
-    return decodeGossip(published.at(-1) ?? new Uint8Array(), node.state.limits).toldAll
+    return decodeGossip(published.at(-1) ?? new Uint8Array(), node.state.limits).sentToAll
   }
   return { listening, tell }
 }

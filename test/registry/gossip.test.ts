@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { sealHead, toWire } from '../../src/registry/head.ts'
 import { DEFAULT_LIMITS, type Effect, owner, owners, quarantined, records } from '../../src/registry/index.ts'
-import { TOLD_ALL_BYTES, toldAll } from '../../src/registry/message.ts'
+import { SENT_TO_ALL_BYTES, sentToAll } from '../../src/registry/message.ts'
 import { RecordSet } from '../../src/registry/record-set.ts'
 import { decodeGossip } from '../../src/registry/wire-bounds.ts'
 import { create, registryPb, toBinary } from '../../src/wire/index.ts'
@@ -156,7 +156,7 @@ test('two heads of one seq are kept as proof, and the owner is quarantined until
   a.pull(b)
   assert.deepEqual(a.sees(b), [], 'not let in by the other door')
   time.pass(61_000)
-  const restarted = new Node('b', time, { marks: [...b.disk.values()] })
+  const restarted = new Node('b', time, { highWaterMarks: [...b.disk.values()] })
   assert.ok(restarted.state.own.epoch > epoch)
   restarted.put('web')
   a.pull(restarted)
@@ -249,7 +249,7 @@ test('a new epoch that starts from nothing needs no sync', () => {
   b.put('web')
   a.hear(b.sent.at(-1), b)
   time.pass(10)
-  const restarted = new Node('b', time, { marks: [...b.disk.values()] })
+  const restarted = new Node('b', time, { highWaterMarks: [...b.disk.values()] })
   assert.equal(verdictOf(a.hear(restarted.sent.at(-1), restarted)), 'accept-later')
   assert.deepEqual(a.sees(restarted), [])
   restarted.put('api')
@@ -311,7 +311,7 @@ test('what its owner tells everybody is taken from the owner and not handed on, 
   const time = new Time()
   const [a, b, c] = mesh(time, 'a', 'b', 'c') as [Node, Node, Node]
   b.put('web')
-  const bytes = toldAll(b.sent.at(-1)!)
+  const bytes = sentToAll(b.sent.at(-1)!)
   assert.equal(verdictOf(a.hear(bytes, b)), 'ignore')
   assert.deepEqual(a.sees(b), ['web'])
   assert.equal(verdictOf(c.hear(bytes, a)), 'accept', 'not the word of its owner')
@@ -327,7 +327,7 @@ test('the largest change that goes in one message does so also with the word tha
     const node = new Node('b', new Time(), { limits: { maxGossipBytes } })
     node.put(...Array.from({ length: count }, (_, at) => `n${at}`))
     sent = node.sent.at(-1)!
-    assert.ok(toldAll(sent).length <= maxGossipBytes)
+    assert.ok(sentToAll(sent).length <= maxGossipBytes)
   } while (decodeGossip(sent, DEFAULT_LIMITS).event.case === 'delta')
-  assert.equal(toldAll(new Uint8Array()).length, TOLD_ALL_BYTES)
+  assert.equal(sentToAll(new Uint8Array()).length, SENT_TO_ALL_BYTES)
 })

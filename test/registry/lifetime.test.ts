@@ -164,7 +164,7 @@ test('a replay of old state stays dead after a restart, by gossip and by sync', 
   a.pull(b)
   b.delete('web')
   a.pull(b)
-  const restarted = new Node('a', time, { marks: [...a.disk.values()] })
+  const restarted = new Node('a', time, { highWaterMarks: [...a.disk.values()] })
   restarted.pull(stale)
   assert.equal(owner(restarted.state, b.peer), undefined, 'older than the mark')
   assert.equal(verdictOf(restarted.hear(old, b)), 'ignore')
@@ -220,7 +220,7 @@ test('an epoch is on disk before it is used, and above the one before even if th
   const first = new Node('a', time)
   assert.deepEqual(typesOf(first.effects), ['persist', 'publish'])
   time.wallMs -= 3_600_000
-  const second = new Node('a', time, { marks: [...first.disk.values()] })
+  const second = new Node('a', time, { highWaterMarks: [...first.disk.values()] })
   assert.equal(self(second.state).epoch, self(first.state).epoch + 1n)
 })
 

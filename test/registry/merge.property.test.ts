@@ -49,7 +49,7 @@ class Mesh {
     } else if (event.kind === 'refresh') {
       node.step({ type: 'refresh' })
     } else if (event.kind === 'restart') {
-      this.nodes[event.at] = new Node(node.machine, this.time, { marks: [...node.disk.values()] })
+      this.nodes[event.at] = new Node(node.machine, this.time, { highWaterMarks: [...node.disk.values()] })
       this.truth[event.at] = new Set()
       for (const bytes of this.node(event.at).sent) this.sent.push({ by: event.at, bytes })
       return
@@ -195,7 +195,7 @@ test('a host restarted from its disk at any moment never shows what was deleted 
       for (const event of events) mesh.apply(event)
       mesh.check()
       const before = mesh.node(0)
-      const reborn = new Node(before.machine, mesh.time, { marks: [...before.disk.values()] })
+      const reborn = new Node(before.machine, mesh.time, { highWaterMarks: [...before.disk.values()] })
       for (const { bytes } of mesh.sent) reborn.hear(bytes, mesh.node(1))
       for (const other of mesh.nodes.slice(1)) reborn.pull(other)
       for (const { bytes } of mesh.sent) reborn.hear(bytes, mesh.node(1))

@@ -56,7 +56,7 @@ test('a fresh host learns everything from one peer', () => {
   assert.ok(steps.every(({ fault }) => fault === undefined))
 })
 
-test('what only the asker has is not taken over by the asked', () => {
+test('what only the requester has is not taken over by the asked', () => {
   const time = new Time()
   const [a, b] = [new Node('a', time), new Node('b', time)]
   a.pull(b)

@@ -6,8 +6,8 @@ import {
   createRegistry,
   type Effect,
   type Event,
+  type HighWaterMark,
   type LocalRecord,
-  type Mark,
   type Profile,
   type RegistryConfig,
   type RegistryState,
@@ -40,7 +40,7 @@ export function chainOf(identity: Admitted, serial = 0): Uint8Array[] {
 }
 
 export interface NodeOptions {
-  readonly marks?: readonly Mark[]
+  readonly highWaterMarks?: readonly HighWaterMark[]
   readonly limits?: RegistryConfig['limits']
   readonly leases?: RegistryConfig['leases']
   /** Key of another machine, for two hosts with one identity. */
@@ -66,7 +66,7 @@ export class Node {
   readonly peer: PeerKey
   readonly time: Time
   readonly state: RegistryState
-  readonly disk = new Map<PeerKey, Mark>()
+  readonly disk = new Map<PeerKey, HighWaterMark>()
   readonly sent: Uint8Array[] = []
   readonly effects: Effect[] = []
   readonly identity: Admitted
@@ -84,7 +84,7 @@ export class Node {
       scopes: options.scopes ?? [],
       notAfterMs: START_MS + 30 * 24 * 3_600_000
     }
-    for (const mark of options.marks ?? []) this.disk.set(mark.owner, mark)
+    for (const highWaterMark of options.highWaterMarks ?? []) this.disk.set(highWaterMark.owner, highWaterMark)
     this.profile = {
       meshAddresses: [`/ip4/127.0.0.1/tcp/7460/p2p/${this.peer}`],
       dataAddresses: ['127.0.0.1:7461'],
@@ -99,7 +99,7 @@ export class Node {
       {
         trustDomain: TD,
         self: { peer: this.peer, machine },
-        marks: options.marks ?? [],
+        highWaterMarks: options.highWaterMarks ?? [],
         sign: bytes => fakeSign(this.key, bytes),
         verify: (raw, bytes, signature) => Buffer.from(signature).equals(fakeSign(raw, bytes)),
         admit: chain => this.#admit(chain),
@@ -117,7 +117,7 @@ export class Node {
 
   run(effects: Effect[]): Effect[] {
     for (const effect of effects) {
-      if (effect.type === 'persist') this.disk.set(effect.mark.owner, effect.mark)
+      if (effect.type === 'persist') this.disk.set(effect.highWaterMark.owner, effect.highWaterMark)
       if (effect.type === 'forget') this.disk.delete(effect.owner)
       if (effect.type === 'publish') this.sent.push(effect.bytes)
     }

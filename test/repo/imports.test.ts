@@ -4,11 +4,11 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import test from 'node:test'
 import { circles, tooLong, withoutIndex } from '../../tools/imports/circles.ts'
-import { judge } from '../../tools/imports/judge.ts'
+import { layering } from '../../tools/imports/layering.ts'
 import { readModules } from '../../tools/imports/read.ts'
 
 /** The violations of a project of these files, as "file: text". */
-function violationsOf(files: Record<string, string>, rules = [judge, circles, withoutIndex, tooLong]): string[] {
+function violationsOf(files: Record<string, string>, rules = [layering, circles, withoutIndex, tooLong]): string[] {
   const root = mkdtempSync(join(tmpdir(), 'warren-imports-'))
   try {
     const tsconfig = join(root, 'tsconfig.json')
@@ -114,7 +114,7 @@ test('every import in the wrong direction is caught', () => {
     const own = file.endsWith('/a.ts') ? file.replace(/a\.ts$/, `a${index}.ts`) : file
     return { file: own, code, why }
   })
-  const found = violationsOf(Object.fromEntries(planted.map(({ file, code }) => [file, code])), [judge])
+  const found = violationsOf(Object.fromEntries(planted.map(({ file, code }) => [file, code])), [layering])
   for (const { file, code, why } of planted) {
     const here = found.filter(violation => violation.startsWith(`${file}: `))
     assert.equal(here.length, 1, `${file}: ${code} gave ${JSON.stringify(here)}`)

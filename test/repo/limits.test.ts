@@ -16,7 +16,7 @@ import { MAX_BUNDLE_BYTES, MAX_ENTRIES, MAX_REVOCATIONS, MAX_RULES } from '../..
 import { MAX_BACKLOG_BYTES } from '../../src/proxy/datagram/leg.ts'
 import { MAX_REFRESHES } from '../../src/proxy/inbound/admission.ts'
 import { PROOFS } from '../../src/proxy/inbound/inbound-proofs.ts'
-import { DEFAULT_LIMITS as BROKER } from '../../src/proxy/limits.ts'
+import { DEFAULT_LIMITS as PROXY } from '../../src/proxy/limits.ts'
 import { MAX_JWT_KEYS } from '../../src/registry/head.ts'
 import { MAX_DELTA_CHANGES, DEFAULT_LIMITS as REGISTRY } from '../../src/registry/limits.ts'
 import { MAX_DATAGRAM_BYTES } from '../../src/wire/index.ts'
@@ -83,24 +83,24 @@ const VALUES: Record<LimitName, number> = {
   mesh_relay_rate: mesh.RELAY_RATE.perSecond,
   mesh_relayed_per_peer: mesh.MAX_RELAYED_PER_PEER,
   mesh_relayed: mesh.MAX_RELAYED,
-  broker_flows: BROKER.flows,
-  broker_flows_per_workload: BROKER.flowsPerWorkload,
+  proxy_flows: PROXY.flows,
+  proxy_flows_per_workload: PROXY.flowsPerWorkload,
   // The other agent grants as many streams as one of its workloads may have flows.
-  broker_flows_per_session: BROKER.flowsPerWorkload,
-  broker_sessions: BROKER.sessions,
-  broker_sessions_per_machine: BROKER.sessionsPerMachine,
-  broker_pending_dials: BROKER.pendingDials,
-  broker_pending_handshakes: BROKER.pendingHandshakes,
-  broker_pending_handshakes_per_host: BROKER.pendingHandshakesPerHost,
-  broker_endpoints_per_uid: BROKER.endpointsPerUid,
-  broker_lanes: BROKER.lanes,
-  broker_joins: BROKER.joins,
-  broker_renewals: BROKER.joins,
-  broker_proofs_per_session: PROOFS.burst,
-  broker_source_pulls: MAX_REFRESHES,
-  broker_datagrams_per_second: BROKER.datagramsPerSecond,
-  broker_datagram_bytes: MAX_DATAGRAM_BYTES,
-  broker_datagram_backlog: MAX_BACKLOG_BYTES
+  proxy_flows_per_session: PROXY.flowsPerWorkload,
+  proxy_sessions: PROXY.sessions,
+  proxy_sessions_per_machine: PROXY.sessionsPerMachine,
+  proxy_pending_dials: PROXY.pendingDials,
+  proxy_pending_handshakes: PROXY.pendingHandshakes,
+  proxy_pending_handshakes_per_host: PROXY.pendingHandshakesPerHost,
+  proxy_endpoints_per_uid: PROXY.endpointsPerUid,
+  proxy_fastpath_connections: PROXY.fastPathConnections,
+  proxy_joins: PROXY.joins,
+  proxy_renewals: PROXY.joins,
+  proxy_proofs_per_session: PROOFS.burst,
+  proxy_source_pulls: MAX_REFRESHES,
+  proxy_datagrams_per_second: PROXY.datagramsPerSecond,
+  proxy_datagram_bytes: MAX_DATAGRAM_BYTES,
+  proxy_datagram_backlog: MAX_BACKLOG_BYTES
 }
 
 const UNITS: Readonly<Record<string, number>> = { KiB: 1024, MiB: 1024 * 1024 }

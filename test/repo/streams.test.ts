@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import test from 'node:test'
 import { ALLOWED, STRICT } from '../../tools/streams/allowed.ts'
-import { judgeStreams } from '../../tools/streams/judge.ts'
 import { readStreams } from '../../tools/streams/read.ts'
+import { checkStreams } from '../../tools/streams/rules.ts'
 
 /** What is said of a project of these files. */
 function violationsOf(files: Record<string, string>, allowed: Record<string, string> = {}): string[] {
@@ -19,7 +19,7 @@ function violationsOf(files: Record<string, string>, allowed: Record<string, str
       writeFileSync(join(root, file), text)
     }
     const { files: all, reads } = readStreams(root, tsconfig)
-    return judgeStreams(reads, all, { allowed, strict: STRICT })
+    return checkStreams(reads, all, { allowed, strict: STRICT })
   } finally {
     rmSync(root, { recursive: true })
   }

@@ -13,7 +13,7 @@ export function checkBounds(sim: Simulation, host: Host): void {
     throw new InvariantBroken('memory is bounded', `${host.machine} holds ${size} ${what}, the limit is ${limit}`)
   }
   within('entries', state.entries.size, maxOwners)
-  within('marks', state.marks.size, 4 * maxOwners)
+  within('marks', state.highWaterMarks.size, 4 * maxOwners)
   within('marks on disk', disk.size, 4 * maxOwners + 1)
   within('quarantines', state.quarantines.size, maxOwners)
   within('clocks', state.clocks.size, maxOwners)

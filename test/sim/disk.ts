@@ -1,5 +1,5 @@
 import type { PeerKey } from '../../src/identity/index.ts'
-import type { Mark } from '../../src/registry/index.ts'
+import type { HighWaterMark } from '../../src/registry/index.ts'
 import { PowerLost } from './failure.ts'
 import type { Random } from './random.ts'
 
@@ -11,9 +11,9 @@ import type { Random } from './random.ts'
  */
 export class Disk {
   readonly #random: Random
-  #marks = new Map<PeerKey, Mark>()
-  #forgotten: Mark[] = []
-  #backup: Map<PeerKey, Mark> | undefined
+  #highWaterMarks = new Map<PeerKey, HighWaterMark>()
+  #forgotten: HighWaterMark[] = []
+  #backup: Map<PeerKey, HighWaterMark> | undefined
   /** The next write is the last. */
   failsNext = false
 
@@ -21,23 +21,23 @@ export class Disk {
     this.#random = random
   }
 
-  load(): Mark[] {
-    return [...this.#marks.values()]
+  load(): HighWaterMark[] {
+    return [...this.#highWaterMarks.values()]
   }
 
   get size(): number {
-    return this.#marks.size
+    return this.#highWaterMarks.size
   }
 
-  get(owner: PeerKey): Mark | undefined {
-    return this.#marks.get(owner)
+  get(owner: PeerKey): HighWaterMark | undefined {
+    return this.#highWaterMarks.get(owner)
   }
 
-  save(marks: readonly Mark[]): void {
+  save(highWaterMarks: readonly HighWaterMark[]): void {
     this.#forgotten = []
-    for (const mark of marks) {
+    for (const highWaterMark of highWaterMarks) {
       if (this.failsNext && this.#random.chance(0.5)) continue
-      this.#raise(mark)
+      this.#raise(highWaterMark)
     }
     if (this.failsNext) {
       this.failsNext = false
@@ -46,32 +46,34 @@ export class Disk {
   }
 
   forget(owner: PeerKey): void {
-    const mark = this.#marks.get(owner)
-    if (mark !== undefined) this.#forgotten.push(mark)
-    this.#marks.delete(owner)
+    const highWaterMark = this.#highWaterMarks.get(owner)
+    if (highWaterMark !== undefined) this.#forgotten.push(highWaterMark)
+    this.#highWaterMarks.delete(owner)
   }
 
   losePower(): void {
-    for (const mark of this.#forgotten) if (this.#random.chance(0.5)) this.#raise(mark)
+    for (const highWaterMark of this.#forgotten) if (this.#random.chance(0.5)) this.#raise(highWaterMark)
     this.#forgotten = []
     this.failsNext = false
   }
 
   backUp(): void {
-    this.#backup = new Map(this.#marks)
+    this.#backup = new Map(this.#highWaterMarks)
   }
 
   /** Whether there was a backup to restore. */
   restore(): boolean {
     if (this.#backup === undefined) return false
-    this.#marks = new Map(this.#backup)
+    this.#highWaterMarks = new Map(this.#backup)
     return true
   }
 
   // A lower mark never replaces a greater one, as in the agent's store.
-  #raise(mark: Mark): void {
-    const held = this.#marks.get(mark.owner)
-    const older = held !== undefined && (held.epoch > mark.epoch || (held.epoch === mark.epoch && held.seq > mark.seq))
-    if (!older) this.#marks.set(mark.owner, mark)
+  #raise(highWaterMark: HighWaterMark): void {
+    const held = this.#highWaterMarks.get(highWaterMark.owner)
+    const older =
+      held !== undefined &&
+      (held.epoch > highWaterMark.epoch || (held.epoch === highWaterMark.epoch && held.seq > highWaterMark.seq))
+    if (!older) this.#highWaterMarks.set(highWaterMark.owner, highWaterMark)
   }
 }

@@ -85,7 +85,7 @@ export class Host {
       {
         trustDomain: TRUST_DOMAIN,
         self: { peer: this.peer, machine: this.machine },
-        marks: sim.mutation.forgetsMarks === true ? [] : this.disk.load(),
+        highWaterMarks: sim.mutation.deletesHighWaterMarks === true ? [] : this.disk.load(),
         sign: bytes => this.#sign(bytes),
         verify: sim.mutation.verifiesNothing === true ? () => true : sim.verify,
         admit: chain => admit(chain, this.wallMs),
@@ -257,8 +257,8 @@ export class Host {
         return sim.network.ack(this, peer, bytes, onDelivered, onFailure)
       },
       synchronised: () => this.later(0, () => this.announce()),
-      saveMarks: marks => this.disk.save(marks),
-      forgetMark: owner => {
+      saveHighWaterMarks: highWaterMarks => this.disk.save(highWaterMarks),
+      deleteHighWaterMark: owner => {
         this.witness.forget(owner)
         this.disk.forget(owner)
       },

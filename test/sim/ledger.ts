@@ -13,7 +13,7 @@ export interface Signed extends Version {
   readonly content: string
 }
 
-interface Book {
+interface Store {
   greatest: Version
   /** Records that ended, but not yet in a state that outranks all before it. */
   readonly ending: Set<string>
@@ -23,19 +23,19 @@ interface Book {
 /** What is true: every head that an owner has signed, what was registered then, and when each record ended. */
 export class Ledger {
   readonly #signed = new Map<string, Signed>()
-  readonly #books = new Map<PeerKey, Book>()
+  readonly #books = new Map<PeerKey, Store>()
 
   noteEnd(owner: PeerKey, registrationId: string): void {
-    this.#book(owner).ending.add(registrationId)
+    this.#ledger(owner).ending.add(registrationId)
   }
 
   noteSigned(bytes: Uint8Array, signed: Signed): void {
     this.#signed.set(keyOf(bytes), signed)
-    const book = this.#book(signed.owner)
-    if (compare(signed, book.greatest) <= 0) return
-    book.greatest = signed
-    for (const id of book.ending) book.endedAt.set(id, signed)
-    book.ending.clear()
+    const ledger = this.#ledger(signed.owner)
+    if (compare(signed, ledger.greatest) <= 0) return
+    ledger.greatest = signed
+    for (const id of ledger.ending) ledger.endedAt.set(id, signed)
+    ledger.ending.clear()
   }
 
   /** What an owner signed with these bytes; undefined if nobody did. */
@@ -45,16 +45,16 @@ export class Ledger {
 
   /** The first version of its owner's state without this record. */
   endedAt(owner: PeerKey, registrationId: string): Version | undefined {
-    return this.#book(owner).endedAt.get(registrationId)
+    return this.#ledger(owner).endedAt.get(registrationId)
   }
 
-  #book(owner: PeerKey): Book {
-    let book = this.#books.get(owner)
-    if (book === undefined) {
-      book = { greatest: { epoch: 0n, seq: 0n }, ending: new Set(), endedAt: new Map() }
-      this.#books.set(owner, book)
+  #ledger(owner: PeerKey): Store {
+    let ledger = this.#books.get(owner)
+    if (ledger === undefined) {
+      ledger = { greatest: { epoch: 0n, seq: 0n }, ending: new Set(), endedAt: new Map() }
+      this.#books.set(owner, ledger)
     }
-    return book
+    return ledger
   }
 }
 

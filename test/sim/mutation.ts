@@ -6,7 +6,7 @@ import { TRUST_DOMAIN } from './host.ts'
 /** A known bug, planted to see that the simulator finds it. */
 export interface Mutation {
   readonly step?: typeof step
-  readonly forgetsMarks?: boolean
+  readonly deletesHighWaterMarks?: boolean
   readonly verifiesNothing?: boolean
 }
 
@@ -16,11 +16,11 @@ export const NO_MUTATION: Mutation = Object.freeze({})
 export const MUTATIONS: Readonly<Record<string, Mutation>> = {
   'accepts an older seq': {
     step: (state, event, now) => {
-      if (event.type === 'gossip') state.marks.clear()
+      if (event.type === 'gossip') state.highWaterMarks.clear()
       return step(state, event, now)
     }
   },
-  'forgets its marks at a restart': { forgetsMarks: true },
+  'forgets its marks at a restart': { deletesHighWaterMarks: true },
   'verifies no signature': { verifiesNothing: true },
   'saves no marks': {
     step: (state, event, now) => step(state, event, now).filter(({ type }) => type !== 'persist')
@@ -33,10 +33,10 @@ export const MUTATIONS: Readonly<Record<string, Mutation>> = {
       if (gossip.case === undefined) return effects
       const head = gossip.case === 'delta' ? gossip.value.head : gossip.value
       const { owner, epoch, seq } = openHead(head, TRUST_DOMAIN, DEFAULT_LIMITS).head
-      const mark = { owner, epoch, seq }
+      const highWaterMark = { owner, epoch, seq }
       const ack = { type: 'send-ack', to: owner, bytes: encodeAck(epoch, seq), epoch, seq } as const
       // Saved as well, so that it is not found by that.
-      return [...effects, { type: 'persist', mark }, ack]
+      return [...effects, { type: 'persist', highWaterMark }, ack]
     }
   },
   'never ends a lease': {
@@ -45,7 +45,8 @@ export const MUTATIONS: Readonly<Record<string, Mutation>> = {
   'takes back what its lease had ended': {
     step: (state, event, now) => {
       const effects = step(state, event, now)
-      for (const [owner, mark] of state.marks) if (mark.spent) state.marks.set(owner, { ...mark, spent: false })
+      for (const [owner, highWaterMark] of state.highWaterMarks)
+        if (highWaterMark.spent) state.highWaterMarks.set(owner, { ...highWaterMark, spent: false })
       return effects
     }
   },
@@ -53,7 +54,7 @@ export const MUTATIONS: Readonly<Record<string, Mutation>> = {
     step: (state, event, now) =>
       step(state, event, now).flatMap(effect => {
         if (effect.type !== 'changed' || effect.cause !== 'expired') return [effect]
-        state.marks.delete(effect.owner)
+        state.highWaterMarks.delete(effect.owner)
         return [effect, { type: 'forget', owner: effect.owner } as const]
       })
   },

@@ -10,7 +10,7 @@ import { Ledger } from './ledger.ts'
 import { type Mutation, NO_MUTATION } from './mutation.ts'
 import { Network } from './network.ts'
 import { Random } from './random.ts'
-import { StateBook } from './states.ts'
+import { StateStore } from './states.ts'
 import { Trace } from './trace.ts'
 
 export interface SimulationOptions {
@@ -59,7 +59,7 @@ export class Simulation {
   readonly random: Random
   readonly queue = new EventQueue()
   readonly trace = new Trace()
-  readonly states = new StateBook()
+  readonly states = new StateStore()
   readonly ledger = new Ledger()
   readonly network: Network
   readonly verify: Verify

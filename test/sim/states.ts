@@ -34,7 +34,7 @@ export class HeldState {
 }
 
 /** Which state each digest stood for, over all replicas and all times. */
-export class StateBook {
+export class StateStore {
   readonly #byDigest = new Map<string, { readonly machine: string; readonly state: string }>()
 
   /** Who held another state under this digest; undefined if nobody did. */

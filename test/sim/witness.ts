@@ -87,8 +87,8 @@ export class Witness {
 
   /** The host was allowed to forget: the certificate of the owner has ended. */
   forget(owner: PeerKey): void {
-    const mark = this.#host.disk.get(owner)
-    if (mark?.untilMs !== undefined && mark.untilMs > this.#host.wallMs) {
+    const highWaterMark = this.#host.disk.get(owner)
+    if (highWaterMark?.untilMs !== undefined && highWaterMark.untilMs > this.#host.wallMs) {
       throw this.#broken('marks outlive leases', 'forgets before its certificate has ended', owner)
     }
     this.#durable.delete(owner)
@@ -144,11 +144,11 @@ export class Witness {
   }
 
   checkAck(owner: PeerKey, bytes: Uint8Array): void {
-    const mark = this.#host.disk.get(owner)
+    const highWaterMark = this.#host.disk.get(owner)
     const version = decodeAck(bytes)
     // A reminder to an owner in quarantine says nothing of what is held.
     if (version.seq === MAX_COUNTER) return
-    if (mark === undefined || compare(mark, version) < 0) {
+    if (highWaterMark === undefined || compare(highWaterMark, version) < 0) {
       throw this.#broken('saved before it is said', `acknowledges ${text(version)}, which is not on disk`, owner)
     }
   }

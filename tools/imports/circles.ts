@@ -1,5 +1,5 @@
 import { posix } from 'node:path'
-import type { Violation } from './judge.ts'
+import type { Violation } from './layering.ts'
 import type { ModuleFacts } from './read.ts'
 
 /** Files of a subfolder from which on it has an index.ts. */

@@ -28,7 +28,7 @@ import {
 } from '../../cluster/index.ts'
 import { ErrorCode, formatHostPort, WarrenError } from '../../core/index.ts'
 import { keySha256Of, type PeerKey, parseCertificate } from '../../identity/index.ts'
-import type { Broker, SessionAlarm, SourceHandle } from '../../proxy/index.ts'
+import type { DataPlane, SessionAlarm, SourceHandle } from '../../proxy/index.ts'
 import { type OwnerView, owners } from '../../registry/index.ts'
 import { serverOf, type Target, type Workload } from '../../workloads/index.ts'
 import type { Drain } from '../drain.ts'
@@ -47,7 +47,7 @@ export interface ApiParts {
   readonly cluster: Cluster
   readonly ca: Ca
   readonly local: LocalWorkloads
-  readonly proxy: Broker
+  readonly proxy: DataPlane
   readonly readiness: Readiness
   readonly drain: Drain
   readonly announcer: Announcer
@@ -101,7 +101,7 @@ function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: Ad
   const { base, cluster, ca, local, proxy, readiness, drain, announcer, dataAddresses } = parts
   const { membership, vault, store, addresses, metrics, events, clock } = base
   const { mesh, registry, routing, policy, evictions, failures } = cluster
-  const { office, renewal, rotation, authorities, rootRotation } = ca
+  const { joins, renewal, rotation, authorities, rootRotation } = ca
   const { workloads } = local
   const { trustDomain, machine } = membership
   const { state } = registry
@@ -147,8 +147,8 @@ function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: Ad
         authority: membership.credentials.authority !== undefined,
         admin: policy.isAdmin,
         pid: process.pid,
-        evicted: evictions.standing ?? '',
-        lapsed: renewal.lapse ?? '',
+        evicted: evictions.evictionReason ?? '',
+        expired: renewal.expiry ?? '',
         certificates: rotation.certificates().map(toCertificate),
         sessionAlarms: proxy.sessionAlarms().slice(0, MAX_ALARMS).map(toSessionAlarm)
       })
@@ -161,10 +161,10 @@ function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: Ad
       hostsBelow: keys => hostsBelow(owners(state), keys),
       authorities: authorities,
       rootRotation: rootRotation,
-      createToken: request => office.createToken(request),
-      tokens: () => office.tokens(),
-      revokeToken: id => office.revokeToken(id),
-      revokeTokensOf: machine => office.revokeTokensOf(machine),
+      createToken: request => joins.createToken(request),
+      tokens: () => joins.tokens(),
+      revokeToken: id => joins.revokeToken(id),
+      revokeTokensOf: machine => joins.revokeTokensOf(machine),
       onRuleChange: (change, subject, uid) => events.emit('rule-changed', { change, subject, uid }),
       nowMs: () => clock.wallMs(),
       drain: timeoutMs => drain.begin(timeoutMs),
@@ -207,7 +207,7 @@ function explainDeps({ base, cluster, local }: ApiParts) {
     machine: membership.machine,
     known: () => knownRoutes(routing),
     server: (registrationId: string) => serverFound(local.workloads.get(registrationId)?.target),
-    judge: (
+    evaluate: (
       source: Parameters<Authorizer['authorize']>[0]['source'],
       destination: ReturnType<typeof knownRoutes>[number],
       protocol: 'tcp' | 'udp'
@@ -248,8 +248,8 @@ function serverFound(target: Target | undefined): Found | undefined {
 function stateOf({ cluster, ca, drain, readiness }: ApiParts): string {
   const { evictions } = cluster
   const { renewal } = ca
-  if (evictions.standing !== undefined) return 'evicted'
-  if (renewal.lapse !== undefined) return 'lapsed'
+  if (evictions.evictionReason !== undefined) return 'evicted'
+  if (renewal.expiry !== undefined) return 'expired'
   return drain.isOn ? 'draining' : readiness.state
 }
 

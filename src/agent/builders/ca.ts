@@ -1,15 +1,15 @@
 import {
-  AdmissionOffice,
   Authorities,
-  AuthorityDesk,
+  AuthorityService,
   askAuthority,
   askOverMesh,
   authoritiesOf,
   certifier,
   dialAgent,
-  IssuedBook,
+  IssuedStore,
+  JoinService,
   Renewal,
-  RenewalDesk,
+  RenewalService,
   RootRotation,
   Rotation,
   Svids
@@ -24,14 +24,14 @@ import type { Cluster } from './cluster.ts'
 /** The certificates of this host, and its part as an authority. */
 export interface Ca {
   readonly trustService: TrustService
-  readonly office: AdmissionOffice
-  readonly desk: RenewalDesk
+  readonly joins: JoinService
+  readonly renewals: RenewalService
   /** Of the data plane; the keys stay in this process. */
   readonly svids: Svids
   /** Of keys that leave this process. */
   readonly exportedSvids: Svids
   readonly rootRotation: RootRotation
-  readonly authorityDesk: AuthorityDesk
+  readonly authorityService: AuthorityService
   readonly authorities: Authorities
   readonly renewal: Renewal
   readonly rotation: Rotation
@@ -45,7 +45,7 @@ const DIAL_TIMEOUT_MS = 5_000
 /** Makes what issues, renews and rotates certificates; starts nothing. `dataAddresses` tells where this host serves. */
 export function buildCa(base: Base, cluster: Cluster, dataAddresses: () => string[]): Ca {
   const { config, membership, vault, store, events, metrics, clock, log } = base
-  const { mesh, trust, state, routing, members, authorityBook, evictions } = cluster
+  const { mesh, trust, state, routing, members, authorityStore, evictions } = cluster
   const { credentials, jwtKeys } = membership
   const { lifetimes } = config
   credentials.onChange(() => {
@@ -55,7 +55,7 @@ export function buildCa(base: Base, cluster: Cluster, dataAddresses: () => strin
   const certify = evictions.guard(certifier(credentials, lifetimes.svidMs, clock))
   const svids = new Svids(certify, clock)
   const exportedSvids = new Svids(certify, clock)
-  const office = new AdmissionOffice({
+  const joins = new JoinService({
     membership,
     store,
     dataAddresses,
@@ -68,7 +68,15 @@ export function buildCa(base: Base, cluster: Cluster, dataAddresses: () => strin
     metrics,
     events
   })
-  const desk = new RenewalDesk({ credentials, trust, lifetimes, tokens: () => store.tokens(), clock, log, metrics })
+  const renewals = new RenewalService({
+    credentials,
+    trust,
+    lifetimes,
+    tokens: () => store.tokens(),
+    clock,
+    log,
+    metrics
+  })
   const trustService = buildTrustService(base, cluster)
   const announce = (): void => events.emit('profile-changed', {})
   const rootRotation = new RootRotation({
@@ -82,16 +90,16 @@ export function buildCa(base: Base, cluster: Cluster, dataAddresses: () => strin
     clock,
     log
   })
-  const issued = new IssuedBook(store)
+  const issued = new IssuedStore(store)
   const self = credentials.node.peer
-  const authorityDesk = new AuthorityDesk({ self, credentials, trust, lifetimes, issued, announce, clock, log })
+  const authorityService = new AuthorityService({ self, credentials, trust, lifetimes, issued, announce, clock, log })
   const authorities = new Authorities({
     credentials,
     trust,
     lifetimes,
     issued,
     owners: () => owners(state),
-    ask: (peer, request, signal) => askAuthority(mesh, authorityDesk, peer, request, signal),
+    ask: (peer, request, signal) => askAuthority(mesh, authorityService, peer, request, signal),
     clock,
     log
   })
@@ -102,10 +110,10 @@ export function buildCa(base: Base, cluster: Cluster, dataAddresses: () => strin
     lifetimes,
     trust: () => trust.state,
     trustSinceMs: () => trustService.adoptedAtMs,
-    desk,
+    renewals,
     authorities: () => authoritiesOf(owners(state), mesh),
     ask: (peer, request, signal) => askOverMesh(mesh, peer, request, signal),
-    ports: () => authorityBook.addresses(),
+    ports: () => authorityStore.addresses(),
     askAtPort: async (address, request, signal) => {
       const follow = (succession: readonly Uint8Array[]) => {
         trustService.take(succession)
@@ -131,7 +139,7 @@ export function buildCa(base: Base, cluster: Cluster, dataAddresses: () => strin
     disconnect: peer => mesh.disconnect(peer),
     onRenewed: async () => {
       trust.admit(credentials.node.chainDer)
-      await office.renew()
+      await joins.renew()
       announce()
     },
     announce,
@@ -141,12 +149,12 @@ export function buildCa(base: Base, cluster: Cluster, dataAddresses: () => strin
   })
   return {
     trustService,
-    office,
-    desk,
+    joins,
+    renewals,
     svids,
     exportedSvids,
     rootRotation,
-    authorityDesk,
+    authorityService,
     authorities,
     renewal,
     rotation
@@ -154,13 +162,13 @@ export function buildCa(base: Base, cluster: Cluster, dataAddresses: () => strin
 }
 
 function buildTrustService({ membership, events, clock, log, stopping }: Base, cluster: Cluster): TrustService {
-  const { mesh, trust, authorityBook } = cluster
+  const { mesh, trust, authorityStore } = cluster
   const service = new TrustService({
     file: membership.trust,
     trust,
     connected: () => mesh.connected(),
     request: (peer, bytes, signal) => askForTrust(mesh, peer, bytes, signal),
-    ports: () => authorityBook.addresses(),
+    ports: () => authorityStore.addresses(),
     askAtPort: async (address, signal) => await askForSuccession(await dialRenewal(address, signal), signal),
     onAccepted: (reason, gone, version) => events.emit('trust-changed', { version, reason, gone }),
     clock,

@@ -1,11 +1,11 @@
 import {
   AckRelay,
-  AuthorityBook,
+  AuthorityStore,
   Authorizer,
   Evictions,
   FailureService,
   followRegistry,
-  MemberBook,
+  MemberStore,
   PolicyService,
   PolicyStore,
   policyTransport,
@@ -26,8 +26,8 @@ export interface Cluster {
   readonly mesh: Mesh
   readonly state: RegistryState
   readonly routing: Routing
-  readonly members: MemberBook
-  readonly authorityBook: AuthorityBook
+  readonly members: MemberStore
+  readonly authorityStore: AuthorityStore
   readonly registry: RegistryService
   readonly failures: FailureService
   readonly evictions: Evictions
@@ -48,7 +48,7 @@ export async function buildCluster(base: Base): Promise<Cluster> {
   const mesh = await buildMesh(base, trust)
   const state = buildRegistryState(base, trust)
   const routing = new Routing(state)
-  const members = new MemberBook(store, state)
+  const members = new MemberStore(store, state)
   const relay = new AckRelay({
     mesh,
     isMember: peer => owner(state, peer) !== undefined,
@@ -60,8 +60,8 @@ export async function buildCluster(base: Base): Promise<Cluster> {
   const registry = new RegistryService({
     state,
     transport: registryTransport(mesh, relay),
-    saveMarks: marks => store.raiseMarks(marks),
-    forgetMark: peer => store.forgetMark(peer),
+    saveHighWaterMarks: highWaterMarks => store.raiseHighWaterMarks(highWaterMarks),
+    deleteHighWaterMark: peer => store.deleteHighWaterMark(peer),
     onChange: ({ owner: peer, machine, cause, added, removed }) => {
       events.emit('registry-changed', { peer, machine, cause, added: added.length, removed: removed.length })
       if (cause === 'expired' || cause === 'revoked') events.emit('host-lost', { peer, machine, cause })
@@ -87,7 +87,7 @@ export async function buildCluster(base: Base): Promise<Cluster> {
     ownChain: () => credentials.node.chainDer,
     connected: () => mesh.connected(),
     forget: peer => mesh.forget(peer),
-    judgeOwners: () => registry.judgeOwners(),
+    verifyOwners: () => registry.verifyOwners(),
     forgetMembers: isGone => members.forget(isGone),
     events,
     clock,
@@ -118,14 +118,14 @@ export async function buildCluster(base: Base): Promise<Cluster> {
     log
   })
   const authorizer = new Authorizer(policy, routing, clock)
-  const authorityBook = new AuthorityBook(store)
+  const authorityStore = new AuthorityStore(store)
   return {
     trust,
     mesh,
     state,
     routing,
     members,
-    authorityBook,
+    authorityStore,
     registry,
     failures,
     evictions,
@@ -137,14 +137,14 @@ export async function buildCluster(base: Base): Promise<Cluster> {
 
 /** Has the parts of the cluster learn from each other's changes. After enforcement has subscribed. */
 export function followCluster({ events }: Base, cluster: Cluster, trust: Versioned): void {
-  const { mesh, state, members, authorityBook, policy, failures } = cluster
+  const { mesh, state, members, authorityStore, policy, failures } = cluster
   followRegistry({
     events,
     ownerOf: peer => owner(state, peer),
     isConnected: peer => mesh.isConnected(peer),
     addHints: addresses => mesh.addHints(addresses),
     members,
-    authorities: authorityBook,
+    authorities: authorityStore,
     policy,
     trust,
     failures
@@ -165,7 +165,7 @@ async function buildMesh(
     mdns: config.mdns,
     bootstrap: config.bootstrap,
     nodeChain: () => credentials.node.chainDer,
-    judge: chain => {
+    verifyChain: chain => {
       const verdict = trust.admit(chain)
       if (!verdict.ok && verdict.reason === 'wrong-root') events.emit('unknown-root-shown', {})
       return verdict.ok ? { ok: true, machine: verdict.identity.machine, peer: verdict.identity.peer } : verdict
@@ -184,7 +184,7 @@ function buildRegistryState({ membership, store, events, clock }: Base, trust: T
       trustDomain,
       // Does not change with a renewal: an authority does not let it.
       self: { peer: credentials.node.peer, machine },
-      marks: store.marks(),
+      highWaterMarks: store.highWaterMarks(),
       sign: bytes => sign(peerKey, CONTEXT.nodeHead, bytes),
       verify: (key, bytes, signature) => verifySignature(key, CONTEXT.nodeHead, bytes, signature),
       admit: chain => {

@@ -2,7 +2,7 @@ import { listenerOf, peerUser } from '../../attest/index.ts'
 import type { Route } from '../../cluster/index.ts'
 import { raceAbort } from '../../core/index.ts'
 import { serveJoin, serveRenewal, toPem } from '../../identity/index.ts'
-import { type Broker, type BrokerDeps, type Candidate, createBroker } from '../../proxy/index.ts'
+import { type Candidate, createDataPlane, type DataPlane, type ProxyDeps } from '../../proxy/index.ts'
 import type { renewalPb } from '../../wire/index.ts'
 import { serverOf } from '../../workloads/index.ts'
 import type { Base } from './base.ts'
@@ -19,14 +19,14 @@ export interface ProxyParts {
 }
 
 /** Makes the data plane over the other parts of this agent; starts nothing. */
-export function buildProxy(parts: ProxyParts): Broker {
-  return createBroker(proxyDeps(parts))
+export function buildProxy(parts: ProxyParts): DataPlane {
+  return createDataPlane(proxyDeps(parts))
 }
 
-function proxyDeps({ base, cluster, ca, local }: ProxyParts): BrokerDeps {
+function proxyDeps({ base, cluster, ca, local }: ProxyParts): ProxyDeps {
   const { config, membership, events, clock, log, metrics } = base
   const { mesh, registry, failures, routing, trust, authorizer } = cluster
-  const { office, desk, svids } = ca
+  const { joins, renewals, svids } = ca
   const { workloads, health } = local
   const candidate = (route: Route): Candidate => toCandidate(route, route.local ? workloads : undefined)
   return {
@@ -57,20 +57,20 @@ function proxyDeps({ base, cluster, ca, local }: ProxyParts): BrokerDeps {
       metrics.count('warren_policy_decisions_total', { decision: allowed ? 'allowed' : 'denied', ground })
       return decision
     },
-    judge: {
+    verifier: {
       workload: (leaf, issuers) => trust.workload(leaf, issuers),
-      isSuperseded: leaf => trust.isSuperseded(leaf)
+      isReplaced: leaf => trust.isReplaced(leaf)
     },
-    limits: config.limits.broker,
+    limits: config.limits.proxy,
     roots: pemOf(() => trust.state.roots),
-    joinCredentials: () => office.credentials(),
-    join: (socket, signal) => serveJoin(socket, office.asAuthority(socket.remoteAddress ?? ''), signal),
+    joinCredentials: () => joins.credentials(),
+    join: (socket, signal) => serveJoin(socket, joins.asAuthority(socket.remoteAddress ?? ''), signal),
     renew: (socket, signal) => {
       const remote = socket.remoteAddress ?? ''
-      const renew = (request: renewalPb.RenewalRequest) => desk.renew(request, { remote })
+      const renew = (request: renewalPb.RenewalRequest) => renewals.renew(request, { remote })
       return serveRenewal(
         socket,
-        { agentChain: () => office.agentChain(), succession: () => membership.trust.succession, renew, log },
+        { agentChain: () => joins.agentChain(), succession: () => membership.trust.succession, renew, log },
         signal
       )
     },

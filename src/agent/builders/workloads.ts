@@ -1,4 +1,4 @@
-import { Attestor, DirectoryService, listenerOf, ProcessWatch, portAsker, UserDatabase } from '../../attest/index.ts'
+import { Attestor, DirectoryService, listenerOf, ProcessWatch, portLookup, UserDatabase } from '../../attest/index.ts'
 import { SessionTokens } from '../../identity/index.ts'
 import { probeTarget } from '../../proxy/index.ts'
 import { codeAfter, Grants, HealthService, PortServers, type Workload, Workloads } from '../../workloads/index.ts'
@@ -20,7 +20,7 @@ export function buildWorkloads(base: Base, { registry, policy, evictions }: Clus
     scopes: credentials.node.scopes,
     agentUid: process.getuid?.() ?? 0,
     entries: () => policy.bundle ?? { entries: [], strict: false },
-    requireStanding: spiffeId => evictions.requireStanding(spiffeId),
+    requireNotRevoked: spiffeId => evictions.requireNotRevoked(spiffeId),
     attestor: new Attestor(clock, { users })
   })
   const health = new HealthService({
@@ -46,7 +46,7 @@ export function buildWorkloads(base: Base, { registry, policy, evictions }: Clus
     runtimeDir: config.runtimeDir,
     tokens: new SessionTokens(nodeSecret),
     processes: new ProcessWatch(),
-    portServers: new PortServers({ ask: portAsker(), log, clock }),
+    portServers: new PortServers({ ask: portLookup(), log, clock }),
     uidOf: name => users.uidOf(name),
     limits: config.limits.workloads,
     onAdded: workload => {

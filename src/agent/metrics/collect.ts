@@ -1,7 +1,7 @@
 import type { LocalServer } from '../../api/index.ts'
-import type { Clock } from '../../core/index.ts'
+import { type Clock, labelValue } from '../../core/index.ts'
 import type { Mesh } from '../../mesh/index.ts'
-import type { Broker } from '../../proxy/index.ts'
+import type { DataPlane } from '../../proxy/index.ts'
 import { owners, type RegistryState, sizes } from '../../registry/index.ts'
 import type { Workloads } from '../../workloads/index.ts'
 import type { PromMetrics } from './prom-metrics.ts'
@@ -11,7 +11,7 @@ export interface Observed {
   readonly underWay: () => { readonly sessions: number; readonly acks: number }
   readonly mesh: Pick<Mesh, 'isConnected' | 'connected' | 'relayed'>
   readonly workloads: Pick<Workloads, 'count'>
-  readonly broker: Pick<Broker, 'totals'>
+  readonly proxy: Pick<DataPlane, 'totals'>
   readonly policyVersion: () => bigint
   readonly certificates: () => ReadonlyArray<{
     readonly kind: 'root' | 'authority' | 'node' | 'svid'
@@ -23,18 +23,18 @@ export interface Observed {
 
 /** Has what the parts of the agent know anyway read whenever somebody looks at the metrics. */
 export function collect(metrics: PromMetrics, observed: Observed): void {
-  const { state, mesh, workloads, broker, sockets, clock } = observed
+  const { state, mesh, workloads, proxy, sockets, clock } = observed
   metrics.onRead(() => {
     const members = { self: 0, connected: 0, alive: 0, suspect: 0 }
-    for (const owner of owners(state)) members[standing(owner, mesh)] += 1
+    for (const owner of owners(state)) members[memberStateOf(owner, mesh)] += 1
     for (const each of keys(members)) metrics.set('warren_members', { state: each }, members[each])
     metrics.set('warren_mesh_connections', {}, mesh.connected().length)
     metrics.set('warren_mesh_relayed_streams', {}, mesh.relayed())
-    const { owners: held, records, bytes, marks, quarantined } = sizes(state)
+    const { owners: held, records, bytes, highWaterMarks, quarantined } = sizes(state)
     metrics.set('warren_registry_owners', {}, held)
     metrics.set('warren_registry_records', {}, records)
     metrics.set('warren_registry_bytes', {}, bytes)
-    metrics.set('warren_registry_marks', {}, marks)
+    metrics.set('warren_registry_high_water_marks', {}, highWaterMarks)
     metrics.set('warren_registry_quarantined', {}, quarantined)
     const { sessions, acks } = observed.underWay()
     metrics.set('warren_registry_sync_sessions', {}, sessions)
@@ -53,25 +53,25 @@ export function collect(metrics: PromMetrics, observed: Observed): void {
     for (const socket of keys(sockets)) {
       metrics.set('warren_local_connections', { socket }, sockets[socket].connections())
     }
-    collectBroker(metrics, broker)
+    collectProxy(metrics, proxy)
   })
 }
 
-function collectBroker(metrics: PromMetrics, broker: Pick<Broker, 'totals'>): void {
-  const { flows, sessions, unproved, endpoints } = broker.totals()
+function collectProxy(metrics: PromMetrics, proxy: Pick<DataPlane, 'totals'>): void {
+  const { flows, sessions, unproved, endpoints } = proxy.totals()
   for (const direction of keys(flows.flows)) {
     for (const protocol of keys(flows.flows[direction])) {
       metrics.set('warren_flows', { direction, protocol }, flows.flows[direction][protocol])
     }
   }
-  for (const way of ['in', 'out'] as const) {
+  for (const direction of ['in', 'out'] as const) {
     for (const protocol of keys(flows.bytes)) {
-      metrics.total('warren_flow_bytes_total', { protocol, way }, flows.bytes[protocol][way])
+      metrics.total('warren_flow_bytes_total', { protocol, direction }, flows.bytes[protocol][direction])
     }
-    metrics.total('warren_datagrams_total', { way }, flows.datagrams[way])
+    metrics.total('warren_datagrams_total', { direction }, flows.datagrams[direction])
   }
   for (const reason of keys(flows.drops)) {
-    metrics.total('warren_datagrams_dropped_total', { reason }, flows.drops[reason])
+    metrics.total('warren_datagrams_dropped_total', { reason: labelValue(reason) }, flows.drops[reason])
   }
   metrics.set('warren_flow_waiting_bytes', {}, flows.waitingBytes)
   for (const role of keys(sessions)) metrics.set('warren_sessions', { role }, sessions[role])
@@ -79,7 +79,7 @@ function collectBroker(metrics: PromMetrics, broker: Pick<Broker, 'totals'>): vo
   metrics.set('warren_endpoints', {}, endpoints)
 }
 
-function standing(
+function memberStateOf(
   { self, suspect, peer }: ReturnType<typeof owners>[number],
   mesh: Pick<Mesh, 'isConnected'>
 ): 'self' | 'connected' | 'alive' | 'suspect' {

@@ -118,7 +118,7 @@ function revoked(what: string, { machine, knownHost }: PolicyHandlersDeps): Omit
   if (what.includes('.')) return { pattern: parsePattern(what) }
   if (isComponent(what) && what.length < 52) {
     throw new WarrenError(ErrorCode.InvalidArgument, `"${what}" is not a pattern, a PeerId or a key`, {
-      hint: 'A host is put out with `warren evict`; a pattern looks like dev.web.*.default.'
+      hint: 'A host is evicted with `warren evict`; a pattern looks like dev.web.*.default.'
     })
   }
   const peer = parsePeerKey(what)

@@ -10,7 +10,7 @@ export interface SpiffeDeps {
   readonly trustDomain: string
   /** Live registrations of this host, oldest first. */
   readonly registrations: () => readonly Workload[]
-  /** SVIDs whose keys are given away; never those of the broker. */
+  /** SVIDs whose keys are given away; never those of the proxy. */
   readonly svids: Pick<Svids, 'get'>
   /** DER. */
   readonly roots: () => readonly Uint8Array[]

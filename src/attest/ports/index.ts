@@ -14,7 +14,7 @@ export type { PortHolder, PortQuestion } from './inet-diag.ts'
 export type AskPort = (question: PortQuestion) => PortHolder | undefined
 
 /** What asks on this system; undefined where nothing can be asked. Throws where something could be, and cannot here. */
-export function portAsker(system: string = process.platform): AskPort | undefined {
+export function portLookup(system: string = process.platform): AskPort | undefined {
   if (system !== 'linux' || endianness() !== 'LE') return undefined
   const diag = new SockDiag()
   const unknownUid = meaninglessUid()

@@ -21,7 +21,7 @@ const MSG_DONTWAIT = 0x40
 const NAME_BYTES = 16
 /** An answer has some 100 bytes; one to an error repeats the question. */
 const ANSWER_BYTES = 1_024
-/** Answers to earlier questions that are passed over, before the socket is given up. */
+/** Answers to earlier questions that are skipped, before the socket is given up. */
 const MAX_STALE = 8
 
 interface Calls {

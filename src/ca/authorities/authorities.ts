@@ -8,7 +8,7 @@ import {
   authorityRenewal,
   type Issuer,
   keySha256Of,
-  openStanding,
+  openAuthorityStatus,
   type PeerKey,
   parseCertificate,
   signOrder
@@ -17,13 +17,13 @@ import type { OwnerView } from '../../registry/index.ts'
 import { authorityPb, create } from '../../wire/index.ts'
 import type { Lifetimes } from '../lifetimes.ts'
 import type { Credentials } from '../membership/index.ts'
-import type { IssuedBook } from './issued-store.ts'
+import type { IssuedStore } from './issued-store.ts'
 
 export interface AuthoritiesDeps {
   readonly credentials: Credentials
   readonly trust: Trust
   readonly lifetimes: Lifetimes
-  readonly issued: IssuedBook
+  readonly issued: IssuedStore
   readonly owners: () => readonly OwnerView[]
   /** Asks a member, or this host itself. Rejects as the mesh does, and with what the member answers. */
   readonly ask: (
@@ -115,7 +115,7 @@ export class Authorities {
     const order = signOrder({ action: 'resign', machine, peer }, root, trust.state.trustDomain, clock.wallMs())
     const done = await this.#ask(peer, { case: 'order', value: order }, signal)
     if (done.case !== 'done') throw malformed(machine)
-    // Its key is gone: a later eviction of the host must not put out the hosts that it admitted.
+    // Its key is gone: a later eviction of the host must not evict the hosts that it admitted.
     issued.forget(machine)
     log.info('authority removed', { machine, peer })
   }
@@ -126,7 +126,7 @@ export class Authorities {
     const views = all.map(async ({ machine, peer, self, suspect }): Promise<AuthorityView> => {
       const state = self ? 'self' : suspect ? 'suspect' : 'alive'
       try {
-        const { identity, hasRootKey } = await this.#standing(peer, signal)
+        const { identity, hasRootKey } = await this.#status(peer, signal)
         return { machine, state, notAfterMs: identity?.notAfterMs, hasRootKey, problem: '' }
       } catch (err) {
         signal.throwIfAborted()
@@ -143,7 +143,7 @@ export class Authorities {
     const keys = new Set(issued.keysOf(machine))
     const known = owners().find(owner => owner.machine === machine && owner.capabilities.includes(AUTHORITY_CAPABILITY))
     if (known !== undefined && !known.suspect) {
-      const proven = await this.#standing(known.peer, signal).catch(() => undefined)
+      const proven = await this.#status(known.peer, signal).catch(() => undefined)
       if (proven?.identity !== undefined) keys.add(proven.identity.keySha256)
     }
     const own = credentials.authority
@@ -160,16 +160,16 @@ export class Authorities {
     return answer.value
   }
 
-  async #standing(
+  async #status(
     peer: PeerKey,
     signal: AbortSignal
   ): Promise<{ readonly identity: AuthorityIdentity | undefined; readonly hasRootKey: boolean }> {
     const { trust, clock } = this.#deps
     const nonce = randomBytes(32)
-    const request = create(authorityPb.StandingRequestSchema, { nonce })
-    const answer = await this.#ask(peer, { case: 'standing', value: request }, signal)
-    if (answer.case !== 'standing') throw malformed(peer)
-    const identity = openStanding(answer.value, peer, nonce, trust.state, clock.wallMs())
+    const request = create(authorityPb.AuthorityStatusRequestSchema, { nonce })
+    const answer = await this.#ask(peer, { case: 'status', value: request }, signal)
+    if (answer.case !== 'status') throw malformed(peer)
+    const identity = openAuthorityStatus(answer.value, peer, nonce, trust.state, clock.wallMs())
     return { identity, hasRootKey: answer.value.rootKey }
   }
 

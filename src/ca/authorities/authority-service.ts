@@ -3,25 +3,25 @@ import { type Clock, ErrorCode, type Logger, TokenBuckets, WarrenError } from '.
 import {
   admitAuthorityRenewal,
   authorityRequest,
+  authorityStatusOf,
   keySha256Of,
   openOrder,
   type PeerKey,
   parseCertificate,
   requireAuthority,
-  standingOf,
   verifyAuthority
 } from '../../identity/index.ts'
 import { authorityPb, create } from '../../wire/index.ts'
 import type { Lifetimes } from '../lifetimes.ts'
 import type { Credentials } from '../membership/index.ts'
-import type { IssuedBook } from './issued-store.ts'
+import type { IssuedStore } from './issued-store.ts'
 
-export interface AuthorityDeskDeps {
+export interface AuthorityServiceDeps {
   readonly self: PeerKey
   readonly credentials: Credentials
   readonly trust: Trust
   readonly lifetimes: Lifetimes
-  readonly issued: IssuedBook
+  readonly issued: IssuedStore
   /** Says to the others what this host is from now on. */
   readonly announce: () => void
   readonly clock: Clock
@@ -34,12 +34,12 @@ export const AUTHORITY_REFUSALS = { burst: 10, perSecond: 1 / 10, maxKeys: 4_096
 export const AUTHORITY_RENEWALS = { burst: 10, perSecond: 1 / 10, maxKeys: 4_096 }
 
 /** Answers other members about the authority of this host: what a root orders, what it is, and renewals if the root key is here. */
-export class AuthorityDesk {
-  readonly #deps: AuthorityDeskDeps
+export class AuthorityService {
+  readonly #deps: AuthorityServiceDeps
   readonly #refusals = new TokenBuckets<PeerKey>(AUTHORITY_REFUSALS)
   readonly #renewals = new TokenBuckets<PeerKey>(AUTHORITY_RENEWALS)
 
-  constructor(deps: AuthorityDeskDeps) {
+  constructor(deps: AuthorityServiceDeps) {
     this.#deps = deps
   }
 
@@ -65,10 +65,10 @@ export class AuthorityDesk {
           return this.#take(ask.value)
         case 'renewal':
           return answerOf({ case: 'certificate', value: await this.#renew(peer, ask.value) })
-        case 'standing': {
+        case 'status': {
           const hasRootKey = credentials.rootIssuer(trust.state) !== undefined
-          const standing = standingOf(credentials.authority, hasRootKey, this.#deps.self, ask.value)
-          return answerOf({ case: 'standing', value: standing })
+          const status = authorityStatusOf(credentials.authority, hasRootKey, this.#deps.self, ask.value)
+          return answerOf({ case: 'status', value: status })
         }
         default:
           throw new WarrenError(ErrorCode.MessageMalformed, 'the request asks for nothing that is known here')

@@ -1,4 +1,4 @@
 export { Authorities, type AuthorityView } from './authorities.ts'
-export { AuthorityDesk } from './authority-service.ts'
-export { IssuedBook } from './issued-store.ts'
+export { AuthorityService } from './authority-service.ts'
+export { IssuedStore } from './issued-store.ts'
 export { askAuthority, wireAuthorities } from './wiring.ts'

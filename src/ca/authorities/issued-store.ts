@@ -13,7 +13,7 @@ type Issued = z.infer<typeof schema>[number]
  * Which authority keys this host has issued certificates for, with its root key, and to whom: what must be revoked when one of
  * them is evicted, whether or not it can be asked.
  */
-export class IssuedBook {
+export class IssuedStore {
   readonly #store: Pick<Store, 'setting' | 'setSetting'>
 
   constructor(store: Pick<Store, 'setting' | 'setSetting'>) {

@@ -1,18 +1,18 @@
 import type { PeerKey } from '../../identity/index.ts'
 import type { Mesh } from '../../mesh/index.ts'
 import { authorityPb, decode, toBinary } from '../../wire/index.ts'
-import type { AuthorityDesk } from './authority-service.ts'
+import type { AuthorityService } from './authority-service.ts'
 import { AUTHORITY_PROTOCOL, MAX_AUTHORITY_BYTES } from './protocol.ts'
 
 const BOUNDS = { maxRequestBytes: MAX_AUTHORITY_BYTES, maxResponseBytes: MAX_AUTHORITY_BYTES }
 
 /** Serves other members. Before the mesh starts, so that no early peer finds the protocol missing. */
-export function wireAuthorities(mesh: Mesh, desk: AuthorityDesk): void {
+export function wireAuthorities(mesh: Mesh, authorityService: AuthorityService): void {
   mesh.handle(
     AUTHORITY_PROTOCOL,
     async (peer, bytes) => {
       const request = decode(authorityPb.AuthorityRequestSchema, bytes, MAX_AUTHORITY_BYTES)
-      return toBinary(authorityPb.AuthorityAnswerSchema, await desk.answer(peer, request))
+      return toBinary(authorityPb.AuthorityAnswerSchema, await authorityService.answer(peer, request))
     },
     BOUNDS
   )
@@ -21,12 +21,12 @@ export function wireAuthorities(mesh: Mesh, desk: AuthorityDesk): void {
 /** Asks a member over the mesh; this host itself without it. */
 export async function askAuthority(
   mesh: Mesh,
-  desk: AuthorityDesk,
+  authorityService: AuthorityService,
   peer: PeerKey,
   request: authorityPb.AuthorityRequest,
   signal: AbortSignal
 ): Promise<authorityPb.AuthorityAnswer> {
-  if (peer === mesh.peer) return await desk.answer(peer, request)
+  if (peer === mesh.peer) return await authorityService.answer(peer, request)
   const bytes = toBinary(authorityPb.AuthorityRequestSchema, request)
   const { maxResponseBytes } = BOUNDS
   const answer = await mesh.request(peer, AUTHORITY_PROTOCOL, bytes, { signal, maxResponseBytes })

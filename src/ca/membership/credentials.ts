@@ -79,7 +79,7 @@ export class Credentials {
     })
   }
 
-  hasLapsed(nowMs: number): boolean {
+  hasExpired(nowMs: number): boolean {
     return nowMs >= this.#own.node.notAfterMs
   }
 
@@ -142,7 +142,7 @@ export class Credentials {
 }
 
 /**
- * The certificates on disk, judged as those of a stranger would be, except that they may have ended less than `graceMs` ago, or be
+ * The certificates on disk, verified as those of a stranger would be, except that they may have ended less than `graceMs` ago, or be
  * below a root of `former`: such a host must be able to start, to have them renewed. Undefined if the host has none. Throws
  * STATE_UNUSABLE.
  */

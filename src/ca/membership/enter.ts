@@ -15,7 +15,7 @@ import { dialAgent } from './dial.ts'
 /**
  * Joins the trust domain of a token and writes the membership; returns where members can be dialled.
  *
- * Nothing is written before the authority's answer was judged, and the node chain is written last, so that an
+ * Nothing is written before the authority's answer was verified, and the node chain is written last, so that an
  * interrupted join leaves no half membership. `beforeMember` is called just before that. Throws as `join` of identity.
  */
 export async function enter(

@@ -6,24 +6,24 @@ import type { RenewalDeps } from './renewal.ts'
 const FINAL: readonly ErrorCode[] = [ErrorCode.Revoked, ErrorCode.RenewalRefused]
 
 /**
- * The renewed chain (DER) of this host, not judged: from its own authority if it holds one, else from the first that answers.
+ * The renewed chain (DER) of this host, not verified: from its own authority if it holds one, else from the first that answers.
  *
  * A host that no mesh lets in asks at ports instead. Rejects with the signal's reason, with an answer that is final (REVOKED,
  * RENEWAL_REFUSED), or with DESTINATION_UNREACHABLE, which tells what each authority said.
  */
 export async function askAuthorities(
   {
-    desk,
+    renewals,
     authorities,
     ask,
     ports,
     askAtPort
-  }: Pick<RenewalDeps, 'desk' | 'authorities' | 'ask' | 'ports' | 'askAtPort'>,
+  }: Pick<RenewalDeps, 'renewals' | 'authorities' | 'ask' | 'ports' | 'askAtPort'>,
   isShutOut: boolean,
   request: renewalPb.RenewalRequest,
   signal: AbortSignal
 ): Promise<readonly Uint8Array[]> {
-  if (desk.isOpen) return await desk.renew(request, 'self')
+  if (renewals.isOpen) return await renewals.renew(request, 'self')
   // The mesh is the way, unless it lets this host in no more.
   const ways = isShutOut
     ? ports().map(address => ({ name: address, run: () => askAtPort(address, request, signal) }))

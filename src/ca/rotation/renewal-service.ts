@@ -14,7 +14,7 @@ import type { renewalPb } from '../../wire/index.ts'
 import type { Lifetimes } from '../lifetimes.ts'
 import type { Credentials } from '../membership/index.ts'
 
-export interface RenewalDeskDeps {
+export interface RenewalServiceDeps {
   readonly credentials: Credentials
   readonly trust: Trust
   readonly lifetimes: Lifetimes
@@ -25,8 +25,8 @@ export interface RenewalDeskDeps {
   readonly metrics: Metrics
 }
 
-/** Who asks: the peer that the mesh proved, the network address of a lapsed host, or this host itself, which has no limits. */
-export type Asker = { readonly peer: PeerKey } | { readonly remote: string } | 'self'
+/** Who asks: the peer that the mesh proved, the network address of an expired host, or this host itself, which has no limits. */
+export type Requester = { readonly peer: PeerKey } | { readonly remote: string } | 'self'
 
 // A host asks once in half of its certificate's life, a few times more when answers are lost.
 export const RENEWAL_BURST = 6
@@ -39,12 +39,12 @@ const ROUNDING_MS = 1_000
  * Renews the certificates of other hosts, and of this one, with the authority that this host holds: the same on any host
  * that holds one.
  */
-export class RenewalDesk {
-  readonly #deps: RenewalDeskDeps
+export class RenewalService {
+  readonly #deps: RenewalServiceDeps
   readonly #refusals = new TokenBuckets<string>(RENEWAL_REFUSALS)
   readonly #grants: TokenBuckets<PeerKey>
 
-  constructor(deps: RenewalDeskDeps) {
+  constructor(deps: RenewalServiceDeps) {
     this.#deps = deps
     // Four in each life, once the burst is used up.
     const perSecond = 4_000 / deps.lifetimes.nodeMs
@@ -62,7 +62,7 @@ export class RenewalDesk {
    * The renewed chain (DER). Throws NOT_AUTHORITY, LIMIT_EXCEEDED for who was refused, or renewed, too often of late, and as
    * `admitRenewal` of identity.
    */
-  async renew(request: renewalPb.RenewalRequest, asker: Asker): Promise<readonly Uint8Array[]> {
+  async renew(request: renewalPb.RenewalRequest, requester: Requester): Promise<readonly Uint8Array[]> {
     const { credentials, trust, lifetimes, clock, log, metrics } = this.#deps
     const { authority } = credentials
     if (authority === undefined) throw new WarrenError(ErrorCode.NotAuthority, 'this host holds no authority')
@@ -70,8 +70,8 @@ export class RenewalDesk {
     if (root === undefined) {
       throw new WarrenError(ErrorCode.NotAuthority, 'the authority of this host is below no trusted root')
     }
-    const isSelf = asker === 'self'
-    const key = isSelf ? '' : 'peer' in asker ? asker.peer : asker.remote
+    const isSelf = requester === 'self'
+    const key = isSelf ? '' : 'peer' in requester ? requester.peer : requester.remote
     if (!isSelf) this.#requireAllowance(key)
     const nowMs = clock.wallMs()
     const { nodeMs: lifetimeMs, graceMs } = lifetimes
@@ -89,9 +89,9 @@ export class RenewalDesk {
             return this.#successor(current)
           }
         },
-        !isSelf && 'peer' in asker ? asker.peer : undefined
+        !isSelf && 'peer' in requester ? requester.peer : undefined
       )
-      const { before, hadLapsed, certificate } = renewed
+      const { before, hadExpired, certificate } = renewed
       if (isSelf) return [certificate, authority.certificate, root.der]
       metrics.count('warren_renewals_served_total', { result: 'granted' })
       this.#grants.use(before.peer, 1, clock.monotonicMs())
@@ -99,19 +99,19 @@ export class RenewalDesk {
         machine: before.machine,
         peer: before.peer,
         notAfter: new Date(parseCertificate(certificate).notAfterMs).toISOString(),
-        state: hadLapsed ? 'lapsed' : 'current'
+        state: hadExpired ? 'expired' : 'current'
       })
       return [certificate, authority.certificate, root.der]
     } catch (err) {
       if (isSelf) throw err
       metrics.count('warren_renewals_served_total', { result: 'refused' })
       this.#refusals.use(key, 1, clock.monotonicMs())
-      log.warn('renewal refused', { ...asker, err })
+      log.warn('renewal refused', { ...requester, err })
       throw err
     }
   }
 
-  // An authority keeps its key when it gets a certificate of a new root. So what it signed can be judged below the new one, though
+  // An authority keeps its key when it gets a certificate of a new root. So what it signed can be verified below the new one, though
   // its host was away and shows the old: the old root need not be trusted for that, and whoever has its key gains nothing.
   #rerooted(request: renewalPb.RenewalRequest, own: readonly [Uint8Array, Uint8Array]): renewalPb.RenewalRequest {
     const [node, authority, root] = request.nodeChain

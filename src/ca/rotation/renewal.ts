@@ -19,7 +19,7 @@ import type { Lifetimes } from '../lifetimes.ts'
 import type { Credentials } from '../membership/index.ts'
 import type { InUse } from './alarms.ts'
 import { askAuthorities } from './ask-authorities.ts'
-import type { RenewalDesk } from './renewal-service.ts'
+import type { RenewalService } from './renewal-service.ts'
 import { type Life, renewAtMs, retryAfterMs, shareLeft, spreadOf } from './schedule.ts'
 
 export interface RenewalDeps {
@@ -31,10 +31,10 @@ export interface RenewalDeps {
   /** When the trust bundle in force was taken over, wall milliseconds; zero: before this agent started. */
   readonly trustSinceMs: () => number
   /** The authority of this host, if it holds one. */
-  readonly desk: RenewalDesk
+  readonly renewals: RenewalService
   /** Hosts that say that they hold an authority, in the order to ask. */
   readonly authorities: () => readonly PeerKey[]
-  /** Asks over the mesh. Resolves with the chain (DER), not judged. */
+  /** Asks over the mesh. Resolves with the chain (DER), not verified. */
   readonly ask: (
     peer: PeerKey,
     request: renewalPb.RenewalRequest,
@@ -47,7 +47,7 @@ export interface RenewalDeps {
     request: renewalPb.RenewalRequest,
     signal: AbortSignal
   ) => Promise<readonly Uint8Array[]>
-  /** Asks a member that may hold the root key for a new certificate (DER) of the authority of this host, not judged. */
+  /** Asks a member that may hold the root key for a new certificate (DER) of the authority of this host, not verified. */
   readonly askForAuthority: (peer: PeerKey, authority: Issuer, signal: AbortSignal) => Promise<Uint8Array>
   /** Whether the trust domain was founded here, so that the root key belongs here. */
   readonly isFounder: boolean
@@ -92,10 +92,10 @@ export class Renewal {
   }
 
   /** Why this host has no certificate that counts, if it has none. */
-  get lapse(): string | undefined {
+  get expiry(): string | undefined {
     const { credentials, clock } = this.#deps
     if (!this.isShutOut) return undefined
-    const ended = credentials.hasLapsed(clock.wallMs())
+    const ended = credentials.hasExpired(clock.wallMs())
       ? `the certificate of this host ended at ${new Date(credentials.node.notAfterMs).toISOString()}`
       : 'the certificate of this host is below a root that is trusted no more'
     return this.#node.problem === '' ? ended : `${ended}: ${this.#node.problem}`
@@ -105,7 +105,7 @@ export class Renewal {
   get isShutOut(): boolean {
     const { credentials, clock, trust } = this.#deps
     const { node } = credentials
-    return credentials.hasLapsed(clock.wallMs()) || !trust().roots.some(({ der }) => isSame(der, node.chainDer[2]))
+    return credentials.hasExpired(clock.wallMs()) || !trust().roots.some(({ der }) => isSame(der, node.chainDer[2]))
   }
 
   /** The certificates of this host that are in use, but for those of its workloads. */
@@ -229,10 +229,10 @@ export class Renewal {
   }
 
   #isBelowOwn(): boolean {
-    const { credentials, desk } = this.#deps
+    const { credentials, renewals } = this.#deps
     const { authority, node } = credentials
     const above = node.chainDer[1]
-    if (authority === undefined || above === undefined || !desk.isOpen) return true
+    if (authority === undefined || above === undefined || !renewals.isOpen) return true
     return this.#parsed(above).publicKey.equals(createPublicKey(authority.key))
   }
 

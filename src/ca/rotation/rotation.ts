@@ -12,7 +12,7 @@ export interface RotationDeps {
   readonly credentials: Credentials
   readonly jwtKeys: JwtKeys
   readonly lifetimes: Lifetimes
-  /** Those of the broker, then those that leave this process. */
+  /** Those of the proxy, then those that leave this process. */
   readonly svids: readonly Svids[]
   readonly trust: Trust
   readonly connected: () => readonly PeerKey[]
@@ -102,7 +102,7 @@ export class Rotation {
     } finally {
       this.#lookSinceMs = Number.POSITIVE_INFINITY
     }
-    this.#closeLapsed()
+    this.#closeExpired()
     this.#alarms.check(this.#inUse())
   }
 
@@ -125,16 +125,16 @@ export class Rotation {
   }
 
   // A host was let in with a certificate that has ended since: it must show a new one, and cannot.
-  #closeLapsed(): void {
+  #closeExpired(): void {
     const { trust, connected, disconnect, log } = this.#deps
     for (const peer of connected()) {
-      const sinceMs = trust.lapsedSinceMs(peer)
+      const sinceMs = trust.expiredSinceMs(peer)
       if (sinceMs === undefined || this.#closing.has(peer)) continue
       const notAfter = new Date(sinceMs).toISOString()
       log.warn('connections to a host are closed: its certificate has ended', { peer, notAfter })
       this.#closing.add(peer)
       const closed = disconnect(peer).finally(() => this.#closing.delete(peer))
-      detach(log, 'connection of a lapsed host', closed)
+      detach(log, 'connection of an expired host', closed)
     }
   }
 

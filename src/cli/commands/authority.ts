@@ -30,7 +30,7 @@ export function addAuthority(program: Command): void {
     .command('remove')
     .description('have an authority delete its key; the hosts that it admitted stay, and renew elsewhere')
     .argument('<machine>', 'its name')
-    .addHelpText('after', '\nIt must answer. One that is lost or compromised is put out by `warren evict`.')
+    .addHelpText('after', '\nIt must answer. One that is lost or compromised is evicted by `warren evict`.')
     .action(async (machine: string, _options: unknown, command: Command) => {
       const { agent, show, say } = contextOf(command)
       await agent.admin.removeAuthority({ machine })

@@ -19,13 +19,13 @@ const SLACK_MS = 10_000
 
 const AFTER = `
 Others send no new connections here; those that are open may finish, and the command waits for them. Workloads of this host can
-still connect to others. An interrupted command leaves the drain in force; an agent that restarts is in rotation again.`
+still connect to others. An interrupted command leaves the drain in force; an agent that restarts is no longer drained.`
 
 export function addDrain(program: Command): void {
   program
     .command('drain')
-    .description('take the workloads of this host out of rotation, and let their connections finish')
-    .option('--undo', 'back into rotation')
+    .description('drain this host: send no new connections to its workloads, and let their connections finish')
+    .option('--undo', 'end the drain: take new connections again')
     .option('--timeout <time>', 'how long connections may take; what is left then is reset (default: 30s)')
     .addHelpText('after', AFTER)
     .action(async (options: DrainOptions, command: Command) => {
@@ -36,7 +36,7 @@ export function addDrain(program: Command): void {
       if (options.undo === true) {
         await agent.admin.drain({ undo: true })
         if (json) printJson({ draining: false })
-        say('in rotation again')
+        say('no longer drained')
         return
       }
       const timeoutMs =

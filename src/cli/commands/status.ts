@@ -21,7 +21,7 @@ function describe(status: Omit<Status, '$typeName' | '$unknown'>): Array<readonl
   return [
     ['machine', status.machine],
     ['trust domain', status.trustDomain],
-    ['state', [status.state, status.evicted || status.lapsed].filter(text => text !== '').join(': ')],
+    ['state', [status.state, status.evicted || status.expired].filter(text => text !== '').join(': ')],
     ['role', roles.length === 0 ? 'member' : roles.join(', ')],
     ['members', `${status.members}, connected to ${status.connected}`],
     ['services', `${status.services}, of this host ${status.registrations}`],

@@ -7,7 +7,7 @@ export function parseLimits(texts: readonly string[]): Record<string, number> {
       const [, name, value] = /^([a-z_]+)=(\d{1,9})$/.exec(text) ?? []
       if (name === undefined || value === undefined) {
         throw new WarrenError(ErrorCode.InvalidOption, `--limit "${text.slice(0, 80)}" is not NAME=NUMBER`, {
-          hint: 'Write it as --limit broker_flows=50000.'
+          hint: 'Write it as --limit proxy_flows=50000.'
         })
       }
       return [name, Number(value)]

@@ -18,7 +18,8 @@ export class SvidDirectory {
   /**
    * Makes the directory, mode 0700, unless it is there.
    *
-   * Throws INVALID_ARGUMENT for no path at all, which would be the directory of whoever calls, and INVALID_OPTION for one in which another user could put other files into the place of these.
+   * Throws INVALID_ARGUMENT for no path at all, which would be the directory of whoever calls, and INVALID_OPTION for one in
+   * which another user could put other files into the place of these.
    */
   constructor(given: string) {
     if (given === '') {

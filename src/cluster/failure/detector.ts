@@ -15,7 +15,7 @@ export interface FailureDetectorDeps {
   /** Has `helper` ping `peer`. Never rejects. */
   readonly pingVia: (helper: PeerKey, peer: PeerKey, timeoutMs: number) => Promise<Relayed>
   /** Tells `to` of a suspicion. Never throws. */
-  readonly tell: (to: PeerKey, about: PeerKey) => void
+  readonly notify: (to: PeerKey, about: PeerKey) => void
   /** A member came under suspicion, or out of it. */
   readonly onSuspicion: (peer: PeerKey, suspected: boolean, reason: string) => void
   /** The suspicion of a member is confirmed, and it still does not answer: a connection to it is of no use any more. */
@@ -31,10 +31,10 @@ const DIAL_FACTOR = 3
 /** As in SWIM: https://www.cs.cornell.edu/projects/Quicksilver/public_pdfs/SWIM.pdf, section 3.1. */
 const HELPERS = 3
 /** Members told of a new suspicion; each that confirms it tells as many. */
-const TOLD = 8
-/** Checks at once. What is above waits; but a rumour does not, it is dropped. */
+const NOTIFIED = 8
+/** Checks at once. What is above waits; but suspicion gossip does not, it is dropped. */
 const MAX_CHECKS = 64
-/** A member that answered so recently is not checked because of a rumour. In milliseconds. */
+/** A member that answered so recently is not checked because of suspicion gossip. In milliseconds. */
 const FRESH_MS = 1_000
 /** Pings repeated because they said nothing about the other side. */
 const MAX_VOID = 3
@@ -54,7 +54,7 @@ const SUSPECTS_PER_ROUND = 8
  * Finds out which members do not answer.
  *
  * A suspicion is this host's own: it follows from pings that it sent itself, or had sent by others after its own failed.
- * A rumour only makes it look. So one hostile member can hide nobody, and the worst it can do is to have others send a
+ * Suspicion gossip only makes it look. So one hostile member can hide nobody, and the worst it can do is to have others send a
  * ping. A suspicion ends with the next answered ping.
  */
 export class FailureDetector {
@@ -68,7 +68,7 @@ export class FailureDetector {
   /** Holds members only, so it is bounded by their number. */
   readonly #waiting = new Set<PeerKey>()
   /** Suspects that are pinged while a check of them runs. */
-  readonly #glances = new Set<PeerKey>()
+  readonly #quickProbes = new Set<PeerKey>()
   #returnedMs = Number.NEGATIVE_INFINITY
   #lookedAtAllMs = Number.NEGATIVE_INFINITY
 
@@ -126,7 +126,7 @@ export class FailureDetector {
   }
 
   /** Another member believes that `peer` is gone. */
-  rumour(peer: PeerKey): void {
+  suspected(peer: PeerKey): void {
     const answeredMs = this.#answeredMs.get(peer)
     const isFresh = answeredMs !== undefined && this.#deps.monotonicMs() - answeredMs < FRESH_MS
     const hasRoom = this.#running.size < MAX_CHECKS
@@ -146,7 +146,7 @@ export class FailureDetector {
       return
     }
     const sinceMs = this.#suspects.get(peer)
-    // Nobody answers at all: then it may be us. That those who are passed over already do not answer says nothing new.
+    // Nobody answers at all: then it may be us. That those who are skipped already do not answer says nothing new.
     if (!heard && sinceMs === undefined) this.#health.worse()
     if (!this.#deps.isMember(peer)) return
     if (sinceMs !== undefined) {
@@ -156,7 +156,7 @@ export class FailureDetector {
     }
     this.#suspects.set(peer, this.#deps.monotonicMs())
     this.#deps.onSuspicion(peer, true, heard ? 'it answers neither us nor others' : 'it does not answer')
-    for (const to of this.#sample(TOLD, peer)) this.#deps.tell(to, peer)
+    for (const to of this.#sample(NOTIFIED, peer)) this.#deps.notify(to, peer)
   }
 
   // A ping during which this process stood still says nothing about the other side: after a stop or a long pause, every
@@ -219,16 +219,16 @@ export class FailureDetector {
   // A check that began while the link was away may still wait for answers that cannot come.
   #lookAgain(peer: PeerKey): void {
     if (!this.#running.has(peer)) void this.check(peer)
-    else if (!this.#glances.has(peer)) void this.#glance(peer)
+    else if (!this.#quickProbes.has(peer)) void this.#quickProbe(peer)
   }
 
-  async #glance(peer: PeerKey): Promise<void> {
-    this.#glances.add(peer)
+  async #quickProbe(peer: PeerKey): Promise<void> {
+    this.#quickProbes.add(peer)
     try {
       if (await this.#deps.ping(peer, PING_TIMEOUT_MS * this.#health.factor)) this.#answered(peer, 'it answers')
       else this.#giveUpStalled(peer)
     } finally {
-      this.#glances.delete(peer)
+      this.#quickProbes.delete(peer)
     }
   }
 

@@ -37,7 +37,7 @@ export interface FailureServiceDeps {
 
 const ROUND_MS = 1_000
 const MAX_BYTES = 64
-/** What one member may ask of us: pings on its behalf and rumours, per second and in a burst. */
+/** What one member may ask of us: pings on its behalf and suspicion gossip, per second and in a burst. */
 export const ASKS: KeyedRate = { perSecond: 10, burst: 40, maxKeys: 8_192 }
 const RELAYED_TIMEOUT_MS = 400
 /** Members asked by `helperFor`, and for how long. */
@@ -63,7 +63,7 @@ export class FailureService {
       connected: () => mesh.connected(),
       ping: (peer, timeoutMs) => this.#ping(peer, timeoutMs),
       pingVia: (helper, peer, timeoutMs) => this.#pingVia(helper, peer, timeoutMs),
-      tell: (to, about) => this.#tell(to, about),
+      notify: (to, about) => this.#notify(to, about),
       onSuspicion: (peer, suspected, reason) => this.#onSuspicion(peer, suspected, reason),
       onSilence: peer => this.#onSilence(peer),
       monotonicMs: clock.monotonicMs,
@@ -143,12 +143,12 @@ export class FailureService {
     return answer === undefined ? 'no answer' : answer.reached ? 'reached' : 'missed'
   }
 
-  #count(way: 'direct' | 'relayed', answered: boolean): void {
-    this.#metrics.count('warren_probes_total', { way, result: answered ? 'answered' : 'missed' })
+  #count(path: 'direct' | 'relayed', answered: boolean): void {
+    this.#metrics.count('warren_probes_total', { path, result: answered ? 'answered' : 'missed' })
   }
 
-  #tell(to: PeerKey, about: PeerKey): void {
-    const request = create(meshPb.ProbeRequestSchema, { ask: { case: 'rumour', value: rawKeyOf(about) } })
+  #notify(to: PeerKey, about: PeerKey): void {
+    const request = create(meshPb.ProbeRequestSchema, { ask: { case: 'suspected', value: rawKeyOf(about) } })
     void this.#ask(to, toBinary(meshPb.ProbeRequestSchema, request), RELAYED_TIMEOUT_MS)
   }
 
@@ -162,8 +162,8 @@ export class FailureService {
     const about = peerKeyOf(ask.value)
     // Only members are looked at: nobody makes us dial a stranger.
     const known = this.#deps.isMember(about)
-    if (ask.case === 'rumour') {
-      if (known) this.#detector.rumour(about)
+    if (ask.case === 'suspected') {
+      if (known) this.#detector.suspected(about)
       return new Uint8Array()
     }
     const reached = known && (await this.#ping(about, RELAYED_TIMEOUT_MS))
@@ -175,9 +175,9 @@ export class FailureService {
     // The pings that a stop cuts off say nothing about anybody.
     if (this.#stopping.signal.aborted) return
     const machine = machineOf(peer) ?? ''
-    if (suspected) log.warn('member suspected: its services are passed over', { peer, machine, reason })
+    if (suspected) log.warn('member suspected: its services are skipped', { peer, machine, reason })
     else log.info('member answers again', { peer, machine, reason })
-    this.#metrics.count('warren_suspicions_total', { change: suspected ? 'suspected' : 'answers again' })
+    this.#metrics.count('warren_suspicions_total', { change: suspected ? 'suspected' : 'answers_again' })
     suspect(peer, suspected)
     if (suspected) this.#deps.events?.emit('host-suspected', { peer, machine, reason })
     else this.#deps.events?.emit('host-answers', { peer, machine })

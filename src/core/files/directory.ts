@@ -37,9 +37,9 @@ export function claimDirectory(path: string, options: ClaimOptions): 'made' | 'e
     if (made !== undefined) for (const one of pathsBetween(resolve(made), resolve(path))) setMode(one, mode)
   } catch (cause) {
     // Of a path that exists, what it is says more.
-    if (standing(path) === undefined) throw refuse(`cannot be made: ${systemCode(cause)}`, undefined, cause)
+    if (existing(path) === undefined) throw refuse(`cannot be made: ${systemCode(cause)}`, undefined, cause)
   }
-  const found = standing(path)
+  const found = existing(path)
   if (found === undefined) throw refuse('has vanished')
   if (!found.isDirectory()) throw refuse(`is ${kindOf(found)} and not a directory`)
   const uid = process.getuid?.() ?? 0
@@ -84,7 +84,7 @@ function setMode(directory: string, mode: number): void {
   }
 }
 
-function standing(path: string) {
+function existing(path: string) {
   try {
     return standsAt(path)
   } catch {

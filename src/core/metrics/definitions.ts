@@ -45,7 +45,7 @@ function histogram<const L extends Labels>(
   return { kind: 'histogram', help, labels, buckets }
 }
 
-const WAY = ['in', 'out'] as const
+const BYTE_DIRECTION = ['in', 'out'] as const
 const PROTOCOL = ['tcp', 'udp'] as const
 const DIRECTION = ['outbound', 'inbound', 'local'] as const
 const CODES = Object.values(ErrorCode)
@@ -63,37 +63,40 @@ export const METRICS = Object.freeze({
 
   warren_members: gauge(
     { state: ['self', 'connected', 'alive', 'suspect'] },
-    'Hosts with a valid lease. connected: to this host; alive: known by others’ word of it.'
+    'Hosts with a valid lease. connected: to this host; alive: known through other hosts.'
   ),
   warren_probes_total: counter(
-    { way: ['direct', 'relayed'], result: ['answered', 'missed'] },
-    'Pings of the failure detector. direct: to the member itself; relayed: by another one that was asked to.'
+    { path: ['direct', 'relayed'], result: ['answered', 'missed'] },
+    'Pings of the failure detector. direct: to the member itself; relayed: by another member on request.'
   ),
   warren_suspicions_total: counter(
-    { change: ['suspected', 'answers again'] },
-    'Members that this host began, and ceased, to pass over because they do not answer.'
+    { change: ['suspected', 'answers_again'] },
+    'Members that this host began, or stopped, to skip because they do not answer.'
   ),
   warren_joins_total: counter(
     { result: ['admitted', 'refused'] },
     'Hosts that asked this authority to admit them with a join token.'
   ),
-  warren_mesh_connections: gauge({}, 'Hosts that a mesh connection stands to.'),
+  warren_mesh_connections: gauge({}, 'Hosts with an open mesh connection to this one.'),
   warren_mesh_relayed_streams: gauge({}, 'Streams between two other hosts that this one joins.'),
   warren_mesh_relays_total: counter(
-    { result: ['joined', 'no_way', 'refused'] },
+    { result: ['joined', 'no_path', 'refused'] },
     'Streams that others asked this host to join to a third. refused: a limit, or no third.'
   ),
-  warren_mesh_relayed_bytes_total: counter({}, 'Bytes of such streams, both ways, counted when they end.'),
+  warren_mesh_relayed_bytes_total: counter(
+    {},
+    'Bytes of relayed streams in both directions, counted when a stream ends.'
+  ),
   warren_registry_acks_relayed_total: counter(
     { result: ['delivered', 'failed'] },
-    'Acknowledgements of other hosts that this one handed on to a third.'
+    'Acknowledgements of other hosts that this one forwarded to a third.'
   ),
 
   warren_registry_owners: gauge({}, 'Hosts whose records are held, this one among them.'),
   warren_registry_records: gauge({}, 'Records held, of all hosts.'),
-  warren_registry_bytes: gauge({}, 'Bytes of these records as they are signed.'),
-  warren_registry_marks: gauge({}, 'Hosts whose newest state is remembered, beyond their leases.'),
-  warren_registry_quarantined: gauge({}, 'Hosts that are not heard because of what they signed.'),
+  warren_registry_bytes: gauge({}, 'Bytes of all records held, as they are signed.'),
+  warren_registry_high_water_marks: gauge({}, 'Hosts whose high-water mark is held, also beyond their leases.'),
+  warren_registry_quarantined: gauge({}, 'Hosts whose messages are ignored because of what they signed.'),
   warren_registry_gossip_total: counter(
     {
       outcome: [
@@ -101,67 +104,67 @@ export const METRICS = Object.freeze({
         'duplicate',
         'gap',
         'mismatch',
-        'unknown owner',
+        'unknown_owner',
         'own',
         'expired',
         'future',
         'stale',
         'quarantined',
         'equivocation',
-        'invalid set',
+        'invalid_set',
         'rate',
         'forged',
         'malformed',
         OTHER
       ]
     },
-    'Registry gossip by what became of it. gap, mismatch and unknown owner are followed by a synchronisation.'
+    'Messages of registry gossip, by outcome. gap, mismatch and unknown_owner are followed by a synchronisation.'
   ),
   warren_registry_sync_sessions_total: counter(
     { result: ['ok', 'failed'] },
     'Synchronisations that this host ran with a peer.'
   ),
-  warren_registry_sync_sessions: gauge({}, 'Synchronisations under way.'),
-  warren_registry_acks_waiting: gauge({}, 'Acknowledgements of others’ changes that are yet to be sent.'),
+  warren_registry_sync_sessions: gauge({}, 'Synchronisations that are running.'),
+  warren_registry_acks_waiting: gauge({}, 'Acknowledgements of changes of other hosts that wait to be sent.'),
   warren_registry_alarms_total: counter(
     {
       kind: [
         'equivocation',
-        'invalid-set',
-        'own-state-ahead',
-        'duplicate-identity',
-        'registry-full',
-        'rate-exceeded',
-        'own-clock-wrong'
+        'invalid_set',
+        'own_state_ahead',
+        'duplicate_identity',
+        'registry_full',
+        'rate_exceeded',
+        'own_clock_wrong'
       ]
     },
-    'What an operator should look into; the first two put the host that signed it in quarantine.'
+    'Events that an operator should look into; equivocation and invalid_set put the host that signed the state in quarantine.'
   ),
   warren_replications_total: counter(
     { wait: ['all', 'quorum', 'local'], state: ['replicated', 'partial'] },
-    'Changes of this host that somebody waited for. partial: some host had not acknowledged by the deadline.'
+    'Changes of this host whose replication was awaited. partial: a host had not acknowledged by the deadline.'
   ),
   warren_replication_seconds: histogram(
     { wait: ['all', 'quorum'] },
     [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
-    'Time from the call to its answer.'
+    'Time from the call until the change was acknowledged.'
   ),
 
   warren_registrations: gauge({}, 'Registrations of this host.'),
-  warren_registrations_total: counter({}, 'Registrations that were made here.'),
+  warren_registrations_total: counter({}, 'Registrations that were made on this host.'),
   warren_registrations_ended_total: counter(
     {
       reason: [
         'deregistered',
         'expired',
-        'process ended',
-        'connection closed',
-        'agent stopped',
+        'process_ended',
+        'connection_closed',
+        'agent_stopped',
         'revoked',
-        'no longer granted'
+        'no_longer_granted'
       ]
     },
-    'Registrations that ended here.'
+    'Registrations that ended on this host.'
   ),
   warren_policy_version: gauge({}, 'Version of the policy in force; zero before there is one.'),
   warren_policy_decisions_total: counter(
@@ -169,17 +172,14 @@ export const METRICS = Object.freeze({
       decision: ['allowed', 'denied'],
       ground: ['REVOKED', 'RULE', 'SCOPE', 'WHITELIST', 'DEFAULT', 'ERROR']
     },
-    'Decisions about flows, those that were made again after a change among them.'
+    'Decisions about flows, including those that were repeated after a change.'
   ),
 
   warren_flows: gauge(
     { direction: DIRECTION, protocol: PROTOCOL },
-    'Flows now, those that are being opened among them.'
+    'Flows that exist now, including those that are being opened.'
   ),
-  warren_flows_opened_total: counter(
-    { direction: DIRECTION, protocol: PROTOCOL },
-    'Flows that carried, or could have.'
-  ),
+  warren_flows_opened_total: counter({ direction: DIRECTION, protocol: PROTOCOL }, 'Flows that were opened.'),
   warren_flows_ended_total: counter(
     {
       direction: DIRECTION,
@@ -197,53 +197,53 @@ export const METRICS = Object.freeze({
         OTHER
       ]
     },
-    'Flows that were open. ended: by both sides; done: datagrams that ceased; the rest: why it was cut.'
+    'Flows that were open and ended. ended: both sides closed it; done: its datagrams stopped; any other: why it was cut.'
   ),
   warren_flows_failed_total: counter(
     { direction: DIRECTION, code: CODES },
-    'Flows, and checks before a first one, that were not opened, by the error that the source is told.'
+    'Flows, and checks before a first one, that were not opened, by the error that the source receives.'
   ),
   warren_flow_bytes_total: counter(
-    { protocol: PROTOCOL, way: WAY },
+    { protocol: PROTOCOL, direction: BYTE_DIRECTION },
     'Bytes carried: out from sources to destinations, in from destinations to sources.'
   ),
   warren_flow_waiting_bytes: gauge({}, 'Bytes of streams that wait in the agent for readers that are slow.'),
-  warren_datagrams_total: counter({ way: WAY }, 'Datagrams carried, likewise.'),
+  warren_datagrams_total: counter(
+    { direction: BYTE_DIRECTION },
+    'Datagrams carried: out from sources to destinations, in from destinations to sources.'
+  ),
   warren_datagrams_dropped_total: counter(
-    { reason: ['full', 'gone', 'too large', 'rate'] },
-    'Datagrams dropped here. full: the receiver does not take them; gone: it has left.'
+    { reason: ['full', 'gone', 'too_large', 'rate'] },
+    'Datagrams dropped here. full: the receiver does not read them; gone: the receiver has ended.'
   ),
-  warren_sessions: gauge(
-    { role: ['client', 'server'] },
-    'Sessions with other agents, by who opened them: client is this one.'
-  ),
+  warren_sessions: gauge({ role: ['client', 'server'] }, 'Sessions with other agents. client: this agent opened it.'),
   warren_session_proofs_total: counter(
     { role: ['client', 'server'], result: ['ok', 'failed'] },
-    'Times that the ends of a session were to prove renewed certificates in it. client: this agent opened the session.'
+    'Exchanges in which the ends of a session proved renewed certificates. client: this agent opened the session.'
   ),
   warren_sessions_unproved: gauge(
     { role: ['client', 'server'] },
-    'Sessions with flows that should have been proved again, and were not: their flows are cut when what was proved ends.'
+    'Sessions with flows whose ends should have proved renewed certificates, and did not: their flows are cut when the proved certificates expire.'
   ),
-  warren_lanes_total: counter(
+  warren_fastpath_connections_total: counter(
     { role: ['client', 'server'], result: ['ok', 'failed'] },
-    'Connections beside sessions for flows of TCP. client: this agent connected it.'
+    'Fast-path connections: connections beside sessions, for flows of TCP. client: this agent connected it.'
   ),
   warren_handshakes_total: counter(
     { role: ['client', 'server'], result: ['ok', 'failed', 'refused'] },
-    'Sessions that were being opened. refused: a stranger, or a certificate that is not good.'
+    'Sessions that were being opened. refused: no certificate, or one that is not valid.'
   ),
   warren_endpoints: gauge({}, 'Local sockets that sources connect to.'),
 
   warren_local_connections: gauge({ socket: ['agent', 'admin', 'spiffe'] }, 'Connections to the sockets of the agent.'),
   warren_api_calls_total: counter(
     { service: ['workload', 'admin', 'spiffe'], code: ['ok', ...CODES, OTHER] },
-    'Calls of the local API by their outcome, a stream when it ends. ok: also one that its caller gave up.'
+    'Calls of the local API by outcome; a stream is counted when it ends. ok: also a call that its caller cancelled.'
   ),
 
   warren_certificate_expiry_seconds: gauge(
     { certificate: ['root', 'authority', 'node', 'svid'] },
-    'Time that is left to the certificate in use that ends first; of a kind that is not held, zero. Negative: it has ended.'
+    'Time until the first certificate in use of this kind expires; zero: none of this kind is held; negative: it has expired.'
   ),
   warren_renewals_total: counter(
     { certificate: ['authority', 'node'], result: ['ok', 'failed'] },
@@ -251,18 +251,18 @@ export const METRICS = Object.freeze({
   ),
   warren_renewals_served_total: counter(
     { result: ['granted', 'refused'] },
-    'Renewals that other hosts asked the authority on this one for.'
+    'Renewals that other hosts requested from the authority on this host.'
   ),
 
   process_cpu_seconds_total: counter({}, 'Processor time of the agent.'),
   process_resident_memory_bytes: gauge({}, 'Memory of the agent.'),
-  process_open_fds: gauge({}, 'Open file descriptors; zero where the system does not tell.'),
+  process_open_fds: gauge({}, 'Open file descriptors; zero where the system does not report them.'),
   process_start_time_seconds: gauge({}, 'When the agent started, Unix time.'),
-  nodejs_heap_size_used_bytes: gauge({}, 'Memory of this that holds objects of JavaScript.'),
-  nodejs_external_memory_bytes: gauge({}, 'Memory of this that holds buffers.'),
+  nodejs_heap_size_used_bytes: gauge({}, 'Memory of the agent that holds JavaScript objects.'),
+  nodejs_external_memory_bytes: gauge({}, 'Memory of the agent that holds buffers.'),
   nodejs_eventloop_lag_p99_seconds: gauge(
     {},
     'How late timers were, at the 99th percentile of the last one or two minutes.'
   ),
-  nodejs_eventloop_lag_max_seconds: gauge({}, 'The latest of these.')
+  nodejs_eventloop_lag_max_seconds: gauge({}, 'How late the latest timer was, in the same time.')
 } satisfies Record<string, MetricDefinition>)

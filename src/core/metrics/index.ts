@@ -7,6 +7,7 @@ export {
   type MetricDefinition,
   OTHER
 } from './definitions.ts'
+export { type LabelValue, labelValue } from './label-value.ts'
 export { LimitHits } from './limit-hits.ts'
 export { LIMIT_NAMES, type LimitName } from './limit-names.ts'
 export {

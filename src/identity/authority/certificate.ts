@@ -33,7 +33,7 @@ export async function authorityRenewal(
 }
 
 /**
- * Judges the request of an authority and issues its next certificate (DER), for the same key.
+ * Verifies the request of an authority and issues its next certificate (DER), for the same key.
  *
  * Throws CERTIFICATE_REFUSED when the present certificate does not count (it may have ended less than `graceMs` ago), or its
  * key is not proved; REVOKED.
@@ -61,7 +61,7 @@ export async function admitAuthorityRenewal(
   return await issueAuthority({ trustDomain: trust.trustDomain, root, publicKey, lifetimeMs, nowMs })
 }
 
-/** Judges a certificate that was issued for the authority key of this host. Throws CERTIFICATE_REFUSED or REVOKED. */
+/** Verifies a certificate that was issued for the authority key of this host. Throws CERTIFICATE_REFUSED or REVOKED. */
 export function requireAuthority(
   certificate: Uint8Array,
   key: KeyObject,

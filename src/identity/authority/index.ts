@@ -1,3 +1,4 @@
+export { authorityStatusOf, openAuthorityStatus } from './authority-status.ts'
 export {
   admitAuthority,
   admitAuthorityRenewal,
@@ -6,4 +7,3 @@ export {
   requireAuthority
 } from './certificate.ts'
 export { ORDER_FRESH_MS, type Order, openOrder, signOrder } from './order.ts'
-export { openStanding, standingOf } from './standing.ts'

@@ -84,7 +84,7 @@ function parse(der: Uint8Array, sha256: string): ParsedCertificate {
   // these bytes, it would check the signature of one certificate and the parser below read the names of another.
   if (!own.raw.equals(der)) throw new RangeError('not exactly one certificate in DER')
   const spki = spkiOfCertificate(der)
-  // A key of another kind is for whoever judges to refuse, who knows what the certificate is for.
+  // A key of another kind is for whoever verifies to refuse, who knows what the certificate is for.
   if (isP256(own.publicKey)) requireCanonical(own.publicKey, 'its key', spki)
   const parsed = new x509.X509Certificate(Uint8Array.from(der))
   const types = parsed.extensions.map(extension => extension.type)

@@ -5,7 +5,7 @@ import { spkiSha256 } from '../certificate/binding.ts'
 import { type Issuer, issueNode } from '../certificate/issue.ts'
 import { provenKey } from '../certificate/request.ts'
 import { admittedFromMs, evictionText, type Revocation, revocationOfHost } from '../revocation.ts'
-import { judge, openBinding } from '../verify/index.ts'
+import { openBinding, verdictOf } from '../verify/index.ts'
 
 /** A token as its authority keeps it: without the secret. */
 export interface StoredToken {
@@ -41,7 +41,7 @@ export interface AdmitDeps {
 const TOKEN_ID_BYTES = 16
 
 /**
- * Judges a join request and, if it is good, spends its token and issues the host's node CA certificate (DER).
+ * Verifies a join request and, if it is good, spends its token and issues the host's node CA certificate (DER).
  *
  * Throws TOKEN_REFUSED with the reason (not of this authority, altered, revoked, used, expired, older than an eviction
  * of the machine, for another machine or other scopes), CERTIFICATE_REFUSED when the proofs of the keys do not hold, or
@@ -52,7 +52,7 @@ export async function admitJoin(request: identityPb.JoinRequest, deps: AdmitDeps
   const token = claim(request, tokens, nowMs())
   const { binding } = request
   if (binding === undefined) throw new WarrenError(ErrorCode.CertificateRefused, 'the request has no binding')
-  const verdict = judge(() => openBinding(binding, trustDomain))
+  const verdict = verdictOf(() => openBinding(binding, trustDomain))
   if (!verdict.ok) throw new WarrenError(ErrorCode.CertificateRefused, verdict.detail)
   const { machine, peer, scopes, nodeKeySha256 } = verdict.identity
   if (machine !== token.machine) {

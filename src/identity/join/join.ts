@@ -86,7 +86,7 @@ export async function join(options: JoinOptions): Promise<Joined> {
 
 interface Answer {
   readonly response: identityPb.JoinResponse
-  /** What the authority's certificates were judged by. */
+  /** What the authority's certificates were verified by. */
   readonly trust: TrustState
 }
 

@@ -2,7 +2,7 @@ import type { Duplex } from 'node:stream'
 import { ErrorCode, type Logger, WarrenError } from '../../core/index.ts'
 import { create, decode, identityPb, toBinary } from '../../wire/index.ts'
 import { exchange, type Received } from '../exchange.ts'
-import { judge, openBinding } from '../verify/index.ts'
+import { openBinding, verdictOf } from '../verify/index.ts'
 import { JOIN_BOUNDS, MAX_JOIN_MESSAGE_BYTES } from './protocol.ts'
 
 export interface JoinAuthority {
@@ -11,7 +11,7 @@ export interface JoinAuthority {
   readonly agentChain: () => readonly Uint8Array[]
   /** The last trust bundles (bytes), oldest first. */
   readonly succession: () => readonly Uint8Array[]
-  /** Judges a request; throws a WarrenError, which reaches the joiner with its code and reason. */
+  /** Verifies a request; throws a WarrenError, which reaches the joiner with its code and reason. */
   readonly admit: (request: identityPb.JoinRequest) => Promise<{
     readonly nodeChain: readonly Uint8Array[]
     /** Bytes of a SignedTrustBundle. */
@@ -75,6 +75,6 @@ async function respond(request: identityPb.JoinRequest, authority: JoinAuthority
 // For the log: what the binding claims, if its signature holds.
 function describe({ binding }: identityPb.JoinRequest, trustDomain: string): { machine?: string; peer?: string } {
   if (binding === undefined) return {}
-  const opened = judge(() => openBinding(binding, trustDomain))
+  const opened = verdictOf(() => openBinding(binding, trustDomain))
   return opened.ok ? { machine: opened.identity.machine, peer: opened.identity.peer } : {}
 }

@@ -9,7 +9,7 @@ import { CONTEXT, verifyP256 } from '../keys.ts'
 import type { PeerKey } from '../peer-key.ts'
 import { admittedFromMs, evictionText, revocationOfHost } from '../revocation.ts'
 import type { TrustState } from '../trust-bundle.ts'
-import { judge, type NodeIdentity, openBinding, verifyRenewable } from '../verify/index.ts'
+import { type NodeIdentity, openBinding, verdictOf, verifyRenewable } from '../verify/index.ts'
 
 /** What an authority, any authority, needs in order to renew the certificate of a host. */
 export interface RenewDeps {
@@ -30,16 +30,16 @@ export interface RenewedHost {
   readonly certificate: Uint8Array
   readonly before: NodeIdentity
   /** The present certificate had ended. */
-  readonly hadLapsed: boolean
+  readonly hadExpired: boolean
 }
 
 /**
- * Judges a request for renewal and, if it is good, issues the host's new node CA certificate.
+ * Verifies a request for renewal and, if it is good, issues the host's new node CA certificate.
  *
  * It says exactly what the present one says, but for the key and the dates: machine, PeerId and scopes can be neither changed
  * nor widened. `from` is who the mesh proved to be asking, if it was the mesh. Throws REVOKED for a host that was evicted,
  * CERTIFICATE_REFUSED when the chain or a proof does not hold, and RENEWAL_REFUSED with the reason: another host's
- * certificate, past the grace, another machine, PeerId or other scopes, a name that another host holds. CERTIFICATE_LAPSED
+ * certificate, past the grace, another machine, PeerId or other scopes, a name that another host holds. CERTIFICATE_EXPIRED
  * when the authority itself has ended, or ends no later than what it should renew.
  */
 export async function admitRenewal(
@@ -52,7 +52,7 @@ export async function admitRenewal(
   const before = present(request, deps)
   if (from !== undefined && from !== before.peer) throw refused('the certificate shown belongs to another host')
   if (binding === undefined) throw new WarrenError(ErrorCode.CertificateRefused, 'the request has no binding')
-  const opened = judge(() => openBinding(binding, trust.trustDomain))
+  const opened = verdictOf(() => openBinding(binding, trust.trustDomain))
   if (!opened.ok) throw new WarrenError(ErrorCode.CertificateRefused, opened.detail)
   const { machine, peer, scopes, nodeKeySha256 } = opened.identity
   if (peer !== before.peer) throw refused(`the request is for another PeerId than that of ${before.machine}`)
@@ -76,7 +76,7 @@ export async function admitRenewal(
   const { trustDomain } = trust
   const options = { trustDomain, machine, authority, publicKey, binding, nowMs, notEarlierMs }
   const certificate = await issueNode({ ...options, lifetimeMs: deps.lifetimeMs })
-  return { certificate, before, hadLapsed: nowMs >= before.notAfterMs }
+  return { certificate, before, hadExpired: nowMs >= before.notAfterMs }
 }
 
 function present({ nodeChain }: renewalPb.RenewalRequest, { trust, nowMs, graceMs }: RenewDeps): NodeIdentity {
@@ -92,7 +92,7 @@ function requireLonger(authority: Issuer, before: NodeIdentity, nowMs: number): 
   const { notAfterMs } = parseCertificate(authority.certificate)
   if (notAfterMs > nowMs && notAfterMs > before.notAfterMs) return
   const end = new Date(notAfterMs).toISOString()
-  throw new WarrenError(ErrorCode.CertificateLapsed, `the certificate of the authority itself ends at ${end}`)
+  throw new WarrenError(ErrorCode.CertificateExpired, `the certificate of the authority itself ends at ${end}`)
 }
 
 // As sets: a count would let a scope named twice make room for one that the certificate does not have.

@@ -10,7 +10,7 @@ import { MAX_RENEWAL_BYTES, RENEWAL_TIMEOUT_MS } from './protocol.ts'
 const MAX_REASON = 512
 const BOUNDS = { maxBytes: MAX_RENEWAL_BYTES, timeoutMs: RENEWAL_TIMEOUT_MS } as const
 
-/** How a lapsed host is served on the data port. */
+/** How an expired host is served on the data port. */
 export interface RenewalAuthority {
   /** DER: this agent's leaf, its node CA, its authority, the root. The leaf is the one that TLS showed. */
   readonly agentChain: () => readonly Uint8Array[]
@@ -22,7 +22,7 @@ export interface RenewalAuthority {
 }
 
 /**
- * The authority's side of the renewal of a lapsed host, over an established TLS connection; ends the connection.
+ * The authority's side of the renewal of an expired host, over an established TLS connection; ends the connection.
  *
  * Never rejects: what goes wrong is logged here and told to the host as far as it concerns it.
  */
@@ -45,10 +45,10 @@ async function* serve(received: Received, authority: RenewalAuthority): AsyncGen
 }
 
 /**
- * The side of a lapsed host: asks whoever is at the other end, once it has proved to be the agent of a member.
+ * The side of an expired host: asks whoever is at the other end, once it has proved to be the agent of a member.
  *
  * `follow` takes the trust bundles that it shows, which prove themselves, and returns what is trusted then. That it is an
- * authority shows in the chain that it answers, which is for the caller to judge. Throws what it answered, with its code,
+ * authority shows in the chain that it answers, which is for the caller to verify. Throws what it answered, with its code,
  * CERTIFICATE_REFUSED when it proves to be nobody, or the signal's reason.
  */
 export async function askForRenewal(
@@ -92,7 +92,7 @@ export function renewalAnswer(nodeChain: readonly Uint8Array[]): Uint8Array {
   return toBinary(renewalPb.RenewalAnswerSchema, create(renewalPb.RenewalAnswerSchema, { result }))
 }
 
-/** The chain in an answer, not judged. Throws the refusal in it, MESSAGE_TOO_LARGE or MESSAGE_MALFORMED. */
+/** The chain in an answer, not verified. Throws the refusal in it, MESSAGE_TOO_LARGE or MESSAGE_MALFORMED. */
 export function openRenewalAnswer(bytes: Uint8Array): readonly Uint8Array[] {
   const { result } = decode(renewalPb.RenewalAnswerSchema, bytes, MAX_RENEWAL_BYTES)
   if (result.case === 'granted') return result.value.nodeChain

@@ -35,7 +35,7 @@ export async function renewalRequest(
 }
 
 /**
- * Judges the chain that an authority answered as that of a stranger would be; it must be for this host and for `nextKey`, and
+ * Verifies the chain that an authority answered as that of a stranger would be; it must be for this host and for `nextKey`, and
  * last longer than the present one or be below another root. Throws CERTIFICATE_REFUSED.
  */
 export function requireRenewed(

@@ -3,7 +3,7 @@ import type { ParsedCertificate } from '../certificate/parse.ts'
 import type { TrustState } from '../trust-bundle.ts'
 import { read } from './checks.ts'
 import { checkCa, checkRoot } from './node.ts'
-import { judge, Refusal, type Verdict } from './verdict.ts'
+import { Refusal, type Verdict, verdictOf } from './verdict.ts'
 
 /** What an authority certificate proves. */
 export interface AuthorityIdentity {
@@ -46,7 +46,7 @@ function signerOf(der: Uint8Array, roots: readonly ParsedCertificate[]): ParsedC
 }
 
 /**
- * Judges an authority certificate by itself: signed by a trusted root, a CA as its place demands, in date or ended less than
+ * Verifies an authority certificate by itself: signed by a trusted root, a CA as its place demands, in date or ended less than
  * `graceMs` ago, its key not revoked.
  */
 export function verifyAuthority(
@@ -55,7 +55,7 @@ export function verifyAuthority(
   nowMs: number,
   graceMs = 0
 ): Verdict<AuthorityIdentity> {
-  return judge(() => {
+  return verdictOf(() => {
     const certificate = read(der, 'the authority')
     const root = rootOfAuthority(der, trust)
     if (root === undefined) throw new Refusal('wrong-root', 'the authority is below no trusted root')

@@ -4,8 +4,8 @@ import { MAX_CERTIFICATE_BYTES, type ParsedCertificate } from '../certificate/pa
 import { revocationOfAddress, revocationText } from '../revocation.ts'
 import type { TrustState } from '../trust-bundle.ts'
 import { checkCommon, checkLeaf, onlyUri, read } from './checks.ts'
-import { checkStanding, type NodeIdentity } from './node.ts'
-import { judge, Refusal, type Verdict } from './verdict.ts'
+import { checkStillValid, type NodeIdentity } from './node.ts'
+import { Refusal, type Verdict, verdictOf } from './verdict.ts'
 
 /** What a certificate proves of a workload. */
 export interface WorkloadIdentity {
@@ -17,7 +17,7 @@ export interface WorkloadIdentity {
 }
 
 /**
- * Judges a workload's certificate against the host that must have signed it.
+ * Verifies a workload's certificate against the host that must have signed it.
  *
  * X.509 name constraints cannot say that a host signs for itself only, so this does: the last segment of the SPIFFE ID
  * must be the signer's machine, and the scope one of the signer's. That the signer still is good at `nowMs` is checked
@@ -29,7 +29,7 @@ export function verifyWorkload(
   trust: TrustState,
   nowMs: number
 ): Verdict<WorkloadIdentity> {
-  return judge(() => {
+  return verdictOf(() => {
     const { certificate, uri } = verifyLeaf(leaf, signer, trust, nowMs)
     const address = addressOfSpiffeId(trust.trustDomain, uri)
     if (address === undefined)
@@ -52,14 +52,14 @@ export function verifyWorkload(
   })
 }
 
-/** Judges the certificate of an agent itself. */
+/** Verifies the certificate of an agent itself. */
 export function verifyAgent(
   leaf: Uint8Array,
   signer: NodeIdentity,
   trust: TrustState,
   nowMs: number
 ): Verdict<{ readonly machine: string }> {
-  return judge(() => {
+  return verdictOf(() => {
     const { uri } = verifyLeaf(leaf, signer, trust, nowMs)
     if (uri !== agentSpiffeId(trust.trustDomain, signer.machine)) {
       throw new Refusal('wrong-machine', `the certificate is not that of the agent of ${signer.machine}`)
@@ -75,7 +75,7 @@ export function verifyAgent(
  */
 export function claimedMachine(leaf: Uint8Array): Verdict<string> {
   const quick = onlyNativeUri(leaf)
-  return judge(() => {
+  return verdictOf(() => {
     const uri = quick ?? onlyUri(read(leaf, 'the certificate'), 'the certificate')
     const machine = uri.slice(uri.lastIndexOf('/') + 1)
     if (!uri.startsWith('spiffe://') || !isComponent(machine)) {
@@ -85,7 +85,7 @@ export function claimedMachine(leaf: Uint8Array): Verdict<string> {
   })
 }
 
-// The whole parser takes a millisecond or more, and the judge that comes after runs it anyway.
+// The whole parser takes a millisecond or more, and the verifier that comes after runs it anyway.
 function onlyNativeUri(leaf: Uint8Array): string | undefined {
   try {
     if (leaf.length > MAX_CERTIFICATE_BYTES) return undefined
@@ -101,7 +101,7 @@ function verifyLeaf(
   trust: TrustState,
   nowMs: number
 ): { certificate: ParsedCertificate; uri: string } {
-  checkStanding(signer, trust, nowMs)
+  checkStillValid(signer, trust, nowMs)
   const certificate = read(leaf, 'the certificate')
   if (!certificate.isSignedBy(signer.nodeCertificate)) {
     throw new Refusal('bad-signature', `not signed by the CA of ${signer.machine}`)

@@ -7,7 +7,7 @@ import { type PeerKey, peerKeyOf } from '../peer-key.ts'
 import { evictionText, revocationOfHost } from '../revocation.ts'
 import type { TrustState } from '../trust-bundle.ts'
 import { checkAuthority, checkCommon, checkDates, onlyUri, read } from './checks.ts'
-import { judge, Refusal, type Verdict } from './verdict.ts'
+import { Refusal, type Verdict, verdictOf } from './verdict.ts'
 
 /** What a chain proves of a host. */
 export interface NodeIdentity {
@@ -31,7 +31,7 @@ export const MAX_BINDING_BYTES = 8 * 1024
 export const MAX_SCOPES = 64
 
 /**
- * Judges a host's certificate chain: node CA, authority, root, in this order.
+ * Verifies a host's certificate chain: node CA, authority, root, in this order.
  *
  * Good only if the root is one of the trust domain's, each certificate is signed by the next, in date, and what its
  * place demands, the binding in the node CA is for this very key, machine and trust domain and signed by the libp2p
@@ -42,7 +42,7 @@ export function verifyNodeChain(
   trust: TrustState,
   nowMs: number
 ): Verdict<NodeIdentity> {
-  return judge(() => {
+  return verdictOf(() => {
     if (chainDer.length !== 3)
       throw new Refusal('wrong-chain-length', `the chain has ${chainDer.length} certificates, not 3`)
     const [node, authority, root] = chainDer.map(der => read(der, 'a certificate of the chain'))
@@ -59,7 +59,7 @@ export function verifyNodeChain(
     })
     const chain = [node, authority, root]
     const keys = chain.map(certificate => Buffer.from(spkiSha256(certificate.publicKey)).toString('hex'))
-    judged.set(identity, { trustDomain: trust.trustDomain, chain, keys })
+    verified.set(identity, { trustDomain: trust.trustDomain, chain, keys })
     // Last: only a chain that is good otherwise proves that it is the revoked host which shows it.
     checkRevocations(identity, keys, trust)
     return identity
@@ -67,7 +67,7 @@ export function verifyNodeChain(
 }
 
 /**
- * Judges a chain as `verifyNodeChain` does, but for this: that the node CA or its authority ended less than `graceMs` ago is
+ * Verifies a chain as `verifyNodeChain` does, but for this: that the node CA or its authority ended less than `graceMs` ago is
  * no reason against it. For renewals alone; such a host is let into nothing else.
  */
 export function verifyRenewable(
@@ -76,7 +76,7 @@ export function verifyRenewable(
   nowMs: number,
   graceMs: number
 ): Verdict<NodeIdentity> {
-  return judge(() => {
+  return verdictOf(() => {
     const [node, authority, root] = chainDer.map(der => read(der, 'a certificate of the chain'))
     if (node === undefined || authority === undefined || root === undefined) {
       throw new Refusal('wrong-chain-length', `the chain has ${chainDer.length} certificates, not 3`)
@@ -93,31 +93,31 @@ export function verifyRenewable(
   })
 }
 
-// What was judged once and cannot change: signatures, forms, the binding. What can, is asked for again below.
-const judged = new WeakMap<
+// What was verified once and cannot change: signatures, forms, the binding. What can, is asked for again below.
+const verified = new WeakMap<
   NodeIdentity,
   { trustDomain: string; chain: readonly ParsedCertificate[]; keys: readonly string[] }
 >()
 
-/** Judges a host that was judged before again, without the signatures, which cannot change: quick enough for thousands. */
-export function verifyStanding(node: NodeIdentity, trust: TrustState, nowMs: number): Verdict<NodeIdentity> {
-  return judge(() => {
-    checkStanding(node, trust, nowMs)
+/** Verifies a host that was verified before again, without the signatures, which cannot change: quick enough for thousands. */
+export function verifyStillValid(node: NodeIdentity, trust: TrustState, nowMs: number): Verdict<NodeIdentity> {
+  return verdictOf(() => {
+    checkStillValid(node, trust, nowMs)
     return node
   })
 }
 
 /**
- * Throws a Refusal unless a host judged before is still good now: its root still trusted, its certificates in date,
+ * Throws a Refusal unless a host verified before is still good now: its root still trusted, its certificates in date,
  * nothing of it revoked.
  *
  * An identity that `verifyNodeChain` did not make is refused, whatever it says.
  */
-export function checkStanding(node: NodeIdentity, trust: TrustState, nowMs: number): void {
-  const known = judged.get(node)
+export function checkStillValid(node: NodeIdentity, trust: TrustState, nowMs: number): void {
+  const known = verified.get(node)
   const root = known?.chain.at(-1)
   if (known === undefined || root === undefined || known.trustDomain !== trust.trustDomain) {
-    throw new Refusal('unknown-signer', 'the signer was not judged in this trust domain')
+    throw new Refusal('unknown-signer', 'the signer was not verified in this trust domain')
   }
   checkRoot(root, trust, nowMs)
   for (const certificate of known.chain) checkDates(certificate, 'a certificate of the signer', nowMs)
@@ -196,7 +196,7 @@ export function openBinding(
     machine,
     peer: peerKeyOf(peerPublicKey),
     peerPublicKey: Uint8Array.from(peerPublicKey),
-    // Frozen, since what the judge said must not be widened by whoever it was told to.
+    // Frozen, since what the verifier said must not be widened by whoever it was told to.
     scopes: Object.freeze([...scopes]),
     nodeKeySha256
   }

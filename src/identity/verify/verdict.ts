@@ -26,7 +26,7 @@ export type RefusalReason =
   | 'unknown-signer'
   | 'revoked'
 
-/** The answer of the judge: what was proved, or why nothing was. */
+/** The answer of the verifier: what was proved, or why nothing was. */
 export type Verdict<T> =
   | { readonly ok: true; readonly identity: T }
   | {
@@ -37,7 +37,7 @@ export type Verdict<T> =
       readonly peer?: PeerKey
     }
 
-/** Carries a refusal from deep inside a judgement to its edge, where it becomes a value. Never leaves this folder. */
+/** Carries a refusal from deep inside a verdict to its edge, where it becomes a value. Never leaves this folder. */
 export class Refusal extends Error {
   readonly reason: RefusalReason
   readonly peer: PeerKey | undefined
@@ -49,10 +49,10 @@ export class Refusal extends Error {
   }
 }
 
-/** Runs a judgement; everything but a regular end is a refusal, also an error that nobody thought of. */
-export function judge<T>(judgement: () => T): Verdict<T> {
+/** Runs a verdict; everything but a regular end is a refusal, also an error that nobody thought of. */
+export function verdictOf<T>(verify: () => T): Verdict<T> {
   try {
-    return { ok: true, identity: judgement() }
+    return { ok: true, identity: verify() }
   } catch (err) {
     if (err instanceof Refusal) {
       const { reason, message: detail, peer } = err

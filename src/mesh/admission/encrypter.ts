@@ -18,7 +18,7 @@ export const ENCRYPTER_PROTOCOL = '/warren/noise/1'
 
 export interface AdmissionDeps {
   readonly nodeChain: () => readonly Uint8Array[]
-  readonly judge: (chain: readonly Uint8Array[]) => AdmissionVerdict
+  readonly verifyChain: (chain: readonly Uint8Array[]) => AdmissionVerdict
   readonly onRefused: ((machine: string, reason: string) => void) | undefined
   readonly sessions: Sessions
   readonly refusals: AdmissionLog
@@ -36,7 +36,7 @@ class DuplicateConnection extends Error {
 }
 
 /**
- * Noise, and inside it the admission: a connection that this returns is to a host whose certificate chain `judge`
+ * Noise, and inside it the admission: a connection that this returns is to a host whose certificate chain `verify`
  * accepted and whose PeerId, as the chain names it, is the one that noise proved.
  *
  * It is also the only connection to that host: see `Sessions`. Any other outcome is an error, upon which libp2p
@@ -63,7 +63,7 @@ export class AdmissionEncrypter implements ConnectionEncrypter {
         async (session, exchange) => {
           await exchange.show(this.#deps.nodeChain())
           const { chain, refusal } = await exchange.see()
-          const machine = machineOf(session, this.#deps.judge(chain))
+          const machine = machineOf(session, this.#deps.verifyChain(chain))
           if (refusal !== '') {
             const reason = refusal.slice(0, MAX_REFUSAL_LENGTH)
             this.#deps.onRefused?.(machine, reason)
@@ -89,7 +89,7 @@ export class AdmissionEncrypter implements ConnectionEncrypter {
         secured,
         async (session, exchange) => {
           const { chain } = await exchange.see()
-          const verdict = this.#deps.judge(chain)
+          const verdict = this.#deps.verifyChain(chain)
           await this.#tellIfRevoked(session, verdict, exchange)
           const machine = machineOf(session, verdict)
           if (!this.#deps.sessions.onAnswer(session).keep) throw new DuplicateConnection('we are dialling this host')

@@ -11,8 +11,8 @@ const CONFIRMED = Uint8Array.of(1)
  * The admission exchange on a connection that is already encrypted.
  *
  *     dialler                               answerer
- *       Admission ────────────────────────▶   judges
- *       judges      ◀──────────────────────── Admission
+ *       Admission ────────────────────────▶   verifies
+ *       verifies      ◀──────────────────────── Admission
  *       confirmation ─────────────────────▶
  *
  * The dialler shows its certificate first, so that a stranger who knocks learns nothing of us, not even a name. A
@@ -34,7 +34,10 @@ export class AdmissionExchange {
     await this.#lp.write(toBinary(identityPb.AdmissionSchema, message), { signal: this.#signal })
   }
 
-  /** The chain that the other side shows, and why it refuses us if it does. MESSAGE_TOO_LARGE, MESSAGE_MALFORMED, or libp2p's error if it hangs up. */
+  /**
+   * The chain that the other side shows, and why it refuses us if it does. MESSAGE_TOO_LARGE, MESSAGE_MALFORMED, or libp2p's
+   * error if it hangs up.
+   */
   async see(): Promise<{ readonly chain: readonly Uint8Array[]; readonly refusal: string }> {
     const bytes = (await this.#lp.read({ signal: this.#signal })).subarray()
     const { nodeChain: chain, refusal } = decode(identityPb.AdmissionSchema, bytes, MAX_ADMISSION_BYTES)

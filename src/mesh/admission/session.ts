@@ -30,7 +30,7 @@ export interface OpenSession {
   readonly secured: MessageStream
 }
 
-/** What is to be done with a session that has passed the judge. */
+/** What is to be done with a session that has passed the verifier. */
 export type Resolution = { readonly keep: true; readonly replaces: readonly Session[] } | { readonly keep: false }
 
 /**

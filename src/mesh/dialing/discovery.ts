@@ -21,7 +21,7 @@ export interface DiscoveryOptions {
   readonly bootstrap: readonly string[]
   readonly onSeed: (multiaddrs: string[]) => void
   /** Anybody on the local network can make this say anything. */
-  readonly onRumour: (multiaddrs: string[]) => void
+  readonly onHint: (multiaddrs: string[]) => void
 }
 
 /**
@@ -40,7 +40,7 @@ export function discovery(options: DiscoveryOptions): (components: Components) =
       })
       modules.push(module as Startable)
     }
-    if (options.mdns) listen(mdns({ serviceTag: serviceTag(options.trustDomain) })(components), options.onRumour)
+    if (options.mdns) listen(mdns({ serviceTag: serviceTag(options.trustDomain) })(components), options.onHint)
     if (options.bootstrap.length > 0) listen(bootstrap({ list: [...options.bootstrap] })(components), options.onSeed)
     return {
       start: async () => {

@@ -7,11 +7,11 @@ import {
   LAGGING_MS,
   MAX_ADDRESS_DIAL_TIMEOUT_MS,
   MAX_PARALLEL_DIALS,
+  OPEN_CONNECTIONS,
   REDIAL_REST_MS,
-  REDIAL_TICK_MS,
-  STANDING_CONNECTIONS
+  REDIAL_TICK_MS
 } from '../limits.ts'
-import { AddressBook, headStartMs, type Standing, type Target } from './address-book.ts'
+import { type AddressSource, AddressStore, headStartMs, type Target } from './address-store.ts'
 import { parsePeerAddress } from './addresses.ts'
 import { backoffMs } from './backoff.ts'
 import { Lag } from './lag.ts'
@@ -35,7 +35,7 @@ export interface RedialerDeps {
  */
 export class Redialer {
   readonly #deps: RedialerDeps
-  readonly #book: AddressBook
+  readonly #store: AddressStore
   readonly #attempts = new Map<string, Promise<boolean>>()
   readonly #lag = new Lag(REDIAL_TICK_MS)
   /** Until then nobody is to be dialled, unless something happens. */
@@ -43,7 +43,7 @@ export class Redialer {
 
   constructor(deps: RedialerDeps) {
     this.#deps = deps
-    this.#book = new AddressBook(deps.self)
+    this.#store = new AddressStore(deps.self)
   }
 
   start(): void {
@@ -58,31 +58,31 @@ export class Redialer {
   }
 
   /** Notes where hosts may be, of each the best first. Text that is no address of a mesh is logged and left out. */
-  hint(multiaddrs: readonly string[], standing: Standing): void {
+  hint(multiaddrs: readonly string[], source: AddressSource): void {
     this.#restUntilMs = 0
     // What is heard last is tried first, and of too many the ones heard first go.
     for (const text of multiaddrs.toReversed()) {
       try {
-        this.#book.add(parsePeerAddress(text), standing, this.#deps.clock.monotonicMs())
+        this.#store.add(parsePeerAddress(text), source, this.#deps.clock.monotonicMs())
       } catch (err) {
-        this.#deps.log.debug('address left out', { state: standing, err })
+        this.#deps.log.debug('address left out', { state: source, err })
       }
     }
   }
 
   forget(peer: PeerKey): void {
-    this.#book.forget(peer)
+    this.#store.forget(peer)
   }
 
   onConnect(peer: PeerKey): void {
     this.#restUntilMs = 0
-    const target = this.#book.find(peer)
-    if (target !== undefined) this.#book.succeeded(target, undefined, this.#deps.clock.monotonicMs())
+    const target = this.#store.find(peer)
+    if (target !== undefined) this.#store.succeeded(target, undefined, this.#deps.clock.monotonicMs())
   }
 
   onDisconnect(peer: PeerKey): void {
     this.#restUntilMs = 0
-    const target = this.#book.find(peer)
+    const target = this.#store.find(peer)
     if (target === undefined) return
     const headStart = headStartMs(this.#deps.self, peer)
     target.notBeforeMs = this.#deps.clock.monotonicMs() + headStart + Math.random() * BACKOFF_MIN_MS
@@ -94,7 +94,7 @@ export class Redialer {
    */
   async ensure(peer: PeerKey, signal: AbortSignal): Promise<boolean> {
     if (this.#deps.isConnected(peer)) return true
-    const target = this.#book.find(peer)
+    const target = this.#store.find(peer)
     return target === undefined ? false : await raceAbort(this.#attempt(target), signal)
   }
 
@@ -105,20 +105,19 @@ export class Redialer {
     if (now < this.#restUntilMs) return
     // On a machine that is short of time, more handshakes at once only make all of them too late.
     const parallel = this.#lag.ms > LAGGING_MS ? MAX_PARALLEL_DIALS / 4 : MAX_PARALLEL_DIALS
-    const fullMesh = this.#book.members() < FULL_MESH_MEMBERS
-    const targets = this.#book.targets()
+    const fullMesh = this.#store.members() < FULL_MESH_MEMBERS
+    const targets = this.#store.targets()
     const due = targets.filter(target => {
       const peer = target.peer ?? target.resolved
       if (peer === this.#deps.self || (peer !== undefined && isConnected(peer))) return false
       return target.notBeforeMs <= now && !this.#attempts.has(target.key)
     })
     // Members in random order, so that the hosts of a large mesh do not all choose the same ones.
-    if (!fullMesh)
-      due.sort((a, b) => Number(b.standing === 'seed') - Number(a.standing === 'seed') || Math.random() - 0.5)
+    if (!fullMesh) due.sort((a, b) => Number(b.source === 'seed') - Number(a.source === 'seed') || Math.random() - 0.5)
     for (const target of due) {
       if (this.#attempts.size >= parallel) return
-      const enough = !fullMesh && connected().length + this.#attempts.size >= STANDING_CONNECTIONS
-      if (enough && target.standing !== 'seed') continue
+      const enough = !fullMesh && connected().length + this.#attempts.size >= OPEN_CONNECTIONS
+      if (enough && target.source !== 'seed') continue
       detach(log, 'dial', this.#attempt(target), signal)
     }
     if (this.#attempts.size > 0) return
@@ -140,7 +139,7 @@ export class Redialer {
   async #dialAll(target: Target): Promise<boolean> {
     const { dial, isConnected, clock, log, signal } = this.#deps
     let reason: unknown
-    for (const address of this.#book.round(target)) {
+    for (const address of this.#store.round(target)) {
       if (signal.aborted) return false
       try {
         // Each address has its own deadline, so that one that swallows packets does not use up the others' time.
@@ -148,7 +147,7 @@ export class Redialer {
         const timeoutMs = Math.min(ADDRESS_DIAL_TIMEOUT_MS + 10 * this.#lag.ms, MAX_ADDRESS_DIAL_TIMEOUT_MS)
         const found = await within(timeoutMs, [signal], limit => raceAbort(dial(address, target.peer, limit), limit))
         target.resolved = found
-        this.#book.succeeded(target, address, clock.monotonicMs())
+        this.#store.succeeded(target, address, clock.monotonicMs())
         return true
       } catch (err) {
         reason = err
@@ -157,9 +156,9 @@ export class Redialer {
       }
     }
     if (signal.aborted) return false
-    this.#book.failed(target, clock.monotonicMs() + backoffMs(target.failures, Math.random()))
+    this.#store.failed(target, clock.monotonicMs() + backoffMs(target.failures, Math.random()))
     const fields = { peer: target.peer ?? '', addresses: target.addresses, count: target.failures, err: reason }
-    if (target.standing === 'seed' && target.failures === 3) log.warn('seed cannot be reached', fields)
+    if (target.source === 'seed' && target.failures === 3) log.warn('seed cannot be reached', fields)
     else log.debug('dial failed', fields)
     return false
   }

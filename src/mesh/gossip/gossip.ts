@@ -57,7 +57,7 @@ export class Gossip {
   /** Sets the handler of a topic. Before `start`. */
   on(topic: MeshTopic, handler: GossipHandler): void {
     const validate: TopicValidatorFn = (neighbour: PeerId, message: Message) => {
-      const verdict = this.#judge(topic, handler, peerKeyFromId(neighbour), message.data)
+      const verdict = this.#verifyChain(topic, handler, peerKeyFromId(neighbour), message.data)
       if (verdict === 'accept-later') this.#later.add(message)
       return VERDICTS[verdict]
     }
@@ -103,7 +103,7 @@ export class Gossip {
     }
   }
 
-  #judge(topic: MeshTopic, handler: GossipHandler, neighbour: PeerKey, bytes: Uint8Array): GossipVerdict {
+  #verifyChain(topic: MeshTopic, handler: GossipHandler, neighbour: PeerKey, bytes: Uint8Array): GossipVerdict {
     if (bytes.length > MAX_GOSSIP_BYTES) {
       this.#metrics.hit('mesh_gossip_bytes', { peer: neighbour, limit: MAX_GOSSIP_BYTES })
       return 'reject'

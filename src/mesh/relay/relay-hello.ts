@@ -7,7 +7,7 @@ import { type PeerKey, peerKeyOf, rawKeyOf } from '../../identity/index.ts'
 const KEY_BYTES = 32
 
 /** The middle's one byte. Above 0 it closes the stream. */
-export const RelayAnswer = { Joined: 0, NoWay: 1, Limit: 2, Refused: 3 } as const
+export const RelayAnswer = { Joined: 0, NoPath: 1, Limit: 2, Refused: 3 } as const
 export type RelayAnswer = (typeof RelayAnswer)[keyof typeof RelayAnswer]
 
 /** Writes the 32 bytes of a key. */
@@ -30,7 +30,7 @@ export async function readAnswer(stream: Duplex, middle: string, signal: AbortSi
   const [answer] = await readExactly(stream, 1, signal)
   if (answer === RelayAnswer.Joined) return
   const why =
-    answer === RelayAnswer.NoWay
+    answer === RelayAnswer.NoPath
       ? 'does not reach it either'
       : answer === RelayAnswer.Limit
         ? 'relays no more at present'

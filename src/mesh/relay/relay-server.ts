@@ -81,9 +81,9 @@ export class RelayServer {
       log.info('relaying ended', { ...ends, bytesOut: bytes.forth, bytesIn: bytes.back })
     } catch (err) {
       log.debug('relaying failed', { peer: from, err: WarrenError.from(err) })
-      metrics.count('warren_mesh_relays_total', { result: 'no_way' })
+      metrics.count('warren_mesh_relays_total', { result: 'no_path' })
       far?.destroy()
-      this.#answer(near, RelayAnswer.NoWay)
+      this.#answer(near, RelayAnswer.NoPath)
     } finally {
       release?.()
     }

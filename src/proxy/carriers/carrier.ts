@@ -9,7 +9,7 @@ export interface Allowed {
   /** Packets of UDP to where the session's own connection leads. */
   readonly datagrams: boolean
   /** Exchanges with hosts that are no members: those that join, and those whose certificate has ended. */
-  readonly strangers: boolean
+  readonly unauthenticated: boolean
 }
 
 /** How one session travels. */

@@ -9,7 +9,7 @@ const MAX_ADDRESSES = 8
 /** A TCP connection to the data port of the other agent. */
 export const DIRECT_PATH: Path = Object.freeze({
   name: 'direct',
-  allows: Object.freeze({ fastPath: true, datagrams: true, strangers: true })
+  allows: Object.freeze({ fastPath: true, datagrams: true, unauthenticated: true })
 })
 
 /** Dials the data addresses that the other agent announces, a little after one another; the first that answers is used. */

@@ -8,7 +8,7 @@ import type { Carrier, Path } from './carrier.ts'
 /** A stream of the mesh connection between the two agents. */
 export const MESH_PATH: Path = Object.freeze({
   name: 'libp2p',
-  allows: Object.freeze({ fastPath: false, datagrams: false, strangers: false })
+  allows: Object.freeze({ fastPath: false, datagrams: false, unauthenticated: false })
 })
 
 export interface MeshCarrierDeps {

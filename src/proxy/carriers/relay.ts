@@ -13,7 +13,7 @@ export interface RelayCarrierDeps {
   ) => Promise<{ readonly stream: Duplex; readonly via: string }>
 }
 
-const ALLOWED: Allowed = Object.freeze({ fastPath: false, datagrams: false, strangers: false })
+const ALLOWED: Allowed = Object.freeze({ fastPath: false, datagrams: false, unauthenticated: false })
 
 /** A stream that the machine `via` passes on. */
 export function relayPath(via: string): Path {

@@ -21,21 +21,21 @@ export class CapsuleLeg implements DatagramLeg {
 
   start(events: DatagramEvents): void {
     const stream = this.#stream
-    const over = (): void => {
+    const onClosed = (): void => {
       if (isDone(stream.rstCode)) events.closed()
       else events.failed(cutOf(stream.rstCode))
     }
     const parser = new CapsuleParser(events)
     const detach = stream.id === undefined ? undefined : this.#packets?.attach(stream.id, events)
     if (detach !== undefined) stream.once('close', detach)
-    stream.on('error', over)
-    stream.once('close', over)
+    stream.on('error', onClosed)
+    stream.once('close', onClosed)
     stream.on('data', (chunk: Buffer) => parser.push(chunk))
     stream.once('end', () => {
       // The streams of a lost session, and those that are reset, end as if they were complete.
       if (!stream.aborted && stream.rstCode === 0 && !stream.destroyed) events.ended()
     })
-    if (stream.destroyed) over()
+    if (stream.destroyed) onClosed()
     else stream.resume()
   }
 

@@ -36,7 +36,7 @@ export class PortGuard {
   }
 
   /** The server is gone, or may be: the next datagram waits for an answer of the kernel. */
-  doubt(): void {
+  suspect(): void {
     this.#goodUntilMs = Number.NEGATIVE_INFINITY
   }
 }

@@ -65,7 +65,7 @@ export function spliceDatagrams(
       datagram: payload => {
         if (over) return
         moved = true
-        for (const mayCarry of flow.meters) {
+        for (const mayCarry of flow.buckets) {
           if (mayCarry()) continue
           drop('rate')
           return
@@ -112,13 +112,13 @@ export function spliceDatagrams(
 function report(metrics: Metrics, { id: flowId, datagramsPerSecond }: Flow, why: DropReason): void {
   switch (why) {
     case 'too large':
-      metrics.hit('broker_datagram_bytes', { flowId, limit: MAX_DATAGRAM_BYTES })
+      metrics.hit('proxy_datagram_bytes', { flowId, limit: MAX_DATAGRAM_BYTES })
       return
     case 'rate':
-      metrics.hit('broker_datagrams_per_second', { flowId, limit: datagramsPerSecond })
+      metrics.hit('proxy_datagrams_per_second', { flowId, limit: datagramsPerSecond })
       return
     case 'full':
-      metrics.hit('broker_datagram_backlog', { flowId, limit: MAX_BACKLOG_BYTES })
+      metrics.hit('proxy_datagram_backlog', { flowId, limit: MAX_BACKLOG_BYTES })
       return
     case 'gone':
   }

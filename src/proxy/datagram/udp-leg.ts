@@ -28,12 +28,12 @@ export class UdpLeg implements DatagramLeg {
     this.#guard = guard
     growBuffers(socket, BUFFER_BYTES)
     this.#endpoint = udpEndpoint(socket)
-    socket.on('error', () => guard?.doubt())
+    socket.on('error', () => guard?.suspect())
   }
 
   start(events: DatagramEvents): void {
     this.#events = events
-    this.#drops = { dropped: bytes => events.dropped(1, bytes), refused: () => this.#guard?.doubt() }
+    this.#drops = { dropped: bytes => events.dropped(1, bytes), refused: () => this.#guard?.suspect() }
     // What no server of this port sent is nothing to pass on either.
     this.#endpoint.listen(MAX_DATAGRAM_BYTES, payload => {
       if (this.#isRight()) events.datagram(payload)

@@ -2,18 +2,18 @@ import { randomBytes } from 'node:crypto'
 import { connect } from 'node:net'
 import { raceAbort } from '../../core/index.ts'
 import type { Exporter } from '../aead/index.ts'
-import { encodePreamble, isKept, SALT_BYTES } from './format.ts'
+import { encodePreamble, isPooled, SALT_BYTES } from './format.ts'
 import { boundKernelBuffers } from './kernel-buffers.ts'
 import { sessionTag } from './keys.ts'
 import { onread } from './raw-socket.ts'
-import { Lane } from './record-connection.ts'
+import { RecordConnection } from './record-connection.ts'
 import { RecordReader } from './record-reader.ts'
 import { RecordWriter } from './record-writer.ts'
 
-export interface LaneDialOptions {
+export interface FastPathDialOptions {
   /** Of the session that the stream belongs to, which this end opened. */
   readonly exporter: Exporter
-  /** An even number for a lane that is kept, of which there is no stream. */
+  /** An even number for a pooled fast-path connection, of which there is no stream. */
   readonly streamId: number
   /** Where the session's own connection leads. */
   readonly host: string
@@ -21,20 +21,20 @@ export interface LaneDialOptions {
 }
 
 /**
- * Connects a lane for a stream of a session, or for itself. Resolves once the other end has proved that it knows the session's keys;
- * nothing of the flow has gone over it. Rejects with the first failure or the signal's reason.
+ * Connects a fast-path connection for a stream of a session, or for itself. Resolves once the other end has proved that it knows
+ * the session's keys; nothing of the flow has gone over it. Rejects with the first failure or the signal's reason.
  */
-export async function dialLane(
-  { exporter, streamId, host, port }: LaneDialOptions,
+export async function dialFastPath(
+  { exporter, streamId, host, port }: FastPathDialOptions,
   signal: AbortSignal
-): Promise<Lane> {
+): Promise<RecordConnection> {
   signal.throwIfAborted()
   const salt = randomBytes(SALT_BYTES)
   const proved = Promise.withResolvers<void>()
   const writer = new RecordWriter(exporter, { sender: 'client', streamId, salt })
   const reader = new RecordReader(exporter, { sender: 'server', streamId, salt })
-  const options = { end: 'opener', isKept: isKept(streamId) } as const
-  const lane = new Lane(writer, reader, options, { hello: proved.resolve, closed: proved.reject })
+  const options = { end: 'opener', isPooled: isPooled(streamId) } as const
+  const connection = new RecordConnection({ writer, reader }, options, { hello: proved.resolve, closed: proved.reject })
   const preamble = encodePreamble({ sessionTag: sessionTag(exporter), streamId, salt })
   const socket = connect({
     host,
@@ -43,18 +43,18 @@ export async function dialLane(
     noDelay: true,
     keepAlive: true,
     keepAliveInitialDelay: 15_000,
-    onread: onread(bytes => lane.received(bytes))
+    onread: onread(bytes => connection.received(bytes))
   })
   socket.once('connect', () => boundKernelBuffers(socket))
-  lane.bind(socket)
+  connection.bind(socket)
   socket.write(preamble)
-  lane.hello()
+  connection.hello()
   try {
     await raceAbort(proved.promise, signal)
-    return lane
+    return connection
   } catch (err) {
     proved.promise.catch(() => {})
-    lane.destroy()
+    connection.destroy()
     throw err
   }
 }

@@ -1,5 +1,5 @@
 import type { Exporter } from '../aead/index.ts'
-import { type LaneName, laneKeys } from './keys.ts'
+import { type ConnectionName, connectionKeys } from './keys.ts'
 import { Nonces } from './nonces.ts'
 
 /** What seals or opens under one key. */
@@ -7,16 +7,16 @@ interface Keyed {
   readonly close: () => void
 }
 
-/** Goes through the keys of one direction of a lane, epoch after epoch, as its records are counted. */
+/** Goes through the keys of one direction of a fast-path connection, epoch after epoch, as its records are counted. */
 export class Epochs<T extends Keyed> {
   readonly #exporter: Exporter
-  readonly #name: LaneName
+  readonly #name: ConnectionName
   readonly #make: (key: Buffer) => T
   readonly #nonces: Nonces
   #epoch = -1
   #keyed: T | undefined
 
-  constructor(exporter: Exporter, name: LaneName, recordsPerEpoch: number, make: (key: Buffer) => T) {
+  constructor(exporter: Exporter, name: ConnectionName, recordsPerEpoch: number, make: (key: Buffer) => T) {
     this.#exporter = exporter
     this.#name = name
     this.#make = make
@@ -26,7 +26,7 @@ export class Epochs<T extends Keyed> {
   /** What the next record is for. Throws once the session is gone and the keys are spent. */
   current(): T {
     if (this.#keyed !== undefined && !this.#nonces.isSpent) return this.#keyed
-    const { key, mask } = laneKeys(this.#exporter, this.#name, this.#epoch + 1)
+    const { key, mask } = connectionKeys(this.#exporter, this.#name, this.#epoch + 1)
     this.#keyed?.close()
     this.#keyed = this.#make(key)
     this.#epoch += 1

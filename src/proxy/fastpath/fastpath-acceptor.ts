@@ -3,24 +3,24 @@ import type { Metrics } from '../../core/index.ts'
 import type { Exporter } from '../aead/index.ts'
 import type { HandshakeGate } from '../handshake-limiter.ts'
 import { HANDSHAKE_TIMEOUT_MS } from '../timing.ts'
-import { decodePreamble, isKept, PREAMBLE_BYTES } from './format.ts'
+import { decodePreamble, isPooled, PREAMBLE_BYTES } from './format.ts'
 import { boundKernelBuffers } from './kernel-buffers.ts'
 import { sessionTag } from './keys.ts'
 import { takeOver } from './raw-socket.ts'
-import { Lane } from './record-connection.ts'
+import { RecordConnection } from './record-connection.ts'
 import { RecordReader } from './record-reader.ts'
 import { RecordWriter } from './record-writer.ts'
 
-/** A session that others opened to this host, to whose streams lanes may come. */
-export interface LaneHost {
+/** A session that others opened to this host, to whose streams fast-path connections may come. */
+export interface FastPathHost {
   readonly exporter: Exporter
-  /** Who takes a lane of this stream, or a kept one of this even number; undefined if nobody does. */
-  readonly takerOf: (id: number) => ((lane: Lane) => void) | undefined
+  /** Who takes a fast-path connection of this stream, or a kept one of this even number; undefined if nobody does. */
+  readonly takerOf: (id: number) => ((connection: RecordConnection) => void) | undefined
 }
 
-/** The side of the data port where lanes arrive. To who does not know a session's keys it answers nothing. */
-export class LaneDoor {
-  readonly #hosts = new Map<string, LaneHost>()
+/** The side of the data port where fast-path connections arrive. To who does not know a session's keys it answers nothing. */
+export class FastPathAcceptor {
+  readonly #hosts = new Map<string, FastPathHost>()
   readonly #gate: HandshakeGate
 
   readonly #metrics: Metrics
@@ -31,14 +31,14 @@ export class LaneDoor {
     this.#metrics = metrics
   }
 
-  /** Lets lanes come to a session. The function returned takes that back. Throws once the session is gone. */
-  open(host: LaneHost): () => void {
+  /** Lets fast-path connections come to a session. The function returned takes that back. Throws once the session is gone. */
+  open(host: FastPathHost): () => void {
     const tag = sessionTag(host.exporter).toString('latin1')
     this.#hosts.set(tag, host)
     return () => this.#hosts.delete(tag)
   }
 
-  /** Serves a connection whose first byte is that of a lane, and is still in it. */
+  /** Serves a connection whose first byte is that of a fast-path connection, and is still in it. */
   enter(socket: Socket, remote: string): void {
     const timer = setTimeout(() => socket.destroy(), HANDSHAKE_TIMEOUT_MS)
     const place = this.#gate.enter(socket, remote)
@@ -70,38 +70,40 @@ export class LaneDoor {
     const { exporter } = host
     const writer = new RecordWriter(exporter, { sender: 'server', streamId, salt })
     const reader = new RecordReader(exporter, { sender: 'client', streamId, salt })
-    const lane = new Lane(
-      writer,
-      reader,
-      { end: 'other', isKept: isKept(streamId) },
+    const connection = new RecordConnection(
+      { writer, reader },
+      { end: 'other', isPooled: isPooled(streamId) },
       {
         hello: () => {
           clearTimeout(timer)
           place?.release()
           const taker = host.takerOf(streamId)
-          if (taker === undefined) lane.destroy()
-          else taker(lane)
+          if (taker === undefined) connection.destroy()
+          else taker(connection)
           // Who had no place for it has closed it: an opener without an answer waits, one with an answer would try again at once.
-          if (!lane.isOver) lane.hello()
-          this.#metrics.count('warren_lanes_total', { role: 'server', result: lane.isOver ? 'failed' : 'ok' })
+          if (!connection.isClosed) connection.hello()
+          this.#metrics.count('warren_fastpath_connections_total', {
+            role: 'server',
+            result: connection.isClosed ? 'failed' : 'ok'
+          })
         },
         closed: () => {
           clearTimeout(timer)
-          this.#metrics.count('warren_lanes_total', { role: 'server', result: 'failed' })
+          this.#metrics.count('warren_fastpath_connections_total', { role: 'server', result: 'failed' })
         }
       }
     )
-    const { socket, rest } = takeOver(former, read => lane.received(read))
-    lane.bind(socket)
+    const { socket, remaining } = takeOver(former, read => connection.received(read))
+    connection.bind(socket)
     const place = this.#gate.enter(socket, remote)
-    const timer = setTimeout(() => lane.fail(new Error('no proof in time')), HANDSHAKE_TIMEOUT_MS)
+    const timer = setTimeout(() => connection.fail(new Error('no proof in time')), HANDSHAKE_TIMEOUT_MS)
     if (place === undefined) {
-      lane.fail(new Error('too many at once'))
+      connection.fail(new Error('too many at once'))
       return
     }
     socket.setNoDelay(true)
     boundKernelBuffers(socket)
     socket.setKeepAlive(true, 15_000)
-    if (rest.length === 0 || lane.received(rest)) lane.resume()
+    if (remaining.length === 0 || connection.received(remaining)) connection.resume()
   }
 }

@@ -1,6 +1,6 @@
 import { TAG_BYTES } from '../aead/index.ts'
 
-/** The first byte of a lane at the data port. A TLS connection begins with 0x16 there. */
+/** The first byte of a fast-path connection at the data port. A TLS connection begins with 0x16 there. */
 export const FIRST_BYTE = 0x57
 const VERSION = 0x01
 export const SESSION_TAG_BYTES = 16
@@ -27,7 +27,7 @@ export const Kind = {
   Data: 0x04,
   /** The end of its direction: a half close. Empty. */
   End: 0x05,
-  /** On a kept lane: asks for a flow. A FlowOpen. */
+  /** On a pooled fast-path connection: asks for a flow. A FlowOpen. */
   Open: 0x06,
   /** The flow that was asked for. Empty. */
   Granted: 0x07,
@@ -38,7 +38,7 @@ export type Kind = (typeof Kind)[keyof typeof Kind]
 
 const KINDS: ReadonlySet<number> = new Set(Object.values(Kind))
 
-/** What a lane begins with, in the clear: which session and stream it belongs to, and the salt of its keys. */
+/** What a fast-path connection begins with, in the clear: which session and stream it belongs to, and the salt of its keys. */
 export interface Preamble {
   readonly sessionTag: Buffer
   readonly streamId: number
@@ -96,7 +96,7 @@ function maxSize(kind: Kind): number {
   }
 }
 
-/** Whether `id` in a preamble is that of a kept lane: streams that a client opens have odd ones (RFC 9113, 5.1.1). */
-export function isKept(id: number): boolean {
+/** Whether `id` in a preamble is that of a pooled fast-path connection: streams that a client opens have odd ones (RFC 9113, 5.1.1). */
+export function isPooled(id: number): boolean {
   return id > 0 && id % 2 === 0
 }

@@ -1,10 +1,16 @@
-export { dialLane } from './dial-fastpath.ts'
-export { LaneDoor } from './fastpath-acceptor.ts'
-export { LANE_CUTS_PATH, LaneCuts } from './fastpath-cuts.ts'
-export { FIRST_BYTE, isKept, MAX_CONTENT_BYTES } from './format.ts'
-export { KeptLane, LaneLost, type LaneOpen, readOpen } from './pooled-connection.ts'
+export { dialFastPath } from './dial-fastpath.ts'
+export { FastPathAcceptor } from './fastpath-acceptor.ts'
+export { FAST_PATH_CUTS_PATH, FastPathCuts } from './fastpath-cuts.ts'
+export { FIRST_BYTE, isPooled, MAX_CONTENT_BYTES } from './format.ts'
+export { PooledConnection, PooledConnectionLost, type PooledOpen, readOpen } from './pooled-connection.ts'
 export { canTakeOver, takeOver } from './raw-socket.ts'
-export type { Lane } from './record-connection.ts'
-export type { LaneEvents } from './record-events.ts'
-export { Once } from './replay-guard.ts'
-export { LaneBudget, type LaneWay, type LaneWorth, laneWorthOf, MAX_KEPT_PER_SESSION } from './upgrade-path.ts'
+export type { RecordConnection } from './record-connection.ts'
+export type { RecordConnectionEvents } from './record-events.ts'
+export { ReplayGuard } from './replay-guard.ts'
+export {
+  FastPathBudget,
+  MAX_POOLED_PER_SESSION,
+  type UpgradePath,
+  type UpgradeThresholds,
+  upgradeThresholdsOf
+} from './upgrade-path.ts'

@@ -10,8 +10,8 @@ const WINDOW_BYTES = 1024 * 1024
 const UNSENT_BYTES = 256 * 1024
 
 /**
- * Bounds what the kernel holds of a lane whose reader has stalled to about 1.3 MB in both hosts together; of itself Linux goes up
- * to `tcp_rmem` and `tcp_wmem`, which may be 32 MB and 4 MB. On other systems its own bounds stay.
+ * Bounds what the kernel holds of a fast-path connection whose reader has stalled to about 1.3 MB in both hosts together; of
+ * itself Linux goes up to `tcp_rmem` and `tcp_wmem`, which may be 32 MB and 4 MB. On other systems its own bounds stay.
  */
 export function boundKernelBuffers(socket: Socket): void {
   if (process.platform !== 'linux') return

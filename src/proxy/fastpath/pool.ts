@@ -7,7 +7,7 @@ const BUFFER_BYTES = MAX_CONTENT_BYTES + READ_BYTES + RECORD_OVERHEAD_BYTES
 const MAX_SPARE = 8
 
 /**
- * Buffers that are used again and again by all lanes.
+ * Buffers that are used again and again by all fast-path connections.
  *
  * A new one for each read would be garbage a moment later, and outside the heap V8 answers garbage by marking the whole
  * heap: a third of an agent's processor time, measured. One that is not given back is collected as any other.
@@ -27,5 +27,5 @@ class BufferPool {
 }
 
 export const bufferPool = new BufferPool()
-/** Where all reads of lanes and of their workloads' sockets go; its bytes are dealt with before the next read. */
+/** Where all reads of fast-path connections and of their workloads' sockets go; its bytes are dealt with before the next read. */
 export const readBuffer = Buffer.allocUnsafeSlow(READ_BYTES)

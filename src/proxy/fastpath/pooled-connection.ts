@@ -1,28 +1,28 @@
 import { WarrenError } from '../../core/index.ts'
-import { brokerPb, create, decode, toBinary } from '../../wire/index.ts'
+import { create, decode, proxyPb, toBinary } from '../../wire/index.ts'
 import { type Cut, type CutKind, cutOf, LINK_LOST } from '../flow/index.ts'
-import { refusalOf, toldOf } from '../refusal.ts'
-import type { LaneCuts } from './fastpath-cuts.ts'
+import { fromWireError, toWireError } from '../refusal.ts'
+import type { FastPathCuts } from './fastpath-cuts.ts'
 import { MAX_MESSAGE_BYTES } from './format.ts'
-import type { Lane } from './record-connection.ts'
-import type { LaneEvents } from './record-events.ts'
+import type { RecordConnection } from './record-connection.ts'
+import type { RecordConnectionEvents } from './record-events.ts'
 
 /** A flow that is asked for. */
-export interface LaneOpen {
+export interface PooledOpen {
   readonly registrationId: string
   /** As text, with its machine. */
   readonly destination: string
   readonly flowId: string
 }
 
-/** The lane was lost before the flow was granted. */
-export class LaneLost extends Error {}
+/** The fast-path connection was lost before the flow was granted. */
+export class PooledConnectionLost extends Error {}
 
-/** A lane that carries one flow after another, at either end. */
-export class KeptLane {
-  readonly lane: Lane
+/** A fast-path connection that carries one flow after another, at either end. */
+export class PooledConnection {
+  readonly connection: RecordConnection
   readonly id: number
-  readonly #cuts: LaneCuts
+  readonly #cuts: FastPathCuts
   #number = 0
   #onCut: ((cut: Cut) => void) | undefined
   #onFree: (() => void) | undefined
@@ -33,38 +33,39 @@ export class KeptLane {
   #early: { readonly bytes: Buffer; readonly done: () => void }[] = []
   #hasEndedEarly = false
 
-  constructor(lane: Lane, id: number, cuts: LaneCuts) {
-    this.lane = lane
+  constructor(connection: RecordConnection, id: number, cuts: FastPathCuts) {
+    this.connection = connection
     this.id = id
     this.#cuts = cuts
   }
 
   /**
-   * Asks for a flow, at a lane that rests. The promise resolves once it is granted: its bytes wait until somebody attends. It rejects
-   * with the refusal, after which the lane rests, or with LaneLost. `onFree` is called once the lane is free of the flow.
+   * Asks for a flow, at an idle connection. The promise resolves once it is granted: its bytes wait until somebody
+   * attends. It rejects with the refusal, after which the connection rests, or with PooledConnectionLost. `onFree` is
+   * called once the connection is free of the flow.
    */
-  ask(open: LaneOpen, onFree: () => void): PromiseWithResolvers<void> {
+  ask(open: PooledOpen, onFree: () => void): PromiseWithResolvers<void> {
     this.begin(onFree)
     const answer = Promise.withResolvers<void>()
     let isAnswered = false
     // Once it is answered somebody will attend, who waits to be told why.
-    const lost = (): void => {
+    const onSessionClosed = (): void => {
       if (isAnswered) return
-      answer.reject(new LaneLost())
-      this.forget()
+      answer.reject(new PooledConnectionLost())
+      this.detach()
     }
     this.#onCut = cut => {
       this.#cut = cut
-      lost()
+      onSessionClosed()
     }
-    this.lane.ask(bytesOf(toBinary(brokerPb.FlowOpenSchema, create(brokerPb.FlowOpenSchema, open))), {
+    this.connection.ask(bytesOf(toBinary(proxyPb.FlowOpenSchema, create(proxyPb.FlowOpenSchema, open))), {
       answered: refusal => {
         isAnswered = true
         if (refusal === undefined) {
           answer.resolve()
           return
         }
-        this.forget()
+        this.detach()
         answer.reject(refusalIn(refusal))
       },
       data: (bytes, done) => {
@@ -74,7 +75,7 @@ export class KeptLane {
       ended: () => {
         this.#hasEndedEarly = true
       },
-      closed: lost
+      closed: onSessionClosed
     })
     return answer
   }
@@ -89,11 +90,13 @@ export class KeptLane {
   }
 
   grant(): void {
-    this.lane.grant()
+    this.connection.grant()
   }
 
   refuse(error: WarrenError): void {
-    this.lane.refuse(bytesOf(toBinary(brokerPb.FlowErrorSchema, create(brokerPb.FlowErrorSchema, toldOf(error)))))
+    this.connection.refuse(
+      bytesOf(toBinary(proxyPb.FlowErrorSchema, create(proxyPb.FlowErrorSchema, toWireError(error))))
+    )
   }
 
   /** Which of its flows is on it, or was last, from 1 on. */
@@ -102,37 +105,37 @@ export class KeptLane {
   }
 
   /** Tells `events` what comes of the flow on it, and `onCut` that the other end has cut it, until `forget`. */
-  attend(events: LaneEvents, onCut: (cut: Cut) => void): void {
+  subscribe(events: RecordConnectionEvents, onCut: (cut: Cut) => void): void {
     this.#onCut = onCut
-    this.lane.attend(events)
-    if (this.#cut !== undefined || this.lane.isOver) {
+    this.connection.subscribe(events)
+    if (this.#cut !== undefined || this.connection.isClosed) {
       if (this.#cut !== undefined) onCut(this.#cut)
       // Why may still be said.
-      else events.closed(new LaneLost())
+      else events.closed(new PooledConnectionLost())
       return
     }
     if (this.#early.length > 0) {
       let isWanted = true
       for (const { bytes, done } of this.#early.splice(0)) isWanted = events.data?.(bytes, done) ?? true
-      if (isWanted) this.lane.resume()
+      if (isWanted) this.connection.resume()
     }
     if (this.#hasEndedEarly) events.ended?.()
   }
 
   /** It rests again: no flow is on it any more. Who attends may still be told that it was cut, until it forgets or another begins. */
-  freed(): void {
+  onReleased(): void {
     this.#tellFree()
   }
 
   /** It is over. `onForgotten` is called when nobody waits to be told why: the reason may come after the end. */
-  over(onForgotten: () => void): void {
+  onClosed(onForgotten: () => void): void {
     this.#tellFree()
     if (this.#onCut === undefined) onForgotten()
     else this.#onForgotten = onForgotten
   }
 
   /** Nobody attends any more to flow `number` on it. */
-  forget(number = this.#number): void {
+  detach(number = this.#number): void {
     if (number !== this.#number) return
     this.#onCut = undefined
     this.#onForgotten?.()
@@ -144,17 +147,17 @@ export class KeptLane {
     if (number === this.#number) this.#onCut?.(cutOf(code))
   }
 
-  /** The session has ended, and with it the flow and the lane. */
-  lost(): void {
+  /** The session has ended, and with it the flow and the connection. */
+  onSessionClosed(): void {
     this.#onCut?.(LINK_LOST)
-    this.lane.destroy()
+    this.connection.destroy()
   }
 
-  /** Cuts the flow that is on it, tells the other end why, and gives up the lane. */
+  /** Cuts the flow that is on it, tells the other end why, and gives up the connection. */
   abort(kind: CutKind): void {
-    this.#cuts.send({ laneId: this.id, number: this.#number, kind })
-    this.lane.destroy()
-    this.forget()
+    this.#cuts.send({ connectionId: this.id, number: this.#number, kind })
+    this.connection.destroy()
+    this.detach()
   }
 
   #tellFree(): void {
@@ -166,14 +169,14 @@ export class KeptLane {
 }
 
 /** What a FlowOpen holds. Throws MESSAGE_MALFORMED. */
-export function readOpen(content: Buffer): LaneOpen {
-  return decode(brokerPb.FlowOpenSchema, content, MAX_MESSAGE_BYTES)
+export function readOpen(content: Buffer): PooledOpen {
+  return decode(proxyPb.FlowOpenSchema, content, MAX_MESSAGE_BYTES)
 }
 
 function refusalIn(content: Buffer): WarrenError {
   try {
-    const { code, reason } = decode(brokerPb.FlowErrorSchema, content, MAX_MESSAGE_BYTES)
-    return refusalOf(code, reason)
+    const { code, reason } = decode(proxyPb.FlowErrorSchema, content, MAX_MESSAGE_BYTES)
+    return fromWireError(code, reason)
   } catch (err) {
     return WarrenError.from(err)
   }

@@ -10,7 +10,7 @@ export interface TakenOver {
   /** Paused until `resume` is called; open for writing when the other end has ended. */
   readonly socket: Socket
   /** What the former had read and nobody had taken. */
-  readonly rest: Buffer
+  readonly remaining: Buffer
 }
 
 /** Whether sockets can be taken over on this system. */
@@ -22,10 +22,10 @@ export function canTakeOver(): boolean {
  * Goes on with a connection in a new socket, which reads into one buffer that is used again, and closes the former without
  * ending the connection. Node takes a buffer only when it makes a socket.
  *
- * The former must be paused and have nothing left to write; `letGo` is called before it closes. Throws, and the former is as it was,
+ * The former must be paused and have nothing left to write; `releaseIdle` is called before it closes. Throws, and the former is as it was,
  * when there are no descriptors.
  */
-export function takeOver(former: Socket, onBytes: OnBytes, letGo: () => void = () => {}): TakenOver {
+export function takeOver(former: Socket, onBytes: OnBytes, releaseIdle: () => void = () => {}): TakenOver {
   const duplicate = duplicator()
   if (duplicate === undefined) throw new Error('sockets cannot be taken over on this system')
   const fd = duplicate(descriptorOf(former))
@@ -36,11 +36,11 @@ export function takeOver(former: Socket, onBytes: OnBytes, letGo: () => void = (
   })
   // Else it begins to read at once, and what it reads is gone.
   socket.pause()
-  letGo()
+  releaseIdle()
   const chunks: Buffer[] = []
   for (let chunk: Buffer | null = former.read(); chunk !== null; chunk = former.read()) chunks.push(chunk)
   former.destroy()
-  return { socket, rest: Buffer.concat(chunks) }
+  return { socket, remaining: Buffer.concat(chunks) }
 }
 
 /** The `onread` option of a socket that is yet to connect. */

@@ -3,54 +3,54 @@ import { MAX_WAITING_BYTES, MAX_WAITING_WRITES } from '../flow/index.ts'
 import { closeInOrder } from './close-in-order.ts'
 import { Kind, OFFSET_BYTES, RECORD_OVERHEAD_BYTES } from './format.ts'
 import { bufferPool } from './pool.ts'
-import type { LaneEvents, LaneOptions } from './record-events.ts'
-import { LaneViolation, type RecordReader } from './record-reader.ts'
+import type { RecordConnectionEvents, RecordConnectionOptions, RecordEnds } from './record-events.ts'
+import { type RecordReader, RecordViolation } from './record-reader.ts'
 import type { RecordWriter } from './record-writer.ts'
 
-/** Of who asks for the next flow, which an opener does when it has read all: then nothing waits but what Node has not reported yet. */
+/** An opener asks for the next flow once it has read all answers, so more than this many unread answers are an attack. */
 const MAX_UNREAD_ANSWERS = 8
 const NOTHING = Buffer.alloc(0)
 
-/** What the other end may send next: of a flow from a stream from `start` to `ended`, of a kept lane from `rest` to `rest`. */
-type Phase = 'hello' | 'start' | 'rest' | 'answer' | 'judging' | 'data' | 'ended'
+/** The record that may come next: `start` to `ended` for a flow from a stream, `idle` to `idle` on a pooled connection. */
+type Phase = 'hello' | 'start' | 'idle' | 'answer' | 'deciding' | 'data' | 'ended'
 
 /** A TCP connection for the bytes of flows, in sealed records. */
-export class Lane {
+export class RecordConnection {
   readonly #writer: RecordWriter
   readonly #reader: RecordReader
-  readonly #options: LaneOptions
+  readonly #options: RecordConnectionOptions
   #socket: Socket | undefined
-  #events: LaneEvents
-  /** Who attends while a kept lane rests. */
-  #resting: LaneEvents | undefined
-  #whenOver: (() => void) | undefined
+  #events: RecordConnectionEvents
+  /** Receives the events of a pooled connection while no flow is on it. */
+  #idleEvents: RecordConnectionEvents | undefined
+  #onClosed: (() => void) | undefined
   #phase: Phase = 'hello'
   #hasEnded = false
   #isPaused = false
   #waitingWrites = 0
   #isFull = false
-  #isOver = false
+  #isClosed = false
   #sentBytes = 0
   #passedBytes = 0
 
-  constructor(writer: RecordWriter, reader: RecordReader, options: LaneOptions, events: LaneEvents) {
+  constructor(ends: RecordEnds, options: RecordConnectionOptions, events: RecordConnectionEvents) {
     this.#options = options
-    this.#writer = writer
-    this.#reader = reader
+    this.#writer = ends.writer
+    this.#reader = ends.reader
     this.#events = events
   }
 
-  /** Whether it was closed, by whomever. */
-  get isOver(): boolean {
-    return this.#isOver
+  /** Whether either end has closed it. */
+  get isClosed(): boolean {
+    return this.#isClosed
   }
 
-  /** Whether a kept lane waits for the next flow. */
-  get isAtRest(): boolean {
-    return this.#phase === 'rest' && !this.#isOver
+  /** Whether it is pooled, and no flow is on it. */
+  get isIdle(): boolean {
+    return this.#phase === 'idle' && !this.#isClosed
   }
 
-  /** What `send` was given, of all flows that it has carried; and how much of it has left this process. */
+  /** Bytes given to `send` by all flows it has carried, and how many of them have left this process. */
   get counted(): { readonly sentBytes: number; readonly passedBytes: number } {
     return { sentBytes: this.#sentBytes, passedBytes: this.#passedBytes }
   }
@@ -70,34 +70,34 @@ export class Lane {
     socket.once('close', () => this.fail(failure ?? new Error('the connection beside the session was lost')))
   }
 
-  /** Tells `events` what comes from now on. */
-  attend(events: LaneEvents): void {
+  /** Sends everything that is read from now on to `events`. */
+  subscribe(events: RecordConnectionEvents): void {
     this.#events = events
   }
 
-  /** Whom to tell of what comes while no flow is on it, now and later, and that it is over, for whatever reason. */
-  rest(events: LaneEvents, whenOver: () => void): void {
-    this.#resting = events
+  /** Receivers of events while no flow is on it, and of its end for any reason. */
+  whenIdle(events: RecordConnectionEvents, onClosed: () => void): void {
+    this.#idleEvents = events
     this.#events = events
-    this.#whenOver = whenOver
+    this.#onClosed = onClosed
   }
 
-  /** Takes what was read. Returns false when no more is wanted for now. */
+  /** Takes bytes that were read. Returns false when no more are wanted for now. */
   received(bytes: Buffer): boolean {
     // After `finish` only the end of the connection is to come.
-    if (this.#isOver) return true
+    if (this.#isClosed) return true
     const out = bufferPool.take()
     let users = 1
-    let told = 0
+    let written = 0
     const done = (): void => {
       users -= 1
       if (users === 0) bufferPool.give(out)
     }
     const tell = (until: number): void => {
-      if (until === told || this.#isOver) return
+      if (until === written || this.#isClosed) return
       this.#require('data')
-      const content = out.subarray(told, until)
-      told = until
+      const content = out.subarray(written, until)
+      written = until
       users += 1
       const isWanted = this.#events.data === undefined ? done() : this.#events.data(content, done)
       if (isWanted === false) this.#isPaused = true
@@ -105,14 +105,14 @@ export class Lane {
     try {
       const size = this.#reader.read(bytes, out, (kind, content, before) => {
         tell(before)
-        if (!this.#isOver) this.#control(kind, content)
+        if (!this.#isClosed) this.#control(kind, content)
       })
       tell(size)
     } catch (err) {
       this.fail(err instanceof Error ? err : new Error(String(err)))
     }
     done()
-    return !this.#isPaused && !this.#isOver
+    return !this.#isPaused && !this.#isClosed
   }
 
   hello(): void {
@@ -131,8 +131,8 @@ export class Lane {
     this.#write(Kind.Stay, NOTHING)
   }
 
-  /** Asks for a flow on a kept lane that rests, for `events`. */
-  ask(open: Buffer, events: LaneEvents): void {
+  /** Asks for a flow on a pooled fast-path connection that rests, for `events`. */
+  ask(open: Buffer, events: RecordConnectionEvents): void {
     this.#events = events
     this.#phase = 'answer'
     this.#write(Kind.Open, open)
@@ -144,11 +144,11 @@ export class Lane {
     this.#write(Kind.Granted, NOTHING)
   }
 
-  /** Answers that there is no flow; the lane rests again. */
+  /** Answers that there is no flow; the connection rests again. */
   refuse(refusal: Buffer): void {
-    if (this.#isOver) return
+    if (this.#isClosed) return
     this.#write(Kind.Refused, refusal)
-    this.#goToRest()
+    this.#becomeIdle()
   }
 
   /** Returns false when enough waits: then `drained` will be called. */
@@ -169,31 +169,31 @@ export class Lane {
   /** Reads no more until `resume`. */
   pause(): void {
     this.#isPaused = true
-    if (!this.#isOver) this.#socket?.pause()
+    if (!this.#isClosed) this.#socket?.pause()
   }
 
   /** Goes on reading, after `pause` or if `data` had asked for it. */
   resume(): void {
     this.#isPaused = false
-    if (!this.#isOver) this.#socket?.resume()
+    if (!this.#isClosed) this.#socket?.resume()
   }
 
   /** Closes it, now that both directions have ended. */
   finish(): void {
-    if (this.#isOver) return
-    this.#setOver()
+    if (this.#isClosed) return
+    this.#setClosed()
     if (this.#socket !== undefined) closeInOrder(this.#socket, this.#options.end === 'other')
   }
 
   /** Closes it at once, and tells nobody who attends. */
   destroy(): void {
-    if (!this.#isOver) this.#setOver()
+    if (!this.#isClosed) this.#setClosed()
     this.#socket?.destroy()
   }
 
   /** Closes it at once, and tells why. */
   fail(err: Error): void {
-    if (this.#isOver) return
+    if (this.#isClosed) return
     this.destroy()
     this.#events.closed(err)
   }
@@ -202,7 +202,7 @@ export class Lane {
     switch (kind) {
       case Kind.Hello:
         this.#require('hello')
-        this.#phase = this.#options.isKept ? 'rest' : 'start'
+        this.#phase = this.#options.isPooled ? 'idle' : 'start'
         this.#events.hello?.()
         return
       case Kind.Start:
@@ -212,11 +212,11 @@ export class Lane {
         this.#events.started?.(kind === Kind.Start ? Number(content.readBigUInt64BE()) : undefined)
         return
       case Kind.Open:
-        this.#require('rest')
-        if (this.#options.end === 'opener') throw new LaneViolation('a flow is asked for at the wrong end')
+        this.#require('idle')
+        if (this.#options.end === 'opener') throw new RecordViolation('a flow is asked for at the wrong end')
         // Else each question would leave an answer in memory.
-        if (this.#waitingWrites > MAX_UNREAD_ANSWERS) throw new LaneViolation('answers are not read')
-        this.#phase = 'judging'
+        if (this.#waitingWrites > MAX_UNREAD_ANSWERS) throw new RecordViolation('answers are not read')
+        this.#phase = 'deciding'
         this.#events.asked?.(content)
         return
       case Kind.Granted:
@@ -226,7 +226,7 @@ export class Lane {
         return
       case Kind.Refused:
         this.#require('answer')
-        this.#goToRest(events => events.answered?.(content))
+        this.#becomeIdle(events => events.answered?.(content))
         return
       default:
         this.#require('data')
@@ -237,31 +237,31 @@ export class Lane {
   }
 
   #restIfOver(): void {
-    if (this.#options.isKept && this.#phase === 'ended' && this.#hasEnded && !this.#isOver) {
-      this.#goToRest(events => events.rested?.())
+    if (this.#options.isPooled && this.#phase === 'ended' && this.#hasEnded && !this.#isClosed) {
+      this.#becomeIdle(events => events.onIdle?.())
     }
   }
 
   // Who attended is told last, for it may ask for the next flow at once.
-  #goToRest(tell: (former: LaneEvents) => void = () => {}): void {
+  #becomeIdle(tell: (former: RecordConnectionEvents) => void = () => {}): void {
     const former = this.#events
-    this.#phase = 'rest'
+    this.#phase = 'idle'
     this.#hasEnded = false
-    if (this.#resting !== undefined) this.#events = this.#resting
+    if (this.#idleEvents !== undefined) this.#events = this.#idleEvents
     // It may be full, or held back by the flow that is over; what comes now is not of that.
     if (this.#isPaused) this.resume()
     tell(former)
-    this.#resting?.rested?.()
+    this.#idleEvents?.onIdle?.()
   }
 
   #require(phase: Phase): void {
-    if (this.#phase !== phase) throw new LaneViolation(`a record that does not follow ${this.#phase}`)
+    if (this.#phase !== phase) throw new RecordViolation(`a record that does not follow ${this.#phase}`)
   }
 
   #write(kind: Kind, content: Buffer, sent?: (err?: Error) => void): void {
     const socket = this.#socket
-    if (this.#isOver || socket === undefined || socket.destroyed) {
-      if (sent !== undefined) process.nextTick(sent, new Error('the lane is over'))
+    if (this.#isClosed || socket === undefined || socket.destroyed) {
+      if (sent !== undefined) process.nextTick(sent, new Error('the connection is over'))
       return
     }
     const out = bufferPool.take()
@@ -288,10 +288,10 @@ export class Lane {
     })
   }
 
-  #setOver(): void {
-    this.#isOver = true
+  #setClosed(): void {
+    this.#isClosed = true
     this.#writer.close()
     this.#reader.close()
-    this.#whenOver?.()
+    this.#onClosed?.()
   }
 }

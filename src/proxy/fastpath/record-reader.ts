@@ -1,14 +1,14 @@
 import { aes256Gcm, type Exporter, type Opener } from '../aead/index.ts'
 import { Epochs } from './epochs.ts'
 import { HEADER_BYTES, Kind, RECORD_OVERHEAD_BYTES, readHeader } from './format.ts'
-import type { LaneName } from './keys.ts'
+import type { ConnectionName } from './keys.ts'
 import { RECORDS_PER_EPOCH } from './nonces.ts'
 import { bufferPool } from './pool.ts'
 
-/** Something on a lane that is no record of its other end. Whoever gets it drops the lane. */
-export class LaneViolation extends Error {}
+/** Something on a fast-path connection that is no record of its other end. Whoever gets it drops the connection. */
+export class RecordViolation extends Error {}
 
-/** Takes a lane's bytes apart and opens its records, of one direction. */
+/** Takes a fast-path connection's bytes apart and opens its records, of one direction. */
 export class RecordReader {
   readonly #epochs: Epochs<Opener>
   #isProven = false
@@ -16,14 +16,14 @@ export class RecordReader {
   #partial: Buffer | undefined
   #held = 0
 
-  constructor(exporter: Exporter, name: LaneName, aead = aes256Gcm(), recordsPerEpoch = RECORDS_PER_EPOCH) {
+  constructor(exporter: Exporter, name: ConnectionName, aead = aes256Gcm(), recordsPerEpoch = RECORDS_PER_EPOCH) {
     this.#epochs = new Epochs(exporter, name, recordsPerEpoch, key => aead.opener(key))
   }
 
   /**
    * Opens what `bytes` completes. The content of data goes to `out`, one behind the other, and its whole size is returned;
    * the other records are given to `onControl` in their place, with the size of the data before them. `out` must have room
-   * for a record and for `bytes`. Throws LaneViolation for what is not authentic or not a record.
+   * for a record and for `bytes`. Throws RecordViolation for what is not authentic or not a record.
    */
   read(bytes: Buffer, out: Buffer, onControl: (kind: Kind, content: Buffer, before: number) => void): number {
     let at = 0
@@ -76,7 +76,7 @@ export class RecordReader {
     const to = kind === Kind.Data ? out : Buffer.alloc(size)
     const opener = this.#epochs.current()
     if (!opener.open(this.#epochs.nextNonce(), header, record.subarray(HEADER_BYTES), to)) {
-      throw new LaneViolation('a record is not authentic')
+      throw new RecordViolation('a record is not authentic')
     }
     this.#isProven = true
     if (kind === Kind.Data) return size
@@ -87,7 +87,7 @@ export class RecordReader {
   // Who has not proved the keys yet gets no memory from us: the first record is an empty one.
   #wholeSize(bytes: Buffer): number {
     const { size } = headerOf(bytes)
-    if (size > 0 && !this.#isProven) throw new LaneViolation('the first record is not empty')
+    if (size > 0 && !this.#isProven) throw new RecordViolation('the first record is not empty')
     return size + RECORD_OVERHEAD_BYTES
   }
 
@@ -99,6 +99,6 @@ export class RecordReader {
 
 function headerOf(bytes: Buffer): { readonly kind: Kind; readonly size: number } {
   const header = readHeader(bytes)
-  if (header === undefined) throw new LaneViolation('not a record')
+  if (header === undefined) throw new RecordViolation('not a record')
   return header
 }

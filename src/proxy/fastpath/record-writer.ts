@@ -1,14 +1,14 @@
 import { aes256Gcm, type Exporter, type Sealer } from '../aead/index.ts'
 import { Epochs } from './epochs.ts'
 import { HEADER_BYTES, type Kind, MAX_CONTENT_BYTES, RECORD_OVERHEAD_BYTES, writeHeader } from './format.ts'
-import type { LaneName } from './keys.ts'
+import type { ConnectionName } from './keys.ts'
 import { RECORDS_PER_EPOCH } from './nonces.ts'
 
-/** Seals the records of one direction of a lane. */
+/** Seals the records of one direction of a fast-path connection. */
 export class RecordWriter {
   readonly #epochs: Epochs<Sealer>
 
-  constructor(exporter: Exporter, name: LaneName, aead = aes256Gcm(), recordsPerEpoch = RECORDS_PER_EPOCH) {
+  constructor(exporter: Exporter, name: ConnectionName, aead = aes256Gcm(), recordsPerEpoch = RECORDS_PER_EPOCH) {
     this.#epochs = new Epochs(exporter, name, recordsPerEpoch, key => aead.sealer(key))
   }
 

@@ -1,5 +1,5 @@
-/** Numbers that come roughly in order, each accepted once: those of kept lanes. */
-export class Once {
+/** Numbers that come roughly in order, each accepted once: those of pooled fast-path connections. */
+export class ReplayGuard {
   readonly #window: number
   readonly #seen = new Set<number>()
   #highest = 0

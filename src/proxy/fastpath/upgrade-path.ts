@@ -1,52 +1,55 @@
 import type { Metrics } from '../../core/index.ts'
-import type { Lane } from './record-connection.ts'
+import type { RecordConnection } from './record-connection.ts'
 
-/** From when on a lane is worth what it costs. */
-export interface LaneWorth {
+/** From when on a fast-path connection is worth what it costs. */
+export interface UpgradeThresholds {
   /** What a flow carries, both ways together, before it gets one; either of these is enough. */
   readonly bytes: number
   /** Reads of either end, for flows of many small messages. */
   readonly chunks: number
-  /** Flows of one session that begin within a second, before lanes are kept for those that follow. */
+  /** Flows of one session that begin within a second, before fast-path connections are pooled for those that follow. */
   readonly flowsPerSecond: number
 }
 
-/** To make a lane costs both agents about as much as they save on so much. */
-const LANE_WORTH: LaneWorth = { bytes: 512 * 1024, chunks: 64, flowsPerSecond: 16 }
+/** To make a fast-path connection costs both agents about as much as they save on so much. */
+const UPGRADE_THRESHOLDS: UpgradeThresholds = { bytes: 512 * 1024, chunks: 64, flowsPerSecond: 16 }
 
-export function laneWorthOf(worth: Partial<LaneWorth> = {}): LaneWorth {
-  return { ...LANE_WORTH, ...worth }
+export function upgradeThresholdsOf(thresholds: Partial<UpgradeThresholds> = {}): UpgradeThresholds {
+  return { ...UPGRADE_THRESHOLDS, ...thresholds }
 }
 
-/** How a flow on a stream may get a lane. */
-export type LaneWay = {
-  /** Places for lanes; one is taken before there is one, and given back when its flow is over. */
-  readonly budget: LaneBudget
+/** How a flow on a stream may get a fast-path connection. */
+export type UpgradePath = {
+  /** Places for fast-path connections; one is taken before there is one, and given back when its flow is over. */
+  readonly budget: FastPathBudget
 } & (
   | {
       /** This end, which opened the session, connects it once the flow is worth it. Rejects when there can be none. */
-      readonly dial: () => Promise<Lane>
-      readonly worth: LaneWorth
+      readonly dial: () => Promise<RecordConnection>
+      readonly thresholds: UpgradeThresholds
     }
   | {
       /** This end waits for it. The function returned ends that. */
-      readonly listen: (taker: (lane: Lane) => void) => () => void
+      readonly listen: (taker: (connection: RecordConnection) => void) => () => void
     }
 )
 
-/** The part of an agent's lanes that may be kept, so that flows that carry much find a place beside flows that may be idle. */
-const KEPT_SHARE = 0.5
-/** Lanes that one session may keep: as many flows may begin and end at once without a stream. */
-export const MAX_KEPT_PER_SESSION = 64
+/**
+ * The part of an agent's fast-path connections that may be kept, so that flows that carry much find a place beside flows that may
+ * be idle.
+ */
+const POOLED_SHARE = 0.5
+/** Fast-path connections that one session may keep: as many flows may begin and end at once without a stream. */
+export const MAX_POOLED_PER_SESSION = 64
 /** Below what an agent allows one address at its data port. */
 const MAX_DIALLING = 32
 
-/** How many lanes this agent may have. Beyond it flows stay on their session. */
-export class LaneBudget {
+/** How many fast-path connections this agent may have. Beyond it flows stay on their session. */
+export class FastPathBudget {
   readonly #limit: number
   readonly #metrics: Metrics
   #used = 0
-  #kept = 0
+  #pooled = 0
   #dialling = 0
 
   constructor(limit: number, metrics: Metrics) {
@@ -57,7 +60,7 @@ export class LaneBudget {
   /** False if there is no place. `give` must follow one that is true. */
   take(): boolean {
     if (this.#used >= this.#limit) {
-      this.#metrics.hit('broker_lanes', { limit: this.#limit })
+      this.#metrics.hit('proxy_fastpath_connections', { limit: this.#limit })
       return false
     }
     this.#used += 1
@@ -68,15 +71,15 @@ export class LaneBudget {
     this.#used -= 1
   }
 
-  /** As `take`, for a lane that is kept. `giveKept` must follow one that is true. */
-  takeKept(): boolean {
-    if (this.#kept >= this.#limit * KEPT_SHARE || !this.take()) return false
-    this.#kept += 1
+  /** As `take`, for a pooled fast-path connection. `releasePooled` must follow one that is true. */
+  takePooled(): boolean {
+    if (this.#pooled >= this.#limit * POOLED_SHARE || !this.take()) return false
+    this.#pooled += 1
     return true
   }
 
-  giveKept(): void {
-    this.#kept -= 1
+  releasePooled(): void {
+    this.#pooled -= 1
     this.give()
   }
 

@@ -57,7 +57,7 @@ export interface FlowOptions {
   readonly startedAtMs: number
 }
 
-/** One brokered connection at one agent, from before it is judged until both its directions ended. */
+/** One brokered connection at one agent, from before it is evaluated until both its directions ended. */
 export class Flow {
   readonly id: string
   direction: Direction
@@ -80,11 +80,11 @@ export class Flow {
   /** Whether its two ends were joined. */
   isOpen = false
   /** Whether it has a connection of its own between the agents. */
-  isOnLane = false
+  isOnFastPath = false
   /** Bytes that wait in this process for an end of the flow that does not take them. Set while it is open. */
   waitingBytes: () => number = () => 0
   /** What its datagrams are counted against, one for each registration of this host that takes part: whether one more may pass. */
-  meters: ReadonlyArray<() => boolean> = []
+  buckets: ReadonlyArray<() => boolean> = []
   /** How many datagrams each of `meters` lets through in a second. */
   datagramsPerSecond = Number.POSITIVE_INFINITY
   /** The datagram path of its session. */

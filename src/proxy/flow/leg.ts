@@ -40,7 +40,7 @@ export interface ByteLeg {
   /** What is kept here, with all that it is wrapped in. */
   readonly waitingBytes: number
   /** Tells `events` what comes from now on. Nothing is read before the first `resume`. */
-  attend(events: LegEvents): void
+  subscribe(events: LegEvents): void
   /** Sends bytes, and calls `release` when they are used no longer. Returns false when enough waits: `drained` follows. */
   send(bytes: Buffer, release?: () => void): boolean
   /** Ends the direction of `send`. Idempotent. */

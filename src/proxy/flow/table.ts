@@ -10,7 +10,7 @@ import {
 } from '../../core/index.ts'
 import { type EventSink, type FlowFields, silentEvents } from '../../events/index.ts'
 import { formatAddress } from '../../identity/index.ts'
-import { type BrokerLimits, limitExceeded } from '../limits.ts'
+import { limitExceeded, type ProxyLimits } from '../limits.ts'
 import type { Cut } from './cut.ts'
 import { Flow, type FlowAlarm, type FlowInfo, type FlowOptions } from './flow.ts'
 import { FlowTotals } from './totals.ts'
@@ -18,7 +18,7 @@ import { FlowTotals } from './totals.ts'
 const FLOW_ID = /^[0-9a-f]{16}$/
 
 export interface FlowTableOptions {
-  readonly limits: BrokerLimits
+  readonly limits: ProxyLimits
   readonly log: Logger
   readonly clock: Clock
   /** @default nobody takes note */
@@ -36,12 +36,12 @@ export interface FlowTableOptions {
 export class FlowTable {
   readonly #flows = new Set<Flow>()
   readonly #perWorkload = new Map<string, number>()
-  readonly #meters = new Map<string, TokenBucket>()
+  readonly #buckets = new Map<string, TokenBucket>()
   readonly #perDestination = new Map<string, number>()
   readonly #charged = new Map<Flow, { readonly workloads: string[]; readonly destination: string }>()
   #waiting: PromiseWithResolvers<void> | undefined
   #closed: string | undefined
-  readonly #limits: BrokerLimits
+  readonly #limits: ProxyLimits
   readonly #log: Logger
   readonly #clock: Clock
   readonly #metrics: Metrics
@@ -80,7 +80,7 @@ export class FlowTable {
   }
 
   /**
-   * Enters a flow that is about to be judged. Throws LIMIT_EXCEEDED; once closed, NOT_READY to a source of this host and
+   * Enters a flow that is about to be evaluated. Throws LIMIT_EXCEEDED; once closed, NOT_READY to a source of this host and
    * DESTINATION_UNREACHABLE to another's. `end` must follow.
    */
   enter(options: Omit<FlowOptions, 'openedAtMs' | 'startedAtMs'>): Flow {
@@ -89,7 +89,7 @@ export class FlowTable {
       throw new WarrenError(code, this.#closed)
     }
     const { flows } = this.#limits
-    if (this.#flows.size >= flows) throw limitExceeded(this.#metrics, 'broker_flows', 'flows of this agent', flows)
+    if (this.#flows.size >= flows) throw limitExceeded(this.#metrics, 'proxy_flows', 'flows of this agent', flows)
     const openedAtMs = this.#clock.wallMs()
     const flow = new Flow({ ...options, openedAtMs, startedAtMs: this.#clock.monotonicMs() })
     this.#flows.add(flow)
@@ -104,7 +104,7 @@ export class FlowTable {
       const { flowsPerWorkload } = this.#limits
       if ((this.#perWorkload.get(id) ?? 0) < flowsPerWorkload) continue
       const what = 'flows of one registration'
-      throw limitExceeded(this.#metrics, 'broker_flows_per_workload', what, flowsPerWorkload, { registrationId: id })
+      throw limitExceeded(this.#metrics, 'proxy_flows_per_workload', what, flowsPerWorkload, { registrationId: id })
     }
     const destination = flow.destination?.registrationId ?? ''
     for (const id of ours) add(this.#perWorkload, id, 1)
@@ -168,11 +168,11 @@ export class FlowTable {
   }
 
   /** Asks about each flow, and cuts those for which there is a reason to. */
-  review(judge: (flow: Flow) => Cut | undefined): number {
+  review(evaluate: (flow: Flow) => Cut | undefined): number {
     let cuts = 0
     for (const flow of [...this.#flows]) {
       if (flow.cutBy !== undefined) continue
-      const cut = judge(flow)
+      const cut = evaluate(flow)
       if (cut === undefined) continue
       flow.cut(cut)
       cuts += 1
@@ -195,7 +195,7 @@ export class FlowTable {
       source: formatAddress(flow.source),
       destination: flow.destination === undefined ? '' : formatAddress(flow.destination.address),
       protocol: flow.protocol,
-      carrier: shownCarrier(flow),
+      carrier: displayedCarrier(flow),
       bytesIn: flow.bytesIn,
       bytesOut: flow.bytesOut,
       ...datagramsOf(flow),
@@ -214,18 +214,19 @@ export class FlowTable {
 
   #limitDatagrams(flow: Flow, registrationIds: readonly string[]): void {
     const { monotonicMs } = this.#clock
-    flow.meters = registrationIds.map(id => {
-      const bucket = this.#meter(id)
+    flow.buckets = registrationIds.map(id => {
+      const bucket = this.#bucketOf(id)
       return () => bucket.takeLazily(monotonicMs)
     })
     flow.datagramsPerSecond = this.#limits.datagramsPerSecond
   }
 
-  #meter(id: string): TokenBucket {
+  #bucketOf(id: string): TokenBucket {
     const perSecond = this.#limits.datagramsPerSecond
-    const meter = this.#meters.get(id) ?? new TokenBucket({ perSecond, burst: perSecond }, this.#clock.monotonicMs())
-    this.#meters.set(id, meter)
-    return meter
+    const bucketOf =
+      this.#buckets.get(id) ?? new TokenBucket({ perSecond, burst: perSecond }, this.#clock.monotonicMs())
+    this.#buckets.set(id, bucketOf)
+    return bucketOf
   }
 
   #discharge(flow: Flow): void {
@@ -234,7 +235,7 @@ export class FlowTable {
     this.#charged.delete(flow)
     for (const id of charged.workloads) {
       add(this.#perWorkload, id, -1)
-      if (!this.#perWorkload.has(id)) this.#meters.delete(id)
+      if (!this.#perWorkload.has(id)) this.#buckets.delete(id)
     }
     add(this.#perDestination, charged.destination, -1)
   }
@@ -252,20 +253,20 @@ export function flowIdFrom(text: unknown): string {
 }
 
 function fieldsOf(flow: Flow): FlowFields {
-  const { id: flowId, direction, source, destination, protocol, isOnLane, carrier } = flow
+  const { id: flowId, direction, source, destination, protocol, isOnFastPath, carrier } = flow
   return {
     flowId,
     direction,
     source: formatAddress(source),
     destination: destination === undefined ? '' : formatAddress(destination.address),
     protocol,
-    carrier: isOnLane ? 'lane' : carrier
+    carrier: isOnFastPath ? 'fastpath' : carrier
   }
 }
 
-function shownCarrier({ packets, isOnLane, carrier }: Flow): string {
+function displayedCarrier({ packets, isOnFastPath, carrier }: Flow): string {
   if (packets?.isUp === true) return 'udp'
-  return isOnLane ? 'lane' : carrier
+  return isOnFastPath ? 'fastpath' : carrier
 }
 
 function datagramsOf({ datagramsIn, datagramsOut, dropped }: Flow) {

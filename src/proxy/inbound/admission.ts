@@ -1,14 +1,14 @@
 import type { Socket } from 'node:net'
 import { ErrorCode, silentMetrics, WarrenError, within } from '../../core/index.ts'
 import { type Address, formatAddress } from '../../identity/index.ts'
-import type { BrokerDeps, LocalTarget } from '../deps.ts'
+import type { LocalTarget, ProxyDeps } from '../deps.ts'
 import type { Flow, FlowTable } from '../flow/index.ts'
 import { limitExceeded } from '../limits.ts'
 import type { LocalByteEnd, LocalDatagramEnd, LocalEnd } from '../relay/index.ts'
 import { discardEnd, type UdpEnd } from '../relay/index.ts'
 import { REFRESH_TIMEOUT_MS } from '../timing.ts'
 import { guardOf } from './port-target.ts'
-import { Parking } from './preconnect-cache.ts'
+import { PreconnectCache } from './preconnect-cache.ts'
 import { dialTarget, openUdp, protocolOf } from './target.ts'
 
 /** A flow that passed all checks, with the connection to its target. */
@@ -22,15 +22,15 @@ export const MAX_REFRESHES = 32
 
 /** The checks of the destination's agent, the same for another host's source and for one of this host. */
 export class Admission {
-  readonly #deps: BrokerDeps
+  readonly #deps: ProxyDeps
   readonly #flows: FlowTable
-  readonly #parking: Parking
+  readonly #preconnects: PreconnectCache
   readonly #refreshing = new Map<string, Promise<void>>()
 
-  constructor(deps: BrokerDeps, flows: FlowTable, maxParked: number) {
+  constructor(deps: ProxyDeps, flows: FlowTable, maxPreconnected: number) {
     this.#deps = deps
     this.#flows = flows
-    this.#parking = new Parking(maxParked)
+    this.#preconnects = new PreconnectCache(maxPreconnected)
   }
 
   /** As `admitUdp`, of a flow of TCP. */
@@ -42,7 +42,7 @@ export class Admission {
   }
 
   /**
-   * Judges `flow`, of UDP, whose source is proven and which is in the table, and connects to its target.
+   * Verifies `flow`, of UDP, whose source is proven and which is in the table, and connects to its target.
    *
    * In order: source registered, policy, destination registered and healthy here, limits, target. Rejects with
    * INVALID_SOURCE, UNAUTHORIZED, DESTINATION_NOT_FOUND, LIMIT_EXCEEDED or DESTINATION_UNREACHABLE.
@@ -95,7 +95,7 @@ export class Admission {
   async preflight(flow: Flow, signal: AbortSignal): Promise<void> {
     const { end } = flow.protocol === 'tcp' ? await this.admitTcp(flow, signal) : await this.admitUdp(flow, signal)
     if (end.kind === 'udp') discardEnd(end)
-    else this.#parking.park(keyOf(flow), end.socket)
+    else this.#preconnects.keep(keyOf(flow), end.socket)
   }
 
   async #dial<K extends 'socket' | 'framed'>(
@@ -104,7 +104,7 @@ export class Admission {
     target: Exclude<LocalTarget, { kind: 'udp' }>,
     signal: AbortSignal
   ): Promise<{ readonly kind: K; readonly socket: Socket }> {
-    const socket = this.#parking.take(keyOf(flow)) ?? (await dialTarget(target, this.#deps.credentials, signal))
+    const socket = this.#preconnects.take(keyOf(flow)) ?? (await dialTarget(target, this.#deps.credentials, signal))
     return { kind, socket }
   }
 
@@ -128,7 +128,7 @@ export class Admission {
 
   /** Closes connections that were kept for flows to a registration that ended; all without an argument. */
   forget(registrationId?: string): void {
-    this.#parking.clear(registrationId)
+    this.#preconnects.clear(registrationId)
   }
 
   async #requireSource(flow: Flow, signal: AbortSignal): Promise<void> {
@@ -152,7 +152,7 @@ export class Admission {
     if (pull === undefined) {
       if (this.#refreshing.size >= MAX_REFRESHES) {
         const metrics = this.#deps.metrics ?? silentMetrics
-        throw limitExceeded(metrics, 'broker_source_pulls', 'pulls of unknown sources', MAX_REFRESHES, { machine })
+        throw limitExceeded(metrics, 'proxy_source_pulls', 'pulls of unknown sources', MAX_REFRESHES, { machine })
       }
       pull = within(REFRESH_TIMEOUT_MS, [], limit => this.#deps.directory.refresh(peer, limit))
         .catch((err: unknown) => {
@@ -168,7 +168,7 @@ export class Admission {
 
 function destinationOf(flow: Flow): { registrationId: string; address: Address } {
   if (flow.destination === undefined)
-    throw new WarrenError(ErrorCode.Internal, 'a flow without a destination was judged')
+    throw new WarrenError(ErrorCode.Internal, 'a flow without a destination was evaluated')
   return flow.destination
 }
 

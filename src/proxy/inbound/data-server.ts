@@ -13,49 +13,49 @@ import {
 import { JOIN_ALPN, type PeerKey, RENEW_ALPN } from '../../identity/index.ts'
 import { DIRECT_PATH, type Path } from '../carriers/index.ts'
 import type { ProvenWorkload } from '../deps.ts'
-import { FIRST_BYTE, LaneDoor } from '../fastpath/index.ts'
+import { FastPathAcceptor, FIRST_BYTE } from '../fastpath/index.ts'
 import { HandshakeGate } from '../handshake-limiter.ts'
-import type { BrokerLimits } from '../limits.ts'
-import { STRANGER_LINES } from '../stranger-lines.ts'
+import type { ProxyLimits } from '../limits.ts'
 import { JOIN_TIMEOUT_MS } from '../timing.ts'
 import type { ContextCache } from '../tls/index.ts'
-import { H2_ALPN, isSni, shownBy } from '../tls/index.ts'
+import { H2_ALPN, isSni, peerChainOf } from '../tls/index.ts'
+import { UNAUTHENTICATED_LINES } from '../unauthenticated-lines.ts'
 import { firstByte } from './first-byte.ts'
 import { type InboundContext, InboundSession } from './inbound-session.ts'
-import { endOf, TlsFront } from './tls-acceptor.ts'
+import { endOf, TlsAcceptor } from './tls-acceptor.ts'
 
 /** Kinds of carriers, one for each relaying machine. Beyond it the one unused for longest is made anew. */
-const MAX_FRONTS = 64
+const MAX_ACCEPTORS = 64
 
 /**
  * The data port, for direct connections and for streams of the mesh alike.
  *
- * Without a certificate that `judge` accepts nothing is answered, except two exchanges under ALPNs of their own: joining, and the renewal of a
- * host whose certificate has ended.
+ * Without a certificate that `verify` accepts nothing is answered, except two exchanges under ALPNs of their own: joining, and
+ * the renewal of a host whose certificate has ended.
  */
 export class DataServer {
   readonly #tcp: Server
   readonly #context: InboundContext
   readonly #contexts: ContextCache
-  readonly #limits: BrokerLimits
+  readonly #limits: ProxyLimits
   readonly #metrics: Metrics
   readonly #gate: HandshakeGate
-  readonly #door: LaneDoor
-  readonly #fronts = new LruMap<string, TlsFront>(MAX_FRONTS)
-  readonly #strangers: RateLimitedLog
+  readonly #door: FastPathAcceptor
+  readonly #acceptors = new LruMap<string, TlsAcceptor>(MAX_ACCEPTORS)
+  readonly #unauthenticated: RateLimitedLog
   readonly #sessions = new Set<InboundSession>()
   readonly #perMachine = new Map<string, number>()
   // Each has places of its own, so that strangers who join do not keep members from returning.
-  readonly #visitors = new Map([JOIN_ALPN, RENEW_ALPN].map(alpn => [alpn, new Set<TLSSocket>()]))
+  readonly #unauthenticatedExchanges = new Map([JOIN_ALPN, RENEW_ALPN].map(alpn => [alpn, new Set<TLSSocket>()]))
 
-  constructor(context: InboundContext, contexts: ContextCache, limits: BrokerLimits) {
+  constructor(context: InboundContext, contexts: ContextCache, limits: ProxyLimits) {
     this.#context = context
     this.#contexts = contexts
     this.#limits = limits
     this.#metrics = context.deps.metrics ?? silentMetrics
     this.#gate = new HandshakeGate(limits, this.#metrics)
-    this.#door = new LaneDoor(this.#gate, this.#metrics)
-    this.#strangers = new RateLimitedLog(context.deps.log, context.deps.clock, STRANGER_LINES)
+    this.#door = new FastPathAcceptor(this.#gate, this.#metrics)
+    this.#unauthenticated = new RateLimitedLog(context.deps.log, context.deps.clock, UNAUTHENTICATED_LINES)
     this.#tcp = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 15_000 })
     this.#tcp.on('connection', socket => this.#accept(socket))
   }
@@ -95,14 +95,14 @@ export class DataServer {
   /** Serves a stream that came over `path` as if it were a connection to the data port. `peer` is who opened it to us. */
   acceptCarrier(stream: Duplex, peer: PeerKey, path: Path): void {
     if (this.#context.stopping.aborted) stream.destroy()
-    else this.#front(path).accept(stream, peer, '')
+    else this.#acceptor(path).accept(stream, peer, '')
   }
 
   async stop(): Promise<void> {
     const closed = new Promise<void>(resolve => this.#tcp.close(() => resolve()))
     this.#gate.stop()
     this.#context.packets.close()
-    for (const sockets of this.#visitors.values()) for (const socket of sockets) socket.destroy()
+    for (const sockets of this.#unauthenticatedExchanges.values()) for (const socket of sockets) socket.destroy()
     for (const session of this.sessions) session.destroy()
     await closed
   }
@@ -111,27 +111,27 @@ export class DataServer {
     const remote = socket.remoteAddress ?? ''
     firstByte(socket, remote, this.#gate, byte => {
       if (byte === FIRST_BYTE) this.#door.enter(socket, remote)
-      else this.#front(DIRECT_PATH).accept(socket, remote, endOf(socket))
+      else this.#acceptor(DIRECT_PATH).accept(socket, remote, endOf(socket))
     })
   }
 
   // A TLS socket does not tell which stream is below it, so each kind of carrier has a front of its own.
-  #front(path: Path): TlsFront {
-    const front = this.#fronts.get(path.name) ?? this.#makeFront(path)
-    this.#fronts.set(path.name, front)
-    return front
+  #acceptor(path: Path): TlsAcceptor {
+    const acceptor = this.#acceptors.get(path.name) ?? this.#makeAcceptor(path)
+    this.#acceptors.set(path.name, acceptor)
+    return acceptor
   }
 
-  #makeFront(path: Path): TlsFront {
+  #makeAcceptor(path: Path): TlsAcceptor {
     const { deps } = this.#context
-    return new TlsFront({
+    return new TlsAcceptor({
       gate: this.#gate,
       choose: name => this.#choose(name),
       defaults: () => ({ credentials: deps.joinCredentials(), roots: deps.roots() }),
       onSecure: (socket, remote) => this.#secured(socket, path, remote),
       onFailure: (err, remote) => {
         this.#metrics.count('warren_handshakes_total', { role: 'server', result: 'failed' })
-        this.#strangers.warn(remote, 'handshake at the data port failed', { remote, reason: err.message })
+        this.#unauthenticated.warn(remote, 'handshake at the data port failed', { remote, reason: err.message })
       }
     })
   }
@@ -144,15 +144,15 @@ export class DataServer {
 
   #secured(socket: TLSSocket, path: Path, remote: string): void {
     const alpn = socket.alpnProtocol === false || socket.alpnProtocol === null ? '' : socket.alpnProtocol
-    const visitors = this.#visitors.get(alpn)
-    if (visitors !== undefined && path.allows.strangers) {
-      this.#serveVisitor(socket, alpn, visitors, remote).catch(() => {})
+    const unauthenticatedExchanges = this.#unauthenticatedExchanges.get(alpn)
+    if (unauthenticatedExchanges !== undefined && path.allows.unauthenticated) {
+      this.#serveUnauthenticated(socket, alpn, unauthenticatedExchanges, remote).catch(() => {})
       return
     }
     const proven = socket.alpnProtocol === H2_ALPN ? this.#prove(socket) : 'no known protocol'
     if (typeof proven === 'string') {
       this.#metrics.count('warren_handshakes_total', { role: 'server', result: 'refused' })
-      this.#strangers.warn(remote, 'stranger refused at the data port', { remote, reason: proven })
+      this.#unauthenticated.warn(remote, 'stranger refused at the data port', { remote, reason: proven })
       socket.destroy()
       return
     }
@@ -160,11 +160,11 @@ export class DataServer {
   }
 
   #prove(socket: TLSSocket): { identity: ProvenWorkload; leafDer: Uint8Array } | string {
-    const shown = shownBy(socket)
-    if (shown === undefined) return 'no client certificate'
-    const { leafDer, issuersDer } = shown
-    // Before what TLS thinks of the chain: it says "unable to verify" of most that it refuses, and our judge says why.
-    const verdict = this.#context.deps.judge.workload(leafDer, issuersDer)
+    const peerChain = peerChainOf(socket)
+    if (peerChain === undefined) return 'no client certificate'
+    const { leafDer, issuersDer } = peerChain
+    // Before what TLS thinks of the chain: it says "unable to verify" of most that it refuses, and our verify says why.
+    const verdict = this.#context.deps.verifier.workload(leafDer, issuersDer)
     if (!verdict.ok) return `certificate refused: ${verdict.detail}`
     if (!socket.authorized) return `certificate chain refused: ${String(socket.authorizationError)}`
     return { identity: verdict.identity, leafDer }
@@ -192,32 +192,37 @@ export class DataServer {
   #hasRoom(machine: string, ofMachine: number): boolean {
     const { sessions, sessionsPerMachine } = this.#limits
     if (this.#sessions.size >= sessions) {
-      this.#metrics.hit('broker_sessions', { machine, limit: sessions })
+      this.#metrics.hit('proxy_sessions', { machine, limit: sessions })
       return false
     }
     if (ofMachine < sessionsPerMachine) return true
-    this.#metrics.hit('broker_sessions_per_machine', { machine, limit: sessionsPerMachine })
+    this.#metrics.hit('proxy_sessions_per_machine', { machine, limit: sessionsPerMachine })
     return false
   }
 
-  async #serveVisitor(socket: TLSSocket, alpn: string, visitors: Set<TLSSocket>, remote: string): Promise<void> {
+  async #serveUnauthenticated(
+    socket: TLSSocket,
+    alpn: string,
+    unauthenticatedExchanges: Set<TLSSocket>,
+    remote: string
+  ): Promise<void> {
     const { deps, stopping } = this.#context
     const what = alpn === JOIN_ALPN ? 'join' : 'renewal'
-    if (visitors.size >= this.#limits.joins) {
-      this.#metrics.hit(alpn === JOIN_ALPN ? 'broker_joins' : 'broker_renewals', { remote, limit: this.#limits.joins })
+    if (unauthenticatedExchanges.size >= this.#limits.joins) {
+      this.#metrics.hit(alpn === JOIN_ALPN ? 'proxy_joins' : 'proxy_renewals', { remote, limit: this.#limits.joins })
       socket.destroy()
       return
     }
-    visitors.add(socket)
+    unauthenticatedExchanges.add(socket)
     try {
       await within(JOIN_TIMEOUT_MS, [stopping], signal => {
         signal.addEventListener('abort', () => socket.destroy(), { once: true })
         return alpn === JOIN_ALPN ? deps.join(socket, signal) : deps.renew(socket, signal)
       })
     } catch (err) {
-      this.#strangers.warn(remote, `${what} exchange failed`, { remote, reason: WarrenError.from(err).reason })
+      this.#unauthenticated.warn(remote, `${what} exchange failed`, { remote, reason: WarrenError.from(err).reason })
     } finally {
-      visitors.delete(socket)
+      unauthenticatedExchanges.delete(socket)
       // What was answered must still leave; a joiner that does not close is cut by its time-out.
       if (socket.writableEnded) socket.destroySoon()
       else socket.destroy()

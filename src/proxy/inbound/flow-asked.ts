@@ -24,7 +24,7 @@ export function askedByHeaders(headers: IncomingHttpHeaders): FlowAsked {
   return askedFor(authority, destination, protocol, headers[HEADER.flowId])
 }
 
-/** The flow of TCP that a record on a kept lane asks for. Throws INVALID_ARGUMENT or MESSAGE_MALFORMED. */
+/** The flow of TCP that a record on a pooled fast-path connection asks for. Throws INVALID_ARGUMENT or MESSAGE_MALFORMED. */
 export function askedByRecord(content: Buffer): FlowAsked {
   const { registrationId, destination, flowId } = readOpen(content)
   return askedFor(registrationId, destination, 'tcp', flowId)

@@ -3,7 +3,7 @@ import type { TLSSocket } from 'node:tls'
 import { ErrorCode, type RateLimitedLog, silentMetrics, TokenBuckets, WarrenError, within } from '../../core/index.ts'
 import { formatAddress } from '../../identity/index.ts'
 import { readBody } from '../../wire/index.ts'
-import type { BrokerDeps, ProvenWorkload } from '../deps.ts'
+import type { ProvenWorkload, ProxyDeps } from '../deps.ts'
 import { limitExceeded } from '../limits.ts'
 import { checkProof, isOld, MAX_PROOF_BYTES, makeProof, ProofAttempts, reasonOf, UNPROVED } from '../session/index.ts'
 import { PROOF_BODY_TIMEOUT_MS } from '../timing.ts'
@@ -19,7 +19,7 @@ export interface InboundProofsOptions {
   readonly carrier: string
   /** The first half of the registration id whose certificate we showed. */
   readonly destinationPrefix: string
-  readonly deps: BrokerDeps
+  readonly deps: ProxyDeps
   readonly warnings: RateLimitedLog
   readonly stopping: AbortSignal
 }
@@ -27,7 +27,7 @@ export interface InboundProofsOptions {
 /** The certificates that the source of a session has proved in it, at the end that it was opened to. */
 export class InboundProofs {
   readonly #options: InboundProofsOptions
-  readonly #allowance = new TokenBuckets<string>(PROOFS)
+  readonly #proofs = new TokenBuckets<string>(PROOFS)
   readonly #attempts = new ProofAttempts()
   #source: ProvenWorkload
   #leafDer: Uint8Array
@@ -74,20 +74,20 @@ export class InboundProofs {
 
   async #answer(stream: ServerHttp2Stream): Promise<Uint8Array> {
     const { deps, socket, stopping, destinationPrefix } = this.#options
-    const { metrics = silentMetrics, clock, local, judge } = deps
+    const { metrics = silentMetrics, clock, local, verifier } = deps
     const now = clock.monotonicMs()
-    if (this.#allowance.left('', now) < 1) {
+    if (this.#proofs.left('', now) < 1) {
       const { machine } = this.#source
-      throw limitExceeded(metrics, 'broker_proofs_per_session', 'proofs of one session', PROOFS.burst, { machine })
+      throw limitExceeded(metrics, 'proxy_proofs_per_session', 'proofs of one session', PROOFS.burst, { machine })
     }
-    this.#allowance.use('', 1, now)
+    this.#proofs.use('', 1, now)
     return await within(PROOF_BODY_TIMEOUT_MS, [stopping], async signal => {
       const proof = await readBody(stream, { maxBytes: MAX_PROOF_BYTES, signal })
       const registrationId = local.byPrefix(destinationPrefix)
       if (registrationId === undefined)
         throw new WarrenError(ErrorCode.DestinationNotFound, 'it is no longer registered')
       const ours = makeProof(socket, 'server', await local.svid(registrationId))
-      const { identity, leafDer } = checkProof(proof, socket, 'client', this.#source.spiffeId, judge)
+      const { identity, leafDer } = checkProof(proof, socket, 'client', this.#source.spiffeId, verifier)
       if (!Buffer.from(leafDer).equals(this.#leafDer)) this.#knownSinceMs = clock.wallMs()
       this.#source = identity
       this.#leafDer = leafDer

@@ -9,9 +9,9 @@ import { ErrorCode, type RateLimitedLog, silentMetrics, WarrenError, within } fr
 import type { Path } from '../carriers/index.ts'
 import type { PacketPort } from '../datagram/packet/index.ts'
 import { PacketChannel } from '../datagram/packet/index.ts'
-import type { BrokerDeps, ProvenWorkload } from '../deps.ts'
-import type { KeptLane, LaneDoor } from '../fastpath/index.ts'
-import { LANE_CUTS_PATH, type LaneBudget, laneWorthOf } from '../fastpath/index.ts'
+import type { ProvenWorkload, ProxyDeps } from '../deps.ts'
+import type { FastPathAcceptor, PooledConnection } from '../fastpath/index.ts'
+import { FAST_PATH_CUTS_PATH, type FastPathBudget, upgradeThresholdsOf } from '../fastpath/index.ts'
 import type { Flow, FlowTable } from '../flow/index.ts'
 import { type Cut, codeOf } from '../flow/index.ts'
 import { greet } from '../hello.ts'
@@ -25,18 +25,18 @@ import type { Admission } from './admission.ts'
 import type { Carrying } from './carrying.ts'
 import { carryingBytes, carryingDatagrams } from './carrying.ts'
 import { askedByHeaders, askedByRecord, type FlowAsked } from './flow-asked.ts'
-import { InboundLanes } from './inbound-fastpath.ts'
+import { InboundFastPath } from './inbound-fastpath.ts'
 import { InboundProofs } from './inbound-proofs.ts'
-import { type Asker, onLane, onStream, refuseStream } from './responder.ts'
+import { onPooledConnection, onStream, type Responder, refuseStream } from './responder.ts'
 
 export interface InboundContext {
-  readonly deps: BrokerDeps
+  readonly deps: ProxyDeps
   readonly flows: FlowTable
   readonly admission: Admission
   readonly liveness: Liveness
   readonly maxStreams: number
   readonly packets: PacketPort
-  readonly lanes: LaneBudget
+  readonly fastPath: FastPathBudget
   /** For what others fail to prove. */
   readonly warnings: RateLimitedLog
   readonly stopping: AbortSignal
@@ -51,7 +51,7 @@ export class InboundSession {
   readonly #session: ServerHttp2Session
   readonly #context: InboundContext
   /** Undefined if its connection is not one beside which another can be made. */
-  readonly #lanes: InboundLanes | undefined
+  readonly #fastPath: InboundFastPath | undefined
   readonly #flows = new Set<Flow>()
   readonly #watched: Watched
   readonly #proofs: InboundProofs
@@ -64,15 +64,15 @@ export class InboundSession {
     leafDer: Uint8Array,
     path: Path,
     context: InboundContext,
-    door: LaneDoor
+    door: FastPathAcceptor
   ) {
     this.path = path
     this.#socket = socket
     this.#context = context
     if (path.allows.fastPath) {
-      const onAsked = (lane: KeptLane, open: Buffer, gone: AbortSignal): void =>
-        void this.#serveOnLane(lane, open, gone)
-      this.#lanes = new InboundLanes({ socket, door, budget: context.lanes, onAsked })
+      const onAsked = (connection: PooledConnection, open: Buffer, gone: AbortSignal): void =>
+        void this.#serveOnPooledConnection(connection, open, gone)
+      this.#fastPath = new InboundFastPath({ socket, door, budget: context.fastPath, onAsked })
     }
     const servername: unknown = Reflect.get(socket, 'servername')
     this.destinationPrefix = typeof servername === 'string' ? servername : ''
@@ -101,7 +101,7 @@ export class InboundSession {
     session.once('close', () => {
       context.liveness.unwatch(this.#watched)
       this.#packets?.close()
-      this.#lanes?.lost()
+      this.#fastPath?.onSessionClosed()
       socket.destroy()
     })
   }
@@ -159,31 +159,35 @@ export class InboundSession {
       )
       return
     }
-    const asker = onStream(stream)
+    const responder = onStream(stream)
     const { admission } = this.#context
     const connect = (flow: Flow): Promise<void> => {
       if (flow.protocol === 'tcp') {
-        const far = (): StreamEnd => ({ kind: 'stream', stream, lane: this.#lanes?.wayFor(stream) })
-        return this.#connect(flow, asker, carryingBytes(admission, far))
+        const far = (): StreamEnd => ({ kind: 'stream', stream, upgradePath: this.#fastPath?.upgradePathFor(stream) })
+        return this.#connect(flow, responder, carryingBytes(admission, far))
       }
       const far = (): CapsulesEnd => ({ kind: 'capsules', stream, packets: this.#channel() })
-      return this.#connect(flow, asker, carryingDatagrams(admission, far))
+      return this.#connect(flow, responder, carryingDatagrams(admission, far))
     }
     await this.#serveFlow(
-      asker,
+      responder,
       () => askedByHeaders(headers),
-      flow => (headers[':method'] === 'CONNECT' ? connect(flow) : this.#preflight(flow, asker, stream))
+      flow => (headers[':method'] === 'CONNECT' ? connect(flow) : this.#preflight(flow, responder, stream))
     )
   }
 
-  async #serveOnLane(lane: KeptLane, open: Buffer, gone: AbortSignal): Promise<void> {
+  async #serveOnPooledConnection(connection: PooledConnection, open: Buffer, gone: AbortSignal): Promise<void> {
     const { admission, deps } = this.#context
-    const asker = onLane(lane, gone)
-    const bytes = carryingBytes(admission, () => ({ kind: 'records', lane, worth: laneWorthOf(deps.laneWorth) }))
+    const responder = onPooledConnection(connection, gone)
+    const bytes = carryingBytes(admission, () => ({
+      kind: 'records',
+      connection,
+      thresholds: upgradeThresholdsOf(deps.upgradeThresholds)
+    }))
     await this.#serveFlow(
-      asker,
+      responder,
       () => askedByRecord(open),
-      flow => this.#connect(flow, asker, bytes)
+      flow => this.#connect(flow, responder, bytes)
     )
   }
 
@@ -193,15 +197,15 @@ export class InboundSession {
     if (path === PROOF_PATH) {
       if (this.#refused !== undefined) throw new WarrenError(ErrorCode.FlowCut, this.#refused.text)
       await this.#proofs.serve(stream)
-    } else if (path === LANE_CUTS_PATH && this.#lanes !== undefined) this.#lanes.keep(stream)
+    } else if (path === FAST_PATH_CUTS_PATH && this.#fastPath !== undefined) this.#fastPath.keep(stream)
     else throw new WarrenError(ErrorCode.InvalidArgument, 'malformed request for a flow')
   }
 
   /** Serves a request for a flow from its entry in the table to its end, whatever it came on. */
-  async #serveFlow(asker: Asker, read: () => FlowAsked, serve: (flow: Flow) => Promise<void>): Promise<void> {
+  async #serveFlow(responder: Responder, read: () => FlowAsked, serve: (flow: Flow) => Promise<void>): Promise<void> {
     let flow: Flow | undefined
     const failed = (error: WarrenError): void => {
-      asker.refuse(error)
+      responder.refuse(error)
       if (flow !== undefined) this.#context.flows.end(flow, error.reason, error.code)
     }
     await this.#guarded(failed, async () => {
@@ -222,24 +226,24 @@ export class InboundSession {
     }
   }
 
-  async #connect<E extends LocalEnd>(flow: Flow, asker: Asker, { admit, ends }: Carrying<E>): Promise<void> {
+  async #connect<E extends LocalEnd>(flow: Flow, responder: Responder, { admit, ends }: Carrying<E>): Promise<void> {
     const { flows, deps } = this.#context
-    const { end, target } = await this.#judged(flow, asker, signal => admit(flow, signal))
-    if (asker.isGone) {
+    const { end, target } = await this.#decided(flow, responder, signal => admit(flow, signal))
+    if (responder.isGone) {
       discardEnd(end)
       flows.end(flow, 'given up by the source', ErrorCode.FlowCut)
       return
     }
-    asker.grant(flow)
+    responder.grant(flow)
     greet(end, target, flow.id, this.source.spiffeId)
     const { udpIdleMs: idleMs = UDP_IDLE_MS, metrics = silentMetrics } = deps
     flows.opened(flow)
     flows.finish(flow, await joinFlow(flow, ends(end), { idleMs, metrics }))
   }
 
-  async #preflight(flow: Flow, asker: Asker, stream: ServerHttp2Stream): Promise<void> {
+  async #preflight(flow: Flow, responder: Responder, stream: ServerHttp2Stream): Promise<void> {
     const { admission, flows } = this.#context
-    await this.#judged(flow, asker, signal => admission.preflight(flow, signal))
+    await this.#decided(flow, responder, signal => admission.preflight(flow, signal))
     stream.respond({ ':status': 200 }, { endStream: true })
     stream.resume()
     flows.checked(flow)
@@ -260,13 +264,13 @@ export class InboundSession {
     return this.#packets
   }
 
-  async #judged<T>(flow: Flow, { gone }: Asker, judge: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    return await within(OPEN_TIMEOUT_MS, [this.#context.stopping, flow.signal, gone], judge)
+  async #decided<T>(flow: Flow, { gone }: Responder, decide: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    return await within(OPEN_TIMEOUT_MS, [this.#context.stopping, flow.signal, gone], decide)
   }
 
   #enter({ registrationId, address, protocol, flowId }: FlowAsked): Flow {
     if (this.#refused !== undefined) throw new WarrenError(ErrorCode.FlowCut, this.#refused.text)
-    // The source believes to talk to whom our certificate named, and judged that one.
+    // The source believes to talk to whom our certificate named, and verified that one.
     if (!isSni(this.destinationPrefix) || !registrationId.startsWith(this.destinationPrefix)) {
       throw new WarrenError(ErrorCode.InvalidArgument, 'the session is to another registration')
     }

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
-import { PARK_MS } from '../timing.ts'
+import { PRECONNECT_MS } from '../timing.ts'
 
-interface Parked {
+interface Preconnected {
   readonly socket: Socket
   readonly timer: NodeJS.Timeout
   readonly forget: () => void
@@ -11,10 +11,10 @@ interface Parked {
  * Connections that a preflight made to a target, for the flow that usually follows.
  *
  * Without it a server would see an empty connection before each first one, and one that accepts only once (`nc -l`)
- * would be used up by the check. No byte has been exchanged on a parked connection; one that its server ends is dropped.
+ * would be used up by the check. No byte has been exchanged on a kept ready connection; one that its server ends is dropped.
  */
-export class Parking {
-  readonly #parked = new Map<string, Parked>()
+export class PreconnectCache {
+  readonly #preconnected = new Map<string, Preconnected>()
   readonly #max: number
 
   constructor(max: number) {
@@ -22,15 +22,15 @@ export class Parking {
   }
 
   /** Keeps the socket, or closes it if there is one already or no room. */
-  park(key: string, socket: Socket): void {
-    if (this.#parked.has(key) || this.#parked.size >= this.#max || socket.destroyed) {
+  keep(key: string, socket: Socket): void {
+    if (this.#preconnected.has(key) || this.#preconnected.size >= this.#max || socket.destroyed) {
       socket.destroy()
       return
     }
     const forget = (): void => {
       this.#remove(key)?.destroy()
     }
-    this.#parked.set(key, { socket, timer: setTimeout(forget, PARK_MS), forget })
+    this.#preconnected.set(key, { socket, timer: setTimeout(forget, PRECONNECT_MS), forget })
     socket.once('end', forget).once('close', forget)
     // Shows an end that comes before any data; what a server says first stays in the buffer.
     socket.on('readable', onReadable)
@@ -44,16 +44,16 @@ export class Parking {
 
   /** Closes those whose key begins so; all without an argument. */
   clear(prefix = ''): void {
-    for (const [key, { forget }] of [...this.#parked]) if (key.startsWith(prefix)) forget()
+    for (const [key, { forget }] of [...this.#preconnected]) if (key.startsWith(prefix)) forget()
   }
 
   #remove(key: string): Socket | undefined {
-    const parked = this.#parked.get(key)
-    if (parked === undefined) return undefined
-    this.#parked.delete(key)
-    clearTimeout(parked.timer)
-    parked.socket.off('end', parked.forget).off('close', parked.forget).off('readable', onReadable)
-    return parked.socket
+    const preconnected = this.#preconnected.get(key)
+    if (preconnected === undefined) return undefined
+    this.#preconnected.delete(key)
+    clearTimeout(preconnected.timer)
+    preconnected.socket.off('end', preconnected.forget).off('close', preconnected.forget).off('readable', onReadable)
+    return preconnected.socket
   }
 }
 

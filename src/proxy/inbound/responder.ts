@@ -1,12 +1,12 @@
 import type { ServerHttp2Stream } from 'node:http2'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
-import type { KeptLane } from '../fastpath/index.ts'
+import type { PooledConnection } from '../fastpath/index.ts'
 import type { Flow } from '../flow/index.ts'
 import { codeOf } from '../flow/index.ts'
 import { HEADER, refusalHeaders } from '../session/index.ts'
 
 /** Where the other agent asks for one flow, and is answered. */
-export interface Asker {
+export interface Responder {
   /** Aborts when it does not wait any more. */
   readonly gone: AbortSignal
   readonly isGone: boolean
@@ -16,7 +16,7 @@ export interface Asker {
 }
 
 /** A stream that asks. */
-export function onStream(stream: ServerHttp2Stream): Asker {
+export function onStream(stream: ServerHttp2Stream): Responder {
   const gone = new AbortController()
   stream.once('close', () => gone.abort(givenUp()))
   return {
@@ -29,16 +29,16 @@ export function onStream(stream: ServerHttp2Stream): Asker {
   }
 }
 
-/** A kept lane that asks. */
-export function onLane(lane: KeptLane, gone: AbortSignal): Asker {
+/** A pooled fast-path connection that asks. */
+export function onPooledConnection(connection: PooledConnection, gone: AbortSignal): Responder {
   return {
     gone,
     get isGone() {
       return gone.aborted
     },
-    grant: () => lane.grant(),
+    grant: () => connection.grant(),
     refuse: error => {
-      if (!gone.aborted) lane.refuse(error)
+      if (!gone.aborted) connection.refuse(error)
     }
   }
 }

@@ -7,7 +7,7 @@ import type { HandshakeGate } from '../handshake-limiter.ts'
 import { HANDSHAKE_TIMEOUT_MS } from '../timing.ts'
 import { contextOptions, H2_ALPN, TLS_POLICY } from '../tls/index.ts'
 
-export interface TlsFrontOptions {
+export interface TlsAcceptorOptions {
   readonly gate: HandshakeGate
   /** The context for a server name, or undefined for the default one, which a joiner sees. */
   readonly choose: (servername: string) => Promise<SecureContext | undefined>
@@ -18,14 +18,14 @@ export interface TlsFrontOptions {
 }
 
 /** The TLS server for one kind of carrier. It listens nowhere; connections are handed to it. */
-export class TlsFront {
+export class TlsAcceptor {
   readonly #server: Server
-  readonly #options: TlsFrontOptions
+  readonly #options: TlsAcceptorOptions
   // A TLSSocket does not tell which stream is below it; for TCP both have the same remote end.
   readonly #releases = new Map<string, () => void>()
   #pem = ''
 
-  constructor(options: TlsFrontOptions) {
+  constructor(options: TlsAcceptorOptions) {
     this.#options = options
     this.#server = createServer({
       ...TLS_POLICY,

@@ -19,11 +19,11 @@ export interface Manner {
 export interface Exchanged {
   readonly stream: Duplex
   readonly manner: Manner
-  readonly rest: Buffer
+  readonly remaining: Buffer
 }
 
-/** Makes it. What the new stream reads goes to `onBytes`, which returns false for no more; `letGo` comes before the former closes. */
-export type Exchange = (onBytes: (bytes: Buffer) => boolean, letGo: () => void) => Exchanged
+/** Makes it. What the new stream reads goes to `onBytes`, which returns false for no more; `releaseIdle` comes before the former closes. */
+export type Exchange = (onBytes: (bytes: Buffer) => boolean, releaseIdle: () => void) => Exchanged
 
 /** A leg that is a stream of Node: a workload's socket, or a stream of a session. */
 export class DuplexLeg implements ByteLeg {
@@ -35,14 +35,14 @@ export class DuplexLeg implements ByteLeg {
   #isPaused = true
   #hasEnded = false
   #hasFinished = false
-  #isOver = false
+  #isClosed = false
   #isAborted = false
 
   constructor(stream: Duplex, manner: Manner) {
     this.#stream = stream
     this.#manner = manner
     this.#out = new Outflow(stream, () => {
-      if (!this.#isOver) this.#events?.drained()
+      if (!this.#isClosed) this.#events?.drained()
     })
   }
 
@@ -54,7 +54,7 @@ export class DuplexLeg implements ByteLeg {
     return this.#stream.writableLength
   }
 
-  attend(events: LegEvents): void {
+  subscribe(events: LegEvents): void {
     const isFirst = this.#events === undefined
     this.#events = events
     if (!isFirst) return
@@ -82,7 +82,7 @@ export class DuplexLeg implements ByteLeg {
 
   resume(): void {
     this.#isPaused = false
-    if (!this.#isOver) this.#stream.resume()
+    if (!this.#isClosed) this.#stream.resume()
   }
 
   delivered(offset: number, then: () => void): void {
@@ -90,14 +90,14 @@ export class DuplexLeg implements ByteLeg {
   }
 
   abort(kind: CutKind): void {
-    this.#isOver = true
+    this.#isClosed = true
     if (this.#isAborted) return
     this.#isAborted = true
     this.#manner.reset(kind)
   }
 
   close(): void {
-    this.#isOver = true
+    this.#isClosed = true
     const stream = this.#stream
     if (stream.destroyed || this.#isAborted) return
     // Of one that was exchanged after its end the new stream does not know that.
@@ -115,11 +115,11 @@ export class DuplexLeg implements ByteLeg {
    * throws, all stays as it is.
    */
   exchange(take: Exchange): void {
-    if (this.#isOver || this.#stream.readableEnded) return
+    if (this.#isClosed || this.#stream.readableEnded) return
     this.#out.hold(() => {
       const former = this.#stream
-      if (!this.#isOver && !former.destroyed && !former.readableEnded) this.#exchange(take)
-      this.#out.letGo()
+      if (!this.#isClosed && !former.destroyed && !former.readableEnded) this.#exchange(take)
+      this.#out.releaseIdle()
     })
   }
 
@@ -131,7 +131,7 @@ export class DuplexLeg implements ByteLeg {
       this.#manner = taken.manner
       this.#out.exchange(taken.stream)
       this.#bind()
-      if (taken.rest.length > 0) this.#take(taken.rest)
+      if (taken.remaining.length > 0) this.#take(taken.remaining)
     }
     if (!this.#isPaused) this.#stream.resume()
   }
@@ -167,7 +167,7 @@ export class DuplexLeg implements ByteLeg {
   }
 
   readonly #take = (bytes: Buffer): boolean => {
-    if (this.#isOver || this.#events === undefined) return false
+    if (this.#isClosed || this.#events === undefined) return false
     if (this.#events.data(bytes)) return true
     this.#isPaused = true
     return false
@@ -179,14 +179,14 @@ export class DuplexLeg implements ByteLeg {
   }
 
   readonly #onEnd = (): void => {
-    if (this.#isOver) return
+    if (this.#isClosed) return
     if (this.#manner.isCleanEnd()) this.#events?.ended()
     else this.#fail()
   }
 
   readonly #onFinish = (): void => {
     this.#hasFinished = true
-    if (!this.#isOver) this.#events?.finished()
+    if (!this.#isClosed) this.#events?.finished()
   }
 
   readonly #onClose = (): void => {
@@ -194,8 +194,8 @@ export class DuplexLeg implements ByteLeg {
   }
 
   readonly #fail = (err?: Error): void => {
-    if (this.#isOver) return
-    this.#isOver = true
+    if (this.#isClosed) return
+    this.#isClosed = true
     this.#events?.failed(this.#manner.failure(err))
   }
 }

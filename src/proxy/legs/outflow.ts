@@ -63,7 +63,7 @@ export class Outflow {
     this.#milestones.add(offset, then)
   }
 
-  /** Calls back when nothing waits, or the stream is gone; until `letGo`, `write` asks for no more. */
+  /** Calls back when nothing waits, or the stream is gone; until `releaseIdle`, `write` asks for no more. */
   hold(callback: () => void): void {
     this.#isHeld = true
     const attempt = (): void => {
@@ -74,7 +74,7 @@ export class Outflow {
     attempt()
   }
 
-  letGo(): void {
+  releaseIdle(): void {
     if (!this.#isHeld) return
     this.#isHeld = false
     this.#tellRoom()

@@ -1,4 +1,4 @@
-import type { KeptLane, Lane, LaneEvents } from '../fastpath/index.ts'
+import type { PooledConnection, RecordConnection, RecordConnectionEvents } from '../fastpath/index.ts'
 import { MAX_CONTENT_BYTES } from '../fastpath/index.ts'
 import type { ByteLeg, JoiningLeg, LegEvents } from '../flow/index.ts'
 import { type Cut, type CutKind, LINK_LOST } from '../flow/index.ts'
@@ -8,51 +8,51 @@ import { Milestones } from './milestones.ts'
 /** To whom a record connection belongs: one flow, which it goes on with, or a session, which keeps it for the next flow. */
 interface Owner {
   /** Tells `events` what comes, and `onCut` why the other end has cut the flow, if it says that elsewhere. */
-  attend(events: LaneEvents, onCut: (cut: Cut) => void): void
+  subscribe(events: RecordConnectionEvents, onCut: (cut: Cut) => void): void
   abort(kind: CutKind): void
   /** Both directions have ended. */
   close(): void
 }
 
 class OneFlow implements Owner {
-  readonly #lane: Lane
+  readonly #connection: RecordConnection
 
-  constructor(lane: Lane) {
-    this.#lane = lane
+  constructor(connection: RecordConnection) {
+    this.#connection = connection
   }
 
-  attend(events: LaneEvents): void {
-    this.#lane.attend(events)
+  subscribe(events: RecordConnectionEvents): void {
+    this.#connection.subscribe(events)
   }
 
   abort(): void {
-    this.#lane.destroy()
+    this.#connection.destroy()
   }
 
   close(): void {
-    this.#lane.finish()
+    this.#connection.finish()
   }
 }
 
 class Pool implements Owner {
-  readonly #kept: KeptLane
+  readonly #pooled: PooledConnection
   readonly #number: number
 
-  constructor(kept: KeptLane) {
-    this.#kept = kept
-    this.#number = kept.number
+  constructor(pooled: PooledConnection) {
+    this.#pooled = pooled
+    this.#number = pooled.number
   }
 
-  attend(events: LaneEvents, onCut: (cut: Cut) => void): void {
-    this.#kept.attend(events, onCut)
+  subscribe(events: RecordConnectionEvents, onCut: (cut: Cut) => void): void {
+    this.#pooled.subscribe(events, onCut)
   }
 
   abort(kind: CutKind): void {
-    this.#kept.abort(kind)
+    this.#pooled.abort(kind)
   }
 
   close(): void {
-    this.#kept.forget(this.#number)
+    this.#pooled.detach(this.#number)
   }
 }
 
@@ -62,19 +62,19 @@ export interface Started {
 }
 
 /** A record connection for a flow that began on a stream. The stream says why the flow is cut. */
-export function joiningLeg(lane: Lane, started?: Started): JoiningLeg {
-  return new RecordLeg(lane, new OneFlow(lane), started)
+export function joiningLeg(connection: RecordConnection, started?: Started): JoiningLeg {
+  return new RecordLeg(connection, new OneFlow(connection), started)
 }
 
 /** A pooled record connection on which the flow was granted. */
-export function pooledLeg(kept: KeptLane): ByteLeg {
-  return new RecordLeg(kept.lane, new Pool(kept))
+export function pooledLeg(pooled: PooledConnection): ByteLeg {
+  return new RecordLeg(pooled.connection, new Pool(pooled))
 }
 
 /** A leg that is a TCP connection of sealed records to the other agent. */
-class RecordLeg implements JoiningLeg, LaneEvents {
+class RecordLeg implements JoiningLeg, RecordConnectionEvents {
   readonly copies = true
-  readonly #lane: Lane
+  readonly #connection: RecordConnection
   readonly #owner: Owner
   readonly #theirs: Started | undefined
   readonly #sentBefore: number
@@ -89,53 +89,55 @@ class RecordLeg implements JoiningLeg, LaneEvents {
   /** It carries another flow, or may. */
   #isFree = false
   /** Nothing is told any more. */
-  #isOver = false
+  #isClosed = false
   #hasLeft = false
   #grace: NodeJS.Timeout | undefined
 
-  constructor(lane: Lane, owner: Owner, theirs?: Started) {
-    this.#lane = lane
+  constructor(connection: RecordConnection, owner: Owner, theirs?: Started) {
+    this.#connection = connection
     this.#owner = owner
     this.#theirs = theirs
-    this.#sentBefore = lane.counted.sentBytes
+    this.#sentBefore = connection.counted.sentBytes
   }
 
   get deliveredBytes(): number {
     if (this.#isSent) return this.#sentBytes
-    return Math.min(this.#sentBytes, Math.max(0, this.#lane.counted.passedBytes - this.#sentBefore))
+    return Math.min(this.#sentBytes, Math.max(0, this.#connection.counted.passedBytes - this.#sentBefore))
   }
 
   get waitingBytes(): number {
-    return this.#isFree ? 0 : this.#lane.waitingBytes
+    return this.#isFree ? 0 : this.#connection.waitingBytes
   }
 
-  attend(events: LegEvents): void {
+  subscribe(events: LegEvents): void {
     const isFirst = this.#events === undefined
     this.#events = events
     if (!isFirst) return
     if (this.#theirs !== undefined) this.started(this.#theirs.offset)
-    this.#owner.attend(this, cut => {
+    this.#owner.subscribe(this, cut => {
       if (!this.#isDone) this.#fail(cut)
     })
   }
 
   start(offset: number | undefined): void {
     if (offset !== undefined) {
-      this.#lane.start(offset)
+      this.#connection.start(offset)
       return
     }
     this.#hasEnded = true
     this.#isSent = true
-    this.#lane.stay()
+    this.#connection.stay()
   }
 
   send(bytes: Buffer, release?: () => void): boolean {
-    const lane = this.#lane
+    const connection = this.#connection
     let hasRoom = false
-    if (!this.#isOver && !this.#hasEnded && !lane.isOver) {
+    if (!this.#isClosed && !this.#hasEnded && !connection.isClosed) {
       this.#sentBytes += bytes.length
       for (let at = 0; at < bytes.length; at += MAX_CONTENT_BYTES) {
-        hasRoom = lane.send(bytes.length <= MAX_CONTENT_BYTES ? bytes : bytes.subarray(at, at + MAX_CONTENT_BYTES))
+        hasRoom = connection.send(
+          bytes.length <= MAX_CONTENT_BYTES ? bytes : bytes.subarray(at, at + MAX_CONTENT_BYTES)
+        )
       }
     }
     release?.()
@@ -143,9 +145,9 @@ class RecordLeg implements JoiningLeg, LaneEvents {
   }
 
   end(): void {
-    if (this.#hasEnded || this.#isOver) return
+    if (this.#hasEnded || this.#isClosed) return
     this.#hasEnded = true
-    this.#lane.end(err => {
+    this.#connection.end(err => {
       // It is lost then; why may still be said.
       if (err !== undefined) {
         this.#lose()
@@ -153,16 +155,16 @@ class RecordLeg implements JoiningLeg, LaneEvents {
       }
       this.#isSent = true
       this.passed()
-      if (!this.#isOver) this.#events?.finished()
+      if (!this.#isClosed) this.#events?.finished()
     })
   }
 
   pause(): void {
-    if (!this.#isFree && !this.#isOver) this.#lane.pause()
+    if (!this.#isFree && !this.#isClosed) this.#connection.pause()
   }
 
   resume(): void {
-    if (!this.#isFree && !this.#isOver) this.#lane.resume()
+    if (!this.#isFree && !this.#isClosed) this.#connection.resume()
   }
 
   delivered(offset: number, then: () => void): void {
@@ -191,22 +193,22 @@ class RecordLeg implements JoiningLeg, LaneEvents {
   }
 
   data(bytes: Buffer, done: () => void): boolean {
-    if (this.#events !== undefined && !this.#isOver) return this.#events.data(bytes, done)
+    if (this.#events !== undefined && !this.#isClosed) return this.#events.data(bytes, done)
     done()
     return true
   }
 
   ended(): void {
     this.#isReceived = true
-    if (!this.#isOver) this.#events?.ended()
+    if (!this.#isClosed) this.#events?.ended()
   }
 
-  rested(): void {
+  onIdle(): void {
     this.#isFree = true
   }
 
   drained(): void {
-    if (!this.#isOver) this.#events?.drained()
+    if (!this.#isClosed) this.#events?.drained()
   }
 
   passed(): void {
@@ -224,19 +226,19 @@ class RecordLeg implements JoiningLeg, LaneEvents {
 
   /** The reason comes on the session, and the end of this connection may overtake it: it is waited for, whatever comes meanwhile. */
   #lose(): void {
-    if (!this.#isOver) this.#grace ??= setTimeout(() => this.#fail(LINK_LOST), REASON_GRACE_MS)
+    if (!this.#isClosed) this.#grace ??= setTimeout(() => this.#fail(LINK_LOST), REASON_GRACE_MS)
   }
 
   #fail(cut: Cut): void {
-    if (this.#isOver) return
-    this.#isOver = true
+    if (this.#isClosed) return
+    this.#isClosed = true
     clearTimeout(this.#grace)
     this.#events?.failed(cut)
   }
 
   /** False if it has left before. */
   #leave(): boolean {
-    this.#isOver = true
+    this.#isClosed = true
     clearTimeout(this.#grace)
     const isFirst = !this.#hasLeft
     this.#hasLeft = true

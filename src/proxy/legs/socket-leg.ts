@@ -27,9 +27,9 @@ export function abortSocket(socket: Socket): void {
  */
 export function reuseReads(leg: DuplexLeg, socket: Socket, into: Pick<ByteLeg, 'copies'>): void {
   if (!into.copies || !canTakeOver()) return
-  leg.exchange((onBytes, letGo) => {
-    const { socket: stream, rest } = takeOver(socket, onBytes, letGo)
-    return { stream, manner: new SocketManner(stream), rest }
+  leg.exchange((onBytes, releaseIdle) => {
+    const { socket: stream, remaining } = takeOver(socket, onBytes, releaseIdle)
+    return { stream, manner: new SocketManner(stream), remaining }
   })
 }
 

@@ -1,7 +1,7 @@
 import { definedOnly, ErrorCode, WarrenError } from '../../core/index.ts'
 import { formatAddress } from '../../identity/index.ts'
 import type { Candidate } from '../deps.ts'
-import { whyPassedOver } from './balance.ts'
+import { ineligibleReason } from './balance.ts'
 
 /** Instances that an error names: its reason must fit into a header. */
 const MAX_NAMED = 5
@@ -20,14 +20,14 @@ export class Attempts {
     this.#failed.push({ candidate, error })
   }
 
-  /** The error that says most, with all instances that were tried or passed over. */
+  /** The error that says most, with all instances that were tried or skipped. */
   error(): WarrenError {
     // An instance that would be allowed but does not answer says more than one that refuses.
     const worthiest =
       this.#failed.findLast(({ error }) => error.code === ErrorCode.DestinationUnreachable) ?? this.#failed[0]
     const single = this.#considered.length === 1
     if (worthiest !== undefined && single) return worthiest.error
-    const clauses = [...this.#tried(), ...this.#passedOver()]
+    const clauses = [...this.#tried(), ...this.#skipped()]
     const more = clauses.length > MAX_NAMED ? `; and ${clauses.length - MAX_NAMED} more` : ''
     const detail = clauses.slice(0, MAX_NAMED).join('; ') + more
     const count = this.#considered.length
@@ -44,9 +44,9 @@ export class Attempts {
     })
   }
 
-  #passedOver(): string[] {
+  #skipped(): string[] {
     return this.#considered.flatMap(candidate => {
-      const why = whyPassedOver(candidate)
+      const why = ineligibleReason(candidate)
       return why === undefined || this.#failed.some(failed => failed.candidate === candidate)
         ? []
         : [`${formatAddress(candidate.address)} is ${why}`]

@@ -27,7 +27,7 @@ export interface TryOrderInput {
 
 /** The order in which instances are tried. Failing and draining ones are left out, and those whose host does not answer. */
 export function tryOrder({ candidates, strategy, source, activeTo, random = Math.random }: TryOrderInput): Candidate[] {
-  const ready = candidates.filter(candidate => whyPassedOver(candidate) === undefined)
+  const ready = candidates.filter(candidate => ineligibleReason(candidate) === undefined)
   switch (strategy) {
     case 'balanced': {
       const here = draw(hereOf(ready), activeTo, random)
@@ -56,7 +56,7 @@ export function requireFits(strategy: Strategy, destination: Pattern): void {
 }
 
 /** Why an instance is not tried; undefined if it is. */
-export function whyPassedOver({ health, problem, draining, local, suspect }: Candidate): string | undefined {
+export function ineligibleReason({ health, problem, draining, local, suspect }: Candidate): string | undefined {
   if (health !== 'passing') return problem === undefined ? health : `${health}: ${problem}`
   if (draining) return 'draining'
   return suspect && !local ? 'on a host that does not answer' : undefined

@@ -5,14 +5,14 @@ import { ErrorCode, RateLimitedLog, silentMetrics, WarrenError, within } from '.
 import { type Address, formatAddress, type Pattern } from '../../identity/index.ts'
 import type { Protocol } from '../../policy/index.ts'
 import { DIRECT_PATH } from '../carriers/index.ts'
-import type { BrokerDeps } from '../deps.ts'
+import type { ProxyDeps } from '../deps.ts'
 import type { Flow } from '../flow/index.ts'
 import { type FlowTable, newFlowId } from '../flow/index.ts'
 import { errorFrame, helloFrame } from '../hello.ts'
-import { type BrokerLimits, limitExceeded } from '../limits.ts'
+import { limitExceeded, type ProxyLimits } from '../limits.ts'
 import { endsFrom, joinFlow } from '../relay/index.ts'
-import { STRANGER_LINES } from '../stranger-lines.ts'
 import { ENDPOINT_IDLE_MS, HELLO_TIMEOUT_MS, OPEN_TIMEOUT_MS, UDP_IDLE_MS } from '../timing.ts'
+import { UNAUTHENTICATED_LINES } from '../unauthenticated-lines.ts'
 import type { Strategy } from './balance.ts'
 import type { EndpointDirectory, EndpointSocket } from './endpoint-socket.ts'
 import type { Outbound } from './outbound.ts'
@@ -46,17 +46,17 @@ interface Endpoint {
 export class Endpoints {
   readonly #endpoints = new Set<Endpoint>()
   readonly #perUser = new Map<string, number>()
-  readonly #deps: BrokerDeps
-  readonly #limits: BrokerLimits
+  readonly #deps: ProxyDeps
+  readonly #limits: ProxyLimits
   readonly #flows: FlowTable
   readonly #outbound: Outbound
   readonly #directory: EndpointDirectory
   readonly #stopping: AbortSignal
-  readonly #strangers: RateLimitedLog
+  readonly #unauthenticated: RateLimitedLog
 
   constructor(
-    deps: BrokerDeps,
-    limits: BrokerLimits,
+    deps: ProxyDeps,
+    limits: ProxyLimits,
     flows: FlowTable,
     outbound: Outbound,
     directory: EndpointDirectory,
@@ -68,7 +68,7 @@ export class Endpoints {
     this.#outbound = outbound
     this.#directory = directory
     this.#stopping = stopping
-    this.#strangers = new RateLimitedLog(deps.log, deps.clock, STRANGER_LINES)
+    this.#unauthenticated = new RateLimitedLog(deps.log, deps.clock, UNAUTHENTICATED_LINES)
   }
 
   get size(): number {
@@ -81,7 +81,7 @@ export class Endpoints {
     const { endpointsPerUid } = this.#limits
     if ((this.#perUser.get(accountOf(user)) ?? 0) < endpointsPerUid) return
     const metrics = this.#deps.metrics ?? silentMetrics
-    throw limitExceeded(metrics, 'broker_endpoints_per_uid', 'endpoints of this user', endpointsPerUid, { uid })
+    throw limitExceeded(metrics, 'proxy_endpoints_per_uid', 'endpoints of this user', endpointsPerUid, { uid })
   }
 
   /** Makes an endpoint and returns its path. Rejects with CANNOT_CONNECT or LIMIT_EXCEEDED. */
@@ -163,9 +163,12 @@ export class Endpoints {
       const caller = this.#deps.credentials.peerUser(socket)
       if (sameUser(caller, options.source)) return true
       const reason = caller.uid === uid ? `the process ${caller.view.whyNot || 'is of the host'}` : ''
-      this.#strangers.warn(String(caller.uid), 'another user connected to an endpoint', { uid: caller.uid, reason })
+      this.#unauthenticated.warn(String(caller.uid), 'another user connected to an endpoint', {
+        uid: caller.uid,
+        reason
+      })
     } catch (err) {
-      this.#strangers.warn(String(uid), 'caller of an endpoint cannot be told', { uid, err })
+      this.#unauthenticated.warn(String(uid), 'caller of an endpoint cannot be told', { uid, err })
     }
     return false
   }

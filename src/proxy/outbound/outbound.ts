@@ -2,7 +2,7 @@ import { ErrorCode, type Logger, WarrenError, within } from '../../core/index.ts
 import { formatAddress, type Pattern, spiffeIdOf } from '../../identity/index.ts'
 import type { Protocol } from '../../policy/index.ts'
 import { DIRECT_PATH } from '../carriers/index.ts'
-import type { BrokerDeps, Candidate } from '../deps.ts'
+import type { Candidate, ProxyDeps } from '../deps.ts'
 import type { Flow, FlowTable } from '../flow/index.ts'
 import { SAME_HOST } from '../flow/index.ts'
 import { greet } from '../hello.ts'
@@ -12,10 +12,10 @@ import type { ClientSession, SessionPool } from '../session/index.ts'
 import { ATTEMPT_TIMEOUT_MS, ATTEMPTS_TIMEOUT_MS, MIN_ATTEMPT_MS } from '../timing.ts'
 import { Attempts } from './attempts.ts'
 import { requireFits, type Strategy, tryOrder } from './balance.ts'
-import { Doubts } from './outlier-tracker.ts'
+import { OutlierTracker } from './outlier-tracker.ts'
 
 /** What a source wants to reach. */
-export interface Wish {
+export interface OpenRequest {
   readonly destination: Pattern
   readonly protocol: Protocol
   readonly strategy: Strategy
@@ -30,7 +30,7 @@ export interface Reached {
 }
 
 export interface OutboundDeps {
-  readonly deps: BrokerDeps
+  readonly deps: ProxyDeps
   readonly flows: FlowTable
   readonly pool: SessionPool
   readonly admission: Admission
@@ -38,12 +38,12 @@ export interface OutboundDeps {
 
 /** The source's side of opening flows: which instance, and over what. */
 export class Outbound {
-  readonly #deps: BrokerDeps
+  readonly #deps: ProxyDeps
   readonly #flows: FlowTable
   readonly #pool: SessionPool
   readonly #admission: Admission
   readonly #log: Logger
-  readonly #doubts: Doubts
+  readonly #outliers: OutlierTracker
 
   constructor({ deps, flows, pool, admission }: OutboundDeps) {
     this.#deps = deps
@@ -51,21 +51,21 @@ export class Outbound {
     this.#pool = pool
     this.#admission = admission
     this.#log = deps.log
-    this.#doubts = new Doubts(deps.clock.monotonicMs)
+    this.#outliers = new OutlierTracker(deps.clock.monotonicMs)
   }
 
   /** Opens `flow` to an instance, trying others when one fails. Rejects with an error of Connect or LIMIT_EXCEEDED. */
-  async open(flow: Flow, wish: Wish, signal: AbortSignal): Promise<Reached & { readonly end: FlowEnd }> {
+  async open(flow: Flow, request: OpenRequest, signal: AbortSignal): Promise<Reached & { readonly end: FlowEnd }> {
     const attempt = async (candidate: Candidate, limit: AbortSignal) => ({
       ...this.#reached(candidate),
       end: candidate.local ? await this.#openHere(flow, limit) : await this.#openThere(flow, candidate, limit)
     })
-    return await this.#first(flow, wish, signal, attempt, ({ end }) => discardEnd(end))
+    return await this.#first(flow, request, signal, attempt, ({ end }) => discardEnd(end))
   }
 
   /** Makes all checks of `open` without opening a flow. */
-  async preflight(flow: Flow, wish: Wish, signal: AbortSignal): Promise<Reached> {
-    return await this.#first(flow, wish, signal, async (candidate, limit) => {
+  async preflight(flow: Flow, request: OpenRequest, signal: AbortSignal): Promise<Reached> {
+    return await this.#first(flow, request, signal, async (candidate, limit) => {
       if (candidate.local) await this.#admission.preflight(flow, limit)
       else {
         await this.#onSession(flow, candidate, limit, session =>
@@ -111,18 +111,18 @@ export class Outbound {
 
   async #first<T>(
     flow: Flow,
-    wish: Wish,
+    request: OpenRequest,
     signal: AbortSignal,
     attempt: (candidate: Candidate, limit: AbortSignal) => Promise<T>,
     discard: (result: T) => void = () => {}
   ): Promise<T> {
-    const { order, allowed } = this.#allowed(flow, wish)
+    const { order, allowed } = this.#allowed(flow, request)
     const attempts = new Attempts(allowed)
     const { monotonicMs } = this.#deps.clock
     const untilMs = monotonicMs() + ATTEMPTS_TIMEOUT_MS
     const share = (): number => Math.max(MIN_ATTEMPT_MS, Math.min(ATTEMPT_TIMEOUT_MS, untilMs - monotonicMs()))
     for (const [index, candidate] of order.entries()) {
-      this.#aim(flow, candidate)
+      this.#setDestination(flow, candidate)
       try {
         this.#admission.authorize(flow)
         this.#flows.charge(flow, [flow.sourceId])
@@ -135,12 +135,12 @@ export class Outbound {
           discard(result)
           throw flow.signal.reason
         }
-        this.#doubts.worked(candidate)
+        this.#outliers.worked(candidate)
         return result
       } catch (err) {
         if (signal.aborted) throw signal.reason
         const error = translate(err, candidate)
-        this.#doubts.failed(candidate, error, isTimeout(err))
+        this.#outliers.failed(candidate, error, isTimeout(err))
         if (error.code === ErrorCode.DestinationUnreachable && !candidate.local) {
           this.#deps.directory.unreachable(candidate.peer)
         }
@@ -159,7 +159,7 @@ export class Outbound {
   /** Instances that the policy of this host lets the source reach, and the order in which to try them. */
   #allowed(
     flow: Flow,
-    { destination, protocol, strategy, preferred }: Wish
+    { destination, protocol, strategy, preferred }: OpenRequest
   ): { readonly order: Candidate[]; readonly allowed: Candidate[] } {
     requireFits(strategy, destination)
     const all = this.#deps.directory.candidates(destination, protocol)
@@ -171,7 +171,7 @@ export class Outbound {
     }
     let denial: unknown
     const allowed = all.filter(candidate => {
-      this.#aim(flow, candidate)
+      this.#setDestination(flow, candidate)
       try {
         this.#admission.authorize(flow)
         return true
@@ -189,10 +189,10 @@ export class Outbound {
     })
     const first = order.find(one => one.registrationId === preferred)
     const preferring = first === undefined ? order : [first, ...order.filter(one => one !== first)]
-    return { order: this.#doubts.last(preferring), allowed }
+    return { order: this.#outliers.last(preferring), allowed }
   }
 
-  #aim(flow: Flow, candidate: Candidate): void {
+  #setDestination(flow: Flow, candidate: Candidate): void {
     flow.destination = candidate
     flow.direction = candidate.local ? 'local' : 'outbound'
     flow.carrier = candidate.local ? SAME_HOST : DIRECT_PATH.name

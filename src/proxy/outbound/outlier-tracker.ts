@@ -9,7 +9,7 @@ const PAUSES = { firstMs: 2_000, longestMs: 10_000 }
  * What connections tell each other about instances that failed, until the probes of their hosts or their health say the
  * same: without it, each of two hundred connections a second would find out for itself.
  */
-export class Doubts {
+export class OutlierTracker {
   readonly #hosts: PathMemory
   readonly #instances: PathMemory
 
@@ -32,8 +32,8 @@ export class Doubts {
 
   /** The same order, but those in doubt come last. None is left out: it may be the only one that works. */
   last(order: readonly Candidate[]): Candidate[] {
-    const isDoubtful = ({ machine, registrationId }: Candidate): boolean =>
+    const isOutlier = ({ machine, registrationId }: Candidate): boolean =>
       this.#hosts.isBlocked(machine) || this.#instances.isBlocked(registrationId)
-    return [...order.filter(one => !isDoubtful(one)), ...order.filter(isDoubtful)]
+    return [...order.filter(one => !isOutlier(one)), ...order.filter(isOutlier)]
   }
 }

@@ -3,7 +3,7 @@ import type { Http2Stream } from 'node:http2'
 import type { Socket } from 'node:net'
 import type { PortGuard } from '../datagram/index.ts'
 import type { PacketChannel } from '../datagram/packet/index.ts'
-import type { KeptLane, LaneWay, LaneWorth } from '../fastpath/index.ts'
+import type { PooledConnection, UpgradePath, UpgradeThresholds } from '../fastpath/index.ts'
 import { codeOf } from '../flow/index.ts'
 import type { SideName } from './side.ts'
 
@@ -18,15 +18,15 @@ export interface StreamEnd {
   readonly kind: 'stream'
   readonly stream: Http2Stream
   /** How the flow may leave it for a record connection of its own. */
-  readonly lane: LaneWay | undefined
+  readonly upgradePath: UpgradePath | undefined
 }
 
 /** A pooled record connection to the other agent, on which the flow was granted. */
 export interface RecordsEnd {
   readonly kind: 'records'
-  readonly lane: KeptLane
+  readonly connection: PooledConnection
   /** From when on the workload's socket is read into a buffer that is used again. */
-  readonly worth: LaneWorth
+  readonly thresholds: UpgradeThresholds
 }
 
 /** A workload's stream socket with datagrams in frames. */
@@ -94,7 +94,7 @@ export function discardEnd(end: FlowEnd): void {
       end.stream.close(codeOf('link'))
       return
     case 'records':
-      end.lane.abort('link')
+      end.connection.abort('link')
       return
     case 'udp':
       end.socket.close()

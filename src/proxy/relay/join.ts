@@ -5,7 +5,7 @@ import { pooledLeg, reuseReads, socketLeg, streamLeg } from '../legs/index.ts'
 import type { DatagramEnd, FlowEnds } from './ends.ts'
 import type { Relay } from './relay.ts'
 import { relay } from './relay.ts'
-import { upgrade, whenWorth } from './upgrade.ts'
+import { upgrade, whenWorthIt } from './upgrade.ts'
 
 /** Joins the two ends of a flow as its protocol asks, until it is over. Never rejects. */
 export function joinFlow(flow: Flow, ends: FlowEnds, options: DatagramSpliceOptions): Promise<Cut | undefined> {
@@ -20,18 +20,18 @@ function joinBytes(flow: Flow, { localIs, local, far }: Extract<FlowEnds, { prot
     case 'socket':
       return join(socketLeg(far.socket))
     case 'stream': {
-      const { stream, lane: way } = far
+      const { stream, upgradePath: path } = far
       const joined = join(streamLeg(stream))
       const side = localIs === 'source' ? 'destination' : 'source'
-      if (way !== undefined) upgrade({ flow, relay: joined, side, stream, way, onMoved })
+      if (path !== undefined) upgrade({ flow, relay: joined, side, stream, path, onMoved })
       return joined
     }
     case 'records': {
-      flow.isOnLane = true
-      const leg = pooledLeg(far.lane)
+      flow.isOnFastPath = true
+      const leg = pooledLeg(far.connection)
       const joined = join(leg)
       // Not in the middle of a read.
-      whenWorth(flow, joined, far.worth, () => setImmediate(onMoved, leg))
+      whenWorthIt(flow, joined, far.thresholds, () => setImmediate(onMoved, leg))
       return joined
     }
   }

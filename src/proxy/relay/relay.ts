@@ -19,7 +19,7 @@ export class Relay implements SideOwner {
   readonly #flow: Flow
   readonly #settle: (cut: Cut | undefined) => void
   readonly #sides: Readonly<Record<SideName, Side>>
-  #isOver = false
+  #isClosed = false
 
   constructor(flow: Flow, source: ByteLeg, destination: ByteLeg) {
     const { promise, resolve } = Promise.withResolvers<Cut | undefined>()
@@ -37,8 +37,8 @@ export class Relay implements SideOwner {
     else sides.source.join(sides.destination)
   }
 
-  get isOver(): boolean {
-    return this.#isOver
+  get isClosed(): boolean {
+    return this.#isClosed
   }
 
   /** Bytes that were sent towards a side, whatever has become of them. */
@@ -64,7 +64,7 @@ export class Relay implements SideOwner {
   /** A side has passed on the end of its direction. */
   finished(): void {
     const { source, destination } = this.#sides
-    if (this.#isOver || !source.isFinished || !destination.isFinished) return
+    if (this.#isClosed || !source.isFinished || !destination.isFinished) return
     this.#release()
     source.close()
     destination.close()
@@ -72,7 +72,7 @@ export class Relay implements SideOwner {
   }
 
   failed(cut: Cut): void {
-    if (this.#isOver) return
+    if (this.#isClosed) return
     this.#release()
     const reason = this.#flow.cutBy ?? cut
     this.#sides.source.abort(reason.kind)
@@ -83,7 +83,7 @@ export class Relay implements SideOwner {
   readonly #onCut = (): void => this.failed({ kind: 'shutdown', text: 'cut' })
 
   #release(): void {
-    this.#isOver = true
+    this.#isClosed = true
     this.#flow.signal.removeEventListener('abort', this.#onCut)
   }
 }

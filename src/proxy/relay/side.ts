@@ -31,7 +31,7 @@ export class Side implements LegEvents {
   #hasEnded = false
   #hasIncomingEnded = false
   #isFinished = false
-  #isOver = false
+  #isClosed = false
 
   constructor(name: SideName, leg: ByteLeg, flow: Flow, relay: SideOwner) {
     this.#leg = leg
@@ -54,9 +54,9 @@ export class Side implements LegEvents {
     this.#other = other
     other.#other = this
     // A leg may bring what came before, or say that it is gone, at once.
-    this.#leg.attend(this)
-    if (!other.#isOver) other.#leg.attend(other)
-    if (this.#isOver) return
+    this.#leg.subscribe(this)
+    if (!other.#isClosed) other.#leg.subscribe(other)
+    if (this.#isClosed) return
     this.follow()
     other.follow()
   }
@@ -71,15 +71,15 @@ export class Side implements LegEvents {
     this.#former = former
     this.#leg = leg
     this.#swap = swap
-    former.attend(swap.former)
-    leg.attend(swap)
+    former.subscribe(swap.former)
+    leg.subscribe(swap)
     leg.start(this.#hasEnded ? undefined : offset)
     this.#other?.drain()
   }
 
   data(bytes: Buffer, release?: () => void): boolean {
     const other = this.#other
-    if (this.#isOver || other === undefined) {
+    if (this.#isClosed || other === undefined) {
       release?.()
       return true
     }
@@ -129,13 +129,13 @@ export class Side implements LegEvents {
   }
 
   close(): void {
-    this.#isOver = true
+    this.#isClosed = true
     this.#leg.close()
     this.#former?.close()
   }
 
   abort(kind: CutKind): void {
-    this.#isOver = true
+    this.#isClosed = true
     // The former leg says why: that must leave first.
     this.#former?.abort(kind)
     this.#leg.abort(kind)

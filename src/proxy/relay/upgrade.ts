@@ -1,8 +1,8 @@
 import type { Http2Stream } from 'node:http2'
-import type { Lane, LaneWay, LaneWorth } from '../fastpath/index.ts'
+import type { RecordConnection, UpgradePath, UpgradeThresholds } from '../fastpath/index.ts'
 import type { ByteLeg, Flow } from '../flow/index.ts'
 import { joiningLeg, type Started } from '../legs/index.ts'
-import { LANE_START_TIMEOUT_MS } from '../timing.ts'
+import { FAST_PATH_START_TIMEOUT_MS } from '../timing.ts'
 import type { Relay } from './relay.ts'
 import type { SideName } from './side.ts'
 
@@ -12,17 +12,17 @@ export interface UpgradeOptions {
   /** The other agent's side, which is on `stream`. */
   readonly side: SideName
   readonly stream: Http2Stream
-  readonly way: LaneWay
+  readonly path: UpgradePath
   /** The flow has moved to this leg. */
   readonly onMoved: (leg: ByteLeg) => void
 }
 
 /** Calls back once, when the flow has carried so much that a record connection is worth what it costs. */
-export function whenWorth(flow: Flow, relay: Relay, worth: LaneWorth, callback: () => void): void {
+export function whenWorthIt(flow: Flow, relay: Relay, thresholds: UpgradeThresholds, callback: () => void): void {
   let reads = 0
   relay.onRead = () => {
     reads += 1
-    if (reads < worth.chunks && flow.bytesIn + flow.bytesOut < worth.bytes) return
+    if (reads < thresholds.chunks && flow.bytesIn + flow.bytesOut < thresholds.bytes) return
     relay.onRead = undefined
     callback()
   }
@@ -30,17 +30,17 @@ export function whenWorth(flow: Flow, relay: Relay, worth: LaneWorth, callback: 
 
 /** Moves a flow from its stream to a record connection of its own, when that is worth it or the other agent does so. */
 export function upgrade(options: UpgradeOptions): void {
-  const { way } = options
-  if ('dial' in way) new Dialling(options, way).begin()
-  else new Listening(options, way).begin()
+  const { path } = options
+  if ('dial' in path) new Dialling(options, path).begin()
+  else new Listening(options, path).begin()
 }
 
 /** A place among the record connections of this agent, while the flow has one. */
 class Place {
-  readonly #budget: LaneWay['budget']
+  readonly #budget: UpgradePath['budget']
   #isTaken = false
 
-  constructor(budget: LaneWay['budget']) {
+  constructor(budget: UpgradePath['budget']) {
     this.#budget = budget
   }
 
@@ -56,9 +56,9 @@ class Place {
   }
 }
 
-function move({ flow, relay, side, onMoved }: UpgradeOptions, lane: Lane, started?: Started): void {
-  const leg = joiningLeg(lane, started)
-  flow.isOnLane = true
+function move({ flow, relay, side, onMoved }: UpgradeOptions, connection: RecordConnection, started?: Started): void {
+  const leg = joiningLeg(connection, started)
+  flow.isOnFastPath = true
   relay.swap(side, leg, relay.sentTo(side))
   onMoved(leg)
 }
@@ -66,18 +66,18 @@ function move({ flow, relay, side, onMoved }: UpgradeOptions, lane: Lane, starte
 /** The end that opened the session connects. */
 class Dialling {
   readonly #options: UpgradeOptions
-  readonly #way: Extract<LaneWay, { dial: unknown }>
+  readonly #path: Extract<UpgradePath, { dial: unknown }>
   readonly #place: Place
 
-  constructor(options: UpgradeOptions, way: Extract<LaneWay, { dial: unknown }>) {
+  constructor(options: UpgradeOptions, path: Extract<UpgradePath, { dial: unknown }>) {
     this.#options = options
-    this.#way = way
-    this.#place = new Place(way.budget)
+    this.#path = path
+    this.#place = new Place(path.budget)
   }
 
   begin(): void {
     const { flow, relay } = this.#options
-    whenWorth(flow, relay, this.#way.worth, () => this.#ask())
+    whenWorthIt(flow, relay, this.#path.thresholds, () => this.#ask())
     void relay.over.then(() => this.#place.give())
   }
 
@@ -85,7 +85,7 @@ class Dialling {
     const { relay, stream } = this.#options
     // A flow that is about to end is better left where it is.
     if (stream.readableEnded || !this.#place.take()) return
-    const dialled = this.#way.budget.dial(this.#way.dial)
+    const dialled = this.#path.budget.dial(this.#path.dial)
     if (dialled === undefined) {
       // Many are under way: it asks again with the next read.
       this.#place.give()
@@ -96,12 +96,12 @@ class Dialling {
       return
     }
     dialled.then(
-      lane => {
-        if (!relay.isOver && !lane.isOver) {
-          move(this.#options, lane)
+      connection => {
+        if (!relay.isClosed && !connection.isClosed) {
+          move(this.#options, connection)
           return
         }
-        lane.destroy()
+        connection.destroy()
         this.#place.give()
       },
       () => this.#place.give()
@@ -112,16 +112,16 @@ class Dialling {
 /** The other end waits for it. */
 class Listening {
   readonly #options: UpgradeOptions
-  readonly #way: Extract<LaneWay, { listen: unknown }>
+  readonly #path: Extract<UpgradePath, { listen: unknown }>
   readonly #place: Place
   #stopListening: () => void = () => {}
   /** Gives up the one that has not begun yet. */
   #giveUp: (() => void) | undefined
 
-  constructor(options: UpgradeOptions, way: Extract<LaneWay, { listen: unknown }>) {
+  constructor(options: UpgradeOptions, path: Extract<UpgradePath, { listen: unknown }>) {
     this.#options = options
-    this.#way = way
-    this.#place = new Place(way.budget)
+    this.#path = path
+    this.#place = new Place(path.budget)
   }
 
   begin(): void {
@@ -135,13 +135,13 @@ class Listening {
   }
 
   #listen(): void {
-    this.#stopListening = this.#way.listen(lane => this.#expectStart(lane))
+    this.#stopListening = this.#path.listen(connection => this.#expectStart(connection))
   }
 
-  #expectStart(lane: Lane): void {
+  #expectStart(connection: RecordConnection): void {
     const { relay } = this.#options
-    if (relay.isOver || !this.#place.take()) {
-      lane.destroy()
+    if (relay.isClosed || !this.#place.take()) {
+      connection.destroy()
       return
     }
     // One at a time: what comes for this stream meanwhile, a repeated one say, is not answered.
@@ -149,27 +149,27 @@ class Listening {
     const giveUp = (): void => {
       clearTimeout(timer)
       this.#giveUp = undefined
-      lane.destroy()
+      connection.destroy()
       this.#place.give()
-      if (!relay.isOver) this.#listen()
+      if (!relay.isClosed) this.#listen()
     }
-    const timer = setTimeout(giveUp, LANE_START_TIMEOUT_MS)
+    const timer = setTimeout(giveUp, FAST_PATH_START_TIMEOUT_MS)
     this.#giveUp = giveUp
-    lane.attend({
+    connection.subscribe({
       started: offset => {
         clearTimeout(timer)
         this.#giveUp = undefined
-        if (relay.isOver) this.#stay(lane)
-        else move(this.#options, lane, { offset })
+        if (relay.isClosed) this.#stay(connection)
+        else move(this.#options, connection, { offset })
       },
       closed: giveUp
     })
   }
 
   /** Both directions have ended on the stream: so it is said, and nothing else is to come. */
-  #stay(lane: Lane): void {
-    lane.stay()
-    lane.finish()
+  #stay(connection: RecordConnection): void {
+    connection.stay()
+    connection.finish()
     this.#place.give()
   }
 }

@@ -4,7 +4,7 @@ import { codeOf } from '../flow/index.ts'
 import { refusalFrom } from './headers.ts'
 
 /** A request on a session that has no answer yet. */
-export interface Asking {
+export interface PendingRequest {
   /** Resolves with its stream once it is answered with 200. Its failure is that of the request. */
   readonly answered: Promise<ClientHttp2Stream>
   /** Gives it up, for that reason. */
@@ -20,7 +20,7 @@ export function ask(
   headers: OutgoingHttpHeaders,
   signal: AbortSignal,
   { body, onClose = () => {} }: { readonly body?: Uint8Array; readonly onClose?: () => void } = {}
-): Asking {
+): PendingRequest {
   const stream = session.request(headers)
   const answer = Promise.withResolvers<Record<string, unknown>>()
   stream.on('error', answer.reject)

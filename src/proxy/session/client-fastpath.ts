@@ -1,17 +1,17 @@
 import type { ClientHttp2Stream } from 'node:http2'
 import { type Logger, type Metrics, within } from '../../core/index.ts'
 import type { Exporter } from '../aead/index.ts'
-import type { Lane, LaneCuts } from '../fastpath/index.ts'
+import type { FastPathCuts, RecordConnection } from '../fastpath/index.ts'
 import {
   canTakeOver,
-  dialLane,
-  KeptLane,
-  type LaneBudget,
-  type LaneWay,
-  type LaneWorth,
-  MAX_KEPT_PER_SESSION
+  dialFastPath,
+  type FastPathBudget,
+  MAX_POOLED_PER_SESSION,
+  PooledConnection,
+  type UpgradePath,
+  type UpgradeThresholds
 } from '../fastpath/index.ts'
-import { KEPT_LANE_IDLE_MS, LANE_PAUSE_MS, LANE_TIMEOUT_MS } from '../timing.ts'
+import { FAST_PATH_PAUSE_MS, FAST_PATH_TIMEOUT_MS, POOLED_IDLE_MS } from '../timing.ts'
 import type { Dialled } from '../tls/index.ts'
 import { askForCuts } from './ask-for-cuts.ts'
 
@@ -19,66 +19,67 @@ const WINDOW_MS = 1_000
 /** The largest even number that fits in a preamble. */
 const LAST_ID = 0xffff_fffe
 
-export interface ClientLanesOptions {
+export interface ClientFastPathOptions {
   readonly dialled: Dialled
-  /** Places for lanes of this agent. */
-  readonly budget: LaneBudget
-  readonly worth: LaneWorth
+  /** Places for fast-path connections of this agent. */
+  readonly budget: FastPathBudget
+  readonly thresholds: UpgradeThresholds
   readonly machine: string
   readonly nowMs: () => number
   readonly log: Logger
   readonly metrics: Metrics
 }
 
-/** The lanes beside a session, at the end that opened both. */
-export class ClientLanes {
-  readonly #options: ClientLanesOptions
+/** The fast-path connections beside a session, at the end that opened both. */
+export class ClientFastPath {
+  readonly #options: ClientFastPathOptions
   /** Aborts when the session is over. */
-  readonly #over = new AbortController()
+  readonly #onClosed = new AbortController()
   #notBeforeMs = Number.NEGATIVE_INFINITY
-  #asking: Promise<LaneCuts> | undefined
-  #cuts: LaneCuts | undefined
-  readonly #kept = new Map<number, KeptLane>()
+  #pending: Promise<FastPathCuts> | undefined
+  #cuts: FastPathCuts | undefined
+  readonly #pooled = new Map<number, PooledConnection>()
   /** Those without a flow, the one used last at the end. */
-  readonly #idle: { readonly kept: KeptLane; readonly sinceMs: number }[] = []
+  readonly #idle: { readonly pooled: PooledConnection; readonly sinceMs: number }[] = []
   #nextId = 2
   #dialling = 0
   #missed = 0
   #windowFromMs = Number.NEGATIVE_INFINITY
 
-  constructor(options: ClientLanesOptions) {
+  constructor(options: ClientFastPathOptions) {
     this.#options = options
   }
 
-  /** How a flow on `stream` may get a lane; undefined if it cannot now. */
-  wayFor(stream: ClientHttp2Stream): LaneWay | undefined {
+  /** How a flow on `stream` may get a fast-path connection; undefined if it cannot now. */
+  upgradePathFor(stream: ClientHttp2Stream): UpgradePath | undefined {
     if (!this.#isPossible()) return undefined
-    const { budget, worth } = this.#options
-    return { budget, worth, dial: () => this.#dial(stream.id) }
+    const { budget, thresholds } = this.#options
+    return { budget, thresholds, dial: () => this.#dial(stream.id) }
   }
 
-  /** A kept lane that no flow is on, if there is one. */
-  take(): KeptLane | undefined {
+  /** A pooled fast-path connection that no flow is on, if there is one. */
+  take(): PooledConnection | undefined {
     for (let last = this.#idle.pop(); last !== undefined; last = this.#idle.pop()) {
-      if (last.kept.lane.isAtRest) return last.kept
+      if (last.pooled.connection.isIdle) return last.pooled
     }
     return undefined
   }
 
-  /** A flow begins for which there was none: if many do, lanes are kept for those that follow. */
+  /** A flow begins for which there was none: if many do, fast-path connections are pooled for those that follow. */
   missed(): void {
-    const { nowMs, worth } = this.#options
+    const { nowMs, thresholds } = this.#options
     const now = nowMs()
     if (now - this.#windowFromMs >= WINDOW_MS) {
       this.#windowFromMs = now
       this.#missed = 0
     }
     this.#missed += 1
-    if (this.#missed <= worth.flowsPerSecond || this.#kept.size + this.#dialling >= MAX_KEPT_PER_SESSION) return
-    if (!this.#isPossible() || this.#nextId > LAST_ID || !this.#options.budget.takeKept()) return
+    if (this.#missed <= thresholds.flowsPerSecond || this.#pooled.size + this.#dialling >= MAX_POOLED_PER_SESSION)
+      return
+    if (!this.#isPossible() || this.#nextId > LAST_ID || !this.#options.budget.takePooled()) return
     this.#dialling += 1
     this.#keepOne()
-      .catch(() => this.#options.budget.giveKept())
+      .catch(() => this.#options.budget.releasePooled())
       .finally(() => {
         this.#dialling -= 1
       })
@@ -86,23 +87,24 @@ export class ClientLanes {
 
   /** Closes those that have had no flow for long. */
   sweep(): void {
-    const before = this.#options.nowMs() - KEPT_LANE_IDLE_MS
+    const before = this.#options.nowMs() - POOLED_IDLE_MS
     // The one used longest ago is the first.
-    while ((this.#idle[0]?.sinceMs ?? Number.POSITIVE_INFINITY) < before) this.#idle.shift()?.kept.lane.destroy()
+    while ((this.#idle[0]?.sinceMs ?? Number.POSITIVE_INFINITY) < before)
+      this.#idle.shift()?.pooled.connection.destroy()
   }
 
   /** Closes those without a flow and keeps none from now on, so that the session can end. */
-  letGo(): void {
+  releaseIdle(): void {
     this.#notBeforeMs = Number.POSITIVE_INFINITY
     this.#closeIdle()
     this.#cuts?.close()
   }
 
   /** The session is over. */
-  lost(): void {
+  onSessionClosed(): void {
     this.#notBeforeMs = Number.POSITIVE_INFINITY
-    this.#over.abort(new Error('the session has ended'))
-    for (const kept of [...this.#kept.values()]) kept.lost()
+    this.#onClosed.abort(new Error('the session has ended'))
+    for (const pooled of [...this.#pooled.values()]) pooled.onSessionClosed()
   }
 
   #isPossible(): boolean {
@@ -115,24 +117,24 @@ export class ClientLanes {
     const { budget } = this.#options
     const id = this.#nextId
     this.#nextId += 2
-    const lane = await budget.dial(() => this.#dial(id))
+    const connection = await budget.dial(() => this.#dial(id))
     // One that was lost since would never say that it is over.
-    if (lane === undefined || lane.isOver) {
-      budget.giveKept()
+    if (connection === undefined || connection.isClosed) {
+      budget.releasePooled()
       return
     }
-    const kept = new KeptLane(lane, id, cuts)
-    lane.rest({ rested: () => this.#rested(kept), closed: () => {} }, () => {
-      budget.giveKept()
-      kept.over(() => this.#kept.delete(id))
+    const pooled = new PooledConnection(connection, id, cuts)
+    connection.whenIdle({ onIdle: () => this.#onIdle(pooled), closed: () => {} }, () => {
+      budget.releasePooled()
+      pooled.onClosed(() => this.#pooled.delete(id))
     })
-    this.#kept.set(id, kept)
-    this.#rested(kept)
+    this.#pooled.set(id, pooled)
+    this.#onIdle(pooled)
   }
 
-  #ask(): Promise<LaneCuts> {
-    this.#asking ??= askForCuts(this.#options.dialled.session, (laneId, number, code) => {
-      this.#kept.get(laneId)?.cutBy(number, code)
+  #ask(): Promise<FastPathCuts> {
+    this.#pending ??= askForCuts(this.#options.dialled.session, (connectionId, number, code) => {
+      this.#pooled.get(connectionId)?.cutBy(number, code)
     })
       .then(cuts => {
         this.#cuts = cuts
@@ -148,34 +150,34 @@ export class ClientLanes {
         throw err
       })
       .finally(() => {
-        this.#asking = undefined
+        this.#pending = undefined
       })
-    return this.#asking
+    return this.#pending
   }
 
   #closeIdle(): void {
-    for (const { kept } of this.#idle.splice(0)) kept.lane.destroy()
+    for (const { pooled } of this.#idle.splice(0)) pooled.connection.destroy()
   }
 
-  #rested(kept: KeptLane): void {
-    kept.freed()
-    if (this.#isPossible() && this.#cuts !== undefined) this.#idle.push({ kept, sinceMs: this.#options.nowMs() })
-    else kept.lane.destroy()
+  #onIdle(pooled: PooledConnection): void {
+    pooled.onReleased()
+    if (this.#isPossible() && this.#cuts !== undefined) this.#idle.push({ pooled, sinceMs: this.#options.nowMs() })
+    else pooled.connection.destroy()
   }
 
-  async #dial(streamId: number | undefined): Promise<Lane> {
+  async #dial(streamId: number | undefined): Promise<RecordConnection> {
     const { dialled, metrics } = this.#options
     const { remoteAddress: host, remotePort: port } = dialled.socket
     if (host === undefined || port === undefined || streamId === undefined) throw new Error('the session has ended')
     const exporter: Exporter = (...args) => dialled.socket.exportKeyingMaterial(...args)
     try {
-      const lane = await within(LANE_TIMEOUT_MS, [this.#over.signal], signal =>
-        dialLane({ exporter, streamId, host, port }, signal)
+      const connection = await within(FAST_PATH_TIMEOUT_MS, [this.#onClosed.signal], signal =>
+        dialFastPath({ exporter, streamId, host, port }, signal)
       )
-      metrics.count('warren_lanes_total', { role: 'client', result: 'ok' })
-      return lane
+      metrics.count('warren_fastpath_connections_total', { role: 'client', result: 'ok' })
+      return connection
     } catch (err) {
-      metrics.count('warren_lanes_total', { role: 'client', result: 'failed' })
+      metrics.count('warren_fastpath_connections_total', { role: 'client', result: 'failed' })
       this.#pause(err)
       throw err
     }
@@ -183,7 +185,7 @@ export class ClientLanes {
 
   #pause(err: unknown): void {
     const { nowMs, log, machine } = this.#options
-    this.#notBeforeMs = Math.max(this.#notBeforeMs, nowMs() + LANE_PAUSE_MS)
-    log.debug('no lane beside a session', { machine, err })
+    this.#notBeforeMs = Math.max(this.#notBeforeMs, nowMs() + FAST_PATH_PAUSE_MS)
+    log.debug('no fast-path connection beside a session', { machine, err })
   }
 }

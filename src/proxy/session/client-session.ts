@@ -2,18 +2,18 @@ import type { ClientHttp2Stream, OutgoingHttpHeaders } from 'node:http2'
 import { ErrorCode, type Logger, type Metrics, raceAbort, silentMetrics, WarrenError } from '../../core/index.ts'
 import type { Path } from '../carriers/index.ts'
 import type { PacketPort } from '../datagram/packet/index.ts'
-import type { BrokerDeps, Candidate, Credentials, ProvenWorkload } from '../deps.ts'
-import type { LaneBudget, LaneWorth } from '../fastpath/index.ts'
-import { LaneLost } from '../fastpath/index.ts'
+import type { Candidate, Credentials, ProvenWorkload, ProxyDeps } from '../deps.ts'
+import type { FastPathBudget, UpgradeThresholds } from '../fastpath/index.ts'
+import { PooledConnectionLost } from '../fastpath/index.ts'
 import { codeOf } from '../flow/index.ts'
 import { limitExceeded } from '../limits.ts'
 import type { CapsulesEnd, RecordsEnd, StreamEnd } from '../relay/index.ts'
 import type { Dialled } from '../tls/index.ts'
 import { OWN_STREAMS } from '../tls/index.ts'
 import { ask } from './ask.ts'
-import { ClientLanes } from './client-fastpath.ts'
+import { ClientFastPath } from './client-fastpath.ts'
 import { endSession } from './end-session.ts'
-import { connectHeaders, type FlowRequest, laneOpen, preflightHeaders } from './flow-request.ts'
+import { connectHeaders, type FlowRequest, pooledOpen, preflightHeaders } from './flow-request.ts'
 import type { Liveness, Watched } from './liveness.ts'
 import { PacketPath } from './packet-path.ts'
 import { ProvenEnds } from './proven-ends.ts'
@@ -32,9 +32,9 @@ export interface ClientSessionOptions {
   readonly liveness: Liveness
   /** The UDP side of the data port; undefined if datagrams must not use it. */
   readonly packets: PacketPort | undefined
-  /** Places for lanes of this agent. */
-  readonly lanes: LaneBudget
-  readonly laneWorth: LaneWorth
+  /** Places for fast-path connections of this agent. */
+  readonly fastPath: FastPathBudget
+  readonly upgradeThresholds: UpgradeThresholds
   /** The other agent gives no sign of life, once for each such silence. */
   readonly onSilent: () => void
   readonly log: Logger
@@ -58,11 +58,11 @@ export class ClientSession {
   readonly #metrics: Metrics
   readonly #packets: PacketPath
   /** Undefined if its connection is not one beside which another can be made. */
-  readonly #lanes: ClientLanes | undefined
-  readonly #laneWorth: LaneWorth
+  readonly #fastPath: ClientFastPath | undefined
+  readonly #upgradeThresholds: UpgradeThresholds
   readonly #flowIds = new Set<string>()
   // Of flows that the other agent has not answered yet.
-  readonly #asking = new Set<(err: Error) => void>()
+  readonly #pending = new Set<(err: Error) => void>()
   readonly #whenSilent: () => void
   #streams = 0
   #idleSinceMs: number
@@ -81,10 +81,10 @@ export class ClientSession {
     this.#packets = new PacketPath({ port: options.packets, socket, path, destination, nowMs, log })
     if (path.allows.fastPath) {
       const { machine } = destination
-      const { lanes: budget, laneWorth: worth } = options
-      this.#lanes = new ClientLanes({ dialled, budget, worth, machine, nowMs, log, metrics })
+      const { fastPath: budget, upgradeThresholds: thresholds } = options
+      this.#fastPath = new ClientFastPath({ dialled, budget, thresholds, machine, nowMs, log, metrics })
     }
-    this.#laneWorth = options.laneWorth
+    this.#upgradeThresholds = options.upgradeThresholds
     this.#metrics = metrics
     this.#whenSilent = options.onSilent
     this.#idleSinceMs = nowMs()
@@ -100,7 +100,7 @@ export class ClientSession {
     session.once('close', () => {
       options.liveness.unwatch(this.#watched)
       this.#packets.close()
-      this.#lanes?.lost()
+      this.#fastPath?.onSessionClosed()
     })
     if (session.destroyed) options.liveness.unwatch(this.#watched)
   }
@@ -128,17 +128,17 @@ export class ClientSession {
     return this.#streams
   }
 
-  /** Whether either end has another certificate by now, or should have: ours is `certPem`, theirs is of a CA that was superseded. */
-  needsProof(certPem: string, isSuperseded: boolean): boolean {
-    return !this.isIdle && this.isUsable && this.ends.areLate(certPem, isSuperseded)
+  /** Whether either end has another certificate by now, or should have: ours is `certPem`, theirs is of a CA that was replaced. */
+  needsProof(certPem: string, isReplaced: boolean): boolean {
+    return !this.isIdle && this.isUsable && this.ends.areLate(certPem, isReplaced)
   }
 
   /**
    * Proves to the other agent that our renewed certificate is ours, and has it prove its own, so that the flows of this session
    * outlive the certificates it began with. Rejects, and nothing has changed, when either is not proved.
    */
-  async prove(credentials: Credentials, judge: BrokerDeps['judge'], signal: AbortSignal): Promise<void> {
-    await this.ends.prove(credentials, judge, signal)
+  async prove(credentials: Credentials, verifier: ProxyDeps['verifier'], signal: AbortSignal): Promise<void> {
+    await this.ends.prove(credentials, verifier, signal)
   }
 
   get isIdle(): boolean {
@@ -158,14 +158,15 @@ export class ClientSession {
 
   /** Asks for a flow. Resolves with this side's end of it once the other agent has granted it; rejects with its error. */
   async open(request: FlowRequest, signal: AbortSignal): Promise<StreamEnd | RecordsEnd | CapsulesEnd> {
-    const onLane = request.protocol === 'tcp' ? await this.#openOnLane(request, signal) : undefined
-    if (onLane !== undefined) return onLane
+    const onPooledConnection =
+      request.protocol === 'tcp' ? await this.#openOnPooledConnection(request, signal) : undefined
+    if (onPooledConnection !== undefined) return onPooledConnection
     this.#requireSupport(request)
     const { flowId, protocol } = request
     const stream = await this.#ask(connectHeaders(request), signal)
     this.#flowIds.add(flowId)
     stream.once('close', () => this.#flowIds.delete(flowId))
-    if (protocol === 'tcp') return { kind: 'stream', stream, lane: this.#lanes?.wayFor(stream) }
+    if (protocol === 'tcp') return { kind: 'stream', stream, upgradePath: this.#fastPath?.upgradePathFor(stream) }
     return { kind: 'capsules', stream, packets: this.#dialled.session.destroyed ? undefined : this.#packets.channel }
   }
 
@@ -181,9 +182,9 @@ export class ClientSession {
     return this.#flowIds.has(flowId)
   }
 
-  /** Closes lanes that have had no flow for long. To be called every few seconds. */
+  /** Closes fast-path connections that have had no flow for long. To be called every few seconds. */
   sweep(): void {
-    this.#lanes?.sweep()
+    this.#fastPath?.sweep()
   }
 
   /** Takes no more flows and closes when the last one ends. */
@@ -194,7 +195,7 @@ export class ClientSession {
 
   /** As `destroy`, once the resets of its flows have left. */
   end(): void {
-    this.#lanes?.letGo()
+    this.#fastPath?.releaseIdle()
     endSession(this.#dialled.session, () => this.destroy())
   }
 
@@ -208,22 +209,22 @@ export class ClientSession {
   // Not before the last flow has ended: a session that says goodbye takes no more requests, and so no proof.
   #closeIfSpent(): void {
     if (!this.#isRetired || this.#streams > 0 || !this.isUsable) return
-    this.#lanes?.letGo()
+    this.#fastPath?.releaseIdle()
     this.#dialled.session.close()
   }
 
-  /** Undefined if there is no lane for it: then it needs a stream. */
-  async #openOnLane(request: FlowRequest, signal: AbortSignal): Promise<RecordsEnd | undefined> {
-    const lane = this.#lanes?.take()
-    if (lane === undefined) {
-      this.#lanes?.missed()
+  /** Undefined if there is no fast-path connection for it: then it needs a stream. */
+  async #openOnPooledConnection(request: FlowRequest, signal: AbortSignal): Promise<RecordsEnd | undefined> {
+    const connection = this.#fastPath?.take()
+    if (connection === undefined) {
+      this.#fastPath?.missed()
       return undefined
     }
     const { flowId } = request
     try {
       this.#begin()
     } catch (err) {
-      lane.lost()
+      connection.onSessionClosed()
       throw err
     }
     this.#flowIds.add(flowId)
@@ -233,26 +234,26 @@ export class ClientSession {
       this.#flowIds.delete(flowId)
       this.#finish()
     }
-    const answer = lane.ask(laneOpen(request), onFree)
-    this.#asking.add(answer.reject)
+    const answer = connection.ask(pooledOpen(request), onFree)
+    this.#pending.add(answer.reject)
     try {
       await raceAbort(answer.promise, signal)
-      return { kind: 'records', lane, worth: this.#laneWorth }
+      return { kind: 'records', connection, thresholds: this.#upgradeThresholds }
     } catch (err) {
       // The other agent drops what it may have granted.
-      if (err instanceof LaneLost && !signal.aborted) return undefined
+      if (err instanceof PooledConnectionLost && !signal.aborted) return undefined
       // After a refusal another flow may be on it by now, unless it is lost.
-      if (isOurs || lane.lane.isOver) lane.abort('link')
+      if (isOurs || connection.connection.isClosed) connection.abort('link')
       throw err
     } finally {
-      this.#asking.delete(answer.reject)
+      this.#pending.delete(answer.reject)
     }
   }
 
   #requireSupport({ protocol, destination }: FlowRequest): void {
     // Node would throw, and the other agent would not know what it is asked.
     if (protocol === 'udp' && this.#dialled.session.remoteSettings.enableConnectProtocol !== true) {
-      throw new WarrenError(ErrorCode.Unsupported, `the agent of ${destination.machine} does not broker udp`)
+      throw new WarrenError(ErrorCode.Unsupported, `the agent of ${destination.machine} does not carry udp`)
     }
   }
 
@@ -264,7 +265,7 @@ export class ClientSession {
     const limit = Math.max(1, most - OWN_STREAMS)
     if (this.#streams >= limit) {
       const { machine } = this.destination
-      throw limitExceeded(this.#metrics, 'broker_flows_per_session', 'flows of one session', limit, { machine })
+      throw limitExceeded(this.#metrics, 'proxy_flows_per_session', 'flows of one session', limit, { machine })
     }
     if (this.#streams === 0) this.#liveness.probe(this.#watched)
     this.#streams += 1
@@ -279,18 +280,18 @@ export class ClientSession {
   async #ask(headers: OutgoingHttpHeaders, signal: AbortSignal): Promise<ClientHttp2Stream> {
     this.#begin()
     const { answered, giveUp } = ask(this.#dialled.session, headers, signal, { onClose: () => this.#finish() })
-    this.#asking.add(giveUp)
+    this.#pending.add(giveUp)
     try {
       return await answered
     } finally {
-      this.#asking.delete(giveUp)
+      this.#pending.delete(giveUp)
     }
   }
 
   // The path may be dead: who waits for an answer is better served by another one. What flows already may yet go on.
   #onSilent(): void {
     this.#whenSilent()
-    for (const reject of this.#asking) {
+    for (const reject of this.#pending) {
       reject(new WarrenError(ErrorCode.DestinationUnreachable, 'its agent gives no sign of life'))
     }
   }

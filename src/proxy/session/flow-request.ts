@@ -2,7 +2,7 @@ import type { OutgoingHttpHeaders } from 'node:http2'
 import { formatAddress } from '../../identity/index.ts'
 import type { Protocol } from '../../policy/index.ts'
 import type { Candidate } from '../deps.ts'
-import type { LaneOpen } from '../fastpath/index.ts'
+import type { PooledOpen } from '../fastpath/index.ts'
 import { CONNECT_UDP, HEADER } from './headers.ts'
 
 /** What a flow asks of the destination's agent. */
@@ -24,8 +24,8 @@ export function preflightHeaders(request: FlowRequest): OutgoingHttpHeaders {
   return { ':method': 'OPTIONS', ':scheme': 'https', ':path': '*', ...commonHeaders(request) }
 }
 
-/** What asks for the flow, of TCP, on a kept lane. */
-export function laneOpen({ destination, flowId }: FlowRequest): LaneOpen {
+/** What asks for the flow, of TCP, on a pooled fast-path connection. */
+export function pooledOpen({ destination, flowId }: FlowRequest): PooledOpen {
   const { registrationId, address } = destination
   return { registrationId, destination: formatAddress(address), flowId }
 }

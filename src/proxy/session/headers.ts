@@ -1,5 +1,5 @@
 import { ErrorCode, type WarrenError } from '../../core/index.ts'
-import { refusalOf, toldOf } from '../refusal.ts'
+import { fromWireError, toWireError } from '../refusal.ts'
 
 /** Headers of a request for a flow, and of its answer. */
 export const HEADER = {
@@ -25,7 +25,7 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
 
 /** The answer that refuses a flow. */
 export function refusalHeaders(error: WarrenError): Record<string, string | number> {
-  const { code, reason } = toldOf(error)
+  const { code, reason } = toWireError(error)
   return {
     ':status': STATUS[code] ?? 500,
     [HEADER.error]: code,
@@ -37,7 +37,7 @@ export function refusalHeaders(error: WarrenError): Record<string, string | numb
 /** The error in an answer that is not 200. */
 export function refusalFrom(headers: Readonly<Record<string, unknown>>): WarrenError {
   const reason = headers[HEADER.reason]
-  return refusalOf(
+  return fromWireError(
     headers[HEADER.error],
     typeof reason === 'string' ? decodeReason(reason) : `the other agent answered ${String(headers[':status'])}`
   )

@@ -11,9 +11,9 @@ import {
 } from '../../core/index.ts'
 import { ANY_CARRIER, type Carried, type Carrier, carriers } from '../carriers/index.ts'
 import type { PacketPort } from '../datagram/packet/index.ts'
-import type { BrokerDeps, Candidate, ProvenWorkload } from '../deps.ts'
-import { type LaneBudget, laneWorthOf } from '../fastpath/index.ts'
-import { type BrokerLimits, limitExceeded } from '../limits.ts'
+import type { Candidate, ProvenWorkload, ProxyDeps } from '../deps.ts'
+import { type FastPathBudget, upgradeThresholdsOf } from '../fastpath/index.ts'
+import { limitExceeded, type ProxyLimits } from '../limits.ts'
 import { PathMemory } from '../path-memory.ts'
 import { CARRIER_STAGGER_MS, SESSION_IDLE_MS } from '../timing.ts'
 import type { CachedContext, ContextCache, DialOptions } from '../tls/index.ts'
@@ -24,12 +24,12 @@ import { provenDestination } from './proven-destination.ts'
 import { SessionProver } from './session-prover.ts'
 
 export interface SessionPoolOptions {
-  readonly deps: BrokerDeps
-  readonly limits: BrokerLimits
+  readonly deps: ProxyDeps
+  readonly limits: ProxyLimits
   readonly contexts: ContextCache
   readonly liveness: Liveness
   readonly packets: PacketPort
-  readonly lanes: LaneBudget
+  readonly fastPath: FastPathBudget
   readonly stopping: AbortSignal
 }
 
@@ -43,8 +43,8 @@ export class SessionPool {
   readonly #sessions = new Map<string, ClientSession>()
   readonly #pending = new Map<string, Promise<ClientSession>>()
   readonly #retired = new Set<ClientSession>()
-  readonly #deps: BrokerDeps
-  readonly #limits: BrokerLimits
+  readonly #deps: ProxyDeps
+  readonly #limits: ProxyLimits
   readonly #contexts: ContextCache
   /** Best first. */
   readonly #carriers: readonly Carrier[]
@@ -54,17 +54,17 @@ export class SessionPool {
   readonly #log: Logger
   readonly #metrics: Metrics
   readonly #packets: PacketPort
-  readonly #lanes: LaneBudget
+  readonly #fastPath: FastPathBudget
   readonly #prover: SessionProver
   readonly #stopping: AbortSignal
 
-  constructor({ deps, limits, contexts, liveness, packets, lanes, stopping }: SessionPoolOptions) {
+  constructor({ deps, limits, contexts, liveness, packets, fastPath, stopping }: SessionPoolOptions) {
     this.#deps = deps
     this.#limits = limits
     this.#contexts = contexts
     this.#liveness = liveness
     this.#packets = packets
-    this.#lanes = lanes
+    this.#fastPath = fastPath
     const { monotonicMs } = deps.clock
     const { carrier: choice } = deps
     const all = carriers(deps)
@@ -137,7 +137,7 @@ export class SessionPool {
   sweep(): void {
     const before = this.#deps.clock.monotonicMs() - SESSION_IDLE_MS
     for (const [key, session] of [...this.#sessions]) if (session.idleSinceMs < before) this.#retire(key, session)
-    // Of those that take no more flows as well: their lanes are for nobody.
+    // Of those that take no more flows as well: their fast-path connections are for nobody.
     for (const session of this.all()) session.sweep()
   }
 
@@ -171,10 +171,10 @@ export class SessionPool {
     const refuse = (name: LimitName, what: string, limit: number): Promise<never> =>
       Promise.reject(limitExceeded(this.#metrics, name, what, limit, { machine }))
     if (this.#pending.size >= pendingDials) {
-      return refuse('broker_pending_dials', 'sessions being opened', pendingDials)
+      return refuse('proxy_pending_dials', 'sessions being opened', pendingDials)
     }
     if (this.size >= sessions && !this.#evictIdle()) {
-      return refuse('broker_sessions', 'sessions of this agent', sessions)
+      return refuse('proxy_sessions', 'sessions of this agent', sessions)
     }
     const opening = this.#open(carrier, key, sourceId, destination, context).finally(() => {
       this.#pending.delete(key)
@@ -196,9 +196,9 @@ export class SessionPool {
     const options: DialOptions = {
       context: context.context,
       servername: sniOf(destination.registrationId),
-      judge: offered => {
+      verify: offered => {
         shown = true
-        proven = provenDestination(this.#deps.judge, offered, destination)
+        proven = provenDestination(this.#deps.verifier, offered, destination)
       }
     }
     const { machine } = destination
@@ -228,8 +228,8 @@ export class SessionPool {
       nowMs: this.#deps.clock.monotonicMs,
       liveness: this.#liveness,
       packets: this.#mayPacket ? this.#packets : undefined,
-      lanes: this.#lanes,
-      laneWorth: laneWorthOf(this.#deps.laneWorth),
+      fastPath: this.#fastPath,
+      upgradeThresholds: upgradeThresholdsOf(this.#deps.upgradeThresholds),
       onSilent: () => {
         failed.failed(machine)
         this.#log.debug('session gives no sign of life', { machine, carrier: made.path.name })

@@ -3,8 +3,8 @@ import type { ClientHttp2Session } from 'node:http2'
 import type { TLSSocket } from 'node:tls'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { CONTEXT, parseCertificate, signP256, verifyP256 } from '../../identity/index.ts'
-import { brokerPb, create, decode, readBody, toBinary } from '../../wire/index.ts'
-import type { BrokerDeps, Credentials, ProvenWorkload } from '../deps.ts'
+import { create, decode, proxyPb, readBody, toBinary } from '../../wire/index.ts'
+import type { Credentials, ProvenWorkload, ProxyDeps } from '../deps.ts'
 import { codeOf } from '../flow/index.ts'
 import { ask } from './ask.ts'
 
@@ -30,11 +30,11 @@ export interface Proved {
 export function makeProof(socket: TLSSocket, role: Role, { certPem, key }: Credentials): Uint8Array {
   const certificateChain = [...certPem.matchAll(BLOCK)].map(([pem]) => Uint8Array.from(new X509Certificate(pem).raw))
   const signature = signP256(key, CONTEXT.sessionProof, content(socket, role))
-  return toBinary(brokerPb.SessionProofSchema, create(brokerPb.SessionProofSchema, { certificateChain, signature }))
+  return toBinary(proxyPb.SessionProofSchema, create(proxyPb.SessionProofSchema, { certificateChain, signature }))
 }
 
 /**
- * Judges a proof of the other end, which has that role: its certificate is as good as one shown in a handshake would have to
+ * Verifies a proof of the other end, which has that role: its certificate is as good as one shown in a handshake would have to
  * be, of the very SPIFFE ID that this session was proved with, and its key has signed for this very TLS connection.
  *
  * Throws MESSAGE_TOO_LARGE, MESSAGE_MALFORMED or CERTIFICATE_REFUSED.
@@ -44,13 +44,13 @@ export function checkProof(
   socket: TLSSocket,
   role: Role,
   spiffeId: string,
-  judge: BrokerDeps['judge']
+  verifier: ProxyDeps['verifier']
 ): Proved {
-  const { certificateChain, signature } = decode(brokerPb.SessionProofSchema, bytes, MAX_PROOF_BYTES)
+  const { certificateChain, signature } = decode(proxyPb.SessionProofSchema, bytes, MAX_PROOF_BYTES)
   const [leaf, ...issuersDer] = certificateChain.map(der => Uint8Array.from(der))
   if (leaf === undefined || certificateChain.length !== CHAIN_LENGTH)
     throw refused('it does not hold three certificates')
-  const verdict = judge.workload(leaf, issuersDer)
+  const verdict = verifier.workload(leaf, issuersDer)
   if (!verdict.ok) throw refused(verdict.detail)
   if (verdict.identity.spiffeId !== spiffeId) throw refused(`it is of ${verdict.identity.spiffeId}, not ${spiffeId}`)
   if (!verifyP256(parseCertificate(leaf).publicKey, CONTEXT.sessionProof, content(socket, role), signature)) {
@@ -59,7 +59,7 @@ export function checkProof(
   return { identity: verdict.identity, leafDer: leaf }
 }
 
-/** Sends our proof and resolves with the other end's, not judged. Rejects with its refusal or the signal's reason. */
+/** Sends our proof and resolves with the other end's, not verified. Rejects with its refusal or the signal's reason. */
 export async function exchangeProofs(
   session: ClientHttp2Session,
   proof: Uint8Array,

@@ -1,7 +1,7 @@
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { formatAddress } from '../../identity/index.ts'
-import type { BrokerDeps, Candidate, ProvenWorkload } from '../deps.ts'
-import type { Shown } from '../tls/index.ts'
+import type { Candidate, ProvenWorkload, ProxyDeps } from '../deps.ts'
+import type { PeerChain } from '../tls/index.ts'
 
 /**
  * Who answers a session: what its certificate proves, if that is the workload that was dialled.
@@ -9,11 +9,11 @@ import type { Shown } from '../tls/index.ts'
  * Throws DESTINATION_UNREACHABLE where the certificate is refused or names another workload.
  */
 export function provenDestination(
-  judge: BrokerDeps['judge'],
-  { leafDer, issuersDer }: Shown,
+  verifier: ProxyDeps['verifier'],
+  { leafDer, issuersDer }: PeerChain,
   destination: Candidate
 ): ProvenWorkload {
-  const verdict = judge.workload(leafDer, issuersDer)
+  const verdict = verifier.workload(leafDer, issuersDer)
   if (!verdict.ok) {
     throw new WarrenError(ErrorCode.DestinationUnreachable, `its certificate is refused: ${verdict.detail}`)
   }

@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
-import type { BrokerDeps, Credentials, ProvenWorkload } from '../deps.ts'
-import { SUPERSEDED_PAUSE_MS } from '../timing.ts'
+import type { Credentials, ProvenWorkload, ProxyDeps } from '../deps.ts'
+import { REPLACED_PAUSE_MS } from '../timing.ts'
 import type { Dialled } from '../tls/index.ts'
 import { checkProof, exchangeProofs, makeProof } from './proof.ts'
 import { ProofAttempts } from './proof-attempts.ts'
@@ -59,10 +59,10 @@ export class ProvenEnds {
     return this.attempts.failures > 0 || this.#isTheirsOld
   }
 
-  /** Whether either end has another certificate by now, or should have: ours is `certPem`, theirs is of a CA that was superseded. */
-  areLate(certPem: string, isSuperseded: boolean): boolean {
+  /** Whether either end has another certificate by now, or should have: ours is `certPem`, theirs is of a CA that was replaced. */
+  areLate(certPem: string, isReplaced: boolean): boolean {
     if (this.#isProving) return false
-    const isNewCaOld = isSuperseded && this.#options.wallMs() >= this.#askedAtMs + SUPERSEDED_PAUSE_MS
+    const isNewCaOld = isReplaced && this.#options.wallMs() >= this.#askedAtMs + REPLACED_PAUSE_MS
     return certPem !== this.#ourPem || this.#isTheirsOld || isNewCaOld
   }
 
@@ -70,13 +70,13 @@ export class ProvenEnds {
    * Exchanges proofs of what both ends have now. Rejects, and nothing has changed, when either is not proved. Rejects with
    * CERTIFICATE_REFUSED, though both are proved, when the other end has not renewed a certificate that it should have by now.
    */
-  async prove(credentials: Credentials, judge: BrokerDeps['judge'], signal: AbortSignal): Promise<void> {
+  async prove(credentials: Credentials, verifier: ProxyDeps['verifier'], signal: AbortSignal): Promise<void> {
     const { dialled, proven, wallMs } = this.#options
     this.#isProving = true
     try {
       const proof = makeProof(dialled.socket, 'client', credentials)
       const answer = await exchangeProofs(dialled.session, proof, signal)
-      const { identity, leafDer } = checkProof(answer, dialled.socket, 'server', proven.spiffeId, judge)
+      const { identity, leafDer } = checkProof(answer, dialled.socket, 'server', proven.spiffeId, verifier)
       this.#ourPem = credentials.certPem
       this.#askedAtMs = wallMs()
       if (!Buffer.from(leafDer).equals(this.#leafDer)) {

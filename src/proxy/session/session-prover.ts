@@ -8,8 +8,8 @@ import {
   within
 } from '../../core/index.ts'
 import { formatAddress } from '../../identity/index.ts'
-import type { BrokerDeps } from '../deps.ts'
-import { STRANGER_LINES } from '../stranger-lines.ts'
+import type { ProxyDeps } from '../deps.ts'
+import { UNAUTHENTICATED_LINES } from '../unauthenticated-lines.ts'
 import type { ClientSession } from './client-session.ts'
 import { proofTimeoutMs } from './proof-attempts.ts'
 
@@ -18,16 +18,16 @@ export const UNPROVED = 'renewed certificates are not proved: the flows of the s
 
 /** Has sessions that this agent opened prove the certificates that their ends have now, and says so when they cannot. */
 export class SessionProver {
-  readonly #deps: BrokerDeps
+  readonly #deps: ProxyDeps
   readonly #log: Logger
   readonly #warnings: RateLimitedLog
   readonly #metrics: Metrics
   readonly #stopping: AbortSignal
 
-  constructor(deps: BrokerDeps, stopping: AbortSignal) {
+  constructor(deps: ProxyDeps, stopping: AbortSignal) {
     this.#deps = deps
     this.#log = deps.log
-    this.#warnings = new RateLimitedLog(deps.log, deps.clock, STRANGER_LINES)
+    this.#warnings = new RateLimitedLog(deps.log, deps.clock, UNAUTHENTICATED_LINES)
     this.#metrics = deps.metrics ?? silentMetrics
     this.#stopping = stopping
   }
@@ -50,12 +50,12 @@ export class SessionProver {
 
   /** Whether there was anything to prove. */
   async #attempt(session: ClientSession): Promise<boolean> {
-    const { local, judge } = this.#deps
-    const isSuperseded = judge.isSuperseded?.(session.ends.leafDer) ?? false
+    const { local, verifier } = this.#deps
+    const isReplaced = verifier.isReplaced?.(session.ends.leafDer) ?? false
     const credentials = await local.svid(session.sourceId)
-    if (!session.needsProof(credentials.certPem, isSuperseded)) return false
+    if (!session.needsProof(credentials.certPem, isReplaced)) return false
     await within(proofTimeoutMs(this.#leftMs(session)), [this.#stopping], signal =>
-      session.prove(credentials, judge, signal)
+      session.prove(credentials, verifier, signal)
     )
     return true
   }

@@ -15,8 +15,8 @@ export const SESSION_WINDOW_BYTES = 32 * 1024 * 1024
 const MAX_FRAME_BYTES = 256 * 1024
 const MAX_HEADER_BYTES = 8_192
 /**
- * Streams of a session beyond those for flows, for requests that are about the session itself: proofs and lanes. Without them a
- * session that is full of flows could not be proved again, and Node would let the request wait without a word.
+ * Streams of a session beyond those for flows, for requests that are about the session itself: proofs and fast-path connections.
+ * Without them a session that is full of flows could not be proved again, and Node would let the request wait without a word.
  */
 export const OWN_STREAMS = 4
 /** Megabytes of queued output above which Node refuses new streams of the session. */

@@ -4,10 +4,10 @@ import type { Duplex } from 'node:stream'
 import { connect as connectTls, type SecureContext, type TLSSocket } from 'node:tls'
 import { ErrorCode, type HostPort, parseHostPort, raceAbort, WarrenError } from '../../core/index.ts'
 import { clientOptions, SESSION_WINDOW_BYTES } from './http2-options.ts'
-import { type Shown, shownBy } from './peer-chain.ts'
+import { type PeerChain, peerChainOf } from './peer-chain.ts'
 import { H2_ALPN } from './tls-options.ts'
 
-/** A session whose other agent has accepted our certificate, and whose certificate was judged here. */
+/** A session whose other agent has accepted our certificate, and whose certificate was verified here. */
 export interface Dialled {
   readonly session: ClientHttp2Session
   readonly socket: TLSSocket
@@ -21,7 +21,7 @@ export interface DialOptions {
   readonly context: SecureContext
   readonly servername: string
   /** Throws unless the certificate is that of the wanted destination. */
-  readonly judge: (shown: Shown) => void
+  readonly verify: (peerChain: PeerChain) => void
 }
 
 /** Opens a session to the agent at "host:port". Rejects with the first failure, or with the signal's reason. */
@@ -35,7 +35,7 @@ export async function dialAddress(address: string, options: DialOptions, signal:
 /**
  * Opens a session over an established byte stream, and destroys it if that fails.
  *
- * Waits for the other side's first frame: a TLS client is content before the server has judged its certificate.
+ * Waits for the other side's first frame: a TLS client is content before the server has verified its certificate.
  */
 export async function openSession(transport: Duplex, options: DialOptions, signal: AbortSignal): Promise<Dialled> {
   const failed = Promise.withResolvers<never>()
@@ -50,7 +50,7 @@ export async function openSession(transport: Duplex, options: DialOptions, signa
     servername: options.servername,
     ALPNProtocols: [H2_ALPN],
     rejectUnauthorized: true,
-    // Names in our certificates are SPIFFE IDs; `judge` compares them.
+    // Names in our certificates are SPIFFE IDs; `verify` compares them.
     checkServerIdentity: () => undefined
   })
   socket.on('error', fail)
@@ -61,18 +61,18 @@ export async function openSession(transport: Duplex, options: DialOptions, signa
   try {
     const secured = new Promise<void>(resolve => socket.once('secureConnect', resolve))
     await raceAbort(Promise.race([secured, failed.promise]), signal)
-    const shown = shownBy(socket)
-    if (shown === undefined || socket.alpnProtocol !== H2_ALPN) {
+    const peerChain = peerChainOf(socket)
+    if (peerChain === undefined || socket.alpnProtocol !== H2_ALPN) {
       throw new WarrenError(ErrorCode.DestinationUnreachable, 'what answers there is no agent')
     }
-    options.judge(shown)
+    options.verify(peerChain)
     const made = connectHttp2(`https://${options.servername}`, { ...clientOptions(), createConnection: () => socket })
     session = made
     made.on('error', fail)
     const greeted = new Promise<void>(resolve => made.once('remoteSettings', () => resolve()))
     await raceAbort(Promise.race([greeted, failed.promise]), signal)
     made.setLocalWindowSize(SESSION_WINDOW_BYTES)
-    return { session: made, socket, leafDer: shown.leafDer }
+    return { session: made, socket, leafDer: peerChain.leafDer }
   } catch (err) {
     session?.destroy()
     socket.destroy()

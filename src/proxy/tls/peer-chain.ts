@@ -2,7 +2,7 @@ import type { X509Certificate } from 'node:crypto'
 import type { TLSSocket } from 'node:tls'
 
 /** What the other end of a TLS connection has shown. */
-export interface Shown {
+export interface PeerChain {
   readonly leafDer: Uint8Array
   /** DER: node CA, authority; without the root, which proves nothing by being sent. */
   readonly issuersDer: readonly Uint8Array[]
@@ -12,7 +12,7 @@ export interface Shown {
 const MAX_ISSUERS = 2
 
 /** The certificates that the other end has shown; undefined if it has shown none. */
-export function shownBy(socket: TLSSocket): Shown | undefined {
+export function peerChainOf(socket: TLSSocket): PeerChain | undefined {
   const leaf = socket.getPeerX509Certificate()
   if (leaf === undefined) return undefined
   const issuersDer: Uint8Array[] = []

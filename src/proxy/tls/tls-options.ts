@@ -8,7 +8,7 @@ export const H2_ALPN = 'h2'
 const SNI_LENGTH = 32
 const SNI = /^[0-9a-f]{32}$/
 
-/** What every TLS endpoint of the broker has in common. */
+/** What every TLS endpoint of the proxy has in common. */
 export const TLS_POLICY = Object.freeze({
   minVersion: 'TLSv1.3',
   maxVersion: 'TLSv1.3',

@@ -31,7 +31,7 @@ export class ReceiveBatch {
 
   /**
    * Hands one batch of what waits at a socket to `listener`, as long as the socket has a descriptor. Longer datagrams than
-   * `maxBytes` are dropped. What the network says of single datagrams is passed over.
+   * `maxBytes` are dropped. What the network says of single datagrams is skipped.
    */
   drain(fd: () => number | undefined, maxBytes: number, listener: DatagramListener): void {
     const open = fd()

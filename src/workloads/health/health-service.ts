@@ -4,7 +4,7 @@ import { Hysteresis } from './hysteresis.ts'
 
 const INTERVAL_MS = 5_000
 /** Between probes of a target that just failed, or that is failing. */
-const DOUBT_INTERVAL_MS = 500
+const SUSPICION_INTERVAL_MS = 500
 const PROBE_TIMEOUT_MS = 1_000
 /** A program that listens at the path it is given learns that path by registering: so long it may take to bind. */
 const START_MS = 15_000
@@ -21,12 +21,12 @@ export interface HealthDeps {
   readonly log: Logger
 }
 
-interface Patient {
+interface Monitored {
   readonly workload: Workload
   readonly verdict: Hysteresis
   readonly over: AbortController
   readonly sinceMs: number
-  wasWell: boolean
+  hasPassed: boolean
   /** Why its last probe failed. */
   problem: string | undefined
   probedAtMs: number
@@ -35,10 +35,10 @@ interface Patient {
   wake: (() => void) | undefined
 }
 
-/** Looks after the servers of this host, so that failing ones are passed over. */
+/** Looks after the servers of this host, so that failing ones are skipped. */
 export class HealthService {
   readonly #deps: HealthDeps
-  readonly #patients = new Map<string, Patient>()
+  readonly #monitored = new Map<string, Monitored>()
   #running = 0
 
   constructor(deps: HealthDeps) {
@@ -49,71 +49,71 @@ export class HealthService {
   add(workload: Workload): void {
     if (workload.check === undefined) return
     const over = new AbortController()
-    const patient: Patient = {
+    const monitored: Monitored = {
       workload,
       verdict: new Hysteresis(),
       over,
       sinceMs: this.#deps.clock.monotonicMs(),
-      wasWell: false,
+      hasPassed: false,
       problem: undefined,
       probedAtMs: Number.NEGATIVE_INFINITY,
       isUrgent: false,
       wake: undefined
     }
-    this.#patients.set(workload.registrationId, patient)
-    detach(this.#deps.log, 'health checks', this.#attend(patient), over.signal)
+    this.#monitored.set(workload.registrationId, monitored)
+    detach(this.#deps.log, 'health checks', this.#monitor(monitored), over.signal)
   }
 
   remove(registrationId: string): void {
-    this.#patients.get(registrationId)?.over.abort()
-    this.#patients.delete(registrationId)
+    this.#monitored.get(registrationId)?.over.abort()
+    this.#monitored.delete(registrationId)
   }
 
   stop(): void {
-    for (const registrationId of [...this.#patients.keys()]) this.remove(registrationId)
+    for (const registrationId of [...this.#monitored.keys()]) this.remove(registrationId)
   }
 
   /** Why a workload is failing; undefined if it is not, or is not looked after. */
   problemOf(registrationId: string): string | undefined {
-    const patient = this.#patients.get(registrationId)
-    return patient === undefined || patient.verdict.isPassing ? undefined : patient.problem
+    const monitored = this.#monitored.get(registrationId)
+    return monitored === undefined || monitored.verdict.isPassing ? undefined : monitored.problem
   }
 
   /** Has the next probe made now: a connection has just failed. */
   suspect(registrationId: string): void {
-    const patient = this.#patients.get(registrationId)
-    if (patient === undefined) return
-    patient.isUrgent = true
-    patient.wake?.()
+    const monitored = this.#monitored.get(registrationId)
+    if (monitored === undefined) return
+    monitored.isUrgent = true
+    monitored.wake?.()
   }
 
-  async #attend(patient: Patient): Promise<void> {
-    const { signal } = patient.over
+  async #monitor(monitored: Monitored): Promise<void> {
+    const { signal } = monitored.over
     while (!signal.aborted) {
-      if (this.#running < MAX_PROBES) await this.#examine(patient)
-      const isUncertain = patient.verdict.isInDoubt || this.#mayBeStarting(patient)
-      const base = isUncertain ? DOUBT_INTERVAL_MS : INTERVAL_MS
-      await this.#rest(patient, base * (1 - JITTER / 2 + Math.random() * JITTER))
+      if (this.#running < MAX_PROBES) await this.#runCheck(monitored)
+      const isUncertain = monitored.verdict.isUncertain || this.#mayBeStarting(monitored)
+      const base = isUncertain ? SUSPICION_INTERVAL_MS : INTERVAL_MS
+      await this.#rest(monitored, base * (1 - JITTER / 2 + Math.random() * JITTER))
     }
   }
 
-  async #examine(patient: Patient): Promise<void> {
-    const { workload, verdict, over } = patient
+  async #runCheck(monitored: Monitored): Promise<void> {
+    const { workload, verdict, over } = monitored
     const { probe, onChange, clock, log } = this.#deps
     this.#running += 1
-    patient.probedAtMs = clock.monotonicMs()
+    monitored.probedAtMs = clock.monotonicMs()
     let failure: unknown
     try {
       await within(PROBE_TIMEOUT_MS, [over.signal], limit => probe(workload, limit))
-      patient.wasWell = true
+      monitored.hasPassed = true
     } catch (err) {
       failure = err
     } finally {
       this.#running -= 1
     }
     if (over.signal.aborted) return
-    if (failure !== undefined && this.#mayBeStarting(patient)) return
-    patient.problem = failure === undefined ? undefined : WarrenError.from(failure).reason
+    if (failure !== undefined && this.#mayBeStarting(monitored)) return
+    monitored.problem = failure === undefined ? undefined : WarrenError.from(failure).reason
     if (!verdict.note(failure === undefined)) return
     const health = verdict.isPassing ? 'passing' : 'failing'
     const { registrationId, spiffeId } = workload
@@ -125,22 +125,22 @@ export class HealthService {
     onChange(workload, health)
   }
 
-  #mayBeStarting({ workload, wasWell, sinceMs }: Patient): boolean {
-    return workload.check === 'hello' && !wasWell && this.#deps.clock.monotonicMs() - sinceMs < START_MS
+  #mayBeStarting({ workload, hasPassed, sinceMs }: Monitored): boolean {
+    return workload.check === 'hello' && !hasPassed && this.#deps.clock.monotonicMs() - sinceMs < START_MS
   }
 
-  async #rest(patient: Patient, ms: number): Promise<void> {
+  async #rest(monitored: Monitored, ms: number): Promise<void> {
     const pause = new AbortController()
-    const { signal } = patient.over
-    patient.wake = () => pause.abort()
-    signal.addEventListener('abort', patient.wake, { once: true })
-    if (!signal.aborted && !patient.isUrgent) await sleep(ms, pause.signal).catch(() => {})
-    signal.removeEventListener('abort', patient.wake)
-    patient.wake = undefined
-    if (!patient.isUrgent || signal.aborted) return
+    const { signal } = monitored.over
+    monitored.wake = () => pause.abort()
+    signal.addEventListener('abort', monitored.wake, { once: true })
+    if (!signal.aborted && !monitored.isUrgent) await sleep(ms, pause.signal).catch(() => {})
+    signal.removeEventListener('abort', monitored.wake)
+    monitored.wake = undefined
+    if (!monitored.isUrgent || signal.aborted) return
     // However many connections fail, a target is asked twice a second at most.
-    const earlyMs = patient.probedAtMs + DOUBT_INTERVAL_MS - this.#deps.clock.monotonicMs()
+    const earlyMs = monitored.probedAtMs + SUSPICION_INTERVAL_MS - this.#deps.clock.monotonicMs()
     if (earlyMs > 0) await sleep(earlyMs, signal).catch(() => {})
-    patient.isUrgent = false
+    monitored.isUrgent = false
   }
 }

@@ -12,7 +12,7 @@ export class Hysteresis {
   }
 
   /** Whether the last probe spoke against the verdict, or the verdict is failing: the next one is worth an early look. */
-  get isInDoubt(): boolean {
+  get isUncertain(): boolean {
     return this.#against > 0 || !this.#isPassing
   }
 

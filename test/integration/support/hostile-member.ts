@@ -90,7 +90,7 @@ export class HostileMember {
       mdns: false,
       bootstrap: addresses,
       nodeChain: () => credentials.node.chainDer,
-      judge: chain => {
+      verifyChain: chain => {
         const found = admit(chain)
         if (found === undefined) return { ok: false, reason: 'no', detail: 'no' }
         return { ok: true, machine: found.machine, peer: found.peer }
@@ -102,7 +102,7 @@ export class HostileMember {
       {
         trustDomain,
         self: { peer: credentials.node.peer, machine },
-        marks: [],
+        highWaterMarks: [],
         sign: bytes => sign(peerKey, CONTEXT.nodeHead, bytes),
         verify: (key, bytes, signature) => verifySignature(key, CONTEXT.nodeHead, bytes, signature),
         admit,
@@ -193,7 +193,7 @@ export class HostileMember {
 
   /** Tells `to` that `about` does not answer. */
   async slander(to: PeerKey, about: PeerKey): Promise<void> {
-    const request = create(meshPb.ProbeRequestSchema, { ask: { case: 'rumour', value: rawKeyOf(about) } })
+    const request = create(meshPb.ProbeRequestSchema, { ask: { case: 'suspected', value: rawKeyOf(about) } })
     await this.mesh.request(to, '/warren/probe/1', toBinary(meshPb.ProbeRequestSchema, request), {
       maxResponseBytes: 1_024
     })

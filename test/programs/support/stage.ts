@@ -43,7 +43,7 @@ interface ServeOptions {
   readonly uid?: number
 }
 
-export interface Way {
+export interface CarrierPath {
   readonly tcp?: number
   readonly udp?: number
   /** Further arguments of expose. */
@@ -112,7 +112,7 @@ export class Stage {
   }
 
   /** Makes what listens on the server's loopback ports reachable at the same ports of the client's loopback. */
-  async forward(address: string, { tcp, udp, expose = [] }: Way): Promise<void> {
+  async forward(address: string, { tcp, udp, expose = [] }: CarrierPath): Promise<void> {
     const as = 'dev.ops.user.default'
     const local = (port: number): string => `127.0.0.1:${port}`
     const targets = [

@@ -35,14 +35,14 @@ export function unreachable(): Promise<never> {
 
 /** Has `near` reach `far` through a third machine of this name. */
 export function relayBy(near: Host, far: Host, via: string, stream: Host['openStream']): void {
-  const accept = far.broker.acceptCarrier
+  const accept = far.proxy.acceptCarrier
   near.openRelayed = async peer => {
     // What arrives at the far end is told who relays it, as the mesh tells it.
-    Object.assign(far.broker, { acceptCarrier: (duplex: never, from: never) => accept(duplex, from, via) })
+    Object.assign(far.proxy, { acceptCarrier: (duplex: never, from: never) => accept(duplex, from, via) })
     try {
       return { stream: await stream(peer), via }
     } finally {
-      Object.assign(far.broker, { acceptCarrier: accept })
+      Object.assign(far.proxy, { acceptCarrier: accept })
     }
   }
 }

@@ -57,7 +57,7 @@ export class Framed {
     return text
   }
 
-  /** Sends until `text` arrives at `other`, as programs over UDP do, and passes over what else arrives there. */
+  /** Sends until `text` arrives at `other`, as programs over UDP do, and skips what else arrives there. */
   async sendUntilHeard(other: Framed, text: string): Promise<void> {
     for (;;) {
       this.send(text)

@@ -12,11 +12,11 @@ import { join } from 'node:path'
 import { connect as connectTls, createServer as createTlsServer, type TLSSocket } from 'node:tls'
 import { silentMetrics } from '../../../src/core/index.ts'
 import type { Exporter } from '../../../src/proxy/aead/index.ts'
-import { dialLane } from '../../../src/proxy/fastpath/dial-fastpath.ts'
-import { LaneDoor } from '../../../src/proxy/fastpath/fastpath-acceptor.ts'
-import { LaneCuts } from '../../../src/proxy/fastpath/fastpath-cuts.ts'
-import { KeptLane } from '../../../src/proxy/fastpath/pooled-connection.ts'
-import type { Lane } from '../../../src/proxy/fastpath/record-connection.ts'
+import { dialFastPath } from '../../../src/proxy/fastpath/dial-fastpath.ts'
+import { FastPathAcceptor } from '../../../src/proxy/fastpath/fastpath-acceptor.ts'
+import { FastPathCuts } from '../../../src/proxy/fastpath/fastpath-cuts.ts'
+import { PooledConnection } from '../../../src/proxy/fastpath/pooled-connection.ts'
+import type { RecordConnection } from '../../../src/proxy/fastpath/record-connection.ts'
 import { HandshakeGate } from '../../../src/proxy/handshake-limiter.ts'
 import { joiningLeg, pooledLeg } from '../../../src/proxy/legs/record-leg.ts'
 import { reuseReads, socketLeg } from '../../../src/proxy/legs/socket-leg.ts'
@@ -100,7 +100,7 @@ interface Session {
   readonly transport: Socket
 }
 
-/** A session of HTTP/2 over mutual TLS, with the broker's own options. */
+/** A session of HTTP/2 over mutual TLS, with the proxy's own options. */
 export async function session(scope: Scope): Promise<Session> {
   const pki = await TestPki.create()
   const credentials = await agentCredentials(await pki.node('m'))
@@ -161,9 +161,9 @@ export async function records(
   scope: Scope,
   { clientSocket, serverSocket }: Session,
   streamId: number
-): Promise<{ readonly opener: Lane; readonly other: Lane; readonly lose: () => void }> {
-  const door = new LaneDoor(new HandshakeGate(resolveLimits()), silentMetrics)
-  const taken = Promise.withResolvers<Lane>()
+): Promise<{ readonly opener: RecordConnection; readonly other: RecordConnection; readonly lose: () => void }> {
+  const door = new FastPathAcceptor(new HandshakeGate(resolveLimits()), silentMetrics)
+  const taken = Promise.withResolvers<RecordConnection>()
   scope.defer(door.open({ exporter: exporterOf(serverSocket), takerOf: () => taken.resolve }))
   const carried = new Set<Socket>()
   const inner = createServer({ allowHalfOpen: true, pauseOnConnect: true }, socket => door.enter(socket, 'x'))
@@ -178,7 +178,7 @@ export async function records(
   })
   const port = portOf(await listen(scope, between, { host: '127.0.0.1', port: 0 }))
   const exporter = exporterOf(clientSocket)
-  const opener = await dialLane({ exporter, streamId, host: '127.0.0.1', port }, AbortSignal.timeout(10_000))
+  const opener = await dialFastPath({ exporter, streamId, host: '127.0.0.1', port }, AbortSignal.timeout(10_000))
   const other = await taken.promise
   scope.defer(() => {
     opener.destroy()
@@ -205,7 +205,7 @@ export async function joiningPair(scope: Scope, nearEnd: NearEnd): Promise<LegPa
     },
     lose: async () => {
       lose()
-      await waitFor(() => near.isOver, 'the loss')
+      await waitFor(() => near.isClosed, 'the loss')
     }
   }
 }
@@ -214,21 +214,21 @@ export async function pooledPair(scope: Scope, nearEnd: NearEnd): Promise<LegPai
   const made = await session(scope)
   const { opener, other, lose } = await records(scope, made, 2)
   const [openerStream, otherStream] = await streams(made)
-  const kept = new Map<string, KeptLane>()
-  const cuts = (end: string, stream: ClientHttp2Stream | ServerHttp2Stream): LaneCuts =>
-    new LaneCuts(stream, (_id, number, code) => kept.get(end)?.cutBy(number, code))
+  const pooled = new Map<string, PooledConnection>()
+  const cuts = (end: string, stream: ClientHttp2Stream | ServerHttp2Stream): FastPathCuts =>
+    new FastPathCuts(stream, (_id, number, code) => pooled.get(end)?.cutBy(number, code))
   const openerCuts = cuts('opener', openerStream)
   const otherCuts = cuts('other', otherStream)
-  const asking = new KeptLane(opener, 2, openerCuts)
-  const answering = new KeptLane(other, 2, otherCuts)
-  kept.set('opener', asking).set('other', answering)
+  const asking = new PooledConnection(opener, 2, openerCuts)
+  const answering = new PooledConnection(other, 2, otherCuts)
+  pooled.set('opener', asking).set('other', answering)
   for (const one of [asking, answering]) {
-    const events = { rested: () => one.freed(), closed: () => {} }
+    const events = { onIdle: () => one.onReleased(), closed: () => {} }
     const asked = (): void => {
       answering.begin(() => {})
       answering.grant()
     }
-    one.lane.rest(one === answering ? { ...events, asked } : events, () => one.over(() => {}))
+    one.connection.whenIdle(one === answering ? { ...events, asked } : events, () => one.onClosed(() => {}))
   }
   await asking.ask({ registrationId: 'r', destination: 'd', flowId: 'f' }, () => {}).promise
   const { near, far } = ordered(nearEnd, asking, answering)
@@ -238,8 +238,8 @@ export async function pooledPair(scope: Scope, nearEnd: NearEnd): Promise<LegPai
     far: pooledLeg(far),
     lose: async () => {
       lose()
-      await waitFor(() => near.lane.isOver, 'the loss')
+      await waitFor(() => near.connection.isClosed, 'the loss')
     },
-    say: kind => farCuts.send({ laneId: 2, number: 1, kind })
+    say: kind => farCuts.send({ connectionId: 2, number: 1, kind })
   }
 }

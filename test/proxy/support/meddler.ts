@@ -2,26 +2,26 @@ import { connect, createServer, type Socket } from 'node:net'
 import { FIRST_BYTE } from '../../../src/proxy/fastpath/format.ts'
 import type { World } from './world.ts'
 
-/** One lane as somebody sees it who carries it. */
+/** One fast-path connection as somebody sees it who carries it. */
 export interface Carried {
   /** Towards the agent that connected it, and towards the other one. */
   readonly near: Socket
   readonly far: Socket
 }
 
-/** Gets each piece of a lane, and passes on what it likes. `up`: from the agent that connected it. */
-export type Meddle = (piece: Buffer, way: 'up' | 'down', lane: Carried) => void
+/** Gets each piece of a fast-path connection, and passes on what it likes. `up`: from the agent that connected it. */
+export type Meddle = (piece: Buffer, way: 'up' | 'down', connection: Carried) => void
 
 /**
- * Someone between two agents who does as he likes with lanes, and lets sessions through unless `session` says otherwise. Returns where
- * he listens.
+ * Someone between two agents who does as he likes with fast-path connections, and lets sessions through unless `session` says
+ * otherwise. Returns where he listens.
  */
 export async function meddle(world: World, address: string, meddle: Meddle, session = pass): Promise<string> {
   const [host = '', port = ''] = address.split(':')
   const sockets = new Set<Socket>()
   const server = createServer({ allowHalfOpen: true, noDelay: true }, near => {
     const far = connect({ host, port: Number(port), allowHalfOpen: true, noDelay: true })
-    let isLane: boolean | undefined
+    let isFastPath: boolean | undefined
     for (const [from, to, way] of [
       [near, far, 'up'],
       [far, near, 'down']
@@ -30,8 +30,8 @@ export async function meddle(world: World, address: string, meddle: Meddle, sess
       from.on('error', () => to.destroy())
       from.on('close', () => to.destroy())
       from.on('data', (piece: Buffer) => {
-        isLane ??= piece[0] === FIRST_BYTE
-        const how = isLane ? meddle : session
+        isFastPath ??= piece[0] === FIRST_BYTE
+        const how = isFastPath ? meddle : session
         how(piece, way, { near, far })
       })
       from.on('end', () => to.end())

@@ -33,7 +33,7 @@ export interface TestNode {
   readonly issuersPem: string
 }
 
-/** A trust domain with real certificates, judged by the real judge. */
+/** A trust domain with real certificates, verified by the real verify. */
 export class TestPki {
   readonly rootPem: string
   readonly trust: TrustState
@@ -81,8 +81,8 @@ export class TestPki {
     }
   }
 
-  /** What the broker's `judge` is in these tests; `revoked` machines have no identity. */
-  judge(leaf: Uint8Array, revoked: ReadonlySet<string>): WorkloadVerdict {
+  /** What the proxy's `verify` is in these tests; `revoked` machines have no identity. */
+  verifier(leaf: Uint8Array, revoked: ReadonlySet<string>): WorkloadVerdict {
     const uri = parseCertificate(leaf).names.find(name => name.type === 'url')?.value ?? ''
     const machine = uri.split('/').at(-1) ?? ''
     const signer = revoked.has(machine) ? undefined : this.#nodes.get(machine)

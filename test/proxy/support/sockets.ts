@@ -120,7 +120,7 @@ export class Accepted {
   }
 }
 
-/** Exchanges small messages until `isDone`: a flow that is used gets a lane. */
+/** Exchanges small messages until `isDone`: a flow that is used gets a fast-path connection. */
 export async function converse(client: Socket, server: Socket, isDone: () => boolean): Promise<void> {
   while (!isDone()) {
     client.write('?')

@@ -24,7 +24,7 @@ export class Taker implements LegEvents {
 
   constructor(leg: ByteLeg) {
     this.leg = leg
-    leg.attend(this)
+    leg.subscribe(this)
   }
 
   get bytes(): Buffer {

@@ -24,14 +24,14 @@ import {
   spiffeIdOf
 } from '../../../src/identity/index.ts'
 import {
-  type Broker,
-  type BrokerDeps,
-  type BrokerLimits,
   type Candidate,
   type CarrierChoice,
   type Credentials,
-  createBroker,
+  createDataPlane,
+  type DataPlane,
   type LocalTarget,
+  type ProxyDeps,
+  type ProxyLimits,
   type Strategy
 } from '../../../src/proxy/index.ts'
 import { recordingMetrics } from '../../harness/recording-metrics.ts'
@@ -61,10 +61,10 @@ export interface Registration {
 
 export interface HostOptions {
   readonly carrier?: CarrierChoice
-  readonly limits?: Partial<BrokerLimits>
-  readonly join?: BrokerDeps['join']
+  readonly limits?: Partial<ProxyLimits>
+  readonly join?: ProxyDeps['join']
   readonly udpIdleMs?: number
-  readonly laneWorth?: NonNullable<BrokerDeps['laneWorth']>
+  readonly upgradeThresholds?: NonNullable<ProxyDeps['upgradeThresholds']>
   readonly clock?: Clock
 }
 
@@ -83,7 +83,7 @@ export class World implements AsyncDisposable {
 
   private constructor(pki: TestPki) {
     this.pki = pki
-    this.directory = privateDirectory('warren-broker-')
+    this.directory = privateDirectory('warren-proxy-')
   }
 
   static async create(): Promise<World> {
@@ -103,7 +103,7 @@ export class World implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const cleanup of this.#cleanup.reverse()) await cleanup()
-    await Promise.all([...this.hosts.values()].map(host => host.broker.stop()))
+    await Promise.all([...this.hosts.values()].map(host => host.proxy.stop()))
     rmSync(this.directory, { recursive: true, force: true })
   }
 }
@@ -123,17 +123,17 @@ export class Host {
   /** The same through a third host; without one unless a test says so. */
   openRelayed: (peer: PeerKey) => Promise<{ stream: Duplex; via: string }> = () =>
     Promise.reject(new WarrenError(ErrorCode.DestinationUnreachable, 'no relay'))
-  /** Of which hosts the broker said that they do not answer. */
+  /** Of which hosts the proxy said that they do not answer. */
   readonly unreachable: PeerKey[] = []
   refresh: (peer: PeerKey) => Promise<void> = async () => {}
   readonly carriers: Duplex[] = []
   /** Whose certificates are refused here, at handshakes and in proofs; nobody's unless a test changes it. */
   refuses: (leafDer: Uint8Array) => boolean = () => false
   /** Whether the host of a certificate has shown a newer CA here. */
-  isSuperseded: (leafDer: Uint8Array) => boolean = () => false
+  isReplaced: (leafDer: Uint8Array) => boolean = () => false
   /** Of the SVIDs that are issued from now on. */
   svidLifetimeMs = 3_600_000
-  broker: Broker
+  proxy: DataPlane
   readonly #svids = new Map<string, Promise<Credentials>>()
   #agent: Credentials | undefined
   readonly #options: HostOptions
@@ -144,7 +144,7 @@ export class Host {
     this.node = node
     this.#options = options
     this.openStream = peer => this.#openCarrier(peer)
-    this.broker = createBroker(this.#deps())
+    this.proxy = createDataPlane(this.#deps())
   }
 
   get machine(): string {
@@ -153,8 +153,8 @@ export class Host {
 
   async start(): Promise<void> {
     this.#agent = await agentCredentials(this.node)
-    await this.broker.start()
-    const { host, port } = this.broker.dataAddress()
+    await this.proxy.start()
+    const { host, port } = this.proxy.dataAddress()
     this.dataAddresses = [`${host}:${port}`]
   }
 
@@ -174,7 +174,7 @@ export class Host {
 
   deregister(id: string): void {
     this.world.registrations.delete(id)
-    this.broker.registrationEnded(id, 'deregistered')
+    this.proxy.registrationEnded(id, 'deregistered')
   }
 
   /** Serves at a fresh unix path and registers it. */
@@ -199,7 +199,7 @@ export class Host {
     protocol: 'tcp' | 'udp' = 'tcp',
     strategy: Strategy = 'balanced'
   ) {
-    return await this.broker.connect({
+    return await this.proxy.connect({
       source: { registrationId: source.id, address: source.address, uid: UID, view: VIEW },
       destination: parsePattern(destination),
       protocol,
@@ -243,7 +243,7 @@ export class Host {
     if (other === undefined) throw new Error('no such peer')
     const [ours, theirs] = carrierPair()
     this.carriers.push(ours)
-    other.broker.acceptCarrier(theirs, this.node.peer)
+    other.proxy.acceptCarrier(theirs, this.node.peer)
     return ours
   }
 
@@ -262,7 +262,7 @@ export class Host {
     }
   }
 
-  #deps(): BrokerDeps {
+  #deps(): ProxyDeps {
     const { world } = this
     const known = (): Registration[] =>
       [...world.registrations.values()].filter(one => one.announced || one.machine === this.machine)
@@ -331,12 +331,12 @@ export class Host {
           text: allowed ? 'rule test-rule' : 'no rule and no whitelist entry allows it'
         }
       },
-      judge: {
+      verifier: {
         workload: leaf =>
           this.refuses(leaf)
             ? { ok: false, reason: 'test', detail: 'the test refuses it' }
-            : world.pki.judge(leaf, world.revoked),
-        isSuperseded: leaf => this.isSuperseded(leaf)
+            : world.pki.verifier(leaf, world.revoked),
+        isReplaced: leaf => this.isReplaced(leaf)
       },
       roots: () => [world.pki.rootPem],
       joinCredentials: () => {
@@ -353,7 +353,7 @@ export class Host {
       log: logger,
       clock: this.#options.clock ?? systemClock,
       ...(this.#options.udpIdleMs === undefined ? {} : { udpIdleMs: this.#options.udpIdleMs }),
-      ...(this.#options.laneWorth === undefined ? {} : { laneWorth: this.#options.laneWorth }),
+      ...(this.#options.upgradeThresholds === undefined ? {} : { upgradeThresholds: this.#options.upgradeThresholds }),
       ...(this.#options.limits === undefined ? {} : { limits: this.#options.limits })
     }
   }

@@ -5,7 +5,7 @@ import type { LocalDatagrams } from './local.ts'
 const MAX_CLIENTS = 4_096
 /** Datagrams of one client that wait for its flow to be opened. */
 const MAX_WAITING = 64
-/** A client that is silent, and gets no answer, for this long is forgotten, in milliseconds. As in UDP of the broker. */
+/** A client that is silent, and gets no answer, for this long is forgotten, in milliseconds. As in UDP of the proxy. */
 const IDLE_MS = 120_000
 /** After a refusal a client is ignored for this long, in milliseconds: it may send any number of datagrams. */
 const REFUSED_MS = 1_000

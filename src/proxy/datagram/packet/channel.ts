@@ -53,7 +53,7 @@ export class PacketChannel {
     this.#finder.start()
     return () => {
       this.#flows.delete(streamId)
-      if (this.#flows.size === 0) this.#rest()
+      if (this.#flows.size === 0) this.#idle()
     }
   }
 
@@ -72,14 +72,14 @@ export class PacketChannel {
   close(): void {
     this.#packing.discard()
     this.#flows.clear()
-    this.#rest()
+    this.#idle()
     this.#link.ignore()
     this.#link.forgetKeys()
   }
 
-  #rest(): void {
-    this.#packing.rest()
-    this.#finder.rest()
+  #idle(): void {
+    this.#packing.idle()
+    this.#finder.idle()
   }
 
   #received(packet: Buffer, from: () => Remote): void {

@@ -35,7 +35,7 @@ export class Packing {
   }
 
   /** Sends what it holds, and gives its memory back. */
-  rest(): void {
+  idle(): void {
     this.finish()
     this.#outgoing = undefined
   }

@@ -59,7 +59,7 @@ export class PathFinder {
   }
 
   /** Looks no more, and forgets what it found. */
-  rest(): void {
+  idle(): void {
     clearInterval(this.#timer)
     this.#timer = undefined
     this.#forgetPath(0)

@@ -190,7 +190,7 @@ export declare const RevokeTokenResponseSchema: GenMessage<RevokeTokenResponse>;
  */
 export declare type DrainRequest = Message<"warren.api.v1.DrainRequest"> & {
   /**
-   * Back into rotation. A Drain that waits is answered at once.
+   * Ends the drain. A Drain that waits is answered at once.
    *
    * @generated from field: bool undo = 1;
    */
@@ -1614,7 +1614,7 @@ export declare const AdminService: GenService<{
     output: typeof RevokeTokenResponseSchema;
   },
   /**
-   * Takes the workloads of this host out of rotation. Answers when their flows are over, by themselves or by the bound.
+   * Takes the workloads of this host drained. Answers when their flows are over, by themselves or by the bound.
    *
    * @generated from rpc warren.api.v1.AdminService.Drain
    */

@@ -149,7 +149,7 @@ export declare const TargetSchema: GenMessage<Target>;
  */
 export declare type ListenTarget = Message<"warren.api.v1.ListenTarget"> & {
   /**
-   * Begin each connection with a warren.broker.v1.FlowHello.
+   * Begin each connection with a warren.proxy.v1.FlowHello.
    *
    * @generated from field: bool hello = 1;
    */
@@ -439,7 +439,7 @@ export declare type ConnectRequest = Message<"warren.api.v1.ConnectRequest"> & {
   protocol: Protocol;
 
   /**
-   * Begin each connection with a warren.broker.v1.FlowHello.
+   * Begin each connection with a warren.proxy.v1.FlowHello.
    *
    * @generated from field: bool hello = 4;
    */
@@ -609,7 +609,7 @@ export declare type Service = Message<"warren.api.v1.Service"> & {
   local: boolean;
 
   /**
-   * The host does not answer: the service is passed over.
+   * The host does not answer: the service is skipped.
    *
    * @generated from field: bool suspect = 10;
    */
@@ -673,7 +673,7 @@ export declare type GetStatusResponse = Message<"warren.api.v1.GetStatusResponse
   peerId: string;
 
   /**
-   * "starting", "ready", "draining", "evicted", or "lapsed": its certificate has ended and is not renewed yet.
+   * "starting", "ready", "draining", "evicted", or "expired": its certificate has ended and is not renewed yet.
    *
    * @generated from field: string state = 5;
    */
@@ -759,9 +759,9 @@ export declare type GetStatusResponse = Message<"warren.api.v1.GetStatusResponse
   /**
    * Since when, and why, this host has no certificate that counts, if it has none.
    *
-   * @generated from field: string lapsed = 21;
+   * @generated from field: string expired = 21;
    */
-  lapsed: string;
+  expired: string;
 
   /**
    * Those in use on this host: of the host, of the authority it holds, of the root, of its workloads.
@@ -1083,7 +1083,7 @@ export enum Wait {
 export declare const WaitSchema: GenEnum<Wait>;
 
 /**
- * Whether the agent looks after the target. What fails twice is passed over until it has answered twice.
+ * Whether the agent looks after the target. What fails twice is skipped until it has answered twice.
  *
  * @generated from enum warren.api.v1.HealthCheck
  */
@@ -1108,7 +1108,7 @@ export enum HealthCheck {
 export declare const HealthCheckSchema: GenEnum<HealthCheck>;
 
 /**
- * Which of several matching instances a connection goes to. Failing, draining and silent ones are passed over.
+ * Which of several matching instances a connection goes to. Failing, draining and silent ones are skipped.
  *
  * @generated from enum warren.api.v1.Strategy
  */

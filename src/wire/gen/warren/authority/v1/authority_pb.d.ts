@@ -47,12 +47,12 @@ export declare type AuthorityRequest = Message<"warren.authority.v1.AuthorityReq
     case: "renewal";
   } | {
     /**
-     * Answered by `standing`.
+     * Answered by `status`.
      *
-     * @generated from field: warren.authority.v1.StandingRequest standing = 4;
+     * @generated from field: warren.authority.v1.AuthorityStatusRequest status = 4;
      */
-    value: StandingRequest;
-    case: "standing";
+    value: AuthorityStatusRequest;
+    case: "status";
   } | { case: undefined; value?: undefined };
 };
 
@@ -178,9 +178,9 @@ export declare type AuthorityRenewal = Message<"warren.authority.v1.AuthorityRen
 export declare const AuthorityRenewalSchema: GenMessage<AuthorityRenewal>;
 
 /**
- * @generated from message warren.authority.v1.StandingRequest
+ * @generated from message warren.authority.v1.AuthorityStatusRequest
  */
-export declare type StandingRequest = Message<"warren.authority.v1.StandingRequest"> & {
+export declare type AuthorityStatusRequest = Message<"warren.authority.v1.AuthorityStatusRequest"> & {
   /**
    * 32 random bytes.
    *
@@ -190,15 +190,15 @@ export declare type StandingRequest = Message<"warren.authority.v1.StandingReque
 };
 
 /**
- * Describes the message warren.authority.v1.StandingRequest.
- * Use `create(StandingRequestSchema)` to create a new message.
+ * Describes the message warren.authority.v1.AuthorityStatusRequest.
+ * Use `create(AuthorityStatusRequestSchema)` to create a new message.
  */
-export declare const StandingRequestSchema: GenMessage<StandingRequest>;
+export declare const AuthorityStatusRequestSchema: GenMessage<AuthorityStatusRequest>;
 
 /**
- * @generated from message warren.authority.v1.Standing
+ * @generated from message warren.authority.v1.AuthorityStatus
  */
-export declare type Standing = Message<"warren.authority.v1.Standing"> & {
+export declare type AuthorityStatus = Message<"warren.authority.v1.AuthorityStatus"> & {
   /**
    * DER; empty on a host that is no authority.
    *
@@ -207,7 +207,7 @@ export declare type Standing = Message<"warren.authority.v1.Standing"> & {
   certificate: Uint8Array;
 
   /**
-   * Proves its key: ECDSA P-256 with SHA-256, IEEE P1363 form, over "warren-authority-standing-v1\0", the nonce, and the raw
+   * Proves its key: ECDSA P-256 with SHA-256, IEEE P1363 form, over "warren-authority-status-v1\0", the nonce, and the raw
    * Ed25519 key of the host that answers.
    *
    * @generated from field: bytes proof = 2;
@@ -223,10 +223,10 @@ export declare type Standing = Message<"warren.authority.v1.Standing"> & {
 };
 
 /**
- * Describes the message warren.authority.v1.Standing.
- * Use `create(StandingSchema)` to create a new message.
+ * Describes the message warren.authority.v1.AuthorityStatus.
+ * Use `create(AuthorityStatusSchema)` to create a new message.
  */
-export declare const StandingSchema: GenMessage<Standing>;
+export declare const AuthorityStatusSchema: GenMessage<AuthorityStatus>;
 
 /**
  * @generated from message warren.authority.v1.Done
@@ -265,10 +265,10 @@ export declare type AuthorityAnswer = Message<"warren.authority.v1.AuthorityAnsw
     case: "certificate";
   } | {
     /**
-     * @generated from field: warren.authority.v1.Standing standing = 3;
+     * @generated from field: warren.authority.v1.AuthorityStatus status = 3;
      */
-    value: Standing;
-    case: "standing";
+    value: AuthorityStatus;
+    case: "status";
   } | {
     /**
      * @generated from field: warren.authority.v1.Done done = 4;

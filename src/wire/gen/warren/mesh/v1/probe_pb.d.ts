@@ -33,10 +33,10 @@ export declare type ProbeRequest = Message<"warren.mesh.v1.ProbeRequest"> & {
     /**
      * Raw peer key (32 bytes) of a member: "I believe that it is gone. See for yourself."
      *
-     * @generated from field: bytes rumour = 2;
+     * @generated from field: bytes suspected = 2;
      */
     value: Uint8Array;
-    case: "rumour";
+    case: "suspected";
   } | { case: undefined; value?: undefined };
 };
 

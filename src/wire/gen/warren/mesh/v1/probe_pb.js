@@ -10,7 +10,7 @@ import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
  * Describes the file warren/mesh/v1/probe.proto.
  */
 export const file_warren_mesh_v1_probe = /*@__PURE__*/
-  fileDesc("Chp3YXJyZW4vbWVzaC92MS9wcm9iZS5wcm90bxIOd2FycmVuLm1lc2gudjEiOAoMUHJvYmVSZXF1ZXN0Eg8KBXJlbGF5GAEgASgMSAASEAoGcnVtb3VyGAIgASgMSABCBQoDYXNrIiAKDVByb2JlUmVzcG9uc2USDwoHcmVhY2hlZBgBIAEoCGIGcHJvdG8z");
+  fileDesc("Chp3YXJyZW4vbWVzaC92MS9wcm9iZS5wcm90bxIOd2FycmVuLm1lc2gudjEiOwoMUHJvYmVSZXF1ZXN0Eg8KBXJlbGF5GAEgASgMSAASEwoJc3VzcGVjdGVkGAIgASgMSABCBQoDYXNrIiAKDVByb2JlUmVzcG9uc2USDwoHcmVhY2hlZBgBIAEoCGIGcHJvdG8z");
 
 /**
  * Describes the message warren.mesh.v1.ProbeRequest.

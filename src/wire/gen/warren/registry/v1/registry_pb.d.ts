@@ -305,9 +305,9 @@ export declare type Gossip = Message<"warren.registry.v1.Gossip"> & {
    * The owner says: it sent this to every live host that it knows of, so who has it from the owner itself needs not hand it
    * on. Not signed, and of no account in a message that somebody else hands on.
    *
-   * @generated from field: bool told_all = 3;
+   * @generated from field: bool sent_to_all = 3;
    */
-  toldAll: boolean;
+  sentToAll: boolean;
 };
 
 /**
@@ -513,14 +513,14 @@ export declare type Want = Message<"warren.registry.v1.Want"> & {
   owner: Uint8Array;
 
   /**
-   * The root of the set that the asker holds; empty if none. A state of this root comes without its set.
+   * The root of the set that the requester holds; empty if none. A state of this root comes without its set.
    *
    * @generated from field: bytes root = 2;
    */
   root: Uint8Array;
 
   /**
-   * SHA-256 of the node CA certificate that the asker holds; empty if none. A chain of it is left out.
+   * SHA-256 of the node CA certificate that the requester holds; empty if none. A chain of it is left out.
    *
    * @generated from field: bytes certificate_sha256 = 3;
    */
@@ -559,14 +559,14 @@ export declare type OwnerState = Message<"warren.registry.v1.OwnerState"> & {
   head?: SignedHead | undefined;
 
   /**
-   * DER: node CA certificate, authority, root. Empty: the one that the asker holds.
+   * DER: node CA certificate, authority, root. Empty: the one that the requester holds.
    *
    * @generated from field: repeated bytes node_chain = 2;
    */
   nodeChain: Uint8Array[];
 
   /**
-   * Absent: the set that the asker holds.
+   * Absent: the set that the requester holds.
    *
    * @generated from oneof warren.registry.v1.OwnerState.set
    */

@@ -18,7 +18,7 @@ export declare const file_warren_renewal_v1_renewal: GenFile;
  * asks over TLS 1.3 on the data port, ALPN "warren-renew/1", in frames of a 4-byte big-endian length and one message, and the
  * authority speaks first:
  *
- *   authority                                   lapsed host
+ *   authority                                   expired host
  *     RenewalHello ────────────────────────────▶   checks: the leaf is the TLS certificate and that of a member's agent
  *                  ◀───────────────────────────  RenewalRequest
  *     RenewalAnswer ───────────────────────────▶

@@ -9,17 +9,17 @@ import { type AuthorityIdentity, verifyAuthority } from '../verify/index.ts'
 const NONCE_BYTES = 32
 
 /** What this host says of its authority, with a proof that it has the key. Throws MESSAGE_MALFORMED. */
-export function standingOf(
+export function authorityStatusOf(
   authority: Issuer | undefined,
   hasRootKey: boolean,
   own: PeerKey,
-  { nonce }: authorityPb.StandingRequest
-): authorityPb.Standing {
+  { nonce }: authorityPb.AuthorityStatusRequest
+): authorityPb.AuthorityStatus {
   if (nonce.length !== NONCE_BYTES) throw new WarrenError(ErrorCode.MessageMalformed, 'the nonce is not of 32 bytes')
-  if (authority === undefined) return create(authorityPb.StandingSchema, { rootKey: hasRootKey })
+  if (authority === undefined) return create(authorityPb.AuthorityStatusSchema, { rootKey: hasRootKey })
   const { certificate, key } = authority
-  const proof = signP256(key, CONTEXT.authorityStanding, inStanding(nonce, own))
-  return create(authorityPb.StandingSchema, { certificate, proof, rootKey: hasRootKey })
+  const proof = signP256(key, CONTEXT.authorityStatus, statusContent(nonce, own))
+  return create(authorityPb.AuthorityStatusSchema, { certificate, proof, rootKey: hasRootKey })
 }
 
 /**
@@ -28,8 +28,8 @@ export function standingOf(
  * One that ended or is revoked is refused as any other that does not hold. Throws CERTIFICATE_REFUSED, also when the peer shows
  * the certificate of another host, whose key it does not have.
  */
-export function openStanding(
-  { certificate, proof }: authorityPb.Standing,
+export function openAuthorityStatus(
+  { certificate, proof }: authorityPb.AuthorityStatus,
   peer: PeerKey,
   nonce: Uint8Array,
   trust: TrustState,
@@ -39,7 +39,7 @@ export function openStanding(
   const verdict = verifyAuthority(certificate, trust, nowMs)
   if (!verdict.ok) throw new WarrenError(ErrorCode.CertificateRefused, verdict.detail)
   const { publicKey } = verdict.identity.certificate
-  if (!verifyP256(publicKey, CONTEXT.authorityStanding, inStanding(nonce, peer), proof)) {
+  if (!verifyP256(publicKey, CONTEXT.authorityStatus, statusContent(nonce, peer), proof)) {
     throw new WarrenError(
       ErrorCode.CertificateRefused,
       'the host does not prove the key of the authority that it shows'
@@ -49,6 +49,6 @@ export function openStanding(
 }
 
 // The host is part of it: a proof that another one gave is of no use.
-function inStanding(nonce: Uint8Array, peer: PeerKey): Uint8Array {
+function statusContent(nonce: Uint8Array, peer: PeerKey): Uint8Array {
   return Buffer.concat([nonce, rawKeyOf(peer)])
 }

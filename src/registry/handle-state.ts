@@ -1,19 +1,19 @@
 import { ErrorCode, type LimitName, WarrenError } from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
 import type { registryPb } from '../wire/index.ts'
-import { adopt, changed, quarantine, replace } from './adopt.ts'
+import { apply, changed, quarantine, replace } from './apply.ts'
 import { Assembly, type HeadCandidate } from './assembly.ts'
-import { assess } from './assess.ts'
 import { boundChain } from './chain.ts'
 import { noteRefusedClock } from './clock-check.ts'
 import { openHead, type SealedHead } from './head.ts'
-import { judgeHead } from './judge.ts'
 import type { Now } from './lease.ts'
 import type { Effect } from './message.ts'
-import { meetOwnHead } from './own.ts'
+import { handleOwnHead } from './own.ts'
 import { openRecords, type StoredRecord } from './record.ts'
 import { RecordSet } from './record-set.ts'
 import { type Admitted, certificateDigest, type Entry, type RegistryState } from './state.ts'
+import { validate } from './validate.ts'
+import { verifyHead } from './verify-head.ts'
 
 /** What became of one owner's state that a peer handed over. */
 export interface Taken {
@@ -24,19 +24,19 @@ export interface Taken {
 }
 
 /**
- * Judges one owner's state and adopts it if it is newer and whole.
+ * Verifies one owner's state and adopts it if it is newer and whole.
  *
  * Throws MESSAGE_MALFORMED, MESSAGE_TOO_LARGE or SIGNATURE_INVALID for what only the peer that sent it can be blamed for.
  */
-export function takeState(state: RegistryState, from: PeerKey, message: registryPb.OwnerState, now: Now): Taken {
+export function handleState(state: RegistryState, from: PeerKey, message: registryPb.OwnerState, now: Now): Taken {
   const sealed = openHead(message.head, state.trustDomain, state.limits)
   const { owner } = sealed.head
   const held = state.entries.get(owner)
   const admitted = owner === state.own.peer ? undefined : identify(state, sealed, message.nodeChain, held, now)
-  const judgement = judgeHead(state, sealed, admitted?.identity, now)
-  switch (judgement.is) {
+  const found = verifyHead(state, sealed, admitted?.identity, now)
+  switch (found.is) {
     case 'own':
-      return { owner, effects: meetOwnHead(state, sealed, now) }
+      return { owner, effects: handleOwnHead(state, sealed, now) }
     case 'forged':
     case 'invalid':
       throw new WarrenError(ErrorCode.SignatureInvalid, `a head in a sync response is not of its owner`)
@@ -44,9 +44,9 @@ export function takeState(state: RegistryState, from: PeerKey, message: registry
       // The peer admits a host that we do not: its trust or ours is older, and neither is to blame.
       return { owner, effects: [] }
     case 'ignored':
-      return { owner, effects: noteRefusedClock(state, from, owner, judgement.reason) }
+      return { owner, effects: noteRefusedClock(state, from, owner, found.reason) }
     case 'equivocation':
-      return { owner, effects: quarantine(state, sealed, 'equivocation', judgement.reason, now) }
+      return { owner, effects: quarantine(state, sealed, 'equivocation', found.reason, now) }
     case 'duplicate':
       return { owner, effects: renewChain(state, held, admitted) }
     case 'newer':
@@ -56,7 +56,7 @@ export function takeState(state: RegistryState, from: PeerKey, message: registry
   }
 }
 
-/** Adopts a complete set, if its head still is newer than what is held. Throws as `takeState` does. */
+/** Adopts a complete set, if its head still is newer than what is held. Throws as `handleState` does. */
 export function takeSet(
   state: RegistryState,
   candidate: HeadCandidate,
@@ -66,11 +66,11 @@ export function takeSet(
 ): Effect[] {
   const { sealed, identity } = candidate
   // While the buckets of a large set were fetched, gossip may have overtaken them.
-  if (judgeHead(state, sealed, identity, now).is !== 'newer') return []
-  const fit = assess(sealed.head, set, fault, state.limits)
+  if (verifyHead(state, sealed, identity, now).is !== 'newer') return []
+  const fit = validate(sealed.head, set, fault, state.limits)
   if (fit.is === 'mismatch') throw malformed('a set does not match its root')
   if (fit.is === 'invalid') return quarantine(state, sealed, 'invalid-set', fit.reason, now, fit.limit)
-  return adopt(state, { ...candidate, set }, now)
+  return apply(state, { ...candidate, set }, now)
 }
 
 function takeContent(
@@ -134,8 +134,8 @@ function renewChain(
   replace(state, entry)
   const { epoch, seq } = sealed.head
   const untilMs = identity.notAfterMs
-  state.marks.set(owner, { epoch, seq, untilMs, spent: false })
-  return [{ type: 'persist', mark: { owner, epoch, seq, untilMs } }, changed(entry, 'head')]
+  state.highWaterMarks.set(owner, { epoch, seq, untilMs, spent: false })
+  return [{ type: 'persist', highWaterMark: { owner, epoch, seq, untilMs } }, changed(entry, 'head')]
 }
 
 function malformed(why: string, limit?: LimitName): WarrenError {

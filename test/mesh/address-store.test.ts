@@ -2,16 +2,16 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { silentLogger, systemClock } from '../../src/core/index.ts'
 import { peerKeyOf } from '../../src/identity/index.ts'
-import { AddressBook } from '../../src/mesh/dialing/address-book.ts'
+import { AddressStore } from '../../src/mesh/dialing/address-store.ts'
 import { Redialer } from '../../src/mesh/dialing/redialer.ts'
 
 const peer = (at: number) => peerKeyOf(new Uint8Array(32).fill(at))
 
 test('when one lost host is found again, the other lost ones are tried soon and one after the other', () => {
-  const book = new AddressBook(peer(1))
+  const store = new AddressStore(peer(1))
   const targets = [2, 3, 4, 5].map(at => {
-    book.add({ address: `/ip4/10.0.0.${at}/tcp/7460`, peer: peer(at) }, 'member', 0)
-    return book.find(peer(at))!
+    store.add({ address: `/ip4/10.0.0.${at}/tcp/7460`, peer: peer(at) }, 'member', 0)
+    return store.find(peer(at))!
   })
   const [found, second, third, neverLost] = targets as [
     (typeof targets)[0],
@@ -19,14 +19,14 @@ test('when one lost host is found again, the other lost ones are tried soon and 
     (typeof targets)[0],
     (typeof targets)[0]
   ]
-  for (const target of [found, second, third]) book.failed(target, 60_000)
+  for (const target of [found, second, third]) store.failed(target, 60_000)
   const before = neverLost.notBeforeMs
-  book.succeeded(found, undefined, 10_000)
+  store.succeeded(found, undefined, 10_000)
   assert.deepEqual([second.notBeforeMs, third.notBeforeMs], [10_000, 10_500])
   assert.equal(neverLost.notBeforeMs, before)
   // One that was there all the time says nothing about the others.
-  book.failed(second, 70_000)
-  book.succeeded(neverLost, undefined, 20_000)
+  store.failed(second, 70_000)
+  store.succeeded(neverLost, undefined, 20_000)
   assert.equal(second.notBeforeMs, 70_000)
 })
 

@@ -2,7 +2,7 @@ import type { PeerKey } from '../identity/index.ts'
 import { compareAge } from './head.ts'
 import type { Now } from './lease.ts'
 import { decodeAck, type Effect } from './message.ts'
-import { meetOwnPast } from './own.ts'
+import { handleOwnPast } from './own.ts'
 import type { RegistryState } from './state.ts'
 
 /**
@@ -11,11 +11,11 @@ import type { RegistryState } from './state.ts'
  * Throws MESSAGE_MALFORMED or MESSAGE_TOO_LARGE. One of a run before this is ignored.
  * One of what this run never published is a reminder of our past; see `remind`.
  */
-export function takeAck(state: RegistryState, from: PeerKey, bytes: Uint8Array, now: Now): Effect[] {
+export function handleAck(state: RegistryState, from: PeerKey, bytes: Uint8Array, now: Now): Effect[] {
   const { own, acks, entries } = state
   const { epoch, seq } = decodeAck(bytes)
   if (from === own.peer || !(entries.has(from) || acks.has(from))) return []
-  if (compareAge({ epoch, seq }, own) > 0) return meetOwnPast(state, from, epoch, now)
+  if (compareAge({ epoch, seq }, own) > 0) return handleOwnPast(state, from, epoch, now)
   if (epoch < own.firstEpoch || seq > own.seq) return []
   if ((acks.get(from) ?? 0n) >= seq) return []
   acks.set(from, seq)

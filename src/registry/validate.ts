@@ -12,7 +12,7 @@ export type Fit =
   | { readonly is: 'invalid'; readonly reason: string; readonly limit: LimitName | undefined }
 
 /** Compares a set with a head whose signature holds; `fault` is what was wrong with the records of the set, if anything. */
-export function assess(head: Head, set: RecordSet, fault: WarrenError | undefined, limits: Limits): Fit {
+export function validate(head: Head, set: RecordSet, fault: WarrenError | undefined, limits: Limits): Fit {
   if (set.root !== head.root) return { is: 'mismatch' }
   if (fault !== undefined) return { is: 'invalid', reason: fault.reason, limit: fault.limit }
   if (set.count !== head.count) {

@@ -6,10 +6,10 @@ import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { Kind, MAX_MESSAGE_BYTES } from '../../src/proxy/fastpath/format.ts'
 import { readOpen } from '../../src/proxy/fastpath/pooled-connection.ts'
-import { Lane } from '../../src/proxy/fastpath/record-connection.ts'
+import { RecordConnection } from '../../src/proxy/fastpath/record-connection.ts'
 import { RecordReader } from '../../src/proxy/fastpath/record-reader.ts'
 import { RecordWriter } from '../../src/proxy/fastpath/record-writer.ts'
-import { Once } from '../../src/proxy/fastpath/replay-guard.ts'
+import { ReplayGuard } from '../../src/proxy/fastpath/replay-guard.ts'
 
 /** As a TLS exporter: other bytes for each label and context. */
 const exporter = (bytes: number, label: string, context: Buffer): Buffer =>
@@ -31,8 +31,11 @@ function seal(records: readonly Written[], writer: RecordWriter): Buffer[] {
   })
 }
 
-/** A kept lane of which one end is played by the test. */
-function makeLane(end: 'opener' | 'other', resting: Partial<ConstructorParameters<typeof Lane>[3]> = {}) {
+/** A pooled fast-path connection of which one end is played by the test. */
+function makeConnection(
+  end: 'opener' | 'other',
+  resting: Partial<ConstructorParameters<typeof RecordConnection>[2]> = {}
+) {
   const heard: string[] = []
   const events = {
     data: (bytes: Buffer, done: () => void) => {
@@ -44,22 +47,25 @@ function makeLane(end: 'opener' | 'other', resting: Partial<ConstructorParameter
     answered: (refusal: Buffer | undefined) => heard.push(refusal === undefined ? 'granted' : `refused ${refusal}`),
     closed: (err: Error) => heard.push(err.constructor.name)
   }
-  const lane = new Lane(
-    new RecordWriter(exporter, name),
-    new RecordReader(exporter, name),
-    { end, isKept: true },
+  const connection = new RecordConnection(
+    { writer: new RecordWriter(exporter, name), reader: new RecordReader(exporter, name) },
+    { end, isPooled: true },
     events
   )
-  lane.rest({ closed: events.closed, ...resting }, () => {})
-  return { lane, events, heard, writer: new RecordWriter(exporter, name) }
+  connection.whenIdle({ closed: events.closed, ...resting }, () => {})
+  return { connection, events, heard, writer: new RecordWriter(exporter, name) }
 }
 
-function feed({ lane, writer }: ReturnType<typeof makeLane>, records: readonly Written[], together: boolean): void {
+function feed(
+  { connection, writer }: ReturnType<typeof makeConnection>,
+  records: readonly Written[],
+  together: boolean
+): void {
   const pieces = seal(records, writer)
-  for (const piece of together ? [Buffer.concat(pieces)] : pieces) lane.received(piece)
+  for (const piece of together ? [Buffer.concat(pieces)] : pieces) connection.received(piece)
 }
 
-describe('the flows of a kept lane', () => {
+describe('the flows of a pooled fast-path connection', () => {
   it('come one after another as they were sent, however the network cuts them up', () => {
     const flows = fc.array(
       fc.record({
@@ -71,11 +77,11 @@ describe('the flows of a kept lane', () => {
     fc.assert(
       fc.property(flows, fc.array(fc.nat(), { maxLength: 20 }), (flows, places) => {
         const got: { open: string; bytes: Buffer }[] = []
-        const played = makeLane('other', {
+        const played = makeConnection('other', {
           asked: content => {
             const flow = { open: content.toString(), bytes: Buffer.alloc(0) }
             got.push(flow)
-            played.lane.attend({
+            played.connection.subscribe({
               data: (bytes, done) => {
                 flow.bytes = Buffer.concat([flow.bytes, bytes])
                 done()
@@ -83,27 +89,27 @@ describe('the flows of a kept lane', () => {
               },
               closed: () => assert.fail()
             })
-            played.lane.grant()
-            played.lane.end(() => {})
+            played.connection.grant()
+            played.connection.end(() => {})
           }
         })
         const records = flows.flatMap(flow => [open(flow.open), ...flow.chunks.map(data), END])
         const bytes = Buffer.concat(seal([HELLO, ...records], played.writer))
         let from = 0
         for (const place of [...places.map(at => at % (bytes.length + 1)).sort((a, b) => a - b), bytes.length]) {
-          played.lane.received(bytes.subarray(from, place))
+          played.connection.received(bytes.subarray(from, place))
           from = place
         }
         assert.deepEqual(
           got,
           flows.map(flow => ({ open: flow.open, bytes: Buffer.concat(flow.chunks) }))
         )
-        assert.ok(played.lane.isAtRest)
+        assert.ok(played.connection.isIdle)
       })
     )
   })
 
-  it('have an order at the end that is asked: a lane ends at the first record that is out of it', () => {
+  it('have an order at the end that is asked: a fast-path connection ends at the first record that is out of it', () => {
     const bad: readonly (readonly Written[])[] = [
       [open('a')],
       [HELLO, data('x')],
@@ -125,16 +131,16 @@ describe('the flows of a kept lane', () => {
     ]
     for (const records of bad) {
       for (const together of [true, false]) {
-        const played = makeLane('other', {
+        const played = makeConnection('other', {
           asked: content => {
-            played.lane.attend(played.events)
-            if (content.toString() === 'grant') played.lane.grant()
-            if (content.toString() === 'refuse') played.lane.refuse(Buffer.from('no'))
+            played.connection.subscribe(played.events)
+            if (content.toString() === 'grant') played.connection.grant()
+            if (content.toString() === 'refuse') played.connection.refuse(Buffer.from('no'))
           }
         })
         feed(played, records, together)
-        assert.equal(played.heard.at(-1), 'LaneViolation', JSON.stringify(records))
-        assert.ok(played.lane.isOver)
+        assert.equal(played.heard.at(-1), 'RecordViolation', JSON.stringify(records))
+        assert.ok(played.connection.isClosed)
       }
     }
   })
@@ -155,34 +161,34 @@ describe('the flows of a kept lane', () => {
     ]
     for (const [asks, records] of bad) {
       for (const together of [true, false]) {
-        const played = makeLane('opener')
+        const played = makeConnection('opener')
         if (asks) {
           feed(played, [HELLO], true)
-          played.lane.ask(Buffer.from('may I'), played.events)
+          played.connection.ask(Buffer.from('may I'), played.events)
         }
         feed(played, records, together)
-        assert.equal(played.heard.at(-1), 'LaneViolation', JSON.stringify(records))
-        assert.ok(played.lane.isOver)
+        assert.equal(played.heard.at(-1), 'RecordViolation', JSON.stringify(records))
+        assert.ok(played.connection.isClosed)
       }
     }
   })
 
-  it('are asked for by who reads the answers: else the lane ends, and little waits', () => {
+  it('are asked for by who reads the answers: else the fast-path connection ends, and little waits', () => {
     const unread = new Writable({ write: () => {} })
-    const played = makeLane('other', { asked: () => played.lane.refuse(Buffer.from('no')) })
+    const played = makeConnection('other', { asked: () => played.connection.refuse(Buffer.from('no')) })
     // What is written stays where it is, as with an end that reads nothing.
-    played.lane.bind(Object.assign(unread, { resume: () => unread }) as unknown as Socket)
+    played.connection.bind(Object.assign(unread, { resume: () => unread }) as unknown as Socket)
     feed(played, [HELLO], true)
     let asked = 0
-    for (; !played.lane.isOver && asked < 1_000; asked += 1) feed(played, [open('again')], true)
+    for (; !played.connection.isClosed && asked < 1_000; asked += 1) feed(played, [open('again')], true)
     assert.ok(asked < 20)
-    assert.deepEqual(played.heard, ['LaneViolation'])
+    assert.deepEqual(played.heard, ['RecordViolation'])
   })
 
   it('rest between one another: what held one back does not hold the next', () => {
-    const played = makeLane('opener')
+    const played = makeConnection('opener')
     feed(played, [HELLO], true)
-    played.lane.ask(Buffer.from('first'), {
+    played.connection.ask(Buffer.from('first'), {
       ...played.events,
       data: (_bytes, done) => {
         done()
@@ -190,21 +196,21 @@ describe('the flows of a kept lane', () => {
       }
     })
     feed(played, [GRANTED, data('x'), END], true)
-    assert.ok(!played.lane.isAtRest)
-    played.lane.end(() => {})
-    assert.ok(played.lane.isAtRest)
-    played.lane.ask(Buffer.from('second'), played.events)
+    assert.ok(!played.connection.isIdle)
+    played.connection.end(() => {})
+    assert.ok(played.connection.isIdle)
+    played.connection.ask(Buffer.from('second'), played.events)
     const [piece = Buffer.alloc(0)] = seal([GRANTED], played.writer)
-    assert.equal(played.lane.received(piece), true)
+    assert.equal(played.connection.received(piece), true)
     assert.deepEqual(played.heard, ['granted', '|', 'granted'])
   })
 })
 
-describe('the numbers of kept lanes', () => {
+describe('the numbers of pooled fast-path connections', () => {
   it('are accepted once each, in any order that is nearly theirs, and what was long ago never', () => {
     fc.assert(
       fc.property(fc.array(fc.integer({ min: 1, max: 200 })), numbers => {
-        const once = new Once(64)
+        const once = new ReplayGuard(64)
         const seen = new Set<number>()
         for (const number of numbers) {
           const highest = Math.max(0, ...seen)

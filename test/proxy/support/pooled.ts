@@ -8,18 +8,18 @@ export interface Pair {
   readonly server: Socket
 }
 
-/** Lanes are kept from the first flow of a session on. */
-export const KEPT_AT_ONCE = { laneWorth: { flowsPerSecond: 0 } } as const
+/** Fast-path connections are kept from the first flow of a session on. */
+export const KEPT_AT_ONCE = { upgradeThresholds: { flowsPerSecond: 0 } } as const
 
-/** Opens and ends flows until one has been on a kept lane, which then waits for the next. */
-export async function untilLaneIsKept(near: Host, open: () => Promise<Pair>): Promise<void> {
-  for (let carrier = ''; carrier !== 'lane'; ) {
+/** Opens and ends flows until one has been on a pooled fast-path connection, which then waits for the next. */
+export async function untilConnectionIsPooled(near: Host, open: () => Promise<Pair>): Promise<void> {
+  for (let carrier = ''; carrier !== 'fastpath'; ) {
     const { client, server } = await open()
     client.write('?')
     await readBytes(server, 1)
     server.write('!')
     await readBytes(client, 1)
-    const flow = near.broker.flows().at(-1)
+    const flow = near.proxy.flows().at(-1)
     carrier = flow?.carrier ?? ''
     const ended = [client, server].map(socket => once(socket.resume(), 'end').then(() => closed(socket)))
     client.end()

@@ -4,17 +4,17 @@ import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { describe, it } from 'node:test'
 import { type Clock, systemClock } from '../../src/core/index.ts'
-import { brokerPb, decode, readFrame } from '../../src/wire/index.ts'
+import { decode, proxyPb, readFrame } from '../../src/wire/index.ts'
 import { settled } from '../harness/index.ts'
-import { KEPT_AT_ONCE, type Pair, untilLaneIsKept } from './support/kept.ts'
 import { type Meddle, meddle, pass } from './support/meddler.ts'
+import { KEPT_AT_ONCE, type Pair, untilConnectionIsPooled } from './support/pooled.ts'
 import { Accepted, dial, endOf, hashAll, readAll, readBytes, say, writeMany } from './support/sockets.ts'
 import { type Host, type HostOptions, World } from './support/world.ts'
 
 const NAME = 'dev.test.server.default'
 const MEGABYTE = 1024 * 1024
 
-/** With somebody between the agents who knows the lanes, unless they are to be `direct`. */
+/** With somebody between the agents who knows the fast-path connections, unless they are to be `direct`. */
 async function hosts(
   options: HostOptions = KEPT_AT_ONCE,
   between: Meddle | 'direct' = pass,
@@ -23,17 +23,17 @@ async function hosts(
   const world = await World.create()
   const near = await world.host('alpha', options)
   const far = await world.host('beta', farOptions)
-  const lanes = new Set<Socket>()
+  const connections = new Set<Socket>()
   const made = new WeakSet<Socket>()
-  let lanesMade = 0
-  const count: Meddle = (piece, way, lane) => {
-    if (!made.has(lane.near)) {
-      made.add(lane.near)
-      lanesMade += 1
-      lanes.add(lane.near)
-      lane.near.once('close', () => lanes.delete(lane.near))
+  let connectionsMade = 0
+  const count: Meddle = (piece, way, connection) => {
+    if (!made.has(connection.near)) {
+      made.add(connection.near)
+      connectionsMade += 1
+      connections.add(connection.near)
+      connection.near.once('close', () => connections.delete(connection.near))
     }
-    if (between !== 'direct') between(piece, way, lane)
+    if (between !== 'direct') between(piece, way, connection)
   }
   if (between !== 'direct') far.dataAddresses = [await meddle(world, far.dataAddresses[0] ?? '', count)]
   const source = near.register('dev.test.client.default')
@@ -44,7 +44,7 @@ async function hosts(
     const client = await dial(path)
     return { client, server: await accepted.next() }
   }
-  return { world, near, far, source, served, path, accepted, lanes, lanesMade: () => lanesMade, open }
+  return { world, near, far, source, served, path, accepted, connections, connectionsMade: () => connectionsMade, open }
 }
 
 /** Uses a flow and resolves with its carrier. */
@@ -53,13 +53,13 @@ async function begun({ client, server }: Pair, near: Host): Promise<string> {
   await readBytes(server, 1)
   server.write('y')
   await readBytes(client, 1)
-  return near.broker.flows().at(-1)?.carrier ?? ''
+  return near.proxy.flows().at(-1)?.carrier ?? ''
 }
 
 /** The code with which the agent refuses a connection to `path`, where it says so. */
 async function refusal(path: string): Promise<string | undefined> {
   const frame = await readFrame(await dial(path), 16_384, AbortSignal.timeout(10_000))
-  return decode(brokerPb.FlowHelloSchema, frame, 16_384).error?.code
+  return decode(proxyPb.FlowHelloSchema, frame, 16_384).error?.code
 }
 
 async function ended({ client, server }: Pair): Promise<void> {
@@ -69,37 +69,37 @@ async function ended({ client, server }: Pair): Promise<void> {
   assert.equal((await readAll(client)).toString(), 'of all')
 }
 
-describe('a kept lane', () => {
+describe('a pooled fast-path connection', () => {
   it('carries one flow after another, each with all its bytes', async () => {
-    const { world, near, far, open, lanes } = await hosts()
+    const { world, near, far, open, connections } = await hosts()
     await using _ = world
-    await untilLaneIsKept(near, open)
-    const before = lanes.size
+    await untilConnectionIsPooled(near, open)
+    const before = connections.size
     for (let round = 0; round < 50; round += 1) {
       const pair = await open()
-      assert.equal(await begun(pair, near), 'lane')
+      assert.equal(await begun(pair, near), 'fastpath')
       await ended(pair)
     }
     await far.flowEnd(/^ended$/)
-    assert.equal(lanes.size, before)
+    assert.equal(connections.size, before)
     assert.deepEqual([near.hits, far.hits], [[], []])
   })
 
   it('is not made for a session with few flows', async () => {
-    const { world, near, open, lanes } = await hosts({})
+    const { world, near, open, connections } = await hosts({})
     await using _ = world
     for (let round = 0; round < 10; round += 1) {
       const pair = await open()
       assert.equal(await begun(pair, near), 'direct')
       await ended(pair)
     }
-    assert.equal(lanes.size, 0)
+    assert.equal(connections.size, 0)
   })
 
   it('carries all of a server that speaks first and ends at once', async () => {
     const { world, near, path, accepted, open } = await hosts()
     await using _ = world
-    await untilLaneIsKept(near, open)
+    await untilConnectionIsPooled(near, open)
     for (let round = 0; round < 100; round += 1) {
       const sent = randomBytes(1 + round * 997)
       const client = await dial(path)
@@ -111,13 +111,13 @@ describe('a kept lane', () => {
     }
   })
 
-  it('carries a flow of many bytes as a lane of its own would', async () => {
+  it('carries a flow of many bytes as a fast-path connection of its own would', async () => {
     const { world, near, open } = await hosts()
     await using _ = world
-    await untilLaneIsKept(near, open)
+    await untilConnectionIsPooled(near, open)
     for (let round = 0; round < 3; round += 1) {
       const pair = await open()
-      assert.equal(await begun(pair, near), 'lane')
+      assert.equal(await begun(pair, near), 'fastpath')
       const { client, server } = pair
       const hashes = await Promise.all([
         writeMany(client, 24 * MEGABYTE, 1),
@@ -131,11 +131,11 @@ describe('a kept lane', () => {
   })
 
   it('says why a flow is refused, and carries the next one', async () => {
-    const { world, near, source, open, lanes, served } = await hosts()
+    const { world, near, source, open, connections, served } = await hosts()
     await using _ = world
     const { path } = await near.connect(source, NAME, true)
-    await untilLaneIsKept(near, open)
-    const before = lanes.size
+    await untilConnectionIsPooled(near, open)
+    const before = connections.size
     world.allows = (_source, _destination, machine) => machine !== 'beta'
     assert.equal(await refusal(path), 'UNAUTHORIZED')
     world.allows = () => true
@@ -145,15 +145,15 @@ describe('a kept lane', () => {
     served.server.listen(served.path)
     await once(served.server, 'listening')
     const pair = await open()
-    assert.equal(await begun(pair, near), 'lane')
+    assert.equal(await begun(pair, near), 'fastpath')
     await ended(pair)
-    assert.equal(lanes.size, before)
+    assert.equal(connections.size, before)
   })
 
   it('on which flows are refused does no harm to those that follow at once', async () => {
     const { world, near, open, path, served } = await hosts(KEPT_AT_ONCE, 'direct')
     await using _ = world
-    await untilLaneIsKept(near, open)
+    await untilConnectionIsPooled(near, open)
     served.server.removeAllListeners('connection').on('connection', (socket: Socket) => socket.resume().end('y'))
     let asked = 0
     world.allows = (_source, _destination, machine) => {
@@ -180,9 +180,9 @@ describe('a kept lane', () => {
     it(`that a ${stalled} has stalled is cut at once when the policy says so, and both ends know why`, async () => {
       const { world, near, far, open } = await hosts(KEPT_AT_ONCE, 'direct')
       await using _ = world
-      await untilLaneIsKept(near, open)
+      await untilConnectionIsPooled(near, open)
       const pair = await open()
-      assert.equal(await begun(pair, near), 'lane')
+      assert.equal(await begun(pair, near), 'fastpath')
       const [reader, writer] = stalled === 'client' ? [pair.client, pair.server] : [pair.server, pair.client]
       const endOfWriter = endOf(writer)
       // Until all that is in between is full.
@@ -191,9 +191,9 @@ describe('a kept lane', () => {
         writer.write(chunk)
         await new Promise(resolve => setImmediate(resolve))
       }
-      const judge = stalled === 'client' ? far : near
-      world.allows = (_source, _destination, machine) => machine !== judge.machine
-      judge.broker.reevaluate('policy version 2')
+      const verifier = stalled === 'client' ? far : near
+      world.allows = (_source, _destination, machine) => machine !== verifier.machine
+      verifier.proxy.reevaluate('policy version 2')
       await settled(
         Promise.all([near.flowEnd(/no longer allowed/), far.flowEnd(/no longer allowed/)]),
         'both ends to know why',
@@ -205,12 +205,12 @@ describe('a kept lane', () => {
   }
 
   it('that is lost while no flow is on it is no loss to the next one', async () => {
-    const { world, near, open, lanes } = await hosts()
+    const { world, near, open, connections } = await hosts()
     await using _ = world
     for (let round = 0; round < 5; round += 1) {
-      await untilLaneIsKept(near, open)
+      await untilConnectionIsPooled(near, open)
       // The other end closes, and this one is about to open a flow: it may or may not know yet.
-      for (const lane of lanes) lane.destroy()
+      for (const connection of connections) connection.destroy()
       const pair = await open()
       await begun(pair, near)
       await ended(pair)
@@ -220,34 +220,34 @@ describe('a kept lane', () => {
   it('is closed when it has had no flow for long', async () => {
     let aheadMs = 0
     const clock: Clock = { ...systemClock, monotonicMs: () => systemClock.monotonicMs() + aheadMs }
-    const { world, near, open, lanes } = await hosts({ ...KEPT_AT_ONCE, clock })
+    const { world, near, open, connections } = await hosts({ ...KEPT_AT_ONCE, clock })
     await using _ = world
-    await untilLaneIsKept(near, open)
-    const closed = [...lanes].map(lane => once(lane, 'close'))
+    await untilConnectionIsPooled(near, open)
+    const closed = [...connections].map(connection => once(connection, 'close'))
     assert.ok(closed.length > 0)
     aheadMs = 20_000
-    await settled(Promise.all(closed), 'the lanes to be closed', 15_000)
+    await settled(Promise.all(closed), 'the fast-path connections to be closed', 15_000)
     const pair = await open()
     await begun(pair, near)
     await ended(pair)
   })
 
   it('does not keep a session from ending whose certificate was renewed', async () => {
-    const { world, near, far, source, open, lanes } = await hosts()
+    const { world, near, far, source, open, connections } = await hosts()
     await using _ = world
-    await untilLaneIsKept(near, open)
-    const former = [...lanes]
+    await untilConnectionIsPooled(near, open)
+    const former = [...connections]
     const live = await open()
-    assert.equal(await begun(live, near), 'lane')
+    assert.equal(await begun(live, near), 'fastpath')
     near.renew(source.id)
-    await untilLaneIsKept(near, open)
-    assert.equal(near.broker.sessions(), 2)
-    const closed = former.map(lane => (lane.destroyed ? undefined : once(lane, 'close')))
+    await untilConnectionIsPooled(near, open)
+    assert.equal(near.proxy.sessions(), 2)
+    const closed = former.map(connection => (connection.destroyed ? undefined : once(connection, 'close')))
     await ended(live)
     await Promise.all(closed)
     await settled(
       (async () => {
-        while (near.broker.sessions() + far.broker.sessions() > 2) await new Promise(resolve => setImmediate(resolve))
+        while (near.proxy.sessions() + far.proxy.sessions() > 2) await new Promise(resolve => setImmediate(resolve))
       })(),
       'the session to end',
       5_000
@@ -255,11 +255,11 @@ describe('a kept lane', () => {
   })
 
   for (const [what, limits, farLimits] of [
-    ['this agent', { lanes: 2 }, {}],
-    ['the other agent', {}, { lanes: 2 }]
+    ['this agent', { fastPathConnections: 2 }, {}],
+    ['the other agent', {}, { fastPathConnections: 2 }]
   ] as const) {
-    it(`has its place among the lanes of ${what}; flows without one are on their session`, async () => {
-      const { world, near, open, lanes, lanesMade } = await hosts({ ...KEPT_AT_ONCE, limits }, pass, {
+    it(`has its place among the fast-path connections of ${what}; flows without one are on their session`, async () => {
+      const { world, near, open, connections, connectionsMade } = await hosts({ ...KEPT_AT_ONCE, limits }, pass, {
         limits: farLimits
       })
       await using _ = world
@@ -269,26 +269,26 @@ describe('a kept lane', () => {
         await begun(pair, near)
         pairs.push(pair)
       }
-      assert.ok(near.broker.flows().filter(({ carrier }) => carrier === 'lane').length <= 1)
+      assert.ok(near.proxy.flows().filter(({ carrier }) => carrier === 'fastpath').length <= 1)
       for (const pair of pairs) await ended(pair)
-      assert.ok(lanes.size <= 1)
+      assert.ok(connections.size <= 1)
       // Who was refused one does not ask again for each flow.
-      assert.ok(lanesMade() <= 2)
+      assert.ok(connectionsMade() <= 2)
     })
   }
 
   for (const direction of ['up', 'down'] as const) {
     it(`that somebody between the agents harms cuts the flow on it, and lets nothing false through (${direction})`, async () => {
       let harming = false
-      const { world, near, far, open } = await hosts(KEPT_AT_ONCE, (piece, way, lane) => {
+      const { world, near, far, open } = await hosts(KEPT_AT_ONCE, (piece, way, connection) => {
         const other = Buffer.from(piece)
         if (harming && way === direction) other[other.length >> 1] = (other[other.length >> 1] ?? 0) ^ 1
-        pass(other, way, lane)
+        pass(other, way, connection)
       })
       await using _ = world
-      await untilLaneIsKept(near, open)
+      await untilConnectionIsPooled(near, open)
       const pair = await open()
-      assert.equal(await begun(pair, near), 'lane')
+      assert.equal(await begun(pair, near), 'fastpath')
       harming = true
       const [from, to] = direction === 'up' ? [pair.client, pair.server] : [pair.server, pair.client]
       from.write('what was sent')
@@ -308,20 +308,20 @@ describe('a kept lane', () => {
 
   it('that is repeated from a capture opens nothing and gets no answer, while it lives and after', async () => {
     const captured = new Map<Socket, Buffer[]>()
-    const { world, near, far, open, accepted, lanes } = await hosts(KEPT_AT_ONCE, (piece, way, lane) => {
-      if (way === 'up') captured.set(lane.near, [...(captured.get(lane.near) ?? []), Buffer.from(piece)])
-      pass(piece, way, lane)
+    const { world, near, far, open, accepted, connections } = await hosts(KEPT_AT_ONCE, (piece, way, connection) => {
+      if (way === 'up') captured.set(connection.near, [...(captured.get(connection.near) ?? []), Buffer.from(piece)])
+      pass(piece, way, connection)
     })
     await using _ = world
-    const { host, port } = far.broker.dataAddress()
-    await untilLaneIsKept(near, open)
+    const { host, port } = far.proxy.dataAddress()
+    await untilConnectionIsPooled(near, open)
     const pair = await open()
-    assert.equal(await begun(pair, near), 'lane')
+    assert.equal(await begun(pair, near), 'fastpath')
     await ended(pair)
     const all = [...captured.values()].map(pieces => Buffer.concat(pieces))
     for (const bytes of all) await say(`${host}:${port}`, bytes)
-    for (const lane of lanes) lane.destroy()
-    await untilLaneIsKept(near, open)
+    for (const connection of connections) connection.destroy()
+    await untilConnectionIsPooled(near, open)
     for (const bytes of all) await say(`${host}:${port}`, bytes)
     let hasCome = false
     void accepted.next().then(() => {

@@ -8,7 +8,7 @@ import type { StoredRecord } from './record.ts'
 import { RecordSet, type SetDifference } from './record-set.ts'
 import { type Admitted, announcesSame, certificateDigest, type Entry, type RegistryState } from './state.ts'
 
-/** A judged state of an owner, on its way in. */
+/** A verified state of an owner, on its way in. */
 export interface Candidate {
   readonly sealed: SealedHead
   readonly set: RecordSet
@@ -17,12 +17,12 @@ export interface Candidate {
 }
 
 /**
- * Makes a judged state of another owner the one held: all of it at once, set, head and mark.
+ * Makes a verified state of another owner the one held: all of it at once, set, head and high-water mark.
  *
- * The caller has judged the head `newer`, and the set hashes to its root. Refuses, with an alarm, what there is no room
+ * The caller has verified the head `newer`, and the set hashes to its root. Refuses, with an alarm, what there is no room
  * for.
  */
-export function adopt(state: RegistryState, candidate: Candidate, now: Now): Effect[] {
+export function apply(state: RegistryState, candidate: Candidate, now: Now): Effect[] {
   const { sealed, set, identity, chain } = candidate
   const { head } = sealed
   const { owner, epoch, seq } = head
@@ -48,14 +48,14 @@ export function adopt(state: RegistryState, candidate: Candidate, now: Now): Eff
   }
   const { added, removed } = replace(state, entry)
   // Deleted first, so that the order of the map is the order of use.
-  state.marks.delete(owner)
-  state.marks.set(owner, { epoch, seq, untilMs: identity.notAfterMs, spent: false })
+  state.highWaterMarks.delete(owner)
+  state.highWaterMarks.set(owner, { epoch, seq, untilMs: identity.notAfterMs, spent: false })
   const before = held?.sealed.head
   const setChanged = before === undefined || before.epoch !== epoch || before.recordSeq !== head.recordSeq
   const announced = before === undefined || !announcesSame(before, head)
-  const effects: Effect[] = boundMarks(state)
+  const effects: Effect[] = boundHighWaterMarks(state)
   if (setChanged || announced) {
-    effects.push({ type: 'persist', mark: { owner, epoch, seq, untilMs: identity.notAfterMs } })
+    effects.push({ type: 'persist', highWaterMark: { owner, epoch, seq, untilMs: identity.notAfterMs } })
   }
   if (announced || added.length > 0 || removed.length > 0) {
     effects.push(changed(entry, added.length + removed.length === 0 ? 'head' : 'set', added, removed))
@@ -79,7 +79,7 @@ export function replace(state: RegistryState, entry: Entry): SetDifference {
 }
 
 /**
- * Removes another owner's state. Its mark stays; with `spent`, this very state does not come back either.
+ * Removes another owner's state. Its high-water mark stays; with `spent`, this very state does not come back either.
  */
 export function drop(state: RegistryState, owner: PeerKey, cause: ChangeCause, spent: boolean): Effect[] {
   const entry = state.entries.get(owner)
@@ -92,8 +92,8 @@ export function drop(state: RegistryState, owner: PeerKey, cause: ChangeCause, s
   state.chainTries.delete(owner)
   state.clocks.delete(owner)
   state.digests.delete(owner, entry.ownerKey)
-  const mark = state.marks.get(owner)
-  if (mark !== undefined && spent) state.marks.set(owner, { ...mark, spent: true })
+  const highWaterMark = state.highWaterMarks.get(owner)
+  if (highWaterMark !== undefined && spent) state.highWaterMarks.set(owner, { ...highWaterMark, spent: true })
   return [changed(entry, cause, added, removed)]
 }
 
@@ -145,13 +145,13 @@ function overflow(
   return { limit: 'registry_total_bytes', detail: `${maxTotalBytes} bytes of records are held` }
 }
 
-// A mark lasts as long as a certificate, so an authority that admits ever new hosts could fill our memory with them.
-function boundMarks(state: RegistryState): Effect[] {
+// A high-water mark lasts as long as a certificate, so an authority that admits ever new hosts could fill our memory with them.
+function boundHighWaterMarks(state: RegistryState): Effect[] {
   const effects: Effect[] = []
-  for (const owner of state.marks.keys()) {
-    if (state.marks.size <= 4 * state.limits.maxOwners) break
+  for (const owner of state.highWaterMarks.keys()) {
+    if (state.highWaterMarks.size <= 4 * state.limits.maxOwners) break
     if (state.entries.has(owner)) continue
-    state.marks.delete(owner)
+    state.highWaterMarks.delete(owner)
     effects.push({ type: 'forget', owner })
   }
   return effects

@@ -5,7 +5,7 @@ import { MAX_SKEW_MS, QUARANTINE_MS } from './limits.ts'
 import type { Admitted, RegistryState } from './state.ts'
 
 /** What a head that arrived is worth. `forged` and `invalid` are the sender's fault; `ignored` is nobody's. */
-export type Judgement =
+export type HeadVerdict =
   | { readonly is: 'newer' }
   /** Signed with our own key. */
   | { readonly is: 'own' }
@@ -20,17 +20,17 @@ export type Judgement =
   | { readonly is: 'equivocation'; readonly reason: string }
 
 /**
- * Judges a head for a replica, given what its owner's certificate proves.
+ * Verifies a head for a replica, given what its owner's certificate proves.
  *
  * Changes nothing. A head is `newer` only if its signature holds, its owner is who the certificate says, its lease has
  * time left, and neither the state held nor the high-water mark is as new.
  */
-export function judgeHead(
+export function verifyHead(
   state: RegistryState,
   sealed: SealedHead,
   identity: Admitted | undefined,
   now: Now
-): Judgement {
+): HeadVerdict {
   const { head } = sealed
   if (head.owner === state.own.peer) return verifies(state, sealed) ? { is: 'own' } : { is: 'forged' }
   const quarantine = state.quarantines.get(head.owner)
@@ -38,15 +38,15 @@ export function judgeHead(
     const served = now.monotonicMs - quarantine.sinceMonotonicMs >= QUARANTINE_MS
     if (!served || head.epoch <= quarantine.epoch) return { is: 'ignored', reason: 'quarantined' }
   }
-  const mark = state.marks.get(head.owner)
+  const highWaterMark = state.highWaterMarks.get(head.owner)
   const held = state.entries.get(head.owner)
-  const age = mark === undefined ? 1 : compareAge(head, mark)
+  const age = highWaterMark === undefined ? 1 : compareAge(head, highWaterMark)
   if (age < 0) return { is: 'ignored', reason: 'stale' }
   if (age === 0 && held !== undefined) {
     if (held.sealed.digest === sealed.digest) return { is: 'duplicate' }
     return verifies(state, sealed) ? { is: 'equivocation', reason: 'two heads of one seq' } : { is: 'forged' }
   }
-  if (age === 0 && mark?.spent === true) return { is: 'ignored', reason: 'stale' }
+  if (age === 0 && highWaterMark?.spent === true) return { is: 'ignored', reason: 'stale' }
   if (identity === undefined) return { is: 'unknown' }
   if (identity.peer !== head.owner) return { is: 'forged' }
   if (!verifies(state, sealed)) return { is: 'forged' }
@@ -75,12 +75,12 @@ export function isWanted(state: RegistryState, owner: PeerKey, epoch: bigint, se
   }
   const quarantine = state.quarantines.get(owner)
   if (quarantine !== undefined && epoch <= quarantine.epoch) return false
-  const mark = state.marks.get(owner)
+  const highWaterMark = state.highWaterMarks.get(owner)
   const held = state.entries.get(owner)
-  const age = mark === undefined ? 1 : compareAge({ epoch, seq }, mark)
+  const age = highWaterMark === undefined ? 1 : compareAge({ epoch, seq }, highWaterMark)
   if (age !== 0) return age > 0
   // Of equal age: wanted when it was only remembered from disk, or when it contradicts what is held.
-  return held === undefined ? mark?.spent !== true : held.sealed.digest !== digest
+  return held === undefined ? highWaterMark?.spent !== true : held.sealed.digest !== digest
 }
 
 function verifies(state: RegistryState, { head, bytes, signature }: SealedHead): boolean {

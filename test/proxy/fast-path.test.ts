@@ -10,7 +10,7 @@ import { type Host, type HostOptions, World } from './support/world.ts'
 
 const NAME = 'dev.test.server.default'
 const MEGABYTE = 1024 * 1024
-const AT_ONCE = { laneWorth: { bytes: 0, chunks: 1 } } as const
+const AT_ONCE = { upgradeThresholds: { bytes: 0, chunks: 1 } } as const
 
 async function hosts(options: HostOptions = {}, between?: Meddle) {
   const world = await World.create()
@@ -33,7 +33,7 @@ async function hosts(options: HostOptions = {}, between?: Meddle) {
 }
 
 function carriers(...hosts: readonly Host[]): string[] {
-  return hosts.flatMap(host => host.broker.flows().map(({ carrier }) => carrier))
+  return hosts.flatMap(host => host.proxy.flows().map(({ carrier }) => carrier))
 }
 
 async function exchange({ client, server }: { client: Socket; server: Socket }): Promise<void> {
@@ -43,7 +43,7 @@ async function exchange({ client, server }: { client: Socket; server: Socket }):
   assert.deepEqual(gotDown, { hash: down, bytes: 6 * MEGABYTE })
 }
 
-describe('a lane', () => {
+describe('a fast-path connection', () => {
   it('is what a flow of many bytes or of many messages moves to, and not one that is small', async () => {
     const { world, near, far, open } = await hosts()
     await using _ = world
@@ -51,11 +51,12 @@ describe('a lane', () => {
     const bulk = await open()
     bulk.client.write(randomBytes(MEGABYTE))
     await readBytes(bulk.server, MEGABYTE)
-    const isMoved = (count: number) => () => carriers(near, far).filter(carrier => carrier === 'lane').length === count
+    const isMoved = (count: number) => () =>
+      carriers(near, far).filter(carrier => carrier === 'fastpath').length === count
     await converse(bulk.client, bulk.server, isMoved(2))
     const chatty = await open()
     await converse(chatty.client, chatty.server, isMoved(4))
-    assert.deepEqual(carriers(near), ['direct', 'lane', 'lane'])
+    assert.deepEqual(carriers(near), ['direct', 'fastpath', 'fastpath'])
     for (const { client, server } of [small, bulk, chatty]) {
       client.end('the end')
       assert.equal((await readAll(server)).toString(), 'the end')
@@ -81,26 +82,26 @@ describe('a lane', () => {
   })
 
   it('has a limit, beyond which flows stay on their session', async () => {
-    const { world, near, open } = await hosts({ ...AT_ONCE, limits: { lanes: 1 } })
+    const { world, near, open } = await hosts({ ...AT_ONCE, limits: { fastPathConnections: 1 } })
     await using _ = world
     const first = await open()
-    await converse(first.client, first.server, () => carriers(near).includes('lane'))
+    await converse(first.client, first.server, () => carriers(near).includes('fastpath'))
     const second = await open()
     let rounds = 0
     await converse(second.client, second.server, () => ++rounds > 80)
-    assert.deepEqual(carriers(near), ['lane', 'direct'])
-    assert.ok(near.hits.includes('broker_lanes'))
+    assert.deepEqual(carriers(near), ['fastpath', 'direct'])
+    assert.ok(near.hits.includes('proxy_fastpath_connections'))
     await exchange(first)
     await exchange(second)
     const third = await open()
-    await converse(third.client, third.server, () => carriers(near).includes('lane'))
+    await converse(third.client, third.server, () => carriers(near).includes('fastpath'))
   })
 
   it('holds little of many small messages for a reader that has stalled, and goes on when it reads', async () => {
     const { world, near, far, open } = await hosts(AT_ONCE)
     await using _ = world
     const { client, server } = await open()
-    await converse(client, server, () => carriers(near, far).every(carrier => carrier === 'lane'))
+    await converse(client, server, () => carriers(near, far).every(carrier => carrier === 'fastpath'))
     const before = process.memoryUsage().rss
     let sent = 0
     let isFull = false
@@ -121,30 +122,30 @@ describe('a lane', () => {
     ['ends early', (_piece, _way, { near, far }) => void [near, far].map(socket => socket.end())],
     [
       'has a bit that is another',
-      (piece, way, lane) => {
+      (piece, way, connection) => {
         const other = Buffer.from(piece)
         other[other.length >> 1] = other[other.length >> 1]! ^ 1
-        pass(other, way, lane)
+        pass(other, way, connection)
       }
     ],
-    ['repeats a piece', (piece, way, lane) => pass(Buffer.concat([piece, piece]), way, lane)],
+    ['repeats a piece', (piece, way, connection) => pass(Buffer.concat([piece, piece]), way, connection)],
     ['leaves out a piece', () => {}],
-    ['gets strange bytes', (piece, way, lane) => pass(Buffer.concat([randomBytes(100), piece]), way, lane)]
+    ['gets strange bytes', (piece, way, connection) => pass(Buffer.concat([randomBytes(100), piece]), way, connection)]
   ] as readonly (readonly [string, Meddle])[]) {
     for (const direction of ['up', 'down'] as const) {
       it(`that ${what} (${direction}) is a cut at both ends, before which all was right`, async () => {
         let untilHarm = 3 * MEGABYTE
-        const { world, near, far, open } = await hosts(AT_ONCE, (piece, way, lane) => {
+        const { world, near, far, open } = await hosts(AT_ONCE, (piece, way, connection) => {
           if (way === direction) untilHarm -= piece.length
-          if (untilHarm > 0 || way !== direction) pass(piece, way, lane)
+          if (untilHarm > 0 || way !== direction) pass(piece, way, connection)
           else {
             untilHarm = Number.POSITIVE_INFINITY
-            harm(piece, way, lane)
+            harm(piece, way, connection)
           }
         })
         await using _ = world
         const { client, server } = await open()
-        await converse(client, server, () => carriers(near, far).every(carrier => carrier === 'lane'))
+        await converse(client, server, () => carriers(near, far).every(carrier => carrier === 'fastpath'))
         const [from, to] = direction === 'up' ? [client, server] : [server, client]
         const sent = randomBytes(8 * MEGABYTE)
         from.write(sent)
@@ -165,13 +166,13 @@ describe('a lane', () => {
 
   it('that is repeated from a capture opens nothing and gets no answer, while the flow lives and after', async () => {
     const captured: Buffer[] = []
-    const { world, near, far, direct, open } = await hosts(AT_ONCE, (piece, way, lane) => {
+    const { world, near, far, direct, open } = await hosts(AT_ONCE, (piece, way, connection) => {
       if (way === 'up') captured.push(Buffer.from(piece))
-      pass(piece, way, lane)
+      pass(piece, way, connection)
     })
     await using _ = world
     const { client, server } = await open()
-    await converse(client, server, () => carriers(near, far).every(carrier => carrier === 'lane'))
+    await converse(client, server, () => carriers(near, far).every(carrier => carrier === 'fastpath'))
     await say(direct, Buffer.concat(captured))
     client.write('still here')
     assert.equal((await readBytes(server, 10)).toString(), 'still here')
@@ -181,31 +182,31 @@ describe('a lane', () => {
   })
 })
 
-/** The same preamble for a kept lane. */
-function keptOf(preamble: Buffer): Buffer {
-  const kept = Buffer.from(preamble)
-  kept.writeUInt32BE(2, 18)
-  return kept
+/** The same preamble for a pooled fast-path connection. */
+function pooledOf(preamble: Buffer): Buffer {
+  const pooled = Buffer.from(preamble)
+  pooled.writeUInt32BE(2, 18)
+  return pooled
 }
 
 describe('the data port', () => {
-  it('says nothing to who begins as a lane does and knows no session, or no key', async () => {
+  it('says nothing to who begins as a fast-path connection does and knows no session, or no key', async () => {
     const preambles: Buffer[] = []
-    const { world, near, far, direct, open } = await hosts(AT_ONCE, (piece, way, lane) => {
+    const { world, near, far, direct, open } = await hosts(AT_ONCE, (piece, way, connection) => {
       if (way === 'up' && piece[0] === FIRST_BYTE) preambles.push(Buffer.from(piece.subarray(0, PREAMBLE_BYTES)))
-      pass(piece, way, lane)
+      pass(piece, way, connection)
     })
     await using _ = world
     const { client, server } = await open()
-    await converse(client, server, () => carriers(near, far).every(carrier => carrier === 'lane'))
+    await converse(client, server, () => carriers(near, far).every(carrier => carrier === 'fastpath'))
     const known = preambles[0] ?? assert.fail()
     const unknown = encodePreamble({ sessionTag: randomBytes(16), streamId: 1, salt: randomBytes(16) })
     const hello = Buffer.concat([Buffer.from([1, 0, 0, 0]), randomBytes(16)])
     await Promise.all([
       say(direct, unknown),
       say(direct, Buffer.concat([unknown, hello])),
-      // The session has not said that it keeps lanes.
-      say(direct, Buffer.concat([keptOf(known), hello])),
+      // The session has not said that it keeps fast-path connections.
+      say(direct, Buffer.concat([pooledOf(known), hello])),
       say(direct, Buffer.concat([known, hello])),
       say(direct, Buffer.concat([known, randomBytes(MEGABYTE)])),
       say(direct, randomBytes(1_000).fill(FIRST_BYTE, 0, 1)),

@@ -11,8 +11,8 @@ import {
   MAX_CONTENT_BYTES,
   PREAMBLE_BYTES
 } from '../../src/proxy/fastpath/format.ts'
-import { Lane } from '../../src/proxy/fastpath/record-connection.ts'
-import { LaneViolation, RecordReader } from '../../src/proxy/fastpath/record-reader.ts'
+import { RecordConnection } from '../../src/proxy/fastpath/record-connection.ts'
+import { RecordReader, RecordViolation } from '../../src/proxy/fastpath/record-reader.ts'
 import { RecordWriter } from '../../src/proxy/fastpath/record-writer.ts'
 
 /** As a TLS exporter: other bytes for each label and context. */
@@ -57,7 +57,7 @@ function cutAt(bytes: Buffer, places: readonly number[]): Buffer[] {
 const contents = fc.array(fc.uint8Array({ maxLength: 2_000 }), { maxLength: 12 })
 const data = (content: Uint8Array): Written => ({ kind: Kind.Data, content: Buffer.from(content) })
 
-describe('the records of a lane', () => {
+describe('the records of a fast-path connection', () => {
   it('are read as they were written, however the network cuts them up', () => {
     fc.assert(
       fc.property(contents, fc.array(fc.nat(), { maxLength: 20 }), (contents, places) => {
@@ -101,7 +101,7 @@ describe('the records of a lane', () => {
               )
             ])
           } catch (err) {
-            assert.ok(err instanceof LaneViolation)
+            assert.ok(err instanceof RecordViolation)
             isRefused = true
             break
           }
@@ -123,7 +123,7 @@ describe('the records of a lane', () => {
       return seal([index === 0 ? HELLO : data(Buffer.from(text))], writer)
     })
     const refuse = (...pieces: readonly (Buffer | undefined)[]): void => {
-      assert.throws(() => read(pieces as Buffer[]), LaneViolation)
+      assert.throws(() => read(pieces as Buffer[]), RecordViolation)
     }
     assert.equal(read([hello!, one!, two!]).data.toString(), 'onetwo')
     refuse(hello, one, one)
@@ -131,9 +131,9 @@ describe('the records of a lane', () => {
     refuse(hello, two, one)
     refuse(hello, hello)
     const other = new RecordReader(exporter, { ...name, sender: 'server' })
-    assert.throws(() => read([hello!], other), LaneViolation)
+    assert.throws(() => read([hello!], other), RecordViolation)
     for (const changed of [{ streamId: 8 }, { salt: Buffer.alloc(16, 2) }]) {
-      assert.throws(() => read([hello!], new RecordReader(exporter, { ...name, ...changed })), LaneViolation)
+      assert.throws(() => read([hello!], new RecordReader(exporter, { ...name, ...changed })), RecordViolation)
     }
   })
 
@@ -144,16 +144,16 @@ describe('the records of a lane', () => {
       return bytes
     }
     const fresh = (): RecordReader => new RecordReader(exporter, name)
-    assert.throws(() => read([header(Kind.Data, 1)], fresh()), LaneViolation)
+    assert.throws(() => read([header(Kind.Data, 1)], fresh()), RecordViolation)
     const proved = (): RecordReader => {
       const reader = fresh()
       read([seal([HELLO])], reader)
       return reader
     }
-    assert.throws(() => read([header(Kind.Data, MAX_CONTENT_BYTES + 1)], proved()), LaneViolation)
-    assert.throws(() => read([header(0, 0)], proved()), LaneViolation)
-    assert.throws(() => read([header(Kind.End, 1)], proved()), LaneViolation)
-    assert.throws(() => read([header(Kind.Start, 7)], proved()), LaneViolation)
+    assert.throws(() => read([header(Kind.Data, MAX_CONTENT_BYTES + 1)], proved()), RecordViolation)
+    assert.throws(() => read([header(0, 0)], proved()), RecordViolation)
+    assert.throws(() => read([header(Kind.End, 1)], proved()), RecordViolation)
+    assert.throws(() => read([header(Kind.Start, 7)], proved()), RecordViolation)
   })
 
   it('are no larger than a reader takes, and are not written where they do not fit', () => {
@@ -164,7 +164,7 @@ describe('the records of a lane', () => {
     assert.deepEqual(read([seal([HELLO, largest, largest])]).data, Buffer.alloc(2 * MAX_CONTENT_BYTES, 5))
   })
 
-  it('have an order: a lane ends at the first that is out of it', () => {
+  it('have an order: a fast-path connection ends at the first that is out of it', () => {
     const start = { kind: Kind.Start, content: Buffer.alloc(8) }
     const end = { kind: Kind.End, content: Buffer.alloc(0) }
     const stay = { kind: Kind.Stay, content: Buffer.alloc(0) }
@@ -183,10 +183,9 @@ describe('the records of a lane', () => {
       for (const together of [true, false]) {
         const heard: string[] = []
         const writer = new RecordWriter(exporter, name)
-        const lane = new Lane(
-          new RecordWriter(exporter, name),
-          new RecordReader(exporter, name),
-          { end: 'other', isKept: false },
+        const connection = new RecordConnection(
+          { writer: new RecordWriter(exporter, name), reader: new RecordReader(exporter, name) },
+          { end: 'other', isPooled: false },
           {
             data: (_bytes, done) => {
               done()
@@ -196,15 +195,15 @@ describe('the records of a lane', () => {
           }
         )
         const pieces = records.map(record => seal([record], writer))
-        for (const piece of together ? [Buffer.concat(pieces)] : pieces) lane.received(piece)
-        assert.deepEqual(heard, ['LaneViolation'], records.map(({ kind }) => kind).join())
-        assert.ok(lane.isOver)
+        for (const piece of together ? [Buffer.concat(pieces)] : pieces) connection.received(piece)
+        assert.deepEqual(heard, ['RecordViolation'], records.map(({ kind }) => kind).join())
+        assert.ok(connection.isClosed)
       }
     }
   })
 })
 
-describe('the preamble of a lane', () => {
+describe('the preamble of a fast-path connection', () => {
   it('is read as it was written, and no other length or version is', () => {
     const preamble = { sessionTag: Buffer.alloc(16, 3), streamId: 4_000_000_001, salt: Buffer.alloc(16, 4) }
     const bytes = encodePreamble(preamble)

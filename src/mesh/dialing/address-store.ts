@@ -2,19 +2,19 @@ import type { PeerKey } from '../../identity/index.ts'
 import {
   ADDRESSES_PER_ROUND,
   HEAD_START_MS,
+  HINT_ATTEMPTS,
   HURRY_SPREAD_MS,
   MAX_ADDRESSES_PER_PEER,
-  MAX_KNOWN_PEERS,
-  MAX_RUMOURED_PEERS,
-  RUMOUR_ATTEMPTS
+  MAX_HINTED_PEERS,
+  MAX_KNOWN_PEERS
 } from '../limits.ts'
 import type { PeerAddress } from './addresses.ts'
 
 /**
  * How we came to know of a host. A seed is configured and never forgotten; a member was named by somebody admitted; a
- * rumour is an answer on the local network, which anybody can give.
+ * hint is an answer on the local network, which anybody can give.
  */
-export type Standing = 'seed' | 'member' | 'rumour'
+export type AddressSource = 'seed' | 'member' | 'hint'
 
 /** One host to be dialled, or one address of which we do not know who is there. */
 export interface Target {
@@ -22,7 +22,7 @@ export interface Target {
   readonly peer: PeerKey | undefined
   /** Who answered there last, if the address does not say. */
   resolved: PeerKey | undefined
-  standing: Standing
+  source: AddressSource
   /** Best first: the one that worked last, then the latest heard. */
   addresses: string[]
   failures: number
@@ -42,13 +42,13 @@ export function headStartMs(self: PeerKey, peer: PeerKey): number {
   return self < peer ? 0 : HEAD_START_MS
 }
 
-const RANK: Record<Standing, number> = { seed: 2, member: 1, rumour: 0 }
+const RANK: Record<AddressSource, number> = { seed: 2, member: 1, hint: 0 }
 
 /**
- * Whom we could dial and where. Pure, and bounded: at most 2,048 hosts, of which at most 64 by rumour, at most eight
+ * Whom we could dial and where. Pure, and bounded: at most 2,048 hosts, of which at most 64 by hint, at most eight
  * addresses each. Seeds are beyond these limits, since the operator wrote them.
  */
-export class AddressBook {
+export class AddressStore {
   readonly #self: PeerKey
   readonly #targets = new Map<string, Target>()
 
@@ -57,20 +57,20 @@ export class AddressBook {
   }
 
   /** Notes an address. A standing only ever rises. Ourselves are left out. */
-  add({ address, peer }: PeerAddress, standing: Standing, nowMs: number): void {
+  add({ address, peer }: PeerAddress, source: AddressSource, nowMs: number): void {
     if (peer === this.#self) return
     const key = peer ?? address
     let target = this.#targets.get(key)
     if (target === undefined) {
-      if (standing !== 'seed' && !this.#makeRoom(standing)) return
+      if (source !== 'seed' && !this.#makeRoom(source)) return
       target = {
         key,
         peer,
         resolved: undefined,
-        standing,
+        source,
         addresses: [],
         failures: 0,
-        notBeforeMs: standing === 'member' && peer !== undefined ? nowMs + headStartMs(this.#self, peer) : nowMs,
+        notBeforeMs: source === 'member' && peer !== undefined ? nowMs + headStartMs(this.#self, peer) : nowMs,
         lastConnectedMs: Number.NEGATIVE_INFINITY,
         turn: 0
       }
@@ -78,29 +78,29 @@ export class AddressBook {
     }
     // What anybody can claim must not push out an address that somebody admitted gave us.
     const full = target.addresses.length >= MAX_ADDRESSES_PER_PEER
-    if (!target.addresses.includes(address) && !(full && RANK[standing] < RANK[target.standing])) {
-      const keep = standing === 'rumour' ? [...target.addresses, address] : [address, ...target.addresses]
+    if (!target.addresses.includes(address) && !(full && RANK[source] < RANK[target.source])) {
+      const keep = source === 'hint' ? [...target.addresses, address] : [address, ...target.addresses]
       target.addresses = keep.slice(0, MAX_ADDRESSES_PER_PEER)
       // A new address is a new chance.
       target.notBeforeMs = Math.min(target.notBeforeMs, nowMs)
     }
-    if (RANK[standing] > RANK[target.standing]) target.standing = standing
+    if (RANK[source] > RANK[target.source]) target.source = source
   }
 
   /** Everybody, seeds first. */
   targets(): Target[] {
-    return [...this.#targets.values()].sort((a, b) => RANK[b.standing] - RANK[a.standing])
+    return [...this.#targets.values()].sort((a, b) => RANK[b.source] - RANK[a.source])
   }
 
   find(peer: PeerKey): Target | undefined {
     return this.#targets.get(peer)
   }
 
-  /** How many hosts the mesh has, as far as we know, without us. Rumours do not count. */
+  /** How many hosts the mesh has, as far as we know, without us. Suspicion gossip do not count. */
   members(): number {
     let count = 0
     for (const target of this.#targets.values()) {
-      if (target.peer !== undefined && target.standing !== 'rumour') count += 1
+      if (target.peer !== undefined && target.source !== 'hint') count += 1
     }
     return count
   }
@@ -125,16 +125,16 @@ export class AddressBook {
     target.failures = 0
     target.turn = 0
     target.lastConnectedMs = nowMs
-    if (target.standing === 'rumour') target.standing = 'member'
+    if (target.source === 'hint') target.source = 'member'
     if (address === undefined) return
     target.addresses = [address, ...target.addresses.filter(other => other !== address)]
   }
 
-  /** None of the addresses led to the host. A rumour is dropped after a few times. */
+  /** None of the addresses led to the host. A hint is dropped after a few times. */
   failed(target: Target, notBeforeMs: number): void {
     target.failures += 1
     target.notBeforeMs = notBeforeMs
-    if (target.standing === 'rumour' && target.failures >= RUMOUR_ATTEMPTS) this.#targets.delete(target.key)
+    if (target.source === 'hint' && target.failures >= HINT_ATTEMPTS) this.#targets.delete(target.key)
   }
 
   #hurry(found: Target, nowMs: number): void {
@@ -144,14 +144,14 @@ export class AddressBook {
     }
   }
 
-  #makeRoom(standing: Standing): boolean {
+  #makeRoom(source: AddressSource): boolean {
     const same = [...this.#targets.values()].filter(
-      target => target.standing !== 'seed' && (standing === 'rumour') === (target.standing === 'rumour')
+      target => target.source !== 'seed' && (source === 'hint') === (target.source === 'hint')
     )
-    const max = standing === 'rumour' ? MAX_RUMOURED_PEERS : MAX_KNOWN_PEERS
+    const max = source === 'hint' ? MAX_HINTED_PEERS : MAX_KNOWN_PEERS
     if (same.length < max) return true
-    // A flood of rumours must not push out the ones we are working on; a new member is worth more than a lost one.
-    if (standing === 'rumour') return false
+    // A flood of hints must not push out the ones we are working on; a new member is worth more than a lost one.
+    if (source === 'hint') return false
     const oldest = same.reduce((a, b) => (b.lastConnectedMs < a.lastConnectedMs ? b : a))
     this.#targets.delete(oldest.key)
     return true

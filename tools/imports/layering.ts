@@ -19,17 +19,17 @@ export interface Violation {
 const IMPURE_MEMBERS: ReadonlySet<string> = new Set(['Date.now', 'new Date()', 'Math.random', 'crypto.getRandomValues'])
 
 /** Every place where a file under src/ imports or uses what its folder must not. */
-export function judge(modules: readonly ModuleFacts[]): Violation[] {
+export function layering(modules: readonly ModuleFacts[]): Violation[] {
   return modules.flatMap(module => {
     const [top, folder = ''] = module.file.split('/')
     if (top !== 'src' || module.file.startsWith('src/wire/gen/')) return []
     const layer = LAYERS[folder]
     if (layer === undefined) return [{ file: module.file, line: 1, text: `src/${folder} is not a known folder` }]
-    return [...judgeImports(module, folder, layer), ...judgeGlobals(module, folder, layer)]
+    return [...checkImports(module, folder, layer), ...checkGlobals(module, folder, layer)]
   })
 }
 
-function judgeImports(module: ModuleFacts, folder: string, layer: Layer): Violation[] {
+function checkImports(module: ModuleFacts, folder: string, layer: Layer): Violation[] {
   return module.imports.flatMap(one => {
     const text = one.specifier === undefined ? 'computes what it imports' : refusal(module, folder, layer, one)
     return text === undefined ? [] : [{ file: module.file, line: one.line, text }]
@@ -64,7 +64,7 @@ function refusalOfPackage(folder: string, layer: Layer, name: string): string | 
   return IMPURE_PACKAGES.test(name) ? `is pure and must not import ${name}` : undefined
 }
 
-function judgeGlobals(module: ModuleFacts, folder: string, layer: Layer): Violation[] {
+function checkGlobals(module: ModuleFacts, folder: string, layer: Layer): Violation[] {
   if (layer.pure !== true) return []
   return module.globals
     .filter(({ name }) => IMPURE_GLOBALS.has(name) || IMPURE_MEMBERS.has(name))

@@ -7,22 +7,25 @@ import type { RegistryState } from './state.ts'
 /**
  * Tells a peer that speaks from before its own past what the newest was that we held of it.
  *
- * A host with an old disk and an old clock begins below its own marks here. While somebody holds its past it meets it by
+ * A host with an old disk and an old clock begins below its own high-water marks here. While somebody holds its past it meets it by
  * synchronisation; once that has ended everywhere, only this keeps it from being unheard for good. The same goes for a
  * host in quarantine, which is not heard again below a greater epoch.
  */
-export function remind(
+export function requestMissing(
   state: RegistryState,
   peer: PeerKey,
   said: { readonly epoch: bigint; readonly seq: bigint }
 ): Effect[] {
   if (peer === state.own.peer || state.entries.has(peer)) return []
   const quarantine = state.quarantines.get(peer)
-  if (quarantine !== undefined && said.epoch <= quarantine.epoch) return [reminder(peer, quarantine.epoch, MAX_COUNTER)]
-  const mark = state.marks.get(peer)
-  return mark === undefined || compareAge(said, mark) >= 0 ? [] : [reminder(peer, mark.epoch, mark.seq)]
+  if (quarantine !== undefined && said.epoch <= quarantine.epoch)
+    return [missingRequest(peer, quarantine.epoch, MAX_COUNTER)]
+  const highWaterMark = state.highWaterMarks.get(peer)
+  return highWaterMark === undefined || compareAge(said, highWaterMark) >= 0
+    ? []
+    : [missingRequest(peer, highWaterMark.epoch, highWaterMark.seq)]
 }
 
-function reminder(to: PeerKey, epoch: bigint, seq: bigint): Effect {
+function missingRequest(to: PeerKey, epoch: bigint, seq: bigint): Effect {
   return { type: 'send-ack', to, bytes: encodeAck(epoch, seq), epoch, seq }
 }

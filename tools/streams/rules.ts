@@ -1,6 +1,6 @@
 import type { Read } from './read.ts'
 
-export interface Allowance {
+export interface Exemption {
   /** By file: why nothing is lost there. */
   readonly allowed: Readonly<Record<string, string>>
   /** Folders of src/ where the answer to a violation is another way of reading, and not another entry. */
@@ -8,10 +8,10 @@ export interface Allowance {
 }
 
 /** Every place under src/ that must not read so, and every permission that nobody needs. */
-export function judgeStreams(
+export function checkStreams(
   reads: readonly Read[],
   files: readonly string[],
-  { allowed, strict }: Allowance
+  { allowed, strict }: Exemption
 ): string[] {
   const needed = new Set(reads.map(({ file }) => file))
   const stale = Object.keys(allowed).filter(file => !needed.has(file) && files.some(one => one.startsWith('src/')))
