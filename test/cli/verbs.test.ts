@@ -254,6 +254,41 @@ test('explain exits with 0 only if the connection would work', async t => {
   assert.equal(not.stderr, '')
 })
 
+test('explain says what is left to do when all but the source is there', async t => {
+  const { run } = await fakeApi(t, {
+    admin: {
+      explain: async () => ({
+        works: false,
+        steps: [
+          { subject: 'source', ok: false, text: 'nothing' },
+          { subject: 'policy', ok: true, text: 'allowed' }
+        ]
+      })
+    }
+  })
+  const { code, stdout } = await run('explain', 'dev.a.b.c', 'dev.a.b.d')
+  assert.equal(code, 1)
+  assert.match(stdout, /^It does not work yet: the source has to be registered; warren connect/m)
+})
+
+test('a connection that policy refuses says who asked, and which commands come next', async t => {
+  const { run } = await fakeApi(t, {
+    workload: {
+      register: async () => ({ token: 'token' }),
+      connect: async () => {
+        throw new WarrenError(ErrorCode.Unauthorized, 'no rule allows it')
+      }
+    }
+  })
+  const { code, stderr } = await run('connect', 'dev.web.*.default', '--as', 'dev.shop.cart.default')
+  assert.equal(code, 1)
+  const pair = "dev.shop.cart.default 'dev.web.*.default'"
+  assert.equal(
+    stderr,
+    `warren: UNAUTHORIZED: no rule allows it\n  Each check: warren explain ${pair}; a rule, on the host that sets policy: warren allow ${pair}\n`
+  )
+})
+
 test('register lets the caller own the registration, and deregister takes the token from standard input', async t => {
   const registered: apiPb.RegisterRequest[] = []
   const ended: string[] = []

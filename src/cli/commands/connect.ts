@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
-import { connect } from '../../client/index.ts'
+import { connect, defaultSource } from '../../client/index.ts'
+import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { contextOf } from '../context.ts'
 import { relayLines } from '../listeners/datagram/index.ts'
 import { relayStdio } from '../listeners/stream/relay.ts'
@@ -21,15 +22,29 @@ export function addConnect(program: Command): void {
     .addOption(strategyOption())
     .action(async (destination: string, options: ConnectOptions, command: Command) => {
       const { agent: client, say } = contextOf(command)
-      const common = { client, as: options.as, strategy: options.strategy, application: 'warren connect' }
+      const { strategy, as = defaultSource(destination) } = options
+      const common = { client, as, strategy, application: 'warren connect' }
+      const refused = (err: unknown): never => {
+        throw withNextStep(err, as, destination)
+      }
       if (options.udp === true) {
-        const socket = await connect(destination, { ...common, protocol: 'udp' })
+        const socket = await connect(destination, { ...common, protocol: 'udp' }).catch(refused)
         say(`connected to ${socket.peer.address}`)
         await relayLines(socket, process.stdin, process.stdout)
         return
       }
-      const socket = await connect(destination, common)
+      const socket = await connect(destination, common).catch(refused)
       say(`connected to ${socket.peer.address}`)
       await relayStdio(socket, process.stdin, process.stdout)
     })
+}
+
+/** A refusal by policy names neither who asked nor what can be done: the person may never have chosen a source. */
+function withNextStep(err: unknown, source: string, destination: string): unknown {
+  if (!WarrenError.is(err, ErrorCode.Unauthorized) || err.hint !== undefined) return err
+  const pair = [source, destination].map(text => (/[*{]/.test(text) ? `'${text}'` : text)).join(' ')
+  // Where a rule decided, another one would not help.
+  const allow = err.reason.startsWith('rule ') ? '' : `; a rule, on the host that sets policy: warren allow ${pair}`
+  const hint = `Each check: warren explain ${pair}${allow}`
+  return new WarrenError(err.code, err.reason, { hint, cause: err })
 }

@@ -16,7 +16,7 @@ export function addExplain(program: Command): void {
       const protocol = options.udp === true ? apiPb.Protocol.UDP : apiPb.Protocol.TCP
       const { works, steps: found } = await agent.admin.explain({ source, destination, protocol })
       const steps = found.map(fields)
-      show({ works, steps }, () => `${stepTable(steps)}\n${works ? 'It works.' : 'It does not work.'}`)
+      show({ works, steps }, () => `${stepTable(steps)}\n${verdict(works, steps)}`)
       if (!works) process.exitCode = Exit.Failed
     })
 }
@@ -25,6 +25,16 @@ interface Step {
   readonly subject: string
   readonly ok: boolean
   readonly text: string
+}
+
+/** A client registers its address when it connects, so one that is only not there yet is no fault to look for. */
+function verdict(works: boolean, steps: readonly Step[]): string {
+  if (works) return 'It works.'
+  const failed = new Set(steps.filter(({ ok }) => !ok).map(({ subject }) => subject))
+  if (failed.size === 1 && failed.has('source')) {
+    return 'It does not work yet: the source has to be registered; warren connect and warren forward do that, see --as.'
+  }
+  return 'It does not work.'
 }
 
 function stepTable(steps: readonly Step[]): string {
