@@ -50,14 +50,10 @@ export class AgentClient implements AsyncDisposable {
     const spiffePath = join(this.runtimeDir, 'spiffe.sock')
     const spiffe = sessionOver(spiffePath)
     this.#sessions = [workload, admin, spiffe]
-    this.workload = failingPlainly(apiPb.WorkloadService, transportOver(workload), workloadPath, timeoutMs)
-    this.admin = failingPlainly(adminPb.AdminService, transportOver(admin), adminPath, timeoutMs)
-    this.spiffe = failingPlainly(
-      spiffePb.SpiffeWorkloadAPI,
-      transportOver(spiffe, [spiffeHeader]),
-      spiffePath,
-      timeoutMs
-    )
+    this.workload = failingPlainly(apiPb.WorkloadService, { session: workload, path: workloadPath, timeoutMs })
+    this.admin = failingPlainly(adminPb.AdminService, { session: admin, path: adminPath, timeoutMs })
+    const spiffeApi = { session: spiffe, path: spiffePath, timeoutMs, interceptors: [spiffeHeader] }
+    this.spiffe = failingPlainly(spiffePb.SpiffeWorkloadAPI, spiffeApi)
   }
 
   /** Has `close` call `closer` first. For what lives on this client; the function returned takes it back. */
@@ -102,7 +98,25 @@ const spiffeHeader: Interceptor = next => request => {
   return next(request)
 }
 
-function transportOver(sessionManager: Http2SessionManager, interceptors: Interceptor[] = []): Transport {
+/** What a transport needs of a session manager. */
+type SessionManager = Pick<Http2SessionManager, 'authority' | 'request' | 'notifyResponseByteRead'>
+
+/** `session`, with streams that end when `left` aborts, whether or not all of them was read. */
+function leftWith(session: Http2SessionManager, left: AbortSignal): SessionManager {
+  return {
+    authority: session.authority,
+    notifyResponseByteRead: stream => session.notifyResponseByteRead(stream),
+    request: async (...args) => {
+      const stream = await session.request(...args)
+      // One that the agent has ended is not reset by Connect, and Node waits until what came is read: it would be there, and
+      // keep the process from ending, for as long as the connection to the agent is.
+      left.addEventListener('abort', () => stream.removeAllListeners('readable').resume(), { once: true })
+      return stream
+    }
+  }
+}
+
+function transportOver(sessionManager: SessionManager, interceptors: Interceptor[] = []): Transport {
   return createConnectTransport({
     httpVersion: '2',
     baseUrl: BASE_URL,
@@ -116,14 +130,19 @@ function transportOver(sessionManager: Http2SessionManager, interceptors: Interc
 type Unary = (request: unknown, options?: CallOptions) => Promise<unknown>
 type Stream = (request: unknown, options?: CallOptions) => AsyncIterable<unknown>
 
+/** How one socket of the agent is called. */
+interface Api {
+  readonly session: Http2SessionManager
+  readonly path: string
+  readonly timeoutMs: number
+  readonly interceptors?: Interceptor[]
+}
+
 // Interceptors cannot do this: what they throw is made a ConnectError again.
-function failingPlainly<S extends DescService>(
-  service: S,
-  transport: Transport,
-  path: string,
-  timeoutMs: number
-): Client<S> {
-  const raw = createClient(service, transport) as Record<string, unknown>
+function failingPlainly<S extends DescService>(service: S, { session, path, timeoutMs, interceptors }: Api): Client<S> {
+  const over = (manager: SessionManager): Record<string, unknown> =>
+    createClient(service, transportOver(manager, interceptors)) as Record<string, unknown>
+  const raw = over(session)
   const fail = (err: unknown, signal: AbortSignal | undefined): never => {
     if (signal?.aborted === true) throw signal.reason
     const failure = fromConnectError(err, path)
@@ -139,7 +158,7 @@ function failingPlainly<S extends DescService>(
       }
     }
   }
-  const stream = (call: Stream): Stream => {
+  const stream = (name: string): Stream => {
     return async function* (request, options) {
       // Connect does not cancel a stream whose reader leaves its loop: it would stay open on both sides.
       const left = new AbortController()
@@ -148,6 +167,7 @@ function failingPlainly<S extends DescService>(
       if (signal?.aborted === true) onAbort()
       signal?.addEventListener('abort', onAbort, { once: true })
       try {
+        const call = over(leftWith(session, left.signal))[name] as Stream
         yield* call(request, { ...options, signal: left.signal })
       } catch (err) {
         fail(err, signal)
@@ -158,8 +178,8 @@ function failingPlainly<S extends DescService>(
     }
   }
   const calls = service.methods.map(method => {
-    const call = raw[method.localName]
-    return [method.localName, method.methodKind === 'unary' ? unary(call as Unary) : stream(call as Stream)]
+    const name = method.localName
+    return [name, method.methodKind === 'unary' ? unary(raw[name] as Unary) : stream(name)]
   })
   return Object.freeze(Object.fromEntries(calls)) as Client<S>
 }

@@ -7,6 +7,7 @@ import { serveAdminApi } from '../../src/api/index.ts'
 import { AgentClient, agentDir, connect, defaultSource, runtimeDir, sharedClient } from '../../src/client/index.ts'
 import { ErrorCode, silentLogger } from '../../src/core/index.ts'
 import { adminHandlers, fakeCredentials, tempDir } from '../api/support.ts'
+import { Program, scopeOf } from '../harness/index.ts'
 import { FakeAgent } from './fake-agent.ts'
 
 test('without an agent a call says so, and how to start one', async t => {
@@ -58,6 +59,31 @@ test('an agent that hangs is a time-out', async t => {
   const stop = AbortSignal.abort(new Error('changed my mind'))
   await assert.rejects(client.workload.getStatus({}, { signal: stop }), /changed my mind/)
   await client.close()
+})
+
+test('a program that leaves a stream which the agent has ended, unread, ends', async t => {
+  const agent = await new FakeAgent(t).start()
+  const program = `
+    import { AgentClient } from ${JSON.stringify(join(import.meta.dirname, '..', '..', 'src', 'client', 'index.ts'))}
+    const { workload } = new AgentClient()
+    const { token } = await workload.register({ address: 'dev.a.b.c' })
+    for await (const { event } of workload.keep({ token })) {
+      console.log(event.case)
+      for await (const _ of process.stdin);
+      // Over the same connection: what the agent sent before is here by then.
+      await workload.deregister({ token }).catch(() => {})
+      await workload.heartbeat({ token }).catch(() => {})
+      break
+    }
+    console.log('left')`
+  const argv = [process.execPath, '--input-type=module', '-e', program]
+  const child = new Program(scopeOf(t), argv, { env: { WARREN_RUNTIME_DIR: agent.runtimeDir } })
+  await child.says(/^alive$/m)
+  agent.end('dev.a.b.c.m1', 'revoked')
+  child.stdin.end()
+  await child.says(/^left$/m)
+  const { code, stderr } = await child.outcome(20_000)
+  assert.deepEqual({ code, stderr }, { code: 0, stderr: '' })
 })
 
 test('a refusal by uid on admin.sock reaches the client with its hint', async t => {
