@@ -98,6 +98,6 @@ export class PolicyStore {
 function inDatabaseDamaged(cause: unknown): WarrenError {
   return new WarrenError(ErrorCode.StateUnusable, 'the policy in the database is damaged', {
     cause,
-    hint: 'Put the database back from a backup, or remove it and start once with --accept-lost-state; see "Lost state" in docs/operations.md.'
+    hint: 'Put the database back from a backup, or remove it and start once with --accept-lost-state; see "Lost state" in docs/backup.md.'
   })
 }

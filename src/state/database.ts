@@ -59,7 +59,7 @@ export function storageError(path: string, err: unknown): WarrenError {
   const hint = /full/i.test(text)
     ? 'The disk is full; free some space and start again.'
     : /malformed|not a database|corrupt/i.test(text)
-      ? 'Put it back from a backup, or move it and its -wal away and start once with --accept-lost-state; see "Lost state" in docs/operations.md.'
+      ? 'Put it back from a backup, or move it and its -wal away and start once with --accept-lost-state; see "Lost state" in docs/backup.md.'
       : undefined
   return new WarrenError(ErrorCode.StateUnusable, `cannot use the database ${path}: ${text}`, {
     cause: err,

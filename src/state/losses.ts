@@ -83,7 +83,7 @@ export function requireDatabaseOf(host: PeerKey, vault: Vault, store: Store, { a
   if (owner === host) return false
   if (owner !== undefined) {
     throw new WarrenError(ErrorCode.StateUnusable, `the database ${vault.path(DATABASE)} is of another host`, {
-      hint: `Put back the right one, or remove this one and ${ACCEPT}; see "Lost state" in docs/operations.md.`
+      hint: `Put back the right one, or remove this one and ${ACCEPT}; see "Lost state" in docs/backup.md.`
     })
   }
   // Agents of before did not note it; what they have ever run on says so by its content.
@@ -143,6 +143,6 @@ function isReplaced(vault: Vault, store: Pick<Store, 'setting'>, name: VaultFile
 
 function databaseLost(path: string, why: string): WarrenError {
   return new WarrenError(ErrorCode.StateUnusable, `the database ${path} ${why}, and this host is a member already`, {
-    hint: `Put it back from a backup, or ${ACCEPT}; "Lost state" in docs/operations.md says what that means.`
+    hint: `Put it back from a backup, or ${ACCEPT}; "Lost state" in docs/backup.md says what that means.`
   })
 }

@@ -36,8 +36,9 @@ function run(command: string, args: readonly string[], cwd: string): string {
 function pack(): string {
   const source = join(work, 'source')
   mkdirSync(source)
-  const manifest = ['package.json', 'tsconfig.json', 'tsconfig.build.json', 'LICENSE', 'README.md', 'CHANGELOG.md']
-  for (const name of [...manifest, 'bin', 'packaging', 'src', 'protocols', 'tools']) {
+  const { files } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { files: string[] }
+  const published = files.filter(name => name !== 'dist')
+  for (const name of ['package.json', 'tsconfig.json', 'tsconfig.build.json', 'src', 'tools', ...published]) {
     cpSync(join(ROOT, name), join(source, name), { recursive: true })
   }
   symlinkSync(join(ROOT, 'node_modules'), join(source, 'node_modules'))
@@ -127,6 +128,14 @@ test('the program in the README is a program of the installed package', () => {
   assert.ok(program !== undefined)
   writeFileSync(join(consumer, 'readme.ts'), program)
   typeCheck('readme.ts')
+})
+
+test('every link of the README to a file leads to one of the installed package', () => {
+  const readme = readFileSync(join(ROOT, 'README.md'), 'utf8')
+  const links = [...readme.matchAll(/\]\((?!https?:|#)([^)#]+)/g)].map(([, link = '']) => link)
+  assert.ok(links.length > 10)
+  const missing = links.filter(link => !existsSync(join(consumer, 'node_modules/warren', link)))
+  assert.deepEqual(missing, [])
 })
 
 test('publint finds nothing to complain of', () => {
