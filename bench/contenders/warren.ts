@@ -7,8 +7,8 @@ const SERVER = 'bench.target.server.default'
 const CLIENT = 'bench.load.client.default'
 
 /** Two agents that trust each other, and an ordinary unix server behind one of them. */
-export const warren = (carrier: 'direct' | 'libp2p'): Contender => ({
-  name: carrier === 'direct' ? 'warren' : 'warren over libp2p',
+export const warren = (carrier: 'direct' | 'mesh'): Contender => ({
+  name: carrier === 'direct' ? 'warren' : 'warren over mesh',
   missing: () => undefined,
   start: async (scope: Scope, target: string) => {
     const [a, b] = await allowedPair(scope, carrier)
@@ -40,7 +40,7 @@ export const warrenUdpForward: Contender = {
   }
 }
 
-async function allowedPair(scope: Scope, carrier: 'direct' | 'libp2p'): Promise<readonly [TestAgent, TestAgent]> {
+async function allowedPair(scope: Scope, carrier: 'direct' | 'mesh'): Promise<readonly [TestAgent, TestAgent]> {
   const [a, b] = await startPair(scope, { args: ['--carrier', carrier, '--log-level', 'warn'] })
   await a.cli('allow', 'bench.*.*.*', 'bench.*.*.*')
   await b.follows(a)

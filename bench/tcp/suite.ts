@@ -12,7 +12,7 @@ import { inTurns } from '../rounds.ts'
 import type { SuiteOptions } from '../suite.ts'
 import { type Running, tcpMeasures } from './measures.ts'
 
-const CONTENDERS: readonly Contender[] = [warren('direct'), warren('libp2p'), haproxy, stunnel, socat]
+const CONTENDERS: readonly Contender[] = [warren('direct'), warren('mesh'), haproxy, stunnel, socat]
 
 /**
  * Streams: unix socket, mutual TLS 1.3 over loopback TCP, unix socket, by warren and by programs that do this part of

@@ -35,7 +35,7 @@ export async function probePath(
     ...dataAddresses
       .slice(0, MAX_PROBED)
       .map(address => attempt(`direct ${address}`, 'direct', limit => dial(address, limit).then(nothing))),
-    attempt('mesh', 'libp2p', limit => mesh(limit).then(nothing))
+    attempt('mesh', 'mesh', limit => mesh(limit).then(nothing))
   ])
   if (!results.some(({ ok }) => ok)) results.push(await attempt('relay via ', 'relay via ', helper))
   const best = results.find(({ ok }) => ok)

@@ -38,9 +38,9 @@ const WAYS: ReadonlyArray<
   ['a plain unix socket (the control)', undefined, plain],
   ['the same host', 'local', scope => brokered(scope, 'local')],
   ['a direct connection', 'direct', scope => brokered(scope, 'direct')],
-  ['a libp2p stream', 'libp2p', scope => brokered(scope, 'libp2p')],
+  ['a stream of the mesh', 'mesh', scope => brokered(scope, 'mesh')],
   ['a relay', 'relay via middle', scope => brokered(scope, 'relay')],
-  ['a connection that a host behind a NAT began', 'libp2p', scope => brokered(scope, 'NAT'), isHidable()]
+  ['a connection that a host behind a NAT began', 'mesh', scope => brokered(scope, 'NAT'), isHidable()]
 ]
 
 /** The most that the agents' memory exceeded that of now, together. */

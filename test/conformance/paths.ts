@@ -29,12 +29,12 @@ export interface Course {
 }
 
 /** NAT: the client's host cannot dial the server's, which is reached through the mesh connection that it has begun. Needs root. */
-export type Carrier = 'direct' | 'libp2p' | 'relay' | 'local' | 'NAT'
+export type Carrier = 'direct' | 'mesh' | 'relay' | 'local' | 'NAT'
 
 const HOSTS: Readonly<Record<Carrier, readonly string[]>> = {
   local: ['near'],
   direct: ['near', 'far'],
-  libp2p: ['near', 'far'],
+  mesh: ['near', 'far'],
   relay: ['near', 'far', 'middle'],
   NAT: ['near', 'far']
 }

@@ -27,9 +27,9 @@ const SERVERS = {
       ['direct', 'udp']
     ]
   },
-  closed: { way: 'libp2p, since its data port is blocked', shown: [['libp2p'], ['libp2p']] },
+  closed: { way: 'libp2p, since its data port is blocked', shown: [['mesh'], ['mesh']] },
   apart: { way: 'a relay', shown: [['relay'], ['relay']] },
-  hidden: { way: 'the mesh connection that it began from behind a NAT', shown: [['libp2p'], ['libp2p']] }
+  hidden: { way: 'the mesh connection that it began from behind a NAT', shown: [['mesh'], ['mesh']] }
 } as const
 type Name = keyof typeof SERVERS
 const NAMES = Object.keys(SERVERS) as Name[]

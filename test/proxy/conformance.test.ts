@@ -102,7 +102,7 @@ const WAYS: readonly CarrierPath[] = [
   brokered('a pooled fast-path connection over a link that splits, delays and stalls', 'direct', 'rough', 'pooled'),
   brokered('a fast-path connection over a link that splits, delays and stalls', 'direct', 'rough', 'fastpath'),
   brokered('two agents over a link that splits, delays and stalls', 'direct', 'rough'),
-  brokered('two agents over a stream of the mesh', 'libp2p'),
+  brokered('two agents over a stream of the mesh', 'mesh'),
   brokered('two agents over a relay', 'relay'),
   brokered('an agent behind a NAT, over a stream of the mesh', 'NAT'),
   brokered('one agent for both workloads', 'local')

@@ -171,7 +171,7 @@ for (const on of ['session', 'fastpath', 'pooled'] as const) {
     })
 
     it('is cut when the stream of the mesh below it breaks', async () => {
-      const { world, near, open } = await live('session', { carrier: 'libp2p' })
+      const { world, near, open } = await live('session', { carrier: 'mesh' })
       await using _ = world
       const flow = await open()
       for (const carrier of near.carriers) carrier.destroy()
@@ -254,8 +254,8 @@ describe('sessions', () => {
     const client = await dial(path)
     client.write('x')
     await readBytes(client, 1)
-    assert.equal(near.proxy.flows()[0]?.carrier, 'libp2p')
-    assert.equal(far.proxy.flows()[0]?.carrier, 'libp2p')
+    assert.equal(near.proxy.flows()[0]?.carrier, 'mesh')
+    assert.equal(far.proxy.flows()[0]?.carrier, 'mesh')
   })
 
   it('reach an agent at its second address when the first is another machine', async () => {

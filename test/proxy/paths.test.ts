@@ -55,7 +55,7 @@ describe('the way to another host', () => {
 
     near.openStream = stream
     near.proxy.pathAppeared('beta')
-    while (newest(near) !== 'libp2p') await open()
+    while (newest(near) !== 'mesh') await open()
     far.dataAddresses = good
     near.proxy.pathAppeared('beta')
     while (newest(near) !== 'direct') await open()
@@ -74,7 +74,7 @@ describe('the way to another host', () => {
     assert.equal(newest(near), 'direct')
     proxy.blackHole()
     await open()
-    assert.equal(newest(near), 'libp2p')
+    assert.equal(newest(near), 'mesh')
   })
 
   it('that answers late is not waited for alone', async () => {
@@ -96,7 +96,7 @@ describe('the way to another host', () => {
     near.openRelayed = () => Promise.reject(new WarrenError(ErrorCode.DestinationUnreachable, 'gamma relays no more'))
     await assert.rejects(open(), {
       code: 'DESTINATION_UNREACHABLE',
-      message: /direct: .*; libp2p: no way; relay: gamma relays no more/
+      message: /direct: .*; mesh: no way; relay: gamma relays no more/
     })
   })
 })

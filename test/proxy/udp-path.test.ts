@@ -204,7 +204,7 @@ describe('the datagram path', () => {
   })
 
   it('is not looked for by a host that must use the mesh', async () => {
-    const { world, udp, open } = await live({ carrier: 'libp2p' })
+    const { world, udp, open } = await live({ carrier: 'mesh' })
     await using _ = world
     const { client } = await open()
     await pause(500)

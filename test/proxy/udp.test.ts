@@ -39,9 +39,9 @@ interface CarrierPath {
   readonly source: ReturnType<Host['register']>
 }
 
-async function hosts(way: 'direct' | 'libp2p' | 'local' | 'packets', options: HostOptions = {}): Promise<CarrierPath> {
+async function hosts(way: 'direct' | 'mesh' | 'local' | 'packets', options: HostOptions = {}): Promise<CarrierPath> {
   const world = await World.create()
-  const all = { ...options, carrier: way === 'libp2p' ? 'libp2p' : 'direct' } as const
+  const all = { ...options, carrier: way === 'mesh' ? 'mesh' : 'direct' } as const
   const near = await world.host('alpha', all)
   const far = way === 'local' ? near : await world.host('beta', all)
   return { world, near, far, source: near.register('dev.test.client.default') }
@@ -57,7 +57,7 @@ async function pair({ near, far, source }: CarrierPath): Promise<() => Promise<{
   }
 }
 
-for (const way of ['direct', 'libp2p', 'local', 'packets'] as const) {
+for (const way of ['direct', 'mesh', 'local', 'packets'] as const) {
   describe(`datagrams, ${way}`, () => {
     let all: CarrierPath
     let open: () => Promise<{ client: Framed; server: Framed }>

@@ -7,7 +7,7 @@ import type { Carrier, Path } from './carrier.ts'
 
 /** A stream of the mesh connection between the two agents. */
 export const MESH_PATH: Path = Object.freeze({
-  name: 'libp2p',
+  name: 'mesh',
   allows: Object.freeze({ fastPath: false, datagrams: false, unauthenticated: false })
 })
 

@@ -5,15 +5,15 @@ import type { Host, HostOptions, World } from './world.ts'
 export const DEAD = ['127.0.0.1:1']
 
 /** The ways from one agent to another. NAT: the near one cannot dial the far one, whose connection to it the mesh has. */
-export const CARRIERS = ['direct', 'libp2p', 'relay', 'NAT'] as const
+export const CARRIERS = ['direct', 'mesh', 'relay', 'NAT'] as const
 export type CarrierCase = (typeof CARRIERS)[number]
 
 /** What flows over a way are shown with. */
 export const SHOWN: Readonly<Record<CarrierCase, string>> = {
   direct: 'direct',
-  libp2p: 'libp2p',
+  mesh: 'mesh',
   relay: 'relay via gamma',
-  NAT: 'libp2p'
+  NAT: 'mesh'
 }
 
 /** Two hosts, alpha and beta, of which the first reaches the other in that way only. */
