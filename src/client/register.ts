@@ -1,6 +1,6 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import { definedOnly } from '../core/index.ts'
-import { apiPb } from '../wire/index.ts'
+import { apiPb, healthCheckOf } from '../wire/index.ts'
 import { sharedClient } from './agent-client.ts'
 import { Keeper } from './keeper.ts'
 import type { RegisterOptions, Registration, TargetOption } from './registration.ts'
@@ -28,7 +28,7 @@ function requestOf(address: string, options: RegisterOptions): MessageInitShape<
     wait: WAITS[wait],
     ownerPid,
     application,
-    healthCheck: healthCheck ? apiPb.HealthCheck.UNSPECIFIED : apiPb.HealthCheck.OFF
+    healthCheck: healthCheckOf(healthCheck)
   }
   const proxyProtocol = target !== undefined && 'proxyProtocol' in target && target.proxyProtocol === true
   const serverUser = (target !== undefined && 'serverUser' in target ? target.serverUser : undefined) ?? ''

@@ -1,5 +1,5 @@
 import type { Logger, WarrenError } from '../core/index.ts'
-import type { apiPb } from '../wire/index.ts'
+import type { apiPb, HealthCheckName } from '../wire/index.ts'
 import type { AgentClient, AgentClientOptions } from './agent-client.ts'
 
 export interface PortOptions {
@@ -41,12 +41,13 @@ export interface RegisterOptions extends Omit<AgentClientOptions, 'timeoutMs'> {
   /** How far the registration must have spread before `register` resolves. @default 'all' */
   readonly wait?: 'all' | 'quorum' | 'local' | undefined
   /**
-   * Whether the agent looks after the target, and has it skipped while it fails: by connecting to a TCP or unix
-   * address; by a question to a listener that answers probes.
+   * How the agent checks the target, which others skip while it fails. `auto`, or true: a connection to a TCP or unix address, a
+   * question to a listener that answers probes. `off`, or false: not at all. A name that does not fit the target is
+   * INVALID_ARGUMENT.
    *
-   * @default true
+   * @default 'auto'
    */
-  readonly healthCheck?: boolean | undefined
+  readonly healthCheck?: boolean | HealthCheckName | undefined
   /** The process whose end ends the registration, if not this one. */
   readonly ownerPid?: number | undefined
   /** A name for people. */

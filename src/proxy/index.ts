@@ -15,10 +15,12 @@ export type {
   WorkloadVerdict
 } from './deps.ts'
 export type { FlowInfo } from './flow/index.ts'
-export { probeTarget } from './inbound/index.ts'
+export { probeFrame } from './hello.ts'
+export { dialTarget } from './inbound/index.ts'
 export { collectYoungGarbage } from './legs/index.ts'
 export { DEFAULT_LIMITS, type ProxyLimits } from './limits.ts'
 export type { SourceHandle, Strategy } from './outbound/index.ts'
 export { ENDPOINT_DIRECTORIES, LONGEST_ENDPOINT } from './outbound/index.ts'
 export { type ConnectAnswer, type ConnectRequest, createDataPlane, type DataPlane, type ProxyTotals } from './proxy.ts'
+export { localHeader } from './proxy-header.ts'
 export type { SessionAlarm } from './session-alarms.ts'

@@ -1,5 +1,6 @@
 import type { ProcessHandle } from '../attest/index.ts'
 import { ErrorCode, WarrenError } from '../core/index.ts'
+import { checkerFor } from './health/index.ts'
 import { createListenDirectory } from './listen-directory.ts'
 import type { PortServer } from './port-server.ts'
 import type { Caller, RegisterInput } from './register-input.ts'
@@ -30,44 +31,45 @@ export interface DeliveryOptions {
  * Prepares what a registration for `owner` asks for. Throws INVALID_ARGUMENT, PERMISSION_DENIED for a port of another network,
  * or CANNOT_CONNECT for the listening directory.
  */
-export function deliveryOf(
-  { target, healthCheck = true }: RegisterInput,
+export function deliveryOf(input: RegisterInput, options: DeliveryOptions): Delivery {
+  const { healthCheck = 'auto' } = input
+  const check = input.target === undefined ? undefined : checkerFor(input.target, healthCheck)
+  const { target, directory } = placeOf(input, options)
+  // Anybody may have the port, so there is nothing to find out.
+  const isUnwatched = target?.kind === 'udp' && target.server === undefined
+  return { target, directory, check: isUnwatched ? undefined : check }
+}
+
+function placeOf(
+  { target }: RegisterInput,
   { caller, owner, listenDir, serverAt }: DeliveryOptions
-): Delivery {
+): Omit<Delivery, 'check'> {
   if (target?.kind === 'tcp' || target?.kind === 'udp') requireNetwork(caller)
-  const connecting = healthCheck ? 'connect' : undefined
   switch (target?.kind) {
     case undefined:
-      return { target: undefined, directory: undefined, check: undefined }
+      return { target: undefined, directory: undefined }
     case 'udp': {
-      // Nothing can be asked of a server of which only its own protocol gets an answer: only of the kernel, whose it is.
       if (target.proxy === true) throw noProxy('udp')
       const { host, port } = portTarget(target.address)
       const server = serverAt('udp', host, port)
-      const check = healthCheck && server !== undefined ? 'holder' : undefined
-      return { target: { kind: 'udp', host, port, server }, directory: undefined, check }
+      return { target: { kind: 'udp', host, port, server }, directory: undefined }
     }
     case 'tcp': {
       const { proxy = false } = target
       const { host, port } = portTarget(target.address)
       const tcp: Target = { kind: 'tcp', host, port, server: serverAt('tcp', host, port) }
-      return { target: withProxy(tcp, proxy), directory: undefined, check: connecting }
+      return { target: withProxy(tcp, proxy), directory: undefined }
     }
     case 'unix': {
       const { proxy = false } = target
-      return {
-        target: withProxy(unixTarget(target.path, owner, caller), proxy),
-        directory: undefined,
-        check: connecting
-      }
+      return { target: withProxy(unixTarget(target.path, owner, caller), proxy), directory: undefined }
     }
     case 'listen': {
-      const { hello, protocol, answersProbes = false, proxy = false } = target
-      const check = healthCheck && hello && answersProbes ? 'hello' : undefined
+      const { hello, protocol, proxy = false } = target
       const { directory, socketPath, made } = createListenDirectory(listenDir, caller.uid, caller.gid)
       const { uid, view } = caller
       const unix: Target = { kind: 'unix', path: socketPath, made, uid, view, hello, protocol }
-      return { target: withProxy(unix, proxy), directory, check }
+      return { target: withProxy(unix, proxy), directory }
     }
   }
 }

@@ -30,8 +30,8 @@ export interface RegisterInput {
       }
     | { readonly kind: 'unix'; readonly path: string; readonly proxy?: boolean }
     | undefined
-  /** Whether the agent looks after the target. @default true */
-  readonly healthCheck?: boolean
+  /** How the agent checks the target: `auto`, `off`, or the name of a checker. @default auto */
+  readonly healthCheck?: string
   readonly whitelist: readonly string[]
   readonly labels: Readonly<Record<string, string>>
   readonly ttlMs: number

@@ -2,6 +2,7 @@ import type { AttestedProcess, FileId, LocalUser, ProcessHandle, ProcessView } f
 import { ErrorCode } from '../core/index.ts'
 import type { RegistrationEnd } from '../events/index.ts'
 import type { Address, IdentityDocument, Pattern } from '../identity/index.ts'
+import type { Checker } from './health/index.ts'
 import type { PortServer } from './port-server.ts'
 
 export type Protocol = 'tcp' | 'udp'
@@ -51,8 +52,8 @@ export interface Workload extends LocalUser {
   /** The process whose end ends the registration. */
   readonly process: ProcessHandle
   readonly target: Target | undefined
-  /** How the agent looks after the target, if it does: it asks for a sign of life, or who has the port. */
-  readonly check: 'connect' | 'hello' | 'holder' | undefined
+  /** How the agent checks the target, if it does. */
+  readonly check: Checker | undefined
   readonly protocols: readonly Protocol[]
   readonly whitelist: readonly Pattern[]
   readonly labels: Readonly<Record<string, string>>

@@ -1,6 +1,6 @@
 import { Attestor, DirectoryService, listenerOf, ProcessWatch, portLookup, UserDatabase } from '../../attest/index.ts'
 import { SessionTokens } from '../../identity/index.ts'
-import { probeTarget } from '../../proxy/index.ts'
+import { dialTarget, localHeader, probeFrame } from '../../proxy/index.ts'
 import { codeAfter, Grants, HealthService, PortServers, type Workload, Workloads } from '../../workloads/index.ts'
 import type { Base } from './base.ts'
 import type { Cluster } from './cluster.ts'
@@ -24,12 +24,7 @@ export function buildWorkloads(base: Base, { registry, policy, evictions }: Clus
     attestor: new Attestor(clock, { users })
   })
   const health = new HealthService({
-    async probe({ target, check }, signal) {
-      if (target === undefined || check === undefined) return
-      // A server that is away is no reason here: nobody but its own clients can tell.
-      if (target.kind === 'udp') target.server?.holder()
-      else await probeTarget(target, check === 'hello' ? 'hello' : 'connect', { listenerOf }, signal)
-    },
+    io: { dial: (target, signal) => dialTarget(target, { listenerOf }, signal), probeFrame, localHeader },
     onChange: (workload, verdict) => {
       registry.put(toRecord(workload, verdict))
       events.emit('health-changed', { ...fieldsOf(workload), health: verdict })

@@ -3,7 +3,7 @@ import type { Replication, WaitMode } from '../../cluster/index.ts'
 import { ErrorCode, raceAbort, sleep, WarrenError } from '../../core/index.ts'
 import { formatAddress, type Pattern, parsePattern } from '../../identity/index.ts'
 import type { Strategy } from '../../proxy/index.ts'
-import { apiPb } from '../../wire/index.ts'
+import { apiPb, healthCheckName } from '../../wire/index.ts'
 import type { RegisterInput, Workload, Workloads } from '../../workloads/index.ts'
 import { serverOf } from '../../workloads/index.ts'
 import type { WorkloadHandlers } from '../index.ts'
@@ -167,7 +167,7 @@ function registerInput(request: apiPb.RegisterRequest): RegisterInput {
     ttlMs: request.ttlMs,
     ownerPid: request.ownerPid,
     application: request.application,
-    healthCheck: request.healthCheck !== apiPb.HealthCheck.OFF
+    healthCheck: healthCheckName(request.healthCheck)
   }
 }
 

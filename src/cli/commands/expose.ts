@@ -2,8 +2,10 @@ import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { type Registration, register, type TargetOption } from '../../client/index.ts'
 import { ErrorCode, formatHostPort, parseHostPort, WarrenError } from '../../core/index.ts'
+import type { HealthCheckName } from '../../wire/index.ts'
 import { contextOf } from '../context.ts'
 import { exposeUnixDatagrams } from '../listeners/datagram/index.ts'
+import { healthCheckOption, noHealthCheckOption } from '../options/health-check.ts'
 import { collect, parseEndpoint, parseLabels } from '../options/index.ts'
 import { serverUserAlone } from '../options/server-user.ts'
 import { clause, cliLogger, print, printJsonLine, RateLimitedLines } from '../output/index.ts'
@@ -17,7 +19,7 @@ interface ExposeOptions {
   readonly label?: string[]
   readonly serverUser?: string
   readonly proxyProtocol?: true
-  readonly healthCheck: boolean
+  readonly healthCheck?: HealthCheckName | false
 }
 
 export function addExpose(program: Command): void {
@@ -39,7 +41,8 @@ export function addExpose(program: Command): void {
     .option('--allow <pattern>', 'who may connect, in the same scope, without a rule; may be repeated', collect)
     .option('--label <key=value>', 'may be repeated', collect)
     .option('--proxy-protocol', 'begin each connection with a PROXY protocol v2 header that names the source')
-    .option('--no-health-check', 'do not connect every few seconds to see whether the server is there')
+    .addOption(healthCheckOption())
+    .addOption(noHealthCheckOption())
     .action(async (address: string, options: ExposeOptions, command: Command) => {
       const targets = targetsOf(options)
       const { agent: client, json, say } = contextOf(command)
@@ -48,7 +51,7 @@ export function addExpose(program: Command): void {
         client,
         whitelist: options.allow ?? [],
         labels: parseLabels(options.label ?? []),
-        healthCheck: options.healthCheck,
+        healthCheck: options.healthCheck ?? 'auto',
         application: 'warren expose',
         signal: ending.signal,
         log: cliLogger(say)

@@ -1,8 +1,9 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { Command } from 'commander'
 import { ErrorCode, formatHostPort, parseHostPort, WarrenError } from '../../core/index.ts'
-import { apiPb } from '../../wire/index.ts'
+import { type apiPb, healthCheckOf } from '../../wire/index.ts'
 import { contextOf } from '../context.ts'
+import { healthCheckOption, noHealthCheckOption } from '../options/health-check.ts'
 import { collect, parseDuration, parseLabels, parseWait, replicationText, waitOption } from '../options/index.ts'
 import { serverUserAlone } from '../options/server-user.ts'
 import { fields, printJson } from '../output/index.ts'
@@ -20,7 +21,7 @@ interface RegisterOptions {
   readonly wait: string
   readonly serverUser?: string
   readonly proxyProtocol?: true
-  readonly healthCheck: boolean
+  readonly healthCheck?: string | false
 }
 
 const MIN_TTL_MS = 1_000
@@ -42,7 +43,8 @@ export function addRegister(program: Command): void {
     .option('--pid <pid>', 'ends with this process (default: the one that started this command)')
     .option('--application <name>', 'a name for people')
     .option('--proxy-protocol', 'begin each connection with a PROXY protocol v2 header; not with --udp')
-    .option('--no-health-check', 'do not connect every few seconds to see whether the server is there')
+    .addOption(healthCheckOption())
+    .addOption(noHealthCheckOption())
     .addOption(waitOption())
     .action(async (address: string, options: RegisterOptions, command: Command) => {
       const request = requestOf(address, options)
@@ -68,7 +70,7 @@ function requestOf(address: string, options: RegisterOptions): MessageInitShape<
     wait: parseWait(options.wait),
     ownerPid: options.pid === undefined ? process.ppid : parsePid(options.pid),
     application: options.application ?? '',
-    healthCheck: options.healthCheck ? apiPb.HealthCheck.UNSPECIFIED : apiPb.HealthCheck.OFF
+    healthCheck: healthCheckOf(options.healthCheck ?? 'auto')
   }
 }
 

@@ -1,3 +1,3 @@
 export { Admission } from './admission.ts'
 export { DataServer } from './data-server.ts'
-export { probeTarget } from './probe.ts'
+export { dialTarget } from './target.ts'

@@ -1,20 +1,19 @@
 import { type Clock, detach, type Logger, sleep, WarrenError, within } from '../../core/index.ts'
 import type { Workload } from '../index.ts'
+import type { CheckIo } from './checkers/index.ts'
 import { Hysteresis } from './hysteresis.ts'
 
 const INTERVAL_MS = 5_000
 /** Between probes of a target that just failed, or that is failing. */
 const SUSPICION_INTERVAL_MS = 500
 const PROBE_TIMEOUT_MS = 1_000
-/** A program that listens at the path it is given learns that path by registering: so long it may take to bind. */
-const START_MS = 15_000
 /** At once. Beyond it a round is left out. */
 const MAX_PROBES = 128
 const JITTER = 0.2
 
 export interface HealthDeps {
-  /** Asks one workload for a sign of life. Rejects when there is none. */
-  readonly probe: (workload: Workload, signal: AbortSignal) => Promise<void>
+  /** How checkers reach the servers. */
+  readonly io: CheckIo
   /** Called when the verdict on a workload has changed. */
   readonly onChange: (workload: Workload, health: 'passing' | 'failing') => void
   readonly clock: Clock
@@ -99,12 +98,15 @@ export class HealthService {
 
   async #runCheck(monitored: Monitored): Promise<void> {
     const { workload, verdict, over } = monitored
-    const { probe, onChange, clock, log } = this.#deps
+    const { target, check } = workload
+    const { io, onChange, clock, log } = this.#deps
     this.#running += 1
     monitored.probedAtMs = clock.monotonicMs()
     let failure: unknown
     try {
-      await within(PROBE_TIMEOUT_MS, [over.signal], limit => probe(workload, limit))
+      await within(PROBE_TIMEOUT_MS, [over.signal], limit =>
+        target === undefined || check === undefined ? Promise.resolve() : check.check(target, io, limit)
+      )
       monitored.hasPassed = true
     } catch (err) {
       failure = err
@@ -126,7 +128,7 @@ export class HealthService {
   }
 
   #mayBeStarting({ workload, hasPassed, sinceMs }: Monitored): boolean {
-    return workload.check === 'hello' && !hasPassed && this.#deps.clock.monotonicMs() - sinceMs < START_MS
+    return !hasPassed && this.#deps.clock.monotonicMs() - sinceMs < (workload.check?.startMs ?? 0)
   }
 
   async #rest(monitored: Monitored, ms: number): Promise<void> {

@@ -1083,7 +1083,8 @@ export enum Wait {
 export declare const WaitSchema: GenEnum<Wait>;
 
 /**
- * Whether the agent looks after the target. What fails twice is skipped until it has answered twice.
+ * How the agent checks the target. A target that fails twice is skipped until it has answered twice. A name that does not fit
+ * the target is INVALID_ARGUMENT.
  *
  * @generated from enum warren.api.v1.HealthCheck
  */
@@ -1100,6 +1101,13 @@ export enum HealthCheck {
    * @generated from enum value: HEALTH_CHECK_OFF = 1;
    */
   OFF = 1,
+
+  /**
+   * A connection, also for a `listen` target without a FlowHello: the program must accept connections that carry nothing.
+   *
+   * @generated from enum value: HEALTH_CHECK_CONNECT = 2;
+   */
+  CONNECT = 2,
 }
 
 /**

@@ -1,0 +1,30 @@
+import type { Socket } from 'node:net'
+import type { RegisterInput } from '../../register-input.ts'
+import type { Target } from '../../workload.ts'
+
+/** The target that a registration asks for, before anything is made for it. */
+export type WantedTarget = NonNullable<RegisterInput['target']>
+
+/** What a checker needs of the data plane, which this room does not import. */
+export interface CheckIo {
+  /** Connects as a flow would. Rejects with DESTINATION_UNREACHABLE, or with the signal's reason. */
+  readonly dial: (target: Exclude<Target, { kind: 'udp' }>, signal: AbortSignal) => Promise<Socket>
+  /** The first frame of a connection that asks a program of the library for a sign of life. */
+  readonly probeFrame: () => Buffer
+  /** The PROXY protocol v2 header of a connection that carries nothing for anybody. */
+  readonly localHeader: () => Buffer
+}
+
+/** One way to find out whether a server lives. A file of this folder, and a line in its index. */
+export interface Checker {
+  /** What a registration asks for it by: the name of the value in `warren.api.v1.HealthCheck`, in lower case. */
+  readonly name: string
+  /** Whether a server at this target can be checked so. */
+  readonly canCheck: (target: WantedTarget) => boolean
+  /** Whether it checks such a target without being named. @default wherever it can */
+  readonly isDefault?: (target: WantedTarget) => boolean
+  /** How long a new server may take before a failure counts, in milliseconds. @default 0 */
+  readonly startMs?: number
+  /** Resolves if the server lives. Rejects with DESTINATION_UNREACHABLE if it does not, or with the signal's reason. */
+  readonly check: (target: Target, io: CheckIo, signal: AbortSignal) => Promise<void>
+}
