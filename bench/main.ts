@@ -1,5 +1,5 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import type { Scope } from '../test/harness/index.ts'
 import { idleSuite } from './idle/suite.ts'
@@ -25,6 +25,7 @@ interface Options {
   readonly without: string[]
   readonly agents: readonly number[]
   readonly records: readonly number[]
+  readonly before?: string
   readonly out?: string
 }
 
@@ -34,13 +35,14 @@ const program = new Command('bench')
   .addOption(new Option('--rounds <count>', 'rounds that are counted').default('5'))
   .option('--only <part>', 'only the measures with this in their name')
   .option('--without <parts...>', 'leave out contenders with one of these in their name', [])
+  .option('--before <checkout>', 'tcp: another checkout, built, whose agents are measured in turn with these')
   .addOption(new Option('--agents <counts>', 'registry: agents in the mesh').default([10, 50]).argParser(counts))
   .addOption(new Option('--records <counts>', 'registry: records').default([10_000, 100_000]).argParser(counts))
   .option('--out <directory>', 'also write the results there, as JSON and Markdown, and a plot if there is one')
   .action(run)
 
 async function run(names: string[], options: Options): Promise<void> {
-  const { rounds, only, without, agents, records, out } = options
+  const { rounds, only, without, agents, records, before, out } = options
   const unknown = names.find(name => !Object.hasOwn(SUITES, name))
   if (unknown !== undefined) program.error(`there is no suite ${unknown}, but ${Object.keys(SUITES).join(', ')}`)
   if (!/^[1-9]\d{0,2}$/.test(rounds)) program.error('--rounds must be a number from 1 to 999')
@@ -48,7 +50,15 @@ async function run(names: string[], options: Options): Promise<void> {
   for (const [name, suite] of Object.entries(SUITES)) {
     if (names.length > 0 && !names.includes(name)) continue
     const { plot, ...report } = await withScope(scope =>
-      suite(scope, { rounds: Number(rounds), only, without, agents, records, say })
+      suite(scope, {
+        rounds: Number(rounds),
+        only,
+        without,
+        agents,
+        records,
+        say,
+        ...(before !== undefined && { before: resolve(before) })
+      })
     )
     process.stdout.write(`${markdown(report)}\n`)
     if (out === undefined) continue

@@ -36,9 +36,19 @@ export const loadNow = (): readonly number[] => loadavg().map(value => Number(va
 
 /** How the median of `result` compares with the best of the other programs; undefined if there is none. */
 export function ratio(measured: Measured, result: Result): number | undefined {
-  const medians = measured.results.filter(({ ours }) => !ours).map(({ values }) => median(values))
+  const medians = measured.results
+    .filter(({ ours, values }) => !ours && values.length > 0)
+    .map(({ values }) => median(values))
   const others = medians.filter(Number.isFinite)
   return result.ours && others.length > 0 ? median(result.values) / best(others, measured.better) : undefined
+}
+
+/** The build that `--before` leads to, as its column is called. */
+export const BEFORE = 'warren before'
+
+/** The median of the ratios of each round: what else the machine did in a round was done to both. */
+function pairedRatio(now: readonly number[], before: readonly number[]): number {
+  return median(now.map((value, round) => value / (before[round] ?? Number.NaN)))
 }
 
 /** A table in Markdown: a line for each measure, a column for each contender. */
@@ -53,9 +63,15 @@ export function markdown({ suite, machine, rounds, load, measures }: Report): st
   for (const measured of measures) {
     const cells = contenders.map(name => {
       const result = measured.results.find(({ contender }) => contender === name)
-      if (result === undefined) return '–'
+      if (result === undefined || result.values.length === 0) return '–'
       const share = ratio(measured, result)
-      return `${figure(median(result.values))}${share === undefined ? '' : ` (${share.toFixed(2)} ×)`}`
+      const now = measured.results.find(({ contender }) => contender === 'warren')
+      const paired = name === BEFORE && now !== undefined ? pairedRatio(now.values, result.values) : undefined
+      const notes = [
+        ...(share === undefined ? [] : [`${share.toFixed(2)} ×`]),
+        ...(paired === undefined ? [] : [`now ${paired.toFixed(2)} × of it`])
+      ]
+      return `${figure(median(result.values))}${notes.length === 0 ? '' : ` (${notes.join('; ')})`}`
     })
     const direction = measured.better === 'more' ? 'more is better' : 'less is better'
     lines.push(`| ${measured.name}, ${measured.unit}, ${direction} | ${cells.join(' | ')} |`)

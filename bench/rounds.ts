@@ -4,6 +4,7 @@ import type { Better } from './statistics.ts'
 /** One or more figures that one run of a contender gives. */
 export interface Measure<Contender> {
   readonly figures: readonly Figure[]
+  /** A figure that this contender does not have is left out. */
   readonly run: (contender: Contender) => Promise<Readonly<Record<string, number>>>
 }
 
@@ -36,11 +37,12 @@ export async function inTurns<Contender extends Named>(
     for (let round = 0; round <= rounds; round += 1) {
       say(`${figures[0]?.name}: ${round === 0 ? 'warming up' : `round ${round} of ${rounds}`}`)
       for (const contender of contenders) {
-        const result = await run(contender).catch((err: Error) => failed(contender, err, say))
+        const result = await run(contender).catch((err: Error) => failed(contender, err, figures, say))
         if (round === 0) continue
         for (const { key } of figures) {
           const id = `${contender.name}\n${key}`
-          values.set(id, [...(values.get(id) ?? []), result[key] ?? Number.NaN])
+          const value = result[key]
+          if (value !== undefined) values.set(id, [...(values.get(id) ?? []), value])
         }
       }
     }
@@ -57,8 +59,13 @@ export async function inTurns<Contender extends Named>(
 }
 
 // What another program cannot carry is a result; what warren cannot is a bug.
-function failed({ name, ours }: Named, err: Error, say: (line: string) => void): Readonly<Record<string, number>> {
+function failed(
+  { name, ours }: Named,
+  err: Error,
+  figures: readonly Figure[],
+  say: (line: string) => void
+): Readonly<Record<string, number>> {
   if (ours) throw err
   say(`${name} failed: ${err.message}`)
-  return {}
+  return Object.fromEntries(figures.map(({ key }) => [key, Number.NaN]))
 }

@@ -5,6 +5,8 @@ export interface SuiteOptions {
   readonly only: string | undefined
   /** Parts of names of contenders that are left out. */
   readonly without: readonly string[]
+  /** Checkout of another build of warren that is measured in turn with this one. @default none */
+  readonly before?: string
   /** Sizes of a mesh, for what depends on it. */
   readonly agents: readonly number[]
   /** Sizes of a registry, likewise. */

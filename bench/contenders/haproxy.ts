@@ -25,9 +25,9 @@ export const haproxy: Contender = {
     const far = config('server', `127.0.0.1:${port} ${tls(server)} ssl-min-ver TLSv1.3`, `unix@${target}`)
     // No session is resumed, as in the others: each connection shows its certificate.
     const near = config('client', `unix@${path}`, `127.0.0.1:${port} ${tls(client)} no-ssl-reuse`)
-    for (const file of [far, near]) new Program(scope, ['haproxy', '-db', '-q', '-f', file])
+    const ends = [far, near].map(file => new Program(scope, ['haproxy', '-db', '-q', '-f', file]))
     await answers({ port })
     await answers({ path })
-    return path
+    return { path, pids: ends.map(({ pid }) => pid) }
   }
 }

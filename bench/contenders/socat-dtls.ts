@@ -17,6 +17,6 @@ export const socatDtls: Contender = {
     const dial = `OPENSSL-DTLS-CLIENT:127.0.0.1:${port},commonname=localhost,${tls(client)}`
     const near = new Program(scope, ['socat', '-d', '-d', `UDP4-LISTEN:${entry},bind=127.0.0.1,reuseaddr`, dial])
     await near.says(/listening on/, 'stderr')
-    return `127.0.0.1:${entry}`
+    return { path: `127.0.0.1:${entry}`, pids: [] }
   }
 }

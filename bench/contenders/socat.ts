@@ -20,6 +20,6 @@ export const socat: Contender = {
     new Program(scope, ['socat', '-b', '65536', `UNIX-LISTEN:${path},fork,backlog=512`, dial])
     await answers({ port })
     await answers({ path })
-    return path
+    return { path, pids: [] }
   }
 }

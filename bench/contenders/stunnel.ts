@@ -22,9 +22,9 @@ export const stunnel: Contender = {
     }
     const far = config('server', server, [`accept = 127.0.0.1:${port}`, `connect = ${target}`])
     const near = config('client', client, ['client = yes', `accept = ${path}`, `connect = 127.0.0.1:${port}`])
-    for (const file of [far, near]) new Program(scope, ['stunnel', file])
+    const ends = [far, near].map(file => new Program(scope, ['stunnel', file]))
     await answers({ port })
     await answers({ path })
-    return path
+    return { path, pids: ends.map(({ pid }) => pid) }
   }
 }

@@ -1,7 +1,9 @@
+import { join } from 'node:path'
 import { AgentClient, register } from '../../src/client/index.ts'
 import { apiPb } from '../../src/wire/index.ts'
-import { type Scope, startPair, type TestAgent } from '../../test/harness/index.ts'
-import type { Contender } from '../contender.ts'
+import { type Scope, startPair, type TestAgent, WARREN } from '../../test/harness/index.ts'
+import type { Contender, Started } from '../contender.ts'
+import { BEFORE } from '../report.ts'
 
 const SERVER = 'bench.target.server.default'
 const CLIENT = 'bench.load.client.default'
@@ -10,11 +12,21 @@ const CLIENT = 'bench.load.client.default'
 export const warren = (carrier: 'direct' | 'mesh'): Contender => ({
   name: carrier === 'direct' ? 'warren' : 'warren over mesh',
   missing: () => undefined,
-  start: async (scope: Scope, target: string) => {
-    const [a, b] = await allowedPair(scope, carrier)
-    return await endpoint(scope, a, b, { unix: target }, 'tcp')
-  }
+  start: async (scope: Scope, target: string) => await unixServer(scope, target, carrier)
 })
+
+/** As `warren`, by the build of another checkout, whose `npm run build` has run. */
+export const warrenBefore = (checkout: string): Contender => ({
+  name: BEFORE,
+  missing: () => undefined,
+  start: async (scope: Scope, target: string) =>
+    await unixServer(scope, target, 'direct', join(checkout, 'bin', 'warren.js'))
+})
+
+async function unixServer(scope: Scope, target: string, carrier: 'direct' | 'mesh', build = WARREN): Promise<Started> {
+  const [a, b] = await allowedPair(scope, carrier, build)
+  return await endpoint(scope, a, b, { unix: target }, 'tcp')
+}
 
 /** The same for datagrams: a UDP server behind one of them, a framed stream socket, as the library uses it, at the other. */
 export const warrenUdp: Contender = {
@@ -36,12 +48,17 @@ export const warrenUdpForward: Contender = {
     await b.knows(SERVER)
     const forward = b.spawn(['forward', SERVER, '--udp', '--listen', '127.0.0.1:0', '--as', CLIENT])
     const [, bound = ''] = await forward.says(/^(127\.0\.0\.1:\d+)/m)
-    return bound
+    return { path: bound, pids: [a.pid, b.pid] }
   }
 }
 
-async function allowedPair(scope: Scope, carrier: 'direct' | 'mesh'): Promise<readonly [TestAgent, TestAgent]> {
-  const [a, b] = await startPair(scope, { args: ['--carrier', carrier, '--log-level', 'warn'] })
+async function allowedPair(
+  scope: Scope,
+  carrier: 'direct' | 'mesh',
+  build = WARREN
+): Promise<readonly [TestAgent, TestAgent]> {
+  const args = ['--carrier', carrier, '--log-level', 'warn']
+  const [a, b] = await startPair(scope, { args, build })
   await a.cli('allow', 'bench.*.*.*', 'bench.*.*.*')
   await b.follows(a)
   return [a, b]
@@ -53,7 +70,7 @@ async function endpoint(
   b: TestAgent,
   target: { readonly unix: string } | { readonly udp: string },
   protocol: 'tcp' | 'udp'
-): Promise<string> {
+): Promise<Started> {
   const near = new AgentClient({ runtimeDir: a.runtimeDir })
   const far = new AgentClient({ runtimeDir: b.runtimeDir })
   scope.defer(async () => await Promise.all([near.close(), far.close()]))
@@ -65,5 +82,5 @@ async function endpoint(
     destination: SERVER,
     protocol: protocol === 'udp' ? apiPb.Protocol.UDP : apiPb.Protocol.TCP
   })
-  return path
+  return { path, pids: [a.pid, b.pid] }
 }

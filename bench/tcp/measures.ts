@@ -1,10 +1,9 @@
+import type { Started } from '../contender.ts'
 import type { Load } from '../load.ts'
 import type { Figure, Measure, Named } from '../rounds.ts'
+import { cpuMs } from '../usage.ts'
 
-export interface Running extends Named {
-  /** What connects here reaches the target. */
-  readonly path: string
-}
+export type Running = Named & Started
 
 const MEGABYTE = 1_000_000
 const BULK_BYTES = 512 * MEGABYTE
@@ -23,7 +22,7 @@ export function tcpMeasures(load: Load): readonly Measure<Running>[] {
     const of = (key: 'p50' | 'p99'): Figure => ({ key, name: `${name}, ${key}`, unit: 'µs', better: 'less' })
     return { figures: [of('p50'), of('p99')], run: async ({ path }) => await load.run('latency', path, count, size) }
   }
-  return [
+  const measures: readonly Measure<Running>[] = [
     bulk('bulk, 1 flow', 'bulk', 1),
     bulk('bulk, 8 flows', 'bulk', 8),
     bulk('bulk, 64 flows', 'bulk', 64),
@@ -35,4 +34,21 @@ export function tcpMeasures(load: Load): readonly Measure<Running>[] {
     latency('64-byte round trip', 64, 5_000),
     latency('16 KiB round trip', 16 * 1024, 2_000)
   ]
+  return measures.map(withProcessorTime)
+}
+
+/** Also measures the processor time that the processes of both ends take for the same work. */
+function withProcessorTime({ figures, run }: Measure<Running>): Measure<Running> {
+  const [first] = figures
+  const name = `${first?.name.replace(/, p50$/, '')}: processor time of both ends`
+  return {
+    figures: [...figures, { key: 'cpuMs', name, unit: 'ms', better: 'less' }],
+    async run(running) {
+      const { pids } = running
+      const used = (): number => pids.reduce((sum, pid) => sum + cpuMs(pid), 0)
+      const before = used()
+      const result = await run(running)
+      return pids.length === 0 ? result : { ...result, cpuMs: used() - before }
+    }
+  }
 }

@@ -5,7 +5,7 @@ import type { Contender } from '../contender.ts'
 import { haproxy } from '../contenders/haproxy.ts'
 import { socat } from '../contenders/socat.ts'
 import { stunnel } from '../contenders/stunnel.ts'
-import { warren } from '../contenders/warren.ts'
+import { warren, warrenBefore } from '../contenders/warren.ts'
 import { Load } from '../load.ts'
 import { describeMachine, loadNow, type Report } from '../report.ts'
 import { inTurns } from '../rounds.ts'
@@ -18,16 +18,20 @@ const CONTENDERS: readonly Contender[] = [warren('direct'), warren('mesh'), hapr
  * Streams: unix socket, mutual TLS 1.3 over loopback TCP, unix socket, by warren and by programs that do this part of
  * its work. The load shares the machine with them.
  */
-export async function tcpSuite(scope: Scope, { rounds, only, without, say }: SuiteOptions): Promise<Report> {
+export async function tcpSuite(
+  scope: Scope,
+  { rounds, only, without, before: checkout, say }: SuiteOptions
+): Promise<Report> {
   const load = Load.compile(scope)
   const target = join(scope.directory(), 'target')
   await load.target('target', target)
   const running: Running[] = []
-  for (const contender of CONTENDERS.filter(({ name }) => !without.some(part => name.includes(part)))) {
+  const contenders = checkout === undefined ? CONTENDERS : [...CONTENDERS, warrenBefore(checkout)]
+  for (const contender of contenders.filter(({ name }) => !without.some(part => name.includes(part)))) {
     const missing = contender.missing()
     if (missing === undefined) {
-      const path = await contender.start(scope, target)
-      running.push({ name: contender.name, ours: contender.name.startsWith('warren'), path })
+      const started = await contender.start(scope, target)
+      running.push({ name: contender.name, ours: contender.name.startsWith('warren'), ...started })
     } else say(`skipped: ${missing}`)
   }
   const before = loadNow()
@@ -36,5 +40,5 @@ export async function tcpSuite(scope: Scope, { rounds, only, without, say }: Sui
   )
   const measured = await inTurns(running, measures, rounds, say)
   const report = { suite: 'tcp', machine: describeMachine(), load: before, rounds, measures: measured }
-  return { ...report, plot: bars(report) }
+  return { ...report, plot: bars({ ...report, measures: measured.filter(({ unit }) => unit !== 'ms') }) }
 }

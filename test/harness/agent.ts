@@ -240,17 +240,22 @@ export class TestAgent {
 /** Two agents of one trust domain that see each other: `a` founded it, `b` joined by token. */
 export async function startPair(
   scope: Scope,
-  options: { readonly args?: readonly string[]; readonly hosts?: readonly [Host, Host]; readonly uid?: number } = {}
+  options: {
+    readonly args?: readonly string[]
+    readonly hosts?: readonly [Host, Host]
+    readonly uid?: number
+    readonly build?: string
+  } = {}
 ): Promise<readonly [TestAgent, TestAgent]> {
-  const { args = [], hosts, uid } = options
+  const { args = [], hosts, uid, build } = options
   const place = (index: 0 | 1): Place => ({
     ...(hosts !== undefined && { host: hosts[index] }),
     ...(uid !== undefined && { uid })
   })
   const a = new TestAgent(scope, { name: 'a', args, ...place(0) })
-  await a.start(['--init', 'example.org', ...args])
+  await a.start(['--init', 'example.org', ...args], build)
   const b = new TestAgent(scope, { name: 'b', args, ...place(1) })
-  await b.start(['--join', (await a.cli('token', 'create', 'b')).trim(), ...args])
+  await b.start(['--join', (await a.cli('token', 'create', 'b')).trim(), ...args], build)
   await Promise.all([a.sees(1), b.sees(1)])
   return [a, b]
 }
