@@ -6,13 +6,13 @@ import { probeFrame } from '../hello.ts'
 import { localHeader } from '../proxy-header.ts'
 import { dialTarget } from './target.ts'
 
-/** How long a server that was only looked at gets to close its side. */
+/** Time for a probed server to close its side. */
 const LEAVE_MS = 250
 
 /**
- * Asks a target for a sign of life. `connect`: it takes a connection, as a flow would make
- * it, and sees its orderly end. `hello`: its program ends
- * one on which it is asked to. Rejects with DESTINATION_UNREACHABLE, or with the signal's reason.
+ * Checks whether a target is alive. `connect`: it accepts a connection, as a flow would make it, and sees its orderly
+ * end. `hello`: its program ends a connection on which it gets the health check frame. Rejects with
+ * DESTINATION_UNREACHABLE, or with the signal's reason.
  */
 export async function probeTarget(
   target: Exclude<LocalTarget, { kind: 'udp' }>,
@@ -24,20 +24,20 @@ export async function probeTarget(
   socket.on('error', () => {})
   try {
     if (how === 'hello') await answered(socket, signal)
-    // With the header, so that a server that expects one does not log a broken one.
+    // The header is sent, so that a server that expects one does not log a broken one.
     else await leave(socket, target.proxy === true ? localHeader() : undefined, signal)
   } finally {
     socket.destroy()
   }
 }
 
-// A server that greets would be reset by a close that leaves its words unread, and log that.
+// A server that greets would be reset by a close that leaves its words unread, and would log that.
 async function leave(socket: Socket, header: Buffer | undefined, signal: AbortSignal): Promise<void> {
   const closed = once(socket, 'close').catch(() => {})
   socket.resume()
   if (header === undefined) socket.end()
   else socket.end(header)
-  // That it took the connection is enough; how it ends says nothing about its health.
+  // The accepted connection is enough; how it ends does not matter for its health.
   await within(LEAVE_MS, [signal], limit => raceAbort(closed, limit)).catch(() => {})
 }
 
