@@ -159,8 +159,7 @@ export interface AuthorizeQuestion {
   readonly protocol: Protocol
 }
 
-/** How bytes reach the other host. */
-/** `auto`, or the name of the only carrier to use; `carriers/index.ts` has them. */
+/** Carrier to the other host: `auto`, or the name of the only one to use; `carriers/index.ts` lists them. */
 export type CarrierChoice = string
 
 /** Collaborators of the proxy, which the agent provides. */

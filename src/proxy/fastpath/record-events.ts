@@ -24,7 +24,7 @@ export interface RecordConnectionEvents {
   readonly ended?: () => void
   /** Both directions of a flow on a pooled fast-path connection have ended; it causes no further events. */
   readonly onIdle?: () => void
-  /** More of what was sent has left this process. */
+  /** More sent bytes have left this process. */
   readonly passed?: () => void
   /** There is room again, after `send` returned false. */
   readonly drained?: () => void

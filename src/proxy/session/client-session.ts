@@ -292,7 +292,7 @@ export class ClientSession {
   #onSilent(): void {
     this.#whenSilent()
     for (const reject of this.#pending) {
-      reject(new WarrenError(ErrorCode.DestinationUnreachable, 'its agent gives no sign of life'))
+      reject(new WarrenError(ErrorCode.DestinationUnreachable, 'its agent does not answer'))
     }
   }
 }

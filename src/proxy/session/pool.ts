@@ -232,7 +232,7 @@ export class SessionPool {
       upgradeThresholds: upgradeThresholdsOf(this.#deps.upgradeThresholds),
       onSilent: () => {
         failed.failed(machine)
-        this.#log.debug('session gives no sign of life', { machine, carrier: made.path.name })
+        this.#log.debug('session does not answer', { machine, carrier: made.path.name })
       },
       log: this.#log,
       metrics: this.#metrics

@@ -5,7 +5,7 @@ import { Feature, SIZES } from './format.ts'
  * Interval of pings on an unused path, so that a NAT keeps it open; a used path is pinged at every turn of its finder.
  */
 const IDLE_PING_MS = 15_000
-/** Without an answer for this long, datagrams go by capsules again. */
+/** Without an answer for this time, datagrams are sent as capsules again. */
 const DEAD_MS = 2_000
 /** Attempts at a larger size. After that many, the size stays until the path is found again. */
 const MAX_GROWTH = 3
