@@ -9,31 +9,31 @@ import { fromConnectError } from './from-connect-error.ts'
 import { agentDir, type Environment } from './runtime-dir.ts'
 
 export interface AgentClientOptions {
-  /** Where the sockets of the agent are. @default `agentDir(env)` */
+  /** Directory of the agent's sockets. @default `agentDir(env)` */
   readonly runtimeDir?: string | undefined
   /** @default process.env */
   readonly env?: Environment | undefined
-  /** The longest a call that is not a stream may take, in milliseconds. @default 60_000 */
+  /** Time limit of a call that is not a stream, in milliseconds. @default 60_000 */
   readonly timeoutMs?: number | undefined
 }
 
-/** Sent as the authority of each request; a unix socket has none. */
+/** The authority of each request; a unix socket has none. */
 const BASE_URL = 'http://agent.warren.internal'
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024
 const TIMEOUT_MS = 60_000
 
 /**
- * The local API of one agent, typed, over one HTTP/2 connection per socket that is opened by the first call and again
- * after the agent restarted.
+ * The local API of one agent, typed. Uses one HTTP/2 connection per socket, which the first call opens; it is opened
+ * again after the agent restarted.
  *
- * Calls fail with WarrenError only, or with the reason of the signal that they were given: AGENT_NOT_RUNNING if nobody
- * listens or the agent goes away, PERMISSION_DENIED if the socket is not this user's, else what the agent answered.
+ * Calls fail with a WarrenError, or with the reason of their signal: AGENT_NOT_RUNNING if no agent listens or the agent
+ * ends, PERMISSION_DENIED if the socket is not this user's, else the agent's error.
  */
 export class AgentClient implements AsyncDisposable {
   readonly runtimeDir: string
-  /** Calls on agent.sock: those of workloads. */
+  /** Calls on agent.sock: the API of workloads. */
   readonly workload: Client<typeof apiPb.WorkloadService>
-  /** Calls on admin.sock: those of the operator. */
+  /** Calls on admin.sock: the API of the operator. */
   readonly admin: Client<typeof adminPb.AdminService>
   /** Calls on spiffe.sock: the SPIFFE Workload API. */
   readonly spiffe: Client<typeof spiffePb.SpiffeWorkloadAPI>
@@ -56,13 +56,19 @@ export class AgentClient implements AsyncDisposable {
     this.spiffe = failingPlainly(spiffePb.SpiffeWorkloadAPI, spiffeApi)
   }
 
-  /** Has `close` call `closer` first. For what lives on this client; the function returned takes it back. */
+  /**
+   * Makes `close` call `closer` first. Use it for objects that depend on this client. The returned function undoes
+   * that.
+   */
   onClose(closer: () => Promise<void>): () => void {
     this.#closers.add(closer)
     return () => this.#closers.delete(closer)
   }
 
-  /** Ends what lives on this client, then its connections. Calls under way fail. Idempotent, never throws. */
+  /**
+   * Ends the objects that depend on this client, then its connections. Calls in progress fail. Idempotent, never
+   * throws.
+   */
   async close(): Promise<void> {
     await Promise.allSettled([...this.#closers].map(closer => closer()))
     this.#closers.clear()
@@ -76,7 +82,7 @@ export class AgentClient implements AsyncDisposable {
 
 const shared = new Map<string, AgentClient>()
 
-/** The client of this process for the agent that `options` name: the same one each time. */
+/** Returns the client of this process for the agent that `options` select: the same one each time. */
 export function sharedClient(options: AgentClientOptions = {}): AgentClient {
   const dir = options.runtimeDir ?? agentDir(options.env)
   const known = shared.get(dir)
@@ -86,30 +92,31 @@ export function sharedClient(options: AgentClientOptions = {}): AgentClient {
   return client
 }
 
-// The very socket of the system, and no stream around it: over one, answers and their ends come in one turn, and the library, which
-// begins to iterate later, would find the stream closed and lose them.
+// This must be the system's socket, without a stream around it: through a stream, answers and their ends arrive in one
+// turn, and the library, which begins to iterate later, would find the stream closed and lose them.
 function sessionOver(path: string): Http2SessionManager {
   return new Http2SessionManager(BASE_URL, {}, { createConnection: () => connectSocket({ path }) })
 }
 
-// The standard demands it of every call: https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE_Workload_Endpoint.md
+// The standard requires it for every call:
+// https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE_Workload_Endpoint.md
 const spiffeHeader: Interceptor = next => request => {
   request.header.set('workload.spiffe.io', 'true')
   return next(request)
 }
 
-/** What a transport needs of a session manager. */
+/** The part of a session manager that a transport uses. */
 type SessionManager = Pick<Http2SessionManager, 'authority' | 'request' | 'notifyResponseByteRead'>
 
-/** `session`, with streams that end when `left` aborts, whether or not all of them was read. */
+/** Returns `session` with streams that end when `left` aborts, whether or not they were read to the end. */
 function leftWith(session: Http2SessionManager, left: AbortSignal): SessionManager {
   return {
     authority: session.authority,
     notifyResponseByteRead: stream => session.notifyResponseByteRead(stream),
     request: async (...args) => {
       const stream = await session.request(...args)
-      // One that the agent has ended is not reset by Connect, and Node waits until what came is read: it would be there, and
-      // keep the process from ending, for as long as the connection to the agent is.
+      // Connect does not reset a stream that the agent has ended, and Node waits until its data is read: the stream
+      // would exist, and keep the process from ending, as long as the connection to the agent.
       left.addEventListener('abort', () => stream.removeAllListeners('readable').resume(), { once: true })
       return stream
     }
@@ -138,7 +145,7 @@ interface Api {
   readonly interceptors?: Interceptor[]
 }
 
-// Interceptors cannot do this: what they throw is made a ConnectError again.
+// Interceptors cannot do this: their errors are converted to a ConnectError again.
 function failingPlainly<S extends DescService>(service: S, { session, path, timeoutMs, interceptors }: Api): Client<S> {
   const over = (manager: SessionManager): Record<string, unknown> =>
     createClient(service, transportOver(manager, interceptors)) as Record<string, unknown>

@@ -1,19 +1,19 @@
 /**
- * What may wait for an agent that does not read at the moment, in bytes: at 50,000 datagrams of 512 bytes a second, what comes
- * in 160 ms. It adds no delay otherwise, since an agent that has its turn reads and never waits.
+ * Maximum of bytes that wait for an agent that does not read at the moment: at 50,000 datagrams of 512 bytes a second,
+ * the data of 160 ms. It adds no delay otherwise, since an agent that runs reads at once.
  */
 const LARGEST_BYTES = 4 * 1024 * 1024
-/** However many share: a burst of one turn. */
+/** Minimum for any number of sockets: a burst of one turn. */
 const SMALLEST_BYTES = 256 * 1024
-/** Of all sockets together, unless so many share that each has the smallest. */
+/** Maximum of all sockets together, unless there are so many that each has the minimum. */
 const ALL_BYTES = 64 * 1024 * 1024
 
-/** Divides the memory of a process for datagrams that wait among the sockets that it has open. */
+/** Divides the memory of a process for waiting datagrams among its open sockets. */
 export class BacklogShares {
   #sharers = 0
   #shareBytes = LARGEST_BYTES
 
-  /** What may wait in each socket now. */
+  /** Maximum of bytes that may wait in each socket now. */
   get shareBytes(): number {
     return this.#shareBytes
   }

@@ -3,8 +3,9 @@ import { createServer, type Server, type Socket } from 'node:net'
 import { ErrorCode, kindOf, standsAt, WarrenError } from '../core/index.ts'
 
 /**
- * Listens on the unix socket `path` so that only this uid (and root) can connect, replacing what an earlier
- * registration left there; anything but a socket stays. Closing the server removes the path. CANNOT_CONNECT if it cannot be bound.
+ * Listens on the unix socket `path` so that only this uid (and root) can connect. Replaces the socket of an earlier
+ * registration, and nothing else. Closing the server removes the path. Rejects with CANNOT_CONNECT if the path cannot
+ * be bound.
  */
 export async function bindOwn(path: string, onSocket: (socket: Socket) => void): Promise<Server> {
   removeFormer(path)
@@ -36,7 +37,7 @@ function removeFormer(path: string): void {
   unlinkSync(path)
 }
 
-// Only for the moment of the bind; a worker thread may not change the umask, and relies on the directory and chmod.
+// The umask changes only during the bind; a worker thread may not change it, and relies on the directory and chmod.
 function closeUmask(): () => void {
   try {
     const umask = process.umask(0o177)

@@ -11,7 +11,7 @@ import { surfaceTruncation } from './truncation.ts'
 
 export interface ConnectOptions extends Omit<AgentClientOptions, 'timeoutMs'>, SourceOptions {
   /**
-   * The address to connect as (four components), registered for as long as it has connections.
+   * The address to connect as (four components), which is registered for as long as it has connections.
    *
    * @default `<scope of the destination>.user.<user name>.default`
    */
@@ -19,15 +19,16 @@ export interface ConnectOptions extends Omit<AgentClientOptions, 'timeoutMs'>, S
   /** @default 'tcp' */
   readonly protocol?: 'tcp' | undefined
   /**
-   * Which of several matching instances: `balanced` (one of this host, else the less busy), `first` (by address; the others
-   * stand by), `sticky` (the same one for the same source), `exact` (the one of a five-part address, one attempt).
+   * How one of several matching instances is selected: `balanced` (one of this host, else the less busy), `first` (by
+   * address; the others stand by), `sticky` (the same one for the same source), `exact` (the one of a five-part
+   * address, one attempt).
    *
    * @default 'balanced'
    */
   readonly strategy?: Strategy | undefined
-  /** Gives up connecting. Has no effect on the socket afterwards. */
+  /** Cancels connecting. Has no effect on the socket afterwards. */
   readonly signal?: AbortSignal | undefined
-  /** For all of it: registration, the agents, the other end; in milliseconds. @default 15_000 */
+  /** Time limit for everything: registration, agents and the other end, in milliseconds. @default 15_000 */
   readonly timeoutMs?: number | undefined
   /** The client to use. @default the shared one of the runtime directory */
   readonly client?: AgentClient | undefined
@@ -42,18 +43,18 @@ const STRATEGIES = {
   exact: apiPb.Strategy.EXACT
 } as const
 
-/** As ConnectOptions, for a flow of datagrams. */
+/** Same as ConnectOptions, for a flow of datagrams. */
 export interface ConnectDatagramOptions extends Omit<ConnectOptions, 'protocol'> {
   readonly protocol: 'udp'
 }
 
-/** A connected `net.Socket`, with who is at its other end. */
+/** A connected `net.Socket`, with the peer at its other end. */
 export type MeshSocket = Socket & { readonly peer: Peer }
 
 const TIMEOUT_MS = 15_000
-/** How long a token that the agent no longer knows may take to be replaced, in milliseconds. */
+/** Time for a token that the agent no longer knows to be replaced, in milliseconds. */
 const RENEWAL_MS = 2_000
-/** A remembered endpoint that is gone, and a token that is stale, may each cost one more attempt. */
+/** A remembered endpoint that no longer exists and a stale token may each cost one more attempt. */
 const MAX_ATTEMPTS = 3
 
 /**
@@ -61,8 +62,8 @@ const MAX_ATTEMPTS = 3
  *
  * Resolves once the other end has accepted. Rejects with TIMEOUT, INVALID_SOURCE, DESTINATION_NOT_FOUND,
  * DESTINATION_UNREACHABLE, CANNOT_CONNECT or UNAUTHORIZED; INVALID_ARGUMENT, AGENT_NOT_RUNNING; or the reason of the
- * signal. The socket is half-open: end it. A connection that is cut fails with STREAM_TRUNCATED or ECONNRESET where
- * that can be told.
+ * signal. The socket is half-open: end it. A connection that is cut fails with STREAM_TRUNCATED or ECONNRESET if that
+ * is detectable.
  *
  * With protocol `udp` it resolves with a socket for datagrams, once the other end's agent has accepted.
  */
@@ -135,14 +136,14 @@ async function attempt(
       if (known !== undefined && isGone(err)) continue
       if (WarrenError.is(err, ErrorCode.InvalidSource) && (await isRenewed(source, token, signal))) continue
       if (!WarrenError.is(err, ErrorCode.StreamTruncated)) throw err
-      throw new WarrenError(ErrorCode.CannotConnect, 'the agent closed the connection without saying why', {
+      throw new WarrenError(ErrorCode.CannotConnect, 'the agent closed the connection without a reason', {
         cause: err
       })
     }
   }
 }
 
-/** Asks the agent for an endpoint, which goes through all checks up to the other end. */
+/** Asks the agent for an endpoint, which performs all checks up to the other end. */
 async function prepare(
   client: AgentClient,
   source: Source,
@@ -162,7 +163,7 @@ async function open(path: string, timeoutMs: number, signal: AbortSignal): Promi
   const socket = connectSocket({ path, allowHalfOpen: true })
   const connected = Promise.withResolvers<void>()
   socket.once('connect', connected.resolve)
-  // Stays until the caller has the socket, so that a failure in between cannot go unhandled.
+  // The handler stays until the caller has the socket, so that a failure in between cannot be unhandled.
   socket.on('error', connected.reject)
   try {
     await raceAbort(connected.promise, signal)
@@ -180,7 +181,7 @@ async function open(path: string, timeoutMs: number, signal: AbortSignal): Promi
   }
 }
 
-// Reaped, or of an agent that has restarted or ended before it said hello.
+// The endpoint was removed, or its agent restarted or ended before the hello.
 function isGone(err: unknown): boolean {
   const code = systemCode(err)
   return (

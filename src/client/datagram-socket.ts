@@ -5,12 +5,12 @@ import { DatagramParser, datagramFraming, datagramTooLarge, FrameWriter, MAX_DAT
 import { backlogShares } from './backlog-shares.ts'
 import type { Peer } from './peer.ts'
 
-/** Datagrams that may wait for a reader of the async iterator before the socket is read no further. */
+/** Datagrams that may wait for a reader of the async iterator before reading from the socket stops. */
 const MAX_UNREAD = 256
 
 interface Events {
   message: [Buffer]
-  /** The other end will send no more. */
+  /** The other end sends no more. */
   end: []
   close: []
   error: [Error]
@@ -19,12 +19,12 @@ interface Events {
 /**
  * A flow of datagrams with one other workload.
  *
- * Boundaries are kept; order and arrival are not promised. What arrives before anybody listens for `message` or iterates
- * waits. A flow without a datagram for two minutes ends. One that is cut emits `error` with FLOW_CUT, then `close`; as
- * with any emitter, an `error` that nobody listens for is thrown.
+ * Boundaries are kept; order and arrival are not guaranteed. Received datagrams wait until there is a listener for
+ * `message` or an iteration. A flow without a datagram for two minutes ends. A flow that is cut emits `error` with
+ * FLOW_CUT, then `close`; as with any emitter, an `error` without a listener is thrown.
  */
 export class MeshDatagramSocket extends EventEmitter<Events> implements AsyncDisposable, AsyncIterable<Buffer> {
-  /** Who is at the other end. */
+  /** The workload at the other end. */
   readonly peer: Peer
   readonly #socket: Socket
   readonly #parser = new DatagramParser()
@@ -33,7 +33,7 @@ export class MeshDatagramSocket extends EventEmitter<Events> implements AsyncDis
   #reading = false
   #failure: Error | undefined
 
-  /** @internal `connect` and `listen` make them, of a half-open socket behind its hello. */
+  /** @internal `connect` and `listen` make it, from a half-open socket after its hello. */
   constructor(socket: Socket, peer: Peer) {
     super()
     this.peer = peer
@@ -59,7 +59,7 @@ export class MeshDatagramSocket extends EventEmitter<Events> implements AsyncDis
     })
   }
 
-  /** Datagrams that `send` has dropped. */
+  /** Number of datagrams that `send` has dropped. */
   get dropped(): number {
     return this.#dropped
   }
@@ -69,8 +69,8 @@ export class MeshDatagramSocket extends EventEmitter<Events> implements AsyncDis
   }
 
   /**
-   * Sends one datagram. False if it was dropped, because the agent does not take more now or the flow is over; true
-   * promises nothing, as with UDP. Throws MESSAGE_TOO_LARGE above 65,507 bytes.
+   * Sends one datagram. Returns false if it was dropped, because the agent accepts no more now or the flow has ended;
+   * true guarantees nothing, as with UDP. Throws MESSAGE_TOO_LARGE above 65,507 bytes.
    */
   send(data: string | Uint8Array): boolean {
     const payload = typeof data === 'string' ? Buffer.from(data) : data
@@ -84,19 +84,19 @@ export class MeshDatagramSocket extends EventEmitter<Events> implements AsyncDis
     return true
   }
 
-  /** Says that nothing more will be sent. Answers still arrive; without one for five seconds the flow ends. */
+  /** Declares that this end sends no more. Answers still arrive; without one for five seconds the flow ends. */
   end(): void {
     this.#frames.flush()
     this.#socket.end()
   }
 
-  /** Ends the flow once what was sent has left. Idempotent, never rejects. */
+  /** Ends the flow once all sent datagrams have left. Idempotent, never rejects. */
   async close(): Promise<void> {
     const socket = this.#socket
     if (socket.closed) return
     const closed = once(socket, 'close').catch(() => {})
     this.#frames.flush()
-    // Unread data would make the agent see a reset.
+    // Unread data would cause a reset at the agent.
     this.#reading = true
     socket.removeAllListeners('data').resume()
     socket.destroySoon()
@@ -107,7 +107,10 @@ export class MeshDatagramSocket extends EventEmitter<Events> implements AsyncDis
     await this.close()
   }
 
-  /** The datagrams as they arrive, until the flow ends. Throws FLOW_CUT when it is cut. Leaving the loop closes nothing. */
+  /**
+   * Iterates over the datagrams as they arrive, until the flow ends. Throws FLOW_CUT when it is cut. Leaving the loop
+   * does not close the flow.
+   */
   async *[Symbol.asyncIterator](): AsyncGenerator<Buffer, void, undefined> {
     const unread: Buffer[] = []
     let wake = Promise.withResolvers<void>()
@@ -139,7 +142,7 @@ export class MeshDatagramSocket extends EventEmitter<Events> implements AsyncDis
     }
   }
 
-  // Not before somebody listens: until then datagrams wait in the kernel instead of going by.
+  // Reading starts with the first listener: until then datagrams wait in the kernel, and none is lost.
   #read(): void {
     if (this.#reading) return
     this.#reading = true

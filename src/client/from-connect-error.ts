@@ -1,7 +1,7 @@
 import { Code, ConnectError } from '@connectrpc/connect'
 import { ErrorCode, isErrorCode, WarrenError } from '../core/index.ts'
 
-/** The `code` of a system error anywhere in the chain of causes of `err`, as in `ENOENT`. */
+/** The `code` of a system error anywhere in the chain of causes of `err`, such as `ENOENT`. */
 export function systemCode(err: unknown): string | undefined {
   // Bounded: a chain of causes may be circular.
   for (let cause = err, depth = 0; cause instanceof Error && depth < 8; cause = cause.cause, depth += 1) {
@@ -10,7 +10,10 @@ export function systemCode(err: unknown): string | undefined {
   return undefined
 }
 
-/** The error of a call on the local API at `path`, as the agent meant it, or as the state of the agent explains it. */
+/**
+ * Converts the error of a call on the local API at `path` to the error that the agent sent, or to one that explains the
+ * state of the agent.
+ */
 export function fromConnectError(err: unknown, path: string): WarrenError {
   if (err instanceof WarrenError) return err
   const failure = ConnectError.from(err)
@@ -23,7 +26,7 @@ export function fromConnectError(err: unknown, path: string): WarrenError {
   const system = systemCode(err)
   if (system === 'ENOENT' || system === 'ECONNREFUSED') {
     return new WarrenError(ErrorCode.AgentNotRunning, `no agent answers on ${path}`, {
-      hint: 'Start it with `warren up`, or say with --runtime-dir or WARREN_RUNTIME_DIR where it runs.',
+      hint: 'Start it with `warren up`, or give its runtime directory with --runtime-dir or WARREN_RUNTIME_DIR.',
       cause: err
     })
   }
@@ -46,7 +49,7 @@ function codeFor(failure: ConnectError, system: string | undefined): ErrorCode {
       return ErrorCode.LimitExceeded
     case Code.Unimplemented:
       return ErrorCode.Unsupported
-    // The agent went away in the middle of the call.
+    // The agent ended during the call.
     case Code.Unavailable:
     case Code.Aborted:
     case Code.Canceled:

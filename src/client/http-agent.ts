@@ -4,11 +4,11 @@ import { ErrorCode, WarrenError } from '../core/index.ts'
 import { type ConnectOptions, connect } from './connect.ts'
 
 /**
- * An `http.Agent` whose connections go through the mesh: the host of a request is the destination, its port is ignored.
+ * An `http.Agent` whose connections use the mesh: the host of a request is the destination, its port is ignored.
  *
  *     http.get({ host: 'dev.web.nginx.default', path: '/', agent: new MeshHttpAgent({ as: 'dev.shop.cart.default' }) })
  *
- * Give the host as an option: in a URL it would be changed to lower case, and addresses are case-sensitive.
+ * Give the host as an option: a URL changes it to lower case, and addresses are case-sensitive.
  */
 export class MeshHttpAgent extends Agent {
   readonly #connectOptions: ConnectOptions
@@ -22,11 +22,11 @@ export class MeshHttpAgent extends Agent {
     options: ClientRequestArgs,
     callback?: (err: Error | null, stream: Duplex) => void
   ): Duplex | null | undefined {
-    // The callback of a failure takes no stream, which its type does not say.
+    // The callback of a failure takes no stream, which its type does not show.
     const done = callback as ((err: Error | null, stream?: Duplex) => void) | undefined
     connect(options.host ?? '', this.#connectOptions).then(
       socket => {
-        // HTTP has no use for a half-open connection, and its client would leave it so.
+        // HTTP does not use half-open connections, and its client would leave this one half-open.
         socket.allowHalfOpen = false
         done?.(null, socket)
       },

@@ -7,15 +7,15 @@ import type { RegisterOptions, Registration, RegistrationEnd } from './registrat
 
 const FIRST_RETRY_MS = 100
 const MAX_RETRY_MS = 5_000
-/** An agent that hangs must not keep its clients from ending. */
+/** Time limit: an agent that hangs must not keep its clients from ending. */
 const DEREGISTER_MS = 10_000
 
-/** What an agent says to its clients when it stops: it may be about to start again. */
+/** Reason that an agent sends to its clients when it stops: it may be about to start again. */
 const AGENT_STOPPED = 'agent stopped'
 
 type Keeping = { readonly ended: true; readonly reason: string } | { readonly ended: false; readonly err: unknown }
 
-/** A registration, and the task that makes it again after the agent was away. Nothing happens before `start`. */
+/** A registration, and the task that makes it again after the agent was away. It begins with `start`. */
 export class Keeper implements Registration {
   readonly #client: AgentClient
   readonly #request: MessageInitShape<typeof apiPb.RegisterRequestSchema>
@@ -93,7 +93,7 @@ export class Keeper implements Registration {
     while (this.#state !== 'live' || this.token === stale) {
       if (this.#state === 'closed') {
         const end = await this.#ended.promise
-        throw end.error ?? new WarrenError(ErrorCode.InvalidSource, `the registration is over: ${end.reason}`)
+        throw end.error ?? new WarrenError(ErrorCode.InvalidSource, `the registration has ended: ${end.reason}`)
       }
       const changed = Promise.withResolvers<void>()
       this.#waiters.add(changed.resolve)
@@ -116,11 +116,11 @@ export class Keeper implements Registration {
 
   async #close(): Promise<apiPb.Replication | undefined> {
     let replication: apiPb.Replication | undefined
-    // Before the Keep stream ends, which would end the registration without a report of how far that spread.
+    // This call comes before the end of the Keep stream, which would end the registration without a replication report.
     if (this.#held !== undefined && this.#state === 'live') {
       const wait = this.#request.wait ?? apiPb.Wait.ALL
       const asked = this.#client.workload.deregister({ token: this.#held.token, wait }, { timeoutMs: DEREGISTER_MS })
-      // What fails here has ended already, or ends with the stream.
+      // A registration for which this call fails has ended already, or ends with the stream.
       replication = (await asked.catch(() => undefined))?.replication
     }
     this.#stopping.abort()
@@ -166,7 +166,7 @@ export class Keeper implements Registration {
     }
   }
 
-  /** Registers again until it works; false if it is not to be. */
+  /** Registers again until it succeeds; returns false if that will never be. */
   async #recover(): Promise<boolean> {
     for (;;) {
       try {
@@ -201,7 +201,7 @@ export class Keeper implements Registration {
   }
 }
 
-// Asking again cannot change these answers; the others come from an agent that is away, starting or busy.
+// A retry cannot change these answers; the others come from an agent that is away, starting or busy.
 function isFinal(error: WarrenError): boolean {
   switch (error.code) {
     case ErrorCode.InvalidArgument:

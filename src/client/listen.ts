@@ -9,13 +9,13 @@ import type { RegisterOptions, Registration, RegistrationEnd } from './registrat
 import { surfaceTruncation } from './truncation.ts'
 
 export interface ListenOptions extends Omit<RegisterOptions, 'target' | 'onLive'> {
-  /** How long the agent may take to say who connects, in milliseconds. @default 10_000 */
+  /** Time for the agent to send the hello of a connection, in milliseconds. @default 10_000 */
   readonly helloTimeoutMs?: number | undefined
   /** @default 'tcp' */
   readonly protocol?: 'tcp' | undefined
 }
 
-/** As ListenOptions, for flows of datagrams. */
+/** Same as ListenOptions, for flows of datagrams. */
 export interface ListenDatagramOptions extends Omit<ListenOptions, 'protocol'> {
   readonly protocol: 'udp'
 }
@@ -44,7 +44,7 @@ export class MeshServer<S extends Socket | MeshDatagramSocket = Socket>
   #registration: Registration | undefined
   #server: Server | undefined
 
-  /** @internal `listen` makes them. */
+  /** @internal `listen` makes it. */
   constructor(options: Pick<ListenOptions, 'helloTimeoutMs' | 'log'>, wrap: (socket: Socket, peer: Peer) => S) {
     super()
     this.#wrap = wrap
@@ -52,7 +52,7 @@ export class MeshServer<S extends Socket | MeshDatagramSocket = Socket>
     this.#helloTimeoutMs = options.helloTimeoutMs ?? HELLO_TIMEOUT_MS
   }
 
-  /** Five components: what others connect to. */
+  /** The address that others connect to, with five components. */
   get address(): string {
     return this.#registration?.address ?? ''
   }
@@ -61,17 +61,17 @@ export class MeshServer<S extends Socket | MeshDatagramSocket = Socket>
     return this.#registration?.spiffeId ?? ''
   }
 
-  /** The registration behind it. `listen` has resolved only once there is one. */
+  /** Its registration. There is one once `listen` has resolved. */
   get registration(): Registration | undefined {
     return this.#registration
   }
 
-  /** Resolves when it accepts no more: closed, or its registration ended by the agent. Never rejects. */
+  /** Resolves when it accepts no more: it was closed, or the agent ended its registration. Never rejects. */
   async closed(): Promise<RegistrationEnd> {
     return (await this.#registration?.closed) ?? { reason: 'closed' }
   }
 
-  /** Deregisters, removes the socket and accepts no more; the agent ends what is still connected. Idempotent. */
+  /** Deregisters, removes the socket and accepts no more; the agent ends open connections. Idempotent. */
   async close(): Promise<void> {
     await this.#registration?.close()
     this.#unbind()
@@ -84,7 +84,7 @@ export class MeshServer<S extends Socket | MeshDatagramSocket = Socket>
   /** @internal */
   async start(address: string, { protocol = 'tcp', ...options }: ListenOptions | ListenDatagramOptions): Promise<void> {
     const onLive = async (registration: Registration): Promise<void> => {
-      // An agent that restarted may give the same path again: it must be free before it is bound.
+      // An agent that restarted may return the same path again: it must be free before it is bound.
       this.#unbind()
       this.#server = await bindOwn(registration.listenPath, socket => void this.#accept(socket))
     }
@@ -106,7 +106,7 @@ export class MeshServer<S extends Socket | MeshDatagramSocket = Socket>
   }
 
   async #accept(socket: Socket): Promise<void> {
-    // Until somebody has the socket, its failure has nobody else to go to.
+    // Until the application has the socket, no other code handles its failure.
     const ignore = (): void => {}
     socket.on('error', ignore)
     let peer: Peer | undefined
@@ -118,15 +118,15 @@ export class MeshServer<S extends Socket | MeshDatagramSocket = Socket>
       return
     }
     if (peer === undefined) {
-      // The end is the sign of life that the agent asked for.
+      // The end is the answer to the health check.
       socket.end(() => socket.destroy())
       return
     }
     const known = peer
     surfaceTruncation(socket)
-    // Not within this promise, where an exception of a listener would be a rejection that nobody handles.
+    // It must not run within this promise, where an exception of a listener would be an unhandled rejection.
     process.nextTick(() => {
-      // From here on an error that nobody listens for is the application's, as with any socket.
+      // From here on an error without a listener is the application's, as with any socket.
       socket.off('error', ignore)
       const args = [this.#wrap(socket, known), known] as const
       // The type parameter keeps the compiler from seeing that these are the arguments of `connection`.
@@ -138,9 +138,9 @@ export class MeshServer<S extends Socket | MeshDatagramSocket = Socket>
 /**
  * Registers `address` (four components) and hands each connection to it to `onConnection`, with its verified peer.
  *
- * Sockets are half-open: end them. A connection that is cut fails with STREAM_TRUNCATED or ECONNRESET where that can be
- * told. After a restart of the agent it registers and binds again by itself. Rejects as `register`, and with
- * CANNOT_CONNECT if the path that the agent gives cannot be bound.
+ * Sockets are half-open: end them. A connection that is cut fails with STREAM_TRUNCATED or ECONNRESET if that is
+ * detectable. After a restart of the agent it registers and binds again automatically. Rejects as `register`, and with
+ * CANNOT_CONNECT if the path from the agent cannot be bound.
  */
 export async function listen(
   address: string,
@@ -161,7 +161,7 @@ export async function listen(
     options.protocol === 'udp'
       ? new MeshServer(options, (socket, peer) => new MeshDatagramSocket(socket, peer))
       : new MeshServer(options, socket => socket)
-  // Which listener goes with which options is what the signatures above say.
+  // The signatures above define which listener goes with which options.
   if (onConnection !== undefined) (server as EventEmitter).on('connection', onConnection)
   await server.start(address, options)
   return server

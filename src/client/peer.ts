@@ -2,7 +2,7 @@ import type { Socket } from 'node:net'
 import { ErrorCode, isErrorCode, WarrenError, within } from '../core/index.ts'
 import { decode, proxyPb, readFrame } from '../wire/index.ts'
 
-/** Who is at the other end of a brokered connection, by the word of the agents. */
+/** The workload at the other end of a brokered connection, as the agents have verified it. */
 export interface Peer {
   readonly spiffeId: string
   /** Five components. */
@@ -15,10 +15,10 @@ export interface Peer {
 const MAX_HELLO_BYTES = 16_384
 
 /**
- * Reads the hello frame with which the agent begins a connection, and leaves what follows unread.
+ * Reads the hello frame with which the agent begins a connection, and leaves later bytes unread.
  *
- * Rejects with the error that the frame carries, with STREAM_TRUNCATED if the connection ends before it, or TIMEOUT.
- * The socket is the caller's to destroy.
+ * Rejects with the error that the frame carries, with STREAM_TRUNCATED if the connection ends before it, or with
+ * TIMEOUT. The caller must destroy the socket then.
  */
 export async function readHello(socket: Socket, timeoutMs: number, signal?: AbortSignal): Promise<Peer> {
   const peer = await readHelloOrProbe(socket, timeoutMs, signal)
@@ -26,7 +26,7 @@ export async function readHello(socket: Socket, timeoutMs: number, signal?: Abor
   throw new WarrenError(ErrorCode.MessageMalformed, 'a probe where a connection was expected')
 }
 
-/** As `readHello`; undefined if the agent only asks for a sign of life, which is the end of the socket. */
+/** Same as `readHello`; undefined if it is a health check of the agent: end the socket as the answer. */
 export async function readHelloOrProbe(
   socket: Socket,
   timeoutMs: number,
@@ -53,7 +53,7 @@ export async function readHelloOrProbe(
   })
 }
 
-// The agent has verified the identity; here it only changes its spelling.
+// The agent has verified the identity; this only changes its form.
 function addressOf(spiffeId: string): string {
   return spiffeId.split('/').slice(3).join('.')
 }

@@ -8,8 +8,8 @@ import type { RegisterOptions, Registration, TargetOption } from './registration
 /**
  * Registers `address` (four components; the agent appends its machine) and keeps it registered until it is closed.
  *
- * When the agent restarts it registers again, for as long as that takes. Rejects with what the agent answers to the
- * first attempt: INVALID_ARGUMENT, PERMISSION_DENIED, ALREADY_EXISTS, AGENT_NOT_RUNNING…
+ * When the agent restarts it registers again, for as long as that takes. Rejects with the agent's answer to the first
+ * attempt: INVALID_ARGUMENT, PERMISSION_DENIED, ALREADY_EXISTS, AGENT_NOT_RUNNING…
  */
 export async function register(address: string, options: RegisterOptions = {}): Promise<Registration> {
   const { client = sharedClient(definedOnly({ runtimeDir: options.runtimeDir, env: options.env })) } = options

@@ -4,7 +4,7 @@ import type { AgentClient, AgentClientOptions } from './agent-client.ts'
 
 export interface PortOptions {
   /**
-   * The user whose server may have the port, by name or uid, besides root; `any`: nobody is asked, as for a port that address
+   * The user whose server may have the port, by name or uid, besides root; `any`: no check, as for a port that address
    * translation leads elsewhere. Connections to a server of another user are refused.
    *
    * @default the user who registers; for root, the user whose server is found first
@@ -12,7 +12,7 @@ export interface PortOptions {
   readonly serverUser?: string | undefined
 }
 
-/** Where the agent delivers the connections of a registration. */
+/** Address at which the agent delivers the connections of a registration. */
 export type TargetOption =
   | {
       readonly listen: {
@@ -33,12 +33,12 @@ export type TargetOption =
 export interface RegisterOptions extends Omit<AgentClientOptions, 'timeoutMs'> {
   /** The client to use. @default the shared one of the runtime directory */
   readonly client?: AgentClient | undefined
-  /** Absent: the registration is a source of connections only. */
+  /** Absent: the registration only opens connections. */
   readonly target?: TargetOption | undefined
   /** Source patterns that may connect, in the same scope, without a rule. */
   readonly whitelist?: readonly string[] | undefined
   readonly labels?: Readonly<Record<string, string>> | undefined
-  /** How far the registration must have spread before `register` resolves. @default 'all' */
+  /** Hosts that must have the registration before `register` resolves. @default 'all' */
   readonly wait?: 'all' | 'quorum' | 'local' | undefined
   /**
    * How the agent checks the target, which others skip while it fails. `auto`, or true: a connection to a TCP or unix address, a
@@ -50,45 +50,53 @@ export interface RegisterOptions extends Omit<AgentClientOptions, 'timeoutMs'> {
   readonly healthCheck?: boolean | HealthCheckName | undefined
   /** The process whose end ends the registration, if not this one. */
   readonly ownerPid?: number | undefined
-  /** A name for people. */
+  /** Name for people. */
   readonly application?: string | undefined
   /** Ends the registration when it aborts. */
   readonly signal?: AbortSignal | undefined
   readonly log?: Logger | undefined
   /**
-   * Called after each successful registration, the first one and those after a restart of the agent. A rejection of
-   * the first one fails `register`; of a later one, is tried again.
+   * Called after each successful registration, the first one and those after a restart of the agent. If it rejects for
+   * the first one, `register` fails; for a later one, the registration is tried again.
    */
   readonly onLive?: ((registration: Registration) => Promise<void>) | undefined
 }
 
-/** Why a registration is over. */
+/** Reason why a registration ended. */
 export interface RegistrationEnd {
   readonly reason: string
-  /** Absent if it was closed as asked. */
+  /** Absent if `close` was called. */
   readonly error?: WarrenError
 }
 
-/** An address that this process holds, for as long as it is not closed and the agent grants it. */
+/** An address that this process holds until it is closed or the agent no longer grants it. */
 export interface Registration extends AsyncDisposable {
   /** Five components. */
   readonly address: string
   readonly spiffeId: string
-  /** Hex. Changes when the agent restarts, as do the token and the path. */
+  /** Hexadecimal. Changes when the agent restarts, as do the token and the path. */
   readonly registrationId: string
-  /** Secret: whoever has it and runs as this user acts as this registration. */
+  /** Secret: a process of this user that knows it can act as this registration. */
   readonly token: string
-  /** Where to bind, if the target is `listen`; else empty. */
+  /** Path to bind, if the target is `listen`; else empty. */
   readonly listenPath: string
   readonly replication: apiPb.Replication | undefined
-  /** Why connections would have been refused when it was made: another user has the port. Empty if nothing is known against it. */
+  /**
+   * Reason why connections would have been refused when it was made: another user has the port. Empty if no problem is
+   * known.
+   */
   readonly problem: string
   /** `lost` while the agent is away. */
   readonly state: 'live' | 'lost' | 'closed'
-  /** Resolves when it is over; never rejects. */
+  /** Resolves when it has ended; never rejects. */
   readonly closed: Promise<RegistrationEnd>
-  /** Resolves once it is live with another token than `stale`; rejects with how it ended, or the signal's reason. */
+  /**
+   * Resolves once it is live with another token than `stale`; rejects with the reason of its end, or the signal's
+   * reason.
+   */
   renewed(stale: string, signal: AbortSignal): Promise<void>
-  /** Deregisters: locally at once, then everywhere; answers how far that spread. Idempotent, never throws. */
+  /**
+   * Deregisters: locally at once, then everywhere. Resolves with the state of replication. Idempotent, never throws.
+   */
   close(): Promise<apiPb.Replication | undefined>
 }

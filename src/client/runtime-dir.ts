@@ -2,31 +2,31 @@ import { existsSync, lstatSync } from 'node:fs'
 import { join } from 'node:path'
 import { ErrorCode, WarrenError } from '../core/index.ts'
 
-/** Environment variables that are read here. */
+/** Environment variables that select the runtime directory. */
 export interface Environment {
   readonly WARREN_RUNTIME_DIR?: string | undefined
   readonly XDG_RUNTIME_DIR?: string | undefined
 }
 
-/** Where the agent of a host that runs as root has its sockets. */
+/** Directory of the sockets of an agent that runs as root. */
 const SYSTEM_DIR = '/run/warren'
 
 /**
  * The runtime directory of an agent that runs as `uid`: `WARREN_RUNTIME_DIR`, else `/run/warren` for root, else
- * `$XDG_RUNTIME_DIR/warren`, else `/tmp/warren-<uid>`. Reads nothing but its arguments.
+ * `$XDG_RUNTIME_DIR/warren`, else `/tmp/warren-<uid>`. Depends only on its arguments.
  */
 export function runtimeDir(env: Environment = process.env, uid: number = ownUid()): string {
-  // An empty variable is an unset one, as the XDG specification has it.
+  // An empty variable counts as unset, as in the XDG specification.
   if (env.WARREN_RUNTIME_DIR) return env.WARREN_RUNTIME_DIR
   if (uid === 0) return SYSTEM_DIR
   return env.XDG_RUNTIME_DIR ? join(env.XDG_RUNTIME_DIR, 'warren') : fallbackDir(uid)
 }
 
 /**
- * The runtime directory of the agent to talk to: as `runtimeDir`, or the system's if only that one has an agent.
+ * The runtime directory of the agent to use: as `runtimeDir`, or the system's if only that one has an agent.
  *
- * Throws PERMISSION_DENIED if the directory is in `/tmp` and somebody else made it: another user could answer there in
- * the name of an agent.
+ * Throws PERMISSION_DENIED if the directory is in `/tmp` and another user made it: that user could answer there in the
+ * name of an agent.
  */
 export function agentDir(env: Environment = process.env, uid: number = ownUid()): string {
   const own = runtimeDir(env, uid)

@@ -3,12 +3,15 @@ import type { AgentClient } from './agent-client.ts'
 import { register } from './register.ts'
 import type { RegisterOptions, Registration } from './registration.ts'
 
-/** How long a source registration outlives its last connection, in milliseconds: it is a start-up cost of the next one. */
+/**
+ * Time that a source registration outlives its last connection, in milliseconds: the next connection then starts
+ * faster.
+ */
 const LINGER_MS = 1_000
-/** Endpoints remembered for one source. The oldest gives way: to ask again costs one call. */
+/** Endpoints remembered for one source. The oldest is removed: asking again costs one call. */
 const MAX_ENDPOINTS = 1_024
 
-/** What a connection needs of the registration that it comes from. Give it back with `release`, once. */
+/** The registration that a connection comes from. Give it back with `release`, once. */
 export interface Source {
   readonly registration: Registration
   /** Endpoint paths by protocol and destination. */
@@ -37,7 +40,10 @@ export class Sources {
     client.onClose(() => this.close())
   }
 
-  /** The source registration of `as`, made if need be. Rejects as `register`, or with the signal's reason. */
+  /**
+   * Returns the source registration of `as`; makes it if there is none. Rejects as `register`, or with the signal's
+   * reason.
+   */
   async acquire(as: string, options: SourceOptions, signal: AbortSignal): Promise<Source> {
     const entry = this.#entries.get(as) ?? this.#open(as, options)
     entry.users += 1
@@ -72,9 +78,9 @@ export class Sources {
   }
 
   #open(as: string, options: SourceOptions): Entry {
-    // Named one by one: the signal of the connection that comes first must not end what others share.
+    // Only these options are shared: the signal of the first connection must not end the registration of the others.
     const { log, application, wait } = options
-    // `local`: a destination that has not heard of this source yet asks our agent before it refuses.
+    // `local` suffices: a destination that does not know this source yet asks our agent before it refuses.
     const shared = definedOnly({ log, application, wait: wait ?? 'local' })
     const registration = register(as, { ...shared, client: this.#client })
     const entry: Entry = { registration, endpoints: new LruMap(MAX_ENDPOINTS), users: 0, linger: undefined }
@@ -82,7 +88,7 @@ export class Sources {
       clearTimeout(entry.linger)
       if (this.#entries.get(as) === entry) this.#entries.delete(as)
     }
-    // One that could not be made, or that the agent ended, must not be handed out again.
+    // A registration that failed, or that the agent ended, must not be returned again.
     registration.then(live => live.closed.then(drop), drop)
     this.#entries.set(as, entry)
     return entry
@@ -91,7 +97,7 @@ export class Sources {
   async #end(as: string, entry: Entry): Promise<void> {
     clearTimeout(entry.linger)
     if (this.#entries.get(as) === entry) this.#entries.delete(as)
-    // One that could not be made has told those who waited for it.
+    // The callers that waited have received the failure.
     const registration = await entry.registration.catch(() => undefined)
     await registration?.close()
   }

@@ -1,10 +1,10 @@
 import { ErrorCode, WarrenError } from './errors.ts'
 
 /**
- * Runs a verify of what others say on something of our own, before it is signed.
+ * Verifies our own content as others will, before it is signed.
  *
- * What it refuses is then nobody's malformed message but an argument that cannot be: throws INVALID_ARGUMENT, or LIMIT_EXCEEDED for
- * what is too large, with its reason and the limit that it names.
+ * A refusal then means a wrong argument instead of a malformed message: throws INVALID_ARGUMENT, or LIMIT_EXCEEDED for
+ * content that is too large, with its reason and the limit that it names.
  */
 export function asOwn<T>(answer: () => T): T {
   try {

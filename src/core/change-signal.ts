@@ -1,4 +1,4 @@
-/** Tells everybody who waits now that something has changed; who asks later waits for the next change. */
+/** Notifies all current waiters that something has changed; later waiters wait for the next change. */
 export class ChangeSignal {
   #next = Promise.withResolvers<void>()
 

@@ -1,13 +1,13 @@
 /**
- * The two clocks of a host, as a collaborator, so that a test or a simulation can own time.
+ * The two clocks of a host, as a collaborator, so that a test or a simulation can control time.
  *
- * Wall time is for what other hosts read (certificates, heads); monotonic time is for measuring how long ago something
- * happened here, and never steps.
+ * Wall time is for data that other hosts read (certificates, heads); monotonic time is for measuring how long ago
+ * something happened here, and never steps.
  */
 export interface Clock {
   /** Milliseconds since the Unix epoch, by this host's clock. May step. */
   readonly wallMs: () => number
-  /** Milliseconds since an arbitrary start. Never goes back. */
+  /** Milliseconds since an arbitrary start. Never decreases. */
   readonly monotonicMs: () => number
 }
 

@@ -1,8 +1,9 @@
 /**
- * A signal for a task of many steps, each with a time of its own. For one step there is `within`: what this saves is its
- * controller, its timer and its listeners at each of them.
+ * A signal for a task of many steps, each with its own time limit. Use `within` for one step: this class saves the
+ * controller, timer and listeners of each step.
  *
- * Aborts with a `TimeoutError` when the time of a step is over, or with the reason of `parent`. `end` must be called.
+ * Aborts with a `TimeoutError` when the time of a step has passed, or with the reason of `parent`. `end` must be
+ * called.
  */
 export class Deadline {
   readonly #controller = new AbortController()
@@ -20,7 +21,7 @@ export class Deadline {
     return this.#controller.signal
   }
 
-  /** Begins a step that may take `ms` milliseconds, and ends the one before. */
+  /** Ends the step before, and begins a step that may take `ms` milliseconds. */
   step(ms: number): void {
     clearTimeout(this.#timer)
     this.#timer = setTimeout(() => {
@@ -28,7 +29,7 @@ export class Deadline {
     }, ms)
   }
 
-  /** Leaves neither timer nor listener behind. */
+  /** Removes the timer and the listener. */
   end(): void {
     clearTimeout(this.#timer)
     this.#parent.removeEventListener('abort', this.#follow)

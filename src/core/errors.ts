@@ -47,9 +47,9 @@ export const ErrorCode = {
 export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode]
 
 export interface WarrenErrorOptions extends ErrorOptions {
-  /** What the person at the terminal can do about it: one sentence. */
+  /** One sentence: how the user at the terminal can solve the problem. */
   readonly hint?: string
-  /** The limit that was reached, if nobody has taken note of that yet: for whoever answers with the error to do. */
+  /** The limit that was reached, if it has not been counted yet: the code that answers with the error must count it. */
   readonly limit?: LimitName
 }
 
@@ -58,7 +58,7 @@ const CODES: ReadonlySet<string> = new Set(Object.values(ErrorCode))
 /**
  * The only error class that crosses a module boundary.
  *
- * `reason` says in one lower-case clause what was wrong and with what; it never holds a secret, because it is logged,
+ * `reason` names the fault and its subject in one lower-case clause. It never holds a secret, because it is logged,
  * sent to callers and printed.
  */
 export class WarrenError extends Error {

@@ -1,6 +1,6 @@
 /**
- * Every field a log line may carry. One table, so that one thing has one name in all of warren's logs, and so that a
- * key, a token or a payload has no field to be logged under.
+ * Every field that a log line may carry. One table, so that each thing has one name in all of warren's logs, and so
+ * that a key, a token or a payload has no field to be logged in.
  */
 export interface LogFields {
   machine?: string
@@ -39,7 +39,7 @@ export interface LogFields {
   required?: number
   missing?: readonly string[]
   limit?: number
-  /** As in `docs/limits.md`. */
+  /** Name as in `docs/limits.md`. */
   limitName?: string
   reason?: string
   code?: string
@@ -53,8 +53,8 @@ export interface LogFields {
 /**
  * Structured log: a constant message, data in fields.
  *
- * error: an operator must act; warn: degraded, heals by itself; info: life cycle, and one line per brokered flow at its
- * end; debug: steps. Never keys, tokens, certificates or payload.
+ * error: an operator must act; warn: degraded, recovers automatically; info: life cycle, and one line per brokered flow
+ * at its end; debug: steps. Never keys, tokens, certificates or payload.
  */
 export interface Logger {
   readonly error: (message: string, fields?: LogFields) => void
@@ -67,7 +67,7 @@ export interface Logger {
 
 const drop = (): void => {}
 
-/** Discards everything. For tests and for library users that want no log. */
+/** Discards everything. For tests and for library users that need no log. */
 export const silentLogger: Logger = Object.freeze({
   error: drop,
   warn: drop,

@@ -13,13 +13,13 @@ export const MAX_SOCKET_PATH_BYTES: number = process.platform === 'linux' ? 107 
 const HOST_PORT = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]/\s]*)):(\d{1,5})$/
 
 export interface ParseHostPortOptions {
-  /** The option that the text was given for; begins the error. @default nothing */
+  /** Option that the text was given for; begins the error. @default none */
   readonly option?: string
-  /** Used where the text names no host. @default 127.0.0.1 */
+  /** Host if the text names none. @default 127.0.0.1 */
   readonly defaultHost?: string
 }
 
-/** Parses `host:port`, `[v6]:port` or `:port`. Throws INVALID_ARGUMENT that shows the right form. */
+/** Parses `host:port`, `[v6]:port` or `:port`. Throws INVALID_ARGUMENT with the right form. */
 export function parseHostPort(text: string, options: ParseHostPortOptions = {}): HostPort {
   const { option, defaultHost = '127.0.0.1' } = options
   const match = HOST_PORT.exec(text)

@@ -1,10 +1,10 @@
 /**
- * What this project uses of Node that Node does not document. Nobody else reads it.
+ * Undocumented members of Node that this project uses. Only this file reads them.
  *
  * | member | upstream | without it |
  * |---|---|---|
- * | `_handle.fd` of a `net.Socket` | nodejs/node#4763, nodejs/node#8974: none is offered | the agent does not start: it could tell from nobody who he is |
- * | symbol `state symbol` of a `dgram.Socket`, and `handle.fd` in it | nodejs/node-v0.x-archive#8057: none is offered | UDP by one call for each datagram, and with the receive buffer that the system allows |
+ * | `_handle.fd` of a `net.Socket` | nodejs/node#4763, nodejs/node#8974: none is offered | the agent does not start: it could not identify local callers |
+ * | symbol `state symbol` of a `dgram.Socket`, and `handle.fd` in it | nodejs/node-v0.x-archive#8057: none is offered | UDP with one system call for each datagram, and with the receive buffer that the system allows |
  *
  * Tested with Node 26.10.0. `checkNodeInternals` tests both at the start of an agent.
  */
@@ -14,7 +14,7 @@ import { join } from 'node:path'
 import { ErrorCode, WarrenError } from './errors.ts'
 import type { Logger } from './log.ts'
 
-/** The descriptor of a connected socket of `node:net`. Throws a TypeError where there is none. */
+/** Returns the descriptor of a connected socket of `node:net`. Throws a TypeError if there is none. */
 export function descriptorOf(socket: Socket): number {
   const fd = fdIn(Reflect.get(socket, '_handle'))
   if (fd === undefined || fd < 0) throw new TypeError('the socket has no descriptor')
@@ -22,8 +22,8 @@ export function descriptorOf(socket: Socket): number {
 }
 
 /**
- * The descriptor of a bound or connected socket of `node:dgram`; undefined once it is closed, so that the number is never
- * used for what the system opens next, and where Node does not show it.
+ * Returns a function for the descriptor of a bound or connected socket of `node:dgram`; undefined once the socket is
+ * closed, so that the number is never used for a later file, and if Node does not show it.
  */
 export function datagramDescriptorOf(socket: DatagramSocket): () => number | undefined {
   const state = stateOf(socket)
@@ -39,12 +39,13 @@ interface Makers {
 }
 
 /**
- * Tests at the start of an agent what the functions above read, and logs a warning if datagrams have to do without it.
+ * Tests at the start of an agent the members that the functions above read, and logs a warning if datagrams work
+ * without it.
  *
- * Throws UNSUPPORTED if sockets of `node:net` show no descriptor: then nobody who connects could be identified.
+ * Throws UNSUPPORTED if sockets of `node:net` show no descriptor: then no local caller could be identified.
  */
 export function checkNodeInternals(log: Logger, make: Makers = { connect, createSocket }): void {
-  // It leads nowhere; the socket has its descriptor before that shows.
+  // The path does not exist; the socket has its descriptor before that is known.
   const stream = make.connect({ path: join(process.execPath, 'none') })
   stream.on('error', () => {})
   const descriptor = fdIn(Reflect.get(stream, '_handle'))
@@ -63,7 +64,7 @@ export function checkNodeInternals(log: Logger, make: Makers = { connect, create
   const handle: unknown = isObject(state) ? Reflect.get(state, 'handle') : undefined
   datagram.close()
   if (fdIn(handle) !== undefined) return
-  const reason = 'it does not show the descriptors of UDP sockets; each datagram costs a call of the system'
+  const reason = 'it does not show the descriptors of UDP sockets; each datagram costs a system call'
   log.warn('a library has changed inside', { component: 'node', version: process.versions.node, reason })
 }
 

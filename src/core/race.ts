@@ -1,6 +1,7 @@
 /**
- * Starts the attempts one after another, `staggerMs` apart or as soon as the one before has failed, and resolves with the
- * first that succeeds; the others are aborted, and `discard` gets what they still deliver. Rejects with the last failure.
+ * Starts the attempts one after another, `staggerMs` apart or as soon as the one before has failed, and resolves with
+ * the first that succeeds. The others are aborted, and `discard` receives their late results. Rejects with the last
+ * failure.
  */
 export async function raceStaggered<T>(
   attempts: readonly ((signal: AbortSignal) => Promise<T>)[],

@@ -33,8 +33,8 @@ export async function within<T>(
 /**
  * Settles as `promise` does, or rejects with the signal's reason as soon as it aborts.
  *
- * For operations that take no signal of their own: the operation itself is not cancelled, so the caller must release
- * what it may still deliver.
+ * Use it for operations that accept no signal: the operation itself is not cancelled, so the caller must release its
+ * late result.
  */
 export function raceAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   const settled = Promise.withResolvers<T>()
@@ -46,7 +46,7 @@ export function raceAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<
       signal.removeEventListener('abort', onAbort)
       settled.resolve(value)
     },
-    // Also after the abort: an unhandled rejection ends the process.
+    // The handler stays after the abort: an unhandled rejection ends the process.
     (err: unknown) => {
       signal.removeEventListener('abort', onAbort)
       settled.reject(err)

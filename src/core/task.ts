@@ -2,9 +2,9 @@ import type { Logger } from './log.ts'
 import { sleep } from './signals.ts'
 
 /**
- * Lets `work` run on without being awaited, and logs its failure, so that no rejection is ever unhandled.
+ * Lets `work` continue without an `await`, and logs its failure, so that no rejection is ever unhandled.
  *
- * A rejection after `signal` has aborted is how a cancelled task ends, and is not logged.
+ * A rejection after `signal` has aborted is the normal end of a cancelled task, and is not logged.
  */
 export function detach(log: Logger, name: string, work: Promise<unknown>, signal?: AbortSignal): void {
   work.catch((err: unknown) => {
@@ -13,7 +13,7 @@ export function detach(log: Logger, name: string, work: Promise<unknown>, signal
 }
 
 export interface LoopOptions {
-  /** Pause after each round, in milliseconds; asked anew each time, so that it may adapt. */
+  /** Pause after each round, in milliseconds; called for each round, so that it may adapt. */
   readonly intervalMs: () => number
   /** Share of the interval that is random, 0…1, so that many hosts do not act in step. @default 0.2 */
   readonly jitter?: number
@@ -23,7 +23,7 @@ export interface LoopOptions {
 }
 
 /**
- * Runs `round` again and again until `signal` aborts; a failing round is logged and the loop goes on.
+ * Runs `round` repeatedly until `signal` aborts; a failing round is logged and the loop continues.
  *
  * Rounds never overlap. Resolves once the loop has ended.
  */

@@ -3,8 +3,8 @@ type Task = () => void
 let tasks: Task[] = []
 
 /**
- * Runs `task` once, when the events that the system has ready for this turn of the event loop were handled: what they
- * produced can then leave together. Tasks run in the order in which they came; what they add in turn still runs.
+ * Runs `task` once, after all events of this turn of the event loop were handled, so that their output can leave
+ * together. Tasks run in order; tasks that they add run as well.
  */
 export function atEndOfTurn(task: Task): void {
   if (tasks.push(task) === 1) setImmediate(run)
@@ -19,7 +19,7 @@ function run(): void {
       task()
     }
   } finally {
-    // One that throws must not take the others with it.
+    // A task that throws must not keep the others from running.
     tasks = tasks.slice(done)
     if (tasks.length > 0) setImmediate(run)
   }

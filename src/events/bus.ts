@@ -1,28 +1,31 @@
 import type { Logger } from '../core/index.ts'
 import type { EventFields, EventName } from './definitions.ts'
 
-/** Called for each event of one name. Must not block: it runs within whatever caused the event. */
+/** Called for each event of one name. Must not block: it runs inside the code that caused the event. */
 export type EventHandler<N extends EventName> = (fields: EventFields[N]) => void
 
-/** What a room that causes events asks for. */
+/** The bus as a room uses it to cause events. */
 export interface EventSink {
   readonly emit: <N extends EventName>(name: N, fields: EventFields[N]) => void
 }
 
-/** What a room that listens asks for. */
+/** The bus as a room uses it to subscribe. */
 export interface EventSource {
-  /** Calls `handler` for each event from now on, after the handlers that were there before; answers how to stop it. */
+  /**
+   * Calls `handler` for each event from now on, after earlier handlers. Returns a function that ends the subscription.
+   */
   readonly on: <N extends EventName>(name: N, handler: EventHandler<N>) => () => void
 }
 
-/** Takes note of nothing. For tests and for rooms that are used without an agent. */
+/** Discards everything. For tests and for rooms that are used without an agent. */
 export const silentEvents: EventSink = Object.freeze({ emit: () => {} })
 
 /**
- * Carries events from whoever causes them to whoever listens, within one process.
+ * Carries events to subscribers within one process.
  *
- * An event is delivered before `emit` returns, in the order of subscription: so what enforces a change has done so before
- * the one who made it is answered. A handler that throws keeps no other one from its event; the failure is logged.
+ * An event is delivered before `emit` returns, in the order of subscription: a handler that enforces a change has done
+ * so before the caller that made it gets an answer. A handler that throws does not keep others from the event; the
+ * failure is logged.
  */
 export class EventBus implements EventSink, EventSource {
   readonly #handlers: { [N in EventName]?: Array<EventHandler<N>> } = {}

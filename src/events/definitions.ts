@@ -1,10 +1,10 @@
 import type { ErrorCode } from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
 
-/** One end of a flow or a registration, as an event names it. */
+/** Name of one end of a flow or of a registration in events. */
 export type SpiffeId = string
 
-/** Which workload, and which registration of it. */
+/** A workload and one registration of it. */
 export interface RegistrationFields {
   readonly spiffeId: SpiffeId
   /** 64 hex characters. */
@@ -12,7 +12,7 @@ export interface RegistrationFields {
   readonly uid: number
 }
 
-/** What is known of a flow when it begins; `destination` is empty while none is chosen. */
+/** Fields of a flow that are known at its beginning; `destination` is empty until one is chosen. */
 export interface FlowFields {
   readonly flowId: string
   readonly direction: 'inbound' | 'outbound' | 'local'
@@ -22,15 +22,15 @@ export interface FlowFields {
   readonly carrier: string
 }
 
-/** What each event tells. Values are plain, so that an event can be written, sent and kept as it is. */
+/** The fields of each event. Values are plain, so that an event can be written, sent and stored unchanged. */
 export interface EventFields {
-  /** What is allowed has changed: by a new version, or because a rule began or ended by its dates. */
+  /** The allowed flows have changed: by a new version, or because a rule began or ended by its dates. */
   'policy-changed': { readonly version: bigint; readonly reason: string }
-  /** The admin of this host has changed the policy. `change` names the command, `subject` what it is about. */
+  /** The admin of this host has changed the policy. `change` names the command, `subject` its object. */
   'rule-changed': { readonly change: RuleChange; readonly subject: string; readonly uid: number }
-  /** What is trusted has changed. Nothing counts any more of the hosts in `gone`. */
+  /** The trusted certificates have changed. No certificate of the hosts in `gone` is valid any more. */
   'trust-changed': { readonly version: bigint; readonly reason: string; readonly gone: readonly PeerKey[] }
-  /** Records, head or standing of one host changed here. */
+  /** Records, head or state of one host changed here. */
   'registry-changed': {
     readonly peer: PeerKey
     readonly machine: string
@@ -39,12 +39,12 @@ export interface EventFields {
     readonly removed: number
   }
   'registration-added': RegistrationFields & { readonly pid: number }
-  /** `code` is what a user of the registration is answered from now on. */
+  /** `code` is the error for users of the registration from now on. */
   'registration-ended': RegistrationFields & { readonly reason: RegistrationEnd; readonly code: ErrorCode }
   'health-changed': RegistrationFields & { readonly health: 'passing' | 'failing' }
-  /** A certificate that this host signs with is another one. */
+  /** This host signs with a new certificate. */
   'certificate-renewed': { readonly machine: string; readonly notAfterMs: number }
-  /** What this host says of itself has changed, and is to be announced. */
+  /** The announcement of this host has changed and must be sent. */
   'profile-changed': Record<never, never>
   'host-connected': { readonly peer: PeerKey; readonly machine: string }
   'host-disconnected': { readonly peer: PeerKey; readonly machine: string }
@@ -57,7 +57,7 @@ export interface EventFields {
   'refused-by-host': { readonly machine: string; readonly reason: string }
   /** A host showed a certificate below a root that is not known here. */
   'unknown-root-shown': Record<never, never>
-  /** This host is trusted no more, by the admin's signature. */
+  /** This host is no longer trusted, by the admin's signature. */
   evicted: { readonly reason: string }
   'eviction-undone': Record<never, never>
   'token-created': { readonly tokenId: string; readonly machine: string; readonly notAfterMs: number }
@@ -65,7 +65,7 @@ export interface EventFields {
   'host-admitted': { readonly machine: string; readonly remote: string }
   'join-refused': { readonly remote: string; readonly reason: string }
   'flow-opened': FlowFields
-  /** Ended before its two ends were joined. */
+  /** The flow ended before its two ends were joined. */
   'flow-refused': FlowFields & { readonly code: ErrorCode; readonly reason: string }
   'flow-ended': FlowFields & {
     readonly reason: string
@@ -76,7 +76,7 @@ export interface EventFields {
   }
 }
 
-/** Why a registration ended; decides what its token is answered with afterwards. */
+/** Reason why a registration ended; selects the error for later uses of its token. */
 export type RegistrationEnd =
   | 'deregistered'
   | 'expired'
@@ -98,22 +98,22 @@ export type RuleChange =
 
 export type EventName = keyof EventFields
 
-/** Who may be shown an event, besides the admin of the host. */
+/** Users that may see an event, besides the admin of the host. */
 export type Audience =
-  /** The user whose registration it is about, and whoever may observe the host. */
+  /** The user of the registration, and users that may observe the host. */
   | 'owner'
-  /** Whoever may observe the host. */
+  /** Users that may observe the host. */
   | 'observer'
-  /** Nobody else. */
+  /** No other user. */
   | 'admin'
 
-/** For how long an event is worth keeping. */
+/** How long an event is kept. */
 export type Retention =
-  /** For whoever listens at that moment. */
+  /** It is not kept: only current subscribers receive it. */
   | 'none'
-  /** A day, in memory: what happened lately. */
+  /** A day, in memory: recent events. */
   | 'day'
-  /** For good, on disk: who changed what, and who was let in. */
+  /** For good, on disk: who changed the policy, and who was admitted. */
   | 'audit'
 
 export interface EventDefinition {
@@ -121,7 +121,7 @@ export interface EventDefinition {
   readonly retention: Retention
 }
 
-/** Every event, with who may see it and how long it is kept. One row for each name in `EventFields`. */
+/** Every event, with its audience and its retention. One row for each name in `EventFields`. */
 export const EVENTS: { readonly [N in EventName]: EventDefinition } = Object.freeze({
   'policy-changed': { audience: 'observer', retention: 'audit' },
   'rule-changed': { audience: 'admin', retention: 'audit' },

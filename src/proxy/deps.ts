@@ -17,31 +17,31 @@ export interface Candidate {
   readonly address: Address
   readonly machine: string
   readonly peer: PeerKey
-  /** Where its agent listens for data, "host:port" or "[v6]:port"; best first. */
+  /** Addresses of its agent for data, "host:port" or "[v6]:port"; best first. */
   readonly dataAddresses: readonly string[]
   readonly health: 'passing' | 'failing' | 'draining'
-  /** Why it fails, if it does so here and that is known: one clause that other hosts may read. */
+  /** Reason why it fails, if this agent sees it fail and knows why: one clause that other hosts may read. */
   readonly problem?: string | undefined
   /** Registered with this very agent. */
   readonly local: boolean
-  /** Suspicion gossip says that its host is gone. Routing only: its flows live on. */
+  /** Suspicion gossip reports that its host does not answer. Affects routing only: open flows continue. */
   readonly suspect: boolean
-  /** Its whole host takes no more connections. */
+  /** Its whole host accepts no more connections. */
   readonly draining: boolean
 }
 
-/** What the proxy asks of the registry. */
+/** The part of the registry that the proxy uses. */
 export interface Directory {
   /** Registrations in the set of `destination` that serve `protocol`, healthy or not. */
   readonly candidates: (destination: Pattern, protocol: Protocol) => readonly Candidate[]
   readonly byId: (registrationId: string) => Candidate | undefined
-  /** Whether `machine` itself says that a workload of this address is registered there. */
+  /** Whether `machine` itself announces that a workload of this address is registered there. */
   readonly sourceAt: (address: Address, machine: string) => boolean
-  /** The agent of `machine`, or undefined if that is no member now. */
+  /** The agent of `machine`, or undefined if `machine` is not a member now. */
   readonly peerOf: (machine: string) => PeerKey | undefined
-  /** Pulls the set of one owner. Bounded in time by the implementation and by `signal`; may reject. */
+  /** Pulls the registrations of one owner. Bounded in time by the implementation and by `signal`; may reject. */
   readonly refresh: (peer: PeerKey, signal: AbortSignal) => Promise<void>
-  /** Told that the agent of a host did not answer, so that the host is looked at. */
+  /** Called when the agent of a host did not answer, so that the host is checked. */
   readonly unreachable: (peer: PeerKey) => void
 }
 
@@ -58,37 +58,43 @@ export interface IpEnd {
   readonly port: number
 }
 
-/** Who may serve the port of one registration, and who does. */
+/** Users that may serve the port of one registration, and the socket that does. */
 export interface PortServer {
   /**
-   * The socket that gets what is sent to the port now, by a number that no other socket has; undefined if there is none.
-   * `from` is where it is sent from, for UDP.
+   * Returns the number, unique to one socket, of the socket that receives data sent to the port now; undefined if there
+   * is none. For UDP, `from` is the sender's address.
    *
-   * Throws DESTINATION_UNREACHABLE when it is a socket of a user who may not serve the port, or it cannot be told.
+   * Throws DESTINATION_UNREACHABLE if it is a socket of a user who may not serve the port, or if that is unknown.
    */
   readonly holder: (from?: IpEnd) => bigint | undefined
   /**
-   * Whether the connection from `from` to `to`, the addresses that its own end has, has its other end on this host as well.
-   * Throws DESTINATION_UNREACHABLE when it cannot be told.
+   * Whether the connection from `from` to `to`, the addresses at its own end, has its other end on this host as well.
+   * Throws DESTINATION_UNREACHABLE if that is unknown.
    */
   readonly meets: (from: IpEnd, to: IpEnd) => boolean
-  /** The error for a port that answers though no socket of this host has it, of which note is taken. */
+  /** Records, and returns the error for, a port that answers though no socket of this host has it. */
   readonly hidden: () => WarrenError
 }
 
-/** Where connections to a local registration are delivered. */
+/** Address at which connections to a local registration are delivered. */
 export type LocalTarget =
   | {
       readonly kind: 'unix'
       readonly path: string
-      /** The process that sees the socket at this path. @default the agent, which made the directory for it */
+      /** Process in whose view the socket is at this path. @default the agent, which made the directory for it */
       readonly owner?: Pick<ProcessHandle, 'pid' | 'isAlive'>
-      /** The directory of the agent's making; without an owner, no other is served from. */
+      /** Directory that the agent made; without an owner, only a socket in it is used. */
       readonly made?: FileId
       readonly uid: number
-      /** Whoever serves must also be in this view. @default in any: whoever named the path knows who can write there */
+      /**
+       * View that the server must also be in. @default in any: the process that named the path knows who can write
+       * there
+       */
       readonly view?: ProcessView
-      /** Named by a process that is not of the host, so that no server of the host may be reached by it. @default false */
+      /**
+       * Named by a process outside the host's own namespaces, so no server of the host may be reached through it.
+       * @default false
+       */
       readonly outside?: boolean
       readonly hello: boolean
       /** With `udp`, each connection carries length-prefixed datagrams. */
@@ -102,25 +108,25 @@ export type LocalTarget =
       readonly port: number
       /** Begin each connection with a PROXY protocol v2 header. */
       readonly proxy?: boolean
-      /** Undefined: whoever has the port is taken for the server. */
+      /** Undefined: any process that has the port is accepted as the server. */
       readonly server: PortServer | undefined
     }
   | {
       readonly kind: 'udp'
       readonly host: string
       readonly port: number
-      /** As for TCP. */
+      /** Same as for TCP. */
       readonly server: PortServer | undefined
     }
 
-/** What the proxy asks of the workloads of this host. */
+/** The part of the registrations of this host that the proxy uses. */
 export interface LocalWorkloads {
   /** Whether the registration exists and its process runs. */
   readonly isAlive: (registrationId: string) => boolean
   /** Rejects with INVALID_SOURCE when there is no such registration. */
   readonly svid: (registrationId: string) => Promise<Credentials>
   readonly target: (registrationId: string) => LocalTarget | undefined
-  /** Told that a target did not take a connection, so that it is looked at. */
+  /** Called when a target did not accept a connection, so that it is checked. */
   readonly targetFailed?: (registrationId: string) => void
   /** The registration whose id begins with these 32 hex characters. */
   readonly byPrefix: (prefix: string) => string | undefined
@@ -138,11 +144,11 @@ export type WorkloadVerdict =
   | { readonly ok: true; readonly identity: ProvenWorkload }
   | { readonly ok: false; readonly reason: string; readonly detail: string }
 
-/** What the kernel says about the other end of a unix socket. Both throw when it cannot be read. */
+/** Facts from the kernel about the other end of a unix socket. Both throw when they cannot be read. */
 export interface SocketCredentials {
-  /** The user that connected; also throws when its process has ended. */
+  /** Returns the user that connected; also throws when its process has ended. */
   readonly peerUser: (accepted: Socket) => LocalUser
-  /** Who listens where `connected` is connected to. */
+  /** Returns the listener that `connected` is connected to. */
   readonly listenerOf: (connected: Socket) => Listener
 }
 
@@ -153,11 +159,10 @@ export interface AuthorizeQuestion {
   readonly protocol: Protocol
 }
 
-/** How bytes reach the other host. */
-/** `auto`, or the name of the only carrier to use; `carriers/index.ts` has them. */
+/** Carrier to the other host: `auto`, or the name of the only one to use; `carriers/index.ts` lists them. */
 export type CarrierChoice = string
 
-/** Collaborators of the proxy; the agent joins them. */
+/** Collaborators of the proxy, which the agent provides. */
 export interface ProxyDeps {
   readonly trustDomain: string
   /** Name of this host. */
@@ -167,40 +172,47 @@ export interface ProxyDeps {
   readonly credentials: SocketCredentials
   /** The policy as it is now. A throw denies. */
   readonly authorize: (question: AuthorizeQuestion) => Decision
-  /** The one verifier of certificates. Asked at each handshake and, while the certificate lasts, at each `reevaluate`. */
+  /**
+   * The only verifier of certificates. Called at each handshake and, while the certificate lasts, at each `reevaluate`.
+   */
   readonly verifier: {
-    /** `issuersDer`: the certificates above the leaf as the other side showed them, without the root; they prove a CA not known yet. */
+    /**
+     * `issuersDer`: certificates above the leaf as the other side sent them, without the root; they prove a CA that is
+     * not known yet.
+     */
     readonly workload: (leafDer: Uint8Array, issuersDer?: readonly Uint8Array[]) => WorkloadVerdict
-    /** Whether the host of this leaf has shown a newer CA than the one that signed it. @default as if it never had */
+    /** Whether the host of this leaf has shown a newer CA than the one that signed it. @default never */
     readonly isReplaced?: (leafDer: Uint8Array) => boolean
   }
   /** PEM of the trusted roots. */
   readonly roots: () => readonly string[]
-  /** What is shown to a joiner, who knows no registration here. */
+  /** Credentials for a joiner, which knows no registration here. */
   readonly joinCredentials: () => Credentials
   /** Serves one joiner over an established TLS connection; the proxy destroys it afterwards. */
   readonly join: (socket: TLSSocket, signal: AbortSignal) => Promise<void>
-  /** Serves one host whose certificate has ended in the same way. */
+  /** Serves one host whose certificate has ended, in the same way. */
   readonly renew: (socket: TLSSocket, signal: AbortSignal) => Promise<void>
-  /** A stream to the agent `peer` over the mesh. Rejects when there is no way. */
+  /** Opens a stream to the agent `peer` over the mesh. Rejects when there is no path. */
   readonly openStream: (peer: PeerKey, options: { readonly signal: AbortSignal }) => Promise<Duplex>
-  /** The same through a third member, of which nothing is expected but that it passes the bytes on. */
+  /** Opens the same through a third member, which is trusted only to pass the bytes on. */
   readonly openRelayed: (
     peer: PeerKey,
     options: { readonly signal: AbortSignal }
   ) => Promise<{ readonly stream: Duplex; readonly via: string }>
   readonly carrier: CarrierChoice
   readonly dataListen: { readonly host: string; readonly port: number }
-  /** Exists, belongs to the agent and is writable for nobody else. */
+  /** Directory that exists, belongs to the agent and is writable for nobody else. */
   readonly runtimeDir: string
   readonly log: Logger
-  /** @default nobody takes note */
+  /** @default metrics are discarded */
   readonly metrics?: Metrics
-  /** @default nobody listens */
+  /** @default events are discarded */
   readonly events?: EventSink
   readonly clock: Clock
   readonly limits?: Partial<ProxyLimits>
-  /** When a flow of TCP gets a fast-path connection. @default after 512 KiB or 64 reads, at once from 16 flows a second on */
+  /**
+   * When a TCP flow gets a fast-path connection. @default after 512 KiB or 64 reads, at once from 16 flows a second on
+   */
   readonly upgradeThresholds?: Partial<UpgradeThresholds>
   /** A flow of datagrams ends after this long without one. @default 120_000 */
   readonly udpIdleMs?: number

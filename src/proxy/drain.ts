@@ -2,11 +2,11 @@ import { type Logger, raceAbort, within } from '../core/index.ts'
 import type { Flow, FlowTable } from './flow/index.ts'
 
 export interface DrainOptions {
-  /** Those to workloads of this host, or all; with `all` none is opened any more either. */
+  /** Flows to workloads of this host, or all; with `all` no new flow is opened either. */
   readonly flows: 'to this host' | 'all'
-  /** How long they may take to finish; what is left then is reset. */
+  /** Time for them to finish; flows that remain are reset. */
   readonly timeoutMs: number
-  /** Stops waiting, and resets nothing. */
+  /** Stops waiting, without a reset. */
   readonly signal: AbortSignal
 }
 
@@ -16,7 +16,7 @@ export interface Drained {
   readonly undone: boolean
 }
 
-/** Lets flows finish within a bound. Never rejects. */
+/** Lets flows finish within a time limit. Never rejects. */
 export async function drainFlows(
   flows: FlowTable,
   { flows: which, timeoutMs, signal }: DrainOptions,
@@ -31,7 +31,7 @@ export async function drainFlows(
   const left = flows.count(isMeant)
   const finished = Math.max(0, begun - left)
   if (signal.aborted) return { finished, reset: 0, undone: true }
-  const text = `drained: not over within ${timeoutMs / 1_000} s`
+  const text = `drained: not finished within ${timeoutMs / 1_000} s`
   const reset = flows.review(flow => (isMeant(flow) ? { kind: 'shutdown', text } : undefined))
   log.info('flows drained', { count: reset, reason: `${finished} finished, ${reset} reset` })
   return { finished, reset, undone: false }

@@ -16,8 +16,8 @@ export class HandshakeGate {
   }
 
   /**
-   * Counts `transport` until its handshake is over: when it closes, when `release` is called, or when the time for the
-   * handshake has passed. False when there is no room for it.
+   * Counts `transport` until its handshake has ended: when it closes, when `release` is called, or after the time limit
+   * for handshakes. Returns false when there is no room for it.
    */
   enter(transport: Duplex, remote: string): { readonly release: () => void } | undefined {
     const same = this.#perRemote.get(remote) ?? 0

@@ -6,12 +6,12 @@ import { type ProxyEnds, proxyHeader } from './proxy-header.ts'
 import { toWireError } from './refusal.ts'
 import type { LocalEnd } from './relay/index.ts'
 
-/** The frame that tells a workload which flow this is and who is at its other end. */
+/** The frame that names the flow and the workload at the other end to a workload. */
 export function helloFrame(flowId: string, peerSpiffeId: string): Buffer {
   return frame({ flowId, peerSpiffeId })
 }
 
-/** The frame that asks a workload for a sign of life. */
+/** The health check frame for a workload. */
 export function probeFrame(): Buffer {
   return frame({ flowId: '', probe: true })
 }
@@ -26,7 +26,7 @@ export function greet(end: LocalEnd, target: LocalTarget, flowId: string, peerSp
   }
 }
 
-/** The frame that tells a workload why there is no connection. */
+/** The frame that explains to a workload why there is no connection. */
 export function errorFrame(flowId: string, error: WarrenError): Buffer {
   return frame({ flowId, error: toWireError(error) })
 }

@@ -1,31 +1,34 @@
 import { definedOnly, ErrorCode, type LimitName, type LogFields, type Metrics, WarrenError } from '../core/index.ts'
 
-/** How much of each thing there may be at once. Beyond it the answer is LIMIT_EXCEEDED, which names the limit. */
+/** Limits of this agent. Beyond a limit the answer is LIMIT_EXCEEDED, which names it. */
 export interface ProxyLimits {
   /** Flows through this agent, as source or destination. @default 20_000 */
   readonly flows: number
   /** Flows of one registration of this host, in either role. @default 8_192 */
   readonly flowsPerWorkload: number
-  /** Datagrams that one registration of this host may send and receive in a second. Beyond it they are dropped. @default 100_000 */
+  /**
+   * Datagrams that one registration of this host may send and receive in a second. Beyond it they are dropped. @default
+   * 100_000
+   */
   readonly datagramsPerSecond: number
   /** Sessions that this agent opened, and as many that others opened to it. @default 2_048 */
   readonly sessions: number
-  /** Sessions that the agents of one host opened to us. @default 512 */
+  /** Sessions that the agents of one host opened to this agent. @default 512 */
   readonly sessionsPerMachine: number
   /** Sessions that are being opened. @default 128 */
   readonly pendingDials: number
-  /** Connections to the data port whose TLS handshake is not over. @default 512 */
+  /** Connections to the data port whose TLS handshake has not ended. @default 512 */
   readonly pendingHandshakes: number
-  /** Of these, from one network address. @default 128 */
+  /** The same, from one network address. @default 128 */
   readonly pendingHandshakesPerHost: number
   /** Local endpoints of one user. @default 1_024 */
   readonly endpointsPerUid: number
   /** Joiners served at once. @default 16 */
   readonly joins: number
-  /** Connections to targets kept from a preflight for the flow that follows it. @default 256 */
+  /** Connections to targets, cached from a preflight for the flow that follows it. @default 256 */
   readonly preconnectedTargets: number
   /**
-   * Connections for flows beside sessions, half of which may be kept for flows to come. Without one, flows stay on their session.
+   * Fast-path connections, half of which may be pooled for later flows. Without one, flows stay on their session.
    * @default 512
    */
   readonly fastPathConnections: number
@@ -46,7 +49,7 @@ export const DEFAULT_LIMITS: ProxyLimits = Object.freeze({
   fastPathConnections: 512
 })
 
-/** `limits` over the defaults. Throws INVALID_OPTION unless each is a positive integer. */
+/** Returns `limits` over the defaults. Throws INVALID_OPTION unless each is a positive integer. */
 export function resolveLimits(limits: Partial<ProxyLimits> = {}): ProxyLimits {
   const resolved = Object.freeze({ ...DEFAULT_LIMITS, ...definedOnly(limits) })
   for (const [name, value] of Object.entries(resolved)) {
@@ -57,7 +60,7 @@ export function resolveLimits(limits: Partial<ProxyLimits> = {}): ProxyLimits {
   return resolved
 }
 
-/** Takes note of one too many, and returns the answer to it. */
+/** Counts a hit of a limit, and returns the error for it. */
 export function limitExceeded(
   metrics: Metrics,
   name: LimitName,

@@ -5,7 +5,7 @@ import type { Cut, Flow, FlowTable } from './flow/index.ts'
 import type { DataServer } from './inbound/index.ts'
 import type { ClientSession, SessionPool } from './session/index.ts'
 
-/** Verifies what is going on again, with the policy, trust and registrations of this moment. */
+/** Verifies open sessions and flows again, with the policy, trust and registrations of this moment. */
 export class PolicyEnforcer {
   readonly #deps: ProxyDeps
   readonly #flows: FlowTable
@@ -33,7 +33,10 @@ export class PolicyEnforcer {
     if (count > 0) this.#log.info('flows and sessions cut', { reason, count })
   }
 
-  /** Cuts the sessions whose other end has let its certificate end, with their flows. To be called now and then. */
+  /**
+   * Cuts the sessions of which the certificate of the other end has ended, with their flows. Must be called
+   * periodically.
+   */
   cutEnded(): void {
     const now = this.#deps.clock.wallMs()
     const isEnded =
@@ -64,7 +67,7 @@ export class PolicyEnforcer {
     if (sourceId === undefined && !directory.sourceAt(flow.source, flow.sourceMachine)) {
       return ended('source', 'it is no longer registered')
     }
-    // Not chosen yet: what chooses it asks the policy itself.
+    // No destination yet: the code that selects one evaluates the policy.
     if (destination === undefined) return undefined
     const record = directory.byId(destination.registrationId)
     if (record === undefined || formatAddress(record.address) !== formatAddress(destination.address)) {
@@ -115,11 +118,11 @@ export class PolicyEnforcer {
     return count
   }
 
-  // A flow may outlive the certificates that it began with, but not the identity: its session lives on with what was proved
-  // in it since, and no longer than that.
+  // A flow may outlive the certificates that it began with, but not the identity: its session lasts as long as the
+  // certificates that were proved in it since, and no longer.
   #verifyTrust(leafDer: Uint8Array, notAfterMs: number, machine: string): Cut | undefined {
     const lost = (why: string): Cut => ({ kind: 'trust', text: `the other end is no longer trusted: ${why}` })
-    if (this.#deps.directory.peerOf(machine) === undefined) return lost(`${machine} is no member now`)
+    if (this.#deps.directory.peerOf(machine) === undefined) return lost(`${machine} is not a member now`)
     if (this.#deps.clock.wallMs() >= notAfterMs) {
       return lost(`its certificate ended at ${new Date(notAfterMs).toISOString()}, and it has proved no other since`)
     }

@@ -22,9 +22,10 @@ export type ProxyEnds =
   | { readonly kind: 'unix'; readonly to: string }
 
 /**
- * A PROXY protocol v2 header that names the source: its SPIFFE ID in a TLV of type 0xE0, the flow in PP2_TYPE_UNIQUE_ID.
+ * Makes a PROXY protocol v2 header that names the source: its SPIFFE ID in a TLV of type 0xE0, the flow in
+ * PP2_TYPE_UNIQUE_ID.
  *
- * The addresses are those of the connection itself. A workload has none that would mean anything to a server.
+ * The addresses are those of the connection itself. A workload has no address that would be useful to a server.
  */
 export function proxyHeader(ends: ProxyEnds, source: ProxySource): Buffer {
   const { family, addresses } = addressesOf(ends)
@@ -32,7 +33,7 @@ export function proxyHeader(ends: ProxyEnds, source: ProxySource): Buffer {
   return header(VERSION_PROXY, family, Buffer.concat([addresses, ...tlvs]))
 }
 
-/** The header of a connection that the agent makes on its own account: a health check. */
+/** The header of a connection that the agent makes for a health check. */
 export function localHeader(): Buffer {
   return header(VERSION_LOCAL, FAMILY.unspecified, Buffer.alloc(0))
 }

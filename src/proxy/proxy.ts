@@ -50,60 +50,60 @@ export interface ConnectAnswer {
   readonly helloTimeoutMs: number
 }
 
-/** Joins unix sockets of this host to those of other hosts, between proven identities and as the policy says. */
+/** Joins unix sockets of this host to those of other hosts, between proven identities and as the policy allows. */
 export interface DataPlane {
-  /** Binds the data port. Rejects with PORT_IN_USE, INVALID_OPTION or STATE_UNUSABLE. Once only. */
+  /** Binds the data port. Rejects with PORT_IN_USE, INVALID_OPTION or STATE_UNUSABLE. Must be called once only. */
   readonly start: () => Promise<void>
   /** Cuts every flow and closes everything, within two seconds. Idempotent, never rejects. */
   readonly stop: () => Promise<void>
-  /** Where the data port is bound. Throws NOT_READY before `start`. */
+  /** Returns the address of the data port. Throws NOT_READY before `start`. */
   readonly dataAddress: () => { readonly host: string; readonly port: number }
-  /** Takes over a stream that another agent opened to us over the mesh. */
+  /** Accepts a stream that another agent opened to us over the mesh. */
   readonly acceptCarrier: (stream: Duplex, peer: PeerKey, via?: string) => void
-  /** A host is connected that was not: ways to it that failed are worth an attempt again. */
+  /** A new host is connected: paths to it that failed are tried again. */
   readonly pathAppeared: (machine: string) => void
   /**
-   * Makes all checks up to the destination's own socket and then a local endpoint for flows to it.
+   * Performs all checks up to the destination's own socket and then makes a local endpoint for flows to it.
    *
    * Rejects with INVALID_SOURCE, DESTINATION_NOT_FOUND, DESTINATION_UNREACHABLE, CANNOT_CONNECT or UNAUTHORIZED; with
    * LIMIT_EXCEEDED, UNSUPPORTED (an agent that does not carry the protocol) or the signal's reason.
    */
   readonly connect: (request: ConnectRequest) => Promise<ConnectAnswer>
   /**
-   * Ends what belongs to a registration of this host, as source and as destination. `code` is what a source is told whose
-   * connection is just being opened: TIMEOUT if it may register again, else INVALID_SOURCE, which is the default.
+   * Ends the flows and endpoints of a registration of this host, as source and as destination. `code` is the error for
+   * a source whose connection is being opened: TIMEOUT if it may register again. @default INVALID_SOURCE
    */
   readonly registrationEnded: (registrationId: string, reason: string, code?: ErrorCode) => void
   /**
-   * Verifies every session and flow again, and cuts what is no longer allowed before it returns.
+   * Verifies every session and flow again, and cuts those no longer allowed before it returns.
    *
-   * To be called after any change of policy, trust, revocations, registry or registrations; `reason` goes to the log.
+   * Must be called after any change of policy, trust, revocations, registry or registrations; `reason` is logged.
    */
   readonly reevaluate: (reason: string) => void
-  /** Waits for flows to end, resets those that do not, and tells how many of each. Never rejects. */
+  /** Waits for flows to end, resets those that do not, and returns the number of each. Never rejects. */
   readonly drain: (options: DrainOptions) => Promise<Drained>
   /**
-   * Has sessions prove the certificates that their ends have now, and cuts those that live with one that has ended. To be called
-   * after certificates were renewed, and it is from time to time without.
+   * Makes sessions prove the present certificates of their ends, and cuts those whose proved certificate has ended.
+   * Must be called after certificates were renewed; it also runs periodically.
    */
   readonly proveAgain: () => Promise<void>
   readonly flows: () => readonly FlowInfo[]
-  /** How many there are, those that are being opened among them. Costs nothing, however many. */
+  /** Number of flows, those that are being opened among them. The cost does not depend on the number. */
   readonly flowCount: () => number
-  /** Sessions with flows that were not proved again though they should have been, the one that is cut first at the front. */
+  /** Sessions with flows that should have been proved again and were not, in the order in which they will be cut. */
   readonly sessionAlarms: () => readonly SessionAlarm[]
   /** Sessions with other agents, in both directions. */
   readonly sessions: () => number
-  /** What there is now, and what was carried since the start. Costs a look at each flow. */
+  /** Present figures, and totals since the start. Costs a look at each flow. */
   readonly totals: () => ProxyTotals
 }
 
 /** Figures for metrics. */
 export interface ProxyTotals {
   readonly flows: FlowTotals
-  /** By who opened them; `client` is this agent. */
+  /** Counted by role; `client`: this agent opened it. */
   readonly sessions: { readonly client: number; readonly server: number }
-  /** Of these, with flows, not proved again though they should have been. */
+  /** Those of them with flows that should have been proved again and were not. */
   readonly unproved: { readonly client: number; readonly server: number }
   readonly endpoints: number
 }
@@ -162,7 +162,7 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
 
   async function proveAgain(): Promise<void> {
     const proving = pool.proveAgain()
-    // One that is slow to answer, or does not, must not put off the end of others.
+    // A peer that is slow to answer, or does not, must not delay the end of others.
     enforcer.cutEnded()
     await proving
     enforcer.cutEnded()

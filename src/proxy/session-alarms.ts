@@ -2,17 +2,17 @@ import type { Flow, FlowAlarm } from './flow/index.ts'
 import type { DataServer } from './inbound/index.ts'
 import type { SessionPool } from './session/index.ts'
 
-/** A session whose flows are cut at a time that is known, unless its ends prove renewed certificates before. */
+/** A session whose flows are cut at a known time, unless its ends prove renewed certificates before. */
 export interface SessionAlarm {
-  /** Who opened it: `client` is this agent. */
+  /** The end that this agent is: `client` opened it. */
   readonly role: 'client' | 'server'
   /** The host at the other end. */
   readonly machine: string
   readonly carrier: string
   readonly flows: number
-  /** When it is cut, wall milliseconds. */
+  /** Time of the cut, wall clock, milliseconds. */
   readonly cutAtMs: number
-  /** Why they are not proved, in one clause. */
+  /** Reason why they are not proved, in one clause. */
   readonly problem: string
 }
 
@@ -20,7 +20,7 @@ interface Alarmed extends SessionAlarm {
   readonly carries: (flow: Flow) => boolean
 }
 
-/** The sessions with flows that were not proved again though they should have been. */
+/** The sessions with flows that should have been proved again and were not. */
 export class SessionAlarms {
   readonly #pool: SessionPool
   readonly #server: DataServer
@@ -30,19 +30,19 @@ export class SessionAlarms {
     this.#server = server
   }
 
-  /** Those now, the one that is cut first at the front. */
+  /** Returns the present ones, in the order in which they will be cut. */
   list(): SessionAlarm[] {
     return this.#alarmed().map(({ carries: _, ...alarm }) => alarm)
   }
 
-  /** How many there are, by who opened them. */
+  /** Counts them by role. */
   count(): { readonly client: number; readonly server: number } {
     const all = this.#alarmed()
     const client = all.filter(({ role }) => role === 'client').length
     return { client, server: all.length - client }
   }
 
-  /** Says of a flow whether it is on one of them. For one look at all flows. */
+  /** Returns a function that finds the alarm of a flow. For one look at all flows. */
   ofFlow(): (flow: Flow) => FlowAlarm | undefined {
     const alarmed = this.#alarmed()
     return flow => {

@@ -6,7 +6,10 @@ type SetOption = (fd: number, level: number, name: number, value: Uint8Array, si
 
 let setOption: SetOption | undefined
 
-/** Sets an option that Node does not offer, of one C `int` or of several. False if the socket is not connected or has no such option. */
+/**
+ * Sets an option that Node does not offer, of one C `int` or of several. Returns false if the socket is not connected
+ * or has no such option.
+ */
 export function setSocketOption(socket: Socket, level: number, name: number, ...ints: readonly number[]): boolean {
   setOption ??= koffi
     .load(null)

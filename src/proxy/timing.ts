@@ -1,78 +1,89 @@
 /** From accepting a local connection to the answer of the destination's agent. */
 export const OPEN_TIMEOUT_MS = 10_000
-/** Of one instance, as long as there is another to try. Above the time in which a silent session is left. */
+/** Time for one instance, as long as there is another to try. Above the time after which a silent session is left. */
 export const ATTEMPT_TIMEOUT_MS = 1_200
-/** Of all instances but the last together, though none has less than the second figure. */
+/** Time for all instances but the last together, though each has at least the second figure. */
 export const ATTEMPTS_TIMEOUT_MS = 2_000
 export const MIN_ATTEMPT_MS = 300
-/** Of one way to the other agent: TCP, TLS and its first HTTP/2 frame. */
+/** Time for one path to the other agent: TCP, TLS and its first HTTP/2 frame. */
 export const DIAL_TIMEOUT_MS = 2_500
-/** Of a stream over the mesh, which may have to dial first, and of the TLS in it. */
+/** Time for a stream over the mesh, which may have to dial first, and for the TLS in it. */
 export const CARRIER_TIMEOUT_MS = 6_000
-/** Between the starts of attempts at two addresses of one agent. RFC 8305 recommends 250 ms. */
+/** Interval between the starts of attempts at two addresses of one agent. RFC 8305 recommends 250 ms. */
 export const STAGGER_MS = 200
-/** For a fast-path connection beside a session: TCP and one exchange. */
+/** Time for a fast-path connection of a session: TCP and one exchange. */
 export const FAST_PATH_TIMEOUT_MS = 3_000
-/** For the other end to begin on a fast-path connection that both have proved. Above the time that a busy agent may take. */
+/**
+ * Time for the other end to begin on a fast-path connection that both have proved. Above the time that a busy agent may
+ * need.
+ */
 export const FAST_PATH_START_TIMEOUT_MS = 5_000
-/** After a fast-path connection to a host failed, before another is tried on the same session. */
+/** Pause after a fast-path connection to a host failed, before another is tried on the same session. */
 export const FAST_PATH_PAUSE_MS = 60_000
 /**
- * A pooled fast-path connection without a flow is closed after this long by who opened it, and after the second figure by the
- * other end.
+ * An idle pooled fast-path connection is closed after this time by its opener, and after the second figure by the other
+ * end.
  */
 export const POOLED_IDLE_MS = 15_000
 export const POOLED_INBOUND_IDLE_MS = 45_000
-/** For the reason why a flow was cut, which comes on the session, after the end of its record connection, which may overtake it. */
+/**
+ * Time for the reason of a cut flow to arrive: it comes on the session, and the end of the record connection may
+ * overtake it.
+ */
 export const REASON_GRACE_MS = 500
-/** For a local target to accept. */
+/** Time for a local target to accept. */
 export const TARGET_TIMEOUT_MS = 2_000
-/** For the answer to a pull of the source's registrations, in the way of a flow. */
+/** Time for the answer to a pull of the source's registrations, while a flow waits for it. */
 export const REFRESH_TIMEOUT_MS = 2_000
-/** For a client at the data port to finish its TLS handshake. */
+/** Time for a client at the data port to finish its TLS handshake. */
 export const HANDSHAKE_TIMEOUT_MS = 5_000
-/** For a joiner, from its handshake on. */
+/** Time for a joiner, from its handshake on. */
 export const JOIN_TIMEOUT_MS = 30_000
-/** A session without flows is closed after this long by who opened it. */
+/** A session without flows is closed after this time by its opener. */
 export const SESSION_IDLE_MS = 60_000
-/** And after this long by the other side, should the first not do it. Above SESSION_IDLE_MS, so that no flow meets it. */
+/**
+ * The other side closes it after this time, if the opener has not. Above SESSION_IDLE_MS, so that no flow is affected.
+ */
 export const INBOUND_IDLE_MS = 150_000
 /** An endpoint is removed if nobody connects to it within this time. */
 export const HELLO_TIMEOUT_MS = 10_000
 /** An endpoint that has been used is removed after this long without a connection. */
 export const ENDPOINT_IDLE_MS = 300_000
-/** How long a connection made by a preflight waits for its flow. Not below HELLO_TIMEOUT_MS. */
+/** Time for which a connection made by a preflight waits for its flow. Not below HELLO_TIMEOUT_MS. */
 export const PRECONNECT_MS = 12_000
-/** A flow of datagrams ends after this long without one. RFC 4787 asks at least two minutes of a NAT. */
+/** A flow of datagrams ends after this time without one. RFC 4787 requires at least two minutes of a NAT. */
 export const UDP_IDLE_MS = 120_000
-/** And after this long once one side has ended: for the last answers. */
+/** A flow of datagrams ends after this time once one side has ended: for the last answers. */
 export const UDP_LINGER_MS = 5_000
-/** Between the starts of attempts on different carriers to one agent. A failed one ends the wait. */
+/** Interval between the starts of attempts on different carriers to one agent. A failed attempt ends the wait. */
 export const CARRIER_STAGGER_MS = 500
 /** First pause after no relay to a host was found, and the longest. */
 export const RELAY_BACKOFF_MS = 500
 export const RELAY_BACKOFF_MAX_MS = 5_000
-/** First pause after the direct way to a host failed, and the longest. */
+/** First pause after the direct path to a host failed, and the longest. */
 export const DIRECT_BACKOFF_MS = 3_000
 export const DIRECT_BACKOFF_MAX_MS = 60_000
 /**
- * For both ends of a session to prove renewed certificates: of what is left of the proved ones, an eighth within these bounds. It may
- * have to wait behind bulk data on a slow link.
+ * Time for both ends of a session to prove renewed certificates: an eighth of the time left to the proved ones, within
+ * these bounds. The proof may have to wait behind bulk data on a slow link.
  */
 export const PROOF_TIMEOUT_MS = 5_000
 export const PROOF_TIMEOUT_MAX_MS = 60_000
-/** For a request with a proof to arrive in full, once it has begun. */
+/** Time for a request with a proof to arrive in full, once it has begun. */
 export const PROOF_BODY_TIMEOUT_MS = 30_000
-/** Before it is tried again; doubled with each failure up to the second figure, or to an eighth of what is left if that is less. */
+/**
+ * Pause before the next attempt; doubled with each failure up to the second figure, or to an eighth of the time left if
+ * that is less.
+ */
 export const PROOF_PAUSE_MS = 1_000
 export const PROOF_PAUSE_MAX_MS = 60_000
-/** A host that has a newer CA is asked to prove again no sooner than so long after it did. */
+/** Pause before a host that has a newer CA is asked to prove again, after it did. */
 export const REPLACED_PAUSE_MS = 3_000
-/** All of stop(). */
+/** Time for all of stop(). */
 export const STOP_TIMEOUT_MS = 2_000
 
 /**
- * Liveness of a session that has flows: a ping each second, dead when three seconds pass without a byte after one.
+ * Liveness of a session that has flows: a ping each second; dead when three seconds pass without a byte after one.
  *
  * Worst case from the loss of the link to the reset of its flows: PING_INTERVAL_MS + PING_TIMEOUT_MS + LIVENESS_TICK_MS
  * = 4.5 s, which must stay below 5 s.

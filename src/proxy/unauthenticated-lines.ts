@@ -1,6 +1,9 @@
 import type { RateLimitedLogOptions } from '../core/index.ts'
 
-/** Warnings about strangers: a scanner, or a user who connects again and again, neither fills the log nor hides the others. */
+/**
+ * Limit for warnings about unauthenticated peers: a scanner, or a user who connects repeatedly, neither fills the log
+ * nor hides the others.
+ */
 export const UNAUTHENTICATED_LINES: RateLimitedLogOptions = Object.freeze({
   perKey: { burst: 10, perSecond: 1 / 6, maxKeys: 256 },
   all: { burst: 30, perSecond: 1 / 2 }

@@ -1,30 +1,33 @@
-/** Where a datagram comes from or goes to. The address is literal; one of IPv4 is written as such on a socket of IPv6 too. */
+/**
+ * Source or destination of a datagram. The address is literal; an IPv4 address has its usual form on an IPv6 socket
+ * too.
+ */
 export interface Remote {
   readonly address: string
   readonly port: number
 }
 
-/** Told when the system does not take what `send` took. */
+/** Notified when the system does not accept a datagram that `send` accepted. */
 export interface DropListener {
-  /** With its size in bytes. */
+  /** Called with its size in bytes. */
   readonly dropped: (bytes: number) => void
-  /** Nobody had the port to which an earlier datagram went. Need not be told each time. */
+  /** No process had the port of an earlier datagram. Not every such datagram causes a call. */
   readonly refused?: () => void
 }
 
-/** `payload` is valid, and `from` may be asked, only during the call. */
+/** `payload` is valid, and `from` may be called, only during the call. */
 export type DatagramListener = (payload: Buffer, from: () => Remote) => void
 
-/** A UDP socket, bound or connected, that may send and receive many datagrams with one call of the system. */
+/** A UDP socket, bound or connected, that may send and receive many datagrams with one system call. */
 export interface UdpEndpoint {
-  /** Delivers what arrives, datagrams above `maxBytes` excepted. To be called once. */
+  /** Delivers received datagrams, except those above `maxBytes`. Must be called once. */
   readonly listen: (maxBytes: number, listener: DatagramListener) => void
   /**
-   * Takes a datagram, and keeps no reference to it, to send it before the turn of the event loop is over; without `to` to
-   * where the socket is connected. False if it was dropped at once, since too much waits already. What the network
-   * says of it later is an `error` of the socket at most.
+   * Accepts a datagram, and keeps no reference to it, to send it before the turn of the event loop ends; without `to`,
+   * to the address that the socket is connected to. Returns false if it was dropped at once because too much waits
+   * already. A later error from the network is at most an `error` of the socket.
    */
   readonly send: (payload: Uint8Array, to?: Remote, onDrop?: DropListener) => boolean
-  /** Sends what was taken, then closes the socket. Idempotent. */
+  /** Sends the accepted datagrams, then closes the socket. Idempotent. */
   readonly close: () => void
 }

@@ -7,10 +7,10 @@ import { NodeEndpoint } from './node-endpoint.ts'
 export { growBuffers, growPortBuffers } from './buffers.ts'
 export type { DatagramListener, DropListener, Remote, UdpEndpoint } from './endpoint.ts'
 
-/** Not known yet; there is none. */
+/** `unknown`: not tried yet; undefined: unavailable. */
 let native: NativeUdp | undefined | 'unknown' = 'unknown'
 
-/** The endpoint of a socket that is bound or connected: by calls about many datagrams where the system has them. */
+/** Returns the endpoint of a bound or connected socket: with system calls for many datagrams, if available. */
 export function udpEndpoint(socket: Socket): UdpEndpoint {
   const fd = datagramDescriptorOf(socket)()
   if (fd === undefined) return new NodeEndpoint(socket)
@@ -23,7 +23,7 @@ function findNative(fd: number): NativeUdp | undefined {
     const calls = linuxCalls()
     return new NativeUdp(calls, calls.canSegment(fd))
   } catch {
-    // Another system, or processor.
+    // The system or the processor is not supported.
     return undefined
   }
 }

@@ -3,16 +3,16 @@ import { isIP } from 'node:net'
 import type { DatagramListener, DropListener, Remote, UdpEndpoint } from './endpoint.ts'
 import { isIpv6, withoutMapping } from './socket.ts'
 
-/** What may wait inside Node for the network, in bytes. */
+/** Maximum of bytes that wait inside Node for the network. */
 const MAX_BACKLOG_BYTES = 1024 * 1024
 
-/** By `node:dgram`: a call of the system and a callback for each datagram. */
+/** Uses `node:dgram`: one system call and one callback for each datagram. */
 export class NodeEndpoint implements UdpEndpoint {
   readonly #socket: Socket
   readonly #isIpv6: boolean
   #closed = false
   #isGone = false
-  /** Not yet with the system. */
+  /** Bytes that the system has not accepted yet. */
   #sending = 0
 
   constructor(socket: Socket) {

@@ -1,4 +1,4 @@
-/** Received bytes in their order, taken out in pieces of any size without copying more than a piece that spans chunks. */
+/** Received bytes in order, taken in pieces of any size. Copies only a piece that spans chunks. */
 export class ByteQueue {
   #chunks: Buffer[] = []
   #first = 0
@@ -15,7 +15,7 @@ export class ByteQueue {
     this.#length += chunk.length
   }
 
-  /** The byte at `index`, or undefined if it is not there yet. */
+  /** The byte at `index`, or undefined if it has not arrived yet. */
   at(index: number): number | undefined {
     let left = index + this.#offset
     for (let at = this.#first; at < this.#chunks.length; at += 1) {
@@ -26,7 +26,7 @@ export class ByteQueue {
     return undefined
   }
 
-  /** The next `bytes` bytes, of which there must be as many. It may share memory with what was pushed. */
+  /** Removes and returns the next `bytes` bytes, which must have arrived. They may share memory with a pushed chunk. */
   take(bytes: number): Buffer {
     const head = this.#chunks[this.#first]
     if (head !== undefined && head.length - this.#offset > bytes) {
@@ -45,7 +45,7 @@ export class ByteQueue {
     return parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts)
   }
 
-  /** Discards up to `bytes` bytes, and answers how many. */
+  /** Discards up to `bytes` bytes, and returns their number. */
   skip(bytes: number): number {
     let left = Math.min(bytes, this.#length)
     const skipped = left
@@ -55,14 +55,14 @@ export class ByteQueue {
 
   #part(atMost: number): Buffer {
     const chunk = this.#chunks[this.#first]
-    if (chunk === undefined) throw new RangeError('more bytes asked for than there are')
+    if (chunk === undefined) throw new RangeError('more bytes requested than available')
     const part = chunk.subarray(this.#offset, this.#offset + atMost)
     this.#length -= part.length
     this.#offset += part.length
     if (this.#offset === chunk.length) {
       this.#offset = 0
       this.#first += 1
-      // Not one by one, which would move all that follow each time.
+      // Chunks are not removed one by one, which would move all later ones each time.
       if (this.#first === this.#chunks.length || this.#first > 1_024) {
         this.#chunks = this.#chunks.slice(this.#first)
         this.#first = 0

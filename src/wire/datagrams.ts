@@ -2,12 +2,12 @@ import { ErrorCode, WarrenError } from '../core/index.ts'
 import { ByteQueue } from './byte-queue.ts'
 import type { Framing } from './frame-writer.ts'
 
-/** The largest datagram, in bytes: what fits in UDP over IPv4. */
+/** The largest datagram, in bytes: the maximum of UDP over IPv4. */
 export const MAX_DATAGRAM_BYTES = 65_507
 
 const LENGTH_BYTES = 2
 
-/** A 2-byte big-endian length before each payload: how datagrams cross a stream socket, and DNS crosses TCP. */
+/** A 2-byte big-endian length before each payload: datagrams cross a stream socket in this form, as DNS crosses TCP. */
 export const datagramFraming: Framing = {
   frameBytes: payloadBytes => LENGTH_BYTES + payloadBytes,
   write: (payload, out, at) => {
@@ -16,7 +16,7 @@ export const datagramFraming: Framing = {
   }
 }
 
-/** `payload` behind its length. Throws MESSAGE_TOO_LARGE above MAX_DATAGRAM_BYTES. */
+/** Returns `payload` after its length. Throws MESSAGE_TOO_LARGE above MAX_DATAGRAM_BYTES. */
 export function encodeDatagram(payload: Uint8Array): Buffer {
   if (payload.length > MAX_DATAGRAM_BYTES) throw datagramTooLarge(payload.length)
   const frame = Buffer.allocUnsafe(datagramFraming.frameBytes(payload.length))
@@ -31,13 +31,13 @@ export function datagramTooLarge(bytes: number): WarrenError {
   )
 }
 
-/** Cuts what `encodeDatagram` made out of a byte stream again. Holds at most one incomplete datagram and one chunk. */
+/** Splits a byte stream into the datagrams of `encodeDatagram`. Holds at most one incomplete datagram and one chunk. */
 export class DatagramParser {
   readonly #bytes = new ByteQueue()
 
   /**
-   * Calls `each` for every datagram that `chunk` completes; one above MAX_DATAGRAM_BYTES is for the caller to refuse. Payloads
-   * share memory with `chunk`.
+   * Calls `each` for every datagram that `chunk` completes; the caller must refuse one above MAX_DATAGRAM_BYTES.
+   * Payloads share memory with `chunk`.
    */
   push(chunk: Buffer, each: (payload: Buffer) => void): void {
     const bytes = this.#bytes
@@ -61,7 +61,7 @@ export class DatagramParser {
   }
 }
 
-/** Calls `each` for the datagrams at the front that are whole, and answers how many bytes they take. */
+/** Calls `each` for the whole datagrams at the front, and returns the number of their bytes. */
 function cutWhole(chunk: Buffer, each: (payload: Buffer) => void): number {
   let at = 0
   while (at + LENGTH_BYTES <= chunk.length) {

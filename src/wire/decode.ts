@@ -5,7 +5,7 @@ import { ErrorCode, WarrenError } from '../core/index.ts'
 /**
  * Decodes a message that a peer sent, after checking its size.
  *
- * Throws MESSAGE_TOO_LARGE or MESSAGE_MALFORMED; never anything else, whatever the bytes.
+ * Throws MESSAGE_TOO_LARGE or MESSAGE_MALFORMED, and nothing else for any bytes.
  */
 export function decode<Desc extends DescMessage>(
   schema: Desc,

@@ -1,18 +1,18 @@
 import type { Writable } from 'node:stream'
 import { atEndOfTurn } from '../core/index.ts'
 
-/** How a payload is written to a byte stream. */
+/** Defines how a payload is written to a byte stream. */
 export interface Framing {
-  /** What a payload of so many bytes takes. */
+  /** Number of bytes for a payload of this size. */
   readonly frameBytes: (payloadBytes: number) => number
-  /** Writes just that to `out` at `at`. */
+  /** Writes exactly these bytes to `out` at `at`. */
   readonly write: (payload: Uint8Array, out: Buffer, at: number) => void
 }
 
 const SMALLEST_BYTES = 1_024
 const LARGEST_BYTES = 64 * 1024
 
-/** Writes what is sent within one turn of the event loop together: datagrams are small, and system calls are not. */
+/** Writes the payloads of one turn of the event loop together: datagrams are small, and system calls are expensive. */
 export class FrameWriter {
   readonly #stream: Writable
   readonly #framing: Framing
@@ -22,7 +22,7 @@ export class FrameWriter {
   }
   #gathered: Buffer | undefined
   #end = 0
-  /** As much as came together last. */
+  /** Size of the last batch. */
   #expectedBytes = SMALLEST_BYTES
   #isAwaited = false
 
@@ -36,7 +36,7 @@ export class FrameWriter {
     return this.#end + this.#stream.writableLength
   }
 
-  /** Takes a payload, of which it keeps no reference. */
+  /** Accepts a payload, and keeps no reference to it. */
   send(payload: Uint8Array): void {
     const bytes = this.#framing.frameBytes(payload.length)
     if (this.#gathered !== undefined && this.#end + bytes > this.#gathered.length) {
@@ -51,14 +51,14 @@ export class FrameWriter {
     atEndOfTurn(this.#onTurn)
   }
 
-  /** Writes what was taken, now. To be called before the stream is ended. */
+  /** Writes the accepted payloads now. Must be called before the stream is ended. */
   flush(): void {
     const gathered = this.#gathered
     if (gathered === undefined) return
     const frames = gathered.subarray(0, this.#end)
     this.#gathered = undefined
     this.#end = 0
-    // Room for as much again, so that memory which waits for a slow reader is used at least by half most of the time.
+    // Room for twice as much, so that memory which waits for a slow reader is used at least by half most of the time.
     this.#expectedBytes = Math.min(LARGEST_BYTES, Math.max(SMALLEST_BYTES, 2 * frames.length))
     if (!this.#stream.destroyed && !this.#stream.writableEnded) this.#stream.write(frames)
   }

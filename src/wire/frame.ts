@@ -1,10 +1,12 @@
 import type { Duplex } from 'node:stream'
 import { ErrorCode, WarrenError } from '../core/index.ts'
 
-/** What precedes a payload. */
+/** Bytes before a payload. */
 export const FRAME_HEADER_BYTES = 4
 
-/** `payload` behind a 4-byte big-endian length: the framing of every exchange that is not HTTP or libp2p. */
+/**
+ * Returns `payload` after a 4-byte big-endian length: the framing of every exchange that is neither HTTP nor libp2p.
+ */
 export function encodeFrame(payload: Uint8Array): Buffer {
   const frame = Buffer.allocUnsafe(FRAME_HEADER_BYTES + payload.length)
   frame.writeUInt32BE(payload.length, 0)
@@ -13,11 +15,11 @@ export function encodeFrame(payload: Uint8Array): Buffer {
 }
 
 /**
- * Reads exactly one frame from the front of `stream` and leaves what follows unread.
+ * Reads exactly one frame from the front of `stream` and leaves later bytes unread.
  *
- * The length is checked before anything is buffered for it, so a peer cannot make us hold more than `maxBytes`.
- * Rejects with MESSAGE_TOO_LARGE, with STREAM_TRUNCATED if the stream ends first, or with the signal's reason. The
- * stream must not be flowing; it is left paused, and the caller still owns it.
+ * The length is checked before anything is buffered for it, so a peer cannot make us hold more than `maxBytes`. Rejects
+ * with MESSAGE_TOO_LARGE, with STREAM_TRUNCATED if the stream ends first, or with the signal's reason. The stream must
+ * not be flowing; it is left paused, and the caller still owns it.
  */
 export async function readFrame(stream: Duplex, maxBytes: number, signal: AbortSignal): Promise<Buffer> {
   const header = await readExactly(stream, FRAME_HEADER_BYTES, signal)
@@ -32,7 +34,8 @@ async function readExactly(stream: Duplex, bytes: number, signal: AbortSignal): 
   const parts: Buffer[] = []
   let wanted = bytes
   while (wanted > 0) {
-    // read(n) yields nothing until n bytes are there, and n may exceed the stream's buffer; so take what there is.
+    // read(n) returns nothing until n bytes have arrived, and n may exceed the stream's buffer; so read the available
+    // bytes.
     const available = Math.min(wanted, stream.readableLength)
     const chunk: Buffer | null = available > 0 ? stream.read(available) : null
     if (chunk !== null) {
@@ -49,7 +52,7 @@ async function readExactly(stream: Duplex, bytes: number, signal: AbortSignal): 
   return parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts)
 }
 
-// Leaves no listener behind: one for 'readable' would keep data from whoever reads the stream after a reader gave up.
+// Removes its listeners: one for 'readable' would keep data from a later reader of the stream.
 function readable(stream: Duplex, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     const leave = (): void => {
@@ -70,7 +73,7 @@ function readable(stream: Duplex, signal: AbortSignal): Promise<void> {
     }
     stream.on('readable', onReadable).on('end', onReadable).on('close', onReadable).on('error', onError)
     signal.addEventListener('abort', onAbort)
-    // Starts the flow of data into the buffer when nothing has been asked for yet.
+    // Starts the flow of data into the buffer when nothing has been read yet.
     stream.read(0)
   })
 }

@@ -136,7 +136,7 @@ test('a backup replaces a backup and nothing else, and - is standard output', as
     const { code, stderr } = await backup(at(name))
     assert.match(
       stderr,
-      name === 'file' ? /ALREADY_EXISTS: .*file exists/ : /INVALID_ARGUMENT: .* is left as it is/,
+      name === 'file' ? /ALREADY_EXISTS: .*file exists/ : /INVALID_ARGUMENT: .* is left unchanged/,
       name
     )
     if (name === 'device' || name === 'fifo') assert.match(stderr, /warren backup - > PATH/)

@@ -61,7 +61,7 @@ function reasons(agent: TestAgent, message: string): string[] {
   return lines.map(line => (JSON.parse(line) as { reason: string }).reason)
 }
 
-const REFUSED = 'stranger refused at the data port'
+const REFUSED = 'unauthenticated peer refused at the data port'
 const FAILED = 'handshake at the data port failed'
 
 /** Asks `agent` for the site with a certificate of b's CA; the log must give `reason`. */

@@ -79,7 +79,7 @@ test('drain: what is not over in time is reset, and both agents say why', async 
   const failed = once(socket, 'error')
   assert.match((await a.attempt(['drain', '--timeout', '300ms'])).stderr, /drained: 0 finished, 1 reset/)
   await failed
-  await a.program.says(/"reason":"drained: not over within 0\.3 s"/, 'stderr')
+  await a.program.says(/"reason":"drained: not finished within 0\.3 s"/, 'stderr')
   await b.program.says(/"reason":"cut by the other agent: it stops or drains"/, 'stderr')
   assert.match((await a.attempt(['drain', '--undo', '--timeout', '1s'])).stderr, /exclude each other/)
 })
@@ -124,7 +124,7 @@ test('SIGTERM: what is not over in time is reset with a reason', async t => {
   const closed = new Promise(resolve => open.once('close', resolve))
   const { code, stderr } = await a.stop()
   assert.equal(code, 0)
-  assert.match(stderr, /"reason":"drained: not over within 0\.3 s"/)
+  assert.match(stderr, /"reason":"drained: not finished within 0\.3 s"/)
   await closed
 })
 

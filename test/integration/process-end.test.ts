@@ -111,7 +111,7 @@ test('what a program wrote before it ended arrives if it waited for its end, and
   agent.program.signal('SIGSTOP')
   await run(path, 3, 'ends')
   agent.program.signal('SIGCONT')
-  await agent.program.says(/has ended.*caller of an endpoint cannot be told/, 'stderr')
+  await agent.program.says(/has ended.*caller of an endpoint cannot be identified/, 'stderr')
   await run(path, 1, 'waits')
   await waitFor(() => arrived.length > count, 'what was written by who waited')
   assert.equal(arrived.length, count + 1)

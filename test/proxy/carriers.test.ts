@@ -30,6 +30,6 @@ test('what is no carrier is refused with the names of those that are', () => {
   for (const name of carrierNames()) requireCarrier(name)
   assert.throws(
     () => requireCarrier('pigeon'),
-    (err: unknown) => WarrenError.is(err, ErrorCode.InvalidOption) && /auto, direct, libp2p, relay/.test(err.hint ?? '')
+    (err: unknown) => WarrenError.is(err, ErrorCode.InvalidOption) && /auto, direct, mesh, relay/.test(err.hint ?? '')
   )
 })

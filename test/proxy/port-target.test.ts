@@ -89,11 +89,7 @@ test('who takes a port between the question and the connection gets no byte', as
   const scope = scopeOf(t)
   for (const [name, answers, reason] of [
     ['another user', [7n, 'other'], /another user/],
-    [
-      'another listener, each time',
-      Array.from({ length: 20 }, (_, index) => BigInt(index)),
-      /one listener to the next/
-    ],
+    ['another listener, each time', Array.from({ length: 20 }, (_, index) => BigInt(index)), /changes again and again/],
     ['nobody, though something answers', [undefined], /hidden/]
   ] as ReadonlyArray<readonly [string, Answer[], RegExp]>) {
     const { port, sockets, heard } = await listener(scope)

@@ -4,27 +4,27 @@ import { ErrorCode, WarrenError } from '../errors.ts'
 import { kindOf, standsAt, systemCode } from './kind.ts'
 
 export interface ClaimOptions {
-  /** What it is, for people: "the state directory". */
+  /** Its purpose, for people: "the state directory". */
   readonly what: string
-  /** Of what is made here; what is there already keeps its own. */
+  /** Mode of a new directory; an existing one keeps its own. */
   readonly mode: number
-  /** Whether a directory with these names in it was ours before. */
+  /** Whether a directory that contains these names was ours before. */
   readonly isOurs: (names: readonly string[]) => boolean
-  /** Who may own it besides this user. */
+  /** Users that may own it besides this user. */
   readonly owners?: readonly number[]
-  /** The option with which another is chosen. */
+  /** Option that chooses another directory. */
   readonly option: string
 }
 
-// What a file system has at its root, as where a volume of its own is mounted.
+// Names that a file system has at its root, as where a volume of its own is mounted.
 const OF_THE_SYSTEM: ReadonlySet<string> = new Set(['lost+found'])
 
 /**
- * Makes `path` a directory of ours: a new one with its parents, or one that is there and either empty or ours already.
+ * Makes `path` a directory of ours: a new one with its parents, or an existing one that is empty or ours already.
  *
- * Nothing of a directory that was there is changed, its mode neither. Throws STATE_UNUSABLE for anything else: for one with other
- * things in it, such as /tmp or a home, for one of another user or that others may write to (what is in it is theirs then), and
- * for what is no directory, a link above all.
+ * Changes nothing in an existing directory, and not its mode. Throws STATE_UNUSABLE for anything else: a directory with
+ * other content, such as /tmp or a home; a directory of another user, or one that others may write to (they control its
+ * content then); a path that is not a directory, in particular a link.
  */
 export function claimDirectory(path: string, options: ClaimOptions): 'made' | 'empty' | 'ours' {
   const { what, mode, isOurs, owners = [], option } = options
@@ -33,10 +33,10 @@ export function claimDirectory(path: string, options: ClaimOptions): 'made' | 'e
   let made: string | undefined
   try {
     made = mkdirSync(path, { recursive: true, mode })
-    // Whatever the umask; and only what was made in this moment.
+    // The mode does not depend on the umask, and applies only to directories that this call made.
     if (made !== undefined) for (const one of pathsBetween(resolve(made), resolve(path))) setMode(one, mode)
   } catch (cause) {
-    // Of a path that exists, what it is says more.
+    // For an existing path, its kind explains more.
     if (existing(path) === undefined) throw refuse(`cannot be made: ${systemCode(cause)}`, undefined, cause)
   }
   const found = existing(path)
@@ -65,7 +65,7 @@ export function claimDirectory(path: string, options: ClaimOptions): 'made' | 'e
   if (names.length === 0) return 'empty'
   if (isOurs(names)) return 'ours'
   throw refuse(
-    'is not empty, and what is in it is not of warren',
+    'is not empty, and its content is not of warren',
     `Give one that is new or empty, as in ${option} ${path === '/' ? '' : path}/warren.`
   )
 }
@@ -75,7 +75,7 @@ function pathsBetween(outer: string, inner: string): string[] {
 }
 
 function setMode(directory: string, mode: number): void {
-  // Not by its name: what a link in its place leads to must not be opened.
+  // Not opened by its name: the target of a link in its place must not be opened.
   const file = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW)
   try {
     fchmodSync(file, mode)
@@ -88,7 +88,7 @@ function existing(path: string) {
   try {
     return standsAt(path)
   } catch {
-    // A file where a parent should be, a parent that may not be entered: it does not exist for us.
+    // A parent is a file, or may not be entered: the path does not exist for us.
     return undefined
   }
 }

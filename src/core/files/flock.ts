@@ -5,18 +5,22 @@ import { setTimeout as pause } from 'node:timers/promises'
 const LOCK_EX = 2
 const LOCK_NB = 4
 const RETRY_MS = 20
-/** Whoever holds the lock of a directory does so for some milliseconds; who holds it for longer means to. */
+/**
+ * The lock of a directory is normally held for some milliseconds; a process that holds it for longer does so on
+ * purpose.
+ */
 const PATIENCE_MS = 2_000
 
 let flock: ((fd: number, operation: number) => number) | undefined
 
 /**
- * Takes the kernel's exclusive lock (flock) of an open file or directory, without waiting; whether it was free.
+ * Takes the kernel's exclusive lock (flock) of an open file or directory, without waiting. Resolves with whether it was
+ * free.
  *
- * It is freed with the descriptor, so also by the end of the process, however that comes. Rejects where the file system has no locks.
+ * The lock is released with the descriptor, so also by any end of the process. Rejects if the file system has no locks.
  */
 export async function tryLock(fd: number): Promise<boolean> {
-  // Native code, which most commands never need.
+  // Native code is loaded only when needed: most commands never need it.
   const { default: koffi } = await import('koffi')
   flock ??= koffi.load(null).func('int flock(int fd, int operation)') as (fd: number, operation: number) => number
   if (flock(fd, LOCK_EX | LOCK_NB) === 0) return true
@@ -26,8 +30,8 @@ export async function tryLock(fd: number): Promise<boolean> {
 }
 
 /**
- * Runs `work` while this process alone holds the lock of `directory`, and leaves nothing behind in it. Undefined if another process
- * holds it for two seconds. Rejects as `tryLock`, and when the directory cannot be opened.
+ * Runs `work` while this process alone holds the lock of `directory`, and leaves no file in it. Undefined if another
+ * process holds the lock for two seconds. Rejects as `tryLock`, and when the directory cannot be opened.
  */
 export async function withDirectoryLock<T>(
   directory: string,

@@ -1,6 +1,6 @@
 import { lstatSync, type Stats } from 'node:fs'
 
-/** What stands at a path, for people. */
+/** Names the kind of a file, for people. */
 export function kindOf(found: Stats): string {
   if (found.isSymbolicLink()) return 'a symbolic link'
   if (found.isDirectory()) return 'a directory'
@@ -10,7 +10,7 @@ export function kindOf(found: Stats): string {
   return 'a file'
 }
 
-/** What stands at a path itself, a link above all; undefined if nothing does. */
+/** Returns the file at a path itself, without following a link; undefined if there is none. */
 export function standsAt(path: string): Stats | undefined {
   return lstatSync(path, { throwIfNoEntry: false })
 }

@@ -17,29 +17,34 @@ import { ErrorCode, WarrenError } from '../errors.ts'
 import { kindOf, standsAt, systemCode } from './kind.ts'
 
 export interface OutputOptions {
-  /** What is written, for people: "a backup". */
+  /** The content, for people: "a backup". */
   readonly what: string
-  /** Of the file, whatever the umask. @default 0o600 */
+  /** Mode of the file, independent of the umask. @default 0o600 */
   readonly mode?: number
-  /** Whether a file that begins with these bytes, up to 64, is of the kind that is written, and may be replaced. @default none is */
+  /**
+   * Whether a file that begins with these bytes, up to 64, has the kind that is written, and may be replaced. @default
+   * none has
+   */
   readonly isSameKind?: (head: Buffer) => boolean
-  /** What to do where a fifo or a device is wanted. @default nothing is said */
+  /** Hint for a path that is a fifo or a device. @default no hint */
   readonly pipeHint?: string
 }
 
 const HEAD_BYTES = 64
-// Of file systems without hard links, such as those of USB sticks.
+// Errors of file systems without hard links, such as those of USB sticks.
 const NO_LINKS: ReadonlySet<string> = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK', 'EACCES'])
 
 /**
- * Writes a file that a user named, whole and durably: after a crash at any instant there is either what was there or all of it.
+ * Writes a file that a user named, whole and durably: after a crash at any moment there is either the former file or
+ * the whole new one.
  *
- * Replaced is a regular file of the same kind or an empty one, and nothing else: no other file (ALREADY_EXISTS), and no link, fifo,
- * device, socket or directory (INVALID_ARGUMENT). Throws PERMISSION_DENIED or INVALID_ARGUMENT when it cannot be written.
+ * Replaces only an empty regular file or one of the same kind. Throws ALREADY_EXISTS for any other file, and
+ * INVALID_ARGUMENT for a link, fifo, device, socket or directory; PERMISSION_DENIED or INVALID_ARGUMENT when the file
+ * cannot be written.
  */
 export function writeOutput(path: string, content: Uint8Array | string, options: OutputOptions): void {
   const { what, mode = 0o600 } = options
-  // Not beside it with a name that could be guessed, and never one that is there.
+  // The temporary file has a name that cannot be guessed, and never replaces an existing file.
   const staged = join(dirname(path), `.warren-${randomBytes(9).toString('hex')}`)
   try {
     const former = replaceable(path, options)
@@ -69,7 +74,10 @@ export function writeOutput(path: string, content: Uint8Array | string, options:
   }
 }
 
-/** Throws now what `writeOutput` would throw for what stands at `path`: before work, or a question to a person, that would be in vain. */
+/**
+ * Throws early the error that `writeOutput` would throw for the file at `path`: before work, or a question to the user,
+ * that would be useless.
+ */
 export function checkOutput(path: string, options: OutputOptions): void {
   try {
     replaceable(path, options)
@@ -79,19 +87,19 @@ export function checkOutput(path: string, options: OutputOptions): void {
   }
 }
 
-/** The file that may be replaced; undefined where there is nothing. Throws for what must stay. */
+/** Returns the file that may be replaced; undefined if there is none. Throws if the file must stay. */
 function replaceable(path: string, { what, isSameKind, pipeHint }: OutputOptions): Stats | undefined {
   const found = standsAt(path)
   if (found === undefined) return undefined
   if (!found.isFile()) {
     const hint = found.isSymbolicLink()
-      ? 'Give the path that it leads to, if that is what you want.'
+      ? 'Give the path that it leads to, if you want to write there.'
       : found.isFIFO() || found.isCharacterDevice() || found.isBlockDevice()
         ? pipeHint
         : undefined
     throw new WarrenError(
       ErrorCode.InvalidArgument,
-      `${path} exists and is ${kindOf(found)}: it is left as it is`,
+      `${path} exists and is ${kindOf(found)}: it is left unchanged`,
       hint === undefined ? {} : { hint }
     )
   }
@@ -100,7 +108,7 @@ function replaceable(path: string, { what, isSameKind, pipeHint }: OutputOptions
 }
 
 function headOf(path: string): Buffer {
-  // Neither through a link nor waiting for a fifo, should one have been put there since.
+  // It follows no link and does not wait for a fifo that may have been put there since.
   const file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
   try {
     const head = Buffer.alloc(HEAD_BYTES)
@@ -110,7 +118,7 @@ function headOf(path: string): Buffer {
   }
 }
 
-// A link is made where there is nothing, or not at all; a rename would replace what came meanwhile.
+// A link is made only where there is no file; a rename would replace a file that was made meanwhile.
 function appear(staged: string, path: string, what: string): void {
   try {
     linkSync(staged, path)
@@ -127,7 +135,7 @@ function appear(staged: string, path: string, what: string): void {
 function succeed(staged: string, path: string, former: Stats): void {
   const now = standsAt(path)
   if (now !== undefined && (now.ino !== former.ino || now.dev !== former.dev)) {
-    throw new WarrenError(ErrorCode.AlreadyExists, `${path} was replaced by another program in this moment`, {
+    throw new WarrenError(ErrorCode.AlreadyExists, `${path} was replaced by another program meanwhile`, {
       hint: 'Try again.'
     })
   }
@@ -136,7 +144,7 @@ function succeed(staged: string, path: string, former: Stats): void {
 
 function alreadyThere(path: string, what: string): WarrenError {
   return new WarrenError(ErrorCode.AlreadyExists, `${path} exists, and is not replaced by ${what}`, {
-    hint: 'Choose another path, or remove it yourself.'
+    hint: 'Choose another path, or remove it.'
   })
 }
 
@@ -154,6 +162,6 @@ function removeQuietly(path: string): void {
   try {
     unlinkSync(path)
   } catch {
-    // Never made, or moved already; the failure that led here is the one to tell.
+    // It was never made, or was moved already; only the former failure is reported.
   }
 }

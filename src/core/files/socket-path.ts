@@ -7,11 +7,12 @@ import { withDirectoryLock } from './flock.ts'
 import { kindOf, standsAt, systemCode } from './kind.ts'
 
 /**
- * Runs `bind` once nothing stands at `path` any more, which a user named for a socket.
+ * Runs `bind` once there is no file at `path`, which a user named for a socket.
  *
- * A socket that nobody serves is removed, under the lock of its directory, so that of two commands that find it neither removes
- * what the other has made. Everything else stays: INVALID_ARGUMENT for what is no socket, for a path that is too long and for a
- * directory that does not exist, PORT_IN_USE for a socket that is served, PERMISSION_DENIED. `bind` must fail where something is.
+ * Removes a socket that no process serves, under the lock of its directory, so that of two commands that find it
+ * neither removes the socket of the other. Throws for anything else: INVALID_ARGUMENT for a file that is not a socket,
+ * for a path that is too long and for a directory that does not exist, PORT_IN_USE for a socket that is served,
+ * PERMISSION_DENIED. `bind` must fail where a file exists.
  */
 export async function occupySocketPath<T>(
   path: string,
@@ -23,22 +24,22 @@ export async function occupySocketPath<T>(
   const locked = await withDirectoryLock(dirname(path), async () => {
     if (isSocketAt(path)) {
       if (await isServed(path)) throw inUse(path)
-      // What another kind of program may have put there meanwhile.
+      // A program of another kind may have made this file meanwhile.
       if (isSocketAt(path)) unlinkSync(path)
     }
     return await bind()
   }).catch((cause: unknown) => {
     if (cause instanceof WarrenError) throw cause
-    const reason = `${path} is there, of a program that has ended, and cannot be removed: ${textOf(cause)}`
+    const reason = `${path} belongs to a program that has ended, and cannot be removed: ${textOf(cause)}`
     throw new WarrenError(ErrorCode.PermissionDenied, reason, { hint: 'Remove it, or choose another path.', cause })
   })
   if (locked !== undefined) return locked.done
-  throw new WarrenError(ErrorCode.PortInUse, `${path} is there, and another process holds the lock of its directory`, {
+  throw new WarrenError(ErrorCode.PortInUse, `${path} exists, and another process holds the lock of its directory`, {
     hint: 'Choose a path in a directory of your own.'
   })
 }
 
-/** Whether a program takes connections on a socket of kind SOCK_STREAM; also when that cannot be told. */
+/** Whether a program accepts connections on a socket of kind SOCK_STREAM; true if that is unknown. */
 export async function acceptsConnections(path: string): Promise<boolean> {
   const { promise, resolve } = Promise.withResolvers<boolean>()
   const probe = connect({ path })
@@ -46,23 +47,23 @@ export async function acceptsConnections(path: string): Promise<boolean> {
     resolve(true)
     probe.destroy()
   })
-  // EAGAIN (a full backlog) and EACCES mean that somebody is there.
+  // EAGAIN (a full backlog) and EACCES mean that a program serves the socket.
   probe.once('error', err => resolve(systemCode(err) !== 'ECONNREFUSED' && systemCode(err) !== 'ENOENT'))
   return await promise
 }
 
-/** Which file stands at a path now, to know it again for as long as the socket that made it is open. */
+/** Identifies the file at a path now, for as long as the socket that made it is open. */
 export function identityOf(path: string): string | undefined {
   const found = standsAt(path)
   return found === undefined ? undefined : `${found.dev}:${found.ino}`
 }
 
-/** Removes what was made here, and nothing that came into its place. Never throws. */
+/** Removes the file that was made here, but no file that replaced it. Never throws. */
 export function removeIfSame(path: string, identity: string | undefined): void {
   try {
     if (identity !== undefined && identityOf(path) === identity) unlinkSync(path)
   } catch {
-    // Somebody has cleaned up already.
+    // The file has been removed already.
   }
 }
 
@@ -77,7 +78,7 @@ function requirePlace(path: string): void {
   }
   const directory = dirname(path)
   try {
-    // Through links: a directory that a link leads to is one.
+    // It follows links: a link to a directory is one.
     if (standsAt(`${directory}/.`)?.isDirectory() === true) return
   } catch (cause) {
     if (systemCode(cause) === 'EACCES') {
@@ -93,7 +94,7 @@ function isSocketAt(path: string): boolean {
   const found = standsAt(path)
   if (found === undefined || found.isSocket()) return found !== undefined
   throw new WarrenError(ErrorCode.InvalidArgument, `${path} exists and is ${kindOf(found)}, not a socket`, {
-    hint: 'Choose another path, or remove it yourself.'
+    hint: 'Choose another path, or remove it.'
   })
 }
 

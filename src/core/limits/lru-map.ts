@@ -1,7 +1,7 @@
 /**
- * A map of at most `max` entries: of too many, the one that was set or touched longest ago is removed.
+ * A map of at most `max` entries: beyond that the least recently used one is removed.
  *
- * For whatever is kept by a key that others choose, so that they cannot grow it without end.
+ * Use it for entries with keys that others choose, so that they cannot grow it without a limit.
  */
 export class LruMap<K, V> {
   readonly #max: number
@@ -19,14 +19,14 @@ export class LruMap<K, V> {
     return this.#entries.has(key)
   }
 
-  /** The value of a key, which does not count as a use of it. */
+  /** Returns the value of a key. Does not count as a use. */
   get(key: K): V | undefined {
     return this.#entries.get(key)
   }
 
-  /** Puts a value in as the one used last. Answers the key that had to go for it, if one had. */
+  /** Adds a value as the most recently used one. Returns the key that was removed for it, if any. */
   set(key: K, value: V): K | undefined {
-    // Taken out and put back, so that the first entry of the map is the one unused for longest.
+    // It is removed and added again, so that the first entry of the map is the least recently used one.
     this.#entries.delete(key)
     this.#entries.set(key, value)
     if (this.#entries.size <= this.#max) return undefined
@@ -36,7 +36,7 @@ export class LruMap<K, V> {
     return oldest.value
   }
 
-  /** The value of a key; made and kept if there is none. */
+  /** Returns the value of a key; makes and stores it if there is none. */
   getOrMake(key: K, make: () => V): V {
     const found = this.#entries.get(key)
     if (found !== undefined) return found
@@ -53,17 +53,17 @@ export class LruMap<K, V> {
     this.#entries.clear()
   }
 
-  /** Longest unused first. */
+  /** Least recently used first. */
   keys(): IterableIterator<K> {
     return this.#entries.keys()
   }
 
-  /** Longest unused first. */
+  /** Least recently used first. */
   values(): IterableIterator<V> {
     return this.#entries.values()
   }
 
-  /** Longest unused first. */
+  /** Least recently used first. */
   [Symbol.iterator](): IterableIterator<[K, V]> {
     return this.#entries[Symbol.iterator]()
   }

@@ -1,4 +1,4 @@
-/** Counts what each key holds, up to a maximum for one key and one for all. */
+/** Counts the items that each key holds, up to a maximum for one key and one for all. */
 export class Quota<K> {
   readonly #perKey: number
   readonly #total: number
@@ -10,7 +10,10 @@ export class Quota<K> {
     this.#total = total
   }
 
-  /** Takes one for `key` and answers how to give it back (once; more does nothing), or undefined if it may have no more. */
+  /**
+   * Takes one item for `key` and returns a function that gives it back (once; more calls do nothing), or undefined at
+   * the maximum.
+   */
   take(key: K): (() => void) | undefined {
     const held = this.#held.get(key) ?? 0
     if (held >= this.#perKey || this.#all >= this.#total) return undefined
@@ -27,7 +30,7 @@ export class Quota<K> {
     }
   }
 
-  /** How many are held in all. */
+  /** Number of items held in all. */
   get size(): number {
     return this.#all
   }

@@ -3,15 +3,15 @@ import type { LogFields, Logger } from '../log.ts'
 import { type KeyedRate, type Rate, TokenBucket, TokenBuckets } from './token-bucket.ts'
 
 export interface RateLimitedLogOptions {
-  /** Lines of each key. @default as many as `all` lets through */
+  /** Lines of each key. @default as many as `all` allows */
   readonly perKey?: KeyedRate
-  /** Lines of all keys together. @default as many as `perKey` lets through */
+  /** Lines of all keys together. @default as many as `perKey` allows */
   readonly all?: Rate
 }
 
 /**
- * Warnings that others cause, a bounded number of them: whoever fails again and again must not fill the log, and one who
- * does must not hide the others. What is not said at `warn` is said at `debug`.
+ * Warnings that others cause, at a bounded rate: a peer that fails again and again must neither fill the log nor hide
+ * the others. Further warnings are logged at `debug`.
  */
 export class RateLimitedLog {
   readonly #log: Logger
@@ -26,10 +26,10 @@ export class RateLimitedLog {
     this.#all = all === undefined ? undefined : new TokenBucket(all, clock.monotonicMs())
   }
 
-  /** Says it for `key`: a user, a host, an address. */
+  /** Logs a warning for `key`: a user, a host, an address. */
   warn(key: string, message: string, fields: LogFields): void {
     const nowMs = this.#clock.monotonicMs()
-    // The key first: a single noisy one must not use up what all share.
+    // The key's limit comes first: a single noisy key must not use up the limit that all share.
     const mayBeSaid = (this.#perKey?.take(key, nowMs) ?? true) && (this.#all?.take(nowMs) ?? true)
     if (mayBeSaid) this.#log.warn(message, fields)
     else this.#log.debug(message, fields)

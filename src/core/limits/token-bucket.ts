@@ -1,13 +1,13 @@
 import { LruMap } from './lru-map.ts'
 
 export interface Rate {
-  /** What may be used at once. */
+  /** Tokens that may be used at once. */
   readonly burst: number
-  /** What comes back. */
+  /** Tokens that are added per second. */
   readonly perSecond: number
 }
 
-/** Lets `burst` be used at once and `perSecond` in the long run. Pure: the monotonic time is an argument. */
+/** Allows `burst` at once and `perSecond` in the long run. Pure: the monotonic time is an argument. */
 export class TokenBucket {
   readonly #rate: Rate
   #left: number
@@ -19,42 +19,42 @@ export class TokenBucket {
     this.#atMs = nowMs
   }
 
-  /** What is left. */
+  /** Tokens that are left. */
   left(nowMs: number): number {
     const { burst, perSecond } = this.#rate
-    // A clock that went back gives nothing, and takes nothing.
+    // A clock that went back adds and removes no tokens.
     const passedMs = Math.max(0, nowMs - this.#atMs)
     this.#left = Math.min(burst, this.#left + (passedMs / 1_000) * perSecond)
     this.#atMs = nowMs
     return this.#left
   }
 
-  /** Uses one, if there is one. */
+  /** Uses one token; returns false if there is none. */
   take(nowMs: number): boolean {
     if (this.left(nowMs) < 1) return false
     this.#left -= 1
     return true
   }
 
-  /** The same for a path that is hot: the clock is read only when what was left is used up. */
+  /** Same, for a hot path: the clock is read only when the known tokens are used up. */
   takeLazily(nowMs: () => number): boolean {
     if (this.#left < 1) return this.take(nowMs())
     this.#left -= 1
     return true
   }
 
-  /** Uses `amount`, whatever is left: that may become negative, which is paid off first. */
+  /** Uses `amount` in any case: the number of tokens may become negative, and recovers from there. */
   use(amount: number, nowMs: number): void {
     this.#left = this.left(nowMs) - amount
   }
 }
 
 export interface KeyedRate extends Rate {
-  /** Keys remembered; beyond that the one unused for longest starts anew. */
+  /** Maximum of keys that are kept; beyond it the least recently used one starts anew. */
   readonly maxKeys: number
 }
 
-/** One token bucket for each key: what one of them uses costs the others nothing. */
+/** One token bucket for each key: use by one key does not affect the others. */
 export class TokenBuckets<Key> {
   readonly #rate: Rate
   readonly #buckets: LruMap<Key, TokenBucket>
@@ -64,17 +64,17 @@ export class TokenBuckets<Key> {
     this.#buckets = new LruMap(rate.maxKeys)
   }
 
-  /** What is left for a key. */
+  /** Tokens that are left for a key. */
   left(key: Key, nowMs: number): number {
     return this.#buckets.get(key)?.left(nowMs) ?? this.#rate.burst
   }
 
-  /** Uses one of `key`, if there is one. */
+  /** Uses one token of `key`; returns false if there is none. */
   take(key: Key, nowMs: number): boolean {
     return this.#of(key, nowMs).take(nowMs)
   }
 
-  /** Uses `amount` of `key`, whatever is left. */
+  /** Uses `amount` of `key` in any case. */
   use(key: Key, amount: number, nowMs: number): void {
     this.#of(key, nowMs).use(amount, nowMs)
   }

@@ -1,7 +1,7 @@
 import { ErrorCode } from '../errors.ts'
 import { LIMIT_NAMES } from './limit-names.ts'
 
-/** Every label with all the values that it can have: what a metric costs is known before anybody talks to us. */
+/** Every label with all its possible values: the cost of a metric is known before any peer connects. */
 export type Labels = Readonly<Record<string, readonly string[]>>
 
 export interface CounterDefinition<L extends Labels = Labels> {
@@ -26,7 +26,7 @@ export interface HistogramDefinition<L extends Labels = Labels> {
 
 export type MetricDefinition = CounterDefinition | GaugeDefinition | HistogramDefinition
 
-/** What a value that is not among those of its label is counted as. */
+/** Label value for anything that is not in the list of its label. */
 export const OTHER = 'other'
 
 function counter<const L extends Labels>(labels: L, help: string): CounterDefinition<L> {
@@ -51,9 +51,9 @@ const DIRECTION = ['outbound', 'inbound', 'local'] as const
 const CODES = Object.values(ErrorCode)
 
 /**
- * Every metric of an agent. Names are part of what operators build on: `docs/metrics.md` lists them, and a test compares the two.
+ * Every metric of an agent. Operators rely on the names: `docs/metrics.md` lists them, and a test compares the two.
  *
- * No label ever holds what a peer or a workload chose: no address, machine, peer, path or text of an error.
+ * No label ever holds data that a peer or a workload chose: no address, machine, peer, path or text of an error.
  */
 export const METRICS = Object.freeze({
   warren_limit_hits_total: counter(

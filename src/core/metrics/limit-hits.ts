@@ -2,18 +2,18 @@ import type { Clock } from '../clock.ts'
 import type { LogFields, Logger } from '../log.ts'
 import type { LimitName } from './limit-names.ts'
 
-/** Between two lines about one limit, in milliseconds. */
+/** Interval between two lines about one limit, in milliseconds. */
 export const HIT_LINE_MS = 60_000
 
 interface Hits {
   toldMs: number
-  /** Since the last line. */
+  /** Hits since the last line. */
   count: number
 }
 
 /**
- * Says in the log that a limit was reached: the first time at once, then at most once a minute for each limit, with how
- * often that was since the last line. A peer that hits a limit a thousand times a second fills no log.
+ * Logs that a limit was reached: the first time at once, then at most once a minute for each limit, with the number of
+ * hits since the last line. A peer that hits a limit a thousand times a second does not fill the log.
  */
 export class LimitHits {
   readonly #log: Logger

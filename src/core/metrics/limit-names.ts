@@ -1,6 +1,6 @@
 /**
- * Every limit that a peer, a workload or a stranger can run into: its name in metrics, logs and `docs/limits.md`, which says
- * how much each is and what follows beyond it; a test compares the three.
+ * Every limit that a peer, a workload or an unauthenticated peer can reach: its name in metrics, logs and
+ * `docs/limits.md`, which lists the values and the consequences; a test compares the three.
  */
 export const LIMIT_NAMES = [
   'api_connections',

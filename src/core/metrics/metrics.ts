@@ -16,25 +16,25 @@ export type LabelsOf<N extends MetricName> = {
 }
 
 /**
- * Takes note of what happens, for operators. Injected like a Logger; never throws.
+ * Counts events for operators. Injected like a Logger; never throws.
  *
- * For events. What is a state already (how many flows there are, how many bytes they carried) is read when somebody
- * looks, so that counting it costs nothing while nobody does.
+ * Use it for events. State (number of flows, bytes carried) is read at each scrape, so that it costs nothing in
+ * between.
  */
 export interface Metrics {
-  /** Adds to a counter, one unless `by` says otherwise. */
+  /** Adds `by` to a counter. @default 1 */
   readonly count: <N extends CounterName>(name: N, labels: LabelsOf<N>, by?: number) => void
   readonly set: <N extends GaugeName>(name: N, labels: LabelsOf<N>, value: number) => void
   readonly observe: <N extends HistogramName>(name: N, labels: LabelsOf<N>, value: number) => void
   /**
-   * A limit was reached: counts it, and says so in the log, one line for each limit and minute however often it is.
+   * Counts that a limit was reached, and logs it, at most one line for each limit and minute.
    *
-   * Whoever throws an error that carries its `limit` leaves this to whoever answers with that error.
+   * Code that throws an error with a `limit` leaves this to the code that answers with that error.
    */
   readonly hit: (limit: LimitName, fields?: LogFields) => void
 }
 
 const nothing = (): void => {}
 
-/** Takes note of nothing. For tests and for library users. */
+/** Discards everything. For tests and for library users. */
 export const silentMetrics: Metrics = Object.freeze({ count: nothing, set: nothing, observe: nothing, hit: nothing })

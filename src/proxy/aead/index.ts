@@ -8,7 +8,10 @@ export type { Exporter, Sender } from './exporter.ts'
 
 let chosen: Aead | undefined
 
-/** AES-256-GCM for what travels beside TLS: by Node's own OpenSSL if it is there and computes the same as `node:crypto`. */
+/**
+ * AES-256-GCM for data that travels outside TLS. Uses Node's own OpenSSL if it is available and computes the same as
+ * `node:crypto`.
+ */
 export function aes256Gcm(): Aead {
   chosen ??= firstThatWorks([libcrypto, () => nodeCrypto])
   return chosen
@@ -20,13 +23,13 @@ function firstThatWorks(candidates: readonly (() => Aead)[]): Aead {
       const aead = candidate()
       if (agrees(aead)) return aead
     } catch {
-      // Built without it, or with other symbols.
+      // Node was built without it, or with other symbols.
     }
   }
   return nodeCrypto
 }
 
-/** Whether it seals as `node:crypto` does, opens that, and refuses it when a bit is another. */
+/** Whether it seals as `node:crypto` does, opens the result, and refuses it when one bit differs. */
 export function agrees(aead: Aead): boolean {
   const key = Buffer.from(Array.from({ length: 32 }, (_, index) => index))
   const nonce = Buffer.alloc(12, 7)

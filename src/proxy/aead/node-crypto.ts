@@ -3,7 +3,7 @@ import { type Aead, type Opener, requireKey, requireLengths, type Sealer, TAG_BY
 
 const CIPHER = 'aes-256-gcm'
 
-/** By `node:crypto`, which is everywhere. Each message costs it a cipher object and a buffer or two. */
+/** Uses `node:crypto`, which is always available. Each message costs a cipher object and one or two buffers. */
 export const nodeCrypto: Aead = {
   name: 'node:crypto',
 

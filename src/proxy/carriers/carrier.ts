@@ -2,46 +2,48 @@ import type { Candidate } from '../deps.ts'
 import type { Pauses } from '../path-memory.ts'
 import type { Dialled, DialOptions } from '../tls/index.ts'
 
-/** What may be done beside a session, by how it travels. */
+/** Uses of a path beside its session. */
 export interface Allowed {
-  /** Connections of TCP from one agent to the other for single flows. */
+  /** TCP connections from one agent to the other for single flows. */
   readonly fastPath: boolean
-  /** Packets of UDP to where the session's own connection leads. */
+  /** UDP packets to the remote address of the session's own connection. */
   readonly datagrams: boolean
-  /** Exchanges with hosts that are no members: those that join, and those whose certificate has ended. */
+  /** Exchanges with hosts that are not members: those that join, and those whose certificate has ended. */
   readonly unauthenticated: boolean
 }
 
-/** How one session travels. */
+/** The path of one session. */
 export interface Path {
-  /** For people and logs: `direct`, `relay via b`. */
+  /** Name for people and logs: `direct`, `relay via b`. */
   readonly name: string
   readonly allows: Allowed
 }
 
-/** A session that was opened, and how it travels. */
+/** A session that was opened, and its path. */
 export interface Carried extends Dialled {
   readonly path: Path
 }
 
 /**
- * One way for sessions to another agent. Each is a file of this folder and a line in its index.
+ * One method to open sessions to another agent. Each is a file of this folder and a line in its index.
  *
- * Whatever carries a session carries TLS between two workloads: a carrier is trusted with nothing but passing bytes on.
+ * A carrier transports TLS between two workloads: it is trusted only to pass bytes on.
  */
 export interface Carrier {
-  /** As in `--carrier`. */
+  /** Name as in `--carrier`. */
   readonly name: string
-  /** Of several that can reach an agent the one with the lowest rank is used, and a better one is tried beside a worse. */
+  /**
+   * The carrier with the lowest rank that can reach an agent is used; a better one is tried while a worse one carries.
+   */
   readonly rank: number
-  /** How long it is left alone at a host after it failed there. */
+  /** Pause before it is used again for a host, after it failed there. */
   readonly backoff: Pauses
-  /** Whether a flow that has no other way is tried on it even while it is left alone. */
+  /** Whether a flow that has no other path tries it even during its pause. */
   readonly isLastResort: boolean
-  /** What it allows on every path that it makes. */
+  /** Uses that it allows on every path that it makes. */
   readonly allows: Allowed
-  /** Whether a dial could lead anywhere, as far as is known without one. */
+  /** Whether a dial may succeed, as far as is known without one. */
   readonly canReach: (candidate: Candidate) => boolean
-  /** Opens a session. Bounded in time by itself; rejects with the first failure, or with the signal's reason. */
+  /** Opens a session within a time limit of its own. Rejects with the first failure, or with the signal's reason. */
   readonly dial: (candidate: Candidate, options: DialOptions, signal: AbortSignal) => Promise<Carried>
 }

@@ -3,7 +3,7 @@ import { DIAL_TIMEOUT_MS, DIRECT_BACKOFF_MAX_MS, DIRECT_BACKOFF_MS, STAGGER_MS }
 import { dialAddress } from '../tls/index.ts'
 import type { Carrier, Path } from './carrier.ts'
 
-/** Addresses of one agent that are tried. */
+/** Maximum of addresses of one agent that are tried. */
 const MAX_ADDRESSES = 8
 
 /** A TCP connection to the data port of the other agent. */
@@ -12,7 +12,10 @@ export const DIRECT_PATH: Path = Object.freeze({
   allows: Object.freeze({ fastPath: true, datagrams: true, unauthenticated: true })
 })
 
-/** Dials the data addresses that the other agent announces, a little after one another; the first that answers is used. */
+/**
+ * Dials the data addresses that the other agent announces, each a little after the one before. The first that answers
+ * is used.
+ */
 export function direct(): Carrier {
   return {
     name: DIRECT_PATH.name,

@@ -9,7 +9,7 @@ export { DIRECT_PATH } from './direct.ts'
 export { MESH_PATH } from './mesh.ts'
 export { relayPath } from './relay.ts'
 
-/** Uses whichever carrier reaches the other agent, the best of them first. */
+/** Uses any carrier that reaches the other agent, the best of them first. */
 export const ANY_CARRIER = 'auto'
 
 const NOWHERE = async (): Promise<never> => {
@@ -21,12 +21,12 @@ export function carriers(deps: MeshCarrierDeps & RelayCarrierDeps): Carrier[] {
   return [direct(), mesh(deps), relay(deps)].sort((one, other) => one.rank - other.rank)
 }
 
-/** What `--carrier` may be. */
+/** Values of `--carrier`. */
 export function carrierNames(): string[] {
   return [ANY_CARRIER, ...carriers({ openStream: NOWHERE, openRelayed: NOWHERE }).map(({ name }) => name)]
 }
 
-/** Throws INVALID_OPTION for what is no carrier, nor `auto`. */
+/** Throws INVALID_OPTION unless `name` is a carrier or `auto`. */
 export function requireCarrier(name: string): void {
   const names = carrierNames()
   if (names.includes(name)) return

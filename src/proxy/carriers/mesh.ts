@@ -12,11 +12,11 @@ export const MESH_PATH: Path = Object.freeze({
 })
 
 export interface MeshCarrierDeps {
-  /** A stream to the agent `peer` over the mesh. Rejects when there is no way. */
+  /** Opens a stream to the agent `peer` over the mesh. Rejects when there is no path. */
   readonly openStream: (peer: PeerKey, options: { readonly signal: AbortSignal }) => Promise<Duplex>
 }
 
-/** Opens a stream of the mesh, which looks after its own connections: whether it has one shows when it is asked. */
+/** Opens a stream of the mesh. The mesh manages its connections, so only an attempt shows whether there is one. */
 export function mesh({ openStream }: MeshCarrierDeps): Carrier {
   return {
     name: MESH_PATH.name,

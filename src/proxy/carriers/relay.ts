@@ -6,7 +6,7 @@ import { openSession } from '../tls/index.ts'
 import type { Allowed, Carrier, Path } from './carrier.ts'
 
 export interface RelayCarrierDeps {
-  /** A stream to the agent `peer` through a third member, of which nothing is expected but that it passes the bytes on. */
+  /** Opens a stream to the agent `peer` through a third member, which is trusted only to pass the bytes on. */
   readonly openRelayed: (
     peer: PeerKey,
     options: { readonly signal: AbortSignal }

@@ -7,7 +7,7 @@ import { CapsuleParser, capsuleFraming } from './capsules.ts'
 import { type DatagramEvents, type DatagramLeg, MAX_BACKLOG_BYTES } from './leg.ts'
 import type { PacketChannel } from './packet/index.ts'
 
-/** A `connect-udp` stream to the other agent: DATAGRAM capsules on it, or packets beside it while they arrive. */
+/** A `connect-udp` stream to the other agent: DATAGRAM capsules on it, or packets beside it while packets arrive. */
 export class CapsuleLeg implements DatagramLeg {
   readonly #stream: Http2Stream
   readonly #capsules: FrameWriter
@@ -62,7 +62,7 @@ export class CapsuleLeg implements DatagramLeg {
     const done = (): void => {
       if (!stream.closed) stream.close(codeOf('done'))
     }
-    // What was sent last must leave before the reset does.
+    // The datagrams sent last must leave before the reset does.
     if (stream.writableFinished) done()
     else stream.once('finish', done).end()
   }

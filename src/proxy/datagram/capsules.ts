@@ -32,13 +32,13 @@ function varintBytes(value: number): number {
 
 export interface CapsuleEvents {
   readonly datagram: (payload: Buffer) => void
-  /** A datagram above MAX_DATAGRAM_BYTES went by. */
+  /** Called for each datagram above MAX_DATAGRAM_BYTES, which is skipped. */
   readonly oversized: () => void
 }
 
 /**
- * Reads capsules out of a byte stream. Those of other types and contexts are skipped, as RFC 9297 asks, and those that
- * are too large too, without holding more than one datagram and one chunk.
+ * Reads capsules from a byte stream. Skips other types and contexts, as RFC 9297 asks, and capsules that are too large.
+ * Never holds more than one datagram and one chunk.
  */
 export class CapsuleParser {
   readonly #bytes = new ByteQueue()
@@ -78,7 +78,7 @@ export class CapsuleParser {
   }
 }
 
-// RFC 9000 section 16. A length above what a number holds exactly can only be one that is skipped.
+// RFC 9000 section 16. A length above the largest exact number can only be that of a capsule to skip.
 function varintAt(bytes: ByteQueue, index: number): { readonly value: number; readonly bytes: number } | undefined {
   const first = bytes.at(index)
   if (first === undefined) return undefined

@@ -6,7 +6,7 @@ import type { DatagramEvents, DatagramLeg } from './leg.ts'
 import { MAX_BACKLOG_BYTES } from './leg.ts'
 
 const NOTHING = Buffer.alloc(0)
-/** For a workload to close a socket whose flow has ended. */
+/** Time for a workload to close a socket whose flow has ended. */
 const CLOSE_MS = 5_000
 
 /** A workload's stream socket with length-prefixed datagrams on it. */
@@ -23,7 +23,7 @@ export class FramedLeg implements DatagramLeg {
 
   start(events: DatagramEvents): void {
     const socket = this.#socket
-    // Datagrams are whole or not there: a workload that vanishes leaves nothing half done.
+    // Datagrams arrive whole or not at all: a workload that vanishes leaves no partial datagram.
     socket.on('error', () => events.closed())
     socket.once('close', () => events.closed())
     const each = (payload: Buffer): void => {
@@ -37,7 +37,8 @@ export class FramedLeg implements DatagramLeg {
         return
       }
       this.#ended = true
-      // One that closed looks like one that only ended its side, until something is written: nothing is enough.
+      // A closed socket looks like one that ended only its own direction, until a write fails: an empty write is
+      // enough.
       socket.write(NOTHING, err => {
         if (err == null) events.ended()
         else events.closed()

@@ -1,35 +1,41 @@
 import type { Cut, CutKind, Sent } from '../flow/index.ts'
 
 export interface DatagramEvents {
-  /** `payload` is valid only during the call: its memory is used again. */
+  /** `payload` is valid only during the call: its memory is reused. */
   readonly datagram: (payload: Buffer) => void
-  /** Datagrams with so many bytes, which `send` had taken, were dropped since the system took no more. */
+  /**
+   * Reports datagrams, with the sum of their bytes, that `send` had accepted and that were dropped because the system
+   * accepted no more.
+   */
   readonly dropped: (datagrams: number, bytes: number) => void
-  /** One arrived that was too large to be a datagram. */
+  /** A message arrived that was too large to be a datagram. */
   readonly oversized: () => void
-  /** It will send no more, and may still receive. */
+  /** The other end sends no more, and may still receive. */
   readonly ended: () => void
-  /** It is gone, and nothing went wrong. */
+  /** The other end has closed without an error. */
   readonly closed: () => void
   readonly failed: (cut: Cut) => void
 }
 
-/** One side of a flow of datagrams. Message boundaries are kept; what cannot be taken now is dropped, never queued. */
+/**
+ * One side of a flow of datagrams. Keeps message boundaries; drops, and never queues, a datagram that cannot be sent
+ * now.
+ */
 export interface DatagramLeg {
-  /** Begins to deliver. To be called once. */
+  /** Begins to deliver. Must be called once. */
   readonly start: (events: DatagramEvents) => void
   /** Keeps no reference to `payload`. */
   readonly send: (payload: Buffer) => Sent
-  /** Tells it that nothing more will be sent to it. */
+  /** Notifies the other end that no more will be sent to it. */
   readonly end: () => void
   /** Ends both directions cleanly. Idempotent, also after `abort`. */
   readonly close: () => void
-  /** Ends both directions so that the other end can tell. */
+  /** Ends both directions in a way that the other end can distinguish from a clean end. */
   readonly abort: (kind: CutKind) => void
 }
 
 /**
- * What may wait in memory for a leg that does not take it, in bytes: four of the largest datagrams. Beyond that, what
- * arrives is dropped: on a stream that is blocked a queue would turn loss into delay.
+ * Maximum of bytes that wait in memory for a leg that does not accept them: four of the largest datagrams. Later
+ * datagrams are dropped: on a blocked stream a queue would turn loss into delay.
  */
 export const MAX_BACKLOG_BYTES = 256 * 1024

@@ -5,7 +5,7 @@ import { UDP_LINGER_MS } from '../timing.ts'
 import { type DatagramLeg, MAX_BACKLOG_BYTES } from './leg.ts'
 
 export interface DatagramSpliceOptions {
-  /** A flow without a datagram in either direction ends after this long, up to a quarter more. */
+  /** A flow without a datagram in either direction ends after this time, or up to a quarter more. */
   readonly idleMs: number
   readonly metrics: Metrics
 }
@@ -15,10 +15,11 @@ const CHECKS = 4
 type Count = (datagrams: number, bytes: number) => void
 
 /**
- * Joins the two legs of a flow of datagrams, counts what passes and what is dropped, and ends it when it is idle.
+ * Joins the two legs of a flow of datagrams, counts those that pass and those that are dropped, and ends it when it is
+ * idle.
  *
- * A side that will send no more leaves the other one `UDP_LINGER_MS` without a datagram for its last answers. Resolves with undefined
- * after a clean end, with kind `done` for an idle one, else with why it was cut; never rejects.
+ * After one side has ended, the other one has `UDP_LINGER_MS` without a datagram for its last answers. Resolves with
+ * undefined after a clean end, with kind `done` for an idle flow, else with the reason of the cut; never rejects.
  */
 export function spliceDatagrams(
   flow: Flow,

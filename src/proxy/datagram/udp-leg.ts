@@ -5,14 +5,14 @@ import type { Cut, Sent } from '../flow/index.ts'
 import type { DatagramEvents, DatagramLeg } from './leg.ts'
 import type { PortGuard } from './port-guard.ts'
 
-/** Asked of the kernel for bursts, which may give less. */
+/** Size requested from the kernel for bursts; it may grant less. */
 const BUFFER_BYTES = 1024 * 1024
 
 /**
- * A local UDP socket that is connected to an unmodified server, one for each flow: so the answers go to the right client.
+ * A local UDP socket connected to an unmodified server, one for each flow, so that answers reach the right client.
  *
- * A server that is not there (ECONNREFUSED) ends nothing: it may return, and the datagram is lost as it would be without
- * warren. One of a user who may not have the port ends the flow, and gets nothing more.
+ * A missing server (ECONNREFUSED) does not end the flow: it may return, and the datagram is lost as it would be without
+ * warren. A server of a user who may not have the port ends the flow, and receives nothing more.
  */
 export class UdpLeg implements DatagramLeg {
   readonly #socket: Socket
@@ -34,7 +34,7 @@ export class UdpLeg implements DatagramLeg {
   start(events: DatagramEvents): void {
     this.#events = events
     this.#drops = { dropped: bytes => events.dropped(1, bytes), refused: () => this.#guard?.suspect() }
-    // What no server of this port sent is nothing to pass on either.
+    // A datagram that no permitted server of this port sent is not passed on.
     this.#endpoint.listen(MAX_DATAGRAM_BYTES, payload => {
       if (this.#isRight()) events.datagram(payload)
     })
@@ -47,7 +47,7 @@ export class UdpLeg implements DatagramLeg {
 
   send(payload: Buffer): Sent {
     if (this.#closed || !this.#isRight()) return 'gone'
-    // Its failure is the loss of one datagram, and is counted nowhere: a server that is away loses them all.
+    // Its failure is the loss of one datagram, and is not counted: a server that is away loses them all.
     return this.#endpoint.send(payload, undefined, this.#drops) ? 'sent' : 'full'
   }
 

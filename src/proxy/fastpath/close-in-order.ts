@@ -1,11 +1,11 @@
 import type { Socket } from 'node:net'
 
-/** For the other end to close as well; a slow link may still have a megabyte to carry. */
+/** Time for the other end to close as well; a slow link may still have a megabyte to carry. */
 const FINISH_TIMEOUT_MS = 60_000
 
 /**
- * Closes a connection both directions of which have ended. The end that connected it waits for the other one to close first, which
- * has all by then: a middlebox may drop what is under way when it sees the sender close.
+ * Closes a connection after both directions have ended. The end that connected waits for the other one to close first,
+ * which has received everything by then: a middlebox may drop data in transit when it sees the sender close.
  */
 export function closeInOrder(socket: Socket, isFirst: boolean): void {
   if (socket.destroyed) return

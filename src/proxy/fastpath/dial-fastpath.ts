@@ -11,18 +11,19 @@ import { RecordReader } from './record-reader.ts'
 import { RecordWriter } from './record-writer.ts'
 
 export interface FastPathDialOptions {
-  /** Of the session that the stream belongs to, which this end opened. */
+  /** Exporter of the session that the stream belongs to, which this end opened. */
   readonly exporter: Exporter
-  /** An even number for a pooled fast-path connection, of which there is no stream. */
+  /** An even number for a pooled fast-path connection, which has no stream. */
   readonly streamId: number
-  /** Where the session's own connection leads. */
+  /** Remote address of the session's own connection. */
   readonly host: string
   readonly port: number
 }
 
 /**
- * Connects a fast-path connection for a stream of a session, or for itself. Resolves once the other end has proved that it knows
- * the session's keys; nothing of the flow has gone over it. Rejects with the first failure or the signal's reason.
+ * Connects a fast-path connection for a stream of a session, or for the pool. Resolves once the other end has proved
+ * that it knows the session's keys; no byte of the flow is sent before. Rejects with the first failure or the signal's
+ * reason.
  */
 export async function dialFastPath(
   { exporter, streamId, host, port }: FastPathDialOptions,

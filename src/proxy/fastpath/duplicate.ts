@@ -15,8 +15,8 @@ type Duplicate = (fd: number) => number
 let duplicate: Duplicate | undefined | null = null
 
 /**
- * Another descriptor of the same connection, which outlives the first and is not inherited by programs. Undefined where the
- * system is not known. The function throws when there are no descriptors left.
+ * Returns a function that duplicates a descriptor. The copy outlives the original and is not inherited by programs.
+ * Undefined if the system is not known. The function throws when there are no descriptors left.
  */
 export function duplicator(): Duplicate | undefined {
   if (duplicate === null) duplicate = make()

@@ -2,12 +2,12 @@ import type { Exporter } from '../aead/index.ts'
 import { type ConnectionName, connectionKeys } from './keys.ts'
 import { Nonces } from './nonces.ts'
 
-/** What seals or opens under one key. */
+/** Seals or opens under one key. */
 interface Keyed {
   readonly close: () => void
 }
 
-/** Goes through the keys of one direction of a fast-path connection, epoch after epoch, as its records are counted. */
+/** Selects the key of one direction of a fast-path connection, epoch after epoch, as its records are counted. */
 export class Epochs<T extends Keyed> {
   readonly #exporter: Exporter
   readonly #name: ConnectionName
@@ -23,7 +23,7 @@ export class Epochs<T extends Keyed> {
     this.#nonces = new Nonces(recordsPerEpoch)
   }
 
-  /** What the next record is for. Throws once the session is gone and the keys are spent. */
+  /** Returns the sealer or opener of the next record. Throws once the session has closed and the keys are spent. */
   current(): T {
     if (this.#keyed !== undefined && !this.#nonces.isSpent) return this.#keyed
     const { key, mask } = connectionKeys(this.#exporter, this.#name, this.#epoch + 1)
@@ -34,12 +34,12 @@ export class Epochs<T extends Keyed> {
     return this.#keyed
   }
 
-  /** The nonce of one more record, which `current` was asked for. Valid until the next call. */
+  /** Returns the nonce of one more record, after a call of `current`. Valid until the next call. */
   nextNonce(): Buffer {
     return this.#nonces.next()
   }
 
-  /** Forgets the key. */
+  /** Discards the key. */
   close(): void {
     this.#keyed?.close()
   }

@@ -11,34 +11,42 @@ import { RecordConnection } from './record-connection.ts'
 import { RecordReader } from './record-reader.ts'
 import { RecordWriter } from './record-writer.ts'
 
-/** A session that others opened to this host, to whose streams fast-path connections may come. */
+/** A session that another agent opened to this host. Fast-path connections may join its streams. */
 export interface FastPathHost {
   readonly exporter: Exporter
-  /** Who takes a fast-path connection of this stream, or a kept one of this even number; undefined if nobody does. */
+  /**
+   * Returns the receiver of a fast-path connection for this stream, or of a pooled one for this even number; undefined
+   * if there is none.
+   */
   readonly takerOf: (id: number) => ((connection: RecordConnection) => void) | undefined
 }
 
-/** The side of the data port where fast-path connections arrive. To who does not know a session's keys it answers nothing. */
+/**
+ * The side of the data port where fast-path connections arrive. It answers nothing to a peer that does not know a
+ * session's keys.
+ */
 export class FastPathAcceptor {
   readonly #hosts = new Map<string, FastPathHost>()
   readonly #gate: HandshakeGate
 
   readonly #metrics: Metrics
 
-  /** `gate` bounds how many have not proved themselves, as for TLS. */
+  /** `gate` bounds the connections that have not proved themselves, as for TLS. */
   constructor(gate: HandshakeGate, metrics: Metrics) {
     this.#gate = gate
     this.#metrics = metrics
   }
 
-  /** Lets fast-path connections come to a session. The function returned takes that back. Throws once the session is gone. */
+  /**
+   * Accepts fast-path connections for a session. The returned function undoes that. Throws once the session has closed.
+   */
   open(host: FastPathHost): () => void {
     const tag = sessionTag(host.exporter).toString('latin1')
     this.#hosts.set(tag, host)
     return () => this.#hosts.delete(tag)
   }
 
-  /** Serves a connection whose first byte is that of a fast-path connection, and is still in it. */
+  /** Serves a connection whose first byte is that of a fast-path connection and has not been consumed. */
   enter(socket: Socket, remote: string): void {
     const timer = setTimeout(() => socket.destroy(), HANDSHAKE_TIMEOUT_MS)
     const place = this.#gate.enter(socket, remote)
@@ -80,7 +88,8 @@ export class FastPathAcceptor {
           const taker = host.takerOf(streamId)
           if (taker === undefined) connection.destroy()
           else taker(connection)
-          // Who had no place for it has closed it: an opener without an answer waits, one with an answer would try again at once.
+          // A receiver without room has closed it: an opener without an answer waits, one with an answer would try
+          // again at once.
           if (!connection.isClosed) connection.hello()
           this.#metrics.count('warren_fastpath_connections_total', {
             role: 'server',

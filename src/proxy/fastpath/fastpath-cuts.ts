@@ -2,28 +2,28 @@ import type { Http2Stream } from 'node:http2'
 import { ByteQueue } from '../../wire/index.ts'
 import { type CutKind, codeOf } from '../flow/index.ts'
 
-/** Who asks for such a stream, in a session. */
+/** Path of the request for such a stream, in a session. */
 export const FAST_PATH_CUTS_PATH = '/warren/fast-path-cuts'
 /** Fast-path connection, number of the flow on it, HTTP/2 error code: four bytes each, big-endian. */
 const CUT_BYTES = 12
-/** Of an agent that does not read them: those beyond it are not told why a flow was cut. */
+/** Maximum that waits for an agent that does not read: further cuts are not reported with a reason. */
 const MAX_WAITING_BYTES = 256 * 1024
 
 export interface FastPathCut {
   readonly connectionId: number
-  /** Which of the flows that the connection has carried, from 1 on. */
+  /** Number of the flow among those that the connection has carried, from 1 on. */
   readonly number: number
   readonly kind: CutKind
 }
 
 /**
- * Says on the session which flow of a pooled fast-path connection is cut, and why: on the connection itself it would
- * have to wait behind all that a workload which has stalled does not take.
+ * Reports on the session which flow of a pooled fast-path connection is cut, and why. On the connection itself the
+ * report would have to wait behind all the data that a stalled workload does not accept.
  */
 export class FastPathCuts {
   readonly #stream: Http2Stream
 
-  /** `onCut` is told each cut of the other end. */
+  /** `onCut` is called for each cut of the other end. */
   constructor(stream: Http2Stream, onCut: (connectionId: number, number: number, code: number) => void) {
     this.#stream = stream
     const queue = new ByteQueue()
@@ -37,7 +37,7 @@ export class FastPathCuts {
     })
   }
 
-  /** Both ends must be there for fast-path connections to be kept. */
+  /** Whether both directions are open; else no fast-path connections are pooled. */
   get isOpen(): boolean {
     const { destroyed, closed, writableEnded, readableEnded } = this.#stream
     return !destroyed && !closed && !writableEnded && !readableEnded
@@ -56,7 +56,7 @@ export class FastPathCuts {
     this.#stream.once('close', callback)
   }
 
-  /** Ends it, so that its session can end. */
+  /** Closes it, so that its session can end. */
   close(): void {
     if (!this.#stream.destroyed && !this.#stream.writableEnded) this.#stream.end()
   }

@@ -8,37 +8,39 @@ export const SALT_BYTES = 16
 export const PREAMBLE_BYTES = 2 + SESSION_TAG_BYTES + 4 + SALT_BYTES
 export const HEADER_BYTES = 4
 /**
- * Content of one record. What one read of a busy socket returns is sealed as one: measured on loopback, 256 KiB carried half
- * as much again as 64 KiB did.
+ * Maximum content of one record. The result of one read of a busy socket is sealed as one: measured on loopback, 256
+ * KiB carried half as much again as 64 KiB did.
  */
 export const MAX_CONTENT_BYTES = 256 * 1024
 export const RECORD_OVERHEAD_BYTES = HEADER_BYTES + TAG_BYTES
 export const OFFSET_BYTES = 8
-/** Of a FlowOpen or a FlowError. */
+/** Maximum size of a FlowOpen or a FlowError. */
 export const MAX_MESSAGE_BYTES = 4 * 1024
 
 export const Kind = {
   /** Proves the keys; the first record of each direction. Empty. */
   Hello: 0x01,
-  /** What follows are the bytes of its direction from this offset on: 8 bytes, big-endian. */
+  /** The following records are the bytes of its direction from this offset on: 8 bytes, big-endian. */
   Start: 0x02,
   /** Its direction stays on the stream, where it has ended already. Empty. */
   Stay: 0x03,
   Data: 0x04,
   /** The end of its direction: a half close. Empty. */
   End: 0x05,
-  /** On a pooled fast-path connection: asks for a flow. A FlowOpen. */
+  /** Asks for a flow on a pooled fast-path connection. A FlowOpen. */
   Open: 0x06,
-  /** The flow that was asked for. Empty. */
+  /** Grants the flow. Empty. */
   Granted: 0x07,
-  /** There will be no flow. A FlowError. */
+  /** Refuses the flow. A FlowError. */
   Refused: 0x08
 } as const
 export type Kind = (typeof Kind)[keyof typeof Kind]
 
 const KINDS: ReadonlySet<number> = new Set(Object.values(Kind))
 
-/** What a fast-path connection begins with, in the clear: which session and stream it belongs to, and the salt of its keys. */
+/**
+ * First bytes of a fast-path connection, in the clear: the session and stream it belongs to, and the salt of its keys.
+ */
 export interface Preamble {
   readonly sessionTag: Buffer
   readonly streamId: number
@@ -55,7 +57,7 @@ export function encodePreamble({ sessionTag, streamId, salt }: Preamble): Buffer
   return bytes
 }
 
-/** Undefined if it is none, or of another version. Nothing in it is authentic. */
+/** Reads a preamble; undefined if it is not one, or of another version. Nothing in it is authentic. */
 export function decodePreamble(bytes: Buffer): Preamble | undefined {
   if (bytes.length !== PREAMBLE_BYTES || bytes[0] !== FIRST_BYTE || bytes[1] !== VERSION) return undefined
   return {
@@ -70,7 +72,10 @@ export function writeHeader(kind: Kind, size: number, out: Buffer): void {
   out.writeUInt32BE(kind * 2 ** 24 + size, 0)
 }
 
-/** Undefined unless `bytes` begins with the header of a record that may be: then it is read no further. */
+/**
+ * Reads a record's header; undefined unless `bytes` begins with a permitted one: then the connection is not read
+ * further.
+ */
 export function readHeader(bytes: Buffer): { readonly kind: Kind; readonly size: number } | undefined {
   const kind = bytes[0] ?? 0
   const size = bytes.readUIntBE(1, 3)
@@ -96,7 +101,10 @@ function maxSize(kind: Kind): number {
   }
 }
 
-/** Whether `id` in a preamble is that of a pooled fast-path connection: streams that a client opens have odd ones (RFC 9113, 5.1.1). */
+/**
+ * Whether `id` in a preamble is that of a pooled fast-path connection: streams that a client opens have odd ones (RFC
+ * 9113, 5.1.1).
+ */
 export function isPooled(id: number): boolean {
   return id > 0 && id % 2 === 0
 }

@@ -5,13 +5,14 @@ import { setSocketOption } from '../socket-option.ts'
 const IPPROTO_TCP = 6
 const TCP_WINDOW_CLAMP = 10
 const TCP_NOTSENT_LOWAT = 25
-/** As much as a stream of a session may have in flight. */
+/** The same amount as a stream of a session may have in flight. */
 const WINDOW_BYTES = 1024 * 1024
 const UNSENT_BYTES = 256 * 1024
 
 /**
- * Bounds what the kernel holds of a fast-path connection whose reader has stalled to about 1.3 MB in both hosts together; of
- * itself Linux goes up to `tcp_rmem` and `tcp_wmem`, which may be 32 MB and 4 MB. On other systems its own bounds stay.
+ * Bounds the kernel buffers of a fast-path connection with a stalled reader to about 1.3 MB in both hosts together. By
+ * default Linux grows them up to `tcp_rmem` and `tcp_wmem`, which may be 32 MB and 4 MB. Other systems keep their own
+ * bounds.
  */
 export function boundKernelBuffers(socket: Socket): void {
   if (process.platform !== 'linux') return

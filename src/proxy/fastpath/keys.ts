@@ -10,7 +10,7 @@ export interface ConnectionKeys {
   readonly mask: Buffer
 }
 
-/** Which of its keys a fast-path connection uses: those of one direction, of one attempt at one stream. */
+/** Selects the keys of a fast-path connection: those of one direction, of one attempt at one stream. */
 export interface ConnectionName {
   readonly sender: Sender
   readonly streamId: number
@@ -18,7 +18,7 @@ export interface ConnectionName {
   readonly salt: Buffer
 }
 
-/** The keys of one direction of a fast-path connection in `epoch`. Throws once the session is gone. */
+/** Derives the keys of one direction of a fast-path connection in `epoch`. Throws once the session has closed. */
 export function connectionKeys(
   exporter: Exporter,
   { sender, streamId, salt }: ConnectionName,
@@ -33,7 +33,10 @@ export function connectionKeys(
   return { key: material.subarray(0, KEY_BYTES), mask: material.subarray(KEY_BYTES) }
 }
 
-/** Names the session at the data port. Known to its two ends, and after the first fast-path connection to who sees that. */
+/**
+ * Identifies the session at the data port. Its two ends know it, and after the first fast-path connection any observer
+ * of that.
+ */
 export function sessionTag(exporter: Exporter): Buffer {
   return exporter(SESSION_TAG_BYTES, TAG_LABEL, Buffer.alloc(0))
 }

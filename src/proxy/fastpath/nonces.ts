@@ -1,12 +1,12 @@
 import { NONCE_BYTES } from '../aead/index.ts'
 
 /**
- * Records sealed with one key. AES-GCM is safe for about 2^38 bytes in records of this size, and this many of the largest have
- * 2^36.
+ * Records sealed with one key. AES-GCM is safe for about 2^38 bytes in records of this size; this many of the largest
+ * have 2^36.
  */
 export const RECORDS_PER_EPOCH = 2 ** 18
 
-/** Counts the records of one direction: in which epoch each is, and with which nonce. Both ends count for themselves. */
+/** Counts the records of one direction: the epoch and the nonce of each. Both ends count independently. */
 export class Nonces {
   readonly #nonce = Buffer.alloc(NONCE_BYTES)
   readonly #perEpoch: number
@@ -18,7 +18,7 @@ export class Nonces {
     this.#counter = perEpoch
   }
 
-  /** Whether the next record needs the keys of another epoch, the first among them. */
+  /** Whether the next record needs the keys of another epoch; true before the first record. */
   get isSpent(): boolean {
     return this.#counter >= this.#perEpoch
   }
@@ -28,7 +28,10 @@ export class Nonces {
     this.#counter = 0
   }
 
-  /** As in TLS 1.3: the counter, to the right, over a mask that only the two ends know. Valid until the next call. */
+  /**
+   * As in TLS 1.3: the counter, aligned right, XORed with a mask that only the two ends know. Valid until the next
+   * call.
+   */
   next(): Buffer {
     if (this.isSpent) throw new RangeError('the keys of this epoch are spent')
     this.#mask.copy(this.#nonce)

@@ -1,31 +1,34 @@
 import { MAX_CONTENT_BYTES, RECORD_OVERHEAD_BYTES } from './format.ts'
 
-/** What one read takes at most: a unix socket of Linux holds about 208 KiB. */
+/** Maximum of one read: a unix socket of Linux holds about 208 KiB. */
 export const READ_BYTES = 256 * 1024
-/** Room for what is held of a record and what one read adds to it. */
+/** Room for a partial record and the result of one read. */
 const BUFFER_BYTES = MAX_CONTENT_BYTES + READ_BYTES + RECORD_OVERHEAD_BYTES
 const MAX_SPARE = 8
 
 /**
- * Buffers that are used again and again by all fast-path connections.
+ * Buffers that all fast-path connections reuse.
  *
- * A new one for each read would be garbage a moment later, and outside the heap V8 answers garbage by marking the whole
- * heap: a third of an agent's processor time, measured. One that is not given back is collected as any other.
+ * A new one for each read would be garbage a moment later, and V8 answers garbage outside the heap by marking the whole
+ * heap: a third of an agent's processor time, measured. A buffer that is not returned is collected as any other.
  */
 class BufferPool {
   readonly #spare: Buffer[] = []
 
   take(): Buffer {
-    // Not initialised: what is in it was a buffer of this agent before, and only what was written is read.
+    // It is not initialised: its content was in a buffer of this agent before, and only bytes written since are read.
     return this.#spare.pop() ?? Buffer.allocUnsafeSlow(BUFFER_BYTES)
   }
 
-  /** `buffer` must be used by nobody any more, the kernel included. */
+  /** `buffer` must have no other user any more, the kernel included. */
   give(buffer: Buffer): void {
     if (this.#spare.length < MAX_SPARE) this.#spare.push(buffer)
   }
 }
 
 export const bufferPool = new BufferPool()
-/** Where all reads of fast-path connections and of their workloads' sockets go; its bytes are dealt with before the next read. */
+/**
+ * Receives all reads of fast-path connections and of their workloads' sockets; its bytes are handled before the next
+ * read.
+ */
 export const readBuffer = Buffer.allocUnsafeSlow(READ_BYTES)

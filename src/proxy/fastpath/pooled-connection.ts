@@ -7,7 +7,7 @@ import { MAX_MESSAGE_BYTES } from './format.ts'
 import type { RecordConnection } from './record-connection.ts'
 import type { RecordConnectionEvents } from './record-events.ts'
 
-/** A flow that is asked for. */
+/** A request for a flow. */
 export interface PooledOpen {
   readonly registrationId: string
   /** As text, with its machine. */
@@ -27,9 +27,9 @@ export class PooledConnection {
   #onCut: ((cut: Cut) => void) | undefined
   #onFree: (() => void) | undefined
   #onForgotten: (() => void) | undefined
-  /** The other end cut the flow before anybody attended. */
+  /** The other end cut the flow before there was a subscriber. */
   #cut: Cut | undefined
-  /** What came after the grant and before anybody attended. */
+  /** Bytes that arrived after the grant and before there was a subscriber. */
   #early: { readonly bytes: Buffer; readonly done: () => void }[] = []
   #hasEndedEarly = false
 
@@ -40,15 +40,15 @@ export class PooledConnection {
   }
 
   /**
-   * Asks for a flow, at an idle connection. The promise resolves once it is granted: its bytes wait until somebody
-   * attends. It rejects with the refusal, after which the connection rests, or with PooledConnectionLost. `onFree` is
-   * called once the connection is free of the flow.
+   * Asks for a flow on an idle connection. The promise resolves once the flow is granted; its bytes wait for a
+   * subscriber. It rejects with the refusal, after which the connection is idle, or with PooledConnectionLost. `onFree`
+   * is called once the connection is free of the flow.
    */
   ask(open: PooledOpen, onFree: () => void): PromiseWithResolvers<void> {
     this.begin(onFree)
     const answer = Promise.withResolvers<void>()
     let isAnswered = false
-    // Once it is answered somebody will attend, who waits to be told why.
+    // After the answer there will be a subscriber, which waits for the reason.
     const onSessionClosed = (): void => {
       if (isAnswered) return
       answer.reject(new PooledConnectionLost())
@@ -80,7 +80,7 @@ export class PooledConnection {
     return answer
   }
 
-  /** Another flow begins on it; `onFree` is called once it is free of it again. */
+  /** Begins another flow on it; `onFree` is called once the connection is free of it again. */
   begin(onFree: () => void): void {
     this.#number += 1
     this.#onCut = undefined
@@ -99,18 +99,18 @@ export class PooledConnection {
     )
   }
 
-  /** Which of its flows is on it, or was last, from 1 on. */
+  /** Number of the flow that is on it, or was last, from 1 on. */
   get number(): number {
     return this.#number
   }
 
-  /** Tells `events` what comes of the flow on it, and `onCut` that the other end has cut it, until `forget`. */
+  /** Reports the events of its flow to `events`, and a cut by the other end to `onCut`, until `detach`. */
   subscribe(events: RecordConnectionEvents, onCut: (cut: Cut) => void): void {
     this.#onCut = onCut
     this.connection.subscribe(events)
     if (this.#cut !== undefined || this.connection.isClosed) {
       if (this.#cut !== undefined) onCut(this.#cut)
-      // Why may still be said.
+      // The reason may still follow.
       else events.closed(new PooledConnectionLost())
       return
     }
@@ -122,19 +122,25 @@ export class PooledConnection {
     if (this.#hasEndedEarly) events.ended?.()
   }
 
-  /** It rests again: no flow is on it any more. Who attends may still be told that it was cut, until it forgets or another begins. */
+  /**
+   * Called when the connection is idle: no flow is on it any more. A subscriber may still be notified of a cut, until
+   * it detaches or another flow begins.
+   */
   onReleased(): void {
     this.#tellFree()
   }
 
-  /** It is over. `onForgotten` is called when nobody waits to be told why: the reason may come after the end. */
+  /**
+   * Called when it has closed. `onForgotten` is called when no subscriber waits for the reason: that may come after the
+   * end.
+   */
   onClosed(onForgotten: () => void): void {
     this.#tellFree()
     if (this.#onCut === undefined) onForgotten()
     else this.#onForgotten = onForgotten
   }
 
-  /** Nobody attends any more to flow `number` on it. */
+  /** Removes the subscriber of flow `number`. */
   detach(number = this.#number): void {
     if (number !== this.#number) return
     this.#onCut = undefined
@@ -142,18 +148,18 @@ export class PooledConnection {
     this.#onForgotten = undefined
   }
 
-  /** The other end says on the session that it has cut flow `number`. */
+  /** The other end reports on the session that it has cut flow `number`. */
   cutBy(number: number, code: number): void {
     if (number === this.#number) this.#onCut?.(cutOf(code))
   }
 
-  /** The session has ended, and with it the flow and the connection. */
+  /** The session has closed, and with it the flow and the connection. */
   onSessionClosed(): void {
     this.#onCut?.(LINK_LOST)
     this.connection.destroy()
   }
 
-  /** Cuts the flow that is on it, tells the other end why, and gives up the connection. */
+  /** Cuts the flow that is on it, sends the reason to the other end, and closes the connection. */
   abort(kind: CutKind): void {
     this.#cuts.send({ connectionId: this.id, number: this.#number, kind })
     this.connection.destroy()
@@ -168,7 +174,7 @@ export class PooledConnection {
   }
 }
 
-/** What a FlowOpen holds. Throws MESSAGE_MALFORMED. */
+/** Reads a FlowOpen. Throws MESSAGE_MALFORMED. */
 export function readOpen(content: Buffer): PooledOpen {
   return decode(proxyPb.FlowOpenSchema, content, MAX_MESSAGE_BYTES)
 }

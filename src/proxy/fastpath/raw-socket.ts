@@ -3,13 +3,16 @@ import { descriptorOf } from '../../core/index.ts'
 import { duplicator } from './duplicate.ts'
 import { readBuffer } from './pool.ts'
 
-/** Gets what a read brought, which is gone when it returns; false to be given no more until `resume`. */
+/**
+ * Receives the bytes of one read, which are valid only during the call; returns false to receive no more until
+ * `resume`.
+ */
 export type OnBytes = (bytes: Buffer) => boolean
 
 export interface TakenOver {
-  /** Paused until `resume` is called; open for writing when the other end has ended. */
+  /** It is paused until `resume` is called, and open for writing after the other end has ended. */
   readonly socket: Socket
-  /** What the former had read and nobody had taken. */
+  /** Bytes that the former socket had read and nobody had consumed. */
   readonly remaining: Buffer
 }
 
@@ -19,11 +22,11 @@ export function canTakeOver(): boolean {
 }
 
 /**
- * Goes on with a connection in a new socket, which reads into one buffer that is used again, and closes the former without
- * ending the connection. Node takes a buffer only when it makes a socket.
+ * Continues a connection in a new socket, which reads into one buffer that is reused, and closes the former socket
+ * without ending the connection. Node accepts a buffer only when it makes a socket.
  *
- * The former must be paused and have nothing left to write; `releaseIdle` is called before it closes. Throws, and the former is as it was,
- * when there are no descriptors.
+ * The former must be paused and have nothing left to write; `releaseIdle` is called before it closes. Throws when there
+ * are no descriptors, and leaves the former unchanged.
  */
 export function takeOver(former: Socket, onBytes: OnBytes, releaseIdle: () => void = () => {}): TakenOver {
   const duplicate = duplicator()
@@ -34,7 +37,7 @@ export function takeOver(former: Socket, onBytes: OnBytes, releaseIdle: () => vo
     allowHalfOpen: true,
     onread: { buffer: readBuffer, callback: bytesOf(onBytes) }
   })
-  // Else it begins to read at once, and what it reads is gone.
+  // Without this it begins to read at once, and loses the bytes.
   socket.pause()
   releaseIdle()
   const chunks: Buffer[] = []
@@ -43,7 +46,7 @@ export function takeOver(former: Socket, onBytes: OnBytes, releaseIdle: () => vo
   return { socket, remaining: Buffer.concat(chunks) }
 }
 
-/** The `onread` option of a socket that is yet to connect. */
+/** The `onread` option of a socket that is not connected yet. */
 export function onread(onBytes: OnBytes): { readonly buffer: Buffer; readonly callback: (size: number) => boolean } {
   return { buffer: readBuffer, callback: bytesOf(onBytes) }
 }

@@ -7,7 +7,9 @@ import type { RecordConnectionEvents, RecordConnectionOptions, RecordEnds } from
 import { type RecordReader, RecordViolation } from './record-reader.ts'
 import type { RecordWriter } from './record-writer.ts'
 
-/** An opener asks for the next flow once it has read all answers, so more than this many unread answers are an attack. */
+/**
+ * An opener asks for the next flow once it has read all answers, so more than this many unread answers are an attack.
+ */
 const MAX_UNREAD_ANSWERS = 8
 const NOTHING = Buffer.alloc(0)
 
@@ -50,7 +52,7 @@ export class RecordConnection {
     return this.#phase === 'idle' && !this.#isClosed
   }
 
-  /** Bytes given to `send` by all flows it has carried, and how many of them have left this process. */
+  /** Bytes given to `send` by all flows it has carried, and the number of them that have left this process. */
   get counted(): { readonly sentBytes: number; readonly passedBytes: number } {
     return { sentBytes: this.#sentBytes, passedBytes: this.#passedBytes }
   }
@@ -59,7 +61,7 @@ export class RecordConnection {
     return this.#socket?.writableLength ?? 0
   }
 
-  /** The connection it goes over. Whoever made it gives `received` what it reads. */
+  /** Sets the socket that it uses. The owner of the socket gives `received` the bytes that it reads. */
   bind(socket: Socket): void {
     this.#socket = socket
     let failure: Error | undefined
@@ -70,21 +72,21 @@ export class RecordConnection {
     socket.once('close', () => this.fail(failure ?? new Error('the connection beside the session was lost')))
   }
 
-  /** Sends everything that is read from now on to `events`. */
+  /** Sends all later events to `events`. */
   subscribe(events: RecordConnectionEvents): void {
     this.#events = events
   }
 
-  /** Receivers of events while no flow is on it, and of its end for any reason. */
+  /** Sets the receiver of events while no flow is on it, and of its end for any reason. */
   whenIdle(events: RecordConnectionEvents, onClosed: () => void): void {
     this.#idleEvents = events
     this.#events = events
     this.#onClosed = onClosed
   }
 
-  /** Takes bytes that were read. Returns false when no more are wanted for now. */
+  /** Handles bytes that were read. Returns false when no more are wanted for now. */
   received(bytes: Buffer): boolean {
-    // After `finish` only the end of the connection is to come.
+    // After `finish` only the end of the connection can arrive.
     if (this.#isClosed) return true
     const out = bufferPool.take()
     let users = 1
@@ -119,39 +121,39 @@ export class RecordConnection {
     this.#write(Kind.Hello, NOTHING)
   }
 
-  /** From now on our direction goes here: what follows is what the stream would have carried from `offset` on. */
+  /** Moves our direction here: later bytes are those of the stream from `offset` on. */
   start(offset: number): void {
     const content = Buffer.alloc(OFFSET_BYTES)
     content.writeBigUInt64BE(BigInt(offset))
     this.#write(Kind.Start, content)
   }
 
-  /** Our direction has ended on the stream. */
+  /** Reports that our direction has ended on the stream. */
   stay(): void {
     this.#write(Kind.Stay, NOTHING)
   }
 
-  /** Asks for a flow on a pooled fast-path connection that rests, for `events`. */
+  /** Asks for a flow on an idle pooled connection, for `events`. */
   ask(open: Buffer, events: RecordConnectionEvents): void {
     this.#events = events
     this.#phase = 'answer'
     this.#write(Kind.Open, open)
   }
 
-  /** Answers what was asked: its bytes may come now. */
+  /** Grants the flow that was asked for: its bytes may arrive now. */
   grant(): void {
     this.#phase = 'data'
     this.#write(Kind.Granted, NOTHING)
   }
 
-  /** Answers that there is no flow; the connection rests again. */
+  /** Refuses the flow; the connection is idle again. */
   refuse(refusal: Buffer): void {
     if (this.#isClosed) return
     this.#write(Kind.Refused, refusal)
     this.#becomeIdle()
   }
 
-  /** Returns false when enough waits: then `drained` will be called. */
+  /** Returns false when enough waits: `drained` is called later. */
   send(bytes: Buffer): boolean {
     this.#sentBytes += bytes.length
     this.#write(Kind.Data, bytes)
@@ -159,20 +161,20 @@ export class RecordConnection {
     return !this.#isFull
   }
 
-  /** The end of our direction. `sent` is called when it has left this process, with an error if it cannot. */
+  /** Ends our direction. `sent` is called when the end has left this process, with an error if it cannot. */
   end(sent: (err?: Error) => void): void {
     this.#write(Kind.End, NOTHING, sent)
     this.#hasEnded = true
     this.#restIfOver()
   }
 
-  /** Reads no more until `resume`. */
+  /** Stops reading until `resume`. */
   pause(): void {
     this.#isPaused = true
     if (!this.#isClosed) this.#socket?.pause()
   }
 
-  /** Goes on reading, after `pause` or if `data` had asked for it. */
+  /** Continues to read, after `pause` or after `data` returned false. */
   resume(): void {
     this.#isPaused = false
     if (!this.#isClosed) this.#socket?.resume()
@@ -185,13 +187,13 @@ export class RecordConnection {
     if (this.#socket !== undefined) closeInOrder(this.#socket, this.#options.end === 'other')
   }
 
-  /** Closes it at once, and tells nobody who attends. */
+  /** Closes it at once, without an event. */
   destroy(): void {
     if (!this.#isClosed) this.#setClosed()
     this.#socket?.destroy()
   }
 
-  /** Closes it at once, and tells why. */
+  /** Closes it at once, and reports the error. */
   fail(err: Error): void {
     if (this.#isClosed) return
     this.destroy()
@@ -214,7 +216,7 @@ export class RecordConnection {
       case Kind.Open:
         this.#require('idle')
         if (this.#options.end === 'opener') throw new RecordViolation('a flow is asked for at the wrong end')
-        // Else each question would leave an answer in memory.
+        // Without this limit each request would leave an answer in memory.
         if (this.#waitingWrites > MAX_UNREAD_ANSWERS) throw new RecordViolation('answers are not read')
         this.#phase = 'deciding'
         this.#events.asked?.(content)
@@ -242,13 +244,13 @@ export class RecordConnection {
     }
   }
 
-  // Who attended is told last, for it may ask for the next flow at once.
+  // The former subscriber is notified last, for it may ask for the next flow at once.
   #becomeIdle(tell: (former: RecordConnectionEvents) => void = () => {}): void {
     const former = this.#events
     this.#phase = 'idle'
     this.#hasEnded = false
     if (this.#idleEvents !== undefined) this.#events = this.#idleEvents
-    // It may be full, or held back by the flow that is over; what comes now is not of that.
+    // It may be full, or paused by the flow that ended; later bytes do not belong to that.
     if (this.#isPaused) this.resume()
     tell(former)
     this.#idleEvents?.onIdle?.()
@@ -261,7 +263,7 @@ export class RecordConnection {
   #write(kind: Kind, content: Buffer, sent?: (err?: Error) => void): void {
     const socket = this.#socket
     if (this.#isClosed || socket === undefined || socket.destroyed) {
-      if (sent !== undefined) process.nextTick(sent, new Error('the connection is over'))
+      if (sent !== undefined) process.nextTick(sent, new Error('the connection is closed'))
       return
     }
     const out = bufferPool.take()

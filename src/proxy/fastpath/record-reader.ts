@@ -5,14 +5,17 @@ import type { ConnectionName } from './keys.ts'
 import { RECORDS_PER_EPOCH } from './nonces.ts'
 import { bufferPool } from './pool.ts'
 
-/** Something on a fast-path connection that is no record of its other end. Whoever gets it drops the connection. */
+/**
+ * Bytes on a fast-path connection that are not a record of its other end. The receiver of this error drops the
+ * connection.
+ */
 export class RecordViolation extends Error {}
 
-/** Takes a fast-path connection's bytes apart and opens its records, of one direction. */
+/** Splits the bytes of a fast-path connection into records and opens them, for one direction. */
 export class RecordReader {
   readonly #epochs: Epochs<Opener>
   #isProven = false
-  /** The front of a record whose rest has not come yet; from the pool while there is one. */
+  /** The front of a record whose remainder has not arrived yet; from the pool while there is one. */
   #partial: Buffer | undefined
   #held = 0
 
@@ -21,9 +24,10 @@ export class RecordReader {
   }
 
   /**
-   * Opens what `bytes` completes. The content of data goes to `out`, one behind the other, and its whole size is returned;
-   * the other records are given to `onControl` in their place, with the size of the data before them. `out` must have room
-   * for a record and for `bytes`. Throws RecordViolation for what is not authentic or not a record.
+   * Opens the records that `bytes` completes. The content of data goes to `out`, one record after another, and its
+   * whole size is returned; other records are given to `onControl` in their order, with the size of the data before
+   * them. `out` must have room for a record and for `bytes`. Throws RecordViolation for bytes that are not authentic or
+   * not a record.
    */
   read(bytes: Buffer, out: Buffer, onControl: (kind: Kind, content: Buffer, before: number) => void): number {
     let at = 0
@@ -43,7 +47,7 @@ export class RecordReader {
     if (this.#partial !== undefined) this.#release()
   }
 
-  /** The next whole record, without a copy if it is all in `bytes`; else what there is of it is kept. */
+  /** Returns the next whole record, without a copy if it is all in `bytes`; else keeps the part that has arrived. */
   #next(bytes: Buffer): { used: number; record: Buffer | undefined; isHeld: boolean } {
     if (this.#partial === undefined) {
       const whole = bytes.length >= HEADER_BYTES ? this.#wholeSize(bytes) : Number.POSITIVE_INFINITY
@@ -72,7 +76,7 @@ export class RecordReader {
   #open(record: Buffer, out: Buffer, onControl: (kind: Kind, content: Buffer) => void): number {
     const header = record.subarray(0, HEADER_BYTES)
     const { kind, size } = headerOf(header)
-    // Of a control record the content is small, and must not lie among the data.
+    // The content of a control record is small, and must not lie among the data.
     const to = kind === Kind.Data ? out : Buffer.alloc(size)
     const opener = this.#epochs.current()
     if (!opener.open(this.#epochs.nextNonce(), header, record.subarray(HEADER_BYTES), to)) {
@@ -84,7 +88,7 @@ export class RecordReader {
     return 0
   }
 
-  // Who has not proved the keys yet gets no memory from us: the first record is an empty one.
+  // A peer that has not proved the keys yet gets no memory from us: the first record is an empty one.
   #wholeSize(bytes: Buffer): number {
     const { size } = headerOf(bytes)
     if (size > 0 && !this.#isProven) throw new RecordViolation('the first record is not empty')

@@ -13,8 +13,8 @@ export class RecordWriter {
   }
 
   /**
-   * Writes a record with `content` to `out` and returns its size. Throws RangeError if it does not fit, and once the session
-   * is gone at the latest when its keys are spent.
+   * Writes a record with `content` to `out` and returns its size. Throws RangeError if it does not fit. Once the
+   * session has closed, it throws when its keys are spent, if not earlier.
    */
   write(kind: Kind, content: Buffer, out: Buffer): number {
     if (content.length > MAX_CONTENT_BYTES) throw new RangeError(`a record of ${content.length} bytes`)

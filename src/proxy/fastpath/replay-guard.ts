@@ -1,10 +1,10 @@
-/** Numbers that come roughly in order, each accepted once: those of pooled fast-path connections. */
+/** Accepts each number once, of numbers that arrive roughly in order: those of pooled fast-path connections. */
 export class ReplayGuard {
   readonly #window: number
   readonly #seen = new Set<number>()
   #highest = 0
 
-  /** One that is `window` or more below the highest seen is taken for one that was seen. */
+  /** A number that is `window` or more below the highest one counts as seen. */
   constructor(window: number) {
     this.#window = window
   }

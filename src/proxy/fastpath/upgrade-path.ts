@@ -1,17 +1,17 @@
 import type { Metrics } from '../../core/index.ts'
 import type { RecordConnection } from './record-connection.ts'
 
-/** From when on a fast-path connection is worth what it costs. */
+/** When a fast-path connection is worth its cost. */
 export interface UpgradeThresholds {
-  /** What a flow carries, both ways together, before it gets one; either of these is enough. */
+  /** Bytes that a flow carries, both directions together, before it gets one; either of these two is enough. */
   readonly bytes: number
   /** Reads of either end, for flows of many small messages. */
   readonly chunks: number
-  /** Flows of one session that begin within a second, before fast-path connections are pooled for those that follow. */
+  /** Flows of one session that begin within a second, before fast-path connections are pooled for later ones. */
   readonly flowsPerSecond: number
 }
 
-/** To make a fast-path connection costs both agents about as much as they save on so much. */
+/** A fast-path connection costs both agents about as much as it saves on this amount. */
 const UPGRADE_THRESHOLDS: UpgradeThresholds = { bytes: 512 * 1024, chunks: 64, flowsPerSecond: 16 }
 
 export function upgradeThresholdsOf(thresholds: Partial<UpgradeThresholds> = {}): UpgradeThresholds {
@@ -20,7 +20,7 @@ export function upgradeThresholdsOf(thresholds: Partial<UpgradeThresholds> = {})
 
 /** How a flow on a stream may get a fast-path connection. */
 export type UpgradePath = {
-  /** Places for fast-path connections; one is taken before there is one, and given back when its flow is over. */
+  /** Places for fast-path connections. A flow takes one before it connects, and gives it back when it has ended. */
   readonly budget: FastPathBudget
 } & (
   | {
@@ -29,22 +29,22 @@ export type UpgradePath = {
       readonly thresholds: UpgradeThresholds
     }
   | {
-      /** This end waits for it. The function returned ends that. */
+      /** This end waits for it. The returned function stops that. */
       readonly listen: (taker: (connection: RecordConnection) => void) => () => void
     }
 )
 
 /**
- * The part of an agent's fast-path connections that may be kept, so that flows that carry much find a place beside flows that may
- * be idle.
+ * The share of an agent's fast-path connections that may be pooled, so that flows that carry much find a place beside
+ * flows that may be idle.
  */
 const POOLED_SHARE = 0.5
-/** Fast-path connections that one session may keep: as many flows may begin and end at once without a stream. */
+/** Fast-path connections that one session may pool: as many flows may begin and end at once without a stream. */
 export const MAX_POOLED_PER_SESSION = 64
-/** Below what an agent allows one address at its data port. */
+/** Below the number that an agent allows one address at its data port. */
 const MAX_DIALLING = 32
 
-/** How many fast-path connections this agent may have. Beyond it flows stay on their session. */
+/** Bounds the fast-path connections of this agent. Beyond it flows stay on their session. */
 export class FastPathBudget {
   readonly #limit: number
   readonly #metrics: Metrics
@@ -57,7 +57,7 @@ export class FastPathBudget {
     this.#metrics = metrics
   }
 
-  /** False if there is no place. `give` must follow one that is true. */
+  /** Takes a place; false if there is none. `give` must follow if it returns true. */
   take(): boolean {
     if (this.#used >= this.#limit) {
       this.#metrics.hit('proxy_fastpath_connections', { limit: this.#limit })
@@ -71,7 +71,7 @@ export class FastPathBudget {
     this.#used -= 1
   }
 
-  /** As `take`, for a pooled fast-path connection. `releasePooled` must follow one that is true. */
+  /** Same as `take`, for a pooled fast-path connection. `releasePooled` must follow if it returns true. */
   takePooled(): boolean {
     if (this.#pooled >= this.#limit * POOLED_SHARE || !this.take()) return false
     this.#pooled += 1
@@ -83,7 +83,9 @@ export class FastPathBudget {
     this.give()
   }
 
-  /** Runs `dial` unless many are under way: the other agent takes only so many that have not proved themselves. */
+  /**
+   * Runs `dial` unless many are under way: the other agent accepts a limited number that have not proved themselves.
+   */
   dial<T>(dial: () => Promise<T>): Promise<T> | undefined {
     if (this.#dialling >= MAX_DIALLING) return undefined
     this.#dialling += 1

@@ -1,7 +1,10 @@
 import { constants } from 'node:http2'
 import type { ErrorCode } from '../../core/index.ts'
 
-/** Why a flow ended before its ends did. Each has an HTTP/2 error code, so that the other agent learns and logs it. */
+/**
+ * Reason why a flow ended before its ends did. Each has an HTTP/2 error code, so that the other agent learns and logs
+ * it.
+ */
 export type CutKind =
   | 'reset'
   | 'policy'
@@ -17,12 +20,12 @@ export interface Cut {
   readonly kind: CutKind
   /** One clause for the log. */
   readonly text: string
-  /** What a source is told that still waits for the flow. @default UNAUTHORIZED for `policy`, else FLOW_CUT */
+  /** Code for a source that still waits for the flow. @default UNAUTHORIZED for `policy`, else FLOW_CUT */
   readonly code?: ErrorCode
 }
 
 // RFC 9113 section 8.5: a TCP error is CONNECT_ERROR. Codes of our own are legal (section 7): unknown ones mean nothing
-// special to others. Never NO_ERROR: a stream that is reset with it looks cleanly ended to the receiver.
+// special to others. NO_ERROR is never used: a stream that is reset with it looks cleanly ended to the receiver.
 const CODES: Readonly<Record<CutKind, number>> = {
   reset: constants.NGHTTP2_CONNECT_ERROR,
   link: constants.NGHTTP2_CANCEL,
@@ -31,19 +34,19 @@ const CODES: Readonly<Record<CutKind, number>> = {
   trust: 0x57_41_00_02,
   registration: 0x57_41_00_03,
   shutdown: 0x57_41_00_04,
-  // Of a flow of datagrams only, whose two directions do not end each for itself.
+  // Only for flows of datagrams: their two directions do not end independently.
   done: 0x57_41_00_05,
-  // Of a flow of datagrams only, too: a connection of TCP leads to whom it was made to.
+  // Also only for flows of datagrams: a TCP connection stays with the process that accepted it.
   server: 0x57_41_00_06
 }
 
-/** That nothing comes from the other agent any more. */
+/** Nothing arrives from the other agent any more. */
 export const LINK_LOST: Cut = { kind: 'link', text: 'the link to the other agent was lost' }
 
 const TEXTS: ReadonlyMap<number, Cut> = new Map([
   [CODES.reset, { kind: 'reset', text: 'reset by the other end' }],
   [CODES.link, LINK_LOST],
-  // What Node gives to the streams of a session whose socket failed.
+  // Node's code for the streams of a session whose socket failed.
   [constants.NGHTTP2_INTERNAL_ERROR, LINK_LOST],
   [CODES.refused, { kind: 'refused', text: 'refused by the other agent' }],
   [CODES.policy, { kind: 'policy', text: 'cut by the other agent: no longer allowed' }],
@@ -64,7 +67,7 @@ export function isDone(code: number): boolean {
   return code === CODES.done
 }
 
-/** What an HTTP/2 error code from the other agent says. */
+/** Reads an HTTP/2 error code from the other agent. */
 export function cutOf(code: number): Cut {
   return TEXTS.get(code) ?? { kind: 'link', text: `the other agent ended it with code ${code}` }
 }

@@ -1,5 +1,5 @@
-/** What became of a datagram that was handed on: a drop is an outcome, no failure. */
+/** Result of sending a datagram: a drop is an outcome, not a failure. */
 export type Sent = 'sent' | 'full' | 'too large' | 'gone'
 
-/** Why a datagram was dropped here. */
+/** Reason why a datagram was dropped here. */
 export type DropReason = Exclude<Sent, 'sent'> | 'rate'

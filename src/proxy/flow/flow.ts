@@ -5,7 +5,7 @@ import type { Cut } from './cut.ts'
 import type { DropReason } from './drops.ts'
 
 export type Direction = 'outbound' | 'inbound' | 'local'
-/** What a flow between two workloads of this host shows in place of a carrier. */
+/** Carrier name of a flow between two workloads of this host. */
 export const SAME_HOST = 'local'
 
 export interface Destination {
@@ -13,15 +13,15 @@ export interface Destination {
   readonly address: Address
 }
 
-/** That a flow is about to be cut. */
+/** Warning that a flow will be cut. */
 export interface FlowAlarm {
-  /** Why its session is not proved again; empty if nothing is wrong. */
+  /** Reason why its session is not proved again; empty if nothing is wrong. */
   readonly problem: string
-  /** When it is cut for that, unless it is proved before, wall milliseconds; zero if nothing is wrong. */
+  /** Time of that cut, unless its session is proved before; wall clock, milliseconds; zero if nothing is wrong. */
   readonly cutAtMs: number
 }
 
-/** A flow as it is shown to people. */
+/** A flow as people see it. */
 export interface FlowInfo extends FlowAlarm {
   readonly id: string
   readonly direction: Direction
@@ -33,7 +33,7 @@ export interface FlowInfo extends FlowAlarm {
   readonly bytesIn: number
   /** From the source to the destination. */
   readonly bytesOut: number
-  /** Zero for TCP, as the next two. */
+  /** Zero for TCP, as the next two fields. */
   readonly datagramsIn: number
   readonly datagramsOut: number
   /** Datagrams of either direction that were dropped here. */
@@ -46,18 +46,18 @@ export interface FlowOptions {
   readonly id: string
   readonly direction: Direction
   readonly source: Address
-  /** Registration of the source, if it is of this host. */
+  /** Registration of the source, if it is on this host. */
   readonly sourceId: string | undefined
   /** Host of the source. */
   readonly sourceMachine: string
   readonly protocol: Protocol
-  /** How its bytes travel, in words for people. */
+  /** Carrier of its bytes, in words for people. */
   readonly carrier: string
   readonly openedAtMs: number
   readonly startedAtMs: number
 }
 
-/** One brokered connection at one agent, from before it is evaluated until both its directions ended. */
+/** One brokered connection at one agent, from before it is evaluated until both its directions have ended. */
 export class Flow {
   readonly id: string
   direction: Direction
@@ -77,15 +77,20 @@ export class Flow {
   datagramsOut = 0
   /** Datagrams of either direction that were dropped here. */
   readonly drops: Record<DropReason, number> = { full: 0, gone: 0, 'too large': 0, rate: 0 }
-  /** Whether its two ends were joined. */
+  /** Whether its two ends have been joined. */
   isOpen = false
-  /** Whether it has a connection of its own between the agents. */
+  /** Whether it has a fast-path connection of its own. */
   isOnFastPath = false
-  /** Bytes that wait in this process for an end of the flow that does not take them. Set while it is open. */
+  /**
+   * Returns the bytes that wait in this process for an end of the flow that does not accept them. Set while it is open.
+   */
   waitingBytes: () => number = () => 0
-  /** What its datagrams are counted against, one for each registration of this host that takes part: whether one more may pass. */
+  /**
+   * Limits of its datagrams, one for each registration of this host that takes part: each returns whether one more may
+   * pass.
+   */
   buckets: ReadonlyArray<() => boolean> = []
-  /** How many datagrams each of `meters` lets through in a second. */
+  /** Datagrams that each of `buckets` lets through in a second. */
   datagramsPerSecond = Number.POSITIVE_INFINITY
   /** The datagram path of its session. */
   packets: { readonly isUp: boolean } | undefined
@@ -104,23 +109,23 @@ export class Flow {
     this.startedAtMs = options.startedAtMs
   }
 
-  /** All that it dropped. */
+  /** All datagrams that it dropped. */
   get dropped(): number {
     const { full, gone, rate, 'too large': tooLarge } = this.drops
     return full + gone + rate + tooLarge
   }
 
-  /** Aborts when the flow is cut. Whoever opens or carries the flow must follow it. */
+  /** Aborts when the flow is cut. Code that opens or carries the flow must follow it. */
   get signal(): AbortSignal {
     return this.#controller.signal
   }
 
-  /** Why it was cut here, if it was. */
+  /** Reason why it was cut here, if it was. */
   get cutBy(): Cut | undefined {
     return this.#cut
   }
 
-  /** Ends the flow now, in whatever state it is. The first reason stays. */
+  /** Ends the flow now, in any state. The first reason stays. */
   cut(cut: Cut): void {
     if (this.#cut !== undefined) return
     this.#cut = cut

@@ -21,17 +21,17 @@ export interface FlowTableOptions {
   readonly limits: ProxyLimits
   readonly log: Logger
   readonly clock: Clock
-  /** @default nobody takes note */
+  /** @default metrics are discarded */
   readonly metrics?: Metrics
-  /** @default nobody listens */
+  /** @default events are discarded */
   readonly events?: EventSink
 }
 
 /**
  * Every flow of this agent, opening or open.
  *
- * A flow is entered before policy is asked about it: a change of policy in between finds it here and cuts it, so that
- * none slips through.
+ * A flow is entered before its policy decision: a change of policy in between finds it here and cuts it, so that none
+ * is missed.
  */
 export class FlowTable {
   readonly #flows = new Set<Flow>()
@@ -46,7 +46,7 @@ export class FlowTable {
   readonly #clock: Clock
   readonly #metrics: Metrics
   readonly #events: EventSink
-  /** Of the flows that are over. */
+  /** Totals of flows that have ended. */
   readonly #past = new FlowTotals()
 
   constructor({ limits, log, clock, metrics = silentMetrics, events = silentEvents }: FlowTableOptions) {
@@ -61,27 +61,27 @@ export class FlowTable {
     return this.#flows.size
   }
 
-  /** Enters no flow from now on, and says why. */
+  /** Refuses new flows from now on, for `reason`. */
   close(reason: string): void {
     this.#closed = reason
   }
 
-  /** How many flows satisfy `isMeant`. */
+  /** Number of flows that satisfy `isMeant`. */
   count(isMeant: (flow: Flow) => boolean): number {
     let count = 0
     for (const flow of this.#flows) if (isMeant(flow)) count += 1
     return count
   }
 
-  /** Resolves when a flow leaves. */
+  /** Resolves when a flow ends. */
   left(): Promise<void> {
     this.#waiting ??= Promise.withResolvers<void>()
     return this.#waiting.promise
   }
 
   /**
-   * Enters a flow that is about to be evaluated. Throws LIMIT_EXCEEDED; once closed, NOT_READY to a source of this host and
-   * DESTINATION_UNREACHABLE to another's. `end` must follow.
+   * Enters a flow that is about to be evaluated. Throws LIMIT_EXCEEDED; once closed, NOT_READY to a source of this host
+   * and DESTINATION_UNREACHABLE to other sources. `end` must follow.
    */
   enter(options: Omit<FlowOptions, 'openedAtMs' | 'startedAtMs'>): Flow {
     if (this.#closed !== undefined) {
@@ -113,12 +113,12 @@ export class FlowTable {
     this.#charged.set(flow, { workloads: ours, destination })
   }
 
-  /** Flows through this agent to one registration: what balancing compares. */
+  /** Flows through this agent to one registration, for load balancing. */
   activeTo(registrationId: string): number {
     return this.#perDestination.get(registrationId) ?? 0
   }
 
-  /** Removes what was entered for a preflight that found nothing against it: no flow of which an operator wants to hear. */
+  /** Removes the entry of a preflight that succeeded: it is not a flow, so operators get no log line. */
   checked(flow: Flow): void {
     this.#flows.delete(flow)
     this.#discharge(flow)
@@ -133,12 +133,12 @@ export class FlowTable {
     this.#events.emit('flow-opened', fieldsOf(flow))
   }
 
-  /** Removes a flow that was open, ended by both sides unless it was cut. */
+  /** Removes a flow that was open: both sides ended it, unless it was cut. */
   finish(flow: Flow, cut: Cut | undefined): void {
     this.end(flow, cut?.text ?? 'ended', undefined, cut?.kind)
   }
 
-  /** Removes the flow and writes its line in the log. Without a code, it ended as it should. */
+  /** Removes the flow and writes its log line. Without a code, it ended normally. */
   end(flow: Flow, reason: string, code?: ErrorCode, kind: Cut['kind'] | 'ended' = 'ended'): void {
     if (!this.#flows.delete(flow)) return
     this.#discharge(flow)
@@ -167,7 +167,7 @@ export class FlowTable {
     }
   }
 
-  /** Asks about each flow, and cuts those for which there is a reason to. */
+  /** Evaluates each flow, and cuts those for which `evaluate` returns a cut. Returns the number of cuts. */
   review(evaluate: (flow: Flow) => Cut | undefined): number {
     let cuts = 0
     for (const flow of [...this.#flows]) {
@@ -180,14 +180,14 @@ export class FlowTable {
     return cuts
   }
 
-  /** What all flows carried, the present ones among them, and how many there are. */
+  /** Totals of all flows, the present ones among them, and the number of present flows. */
   totals(): FlowTotals {
     const totals = this.#past.copy()
     for (const flow of this.#flows) totals.add(flow).now(flow)
     return totals
   }
 
-  /** `alarmOf` says when, and why, a flow is to be cut, if that is known. */
+  /** `alarmOf` returns when, and why, a flow will be cut, if that is known. */
   list(alarmOf: (flow: Flow) => FlowAlarm | undefined): FlowInfo[] {
     return [...this.#flows].map(flow => ({
       id: flow.id,
@@ -241,9 +241,9 @@ export class FlowTable {
   }
 }
 
-/** A name for a flow, the same in the logs of both agents. */
+/** Makes the name of a flow, which is the same in the logs of both agents. */
 export function newFlowId(): string {
-  // Six times as quick as randomBytes, for Node keeps some in store.
+  // Six times as quick as randomBytes: Node prepares UUIDs in advance.
   return randomUUID().replaceAll('-', '').slice(0, 16)
 }
 

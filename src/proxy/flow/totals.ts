@@ -6,9 +6,9 @@ export class FlowTotals {
   readonly bytes = { tcp: { in: 0, out: 0 }, udp: { in: 0, out: 0 } }
   readonly datagrams = { in: 0, out: 0 }
   readonly drops: Record<DropReason, number> = { full: 0, gone: 0, 'too large': 0, rate: 0 }
-  /** Of streams, now: what waits in this process for ends that do not take it. */
+  /** Streams only, now: bytes that wait in this process for ends that do not accept them. */
   waitingBytes = 0
-  /** Those that there are now. */
+  /** Number of present flows. */
   readonly flows = {
     outbound: { tcp: 0, udp: 0 },
     inbound: { tcp: 0, udp: 0 },
@@ -25,7 +25,7 @@ export class FlowTotals {
     return this
   }
 
-  /** Counts a flow among those that there are. */
+  /** Counts a flow among the present ones. */
   now({ direction, protocol, waitingBytes }: Flow): void {
     this.flows[direction][protocol] += 1
     this.waitingBytes += waitingBytes()

@@ -17,10 +17,10 @@ export interface Admitted<E extends LocalEnd = LocalEnd> {
   readonly target: LocalTarget
 }
 
-/** Pulls that may run at once because an unknown source asked. */
+/** Maximum of concurrent pulls that unknown sources cause. */
 export const MAX_REFRESHES = 32
 
-/** The checks of the destination's agent, the same for another host's source and for one of this host. */
+/** The checks of the destination's agent, the same for a source on another host and on this host. */
 export class Admission {
   readonly #deps: ProxyDeps
   readonly #flows: FlowTable
@@ -33,7 +33,7 @@ export class Admission {
     this.#preconnects = new PreconnectCache(maxPreconnected)
   }
 
-  /** As `admitUdp`, of a flow of TCP. */
+  /** Same as `admitUdp`, for a TCP flow. */
   admitTcp(flow: Flow, signal: AbortSignal): Promise<Admitted<LocalByteEnd>> {
     return this.#admit(flow, signal, target => {
       if (target.kind === 'udp' || protocolOf(target) !== 'tcp') return undefined
@@ -42,7 +42,7 @@ export class Admission {
   }
 
   /**
-   * Verifies `flow`, of UDP, whose source is proven and which is in the table, and connects to its target.
+   * Verifies `flow`, a UDP flow whose source is proven and which is in the table, and connects to its target.
    *
    * In order: source registered, policy, destination registered and healthy here, limits, target. Rejects with
    * INVALID_SOURCE, UNAUTHORIZED, DESTINATION_NOT_FOUND, LIMIT_EXCEEDED or DESTINATION_UNREACHABLE.
@@ -54,7 +54,7 @@ export class Admission {
     })
   }
 
-  /** `reaching` says how such a target is reached; undefined if it does not serve the protocol of the flow. */
+  /** `reaching` selects how such a target is reached; undefined if it does not serve the protocol of the flow. */
   async #admit<E extends LocalEnd>(
     flow: Flow,
     signal: AbortSignal,
@@ -83,7 +83,7 @@ export class Admission {
       if (WarrenError.is(err, ErrorCode.DestinationUnreachable)) this.#deps.local.targetFailed?.(registrationId)
       throw err
     })
-    // The answer may have changed while we waited; then the flow was cut, for it is in the table.
+    // The decision may have changed during the wait; then the flow was cut, for it is in the table.
     if (flow.signal.aborted) {
       discardEnd(end)
       throw flow.signal.reason
@@ -91,7 +91,7 @@ export class Admission {
     return { end, target }
   }
 
-  /** As `admitTcp` or `admitUdp`, and keeps the connection for the flow that follows. */
+  /** Same as `admitTcp` or `admitUdp`, and keeps the connection for the flow that follows. */
   async preflight(flow: Flow, signal: AbortSignal): Promise<void> {
     const { end } = flow.protocol === 'tcp' ? await this.admitTcp(flow, signal) : await this.admitUdp(flow, signal)
     if (end.kind === 'udp') discardEnd(end)
@@ -113,7 +113,7 @@ export class Admission {
     return { kind: 'udp', socket, guard: guardOf(target, socket, this.#deps.clock.monotonicMs) }
   }
 
-  /** Asks the policy about the flow as it is, and notes the rule. Throws UNAUTHORIZED. */
+  /** Evaluates the policy for the flow as it is, and records the rule. Throws UNAUTHORIZED. */
   authorize(flow: Flow): void {
     const { registrationId, address } = destinationOf(flow)
     const decision = this.#deps.authorize({
@@ -126,7 +126,7 @@ export class Admission {
     if (!decision.allowed) throw new WarrenError(ErrorCode.Unauthorized, decision.text)
   }
 
-  /** Closes connections that were kept for flows to a registration that ended; all without an argument. */
+  /** Closes connections that were cached for flows to a registration that ended; without an argument, all. */
   forget(registrationId?: string): void {
     this.#preconnects.clear(registrationId)
   }
@@ -139,7 +139,7 @@ export class Admission {
       throw new WarrenError(ErrorCode.InvalidSource, `${formatAddress(source)} is not registered`)
     }
     if (directory.sourceAt(source, sourceMachine)) return
-    // Just registered, perhaps: its connection may overtake the news of it.
+    // The source may be newly registered: its connection may arrive before the news of its registration.
     await this.#refresh(sourceMachine, signal)
     if (directory.sourceAt(source, sourceMachine)) return
     throw new WarrenError(ErrorCode.InvalidSource, `${formatAddress(source)} is not known to be registered`)

@@ -10,14 +10,14 @@ import type {
 } from '../relay/index.ts'
 import type { Admission, Admitted } from './admission.ts'
 
-/** How a flow that is asked for is admitted, and what its two ends are then. */
+/** How a requested flow is admitted, and its two ends then. */
 export interface Carrying<E extends LocalEnd> {
   readonly admit: (flow: Flow, signal: AbortSignal) => Promise<Admitted<E>>
   /** Called once, when the flow is granted. */
   readonly ends: (local: E) => FlowEnds
 }
 
-/** A flow of TCP whose other end is `far`. */
+/** A TCP flow whose other end is `far`. */
 export function carryingBytes(admission: Admission, far: () => StreamEnd | RecordsEnd): Carrying<LocalByteEnd> {
   return {
     admit: (flow, signal) => admission.admitTcp(flow, signal),
@@ -25,7 +25,7 @@ export function carryingBytes(admission: Admission, far: () => StreamEnd | Recor
   }
 }
 
-/** A flow of UDP whose other end is `far`. */
+/** A UDP flow whose other end is `far`. */
 export function carryingDatagrams(admission: Admission, far: () => CapsulesEnd): Carrying<LocalDatagramEnd> {
   return {
     admit: (flow, signal) => admission.admitUdp(flow, signal),

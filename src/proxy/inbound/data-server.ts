@@ -24,14 +24,16 @@ import { firstByte } from './first-byte.ts'
 import { type InboundContext, InboundSession } from './inbound-session.ts'
 import { endOf, TlsAcceptor } from './tls-acceptor.ts'
 
-/** Kinds of carriers, one for each relaying machine. Beyond it the one unused for longest is made anew. */
+/**
+ * Maximum of acceptors, one for each relaying machine. Beyond it the least recently used one is made again when needed.
+ */
 const MAX_ACCEPTORS = 64
 
 /**
  * The data port, for direct connections and for streams of the mesh alike.
  *
- * Without a certificate that `verify` accepts nothing is answered, except two exchanges under ALPNs of their own: joining, and
- * the renewal of a host whose certificate has ended.
+ * A peer without a certificate that `verify` accepts gets no answer, except for two exchanges under ALPNs of their own:
+ * joining, and the renewal of a host whose certificate has ended.
  */
 export class DataServer {
   readonly #tcp: Server
@@ -45,7 +47,7 @@ export class DataServer {
   readonly #unauthenticated: RateLimitedLog
   readonly #sessions = new Set<InboundSession>()
   readonly #perMachine = new Map<string, number>()
-  // Each has places of its own, so that strangers who join do not keep members from returning.
+  // Each kind has its own limit, so that unknown hosts that join do not keep members from returning.
   readonly #unauthenticatedExchanges = new Map([JOIN_ALPN, RENEW_ALPN].map(alpn => [alpn, new Set<TLSSocket>()]))
 
   constructor(context: InboundContext, contexts: ContextCache, limits: ProxyLimits) {
@@ -80,7 +82,7 @@ export class DataServer {
     }
     this.#tcp.off('error', reject)
     await this.#context.packets.bind(this.address())
-    // Accepting can fail, for lack of descriptors; the listener survives that.
+    // The listener survives failures to accept, as for lack of descriptors.
     this.#tcp.on('error', err => this.#context.deps.log.warn('data port failed to accept', { err }))
   }
 
@@ -92,7 +94,7 @@ export class DataServer {
     return { host: bound.address, port: bound.port }
   }
 
-  /** Serves a stream that came over `path` as if it were a connection to the data port. `peer` is who opened it to us. */
+  /** Serves a stream that came over `path` like a connection to the data port. `peer` is the agent that opened it. */
   acceptCarrier(stream: Duplex, peer: PeerKey, path: Path): void {
     if (this.#context.stopping.aborted) stream.destroy()
     else this.#acceptor(path).accept(stream, peer, '')
@@ -115,7 +117,7 @@ export class DataServer {
     })
   }
 
-  // A TLS socket does not tell which stream is below it, so each kind of carrier has a front of its own.
+  // A TLS socket does not show which stream is below it, so each path has an acceptor of its own.
   #acceptor(path: Path): TlsAcceptor {
     const acceptor = this.#acceptors.get(path.name) ?? this.#makeAcceptor(path)
     this.#acceptors.set(path.name, acceptor)
@@ -152,7 +154,7 @@ export class DataServer {
     const proven = socket.alpnProtocol === H2_ALPN ? this.#prove(socket) : 'no known protocol'
     if (typeof proven === 'string') {
       this.#metrics.count('warren_handshakes_total', { role: 'server', result: 'refused' })
-      this.#unauthenticated.warn(remote, 'stranger refused at the data port', { remote, reason: proven })
+      this.#unauthenticated.warn(remote, 'unauthenticated peer refused at the data port', { remote, reason: proven })
       socket.destroy()
       return
     }
@@ -163,7 +165,8 @@ export class DataServer {
     const peerChain = peerChainOf(socket)
     if (peerChain === undefined) return 'no client certificate'
     const { leafDer, issuersDer } = peerChain
-    // Before what TLS thinks of the chain: it says "unable to verify" of most that it refuses, and our verify says why.
+    // Our verdict comes before that of TLS: TLS reports "unable to verify" for most refusals, and our verdict has the
+    // reason.
     const verdict = this.#context.deps.verifier.workload(leafDer, issuersDer)
     if (!verdict.ok) return `certificate refused: ${verdict.detail}`
     if (!socket.authorized) return `certificate chain refused: ${String(socket.authorizationError)}`
@@ -223,7 +226,7 @@ export class DataServer {
       this.#unauthenticated.warn(remote, `${what} exchange failed`, { remote, reason: WarrenError.from(err).reason })
     } finally {
       unauthenticatedExchanges.delete(socket)
-      // What was answered must still leave; a joiner that does not close is cut by its time-out.
+      // The answer must still leave; a joiner that does not close is cut by its timeout.
       if (socket.writableEnded) socket.destroySoon()
       else socket.destroy()
     }

@@ -3,8 +3,8 @@ import type { HandshakeGate } from '../handshake-limiter.ts'
 import { HANDSHAKE_TIMEOUT_MS } from '../timing.ts'
 
 /**
- * Calls back with the first byte that a new connection sends, which stays in it; whoever takes it over then finds it paused.
- * One that sends nothing in time, or finds no place in `gate` meanwhile, is closed.
+ * Calls back with the first byte that a new connection sends, which is not consumed; the callback receives the socket
+ * paused. Closes a connection that sends nothing in time, or exceeds the limits of `gate` meanwhile.
  */
 export function firstByte(socket: Socket, remote: string, gate: HandshakeGate, callback: (byte: number) => void): void {
   socket.on('error', () => {})

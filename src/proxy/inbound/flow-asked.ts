@@ -6,7 +6,7 @@ import { readOpen } from '../fastpath/index.ts'
 import { flowIdFrom } from '../flow/index.ts'
 import { CONNECT_UDP, HEADER } from '../session/index.ts'
 
-/** What the other agent asks for. Nothing in it is proven. */
+/** A flow that the other agent asks for. Nothing in it is proven. */
 export interface FlowAsked {
   readonly registrationId: string
   readonly address: Address
@@ -16,7 +16,7 @@ export interface FlowAsked {
 
 const REGISTRATION_ID = /^[0-9a-f]{64}$/
 
-/** The flow that a request on a stream asks for, or asks about. Throws INVALID_ARGUMENT. */
+/** Reads the flow that a request on a stream asks for, or asks about. Throws INVALID_ARGUMENT. */
 export function askedByHeaders(headers: IncomingHttpHeaders): FlowAsked {
   const { ':method': method, ':authority': authority, [HEADER.destination]: destination } = headers
   const protocol = protocolFrom(headers)
@@ -24,7 +24,10 @@ export function askedByHeaders(headers: IncomingHttpHeaders): FlowAsked {
   return askedFor(authority, destination, protocol, headers[HEADER.flowId])
 }
 
-/** The flow of TCP that a record on a pooled fast-path connection asks for. Throws INVALID_ARGUMENT or MESSAGE_MALFORMED. */
+/**
+ * Reads the TCP flow that a record on a pooled fast-path connection asks for. Throws INVALID_ARGUMENT or
+ * MESSAGE_MALFORMED.
+ */
 export function askedByRecord(content: Buffer): FlowAsked {
   const { registrationId, destination, flowId } = readOpen(content)
   return askedFor(registrationId, destination, 'tcp', flowId)
@@ -38,7 +41,7 @@ function askedFor(registrationId: unknown, destination: unknown, protocol: Proto
   return { registrationId, address, protocol, flowId: flowIdFrom(flowId) }
 }
 
-// A flow of datagrams is an extended CONNECT, so that no agent takes its capsules for the bytes of a connection.
+// A flow of datagrams is an extended CONNECT, so that no agent mistakes its capsules for the bytes of a connection.
 function protocolFrom(headers: IncomingHttpHeaders): Protocol | undefined {
   const { [HEADER.protocol]: protocol, ':method': method, ':protocol': extended } = headers
   if (protocol === 'tcp' && extended === undefined) return 'tcp'

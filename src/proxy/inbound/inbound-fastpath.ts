@@ -15,7 +15,7 @@ import {
 import { POOLED_INBOUND_IDLE_MS } from '../timing.ts'
 import { givenUp } from './responder.ts'
 
-/** Of numbers that only grow by two, and of which as many are under way as an opener dials at once. */
+/** Window for numbers that grow by two: an opener dials a limited number at once. */
 const ID_WINDOW = 8 * MAX_POOLED_PER_SESSION
 
 type Taker = (connection: RecordConnection) => void
@@ -24,18 +24,18 @@ export interface InboundFastPathOptions {
   readonly socket: TLSSocket
   readonly door: FastPathAcceptor
   readonly budget: FastPathBudget
-  /** A flow is asked for on a pooled fast-path connection: `grant` or `refuse` on it is to follow. */
+  /** A flow is asked for on a pooled fast-path connection: `grant` or `refuse` on it must follow. */
   readonly onAsked: (connection: PooledConnection, open: Buffer, gone: AbortSignal) => void
 }
 
-/** The fast-path connections beside a session, at the end to which both were opened. */
+/** The fast-path connections of a session, at the end that accepted both. */
 export class InboundFastPath {
   readonly #options: InboundFastPathOptions
-  /** By the stream of a flow. */
+  /** Takers by the id of the flow's stream. */
   readonly #takers = new Map<number, Taker>()
   readonly #pooled = new Map<number, PooledConnection>()
-  // A fast-path connection that is repeated from a capture has the keys of the former: what it says would be taken for true, and
-  // what we say would be sealed with nonces that were used.
+  // A fast-path connection that an attacker replays from a capture has the keys of the original: its data would be
+  // accepted, and our answers would be sealed with nonces that were used.
   readonly #ids = new ReplayGuard(ID_WINDOW)
   #cuts: FastPathCuts | undefined
   #closeDoor: (() => void) | undefined
@@ -44,7 +44,9 @@ export class InboundFastPath {
     this.#options = options
   }
 
-  /** How the opener gets a fast-path connection for the flow on `stream`, which costs no more than an entry here until it does. */
+  /**
+   * How the opener gets a fast-path connection for the flow on `stream`. Until it does, this costs only an entry here.
+   */
   upgradePathFor({ id: streamId }: ServerHttp2Stream): UpgradePath | undefined {
     if (streamId === undefined || !canTakeOver()) return undefined
     return {
@@ -58,11 +60,11 @@ export class InboundFastPath {
   }
 
   /**
-   * From now on the opener may keep fast-path connections; `stream` says which flows on them are cut. Throws UNSUPPORTED or
-   * LIMIT_EXCEEDED.
+   * From now on the opener may pool fast-path connections; `stream` reports which flows on them are cut. Throws
+   * UNSUPPORTED or LIMIT_EXCEEDED.
    */
   keep(stream: ServerHttp2Stream): void {
-    if (!canTakeOver()) throw new WarrenError(ErrorCode.Unsupported, 'this agent keeps no fast-path connections')
+    if (!canTakeOver()) throw new WarrenError(ErrorCode.Unsupported, 'this agent pools no fast-path connections')
     if (this.#cuts?.isOpen === true)
       throw new WarrenError(ErrorCode.LimitExceeded, 'the session has its fast-path connections already')
     this.#open()
@@ -74,7 +76,7 @@ export class InboundFastPath {
     stream.respond({ ':status': 200 })
   }
 
-  /** The session is over. */
+  /** The session has closed. */
   onSessionClosed(): void {
     this.#closeDoor?.()
     for (const pooled of [...this.#pooled.values()]) pooled.onSessionClosed()
@@ -92,7 +94,7 @@ export class InboundFastPath {
         takerOf: id => (isPooled(id) ? this.#keeper(id) : this.#takers.get(id))
       })
     } catch {
-      // The session has just ended, and its flows with it.
+      // The session has just closed, and its flows with it.
       return () => {}
     }
   }

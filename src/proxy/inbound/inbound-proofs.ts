@@ -8,23 +8,26 @@ import { limitExceeded } from '../limits.ts'
 import { checkProof, isOld, MAX_PROOF_BYTES, makeProof, ProofAttempts, reasonOf, UNPROVED } from '../session/index.ts'
 import { PROOF_BODY_TIMEOUT_MS } from '../timing.ts'
 
-/** Proofs that one session may send us: each costs some signatures. One in half of a certificate's life is usual. */
+/**
+ * Rate of proofs that one session may send us: each costs some signatures. Usually there is one in half of a
+ * certificate's life.
+ */
 export const PROOFS = { burst: 8, perSecond: 1, maxKeys: 1 }
 
 export interface InboundProofsOptions {
   readonly socket: TLSSocket
-  /** What the source's certificate proved in the handshake, and that one. */
+  /** The identity that the source's certificate proved in the handshake, and that certificate. */
   readonly source: ProvenWorkload
   readonly leafDer: Uint8Array
   readonly carrier: string
-  /** The first half of the registration id whose certificate we showed. */
+  /** The first half of the registration id in the certificate that we showed. */
   readonly destinationPrefix: string
   readonly deps: ProxyDeps
   readonly warnings: RateLimitedLog
   readonly stopping: AbortSignal
 }
 
-/** The certificates that the source of a session has proved in it, at the end that it was opened to. */
+/** The certificates that the source of a session has proved in it, at the end that accepted the session. */
 export class InboundProofs {
   readonly #options: InboundProofsOptions
   readonly #proofs = new TokenBuckets<string>(PROOFS)
@@ -40,7 +43,7 @@ export class InboundProofs {
     this.#knownSinceMs = options.deps.clock.wallMs()
   }
 
-  /** Who opened the session, by the certificate that it proved last. */
+  /** The source of the session, by the certificate that it proved last. */
   get source(): ProvenWorkload {
     return this.#source
   }
@@ -49,14 +52,14 @@ export class InboundProofs {
     return this.#leafDer
   }
 
-  /** Why the session may be cut when the certificate ends that was proved last; empty if all is well. */
+  /** Reason why the session may be cut when the certificate ends that was proved last; empty if nothing is wrong. */
   get problem(): string {
     if (this.#attempts.failures > 0) return this.#attempts.problem
     const isLate = isOld(this.#knownSinceMs, this.#source.notAfterMs, this.#options.deps.clock.wallMs())
     return isLate ? 'the source has proved no renewed certificate' : ''
   }
 
-  /** Answers a proof with ours. Rejects with what is to be answered instead, and says so in the log. */
+  /** Answers a proof with ours. Rejects with the error to answer instead, and logs it. */
   async serve(stream: ServerHttp2Stream): Promise<void> {
     const { metrics = silentMetrics } = this.#options.deps
     let answer: Uint8Array
@@ -98,7 +101,7 @@ export class InboundProofs {
 
   #failed(err: unknown): void {
     const { deps, carrier, warnings, stopping, socket } = this.#options
-    // What has ended needs no proof.
+    // A session that has closed needs no proof.
     if (stopping.aborted || socket.destroyed) return
     deps.metrics?.count('warren_session_proofs_total', { role: 'server', result: 'failed' })
     const { machine, address, notAfterMs } = this.#source

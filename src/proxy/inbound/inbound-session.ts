@@ -37,20 +37,20 @@ export interface InboundContext {
   readonly maxStreams: number
   readonly packets: PacketPort
   readonly fastPath: FastPathBudget
-  /** For what others fail to prove. */
+  /** Log for failed proofs of others. */
   readonly warnings: RateLimitedLog
   readonly stopping: AbortSignal
 }
 
-/** A session that a workload elsewhere opened, by its agent, to one of this host. Its identity is proven. */
+/** A session that the agent of a workload elsewhere opened to a workload of this host. Its identity is proven. */
 export class InboundSession {
   readonly path: Path
-  /** The first half of the registration id whose certificate we showed. */
+  /** The first half of the registration id in the certificate that we showed. */
   readonly destinationPrefix: string
   readonly #socket: TLSSocket
   readonly #session: ServerHttp2Session
   readonly #context: InboundContext
-  /** Undefined if its connection is not one beside which another can be made. */
+  /** Undefined if its connection does not allow another one beside it. */
   readonly #fastPath: InboundFastPath | undefined
   readonly #flows = new Set<Flow>()
   readonly #watched: Watched
@@ -106,7 +106,7 @@ export class InboundSession {
     })
   }
 
-  /** Who opened it, by the certificate that it proved last. */
+  /** The source of the session, by the certificate that it proved last. */
   get source(): ProvenWorkload {
     return this.#proofs.source
   }
@@ -123,7 +123,7 @@ export class InboundSession {
     return this.#flows.size
   }
 
-  /** Why it may be cut when the certificate ends that the source has proved last; empty if all is well. */
+  /** Reason why it may be cut when the certificate ends that the source has proved last; empty if nothing is wrong. */
   get problem(): string {
     return this.#proofs.problem
   }
@@ -137,7 +137,7 @@ export class InboundSession {
     else this.#session.once('close', callback)
   }
 
-  /** Cuts its flows with the reason and ends it. */
+  /** Cuts its flows for the given reason and closes it. */
   cut(cut: Cut): void {
     this.#refused = cut
     for (const flow of this.#flows) flow.cut(cut)
@@ -191,7 +191,7 @@ export class InboundSession {
     )
   }
 
-  /** Serves what is about the session itself, by the path of its request. */
+  /** Serves requests about the session itself, by their path. */
   async #serveSession(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): Promise<void> {
     const { ':path': path } = headers
     if (path === PROOF_PATH) {
@@ -201,7 +201,7 @@ export class InboundSession {
     else throw new WarrenError(ErrorCode.InvalidArgument, 'malformed request for a flow')
   }
 
-  /** Serves a request for a flow from its entry in the table to its end, whatever it came on. */
+  /** Serves a request for a flow from its entry in the table to its end, on a stream or on a pooled connection. */
   async #serveFlow(responder: Responder, read: () => FlowAsked, serve: (flow: Flow) => Promise<void>): Promise<void> {
     let flow: Flow | undefined
     const failed = (error: WarrenError): void => {
@@ -231,7 +231,7 @@ export class InboundSession {
     const { end, target } = await this.#decided(flow, responder, signal => admit(flow, signal))
     if (responder.isGone) {
       discardEnd(end)
-      flows.end(flow, 'given up by the source', ErrorCode.FlowCut)
+      flows.end(flow, 'cancelled by the source', ErrorCode.FlowCut)
       return
     }
     responder.grant(flow)
@@ -270,7 +270,7 @@ export class InboundSession {
 
   #enter({ registrationId, address, protocol, flowId }: FlowAsked): Flow {
     if (this.#refused !== undefined) throw new WarrenError(ErrorCode.FlowCut, this.#refused.text)
-    // The source believes to talk to whom our certificate named, and verified that one.
+    // The source has verified the workload that our certificate names, and expects to reach that.
     if (!isSni(this.destinationPrefix) || !registrationId.startsWith(this.destinationPrefix)) {
       throw new WarrenError(ErrorCode.InvalidArgument, 'the session is to another registration')
     }

@@ -4,22 +4,22 @@ import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { PortGuard } from '../datagram/index.ts'
 import type { LocalTarget, PortServer } from '../deps.ts'
 
-/** Connects to a listener that is replaced meanwhile, as by a restart, before it is given up. */
+/** Attempts while the listener is replaced, as by a restart. */
 export const MAX_SWITCHES = 3
 
 /**
- * What became of a connection: it is `proven`, another listener took its place, it ends `elsewhere` than at a socket of this
- * host, or it is over.
+ * Verdict on a connection: it is `proven`, another listener took its place, it ends `elsewhere` than at a socket of
+ * this host, or it was reset.
  */
 type Verdict = 'proven' | 'switched' | 'elsewhere' | 'reset'
 
 /**
- * The connection that `dial` makes, if it leads to a server that may have the port of `target`; it is closed, without a byte
- * written, if not.
+ * Returns the connection that `dial` makes, if it leads to a server that may have the port of `target`; closes it
+ * otherwise, before a byte is written.
  *
- * The same listener must be there before and after: so nobody takes the port in between. And the connection must end where
- * it was made to: beside a listener that lives, address translation may lead it to another server. Rejects with
- * DESTINATION_UNREACHABLE, or as `dial` does.
+ * The same listener must be there before and after, so that no other process takes the port in between. The connection
+ * must also end at the address that it was made to: beside a live listener, address translation may lead it to another
+ * server. Rejects with DESTINATION_UNREACHABLE, or as `dial` does.
  */
 export async function throughPort(
   target: Exclude<LocalTarget, { kind: 'udp' }>,
@@ -34,12 +34,12 @@ export async function throughPort(
     verdict = verdictOf(server, before, socket)
     if (verdict === 'proven') return socket
     socket.destroy()
-    // Told as the failure of any other connection: a server that hangs up is not one that is somewhere else.
+    // Reported as the failure of any other connection: a server that closes it is not one that is somewhere else.
     if (verdict === 'reset') throw Object.assign(new Error('reset when it was connected'), { code: 'ECONNRESET' })
   }
-  // Not said the first time: the kernel may have been asked while it put the connection in the place of its request.
+  // Ignored the first time: the kernel may have answered while it replaced its request by the connection.
   if (verdict === 'elsewhere') throw server.hidden()
-  throw new WarrenError(ErrorCode.DestinationUnreachable, 'its port goes from one listener to the next')
+  throw new WarrenError(ErrorCode.DestinationUnreachable, 'the listener of its port changes again and again')
 }
 
 function verdictOf(server: PortServer, before: bigint | undefined, socket: Socket): Verdict {
@@ -53,7 +53,7 @@ function verdictOf(server: PortServer, before: bigint | undefined, socket: Socke
   }
 }
 
-/** Where the connection of `socket` ends. */
+/** Verifies where the connection of `socket` ends. */
 function endOf(server: PortServer, socket: Socket): Verdict {
   const { localAddress, localPort, remoteAddress, remotePort } = socket
   // A socket that was reset has no peer any more.
@@ -64,13 +64,13 @@ function endOf(server: PortServer, socket: Socket): Verdict {
     { host: remoteAddress, port: remotePort }
   ]
   if (server.meets(ours, theirs)) return 'proven'
-  // Our own end is gone as well: nothing can be sent, and what was received is not to be trusted.
+  // Our own end has closed as well: nothing can be sent, and received data must not be trusted.
   return server.meets(theirs, ours) ? 'elsewhere' : 'reset'
 }
 
 /**
- * Watches over the datagrams of one flow through `socket`, which is connected; undefined where nobody is asked. Has asked
- * once: throws DESTINATION_UNREACHABLE, and closes the socket, if another user has the port.
+ * Guards the datagrams of one flow through the connected `socket`; undefined if no check is needed. Checks once at the
+ * start: throws DESTINATION_UNREACHABLE, and closes the socket, if another user has the port.
  */
 export function guardOf(
   { server }: Extract<LocalTarget, { kind: 'udp' }>,

@@ -8,10 +8,11 @@ interface Preconnected {
 }
 
 /**
- * Connections that a preflight made to a target, for the flow that usually follows.
+ * Connections that a preflight made to a target, cached for the flow that usually follows.
  *
- * Without it a server would see an empty connection before each first one, and one that accepts only once (`nc -l`)
- * would be used up by the check. No byte has been exchanged on a kept ready connection; one that its server ends is dropped.
+ * Without the cache a server would see an empty connection before each first one, and the check would use up a server
+ * that accepts only once (`nc -l`). No byte has been exchanged on a cached connection; one that its server ends is
+ * dropped.
  */
 export class PreconnectCache {
   readonly #preconnected = new Map<string, Preconnected>()
@@ -21,7 +22,7 @@ export class PreconnectCache {
     this.#max = max
   }
 
-  /** Keeps the socket, or closes it if there is one already or no room. */
+  /** Caches the socket, or closes it if there is one already or no room. */
   keep(key: string, socket: Socket): void {
     if (this.#preconnected.has(key) || this.#preconnected.size >= this.#max || socket.destroyed) {
       socket.destroy()
@@ -32,7 +33,7 @@ export class PreconnectCache {
     }
     this.#preconnected.set(key, { socket, timer: setTimeout(forget, PRECONNECT_MS), forget })
     socket.once('end', forget).once('close', forget)
-    // Shows an end that comes before any data; what a server says first stays in the buffer.
+    // Detects an end that comes before any data; data that a server sends first stays in the buffer.
     socket.on('readable', onReadable)
     socket.read(0)
   }
@@ -42,7 +43,7 @@ export class PreconnectCache {
     return socket === undefined || socket.destroyed ? undefined : socket
   }
 
-  /** Closes those whose key begins so; all without an argument. */
+  /** Closes those with keys that begin with `prefix`; without an argument, all. */
   clear(prefix = ''): void {
     for (const [key, { forget }] of [...this.#preconnected]) if (key.startsWith(prefix)) forget()
   }

@@ -5,17 +5,17 @@ import type { Flow } from '../flow/index.ts'
 import { codeOf } from '../flow/index.ts'
 import { HEADER, refusalHeaders } from '../session/index.ts'
 
-/** Where the other agent asks for one flow, and is answered. */
+/** Answers another agent's request for one flow. */
 export interface Responder {
-  /** Aborts when it does not wait any more. */
+  /** Aborts when the other agent no longer waits. */
   readonly gone: AbortSignal
   readonly isGone: boolean
-  /** Only while it is not gone. */
+  /** Must not be called after `gone`. */
   readonly grant: (flow: Flow) => void
   readonly refuse: (error: WarrenError) => void
 }
 
-/** A stream that asks. */
+/** Answers a request on a stream. */
 export function onStream(stream: ServerHttp2Stream): Responder {
   const gone = new AbortController()
   stream.once('close', () => gone.abort(givenUp()))
@@ -29,7 +29,7 @@ export function onStream(stream: ServerHttp2Stream): Responder {
   }
 }
 
-/** A pooled fast-path connection that asks. */
+/** Answers a request on a pooled fast-path connection. */
 export function onPooledConnection(connection: PooledConnection, gone: AbortSignal): Responder {
   return {
     gone,
@@ -44,10 +44,10 @@ export function onPooledConnection(connection: PooledConnection, gone: AbortSign
 }
 
 export function givenUp(): WarrenError {
-  return new WarrenError(ErrorCode.FlowCut, 'given up by the source')
+  return new WarrenError(ErrorCode.FlowCut, 'cancelled by the source')
 }
 
-/** Answers a request that nothing comes of. */
+/** Refuses a request on a stream. */
 export function refuseStream(stream: ServerHttp2Stream, error: WarrenError): void {
   if (stream.destroyed || stream.closed) return
   if (stream.headersSent) {
@@ -55,6 +55,6 @@ export function refuseStream(stream: ServerHttp2Stream, error: WarrenError): voi
     return
   }
   stream.respond(refusalHeaders(error), { endStream: true })
-  // Takes what the source may send meanwhile, so that the stream can close.
+  // Reads the data that the source may send meanwhile, so that the stream can close.
   stream.resume()
 }

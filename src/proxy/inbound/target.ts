@@ -7,14 +7,14 @@ import { TARGET_TIMEOUT_MS } from '../timing.ts'
 import { throughPort } from './port-target.ts'
 import { checkListener, findTarget } from './unix-target.ts'
 
-/** Between two attempts at a listener whose queue is full. */
+/** Pause between two attempts at a listener whose queue is full. */
 const BUSY_POLL_MS = 20
 
 /**
- * Connects to where a local registration serves. The socket is half-open and paused.
+ * Connects to the server of a local registration. The socket is half-open and paused.
  *
- * A unix socket is the one that its owner sees there, and must be served by the user who registered; a port, by a user who
- * may. Rejects with DESTINATION_UNREACHABLE, or with the signal's reason.
+ * A unix socket is looked up in its owner's view, and must be served by the user who registered it; a port must be
+ * served by a user who may. Rejects with DESTINATION_UNREACHABLE, or with the signal's reason.
  */
 export async function dialTarget(
   target: Exclude<LocalTarget, { kind: 'udp' }>,
@@ -27,7 +27,7 @@ export async function dialTarget(
         return await throughPort(target, () => dialOnce(target, credentials, limit))
       } catch (err) {
         if (err instanceof WarrenError || signal.aborted) throw err
-        // The queue of a unix listener is full: a connect that may block would wait for it, ours is refused at once.
+        // The queue of a unix listener is full: a blocking connect would wait for it, ours is refused at once.
         if (isBusy(err) && !limit.aborted) {
           await sleep(BUSY_POLL_MS, limit).catch(() => {})
           continue
@@ -52,7 +52,7 @@ async function dialOnce(
   const socket = connect({ ...where, allowHalfOpen: true })
   const connected = Promise.withResolvers<void>()
   socket.once('connect', connected.resolve)
-  // Stays: until somebody carries the flow, its failure has nobody else to go to.
+  // The handler stays: until the flow is carried, no other code handles its failure.
   socket.on('error', connected.reject)
   try {
     await raceAbort(connected.promise, signal)
@@ -73,9 +73,9 @@ function isBusy(err: unknown): boolean {
 }
 
 /**
- * A UDP socket of its own that is connected to a local server. Whether that is there shows only when it answers.
+ * Opens a UDP socket, for one flow, that is connected to a local server. Only an answer shows that the server exists.
  *
- * Rejects with DESTINATION_UNREACHABLE when there is no socket to be had, or with the signal's reason.
+ * Rejects with DESTINATION_UNREACHABLE when no socket can be opened, or with the signal's reason.
  */
 export async function openUdp(
   { host, port }: Extract<LocalTarget, { kind: 'udp' }>,
@@ -84,7 +84,7 @@ export async function openUdp(
   signal.throwIfAborted()
   const socket = createSocket(isIPv6(host) ? 'udp6' : 'udp4')
   const connected = Promise.withResolvers<void>()
-  // Stays: a server that is away shows as ECONNREFUSED, any number of times.
+  // The handler stays: a server that is away causes ECONNREFUSED, any number of times.
   socket.on('error', connected.reject)
   try {
     socket.connect(port, host, (err?: Error) => {
@@ -103,7 +103,7 @@ export async function openUdp(
   }
 }
 
-/** What a target serves. */
+/** Protocol that a target serves. */
 export function protocolOf(target: LocalTarget): Protocol {
   return target.kind === 'unix' ? target.protocol : target.kind
 }

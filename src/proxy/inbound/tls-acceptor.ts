@@ -9,19 +9,19 @@ import { contextOptions, H2_ALPN, TLS_POLICY } from '../tls/index.ts'
 
 export interface TlsAcceptorOptions {
   readonly gate: HandshakeGate
-  /** The context for a server name, or undefined for the default one, which a joiner sees. */
+  /** Returns the context for a server name, or undefined for the default one, which a joiner sees. */
   readonly choose: (servername: string) => Promise<SecureContext | undefined>
   readonly defaults: () => { readonly credentials: Credentials; readonly roots: readonly string[] }
-  /** Gets each socket whose handshake is done, whatever certificate it showed. */
+  /** Receives each socket whose handshake is done, with any certificate. */
   readonly onSecure: (socket: TLSSocket, remote: string) => void
   readonly onFailure: (err: Error, remote: string) => void
 }
 
-/** The TLS server for one kind of carrier. It listens nowhere; connections are handed to it. */
+/** The TLS server for one kind of carrier. It does not listen; connections are handed to it. */
 export class TlsAcceptor {
   readonly #server: Server
   readonly #options: TlsAcceptorOptions
-  // A TLSSocket does not tell which stream is below it; for TCP both have the same remote end.
+  // A TLSSocket does not show which stream is below it; for TCP both have the same remote end.
   readonly #releases = new Map<string, () => void>()
   #pem = ''
 
@@ -30,7 +30,7 @@ export class TlsAcceptor {
     this.#server = createServer({
       ...TLS_POLICY,
       requestCert: true,
-      // A joiner has no certificate yet. Who needs one is decided once the handshake is done.
+      // A joiner has no certificate yet. Other peers without one are refused after the handshake.
       rejectUnauthorized: false,
       ALPNProtocols: [H2_ALPN, JOIN_ALPN, RENEW_ALPN],
       handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
@@ -53,7 +53,7 @@ export class TlsAcceptor {
     })
   }
 
-  /** Starts the handshake on a byte stream, or destroys it if too many are going on. */
+  /** Starts the handshake on a byte stream, or destroys it if too many are in progress. */
   accept(transport: Duplex, remote: string, end: string): void {
     transport.on('error', () => {})
     const place = this.#options.gate.enter(transport, remote)

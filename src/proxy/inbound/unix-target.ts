@@ -6,16 +6,17 @@ import type { LocalTarget, SocketCredentials } from '../deps.ts'
 type UnixTarget = Extract<LocalTarget, { kind: 'unix' }>
 
 /**
- * Finds the socket of a target: as its owner sees the path, or, for one of the agent's own making, where that made it.
+ * Finds the socket of a target: at its path in its owner's view or, if the agent made it, in the directory that the
+ * agent made.
  *
- * Rejects with DESTINATION_UNREACHABLE that says why, with what the system says, or with the signal's reason.
+ * Rejects with DESTINATION_UNREACHABLE that says why, with the system's error, or with the signal's reason.
  */
 export async function findTarget(target: UnixTarget, signal: AbortSignal): Promise<FoundSocket> {
   const finding = find(target)
   try {
     return await raceAbort(finding, signal)
   } catch (err) {
-    // Nobody waits for it any more, and it would stay open.
+    // No caller waits for it any more, and it would stay open.
     finding.then(
       late => late.close(),
       () => {}
@@ -34,8 +35,9 @@ async function find({ owner, path, made }: UnixTarget): Promise<FoundSocket> {
 }
 
 /**
- * Throws DESTINATION_UNREACHABLE unless who registered the target also serves it: whoever can write to its directory could
- * put a socket of others there, and a link to a socket of the agent would make the agent call itself, with its own rights.
+ * Throws DESTINATION_UNREACHABLE unless the user who registered the target also serves it. A user who can write to its
+ * directory could put a socket of others there, and a link to a socket of the agent would make the agent call itself,
+ * with its own rights.
  */
 export function checkListener(
   socket: Socket,
@@ -46,31 +48,34 @@ export function checkListener(
   try {
     listener = listenerOf(socket)
   } catch (cause) {
-    throw new WarrenError(ErrorCode.DestinationUnreachable, 'whose socket it is cannot be read', { cause })
+    throw new WarrenError(ErrorCode.DestinationUnreachable, 'the owner of its socket cannot be read', { cause })
   }
   if (listener.isSelf) {
     throw new WarrenError(ErrorCode.DestinationUnreachable, 'its socket is one of the agent’s own')
   }
   if (listener.uid !== uid) {
-    throw new WarrenError(ErrorCode.DestinationUnreachable, 'its socket is served by another user than registered it')
+    throw new WarrenError(
+      ErrorCode.DestinationUnreachable,
+      'its socket is served by another user, who did not register it'
+    )
   }
   if (view === undefined && !outside) return
-  // The directory was made for this user, and root of a container that has it may do there what root may.
+  // The directory was made for this user, and root of a container that has it mounted may do there the same as root.
   const found = listener.view()
   if (found === undefined) {
     throw new WarrenError(ErrorCode.DestinationUnreachable, 'the process that listened on its socket has ended')
   }
-  // A server of the host that looks at its peer sees the agent, and would grant to the container what that may.
+  // A server of the host that checks its peer sees the agent, and would grant the agent's rights to the container.
   if (outside && found.isOfHost) {
     throw new WarrenError(
       ErrorCode.DestinationUnreachable,
-      'its socket is one of the host, and it was registered out of a container'
+      'its socket is one of the host, but it was registered from a container'
     )
   }
   if (view !== undefined && !sameUser({ uid, view }, { uid, view: found })) {
     throw new WarrenError(
       ErrorCode.DestinationUnreachable,
-      'its socket is served from another container, or out of one'
+      'its socket is served from another container, or from outside its container'
     )
   }
 }

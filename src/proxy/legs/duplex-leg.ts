@@ -3,29 +3,32 @@ import type { ByteLeg, Cut, CutKind, LegEvents } from '../flow/index.ts'
 import { Outflow } from './outflow.ts'
 import { countYoungGarbage } from './young-garbage.ts'
 
-/** In what one kind of stream differs from another. */
+/** The differences between kinds of streams. */
 export interface Manner {
-  /** Asked when the stream emits `end`: whether the other side ended it, and it was not merely cut short. */
+  /** Called when the stream emits `end`: returns whether the other side ended it, and it was not merely cut short. */
   isCleanEnd(): boolean
   /** Whether it emits `aborted`. */
   readonly isAborting: boolean
-  /** Why it failed, once it did. */
+  /** Reason why it failed, once it did. */
   failure(err: Error | undefined): Cut
-  /** Ends both directions at once; what is buffered is dropped. */
+  /** Ends both directions at once; buffered data is dropped. */
   reset(kind: CutKind): void
 }
 
-/** Another stream for the same connection, and what the former had read. */
+/** Another stream for the same connection, and the bytes that the former had read. */
 export interface Exchanged {
   readonly stream: Duplex
   readonly manner: Manner
   readonly remaining: Buffer
 }
 
-/** Makes it. What the new stream reads goes to `onBytes`, which returns false for no more; `releaseIdle` comes before the former closes. */
+/**
+ * Makes the new stream. Its reads go to `onBytes`, which returns false for no more; `releaseIdle` is called before the
+ * former closes.
+ */
 export type Exchange = (onBytes: (bytes: Buffer) => boolean, releaseIdle: () => void) => Exchanged
 
-/** A leg that is a stream of Node: a workload's socket, or a stream of a session. */
+/** A leg that is a Node stream: a workload's socket, or a stream of a session. */
 export class DuplexLeg implements ByteLeg {
   readonly copies = false
   readonly #out: Outflow
@@ -100,19 +103,19 @@ export class DuplexLeg implements ByteLeg {
     this.#isClosed = true
     const stream = this.#stream
     if (stream.destroyed || this.#isAborted) return
-    // Of one that was exchanged after its end the new stream does not know that.
+    // A new stream does not know that the former had ended before the exchange.
     if (this.#hasEnded && !stream.writableEnded) {
       stream.destroy()
       return
     }
-    // Where the flow has moved from: the other end waits for the end.
+    // The flow has moved away from this stream: the other end waits for the end.
     if (!stream.writableEnded) stream.end()
     stream.resume()
   }
 
   /**
-   * Goes on with another stream of the same connection, which `take` makes of this one when that is paused and nothing waits. If it
-   * throws, all stays as it is.
+   * Continues with another stream of the same connection, which `take` makes of this one when that is paused and
+   * nothing waits. If it throws, nothing changes.
    */
   exchange(take: Exchange): void {
     if (this.#isClosed || this.#stream.readableEnded) return
@@ -140,20 +143,20 @@ export class DuplexLeg implements ByteLeg {
     try {
       return take(this.#take, () => this.#unbind())
     } catch {
-      // No descriptor for it: it is read as before.
+      // No descriptor is left for it: it is read as before.
       return undefined
     }
   }
 
   #bind(): void {
     this.#stream
-      // Stays for the life of the stream: an error after the flow is over must not be unhandled.
+      // The handler stays for the life of the stream: an error after the end of the flow must not be unhandled.
       .on('error', this.#fail)
-      // Each comes once: `once` would make a function more for each of each flow.
+      // Each event comes once: `once` would allocate one more function for each event of each flow.
       .on('close', this.#onClose)
       .on('end', this.#onEnd)
       .on('finish', this.#onFinish)
-    // Of a stream that was reset while nobody reads it nothing else comes.
+    // A stream that was reset while nobody reads it emits nothing else.
     if (this.#manner.isAborting) this.#stream.on('aborted', this.#fail)
   }
 

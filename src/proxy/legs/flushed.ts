@@ -7,7 +7,7 @@ export function isFlushed(stream: Duplex): boolean {
   return stream.writableEnded ? stream.writableFinished : stream.writableLength === 0
 }
 
-/** Calls back once what waits now has been written, or the stream is gone. */
+/** Calls back once all bytes that wait now have been written, or the stream has closed. */
 export function afterWriting(stream: Duplex, callback: () => void): void {
   if (!stream.writableEnded) {
     stream.write(NOTHING, callback)

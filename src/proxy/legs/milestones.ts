@@ -1,4 +1,4 @@
-/** Who waits for an offset that only grows. */
+/** Callbacks that wait for an offset that only grows. */
 export class Milestones {
   #waiters: { readonly offset: number; readonly then: () => void }[] = []
 

@@ -3,7 +3,7 @@ import { MAX_WAITING_BYTES, MAX_WAITING_WRITES } from '../flow/index.ts'
 import { afterWriting, isFlushed } from './flushed.ts'
 import { Milestones } from './milestones.ts'
 
-/** Smaller ones are mostly alone in their turn: a question, an answer. */
+/** Smaller writes are mostly alone in their turn: a question, an answer. */
 const GATHERED_FROM_BYTES = 4 * 1024
 
 /** Writes to a stream, and knows how much of it waits. */
@@ -14,7 +14,7 @@ export class Outflow {
   #lent = 0
   #isFull = false
   #isHeld = false
-  /** Somebody was told that there is no room. */
+  /** A caller of `write` got false. */
   #isAwaited = false
   #isGathering = false
   #milestones: Milestones | undefined
@@ -29,7 +29,7 @@ export class Outflow {
     return Math.max(0, this.#sentBytes - this.#stream.writableLength)
   }
 
-  /** Calls `release`, if there is one, when `bytes` are used no longer. Returns false when enough waits. */
+  /** Calls `release`, if there is one, when `bytes` are no longer used. Returns false when enough waits. */
   write(bytes: Buffer, release?: () => void): boolean {
     const stream = this.#stream
     if (stream.destroyed) {
@@ -63,11 +63,11 @@ export class Outflow {
     this.#milestones.add(offset, then)
   }
 
-  /** Calls back when nothing waits, or the stream is gone; until `releaseIdle`, `write` asks for no more. */
+  /** Calls back when nothing waits, or the stream has closed; until `releaseIdle`, `write` always returns false. */
   hold(callback: () => void): void {
     this.#isHeld = true
     const attempt = (): void => {
-      // More may have come meanwhile.
+      // More may have arrived meanwhile.
       if (isFlushed(this.#stream) || this.#stream.destroyed) callback()
       else afterWriting(this.#stream, attempt)
     }
@@ -80,13 +80,13 @@ export class Outflow {
     this.#tellRoom()
   }
 
-  /** Goes on with another stream. Only while nothing waits. */
+  /** Continues with another stream. Call it only while nothing waits. */
   exchange(stream: Duplex): void {
     this.#stream = stream
     this.#isFull = false
   }
 
-  // One function for all writes: so Node calls back once for those that end together, and knows them for the same.
+  // One function for all writes: Node recognises it, and calls back once for those that end together.
   readonly #onWritten = (): void => {
     this.#milestones?.reach(this.deliveredBytes)
     if (!this.#isFull || this.#stream.writableLength > 0) return
@@ -100,8 +100,8 @@ export class Outflow {
     this.#onRoom()
   }
 
-  // The first chunk of a turn leaves at once, the others together: one decrypted read arrives in pieces of at most
-  // 16 KiB, and a system call for each of them took the destination's agent two and a half times as long.
+  // The first chunk of a turn leaves at once, the others together: one decrypted read arrives in pieces of at most 16
+  // KiB, and a system call for each of them took the destination's agent two and a half times as long.
   #gather(bytes: number): void {
     if (this.#isGathering || bytes < GATHERED_FROM_BYTES) return
     this.#isGathering = true

@@ -5,9 +5,14 @@ import { type Cut, type CutKind, LINK_LOST } from '../flow/index.ts'
 import { REASON_GRACE_MS } from '../timing.ts'
 import { Milestones } from './milestones.ts'
 
-/** To whom a record connection belongs: one flow, which it goes on with, or a session, which keeps it for the next flow. */
+/**
+ * The owner of a record connection: one flow, which continues on it, or a session, which pools it for the next flow.
+ */
 interface Owner {
-  /** Tells `events` what comes, and `onCut` why the other end has cut the flow, if it says that elsewhere. */
+  /**
+   * Sends events to `events`, and the reason to `onCut` when the other end has cut the flow, if that is reported
+   * elsewhere.
+   */
   subscribe(events: RecordConnectionEvents, onCut: (cut: Cut) => void): void
   abort(kind: CutKind): void
   /** Both directions have ended. */
@@ -56,12 +61,15 @@ class Pool implements Owner {
   }
 }
 
-/** From where on the other end's direction comes on a record connection, where it has said so: undefined if it does not. */
+/**
+ * Offset from which the other end's direction continues on a record connection, if it has reported one; undefined if it
+ * does not continue there.
+ */
 export interface Started {
   readonly offset: number | undefined
 }
 
-/** A record connection for a flow that began on a stream. The stream says why the flow is cut. */
+/** A record connection for a flow that began on a stream. The reason of a cut comes on the stream. */
 export function joiningLeg(connection: RecordConnection, started?: Started): JoiningLeg {
   return new RecordLeg(connection, new OneFlow(connection), started)
 }
@@ -84,11 +92,11 @@ class RecordLeg implements JoiningLeg, RecordConnectionEvents {
   #hasEnded = false
   /** All of our direction has left this process. */
   #isSent = false
-  /** All of theirs has come. */
+  /** All of their direction has arrived. */
   #isReceived = false
   /** It carries another flow, or may. */
   #isFree = false
-  /** Nothing is told any more. */
+  /** No more events are sent. */
   #isClosed = false
   #hasLeft = false
   #grace: NodeJS.Timeout | undefined
@@ -148,7 +156,7 @@ class RecordLeg implements JoiningLeg, RecordConnectionEvents {
     if (this.#hasEnded || this.#isClosed) return
     this.#hasEnded = true
     this.#connection.end(err => {
-      // It is lost then; why may still be said.
+      // The connection is lost then; the reason may still follow.
       if (err !== undefined) {
         this.#lose()
         return
@@ -219,12 +227,14 @@ class RecordLeg implements JoiningLeg, RecordConnectionEvents {
     if (!this.#isDone) this.#lose()
   }
 
-  /** The other end has all that we sent, and we have all of its: only our workload may not have taken it yet. */
+  /**
+   * The other end has all our bytes, and we have all of its bytes: only our workload may not have accepted them yet.
+   */
   get #isDone(): boolean {
     return this.#isReceived && this.#isSent
   }
 
-  /** The reason comes on the session, and the end of this connection may overtake it: it is waited for, whatever comes meanwhile. */
+  /** The reason comes on the session, and the end of this connection may overtake it, so this waits for it. */
   #lose(): void {
     if (!this.#isClosed) this.#grace ??= setTimeout(() => this.#fail(LINK_LOST), REASON_GRACE_MS)
   }
@@ -236,7 +246,7 @@ class RecordLeg implements JoiningLeg, RecordConnectionEvents {
     this.#events?.failed(cut)
   }
 
-  /** False if it has left before. */
+  /** Returns false if it has left before. */
   #leave(): boolean {
     this.#isClosed = true
     clearTimeout(this.#grace)

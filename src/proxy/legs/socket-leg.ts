@@ -12,9 +12,9 @@ export function socketLeg(socket: Socket): DuplexLeg {
 /**
  * Ends both directions of a workload's socket at once.
  *
- * A TCP socket sends RST. AF_UNIX has none: its peer reads what it already received, then the end of file (or ECONNRESET, if it had
- * written what we did not read), and gets EPIPE when it writes. That differs from a clean end, at which our side stays open for
- * reading until the workload has ended too.
+ * A TCP socket sends RST. AF_UNIX has no reset: its peer reads the data that it already received, then the end of file
+ * (or ECONNRESET, if it had written data that we did not read), and gets EPIPE when it writes. That differs from a
+ * clean end, at which our side stays open for reading until the workload has ended too.
  */
 export function abortSocket(socket: Socket): void {
   if (socket.remoteAddress !== undefined && socket instanceof Socket) resetSocket(socket)
@@ -22,8 +22,9 @@ export function abortSocket(socket: Socket): void {
 }
 
 /**
- * Reads the socket of `leg` into one buffer that is used again from now on, where the system allows it and `into`, to which what is read
- * goes for the rest of the flow, copies it. It begins when what waits for the workload has left.
+ * Reads the socket of `leg` into one buffer that is reused from now on, if the system allows it and if `into`, which
+ * receives the data for the remainder of the flow, copies it. Begins when all data that waits for the workload has
+ * left.
  */
 export function reuseReads(leg: DuplexLeg, socket: Socket, into: Pick<ByteLeg, 'copies'>): void {
   if (!into.copies || !canTakeOver()) return

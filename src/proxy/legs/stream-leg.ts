@@ -31,10 +31,10 @@ class StreamManner implements Manner {
   }
 }
 
-/** Resets a stream, with the reason. */
+/** Resets a stream with the code of `kind`. */
 export function abortStream(stream: Http2Stream, kind: CutKind): void {
   if (stream.closed) return
-  // `close` first ends our side, and Node sends that end in a frame before the reset: the other agent would take
+  // `close` first ends our side, and Node sends that end in a frame before the reset: the other agent would mistake
   // half an answer for a whole one.
   stream.end = () => stream
   stream.close(codeOf(kind))

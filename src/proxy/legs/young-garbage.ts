@@ -3,35 +3,35 @@ import { runInNewContext } from 'node:vm'
 
 const BYTES_BETWEEN = 16 * 1024 * 1024
 /**
- * By how much heap and buffers may grow between two markings of the whole heap, while bytes pass. Of itself V8 gives an agent
- * a tenth after it was at rest for some seconds, which is less than what one flow has under way: it then marked without
- * end. Measured with 512 MB through one flow, three seconds apart: 1,365 to 2,288 ms of each agent's processor time, with
- * 60 % 436 to 641, with 150 % 434 to 657, and not more memory.
+ * Growth of heap and buffers between two markings of the whole heap, while bytes pass. By default V8 allows an agent a
+ * tenth after some idle seconds, which is less than one flow has in transit: it then marked without end. Measured with
+ * 512 MB through one flow, three seconds apart: 1,365 to 2,288 ms of each agent's processor time, with 60 % 436 to 641,
+ * with 150 % 434 to 657, and not more memory.
  */
 const GROWTH_PERCENT = 150
-/** So long after the last 16 MiB V8's own choice holds again, and with it a smaller heap. */
+/** V8's own choice returns this long after the last 16 MiB, and with it a smaller heap. */
 const REST_MS = 5_000
 
 type Collector = (options: { readonly type: 'minor' }) => void
 
 /**
- * Collects the young generation only: about half a millisecond, however large the rest of the heap is. Undefined until
- * `collectYoungGarbage`: the flags of V8 are the program's, and an agent may be a part of one.
+ * Collects the young generation only: about half a millisecond, for any size of the remaining heap. Undefined until
+ * `collectYoungGarbage`: the flags of V8 belong to the program, and an agent may be a part of one.
  */
 let collectYoung: Collector | undefined
 let bytesSince = 0
 let resting: NodeJS.Timeout | undefined
 
-/** Has `countYoungGarbage` act, for as long as the process runs. It sets flags of V8. */
+/** Enables `countYoungGarbage` for as long as the process runs. Sets flags of V8. */
 export function collectYoungGarbage(): void {
   collectYoung ??= exposedCollector()
 }
 
 /**
- * Tells the collector of bytes that were read, are handed on and will be garbage a moment later.
+ * Counts bytes that were read, are handed on and will be garbage a moment later.
  *
  * V8 does not count the buffers outside its heap when it decides to collect the young generation, only when it decides
- * to mark the whole heap, and that it did several times a second. Measured with 400 MB through one flow: the agent that
+ * to mark the whole heap, and it did that several times a second. Measured with 400 MB through one flow: the agent that
  * reads them from a unix socket spent 1,640 to 2,110 ms of processor time, half of it marking; with this 750 to 930 ms.
  * While it is called, the heap has more room.
  */
@@ -56,7 +56,7 @@ function allowGrowth(): void {
   }, REST_MS).unref()
 }
 
-// V8 gives it to contexts that are made while the flag is set.
+// V8 provides the function only to contexts that are made while the flag is set.
 function exposedCollector(): Collector {
   setFlagsFromString('--expose-gc')
   const collector: unknown = runInNewContext('globalThis.gc')

@@ -3,11 +3,11 @@ import { formatAddress } from '../../identity/index.ts'
 import type { Candidate } from '../deps.ts'
 import { ineligibleReason } from './balance.ts'
 
-/** Instances that an error names: its reason must fit into a header. */
+/** Maximum of instances that an error names: its reason must fit into a header. */
 const MAX_NAMED = 5
 const MAX_CLAUSE = 120
 
-/** What became of the instances of one connection, for the error if none takes it. */
+/** Results of the instances of one connection, for the error if none accepts it. */
 export class Attempts {
   readonly #considered: readonly Candidate[]
   readonly #failed: Array<{ readonly candidate: Candidate; readonly error: WarrenError }> = []
@@ -20,9 +20,9 @@ export class Attempts {
     this.#failed.push({ candidate, error })
   }
 
-  /** The error that says most, with all instances that were tried or skipped. */
+  /** Returns the most useful error, with all instances that were tried or skipped. */
   error(): WarrenError {
-    // An instance that would be allowed but does not answer says more than one that refuses.
+    // An allowed instance that does not answer is more useful than one that refuses.
     const worthiest =
       this.#failed.findLast(({ error }) => error.code === ErrorCode.DestinationUnreachable) ?? this.#failed[0]
     const single = this.#considered.length === 1

@@ -3,14 +3,14 @@ import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { type Address, formatAddress, namesOf, type Pattern } from '../../identity/index.ts'
 import type { Candidate } from '../deps.ts'
 
-/** Instances that are tried for one connection. */
+/** Maximum of instances that are tried for one connection. */
 const MAX_ATTEMPTS = 5
 
 /**
- * Which of several instances a connection goes to.
+ * Selects the instance for a connection.
  *
  * - balanced: one of this host; then, again and again, the less busy of two drawn at random.
- * - first: by address, for every source alike; the others stand by.
+ * - first: by address, the same order for every source; the others stand by.
  * - sticky: the same one for the same source address as long as it serves; one of this host before all others.
  * - exact: the one that a full address names; one attempt.
  */
@@ -21,11 +21,14 @@ export interface TryOrderInput {
   readonly strategy: Strategy
   readonly source: Address
   readonly activeTo: (registrationId: string) => number
-  /** In [0, 1). @default Math.random */
+  /** Returns a number in [0, 1). @default Math.random */
   readonly random?: () => number
 }
 
-/** The order in which instances are tried. Failing and draining ones are left out, and those whose host does not answer. */
+/**
+ * Returns the order in which instances are tried. Failing and draining ones are left out, and those whose host does not
+ * answer.
+ */
 export function tryOrder({ candidates, strategy, source, activeTo, random = Math.random }: TryOrderInput): Candidate[] {
   const ready = candidates.filter(candidate => ineligibleReason(candidate) === undefined)
   switch (strategy) {
@@ -45,7 +48,7 @@ export function tryOrder({ candidates, strategy, source, activeTo, random = Math
   }
 }
 
-/** Throws INVALID_ARGUMENT if the strategy asks for more than the destination says. */
+/** Throws INVALID_ARGUMENT if the strategy needs more than the destination specifies. */
 export function requireFits(strategy: Strategy, destination: Pattern): void {
   if (strategy !== 'exact') return
   const names = namesOf(destination)
@@ -55,7 +58,7 @@ export function requireFits(strategy: Strategy, destination: Pattern): void {
   })
 }
 
-/** Why an instance is not tried; undefined if it is. */
+/** Reason why an instance is not tried; undefined if it is. */
 export function ineligibleReason({ health, problem, draining, local, suspect }: Candidate): string | undefined {
   if (health !== 'passing') return problem === undefined ? health : `${health}: ${problem}`
   if (draining) return 'draining'
@@ -69,8 +72,8 @@ function nameOf({ address, registrationId }: Candidate): string {
   return `${formatAddress(address)} ${registrationId}`
 }
 
-// Rendezvous hashing: an instance that comes or goes moves only the sources that it gains or loses. By address and not by
-// registration id, so that the restart of a server moves nobody for good.
+// Rendezvous hashing: an instance that appears or disappears moves only the sources that it gains or loses. It uses the
+// address and not the registration id, so that the restart of a server moves no source for good.
 function weightOf(source: string, { address, registrationId }: Candidate): string {
   const hash = createHash('sha256')
     .update(`${source} ${formatAddress(address)}`)
@@ -88,7 +91,7 @@ function sortedBy(pool: readonly Candidate[], keyOf: (candidate: Candidate) => s
 function draw(pool: readonly Candidate[], activeTo: (id: string) => number, random: () => number): Candidate[] {
   const left = [...pool]
   const order: Candidate[] = []
-  // More than are tried need not be drawn.
+  // Only as many are drawn as are tried.
   while (left.length > 0 && order.length < MAX_ATTEMPTS) {
     const one = Math.floor(random() * left.length)
     const other = Math.floor(random() * left.length)

@@ -17,25 +17,28 @@ import { ErrorCode, kindOf, MAX_SOCKET_PATH_BYTES, standsAt, WarrenError } from 
 
 const STAGING = 'staging'
 const PUBLIC = 'endpoints'
-/** Of a random name, in hexadecimal digits. */
+/** Length of a random name, in hexadecimal digits. */
 const NAME_LENGTH = 24
-/** What this file makes in a runtime directory. */
+/** Directories that this file makes in a runtime directory. */
 export const ENDPOINT_DIRECTORIES: readonly string[] = [STAGING, PUBLIC]
 /** Bytes of the longest path of an endpoint, below its runtime directory. */
 export const LONGEST_ENDPOINT = join('/', PUBLIC, 'x'.repeat(NAME_LENGTH)).length
 
-// Not among Node's constants. Opens the path itself, so that it may be a socket.
+// Missing in Node's constants. Opens the path itself, so that it may be a socket.
 const O_PATH = 0o10000000
 const BACKLOG = 511
 
 /** A listening unix socket that only its owner can connect to. */
 export interface EndpointSocket {
   readonly path: string
-  /** Stops listening and removes the path. Connections live on. */
+  /** Stops listening and removes the path. Connections stay open. */
   readonly close: () => void
 }
 
-/** Where endpoints are made and where they appear. Both belong to the agent, and only it can write there. */
+/**
+ * The directories where endpoints are made and where they appear. Both belong to the agent, and only it can write
+ * there.
+ */
 export class EndpointDirectory {
   readonly #staging: string
   readonly #public: string
@@ -46,12 +49,11 @@ export class EndpointDirectory {
   }
 
   /**
-   * Makes the directories and removes what an agent that was killed left there. Throws STATE_UNUSABLE when one of them is
-   * something else, a link above all, or has something else than
-   * sockets in it: that is not ours to remove.
+   * Makes the directories and removes the sockets that a killed agent left there. Throws STATE_UNUSABLE when one of
+   * them is not a directory (a link, above all), or contains anything but sockets: that is not ours to remove.
    */
   prepare(): void {
-    // Others must get through `endpoints`, but need not see what is in it.
+    // Other users must be able to pass through `endpoints`, but not to list it.
     for (const [path, mode] of [
       [this.#staging, 0o700],
       [this.#public, 0o711]
@@ -66,7 +68,7 @@ export class EndpointDirectory {
   /**
    * Makes a socket at a random unused path, mode 0600, owned by `uid`. Rejects with CANNOT_CONNECT.
    *
-   * It takes its owner and mode in the private directory and only then appears, so it is never reachable for anybody else.
+   * It gets its owner and mode in the private directory and only then appears, so no other user can ever reach it.
    */
   async open(uid: number, onConnection: (socket: Socket) => void): Promise<EndpointSocket> {
     const name = randomBytes(NAME_LENGTH / 2).toString('hex')
@@ -86,7 +88,7 @@ export class EndpointDirectory {
         hint: 'An agent that serves other users must run as root or as its systemd unit does, with a short runtime directory.'
       })
     }
-    // Accepting can fail, for lack of descriptors; the listener survives that.
+    // The listener survives failures to accept, as for lack of descriptors.
     server.on('error', () => {})
     return {
       path,
@@ -109,7 +111,7 @@ function removeSocket(path: string): void {
   if (found === undefined) return
   if (!found.isSocket()) {
     throw new WarrenError(ErrorCode.StateUnusable, `${path} is ${kindOf(found)}, not a socket of an agent`, {
-      hint: 'Remove it yourself if nobody needs it.'
+      hint: 'Remove it if it is not needed.'
     })
   }
   unlinkSync(path)
@@ -143,6 +145,6 @@ function remove(path: string): void {
   try {
     unlinkSync(path)
   } catch {
-    // Its owner cannot remove it, but whoever cleans runtime directories may have.
+    // Its owner cannot remove it, but a cleaner of runtime directories may have.
   }
 }

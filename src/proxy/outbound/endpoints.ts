@@ -17,7 +17,7 @@ import type { Strategy } from './balance.ts'
 import type { EndpointDirectory, EndpointSocket } from './endpoint-socket.ts'
 import type { Outbound } from './outbound.ts'
 
-/** A registration of this host that connects to somewhere. */
+/** A registration of this host that opens connections. */
 export interface SourceHandle extends LocalUser {
   readonly registrationId: string
   readonly address: Address
@@ -30,7 +30,7 @@ export interface EndpointOptions {
   readonly strategy: Strategy
   /** Begin each connection with a FlowHello. */
   readonly hello: boolean
-  /** The instance that answered the preflight; the first connection goes there. */
+  /** The instance that answered the preflight; the first connection is sent there. */
   readonly preferred: string
 }
 
@@ -101,7 +101,7 @@ export class Endpoints {
     try {
       const socket = await this.#directory.open(uid, connection => this.#accept(endpoint, connection))
       endpoint.socket = socket
-      // It may have ended while the socket was made.
+      // The registration may have ended while the socket was made.
       if (!this.#endpoints.has(endpoint) || this.#stopping.aborted || !this.#deps.local.isAlive(registrationId)) {
         socket.close()
         throw new WarrenError(ErrorCode.InvalidSource, `${formatAddress(options.source.address)} is not registered`)
@@ -114,7 +114,7 @@ export class Endpoints {
     }
   }
 
-  /** Removes the endpoints of a registration that ended; all without an argument. */
+  /** Removes the endpoints of a registration that ended; without an argument, all. */
   remove(registrationId?: string): void {
     for (const endpoint of [...this.#endpoints]) {
       if (registrationId === undefined || endpoint.options.source.registrationId === registrationId)
@@ -138,7 +138,7 @@ export class Endpoints {
   }
 
   #accept(endpoint: Endpoint, socket: Socket): void {
-    // Stays: an error before or after the flow has nobody else to go to.
+    // The handler stays: no other code handles an error before or after the flow.
     socket.on('error', () => {})
     if (!this.#isOwner(endpoint, socket)) {
       socket.destroy()
@@ -168,7 +168,7 @@ export class Endpoints {
         reason
       })
     } catch (err) {
-      this.#unauthenticated.warn(String(uid), 'caller of an endpoint cannot be told', { uid, err })
+      this.#unauthenticated.warn(String(uid), 'caller of an endpoint cannot be identified', { uid, err })
     }
     return false
   }
@@ -222,7 +222,7 @@ export class Endpoints {
   }
 }
 
-/** What the opening of a flow failed with, as an error of Connect. */
+/** Converts the failure to open a flow to an error of Connect. */
 export function openError(err: unknown, destination: Pattern): WarrenError {
   if (err instanceof DOMException && err.name === 'TimeoutError') {
     return new WarrenError(ErrorCode.DestinationUnreachable, `${destination.text} did not answer in time`, {
@@ -232,7 +232,7 @@ export function openError(err: unknown, destination: Pattern): WarrenError {
   return WarrenError.from(err)
 }
 
-// Without hello there is no way to say why: the connection just closes.
+// Without hello there is no way to send the reason: the connection only closes.
 function refuse(socket: Socket, hello: boolean, flowId: string, error: WarrenError): void {
   if (!hello || socket.destroyed) {
     socket.destroy()

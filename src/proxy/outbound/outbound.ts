@@ -14,12 +14,12 @@ import { Attempts } from './attempts.ts'
 import { requireFits, type Strategy, tryOrder } from './balance.ts'
 import { OutlierTracker } from './outlier-tracker.ts'
 
-/** What a source wants to reach. */
+/** The request of a source for a flow. */
 export interface OpenRequest {
   readonly destination: Pattern
   readonly protocol: Protocol
   readonly strategy: Strategy
-  /** The instance to begin with, if it is still there. */
+  /** The instance to try first, if it still exists. */
   readonly preferred?: string | undefined
 }
 
@@ -36,7 +36,7 @@ export interface OutboundDeps {
   readonly admission: Admission
 }
 
-/** The source's side of opening flows: which instance, and over what. */
+/** The source's side of opening flows: selects the instance and the session. */
 export class Outbound {
   readonly #deps: ProxyDeps
   readonly #flows: FlowTable
@@ -54,7 +54,9 @@ export class Outbound {
     this.#outliers = new OutlierTracker(deps.clock.monotonicMs)
   }
 
-  /** Opens `flow` to an instance, trying others when one fails. Rejects with an error of Connect or LIMIT_EXCEEDED. */
+  /**
+   * Opens `flow` to an instance, and tries others when one fails. Rejects with an error of Connect or LIMIT_EXCEEDED.
+   */
   async open(flow: Flow, request: OpenRequest, signal: AbortSignal): Promise<Reached & { readonly end: FlowEnd }> {
     const attempt = async (candidate: Candidate, limit: AbortSignal) => ({
       ...this.#reached(candidate),
@@ -63,7 +65,7 @@ export class Outbound {
     return await this.#first(flow, request, signal, attempt, ({ end }) => discardEnd(end))
   }
 
-  /** Makes all checks of `open` without opening a flow. */
+  /** Performs all checks of `open` without opening a flow. */
   async preflight(flow: Flow, request: OpenRequest, signal: AbortSignal): Promise<Reached> {
     return await this.#first(flow, request, signal, async (candidate, limit) => {
       if (candidate.local) await this.#admission.preflight(flow, limit)
@@ -89,7 +91,7 @@ export class Outbound {
     return await this.#onSession(flow, candidate, signal, session => session.open(request, signal))
   }
 
-  // A warm session may have died unnoticed; the same instance then gets a second chance on a new one.
+  // A warm session may have died unnoticed; the same instance then gets a second attempt on a new one.
   async #onSession<T>(
     flow: Flow,
     candidate: Candidate,
@@ -130,7 +132,7 @@ export class Outbound {
         const result = isLast
           ? await attempt(candidate, signal)
           : await within(share(), [signal], limit => attempt(candidate, limit))
-        // Cut while the answer was under way, by a change that the other agent may not know of.
+        // The flow was cut during the request, by a change that the other agent may not know of.
         if (flow.signal.aborted) {
           discard(result)
           throw flow.signal.reason
@@ -156,7 +158,7 @@ export class Outbound {
     throw attempts.error()
   }
 
-  /** Instances that the policy of this host lets the source reach, and the order in which to try them. */
+  /** Instances that the policy of this host lets the source reach, in the order in which to try them. */
   #allowed(
     flow: Flow,
     { destination, protocol, strategy, preferred }: OpenRequest

@@ -2,12 +2,12 @@ import { ErrorCode, type WarrenError } from '../../core/index.ts'
 import type { Candidate } from '../deps.ts'
 import { PathMemory } from '../path-memory.ts'
 
-/** An instance that failed is tried after all others for so long, and up to the second figure if it goes on to fail. */
+/** An instance that failed is tried after all others for this time, up to the second figure if it continues to fail. */
 const PAUSES = { firstMs: 2_000, longestMs: 10_000 }
 
 /**
- * What connections tell each other about instances that failed, until the probes of their hosts or their health say the
- * same: without it, each of two hundred connections a second would find out for itself.
+ * Shares failures of instances between connections, until the probes of their hosts or their health show the same:
+ * without it, each of two hundred connections a second would have to find out again.
  */
 export class OutlierTracker {
   readonly #hosts: PathMemory
@@ -18,7 +18,7 @@ export class OutlierTracker {
     this.#instances = new PathMemory(PAUSES, nowMs)
   }
 
-  /** Notes that an instance failed; `silent` if nothing came back from its host at all, which it shares with others. */
+  /** Records that an instance failed; `silent` if no answer came from its host at all, which it shares with others. */
   failed({ machine, registrationId, local }: Candidate, error: WarrenError, silent: boolean): void {
     if (error.code !== ErrorCode.DestinationUnreachable) return
     if (silent && !local) this.#hosts.failed(machine)
@@ -30,7 +30,7 @@ export class OutlierTracker {
     this.#instances.worked(registrationId)
   }
 
-  /** The same order, but those in doubt come last. None is left out: it may be the only one that works. */
+  /** Returns the same order, but with outliers last. None is left out: it may be the only one that works. */
   last(order: readonly Candidate[]): Candidate[] {
     const isOutlier = ({ machine, registrationId }: Candidate): boolean =>
       this.#hosts.isBlocked(machine) || this.#instances.isBlocked(registrationId)

@@ -7,7 +7,7 @@ import type { PooledConnection, UpgradePath, UpgradeThresholds } from '../fastpa
 import { codeOf } from '../flow/index.ts'
 import type { SideName } from './side.ts'
 
-/** A workload's socket for a flow of TCP. */
+/** A workload's socket for a TCP flow. */
 export interface SocketEnd {
   readonly kind: 'socket'
   readonly socket: Socket
@@ -17,7 +17,7 @@ export interface SocketEnd {
 export interface StreamEnd {
   readonly kind: 'stream'
   readonly stream: Http2Stream
-  /** How the flow may leave it for a record connection of its own. */
+  /** How the flow may move from it to a record connection of its own. */
   readonly upgradePath: UpgradePath | undefined
 }
 
@@ -25,7 +25,7 @@ export interface StreamEnd {
 export interface RecordsEnd {
   readonly kind: 'records'
   readonly connection: PooledConnection
-  /** From when on the workload's socket is read into a buffer that is used again. */
+  /** When the workload's socket begins to be read into a buffer that is reused. */
   readonly thresholds: UpgradeThresholds
 }
 
@@ -38,7 +38,7 @@ export interface FramedEnd {
 export interface UdpEnd {
   readonly kind: 'udp'
   readonly socket: UdpSocket
-  /** Undefined: whoever has the port is taken for the server. */
+  /** Undefined: any process that has the port is accepted as the server. */
   readonly guard: PortGuard | undefined
 }
 
@@ -50,25 +50,25 @@ export interface CapsulesEnd {
   readonly packets: PacketChannel | undefined
 }
 
-/** What a workload of this host has: for TCP, and for UDP. */
+/** The end of a flow at a workload of this host: for TCP, and for UDP. */
 export type LocalByteEnd = SocketEnd
 export type LocalDatagramEnd = FramedEnd | UdpEnd
 export type LocalEnd = LocalByteEnd | LocalDatagramEnd
-/** Where a flow of this host's workload leads. */
+/** The other end of such a flow. */
 export type ByteEnd = LocalByteEnd | StreamEnd | RecordsEnd
 export type DatagramEnd = LocalDatagramEnd | CapsulesEnd
 export type FlowEnd = ByteEnd | DatagramEnd
 
-/** The two ends of a flow: at each agent that it passes one is a workload's of this host. */
+/** The two ends of a flow: at each agent that it passes one is that of a workload of this host. */
 export type FlowEnds = {
-  /** Which workload `local` is. */
+  /** The workload that `local` is. */
   readonly localIs: SideName
 } & (
   | { readonly protocol: 'tcp'; readonly local: LocalByteEnd; readonly far: ByteEnd }
   | { readonly protocol: 'udp'; readonly local: LocalDatagramEnd; readonly far: DatagramEnd }
 )
 
-/** The ends of a flow whose source's socket, of either protocol, is here. */
+/** Makes the ends of a flow whose source's socket, of either protocol, is here. */
 export function endsFrom(socket: Socket, far: FlowEnd): FlowEnds {
   switch (far.kind) {
     case 'socket':
@@ -82,7 +82,7 @@ export function endsFrom(socket: Socket, far: FlowEnd): FlowEnds {
   }
 }
 
-/** Closes an end that no flow took. */
+/** Closes an end that no flow used. */
 export function discardEnd(end: FlowEnd): void {
   switch (end.kind) {
     case 'socket':

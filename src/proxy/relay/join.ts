@@ -7,7 +7,7 @@ import type { Relay } from './relay.ts'
 import { relay } from './relay.ts'
 import { upgrade, whenWorthIt } from './upgrade.ts'
 
-/** Joins the two ends of a flow as its protocol asks, until it is over. Never rejects. */
+/** Joins the two ends of a flow as its protocol requires. Resolves when it has ended. Never rejects. */
 export function joinFlow(flow: Flow, ends: FlowEnds, options: DatagramSpliceOptions): Promise<Cut | undefined> {
   return ends.protocol === 'udp' ? joinDatagrams(flow, ends, options) : joinBytes(flow, ends).over
 }
@@ -30,7 +30,7 @@ function joinBytes(flow: Flow, { localIs, local, far }: Extract<FlowEnds, { prot
       flow.isOnFastPath = true
       const leg = pooledLeg(far.connection)
       const joined = join(leg)
-      // Not in the middle of a read.
+      // The move must not happen in the middle of a read.
       whenWorthIt(flow, joined, far.thresholds, () => setImmediate(onMoved, leg))
       return joined
     }

@@ -2,7 +2,7 @@ import type { ByteLeg, Cut, Flow, JoiningLeg } from '../flow/index.ts'
 import type { SideName, SideOwner } from './side.ts'
 import { Side } from './side.ts'
 
-/** Joins the two legs of a flow until both directions have ended, each for itself, and counts their bytes. */
+/** Joins the two legs of a flow until both directions have ended independently, and counts their bytes. */
 export function relay(flow: Flow, source: ByteLeg, destination: ByteLeg): Relay {
   return new Relay(flow, source, destination)
 }
@@ -10,11 +10,11 @@ export function relay(flow: Flow, source: ByteLeg, destination: ByteLeg): Relay 
 /** A flow whose legs are joined. */
 export class Relay implements SideOwner {
   /**
-   * Resolves with undefined after two clean ends; on anything else (a leg fails, or the flow is cut) aborts all legs and resolves with
-   * the reason. Never rejects.
+   * Resolves with undefined after two clean ends; on anything else (a leg fails, or the flow is cut) aborts all legs
+   * and resolves with the reason. Never rejects.
    */
   readonly over: Promise<Cut | undefined>
-  /** Called with each piece that was read, once it is counted. */
+  /** Called for each read, once its bytes are counted. */
   onRead: (() => void) | undefined
   readonly #flow: Flow
   readonly #settle: (cut: Cut | undefined) => void
@@ -41,22 +41,23 @@ export class Relay implements SideOwner {
     return this.#isClosed
   }
 
-  /** Bytes that were sent towards a side, whatever has become of them. */
+  /** Bytes that were sent towards a side, delivered or not. */
   sentTo(side: SideName): number {
     return side === 'source' ? this.#flow.bytesIn : this.#flow.bytesOut
   }
 
   /**
-   * Moves a side to another leg: its direction goes on there from `offset` on, and what comes from it comes there from where the other
-   * end says. The former leg stays until the flow is over, for what is under way on it, and since it may say why the flow is cut.
-   * Throws RangeError unless `offset` is what was sent so far, for nothing is kept to be sent again. Only while the flow is not over.
+   * Moves a side to another leg. The direction towards it continues there from `offset` on; bytes from it arrive there
+   * from the offset that the other end reports. The former leg stays until the flow has ended, for bytes in transit on
+   * it, and since it may report why the flow is cut. Throws RangeError unless `offset` is the number of bytes sent so
+   * far, because no byte is kept to be sent again. Must not be called after the flow has ended.
    */
   swap(side: SideName, leg: JoiningLeg, offset: number): void {
     if (offset !== this.sentTo(side)) throw new RangeError(`the direction is not at ${offset}`)
     this.#sides[side].swap(leg, offset, () => this.sentTo(side === 'source' ? 'destination' : 'source'))
   }
 
-  /** A side has brought bytes, which are counted. For its sides alone, as the next two. */
+  /** A side has received bytes, which are counted. This and the next two are only for its sides. */
   read(): void {
     this.onRead?.()
   }

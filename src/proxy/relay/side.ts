@@ -1,33 +1,33 @@
 import type { ByteLeg, Cut, CutKind, Flow, JoiningLeg, LegEvents } from '../flow/index.ts'
 import { Swap } from './swap.ts'
 
-/** A side of a flow, by the workload that is there. */
+/** Names a side of a flow by the workload there. */
 export type SideName = 'source' | 'destination'
 
 /** The relay, as its sides see it. */
 export interface SideOwner {
-  /** Bytes have come from a side, and are counted. */
+  /** Bytes have arrived from a side, and are counted. */
   read(): void
   /** The end of the direction towards a side has been passed on. */
   finished(): void
   failed(cut: Cut): void
 }
 
-/** One side of a relay: takes what its leg brings, and hands it to the leg of the other side. */
+/** One side of a relay: receives the events of its leg, and hands the bytes to the leg of the other side. */
 export class Side implements LegEvents {
   readonly #flow: Flow
   readonly #isSource: boolean
   readonly #relay: SideOwner
   #other: Side | undefined
-  /** Takes what is sent to this side. */
+  /** Sends the bytes for this side. */
   #leg: ByteLeg
-  /** Brings what comes from it: while it moves, the former leg. */
+  /** Receives the bytes from it: while it moves, the former leg. */
   #incoming: ByteLeg
   #former: ByteLeg | undefined
   #swap: Swap | undefined
   /** The other side's leg has no room. */
   #isHeldBack = false
-  /** The direction towards this side, and the one that comes from it. */
+  /** Whether the direction towards this side has ended, and the one from it. */
   #hasEnded = false
   #hasIncomingEnded = false
   #isFinished = false
@@ -53,7 +53,7 @@ export class Side implements LegEvents {
   join(other: Side): void {
     this.#other = other
     other.#other = this
-    // A leg may bring what came before, or say that it is gone, at once.
+    // A leg may deliver earlier bytes, or report its end, at once.
     this.#leg.subscribe(this)
     if (!other.#isClosed) other.#leg.subscribe(other)
     if (this.#isClosed) return
@@ -61,7 +61,7 @@ export class Side implements LegEvents {
     other.follow()
   }
 
-  /** Moves to another leg. `received` says what has come from this side so far. */
+  /** Moves to another leg. `received` returns the bytes that have arrived from this side so far. */
   swap(leg: JoiningLeg, offset: number, received: () => number): void {
     const former = this.#leg
     const arrived = (): void => {
@@ -109,7 +109,7 @@ export class Side implements LegEvents {
     this.#relay.failed(cut)
   }
 
-  /** Reads on, or not, as there is room at the other side. */
+  /** Continues or pauses reading, as the other side has room or not. */
   follow(): void {
     if (this.#isHeldBack) this.#incoming.pause()
     else this.#incoming.resume()
@@ -122,7 +122,7 @@ export class Side implements LegEvents {
     this.#incoming.resume()
   }
 
-  /** Nothing more comes for this side. */
+  /** Nothing more is sent to this side. */
   end(): void {
     this.#hasEnded = true
     this.#leg.end()
@@ -136,7 +136,7 @@ export class Side implements LegEvents {
 
   abort(kind: CutKind): void {
     this.#isClosed = true
-    // The former leg says why: that must leave first.
+    // The former leg reports the reason, which must leave first.
     this.#former?.abort(kind)
     this.#leg.abort(kind)
     this.#swap?.drop()

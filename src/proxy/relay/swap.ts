@@ -2,27 +2,28 @@ import type { ByteLeg, LegEvents } from '../flow/index.ts'
 import { type Cut, LINK_LOST } from '../flow/index.ts'
 
 export interface Moving {
-  /** Takes what comes, in order. `follow` has its leg read on, or not, as there is room. */
+  /** Receives the bytes in order. `follow` makes its leg continue or pause reading, as there is room. */
   readonly side: LegEvents & { readonly follow: () => void }
   readonly former: ByteLeg
   /** Whether its direction had ended before, on the former leg. */
   readonly hasEnded: boolean
-  /** All that has come from this side. */
+  /** Bytes that have arrived from this side so far. */
   readonly received: () => number
-  /** Called when the bytes of the former leg have all come: from now on `follow` is about the new one. */
+  /** Called when all bytes of the former leg have arrived: from now on `follow` concerns the new one. */
   readonly arrived: () => void
 }
 
 const TWICE: Cut = { kind: 'link', text: 'the other agent sent bytes of the flow twice, or after its end' }
 
 /**
- * What comes from a side that moves to another leg: from the former leg first, up to where the other end has left it, however much
- * later that arrives. It takes what the new leg brings; `former` takes what the former brings.
+ * Orders the bytes from a side that moves to another leg: those of the former leg come first, up to the offset where
+ * the other end has left it, even if they arrive much later. It receives the events of the new leg; `former` receives
+ * those of the former.
  */
 export class Swap implements LegEvents {
   readonly former: LegEvents
   readonly #moving: Moving
-  /** Undefined until the other end has said where it leaves the former leg. */
+  /** Undefined until the other end has reported where it leaves the former leg. */
   #theirs: { readonly offset: number | undefined } | undefined
   #held: { readonly bytes: Buffer; readonly release: (() => void) | undefined }[] = []
   #isHeldEnd = false
@@ -36,14 +37,14 @@ export class Swap implements LegEvents {
       data: (bytes, release) => {
         const hasRoom = side.data(bytes, release)
         this.#look()
-        // Nothing more comes on it but its end.
+        // Only its end can still arrive on it.
         return hasRoom || this.#hasArrived
       },
       ended: () => {
         this.#hasFormerEnded = true
         this.#look()
       },
-      // There is room on the new leg already.
+      // The new leg has room already.
       drained: () => {},
       finished: () => side.finished(),
       failed: cut => side.failed(cut)
@@ -78,14 +79,14 @@ export class Swap implements LegEvents {
     this.#moving.side.failed(cut)
   }
 
-  /** Gives back what waits for its turn. */
+  /** Releases the bytes that wait for their turn. */
   drop(): void {
     for (const { release } of this.#held.splice(0)) release?.()
   }
 
   #look(): void {
-    // Until the other end has said where it leaves, the end of the former leg may be that of its direction, or only that of the leg:
-    // who has sent all on the new one ends both, and the one may overtake the other.
+    // Until the other end has reported where it leaves, the end of the former leg may be that of its direction, or only
+    // that of the leg: a peer that has sent everything on the new one ends both, and one end may overtake the other.
     if (this.#theirs === undefined || this.#hasArrived) return
     const { side, hasEnded, received } = this.#moving
     const { offset } = this.#theirs

@@ -17,7 +17,7 @@ export interface UpgradeOptions {
   readonly onMoved: (leg: ByteLeg) => void
 }
 
-/** Calls back once, when the flow has carried so much that a record connection is worth what it costs. */
+/** Calls back once, when the flow has carried so much that a record connection is worth its cost. */
 export function whenWorthIt(flow: Flow, relay: Relay, thresholds: UpgradeThresholds, callback: () => void): void {
   let reads = 0
   relay.onRead = () => {
@@ -35,7 +35,7 @@ export function upgrade(options: UpgradeOptions): void {
   else new Listening(options, path).begin()
 }
 
-/** A place among the record connections of this agent, while the flow has one. */
+/** A place in the budget of record connections of this agent, while the flow has one. */
 class Place {
   readonly #budget: UpgradePath['budget']
   #isTaken = false
@@ -83,11 +83,11 @@ class Dialling {
 
   #ask(): void {
     const { relay, stream } = this.#options
-    // A flow that is about to end is better left where it is.
+    // A flow that is about to end stays where it is.
     if (stream.readableEnded || !this.#place.take()) return
     const dialled = this.#path.budget.dial(this.#path.dial)
     if (dialled === undefined) {
-      // Many are under way: it asks again with the next read.
+      // Too many dials are in progress: it tries again with the next read.
       this.#place.give()
       relay.onRead = () => {
         relay.onRead = undefined
@@ -115,7 +115,7 @@ class Listening {
   readonly #path: Extract<UpgradePath, { listen: unknown }>
   readonly #place: Place
   #stopListening: () => void = () => {}
-  /** Gives up the one that has not begun yet. */
+  /** Drops the connection that has not begun yet. */
   #giveUp: (() => void) | undefined
 
   constructor(options: UpgradeOptions, path: Extract<UpgradePath, { listen: unknown }>) {
@@ -128,7 +128,8 @@ class Listening {
     this.#listen()
     void this.#options.relay.over.then(cut => {
       this.#stopListening()
-      // One that has not begun when the flow ends in order may yet begin: its opener cannot know that, and is answered.
+      // A connection that has not begun when the flow ends in order may yet begin: its opener cannot know that, and
+      // gets an answer.
       if (this.#giveUp === undefined) this.#place.give()
       else if (cut !== undefined) this.#giveUp()
     })
@@ -144,7 +145,7 @@ class Listening {
       connection.destroy()
       return
     }
-    // One at a time: what comes for this stream meanwhile, a repeated one say, is not answered.
+    // One at a time: a further connection for this stream, such as a replayed one, gets no answer.
     this.#stopListening()
     const giveUp = (): void => {
       clearTimeout(timer)
@@ -166,7 +167,7 @@ class Listening {
     })
   }
 
-  /** Both directions have ended on the stream: so it is said, and nothing else is to come. */
+  /** Both directions have ended on the stream: this is reported, and nothing else follows. */
   #stay(connection: RecordConnection): void {
     connection.stay()
     connection.finish()

@@ -4,7 +4,10 @@ import { FAST_PATH_CUTS_PATH, FastPathCuts } from '../fastpath/index.ts'
 import { FAST_PATH_TIMEOUT_MS } from '../timing.ts'
 import { ask } from './ask.ts'
 
-/** Asks the other agent to keep fast-path connections of this session. Rejects with its refusal, or if it does not answer. */
+/**
+ * Asks the other agent to pool fast-path connections of this session. Rejects with its refusal, or if it does not
+ * answer.
+ */
 export async function askForCuts(
   session: ClientHttp2Session,
   onCut: (connectionId: number, number: number, code: number) => void

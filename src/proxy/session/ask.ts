@@ -5,15 +5,15 @@ import { refusalFrom } from './headers.ts'
 
 /** A request on a session that has no answer yet. */
 export interface PendingRequest {
-  /** Resolves with its stream once it is answered with 200. Its failure is that of the request. */
+  /** Resolves with its stream once it is answered with 200. Rejects with the failure of the request. */
   readonly answered: Promise<ClientHttp2Stream>
-  /** Gives it up, for that reason. */
+  /** Cancels the request with this error. */
   readonly giveUp: (err: Error) => void
 }
 
 /**
- * Sends a request on a session, with a body or with its own direction left open. `answered` rejects with the refusal, with
- * DESTINATION_UNREACHABLE when the session closes, or with the signal's reason, and the stream is closed then.
+ * Sends a request on a session, with a body or with its own direction left open. `answered` rejects with the refusal,
+ * with DESTINATION_UNREACHABLE when the session closes, or with the signal's reason, and the stream is closed then.
  */
 export function ask(
   session: ClientHttp2Session,

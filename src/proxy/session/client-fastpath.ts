@@ -30,16 +30,16 @@ export interface ClientFastPathOptions {
   readonly metrics: Metrics
 }
 
-/** The fast-path connections beside a session, at the end that opened both. */
+/** The fast-path connections of a session, at the end that opened both. */
 export class ClientFastPath {
   readonly #options: ClientFastPathOptions
-  /** Aborts when the session is over. */
+  /** Aborts when the session has closed. */
   readonly #onClosed = new AbortController()
   #notBeforeMs = Number.NEGATIVE_INFINITY
   #pending: Promise<FastPathCuts> | undefined
   #cuts: FastPathCuts | undefined
   readonly #pooled = new Map<number, PooledConnection>()
-  /** Those without a flow, the one used last at the end. */
+  /** Connections without a flow, the most recently used one last. */
   readonly #idle: { readonly pooled: PooledConnection; readonly sinceMs: number }[] = []
   #nextId = 2
   #dialling = 0
@@ -57,7 +57,7 @@ export class ClientFastPath {
     return { budget, thresholds, dial: () => this.#dial(stream.id) }
   }
 
-  /** A pooled fast-path connection that no flow is on, if there is one. */
+  /** Removes and returns an idle pooled connection, if there is one. */
   take(): PooledConnection | undefined {
     for (let last = this.#idle.pop(); last !== undefined; last = this.#idle.pop()) {
       if (last.pooled.connection.isIdle) return last.pooled
@@ -65,7 +65,7 @@ export class ClientFastPath {
     return undefined
   }
 
-  /** A flow begins for which there was none: if many do, fast-path connections are pooled for those that follow. */
+  /** Counts a flow for which there was none: if there are many, fast-path connections are pooled for later flows. */
   missed(): void {
     const { nowMs, thresholds } = this.#options
     const now = nowMs()
@@ -85,22 +85,22 @@ export class ClientFastPath {
       })
   }
 
-  /** Closes those that have had no flow for long. */
+  /** Closes connections that have been idle for long. */
   sweep(): void {
     const before = this.#options.nowMs() - POOLED_IDLE_MS
-    // The one used longest ago is the first.
+    // The least recently used one is the first.
     while ((this.#idle[0]?.sinceMs ?? Number.POSITIVE_INFINITY) < before)
       this.#idle.shift()?.pooled.connection.destroy()
   }
 
-  /** Closes those without a flow and keeps none from now on, so that the session can end. */
+  /** Closes idle connections and pools none from now on, so that the session can end. */
   releaseIdle(): void {
     this.#notBeforeMs = Number.POSITIVE_INFINITY
     this.#closeIdle()
     this.#cuts?.close()
   }
 
-  /** The session is over. */
+  /** The session has closed. */
   onSessionClosed(): void {
     this.#notBeforeMs = Number.POSITIVE_INFINITY
     this.#onClosed.abort(new Error('the session has ended'))
@@ -111,14 +111,14 @@ export class ClientFastPath {
     return canTakeOver() && this.#options.nowMs() >= this.#notBeforeMs
   }
 
-  /** Rejects, and then the place for it is to be given back, when there can be none. */
+  /** Rejects when there can be none; the place for it must be given back then. */
   async #keepOne(): Promise<void> {
     const cuts = this.#cuts ?? (await this.#ask())
     const { budget } = this.#options
     const id = this.#nextId
     this.#nextId += 2
     const connection = await budget.dial(() => this.#dial(id))
-    // One that was lost since would never say that it is over.
+    // A connection that was lost since then would never report its end.
     if (connection === undefined || connection.isClosed) {
       budget.releasePooled()
       return
@@ -138,7 +138,7 @@ export class ClientFastPath {
     })
       .then(cuts => {
         this.#cuts = cuts
-        // Without it the other end could not say why it cuts a flow.
+        // Without this stream the other end could not report why it cuts a flow.
         cuts.onClose(() => {
           this.#cuts = undefined
           this.#closeIdle()

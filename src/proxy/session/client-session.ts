@@ -24,9 +24,9 @@ export interface ClientSessionOptions {
   readonly path: Path
   /** The certificate it was opened with; a renewed one needs a new session. */
   readonly certPem: string
-  /** What the destination's certificate proved. */
+  /** The identity that the destination's certificate proved. */
   readonly proven: ProvenWorkload
-  /** By the wall clock: certificates have dates. */
+  /** Returns the wall clock: certificates have dates. */
   readonly wallMs: () => number
   readonly nowMs: () => number
   readonly liveness: Liveness
@@ -35,20 +35,20 @@ export interface ClientSessionOptions {
   /** Places for fast-path connections of this agent. */
   readonly fastPath: FastPathBudget
   readonly upgradeThresholds: UpgradeThresholds
-  /** The other agent gives no sign of life, once for each such silence. */
+  /** Called when the other agent does not answer, once for each such silence. */
   readonly onSilent: () => void
   readonly log: Logger
   readonly metrics?: Metrics | undefined
 }
 
-/** A warm session from one workload of this host to one elsewhere. */
+/** A warm session from one workload of this host to a workload elsewhere. */
 export class ClientSession {
   readonly sourceId: string
   readonly destination: Candidate
   readonly path: Path
   /** The certificate it was opened with. */
   readonly certPem: string
-  /** What both ends have proved in it, and when that ends. */
+  /** The certificates that both ends have proved in it, and when they end. */
   readonly ends: ProvenEnds
   #isRetired = false
   readonly #dialled: Dialled
@@ -57,11 +57,11 @@ export class ClientSession {
   readonly #watched: Watched
   readonly #metrics: Metrics
   readonly #packets: PacketPath
-  /** Undefined if its connection is not one beside which another can be made. */
+  /** Undefined if its connection does not allow another one beside it. */
   readonly #fastPath: ClientFastPath | undefined
   readonly #upgradeThresholds: UpgradeThresholds
   readonly #flowIds = new Set<string>()
-  // Of flows that the other agent has not answered yet.
+  // Flows that the other agent has not answered yet.
   readonly #pending = new Set<(err: Error) => void>()
   readonly #whenSilent: () => void
   #streams = 0
@@ -110,14 +110,14 @@ export class ClientSession {
     return !session.destroyed && !session.closed && !socket.destroyed
   }
 
-  /** Usable, and the other side is not silent: fit for another flow. */
+  /** Whether it is usable, and the other side is not silent. */
   get isSound(): boolean {
     return this.isUsable && !this.#liveness.isSilent(this.#watched)
   }
 
   /**
-   * Fit for another flow of a source whose certificate is `certPem`: sound, opened with that one, and not about to be cut because an
-   * end has not proved a renewed one. One that is busy has until its first failure to do so.
+   * Whether it is fit for another flow of a source whose certificate is `certPem`: sound, opened with that one, and not
+   * about to be cut because an end has not proved a renewed one. A busy session stays fit until its first failed proof.
    */
   isFit(certPem: string): boolean {
     if (!this.isSound || this.certPem !== certPem) return false
@@ -128,14 +128,14 @@ export class ClientSession {
     return this.#streams
   }
 
-  /** Whether either end has another certificate by now, or should have: ours is `certPem`, theirs is of a CA that was replaced. */
+  /** Whether either end has another certificate, or should have: ours is `certPem`, theirs is of a replaced CA. */
   needsProof(certPem: string, isReplaced: boolean): boolean {
     return !this.isIdle && this.isUsable && this.ends.areLate(certPem, isReplaced)
   }
 
   /**
-   * Proves to the other agent that our renewed certificate is ours, and has it prove its own, so that the flows of this session
-   * outlive the certificates it began with. Rejects, and nothing has changed, when either is not proved.
+   * Proves to the other agent that our renewed certificate is ours, and makes it prove its own, so that the flows of
+   * this session outlive the certificates that it began with. Rejects, and changes nothing, when either is not proved.
    */
   async prove(credentials: Credentials, verifier: ProxyDeps['verifier'], signal: AbortSignal): Promise<void> {
     await this.ends.prove(credentials, verifier, signal)
@@ -145,12 +145,12 @@ export class ClientSession {
     return this.#streams === 0
   }
 
-  /** Since when it has no flows, by the monotonic clock; infinite while it has some. */
+  /** Time since which it has no flows, by the monotonic clock; infinite while it has some. */
   get idleSinceMs(): number {
     return this.#streams > 0 ? Number.POSITIVE_INFINITY : this.#idleSinceMs
   }
 
-  /** Calls back once it is gone, for whatever reason. */
+  /** Calls back once it has closed, for any reason. */
   onClose(callback: () => void): void {
     if (this.#dialled.session.destroyed) callback()
     else this.#dialled.session.once('close', callback)
@@ -170,10 +170,10 @@ export class ClientSession {
     return { kind: 'capsules', stream, packets: this.#dialled.session.destroyed ? undefined : this.#packets.channel }
   }
 
-  /** Has the other agent make all checks of `open`, up to the target, without opening a flow. */
+  /** Makes the other agent perform all checks of `open`, up to the target, without opening a flow. */
   async preflight(request: FlowRequest, signal: AbortSignal): Promise<void> {
     const stream = await this.#ask(preflightHeaders(request), signal)
-    // Without an end of the request it would stay open, and the session busy, for ever.
+    // Without an end the request would stay open, and the session busy, for ever.
     stream.end()
     stream.resume()
   }
@@ -182,18 +182,18 @@ export class ClientSession {
     return this.#flowIds.has(flowId)
   }
 
-  /** Closes fast-path connections that have had no flow for long. To be called every few seconds. */
+  /** Closes fast-path connections that have been idle for long. Must be called every few seconds. */
   sweep(): void {
     this.#fastPath?.sweep()
   }
 
-  /** Takes no more flows and closes when the last one ends. */
+  /** Accepts no more flows and closes when the last one ends. */
   retire(): void {
     this.#isRetired = true
     this.#closeIfSpent()
   }
 
-  /** As `destroy`, once the resets of its flows have left. */
+  /** Same as `destroy`, once the resets of its flows have left. */
   end(): void {
     this.#fastPath?.releaseIdle()
     endSession(this.#dialled.session, () => this.destroy())
@@ -206,7 +206,7 @@ export class ClientSession {
     socket.destroy()
   }
 
-  // Not before the last flow has ended: a session that says goodbye takes no more requests, and so no proof.
+  // It must not close before the last flow has ended: a session after GOAWAY accepts no more requests, and so no proof.
   #closeIfSpent(): void {
     if (!this.#isRetired || this.#streams > 0 || !this.isUsable) return
     this.#fastPath?.releaseIdle()
@@ -240,7 +240,7 @@ export class ClientSession {
       await raceAbort(answer.promise, signal)
       return { kind: 'records', connection, thresholds: this.#upgradeThresholds }
     } catch (err) {
-      // The other agent drops what it may have granted.
+      // The other agent drops a flow that it may have granted.
       if (err instanceof PooledConnectionLost && !signal.aborted) return undefined
       // After a refusal another flow may be on it by now, unless it is lost.
       if (isOurs || connection.connection.isClosed) connection.abort('link')
@@ -251,7 +251,7 @@ export class ClientSession {
   }
 
   #requireSupport({ protocol, destination }: FlowRequest): void {
-    // Node would throw, and the other agent would not know what it is asked.
+    // Node would throw, and the other agent would not understand the request.
     if (protocol === 'udp' && this.#dialled.session.remoteSettings.enableConnectProtocol !== true) {
       throw new WarrenError(ErrorCode.Unsupported, `the agent of ${destination.machine} does not carry udp`)
     }
@@ -260,7 +260,7 @@ export class ClientSession {
   /** Takes a place for a flow, which `#finish` gives back. Throws if there is none. */
   #begin(): void {
     if (!this.isUsable) throw new WarrenError(ErrorCode.DestinationUnreachable, 'the session to its agent has ended')
-    // Node would queue the request without a word.
+    // Node would queue the request without a notice.
     const most = this.#dialled.session.remoteSettings.maxConcurrentStreams ?? 1
     const limit = Math.max(1, most - OWN_STREAMS)
     if (this.#streams >= limit) {
@@ -288,11 +288,11 @@ export class ClientSession {
     }
   }
 
-  // The path may be dead: who waits for an answer is better served by another one. What flows already may yet go on.
+  // The path may be dead: another one is better for flows that wait for an answer. Open flows may still continue.
   #onSilent(): void {
     this.#whenSilent()
     for (const reject of this.#pending) {
-      reject(new WarrenError(ErrorCode.DestinationUnreachable, 'its agent gives no sign of life'))
+      reject(new WarrenError(ErrorCode.DestinationUnreachable, 'its agent does not answer'))
     }
   }
 }

@@ -23,18 +23,18 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   [ErrorCode.NotReady]: 503
 }
 
-/** The answer that refuses a flow. */
+/** Headers of the answer that refuses a flow. */
 export function refusalHeaders(error: WarrenError): Record<string, string | number> {
   const { code, reason } = toWireError(error)
   return {
     ':status': STATUS[code] ?? 500,
     [HEADER.error]: code,
-    // A reason may quote what somebody typed: a header takes only ASCII, and no line ends.
+    // A reason may quote user input: a header takes only ASCII, and no line ends.
     [HEADER.reason]: encodeURIComponent(reason)
   }
 }
 
-/** The error in an answer that is not 200. */
+/** Reads the error of an answer that is not 200. */
 export function refusalFrom(headers: Readonly<Record<string, unknown>>): WarrenError {
   const reason = headers[HEADER.reason]
   return fromWireError(

@@ -2,12 +2,12 @@ import type { Http2Session } from 'node:http2'
 import type { TLSSocket } from 'node:tls'
 import { LIVENESS_TICK_MS, PING_INTERVAL_MS, PING_TIMEOUT_MS, SILENT_AFTER_MS } from '../timing.ts'
 
-/** A session that is watched while it has flows. */
+/** A session that is monitored while it has flows. */
 export interface Watched {
   readonly session: Http2Session
   readonly socket: TLSSocket
   readonly isBusy: () => boolean
-  /** Called when a ping has waited for SILENT_AFTER_MS, before it is known whether the other end is gone. */
+  /** Called when a ping has waited for SILENT_AFTER_MS, before it is known whether the other end has failed. */
   readonly onSilent?: () => void
   /** Called once; must destroy the session. */
   readonly onDead: () => void
@@ -15,17 +15,17 @@ export interface Watched {
 
 interface State {
   lastPingMs: number
-  /** When the ping was sent that is not answered yet. */
+  /** Time when the unanswered ping was sent. */
   waitingSinceMs: number | undefined
   bytesRead: number
   silent: boolean
 }
 
 /**
- * Finds sessions whose other end is gone without a word: a black-holed link, a host that lost its power.
+ * Finds sessions whose other end has vanished without a notice: a black-holed link, a host that lost its power.
  *
- * Any byte from the other side counts as an answer, since a ping may queue behind bulk data on a slow link. While our own
- * event loop was late, nobody is blamed.
+ * Any byte from the other side counts as an answer, since a ping may queue behind bulk data on a slow link. While our
+ * own event loop was late, no session is closed.
  */
 export class Liveness {
   readonly #states = new Map<Watched, State>()
@@ -54,12 +54,12 @@ export class Liveness {
     if (this.#states.size === 0) this.stop()
   }
 
-  /** Whether the last ping has been without an answer for long enough to look for another path. */
+  /** Whether the last ping has waited for an answer for so long that another path should be tried. */
   isSilent(watched: Watched): boolean {
     return this.#states.get(watched)?.silent === true
   }
 
-  /** Asks at once, for a session that was idle and is about to be used again. */
+  /** Pings at once, for a session that was idle and is about to be used again. */
   probe(watched: Watched): void {
     const state = this.#states.get(watched)
     if (state !== undefined && state.waitingSinceMs === undefined) this.#ping(watched, state, this.#nowMs())
@@ -103,7 +103,7 @@ export class Liveness {
     state.waitingSinceMs = now
     state.bytesRead = watched.socket.bytesRead
     session.ping(err => {
-      // A cancelled ping is no answer; its session is ending anyway.
+      // A cancelled ping is not an answer; its session is closing anyway.
       if (err !== null) return
       state.waitingSinceMs = undefined
       state.silent = false

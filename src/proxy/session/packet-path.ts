@@ -15,7 +15,7 @@ export interface PacketPathOptions {
   readonly log: Logger
 }
 
-/** The datagram path beside a session, at the end that opened it: made when it is first asked for. */
+/** The datagram path of a session, at the end that opened it: made at its first use. */
 export class PacketPath {
   readonly #options: PacketPathOptions
   #channel: PacketChannel | undefined
@@ -45,7 +45,8 @@ export class PacketPath {
   }
 }
 
-// Where the session's own connection leads, if it is one of TCP: of the announced addresses it is the one that answered.
+// Remote address of the session's own connection, if that is TCP: of the announced addresses it is the one that
+// answered.
 function remotesOf({ allows }: Path, { remoteAddress, remotePort }: TLSSocket, announced: readonly string[]): Remote[] {
   if (allows.datagrams && remoteAddress !== undefined && remotePort !== undefined) {
     return [{ address: remoteAddress.replace(/^::ffff:(?=\d+\.)/i, ''), port: remotePort }]

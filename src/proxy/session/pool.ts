@@ -36,8 +36,8 @@ export interface SessionPoolOptions {
 /**
  * The sessions that this agent opened, one for each pair of registrations and carrier.
  *
- * Opened on demand, each only once at a time however many flows wait for it; kept warm; replaced when the source's
- * certificate was renewed; closed when idle.
+ * A session is opened on demand, each only once at a time however many flows wait for it; it is kept warm, replaced
+ * when the source's certificate was renewed, and closed when idle.
  */
 export class SessionPool {
   readonly #sessions = new Map<string, ClientSession>()
@@ -70,7 +70,7 @@ export class SessionPool {
     const all = carriers(deps)
     this.#carriers = choice === ANY_CARRIER ? all : all.filter(({ name }) => name === choice)
     this.#failed = new Map(this.#carriers.map(carrier => [carrier, new PathMemory(carrier.backoff, monotonicMs)]))
-    // Who must not reach others directly must not do so with datagrams either.
+    // An agent that must not reach others directly must not send datagrams directly either.
     this.#mayPacket = choice === ANY_CARRIER || this.#carriers.some(({ allows }) => allows.datagrams)
     this.#log = deps.log
     this.#metrics = deps.metrics ?? silentMetrics
@@ -87,10 +87,10 @@ export class SessionPool {
   }
 
   /**
-   * A session from a registration of this host to `destination`, warm or new.
+   * Returns a session from a registration of this host to `destination`, warm or new.
    *
-   * With carrier `auto` the carrier of the lowest rank is preferred; one that is late is not waited for alone. While a worse
-   * one carries, the better ones are tried beside it. Rejects with DESTINATION_UNREACHABLE,
+   * With carrier `auto` the carrier of the lowest rank is preferred; when it is late, the next one is tried as well.
+   * While a worse one carries, the better ones are tried beside it. Rejects with DESTINATION_UNREACHABLE,
    * LIMIT_EXCEEDED, INVALID_SOURCE or the signal's reason.
    */
   async acquire(sourceId: string, destination: Candidate, signal: AbortSignal): Promise<ClientSession> {
@@ -119,7 +119,7 @@ export class SessionPool {
       }
     })
     try {
-      // One that is late is kept all the same, for the next flow.
+      // A late session is kept as well, for the next flow.
       return await raceStaggered(attempts, CARRIER_STAGGER_MS, signal, () => {})
     } catch (err) {
       if (signal.aborted || !WarrenError.is(err, ErrorCode.DestinationUnreachable)) throw err
@@ -128,20 +128,20 @@ export class SessionPool {
     }
   }
 
-  /** Forgets what failed on the way to a host. */
+  /** Forgets failed paths to a host. */
   pathAppeared(machine: string): void {
     for (const memory of this.#failed.values()) memory.worked(machine)
   }
 
-  /** Closes what has been idle for long. To be called every few seconds. */
+  /** Closes sessions that have been idle for long. Must be called every few seconds. */
   sweep(): void {
     const before = this.#deps.clock.monotonicMs() - SESSION_IDLE_MS
     for (const [key, session] of [...this.#sessions]) if (session.idleSinceMs < before) this.#retire(key, session)
-    // Of those that take no more flows as well: their fast-path connections are for nobody.
+    // Includes sessions that accept no more flows: no flow can use their fast-path connections.
     for (const session of this.all()) session.sweep()
   }
 
-  /** Has both ends of each session prove the certificates that they have now, where those they proved are not these. */
+  /** Makes both ends of each session prove their present certificates, unless they have proved these. */
   async proveAgain(): Promise<void> {
     await Promise.all(this.all().map(session => this.#prover.prove(session)))
   }
@@ -232,7 +232,7 @@ export class SessionPool {
       upgradeThresholds: upgradeThresholdsOf(this.#deps.upgradeThresholds),
       onSilent: () => {
         failed.failed(machine)
-        this.#log.debug('session gives no sign of life', { machine, carrier: made.path.name })
+        this.#log.debug('session does not answer', { machine, carrier: made.path.name })
       },
       log: this.#log,
       metrics: this.#metrics

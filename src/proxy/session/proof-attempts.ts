@@ -1,20 +1,20 @@
 import { PROOF_PAUSE_MAX_MS, PROOF_PAUSE_MS, PROOF_TIMEOUT_MAX_MS, PROOF_TIMEOUT_MS } from '../timing.ts'
 
-/** Tries that fit into what is left, so that none of them takes it all. */
+/** Attempts that fit into the time left, so that none of them uses all of it. */
 const SHARES = 8
 
-/** What became of the attempts to prove the ends of one session again, since the last that worked. */
+/** Results of the attempts to prove the ends of one session again, since the last success. */
 export class ProofAttempts {
   #failures = 0
   #problem = ''
   #notBeforeMs = Number.NEGATIVE_INFINITY
 
-  /** In a row. */
+  /** Failures in a row. */
   get failures(): number {
     return this.#failures
   }
 
-  /** Why the last one failed; empty if it did not. */
+  /** Reason why the last one failed; empty if it did not. */
   get problem(): string {
     return this.#problem
   }
@@ -29,7 +29,10 @@ export class ProofAttempts {
     this.#notBeforeMs = nowMs + PROOF_PAUSE_MS
   }
 
-  /** `leftMs` until what was proved ends. Returns whether it is worth a line of log: not each of many is. */
+  /**
+   * `leftMs`: time until the proved certificates end. Returns whether the failure should be logged: not each of many
+   * is.
+   */
   failed(problem: string, nowMs: number, leftMs: number): boolean {
     this.#failures += 1
     this.#problem = problem
@@ -39,7 +42,7 @@ export class ProofAttempts {
   }
 }
 
-/** How long one attempt may take when what was proved ends in so long. */
+/** Time limit of one attempt when the proved certificates end in `leftMs`. */
 export function proofTimeoutMs(leftMs: number): number {
   return share(leftMs, PROOF_TIMEOUT_MS, PROOF_TIMEOUT_MAX_MS)
 }

@@ -8,11 +8,11 @@ import type { Credentials, ProvenWorkload, ProxyDeps } from '../deps.ts'
 import { codeOf } from '../flow/index.ts'
 import { ask } from './ask.ts'
 
-/** Which end of the session it is whose certificate a proof is about. */
+/** The end of the session whose certificate a proof is about. */
 export type Role = 'client' | 'server'
 
 export const PROOF_PATH = '/warren/session-proof'
-/** Three certificates and a signature. */
+/** Room for three certificates and a signature. */
 export const MAX_PROOF_BYTES = 32 * 1024
 
 const EXPORTER_LABEL = 'EXPORTER-warren-session-proof'
@@ -20,13 +20,13 @@ const EXPORTER_BYTES = 32
 const CHAIN_LENGTH = 3
 const BLOCK = /-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g
 
-/** What a proof has proved. */
+/** Result of a verified proof. */
 export interface Proved {
   readonly identity: ProvenWorkload
   readonly leafDer: Uint8Array
 }
 
-/** Proves that who is at this end of a TLS connection holds `credentials` too. Bytes of a SessionProof. */
+/** Proves that this end of a TLS connection holds `credentials` too. Returns the bytes of a SessionProof. */
 export function makeProof(socket: TLSSocket, role: Role, { certPem, key }: Credentials): Uint8Array {
   const certificateChain = [...certPem.matchAll(BLOCK)].map(([pem]) => Uint8Array.from(new X509Certificate(pem).raw))
   const signature = signP256(key, CONTEXT.sessionProof, content(socket, role))
@@ -34,8 +34,8 @@ export function makeProof(socket: TLSSocket, role: Role, { certPem, key }: Crede
 }
 
 /**
- * Verifies a proof of the other end, which has that role: its certificate is as good as one shown in a handshake would have to
- * be, of the very SPIFFE ID that this session was proved with, and its key has signed for this very TLS connection.
+ * Verifies a proof of the other end, which has that role: its certificate is as good as one in a handshake would have
+ * to be, has the same SPIFFE ID that this session was proved with, and its key has signed for this TLS connection.
  *
  * Throws MESSAGE_TOO_LARGE, MESSAGE_MALFORMED or CERTIFICATE_REFUSED.
  */
@@ -74,7 +74,8 @@ export async function exchangeProofs(
   }
 }
 
-// The exporter is known to the two ends of this connection only, and the role keeps an end from sending back what it got.
+// The exporter is known to the two ends of this connection only, and the role keeps an end from sending a received
+// proof back.
 function content(socket: TLSSocket, role: Role): Buffer {
   const exported = socket.exportKeyingMaterial(EXPORTER_BYTES, EXPORTER_LABEL, Buffer.alloc(0))
   return Buffer.concat([Buffer.from(role), Buffer.of(0), exported])

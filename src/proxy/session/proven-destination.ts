@@ -4,9 +4,9 @@ import type { Candidate, ProvenWorkload, ProxyDeps } from '../deps.ts'
 import type { PeerChain } from '../tls/index.ts'
 
 /**
- * Who answers a session: what its certificate proves, if that is the workload that was dialled.
+ * Returns the identity that the certificate of a session's other end proves, if it is the workload that was dialled.
  *
- * Throws DESTINATION_UNREACHABLE where the certificate is refused or names another workload.
+ * Throws DESTINATION_UNREACHABLE if the certificate is refused or names another workload.
  */
 export function provenDestination(
   verifier: ProxyDeps['verifier'],

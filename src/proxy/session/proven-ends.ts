@@ -6,16 +6,18 @@ import type { Dialled } from '../tls/index.ts'
 import { checkProof, exchangeProofs, makeProof } from './proof.ts'
 import { ProofAttempts } from './proof-attempts.ts'
 
-/** The share of the time left after which the other end must have a renewed certificate, if all is well with it. */
+/**
+ * The share of the time left after which the other end must have a renewed certificate, if nothing is wrong with it.
+ */
 const PROOF_SHARE = 0.6
 
 export interface ProvenEndsOptions {
   readonly dialled: Dialled
   /** Our certificate that the session was opened with. */
   readonly certPem: string
-  /** What the destination's certificate proved. */
+  /** The identity that the destination's certificate proved. */
   readonly proven: ProvenWorkload
-  /** By the wall clock: certificates have dates. */
+  /** Returns the wall clock: certificates have dates. */
   readonly wallMs: () => number
 }
 
@@ -26,7 +28,7 @@ export class ProvenEnds {
   #leafDer: Uint8Array
   #notAfterMs: number
   #ourPem: string
-  /** Since when the other end's certificate is known, and when it was asked for another for the last time. */
+  /** Time since which the other end's certificate is known, and time of the last request for another one. */
   #knownSinceMs: number
   #askedAtMs: number
   #isProving = false
@@ -40,7 +42,7 @@ export class ProvenEnds {
     this.#askedAtMs = this.#knownSinceMs
   }
 
-  /** When the destination's certificate ends, of those it has proved the one it proved last. */
+  /** End of the certificate that the destination proved last. */
   get notAfterMs(): number {
     return this.#notAfterMs
   }
@@ -49,17 +51,20 @@ export class ProvenEnds {
     return this.#leafDer
   }
 
-  /** When the first of the two certificates ends that were proved last, and the session with it. */
+  /** End of the first of the two certificates that were proved last to end, and of the session with it. */
   get endMs(): number {
     return Math.min(this.#notAfterMs, new X509Certificate(this.#ourPem).validToDate.getTime())
   }
 
-  /** Whether the other end should have proved a renewed certificate by now, or the last attempt to have both prove theirs failed. */
+  /**
+   * Whether the other end should have proved a renewed certificate by now, or the last attempt to make both prove
+   * theirs failed.
+   */
   get isOverdue(): boolean {
     return this.attempts.failures > 0 || this.#isTheirsOld
   }
 
-  /** Whether either end has another certificate by now, or should have: ours is `certPem`, theirs is of a CA that was replaced. */
+  /** Whether either end has another certificate, or should have: ours is `certPem`, theirs is of a replaced CA. */
   areLate(certPem: string, isReplaced: boolean): boolean {
     if (this.#isProving) return false
     const isNewCaOld = isReplaced && this.#options.wallMs() >= this.#askedAtMs + REPLACED_PAUSE_MS
@@ -67,8 +72,9 @@ export class ProvenEnds {
   }
 
   /**
-   * Exchanges proofs of what both ends have now. Rejects, and nothing has changed, when either is not proved. Rejects with
-   * CERTIFICATE_REFUSED, though both are proved, when the other end has not renewed a certificate that it should have by now.
+   * Exchanges proofs of the present certificates of both ends. Rejects, and changes nothing, when either is not proved.
+   * Rejects with CERTIFICATE_REFUSED, though both are proved, when the other end has not renewed a certificate that it
+   * should have by now.
    */
   async prove(credentials: Credentials, verifier: ProxyDeps['verifier'], signal: AbortSignal): Promise<void> {
     const { dialled, proven, wallMs } = this.#options
@@ -96,7 +102,9 @@ export class ProvenEnds {
   }
 }
 
-/** Whether a certificate that is known since then, and ends then, should have been renewed by now. */
+/**
+ * Whether a certificate that is known since `knownSinceMs`, and ends at `notAfterMs`, should have been renewed by now.
+ */
 export function isOld(knownSinceMs: number, notAfterMs: number, wallMs: number): boolean {
   return wallMs >= knownSinceMs + (notAfterMs - knownSinceMs) * PROOF_SHARE
 }

@@ -13,10 +13,10 @@ import { UNAUTHENTICATED_LINES } from '../unauthenticated-lines.ts'
 import type { ClientSession } from './client-session.ts'
 import { proofTimeoutMs } from './proof-attempts.ts'
 
-/** What a failure to prove renewed certificates is called in the log, at either end. */
+/** Log message of a failure to prove renewed certificates, at either end. */
 export const UNPROVED = 'renewed certificates are not proved: the flows of the session are cut when the proved ones end'
 
-/** Has sessions that this agent opened prove the certificates that their ends have now, and says so when they cannot. */
+/** Makes sessions that this agent opened prove the present certificates of their ends, and logs when they cannot. */
 export class SessionProver {
   readonly #deps: ProxyDeps
   readonly #log: Logger
@@ -32,7 +32,9 @@ export class SessionProver {
     this.#stopping = stopping
   }
 
-  /** One attempt, if one is due and needed. Never rejects: a failure is tried again, ever less often. */
+  /**
+   * Makes one attempt, if one is due and needed. Never rejects: after a failure it tries again, less and less often.
+   */
   async prove(session: ClientSession): Promise<void> {
     const { clock } = this.#deps
     if (session.isIdle || !session.ends.attempts.isDue(clock.monotonicMs())) return
@@ -48,7 +50,7 @@ export class SessionProver {
     session.ends.attempts.worked(clock.monotonicMs())
   }
 
-  /** Whether there was anything to prove. */
+  /** Returns whether there was anything to prove. */
   async #attempt(session: ClientSession): Promise<boolean> {
     const { local, verifier } = this.#deps
     const isReplaced = verifier.isReplaced?.(session.ends.leafDer) ?? false
@@ -61,7 +63,7 @@ export class SessionProver {
   }
 
   #failed(session: ClientSession, err: unknown): void {
-    // What ends anyway needs no proof.
+    // A session that closes anyway needs no proof.
     if (this.#stopping.aborted || !session.isUsable || !this.#deps.local.isAlive(session.sourceId)) return
     this.#metrics.count('warren_session_proofs_total', { role: 'client', result: 'failed' })
     const reason = reasonOf(err)
@@ -86,7 +88,7 @@ export class SessionProver {
   }
 }
 
-/** Why a proof failed, in one clause. */
+/** Reason why a proof failed, in one clause. */
 export function reasonOf(err: unknown): string {
   if (err instanceof DOMException && err.name === 'TimeoutError') return 'the other agent did not answer in time'
   const { code, reason } = WarrenError.from(err)

@@ -17,8 +17,8 @@ export interface CachedContext {
 /**
  * One TLS context for each registration of this host, for both roles.
  *
- * Making one costs more than the cryptography of a handshake. A renewed certificate or a changed root replaces it. It
- * holds no more than there are local registrations: `drop` each that ends.
+ * Making one costs more than the cryptography of a handshake. A renewed certificate or a changed root replaces it.
+ * There are no more contexts than local registrations: call `drop` for each that ends.
  */
 export class ContextCache {
   readonly #entries = new Map<string, Entry>()
@@ -30,7 +30,7 @@ export class ContextCache {
     this.#roots = roots
   }
 
-  /** The context of a local registration. Rejects with INVALID_SOURCE when there is none. */
+  /** Returns the context of a local registration. Rejects with INVALID_SOURCE when there is none. */
   async get(registrationId: string): Promise<CachedContext> {
     const credentials = await this.#svid(registrationId)
     const roots = this.#roots()

@@ -1,22 +1,23 @@
 import type { ClientSessionOptions, ServerSessionOptions, Settings } from 'node:http2'
 
 /**
- * What one flow may have in flight, and so what a stalled reader makes its agent hold.
+ * Maximum that one flow may have in flight, and so the maximum that a stalled reader makes its agent hold.
  *
- * Measured in tools of this repository's benchmark on loopback; see docs/decisions for the figures.
+ * Measured with this repository's benchmark on loopback; see docs/decisions for the figures.
  */
 export const STREAM_WINDOW_BYTES = 1024 * 1024
 /**
- * For all flows of a session together. Node gives the session's window back as soon as data arrives, read or not, so a
- * stalled flow takes nothing from the others; this only has to cover one round trip at full speed.
+ * Window for all flows of a session together. Node extends the session's window as soon as data arrives, read or not,
+ * so a stalled flow does not slow the others; this only has to cover one round trip at full speed.
  */
 export const SESSION_WINDOW_BYTES = 32 * 1024 * 1024
 /** Larger frames were slower. */
 const MAX_FRAME_BYTES = 256 * 1024
 const MAX_HEADER_BYTES = 8_192
 /**
- * Streams of a session beyond those for flows, for requests that are about the session itself: proofs and fast-path connections.
- * Without them a session that is full of flows could not be proved again, and Node would let the request wait without a word.
+ * Streams of a session beyond those for flows, for requests about the session itself: proofs and fast-path connections.
+ * Without them a session that is full of flows could not be proved again, and Node would queue the request without a
+ * notice.
  */
 export const OWN_STREAMS = 4
 /** Megabytes of queued output above which Node refuses new streams of the session. */
@@ -44,7 +45,7 @@ export function serverOptions(maxStreams: number): ServerSessionOptions {
     settings: { ...settings(maxStreams + OWN_STREAMS), enableConnectProtocol: true },
     maxSessionMemory: MAX_SESSION_MEMORY,
     maxHeaderListPairs: 32,
-    // When a policy changes, every flow of a session may be reset at once; that is no attack.
+    // When a policy changes, every flow of a session may be reset at once; that is not an attack.
     streamResetBurst: maxStreams,
     streamResetRate: 1_000
   }

@@ -7,7 +7,7 @@ import { clientOptions, SESSION_WINDOW_BYTES } from './http2-options.ts'
 import { type PeerChain, peerChainOf } from './peer-chain.ts'
 import { H2_ALPN } from './tls-options.ts'
 
-/** A session whose other agent has accepted our certificate, and whose certificate was verified here. */
+/** A session that the other agent accepted with our certificate, and whose certificate was verified here. */
 export interface Dialled {
   readonly session: ClientHttp2Session
   readonly socket: TLSSocket
@@ -35,7 +35,7 @@ export async function dialAddress(address: string, options: DialOptions, signal:
 /**
  * Opens a session over an established byte stream, and destroys it if that fails.
  *
- * Waits for the other side's first frame: a TLS client is content before the server has verified its certificate.
+ * Waits for the other side's first frame: a TLS client reports success before the server has verified its certificate.
  */
 export async function openSession(transport: Duplex, options: DialOptions, signal: AbortSignal): Promise<Dialled> {
   const failed = Promise.withResolvers<never>()
@@ -63,7 +63,7 @@ export async function openSession(transport: Duplex, options: DialOptions, signa
     await raceAbort(Promise.race([secured, failed.promise]), signal)
     const peerChain = peerChainOf(socket)
     if (peerChain === undefined || socket.alpnProtocol !== H2_ALPN) {
-      throw new WarrenError(ErrorCode.DestinationUnreachable, 'what answers there is no agent')
+      throw new WarrenError(ErrorCode.DestinationUnreachable, 'the peer there is not an agent')
     }
     options.verify(peerChain)
     const made = connectHttp2(`https://${options.servername}`, { ...clientOptions(), createConnection: () => socket })
@@ -86,7 +86,7 @@ function peerAddress(address: string): HostPort {
     const { host, port } = parseHostPort(address, { defaultHost: '' })
     if (host !== '' && host.length <= MAX_HOST_LENGTH && port !== 0) return { host, port }
   } catch {
-    // What another host announces is its fault, and no argument of ours.
+    // A malformed announcement is a fault of the other host, not of our arguments.
   }
   throw new WarrenError(ErrorCode.DestinationUnreachable, 'its agent announces a malformed data address')
 }

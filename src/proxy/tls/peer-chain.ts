@@ -1,17 +1,17 @@
 import type { X509Certificate } from 'node:crypto'
 import type { TLSSocket } from 'node:tls'
 
-/** What the other end of a TLS connection has shown. */
+/** The certificates that the other end of a TLS connection has sent. */
 export interface PeerChain {
   readonly leafDer: Uint8Array
-  /** DER: node CA, authority; without the root, which proves nothing by being sent. */
+  /** DER: node CA, authority; without the root, because sending a root proves nothing. */
   readonly issuersDer: readonly Uint8Array[]
 }
 
-/** A chain of ours has this many certificates below the root. */
+/** Our chains have this many certificates below the root. */
 const MAX_ISSUERS = 2
 
-/** The certificates that the other end has shown; undefined if it has shown none. */
+/** Returns the certificates that the other end has sent; undefined if it has sent none. */
 export function peerChainOf(socket: TLSSocket): PeerChain | undefined {
   const leaf = socket.getPeerX509Certificate()
   if (leaf === undefined) return undefined

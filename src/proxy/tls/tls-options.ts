@@ -4,21 +4,21 @@ import type { Credentials } from '../deps.ts'
 
 export const H2_ALPN = 'h2'
 
-/** A DNS label holds 63 characters, a registration id has 64; half of it names it well enough. */
+/** A DNS label holds 63 characters, a registration id has 64; half of it identifies it well enough. */
 const SNI_LENGTH = 32
 const SNI = /^[0-9a-f]{32}$/
 
-/** What every TLS endpoint of the proxy has in common. */
+/** Options that all TLS endpoints of the proxy share. */
 export const TLS_POLICY = Object.freeze({
   minVersion: 'TLSv1.3',
   maxVersion: 'TLSv1.3',
   // A resumed session is accepted without a client certificate, even by a server that demands one.
   secureOptions: constants.SSL_OP_NO_TICKET,
-  // AES-128 first: the fastest, and the choice of the client decides.
+  // AES-128 first: it is the fastest, and the client's preference decides.
   ciphers: 'TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256'
 } as const satisfies SecureContextOptions)
 
-/** The server name that asks for the certificate of this registration. */
+/** Server name that asks for the certificate of this registration. */
 export function sniOf(registrationId: string): string {
   return registrationId.slice(0, SNI_LENGTH)
 }

@@ -1,7 +1,10 @@
 import { constants, endianness } from 'node:os'
 import koffi from 'koffi'
 
-/** Calls of the system about many messages at once. Each answers how many, or an errno below zero. They never block. */
+/**
+ * System calls for many messages at once. Each returns the number of messages, or an errno below zero. They never
+ * block.
+ */
 export interface MessageCalls {
   readonly send: (fd: number, headers: bigint, count: number) => number
   readonly receive: (fd: number, headers: bigint, count: number) => number
@@ -16,12 +19,12 @@ export const SOL_UDP = 17
 export const UDP_SEGMENT = 103
 
 /**
- * `sendmmsg` and `recvmmsg` of Linux. Throws where they are not to be had, or structures in memory are not as
- * `layout.ts` has them.
+ * `sendmmsg` and `recvmmsg` of Linux. Throws if they are unavailable, or if structures in memory differ from
+ * `layout.ts`.
  */
 export function linuxCalls(): MessageCalls {
   if (process.platform !== 'linux' || endianness() !== 'LE' || koffi.sizeof('void *') !== 8) {
-    throw new Error('for Linux on little-endian processors of 64 bits')
+    throw new Error('only for Linux on little-endian processors of 64 bits')
   }
   const libc = koffi.load(null)
   const sendmmsg = libc.func('int sendmmsg(int fd, void *headers, unsigned int count, int flags)')

@@ -8,7 +8,10 @@ type SetOption = (fd: number, level: number, name: number, value: Uint8Array, si
 
 let setOption: SetOption | undefined
 
-/** Sets the receive buffer of a socket beyond `net.core.rmem_max`. False where that is not to be had: it needs CAP_NET_ADMIN on Linux. */
+/**
+ * Sets the receive buffer of a socket beyond `net.core.rmem_max`. Returns false if unavailable: it needs CAP_NET_ADMIN
+ * on Linux.
+ */
 export function forceReceiveBuffer(fd: number, bytes: number): boolean {
   if (process.platform !== 'linux') return false
   try {

@@ -1,9 +1,9 @@
 import koffi from 'koffi'
 
-/** Memory outside the heap, which never moves and is never given back. */
+/** Memory outside the heap, which never moves and is never released. */
 export class Memory {
   readonly bytes: Buffer
-  /** Exact, though a number: no system hands out addresses above 2^53. */
+  /** A number is exact: no system uses addresses above 2^53. */
   readonly #address: number
 
   constructor(size: number) {
@@ -17,7 +17,7 @@ export class Memory {
     return BigInt(this.#at(offset))
   }
 
-  /** Writes to `offset` a pointer to `target` of `other`. */
+  /** Writes a pointer to byte `target` of `other` to `offset`. */
   point(offset: number, other: Memory, target: number): void {
     const address = other.#at(target)
     this.bytes.writeUInt32LE(address % 2 ** 32, offset)

@@ -1,12 +1,12 @@
 import { Header, NAME_BYTES, Vector } from './layout.ts'
 import { Memory } from './memory.ts'
 
-/** `struct mmsghdr` for so many messages, each with one vector and room for one name. */
+/** Headers (`struct mmsghdr`) of messages, each with one vector and room for one name. */
 export class Messages {
   readonly headers: Memory
   readonly vectors: Memory
   readonly names: Memory
-  /** Where the headers are. */
+  /** Address of the headers. */
   readonly address: bigint
 
   constructor(slots: number) {
@@ -22,14 +22,14 @@ export class Messages {
     }
   }
 
-  /** Has the vector of a message lead to `bytes` of `memory` from `at` on. */
+  /** Sets the vector of a message to `bytes` of `memory` from `at` on. */
   place(slot: number, memory: Memory, at: number, bytes: number): void {
     const vector = slot * Vector.bytes
     this.vectors.point(vector + Vector.base, memory, at)
     this.vectors.bytes.writeUInt32LE(bytes, vector + Vector.length)
   }
 
-  /** Has the name of a message lead to its room. */
+  /** Sets the name of a message to its room. */
   pointName(slot: number): void {
     this.headers.point(slot * Header.bytes + Header.name, this.names, slot * NAME_BYTES)
   }

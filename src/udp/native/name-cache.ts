@@ -2,16 +2,16 @@ import type { Remote } from '../endpoint.ts'
 import { NAME_BYTES } from './layout.ts'
 import { decodeName } from './names.ts'
 
-/** Addresses that are remembered; with one more all are forgotten. */
+/** Maximum of addresses that are kept; one more clears the cache. */
 const MAX_KNOWN = 4_096
 
-/** Reads names that the kernel wrote, and answers the same object for the same name. */
+/** Reads names that the kernel wrote, and returns the same object for the same name. */
 export class NameCache {
   readonly #known = new Map<string, Remote>()
   #last: Remote | undefined
   #lastName = ''
 
-  /** Undefined for what is no address of UDP. */
+  /** Undefined unless it is a UDP address. */
   read(memory: Buffer, at: number): Remote | undefined {
     const name = memory.toString('latin1', at, at + NAME_BYTES)
     if (name === this.#lastName) return this.#last

@@ -9,7 +9,7 @@ const AF_INET6 = 10
 const NAME4_BYTES = 16
 const NAME6_BYTES = 28
 
-/** `remote` as `struct sockaddr_in`, or `_in6` for a socket of IPv6; undefined if it cannot be said so. */
+/** Encodes `remote` as `struct sockaddr_in`, or `_in6` for an IPv6 socket; undefined if that is not possible. */
 export function encodeName({ address, port }: Remote, is6: boolean): Buffer | undefined {
   const version = isIP(address)
   const [text = '', zone] = address.split('%')
@@ -25,7 +25,7 @@ export function encodeName({ address, port }: Remote, is6: boolean): Buffer | un
   return name
 }
 
-/** What the kernel wrote; undefined for what is no address of UDP. */
+/** Decodes a name that the kernel wrote; undefined unless it is a UDP address. */
 export function decodeName(name: Buffer): Remote | undefined {
   const port = name.readUInt16BE(2)
   switch (name.readUInt16LE(0)) {
@@ -49,7 +49,7 @@ function writeGroups(bytes: Buffer, text: string): void {
   for (const [index, group] of tail.entries()) bytes.writeUInt16BE(group, 16 - 2 * (tail.length - index))
 }
 
-/** The numbers in `1:2ab:1.2.3.4`, say. */
+/** Returns the numbers in a text such as `1:2ab:1.2.3.4`. */
 function groupsOf(text: string): number[] {
   if (text === '') return []
   return text.split(':').flatMap(group => {

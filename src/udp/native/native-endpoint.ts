@@ -7,16 +7,16 @@ import { encodeName } from './names.ts'
 import type { NativeUdp } from './native.ts'
 import type { Origin } from './send-batch.ts'
 
-/** Failures after which the kernel is asked no more to cut messages for a socket. */
+/** Failures after which the kernel is no longer asked to segment messages for a socket. */
 const MAX_REFUSALS = 8
 
-/** By calls of the system about many datagrams at once, beside the socket of Node, which waits for them and closes it. */
+/** Uses system calls for many datagrams at once. Node's socket waits for datagrams and closes the descriptor. */
 export class NativeEndpoint implements UdpEndpoint, Origin {
   readonly fd: () => number | undefined
   readonly #native: NativeUdp
   readonly #socket: Socket
   readonly #isIpv6: boolean
-  /** For what cannot be said to the system. */
+  /** Endpoint for addresses that have no form for the system. */
   readonly #other: NodeEndpoint
   readonly #names = new WeakMap<Remote, Buffer>()
   #refusals = 0
@@ -43,7 +43,7 @@ export class NativeEndpoint implements UdpEndpoint, Origin {
   send(payload: Uint8Array, to?: Remote, onDrop?: DropListener): boolean {
     const name = to === undefined ? undefined : this.#nameOf(to)
     if (to !== undefined && name === undefined) return this.#other.send(payload, to, onDrop)
-    // Whether the socket is still there is asked when the batch leaves.
+    // The send batch checks whether the socket still exists.
     if (this.#closed) return false
     this.#native.sending.add(this, payload, name, onDrop)
     return true

@@ -2,7 +2,7 @@ import type { MessageCalls } from './calls.ts'
 import { ReceiveBatch } from './receive-batch.ts'
 import { SendBatch } from './send-batch.ts'
 
-/** What all sockets of a process share: 2.3 MB of memory, of which the system gives only what is used. */
+/** State that all sockets of a process share: 2.3 MB of memory, of which the system grants only the used part. */
 export class NativeUdp {
   readonly sending: SendBatch
   readonly receiving: ReceiveBatch

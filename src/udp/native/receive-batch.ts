@@ -5,15 +5,17 @@ import { Memory } from './memory.ts'
 import { Messages } from './messages.ts'
 import { NameCache } from './name-cache.ts'
 
-/** Datagrams that are read with one call, if they are small. */
+/** Maximum of datagrams that one call reads, if they are small. */
 export const SLOTS = 64
-/** What a slot adds to the largest datagram: so that not all begin in the same lines of the processor's cache. */
+/**
+ * Bytes of a slot beyond the largest datagram, so that not all slots begin in the same cache lines of the processor.
+ */
 const SPACING_BYTES = 576
 const ARENA_BYTES = 2 * 1024 * 1024
 
 const NOWHERE: Remote = { address: '', port: 0 }
 
-/** Reads many datagrams with one call, of one socket after the other. */
+/** Reads many datagrams with one call, from one socket after another. */
 export class ReceiveBatch {
   readonly #calls: MessageCalls
   readonly #arena = new Memory(ARENA_BYTES)
@@ -30,8 +32,8 @@ export class ReceiveBatch {
   }
 
   /**
-   * Hands one batch of what waits at a socket to `listener`, as long as the socket has a descriptor. Longer datagrams than
-   * `maxBytes` are dropped. What the network says of single datagrams is skipped.
+   * Hands one batch of the datagrams that wait at a socket to `listener`, as long as the socket has a descriptor.
+   * Datagrams longer than `maxBytes` are dropped. Network errors of single datagrams are skipped.
    */
   drain(fd: () => number | undefined, maxBytes: number, listener: DatagramListener): void {
     const open = fd()
@@ -60,7 +62,7 @@ export class ReceiveBatch {
     return this.#maxBytes + SPACING_BYTES
   }
 
-  /** Makes the headers ready, and answers for how many datagrams. */
+  /** Prepares the headers, and returns the number of datagrams. */
   #describe(maxBytes: number): number {
     const count = Math.min(SLOTS, Math.floor(ARENA_BYTES / (maxBytes + SPACING_BYTES)))
     if (maxBytes !== this.#maxBytes) {
@@ -69,7 +71,7 @@ export class ReceiveBatch {
         this.#messages.place(slot, this.#arena, slot * this.#stride, maxBytes)
       }
     }
-    // The kernel writes here how long a name was.
+    // The kernel overwrites these fields with the lengths of the names.
     for (let slot = 0; slot < count; slot += 1) {
       this.#messages.headers.bytes.writeUInt32LE(NAME_BYTES, slot * Header.bytes + Header.nameBytes)
     }

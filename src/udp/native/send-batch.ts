@@ -8,34 +8,34 @@ import { Messages } from './messages.ts'
 
 const { EAGAIN, EWOULDBLOCK, ENOBUFS, ENOMEM, ECONNREFUSED, EINVAL, EIO, EMSGSIZE, EOPNOTSUPP } = constants.errno
 const FULL: ReadonlySet<number> = new Set([-EAGAIN, -EWOULDBLOCK, -ENOBUFS, -ENOMEM])
-/** The device or the path is not up to cutting; the datagrams themselves may be well. */
+/** The device or the path does not support segmentation; the datagrams themselves may be valid. */
 const UNCUT: ReadonlySet<number> = new Set([-EINVAL, -EIO, -EMSGSIZE, -EOPNOTSUPP])
 
-/** Datagrams that are sent with one call. */
+/** Maximum of datagrams that one call sends. */
 export const SLOTS = 128
-/** What they may have together: two of the largest. */
+/** Maximum of their bytes together: two of the largest. */
 export const ARENA_BYTES = 128 * 1024
-/** Larger datagrams are not left to the kernel to cut: on Ethernet it would have to make fragments of each. */
+/** The kernel does not segment larger datagrams: on Ethernet it would have to fragment each. */
 const MAX_SEGMENT_BYTES = 1_452
-/** UDP_MAX_SEGMENTS of kernels before 6.9, and what one message may have in all. */
+/** UDP_MAX_SEGMENTS of kernels before 6.9, and the maximum bytes of one message. */
 const MAX_SEGMENTS = 64
 const MAX_SEGMENTED_BYTES = 65_000
 
-/** Who sends: a socket. */
+/** The sender of datagrams: a socket. */
 export interface Origin {
   /** Undefined once it is closed. */
   readonly fd: () => number | undefined
-  /** Whether the kernel shall cut messages into datagrams for it. */
+  /** Whether the kernel segments messages for it. */
   readonly segments: () => boolean
-  /** Told that it would not. */
+  /** Called when the kernel refused to segment. */
   readonly refusedSegments: () => void
 }
 
 /**
- * Gathers what is sent within one turn of the event loop and hands it to the system with one call; neighbours of one size
- * with the same destination as one message, which the kernel cuts into datagrams as late as it can.
+ * Collects the datagrams of one turn of the event loop and sends them with one system call. Neighbours of one size with
+ * the same destination form one message, which the kernel segments as late as possible.
  *
- * Holds datagrams of one socket at a time. What the system does not take is dropped and said to be.
+ * Holds datagrams of one socket at a time. Datagrams that the system refuses are dropped and reported.
  */
 export class SendBatch {
   readonly #calls: MessageCalls
@@ -49,7 +49,7 @@ export class SendBatch {
   readonly #offsets = new Uint32Array(SLOTS + 1)
   readonly #to: (Buffer | undefined)[] = new Array(SLOTS).fill(undefined)
   readonly #listeners: (DropListener | undefined)[] = new Array(SLOTS).fill(undefined)
-  /** The slot that each message begins with, and the end of the last. */
+  /** The first slot of each message, and the end of the last. */
   readonly #firsts = new Uint32Array(SLOTS + 1)
   #origin: Origin | undefined
   #count = 0
@@ -61,7 +61,10 @@ export class SendBatch {
     for (let index = 0; index < SLOTS; index += 1) this.#prepare(index)
   }
 
-  /** Takes a datagram; `to` is a name of the system, the same object for the same place. Throws RangeError above ARENA_BYTES. */
+  /**
+   * Accepts a datagram; `to` is a name of the system, the same object for the same address. Throws RangeError above
+   * ARENA_BYTES.
+   */
   add(origin: Origin, payload: Uint8Array, to: Buffer | undefined, onDrop: DropListener | undefined): void {
     const size = payload.length
     if (size > ARENA_BYTES) throw new RangeError(`a datagram of ${size} bytes`)
@@ -80,7 +83,7 @@ export class SendBatch {
     atEndOfTurn(this.#onTurn)
   }
 
-  /** Whether something of this socket waits here. */
+  /** Whether a datagram of this socket waits here. */
   holds(origin: Origin): boolean {
     return this.#origin === origin
   }
@@ -106,7 +109,7 @@ export class SendBatch {
         cut = false
         origin.refusedSegments()
       } else {
-        // A refusal is of an earlier datagram, and takes one with it; else the network says something of this destination.
+        // ECONNREFUSED belongs to an earlier datagram and drops this one; any other error belongs to this destination.
         if (sent === -ECONNREFUSED) this.#listeners[slot]?.refused?.()
         slot = sent === -ECONNREFUSED ? slot + 1 : (this.#firsts[1] ?? count)
       }
@@ -125,7 +128,7 @@ export class SendBatch {
     }
   }
 
-  /** Writes headers for the slots from `from` on, and answers for how many messages. */
+  /** Writes headers for the slots from `from` on, and returns the number of messages. */
   #describe(from: number, count: number, cut: boolean): number {
     let messages = 0
     for (let slot = from; slot < count; messages += 1) {
@@ -138,7 +141,10 @@ export class SendBatch {
     return messages
   }
 
-  /** The slot after those that go as one message with `first`: of its size, but for the last, which may be shorter. */
+  /**
+   * Returns the slot after those that form one message with `first`: they have its size, except for the last, which may
+   * be shorter.
+   */
   #runFrom(first: number, count: number): number {
     const start = this.#offsets[first] ?? 0
     const size = (this.#offsets[first + 1] ?? 0) - start

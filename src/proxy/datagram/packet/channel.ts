@@ -29,7 +29,7 @@ export class PacketChannel {
     this.#packing = new Packing(this.#link)
   }
 
-  /** The path of a session, not yet found; undefined if there can be none. */
+  /** Makes the path of a session, which is not found yet; undefined if there can be none. */
   static open(options: ChannelOptions): PacketChannel | undefined {
     try {
       const channel = new PacketChannel(options)
@@ -42,12 +42,12 @@ export class PacketChannel {
     }
   }
 
-  /** Whether datagrams go by packets now. */
+  /** Whether datagrams are sent as packets now. */
   get isUp(): boolean {
     return this.#finder.path !== undefined
   }
 
-  /** Hands the datagrams of a stream to `flow` and looks for the path. The function returned takes that back. */
+  /** Hands the datagrams of a stream to `flow` and begins to look for the path. The returned function undoes that. */
   attach(streamId: number, flow: PacketFlow): () => void {
     this.#flows.set(streamId, flow)
     this.#finder.start()
@@ -58,8 +58,8 @@ export class PacketChannel {
   }
 
   /**
-   * Sends a datagram of a stream by a packet, with others that come in the same turn of the event loop if they fit in it;
-   * undefined if it must go by a capsule. One that is dropped nevertheless is told to the stream's flow.
+   * Sends a datagram of a stream in a packet, together with others of the same turn of the event loop if they fit;
+   * undefined if it must be sent as a capsule. A datagram that is dropped later is reported to the stream's flow.
    */
   send(streamId: number, payload: Buffer): Sent | undefined {
     const path = this.#finder.path

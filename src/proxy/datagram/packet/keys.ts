@@ -20,7 +20,7 @@ const KEY_LABEL = 'EXPORTER-warren-datagram-key'
 const TAG_LABEL = 'EXPORTER-warren-datagram-tag'
 const SENDERS: Readonly<Record<Sender, number>> = { client: 0, server: 1 }
 
-/** The keys of what `sender` sends in `epoch`. Throws once the session is gone. */
+/** Derives the keys for packets of `sender` in `epoch`. Throws once the session has closed. */
 export function packetKeys(exporter: Exporter, sender: Sender, epoch: number): PacketKeys {
   const context = Buffer.alloc(5)
   context[0] = SENDERS[sender]
@@ -32,12 +32,12 @@ export function splitMaterial(material: Buffer): PacketKeys {
   return { key: material.subarray(0, KEY_BYTES), mask: material.subarray(KEY_BYTES, KEY_BYTES + NONCE_BYTES) }
 }
 
-/** What packets of `sender` begin with, in all epochs of the session. Throws once it is gone. */
+/** The first bytes of all packets of `sender`, in all epochs of the session. Throws once it has closed. */
 export function packetTag(exporter: Exporter, sender: Sender): Buffer {
   return exporter(TAG_BYTES, TAG_LABEL, Buffer.of(SENDERS[sender]))
 }
 
-/** Seals packets of one epoch, each where it lies. Not to be used after `close`: then it throws. */
+/** Seals packets of one epoch in place. Throws when it is used after `close`. */
 export class PacketSealer {
   readonly #nonce: PacketNonce
   readonly #aead: Sealer
@@ -48,7 +48,7 @@ export class PacketSealer {
   }
 
   /**
-   * Makes a packet of `packet`, which holds its content behind HEADER_BYTES and has SEAL_BYTES of room behind that.
+   * Makes a packet of `packet`, which holds its content after HEADER_BYTES and has SEAL_BYTES of room after it.
    * `counter` must never be used twice.
    */
   seal(packet: Buffer, tag: Buffer, epoch: number, counter: number): void {
@@ -64,7 +64,7 @@ export class PacketSealer {
   }
 }
 
-/** Opens packets of one epoch. Not to be used after `close`: then it throws. */
+/** Opens packets of one epoch. Throws when it is used after `close`. */
 export class PacketOpener {
   readonly #nonce: PacketNonce
   readonly #aead: Opener
@@ -74,7 +74,7 @@ export class PacketOpener {
     this.#aead = aes256Gcm().opener(key)
   }
 
-  /** The content of a packet, which it overwrites, or undefined unless it is authentic. */
+  /** Returns the content of a packet, which it overwrites, or undefined unless it is authentic. */
   open(packet: Buffer): Buffer | undefined {
     if (packet.length < PACKET_OVERHEAD_BYTES) return undefined
     const header = packet.subarray(0, HEADER_BYTES)

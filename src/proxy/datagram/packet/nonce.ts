@@ -3,7 +3,7 @@ import { COUNTER_AT } from './format.ts'
 
 const COUNTER_BYTES = 8
 
-/** As in TLS 1.3: the counter, to the right, over a mask that only the two ends know. */
+/** As in TLS 1.3: the counter, aligned right, XORed with a mask that only the two ends know. */
 export class PacketNonce {
   readonly #mask: Buffer
   readonly #nonce = Buffer.alloc(NONCE_BYTES)

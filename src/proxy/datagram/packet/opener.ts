@@ -9,7 +9,7 @@ interface Epoch {
   readonly window: ReplayWindow
 }
 
-/** Opens what the other end of a session sends, of the epoch that it is in, the one before and the one after. */
+/** Opens packets from the other end of a session: those of the current epoch, the one before and the one after. */
 export class Opener {
   readonly #exporter: Exporter
   readonly #sender: Sender
@@ -24,15 +24,15 @@ export class Opener {
   }
 
   /**
-   * The content of a packet, which it overwrites; undefined unless it is authentic and new. Throws once the session is
-   * gone.
+   * Returns the content of a packet, which it overwrites; undefined unless it is authentic and new. Throws once the
+   * session has closed.
    */
   open(packet: Buffer): Buffer | undefined {
     const header = decodeHeader(packet)
     const epoch = header === undefined ? undefined : this.#find(header.epoch)
     if (header === undefined || epoch === undefined) return undefined
     const content = epoch.opener.open(packet)
-    // Only now: a forged counter would push authentic ones out of the window.
+    // The window moves only after the check: a forged counter would push authentic ones out of it.
     if (content === undefined || !epoch.window.accept(header.counter)) return undefined
     if (epoch === this.#next) {
       this.#previous?.opener.close()
@@ -43,7 +43,7 @@ export class Opener {
     return content
   }
 
-  /** Forgets the keys. Nothing can be opened any more. */
+  /** Discards the keys. No packet can be opened after that. */
   close(): void {
     for (const epoch of [this.#previous, this.#current, this.#next]) epoch?.opener.close()
   }
@@ -52,7 +52,7 @@ export class Opener {
     if (bits === (this.#current.number & 0xff)) return this.#current
     if (this.#previous !== undefined && bits === (this.#previous.number & 0xff)) return this.#previous
     if (bits !== ((this.#current.number + 1) & 0xff)) return undefined
-    // Kept, so that forged packets do not cost a derivation each.
+    // It is kept, so that forged packets do not cost a derivation each.
     this.#next ??= this.#epoch(this.#current.number + 1)
     return this.#next
   }

@@ -1,7 +1,7 @@
 import type { DropListener, Remote } from '../../../udp/index.ts'
 import { DATAGRAM_OVERHEAD_BYTES, HEADER_BYTES, Kind, LENGTH_BYTES, SEAL_BYTES, SIZES } from './format.ts'
 
-/** A flow that is told of its datagrams that were dropped after they had been taken. */
+/** A flow that is notified of datagrams that were dropped after they had been accepted. */
 export interface PacketSource {
   readonly dropped: (datagrams: number, bytes: number) => void
 }
@@ -9,7 +9,7 @@ export interface PacketSource {
 const STREAM_BYTES = 4
 const LARGEST = Math.max(...SIZES)
 
-/** A packet that is being made, of one or several datagrams of one stream. Used again for the next. */
+/** A packet under construction, with one or several datagrams of one stream. It is reused for the next. */
 export class OutgoingPacket {
   readonly #bytes = Buffer.alloc(LARGEST)
   #end = 0
@@ -23,14 +23,16 @@ export class OutgoingPacket {
     return this.#datagrams === 0
   }
 
-  /** Whether one more datagram of `bytes` would go to the same stream and place, in a packet of at most `size` bytes. */
+  /**
+   * Whether one more datagram of `bytes` would go to the same stream and remote, in a packet of at most `size` bytes.
+   */
   hasRoom(streamId: number, remote: Remote, bytes: number, size: number): boolean {
     const isSame =
       this.#streamId === streamId && this.#remote === remote && this.#bytes[HEADER_BYTES] === Kind.Datagrams
     return isSame && this.#end + LENGTH_BYTES + bytes + SEAL_BYTES <= size
   }
 
-  /** Begins anew. Of kind Datagram it takes one datagram, which must fit in the largest packet. */
+  /** Begins a new packet. One of kind Datagram holds one datagram, which must fit in the largest packet. */
   begin(kind: number, streamId: number, remote: Remote, source: PacketSource | undefined): void {
     this.#bytes[HEADER_BYTES] = kind
     this.#bytes.writeUInt32BE(streamId, HEADER_BYTES + 1)
@@ -42,7 +44,7 @@ export class OutgoingPacket {
     this.#payloadBytes = 0
   }
 
-  /** Throws RangeError for one that does not fit. */
+  /** Adds a datagram. Throws RangeError if it does not fit. */
   add(payload: Buffer): void {
     if (this.#bytes[HEADER_BYTES] === Kind.Datagrams) {
       this.#bytes.writeUInt16BE(payload.length, this.#end)
@@ -54,7 +56,10 @@ export class OutgoingPacket {
     this.#payloadBytes += payload.length
   }
 
-  /** Has `seal` make a packet of it and `send` send that, and is empty then. What either refuses is dropped. */
+  /**
+   * Calls `seal` to make a packet of it and `send` to send that, and is empty then. Datagrams that either refuses are
+   * dropped.
+   */
   finish(
     seal: (packet: Buffer) => boolean,
     send: (packet: Buffer, to: Remote, onDrop: DropListener | undefined) => boolean
@@ -70,14 +75,14 @@ export class OutgoingPacket {
     if (!seal(packet) || !send(packet, remote, onDrop)) onDrop?.dropped()
   }
 
-  /** Forgets what it holds, which is dropped. */
+  /** Drops its content. */
   discard(): void {
     if (this.#datagrams > 0) this.#source?.dropped(this.#datagrams, this.#payloadBytes)
     this.#datagrams = 0
   }
 }
 
-/** Largest payload that goes into a packet of `size` bytes with others. */
+/** Largest payload that fits in a packet of `size` bytes with others. */
 export function largestAmongOthers(size: number): number {
   return size - DATAGRAM_OVERHEAD_BYTES - LENGTH_BYTES
 }

@@ -14,7 +14,7 @@ export class Packing {
     this.#link = link
   }
 
-  /** Takes a datagram that fits in a packet of `path`. One that is dropped later is told to `source`. */
+  /** Accepts a datagram that fits in a packet of `path`. Reports to `source` if it is dropped later. */
   add(path: Path, streamId: number, payload: Buffer, source: PacketSource | undefined): void {
     this.#outgoing ??= new OutgoingPacket()
     const outgoing = this.#outgoing
@@ -29,18 +29,18 @@ export class Packing {
     atEndOfTurn(this.#onTurn)
   }
 
-  /** Sends what it holds. */
+  /** Sends the packet that it holds. */
   finish(): void {
     this.#outgoing?.finish(this.#link.sealInPlace, this.#link.send)
   }
 
-  /** Sends what it holds, and gives its memory back. */
+  /** Sends the packet that it holds, and releases its memory. */
   idle(): void {
     this.finish()
     this.#outgoing = undefined
   }
 
-  /** Forgets what it holds, which is dropped. */
+  /** Drops the packet that it holds. */
   discard(): void {
     this.#outgoing?.discard()
   }

@@ -7,17 +7,17 @@ import { PendingPings } from './pending-pings.ts'
 import { encodeProbe, newToken, type Probe } from './probe.ts'
 import type { SealedLink } from './sealed-link.ts'
 
-/** How often the path is asked while it is used. */
+/** Interval of pings on a path that is used. */
 const PING_MS = 400
 /** Longest pause between attempts to find the path again; the first is PING_MS. */
 const MAX_PAUSE_MS = 10_000
-/** Addresses of the other agent that are asked. */
+/** Maximum of addresses of the other agent that are tried. */
 const MAX_REMOTES = 4
 
 export interface PathFinderOptions {
   /** Which end of the session this is. */
   readonly role: Sender
-  /** Where the other end may be reached. The server's end learns it from authentic packets. */
+  /** Possible addresses of the other end. The server's end learns them from authentic packets. */
   readonly remotes: readonly Remote[]
   readonly machine: string
   readonly nowMs: () => number
@@ -27,8 +27,9 @@ export interface PathFinderOptions {
 /**
  * Finds out where packets arrive, and notices when they no longer do.
  *
- * Each end asks for itself, with a ping as large as a packet may become, again and again while the path is used, and now
- * and then while there is none. Only authentic packets are answered, each by no more bytes than it has, twice.
+ * Each end pings for its own direction, with a ping as large as a packet may become: repeatedly while the path is used,
+ * and now and then while there is none. Only authentic packets are answered, each with no more bytes than it has,
+ * twice.
  */
 export class PathFinder {
   readonly #link: SealedLink
@@ -46,19 +47,19 @@ export class PathFinder {
     this.#remotes = options.remotes.slice(0, MAX_REMOTES)
   }
 
-  /** Where packets arrive now. */
+  /** The path on which packets arrive now. */
   get path(): Path | undefined {
     return this.#path
   }
 
-  /** Begins to look, unless it does already. */
+  /** Begins to look for a path, unless it does already. */
   start(): void {
     if (this.#timer !== undefined) return
     this.#timer = setInterval(() => this.#tick(), PING_MS)
     this.#tick()
   }
 
-  /** Looks no more, and forgets what it found. */
+  /** Stops looking, and forgets the path. */
   idle(): void {
     clearInterval(this.#timer)
     this.#timer = undefined
@@ -71,13 +72,13 @@ export class PathFinder {
     if (this.#link.sealInPlace(pong)) this.#link.send(pong, from)
     const path = this.#path
     if (path !== undefined && (this.#options.role === 'client' || isSame(path.remote, from))) return
-    // The server's end knows no address but those that authentic packets come from; each is asked before it is used.
+    // The server's end knows only the addresses that authentic packets come from; it pings each before it uses it.
     if (this.#options.role === 'server') this.#remotes = [from]
     else if (!this.#remotes.some(remote => isSame(remote, from))) return
     this.#ping(from, SIZES[0])
   }
 
-  /** Takes an authentic pong. */
+  /** Handles an authentic pong. */
   answered({ token, features }: Probe): void {
     const ping = this.#pings.take(token)
     if (ping === undefined) return

@@ -1,25 +1,27 @@
 import type { Remote } from '../../../udp/index.ts'
 import { Feature, SIZES } from './format.ts'
 
-/** How often a path is asked while it is not used, so that a NAT keeps it open; else at every turn of its finder. */
+/**
+ * Interval of pings on an unused path, so that a NAT keeps it open; a used path is pinged at every turn of its finder.
+ */
 const IDLE_PING_MS = 15_000
-/** Without an answer for this long, datagrams go by capsules again. */
+/** Without an answer for this time, datagrams are sent as capsules again. */
 const DEAD_MS = 2_000
-/** Attempts at a larger size, before it is given up until the path is found anew. */
+/** Attempts at a larger size. After that many, the size stays until the path is found again. */
 const MAX_GROWTH = 3
 
-/** A way that packets arrive by, and what is known of it. */
+/** A path on which packets arrive, and the facts known about it. */
 export class Path {
-  /** The same object as long as the path lives. */
+  /** The same object as long as the path exists. */
   readonly remote: Remote
   /** Whether the other end opens packets with several datagrams. */
   readonly packs: boolean
-  /** Whether datagrams went by it since it was asked last. */
+  /** Whether datagrams used it since the last ping. */
   used = true
   #size: number
   #growth = 0
   #lastPingMs: number
-  /** Since when an answer is missing. */
+  /** Time since which an answer is missing. */
   #waitingSinceMs: number | undefined
 
   constructor(remote: Remote, features: number, size: number, nowMs: number) {
@@ -29,7 +31,7 @@ export class Path {
     this.#lastPingMs = nowMs
   }
 
-  /** The largest packet that was seen to arrive. */
+  /** Size of the largest packet that is known to arrive. */
   get size(): number {
     return this.#size
   }
@@ -48,13 +50,13 @@ export class Path {
     this.#waitingSinceMs ??= nowMs
   }
 
-  /** Notes that a packet of `size` bytes arrived. */
+  /** Records that a packet of `size` bytes arrived. */
   answered(size: number): void {
     this.#size = Math.max(this.#size, size)
     this.#waitingSinceMs = undefined
   }
 
-  /** A larger size to try, and counts the attempt; undefined if there is none, or was tried often enough. */
+  /** Returns a larger size to try, and counts the attempt; undefined if there is none, or after too many attempts. */
   nextSize(): number | undefined {
     const larger = SIZES.find(size => size > this.#size)
     if (larger === undefined || this.#growth >= MAX_GROWTH) return undefined

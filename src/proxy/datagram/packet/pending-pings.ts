@@ -1,7 +1,7 @@
 import { LruMap } from '../../../core/index.ts'
 import type { Remote } from '../../../udp/index.ts'
 
-/** Pings whose answer is waited for. */
+/** Maximum of pings that wait for an answer. */
 const MAX_PINGS = 16
 
 export interface Ping {
@@ -10,7 +10,7 @@ export interface Ping {
   readonly epoch: number
 }
 
-/** Pings that were sent, by their tokens. With one more than MAX_PINGS the oldest is given up. */
+/** Pings that were sent, by their tokens. Beyond MAX_PINGS the oldest is removed. */
 export class PendingPings {
   readonly #pings = new LruMap<string, Ping>(MAX_PINGS)
 
@@ -18,7 +18,7 @@ export class PendingPings {
     this.#pings.set(token.toString('latin1'), ping)
   }
 
-  /** The ping that an answer belongs to, once. */
+  /** Removes and returns the ping that an answer belongs to. */
   take(token: Buffer): Ping | undefined {
     const key = token.toString('latin1')
     const ping = this.#pings.get(key)

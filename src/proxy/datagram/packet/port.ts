@@ -6,18 +6,18 @@ import { decodeHeader, MAX_PACKET_BYTES } from './format.ts'
 
 export type { Remote }
 
-/** `packet` is the listener's to overwrite, and as `from` valid only during the call. */
+/** The listener may overwrite `packet`. Both `packet` and `from` are valid only during the call. */
 export type PacketListener = (packet: Buffer, from: () => Remote) => void
 
-/** Sessions with a datagram path at once; others use capsules. */
+/** Maximum of sessions with a datagram path; others use capsules. */
 const MAX_LISTENERS = 8_192
-/** Asked of the kernel, which may give less; a burst that does not fit is lost. */
+/** Size requested from the kernel, which may grant less; a burst that does not fit is lost. */
 const BUFFER_BYTES = 4 * 1024 * 1024
 
 /**
- * The UDP side of the data port. It hands packets to the session that they name, and answers nothing itself.
+ * The UDP side of the data port. It hands packets to the session that they identify, and never answers them.
  *
- * Without it (the port is taken) datagrams go by capsules.
+ * Without it (the port is taken) datagrams are sent as capsules.
  */
 export class PacketPort {
   readonly #log: Logger
@@ -46,7 +46,7 @@ export class PacketPort {
       return
     }
     socket.off('error', reject)
-    // What the network says of single packets.
+    // Errors that the network reports for single packets.
     socket.on('error', err => this.#log.debug('data port: UDP', { err }))
     growPortBuffers(socket, BUFFER_BYTES)
     const endpoint = udpEndpoint(socket)
@@ -63,7 +63,7 @@ export class PacketPort {
     return this.#endpoint !== undefined && (this.#is6 ? version !== 0 : version === 4)
   }
 
-  /** Hands what names `tag` to `listener`. False if there is no room, or the tag is taken. */
+  /** Hands packets with `tag` to `listener`. Returns false if there is no room, or the tag is taken. */
   listen(tag: string, listener: PacketListener): boolean {
     if (this.#endpoint === undefined || this.#listeners.size >= MAX_LISTENERS || this.#listeners.has(tag)) return false
     this.#listeners.set(tag, listener)
@@ -74,7 +74,7 @@ export class PacketPort {
     this.#listeners.delete(tag)
   }
 
-  /** Sends `packet`, of which it keeps no reference. False if it was dropped, since too much waits already. */
+  /** Sends `packet` and keeps no reference to it. Returns false if it was dropped because too much waits already. */
   send(packet: Buffer, to: Remote, onDrop?: DropListener): boolean {
     return this.#endpoint?.send(packet, to, onDrop) ?? false
   }

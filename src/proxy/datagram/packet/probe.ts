@@ -3,11 +3,11 @@ import { Feature, HEADER_BYTES, PACKET_OVERHEAD_BYTES } from './format.ts'
 
 const TOKEN_BYTES = 8
 
-/** What a ping or a pong says. */
+/** Content of a ping or a pong. */
 export interface Probe {
-  /** A copy: it outlives the packet that it came in. */
+  /** A copy: it is used longer than the packet that it came in. */
   readonly token: Buffer
-  /** What its sender understands: bits of `Feature`. */
+  /** Features that its sender supports: bits of `Feature`. */
   readonly features: number
 }
 
@@ -15,17 +15,17 @@ export function newToken(): Buffer {
   return randomBytes(TOKEN_BYTES)
 }
 
-/** A ping or pong of `size` bytes, not yet sealed. */
+/** Makes a ping or pong of `size` bytes, not yet sealed. */
 export function encodeProbe(kind: number, token: Buffer, size: number): Buffer {
   const packet = Buffer.alloc(Math.max(PACKET_OVERHEAD_BYTES + 1 + TOKEN_BYTES, size))
   packet[HEADER_BYTES] = kind
   packet.set(token, HEADER_BYTES + 1)
-  // An answer must not be larger than what it answers.
+  // An answer must not be larger than its ping.
   if (size >= PACKET_OVERHEAD_BYTES + 2 + TOKEN_BYTES) packet[HEADER_BYTES + 1 + TOKEN_BYTES] = Feature.Datagrams
   return packet
 }
 
-/** Undefined if `content` is too short to be one. */
+/** Reads a ping or pong; undefined if `content` is too short. */
 export function decodeProbe(content: Buffer): Probe | undefined {
   if (content.length <= TOKEN_BYTES) return undefined
   return { token: Buffer.from(content.subarray(1, 1 + TOKEN_BYTES)), features: content[1 + TOKEN_BYTES] ?? 0 }

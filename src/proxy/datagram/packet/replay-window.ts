@@ -1,14 +1,14 @@
-/** Counters behind the highest one that may still arrive. */
+/** Distance below the highest counter within which a counter may still arrive. */
 export const REPLAY_WINDOW = 2_048
 
 const WORDS = REPLAY_WINDOW / 32
 
-/** Lets each counter through once. To be asked only about authentic packets: others must not move it. */
+/** Accepts each counter once. Call it only for authentic packets: others must not move it. */
 export class ReplayWindow {
   readonly #seen = new Uint32Array(WORDS)
   #highest = -1
 
-  /** False if `counter` was here before, or is too old to tell. */
+  /** Returns false if `counter` was accepted before, or is too old to know. */
   accept(counter: number): boolean {
     if (counter > this.#highest) this.#advance(counter)
     else if (this.#highest - counter >= REPLAY_WINDOW) return false

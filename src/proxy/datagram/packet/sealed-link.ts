@@ -17,7 +17,7 @@ export interface SealedLinkOptions {
 /**
  * The packets of one session at the data port, sealed and opened with its keys.
  *
- * The session may end at any moment, and its keys with it: then nothing is sealed and nothing opens, without an error.
+ * The session may close at any moment. After that no packet is sealed or opened, without an error.
  */
 export class SealedLink {
   readonly #port: PacketPort
@@ -25,7 +25,7 @@ export class SealedLink {
   readonly #opener: Opener
   readonly #tag: string
 
-  /** Throws once the session is gone. */
+  /** Throws once the session has closed. */
   constructor({ port, exporter, role, nowMs, limits }: SealedLinkOptions) {
     const other = role === 'client' ? 'server' : 'client'
     this.#port = port
@@ -39,17 +39,17 @@ export class SealedLink {
     return this.#sealer.epoch
   }
 
-  /** Has each packet that names this session handed to `listener`, not yet opened. False if there is no room for it. */
+  /** Hands each packet for this session to `listener`, not yet opened. Returns false if there is no room for it. */
   listen(listener: (packet: Buffer, from: () => Remote) => void): boolean {
     return this.#port.listen(this.#tag, listener)
   }
 
-  /** Notes that the other end has opened a packet of `epoch`. */
+  /** Records that the other end has opened a packet of `epoch`. */
   confirm(epoch: number): void {
     this.#sealer.confirm(epoch)
   }
 
-  /** As `Sealer.sealInPlace`. */
+  /** Same as `Sealer.sealInPlace`. */
   readonly sealInPlace = (packet: Buffer): boolean => {
     try {
       return this.#sealer.sealInPlace(packet)
@@ -58,10 +58,10 @@ export class SealedLink {
     }
   }
 
-  /** Sends a sealed packet. False if it was dropped at once. */
+  /** Sends a sealed packet. Returns false if it was dropped at once. */
   readonly send = (packet: Buffer, to: Remote, onDrop?: DropListener): boolean => this.#port.send(packet, to, onDrop)
 
-  /** As `Opener.open`. */
+  /** Same as `Opener.open`. */
   open(packet: Buffer): Buffer | undefined {
     try {
       return this.#opener.open(packet)
@@ -70,7 +70,7 @@ export class SealedLink {
     }
   }
 
-  /** Hears nothing more. */
+  /** Stops listening. */
   ignore(): void {
     this.#port.ignore(this.#tag)
   }

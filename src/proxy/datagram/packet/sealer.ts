@@ -3,21 +3,21 @@ import { HEADER_BYTES, SEAL_BYTES } from './format.ts'
 import { PacketSealer, packetKeys, packetTag } from './keys.ts'
 
 export interface SealerLimits {
-  /** Packets after which new keys are taken. @default 2^24 */
+  /** Packets after which new keys are derived. @default 2^24 */
   readonly packets: number
-  /** Age after which new keys are taken, in milliseconds. @default 15 minutes */
+  /** Age after which new keys are derived, in milliseconds. @default 15 minutes */
   readonly ageMs: number
 }
 
 // RFC 9147 section 4.5.3: AES-GCM should seal no more than 2^24.5 full-size records with one key.
 export const SEALER_LIMITS: SealerLimits = Object.freeze({ packets: 2 ** 24, ageMs: 15 * 60_000 })
-/** Nothing is sealed beyond it, should the other end never answer. */
+/** Upper bound for packets of one epoch, in case the other end never answers. */
 const MAX_PACKETS = 2 ** 32
 
 /**
- * Seals what this end of a session sends: each packet with the next counter of its epoch.
+ * Seals the packets of this end of a session, each with the next counter of its epoch.
  *
- * Goes to the next epoch only once the other end has answered in this one, so that it is never more than one behind.
+ * Moves to the next epoch only once the other end has answered in this one, so that it is never more than one ahead.
  */
 export class Sealer {
   readonly #exporter: Exporter
@@ -45,18 +45,21 @@ export class Sealer {
     return this.#epoch
   }
 
-  /** Notes that the other end has opened a packet of `epoch`. */
+  /** Records that the other end has opened a packet of `epoch`. */
   confirm(epoch: number): void {
     if (epoch === this.#epoch) this.#confirmed = true
   }
 
-  /** A packet with this content; undefined when no more may be sealed. Throws once the session is gone. */
+  /** Makes a packet with this content; undefined when no more may be sealed. Throws once the session has closed. */
   seal(...content: readonly Buffer[]): Buffer | undefined {
     const packet = Buffer.concat([Buffer.alloc(HEADER_BYTES), ...content, Buffer.alloc(SEAL_BYTES)])
     return this.sealInPlace(packet) ? packet : undefined
   }
 
-  /** As `seal`, of a content that lies between HEADER_BYTES and SEAL_BYTES of room; false when no more may be sealed. */
+  /**
+   * Same as `seal`, for a content that lies between HEADER_BYTES and SEAL_BYTES of room; false when no more may be
+   * sealed.
+   */
   sealInPlace(packet: Buffer): boolean {
     if (this.#confirmed && this.#isWorn()) this.#advance()
     if (this.#counter >= MAX_PACKETS) return false
@@ -66,7 +69,7 @@ export class Sealer {
     return true
   }
 
-  /** Forgets the keys. Nothing can be sealed any more: it throws. */
+  /** Discards the keys. Sealing throws after that. */
   close(): void {
     this.#keys.close()
   }

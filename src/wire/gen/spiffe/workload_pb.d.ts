@@ -26,7 +26,7 @@ export declare type X509SVIDRequest = Message<"X509SVIDRequest"> & {
 export declare const X509SVIDRequestSchema: GenMessage<X509SVIDRequest>;
 
 /**
- * Each message is the whole state: what it does not name is gone.
+ * Each message is the whole state: a certificate that it does not contain is no longer valid.
  *
  * @generated from message X509SVIDResponse
  */
@@ -272,7 +272,7 @@ export declare type ValidateJWTSVIDResponse = Message<"ValidateJWTSVIDResponse">
 export declare const ValidateJWTSVIDResponseSchema: GenMessage<ValidateJWTSVIDResponse>;
 
 /**
- * Every call must carry the metadata `workload.spiffe.io: true`, which keeps a web page's forged request out.
+ * Every call must carry the metadata `workload.spiffe.io: true`, which excludes a forged request of a web page.
  *
  * @generated from service SpiffeWorkloadAPI
  */

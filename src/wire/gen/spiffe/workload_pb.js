@@ -99,7 +99,7 @@ export const ValidateJWTSVIDResponseSchema = /*@__PURE__*/
   messageDesc(file_spiffe_workload, 11);
 
 /**
- * Every call must carry the metadata `workload.spiffe.io: true`, which keeps a web page's forged request out.
+ * Every call must carry the metadata `workload.spiffe.io: true`, which excludes a forged request of a web page.
  *
  * @generated from service SpiffeWorkloadAPI
  */

@@ -56,7 +56,7 @@ export declare type CreateTokenResponse = Message<"warren.api.v1.CreateTokenResp
   expiresAtMs: bigint;
 
   /**
-   * Names the token without giving it away.
+   * Names the token without revealing it.
    *
    * @generated from field: string id = 3;
    */
@@ -138,7 +138,7 @@ export declare type Token = Message<"warren.api.v1.Token"> & {
   expiresAtMs: bigint;
 
   /**
-   * When it was used or revoked; zero if neither.
+   * Time when it was used or revoked; zero if neither.
    *
    * @generated from field: int64 ended_at_ms = 7;
    */
@@ -197,7 +197,7 @@ export declare type DrainRequest = Message<"warren.api.v1.DrainRequest"> & {
   undo: boolean;
 
   /**
-   * How long flows may take to finish; what is left then is reset. Zero: 30 seconds.
+   * Time for flows to finish; flows that remain are reset. Zero: 30 seconds.
    *
    * @generated from field: uint32 timeout_ms = 2;
    */
@@ -215,7 +215,7 @@ export declare const DrainRequestSchema: GenMessage<DrainRequest>;
  */
 export declare type DrainResponse = Message<"warren.api.v1.DrainResponse"> & {
   /**
-   * Flows that ended by themselves, and those that were reset.
+   * Flows that finished in time, and flows that were reset.
    *
    * @generated from field: uint32 finished = 1;
    */
@@ -227,7 +227,7 @@ export declare type DrainResponse = Message<"warren.api.v1.DrainResponse"> & {
   reset: number;
 
   /**
-   * It was undone before all had ended.
+   * The drain was undone before all had ended.
    *
    * @generated from field: bool undone = 3;
    */
@@ -320,7 +320,7 @@ export declare type Member = Message<"warren.api.v1.Member"> & {
   policyVersion: bigint;
 
   /**
-   * Until its lease ends, by this host's clock; negative once it has ended.
+   * Time until its lease ends, by this host's clock; negative once it has ended.
    *
    * @generated from field: int64 lease_left_ms = 10;
    */
@@ -334,7 +334,7 @@ export declare type Member = Message<"warren.api.v1.Member"> & {
   suspectSinceMs: bigint;
 
   /**
-   * When its node certificate, as known here, ends.
+   * End of its node certificate, as known here.
    *
    * @generated from field: int64 certificate_not_after_ms = 12;
    */
@@ -407,7 +407,8 @@ export declare type Flow = Message<"warren.api.v1.Flow"> & {
   protocol: Protocol;
 
   /**
-   * "direct", "libp2p", "relay via MACHINE", "local" (the same host), or "udp" while datagrams go as packets of their own.
+   * "direct", "mesh", "relay via MACHINE", "local" (the same host), or "udp" while datagrams are sent as packets of
+   * their own.
    *
    * @generated from field: string carrier = 6;
    */
@@ -434,7 +435,7 @@ export declare type Flow = Message<"warren.api.v1.Flow"> & {
   rule: string;
 
   /**
-   * Of a flow of datagrams.
+   * Flows of datagrams only.
    *
    * @generated from field: uint64 datagrams_in = 11;
    */
@@ -446,14 +447,15 @@ export declare type Flow = Message<"warren.api.v1.Flow"> & {
   datagramsOut: bigint;
 
   /**
-   * Datagrams of either direction that this host dropped: too large, too many, or not taken in time.
+   * Datagrams of either direction that this host dropped: too large, too many, or not read in time.
    *
    * @generated from field: uint64 dropped = 13;
    */
   dropped: bigint;
 
   /**
-   * When it is cut, and why, unless the ends of its session prove renewed certificates before; zero and empty if nothing is wrong.
+   * Time and reason of its cut, unless the ends of its session prove renewed certificates before; zero and empty if
+   * nothing is wrong.
    *
    * @generated from field: int64 cut_at_ms = 14;
    */
@@ -541,7 +543,7 @@ export declare type Entry = Message<"warren.api.v1.Entry"> & {
   id: string;
 
   /**
-   * Selectors; an empty one asks for nothing.
+   * Selectors; an empty one does not restrict.
    *
    * @generated from field: string machine = 2;
    */
@@ -681,7 +683,7 @@ export declare type EvictRequest = Message<"warren.api.v1.EvictRequest"> & {
   reason: string;
 
   /**
-   * Also when no host of this name is known here.
+   * Also if no host of this name is known here.
    *
    * @generated from field: bool force = 3;
    */
@@ -709,7 +711,7 @@ export declare type EvictResponse = Message<"warren.api.v1.EvictResponse"> & {
   version: bigint;
 
   /**
-   * Other hosts that are out with it: their certificates are below its authority.
+   * Other hosts that are evicted with it: their certificates are below its authority.
    *
    * @generated from field: repeated string also = 3;
    */
@@ -767,7 +769,7 @@ export declare type Authority = Message<"warren.api.v1.Authority"> & {
   state: string;
 
   /**
-   * When its authority certificate ends; zero if that could not be learned.
+   * End of its authority certificate; zero if unknown.
    *
    * @generated from field: int64 not_after_ms = 3;
    */
@@ -781,7 +783,7 @@ export declare type Authority = Message<"warren.api.v1.Authority"> & {
   rootKey: boolean;
 
   /**
-   * Why it could not be learned.
+   * Reason why its status is unknown.
    *
    * @generated from field: string problem = 5;
    */
@@ -887,21 +889,21 @@ export declare const GetRootResponseSchema: GenMessage<GetRootResponse>;
  */
 export declare type RootStatus = Message<"warren.api.v1.RootStatus"> & {
   /**
-   * Of the trust bundle.
+   * Version of the trust bundle.
    *
    * @generated from field: uint64 version = 1;
    */
   version: bigint;
 
   /**
-   * Oldest first: two while a rotation is under way.
+   * Oldest first: two during a rotation.
    *
    * @generated from field: repeated warren.api.v1.Root roots = 2;
    */
   roots: Root[];
 
   /**
-   * Hosts that the end of the rotation would shut out.
+   * Hosts that the end of the rotation would exclude.
    *
    * @generated from field: repeated warren.api.v1.Laggard behind = 3;
    */
@@ -970,14 +972,14 @@ export declare const LaggardSchema: GenMessage<Laggard>;
  */
 export declare type RotateRootRequest = Message<"warren.api.v1.RotateRootRequest"> & {
   /**
-   * Trust the new root alone from now on.
+   * Trusts only the new root from now on.
    *
    * @generated from field: bool finish = 1;
    */
   finish: boolean;
 
   /**
-   * Whatever hosts are behind.
+   * Even if hosts are behind.
    *
    * @generated from field: bool force = 2;
    */
@@ -1336,7 +1338,7 @@ export declare const ExplainRequestSchema: GenMessage<ExplainRequest>;
  */
 export declare type ExplainResponse = Message<"warren.api.v1.ExplainResponse"> & {
   /**
-   * Whether a connection would be let through now.
+   * Whether a connection would be allowed now.
    *
    * @generated from field: bool works = 1;
    */
@@ -1516,7 +1518,7 @@ export declare const AdminService: GenService<{
     output: typeof GetPolicyResponseSchema;
   },
   /**
-   * Adds one rule, signs the next version of the bundle and spreads it.
+   * Adds one rule, signs the next version of the bundle and publishes it.
    *
    * @generated from rpc warren.api.v1.AdminService.AddRule
    */
@@ -1542,7 +1544,7 @@ export declare const AdminService: GenService<{
     output: typeof ExplainResponseSchema;
   },
   /**
-   * Withdraws trust from a host: its name as of now, its keys, and its unused tokens.
+   * Withdraws trust from a host: its name up to now, its keys, and its unused tokens.
    *
    * @generated from rpc warren.api.v1.AdminService.Evict
    */
@@ -1596,7 +1598,7 @@ export declare const AdminService: GenService<{
     output: typeof SetStrictResponseSchema;
   },
   /**
-   * The join tokens that this host made.
+   * Lists the join tokens that this host made.
    *
    * @generated from rpc warren.api.v1.AdminService.ListTokens
    */
@@ -1614,7 +1616,7 @@ export declare const AdminService: GenService<{
     output: typeof RevokeTokenResponseSchema;
   },
   /**
-   * Takes the workloads of this host drained. Answers when their flows are over, by themselves or by the bound.
+   * Drains the workloads of this host. Answers when their flows have ended or the time limit has passed.
    *
    * @generated from rpc warren.api.v1.AdminService.Drain
    */
@@ -1624,7 +1626,7 @@ export declare const AdminService: GenService<{
     output: typeof DrainResponseSchema;
   },
   /**
-   * What the agent has counted since its start, and what there is now.
+   * Returns the agent's counters since its start, and its present figures.
    *
    * @generated from rpc warren.api.v1.AdminService.GetMetrics
    */
@@ -1634,7 +1636,7 @@ export declare const AdminService: GenService<{
     output: typeof GetMetricsResponseSchema;
   },
   /**
-   * The hosts that admit others, asked for what they are.
+   * Asks the authorities for their status.
    *
    * @generated from rpc warren.api.v1.AdminService.ListAuthorities
    */
@@ -1662,7 +1664,7 @@ export declare const AdminService: GenService<{
     output: typeof RemoveAuthorityResponseSchema;
   },
   /**
-   * The roots that are trusted, and where a rotation stands.
+   * Returns the trusted roots, and the state of a rotation.
    *
    * @generated from rpc warren.api.v1.AdminService.GetRoot
    */
@@ -1682,7 +1684,7 @@ export declare const AdminService: GenService<{
     output: typeof RotateRootResponseSchema;
   },
   /**
-   * All that this host would need to be set up again, sealed with a passphrase.
+   * Returns everything that is needed to set this host up again, sealed with a passphrase.
    *
    * @generated from rpc warren.api.v1.AdminService.Backup
    */

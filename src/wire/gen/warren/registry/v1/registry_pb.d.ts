@@ -13,8 +13,8 @@ import type { Message } from "@bufbuild/protobuf";
 export declare const file_warren_registry_v1_registry: GenFile;
 
 /**
- * What a host says of itself, at most once per (epoch, seq). `root` commits to its complete set of records, so a record
- * that is not in the set is deleted; there are no tombstones.
+ * Announcement of a host about itself, at most one per (epoch, seq). `root` commits to its complete set of records, so
+ * a record that is not in the set is deleted; there are no tombstones.
  *
  * @generated from message warren.registry.v1.NodeHead
  */
@@ -61,7 +61,7 @@ export declare type NodeHead = Message<"warren.registry.v1.NodeHead"> & {
   leaseMs: number;
 
   /**
-   * Records in the set.
+   * Number of records in the set.
    *
    * @generated from field: uint32 count = 8;
    */
@@ -123,8 +123,8 @@ export declare type NodeHead = Message<"warren.registry.v1.NodeHead"> & {
   recordSeq: bigint;
 
   /**
-   * SubjectPublicKeyInfo (DER) of the P-256 keys that sign JWT-SVIDs of the owner's workloads: the one in use, and those
-   * whose tokens still live.
+   * SubjectPublicKeyInfo (DER) of the P-256 keys that sign JWT-SVIDs of the owner's workloads: the one in use, and
+   * those whose tokens are still valid.
    *
    * @generated from field: repeated bytes jwt_keys = 18;
    */
@@ -210,7 +210,7 @@ export declare type Record = Message<"warren.registry.v1.Record"> & {
   registeredAtMs: bigint;
 
   /**
-   * How long the owner keeps it without a heartbeat. Zero: bound to a connection or a process only.
+   * Time that the owner keeps it without a heartbeat. Zero: bound to a connection or a process only.
    *
    * @generated from field: uint32 ttl_ms = 8;
    */
@@ -224,8 +224,8 @@ export declare type Record = Message<"warren.registry.v1.Record"> & {
 export declare const RecordSchema: GenMessage<Record>;
 
 /**
- * A change of one owner's set from that of record_seq = from_seq to that of record_seq = to_seq. From
- * zero: from the empty set.
+ * A change of one owner's set from that of record_seq = from_seq to that of record_seq = to_seq. From zero: from the
+ * empty set.
  *
  * @generated from message warren.registry.v1.Delta
  */
@@ -279,7 +279,7 @@ export declare type Delta = Message<"warren.registry.v1.Delta"> & {
 export declare const DeltaSchema: GenMessage<Delta>;
 
 /**
- * What travels on the registry topic.
+ * Message on the registry topic.
  *
  * @generated from message warren.registry.v1.Gossip
  */
@@ -302,8 +302,8 @@ export declare type Gossip = Message<"warren.registry.v1.Gossip"> & {
   } | { case: undefined; value?: undefined };
 
   /**
-   * The owner says: it sent this to every live host that it knows of, so who has it from the owner itself needs not hand it
-   * on. Not signed, and of no account in a message that somebody else hands on.
+   * Statement of the owner: it sent this to every live host that it knows, so a host that has it from the owner itself
+   * need not forward it. Not signed, and ignored in a message that another host forwards.
    *
    * @generated from field: bool sent_to_all = 3;
    */
@@ -317,7 +317,7 @@ export declare type Gossip = Message<"warren.registry.v1.Gossip"> & {
 export declare const GossipSchema: GenMessage<Gossip>;
 
 /**
- * Anti-entropy is pull only: each host asks; what it sends in a request is never merged by the other side.
+ * Anti-entropy is pull only: each host asks; the other side never merges the content of a request.
  *
  * @generated from message warren.registry.v1.SyncRequest
  */
@@ -414,7 +414,7 @@ export declare type SyncRefused = Message<"warren.registry.v1.SyncRefused"> & {
 export declare const SyncRefusedSchema: GenMessage<SyncRefused>;
 
 /**
- * "Here are the hashes of my 64 groups of owners; tell me of the groups that differ in yours."
+ * "Here are the hashes of my 64 groups of owners; send the groups that differ in yours."
  *
  * @generated from message warren.registry.v1.DigestRequest
  */
@@ -471,7 +471,7 @@ export declare type OwnerDigest = Message<"warren.registry.v1.OwnerDigest"> & {
   seq: bigint;
 
   /**
-   * The first 8 bytes of SHA-256 of the head. Two heads of one (epoch, seq) must not pass for the same state.
+   * The first 8 bytes of SHA-256 of the head. Two heads of one (epoch, seq) must not count as the same state.
    *
    * @generated from field: bytes head_digest = 4;
    */
@@ -485,8 +485,8 @@ export declare type OwnerDigest = Message<"warren.registry.v1.OwnerDigest"> & {
 export declare const OwnerDigestSchema: GenMessage<OwnerDigest>;
 
 /**
- * "Send me these owners." Whole sets come when they fit; else bucket hashes, to be followed by BucketsRequest. The answer
- * holds the states of a prefix of the owners asked for, without those that are not known.
+ * "Send me these owners." Whole sets are sent when they fit; else bucket hashes, for a BucketsRequest. The answer holds
+ * the states of a prefix of the requested owners, without unknown owners.
  *
  * @generated from message warren.registry.v1.FetchRequest
  */
@@ -513,14 +513,14 @@ export declare type Want = Message<"warren.registry.v1.Want"> & {
   owner: Uint8Array;
 
   /**
-   * The root of the set that the requester holds; empty if none. A state of this root comes without its set.
+   * The root of the set that the requester holds; empty if none. A state with this root is sent without its set.
    *
    * @generated from field: bytes root = 2;
    */
   root: Uint8Array;
 
   /**
-   * SHA-256 of the node CA certificate that the requester holds; empty if none. A chain of it is left out.
+   * SHA-256 of the node CA certificate that the requester holds; empty if none. Its chain is not sent.
    *
    * @generated from field: bytes certificate_sha256 = 3;
    */
@@ -559,14 +559,14 @@ export declare type OwnerState = Message<"warren.registry.v1.OwnerState"> & {
   head?: SignedHead | undefined;
 
   /**
-   * DER: node CA certificate, authority, root. Empty: the one that the requester holds.
+   * DER: node CA certificate, authority, root. Empty: the requester's is current.
    *
    * @generated from field: repeated bytes node_chain = 2;
    */
   nodeChain: Uint8Array[];
 
   /**
-   * Absent: the set that the requester holds.
+   * Absent: the requester's is current.
    *
    * @generated from oneof warren.registry.v1.OwnerState.set
    */
@@ -667,7 +667,7 @@ export declare const BucketsRequestSchema: GenMessage<BucketsRequest>;
  */
 export declare type BucketsResponse = Message<"warren.registry.v1.BucketsResponse"> & {
   /**
-   * A prefix of the buckets asked for, as many as fit one message.
+   * A prefix of the requested buckets, as many as fit one message.
    *
    * @generated from field: repeated warren.registry.v1.Bucket buckets = 1;
    */
@@ -725,20 +725,20 @@ export declare type Ack = Message<"warren.registry.v1.Ack"> & {
 export declare const AckSchema: GenMessage<Ack>;
 
 /**
- * An Ack that a third member hands on, because its author does not reach the owner.
+ * An Ack that a third member forwards, because its author does not reach the owner.
  *
  * @generated from message warren.registry.v1.RelayedAck
  */
 export declare type RelayedAck = Message<"warren.registry.v1.RelayedAck"> & {
   /**
-   * Raw Ed25519 key of the owner, to whom it goes.
+   * Raw Ed25519 key of the owner, who receives it.
    *
    * @generated from field: bytes owner = 1;
    */
   owner: Uint8Array;
 
   /**
-   * Of who has applied the set.
+   * Raw Ed25519 key of the host that has applied the set.
    *
    * @generated from field: bytes author = 2;
    */
@@ -752,7 +752,7 @@ export declare type RelayedAck = Message<"warren.registry.v1.RelayedAck"> & {
   ack: Uint8Array;
 
   /**
-   * The author's, over "warren-relayed-ack-v1", a zero byte, owner and ack.
+   * Signature of the author, over "warren-relayed-ack-v1", a zero byte, owner and ack.
    *
    * @generated from field: bytes signature = 4;
    */
