@@ -4,7 +4,7 @@ import type { ProxyLimits } from './limits.ts'
 import { HANDSHAKE_TIMEOUT_MS } from './timing.ts'
 
 /** Bounds how many connections may be in their TLS handshake, in all and from one remote. */
-export class HandshakeGate {
+export class HandshakeLimiter {
   readonly #transports = new Map<Duplex, NodeJS.Timeout>()
   readonly #perRemote = new Map<string, number>()
   readonly #limits: ProxyLimits

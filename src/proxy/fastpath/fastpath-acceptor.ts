@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 import type { Metrics } from '../../core/index.ts'
 import type { Exporter } from '../aead/index.ts'
-import type { HandshakeGate } from '../handshake-limiter.ts'
+import type { HandshakeLimiter } from '../handshake-limiter.ts'
 import { HANDSHAKE_TIMEOUT_MS } from '../timing.ts'
 import { decodePreamble, isPooled, PREAMBLE_BYTES } from './format.ts'
 import { boundKernelBuffers } from './kernel-buffers.ts'
@@ -27,13 +27,13 @@ export interface FastPathHost {
  */
 export class FastPathAcceptor {
   readonly #hosts = new Map<string, FastPathHost>()
-  readonly #gate: HandshakeGate
+  readonly #limiter: HandshakeLimiter
 
   readonly #metrics: Metrics
 
-  /** `gate` bounds the connections that have not proved themselves, as for TLS. */
-  constructor(gate: HandshakeGate, metrics: Metrics) {
-    this.#gate = gate
+  /** `limiter` bounds the connections that have not proved themselves, as for TLS. */
+  constructor(limiter: HandshakeLimiter, metrics: Metrics) {
+    this.#limiter = limiter
     this.#metrics = metrics
   }
 
@@ -49,7 +49,7 @@ export class FastPathAcceptor {
   /** Serves a connection whose first byte is that of a fast-path connection and has not been consumed. */
   enter(socket: Socket, remote: string): void {
     const timer = setTimeout(() => socket.destroy(), HANDSHAKE_TIMEOUT_MS)
-    const place = this.#gate.enter(socket, remote)
+    const place = this.#limiter.enter(socket, remote)
     if (place === undefined) socket.destroy()
     const take = (): void => {
       const bytes: Buffer | null = socket.read(PREAMBLE_BYTES)
@@ -104,7 +104,7 @@ export class FastPathAcceptor {
     )
     const { socket, remaining } = takeOver(former, read => connection.received(read))
     connection.bind(socket)
-    const place = this.#gate.enter(socket, remote)
+    const place = this.#limiter.enter(socket, remote)
     const timer = setTimeout(() => connection.fail(new Error('no proof in time')), HANDSHAKE_TIMEOUT_MS)
     if (place === undefined) {
       connection.fail(new Error('too many at once'))

@@ -14,7 +14,7 @@ import { JOIN_ALPN, type PeerKey, RENEW_ALPN } from '../../identity/index.ts'
 import { DIRECT_PATH, type Path } from '../carriers/index.ts'
 import type { ProvenWorkload } from '../deps.ts'
 import { FastPathAcceptor, FIRST_BYTE } from '../fastpath/index.ts'
-import { HandshakeGate } from '../handshake-limiter.ts'
+import { HandshakeLimiter } from '../handshake-limiter.ts'
 import type { ProxyLimits } from '../limits.ts'
 import { JOIN_TIMEOUT_MS } from '../timing.ts'
 import type { ContextCache } from '../tls/index.ts'
@@ -41,8 +41,8 @@ export class DataServer {
   readonly #contexts: ContextCache
   readonly #limits: ProxyLimits
   readonly #metrics: Metrics
-  readonly #gate: HandshakeGate
-  readonly #door: FastPathAcceptor
+  readonly #limiter: HandshakeLimiter
+  readonly #fastPathAcceptor: FastPathAcceptor
   readonly #acceptors = new LruMap<string, TlsAcceptor>(MAX_ACCEPTORS)
   readonly #unauthenticated: RateLimitedLog
   readonly #sessions = new Set<InboundSession>()
@@ -55,8 +55,8 @@ export class DataServer {
     this.#contexts = contexts
     this.#limits = limits
     this.#metrics = context.deps.metrics ?? silentMetrics
-    this.#gate = new HandshakeGate(limits, this.#metrics)
-    this.#door = new FastPathAcceptor(this.#gate, this.#metrics)
+    this.#limiter = new HandshakeLimiter(limits, this.#metrics)
+    this.#fastPathAcceptor = new FastPathAcceptor(this.#limiter, this.#metrics)
     this.#unauthenticated = new RateLimitedLog(context.deps.log, context.deps.clock, UNAUTHENTICATED_LINES)
     this.#tcp = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 15_000 })
     this.#tcp.on('connection', socket => this.#accept(socket))
@@ -102,7 +102,7 @@ export class DataServer {
 
   async stop(): Promise<void> {
     const closed = new Promise<void>(resolve => this.#tcp.close(() => resolve()))
-    this.#gate.stop()
+    this.#limiter.stop()
     this.#context.packets.close()
     for (const sockets of this.#unauthenticatedExchanges.values()) for (const socket of sockets) socket.destroy()
     for (const session of this.sessions) session.destroy()
@@ -111,8 +111,8 @@ export class DataServer {
 
   #accept(socket: Socket): void {
     const remote = socket.remoteAddress ?? ''
-    firstByte(socket, remote, this.#gate, byte => {
-      if (byte === FIRST_BYTE) this.#door.enter(socket, remote)
+    firstByte(socket, remote, this.#limiter, byte => {
+      if (byte === FIRST_BYTE) this.#fastPathAcceptor.enter(socket, remote)
       else this.#acceptor(DIRECT_PATH).accept(socket, remote, endOf(socket))
     })
   }
@@ -127,7 +127,7 @@ export class DataServer {
   #makeAcceptor(path: Path): TlsAcceptor {
     const { deps } = this.#context
     return new TlsAcceptor({
-      gate: this.#gate,
+      limiter: this.#limiter,
       choose: name => this.#choose(name),
       defaults: () => ({ credentials: deps.joinCredentials(), roots: deps.roots() }),
       onSecure: (socket, remote) => this.#secured(socket, path, remote),
@@ -181,7 +181,7 @@ export class DataServer {
       return
     }
     this.#metrics.count('warren_handshakes_total', { role: 'server', result: 'ok' })
-    const session = new InboundSession(socket, identity, leafDer, path, this.#context, this.#door)
+    const session = new InboundSession(socket, identity, leafDer, path, this.#context, this.#fastPathAcceptor)
     this.#sessions.add(session)
     this.#perMachine.set(machine, ofMachine + 1)
     session.onClose(() => {

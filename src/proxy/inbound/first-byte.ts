@@ -1,14 +1,19 @@
 import type { Socket } from 'node:net'
-import type { HandshakeGate } from '../handshake-limiter.ts'
+import type { HandshakeLimiter } from '../handshake-limiter.ts'
 import { HANDSHAKE_TIMEOUT_MS } from '../timing.ts'
 
 /**
  * Calls back with the first byte that a new connection sends, which is not consumed; the callback receives the socket
- * paused. Closes a connection that sends nothing in time, or exceeds the limits of `gate` meanwhile.
+ * paused. Closes a connection that sends nothing in time, or exceeds the limits of `limiter` meanwhile.
  */
-export function firstByte(socket: Socket, remote: string, gate: HandshakeGate, callback: (byte: number) => void): void {
+export function firstByte(
+  socket: Socket,
+  remote: string,
+  limiter: HandshakeLimiter,
+  callback: (byte: number) => void
+): void {
   socket.on('error', () => {})
-  const place = gate.enter(socket, remote)
+  const place = limiter.enter(socket, remote)
   if (place === undefined) {
     socket.destroy()
     return

@@ -22,7 +22,7 @@ type Taker = (connection: RecordConnection) => void
 
 export interface InboundFastPathOptions {
   readonly socket: TLSSocket
-  readonly door: FastPathAcceptor
+  readonly acceptor: FastPathAcceptor
   readonly budget: FastPathBudget
   /** A flow is asked for on a pooled fast-path connection: `grant` or `refuse` on it must follow. */
   readonly onAsked: (connection: PooledConnection, open: Buffer, gone: AbortSignal) => void
@@ -87,9 +87,9 @@ export class InboundFastPath {
   }
 
   #openDoor(): () => void {
-    const { door, socket } = this.#options
+    const { acceptor, socket } = this.#options
     try {
-      return door.open({
+      return acceptor.open({
         exporter: (...args) => socket.exportKeyingMaterial(...args),
         takerOf: id => (isPooled(id) ? this.#keeper(id) : this.#takers.get(id))
       })

@@ -64,7 +64,7 @@ export class InboundSession {
     leafDer: Uint8Array,
     path: Path,
     context: InboundContext,
-    door: FastPathAcceptor
+    acceptor: FastPathAcceptor
   ) {
     this.path = path
     this.#socket = socket
@@ -72,7 +72,7 @@ export class InboundSession {
     if (path.allows.fastPath) {
       const onAsked = (connection: PooledConnection, open: Buffer, gone: AbortSignal): void =>
         void this.#serveOnPooledConnection(connection, open, gone)
-      this.#fastPath = new InboundFastPath({ socket, door, budget: context.fastPath, onAsked })
+      this.#fastPath = new InboundFastPath({ socket, acceptor, budget: context.fastPath, onAsked })
     }
     const servername: unknown = Reflect.get(socket, 'servername')
     this.destinationPrefix = typeof servername === 'string' ? servername : ''

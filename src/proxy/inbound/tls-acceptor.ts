@@ -3,12 +3,12 @@ import type { Duplex } from 'node:stream'
 import { createServer, type SecureContext, type Server, type TLSSocket } from 'node:tls'
 import { JOIN_ALPN, RENEW_ALPN } from '../../identity/index.ts'
 import type { Credentials } from '../deps.ts'
-import type { HandshakeGate } from '../handshake-limiter.ts'
+import type { HandshakeLimiter } from '../handshake-limiter.ts'
 import { HANDSHAKE_TIMEOUT_MS } from '../timing.ts'
 import { contextOptions, H2_ALPN, TLS_POLICY } from '../tls/index.ts'
 
 export interface TlsAcceptorOptions {
-  readonly gate: HandshakeGate
+  readonly limiter: HandshakeLimiter
   /** Returns the context for a server name, or undefined for the default one, which a joiner sees. */
   readonly choose: (servername: string) => Promise<SecureContext | undefined>
   readonly defaults: () => { readonly credentials: Credentials; readonly roots: readonly string[] }
@@ -56,7 +56,7 @@ export class TlsAcceptor {
   /** Starts the handshake on a byte stream, or destroys it if too many are in progress. */
   accept(transport: Duplex, remote: string, end: string): void {
     transport.on('error', () => {})
-    const place = this.#options.gate.enter(transport, remote)
+    const place = this.#options.limiter.enter(transport, remote)
     if (place === undefined) {
       transport.destroy()
       return

@@ -17,7 +17,7 @@ import { FastPathAcceptor } from '../../../src/proxy/fastpath/fastpath-acceptor.
 import { FastPathCuts } from '../../../src/proxy/fastpath/fastpath-cuts.ts'
 import { PooledConnection } from '../../../src/proxy/fastpath/pooled-connection.ts'
 import type { RecordConnection } from '../../../src/proxy/fastpath/record-connection.ts'
-import { HandshakeGate } from '../../../src/proxy/handshake-limiter.ts'
+import { HandshakeLimiter } from '../../../src/proxy/handshake-limiter.ts'
 import { joiningLeg, pooledLeg } from '../../../src/proxy/legs/record-leg.ts'
 import { reuseReads, socketLeg } from '../../../src/proxy/legs/socket-leg.ts'
 import { streamLeg } from '../../../src/proxy/legs/stream-leg.ts'
@@ -162,11 +162,11 @@ export async function records(
   { clientSocket, serverSocket }: Session,
   streamId: number
 ): Promise<{ readonly opener: RecordConnection; readonly other: RecordConnection; readonly lose: () => void }> {
-  const door = new FastPathAcceptor(new HandshakeGate(resolveLimits()), silentMetrics)
+  const acceptor = new FastPathAcceptor(new HandshakeLimiter(resolveLimits()), silentMetrics)
   const taken = Promise.withResolvers<RecordConnection>()
-  scope.defer(door.open({ exporter: exporterOf(serverSocket), takerOf: () => taken.resolve }))
+  scope.defer(acceptor.open({ exporter: exporterOf(serverSocket), takerOf: () => taken.resolve }))
   const carried = new Set<Socket>()
-  const inner = createServer({ allowHalfOpen: true, pauseOnConnect: true }, socket => door.enter(socket, 'x'))
+  const inner = createServer({ allowHalfOpen: true, pauseOnConnect: true }, socket => acceptor.enter(socket, 'x'))
   const doorPort = portOf(await listen(scope, inner, { host: '127.0.0.1', port: 0 }))
   // Somebody in between, who can break it without a word.
   const between = createServer({ allowHalfOpen: true, noDelay: true }, near => {
