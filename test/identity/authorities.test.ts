@@ -20,6 +20,7 @@ import {
   type Revocation,
   rawPublicKey,
   requireAuthority,
+  rootOfAuthority,
   signBinding,
   signOrder,
   spkiSha256,
@@ -28,7 +29,7 @@ import {
 } from '../../src/identity/index.ts'
 import { authorityPb, create } from '../../src/wire/index.ts'
 import { code } from './authority.ts'
-import { DAY_MS, Domain, NOW_MS, TRUST_DOMAIN } from './domain.ts'
+import { DAY_MS, Domain, ext, forge, NOW_MS, TRUST_DOMAIN, USAGE } from './domain.ts'
 
 const domain = await Domain.create()
 const stranger = await Domain.create()
@@ -156,6 +157,36 @@ test('what a host says of its authority counts only from the host that has the k
   )
   const short = create(authorityPb.AuthorityStatusRequestSchema, { nonce: new Uint8Array(8) })
   assert.throws(() => authorityStatusOf(domain.authority, true, peer, short), code('MESSAGE_MALFORMED'))
+})
+
+test('an authority counts until just before its end, or that of its grace, and never longer than its root', async () => {
+  const der = domain.authority.certificate
+  const { notAfterMs } = parseCertificate(der)
+  const isGood = (nowMs: number, graceMs: number) => verifyAuthority(der, domain.trust, nowMs, graceMs).ok
+  for (const graceMs of [0, 5_000]) {
+    assert.ok(isGood(notAfterMs + graceMs - 1, graceMs))
+    assert.ok(!isGood(notAfterMs + graceMs, graceMs))
+  }
+  const rootEndMs = parseCertificate(domain.root).notAfterMs
+  const lasting = await forge({
+    issuer: domain.rootIssuer,
+    extensions: [
+      ext.basic(true, 1),
+      ext.usage(USAGE.keyCertSign | USAGE.cRLSign),
+      ext.names(`spiffe://${TRUST_DOMAIN}`)
+    ],
+    notAfterMs: rootEndMs + DAY_MS
+  })
+  const verdict = verifyAuthority(lasting, domain.trust, NOW_MS)
+  assert.equal(verdict.ok ? verdict.identity.notAfterMs : 0, rootEndMs)
+})
+
+test('an authority is below no root any more once that root is not trusted', () => {
+  const der = domain.authority.certificate
+  const trusted = { ...domain.trust, roots: [...stranger.trust.roots, ...domain.trust.roots] }
+  assert.equal(rootOfAuthority(der, trusted)?.sha256, parseCertificate(domain.root).sha256)
+  assert.equal(rootOfAuthority(der, { ...trusted, roots: stranger.trust.roots }), undefined)
+  assert.equal(verifyAuthority(der, { ...trusted, roots: stranger.trust.roots }, NOW_MS).ok, false)
 })
 
 test('only a CA that a root signed with the path length of an authority is one', async () => {

@@ -53,6 +53,13 @@ test('a host is refused by its machine name, its PeerId, its CA key, and the key
   assert.equal(reasonOf(revoking({ machine: 'c', beforeMs: NOW_MS })), 'ok')
 })
 
+test('a revocation of several hosts and keys refuses each of them', async () => {
+  const c = await domain.host('c')
+  assert.equal(reasonOf(revoking({ peers: [peerOf(c), peerOf(b)] })), 'revoked')
+  assert.equal(reasonOf(revoking({ keys: [hashOf(c.nodeKey), hashOf(b.nodeKey)] })), 'revoked')
+  assert.equal(reasonOf(revoking({ peers: [peerOf(c)], keys: [hashOf(c.nodeKey)] })), 'ok')
+})
+
 test('the refusal says when and why, and names the key of the host', () => {
   const verdict = verified(revoking({ machine: 'b', beforeMs: NOW_MS }))
   assert.ok(!verdict.ok)

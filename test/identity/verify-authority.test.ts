@@ -12,7 +12,8 @@ import {
   issueRoot,
   signBinding,
   type TrustState,
-  verifyNodeChain
+  verifyNodeChain,
+  verifyStillValid
 } from '../../src/identity/index.ts'
 import { DAY_MS, Domain, ext, forge, NOW_MS, TRUST_DOMAIN, USAGE } from './domain.ts'
 
@@ -92,6 +93,25 @@ test('an authority has path length 1, may sign, and is of the trust domain', asy
   assert.equal(await belowAuthority([basic, usage, names, odd(false)]), 'ok')
   assert.equal(await belowAuthority([basic, usage, names], { notAfterMs: NOW_MS }), 'expired')
   assert.equal(await belowAuthority([basic, usage, names], { notBeforeMs: NOW_MS + 1_000 }), 'not-yet-valid')
+})
+
+test('a host ends with its authority, also if it was verified before', async () => {
+  const key = generateSigningKeyPair()
+  const endMs = NOW_MS + 60_000
+  const certificate = await forge({
+    issuer: domain.rootIssuer,
+    extensions: [ext.basic(true, 1), ext.usage(SIGNS), ext.names(CA)],
+    publicKey: cryptoKeyOf(createPublicKey(key)),
+    notAfterMs: endMs
+  })
+  const node = await nodeCertificate({ issuer: { certificate, key } })
+  assert.ok(parseCertificate(node).notAfterMs > endMs)
+  const verdict = verifyNodeChain([node, certificate, domain.root], domain.trust, NOW_MS)
+  assert.ok(verdict.ok)
+  assert.equal(verdict.identity.notAfterMs, endMs)
+  assert.ok(verifyStillValid(verdict.identity, domain.trust, endMs - 1).ok)
+  const later = verifyStillValid(verdict.identity, domain.trust, endMs)
+  assert.equal(later.ok ? 'ok' : later.reason, 'expired')
 })
 
 test('a node CA is of its trust domain by exactly one URI', async () => {

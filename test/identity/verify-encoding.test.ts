@@ -15,6 +15,7 @@ import {
   verifyNodeChain,
   verifyWorkload
 } from '../../src/identity/index.ts'
+import { checkCommon, checkDates } from '../../src/identity/verify/checks.ts'
 import { create, identityPb, toBinary } from '../../src/wire/index.ts'
 import { Domain, ext, forge, leafOf, NOW_MS, TRUST_DOMAIN, USAGE } from './domain.ts'
 
@@ -136,4 +137,16 @@ test('a certificate without the dates, or with absurd ones, is never in date', a
   assert.equal(reasonOf(await forge({ issuer: host.issuer, extensions, ...reversed })), 'not-yet-valid')
   const verdict = verifyWorkload(leaf, signer, domain.trust, Number.NaN)
   assert.equal(verdict.ok, false)
+  const parsed = parseCertificate(leaf)
+  checkDates(parsed, 'it', NOW_MS)
+  for (const unread of [{ notBeforeMs: Number.NaN }, { notAfterMs: Number.NaN }]) {
+    assert.throws(() => checkDates({ ...parsed, ...unread }, 'it', NOW_MS))
+  }
+})
+
+// OpenSSL refuses to check its signature, too; of a root, nobody checks one.
+test('a certificate that has an extension twice is refused, whoever signed it', () => {
+  const parsed = parseCertificate(leaf)
+  checkCommon(parsed, 'it', NOW_MS)
+  assert.throws(() => checkCommon({ ...parsed, repeatedExtension: true }, 'it', NOW_MS), /occurs twice/)
 })

@@ -29,14 +29,17 @@ function reasonOf(chain: readonly Uint8Array[], nowMs = NOW_MS): string {
 
 interface NodeForgery {
   readonly binding?: Partial<Parameters<typeof signBinding>[0]>
+  /** The hash of the CA key, as the binding says it. */
+  readonly hashed?: (sha256: Uint8Array) => Uint8Array
   readonly tamper?: (signed: identityPb.SignedNodeBinding) => identityPb.SignedNodeBinding
   readonly extensions?: (regular: x509.Extension[]) => x509.Extension[]
 }
 
 /** A node CA certificate that the true authority signed, though it should not have. */
-async function chainWith({ binding = {}, tamper = s => s, extensions = e => e }: NodeForgery): Promise<Uint8Array[]> {
+async function chainWith(forgery: NodeForgery): Promise<Uint8Array[]> {
+  const { binding = {}, hashed = sha256 => sha256, tamper = s => s, extensions = e => e } = forgery
   const publicKey = createPublicKey(generateSigningKeyPair())
-  const nodeKeySha256 = spkiSha256(publicKey)
+  const nodeKeySha256 = hashed(spkiSha256(publicKey))
   const content = { trustDomain: TRUST_DOMAIN, machine: 'a', scopes: ['dev'], nodeKeySha256, ...binding }
   const signed = tamper(signBinding(content, generatePeerKeyPair()))
   const regular = [
@@ -102,6 +105,10 @@ test('a binding that is missing, altered, or of another key, domain or name form
   assert.equal(reasonOf(without), 'no-binding')
   const otherKey = await chainWith({ binding: { nodeKeySha256: new Uint8Array(32) } })
   assert.equal(reasonOf(otherKey), 'bad-binding')
+  for (const at of [0, 31]) {
+    const nearly = await chainWith({ hashed: sha256 => Uint8Array.from(sha256).with(at, (sha256[at] ?? 0) ^ 1) })
+    assert.equal(reasonOf(nearly), 'bad-binding', `byte ${at} of the hash`)
+  }
   assert.equal(reasonOf(await chainWith({ binding: { trustDomain: 'other.org' } })), 'trust-domain')
   assert.equal(reasonOf(await chainWith({ binding: { machine: 'a.b' } })), 'bad-binding')
   assert.equal(reasonOf(await chainWith({ binding: { machine: '' } })), 'bad-binding')

@@ -50,6 +50,8 @@ test('a host with scopes cannot name a workload of another scope', async () => {
   const signer = domain.admitted(limited)
   for (const [scope, reason] of [
     ['dev', 'ok'],
+    ['devops', 'scope'],
+    ['de', 'scope'],
     ['prod', 'scope']
   ] as const) {
     const leaf = await leafOf(limited, `spiffe://${TRUST_DOMAIN}/${scope}/web/nginx/default/limited`)

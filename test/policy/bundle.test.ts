@@ -85,7 +85,33 @@ test('the last word on the same pair replaces the one before, and ids are never 
   assert.equal(addRule(third, draft('allow'), 7).added.id, 'r4')
 })
 
+test('a rule for one protocol does not replace the one for all, nor the other way round', () => {
+  const all = draft('deny')
+  const one: NewRule = { ...draft('allow'), protocols: ['tcp'] }
+  for (const [before, after] of [
+    [all, one],
+    [one, all]
+  ] as const) {
+    const first = openBundle(seal(undefined, addRule(undefined, before, 5).rules), adminPublicKey, TD)
+    const { rules } = addRule(first, after, 6)
+    assert.deepEqual(
+      rules.map(({ effect }) => effect),
+      [before.effect, after.effect]
+    )
+  }
+})
+
 test('removing an unknown rule and a rule that ends before it begins are refused', () => {
   assert.throws(() => removeRule(undefined, 'r9'), codeOf(ErrorCode.NotFound))
-  assert.throws(() => addRule(undefined, { ...draft('allow'), untilMs: 4 }, 5), codeOf(ErrorCode.InvalidArgument))
+  const dated = (notBeforeMs: number, untilMs: number) =>
+    addRule(undefined, { ...draft('allow'), notBeforeMs, untilMs }, 5)
+  for (const [notBeforeMs, untilMs] of [
+    [0, 4],
+    [0, 5],
+    [20, 10],
+    [20, 20]
+  ] as const) {
+    assert.throws(() => dated(notBeforeMs, untilMs), codeOf(ErrorCode.InvalidArgument))
+  }
+  assert.equal(dated(20, 21).rules.length, 1)
 })

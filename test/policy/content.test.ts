@@ -12,6 +12,7 @@ import {
   rawPublicKey,
   sign
 } from '../../src/identity/index.ts'
+import { MAX_REVOCATIONS } from '../../src/policy/bundle.ts'
 import {
   addEntry,
   addRevocation,
@@ -22,6 +23,7 @@ import {
   evaluate,
   grantingEntry,
   type NewEntry,
+  type NewRule,
   openBundle,
   type ProcessFacts,
   removeEntry,
@@ -64,6 +66,24 @@ const entry = (selectors: Partial<NewEntry>, grants?: string): Entry => ({
   createdAtMs: 0
 })
 
+const allowAll: NewRule = {
+  effect: 'allow',
+  source: parsePattern('dev.*.*.*'),
+  destination: parsePattern('dev.*.*.*'),
+  protocols: [],
+  notBeforeMs: 0,
+  untilMs: 0,
+  reason: ''
+}
+
+/** A bundle that the admin key signed, whatever it says. */
+function signedBundle(content: MessageInitShape<typeof policyPb.BundleSchema>): Uint8Array {
+  const message = create(policyPb.BundleSchema, { trustDomain: TD, version: 1n, ...content } as typeof content)
+  const bundle = toBinary(policyPb.BundleSchema, message)
+  const envelope = create(policyPb.SignedBundleSchema, { bundle, signature: signed(bundle) })
+  return toBinary(policyPb.SignedBundleSchema, envelope)
+}
+
 const facts: ProcessFacts = {
   uid: 33,
   users: ['www-data', 'web'],
@@ -75,20 +95,25 @@ const facts: ProcessFacts = {
   cgroup: '/system.slice/nginx.service'
 }
 
+test('the strict mode and the rules stay as they are when something else changes', () => {
+  const { rules } = addRule(undefined, allowAll, NOW)
+  const strict = next(next(undefined, { rules }), { strict: true })
+  const later = next(strict, { revocations: addRevocation(strict, { machine: 'b', reason: '' }, NOW).revocations })
+  assert.equal(later.strict, true)
+  assert.deepEqual(later.rules, rules)
+})
+
+test('a bundle holds as much of each kind as it may, and one with more is unusable', () => {
+  const revocations = (count: number) =>
+    Array.from({ length: count }, (_, at) => create(policyPb.RevocationSchema, { id: `x${at}`, machine: 'a' }))
+  const open = (count: number) =>
+    openBundle(signedBundle({ revocations: revocations(count) }), rawPublicKey(admin), TD).revocations.length
+  assert.equal(open(MAX_REVOCATIONS), MAX_REVOCATIONS)
+  assert.throws(() => open(MAX_REVOCATIONS + 1), codeOf(ErrorCode.MessageMalformed))
+})
+
 test('rules, entries, strict and revocations travel together, and what a change leaves out stays', () => {
-  const { rules } = addRule(
-    undefined,
-    {
-      effect: 'allow',
-      source: parsePattern('dev.*.*.*'),
-      destination: parsePattern('dev.*.*.*'),
-      protocols: [],
-      notBeforeMs: 0,
-      untilMs: 0,
-      reason: ''
-    },
-    NOW
-  )
+  const { rules } = addRule(undefined, allowAll, NOW)
   const one = next(undefined, { rules })
   const all = {
     machine: 'a',
@@ -118,7 +143,16 @@ test('rules, entries, strict and revocations travel together, and what a change 
 })
 
 test('a part that is malformed makes the whole bundle unusable', () => {
-  const broken: Array<Pick<MessageInitShape<typeof policyPb.BundleSchema>, 'entries' | 'revocations'>> = [
+  const pair = { source: 'dev.*.*.*', destination: 'dev.*.*.*' }
+  const { ALLOW, DENY } = policyPb.Effect
+  // Of a later version, say: it may be a denial.
+  const unknown = { effect: 7 as policyPb.Effect, protocol: 7 as policyPb.Protocol }
+  const broken: Array<Omit<MessageInitShape<typeof policyPb.BundleSchema>, '$typeName'>> = [
+    { version: 0n },
+    { rules: [create(policyPb.RuleSchema, { id: 'r1', ...pair })] },
+    { rules: [create(policyPb.RuleSchema, { id: 'r1', ...pair, effect: unknown.effect })] },
+    { rules: [create(policyPb.RuleSchema, { id: 'r1', ...pair, effect: DENY, protocols: [unknown.protocol] })] },
+    { rules: [ALLOW, DENY].map(effect => create(policyPb.RuleSchema, { id: 'r1', ...pair, effect })) },
     { entries: [create(policyPb.EntrySchema, { id: 'e1', grants: 'dev.*.*.*' })] },
     { entries: [create(policyPb.EntrySchema, { id: 'e1', grants: 'nonsense', uid: 1 })] },
     { entries: [create(policyPb.EntrySchema, { id: 'e1', grants: 'dev.*.*.*', exePath: '/a/../b' })] },
@@ -131,12 +165,7 @@ test('a part that is malformed makes the whole bundle unusable', () => {
     { revocations: ['x1', 'x1'].map(id => create(policyPb.RevocationSchema, { id, machine: 'a' })) }
   ]
   for (const content of broken) {
-    const bundle = toBinary(
-      policyPb.BundleSchema,
-      create(policyPb.BundleSchema, { trustDomain: TD, version: 1n, ...content })
-    )
-    const envelope = create(policyPb.SignedBundleSchema, { bundle, signature: signed(bundle) })
-    const bytes = toBinary(policyPb.SignedBundleSchema, envelope)
+    const bytes = signedBundle(content)
     assert.throws(() => openBundle(bytes, rawPublicKey(admin), TD), codeOf(ErrorCode.MessageMalformed))
   }
 })

@@ -1,7 +1,17 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { sealHead, toWire } from '../../src/registry/head.ts'
-import { DEFAULT_LIMITS, type Effect, owner, owners, quarantined, records } from '../../src/registry/index.ts'
+import {
+  DEFAULT_LIMITS,
+  type Effect,
+  find,
+  lookup,
+  owner,
+  owners,
+  quarantined,
+  records,
+  sizes
+} from '../../src/registry/index.ts'
 import { SENT_TO_ALL_BYTES, sentToAll } from '../../src/registry/message.ts'
 import { RecordSet } from '../../src/registry/record-set.ts'
 import { decodeGossip } from '../../src/registry/wire-bounds.ts'
@@ -155,13 +165,46 @@ test('two heads of one seq are kept as proof, and the owner is quarantined until
   assert.equal(verdictOf(a.hear(asGossip(forge(b, { seq: seq + 5n })), b)), 'ignore')
   a.pull(b)
   assert.deepEqual(a.sees(b), [], 'not let in by the other door')
-  time.pass(61_000)
+  time.pass(50_000)
+  const early = new Node('b', time, { highWaterMarks: [...b.disk.values()] })
+  assert.deepEqual(typesOf(a.hear(early.sent.at(-1), early)), ['verdict'])
+  a.pull(early)
+  assert.equal(owner(a.state, b.peer), undefined, 'not before its time, whatever the epoch')
+  time.pass(11_000)
+  b.step({ type: 'refresh' })
+  assert.deepEqual(typesOf(a.hear(b.sent.at(-1), b)), ['verdict'], 'not in the same epoch, whatever the time')
   const restarted = new Node('b', time, { highWaterMarks: [...b.disk.values()] })
   assert.ok(restarted.state.own.epoch > epoch)
   restarted.put('web')
   a.pull(restarted)
   assert.deepEqual(a.sees(restarted), ['web'])
   assert.deepEqual(quarantined(a.state), [])
+})
+
+test('the quarantine of an owner whose new epoch begins with a bad set lasts beyond that epoch', () => {
+  const [a, b, time] = pair()
+  time.pass(10)
+  const again = new Node('b', time, { highWaterMarks: [...b.disk.values()] })
+  const foreign = new Node('x', new Time())
+  foreign.put('evil')
+  const set = RecordSet.empty.with([...foreign.state.own.set], [])
+  const sealed = forge(again, { seq: 9n, recordSeq: 9n, root: set.root, count: 1 })
+  a.hear(asGossip(sealed, { fromSeq: 0n, puts: [...set].map(({ bytes }) => bytes) }), b)
+  assert.equal(quarantined(a.state)[0]?.peer, b.peer)
+  time.pass(61_000)
+  for (let round = 0; round < 10; round += 1) again.step({ type: 'refresh' })
+  a.pull(again)
+  assert.equal(owner(a.state, b.peer), undefined)
+})
+
+test('an owner that changes its set goes on from its last word, and not from the last change before', () => {
+  const [a, b] = pair()
+  b.put('web')
+  for (const _ of [1, 2]) b.step({ type: 'refresh' })
+  a.pull(b)
+  const { recordSeq, seq } = b.state.own
+  const forked = forge(b, { seq: seq + 1n, recordSeq: recordSeq + 1n, root: '11'.repeat(32) })
+  assert.deepEqual(alarmsOf(a.hear(asGossip(forked), b)), ['equivocation'])
 })
 
 test('two sets of one record_seq, and two histories, are equivocation as well', () => {
@@ -281,6 +324,43 @@ test('a set beyond the room for all records is not taken, and what is held stays
   assert.deepEqual(a.sees(b), ['web'])
 })
 
+test('the room for all records is that of the sets as they are, and what has changed or gone takes none', () => {
+  const time = new Time()
+  const names = Array.from({ length: 8 }, (_, at) => `n${at}`)
+  const probe = new Node('b', time)
+  probe.put(...names)
+  const { bytes } = probe.state.own.set
+  const a = new Node('a', time, { limits: { maxTotalBytes: bytes + 50 } })
+  const b = new Node('b', time)
+  b.put(...names)
+  a.pull(b)
+  for (const version of ['2', '3', '4']) {
+    b.step({ type: 'local-change', puts: [recordOf('b', 'n0', { labels: { version } })], deletes: [] })
+    a.hear(b.sent.at(-1), b)
+    assert.equal(owner(a.state, b.peer)?.seq, b.state.own.seq)
+    assert.equal(sizes(a.state).bytes, b.state.own.set.bytes)
+  }
+  a.revoked.add(b.peer)
+  a.step({ type: 'trust-changed' })
+  assert.equal(sizes(a.state).bytes, 0)
+})
+
+test('the oldest of too many high-water marks are removed, but none of an owner that is held', () => {
+  const time = new Time()
+  const a = new Node('a', time, { limits: { maxOwners: 3 } })
+  const b = new Node('b', time)
+  a.pull(b)
+  const others = Array.from({ length: 14 }, (_, at) => new Node(`m${at}`, time))
+  for (const other of others) {
+    a.pull(other)
+    a.revoked.add(other.peer)
+    a.step({ type: 'trust-changed' })
+  }
+  assert.equal(sizes(a.state).highWaterMarks, 12)
+  assert.ok(a.state.highWaterMarks.has(b.peer) && a.disk.has(b.peer))
+  assert.ok(!a.state.highWaterMarks.has(others[0]!.peer) && !a.disk.has(others[0]!.peer))
+})
+
 test('a host whose set breaks a limit is quarantined, and the alarm names the limit', () => {
   const time = new Time()
   const a = new Node('a', time, { limits: { maxLabels: 2 } })
@@ -301,6 +381,9 @@ test('a record beyond the scopes of its host is hidden from routing', () => {
   a.pull(b)
   assert.equal(owner(a.state, b.peer)?.count, 1)
   assert.deepEqual(a.sees(b), [])
+  const { address, registrationId } = recordOf('b', 'web')
+  assert.deepEqual(lookup(a.state, address), [])
+  assert.equal(find(a.state, registrationId), undefined)
 })
 
 function limitsOf(effects: readonly Effect[]): string[] {

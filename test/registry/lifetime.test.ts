@@ -4,7 +4,7 @@ import { ErrorCode, WarrenError } from '../../src/core/index.ts'
 import { DEFAULT_LEASES, leaseFor, owner, owners, self } from '../../src/registry/index.ts'
 import { checkLeases, leaseLeftMs } from '../../src/registry/lease.ts'
 import { resolveLimits } from '../../src/registry/limits.ts'
-import { alarmsOf, mesh, Node, START_MS, settle, Time, typesOf, verdictOf } from './world.ts'
+import { alarmsOf, chainOf, mesh, Node, START_MS, settle, Time, typesOf, verdictOf } from './world.ts'
 
 const invalidOption = (err: unknown) => WarrenError.is(err, ErrorCode.InvalidOption)
 
@@ -102,6 +102,19 @@ test('an owner ends with its certificate, even in the middle of a lease', () => 
   assert.equal(owner(a.state, b.peer), undefined)
 })
 
+test('the state of an owner whose certificate has ended comes back with the renewed certificate that it names', () => {
+  const time = new Time()
+  const [a, b] = mesh(time, 'a', 'b') as [Node, Node]
+  time.wallMs = b.identity.notAfterMs - 1
+  b.announce({ nodeChain: chainOf({ ...b.identity, notAfterMs: b.identity.notAfterMs + 60_000 }, 1) })
+  a.hear(b.sent.at(-1), b)
+  time.pass(1)
+  a.step({ type: 'tick' })
+  assert.equal(owner(a.state, b.peer), undefined, 'its renewed certificate was not fetched in time')
+  a.pull(b)
+  assert.equal(owner(a.state, b.peer)?.seq, b.state.own.seq)
+})
+
 test('a head from the future is ignored and not punished; one within the skew is taken', () => {
   const time = new Time()
   const [a, b] = mesh(time, 'a', 'b') as [Node, Node]
@@ -128,6 +141,26 @@ test('a host whose own clock is behind all others says so once', () => {
     for (const other of others) alarms.push(...alarmsOf(a.hear(other.sent.at(-1), other)))
   }
   assert.deepEqual(alarms, ['own-clock-wrong'])
+})
+
+test('old heads say that our clock is wrong if their owners send them, and nothing if somebody else hands them on', () => {
+  const time = new Time()
+  const [a, b, c, d] = mesh(time, 'a', 'b', 'c', 'd') as [Node, Node, Node, Node]
+  for (const owner of [b, c]) owner.step({ type: 'refresh' })
+  time.pass(60_000)
+  for (const owner of [b, c]) assert.deepEqual(alarmsOf(a.hear(owner.sent.at(-1), d)), [])
+  assert.deepEqual(alarmsOf(a.hear(b.sent.at(-1), b)), [], 'one host alone may be the one that is wrong')
+  assert.deepEqual(alarmsOf(a.hear(c.sent.at(-1), c)), ['own-clock-wrong'])
+})
+
+test('a state whose lease has ended here is handed on to nobody, also before the next tick', () => {
+  const time = new Time()
+  const [a, b] = mesh(time, 'a', 'b') as [Node, Node]
+  time.pass(20_000)
+  const fresh = new Node('fresh', time)
+  fresh.pull(a)
+  assert.notEqual(owner(fresh.state, a.peer), undefined)
+  assert.equal(owner(fresh.state, b.peer), undefined)
 })
 
 test('a head that travelled longer than its lease is not taken', () => {
@@ -222,6 +255,16 @@ test('an epoch is on disk before it is used, and above the one before even if th
   time.wallMs -= 3_600_000
   const second = new Node('a', time, { highWaterMarks: [...first.disk.values()] })
   assert.equal(self(second.state).epoch, self(first.state).epoch + 1n)
+})
+
+test('a host that restarts within the millisecond of the epoch on its disk takes the next one', () => {
+  const time = new Time()
+  const { peer } = new Node('a', time)
+  const epochAfter = (epoch: bigint) =>
+    self(new Node('a', time, { highWaterMarks: [{ owner: peer, epoch, seq: 3n }] }).state).epoch
+  assert.equal(epochAfter(BigInt(START_MS) - 1n), BigInt(START_MS))
+  assert.equal(epochAfter(BigInt(START_MS)), BigInt(START_MS) + 1n)
+  assert.equal(epochAfter(BigInt(START_MS) + 9n), BigInt(START_MS) + 10n)
 })
 
 test('a host whose disk was restored outranks its own past as soon as it meets it', () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ErrorCode, WarrenError } from '../../src/core/index.ts'
-import { encodeAck, find, lookup, records, replication, self } from '../../src/registry/index.ts'
+import { encodeAck, find, isEnough, lookup, owners, records, replication, self } from '../../src/registry/index.ts'
 import { alarmsOf, chainOf, idOf, mesh, Node, recordOf, settle, Time, typesOf } from './world.ts'
 
 const codeOf = (code: string) => (err: unknown) => err instanceof WarrenError && err.code === code
@@ -70,6 +70,22 @@ test('a change counts as replicated when every host that was live has acknowledg
   a.step({ type: 'ack', from: c.peer, bytes: late!.bytes })
   assert.deepEqual(replication(a.state, seq), { acked: 2, required: 2, missing: [] }, 'a later one covers it')
   assert.equal(replication(a.state, 999n), undefined)
+})
+
+test('a quorum is more than half of all hosts, this one among them', () => {
+  const enough = (required: number, acked: number): boolean =>
+    isEnough('quorum', { required, missing: Array.from({ length: required - acked }, (_, at) => `m${at}`) })
+  for (const [others, needed] of [
+    [0, 0],
+    [1, 1],
+    [2, 1],
+    [3, 2],
+    [4, 2],
+    [5, 3]
+  ] as const) {
+    assert.ok(enough(others, needed), `${needed} of ${others} others`)
+    if (needed > 0) assert.ok(!enough(others, needed - 1), `${needed - 1} of ${others} others`)
+  }
 })
 
 test('a refresh in between does not ask for new acknowledgements', () => {
@@ -187,6 +203,36 @@ test('routing finds records by name and by id, and sees suspicion without losing
   a.pull(b)
   assert.deepEqual(machines(), ['c'])
   assert.equal(find(a.state, idOf('b', 'web')), undefined)
+})
+
+test('an owner under suspicion stays so when it is heard of again', () => {
+  const time = new Time()
+  const [a, b] = mesh(time, 'a', 'b') as [Node, Node]
+  a.step({ type: 'suspect', peer: b.peer, suspect: true })
+  b.step({ type: 'refresh' })
+  a.hear(b.sent.at(-1), b)
+  b.put('web')
+  a.hear(b.sent.at(-1), b)
+  assert.deepEqual(
+    records(a.state, b.peer).map(({ owner }) => owner.suspect),
+    [true]
+  )
+})
+
+test('a record that an owner no longer has when it comes back is not found by its name', () => {
+  const time = new Time()
+  const [a, b] = mesh(time, 'a', 'b') as [Node, Node]
+  const name = { scope: 'dev', appGroup: 'web', appIdentity: 'web', resourceGroup: 'default' }
+  b.put('web')
+  a.pull(b)
+  assert.equal(lookup(a.state, name).length, 1)
+  time.pass(60_000)
+  a.step({ type: 'tick' })
+  assert.deepEqual(lookup(a.state, name), [])
+  b.delete('web')
+  a.pull(b)
+  assert.ok(owners(a.state).some(({ peer }) => peer === b.peer))
+  assert.deepEqual(lookup(a.state, name), [])
 })
 
 test('a host that announces the registration id of another is told apart by its owner', () => {

@@ -182,6 +182,31 @@ test('a peer that answers with other owners, another question, or a refusal ends
   }
 })
 
+test('a peer that answers with a state twice, in another order or unasked ends the session', () => {
+  const bend: Array<(states: registryPb.OwnerState[]) => registryPb.OwnerState[]> = [
+    states => [...states, ...states.slice(-1)],
+    states => states.toReversed(),
+    states => [states[0]!, states[0]!]
+  ]
+  for (const change of bend) {
+    const time = new Time()
+    const [b, c] = mesh(time, 'b', 'c') as [Node, Node]
+    const a = new Node('a', time)
+    const { steps } = a.pull(b, response => {
+      const message = fromBytes(response)
+      const { answer } = message
+      if (answer.case === 'fetch') {
+        assert.equal(answer.value.states.length, 2)
+        answer.value.states = change(answer.value.states)
+      }
+      return toBinary(registryPb.SyncResponseSchema, message)
+    })
+    assert.match(steps.at(-1)?.fault?.reason ?? '', /not those asked for/)
+    a.pull(c)
+    assert.equal(owners(a.state).length, 3)
+  }
+})
+
 test('a response larger than one may be is refused before it is read', () => {
   const time = new Time()
   const [a, b] = mesh(time, 'a', 'b') as [Node, Node]

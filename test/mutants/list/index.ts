@@ -1,0 +1,7 @@
+import type { Mutant } from '../mutant.ts'
+import { IDENTITY } from './identity.ts'
+import { POLICY } from './policy.ts'
+import { PROXY } from './proxy.ts'
+import { REGISTRY } from './registry.ts'
+
+export const MUTANTS: readonly Mutant[] = [...POLICY, ...IDENTITY, ...REGISTRY, ...PROXY]
