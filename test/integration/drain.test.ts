@@ -58,7 +58,7 @@ test('drain: no new connections, the open ones finish, and undo takes it back', 
   open.end()
   const { code, stderr } = await draining.outcome()
   assert.equal(code, 0, stderr)
-  assert.match(stderr, /drained: 1 finished, 0 reset; warren drain --undo takes it back/)
+  assert.match(stderr, /drained: 1 finished, 0 reset; to end the drain: warren drain --undo/)
   assert.equal(await say(outward, 'out'), 'out')
   outward.end()
 
