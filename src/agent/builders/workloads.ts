@@ -5,13 +5,13 @@ import { codeAfter, Grants, HealthService, PortServers, type Workload, Workloads
 import type { Base } from './base.ts'
 import type { Cluster } from './cluster.ts'
 
-/** The registrations of this host, and who looks after their servers. */
+/** The registrations of this host, and the checks of their servers. */
 export interface LocalWorkloads {
   readonly workloads: Workloads
   readonly health: HealthService
 }
 
-/** Makes what grants, keeps and checks the registrations of this host; starts nothing. */
+/** Makes the parts that grant, keep and check the registrations of this host; starts nothing. */
 export function buildWorkloads(base: Base, { registry, policy, evictions }: Cluster): LocalWorkloads {
   const { config, membership, listenDir, events, clock, log, resources } = base
   const { credentials, trustDomain, machine, nodeSecret } = membership
@@ -26,7 +26,7 @@ export function buildWorkloads(base: Base, { registry, policy, evictions }: Clus
   const health = new HealthService({
     async probe({ target, check }, signal) {
       if (target === undefined || check === undefined) return
-      // A server that is away is no reason here: nobody but its own clients can tell.
+      // A missing server is no reason here: only its own clients can notice it.
       if (target.kind === 'udp') target.server?.holder()
       else await probeTarget(target, check === 'hello' ? 'hello' : 'connect', { listenerOf }, signal)
     },

@@ -9,11 +9,9 @@ interface ReasonOptions {
 export function addEvict(program: Command): void {
   program
     .command('evict')
-    .description(
-      'exclude a host: its connections, records and flows end, and all hosts refuse its keys for good'
-    )
+    .description('exclude a host: its connections, records and flows end, and all hosts refuse its keys for good')
     .argument('<machine>', 'its name, as `warren members` lists it')
-    .option('--reason <text>', 'why, for whoever reads the policy')
+    .option('--reason <text>', 'reason that `warren policy show` prints')
     .option('--force', 'also if this host has never seen a host of this name')
     .addHelpText(
       'after',
@@ -37,11 +35,9 @@ hosts that it admitted or renewed. If it is not compromised, remove its authorit
 export function addRevoke(program: Command): void {
   program
     .command('revoke')
-    .description(
-      'withdraw trust from workloads or a key: flows end, and no certificate is accepted or issued'
-    )
+    .description('withdraw trust from workloads or a key: flows end, and no certificate is accepted or issued')
     .argument('<what>', 'pattern of addresses, PeerId, or sha256:HEX of a key (SubjectPublicKeyInfo)')
-    .option('--reason <text>', 'why, for whoever reads the policy')
+    .option('--reason <text>', 'reason that `warren policy show` prints')
     .action(async (what: string, { reason = '' }: ReasonOptions, command: Command) => {
       const { agent, show, say } = contextOf(command)
       const { revocation, version } = await agent.admin.revoke({ what, reason })

@@ -16,11 +16,7 @@ export function addAllow(program: Command): void {
 }
 
 export function addDeny(program: Command): void {
-  addRule(
-    program,
-    'deny',
-    'forbid SOURCE to connect to DESTINATION, against all other rules, and cut open connections'
-  )
+  addRule(program, 'deny', 'forbid SOURCE to connect to DESTINATION, against all other rules, and cut open connections')
 }
 
 function addRule(program: Command, effect: 'allow' | 'deny', description: string): void {
