@@ -92,7 +92,7 @@ test('drain: an undo answers a drain that still waits, and resets nothing', asyn
   const draining = agent.spawn(['drain', '--timeout', '60s'])
   await waitFor(async () => (await agent.status()).state === 'draining', 'the drain')
   await agent.cli('drain', '--undo')
-  assert.match((await draining.outcome()).stderr, /undone, or asked for again/)
+  assert.match((await draining.outcome()).stderr, /undone, or started again/)
   assert.equal(await say(socket, 'x'), 'x')
   socket.end()
 })
