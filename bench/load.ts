@@ -26,7 +26,7 @@ export class Load {
     return new Load(file, scope)
   }
 
-  /** What connections lead to in the end. Lives as long as the scope. */
+  /** The final target of connections. It lives as long as the scope. */
   async target(verb: 'target' | 'udp-target', where: string): Promise<void> {
     await new Program(this.#scope, [this.#file, verb, where]).says(/listening/)
   }

@@ -1,7 +1,7 @@
 import { availableParallelism, cpus, loadavg, release, totalmem } from 'node:os'
 import { type Better, best, median } from './statistics.ts'
 
-/** What one suite measured: for each measure, the figures of each contender, a round each. */
+/** The results of one suite: for each measure, the figures of each contender, a round each. */
 export interface Report {
   readonly suite: string
   readonly machine: string

@@ -58,7 +58,7 @@ export async function inTurns<Contender extends Named>(
   return measured
 }
 
-// What another program cannot carry is a result; what warren cannot is a bug.
+// A failure of another program is a result; a failure of warren is a bug.
 function failed(
   { name, ours }: Named,
   err: Error,

@@ -1,4 +1,4 @@
-/** Of figures that are there; NaN if one is not. */
+/** The median of existing figures; NaN if one is missing. */
 export function median(values: readonly number[]): number {
   if (values.some(Number.isNaN)) return Number.NaN
   const sorted = values.toSorted((one, other) => one - other)

@@ -1,4 +1,4 @@
-/** What a suite is asked for on the command line. */
+/** The options of a suite on the command line. */
 export interface SuiteOptions {
   readonly rounds: number
   /** Part of the name of the measures that are wanted. @default all */
@@ -11,6 +11,6 @@ export interface SuiteOptions {
   readonly agents: readonly number[]
   /** Sizes of a registry, likewise. */
   readonly records: readonly number[]
-  /** Tells whoever waits what is being done. */
+  /** Prints progress for the person who waits. */
   readonly say: (line: string) => void
 }

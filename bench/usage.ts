@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 
 /** Processor time that the threads of a process have used so far, in milliseconds. */
 export function cpuMs(pid: number): number {
-  // Not /proc/PID/stat: a kernel may count by ticks there, and who only ever runs between two ticks is counted wrong.
+  // Not /proc/PID/stat: a kernel may count by ticks there, and a process that only runs between two ticks is counted wrong.
   const nanoseconds = readdirSync(`/proc/${pid}/task`).map(thread =>
     Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ')[0])
   )

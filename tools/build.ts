@@ -13,7 +13,7 @@ const { values } = parseArgs({ options: { code: { type: 'boolean' }, out: { type
 const root = resolve(import.meta.dirname, '..')
 const dist = values.out === undefined ? join(root, 'dist') : resolve(values.out)
 
-// What a removed source file left behind must not be published.
+// Output of a removed source file must not be published.
 rmSync(dist, { recursive: true, force: true })
 if (values.code !== true) declarations()
 const metafile = await bundles()

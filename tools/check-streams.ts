@@ -13,7 +13,7 @@ if (checked === 0) {
   process.stderr.write('no file under src/ was found\n')
   process.exitCode = 1
 } else if (violations.length > 0) {
-  process.stderr.write(`${violations.length} of the ways in which streams are read must not be\n`)
+  process.stderr.write(`${violations.length} streams are read in a forbidden way\n`)
   process.exitCode = 1
 } else {
   process.stdout.write(`streams are read by events in ${checked} files\n`)

@@ -20,7 +20,7 @@ await story(async stage => {
   const token = succeeded(await stage.run(a, ['token', 'create', 'b'])).stdout.trim()
   const agentB = await stage.up(b, ['--join', token], PRETEND)
 
-  stage.narrate('A server on a. It asks for an address; it has no port, no key and no certificate to care for.')
+  stage.narrate('A server on a. It registers an address; it needs no port, no key and no certificate.')
   const server = stage.start(a, ['serve', SERVER])
   await server.says(/serving/)
 
@@ -28,7 +28,7 @@ await story(async stage => {
   const refused = await stage.run(b, CONNECT, 'hello?')
   expect(refused.code === 1 && refused.stderr.includes('UNAUTHORIZED'), 'the connection is refused before the rule')
 
-  stage.narrate('One rule allows it. The policy is signed on a, and spreads by itself.')
+  stage.narrate('One rule allows it. The policy is signed on a, and spreads automatically.')
   succeeded(await stage.run(a, ['allow', CLIENT, SERVER]))
   await policySpread(stage, a, b)
   const flow = await converse(stage, [b, a], server)

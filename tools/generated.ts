@@ -6,7 +6,7 @@ import { delimiter, join } from 'node:path'
 /** The code generated from protocols/, relative to the repository. */
 export const GENERATED = join('src', 'wire', 'gen')
 
-/** What differs between the generated code in `root` and what its protocols generate now; empty if it is current. */
+/** The files in `root` that differ from the code that its protocols generate now; empty if all are current. */
 export function staleFiles(root: string): string[] {
   const fresh = mkdtempSync(join(tmpdir(), 'warren-generate-'))
   try {

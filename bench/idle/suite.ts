@@ -10,10 +10,10 @@ import { cpuMs } from '../usage.ts'
 import { withScope } from '../with-scope.ts'
 
 const FLOWS = 10_000
-/** Of as many workloads on each side, since one may have 8,192 flows. */
+/** Flows of as many workloads on each side, since one may have 8,192 flows. */
 const WORKLOADS = 2
 const QUESTIONS = 200
-/** For what opening them left behind to be collected; the agents have their timers to run meanwhile. */
+/** Time to collect the garbage of opening them; the timers of the agents run meanwhile. */
 const REST_MS = 10_000
 
 type Figures = ReadonlyMap<string, number>
@@ -50,7 +50,7 @@ export async function idleSuite(scope: Scope, { rounds, say }: SuiteOptions): Pr
 async function oneRound(scope: Scope, load: Load, target: string): Promise<Figures> {
   const [near, far] = await startPair(scope, { args: ['--log-level', 'warn'] })
   const paths = await waysBetween(scope, near, far, target)
-  // What the first connections make once, and for all.
+  // The parts that only the first connections create.
   for (const path of paths) await load.run('connect', path, 100, 10)
   await pause(REST_MS)
   const base = [near.residentBytes(), far.residentBytes()]

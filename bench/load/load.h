@@ -3,7 +3,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// What a connection wants is its first byte.
+// The first byte of a connection says what it wants.
 enum kind {
   SINK = 's',  // counts what comes until the end, and answers with the count
   SOURCE = 'd', // as SINK, and sends as many bytes as the eight bytes that follow say, at once

@@ -15,7 +15,7 @@ struct peer {
   uint64_t received, to_send;
   size_t head_bytes;
   unsigned char head[8];
-  // What of an echo or of the count could not be sent yet.
+  // The part of an echo or of the count that could not be sent yet.
   char *held;
   size_t held_from, held_to;
   uint32_t events;
@@ -38,7 +38,7 @@ static void want(struct peer *peer, uint32_t events) {
   if (epoll_ctl(queue, EPOLL_CTL_MOD, peer->fd, &event) != 0) die("epoll_ctl");
 }
 
-// Each returns 0 once the connection is over.
+// Each returns 0 once the connection has ended.
 static int send_held(struct peer *peer) {
   while (peer->held_from < peer->held_to) {
     ssize_t sent = write(peer->fd, peer->held + peer->held_from, peer->held_to - peer->held_from);
@@ -107,7 +107,7 @@ static int serve(struct peer *peer) {
     char text[32];
     int length = snprintf(text, sizeof text, "%020llu", (unsigned long long)peer->received);
     peer->counted = 1;
-    // What was sent before may still fill the socket.
+    // Earlier data may still fill the socket.
     if (!echo(peer, text, (size_t)length) || peer->held_to == 0) return 0;
   }
   uint32_t events = peer->ended ? 0 : EPOLLIN;

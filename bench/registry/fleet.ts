@@ -23,7 +23,7 @@ export interface Seen {
   readonly answeredMs: number
 }
 
-/** What can be asked for a fleet. */
+/** A kind of fleet that can be started. */
 export interface FleetKind {
   readonly name: string
   readonly ours: boolean

@@ -23,7 +23,7 @@ function word(value: number): Buffer {
   return bytes
 }
 
-/** What it throws when the bytes end before the value does. */
+/** Thrown when the bytes end before the value does. */
 export class Incomplete extends Error {}
 
 /** Reads values one after another. */

@@ -6,7 +6,7 @@ import { residentBytes } from '../usage.ts'
 import { startAgents } from './warren-fleet.ts'
 
 const REFRESH_MS = 4_000
-/** For what taking them over left behind to be collected. */
+/** Time to collect the garbage of taking them over. */
 const REST_MS = 15_000
 const PATIENCE_MS = 300_000
 
@@ -17,7 +17,7 @@ interface Row {
   readonly better: Better
 }
 
-/** What is measured of a registry of so many records. */
+/** The measures of a registry of so many records. */
 export const RECORD_MEASURES = (count: number): readonly Row[] => {
   const row = (key: string, name: string, unit: string): Row => ({
     key: `${count} ${key}`,

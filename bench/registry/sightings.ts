@@ -1,4 +1,4 @@
-/** What each member was last seen to hold. */
+/** The last seen content of each member. */
 export class Sightings {
   readonly #held: Array<ReadonlySet<string>>
   readonly #waiting = new Set<() => void>()

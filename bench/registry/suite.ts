@@ -17,7 +17,7 @@ const KINDS: readonly FleetKind[] = [warrenFleet, serfFleet('lan'), serfFleet('l
 const CHANGES = 60
 const MIN_GAP_MS = 100
 const GAP_SPREAD_MS = 200
-/** What joining and the changes left behind is over by then. */
+/** Time after which the work of joining and of the changes has ended. */
 const REST_MS = 10_000
 const IDLE_MS = 20_000
 /**
@@ -51,7 +51,7 @@ const rows = (members: number): readonly Row[] => {
     row('first p99', 'the same, p99', 'ms'),
     row('last p50', 'registration or tag change seen by all, p50', 'ms'),
     row('last p99', 'the same, p99', 'ms'),
-    row('answer p50', 'the caller is told that all have it, p50', 'ms'),
+    row('answer p50', 'the caller knows that all have it, p50', 'ms'),
     row('answer p99', 'the same, p99', 'ms'),
     row('change', 'processor time of each for a registration and its end, above that at rest', 'ms'),
     row('bytes', 'idle: sent by each', 'KB/s'),
@@ -65,7 +65,7 @@ export async function registrySuite(_scope: Scope, options: SuiteOptions): Promi
   const { rounds, only, without, agents, records, say } = options
   const isolated = process.getuid?.() === 0
   if (isolated) leaveForOwnLoopback()
-  else say('not root: the bytes of an idle agent cannot be told from others on the loopback interface')
+  else say('not root: the bytes of an idle agent cannot be distinguished from others on the loopback interface')
   const kinds = KINDS.filter(({ name }) => !without.some(part => name.includes(part))).filter(kind => {
     const missing = kind.missing()
     if (missing !== undefined) say(`skipped: ${missing}`)
@@ -140,7 +140,7 @@ async function oneRound(scope: Scope, kind: FleetKind, members: number, isolated
     for (const part of [50, 99]) {
       if (at === 0) figures[`${members} first p${part}`] = percentile(everywhere, part)
       if (at === fleet.changes.length - 1) figures[`${members} last p${part}`] = percentile(everywhere, part)
-      // Serf tells nobody who has a change.
+      // Serf does not report which members have a change.
       if (kind.ours) figures[`${members} answer p${part}`] = percentile(answered, part)
     }
   }
@@ -148,7 +148,7 @@ async function oneRound(scope: Scope, kind: FleetKind, members: number, isolated
   await fleet.unwatch()
   await pause(REST_MS)
   const idle = await idleFigures(fleet, members, isolated)
-  // What Serf does is two changes of other kinds.
+  // Serf makes two changes of other kinds.
   const atRestMs = (idle[`${members} cpu`] ?? 0) * (changed.tookMs / 100) * members
   if (kind.ours) figures[`${members} change`] = (changed.usedMs - atRestMs) / members / CHANGES
   return { seen, figures: { ...figures, ...idle } }

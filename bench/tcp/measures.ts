@@ -11,7 +11,7 @@ const BULK_BYTES = 512 * MEGABYTE
 const CONNECTIONS = 4_000
 const PARALLEL = 16
 
-/** What is measured of everything that carries one unix socket to another. */
+/** The measures of every program that carries one unix socket to another. */
 export function tcpMeasures(load: Load): readonly Measure<Running>[] {
   const bulk = (name: string, verb: 'bulk' | 'both', flows: number): Measure<Running> => ({
     figures: [{ key: 'megabytesPerSecond', name, unit: 'MB/s', better: 'more' }],

@@ -11,15 +11,15 @@ export interface RunningAgent {
   readonly machine: string
   readonly trustDomain: string
   readonly runtimeDir: string
-  /** Where it logs. */
+  /** Its logger. */
   readonly log: Logger
   /** Multiaddrs of the mesh listener. */
   readonly meshAddresses: () => string[]
-  /** Where the data listener is bound. */
+  /** The address of the data listener. */
   readonly dataAddress: () => HostPort
   /**
-   * Opens no more flows, tells the others, and lets those that are open finish; what is left after `timeoutMs` is reset.
-   * For `stop` to follow.
+   * Opens no more flows, notifies the other hosts, and lets open flows finish; the rest are reset after `timeoutMs`.
+   * Call `stop` next.
    */
   readonly drain: (timeoutMs: number) => Promise<void>
   /** Ends everything, in the reverse order of its start. Idempotent; never throws. */
@@ -30,11 +30,11 @@ export interface RunningAgent {
  * Starts the agent of this host and resolves once it serves.
  *
  * Founds or joins a trust domain first if the configuration asks for it and the host is no member yet. Rejects with a
- * WarrenError, having undone what it had begun. UNSUPPORTED if this version of Node, or of a library, has changed inside so
+ * WarrenError, after it has undone its changes. UNSUPPORTED if this version of Node, or of a library, has changed inside so
  * that the agent cannot work.
  *
- * The umask, the flags of V8 and the listeners of signals stay as the program has them: what the agent makes has its mode
- * whatever the umask is. A program that does nothing else may call `tuneProcess` before.
+ * The umask, the flags of V8 and the listeners of signals stay as the program has them: files of the agent have their mode
+ * with any umask. A program that does nothing else may call `tuneProcess` before.
  */
 export async function startAgent(config: AgentConfig, clock: Clock = systemClock): Promise<RunningAgent> {
   const resolved = resolveConfig(config)

@@ -36,15 +36,15 @@ export interface Parts {
   readonly membership: Membership
   /** Members that the authority named when this host joined just now. */
   readonly meshAddresses: readonly string[]
-  /** The database was lost, and the operator goes on without it. */
+  /** The database was lost, and the operator has accepted that. */
   readonly isDatabaseLost: boolean
   readonly clock: Clock
   readonly log: Logger
-  /** Takes up what must be ended, in the order of its start. */
+  /** Collects the resources to dispose, in the order of their start. */
   readonly resources: AsyncDisposableStack
 }
 
-/** A running agent, less what its owner adds. */
+/** A running agent, without the parts that its owner adds. */
 export interface Assembled {
   readonly machine: string
   readonly trustDomain: string
@@ -68,8 +68,8 @@ interface Built {
 /**
  * Makes the parts of an agent, joins them and starts them, leaf first; resolves once the agent serves.
  *
- * Each builder uses only what was built before it. Whatever must reach a part that is built later goes over the events, and
- * what a change sets off is in `cluster/enforcement.ts`.
+ * Each builder uses only earlier parts. A message for a part that is built later goes over the events; `cluster/enforcement.ts`
+ * has the consequences of a change.
  */
 export async function assemble(parts: Parts): Promise<Assembled> {
   const built = await build(parts)
@@ -101,7 +101,7 @@ async function build(parts: Parts): Promise<Built> {
   const addresses = new AnnouncedHosts({ advertise: config.advertise, log })
   const base: Base = { ...parts, addresses, events, metrics, stopping: stopping.signal }
   const cluster = await buildCluster(base)
-  // Where the data port is bound, once it is: with port 0 nobody knows before.
+  // The address of the data port, once it is bound: with port 0 nobody knows it before.
   let bound = config.dataListen
   const dataAddresses = (): string[] =>
     addresses.of({ address: bound.host }).map(host => formatHostPort({ host, port: bound.port }))
@@ -134,7 +134,7 @@ async function build(parts: Parts): Promise<Built> {
   return { base, cluster, ca, local, proxy, drain, announcer, dataAddresses }
 }
 
-// Enforcement first: whoever else hears of a change hears of it when it has taken effect.
+// Enforcement first: the other listeners learn of a change when it has taken effect.
 function subscribe({ base, cluster, ca, local, proxy, announcer }: Built): void {
   const { events, log, metrics, stopping } = base
   const { mesh, registry, evictions } = cluster
@@ -172,7 +172,7 @@ function wire({ base, cluster, ca, proxy }: Built): { readiness: Readiness; sync
   wireAuthorities(mesh, ca.authorityService)
   wireTrust(mesh, ca.trustService)
   mesh.onConnect((peer, machine) => {
-    // What reaches the mesh port most likely reaches the data port again.
+    // A host that reaches the mesh port most likely reaches the data port again.
     proxy.pathAppeared(machine)
     evictions.onAdmitted()
     // Between its admission and now the policy may have changed.
@@ -235,7 +235,7 @@ async function serve(
     clock
   })
   resources.defer(() => readiness.drain())
-  // A host that knows nobody only because it has lost what it knew may still be found.
+  // A host that knows nobody, because it has lost its database, may still be found.
   const isLost = policyStore.isUnheard
   const alone = meshAddresses.length + members.addresses().length + config.bootstrap.length === 0 && !isLost
   const known = alone ? 'alone' : meshAddresses.length > 0 ? 'joiner' : 'member'

@@ -9,13 +9,13 @@ import { type AgentLimits, resolveLimits } from './limit-options.ts'
 
 export type LogLevel = 'error' | 'warn' | 'info' | 'debug' | 'silent'
 
-/** What an operator may choose. Everything has a default; what is given twice is taken from the command line. */
+/** The settings of an operator. Every setting has a default; the command line overrides the file. */
 export interface AgentConfig {
-  /** Where keys, certificates and the database live. @default /var/lib/warren for root, else $XDG_STATE_HOME/warren */
+  /** Directory of keys, certificates and the database. @default /var/lib/warren for root, else $XDG_STATE_HOME/warren */
   readonly stateDir?: string
-  /** Where the sockets live. @default /run/warren for root, else $XDG_RUNTIME_DIR/warren, else /tmp/warren-UID */
+  /** Directory of the sockets. @default /run/warren for root, else $XDG_RUNTIME_DIR/warren, else /tmp/warren-UID */
   readonly runtimeDir?: string
-  /** Machine name. Kept from the first start on. @default the host name up to its first dot */
+  /** Machine name. It stays as it was at the first start. @default the host name up to its first dot */
   readonly name?: string
   /** Found a new trust domain of this name. Without effect on a host that already belongs to it. */
   readonly init?: string
@@ -31,17 +31,17 @@ export interface AgentConfig {
   readonly bootstrap?: readonly string[]
   /** Find members on the LAN. @default true */
   readonly mdns?: boolean
-  /** How brokered bytes reach another host. @default auto */
+  /** Carrier of brokered bytes to other hosts. @default auto */
   readonly carrier?: string
   readonly logLevel?: LogLevel
   /**
-   * Go on without files of the state directory, or its database, that are lost; without effect where none is. For one start, since the
-   * next loss should be heard of. @default false
+   * Start without files of the state directory, or its database, that are lost; no effect if none is. For one start only, so that
+   * the next loss is noticed. @default false
    */
   readonly acceptLostState?: boolean
-  /** How long certificates and keys live; see `Lifetimes` for units, bounds and defaults. */
+  /** Lifetimes of certificates and keys; see `Lifetimes` for units, bounds and defaults. */
   readonly lifetimes?: Partial<Lifetimes>
-  /** By the names of docs/limits.md; see there for which can be set, and the defaults. */
+  /** Limits by the names of docs/limits.md, which shows the ones that can be set, and the defaults. */
   readonly limits?: Readonly<Record<string, number>>
 }
 

@@ -5,7 +5,7 @@ export type Drained = Awaited<ReturnType<DataPlane['drain']>>
 
 export interface DrainDeps {
   readonly proxy: Pick<DataPlane, 'drain'>
-  /** Called when `isOn` has changed, for others to be told. */
+  /** Called when `isOn` has changed, to announce it to others. */
   readonly onChange: () => void
   readonly log: Logger
 }
@@ -24,7 +24,7 @@ export class Drain {
   }
 
   /**
-   * Drains this host: no new flows come to its workloads. Resolves when their flows are over: by themselves, or reset after
+   * Drains this host: no new flows come to its workloads. Resolves when their flows have finished, or were reset after
    * `timeoutMs`. A later call replaces an earlier one, which resolves as undone.
    */
   async begin(timeoutMs: number, flows: 'to this host' | 'all' = 'to this host'): Promise<Drained> {

@@ -11,7 +11,7 @@ export interface AgentLimits {
 
 type Place = readonly ['proxy', keyof ProxyLimits] | readonly ['workloads', keyof WorkloadLimits]
 
-/** The rest are bounds of messages and of what strangers may do: all hosts must agree on them, or nobody should raise them. */
+/** The rest bound messages and the work for strangers: all hosts must agree on them, or nobody should raise them. */
 const PLACES: Readonly<Partial<Record<LimitName, Place>>> = Object.freeze({
   registrations: ['workloads', 'maxTotal'],
   registrations_per_uid: ['workloads', 'maxPerUid'],
@@ -28,7 +28,7 @@ const PLACES: Readonly<Partial<Record<LimitName, Place>>> = Object.freeze({
 })
 
 export const LIMIT_OPTIONS = Object.freeze(Object.keys(PLACES))
-/** More of anything is not what one process can carry; a typing error is likelier. */
+/** One process cannot carry more of anything; a larger number is a typing error. */
 export const MAX_LIMIT = 10_000_000
 
 /** `given` over the defaults. Throws INVALID_OPTION for an unknown name, and unless each is an integer from 1 to `MAX_LIMIT`. */
@@ -37,8 +37,8 @@ export function resolveLimits(given: Readonly<Record<string, number>> = {}): Age
   for (const [name, value] of Object.entries(given)) {
     const place = Object.hasOwn(PLACES, name) ? PLACES[name as LimitName] : undefined
     if (place === undefined) {
-      throw new WarrenError(ErrorCode.InvalidOption, `"${name.slice(0, 80)}" is no limit that can be set`, {
-        hint: `Those are: ${LIMIT_OPTIONS.join(', ')}.`
+      throw new WarrenError(ErrorCode.InvalidOption, `"${name.slice(0, 80)}" is not a limit that can be set`, {
+        hint: `The limits that can be set are: ${LIMIT_OPTIONS.join(', ')}.`
       })
     }
     if (!Number.isSafeInteger(value) || value < 1 || value > MAX_LIMIT) {

@@ -12,8 +12,8 @@ const MAX_UNWRITTEN_BYTES = 1024 * 1024
  */
 export function createLogger(level: LogLevel): Logger {
   const sink = destination({ dest: 2, sync: true, maxLength: MAX_UNWRITTEN_BYTES })
-  // A terminal that went away and a disk that is full must not end the agent: what could not be written is tried again with
-  // the next line.
+  // A closed terminal or a full disk must not end the agent: lines that could not be written are tried again with the next
+  // line.
   sink.on('error', () => {})
   return adapt(
     pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime, serializers: { err: serializeError } }, sink)

@@ -8,18 +8,18 @@ import { LONGEST_LISTEN_PATH } from '../workloads/index.ts'
 
 /** Name of the directory, below the runtime directory, of the sockets that workloads bind. */
 const LISTEN_DIRECTORY = 'w'
-/** Says whose the directory is; its lock, that an agent runs on it. */
+/** Marks the directory as ours; its lock shows that an agent runs on it. */
 const LOCK_FILE = 'warren.lock'
 
 export interface RuntimeDir {
-  /** Where workloads bind. */
+  /** Directory in which workloads bind. */
   readonly listenDir: string
-  /** Lets another agent have the directory. */
+  /** Releases the directory for another agent. */
   readonly release: () => void
 }
 
 /**
- * Makes the runtime directory ours, for as long as this agent runs: what an agent that was killed left there may be removed from then on.
+ * Makes the runtime directory ours, for as long as this agent runs: from then on the remains of a killed agent may be removed.
  *
  * Rejects with ALREADY_EXISTS while another agent runs on it, INVALID_OPTION when paths of sockets in it would be too long, and as
  * `ensureRuntimeDir`.
@@ -39,7 +39,7 @@ export async function openRuntimeDir(path: string): Promise<RuntimeDir> {
   }
 }
 
-// What is bound later, for a workload or a client, must not be what finds out.
+// Checked now, so that no later bind for a workload or a client fails.
 function requireRoom(path: string): void {
   const longest = Math.max(LONGEST_ENDPOINT, join('/', LISTEN_DIRECTORY, LONGEST_LISTEN_PATH).length)
   const bytes = Buffer.byteLength(path)

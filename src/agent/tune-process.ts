@@ -2,7 +2,7 @@ import { setFlagsFromString } from 'node:v8'
 import { collectYoungGarbage } from '../proxy/index.ts'
 
 /**
- * Sets up this process for an agent and nothing else, as `warren up` does. To be called once, on the main thread, before
+ * Sets up this process for an agent and nothing else, as `warren up` does. Call it once, on the main thread, before
  * `startAgent`; a second call changes nothing.
  *
  * It sets, for the whole process and for as long as it runs:

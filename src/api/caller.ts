@@ -10,7 +10,7 @@ export interface ProcessHandle {
   close(): void
 }
 
-/** What the kernel says of the process at the other end of a unix connection. */
+/** The process at the other end of a unix connection, as the kernel describes it. */
 export interface PeerCredentials extends LocalUser {
   readonly gid: number
   readonly pid: number
@@ -19,7 +19,7 @@ export interface PeerCredentials extends LocalUser {
   readonly sharesNetwork: boolean
 }
 
-/** Who makes a call: read from the kernel when the connection was accepted, before a byte of it was parsed. */
+/** The caller: read from the kernel when the connection was accepted, before a byte of it was parsed. */
 export interface Caller extends PeerCredentials {
   /** Aborts when the caller's unix connection is gone. */
   readonly connection: AbortSignal
@@ -31,7 +31,7 @@ export interface Caller extends PeerCredentials {
   readonly holdProcess: () => () => void
 }
 
-/** What is known of a connection: its caller, or why each of its calls is refused. */
+/** The result of the check of a connection: its caller, or the reason why its calls are refused. */
 export type Admission =
   | { readonly ok: true; readonly caller: Caller }
   | { readonly ok: false; readonly error: WarrenError }
@@ -44,13 +44,13 @@ export const ADMISSION: ContextKey<Admission | undefined> = createContextKey<Adm
 /** The caller of a call, or the refusal of its connection as a throw. */
 export function callerOf(context: HandlerContext): Caller {
   const admission = context.values.get(ADMISSION)
-  // A call without an admission would be one without an identity; so it gets nothing.
+  // A call without an admission has no identity, so it is refused.
   if (admission === undefined) throw new WarrenError(ErrorCode.PermissionDenied, 'the caller is unknown')
   if (!admission.ok) throw admission.error
   return admission.caller
 }
 
-/** A caller whose process handle is closed once the connection and every holder let go of it. */
+/** A caller whose process handle is closed once the connection and every holder have released it. */
 export function createCaller(credentials: PeerCredentials, connection: AbortSignal): Caller {
   let holds = 0
   const holdProcess = (): (() => void) => {

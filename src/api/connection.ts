@@ -8,9 +8,9 @@ type Phase =
   | { readonly name: 'draining'; readonly calls: number }
 
 /**
- * One accepted unix connection: who is behind it, and how long it may do nothing.
+ * One accepted unix connection, with its caller and its idle timeout.
  *
- * Closed if its first request does not come in time, or after a while without any call, however many bytes trickle in.
+ * It is closed if its first request does not come in time, or after a while without any call, even if bytes trickle in.
  */
 export class Connection {
   readonly admission: Admission

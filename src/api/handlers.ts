@@ -18,11 +18,11 @@ type Method<M extends DescMethod> = M['methodKind'] extends 'server_streaming'
  */
 export type Handlers<S extends DescService> = { readonly [K in keyof S['method']]: Method<S['method'][K]> }
 
-/** What the agent answers to workloads, on agent.sock. */
+/** The calls of workloads, on agent.sock. */
 export interface WorkloadHandlers extends Handlers<typeof apiPb.WorkloadService> {}
 
-/** What the agent answers to software that speaks SPIFFE, on spiffe.sock. */
+/** The calls of software that speaks SPIFFE, on spiffe.sock. */
 export interface SpiffeHandlers extends Handlers<typeof spiffePb.SpiffeWorkloadAPI> {}
 
-/** What the agent answers to its operator, on admin.sock. */
+/** The calls of the operator, on admin.sock. */
 export interface AdminHandlers extends Handlers<typeof adminPb.AdminService> {}

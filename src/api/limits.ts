@@ -12,17 +12,17 @@ export interface LocalLimits {
   readonly maxBodyBytes: number
   /** Size of the headers of one request. @default 16_384 */
   readonly maxHeaderBytes: number
-  /** From accept to the headers of the first request, in milliseconds. @default 10_000 */
+  /** Time from accept to the headers of the first request, in milliseconds. @default 10_000 */
   readonly firstRequestMs: number
-  /** From the headers of a request to the end of its body, in milliseconds. @default 10_000 */
+  /** Time from the headers of a request to the end of its body, in milliseconds. @default 10_000 */
   readonly bodyMs: number
-  /** Without any call under way, before the connection is closed, in milliseconds. @default 300_000 */
+  /** Time without any call under way before the connection is closed, in milliseconds. @default 300_000 */
   readonly idleMs: number
   /** The longest a call that is not a stream may take, in milliseconds. @default 60_000 */
   readonly requestMs: number
 }
 
-/** The limits of an agent, unless it is told others. */
+/** The limits of an agent, unless it is given others. */
 export const LOCAL_LIMITS: LocalLimits = Object.freeze({
   maxConnections: 2_048,
   maxConnectionsPerUid: 256,

@@ -16,7 +16,7 @@ export class Places {
     this.#outside = new Quota(half, half)
   }
 
-  /** Takes one for `user` and answers how to give it back, or undefined if there is none for him. */
+  /** Takes a place for `user` and returns the function that frees it, or undefined if there is none. */
   take(user: LocalUser): (() => void) | undefined {
     const own = this.#all.take(accountOf(user))
     if (own === undefined || user.view.isOfHost) return own
@@ -31,7 +31,7 @@ export class Places {
     }
   }
 
-  /** How many are taken in all. */
+  /** The number of places taken by all users. */
   get size(): number {
     return this.#all.size
   }

@@ -30,7 +30,7 @@ export function createRequestListener(
     readMaxBytes: limits.maxBodyBytes,
     // A compressed body of a few bytes could cost us far more than the limit in time.
     acceptCompression: [],
-    // A misspelt field must not be a field left out: with `whitelist` it would be another permission.
+    // A misspelt field is an error and not ignored: a misspelt `whitelist` would change the permissions.
     jsonOptions: { ignoreUnknownFields: false },
     shutdownSignal: stopping
   })
@@ -60,14 +60,14 @@ export function createRequestListener(
     response.on('error', () => {})
     request.on('error', () => {})
     answer(request, response, admission).catch((err: unknown) => {
-      // Also the way in which a client that hangs up is reported.
+      // A client that closes its connection is reported here, too.
       log.debug('request failed', { method: request.method ?? '', err })
       destroy(response)
     })
   }
 }
 
-// The library answers these with nothing but a status, which leaves a person with curl in the dark.
+// The library answers these with only a status, which does not help a person with curl.
 function helpFor(response: UniversalServerResponse): WarrenError | undefined {
   if (response.status === 415) {
     return new WarrenError(ErrorCode.InvalidArgument, 'the content type is not one of this API', {
@@ -75,7 +75,7 @@ function helpFor(response: UniversalServerResponse): WarrenError | undefined {
     })
   }
   if (response.status === 405) {
-    return new WarrenError(ErrorCode.InvalidArgument, 'calls are made with POST', { hint: 'With curl: -d "{}".' })
+    return new WarrenError(ErrorCode.InvalidArgument, 'calls need the method POST', { hint: 'With curl: -d "{}".' })
   }
   return undefined
 }
@@ -93,8 +93,8 @@ async function* once(chunk: Uint8Array): AsyncGenerator<Uint8Array> {
   yield chunk
 }
 
-// On a unix socket it means nothing, and the one that gRPC's C core sends, the escaped path of the socket, is no host of a
-// URL: the adapter would throw on it.
+// The host means nothing on a unix socket. The C core of gRPC sends the escaped path of the socket, which is no host of a URL:
+// the adapter would throw on it.
 function withoutAuthority(request: Request): void {
   request.headers['authority' in request ? ':authority' : 'host'] = 'localhost'
 }

@@ -33,7 +33,7 @@ export function adminRoutes(handlers: AdminHandlers): Routes {
 type Handler<R> = (request: unknown, caller: Caller, signal: AbortSignal) => R
 
 export interface MountOptions extends RouteContext {
-  /** As calls are counted. */
+  /** Label under which calls are counted. */
   readonly service: 'workload' | 'admin' | 'spiffe'
   /** Looks at a call before its handler does; a throw refuses it. */
   readonly check?: (context: HandlerContext) => void
@@ -97,7 +97,7 @@ function stream(handler: Handler<AsyncIterable<unknown>>, method: DescMethod, op
 
 type Outcome = ErrorCode | 'ok' | 'other'
 
-// A caller that hangs up fails nothing; one whose deadline passes is told so.
+// A caller that closes its connection gets no error; a caller whose deadline passes gets TIMEOUT.
 function outcomeOf(err: unknown, signal: AbortSignal): Outcome {
   return codeOf(err) ?? (signal.aborted ? 'ok' : 'other')
 }

@@ -26,15 +26,15 @@ import { sniff } from './sniff.ts'
 import { bindSocket } from './socket-path.ts'
 
 export interface LocalServerOptions {
-  /** Where to listen; its directory must exist and belong to us or root. */
+  /** Path of the socket; its directory must exist and belong to us or root. */
   readonly path: string
   /** Permissions of the socket, whatever the umask. 0o666 or 0o600. */
   readonly mode: number
-  /** Reads from the kernel who connected. May throw: then the connection is closed before a byte is parsed. */
+  /** Reads the caller's identity from the kernel. May throw: then the connection is closed before a byte is parsed. */
   readonly credentials: (socket: Socket) => PeerCredentials
   readonly routes: Routes
   readonly log: Logger
-  /** @default nobody takes note */
+  /** @default calls are not counted */
   readonly metrics?: Metrics
   /** Why this process may make no calls at all; undefined if it may. @default everybody may */
   readonly refuse?: ((who: PeerCredentials) => WarrenError | undefined) | undefined
@@ -54,11 +54,11 @@ export interface LocalServer {
   close(): Promise<void>
 }
 
-/** Warnings of refused connections, ten a minute for each user: whoever connects again and again must not fill the log. */
+/** Warnings of refused connections, ten a minute for each user: a user who connects again and again must not fill the log. */
 const REFUSALS_PER_UID = { burst: 10, perSecond: 1 / 6, maxKeys: 256 }
 /** Stands for a caller whose uid cannot be read. */
 const NOBODY = ''
-/** Connections that are told why they are refused, rather than just closed; each lives 2 s at most. */
+/** Refused connections that get an answer with the reason, and are not just closed; each lives 2 s at most. */
 const MAX_REFUSALS = 64
 const MAX_REFUSALS_PER_UID = 8
 const REFUSAL_MS = 2_000

@@ -8,7 +8,7 @@ export type Spoken = 'http/1.1' | 'h2c'
 /**
  * Calls `found` with the protocol that the first bytes on `socket` speak, leaving them to be read again.
  *
- * Whatever is not the preface of HTTP/2 is taken for HTTP/1.1, whose parser refuses garbage. Calls nothing if the
+ * Everything but the preface of HTTP/2 is taken for HTTP/1.1, whose parser refuses garbage. Calls nothing if the
  * socket ends first. The caller sets the deadline, and must have paused the socket since its creation.
  */
 export function sniff(socket: Socket, found: (spoken: Spoken) => void): void {

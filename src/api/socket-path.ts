@@ -14,7 +14,7 @@ import {
   WarrenError
 } from '../core/index.ts'
 
-/** What is in a runtime directory besides the sockets of the local API. */
+/** The other files of a runtime directory, besides the sockets of the local API. */
 export interface RuntimeNames {
   /** A file that only we make, and that is there as long as the directory is ours. */
   readonly mark?: string
@@ -38,7 +38,7 @@ export function ensureRuntimeDir(dir: string, { mark, directories = [] }: Runtim
     isOurs: names =>
       (mark !== undefined && names.includes(mark)) ||
       names.every(name => known.has(name)) ||
-      // Of an agent that made no mark yet, with what else its operator keeps there.
+      // The directory of an agent that made no mark yet, perhaps with other files of its operator.
       (directories.length > 0 && directories.every(name => names.includes(name))),
     owners: [0],
     option: '--runtime-dir'
@@ -47,7 +47,7 @@ export function ensureRuntimeDir(dir: string, { mark, directories = [] }: Runtim
 
 /**
  * Makes `server` listen on the unix socket `path` with exactly `mode`, whatever the umask, which it does not change: other
- * code of the process may be making files. Resolves to what removes the path again, to be called when the server is closed.
+ * code of the process may be making files. Resolves to a function that removes the path again; call it when the server is closed.
  *
  * The socket that a dead agent left is replaced; one that answers is not (ALREADY_EXISTS), and nor is anything that is
  * not a socket (STATE_UNUSABLE), symbolic links included. The directory must belong to us or root and let nobody else
@@ -67,7 +67,7 @@ export async function bindSocket(server: Server, path: string, mode: number): Pr
     await occupySocketPath(path, acceptsConnections, () => bind(server, path, mode))
   } catch (err) {
     if (WarrenError.is(err, ErrorCode.PortInUse)) throw alreadyRunning(path)
-    // Nobody named this path: it is the directory that is unusable.
+    // No user named this path: the directory is unusable.
     if (!WarrenError.is(err, ErrorCode.InvalidArgument)) throw err
     throw new WarrenError(ErrorCode.StateUnusable, err.reason, { hint: 'Remove it.', cause: err })
   }
@@ -101,7 +101,7 @@ function publish(server: Server, path: string, mode: number): void {
     chmodSync(staging, 0o700)
     // For this process alone: a worker of a cluster would be given a socket of its parent, later.
     server.listen({ path: staged, exclusive: true })
-    // Otherwise the server emits why.
+    // Otherwise the server emits the error.
     if (!server.listening) return
     chmodSync(staged, mode)
     linkSync(staged, path)
@@ -110,7 +110,7 @@ function publish(server: Server, path: string, mode: number): void {
   }
 }
 
-// Whoever may write in the directory may replace the socket and answer in the agent's name.
+// A user who may write in the directory can replace the socket and answer in the agent's name.
 async function checkDirectory(dir: string): Promise<void> {
   const stat = await lstat(dir).catch((cause: unknown) => {
     const reason = `cannot use the runtime directory ${dir}: ${systemCode(cause)}`

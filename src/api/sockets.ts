@@ -15,7 +15,7 @@ export interface AdminApiOptions extends ApiOptions<AdminHandlers> {
   readonly agentUid?: number | undefined
 }
 
-/** Serves `agent.sock`: any local process may ask; who it is decides what it gets. Throws as `serveLocal`. */
+/** Serves `agent.sock`: any local process may call it; its identity decides the answer. Throws as `serveLocal`. */
 export async function serveWorkloadApi(options: ApiOptions<WorkloadHandlers>): Promise<LocalServer> {
   const { runtimeDir, handlers, ...shared } = options
   const path = join(runtimeDir, 'agent.sock')

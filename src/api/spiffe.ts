@@ -15,7 +15,7 @@ export function spiffeRoutes(handlers: SpiffeHandlers): Routes {
 }
 
 /**
- * Serves the SPIFFE Workload API on `spiffe.sock`, to any local process; who it is decides what it gets.
+ * Serves the SPIFFE Workload API on `spiffe.sock`, to any local process; its identity decides the answer.
  *
  * Throws as `serveLocal`.
  */
@@ -25,7 +25,7 @@ export async function serveSpiffeApi(options: ApiOptions<SpiffeHandlers>): Promi
   return await serveLocal({ path, mode: 0o666, ...shared, routes: spiffeRoutes(handlers) })
 }
 
-// Without it, a program that can be made to send a request somewhere (a proxy, a browser) could be made to fetch keys:
+// Without it, an attacker could use a program that sends requests on demand (a proxy, a browser) to fetch keys:
 // https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE_Workload_Endpoint.md#6-authentication
 function requireSecurityHeader({ requestHeader }: HandlerContext): void {
   if (requestHeader.get('workload.spiffe.io') === 'true') return

@@ -50,8 +50,8 @@ const MAX_HEADER_CHARS = 1_000
  * The answer to a call that failed with `err`.
  *
  * The message is `CODE: reason`; the headers `warren-error`, `warren-reason` and `warren-hint` carry the parts (the
- * last two percent-encoded), and so does a `google.protobuf.Struct` detail, which JSON callers can read. What is not a
- * WarrenError becomes INTERNAL without its text, which may hold paths, and is logged.
+ * last two percent-encoded), and so does a `google.protobuf.Struct` detail, which JSON callers can read. Any other
+ * error is logged and becomes INTERNAL without its text, which may contain paths.
  */
 export function toConnectError(err: unknown, log: Logger, method: string): ConnectError {
   const known = explain(err)
@@ -71,7 +71,7 @@ export function toConnectError(err: unknown, log: Logger, method: string): Conne
   return new ConnectError(`${code}: ${reason}`, CONNECT_CODES[code], headers, details, err)
 }
 
-/** The code that a caller gets of `err`; undefined for what is not of ours: INTERNAL, unless the library says otherwise. */
+/** The code of `err` for the caller; undefined for foreign errors: INTERNAL, unless the library says otherwise. */
 export function codeOf(err: unknown): ErrorCode | undefined {
   const known = explain(err)
   if (known !== undefined) return known.code
@@ -91,8 +91,8 @@ function explain(err: unknown): Pick<WarrenError, 'code' | 'reason' | 'hint'> | 
 }
 
 function encode(text: string): string {
-  // A lone surrogate, as a cut inside a pair leaves, makes encodeURIComponent throw.
+  // A lone surrogate, left by a cut inside a pair, makes encodeURIComponent throw.
   const clipped = text.length > MAX_HEADER_CHARS ? `${text.slice(0, MAX_HEADER_CHARS)}…` : text
-  // Spaces and punctuation stay readable; control characters, `%` and what is not ASCII do not.
+  // Spaces and punctuation stay readable; control characters, `%` and non-ASCII characters do not.
   return clipped.toWellFormed().replace(/[^\x20-\x24\x26-\x7e]/gu, encodeURIComponent)
 }

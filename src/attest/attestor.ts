@@ -8,7 +8,7 @@ import { processReader } from './select.ts'
 import { UserDatabase } from './user-database.ts'
 import type { LocalUser, ProcessView } from './view.ts'
 
-/** What is known of a process, by the kernel's word. What could not be established is undefined. */
+/** The facts about a process, according to the kernel. Unknown ones are undefined. */
 export interface AttestedProcess extends LocalUser {
   readonly uid: number
   readonly view: ProcessView
@@ -29,7 +29,7 @@ export interface HeldProcess {
   readonly process: ProcessHandle
 }
 
-/** Which costly facts are wanted besides the others. Asked again with each one found. */
+/** The costly facts that are wanted besides the others. Called again with each one found. */
 export interface Wanted {
   readonly executable: (facts: AttestedProcess) => boolean
   readonly hash: (facts: AttestedProcess) => boolean
@@ -48,7 +48,7 @@ export const MAX_WAITING = 64
 
 type OpenedExecutable = Awaited<ReturnType<ProcessReader['openExecutable']>>
 
-/** Finds out what entries ask of processes. */
+/** Finds out the facts about processes that entries need. */
 export class Attestor {
   readonly #reader: ProcessReader
   readonly #users: UserDatabase
@@ -65,7 +65,7 @@ export class Attestor {
   /**
    * The facts of a held process, with those of its executable if they are wanted.
    *
-   * Everything is read by pid; that the process still lives afterwards proves that all of it was read of that very
+   * Everything is read by pid; if the process still lives afterwards, all of it was read of that very
    * process. Throws PERMISSION_DENIED for a user id that means nothing here, INVALID_SOURCE when the process has ended or
    * changes its executable, LIMIT_EXCEEDED when hashing it would cost too much.
    */

@@ -11,12 +11,12 @@ const NOWHERE: CgroupPlace = Object.freeze({ cgroup: undefined, systemdUnit: und
 /**
  * Reads /proc/PID/cgroup. Only the version 2 line counts: in the others a process may be where no manager put it.
  *
- * The unit is the outermost part that is no slice. What is below it may be delegated, and whoever it is delegated to
- * (each user, below user@UID.service) can name a part of it after any unit.
+ * The unit is the outermost part that is no slice. The parts below it may be delegated, for example to each user below
+ * user@UID.service, who can name a part after any unit.
  */
 export function parseCgroup(text: string): CgroupPlace {
   const path = /^0::(\/.*)$/m.exec(text)?.[1]
-  // With "..": outside of what this process can see, and so by a name that may mean anything.
+  // A path with ".." is outside of the view of this process, so its name may mean anything.
   if (path === undefined || path.split('/').includes('..')) return NOWHERE
   const outermost = path
     .split('/')

@@ -6,30 +6,30 @@ import type { ProcessReader } from './process-reader.ts'
 import { platform, processReader } from './select.ts'
 import type { LocalUser, ProcessView } from './view.ts'
 
-/** Who is at the other end of an accepted unix connection. */
+/** The process at the other end of an accepted unix connection. */
 export interface PeerCredentials extends KernelCredentials {
   /** Held from now on; the caller must close it. */
   readonly process: ProcessHandle
-  /** From where it saw the host when it was accepted. */
+  /** Its view of the host when the connection was accepted. */
   readonly view: ProcessView
   /** Whether the ports of the agent's loopback interface are those of its own. */
   readonly sharesNetwork: boolean
 }
 
-/** Who listens where a unix socket is connected to. */
+/** The listener that a unix socket is connected to. */
 export interface Listener {
   readonly uid: number
-  /** From where it sees the host; undefined if it has ended, and others hold its socket. Costs as much as `peerUser`. */
+  /** Its view of the host; undefined if it has ended, and others hold its socket. Costs as much as `peerUser`. */
   readonly view: () => ProcessView | undefined
   /** It is this very process. */
   readonly isSelf: boolean
 }
 
 /**
- * Identifies the process that connected, by the kernel. To be called at accept, before a byte is read.
+ * Identifies the process that connected, by the kernel. Call it at accept, before a byte is read.
  *
- * Throws PERMISSION_DENIED when the kernel does not say, or the process has already ended: whoever cannot be identified
- * is nobody.
+ * Throws PERMISSION_DENIED if the kernel does not say, or the process has already ended: an unidentified caller has no
+ * rights.
  */
 export function peerCredentials(
   socket: Socket,
@@ -52,7 +52,7 @@ function readPeer<T>(
     const credentials = system.credentialsOf(fd)
     const process = hold(fd, credentials, system)
     const found = lookAt(process, () => look(fd, credentials, process))
-    // Last: what was read by its pid was read of this process only if it lives still.
+    // Checked last: the facts read by its pid are those of this process only if it still lives.
     if (process.isAlive()) return found
     process.close()
   } catch (cause) {
@@ -71,7 +71,7 @@ function lookAt<T>(process: ProcessHandle, look: () => T): T {
 }
 
 // Before Linux 6.5 a socket gives no descriptor of its peer, and the pid may have gone to another process before it was
-// opened. Then that must be one of the same user, or a caller could end and be taken for a program of somebody else;
+// opened. That process must then be of the same user, or a caller could end and be taken for a program of somebody else;
 // processes of one user are not kept apart in any case.
 function hold(fd: number, credentials: KernelCredentials, system: Platform): ProcessHandle {
   const { pid, uid } = credentials
@@ -89,8 +89,8 @@ function hold(fd: number, credentials: KernelCredentials, system: Platform): Pro
 }
 
 /**
- * The user that connected. Throws PERMISSION_DENIED, also when its process has ended: the kernel remembers the uid of that,
- * and not from where it saw the host, so it may have been a container's.
+ * The user that connected. Throws PERMISSION_DENIED, also when its process has ended: the kernel remembers its uid
+ * and not its view of the host, so it may have been a container's.
  */
 export function peerUser(socket: Socket): LocalUser {
   return userAt(socket, platform())

@@ -8,7 +8,7 @@ export type NameKind = 'passwd' | 'group'
 export type AskNames = (kind: NameKind, keys: ReadonlyArray<number | string>) => Promise<string>
 
 const KEPT_MS = 60_000
-/** After a question that was not answered, none is put for this long. */
+/** Pause after a question without an answer. */
 const REST_MS = 10_000
 const TIMEOUT_MS = 2_000
 const MAX_OUTPUT_BYTES = 1024 * 1024
@@ -21,7 +21,7 @@ const MAX_WAITING = 64
  * name service switch.
  *
  * One question at a time, in a process of its own: a directory that does not answer costs two seconds every ten, and no
- * thread of ours. What it does not answer has no name.
+ * thread of ours. An id without an answer has no name.
  */
 export class DirectoryService {
   readonly #clock: Clock
@@ -64,7 +64,7 @@ export class DirectoryService {
   async #find(name: string): Promise<number | undefined> {
     if (this.#clock.monotonicMs() < this.#restUntilMs) return undefined
     try {
-      // Which may spell the name in another way.
+      // The directory may spell the name in another way.
       return parse(await this.#ask('passwd', [name]))
         .keys()
         .next().value
@@ -80,7 +80,7 @@ export class DirectoryService {
   }
 
   async #learn(kind: NameKind, ids: readonly number[]): Promise<void> {
-    // Asked again, as whoever waited before may have learnt it.
+    // Looked up again, since an earlier question may have found it.
     const unknown = ids.filter(id => this.#known(kind, id) === undefined)
     if (unknown.length === 0 || this.#clock.monotonicMs() < this.#restUntilMs) return
     try {

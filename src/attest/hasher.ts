@@ -5,7 +5,7 @@ import { type Clock, ErrorCode, type LimitName, LruMap, TokenBuckets, WarrenErro
 export interface HasherLimits {
   /** A larger executable is not hashed, bytes. */
   readonly maxBytes: number
-  /** What one user's executables may cost at once, and again each second, bytes. */
+  /** Bytes that may be hashed for one user at once, and again each second. */
   readonly burstBytes: number
   readonly bytesPerSecond: number
   /** Requests that wait while another file is hashed. */
@@ -26,9 +26,9 @@ const CHUNK_BYTES = MIB
 const SETTLED_MS = 2_000
 
 /**
- * SHA-256 of executables: one file at a time, each once, and so much for each user.
+ * SHA-256 of executables: one file at a time, each once, with a limit for each user.
  *
- * A hash is kept for as long as device, inode, both times and size stay what they are.
+ * A hash is kept for as long as device, inode, both times and size stay the same.
  */
 export class ExecutableHasher {
   readonly #clock: Clock
@@ -90,7 +90,7 @@ async function version(file: FileHandle): Promise<{ key: string; size: number; c
 async function digestOf(file: FileHandle, size: number): Promise<string | undefined> {
   const hash = createHash('sha256')
   const chunk = Buffer.alloc(CHUNK_BYTES)
-  // Never more than it was charged for, should the file grow.
+  // Never more than was counted for it, if the file grows.
   for (let at = 0; at < size; ) {
     const { bytesRead } = await file.read(chunk, 0, Math.min(CHUNK_BYTES, size - at), at)
     if (bytesRead === 0) return undefined

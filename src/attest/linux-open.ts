@@ -44,7 +44,7 @@ export function openRoot(pid: number): number {
  * Opens the file at an absolute path as a process with this root directory finds it, with O_PATH. Links are followed below
  * that root; the magic links of /proc, which lead out of it, are not.
  *
- * What the kernel knows is looked up at once; what it must ask a disk or a network for does not hold up the event loop.
+ * Paths that the kernel has cached are looked up at once; those that need a disk or a network do not block the event loop.
  * Rejects with an OpenError; EAGAIN says that it may be tried again.
  */
 export async function openBelow(root: number, path: string): Promise<number> {

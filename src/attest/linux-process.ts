@@ -29,7 +29,7 @@ export function linuxProcessReader(): ProcessReader {
 
     async openExecutable(pid) {
       const link = `/proc/${pid}/exe`
-      // First of all: from here on the file cannot be swapped, whatever happens to its path.
+      // Opened first: from here on the file cannot be swapped, whatever happens to its path.
       const file = await open(link, 'r')
       try {
         const { dev, ino } = await file.stat({ bigint: true })
@@ -38,7 +38,7 @@ export function linuxProcessReader(): ProcessReader {
           return found?.dev === dev && found.ino === ino
         }
         const path = await readlink(link)
-        // The link again, or the process could start another program between the opening and the reading of it.
+        // The link is read again: the process could have started another program after the file was opened.
         return { file, path: (await isSame(link)) && (await isSame(path)) ? path : undefined }
       } catch (err) {
         await file.close()
@@ -52,7 +52,7 @@ let ownUserNamespace: string | undefined
 
 function sharesUserIds(pid: number): boolean {
   try {
-    // Ours stays the same: a process of more than one thread cannot enter another.
+    // Our own stays the same: a process with more than one thread cannot enter another.
     ownUserNamespace ??= readlinkSync('/proc/self/ns/user')
     return readlinkSync(`/proc/${pid}/ns/user`) === ownUserNamespace
   } catch (err) {

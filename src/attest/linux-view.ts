@@ -3,7 +3,7 @@ import { type ProcessView, unknownView } from './view.ts'
 
 const OF_HOST = Object.freeze({ isOfHost: true, whyNot: '' })
 
-/** Reads views out of /proc, which must be that of the agent's own pid namespace. */
+/** Reads views from /proc, which must be that of the agent's own pid namespace. */
 export class LinuxViews {
   readonly #sharesUserIds: (pid: number) => boolean
   #own: { readonly root: string; readonly pids: string; readonly depth: number } | undefined
@@ -15,7 +15,7 @@ export class LinuxViews {
   /**
    * The view of a process by pid; of an unknown one if there is none. Never throws.
    *
-   * Whoever calls must hold the process, and look afterwards whether it still lives.
+   * The caller must hold the process, and check afterwards that it still lives.
    */
   viewOf(pid: number): ProcessView {
     try {
@@ -25,9 +25,9 @@ export class LinuxViews {
       const pids = pidNamespaceOf(pid)
       const [depth, root] = [pids === this.#own.pids ? 1 : depthOf(pid), rootOf(pid)]
       const sharesPids = depth === 1
-      // Without a root directory only what is known is compared: an agent that may not look at the processes of other
+      // Without a root directory only the known facts are compared: an agent that may not look at the processes of other
       // users could serve none of them otherwise. None of them is of the host.
-      // Two containers may be made over one root directory; whose pid namespace cannot be read is like no other.
+      // Two containers may be made over one root directory; one whose pid namespace cannot be read is equal to none.
       const where = sharesPids ? 'host' : pids
       const key = where === undefined ? undefined : `${where} ${root ?? 'unreadable'}`
       if (sharesPids && root === this.#own.root) return { ...OF_HOST, sharesPids, key }
@@ -44,7 +44,7 @@ function reasonOf(sharesPids: boolean, root: string | undefined): string {
   return 'has a root directory that this agent may not read, for want of CAP_SYS_PTRACE'
 }
 
-// A fifth of what it costs to read its status, which everybody may; this only who may trace it.
+// It costs a fifth of reading the status, which everybody may read; only a user who may trace the process may read this.
 function pidNamespaceOf(pid: number): string | undefined {
   try {
     return readlinkSync(`/proc/${pid}/ns/pid`)
@@ -60,7 +60,7 @@ function depthOf(pid: number | 'self'): number {
   return numbers.trim().split(/\s+/).length
 }
 
-/** Which directory "/" is; undefined if only whoever may trace the process may know. */
+/** The identity of the directory "/"; undefined if only a user who may trace the process may read it. */
 function rootOf(pid: number | 'self'): string | undefined {
   try {
     const { dev, ino } = statSync(`/proc/${pid}/root/`, { bigint: true })

@@ -15,7 +15,7 @@ const COOKIE_BYTES = 8
 // The same number on every architecture: it came after their tables were joined.
 const SYS_PIDFD_OPEN = 434
 const CREDENTIAL_BYTES = 12
-// (uid_t) -1: what an unconnected or foreign socket reports.
+// (uid_t) -1: an unconnected or foreign socket reports it.
 const NO_ID = 0xffff_ffff
 
 /** Linux: SO_PEERCRED, SO_PEERPIDFD (6.5 and later), SO_NETNS_COOKIE (5.14 and later), pidfd_open (5.3 and later), and poll over pidfds. */
@@ -58,8 +58,8 @@ export function linuxPlatform(): Platform {
     peerProcessFd(fd) {
       const value = option(fd, SO_PEERPIDFD, 4)
       if (value !== undefined) return value.readInt32LE(0)
-      // Not every kernel that has the option has a descriptor for a peer that has ended. The pid of that may be another
-      // process's by now, and nobody must be looked up by it.
+      // Not every kernel that has the option has a descriptor for a peer that has ended. Its pid may belong to another
+      // process by now, and must not be used for a lookup.
       const errno = koffi.errno()
       if (errno !== constants.errno.ENOPROTOOPT) throw new Error(`SO_PEERPIDFD failed with errno ${errno}`)
       return undefined

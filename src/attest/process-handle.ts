@@ -7,7 +7,7 @@ export interface ProcessHandle {
   readonly pid: number
   /** Whether that very process still runs. False once closed, and when the kernel does not say. */
   isAlive(): boolean
-  /** Lets go. Idempotent. */
+  /** Releases the process. Idempotent. */
   close(): void
 }
 
@@ -22,7 +22,7 @@ export function processHandle(pid: number, system: Platform = platform()): Proce
   }
 }
 
-/** The user as which a process runs now. Throws when there is no such process. */
+/** The user that a process runs as now. Throws when there is no such process. */
 export function effectiveUidOf(pid: number, system: Platform = platform()): number {
   const uid = system.userIdsOf(pid)[1]
   if (uid === undefined) throw new Error(`process ${pid} has no effective user`)

@@ -5,7 +5,7 @@ import { platform } from './select.ts'
 const POLL_INTERVAL_MS = 250
 
 /**
- * Tells within a quarter of a second that a process has ended, for any number of processes with one system call a
+ * Reports within a quarter of a second that a process has ended, for any number of processes with one system call a
  * round.
  */
 export class ProcessWatch {
@@ -29,7 +29,7 @@ export class ProcessWatch {
     this.#timer ??= setInterval(() => this.#poll(), POLL_INTERVAL_MS).unref()
     return () => {
       listeners.delete(onExit)
-      // The handle may be watched anew by now, by others whose watch must go on.
+      // Others may watch the handle again by now, and their watch must continue.
       if (listeners.size === 0 && this.#watched.get(handle) === listeners) this.#forget(handle)
     }
   }
@@ -50,7 +50,7 @@ export class ProcessWatch {
     try {
       ended = this.#system.ended(fds)
     } catch {
-      // The kernel was short of memory: nobody is known to have ended, and the next round asks again.
+      // The kernel was short of memory: no end is known, and the next round asks again.
       return
     }
     handles.forEach((handle, at) => {

@@ -24,7 +24,7 @@ export function platform(): Platform {
   return selected.platform
 }
 
-/** Reads what processes are on this system. Throws UNSUPPORTED where there is no way. */
+/** Reads the facts about processes on this system. Throws UNSUPPORTED where there is no way. */
 export function processReader(): ProcessReader {
   selected ??= implementation(process.platform, process.arch)
   return selected.reader

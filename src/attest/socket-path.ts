@@ -4,17 +4,17 @@ import { ErrorCode, WarrenError } from '../core/index.ts'
 import { O_PATH, openBelow, openEntry, openRoot } from './linux-open.ts'
 import type { ProcessHandle } from './process-handle.ts'
 
-/** Which file it is, whatever its path. */
+/** The identity of a file, independent of its path. */
 export interface FileId {
   readonly dev: bigint
   readonly ino: bigint
 }
 
-/** A file that was found and is held: whatever happens to its path, what is connected to is this one. */
+/** A file that was found and is held: connections lead to this one, whatever happens to its path. */
 export interface FoundSocket {
   /** Leads to that very file for as long as it is open. */
   readonly path: string
-  /** Which file it is; undefined where files are not held. */
+  /** The identity of the file; undefined where files are not held. */
   readonly file: FileId | undefined
   /** Idempotent. */
   close(): void
@@ -28,8 +28,8 @@ const isLinux = process.platform === 'linux'
  * Finds the file at `path` as `process` sees it: below its root directory, among its mounts.
  *
  * Rejects with PERMISSION_DENIED when this agent may not look there, INVALID_SOURCE when the process has ended, UNSUPPORTED
- * before Linux 5.6, or with what the system says, by its `code`: ENOENT, ELOOP (also for a path through a magic link of
- * /proc), ENOTDIR… On systems other than Linux every process sees what the agent sees.
+ * before Linux 5.6, or with the error of the system, by its `code`: ENOENT, ELOOP (also for a path through a magic link of
+ * /proc), ENOTDIR… On systems other than Linux every process has the view of the agent.
  */
 export async function findSocket(process: Held, path: string): Promise<FoundSocket> {
   if (!isLinux) return unheld(path)
@@ -48,7 +48,7 @@ export async function findSocket(process: Held, path: string): Promise<FoundSock
  * Finds the socket at `path`, in the directory `made` that the agent made for it below that of all its listening sockets.
  *
  * A container that has the latter writable can put another registration's directory, or a link to it, in the place of this
- * one. Throws PERMISSION_DENIED then, or what the system says, by its `code`: ELOOP for a link in the place of the socket.
+ * one. Throws PERMISSION_DENIED then, or the error of the system, by its `code`: ELOOP for a link in the place of the socket.
  */
 export function findOwnSocket(path: string, made: FileId | undefined): FoundSocket {
   const directory = dirname(path)
@@ -64,7 +64,7 @@ export function findOwnSocket(path: string, made: FileId | undefined): FoundSock
   }
 }
 
-// The directory is held while the socket is looked up in it, else it could be replaced after it was compared.
+// The directory is held while the socket is looked up in it, otherwise it could be replaced after it was compared.
 function inMade(parent: number, path: string, made: FileId | undefined): FoundSocket {
   const directory = openDirectory(parent, basename(dirname(path)))
   try {

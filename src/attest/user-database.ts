@@ -7,8 +7,8 @@ const MAX_NAME_LENGTH = 256
 type Names = Pick<DirectoryService, 'namesOf' | 'userIdOf'>
 
 /**
- * The names of users and groups: those of /etc/passwd and /etc/group, read anew when a file changes, and for an id that
- * is in neither, what a directory service says.
+ * The names of users and groups: those of /etc/passwd and /etc/group, read anew when a file changes, and for an id
+ * in neither, the answer of a directory service.
  */
 export class UserDatabase {
   readonly #users: NameFile
@@ -27,7 +27,7 @@ export class UserDatabase {
 
   /** The user of this name; undefined if nobody has it. */
   async uidOf(name: string): Promise<number | undefined> {
-    // Nor what the program that asks the directory would take for an option.
+    // Nor a text that the program which asks the directory would take for an option.
     if (name === '' || name.length > MAX_NAME_LENGTH || /^-|[\s:\0]/.test(name)) return undefined
     return this.#users.idOf(name) ?? (await this.#service.userIdOf(name))
   }

@@ -9,15 +9,15 @@ export interface GlobalOptions {
   readonly runtimeDir?: string
 }
 
-/** What a command works with, whichever it is. */
+/** The client, the options and the output of a command. */
 export interface Context {
   readonly json: boolean
   /** The agent to talk to; undefined: the one that the client library finds. */
   readonly runtimeDir: string | undefined
   readonly agent: AgentClient
-  /** Prints `data` with --json, else what `human` makes of it. */
+  /** Prints `data` with --json, else the text that `human` makes of it. */
   readonly show: <T>(data: T, human: (data: T) => string) => void
-  /** Tells a person, unless --quiet. */
+  /** Prints a message for a person, unless --quiet. */
   readonly say: (text: string) => void
 }
 

@@ -1,10 +1,10 @@
 import { ErrorCode, isErrorCode } from '../core/index.ts'
 
-/** What the shell is told: 0 done, 1 it failed, 2 it was asked wrongly. */
+/** Exit codes: 0 done, 1 failed, 2 usage error. */
 export const Exit = { Ok: 0, Failed: 1, Usage: 2 } as const
 export type Exit = (typeof Exit)[keyof typeof Exit]
 
-// The faults that only another command line can mend.
+// The faults that only another command line can correct.
 const USAGE: ReadonlySet<string> = new Set([
   ErrorCode.InvalidArgument,
   ErrorCode.InvalidOption,

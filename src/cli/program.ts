@@ -33,7 +33,7 @@ import {
 
 const AFTER = `
 Addresses are SCOPE.GROUP.NAME.RESOURCE[.MACHINE], as in dev.web.nginx.default; in a pattern each part may be * or {a,b}.
-Exit codes: 0 done, 1 failed, 2 asked wrongly.
+Exit codes: 0 done, 1 failed, 2 usage error.
 
 First steps:
   a$ warren up --init example.org --name a
@@ -50,10 +50,10 @@ export function buildProgram(): Command {
     .version(version(), '-V, --version')
     .option(
       '--runtime-dir <dir>',
-      'which agent to talk to (default: $WARREN_RUNTIME_DIR, else the one of this user or host)'
+      'directory of the agent to use (default: $WARREN_RUNTIME_DIR, else that of this user or host)'
     )
-    .option('--json', 'data as JSON')
-    .option('-q, --quiet', 'no words on standard error, but errors')
+    .option('--json', 'print data as JSON')
+    .option('-q, --quiet', 'print only errors on standard error')
     .addHelpText('after', AFTER)
     .configureHelp({ showGlobalOptions: true })
     .configureOutput({ outputError: () => {} })

@@ -3,13 +3,13 @@ import { isatty } from 'node:tty'
 import { say } from './output/index.ts'
 
 const SIGNAL_EXIT_BASE = 128
-/** The signals by which a person and a service manager end a program, and that of a terminal that goes away. */
+/** Signals of a person or a service manager that end a program, and the signal of a closed terminal. */
 const NUMBERS = { SIGINT: 2, SIGTERM: 15, SIGHUP: 1 } as const
 
-/** Sent by what rotates logs, and by whoever wants something to be loaded again. */
+/** Programs that rotate logs send these, and people who expect a reload. */
 const IDLE = {
-  SIGHUP: 'nothing is loaded again; another configuration wants a restart',
-  SIGUSR2: 'logs go to standard error, and there is no file to open again'
+  SIGHUP: 'the agent does not reload; restart it for another configuration',
+  SIGUSR2: 'logs go to standard error; there is no log file to open again'
 } as const
 
 export interface Ending {
@@ -19,7 +19,7 @@ export interface Ending {
   readonly asked: Promise<void>
 }
 
-/** Is told of a signal that changed nothing, and why. */
+/** Called with a signal that has no effect, and the reason. */
 export type OnIdleSignal = (signal: string, why: string) => void
 
 let hangupIsIgnored = false
@@ -37,18 +37,18 @@ export function honourNohup(env: NodeJS.ProcessEnv = process.env): void {
 }
 
 /**
- * Turns the first ending signal into an abort, so that what was begun can be taken back.
+ * Turns the first ending signal into an abort, so that started work can be undone.
  *
- * The second one exits at once: whoever presses Ctrl-C twice does not want to wait for a peer's acknowledgement. SIGHUP ends
- * only what has a terminal that can go away. Without one it changes nothing, nor does SIGUSR2: `onIdle` is told. SIGUSR1 does
- * not arrive: Node blocks it (bin/warren.js).
+ * The second one exits at once: a person who presses Ctrl-C twice does not want to wait for a peer's acknowledgement. SIGHUP
+ * ends only a process that has a terminal. Without a terminal SIGHUP has no effect, and SIGUSR2 never has: both only call
+ * `onIdle`. SIGUSR1 does not arrive: Node blocks it (bin/warren.js).
  */
 export function endingSignals(onIdle: OnIdleSignal): Ending {
   const controller = new AbortController()
   const asked = Promise.withResolvers<void>()
   const onEnding = (name: keyof typeof NUMBERS): void => {
     if (controller.signal.aborted) process.exit(SIGNAL_EXIT_BASE + NUMBERS[name])
-    if (name === 'SIGINT') say('stopping; once more to stop at once')
+    if (name === 'SIGINT') say('stopping; press Ctrl-C again to stop at once')
     controller.abort(new DOMException(`ended by ${name}`, 'AbortError'))
     asked.resolve()
   }
@@ -62,12 +62,12 @@ export function endingSignals(onIdle: OnIdleSignal): Ending {
   return { signal: controller.signal, asked: asked.promise }
 }
 
-/** Tells a person of a signal that changed nothing. */
+/** Prints that a signal has no effect, for a person. */
 export function inWords(say: (text: string) => void): OnIdleSignal {
   return (signal, why) => say(`${signal} has no effect: ${why}`)
 }
 
-/** Whether there is a terminal whose end is told by SIGHUP. */
+/** Whether there is a terminal, whose end causes SIGHUP. */
 function hasTerminal(): boolean {
   if ([0, 1, 2].some(isatty)) return true
   try {

@@ -4,7 +4,7 @@ import { z } from 'zod'
 import { ErrorCode, WarrenError } from '../core/index.ts'
 import { nearest } from './nearest.ts'
 
-/** What `warren up --config` may say: the long options of `up`, without the dashes. */
+/** The keys of the file of `warren up --config`: the long options of `up`, without the dashes. */
 const schema = z.strictObject({
   'state-dir': z.string().min(1).optional(),
   'runtime-dir': z.string().min(1).optional(),
@@ -30,7 +30,7 @@ const schema = z.strictObject({
 export type FileConfig = z.infer<typeof schema>
 
 const KEYS = Object.keys(schema.shape)
-/** A configuration has a dozen lines; what is larger is the wrong file. */
+/** A configuration has a dozen lines; a larger file is the wrong one. */
 const MAX_FILE_BYTES = 1_048_576
 
 /** Reads a configuration file. Throws INVALID_CONFIG that names the file, the key and what it should be. */
@@ -42,11 +42,12 @@ export function readConfigFile(path: string): FileConfig {
     const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unreadable'
     throw new WarrenError(ErrorCode.InvalidConfig, `cannot read ${path}: ${code}`, { cause })
   }
-  if (text.length > MAX_FILE_BYTES) throw new WarrenError(ErrorCode.InvalidConfig, `${path} is too large to be one`)
+  if (text.length > MAX_FILE_BYTES)
+    throw new WarrenError(ErrorCode.InvalidConfig, `${path} is too large for a configuration`)
   return parseConfig(path, text)
 }
 
-/** As `readConfigFile`, from the text; `path` is for the messages. An empty file says nothing, and is right. */
+/** As `readConfigFile`, from the text; `path` is for the messages. An empty file is valid. */
 export function parseConfig(path: string, text: string): FileConfig {
   let content: unknown
   try {

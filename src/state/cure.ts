@@ -1,13 +1,13 @@
 import { ErrorCode, WarrenError } from '../core/index.ts'
 import { VaultFile } from './names.ts'
 
-/** What the cure of a lost file depends on. */
+/** The facts that the cure of a lost file depends on. */
 export interface Place {
   readonly path: (name: string) => string
   readonly has: (name: VaultFile) => boolean
 }
 
-/** What is so without a file. What is not here, no host can be without. */
+/** The consequences of the loss of a file. No host can work without a file that is not here. */
 const WITHOUT: Partial<Record<VaultFile, string>> = {
   [VaultFile.TrustHistory]: 'this host no longer helps others that missed a rotation of the root',
   [VaultFile.NodeSecret]: 'a new one is made, and workloads register again',
@@ -17,25 +17,25 @@ const WITHOUT: Partial<Record<VaultFile, string>> = {
   [VaultFile.RootKey]:
     'no authority is certified or renewed and no root rotated, until `warren root import` brings the key back',
   [VaultFile.FormerRootKey]: 'the rotation of the root that is under way cannot be finished',
-  [VaultFile.AuthorityKey]: 'this host admits and renews nobody any more',
-  [VaultFile.PendingAuthorityKey]: 'this host becomes an authority when it is asked to again',
+  [VaultFile.AuthorityKey]: 'this host no longer admits or renews hosts',
+  [VaultFile.PendingAuthorityKey]: 'this host becomes an authority at the next `warren authority add`',
   [VaultFile.AuthorityCertificate]: 'the first certificate of the authority is used, if it still counts',
   [VaultFile.PolicyBundle]:
     'if the database has the same policy, it is made again from that; if not, the policy comes from another host, and until one has answered nothing is allowed and none is signed here',
   [VaultFile.AdminKey]: 'nobody can change the policy of this trust domain ever again'
 }
 
-/** Whether an operator may choose to go on without a file. */
+/** Whether an operator may choose to continue without a file. */
 export function canBeWithout(name: VaultFile): boolean {
   return WITHOUT[name] !== undefined
 }
 
-/** That a file which must be there is not, with what can be done. */
+/** The error for a missing file, with the cure. */
 export function lost(place: Place, name: VaultFile): WarrenError {
   return new WarrenError(ErrorCode.StateUnusable, `${place.path(name)} is missing`, { hint: cure(place, name, 'is') })
 }
 
-/** That a file does not hold what it must, with what can be done. */
+/** The error for a damaged file, with the cure. */
 export function damaged(place: Place, name: VaultFile, why = 'is damaged', cause?: unknown): WarrenError {
   const options = { cause, hint: cure(place, name, 'was') }
   return new WarrenError(ErrorCode.StateUnusable, `${place.path(name)} ${why}`, options)

@@ -11,7 +11,7 @@ const SCHEMA = `
     expires_at_ms INTEGER NOT NULL, used_at_ms INTEGER) STRICT;
 `
 
-/** Changes since the first version, in their order; the database remembers in `user_version` how many it has had. */
+/** Changes since the first version, in their order; `user_version` of the database has their number. */
 const MIGRATIONS = [
   `ALTER TABLE join_token ADD COLUMN created_at_ms INTEGER NOT NULL DEFAULT 0;
    ALTER TABLE join_token ADD COLUMN revoked_at_ms INTEGER;`
@@ -31,7 +31,7 @@ export function openDatabase(path: string): DatabaseSync {
     try {
       database.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL')
       database.exec(`BEGIN EXCLUSIVE; ${SCHEMA}`)
-      // What was cut off is found out when it is read, which may be weeks later and in the middle of something.
+      // Without this, a cut-off part would only be noticed when it is read, which may be weeks later.
       const [check] = database.prepare('PRAGMA quick_check(1)').all()
       if (check?.['quick_check'] !== 'ok')
         throw new Error(`database disk image is malformed: ${check?.['quick_check']}`)
@@ -47,7 +47,7 @@ export function openDatabase(path: string): DatabaseSync {
   }
 }
 
-/** What went wrong with the database, with what to do about it. */
+/** The error of the database, with a hint. */
 export function storageError(path: string, err: unknown): WarrenError {
   const text = err instanceof Error ? err.message : String(err)
   if (/locked|busy/i.test(text)) {

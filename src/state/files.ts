@@ -41,8 +41,8 @@ export function ensureDirectory(path: string, mode: number): void {
 /**
  * The content of a file that only its owner, this user, can read or write; undefined if there is none.
  *
- * Throws STATE_UNUSABLE for any other file: what somebody else may write is that person's key, and what somebody else
- * may read is no secret. A symbolic link counts as somebody else's.
+ * Throws STATE_UNUSABLE for any other file: a file that somebody else may write is that person's key, and one that somebody
+ * else may read is no secret. A symbolic link counts as somebody else's.
  */
 export function readIfPresent(path: string): Buffer | undefined {
   try {
@@ -68,7 +68,7 @@ export function readIfPresent(path: string): Buffer | undefined {
 export function replaceFile(path: string, content: Uint8Array | string): void {
   const temporary = `${path}.new`
   try {
-    // What a crash left there keeps its mode when it is opened again.
+    // A file from a crash keeps its mode when it is opened again.
     rmSync(temporary, { force: true })
     const file = openSync(temporary, 'wx', 0o600)
     try {
@@ -86,7 +86,7 @@ export function replaceFile(path: string, content: Uint8Array | string): void {
   }
 }
 
-/** Removes a file, durably; one that is not there is no failure. Throws STATE_UNUSABLE. */
+/** Removes a file, durably; a missing one is no failure. Throws STATE_UNUSABLE. */
 export function removeFile(path: string): void {
   try {
     rmSync(path, { force: true })
@@ -96,7 +96,7 @@ export function removeFile(path: string): void {
   }
 }
 
-/** Makes an empty file of mode 0600 where there is none; one that is there is verified as `readIfPresent` does. */
+/** Makes an empty file of mode 0600 if there is none; an existing one is verified as in `readIfPresent`. */
 export function ensurePrivateFile(path: string): void {
   try {
     const file = openSync(
@@ -134,7 +134,7 @@ function removeQuietly(path: string): void {
   try {
     rmSync(path, { force: true })
   } catch {
-    // The failure that led here is the one to tell.
+    // The failure that led here is the one to report.
   }
 }
 

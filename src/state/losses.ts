@@ -9,20 +9,20 @@ import type { Vault } from './vault.ts'
 
 /** The policy in force, signed. */
 export const POLICY_SETTING = 'policy'
-/** Set while the policy is lost and nobody has been heard since. */
+/** Set while the policy is lost and no other host has answered since. */
 export const UNHEARD_SETTING = 'policy-unheard'
-/** Whose the database is: the key of its host. */
+/** The owner of the database: the key of its host. */
 const HOST_SETTING = 'host'
 const ACCEPT = 'start once with --accept-lost-state'
 
 export interface LossOptions {
-  /** The operator has chosen to go on without what is lost, where that is possible. */
+  /** The operator has chosen to continue without the lost files, if that is possible. */
   readonly accept: boolean
   readonly log: Logger
 }
 
 /**
- * Refuses a host whose database is not there, before a new one is made in its place or what lies beside it is touched.
+ * Refuses a host whose database is missing, before a new one is made in its place or the files beside it are touched.
  *
  * Throws STATE_UNUSABLE unless `accept`.
  */
@@ -34,15 +34,16 @@ export function requireDatabaseFile(vault: Vault, accept: boolean): void {
 }
 
 /**
- * Refuses a host of which a file was lost that it had, by its manifest. What an operator chose to go on without is noted as gone.
+ * Refuses a host that has lost a file, according to its manifest. Files that an operator chose to continue without are noted as
+ * removed.
  *
- * Throws STATE_UNUSABLE. To be called with the lock of the database.
+ * Throws STATE_UNUSABLE. Call it with the lock of the database.
  */
 export function requireFiles(vault: Vault, store: Store, { accept, log }: LossOptions): void {
   const present = Object.values(VaultFile).filter(name => vault.has(name))
   const listed = vault.manifest.names()
   if (listed === undefined) {
-    // Agents of before had no manifest, and their databases no host.
+    // Earlier agents had no manifest, and their databases no host.
     if ((present.length > 0 || hasRun(store)) && !isMember(vault)) throw lost(vault, VaultFile.NodeChain)
     if (store.setting(HOST_SETTING) !== undefined && !accept) {
       throw new WarrenError(ErrorCode.StateUnusable, `${vault.path(MANIFEST)} is missing`, {
@@ -52,7 +53,7 @@ export function requireFiles(vault: Vault, store: Store, { accept, log }: LossOp
     vault.manifest.begin(present)
     return
   }
-  // A chain is what is written last: without one the host never was a member, and whatever it had begun is begun anew.
+  // The chain is written last: without one the host never was a member, and its join starts again.
   const wasMember = listed.has(VaultFile.NodeChain) || listed.has(VaultFile.RenewedNode) || hasRun(store)
   if (!wasMember && !isMember(vault)) return
   const gone = missingFiles(vault, store)
@@ -65,7 +66,7 @@ export function requireFiles(vault: Vault, store: Store, { accept, log }: LossOp
   for (const name of present) vault.manifest.add(name)
 }
 
-/** The files that a state directory had, of which nothing else has the content. Throws STATE_UNUSABLE. */
+/** The files that a state directory had, and whose content is nowhere else. Throws STATE_UNUSABLE. */
 export function missingFiles(vault: Vault, store: Pick<Store, 'setting'>): VaultFile[] {
   const listed = vault.manifest.names()
   const missing = Object.values(VaultFile).filter(name => listed?.has(name) === true && !vault.has(name))
@@ -73,7 +74,7 @@ export function missingFiles(vault: Vault, store: Pick<Store, 'setting'>): Vault
 }
 
 /**
- * Refuses a member whose database holds nothing of it, which is a new one in place of one that was lost; whether that was accepted.
+ * Refuses a member whose database has no data of it, a new one in place of a lost one; returns whether the loss was accepted.
  *
  * Throws STATE_UNUSABLE for that, and for the database of another host.
  */
@@ -86,7 +87,7 @@ export function requireDatabaseOf(host: PeerKey, vault: Vault, store: Store, { a
       hint: `Put back the right one, or remove this one and ${ACCEPT}; see "Lost state" in docs/backup.md.`
     })
   }
-  // Agents of before did not note it; what they have ever run on says so by its content.
+  // Earlier agents did not note it; the content of their databases shows it.
   const isLost = store.isBlank()
   if (isLost && !accept) throw databaseLost(vault.path(DATABASE), 'holds nothing of this host')
   if (isLost) log.error('the database of this host is lost, and accepted as lost', { path: vault.path(DATABASE) })
@@ -94,12 +95,12 @@ export function requireDatabaseOf(host: PeerKey, vault: Vault, store: Store, { a
   return isLost
 }
 
-/** Notes whose a database is. Before its host is a member, so that one without a note is never that of a member. */
+/** Notes the owner of a database, before its host is a member: a database without a note is never that of a member. */
 export function noteHost(store: Store, host: PeerKey): void {
   store.setSetting(HOST_SETTING, Buffer.from(host))
 }
 
-/** Whether a database is that of a host, for those who only read it. */
+/** Whether a database belongs to a host, for code that only reads it. */
 export function requireSame(host: PeerKey, vault: Vault, store: Store): void {
   const noted = store.setting(HOST_SETTING)
   if (noted === undefined ? !store.isBlank() : Buffer.from(noted).toString('utf8') === host) return
@@ -110,20 +111,20 @@ function isMember(vault: Vault): boolean {
   return vault.has(VaultFile.NodeChain) || vault.has(VaultFile.RenewedNode)
 }
 
-// No agent starts without a mark of its own, and none of another host is heard of before.
+// No agent starts without a mark of its own, and it receives those of other hosts only later.
 function hasRun(store: Store): boolean {
   return store.highWaterMarks().length > 0
 }
 
-// What an older copy of the database has counts as little as none: neither is it in force nor does anything follow it.
+// A policy in an older copy of the database counts no more than none: it is not in force, and no later one is based on it.
 function losePolicy(store: Store): void {
-  // One that is new holds nothing, and is to be found so.
+  // A new one is empty, and must be found empty.
   if (store.isBlank()) return
   store.setSetting(UNHEARD_SETTING, Buffer.of(1))
   store.unset(POLICY_SETTING)
 }
 
-// Files of which the content is elsewhere by now.
+// Files whose content is elsewhere by now.
 function isReplaced(vault: Vault, store: Pick<Store, 'setting'>, name: VaultFile): boolean {
   switch (name) {
     case VaultFile.NodeChain:
@@ -132,7 +133,7 @@ function isReplaced(vault: Vault, store: Pick<Store, 'setting'>, name: VaultFile
     case VaultFile.JwtKey:
       return vault.has(VaultFile.JwtKeys)
     case VaultFile.PolicyBundle: {
-      // An older copy of the database has an older policy, and an eviction or a revocation less.
+      // An older copy of the database has an older policy, and may lack an eviction or a revocation.
       const policy = store.setting(POLICY_SETTING)
       return policy !== undefined && vault.manifest.hadContent(name, policy)
     }

@@ -9,15 +9,15 @@ const CONTENT = /^=([a-z0-9.]+) ([0-9a-f]{64})$/
 
 interface Listed {
   readonly names: ReadonlySet<string>
-  /** Hex SHA-256 of what was last written to them, of files of which that is noted. */
+  /** Hex SHA-256 of their last content, for files with a noted content. */
   readonly digests: ReadonlyMap<string, string>
 }
 
 /**
- * Which files a state directory has, by what was done to them: the one way to tell a file that was lost from one that never was.
+ * The files of a state directory, by a record of changes: the only way to distinguish a lost file from one that never existed.
  *
- * A line says that a file has come or gone, or what is in it, and lines are only added, so that the agent and a command may write
- * at once. One that a crash has cut off counts for nothing.
+ * A line records that a file was added or removed, or its content. Lines are only added, so that the agent and a command may
+ * write at once. A line that a crash has cut off is ignored.
  */
 export class Manifest {
   readonly #path: string
@@ -26,12 +26,12 @@ export class Manifest {
     this.#path = path
   }
 
-  /** The files that must be there; undefined if there is no manifest. Throws STATE_UNUSABLE when it is none. */
+  /** The files that must be there; undefined if there is no manifest. Throws STATE_UNUSABLE if it is damaged. */
   names(): ReadonlySet<string> | undefined {
     return this.#read()?.names
   }
 
-  /** Whether this is what a file had in it when it was last noted. */
+  /** Whether this is the last noted content of a file. */
   hadContent(name: string, content: Uint8Array): boolean {
     return this.#read()?.digests.get(name) === digestOf(content)
   }
@@ -40,7 +40,7 @@ export class Manifest {
     const text = readIfPresent(this.#path)?.toString('utf8')
     if (text === undefined) return undefined
     const [header, ...lines] = text.split('\n')
-    // What follows the last line break is a line that was cut off.
+    // The text after the last line break is a line that was cut off.
     lines.pop()
     if (header !== HEADER || !text.includes('\n')) {
       throw new WarrenError(ErrorCode.StateUnusable, `${this.#path} is damaged`, {
@@ -67,19 +67,19 @@ export class Manifest {
     replaceFile(this.#path, [HEADER, ...names.map(name => `+${name}`), ''].join('\n'))
   }
 
-  /** Notes that a file is there. After it is. */
+  /** Notes that a file exists, after it was written. */
   add(name: string): void {
     if (this.names()?.has(name) === false) this.#append(`+${name}`)
   }
 
-  /** Notes what is in a file that is listed. After it is. */
+  /** Notes the content of a listed file, after it was written. */
   noteContent(name: string, content: Uint8Array): void {
     const digest = digestOf(content)
     const listed = this.#read()
     if (listed?.names.has(name) === true && listed.digests.get(name) !== digest) this.#append(`=${name} ${digest}`)
   }
 
-  /** Notes that a file is to go. Before it does. */
+  /** Notes that a file will be removed, before it is. */
   drop(name: string): void {
     if (this.names()?.has(name) === true) this.#append(`-${name}`)
   }
@@ -87,7 +87,7 @@ export class Manifest {
   #append(line: string): void {
     const file = openSync(this.#path, constants.O_WRONLY | constants.O_APPEND | constants.O_NOFOLLOW)
     try {
-      // A line that was cut off is made one that says nothing. Small, so that it is written at once, whoever writes beside it.
+      // A line that was cut off becomes one without a meaning. It is short, so that one write is enough.
       const isCut = readIfPresent(this.#path)?.at(-1) !== 0x0a
       writeSync(file, `${isCut ? '~\n' : ''}${line}\n`)
       fsyncSync(file)

@@ -1,4 +1,4 @@
-/** Names of what a state directory holds. Keys are PEM (PKCS#8), certificates PEM, the rest bytes; all mode 0600. */
+/** Names of the files of a state directory. Keys are PEM (PKCS#8), certificates PEM, the rest bytes; all mode 0600. */
 export const VaultFile = {
   PeerKey: 'peer.key',
   NodeKey: 'node.key',
@@ -13,15 +13,15 @@ export const VaultFile = {
   JwtKey: 'jwt.key',
   JwtKeys: 'jwt.keys',
   RootKey: 'root.key',
-  /** While the root is rotated: the key of the one that goes. */
+  /** The key of the old root, during a rotation. */
   FormerRootKey: 'root.former.key',
   AuthorityKey: 'authority.key',
-  /** Of an authority that a root has not signed yet. */
+  /** The key of an authority that a root has not signed yet. */
   PendingAuthorityKey: 'authority.pending.key',
-  /** Since its first renewal; before it, the chain of the host has it. */
+  /** The certificate since its first renewal; before, the chain of the host has it. */
   AuthorityCertificate: 'authority.pem',
   AdminKey: 'admin.key',
-  /** The newest policy that this host has signed or heard of; the database has it too. */
+  /** The newest policy that this host has signed or received; the database has it too. */
   PolicyBundle: 'policy.bundle'
 } as const
 export type VaultFile = (typeof VaultFile)[keyof typeof VaultFile]

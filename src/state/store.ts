@@ -3,7 +3,7 @@ import type { PeerKey, StoredToken, TokenStore } from '../identity/index.ts'
 import { storageError } from './database.ts'
 import { ensurePrivateFile } from './files.ts'
 
-/** The newest state ever seen of an owner; older state stays dead for as long as this is kept. */
+/** The newest state ever seen of an owner; older state stays refused for as long as this is kept. */
 export interface HighWaterMark {
   readonly owner: PeerKey
   readonly epoch: bigint
@@ -24,10 +24,10 @@ const RAISE_MARK = `
   ON CONFLICT (owner) DO UPDATE SET epoch = excluded.epoch, seq = excluded.seq, until_ms = excluded.until_ms
   WHERE excluded.epoch > epoch OR (excluded.epoch = epoch AND excluded.seq > seq)`
 
-/** What an agent remembers besides its keys. Every method is durable when it returns, or throws STATE_UNUSABLE. */
+/** The memory of an agent besides its keys. Every method is durable when it returns, or throws STATE_UNUSABLE. */
 export class Store implements TokenStore {
   readonly #db: DatabaseSync
-  // Kept: it runs for each change that is heard of, and to compile it takes longer than to run it.
+  // Kept, since it runs for each received change, and takes longer to compile than to run.
   #raiseMark: StatementSync | undefined
 
   constructor(database: DatabaseSync) {
@@ -152,17 +152,17 @@ export class Store implements TokenStore {
     )
   }
 
-  /** Forgets tokens that ended before `beforeMs`, so that the table does not grow for ever. */
+  /** Forgets tokens that ended before `beforeMs`, so that the table does not grow forever. */
   forgetTokens(beforeMs: number): void {
     this.#run('DELETE FROM join_token WHERE expires_at_ms < ?', beforeMs)
   }
 
-  /** Makes every token useless that was not used yet: what became of them since, an old copy does not know. */
+  /** Makes every unused token useless: an old copy does not know which were used since. */
   revokeOpenTokens(nowMs: number): void {
     this.#run('UPDATE join_token SET revoked_at_ms = ? WHERE used_at_ms IS NULL AND revoked_at_ms IS NULL', nowMs)
   }
 
-  /** Writes a consistent copy of the whole database to a file that does not exist yet; while it is in use, too. */
+  /** Writes a consistent copy of the whole database to a file that does not exist yet; also while it is in use. */
   copyTo(path: string): void {
     ensurePrivateFile(path)
     this.#run('VACUUM INTO ?', path)
@@ -179,7 +179,7 @@ export class Store implements TokenStore {
         work()
         this.#db.exec('COMMIT')
       } catch (err) {
-        // A full disk ends the transaction by itself.
+        // On a full disk SQLite ends the transaction itself.
         if (this.#db.isTransaction) this.#db.exec('ROLLBACK')
         throw err
       }

@@ -14,7 +14,7 @@ import { type Vault, VaultFile } from './vault.ts'
 export const MAX_SUCCESSION = 8
 const MAX_HISTORY_BYTES = 512 * 1024
 
-/** What this host trusts, on disk: the bundle, the root that it pins to open it, and the bundles before it. */
+/** The trust of this host, on disk: the bundle, the root that it pins to open it, and the bundles before it. */
 export class TrustFile {
   readonly #vault: Vault
   #state: TrustState
@@ -60,7 +60,7 @@ export class TrustFile {
     return this.#succession.at(-1) ?? new Uint8Array()
   }
 
-  /** Roots that were trusted once and are no more, as far as that is remembered. */
+  /** Former roots, as far as they are remembered. */
   formerRoots(): ParsedCertificate[] {
     const now = new Set(this.#state.roots.map(({ sha256 }) => sha256))
     const all = this.#succession.flatMap(bundle => contentOf(bundle).roots.map(parseCertificate))
@@ -94,7 +94,7 @@ function readHistory(vault: Vault): readonly Uint8Array[] {
   return bundles
 }
 
-// Of our own disk: each was opened before it was written.
+// From our own disk: each was opened before it was written.
 function contentOf(signed: Uint8Array): identityPb.TrustBundle {
   const { bundle } = decode(identityPb.SignedTrustBundleSchema, signed, MAX_HISTORY_BYTES)
   return decode(identityPb.TrustBundleSchema, bundle, MAX_HISTORY_BYTES)

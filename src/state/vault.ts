@@ -16,7 +16,7 @@ export class Vault {
   readonly directory: string
   readonly manifest: Manifest
 
-  /** Makes the directory if needed. Throws STATE_UNUSABLE when it is not ours alone, or has other things in it. */
+  /** Makes the directory if needed. Throws STATE_UNUSABLE if it is not ours alone, or has other files in it. */
   constructor(directory: string) {
     const was = claimDirectory(directory, {
       what: 'the state directory',
@@ -29,7 +29,7 @@ export class Vault {
     if (was !== 'ours') this.manifest.begin([])
   }
 
-  /** The vault in a directory that an agent has used; undefined, and nothing is made, where there is none. */
+  /** The vault in a directory that an agent has used; undefined if there is none, and then nothing is made. */
   static existing(directory: string): Vault | undefined {
     return MARKS.some(mark => existsSync(join(directory, mark))) ? new Vault(directory) : undefined
   }
@@ -53,7 +53,7 @@ export class Vault {
     return content
   }
 
-  /** Takes a file away; the directory no longer lists it when this returns. */
+  /** Removes a file; the directory no longer lists it when this returns. */
   remove(name: VaultFile): void {
     this.manifest.drop(name)
     removeFile(this.path(name))

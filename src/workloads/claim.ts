@@ -12,7 +12,7 @@ export function ownerOf({ ownerPid }: RegisterInput, caller: Caller): ProcessHan
   return ownerPid === 0 || isSelf ? sameProcess(caller.process) : processOf(ownerPid, caller)
 }
 
-/** What is known of whoever claims `address`: of the caller, and of the process it is for if that is another one. */
+/** The facts about a claim to `address`: about the caller, and the process that it is for, if that is another one. */
 export async function attestClaim(
   grants: Grants,
   process: ProcessHandle,
@@ -27,7 +27,7 @@ export async function attestClaim(
   throw new WarrenError(ErrorCode.InvalidSource, `process ${process.pid} has ended`)
 }
 
-/** Whether entries that ask for what nobody wanted to know when it registered grant the claim all the same. */
+/** Whether entries that need facts which were not read at the registration grant the claim even so. */
 export async function isGrantedAnew(grants: Grants, workload: Workload): Promise<boolean> {
   const { address, facts, process, uid, gid } = workload
   if (facts.length !== 1 || !grants.isUndecided(address, facts)) return false

@@ -7,17 +7,17 @@ import type { Caller, RegisterInput } from './register-input.ts'
 import { portTarget, unixTarget } from './target.ts'
 import type { Protocol, Target, Workload } from './workload.ts'
 
-/** Where connections go, and the directory that was made for it. */
+/** The target of connections, and the directory that was made for it. */
 export interface Delivery {
   readonly target: Target | undefined
   readonly directory: string | undefined
   readonly check: Workload['check']
 }
 
-/** What watches over a port of this host for the registration that is made; undefined if nothing does. */
+/** The check of a port of this host for the new registration; undefined if there is none. */
 export type ServerAt = (protocol: Protocol, host: string, port: number) => PortServer | undefined
 
-/** Who registers, for which process, and what is made for it. */
+/** The caller, the process to register, and the parts that are made for it. */
 export interface DeliveryOptions {
   readonly caller: Caller
   /** The process that the registration is for. */
@@ -28,7 +28,7 @@ export interface DeliveryOptions {
 }
 
 /**
- * Prepares what a registration for `owner` asks for. Throws INVALID_ARGUMENT, PERMISSION_DENIED for a port of another network,
+ * Prepares the target of a registration for `owner`. Throws INVALID_ARGUMENT, PERMISSION_DENIED for a port of another network,
  * or CANNOT_CONNECT for the listening directory.
  */
 export function deliveryOf(input: RegisterInput, options: DeliveryOptions): Delivery {
@@ -74,7 +74,7 @@ function placeOf(
   }
 }
 
-// The agent would connect on the caller's behalf to what listens in its own network, and the caller has no way there.
+// The agent would connect for the caller to servers in its own network, which the caller cannot reach.
 function requireNetwork({ sharesNetwork }: Caller): void {
   if (sharesNetwork) return
   throw new WarrenError(

@@ -22,7 +22,7 @@ export class Grants {
     this.#deps = deps
   }
 
-  /** What is known of a process, with as much of its executable as some entry for `address` asks for. */
+  /** The facts about a process, including those about its executable that some entry for `address` needs. */
   async attest(held: HeldProcess, address: Address): Promise<AttestedProcess> {
     const { attestor } = this.#deps
     const entries = (): readonly Entry[] => this.#deps.entries().entries
@@ -32,7 +32,7 @@ export class Grants {
     })
   }
 
-  /** Whether an entry, or the built-in one, grants `address` to a process of these facts now. */
+  /** Whether an entry, or the built-in one, grants `address` to a process with these facts now. */
   isGranted(address: Address, facts: AttestedProcess): boolean {
     const { entries, strict } = this.#deps.entries()
     return (
@@ -64,7 +64,7 @@ export class Grants {
     }
   }
 
-  /** Whether the executable, not looked at so far, could make the difference. */
+  /** Whether the facts about the executable, not read so far, could change the result. */
   isUndecided(address: Address, facts: readonly AttestedProcess[]): boolean {
     const { entries } = this.#deps.entries()
     return facts.every(process => this.isGranted(address, process) || wantsExecutable(entries, address, process))
@@ -90,7 +90,7 @@ function whyNotBuiltIn(strict: boolean, { view }: AttestedProcess): string {
   return `; its uid alone counts for nothing here, since the process ${view.whyNot}`
 }
 
-// An entry for a uid means that number wherever it is: whoever grants it to one container should know.
+// An entry for a uid means that number in every container: an operator who grants it for one should know.
 function scopeOf({ view }: AttestedProcess): string {
   return view.isOfHost
     ? ''

@@ -5,7 +5,7 @@ import type { FileId } from '../attest/index.ts'
 import { ErrorCode, type Logger, WarrenError } from '../core/index.ts'
 
 const SOCKET_NAME = 's'
-/** Of a random name, in hexadecimal digits. */
+/** Length of a random name, in hexadecimal digits. */
 const NAME_LENGTH = 18
 /** The longest path of a listening socket, below the directory of them all. */
 export const LONGEST_LISTEN_PATH = join('x'.repeat(NAME_LENGTH), SOCKET_NAME)
@@ -14,15 +14,15 @@ export const LONGEST_LISTEN_PATH = join('x'.repeat(NAME_LENGTH), SOCKET_NAME)
 export interface ListenDirectory {
   readonly directory: string
   readonly socketPath: string
-  /** Tells the directory from whatever is put in its place later. */
+  /** Identifies the directory, so that a later replacement is noticed. */
   readonly made: FileId
 }
 
 /**
  * Makes a fresh directory below `parent`, owned by the workload's user.
  *
- * `parent` belongs to the agent, so the path cannot be squatted, nor swapped but by root, which root of a container is where
- * that is mounted. Throws CANNOT_CONNECT when the agent may not give a directory to that user.
+ * `parent` belongs to the agent, so nobody can occupy the path, and only root can swap it, including root of a container in which
+ * it is mounted. Throws CANNOT_CONNECT when the agent may not give a directory to that user.
  */
 export function createListenDirectory(parent: string, uid: number, gid: number): ListenDirectory {
   const directory = join(parent, randomBytes(NAME_LENGTH / 2).toString('hex'))
@@ -34,7 +34,7 @@ export function createListenDirectory(parent: string, uid: number, gid: number):
     if (uid !== process.getuid?.()) lchownSync(directory, uid, gid)
     return { directory, socketPath: join(directory, SOCKET_NAME), made: { dev, ino } }
   } catch (cause) {
-    // Else each attempt of a user whom this agent cannot serve would leave one behind.
+    // Otherwise each attempt of a user whom this agent cannot serve would leave a directory behind.
     if (isMade) rmdirSync(directory)
     throw new WarrenError(ErrorCode.CannotConnect, `cannot make a listening directory for uid ${uid}`, {
       cause,
@@ -46,9 +46,8 @@ export function createListenDirectory(parent: string, uid: number, gid: number):
 /**
  * Removes the socket and its directory.
  *
- * Never recursive: the directory is writable for its owner, who could swap what a recursive removal by root walks into.
- * What the owner left in it besides the socket stays, and is logged. What is no directory, a link to one above all, is
- * left alone.
+ * Never recursive: the directory is writable for its owner, who could swap files under a recursive removal by root.
+ * Other files of the owner in it stay, and are logged. Anything but a directory, such as a link to one, stays unchanged.
  */
 export function removeListenDirectory(directory: string, log: Logger): void {
   if (lstatSync(directory, { throwIfNoEntry: false })?.isDirectory() === false) {
@@ -68,7 +67,7 @@ export function removeListenDirectory(directory: string, log: Logger): void {
   }
 }
 
-/** Removes what an agent that was killed left below `parent`. */
+/** Removes the remains of a killed agent below `parent`. */
 export function clearListenDirectories(parent: string, log: Logger): void {
   for (const name of readdirSync(parent)) removeListenDirectory(join(parent, name), log)
 }

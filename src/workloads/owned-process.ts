@@ -16,8 +16,8 @@ export function sameProcess(held: ProcessHandle): ProcessHandle {
  * A handle on another process of `user`: of the same uid, and in the same view.
  *
  * The owner is read while the handle is held, so a pid that changed hands in between is not accepted. Throws
- * INVALID_SOURCE when there is no such process or it is another user's, INVALID_ARGUMENT when `user` counts processes in
- * another way than the agent: what has this number here is not what he means.
+ * INVALID_SOURCE when there is no such process or it is another user's, INVALID_ARGUMENT when `user` has other process ids
+ * than the agent: this number means another process here.
  */
 export function processOf(pid: number, user: LocalUser): ProcessHandle {
   if (!user.view.sharesPids) {
@@ -38,7 +38,7 @@ function acquire(pid: number, isRight: () => boolean): ProcessHandle {
     handle = processHandle(pid)
     if (isRight() && handle.isAlive()) return handle
   } catch {
-    // Gone in between: the same answer as another user's process, below.
+    // It ended in between: the same answer as for another user's process, below.
   }
   handle?.close()
   throw new WarrenError(ErrorCode.InvalidSource, `process ${pid} does not run, or is another user's`)

@@ -10,12 +10,12 @@ export interface PortServerOptions {
   readonly host: string
   readonly port: number
   readonly serverUser: Exclude<ServerUser, { kind: 'any' }>
-  /** Of who registered. */
+  /** Uid of the user who registered. */
   readonly uid: number
   readonly ask: AskPort
-  /** Told of each refusal: what is found, and what was expected; with the uid of who has the port, if it is told. */
+  /** Called for each refusal, with the user found and the user expected; with the uid at the port, if it is known. */
   readonly onRefused: (problem: string, uid: number | undefined) => void
-  /** Told which user the port is expected to be of from now on. */
+  /** Called with the user that the port is expected to belong to from now on. */
   readonly onPinned: (uid: number) => void
 }
 
@@ -25,12 +25,12 @@ interface PortEnd {
   readonly port: number
 }
 
-/** What watches over the port of a target, if anything does. */
+/** The check of the port of a target, if there is one. */
 export function serverOf(target: Target | undefined): PortServer | undefined {
   return target === undefined || target.kind === 'unix' ? undefined : target.server
 }
 
-/** Who may serve the port of one registration, and who does by the kernel's word. */
+/** The user who may serve the port of one registration, and the one who does, according to the kernel. */
 export class PortServer {
   readonly #options: PortServerOptions
   #pinned: number | undefined
@@ -52,7 +52,7 @@ export class PortServer {
   }
 
   /**
-   * The cookie of the socket that gets what is sent to the port now, by `from` if that is told; undefined if there is none.
+   * The cookie of the socket that now receives what `from`, or any sender, sends to the port; undefined if there is none.
    *
    * Throws DESTINATION_UNREACHABLE when it is a socket of a user who may not serve the port, or the kernel does not say.
    */
@@ -64,23 +64,23 @@ export class PortServer {
 
   /**
    * Whether the connection from `from` to `to`, the addresses that its own end has, has its other end on this host as well:
-   * address translation may lead it past a listener that lives. Throws DESTINATION_UNREACHABLE when it cannot be told.
+   * address translation may lead it past a listener that lives. Throws DESTINATION_UNREACHABLE if that is unknown.
    */
   meets(from: PortEnd, to: PortEnd): boolean {
     return this.#ask(from, to) !== undefined
   }
 
-  /** The error for a port that answers though no socket of this host has it, of which note is taken. */
+  /** The error for a port that answers though no socket of this host has it; it is also noted as the problem. */
   hidden(): WarrenError {
     const problem = `${this.#place()} answers, and no socket of this host has it, as with address translation`
     return this.#refuse('its port answers, and no socket of its host has it', problem, undefined)
   }
 
-  /** Asks now, and says what is found; `ok` if somebody who may has the port. */
+  /** Checks now and returns the finding; `ok` if a permitted user has the port. */
   look(): { readonly ok: boolean; readonly text: string } {
     try {
       const found = this.#check(undefined)
-      // Whether something answers all the same only a connection finds out.
+      // Only a connection can find out whether something answers even so.
       if (found === undefined) return { ok: false, text: this.#problem ?? `nobody has ${this.#place()}` }
       this.#clear()
       return { ok: true, text: `uid ${found.uid} has ${this.#place()}` }
@@ -119,7 +119,7 @@ export class PortServer {
     return uid === ROOT || uid === this.#user
   }
 
-  /** Undefined as long as whoever comes first is taken. */
+  /** Undefined as long as the first user is accepted. */
   get #user(): number | undefined {
     const { serverUser, uid } = this.#options
     if (serverUser.kind === 'named') return serverUser.uid

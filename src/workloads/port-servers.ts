@@ -5,13 +5,13 @@ import type { ServerUser } from './server-user.ts'
 import type { Protocol } from './workload.ts'
 
 export interface PortServersOptions {
-  /** Undefined where the system cannot be asked who has a port. */
+  /** Undefined if the system cannot say who has a port. */
   readonly ask: AskPort | undefined
   readonly log: Logger
   readonly clock: Clock
 }
 
-/** What a registration says of its port. */
+/** The facts about its port in a registration. */
 export interface PortClaim {
   readonly protocol: Protocol
   readonly host: string
@@ -22,12 +22,12 @@ export interface PortClaim {
   readonly registrationId: string
 }
 
-/** Lines about the ports of one user: ten, and one more each ten seconds. */
+/** Log lines about the ports of one user: ten, and one more each ten seconds. */
 const LINES = Object.freeze({ burst: 10, perSecond: 0.1, maxKeys: 256 })
-/** Between two lines about the same port. */
+/** Time between two log lines about the same port. */
 const REPEAT_MS = 60_000
 
-/** Makes what watches over the ports of registrations, and tells the log of what it refuses. */
+/** Makes the checks of the ports of registrations, and logs refusals. */
 export class PortServers {
   readonly #options: PortServersOptions
   readonly #lines = new TokenBuckets<number>(LINES)
@@ -37,7 +37,7 @@ export class PortServers {
     this.#options = options
   }
 
-  /** Undefined if nobody is to be asked, or can be. Asks at once, so that root's registrations know their server from now on. */
+  /** Undefined if there is nothing to check, or no way. Checks at once, so that root's registrations know their server. */
   for(claim: PortClaim): PortServer | undefined {
     const { ask, log } = this.#options
     const { serverUser, protocol, host, port, uid } = claim

@@ -47,7 +47,7 @@ const DEFAULT_TTL_MS = 60_000
 const MIN_TTL_MS = 1_000
 const MAX_TTL_MS = 24 * 3_600_000
 
-/** Throws INVALID_ARGUMENT for more than one registration may carry to every host. */
+/** Throws INVALID_ARGUMENT if it is more than a registration may carry to every host. */
 export function checkSize({ whitelist, labels, application }: RegisterInput): void {
   const pairs = Object.entries(labels)
   const longest = Math.max(0, ...pairs.flat().map(text => text.length))
@@ -67,7 +67,7 @@ export function checkSize({ whitelist, labels, application }: RegisterInput): vo
   }
 }
 
-/** The time to live that a request gets, milliseconds: a minute unless it asks for another, within bounds. */
+/** The time to live of a request, in milliseconds: the requested one within bounds, or a minute. */
 export function ttlOf({ ttlMs }: RegisterInput): number {
   return ttlMs === 0 ? DEFAULT_TTL_MS : Math.min(MAX_TTL_MS, Math.max(MIN_TTL_MS, ttlMs))
 }

@@ -2,7 +2,7 @@ import { ErrorCode, WarrenError } from '../core/index.ts'
 import type { Caller } from './register-input.ts'
 import type { WorkloadTable } from './table.ts'
 
-/** How many registrations this host keeps, for each user (as a process sees it) and in all. */
+/** Number of registrations that this host keeps, for each user (as a process sees it) and in all. */
 export interface WorkloadLimits {
   readonly maxPerUid: number
   readonly maxTotal: number

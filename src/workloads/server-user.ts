@@ -1,21 +1,20 @@
 import { ErrorCode, WarrenError } from '../core/index.ts'
 
-/** Whose the server at a port of this host may be, besides root's: its sockets may be systemd's. */
+/** The user of the server at a port of this host, besides root, since its sockets may be systemd's. */
 export type ServerUser =
-  /** Of whoever registered; for root, of the user whose server is found first. */
+  /** The user who registered; for root, the user whose server is found first. */
   | { readonly kind: 'registrant' }
   | { readonly kind: 'named'; readonly uid: number }
-  /** Nobody is asked, as for a port that address translation leads elsewhere. */
+  /** No check, as for a port that address translation leads elsewhere. */
   | { readonly kind: 'any' }
 
 // (uid_t) -1 is no user.
 const MAX_UID = 0xffff_fffe
 
 /**
- * What `--server-user` means: a name, a uid, `any`, or nothing. Rejects with INVALID_ARGUMENT for a user that this host does not
- * know.
+ * The meaning of `--server-user`: a name, a uid, `any`, or nothing. Rejects with INVALID_ARGUMENT for a user unknown here.
  *
- * Any caller may name any user: who registers could as well have a process of its own pass everything on to that server.
+ * Any caller may name any user: a caller could also forward everything to that server by a process of its own.
  */
 export async function serverUserOf(
   text: string,

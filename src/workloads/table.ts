@@ -15,12 +15,12 @@ interface Ended extends LocalUser {
   readonly reason: EndReason
 }
 
-/** Ended tokens remembered, so that their holders learn why; the oldest are forgotten first. */
+/** Ended tokens that are kept, so that their holders get the reason; the oldest are forgotten first. */
 const MAX_ENDED = 10_000
 /** Hex digits of a registration id by which other hosts ask for it: as many as fit into a DNS label. */
 const PREFIX_LENGTH = 32
 
-/** The registrations of this host by token and by id. Holds state only; what follows from an end is the caller's. */
+/** The registrations of this host by token and by id. Holds state only; the caller handles the consequences of an end. */
 export class WorkloadTable {
   readonly #byId = new Map<string, Entry>()
   readonly #byPrefix = new Map<string, Entry>()
@@ -66,9 +66,9 @@ export class WorkloadTable {
   /**
    * The registration behind a token, for this user.
    *
-   * Throws TIMEOUT when it ended by itself or was cleared, INVALID_SOURCE when its process ended, the admin took its
-   * ground away, or there never was one.
-   * A token in another user's hands is answered as if it did not exist.
+   * Throws TIMEOUT if it expired or was cleared, INVALID_SOURCE if its process ended, the admin removed its grant, or it
+   * never existed.
+   * A token of another user is treated as one that does not exist.
    */
   claim(tokenHash: string, user: LocalUser): Workload {
     const found = this.byToken(tokenHash)
@@ -83,7 +83,7 @@ export class WorkloadTable {
     }
     if (ended === 'revoked' || ended === 'no longer granted') {
       throw new WarrenError(ErrorCode.InvalidSource, `the registration of this token was ended: ${ended}`, {
-        hint: 'Registering again says what is missing.'
+        hint: 'Register again: the error says what is missing.'
       })
     }
     const ran = ended !== undefined || own !== undefined
@@ -109,7 +109,7 @@ export class WorkloadTable {
     if (entry !== undefined) entry.deadlineMs = nowMs + entry.workload.ttlMs
   }
 
-  /** Registrations whose time is over. */
+  /** Registrations that have expired. */
   expired(nowMs: number): Workload[] {
     return [...this.#byId.values()]
       .filter(entry => entry.keepers === 0 && nowMs >= entry.deadlineMs)

@@ -5,8 +5,8 @@ import { ErrorCode, type HostPort, MAX_SOCKET_PATH_BYTES, parseHostPort, WarrenE
 import type { Target } from './workload.ts'
 
 /**
- * Where a TCP or UDP server of this host is. Throws INVALID_ARGUMENT for any other host: the agent must not become a way to reach, with
- * its own rights, what the workload could not.
+ * The address of a TCP or UDP server of this host. Throws INVALID_ARGUMENT for any other host: the agent must not reach, with its
+ * own rights, a server that the workload could not reach.
  */
 export function portTarget(text: string): HostPort {
   const { host, port } = parseHostPort(text)
@@ -16,7 +16,7 @@ export function portTarget(text: string): HostPort {
       hint: 'Run warren on the host where the server runs and expose it there.'
     })
   }
-  // One family and not both, of which each may have a server of its own.
+  // One family and not both: each may have a server of its own.
   return { host: host === 'localhost' ? '127.0.0.1' : host, port }
 }
 
@@ -26,7 +26,7 @@ export function unixTarget(path: string, owner: ProcessHandle, { uid, view }: Lo
   return { kind: 'unix', path, owner, uid, outside: !view.isOfHost, hello: false, protocol: 'tcp' }
 }
 
-/** Throws INVALID_ARGUMENT for what cannot be the path of a unix socket. */
+/** Throws INVALID_ARGUMENT unless it can be the path of a unix socket. */
 export function requireSocketPath(path: string): void {
   if (!path.startsWith('/') || path.includes('\0') || Buffer.byteLength(path) > MAX_SOCKET_PATH_BYTES) {
     throw new WarrenError(ErrorCode.InvalidArgument, `"${path.slice(0, 120)}" cannot be the path of a unix socket`, {

@@ -4,15 +4,15 @@ import { type FoundSocket, findSocket, type ProcessHandle } from '../attest/inde
 import { ErrorCode, WarrenError } from '../core/index.ts'
 import { requireSocketPath } from './target.ts'
 
-/** What the agent serves itself, in its runtime directory, and where it makes the sockets of clients. */
+/** The sockets of the agent in its runtime directory, and the directory of the sockets of clients. */
 const OWN_SOCKETS = ['agent.sock', 'admin.sock', 'spiffe.sock']
 const ENDPOINTS = 'endpoints'
 
 /**
  * Looks at the unix target of a registration before it takes effect.
  *
- * Throws PERMISSION_DENIED when the agent may not look at what `owner` sees, may not reach it, or the path leads to a socket of
- * the agent in `runtimeDir`, INVALID_ARGUMENT for a path through another process's view, or what `findSocket` throws. A server
+ * Throws PERMISSION_DENIED if the agent may not read the view of `owner`, may not reach the socket, or the path leads to a
+ * socket of the agent in `runtimeDir`, INVALID_ARGUMENT for a path through another process's view, or an error of `findSocket`. A server
  * that does not listen yet is none of these; each connection is checked again when it is made.
  */
 export async function checkUnixTarget(owner: ProcessHandle, path: string, runtimeDir: string): Promise<void> {

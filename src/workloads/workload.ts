@@ -8,19 +8,19 @@ import type { PortServer } from './port-server.ts'
 export type Protocol = 'tcp' | 'udp'
 export type EndReason = RegistrationEnd
 
-/** Where the agent delivers connections for a registration. */
+/** The local server that receives the connections of a registration. */
 export type Target =
   | {
       readonly kind: 'unix'
       readonly path: string
       /** The process that sees the socket at this path. @default the agent, which made the directory for it */
       readonly owner?: Pick<ProcessHandle, 'pid' | 'isAlive'>
-      /** The directory of the agent's making; without an owner, no other is served from. */
+      /** The directory that the agent made; without an owner, no other directory is used. */
       readonly made?: FileId
       readonly uid: number
-      /** Whoever serves must also be in this view. @default in any: whoever named the path knows who can write there */
+      /** The server must also be in this view. @default any: the user who named the path knows who can write there */
       readonly view?: ProcessView
-      /** Named by a process that is not of the host, so that no server of the host may be reached by it. @default false */
+      /** Named by a process that is not of the host, which must not reach servers of the host by it. @default false */
       readonly outside?: boolean
       readonly hello: boolean
       readonly protocol: Protocol
@@ -33,7 +33,7 @@ export type Target =
       readonly port: number
       /** Begin each connection with a PROXY protocol v2 header. */
       readonly proxy?: boolean
-      /** Undefined: nobody is asked who has the port. */
+      /** Undefined: the user of the port is not checked. */
       readonly server: PortServer | undefined
     }
   | { readonly kind: 'udp'; readonly host: string; readonly port: number; readonly server: PortServer | undefined }
@@ -47,7 +47,7 @@ export interface Workload extends LocalUser {
   readonly spiffeId: string
   readonly application: string
   readonly gid: number
-  /** What was found out of the processes that claimed it, for verifying the claim again. */
+  /** The facts about the processes that claimed it, to verify the claim again. */
   readonly facts: readonly AttestedProcess[]
   /** The process whose end ends the registration. */
   readonly process: ProcessHandle
@@ -68,7 +68,7 @@ export interface Workload extends LocalUser {
 /** Ends after which the same process may register again; the others say that something is missing. */
 const OWN_ENDS: ReadonlySet<EndReason> = new Set(['deregistered', 'expired', 'connection closed'])
 
-/** What whoever still uses a registration is told after its end: TIMEOUT, or INVALID_SOURCE. */
+/** The error for users of a registration after its end: TIMEOUT or INVALID_SOURCE. */
 export function codeAfter(reason: EndReason): ErrorCode {
   return OWN_ENDS.has(reason) ? ErrorCode.Timeout : ErrorCode.InvalidSource
 }

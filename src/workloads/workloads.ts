@@ -28,7 +28,7 @@ export interface WorkloadsDeps {
   readonly grants: Grants
   /** Directory of the agent, mode 0711, for listening sockets. */
   readonly listenDir: string
-  /** Where the agent's own sockets are: none of them can be a target. */
+  /** Directory of the agent's own sockets: none of them can be a target. */
   readonly runtimeDir: string
   readonly tokens: SessionTokens
   readonly processes: ProcessWatch
@@ -46,7 +46,7 @@ export interface WorkloadsDeps {
 
 const EXPIRY_CHECK_MS = 500
 
-/** What was found out about a claim to an address. */
+/** The facts about a claim to an address. */
 interface Claim {
   readonly address: Address
   readonly process: ProcessHandle
@@ -105,7 +105,7 @@ export class Workloads {
   /**
    * Gives `caller` an address on this machine, and a token for it.
    *
-   * Whoever calls must be granted it, and so must the process that it is registered for, if that is another one. Throws
+   * The address must be granted to the caller, and to the process that it is registered for, if that is another one. Throws
    * PERMISSION_DENIED (no grant), REVOKED, INVALID_ARGUMENT, LIMIT_EXCEEDED, INVALID_SOURCE (the process has ended),
    * NOT_READY (the agent is stopping) or CANNOT_CONNECT (the listening directory).
    */
@@ -133,12 +133,12 @@ export class Workloads {
   ): Promise<void> {
     if (target?.kind !== 'unix') return
     const { grants, trustDomain, runtimeDir } = this.#deps
-    // Whoever has no grant is not told what is at a path.
+    // A caller without a grant must not learn what is at a path.
     grants.require(address, spiffeIdOf(trustDomain, address), facts)
     await checkUnixTarget(process, target.path, runtimeDir)
   }
 
-  // From here to the end nothing is awaited: what was granted is still granted when it takes effect.
+  // Nothing is awaited from here to the end: the grant is still valid when it takes effect.
   #admit(
     input: RegisterInput,
     caller: Caller,
@@ -214,7 +214,7 @@ export class Workloads {
     return { workload, token }
   }
 
-  /** Ends the registrations that are revoked, or that no entry grants any more. To be called when the policy changes. */
+  /** Ends the registrations that are revoked, or that no entry grants any more. Call it when the policy changes. */
   review(): void {
     const { grants, log } = this.#deps
     for (const workload of this.#table.all()) {
@@ -236,7 +236,7 @@ export class Workloads {
     return this.#table.all().filter(workload => sameUser(workload, caller))
   }
 
-  /** The registration behind a token. Throws TIMEOUT or INVALID_SOURCE; the latter ends what it finds dead. */
+  /** The registration behind a token. Throws TIMEOUT or INVALID_SOURCE; the latter ends a registration whose process is dead. */
   claim(token: string, caller: Caller): Workload {
     const hash = this.#deps.tokens.hash(token)
     try {
@@ -255,7 +255,7 @@ export class Workloads {
     return workload
   }
 
-  /** Holds a registration until `release`, whose last call ends it; `ended` tells of an end by any other cause. */
+  /** Holds a registration until `release`, whose last call ends it; `ended` is called if it ends for another reason. */
   keep(token: string, caller: Caller): { workload: Workload; ended: Promise<EndReason>; release: () => void } {
     const workload = this.claim(token, caller)
     this.#table.keep(workload.registrationId)

@@ -268,7 +268,7 @@ test('explain says what is left to do when all but the source is there', async t
   })
   const { code, stdout } = await run('explain', 'dev.a.b.c', 'dev.a.b.d')
   assert.equal(code, 1)
-  assert.match(stdout, /^It does not work yet: the source has to be registered; warren connect/m)
+  assert.match(stdout, /^It does not work yet: the source must be registered; warren connect/m)
 })
 
 test('a connection that policy refuses says who asked, and which commands come next', async t => {
@@ -318,7 +318,7 @@ test('register lets the caller own the registration, and deregister takes the to
   deregister.stdin.end('secret\n')
   const outcome = await deregister.outcome()
   assert.equal(outcome.stdout, 'OK\n')
-  assert.match(outcome.stderr, /gone from this host and 1 of 2 other hosts; no answer yet from m3/)
+  assert.match(outcome.stderr, /removed from this host and 1 of 2 other hosts; no answer yet from m3/)
   assert.deepEqual(ended, ['secret'])
 })
 

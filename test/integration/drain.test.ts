@@ -58,7 +58,7 @@ test('drain: no new connections, the open ones finish, and undo takes it back', 
   open.end()
   const { code, stderr } = await draining.outcome()
   assert.equal(code, 0, stderr)
-  assert.match(stderr, /drained: 1 finished, 0 reset; warren drain --undo takes it back/)
+  assert.match(stderr, /drained: 1 finished, 0 reset; to end the drain: warren drain --undo/)
   assert.equal(await say(outward, 'out'), 'out')
   outward.end()
 
@@ -92,7 +92,7 @@ test('drain: an undo answers a drain that still waits, and resets nothing', asyn
   const draining = agent.spawn(['drain', '--timeout', '60s'])
   await waitFor(async () => (await agent.status()).state === 'draining', 'the drain')
   await agent.cli('drain', '--undo')
-  assert.match((await draining.outcome()).stderr, /undone, or asked for again/)
+  assert.match((await draining.outcome()).stderr, /undone, or started again/)
   assert.equal(await say(socket, 'x'), 'x')
   socket.end()
 })

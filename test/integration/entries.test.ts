@@ -248,7 +248,7 @@ test(
     const { stderr } = await a.attempt(['entry', 'add', '--uid', String(uid), SITE])
     assert.match(
       stderr,
-      /granted.*\nwarren: uid 65534 stands for every user without a meaning .*no process of it is granted anything/s
+      /granted.*\nwarren: uid 65534 stands for every user that a host cannot map: this entry grants nothing/s
     )
     const nobody = new Program(scope, at({ uid }, [process.execPath, '-e', REGISTER, a.socket, SITE]))
     await nobody.says(/PERMISSION_DENIED.*stands for every user without a meaning here/)

@@ -58,7 +58,10 @@ test('a limit that is none is refused before anything is made', async t => {
     assert.equal(code, 2, stderr)
     return stderr
   }
-  assert.match(await refused('--limit', 'proxy_flow=3'), /proxy_flow" is no limit that can be set[\s\S]*proxy_flows,/)
+  assert.match(
+    await refused('--limit', 'proxy_flow=3'),
+    /proxy_flow" is not a limit that can be set[\s\S]*proxy_flows,/
+  )
   assert.match(await refused('--limit', 'proxy_flows'), /not NAME=NUMBER/)
   assert.match(await refused('--limit', 'proxy_flows=0'), /from 1 to/)
 })

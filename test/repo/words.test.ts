@@ -3,7 +3,10 @@ import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
-import { OLD_WORDS } from './words.ts'
+import type { Command } from 'commander'
+import { buildProgram } from '../../src/cli/program.ts'
+import { METRICS } from '../../src/core/index.ts'
+import { OLD_WORDS, UNCLEAR_PHRASES } from './words.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..')
 
@@ -55,4 +58,44 @@ test('the change log has a row for each old word', () => {
     missing.map(({ old }) => old),
     []
   )
+})
+
+/** The pages of today. The name of a test, in curly quotes, is that of the test. */
+function pages(): ReadonlyArray<readonly [name: string, text: string]> {
+  return files()
+    .filter(name => name.endsWith('.md') && /^(?:docs\/|README|CONTRIBUTING|SECURITY)/.test(name))
+    .map(name => [name, readFileSync(join(ROOT, name), 'utf8').replace(/“[^”]*”/g, '')])
+}
+
+/** The help of a verb and of those below it, as it is printed. */
+function helps(command: Command, path: string): ReadonlyArray<readonly [name: string, text: string]> {
+  let printed = ''
+  command.configureOutput({ writeOut: text => (printed += text) }).outputHelp()
+  return [
+    [`${path} --help`, printed] as const,
+    ...command.commands.flatMap(below => helps(below, `${path} ${below.name()}`))
+  ]
+}
+
+test('each unclear phrase is found by its pattern', () => {
+  for (const { pattern, example } of UNCLEAR_PHRASES) assert.match(example, pattern)
+})
+
+test('no page, no help of a metric and no help of a verb has a phrase that a dictionary does not explain', () => {
+  const metrics = Object.entries(METRICS).map(([name, { help }]) => [name, help] as const)
+  const verbs = helps(buildProgram(), 'warren')
+  assert.ok(verbs.length > 40)
+  assert.ok(verbs.every(([, text]) => text.includes('Usage: warren')))
+  const texts = [...pages(), ...metrics, ...verbs]
+  assert.ok(texts.length > 120)
+  const found = texts.flatMap(([name, text]) => {
+    // A phrase may be broken by the end of a line.
+    const running = text.replace(/\s+/g, ' ')
+    return UNCLEAR_PHRASES.flatMap(({ pattern, now }) => {
+      const match = pattern.exec(running)
+      if (match === null) return []
+      return [`${name}: …${running.slice(Math.max(0, match.index - 40), match.index + 40)}…: write ${now}`]
+    })
+  })
+  assert.deepEqual(found, [])
 })

@@ -123,3 +123,23 @@ export const OLD_WORDS: readonly OldWord[] = [
 function word(old: string, now: string, pattern: RegExp, example: string): OldWord {
   return { old, now, pattern, example }
 }
+
+/** A phrase that a reader whose first language is another one cannot look up word by word. */
+export interface UnclearPhrase {
+  /** Finds the phrase in pages and help texts. */
+  readonly pattern: RegExp
+  /** Examples of what to write instead. */
+  readonly now: string
+  /** A text in which it is found. */
+  readonly example: string
+}
+
+export const UNCLEAR_PHRASES: readonly UnclearPhrase[] = [
+  { pattern: /\b(?:is|are|was|were) told\b/i, now: 'is notified, is known', example: 'the caller is told' },
+  { pattern: /\bhears? of\b|\bheard of\b/i, now: 'learns, receives', example: 'hears of a change' },
+  { pattern: /\bby (?:itself|themselves)\b/i, now: 'automatically, alone', example: 'ends by itself' },
+  { pattern: /\bnothing comes of\b/i, now: 'has no effect', example: 'nothing comes of it' },
+  { pattern: /\basked wrongly\b/i, now: 'usage error', example: '2 asked wrongly' },
+  { pattern: /\b(?:is|are) had\b/i, now: 'exists, is available', example: 'if none is had' },
+  { pattern: /\bgo(?:es)? on\b/i, now: 'continues', example: 'goes on as before' }
+]

@@ -73,7 +73,7 @@ function arrowsOf(modules: readonly ModuleFacts[]): Arrows {
   return arrows
 }
 
-/** Where the paths of two files part, if they part at two different subfolders. */
+/** The folder at which the paths of two files part, if they part at two different subfolders. */
 function forkOf(file: string, target: string): { parent: string; from: string; to: string } | undefined {
   const [from, to] = [file.split('/'), target.split('/')]
   let depth = 0

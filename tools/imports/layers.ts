@@ -1,6 +1,6 @@
-/** What one folder of src/ may import of the others, and whether it is pure. */
+/** The imports that one folder of src/ may have, and whether it is pure. */
 export interface Layer {
-  /** What the room knows, in a few words: for the picture of the rooms. */
+  /** The subject of the room, in a few words: for the picture of the rooms. */
   readonly knows: string
   /** Folders whose index.ts it may import. */
   readonly mayImport: readonly string[]
@@ -15,7 +15,7 @@ export interface Layer {
 const TIMERS = ['systemClock', 'sleep', 'loop', 'within', 'detach', 'atEndOfTurn']
 const FOUNDATION = ['identity', 'wire', 'core']
 const VERIFIERS = ['registry', 'policy', ...FOUNDATION]
-/** What the rooms of the agent share. */
+/** The folders that all rooms of the agent share. */
 const SHARED = ['events', ...VERIFIERS]
 
 /** Imports point down this list only; siblings meet through interfaces that the consumer declares. */
@@ -64,14 +64,14 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
 export const LIBP2P_FOLDER = 'mesh'
 export const LIBP2P = /^(libp2p|multiformats|@libp2p\/.+|@multiformats\/.+)(\/|$)/
 
-/** All that a pure folder may have of Node. */
+/** The modules of Node that a pure folder may import. */
 export const PURE_NODE_MODULES: ReadonlySet<string> = new Set([
   'node:buffer',
   'node:crypto',
   'node:stream',
   'node:util'
 ])
-/** Packages that do I/O or read clocks by themselves. */
+/** Packages that do I/O or read clocks. */
 export const IMPURE_PACKAGES = /^(koffi|node-unix-socket|pino|@connectrpc\/connect-node)(\/|$)/
 /** Globals that make a function's result depend on more than its arguments. */
 export const IMPURE_GLOBALS: ReadonlySet<string> = new Set([

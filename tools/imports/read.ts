@@ -17,7 +17,7 @@ import {
 import { API } from 'typescript/unstable/sync'
 
 export interface Import {
-  /** What stands in the quotes; undefined where it is computed. */
+  /** The text in the quotes; undefined if it is computed. */
   readonly specifier: string | undefined
   /** Written as `import()`. */
   readonly lazy: boolean
@@ -42,7 +42,7 @@ export interface ModuleFacts {
   readonly lines: number
 }
 
-/** What every file of the project in `tsconfig` imports and uses, read by the compiler's own parser. */
+/** The imports and uses of every file of the project in `tsconfig`, read by the compiler's own parser. */
 export function readModules(root: string, tsconfig: string): ModuleFacts[] {
   const api = new API({ cwd: root })
   try {

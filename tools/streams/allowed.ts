@@ -20,5 +20,5 @@ export const ALLOWED: Readonly<Record<string, string>> = {
   'src/client/keeper.ts': 'a call of the local API, as of src/cli/commands/services.ts'
 }
 
-/** What carries the bytes of others. Nothing is allowed there, but for the files above. */
+/** The folders that carry the bytes of others. Nothing is allowed there, except in the files above. */
 export const STRICT = ['proxy', 'mesh', 'wire', 'api', 'agent', 'ca', 'cluster', 'workloads'] as const

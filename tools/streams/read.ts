@@ -17,13 +17,13 @@ export interface Read {
   /** Relative to the project, with forward slashes. */
   readonly file: string
   readonly line: number
-  /** What iterates there, as it is written. */
+  /** The expression that iterates there, as it is written. */
   readonly what: string
 }
 
 const CONSUMERS = /^(node:)?stream\/consumers$/
 const STREAMS = /^(node:)?stream(\/promises)?$/
-/** Of node:stream: each waits for an end, or reads, and believes a stream that is closed to be over. */
+/** Functions of node:stream: each waits for an end, or reads, and takes a closed stream for an ended one. */
 const WHOLE = new Set(['pipeline', 'finished', 'compose', 'addAbortSignal'])
 
 /** Every place in the project of `tsconfig` where a stream may be read by an iterator, or by what is made of one. */

@@ -10,7 +10,7 @@ export interface Box {
 
 export interface HostBox extends Box {
   readonly height: number
-  /** What runs on it, from top to bottom. */
+  /** The programs on it, from top to bottom. */
   readonly programs: readonly string[]
 }
 
@@ -21,7 +21,7 @@ export interface Arrow {
 }
 
 export interface Picture {
-  /** Of its file, without the ending. */
+  /** Name of its file, without the extension. */
   readonly name: string
   readonly title: string
   readonly width: number
@@ -45,7 +45,7 @@ const STROKE: Record<Arrow['kind'], string> = {
 
 const LINE = 26
 
-/** A picture of hosts, of what runs on them, and of who dials whom. */
+/** A picture of hosts, of their programs, and of their connections. */
 export function svgOf({ title, width, height, hosts, walls, arrows, words, legend }: Picture): string {
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="sans-serif" role="img">`,

@@ -41,7 +41,7 @@ import type { LocalWorkloads } from './workloads.ts'
 /** Alarms of sessions in one status: it is asked often, and a host that cannot prove anything has one for each session. */
 const MAX_ALARMS = 64
 
-/** Everything that the sockets answer out of. */
+/** The parts that the handlers of the sockets use. */
 export interface ApiParts {
   readonly base: Base
   readonly cluster: Cluster
@@ -96,7 +96,7 @@ function spiffeServices({ base, cluster, ca, local }: ApiParts): SpiffeHandlers 
   })
 }
 
-// What agent.sock and admin.sock answer.
+// The handlers of agent.sock and admin.sock.
 function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: AdminHandlers } {
   const { base, cluster, ca, local, proxy, readiness, drain, announcer, dataAddresses } = parts
   const { membership, vault, store, addresses, metrics, events, clock } = base
@@ -187,7 +187,7 @@ function knownHost({ base, cluster }: ApiParts, machine: string): KnownHost {
   const peers = new Set([...members.peersOf(machine), ...known.map(({ peer }) => peer)])
   const keys = known.map(node => keySha256Of(node.nodeCertificate))
   if (machine !== membership.machine) return { peers: [...peers], keys }
-  // What would put this very host out, with all below the same authority or root.
+  // The keys whose revocation would exclude this very host, with all hosts below the same authority or root.
   const { node, authority } = membership.credentials
   const above = [...node.chainDer, ...(authority === undefined ? [] : [authority.certificate])]
   return { peers: [...peers], keys: [...keys, ...above.map(der => keySha256Of(parseCertificate(der)))] }

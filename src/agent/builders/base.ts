@@ -6,7 +6,7 @@ import type { Store, Vault } from '../../state/index.ts'
 import type { ResolvedConfig } from '../config.ts'
 import type { PromMetrics } from '../metrics/index.ts'
 
-/** What every part of an agent rests on. */
+/** The basis of every part of an agent. */
 export interface Base {
   readonly config: ResolvedConfig
   readonly listenDir: string
@@ -19,7 +19,7 @@ export interface Base {
   readonly metrics: PromMetrics
   readonly clock: Clock
   readonly log: Logger
-  /** Takes up what must be ended, in the order of its start. */
+  /** Collects the resources to dispose, in the order of their start. */
   readonly resources: AsyncDisposableStack
   /** Aborts first of all when the agent stops. */
   readonly stopping: AbortSignal

@@ -26,9 +26,9 @@ export interface Ca {
   readonly trustService: TrustService
   readonly joins: JoinService
   readonly renewals: RenewalService
-  /** Of the data plane; the keys stay in this process. */
+  /** SVIDs of the data plane; the keys stay in this process. */
   readonly svids: Svids
-  /** Of keys that leave this process. */
+  /** SVIDs whose keys leave this process. */
   readonly exportedSvids: Svids
   readonly rootRotation: RootRotation
   readonly authorityService: AuthorityService
@@ -37,12 +37,12 @@ export interface Ca {
   readonly rotation: Rotation
 }
 
-/** Sessions prove new certificates within five seconds, heads are with everybody before that. */
+/** Sessions prove new certificates within five seconds, every host has the new heads before that. */
 const MAX_SETTLE_MS = 10_000
-/** Of a TLS connection to the data port of an authority. */
+/** Timeout of a TLS connection to the data port of an authority. */
 const DIAL_TIMEOUT_MS = 5_000
 
-/** Makes what issues, renews and rotates certificates; starts nothing. `dataAddresses` tells where this host serves. */
+/** Makes the parts that issue, renew and rotate certificates; starts nothing. `dataAddresses` returns the data addresses here. */
 export function buildCa(base: Base, cluster: Cluster, dataAddresses: () => string[]): Ca {
   const { config, membership, vault, store, events, metrics, clock, log } = base
   const { mesh, trust, state, routing, members, authorityStore, evictions } = cluster

@@ -20,7 +20,7 @@ import { createMesh, type Mesh } from '../../mesh/index.ts'
 import { createRegistry, owner, owners, type RegistryState } from '../../registry/index.ts'
 import type { Base } from './base.ts'
 
-/** What hosts agree on, and how this one hears of it. */
+/** The state that hosts agree on, and the parts that exchange it. */
 export interface Cluster {
   readonly trust: Trust
   readonly mesh: Mesh
@@ -36,7 +36,7 @@ export interface Cluster {
   readonly authorizer: Authorizer
 }
 
-// What the mesh carries in one gossip message.
+// The size of one gossip message of the mesh.
 const MAX_GOSSIP_BYTES = 64 * 1024
 
 /** Makes the parts that hosts agree by, and starts none of them. */
@@ -106,7 +106,7 @@ export async function buildCluster(base: Base): Promise<Cluster> {
     save: signed => policyStore.save(signed),
     isUnheard: () => policyStore.isUnheard,
     onHeard: peer => {
-      // A host that was admitted since the loss knows no more than this one.
+      // A host that was admitted after the loss knows no more than this one.
       const machine = trust.machineOf(peer)
       const isNew = store.tokens().some(token => token.machine === machine && token.usedAtMs !== undefined)
       if (policy.bundle !== undefined || !isNew) policyStore.noteHeard()
@@ -135,7 +135,7 @@ export async function buildCluster(base: Base): Promise<Cluster> {
   }
 }
 
-/** Has the parts of the cluster learn from each other's changes. After enforcement has subscribed. */
+/** Subscribes the parts of the cluster to each other's changes. Call it after enforcement has subscribed. */
 export function followCluster({ events }: Base, cluster: Cluster, trust: Versioned): void {
   const { mesh, state, members, authorityStore, policy, failures } = cluster
   followRegistry({
@@ -182,7 +182,7 @@ function buildRegistryState({ membership, store, events, clock }: Base, trust: T
   return createRegistry(
     {
       trustDomain,
-      // Does not change with a renewal: an authority does not let it.
+      // A renewal does not change it: an authority refuses that.
       self: { peer: credentials.node.peer, machine },
       highWaterMarks: store.highWaterMarks(),
       sign: bytes => sign(peerKey, CONTEXT.nodeHead, bytes),

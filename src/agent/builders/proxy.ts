@@ -10,7 +10,7 @@ import type { Ca } from './ca.ts'
 import type { Cluster } from './cluster.ts'
 import type { LocalWorkloads } from './workloads.ts'
 
-/** The parts of this agent that the data plane asks. */
+/** The parts of this agent that the data plane uses. */
 export interface ProxyParts {
   readonly base: Base
   readonly cluster: Cluster
@@ -86,7 +86,7 @@ function proxyDeps({ base, cluster, ca, local }: ProxyParts): ProxyDeps {
   }
 }
 
-// Each new connection asks, and writing them costs a tenth of its time.
+// Each new connection needs them, and writing them costs a tenth of its time.
 function pemOf(current: () => readonly { readonly der: Uint8Array }[]): () => readonly string[] {
   let roots = current()
   let pems = roots.map(({ der }) => toPem(der))

@@ -5,13 +5,13 @@ import { codeAfter, Grants, HealthService, PortServers, type Workload, Workloads
 import type { Base } from './base.ts'
 import type { Cluster } from './cluster.ts'
 
-/** The registrations of this host, and who looks after their servers. */
+/** The registrations of this host, and the checks of their servers. */
 export interface LocalWorkloads {
   readonly workloads: Workloads
   readonly health: HealthService
 }
 
-/** Makes what grants, keeps and checks the registrations of this host; starts nothing. */
+/** Makes the parts that grant, keep and check the registrations of this host; starts nothing. */
 export function buildWorkloads(base: Base, { registry, policy, evictions }: Cluster): LocalWorkloads {
   const { config, membership, listenDir, events, clock, log, resources } = base
   const { credentials, trustDomain, machine, nodeSecret } = membership

@@ -21,7 +21,7 @@ export interface Observed {
   readonly clock: Clock
 }
 
-/** Has what the parts of the agent know anyway read whenever somebody looks at the metrics. */
+/** Registers the collectors that read the state of the parts of the agent whenever the metrics are read. */
 export function collect(metrics: PromMetrics, observed: Observed): void {
   const { state, mesh, workloads, proxy, sockets, clock } = observed
   metrics.onRead(() => {

@@ -3,9 +3,9 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
 import type { Clock } from '../../core/index.ts'
 import type { PromMetrics } from './prom-metrics.ts'
 
-/** How often the event loop is looked at, in milliseconds. Fifty times a second was half of all that woke an agent at rest. */
+/** Interval of the looks at the event loop, in milliseconds. Fifty looks a second were half of all wake-ups of an idle agent. */
 const RESOLUTION_MS = 100
-/** What is older than one to two of these does not count any more, in milliseconds. */
+/** Window of the figures, in milliseconds: values older than one to two windows do not count. */
 const WINDOW_MS = 60_000
 
 /** Memory, processor and event loop of this process. Measures from the call on, until the function returned is called. */
@@ -29,7 +29,7 @@ export function watchProcess(metrics: PromMetrics, clock: Clock): () => void {
     metrics.set('process_start_time_seconds', {}, startedMs / 1_000)
     metrics.set('nodejs_heap_size_used_bytes', {}, heapUsed)
     metrics.set('nodejs_external_memory_bytes', {}, external)
-    // Of the older one, which goes on: two readers must not take each other's figures away.
+    // The figures of the older window, which continues: two readers must not take each other's figures.
     const { histogram } = before
     metrics.set('nodejs_eventloop_lag_p99_seconds', {}, lateSeconds(histogram.percentile(99)))
     metrics.set('nodejs_eventloop_lag_max_seconds', {}, lateSeconds(histogram.max))
@@ -46,7 +46,7 @@ function startedAt(sinceMs: number) {
   return { sinceMs, histogram }
 }
 
-// It measures from one look to the next, and says nonsense before the first.
+// It measures from one look to the next, and its value before the first is meaningless.
 function lateSeconds(ns: number): number {
   const ms = ns / 1_000_000 - RESOLUTION_MS
   return Number.isFinite(ms) && ms > 0 && ms < 3_600_000 ? ms / 1_000 : 0

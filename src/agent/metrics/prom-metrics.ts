@@ -29,13 +29,13 @@ export interface Sample {
   readonly value: number
 }
 
-/** Reads what is known anyway, each time that somebody asks for the metrics. */
+/** Reads existing state each time that the metrics are read. */
 export type Collector = (into: PromMetrics) => void
 
 /**
  * The metrics of this agent, for Prometheus.
  *
- * Counts by itself and hands that to prom-client when somebody reads: an event costs a tenth of what it would there.
+ * It counts on its own and passes the sums to prom-client when the metrics are read: an event costs a tenth of its cost there.
  */
 export class PromMetrics implements Metrics {
   readonly #registry = new Registry()
@@ -49,7 +49,7 @@ export class PromMetrics implements Metrics {
     for (const name of Object.keys(METRICS) as MetricName[]) this.#define(name)
   }
 
-  /** Has `collector` called whenever the metrics are read. */
+  /** Registers `collector`, which is called whenever the metrics are read. */
   onRead(collector: Collector): void {
     this.#collectors.push(collector)
   }
@@ -71,7 +71,7 @@ export class PromMetrics implements Metrics {
     this.#hits.note(limit, fields)
   }
 
-  /** Sets a counter to what was counted elsewhere. For collectors. */
+  /** Sets a counter to a sum from elsewhere. For collectors. */
   total<N extends CounterName>(name: N, labels: LabelsOf<N>, value: number): void {
     this.#of(name, labels as Values).value = value
   }
@@ -111,7 +111,7 @@ export class PromMetrics implements Metrics {
   #of(name: MetricName, labels: Values): Series {
     const series = this.#plain.get(name)?.series
     const found = series?.get(keyOf(name, labels)) ?? series?.get(keyOf(name, bounded(name, labels)))
-    // Of a label without `other`, which only a caller can ask for that the compiler did not see.
+    // The label has no `other`: only a caller that the compiler did not check gets here.
     return found ?? { labels, value: 0 }
   }
 
@@ -130,7 +130,7 @@ function keyOf(name: MetricName, labels: Values): string {
   return key
 }
 
-// A value that is not defined must not make a series of its own: there could be ever more of them.
+// A value that is not defined must not make a series of its own: their number would have no bound.
 function bounded(name: MetricName, labels: Values): Values {
   const defined: Readonly<Record<string, readonly string[]>> = METRICS[name].labels
   return Object.fromEntries(

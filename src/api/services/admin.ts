@@ -22,7 +22,7 @@ export interface FlowView {
   readonly dropped: number
   readonly openedAtMs: number
   readonly rule: string
-  /** When, and why, it is to be cut; zero and empty if nothing is wrong. */
+  /** Time and reason of its planned cut; zero and empty if nothing is wrong. */
   readonly cutAtMs: number
   readonly problem: string
 }
@@ -33,12 +33,12 @@ export interface AdminHandlersDeps extends PolicyHandlersDeps {
     readonly ttlMs: number
     readonly scopes: readonly string[]
   }) => { token: string; id: string; expiresAtMs: number }
-  /** Resolves when the flows to workloads of this host are over. */
+  /** Resolves when the flows to workloads of this host have ended. */
   readonly drain: (timeoutMs: number) => Promise<{ finished: number; reset: number; undone: boolean }>
   readonly undrain: () => void
   readonly authorities: Pick<Authorities, 'add' | 'remove' | 'list'>
   readonly rootRotation: Pick<RootRotation, 'status' | 'begin' | 'finish'>
-  /** A sealed copy of all that this host is. */
+  /** A sealed copy of the whole state of this host. */
   readonly backup: (passphrase: string) => Promise<Uint8Array>
   readonly members: () => MessageInitShape<typeof adminPb.MemberSchema>[]
   readonly flows: () => readonly FlowView[]
@@ -53,7 +53,7 @@ export interface AdminHandlersDeps extends PolicyHandlersDeps {
 
 const DRAIN_MS = 30_000
 
-/** What admin.sock answers. */
+/** The handlers of admin.sock. */
 export function adminHandlers(deps: AdminHandlersDeps): AdminHandlers {
   const { policy, createToken, backup, drain, undrain, members, flows, metrics, explain } = deps
   return {

@@ -5,14 +5,14 @@ import type { apiPb } from '../../wire/index.ts'
 import type { Caller, Workload, Workloads } from '../../workloads/index.ts'
 
 const ID_OR_BEGINNING = /^[0-9a-f]{8,64}$/
-/** As many as one user may have registrations. */
+/** The number of registrations that one user may have. */
 const MAX_ASKED = 1_024
 
 /**
  * The registrations that `names` mean, of the caller's user and of nobody else; all of them if there are no names.
  *
  * A name is an id, the beginning of one, or a token. Throws NOT_FOUND for an id that is no registration of the caller's
- * user, whoever else's it may be, INVALID_ARGUMENT for one that begins several, and for a token what its use would throw.
+ * user, INVALID_ARGUMENT for the beginning of several ids, and for a token the error that its use would throw.
  */
 export function inspected(
   workloads: Pick<Workloads, 'ofUser' | 'claim'>,
@@ -22,7 +22,7 @@ export function inspected(
   const own = workloads.ofUser(caller)
   if (names.length === 0) return own
   if (names.length > MAX_ASKED) {
-    throw new WarrenError(ErrorCode.InvalidArgument, `more than ${MAX_ASKED} registrations are asked for`)
+    throw new WarrenError(ErrorCode.InvalidArgument, `the request names more than ${MAX_ASKED} registrations`)
   }
   return names.map(name => (ID_OR_BEGINNING.test(name) ? byId(own, name) : workloads.claim(name, caller)))
 }
@@ -31,7 +31,7 @@ function byId(own: readonly Workload[], name: string): Workload {
   const [found, another] = own.filter(({ registrationId }) => registrationId.startsWith(name))
   if (found === undefined) {
     throw new WarrenError(ErrorCode.NotFound, `no registration of yours on this host has the id ${name}`, {
-      hint: '`warren inspect` shows all of your user; of another user nothing is shown.'
+      hint: '`warren inspect` shows all registrations of your user, and none of other users.'
     })
   }
   if (another !== undefined) {

@@ -15,7 +15,7 @@ import { type Entry, MAX_REVOKED_KEYS, type NewEntry, type NewRevocation } from 
 import type { adminPb } from '../../wire/index.ts'
 import type { AdminHandlers } from '../index.ts'
 
-/** What is known of a machine by its name. */
+/** The facts about a machine of this name. */
 export interface KnownHost {
   readonly peers: readonly PeerKey[]
   /** Hex SHA-256 of the SubjectPublicKeyInfo of each CA that it may sign with. */
@@ -26,21 +26,21 @@ export interface PolicyHandlersDeps {
   readonly policy: PolicyService
   readonly machine: string
   readonly knownHost: (machine: string) => KnownHost
-  /** Hex hashes of the keys of its authority, if it is one: who has them admits hosts of any name. */
+  /** Hex hashes of the keys of its authority, if it is one: the holder of such a key can admit hosts of any name. */
   readonly authorityKeysOf: (machine: string, signal: AbortSignal) => Promise<readonly string[]>
   /** Names of the members whose certificates are below an authority with one of these keys. */
   readonly hostsBelow: (keys: readonly string[]) => readonly string[]
   readonly tokens: () => readonly StoredToken[]
   readonly revokeToken: (idPrefix: string) => StoredToken
   readonly revokeTokensOf: (machine: string) => void
-  /** Called after a change of the policy by this host, with what the command was, what it was about, and whose it was. */
+  /** Called after this host has changed the policy, with the command, its subject and its user. */
   readonly onRuleChange: (change: RuleChange, subject: string, uid: number) => void
   readonly nowMs: () => number
 }
 
 type Names = 'evict' | 'revoke' | 'unrevoke' | 'addEntry' | 'removeEntry' | 'setStrict' | 'listTokens' | 'revokeToken'
 
-/** What admin.sock answers about evictions, registration entries and tokens. */
+/** The handlers of admin.sock for evictions, registration entries and tokens. */
 export function policyHandlers(deps: PolicyHandlersDeps): Pick<AdminHandlers, Names> {
   const { policy, tokens, revokeToken, onRuleChange, nowMs } = deps
   return {
@@ -52,7 +52,7 @@ export function policyHandlers(deps: PolicyHandlersDeps): Pick<AdminHandlers, Na
         throw belowIt(request.machine, deps.machine)
       const also = deps.hostsBelow(authorityKeys).filter(name => name !== request.machine)
       const revocation = await policy.revoke({ ...wanted, keys: [...(wanted.keys ?? []), ...authorityKeys] })
-      // Here they say so at once; other authorities refuse them as older than the eviction.
+      // The tokens of this host are revoked at once; other authorities refuse theirs as older than the eviction.
       deps.revokeTokensOf(request.machine)
       onRuleChange('revoke', request.machine, uid)
       return { revocation: revocationMessage(revocation), version: policy.version, also }
@@ -101,10 +101,10 @@ function eviction(request: adminPb.EvictRequest, { machine: own, knownHost }: Po
   const { peers, keys } = knownHost(machine)
   if (peers.length === 0 && !request.force) {
     throw new WarrenError(ErrorCode.NotFound, `no host named ${machine} was ever seen here`, {
-      hint: '`warren members` lists the names; --force evicts the name all the same.'
+      hint: '`warren members` lists the names; --force evicts the name even so.'
     })
   }
-  // More than one statement may name, others would refuse: the newest. The name itself refuses what was admitted under it so far.
+  // One statement may name only so many, or others would refuse it: the newest. The name itself excludes all earlier admissions.
   return { machine, peers: peers.slice(-MAX_REVOKED_KEYS), keys, reason: request.reason }
 }
 
@@ -136,7 +136,7 @@ function belowIt(machine: string, own: string): WarrenError {
   )
 }
 
-// It would leave nobody who could take it back.
+// Nobody would be left who could undo it.
 function ownHost(): WarrenError {
   return new WarrenError(ErrorCode.InvalidArgument, 'this is the very host that signs the policy')
 }

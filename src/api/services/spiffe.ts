@@ -31,7 +31,7 @@ const PAUSE_MS = 100
 const MAX_WAIT_MS = 3_600_000
 
 /**
- * What spiffe.sock answers: to each process the identities that are registered for it, or, if it registered none itself,
+ * The handlers of spiffe.sock: each process receives the identities that are registered for it, or, if it registered none itself,
  * those of its user. Processes of one user are not kept apart (see docs/concepts.md).
  */
 export function spiffeHandlers(deps: SpiffeDeps): SpiffeHandlers {
@@ -106,11 +106,11 @@ interface State<M> {
   readonly message: M
   /** Equal for equal states. */
   readonly key: string
-  /** Wall time at which it is to be made anew though nothing changed. */
+  /** Wall time at which it must be made again even if nothing changed. */
   readonly renewAtMs?: number
 }
 
-/** The whole state, at once and after each change; ends with the error of whoever has no right to it any more. */
+/** The whole state, at once and after each change; ends with an error when the caller has no right to it any more. */
 async function* states<M>(
   signal: AbortSignal,
   changed: () => Promise<void>,

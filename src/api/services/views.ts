@@ -6,7 +6,7 @@ import { owners, type RegistryState } from '../../registry/index.ts'
 import { type adminPb, apiPb } from '../../wire/index.ts'
 import type { ServiceView } from './workload.ts'
 
-/** Since when a host is suspected, by the wall clock. */
+/** Wall time since which a host is suspected. */
 export type SuspectedSince = (peer: PeerKey) => number | undefined
 
 export interface ServiceFacts {

@@ -49,7 +49,7 @@ const WATCH_PAUSE_MS = 100
 
 const statusShape = (status: MessageInitShape<typeof apiPb.GetStatusResponseSchema>) => status
 
-/** What agent.sock answers. */
+/** The handlers of agent.sock. */
 export function workloadHandlers(deps: WorkloadHandlersDeps): WorkloadHandlers {
   const { workloads, ready, replicated, connect, services, changed, status } = deps
   return {
@@ -116,7 +116,7 @@ export function workloadHandlers(deps: WorkloadHandlersDeps): WorkloadHandlers {
     async *watchServices(request, _caller, signal) {
       const pattern = optionalPattern(request.pattern)
       let last = ''
-      // From one look to the next, and not from a change to the look: what comes after a quiet time is told at once.
+      // The pause runs from one look to the next, and not from a change: a change after a quiet time is sent at once.
       let rested = Promise.resolve()
       while (!signal.aborted) {
         const change = changed()
@@ -185,7 +185,7 @@ function protocolOf(protocol: apiPb.Protocol): 'tcp' | 'udp' {
 
 function listenInput({ hello, protocol, answersProbes }: apiPb.ListenTarget, proxy: boolean): RegisterInput['target'] {
   if (proxy && (hello || protocolOf(protocol) === 'udp')) {
-    throw new WarrenError(ErrorCode.InvalidArgument, 'a PROXY header does not go with a hello, nor with udp', {
+    throw new WarrenError(ErrorCode.InvalidArgument, 'a PROXY header cannot be combined with a hello or with udp', {
       hint: 'Ask for one of the two; the hello names the peer as well.'
     })
   }
@@ -195,7 +195,7 @@ function listenInput({ hello, protocol, answersProbes }: apiPb.ListenTarget, pro
 function targetInput(target: apiPb.Target | undefined): RegisterInput['target'] {
   const kind = target?.kind.case
   if (target !== undefined && target.serverUser !== '' && kind !== 'tcp' && kind !== 'udp') {
-    throw new WarrenError(ErrorCode.InvalidArgument, 'a user of the server goes with a tcp or udp target only', {
+    throw new WarrenError(ErrorCode.InvalidArgument, 'a user of the server needs a tcp or udp target', {
       hint: 'A unix socket must be served by the user who registers.'
     })
   }

@@ -6,13 +6,13 @@ import type { BsdCalls, BsdSystem, ProcessInfo } from './system.ts'
 const EVFILT_PROC = -5
 const EV_ADD = 1
 const NOTE_EXIT = 0x8000_0000
-// (uid_t) -1: what stands for nobody.
+// (uid_t) -1 stands for nobody.
 const NO_ID = 0xffff_ffff
 
 /**
  * A BSD: peer credentials by a socket option, and a kqueue of its own for each process that is held.
  *
- * No BSD gives a descriptor of a peer, so who is held is checked by its user, as on Linux before 6.5.
+ * No BSD gives a descriptor of a peer, so the held process is checked by its user, as on Linux before 6.5.
  */
 export function bsdPlatform(system: BsdSystem, calls: BsdCalls): Platform {
   return {
@@ -24,7 +24,7 @@ export function bsdPlatform(system: BsdSystem, calls: BsdCalls): Platform {
     peerProcessFd: () => undefined,
     openProcess: pid => calls.kqueueWith(exitOf(pid, system.keventBytes)),
     userIdsOf: pid => infoOf(pid, system, calls).userIds,
-    // A jail with a network of its own is told by its processes.
+    // A jail with its own network is recognized by its processes.
     sharesNetwork: () => true,
     ended: processFds => calls.readable(processFds),
     close: calls.close
@@ -32,7 +32,7 @@ export function bsdPlatform(system: BsdSystem, calls: BsdCalls): Platform {
 }
 
 /**
- * What a BSD tells of a process besides. There are no cgroups and no user namespaces; and no way to open the very file that
+ * The other facts about a process on a BSD. There are no cgroups and no user namespaces, and no way to open the very file that
  * a process runs, so entries that name an executable grant nothing there.
  */
 export function bsdProcessReader(system: BsdSystem, calls: BsdCalls, ownPid: number = process.pid): ProcessReader {

@@ -1,6 +1,6 @@
 import type { KernelCredentials } from '../platform.ts'
 
-/** What the kernel keeps of a process, out of `struct kinfo_proc`. */
+/** Facts about a process from `struct kinfo_proc`. */
 export interface ProcessInfo {
   /** Real, effective, saved. */
   readonly userIds: readonly number[]
@@ -10,27 +10,27 @@ export interface ProcessInfo {
   readonly jail: number
 }
 
-/** One call of the C library each; throws what the system says. */
+/** One call of the C library each; throws the error of the system. */
 export interface BsdCalls {
   /** A socket option, which must have exactly this many bytes. */
   readonly option: (fd: number, level: number, name: number, bytes: number) => Buffer
-  /** What sysctl(3) tells, of at most this many bytes. */
+  /** The answer of sysctl(3), of at most this many bytes. */
   readonly sysctl: (name: readonly number[], bytes: number) => Buffer
   /** A kqueue with this one `struct kevent` in it. */
   readonly kqueueWith: (change: Buffer) => number
-  /** Which of these kqueues have something to tell, without waiting. */
+  /** The kqueues of these that have an event, without waiting. */
   readonly readable: (fds: readonly number[]) => readonly boolean[]
   readonly close: (fd: number) => void
 }
 
-/** What differs between the BSDs, macOS among them: numbers and the layout of structures, for 64-bit little-endian. */
+/** The differences between the BSDs, macOS among them: numbers and the layout of structures, for 64-bit little-endian. */
 export interface BsdSystem {
   readonly credentialsOf: (fd: number, calls: BsdCalls) => KernelCredentials
   readonly processName: (pid: number) => readonly number[]
-  /** Of `struct kinfo_proc`. */
+  /** Layout of `struct kinfo_proc`. */
   readonly processBytes: number
   readonly processInfo: (info: Buffer, pid: number) => ProcessInfo
-  /** Of `struct kevent`. */
+  /** Layout of `struct kevent`. */
   readonly keventBytes: number
 }
 

@@ -6,14 +6,14 @@ import { SockDiag } from './sock-diag.ts'
 export type { PortHolder, PortQuestion } from './inet-diag.ts'
 
 /**
- * The socket that gets what is sent to a port of this host now: for TCP its listener, for UDP whatever is bound. Undefined
- * if there is none, as for a port whose packets are sent elsewhere by address translation. Throws when it cannot be told.
+ * The socket that receives the packets to a port of this host now: for TCP its listener, for UDP the bound socket. Undefined
+ * if there is none, as for a port whose packets are sent elsewhere by address translation. Throws if it is unknown.
  *
- * With `from`, for TCP: the server's end of that connection, in whatever state. Its user is not told before it is accepted.
+ * With `from`, for TCP: the server's end of that connection, in whatever state. Its user is unknown before it is accepted.
  */
 export type AskPort = (question: PortQuestion) => PortHolder | undefined
 
-/** What asks on this system; undefined where nothing can be asked. Throws where something could be, and cannot here. */
+/** The lookup on this system; undefined if the system has none. Throws if it has one that does not work here. */
 export function portLookup(system: string = process.platform): AskPort | undefined {
   if (system !== 'linux' || endianness() !== 'LE') return undefined
   const diag = new SockDiag()

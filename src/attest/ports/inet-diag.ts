@@ -25,7 +25,7 @@ export interface Endpoint {
   readonly port: number
 }
 
-/** Who holds a port of this host. */
+/** The socket and user that hold a port of this host. */
 export interface PortQuestion extends Endpoint {
   readonly protocol: 'tcp' | 'udp'
   /**
@@ -79,7 +79,7 @@ export function encodeQuestion({ protocol, host, port, from }: PortQuestion, seq
   return message
 }
 
-/** What the kernel wrote. */
+/** The answer of the kernel. */
 export function decodeAnswer(bytes: Buffer, sequence: number): Answer {
   if (bytes.length < HEADER_BYTES || bytes.readUInt32LE(8) !== sequence) return { kind: 'other' }
   const length = bytes.readUInt32LE(0)

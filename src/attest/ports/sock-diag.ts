@@ -38,7 +38,7 @@ interface Calls {
  * Asks the kernel for the one socket that a packet to a port of this host would reach: sock_diag, an exact query, which
  * needs no privilege and takes some microseconds.
  *
- * One netlink socket, never waited for: the kernel has answered when it has taken the question.
+ * It uses one netlink socket and never waits: the kernel has answered when it has taken the question.
  */
 export class SockDiag {
   readonly #calls: Calls
@@ -49,7 +49,7 @@ export class SockDiag {
   #fd: number | undefined
   #sequence = 0
 
-  /** Throws where the functions of libc are not to be had. */
+  /** Throws if the functions of libc are missing. */
   constructor(calls: Calls = libcCalls()) {
     this.#calls = calls
   }
@@ -92,7 +92,7 @@ export class SockDiag {
       }
       throw new Error('sock_diag does not answer')
     } catch (err) {
-      // What is still in its queue would be taken for answers to later questions.
+      // Messages still in its queue would be taken for answers to later questions.
       this.close()
       throw err
     }

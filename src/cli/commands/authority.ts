@@ -6,7 +6,7 @@ export function addAuthority(program: Command): void {
   const authority = program.command('authority').description('hosts that admit others and renew their certificates')
   authority
     .command('list')
-    .description('the authorities, each asked for the end of its certificate')
+    .description('list the authorities, with the end of the certificate that each one reports')
     .action(async (_options: unknown, command: Command) => {
       const { agent, show } = contextOf(command)
       const authorities = (await agent.admin.listAuthorities({})).authorities.map(authorityView)
@@ -18,23 +18,25 @@ export function addAuthority(program: Command): void {
     .argument('<machine>', 'its name, as `warren members` lists it')
     .addHelpText(
       'after',
-      '\nJoins and renewals go on as long as one authority lives. Whoever holds its keys can admit hosts of any name.'
+      '\nJoins and renewals continue as long as one authority runs. Its keys can admit hosts of any name.'
     )
     .action(async (machine: string, _options: unknown, command: Command) => {
       const { agent, show, say } = contextOf(command)
       const { notAfterMs } = await agent.admin.addAuthority({ machine })
       show({ machine, notAfterMs }, () => machine)
-      say(`${machine} is an authority until ${formatWhen(Number(notAfterMs), Date.now())}, renewed by itself`)
+      say(
+        `${machine} is an authority until ${formatWhen(Number(notAfterMs), Date.now())}, and is renewed automatically`
+      )
     })
   authority
     .command('remove')
-    .description('have an authority delete its key; the hosts that it admitted stay, and renew elsewhere')
+    .description('make an authority delete its key; the hosts that it admitted stay, and renew at another authority')
     .argument('<machine>', 'its name')
-    .addHelpText('after', '\nIt must answer. One that is lost or compromised is evicted by `warren evict`.')
+    .addHelpText('after', '\nThe authority must answer. Use `warren evict` for one that is lost or compromised.')
     .action(async (machine: string, _options: unknown, command: Command) => {
       const { agent, show, say } = contextOf(command)
       await agent.admin.removeAuthority({ machine })
       show({ machine }, () => machine)
-      say(`${machine} is no authority any more; what it admitted stays`)
+      say(`${machine} is no longer an authority; the hosts that it admitted stay`)
     })
 }

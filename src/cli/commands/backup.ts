@@ -11,13 +11,13 @@ interface BackupOptions {
 export function addBackup(program: Command): void {
   program
     .command('backup')
-    .description('write all that this host is to one encrypted file: keys, certificates, policy, memory')
-    .argument('<file>', 'where to; another backup there is replaced, at once and whole; - for standard output')
+    .description('write the state of this host to one encrypted file: keys, certificates, policy, memory')
+    .argument('<file>', 'path of the file; replaces another backup there, in one step; - for standard output')
     .option(PASSPHRASE_OPTION, PASSPHRASE_HELP)
-    .option('--state-dir <dir>', 'of an agent that is stopped (default: the running agent is asked)')
+    .option('--state-dir <dir>', 'state directory of a stopped agent (default: ask the running agent)')
     .addHelpText(
       'after',
-      '\nWhoever has the file and the passphrase is this host. Without the passphrase nobody can restore it.'
+      '\nThe file and the passphrase together are the identity of this host. Nobody can restore it without the passphrase.'
     )
     .action(async (file: string, options: BackupOptions, command: Command) => {
       const { agent, json, show, say } = contextOf(command)
@@ -34,7 +34,7 @@ export function addBackup(program: Command): void {
         writeBackup(file, sealed)
         show({ file, bytes: sealed.length }, () => file)
       }
-      say(`${sealed.length} bytes; keep the file and the passphrase apart, and neither on this host alone`)
+      say(`${sealed.length} bytes; keep the file and the passphrase in two places, and copies outside this host`)
     })
 }
 
@@ -42,12 +42,12 @@ export function addRestore(program: Command): void {
   program
     .command('restore')
     .description('set a host up from a backup, into a state directory that is missing or empty')
-    .argument('<file>', 'what `warren backup` wrote')
+    .argument('<file>', 'file that `warren backup` wrote')
     .option(PASSPHRASE_OPTION, PASSPHRASE_HELP)
-    .option('--state-dir <dir>', 'where to (default: as `warren up`)')
+    .option('--state-dir <dir>', 'state directory to restore to (default: as `warren up`)')
     .addHelpText(
       'after',
-      '\nThe host that the backup is of must not run any more: two with one key are noticed, and fought over.'
+      '\nThe host that the backup was made on must not run any more. The mesh reports two hosts with one key,\nand they interrupt each other.'
     )
     .action(async (file: string, options: BackupOptions, command: Command) => {
       const { show, say } = contextOf(command)

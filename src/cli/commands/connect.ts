@@ -15,10 +15,13 @@ interface ConnectOptions {
 export function addConnect(program: Command): void {
   program
     .command('connect')
-    .description('standard input and output to and from a workload')
+    .description('connect standard input and output to a workload')
     .argument('<destination>', 'address or pattern')
-    .option('--as <address>', 'who connects (default: SCOPE.user.YOU.default, in the scope of the destination)')
-    .option('--udp', 'datagrams: each line of standard input is one, and each one received is a line')
+    .option(
+      '--as <address>',
+      'address of the source (default: SCOPE.user.YOU.default, in the scope of the destination)'
+    )
+    .option('--udp', 'send each line of standard input as a datagram, and print each received datagram as a line')
     .addOption(strategyOption())
     .action(async (destination: string, options: ConnectOptions, command: Command) => {
       const { agent: client, say } = contextOf(command)
@@ -43,7 +46,7 @@ export function addConnect(program: Command): void {
 function withNextStep(err: unknown, source: string, destination: string): unknown {
   if (!WarrenError.is(err, ErrorCode.Unauthorized) || err.hint !== undefined) return err
   const pair = [source, destination].map(text => (/[*{]/.test(text) ? `'${text}'` : text)).join(' ')
-  // Where a rule decided, another one would not help.
+  // If a rule decided, another one would not help.
   const allow = err.reason.startsWith('rule ') ? '' : `; a rule, on the host that sets policy: warren allow ${pair}`
   const hint = `Each check: warren explain ${pair}${allow}`
   return new WarrenError(err.code, err.reason, { hint, cause: err })

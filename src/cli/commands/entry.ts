@@ -2,7 +2,7 @@ import { type Command, InvalidArgumentError } from 'commander'
 import { contextOf } from '../context.ts'
 import { entryTable, entryView } from '../output/index.ts'
 
-// What Linux shows for a user that a namespace does not map: /proc/sys/kernel/overflowuid, unless it was changed.
+// The uid that Linux shows for a user that a namespace does not map: /proc/sys/kernel/overflowuid, unless it was changed.
 const OVERFLOW_ID = 65_534
 
 interface EntryOptions {
@@ -19,11 +19,11 @@ interface EntryOptions {
 }
 
 export function addEntry(program: Command): void {
-  const entry = program.command('entry').description('which process may be which workload')
+  const entry = program.command('entry').description('decide which processes may register which addresses')
   entry
     .command('add')
-    .description('let processes that have everything named here register an address')
-    .argument('<address>', 'pattern of what they may register, as in dev.web.*.default')
+    .description('let processes that match all of these options register an address')
+    .argument('<address>', 'pattern of addresses that they may register, as in dev.web.*.default')
     .option('--machine <name>', 'only on this host')
     .option('--uid <number>', 'user id', id)
     .option('--user <name>', 'user, as the host knows it')
@@ -33,7 +33,7 @@ export function addEntry(program: Command): void {
     .option('--sha256 <hex>', 'hash of the executable')
     .option('--unit <name>', 'systemd unit of the system, as in nginx.service')
     .option('--cgroup <path>', 'cgroup (version 2) or one below it, as in /system.slice')
-    .option('--reason <text>', 'why, for whoever reads the policy')
+    .option('--reason <text>', 'reason that `warren policy show` prints')
     .action(async (grants: string, options: EntryOptions, command: Command) => {
       const { agent, show, say } = contextOf(command)
       const { exe = '', sha256 = '', unit = '', uid, gid, ...rest } = options
@@ -44,7 +44,7 @@ export function addEntry(program: Command): void {
       show({ entry: view, version }, () => view?.id ?? '')
       say(`granted, as of policy version ${version}`)
       if (uid === OVERFLOW_ID) {
-        say(`uid ${uid} stands for every user without a meaning on a host: no process of it is granted anything`)
+        say(`uid ${uid} stands for every user that a host cannot map: this entry grants nothing to its processes`)
       }
     })
   entry
@@ -57,23 +57,23 @@ export function addEntry(program: Command): void {
       show({ version, strict, entries }, () => entryTable(entries))
       say(
         strict
-          ? 'strict: nothing else is granted'
+          ? 'strict: only these entries grant an address'
           : 'root and the user of the agent may register any address of their host'
       )
     })
   entry
     .command('remove')
-    .description('take one entry back; registrations that it alone granted end')
+    .description('remove one entry; registrations that only this entry granted end')
     .argument('<entry>', 'its id, as `warren entry list` shows it')
     .action(async (id: string, _options: unknown, command: Command) => {
       const { agent, show, say } = contextOf(command)
       const { version } = await agent.admin.removeEntry({ id })
       show({ id, version }, () => id)
-      say(`entry ${id} is gone, as of policy version ${version}`)
+      say(`entry ${id} is removed, as of policy version ${version}`)
     })
   entry
     .command('strict')
-    .description('whether root and the user of the agent need an entry, too, as of now')
+    .description('set whether root and the user of the agent need an entry, too, from now on')
     .argument('<on|off>')
     .action(async (text: string, _options: unknown, command: Command) => {
       if (text !== 'on' && text !== 'off') command.error(`error: strict is on or off, not "${text.slice(0, 40)}"`)

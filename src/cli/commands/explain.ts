@@ -7,7 +7,7 @@ import { fields, table } from '../output/index.ts'
 export function addExplain(program: Command): void {
   program
     .command('explain')
-    .description('why a connection works or does not; exit code 0 if it would work now, 1 if not')
+    .description('show why a connection works or does not; exit code 0 if it would work now, 1 if not')
     .argument('<source>', 'address or pattern')
     .argument('<destination>', 'address or pattern')
     .option('--udp', 'ask about UDP, not TCP')
@@ -27,12 +27,12 @@ interface Step {
   readonly text: string
 }
 
-/** A client registers its address when it connects, so one that is only not there yet is no fault to look for. */
+/** A client registers its address when it connects, so a missing source alone is not a fault. */
 function verdict(works: boolean, steps: readonly Step[]): string {
   if (works) return 'It works.'
   const failed = new Set(steps.filter(({ ok }) => !ok).map(({ subject }) => subject))
   if (failed.size === 1 && failed.has('source')) {
-    return 'It does not work yet: the source has to be registered; warren connect and warren forward do that, see --as.'
+    return 'It does not work yet: the source must be registered; warren connect and warren forward do that, see --as.'
   }
   return 'It does not work.'
 }

@@ -25,20 +25,24 @@ interface ExposeOptions {
 export function addExpose(program: Command): void {
   program
     .command('expose')
-    .description('give an unmodified server an address, until this command is ended')
+    .description('give an unmodified server an address, until this command ends')
     .argument('<address>', 'SCOPE.GROUP.NAME.RESOURCE; this machine is appended')
-    .option('--tcp <host:port>', 'where it listens on this host; may be repeated: then they share the load', collect)
     .option(
-      '--udp <host:port|unix:path>',
-      'likewise, a UDP server, or one of kind SOCK_DGRAM; each client reaches it from a port or path of its own',
+      '--tcp <host:port>',
+      'address and port of the server on this host; may be repeated: then the servers share the load',
       collect
     )
-    .option('--unix <path>', 'likewise, a unix socket', collect)
+    .option(
+      '--udp <host:port|unix:path>',
+      'the same for a UDP server, or a SOCK_DGRAM unix socket; each client has its own port or path there',
+      collect
+    )
+    .option('--unix <path>', 'the same for a unix socket', collect)
     .option(
       '--server-user <user|any>',
       'whose the server at a port may be, besides root: name or uid; any: do not ask (default: yours; for root: that found first)'
     )
-    .option('--allow <pattern>', 'who may connect, in the same scope, without a rule; may be repeated', collect)
+    .option('--allow <pattern>', 'let these sources of the same scope connect without a rule; may be repeated', collect)
     .option('--label <key=value>', 'may be repeated', collect)
     .option('--proxy-protocol', 'begin each connection with a PROXY protocol v2 header that names the source')
     .addOption(healthCheckOption())

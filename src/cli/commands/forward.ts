@@ -22,17 +22,17 @@ interface ForwardOptions {
 export function addForward(program: Command): void {
   program
     .command('forward')
-    .description('a local listener that leads to a workload, for an unmodified client')
+    .description('open a local listener that leads to a workload, for an unmodified client')
     .argument('<destination>', 'address or pattern')
     .requiredOption(
       '--listen <host:port|unix:path>',
-      'where clients connect; port 0 picks one. Every user who can connect there uses your identity'
+      'address for local clients; port 0 picks a free one. Every user who can connect there uses your identity'
     )
-    .option('--as <address>', 'who connects (default: SCOPE.user.YOU.default, in the scope of the destination)')
     .option(
-      '--udp',
-      'datagrams: each address that sends to it is a flow of its own; unix:PATH is then of kind SOCK_DGRAM'
+      '--as <address>',
+      'address of the source (default: SCOPE.user.YOU.default, in the scope of the destination)'
     )
+    .option('--udp', 'forward datagrams, with one flow for each local sender; unix:PATH is then a SOCK_DGRAM socket')
     .addOption(strategyOption())
     .action(async (destination: string, options: ForwardOptions, command: Command) => {
       const endpoint = parseEndpoint('--listen', options.listen)
@@ -47,11 +47,12 @@ export function addForward(program: Command): void {
         if (json) printJsonLine({ listen: bound, destination, as })
         else print(bound)
         say(`${bound} leads to ${destination}, as ${as}`)
-        if (services.length === 0) say(`nothing registered matches ${destination} yet; until then clients are cut off`)
+        if (services.length === 0)
+          say(`nothing registered matches ${destination} yet; clients are disconnected until something does`)
       }
       if (options.udp === true) {
         const onFailure = (err: unknown): void => failures.line(clause(err), performance.now())
-        // With native code, which the other commands must not pay for.
+        // It loads native code, which must cost the other commands nothing.
         const { bindUdp } = await import('../listeners/datagram/udp.ts')
         const local =
           endpoint.kind === 'tcp' ? await bindUdp(endpoint, onFailure) : await bindUnix(endpoint.path, { onFailure })
@@ -67,7 +68,7 @@ export function addForward(program: Command): void {
         return
       }
       const clients = new Set<Socket>()
-      // What a server says in two small pieces must not wait for the client's acknowledgement of the first.
+      // The second of two small pieces from a server must not wait for the client's acknowledgement of the first.
       const server = createServer({ allowHalfOpen: true, noDelay: true }, socket => {
         clients.add(socket)
         socket.once('close', () => clients.delete(socket))
@@ -92,7 +93,7 @@ async function forwardOne(local: Socket, destination: string, options: ConnectOp
   } catch (err) {
     const gone = local.destroyed
     abort(local)
-    // A client that did not wait has not been failed.
+    // No failure for a client that did not wait.
     if (gone) return
     throw err
   }

@@ -7,10 +7,10 @@ import { formatWhen, type InspectionView, inspectionView, pairs } from '../outpu
 export function addInspect(program: Command): void {
   program
     .command('inspect')
-    .description('the identity documents of your registrations, whose hashes are their ids')
+    .description('show the identity documents of your registrations; the hash of each document is its id')
     .argument(
       '[registration...]',
-      'an id or the beginning of one, a token, @FILE with it, or - (default: all of yours)'
+      'an id or the beginning of one, a token, @FILE that contains one, or - (default: all of yours)'
     )
     .action(async (names: string[], _options: object, command: Command) => {
       const registrations = await Promise.all(names.map(name => readSecret('REGISTRATION', name)))

@@ -5,7 +5,7 @@ import { memberTable, memberView } from '../output/index.ts'
 export function addMembers(program: Command): void {
   program
     .command('members')
-    .description('the hosts of the mesh, as this one sees them')
+    .description('list the hosts of the mesh, as this one sees them')
     .action(async (_options: unknown, command: Command) => {
       const { agent, show } = contextOf(command)
       const members = (await agent.admin.listMembers({})).members.map(memberView)

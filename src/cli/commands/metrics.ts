@@ -5,7 +5,7 @@ import { fields } from '../output/index.ts'
 export function addMetrics(program: Command): void {
   program
     .command('metrics')
-    .description('what the agent has counted, in the text format of Prometheus')
+    .description('print the metrics of the agent, in the text format of Prometheus')
     .action(async (_options: unknown, command: Command) => {
       const { agent, show } = contextOf(command)
       const { text, samples } = await agent.admin.getMetrics({})

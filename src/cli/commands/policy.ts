@@ -3,7 +3,7 @@ import { contextOf } from '../context.ts'
 import { entryTable, entryView, revocationTable, revocationView, ruleTable, ruleView } from '../output/index.ts'
 
 export function addPolicy(program: Command): void {
-  const policy = program.command('policy').description('what the admin has decided')
+  const policy = program.command('policy').description('show the policy, and remove rules')
   policy
     .command('show')
     .description('list the rules, entries and revocations')
@@ -23,18 +23,16 @@ export function addPolicy(program: Command): void {
       })
       if (strict) say('strict: only an entry grants an address')
       const here = admin ? 'this host sets it' : 'the founding host sets it'
-      say(
-        rules.length === 0 ? `no rules: nothing is allowed but by whitelists; ${here}` : `version ${version}; ${here}`
-      )
+      say(rules.length === 0 ? `no rules: only whitelists allow connections; ${here}` : `version ${version}; ${here}`)
     })
   policy
     .command('remove')
-    .description('take one rule back')
+    .description('remove one rule')
     .argument('<rule>', 'its id, as `warren policy show` lists it')
     .action(async (id: string, _options: unknown, command: Command) => {
       const { agent, show, say } = contextOf(command)
       const { version } = await agent.admin.removeRule({ id })
       show({ id, version }, () => id)
-      say(`rule ${id} is gone, as of policy version ${version}`)
+      say(`rule ${id} is removed, as of policy version ${version}`)
     })
 }

@@ -13,24 +13,24 @@ interface RootOptions {
 export function addRoot(program: Command): void {
   const root = program
     .command('root')
-    .description('take the root key of the trust domain off this host, bring it back, and replace it')
+    .description('move the root key of the trust domain off this host, bring it back, and replace it')
   root
     .command('export')
     .description('write the root key to an encrypted file, then delete it from this host')
     .argument('<file>', 'a file that does not exist yet')
     .option(PASSPHRASE_OPTION, PASSPHRASE_HELP)
-    .option('--state-dir <dir>', 'where the key is (default: as `warren up`)')
-    .option('--yes', 'do not ask whether the key is to be deleted')
+    .option('--state-dir <dir>', 'state directory with the key (default: as `warren up`)')
+    .option('--yes', 'delete the key without asking')
     .addHelpText(
       'after',
       `
-Joins and all else go on without the key. The agent may run. Copies of the key in backups and snapshots of the disk are not deleted.`
+Joins and all other work continue without the key. The agent may run. Copies in backups and snapshots are not deleted.`
     )
     .action(async (file: string, options: RootOptions & { yes?: true }, command: Command) => {
       const { show, say } = contextOf(command)
       if (file === STDOUT) {
-        throw new WarrenError(ErrorCode.InvalidArgument, 'a root key is not exported to standard output', {
-          hint: 'Give a file: it is read back and opened before the key is deleted here.'
+        throw new WarrenError(ErrorCode.InvalidArgument, 'the root key cannot be exported to standard output', {
+          hint: 'Give a file: the command reads it back and opens it before it deletes the key here.'
         })
       }
       const { exportRootKey, resolveConfig } = await import('../../agent/index.ts')
@@ -38,14 +38,16 @@ Joins and all else go on without the key. The agent may run. Copies of the key i
       if (options.yes !== true) await confirm(stateDir, file)
       await exportRootKey(stateDir, file, await readPassphrase(options.passphraseFile, true), Date.now())
       show({ file, stateDir }, () => file)
-      say(`the root key is in ${file} and no longer in ${stateDir}; without file and passphrase it is lost`)
+      say(
+        `the root key is in ${file} and no longer in ${stateDir}; it is lost without the file or without the passphrase`
+      )
     })
   root
     .command('import')
     .description('bring an exported root key back to this host')
-    .argument('<file>', 'what `warren root export` wrote')
+    .argument('<file>', 'file that `warren root export` wrote')
     .option(PASSPHRASE_OPTION, PASSPHRASE_HELP)
-    .option('--state-dir <dir>', 'where to (default: as `warren up`)')
+    .option('--state-dir <dir>', 'state directory to write to (default: as `warren up`)')
     .action(async (file: string, options: RootOptions, command: Command) => {
       const { show, say } = contextOf(command)
       const { importRootKey, readSealedFile, resolveConfig } = await import('../../agent/index.ts')
@@ -53,7 +55,7 @@ Joins and all else go on without the key. The agent may run. Copies of the key i
       const sealed = readSealedFile(file)
       await importRootKey(stateDir, sealed, await readPassphrase(options.passphraseFile, false))
       show({ file, stateDir }, () => stateDir)
-      say(`the root key is in ${stateDir} again; the file is left as it is`)
+      say(`the root key is in ${stateDir} again; the file is unchanged`)
     })
   addRotate(root)
 }
@@ -61,7 +63,7 @@ Joins and all else go on without the key. The agent may run. Copies of the key i
 function addRotate(root: Command): void {
   root
     .command('status')
-    .description('the roots that are trusted, and where a rotation stands')
+    .description('show the trusted roots, and the progress of a rotation')
     .action(async (_options: unknown, command: Command) => {
       const { agent, show } = contextOf(command)
       const view = rootView((await agent.admin.getRoot({})).status)
@@ -69,13 +71,14 @@ function addRotate(root: Command): void {
     })
   root
     .command('rotate')
-    .description('replace the root: first both are trusted, and with --finish only the new one')
+    .description('replace the root: first trust both, then with --finish only the new one')
     .option('--finish', 'trust the new root alone and delete the key of the old one')
-    .option('--force', 'with --finish: also when some hosts are not below the new root yet')
+    .option('--force', 'with --finish: also if some hosts are not below the new root yet')
     .addHelpText(
       'after',
       `
-Needs the root key on this host. Connections go on. Back this host up after each of the two steps: an older backup has an old key.`
+The root key must be on this host. Connections continue.
+Back this host up after each of the two steps: an older backup has an old key.`
     )
     .action(async (options: { finish?: true; force?: true }, command: Command) => {
       const { finish = false, force = false } = options
@@ -85,7 +88,7 @@ Needs the root key on this host. Connections go on. Back this host up after each
       show(view, () => rootTable(view, Date.now()))
       say(
         finish
-          ? 'only the new root is trusted; back this host up, and take the root key off it if you keep it offline'
+          ? 'only the new root is trusted; back this host up, and export the root key if you keep it offline'
           : 'both roots are trusted; once `warren root status` shows no host behind: warren root rotate --finish'
       )
     })
@@ -102,7 +105,7 @@ async function confirm(stateDir: string, file: string): Promise<void> {
     )
   }
   const answer = await askTerminal(
-    `The root key will be deleted from ${stateDir} once it is in ${file}. Go on? [yes/no] `
+    `The root key will be deleted from ${stateDir} once it is in ${file}. Continue? [yes/no] `
   )
   if (answer !== 'yes') throw new WarrenError(ErrorCode.InvalidArgument, 'nothing was done: the answer was not "yes"')
 }

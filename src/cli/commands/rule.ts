@@ -16,7 +16,7 @@ export function addAllow(program: Command): void {
 }
 
 export function addDeny(program: Command): void {
-  addRule(program, 'deny', 'forbid it, whatever else allows it, and cut the connections that exist')
+  addRule(program, 'deny', 'forbid SOURCE to connect to DESTINATION, against all other rules, and cut open connections')
 }
 
 function addRule(program: Command, effect: 'allow' | 'deny', description: string): void {
@@ -25,10 +25,10 @@ function addRule(program: Command, effect: 'allow' | 'deny', description: string
     .description(description)
     .argument('<source>', 'pattern, as in dev.shop.*.default')
     .argument('<destination>', 'pattern, as in dev.web.nginx.default')
-    .option('--tcp', 'only TCP; with neither this nor --udp: both')
+    .option('--tcp', 'only TCP (default: TCP and UDP)')
     .option('--udp', 'only UDP')
     .option('--until <time>', 'end of the rule: 30m, 7d, 2030-12-24, 2030-12-24T18:00Z')
-    .option('--reason <text>', 'why, for whoever reads the policy')
+    .option('--reason <text>', 'reason that `warren policy show` prints')
     .action(async (source: string, destination: string, options: RuleOptions, command: Command) => {
       const untilMs = BigInt(options.until === undefined ? 0 : parseUntil(options.until, Date.now()))
       const { agent, show, say } = contextOf(command)

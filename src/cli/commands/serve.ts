@@ -10,16 +10,16 @@ import { endingSignals, inWords } from '../signals.ts'
 
 /** Connections at once; the rest are closed, for each costs a descriptor. */
 const MAX_CONNECTIONS = 256
-/** Of datagrams that wait to be printed. */
+/** Size of the datagrams that wait to be printed. */
 const MAX_UNPRINTED_BYTES = 1024 * 1024
 
 export function addServe(program: Command): void {
   program
     .command('serve')
-    .description('register, print what arrives, send standard input to whoever is connected (like nc -lk)')
+    .description('register, print all input, and send standard input to all clients (like nc -lk)')
     .argument('<address>', 'SCOPE.GROUP.NAME.RESOURCE; this machine is appended')
-    .option('--allow <pattern>', 'who may connect, in the same scope, without a rule; may be repeated', collect)
-    .option('--udp', 'datagrams: each one received is a line, and each line of standard input is one')
+    .option('--allow <pattern>', 'let these sources of the same scope connect without a rule; may be repeated', collect)
+    .option('--udp', 'print each received datagram as a line, and send each line of standard input as a datagram')
     .action(async (address: string, options: { allow?: string[]; udp?: true }, command: Command) => {
       const { agent: client, json, say } = contextOf(command)
       const ending = endingSignals(inWords(say))
@@ -35,7 +35,7 @@ export function addServe(program: Command): void {
         audience instanceof DatagramAudience
           ? await listen(address, { ...common, protocol: 'udp' }, (socket, peer) => audience.admit(socket, peer))
           : await listen(address, common, (socket, peer) => audience.admit(socket, peer))
-      // Standard output belongs to what is received, so even the JSON goes to the other one.
+      // Standard output is for received data only, so even the JSON goes to standard error.
       if (json) process.stderr.write(`${JSON.stringify({ address: server.address, spiffeId: server.spiffeId })}\n`)
       else say(`serving ${server.address}`)
       const answering = audience.answerFrom(process.stdin)
@@ -45,7 +45,7 @@ export function addServe(program: Command): void {
     })
 }
 
-/** Who is connected: hears everything that is answered, and is printed as it speaks. */
+/** The connected clients: each one receives all of standard input, and its data is printed as it arrives. */
 class Audience {
   readonly #say: (text: string) => void
   readonly #sockets = new Set<Socket>()
@@ -84,11 +84,11 @@ class Audience {
     if (this.#inputEnded) socket.end()
   }
 
-  /** Sends what `input` holds to all who are connected at the time; at its end, ends their side of each connection. */
+  /** Sends `input` to all clients that are connected at the time; its end ends the sending side of each connection. */
   async answerFrom(input: AsyncIterable<Buffer>): Promise<void> {
     for await (const chunk of input) {
       const full = [...this.#sockets].filter(socket => socket.writable && !socket.write(chunk))
-      // One that closes instead of draining must not hold up the others for ever.
+      // One that closes instead of draining must not delay the others forever.
       await Promise.all(
         full.map(socket => Promise.race([once(socket, 'drain'), once(socket, 'close')]).catch(() => {}))
       )

@@ -5,9 +5,9 @@ import { print, printJsonLine, type ServiceView, serviceTable, serviceView } fro
 export function addServices(program: Command): void {
   program
     .command('services')
-    .description('who is registered, on any host')
+    .description('list the registered workloads of all hosts')
     .argument('[pattern]', 'as in dev.web.*.default or dev.{web,api}.*.*.node1')
-    .option('--watch', 'go on: the whole list again after every change')
+    .option('--watch', 'continue: print the whole list again after every change')
     .action(async (pattern: string | undefined, options: { watch?: true }, command: Command) => {
       const context = contextOf(command)
       if (options.watch === true) await watch(context, pattern ?? '')

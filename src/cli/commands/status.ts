@@ -5,7 +5,7 @@ import { fields, formatWhen, pairs } from '../output/index.ts'
 export function addStatus(program: Command): void {
   program
     .command('status')
-    .description('what this host is, and how its agent does')
+    .description('show the state of this host and its agent')
     .action(async (_options: unknown, command: Command) => {
       const { agent, show } = contextOf(command)
       const status = fields(await agent.workload.getStatus({}))
@@ -47,7 +47,7 @@ function announcementLines({
   unannounced
 }: Announced): Array<readonly [string, string]> {
   const more = count > shown.length ? ` and ${count - shown.length} more` : ''
-  const hint = 'others take 16; choose with --advertise'
+  const hint = 'other hosts accept 16; choose them with --advertise'
   return [
     ...(count === 0 ? [] : [['left out', `${shown.join(' ')}${more} (${hint})`] as const]),
     ...(unannounced === '' ? [] : [['ALARM', `not announced to others: ${unannounced}`] as const])
@@ -56,9 +56,9 @@ function announcementLines({
 
 type Certificate = Status['certificates'][number]
 
-/** Shown without an alarm: those of the host. A host may have thousands of workloads; of theirs, those that want attention. */
+/** Most SVIDs that are shown, only those with an alarm: a host may have thousands. Those of the host are always shown. */
 const MAX_SVIDS = 8
-/** Shown of those that were not proved again. `warren flows` shows each flow. */
+/** Most sessions that are shown with an alarm. `warren flows` shows each flow. */
 const MAX_SESSIONS = 8
 
 function certificateLines(all: readonly Certificate[], now: number): Array<readonly [string, string]> {

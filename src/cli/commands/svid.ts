@@ -18,15 +18,18 @@ interface FetchOptions {
 }
 
 export function addSvid(program: Command): void {
-  const svid = program.command('svid').description('certificates for programs that read files')
+  const svid = program.command('svid').description('write certificates for programs that read files')
   svid
     .command('fetch')
     .description('write svid.pem, svid_key.pem and bundle.pem')
     .argument('[address]', 'register it for as long as this command runs (default: what your user has registered)')
-    .requiredOption('--out <dir>', 'where to; made with mode 0700 if it is not there; - for standard output, key first')
-    .option('--id <spiffe-id>', 'which identity, if your user has several registered')
-    .option('--watch', 'go on: the files again whenever the certificate or the roots change')
-    .option('--exec <command>', 'run this in a shell each time they were written, to have a program read them again')
+    .requiredOption(
+      '--out <dir>',
+      'directory to write to; made with mode 0700 if it does not exist; - for standard output, key first'
+    )
+    .option('--id <spiffe-id>', 'identity to write, if your user has registered several')
+    .option('--watch', 'continue: write the files again after each change of the certificate or the roots')
+    .option('--exec <command>', 'run this in a shell after each write, so that a program reads the files again')
     .action(async (address: string | undefined, options: FetchOptions, command: Command) => {
       const context = contextOf(command)
       const isOutput = options.out === STDOUT
@@ -93,7 +96,7 @@ async function watch(
   for await (const svid of follow(context.agent, id, context.say, over.signal)) {
     directory.write(svid)
     report(context, directory, svid)
-    // What it could not read now it reads after the next renewal: not a reason to let the certificate end.
+    // The program can read them after the next renewal: no reason to let the certificate end.
     if (exec !== undefined) await runHook(exec, environmentOf(directory, svid)).catch(err => context.say(err.message))
   }
   const error = signal.aborted ? undefined : (await end)?.error

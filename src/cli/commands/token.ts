@@ -12,7 +12,7 @@ export function addToken(program: Command): void {
   addCreate(token)
   token
     .command('list')
-    .description('the tokens that this host made, newest first; a week after their end they are forgotten')
+    .description('list the tokens that this host made, newest first; the list keeps them until a week after their end')
     .action(async (_options: unknown, command: Command) => {
       const { agent, show } = contextOf(command)
       const tokens = (await agent.admin.listTokens({})).tokens.map(tokenView)
@@ -20,14 +20,14 @@ export function addToken(program: Command): void {
     })
   token
     .command('revoke')
-    .description('make a token useless that was not used yet')
+    .description('revoke a token that was not used yet')
     .argument('<id>', 'its id, as `warren token list` shows it')
     .action(async (id: string, _options: unknown, command: Command) => {
       const { agent, show, say } = contextOf(command)
       const { token: found } = await agent.admin.revokeToken({ id })
       const view = found === undefined ? undefined : tokenView(found)
       show({ token: view }, () => view?.id ?? '')
-      say(`the token for ${view?.machine ?? ''} admits nobody any more`)
+      say(`the token for ${view?.machine ?? ''} no longer admits a host`)
     })
 }
 
@@ -36,7 +36,7 @@ function addCreate(token: Command): void {
     .command('create')
     .description('print a token that admits one host, once')
     .argument('<machine>', 'the name that the host will have')
-    .option('--ttl <time>', 'how long it may be used, as in 30m', '1h')
+    .option('--ttl <time>', 'lifetime of the token, as in 30m', '1h')
     .option('--scope <scope>', 'limit the host to this scope; may be repeated', collect)
     .action(async (machine: string, options: { ttl: string; scope?: string[] }, command: Command) => {
       const ttlMs = parseDuration('--ttl', options.ttl, MIN_TTL_MS, MAX_TTL_MS)

@@ -6,7 +6,7 @@ import { printJsonLine, say } from '../output/index.ts'
 import { endingSignals, inWords } from '../signals.ts'
 import type { FileConfig } from '../up-config.ts'
 
-// Not an import: that would load the agent for every other command as well.
+// Types only: an import would load the agent for every other command as well.
 type AgentConfig = import('../../agent/index.ts').AgentConfig
 type RunningAgent = import('../../agent/index.ts').RunningAgent
 
@@ -33,31 +33,35 @@ interface UpOptions extends GlobalOptions {
   readonly acceptLostState?: true
 }
 
-/** How long connections may take to finish when the agent is told to stop, by default. */
+/** Time for connections to finish when the agent stops. */
 export const DRAIN_MS = 10_000
 const MAX_DRAIN_MS = 86_400_000
 
 const AFTER = `
-The token may also be in a file (--join @FILE), on standard input (--join -) or in WARREN_JOIN_TOKEN. Given directly it is
-convenient, but other users of this host can read it in the list of processes; it admits one host, once, and for a short time.
-A host that is a member already needs neither --init nor --join; they are then without effect.`
+The token may also be in a file (--join @FILE), on standard input (--join -) or in WARREN_JOIN_TOKEN. A token on the command line
+is convenient, but other users of this host can read it in the list of processes. It admits one host, once, and for a short time.
+A host that is already a member needs neither --init nor --join; they then have no effect.`
 
 export function addUp(program: Command): void {
   program
     .command('up')
     .description('run the agent of this host')
     .addOption(new Option('--init <trust-domain>', 'found a trust domain, as in example.org').conflicts('join'))
-    .option('--join <token>', 'join one: the token, @FILE with it, or - for standard input')
-    .option('--name <machine>', 'name of this host (default: its host name, or what the token says)')
+    .option('--join <token>', 'join a trust domain: the token, @FILE that contains it, or - for standard input')
+    .option('--name <machine>', 'name of this host (default: its host name, or the name in the token)')
     .option('--listen <host:port>', 'mesh listener (default: 0.0.0.0:7460)')
     .option('--data-listen <host:port>', 'data listener (default: 0.0.0.0:7461)')
-    .option('--advertise <host>', 'where others reach this host; may be repeated (default: its interfaces)', collect)
+    .option(
+      '--advertise <host>',
+      'address where others reach this host; may be repeated (default: its interfaces)',
+      collect
+    )
     .option('--bootstrap <multiaddr>', 'a member to dial; may be repeated', collect)
     .option('--no-mdns', 'do not look for members on the LAN')
-    .option('--carrier <name>', 'the only carrier for data to other hosts (default: auto, whichever reaches them)')
-    .option('--state-dir <dir>', 'where keys and certificates live')
+    .option('--carrier <name>', 'only carrier for data to other hosts (default: auto, the first that reaches them)')
+    .option('--state-dir <dir>', 'directory for keys and certificates')
     .addOption(
-      new Option('--log-level <level>', 'default: info, on a terminal warn').choices([
+      new Option('--log-level <level>', 'lowest level that is logged (default: info; on a terminal: warn)').choices([
         'error',
         'warn',
         'info',
@@ -67,16 +71,19 @@ export function addUp(program: Command): void {
     )
     .option(
       '--drain-timeout <time>',
-      'how long connections may take to finish when the agent is told to stop; the rest are reset (default: 10s)'
+      'time for connections to finish when the agent stops; the rest are reset (default: 10s)'
     )
-    .option('--svid-lifetime <time>', 'of the certificates of workloads (default: 1h)')
-    .option('--node-lifetime <time>', 'of the certificates of hosts that this one admits and renews (default: 30d)')
-    .option('--authority-lifetime <time>', 'of the authority certificate on this host (default: 90d)')
-    .option('--jwt-key-lifetime <time>', 'for how long a key signs JWT-SVIDs (default: 7d)')
-    .option('--renewal-grace <time>', 'for how long an ended host certificate can be renewed (default: 14d)')
+    .option('--svid-lifetime <time>', 'lifetime of the certificates of workloads (default: 1h)')
+    .option(
+      '--node-lifetime <time>',
+      'lifetime of the certificates of hosts that this one admits and renews (default: 30d)'
+    )
+    .option('--authority-lifetime <time>', 'lifetime of the authority certificate on this host (default: 90d)')
+    .option('--jwt-key-lifetime <time>', 'time that a key signs JWT-SVIDs (default: 7d)')
+    .option('--renewal-grace <time>', 'time after its end in which a host certificate can be renewed (default: 14d)')
     .option('--limit <name=number>', 'a limit of docs/limits.md; may be repeated (in the file: limits)', collect)
-    .option('--accept-lost-state', 'once: go on without files of the state directory, or its database, that are lost')
-    .option('--config <file>', 'YAML whose keys are these options without the dashes; options override it')
+    .option('--accept-lost-state', 'once: start without files of the state directory, or its database, that are lost')
+    .option('--config <file>', 'YAML file whose keys are these options without the dashes; options override it')
     .addHelpText('after', AFTER)
     .action(async (_options: unknown, command: Command) => {
       await up(command.optsWithGlobals<UpOptions>(), command.getOptionValueSource('mdns') === 'cli')
@@ -100,13 +107,13 @@ async function up(options: UpOptions, mdnsGiven: boolean): Promise<void> {
 }
 
 async function configOf(options: UpOptions, mdnsGiven: boolean): Promise<{ config: AgentConfig; drainMs: number }> {
-  // Only who has a file pays for its parser.
+  // The parser is loaded only if there is a file.
   const file: FileConfig =
     options.config === undefined ? {} : (await import('../up-config.ts')).readConfigFile(options.config)
   const init = options.init ?? (options.join === undefined ? file.init : undefined)
   const fromElsewhere = file.join ?? (file.init === undefined ? process.env['WARREN_JOIN_TOKEN'] : undefined)
   const joinText = options.join ?? (options.init === undefined ? fromElsewhere : undefined)
-  // Not for the agent's children, nor for whoever reads its environment later.
+  // The agent's children and readers of its environment must not see it.
   delete process.env['WARREN_JOIN_TOKEN']
   const listen = options.listen ?? file.listen
   const dataListen = options.dataListen ?? file['data-listen']
@@ -139,7 +146,7 @@ async function configOf(options: UpOptions, mdnsGiven: boolean): Promise<{ confi
 function lifetimesOf(options: UpOptions, file: FileConfig): NonNullable<AgentConfig['lifetimes']> {
   const length = (name: keyof FileConfig & string, given: string | undefined): number | undefined => {
     const text = given ?? file[name]
-    // In what bounds, the agent says.
+    // The agent checks the bounds.
     return typeof text === 'string' ? parseDuration(`--${name}`, text, 0, Number.POSITIVE_INFINITY) : undefined
   }
   return definedOnly({
@@ -152,14 +159,14 @@ function lifetimesOf(options: UpOptions, file: FileConfig): NonNullable<AgentCon
 }
 
 async function start(config: AgentConfig, signal: AbortSignal): Promise<RunningAgent> {
-  // Here and nowhere else: the other commands must not pay for loading the agent.
+  // Imported here only: the other commands must not load the agent.
   const { startAgent, tuneProcess } = await import('../../agent/index.ts')
   tuneProcess()
   try {
     return await raceAbort(startAgent(config), signal)
   } catch (err) {
     if (!signal.aborted) throw err
-    // What was begun ends with the process, right after this.
+    // The started parts end with the process, right after this.
     throw new WarrenError(ErrorCode.NotReady, 'stopped before it was ready', { cause: err })
   }
 }
@@ -181,7 +188,7 @@ function announce(agent: RunningAgent, config: AgentConfig, readyMs: number, opt
     })
   }
   if (options.quiet === true) return
-  // The one to give to another host as its --bootstrap.
+  // The address to give to another host as its --bootstrap.
   const mesh = meshAddresses.find(address => !address.startsWith('/ip4/127.') && !address.startsWith('/ip6/::1/'))
   const next = config.init === undefined ? 'warren status' : 'warren token create MACHINE'
   say(

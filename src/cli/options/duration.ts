@@ -2,7 +2,7 @@ import { ErrorCode, WarrenError } from '../../core/index.ts'
 
 const SIZES: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 const PART = /(\d+(?:\.\d+)?)(ms|s|m|h|d)/y
-/** A hundred years: what is longer is a typing error. */
+/** A hundred years: a longer time is a typing error. */
 const MAX_MS = 100 * 365 * 86_400_000
 
 /** Milliseconds of `90s`, `30m`, `1h30m`, `7d`; undefined for anything else. */

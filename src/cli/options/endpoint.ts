@@ -2,7 +2,7 @@ import { ErrorCode, type HostPort, parseHostPort, WarrenError } from '../../core
 
 export type Endpoint = ({ readonly kind: 'tcp' } & HostPort) | { readonly kind: 'unix'; readonly path: string }
 
-/** Parses `unix:PATH`, or what `parseHostPort` does; a host left out is this one only. */
+/** Parses `unix:PATH`, or HOST:PORT as `parseHostPort` does; the default host is the loopback. */
 export function parseEndpoint(option: string, text: string): Endpoint {
   if (!text.startsWith('unix:')) return { kind: 'tcp', ...parseHostPort(text, { option }) }
   const path = text.slice('unix:'.length)

@@ -1,6 +1,6 @@
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 
-/** Limits from `NAME=NUMBER` texts; which names there are, the agent says. Throws INVALID_OPTION. */
+/** Limits from `NAME=NUMBER` texts; the agent checks the names. Throws INVALID_OPTION. */
 export function parseLimits(texts: readonly string[]): Record<string, number> {
   return Object.fromEntries(
     texts.map(text => {

@@ -1,22 +1,22 @@
 import { readFile } from 'node:fs/promises'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 
-/** For `.option`: where a passphrase comes from. Never the command line itself, which other users can read. */
+/** For `.option`: the file with a passphrase. Never the command line, which other users can read. */
 export const PASSPHRASE_OPTION = '--passphrase-file <file>'
 export const PASSPHRASE_HELP = 'first line is the passphrase; - for standard input (default: asked at the terminal)'
 
 const MAX_BYTES = 8_192
 
 /**
- * A passphrase: the first line of a file, or what is typed at the terminal, which does not show it; `twice` asks for it again.
+ * A passphrase: the first line of a file, or a line from the terminal, which does not show it; `twice` asks for it again.
  *
- * Throws INVALID_ARGUMENT without a file where there is no terminal, and when the two differ.
+ * Throws INVALID_ARGUMENT if there is neither a file nor a terminal, and if the two differ.
  */
 export async function readPassphrase(file: string | undefined, twice: boolean): Promise<string> {
   if (file === '-') return firstLine(await fromStdin())
   if (file !== undefined) return firstLine(await fromFile(file))
   if (!process.stdin.isTTY) {
-    throw new WarrenError(ErrorCode.InvalidArgument, 'there is no terminal to ask for the passphrase at', {
+    throw new WarrenError(ErrorCode.InvalidArgument, 'there is no terminal to read the passphrase from', {
       hint: 'Give --passphrase-file FILE, or --passphrase-file - and the passphrase on standard input.'
     })
   }
@@ -49,7 +49,7 @@ async function readLine(question: string, hidden: boolean): Promise<string> {
   const onData = (chunk: Buffer): void => {
     for (const char of decoder.decode(chunk, { stream: true })) take(char)
   }
-  // Before the question: who answers it at once would see the answer.
+  // Set before the question: a fast answer must not be shown.
   if (hidden) stdin.setRawMode(true)
   process.stderr.write(question)
   stdin.on('data', onData).once('end', stop).resume()
@@ -85,7 +85,7 @@ async function fromStdin(): Promise<Buffer> {
 function firstLine(bytes: Buffer): string {
   const [line = ''] = bytes.toString('utf8').split(/\r?\n/, 1)
   if (line === '' || line.length > MAX_BYTES) {
-    throw new WarrenError(ErrorCode.InvalidArgument, '--passphrase-file: the first line is no passphrase')
+    throw new WarrenError(ErrorCode.InvalidArgument, '--passphrase-file: the first line is empty or too long')
   }
   return line
 }

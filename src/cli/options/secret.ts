@@ -1,14 +1,14 @@
 import { readFile } from 'node:fs/promises'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 
-/** A token is under 2 KB; whatever is longer is the wrong file. */
+/** A token is under 2 KB; a longer file is the wrong one. */
 const MAX_SECRET_BYTES = 16_384
 
 /**
  * A secret from the command line: itself, `@FILE`, or `-` for standard input, without the white space around it.
  *
- * Other users can read the arguments of a process, hence the last two. Throws INVALID_ARGUMENT if there is nothing, or
- * if the file cannot be read.
+ * Other users can read the arguments of a process, hence the last two forms. Throws INVALID_ARGUMENT if the secret is empty,
+ * or if the file cannot be read.
  */
 export async function readSecret(option: string, text: string): Promise<string> {
   const secret = (await source(option, text)).trim()
@@ -40,6 +40,7 @@ async function fromStdin(option: string): Promise<string> {
 }
 
 function bounded(option: string, bytes: Buffer): Buffer<ArrayBuffer> {
-  if (bytes.length > MAX_SECRET_BYTES) throw new WarrenError(ErrorCode.InvalidArgument, `${option}: that is no token`)
+  if (bytes.length > MAX_SECRET_BYTES)
+    throw new WarrenError(ErrorCode.InvalidArgument, `${option}: this is too long for a token`)
   return Buffer.from(bytes)
 }

@@ -1,14 +1,14 @@
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { durationMs } from './duration.ts'
 
-// A date alone, or with a time; without an offset it is this host's own time zone, as Date.parse has it.
+// A date alone, or with a time; without an offset it is this host's own time zone, as Date.parse reads it.
 const ISO = /^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,3})?)?(Z|[+-]\d{2}:?\d{2})?)?$/
 
 /**
  * The wall time, in milliseconds, that `text` names: a length of time from now (`30m`), or an ISO date.
  *
  * A date without a time is its end in this host's time zone: "until the 24th" includes the 24th. Throws
- * INVALID_ARGUMENT, also for what is past.
+ * INVALID_ARGUMENT, also for a time in the past.
  */
 export function parseUntil(text: string, nowMs: number): number {
   const length = durationMs(text)

@@ -7,9 +7,9 @@ const WAITS: Readonly<Record<string, apiPb.Wait>> = {
   local: apiPb.Wait.LOCAL
 }
 
-/** `--wait`: which hosts must have acknowledged before the command answers. */
+/** `--wait`: the hosts that must acknowledge before the command answers. */
 export function waitOption(): Option {
-  return new Option('--wait <who>', 'answer once these hosts have acknowledged')
+  return new Option('--wait <who>', 'hosts that must acknowledge before the command ends')
     .choices(Object.keys(WAITS))
     .default('all')
 }

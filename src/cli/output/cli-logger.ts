@@ -1,7 +1,7 @@
 import type { LogFields, Logger } from '../../core/index.ts'
 import { clause } from './report.ts'
 
-/** What the client library logs, as words for the person who watches a long-running command. */
+/** Prints the log of the client library for the person who watches a long-running command. */
 export function cliLogger(say: (text: string) => void): Logger {
   const line = (message: string, fields: LogFields = {}): void => {
     const subject = fields.address === undefined || fields.address === '' ? '' : ` (${fields.address})`

@@ -9,7 +9,7 @@ export interface RateLimitOptions {
  * Lets a few lines through in each window and counts the rest, so that a thousand refused clients cannot flood a
  * terminal or a log.
  *
- * `now` is monotonic milliseconds. The first line of the next window tells how many were left out.
+ * `now` is monotonic milliseconds. The first line of the next window says how many were left out.
  */
 export class RateLimitedLines {
   readonly #burst: number

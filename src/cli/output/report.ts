@@ -3,17 +3,17 @@ import { codeOf, Exit, exitCodeOf } from '../exit.ts'
 import { printable } from './printable.ts'
 
 export interface Failure {
-  /** What to write on standard error, with its line ends; empty if all is said. */
+  /** Text for standard error, with its line ends; empty if there is nothing to print. */
   readonly text: string
   readonly exit: Exit
 }
 
 /**
- * What to say of a failed command: one line why, one what to do about it; with `json`, both as one JSON line.
+ * The message for a failed command: one line with the reason, one with the hint; with `json`, both as one JSON line.
  */
 export function failureOf(err: unknown, json: boolean): Failure {
   if (err instanceof CommanderError) return usageFailure(err, json)
-  // A signal ended it, and whoever sent that knows.
+  // A signal ended it, and its sender knows.
   if (err instanceof DOMException && err.name === 'AbortError') return { text: '', exit: Exit.Failed }
   const { code, reason, hint } = describe(err)
   const exit = exitCodeOf(err)
@@ -22,7 +22,7 @@ export function failureOf(err: unknown, json: boolean): Failure {
   return { text: `warren: ${printable(`${code}: ${reason}`)}\n${advice}`, exit }
 }
 
-/** A failure as one clause, for a line that goes on. */
+/** A failure as one clause, for a longer line. */
 export function clause(err: unknown): string {
   const { code, reason } = describe(err)
   return `${code}: ${reason}`
@@ -46,7 +46,7 @@ function describe(err: unknown): { code: string; reason: string; hint: string | 
 const USAGE_HINT = 'Run `warren help` or `warren COMMAND --help`.'
 
 function usageFailure(err: CommanderError, json: boolean): Failure {
-  // Help or the version was asked for, and has been printed.
+  // Help or the version was requested, and has been printed.
   if (err.exitCode === 0) return { text: '', exit: Exit.Ok }
   // No command at all: the help that commander printed says more than a line could.
   if (err.code === 'commander.help') return { text: '', exit: Exit.Usage }

@@ -2,7 +2,7 @@ import { type adminPb, apiPb } from '../../wire/index.ts'
 import { formatAge, formatBytes, formatDuration, formatWhen } from './quantities.ts'
 import { type Column, table } from './table.ts'
 
-// What --json prints: the fields of the API with plain numbers and names, without the workings of protobuf.
+// The output of --json: the fields of the API with plain numbers and names, without the internals of protobuf.
 
 export type ServiceView = Omit<apiPb.Service, '$typeName' | '$unknown' | 'protocols'> & { protocols: string[] }
 export type MemberView = Omit<adminPb.Member, '$typeName' | '$unknown'>

@@ -40,9 +40,9 @@ export class SvidDirectory {
   }
 
   /**
-   * Replaces the three files, each at once and whole. The certificate comes last: who waits for it to change finds its key
-   * and its roots there. What is no file of that kind stays, and then none is written: a key is never left beside the certificate
-   * of another. Throws INVALID_OPTION when that cannot be written.
+   * Replaces the three files, each in one step. The certificate comes last: a program that waits for its change finds its key
+   * and its roots there. A file of another kind stays, and then none is written: a key is never left beside the certificate
+   * of another key. Throws INVALID_OPTION when that cannot be written.
    */
   write({ certificates, key, bundle }: PemSvid): void {
     for (const name of [BUNDLE, KEY, CERTIFICATE]) this.#attempt(name, path => checkOutput(path, KIND))

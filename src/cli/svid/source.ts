@@ -27,7 +27,7 @@ export function chosen(svids: readonly spiffePb.X509SVID[], spiffeId: string | u
   return toPemSvid(found)
 }
 
-/** What is registered for this process or its user, now. */
+/** The identities that are registered for this process or its user, now. */
 export async function fetchOnce(agent: AgentClient, signal: AbortSignal): Promise<readonly spiffePb.X509SVID[]> {
   for await (const { svids } of agent.spiffe.fetchX509SVID({}, { signal })) return svids
   throw new WarrenError(ErrorCode.AgentNotRunning, 'the agent ended the call without an answer')
@@ -36,8 +36,8 @@ export async function fetchOnce(agent: AgentClient, signal: AbortSignal): Promis
 /**
  * The chosen identity, at once and whenever it is renewed, until `signal` aborts.
  *
- * While there is none, or no agent, it goes on asking and tells `say` why, once for each reason. Throws only what asking
- * again cannot change.
+ * While there is none, or no agent, it continues to ask and prints each new reason by `say`. Throws only errors that another
+ * attempt cannot change.
  */
 export async function* follow(
   agent: AgentClient,

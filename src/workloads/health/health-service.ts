@@ -4,10 +4,10 @@ import type { CheckIo } from './checkers/index.ts'
 import { Hysteresis } from './hysteresis.ts'
 
 const INTERVAL_MS = 5_000
-/** Between probes of a target that just failed, or that is failing. */
+/** Time between probes of a target that just failed, or that is failing. */
 const SUSPICION_INTERVAL_MS = 500
 const PROBE_TIMEOUT_MS = 1_000
-/** At once. Beyond it a round is left out. */
+/** Probes at once. Beyond it a round is skipped. */
 const MAX_PROBES = 128
 const JITTER = 0.2
 
@@ -34,7 +34,7 @@ interface Monitored {
   wake: (() => void) | undefined
 }
 
-/** Looks after the servers of this host, so that failing ones are skipped. */
+/** Checks the servers of this host, so that failing ones are skipped. */
 export class HealthService {
   readonly #deps: HealthDeps
   readonly #monitored = new Map<string, Monitored>()
@@ -44,7 +44,7 @@ export class HealthService {
     this.#deps = deps
   }
 
-  /** Begins to look after a workload, if it is one that can be asked. */
+  /** Begins to check a workload, if it can be probed. */
   add(workload: Workload): void {
     if (workload.check === undefined) return
     const over = new AbortController()
@@ -72,13 +72,13 @@ export class HealthService {
     for (const registrationId of [...this.#monitored.keys()]) this.remove(registrationId)
   }
 
-  /** Why a workload is failing; undefined if it is not, or is not looked after. */
+  /** Why a workload is failing; undefined if it is not failing, or not checked. */
   problemOf(registrationId: string): string | undefined {
     const monitored = this.#monitored.get(registrationId)
     return monitored === undefined || monitored.verdict.isPassing ? undefined : monitored.problem
   }
 
-  /** Has the next probe made now: a connection has just failed. */
+  /** Makes the next probe now, since a connection has just failed. */
   suspect(registrationId: string): void {
     const monitored = this.#monitored.get(registrationId)
     if (monitored === undefined) return
@@ -140,7 +140,7 @@ export class HealthService {
     signal.removeEventListener('abort', monitored.wake)
     monitored.wake = undefined
     if (!monitored.isUrgent || signal.aborted) return
-    // However many connections fail, a target is asked twice a second at most.
+    // A target is probed twice a second at most, for any number of failed connections.
     const earlyMs = monitored.probedAtMs + SUSPICION_INTERVAL_MS - this.#deps.clock.monotonicMs()
     if (earlyMs > 0) await sleep(earlyMs, signal).catch(() => {})
     monitored.isUrgent = false

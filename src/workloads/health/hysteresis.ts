@@ -11,7 +11,7 @@ export class Hysteresis {
     return this.#isPassing
   }
 
-  /** Whether the last probe spoke against the verdict, or the verdict is failing: the next one is worth an early look. */
+  /** Whether the last probe contradicts the verdict, or the verdict is failing: the next probe should come early. */
   get isUncertain(): boolean {
     return this.#against > 0 || !this.#isPassing
   }

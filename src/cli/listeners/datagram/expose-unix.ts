@@ -20,7 +20,7 @@ export async function exposeUnixDatagrams(
   const directory = mkdtempSync(join(tmpdir(), 'warren-'))
   const remove = (): void => rmSync(directory, { recursive: true, force: true })
   try {
-    // Before anybody is told that the server is there.
+    // Tried before the server is registered.
     const trial = await bindUnix(join(directory, 'trial'), { onFailure })
     trial.close()
     const registered = await listen(address, { ...options, protocol: 'udp' }, flow => {

@@ -5,7 +5,7 @@ import type { LocalDatagrams } from './local.ts'
 const MAX_CLIENTS = 4_096
 /** Datagrams of one client that wait for its flow to be opened. */
 const MAX_WAITING = 64
-/** A client that is silent, and gets no answer, for this long is forgotten, in milliseconds. As in UDP of the proxy. */
+/** Time without datagrams in either direction after which a client is forgotten, in milliseconds. As in UDP of the proxy. */
 const IDLE_MS = 120_000
 /** After a refusal a client is ignored for this long, in milliseconds: it may send any number of datagrams. */
 const REFUSED_MS = 1_000
@@ -20,7 +20,7 @@ interface Client {
 export interface DatagramForwarderOptions {
   readonly destination: string
   readonly connect: Omit<ConnectDatagramOptions, 'protocol' | 'signal'>
-  /** Told of each flow that could not be opened or was cut. */
+  /** Called for each flow that could not be opened or was cut. */
   readonly onFailure: (err: unknown) => void
 }
 

@@ -3,11 +3,11 @@ export interface LocalDatagrams {
   /** Where it is, as a person would type it. */
   readonly bound: string
   /**
-   * Has each datagram handed to `listener`; `from` is what `send` takes, and `payload` is valid only
-   * during the call. To be called once.
+   * Sets the listener that receives each datagram; `from` is an argument for `send`, and `payload` is valid only
+   * during the call. Call it once.
    */
   readonly onDatagram: (listener: (payload: Buffer, from: string) => void) => void
-  /** Sends one datagram, of which it keeps no reference, or drops it: who sent to us may be gone, or not take it. */
+  /** Sends one datagram and keeps no reference to it, or drops it: the receiver may be closed, or may not accept it. */
   readonly send: (payload: Buffer, to: string) => void
   /** Frees the port or path. */
   readonly close: () => void

@@ -7,14 +7,14 @@ import { bindAt } from '../stream/listen-at.ts'
 import type { LocalDatagrams } from './local.ts'
 import { Places } from './places.ts'
 
-/** Asked of the kernel, which may give less: at 50,000 datagrams of 512 bytes a second, what comes in 120 ms or more. */
+/** Requested of the kernel, which may give less. Enough for 120 ms or more of 50,000 datagrams of 512 bytes a second. */
 const BUFFER_BYTES = 4 * 1024 * 1024
 
-/** A local UDP port. `onFailure` is told what the network says of single datagrams. Rejects as `bindAt`. */
+/** A local UDP port. `onFailure` receives the errors of the network about single datagrams. Rejects as `bindAt`. */
 export async function bindUdp(at: HostPort, onFailure: (err: unknown) => void): Promise<LocalDatagrams> {
   const socket = createSocket(isIPv6(at.host) ? 'udp6' : 'udp4')
   const bound = await bindAt(socket, at)
-  // What the network answers to an answer (ECONNREFUSED, say) ends nothing.
+  // An error of the network about an answer (ECONNREFUSED, for example) ends nothing.
   socket.on('error', onFailure)
   growPortBuffers(socket, BUFFER_BYTES)
   const endpoint = udpEndpoint(socket)

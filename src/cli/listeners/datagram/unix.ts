@@ -3,7 +3,7 @@ import { ErrorCode, identityOf, occupySocketPath, removeIfSame, WarrenError } fr
 import { type LocalDatagrams, MAX_BACKLOG_BYTES } from './local.ts'
 
 export interface BindUnixOptions {
-  /** Of the path. Who may send to it. @default 0o600 */
+  /** Mode of the path, which decides who may send to it. @default 0o600 */
   readonly mode?: number
   readonly onFailure: (err: unknown) => void
 }
@@ -75,7 +75,7 @@ function wrap(socket: DgramSocket, path: string, onFailure: (err: unknown) => vo
   }
 }
 
-// It comes into being with its mode; a chmod afterwards would leave a moment for others.
+// It is created with its mode; before a later chmod, others could use it.
 function bindWithMode(socket: DgramSocket, path: string, mode: number): void {
   const umask = process.umask(0o777 & ~mode)
   try {
@@ -85,14 +85,14 @@ function bindWithMode(socket: DgramSocket, path: string, mode: number): void {
   }
 }
 
-// A datagram of no bytes tells: a socket that nobody holds any more refuses it.
+// An empty datagram shows it: a socket that no process holds any more refuses it.
 async function isStale(socket: DgramSocket, path: string): Promise<boolean> {
   const { promise, resolve } = Promise.withResolvers<boolean>()
   socket.sendTo(Buffer.alloc(0), 0, 0, path, err => resolve(/refused/i.test(err?.message ?? '')))
   return await promise
 }
 
-// Its native code is not there for every system, and few commands need it.
+// Its native code does not exist for every system, and few commands need it.
 async function load(): Promise<{ readonly DgramSocket: new () => DgramSocket }> {
   try {
     return await import('node-unix-socket')

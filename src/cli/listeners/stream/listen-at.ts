@@ -23,7 +23,7 @@ import type { Endpoint } from '../../options/index.ts'
 export interface Listening {
   /** As a person would type it. */
   readonly bound: string
-  /** Removes the path of a unix socket, unless something else has come into its place. Before the server is closed. */
+  /** Removes the path of a unix socket, unless something else has replaced it. Call it before the server is closed. */
   readonly remove: () => void
 }
 
@@ -44,9 +44,9 @@ export async function listenAt(server: Server, endpoint: Endpoint): Promise<List
 async function listenAtPath(server: Server, path: string): Promise<Listening> {
   const identity = await occupySocketPath(path, acceptsConnections, async () => {
     const staged = join(dirname(path), `.${randomBytes(6).toString('base64url')}`)
-    // Where the name is too short for another one beside it.
+    // If the path is too long for a temporary name beside it, the socket is bound there directly.
     const at = Buffer.byteLength(staged) > MAX_SOCKET_PATH_BYTES ? path : staged
-    // The socket comes into being closed to other users; a chmod afterwards would leave a moment.
+    // The socket is created closed to other users; before a later chmod, they could use it.
     const umask = process.umask(0o177)
     let begun: Promise<void>
     try {
@@ -62,8 +62,8 @@ async function listenAtPath(server: Server, path: string): Promise<Listening> {
 }
 
 /**
- * Gives a socket that already listens its name. So nobody finds it there before it takes connections, and takes it for one that
- * nobody serves; and Node, which removes at the end the name that it bound, whatever is there by then, removes the other one.
+ * Gives a socket that already listens its name. So nobody finds the socket before it accepts connections, and takes it for a
+ * stale one. And Node removes at the end the temporary name that it bound, not the path, which may be another's by then.
  */
 function appear(server: Server, staged: string, path: string): void {
   try {

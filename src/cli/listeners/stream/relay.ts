@@ -4,10 +4,10 @@ import { finished, pipeline } from 'node:stream/promises'
 import { ErrorCode, WarrenError } from '../../../core/index.ts'
 
 /**
- * Joins a brokered connection to standard input and output, each direction ending by itself.
+ * Joins a brokered connection to standard input and output; each direction ends independently.
  *
  * Resolves once both directions have ended; on a terminal, once the other end has, since nobody ends a terminal's input
- * for a connection that is over. Rejects with STREAM_TRUNCATED if the connection is cut.
+ * for a closed connection. Rejects with STREAM_TRUNCATED if the connection is cut.
  */
 export async function relayStdio(
   socket: Socket,
@@ -35,7 +35,7 @@ export async function relayStdio(
 }
 
 /**
- * Joins two sockets, each direction ending by itself; both must be half-open.
+ * Joins two sockets; each direction ends independently. Both must be half-open.
  *
  * Resolves once both directions have ended. If either side breaks, the other is reset, so that nobody takes half an
  * answer for a whole one, and it rejects with STREAM_TRUNCATED.
@@ -57,14 +57,14 @@ export async function relaySockets(local: Socket, brokered: Socket): Promise<voi
 
 /** Ends a connection so that its peer sees an error: by a reset where there is one. */
 export function abort(socket: Socket): void {
-  // A unix socket has no reset; there the peer finds out by writing. Of a socket whose end is just leaving all has been sent,
+  // A unix socket has no reset; its peer notices when it writes. A socket whose end is about to leave has sent all its data,
   // and Node would give up its handle without closing it.
   const isLeaving = socket.writableEnded && socket.writableLength === 0 && !socket.writableFinished
   if (socket.localFamily !== undefined && !isLeaving) socket.resetAndDestroy()
   socket.destroy()
 }
 
-// What a stream failed with; the pipelines around it only say that it closed early.
+// The first error of a stream; the pipelines around it only say that it closed early.
 function firstError(socket: Socket): () => Error | undefined {
   let first: Error | undefined
   socket.on('error', err => {
