@@ -177,7 +177,7 @@ describe('a rotation of the root', () => {
     owners.push(host('late', 1n, chain), host('slow', 2n, chain), host('good', 2n, [...chain.slice(0, 2), newest]))
     assert.throws(
       () => rotation.finish(false),
-      refusal('NOT_READY', /late \(has not heard of it\), slow \(its certificate is still below the old root\), good/)
+      refusal('NOT_READY', /late \(has not received it\), slow \(its certificate is still below the old root\), good/)
     )
     owners.splice(0, 2)
     clock.nowMs += 9_999
