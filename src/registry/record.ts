@@ -186,7 +186,7 @@ function healthOf(health: registryPb.Health): Health {
 function protocolsOf(protocols: readonly registryPb.Protocol[]): readonly Protocol[] {
   const names = new Set<Protocol>()
   for (const protocol of protocols) {
-    // Protocols of a later version are left out: nobody here can ask for them.
+    // Protocols of a later version are left out: no workload here can ask for them.
     if (protocol === registryPb.Protocol.TCP) names.add('tcp')
     else if (protocol === registryPb.Protocol.UDP) names.add('udp')
   }

@@ -23,7 +23,7 @@ export function isEnough(wait: WaitMode, { required, missing }: Omit<Replication
 /**
  * The progress of the own change published as `seq`; undefined for a seq without a publication, or one that is forgotten.
  *
- * A host that ended meanwhile is still required: nobody can know whether it has the change.
+ * A host that ended meanwhile is still required: this host cannot know whether it has the change.
  */
 export function replication(state: RegistryState, seq: bigint): ReplicationProgress | undefined {
   const publication = state.publications.findLast(candidate => candidate.seq === seq)

@@ -41,7 +41,7 @@ export function verifyChains(state: RegistryState, now: Now): Effect[] {
   return effects
 }
 
-/** Hides or shows an owner's records. Only here: a suspicion by gossip changes nobody's data. */
+/** Hides or shows an owner's records. Only here: a suspicion changes no other data. */
 export function suspect(state: RegistryState, peer: PeerKey, suspected: boolean): Effect[] {
   const entry = state.entries.get(peer)
   if (entry === undefined || peer === state.own.peer || entry.suspect === suspected) return []

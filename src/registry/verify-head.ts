@@ -4,7 +4,7 @@ import { leaseLeftMs, type Now } from './lease.ts'
 import { MAX_SKEW_MS, QUARANTINE_MS } from './limits.ts'
 import type { Admitted, RegistryState } from './state.ts'
 
-/** The verdict on a head that arrived. `forged` and `invalid` are the sender's fault; `ignored` is nobody's. */
+/** The verdict on a head that arrived. `forged` and `invalid` are the sender's fault; `ignored` is not a fault. */
 export type HeadVerdict =
   | { readonly is: 'newer' }
   /** Signed with our own key. */

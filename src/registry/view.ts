@@ -137,7 +137,7 @@ function recordsOf(state: RegistryState, entry: Entry): LiveRecord[] {
   return found
 }
 
-// Its certificate limits the scopes that a host may run; a record beyond that names a workload that nobody would believe.
+// Its certificate limits the scopes that a host may run; a record beyond that names a workload that no host would accept.
 function mayRun({ identity }: Entry, { address }: RegistryRecord): boolean {
   return identity.scopes.length === 0 || identity.scopes.includes(address.scope)
 }

@@ -225,6 +225,9 @@ describe('a host that asks about authorities', () => {
     }
     await assert.rejects(authorities.add('m2', never), refusal('UNSUPPORTED', /the warren of that host is too old/))
     state.answer = () => ({ case: 'done', value: create(authorityPb.DoneSchema) })
-    await assert.rejects(authorities.add('m2', never), refusal('MESSAGE_MALFORMED', /m2 sent an answer that does not fit/))
+    await assert.rejects(
+      authorities.add('m2', never),
+      refusal('MESSAGE_MALFORMED', /m2 sent an answer that does not fit/)
+    )
   })
 })

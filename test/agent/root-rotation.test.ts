@@ -197,7 +197,7 @@ describe('a rotation of the root', () => {
     await importRootKey(vault.directory, readFileSync(`${directory}/root`), secret)
     assert.deepEqual(vault.require(VaultFile.RootKey), key)
     await rotation.begin()
-    const underWay = refusal('NOT_READY', /rotation of the root is under way/)
+    const underWay = refusal('NOT_READY', /rotation of the root is in progress/)
     await assert.rejects(exportRootKey(vault.directory, `${directory}/other`, secret, NOW_MS), underWay)
     await assert.rejects(importRootKey(vault.directory, readFileSync(`${directory}/root`), secret), underWay)
     rotation.finish(true)

@@ -63,7 +63,7 @@ export async function importRootKey(stateDir: string, sealed: Uint8Array, passph
 // To finish a rotation, the keys of both roots are needed, and one file holds one key.
 function requireNoRotation(vault: Vault): void {
   if (vault.read(VaultFile.FormerRootKey) === undefined) return
-  throw new WarrenError(ErrorCode.NotReady, 'a rotation of the root is under way', {
+  throw new WarrenError(ErrorCode.NotReady, 'a rotation of the root is in progress', {
     hint: 'End it first: `warren root rotate --finish`.'
   })
 }

@@ -83,7 +83,7 @@ export class RootRotation {
     const { vault, trust, service, clock, log } = this.#deps
     const { trustDomain, version, roots, adminPublicKey } = trust.state
     if (roots.length > 1) {
-      throw new WarrenError(ErrorCode.AlreadyExists, 'a rotation of the root is under way', {
+      throw new WarrenError(ErrorCode.AlreadyExists, 'a rotation of the root is in progress', {
         hint: '`warren root status` shows its progress; `warren root rotate --finish` ends it.'
       })
     }
@@ -114,7 +114,7 @@ export class RootRotation {
     const { trust, service, clock, log } = this.#deps
     const { trustDomain, version, roots, adminPublicKey } = trust.state
     if (roots.length < 2) {
-      throw new WarrenError(ErrorCode.NotFound, 'no rotation of the root is under way', {
+      throw new WarrenError(ErrorCode.NotFound, 'no rotation of the root is in progress', {
         hint: '`warren root rotate` begins one.'
       })
     }

@@ -93,7 +93,7 @@ export class Gossip {
       const { recipients } = await this.#pubsub.publish(name, bytes)
       // publish can resolve without having sent anything: streams may be closed, or too full.
       if (recipients.length === 0 && this.#pubsub.getSubscribers(name).length > 0) {
-        this.#log.debug('gossip reached nobody', { protocol: name, bytesOut: bytes.length })
+        this.#log.debug('gossip reached no neighbour', { protocol: name, bytesOut: bytes.length })
       }
       return recipients.length
     } catch (err) {
