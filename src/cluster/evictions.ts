@@ -120,7 +120,7 @@ export class Evictions {
     const revocation = address === undefined ? undefined : revocationOfAddress(revocations, address)
     if (address === undefined || revocation === undefined) return
     throw new WarrenError(ErrorCode.Revoked, revocationText(address, revocation), {
-      hint: `The founding host can take it back: warren unrevoke ${revocation.id}.`
+      hint: `The founding host can withdraw it: warren unrevoke ${revocation.id}.`
     })
   }
 

@@ -39,7 +39,8 @@ export class Readiness {
         () => true,
         () => false
       )
-      if (!hasHeard && !signal.aborted) log.warn('serving without having synchronised', { reason: 'no member answered' })
+      if (!hasHeard && !signal.aborted)
+        log.warn('serving without having synchronised', { reason: 'no member answered' })
     }
     signal.throwIfAborted()
     if (this.#state !== 'starting') return

@@ -40,7 +40,7 @@ export function formFault(key: KeyObject, der?: Uint8Array): string | undefined 
 
 /** Throws CERTIFICATE_REFUSED unless it is a P-256 key in its one form; `what` begins the reason. See `formFault`. */
 export function requireCanonical(key: KeyObject, what: string, der?: Uint8Array): void {
-  if (!isP256(key)) throw new WarrenError(ErrorCode.CertificateRefused, `${what} is no P-256 key`)
+  if (!isP256(key)) throw new WarrenError(ErrorCode.CertificateRefused, `${what} is not a P-256 key`)
   const fault = formFault(key, der)
   if (fault === undefined) return
   throw new WarrenError(ErrorCode.CertificateRefused, `${what} has ${fault}`, { hint: HINT })

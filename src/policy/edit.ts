@@ -78,7 +78,7 @@ export function addRevocation(
   const added: Revocation = {
     id: `x${nextVersion(current)}`,
     machine,
-    // Certificates count whole seconds; rounded up, this would refuse a host that joins again within the same second.
+    // Certificates have whole seconds; rounded up, this would refuse a host that joins again within the same second.
     beforeMs: machine === undefined ? 0 : Math.floor(nowMs / 1_000) * 1_000,
     peers,
     keys,

@@ -39,7 +39,7 @@ export function takeGossip(state: RegistryState, from: PeerKey, bytes: Uint8Arra
     const left = from === owner ? state.rates.check(`owner ${owner}`, now.monotonicMs) : 'allowed'
     if (left !== 'allowed') return tooManyHeads(owner, left)
     if (delta !== undefined && !agrees(delta, sealed.head))
-      return blame(state, from, 'a change at odds with its head', now)
+      return blame(state, from, 'a change that does not match its head', now)
     return handleHead(state, { from, sealed, delta, sentToAll: sentToAll && from === owner }, now)
   } catch (err) {
     const { reason, limit } = WarrenError.from(err, ErrorCode.MessageMalformed)

@@ -117,12 +117,12 @@ function readHead(head: Uint8Array, trustDomain: string, limits: Limits): Head {
   const wire = decode(registryPb.NodeHeadSchema, head, MAX_HEAD_BYTES)
   if (wire.trustDomain !== trustDomain) throw malformed('it belongs to another trust domain')
   if (wire.owner.length !== 32) throw malformed('its owner is not a key')
-  if (!isComponent(wire.machine)) throw malformed('its machine is no machine name')
+  if (!isComponent(wire.machine)) throw malformed('its machine is not a machine name')
   if (wire.epoch > MAX_COUNTER || wire.seq > MAX_COUNTER) throw malformed('its epoch or seq is out of range')
   if (wire.recordSeq > wire.seq) throw malformed('its record_seq is greater than its seq')
   if (wire.root.length !== 32 || wire.certificateSha256.length !== 32) throw malformed('a hash does not have 32 bytes')
   if (wire.count > limits.maxRecords) {
-    throw malformed(`it counts more than ${limits.maxRecords} records`, 'registry_records')
+    throw malformed(`it has more than ${limits.maxRecords} records`, 'registry_records')
   }
   if (wire.leaseMs < MIN_LEASE_MS || wire.leaseMs > MAX_LEASE_MS)
     throw malformed(`its lease of ${wire.leaseMs} ms is out of range`)

@@ -16,7 +16,7 @@ export function validate(head: Head, set: RecordSet, fault: WarrenError | undefi
   if (set.root !== head.root) return { is: 'mismatch' }
   if (fault !== undefined) return { is: 'invalid', reason: fault.reason, limit: fault.limit }
   if (set.count !== head.count) {
-    return { is: 'invalid', reason: `${set.count} records where it counts ${head.count}`, limit: undefined }
+    return { is: 'invalid', reason: `${set.count} records where the head states ${head.count}`, limit: undefined }
   }
   if (set.bytes > limits.maxSetBytes) {
     return { is: 'invalid', reason: `more than ${limits.maxSetBytes} bytes of records`, limit: 'registry_set_bytes' }

@@ -124,5 +124,5 @@ function requireAgent(
   }
   const node = verifyNodeChain(nodeChain, trust, nowMs)
   const agent = node.ok ? verifyAgent(leaf, node.identity, trust, nowMs) : node
-  if (!agent.ok) throw new WarrenError(ErrorCode.CertificateRefused, `the host is no member: ${agent.detail}`)
+  if (!agent.ok) throw new WarrenError(ErrorCode.CertificateRefused, `the host is not a member: ${agent.detail}`)
 }
