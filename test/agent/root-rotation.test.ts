@@ -154,7 +154,7 @@ describe('a rotation of the root', () => {
       [true, true]
     )
     assert.equal(sha(credentials.rootIssuer(trust.state)?.certificate ?? new Uint8Array()), status.roots[1]?.sha256)
-    await assert.rejects(rotation.begin(), refusal('ALREADY_EXISTS', /under way/))
+    await assert.rejects(rotation.begin(), refusal('ALREADY_EXISTS', /in progress/))
     assert.equal(state.accepted, 1)
     rotation.finish(true)
     assert.equal(state.accepted, 2)

@@ -15,7 +15,7 @@ type DecodeLength = (bytes: { readonly byteLength: number }) => unknown
 /**
  * Makes an encrypted connection find out without a new error that nothing is left to read.
  *
- * libp2p's decoder ends each pass over the arrived data with a RangeError, for which V8 walks the stack: one for each packet,
+ * libp2p's decoder ends each run over the arrived data with a RangeError, for which V8 walks the stack: one for each packet,
  * as expensive as the decryption.
  */
 export function quietDecoder<Connection extends MessageStream>(connection: Connection): Connection {
