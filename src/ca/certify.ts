@@ -5,9 +5,9 @@ import type { Credentials } from './membership/index.ts'
 import type { Svid } from './svids.ts'
 
 /**
- * Issues X.509-SVIDs with the CA that this host has now; each has a key of its own that exists in memory only.
+ * Issues X.509-SVIDs with the current CA of this host; each has a key of its own that exists in memory only.
  *
- * Rejects with CERTIFICATE_EXPIRED while the certificate of the host itself has ended.
+ * Rejects with CERTIFICATE_EXPIRED while the certificate of the host itself is expired.
  */
 export function certifier(
   credentials: Credentials,
@@ -20,7 +20,7 @@ export function certifier(
     if (credentials.hasExpired(now)) {
       const ended = new Date(node.notAfterMs).toISOString()
       throw new WarrenError(ErrorCode.CertificateExpired, `the certificate of this host ended at ${ended}`, {
-        hint: 'It is renewed as soon as an authority answers; `warren status` says what stands in the way.'
+        hint: 'It is renewed as soon as an authority answers; `warren status` shows what prevents it.'
       })
     }
     const key = generateSigningKeyPair()

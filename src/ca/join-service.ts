@@ -30,29 +30,29 @@ export interface JoinServiceDeps {
   readonly meshAddresses: () => readonly string[]
   /** Whether a host of this name is a member now. */
   readonly isTaken: (machine: string) => boolean
-  /** Those in force. */
+  /** The revocations in force. */
   readonly revocations: () => readonly Revocation[]
-  /** Of the certificates of admitted hosts, in milliseconds. */
+  /** Lifetime of the certificates of admitted hosts, in milliseconds. */
   readonly lifetimeMs: number
   readonly clock: Clock
   readonly log: Logger
-  /** @default nobody takes note */
+  /** @default no notification */
   readonly metrics?: Metrics
-  /** @default nobody listens */
+  /** @default no notification */
   readonly events?: EventSink
 }
 
 const DEFAULT_TTL_MS = 3_600_000
 const MAX_TTL_MS = 7 * 24 * 3_600_000
 const MAX_SCOPES = 64
-// Ended tokens stay known for a while, so that a late joiner hears "expired" and not "unknown".
+// Expired tokens are kept for a while, so that a late joiner receives "expired" and not "unknown".
 const FORGET_AFTER_MS = 7 * 24 * 3_600_000
-/** Tokens that one authority keeps. */
+/** The most tokens that one authority keeps. */
 export const MAX_TOKENS = 10_000
-// A person mistypes a few times; a program that goes on costs a signature check and a line of log each time.
+// A person makes a few typing errors; a program that repeats them costs a signature check and a line of log each time.
 export const REFUSALS = { burst: 10, perSecond: 1 / 10, maxKeys: 4_096 }
 
-/** The certificate of the agent itself, and the host's that it is below. */
+/** The certificate of the agent, and that of the host which signed it. */
 interface AgentCertificate {
   readonly svid: Svid
   readonly leaf: Uint8Array
@@ -69,7 +69,7 @@ export class JoinService {
     this.#deps = deps
   }
 
-  /** Makes the certificate of the agent itself: a new one from half of its life on, and when the CA of the host was renewed. */
+  /** Makes the certificate of the agent: a new one after half of its life, and when the CA of the host was renewed. */
   async renew(): Promise<void> {
     const { membership, clock } = this.#deps
     const { trustDomain, machine, credentials } = membership
@@ -87,14 +87,14 @@ export class JoinService {
     this.#agent = { leaf, node, svid: { chainDer, certPem, key, notBeforeMs: now, notAfterMs } }
   }
 
-  /** What is shown to joiners. */
+  /** The certificate chain that is shown to joiners. */
   credentials(): Svid {
     return this.#current().svid
   }
 
   /**
-   * A token that admits one host of this name, once. Throws NOT_AUTHORITY, ALREADY_EXISTS (the name is a member's) or
-   * INVALID_ARGUMENT; LIMIT_EXCEEDED when there are too many already.
+   * A token that admits one host of this name, once. Throws NOT_AUTHORITY, ALREADY_EXISTS (a member has the name) or
+   * INVALID_ARGUMENT; LIMIT_EXCEEDED when there are too many tokens already.
    */
   createToken(request: { readonly machine: string; readonly ttlMs: number; readonly scopes: readonly string[] }): {
     token: string
@@ -108,7 +108,7 @@ export class JoinService {
       throw notAuthority()
     }
     if (isTaken(machine) || machine === membership.machine) {
-      throw new WarrenError(ErrorCode.AlreadyExists, `a host named ${machine} is a member already`, {
+      throw new WarrenError(ErrorCode.AlreadyExists, `a host named ${machine} is already a member`, {
         hint: '`warren members` lists the names in use.'
       })
     }
@@ -116,14 +116,14 @@ export class JoinService {
       throw new WarrenError(ErrorCode.InvalidArgument, 'a scope is one component of an address, and not "warren"')
     }
     if (request.ttlMs > MAX_TTL_MS) {
-      throw new WarrenError(ErrorCode.InvalidArgument, 'a join token lives for seven days at most')
+      throw new WarrenError(ErrorCode.InvalidArgument, 'a join token is valid for seven days at most')
     }
     const now = clock.wallMs()
     store.forgetTokens(now - FORGET_AFTER_MS)
     if (store.tokens().length >= MAX_TOKENS) {
       throw new WarrenError(ErrorCode.LimitExceeded, `this host already keeps ${MAX_TOKENS} join tokens`, {
         limit: 'join_tokens',
-        hint: 'They are forgotten a week after they end; a shorter --ttl ends them sooner.'
+        hint: 'Tokens are removed a week after they expire; with a shorter --ttl they expire sooner.'
       })
     }
     const expiresAtMs = now + (request.ttlMs === 0 ? DEFAULT_TTL_MS : request.ttlMs)
@@ -162,7 +162,7 @@ export class JoinService {
     return this.#deps.store.tokens()
   }
 
-  /** Revokes the one token whose id begins so. Throws NOT_FOUND, or INVALID_ARGUMENT if it is used or ambiguous. */
+  /** Revokes the only token whose id begins so. Throws NOT_FOUND, or INVALID_ARGUMENT if it is used or ambiguous. */
   revokeToken(idPrefix: string): StoredToken {
     const { store, clock, log } = this.#deps
     const [token, another] = this.tokens().filter(({ id }) => idPrefix !== '' && id.startsWith(idPrefix))
@@ -177,7 +177,7 @@ export class JoinService {
     }
     if (token.usedAtMs !== undefined) {
       throw new WarrenError(ErrorCode.InvalidArgument, `${token.machine} has joined with this token already`, {
-        hint: `\`warren evict ${token.machine}\` puts it out.`
+        hint: `\`warren evict ${token.machine}\` removes it.`
       })
     }
     if (store.revokeToken(token.id, clock.wallMs())) {
@@ -187,7 +187,7 @@ export class JoinService {
     return store.find(token.id) ?? token
   }
 
-  /** Revokes whatever open tokens there are for a machine; returns how many. */
+  /** Revokes all open tokens for a machine; returns how many. */
   revokeTokensOf(machine: string): number {
     const open = this.tokens().filter(token => token.machine === machine && token.usedAtMs === undefined)
     const revoked = open.filter(({ id }) => this.#deps.store.revokeToken(id, this.#deps.clock.wallMs()))
@@ -195,7 +195,7 @@ export class JoinService {
     return revoked.length
   }
 
-  /** DER: what TLS shows to joiners and to expired hosts, with all that is above it. */
+  /** DER: the chain that TLS shows to joiners and to expired hosts. */
   agentChain(): readonly Uint8Array[] {
     const { leaf, node } = this.#current()
     return [leaf, ...node.chainDer]
@@ -229,7 +229,7 @@ export class JoinService {
     }
   }
 
-  // Only refusals count: however many hosts are set up behind one address, good tokens are never slowed down.
+  // Only refusals count: however many hosts are set up behind one address, valid tokens are never slowed down.
   async #limited<T>(remote: string, admit: () => Promise<T>): Promise<T> {
     const now = this.#deps.clock.monotonicMs()
     if (this.#refusals.left(remote, now) < 1) {
@@ -261,12 +261,12 @@ export class JoinService {
   }
 }
 
-// By the rules of whoever reads it: better told here than on the host that is to join, as "damaged".
+// Read with the reader's own code: an error here is better than "damaged" on the host that is to join.
 function requireUsable(token: string, nowMs: number): void {
   try {
     parseJoinToken(token, nowMs)
   } catch {
-    // Without its cause, which could quote the secret.
+    // The cause is left out, because it could quote the secret.
     throw new WarrenError(ErrorCode.InvalidArgument, 'no host could join with such a token', {
       hint: 'This host needs an address under which it can be reached: give one with --advertise.'
     })
@@ -275,6 +275,6 @@ function requireUsable(token: string, nowMs: number): void {
 
 function notAuthority(): WarrenError {
   return new WarrenError(ErrorCode.NotAuthority, 'this host cannot admit others', {
-    hint: 'Run the command on an authority: the host that founded the trust domain, or one that was made one since.'
+    hint: 'Run the command on an authority: the host that founded the trust domain, or one added by `warren authority add`.'
   })
 }

@@ -9,7 +9,7 @@ export interface JwtHost {
   readonly machine: string
   /** Empty: all. */
   readonly scopes: readonly string[]
-  /** SubjectPublicKeyInfo, DER, in base64, as announced: not yet looked at. */
+  /** SubjectPublicKeyInfo, DER, in base64, as announced: not validated. */
   readonly jwtKeys: readonly string[]
 }
 
@@ -18,7 +18,7 @@ const MAX_AUDIENCES = 16
 const MAX_AUDIENCE_LENGTH = 256
 const ALGORITHM = 'ES256'
 
-/** Signs one JWT-SVID. Throws INVALID_ARGUMENT for an audience that cannot be. */
+/** Signs one JWT-SVID. Throws INVALID_ARGUMENT for an invalid audience. */
 export async function signJwt(
   key: KeyObject,
   spiffeId: string,
@@ -38,16 +38,16 @@ export async function signJwt(
     .setIssuedAt(nowS)
     .setExpirationTime(nowS + lifetimeMs / 1_000)
     .sign(key)
-  // Who validates would refuse it: a character of an audience takes up to four bytes, and those a third more in base64.
+  // A validator would refuse it: a character of an audience takes up to four bytes, and a third more in base64.
   if (token.length <= MAX_TOKEN_LENGTH) return token
   throw new WarrenError(ErrorCode.InvalidArgument, `the audiences make a token of more than ${MAX_TOKEN_LENGTH} bytes`)
 }
 
 /**
- * Verifies a JWT-SVID: signed by a key of a known host, in date, for this audience, and naming a workload of that very host
+ * Verifies a JWT-SVID: signed by a key of a known host, in date, for this audience, and for a workload of that same host
  * and of its scopes.
  *
- * Throws INVALID_ARGUMENT, as the Workload API asks, with the reason.
+ * Throws INVALID_ARGUMENT, as the Workload API demands, with the reason.
  */
 export async function validateJwt(
   token: string,
@@ -64,7 +64,7 @@ export async function validateJwt(
     const verified = await jwtVerify(
       token,
       ({ kid, typ }) => {
-        if (typ !== undefined && typ !== 'JWT' && typ !== 'JOSE') throw new TypeError('its type is no JWT')
+        if (typ !== undefined && typ !== 'JWT' && typ !== 'JOSE') throw new TypeError('its type is not JWT')
         const found = hosts
           .flatMap(host => host.jwtKeys.map(key => ({ host, key })))
           .find(({ key }) => keyId(key) === kid)
@@ -107,7 +107,7 @@ function keyId(spki: string): string {
   return createHash('sha256').update(spki, 'base64').digest('base64url').slice(0, 32)
 }
 
-// A host can announce anything; what is no P-256 key in its one form is no key, or one key would have two ids.
+// A host can announce anything; only a P-256 key in its one form is accepted, or one key would have two ids.
 function usableKey(spki: string): KeyObject | undefined {
   try {
     return p256KeyOf(Buffer.from(spki, 'base64'), 'the key')

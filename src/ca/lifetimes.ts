@@ -1,16 +1,16 @@
 import { definedOnly, ErrorCode, WarrenError } from '../core/index.ts'
 
-/** How long what proves an identity lives, in milliseconds. An authority's values count for the hosts that it admits. */
+/** Lifetimes of certificates, keys and tokens, in milliseconds. An authority's values apply to the hosts that it admits. */
 export interface Lifetimes {
-  /** Of an X.509-SVID. @default 1 h; 5 s to 24 h, and at most half of `nodeMs` */
+  /** An X.509-SVID. @default 1 h; 5 s to 24 h, and at most half of `nodeMs` */
   readonly svidMs: number
-  /** Of a node CA certificate. @default 30 d; 10 s to 90 d, and at most half of `authorityMs` */
+  /** A node CA certificate. @default 30 d; 10 s to 90 d, and at most half of `authorityMs` */
   readonly nodeMs: number
-  /** Of an authority certificate. @default 90 d; 20 s to 400 d */
+  /** An authority certificate. @default 90 d; 20 s to 400 d */
   readonly authorityMs: number
-  /** For how long a key signs JWT-SVIDs. @default 7 d; 10 s to 90 d */
+  /** How long a key signs JWT-SVIDs. @default 7 d; 10 s to 90 d */
   readonly jwtKeyMs: number
-  /** For how long after its end a node CA certificate can still be renewed. @default 14 d; 0 to 90 d */
+  /** How long after its expiry a node CA certificate can still be renewed. @default 14 d; 0 to 90 d */
   readonly graceMs: number
 }
 
@@ -36,10 +36,10 @@ const BOUNDS: Readonly<
   graceMs: { option: '--renewal-grace', min: 0, max: 90 * DAY }
 }
 
-/** A JWT-SVID cannot be called back, so it is short, and shorter still where its key is. */
+/** A JWT-SVID cannot be revoked, so it is short, and even shorter with a short-lived key. */
 const MAX_JWT_MS = 300 * SECOND
 
-/** `lifetimes` over the defaults. Throws INVALID_OPTION that names the option and its bounds. */
+/** `lifetimes` over the defaults. Throws INVALID_OPTION, which names the option and its limits. */
 export function resolveLifetimes(lifetimes: Partial<Lifetimes> = {}): Lifetimes {
   const resolved: Lifetimes = Object.freeze({ ...DEFAULT_LIFETIMES, ...definedOnly(lifetimes) })
   for (const name of Object.keys(BOUNDS) as (keyof Lifetimes)[]) {
@@ -50,13 +50,13 @@ export function resolveLifetimes(lifetimes: Partial<Lifetimes> = {}): Lifetimes 
       hint: `Give ${min / SECOND} to ${max / SECOND} seconds.`
     })
   }
-  // Renewed at half of its life, what is below another certificate then never ends before its time because of it.
+  // Each is renewed at half of its life; so a certificate below another one never expires early because of that one.
   requireHalf('svidMs', 'nodeMs', resolved)
   requireHalf('nodeMs', 'authorityMs', resolved)
   return resolved
 }
 
-/** How long a JWT-SVID lives: two tokens' lives fit into that of their key. */
+/** Lifetime of a JWT-SVID: the life of its key is at least twice as long. */
 export function jwtLifetimeMs({ jwtKeyMs }: Lifetimes): number {
   return Math.min(MAX_JWT_MS, Math.floor(jwtKeyMs / 2 / SECOND) * SECOND)
 }
@@ -66,6 +66,6 @@ function requireHalf(lower: keyof Lifetimes, upper: keyof Lifetimes, lifetimes: 
   throw new WarrenError(
     ErrorCode.InvalidOption,
     `${BOUNDS[lower].option} is more than half of ${BOUNDS[upper].option}`,
-    { hint: 'What signs a certificate must live at least twice as long.' }
+    { hint: 'The certificate of the signer must live at least twice as long.' }
   )
 }

@@ -6,7 +6,7 @@ import type { OwnerView } from '../registry/index.ts'
 import { decode, renewalPb, toBinary } from '../wire/index.ts'
 import type { RenewalService } from './rotation/index.ts'
 
-/** Serves renewals to members. Before the mesh starts, so that no early peer finds the protocol missing. */
+/** Serves renewals to members. Call it before the mesh starts, so that no early peer finds the protocol missing. */
 export function wireRenewals(mesh: Mesh, renewals: RenewalService): void {
   mesh.handle(
     '/warren/renew/1',
@@ -30,7 +30,7 @@ export async function askOverMesh(
   return openRenewalAnswer(await mesh.request(peer, '/warren/renew/1', bytes, options))
 }
 
-/** Who says that it holds an authority: those that are connected first, else in random order, so that none is asked by all. */
+/** The hosts that claim an authority: connected ones first, then in random order, so that no single one is asked by all. */
 export function authoritiesOf(owners: readonly OwnerView[], mesh: Pick<Mesh, 'isConnected'>): PeerKey[] {
   return owners
     .filter(({ self, capabilities }) => !self && capabilities.includes(AUTHORITY_CAPABILITY))

@@ -14,9 +14,9 @@ export interface Svid {
 
 interface Slot {
   readonly spiffeId: string
-  /** What signed the current one has been replaced. */
+  /** The signer of the current one has been replaced. */
   isStale: boolean
-  /** Why the last renewal failed. */
+  /** The reason why the last renewal failed. */
   problem: string
   current: Svid | undefined
   pending: Promise<Svid> | undefined
@@ -25,8 +25,8 @@ interface Slot {
 /**
  * The SVIDs of the registrations of this host.
  *
- * Issued when first needed and again shortly before half of their life, so that what is handed out is always good for about
- * that long; a failed renewal leaves the old one in use until it ends.
+ * Issued when first needed and again shortly before half of their life, so that a returned SVID is always valid for about
+ * that long; a failed renewal leaves the old one in use until it expires.
  */
 export class Svids {
   readonly #slots = new Map<string, Slot>()
@@ -59,16 +59,16 @@ export class Svids {
     } catch (err) {
       if (current === undefined || now >= current.notAfterMs) throw err
     }
-    // What was being made while its signer was replaced is stale, but good.
+    // An SVID whose signer was replaced while it was made is stale, but valid.
     return slot.current ?? (await this.get(registrationId))
   }
 
-  /** Has the next `get` of each issue a new one, since what signs them was replaced; the old ones stay good until they end. */
+  /** Makes the next `get` of each issue a new one, since their signer was replaced; the old ones stay valid until they expire. */
   markStale(): void {
     for (const slot of this.#slots.values()) slot.isStale = true
   }
 
-  /** Renews those that were ever handed out and are due, so that what was proved with them can be proved again; whether any was. */
+  /** Renews the SVIDs that were returned and are due, so that sessions can be proved again; returns whether there were any. */
   async renewDue(): Promise<boolean> {
     const now = this.#clock.wallMs()
     const due = [...this.#slots.entries()].filter(
@@ -83,7 +83,7 @@ export class Svids {
     return renewed
   }
 
-  /** Those that were handed out. */
+  /** The SVIDs that were returned. */
   inUse(): Array<{ readonly spiffeId: string; readonly svid: Svid; readonly problem: string }> {
     return [...this.#slots.values()].flatMap(({ spiffeId, current, problem }) =>
       current === undefined ? [] : [{ spiffeId, svid: current, problem }]
@@ -105,7 +105,7 @@ export class Svids {
   }
 }
 
-// A little before half of it, so that one that has less left is a sign that renewing fails.
+// A little before half of its life, so that less than half left shows that renewals fail.
 const RENEW_SHARE = 0.45
 
 /** When an SVID is due to be renewed, wall milliseconds. */

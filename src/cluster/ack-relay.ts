@@ -23,18 +23,18 @@ export interface AckRelayDeps {
 const PROTOCOL = '/warren/ack-relay/1'
 const MAX_BYTES = 512
 const KEY_BYTES = 32
-/** What one member may have handed on: so many a second, after a burst. */
+/** Acknowledgements that are forwarded for one member: this many a second, after a burst. */
 export const RELAYS: KeyedRate = { perSecond: 50, burst: 200, maxKeys: 8_192 }
-/** Members asked to hand one on, and the time between one and the next. */
+/** Members asked to forward one, and the time between one and the next. */
 const MAX_TRIED = 3
 const STAGGER_MS = 250
-/** Bounds the memory of who helped; who is forgotten is found again by asking. */
+/** Limits the memory of successful helpers; a forgotten helper is found again by asking. */
 const MAX_REMEMBERED = 4_096
 const NOTHING = new Uint8Array()
 
 /**
- * Brings acknowledgements to owners that this host does not reach, over a member that reaches both, and hands on those of
- * others. Their author signs them, so the member in between can lose one, and no more.
+ * Delivers acknowledgements to owners that this host does not reach, through a member that reaches both, and forwards those of
+ * other members. The author signs them, so the member in between can only lose one.
  */
 export class AckRelay {
   readonly #deps: AckRelayDeps
@@ -42,19 +42,19 @@ export class AckRelay {
   readonly #helped = new LruMap<PeerKey, PeerKey>(MAX_REMEMBERED)
   #receive: ((ack: Uint8Array, author: PeerKey) => void) | undefined
 
-  /** Before the mesh starts: takes its protocol. */
+  /** Registers the protocol. Call it before the mesh starts. */
   constructor(deps: AckRelayDeps) {
     this.#deps = deps
     const sizes = { maxRequestBytes: MAX_BYTES, maxResponseBytes: MAX_BYTES }
     deps.mesh.handle(PROTOCOL, (from, request, signal) => this.#serve(from, request, signal), sizes)
   }
 
-  /** Hands every acknowledgement that is truly of its author to `receive`. Before the mesh starts. */
+  /** Passes every acknowledgement that its author signed to `receive`. Call it before the mesh starts. */
   deliverTo(receive: (ack: Uint8Array, author: PeerKey) => void): void {
     this.#receive = receive
   }
 
-  /** Delivers an acknowledgement: by `direct`, or if that fails or is late over others. Rejects as the last of them. */
+  /** Delivers an acknowledgement by `direct`, or if that fails or is late, through others. Rejects with the last error. */
   async send(
     owner: PeerKey,
     ack: Uint8Array,
@@ -72,7 +72,7 @@ export class AckRelay {
       await mesh.request(helper, PROTOCOL, message, { signal: limit, maxResponseBytes: MAX_BYTES })
       this.#helped.set(owner, helper)
     })
-    // A dial takes long to fail where nothing answers; so it comes second where another way is known to work.
+    // A dial takes long to fail where nothing answers; so it comes second if a helper is known to work.
     const attempts = last === undefined ? [direct, ...relayed] : [...relayed.slice(0, 1), direct, ...relayed.slice(1)]
     await raceStaggered(attempts, STAGGER_MS, signal, () => {})
   }
@@ -99,22 +99,23 @@ export class AckRelay {
     const { mesh, isMember, verify, metrics } = this.#deps
     const message = decode(registryPb.RelayedAckSchema, request, MAX_BYTES)
     if (message.owner.length !== KEY_BYTES || message.author.length !== KEY_BYTES) {
-      throw new WarrenError(ErrorCode.MessageMalformed, 'that is no peer key')
+      throw new WarrenError(ErrorCode.MessageMalformed, 'this is not a peer key')
     }
     const [owner, author] = [peerKeyOf(message.owner), peerKeyOf(message.author)]
     if (owner === mesh.peer) {
       const signed = Buffer.concat([message.owner, message.ack])
       if (!isMember(author) || !verify(message.author, signed, message.signature)) {
-        throw new WarrenError(ErrorCode.PermissionDenied, 'an acknowledgement that is not of its author')
+        throw new WarrenError(ErrorCode.PermissionDenied, 'the acknowledgement is not signed by its author')
       }
-      if (this.#receive === undefined) throw new WarrenError(ErrorCode.NotReady, 'the registry is not there yet')
+      if (this.#receive === undefined) throw new WarrenError(ErrorCode.NotReady, 'the registry is not running yet')
       this.#receive(message.ack, author)
       return NOTHING
     }
-    // One hop: nobody has his own handed on in another's name, or further than to a neighbour.
-    if (author !== from) throw new WarrenError(ErrorCode.PermissionDenied, 'an acknowledgement of somebody else')
+    // One hop only: a member can neither forward in the name of another, nor further than to a neighbour.
+    if (author !== from)
+      throw new WarrenError(ErrorCode.PermissionDenied, 'the acknowledgement belongs to another host')
     if (!this.#relays.take(from, this.#deps.monotonicMs())) {
-      throw new WarrenError(ErrorCode.LimitExceeded, 'too many acknowledgements to hand on', { limit: 'ack_relays' })
+      throw new WarrenError(ErrorCode.LimitExceeded, 'too many acknowledgements to forward', { limit: 'ack_relays' })
     }
     if (!mesh.isConnected(owner)) throw new WarrenError(ErrorCode.DestinationUnreachable, 'not connected to its owner')
     try {

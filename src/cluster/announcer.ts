@@ -2,23 +2,23 @@ import { type Logger, WarrenError } from '../core/index.ts'
 import type { Profile } from '../registry/index.ts'
 
 export interface AnnouncerDeps {
-  /** What this host says of itself now. */
+  /** The present profile of this host. */
   readonly profile: () => Profile
-  /** Whether others would refuse it whatever it says: this host was evicted, or its certificate has ended. */
+  /** Whether others would refuse any profile: this host was evicted, or its certificate has expired. */
   readonly isShutOut: () => boolean
   /**
-   * Signs a profile and publishes it, if it differs from the last one. Throws for what other hosts would refuse, and leaves
-   * in force what was said before.
+   * Signs a profile and publishes it, if it differs from the last one. Throws for a profile that other hosts would refuse; then
+   * the last one stays in force.
    */
   readonly announce: (profile: Profile) => void
   readonly log: Logger
 }
 
 /**
- * Tells the others what this host says of itself, held to what they take.
+ * Announces the profile of this host to the others, within the limits of what they accept.
  *
- * What they would refuse is not said: it would hide this host from all of them. Then the last good word stays, an error is
- * logged once for each reason, and `problem` says why until the next word is a good one.
+ * A profile that they would refuse is not published: it would hide this host from all of them. Then the last valid one stays, an
+ * error is logged once for each reason, and `problem` holds the reason until the next valid one.
  */
 export class Announcer {
   readonly #deps: AnnouncerDeps
@@ -29,14 +29,14 @@ export class Announcer {
     this.#deps = deps
   }
 
-  /** Why others do not know the present state of this host; undefined if they do. */
+  /** The reason why others do not know the present state of this host; undefined if they do. */
   get problem(): string | undefined {
     return this.#problem
   }
 
   /**
-   * Announces for the first time, once everything that a profile speaks of serves. Throws for what others would refuse: nothing
-   * was said before that could stay.
+   * Announces for the first time, once everything in the profile is served. Throws for a profile that others would refuse: there
+   * is no earlier one that could stay.
    */
   begin(): void {
     const { profile, isShutOut, announce } = this.#deps
@@ -44,17 +44,17 @@ export class Announcer {
     if (!isShutOut()) announce(profile())
   }
 
-  /** Announces again. Does nothing before `begin`, and while nobody would accept it. Never throws. */
+  /** Announces again. Does nothing before `begin`, and while no host would accept it. Never throws. */
   announce(): void {
     const { profile, isShutOut, announce, log } = this.#deps
     if (!this.#hasBegun || isShutOut()) return
     try {
       announce(profile())
-      if (this.#problem !== undefined) log.info('what this host says of itself is announced again')
+      if (this.#problem !== undefined) log.info('this host announces its state again')
       this.#problem = undefined
     } catch (err) {
       const { message } = WarrenError.from(err)
-      if (message !== this.#problem) log.error('what this host says of itself is not announced', { err })
+      if (message !== this.#problem) log.error('this host cannot announce its state', { err })
       this.#problem = message
     }
   }

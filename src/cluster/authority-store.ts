@@ -1,14 +1,14 @@
 import type { OwnerView } from '../registry/index.ts'
 import type { Store } from '../state/index.ts'
 
-/** What the head of a host that holds an authority says that it can. */
+/** The capability in the head of a host that holds an authority. */
 export const AUTHORITY_CAPABILITY = 'authority'
 
 const SETTING = 'authorities'
 const MAX_AUTHORITIES = 16
 const MAX_ADDRESSES = 8
 
-/** Remembers on disk where the authorities answer on their data ports, for a host that no mesh lets in any more. */
+/** Stores on disk the data addresses of the authorities, for a host that the mesh no longer admits. */
 export class AuthorityStore {
   readonly #store: Pick<Store, 'setting' | 'setSetting'>
   #known: ReadonlyMap<string, readonly string[]>
@@ -18,12 +18,12 @@ export class AuthorityStore {
     this.#known = read(store.setting(SETTING))
   }
 
-  /** host:port of data listeners, an authority's after another's. */
+  /** host:port of data listeners, one authority after another. */
   addresses(): string[] {
     return [...this.#known.values()].flat()
   }
 
-  /** Notes what the newest head of a host says. */
+  /** Records the newest head of a host. */
   note({ machine, self, capabilities, dataAddresses }: OwnerView): void {
     if (self) return
     if (!capabilities.includes(AUTHORITY_CAPABILITY)) {
@@ -34,7 +34,7 @@ export class AuthorityStore {
     if (dataAddresses.length === 0) return
     const addresses = dataAddresses.slice(0, MAX_ADDRESSES)
     if (this.#known.get(machine)?.join() === addresses.join()) return
-    // The newest first; a host that only says that it is an authority pushes out no more than the oldest.
+    // The newest first; a host that falsely claims to be an authority can only push out the oldest.
     const rest = [...this.#known].filter(([name]) => name !== machine)
     this.#save([[machine, addresses] as const, ...rest].slice(0, MAX_AUTHORITIES))
   }
@@ -52,7 +52,7 @@ function read(bytes: Uint8Array | undefined): ReadonlyMap<string, readonly strin
     if (!Array.isArray(found)) return new Map()
     return new Map(found.filter(isEntry))
   } catch {
-    // A hint, and nothing else: the next head of an authority writes it anew.
+    // Only an aid: the next head of an authority writes it anew.
     return new Map()
   }
 }

@@ -4,7 +4,7 @@ import { type Decision, denyOnError, evaluate, type Protocol } from '../policy/i
 import type { PolicyService } from './policy-service.ts'
 import type { Routing } from './routing.ts'
 
-/** Puts questions about registrations to the policy: the one place where this agent says yes to a connection. */
+/** Asks the policy about registrations: the only place where this agent allows a connection. */
 export class Authorizer {
   readonly #policy: PolicyService
   readonly #routing: Routing
@@ -16,7 +16,7 @@ export class Authorizer {
     this.#clock = clock
   }
 
-  /** Never throws: what cannot be decided is denied. */
+  /** Never throws: a question that cannot be decided is denied. */
   authorize(question: {
     readonly source: Address
     readonly destination: Address

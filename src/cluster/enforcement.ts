@@ -2,11 +2,11 @@ import type { ErrorCode, Logger } from '../core/index.ts'
 import type { EventFields, EventSource } from '../events/index.ts'
 import type { PeerKey } from '../identity/index.ts'
 
-/** What enforcement does to the data plane. */
+/** The actions of enforcement on the data plane. */
 export interface EnforcedProxy {
-  /** Verifies every session and flow again, and cuts what is no longer allowed before it returns. */
+  /** Verifies every session and flow again, and cuts those that are no longer allowed before it returns. */
   readonly reevaluate: (reason: string) => void
-  /** Ends what belongs to a registration of this host. `code` is what a source is answered that is just connecting. */
+  /** Ends everything of a registration of this host. A source that is just connecting receives `code`. */
   readonly registrationEnded: (registrationId: string, reason: string, code: ErrorCode) => void
 }
 
@@ -14,15 +14,15 @@ export interface EnforcementDeps {
   readonly events: EventSource
   readonly proxy: EnforcedProxy
   readonly evictions: {
-    /** Drops the records of hosts that are revoked by now, and then their connections. */
+    /** Drops the records of hosts that are revoked now, and then their connections. */
     readonly carryOut: () => void
   }
   readonly workloads: {
-    /** Ends the registrations that nothing grants any more. */
+    /** Ends the registrations that no entry grants any more. */
     readonly review: () => void
   }
   readonly registry: {
-    /** Verifies every owner anew, and drops those that no longer pass. */
+    /** Verifies every owner anew, and drops those that are no longer valid. */
     readonly verifyOwners: () => void
     readonly delete: (registrationId: string) => void
   }
@@ -31,21 +31,21 @@ export interface EnforcementDeps {
   readonly health: { readonly remove: (registrationId: string) => void }
   /** Every store of certificates of this host's workloads. */
   readonly svids: ReadonlyArray<{ readonly remove: (registrationId: string) => void }>
-  /** Does what is due now that other roots are trusted. */
+  /** Renews what is due now that other roots are trusted. */
   readonly trustChanged: () => void
-  /** Signs and publishes anew what this host says of itself. */
+  /** Signs and publishes the profile of this host again. */
   readonly announce: () => void
   readonly log: Logger
 }
 
-/** One step of an order, with the name that a failure is logged under. */
+/** One step of an order, with its name for the log. */
 type Step = readonly [name: string, run: () => void]
 
 /**
  * The order in which a change of policy, trust, registry or registrations takes effect on this host.
  *
- * It is the first to hear of each change, and all of it has happened when the change is answered. A step that fails is
- * logged and keeps no later one from its work: what comes after it takes away rights as well.
+ * It is notified first of each change, and all of its steps have run before the change is answered. A step that fails is
+ * logged and does not prevent the later ones: they take away rights as well.
  */
 export class Enforcement {
   readonly #deps: EnforcementDeps
@@ -66,7 +66,7 @@ export class Enforcement {
   #policyChanged({ reason }: EventFields['policy-changed']): void {
     const { proxy, evictions, workloads, announce } = this.#deps
     this.#run([
-      // First, while the records still are there: the reason of a cut is then the revocation, and not a missing record.
+      // First, while the records still exist: then the reason of a cut is the revocation, not a missing record.
       ['flows', () => proxy.reevaluate(reason)],
       ['evictions', () => evictions.carryOut()],
       ['registrations', () => workloads.review()],
@@ -87,7 +87,7 @@ export class Enforcement {
   }
 
   #registryChanged({ cause, machine, removed }: EventFields['registry-changed']): void {
-    // What was only added takes nothing away.
+    // An addition takes nothing away.
     if (removed === 0) return
     this.#run([['flows', () => this.#deps.proxy.reevaluate(`registry: ${cause} of ${machine}`)]])
   }
@@ -95,7 +95,7 @@ export class Enforcement {
   #registrationEnded({ registrationId, reason, code }: EventFields['registration-ended']): void {
     const { proxy, health, svids, registry } = this.#deps
     this.#run([
-      // Before the flows: a probe that is under way must not report a target that nobody has any more.
+      // Before the flows: a running probe must not report a target that has no owner any more.
       ['health checks', () => health.remove(registrationId)],
       ['flows', () => proxy.registrationEnded(registrationId, reason, code)],
       ...svids.map((each): Step => ['certificates', () => each.remove(registrationId)]),

@@ -9,11 +9,11 @@ export interface EvictionsDeps {
   /** DER chain of this host. */
   readonly ownChain: () => readonly Uint8Array[]
   readonly connected: () => readonly PeerKey[]
-  /** Closes the connections to a host and dials it no more. */
+  /** Closes the connections to a host and does not dial it again. */
   readonly forget: (peer: PeerKey) => Promise<void>
-  /** Verifies the owners of the registry anew and drops those that no longer pass. */
+  /** Verifies the owners of the registry anew and drops those that are no longer valid. */
   readonly verifyOwners: () => void
-  /** Takes members out of what is dialled after a restart. */
+  /** Removes members from the list that is dialled after a restart. */
   readonly forgetMembers: (isGone: (peer: PeerKey) => boolean) => void
   readonly events: EventSink
   readonly clock: Clock
@@ -21,11 +21,11 @@ export interface EvictionsDeps {
   readonly signal: AbortSignal
 }
 
-/** How long a refused host stays connected, to hear of it from us: everything else of it ends at once. */
+/** How long a refused host stays connected, to receive the reason from us: everything else of it ends at once. */
 const FAREWELL_MS = 250
 const TELL_AGAIN_MS = 60_000
 
-/** Carries out on this agent whatever revocations the policy in force holds, and knows whether they concern itself. */
+/** Carries out the revocations of the policy in force on this agent, and knows whether they concern this host. */
 export class Evictions {
   readonly #deps: EvictionsDeps
   #own: string | undefined
@@ -38,20 +38,20 @@ export class Evictions {
     this.#deps = deps
   }
 
-  /** Why this host is trusted no more, by the admin's signature; undefined for a host in good standing. */
+  /** The reason why this host is no longer trusted, by the admin's signature; undefined for a trusted host. */
   get own(): string | undefined {
     return this.#own
   }
 
-  /** The same, or what other hosts say while none of them lets this one in. For people; nothing is done upon it. */
+  /** The same, or the reason that other hosts give while none of them admits this one. For people; it has no effect. */
   get evictionReason(): string | undefined {
     return this.#own ?? (this.#deps.connected().length === 0 ? this.#told : undefined)
   }
 
-  /** Lets every verdict from now on know of the revocations of a bundle. */
+  /** Applies the revocations of a bundle to every verdict from now on. */
   onBundle({ revocations }: Bundle): void {
     const { trust, ownChain, events, log } = this.#deps
-    // By their ids, which are never given twice: a change of rules must not have every host verified anew.
+    // Compared by ids, which are never reused: a change of rules must not cause every host to be verified anew.
     const ids = revocations.map(({ id }) => id).join()
     this.#pending ||= ids !== this.#ids
     this.#ids = ids
@@ -65,12 +65,12 @@ export class Evictions {
       events.emit('evicted', { reason: own })
     }
     if (own === undefined && before !== undefined) {
-      log.warn('the eviction of this host was taken back')
+      log.warn('the eviction of this host was withdrawn')
       events.emit('eviction-undone', {})
     }
   }
 
-  /** Drops what belongs to hosts that are revoked by now: their records at once, their connections a moment later. */
+  /** Drops everything of hosts that are revoked now: their records at once, their connections a moment later. */
   carryOut(): void {
     if (!this.#pending) return
     this.#pending = false
@@ -79,21 +79,21 @@ export class Evictions {
     this.#deps.forgetMembers(peer => this.#deps.trust.revokedPeer(peer) !== undefined)
   }
 
-  /** Ends the connection to a host that was admitted just before it was revoked. */
+  /** Closes the connection to a host that was admitted just before it was revoked. */
   checkPeer(peer: PeerKey): void {
     const { trust, forget, log, signal } = this.#deps
     const reason = trust.revokedPeer(peer)
     if (reason === undefined) return
     log.warn('connections to a revoked host are closed', { peer, reason })
     sleep(FAREWELL_MS, signal)
-      // Asked again: it may have been let in again meanwhile.
+      // Checked again: it may have been admitted again meanwhile.
       .then(() => (trust.revokedPeer(peer) === undefined ? undefined : forget(peer)))
       .catch((err: unknown) => {
         if (!signal.aborted) log.error('connections to a revoked host were not closed', { peer, err })
       })
   }
 
-  /** Another host refuses us and says why. */
+  /** Another host refuses us and gives the reason. */
   onRefused(machine: string, reason: string): void {
     const { clock, log } = this.#deps
     const now = clock.monotonicMs()
@@ -103,12 +103,12 @@ export class Evictions {
     log.error(`this host seems to be evicted: ${this.#told}`)
   }
 
-  /** Another host lets us in. */
+  /** Another host admits us. */
   onAdmitted(): void {
     this.#told = undefined
   }
 
-  /** Throws REVOKED when a workload of this host may not be who it says: it, or the host itself, is revoked. */
+  /** Throws REVOKED when a workload of this host may not use its address: the workload, or the host itself, is revoked. */
   requireNotRevoked(spiffeId: string): void {
     const { trustDomain, revocations } = this.#deps.trust.state
     if (this.#own !== undefined) {
@@ -120,11 +120,11 @@ export class Evictions {
     const revocation = address === undefined ? undefined : revocationOfAddress(revocations, address)
     if (address === undefined || revocation === undefined) return
     throw new WarrenError(ErrorCode.Revoked, revocationText(address, revocation), {
-      hint: `The founding host can take it back: warren unrevoke ${revocation.id}.`
+      hint: `The founding host can withdraw it: warren unrevoke ${revocation.id}.`
     })
   }
 
-  /** The same issuer of SVIDs, but for those that are revoked. */
+  /** The same issuer of SVIDs, except for revoked workloads. */
   guard<T>(issue: (spiffeId: string) => Promise<T>): (spiffeId: string) => Promise<T> {
     return async spiffeId => {
       this.requireNotRevoked(spiffeId)

@@ -31,7 +31,7 @@ export interface Known {
   readonly local: boolean
 }
 
-/** What was found at the port of a server. */
+/** The findings at the port of a server. */
 export interface Found {
   readonly ok: boolean
   readonly text: string
@@ -41,11 +41,11 @@ export interface ExplainDeps {
   readonly machine: string
   readonly known: () => readonly Known[]
   readonly evaluate: (source: Address, destination: Known, protocol: Protocol) => Decision
-  /** Who has the port of a registration of this host, asked now; undefined if it has none. */
+  /** The owner of the port of a registration of this host, determined now; undefined if it has none. */
   readonly server: (registrationId: string) => Found | undefined
-  /** Tries to reach another host, and says how it went. */
+  /** Tries to reach another host, and reports the result of each path. */
   readonly path: (machine: string, signal: AbortSignal) => Promise<Found>
-  /** When the certificate of a host, as known here, ends. */
+  /** Expiry of the certificate of a host, as known here. */
   readonly certificateEnd: (machine: string) => number | undefined
   readonly nowMs: () => number
 }
@@ -53,9 +53,9 @@ export interface ExplainDeps {
 const MAX_SHOWN = 8
 
 /**
- * Says, step by step, why a connection works or does not: both registrations, the rule, the path and the certificates.
+ * Explains, step by step, why a connection works or does not: both registrations, the rule, the path and the certificates.
  *
- * Asks the same functions that decide about real connections, so that it cannot tell another story. Throws
+ * Uses the same functions that decide about real connections, so that it cannot give another answer. Throws
  * INVALID_ARGUMENT for a malformed source or destination.
  */
 export async function explain(
@@ -138,7 +138,7 @@ function certificateStep(deps: ExplainDeps, machine: string): ExplainStep {
   return { subject: 'certificate', ok, text: `${machine} is certified until ${new Date(endMs).toISOString()}` }
 }
 
-// A source that is not registered can still be evaluated when it is one address: then the answer says what is missing.
+// A source that is not registered can still be evaluated when it is one address: then the answer shows the missing part.
 function literal(pattern: Pattern, machine: string): Address | undefined {
   const [scope, appGroup, appIdentity, resourceGroup, named = machine] = namesOf(pattern)
   if (scope === undefined || appGroup === undefined || appIdentity === undefined || resourceGroup === undefined)

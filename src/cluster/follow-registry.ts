@@ -2,7 +2,7 @@ import type { EventSource } from '../events/index.ts'
 import type { PeerKey } from '../identity/index.ts'
 import type { OwnerView } from '../registry/index.ts'
 
-/** A signed document of which members announce the version that they have. */
+/** A signed document; members announce the version that they have. */
 export interface Versioned {
   readonly version: bigint
   /** Fetches a newer version from a member, in the background. */
@@ -14,7 +14,7 @@ export interface FollowRegistryDeps {
   readonly ownerOf: (peer: PeerKey) => OwnerView | undefined
   readonly isConnected: (peer: PeerKey) => boolean
   readonly addHints: (addresses: readonly string[]) => void
-  /** Notes where a member is; answers addresses that are new. */
+  /** Records the addresses of a member; returns those that are new. */
   readonly members: { readonly note: (peer: PeerKey) => readonly string[] }
   readonly authorities: { readonly note: (view: OwnerView) => void }
   readonly policy: Versioned
@@ -22,7 +22,7 @@ export interface FollowRegistryDeps {
   readonly failures: { readonly heard: (peer: PeerKey) => void }
 }
 
-/** Has each change of a member noted: where it is, what it can, whether it knows of a newer policy or newer roots. */
+/** Records each change of a member: its addresses, its capabilities, and whether it has a newer policy or newer roots. */
 export function followRegistry(deps: FollowRegistryDeps): void {
   const { events, ownerOf, isConnected, policy, trust } = deps
   events.on('registry-changed', ({ peer, cause }) => {

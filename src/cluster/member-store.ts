@@ -2,11 +2,11 @@ import type { PeerKey } from '../identity/index.ts'
 import { owner, type RegistryState } from '../registry/index.ts'
 import type { KnownMember, Store } from '../state/index.ts'
 
-// More than a mesh has; hosts that came and went over the years must not be dialled, and kept, for ever.
+// More members than a mesh has; hosts that came and went over the years must not be dialled, and kept, for ever.
 const MAX_MEMBERS = 4_096
 
-/** Remembers on disk where members were last seen, so that a restarted host finds the mesh without being told. Of too many, those
- * that have not changed for longest are forgotten. */
+/** Stores on disk the last addresses of members, so that a restarted host finds the mesh without configuration. If there
+ * are too many, the members that have not changed for longest are forgotten. */
 export class MemberStore {
   readonly #store: Store
   readonly #state: RegistryState
@@ -25,7 +25,7 @@ export class MemberStore {
     return [...this.#known.values()].flatMap(({ addresses }) => [...addresses])
   }
 
-  /** Those known from before, with those seen since. */
+  /** Members known from before, and those seen since. */
   all(): KnownMember[] {
     return [...this.#known.values()]
   }
@@ -35,14 +35,14 @@ export class MemberStore {
     return [...this.#known.values()].filter(member => member.machine === machine).map(({ peer }) => peer)
   }
 
-  /** Forgets members that will not come back. */
+  /** Forgets members that will not return. */
   forget(isGone: (peer: PeerKey) => boolean): void {
     const gone = [...this.#known.keys()].filter(isGone)
     for (const peer of gone) this.#known.delete(peer)
     this.#store.forgetMembers(gone)
   }
 
-  /** Notes what an owner's newest head says; returns its addresses if they are new, else nothing. */
+  /** Records the addresses in an owner's newest head; returns them if they are new, else nothing. */
   note(peer: PeerKey): readonly string[] {
     const view = owner(this.#state, peer)
     if (view === undefined || view.self || view.meshAddresses.length === 0) return []
@@ -50,7 +50,7 @@ export class MemberStore {
     const same = known?.machine === view.machine && known.addresses.join() === view.meshAddresses.join()
     if (same) return []
     const member = { peer, machine: view.machine, addresses: view.meshAddresses }
-    // Taken out and put back, so that the first of the map is the one noted longest ago.
+    // Removed and added again, so that the first of the map is the one recorded longest ago.
     this.#known.delete(peer)
     this.#known.set(peer, member)
     this.#store.rememberMembers([member])

@@ -8,12 +8,12 @@ import type { RegistryService } from './registry-service.ts'
 const SYNC_REQUEST_BYTES = 256 * 1024
 const SYNC_RESPONSE_BYTES = 1024 * 1024
 const SMALL_BYTES = 1_024
-/** Pulls from new connections at a time. A host that joins is connected to everybody at once, and all would tell it the same. */
+/** Pulls from new connections at a time. A joining host is connected to all hosts at once, and all would send it the same. */
 const MAX_PULLS = 3
 
 const NOTHING = new Uint8Array()
 
-/** How the registry speaks through the mesh; its acknowledgements, where need be, over `relay`. */
+/** The transport of the registry over the mesh; its acknowledgements, if necessary, go through `relay`. */
 export function registryTransport(mesh: Mesh, relay: Pick<AckRelay, 'send'>) {
   return {
     publish: (bytes: Uint8Array) => mesh.publish('registry', bytes),
@@ -30,7 +30,7 @@ export function registryTransport(mesh: Mesh, relay: Pick<AckRelay, 'send'>) {
   }
 }
 
-/** How the policy speaks through the mesh. */
+/** The transport of the policy over the mesh. */
 export function policyTransport(mesh: Mesh) {
   return {
     publish: (bytes: Uint8Array) => mesh.publish('policy', bytes),
@@ -39,13 +39,13 @@ export function policyTransport(mesh: Mesh) {
   }
 }
 
-/** Asks a host's agent for a sign of life. */
+/** Pings a host's agent. */
 export async function probe(mesh: Mesh, peer: PeerKey, signal: AbortSignal): Promise<void> {
   await mesh.request(peer, '/warren/probe/1', NOTHING, { signal, maxResponseBytes: SMALL_BYTES })
 }
 
 /**
- * Joins the registry and the policy to the mesh. Before the mesh starts, so that no early peer finds a protocol missing.
+ * Connects the registry and the policy to the mesh. Call it before the mesh starts, so that early peers find every protocol.
  *
  * `onSynchronised` is called after each connection whose registry and policy were both pulled.
  */
@@ -92,7 +92,7 @@ export function wireMesh(
     detach(log, 'synchronisation with a new connection', pulled)
   }
   mesh.onConnect(peer => {
-    // Holds connected hosts, so it is bounded as they are.
+    // Holds connected hosts, so their number limits its size.
     if (!waiting.includes(peer)) waiting.push(peer)
     pullNext()
   })

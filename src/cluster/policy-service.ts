@@ -23,7 +23,7 @@ import {
 } from '../policy/index.ts'
 import { create, decode, policyPb, toBinary } from '../wire/index.ts'
 
-/** The slice of the mesh that spreads policy. */
+/** The part of the mesh that spreads policy. */
 export interface PolicyTransport {
   readonly publish: (bytes: Uint8Array) => Promise<number>
   /** Asks one peer; rejects when it cannot be reached. */
@@ -36,16 +36,16 @@ export interface PolicyServiceDeps {
   /** Present on the host that may change the policy. */
   readonly adminKey: KeyObject | undefined
   readonly load: () => Uint8Array | undefined
-  /** Must be durable when it returns: what was in force may never be rolled back by a restart. */
+  /** Must be durable when it returns: a restart may never roll back a policy that was in force. */
   readonly save: (signed: Uint8Array) => void
   /** Whether the policy was lost, so that this host does not know what it once signed. @default false */
   readonly isUnheard?: () => boolean
-  /** Called when a peer has said which policy it has, or that it has none. */
+  /** Called when a peer has reported its policy, or that it has none. */
   readonly onHeard?: (peer: PeerKey) => void
   readonly transport: PolicyTransport
-  /** Called first with each bundle that comes into force, the stored one among them, before anything is evaluated by it. */
+  /** Called first with each bundle that comes into force, including the stored one, before anything is evaluated by it. */
   readonly onBundle: (bundle: Bundle) => void
-  /** Called after every change of what is allowed, also when a rule begins or ends by its dates. */
+  /** Called after every change of the permissions, also when a rule begins or ends by its dates. */
   readonly onChange: (reason: string, version: bigint) => void
   readonly clock: Clock
   readonly log: Logger
@@ -64,7 +64,7 @@ export const POLICY_LIMITS = Object.freeze({
   maxResponseBytes: MAX_BUNDLE_BYTES + 64
 })
 
-/** Holds the policy in force, takes newer versions from anywhere, and signs new ones where the admin key is. */
+/** Holds the policy in force, accepts newer versions from any host, and signs new ones if the admin key is here. */
 export class PolicyService {
   readonly #deps: PolicyServiceDeps
   readonly #stopping = new AbortController()
@@ -75,7 +75,7 @@ export class PolicyService {
     this.#deps = deps
   }
 
-  /** The policy in force; undefined before there is one, which allows nothing. */
+  /** The policy in force; undefined before there is one: then nothing is allowed. */
   get bundle(): Bundle | undefined {
     return this.#bundle
   }
@@ -89,7 +89,7 @@ export class PolicyService {
     return this.#deps.adminKey !== undefined
   }
 
-  /** Takes up the stored policy. Throws STATE_UNUSABLE when it is damaged: without it everything would be refused. */
+  /** Loads the stored policy. Throws STATE_UNUSABLE when it is damaged: without it everything would be refused. */
   start(): void {
     const stored = this.#deps.load()
     if (stored !== undefined) {
@@ -104,7 +104,7 @@ export class PolicyService {
     clearTimeout(this.#timer)
   }
 
-  /** Adds a rule and spreads the new version. Throws NOT_ADMIN, INVALID_ARGUMENT or LIMIT_EXCEEDED; as each change, NOT_READY. */
+  /** Adds a rule and spreads the new version. Throws NOT_ADMIN, INVALID_ARGUMENT or LIMIT_EXCEEDED; every change, NOT_READY. */
   async add(rule: NewRule): Promise<Rule> {
     const { rules, added } = addRule(this.#bundle, rule, this.#deps.clock.wallMs())
     await this.#issue({ rules })
@@ -128,31 +128,31 @@ export class PolicyService {
     await this.#issue({ entries: removeEntry(this.#bundle, id) })
   }
 
-  /** Switches the built-in entry off or on. Throws NOT_ADMIN. */
+  /** Turns the built-in entry off or on. Throws NOT_ADMIN. */
   async setStrict(strict: boolean): Promise<void> {
     await this.#issue({ strict })
   }
 
-  /** Withdraws trust. Throws NOT_ADMIN, INVALID_ARGUMENT or LIMIT_EXCEEDED. */
+  /** Adds a revocation. Throws NOT_ADMIN, INVALID_ARGUMENT or LIMIT_EXCEEDED. */
   async revoke(revocation: NewRevocation): Promise<Revocation> {
     const { revocations, added } = addRevocation(this.#bundle, revocation, this.#deps.clock.wallMs())
     await this.#issue({ revocations })
     return added
   }
 
-  /** Takes a revocation back. Throws NOT_ADMIN or NOT_FOUND. */
+  /** Removes a revocation. Throws NOT_ADMIN or NOT_FOUND. */
   async unrevoke(id: string): Promise<void> {
     await this.#issue({ revocations: removeRevocation(this.#bundle, id) })
   }
 
-  /** Verifies a gossiped announcement, and takes over or fetches what is newer. */
+  /** Verifies a gossiped announcement, and applies or fetches a newer version. */
   onGossip(bytes: Uint8Array, from: PeerKey): 'accept' | 'ignore' | 'reject' {
     try {
       const announcement = decode(policyPb.AnnouncementSchema, bytes, MAX_ANNOUNCEMENT_BYTES)
       const sameContent = Buffer.from(announcement.sha256).toString('hex') === this.#bundle?.sha256
       if (announcement.version < this.version || (announcement.version === this.version && sameContent)) return 'ignore'
       if (announcement.bundle === undefined) {
-        // What claims our version with another content is asked for as well: if the admin key signed both, that must be told.
+        // Our version with another content is fetched as well: if the admin key signed both, that must be reported.
         this.pull(from, announcement.version === this.version ? this.version - 1n : this.version)
         return 'accept'
       }
@@ -160,7 +160,7 @@ export class PolicyService {
       return 'accept'
     } catch (err) {
       this.#deps.log.warn('policy announcement refused', { peer: from, err })
-      // Our own disk is not the fault of the neighbour who passed it on.
+      // A fault of our own disk is not the fault of the neighbour that forwarded it.
       return WarrenError.is(err, ErrorCode.StateUnusable) ? 'ignore' : 'reject'
     }
   }
@@ -181,7 +181,7 @@ export class PolicyService {
     })
   }
 
-  /** Asks `peer` for a newer version and takes it over. Rejects when the peer fails or sends something unusable. */
+  /** Asks `peer` for a newer version and applies it. Rejects when the peer fails or sends something unusable. */
   async fetch(peer: PeerKey, haveVersion: bigint = this.version): Promise<void> {
     const request = toBinary(policyPb.FetchRequestSchema, create(policyPb.FetchRequestSchema, { haveVersion }))
     const bytes = await within(FETCH_TIMEOUT_MS, [this.#stopping.signal], signal =>
@@ -202,16 +202,16 @@ export class PolicyService {
     if (this.#deps.isUnheard?.() === true) {
       throw new WarrenError(
         ErrorCode.NotReady,
-        'the policy of this host was lost, and no other host has said yet which one is in force',
+        'the policy of this host was lost, and no other host has reported yet which one is in force',
         {
-          hint: 'Wait until another member is connected (`warren members`): what is signed now could take back evictions and rules.'
+          hint: 'Wait until another member is connected (`warren members`): a version signed now could undo evictions and rules.'
         }
       )
     }
     const signed = sealBundle(this.#bundle, { ...content, trustDomain, nowMs: clock.wallMs() }, bytes =>
       sign(adminKey, CONTEXT.policyBundle, bytes)
     )
-    // Evaluated as the others will before it leaves this function: they would stay at the version before it, all of them.
+    // Evaluated like on the other hosts before it leaves this function: all of them would refuse it and keep the old one.
     this.#follow(asOwn(() => this.#open(signed)))
     await this.#announce()
   }

@@ -14,7 +14,7 @@ export interface PolicyStoreDeps {
 /**
  * The signed policy on disk, twice: in the database, and in a file of its own beside the keys.
  *
- * So a database that is lost, or is replaced by an older copy of it, takes neither evictions back nor has the admin key sign one
+ * So a database that is lost, or replaced by an older copy, can neither undo evictions nor make the admin key sign one
  * version twice.
  */
 export class PolicyStore {
@@ -24,18 +24,18 @@ export class PolicyStore {
     this.#deps = deps
   }
 
-  /** The newest policy of the two, which is in both when this returns. Throws STATE_UNUSABLE when one of them is damaged. */
+  /** The newer of the two policies, which is in both when this returns. Throws STATE_UNUSABLE when one of them is damaged. */
   load(): Uint8Array | undefined {
     const { vault, store, log } = this.#deps
     const inFile = vault.read(VaultFile.PolicyBundle)
     const inDatabase = store.setting(POLICY_SETTING)
     const file = inFile && this.#open(inFile, cause => damaged(vault, VaultFile.PolicyBundle, 'is damaged', cause))
-    // Only what is whole: a damaged one that is taken away was what was noted before.
+    // Only an undamaged copy is noted: if a damaged one is removed, the earlier note still applies.
     if (file !== undefined) this.#note(file.signed)
     const row = inDatabase && this.#open(inDatabase, inDatabaseDamaged)
     const fields = { path: vault.path(VaultFile.PolicyBundle), policyVersion: String((file ?? row)?.version ?? 0n) }
     if (file !== undefined && file.version > (row?.version ?? 0n)) {
-      log.warn('the policy in the database is older than its copy beside the keys, which counts', fields)
+      log.warn('the policy in the database is older than its copy beside the keys; the copy is used', fields)
       store.setSetting(POLICY_SETTING, file.signed)
       return file.signed
     }
@@ -44,8 +44,8 @@ export class PolicyStore {
   }
 
   /**
-   * Keeps a newer policy; durable when it returns. The file comes first, for the database is what may be lost: after a crash in between
-   * the newer one is loaded.
+   * Stores a newer policy; durable when it returns. The file comes first, because the database may be lost: after a crash in
+   * between, the newer one is loaded.
    */
   save(signed: Uint8Array): void {
     const { vault, store } = this.#deps
@@ -54,19 +54,19 @@ export class PolicyStore {
       this.#write(signed)
       store.setSetting(POLICY_SETTING, signed)
     } catch (err) {
-      // What was refused to the admin must not come into force at the next start.
+      // A change that was refused to the admin must not come into force at the next start.
       if (former === undefined) vault.remove(VaultFile.PolicyBundle)
       else this.#write(former)
       throw err
     }
   }
 
-  /** Notes that the policy is lost: nothing may be signed before another host has said which one is in force. */
+  /** Records that the policy is lost: nothing may be signed before another host has reported the one in force. */
   noteLost(): void {
     this.#deps.store.setSetting(UNHEARD_SETTING, Buffer.of(1))
   }
 
-  /** Whether the policy is lost and nobody has been heard since. */
+  /** Whether the policy is lost and no host has reported it since. */
   get isUnheard(): boolean {
     return this.#deps.store.setting(UNHEARD_SETTING) !== undefined
   }
@@ -80,7 +80,7 @@ export class PolicyStore {
     this.#note(signed)
   }
 
-  // So that an older copy of the database is told from what replaces a file that was lost.
+  // Noted, so that an older copy of the database can be distinguished from a replacement for a lost file.
   #note(signed: Uint8Array): void {
     this.#deps.vault.manifest.noteContent(VaultFile.PolicyBundle, signed)
   }

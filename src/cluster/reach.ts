@@ -6,15 +6,15 @@ const MAX_PROBED = 4
 
 export interface Reach {
   readonly dataAddresses: readonly string[]
-  /** Asks the host's agent for a sign of life over the mesh. */
+  /** Pings the host's agent over the mesh. */
   readonly mesh: (signal: AbortSignal) => Promise<void>
   /** The machine of a member that reaches the host, or rejects. */
   readonly helper: (signal: AbortSignal) => Promise<string>
 }
 
 /**
- * Tries the ways to another host as a connection would: its data addresses, the mesh, and a relay when both fail. Begins
- * with the one that would be taken (direct, libp2p, relay via MACHINE), and says of each how it went.
+ * Tries the paths to another host like a connection would: its data addresses, the mesh, and a relay when both fail. Begins
+ * with the path that would be used (direct, libp2p, relay via MACHINE), and reports the result of each.
  */
 export async function probePath(
   { dataAddresses, mesh, helper }: Reach,

@@ -1,8 +1,8 @@
 import { ErrorCode, type Logger, raceAbort, WarrenError, within } from '../core/index.ts'
 
-/** How long a host that knows of others waits for one of them before it serves from what it has. */
+/** How long a host that knows other hosts waits for one of them before it serves from its stored state. */
 const PATIENCE_MS = 3_000
-/** The same for a host that has just been admitted: it has nothing to serve from, and its authority answered a moment ago. */
+/** The same for a host that has just been admitted: it has no stored state, and its authority answered a moment ago. */
 const JOINER_PATIENCE_MS = 15_000
 /** How long a caller waits for the agent to become ready. */
 const CALLER_PATIENCE_MS = 6_000
@@ -10,8 +10,8 @@ const CALLER_PATIENCE_MS = 6_000
 /**
  * Whether the agent may serve yet.
  *
- * A host that knows of members first synchronises with one, so that it does not act on what it knew before it went away.
- * When none answers it serves all the same after a while: a partition must not stop a host from working by itself.
+ * A host that knows members first synchronises with one, so that it does not act on the state before its absence.
+ * When none answers it serves after a while: a partition must not stop a host from working alone.
  */
 export class Readiness {
   readonly #ready = Promise.withResolvers<void>()
@@ -22,9 +22,9 @@ export class Readiness {
   }
 
   /**
-   * Becomes ready after `synchronised`, or without it when nobody answers; at once when there is nobody to ask.
+   * Becomes ready after `synchronised`, or without it when no host answers; at once when there is no host to ask.
    *
-   * `alone`: this host knows of nobody. `joiner`: it was admitted just now. Rejects with the reason of `signal` as soon as
+   * `alone`: this host knows no other host. `joiner`: it was admitted just now. Rejects with the reason of `signal` as soon as
    * it aborts.
    */
   async begin(
@@ -39,7 +39,8 @@ export class Readiness {
         () => true,
         () => false
       )
-      if (!hasHeard && !signal.aborted) log.warn('serving without having synchronised', { reason: 'nobody answered' })
+      if (!hasHeard && !signal.aborted)
+        log.warn('serving without having synchronised', { reason: 'no member answered' })
     }
     signal.throwIfAborted()
     if (this.#state !== 'starting') return

@@ -27,13 +27,13 @@ import {
 } from '../registry/index.ts'
 import { awaitReplication, type Replication, type WaitMode } from './replication.ts'
 
-/** The slice of the mesh that spreads the registry. */
+/** The part of the mesh that spreads the registry. */
 export interface RegistryTransport {
   readonly publish: (bytes: Uint8Array) => Promise<number>
   readonly sync: (peer: PeerKey, request: Uint8Array, signal: AbortSignal) => Promise<Uint8Array>
   readonly ack: (peer: PeerKey, bytes: Uint8Array, signal: AbortSignal) => Promise<void>
   readonly connected: () => readonly PeerKey[]
-  /** Whom `publish` sends to. */
+  /** Peers that `publish` sends to. */
   readonly listening: () => readonly PeerKey[]
 }
 
@@ -43,7 +43,7 @@ export interface RegistryServiceDeps {
   /** Must be durable when it returns. */
   readonly saveHighWaterMarks: (highWaterMarks: readonly HighWaterMark[]) => void
   readonly deleteHighWaterMark: (owner: PeerKey) => void
-  /** Called after an owner's records, head or standing changed. */
+  /** Called after an owner's records, head or suspicion changed. */
   readonly onChange: (change: Extract<Effect, { type: 'changed' }>) => void
   readonly clock: Clock
   readonly log: Logger
@@ -66,7 +66,7 @@ export class RegistryService {
     this.#driver = new RegistryDriver(deps.state, this.#ports())
   }
 
-  /** What is under way. */
+  /** The work in progress. */
   get underWay(): { readonly sessions: number; readonly acks: number } {
     return this.#driver.underWay
   }
@@ -107,7 +107,7 @@ export class RegistryService {
     this.#driver.dispatch({ type: 'local-change', puts: [], deletes: [registrationId] })
   }
 
-  /** Verifies every owner anew, and drops those that no longer pass. */
+  /** Verifies every owner anew, and drops those that are no longer valid. */
   verifyOwners(): void {
     this.#driver.dispatch({ type: 'trust-changed' })
   }
@@ -117,7 +117,7 @@ export class RegistryService {
     this.#driver.dispatch({ type: 'suspect', peer, suspect: suspected })
   }
 
-  /** Waits for the acknowledgements of all that was published so far. */
+  /** Waits for the acknowledgements of everything published so far. */
   async replicated(wait: WaitMode, signal: AbortSignal): Promise<Replication> {
     const { clock } = this.#deps
     const startedMs = clock.monotonicMs()
@@ -149,7 +149,7 @@ export class RegistryService {
     })
   }
 
-  /** Takes over from `peer` whatever it has newer. One session with a peer at a time; a second caller joins the first. */
+  /** Fetches from `peer` everything that it has newer. One session with a peer at a time; a second caller joins the first. */
   async syncWith(peer: PeerKey): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     this.#driver.syncWith(peer, ({ err }) => (err === undefined ? resolve() : reject(err)))
@@ -219,7 +219,7 @@ export class RegistryService {
 
   #alarm({ kind, owner, detail, limit }: Extract<Notice, { type: 'alarm' }>): void {
     this.#metrics.count('warren_registry_alarms_total', { kind: labelValue(kind) })
-    // The line that says that a limit was reached has said it.
+    // The log line about the reached limit has reported it already.
     if (kind === 'registry-full' || kind === 'rate-exceeded') return
     if (limit !== undefined) this.#metrics.count('warren_limit_hits_total', { limit })
     const named = limit === undefined ? {} : { limitName: limit }
@@ -255,7 +255,7 @@ export class RegistryService {
 
 type Outcome = LabelsOf<'warren_registry_gossip_total'>['outcome']
 
-/** Verdicts whose reason is one of a few; any other is a text about a message that could not be used. */
+/** Verdicts with one of a few reasons; any other reason is a text about a message that could not be used. */
 const OUTCOMES: ReadonlySet<string> = new Set(METRICS.warren_registry_gossip_total.labels.outcome)
 
 function outcomeOf(verdict: Verdict, reason: string): Outcome {

@@ -3,7 +3,7 @@ import { isEnough, type WaitMode } from '../registry/index.ts'
 
 export type { WaitMode }
 
-/** How far a change has come. */
+/** The progress of a change. */
 export interface Replication {
   readonly state: 'replicated' | 'partial'
   readonly acked: number
@@ -12,20 +12,20 @@ export interface Replication {
   readonly missing: string[]
 }
 
-/** Acknowledgements of one change: who was alive when it was published, and who has it. */
+/** Acknowledgements of one change: the hosts that were live when it was published, and those that have it. */
 export interface Progress {
   readonly required: number
   readonly missing: readonly string[]
 }
 
-/** Longest that a caller waits for acknowledgements. */
+/** Longest time that a caller waits for acknowledgements. */
 export const REPLICATION_DEADLINE_MS = 5_000
 
 /**
- * Waits until enough hosts have acknowledged, or the deadline passes, and says how it stands then.
+ * Waits until enough hosts have acknowledged, or the deadline passes, and returns the progress at that time.
  *
- * `progress` reports the present state; `changed` resolves at the next acknowledgement. A change that nobody else needs
- * to have, or that was asked for with `local`, is answered at once; one that is forgotten counts as `partial`.
+ * `progress` reports the present state; `changed` resolves at the next acknowledgement. A change that no other host needs,
+ * or that was requested with `local`, is answered at once; one that is forgotten counts as `partial`.
  */
 export async function awaitReplication(
   wait: WaitMode,
@@ -45,7 +45,7 @@ export async function awaitReplication(
     if (signal.aborted) throw err
   }
   const state = progress()
-  // Forgotten: so many changes came after it that nobody can say any more who has it.
+  // Forgotten: so many changes came after it that its progress is no longer known.
   if (state === undefined) return { state: 'partial', acked: 0, required: 0, missing: [] }
   const { required, missing } = state
   return {

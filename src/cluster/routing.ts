@@ -28,7 +28,7 @@ export class Routing {
     this.#state = state
   }
 
-  /** Every registration in the set of a pattern; of all without one. */
+  /** Every registration in the set of a pattern; all of them without one. */
   matching(pattern?: Pattern): Route[] {
     if (pattern === undefined) return liveRecords(this.#state).map(toRoute)
     const name = singleName(pattern)
@@ -36,7 +36,7 @@ export class Routing {
     return found.filter(({ record }) => matches(pattern, record.address)).map(toRoute)
   }
 
-  /** Those of them that serve a protocol. */
+  /** The registrations among them that serve a protocol. */
   serving(pattern: Pattern, protocol: Protocol): Route[] {
     return this.matching(pattern).filter(route => route.serves.includes(protocol))
   }
@@ -47,9 +47,9 @@ export class Routing {
   }
 
   /**
-   * The registration of this id and address.
+   * The registration with this id and address.
    *
-   * By the id alone a hostile host could have its own registration taken for another's.
+   * With the id alone, a hostile host could pass its own registration off as another's.
    */
   exact(registrationId: string, address: Address): Route | undefined {
     const wanted = formatAddress(address)
@@ -98,7 +98,7 @@ function toRoute({ record, owner }: LiveRecord): Route {
   }
 }
 
-// Most patterns name one workload, which the registry finds without looking at all of them.
+// Most patterns name one workload; the registry finds it without a full scan.
 function singleName(pattern: Pattern): Omit<Address, 'machine'> | undefined {
   const [scope, appGroup, appIdentity, resourceGroup] = namesOf(pattern)
   if (scope === undefined || appGroup === undefined || appIdentity === undefined || resourceGroup === undefined) {

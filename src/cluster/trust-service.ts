@@ -10,10 +10,10 @@ export interface TrustServiceDeps {
   readonly connected: () => readonly PeerKey[]
   /** Asks one peer; rejects when it cannot be reached. */
   readonly request: (peer: PeerKey, bytes: Uint8Array, signal: AbortSignal) => Promise<Uint8Array>
-  /** host:port where hosts answered that may know more, for a host that no mesh lets in. */
+  /** host:port of hosts that may know more, for a host that the mesh does not admit. */
   readonly ports: () => readonly string[]
   readonly askAtPort: (address: string, signal: AbortSignal) => Promise<readonly Uint8Array[]>
-  /** Called after each change of what is trusted, with the hosts of which nothing counts any more. */
+  /** Called after each change of the trust, with the hosts whose certificates are all invalid now. */
   readonly onAccepted: (reason: string, gone: readonly PeerKey[], version: bigint) => void
   readonly clock: Clock
   readonly log: Logger
@@ -21,13 +21,13 @@ export interface TrustServiceDeps {
 }
 
 const FETCH_TIMEOUT_MS = 5_000
-/** A host that reaches nobody looks for a newer bundle after this long, and then less and less often. */
+/** A host that reaches no other looks for a newer bundle after this long, and then less and less often. */
 const ALONE_MS = 3_000
 const MAX_PAUSE_MS = 60_000
 
 export const TRUST_LIMITS = Object.freeze({ maxRequestBytes: 64, maxResponseBytes: 64 * 1024 })
 
-/** Takes over newer trust bundles from anywhere, one after another, and passes them on. */
+/** Accepts newer trust bundles from any host, one after another, and spreads them. */
 export class TrustService {
   readonly #deps: TrustServiceDeps
   #adoptedAtMs = 0
@@ -45,14 +45,14 @@ export class TrustService {
     return this.#deps.file.state.version
   }
 
-  /** When the bundle in force was taken over, wall milliseconds; zero: before this agent started. */
+  /** When the bundle in force was received, wall milliseconds; zero: before this agent started. */
   get adoptedAtMs(): number {
     return this.#adoptedAtMs
   }
 
   /**
-   * Takes over what is newer, durably, and tells the others; whether anything was. Throws as `followSuccession` of identity, and
-   * takes nothing then; STATE_UNUSABLE.
+   * Applies newer bundles, durably, and notifies the others; returns whether there were any. Throws like `followSuccession` of
+   * identity, and then applies none; STATE_UNUSABLE.
    */
   take(succession: readonly Uint8Array[]): boolean {
     const { file, trust, clock, log, onAccepted } = this.#deps
@@ -70,7 +70,7 @@ export class TrustService {
     return true
   }
 
-  /** Answers a peer that asks for newer bundles; asks it back if it has a newer one itself. */
+  /** Answers a peer that asks for newer bundles; asks it in return if it has a newer one. */
   answer(bytes: Uint8Array, from: PeerKey): Uint8Array {
     const { haveVersion } = decode(trustPb.TrustRequestSchema, bytes, TRUST_LIMITS.maxRequestBytes)
     if (haveVersion > this.version) this.pull(from)
@@ -86,7 +86,7 @@ export class TrustService {
     })
   }
 
-  /** Asks `peer` for newer bundles and takes them over. Rejects when the peer fails or sends something that does not follow. */
+  /** Asks `peer` for newer bundles and applies them. Rejects when the peer fails or sends a bundle that does not follow. */
   async fetch(peer: PeerKey): Promise<void> {
     const { request, signal } = this.#deps
     const ask = create(trustPb.TrustRequestSchema, { haveVersion: this.version })
@@ -96,14 +96,14 @@ export class TrustService {
     this.take(decode(trustPb.TrustAnswerSchema, bytes, TRUST_LIMITS.maxResponseBytes).bundles)
   }
 
-  /** Somebody shows a root that is not known here: it may be a stranger, or this host may be behind. */
+  /** A host shows a root that is not known here: it may be a stranger, or this host may be behind. */
   suspect(): void {
     this.#isSuspicious = true
   }
 
   /**
-   * Looks for newer bundles if there is reason to: where others are connected, at them, else at the data ports of hosts that are
-   * remembered, since no mesh lets in who knows none of its roots. To be called often.
+   * Looks for newer bundles if there is a reason: at connected hosts, else at the data ports of remembered hosts, since the mesh
+   * does not admit a host that knows none of its roots. Call it often.
    */
   async catchUp(signal: AbortSignal): Promise<void> {
     const { connected, clock, ports } = this.#deps
@@ -136,7 +136,7 @@ export class TrustService {
     }
   }
 
-  // Whoever is behind hears by the question that there is something to ask for.
+  // A host that is behind learns from the request that there is a newer bundle to ask for.
   #askAll(): void {
     const { connected, log, signal } = this.#deps
     const asked = Promise.allSettled(connected().map(peer => this.fetch(peer)))

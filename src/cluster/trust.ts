@@ -20,9 +20,9 @@ const MAX_NODES = 8_192
 const MAX_CERTIFICATES = 4
 
 /**
- * The hosts whose certificates were verified good here, and the verdicts that need them.
+ * The hosts whose certificates were found valid here, and the verdicts that need them.
  *
- * Holds no verdict: every question is put to the verifier again, at the time it is asked.
+ * Holds no verdict: every question goes to the verifier again, at the time it is asked.
  */
 export class Trust {
   #state: TrustState
@@ -30,7 +30,7 @@ export class Trust {
   readonly #log: Logger
   /** Newest first, all of one key. */
   readonly #byMachine = new Map<string, readonly NodeIdentity[]>()
-  // Asked for each session again and again; the answer costs a signature check.
+  // Needed for each session again and again; the answer costs a signature check.
   readonly #signedBy = new WeakMap<Uint8Array, { readonly ca: string; readonly isOther: boolean }>()
 
   constructor(state: TrustState, clock: Clock, log: Logger) {
@@ -43,14 +43,14 @@ export class Trust {
     return this.#state
   }
 
-  /** Verifies by these revocations from now on. What follows for what exists already is the caller's. */
+  /** Verifies by these revocations from now on. The caller must apply them to existing connections. */
   setRevocations(revocations: readonly Revocation[]): void {
     this.#state = Object.freeze({ ...this.#state, revocations })
   }
 
   /**
-   * Verifies by another trust bundle from now on; the revocations stay. Forgets hosts that have shown nothing below its roots, and
-   * returns their keys.
+   * Verifies by another trust bundle from now on; the revocations stay. Forgets hosts that have shown no chain below its roots,
+   * and returns their keys.
    */
   replace(state: TrustState): PeerKey[] {
     this.#state = Object.freeze({ ...state, revocations: this.#state.revocations })
@@ -82,30 +82,30 @@ export class Trust {
     return verifyNodeChain(chain, this.#state, this.#clock.wallMs())
   }
 
-  /** Verifies a host's certificate chain and remembers the host if it is good. */
+  /** Verifies a host's certificate chain and remembers the host if the chain is valid. */
   admit(chain: readonly Uint8Array[]): Verdict<NodeIdentity> {
     const verdict = this.verify(chain)
     if (verdict.ok) this.#remember(verdict.identity)
     return verdict
   }
 
-  /** The host of this name, if it was admitted and its newest certificate still is good. */
+  /** The host of this name, if it was admitted and its newest certificate is still valid. */
   node(machine: string): NodeIdentity | undefined {
     const node = this.known(machine)
     return node !== undefined && node.notAfterMs > this.#clock.wallMs() ? node : undefined
   }
 
-  /** The host that was last admitted under this name, whatever became of it. */
+  /** The host that was last admitted under this name, whether or not it is still valid. */
   known(machine: string): NodeIdentity | undefined {
     return this.#byMachine.get(machine)?.[0]
   }
 
-  /** All that the host last admitted under this name has shown and that may still count, newest first. */
+  /** All certificates that the host last admitted under this name has shown and that may still be valid, newest first. */
   certificatesOf(machine: string): readonly NodeIdentity[] {
     return this.#byMachine.get(machine) ?? []
   }
 
-  /** Why the host of this key is refused now; undefined for one that is good, and for one that was never admitted. */
+  /** The reason why the host of this key is refused now; undefined for a valid one, and for one that was never admitted. */
   revokedPeer(peer: PeerKey): string | undefined {
     const node = this.#newestOf(peer)
     if (node !== undefined) return this.#revoked(node)
@@ -113,7 +113,7 @@ export class Trust {
     return named === undefined ? undefined : evictionText(peer, named)
   }
 
-  /** When the newest certificate of a host ended, if it has ended and none came after it; wall milliseconds. */
+  /** Expiry of the newest certificate of a host, if it has expired and no newer one came; wall milliseconds. */
   expiredSinceMs(peer: PeerKey): number | undefined {
     const node = this.#newestOf(peer)
     return node !== undefined && node.notAfterMs <= this.#clock.wallMs() ? node.notAfterMs : undefined
@@ -127,7 +127,7 @@ export class Trust {
   /**
    * Verifies a workload's certificate against the host that must have signed it.
    *
-   * While a host renews its CA, certificates of both are about; `issuers` (DER: node CA, authority), if the workload showed
+   * While a host renews its CA, certificates of both CAs are in use; `issuers` (DER: node CA, authority), if the workload showed
    * them, prove a CA that is not known here yet.
    */
   workload(leaf: Uint8Array, issuers: readonly Uint8Array[] = []): Verdict<WorkloadIdentity> {
@@ -151,7 +151,7 @@ export class Trust {
     return verdict
   }
 
-  /** Whether the host of a workload's certificate has shown a newer CA than the one that signed it, and so has a newer one for it. */
+  /** Whether the workload's host has shown a newer CA than the signer of this certificate, and so a newer one for it exists. */
   isReplaced(leaf: Uint8Array): boolean {
     const claimed = claimedMachine(leaf)
     const newest = claimed.ok ? this.known(claimed.identity)?.nodeCertificate : undefined
@@ -163,7 +163,7 @@ export class Trust {
     return isOther
   }
 
-  // The newest first: only that it has another signer is a reason to ask the next one.
+  // The newest first: the next one is tried only if the certificate has another signer.
   #verifyLeaf(leaf: Uint8Array, signers: readonly NodeIdentity[]): Verdict<WorkloadIdentity> | undefined {
     let last: Verdict<WorkloadIdentity> | undefined
     for (const signer of signers) {
@@ -183,8 +183,8 @@ export class Trust {
     const all = this.#byMachine.get(node.machine) ?? []
     const [known] = all
     if (known !== undefined && known.peer !== node.peer) {
-      // Both were admitted, one after the other: a host that was set up anew. The newer admission counts.
-      // One that was evicted does not keep its name from its successor.
+      // Both were admitted, one after the other: the host was set up anew. The newer admission counts.
+      // An evicted host does not keep its name from its successor.
       const isEvicted = this.#revoked(known) !== undefined
       if (known.notAfterMs >= node.notAfterMs && !isEvicted) return
       this.#log.warn('another key now holds this machine name', { machine: node.machine, peer: node.peer })
@@ -194,7 +194,7 @@ export class Trust {
       this.#log.error('too many hosts; this one is not remembered', { machine: node.machine, limit: MAX_NODES })
       return
     }
-    // Those of a host of another key go with it: it was replaced.
+    // The certificates of the host with the other key are removed: that host was replaced.
     const own = all.filter(({ peer }) => peer === node.peer)
     const next = [...own, node].sort((a, b) => b.notAfterMs - a.notAfterMs)
     const now = this.#clock.wallMs()
@@ -215,8 +215,8 @@ export class Trust {
   }
 }
 
-// The same certificate under a renewed authority is another chain, which lasts longer. The same one under another signature, which
-// anybody can make out of the first, is not: it would push out the certificates of a host that is just being renewed.
+// The same certificate under a renewed authority is another chain, which lasts longer. The same one with another signature, which
+// anybody can make from the first, is not: it would push out the certificates of a host that is just being renewed.
 function sameChain(a: readonly Uint8Array[], b: readonly Uint8Array[]): boolean {
   const contents = (chain: readonly Uint8Array[]): string =>
     chain.map(der => parseCertificate(der).contentSha256).join()

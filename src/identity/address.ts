@@ -1,6 +1,6 @@
 import { ErrorCode, WarrenError } from '../core/index.ts'
 
-/** Where a workload lives: five components. Compared case-sensitively, component by component. */
+/** The place of a workload in the mesh: five components. Compared case-sensitively, component by component. */
 export interface Address {
   readonly scope: string
   readonly appGroup: string
@@ -9,24 +9,24 @@ export interface Address {
   readonly machine: string
 }
 
-/** What a workload asks for: an address whose machine its agent appends. */
+/** The address that a workload asks for; its agent appends the machine. */
 export type LocalName = Omit<Address, 'machine'>
 
 /** Scope of the agents themselves; no workload may register in it. */
 export const RESERVED_SCOPE = 'warren'
 
-// A dot is legal in a SPIFFE path segment, but would make the dotted form ambiguous.
+// A SPIFFE path segment may contain a dot, but a dot would make the dotted form ambiguous.
 const COMPONENT = /^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/
 const FORM = '<scope>.<appGroup>.<appIdentity>.<resourceGroup>[.<machine>]'
-// https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE-ID.md#21-trust-domain, with the limit of a DNS name.
+// https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE-ID.md#21-trust-domain, with the length limit of a DNS name.
 const TRUST_DOMAIN = /^[a-z0-9]([a-z0-9._-]{0,253}[a-z0-9])?$/
 
-/** Whether `value` may stand as one component of an address. */
+/** Whether `value` is valid as one component of an address. */
 export function isComponent(value: string): boolean {
   return COMPONENT.test(value)
 }
 
-/** `value`, if it can be a trust domain: lower-case letters, digits, dots, dashes, underscores. Else INVALID_ARGUMENT. */
+/** Returns `value` if it is a trust domain: lower-case letters, digits, dots, dashes, underscores. Throws INVALID_ARGUMENT. */
 export function parseTrustDomain(value: string): string {
   if (!TRUST_DOMAIN.test(value)) {
     throw new WarrenError(ErrorCode.InvalidArgument, `"${clip(value)}" is not a trust domain`, {
@@ -36,7 +36,7 @@ export function parseTrustDomain(value: string): string {
   return value
 }
 
-/** `value`, if it can be a machine name: one address component. Else INVALID_ARGUMENT. */
+/** Returns `value` if it is a valid machine name: one address component. Throws INVALID_ARGUMENT. */
 export function parseMachineName(value: string): string {
   if (!isComponent(value)) {
     throw new WarrenError(ErrorCode.InvalidArgument, `"${clip(value)}" is not a machine name`, {
@@ -46,7 +46,7 @@ export function parseMachineName(value: string): string {
   return value
 }
 
-/** Parses five components. Throws INVALID_ARGUMENT that names the component at fault. */
+/** Parses five components. Throws INVALID_ARGUMENT, which names the wrong component. */
 export function parseAddress(text: string): Address {
   const parts = components(text)
   if (parts.length !== 5) throw malformed(text, `has ${parts.length} components, not 5`)
@@ -54,9 +54,9 @@ export function parseAddress(text: string): Address {
 }
 
 /**
- * Parses the four components of a name on `machine`; a fifth is accepted if it is `machine` itself.
+ * Parses the four components of a name on `machine`; a fifth is accepted if it is `machine`.
  *
- * Throws INVALID_ARGUMENT, also for another host's machine name: nobody registers for another machine.
+ * Throws INVALID_ARGUMENT, also for the machine name of another host: a host registers only for its own machine.
  */
 export function parseLocalName(text: string, machine: string): Address {
   const parts = components(text)
@@ -69,7 +69,7 @@ export function parseLocalName(text: string, machine: string): Address {
   return fromParts([...parts.slice(0, 4), machine])
 }
 
-/** The dotted form. */
+/** The dotted form of an address, which `parseAddress` reads. */
 export function formatAddress(address: Address): string {
   const { scope, appGroup, appIdentity, resourceGroup, machine } = address
   return `${scope}.${appGroup}.${appIdentity}.${resourceGroup}.${machine}`
@@ -86,7 +86,7 @@ export function agentSpiffeId(trustDomain: string, machine: string): string {
   return `spiffe://${trustDomain}/${RESERVED_SCOPE}/agent/${machine}`
 }
 
-/** The address behind a workload's SPIFFE ID of `trustDomain`, or undefined for anything else. */
+/** The address in the SPIFFE ID of a workload of `trustDomain`; undefined for any other text. */
 export function addressOfSpiffeId(trustDomain: string, spiffeId: string): Address | undefined {
   const prefix = `spiffe://${trustDomain}/`
   if (!spiffeId.startsWith(prefix)) return undefined
@@ -96,7 +96,7 @@ export function addressOfSpiffeId(trustDomain: string, spiffeId: string): Addres
 }
 
 function components(text: string): string[] {
-  // Bounds the split: the longest legal address is 5 × 63 + 4 characters.
+  // Limits the work of the split: the longest legal address has 5 × 63 + 4 characters.
   if (text.length > 319) throw malformed(text, 'is too long')
   return text.split('.')
 }

@@ -1,7 +1,7 @@
 /**
- * Where the SubjectPublicKeyInfo is in the exact bytes of a certificate or a certificate request.
+ * Finds the SubjectPublicKeyInfo in the exact bytes of a certificate or a certificate request.
  *
- * Libraries read BER, and write what they have read anew in DER; what was signed, and what others hash, are the bytes that came.
+ * Libraries read BER, and encode what they have read anew in DER; but signatures and hashes cover the original bytes.
  */
 
 const SEQUENCE = 0x30
@@ -11,30 +11,30 @@ const LONG_LENGTH = 0x80
 
 interface Element {
   readonly tag: number
-  /** With tag and length. */
+  /** Includes the tag and the length. */
   readonly whole: Uint8Array
   readonly content: Uint8Array
 }
 
-/** What of a certificate or a request is signed: the same whatever the signature. Throws RangeError where it is no DER. */
+/** The signed part of a certificate or a request: the same for each signature. Throws RangeError if the bytes are not DER. */
 export function signedPartOf(der: Uint8Array): Uint8Array {
   return signedPart(der).whole
 }
 
-/** The SubjectPublicKeyInfo of a certificate. Throws RangeError where the bytes on the way to it are no DER. */
+/** The SubjectPublicKeyInfo of a certificate. Throws RangeError where the bytes before it are not DER. */
 export function spkiOfCertificate(der: Uint8Array): Uint8Array {
   const [first, ...rest] = childrenOf(signedPart(der).content)
-  // Version 1 leaves its number out. Then serial, signature algorithm, issuer, dates, subject.
+  // Version 1 has no version field. Then follow serial, signature algorithm, issuer, dates, subject.
   return spkiAt(first?.tag === VERSION ? rest : [first, ...rest], 5)
 }
 
-/** The SubjectPublicKeyInfo of a PKCS#10 request. Throws RangeError as `spkiOfCertificate`. */
+/** The SubjectPublicKeyInfo of a PKCS#10 request. Throws RangeError like `spkiOfCertificate`. */
 export function spkiOfRequest(der: Uint8Array): Uint8Array {
   // Version, subject.
   return spkiAt(childrenOf(signedPart(der).content), 2)
 }
 
-// Both are a sequence of what is signed, the algorithm, and the signature, with nothing behind it.
+// Both are a sequence of the signed part, the algorithm and the signature, with nothing after it.
 function signedPart(der: Uint8Array): Element {
   const [outer, another] = childrenOf(der)
   if (outer?.tag !== SEQUENCE || another !== undefined) throw notDer()
@@ -63,17 +63,17 @@ function childrenOf(content: Uint8Array): Element[] {
 function firstOf(bytes: Uint8Array): Element {
   const [tag, short] = bytes
   if (tag === undefined || short === undefined) throw notDer()
-  // Tags of several bytes occur in none of the two.
+  // Tags of several bytes occur in neither of the two.
   if ((tag & 0x1f) === 0x1f) throw notDer()
   let start = 2
   let length = short
   if (short >= LONG_LENGTH) {
     const count = short - LONG_LENGTH
-    // None: an end that is looked for, which is BER. More than three: nothing here is so large.
+    // No length byte: an indefinite length, which is BER. More than three: nothing here is so large.
     if (count < 1 || count > 3) throw notDer()
     start += count
     length = bytes.subarray(2, start).reduce((sum, byte) => sum * 256 + byte, 0)
-    // The shortest form only.
+    // Only the shortest form is DER.
     if (length < LONG_LENGTH || bytes[2] === 0) throw notDer()
   }
   if (start + length > bytes.length) throw notDer()

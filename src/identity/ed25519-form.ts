@@ -1,10 +1,10 @@
 const KEY_BYTES = 32
-/** 2^255 - 19, little-endian: a coordinate is below it, or the same point has a second encoding. */
+/** 2^255 - 19, little-endian. A coordinate is below it; otherwise the same point would have a second encoding. */
 const FIELD = Buffer.from(`ed${'ff'.repeat(30)}7f`, 'hex')
 /**
- * Coordinates of the points of small order: for a key at one of them, anybody can make signatures.
+ * Coordinates of the points of small order: if a key is one of these points, anybody can make its signatures.
  *
- * https://www.rfc-editor.org/rfc/rfc7748#section-6.1 says why; the list is the usual one, without the second encodings.
+ * https://www.rfc-editor.org/rfc/rfc7748#section-6.1 gives the reason; the list is the usual one, without the second encodings.
  */
 const SMALL_ORDER = [
   '00'.repeat(32),
@@ -15,8 +15,8 @@ const SMALL_ORDER = [
 ].map(hex => Buffer.from(hex, 'hex'))
 
 /**
- * Whether raw bytes can be the Ed25519 key of somebody: of 32 bytes, in the one encoding of its point, and of a point that
- * proves something. Whether the point is on the curve, each signature shows.
+ * Whether raw bytes can be an Ed25519 key of a host: 32 bytes, in the only encoding of the point, and not a point of small order.
+ * Each signature check shows whether the point is on the curve.
  */
 export function isEd25519Key(raw: Uint8Array): boolean {
   if (raw.length !== KEY_BYTES) return false

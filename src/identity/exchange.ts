@@ -6,13 +6,13 @@ import { encodeFrame, readFrame } from '../wire/index.ts'
 /** The messages of the other side; each is read from the stream only when it is asked for. */
 export type Received = AsyncGenerator<Buffer, never>
 
-/** One side of an exchange: takes the messages of the other side, yields its own, and returns what came of it. */
+/** One side of an exchange: reads the messages of the other side, yields its own, and returns the result. */
 export type Dialogue<Result> = (received: Received) => AsyncGenerator<Uint8Array, Result>
 
 export interface ExchangeOptions {
-  /** The largest message that is taken of the other side. */
+  /** The largest message that is accepted from the other side. */
   readonly maxBytes: number
-  /** The most messages that are taken of the other side. */
+  /** The most messages that are accepted from the other side. */
   readonly maxMessages: number
   /** Deadline of the whole exchange. */
   readonly timeoutMs: number
@@ -20,19 +20,19 @@ export interface ExchangeOptions {
 }
 
 /**
- * Holds a dialogue over a stream, in frames, and ends this side of the stream when the dialogue is over.
+ * Runs a dialogue over a stream, in frames, and ends this side of the stream when the dialogue has ended.
  *
- * At most one message of each side is held: none is read before the dialogue asks for it, and the dialogue is asked for none
+ * At most one message of each side is in memory: none is read before the dialogue asks for it, and the dialogue yields none
  * before the stream has taken the last. Rejects with MESSAGE_TOO_LARGE, STREAM_TRUNCATED, MESSAGE_MALFORMED above `maxMessages`,
- * what the dialogue throws, a `TimeoutError` or the reason of the signal; then the stream is destroyed. Otherwise it stays with
- * the caller.
+ * the error of the dialogue, a `TimeoutError` or the reason of the signal, and destroys the stream. Otherwise the caller
+ * keeps the stream.
  */
 export async function exchange<Result>(
   stream: Duplex,
   { maxBytes, maxMessages, timeoutMs, signal }: ExchangeOptions,
   dialogue: Dialogue<Result>
 ): Promise<Result> {
-  // What is wrong with the stream shows where it is read; an error after that must not end the process.
+  // A read reports the errors of the stream; a later error must not end the process.
   stream.on('error', () => {})
   try {
     return await within(timeoutMs, [signal], limit =>
@@ -65,7 +65,7 @@ async function send<Result>(
       return message.value
     }
     const taken = Promise.withResolvers<void>()
-    // Also when it fails: the other side may have answered, and hung up, without having taken all of it.
+    // Also after a failure: the other side may have answered and closed before it had read everything.
     const isFull = !stream.write(encodeFrame(message.value), () => taken.resolve())
     if (isFull) await raceAbort(taken.promise, signal)
   }

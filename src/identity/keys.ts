@@ -11,8 +11,8 @@ import { isEd25519Key } from './ed25519-form.ts'
 import { formFault, isP256 } from './key-form.ts'
 
 /**
- * What a signature is for. Signed together with the bytes, so that a signature given for one purpose never counts for
- * another.
+ * The purpose of a signature. It is signed together with the bytes, so that a signature made for one purpose is never valid
+ * for another.
  */
 export const CONTEXT = Object.freeze({
   nodeBinding: 'warren-node-binding-v1',
@@ -27,7 +27,7 @@ export const CONTEXT = Object.freeze({
 })
 export type Context = (typeof CONTEXT)[keyof typeof CONTEXT]
 
-// SubjectPublicKeyInfo of an Ed25519 key up to the key itself: https://www.rfc-editor.org/rfc/rfc8410#section-4
+// The SubjectPublicKeyInfo of an Ed25519 key, up to the key: https://www.rfc-editor.org/rfc/rfc8410#section-4
 const ED25519_SPKI_PREFIX = Buffer.from('302a300506032b6570032100', 'hex')
 const ED25519_KEY_BYTES = 32
 
@@ -55,12 +55,12 @@ export function keyToPem(key: KeyObject): string {
 const PEM_BLOCK = /-----BEGIN [^-]+-----/g
 
 /**
- * A private key from PEM, of which there is exactly one block. Throws what node:crypto throws when it is none, or RangeError.
+ * A private key from PEM with exactly one block. Throws the error of node:crypto when it is not a key, or RangeError.
  *
- * Of a P-256 key, the public half is always in its one form, in whatever form the file has it.
+ * The public half of a P-256 key is always in its one form, even if the file has another form.
  */
 export function keyFromPem(pem: string | Buffer): KeyObject {
-  // Of several, the library takes the first that it likes.
+  // With several blocks, the library takes the first one that it can read.
   const blocks = pem.toString('latin1').match(PEM_BLOCK)?.length ?? 0
   if (blocks !== 1) throw new RangeError(`${blocks} blocks of PEM, not one`)
   const key = createPrivateKey(pem)
@@ -80,7 +80,7 @@ function publicKeyOf(rawKey: Uint8Array): KeyObject {
   return createPublicKey({ key: Buffer.concat([ED25519_SPKI_PREFIX, rawKey]), format: 'der', type: 'spki' })
 }
 
-/** Whether `signature` is the raw public key's over `bytes` in this context. False for malformed input. */
+/** Whether the raw public key made `signature` over `bytes` in this context. False for malformed input. */
 export function verifySignature(
   rawKey: Uint8Array,
   context: Context,
@@ -89,7 +89,7 @@ export function verifySignature(
 ): boolean {
   try {
     const text = Buffer.from(rawKey).toString('latin1')
-    // To make a key costs a third of what it costs to verify with it.
+    // Making the key object costs a third as much as a verification, so it is kept.
     if (!publicKeys.has(text) && !isEd25519Key(rawKey)) return false
     const key = publicKeys.getOrMake(text, () => publicKeyOf(rawKey))
     return verifyBytes(null, inContext(context, bytes), key, signature)

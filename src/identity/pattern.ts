@@ -1,13 +1,13 @@
 import { ErrorCode, WarrenError } from '../core/index.ts'
 import { type Address, isComponent, RESERVED_SCOPE } from './address.ts'
 
-/** What one component of a pattern admits: anything, or one of some names. */
+/** The names that one component of a pattern admits: any name, or one of some. */
 export type Matcher = { readonly any: true } | { readonly any: false; readonly names: readonly string[] }
 
 /**
- * A set of addresses: each component a name, `*` or `{a,b}`; without a fifth component, any machine.
+ * A set of addresses: each component is a name, `*` or `{a,b}`; without a fifth component, any machine.
  *
- * No partial wildcards and no regular expressions, so that two people read the same set out of it.
+ * There are no partial wildcards and no regular expressions, so that two people read the same set from one pattern.
  */
 export interface Pattern {
   readonly text: string
@@ -17,7 +17,7 @@ export interface Pattern {
 const ANY: Matcher = Object.freeze({ any: true })
 const MAX_TEXT = 1_024
 
-/** Parses a pattern. Throws INVALID_ARGUMENT that says what is wrong and how a pattern looks. */
+/** Parses a pattern. Throws INVALID_ARGUMENT, which states the fault and the form of a pattern. */
 export function parsePattern(text: string): Pattern {
   if (text.length > MAX_TEXT) throw malformed(text, 'is too long')
   const parts = text.split('.')
@@ -44,13 +44,13 @@ export function matches(pattern: Pattern, address: Address): boolean {
   )
 }
 
-/** Whether the pattern names `scope` itself, and does not merely cover it with a wildcard. */
+/** Whether the pattern names `scope` literally, and does not only cover it with a wildcard. */
 export function namesScope(pattern: Pattern, scope: string): boolean {
   const matcher = pattern.matchers[0]
   return !matcher.any && matcher.names.includes(scope)
 }
 
-/** For each component the one name that it admits, or undefined where it admits several. */
+/** For each component the only name that it admits, or undefined if it admits several. */
 export function namesOf(pattern: Pattern): Array<string | undefined> {
   return pattern.matchers.map(matcher => (!matcher.any && matcher.names.length === 1 ? matcher.names[0] : undefined))
 }

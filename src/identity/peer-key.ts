@@ -11,14 +11,14 @@ const PREFIX = Uint8Array.of(0x00, 0x24, 0x08, 0x01, 0x12, 0x20)
 const KEY_BYTES = 32
 // 38 bytes in base58: one "1" for the leading zero byte and 51 digits.
 const TEXT_LENGTH = 52
-/** As many as owners are held, and more; what is pushed out costs time, no more. */
+/** Greater than the number of owners that are held; an entry that is evicted only costs time. */
 const MAX_REMEMBERED = 4_096
 
-// Base58 costs 3 µs each way, and a host names each of its peers many times a second.
+// Base58 costs 3 µs in each direction, and a host names each of its peers many times a second.
 const texts = new LruMap<string, PeerKey>(MAX_REMEMBERED)
 const keys = new LruMap<string, Uint8Array>(MAX_REMEMBERED)
 
-/** The PeerKey of a raw Ed25519 public key (32 bytes). INVALID_ARGUMENT if it has another length, or can be nobody's key. */
+/** The PeerKey of a raw Ed25519 public key (32 bytes). Throws INVALID_ARGUMENT for another length or an unusable key. */
 export function peerKeyOf(raw: Uint8Array): PeerKey {
   if (raw.length !== KEY_BYTES) {
     throw new WarrenError(ErrorCode.InvalidArgument, `a peer's public key has ${KEY_BYTES} bytes, not ${raw.length}`)
@@ -34,12 +34,12 @@ function textOf(raw: Uint8Array): PeerKey {
   return encode(Buffer.concat([PREFIX, raw]), 'base58btc') as PeerKey
 }
 
-/** The raw Ed25519 public key (32 bytes) inside a PeerKey. INVALID_ARGUMENT if it is none. */
+/** The raw Ed25519 public key (32 bytes) in a PeerKey. Throws INVALID_ARGUMENT if there is none. */
 export function rawKeyOf(peer: PeerKey): Uint8Array {
   return Uint8Array.from(known(peer))
 }
 
-/** `text`, if it is the PeerId of an Ed25519 key in base58. Else INVALID_ARGUMENT. */
+/** Returns `text` if it is the PeerId of an Ed25519 key in base58. Throws INVALID_ARGUMENT. */
 export function parsePeerKey(text: string): PeerKey {
   known(text)
   return text as PeerKey
@@ -50,13 +50,13 @@ function known(text: string): Uint8Array {
 }
 
 function decode(text: string): Uint8Array {
-  // Before decoding, whose cost grows with the square of the length.
+  // Checked before decoding, whose cost grows with the square of the length.
   if (text.length !== TEXT_LENGTH) throw refusal()
   try {
     const bytes = fromString(text, 'base58btc')
     if (bytes.length === PREFIX.length + KEY_BYTES && PREFIX.every((byte, at) => bytes[at] === byte)) {
       const raw = Uint8Array.from(bytes.subarray(PREFIX.length))
-      // The text itself is compared from here on, so it has to be the only one of this key.
+      // From here on the text is compared, so it must be the only text of this key.
       if (peerKeyOf(raw) === text) return raw
     }
   } catch (cause) {

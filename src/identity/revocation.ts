@@ -3,31 +3,31 @@ import { matches, type Pattern } from './pattern.ts'
 import type { PeerKey } from './peer-key.ts'
 
 /**
- * One withdrawal of trust, as the admin signed it: it refuses whatever any of its fields names.
+ * One withdrawal of trust, as the admin signed it: it refuses everything that any of its fields names.
  *
- * It names hosts, keys and addresses and never a certificate, since who has a key easily comes by another certificate.
+ * It names hosts, keys and addresses and never a certificate, since the holder of a key can easily get another certificate.
  */
 export interface Revocation {
   /** Unique in the policy and never used again. */
   readonly id: string
-  /** Certificates of this machine that count from before `beforeMs`; a later admission under the name is another host. */
+  /** Certificates of this machine that are valid from before `beforeMs`; a later admission under the name is another host. */
   readonly machine: string | undefined
   readonly beforeMs: number
   readonly peers: readonly PeerKey[]
-  /** Hex SHA-256 of SubjectPublicKeyInfo (DER) of node CAs, or of authorities with all that they signed. */
+  /** Hex SHA-256 of SubjectPublicKeyInfo (DER) of node CAs, or of authorities with all certificates that they signed. */
   readonly keys: readonly string[]
   readonly pattern: Pattern | undefined
   readonly reason: string
   readonly createdAtMs: number
 }
 
-/** What of a host a revocation can name. */
+/** The properties of a host that a revocation can name. */
 export interface RevocableHost {
   readonly machine: string
   readonly peer: PeerKey
-  /** Hex, of the node CA and of those above it. */
+  /** Hex, of the node CA and of the certificates above it. */
   readonly keys: readonly string[]
-  /** From when its certificate counts. */
+  /** The start of validity of its certificate. */
   readonly notBeforeMs: number
 }
 
@@ -46,17 +46,17 @@ export function revocationOfAddress(revocations: readonly Revocation[], address:
   return revocations.find(({ pattern }) => pattern !== undefined && matches(pattern, address))
 }
 
-/** From when on a certificate for `machine` must count, so that no eviction of the name so far refuses it. */
+/** The earliest start of validity of a certificate for `machine` that no eviction of the name so far refuses. */
 export function admittedFromMs(revocations: readonly Revocation[], machine: string): number {
   return Math.max(0, ...revocations.map(revocation => (revocation.machine === machine ? revocation.beforeMs : 0)))
 }
 
-/** Why a host is refused, in one clause for people. */
+/** The reason why a host is refused, in one clause for people. */
 export function evictionText(machine: string, { id, reason, createdAtMs }: Revocation): string {
   return `${machine} was evicted at ${new Date(createdAtMs).toISOString()} (${id}${because(reason)})`
 }
 
-/** Why a workload is refused, in one clause for people. */
+/** The reason why a workload is refused, in one clause for people. */
 export function revocationText(address: Address, { id, pattern, reason }: Revocation): string {
   return `${formatAddress(address)} is revoked (${id}: ${pattern?.text ?? ''}${because(reason)})`
 }

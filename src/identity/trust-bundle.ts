@@ -8,15 +8,15 @@ import { isEd25519Key } from './ed25519-form.ts'
 import { CONTEXT, signP256, verifyP256 } from './keys.ts'
 import type { Revocation } from './revocation.ts'
 
-/** What the verifier verifies by: the roots and the admin key, believed without proof, and who is trusted no more. Frozen. */
+/** The basis of the verifier: the roots and the admin key, believed without proof, and the revocations. Frozen. */
 export interface TrustState {
   readonly trustDomain: string
   readonly version: bigint
-  /** Oldest first: while there are two, a rotation is under way. */
+  /** Oldest first; two during a rotation. */
   readonly roots: readonly ParsedCertificate[]
   /** Raw Ed25519 key (32 bytes). */
   readonly adminPublicKey: Uint8Array
-  /** Those of the policy in force. A trust bundle itself has none. */
+  /** The revocations of the policy in force. A trust bundle has none. */
   readonly revocations: readonly Revocation[]
 }
 
@@ -27,7 +27,7 @@ const MAX_SIGNATURES = 8
 export interface TrustBundleContent {
   readonly trustDomain: string
   readonly version: bigint
-  /** DER, oldest first: the last one is the one to issue by. */
+  /** DER, oldest first: the last one is the one that issues. */
   readonly roots: readonly Uint8Array[]
   readonly adminPublicKey: Uint8Array
   readonly nowMs: number
@@ -36,7 +36,7 @@ export interface TrustBundleContent {
 /**
  * A trust bundle signed by every root in it and, if it replaces another one, by a root of that. Bytes of a SignedTrustBundle.
  *
- * A signer that is not among its roots is shown beside its signature, so that whoever still pins that root can open it.
+ * A signer that is not among its roots is included beside its signature, so that a host that still pins that root can open it.
  */
 export function signTrustBundle(content: TrustBundleContent, signers: readonly Issuer[]): Uint8Array {
   const { trustDomain, version, roots, adminPublicKey, nowMs } = content
@@ -63,9 +63,9 @@ export function signTrustBundle(content: TrustBundleContent, signers: readonly I
 }
 
 /**
- * Opens a trust bundle that must be signed by the root with this fingerprint (hex SHA-256 of its DER), and by each of its own.
+ * Opens a trust bundle that must be signed by the root with this fingerprint (hex SHA-256 of its DER), and by each root in it.
  *
- * The signatures are checked before anything that the bundle says is used. Throws SIGNATURE_INVALID, MESSAGE_TOO_LARGE or
+ * The signatures are checked before anything in the bundle is used. Throws SIGNATURE_INVALID, MESSAGE_TOO_LARGE or
  * MESSAGE_MALFORMED.
  */
 export function openTrustBundle(signed: Uint8Array, pinnedRootSha256: string): TrustState {
@@ -73,15 +73,15 @@ export function openTrustBundle(signed: Uint8Array, pinnedRootSha256: string): T
 }
 
 /**
- * Opens a trust bundle that follows `current`: signed by a root that is trusted now and by each of its own, of a greater version,
- * with the same trust domain and admin key. Throws as `openTrustBundle`.
+ * Opens a trust bundle that follows `current`: signed by a root that is trusted now and by each root in it, with a greater
+ * version and the same trust domain and admin key. Throws like `openTrustBundle`.
  */
 export function openSuccessor(signed: Uint8Array, current: TrustState): TrustState {
   const trusted = new Set(current.roots.map(({ sha256 }) => sha256))
   const { state } = open(signed, root => trusted.has(root))
   const sameKey = Buffer.from(state.adminPublicKey).equals(current.adminPublicKey)
   if (state.trustDomain !== current.trustDomain || !sameKey) {
-    throw new WarrenError(ErrorCode.MessageMalformed, 'the trust bundle is of another trust domain or admin key')
+    throw new WarrenError(ErrorCode.MessageMalformed, 'the trust bundle has another trust domain or admin key')
   }
   if (state.version <= current.version) {
     throw new WarrenError(ErrorCode.MessageMalformed, `the trust bundle is no newer than version ${current.version}`)
@@ -89,14 +89,14 @@ export function openSuccessor(signed: Uint8Array, current: TrustState): TrustSta
   return state
 }
 
-/** A bundle on the way from what was trusted to what is. */
+/** One bundle of the succession from the trust of the past to the present one. */
 export interface TrustStep {
   readonly signed: Uint8Array
   readonly state: TrustState
 }
 
 /**
- * The bundles of a succession, oldest first, that are newer than `current`, each opened by the one before it. Throws as
+ * The bundles of a succession, oldest first, that are newer than `current`, each opened by the one before it. Throws like
  * `openSuccessor` at the first that does not follow.
  */
 export function followSuccession(succession: readonly Uint8Array[], current: TrustState): TrustStep[] {
@@ -111,8 +111,8 @@ export function followSuccession(succession: readonly Uint8Array[], current: Tru
 }
 
 /**
- * What a succession leads to from a pinned root: the newest of its bundles that the pin opens, then those after it. Throws
- * SIGNATURE_INVALID when the pin opens none; as `followSuccession`.
+ * The end of a succession that starts at a pinned root: the newest of its bundles that the pin opens, then those after it. Throws
+ * SIGNATURE_INVALID when the pin opens none; otherwise like `followSuccession`.
  */
 export function openSuccession(succession: readonly Uint8Array[], pinnedRootSha256: string): TrustState {
   for (let at = succession.length - 1; at >= 0; at -= 1) {
@@ -121,12 +121,12 @@ export function openSuccession(succession: readonly Uint8Array[], pinnedRootSha2
     const state = openTrustBundle(first, pinnedRootSha256)
     return followSuccession(rest, state).at(-1)?.state ?? state
   }
-  throw new WarrenError(ErrorCode.SignatureInvalid, 'no trust bundle is of the pinned root')
+  throw new WarrenError(ErrorCode.SignatureInvalid, 'the pinned root signed no trust bundle')
 }
 
 /**
- * The fingerprint to pin before `next` takes the place of `current`, both open already: it opens either of them, so that whichever of the
- * two is on disk after a crash can be read. Of several, the newest root of `next`.
+ * The fingerprint to pin before `next` takes the place of `current`, both open already. It opens either of them, so that the
+ * one that is on disk after a crash can be read. If there are several, the newest root of `next`.
  */
 export function pinBetween(current: Uint8Array, next: Uint8Array): string {
   const before = open(current, () => true)
@@ -138,7 +138,7 @@ export function pinBetween(current: Uint8Array, next: Uint8Array): string {
   return pin
 }
 
-/** The version that a bundle says it has. Nothing of it is verified. Throws MESSAGE_TOO_LARGE or MESSAGE_MALFORMED. */
+/** The version that a bundle claims. Nothing in it is verified. Throws MESSAGE_TOO_LARGE or MESSAGE_MALFORMED. */
 function claimedVersion(signed: Uint8Array): bigint {
   const { bundle } = decode(identityPb.SignedTrustBundleSchema, signed, MAX_TRUST_BUNDLE_BYTES)
   return decode(identityPb.TrustBundleSchema, bundle, MAX_TRUST_BUNDLE_BYTES).version
@@ -154,7 +154,7 @@ function isOpenedBy(signed: Uint8Array, pin: string): boolean {
 
 interface Opened {
   readonly state: TrustState
-  /** Fingerprints of the roots whose signatures hold. */
+  /** Fingerprints of the roots whose signatures are valid. */
   readonly signers: ReadonlySet<string>
 }
 
@@ -164,7 +164,7 @@ function open(signed: Uint8Array, isTrusted: (rootSha256: string) => boolean): O
   if (message.roots.length > MAX_ROOTS || envelope.signatures.length > MAX_SIGNATURES) {
     throw new WarrenError(ErrorCode.MessageMalformed, 'the trust bundle has too many roots or signatures')
   }
-  // Only to find the keys: the fingerprints decide which of them count, not the bundle.
+  // Used only to find the keys: the fingerprints, not the bundle, decide which of them are trusted.
   const shown = new Map<string, Uint8Array>()
   for (const der of [...message.roots, ...envelope.signatures.map(({ root }) => root)]) {
     if (der.length > 0) shown.set(sha256Of(der), der)
@@ -208,7 +208,7 @@ function keyOf(der: Uint8Array | undefined): KeyObject | undefined {
     return der === undefined ? undefined : parseCertificate(der).publicKey
   } catch (cause) {
     if (!WarrenError.is(cause, ErrorCode.CertificateRefused)) return undefined
-    // Said as it is: "not signed" would send whoever reads it looking for another fault.
+    // The cause is stated: "not signed" would send the reader to look for another fault.
     throw new WarrenError(ErrorCode.MessageMalformed, `a root of the trust bundle: ${cause.reason}`, { cause })
   }
 }

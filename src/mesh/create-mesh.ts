@@ -16,12 +16,12 @@ import { RelayService } from './relay/index.ts'
 import { RequestService } from './requests/request-service.ts'
 import type { Mesh, MeshOptions } from './types.ts'
 
-/** Makes the mesh of one host, not started: set the handlers first. INVALID_ARGUMENT, INVALID_OPTION. */
+/** Makes the mesh of one host, not started: set the handlers first. Throws INVALID_ARGUMENT, INVALID_OPTION. */
 export async function createMesh(options: MeshOptions): Promise<Mesh> {
   const { nodeChain, verifyChain, onRefused, trustDomain, bootstrap, log, clock, metrics = silentMetrics } = options
   const privateKey = toPrivateKey(options.peerKey)
   const peer = peerKeyFromId(peerIdFromPrivateKey(privateKey))
-  // Refuses what the operator mistyped now, and not by silence later.
+  // Refuses the operator's typing errors now; otherwise they would only show as silence later.
   const seeds = bootstrap.map(parsePeerAddress)
 
   const stopping = new AbortController()
@@ -79,7 +79,7 @@ export async function createMesh(options: MeshOptions): Promise<Mesh> {
   return new Libp2pMesh({ peer, node, sessions, connections, redialer, ...services, stopping, options })
 }
 
-/** The loop that dials, which hears of every connection first. */
+/** The loop that dials; it is notified of every connection first. */
 function keptConnected({
   peer,
   node,

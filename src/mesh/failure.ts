@@ -1,9 +1,9 @@
 import { ErrorCode, WarrenError } from '../core/index.ts'
 
 /**
- * What a failure of libp2p means in our terms. The only place that knows the names of its errors.
+ * Translates a failure of libp2p into a WarrenError. Only this file knows the names of libp2p's errors.
  *
- * `signal` is the caller's: if it aborted, its reason is returned as it is. A WarrenError passes through.
+ * `signal` is the caller's: if it aborted, its reason is returned as it is. A WarrenError is returned unchanged.
  */
 export function translate(err: unknown, what: string, signal?: AbortSignal): unknown {
   if (signal?.aborted === true) return signal.reason
@@ -28,7 +28,7 @@ export function translate(err: unknown, what: string, signal?: AbortSignal): unk
   }
 }
 
-/** Why the node did not start: PORT_IN_USE, INVALID_OPTION for an address that is not ours, else INTERNAL. */
+/** The reason why the node did not start: PORT_IN_USE, INVALID_OPTION for an address that is not ours, else INTERNAL. */
 export function startFailure(err: unknown, listen: { readonly host: string; readonly port: number }): WarrenError {
   const text = messages(err)
   const where = `${listen.host}:${listen.port}`

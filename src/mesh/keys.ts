@@ -10,7 +10,7 @@ const SEED_BYTES = 32
 // RFC 8410, section 7: the PKCS#8 wrapping of an Ed25519 seed.
 const PKCS8_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex')
 
-/** The libp2p private key of a host, from its raw seed or its KeyObject. INVALID_ARGUMENT unless it is Ed25519. */
+/** The libp2p private key of a host, from its raw seed or its KeyObject. Throws INVALID_ARGUMENT unless it is Ed25519. */
 export function toPrivateKey(key: Uint8Array | KeyObject): PrivateKey {
   const jwk = (key instanceof KeyObject ? key : fromSeed(key)).export({ format: 'jwk' })
   if (jwk.crv !== 'Ed25519' || jwk.d === undefined || jwk.x === undefined) {
@@ -28,10 +28,10 @@ function fromSeed(seed: Uint8Array): KeyObject {
   return createPrivateKey({ key: Buffer.concat([PKCS8_PREFIX, seed]), format: 'der', type: 'pkcs8' })
 }
 
-// A PeerId also remembers its own text, which libp2p asks for at each look-up.
+// A PeerId also stores its own text, which libp2p asks for at each look-up.
 const ids = new LruMap<PeerKey, PeerId>(MAX_KNOWN_PEERS)
 
-/** The PeerKey of a libp2p PeerId. INVALID_ARGUMENT unless it is that of an Ed25519 key. */
+/** The PeerKey of a libp2p PeerId. Throws INVALID_ARGUMENT unless it is that of an Ed25519 key. */
 export function peerKeyFromId(id: PeerId): PeerKey {
   return parsePeerKey(id.toString())
 }

@@ -7,8 +7,8 @@ const drop = (): void => {}
 /**
  * Sends libp2p's errors to our log as debug lines, and drops its steps and traces.
  *
- * Debug, because libp2p reports every refused or lost connection as an error, and what matters of these is logged by
- * the mesh in our own terms.
+ * The level is debug, because libp2p reports every refused or lost connection as an error, and the mesh logs the important
+ * ones in its own terms.
  */
 export function libp2pLogger(log: Logger): ComponentLogger {
   return { forComponent: name => scope(log, name) }

@@ -1,5 +1,5 @@
 /**
- * Every bound of the mesh in one place: what a peer, admitted or not, can make this host hold, wait for or do.
+ * Every limit of the mesh in one place: on everything that a peer, admitted or not, can make this host hold, wait for or do.
  *
  * Times are in milliseconds, sizes in bytes.
  */
@@ -8,41 +8,41 @@
 export const MAX_ADMISSION_BYTES = 32 * 1024
 /** From the first byte of the encrypted exchange to its end. Shorter than libp2p's own upgrade limit of 10 s. */
 export const ADMISSION_TIMEOUT_MS = 5_000
-/** What may pile up behind the Admission message while we verify it: the first frames of an eager peer. */
+/** Data that may wait behind the Admission message while we verify it: the first frames of an early peer. */
 export const MAX_EARLY_BYTES = 256 * 1024
 
 /** One gossip message. Larger state travels by request. */
 export const MAX_GOSSIP_BYTES = 64 * 1024
 /** One gossipsub RPC, which may carry several messages; above this, the sender's stream is dropped. */
 export const MAX_GOSSIP_RPC_BYTES = 4 * 1024 * 1024
-/** What may wait for one slow peer's gossip stream; above this, its stream is dropped and later renewed. */
+/** Data that may wait for one slow peer's gossip stream; above this, its stream is dropped and later replaced. */
 export const MAX_GOSSIP_BACKLOG_BYTES = 4 * 1024 * 1024
-/** Gossip messages of one neighbour that are looked at: so many a second, after a burst. The rest is ignored. */
+/** Gossip messages of one neighbour that are verified: this many a second, after a burst. The rest is ignored. */
 export const GOSSIP_RATE = { perSecond: 1_000, burst: 4_000 } as const
-/** Bytes of gossip of one neighbour that are taken in one turn of the event loop: some heads, or a part of a large message. */
+/** Bytes of gossip of one neighbour that are read in one turn of the event loop: some heads, or a part of a large message. */
 export const GOSSIP_TURN_BYTES = 4 * 1024
-/** Bytes that wait for their turn; above this, the neighbour has to wait. A message of the largest size goes in. */
+/** Bytes that wait for their turn; above this, the neighbour has to wait. A message of the largest size fits. */
 export const MAX_GOSSIP_WAITING_BYTES = 256 * 1024
 
-/** When a message that came straight from its author is passed on. gossipsub forgets it after some seconds. */
+/** The delay before a message that came directly from its author is forwarded. gossipsub forgets it after some seconds. */
 export const PASS_ON_MIN_MS = 20
 export const PASS_ON_SPREAD_MS = 80
 
-/** The most a request or a response may be allowed to hold. Below the write buffer, or the stream would be aborted. */
+/** The highest possible limit of a request or a response. Below the write buffer; otherwise the stream would be aborted. */
 export const MAX_EXCHANGE_BYTES = 2 * 1024 * 1024
-/** Requests of one peer, over all protocols: so many a second, after a burst. */
+/** Requests of one peer, over all protocols: this many a second, after a burst. */
 export const REQUEST_RATE = { perSecond: 100, burst: 200 } as const
 export const MAX_REQUESTS_PER_PEER = 16
 export const MAX_REQUESTS = 256
 export const REQUEST_TIMEOUT_MS = 5_000
 /** How long a peer may take to send its request, and to take our response. */
 export const SERVE_TIMEOUT_MS = 10_000
-/** Streams of requests open at a time in one connection; above this they are reset, unanswered. */
+/** Streams of requests open at a time in one connection; above this they are reset without an answer. */
 export const MAX_REQUEST_STREAMS = 64
-/** Streams of requests to one peer that are kept for the next, and how long without one. */
+/** Streams of requests to one peer that are kept for the next request, and for how long. */
 export const MAX_KEPT_STREAMS_PER_PEER = 2
 export const KEPT_STREAM_REST_MS = 5 * 60_000
-/** How long a peer may keep one open between two requests: longer, so that the requester never finds it just gone. */
+/** How long a peer may keep one open between two requests: longer, so that the requester never finds it just closed. */
 export const SERVED_STREAM_REST_MS = 2 * KEPT_STREAM_REST_MS
 /** Name of a protocol, in front of each request. */
 export const MAX_PROTOCOL_NAME_BYTES = 64
@@ -50,7 +50,7 @@ export const MAX_PROTOCOL_NAME_BYTES = 64
 export const MAX_REASON_BYTES = 512
 
 /**
- * The window of a stream, and the buffer that must be able to hold it: a peer may rightly send a whole window to a
+ * The window of a stream, and the buffer that must be able to hold it: a peer may send a whole window to a
  * stream that is paused, and one more that was granted while we resumed. So the window is at most half of the buffer.
  */
 export const MAX_STREAM_WINDOW_BYTES = 1024 * 1024
@@ -61,16 +61,16 @@ export const MAX_STREAMS_PER_CONNECTION = 512
 export const MAX_CARRIERS_PER_PEER = 256
 
 /**
- * Streams that this host joins for members that do not reach each other: asked for by one of them, and in all. Each may hold a
- * read buffer in each direction, of which a stalled link fills half: 512 MB at the very worst.
+ * Streams that this host joins for members that do not reach each other: per requesting member, and in all. Each may hold a
+ * read buffer in each direction; a stalled link fills half of it: 512 MB in the worst case.
  */
 export const MAX_RELAYED_PER_PEER = 64
 export const MAX_RELAYED = 256
-/** Streams that one member may ask us to join: so many a second, after a burst. */
+/** Streams that one member may ask us to join: this many a second, after a burst. */
 export const RELAY_RATE = { perSecond: 20, burst: 128 } as const
-/** From the first byte of a stream to be relayed until it is joined, the dial of the wanted member included. */
+/** From the first byte of a stream to be relayed until it is joined, including the dial of the wanted member. */
 export const RELAY_JOIN_TIMEOUT_MS = 3_000
-/** Members asked to relay, and the time between one and the next. */
+/** Members that are asked to relay, and the time between one and the next. */
 export const MAX_RELAYS_TRIED = 4
 export const RELAY_STAGGER_MS = 250
 
@@ -87,7 +87,7 @@ export const MAX_ADDRESS_DIAL_TIMEOUT_MS = 8_000
 /** Above this lag we dial fewer at once. */
 export const LAGGING_MS = 100
 export const MAX_PARALLEL_DIALS = 16
-/** Addresses of one peer tried in a round; the others have their turn in the next. */
+/** Addresses of one peer tried in one round; the next round tries the others. */
 export const ADDRESSES_PER_ROUND = 4
 export const MAX_ADDRESSES_PER_PEER = 8
 export const MAX_ADDRESS_LENGTH = 256
@@ -95,7 +95,7 @@ export const MAX_ADDRESS_LENGTH = 256
 export const MAX_KNOWN_PEERS = 2_048
 /** Peers known only by an unauthenticated answer on the local network. */
 export const MAX_HINTED_PEERS = 64
-/** A peer known by a hint is forgotten after so many failures; another hint brings it back. */
+/** A peer known by a hint is forgotten after this many failures; another hint adds it again. */
 export const HINT_ATTEMPTS = 5
 export const BACKOFF_MIN_MS = 250
 export const BACKOFF_MAX_MS = 10_000
@@ -103,31 +103,31 @@ export const BACKOFF_MAX_MS = 10_000
 export const HURRY_SPREAD_MS = 1_000
 /** Up to this many members, this one and the others form a full mesh. */
 export const FULL_MESH_MEMBERS = 64
-/** Above that, we dial until we have so many connections; inbound ones count. */
+/** Above that, we dial until we have this many connections; inbound ones count. */
 export const OPEN_CONNECTIONS = 14
 
-/** How often a dial that is being given up is asked whether it has ended. */
+/** How often to check whether a cancelled dial has ended. */
 export const DIAL_POLL_MS = 20
-/** How often due dials are looked for. */
+/** How often to look for due dials. */
 export const REDIAL_TICK_MS = 100
 /** The same while nothing happens and no dial is due. */
 export const REDIAL_REST_MS = 1_000
-/** Head start of the host with the smaller key when two hear of each other, or lose each other. */
+/** Head start of the host with the smaller key when two learn of each other, or lose each other. */
 export const HEAD_START_MS = 400
-/** A connection that brought nothing for so long is asked for a sign of life; how often such are looked for. */
+/** A connection without data for this long is checked; how often to look for such connections. */
 export const SILENCE_MS = 10_000
 export const SILENCE_CHECK_MS = 5_000
-/** Time it has to answer. A host may be stopped, or be without processor time, for some seconds. */
+/** Time to answer. A host may be stopped, or be without processor time, for some seconds. */
 export const SILENCE_TIMEOUT_MS = 15_000
-/** What a timer of Node takes, 25 days. */
+/** The longest delay that a timer of Node accepts, 25 days. */
 export const MAX_TIMER_MS = 2 ** 31 - 1
-/** How often lost gossip streams are looked for. */
+/** How often to look for lost gossip streams. */
 export const GOSSIP_REPAIR_MS = 2_000
-/** A connection younger than this may still be on its way to its first gossip stream. */
+/** A connection younger than this may not have opened its first gossip stream yet. */
 export const GOSSIP_GRACE_MS = 10_000
 
 /** From the request for a carrier to the carrier, dial included. */
 export const OPEN_TIMEOUT_MS = 10_000
-/** A host that cannot even close a connection is cut off. */
+/** If a host does not close a connection within this time, the connection is aborted. */
 export const CLOSE_TIMEOUT_MS = 1_000
 export const STOP_TIMEOUT_MS = 5_000

@@ -26,7 +26,7 @@ import type {
   StreamHandler
 } from './types.ts'
 
-/** The services that a mesh is made of. */
+/** The services that make up a mesh. */
 export interface MeshParts {
   readonly peer: PeerKey
   readonly node: MeshNode
@@ -43,7 +43,7 @@ export interface MeshParts {
   readonly options: MeshOptions
 }
 
-/** The services of one host behind one interface: starts and stops them, and hands each call to the one that it is for. */
+/** The services of one host behind one interface: starts and stops them, and passes each call to its service. */
 export class Libp2pMesh implements Mesh {
   readonly peer: PeerKey
   readonly #parts: MeshParts
@@ -61,7 +61,7 @@ export class Libp2pMesh implements Mesh {
 
   async start(): Promise<void> {
     if (this.#isStarted || this.#stopped !== undefined) {
-      throw new WarrenError(ErrorCode.Internal, 'a mesh is started once')
+      throw new WarrenError(ErrorCode.Internal, 'a mesh can be started only once')
     }
     this.#isStarted = true
     const { connections, gossip, node, redialer, options } = this.#parts
@@ -91,7 +91,7 @@ export class Libp2pMesh implements Mesh {
     if (this.#isStarted) await stopNode(node, options.log)
   }
 
-  // Before the node starts, or early peers would be told that the protocols are not supported.
+  // Set before the node starts; otherwise early peers would be answered that the protocols are not supported.
   async #serve(): Promise<void> {
     const { node, relay, requests, streams } = this.#parts
     await node.handle(REQUESTS.name, (stream, connection) => requests.serve(stream, connection), REQUESTS.limits)
@@ -195,7 +195,7 @@ export class Libp2pMesh implements Mesh {
   }
 
   addHints(multiaddrs: readonly string[]): void {
-    // Without the PeerId there would be nobody to be a member.
+    // An address without a PeerId does not name a member.
     const named = multiaddrs.filter(text => text.includes('/p2p/'))
     this.#parts.redialer.hint(named, 'member')
   }
@@ -210,7 +210,7 @@ export class Libp2pMesh implements Mesh {
 
   async forget(peer: PeerKey): Promise<void> {
     this.#parts.redialer.forget(peer)
-    // Without a farewell, which the other side could draw out.
+    // Without a clean close, which the other side could delay.
     this.cutOff(peer)
   }
 }

@@ -63,7 +63,7 @@ export async function createNode({
     nodeInfo: { name: 'warren', version: '1', userAgent: 'warren' },
     addresses: {
       listen: [listenAddress(mesh.listen)],
-      // Not from what the filter is given: public addresses are missing there until somebody has dialled them back.
+      // The argument of the filter is not used: it lacks public addresses until another host has dialled them back.
       announceFilter: addresses => (advertise === undefined ? addresses : advertised(advertise(), listening(), self))
     },
     transports: [tcp({ maxConnections: MAX_CONNECTIONS + MAX_PENDING_CONNECTIONS, backlog: 256 })],
@@ -73,7 +73,7 @@ export async function createNode({
         pinger.watch(
           gatherWindowUpdates(
             yamux({
-              // Once, for the round-trip time that its windows grow by. From then on the silence check asks where need be.
+              // One ping, for the round-trip time by which its windows grow. Later the silence check pings where necessary.
               keepAliveInterval: MAX_TIMER_MS,
               maxInboundStreams: MAX_STREAMS_PER_CONNECTION,
               maxOutboundStreams: MAX_STREAMS_PER_CONNECTION,
@@ -110,9 +110,9 @@ export async function createNode({
   })
 }
 
-/** Stops the node, or after 5 s cuts its connections and leaves it. Never throws. */
+/** Stops the node, or after 5 s aborts its connections and abandons it. Never throws. */
 export async function stopNode(node: MeshNode, log: Logger): Promise<void> {
-  // libp2p's own stop has been seen to hang.
+  // libp2p's own stop can hang.
   const settled = Promise.withResolvers<'stopped' | 'late'>()
   const timer = setTimeout(() => settled.resolve('late'), STOP_TIMEOUT_MS)
   Promise.resolve(node.stop()).then(
@@ -123,7 +123,7 @@ export async function stopNode(node: MeshNode, log: Logger): Promise<void> {
     }
   )
   if ((await settled.promise) === 'late') {
-    log.warn('mesh cut off', { peer: node.peerId.toString() })
+    log.warn('mesh connections aborted', { peer: node.peerId.toString() })
     for (const connection of node.getConnections()) connection.abort(new Error('the mesh has stopped'))
   }
   clearTimeout(timer)

@@ -1,6 +1,6 @@
 import { MAX_CARRIERS_PER_PEER, MAX_RELAYED_PER_PEER, MAX_REQUEST_STREAMS } from './limits.ts'
 
-/** A protocol that hosts open streams for, and how many of its streams one connection may hold at a time, each way. */
+/** A protocol that hosts open streams for, and the number of its streams that one connection may hold in each direction. */
 export interface StreamProtocol {
   readonly name: string
   readonly limits: {
@@ -16,7 +16,7 @@ export const DATA: StreamProtocol = protocol('/warren/data/1', MAX_CARRIERS_PER_
 /** Requests and their responses, one after another on each stream. */
 export const REQUESTS: StreamProtocol = protocol('/warren/request/1', MAX_REQUEST_STREAMS)
 
-/** From a member that asks to be relayed to the relay. Twice the streams that are served, so that one too many gets an answer. */
+/** From the requesting member to the relay. Twice the streams that are served, so that one too many receives an answer. */
 export const RELAY: StreamProtocol = protocol('/warren/relay/1', 2 * MAX_RELAYED_PER_PEER)
 
 /** From the relay to the member that is to be reached. */

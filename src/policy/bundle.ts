@@ -9,11 +9,11 @@ import { decodeRevocation, encodeRevocation } from './revocation-codec.ts'
 import type { Rule } from './rule.ts'
 import { decodeRule, encodeRule } from './rule-codec.ts'
 
-/** What the admin has decided. */
+/** The decisions of the admin. */
 export interface Content {
   readonly rules: readonly Rule[]
   readonly entries: readonly Entry[]
-  /** Without the built-in entry, which lets root and the agent's user claim any address of their host. */
+  /** Turns off the built-in entry, which lets root and the agent's user claim any address of their host. */
   readonly strict: boolean
   readonly revocations: readonly Revocation[]
 }
@@ -29,7 +29,7 @@ export interface Bundle extends Content {
   readonly signed: Uint8Array
 }
 
-/** Bounds of a bundle: enough for a few thousand hosts, small enough to send whole. */
+/** Limits of a bundle: enough for a few thousand hosts, small enough to send whole. */
 export const MAX_BUNDLE_BYTES = 1024 * 1024
 export const MAX_RULES = 4_096
 export const MAX_ENTRIES = 4_096
@@ -54,8 +54,8 @@ const LISTS = [
 /**
  * Verifies the admin's signature over the exact bytes, and only then reads them.
  *
- * Throws SIGNATURE_INVALID, MESSAGE_TOO_LARGE or MESSAGE_MALFORMED. A bundle of which one part is malformed is refused
- * whole: half a policy is another policy.
+ * Throws SIGNATURE_INVALID, MESSAGE_TOO_LARGE or MESSAGE_MALFORMED. If one part of a bundle is malformed, the whole bundle is
+ * refused: half a policy is another policy.
  */
 export function openBundle(signed: Uint8Array, adminPublicKey: Uint8Array, trustDomain: string): Bundle {
   const envelope = decode(policyPb.SignedBundleSchema, signed, MAX_BUNDLE_BYTES)
@@ -64,7 +64,7 @@ export function openBundle(signed: Uint8Array, adminPublicKey: Uint8Array, trust
   }
   const message = decode(policyPb.BundleSchema, envelope.bundle, MAX_BUNDLE_BYTES)
   if (message.trustDomain !== trustDomain) {
-    throw new WarrenError(ErrorCode.SignatureInvalid, `the policy bundle is of trust domain "${message.trustDomain}"`)
+    throw new WarrenError(ErrorCode.SignatureInvalid, `the policy bundle is for trust domain "${message.trustDomain}"`)
   }
   if (message.version === 0n) throw malformed('its version is zero')
   for (const { name, max } of LISTS) {
@@ -87,7 +87,7 @@ export function openBundle(signed: Uint8Array, adminPublicKey: Uint8Array, trust
 }
 
 /**
- * Makes and signs the version that follows `current`. What `next` leaves out stays as it is.
+ * Makes and signs the version that follows `current`. A part that `next` leaves out stays as it is.
  *
  * `sign` signs with the admin key in the context of policy bundles. Throws LIMIT_EXCEEDED when it does not fit.
  */
@@ -130,13 +130,13 @@ export function sealBundle(
   return signed
 }
 
-/** What to do with a verified bundle that arrived. */
+/** The action for a verified bundle that arrived. */
 export type Succession = 'newer' | 'same' | 'older' | 'conflict'
 
 /**
  * Compares a verified bundle with the one in force: only `newer` may replace it.
  *
- * `conflict` is the same version with another content: the admin key signed twice, which an operator must hear of.
+ * `conflict` is the same version with another content: the admin key signed twice, which must be reported to an operator.
  */
 export function succession(current: Bundle | undefined, candidate: Bundle): Succession {
   if (current === undefined || candidate.version > current.version) return 'newer'
@@ -144,7 +144,7 @@ export function succession(current: Bundle | undefined, candidate: Bundle): Succ
   return candidate.sha256 === current.sha256 ? 'same' : 'conflict'
 }
 
-/** The next instant after `nowMs` at which a rule begins or ends to count; undefined if none will. */
+/** The next instant after `nowMs` at which a rule starts or ends to apply; undefined if there is none. */
 export function nextChangeMs(bundle: Bundle | undefined, nowMs: number): number | undefined {
   const dates = (bundle?.rules ?? []).flatMap(rule => [rule.notBeforeMs, rule.untilMs]).filter(date => date > nowMs)
   return dates.length === 0 ? undefined : Math.min(...dates)

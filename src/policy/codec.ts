@@ -1,6 +1,6 @@
 import { ErrorCode, WarrenError } from '../core/index.ts'
 
-/** The refusal of a bundle whose signature holds. */
+/** The refusal of a bundle whose signature is valid. */
 export function malformed(why: string, cause?: unknown): WarrenError {
   return new WarrenError(ErrorCode.MessageMalformed, `the policy bundle is not usable: ${why}`, { cause })
 }
@@ -8,7 +8,7 @@ export function malformed(why: string, cause?: unknown): WarrenError {
 export const MAX_REASON_LENGTH = 256
 const MAX_ID_LENGTH = 64
 
-/** What rules, entries and revocations have in common. Throws MESSAGE_MALFORMED. */
+/** Checks the fields that rules, entries and revocations share. Throws MESSAGE_MALFORMED. */
 export function checkIdAndReason(what: string, { id, reason }: { readonly id: string; readonly reason: string }): void {
   if (id === '' || id.length > MAX_ID_LENGTH) throw malformed(`a ${what} has no usable id`)
   if (reason.length > MAX_REASON_LENGTH) throw malformed(`the reason of ${what} ${id} is too long`)

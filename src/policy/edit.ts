@@ -11,8 +11,8 @@ export type NewRule = Omit<Rule, 'id' | 'createdAtMs'>
 /**
  * The rules after adding one, and the rule as added.
  *
- * The last word on the same pair counts: a rule for exactly the same patterns and protocols is replaced, whatever its
- * effect, so that `allow` after `deny` allows again. The id is taken from the version to come and so is never reused.
+ * The last rule for a pair counts: a rule for exactly the same patterns and protocols is replaced, whatever its
+ * effect, so that `allow` after `deny` allows again. The id comes from the next version and so is never reused.
  */
 export function addRule(current: Bundle | undefined, rule: NewRule, nowMs: number): { rules: Rule[]; added: Rule } {
   checkReason(rule.reason)
@@ -56,7 +56,7 @@ export function removeEntry(current: Bundle | undefined, id: string): Entry[] {
   return without(current?.entries, id, 'entry', '`warren entry list` lists the entries.')
 }
 
-/** What is to be trusted no more. */
+/** The hosts, keys or addresses to revoke. */
 export interface NewRevocation {
   readonly machine?: string
   readonly peers?: readonly PeerKey[]
@@ -66,7 +66,7 @@ export interface NewRevocation {
 }
 
 /**
- * The revocations after adding one. A machine is refused as of now: whoever is admitted under its name later is another
+ * The revocations after adding one. A machine is refused as of now: a host that is admitted under its name later is another
  * host.
  */
 export function addRevocation(
@@ -78,7 +78,7 @@ export function addRevocation(
   const added: Revocation = {
     id: `x${nextVersion(current)}`,
     machine,
-    // Certificates count in whole seconds; rounded up, it would refuse a host that joins again within this one.
+    // Certificates have whole seconds; rounded up, this would refuse a host that joins again within the same second.
     beforeMs: machine === undefined ? 0 : Math.floor(nowMs / 1_000) * 1_000,
     peers,
     keys,

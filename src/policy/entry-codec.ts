@@ -49,9 +49,9 @@ export function encodeEntry(entry: Entry): policyPb.Entry {
   })
 }
 
-/** What makes an entry unusable, as the end of a sentence; undefined for a good one. */
+/** The fault that makes an entry unusable, as the end of a sentence; undefined for a valid entry. */
 export function faultOf(entry: Omit<Entry, 'id' | 'createdAtMs'>): string | undefined {
-  // It would grant the addresses to everybody on the host.
+  // Without a selector, it would grant the addresses to every process on the host.
   if (SELECTORS.every(selector => entry[selector] === undefined)) return 'names no property of a process'
   if (entry.machine !== undefined && !isComponent(entry.machine)) return 'has an invalid machine name'
   if (entry.exeSha256 !== undefined && !/^[0-9a-f]{64}$/.test(entry.exeSha256)) return 'has no SHA-256 in hex'
@@ -59,7 +59,8 @@ export function faultOf(entry: Omit<Entry, 'id' | 'createdAtMs'>): string | unde
     ['executable', entry.exePath],
     ['cgroup', entry.cgroup]
   ] as const) {
-    if (path !== undefined && !isCleanPath(path)) return `has a ${what} that is no absolute path without "." and ".."`
+    if (path !== undefined && !isCleanPath(path))
+      return `has a ${what} that is not an absolute path without "." and ".."`
   }
   if (entry.systemdUnit !== undefined && !/^[^/\s]+\.(service|scope)$/.test(entry.systemdUnit)) {
     return 'has a unit that is not named as in nginx.service'

@@ -1,6 +1,6 @@
 import { type Address, formatAddress, matches, type Pattern } from '../identity/index.ts'
 
-/** Grants addresses to the processes that have everything it names. It names at least one thing besides the machine. */
+/** Grants addresses to the processes that match all its selectors. It has at least one selector besides the machine. */
 export interface Entry {
   /** Unique in the bundle and never given to another entry. */
   readonly id: string
@@ -23,7 +23,7 @@ export interface Entry {
   readonly createdAtMs: number
 }
 
-/** What is known of a process, by the kernel's word. What could not be established is absent and matches nothing. */
+/** The properties of a process, according to the kernel. A property that could not be established is absent and never matches. */
 export interface ProcessFacts {
   readonly uid: number
   /** Names of that uid. */
@@ -31,7 +31,7 @@ export interface ProcessFacts {
   readonly gids: readonly number[]
   readonly groups: readonly string[]
   readonly exePath: string | undefined
-  /** Hex. Costly, so only established when an entry asks for it. */
+  /** Hex. Costly, so it is established only when an entry asks for it. */
   readonly exeSha256: string | undefined
   readonly systemdUnit: string | undefined
   readonly cgroup: string | undefined
@@ -41,12 +41,12 @@ export interface ProcessFacts {
 export const SELECTORS = ['uid', 'user', 'gid', 'group', 'exePath', 'exeSha256', 'systemdUnit', 'cgroup'] as const
 export type Selector = (typeof SELECTORS)[number]
 
-/** The first entry that grants `address` to a process of these facts. */
+/** The first entry that grants `address` to a process with these facts. */
 export function grantingEntry(entries: readonly Entry[], address: Address, facts: ProcessFacts): Entry | undefined {
   return candidates(entries, address).find(entry => unmet(entry, facts).length === 0)
 }
 
-/** Whether nothing but the executable, its path or its hash, is wanting for an entry to grant `address`. */
+/** Whether an entry would grant `address` if only the executable, its path or its hash, matched. */
 export function wantsExecutable(entries: readonly Entry[], address: Address, facts: ProcessFacts): boolean {
   return candidates(entries, address).some(entry => {
     const lacking = unmet(entry, facts)
@@ -54,7 +54,7 @@ export function wantsExecutable(entries: readonly Entry[], address: Address, fac
   })
 }
 
-/** Whether the hash of the executable, and nothing else, is wanting for an entry to grant `address`. */
+/** Whether an entry would grant `address` if only the hash of the executable matched. */
 export function wantsHash(entries: readonly Entry[], address: Address, facts: ProcessFacts): boolean {
   return (
     facts.exeSha256 === undefined &&
@@ -62,7 +62,7 @@ export function wantsHash(entries: readonly Entry[], address: Address, facts: Pr
   )
 }
 
-/** Why no entry grants `address`: what the nearest one asks for that is not so, in one clause for people. */
+/** The reason why no entry grants `address`: the unmatched selectors of the nearest entry, in one clause for people. */
 export function whyNotGranted(entries: readonly Entry[], address: Address, facts: ProcessFacts): string {
   const [nearest] = candidates(entries, address)
     .map(entry => ({ entry, lacking: unmet(entry, facts) }))

@@ -14,18 +14,18 @@ export interface Question {
   readonly source: Address
   readonly destination: Address
   readonly protocol: Protocol
-  /** What the destination itself admits in its own scope. */
+  /** The sources that the destination itself admits in its own scope. */
   readonly whitelist: readonly Pattern[]
 }
 
-/** Which clause of the policy decided. */
+/** The clause of the policy that decided. */
 export type Ground = 'REVOKED' | 'RULE' | 'SCOPE' | 'WHITELIST' | 'DEFAULT' | 'ERROR'
 
 /** The answer, as a value that is logged and printed as it is. */
 export interface Decision {
   readonly allowed: boolean
   readonly ground: Ground
-  /** The rule or revocation that decided; empty where none did. */
+  /** The rule or revocation that decided; empty if there was none. */
   readonly rule: string
   readonly policyVersion: bigint
   /** One clause for people. */
@@ -35,9 +35,9 @@ export interface Decision {
 /**
  * Decides one question; the same question, bundle and time always give the same answer.
  *
- * A revocation of either address beats everything, and a deny rule everything else. Across scopes only an allow rule that names
- * both scopes literally lets through; within a scope an allow rule or the destination's whitelist does. Whatever is left is
- * denied, without a bundle too.
+ * A revocation of either address beats everything, and a deny rule beats everything else. Across scopes only an allow rule that
+ * names both scopes literally permits; within a scope an allow rule or the destination's whitelist does. Everything else is
+ * denied, also without a bundle.
  */
 export function evaluate(bundle: Bundle | undefined, question: Question, nowMs: number): Decision {
   const { source, destination, whitelist } = question
@@ -81,7 +81,7 @@ export function evaluate(bundle: Bundle | undefined, question: Question, nowMs: 
   }
 }
 
-/** The denial for a question that could not even be asked: errors deny. */
+/** The denial for a question that could not be evaluated: errors deny. */
 export function denyOnError(text: string, policyVersion: bigint): Decision {
   return { allowed: false, ground: 'ERROR', rule: '', policyVersion, text }
 }

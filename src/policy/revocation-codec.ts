@@ -5,7 +5,7 @@ import { checkIdAndReason, malformed } from './codec.ts'
 /** Keys of each kind that one revocation may name. */
 export const MAX_REVOKED_KEYS = 64
 
-/** Throws MESSAGE_MALFORMED. A revocation that names nothing was meant to name something, and is refused. */
+/** Throws MESSAGE_MALFORMED, also for a revocation that names nothing: it was meant to name something. */
 export function decodeRevocation(revocation: policyPb.Revocation): Revocation {
   checkIdAndReason('revocation', revocation)
   const { id, machine, peerKeys, keySha256, pattern } = revocation

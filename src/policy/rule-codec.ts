@@ -8,7 +8,7 @@ import type { Protocol, Rule } from './rule.ts'
 export function decodeRule(rule: policyPb.Rule): Rule {
   checkIdAndReason('rule', rule)
   if (rule.effect !== policyPb.Effect.ALLOW && rule.effect !== policyPb.Effect.DENY) {
-    // A rule of an effect that this version does not know might be a denial.
+    // A rule with an effect that this version does not know might be a denial.
     throw malformed(`rule ${rule.id} has an unknown effect`)
   }
   try {

@@ -3,7 +3,7 @@ import type { Pattern } from '../identity/index.ts'
 export type Protocol = 'tcp' | 'udp'
 export type Effect = 'allow' | 'deny'
 
-/** One line of policy: who may, or may not, talk to whom. */
+/** One line of policy: a source that may, or may not, connect to a destination. */
 export interface Rule {
   /** Unique in the bundle and never given to another rule. */
   readonly id: string
@@ -12,9 +12,9 @@ export interface Rule {
   readonly destination: Pattern
   /** Empty: every protocol. */
   readonly protocols: readonly Protocol[]
-  /** First instant at which the rule counts, wall milliseconds. Zero: always has. */
+  /** First instant at which the rule applies, wall milliseconds. Zero: always has. */
   readonly notBeforeMs: number
-  /** First instant at which it no longer counts, wall milliseconds. Zero: always will. */
+  /** First instant at which it no longer applies, wall milliseconds. Zero: always will. */
   readonly untilMs: number
   readonly reason: string
   readonly createdAtMs: number
@@ -25,7 +25,7 @@ export function isInForce(rule: Rule, nowMs: number): boolean {
   return nowMs >= rule.notBeforeMs && (rule.untilMs === 0 || nowMs < rule.untilMs)
 }
 
-/** Whether two rules speak of the same pairs and protocols, whatever they say of them. */
+/** Whether two rules name the same pairs and protocols, whatever their effects. */
 export function coversSame(a: Pick<Rule, 'source' | 'destination' | 'protocols'>, b: typeof a): boolean {
   return (
     a.source.text === b.source.text &&

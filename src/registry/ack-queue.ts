@@ -5,15 +5,15 @@ const ATTEMPTS = 3
 const RETRY_MS = 250
 
 interface Delivery {
-  /** What came meanwhile; the newest covers all before it. */
+  /** The newest acknowledgement queued meanwhile; it covers all before it. */
   next: Uint8Array | undefined
   cancel: Cancel
 }
 
 /**
- * Sends acknowledgements, one at a time to each owner; while one is under way only the newest of the others is kept.
+ * Sends acknowledgements, one at a time to each owner; while one is in progress, only the newest of the others is kept.
  *
- * One that fails three times is given up: the owner reports this host as missing until a later one covers it.
+ * After three failures an acknowledgement is dropped: the owner reports this host as missing until a later one covers it.
  */
 export class AckQueue {
   readonly #ports: Pick<DriverPorts, 'ack' | 'after'>
@@ -23,7 +23,7 @@ export class AckQueue {
     this.#ports = ports
   }
 
-  /** Owners that an acknowledgement is under way to. At most as many as owners are held, or were within a few seconds. */
+  /** Owners with an acknowledgement in progress. At most as many as are held, or were held within a few seconds. */
   get size(): number {
     return this.#underWay.size
   }
@@ -51,7 +51,7 @@ export class AckQueue {
         return
       }
       delivery.cancel = this.#ports.after(RETRY_MS, () => {
-        // Not the one that failed: a newer one covers it.
+        // If a newer one is queued, it replaces the one that failed.
         const newest = delivery.next ?? bytes
         delivery.next = undefined
         this.#attempt(peer, delivery, newest, attempt + 1)

@@ -13,8 +13,8 @@ import { decodeRequest, encodeResponse, MAX_WANTS } from './wire-bounds.ts'
 const FIELD_OVERHEAD_BYTES = 4
 
 /**
- * Answers a sync request from what is held. Changes nothing, and never throws: a request that cannot be read is answered
- * with a refusal, of which `onRefused` is told. The answer fits `maxResponseBytes`.
+ * Answers a sync request from the state held. Changes nothing, and never throws: an unreadable request is answered
+ * with a refusal, and `onRefused` is called. The answer fits `maxResponseBytes`.
  */
 export function answer(
   state: RegistryState,
@@ -43,7 +43,7 @@ export function answer(
 }
 
 function answerDigest(state: RegistryState, { groupHashes }: registryPb.DigestRequest): Uint8Array {
-  if (groupHashes.length !== GROUPS * GROUP_HASH_BYTES) throw malformed('its digest is of another size')
+  if (groupHashes.length !== GROUPS * GROUP_HASH_BYTES) throw malformed('its digest has another size')
   const owners = [...state.digests.differing(groupHashes)].map(({ ownerKey, epoch, seq, digest }) =>
     create(registryPb.OwnerDigestSchema, { owner: ownerKey, epoch, seq, headDigest: Buffer.from(digest, 'hex') })
   )
@@ -55,7 +55,7 @@ function answerFetch(state: RegistryState, { wants }: registryPb.FetchRequest, n
   const states: registryPb.OwnerState[] = []
   let left = state.limits.maxResponseBytes - ENVELOPE_BYTES
   for (const want of wants) {
-    if (want.owner.length !== 32) throw malformed('an owner is no key')
+    if (want.owner.length !== 32) throw malformed('an owner is not a key')
     const entry = state.entries.get(peerKeyOf(want.owner))
     if (entry === undefined || !isLive(state, entry, now)) continue
     const { message, bytes } = stateOf(entry, want, state.limits)

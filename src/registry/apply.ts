@@ -8,7 +8,7 @@ import type { StoredRecord } from './record.ts'
 import { RecordSet, type SetDifference } from './record-set.ts'
 import { type Admitted, announcesSame, certificateDigest, type Entry, type RegistryState } from './state.ts'
 
-/** A verified state of an owner, on its way in. */
+/** A verified state of an owner that is to be applied. */
 export interface Candidate {
   readonly sealed: SealedHead
   readonly set: RecordSet
@@ -17,10 +17,10 @@ export interface Candidate {
 }
 
 /**
- * Makes a verified state of another owner the one held: all of it at once, set, head and high-water mark.
+ * Replaces the held state of another owner by a verified one, all at once: set, head and high-water mark.
  *
- * The caller has verified the head `newer`, and the set hashes to its root. Refuses, with an alarm, what there is no room
- * for.
+ * The caller has verified that the head is `newer` and that the set hashes to its root. Refuses a state, with an alarm, if
+ * there is no room for it.
  */
 export function apply(state: RegistryState, candidate: Candidate, now: Now): Effect[] {
   const { sealed, set, identity, chain } = candidate
@@ -64,7 +64,7 @@ export function apply(state: RegistryState, candidate: Candidate, now: Now): Eff
   return effects
 }
 
-/** Puts an entry in place of the one held, with all that is derived from it. */
+/** Replaces the entry held, and everything that is derived from it. */
 export function replace(state: RegistryState, entry: Entry): SetDifference {
   const { owner, ownerKey, sealed, set } = entry
   const before = state.entries.get(owner)?.set ?? RecordSet.empty
@@ -79,7 +79,7 @@ export function replace(state: RegistryState, entry: Entry): SetDifference {
 }
 
 /**
- * Removes another owner's state. Its high-water mark stays; with `spent`, this very state does not come back either.
+ * Removes another owner's state. Its high-water mark stays; with `spent`, this same state is not accepted again.
  */
 export function drop(state: RegistryState, owner: PeerKey, cause: ChangeCause, spent: boolean): Effect[] {
   const entry = state.entries.get(owner)
@@ -97,7 +97,7 @@ export function drop(state: RegistryState, owner: PeerKey, cause: ChangeCause, s
   return [changed(entry, cause, added, removed)]
 }
 
-/** Keeps the proof against an owner, hides its records, and hears nothing of it until a later epoch. */
+/** Keeps the proof against an owner, hides its records, and ignores it until a later epoch. */
 export function quarantine(
   state: RegistryState,
   sealed: SealedHead,

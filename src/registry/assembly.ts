@@ -7,16 +7,16 @@ import { BUCKETS, type Bucket, bucketNumber, bucketOf, RecordSet, rootOf } from 
 
 const HASH_BYTES = 32
 
-/** A verified head whose set is not there yet. */
+/** A verified head whose set has not been fetched yet. */
 export type HeadCandidate = Omit<Candidate, 'set'>
 
 /**
- * A large set on its way in: its bucket hashes, checked against the root that the owner signed, and the buckets so far.
+ * A large set that is being fetched: its bucket hashes, checked against the root that the owner signed, and the buckets so far.
  * Buckets that are held already are not fetched.
  */
 export class Assembly {
   readonly candidate: HeadCandidate
-  /** The first thing wrong with a record that the owner committed to. */
+  /** The first fault in a record that the owner committed to. */
   fault: WarrenError | undefined
   readonly #base: RecordSet
   readonly #hashes: Buffer
@@ -26,7 +26,7 @@ export class Assembly {
   readonly #limits: Limits
   #bytes = 0
 
-  /** Throws MESSAGE_MALFORMED if the hashes are not those of the root. */
+  /** Throws MESSAGE_MALFORMED if the hashes do not match the root. */
   constructor(candidate: HeadCandidate, base: RecordSet, hashes: Uint8Array, trustDomain: string, limits: Limits) {
     if (hashes.length !== BUCKETS * HASH_BYTES || rootOf(hashes) !== candidate.sealed.head.root) {
       throw malformed('bucket hashes do not match the root')
@@ -48,13 +48,13 @@ export class Assembly {
     return this.#missing.length === 0
   }
 
-  /** Asks for the buckets that are missing. */
+  /** The request for the missing buckets. */
   request(): registryPb.BucketsRequest {
     const { ownerKey, epoch, recordSeq } = this.candidate.sealed.head
     return create(registryPb.BucketsRequestSchema, { owner: ownerKey, epoch, recordSeq, buckets: [...this.#missing] })
   }
 
-  /** Takes a prefix of the buckets asked for. Throws MESSAGE_MALFORMED for anything else. */
+  /** Accepts the first buckets of those asked for, in order. Throws MESSAGE_MALFORMED for anything else. */
   take(buckets: readonly registryPb.Bucket[]): void {
     const scope = { trustDomain: this.#trustDomain, machine: this.candidate.sealed.head.machine }
     for (const { number, records: list } of buckets) {
@@ -72,7 +72,7 @@ export class Assembly {
     }
   }
 
-  /** Fills in buckets that an earlier attempt fetched, where they still are what is wanted. */
+  /** Reuses buckets of an earlier attempt where their hashes still match. */
   reuse({
     fetched,
     fault
@@ -80,7 +80,7 @@ export class Assembly {
     readonly fetched: ReadonlyMap<number, Bucket>
     readonly fault: WarrenError | undefined
   }): void {
-    // Buckets with a faulty record are fetched again, so that the fault is seen in the set that it is part of.
+    // Buckets with a faulty record are fetched again, so that the fault is found in the set that it belongs to.
     if (fault !== undefined) return
     for (const number of [...this.#missing]) {
       const bucket = fetched.get(number)
@@ -91,7 +91,7 @@ export class Assembly {
     }
   }
 
-  /** What has been fetched so far, for `reuse`. */
+  /** The buckets fetched so far, for `reuse`. */
   get salvage(): { readonly fetched: ReadonlyMap<number, Bucket>; readonly fault: WarrenError | undefined } {
     return { fetched: this.#fetched, fault: this.fault }
   }

@@ -1,7 +1,7 @@
 import { ErrorCode, WarrenError } from '../core/index.ts'
 import type { Limits } from './limits.ts'
 
-/** Bounds a certificate chain (DER) before anything of it is read: another host's, or our own. Throws MESSAGE_MALFORMED. */
+/** Checks the size of a certificate chain (DER), ours or another host's, before anything is read. Throws MESSAGE_MALFORMED. */
 export function boundChain(chain: readonly Uint8Array[], limits: Limits): void {
   const { maxChain, maxCertificateBytes } = limits
   if (chain.length <= maxChain && chain.every(certificate => certificate.length <= maxCertificateBytes)) return

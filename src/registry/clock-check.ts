@@ -3,10 +3,10 @@ import { alarm, type Effect } from './message.ts'
 import type { RegistryState } from './state.ts'
 
 /**
- * Notes that a head was refused for its date, and raises the alarm when that happens with most hosts: then it is our own
- * clock that is wrong.
+ * Records that a head was refused for its date, and raises the alarm when this happens with most hosts: then our own
+ * clock is wrong.
  *
- * An old date counts only when the owner itself sent the head: an old head that somebody handed on proves nothing.
+ * An old date counts only when the owner itself sent the head: an old head that another host forwarded proves nothing.
  */
 export function noteRefusedClock(state: RegistryState, from: PeerKey, owner: PeerKey, reason: string): Effect[] {
   if (reason === 'future') state.clocks.set(owner, 'ahead')
@@ -14,7 +14,7 @@ export function noteRefusedClock(state: RegistryState, from: PeerKey, owner: Pee
   else return []
   const verdicts = [...state.clocks.values()]
   const disagreeing = verdicts.filter(verdict => verdict === state.clocks.get(owner)).length
-  // One host that disagrees may be the one that is wrong.
+  // A single host that disagrees may be the one that is wrong.
   const most = disagreeing >= 2 && disagreeing > verdicts.length / 2
   if (!most || state.clockAlarmed) return []
   state.clockAlarmed = true

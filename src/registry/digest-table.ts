@@ -4,7 +4,7 @@ import type { PeerKey } from '../identity/index.ts'
 export const GROUPS = 64
 export const GROUP_HASH_BYTES = 8
 
-/** What a digest says of one owner. */
+/** The line of a digest about one owner. */
 export interface DigestLine {
   readonly owner: PeerKey
   readonly ownerKey: Uint8Array
@@ -14,7 +14,7 @@ export interface DigestLine {
   readonly digest: string
 }
 
-/** 64 hashes over the heads held, kept up to date at the cost of the groups that changed. */
+/** 64 hashes over the heads held; an update costs only the groups that changed. */
 export class DigestTable {
   readonly #groups: Array<Map<PeerKey, DigestLine>> = Array.from({ length: GROUPS }, () => new Map())
   readonly #hashes: Array<Buffer | undefined> = new Array<Buffer | undefined>(GROUPS).fill(undefined)
@@ -31,7 +31,7 @@ export class DigestTable {
     this.#hashes[group] = undefined
   }
 
-  /** 64 × 8 bytes. Equal hashes mean equal heads, and so, each head committing to its set, equal state. */
+  /** 64 × 8 bytes. Equal hashes mean equal heads, and, since each head commits to its set, equal state. */
   hashes(): Buffer {
     return Buffer.concat(this.#groups.map((group, number) => this.#hash(group, number)))
   }

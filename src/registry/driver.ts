@@ -17,10 +17,10 @@ const SYNC_JITTER = 0.6
 const NOTHING: ReplicationProgress = Object.freeze({ acked: 0, required: 0, missing: [] })
 
 /**
- * Runs a registry: feeds it with what happens, and does what it asks for, through the ports of its host. The running
- * agent and the simulator both are this, with other ports.
+ * Runs a registry: feeds it with events and carries out its effects, through the ports of its host. The running
+ * agent and the simulator use this same class, with different ports.
  *
- * What a method throws is what `step` or `saveHighWaterMarks` threw.
+ * A method throws the error that `step` or `saveHighWaterMarks` threw.
  */
 export class RegistryDriver {
   readonly state: RegistryState
@@ -31,7 +31,7 @@ export class RegistryDriver {
   #published = 0n
   #stopped = false
 
-  /** `stepWith` stands in for `step`, for a test that shows what a fault in it would do. */
+  /** `stepWith` replaces `step` in a test that shows the effect of a fault in it. */
   constructor(state: RegistryState, ports: DriverPorts, stepWith: typeof step = step) {
     this.state = state
     this.#ports = ports
@@ -40,12 +40,12 @@ export class RegistryDriver {
     this.#sync = new SyncRunner(state, ports, effects => this.#run(effects))
   }
 
-  /** The newest head of our own that was handed to the network; zero before the first. */
+  /** The newest head of our own that was given to the network; zero before the first. */
   get published(): bigint {
     return this.#published
   }
 
-  /** What is under way, for metrics. */
+  /** The work in progress, for metrics. */
   get underWay(): { readonly sessions: number; readonly acks: number } {
     return { sessions: this.#sync.running, acks: this.#acks.size }
   }
@@ -59,19 +59,19 @@ export class RegistryDriver {
     })
   }
 
-  /** Ends all that is under way; nothing is called back any more. */
+  /** Cancels all work in progress; nothing is called back afterwards. */
   stop(): void {
     this.#stopped = true
     this.#acks.stop()
     this.#sync.stop()
   }
 
-  /** Applies an event and carries out what follows. */
+  /** Applies an event and carries out its effects. */
   dispatch(event: Exclude<Event, { type: 'gossip' }>): void {
     this.#run(this.#step(this.state, event, this.#ports.now()))
   }
 
-  /** Takes in a message of the topic; whether it is handed on is for the verdict to say. */
+  /** Applies a message of the topic; the verdict that is returned says whether to forward it. */
   gossip(bytes: Uint8Array, from: PeerKey): { readonly verdict: Verdict; readonly reason: string } {
     const effects = this.#step(this.state, { type: 'gossip', from, bytes }, this.#ports.now())
     this.#run(effects)
@@ -83,12 +83,12 @@ export class RegistryDriver {
     return answer(this.state, request, this.#ports.now(), onRefused)
   }
 
-  /** Takes over from `peer` whatever it has newer, now; joins the session with it that is under way, if any. */
+  /** Fetches from `peer` everything that it has newer, now; joins a session with it that is in progress. */
   syncWith(peer: PeerKey, onOutcome?: (outcome: SyncOutcome) => void): void {
     if (!this.#stopped) this.#sync.start(peer, onOutcome)
   }
 
-  /** How far what was published up to `seq` has come; undefined when that is forgotten. */
+  /** The progress of the changes published up to `seq`; undefined when that is forgotten. */
   progress(seq: bigint): ReplicationProgress | undefined {
     return seq === 0n ? NOTHING : replication(this.state, seq)
   }
@@ -96,7 +96,7 @@ export class RegistryDriver {
   #run(effects: readonly Effect[]): void {
     const { saveHighWaterMarks, deleteHighWaterMark, publish, notify } = this.#ports
     const highWaterMarks = effects.flatMap(effect => (effect.type === 'persist' ? [effect.highWaterMark] : []))
-    // First: what is not on disk must not be told to anybody, or a crash would let us say something else instead.
+    // Persisted first: a head that is sent but not on disk could be contradicted by another one after a crash.
     if (highWaterMarks.length > 0) saveHighWaterMarks(highWaterMarks)
     for (const effect of effects) {
       if (this.#stopped) return
@@ -136,7 +136,7 @@ export class RegistryDriver {
     const { after, random } = this.#ports
     after(intervalMs * (1 - jitter / 2 + random() * jitter), () => {
       if (this.#stopped) return
-      // Before the round: one that fails must not be the last.
+      // Scheduled before the round: a round that fails must not be the last one.
       this.#repeat(intervalMs, jitter, round)
       round()
     })

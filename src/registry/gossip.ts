@@ -19,10 +19,10 @@ const ID_BYTES = 32
 const TOO_MANY_INVALID = 'too many invalid messages'
 
 /**
- * Takes in one message of the registry topic. Always begins with a `verdict`, and never throws.
+ * Applies one message of the registry topic. The effects always begin with a `verdict`; never throws.
  *
- * `accept` goes to what is new and truly of its owner, even when we lack the state that it builds on; `reject` only to
- * what no honest host hands on.
+ * The verdict is `accept` for a message that is new and signed by its owner, even when we lack the state that it builds on;
+ * `reject` only for a message that no honest host forwards.
  */
 export function takeGossip(state: RegistryState, from: PeerKey, bytes: Uint8Array, now: Now): Effect[] {
   // A neighbour that keeps sending forgeries must not keep us verifying them.
@@ -34,12 +34,12 @@ export function takeGossip(state: RegistryState, from: PeerKey, bytes: Uint8Arra
     if (event.case === undefined) return blame(state, from, 'empty', now)
     const delta = event.case === 'delta' ? event.value : undefined
     const sealed = openHead(event.case === 'delta' ? event.value.head : event.value, state.trustDomain, state.limits)
-    // What comes from the owner itself uses up nobody else's quota, so a flood costs no verification.
+    // A message from the owner itself counts against no other quota, so a flood costs no verification.
     const { owner } = sealed.head
     const left = from === owner ? state.rates.check(`owner ${owner}`, now.monotonicMs) : 'allowed'
     if (left !== 'allowed') return tooManyHeads(owner, left)
     if (delta !== undefined && !agrees(delta, sealed.head))
-      return blame(state, from, 'a change at odds with its head', now)
+      return blame(state, from, 'a change that does not match its head', now)
     return handleHead(state, { from, sealed, delta, sentToAll: sentToAll && from === owner }, now)
   } catch (err) {
     const { reason, limit } = WarrenError.from(err, ErrorCode.MessageMalformed)
@@ -51,7 +51,7 @@ interface Arrival {
   readonly from: PeerKey
   readonly sealed: SealedHead
   readonly delta: registryPb.Delta | undefined
-  /** It comes from its owner, who tells it to everybody. */
+  /** The message comes from its owner, which sends it to every host. */
   readonly sentToAll: boolean
 }
 
@@ -74,10 +74,10 @@ function handleHead(state: RegistryState, arrival: Arrival, now: Now): Effect[] 
     case 'own':
       return [verdict('ignore', 'own'), ...handleOwnHead(state, sealed, now)]
     case 'equivocation':
-      // Handed on, so that the others see both as well.
+      // Forwarded, so that the other hosts see both as well.
       return [verdict('accept', 'equivocation'), ...quarantine(state, sealed, 'equivocation', found.reason, now)]
     case 'newer':
-      // verifyHead says so of known owners only.
+      // verifyHead returns this for known owners only.
       if (held === undefined) return [verdict('ignore', 'unknown owner')]
       return takeNewer(state, arrival, held, now)
   }
@@ -87,7 +87,7 @@ function takeNewer(state: RegistryState, arrival: Arrival, held: Entry, now: Now
   const { from, sealed, delta } = arrival
   const { head } = sealed
   const { owner } = head
-  // Counted only now: before the signature is known to hold, anybody could use up an owner's quota.
+  // Counted only now: before the signature is verified, anybody could use up an owner's quota.
   const quota = state.rates.take(`owner ${owner}`, now.monotonicMs)
   if (quota !== 'allowed') return tooManyHeads(owner, quota)
   const { identity, chain } = held
@@ -98,8 +98,8 @@ function takeNewer(state: RegistryState, arrival: Arrival, held: Entry, now: Now
   ]
   if (head.root === held.set.root && head.count === held.set.count) {
     const effects = keep(held.set)
-    // Its neighbours have it from the owner, and the others from them by synchronisation, long before a lease ends: handed
-    // on, it would reach everybody many times.
+    // Its neighbours have it from the owner, and other hosts get it from them by synchronisation, long before a lease ends.
+    // Forwarded, it would reach every host many times.
     return isRenewal(held.sealed.head, head) ? [verdict('ignore', 'applied'), ...effects.slice(1)] : effects
   }
   if (head.root === RecordSet.empty.root && head.count === 0) return keep(RecordSet.empty)
@@ -124,8 +124,8 @@ function takeNewer(state: RegistryState, arrival: Arrival, held: Entry, now: Now
   return [verdict('ignore', 'mismatch'), { type: 'sync-with', peer: from, owner, reason: 'mismatch' }]
 }
 
-// An owner tells all that it is connected to. If that is everybody, copies would only compete with the first of the next
-// message, and who missed it asks a neighbour soon.
+// An owner sends to all hosts that it is connected to. If those are all hosts, forwarded copies would only compete with its
+// next message, and a host that missed this one soon asks a neighbour.
 function handOn({ from, sealed, sentToAll }: Arrival): Verdict {
   if (sentToAll) return 'ignore'
   return from === sealed.head.owner ? 'accept-later' : 'accept'
@@ -140,12 +140,12 @@ function tooManyHeads(owner: PeerKey, quota: 'first-refused' | 'refused'): Effec
   ]
 }
 
-/** Whether a head says nothing new but that its owner lives. */
+/** Whether a head shows nothing new except that its owner is alive. */
 function isRenewal(before: Head, head: Head): boolean {
   return before.epoch === head.epoch && before.recordSeq === head.recordSeq && announcesSame(before, head)
 }
 
-/** The set that a delta builds on, if it is held: that of its from_seq, or for from_seq zero the empty one. */
+/** The set that a delta builds on, if it is held: the set of its from_seq, or the empty set if from_seq is zero. */
 function baseOf(delta: registryPb.Delta, held: Entry): RecordSet | undefined {
   if (delta.fromSeq === 0n) return RecordSet.empty
   const before = held.sealed.head

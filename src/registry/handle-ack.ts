@@ -6,10 +6,10 @@ import { handleOwnPast } from './own.ts'
 import type { RegistryState } from './state.ts'
 
 /**
- * Takes in an acknowledgement. It covers all that was published before it.
+ * Applies an acknowledgement. It covers everything that was published before it.
  *
- * Throws MESSAGE_MALFORMED or MESSAGE_TOO_LARGE. One of a run before this is ignored.
- * One of what this run never published is a reminder of our past; see `remind`.
+ * Throws MESSAGE_MALFORMED or MESSAGE_TOO_LARGE. An acknowledgement of an earlier run is ignored.
+ * One for a seq that this run never published shows that our disk is older than our past; see `requestMissing`.
  */
 export function handleAck(state: RegistryState, from: PeerKey, bytes: Uint8Array, now: Now): Effect[] {
   const { own, acks, entries } = state

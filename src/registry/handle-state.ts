@@ -15,18 +15,18 @@ import { type Admitted, certificateDigest, type Entry, type RegistryState } from
 import { validate } from './validate.ts'
 import { verifyHead } from './verify-head.ts'
 
-/** What became of one owner's state that a peer handed over. */
+/** The result for one owner's state that a peer sent. */
 export interface Taken {
   readonly owner: PeerKey
   readonly effects: Effect[]
-  /** Set when the set is too large for one message: its buckets are still to be fetched. */
+  /** Set when the set is too large for one message: its buckets must still be fetched. */
   readonly assembly?: Assembly
 }
 
 /**
- * Verifies one owner's state and adopts it if it is newer and whole.
+ * Verifies one owner's state and applies it if it is newer and complete.
  *
- * Throws MESSAGE_MALFORMED, MESSAGE_TOO_LARGE or SIGNATURE_INVALID for what only the peer that sent it can be blamed for.
+ * Throws MESSAGE_MALFORMED, MESSAGE_TOO_LARGE or SIGNATURE_INVALID for faults that only the sending peer can have caused.
  */
 export function handleState(state: RegistryState, from: PeerKey, message: registryPb.OwnerState, now: Now): Taken {
   const sealed = openHead(message.head, state.trustDomain, state.limits)
@@ -39,9 +39,9 @@ export function handleState(state: RegistryState, from: PeerKey, message: regist
       return { owner, effects: handleOwnHead(state, sealed, now) }
     case 'forged':
     case 'invalid':
-      throw new WarrenError(ErrorCode.SignatureInvalid, `a head in a sync response is not of its owner`)
+      throw new WarrenError(ErrorCode.SignatureInvalid, `a head in a sync response is not signed by its owner`)
     case 'unknown':
-      // The peer admits a host that we do not: its trust or ours is older, and neither is to blame.
+      // The peer admits a host that we do not: its trust or ours is older, and neither is at fault.
       return { owner, effects: [] }
     case 'ignored':
       return { owner, effects: noteRefusedClock(state, from, owner, found.reason) }
@@ -56,7 +56,7 @@ export function handleState(state: RegistryState, from: PeerKey, message: regist
   }
 }
 
-/** Adopts a complete set, if its head still is newer than what is held. Throws as `handleState` does. */
+/** Applies a complete set, if its head is still newer than what is held. Throws like `handleState`. */
 export function takeSet(
   state: RegistryState,
   candidate: HeadCandidate,
@@ -101,7 +101,7 @@ function takeContent(
   return { owner, effects: takeSet(state, candidate, RecordSet.empty.with(records, []), fault, now) }
 }
 
-/** Who an owner is, by the chain that came along or else by the one held. */
+/** The identity of an owner, from the chain in the message or else from the chain held. */
 function identify(
   state: RegistryState,
   { head }: SealedHead,
@@ -113,14 +113,14 @@ function identify(
   if (chain.length === 0) return known
   boundChain(chain, state.limits)
   const digest = certificateDigest(chain)
-  // A chain that the head does not name is no reason to give up the one held.
+  // A chain that the head does not name is no reason to drop the chain held.
   if (known !== undefined && (digest === held?.certificateSha256 || digest !== head.certificateSha256)) return known
   const copy = chain.map(certificate => Uint8Array.from(certificate))
   const identity = state.admit(copy, now.wallMs)
   return identity?.peer === head.owner ? { identity, chain: copy } : known
 }
 
-/** Takes over the chain of a renewed certificate whose head is held already. */
+/** Applies the chain of a renewed certificate whose head is held already. */
 function renewChain(
   state: RegistryState,
   held: Entry | undefined,

@@ -5,7 +5,7 @@ import { create, decode, registryPb, toBinary } from '../wire/index.ts'
 import { MAX_LEASE_MS, MIN_LEASE_MS } from './lease.ts'
 import { type Limits, MAX_COUNTER, MAX_HEAD_BYTES } from './limits.ts'
 
-/** What a host says of itself in one head. Frozen. */
+/** The statements of a host about itself in one head. Frozen. */
 export interface Head {
   readonly owner: PeerKey
   readonly ownerKey: Uint8Array
@@ -31,31 +31,31 @@ export interface Head {
   readonly jwtKeys: readonly string[]
 }
 
-/** A head with the exact bytes that its owner signed. Whether the signature holds is for `verify` to say. */
+/** A head with the exact bytes that its owner signed. The signature is not verified; use `verify`. */
 export interface SealedHead {
   readonly head: Head
   readonly bytes: Uint8Array
   readonly signature: Uint8Array
-  /** The first 8 bytes of SHA-256 of `bytes`, in hex: tells two heads of one (epoch, seq) apart. */
+  /** The first 8 bytes of SHA-256 of `bytes`, in hex: distinguishes two heads of one (epoch, seq). */
   readonly digest: string
 }
 
 const ADDRESS = /^[\x21-\x7e]+$/
 const MAX_CAPABILITY_LENGTH = 64
-/** The one in use, and those whose tokens still live. */
+/** The key in use, and the keys whose tokens are still valid. */
 export const MAX_JWT_KEYS = 4
 const MAX_JWT_KEY_BYTES = 128
 
-/** Signs a head, whatever it says. `sign` signs in the context of heads. What a host says of itself is for `sealOwnHead`. */
+/** Signs a head without checking its contents. `sign` signs in the context of heads. For our own heads use `sealOwnHead`. */
 export function sealHead(head: Head, trustDomain: string, sign: (bytes: Uint8Array) => Uint8Array): SealedHead {
   const bytes = encode(head, trustDomain)
   return { head: Object.freeze(head), bytes, signature: sign(bytes), digest: digestOf(bytes) }
 }
 
 /**
- * Signs a head of our own, held to the very rules by which the others verify it: one that they would refuse is not signed.
+ * Signs a head of our own after the same checks that other hosts make: a head that they would refuse is not signed.
  *
- * Throws INVALID_ARGUMENT with their reason, LIMIT_EXCEEDED for its size.
+ * Throws INVALID_ARGUMENT with the reason, LIMIT_EXCEEDED for its size.
  */
 export function sealOwnHead(
   head: Head,
@@ -100,31 +100,32 @@ export function toWire({ bytes, signature }: SealedHead): registryPb.SignedHead 
 }
 
 /**
- * Reads and bounds a head, without verifying its signature.
+ * Reads a head and checks its limits, without verifying its signature.
  *
  * Throws MESSAGE_TOO_LARGE or MESSAGE_MALFORMED. Copies the bytes.
  */
 export function openHead(message: registryPb.SignedHead | undefined, trustDomain: string, limits: Limits): SealedHead {
   if (message === undefined) throw malformed('it is missing')
-  if (message.signature.length !== 64) throw malformed('its signature is not of 64 bytes')
+  if (message.signature.length !== 64) throw malformed('its signature does not have 64 bytes')
   const bytes = Uint8Array.from(message.head)
   const head = readHead(bytes, trustDomain, limits)
   return { head, bytes, signature: Uint8Array.from(message.signature), digest: digestOf(bytes) }
 }
 
-// The one verifier of what a head may say: of the heads of others, and of our own before it is signed.
+// The only check of the contents of a head: for the heads of other hosts, and for our own before they are signed.
 function readHead(head: Uint8Array, trustDomain: string, limits: Limits): Head {
   const wire = decode(registryPb.NodeHeadSchema, head, MAX_HEAD_BYTES)
-  if (wire.trustDomain !== trustDomain) throw malformed('it is of another trust domain')
-  if (wire.owner.length !== 32) throw malformed('its owner is no key')
-  if (!isComponent(wire.machine)) throw malformed('its machine is no machine name')
+  if (wire.trustDomain !== trustDomain) throw malformed('it belongs to another trust domain')
+  if (wire.owner.length !== 32) throw malformed('its owner is not a key')
+  if (!isComponent(wire.machine)) throw malformed('its machine is not a machine name')
   if (wire.epoch > MAX_COUNTER || wire.seq > MAX_COUNTER) throw malformed('its epoch or seq is out of range')
   if (wire.recordSeq > wire.seq) throw malformed('its record_seq is greater than its seq')
-  if (wire.root.length !== 32 || wire.certificateSha256.length !== 32) throw malformed('a hash is not of 32 bytes')
+  if (wire.root.length !== 32 || wire.certificateSha256.length !== 32) throw malformed('a hash does not have 32 bytes')
   if (wire.count > limits.maxRecords) {
-    throw malformed(`it counts more than ${limits.maxRecords} records`, 'registry_records')
+    throw malformed(`it has more than ${limits.maxRecords} records`, 'registry_records')
   }
-  if (wire.leaseMs < MIN_LEASE_MS || wire.leaseMs > MAX_LEASE_MS) throw malformed(`its lease of ${wire.leaseMs} ms`)
+  if (wire.leaseMs < MIN_LEASE_MS || wire.leaseMs > MAX_LEASE_MS)
+    throw malformed(`its lease of ${wire.leaseMs} ms is out of range`)
   const issuedAtMs = Number(wire.issuedAtMs)
   if (!Number.isSafeInteger(issuedAtMs) || issuedAtMs < 0) throw malformed('its date is out of range')
   checkTexts(wire.meshAddresses, limits.maxAddresses, limits.maxAddressLength, 'registry_addresses')
@@ -156,7 +157,7 @@ function readHead(head: Uint8Array, trustDomain: string, limits: Limits): Head {
   })
 }
 
-/** Orders two states of one owner: negative if `a` is older, zero if they are of one (epoch, seq). */
+/** Orders two states of one owner: negative if `a` is older, zero if both have the same (epoch, seq). */
 export function compareAge(a: Pick<Head, 'epoch' | 'seq'>, b: Pick<Head, 'epoch' | 'seq'>): number {
   if (a.epoch !== b.epoch) return a.epoch < b.epoch ? -1 : 1
   if (a.seq !== b.seq) return a.seq < b.seq ? -1 : 1
@@ -168,9 +169,10 @@ function digestOf(bytes: Uint8Array): string {
 }
 
 function checkTexts(texts: readonly string[], max: number, maxLength: number, limit: LimitName): void {
-  if (texts.length > max) throw malformed(`it lists ${texts.length} entries where ${max} may be`, limit)
-  // Printable only: these texts reach logs and terminals.
-  if (!texts.every(text => text.length <= maxLength && ADDRESS.test(text))) throw malformed('an entry is no address')
+  if (texts.length > max) throw malformed(`it lists ${texts.length} entries where at most ${max} are allowed`, limit)
+  // Printable characters only: these texts reach logs and terminals.
+  if (!texts.every(text => text.length <= maxLength && ADDRESS.test(text)))
+    throw malformed('an entry is not an address')
 }
 
 function malformed(why: string, limit?: LimitName): WarrenError {

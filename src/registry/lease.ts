@@ -7,13 +7,13 @@ export interface Now {
   readonly monotonicMs: number
 }
 
-/** How long an owner's state lives without a new head, and how often it makes one. Milliseconds. */
+/** How long an owner's state is valid without a new head, and how often the owner makes one. Milliseconds. */
 export interface Lease {
   readonly refreshMs: number
   readonly leaseMs: number
 }
 
-/** One step of a policy: what applies while there are at most `maxOwners` live owners. */
+/** One step of a policy: it applies while there are at most `maxOwners` live owners. */
 export interface LeaseStep extends Lease {
   readonly maxOwners: number
 }
@@ -23,7 +23,7 @@ const MARGIN_MS = 5_000
 const step = (maxOwners: number, refreshMs: number): LeaseStep =>
   Object.freeze({ maxOwners, refreshMs, leaseMs: 3 * refreshMs + MARGIN_MS })
 
-/** Refresh 5 s up to 32 owners, 10 s up to 256, 20 s above; the lease outlives three lost refreshes. */
+/** Refresh every 5 s up to 32 owners, 10 s up to 256, 20 s above; the lease outlives three lost refreshes. */
 export const DEFAULT_LEASES: readonly LeaseStep[] = Object.freeze([
   step(32, 5_000),
   step(256, 10_000),
@@ -34,7 +34,7 @@ export const DEFAULT_LEASES: readonly LeaseStep[] = Object.freeze([
 export const MIN_LEASE_MS = 100
 export const MAX_LEASE_MS = 600_000
 
-/** `steps`, if each lease outlives three refreshes and the steps ascend to infinity. Else throws INVALID_OPTION. */
+/** Returns `steps` if each lease outlives three refreshes and the steps ascend to infinity. Throws INVALID_OPTION. */
 export function checkLeases(steps: readonly LeaseStep[]): readonly LeaseStep[] {
   let previous = 0
   for (const { maxOwners, refreshMs, leaseMs } of steps) {
@@ -47,7 +47,7 @@ export function checkLeases(steps: readonly LeaseStep[]): readonly LeaseStep[] {
     if (maxOwners <= previous) throw invalid('the steps of the lease policy do not ascend')
     previous = maxOwners
   }
-  if (previous !== Number.POSITIVE_INFINITY) throw invalid('the lease policy says nothing for the largest mesh')
+  if (previous !== Number.POSITIVE_INFINITY) throw invalid('the lease policy has no step for the largest mesh')
   return steps
 }
 
@@ -59,11 +59,11 @@ export function leaseFor(steps: readonly LeaseStep[], owners: number): Lease {
 }
 
 /**
- * Milliseconds from `now` until a lease ends; zero or less once it has.
+ * Milliseconds from `now` until a lease ends; zero or less once it has ended.
  *
- * The earlier of two ends: the lease counted from when the head was received, by the clock that never steps, and the
- * lease counted from when the owner issued it, with the skew put up with. Without the second, a head handed from host to
- * host would live for one lease longer at each.
+ * The earlier of two ends counts: one lease after the head was received, by the monotonic clock, and one lease after the owner
+ * issued it, plus the clock skew that is accepted. Without the second, a head forwarded from host to host would live for one
+ * more lease at each.
  */
 export function leaseLeftMs(
   head: { readonly issuedAtMs: number; readonly leaseMs: number },

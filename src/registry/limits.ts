@@ -1,14 +1,14 @@
 import { ErrorCode, WarrenError } from '../core/index.ts'
 
-/** Everything a peer can make this host hold or parse, bounded. Sizes in bytes, counts in items. */
+/** Limits on everything that a peer can make this host hold or parse. Sizes in bytes, counts in items. */
 export interface Limits {
-  /** Owners held at once, ourselves included; heads of further ones are ignored with an alarm. @default 4_096 */
+  /** Owners held at once, this host included; heads of further owners are ignored with an alarm. @default 4_096 */
   readonly maxOwners: number
   /** Records of one owner. @default 131_072 */
   readonly maxRecords: number
   /** One encoded record. @default 8_192 */
   readonly maxRecordBytes: number
-  /** One of the 256 buckets of a set. Must fit a sync response, or the set could not be fetched. @default 524_288 */
+  /** One of the 256 buckets of a set. Must fit a sync response; otherwise the set could not be fetched. @default 524_288 */
   readonly maxBucketBytes: number
   /** All records of one owner. @default 67_108_864 */
   readonly maxSetBytes: number
@@ -20,7 +20,7 @@ export interface Limits {
   readonly maxLabelLength: number
   /** Patterns in the whitelist of one record. @default 64 */
   readonly maxWhitelist: number
-  /** Mesh addresses, and as many data addresses, of one head. @default 16 */
+  /** Mesh addresses of one head; the same limit applies to its data addresses. @default 16 */
   readonly maxAddresses: number
   /** Characters of an address. @default 256 */
   readonly maxAddressLength: number
@@ -32,9 +32,9 @@ export interface Limits {
   readonly maxRequestBytes: number
   /** One sync response. @default 1_048_576 */
   readonly maxResponseBytes: number
-  /** A set up to this size is sent whole, a larger one by buckets. @default 262_144 */
+  /** A set up to this size is sent whole, a larger one in buckets. @default 262_144 */
   readonly maxInlineBytes: number
-  /** Requests of one sync session; what is then still missing waits for the next. @default 1_024 */
+  /** Requests of one sync session; the next session fetches the rest. @default 1_024 */
   readonly maxSyncRequests: number
   /** Certificates of one chain. @default 4 */
   readonly maxChain: number
@@ -42,9 +42,9 @@ export interface Limits {
   readonly maxCertificateBytes: number
   /** Own changes whose acknowledgements are remembered. @default 4_096 */
   readonly maxPublications: number
-  /** Gossip of one owner, and invalid gossip of one neighbour, that is examined: sustained, per second. @default 100 */
+  /** Gossip of one owner, and invalid gossip of one neighbour, that is verified: sustained, per second. @default 100 */
   readonly gossipPerSecond: number
-  /** The same, in a burst. @default 300 */
+  /** The same limit, for a burst. @default 300 */
   readonly gossipBurst: number
 }
 
@@ -73,22 +73,22 @@ export const DEFAULT_LIMITS: Limits = Object.freeze({
   gossipBurst: 300
 })
 
-/** A head is a few hundred bytes; this leaves room for every address it may carry. */
+/** A head has a few hundred bytes; this leaves room for every address that it may carry. */
 export const MAX_HEAD_BYTES = 16_384
-/** Skew of another host's clock that is put up with, in milliseconds. */
+/** Skew of another host's clock that is accepted, in milliseconds. */
 export const MAX_SKEW_MS = 30_000
-/** A quarantined owner is not heard again before this, in milliseconds, and only with a greater epoch. */
+/** A quarantined owner is ignored for this long, in milliseconds, and then accepted only with a greater epoch. */
 export const QUARANTINE_MS = 60_000
-/** Epochs and seqs above are refused: they would not fit the signed 64-bit integers of the store. */
+/** Greater epochs and seqs are refused: they would not fit the signed 64-bit integers of the store. */
 export const MAX_COUNTER = 2n ** 62n
-/** How far ahead of our clock a peer's mere word can raise our epoch, in milliseconds. */
+/** How far ahead of our clock an unproved claim of a peer can raise our epoch, in milliseconds. */
 export const MAX_EPOCH_LEAD_MS = 24 * 3_600_000
-/** Changes in one delta; more travel by sync. Receivers bound what they decode by it. */
+/** Changes in one delta; more of them travel by sync. Receivers limit their decoding by it. */
 export const MAX_DELTA_CHANGES = 2_048
-/** Room that one response leaves for what surrounds its records. */
+/** Room in one response for the fields around its records. */
 export const ENVELOPE_BYTES = 65_536
 
-/** The defaults with `overrides`. Throws INVALID_OPTION for a limit that is not a positive integer, or at odds with another. */
+/** The defaults with `overrides`. Throws INVALID_OPTION for a limit that is not a positive integer, or contradicts another. */
 export function resolveLimits(overrides: Partial<Limits> = {}): Limits {
   const limits = { ...DEFAULT_LIMITS, ...overrides }
   for (const [option, value] of Object.entries(limits)) {

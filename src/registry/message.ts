@@ -3,7 +3,7 @@ import type { PeerKey } from '../identity/index.ts'
 import { create, decode, registryPb, toBinary } from '../wire/index.ts'
 import type { LocalRecord, RegistryRecord } from './record.ts'
 
-/** What this host says of itself besides its records. */
+/** The statements of this host about itself besides its records. */
 export interface Profile {
   readonly meshAddresses: readonly string[]
   readonly dataAddresses: readonly string[]
@@ -19,19 +19,19 @@ export interface Profile {
 
 /** Everything that can happen to a registry. */
 export type Event =
-  /** Our own set changes. A put replaces the record of its id; deleting an unknown id is no change. */
+  /** Our own set changes. A put replaces the record of its id; deleting an unknown id changes nothing. */
   | { readonly type: 'local-change'; readonly puts: readonly LocalRecord[]; readonly deletes: readonly string[] }
-  /** What we say of ourselves; until the first of these, nothing is published. No change makes no new head. */
+  /** The profile of this host; before the first of these, nothing is published. An unchanged profile makes no new head. */
   | { readonly type: 'local-head'; readonly profile: Profile }
   /** Signs and publishes a new head now, changed or not. */
   | { readonly type: 'refresh' }
-  /** Time has passed: leases and certificates end, and our head is refreshed when due. Wanted each second or so. */
+  /** Time has passed: leases and certificates end, and our head is refreshed when due. Send it about once a second. */
   | { readonly type: 'tick' }
-  /** A message of the registry topic, from the neighbour that handed it on. */
+  /** A message of the registry topic, from the neighbour that forwarded it. */
   | { readonly type: 'gossip'; readonly from: PeerKey; readonly bytes: Uint8Array }
   /** An acknowledgement that a host sent us. */
   | { readonly type: 'ack'; readonly from: PeerKey; readonly bytes: Uint8Array }
-  /** The failure detector took up or dropped a suspicion: hides or shows the owner's records, and changes nothing else. */
+  /** The failure detector raised or dropped a suspicion: hides or shows the owner's records, and changes nothing else. */
   | { readonly type: 'suspect'; readonly peer: PeerKey; readonly suspect: boolean }
   /** Roots or revocations changed: every chain is verified anew, and owners that no longer pass are dropped. */
   | { readonly type: 'trust-changed' }
@@ -43,36 +43,36 @@ export type AlarmKind =
   | 'equivocation'
   /** An owner signed a set that breaks the rules or a limit. The owner is quarantined. */
   | 'invalid-set'
-  /** Something signed with our own key is newer than what we have said: a restored disk, or a second host with our key. */
+  /** A head signed with our own key is newer than ours: the disk was restored, or a second host has our key. */
   | 'own-state-ahead'
-  /** The same again and again: a second host runs with our key. */
+  /** The same alarm repeatedly: a second host runs with our key. */
   | 'duplicate-identity'
   /** The registry has no room for a further owner or its records. */
   | 'registry-full'
-  /** More gossip of one owner, or more invalid gossip of one neighbour, than is examined. */
+  /** More gossip of one owner, or more invalid gossip of one neighbour, than is verified. */
   | 'rate-exceeded'
-  /** Most hosts' heads come from our future or past: our own clock is wrong. */
+  /** The heads of most hosts are dated in our future or past: our own clock is wrong. */
   | 'own-clock-wrong'
 
-/** What the newest state ever seen of an owner was; an older one stays dead as long as this is kept. */
+/** The newest state ever seen of an owner; while this is kept, no older state is accepted. */
 export interface HighWaterMark {
   readonly owner: PeerKey
   readonly epoch: bigint
   readonly seq: bigint
-  /** When the owner's certificate ends, by the wall clock, and the high-water mark with it. Unknown: as far as any may live. */
+  /** Expiry of the owner's certificate, wall time, and of the high-water mark. If unknown: the longest possible one. */
   readonly untilMs?: number
 }
 
 /**
- * What the driver must do, in this order, before it hands in the next event: in particular, `persist` before the
- * `publish`, `changed` or `send-ack` behind it.
+ * The actions that the driver must carry out, in this order, before it hands in the next event: in particular, `persist`
+ * before the `publish`, `changed` or `send-ack` behind it.
  */
 export type Effect =
-  /** Exactly one for each gossip event: whether the message is handed on to further hosts. */
+  /** Exactly one for each gossip event: whether to forward the message to further hosts. */
   | { readonly type: 'verdict'; readonly verdict: Verdict; readonly reason: string }
-  /** Write to disk, durably. Not for each refresh: an older head of the same content does no harm. */
+  /** Write to disk, durably. Refreshes need no write: an older head of the same content does no harm. */
   | { readonly type: 'persist'; readonly highWaterMark: HighWaterMark }
-  /** The high-water mark of this owner is over and may be deleted from disk. */
+  /** The high-water mark of this owner has expired and may be deleted from disk. */
   | { readonly type: 'forget'; readonly owner: PeerKey }
   | { readonly type: 'publish'; readonly bytes: Uint8Array; readonly seq: bigint }
   | {
@@ -82,7 +82,7 @@ export type Effect =
       readonly epoch: bigint
       readonly seq: bigint
     }
-  /** `peer` knows of something that we lack: run a SyncSession with it. Drop it while one with that peer is under way. */
+  /** `peer` has something that we lack: run a SyncSession with it. Drop this effect while one with that peer runs. */
   | { readonly type: 'sync-with'; readonly peer: PeerKey; readonly owner: PeerKey; readonly reason: string }
   /** An owner's records or head changed. A record whose content changed is in both lists. */
   | {
@@ -102,18 +102,18 @@ export type Effect =
       readonly detail: string
       /** SignedHead messages. */
       readonly proof: readonly Uint8Array[]
-      /** The limit that the owner broke, if it was one. */
+      /** The limit that the owner broke, if it broke one. */
       readonly limit?: LimitName
     }
-  /** `peer` reached a limit. For each time: to say it less often is for whoever says it. */
+  /** `peer` reached a limit. Emitted each time; the driver limits how often it is reported. */
   | { readonly type: 'limit'; readonly limit: LimitName; readonly peer: PeerKey; readonly detail: string }
 
-/** What `sentToAll` adds to a message. */
+/** The bytes that `sentToAll` adds to a message. */
 export const SENT_TO_ALL_BYTES = 2
 
-/** A message for the topic whose owner tells it to all hosts that it knows of. */
+/** A message for the topic that its owner sends to all hosts it knows. */
 export function sentToAll(gossip: Uint8Array): Uint8Array {
-  // In protobuf a message that another is appended to has the fields of both.
+  // In protobuf, a message with another one appended has the fields of both.
   const flag = toBinary(registryPb.GossipSchema, create(registryPb.GossipSchema, { sentToAll: true }))
   return Buffer.concat([gossip, flag])
 }

@@ -20,7 +20,7 @@ export class NameIndex {
     if (records.size === 0) this.#names.delete(name)
   }
 
-  /** Records listed, under all names. */
+  /** Number of records listed, under all names. */
   get size(): number {
     let size = 0
     for (const records of this.#names.values()) size += records.size
@@ -32,7 +32,7 @@ export class NameIndex {
   }
 }
 
-// A bucket that was fetched again holds the records that did not change as new objects; the index still has the old ones.
+// A bucket that was fetched again holds unchanged records as new objects; the index still has the old ones.
 function removeEqual(records: Map<StoredRecord, PeerKey>, owner: PeerKey, { id }: StoredRecord): void {
   for (const [candidate, peer] of records) if (peer === owner && candidate.id === id) records.delete(candidate)
 }

@@ -21,7 +21,7 @@ interface SetChange {
 /**
  * Changes our own set and publishes the change.
  *
- * Throws INVALID_ARGUMENT or LIMIT_EXCEEDED, and then has changed nothing.
+ * Throws INVALID_ARGUMENT or LIMIT_EXCEEDED; then nothing has changed.
  */
 export function changeOwnSet(
   state: RegistryState,
@@ -63,10 +63,10 @@ export function changeOwnSet(
 }
 
 /**
- * Changes what we say of ourselves.
+ * Changes the profile of this host.
  *
- * Throws CERTIFICATE_REFUSED if our own chain does not pass, INVALID_ARGUMENT or LIMIT_EXCEEDED for what others would refuse; then
- * what was said before stays said.
+ * Throws CERTIFICATE_REFUSED if our own chain is not valid, INVALID_ARGUMENT or LIMIT_EXCEEDED for a profile that others would
+ * refuse; then the previous profile stays.
  */
 export function changeProfile(state: RegistryState, profile: Profile, now: Now): Effect[] {
   const { own } = state
@@ -75,9 +75,9 @@ export function changeProfile(state: RegistryState, profile: Profile, now: Now):
   asOwn(() => boundChain(profile.nodeChain, state.limits))
   const identity = state.admit(profile.nodeChain, now.wallMs)
   if (identity?.peer !== own.peer || identity.machine !== own.machine) {
-    throw new WarrenError(ErrorCode.CertificateRefused, 'the certificate chain of this host does not pass')
+    throw new WarrenError(ErrorCode.CertificateRefused, 'the certificate chain of this host is not valid')
   }
-  // What was registered before we could publish goes out with the first head.
+  // Records that were registered before we could publish are in the first head.
   const change = { fromSeq: 0n, puts: [...own.set].map(({ bytes }) => bytes), deletes: [] }
   const begun = first ? [persistOwn(state)] : []
   const effects = publish(state, { profile, identity, ...(first ? { change } : {}) }, now)
@@ -86,21 +86,21 @@ export function changeProfile(state: RegistryState, profile: Profile, now: Now):
   return [...begun, ...effects]
 }
 
-/** Signs a new head, so that our lease goes on. */
+/** Signs a new head, so that our lease continues. */
 export function refresh(state: RegistryState, now: Now): Effect[] {
   return state.own.profile === undefined ? [] : publish(state, { profile: state.own.profile }, now)
 }
 
-/** The same, if it is due. */
+/** Does the same, if it is due. */
 export function refreshIfDue(state: RegistryState, now: Now): Effect[] {
   return now.monotonicMs >= state.own.refreshAtMonotonicMs ? refresh(state, now) : []
 }
 
 /**
- * Answers to a head that our own key signed.
+ * Reacts to a head that our own key signed.
  *
- * If it is newer than what we have said in this run, our disk is older than our past, or another host has our key; both
- * ways our next word must outrank it. So the epoch goes above it, to disk first.
+ * If it is newer than every head of this run, our disk is older than our past, or another host has our key; in both cases
+ * our next head must outrank it. So the epoch is raised above it, on disk first.
  */
 export function handleOwnHead(state: RegistryState, { head, digest }: SealedHead, now: Now): Effect[] {
   const { own } = state
@@ -112,10 +112,10 @@ export function handleOwnHead(state: RegistryState, { head, digest }: SealedHead
 }
 
 /**
- * Answers to a peer that says it has held a state of ours from our future: our disk and our clock are older than our
- * past, and nobody will hear us until our next word outranks it.
+ * Reacts to a peer that claims to have held a state of ours from our future: our disk and our clock are older than our
+ * past, and other hosts ignore us until our next head outranks it.
  *
- * It proves nothing, so it can raise our epoch to a day ahead of our clock and no further: a liar gains nothing by that.
+ * The claim has no proof, so it can raise our epoch to a day ahead of our clock and no further: a liar gains nothing.
  */
 export function handleOwnPast(state: RegistryState, from: PeerKey, epoch: bigint, now: Now): Effect[] {
   const { own } = state
@@ -138,13 +138,13 @@ function outrank(state: RegistryState, epoch: bigint, detail: string, now: Now):
 
 interface Next {
   readonly profile: Profile
-  /** What the chain in the profile proves. @default the one held */
+  /** The facts that the chain in the profile proves. @default those held */
   readonly identity?: Admitted
   readonly change?: SetChange
   readonly newEpoch?: boolean
 }
 
-/** Throws as `sealOwnHead`, and then has changed nothing. */
+/** Throws like `sealOwnHead`; then nothing has changed. */
 function publish(state: RegistryState, next: Next, now: Now): Effect[] {
   const { own, limits } = state
   const { profile, identity = own.identity, change, newEpoch = false } = next
@@ -203,7 +203,7 @@ function headOf({ own }: RegistryState, profile: Profile, leaseMs: number, now: 
   }
 }
 
-// Up to a tenth early, differently each time and on each host, so that a fleet that started as one does not stay in step.
+// Up to a tenth early, at random, so that hosts that started at the same time do not refresh at the same time.
 function early(state: RegistryState, refreshMs: number): number {
   const { own } = state
   const byte = own.ownerKey[Number(own.seq % 32n)] ?? 0
@@ -230,7 +230,7 @@ function gossipOf(sealed: SealedHead, change: SetChange | undefined, maxBytes: n
     registryPb.GossipSchema,
     create(registryPb.GossipSchema, { event: { case: 'delta', value: delta } })
   )
-  // The head alone tells the others that there is something to fetch.
+  // The head alone shows other hosts that there is something to fetch.
   return bytes.length <= maxBytes - SENT_TO_ALL_BYTES && puts.length + deletes.length <= MAX_DELTA_CHANGES
     ? bytes
     : headOnly()

@@ -16,7 +16,7 @@ export interface SetDifference {
   readonly removed: StoredRecord[]
 }
 
-/** A bucket of these records, in any order. */
+/** Makes a bucket of these records, which may be in any order. */
 export function bucketOf(records: readonly StoredRecord[]): Bucket {
   if (records.length === 0) return EMPTY_BUCKET
   const sorted = [...records].sort(byId)
@@ -40,7 +40,7 @@ export function rootOf(hashes: Uint8Array): string {
 }
 
 /**
- * One owner's complete set of records. Immutable: a change makes a new set that shares the buckets it did not touch, so
+ * One owner's complete set of records. Immutable: a change makes a new set that shares the unchanged buckets, so
  * that a change can be tried, verified by its root, and kept or dropped.
  */
 export class RecordSet {
@@ -121,7 +121,7 @@ export class RecordSet {
     return new RecordSet(buckets, count, bytes)
   }
 
-  /** What `next` holds and this does not, and the other way round; a changed record is in both lists. */
+  /** The records that only `next` or only this set holds; a changed record is in both lists. */
   difference(next: RecordSet): SetDifference {
     const difference: SetDifference = { added: [], removed: [] }
     if (next === this) return difference

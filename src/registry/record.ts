@@ -13,7 +13,7 @@ export interface RegistryRecord {
   /** 64 lower-case hex digits. Unique per owner; another host may announce the same one for a workload of its own. */
   readonly registrationId: string
   readonly spiffeId: string
-  /** What the SPIFFE ID says; its machine is always the owner's. */
+  /** The address in the SPIFFE ID; its machine is always the owner's. */
   readonly address: Address
   /** Protocols it serves. Empty: a client only. */
   readonly protocols: readonly Protocol[]
@@ -26,10 +26,10 @@ export interface RegistryRecord {
   readonly ttlMs: number
 }
 
-/** What a host says of a workload of its own; the SPIFFE ID follows from the address. */
+/** The statements of a host about a workload of its own; the SPIFFE ID follows from the address. */
 export type LocalRecord = Omit<RegistryRecord, 'spiffeId'>
 
-/** A record as it is held: the bytes that the root commits to, and what they say, decoded once. */
+/** A record as it is held: the bytes that the root commits to, and their contents, decoded once. */
 export interface StoredRecord {
   readonly id: string
   readonly bytes: Uint8Array
@@ -38,7 +38,7 @@ export interface StoredRecord {
   readonly value: RegistryRecord
 }
 
-/** Whose records are read: every one must be of a workload on this machine, in this trust domain. */
+/** The owner whose records are read: each must be of a workload on this machine, in this trust domain. */
 export interface RecordScope {
   readonly trustDomain: string
   readonly machine: string
@@ -48,14 +48,14 @@ const ID = /^[0-9a-f]{64}$/
 const ID_BYTES = 32
 const CONTROL = /\p{Cc}/u
 const MAX_SPIFFE_ID = 2_048
-// Each field of a record, with the two of each label.
+// Each field of a record, and the two fields of each label.
 const SHAPE = { 6: {} }
 
 /** Encodes an own record. Throws INVALID_ARGUMENT for one that other hosts would refuse, LIMIT_EXCEEDED for its size. */
 export function sealRecord(record: LocalRecord, scope: RecordScope, limits: Limits): StoredRecord {
   if (!ID.test(record.registrationId)) throw new WarrenError(ErrorCode.InvalidArgument, 'not a registration id')
   const encode = (): Uint8Array => toBinary(registryPb.RecordSchema, toWire(record, scope))
-  // The rules for others' records are the rules for ours: what we announce and others refuse would quarantine us.
+  // Our own records obey the same rules: a record that others refuse would put us in quarantine.
   return asOwn(() => openRecord(encode(), scope, limits))
 }
 
@@ -87,11 +87,11 @@ export function openRecord(
   boundFields(bytes, SHAPE, 16 + 4 * limits.maxLabels + limits.maxWhitelist)
   const own = Buffer.from(bytes)
   const message = decode(registryPb.RecordSchema, own, limits.maxRecordBytes)
-  if (message.registrationId.length !== ID_BYTES) throw malformed('its registration id is not of 32 bytes')
+  if (message.registrationId.length !== ID_BYTES) throw malformed('its registration id does not have 32 bytes')
   if (message.spiffeId.length > MAX_SPIFFE_ID) throw malformed('its SPIFFE ID is too long')
   const address = addressOfSpiffeId(scope.trustDomain, message.spiffeId)
-  if (address === undefined) throw malformed('its SPIFFE ID is none of a workload of this trust domain')
-  // A host speaks for its own machine only.
+  if (address === undefined) throw malformed('its SPIFFE ID does not name a workload of this trust domain')
+  // A host announces workloads of its own machine only.
   if (address.machine !== scope.machine) throw malformed(`it names a workload on machine ${address.machine}`)
   const labels = Object.entries(message.labels)
   if (labels.length > limits.maxLabels) {
@@ -102,7 +102,7 @@ export function openRecord(
     if (name.length > limits.maxLabelLength || value.length > limits.maxLabelLength) {
       throw malformed('a label is too long', 'registry_label_length')
     }
-    // They reach terminals.
+    // Labels reach terminals.
     if (CONTROL.test(name) || CONTROL.test(value)) throw malformed('a label holds a control character')
   }
   if (message.whitelist.length > limits.maxWhitelist) {
@@ -124,16 +124,16 @@ export function openRecord(
   return { id: value.registrationId, bytes: own, sha256, value }
 }
 
-/** Records of one message, and the first thing wrong with any of them. */
+/** Records of one message, and the first fault in any of them. */
 export interface OpenedRecords {
   readonly records: readonly StoredRecord[]
-  /** When set, `records` serve to compare hashes with, and must not be kept. */
+  /** When set, use `records` only to compare hashes, and do not keep them. */
   readonly fault: WarrenError | undefined
 }
 
 /**
- * Opens many records. A record that breaks the rules but can be told apart is reported as `fault` instead of thrown, so
- * that the caller can find out first whether it is the owner who signed it or the sender who made it up.
+ * Opens many records. A record that breaks the rules but can be identified is reported as `fault` instead of thrown, so
+ * that the caller can first find out whether the owner signed it or the sender made it up.
  */
 export function openRecords(
   list: readonly Uint8Array[],
@@ -179,14 +179,14 @@ const HEALTH_TO_WIRE = {
 function healthOf(health: registryPb.Health): Health {
   if (health === registryPb.Health.PASSING) return 'passing'
   if (health === registryPb.Health.DRAINING) return 'draining'
-  // A state that this version does not know is no promise that the workload can be used.
+  // A state that this version does not know does not promise that the workload can be used.
   return 'failing'
 }
 
 function protocolsOf(protocols: readonly registryPb.Protocol[]): readonly Protocol[] {
   const names = new Set<Protocol>()
   for (const protocol of protocols) {
-    // Protocols of a later version are left out: nobody here can ask for them.
+    // Protocols of a later version are left out: no workload here can ask for them.
     if (protocol === registryPb.Protocol.TCP) names.add('tcp')
     else if (protocol === registryPb.Protocol.UDP) names.add('udp')
   }

@@ -1,9 +1,9 @@
 import type { Entry, RegistryState } from './state.ts'
 
-/** How often the chain of one renewed certificate is asked for; after that the held one serves until it ends. */
+/** Number of requests for the chain of one renewed certificate; after that, the chain held is used until it expires. */
 const MAX_TRIES = 8
 
-/** Whether an owner's head names another certificate than the one held, and it is still worth asking for. */
+/** Whether an owner's head names another certificate than the one held, and it should still be requested. */
 export function chainIsStale(state: RegistryState, { owner, sealed, certificateSha256 }: Entry): boolean {
   const wanted = sealed.head.certificateSha256
   if (owner === state.own.peer || wanted === certificateSha256) return false

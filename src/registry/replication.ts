@@ -1,19 +1,19 @@
 import type { PeerKey } from '../identity/index.ts'
 import type { RegistryState } from './state.ts'
 
-/** How far an own change has come. */
+/** The progress of an own change. */
 export interface ReplicationProgress {
   readonly acked: number
   /** Hosts whose lease was live here when the change was published. */
   readonly required: number
-  /** Machine names of those that have not acknowledged, sorted. */
+  /** Machine names of the hosts that have not acknowledged, sorted. */
   readonly missing: readonly string[]
 }
 
-/** Which hosts must have applied a change before its caller is answered. */
+/** The hosts that must have applied a change before its caller is answered. */
 export type WaitMode = 'all' | 'quorum' | 'local'
 
-/** Whether a change has come as far as `wait` asks for. One that nobody else needs to have has. */
+/** Whether a change has reached the hosts that `wait` asks for. True if no other host needs it. */
 export function isEnough(wait: WaitMode, { required, missing }: Omit<ReplicationProgress, 'acked'>): boolean {
   const acked = required - missing.length
   // A quorum is a majority of all hosts, of which this one has the change already.
@@ -21,16 +21,16 @@ export function isEnough(wait: WaitMode, { required, missing }: Omit<Replication
 }
 
 /**
- * How far the own change published as `seq` has come; undefined for a seq of no publication, or one long forgotten.
+ * The progress of the own change published as `seq`; undefined for a seq without a publication, or one that is forgotten.
  *
- * A host that ended meanwhile stays required: that it has the change cannot be known.
+ * A host that ended meanwhile is still required: this host cannot know whether it has the change.
  */
 export function replication(state: RegistryState, seq: bigint): ReplicationProgress | undefined {
   const publication = state.publications.findLast(candidate => candidate.seq === seq)
   if (publication === undefined) return undefined
   const missing: string[] = []
   for (const [peer, machine] of publication.required) {
-    // A head of an unchanged set is not acknowledged; who has the set has what matters.
+    // A head of an unchanged set is not acknowledged; a host that has the set needs nothing more.
     if ((state.acks.get(peer) ?? 0n) < publication.recordSeq) missing.push(machine)
   }
   return {
@@ -40,10 +40,10 @@ export function replication(state: RegistryState, seq: bigint): ReplicationProgr
   }
 }
 
-/** Notes who must have the state published as `seq`: all owners that are live here now, suspects among them. */
+/** Records who must have the state published as `seq`: all owners that are live here now, also suspected ones. */
 export function notePublication(state: RegistryState, seq: bigint): void {
   const last = state.publications.at(-1)
-  // Shared between publications with the same audience: a burst of changes must not cost a copy of the membership each.
+  // Publications with the same audience share it: a burst of changes must not copy the membership for each.
   const required = last?.membership === state.membership ? last.required : audience(state)
   state.publications.push({ seq, recordSeq: state.own.recordSeq, membership: state.membership, required })
   if (state.publications.length > state.limits.maxPublications) state.publications.shift()

@@ -5,11 +5,11 @@ import { type Effect, encodeAck } from './message.ts'
 import type { RegistryState } from './state.ts'
 
 /**
- * Tells a peer that speaks from before its own past what the newest was that we held of it.
+ * Notifies a peer that is behind its own past of the newest state that we held of it.
  *
- * A host with an old disk and an old clock begins below its own high-water marks here. While somebody holds its past it meets it by
- * synchronisation; once that has ended everywhere, only this keeps it from being unheard for good. The same goes for a
- * host in quarantine, which is not heard again below a greater epoch.
+ * A host with an old disk and an old clock begins below its own high-water marks here. While another host holds its past, it
+ * finds that past by synchronisation; once the past has ended everywhere, only this message keeps it from being ignored for
+ * good. The same applies to a host in quarantine, which is ignored until it has a greater epoch.
  */
 export function requestMissing(
   state: RegistryState,

@@ -1,6 +1,6 @@
 import { ErrorCode, WarrenError } from '../core/index.ts'
 
-/** The fields of a message that hold messages to look into, by field number. */
+/** The fields of a message that hold messages to scan, by field number. */
 export interface Shape {
   readonly [field: number]: Shape
 }
@@ -8,8 +8,8 @@ export interface Shape {
 /**
  * Refuses a message of more than `maxFields` fields, in all the levels that `shape` names, before it is decoded.
  *
- * A field of two bytes becomes an object of a hundred, so the size of a message alone does not bound what decoding it
- * takes. Throws MESSAGE_TOO_LARGE, or MESSAGE_MALFORMED where the encoding ends early.
+ * A field of two bytes becomes an object of a hundred, so the size of a message alone does not limit the memory that
+ * decoding takes. Throws MESSAGE_TOO_LARGE, or MESSAGE_MALFORMED where the encoding ends early.
  */
 export function boundFields(bytes: Uint8Array, shape: Shape, maxFields: number): void {
   count(bytes, shape, { left: maxFields, max: maxFields })
@@ -23,7 +23,7 @@ function count(bytes: Uint8Array, shape: Shape, budget: { left: number; readonly
       const byte = bytes[at]
       if (byte === undefined) throw malformed()
       at += 1
-      // Past 2^53 the value is inexact, but then it is no length that fits, and no field of ours.
+      // Above 2^53 the value is inexact, but then it is not a length that fits, and not a field of ours.
       value += (byte & 0x7f) * 2 ** shift
       if (byte < 0x80) return value
     }
@@ -51,7 +51,7 @@ function count(bytes: Uint8Array, shape: Shape, budget: { left: number; readonly
       if (inner !== undefined) count(bytes.subarray(at, end), inner, budget)
       at = end
     } else {
-      // Groups: none of our messages has any, and their nesting is what a decoder recurses on.
+      // Groups: our messages have none, and a decoder recurses on their nesting.
       throw malformed()
     }
     if (at > bytes.length) throw malformed()

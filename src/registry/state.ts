@@ -10,7 +10,7 @@ import { NameIndex } from './name-index.ts'
 import { RateTable } from './rate.ts'
 import { RecordSet } from './record-set.ts'
 
-/** What the chain of an owner proves. A `NodeIdentity` is one. */
+/** The facts that the chain of an owner proves. A `NodeIdentity` is one. */
 export interface Admitted {
   readonly peer: PeerKey
   readonly machine: string
@@ -22,18 +22,18 @@ export interface Admitted {
 export interface RegistryConfig {
   readonly trustDomain: string
   readonly self: { readonly peer: PeerKey; readonly machine: string }
-  /** High-water high-water marks from disk, our own among them: our epoch begins above it. */
+  /** High-water marks from disk, our own included: our epoch begins above it. */
   readonly highWaterMarks: Iterable<HighWaterMark>
   /** Signs in the context of heads, with the peer key of this host. */
   readonly sign: (bytes: Uint8Array) => Uint8Array
   readonly verify: (rawPublicKey: Uint8Array, bytes: Uint8Array, signature: Uint8Array) => boolean
-  /** Verifies a certificate chain at a wall time; undefined when it does not pass. The identity may be the verifier's own type. */
+  /** Verifies a certificate chain at a wall time; undefined when it is not valid. May return the verifier's own type. */
   readonly admit: (chainDer: readonly Uint8Array[], wallMs: number) => Admitted | undefined
   readonly limits?: Partial<Limits>
   readonly leases?: readonly LeaseStep[]
 }
 
-/** One owner's state as held. Replaced, never changed, except for the suspicion and the certificate. */
+/** The state held of one owner. Replaced, never changed, except for the suspicion and the certificate. */
 export interface Entry {
   readonly owner: PeerKey
   readonly ownerKey: Uint8Array
@@ -41,7 +41,7 @@ export interface Entry {
   readonly set: RecordSet
   readonly identity: Admitted
   readonly chain: readonly Uint8Array[]
-  /** Of `chain`; differs from the head's after a renewal, until the new chain has been fetched. */
+  /** Hash of `chain`; differs from the head's after a renewal, until the new chain has been fetched. */
   readonly certificateSha256: string
   readonly receivedMonotonicMs: number
   readonly suspect: boolean
@@ -51,7 +51,7 @@ export interface HeldHighWaterMark {
   readonly epoch: bigint
   readonly seq: bigint
   readonly untilMs: number
-  /** This very state has ended as well, and only a greater one lives. */
+  /** This same state has ended as well, and only a greater one is accepted. */
   readonly spent: boolean
 }
 
@@ -61,24 +61,24 @@ export interface Quarantine {
   readonly reason: string
 }
 
-/** Our own side. */
+/** The state of this host. */
 export interface Own {
   readonly peer: PeerKey
   readonly ownerKey: Uint8Array
   readonly machine: string
-  /** The first epoch of this run; acknowledgements of earlier ones are not of ours. */
+  /** The first epoch of this run; acknowledgements of earlier epochs are ignored. */
   readonly firstEpoch: bigint
   epoch: bigint
   seq: bigint
   recordSeq: bigint
   set: RecordSet
   profile: Profile | undefined
-  /** What the chain in the profile proves. */
+  /** The facts that the chain in the profile proves. */
   identity: Admitted | undefined
   refreshAtMonotonicMs: number
 }
 
-/** An own change of the set, and who must have it before it counts as replicated. */
+/** An own change of the set, and the hosts that must have it before it counts as replicated. */
 export interface Publication {
   readonly seq: bigint
   readonly recordSeq: bigint
@@ -88,7 +88,7 @@ export interface Publication {
 
 /**
  * A replica of the registry. Changed only by `step` and by a SyncSession; read through the queries of this folder.
- * Holds no clock, timer, socket or randomness: the same events at the same times make the same state.
+ * Contains no clock, timer, socket or randomness: the same events at the same times make the same state.
  */
 export interface RegistryState {
   readonly trustDomain: string
@@ -104,27 +104,27 @@ export interface RegistryState {
   readonly names: NameIndex
   readonly digests: DigestTable
   readonly rates: RateTable
-  /** What must not happen, or be reported, many times over. */
+  /** Rates of actions and reports that must not repeat too often. */
   readonly repeats: RateTable
-  /** Last verdict on each owner's clock, as seen by ours. */
+  /** The last verdict on each owner's clock, compared with ours. */
   readonly clocks: LruMap<PeerKey, 'ahead' | 'behind' | 'agrees'>
-  /** How often the chain of a renewed certificate was asked for in vain. */
+  /** The number of failed requests for the chain of a renewed certificate. */
   readonly chainTries: Map<PeerKey, { readonly certificateSha256: string; readonly tries: number }>
   readonly publications: Publication[]
   readonly acks: LruMap<PeerKey, bigint>
-  /** Greater with every owner that comes or goes. */
+  /** Increases with every owner that joins or leaves. */
   membership: number
   totalBytes: number
   clockAlarmed: boolean
 }
 
-/** The longest that a node certificate may live, for high-water marks that came without a date. */
+/** The longest possible life of a node certificate, for high-water marks without a date. */
 const HIGH_WATER_MARK_LIFETIME_MS = 90 * 24 * 3_600_000
 
 /**
  * An empty replica that remembers the high-water marks.
  *
- * Its epoch is above its own high-water mark and at least the wall time, so that a host that lost its disk still comes out ahead of
+ * Its epoch is above its own high-water mark and at least the wall time, so that a host that lost its disk is still ahead of
  * its past. Throws INVALID_OPTION.
  */
 export function createRegistry(config: RegistryConfig, now: Now): RegistryState {
@@ -185,12 +185,12 @@ export function createRegistry(config: RegistryConfig, now: Now): RegistryState 
   }
 }
 
-/** 64 hex digits: what a head says of its owner's certificate. */
+/** 64 hex digits: the hash by which a head names its owner's certificate. */
 export function certificateDigest(chain: readonly Uint8Array[]): string {
   return hash('sha256', chain[0] ?? new Uint8Array(), 'hex')
 }
 
-/** Whether two heads announce the same, apart from the set and from what every refresh changes. */
+/** Whether two heads announce the same, apart from the set and from the fields that every refresh changes. */
 export function announcesSame(a: Head, b: Head): boolean {
   return (
     a.draining === b.draining &&

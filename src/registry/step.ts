@@ -7,10 +7,10 @@ import type { RegistryState } from './state.ts'
 import { suspect, tick, verifyChains } from './tick.ts'
 
 /**
- * The one way, besides a SyncSession, in which a replica changes: applies an event and returns what must be done.
+ * Applies an event to a replica and returns the effects. Only this function and a SyncSession change a replica.
  *
- * The effects are to be carried out in order before the next event. Throws only for `local-change`, `local-head` and
- * `ack`, as said at what handles them, and then has changed nothing.
+ * Carry out the effects in order before the next event. Throws only for `local-change`, `local-head` and
+ * `ack`, as their handlers say, and then has changed nothing.
  */
 export function step(state: RegistryState, event: Event, now: Now): Effect[] {
   switch (event.type) {

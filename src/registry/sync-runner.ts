@@ -5,12 +5,12 @@ import type { Effect } from './message.ts'
 import type { RegistryState } from './state.ts'
 import { SyncSession } from './sync-session.ts'
 
-/** A whole session with one peer, in milliseconds; a large set takes several exchanges. */
+/** Limit of a whole session with one peer, in milliseconds; a large set takes several exchanges. */
 const SESSION_MS = 30_000
-/** Pause after a session that the peer's answers ended, and after one that the network ended. Milliseconds. */
+/** Pause after a session that failed by the peer's answers, and after one that failed by the network. Milliseconds. */
 const FAULT_PAUSE_MS = 10_000
 const FAILURE_PAUSE_MS = 1_000
-/** Peers whose pause is remembered; the oldest is dropped first. */
+/** Number of peers whose pause is remembered; the oldest is dropped first. */
 const MAX_PAUSES = 1_024
 
 export interface SyncOutcome {
@@ -29,7 +29,7 @@ export class SyncRunner {
   readonly #ports: DriverPorts
   readonly #run: (effects: readonly Effect[]) => void
   readonly #running = new Map<PeerKey, Running>()
-  /** When each pause ends, by the monotonic clock. */
+  /** The end of each pause, by the monotonic clock. */
   readonly #pauses = new LruMap<PeerKey, number>(MAX_PAUSES)
 
   constructor(state: RegistryState, ports: DriverPorts, run: (effects: readonly Effect[]) => void) {
@@ -42,18 +42,18 @@ export class SyncRunner {
     return this.#running.size
   }
 
-  /** A random connected peer that no session runs with and that is not to be left alone. */
+  /** A random connected peer that has no session and no pause. */
   choose(): PeerKey | undefined {
     const free = this.#ports.connected().filter(peer => this.#isFree(peer))
     return free[Math.floor(this.#ports.random() * free.length)]
   }
 
-  /** Runs a session if none is under way with the peer and it is not to be left alone. */
+  /** Starts a session unless the peer has one or is in a pause. */
   offer(peer: PeerKey): void {
     if (this.#isFree(peer)) this.start(peer)
   }
 
-  /** Runs a session, or joins the one under way. `onOutcome` is called exactly once, unless the runner is stopped. */
+  /** Starts a session, or joins the one in progress. `onOutcome` is called exactly once, unless the runner is stopped. */
   start(peer: PeerKey, onOutcome: (outcome: SyncOutcome) => void = () => {}): void {
     const running = this.#running.get(peer)
     if (running !== undefined) {
@@ -97,7 +97,7 @@ export class SyncRunner {
     if (this.#running.get(peer) !== running) return
     this.#running.delete(peer)
     this.#pauses.delete(peer)
-    // A peer that answers nonsense, or not at all, must not take the turns of those that can help.
+    // A peer that answers nonsense, or not at all, must not take the turns of peers that can help.
     if (pauseMs > 0) this.#pauses.set(peer, this.#ports.now().monotonicMs + pauseMs)
     if (err === undefined) this.#ports.synchronised(peer)
     else this.#ports.notSynchronised?.(peer, err)

@@ -11,13 +11,13 @@ import type { RegistryState } from './state.ts'
 import { isWanted } from './verify-head.ts'
 import { decodeResponse, encodeRequest, MAX_WANTS } from './wire-bounds.ts'
 
-/** What follows from one response. */
+/** The result of one response. */
 export interface SyncStep {
-  /** To be carried out as those of `step`. */
+  /** Carry these out like those of `step`. */
   readonly effects: Effect[]
-  /** The next request; undefined when the session is over. */
+  /** The next request; undefined when the session has ended. */
   readonly request: Uint8Array | undefined
-  /** The peer broke the protocol or refused: the session is over, and another with it should wait a while. */
+  /** The peer broke the protocol or refused: the session has ended, and the next one with it should wait a while. */
   readonly fault: WarrenError | undefined
 }
 
@@ -27,15 +27,15 @@ type Phase =
   | { readonly at: 'buckets'; readonly assembly: Assembly }
   | { readonly at: 'over' }
 
-/** An owner whose set kept changing while its buckets were fetched is left for the next session after this often. */
+/** After this many changes of an owner's set during the fetch of its buckets, the set waits for the next session. */
 const MAX_RESTARTS = 8
 
 /**
- * One pull from one peer: asks for what it has and we lack, and adopts what passes.
+ * One pull from one peer: asks for the state that it has and we lack, and applies what is valid.
  *
- * Trusts the peer in nothing: each state it hands over is verified by its owner's signature, certificate and root. Does no
- * I/O: hand `first()` to the peer, then each response to `next()`, until there is no further request. Other events may be
- * stepped in between. Bounded by `maxSyncRequests`; what is then missing comes with the next session.
+ * Trusts the peer in nothing: each state is verified by its owner's signature, certificate and root. Does no
+ * I/O: send `first()` to the peer, then pass each response to `next()`, until there is no further request. Other events may be
+ * stepped in between. `maxSyncRequests` limits the requests; the next session fetches the rest.
  */
 export class SyncSession {
   readonly peer: PeerKey
@@ -43,7 +43,7 @@ export class SyncSession {
   readonly #queue: PeerKey[] = []
   readonly #assemblies: Assembly[] = []
   readonly #restarts = new Map<PeerKey, number>()
-  /** Buckets of a set that moved on while it was fetched. */
+  /** Buckets of a set that changed at the peer while it was fetched. */
   #salvaged: { readonly owner: PeerKey; readonly from: Assembly } | undefined
   #phase: Phase = { at: 'digest' }
   #requests = 1
@@ -59,7 +59,7 @@ export class SyncSession {
     return encodeRequest({ case: 'digest', value: create(registryPb.DigestRequestSchema, { groupHashes }) })
   }
 
-  /** Takes in the response to the last request. Never throws. */
+  /** Applies the response to the last request. Never throws. */
   next(response: Uint8Array, now: Now): SyncStep {
     const effects: Effect[] = []
     try {
@@ -88,10 +88,10 @@ export class SyncSession {
     if (owners.length > state.limits.maxOwners) throw malformed('its digest lists too many owners', 'registry_owners')
     const wanted = new Set<PeerKey>()
     for (const { owner, epoch, seq, headDigest } of owners) {
-      if (owner.length !== 32) throw malformed('an owner in its digest is no key')
+      if (owner.length !== 32) throw malformed('an owner in its digest is not a key')
       const peer = peerKeyOf(owner)
       if (isWanted(state, peer, epoch, seq, Buffer.from(headDigest).toString('hex'))) wanted.add(peer)
-      // What it says of others it may have from anybody.
+      // The peer may have its statements about other owners from any host.
       if (peer === this.peer) effects.push(...requestMissing(state, peer, { epoch, seq }))
     }
     for (const entry of state.entries.values()) {
@@ -99,7 +99,7 @@ export class SyncSession {
       noteChainTry(state, entry)
       wanted.add(entry.owner)
     }
-    // The peer itself first: of that, it surely has the newest.
+    // The peer itself first: it surely has the newest state of itself.
     if (wanted.delete(this.peer)) this.#queue.push(this.peer)
     this.#queue.push(...wanted)
   }
@@ -119,7 +119,7 @@ export class SyncSession {
       }
       this.#assemblies.push(taken.assembly)
     }
-    // What comes after the last state did not fit; but when nothing came, the peer has none of them.
+    // The states after the last one did not fit; but when there are none at all, the peer has none of them.
     if (answered >= 0) this.#queue.unshift(...asked.slice(answered + 1))
   }
 
@@ -128,7 +128,7 @@ export class SyncSession {
       assembly.take(buckets)
       return
     }
-    // The owner's set moved on at the peer. What was fetched stays good for the buckets that did not change.
+    // The owner's set changed at the peer. Buckets that did not change stay valid.
     this.#assemblies.shift()
     const { owner } = assembly.candidate.sealed.head
     const restarts = (this.#restarts.get(owner) ?? 0) + 1

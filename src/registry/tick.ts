@@ -5,7 +5,7 @@ import type { Effect } from './message.ts'
 import { refreshIfDue } from './own.ts'
 import type { RegistryState } from './state.ts'
 
-/** Ends what time has ended, and renews our own lease when due. */
+/** Drops everything that has expired, and renews our own lease when due. */
 export function tick(state: RegistryState, now: Now): Effect[] {
   const effects: Effect[] = []
   for (const entry of [...state.entries.values()]) {
@@ -13,7 +13,7 @@ export function tick(state: RegistryState, now: Now): Effect[] {
     if (leaseLeftMs(entry.sealed.head, entry.receivedMonotonicMs, now) <= 0) {
       effects.push(...drop(state, entry.owner, 'expired', true))
     } else if (entry.identity.notAfterMs <= now.wallMs) {
-      // Not spent: with a renewed certificate the same state may come back.
+      // Not marked as spent: with a renewed certificate the same state may come back.
       effects.push(...drop(state, entry.owner, 'expired', false))
     }
   }
@@ -26,7 +26,7 @@ export function tick(state: RegistryState, now: Now): Effect[] {
   return [...effects, ...refreshIfDue(state, now)]
 }
 
-/** Verifies every chain anew and drops the owners that no longer pass. Their state may come back if they pass later. */
+/** Verifies every chain anew and drops the owners whose chain is not valid. Their state may come back when it is. */
 export function verifyChains(state: RegistryState, now: Now): Effect[] {
   const effects: Effect[] = []
   for (const entry of [...state.entries.values()]) {
@@ -41,7 +41,7 @@ export function verifyChains(state: RegistryState, now: Now): Effect[] {
   return effects
 }
 
-/** Hides or shows an owner's records. Only here: suspicion gossip changes nobody's data. */
+/** Hides or shows an owner's records. Only here: a suspicion changes no other data. */
 export function suspect(state: RegistryState, peer: PeerKey, suspected: boolean): Effect[] {
   const entry = state.entries.get(peer)
   if (entry === undefined || peer === state.own.peer || entry.suspect === suspected) return []

@@ -4,26 +4,26 @@ import { leaseLeftMs, type Now } from './lease.ts'
 import { MAX_SKEW_MS, QUARANTINE_MS } from './limits.ts'
 import type { Admitted, RegistryState } from './state.ts'
 
-/** What a head that arrived is worth. `forged` and `invalid` are the sender's fault; `ignored` is nobody's. */
+/** The verdict on a head that arrived. `forged` and `invalid` are the sender's fault; `ignored` is not a fault. */
 export type HeadVerdict =
   | { readonly is: 'newer' }
   /** Signed with our own key. */
   | { readonly is: 'own' }
-  /** Its owner's certificate is not known; the signature was not looked at. */
+  /** Its owner's certificate is not known; the signature was not verified. */
   | { readonly is: 'unknown' }
-  /** Exactly what is held. */
+  /** Exactly the head that is held. */
   | { readonly is: 'duplicate' }
   | { readonly is: 'ignored'; readonly reason: 'stale' | 'future' | 'expired' | 'quarantined' }
   | { readonly is: 'forged' }
   | { readonly is: 'invalid'; readonly reason: string }
-  /** Its owner signed two things that cannot both be. */
+  /** Its owner signed two statements that exclude each other. */
   | { readonly is: 'equivocation'; readonly reason: string }
 
 /**
- * Verifies a head for a replica, given what its owner's certificate proves.
+ * Verifies a head for a replica, with the facts that its owner's certificate proves.
  *
- * Changes nothing. A head is `newer` only if its signature holds, its owner is who the certificate says, its lease has
- * time left, and neither the state held nor the high-water mark is as new.
+ * Changes nothing. A head is `newer` only if its signature is valid, its owner is the one in the certificate, its lease has
+ * time left, and both the state held and the high-water mark are older.
  */
 export function verifyHead(
   state: RegistryState,
@@ -51,7 +51,7 @@ export function verifyHead(
   if (identity.peer !== head.owner) return { is: 'forged' }
   if (!verifies(state, sealed)) return { is: 'forged' }
   if (identity.machine !== head.machine) return { is: 'invalid', reason: `the owner is not machine ${head.machine}` }
-  // Not punished: it may well be our own clock that is wrong.
+  // Not punished: our own clock may be the wrong one.
   if (head.issuedAtMs > now.wallMs + MAX_SKEW_MS) return { is: 'ignored', reason: 'future' }
   if (leaseLeftMs(head, now.monotonicMs, now) <= 0) return { is: 'ignored', reason: 'expired' }
   if (held !== undefined && held.sealed.head.epoch === head.epoch) {
@@ -66,7 +66,7 @@ export function verifyHead(
   return { is: 'newer' }
 }
 
-/** Whether a state of `owner` that a digest mentions is worth asking for. */
+/** Whether to ask for a state of `owner` that a digest mentions. */
 export function isWanted(state: RegistryState, owner: PeerKey, epoch: bigint, seq: bigint, digest: string): boolean {
   if (owner === state.own.peer) {
     const age = compareAge({ epoch, seq }, state.own)
@@ -79,7 +79,7 @@ export function isWanted(state: RegistryState, owner: PeerKey, epoch: bigint, se
   const held = state.entries.get(owner)
   const age = highWaterMark === undefined ? 1 : compareAge({ epoch, seq }, highWaterMark)
   if (age !== 0) return age > 0
-  // Of equal age: wanted when it was only remembered from disk, or when it contradicts what is held.
+  // At equal age it is wanted when only its high-water mark is known from disk, or when it contradicts the state held.
   return held === undefined ? highWaterMark?.spent !== true : held.sealed.digest !== digest
 }
 

@@ -9,7 +9,7 @@ export interface OwnerView {
   readonly machine: string
   /** Whether it is this host. */
   readonly self: boolean
-  /** What `admit` returned for its chain. */
+  /** The value that `admit` returned for its chain. */
   readonly identity: Admitted
   /** DER: node CA certificate, authority, root. */
   readonly nodeChain: readonly Uint8Array[]
@@ -27,9 +27,9 @@ export interface OwnerView {
   readonly policyVersion: bigint
   readonly trustVersion: bigint
   readonly draining: boolean
-  /** Keys of its JWT-SVIDs: SubjectPublicKeyInfo, DER, in base64. Not yet looked at. */
+  /** Keys of its JWT-SVIDs: SubjectPublicKeyInfo, DER, in base64. Not validated. */
   readonly jwtKeys: readonly string[]
-  /** The failure detector does not trust it to be reachable: its records are to be skipped in routing. */
+  /** The failure detector suspects that it is unreachable: routing must skip its records. */
   readonly suspect: boolean
 }
 
@@ -74,7 +74,7 @@ export function lookup(state: RegistryState, name: Omit<Address, 'machine'>): Li
 /**
  * The record of a registration id: that of `peer` if given, else our own, else that of the first owner who has one.
  *
- * An id is unique per owner only: a hostile host can announce another's id for a workload of its own machine. Whoever
+ * An id is unique per owner only: a hostile host can announce another's id for a workload of its own machine. A caller that
  * knows the owner must name it.
  */
 export function find(state: RegistryState, registrationId: string, peer?: PeerKey): LiveRecord | undefined {
@@ -88,7 +88,7 @@ export function find(state: RegistryState, registrationId: string, peer?: PeerKe
   return undefined
 }
 
-/** How our own state stands: what the next restart must outrank. */
+/** The position of our own state: the next restart must outrank it. */
 export function self(state: RegistryState): {
   readonly epoch: bigint
   readonly seq: bigint
@@ -99,12 +99,12 @@ export function self(state: RegistryState): {
   return { epoch, seq, recordSeq, count: set.count }
 }
 
-/** Owners that are not heard, and why. */
+/** Quarantined owners, and the reasons. */
 export function quarantined(state: RegistryState): Array<{ readonly peer: PeerKey; readonly reason: string }> {
   return [...state.quarantines].map(([peer, { reason }]) => ({ peer, reason }))
 }
 
-/** What the replica holds, for metrics. */
+/** The size of the replica, for metrics. */
 export function sizes(state: RegistryState): {
   readonly owners: number
   readonly records: number
@@ -123,13 +123,13 @@ export function sizes(state: RegistryState): {
   }
 }
 
-/** 64 × 8 bytes over all that is held: two replicas with equal bytes hold equal state. */
+/** 64 × 8 bytes over all state held: two replicas with equal bytes hold equal state. */
 export function stateDigest(state: RegistryState): Uint8Array {
   return state.digests.hashes()
 }
 
 function recordsOf(state: RegistryState, entry: Entry): LiveRecord[] {
-  // Most hosts run nothing, and to look for it takes a look into each bucket.
+  // Most hosts run nothing, and the search for records looks into each bucket.
   if (entry.set.count === 0) return []
   const view = viewOf(state, entry)
   const found: LiveRecord[] = []
@@ -137,7 +137,7 @@ function recordsOf(state: RegistryState, entry: Entry): LiveRecord[] {
   return found
 }
 
-// Its certificate limits what a host may run; a record beyond that names a workload that nobody would believe.
+// Its certificate limits the scopes that a host may run; a record beyond that names a workload that no host would accept.
 function mayRun({ identity }: Entry, { address }: RegistryRecord): boolean {
   return identity.scopes.length === 0 || identity.scopes.includes(address.scope)
 }

@@ -9,10 +9,10 @@ const RESPONSE = { 1: { 1: {} }, 2: { 1: { 1: {}, 3: {}, 4: {} } }, 3: { 1: {} }
 /** Owners in one FetchRequest. */
 export const MAX_WANTS = 128
 const FIELDS_PER_OWNER = 5
-// A record that can be of use takes eighty bytes and more.
+// A useful record takes eighty bytes or more.
 const MIN_RECORD_BYTES = 64
 
-/** Each throws MESSAGE_TOO_LARGE or MESSAGE_MALFORMED, having taken memory in proportion to the size of the message. */
+/** Each throws MESSAGE_TOO_LARGE or MESSAGE_MALFORMED, and takes memory in proportion to the size of the message. */
 export function decodeGossip(bytes: Uint8Array, limits: Limits): registryPb.Gossip {
   checkSize(bytes, limits.maxGossipBytes)
   boundFields(bytes, GOSSIP, MAX_DELTA_CHANGES + 32)
@@ -40,7 +40,7 @@ export function encodeResponse(answer: registryPb.SyncResponse['answer']): Uint8
   return toBinary(registryPb.SyncResponseSchema, create(registryPb.SyncResponseSchema, { answer }))
 }
 
-// Before the scan, whose work is bounded by the size.
+// Checked before the scan, because the size limits the work of the scan.
 function checkSize(bytes: Uint8Array, maxBytes: number): void {
   if (bytes.length <= maxBytes) return
   throw new WarrenError(

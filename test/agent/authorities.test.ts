@@ -84,7 +84,7 @@ describe('a host that a root orders about', () => {
     const { ask, order, credentials, load, vault, root, state } = await host(t)
     const own = () => credentials.authority
     const before = own()
-    await assert.rejects(ask(order('become')), refusal('ALREADY_EXISTS', /f is an authority already/))
+    await assert.rejects(ask(order('become')), refusal('ALREADY_EXISTS', /f is already an authority/))
     assert.equal((await ask(order('resign'))).result.case, 'done')
     assert.equal(own(), undefined)
     assert.equal(load().credentials.authority, undefined)
@@ -219,12 +219,15 @@ describe('a host that asks about authorities', () => {
   it('says what stands in the way', async t => {
     const { authorities, state } = await requester(t)
     await assert.rejects(authorities.add('m3', never), refusal('DESTINATION_UNREACHABLE', /m3 does not answer/))
-    await assert.rejects(authorities.remove('m2', never), refusal('NOT_FOUND', /m2 is no authority/))
+    await assert.rejects(authorities.remove('m2', never), refusal('NOT_FOUND', /m2 is not an authority/))
     state.answer = () => {
       throw new WarrenError('UNSUPPORTED', 'unknown protocol')
     }
     await assert.rejects(authorities.add('m2', never), refusal('UNSUPPORTED', /the warren of that host is too old/))
     state.answer = () => ({ case: 'done', value: create(authorityPb.DoneSchema) })
-    await assert.rejects(authorities.add('m2', never), refusal('MESSAGE_MALFORMED', /m2 answered something else/))
+    await assert.rejects(
+      authorities.add('m2', never),
+      refusal('MESSAGE_MALFORMED', /m2 sent an answer that does not fit/)
+    )
   })
 })

@@ -46,9 +46,9 @@ test('a wrong passphrase, a changed file, a cut one, one of another kind and no 
   assert.match(await reason(changed), /^FILE_DAMAGED: the passphrase is right, but the file was changed/)
   assert.match(await reason(sealed.subarray(0, -1)), /^FILE_DAMAGED: the passphrase is right, but/)
   assert.match(await reason(sealed.subarray(0, 60)), /^FILE_DAMAGED: the file is cut off/)
-  assert.match(await reason(Buffer.from('hello')), /^FILE_DAMAGED: the file is no backup/)
+  assert.match(await reason(Buffer.from('hello')), /^FILE_DAMAGED: the file is not a backup/)
   const root = await seal(SealedKind.RootKey, Buffer.from('content'), PASSPHRASE)
-  assert.match(await reason(root), /^FILE_DAMAGED: the file is no backup; it holds a root key/)
+  assert.match(await reason(root), /^FILE_DAMAGED: the file is not a backup; it holds a root key/)
   // Renamed in its header only: the kind is authenticated.
   root[8] = SealedKind.Backup
   assert.match(await reason(root), /^PASSPHRASE_WRONG/)

@@ -154,7 +154,7 @@ describe('a rotation of the root', () => {
       [true, true]
     )
     assert.equal(sha(credentials.rootIssuer(trust.state)?.certificate ?? new Uint8Array()), status.roots[1]?.sha256)
-    await assert.rejects(rotation.begin(), refusal('ALREADY_EXISTS', /under way/))
+    await assert.rejects(rotation.begin(), refusal('ALREADY_EXISTS', /in progress/))
     assert.equal(state.accepted, 1)
     rotation.finish(true)
     assert.equal(state.accepted, 2)
@@ -177,7 +177,7 @@ describe('a rotation of the root', () => {
     owners.push(host('late', 1n, chain), host('slow', 2n, chain), host('good', 2n, [...chain.slice(0, 2), newest]))
     assert.throws(
       () => rotation.finish(false),
-      refusal('NOT_READY', /late \(has not heard of it\), slow \(its certificate is still below the old root\), good/)
+      refusal('NOT_READY', /late \(has not received it\), slow \(its certificate is still below the old root\), good/)
     )
     owners.splice(0, 2)
     clock.nowMs += 9_999
@@ -197,7 +197,7 @@ describe('a rotation of the root', () => {
     await importRootKey(vault.directory, readFileSync(`${directory}/root`), secret)
     assert.deepEqual(vault.require(VaultFile.RootKey), key)
     await rotation.begin()
-    const underWay = refusal('NOT_READY', /rotation of the root is under way/)
+    const underWay = refusal('NOT_READY', /rotation of the root is in progress/)
     await assert.rejects(exportRootKey(vault.directory, `${directory}/other`, secret, NOW_MS), underWay)
     await assert.rejects(importRootKey(vault.directory, readFileSync(`${directory}/root`), secret), underWay)
     rotation.finish(true)

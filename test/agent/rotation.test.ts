@@ -103,7 +103,7 @@ describe('alarms', () => {
     assert.equal(log.fields[0]?.reason, 'nobody answers: look')
     assert.equal(alarms.current[0]?.alarm, 'ended')
     alarms.check([{ ...node, issuedAtMs: 1_000, notAfterMs: 2_000, problem: '' }])
-    assert.equal(log.lines.at(-1), 'info: certificate alarm is over')
+    assert.equal(log.lines.at(-1), 'info: certificate alarm has ended')
     assert.equal(alarms.current[0]?.alarm, 'none')
   })
 

@@ -107,7 +107,7 @@ test('a joiner whose clock is wrong is told so, and keeps its token', async () =
     nowMs: () => Date.UTC(1970, 0),
     signal: forever
   })
-  await assert.rejects(joining, code('JOIN_FAILED', /counts from 20/))
+  await assert.rejects(joining, code('JOIN_FAILED', /is valid from 20/))
   assert.equal(tokens.find(one.id)?.usedAtMs, undefined)
 })
 

@@ -172,7 +172,7 @@ test('an authority signed again with its key renews what it signed before', asyn
   requireRenewed(chain, domain.admitted(host), nextKey, domain.trust, nowMs)
 })
 
-test('an answer that is not for this host, or that lasts no longer, is not taken', async () => {
+test('an answer that is not for this host, or that does not expire later, is not taken', async () => {
   const current = domain.admitted(host)
   const { request, nextKey } = await ask()
   const { certificate } = await admitRenewal(request, deps(), undefined)
@@ -185,7 +185,7 @@ test('an answer that is not for this host, or that lasts no longer, is not taken
   assert.throws(take(other.chain), code('CERTIFICATE_REFUSED', /not for this host/))
   assert.throws(take([]), code('CERTIFICATE_REFUSED'))
   const short = await admitRenewal(request, deps({ lifetimeMs: 1_000 }), undefined)
-  assert.throws(take(chainOf(short.certificate)), code('CERTIFICATE_REFUSED', /lasts no longer/))
+  assert.throws(take(chainOf(short.certificate)), code('CERTIFICATE_REFUSED', /does not expire later/))
 })
 
 test('on the data port, an expired host asks nobody but the agent of a member, and hears why it is refused', async () => {

@@ -64,7 +64,7 @@ test('joins and renewals go on without the founding host, through an authority t
   assert.match((await a.attempt(['authority', 'add', 'nobody'])).stderr, /NOT_FOUND: no host named nobody/)
   assert.match((await a.attempt(['authority', 'remove', 'a'])).stderr, /INVALID_ARGUMENT: a is the only authority/)
   await a.cli('authority', 'add', 'b')
-  assert.match((await a.attempt(['authority', 'add', 'b'])).stderr, /ALREADY_EXISTS: b is an authority already/)
+  assert.match((await a.attempt(['authority', 'add', 'b'])).stderr, /ALREADY_EXISTS: b is already an authority/)
   const [own, other] = await authorities(a)
   assert.deepEqual([own?.machine, own?.state, own?.rootKey], ['a', 'self', true])
   assert.deepEqual([other?.machine, other?.state, other?.rootKey], ['b', 'alive', false])

@@ -109,7 +109,7 @@ test('joins go on while the root key is away; it comes back from its file, and f
   )
   await x.cli('backup', join(directory, 'backup'), '--passphrase-file', secret)
   const wrongKind = await a.attempt(['root', 'import', join(directory, 'backup'), ...at(a)])
-  assert.match(wrongKind.stderr, /FILE_DAMAGED: the file is no root key; it holds a backup/)
+  assert.match(wrongKind.stderr, /FILE_DAMAGED: the file is not a root key; it holds a backup/)
   assert.ok(!existsSync(key))
   await a.cli('root', 'import', file, ...at(a))
   assert.deepEqual(readFileSync(key), before)

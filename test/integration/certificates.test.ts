@@ -106,7 +106,7 @@ const forgeries: ReadonlyArray<readonly [string, () => OpenRequest, RegExp]> = [
   [
     'a beginning in the future',
     () => ({ uris: [own()], notBeforeMs: nowMs + HOUR_MS, notAfterMs: nowMs + 2 * HOUR_MS }),
-    /^certificate refused: the certificate counts from \d{4}-/
+    /^certificate refused: the certificate is valid from \d{4}-/
   ],
   [
     'a scope that its host was not admitted for',
@@ -229,7 +229,7 @@ test('a host whose certificate has ended, or does not count yet, is not admitted
   const ended = await chainOf({ nowMs: Date.now() - 2 * HOUR_MS, lifetimeMs: HOUR_MS })
   await admission(ended.peerKey, ended.chain, /expired: the node CA ended at/)
   const early = await chainOf({ nowMs: Date.now() + HOUR_MS, lifetimeMs: HOUR_MS })
-  await admission(early.peerKey, early.chain, /not-yet-valid: the node CA counts from/)
+  await admission(early.peerKey, early.chain, /not-yet-valid: the node CA is valid from/)
 })
 
 test('after all that the members still see each other, and nothing reached the server', async () => {

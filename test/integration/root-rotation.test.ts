@@ -68,9 +68,9 @@ test('a flow outlives a rotation of the root, an old token admits, and a host th
   const [before] = (await root(a)).roots
   const since = performance.now()
   await a.cli('root', 'rotate')
-  assert.match((await a.attempt(['root', 'rotate'])).stderr, /ALREADY_EXISTS: a rotation of the root is under way/)
+  assert.match((await a.attempt(['root', 'rotate'])).stderr, /ALREADY_EXISTS: a rotation of the root is in progress/)
   const refused = await a.attempt(['root', 'rotate', '--finish'])
-  assert.match(refused.stderr, /NOT_READY: not every host is below the new root: .*c \(has not heard of it\)/)
+  assert.match(refused.stderr, /NOT_READY: not every host is below the new root: .*c \(has not received it\)/)
   const d = await new TestAgent(scope, { name: 'd', args: [] }).start(['--join', old, ...ARGS])
   await Promise.all([a, b, d].map(agent => agent.sees(2)))
   const state = await waitFor(async () => {

@@ -220,7 +220,7 @@ test('a host whose authority does not answer says so at half and at a quarter of
     'the reason to be shown'
   )
   process.kill(a.pid, 'SIGCONT')
-  await b.program.says(/"component":"node".*certificate alarm is over/, 'stderr')
+  await b.program.says(/"component":"node".*certificate alarm has ended/, 'stderr')
 })
 
 test('an authority without the root key calls for it, and is renewed as soon as it is back', async t => {
@@ -233,5 +233,5 @@ test('an authority without the root key calls for it, and is renewed as soon as 
   assert.match(await a.cli('status'), /authority .*at most a half of its life is left.*put root.key back/)
   renameSync(`${key}.away`, key)
   await a.program.says(/authority certificate renewed/, 'stderr')
-  await a.program.says(/certificate alarm is over/, 'stderr')
+  await a.program.says(/certificate alarm has ended/, 'stderr')
 })

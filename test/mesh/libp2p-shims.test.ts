@@ -109,7 +109,7 @@ test('a TCP connection without a socket is reported once, and is written to as i
 
 test('an encrypted connection without a decoder is reported once', async () => {
   assert.deepEqual(await warningsOf(quietDecoderTest(withoutDecoders, { logger })), [
-    'warn @libp2p/noise an encrypted connection does not show its decoder; every packet costs an error, and with it processor time'
+    'warn @libp2p/noise an encrypted connection does not show its decoder; every packet creates an error, which costs processor time'
   ])
 })
 

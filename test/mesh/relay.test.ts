@@ -146,7 +146,7 @@ test('nobody has more than 64 streams relayed at once, which is logged, and each
   for (let i = 0; i < MAX_RELAYED_PER_PEER; i += 1) open.push((await a.mesh.openRelayed(b.mesh.peer)).stream)
   await assert.rejects(a.mesh.openRelayed(b.mesh.peer), {
     code: 'DESTINATION_UNREACHABLE',
-    message: /middle relays no more/
+    message: /middle cannot relay more streams now/
   })
   assert.deepEqual([...new Set(middle.hits)], ['mesh_relayed_per_peer'])
   const warned = middle.lines.filter(({ message }) => message === 'limit reached')

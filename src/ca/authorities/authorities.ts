@@ -25,7 +25,7 @@ export interface AuthoritiesDeps {
   readonly lifetimes: Lifetimes
   readonly issued: IssuedStore
   readonly owners: () => readonly OwnerView[]
-  /** Asks a member, or this host itself. Rejects as the mesh does, and with what the member answers. */
+  /** Asks a member, or this host itself. Rejects with the mesh's errors, and with the error that the member answers. */
   readonly ask: (
     peer: PeerKey,
     request: authorityPb.AuthorityRequest,
@@ -39,14 +39,14 @@ export interface AuthoritiesDeps {
 export interface AuthorityView {
   readonly machine: string
   readonly state: 'self' | 'alive' | 'suspect'
-  /** When its certificate ends, wall milliseconds; undefined if it could not be learned. */
+  /** Expiry of its certificate, wall milliseconds; undefined if unknown. */
   readonly notAfterMs: number | undefined
   readonly hasRootKey: boolean
-  /** Why that is not known. */
+  /** The reason why the expiry is unknown. */
   readonly problem: string
 }
 
-/** Makes other hosts authorities and ends that, with the root key of this host, and asks those that there are. */
+/** Adds and removes authorities with the root key of this host, and lists them by asking each. */
 export class Authorities {
   readonly #deps: AuthoritiesDeps
 
@@ -55,17 +55,17 @@ export class Authorities {
   }
 
   /**
-   * Makes a member an authority; resolves with the end of its certificate, wall milliseconds.
+   * Makes a member an authority; resolves with the expiry of its certificate, wall milliseconds.
    *
-   * Throws NOT_AUTHORITY without the root key, NOT_FOUND, ALREADY_EXISTS, DESTINATION_UNREACHABLE, UNSUPPORTED for a member that
-   * is too old, and what the member answers.
+   * Throws NOT_AUTHORITY without the root key, NOT_FOUND, ALREADY_EXISTS, DESTINATION_UNREACHABLE, UNSUPPORTED for a member with
+   * an old version, and the error that the member answers.
    */
   async add(machine: string, signal: AbortSignal): Promise<number> {
     const { trust, lifetimes, issued, clock, log } = this.#deps
     const root = this.#rootIssuer()
     const { peer, capabilities } = this.#member(machine)
     if (capabilities.includes(AUTHORITY_CAPABILITY)) {
-      throw new WarrenError(ErrorCode.AlreadyExists, `${machine} is an authority already`, {
+      throw new WarrenError(ErrorCode.AlreadyExists, `${machine} is already an authority`, {
         hint: '`warren authority list` lists them.'
       })
     }
@@ -81,7 +81,7 @@ export class Authorities {
       nowMs
     })
     const parsed = parseCertificate(certificate)
-    // Before it is given: it must be known to an eviction.
+    // Stored before the order is sent: a later eviction must know the key.
     issued.note(machine, peer, keySha256Of(parsed))
     const granted = create(authorityPb.AuthorityGrantSchema, { certificate })
     const done = await this.#ask(peer, { case: 'grant', value: granted }, signal)
@@ -91,16 +91,16 @@ export class Authorities {
   }
 
   /**
-   * Has a host delete its authority key. The hosts that it admitted stay members, and renew elsewhere.
+   * Orders a host to delete its authority key. The hosts that it admitted stay members, and renew at another authority.
    *
-   * Throws as `add`; also NOT_FOUND for a host that is none, INVALID_ARGUMENT for the last one.
+   * Throws like `add`; also NOT_FOUND for a host that is not an authority, INVALID_ARGUMENT for the last one.
    */
   async remove(machine: string, signal: AbortSignal): Promise<void> {
     const { trust, issued, owners, clock, log } = this.#deps
     const root = this.#rootIssuer()
     const { peer, capabilities } = this.#member(machine)
     if (!capabilities.includes(AUTHORITY_CAPABILITY)) {
-      throw new WarrenError(ErrorCode.NotFound, `${machine} is no authority`, {
+      throw new WarrenError(ErrorCode.NotFound, `${machine} is not an authority`, {
         hint: '`warren authority list` lists them.'
       })
     }
@@ -115,12 +115,12 @@ export class Authorities {
     const order = signOrder({ action: 'resign', machine, peer }, root, trust.state.trustDomain, clock.wallMs())
     const done = await this.#ask(peer, { case: 'order', value: order }, signal)
     if (done.case !== 'done') throw malformed(machine)
-    // Its key is gone: a later eviction of the host must not evict the hosts that it admitted.
+    // Its key is deleted: a later eviction of the host must not evict the hosts that it admitted.
     issued.forget(machine)
     log.info('authority removed', { machine, peer })
   }
 
-  /** Those that say that they are, this host first; each is asked. */
+  /** The hosts that claim to be authorities, this host first; each is asked. */
   async list(signal: AbortSignal): Promise<AuthorityView[]> {
     const all = this.#deps.owners().filter(({ capabilities }) => capabilities.includes(AUTHORITY_CAPABILITY))
     const views = all.map(async ({ machine, peer, self, suspect }): Promise<AuthorityView> => {
@@ -137,7 +137,7 @@ export class Authorities {
     return (await Promise.all(views)).sort((a, b) => rank(a) - rank(b) || (a.machine < b.machine ? -1 : 1))
   }
 
-  /** Hex hashes of the authority keys that a machine has, as far as they are known here or it proves them now. */
+  /** Hex hashes of the authority keys that a machine has, as far as this host knows them or the machine proves them now. */
   async keysOf(machine: string, signal: AbortSignal): Promise<string[]> {
     const { issued, owners, credentials } = this.#deps
     const keys = new Set(issued.keysOf(machine))
@@ -205,11 +205,11 @@ export class Authorities {
     }
     if (!member.suspect) return member
     throw new WarrenError(ErrorCode.DestinationUnreachable, `${machine} does not answer`, {
-      hint: '`warren members` says since when.'
+      hint: '`warren members` shows since when.'
     })
   }
 }
 
 function malformed(who: string): WarrenError {
-  return new WarrenError(ErrorCode.MessageMalformed, `${who} answered something else than was asked for`)
+  return new WarrenError(ErrorCode.MessageMalformed, `${who} sent an answer that does not fit the request`)
 }

@@ -22,18 +22,18 @@ export interface AuthorityServiceDeps {
   readonly trust: Trust
   readonly lifetimes: Lifetimes
   readonly issued: IssuedStore
-  /** Says to the others what this host is from now on. */
+  /** Publishes the new role of this host. */
   readonly announce: () => void
   readonly clock: Clock
   readonly log: Logger
 }
 
-/** Orders and renewals that do not hold, of one host: each costs signature checks and a line of log. */
+/** Invalid orders and renewals from one host: each costs signature checks and a line of log. */
 export const AUTHORITY_REFUSALS = { burst: 10, perSecond: 1 / 10, maxKeys: 4_096 }
-/** Certificates for one host: an authority asks once in half of its life. */
+/** Certificates for one host: an authority asks once in half of the life of its certificate. */
 export const AUTHORITY_RENEWALS = { burst: 10, perSecond: 1 / 10, maxKeys: 4_096 }
 
-/** Answers other members about the authority of this host: what a root orders, what it is, and renewals if the root key is here. */
+/** Answers members about the authority of this host: orders of a root, its status, and renewals if the root key is here. */
 export class AuthorityService {
   readonly #deps: AuthorityServiceDeps
   readonly #refusals = new TokenBuckets<PeerKey>(AUTHORITY_REFUSALS)
@@ -44,8 +44,8 @@ export class AuthorityService {
   }
 
   /**
-   * Throws ALREADY_EXISTS for an order to become what this host is, NOT_AUTHORITY for a renewal without the root key,
-   * LIMIT_EXCEEDED for who was refused too often of late, MESSAGE_MALFORMED, and as `openOrder`, `requireAuthority` and
+   * Throws ALREADY_EXISTS for an order to become an authority that this host is already, NOT_AUTHORITY for a renewal without the
+   * root key, LIMIT_EXCEEDED after too many recent refusals, MESSAGE_MALFORMED, and like `openOrder`, `requireAuthority` and
    * `admitAuthorityRenewal` of identity.
    */
   async answer(peer: PeerKey, { ask }: authorityPb.AuthorityRequest): Promise<authorityPb.AuthorityAnswer> {
@@ -71,10 +71,10 @@ export class AuthorityService {
           return answerOf({ case: 'status', value: status })
         }
         default:
-          throw new WarrenError(ErrorCode.MessageMalformed, 'the request asks for nothing that is known here')
+          throw new WarrenError(ErrorCode.MessageMalformed, 'this host does not know the request')
       }
     } catch (err) {
-      // That a host has no root key is no fault of who asks it.
+      // A missing root key on this host is not the fault of the caller.
       if (!WarrenError.is(err, ErrorCode.NotAuthority)) this.#refusals.use(peer, 1, now)
       log.warn('request about authorities refused', { peer, err })
       throw err
@@ -89,14 +89,14 @@ export class AuthorityService {
     if (action === 'resign') {
       if (authority !== undefined) {
         credentials.resignAuthority()
-        log.warn('this host is no authority any more: a root has ordered it', { machine, peer })
+        log.warn('this host is no longer an authority: a root ordered it', { machine, peer })
         announce()
       }
       return answerOf({ case: 'done', value: create(authorityPb.DoneSchema) })
     }
-    // One that counts no longer is replaced: of a root that is gone, or ended.
+    // An authority that is no longer valid is replaced: its root is gone, or it has expired.
     if (authority !== undefined && verifyAuthority(authority.certificate, trust.state, clock.wallMs()).ok) {
-      throw new WarrenError(ErrorCode.AlreadyExists, `${machine} is an authority already`)
+      throw new WarrenError(ErrorCode.AlreadyExists, `${machine} is already an authority`)
     }
     return answerOf({ case: 'csr', value: await authorityRequest(machine, credentials.makeAuthorityKey()) })
   }
@@ -122,10 +122,10 @@ export class AuthorityService {
     const now = clock.monotonicMs()
     const machine = trust.machineOf(peer)
     if (machine === undefined || trust.revokedPeer(peer) !== undefined) {
-      throw new WarrenError(ErrorCode.CertificateRefused, 'who asks is no member in good standing')
+      throw new WarrenError(ErrorCode.CertificateRefused, 'the requesting host is not a valid member')
     }
     if (this.#renewals.left(peer, now) < 1) {
-      throw new WarrenError(ErrorCode.LimitExceeded, `${machine} was renewed too often of late`, {
+      throw new WarrenError(ErrorCode.LimitExceeded, `${machine} was renewed too often recently`, {
         limit: 'authority_renewals'
       })
     }
@@ -135,7 +135,7 @@ export class AuthorityService {
     const certificate = await admitAuthorityRenewal(renewal, deps)
     this.#renewals.use(peer, 1, now)
     const parsed = parseCertificate(certificate)
-    // Before it is given: it must be known to an eviction.
+    // Stored before the certificate is sent: a later eviction must know the key.
     issued.note(machine, peer, keySha256Of(parsed))
     log.info('certificate of an authority renewed', {
       machine,

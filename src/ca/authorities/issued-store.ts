@@ -3,15 +3,15 @@ import type { PeerKey } from '../../identity/index.ts'
 import type { Store } from '../../state/index.ts'
 
 const SETTING = 'authorities-issued'
-/** More than a trust domain has authorities. */
+/** Greater than the number of authorities in a trust domain. */
 const MAX_ISSUED = 256
 const schema = z.array(z.strictObject({ machine: z.string(), peer: z.string(), keySha256: z.string() })).max(MAX_ISSUED)
 
 type Issued = z.infer<typeof schema>[number]
 
 /**
- * Which authority keys this host has issued certificates for, with its root key, and to whom: what must be revoked when one of
- * them is evicted, whether or not it can be asked.
+ * The authority keys for which this host has issued certificates with its root key, and their hosts. The eviction of such a
+ * host must revoke them, whether or not the host can be asked.
  */
 export class IssuedStore {
   readonly #store: Pick<Store, 'setting' | 'setSetting'>
@@ -39,7 +39,7 @@ export class IssuedStore {
   #all(): Issued[] {
     const bytes = this.#store.setting(SETTING)
     if (bytes === undefined) return []
-    // Damaged, it must be noticed: an eviction that leaves the key of an authority in force would be worse.
+    // Damage must be reported: an eviction that leaves the key of an authority in force would be worse.
     return schema.parse(JSON.parse(Buffer.from(bytes).toString('utf8')))
   }
 

@@ -6,7 +6,7 @@ import { AUTHORITY_PROTOCOL, MAX_AUTHORITY_BYTES } from './protocol.ts'
 
 const BOUNDS = { maxRequestBytes: MAX_AUTHORITY_BYTES, maxResponseBytes: MAX_AUTHORITY_BYTES }
 
-/** Serves other members. Before the mesh starts, so that no early peer finds the protocol missing. */
+/** Serves other members. Call it before the mesh starts, so that no early peer finds the protocol missing. */
 export function wireAuthorities(mesh: Mesh, authorityService: AuthorityService): void {
   mesh.handle(
     AUTHORITY_PROTOCOL,
@@ -18,7 +18,7 @@ export function wireAuthorities(mesh: Mesh, authorityService: AuthorityService):
   )
 }
 
-/** Asks a member over the mesh; this host itself without it. */
+/** Asks a member over the mesh; asks this host directly. */
 export async function askAuthority(
   mesh: Mesh,
   authorityService: AuthorityService,

@@ -27,7 +27,7 @@ import { type BackupContent, collectState, decodeBackup, encodeBackup } from './
 import { isSealed, SealedKind, seal, unseal } from './sealed.ts'
 import { whoseState } from './whose.ts'
 
-/** A sealed copy of all that a host is, while its agent runs. Throws as `seal`; STATE_UNUSABLE. */
+/** A sealed copy of the whole state of a host while its agent runs. Throws like `seal`; STATE_UNUSABLE. */
 export async function backupOf(
   parts: { readonly vault: Vault; readonly store: Store; readonly trustDomain: string; readonly machine: string },
   passphrase: string,
@@ -38,7 +38,7 @@ export async function backupOf(
   return await seal(SealedKind.Backup, encodeBackup({ trustDomain, machine, madeAtMs: nowMs, files }), passphrase)
 }
 
-/** As `backupOf`, of a state directory that no agent uses. Throws also NOT_INITIALIZED. */
+/** Like `backupOf`, for a state directory that no agent uses. Throws also NOT_INITIALIZED. */
 export async function backupStopped(stateDir: string, passphrase: string, nowMs: number): Promise<Buffer> {
   const { vault, trust, machine, peer } = whoseState(stateDir)
   requireDatabaseFile(vault, false)
@@ -57,26 +57,26 @@ const OUTPUT: OutputOptions = {
   pipeHint: 'Give - for standard output, and redirect that: warren backup - > PATH.'
 }
 
-/** Throws what `writeBackup` would throw for what is at a path now. */
+/** Throws the error that `writeBackup` would throw for the file that is at a path now. */
 export function checkBackupPath(path: string): void {
   checkOutput(path, OUTPUT)
 }
 
-/** Writes a backup to a file that a user named; another backup there is replaced, at once and whole. Throws as `writeOutput`. */
+/** Writes a backup to a file that a user named; replaces another backup there, at once and whole. Throws like `writeOutput`. */
 export function writeBackup(path: string, sealed: Uint8Array): void {
   writeOutput(path, sealed, OUTPUT)
 }
 
-/** Opens a backup and writes nothing. Throws as `unseal`. */
+/** Opens a backup and writes nothing. Throws like `unseal`. */
 export async function openBackup(sealed: Uint8Array, passphrase: string): Promise<BackupContent> {
   return decodeBackup(await unseal(SealedKind.Backup, sealed, passphrase))
 }
 
 /**
- * Sets a state directory up from a backup, as a whole or not at all.
+ * Creates a state directory from a backup, as a whole or not at all.
  *
  * Join tokens that were open when the backup was made are revoked in it: some may have been used since, and a token admits
- * once. Throws ALREADY_EXISTS unless the directory is missing or empty; STATE_UNUSABLE.
+ * only once. Throws ALREADY_EXISTS unless the directory is missing or empty; STATE_UNUSABLE.
  */
 export function restoreState(stateDir: string, content: BackupContent, nowMs: number): void {
   const target = resolve(stateDir)
@@ -95,7 +95,7 @@ export function restoreState(stateDir: string, content: BackupContent, nowMs: nu
     }
     new Manifest(join(staging, MANIFEST)).begin(names.filter(name => name !== DATABASE))
     requireFree(target)
-    // A directory that was there keeps its mode.
+    // An existing directory keeps its mode.
     if (mode !== undefined) chmodSync(staging, mode)
     renameSync(staging, target)
     syncDirectory(dirname(target))
@@ -106,7 +106,7 @@ export function restoreState(stateDir: string, content: BackupContent, nowMs: nu
   }
 }
 
-/** The mode of an empty directory that is there; undefined if nothing is. Throws ALREADY_EXISTS for everything else. */
+/** The mode of an existing empty directory; undefined if there is none. Throws ALREADY_EXISTS for everything else. */
 function requireFree(path: string): number | undefined {
   const found = standsAt(path)
   if (found === undefined) return undefined
@@ -114,7 +114,7 @@ function requireFree(path: string): number | undefined {
   try {
     isEmpty = found.isDirectory() && readdirSync(path).length === 0
   } catch {
-    // Not ours to look into: not free.
+    // This user may not read it, so it does not count as empty.
   }
   if (isEmpty) return found.mode & 0o777
   throw new WarrenError(ErrorCode.AlreadyExists, `${path} exists and is not an empty directory`, {
@@ -122,15 +122,19 @@ function requireFree(path: string): number | undefined {
   })
 }
 
-// Left by a restore that was interrupted; nobody ever ran on it. What has other things in it is not that.
+// An interrupted restore left it, and no agent ever used it. A directory with other things in it is refused.
 function clearStaging(path: string): void {
   const found = standsAt(path)
   if (found === undefined) return
   const isOurs = found.isDirectory() && found.uid === process.getuid?.() && readdirSync(path).every(isStateName)
   if (isOurs) rmSync(path, { recursive: true, force: true })
   else {
-    throw new WarrenError(ErrorCode.AlreadyExists, `${path} exists and is ${kindOf(found)} of somebody else`, {
-      hint: 'The state is put together there; move it away, or give another --state-dir.'
-    })
+    throw new WarrenError(
+      ErrorCode.AlreadyExists,
+      `${path} exists and is ${kindOf(found)} that belongs to another user`,
+      {
+        hint: 'The state is put together there; move it away, or give another --state-dir.'
+      }
+    )
   }
 }

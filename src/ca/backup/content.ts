@@ -15,7 +15,7 @@ export interface BackupContent {
   readonly files: ReadonlyMap<string, Uint8Array>
 }
 
-/** Every file of a state directory, and the database as it is at this moment. Throws STATE_UNUSABLE, also when one of them is lost. */
+/** Every file of a state directory, and a snapshot of the database. Throws STATE_UNUSABLE, also when one of them is missing. */
 export function collectState(vault: Vault, store: Pick<Store, 'copyTo' | 'setting'>): Map<string, Uint8Array> {
   const files = new Map<string, Uint8Array>()
   const [missing] = missingFiles(vault, store)
@@ -25,7 +25,7 @@ export function collectState(vault: Vault, store: Pick<Store, 'copyTo' | 'settin
     if (content !== undefined) files.set(name, content)
   }
   const copy = join(vault.directory, COPY)
-  // What an interrupted backup has left there would stop every later one.
+  // A copy that an interrupted backup has left would stop every later one.
   removeFile(copy)
   try {
     store.copyTo(copy)
@@ -50,7 +50,7 @@ export function encodeBackup({ trustDomain, machine, madeAtMs, files }: BackupCo
   )
 }
 
-/** Throws FILE_DAMAGED for what no backup says, such as a name that leads out of the directory. */
+/** Throws FILE_DAMAGED for content that no backup has, such as a name that leads out of the directory. */
 export function decodeBackup(bytes: Uint8Array): BackupContent {
   const { trustDomain, machine, madeAtMs, files: list } = decode(backupPb.BackupSchema, bytes, MAX_SEALED_BYTES)
   const files = new Map(list.map(({ name, content }) => [name, content]))

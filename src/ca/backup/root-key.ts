@@ -10,8 +10,8 @@ import { whoseState } from './whose.ts'
 /**
  * Writes the root key, sealed, to a new file and only then removes it from the state directory; the agent may run.
  *
- * The file is read back and opened before anything is removed. Throws NOT_FOUND when the key is not on this host, NOT_READY during
- * a rotation of the root, ALREADY_EXISTS when the file is there already, NOT_INITIALIZED, STATE_UNUSABLE; as `seal`.
+ * The file is read back and opened before anything is removed. Throws NOT_FOUND when the key is not on this host, NOT_READY
+ * during a rotation of the root, ALREADY_EXISTS when the file exists, NOT_INITIALIZED, STATE_UNUSABLE; like `seal`.
  */
 export async function exportRootKey(stateDir: string, file: string, passphrase: string, nowMs: number): Promise<void> {
   const { vault, trust, machine } = whoseState(stateDir)
@@ -22,7 +22,7 @@ export async function exportRootKey(stateDir: string, file: string, passphrase: 
     })
   }
   requireNoRotation(vault)
-  // Also a link that leads nowhere, and a device.
+  // This also detects a link to a missing file, and a device.
   if (standsAt(file) !== undefined) {
     throw new WarrenError(ErrorCode.AlreadyExists, `${file} exists`, {
       hint: 'It may hold the only copy of a root key.'
@@ -39,10 +39,10 @@ export async function exportRootKey(stateDir: string, file: string, passphrase: 
 }
 
 /**
- * Brings an exported root key back; the agent may run. A key that is here already is left as it is.
+ * Imports an exported root key; the agent may run. A key that is here already stays as it is.
  *
- * Throws CERTIFICATE_REFUSED when it is no root of this trust domain, ALREADY_EXISTS over another key, NOT_READY during a rotation of
- * the root, NOT_INITIALIZED, STATE_UNUSABLE; as `unseal`.
+ * Throws CERTIFICATE_REFUSED when it is not a root of this trust domain, ALREADY_EXISTS over another key, NOT_READY during a
+ * rotation of the root, NOT_INITIALIZED, STATE_UNUSABLE; like `unseal`.
  */
 export async function importRootKey(stateDir: string, sealed: Uint8Array, passphrase: string): Promise<void> {
   const { vault, trust } = whoseState(stateDir)
@@ -60,10 +60,10 @@ export async function importRootKey(stateDir: string, sealed: Uint8Array, passph
   vault.write(VaultFile.RootKey, pem)
 }
 
-// The keys of both roots are needed for its end, and one file holds one key.
+// To finish a rotation, the keys of both roots are needed, and one file holds one key.
 function requireNoRotation(vault: Vault): void {
   if (vault.read(VaultFile.FormerRootKey) === undefined) return
-  throw new WarrenError(ErrorCode.NotReady, 'a rotation of the root is under way', {
+  throw new WarrenError(ErrorCode.NotReady, 'a rotation of the root is in progress', {
     hint: 'End it first: `warren root rotate --finish`.'
   })
 }

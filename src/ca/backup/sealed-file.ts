@@ -2,11 +2,11 @@ import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { MAX_SEALED_BYTES } from './sealed.ts'
 
-/** The bytes of a sealed file, never more than one may have. Throws INVALID_ARGUMENT or FILE_DAMAGED. */
+/** The bytes of a sealed file, limited to the largest possible one. Throws INVALID_ARGUMENT or FILE_DAMAGED. */
 export function readSealedFile(path: string): Buffer {
   let file: number
   try {
-    // Not blocking, so that a pipe in its place is refused below.
+    // Opened without blocking, so that a pipe in its place is refused below.
     file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
   } catch (cause) {
     const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unreadable'

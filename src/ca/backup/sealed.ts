@@ -2,17 +2,17 @@ import { createCipheriv, createDecipheriv, createHmac, randomBytes, scrypt, timi
 import { promisify } from 'node:util'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 
-/** What a sealed file is for; part of what is authenticated, so that one kind never passes for another. */
+/** The purpose of a sealed file; it is authenticated, so that one kind never passes for another. */
 export const SealedKind = { Backup: 1, RootKey: 2 } as const
 export type SealedKind = (typeof SealedKind)[keyof typeof SealedKind]
 
-/** Shortest passphrase that a file is sealed with, in characters: whoever gets the file may guess for years. */
+/** Shortest passphrase for sealing a file, in characters: an attacker with the file may guess for years. */
 export const MIN_PASSPHRASE = 12
 const MAX_PASSPHRASE = 1_024
-/** Longest sealed file that is opened or made: an answer of the local API holds it twice. */
+/** Longest sealed file that is opened or made: an answer of the local API holds it twice in memory. */
 export const MAX_SEALED_BYTES = 32 * 1024 * 1024
 
-// The last byte is the version. The cost is part of it, so that no file can ask for the memory of the whole machine.
+// The last byte is the version. The cost is part of it, so that no file can demand the memory of the whole machine.
 const MAGIC = Buffer.from('warren\0\x01', 'latin1')
 // As strong as N = 2^17, p = 1, in half of the memory (64 MiB):
 // https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html#scrypt
@@ -24,7 +24,7 @@ const CHECK_AT = NONCE_AT + 12
 const HEADER_BYTES = CHECK_AT + 32
 const TAG_BYTES = 16
 
-/** Whether a file that begins so is one that `seal` has made, of this kind. */
+/** Whether `seal` made a file of this kind that begins with these bytes. */
 export function isSealed(kind: SealedKind, head: Uint8Array): boolean {
   return MAGIC.equals(head.subarray(0, KIND_AT)) && head[KIND_AT] === kind
 }
@@ -33,9 +33,9 @@ const NAMES = { [SealedKind.Backup]: 'backup', [SealedKind.RootKey]: 'root key' 
 const derive = promisify<Buffer, Buffer, number, typeof COST, Buffer>(scrypt)
 
 /**
- * Encrypts under a passphrase: scrypt, then AES-256-GCM with all of the header authenticated.
+ * Encrypts under a passphrase: scrypt, then AES-256-GCM with the whole header authenticated.
  *
- * Throws INVALID_ARGUMENT for a passphrase that is too short or too long, MESSAGE_TOO_LARGE for content beyond the bound.
+ * Throws INVALID_ARGUMENT for a passphrase that is too short or too long, MESSAGE_TOO_LARGE for content above the limit.
  */
 export async function seal(kind: SealedKind, content: Uint8Array, passphrase: string): Promise<Buffer> {
   if ([...passphrase].length < MIN_PASSPHRASE || passphrase.length > MAX_PASSPHRASE) {
@@ -61,17 +61,17 @@ export async function seal(kind: SealedKind, content: Uint8Array, passphrase: st
 }
 
 /**
- * The content of a sealed file; nothing of it is looked at before all of it is authentic.
+ * The content of a sealed file; none of it is read before all of it is authenticated.
  *
- * Throws FILE_DAMAGED for what is no sealed file of this kind or was changed, PASSPHRASE_WRONG.
+ * Throws FILE_DAMAGED for a file that is not a sealed file of this kind or was changed, PASSPHRASE_WRONG.
  */
 export async function unseal(kind: SealedKind, file: Uint8Array, passphrase: string): Promise<Buffer> {
   const bytes = Buffer.from(file.buffer, file.byteOffset, file.byteLength)
   if (bytes.length < MAGIC.length || !bytes.subarray(0, KIND_AT).equals(MAGIC))
-    throw damaged(`the file is no ${NAMES[kind]}`)
+    throw damaged(`the file is not a ${NAMES[kind]}`)
   if (bytes[KIND_AT] !== kind) {
     const other = Object.entries(NAMES).find(([known]) => Number(known) === bytes[KIND_AT])?.[1]
-    throw damaged(`the file is no ${NAMES[kind]}${other === undefined ? '' : `; it holds a ${other}`}`)
+    throw damaged(`the file is not a ${NAMES[kind]}${other === undefined ? '' : `; it holds a ${other}`}`)
   }
   if (bytes.length < HEADER_BYTES + TAG_BYTES) throw damaged('the file is cut off')
   if (bytes.length > MAX_SEALED_BYTES) throw damaged('the file is too large')
@@ -94,9 +94,9 @@ export async function unseal(kind: SealedKind, file: Uint8Array, passphrase: str
   }
 }
 
-// The check tells a wrong passphrase from a changed file. It also binds the file to one key, which GCM alone does not.
+// The check distinguishes a wrong passphrase from a changed file. It also binds the file to one key, which GCM alone does not.
 async function keysOf(salted: Buffer, passphrase: string): Promise<{ key: Buffer; check: Buffer }> {
-  // One text can be typed as several sequences of code points.
+  // The same text can be typed as different sequences of code points.
   const typed = Buffer.from(passphrase.normalize('NFKC'), 'utf8')
   const derived = await derive(typed, salted.subarray(SALT_AT, NONCE_AT), 64, COST)
   const check = createHmac('sha256', derived.subarray(32)).update(salted).digest()

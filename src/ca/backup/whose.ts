@@ -11,9 +11,9 @@ export interface Whose {
   readonly peer: PeerKey
 }
 
-/** Which host a state directory belongs to, whether or not its certificates have ended since. Throws NOT_INITIALIZED, STATE_UNUSABLE. */
+/** The host of a state directory, also if its certificates have expired. Throws NOT_INITIALIZED, STATE_UNUSABLE. */
 export function whoseState(stateDir: string): Whose {
-  // Looking must not make it.
+  // This check must not create the directory.
   const vault = Vault.existing(stateDir)
   const own = vault === undefined ? undefined : readNode(vault)
   if (vault === undefined || own === undefined) {
@@ -27,7 +27,7 @@ export function whoseState(stateDir: string): Whose {
   const endedMs = chain[0] === undefined ? 0 : parseCertificate(chain[0]).notAfterMs
   const verdict = verifyNodeChain(chain, { ...trust, roots: [...trust.roots, ...file.formerRoots()] }, endedMs - 1)
   if (!verdict.ok)
-    throw new WarrenError(ErrorCode.StateUnusable, `the certificate of this host does not hold: ${verdict.detail}`)
+    throw new WarrenError(ErrorCode.StateUnusable, `the certificate of this host is not valid: ${verdict.detail}`)
   const { machine, peer } = verdict.identity
   return { vault, trust, machine, peer }
 }

@@ -9,7 +9,7 @@ export function encodeChain(chain: readonly Uint8Array[]): string {
   return chain.map(toPem).join('')
 }
 
-/** The certificates of a PEM file, DER, in their order: at least one. Throws what `failure` makes. */
+/** The certificates of a PEM file, DER, in their order: at least one. Throws the error that `failure` makes. */
 export function decodeChain(file: Buffer, failure: (cause?: unknown) => WarrenError): Uint8Array[] {
   let chain: Uint8Array[]
   try {

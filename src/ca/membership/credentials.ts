@@ -20,9 +20,9 @@ export interface NodeCredentials {
 }
 
 /**
- * The certificates of this host as they are now, and their keys: what a renewal replaces while the agent runs.
+ * The current certificates of this host, and their keys: a renewal replaces them while the agent runs.
  *
- * Whoever uses them asks each time, and holds none of them.
+ * Read them again for each use, and keep none of them.
  */
 export class Credentials {
   readonly #vault: Vault
@@ -45,7 +45,7 @@ export class Credentials {
     return this.#own.nodeKey
   }
 
-  /** DER: node CA, authority. What a leaf needs behind it, and its signer. */
+  /** DER: node CA, authority. Send both behind a leaf; the first is its signer. */
   get issuers(): { readonly signer: Issuer; readonly chainDer: readonly Uint8Array[] } {
     const { node, nodeKey } = this.#own
     const [certificate, authority] = node.chainDer
@@ -59,7 +59,7 @@ export class Credentials {
   }
 
   /**
-   * The newest trusted root whose key is on this host. Read anew each time: a key may be taken off this host, and brought back,
+   * The newest trusted root whose key is on this host. Read anew each time: a key may be removed from this host, and restored,
    * while the agent runs. Throws STATE_UNUSABLE.
    */
   rootIssuer({ roots }: TrustState): Issuer | undefined {
@@ -71,7 +71,7 @@ export class Credentials {
     return undefined
   }
 
-  /** The root keys on this host: one, two while the root is rotated, none if it was taken off. Throws STATE_UNUSABLE. */
+  /** The root keys on this host: one, two during a rotation, none if the key was removed. Throws STATE_UNUSABLE. */
   rootKeys(): KeyObject[] {
     return [VaultFile.RootKey, VaultFile.FormerRootKey].flatMap(name => {
       const pem = this.#vault.read(name)
@@ -83,12 +83,12 @@ export class Credentials {
     return nowMs >= this.#own.node.notAfterMs
   }
 
-  /** Calls back after each replacement. */
+  /** Registers a callback for each replacement. */
   onChange(listener: () => void): void {
     this.#listeners.push(listener)
   }
 
-  /** Replaces the node CA certificate and its key: both in one file, so that a crash leaves no key without its certificate. */
+  /** Replaces the node CA certificate and its key, both in one file, so that a crash leaves no key without its certificate. */
   replaceNode(own: NodeCredentials): void {
     this.#vault.write(VaultFile.RenewedNode, keyToPem(own.nodeKey) + encodeChain(own.node.chainDer))
     this.#own = own
@@ -97,19 +97,19 @@ export class Credentials {
 
   /** Replaces the certificate of the authority of this host; its key stays. */
   replaceAuthority(certificate: Uint8Array): void {
-    if (this.#authority === undefined) throw new WarrenError(ErrorCode.NotAuthority, 'this host is no authority')
+    if (this.#authority === undefined) throw new WarrenError(ErrorCode.NotAuthority, 'this host is not an authority')
     this.#vault.write(VaultFile.AuthorityCertificate, encodeChain([certificate]))
     this.#authority = { certificate, key: this.#authority.key }
     this.#tell()
   }
 
-  /** The key for an authority that this host is to be. Throws STATE_UNUSABLE. */
+  /** The key for an authority that this host is to become. Throws STATE_UNUSABLE. */
   pendingAuthorityKey(): KeyObject | undefined {
     const pem = this.#vault.read(VaultFile.PendingAuthorityKey)
     return pem === undefined ? undefined : readKey(this.#vault, VaultFile.PendingAuthorityKey, pem)
   }
 
-  /** The same; made if there is none, and on disk when this returns. */
+  /** The same key; made if there is none, and on disk when this returns. */
   makeAuthorityKey(): KeyObject {
     const pending = this.pendingAuthorityKey()
     if (pending !== undefined) return pending
@@ -118,9 +118,9 @@ export class Credentials {
     return key
   }
 
-  /** Makes this host an authority. The key is written last: without it there is none, whatever else lies about. */
+  /** Makes this host an authority. The key is written last: without it there is no authority, whatever other files exist. */
   becomeAuthority({ certificate, key }: Issuer): void {
-    // A key of before would make one of halves.
+    // With an earlier key, the files of two authorities would be mixed.
     this.#vault.remove(VaultFile.AuthorityKey)
     this.#vault.write(VaultFile.AuthorityCertificate, encodeChain([certificate]))
     this.#vault.write(VaultFile.AuthorityKey, keyToPem(key))
@@ -142,8 +142,8 @@ export class Credentials {
 }
 
 /**
- * The certificates on disk, verified as those of a stranger would be, except that they may have ended less than `graceMs` ago, or be
- * below a root of `former`: such a host must be able to start, to have them renewed. Undefined if the host has none. Throws
+ * The certificates on disk, verified like those of a stranger, except that they may have expired less than `graceMs` ago, or be
+ * below a root of `former`: such a host must be able to start and renew them. Undefined if the host has none. Throws
  * STATE_UNUSABLE.
  */
 export function loadCredentials(
@@ -157,12 +157,12 @@ export function loadCredentials(
   if (own === undefined) return undefined
   const verdict = verifyRenewable(own.chain, { ...trust, roots: [...trust.roots, ...former] }, nowMs, graceMs)
   if (!verdict.ok) {
-    // What was cut off is no matter of time or trust.
+    // A damaged file is not a matter of time or trust.
     if (verdict.reason === 'malformed' || verdict.reason === 'wrong-chain-length')
       throw damaged(vault, own.file, `is damaged: ${verdict.detail}`)
     throw new WarrenError(
       ErrorCode.StateUnusable,
-      `the certificate of this host in ${vault.path(own.file)} no longer holds: ${verdict.detail}`,
+      `the certificate of this host in ${vault.path(own.file)} is no longer valid: ${verdict.detail}`,
       {
         hint:
           verdict.reason === 'expired'
@@ -178,7 +178,7 @@ export function loadCredentials(
   return new Credentials(vault, { node: verdict.identity, nodeKey }, readAuthority(vault, own.chain[1]))
 }
 
-/** The node chain on disk (DER: node CA, authority, root), and where its key is; undefined if the host has none. */
+/** The node chain on disk (DER: node CA, authority, root), and the place of its key; undefined if the host has none. */
 export function readNode(vault: Vault) {
   const renewed = vault.read(VaultFile.RenewedNode)
   if (renewed !== undefined) {
@@ -193,7 +193,7 @@ export function readNode(vault: Vault) {
   return { chain: chainIn(vault, file, chain), file, keyFile: VaultFile.NodeKey, key: vault.require(VaultFile.NodeKey) }
 }
 
-// Until it was renewed for the first time, the certificate of a founding authority is in the chain of its host only.
+// Before its first renewal, the certificate of a founding authority is only in the chain of its host.
 function readAuthority(vault: Vault, founding: Uint8Array | undefined): Issuer | undefined {
   const pem = vault.read(VaultFile.AuthorityKey)
   if (pem === undefined) return undefined

@@ -2,7 +2,7 @@ import { connect, type TLSSocket } from 'node:tls'
 import { parseHostPort, raceAbort } from '../../core/index.ts'
 import type { JoinConnection } from '../../identity/index.ts'
 
-/** TLS 1.3 to the data port of an agent, for an exchange that finds out by itself who the other side is. */
+/** Connects by TLS 1.3 to the data port of an agent, for an exchange that authenticates the other side itself. */
 export async function dialAgent(address: string, alpn: string, signal: AbortSignal): Promise<JoinConnection> {
   const { host, port } = parseHostPort(address)
   const socket = connect({
@@ -10,7 +10,7 @@ export async function dialAgent(address: string, alpn: string, signal: AbortSign
     port,
     ALPNProtocols: [alpn],
     minVersion: 'TLSv1.3',
-    // Not a check left out: who the other side is, the exchange itself finds out, against the root that this host trusts.
+    // This is not a missing check: the exchange authenticates the other side, by the root that this host trusts.
     rejectUnauthorized: false,
     checkServerIdentity: () => undefined
   })

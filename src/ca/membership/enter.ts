@@ -13,10 +13,10 @@ import { encodeChain } from './chain-file.ts'
 import { dialAgent } from './dial.ts'
 
 /**
- * Joins the trust domain of a token and writes the membership; returns where members can be dialled.
+ * Joins the trust domain of a token and writes the membership; returns addresses at which members can be dialled.
  *
- * Nothing is written before the authority's answer was verified, and the node chain is written last, so that an
- * interrupted join leaves no half membership. `beforeMember` is called just before that. Throws as `join` of identity.
+ * Nothing is written before the authority's answer is verified, and the node chain is written last, so that an
+ * interrupted join leaves no partial membership. `beforeMember` is called just before that. Throws like `join` of identity.
  */
 export async function enter(
   vault: Vault,

@@ -9,22 +9,22 @@ import { found } from './found.ts'
 import { defaultMachineName } from './machine-name.ts'
 import { loadMembership, type Membership } from './membership.ts'
 
-/** How a host becomes a member: as the one that founds, or by a token. */
+/** How a host becomes a member: it founds a trust domain, or joins by a token. */
 export interface MembershipConfig {
   /** Trust domain to found. */
   readonly init: string | undefined
   /** Join token. */
   readonly join: string | undefined
-  /** Machine name. @default that of the token, else the host name up to its first dot */
+  /** Machine name. @default the name in the token, else the host name up to its first dot */
   readonly name: string | undefined
   readonly lifetimes: Lifetimes
 }
 
 export interface Established {
   readonly membership: Membership
-  /** Where members were said to be, by the authority that admitted this host just now. */
+  /** The addresses of members, from the authority that admitted this host just now. */
   readonly meshAddresses: readonly string[]
-  /** The host was a member, its database is lost, and the operator goes on without it. */
+  /** The host was a member, its database is lost, and the operator continues without it. */
   readonly isDatabaseLost: boolean
 }
 
@@ -38,10 +38,10 @@ export interface EstablishOptions {
 }
 
 /**
- * The membership of this host: the one it has, else a new one as the configuration asks.
+ * The membership of this host: the existing one, else a new one as the configuration asks.
  *
- * Throws ALREADY_INITIALIZED when the host is a member of another trust domain or under another name than asked for,
- * NOT_INITIALIZED when it is none and was told nothing, STATE_UNUSABLE, and as founding and joining do.
+ * Throws ALREADY_INITIALIZED when the host is a member of another trust domain or under another name than requested,
+ * NOT_INITIALIZED when it is not a member and the configuration names no way in, STATE_UNUSABLE, and like founding and joining.
  */
 export async function establish(options: EstablishOptions): Promise<Established> {
   const { vault, store, config, losses, nowMs } = options
@@ -57,7 +57,7 @@ export async function establish(options: EstablishOptions): Promise<Established>
   return { membership, meshAddresses, isDatabaseLost: false }
 }
 
-/** Founds or joins; where members were said to be. */
+/** Founds or joins; returns the addresses of members. */
 async function begin({ vault, store, config, nowMs, signal }: EstablishOptions): Promise<readonly string[]> {
   const { init, join, name } = config
   const note = (peer: PeerKey): void => noteHost(store, peer)
@@ -70,7 +70,7 @@ async function begin({ vault, store, config, nowMs, signal }: EstablishOptions):
     const token = parseJoinToken(join, nowMs())
     if (name !== undefined && name !== token.machine) {
       throw new WarrenError(ErrorCode.TokenRefused, `the token is for machine ${token.machine}, not ${name}`, {
-        hint: 'Leave --name out: the token says it.'
+        hint: 'Leave --name out: the token contains the name.'
       })
     }
     clear(vault)
@@ -81,7 +81,7 @@ async function begin({ vault, store, config, nowMs, signal }: EstablishOptions):
   })
 }
 
-// Keys of a founding that was interrupted would be taken for those of the trust domain that is joined now.
+// Keys of an interrupted founding would be taken for those of the trust domain that is joined now.
 function clear(vault: Vault): void {
   for (const name of Object.values(VaultFile)) if (vault.has(name)) vault.remove(name)
 }
@@ -101,7 +101,7 @@ function checkSame(existing: Membership, config: MembershipConfig, nowMs: number
   }
 }
 
-// A used or expired token left in a unit file must not keep a member from starting.
+// A used or expired token left in a unit file must not prevent a member from starting.
 function joinedDomain(config: MembershipConfig, nowMs: number): string | undefined {
   if (config.join === undefined) return undefined
   try {

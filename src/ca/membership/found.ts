@@ -20,8 +20,8 @@ import { encodeChain } from './chain-file.ts'
 /**
  * Founds a trust domain on this host: makes the root, the first authority, the admin key and the host's own CA.
  *
- * The node chain is written last: until then the host has no membership, and a founding that was interrupted is begun
- * anew. `beforeMember` is called just before that.
+ * The node chain is written last: until then the host has no membership, and an interrupted founding starts
+ * again. `beforeMember` is called just before that.
  */
 export async function found(
   vault: Vault,

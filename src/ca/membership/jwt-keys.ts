@@ -12,11 +12,11 @@ const schema = z.strictObject({
 })
 type State = z.infer<typeof schema>
 
-/** The next key is published for this long before it signs, so that who validates knows it already. */
+/** The next key is published this long before it signs, so that validators know it already. */
 const LEAD_MS = 60_000
-/** Clocks of those who validate may be behind by this much. */
+/** The clocks of validators may be behind by this much. */
 const SKEW_MS = 60_000
-/** With the current and the next one, as many as a head may announce. */
+/** Together with the current and the next key, the most that a head may announce. */
 const MAX_RETIRED = 2
 
 /** The public half of a key, as a head announces it: SubjectPublicKeyInfo, DER, in base64. */
@@ -27,7 +27,7 @@ export function announcedKey(key: KeyObject): string {
 /**
  * The keys with which this host signs JWT-SVIDs.
  *
- * Each is published a while before it signs, and until the last token that it signed has ended. All of it is on disk before it
+ * Each is published a while before it signs, and until the last token that it signed has expired. All of it is on disk before it
  * is used.
  */
 export class JwtKeys {
@@ -46,30 +46,30 @@ export class JwtKeys {
     this.#signing = keyFromPem(this.#state.current.pem)
   }
 
-  /** What signs now. */
+  /** The key that signs now. */
   get signing(): KeyObject {
     return this.#signing
   }
 
-  /** Of a token, in milliseconds. */
+  /** Lifetime of a token, in milliseconds. */
   get tokenMs(): number {
     return jwtLifetimeMs(this.#lifetimes)
   }
 
-  /** From when to when the current key signs. */
+  /** The period in which the current key signs. */
   get current(): { readonly issuedAtMs: number; readonly notAfterMs: number } {
     const { sinceMs } = this.#state.current
     return { issuedAtMs: sinceMs, notAfterMs: sinceMs + this.#lifetimes.jwtKeyMs }
   }
 
-  /** What others need to validate the tokens of this host that live, and those it will sign next. At most 4. */
+  /** The public keys that validators need for the valid tokens of this host and for the next ones. At most 4. */
   published(): string[] {
     const { next, retired } = this.#state
     const coming = next === undefined ? [] : [announcedKey(keyFromPem(next.pem))]
     return [announcedKey(this.#signing), ...coming, ...retired.map(({ spki }) => spki)]
   }
 
-  /** Does what is due; whether what is published has changed. To be called now and then. */
+  /** Does the work that is due; returns whether the published keys have changed. Call it at intervals. */
   rotate(nowMs: number): boolean {
     const { current, next, retired } = this.#state
     const leadMs = Math.min(LEAD_MS, this.#lifetimes.jwtKeyMs / 4)
@@ -80,7 +80,7 @@ export class JwtKeys {
         return true
       }
     } else if (nowMs >= Math.max(next.madeAtMs, this.#startMs) + leadMs) {
-      // Said by this run for long enough: what a run before it published, nobody may have heard.
+      // Published by this run for long enough: validators may have missed what an earlier run published.
       const untilMs = nowMs + this.tokenMs + Math.min(SKEW_MS, this.tokenMs)
       const gone = [{ spki: announcedKey(this.#signing), untilMs }, ...living].slice(0, MAX_RETIRED)
       this.#save({ current: { pem: next.pem, sinceMs: nowMs }, retired: gone })
@@ -110,7 +110,7 @@ function read(vault: Vault): State | undefined {
   }
 }
 
-// Before keys were rotated there was one, in a file of its own.
+// Before keys were rotated, there was one key in a file of its own.
 function adopt(vault: Vault, nowMs: number): State {
   const former = vault.read(VaultFile.JwtKey)
   const pem = keyToPem(former === undefined ? generateSigningKeyPair() : readKey(vault, VaultFile.JwtKey, former))

@@ -2,7 +2,7 @@ import { hostname } from 'node:os'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { isComponent } from '../../identity/index.ts'
 
-/** The machine name of a founding host that was not given one. */
+/** The default machine name of a founding host. */
 export function defaultMachineName(): string {
   const short = hostname().split('.')[0] ?? ''
   if (isComponent(short)) return short

@@ -9,17 +9,17 @@ import { JwtKeys } from './jwt-keys.ts'
 
 const NODE_SECRET_BYTES = 32
 
-/** What makes a host a member of a trust domain, and of which other offices it holds the keys. */
+/** The keys and certificates that make a host a member of a trust domain, and the keys of its other roles. */
 export interface Membership {
   readonly trustDomain: string
   readonly machine: string
-  /** What rotations of the root replace. */
+  /** The part that rotations of the root replace. */
   readonly trust: TrustFile
-  /** What renewals replace. */
+  /** The part that renewals replace. */
   readonly credentials: Credentials
   readonly jwtKeys: JwtKeys
   readonly peerKey: KeyObject
-  /** Secret behind the session tokens of this host. */
+  /** Secret for the session tokens of this host. */
   readonly nodeSecret: Buffer
   /** Present on the host that signs policy. */
   readonly adminKey: KeyObject | undefined
@@ -28,8 +28,8 @@ export interface Membership {
 /**
  * Reads the membership from a state directory; undefined if the host has none.
  *
- * The certificates may have ended, within the grace period: then nobody but an authority will talk to this host, and about
- * nothing but their renewal. Throws STATE_UNUSABLE when a file is missing or damaged, or the certificates no longer hold.
+ * The certificates may have expired, within the grace period: then only an authority accepts this host, and only to
+ * renew them. Throws STATE_UNUSABLE when a file is missing or damaged, or the certificates are no longer valid.
  */
 export function loadMembership(vault: Vault, lifetimes: Lifetimes, nowMs: number): Membership | undefined {
   if (readNode(vault) === undefined) return undefined
@@ -57,7 +57,7 @@ function readPeerKey(vault: Vault, { node }: Credentials): KeyObject {
   throw damaged(vault, VaultFile.PeerKey, 'is not the key that the certificate of this host names')
 }
 
-// A secret that others could know makes tokens that others can make: an empty file, or the zeros that a lost block leaves.
+// With a guessable secret, others could make tokens: an empty file, or the zeros that a lost block leaves.
 function readSecret(vault: Vault): Buffer {
   const secret = vault.require(VaultFile.NodeSecret)
   if (secret.length === NODE_SECRET_BYTES && secret.some(byte => byte !== 0)) return secret
@@ -71,7 +71,7 @@ function readAdminKey(vault: Vault, adminPublicKey: Uint8Array): KeyObject | und
   throw damaged(vault, VaultFile.AdminKey, 'is not the admin key of this trust domain')
 }
 
-// One key of a root at least: between two steps of a rotation the other is one that nobody trusts yet, or no more.
+// At least one key of a trusted root: between two steps of a rotation, the other root may not be trusted.
 function requireRootKey(vault: Vault, credentials: Credentials, roots: readonly ParsedCertificate[]): void {
   const keys = credentials.rootKeys().map(createPublicKey)
   if (keys.length === 0 || keys.some(key => roots.some(({ publicKey }) => publicKey.equals(key)))) return

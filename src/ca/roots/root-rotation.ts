@@ -22,9 +22,9 @@ export interface RootRotationDeps {
   readonly trust: Trust
   readonly service: Pick<TrustService, 'take'>
   readonly owners: () => readonly OwnerView[]
-  /** Hosts that were members when they were last heard of. */
+  /** Hosts that were members when they were last seen. */
   readonly known: () => readonly { readonly peer: PeerKey; readonly machine: string }[]
-  /** For how long a host has a certificate before those that it talks to have all heard of it, in milliseconds. */
+  /** How long a host must have its certificate before all its peers have received it, in milliseconds. */
   readonly settleMs: number
   readonly clock: Clock
   readonly log: Logger
@@ -37,7 +37,7 @@ export interface RootView {
   readonly isHere: boolean
 }
 
-/** A host that would be shut out if the former root were dropped now. */
+/** A host that would be excluded if the former root were removed now. */
 export interface Laggard {
   readonly machine: string
   readonly reason: string
@@ -45,7 +45,7 @@ export interface Laggard {
 
 export interface RootStatus {
   readonly version: bigint
-  /** Oldest first: two while a rotation is under way. */
+  /** Oldest first; two during a rotation. */
   readonly roots: readonly RootView[]
   readonly behind: readonly Laggard[]
 }
@@ -53,7 +53,7 @@ export interface RootStatus {
 /**
  * Replaces the root of the trust domain, in two steps: both roots are trusted, then only the new one.
  *
- * The key of the new root is `root.key` and that of the old one `root.former.key` until the end. After a crash at any instant the
+ * Until the end, the key of the new root is `root.key` and that of the old one `root.former.key`. After a crash at any time, the
  * key of a trusted root is in one of them.
  */
 export class RootRotation {
@@ -76,20 +76,20 @@ export class RootRotation {
   }
 
   /**
-   * Makes a new root and has both trusted. Throws NOT_AUTHORITY without the root key, ALREADY_EXISTS while a rotation is under way,
-   * STATE_UNUSABLE.
+   * Makes a new root and publishes a trust bundle with both. Throws NOT_AUTHORITY without the root key, ALREADY_EXISTS during a
+   * rotation, STATE_UNUSABLE.
    */
   async begin(): Promise<RootStatus> {
     const { vault, trust, service, clock, log } = this.#deps
     const { trustDomain, version, roots, adminPublicKey } = trust.state
     if (roots.length > 1) {
-      throw new WarrenError(ErrorCode.AlreadyExists, 'a rotation of the root is under way', {
-        hint: '`warren root status` says where it stands; `warren root rotate --finish` ends it.'
+      throw new WarrenError(ErrorCode.AlreadyExists, 'a rotation of the root is in progress', {
+        hint: '`warren root status` shows its progress; `warren root rotate --finish` ends it.'
       })
     }
     const old = this.#issuer(0)
     const nowMs = clock.wallMs()
-    // An attempt that was interrupted has left it.
+    // An interrupted attempt may have left it.
     const key = this.#unusedKey(old.key) ?? generateSigningKeyPair()
     vault.write(VaultFile.FormerRootKey, keyToPem(old.key))
     vault.write(VaultFile.RootKey, keyToPem(key))
@@ -107,14 +107,14 @@ export class RootRotation {
   }
 
   /**
-   * Has only the new root trusted and deletes the key of the old one. Throws NOT_FOUND when no rotation is under way, NOT_READY with the
-   * hosts that are not ready for it unless `force`, NOT_AUTHORITY without the keys of both roots.
+   * Publishes a trust bundle with the new root only, and deletes the key of the old one. Throws NOT_FOUND without a rotation,
+   * NOT_READY with the hosts that are not ready for it unless `force`, NOT_AUTHORITY without the keys of both roots.
    */
   finish(force: boolean): RootStatus {
     const { trust, service, clock, log } = this.#deps
     const { trustDomain, version, roots, adminPublicKey } = trust.state
     if (roots.length < 2) {
-      throw new WarrenError(ErrorCode.NotFound, 'no rotation of the root is under way', {
+      throw new WarrenError(ErrorCode.NotFound, 'no rotation of the root is in progress', {
         hint: '`warren root rotate` begins one.'
       })
     }
@@ -122,7 +122,7 @@ export class RootRotation {
     if (behind.length > 0 && !force) {
       const list = behind.map(({ machine, reason }) => `${machine} (${reason})`).join(', ')
       throw new WarrenError(ErrorCode.NotReady, `not every host is below the new root: ${list}`, {
-        hint: 'Wait, start those that are off, evict those that are gone; --force goes on without them.'
+        hint: 'Wait, start hosts that are off, evict hosts that are gone; --force continues without them.'
       })
     }
     const [old, root] = [this.#issuer(0), this.#issuer(roots.length - 1)]
@@ -139,7 +139,7 @@ export class RootRotation {
     return this.status()
   }
 
-  /** Deletes the key of a former root once it is trusted no more and the key of its successor is here. */
+  /** Deletes the key of a former root once that root is no longer trusted and the key of its successor is here. */
   tidy(): void {
     const { vault, trust, credentials } = this.#deps
     const former = readKeyIn(vault, VaultFile.FormerRootKey)
@@ -154,12 +154,12 @@ export class RootRotation {
     const newest = roots.at(-1)?.sha256
     const all = owners()
     const live = all.flatMap(({ machine, trustVersion, nodeChain }): Laggard[] => {
-      if (trustVersion < version) return [{ machine, reason: 'has not heard of it' }]
+      if (trustVersion < version) return [{ machine, reason: 'has not received it' }]
       const [node, , root] = nodeChain
       if (node === undefined || root === undefined || parseCertificate(root).sha256 !== newest) {
         return [{ machine, reason: 'its certificate is still below the old root' }]
       }
-      // Others must have heard of it, and its sessions have proved it, before what they knew counts no more.
+      // Others must have received it, and its sessions must have proved it, before the old certificate becomes invalid.
       const ageMs = clock.wallMs() - (parseCertificate(node).notBeforeMs + BACKDATED_MS)
       return ageMs >= settleMs ? [] : [{ machine, reason: 'it was renewed a moment ago' }]
     })

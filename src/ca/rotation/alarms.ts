@@ -6,13 +6,13 @@ export type CertificateKind = 'svid' | 'node' | 'authority' | 'root'
 /** A certificate that is in use now. */
 export interface InUse extends Life {
   readonly kind: CertificateKind
-  /** Whose it is: a SPIFFE ID, a machine, a trust domain. */
+  /** The owner: a SPIFFE ID, a machine, a trust domain. */
   readonly subject: string
-  /** When it is due to be renewed, wall milliseconds; zero for one that nobody renews. */
+  /** When it is due to be renewed, wall milliseconds; zero if it is never renewed. */
   readonly renewAtMs: number
-  /** Why it was not renewed though it was due; empty if all is well. */
+  /** The reason why it was not renewed though it was due; empty if there is no problem. */
   readonly problem: string
-  /** What to do about it. */
+  /** The remedy. */
   readonly hint: string
 }
 
@@ -28,14 +28,14 @@ const REPEAT_MS: Readonly<Record<AlarmLevel, number>> = {
   ended: 600_000
 }
 const ORDER: readonly AlarmLevel[] = ['none', 'half', 'quarter', 'ended']
-/** Of ten years, half are left for five: that is no alarm. */
+/** Half of ten years still leaves five years: that is not an alarm. */
 const LEAST: Readonly<Partial<Record<CertificateKind, AlarmLevel>>> = { root: 'quarter' }
-/** Registrations of one host have an SVID each. */
+/** Each registration of a host has an SVID. */
 const MAX_REMEMBERED = 4_096
 
 /**
- * Says in the log when a certificate in use has half or a quarter of its life left, or none: each once, then again at
- * intervals, and again when it is over.
+ * Logs when a certificate in use has half or a quarter of its life left, or none: each once, then again at
+ * intervals, and again when the alarm has ended.
  */
 export class Alarms {
   readonly #clock: Clock
@@ -48,7 +48,7 @@ export class Alarms {
     this.#log = log
   }
 
-  /** As of the last `check`. */
+  /** The result of the last `check`. */
   get current(): readonly WatchedCertificate[] {
     return this.#current
   }
@@ -71,7 +71,7 @@ export class Alarms {
     const now = this.#clock.monotonicMs()
     const fields = { component: kind, address: subject, notAfter: new Date(notAfterMs).toISOString(), state: alarm }
     if (alarm === 'none') {
-      if (said !== undefined) this.#log.info('certificate alarm is over', fields)
+      if (said !== undefined) this.#log.info('certificate alarm has ended', fields)
       this.#said.delete(key)
       return
     }

@@ -8,8 +8,8 @@ const FINAL: readonly ErrorCode[] = [ErrorCode.Revoked, ErrorCode.RenewalRefused
 /**
  * The renewed chain (DER) of this host, not verified: from its own authority if it holds one, else from the first that answers.
  *
- * A host that no mesh lets in asks at ports instead. Rejects with the signal's reason, with an answer that is final (REVOKED,
- * RENEWAL_REFUSED), or with DESTINATION_UNREACHABLE, which tells what each authority said.
+ * A host that the mesh does not admit asks at data ports instead. Rejects with the signal's reason, with an answer that is final
+ * (REVOKED, RENEWAL_REFUSED), or with DESTINATION_UNREACHABLE, which quotes the answer of each authority.
  */
 export async function askAuthorities(
   {
@@ -24,7 +24,7 @@ export async function askAuthorities(
   signal: AbortSignal
 ): Promise<readonly Uint8Array[]> {
   if (renewals.isOpen) return await renewals.renew(request, 'self')
-  // The mesh is the way, unless it lets this host in no more.
+  // The mesh carries the request, unless it no longer admits this host.
   const ways = isShutOut
     ? ports().map(address => ({ name: address, run: () => askAtPort(address, request, signal) }))
     : authorities().map(peer => ({ name: peer, run: () => ask(peer, request, signal) }))

@@ -18,17 +18,17 @@ export interface RenewalServiceDeps {
   readonly credentials: Credentials
   readonly trust: Trust
   readonly lifetimes: Lifetimes
-  /** The join tokens of this authority, used ones among them. */
+  /** The join tokens of this authority, including used ones. */
   readonly tokens: () => readonly StoredToken[]
   readonly clock: Clock
   readonly log: Logger
   readonly metrics: Metrics
 }
 
-/** Who asks: the peer that the mesh proved, the network address of an expired host, or this host itself, which has no limits. */
+/** The caller: a peer that the mesh proved, the network address of an expired host, or this host itself, which has no limits. */
 export type Requester = { readonly peer: PeerKey } | { readonly remote: string } | 'self'
 
-// A host asks once in half of its certificate's life, a few times more when answers are lost.
+// A host asks once in half of its certificate's life, and a few times more when answers are lost.
 export const RENEWAL_BURST = 6
 const MAX_KEYS = 4_096
 export const RENEWAL_REFUSALS = { burst: 10, perSecond: 1 / 10, maxKeys: MAX_KEYS }
@@ -36,8 +36,8 @@ export const RENEWAL_REFUSALS = { burst: 10, perSecond: 1 / 10, maxKeys: MAX_KEY
 const ROUNDING_MS = 1_000
 
 /**
- * Renews the certificates of other hosts, and of this one, with the authority that this host holds: the same on any host
- * that holds one.
+ * Renews the certificates of other hosts, and of this one, with the authority of this host. Any authority can renew any
+ * host.
  */
 export class RenewalService {
   readonly #deps: RenewalServiceDeps
@@ -59,7 +59,7 @@ export class RenewalService {
   }
 
   /**
-   * The renewed chain (DER). Throws NOT_AUTHORITY, LIMIT_EXCEEDED for who was refused, or renewed, too often of late, and as
+   * The renewed chain (DER). Throws NOT_AUTHORITY, LIMIT_EXCEEDED after too many recent refusals or renewals, and like
    * `admitRenewal` of identity.
    */
   async renew(request: renewalPb.RenewalRequest, requester: Requester): Promise<readonly Uint8Array[]> {
@@ -111,8 +111,8 @@ export class RenewalService {
     }
   }
 
-  // An authority keeps its key when it gets a certificate of a new root. So what it signed can be verified below the new one, though
-  // its host was away and shows the old: the old root need not be trusted for that, and whoever has its key gains nothing.
+  // An authority keeps its key when it gets a certificate of a new root. So its signatures can be verified below the new root,
+  // even if the host was away and shows the old one: the old root need not be trusted, and the holder of its key gains nothing.
   #rerooted(request: renewalPb.RenewalRequest, own: readonly [Uint8Array, Uint8Array]): renewalPb.RenewalRequest {
     const [node, authority, root] = request.nodeChain
     if (node === undefined || authority === undefined || root === undefined) return request
@@ -123,7 +123,7 @@ export class RenewalService {
     return now === undefined ? request : { ...request, nodeChain: [node, ...now] }
   }
 
-  // Before anything is verified: a refusal costs signature checks and a line of log.
+  // Checked before anything is verified: a refusal costs signature checks and a line of log.
   #requireAllowance(key: string): void {
     if (this.#refusals.left(key, this.#deps.clock.monotonicMs()) >= 1) return
     this.#deps.metrics.hit('renewal_refusals', { remote: key, limit: RENEWAL_REFUSALS.burst })
@@ -133,10 +133,10 @@ export class RenewalService {
   #requireGrant({ peer, machine }: NodeIdentity): void {
     if (this.#grants.left(peer, this.#deps.clock.monotonicMs()) >= 1) return
     this.#deps.metrics.hit('renewals_per_host', { machine, limit: RENEWAL_BURST })
-    throw new WarrenError(ErrorCode.LimitExceeded, `${machine} was renewed too often of late`)
+    throw new WarrenError(ErrorCode.LimitExceeded, `${machine} was renewed too often recently`)
   }
 
-  // Whoever joined last under a name has it: a host that comes back from a long sleep must not be a second one of its name.
+  // The host that joined last under a name has it: a host that returns after a long time must not be a second one of its name.
   #successor({ machine, peer, nodeCertificate }: NodeIdentity): string | undefined {
     const { trust, tokens, clock } = this.#deps
     const holder = trust.known(machine)

@@ -28,11 +28,11 @@ export interface RenewalDeps {
   readonly peerKey: KeyObject
   readonly lifetimes: Lifetimes
   readonly trust: () => TrustState
-  /** When the trust bundle in force was taken over, wall milliseconds; zero: before this agent started. */
+  /** When the trust bundle in force was received, wall milliseconds; zero: before this agent started. */
   readonly trustSinceMs: () => number
   /** The authority of this host, if it holds one. */
   readonly renewals: RenewalService
-  /** Hosts that say that they hold an authority, in the order to ask. */
+  /** Hosts that claim an authority, in the order to ask. */
   readonly authorities: () => readonly PeerKey[]
   /** Asks over the mesh. Resolves with the chain (DER), not verified. */
   readonly ask: (
@@ -40,7 +40,7 @@ export interface RenewalDeps {
     request: renewalPb.RenewalRequest,
     signal: AbortSignal
   ) => Promise<readonly Uint8Array[]>
-  /** host:port where authorities answered, for a host that no mesh lets in. */
+  /** host:port where authorities answered, for a host that the mesh does not admit. */
   readonly ports: () => readonly string[]
   readonly askAtPort: (
     address: string,
@@ -57,9 +57,9 @@ export interface RenewalDeps {
   readonly metrics: Metrics
 }
 
-/** Hosts renew within so long after a new root was heard of, or a twentieth of a certificate's life if that is less. */
+/** Hosts renew within this time after they receive a new root, or a twentieth of a certificate's life if that is less. */
 const ROOT_SPREAD_MS = 60_000
-/** Everybody must have heard of a root before certificates below it are shown. */
+/** Every host must have received a root before certificates below it are shown. */
 const NODE_AFTER_ROOT_MS = 1_500
 
 /** Dates in certificates have whole seconds, and a renewed one must end later. */
@@ -71,44 +71,44 @@ interface Attempts {
   problem: string
 }
 
-/** Renews the certificate of this host, and that of the authority it holds, before they end; or after, within the grace. */
+/** Renews the certificate of this host, and that of its authority, before they expire; or after, within the grace period. */
 export class Renewal {
   readonly #deps: RenewalDeps
   readonly #node: Attempts = { failures: 0, notBeforeMonotonicMs: 0, problem: '' }
   readonly #authority: Attempts = { failures: 0, notBeforeMonotonicMs: 0, problem: '' }
 
-  // Looked at in each round, and the whole parser takes a millisecond.
+  // Read in each round, and the whole parser takes a millisecond.
   readonly #known = new WeakMap<Uint8Array, ParsedCertificate>()
 
   constructor(deps: RenewalDeps) {
     this.#deps = deps
   }
 
-  /** Does what is due. To be called often: it looks at some dates, mostly. Rejects with the reason of `signal` only. */
+  /** Renews what is due. Call it often: usually it only checks dates. Rejects only with the reason of `signal`. */
   async round(signal: AbortSignal): Promise<void> {
-    // First, so that a certificate signed in this very round is signed by the renewed authority.
+    // Renewed first, so that a certificate signed in this same round is signed by the renewed authority.
     await this.#attempt('authority', this.#authority, this.#authorityLife(), () => this.#renewAuthority(signal), signal)
     await this.#attempt('node', this.#node, this.#nodeLife(), () => this.#renewNode(signal), signal)
   }
 
-  /** Why this host has no certificate that counts, if it has none. */
+  /** The reason why this host has no valid certificate, if it has none. */
   get expiry(): string | undefined {
     const { credentials, clock } = this.#deps
     if (!this.isShutOut) return undefined
     const ended = credentials.hasExpired(clock.wallMs())
       ? `the certificate of this host ended at ${new Date(credentials.node.notAfterMs).toISOString()}`
-      : 'the certificate of this host is below a root that is trusted no more'
+      : 'the certificate of this host is below a root that is no longer trusted'
     return this.#node.problem === '' ? ended : `${ended}: ${this.#node.problem}`
   }
 
-  /** Whether no mesh lets this host in, for its certificate has ended or is below a root that is gone. */
+  /** Whether no mesh admits this host, because its certificate has expired or is below a root that is gone. */
   get isShutOut(): boolean {
     const { credentials, clock, trust } = this.#deps
     const { node } = credentials
     return credentials.hasExpired(clock.wallMs()) || !trust().roots.some(({ der }) => isSame(der, node.chainDer[2]))
   }
 
-  /** The certificates of this host that are in use, but for those of its workloads. */
+  /** The certificates of this host that are in use, except those of its workloads. */
   inUse(): InUse[] {
     const { credentials, trustDomain } = this.#deps
     const { node, authority } = credentials
@@ -117,7 +117,7 @@ export class Renewal {
     const { problem } = this.#node
     all.push({ ...nodeLife, kind: 'node', subject: node.machine, problem, hint: this.#nodeHint() })
     const authorityLife = this.#authorityLife()
-    // Of another host's authority, what that host says counts; here it is seen only in what it signed.
+    // The authority of another host reports its own state; here only its signature is seen.
     if (authority !== undefined && authorityLife !== undefined) {
       const hint = this.#authority.problem === '' ? '' : this.#authorityHint()
       all.push({ ...authorityLife, kind: 'authority', subject: trustDomain, problem: this.#authority.problem, hint })
@@ -152,7 +152,7 @@ export class Renewal {
       if (signal.aborted) throw err
       metrics.count('warren_renewals_total', { certificate, result: 'failed' })
       const { code, reason } = WarrenError.from(err)
-      // That we asked too often says less than why we were refused before.
+      // The earlier reason for a refusal says more than that we asked too often.
       const isNews = reason !== attempts.problem && (code !== ErrorCode.LimitExceeded || attempts.problem === '')
       if (isNews) log.warn('a certificate was not renewed', { err })
       if (isNews) attempts.problem = reason
@@ -170,7 +170,7 @@ export class Renewal {
     const { notAfterMs } = requireAuthority(certificate, authority.key, trust(), clock.wallMs())
     const isSameRoot = isSame(this.#rootOf(certificate), this.#rootOf(authority.certificate))
     if (isSameRoot && notAfterMs <= parseCertificate(authority.certificate).notAfterMs) {
-      throw new WarrenError(ErrorCode.CertificateRefused, 'the root itself is about to end')
+      throw new WarrenError(ErrorCode.CertificateRefused, 'the root itself is about to expire')
     }
     credentials.replaceAuthority(certificate)
     log.info('authority certificate renewed', { trustDomain, notAfter: new Date(notAfterMs).toISOString() })
@@ -191,7 +191,7 @@ export class Renewal {
       } catch (err) {
         signal.throwIfAborted()
         const error = WarrenError.from(err)
-        // That one does not hold the key either says nothing; what its holder says counts.
+        // If that host does not hold the key either, its answer says nothing; the answer of the holder counts.
         if (error.code !== ErrorCode.NotAuthority) refusal ??= error
       }
     }
@@ -222,7 +222,7 @@ export class Renewal {
     // An authority depends on no other one, so that each of them can be evicted or lost.
     if (!this.#isBelowOwn()) return { ...dates, renewAtMs: Math.min(dates.renewAtMs, dates.issuedAtMs + ROUNDING_MS) }
     if (this.#isNewest(node.chainDer[2])) return dates
-    // All hosts hear of a new root at about the same time.
+    // All hosts receive a new root at about the same time.
     const spreadMs = Math.min(ROOT_SPREAD_MS, (dates.notAfterMs - dates.issuedAtMs) / 20)
     const atMs = this.#deps.trustSinceMs() + NODE_AFTER_ROOT_MS + spreadMs * spreadOf(node.certificateSha256)
     return { ...dates, renewAtMs: Math.min(dates.renewAtMs, atMs) }
@@ -256,7 +256,7 @@ export class Renewal {
     return rootOfAuthority(authority, this.#deps.trust())?.der
   }
 
-  // Of two roots, the last one is to be issued by.
+  // With two roots, the last one issues.
   #isNewest(root: Uint8Array | undefined): boolean {
     return isSame(this.#deps.trust().roots.at(-1)?.der, root)
   }

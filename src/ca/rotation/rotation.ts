@@ -12,14 +12,14 @@ export interface RotationDeps {
   readonly credentials: Credentials
   readonly jwtKeys: JwtKeys
   readonly lifetimes: Lifetimes
-  /** Those of the proxy, then those that leave this process. */
+  /** The SVIDs of the proxy, then those that leave this process. */
   readonly svids: readonly Svids[]
   readonly trust: Trust
   readonly connected: () => readonly PeerKey[]
   readonly disconnect: (peer: PeerKey) => Promise<void>
-  /** Makes what depends on the certificate of this host anew: after each renewal. */
+  /** Remakes what depends on the certificate of this host: called after each renewal. */
   readonly onRenewed: () => Promise<void>
-  /** Says anew what this host says of itself. */
+  /** Publishes the profile of this host again. */
   readonly announce: () => void
   /** Looks for a newer trust bundle if this host may be behind. */
   readonly catchUp: (signal: AbortSignal) => Promise<void>
@@ -29,10 +29,10 @@ export interface RotationDeps {
 
 const MIN_ROUND_MS = 200
 const MAX_ROUND_MS = 10_000
-/** Renewals that are under way for so long stand in the way of nothing else. */
+/** Renewals in progress for this long no longer delay anything else. */
 const SLOW_LOOK_MS = 2_000
 
-/** Sees to it that nothing of this host that expires does, and says loudly when it cannot. */
+/** Renews everything of this host that expires, and raises alarms when it cannot. */
 export class Rotation {
   readonly #deps: RotationDeps
   readonly #alarms: Alarms
@@ -41,7 +41,7 @@ export class Rotation {
   #isRenewed = false
   #onRound: () => void = () => {}
   #round: Promise<void> = Promise.resolve()
-  /** Since when a look is under way. */
+  /** The start of the round in progress. */
   #lookSinceMs = Number.POSITIVE_INFINITY
 
   constructor(deps: RotationDeps) {
@@ -57,7 +57,7 @@ export class Rotation {
     return this.#changed.changed()
   }
 
-  /** What is trusted has changed: tells whoever waits for changes, and does what is due by it now. */
+  /** The trust has changed: wakes the callers that wait for changes, and renews what is now due. */
   trustChanged(signal: AbortSignal): void {
     this.#changed.fire()
     detach(this.#deps.log, 'rotation', this.round(signal), signal)
@@ -80,14 +80,14 @@ export class Rotation {
     const run = (name: string, round: () => Promise<void> | void): void =>
       detach(log, name, loop(log, name, { intervalMs: () => interval, immediate: true, signal }, round), signal)
     run('rotation', () => this.round(signal))
-    // An authority that is slow to answer, or never does, is what alarms are there for: they do not wait for it.
+    // Alarms exist for an authority that is slow to answer, or never does: so they do not wait for it.
     run('certificate alarms', () => {
       const isSlow = this.#deps.clock.monotonicMs() - this.#lookSinceMs >= SLOW_LOOK_MS
       if (isSlow) this.#alarms.check(this.#inUse())
     })
   }
 
-  /** One look at everything; after the one that is under way. */
+  /** One round over everything; starts after the one in progress. */
   async round(signal: AbortSignal): Promise<void> {
     const before = this.#round
     const own = before.catch(() => {}).then(() => this.#look(signal))
@@ -124,7 +124,7 @@ export class Rotation {
     this.#onRound()
   }
 
-  // A host was let in with a certificate that has ended since: it must show a new one, and cannot.
+  // A host was admitted with a certificate that has expired since: it must show a new one, and cannot.
   #closeExpired(): void {
     const { trust, connected, disconnect, log } = this.#deps
     for (const peer of connected()) {
@@ -140,7 +140,7 @@ export class Rotation {
 
   #inUse(): InUse[] {
     const { renewal, svids } = this.#deps
-    // A workload has one for its sessions and perhaps one that it was given: that which ends first is the one to tell of.
+    // A workload has one for its sessions and perhaps one that it was given: report the one that expires first.
     const first = new Map<string, InUse>()
     for (const { spiffeId, svid, problem } of svids.flatMap(each => each.inUse())) {
       const known = first.get(spiffeId)

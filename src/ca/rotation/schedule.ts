@@ -1,10 +1,10 @@
-/** From when to when a certificate counts, wall milliseconds. `issuedAtMs` is when it was made, not what it is backdated to. */
+/** The validity of a certificate, wall milliseconds. `issuedAtMs` is when it was made, not the backdated start. */
 export interface Life {
   readonly issuedAtMs: number
   readonly notAfterMs: number
 }
 
-/** What is wrong with the age of a certificate in use. */
+/** The problem with the age of a certificate in use. */
 export type AlarmLevel = 'none' | 'half' | 'quarter' | 'ended'
 
 /** The share of its life at which a certificate is renewed, and how much earlier it may be, so that hosts do not act in step. */
@@ -12,8 +12,8 @@ const RENEW_SHARE = 0.48
 const JITTER_SHARE = 0.08
 
 /**
- * When a certificate is to be renewed: a little before half of its life, so that what is left of it at half is a sign that
- * renewing fails. `spread` is 0 to 1 and should stay the same for one certificate.
+ * When to renew a certificate: a little before half of its life, so that less than half left shows that
+ * renewals fail. `spread` is 0 to 1 and should stay the same for one certificate.
  */
 export function renewAtMs({ issuedAtMs, notAfterMs }: Life, spread: number): number {
   return issuedAtMs + (notAfterMs - issuedAtMs) * (RENEW_SHARE - JITTER_SHARE * spread)
@@ -32,7 +32,7 @@ export function alarmLevel(life: Life, nowMs: number): AlarmLevel {
   return left <= 0.5 ? 'half' : 'none'
 }
 
-/** How long to wait after so many renewals failed in a row: doubled each time, up to a fortieth of the life, within 1 s and 5 min. */
+/** How long to wait after this many failed renewals in a row: doubled each time, at most a fortieth of the life, 1 s to 5 min. */
 export function retryAfterMs({ issuedAtMs, notAfterMs }: Life, failures: number): number {
   const most = Math.max(1_000, Math.min(300_000, (notAfterMs - issuedAtMs) / 40))
   return Math.min(most, 500 * 2 ** Math.min(failures, 12))

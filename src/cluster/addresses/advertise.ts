@@ -4,17 +4,17 @@ import { DEFAULT_LIMITS } from '../../registry/index.ts'
 import { whyUnroutable } from './address-kinds.ts'
 
 const PEER_ID_LENGTH = 52
-/** What leaves room, in what other hosts take as an address, for all that a mesh address says besides the name. */
+/** The longest name that leaves room for the rest of a mesh address, within the limit of other hosts for an address. */
 const MAX_NAME_LENGTH = DEFAULT_LIMITS.maxAddressLength - '/dns//tcp/65535/p2p/'.length - PEER_ID_LENGTH
-// Underscores are in names of containers. A last part of digits alone would be a mistyped IPv4 address.
+// Names of containers have underscores. A last part of digits alone would be a mistyped IPv4 address.
 const NAME = /^(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*(?!\d+$)[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?$/i
 const HOST_PORT = /^(?:\[[^\]]*\]|[^:]*):\d+$/
 
 /**
- * The hosts of `--advertise`, as they are announced: each a name, or an IP address in its usual text.
+ * The hosts of `--advertise`, in the form in which they are announced: each a name, or an IP address in its usual text.
  *
- * Throws INVALID_ARGUMENT for what can be no host, for one at which nobody can be reached, for one that is given twice, and for more
- * than other hosts take.
+ * Throws INVALID_ARGUMENT for a text that is not a host, for an address at which no host can be reached, for a host that is given
+ * twice, and for more hosts than other hosts accept.
  */
 export function parseAdvertise(given: readonly string[]): readonly string[] {
   const hosts = given.map(parseHost)
@@ -23,7 +23,7 @@ export function parseAdvertise(given: readonly string[]): readonly string[] {
   const { maxAddresses } = DEFAULT_LIMITS
   if (hosts.length > maxAddresses) {
     throw new WarrenError(ErrorCode.InvalidArgument, `--advertise is given ${hosts.length} times`, {
-      hint: `Other hosts take ${maxAddresses} addresses of a host; give those that most of them reach.`
+      hint: `Other hosts accept ${maxAddresses} addresses of a host; give those that most of them reach.`
     })
   }
   return hosts
@@ -35,14 +35,14 @@ function parseHost(text: string): string {
   if (family !== 0 && !bare.includes('%') && (bare === text || family === 6)) {
     const why = whyUnroutable(bare)
     if (why !== undefined) throw refused(text, why, 'Give an address at which the other hosts reach this one.')
-    // One text for each address, so that none is given twice.
+    // Each address has one text, so that a second copy is detected.
     return family === 4 ? bare : new SocketAddress({ address: bare, family: 'ipv6' }).address
   }
   if (text.length <= MAX_NAME_LENGTH && NAME.test(text)) return text.toLowerCase()
   if (HOST_PORT.test(text)) {
     throw refused(text, 'has a port', 'Give the host alone; the ports are those of --listen and --data-listen.')
   }
-  throw refused(text, 'is no host', 'Give a name or an IP address, as in host.example.org, 192.0.2.7 or fd00::7.')
+  throw refused(text, 'is not a host', 'Give a name or an IP address, as in host.example.org, 192.0.2.7 or fd00::7.')
 }
 
 function refused(text: string, why: string, hint: string): WarrenError {

@@ -4,31 +4,31 @@ import { DEFAULT_LIMITS } from '../../registry/index.ts'
 import { type Bound, type Choice, chooseHosts, type Interfaces } from './reachable.ts'
 
 export interface AnnouncedHostsDeps {
-  /** Hosts that the operator has named. They stand in for those of the interfaces. */
+  /** Hosts that the operator has named. They replace those of the interfaces. */
   readonly advertise: readonly string[] | undefined
-  /** @default those of this machine */
+  /** @default the interfaces of this machine */
   readonly interfaces?: () => Interfaces
   readonly log: Logger
 }
 
-/** Left-out addresses that are shown and logged by name; a machine may have thousands. */
+/** Number of left-out addresses that are shown and logged by name; a machine may have thousands. */
 export const MAX_SHOWN_LEFT_OUT = 64
 
 /**
- * The hosts under which this one is announced: never more than the others take, and the same order each time.
+ * The hosts under which this one is announced: never more than others accept, and in the same order each time.
  *
- * The interfaces are read each time. What had no room is logged, once for each change of it, and kept for `status`.
+ * The interfaces are read each time. Addresses without room are logged, once for each change, and kept for `status`.
  */
 export class AnnouncedHosts {
   readonly #deps: AnnouncedHostsDeps
-  /** By what a listener is bound to, of which there are two. */
+  /** By the address that a listener is bound to; there are two listeners. */
   readonly #last = new Map<string, Choice>()
 
   constructor(deps: AnnouncedHostsDeps) {
     this.#deps = deps
   }
 
-  /** For a listener that is bound so, best first. */
+  /** The hosts for a listener that is bound to this address, best first. */
   of(bound: Bound): readonly string[] {
     const { advertise, interfaces = networkInterfaces, log } = this.#deps
     if (advertise !== undefined && advertise.length > 0) return advertise
@@ -42,7 +42,7 @@ export class AnnouncedHosts {
       const addresses = leftOut.slice(0, MAX_SHOWN_LEFT_OUT)
       const { address } = bound
       if (leftOut.length > 0) log.warn('addresses left out', { address, count: leftOut.length, limit, addresses })
-      else log.info('no address is left out any more', { address, count: hosts.length })
+      else log.info('all addresses are announced again', { address, count: hosts.length })
     }
     return hosts
   }

@@ -4,17 +4,17 @@ import { isLinkLocal } from './address-kinds.ts'
 
 export type Interfaces = ReturnType<typeof networkInterfaces>
 
-/** What is announced, best first, and what there was no room for. */
+/** The hosts that are announced, best first, and those for which there was no room. */
 export interface Choice {
   readonly hosts: readonly string[]
   readonly leftOut: readonly string[]
 }
 
-/** What a listener is bound to. */
+/** The address that a listener is bound to. */
 export interface Bound {
   /** An IP address, or a wildcard. */
   readonly address: string
-  /** Whether one at `::` takes IPv4 as well. @default true */
+  /** Whether a listener at `::` also accepts IPv4. @default true */
   readonly isDualStack?: boolean
 }
 
@@ -23,28 +23,28 @@ interface Candidate {
   readonly family: 'IPv4' | 'IPv6'
   readonly interface: string
   readonly rank: number
-  /** How many of the same interface and family come before it. */
+  /** The number of addresses of the same interface and family before it. */
   readonly turn: number
 }
 
-/** Networks that exist inside this host alone: of containers and virtual machines. Others mostly cannot reach them. */
+/** Networks that exist inside this host alone: of containers and virtual machines. Other hosts usually cannot reach them. */
 const INTERNAL =
   /^(docker|br-|veth|virbr|vnet|cni|flannel|cali|cilium|weave|kube|nodelocaldns|podman|lxc|lxd|incus|nerdctl|vmnet|vboxnet|bridge1\d\d$)/
-/** Reachable by whoever has joined the same one. */
+/** Reachable from hosts that have joined the same tunnel. */
 const TUNNEL = /^(tun|tap|wg|tailscale|zt|utun|ppp|ipsec|vti|gre)/
 
 const RANK = Object.freeze({ lan: 0, tunnel: 1, internal: 2, linkLocal: 3 })
 
 /**
- * Where others reach a listener of this host that is bound so: there, or for a wildcard at the addresses of its interfaces,
+ * The hosts at which others reach a listener of this host: its address, or for a wildcard the addresses of the interfaces,
  * of which at most `max` are chosen.
  *
  * Those of the LAN come before those of tunnels, and these before networks inside the host, such as docker0. The first address of
- * each interface comes before the second of any, and each family has at least one. Loopback counts only where there is nothing
- * else. IPv6 link-local never does, since it means nothing without an interface.
+ * each interface comes before the second of any, and each family has at least one. Loopback is used only if there is no other
+ * address. IPv6 link-local never is, since it is not usable without an interface.
  *
- * The order depends on the addresses and on `previous`, what was chosen last: an interface that comes or goes changes the order of
- * no others.
+ * The order depends on the addresses and on `previous`, the last choice: an interface that appears or disappears does not change
+ * the order of the others.
  */
 export function chooseHosts(
   { address: bound, isDualStack = true }: Bound,
@@ -86,7 +86,7 @@ interface Entry {
   readonly family: 'IPv4' | 'IPv6'
 }
 
-// What was announced keeps its place before what has come since, whatever the order in which the system lists them.
+// An announced address keeps its place before newer ones, in whatever order the system lists them.
 function inTurns(entries: readonly Entry[], previous: readonly string[]): Candidate[] {
   const place = new Map(previous.map((address, at) => [address, at]))
   const seenOf = new Map<string, number>()

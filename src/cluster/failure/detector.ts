@@ -12,49 +12,49 @@ export interface FailureDetectorDeps {
   readonly connected: () => readonly PeerKey[]
   /** Whether `peer` answers within the time. Never rejects. */
   readonly ping: (peer: PeerKey, timeoutMs: number) => Promise<boolean>
-  /** Has `helper` ping `peer`. Never rejects. */
+  /** Asks `helper` to ping `peer`. Never rejects. */
   readonly pingVia: (helper: PeerKey, peer: PeerKey, timeoutMs: number) => Promise<Relayed>
-  /** Tells `to` of a suspicion. Never throws. */
+  /** Notifies `to` of a suspicion. Never throws. */
   readonly notify: (to: PeerKey, about: PeerKey) => void
-  /** A member came under suspicion, or out of it. */
+  /** The suspicion of a member began or ended. */
   readonly onSuspicion: (peer: PeerKey, suspected: boolean, reason: string) => void
-  /** The suspicion of a member is confirmed, and it still does not answer: a connection to it is of no use any more. */
+  /** The suspicion of a member is confirmed, and it still does not answer: a connection to it is of no further use. */
   readonly onSilence: (peer: PeerKey) => void
   readonly monotonicMs: () => number
   /** In [0, 1). */
   readonly random: () => number
 }
 
-/** For a connected member; one that must be dialled first gets three times as long. In milliseconds. */
+/** For a connected member, in milliseconds; a member that must be dialled first gets three times as long. */
 const PING_TIMEOUT_MS = 500
 const DIAL_FACTOR = 3
 /** As in SWIM: https://www.cs.cornell.edu/projects/Quicksilver/public_pdfs/SWIM.pdf, section 3.1. */
 const HELPERS = 3
-/** Members told of a new suspicion; each that confirms it tells as many. */
+/** Members that are notified of a new suspicion; each that confirms it notifies as many. */
 const NOTIFIED = 8
-/** Checks at once. What is above waits; but suspicion gossip does not, it is dropped. */
+/** Checks at once. Further checks wait; but those by suspicion gossip are dropped. */
 const MAX_CHECKS = 64
-/** A member that answered so recently is not checked because of suspicion gossip. In milliseconds. */
+/** A member that answered within this time is not checked because of suspicion gossip. In milliseconds. */
 const FRESH_MS = 1_000
-/** Pings repeated because they said nothing about the other side. */
+/** Repetitions of a ping whose result proved nothing about the other side. */
 const MAX_VOID = 3
-/** A suspicion as old as this, and found right again, is confirmed. In milliseconds. */
+/** A suspicion of this age that a new check supports is confirmed. In milliseconds. */
 const CONFIRM_MS = 5_000
 /**
- * The same while others return: TCP repeats what was lost after as long a time again as the link was away, so a connection
- * that is silent on a link that is back would stay so for that. In milliseconds.
+ * The same while other suspects return: TCP retransmits only after another pause as long as the outage, so a connection that
+ * is silent on a restored link would stay silent for that long. In milliseconds.
  */
 const STALLED_MS = 1_500
-/** How long after the return of one suspect that holds. In milliseconds. */
+/** How long `STALLED_MS` applies after the return of one suspect. In milliseconds. */
 const RETURNING_MS = 3_000
-/** Suspects looked at in a round. */
+/** Suspects checked in one round. */
 const SUSPECTS_PER_ROUND = 8
 
 /**
  * Finds out which members do not answer.
  *
- * A suspicion is this host's own: it follows from pings that it sent itself, or had sent by others after its own failed.
- * Suspicion gossip only makes it look. So one hostile member can hide nobody, and the worst it can do is to have others send a
+ * A suspicion is this host's own: it follows from pings that it sent itself, or that others sent after its own failed.
+ * Suspicion gossip only starts a check. So one hostile member can hide no other, and at worst it can make others send a
  * ping. A suspicion ends with the next answered ping.
  */
 export class FailureDetector {
@@ -65,7 +65,7 @@ export class FailureDetector {
   readonly #suspects = new Map<PeerKey, number>()
   readonly #running = new Map<PeerKey, Promise<void>>()
   readonly #answeredMs = new Map<PeerKey, number>()
-  /** Holds members only, so it is bounded by their number. */
+  /** Holds members only, so their number limits its size. */
   readonly #waiting = new Set<PeerKey>()
   /** Suspects that are pinged while a check of them runs. */
   readonly #quickProbes = new Set<PeerKey>()
@@ -78,12 +78,12 @@ export class FailureDetector {
     this.#suspected = new Rotation(() => [...this.#suspects.keys()], deps.random)
   }
 
-  /** Monotonic instant since which `peer` is suspected. */
+  /** Monotonic time since which `peer` is suspected. */
   suspectedSinceMs(peer: PeerKey): number | undefined {
     return this.#suspects.get(peer)
   }
 
-  /** One round, to be made each second: looks at one member, and at up to eight of those under suspicion. */
+  /** One round: checks one member, and up to eight suspects. Call it each second. */
   async round(): Promise<void> {
     for (const peer of [...this.#suspects.keys(), ...this.#answeredMs.keys()]) {
       if (!this.#deps.isMember(peer)) this.#forget(peer)
@@ -93,7 +93,7 @@ export class FailureDetector {
     await Promise.all([...looked].map(peer => (peer === undefined ? undefined : this.check(peer))))
   }
 
-  /** Looks at one member. Resolves when it is known whether it answers; at once if it must wait for others. */
+  /** Checks one member. Resolves when it is known whether it answers; at once if the check must wait for others. */
   check(peer: PeerKey): Promise<void> {
     const running = this.#running.get(peer)
     if (running !== undefined) return running
@@ -120,7 +120,7 @@ export class FailureDetector {
     }
   }
 
-  /** Something came from the member: if it is suspected, that is to be looked at again. */
+  /** Data arrived from the member: if it is suspected, it is checked again. */
   heard(peer: PeerKey): void {
     if (this.#suspects.has(peer)) this.#lookAgain(peer)
   }
@@ -146,11 +146,11 @@ export class FailureDetector {
       return
     }
     const sinceMs = this.#suspects.get(peer)
-    // Nobody answers at all: then it may be us. That those who are skipped already do not answer says nothing new.
+    // No member answers at all: then the fault may be here. Members that are skipped already prove nothing new.
     if (!heard && sinceMs === undefined) this.#health.worse()
     if (!this.#deps.isMember(peer)) return
     if (sinceMs !== undefined) {
-      // Not at the first miss: what the connection carries would end for a link that was down for a moment.
+      // Not at the first miss: a link that was down for a moment would end everything on the connection.
       if (this.#deps.monotonicMs() - sinceMs >= CONFIRM_MS) this.#deps.onSilence(peer)
       return
     }
@@ -159,8 +159,8 @@ export class FailureDetector {
     for (const to of this.#sample(NOTIFIED, peer)) this.#deps.notify(to, peer)
   }
 
-  // A ping during which this process stood still says nothing about the other side: after a stop or a long pause, every
-  // deadline has passed. Nor does one whose connection ended under it: the other side may have given up the connection.
+  // A ping during which this process stood still proves nothing about the other side: after a stop or a long pause, every
+  // deadline has passed. Nor does a ping whose connection closed meanwhile: the other side may have closed the connection.
   async #ping(peer: PeerKey): Promise<boolean> {
     const { ping, monotonicMs, connected } = this.#deps
     for (let attempt = 0; ; attempt += 1) {
@@ -208,7 +208,7 @@ export class FailureDetector {
     this.#lookAtSuspects()
   }
 
-  // What hid one may have hidden others, and is over: a link that returned. In turn, each would wait for all before it.
+  // The cause may have hidden other suspects too, and has ended: a link returned. One at a time, each would wait for the others.
   #lookAtSuspects(): void {
     const now = this.#deps.monotonicMs()
     if (now - this.#lookedAtAllMs < PING_TIMEOUT_MS) return
@@ -216,7 +216,7 @@ export class FailureDetector {
     for (const peer of this.#suspects.keys()) this.#lookAgain(peer)
   }
 
-  // A check that began while the link was away may still wait for answers that cannot come.
+  // A check that began while the link was down may still wait for answers that cannot come.
   #lookAgain(peer: PeerKey): void {
     if (!this.#running.has(peer)) void this.check(peer)
     else if (!this.#quickProbes.has(peer)) void this.#quickProbe(peer)
@@ -232,7 +232,7 @@ export class FailureDetector {
     }
   }
 
-  // Whoever is no member any more needs no verdict; if it returns, it begins without a suspicion.
+  // A host that is no longer a member needs no verdict; if it returns, it begins without a suspicion.
   #forget(peer: PeerKey): void {
     this.#suspects.delete(peer)
     this.#answeredMs.delete(peer)

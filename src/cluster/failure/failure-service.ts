@@ -27,24 +27,24 @@ export interface FailureServiceDeps {
   readonly machineOf: (peer: PeerKey) => string | undefined
   /** Hides or shows the records of a member. */
   readonly suspect: (peer: PeerKey, suspected: boolean) => void
-  /** @default nobody listens */
+  /** @default no notification */
   readonly events?: EventSink
   readonly clock: Clock
   readonly log: Logger
-  /** @default nobody takes note */
+  /** @default no notification */
   readonly metrics?: Metrics
 }
 
 const ROUND_MS = 1_000
 const MAX_BYTES = 64
-/** What one member may ask of us: pings on its behalf and suspicion gossip, per second and in a burst. */
+/** Requests that one member may send: pings on its behalf and suspicion gossip, per second and in a burst. */
 export const ASKS: KeyedRate = { perSecond: 10, burst: 40, maxKeys: 8_192 }
 const RELAYED_TIMEOUT_MS = 400
 /** Members asked by `helperFor`, and for how long. */
 const MAX_HELPERS = 4
 const HELPER_TIMEOUT_MS = 1_500
 
-/** Runs the failure detector over the mesh, and answers that of others. */
+/** Runs the failure detector over the mesh, and answers the requests of other detectors. */
 export class FailureService {
   readonly #deps: FailureServiceDeps
   readonly #detector: FailureDetector
@@ -52,7 +52,7 @@ export class FailureService {
   readonly #metrics: Metrics
   readonly #stopping = new AbortController()
 
-  /** Before the mesh starts: takes the probe protocol. */
+  /** Registers the probe protocol. Call it before the mesh starts. */
   constructor(deps: FailureServiceDeps) {
     const { mesh, clock } = deps
     this.#deps = deps
@@ -71,7 +71,7 @@ export class FailureService {
     })
     const sizes = { maxRequestBytes: MAX_BYTES, maxResponseBytes: MAX_BYTES }
     mesh.handle('/warren/probe/1', (from, request) => this.#answer(from, request), sizes)
-    // What is closed without a word is the first sign of a crash.
+    // A connection that closes without a reason is the first sign of a crash.
     mesh.onDisconnect(peer => this.check(peer))
     mesh.onConnect(peer => this.#detector.heard(peer))
   }
@@ -80,7 +80,7 @@ export class FailureService {
     const { log } = this.#deps
     const { signal } = this.#stopping
     const rounds = loop(log, 'failure detection', { intervalMs: () => ROUND_MS, signal }, () => {
-      // Not awaited: a slow member must not delay the look at the next one.
+      // Not awaited: a slow member must not delay the check of the next one.
       detach(log, 'failure detection', this.#detector.round(), signal)
     })
     detach(log, 'failure detection', rounds, signal)
@@ -90,19 +90,19 @@ export class FailureService {
     this.#stopping.abort()
   }
 
-  /** Looks at a member now, because a connection to it failed. */
+  /** Checks a member now, because a connection to it failed. */
   check(peer: PeerKey): void {
     if (!this.#stopping.signal.aborted) detach(this.#deps.log, 'failure detection', this.#detector.check(peer))
   }
 
-  /** Since when a member is suspected, by the wall clock. Undefined for one that is not. */
+  /** The start of the suspicion of a member, wall time. Undefined if it is not suspected. */
   suspectedSinceMs(peer: PeerKey): number | undefined {
     const { clock } = this.#deps
     const sinceMs = this.#detector.suspectedSinceMs(peer)
     return sinceMs === undefined ? undefined : Math.round(clock.wallMs() - (clock.monotonicMs() - sinceMs))
   }
 
-  /** A member that reaches `peer`, of a few that are connected here; undefined when none of them does. */
+  /** A connected member that reaches `peer`, of a few that are asked; undefined if there is none. */
   async helperFor(peer: PeerKey): Promise<PeerKey | undefined> {
     const helpers = this.#deps.mesh.connected().filter(other => other !== peer)
     const asked = helpers.slice(0, MAX_HELPERS).map(async helper => {
@@ -112,7 +112,7 @@ export class FailureService {
     return await Promise.any(asked).catch(() => undefined)
   }
 
-  /** Something of the member arrived. */
+  /** Data arrived from the member. */
   heard(peer: PeerKey): void {
     this.#detector.heard(peer)
   }
@@ -156,11 +156,11 @@ export class FailureService {
     const { ask } = decode(meshPb.ProbeRequestSchema, bytes, MAX_BYTES)
     if (ask.case === undefined) return new Uint8Array()
     if (!this.#asks.take(from, this.#deps.clock.monotonicMs())) {
-      throw new WarrenError(ErrorCode.LimitExceeded, 'too many questions about others', { limit: 'probe_asks' })
+      throw new WarrenError(ErrorCode.LimitExceeded, 'too many probe requests', { limit: 'probe_asks' })
     }
-    if (ask.value.length !== 32) throw new WarrenError(ErrorCode.MessageMalformed, 'that is no peer key')
+    if (ask.value.length !== 32) throw new WarrenError(ErrorCode.MessageMalformed, 'this is not a peer key')
     const about = peerKeyOf(ask.value)
-    // Only members are looked at: nobody makes us dial a stranger.
+    // Only members are checked: no host can make us dial a stranger.
     const known = this.#deps.isMember(about)
     if (ask.case === 'suspected') {
       if (known) this.#detector.suspected(about)
@@ -172,7 +172,7 @@ export class FailureService {
 
   #onSuspicion(peer: PeerKey, suspected: boolean, reason: string): void {
     const { log, machineOf, suspect } = this.#deps
-    // The pings that a stop cuts off say nothing about anybody.
+    // Pings that a stop interrupts prove nothing about any member.
     if (this.#stopping.signal.aborted) return
     const machine = machineOf(peer) ?? ''
     if (suspected) log.warn('member suspected: its services are skipped', { peer, machine, reason })
@@ -183,11 +183,11 @@ export class FailureService {
     else this.#deps.events?.emit('host-answers', { peer, machine })
   }
 
-  // A connection to a silent host would stay for minutes, and keep the next one from being made.
+  // A connection to a silent host would stay for minutes, and prevent the next one.
   #onSilence(peer: PeerKey): void {
     const { mesh, log } = this.#deps
     if (!mesh.isConnected(peer)) return
-    log.info('connection to a silent member given up', { peer })
+    log.info('connection to a silent member closed', { peer })
     mesh.cutOff(peer)
   }
 }

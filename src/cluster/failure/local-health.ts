@@ -1,15 +1,15 @@
 const MAX_SCORE = 8
 
 /**
- * How much this host should doubt itself before it doubts others: after Lifeguard, https://arxiv.org/abs/1707.00788.
+ * How much this host should suspect itself before it suspects others: after Lifeguard, https://arxiv.org/abs/1707.00788.
  *
- * Each sign that the fault is here (nobody answers, or this process stood still) makes it wait longer for answers; each
- * answer in time takes that back.
+ * Each sign that the fault is here (no member answers, or this process stood still) makes it wait longer for answers; each
+ * answer in time reduces the wait again.
  */
 export class LocalHealth {
   #score = 0
 
-  /** What time-outs are to be multiplied with: 1…9. */
+  /** Multiply time-outs by this factor: 1…9. */
   get factor(): number {
     return 1 + this.#score
   }

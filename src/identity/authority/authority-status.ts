@@ -8,14 +8,15 @@ import { type AuthorityIdentity, verifyAuthority } from '../verify/index.ts'
 
 const NONCE_BYTES = 32
 
-/** What this host says of its authority, with a proof that it has the key. Throws MESSAGE_MALFORMED. */
+/** The authority of this host, with a proof that the host has its key. Throws MESSAGE_MALFORMED. */
 export function authorityStatusOf(
   authority: Issuer | undefined,
   hasRootKey: boolean,
   own: PeerKey,
   { nonce }: authorityPb.AuthorityStatusRequest
 ): authorityPb.AuthorityStatus {
-  if (nonce.length !== NONCE_BYTES) throw new WarrenError(ErrorCode.MessageMalformed, 'the nonce is not of 32 bytes')
+  if (nonce.length !== NONCE_BYTES)
+    throw new WarrenError(ErrorCode.MessageMalformed, 'the nonce does not have 32 bytes')
   if (authority === undefined) return create(authorityPb.AuthorityStatusSchema, { rootKey: hasRootKey })
   const { certificate, key } = authority
   const proof = signP256(key, CONTEXT.authorityStatus, statusContent(nonce, own))
@@ -23,10 +24,10 @@ export function authorityStatusOf(
 }
 
 /**
- * The authority that `peer` holds; undefined if it says that it has none.
+ * The authority that `peer` holds; undefined if `peer` states that it has none.
  *
- * One that ended or is revoked is refused as any other that does not hold. Throws CERTIFICATE_REFUSED, also when the peer shows
- * the certificate of another host, whose key it does not have.
+ * Throws CERTIFICATE_REFUSED for an authority that is not valid (expired and revoked ones too), and when the peer shows the
+ * certificate of another host, whose key it does not have.
  */
 export function openAuthorityStatus(
   { certificate, proof }: authorityPb.AuthorityStatus,
@@ -48,7 +49,7 @@ export function openAuthorityStatus(
   return verdict.identity
 }
 
-// The host is part of it: a proof that another one gave is of no use.
+// The signed bytes name the host, so that no host can use the proof of another one.
 function statusContent(nonce: Uint8Array, peer: PeerKey): Uint8Array {
   return Buffer.concat([nonce, rawKeyOf(peer)])
 }

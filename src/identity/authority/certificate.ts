@@ -24,7 +24,7 @@ export async function admitAuthority(
   return await issueAuthority({ ...deps, publicKey: await provenKey(csr) })
 }
 
-/** Asks for a certificate for the key that an authority has. */
+/** A request for a new certificate for the key that an authority has. */
 export async function authorityRenewal(
   machine: string,
   { certificate, key }: Issuer
@@ -35,8 +35,8 @@ export async function authorityRenewal(
 /**
  * Verifies the request of an authority and issues its next certificate (DER), for the same key.
  *
- * Throws CERTIFICATE_REFUSED when the present certificate does not count (it may have ended less than `graceMs` ago), or its
- * key is not proved; REVOKED.
+ * Throws CERTIFICATE_REFUSED when the present certificate is not valid (it may have expired less than `graceMs` ago) or the
+ * request does not prove its key; REVOKED.
  */
 export async function admitAuthorityRenewal(
   { certificate, csr }: authorityPb.AuthorityRenewal,

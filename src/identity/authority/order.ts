@@ -7,14 +7,14 @@ import { CONTEXT, signP256, verifyP256 } from '../keys.ts'
 import { type PeerKey, peerKeyOf, rawKeyOf } from '../peer-key.ts'
 import type { TrustState } from '../trust-bundle.ts'
 
-/** What a root tells one host to do. */
+/** The action that a root orders one host to take. */
 export interface Order {
   readonly action: 'become' | 'resign'
   readonly machine: string
   readonly peer: PeerKey
 }
 
-/** An order counts for so long before and after its date: clocks differ, and it must not lie about for ever. */
+/** An order is valid for this long before and after its date: clocks differ, and an old order must not be usable for ever. */
 export const ORDER_FRESH_MS = 300_000
 const MAX_ORDER_BYTES = 1_024
 
@@ -42,10 +42,10 @@ export function signOrder(
 }
 
 /**
- * An order that a trusted root signed for this host a moment ago.
+ * Verifies and reads an order that a trusted root signed for this host a moment ago.
  *
- * Throws SIGNATURE_INVALID when no trusted root signed it, before anything of it is read; CERTIFICATE_REFUSED when it is for
- * another host or trust domain, or not of now; MESSAGE_MALFORMED, MESSAGE_TOO_LARGE.
+ * Throws SIGNATURE_INVALID when no trusted root signed it, before anything in it is read; CERTIFICATE_REFUSED when it is for
+ * another host or trust domain, or its date is too far from now; MESSAGE_MALFORMED, MESSAGE_TOO_LARGE.
  */
 export function openOrder(
   { order: bytes, rootSha256, signature }: authorityPb.SignedOrder,
@@ -64,14 +64,16 @@ export function openOrder(
     MAX_ORDER_BYTES
   )
   if (!isComponent(machine) || action === authorityPb.Action.UNSPECIFIED || authorityPb.Action[action] === undefined) {
-    throw new WarrenError(ErrorCode.MessageMalformed, 'the order says nothing that this host knows')
+    throw new WarrenError(ErrorCode.MessageMalformed, 'the order has no action that this host knows')
   }
   const peer = peerKeyOf(peerPublicKey)
   if (trustDomain !== trust.trustDomain || machine !== own.machine || peer !== own.peer) {
     throw new WarrenError(ErrorCode.CertificateRefused, 'the order is for another host')
   }
   if (Math.abs(nowMs - Number(issuedAtMs)) > ORDER_FRESH_MS) {
-    throw new WarrenError(ErrorCode.CertificateRefused, 'the order is not of now', { hint: 'Check the clocks.' })
+    throw new WarrenError(ErrorCode.CertificateRefused, 'the date of the order is too far from now', {
+      hint: 'Check the clocks.'
+    })
   }
   return { action: action === authorityPb.Action.BECOME ? 'become' : 'resign', machine, peer }
 }

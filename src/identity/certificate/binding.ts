@@ -7,8 +7,8 @@ import { CONTEXT, rawPublicKey, sign } from '../keys.ts'
 /**
  * The private extension of a node CA certificate that holds its SignedNodeBinding, as an OCTET STRING.
  *
- * Of the arc that Microsoft keeps for OIDs made from GUIDs, since warren has no enterprise number; the GUID is
- * 4c6d2f0e-6c0b-4f6e-9a3d-2b1f0c7d5e81. Not of the arc 2.25, whose one 128-bit component the ASN.1 library cuts off.
+ * The OID is in the arc that Microsoft keeps for OIDs made from GUIDs, since warren has no enterprise number; the GUID is
+ * 4c6d2f0e-6c0b-4f6e-9a3d-2b1f0c7d5e81. The arc 2.25 is not used: the ASN.1 library cuts off its one 128-bit component.
  */
 export const NODE_BINDING_OID = '1.2.840.113556.1.8000.2554.19565.12046.27659.20334.39485.2825996.8216193'
 
@@ -23,8 +23,8 @@ export interface Binding {
 }
 
 /**
- * SHA-256 over the SubjectPublicKeyInfo (DER) of a P-256 key: what a revocation names. One key has one: throws CERTIFICATE_REFUSED
- * for a key in another form.
+ * SHA-256 over the SubjectPublicKeyInfo (DER) of a P-256 key: a revocation names a key by this hash. Throws CERTIFICATE_REFUSED
+ * for a key that is not in its one form, since the same key must not have two hashes.
  */
 export function spkiSha256(publicKey: KeyObject): Uint8Array {
   requireCanonical(publicKey, 'the key')
@@ -33,7 +33,7 @@ export function spkiSha256(publicKey: KeyObject): Uint8Array {
     .digest()
 }
 
-/** The binding of a host, signed by its libp2p key: its consent to be this machine with this CA key. */
+/** The binding of a host, signed by its libp2p key: the host agrees to be this machine with this CA key. */
 export function signBinding(binding: Omit<Binding, 'peerPublicKey'>, peerKey: KeyObject): identityPb.SignedNodeBinding {
   const bytes = toBinary(
     identityPb.NodeBindingSchema,
@@ -56,7 +56,7 @@ export function bindingToExtension(signed: identityPb.SignedNodeBinding): ArrayB
   return AsnConvert.serialize(new OctetString(toBinary(identityPb.SignedNodeBindingSchema, signed)))
 }
 
-/** The bytes inside the extension. Throws when it is no OCTET STRING. */
+/** The bytes inside the extension. Throws when it is not an OCTET STRING. */
 export function bindingFromExtension(value: ArrayBuffer): Uint8Array {
   return new Uint8Array(AsnConvert.parse(value, OctetString).buffer)
 }

@@ -8,7 +8,7 @@ import { bindingToExtension, NODE_BINDING_OID } from './binding.ts'
 const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS
 
-/** How long each certificate lives, by default: see section 3 of the design. */
+/** Default lifetime of each kind of certificate: see section 3 of the design. */
 export const LIFETIME_MS = Object.freeze({
   root: 10 * 365 * DAY_MS,
   authority: 90 * DAY_MS,
@@ -17,13 +17,13 @@ export const LIFETIME_MS = Object.freeze({
   agent: 24 * HOUR_MS
 })
 
-/** Certificates count from a little before they are made, for hosts whose clock is behind. */
+/** Certificates are valid from a little before they are made, for hosts whose clock is behind. */
 export const BACKDATED_MS = 60_000
 
 const P256 = Object.freeze({ name: 'ECDSA', namedCurve: 'P-256' })
 const SIGNING = Object.freeze({ name: 'ECDSA', hash: 'SHA-256' })
 
-/** A CA as its holder has it: its certificate (DER) and its private key. */
+/** A CA with which certificates are signed: its certificate (DER) and its private key. */
 export interface Issuer {
   readonly certificate: Uint8Array
   readonly key: KeyObject
@@ -72,7 +72,7 @@ export async function issueNode(
     authority: Issuer
     publicKey: KeyObject
     binding: identityPb.SignedNodeBinding
-    /** The certificate does not count from before this, wall milliseconds. */
+    /** The certificate is not valid before this time, wall milliseconds. */
     notEarlierMs?: number
   }
 ): Promise<Uint8Array> {
@@ -91,14 +91,14 @@ export async function issueNode(
   })
 }
 
-/** The X.509-SVID of a workload, below its host's CA; never outlives it. DER. */
+/** The X.509-SVID of a workload, signed by the CA of its host; never expires after that CA. DER. */
 export async function issueWorkload(
   options: Dates & { node: Issuer; spiffeId: string; publicKey: KeyObject }
 ): Promise<Uint8Array> {
   const { node, spiffeId, publicKey } = options
   return await issue({
     ...options,
-    // SPIFFE wants the identity in the URI alone; an empty subject would have to make the name extension critical.
+    // SPIFFE wants the identity only in the URI; with an empty subject the name extension would have to be critical.
     subject: 'O=warren',
     publicKey,
     issuer: node.certificate,
@@ -108,7 +108,7 @@ export async function issueWorkload(
   })
 }
 
-/** The certificate of an agent itself, below its own CA. DER. */
+/** The certificate of an agent, signed by its own CA. DER. */
 export async function issueAgent(
   options: Dates & { node: Issuer; trustDomain: string; machine: string; publicKey: KeyObject }
 ): Promise<Uint8Array> {
@@ -174,8 +174,8 @@ function leafExtensions(spiffeId: string): x509.Extension[] {
   ]
 }
 
-// 16 random bytes; the top bit is cleared, since a serial number is a positive integer, and the next one set, so that
-// it has no leading zero byte.
+// 16 random bytes: the top bit is cleared, since a serial number is a positive integer; the next bit is set, so that the number
+// has no leading zero byte.
 function randomSerial(): string {
   const bytes = randomBytes(16)
   bytes.writeUInt8((bytes.readUInt8(0) & 0x7f) | 0x40, 0)

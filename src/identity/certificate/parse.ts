@@ -6,16 +6,16 @@ import { signedPartOf, spkiOfCertificate } from '../der.ts'
 import { isP256, requireCanonical } from '../key-form.ts'
 import { bindingFromExtension, NODE_BINDING_OID } from './binding.ts'
 
-/** Longest certificate that is looked at: ours have about 800 bytes. */
+/** The longest certificate that is parsed: ours have about 800 bytes. */
 export const MAX_CERTIFICATE_BYTES = 8 * 1024
 
-/** What a certificate says. Nothing of it is verified. */
+/** The contents of a certificate. Nothing in it is verified. */
 export interface ParsedCertificate {
   readonly der: Uint8Array
   readonly sha256: string
   /**
-   * Hex SHA-256 of what the issuer signed. Unlike `sha256` it names one certificate: whoever has seen a signature of ECDSA can make
-   * a second one of it for the same bytes.
+   * Hex SHA-256 of the bytes that the issuer signed. Unlike `sha256` it names one certificate: from one ECDSA signature, anybody
+   * can make a second one for the same bytes.
    */
   readonly contentSha256: string
   readonly publicKey: KeyObject
@@ -32,11 +32,11 @@ export interface ParsedCertificate {
   readonly names: ReadonlyArray<{ readonly type: string; readonly value: string }>
   /** Bytes of a SignedNodeBinding; undefined without the extension. */
   readonly binding: Uint8Array | undefined
-  /** Critical extensions that we do not understand. */
+  /** Critical extensions that this code does not understand. */
   readonly unknownCritical: readonly string[]
-  /** Whether an extension occurs twice, so that two readers could read two things. */
+  /** Whether an extension occurs twice, so that two readers could read different values. */
   readonly repeatedExtension: boolean
-  /** Whether `issuer` is named as the issuer and its key made the signature. */
+  /** Whether the certificate names `issuer` as its issuer, and the key of `issuer` made its signature. */
   readonly isSignedBy: (issuer: ParsedCertificate) => boolean
 }
 
@@ -56,19 +56,19 @@ const UNDERSTOOD = new Set([
   NODE_BINDING_OID
 ])
 
-/** Certificates that are not parsed again when they come again. */
+/** The number of parsed certificates that are kept for reuse. */
 const MAX_KEPT = 128
 
 const native = new WeakMap<ParsedCertificate, X509Certificate>()
-/** By their hash, the one that was asked for longest ago first. */
+/** By hash; the least recently used first. */
 const kept = new LruMap<string, ParsedCertificate>(MAX_KEPT)
 
 /**
- * Reads one certificate. Throws, with any error, on what is too large or cannot be read; CERTIFICATE_REFUSED for a P-256 key in
- * another form than its one.
+ * Reads one certificate. Throws an error of any kind when it is too large or cannot be read; CERTIFICATE_REFUSED for a P-256 key
+ * that is not in its one form.
  *
- * To parse one takes milliseconds, and every chain that a host shows, to each other host and with each of its records, ends in the
- * same authority and root.
+ * Results are kept: parsing takes milliseconds, and every chain that a host shows, to each other host and with each of its
+ * records, ends in the same authority and root.
  */
 export function parseCertificate(der: Uint8Array): ParsedCertificate {
   if (der.length > MAX_CERTIFICATE_BYTES) throw new RangeError(`a certificate of ${der.length} bytes`)
@@ -80,11 +80,11 @@ export function parseCertificate(der: Uint8Array): ParsedCertificate {
 
 function parse(der: Uint8Array, sha256: string): ParsedCertificate {
   const own = new X509Certificate(der)
-  // Node takes PEM text anywhere in the bytes for the certificate, and ignores what is behind one. Unless it read exactly
-  // these bytes, it would check the signature of one certificate and the parser below read the names of another.
+  // Node finds PEM text anywhere in the bytes, and ignores bytes behind a certificate. Unless it read exactly these bytes,
+  // it would check the signature of one certificate and the parser below would read the names of another.
   if (!own.raw.equals(der)) throw new RangeError('not exactly one certificate in DER')
   const spki = spkiOfCertificate(der)
-  // A key of another kind is for whoever verifies to refuse, who knows what the certificate is for.
+  // The verifier refuses keys of other kinds: it knows what the certificate is for.
   if (isP256(own.publicKey)) requireCanonical(own.publicKey, 'its key', spki)
   const parsed = new x509.X509Certificate(Uint8Array.from(der))
   const types = parsed.extensions.map(extension => extension.type)

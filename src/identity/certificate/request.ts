@@ -8,7 +8,7 @@ import { p256KeyOf } from '../key-form.ts'
 const MAX_CSR_BYTES = 4 * 1024
 const P256 = Object.freeze({ name: 'ECDSA', namedCurve: 'P-256' })
 
-/** A PKCS#10 request (DER): the proof that who makes it holds this P-256 key. */
+/** A PKCS#10 request (DER): proves that its maker holds this P-256 key. */
 export async function requestFor(machine: string, key: KeyObject): Promise<Uint8Array> {
   const request = await x509.Pkcs10CertificateRequestGenerator.create({
     name: `CN=${machine}`,
@@ -26,7 +26,7 @@ export async function provenKey(csr: Uint8Array): Promise<KeyObject> {
   if (csr.length > MAX_CSR_BYTES)
     throw new WarrenError(ErrorCode.MessageTooLarge, 'the certificate request is too large')
   try {
-    // From the very bytes: the parser would write the key anew.
+    // Read from the original bytes: the parser would encode the key anew.
     const key = p256KeyOf(spkiOfRequest(csr), 'the key of the certificate request')
     const request = new x509.Pkcs10CertificateRequest(Uint8Array.from(csr))
     if (await request.verify()) return key

@@ -7,7 +7,7 @@ import { provenKey } from '../certificate/request.ts'
 import { admittedFromMs, evictionText, type Revocation, revocationOfHost } from '../revocation.ts'
 import { openBinding, verdictOf } from '../verify/index.ts'
 
-/** A token as its authority keeps it: without the secret. */
+/** A token as its authority stores it: without the secret. */
 export interface StoredToken {
   /** Hex. */
   readonly id: string
@@ -23,7 +23,7 @@ export interface StoredToken {
 
 export interface TokenStore {
   readonly find: (tokenId: string) => StoredToken | undefined
-  /** Marks a token as used, durably; false if it was used or revoked already. Atomic: of two callers one gets true. */
+  /** Marks a token as used, durably; false if it was used or revoked already. Atomic: only one of two callers gets true. */
   readonly consume: (tokenId: string, nowMs: number) => boolean
 }
 
@@ -31,21 +31,21 @@ export interface AdmitDeps {
   readonly trustDomain: string
   readonly tokens: TokenStore
   readonly authority: Issuer
-  /** Those in force. */
+  /** The revocations in force. */
   readonly revocations: () => readonly Revocation[]
   readonly nowMs: () => number
-  /** Of the certificate, in milliseconds. @default LIFETIME_MS.node */
+  /** Lifetime of the certificate, in milliseconds. @default LIFETIME_MS.node */
   readonly lifetimeMs?: number
 }
 
 const TOKEN_ID_BYTES = 16
 
 /**
- * Verifies a join request and, if it is good, spends its token and issues the host's node CA certificate (DER).
+ * Verifies a join request and, if it is valid, spends its token and issues the host's node CA certificate (DER).
  *
- * Throws TOKEN_REFUSED with the reason (not of this authority, altered, revoked, used, expired, older than an eviction
- * of the machine, for another machine or other scopes), CERTIFICATE_REFUSED when the proofs of the keys do not hold, or
- * REVOKED when they are of a host that was evicted. Someone who does not have the secret learns only that.
+ * Throws TOKEN_REFUSED with the reason (not from this authority, altered, revoked, used, expired, older than an eviction
+ * of the machine, for another machine or other scopes), CERTIFICATE_REFUSED when the proofs of the keys are invalid, or
+ * REVOKED for a host that was evicted. A caller without the secret learns only that the token is refused.
  */
 export async function admitJoin(request: identityPb.JoinRequest, deps: AdmitDeps): Promise<Uint8Array> {
   const { trustDomain, tokens, authority, nowMs } = deps
@@ -73,7 +73,7 @@ export async function admitJoin(request: identityPb.JoinRequest, deps: AdmitDeps
       hint: 'Empty the state directory of the host, so that it makes new keys.'
     })
   }
-  // Last, so that a request with a mistake in it does not cost the token.
+  // Checked last, so that a request with a mistake in it does not spend the token.
   if (!tokens.consume(token.id, nowMs())) throw refused('the token was already used')
   const lifetime = deps.lifetimeMs === undefined ? {} : { lifetimeMs: deps.lifetimeMs }
   return await issueNode({
@@ -89,7 +89,7 @@ export async function admitJoin(request: identityPb.JoinRequest, deps: AdmitDeps
 }
 
 function claim(request: identityPb.JoinRequest, tokens: TokenStore, nowMs: number): StoredToken {
-  // Of another length it names no token of ours, and a store need not be asked for 60 KB of hex.
+  // Text of another length is not the id of a token, and the store need not look up 60 KB of hex.
   const isId = request.tokenId.length === TOKEN_ID_BYTES
   const token = isId ? tokens.find(Buffer.from(request.tokenId).toString('hex')) : undefined
   const given = createHash('sha256').update(request.secret).digest()
@@ -106,7 +106,7 @@ function claim(request: identityPb.JoinRequest, tokens: TokenStore, nowMs: numbe
   return token
 }
 
-// As sets: a count would let a scope that the token names twice make room for one that it does not name.
+// Compared as sets: with a count, a scope that the token names twice would make room for one that it does not name.
 function areSame(some: ReadonlySet<string>, others: ReadonlySet<string>): boolean {
   return some.size === others.size && [...some].every(one => others.has(one))
 }

@@ -14,7 +14,7 @@ import type { JoinToken } from './token.ts'
 /** A TLS connection to a host that may be the authority. */
 export interface JoinConnection {
   readonly stream: Duplex
-  /** DER of the leaf that TLS proved the other side to have the key of. */
+  /** DER of the leaf certificate whose key the other side proved in TLS. */
   readonly peerCertificate: Uint8Array
 }
 
@@ -35,7 +35,7 @@ export interface Joined {
   readonly trust: TrustState
   /** Bytes of the SignedTrustBundle, to be kept. */
   readonly trustBundle: Uint8Array
-  /** Hex SHA-256 of a root that opens it: the one of the token, unless that was replaced more than once since. */
+  /** Hex SHA-256 of a root that opens the bundle: the root of the token, unless it was replaced more than once since. */
   readonly rootSha256: string
   readonly meshAddresses: readonly string[]
 }
@@ -46,9 +46,9 @@ const MAX_MESH_ADDRESSES = 64
  * Joins the token's trust domain: tries the authority's addresses in turn and returns this host's certificates.
  *
  * The secret leaves this host only after the other side has proved to be the machine that the token names, under the
- * root that it pins. Throws what the true authority answered, with its code (TOKEN_REFUSED mostly); CERTIFICATE_REFUSED,
- * SIGNATURE_INVALID or MESSAGE_MALFORMED when it admitted this host but its answer does not hold; JOIN_FAILED, with what
- * was wrong at each address, when the authority answers at none of them; and the signal's reason.
+ * root that the token pins. Throws the error that the true authority answered, with its code (usually TOKEN_REFUSED);
+ * CERTIFICATE_REFUSED, SIGNATURE_INVALID or MESSAGE_MALFORMED when it admitted this host but its answer is invalid; JOIN_FAILED,
+ * with the error of each address, when the authority answers at none of them; and the signal's reason.
  */
 export async function join(options: JoinOptions): Promise<Joined> {
   const { token, signal } = options
@@ -68,14 +68,14 @@ export async function join(options: JoinOptions): Promise<Joined> {
       const bounds = { ...JOIN_BOUNDS, maxMessages: 2, signal }
       answer = await exchange(stream, bounds, received => ask(received, peerCertificate, options))
     } catch (err) {
-      // Another host at a stale address, or a lost connection: the next address may be better.
+      // The address is stale and belongs to another host, or the connection was lost: the next address may work.
       signal.throwIfAborted()
       failures.push(`${address}: ${err instanceof Error ? err.message : String(err)}`)
       continue
     } finally {
       stream.destroy()
     }
-    // The true authority has answered, and perhaps spent the token. Asking elsewhere would hide what it said behind
+    // The true authority has answered, and perhaps spent the token. A second address would replace its answer by
     // "already used".
     return conclude(answer, options)
   }
@@ -86,11 +86,11 @@ export async function join(options: JoinOptions): Promise<Joined> {
 
 interface Answer {
   readonly response: identityPb.JoinResponse
-  /** What the authority's certificates were verified by. */
+  /** The trust bundle that verified the authority's certificates. */
   readonly trust: TrustState
 }
 
-// The answer is the authority's own: its certificates are checked before it is asked.
+// The answer is the authority's own: its certificates are checked before the request is sent.
 async function* ask(
   received: Received,
   peerCertificate: Uint8Array,
@@ -111,7 +111,7 @@ function conclude({ response: { result }, trust }: Answer, options: JoinOptions)
   throw new WarrenError(known, reason.slice(0, 256), known === ErrorCode.TokenRefused ? { hint } : {})
 }
 
-// Everything that a stranger at the authority's address could fake is excluded before the secret is sent.
+// Before the secret is sent, these checks exclude everything that a stranger at the authority's address could fake.
 function checkAuthority(
   { certificateChain, succession }: identityPb.JoinHello,
   peerCertificate: Uint8Array,
@@ -154,16 +154,18 @@ function pinned(root: Uint8Array, succession: readonly Uint8Array[], token: Join
   }
 }
 
-// The root was rotated since the token was made: the one that it pins must have signed what came after it.
+// The root was rotated after the token was made: the root that the token pins must have signed the bundle that followed.
 function rotated(succession: readonly Uint8Array[], token: JoinToken): TrustState {
   let trust: TrustState | undefined
   try {
     trust = openSuccession(succession, token.rootSha256)
   } catch (cause) {
-    throw new WarrenError(ErrorCode.CertificateRefused, 'the host is of another trust domain than the token', { cause })
+    throw new WarrenError(ErrorCode.CertificateRefused, 'the host belongs to another trust domain than the token', {
+      cause
+    })
   }
   if (trust.trustDomain === token.trustDomain) return trust
-  throw new WarrenError(ErrorCode.CertificateRefused, `the host is of ${trust.trustDomain}`)
+  throw new WarrenError(ErrorCode.CertificateRefused, `the host belongs to ${trust.trustDomain}`)
 }
 
 async function request({ token, peerKey, nodeKey }: JoinOptions): Promise<identityPb.JoinRequest> {

@@ -7,7 +7,7 @@ import { JOIN_BOUNDS, MAX_JOIN_MESSAGE_BYTES } from './protocol.ts'
 
 export interface JoinAuthority {
   readonly trustDomain: string
-  /** DER: this agent's leaf, its node CA, its authority, the root. The leaf is the one that TLS showed. */
+  /** DER: this agent's leaf, its node CA, its authority, the root. TLS showed the same leaf. */
   readonly agentChain: () => readonly Uint8Array[]
   /** The last trust bundles (bytes), oldest first. */
   readonly succession: () => readonly Uint8Array[]
@@ -24,7 +24,7 @@ export interface JoinAuthority {
 /**
  * The authority's side of one join, over an established TLS connection; ends the connection.
  *
- * Never rejects: what goes wrong is logged here and told to the joiner as far as it concerns it.
+ * Never rejects: errors are logged here, and the joiner receives those that concern it.
  */
 export async function serveJoin(stream: Duplex, authority: JoinAuthority, signal: AbortSignal): Promise<void> {
   try {
@@ -72,7 +72,7 @@ async function respond(request: identityPb.JoinRequest, authority: JoinAuthority
   }
 }
 
-// For the log: what the binding claims, if its signature holds.
+// For the log: the claims of the binding, if its signature is valid.
 function describe({ binding }: identityPb.JoinRequest, trustDomain: string): { machine?: string; peer?: string } {
   if (binding === undefined) return {}
   const opened = verdictOf(() => openBinding(binding, trustDomain))

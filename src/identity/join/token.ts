@@ -5,7 +5,7 @@ import { create, decode, identityPb, toBinary } from '../../wire/index.ts'
 import { isComponent, parseTrustDomain, RESERVED_SCOPE } from '../address.ts'
 import { MAX_SCOPES } from '../verify/index.ts'
 
-/** What a join token says. `secret` is secret; the rest may be shown. */
+/** The contents of a join token. `secret` must stay secret; the rest may be shown. */
 export interface JoinToken {
   readonly trustDomain: string
   /** Hex SHA-256 of the root certificate. */
@@ -23,12 +23,12 @@ export interface JoinToken {
 
 const PREFIX = 'warren1.'
 const CHECK_BYTES = 4
-// Holds the largest token that can be made, of 16 addresses with 255-character hosts and 64 scopes of 63 characters.
+// Large enough for the largest token, of 16 addresses with 255-character hosts and 64 scopes of 63 characters.
 const MAX_TEXT = 16_384
 const MAX_ADDRESSES = 16
 const ID_BYTES = 16
 const SECRET_BYTES = 32
-// The last millisecond that a Date can hold; beyond it, printing the expiry throws.
+// The last millisecond that a Date can hold; printing a later expiry throws.
 const MAX_TIME_MS = 8.64e15
 
 /** The token as one word that a person can copy. */
@@ -51,7 +51,7 @@ export function encodeJoinToken(token: JoinToken): string {
 }
 
 /**
- * Reads a token. Throws TOKEN_REFUSED that says whether the text is no token, a damaged copy, or expired by `nowMs`.
+ * Reads a token. Throws TOKEN_REFUSED, which states whether the text is not a token, is a damaged copy, or expired by `nowMs`.
  */
 export function parseJoinToken(text: string, nowMs: number): JoinToken {
   const word = text.trim()
@@ -101,7 +101,7 @@ function open(encoded: string): identityPb.JoinToken {
     parseTrustDomain(message.trustDomain)
     return message
   } catch (cause) {
-    // The cause stays out of the message: it could quote the secret.
+    // The message does not quote the cause: the cause could contain the secret.
     throw refused('the join token is damaged', 'Copy the whole line that `warren token create` printed.', cause)
   }
 }

@@ -11,16 +11,16 @@ import { admittedFromMs, evictionText, revocationOfHost } from '../revocation.ts
 import type { TrustState } from '../trust-bundle.ts'
 import { type NodeIdentity, openBinding, verdictOf, verifyRenewable } from '../verify/index.ts'
 
-/** What an authority, any authority, needs in order to renew the certificate of a host. */
+/** The parts that any authority needs to renew the certificate of a host. */
 export interface RenewDeps {
-  /** With the revocations in force. */
+  /** Includes the revocations in force. */
   readonly trust: TrustState
   readonly authority: Issuer
-  /** Of the new certificate, in milliseconds; it ends with the authority's at the latest. */
+  /** Lifetime of the new certificate, in milliseconds; it expires with the authority at the latest. */
   readonly lifetimeMs: number
-  /** For how long after its end a certificate can still be renewed, in milliseconds. */
+  /** The time after its expiry in which a certificate can still be renewed, in milliseconds. */
   readonly graceMs: number
-  /** Why the name belongs to another host by now, if this authority knows it to. */
+  /** The reason why the name belongs to another host now; undefined if this authority knows of none. */
   readonly successor: (current: NodeIdentity) => string | undefined
   readonly nowMs: number
 }
@@ -29,18 +29,18 @@ export interface RenewedHost {
   /** DER of the new node CA certificate. */
   readonly certificate: Uint8Array
   readonly before: NodeIdentity
-  /** The present certificate had ended. */
+  /** The present certificate had expired. */
   readonly hadExpired: boolean
 }
 
 /**
- * Verifies a request for renewal and, if it is good, issues the host's new node CA certificate.
+ * Verifies a request for renewal and, if it is valid, issues the host's new node CA certificate.
  *
- * It says exactly what the present one says, but for the key and the dates: machine, PeerId and scopes can be neither changed
- * nor widened. `from` is who the mesh proved to be asking, if it was the mesh. Throws REVOKED for a host that was evicted,
- * CERTIFICATE_REFUSED when the chain or a proof does not hold, and RENEWAL_REFUSED with the reason: another host's
- * certificate, past the grace, another machine, PeerId or other scopes, a name that another host holds. CERTIFICATE_EXPIRED
- * when the authority itself has ended, or ends no later than what it should renew.
+ * The new certificate equals the present one but for the key and the dates: machine, PeerId and scopes can be neither changed
+ * nor widened. `from` is the host that the mesh proved to be asking, if the request came over the mesh. Throws REVOKED for a
+ * host that was evicted, CERTIFICATE_REFUSED when the chain or a proof is invalid, and RENEWAL_REFUSED with the reason: another
+ * host's certificate, past the grace period, another machine, PeerId or other scopes, a name that another host holds.
+ * CERTIFICATE_EXPIRED when the authority has expired, or expires no later than the certificate to renew.
  */
 export async function admitRenewal(
   request: renewalPb.RenewalRequest,
@@ -65,7 +65,7 @@ export async function admitRenewal(
   if (!timingSafeEqual(spkiSha256(publicKey), nodeKeySha256)) {
     throw new WarrenError(ErrorCode.CertificateRefused, 'the binding is for another key than the request')
   }
-  // The next key may be one that was revoked before.
+  // The next key may be one that was revoked earlier.
   const notEarlierMs = admittedFromMs(trust.revocations, machine)
   const keys = [Buffer.from(nodeKeySha256).toString('hex')]
   const revocation = revocationOfHost(trust.revocations, { machine, peer, keys, notBeforeMs: notEarlierMs })
@@ -95,7 +95,7 @@ function requireLonger(authority: Issuer, before: NodeIdentity, nowMs: number): 
   throw new WarrenError(ErrorCode.CertificateExpired, `the certificate of the authority itself ends at ${end}`)
 }
 
-// As sets: a count would let a scope named twice make room for one that the certificate does not have.
+// Compared as sets: with a count, a scope named twice would make room for one that the certificate does not have.
 function areSame(some: ReadonlySet<string>, others: ReadonlySet<string>): boolean {
   return some.size === others.size && [...some].every(one => others.has(one))
 }

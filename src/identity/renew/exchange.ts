@@ -10,9 +10,9 @@ import { MAX_RENEWAL_BYTES, RENEWAL_TIMEOUT_MS } from './protocol.ts'
 const MAX_REASON = 512
 const BOUNDS = { maxBytes: MAX_RENEWAL_BYTES, timeoutMs: RENEWAL_TIMEOUT_MS } as const
 
-/** How an expired host is served on the data port. */
+/** The parts that serve an expired host on the data port. */
 export interface RenewalAuthority {
-  /** DER: this agent's leaf, its node CA, its authority, the root. The leaf is the one that TLS showed. */
+  /** DER: this agent's leaf, its node CA, its authority, the root. TLS showed the same leaf. */
   readonly agentChain: () => readonly Uint8Array[]
   /** The last trust bundles (bytes), oldest first. */
   readonly succession: () => readonly Uint8Array[]
@@ -24,7 +24,7 @@ export interface RenewalAuthority {
 /**
  * The authority's side of the renewal of an expired host, over an established TLS connection; ends the connection.
  *
- * Never rejects: what goes wrong is logged here and told to the host as far as it concerns it.
+ * Never rejects: errors are logged here, and the host receives those that concern it.
  */
 export async function serveRenewal(stream: Duplex, authority: RenewalAuthority, signal: AbortSignal): Promise<void> {
   try {
@@ -45,11 +45,11 @@ async function* serve(received: Received, authority: RenewalAuthority): AsyncGen
 }
 
 /**
- * The side of an expired host: asks whoever is at the other end, once it has proved to be the agent of a member.
+ * The side of an expired host: sends its request once the other side has proved to be the agent of a member.
  *
- * `follow` takes the trust bundles that it shows, which prove themselves, and returns what is trusted then. That it is an
- * authority shows in the chain that it answers, which is for the caller to verify. Throws what it answered, with its code,
- * CERTIFICATE_REFUSED when it proves to be nobody, or the signal's reason.
+ * `follow` receives the trust bundles that the other side shows, which prove themselves, and returns the trust that follows.
+ * The caller must verify the chain in the answer: only that chain shows whether the other side is an authority. Throws the
+ * error that it answered, with its code, CERTIFICATE_REFUSED when it proves no membership, or the signal's reason.
  */
 export async function askForRenewal(
   { stream, peerCertificate }: JoinConnection,
@@ -72,7 +72,7 @@ export async function askForRenewal(
   }
 }
 
-/** Asks whoever is at the other end for its last trust bundles (bytes), oldest first, and for nothing else. They prove themselves. */
+/** Asks the other side only for its last trust bundles (bytes), oldest first. They prove themselves. */
 export async function askForSuccession(
   { stream }: JoinConnection,
   signal: AbortSignal
@@ -111,7 +111,7 @@ async function answerTo(request: renewalPb.RenewalRequest, { renew }: RenewalAut
   }
 }
 
-// The request is no secret, but only a member has any business with it.
+// The request is not secret, but only a member has a use for it.
 function requireAgent(
   chain: readonly Uint8Array[],
   peerCertificate: Uint8Array,
@@ -124,5 +124,5 @@ function requireAgent(
   }
   const node = verifyNodeChain(nodeChain, trust, nowMs)
   const agent = node.ok ? verifyAgent(leaf, node.identity, trust, nowMs) : node
-  if (!agent.ok) throw new WarrenError(ErrorCode.CertificateRefused, `the host is no member: ${agent.detail}`)
+  if (!agent.ok) throw new WarrenError(ErrorCode.CertificateRefused, `the host is not a member: ${agent.detail}`)
 }

@@ -13,11 +13,11 @@ export interface RenewKeys {
   readonly peerKey: KeyObject
   /** P-256: the node CA key of the present certificate. */
   readonly nodeKey: KeyObject
-  /** P-256: that of the next one. */
+  /** P-256: the node CA key of the next certificate. */
   readonly nextKey: KeyObject
 }
 
-/** Asks for a certificate that says what the present one says, for another node CA key. */
+/** A request for a certificate that equals the present one, for another node CA key. */
 export async function renewalRequest(
   current: NodeIdentity,
   trustDomain: string,
@@ -35,8 +35,8 @@ export async function renewalRequest(
 }
 
 /**
- * Verifies the chain that an authority answered as that of a stranger would be; it must be for this host and for `nextKey`, and
- * last longer than the present one or be below another root. Throws CERTIFICATE_REFUSED.
+ * Verifies the chain in an authority's answer like that of a stranger; it must be for this host and for `nextKey`, and
+ * expire after the present one or be below another root. Throws CERTIFICATE_REFUSED.
  */
 export function requireRenewed(
   chain: readonly Uint8Array[],
@@ -50,10 +50,10 @@ export function requireRenewed(
   const { machine, peer, scopes, nodeCertificate, notAfterMs } = verdict.identity
   const isOurs = machine === current.machine && peer === current.peer && scopes.join() === current.scopes.join()
   if (!isOurs || !nodeCertificate.publicKey.equals(createPublicKey(nextKey))) throw refused('it is not for this host')
-  // Below another root it is a gain even if it was made in the same second.
+  // A certificate below another root is a gain even if it was made in the same second.
   const isSameRoot = Buffer.from(chain[2] ?? []).equals(current.chainDer[2] ?? Buffer.of())
   if (isSameRoot && notAfterMs <= current.notAfterMs) {
-    throw refused('it lasts no longer: the authority itself is about to end')
+    throw refused('it does not expire later: the authority is about to expire')
   }
   return verdict.identity
 }

@@ -5,14 +5,14 @@ import { read } from './checks.ts'
 import { checkCa, checkRoot } from './node.ts'
 import { Refusal, type Verdict, verdictOf } from './verdict.ts'
 
-/** What an authority certificate proves. */
+/** The facts that an authority certificate proves. */
 export interface AuthorityIdentity {
   readonly certificate: ParsedCertificate
   /** The trusted root that signed it. */
   readonly root: ParsedCertificate
-  /** Hex SHA-256 of its SubjectPublicKeyInfo: what a revocation names. */
+  /** Hex SHA-256 of its SubjectPublicKeyInfo: a revocation names the authority by it. */
   readonly keySha256: string
-  /** When the first of the two ends. */
+  /** The earlier expiry of the two. */
   readonly notAfterMs: number
 }
 
@@ -21,7 +21,7 @@ export function keySha256Of({ publicKey }: ParsedCertificate): string {
   return Buffer.from(spkiSha256(publicKey)).toString('hex')
 }
 
-/** The root that signed an authority certificate, the newest if several did; undefined if no trusted one did. */
+/** The root that signed an authority certificate, the newest if several did; undefined if no trusted root did. */
 export function rootOfAuthority(der: Uint8Array, { roots }: TrustState): ParsedCertificate | undefined {
   const known = rooted.get(der)
   if (known?.roots === roots) return known.root
@@ -30,7 +30,7 @@ export function rootOfAuthority(der: Uint8Array, { roots }: TrustState): ParsedC
   return root
 }
 
-// Asked for the same authority several times a second at most, and for each host that it renews; the roots change once in years.
+// Kept: called several times a second for one authority, and for each host that it renews; roots change once in years.
 const rooted = new WeakMap<
   Uint8Array,
   { readonly roots: readonly ParsedCertificate[]; readonly root: ParsedCertificate | undefined }
@@ -46,8 +46,8 @@ function signerOf(der: Uint8Array, roots: readonly ParsedCertificate[]): ParsedC
 }
 
 /**
- * Verifies an authority certificate by itself: signed by a trusted root, a CA as its place demands, in date or ended less than
- * `graceMs` ago, its key not revoked.
+ * Verifies an authority certificate without a chain: signed by a trusted root, a CA as its place demands, not expired or expired
+ * less than `graceMs` ago, its key not revoked.
  */
 export function verifyAuthority(
   der: Uint8Array,

@@ -9,7 +9,7 @@ const CRL_SIGN = 64
 const SERVER_AUTH = '1.3.6.1.5.5.7.3.1'
 const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2'
 
-/** Reads a certificate that a peer sent. Throws a Refusal that tells too large from unreadable. */
+/** Reads a certificate that a peer sent. Throws a Refusal, which distinguishes too large from unreadable. */
 export function read(der: Uint8Array, what: string): ParsedCertificate {
   if (der.length > MAX_CERTIFICATE_BYTES) throw new Refusal('too-large', `${what} has ${der.length} bytes`)
   try {
@@ -20,7 +20,7 @@ export function read(der: Uint8Array, what: string): ParsedCertificate {
   }
 }
 
-/** What every certificate must be, whatever its place: in date, P-256, and without what we do not understand. */
+/** Checks that apply to a certificate in every place: in date, P-256, and without unknown critical extensions. */
 export function checkCommon(certificate: ParsedCertificate, what: string, nowMs: number): void {
   const { publicKey, unknownCritical, repeatedExtension } = certificate
   checkDates(certificate, what, nowMs)
@@ -30,15 +30,15 @@ export function checkCommon(certificate: ParsedCertificate, what: string, nowMs:
   }
 }
 
-/** In date at `nowMs`. A time that is no number is out of every date. */
+/** Checks the dates at `nowMs`. If `nowMs` is not a number, every certificate is refused. */
 export function checkDates({ notBeforeMs, notAfterMs }: ParsedCertificate, what: string, nowMs: number): void {
   if (!(nowMs >= notBeforeMs)) {
-    throw new Refusal('not-yet-valid', `${what} counts from ${new Date(notBeforeMs).toISOString()}`)
+    throw new Refusal('not-yet-valid', `${what} is valid from ${new Date(notBeforeMs).toISOString()}`)
   }
   if (!(nowMs < notAfterMs)) throw new Refusal('expired', `${what} ended at ${new Date(notAfterMs).toISOString()}`)
 }
 
-/** A CA that may sign certificates, with exactly this path length. */
+/** Checks a CA that may sign certificates, with exactly this path length. */
 export function checkAuthority(certificate: ParsedCertificate, what: string, pathLength: number | undefined): void {
   const { basicConstraints, keyUsage } = certificate
   if (basicConstraints?.ca !== true) throw new Refusal('not-a-ca', `${what} is not a CA`)
@@ -50,7 +50,7 @@ export function checkAuthority(certificate: ParsedCertificate, what: string, pat
   }
 }
 
-/** An end entity for TLS in both directions, and nothing more. */
+/** Checks an end entity for TLS in both directions, and for nothing else. */
 export function checkLeaf(certificate: ParsedCertificate, what: string): void {
   const { basicConstraints, keyUsage, extendedKeyUsage, binding } = certificate
   if (basicConstraints?.ca === true || binding !== undefined) throw new Refusal('is-a-ca', `${what} is a CA`)
@@ -62,7 +62,7 @@ export function checkLeaf(certificate: ParsedCertificate, what: string): void {
   }
 }
 
-/** The one URI of a certificate. Refuses none, several, and a URI beside which there are others of its kind. */
+/** The only URI of a certificate. Refuses none, several, and a URI with other names of its kind beside it. */
 export function onlyUri(certificate: ParsedCertificate, what: string): string {
   const uris = certificate.names.filter(name => name.type === 'url')
   const [uri] = uris

@@ -7,7 +7,7 @@ import { checkCommon, checkLeaf, onlyUri, read } from './checks.ts'
 import { checkStillValid, type NodeIdentity } from './node.ts'
 import { Refusal, type Verdict, verdictOf } from './verdict.ts'
 
-/** What a certificate proves of a workload. */
+/** The facts that a certificate proves about a workload. */
 export interface WorkloadIdentity {
   readonly spiffeId: string
   readonly address: Address
@@ -19,9 +19,9 @@ export interface WorkloadIdentity {
 /**
  * Verifies a workload's certificate against the host that must have signed it.
  *
- * X.509 name constraints cannot say that a host signs for itself only, so this does: the last segment of the SPIFFE ID
- * must be the signer's machine, and the scope one of the signer's. That the signer still is good at `nowMs` is checked
- * again, and that neither it nor the address is revoked.
+ * X.509 name constraints cannot express that a host signs only for itself, so this function checks it: the last segment of the
+ * SPIFFE ID must be the signer's machine, and the scope one of the signer's. It also checks again that the signer is valid at
+ * `nowMs`, and that neither the signer nor the address is revoked.
  */
 export function verifyWorkload(
   leaf: Uint8Array,
@@ -52,7 +52,7 @@ export function verifyWorkload(
   })
 }
 
-/** Verifies the certificate of an agent itself. */
+/** Verifies the certificate of an agent. */
 export function verifyAgent(
   leaf: Uint8Array,
   signer: NodeIdentity,
@@ -69,9 +69,9 @@ export function verifyAgent(
 }
 
 /**
- * The machine that a certificate claims to be of, from the last segment of its SPIFFE ID, or why it can be of none.
+ * The machine that a certificate claims, from the last segment of its SPIFFE ID, or the reason why it can claim none.
  *
- * Nothing of it is verified: it only tells whose key to verify with.
+ * Nothing in it is verified: use the machine only to find the key to verify with.
  */
 export function claimedMachine(leaf: Uint8Array): Verdict<string> {
   const quick = onlyNativeUri(leaf)
@@ -85,7 +85,7 @@ export function claimedMachine(leaf: Uint8Array): Verdict<string> {
   })
 }
 
-// The whole parser takes a millisecond or more, and the verifier that comes after runs it anyway.
+// The whole parser takes a millisecond or more, and the verifier that follows runs it anyway.
 function onlyNativeUri(leaf: Uint8Array): string | undefined {
   try {
     if (leaf.length > MAX_CERTIFICATE_BYTES) return undefined

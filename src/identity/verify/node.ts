@@ -9,7 +9,7 @@ import type { TrustState } from '../trust-bundle.ts'
 import { checkAuthority, checkCommon, checkDates, onlyUri, read } from './checks.ts'
 import { Refusal, type Verdict, verdictOf } from './verdict.ts'
 
-/** What a chain proves of a host. */
+/** The facts that a chain proves about a host. */
 export interface NodeIdentity {
   readonly machine: string
   readonly peer: PeerKey
@@ -22,20 +22,20 @@ export interface NodeIdentity {
   /** DER: node CA, authority, root. */
   readonly chainDer: readonly Uint8Array[]
   readonly nodeCertificate: ParsedCertificate
-  /** When the first certificate of the chain ends. */
+  /** The earliest expiry in the chain. */
   readonly notAfterMs: number
 }
 
-/** Bounds of a binding. */
+/** Limits of a binding. */
 export const MAX_BINDING_BYTES = 8 * 1024
 export const MAX_SCOPES = 64
 
 /**
  * Verifies a host's certificate chain: node CA, authority, root, in this order.
  *
- * Good only if the root is one of the trust domain's, each certificate is signed by the next, in date, and what its
- * place demands, the binding in the node CA is for this very key, machine and trust domain and signed by the libp2p
- * key that it names, and nothing of it is revoked. `nowMs` is wall time.
+ * The chain is valid only if the root is one of the trust domain's, each certificate is signed by the next, in date, and
+ * such as its place demands, the binding in the node CA is for this very key, machine and trust domain and signed by the libp2p
+ * key that it names, and nothing in it is revoked. `nowMs` is wall time.
  */
 export function verifyNodeChain(
   chainDer: readonly Uint8Array[],
@@ -60,15 +60,15 @@ export function verifyNodeChain(
     const chain = [node, authority, root]
     const keys = chain.map(certificate => Buffer.from(spkiSha256(certificate.publicKey)).toString('hex'))
     verified.set(identity, { trustDomain: trust.trustDomain, chain, keys })
-    // Last: only a chain that is good otherwise proves that it is the revoked host which shows it.
+    // Checked last: only a chain that is otherwise valid proves that the revoked host is the one that shows it.
     checkRevocations(identity, keys, trust)
     return identity
   })
 }
 
 /**
- * Verifies a chain as `verifyNodeChain` does, but for this: that the node CA or its authority ended less than `graceMs` ago is
- * no reason against it. For renewals alone; such a host is let into nothing else.
+ * Verifies a chain like `verifyNodeChain`, but accepts a node CA or an authority that expired less than `graceMs` ago. Use it
+ * for renewals only; nothing else admits such a host.
  */
 export function verifyRenewable(
   chainDer: readonly Uint8Array[],
@@ -85,7 +85,7 @@ export function verifyRenewable(
     if (nowMs - endMs >= graceMs) {
       throw new Refusal('expired', `it ended at ${new Date(endMs).toISOString()}, and the grace period has passed`)
     }
-    // The root has no grace, and a root that is gone takes all below it along.
+    // The root has no grace period: without a valid root, nothing below it is valid.
     checkRoot(root, trust, nowMs)
     const verdict = verifyNodeChain(chainDer, trust, Math.min(nowMs, endMs - 1))
     if (!verdict.ok) throw new Refusal(verdict.reason, verdict.detail, verdict.peer)
@@ -93,13 +93,13 @@ export function verifyRenewable(
   })
 }
 
-// What was verified once and cannot change: signatures, forms, the binding. What can, is asked for again below.
+// The verified facts that cannot change: signatures, forms, the binding. The facts that can change are checked again below.
 const verified = new WeakMap<
   NodeIdentity,
   { trustDomain: string; chain: readonly ParsedCertificate[]; keys: readonly string[] }
 >()
 
-/** Verifies a host that was verified before again, without the signatures, which cannot change: quick enough for thousands. */
+/** Verifies a host again without its signatures, which cannot change: fast enough for thousands of hosts. */
 export function verifyStillValid(node: NodeIdentity, trust: TrustState, nowMs: number): Verdict<NodeIdentity> {
   return verdictOf(() => {
     checkStillValid(node, trust, nowMs)
@@ -108,10 +108,10 @@ export function verifyStillValid(node: NodeIdentity, trust: TrustState, nowMs: n
 }
 
 /**
- * Throws a Refusal unless a host verified before is still good now: its root still trusted, its certificates in date,
- * nothing of it revoked.
+ * Throws a Refusal unless a host that was verified before is still valid: its root trusted, its certificates in date, nothing
+ * in it revoked.
  *
- * An identity that `verifyNodeChain` did not make is refused, whatever it says.
+ * An identity that `verifyNodeChain` did not make is always refused.
  */
 export function checkStillValid(node: NodeIdentity, trust: TrustState, nowMs: number): void {
   const known = verified.get(node)
@@ -149,11 +149,11 @@ export function checkCa(
   nowMs: number
 ): void {
   if (!certificate.isSignedBy(issuer))
-    throw new Refusal('bad-signature', `${what} is not signed by the next of the chain`)
+    throw new Refusal('bad-signature', `${what} is not signed by the next certificate of the chain`)
   checkCommon(certificate, what, nowMs)
   checkAuthority(certificate, what, pathLength)
   if (onlyUri(certificate, what) !== `spiffe://${trust.trustDomain}`) {
-    throw new Refusal('trust-domain', `${what} is not of trust domain ${trust.trustDomain}`)
+    throw new Refusal('trust-domain', `${what} does not belong to trust domain ${trust.trustDomain}`)
   }
 }
 
@@ -173,7 +173,7 @@ function bindingOf(
 /**
  * Reads a binding and checks that its peer key signed it for this trust domain. Throws a Refusal.
  *
- * That it belongs to a certain CA key is for the caller to check.
+ * The caller must check that it belongs to a certain CA key.
  */
 export function openBinding(
   signed: identityPb.SignedNodeBinding,
@@ -185,7 +185,7 @@ export function openBinding(
     throw new Refusal('bad-binding', 'the binding is not signed by the peer key that it names')
   }
   if (binding.trustDomain !== trustDomain) {
-    throw new Refusal('trust-domain', `the binding is not of trust domain ${trustDomain}`)
+    throw new Refusal('trust-domain', `the binding does not belong to trust domain ${trustDomain}`)
   }
   if (!isComponent(machine)) throw new Refusal('bad-binding', 'the binding names no machine')
   if (nodeKeySha256.length !== 32) throw new Refusal('bad-binding', 'the binding names no CA key')
@@ -196,7 +196,7 @@ export function openBinding(
     machine,
     peer: peerKeyOf(peerPublicKey),
     peerPublicKey: Uint8Array.from(peerPublicKey),
-    // Frozen, since what the verifier said must not be widened by whoever it was told to.
+    // Frozen, so that no user of a verified identity can widen its scopes.
     scopes: Object.freeze([...scopes]),
     nodeKeySha256
   }

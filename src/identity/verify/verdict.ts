@@ -1,6 +1,6 @@
 import type { PeerKey } from '../peer-key.ts'
 
-/** Why a certificate, a binding or a chain does not prove what it must. */
+/** The reason why a certificate, a binding or a chain does not prove what it must. */
 export type RefusalReason =
   | 'malformed'
   | 'too-large'
@@ -26,18 +26,18 @@ export type RefusalReason =
   | 'unknown-signer'
   | 'revoked'
 
-/** The answer of the verifier: what was proved, or why nothing was. */
+/** The answer of the verifier: the proved facts, or the reason why nothing is proved. */
 export type Verdict<T> =
   | { readonly ok: true; readonly identity: T }
   | {
       readonly ok: false
       readonly reason: RefusalReason
       readonly detail: string
-      /** With `revoked`: the key of a host whose chain is good but for that. */
+      /** With `revoked`: the key of a host whose chain is otherwise valid. */
       readonly peer?: PeerKey
     }
 
-/** Carries a refusal from deep inside a verdict to its edge, where it becomes a value. Never leaves this folder. */
+/** Carries a refusal from deep inside a verification to its edge, where it becomes a value. Never leaves this folder. */
 export class Refusal extends Error {
   readonly reason: RefusalReason
   readonly peer: PeerKey | undefined
@@ -49,7 +49,7 @@ export class Refusal extends Error {
   }
 }
 
-/** Runs a verdict; everything but a regular end is a refusal, also an error that nobody thought of. */
+/** Runs a verification; everything but a regular end is a refusal, also an unforeseen error. */
 export function verdictOf<T>(verify: () => T): Verdict<T> {
   try {
     return { ok: true, identity: verify() }

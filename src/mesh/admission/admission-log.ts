@@ -1,11 +1,11 @@
 import { type Clock, ErrorCode, type Logger, RateLimitedLog, WarrenError } from '../../core/index.ts'
 import type { Session } from './session.ts'
 
-// A refused host comes back every few seconds, and a stranger can take a new key each time: neither must fill the log.
+// A refused host comes back every few seconds, and a stranger can take a new key each time: neither may fill the log.
 const PER_HOST = { perSecond: 1 / 60, burst: 1, maxKeys: 256 }
 const IN_ALL = { perSecond: 1 / 3, burst: 20 }
 
-/** Says who was not admitted and why: once a minute for each host, and for all of them 20 times at once and then every 3 s. */
+/** Logs each host that was not admitted, and why: once a minute per host; for all hosts 20 at once, then one every 3 s. */
 export class AdmissionLog {
   readonly #log: RateLimitedLog
 
@@ -22,7 +22,7 @@ export class AdmissionLog {
     } else if (code === ErrorCode.Revoked) {
       this.#log.warn(peer, 'this host was not admitted', { ...fields, code })
     } else {
-      // It hung up, or said nothing in time: most often this is how a host answers that does not admit us.
+      // It closed, or sent nothing in time: a host that does not admit us usually answers like this.
       this.#log.warn(peer, 'admission was not completed', fields)
     }
   }

@@ -11,8 +11,8 @@ import { AdmissionExchange } from './exchange.ts'
 import type { Session, Sessions } from './session.ts'
 
 /**
- * Offered in the clear, as all of libp2p's first negotiation is; so it says nothing of the mesh or of the host. That
- * it differs from plain noise's makes every other libp2p software stop here.
+ * Offered unencrypted, as all of libp2p's first negotiation is; so it reveals nothing about the mesh or the host. It
+ * differs from the name of plain noise, so that every other libp2p software stops here.
  */
 export const ENCRYPTER_PROTOCOL = '/warren/noise/1'
 
@@ -25,7 +25,7 @@ export interface AdmissionDeps {
   readonly log: Logger
 }
 
-/** Longest reason of another host that is taken note of, in characters. */
+/** The longest reason of another host that is logged, in characters. */
 const MAX_REFUSAL_LENGTH = 512
 
 type Noise = ReturnType<ReturnType<typeof noise>>
@@ -36,10 +36,10 @@ class DuplicateConnection extends Error {
 }
 
 /**
- * Noise, and inside it the admission: a connection that this returns is to a host whose certificate chain `verify`
+ * Noise, and inside it the admission: a connection that this returns leads to a host whose certificate chain `verify`
  * accepted and whose PeerId, as the chain names it, is the one that noise proved.
  *
- * It is also the only connection to that host: see `Sessions`. Any other outcome is an error, upon which libp2p
+ * It is also the only connection to that host: see `Sessions`. Any other outcome is an error; libp2p then
  * closes the connection before identify, or any other protocol, has run.
  */
 export class AdmissionEncrypter implements ConnectionEncrypter {
@@ -122,21 +122,21 @@ export class AdmissionEncrypter implements ConnectionEncrypter {
       return { ...secured, connection }
     } catch (cause) {
       const err = asError(cause)
-      // Of two connections to one host one is given up, by either side; and a dial can be cancelled.
+      // One of two connections to a host is dropped, by either side; and a dial can be cancelled.
       const expected = err instanceof DuplicateConnection || sessions.isSpare(session) || outer?.aborted === true
       if (!expected) refusals.note(session, remoteOf(raw), err)
-      // libp2p closes the connection too, but only after the error has come back through several promises.
+      // libp2p closes the connection too, but only after the error has passed through several promises.
       raw.abort(err)
       throw err
     }
   }
 
-  // It had our names and addresses as a member, so it learns nothing; without a word its operator would look for a fault
-  // of the network. The chain alone is no proof: only who holds the key that it names is told.
+  // It had our names and addresses as a member, so it learns nothing new; without a reason, its operator would suspect the
+  // network. The chain alone is no proof: only the holder of the key that it names receives the reason.
   async #tellIfRevoked(session: Session, verdict: AdmissionVerdict, exchange: AdmissionExchange): Promise<void> {
     if (verdict.ok || verdict.peer !== session.peer) return
     await exchange.show(this.#deps.nodeChain(), verdict.detail)
-    // It hangs up when it has read that; were we to, what is on its way could be lost.
+    // The host closes when it has read the reason; if we closed, data on its way could be lost.
     await exchange.awaitConfirmation().catch(() => {})
   }
 
@@ -144,8 +144,8 @@ export class AdmissionEncrypter implements ConnectionEncrypter {
     const resolution = this.#deps.sessions.onComplete(session)
     if (!resolution.keep) throw new DuplicateConnection('there is a connection to this host')
     for (const old of resolution.replaces) {
-      // Before the new one is returned, so that the services of libp2p see the host leave and come.
-      old.raw.abort(new DuplicateConnection('the host has dialled anew'))
+      // Aborted before the new connection is returned, so that the services of libp2p see the host leave and return.
+      old.raw.abort(new DuplicateConnection('the host has dialled again'))
     }
   }
 }
@@ -154,21 +154,21 @@ function machineOf(session: Session, verdict: AdmissionVerdict): string {
   if (!verdict.ok) {
     throw new WarrenError(ErrorCode.CertificateRefused, `${verdict.reason}: ${verdict.detail}`)
   }
-  // A member's chain is no secret: only who holds the key it names may use it.
+  // A member's chain is not secret: only the holder of the key that it names may use it.
   if (verdict.peer !== (session.peer satisfies PeerKey)) {
     throw new WarrenError(ErrorCode.CertificateRefused, `the chain belongs to another host, ${verdict.machine}`)
   }
   return verdict.machine
 }
 
-/** libp2p rejects a write with the close event of its connection, which is no error and has no message. */
+/** libp2p rejects a write with the close event of its connection, which is not an error and has no message. */
 function asError(cause: unknown): Error {
   if (cause instanceof Error) return cause
   const error = cause instanceof Event && 'error' in cause ? cause.error : undefined
   return error instanceof Error ? error : new Error('the connection closed')
 }
 
-/** Where the connection comes from or goes to, if it says: libp2p passes its connections as plain message streams. */
+/** The remote address of the connection, if available: libp2p passes its connections as plain message streams. */
 function remoteOf(raw: MessageStream): string {
   return 'remoteAddr' in raw ? String(raw.remoteAddr) : ''
 }

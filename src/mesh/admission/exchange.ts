@@ -4,7 +4,7 @@ import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { create, decode, identityPb, toBinary } from '../../wire/index.ts'
 import { MAX_ADMISSION_BYTES, MAX_EARLY_BYTES } from '../limits.ts'
 
-/** Sent by the side that dialled, once it has accepted the other: from then on both know that both agree. */
+/** The dialling side sends this once it has accepted the other: then both know that both agree. */
 const CONFIRMED = Uint8Array.of(1)
 
 /**
@@ -15,9 +15,9 @@ const CONFIRMED = Uint8Array.of(1)
  *       verifies      ◀──────────────────────── Admission
  *       confirmation ─────────────────────▶
  *
- * The dialler shows its certificate first, so that a stranger who knocks learns nothing of us, not even a name. A
- * refusal is the end of the connection, without a word; only a host that was a member and is revoked is told so, in
- * place of the answer.
+ * The dialler shows its certificate first, so that a stranger who connects learns nothing about us, not even a name. A
+ * refusal closes the connection without a reason; only a host that was a member and is revoked receives the reason,
+ * instead of the answer.
  */
 export class AdmissionExchange {
   readonly #lp: LengthPrefixedStream
@@ -28,15 +28,15 @@ export class AdmissionExchange {
     this.#signal = signal
   }
 
-  /** Shows our chain, if need be with why the other side is refused. */
+  /** Sends our chain, if necessary with the reason why the other side is refused. */
   async show(chain: readonly Uint8Array[], refusal = ''): Promise<void> {
     const message = create(identityPb.AdmissionSchema, { nodeChain: chain.map(der => new Uint8Array(der)), refusal })
     await this.#lp.write(toBinary(identityPb.AdmissionSchema, message), { signal: this.#signal })
   }
 
   /**
-   * The chain that the other side shows, and why it refuses us if it does. MESSAGE_TOO_LARGE, MESSAGE_MALFORMED, or libp2p's
-   * error if it hangs up.
+   * The chain that the other side shows, and the reason if it refuses us. Throws MESSAGE_TOO_LARGE, MESSAGE_MALFORMED, or
+   * libp2p's error if it closes.
    */
   async see(): Promise<{ readonly chain: readonly Uint8Array[]; readonly refusal: string }> {
     const bytes = (await this.#lp.read({ signal: this.#signal })).subarray()
@@ -55,7 +55,7 @@ export class AdmissionExchange {
     }
   }
 
-  /** Gives the connection back, with whatever the peer sent behind the exchange still unread. */
+  /** Returns the connection; everything that the peer sent after the exchange is still unread. */
   release(): MessageStream {
     return this.#lp.unwrap()
   }

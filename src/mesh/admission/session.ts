@@ -8,9 +8,9 @@ export interface Session {
   readonly peer: PeerKey
   readonly direction: Direction
   readonly raw: MessageStream
-  /** Order in which the sessions of this process began. */
+  /** The order in which the sessions of this process began. */
   readonly began: number
-  /** When something came from it last, by the clock of `performance.now()`. */
+  /** Time of the last data from the peer, by the clock of `performance.now()`. */
   heardMs: number
   state: { readonly name: 'admitting' } | OpenState
 }
@@ -19,7 +19,7 @@ interface OpenState {
   readonly name: 'open'
   readonly machine: string
   readonly since: number
-  /** What noise made of `raw`. */
+  /** The encrypted connection that noise made from `raw`. */
   readonly secured: MessageStream
 }
 
@@ -30,16 +30,16 @@ export interface OpenSession {
   readonly secured: MessageStream
 }
 
-/** What is to be done with a session that has passed the verifier. */
+/** The decision about a session that the verifier has accepted. */
 export type Resolution = { readonly keep: true; readonly replaces: readonly Session[] } | { readonly keep: false }
 
 /**
- * Sees to it that there is never more than one connection to a host, whoever dialled.
+ * Ensures that there is never more than one connection to a host, whichever side dialled.
  *
  * libp2p keeps every connection, but its services (gossipsub first of all) hold streams on one of them and notice the
  * loss of a host, not that of a connection. So the choice is made here, before libp2p learns of the second one.
  *
- * When two hosts dial each other at once, both apply the same rule: the connection dialled by the host with the
+ * When two hosts dial each other at the same time, both apply the same rule: the connection dialled by the host with the
  * smaller key stays.
  */
 export class Sessions {
@@ -51,7 +51,7 @@ export class Sessions {
     this.#self = self
   }
 
-  /** Takes note of a connection; it is forgotten when `raw` closes. */
+  /** Registers a connection; it is removed when `raw` closes. */
   begin(peer: PeerKey, direction: Direction, raw: MessageStream): Session {
     this.#count += 1
     const heardMs = performance.now()
@@ -70,7 +70,7 @@ export class Sessions {
     return session
   }
 
-  /** Asked by the side that answers, before it shows its certificate. */
+  /** Called by the side that answers, before it shows its certificate. */
   onAnswer(session: Session): Resolution {
     const crossing = this.#others(session).some(
       other => other.direction === 'outbound' && other.state.name === 'admitting'
@@ -78,24 +78,24 @@ export class Sessions {
     return crossing && this.#dialWins(session.peer) ? { keep: false } : { keep: true, replaces: [] }
   }
 
-  /** Asked by either side as its last step; what it says to replace must be closed before the session is used. */
+  /** Called by either side as its last step; close the session that it says to replace before using the new one. */
   onComplete(session: Session): Resolution {
     const others = this.#others(session)
     const open = others.filter(other => other.state.name === 'open')
     if (session.direction === 'outbound') {
-      // We dial only a host that we have no connection to: whatever is there now has come since.
+      // We dial only a host without a connection: a session that exists now came after the dial.
       if (open.length > 0) return { keep: false }
       const crossing = others.some(other => other.direction === 'inbound')
       return crossing && !this.#dialWins(session.peer) ? { keep: false } : { keep: true, replaces: [] }
     }
-    // A host that dials us has lost what it had, unless our own dial was completed in the meantime.
+    // A host that dials us has lost its connection, unless our own dial was completed in the meantime.
     const crossed = open.some(
       other => other.direction === 'outbound' && other.state.name === 'open' && other.state.since > session.began
     )
     return crossed && this.#dialWins(session.peer) ? { keep: false } : { keep: true, replaces: open }
   }
 
-  /** The session is in use from now on. */
+  /** Marks the session as in use. */
   opened(session: Session, machine: string, secured: MessageStream): void {
     this.#count += 1
     session.state = { name: 'open', machine, since: this.#count, secured }
@@ -107,7 +107,7 @@ export class Sessions {
     return undefined
   }
 
-  /** Sessions in use from which nothing came for so long. */
+  /** Sessions in use that received nothing for this long. */
   silentFor(ms: number): OpenSession[] {
     const sinceMs = performance.now() - ms
     return [...this.#byPeer.values()].flatMap(all =>
@@ -117,12 +117,12 @@ export class Sessions {
     )
   }
 
-  /** Whether there is another connection to the same host, so that the loss of this one is no loss. */
+  /** Whether there is another connection to the same host, so that the host is not lost with this one. */
   isSpare(session: Session): boolean {
     return this.#others(session).length > 0
   }
 
-  /** Machine name that the peer's certificate showed, if there is an admitted connection to it. */
+  /** Machine name in the peer's certificate, if there is an admitted connection to it. */
   machineOf(peer: PeerKey): string | undefined {
     for (const session of this.#byPeer.get(peer) ?? []) {
       if (session.state.name === 'open') return session.state.machine

@@ -12,10 +12,10 @@ export interface ConnectionsDeps {
   readonly isStopping: () => boolean
 }
 
-/** Addresses of one host that are taken from what it says of itself. */
+/** The number of addresses that are accepted from a host about itself. */
 const MAX_IDENTIFIED = 16
 
-/** The connections to admitted hosts: which there are, when they come and go, and how they are closed. */
+/** The connections to admitted hosts: lists them, reports when they open and close, and closes them. */
 export class Connections {
   readonly #deps: ConnectionsDeps
   readonly #onConnect: Array<(peer: PeerKey, machine: string) => void> = []
@@ -26,7 +26,7 @@ export class Connections {
     this.#deps = deps
   }
 
-  /** Begins to notify the listeners. To be called once. */
+  /** Begins to notify the listeners. Call it once. */
   watch(): void {
     const { node } = this.#deps
     node.addEventListener('peer:connect', event => this.#connected(event.detail))
@@ -35,11 +35,11 @@ export class Connections {
   }
 
   peers(): PeerKey[] {
-    // Not `getPeers`: it makes an id of each peer's text anew.
+    // `getPeers` is not used: it makes a new id from each peer's text.
     return [...new Set(this.#deps.node.getConnections().map(({ remotePeer }) => peerKeyFromId(remotePeer)))]
   }
 
-  /** The connection to a peer that streams can be opened on. */
+  /** The connection to a peer on which streams can be opened. */
   openTo(peer: PeerKey): Connection | undefined {
     return this.#deps.node.getConnections(toPeerId(peer)).find(connection => connection.status === 'open')
   }
@@ -58,28 +58,29 @@ export class Connections {
     this.#onDisconnect.push(listener)
   }
 
-  /** Called with the multiaddrs at which an admitted host says that it listens; each names the host. */
+  /** Calls the listener with the multiaddrs at which an admitted host says that it listens; each names the host. */
   onIdentify(listener: (multiaddrs: string[]) => void): void {
     this.#onIdentify.push(listener)
   }
 
-  /** Closes the connection to a peer, with a farewell if it takes one within a second. */
+  /** Closes the connection to a peer, cleanly if the peer reacts within a second. */
   async close(peer: PeerKey): Promise<void> {
     const { node } = this.#deps
     await within(CLOSE_TIMEOUT_MS, [], signal => node.hangUp(toPeerId(peer), { signal })).catch(() => {})
-    // hangUp gives up on its deadline; an evicted host must not stay for that.
+    // hangUp fails at its deadline; an evicted host must not stay for that reason.
     this.cutOff(peer)
   }
 
   /** Closes the connection to a peer at once. */
   cutOff(peer: PeerKey): void {
-    for (const connection of this.#deps.node.getConnections(toPeerId(peer))) connection.abort(new Error('cut off'))
+    for (const connection of this.#deps.node.getConnections(toPeerId(peer)))
+      connection.abort(new Error('closed at once'))
   }
 
   #connected(id: PeerId): void {
     const peer = peerKeyFromId(id)
     const machine = this.machineOf(peer)
-    // The connection has gone before its arrival was told; its departure will be told too.
+    // The connection closed before its arrival was reported; its departure will be reported too.
     if (machine === undefined) return
     this.#deps.log.info('host connected', { peer, machine })
     this.#notify(this.#onConnect, listener => listener(peer, machine))

@@ -10,7 +10,7 @@ export interface PeerStreamsDeps {
   readonly openTo: (peer: PeerKey) => Connection | undefined
 }
 
-/** Opens streams to hosts, dialling them first if need be. */
+/** Opens streams to hosts, and dials them first if necessary. */
 export class PeerStreams {
   readonly #deps: PeerStreamsDeps
 
@@ -18,7 +18,7 @@ export class PeerStreams {
     this.#deps = deps
   }
 
-  /** DESTINATION_UNREACHABLE when the peer is not connected or takes no more streams, libp2p's errors, the signal's reason. */
+  /** Throws DESTINATION_UNREACHABLE if not connected or the peer takes no more streams, libp2p's errors, the signal's reason. */
   async open(peer: PeerKey, { name, limits }: StreamProtocol, signal: AbortSignal): Promise<Stream> {
     await this.#deps.ensure(peer, signal)
     const connection = this.#deps.openTo(peer)
@@ -26,14 +26,14 @@ export class PeerStreams {
       throw new WarrenError(ErrorCode.DestinationUnreachable, `no connection to ${peer}`)
     }
     const stream = await connection.newStream(name, { ...limits, signal })
-    // Above the peer's limit, the stream is handed out already reset, without an error.
+    // Above the peer's limit, libp2p returns a stream that is already reset, without an error.
     if (stream.status !== 'open') {
       throw new WarrenError(ErrorCode.DestinationUnreachable, `the peer refused a stream for ${name}`)
     }
     return stream
   }
 
-  /** As `open`, as a Duplex of Node. */
+  /** Like `open`, as a Duplex of Node. */
   async openDuplex(peer: PeerKey, protocol: StreamProtocol, signal: AbortSignal): Promise<StreamDuplex> {
     return new StreamDuplex(await this.open(peer, protocol, signal))
   }

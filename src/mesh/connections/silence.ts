@@ -5,10 +5,10 @@ import type { Pinger } from '../libp2p-shims/index.ts'
 import { SILENCE_CHECK_MS, SILENCE_MS, SILENCE_TIMEOUT_MS } from '../limits.ts'
 
 /**
- * Ends connections whose other end is gone without a word, so that they are made anew.
+ * Closes connections whose other end has vanished, so that they are dialled again.
  *
- * Only one that nothing came from for a while is asked. libp2p's own monitor asks every connection every time, each on a
- * new stream; in a mesh of many that is most of what hosts at rest do, and what they say anyway is sign enough.
+ * Only a connection that received nothing for a while is checked. libp2p's own monitor checks every connection every time, each
+ * on a new stream; in a large mesh that is most of the work of idle hosts, and their other traffic proves enough.
  */
 export function silenceCheck(sessions: Sessions, pinger: Pinger, log: Logger): () => Startable {
   return () => {

@@ -1,37 +1,37 @@
 import { Duplex } from 'node:stream'
 import type { Stream } from '@libp2p/interface'
 
-/** A single send is at most so large: what the window does not take is held by the stream, up to this. */
+/** The largest single send: the stream buffers up to this size of what the window does not accept. */
 const SEND_BYTES = 64 * 1024
 
-/** What a TCP socket says of a peer that vanished or broke off; so callers need no second kind of handling. */
+/** The error that a TCP socket reports for a peer that vanished or reset; so callers handle both in the same way. */
 function resetError(cause?: unknown): Error {
-  return Object.assign(new Error('the stream was cut by the peer or the link', { cause }), { code: 'ECONNRESET' })
+  return Object.assign(new Error('the peer or the link broke the stream', { cause }), { code: 'ECONNRESET' })
 }
 
 /**
- * A libp2p stream as a Node Duplex: half-close each way, back-pressure each way, bounded memory.
+ * A libp2p stream as a Node Duplex: half-close and back-pressure in each direction, bounded memory.
  *
- * The readable side ends only if the peer said so and everything before that was delivered; any other end is an error
- * of code ECONNRESET. A reader that stalls holds at most two windows of the stream.
+ * The readable side ends only if the peer ended it and everything before that was delivered; any other end is an error
+ * with code ECONNRESET. A reader that stalls holds at most two windows of the stream.
  */
 export class StreamDuplex extends Duplex {
   readonly #stream: Stream
   #sawFin: boolean
   #finalCalled = false
-  // The reader has enough. Distinct from the stream's own status, which must not change while it is resuming.
+  // The reader's buffer is full. Distinct from the stream's own status, which must not change while it is resuming.
   #wantsPause = false
   #resuming = false
-  // Ends the wait of a write, whichever of drain and close comes first.
+  // Ends the wait of a write, at the first of drain and close.
   #drained: (() => void) | undefined
 
   constructor(stream: Stream) {
     super({ allowHalfOpen: true, readableHighWaterMark: SEND_BYTES, writableHighWaterMark: SEND_BYTES })
     this.#stream = stream
-    // A FIN that came before us. A dead link reads 'closed' here too, but is then no longer 'open'.
+    // A FIN that arrived before this object existed. A dead link reads 'closed' here too, but is then no longer 'open'.
     this.#sawFin = stream.status === 'open' && stream.remoteWriteStatus === 'closed'
     stream.addEventListener('remoteCloseWrite', () => {
-      // Not the end yet: what is buffered comes after this event.
+      // This is not the end yet: the buffered data comes after this event.
       this.#sawFin = true
     })
     stream.addEventListener('end', () => {
@@ -41,8 +41,8 @@ export class StreamDuplex extends Duplex {
       this.#onClose(event.error)
     })
     stream.addEventListener('drain', () => {
-      // After the stream has tried to send what it holds. A connection that takes more says so to all of its streams, and
-      // one without a window would otherwise take a part at each such event, until it breaks off at its limit.
+      // Runs after the stream has tried to send its buffer. A connection that can take more notifies all of its streams, and
+      // a stream without a window would otherwise take a part at each event, until it fails at its limit.
       queueMicrotask(() => {
         if (!stream.writableNeedsDrain) this.#drained?.()
       })
@@ -77,7 +77,7 @@ export class StreamDuplex extends Duplex {
           callback(resetError(err))
           return
         }
-        // The event and not onDrain(), which resolves at once after the first time. It may also have come already.
+        // The event is used, not onDrain(), which resolves at once after the first time. It may also have fired already.
         if (!more && this.#stream.writableNeedsDrain) {
           this.#drained = next
           return
@@ -96,7 +96,7 @@ export class StreamDuplex extends Duplex {
     this.#finalCalled = true
     this.#stream.close().then(
       () => {
-        // close() also resolves when an abort emptied the buffer it was waiting for.
+        // close() also resolves when an abort emptied the buffer that it was waiting for.
         const { status } = this.#stream
         callback(status === 'aborted' || status === 'reset' ? resetError() : null)
       },
@@ -116,8 +116,8 @@ export class StreamDuplex extends Duplex {
   #onMessage(bytes: Uint8Array): void {
     if (this.push(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength))) return
     this.#wantsPause = true
-    // Pausing inside resume() would not hold: resume() grants the peer a window after it has delivered, pause or no
-    // pause, and the buffer would overrun. #resume() does it afterwards.
+    // A pause inside resume() would have no effect: resume() grants the peer a window after it has delivered, in any case,
+    // and the buffer would overrun. #resume() does it afterwards.
     if (!this.#resuming) this.#pause()
   }
 
@@ -130,7 +130,7 @@ export class StreamDuplex extends Duplex {
     try {
       this.#stream.resume()
     } catch (err) {
-      // A stream that closed under us; if that was not its proper end, the close event has said so already.
+      // The stream closed during the call; if that was not a clean end, the close event has reported it already.
       if (!this.#stream.readableEnded) this.destroy(resetError(err))
     } finally {
       this.#resuming = false
@@ -140,14 +140,14 @@ export class StreamDuplex extends Duplex {
 
   #onEnd(): void {
     const { status } = this.#stream
-    // An abort or a reset drops what is buffered and then says 'end' as well.
+    // An abort or a reset drops the buffered data and then also emits 'end'.
     if (this.#sawFin && status !== 'aborted' && status !== 'reset') this.push(null)
     else this.destroy(resetError())
   }
 
   #onClose(err: Error | undefined): void {
-    // A dying link closes the stream without an error: only a FIN each way makes a close clean. Whether ours got out
-    // is what _final waits for.
+    // A dying link closes the stream without an error: a close is clean only with a FIN in each direction. `_final` waits
+    // until ours was sent.
     if (err !== undefined || !this.#sawFin || !this.#finalCalled) this.destroy(resetError(err))
     this.#drained?.()
   }

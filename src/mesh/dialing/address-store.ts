@@ -11,31 +11,31 @@ import {
 import type { PeerAddress } from './addresses.ts'
 
 /**
- * How we came to know of a host. A seed is configured and never forgotten; a member was named by somebody admitted; a
+ * The source of our knowledge of a host. A seed is configured and never forgotten; a member was named by an admitted host; a
  * hint is an answer on the local network, which anybody can give.
  */
 export type AddressSource = 'seed' | 'member' | 'hint'
 
-/** One host to be dialled, or one address of which we do not know who is there. */
+/** One host to be dialled, or one address whose host is unknown. */
 export interface Target {
   readonly key: string
   readonly peer: PeerKey | undefined
-  /** Who answered there last, if the address does not say. */
+  /** The host that answered there last, if the address does not name one. */
   resolved: PeerKey | undefined
   source: AddressSource
-  /** Best first: the one that worked last, then the latest heard. */
+  /** Best first: the one that worked last, then the latest learned. */
   addresses: string[]
   failures: number
   /** Not to be dialled before this monotonic time. */
   notBeforeMs: number
-  /** Last time we were connected; decides who is forgotten when the book is full. */
+  /** Last time we were connected; decides which host is forgotten when the store is full. */
   lastConnectedMs: number
   /** Where the next round of addresses begins. */
   turn: number
 }
 
 /**
- * How long the host with the larger key waits for the other to dial, in milliseconds: two members mostly learn of each
+ * How long the host with the larger key waits for the other to dial, in milliseconds: two members usually learn of each
  * other at the same moment, and if both dial, one of the two handshakes is wasted.
  */
 export function headStartMs(self: PeerKey, peer: PeerKey): number {
@@ -45,8 +45,8 @@ export function headStartMs(self: PeerKey, peer: PeerKey): number {
 const RANK: Record<AddressSource, number> = { seed: 2, member: 1, hint: 0 }
 
 /**
- * Whom we could dial and where. Pure, and bounded: at most 2,048 hosts, of which at most 64 by hint, at most eight
- * addresses each. Seeds are beyond these limits, since the operator wrote them.
+ * The hosts that we can dial, and their addresses. Pure, and bounded: at most 2,048 hosts, of which at most 64 by hint, at most
+ * eight addresses each. Seeds are exempt from these limits, since the operator wrote them.
  */
 export class AddressStore {
   readonly #self: PeerKey
@@ -56,7 +56,7 @@ export class AddressStore {
     this.#self = self
   }
 
-  /** Notes an address. A standing only ever rises. Ourselves are left out. */
+  /** Adds an address. The source of a host only ever rises. Our own addresses are left out. */
   add({ address, peer }: PeerAddress, source: AddressSource, nowMs: number): void {
     if (peer === this.#self) return
     const key = peer ?? address
@@ -76,7 +76,7 @@ export class AddressStore {
       }
       this.#targets.set(key, target)
     }
-    // What anybody can claim must not push out an address that somebody admitted gave us.
+    // An address that anybody can claim must not replace an address from an admitted host.
     const full = target.addresses.length >= MAX_ADDRESSES_PER_PEER
     if (!target.addresses.includes(address) && !(full && RANK[source] < RANK[target.source])) {
       const keep = source === 'hint' ? [...target.addresses, address] : [address, ...target.addresses]
@@ -87,7 +87,7 @@ export class AddressStore {
     if (RANK[source] > RANK[target.source]) target.source = source
   }
 
-  /** Everybody, seeds first. */
+  /** All targets, seeds first. */
   targets(): Target[] {
     return [...this.#targets.values()].sort((a, b) => RANK[b.source] - RANK[a.source])
   }
@@ -96,7 +96,7 @@ export class AddressStore {
     return this.#targets.get(peer)
   }
 
-  /** How many hosts the mesh has, as far as we know, without us. Suspicion gossip do not count. */
+  /** The number of known hosts of the mesh, without us. Hints do not count. */
   members(): number {
     let count = 0
     for (const target of this.#targets.values()) {
@@ -118,9 +118,9 @@ export class AddressStore {
     return [...addresses, ...addresses].slice(start, start + ADDRESSES_PER_ROUND)
   }
 
-  /** `address` led to the host: it is the first to try from now on. */
+  /** `address` led to the host: it is tried first from now on. */
   succeeded(target: Target, address: string | undefined, nowMs: number): void {
-    // A link that is back mostly leads to more than one host; each would otherwise be found after a wait of its own.
+    // A restored link usually leads to several hosts; without this, each would be found only after a wait of its own.
     if (target.failures > 0) this.#hurry(target, nowMs)
     target.failures = 0
     target.turn = 0
@@ -150,7 +150,7 @@ export class AddressStore {
     )
     const max = source === 'hint' ? MAX_HINTED_PEERS : MAX_KNOWN_PEERS
     if (same.length < max) return true
-    // A flood of hints must not push out the ones we are working on; a new member is worth more than a lost one.
+    // A flood of hints must not replace the hosts that are being dialled; a new member is worth more than a lost one.
     if (source === 'hint') return false
     const oldest = same.reduce((a, b) => (b.lastConnectedMs < a.lastConnectedMs ? b : a))
     this.#targets.delete(oldest.key)

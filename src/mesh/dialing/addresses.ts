@@ -4,13 +4,13 @@ import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { type PeerKey, parsePeerKey } from '../../identity/index.ts'
 import { MAX_ADDRESS_LENGTH } from '../limits.ts'
 
-/** Where a peer may be: `address` has no `/p2p/`; `peer` is absent if the address does not say who is there. */
+/** A possible address of a peer: `address` has no `/p2p/`; `peer` is absent if the address does not name one. */
 export interface PeerAddress {
   readonly address: string
   readonly peer: PeerKey | undefined
 }
 
-/** Splits a multiaddr over TCP. INVALID_ARGUMENT for anything else, however long or odd. */
+/** Splits a multiaddr over TCP. Throws INVALID_ARGUMENT for any other text, however long. */
 export function parsePeerAddress(text: string): PeerAddress {
   const refused = (why: string, cause?: unknown): WarrenError =>
     new WarrenError(ErrorCode.InvalidArgument, `"${text.slice(0, MAX_ADDRESS_LENGTH)}" is not a mesh address: ${why}`, {
@@ -37,7 +37,7 @@ export function dialAddress(address: string, peer: PeerKey | undefined): Multiad
   return multiaddr(peer === undefined ? address : `${address}/p2p/${peer}`)
 }
 
-/** The multiaddr to listen at. INVALID_OPTION unless `host` is an IP address. */
+/** The multiaddr to listen at. Throws INVALID_OPTION unless `host` is an IP address. */
 export function listenAddress({ host, port }: { readonly host: string; readonly port: number }): string {
   const family = isIP(host)
   if (family === 0 || !Number.isInteger(port) || port < 0 || port > 65_535) {
@@ -48,7 +48,7 @@ export function listenAddress({ host, port }: { readonly host: string; readonly 
   return `/ip${family}/${host}/tcp/${port}`
 }
 
-/** What others are told: `hosts` with the port that this one listens at, all naming `self`. Nothing before it listens. */
+/** The addresses for other hosts: `hosts` with the port of this mesh, all naming `self`. Empty until it listens. */
 export function advertised(hosts: readonly string[], listening: readonly Multiaddr[], self: PeerKey): Multiaddr[] {
   const port = listening.flatMap(address => address.getComponents()).find(part => part.name === 'tcp')?.value
   if (port === undefined) return []

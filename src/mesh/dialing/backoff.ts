@@ -1,8 +1,8 @@
 import { BACKOFF_MAX_MS, BACKOFF_MIN_MS } from '../limits.ts'
 
 /**
- * How long to wait before the next dial, in milliseconds: 250 ms, doubled by each failure up to 10 s, of which a random
- * half is taken off, so that hosts that lost each other at one moment do not return at one moment.
+ * How long to wait before the next dial, in milliseconds: 250 ms, doubled by each failure up to 10 s, minus a random
+ * part of up to a half, so that hosts that lost each other at the same moment do not return at the same moment.
  *
  * `random` is in 0…1.
  */

@@ -7,7 +7,7 @@ import { dialAddress } from './addresses.ts'
 
 type Node = Pick<Libp2p, 'dial' | 'getDialQueue'>
 
-/** Connects to an address and resolves to the host that is there, which must be `peer` if that is given. */
+/** Connects to an address and resolves to the host there, which must be `peer` if that is given. */
 export async function dial(
   node: Node,
   address: string,
@@ -20,8 +20,8 @@ export async function dial(
   return peerKeyFromId(connection.remotePeer)
 }
 
-// Resolves once libp2p has no dial to that host in hand. A new one would be joined to it, and fail with it: an address that
-// timed out would take the next one down too.
+// Resolves once libp2p has no dial to that host in progress. It would join a new dial to the old one, and both would fail:
+// an address that timed out would make the next one fail too.
 async function settled(node: Node, peer: PeerKey | undefined, address: string, signal: AbortSignal): Promise<void> {
   const pending = (): boolean =>
     node.getDialQueue().some(queued => {

@@ -6,7 +6,7 @@ import { mdns } from '@libp2p/mdns'
 type Components = Parameters<ReturnType<typeof mdns>>[0] & Parameters<ReturnType<typeof bootstrap>>[0]
 
 /**
- * Under what name agents look for each other on the local network. Members of a trust domain agree on it, and others
+ * The name under which agents look for each other on the local network. Members of a trust domain agree on it, and others
  * cannot read the trust domain from it.
  */
 export function serviceTag(trustDomain: string): string {
@@ -20,12 +20,12 @@ export interface DiscoveryOptions {
   /** Multiaddrs with `/p2p/`. */
   readonly bootstrap: readonly string[]
   readonly onSeed: (multiaddrs: string[]) => void
-  /** Anybody on the local network can make this say anything. */
+  /** Anybody on the local network can make this report anything. */
   readonly onHint: (multiaddrs: string[]) => void
 }
 
 /**
- * mDNS and bootstrap, as a service whose findings go to us alone.
+ * mDNS and bootstrap, as a service that reports only to this mesh.
  *
  * As ordinary `peerDiscovery` modules they would also write every answer of the local network, true or not, into
  * libp2p's peer store, which has no bound.

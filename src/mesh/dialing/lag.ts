@@ -1,13 +1,13 @@
 /**
- * How late this process runs, by how late its own ticks come: a stalled event loop, or a machine that is short of
- * processors. Pure: the time is an argument.
+ * How late this process runs, measured by the delay of its own ticks: the event loop stalls, or the machine lacks
+ * processor time. Pure: the time is an argument.
  */
 export class Lag {
   readonly #intervalMs: number
   #lastMs: number | undefined
   #ms = 0
 
-  /** @param intervalMs what should lie between two ticks, at most 1.25 times which is no lag */
+  /** @param intervalMs the intended time between two ticks; up to 1.25 times this is no lag */
   constructor(intervalMs: number) {
     this.#intervalMs = intervalMs * 1.25
   }

@@ -18,7 +18,7 @@ import { Lag } from './lag.ts'
 
 export interface RedialerDeps {
   readonly self: PeerKey
-  /** Connects and resolves to whoever is there. `peer` is demanded if given. */
+  /** Connects and resolves to the host there. If `peer` is given, it must be that host. */
   readonly dial: (address: string, peer: PeerKey | undefined, signal: AbortSignal) => Promise<PeerKey>
   readonly connected: () => readonly PeerKey[]
   readonly isConnected: (peer: PeerKey) => boolean
@@ -30,15 +30,15 @@ export interface RedialerDeps {
 /**
  * Keeps us connected: to all members up to 64, else to at least 14, and to the seeds always.
  *
- * It never gives up on a seed or a member; it only waits longer, up to 10 s. What discovery finds is no more than a
- * hint to it. libp2p itself redials nobody for long.
+ * It never gives up on a seed or a member; it only waits longer, up to 10 s. A host from local discovery is only a
+ * hint. libp2p itself does not redial a host for long.
  */
 export class Redialer {
   readonly #deps: RedialerDeps
   readonly #store: AddressStore
   readonly #attempts = new Map<string, Promise<boolean>>()
   readonly #lag = new Lag(REDIAL_TICK_MS)
-  /** Until then nobody is to be dialled, unless something happens. */
+  /** No dial is due before this time, unless something happens. */
   #restUntilMs = 0
 
   constructor(deps: RedialerDeps) {
@@ -57,10 +57,10 @@ export class Redialer {
     )
   }
 
-  /** Notes where hosts may be, of each the best first. Text that is no address of a mesh is logged and left out. */
+  /** Adds possible addresses of hosts, the best first for each. Text that is not a mesh address is logged and left out. */
   hint(multiaddrs: readonly string[], source: AddressSource): void {
     this.#restUntilMs = 0
-    // What is heard last is tried first, and of too many the ones heard first go.
+    // The latest address is tried first; when there are too many, the earliest are dropped.
     for (const text of multiaddrs.toReversed()) {
       try {
         this.#store.add(parsePeerAddress(text), source, this.#deps.clock.monotonicMs())
@@ -89,7 +89,7 @@ export class Redialer {
   }
 
   /**
-   * Connects to a peer on demand, whatever its turn. Resolves to whether it is connected; rejects with the signal's
+   * Connects to a peer on demand, without waiting for its turn. Resolves to whether it is connected; rejects with the signal's
    * reason.
    */
   async ensure(peer: PeerKey, signal: AbortSignal): Promise<boolean> {
@@ -103,7 +103,7 @@ export class Redialer {
     const now = clock.monotonicMs()
     this.#lag.tick(now)
     if (now < this.#restUntilMs) return
-    // On a machine that is short of time, more handshakes at once only make all of them too late.
+    // On a machine that lacks processor time, more handshakes at once only make all of them too late.
     const parallel = this.#lag.ms > LAGGING_MS ? MAX_PARALLEL_DIALS / 4 : MAX_PARALLEL_DIALS
     const fullMesh = this.#store.members() < FULL_MESH_MEMBERS
     const targets = this.#store.targets()
@@ -142,8 +142,8 @@ export class Redialer {
     for (const address of this.#store.round(target)) {
       if (signal.aborted) return false
       try {
-        // Each address has its own deadline, so that one that swallows packets does not use up the others' time.
-        // What our own slowness takes is given back.
+        // Each address has its own deadline, so that one that drops packets does not use up the time of the others.
+        // The time that our own lag takes is added to the deadline.
         const timeoutMs = Math.min(ADDRESS_DIAL_TIMEOUT_MS + 10 * this.#lag.ms, MAX_ADDRESS_DIAL_TIMEOUT_MS)
         const found = await within(timeoutMs, [signal], limit => raceAbort(dial(address, target.peer, limit), limit))
         target.resolved = found
@@ -151,7 +151,7 @@ export class Redialer {
         return true
       } catch (err) {
         reason = err
-        // The other side may have been quicker; then our dial is refused as the second one.
+        // The other side may have been faster; then our dial is refused as the second one.
         if (target.peer !== undefined && isConnected(target.peer)) return true
       }
     }

@@ -11,8 +11,8 @@ type Components = Pick<GossipSubComponents, 'registrar' | 'connectionManager'>
  * Gives a connection a new gossip stream when it has lost its own.
  *
  * gossipsub opens its stream to a host once, when the host appears. If that stream is dropped while the connection
- * lives on (the backlog of a slow host overflowed, say), the host would hear nothing more from us for as long as the
- * connection lasts.
+ * stays open (for example, the backlog of a slow host overflowed), the host would receive no more gossip from us for as long
+ * as the connection lasts.
  */
 export function gossipRepair(log: Logger): (components: Components) => Startable {
   return components => {

@@ -7,7 +7,7 @@ import type { MeshTopic } from '../types.ts'
 import type { PacedRegistrar } from './paced-registrar.ts'
 
 export const TOPICS: readonly MeshTopic[] = ['registry', 'policy']
-/** Messages above are announced to neighbours when they have come, so that they are not sent again. */
+/** Larger messages are announced to neighbours when they have arrived, so that they are not sent again. */
 const IDONTWANT_BYTES = 8 * 1024
 /** Name of a topic on the wire. */
 export function topicName(trustDomain: string, topic: MeshTopic): string {
@@ -18,11 +18,11 @@ export interface GossipServiceDeps {
   readonly trustDomain: string
   readonly paced: PacedRegistrar
   readonly log: Logger
-  /** How gossipsub is made. @default gossipsub */
+  /** Makes gossipsub. @default gossipsub */
   readonly make?: typeof gossipsub
 }
 
-/** The gossipsub service of libp2p, as this mesh wants it. It reads what neighbours send through `paced`. */
+/** The gossipsub service of libp2p with the options of this mesh. It reads the data of neighbours through `paced`. */
 export function gossipService({
   trustDomain,
   paced,
@@ -31,10 +31,10 @@ export function gossipService({
 }: GossipServiceDeps): ReturnType<typeof gossipsub> {
   return ({ logger, peerId, privateKey, peerStore, connectionManager, registrar }) => {
     const own = { logger, peerId, privateKey, peerStore, connectionManager, registrar: paced.wrap(registrar) }
-    // We say when a message is passed on; until then it is noted who else has it. See `Gossip`.
+    // This mesh decides when a message is forwarded; until then it records which neighbours have it. See `Gossip`.
     const pubsub = make({ ...optionsOf(trustDomain), asyncValidation: true })(own)
     if (verdictsOf(pubsub) !== undefined) return pubsub
-    const reason = 'it takes no verdicts; every message is passed on at once, which each host then has several times'
+    const reason = 'it takes no verdicts; every message is forwarded at once, so each host receives it several times'
     log.warn('a library has changed inside', { component: '@libp2p/gossipsub', reason })
     return make(optionsOf(trustDomain))(own)
   }
@@ -42,20 +42,20 @@ export function gossipService({
 
 function optionsOf(trustDomain: string): Partial<GossipsubOpts> {
   return {
-    // What is gossiped carries its author's own signature; one by the libp2p key would say nothing more.
+    // Gossip carries its author's own signature; another one by the libp2p key would add nothing.
     globalSignaturePolicy: StrictNoSign,
     // The default hashes the data alone: the same bytes under another topic would then count as seen.
     msgIdFn: messageId,
     allowedTopics: TOPICS.map(topic => topicName(trustDomain, topic)),
-    // The default punishes more than 10 hosts behind one address until nobody listens to them.
+    // The default punishes more than 10 hosts behind one address until they receive nothing.
     scoreParams: { IPColocationFactorWeight: 0 },
-    // No digests of what was said (IHAVE): the registry asks its neighbours for what it missed, more often and by itself.
+    // No digests of past messages (IHAVE): the registry asks its neighbours for missed messages, more often.
     Dlazy: 0,
     gossipFactor: 0,
-    // A word of a message that is not wanted any more costs as much as a message of this size.
+    // A notice that a message is not wanted any more costs as much as a message of this size.
     idontwantMinDataSize: IDONTWANT_BYTES,
-    // Neighbours that a message is passed on to; the defaults are 6, 4, 12, 4 and 2. An author tells all its connections
-    // itself, and who missed a message asks for it within 1.5 s: the rest is duplicates, of which each host had six.
+    // Neighbours to which a message is forwarded; the defaults are 6, 4, 12, 4 and 2. An author sends to all its connections,
+    // and a host that missed a message asks for it within 1.5 s: more would be duplicates, of which each host had six.
     D: 4,
     Dlo: 3,
     Dhi: 6,
@@ -63,13 +63,13 @@ function optionsOf(trustDomain: string): Partial<GossipsubOpts> {
     Dout: 1,
     fallbackToFloodsub: false,
     emitSelf: false,
-    // A message that found nobody must not count as seen, or its repetition would be suppressed.
+    // A message that reached no neighbour must not count as seen, or its repetition would be suppressed.
     allowPublishToZeroTopicPeers: false,
     ignoreDuplicatePublishError: true,
     runOnLimitedConnection: true,
-    // Encoded once for all that it goes to.
+    // A message is encoded once for all neighbours.
     batchPublish: true,
-    // A neighbour has one, and for a moment a second when the first is lost. Each has a turn of its own.
+    // A neighbour has one stream, and for a moment a second when the first is lost. Each has a turn of its own.
     maxInboundStreams: 2,
     awaitRpcHandler: true,
     awaitRpcMessageHandler: true,

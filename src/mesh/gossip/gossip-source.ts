@@ -3,18 +3,18 @@ import type { Stream } from '@libp2p/interface'
 import { ByteQueue } from '../../wire/index.ts'
 import { GOSSIP_TURN_BYTES, MAX_GOSSIP_WAITING_BYTES } from '../limits.ts'
 
-/** What gossipsub uses of a stream that a neighbour has opened. */
+/** The members of a neighbour's stream that gossipsub uses. */
 export interface Source extends Pick<Stream, 'abort' | 'close' | 'protocol'>, AsyncIterable<Uint8Array> {
   /** Whether anybody has begun to read it. */
   readonly isRead: () => boolean
 }
 
 /**
- * What comes over a stream, at most `GOSSIP_TURN_BYTES` in a turn of the event loop. More waits; where
- * `MAX_GOSSIP_WAITING_BYTES` wait, `onFull` is called and the peer has to wait with the rest.
+ * The data of a stream, at most `GOSSIP_TURN_BYTES` in one turn of the event loop. More data waits; when
+ * `MAX_GOSSIP_WAITING_BYTES` wait, `onFull` is called and the peer must wait with the rest.
  *
- * gossipsub takes message after message with promises alone: a burst that has come would be worked off, signatures and
- * all, before anything else that this host does had its turn, and was held without a bound until then.
+ * gossipsub processes message after message with promises alone: without turns, a whole burst, signatures included, would be
+ * processed before any other work of this host, and held in memory without a bound until then.
  */
 export function inTurns(stream: Stream, onFull: () => void): Source {
   const queue = new ByteQueue()
@@ -60,7 +60,7 @@ export function inTurns(stream: Stream, onFull: () => void): Source {
       }
       if (stream.readStatus === 'paused') {
         stream.resume()
-        // What had come meanwhile is in the queue now.
+        // The queue now holds the data that arrived meanwhile.
         await nextTurn()
       } else if (ended) {
         if (failure !== undefined) throw failure

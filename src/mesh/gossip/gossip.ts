@@ -24,10 +24,10 @@ export interface GossipDeps {
 }
 
 /**
- * Publishes to and listens on the topics of one trust domain.
+ * Publishes to the topics of one trust domain and receives from them.
  *
- * What came straight from its author is passed on after a short and random wait: in a mesh where the author reaches all,
- * everybody has it by then, each link carries it once and not both ways, and the copies do not compete with the first.
+ * A message that came directly from its author is forwarded after a short random wait: in a mesh where the author reaches all
+ * hosts, all have it by then, each link carries it once and not in both directions, and no copy competes with the original.
  */
 export class Gossip {
   readonly #pubsub: GossipSub
@@ -54,7 +54,7 @@ export class Gossip {
     })
   }
 
-  /** Sets the handler of a topic. Before `start`. */
+  /** Sets the handler of a topic. Call it before `start`. */
   on(topic: MeshTopic, handler: GossipHandler): void {
     const validate: TopicValidatorFn = (neighbour: PeerId, message: Message) => {
       const verdict = this.#verifyChain(topic, handler, peerKeyFromId(neighbour), message.data)
@@ -64,23 +64,23 @@ export class Gossip {
     this.#pubsub.topicValidators.set(topicName(this.#trustDomain, topic), validate)
   }
 
-  /** Joins the topics. After libp2p has started. UNSUPPORTED if gossipsub does not read in turns. */
+  /** Joins the topics. Call it after libp2p has started. Throws UNSUPPORTED if gossipsub does not read in turns. */
   start(): void {
     this.#paced.start()
     for (const topic of TOPICS) this.#pubsub.subscribe(topicName(this.#trustDomain, topic))
   }
 
-  /** Before libp2p stops. */
+  /** Call it before libp2p stops. */
   stop(): void {
     this.#paced.stop()
   }
 
-  /** Neighbours that have joined a topic: what is published goes to all of them. */
+  /** Neighbours that have joined a topic: published messages go to all of them. */
   listening(topic: MeshTopic): PeerKey[] {
     return this.#pubsub.getSubscribers(topicName(this.#trustDomain, topic)).map(peerKeyFromId)
   }
 
-  /** To how many neighbours the message went. MESSAGE_TOO_LARGE. */
+  /** Publishes, and returns the number of neighbours that the message was sent to. Throws MESSAGE_TOO_LARGE. */
   async publish(topic: MeshTopic, bytes: Uint8Array): Promise<number> {
     if (bytes.length > MAX_GOSSIP_BYTES) {
       throw new WarrenError(
@@ -91,9 +91,9 @@ export class Gossip {
     const name = topicName(this.#trustDomain, topic)
     try {
       const { recipients } = await this.#pubsub.publish(name, bytes)
-      // It can resolve without having sent anything: streams that are gone, or too full.
+      // publish can resolve without having sent anything: streams may be closed, or too full.
       if (recipients.length === 0 && this.#pubsub.getSubscribers(name).length > 0) {
-        this.#log.debug('gossip reached nobody', { protocol: name, bytesOut: bytes.length })
+        this.#log.debug('gossip reached no neighbour', { protocol: name, bytesOut: bytes.length })
       }
       return recipients.length
     } catch (err) {

@@ -6,16 +6,16 @@ import { inTurns } from './gossip-source.ts'
 type Registrar = GossipSubComponents['registrar']
 
 export interface PacedRegistrarDeps {
-  /** Called with whose stream was made to wait. */
+  /** Called with the peer whose stream must wait. */
   readonly onFull: (connection: Connection) => void
   readonly log: Logger
 }
 
 /**
- * The registrar of libp2p for gossipsub: what neighbours send reaches it by `inTurns`.
+ * The registrar of libp2p for gossipsub: the data of neighbours reaches it through `inTurns`.
  *
- * Unpaced, one neighbour could hold up everything that this host does. So `start` refuses a gossipsub that takes its
- * streams in another way, and a stream that it does not read as it is handed over is aborted.
+ * Without turns, one neighbour could delay all other work of this host. So `start` refuses a gossipsub that takes its
+ * streams in another way, and a stream that it does not read as expected is aborted.
  */
 export class PacedRegistrar {
   readonly #deps: PacedRegistrarDeps
@@ -27,7 +27,7 @@ export class PacedRegistrar {
     this.#deps = deps
   }
 
-  /** `registrar`, whose handlers are given paced streams. */
+  /** `registrar`, whose handlers receive paced streams. */
   wrap(registrar: Registrar): Registrar {
     const handle: Registrar['handle'] = async (protocol, handler, options) => {
       this.#isUsed = true
@@ -42,7 +42,7 @@ export class PacedRegistrar {
     })
   }
 
-  /** To be called once gossipsub has started. UNSUPPORTED if it did not take its streams from here. */
+  /** Call it once gossipsub has started. Throws UNSUPPORTED if gossipsub did not take its streams from here. */
   start(): void {
     this.#isStarted = true
     if (this.#isUsed) return
@@ -51,7 +51,7 @@ export class PacedRegistrar {
     })
   }
 
-  /** To be called before gossipsub stops, which ignores streams from then on. */
+  /** Call it before gossipsub stops; after that, gossipsub ignores streams. */
   stop(): void {
     this.#isStarted = false
   }
@@ -59,7 +59,7 @@ export class PacedRegistrar {
   #paced(handler: StreamHandler): StreamHandler {
     return (stream, connection) => {
       const source = inTurns(stream, () => this.#deps.onFull(connection))
-      // gossipsub uses no other members of a stream that a neighbour has opened; the checks below see if one day it does.
+      // gossipsub uses no other members of a neighbour's stream; the checks below detect if that changes.
       const result = handler(source as unknown as Stream, connection)
       setImmediate(() => {
         if (!source.isRead() && stream.status === 'open') this.#refuse(stream)
@@ -75,7 +75,7 @@ export class PacedRegistrar {
       this.#isWarned = true
       this.#deps.log.warn('a library has changed inside', {
         component: '@libp2p/gossipsub',
-        reason: `${reason}; streams of neighbours are refused, and the registry is learned by requests alone`
+        reason: `${reason}; streams of neighbours are refused, and the registry arrives by requests only`
       })
     }
     stream.abort(new WarrenError(ErrorCode.Unsupported, reason))

@@ -10,10 +10,10 @@ import { runSelfTests } from './self-test.ts'
 import { windowUpdatesTest } from './window-updates.ts'
 
 /**
- * Tests every private member that the shims use, but those of gossipsub, which are seen when it is made and when it starts.
+ * Tests every private member that the shims use, except those of gossipsub, which are checked when it is made and started.
  *
- * Throws UNSUPPORTED if one has changed that the mesh must not start without. The others are tested while the mesh starts, since
- * a handshake in memory takes 20 ms of processor time; a warning is logged for each that has changed.
+ * Throws UNSUPPORTED if a member has changed without which the mesh must not start. The others are tested while the mesh
+ * starts, since a handshake in memory takes 20 ms of processor time; a warning is logged for each that has changed.
  */
 export async function checkShims(log: Logger): Promise<void> {
   const logger = libp2pLogger(log)

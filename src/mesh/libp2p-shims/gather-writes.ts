@@ -7,10 +7,10 @@ import type { SelfTest } from './self-test.ts'
 const LOOPBACK_MS = 1_000
 
 /**
- * Has what is written to a connection in one turn of the event loop leave together.
+ * Makes all writes to a connection in one turn of the event loop leave together.
  *
- * libp2p writes each buffer by itself, and to noise a frame is two: a length and a text. So every frame of every stream
- * cost two calls of the system, two packets and their acknowledgements; most of what a mesh at rest did.
+ * libp2p writes each buffer separately, and noise turns a frame into two buffers: a length and a text. So every frame of every
+ * stream cost two system calls, two packets and their acknowledgements: most of the work of an idle mesh.
  */
 export function gatherWrites(connection: MessageStream): void {
   const socket = socketOf(connection)
@@ -26,13 +26,13 @@ export function gatherWrites(connection: MessageStream): void {
   Object.assign(socket, { write: gathered })
 }
 
-// libp2p has no option for this. A connection that shows no socket is written to as libp2p does.
+// libp2p has no option for this. A connection whose socket cannot be found is written to as libp2p does.
 function socketOf(connection: MessageStream): Socket | undefined {
   const socket: unknown = Reflect.get(connection, 'socket')
   return socket instanceof Socket ? socket : undefined
 }
 
-/** Has `transport` dial a listener on the loopback interface. Where there is no such interface, nothing is tested. */
+/** Makes `transport` dial a listener on the loopback interface. Without such an interface, nothing is tested. */
 export function gatherWritesTest(transport: Transport): SelfTest {
   return {
     library: '@libp2p/tcp',

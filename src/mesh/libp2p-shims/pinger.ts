@@ -5,13 +5,13 @@ import type { SelfTest } from './self-test.ts'
 import type { Muxer, YamuxFactory } from './window-updates.ts'
 
 /**
- * Asks the other end of a connection for a sign of life with a ping of the multiplexer: one frame each way, that every
- * yamux answers by itself. A question on a stream of its own costs ten times as much, most of it to agree on a protocol.
+ * Checks that the other end of a connection is alive with a ping of the multiplexer: one frame in each direction, which every
+ * yamux answers automatically. A request on a stream of its own costs ten times as much, mostly to agree on a protocol.
  */
 export class Pinger {
   readonly #muxers = new WeakMap<MessageStream, Muxer>()
 
-  /** Takes note of the multiplexers that `factory` makes. */
+  /** Registers the multiplexers that `factory` makes. */
   watch(factory: YamuxFactory): YamuxFactory {
     const make = factory.createStreamMuxer.bind(factory)
     const createStreamMuxer = (connection: MessageStream): Muxer => {
@@ -26,14 +26,14 @@ export class Pinger {
   async ping(connection: MessageStream, signal: AbortSignal): Promise<void> {
     const muxer = this.#muxers.get(connection)
     if (muxer === undefined) throw new Error('the connection is not in use yet')
-    // Without the signal: yamux forgets a ping that is given up, and ends the connection when the late answer comes.
+    // Without the signal: yamux forgets a cancelled ping, and closes the connection when the late answer comes.
     const answer = muxer.ping()
     answer.catch(() => {})
     await raceAbort(answer, signal)
   }
 }
 
-/** Has one multiplexer of `factory` ping another in memory. Without pings a host that is gone would never be noticed. */
+/** Makes one multiplexer of `factory` ping another in memory. Without pings, a vanished host would never be noticed. */
 export function pingTest(factory: YamuxFactory): SelfTest {
   return {
     library: '@libp2p/yamux',

@@ -5,18 +5,18 @@ import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { multiaddrConnectionPair } from '@libp2p/utils'
 import type { SelfTest } from './self-test.ts'
 
-/** libp2p takes any RangeError for "the rest has not come yet". */
-const NOT_YET = new RangeError('the length of the next message has not come yet')
+/** libp2p takes any RangeError to mean "the rest has not arrived yet". */
+const NOT_YET = new RangeError('the length of the next message has not arrived yet')
 
 const LENGTH_BYTES = 2
 
 type DecodeLength = (bytes: { readonly byteLength: number }) => unknown
 
 /**
- * Has an encrypted connection find out that nothing is left to read without a new error.
+ * Makes an encrypted connection find out without a new error that nothing is left to read.
  *
- * libp2p's decoder ends each run over what arrived with a RangeError, for which V8 walks the stack: one for each packet,
- * as dear as to decrypt it.
+ * libp2p's decoder ends each run over the arrived data with a RangeError, for which V8 walks the stack: one for each packet,
+ * as expensive as the decryption.
  */
 export function quietDecoder<Connection extends MessageStream>(connection: Connection): Connection {
   const found = decoderOf(connection)
@@ -40,14 +40,14 @@ function decoderOf(connection: MessageStream): { decoder: object; decode: Decode
 
 type NoiseComponents = Parameters<ReturnType<typeof noise>>[0]
 
-/** Has two ends made by `encrypter` shake hands in memory, and one say a word to the other. */
+/** Makes two ends from `encrypter` shake hands in memory, and one send data to the other. */
 export function quietDecoderTest(
   encrypter: (components: NoiseComponents) => Pick<ConnectionEncrypter, 'secureInbound' | 'secureOutbound'>,
   { logger }: Pick<NoiseComponents, 'logger'>
 ): SelfTest {
   return {
     library: '@libp2p/noise',
-    without: 'every packet costs an error, and with it processor time',
+    without: 'every packet creates an error, which costs processor time',
     isRequired: false,
     run: async signal => {
       const end = async () => {

@@ -1,24 +1,24 @@
 import { ErrorCode, type Logger, WarrenError, within } from '../../core/index.ts'
 
-/** Asks a library whether a private member that one of the shims uses is still as the shim expects it. */
+/** Checks whether a private member of a library that one of the shims uses is still as the shim expects it. */
 export interface SelfTest {
   /** Name of the package, as in README.md. */
   readonly library: string
-  /** What the agent does when the member has changed, as a clause for the log. */
+  /** The effect on the agent when the member has changed, as a clause for the log. */
   readonly without: string
   /** Whether the mesh must not start without the member. */
   readonly isRequired: boolean
-  /** Resolves to what is not as expected, or to undefined. */
+  /** Resolves to the unexpected finding, or to undefined. */
   readonly run: (signal: AbortSignal) => Promise<string | undefined>
 }
 
-/** In memory each takes some milliseconds; more only on a machine that stands still. */
+/** In memory each test takes some milliseconds; only a stalled machine takes longer. */
 const TIMEOUT_MS = 10_000
 
 /**
  * Runs the self-tests and logs one warning for each library that has changed.
  *
- * Throws UNSUPPORTED if one has changed that the mesh must not start without.
+ * Throws UNSUPPORTED if a library has changed without which the mesh must not start.
  */
 export async function runSelfTests(tests: readonly SelfTest[], log: Logger): Promise<void> {
   for (const { library, without, isRequired, run } of tests) {

@@ -4,7 +4,7 @@ import { multiaddrConnectionPair } from '@libp2p/utils'
 import type { yamux } from '@libp2p/yamux'
 import type { SelfTest } from './self-test.ts'
 
-/** Bytes that a stream may have brought before the peer is told that it may send as many more. A fraction of any window. */
+/** Bytes that a stream may have delivered before the peer may send as many more. A fraction of any window. */
 export const UNTOLD_BYTES = 16 * 1024
 
 export type YamuxFactory = ReturnType<ReturnType<typeof yamux>>
@@ -12,11 +12,11 @@ export type Muxer = ReturnType<YamuxFactory['createStreamMuxer']>
 type Stream = ReturnType<Muxer['onCreateStream']>
 
 /**
- * Has the multiplexers that `factory` makes tell the peer of what was read once there is something to tell.
+ * Makes the multiplexers of `factory` send a window update only when enough bytes were read.
  *
- * yamux's own stream answers each frame of data with a frame that opens the window by as much: to a stream of small
- * messages every message costs a second frame, encrypted, sent and taken in. A window that is smaller by `UNTOLD_BYTES`
- * at most does the same for less, and a stream that brings much tells as often as before.
+ * yamux's own stream answers each frame of data with a frame that opens the window by as much: in a stream of small
+ * messages every message costs a second frame, encrypted, sent and received. A window that is smaller by at most
+ * `UNTOLD_BYTES` works as well for less, and a stream with much data sends updates as often as before.
  */
 export function gatherWindowUpdates(factory: YamuxFactory): YamuxFactory {
   const make = factory.createStreamMuxer.bind(factory)
@@ -38,9 +38,9 @@ function gathered(stream: Stream, connection: MessageStream): Stream {
   const send = stream.sendWindowUpdate.bind(stream)
   let isFirst = true
   const sendWindowUpdate = (): void => {
-    // yamux sends the first in a task of its own: on a connection that has just closed it throws, and nobody catches it.
+    // yamux sends the first in a microtask: on a connection that has just closed it throws, and no code catches the error.
     if (connection.status !== 'open') return
-    // The first may be what tells the peer that its stream was accepted.
+    // The first may be the one that shows the peer that its stream was accepted.
     if (!isFirst && (untoldBytes(stream) ?? UNTOLD_BYTES) < UNTOLD_BYTES) return
     isFirst = false
     send()
@@ -52,7 +52,7 @@ function hasHooks(muxer: object): boolean {
   return ['onCreateStream', 'onRemoteStream'].every(name => typeof Reflect.get(muxer, name) === 'function')
 }
 
-/** What the peer was not told of yet; undefined if the stream does not say. yamux declares both windows private. */
+/** Bytes that no window update has covered yet; undefined if unknown. yamux declares both windows private. */
 function untoldBytes(stream: Stream): number | undefined {
   const granted: unknown = Reflect.get(stream, 'recvWindow')
   const left: unknown = Reflect.get(stream, 'recvWindowCapacity')
@@ -60,7 +60,7 @@ function untoldBytes(stream: Stream): number | undefined {
   return tells && typeof Reflect.get(stream, 'sendWindowUpdate') === 'function' ? granted - left : undefined
 }
 
-/** Has `factory` open a stream in memory. */
+/** Makes `factory` open a stream in memory. */
 export function windowUpdatesTest(factory: YamuxFactory): SelfTest {
   return {
     library: '@libp2p/yamux',

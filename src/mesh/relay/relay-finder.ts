@@ -8,11 +8,11 @@ import { readAnswer, writeKey } from './relay-hello.ts'
 export interface RelayFinderDeps {
   readonly connected: () => readonly PeerKey[]
   readonly machineOf: (peer: PeerKey) => string | undefined
-  /** A stream on which `peer` is asked to relay. */
+  /** Opens a stream on which `peer` is asked to relay. */
   readonly open: (peer: PeerKey, signal: AbortSignal) => Promise<Duplex>
 }
 
-/** Finds a member that reaches whom we do not: first the one that did last, then some of those connected, by chance. */
+/** Finds a member that reaches a host we do not: first the last successful one, then some connected ones, at random. */
 export class RelayFinder {
   readonly #deps: RelayFinderDeps
   readonly #worked = new LruMap<PeerKey, PeerKey>(MAX_KNOWN_PEERS)
@@ -21,7 +21,7 @@ export class RelayFinder {
     this.#deps = deps
   }
 
-  /** DESTINATION_UNREACHABLE when none of those asked joins us with `peer`, or the signal's reason. */
+  /** Throws DESTINATION_UNREACHABLE when none of the relays joins us with `peer`, or the signal's reason. */
   async open(peer: PeerKey, signal: AbortSignal): Promise<RelayedStream> {
     const last = this.#worked.get(peer)
     const others = this.#deps

@@ -25,16 +25,16 @@ export interface RelayServerDeps {
 }
 
 /**
- * Joins two members that do not reach each other, byte for byte. What they say to each other is TLS between their
- * workloads, so there is nothing here to be read.
+ * Joins two members that do not reach each other, byte for byte. Their traffic is TLS between their workloads, so the
+ * relay cannot read it.
  *
- * Both ends are admitted members, by connections of their own to us. At most 64 joined streams were asked for by one
- * member (so that nobody can use up what others may have to it), at most 256 by all.
+ * Both ends are admitted members, with their own connections to us. At most 64 joined streams were requested by one
+ * member (so that none can use up the share of the others), at most 256 by all.
  */
 export class RelayServer {
   readonly #deps: RelayServerDeps
   readonly #rates = new TokenBuckets<PeerKey>({ ...RELAY_RATE, maxKeys: MAX_CONNECTIONS })
-  // Holds only peers with a stream that is joined or being joined, so it is bounded by MAX_RELAYED.
+  // Holds only peers with a stream that is joined or being joined, so MAX_RELAYED limits its size.
   readonly #perPeer = new Map<PeerKey, number>()
   #total = 0
 
@@ -42,7 +42,7 @@ export class RelayServer {
     this.#deps = deps
   }
 
-  /** How many streams are joined here, or are being joined. */
+  /** The number of streams that are joined here, or are being joined. */
   get size(): number {
     return this.#total
   }

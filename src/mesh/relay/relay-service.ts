@@ -11,11 +11,11 @@ import { RelayServer, type RelayServerDeps } from './relay-server.ts'
 export interface RelayServiceDeps extends Omit<RelayServerDeps, 'open'> {
   readonly connected: () => readonly PeerKey[]
   readonly open: (peer: PeerKey, protocol: StreamProtocol, signal: AbortSignal) => Promise<Duplex>
-  /** Takes a stream that `relay`, whose machine is `via`, has joined to us. Throws if nobody takes streams. */
+  /** Takes a stream that `relay`, whose machine is `via`, has joined to us. Throws if there is no handler. */
   readonly accept: (stream: Duplex, relay: PeerKey, via: string) => void
 }
 
-/** The three parts that a host has in relaying: it asks for a relay, is one, and is reached through one. */
+/** The three roles of a host in relaying: it asks for a relay, is one, and is reached through one. */
 export class RelayService {
   readonly #deps: RelayServiceDeps
   readonly #server: RelayServer
@@ -35,7 +35,7 @@ export class RelayService {
     return this.#server.size
   }
 
-  /** A stream to `peer` through another member. Rejects as `RelayFinder.open`. */
+  /** Opens a stream to `peer` through another member. Rejects like `RelayFinder.open`. */
   async open(peer: PeerKey, signal: AbortSignal): Promise<RelayedStream> {
     return await this.#finder.open(peer, signal)
   }
@@ -45,7 +45,7 @@ export class RelayService {
     await this.#server.serve(stream, from)
   }
 
-  /** Takes a stream that a relay opened to us for somebody else. Never rejects. */
+  /** Takes a stream that a relay opened to us for another member. Never rejects. */
   async accept(stream: Duplex, relay: PeerKey): Promise<void> {
     const { accept, log, machineOf, stopping } = this.#deps
     stream.on('error', () => {})

@@ -3,8 +3,8 @@ import type { Duplex } from 'node:stream'
 /**
  * Joins two streams until both directions have ended, or one of the streams breaks; then the other is broken too.
  *
- * The end of each direction is passed on by itself, and what one side does not take stops the other. Holds no more than
- * the buffers of the two streams. Resolves with the bytes that went each way; never rejects.
+ * The end of each direction is passed on separately, and when one side stops reading, the other side waits. Holds only the
+ * buffers of the two streams. Resolves with the bytes of each direction; never rejects.
  */
 export async function spliceStreams(near: Duplex, far: Duplex): Promise<{ forth: number; back: number }> {
   const bytes = { forth: 0, back: 0 }
@@ -23,7 +23,7 @@ export async function spliceStreams(near: Duplex, far: Duplex): Promise<{ forth:
 function follow(one: Duplex, other: Duplex): Promise<void> {
   return new Promise(resolve => {
     const onClose = (): void => {
-      // An end that was not said is a cut, and must be one for the other side as well.
+      // A stream that closes without an end was cut, and must be cut for the other side as well.
       if (!one.readableEnded || !one.writableFinished) other.destroy(new Error('the other side of the relay broke'))
       resolve()
     }

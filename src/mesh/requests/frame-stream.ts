@@ -3,9 +3,9 @@ import { ErrorCode, raceAbort, WarrenError } from '../../core/index.ts'
 import { ByteQueue, encodeFrame, FRAME_HEADER_BYTES } from '../../wire/index.ts'
 
 /**
- * Frames of a 4-byte length each way over a libp2p stream that may outlive many exchanges.
+ * Frames with a 4-byte length in each direction over a libp2p stream that may outlive many exchanges.
  *
- * Holds at most `maxWaitingBytes`, whatever the peer sends: above that the stream is aborted. One reader at a time; it
+ * Holds at most `maxWaitingBytes`, whatever the peer sends: above that the stream is aborted. Allows one reader at a time;
  * owns the stream.
  */
 export class FrameStream {
@@ -20,7 +20,7 @@ export class FrameStream {
     this.#stream = stream
     this.#maxWaitingBytes = maxWaitingBytes
     stream.addEventListener('message', ({ data }) => {
-      // The very buffer that arrived: it is written to by nobody else.
+      // The original buffer, not a copy: no other code writes to it.
       const bytes = data.subarray()
       this.#queue.push(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength))
       if (this.#queue.length > maxWaitingBytes) this.#overflow()
@@ -34,20 +34,20 @@ export class FrameStream {
     if (stream.status !== 'open') this.#end()
   }
 
-  /** Whether another exchange may be tried: both sides are open, and the peer has said nothing that was not asked for. */
+  /** Whether another exchange may start: both sides are open, and the peer has sent nothing unexpected. */
   get isFresh(): boolean {
     return !this.#ended && this.#stream.status === 'open' && this.#queue.length === 0
   }
 
-  /** Called once, when the peer has ended its side or the stream is gone. */
+  /** Called once, when the peer has ended its side or the stream has closed. */
   onEnd(listener: () => void): void {
     if (this.#ended) listener()
     else for (const event of ['end', 'close'] as const) this.#stream.addEventListener(event, listener, { once: true })
   }
 
   /**
-   * The next frame, or undefined if the peer ends its side before it begins one. MESSAGE_TOO_LARGE by its header alone,
-   * STREAM_TRUNCATED if it is cut off, or the reason of `signal`; after any of these the stream is of no use any more.
+   * The next frame, or undefined if the peer ends its side before it begins one. Throws MESSAGE_TOO_LARGE after the header,
+   * STREAM_TRUNCATED if the frame is incomplete, or the reason of `signal`; do not use the stream after any of these.
    */
   async read(maxBytes: number, signal: AbortSignal): Promise<Buffer | undefined> {
     if (!(await this.#has(FRAME_HEADER_BYTES, signal))) {
@@ -69,7 +69,7 @@ export class FrameStream {
     const settled = Promise.withResolvers<void>()
     const onDrain = (): void => settled.resolve()
     const onClose = (): void => settled.reject(this.#truncated())
-    // The event, for stream.onDrain() resolves at once after the first time.
+    // The event is used, because stream.onDrain() resolves at once after the first time.
     stream.addEventListener('drain', onDrain)
     stream.addEventListener('close', onClose)
     try {
@@ -82,7 +82,7 @@ export class FrameStream {
     }
   }
 
-  /** Ends our side, and resolves once the peer has ended its own. What it still sends is dropped, up to the bound. */
+  /** Ends our side, and resolves once the peer has ended its own. Later data is dropped, up to the limit. */
   async close(signal: AbortSignal): Promise<void> {
     await this.#stream.close({ signal })
     while (!this.#ended) {
@@ -117,7 +117,7 @@ export class FrameStream {
     this.#queue.skip(this.#queue.length)
     const err = new WarrenError(
       ErrorCode.MessageTooLarge,
-      `more than ${this.#maxWaitingBytes} bytes were not asked for`
+      `more than ${this.#maxWaitingBytes} bytes were not requested`
     )
     this.#failure ??= err
     this.abort(err)

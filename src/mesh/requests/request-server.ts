@@ -30,7 +30,7 @@ interface Served extends HandleOptions {
   readonly handler: RequestHandler
 }
 
-/** `bytes`, if an exchange may hold so many. INVALID_OPTION. */
+/** Returns `bytes` if an exchange may hold that many. Throws INVALID_OPTION. */
 export function checked(bytes: number): number {
   if (!Number.isSafeInteger(bytes) || bytes < 0 || bytes > MAX_EXCHANGE_BYTES) {
     throw new WarrenError(
@@ -42,9 +42,9 @@ export function checked(bytes: number): number {
 }
 
 /**
- * Answers requests of admitted peers: one after another on each stream, request and response bounded, at a bounded rate
- * and with bounded concurrency for each peer and for all of them. What is above a limit is answered LIMIT_EXCEEDED,
- * unread, and ends its stream.
+ * Answers requests of admitted peers: one after another on each stream, with limits on the size of request and response, and
+ * on the rate and concurrency of each peer and of all together. A request above a limit is answered LIMIT_EXCEEDED without
+ * being read, and its stream is closed.
  */
 export class RequestServer {
   readonly #log: Logger
@@ -54,7 +54,7 @@ export class RequestServer {
   readonly #handlers = new Map<string, Served>()
   #maxWaitingBytes = 0
   readonly #rates = new TokenBuckets<PeerKey>({ ...REQUEST_RATE, maxKeys: MAX_CONNECTIONS })
-  // Holds only peers with a request in progress, so it is bounded by MAX_REQUESTS.
+  // Holds only peers with a request in progress, so MAX_REQUESTS limits its size.
   readonly #active = new Map<PeerKey, number>()
   #total = 0
 
@@ -68,9 +68,9 @@ export class RequestServer {
     this.#stopping = stopping
   }
 
-  /** Sets the one handler of a protocol. INVALID_OPTION for bounds above that of an exchange. */
+  /** Sets the only handler of a protocol. Throws INVALID_OPTION for limits above that of an exchange. */
   handle(protocol: string, handler: RequestHandler, { maxRequestBytes, maxResponseBytes }: HandleOptions): void {
-    // A name and the largest request of any protocol: what may have come before the name is looked at.
+    // A name and the largest request of any protocol: the data that may arrive before the name is read.
     const most = 2 * FRAME_HEADER_BYTES + MAX_PROTOCOL_NAME_BYTES + checked(maxRequestBytes)
     this.#maxWaitingBytes = Math.max(this.#maxWaitingBytes, most)
     this.#handlers.set(protocol, {
@@ -86,7 +86,7 @@ export class RequestServer {
     try {
       await this.#serve(peer, new FrameStream(stream, this.#maxWaitingBytes))
     } catch (err) {
-      // By its header, or because more came than any request holds before that was looked at.
+      // Too large by its header, or because more arrived than any request holds before the header was read.
       if (err instanceof WarrenError && err.code === ErrorCode.MessageTooLarge) {
         this.#metrics.hit('mesh_request_bytes', { peer, limit: this.#maxWaitingBytes })
       }
@@ -106,7 +106,7 @@ export class RequestServer {
         if (!(await this.#exchange(peer, protocol.toString('latin1'), frames, signal))) break
         deadline.step(SERVED_STREAM_REST_MS)
       }
-      // A reset would overtake the answer; so what is still on its way is taken, and dropped.
+      // A reset would overtake the answer; so the data still on its way is read and dropped.
       deadline.step(SERVE_TIMEOUT_MS)
       await frames.close(signal)
     } finally {
@@ -114,7 +114,7 @@ export class RequestServer {
     }
   }
 
-  /** One request and its response; whether another may follow. */
+  /** Handles one request and its response; returns whether another may follow. */
   async #exchange(peer: PeerKey, protocol: string, frames: FrameStream, signal: AbortSignal): Promise<boolean> {
     const served = this.#handlers.get(protocol)
     const refusal = served === undefined ? unsupported() : this.#enter(peer)
@@ -140,7 +140,7 @@ export class RequestServer {
     signal: AbortSignal
   ): Promise<Uint8Array> {
     try {
-      // Raced, for a handler that ignores its signal must not keep its place for ever.
+      // Raced, because a handler that ignores its signal must not keep its place for ever.
       const response = await raceAbort(handler(peer, request, signal), signal)
       if (response.length <= maxResponseBytes) return encodeResponse(response)
       throw new WarrenError(ErrorCode.MessageTooLarge, `a response of ${response.length} bytes exceeds the limit`)
@@ -159,7 +159,7 @@ export class RequestServer {
     }
     if (this.#total >= MAX_REQUESTS) {
       this.#metrics.hit('mesh_requests', { peer, limit: MAX_REQUESTS })
-      return new WarrenError(ErrorCode.LimitExceeded, `more than ${MAX_REQUESTS} requests of all hosts at once`)
+      return new WarrenError(ErrorCode.LimitExceeded, `more than ${MAX_REQUESTS} requests from all hosts at once`)
     }
     if (active >= MAX_REQUESTS_PER_PEER) {
       this.#metrics.hit('mesh_requests_per_peer', { peer, limit: MAX_REQUESTS_PER_PEER })

@@ -28,12 +28,12 @@ export class RequestService {
     stopping.addEventListener('abort', () => this.#streams.stop(), { once: true })
   }
 
-  /** Sets the one handler of a protocol. */
+  /** Sets the only handler of a protocol. */
   handle(protocol: MeshProtocol, handler: RequestHandler, options: HandleOptions): void {
     this.#server.handle(protocol, handler, options)
   }
 
-  /** Sends a request and returns the response. Rejects as `Mesh.request`. */
+  /** Sends a request and returns the response. Rejects like `Mesh.request`. */
   async request(
     peer: PeerKey,
     protocol: MeshProtocol,

@@ -7,7 +7,7 @@ import { FrameStream } from './frame-stream.ts'
 import { checked } from './request-server.ts'
 import { decodeResponse, RESPONSE_OVERHEAD_BYTES } from './response.ts'
 
-/** The largest response, with what its frame adds. */
+/** The largest response, including its frame. */
 const MAX_WAITING_BYTES = MAX_EXCHANGE_BYTES + RESPONSE_OVERHEAD_BYTES + FRAME_HEADER_BYTES
 
 interface Kept {
@@ -16,20 +16,20 @@ interface Kept {
 }
 
 /**
- * Asks, one request at a time on each stream, and keeps streams for the next: a stream of its own for each request costs
+ * Sends one request at a time on each stream, and keeps streams for the next: a stream of its own for each request costs
  * both sides a negotiation, two writes to libp2p's peer store and a dozen frames, 4 ms of processor time in all (measured
  * with 24 agents; docs/decisions/0029).
  */
 export class RequestStreams {
   readonly #open: (peer: PeerKey, signal: AbortSignal) => Promise<Stream>
-  // Bounded by the connections: a stream leaves when it ends.
+  // The number of connections limits its size: a stream is removed when it ends.
   readonly #kept = new Map<PeerKey, Kept[]>()
 
   constructor(open: (peer: PeerKey, signal: AbortSignal) => Promise<Stream>) {
     this.#open = open
   }
 
-  /** The response. Errors are libp2p's, those of `FrameStream` and `decodeResponse`, or INVALID_OPTION. */
+  /** The response. Throws libp2p's errors, those of `FrameStream` and `decodeResponse`, or INVALID_OPTION. */
   async ask(
     peer: PeerKey,
     protocol: string,
@@ -42,8 +42,8 @@ export class RequestStreams {
     let done = false
     try {
       const response = frames.read(most, signal)
-      // Not awaited: a peer may refuse, and hang up, without having taken the whole request. Then the answer counts; and
-      // if there is none, reading fails as writing did.
+      // Not awaited: a peer may refuse and close without having read the whole request. Then the answer counts; if there is
+      // none, reading fails like writing did.
       frames.write([Buffer.from(protocol, 'latin1'), request], signal).catch((err: Error) => frames.abort(err))
       const frame = await response
       if (frame === undefined) throw new WarrenError(ErrorCode.StreamTruncated, 'the peer sent no response')
@@ -51,13 +51,13 @@ export class RequestStreams {
       done = true
       return body
     } finally {
-      // One that brought a refusal is ended by the other side; one that was cut short cannot be used again.
+      // The other side closes a stream with a refusal; a stream that was cut cannot be used again.
       if (done) this.#keep(peer, frames)
-      else frames.abort(new WarrenError(ErrorCode.StreamTruncated, 'the exchange is over'))
+      else frames.abort(new WarrenError(ErrorCode.StreamTruncated, 'the exchange has ended'))
     }
   }
 
-  /** Ends what is kept. */
+  /** Ends the streams that are kept. */
   stop(): void {
     for (const peer of [...this.#kept.keys()]) {
       for (let frames = this.#take(peer); frames !== undefined; frames = this.#take(peer)) end(frames)

@@ -13,7 +13,7 @@ export function encodeResponse(body: Uint8Array): Uint8Array {
 }
 
 export function encodeFailure(err: unknown): Uint8Array {
-  // What is not a WarrenError may name paths or keys of this host: only that it failed is told.
+  // An error that is not a WarrenError may name paths or keys of this host: the peer learns only that the request failed.
   const failure = err instanceof WarrenError ? err : new WarrenError(ErrorCode.Internal, 'the request failed there')
   const text = Buffer.from(`${failure.code} ${failure.reason}`).subarray(0, MAX_REASON_BYTES)
   return Buffer.concat([Uint8Array.of(FAILED), text])
