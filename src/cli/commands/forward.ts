@@ -1,16 +1,11 @@
-import { createServer, type Socket } from 'node:net'
 import type { Command } from 'commander'
-import { type ConnectOptions, connect, defaultSource, type MeshSocket } from '../../client/index.ts'
+import { connect, defaultSource } from '../../client/index.ts'
 import { contextOf } from '../context.ts'
 import { bindUnix, DatagramForwarder } from '../listeners/datagram/index.ts'
-import { listenAt } from '../listeners/stream/listen-at.ts'
-import { abort, relaySockets } from '../listeners/stream/relay.ts'
+import { StreamForwarder } from '../listeners/stream/forwarder.ts'
 import { parseEndpoint, type StrategyOption, strategyOption } from '../options/index.ts'
 import { clause, print, printJsonLine, RateLimitedLines } from '../output/index.ts'
 import { endingSignals, inWords } from '../signals.ts'
-
-/** Clients at once; the system refuses the rest, for each costs two descriptors. */
-const MAX_CLIENTS = 4_096
 
 interface ForwardOptions {
   readonly listen: string
@@ -49,8 +44,8 @@ export function addForward(program: Command): void {
         say(`${bound} leads to ${destination}, as ${as}`)
         if (services.length === 0) say(`nothing registered matches ${destination} yet; until then clients are cut off`)
       }
+      const onFailure = (err: unknown): void => failures.line(clause(err), performance.now())
       if (options.udp === true) {
-        const onFailure = (err: unknown): void => failures.line(clause(err), performance.now())
         // With native code, which the other commands must not pay for.
         const { bindUdp } = await import('../listeners/datagram/udp.ts')
         const local =
@@ -66,47 +61,14 @@ export function addForward(program: Command): void {
         await client.close()
         return
       }
-      const clients = new Set<Socket>()
-      // What a server says in two small pieces must not wait for the client's acknowledgement of the first.
-      const server = createServer({ allowHalfOpen: true, noDelay: true }, socket => {
-        clients.add(socket)
-        socket.once('close', () => clients.delete(socket))
-        const options: ConnectOptions = { client, as, strategy, application: 'warren forward' }
-        forwardOne(socket, destination, options).catch((err: unknown) => failures.line(clause(err), performance.now()))
+      const forwarder = new StreamForwarder({
+        open: (_client, signal) =>
+          connect(destination, { client, as, strategy, signal, application: 'warren forward' }),
+        onFailure
       })
-      server.maxConnections = MAX_CLIENTS
-      const listening = await listenAt(server, endpoint)
-      announce(listening.bound)
+      announce(await forwarder.listen(endpoint))
       await ending.asked
-      listening.remove()
-      server.close()
-      for (const socket of clients) abort(socket)
+      forwarder.close()
       await client.close()
     })
-}
-
-async function forwardOne(local: Socket, destination: string, options: ConnectOptions): Promise<void> {
-  let brokered: MeshSocket
-  try {
-    brokered = await connectFor(local, destination, options)
-  } catch (err) {
-    const gone = local.destroyed
-    abort(local)
-    // A client that did not wait has not been failed.
-    if (gone) return
-    throw err
-  }
-  await relaySockets(local, brokered)
-}
-
-/** Connects, but only for as long as the local client is there to be connected. */
-async function connectFor(local: Socket, destination: string, options: ConnectOptions): Promise<MeshSocket> {
-  const gone = new AbortController()
-  const giveUp = (): void => gone.abort(new DOMException('the local client went away', 'AbortError'))
-  local.on('error', giveUp).once('close', giveUp)
-  try {
-    return await connect(destination, { ...options, signal: gone.signal })
-  } finally {
-    local.off('close', giveUp)
-  }
 }
