@@ -1,8 +1,9 @@
 import { establish } from '../ca/index.ts'
+import type { AgentConfig } from '../config/index.ts'
 import { type Clock, checkNodeInternals, type HostPort, type Logger, systemClock } from '../core/index.ts'
 import { DATABASE, openDatabase, requireDatabaseFile, requireFiles, Store, Vault } from '../state/index.ts'
 import { assemble } from './assemble.ts'
-import { type AgentConfig, type ResolvedConfig, resolveConfig } from './config.ts'
+import { type ResolvedConfig, resolveConfig } from './config.ts'
 import { createLogger } from './logger.ts'
 import { openRuntimeDir } from './runtime-dir.ts'
 

@@ -1,52 +1,19 @@
 import { homedir, userInfo } from 'node:os'
 import { join } from 'node:path'
-import { type Lifetimes, resolveLifetimes } from '../ca/index.ts'
+import { resolveLifetimes } from '../ca/index.ts'
 import { parseAdvertise } from '../cluster/index.ts'
-import { ErrorCode, type HostPort, WarrenError } from '../core/index.ts'
+import type { AgentConfig, Lifetimes } from '../config/index.ts'
+import { definedOnly, ErrorCode, WarrenError } from '../core/index.ts'
 import { parseMachineName, parseTrustDomain } from '../identity/index.ts'
 import { requireCarrier } from '../proxy/index.ts'
 import { type AgentLimits, resolveLimits } from './limit-options.ts'
 
-export type LogLevel = 'error' | 'warn' | 'info' | 'debug' | 'silent'
+type WithDefault = keyof typeof DEFAULTS | 'stateDir' | 'runtimeDir'
 
-/** The settings of an operator. Every setting has a default; the command line overrides the file. */
-export interface AgentConfig {
-  /** Directory of keys, certificates and the database. @default /var/lib/warren for root, else $XDG_STATE_HOME/warren */
-  readonly stateDir?: string
-  /** Directory of the sockets. @default /run/warren for root, else $XDG_RUNTIME_DIR/warren, else /tmp/warren-UID */
-  readonly runtimeDir?: string
-  /** Machine name. It stays as it was at the first start. @default the host name up to its first dot */
-  readonly name?: string
-  /** Found a new trust domain of this name. Without effect on a host that already belongs to it. */
-  readonly init?: string
-  /** Join with this token. Without effect on a host that is already a member. */
-  readonly join?: string
-  /** Mesh listener. @default 0.0.0.0:7460 */
-  readonly listen?: HostPort
-  /** Data listener. @default 0.0.0.0:7461 */
-  readonly dataListen?: HostPort
-  /** Names or IP addresses under which others reach this host, best first; at most 16. @default those of its interfaces */
-  readonly advertise?: readonly string[]
-  /** Multiaddrs of members to dial besides those already known. */
-  readonly bootstrap?: readonly string[]
-  /** Find members on the LAN. @default true */
-  readonly mdns?: boolean
-  /** Carrier of brokered bytes to other hosts. @default auto */
-  readonly carrier?: string
-  readonly logLevel?: LogLevel
-  /**
-   * Start without files of the state directory, or its database, that are lost; no effect if none is. For one start only, so that
-   * the next loss is noticed. @default false
-   */
-  readonly acceptLostState?: boolean
-  /** Lifetimes of certificates and keys; see `Lifetimes` for units, bounds and defaults. */
-  readonly lifetimes?: Partial<Lifetimes>
-  /** Limits by the names of docs/limits.md, which shows the ones that can be set, and the defaults. */
-  readonly limits?: Readonly<Record<string, number>>
-}
-
+/** What an agent runs with. An option without a default is here as it was given. */
 export interface ResolvedConfig
-  extends Required<Omit<AgentConfig, 'name' | 'init' | 'join' | 'advertise' | 'lifetimes' | 'limits'>> {
+  extends Omit<AgentConfig, WithDefault | 'name' | 'init' | 'join' | 'advertise' | 'lifetimes' | 'limits'>,
+    Required<Pick<AgentConfig, WithDefault>> {
   readonly lifetimes: Lifetimes
   readonly limits: AgentLimits
   readonly name: string | undefined
@@ -54,6 +21,16 @@ export interface ResolvedConfig
   readonly join: string | undefined
   readonly advertise: readonly string[] | undefined
 }
+
+const DEFAULTS = Object.freeze({
+  listen: { host: '0.0.0.0', port: 7460 },
+  dataListen: { host: '0.0.0.0', port: 7461 },
+  bootstrap: [],
+  mdns: true,
+  carrier: 'auto',
+  logLevel: 'info',
+  acceptLostState: false
+} satisfies AgentConfig)
 
 /** Fills in the defaults, checks what can be checked without touching anything, and freezes the result. */
 export function resolveConfig(config: AgentConfig, env: NodeJS.ProcessEnv = process.env): ResolvedConfig {
@@ -66,19 +43,14 @@ export function resolveConfig(config: AgentConfig, env: NodeJS.ProcessEnv = proc
   if (config.name !== undefined) parseMachineName(config.name)
   if (config.carrier !== undefined) requireCarrier(config.carrier)
   return Object.freeze({
+    ...DEFAULTS,
+    ...definedOnly(config),
     name: config.name,
     init: config.init,
     join: config.join,
     advertise: config.advertise === undefined ? undefined : parseAdvertise(config.advertise),
     stateDir: config.stateDir ?? defaultStateDir(env),
     runtimeDir: config.runtimeDir ?? defaultRuntimeDir(env),
-    listen: config.listen ?? { host: '0.0.0.0', port: 7460 },
-    dataListen: config.dataListen ?? { host: '0.0.0.0', port: 7461 },
-    bootstrap: config.bootstrap ?? [],
-    mdns: config.mdns ?? true,
-    carrier: config.carrier ?? 'auto',
-    logLevel: config.logLevel ?? 'info',
-    acceptLostState: config.acceptLostState ?? false,
     lifetimes: resolveLifetimes(config.lifetimes),
     limits: resolveLimits(config.limits)
   })

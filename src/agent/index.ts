@@ -8,12 +8,8 @@ export {
   restoreState,
   writeBackup
 } from '../ca/index.ts'
+export type { AgentConfig, LogLevel } from '../config/index.ts'
 export type { HostPort } from '../core/index.ts'
 export { type RunningAgent, startAgent } from './agent.ts'
-export {
-  type AgentConfig,
-  type LogLevel,
-  type ResolvedConfig,
-  resolveConfig
-} from './config.ts'
+export { type ResolvedConfig, resolveConfig } from './config.ts'
 export { tuneProcess } from './tune-process.ts'

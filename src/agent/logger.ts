@@ -1,6 +1,6 @@
 import { destination, type Logger as PinoLogger, pino, stdSerializers } from 'pino'
+import type { LogLevel } from '../config/index.ts'
 import type { LogFields, Logger } from '../core/index.ts'
-import type { LogLevel } from './config.ts'
 
 /** Lines that cannot be written are kept up to this size, and dropped beyond. */
 const MAX_UNWRITTEN_BYTES = 1024 * 1024

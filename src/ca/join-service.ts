@@ -3,7 +3,6 @@ import { type Clock, ErrorCode, type Logger, type Metrics, TokenBuckets, WarrenE
 import type { EventSink } from '../events/index.ts'
 import {
   admitJoin,
-  claimedMachine,
   encodeJoinToken,
   generateSigningKeyPair,
   isComponent,
@@ -218,8 +217,9 @@ export class JoinService {
         const certificate = await this.#limited(remote, () =>
           admitJoin(request, { trustDomain, tokens: store, authority, revocations, nowMs, lifetimeMs })
         )
-        const machine = claimedMachine(certificate)
-        this.#deps.events?.emit('host-admitted', { machine: machine.ok ? machine.identity : '', remote })
+        // That of the token, or it would not have been admitted.
+        const machine = store.find(Buffer.from(request.tokenId).toString('hex'))?.machine ?? ''
+        this.#deps.events?.emit('host-admitted', { machine, remote })
         return {
           nodeChain: [certificate, authority.certificate, root.der],
           trustBundle: trust.signed,

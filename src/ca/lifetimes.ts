@@ -1,18 +1,7 @@
+import type { Lifetimes } from '../config/index.ts'
 import { definedOnly, ErrorCode, WarrenError } from '../core/index.ts'
 
-/** Lifetimes of certificates, keys and tokens, in milliseconds. An authority's values apply to the hosts that it admits. */
-export interface Lifetimes {
-  /** An X.509-SVID. @default 1 h; 5 s to 24 h, and at most half of `nodeMs` */
-  readonly svidMs: number
-  /** A node CA certificate. @default 30 d; 10 s to 90 d, and at most half of `authorityMs` */
-  readonly nodeMs: number
-  /** An authority certificate. @default 90 d; 20 s to 400 d */
-  readonly authorityMs: number
-  /** How long a key signs JWT-SVIDs. @default 7 d; 10 s to 90 d */
-  readonly jwtKeyMs: number
-  /** How long after its expiry a node CA certificate can still be renewed. @default 14 d; 0 to 90 d */
-  readonly graceMs: number
-}
+export type { Lifetimes }
 
 const SECOND = 1_000
 const HOUR = 3_600 * SECOND

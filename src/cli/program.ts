@@ -1,35 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
-import {
-  addAllow,
-  addAuthority,
-  addBackup,
-  addConnect,
-  addDeny,
-  addDeregister,
-  addDrain,
-  addEntry,
-  addEvict,
-  addExplain,
-  addExpose,
-  addFlows,
-  addForward,
-  addInspect,
-  addMembers,
-  addMetrics,
-  addPolicy,
-  addRegister,
-  addRestore,
-  addRevoke,
-  addRoot,
-  addServe,
-  addServices,
-  addStatus,
-  addSvid,
-  addToken,
-  addUnrevoke,
-  addUp
-} from './commands/index.ts'
+import { COMMAND_GROUPS } from './commands/index.ts'
 
 const AFTER = `
 Addresses are SCOPE.GROUP.NAME.RESOURCE[.MACHINE], as in dev.web.nginx.default; in a pattern each part may be * or {a,b}.
@@ -58,27 +29,7 @@ export function buildProgram(): Command {
     .configureHelp({ showGlobalOptions: true })
     .configureOutput({ outputError: () => {} })
     .exitOverride()
-  const groups: ReadonlyArray<readonly [string, ReadonlyArray<(program: Command) => void>]> = [
-    ['Host:', [addUp, addToken, addStatus, addMembers, addMetrics, addDrain]],
-    [
-      'Workloads:',
-      [
-        addServices,
-        addFlows,
-        addServe,
-        addConnect,
-        addExpose,
-        addForward,
-        addRegister,
-        addDeregister,
-        addInspect,
-        addSvid
-      ]
-    ],
-    ['Policy:', [addAllow, addDeny, addPolicy, addExplain, addEntry]],
-    ['Trust:', [addAuthority, addEvict, addRevoke, addUnrevoke, addRoot, addBackup, addRestore]]
-  ]
-  for (const [heading, adders] of groups) {
+  for (const [heading, adders] of COMMAND_GROUPS) {
     program.commandsGroup(heading)
     for (const add of adders) add(program)
   }

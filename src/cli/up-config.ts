@@ -1,33 +1,34 @@
 import { readFileSync } from 'node:fs'
 import { parse, YAMLParseError } from 'yaml'
 import { z } from 'zod'
+import { UP_OPTIONS, type UpOptionName } from '../config/index.ts'
 import { ErrorCode, WarrenError } from '../core/index.ts'
 import { nearest } from './nearest.ts'
 
-/** The keys of the file of `warren up --config`: the long options of `up`, without the dashes. */
-const schema = z.strictObject({
-  'state-dir': z.string().min(1).optional(),
-  'runtime-dir': z.string().min(1).optional(),
-  name: z.string().optional(),
+const text = z.string().min(1).optional()
+const list = z.array(z.string()).optional()
+
+/** The keys of options that need more than their text. */
+const own = {
+  'runtime-dir': text,
   init: z.string().optional(),
   join: z.string().optional(),
-  listen: z.string().optional(),
-  'data-listen': z.string().optional(),
-  advertise: z.array(z.string()).optional(),
-  bootstrap: z.array(z.string()).optional(),
   mdns: z.boolean().optional(),
-  carrier: z.string().optional(),
   'drain-timeout': z.string().optional(),
-  'svid-lifetime': z.string().optional(),
-  'node-lifetime': z.string().optional(),
-  'authority-lifetime': z.string().optional(),
-  'jwt-key-lifetime': z.string().optional(),
-  'renewal-grace': z.string().optional(),
   limits: z.record(z.string(), z.int()).optional(),
   'log-level': z.enum(['error', 'warn', 'info', 'debug', 'silent']).optional()
-})
+}
 
-export type FileConfig = z.infer<typeof schema>
+const plain = Object.fromEntries(
+  Object.entries(UP_OPTIONS).map(([name, option]) => [name, 'readAll' in option ? list : text])
+)
+
+/** What `warren up --config` may say: the long options of `up`, without the dashes. */
+const schema = z.strictObject({ ...plain, ...own })
+
+export type FileConfig = z.infer<z.ZodObject<typeof own>> & {
+  readonly [name in UpOptionName]?: string | readonly string[]
+}
 
 const KEYS = Object.keys(schema.shape)
 /** A configuration has a dozen lines; a larger file is the wrong one. */
@@ -57,7 +58,8 @@ export function parseConfig(path: string, text: string): FileConfig {
     throw new WarrenError(ErrorCode.InvalidConfig, `${path} is not YAML: ${reason.replace(/:$/, '')}`, { cause })
   }
   const result = schema.safeParse(content)
-  if (result.success) return result.data
+  // What `plain` holds is known by its names alone.
+  if (result.success) return result.data as FileConfig
   const [issue] = result.error.issues
   throw issue === undefined ? new WarrenError(ErrorCode.InvalidConfig, `${path} is refused`) : explain(path, issue)
 }

@@ -30,7 +30,11 @@ export async function readFrame(stream: Duplex, maxBytes: number, signal: AbortS
   return length === 0 ? Buffer.alloc(0) : await readExactly(stream, length, signal)
 }
 
-async function readExactly(stream: Duplex, bytes: number, signal: AbortSignal): Promise<Buffer> {
+/**
+ * Reads exactly `bytes` bytes from the front of `stream`, which must not be flowing, and leaves what follows unread. For the
+ * protocols of others, whose lengths the caller bounds; ours are in frames. Rejects as `readFrame` does.
+ */
+export async function readExactly(stream: Duplex, bytes: number, signal: AbortSignal): Promise<Buffer> {
   const parts: Buffer[] = []
   let wanted = bytes
   while (wanted > 0) {

@@ -4,13 +4,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { editDistance, nearest } from '../../src/cli/nearest.ts'
-import { durationMs, parseDuration } from '../../src/cli/options/duration.ts'
 import { parseEndpoint } from '../../src/cli/options/endpoint.ts'
 import { parseLabels } from '../../src/cli/options/labels.ts'
 import { readSecret } from '../../src/cli/options/secret.ts'
 import { parseUntil } from '../../src/cli/options/until.ts'
 import { parseConfig, readConfigFile } from '../../src/cli/up-config.ts'
-import { ErrorCode, formatHostPort, parseHostPort } from '../../src/core/index.ts'
+import { durationMs, ErrorCode, formatHostPort, parseDuration, parseHostPort } from '../../src/core/index.ts'
 
 const INVALID = { name: 'WarrenError', code: ErrorCode.InvalidArgument }
 
@@ -107,7 +106,7 @@ test('a configuration file has the long options of up as keys', () => {
 test('a configuration file that is wrong is refused with the file, the key and what to do', () => {
   const wrong: ReadonlyArray<readonly [string, RegExp, RegExp]> = [
     ['lsiten: a', /f: unknown key "lsiten"/, /Did you mean "listen"\?/],
-    ['bandwidth: 1', /unknown key "bandwidth"/, /The keys are: state-dir, /],
+    ['bandwidth: 1', /unknown key "bandwidth"/, /The keys are: name, .*, limits, log-level\.$/],
     ['mdns: 3', /f: mdns: expected boolean/, /long options/],
     ['bootstrap: [1]', /f: bootstrap\.0: expected string/, /long options/],
     ['log-level: loud', /f: log-level: .*"info"/, /long options/],

@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { type Duplex, duplexPair } from 'node:stream'
 import test from 'node:test'
 import fc from 'fast-check'
-import { create, decode, encodeFrame, identityPb, readFrame, toBinary } from '../../src/wire/index.ts'
+import { create, decode, encodeFrame, identityPb, readExactly, readFrame, toBinary } from '../../src/wire/index.ts'
 
 const signal = new AbortController().signal
 const code = (wanted: string) => (err: Error & { code?: string }) => err.code === wanted
@@ -50,6 +50,14 @@ test('what follows a frame stays unread', async () => {
   const [ours, theirs] = duplexPair()
   theirs.write(Buffer.concat([encodeFrame(Buffer.from('frame')), Buffer.from('rest')]))
   assert.equal(String(await readFrame(ours, 10, signal)), 'frame')
+  assert.equal(String(ours.read()), 'rest')
+})
+
+test('a protocol of others is read by the byte, and what follows stays unread', async () => {
+  const [ours, theirs] = duplexPair()
+  theirs.write('five!rest')
+  assert.equal(String(await readExactly(ours, 5, signal)), 'five!')
+  assert.equal((await readExactly(ours, 0, signal)).length, 0)
   assert.equal(String(ours.read()), 'rest')
 })
 

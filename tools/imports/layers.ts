@@ -22,7 +22,7 @@ const SHARED = ['events', ...VERIFIERS]
 export const LAYERS: Readonly<Record<string, Layer>> = {
   cli: {
     knows: 'commands, local listeners',
-    mayImport: ['client', 'udp', 'wire', 'core'],
+    mayImport: ['client', 'config', 'udp', 'wire', 'core'],
     lazily: {
       'cli/commands/up.ts': ['agent'],
       'cli/commands/backup.ts': ['agent'],
@@ -32,13 +32,13 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   client: { knows: 'the library for workloads', mayImport: ['wire', 'core'] },
   agent: {
     knows: 'configuration, assembly, start and stop',
-    mayImport: ['api', 'ca', 'cluster', 'workloads', 'proxy', 'mesh', 'state', 'attest', ...SHARED]
+    mayImport: ['api', 'ca', 'cluster', 'workloads', 'proxy', 'mesh', 'state', 'attest', 'config', ...SHARED]
   },
   api: {
     knows: 'servers on the unix sockets',
     mayImport: ['ca', 'cluster', 'workloads', 'proxy', 'attest', ...SHARED]
   },
-  ca: { knows: 'certificates, joins, authorities', mayImport: ['cluster', 'mesh', 'state', ...SHARED] },
+  ca: { knows: 'certificates, joins, authorities', mayImport: ['cluster', 'mesh', 'state', 'config', ...SHARED] },
   cluster: { knows: 'what hosts agree on; enforcement', mayImport: ['mesh', 'state', ...SHARED] },
   workloads: { knows: 'registrations, grants, health', mayImport: ['attest', ...SHARED] },
   proxy: { knows: 'the data plane: sessions and flows', mayImport: ['udp', 'attest', ...SHARED] },
@@ -54,6 +54,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
     pure: true,
     bannedFromCore: ['systemClock']
   },
+  config: { knows: 'options of an agent, once each', mayImport: ['core'] },
   attest: { knows: 'who is behind a socket', mayImport: ['core'] },
   udp: { knows: 'many datagrams in one call', mayImport: ['core'] },
   wire: { knows: 'generated protobuf, framing', mayImport: ['core'] },

@@ -1,7 +1,6 @@
 import type { Command } from 'commander'
-import { ErrorCode, WarrenError } from '../../core/index.ts'
+import { ErrorCode, parseDuration, WarrenError } from '../../core/index.ts'
 import { contextOf } from '../context.ts'
-import { parseDuration } from '../options/index.ts'
 import { fields, printJson } from '../output/index.ts'
 
 interface DrainOptions {

@@ -1,16 +1,11 @@
-import { createServer, type Socket } from 'node:net'
 import type { Command } from 'commander'
-import { type ConnectOptions, connect, defaultSource, type MeshSocket } from '../../client/index.ts'
+import { connect, defaultSource } from '../../client/index.ts'
 import { contextOf } from '../context.ts'
 import { bindUnix, DatagramForwarder } from '../listeners/datagram/index.ts'
-import { listenAt } from '../listeners/stream/listen-at.ts'
-import { abort, relaySockets } from '../listeners/stream/relay.ts'
+import { StreamForwarder } from '../listeners/stream/forwarder.ts'
 import { parseEndpoint, type StrategyOption, strategyOption } from '../options/index.ts'
 import { clause, print, printJsonLine, RateLimitedLines } from '../output/index.ts'
 import { endingSignals, inWords } from '../signals.ts'
-
-/** Clients at once; the system refuses the rest, for each costs two descriptors. */
-const MAX_CLIENTS = 4_096
 
 interface ForwardOptions {
   readonly listen: string
@@ -50,9 +45,9 @@ export function addForward(program: Command): void {
         if (services.length === 0)
           say(`nothing registered matches ${destination} yet; clients are disconnected until something does`)
       }
+      const onFailure = (err: unknown): void => failures.line(clause(err), performance.now())
       if (options.udp === true) {
-        const onFailure = (err: unknown): void => failures.line(clause(err), performance.now())
-        // It loads native code, which must cost the other commands nothing.
+        // With native code, which the other commands must not pay for.
         const { bindUdp } = await import('../listeners/datagram/udp.ts')
         const local =
           endpoint.kind === 'tcp' ? await bindUdp(endpoint, onFailure) : await bindUnix(endpoint.path, { onFailure })
@@ -67,47 +62,14 @@ export function addForward(program: Command): void {
         await client.close()
         return
       }
-      const clients = new Set<Socket>()
-      // The second of two small pieces from a server must not wait for the client's acknowledgement of the first.
-      const server = createServer({ allowHalfOpen: true, noDelay: true }, socket => {
-        clients.add(socket)
-        socket.once('close', () => clients.delete(socket))
-        const options: ConnectOptions = { client, as, strategy, application: 'warren forward' }
-        forwardOne(socket, destination, options).catch((err: unknown) => failures.line(clause(err), performance.now()))
+      const forwarder = new StreamForwarder({
+        open: (_client, signal) =>
+          connect(destination, { client, as, strategy, signal, application: 'warren forward' }),
+        onFailure
       })
-      server.maxConnections = MAX_CLIENTS
-      const listening = await listenAt(server, endpoint)
-      announce(listening.bound)
+      announce(await forwarder.listen(endpoint))
       await ending.asked
-      listening.remove()
-      server.close()
-      for (const socket of clients) abort(socket)
+      forwarder.close()
       await client.close()
     })
-}
-
-async function forwardOne(local: Socket, destination: string, options: ConnectOptions): Promise<void> {
-  let brokered: MeshSocket
-  try {
-    brokered = await connectFor(local, destination, options)
-  } catch (err) {
-    const gone = local.destroyed
-    abort(local)
-    // No failure for a client that did not wait.
-    if (gone) return
-    throw err
-  }
-  await relaySockets(local, brokered)
-}
-
-/** Connects, but only for as long as the local client is there to be connected. */
-async function connectFor(local: Socket, destination: string, options: ConnectOptions): Promise<MeshSocket> {
-  const gone = new AbortController()
-  const giveUp = (): void => gone.abort(new DOMException('the local client went away', 'AbortError'))
-  local.on('error', giveUp).once('close', giveUp)
-  try {
-    return await connect(destination, { ...options, signal: gone.signal })
-  } finally {
-    local.off('close', giveUp)
-  }
 }

@@ -1,24 +1,47 @@
-export { addAuthority } from './authority.ts'
-export { addBackup, addRestore } from './backup.ts'
-export { addConnect } from './connect.ts'
-export { addDeregister } from './deregister.ts'
-export { addDrain } from './drain.ts'
-export { addEntry } from './entry.ts'
-export { addEvict, addRevoke, addUnrevoke } from './evict.ts'
-export { addExplain } from './explain.ts'
-export { addExpose } from './expose.ts'
-export { addFlows } from './flows.ts'
-export { addForward } from './forward.ts'
-export { addInspect } from './inspect.ts'
-export { addMembers } from './members.ts'
-export { addMetrics } from './metrics.ts'
-export { addPolicy } from './policy.ts'
-export { addRegister } from './register.ts'
-export { addRoot } from './root.ts'
-export { addAllow, addDeny } from './rule.ts'
-export { addServe } from './serve.ts'
-export { addServices } from './services.ts'
-export { addStatus } from './status.ts'
-export { addSvid } from './svid.ts'
-export { addToken } from './token.ts'
-export { addUp } from './up.ts'
+import type { Command } from 'commander'
+import { addAuthority } from './authority.ts'
+import { addBackup, addRestore } from './backup.ts'
+import { addConnect } from './connect.ts'
+import { addDeregister } from './deregister.ts'
+import { addDrain } from './drain.ts'
+import { addEntry } from './entry.ts'
+import { addEvict, addRevoke, addUnrevoke } from './evict.ts'
+import { addExplain } from './explain.ts'
+import { addExpose } from './expose.ts'
+import { addFlows } from './flows.ts'
+import { addForward } from './forward.ts'
+import { addInspect } from './inspect.ts'
+import { addMembers } from './members.ts'
+import { addMetrics } from './metrics.ts'
+import { addPolicy } from './policy.ts'
+import { addRegister } from './register.ts'
+import { addRoot } from './root.ts'
+import { addAllow, addDeny } from './rule.ts'
+import { addServe } from './serve.ts'
+import { addServices } from './services.ts'
+import { addStatus } from './status.ts'
+import { addSvid } from './svid.ts'
+import { addToken } from './token.ts'
+import { addUp } from './up.ts'
+
+/** Every command, under its heading of the help. A new one is a file of this folder, and its name here. */
+export const COMMAND_GROUPS: ReadonlyArray<readonly [heading: string, ReadonlyArray<(program: Command) => void>]> = [
+  ['Host:', [addUp, addToken, addStatus, addMembers, addMetrics, addDrain]],
+  [
+    'Workloads:',
+    [
+      addServices,
+      addFlows,
+      addServe,
+      addConnect,
+      addExpose,
+      addForward,
+      addRegister,
+      addDeregister,
+      addInspect,
+      addSvid
+    ]
+  ],
+  ['Policy:', [addAllow, addDeny, addPolicy, addExplain, addEntry]],
+  ['Trust:', [addAuthority, addEvict, addRevoke, addUnrevoke, addRoot, addBackup, addRestore]]
+]

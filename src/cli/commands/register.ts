@@ -1,10 +1,10 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { Command } from 'commander'
-import { ErrorCode, formatHostPort, parseHostPort, WarrenError } from '../../core/index.ts'
+import { ErrorCode, formatHostPort, parseDuration, parseHostPort, WarrenError } from '../../core/index.ts'
 import { type apiPb, healthCheckOf } from '../../wire/index.ts'
 import { contextOf } from '../context.ts'
 import { healthCheckOption, noHealthCheckOption } from '../options/health-check.ts'
-import { collect, parseDuration, parseLabels, parseWait, replicationText, waitOption } from '../options/index.ts'
+import { collect, parseLabels, parseWait, replicationText, waitOption } from '../options/index.ts'
 import { serverUserAlone } from '../options/server-user.ts'
 import { fields, printJson } from '../output/index.ts'
 

@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
+import { parseDuration } from '../../core/index.ts'
 import { contextOf } from '../context.ts'
-import { collect, parseDuration } from '../options/index.ts'
+import { collect } from '../options/index.ts'
 import { formatDuration, tokenTable, tokenView } from '../output/index.ts'
 
 const MIN_TTL_MS = 1_000

@@ -1,5 +1,4 @@
-import { ErrorCode, WarrenError } from '../../core/index.ts'
-import { durationMs } from './duration.ts'
+import { durationMs, ErrorCode, WarrenError } from '../../core/index.ts'
 
 // A date alone, or with a time; without an offset it is this host's own time zone, as Date.parse reads it.
 const ISO = /^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,3})?)?(Z|[+-]\d{2}:?\d{2})?)?$/

@@ -1,4 +1,4 @@
-import { ErrorCode, WarrenError } from '../../core/index.ts'
+import { ErrorCode, WarrenError } from './errors.ts'
 
 const SIZES: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 const PART = /(\d+(?:\.\d+)?)(ms|s|m|h|d)/y

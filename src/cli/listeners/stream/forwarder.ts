@@ -1,0 +1,81 @@
+import { createServer, type Server, type Socket } from 'node:net'
+import type { MeshSocket } from '../../../client/index.ts'
+import type { Endpoint } from '../../options/index.ts'
+import { type Listening, listenAt } from './listen-at.ts'
+import { abort, relaySockets } from './relay.ts'
+
+/** Clients at once; the system refuses the rest, for each costs two descriptors. */
+const MAX_CLIENTS = 4_096
+
+export interface StreamForwarderOptions {
+  /**
+   * Opens the connection of one client. `signal` aborts when the client goes away.
+   *
+   * It may first read from the client, and write to it, with `readExactly` of src/wire; what it leaves unread is carried. If it
+   * rejects, the client is reset, unless it has ended the client's socket with an answer.
+   */
+  readonly open: (client: Socket, signal: AbortSignal) => Promise<MeshSocket>
+  /** Called for each client that could not be connected, or whose connection was cut. */
+  readonly onFailure: (err: unknown) => void
+}
+
+/** A local listener whose clients are each joined to a connection of the mesh. */
+export class StreamForwarder {
+  readonly #options: StreamForwarderOptions
+  readonly #clients = new Set<Socket>()
+  readonly #server: Server
+  #listening: Listening | undefined
+
+  constructor(options: StreamForwarderOptions) {
+    this.#options = options
+    // What a server says in two small pieces must not wait for the client's acknowledgement of the first.
+    this.#server = createServer({ allowHalfOpen: true, noDelay: true }, client => this.#accept(client))
+    this.#server.maxConnections = MAX_CLIENTS
+  }
+
+  /** Listens, and returns where, as a person would type it. Rejects as `listenAt` does. */
+  async listen(endpoint: Endpoint): Promise<string> {
+    this.#listening = await listenAt(this.#server, endpoint)
+    return this.#listening.bound
+  }
+
+  /** Resets every client and frees the port or path. */
+  close(): void {
+    this.#listening?.remove()
+    this.#server.close()
+    for (const client of this.#clients) abort(client)
+  }
+
+  #accept(client: Socket): void {
+    this.#clients.add(client)
+    client.once('close', () => this.#clients.delete(client))
+    this.#serve(client).catch((err: unknown) => this.#options.onFailure(err))
+  }
+
+  async #serve(client: Socket): Promise<void> {
+    let brokered: MeshSocket
+    try {
+      brokered = await this.#open(client)
+    } catch (err) {
+      const gone = client.destroyed
+      if (client.writableEnded) client.destroySoon()
+      else abort(client)
+      // A client that did not wait has not been failed.
+      if (gone) return
+      throw err
+    }
+    await relaySockets(client, brokered)
+  }
+
+  /** Opens, but only for as long as the client is there to be connected. */
+  async #open(client: Socket): Promise<MeshSocket> {
+    const gone = new AbortController()
+    const giveUp = (): void => gone.abort(new DOMException('the local client went away', 'AbortError'))
+    client.on('error', giveUp).once('close', giveUp)
+    try {
+      return await this.#options.open(client, gone.signal)
+    } finally {
+      client.off('close', giveUp)
+    }
+  }
+}

@@ -1,0 +1,128 @@
+import { type HostPort, parseDuration, parseHostPort } from '../core/index.ts'
+
+export type LogLevel = 'error' | 'warn' | 'info' | 'debug' | 'silent'
+
+/** How long what proves an identity lives, in milliseconds. An authority's values count for the hosts that it admits. */
+export interface Lifetimes {
+  /** Of an X.509-SVID. @default 1 h; 5 s to 24 h, and at most half of `nodeMs` */
+  readonly svidMs: number
+  /** Of a node CA certificate. @default 30 d; 10 s to 90 d, and at most half of `authorityMs` */
+  readonly nodeMs: number
+  /** Of an authority certificate. @default 90 d; 20 s to 400 d */
+  readonly authorityMs: number
+  /** For how long a key signs JWT-SVIDs. @default 7 d; 10 s to 90 d */
+  readonly jwtKeyMs: number
+  /** For how long after its end a node CA certificate can still be renewed. @default 14 d; 0 to 90 d */
+  readonly graceMs: number
+}
+
+/** The settings of an operator. Every setting has a default; the command line overrides the file. */
+export interface AgentConfig {
+  /** Directory of keys, certificates and the database. @default /var/lib/warren for root, else $XDG_STATE_HOME/warren */
+  readonly stateDir?: string
+  /** Directory of the sockets. @default /run/warren for root, else $XDG_RUNTIME_DIR/warren, else /tmp/warren-UID */
+  readonly runtimeDir?: string
+  /** Machine name. It stays as it was at the first start. @default the host name up to its first dot */
+  readonly name?: string
+  /** Found a new trust domain of this name. Without effect on a host that already belongs to it. */
+  readonly init?: string
+  /** Join with this token. Without effect on a host that is already a member. */
+  readonly join?: string
+  /** Mesh listener. @default 0.0.0.0:7460 */
+  readonly listen?: HostPort
+  /** Data listener. @default 0.0.0.0:7461 */
+  readonly dataListen?: HostPort
+  /** Names or IP addresses under which others reach this host, best first; at most 16. @default those of its interfaces */
+  readonly advertise?: readonly string[]
+  /** Multiaddrs of members to dial besides those already known. */
+  readonly bootstrap?: readonly string[]
+  /** Find members on the LAN. @default true */
+  readonly mdns?: boolean
+  /** Carrier of brokered bytes to other hosts. @default auto */
+  readonly carrier?: string
+  readonly logLevel?: LogLevel
+  /**
+   * Start without files of the state directory, or its database, that are lost; no effect if none is. For one start only, so that
+   * the next loss is noticed. @default false
+   */
+  readonly acceptLostState?: boolean
+  /** Lifetimes of certificates and keys; see `Lifetimes` for units, bounds and defaults. */
+  readonly lifetimes?: Partial<Lifetimes>
+  /** Limits by the names of docs/limits.md, which shows the ones that can be set, and the defaults. */
+  readonly limits?: Readonly<Record<string, number>>
+}
+
+/** An option of `warren up` that is also a key of its configuration file, and what the agent is started with because of it. */
+export type UpOption = {
+  /** For the help. */
+  readonly takes: string
+  readonly help: string
+} & (
+  | { readonly read: (text: string, option: string) => AgentConfig }
+  /** May be repeated; a list in the file. */
+  | { readonly readAll: (texts: readonly string[]) => AgentConfig }
+)
+
+/**
+ * The options of `warren up` that need nothing but their text, by their names. One that needs more, as a secret does, is in
+ * `src/cli/commands/up.ts`. What agrees with what, and what is in range, the agent says.
+ */
+export const UP_OPTIONS = Object.freeze({
+  name: {
+    takes: 'machine',
+    help: 'name of this host (default: its host name, or the name in the token)',
+    read: name => ({ name })
+  },
+  listen: {
+    takes: 'host:port',
+    help: 'mesh listener (default: 0.0.0.0:7460)',
+    read: (text, option) => ({ listen: listenerOf(text, option) })
+  },
+  'data-listen': {
+    takes: 'host:port',
+    help: 'data listener (default: 0.0.0.0:7461)',
+    read: (text, option) => ({ dataListen: listenerOf(text, option) })
+  },
+  advertise: {
+    takes: 'host',
+    help: 'address where others reach this host; may be repeated (default: its interfaces)',
+    readAll: advertise => ({ advertise })
+  },
+  bootstrap: {
+    takes: 'multiaddr',
+    help: 'a member to dial; may be repeated',
+    readAll: bootstrap => ({ bootstrap })
+  },
+  carrier: {
+    takes: 'name',
+    help: 'only carrier for data to other hosts (default: auto, the first that reaches them)',
+    read: carrier => ({ carrier })
+  },
+  'state-dir': {
+    takes: 'dir',
+    help: 'directory for keys and certificates',
+    read: stateDir => ({ stateDir })
+  },
+  'svid-lifetime': lifetime('svidMs', 'lifetime of the certificates of workloads (default: 1h)'),
+  'node-lifetime': lifetime(
+    'nodeMs',
+    'lifetime of the certificates of hosts that this one admits and renews (default: 30d)'
+  ),
+  'authority-lifetime': lifetime('authorityMs', 'lifetime of the authority certificate on this host (default: 90d)'),
+  'jwt-key-lifetime': lifetime('jwtKeyMs', 'time that a key signs JWT-SVIDs (default: 7d)'),
+  'renewal-grace': lifetime('graceMs', 'time after its end in which a host certificate can be renewed (default: 14d)')
+} satisfies Readonly<Record<string, UpOption>>)
+
+export type UpOptionName = keyof typeof UP_OPTIONS
+
+function listenerOf(text: string, option: string): HostPort {
+  return parseHostPort(text, { option, defaultHost: '0.0.0.0' })
+}
+
+function lifetime(key: keyof Lifetimes, help: string): UpOption {
+  return {
+    takes: 'time',
+    help,
+    read: (text, option) => ({ lifetimes: { [key]: parseDuration(option, text, 0, Number.POSITIVE_INFINITY) } })
+  }
+}

@@ -1,0 +1,96 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { connect as connectSocket, type Socket } from 'node:net'
+import { type TestContext, test } from 'node:test'
+import { StreamForwarder, type StreamForwarderOptions } from '../../src/cli/listeners/stream/forwarder.ts'
+import { AgentClient, connect, listen } from '../../src/client/index.ts'
+import { raceAbort } from '../../src/core/index.ts'
+import { readExactly } from '../../src/wire/index.ts'
+import { FakeAgent } from '../client/fake-agent.ts'
+
+async function setUp(t: TestContext) {
+  const agent = await new FakeAgent(t).start()
+  const client = new AgentClient({ runtimeDir: agent.runtimeDir })
+  t.after(() => client.close())
+  const start = async (options: StreamForwarderOptions) => {
+    const forwarder = new StreamForwarder(options)
+    t.after(() => forwarder.close())
+    const bound = await forwarder.listen({ kind: 'tcp', host: '127.0.0.1', port: 0 })
+    return (): Socket => {
+      const socket = connectSocket({ host: '127.0.0.1', port: Number(bound.split(':')[1]), allowHalfOpen: true })
+      t.after(() => socket.destroy())
+      return socket
+    }
+  }
+  return { client, start }
+}
+
+async function readAll(socket: Socket): Promise<string> {
+  let text = ''
+  socket.on('data', chunk => {
+    text += String(chunk)
+  })
+  await once(socket, 'end')
+  return text
+}
+
+test('a client can say where it wants to be connected, and what follows is carried from its first byte', async t => {
+  const { client, start } = await setUp(t)
+  for (const name of ['one', 'two']) {
+    await listen(`dev.web.${name}.default`, { client }, async socket => {
+      const request = await readAll(socket)
+      socket.end(`${name} got ${request}`)
+    })
+  }
+  const dial = await start({
+    open: async (local, signal) => {
+      const name = String(await readExactly(local, 3, signal))
+      local.write('to ')
+      return await connect(`dev.web.${name}.default`, { client, signal })
+    },
+    onFailure: assert.ifError
+  })
+  const replies = ['one', 'two'].map(name => {
+    const socket = dial()
+    // In one piece, so that what follows is there before the destination is known.
+    socket.end(`${name}hello`)
+    return readAll(socket)
+  })
+  assert.deepEqual(await Promise.all(replies), ['to one got hello', 'to two got hello'])
+})
+
+test('a client that is refused with an answer reads it, and then the end', async t => {
+  const { start } = await setUp(t)
+  const failures: unknown[] = []
+  const dial = await start({
+    open: async local => {
+      local.end('not here')
+      throw new Error('refused')
+    },
+    onFailure: err => failures.push(err)
+  })
+  assert.equal(await readAll(dial()), 'not here')
+  assert.match(String(failures), /refused/)
+})
+
+test('a client that goes away ends the opening of its connection, which is no failure', async t => {
+  const { start } = await setUp(t)
+  const failures: unknown[] = []
+  const begun = Promise.withResolvers<void>()
+  const givenUp = Promise.withResolvers<unknown>()
+  const dial = await start({
+    open: async (_local, signal) => {
+      begun.resolve()
+      return await raceAbort(new Promise<never>(() => {}), signal).catch((err: unknown) => {
+        givenUp.resolve(err)
+        throw err
+      })
+    },
+    onFailure: err => failures.push(err)
+  })
+  const socket = dial()
+  await begun.promise
+  socket.resetAndDestroy()
+  assert.match(String(await givenUp.promise), /the local client went away/)
+  assert.deepEqual(failures, [])
+})
