@@ -2,10 +2,13 @@ import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import { ErrorCode, WarrenError } from '../../src/core/index.ts'
 import type { PeerKey } from '../../src/identity/index.ts'
+import type { RequestOptions } from '../../src/mesh/index.ts'
 import { connection, makeHost, newKey, startHost, startPair, until } from './support.ts'
 
 const LIMITS = { maxRequestBytes: 1_000, maxResponseBytes: 1_000 }
-const KB1 = { maxResponseBytes: 1_000 }
+// The promises are about what is answered, not how soon: a busy machine needs more than the few seconds that are usual.
+const timeoutMs = 60_000
+const KB1 = { maxResponseBytes: 1_000, timeoutMs }
 
 // Most of the time is spent waiting, so they run side by side.
 suite('requests', { concurrency: 8 }, () => {
@@ -38,7 +41,7 @@ suite('requests', { concurrency: 8 }, () => {
     const most = 2 * 1024 * 1024
     a.mesh.handle('/warren/sync/1', async (_, request) => request, { maxRequestBytes: most, maxResponseBytes: most })
     const request = Buffer.alloc(most, 'warren')
-    const answer = await b.mesh.request(a.mesh.peer, '/warren/sync/1', request, { maxResponseBytes: most })
+    const answer = await b.mesh.request(a.mesh.peer, '/warren/sync/1', request, { maxResponseBytes: most, timeoutMs })
     assert.ok(request.equals(answer))
   })
 
@@ -64,7 +67,7 @@ suite('requests', { concurrency: 8 }, () => {
     a.mesh.handle('/warren/sync/1', async () => Buffer.alloc(100_000), options)
     a.mesh.handle('/warren/ack/1', async () => Buffer.alloc(100_001), options)
     const ask = (protocol: '/warren/sync/1' | '/warren/ack/1', maxResponseBytes: number) =>
-      b.mesh.request(a.mesh.peer, protocol, Buffer.from('x'), { maxResponseBytes })
+      b.mesh.request(a.mesh.peer, protocol, Buffer.from('x'), { maxResponseBytes, timeoutMs })
     assert.equal((await ask('/warren/sync/1', 100_000)).length, 100_000)
     await assert.rejects(ask('/warren/sync/1', 50_000), { code: ErrorCode.MessageTooLarge })
     await assert.rejects(ask('/warren/ack/1', 200_000), { code: ErrorCode.MessageTooLarge })
@@ -110,11 +113,11 @@ suite('requests', { concurrency: 8 }, () => {
     const [a, b] = await startPair(t)
     const stranger = await makeHost(t, 'stranger')
     a.mesh.handle('/warren/probe/1', () => new Promise(() => {}), LIMITS)
-    const ask = (peer: PeerKey, protocol: '/warren/sync/1' | '/warren/probe/1', timeoutMs = 5_000) =>
-      b.mesh.request(peer, protocol, Buffer.from('x'), { ...KB1, timeoutMs })
+    const ask = (peer: PeerKey, protocol: '/warren/sync/1' | '/warren/probe/1', options: RequestOptions = KB1) =>
+      b.mesh.request(peer, protocol, Buffer.from('x'), options)
     await assert.rejects(ask(a.mesh.peer, '/warren/sync/1'), { code: ErrorCode.Unsupported })
     await assert.rejects(ask(stranger.mesh.peer, '/warren/sync/1'), { code: ErrorCode.DestinationUnreachable })
-    await assert.rejects(ask(a.mesh.peer, '/warren/probe/1', 200), { code: ErrorCode.Timeout })
+    await assert.rejects(ask(a.mesh.peer, '/warren/probe/1', { ...KB1, timeoutMs: 200 }), { code: ErrorCode.Timeout })
   })
 
   test('a cancelled request ends with the reason of its signal, and the handler is told', async t => {

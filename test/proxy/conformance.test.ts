@@ -175,7 +175,7 @@ for (const way of WAYS) {
       client.end(upload)
       client.resume()
       assert.ok((await readAll(server)).equals(upload))
-      await once(client, 'close')
+      await closed(client)
     })
 
     it('shows a client that vanishes in the middle to a server that writes', async () => {

@@ -82,12 +82,12 @@ export class TestPki {
   }
 
   /** What the proxy's `verify` is in these tests; `revoked` machines have no identity. */
-  verifier(leaf: Uint8Array, revoked: ReadonlySet<string>): WorkloadVerdict {
+  verifier(leaf: Uint8Array, revoked: ReadonlySet<string>, nowMs = Date.now()): WorkloadVerdict {
     const uri = parseCertificate(leaf).names.find(name => name.type === 'url')?.value ?? ''
     const machine = uri.split('/').at(-1) ?? ''
     const signer = revoked.has(machine) ? undefined : this.#nodes.get(machine)
     if (signer === undefined) return { ok: false, reason: 'unknown', detail: `${machine} is no member` }
-    return verifyWorkload(leaf, signer, this.trust, Date.now())
+    return verifyWorkload(leaf, signer, this.trust, nowMs)
   }
 }
 

@@ -84,7 +84,8 @@ export type End = 'clean' | 'cut'
 
 /**
  * Reads to the end and tells a clean end from a cut: after a clean one the other side still takes bytes, after a cut a
- * write fails. A write of nothing is enough, and disturbs nobody.
+ * write fails. A write of nothing is enough, and disturbs nobody. The end may have come before: a connection that nobody
+ * reads ends all the same, and no event comes twice.
  */
 export async function endOf(socket: Socket): Promise<{ bytes: number; end: End }> {
   let bytes = 0
@@ -92,12 +93,15 @@ export async function endOf(socket: Socket): Promise<{ bytes: number; end: End }
     socket.on('data', (chunk: Buffer) => {
       bytes += chunk.length
     })
-    socket.once('error', () => resolve('cut'))
-    socket.once('close', () => resolve('cut'))
-    socket.once('end', () => {
+    const onEnd = (): void => {
       if (socket.writableEnded) resolve('clean')
       else socket.write(Buffer.alloc(0), err => resolve(err == null ? 'clean' : 'cut'))
-    })
+    }
+    if (socket.destroyed) resolve('cut')
+    else if (socket.readableEnded) onEnd()
+    socket.once('error', () => resolve('cut'))
+    socket.once('close', () => resolve('cut'))
+    socket.once('end', onEnd)
   })
   return { end: await ended, bytes }
 }

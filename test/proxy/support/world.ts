@@ -264,6 +264,7 @@ export class Host {
 
   #deps(): ProxyDeps {
     const { world } = this
+    const { clock = systemClock } = this.#options
     const known = (): Registration[] =>
       [...world.registrations.values()].filter(one => one.announced || one.machine === this.machine)
     const local = (id: string): Registration | undefined => {
@@ -335,7 +336,7 @@ export class Host {
         workload: leaf =>
           this.refuses(leaf)
             ? { ok: false, reason: 'test', detail: 'the test refuses it' }
-            : world.pki.verifier(leaf, world.revoked),
+            : world.pki.verifier(leaf, world.revoked, clock.wallMs()),
         isReplaced: leaf => this.isReplaced(leaf)
       },
       roots: () => [world.pki.rootPem],
@@ -351,7 +352,7 @@ export class Host {
       dataListen: { host: '127.0.0.1', port: 0 },
       runtimeDir: mkdtempSync(join(world.directory, 'run-')),
       log: logger,
-      clock: this.#options.clock ?? systemClock,
+      clock,
       ...(this.#options.udpIdleMs === undefined ? {} : { udpIdleMs: this.#options.udpIdleMs }),
       ...(this.#options.upgradeThresholds === undefined ? {} : { upgradeThresholds: this.#options.upgradeThresholds }),
       ...(this.#options.limits === undefined ? {} : { limits: this.#options.limits })
