@@ -3,9 +3,9 @@ export type { AdminHandlers, SpiffeHandlers, WorkloadHandlers } from './handlers
 export { LOCAL_LIMITS, type LocalLimits } from './limits.ts'
 export { adminRoutes, type Routes, workloadRoutes } from './routes.ts'
 export { type LocalServer, type LocalServerOptions, serveLocal } from './serve-local.ts'
-export type { KnownHost } from './services/index.ts'
 export {
   adminHandlers,
+  type KnownHost,
   knownRoutes,
   memberViews,
   serviceViews,

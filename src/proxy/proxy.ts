@@ -17,16 +17,20 @@ import { PacketPort } from './datagram/packet/index.ts'
 import type { ProxyDeps } from './deps.ts'
 import { type Drained, type DrainOptions, drainFlows } from './drain.ts'
 import { FastPathBudget } from './fastpath/index.ts'
-import type { FlowInfo, FlowTotals } from './flow/index.ts'
-import { FlowTable, newFlowId } from './flow/index.ts'
+import { type FlowInfo, FlowTable, type FlowTotals, newFlowId } from './flow/index.ts'
 import { Admission, DataServer } from './inbound/index.ts'
 import { resolveLimits } from './limits.ts'
-import type { Strategy } from './outbound/index.ts'
-import { EndpointDirectory, Endpoints, Outbound, openError, type SourceHandle } from './outbound/index.ts'
+import {
+  EndpointDirectory,
+  Endpoints,
+  Outbound,
+  openError,
+  type SourceHandle,
+  type Strategy
+} from './outbound/index.ts'
 import { PolicyEnforcer } from './policy-enforcer.ts'
 import { Liveness, SessionPool } from './session/index.ts'
-import type { SessionAlarm } from './session-alarms.ts'
-import { SessionAlarms } from './session-alarms.ts'
+import { type SessionAlarm, SessionAlarms } from './session-alarms.ts'
 import { HELLO_TIMEOUT_MS, OPEN_TIMEOUT_MS, STOP_TIMEOUT_MS } from './timing.ts'
 import { ContextCache } from './tls/index.ts'
 import { UNAUTHENTICATED_LINES } from './unauthenticated-lines.ts'

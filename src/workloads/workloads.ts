@@ -1,5 +1,4 @@
-import type { AttestedProcess, ProcessHandle, ProcessWatch } from '../attest/index.ts'
-import { sameUser } from '../attest/index.ts'
+import { type AttestedProcess, type ProcessHandle, type ProcessWatch, sameUser } from '../attest/index.ts'
 import { type Clock, detach, ErrorCode, type Logger, loop, WarrenError } from '../core/index.ts'
 import {
   type Address,

@@ -1,8 +1,7 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
-import type { AskPort } from '../../src/attest/index.ts'
-import { Attestor, ProcessWatch, processHandle, processReader } from '../../src/attest/index.ts'
+import { type AskPort, Attestor, ProcessWatch, processHandle, processReader } from '../../src/attest/index.ts'
 import { parsePattern, SessionTokens } from '../../src/identity/index.ts'
 import type { Entry } from '../../src/policy/index.ts'
 import {

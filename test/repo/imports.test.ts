@@ -6,9 +6,13 @@ import test from 'node:test'
 import { circles, tooLong, withoutIndex } from '../../tools/imports/circles.ts'
 import { layering } from '../../tools/imports/layering.ts'
 import { readModules } from '../../tools/imports/read.ts'
+import { repeated } from '../../tools/imports/repeated.ts'
 
 /** The violations of a project of these files, as "file: text". */
-function violationsOf(files: Record<string, string>, rules = [layering, circles, withoutIndex, tooLong]): string[] {
+function violationsOf(
+  files: Record<string, string>,
+  rules = [layering, circles, withoutIndex, tooLong, repeated]
+): string[] {
   const root = mkdtempSync(join(tmpdir(), 'warren-imports-'))
   try {
     const tsconfig = join(root, 'tsconfig.json')
@@ -176,5 +180,18 @@ test('a file that is written by hand has at most 300 lines', () => {
   assert.deepEqual(found, [
     'src/core/long.ts: has 301 lines, more than 300',
     'src/core/open.ts: has 301 lines, more than 300'
+  ])
+})
+
+test('a file that imports or exports two lists from one other file is refused', () => {
+  const lists = {
+    'src/core/index.ts': "export type { A } from './a.ts'\nexport { b } from './a.ts'\nexport * from './a.ts'",
+    'src/core/b.ts':
+      "import type { A } from './a.ts'\nimport { b } from './a.ts'\nexport { b } from './a.ts'\nexport type B = A",
+    'src/core/c.ts': "import * as all from './a.ts'\nimport { b } from './a.ts'\nexport const c = [all, b]"
+  }
+  assert.deepEqual(violationsOf(lists, [repeated]).sort(), [
+    'src/core/b.ts: imports from ./a.ts twice: write one list',
+    'src/core/index.ts: exports from ./a.ts twice: write one list'
   ])
 })

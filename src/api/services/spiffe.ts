@@ -1,6 +1,5 @@
 import type { JsonObject } from '@bufbuild/protobuf'
-import type { LocalUser } from '../../attest/index.ts'
-import { sameUser } from '../../attest/index.ts'
+import { type LocalUser, sameUser } from '../../attest/index.ts'
 import { type JwtHost, keySet, renewAt, type Svid, type Svids, type signJwt, validateJwt } from '../../ca/index.ts'
 import { ErrorCode, raceAbort, sleep, WarrenError } from '../../core/index.ts'
 import type { Workload } from '../../workloads/index.ts'

@@ -1,5 +1,4 @@
-import type { ByteLeg, LegEvents } from '../flow/index.ts'
-import { type Cut, LINK_LOST } from '../flow/index.ts'
+import { type ByteLeg, type Cut, type LegEvents, LINK_LOST } from '../flow/index.ts'
 
 export interface Moving {
   /** Takes what comes, in order. `follow` has its leg read on, or not, as there is room. */
