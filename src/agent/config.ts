@@ -4,7 +4,7 @@ import { type Lifetimes, resolveLifetimes } from '../ca/index.ts'
 import { parseAdvertise } from '../cluster/index.ts'
 import { ErrorCode, type HostPort, WarrenError } from '../core/index.ts'
 import { parseMachineName, parseTrustDomain } from '../identity/index.ts'
-import { requireCarrier } from '../proxy/index.ts'
+import { ANY_CARRIER, requireCarrier } from '../proxy/index.ts'
 import { type AgentLimits, resolveLimits } from './limit-options.ts'
 
 export type LogLevel = 'error' | 'warn' | 'info' | 'debug' | 'silent'
@@ -76,7 +76,7 @@ export function resolveConfig(config: AgentConfig, env: NodeJS.ProcessEnv = proc
     dataListen: config.dataListen ?? { host: '0.0.0.0', port: 7461 },
     bootstrap: config.bootstrap ?? [],
     mdns: config.mdns ?? true,
-    carrier: config.carrier ?? 'auto',
+    carrier: config.carrier ?? ANY_CARRIER,
     logLevel: config.logLevel ?? 'info',
     acceptLostState: config.acceptLostState ?? false,
     lifetimes: resolveLifetimes(config.lifetimes),

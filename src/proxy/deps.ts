@@ -1,12 +1,12 @@
 import type { KeyObject } from 'node:crypto'
 import type { Socket } from 'node:net'
-import type { Duplex } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
 import type { FileId, Listener, LocalUser, ProcessHandle, ProcessView } from '../attest/index.ts'
 import type { Clock, Logger, Metrics, WarrenError } from '../core/index.ts'
 import type { EventSink } from '../events/index.ts'
 import type { Address, Pattern, PeerKey } from '../identity/index.ts'
 import type { Decision, Protocol } from '../policy/index.ts'
+import type { CarrierDeps } from './carriers/index.ts'
 import type { UpgradeThresholds } from './fastpath/index.ts'
 import type { ProxyLimits } from './limits.ts'
 
@@ -153,12 +153,11 @@ export interface AuthorizeQuestion {
   readonly protocol: Protocol
 }
 
-/** How bytes reach the other host. */
 /** `auto`, or the name of the only carrier to use; `carriers/index.ts` has them. */
 export type CarrierChoice = string
 
 /** Collaborators of the proxy; the agent joins them. */
-export interface ProxyDeps {
+export interface ProxyDeps extends CarrierDeps {
   readonly trustDomain: string
   /** Name of this host. */
   readonly machine: string
@@ -182,13 +181,6 @@ export interface ProxyDeps {
   readonly join: (socket: TLSSocket, signal: AbortSignal) => Promise<void>
   /** Serves one host whose certificate has ended in the same way. */
   readonly renew: (socket: TLSSocket, signal: AbortSignal) => Promise<void>
-  /** A stream to the agent `peer` over the mesh. Rejects when there is no way. */
-  readonly openStream: (peer: PeerKey, options: { readonly signal: AbortSignal }) => Promise<Duplex>
-  /** The same through a third member, of which nothing is expected but that it passes the bytes on. */
-  readonly openRelayed: (
-    peer: PeerKey,
-    options: { readonly signal: AbortSignal }
-  ) => Promise<{ readonly stream: Duplex; readonly via: string }>
   readonly carrier: CarrierChoice
   readonly dataListen: { readonly host: string; readonly port: number }
   /** Exists, belongs to the agent and is writable for nobody else. */

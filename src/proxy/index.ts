@@ -1,4 +1,4 @@
-export { requireCarrier } from './carriers/index.ts'
+export { ANY_CARRIER, requireCarrier } from './carriers/index.ts'
 export type {
   AuthorizeQuestion,
   Candidate,

@@ -12,7 +12,15 @@ import {
 import { silentEvents } from '../events/index.ts'
 import { formatAddress, type Pattern, type PeerKey } from '../identity/index.ts'
 import type { Protocol } from '../policy/index.ts'
-import { DIRECT_PATH, MESH_PATH, relayPath, requireCarrier } from './carriers/index.ts'
+import {
+  carriers,
+  EXPECTED_CARRIER,
+  type Probed,
+  type ProbedAgent,
+  probeCarriers,
+  requireCarrier,
+  streamPath
+} from './carriers/index.ts'
 import { PacketPort } from './datagram/packet/index.ts'
 import type { ProxyDeps } from './deps.ts'
 import { type Drained, type DrainOptions, drainFlows } from './drain.ts'
@@ -64,6 +72,8 @@ export interface DataPlane {
   readonly dataAddress: () => { readonly host: string; readonly port: number }
   /** Takes over a stream that another agent opened to us over the mesh. */
   readonly acceptCarrier: (stream: Duplex, peer: PeerKey, via?: string) => void
+  /** Tries every carrier to another agent, whichever may be used, and says how it went. Never rejects. */
+  readonly probe: (agent: ProbedAgent, signal: AbortSignal) => Promise<Probed>
   /** A host is connected that was not: ways to it that failed are worth an attempt again. */
   readonly pathAppeared: (machine: string) => void
   /**
@@ -132,7 +142,17 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
   const packets = new PacketPort(log)
   const fastPath = new FastPathBudget(limits.fastPathConnections, deps.metrics ?? silentMetrics)
   const admission = new Admission(deps, flows, limits.preconnectedTargets)
-  const pool = new SessionPool({ deps, limits, contexts, liveness, packets, fastPath, stopping: stopping.signal })
+  const all = carriers(deps)
+  const pool = new SessionPool({
+    deps,
+    carriers: all,
+    limits,
+    contexts,
+    liveness,
+    packets,
+    fastPath,
+    stopping: stopping.signal
+  })
   const outbound = new Outbound({ deps, flows, pool, admission })
   const directory = new EndpointDirectory(deps.runtimeDir)
   const endpoints = new Endpoints(deps, limits, flows, outbound, directory, stopping.signal)
@@ -206,8 +226,8 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
     },
 
     dataAddress: () => server.address(),
-    acceptCarrier: (stream, peer, via) =>
-      server.acceptCarrier(stream, peer, via === undefined ? MESH_PATH : relayPath(via)),
+    acceptCarrier: (stream, peer, via) => server.acceptCarrier(stream, peer, streamPath(via)),
+    probe: (agent, signal) => probeCarriers(all, agent, clock, signal),
     pathAppeared: machine => pool.pathAppeared(machine),
 
     async connect({ source, destination, protocol, strategy = 'balanced', hello, signal }) {
@@ -222,7 +242,7 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
         sourceId: source.registrationId,
         sourceMachine: deps.machine,
         protocol,
-        carrier: DIRECT_PATH.name
+        carrier: EXPECTED_CARRIER
       })
       try {
         const reached = await within(OPEN_TIMEOUT_MS, [signal, flow.signal, stopping.signal], limit =>

@@ -22,8 +22,6 @@ import {
   explain,
   type Found,
   MAX_SHOWN_LEFT_OUT,
-  probe,
-  probePath,
   type Readiness
 } from '../../cluster/index.ts'
 import { ErrorCode, formatHostPort, WarrenError } from '../../core/index.ts'
@@ -200,9 +198,9 @@ function hostsBelow(all: readonly OwnerView[], keys: readonly string[]): string[
   return all.filter(isBelow).map(({ machine }) => machine)
 }
 
-function explainDeps({ base, cluster, local }: ApiParts) {
+function explainDeps({ base, cluster, local, proxy }: ApiParts) {
   const { membership, clock } = base
-  const { mesh, registry, routing, authorizer, trust, failures } = cluster
+  const { registry, routing, authorizer, trust } = cluster
   return {
     machine: membership.machine,
     known: () => knownRoutes(routing),
@@ -221,13 +219,7 @@ function explainDeps({ base, cluster, local }: ApiParts) {
     path: async (machine: string, signal: AbortSignal) => {
       const host = owners(registry.state).find(owner => owner.machine === machine)
       if (host === undefined) throw new WarrenError(ErrorCode.NotFound, `${machine} is not a member now`)
-      const { dataAddresses, peer } = host
-      const helper = async (): Promise<string> => {
-        const found = await failures.helperFor(peer)
-        if (found === undefined) throw new WarrenError(ErrorCode.DestinationUnreachable, 'no other member reaches it')
-        return mesh.machineOf(found) ?? found
-      }
-      return await probePath({ dataAddresses, mesh: limit => probe(mesh, peer, limit), helper }, clock, signal)
+      return await proxy.probe(host, signal)
     },
     certificateEnd: (machine: string) => trust.node(machine)?.notAfterMs,
     nowMs: () => clock.wallMs()

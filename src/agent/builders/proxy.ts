@@ -1,6 +1,6 @@
 import { listenerOf, peerUser } from '../../attest/index.ts'
-import type { Route } from '../../cluster/index.ts'
-import { raceAbort } from '../../core/index.ts'
+import { probe, type Route } from '../../cluster/index.ts'
+import { ErrorCode, raceAbort, WarrenError } from '../../core/index.ts'
 import { serveJoin, serveRenewal, toPem } from '../../identity/index.ts'
 import { type Candidate, createDataPlane, type DataPlane, type ProxyDeps } from '../../proxy/index.ts'
 import type { renewalPb } from '../../wire/index.ts'
@@ -76,6 +76,12 @@ function proxyDeps({ base, cluster, ca, local }: ProxyParts): ProxyDeps {
     },
     openStream: (peer, options) => mesh.openStream(peer, options),
     openRelayed: (peer, options) => mesh.openRelayed(peer, options),
+    askAlive: (peer, signal) => probe(mesh, peer, signal),
+    helperFor: async peer => {
+      const found = await failures.helperFor(peer)
+      if (found === undefined) throw new WarrenError(ErrorCode.DestinationUnreachable, 'no other member reaches it')
+      return mesh.machineOf(found) ?? found
+    },
     carrier: config.carrier,
     dataListen: config.dataListen,
     runtimeDir: config.runtimeDir,

@@ -7,6 +7,9 @@ import type { DropReason } from './drops.ts'
 export type Direction = 'outbound' | 'inbound' | 'local'
 /** What a flow between two workloads of this host shows in place of a carrier. */
 export const SAME_HOST = 'local'
+/** What a flow beside its session shows: one of bytes with a connection of its own, and one whose datagrams go as packets. */
+export const FAST_PATH = 'fastpath'
+export const PACKETS = 'udp'
 
 export interface Destination {
   readonly registrationId: string

@@ -11,7 +11,7 @@ import {
   within
 } from '../../core/index.ts'
 import { JOIN_ALPN, type PeerKey, RENEW_ALPN } from '../../identity/index.ts'
-import { DIRECT_PATH, type Path } from '../carriers/index.ts'
+import { DATA_PORT_PATH, type Path } from '../carriers/index.ts'
 import type { ProvenWorkload } from '../deps.ts'
 import { FastPathAcceptor, FIRST_BYTE } from '../fastpath/index.ts'
 import { HandshakeGate } from '../handshake-limiter.ts'
@@ -110,7 +110,7 @@ export class DataServer {
     const remote = socket.remoteAddress ?? ''
     firstByte(socket, remote, this.#gate, byte => {
       if (byte === FIRST_BYTE) this.#door.enter(socket, remote)
-      else this.#acceptor(DIRECT_PATH).accept(socket, remote, endOf(socket))
+      else this.#acceptor(DATA_PORT_PATH).accept(socket, remote, endOf(socket))
     })
   }
 

@@ -3,7 +3,7 @@ import { accountOf, type LocalUser, sameUser } from '../../attest/index.ts'
 import { ErrorCode, RateLimitedLog, silentMetrics, WarrenError, within } from '../../core/index.ts'
 import { type Address, formatAddress, type Pattern } from '../../identity/index.ts'
 import type { Protocol } from '../../policy/index.ts'
-import { DIRECT_PATH } from '../carriers/index.ts'
+import { EXPECTED_CARRIER } from '../carriers/index.ts'
 import type { ProxyDeps } from '../deps.ts'
 import { type Flow, type FlowTable, newFlowId } from '../flow/index.ts'
 import { errorFrame, helloFrame } from '../hello.ts'
@@ -215,7 +215,7 @@ export class Endpoints {
       sourceId: source.registrationId,
       sourceMachine: this.#deps.machine,
       protocol,
-      carrier: DIRECT_PATH.name
+      carrier: EXPECTED_CARRIER
     })
   }
 }

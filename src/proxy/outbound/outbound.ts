@@ -1,7 +1,7 @@
 import { ErrorCode, type Logger, WarrenError, within } from '../../core/index.ts'
 import { formatAddress, type Pattern, spiffeIdOf } from '../../identity/index.ts'
 import type { Protocol } from '../../policy/index.ts'
-import { DIRECT_PATH } from '../carriers/index.ts'
+import { EXPECTED_CARRIER } from '../carriers/index.ts'
 import type { Candidate, ProxyDeps } from '../deps.ts'
 import { type Flow, type FlowTable, SAME_HOST } from '../flow/index.ts'
 import { greet } from '../hello.ts'
@@ -194,7 +194,7 @@ export class Outbound {
   #setDestination(flow: Flow, candidate: Candidate): void {
     flow.destination = candidate
     flow.direction = candidate.local ? 'local' : 'outbound'
-    flow.carrier = candidate.local ? SAME_HOST : DIRECT_PATH.name
+    flow.carrier = candidate.local ? SAME_HOST : EXPECTED_CARRIER
   }
 
   #reached(candidate: Candidate): Reached {

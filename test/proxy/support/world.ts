@@ -347,6 +347,8 @@ export class Host {
       renew: async (socket: TLSSocket) => void socket.end(),
       openStream: peer => this.openStream(peer),
       openRelayed: peer => this.openRelayed(peer),
+      askAlive: async () => {},
+      helperFor: async () => 'gamma',
       carrier: this.#options.carrier ?? 'direct',
       dataListen: { host: '127.0.0.1', port: 0 },
       runtimeDir: mkdtempSync(join(world.directory, 'run-')),
