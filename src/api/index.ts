@@ -1,4 +1,4 @@
-export type { Caller, PeerCredentials, ProcessHandle } from './caller.ts'
+export type { Caller } from './caller.ts'
 export type { AdminHandlers, SpiffeHandlers, WorkloadHandlers } from './handlers.ts'
 export { LOCAL_LIMITS, type LocalLimits } from './limits.ts'
 export { adminRoutes, type Routes, workloadRoutes } from './routes.ts'

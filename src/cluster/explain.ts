@@ -1,3 +1,4 @@
+import type { Protocol } from '../core/index.ts'
 import {
   type Address,
   formatAddress,
@@ -7,7 +8,7 @@ import {
   parseLocalName,
   parsePattern
 } from '../identity/index.ts'
-import type { Decision, Protocol } from '../policy/index.ts'
+import type { Decision } from '../policy/index.ts'
 
 export interface ExplainStep {
   /** "source", "destination", "server", "policy", "path" or "certificate". */

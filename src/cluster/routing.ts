@@ -1,6 +1,15 @@
+import type { Protocol } from '../core/index.ts'
 import { type Address, formatAddress, matches, namesOf, type Pattern, type PeerKey } from '../identity/index.ts'
-import type { Protocol } from '../policy/index.ts'
-import { find, type LiveRecord, liveRecords, lookup, owners, type RegistryState, records } from '../registry/index.ts'
+import {
+  find,
+  type Health,
+  type LiveRecord,
+  liveRecords,
+  lookup,
+  owners,
+  type RegistryState,
+  records
+} from '../registry/index.ts'
 
 /** One registration as the proxy, the policy and explain see it. */
 export interface Route {
@@ -12,7 +21,7 @@ export interface Route {
   readonly machine: string
   readonly peer: PeerKey
   readonly dataAddresses: readonly string[]
-  readonly health: 'passing' | 'failing' | 'draining'
+  readonly health: Health
   readonly local: boolean
   readonly suspect: boolean
   readonly draining: boolean

@@ -1,4 +1,4 @@
-import type { ErrorCode } from '../core/index.ts'
+import type { ErrorCode, Protocol } from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
 
 /** One end of a flow or a registration, as an event names it. */
@@ -18,7 +18,7 @@ export interface FlowFields {
   readonly direction: 'inbound' | 'outbound' | 'local'
   readonly source: string
   readonly destination: string
-  readonly protocol: 'tcp' | 'udp'
+  readonly protocol: Protocol
   readonly carrier: string
 }
 

@@ -1,4 +1,4 @@
-import { ErrorCode, WarrenError } from '../core/index.ts'
+import { ErrorCode, type HostPort, WarrenError } from '../core/index.ts'
 
 /**
  * What a failure of libp2p means in our terms. The only place that knows the names of its errors.
@@ -29,7 +29,7 @@ export function translate(err: unknown, what: string, signal?: AbortSignal): unk
 }
 
 /** Why the node did not start: PORT_IN_USE, INVALID_OPTION for an address that is not ours, else INTERNAL. */
-export function startFailure(err: unknown, listen: { readonly host: string; readonly port: number }): WarrenError {
+export function startFailure(err: unknown, listen: HostPort): WarrenError {
   const text = messages(err)
   const where = `${listen.host}:${listen.port}`
   if (text.includes('EADDRINUSE')) {

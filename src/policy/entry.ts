@@ -1,3 +1,4 @@
+import type { ProcessFacts } from '../attest/index.ts'
 import { type Address, formatAddress, matches, type Pattern } from '../identity/index.ts'
 
 /** Grants addresses to the processes that have everything it names. It names at least one thing besides the machine. */
@@ -21,20 +22,6 @@ export interface Entry {
   readonly grants: Pattern
   readonly reason: string
   readonly createdAtMs: number
-}
-
-/** What is known of a process, by the kernel's word. What could not be established is absent and matches nothing. */
-export interface ProcessFacts {
-  readonly uid: number
-  /** Names of that uid. */
-  readonly users: readonly string[]
-  readonly gids: readonly number[]
-  readonly groups: readonly string[]
-  readonly exePath: string | undefined
-  /** Hex. Costly, so only established when an entry asks for it. */
-  readonly exeSha256: string | undefined
-  readonly systemdUnit: string | undefined
-  readonly cgroup: string | undefined
 }
 
 /** Names of the selectors, in the order in which they are shown. */

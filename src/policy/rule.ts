@@ -1,6 +1,6 @@
+import type { Protocol } from '../core/index.ts'
 import type { Pattern } from '../identity/index.ts'
 
-export type Protocol = 'tcp' | 'udp'
 export type Effect = 'allow' | 'deny'
 
 /** One line of policy: who may, or may not, talk to whom. */

@@ -1,11 +1,13 @@
 import type { KeyObject } from 'node:crypto'
 import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
-import type { FileId, Listener, LocalUser, ProcessHandle, ProcessView } from '../attest/index.ts'
-import type { Clock, Logger, Metrics, WarrenError } from '../core/index.ts'
+import type { Listener, LocalUser } from '../attest/index.ts'
+import type { Clock, HostPort, Logger, Metrics, Protocol } from '../core/index.ts'
 import type { EventSink } from '../events/index.ts'
 import type { Address, Pattern, PeerKey } from '../identity/index.ts'
-import type { Decision, Protocol } from '../policy/index.ts'
+import type { Decision } from '../policy/index.ts'
+import type { Health } from '../registry/index.ts'
+import type { Target } from '../workloads/index.ts'
 import type { CarrierDeps } from './carriers/index.ts'
 import type { UpgradeThresholds } from './fastpath/index.ts'
 import type { ProxyLimits } from './limits.ts'
@@ -19,7 +21,7 @@ export interface Candidate {
   readonly peer: PeerKey
   /** Where its agent listens for data, "host:port" or "[v6]:port"; best first. */
   readonly dataAddresses: readonly string[]
-  readonly health: 'passing' | 'failing' | 'draining'
+  readonly health: Health
   /** Why it fails, if it does so here and that is known: one clause that other hosts may read. */
   readonly problem?: string | undefined
   /** Registered with this very agent. */
@@ -52,74 +54,13 @@ export interface Credentials {
   readonly key: KeyObject
 }
 
-/** One end of a connection over IP; the address is literal. */
-export interface IpEnd {
-  readonly host: string
-  readonly port: number
-}
-
-/** Who may serve the port of one registration, and who does. */
-export interface PortServer {
-  /**
-   * The socket that gets what is sent to the port now, by a number that no other socket has; undefined if there is none.
-   * `from` is where it is sent from, for UDP.
-   *
-   * Throws DESTINATION_UNREACHABLE when it is a socket of a user who may not serve the port, or it cannot be told.
-   */
-  readonly holder: (from?: IpEnd) => bigint | undefined
-  /**
-   * Whether the connection from `from` to `to`, the addresses that its own end has, has its other end on this host as well.
-   * Throws DESTINATION_UNREACHABLE when it cannot be told.
-   */
-  readonly meets: (from: IpEnd, to: IpEnd) => boolean
-  /** The error for a port that answers though no socket of this host has it, of which note is taken. */
-  readonly hidden: () => WarrenError
-}
-
-/** Where connections to a local registration are delivered. */
-export type LocalTarget =
-  | {
-      readonly kind: 'unix'
-      readonly path: string
-      /** The process that sees the socket at this path. @default the agent, which made the directory for it */
-      readonly owner?: Pick<ProcessHandle, 'pid' | 'isAlive'>
-      /** The directory of the agent's making; without an owner, no other is served from. */
-      readonly made?: FileId
-      readonly uid: number
-      /** Whoever serves must also be in this view. @default in any: whoever named the path knows who can write there */
-      readonly view?: ProcessView
-      /** Named by a process that is not of the host, so that no server of the host may be reached by it. @default false */
-      readonly outside?: boolean
-      readonly hello: boolean
-      /** With `udp`, each connection carries length-prefixed datagrams. */
-      readonly protocol: Protocol
-      /** Begin each connection with a PROXY protocol v2 header. */
-      readonly proxy?: boolean
-    }
-  | {
-      readonly kind: 'tcp'
-      readonly host: string
-      readonly port: number
-      /** Begin each connection with a PROXY protocol v2 header. */
-      readonly proxy?: boolean
-      /** Undefined: whoever has the port is taken for the server. */
-      readonly server: PortServer | undefined
-    }
-  | {
-      readonly kind: 'udp'
-      readonly host: string
-      readonly port: number
-      /** As for TCP. */
-      readonly server: PortServer | undefined
-    }
-
 /** What the proxy asks of the workloads of this host. */
 export interface LocalWorkloads {
   /** Whether the registration exists and its process runs. */
   readonly isAlive: (registrationId: string) => boolean
   /** Rejects with INVALID_SOURCE when there is no such registration. */
   readonly svid: (registrationId: string) => Promise<Credentials>
-  readonly target: (registrationId: string) => LocalTarget | undefined
+  readonly target: (registrationId: string) => Target | undefined
   /** Told that a target did not take a connection, so that it is looked at. */
   readonly targetFailed?: (registrationId: string) => void
   /** The registration whose id begins with these 32 hex characters. */
@@ -182,7 +123,7 @@ export interface ProxyDeps extends CarrierDeps {
   /** Serves one host whose certificate has ended in the same way. */
   readonly renew: (socket: TLSSocket, signal: AbortSignal) => Promise<void>
   readonly carrier: CarrierChoice
-  readonly dataListen: { readonly host: string; readonly port: number }
+  readonly dataListen: HostPort
   /** Exists, belongs to the agent and is writable for nobody else. */
   readonly runtimeDir: string
   readonly log: Logger

@@ -2,7 +2,9 @@ import type { Duplex } from 'node:stream'
 import {
   detach,
   ErrorCode,
+  type HostPort,
   loop,
+  type Protocol,
   RateLimitedLog,
   raceAbort,
   silentMetrics,
@@ -11,7 +13,6 @@ import {
 } from '../core/index.ts'
 import { silentEvents } from '../events/index.ts'
 import { formatAddress, type Pattern, type PeerKey } from '../identity/index.ts'
-import type { Protocol } from '../policy/index.ts'
 import {
   carriers,
   EXPECTED_CARRIER,
@@ -69,7 +70,7 @@ export interface DataPlane {
   /** Cuts every flow and closes everything, within two seconds. Idempotent, never rejects. */
   readonly stop: () => Promise<void>
   /** Where the data port is bound. Throws NOT_READY before `start`. */
-  readonly dataAddress: () => { readonly host: string; readonly port: number }
+  readonly dataAddress: () => HostPort
   /** Takes over a stream that another agent opened to us over the mesh. */
   readonly acceptCarrier: (stream: Duplex, peer: PeerKey, via?: string) => void
   /** Tries every carrier to another agent, whichever may be used, and says how it went. Never rejects. */

@@ -15,7 +15,7 @@ export {
   type Profile,
   type Verdict
 } from './message.ts'
-export type { Health, LocalRecord, Protocol, RegistryRecord } from './record.ts'
+export type { Health, LocalRecord, RegistryRecord } from './record.ts'
 export { isEnough, type ReplicationProgress, replication, type WaitMode } from './replication.ts'
 export { type Admitted, createRegistry, type RegistryConfig, type RegistryState } from './state.ts'
 export { step } from './step.ts'

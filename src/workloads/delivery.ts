@@ -1,10 +1,9 @@
 import type { ProcessHandle } from '../attest/index.ts'
-import { ErrorCode, WarrenError } from '../core/index.ts'
+import { ErrorCode, type Protocol, WarrenError } from '../core/index.ts'
 import { createListenDirectory } from './listen-directory.ts'
-import type { PortServer } from './port-server.ts'
-import type { Caller, RegisterInput } from './register-input.ts'
-import { portTarget, unixTarget } from './target.ts'
-import type { Protocol, Target, Workload } from './workload.ts'
+import type { RegisterInput, Registrant } from './register-input.ts'
+import { type PortServer, portTarget, type Target, unixTarget } from './target.ts'
+import type { Workload } from './workload.ts'
 
 /** Where connections go, and the directory that was made for it. */
 export interface Delivery {
@@ -18,7 +17,7 @@ export type ServerAt = (protocol: Protocol, host: string, port: number) => PortS
 
 /** Who registers, for which process, and what is made for it. */
 export interface DeliveryOptions {
-  readonly caller: Caller
+  readonly caller: Registrant
   /** The process that the registration is for. */
   readonly owner: ProcessHandle
   /** Directory of the agent for listening sockets. */
@@ -73,7 +72,7 @@ export function deliveryOf(
 }
 
 // The agent would connect on the caller's behalf to what listens in its own network, and the caller has no way there.
-function requireNetwork({ sharesNetwork }: Caller): void {
+function requireNetwork({ sharesNetwork }: Registrant): void {
   if (sharesNetwork) return
   throw new WarrenError(
     ErrorCode.PermissionDenied,

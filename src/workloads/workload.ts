@@ -1,41 +1,10 @@
-import type { AttestedProcess, FileId, LocalUser, ProcessHandle, ProcessView } from '../attest/index.ts'
-import { ErrorCode } from '../core/index.ts'
+import type { AttestedProcess, LocalUser, ProcessHandle } from '../attest/index.ts'
+import { ErrorCode, type Protocol } from '../core/index.ts'
 import type { RegistrationEnd } from '../events/index.ts'
 import type { Address, IdentityDocument, Pattern } from '../identity/index.ts'
-import type { PortServer } from './port-server.ts'
+import type { Target } from './target.ts'
 
-export type Protocol = 'tcp' | 'udp'
 export type EndReason = RegistrationEnd
-
-/** Where the agent delivers connections for a registration. */
-export type Target =
-  | {
-      readonly kind: 'unix'
-      readonly path: string
-      /** The process that sees the socket at this path. @default the agent, which made the directory for it */
-      readonly owner?: Pick<ProcessHandle, 'pid' | 'isAlive'>
-      /** The directory of the agent's making; without an owner, no other is served from. */
-      readonly made?: FileId
-      readonly uid: number
-      /** Whoever serves must also be in this view. @default in any: whoever named the path knows who can write there */
-      readonly view?: ProcessView
-      /** Named by a process that is not of the host, so that no server of the host may be reached by it. @default false */
-      readonly outside?: boolean
-      readonly hello: boolean
-      readonly protocol: Protocol
-      /** Begin each connection with a PROXY protocol v2 header. */
-      readonly proxy?: boolean
-    }
-  | {
-      readonly kind: 'tcp'
-      readonly host: string
-      readonly port: number
-      /** Begin each connection with a PROXY protocol v2 header. */
-      readonly proxy?: boolean
-      /** Undefined: nobody is asked who has the port. */
-      readonly server: PortServer | undefined
-    }
-  | { readonly kind: 'udp'; readonly host: string; readonly port: number; readonly server: PortServer | undefined }
 
 /** One registration of one local process, as its agent knows it. */
 export interface Workload extends LocalUser {

@@ -46,6 +46,8 @@ const REFUSED: ReadonlyArray<readonly [file: string, code: string, why: RegExp]>
   ['src/ca/a.ts', "import { x } from '../agent/index.ts'; x()", /ca must not import agent/],
   ['src/workloads/a.ts', "import { x } from '../proxy/index.ts'; x()", /workloads must not import proxy/],
   ['src/mesh/a.ts', "import { x } from '../attest/index.ts'; x()", /mesh must not import attest/],
+  ['src/proxy/a.ts', "import { x } from '../workloads/index.ts'; x()", /nothing but types of workloads/],
+  ['src/proxy/a.ts', "import { type X, x } from '../workloads/index.ts'; x()", /nothing but types of workloads/],
   ['src/state/a.ts', "import { x } from '../cluster/index.ts'; x()", /state must not import cluster/],
   // what only looks harmless
   ['src/policy/a.ts', "import type { X } from '../registry/index.ts'; export type Y = X", /policy must not import/],
@@ -102,6 +104,7 @@ const ALLOWED: Record<string, string> = {
   'src/policy/a.ts': 'export const x = (handle: { process: { pid: number } }) => handle.process.pid // not Date.now()',
   'src/mesh/a.ts': "import { x } from '../registry/index.ts'; import { noise } from '@libp2p/noise'; x(noise)",
   'src/api/a.ts': "import { x } from '../ca/index.ts'; x()",
+  'src/proxy/a.ts': "import type { X } from '../workloads/index.ts'; export type Y = X",
   'src/workloads/a.ts': "import { x } from '../attest/index.ts'; x()",
   'src/ca/a.ts': "import { x } from '../cluster/index.ts'; x()",
   'src/cluster/a.ts': "import { x } from '../state/index.ts'; x()",

@@ -1,6 +1,6 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { Replication, WaitMode } from '../../cluster/index.ts'
-import { ErrorCode, raceAbort, sleep, WarrenError } from '../../core/index.ts'
+import { ErrorCode, type Protocol, raceAbort, sleep, WarrenError } from '../../core/index.ts'
 import { formatAddress, type Pattern, parsePattern } from '../../identity/index.ts'
 import type { Strategy } from '../../proxy/index.ts'
 import { apiPb } from '../../wire/index.ts'
@@ -31,7 +31,7 @@ export interface WorkloadHandlersDeps {
   readonly connect: (request: {
     readonly source: Workload
     readonly destination: Pattern
-    readonly protocol: 'tcp' | 'udp'
+    readonly protocol: Protocol
     readonly strategy: Strategy
     readonly hello: boolean
     readonly signal: AbortSignal
@@ -178,7 +178,7 @@ const STRATEGIES: Readonly<Record<apiPb.Strategy, Strategy>> = {
   [apiPb.Strategy.EXACT]: 'exact'
 }
 
-function protocolOf(protocol: apiPb.Protocol): 'tcp' | 'udp' {
+function protocolOf(protocol: apiPb.Protocol): Protocol {
   return protocol === apiPb.Protocol.UDP ? 'udp' : 'tcp'
 }
 

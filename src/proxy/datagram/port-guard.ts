@@ -1,5 +1,5 @@
-import { WarrenError } from '../../core/index.ts'
-import type { IpEnd, PortServer } from '../deps.ts'
+import { type HostPort, WarrenError } from '../../core/index.ts'
+import type { PortServer } from '../../workloads/index.ts'
 
 /**
  * How long an answer of the kernel counts: the time for which a flow may go on to whoever takes the port of a server that
@@ -10,12 +10,12 @@ export const RECHECK_MS = 100
 /** Asks, while a flow of datagrams goes on, whether its packets still reach, and come from, a server that may have the port. */
 export class PortGuard {
   readonly #server: PortServer
-  readonly #from: IpEnd
+  readonly #from: HostPort
   readonly #nowMs: () => number
   #goodUntilMs = Number.NEGATIVE_INFINITY
 
   /** `from` is our own end of the flow: with it the kernel names the very socket that gets its packets. */
-  constructor(server: PortServer, from: IpEnd, nowMs: () => number) {
+  constructor(server: PortServer, from: HostPort, nowMs: () => number) {
     this.#server = server
     this.#from = from
     this.#nowMs = nowMs

@@ -1,6 +1,5 @@
-import { ErrorCode, WarrenError } from '../../core/index.ts'
+import { ErrorCode, type Protocol, WarrenError } from '../../core/index.ts'
 import type { Address } from '../../identity/index.ts'
-import type { Protocol } from '../../policy/index.ts'
 import type { Cut } from './cut.ts'
 import type { DropReason } from './drops.ts'
 

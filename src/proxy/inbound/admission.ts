@@ -1,7 +1,8 @@
 import type { Socket } from 'node:net'
 import { ErrorCode, silentMetrics, WarrenError, within } from '../../core/index.ts'
 import { type Address, formatAddress } from '../../identity/index.ts'
-import type { LocalTarget, ProxyDeps } from '../deps.ts'
+import type { Target } from '../../workloads/index.ts'
+import type { ProxyDeps } from '../deps.ts'
 import type { Flow, FlowTable } from '../flow/index.ts'
 import { limitExceeded } from '../limits.ts'
 import { discardEnd, type LocalByteEnd, type LocalDatagramEnd, type LocalEnd, type UdpEnd } from '../relay/index.ts'
@@ -13,7 +14,7 @@ import { dialTarget, openUdp, protocolOf } from './target.ts'
 /** A flow that passed all checks, with the connection to its target. */
 export interface Admitted<E extends LocalEnd = LocalEnd> {
   readonly end: E
-  readonly target: LocalTarget
+  readonly target: Target
 }
 
 /** Pulls that may run at once because an unknown source asked. */
@@ -57,7 +58,7 @@ export class Admission {
   async #admit<E extends LocalEnd>(
     flow: Flow,
     signal: AbortSignal,
-    reaching: (target: LocalTarget) => (() => Promise<E>) | undefined
+    reaching: (target: Target) => (() => Promise<E>) | undefined
   ): Promise<Admitted<E>> {
     const { registrationId, address } = destinationOf(flow)
     await this.#requireSource(flow, signal)
@@ -100,14 +101,14 @@ export class Admission {
   async #dial<K extends 'socket' | 'framed'>(
     kind: K,
     flow: Flow,
-    target: Exclude<LocalTarget, { kind: 'udp' }>,
+    target: Exclude<Target, { kind: 'udp' }>,
     signal: AbortSignal
   ): Promise<{ readonly kind: K; readonly socket: Socket }> {
     const socket = this.#preconnects.take(keyOf(flow)) ?? (await dialTarget(target, this.#deps.credentials, signal))
     return { kind, socket }
   }
 
-  async #reachUdp(target: Extract<LocalTarget, { kind: 'udp' }>, signal: AbortSignal): Promise<UdpEnd> {
+  async #reachUdp(target: Extract<Target, { kind: 'udp' }>, signal: AbortSignal): Promise<UdpEnd> {
     const socket = await openUdp(target, signal)
     return { kind: 'udp', socket, guard: guardOf(target, socket, this.#deps.clock.monotonicMs) }
   }

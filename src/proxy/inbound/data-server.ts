@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream'
 import type { SecureContext, TLSSocket } from 'node:tls'
 import {
   ErrorCode,
+  type HostPort,
   LruMap,
   type Metrics,
   RateLimitedLog,
@@ -64,7 +65,7 @@ export class DataServer {
   }
 
   /** Binds the data port. Rejects with PORT_IN_USE, or INVALID_OPTION for an address that cannot be bound. */
-  async listen({ host, port }: { readonly host: string; readonly port: number }): Promise<void> {
+  async listen({ host, port }: HostPort): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     this.#tcp.once('error', reject)
     this.#tcp.listen({ host, port }, resolve)
@@ -83,7 +84,7 @@ export class DataServer {
     this.#tcp.on('error', err => this.#context.deps.log.warn('data port failed to accept', { err }))
   }
 
-  address(): { host: string; port: number } {
+  address(): HostPort {
     const bound = this.#tcp.address()
     if (bound === null || typeof bound === 'string') {
       throw new WarrenError(ErrorCode.NotReady, 'the data port is not bound')

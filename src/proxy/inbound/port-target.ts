@@ -1,8 +1,8 @@
 import type { Socket as UdpSocket } from 'node:dgram'
 import type { Socket } from 'node:net'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
+import type { PortServer, Target } from '../../workloads/index.ts'
 import { PortGuard } from '../datagram/index.ts'
-import type { LocalTarget, PortServer } from '../deps.ts'
 
 /** Connects to a listener that is replaced meanwhile, as by a restart, before it is given up. */
 export const MAX_SWITCHES = 3
@@ -22,7 +22,7 @@ type Verdict = 'proven' | 'switched' | 'elsewhere' | 'reset'
  * DESTINATION_UNREACHABLE, or as `dial` does.
  */
 export async function throughPort(
-  target: Exclude<LocalTarget, { kind: 'udp' }>,
+  target: Exclude<Target, { kind: 'udp' }>,
   dial: () => Promise<Socket>
 ): Promise<Socket> {
   const server = target.kind === 'tcp' ? target.server : undefined
@@ -73,7 +73,7 @@ function endOf(server: PortServer, socket: Socket): Verdict {
  * once: throws DESTINATION_UNREACHABLE, and closes the socket, if another user has the port.
  */
 export function guardOf(
-  { server }: Extract<LocalTarget, { kind: 'udp' }>,
+  { server }: Extract<Target, { kind: 'udp' }>,
   socket: UdpSocket,
   nowMs: () => number
 ): PortGuard | undefined {

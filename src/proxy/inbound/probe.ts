@@ -1,7 +1,8 @@
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { raceAbort, within } from '../../core/index.ts'
-import type { LocalTarget, SocketCredentials } from '../deps.ts'
+import type { Target } from '../../workloads/index.ts'
+import type { SocketCredentials } from '../deps.ts'
 import { probeFrame } from '../hello.ts'
 import { localHeader } from '../proxy-header.ts'
 import { dialTarget } from './target.ts'
@@ -15,7 +16,7 @@ const LEAVE_MS = 250
  * one on which it is asked to. Rejects with DESTINATION_UNREACHABLE, or with the signal's reason.
  */
 export async function probeTarget(
-  target: Exclude<LocalTarget, { kind: 'udp' }>,
+  target: Exclude<Target, { kind: 'udp' }>,
   how: 'connect' | 'hello',
   credentials: Pick<SocketCredentials, 'listenerOf'>,
   signal: AbortSignal

@@ -1,6 +1,5 @@
-import { ErrorCode, type Logger, WarrenError, within } from '../../core/index.ts'
+import { ErrorCode, type Logger, type Protocol, WarrenError, within } from '../../core/index.ts'
 import { formatAddress, type Pattern, spiffeIdOf } from '../../identity/index.ts'
-import type { Protocol } from '../../policy/index.ts'
 import { EXPECTED_CARRIER } from '../carriers/index.ts'
 import type { Candidate, ProxyDeps } from '../deps.ts'
 import { type Flow, type FlowTable, SAME_HOST } from '../flow/index.ts'

@@ -29,11 +29,11 @@ import {
   type Credentials,
   createDataPlane,
   type DataPlane,
-  type LocalTarget,
   type ProxyDeps,
   type ProxyLimits,
   type Strategy
 } from '../../../src/proxy/index.ts'
+import type { Target } from '../../../src/workloads/index.ts'
 import { recordingMetrics } from '../../harness/recording-metrics.ts'
 import { privateDirectory } from '../../harness/temporary.ts'
 import { agentCredentials, svidOf, type TestNode, TestPki, TRUST_DOMAIN } from './pki.ts'
@@ -53,7 +53,7 @@ export interface Registration {
   readonly id: string
   readonly address: Address
   readonly machine: string
-  readonly target: LocalTarget | undefined
+  readonly target: Target | undefined
   health: Candidate['health']
   /** Whether hosts other than its own know it. */
   announced: boolean
@@ -159,7 +159,7 @@ export class Host {
   }
 
   /** Registers an address (four components) on this host. */
-  register(name: string, target?: LocalTarget): Registration {
+  register(name: string, target?: Target): Registration {
     const registration: Registration = {
       id: randomBytes(32).toString('hex'),
       address: parseAddress(`${name}.${this.machine}`),
@@ -380,7 +380,7 @@ export async function listenAt(world: World, path: string, onConnection: (socket
   return server
 }
 
-function serves(target: LocalTarget, protocol: 'tcp' | 'udp'): boolean {
+function serves(target: Target, protocol: 'tcp' | 'udp'): boolean {
   return (target.kind === 'unix' ? target.protocol : target.kind) === protocol
 }
 
