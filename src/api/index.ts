@@ -6,7 +6,6 @@ export { type LocalServer, type LocalServerOptions, serveLocal } from './serve-l
 export {
   adminHandlers,
   type KnownHost,
-  knownRoutes,
   memberViews,
   serviceViews,
   spiffeHandlers,

@@ -6,30 +6,18 @@ import type { Clock, HostPort, Logger, Metrics, Protocol } from '../core/index.t
 import type { EventSink } from '../events/index.ts'
 import type { Address, Pattern, PeerKey } from '../identity/index.ts'
 import type { Decision } from '../policy/index.ts'
-import type { Health } from '../registry/index.ts'
+import type { OwnerView, RegistryRecord } from '../registry/index.ts'
 import type { Target } from '../workloads/index.ts'
 import type { CarrierDeps } from './carriers/index.ts'
 import type { UpgradeThresholds } from './fastpath/index.ts'
 import type { ProxyLimits } from './limits.ts'
 
 /** One registration that may be a destination, as the registry of this host knows it now. */
-export interface Candidate {
-  /** 64 hex characters. */
-  readonly registrationId: string
-  readonly address: Address
-  readonly machine: string
-  readonly peer: PeerKey
-  /** Where its agent listens for data, "host:port" or "[v6]:port"; best first. */
-  readonly dataAddresses: readonly string[]
-  readonly health: Health
-  /** Why it fails, if it does so here and that is known: one clause that other hosts may read. */
-  readonly problem?: string | undefined
+export interface Candidate
+  extends Pick<RegistryRecord, 'registrationId' | 'address' | 'health'>,
+    Pick<OwnerView, 'peer' | 'machine' | 'dataAddresses' | 'suspect' | 'draining'> {
   /** Registered with this very agent. */
   readonly local: boolean
-  /** Suspicion gossip says that its host is gone. Routing only: its flows live on. */
-  readonly suspect: boolean
-  /** Its whole host takes no more connections. */
-  readonly draining: boolean
 }
 
 /** What the proxy asks of the registry. */
@@ -61,6 +49,8 @@ export interface LocalWorkloads {
   /** Rejects with INVALID_SOURCE when there is no such registration. */
   readonly svid: (registrationId: string) => Promise<Credentials>
   readonly target: (registrationId: string) => Target | undefined
+  /** Why a registration fails, if that is known: one clause that other hosts may read. */
+  readonly problemOf?: (registrationId: string) => string | undefined
   /** Told that a target did not take a connection, so that it is looked at. */
   readonly targetFailed?: (registrationId: string) => void
   /** The registration whose id begins with these 32 hex characters. */

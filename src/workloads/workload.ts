@@ -1,17 +1,17 @@
 import type { AttestedProcess, LocalUser, ProcessHandle } from '../attest/index.ts'
-import { ErrorCode, type Protocol } from '../core/index.ts'
+import { ErrorCode } from '../core/index.ts'
 import type { RegistrationEnd } from '../events/index.ts'
-import type { Address, IdentityDocument, Pattern } from '../identity/index.ts'
+import type { IdentityDocument } from '../identity/index.ts'
+import type { LocalRecord } from '../registry/index.ts'
 import type { Target } from './target.ts'
 
 export type EndReason = RegistrationEnd
 
 /** One registration of one local process, as its agent knows it. */
-export interface Workload extends LocalUser {
+export interface Workload extends LocalUser, Omit<LocalRecord, 'health'> {
   /** Hex SHA-256 of the identity document. */
   readonly registrationId: string
   readonly document: IdentityDocument
-  readonly address: Address
   readonly spiffeId: string
   readonly application: string
   readonly gid: number
@@ -22,11 +22,6 @@ export interface Workload extends LocalUser {
   readonly target: Target | undefined
   /** How the agent looks after the target, if it does: it asks for a sign of life, or who has the port. */
   readonly check: 'connect' | 'hello' | 'holder' | undefined
-  readonly protocols: readonly Protocol[]
-  readonly whitelist: readonly Pattern[]
-  readonly labels: Readonly<Record<string, string>>
-  readonly registeredAtMs: number
-  readonly ttlMs: number
   /** SHA-256 of the session token; the token itself is not kept. */
   readonly tokenHash: string
   /** Directory made for its listening socket, removed at its end. */

@@ -2,7 +2,6 @@ import {
   type AdminHandlers,
   adminHandlers,
   type KnownHost,
-  knownRoutes,
   type LocalServer,
   memberViews,
   type SpiffeHandlers,
@@ -18,17 +17,17 @@ import { peerCredentials } from '../../attest/index.ts'
 import { backupOf, signJwt, type WatchedCertificate } from '../../ca/index.ts'
 import {
   type Announcer,
-  type Authorizer,
   explain,
   type Found,
   MAX_SHOWN_LEFT_OUT,
-  type Readiness
+  type Readiness,
+  type Route
 } from '../../cluster/index.ts'
-import { ErrorCode, formatHostPort, WarrenError } from '../../core/index.ts'
-import { keySha256Of, type PeerKey, parseCertificate } from '../../identity/index.ts'
-import type { DataPlane, SessionAlarm, SourceHandle } from '../../proxy/index.ts'
+import { ErrorCode, formatHostPort, type Protocol, WarrenError } from '../../core/index.ts'
+import { type Address, keySha256Of, type PeerKey, parseCertificate } from '../../identity/index.ts'
+import type { DataPlane, SessionAlarm } from '../../proxy/index.ts'
 import { type OwnerView, owners } from '../../registry/index.ts'
-import { serverOf, type Target, type Workload } from '../../workloads/index.ts'
+import { serverOf, type Target } from '../../workloads/index.ts'
 import type { Drain } from '../drain.ts'
 import { packageVersion } from '../version.ts'
 import type { Base } from './base.ts'
@@ -111,15 +110,7 @@ function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: Ad
       workloads,
       ready: signal => readiness.wait(signal),
       replicated: (wait, signal) => registry.replicated(wait, signal),
-      connect: ({ source, destination, protocol, strategy, hello, signal }) =>
-        proxy.connect({
-          source: toHandle(source),
-          destination,
-          protocol,
-          strategy,
-          hello,
-          signal
-        }),
+      connect: request => proxy.connect(request),
       services: pattern => serviceViews(routing, { suspectedSince, problemOf: problemOf(local) }, pattern),
       changed: () => registry.changed(),
       status: () => ({
@@ -131,7 +122,7 @@ function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: Ad
         members: owners(state).length,
         connected: mesh.connected().length,
         registrations: workloads.count,
-        services: routing.matching().filter(route => route.serves.length > 0).length,
+        services: routing.matching().filter(route => route.protocols.length > 0).length,
         policyVersion: policy.version,
         sessions: proxy.sessions(),
         flows: proxy.flowCount(),
@@ -203,13 +194,9 @@ function explainDeps({ base, cluster, local, proxy }: ApiParts) {
   const { registry, routing, authorizer, trust } = cluster
   return {
     machine: membership.machine,
-    known: () => knownRoutes(routing),
+    known: () => routing.matching(),
     server: (registrationId: string) => serverFound(local.workloads.get(registrationId)?.target),
-    evaluate: (
-      source: Parameters<Authorizer['authorize']>[0]['source'],
-      destination: ReturnType<typeof knownRoutes>[number],
-      protocol: 'tcp' | 'udp'
-    ) =>
+    evaluate: (source: Address, destination: Route, protocol: Protocol) =>
       authorizer.authorize({
         source,
         destination: destination.address,
@@ -259,8 +246,4 @@ function toCertificate({ kind, subject, issuedAtMs, notAfterMs, renewAtMs, alarm
     alarm: alarm === 'none' ? '' : alarm,
     problem: [problem, hint].filter(text => text !== '').join(': ')
   }
-}
-
-function toHandle({ registrationId, address, uid, view }: Workload): SourceHandle {
-  return { registrationId, address, uid, view }
 }

@@ -31,7 +31,7 @@ export function buildWorkloads(base: Base, { registry, policy, evictions }: Clus
       else await probeTarget(target, check === 'hello' ? 'hello' : 'connect', { listenerOf }, signal)
     },
     onChange: (workload, verdict) => {
-      registry.put(toRecord(workload, verdict))
+      registry.put({ ...workload, health: verdict })
       events.emit('health-changed', { ...fieldsOf(workload), health: verdict })
     },
     clock,
@@ -51,7 +51,7 @@ export function buildWorkloads(base: Base, { registry, policy, evictions }: Clus
     limits: config.limits.workloads,
     onAdded: workload => {
       // First, since the registry may refuse it: then there is no registration.
-      registry.put(toRecord(workload, 'passing'))
+      registry.put({ ...workload, health: 'passing' })
       health.add(workload)
       events.emit('registration-added', { ...fieldsOf(workload), pid: workload.process.pid })
     },
@@ -65,9 +65,4 @@ export function buildWorkloads(base: Base, { registry, policy, evictions }: Clus
 
 function fieldsOf({ spiffeId, registrationId, uid }: Workload) {
   return { spiffeId, registrationId, uid }
-}
-
-function toRecord(workload: Workload, health: 'passing' | 'failing') {
-  const { registrationId, address, protocols, whitelist, labels, registeredAtMs, ttlMs } = workload
-  return { registrationId, address, protocols, whitelist, health, labels, registeredAtMs, ttlMs }
 }

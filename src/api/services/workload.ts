@@ -8,20 +8,8 @@ import { type RegisterInput, serverOf, type Workload, type Workloads } from '../
 import type { WorkloadHandlers } from '../index.ts'
 import { inspected, inspection } from './inspect.ts'
 
-export type ServiceView = {
-  address: string
-  spiffeId: string
-  registrationId: string
-  protocols: apiPb.Protocol[]
-  health: string
-  labels: Record<string, string>
-  registeredAtMs: bigint
-  machine: string
-  local: boolean
-  suspect: boolean
-  suspectSinceMs: bigint
-  problem: string
-}
+/** A registration as the local API shows it to everybody. */
+export type ServiceFields = Omit<apiPb.Service, '$typeName' | '$unknown'>
 
 export interface WorkloadHandlersDeps {
   readonly workloads: Workloads
@@ -36,7 +24,7 @@ export interface WorkloadHandlersDeps {
     readonly hello: boolean
     readonly signal: AbortSignal
   }) => Promise<{ path: string; spiffeId: string; helloTimeoutMs: number }>
-  readonly services: (pattern: Pattern | undefined) => ServiceView[]
+  readonly services: (pattern: Pattern | undefined) => ServiceFields[]
   /** Resolves at the next change of the registry. */
   readonly changed: () => Promise<void>
   readonly status: () => Parameters<typeof statusShape>[0]

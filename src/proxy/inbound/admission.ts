@@ -74,7 +74,8 @@ export class Admission {
       throw new WarrenError(ErrorCode.DestinationNotFound, `${formatAddress(address)} does not serve ${flow.protocol}`)
     }
     if (record.health !== 'passing' || record.draining) {
-      const why = record.problem === undefined ? '' : `: ${record.problem}`
+      const problem = this.#deps.local.problemOf?.(registrationId)
+      const why = problem === undefined ? '' : `: ${problem}`
       const state = record.draining ? 'draining' : record.health + why
       throw new WarrenError(ErrorCode.DestinationUnreachable, `${formatAddress(address)} is ${state}`)
     }

@@ -115,7 +115,7 @@ export class Outbound {
     discard: (result: T) => void = () => {}
   ): Promise<T> {
     const { order, allowed } = this.#allowed(flow, request)
-    const attempts = new Attempts(allowed)
+    const attempts = new Attempts(allowed, id => this.#deps.local.problemOf?.(id))
     const { monotonicMs } = this.#deps.clock
     const untilMs = monotonicMs() + ATTEMPTS_TIMEOUT_MS
     const share = (): number => Math.max(MIN_ATTEMPT_MS, Math.min(ATTEMPT_TIMEOUT_MS, untilMs - monotonicMs()))
