@@ -30,4 +30,4 @@ export {
 } from './entry.ts'
 export { type Decision, denyOnError, evaluate, type Ground, type Question } from './evaluate.ts'
 export { MAX_REVOKED_KEYS } from './revocation-codec.ts'
-export { type Effect, isInForce, type Rule } from './rule.ts'
+export { isInForce, type Rule, type RuleEffect } from './rule.ts'

@@ -36,7 +36,7 @@ export interface Directory {
 }
 
 /** A certificate chain with its key, ready for TLS. */
-export interface Credentials {
+export interface TlsCredentials {
   /** PEM: leaf first, then its issuers without the root. */
   readonly certPem: string
   readonly key: KeyObject
@@ -47,7 +47,7 @@ export interface LocalWorkloads {
   /** Whether the registration exists and its process runs. */
   readonly isAlive: (registrationId: string) => boolean
   /** Rejects with INVALID_SOURCE when there is no such registration. */
-  readonly svid: (registrationId: string) => Promise<Credentials>
+  readonly svid: (registrationId: string) => Promise<TlsCredentials>
   readonly target: (registrationId: string) => Target | undefined
   /** Why a registration fails, if that is known: one clause that other hosts may read. */
   readonly problemOf?: (registrationId: string) => string | undefined
@@ -107,7 +107,7 @@ export interface ProxyDeps extends CarrierDeps {
   /** PEM of the trusted roots. */
   readonly roots: () => readonly string[]
   /** What is shown to a joiner, who knows no registration here. */
-  readonly joinCredentials: () => Credentials
+  readonly joinCredentials: () => TlsCredentials
   /** Serves one joiner over an established TLS connection; the proxy destroys it afterwards. */
   readonly join: (socket: TLSSocket, signal: AbortSignal) => Promise<void>
   /** Serves one host whose certificate has ended in the same way. */

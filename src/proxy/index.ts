@@ -3,14 +3,15 @@ export type {
   AuthorizeQuestion,
   Candidate,
   CarrierChoice,
-  Credentials,
   Directory,
   LocalWorkloads,
   ProvenWorkload,
   ProxyDeps,
   SocketCredentials,
+  TlsCredentials,
   WorkloadVerdict
 } from './deps.ts'
+export type { Drained } from './drain.ts'
 export type { FlowInfo } from './flow/index.ts'
 export { probeTarget } from './inbound/index.ts'
 export { collectYoungGarbage } from './legs/index.ts'

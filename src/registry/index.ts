@@ -11,9 +11,9 @@ export {
   type Effect,
   type Event,
   encodeAck,
+  type GossipVerdict,
   type HighWaterMark,
-  type Profile,
-  type Verdict
+  type Profile
 } from './message.ts'
 export type { Health, LocalRecord, RegistryRecord } from './record.ts'
 export { isEnough, type ReplicationProgress, replication, type WaitMode } from './replication.ts'

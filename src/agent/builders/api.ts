@@ -33,7 +33,7 @@ import { packageVersion } from '../version.ts'
 import type { Base } from './base.ts'
 import type { Ca } from './ca.ts'
 import type { Cluster } from './cluster.ts'
-import type { LocalWorkloads } from './workloads.ts'
+import type { WorkloadParts } from './workloads.ts'
 
 /** Alarms of sessions in one status: it is asked often, and a host that cannot prove anything has one for each session. */
 const MAX_ALARMS = 64
@@ -43,7 +43,7 @@ export interface ApiParts {
   readonly base: Base
   readonly cluster: Cluster
   readonly ca: Ca
-  readonly local: LocalWorkloads
+  readonly local: WorkloadParts
   readonly proxy: DataPlane
   readonly readiness: Readiness
   readonly drain: Drain
@@ -213,7 +213,7 @@ function explainDeps({ base, cluster, local, proxy }: ApiParts) {
   }
 }
 
-function problemOf({ workloads, health }: LocalWorkloads) {
+function problemOf({ workloads, health }: WorkloadParts) {
   return (registrationId: string): string | undefined =>
     serverOf(workloads.get(registrationId)?.target)?.problem ?? health.problemOf(registrationId)
 }

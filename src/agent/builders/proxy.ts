@@ -8,14 +8,14 @@ import { serverOf } from '../../workloads/index.ts'
 import type { Base } from './base.ts'
 import type { Ca } from './ca.ts'
 import type { Cluster } from './cluster.ts'
-import type { LocalWorkloads } from './workloads.ts'
+import type { WorkloadParts } from './workloads.ts'
 
 /** The parts of this agent that the data plane asks. */
 export interface ProxyParts {
   readonly base: Base
   readonly cluster: Cluster
   readonly ca: Ca
-  readonly local: LocalWorkloads
+  readonly local: WorkloadParts
 }
 
 /** Makes the data plane over the other parts of this agent; starts nothing. */

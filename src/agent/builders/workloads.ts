@@ -6,13 +6,13 @@ import type { Base } from './base.ts'
 import type { Cluster } from './cluster.ts'
 
 /** The registrations of this host, and who looks after their servers. */
-export interface LocalWorkloads {
+export interface WorkloadParts {
   readonly workloads: Workloads
   readonly health: HealthService
 }
 
 /** Makes what grants, keeps and checks the registrations of this host; starts nothing. */
-export function buildWorkloads(base: Base, { registry, policy, evictions }: Cluster): LocalWorkloads {
+export function buildWorkloads(base: Base, { registry, policy, evictions }: Cluster): WorkloadParts {
   const { config, membership, listenDir, events, clock, log, resources } = base
   const { credentials, trustDomain, machine, nodeSecret } = membership
   const users = new UserDatabase(new DirectoryService(clock))

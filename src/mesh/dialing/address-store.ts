@@ -17,7 +17,7 @@ import type { PeerAddress } from './addresses.ts'
 export type AddressSource = 'seed' | 'member' | 'hint'
 
 /** One host to be dialled, or one address of which we do not know who is there. */
-export interface Target {
+export interface DialTarget {
   readonly key: string
   readonly peer: PeerKey | undefined
   /** Who answered there last, if the address does not say. */
@@ -50,7 +50,7 @@ const RANK: Record<AddressSource, number> = { seed: 2, member: 1, hint: 0 }
  */
 export class AddressStore {
   readonly #self: PeerKey
-  readonly #targets = new Map<string, Target>()
+  readonly #targets = new Map<string, DialTarget>()
 
   constructor(self: PeerKey) {
     this.#self = self
@@ -88,11 +88,11 @@ export class AddressStore {
   }
 
   /** Everybody, seeds first. */
-  targets(): Target[] {
+  targets(): DialTarget[] {
     return [...this.#targets.values()].sort((a, b) => RANK[b.source] - RANK[a.source])
   }
 
-  find(peer: PeerKey): Target | undefined {
+  find(peer: PeerKey): DialTarget | undefined {
     return this.#targets.get(peer)
   }
 
@@ -110,7 +110,7 @@ export class AddressStore {
   }
 
   /** The addresses to try now: a few, and the others next time. */
-  round(target: Target): string[] {
+  round(target: DialTarget): string[] {
     const { addresses, turn } = target
     if (addresses.length <= ADDRESSES_PER_ROUND) return [...addresses]
     const start = turn % addresses.length
@@ -119,7 +119,7 @@ export class AddressStore {
   }
 
   /** `address` led to the host: it is the first to try from now on. */
-  succeeded(target: Target, address: string | undefined, nowMs: number): void {
+  succeeded(target: DialTarget, address: string | undefined, nowMs: number): void {
     // A link that is back mostly leads to more than one host; each would otherwise be found after a wait of its own.
     if (target.failures > 0) this.#hurry(target, nowMs)
     target.failures = 0
@@ -131,13 +131,13 @@ export class AddressStore {
   }
 
   /** None of the addresses led to the host. A hint is dropped after a few times. */
-  failed(target: Target, notBeforeMs: number): void {
+  failed(target: DialTarget, notBeforeMs: number): void {
     target.failures += 1
     target.notBeforeMs = notBeforeMs
     if (target.source === 'hint' && target.failures >= HINT_ATTEMPTS) this.#targets.delete(target.key)
   }
 
-  #hurry(found: Target, nowMs: number): void {
+  #hurry(found: DialTarget, nowMs: number): void {
     const lost = [...this.#targets.values()].filter(target => target !== found && target.failures > 0)
     for (const [at, target] of lost.entries()) {
       target.notBeforeMs = Math.min(target.notBeforeMs, nowMs + (HURRY_SPREAD_MS * at) / lost.length)

@@ -12,7 +12,7 @@ import { PreconnectCache } from './preconnect-cache.ts'
 import { dialTarget, openUdp, protocolOf } from './target.ts'
 
 /** A flow that passed all checks, with the connection to its target. */
-export interface Admitted<E extends LocalEnd = LocalEnd> {
+export interface AdmittedFlow<E extends LocalEnd = LocalEnd> {
   readonly end: E
   readonly target: Target
 }
@@ -34,7 +34,7 @@ export class Admission {
   }
 
   /** As `admitUdp`, of a flow of TCP. */
-  admitTcp(flow: Flow, signal: AbortSignal): Promise<Admitted<LocalByteEnd>> {
+  admitTcp(flow: Flow, signal: AbortSignal): Promise<AdmittedFlow<LocalByteEnd>> {
     return this.#admit(flow, signal, target => {
       if (target.kind === 'udp' || protocolOf(target) !== 'tcp') return undefined
       return () => this.#dial('socket', flow, target, signal)
@@ -47,7 +47,7 @@ export class Admission {
    * In order: source registered, policy, destination registered and healthy here, limits, target. Rejects with
    * INVALID_SOURCE, UNAUTHORIZED, DESTINATION_NOT_FOUND, LIMIT_EXCEEDED or DESTINATION_UNREACHABLE.
    */
-  admitUdp(flow: Flow, signal: AbortSignal): Promise<Admitted<LocalDatagramEnd>> {
+  admitUdp(flow: Flow, signal: AbortSignal): Promise<AdmittedFlow<LocalDatagramEnd>> {
     return this.#admit<LocalDatagramEnd>(flow, signal, target => {
       if (target.kind === 'udp') return () => this.#reachUdp(target, signal)
       return protocolOf(target) === 'udp' ? () => this.#dial('framed', flow, target, signal) : undefined
@@ -59,7 +59,7 @@ export class Admission {
     flow: Flow,
     signal: AbortSignal,
     reaching: (target: Target) => (() => Promise<E>) | undefined
-  ): Promise<Admitted<E>> {
+  ): Promise<AdmittedFlow<E>> {
     const { registrationId, address } = destinationOf(flow)
     await this.#requireSource(flow, signal)
     this.authorize(flow)

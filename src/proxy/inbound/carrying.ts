@@ -8,11 +8,11 @@ import type {
   RecordsEnd,
   StreamEnd
 } from '../relay/index.ts'
-import type { Admission, Admitted } from './admission.ts'
+import type { Admission, AdmittedFlow } from './admission.ts'
 
 /** How a flow that is asked for is admitted, and what its two ends are then. */
 export interface Carrying<E extends LocalEnd> {
-  readonly admit: (flow: Flow, signal: AbortSignal) => Promise<Admitted<E>>
+  readonly admit: (flow: Flow, signal: AbortSignal) => Promise<AdmittedFlow<E>>
   /** Called once, when the flow is granted. */
   readonly ends: (local: E) => FlowEnds
 }

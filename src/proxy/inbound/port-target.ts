@@ -11,7 +11,7 @@ export const MAX_SWITCHES = 3
  * What became of a connection: it is `proven`, another listener took its place, it ends `elsewhere` than at a socket of this
  * host, or it is over.
  */
-type Verdict = 'proven' | 'switched' | 'elsewhere' | 'reset'
+type PortFinding = 'proven' | 'switched' | 'elsewhere' | 'reset'
 
 /**
  * The connection that `dial` makes, if it leads to a server that may have the port of `target`; it is closed, without a byte
@@ -27,22 +27,22 @@ export async function throughPort(
 ): Promise<Socket> {
   const server = target.kind === 'tcp' ? target.server : undefined
   if (server === undefined) return await dial()
-  let verdict: Verdict = 'switched'
+  let finding: PortFinding = 'switched'
   for (let attempt = 0; attempt < MAX_SWITCHES; attempt += 1) {
     const before = server.holder()
     const socket = await dial()
-    verdict = verdictOf(server, before, socket)
-    if (verdict === 'proven') return socket
+    finding = findingOf(server, before, socket)
+    if (finding === 'proven') return socket
     socket.destroy()
     // Told as the failure of any other connection: a server that hangs up is not one that is somewhere else.
-    if (verdict === 'reset') throw Object.assign(new Error('reset when it was connected'), { code: 'ECONNRESET' })
+    if (finding === 'reset') throw Object.assign(new Error('reset when it was connected'), { code: 'ECONNRESET' })
   }
   // Not said the first time: the kernel may have been asked while it put the connection in the place of its request.
-  if (verdict === 'elsewhere') throw server.hidden()
+  if (finding === 'elsewhere') throw server.hidden()
   throw new WarrenError(ErrorCode.DestinationUnreachable, 'its port goes from one listener to the next')
 }
 
-function verdictOf(server: PortServer, before: bigint | undefined, socket: Socket): Verdict {
+function findingOf(server: PortServer, before: bigint | undefined, socket: Socket): PortFinding {
   try {
     const after = server.holder()
     if (after === undefined && before === undefined) throw server.hidden()
@@ -54,7 +54,7 @@ function verdictOf(server: PortServer, before: bigint | undefined, socket: Socke
 }
 
 /** Where the connection of `socket` ends. */
-function endOf(server: PortServer, socket: Socket): Verdict {
+function endOf(server: PortServer, socket: Socket): PortFinding {
   const { localAddress, localPort, remoteAddress, remotePort } = socket
   // A socket that was reset has no peer any more.
   if (localAddress === undefined || localPort === undefined) return 'reset'

@@ -2,7 +2,7 @@ import type { ClientHttp2Stream, OutgoingHttpHeaders } from 'node:http2'
 import { ErrorCode, type Logger, type Metrics, raceAbort, silentMetrics, WarrenError } from '../../core/index.ts'
 import type { Path } from '../carriers/index.ts'
 import type { PacketPort } from '../datagram/packet/index.ts'
-import type { Candidate, Credentials, ProvenWorkload, ProxyDeps } from '../deps.ts'
+import type { Candidate, ProvenWorkload, ProxyDeps, TlsCredentials } from '../deps.ts'
 import { type FastPathBudget, PooledConnectionLost, type UpgradeThresholds } from '../fastpath/index.ts'
 import { codeOf } from '../flow/index.ts'
 import { limitExceeded } from '../limits.ts'
@@ -135,7 +135,7 @@ export class ClientSession {
    * Proves to the other agent that our renewed certificate is ours, and has it prove its own, so that the flows of this session
    * outlive the certificates it began with. Rejects, and nothing has changed, when either is not proved.
    */
-  async prove(credentials: Credentials, verifier: ProxyDeps['verifier'], signal: AbortSignal): Promise<void> {
+  async prove(credentials: TlsCredentials, verifier: ProxyDeps['verifier'], signal: AbortSignal): Promise<void> {
     await this.ends.prove(credentials, verifier, signal)
   }
 

@@ -26,12 +26,12 @@ import {
 import {
   type Candidate,
   type CarrierChoice,
-  type Credentials,
   createDataPlane,
   type DataPlane,
   type ProxyDeps,
   type ProxyLimits,
-  type Strategy
+  type Strategy,
+  type TlsCredentials
 } from '../../../src/proxy/index.ts'
 import type { Target } from '../../../src/workloads/index.ts'
 import { recordingMetrics } from '../../harness/recording-metrics.ts'
@@ -134,8 +134,8 @@ export class Host {
   /** Of the SVIDs that are issued from now on. */
   svidLifetimeMs = 3_600_000
   proxy: DataPlane
-  readonly #svids = new Map<string, Promise<Credentials>>()
-  #agent: Credentials | undefined
+  readonly #svids = new Map<string, Promise<TlsCredentials>>()
+  #agent: TlsCredentials | undefined
   readonly #options: HostOptions
   readonly #logWaiters = new Set<() => void>()
 
@@ -213,7 +213,7 @@ export class Host {
     this.#svids.delete(id)
   }
 
-  svid(id: string): Promise<Credentials> {
+  svid(id: string): Promise<TlsCredentials> {
     const registration = this.world.registrations.get(id)
     if (registration?.machine !== this.machine) {
       return Promise.reject(new WarrenError(ErrorCode.InvalidSource, 'not registered here'))

@@ -10,7 +10,7 @@ interface Epoch {
 }
 
 /** Opens what the other end of a session sends, of the epoch that it is in, the one before and the one after. */
-export class Opener {
+export class LinkOpener {
   readonly #exporter: Exporter
   readonly #sender: Sender
   #previous: Epoch | undefined

@@ -2,7 +2,7 @@ import type { Logger } from '../../../core/index.ts'
 import type { Remote } from '../../../udp/index.ts'
 import type { Sender } from '../../aead/index.ts'
 import { Kind, SIZES } from './format.ts'
-import { Path } from './path.ts'
+import { DatagramPath } from './path.ts'
 import { PendingPings } from './pending-pings.ts'
 import { encodeProbe, newToken, type Probe } from './probe.ts'
 import type { SealedLink } from './sealed-link.ts'
@@ -35,7 +35,7 @@ export class PathFinder {
   readonly #options: PathFinderOptions
   readonly #pings = new PendingPings()
   #remotes: readonly Remote[]
-  #path: Path | undefined
+  #path: DatagramPath | undefined
   #nextProbeMs = 0
   #pauseMs = PING_MS
   #timer: NodeJS.Timeout | undefined
@@ -47,7 +47,7 @@ export class PathFinder {
   }
 
   /** Where packets arrive now. */
-  get path(): Path | undefined {
+  get path(): DatagramPath | undefined {
     return this.#path
   }
 
@@ -90,7 +90,7 @@ export class PathFinder {
     // The first of several addresses to answer stays; the server's end follows a client whose address changed.
     if (path !== undefined && this.#options.role === 'client') return
     this.#pauseMs = PING_MS
-    this.#path = new Path(ping.remote, features, ping.size, this.#options.nowMs())
+    this.#path = new DatagramPath(ping.remote, features, ping.size, this.#options.nowMs())
     this.#options.log.debug('datagram path found', { machine: this.#options.machine, remote: ping.remote.address })
     this.#grow(this.#path)
   }
@@ -124,7 +124,7 @@ export class PathFinder {
     this.#pauseMs = PING_MS
   }
 
-  #grow(path: Path): void {
+  #grow(path: DatagramPath): void {
     const larger = path.nextSize()
     if (larger !== undefined) this.#ping(path.remote, larger)
   }

@@ -9,7 +9,7 @@ const DEAD_MS = 2_000
 const MAX_GROWTH = 3
 
 /** A way that packets arrive by, and what is known of it. */
-export class Path {
+export class DatagramPath {
   /** The same object as long as the path lives. */
   readonly remote: Remote
   /** Whether the other end opens packets with several datagrams. */
