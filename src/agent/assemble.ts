@@ -21,8 +21,8 @@ import {
   type Ca,
   type Cluster,
   followCluster,
-  type LocalWorkloads,
-  serveApi
+  serveApi,
+  type WorkloadParts
 } from './builders/index.ts'
 import type { ResolvedConfig } from './config.ts'
 import { Drain } from './drain.ts'
@@ -58,7 +58,7 @@ interface Built {
   readonly base: Base
   readonly cluster: Cluster
   readonly ca: Ca
-  readonly local: LocalWorkloads
+  readonly local: WorkloadParts
   readonly proxy: DataPlane
   readonly drain: Drain
   readonly announcer: Announcer

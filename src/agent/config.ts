@@ -5,7 +5,7 @@ import { parseAdvertise } from '../cluster/index.ts'
 import type { AgentConfig, Lifetimes } from '../config/index.ts'
 import { definedOnly, ErrorCode, WarrenError } from '../core/index.ts'
 import { parseMachineName, parseTrustDomain } from '../identity/index.ts'
-import { requireCarrier } from '../proxy/index.ts'
+import { ANY_CARRIER, requireCarrier } from '../proxy/index.ts'
 import { type AgentLimits, resolveLimits } from './limit-options.ts'
 
 type WithDefault = keyof typeof DEFAULTS | 'stateDir' | 'runtimeDir'
@@ -51,6 +51,13 @@ export function resolveConfig(config: AgentConfig, env: NodeJS.ProcessEnv = proc
     advertise: config.advertise === undefined ? undefined : parseAdvertise(config.advertise),
     stateDir: config.stateDir ?? defaultStateDir(env),
     runtimeDir: config.runtimeDir ?? defaultRuntimeDir(env),
+    listen: config.listen ?? { host: '0.0.0.0', port: 7460 },
+    dataListen: config.dataListen ?? { host: '0.0.0.0', port: 7461 },
+    bootstrap: config.bootstrap ?? [],
+    mdns: config.mdns ?? true,
+    carrier: config.carrier ?? ANY_CARRIER,
+    logLevel: config.logLevel ?? 'info',
+    acceptLostState: config.acceptLostState ?? false,
     lifetimes: resolveLifetimes(config.lifetimes),
     limits: resolveLimits(config.limits)
   })

@@ -1,7 +1,5 @@
 import type { Logger } from '../core/index.ts'
-import type { DataPlane } from '../proxy/index.ts'
-
-export type Drained = Awaited<ReturnType<DataPlane['drain']>>
+import type { DataPlane, Drained } from '../proxy/index.ts'
 
 export interface DrainDeps {
   readonly proxy: Pick<DataPlane, 'drain'>

@@ -1,6 +1,5 @@
 import { ErrorCode, type LimitName, WarrenError } from '../core/index.ts'
-import type { ProxyLimits } from '../proxy/index.ts'
-import { DEFAULT_LIMITS as PROXY } from '../proxy/index.ts'
+import { DEFAULT_LIMITS as PROXY, type ProxyLimits } from '../proxy/index.ts'
 import { DEFAULT_LIMITS as WORKLOADS, type WorkloadLimits } from '../workloads/index.ts'
 
 /** Limits that an operator may set; by the names of docs/limits.md. */

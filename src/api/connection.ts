@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import type { Admission } from './caller.ts'
+import type { Identification } from './caller.ts'
 import type { LocalLimits } from './limits.ts'
 
 type Phase =
@@ -13,15 +13,15 @@ type Phase =
  * It is closed if its first request does not come in time, or after a while without any call, even if bytes trickle in.
  */
 export class Connection {
-  readonly admission: Admission
+  readonly identification: Identification
   readonly #limits: LocalLimits
   readonly #socket: Socket
   #phase: Phase = { name: 'idle' }
   #timer: NodeJS.Timeout
   #hangUp: (busy: boolean) => void = () => this.#socket.destroy()
 
-  constructor(socket: Socket, admission: Admission, limits: LocalLimits) {
-    this.admission = admission
+  constructor(socket: Socket, identification: Identification, limits: LocalLimits) {
+    this.identification = identification
     this.#limits = limits
     this.#socket = socket
     this.#timer = setTimeout(() => socket.destroy(), limits.firstRequestMs)

@@ -1,12 +1,11 @@
-export type { Caller, PeerCredentials, ProcessHandle } from './caller.ts'
+export type { Caller } from './caller.ts'
 export type { AdminHandlers, SpiffeHandlers, WorkloadHandlers } from './handlers.ts'
 export { LOCAL_LIMITS, type LocalLimits } from './limits.ts'
 export { adminRoutes, type Routes, workloadRoutes } from './routes.ts'
 export { type LocalServer, type LocalServerOptions, serveLocal } from './serve-local.ts'
-export type { KnownHost } from './services/index.ts'
 export {
   adminHandlers,
-  knownRoutes,
+  type KnownHost,
   memberViews,
   serviceViews,
   spiffeHandlers,

@@ -5,14 +5,14 @@ import type { UniversalServerResponse } from '@connectrpc/connect/protocol'
 import { errorToJson } from '@connectrpc/connect/protocol-connect'
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from '@connectrpc/connect-node'
 import { ErrorCode, type Logger, type Metrics, WarrenError } from '../core/index.ts'
-import { ADMISSION, type Admission } from './caller.ts'
+import { IDENTIFICATION, type Identification } from './caller.ts'
 import type { LocalLimits } from './limits.ts'
 import type { Routes } from './routes.ts'
 import { toConnectError } from './to-connect-error.ts'
 
 export type Request = IncomingMessage | Http2ServerRequest
 export type Response = ServerResponse | Http2ServerResponse
-export type RequestListener = (request: Request, response: Response, admission: Admission) => void
+export type RequestListener = (request: Request, response: Response, identification: Identification) => void
 
 /**
  * Answers HTTP requests of either version with the calls of `routes`, in the Connect, gRPC and gRPC-Web protocols.
@@ -37,13 +37,13 @@ export function createRequestListener(
   routes(router, { log, metrics, requestMs: limits.requestMs })
   const handlers = new Map(router.handlers.map(handler => [handler.requestPath, handler]))
 
-  const answer = async (request: Request, response: Response, admission: Admission): Promise<void> => {
+  const answer = async (request: Request, response: Response, identification: Identification): Promise<void> => {
     const handler = handlers.get(request.url?.split('?', 1)[0] ?? '')
     if (handler === undefined) {
       await refuse(response, 404, new WarrenError(ErrorCode.NotFound, 'no such call'), log)
       return
     }
-    const values = createContextValues().set(ADMISSION, admission)
+    const values = createContextValues().set(IDENTIFICATION, identification)
     withoutAuthority(request)
     const found = await handler(universalRequestFromNodeRequest(request, response, undefined, values))
     const help = helpFor(found)
@@ -51,7 +51,7 @@ export function createRequestListener(
     else await refuse(response, found.status, help, log)
   }
 
-  return (request, response, admission) => {
+  return (request, response, identification) => {
     // A request whose body trickles in would hold its memory and its place for as long as it likes.
     const timer = setTimeout(() => {
       if (!request.complete) destroy(response)
@@ -59,8 +59,8 @@ export function createRequestListener(
     response.once('close', () => clearTimeout(timer))
     response.on('error', () => {})
     request.on('error', () => {})
-    answer(request, response, admission).catch((err: unknown) => {
-      // A client that closes its connection is reported here, too.
+    answer(request, response, identification).catch((err: unknown) => {
+      // Also the way in which a client that hangs up is reported.
       log.debug('request failed', { method: request.method ?? '', err })
       destroy(response)
     })

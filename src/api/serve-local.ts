@@ -1,7 +1,7 @@
 import { createServer as createHttp1Server } from 'node:http'
 import { createServer as createHttp2Server, type Http2Session, type ServerHttp2Session } from 'node:http2'
 import { createServer, type Socket } from 'node:net'
-import { accountOf } from '../attest/index.ts'
+import { accountOf, type PeerCredentials } from '../attest/index.ts'
 import {
   type Clock,
   definedOnly,
@@ -16,7 +16,7 @@ import {
   systemClock,
   WarrenError
 } from '../core/index.ts'
-import { type Admission, createCaller, type PeerCredentials } from './caller.ts'
+import { createCaller, type Identification } from './caller.ts'
 import { Connection } from './connection.ts'
 import { LOCAL_LIMITS, type LocalLimits } from './limits.ts'
 import { Places } from './places.ts'
@@ -95,10 +95,10 @@ export async function serveLocal(options: LocalServerOptions): Promise<LocalServ
       return
     }
     const end = connection.begin()
-    let admission = connection.admission
-    const release = admission.ok ? calls.take(accountOf(admission.caller)) : () => {}
+    let identification = connection.identification
+    const release = identification.ok ? calls.take(accountOf(identification.caller)) : () => {}
     if (release === undefined) {
-      admission = {
+      identification = {
         ok: false,
         error: tooMany('calls of this user under way', limits.maxCallsPerUid, 'api_calls_per_uid')
       }
@@ -107,7 +107,7 @@ export async function serveLocal(options: LocalServerOptions): Promise<LocalServ
       release?.()
       end()
     })
-    listener(request, response, admission)
+    listener(request, response, identification)
   }
 
   const http1 = createHttp1Server(
@@ -152,17 +152,17 @@ export async function serveLocal(options: LocalServerOptions): Promise<LocalServ
   const admit = (
     who: PeerCredentials,
     gone: AbortSignal
-  ): { admission: Admission; release: () => void } | undefined => {
+  ): { identification: Identification; release: () => void } | undefined => {
     const account = accountOf(who)
     const denied = refuse(who)
     const release = denied === undefined ? accepted.take(who) : undefined
-    if (release !== undefined) return { admission: { ok: true, caller: createCaller(who, gone) }, release }
+    if (release !== undefined) return { identification: { ok: true, caller: createCaller(who, gone) }, release }
     who.process.close()
     const error = denied ?? tooManyConnections(who.uid)
     const { uid, pid } = who
     refusals.warn(account, 'local connection refused', { uid, pid, code: error.code, reason: error.reason })
     const told = refused.take(account)
-    return told === undefined ? undefined : { admission: { ok: false, error }, release: told }
+    return told === undefined ? undefined : { identification: { ok: false, error }, release: told }
   }
 
   const onConnection = (socket: Socket): void => {
@@ -179,9 +179,9 @@ export async function serveLocal(options: LocalServerOptions): Promise<LocalServ
       socket.destroy()
       return
     }
-    const { admission, release } = admitted
-    const connection = new Connection(socket, admission, limits)
-    const cut = admission.ok ? undefined : setTimeout(() => socket.destroy(), REFUSAL_MS)
+    const { identification, release } = admitted
+    const connection = new Connection(socket, identification, limits)
+    const cut = identification.ok ? undefined : setTimeout(() => socket.destroy(), REFUSAL_MS)
     connections.add(connection)
     socket.once('close', () => {
       clearTimeout(cut)

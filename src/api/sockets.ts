@@ -1,6 +1,6 @@
 import { join } from 'node:path'
+import type { PeerCredentials } from '../attest/index.ts'
 import { ErrorCode, WarrenError } from '../core/index.ts'
-import type { PeerCredentials } from './caller.ts'
 import type { AdminHandlers, WorkloadHandlers } from './handlers.ts'
 import { adminRoutes, workloadRoutes } from './routes.ts'
 import { type LocalServer, type LocalServerOptions, serveLocal } from './serve-local.ts'

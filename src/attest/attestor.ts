@@ -6,21 +6,24 @@ import type { ProcessHandle } from './process-handle.ts'
 import type { ProcessReader } from './process-reader.ts'
 import { processReader } from './select.ts'
 import { UserDatabase } from './user-database.ts'
-import type { LocalUser, ProcessView } from './view.ts'
+import type { LocalUser } from './view.ts'
 
-/** The facts about a process, according to the kernel. Unknown ones are undefined. */
-export interface AttestedProcess extends LocalUser {
+/** What is known of a process, by the kernel's word. What could not be established is undefined, and matches no entry. */
+export interface ProcessFacts {
   readonly uid: number
-  readonly view: ProcessView
+  /** Names of that uid. */
   readonly users: readonly string[]
   readonly gids: readonly number[]
   readonly groups: readonly string[]
   readonly exePath: string | undefined
-  /** Hex. */
+  /** Hex. Costly, so only established when an entry asks for it. */
   readonly exeSha256: string | undefined
   readonly systemdUnit: string | undefined
   readonly cgroup: string | undefined
 }
+
+/** The facts of a process, and from where it sees the host. */
+export interface AttestedProcess extends LocalUser, ProcessFacts {}
 
 /** A process that is held, and the user that the kernel named when it connected. */
 export interface HeldProcess {

@@ -1,6 +1,5 @@
 import { execFile } from 'node:child_process'
-import type { Clock } from '../core/index.ts'
-import { LruMap } from '../core/index.ts'
+import { type Clock, LruMap } from '../core/index.ts'
 
 export type NameKind = 'passwd' | 'group'
 

@@ -1,4 +1,11 @@
-export { type AttestedProcess, Attestor, type AttestorOptions, type HeldProcess, type Wanted } from './attestor.ts'
+export {
+  type AttestedProcess,
+  Attestor,
+  type AttestorOptions,
+  type HeldProcess,
+  type ProcessFacts,
+  type Wanted
+} from './attestor.ts'
 export { type Listener, listenerOf, type PeerCredentials, peerCredentials, peerUser } from './credentials.ts'
 export { DirectoryService } from './directory-service.ts'
 export { type AskPort, type PortHolder, type PortQuestion, portLookup } from './ports/index.ts'

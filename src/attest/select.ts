@@ -1,7 +1,6 @@
 import { endianness } from 'node:os'
 import { ErrorCode, WarrenError } from '../core/index.ts'
-import type { BsdSystem } from './bsd/index.ts'
-import { bsdCalls, bsdPlatform, bsdProcessReader, freebsd, macos, openbsd } from './bsd/index.ts'
+import { type BsdSystem, bsdCalls, bsdPlatform, bsdProcessReader, freebsd, macos, openbsd } from './bsd/index.ts'
 import { linuxPlatform } from './linux.ts'
 import { linuxProcessReader } from './linux-process.ts'
 import type { Platform } from './platform.ts'

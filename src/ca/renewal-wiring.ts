@@ -1,6 +1,5 @@
 import { AUTHORITY_CAPABILITY } from '../cluster/index.ts'
-import type { PeerKey } from '../identity/index.ts'
-import { MAX_RENEWAL_BYTES, openRenewalAnswer, renewalAnswer } from '../identity/index.ts'
+import { MAX_RENEWAL_BYTES, openRenewalAnswer, type PeerKey, renewalAnswer } from '../identity/index.ts'
 import type { Mesh } from '../mesh/index.ts'
 import type { OwnerView } from '../registry/index.ts'
 import { decode, renewalPb, toBinary } from '../wire/index.ts'

@@ -1,6 +1,6 @@
-import type { Clock } from '../core/index.ts'
+import type { Clock, Protocol } from '../core/index.ts'
 import { type Address, formatAddress } from '../identity/index.ts'
-import { type Decision, denyOnError, evaluate, type Protocol } from '../policy/index.ts'
+import { type Decision, denyOnError, evaluate } from '../policy/index.ts'
 import type { PolicyService } from './policy-service.ts'
 import type { Routing } from './routing.ts'
 

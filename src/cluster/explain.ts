@@ -1,3 +1,4 @@
+import type { Protocol } from '../core/index.ts'
 import {
   type Address,
   formatAddress,
@@ -7,7 +8,8 @@ import {
   parseLocalName,
   parsePattern
 } from '../identity/index.ts'
-import type { Decision, Protocol } from '../policy/index.ts'
+import type { Decision } from '../policy/index.ts'
+import type { Route } from './routing.ts'
 
 export interface ExplainStep {
   /** "source", "destination", "server", "policy", "path" or "certificate". */
@@ -21,17 +23,7 @@ export interface Explanation {
   readonly steps: readonly ExplainStep[]
 }
 
-/** A registration as explain sees it. */
-export interface Known {
-  readonly address: Address
-  readonly registrationId: string
-  readonly serves: readonly Protocol[]
-  readonly machine: string
-  readonly healthy: boolean
-  readonly local: boolean
-}
-
-/** The findings at the port of a server. */
+/** What was found at the port of a server. */
 export interface Found {
   readonly ok: boolean
   readonly text: string
@@ -39,9 +31,9 @@ export interface Found {
 
 export interface ExplainDeps {
   readonly machine: string
-  readonly known: () => readonly Known[]
-  readonly evaluate: (source: Address, destination: Known, protocol: Protocol) => Decision
-  /** The owner of the port of a registration of this host, determined now; undefined if it has none. */
+  readonly known: () => readonly Route[]
+  readonly evaluate: (source: Address, destination: Route, protocol: Protocol) => Decision
+  /** Who has the port of a registration of this host, asked now; undefined if it has none. */
   readonly server: (registrationId: string) => Found | undefined
   /** Tries to reach another host, and reports the result of each path. */
   readonly path: (machine: string, signal: AbortSignal) => Promise<Found>
@@ -69,7 +61,7 @@ export async function explain(
   const sourcePattern = parsePattern(sourceText)
   const destinationPattern = parsePattern(destinationText)
   const sources = all.filter(known => matches(sourcePattern, known.address))
-  const destinations = all.filter(known => known.serves.length > 0 && matches(destinationPattern, known.address))
+  const destinations = all.filter(known => known.protocols.length > 0 && matches(destinationPattern, known.address))
   const steps: ExplainStep[] = [sourceStep(sources, sourceText)]
 
   const source = sources[0]?.address ?? literal(sourcePattern, deps.machine)
@@ -86,7 +78,7 @@ export async function explain(
   return { works: sources.length > 0 && reachable, steps }
 }
 
-function sourceStep(sources: readonly Known[], text: string): ExplainStep {
+function sourceStep(sources: readonly Route[], text: string): ExplainStep {
   if (sources.length === 0) return { subject: 'source', ok: false, text: `nothing registered matches ${text}` }
   const shown = sources.slice(0, MAX_SHOWN).map(known => formatAddress(known.address))
   const more = sources.length > shown.length ? ` and ${sources.length - shown.length} more` : ''
@@ -96,17 +88,18 @@ function sourceStep(sources: readonly Known[], text: string): ExplainStep {
 async function instanceSteps(
   deps: ExplainDeps,
   source: Address | undefined,
-  destination: Known,
+  destination: Route,
   protocol: Protocol,
   signal: AbortSignal
 ): Promise<ExplainStep[]> {
   const name = formatAddress(destination.address)
-  const serves = destination.serves.includes(protocol)
+  const serves = destination.protocols.includes(protocol)
+  const healthy = isHealthy(destination)
   const steps: ExplainStep[] = [
     {
       subject: 'destination',
-      ok: destination.healthy && serves,
-      text: `${name} is registered on ${destination.machine}, ${destination.healthy ? 'healthy' : 'not healthy'}${serves ? '' : `, and does not serve ${protocol}`}`
+      ok: healthy && serves,
+      text: `${name} is registered on ${destination.machine}, ${healthy ? 'healthy' : 'not healthy'}${serves ? '' : `, and does not serve ${protocol}`}`
     }
   ]
   const server = destination.local ? deps.server(destination.registrationId) : undefined
@@ -128,6 +121,10 @@ async function instanceSteps(
   steps.push({ subject: 'path', ok, text })
   steps.push(certificateStep(deps, destination.machine))
   return steps
+}
+
+function isHealthy({ health, draining, suspect }: Route): boolean {
+  return health === 'passing' && !draining && !suspect
 }
 
 function certificateStep(deps: ExplainDeps, machine: string): ExplainStep {

@@ -1,7 +1,6 @@
 import { ErrorCode, type Logger, WarrenError } from '../core/index.ts'
 import { type Bundle, openBundle } from '../policy/index.ts'
-import type { Store } from '../state/index.ts'
-import { damaged, POLICY_SETTING, UNHEARD_SETTING, type Vault, VaultFile } from '../state/index.ts'
+import { damaged, POLICY_SETTING, type Store, UNHEARD_SETTING, type Vault, VaultFile } from '../state/index.ts'
 
 export interface PolicyStoreDeps {
   readonly vault: Vault

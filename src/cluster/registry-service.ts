@@ -17,13 +17,13 @@ import {
   type Cancel,
   type DriverPorts,
   type Effect,
+  type GossipVerdict,
   type HighWaterMark,
   type LocalRecord,
   type Notice,
   type Profile,
   RegistryDriver,
-  type RegistryState,
-  type Verdict
+  type RegistryState
 } from '../registry/index.ts'
 import { awaitReplication, type Replication, type WaitMode } from './replication.ts'
 
@@ -131,7 +131,7 @@ export class RegistryService {
     return outcome
   }
 
-  onGossip(bytes: Uint8Array, from: PeerKey): Verdict {
+  onGossip(bytes: Uint8Array, from: PeerKey): GossipVerdict {
     const { verdict, reason } = this.#driver.gossip(bytes, from)
     this.#metrics.count('warren_registry_gossip_total', { outcome: outcomeOf(verdict, reason) })
     if (verdict === 'reject') this.#deps.log.warn('registry message refused', { peer: from, reason })
@@ -258,7 +258,7 @@ type Outcome = LabelsOf<'warren_registry_gossip_total'>['outcome']
 /** Verdicts with one of a few reasons; any other reason is a text about a message that could not be used. */
 const OUTCOMES: ReadonlySet<string> = new Set(METRICS.warren_registry_gossip_total.labels.outcome)
 
-function outcomeOf(verdict: Verdict, reason: string): Outcome {
+function outcomeOf(verdict: GossipVerdict, reason: string): Outcome {
   const outcome = labelValue(reason)
   if (OUTCOMES.has(outcome)) return outcome as Outcome
   return verdict === 'reject' ? 'malformed' : OTHER

@@ -1,23 +1,23 @@
+import type { Protocol } from '../core/index.ts'
 import { type Address, formatAddress, matches, namesOf, type Pattern, type PeerKey } from '../identity/index.ts'
-import type { Protocol } from '../policy/index.ts'
-import { find, type LiveRecord, liveRecords, lookup, owners, type RegistryState, records } from '../registry/index.ts'
+import {
+  find,
+  type LiveRecord,
+  liveRecords,
+  lookup,
+  type OwnerView,
+  owners,
+  type RegistryRecord,
+  type RegistryState,
+  records
+} from '../registry/index.ts'
 
-/** One registration as the proxy, the policy and explain see it. */
-export interface Route {
-  readonly registrationId: string
-  readonly address: Address
-  readonly spiffeId: string
-  readonly serves: readonly Protocol[]
-  readonly whitelist: readonly Pattern[]
-  readonly machine: string
-  readonly peer: PeerKey
-  readonly dataAddresses: readonly string[]
-  readonly health: 'passing' | 'failing' | 'draining'
+/** One registration, with what its host says of itself, as the proxy, the policy and explain see it. */
+export interface Route
+  extends RegistryRecord,
+    Pick<OwnerView, 'peer' | 'machine' | 'dataAddresses' | 'suspect' | 'draining'> {
+  /** Registered with this very agent. */
   readonly local: boolean
-  readonly suspect: boolean
-  readonly draining: boolean
-  readonly labels: Readonly<Record<string, string>>
-  readonly registeredAtMs: number
 }
 
 /** Questions to the registry, in the terms of routing. */
@@ -38,7 +38,7 @@ export class Routing {
 
   /** The registrations among them that serve a protocol. */
   serving(pattern: Pattern, protocol: Protocol): Route[] {
-    return this.matching(pattern).filter(route => route.serves.includes(protocol))
+    return this.matching(pattern).filter(route => route.protocols.includes(protocol))
   }
 
   byId(registrationId: string): Route | undefined {
@@ -80,22 +80,8 @@ export class Routing {
 }
 
 function toRoute({ record, owner }: LiveRecord): Route {
-  return {
-    registrationId: record.registrationId,
-    address: record.address,
-    spiffeId: record.spiffeId,
-    serves: record.protocols,
-    whitelist: record.whitelist,
-    machine: owner.machine,
-    peer: owner.peer,
-    dataAddresses: owner.dataAddresses,
-    health: record.health,
-    local: owner.self,
-    suspect: owner.suspect,
-    draining: owner.draining,
-    labels: record.labels,
-    registeredAtMs: record.registeredAtMs
-  }
+  const { peer, machine, dataAddresses, suspect, draining, self } = owner
+  return { ...record, peer, machine, dataAddresses, suspect, draining, local: self }
 }
 
 // Most patterns name one workload; the registry finds it without a full scan.

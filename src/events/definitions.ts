@@ -1,4 +1,4 @@
-import type { ErrorCode } from '../core/index.ts'
+import type { ErrorCode, Protocol } from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
 
 /** Name of one end of a flow or of a registration in events. */
@@ -18,7 +18,7 @@ export interface FlowFields {
   readonly direction: 'inbound' | 'outbound' | 'local'
   readonly source: string
   readonly destination: string
-  readonly protocol: 'tcp' | 'udp'
+  readonly protocol: Protocol
   readonly carrier: string
 }
 

@@ -1,4 +1,4 @@
-import { ErrorCode, WarrenError } from '../core/index.ts'
+import { ErrorCode, type HostPort, WarrenError } from '../core/index.ts'
 
 /**
  * Translates a failure of libp2p into a WarrenError. Only this file knows the names of libp2p's errors.
@@ -28,8 +28,8 @@ export function translate(err: unknown, what: string, signal?: AbortSignal): unk
   }
 }
 
-/** The reason why the node did not start: PORT_IN_USE, INVALID_OPTION for an address that is not ours, else INTERNAL. */
-export function startFailure(err: unknown, listen: { readonly host: string; readonly port: number }): WarrenError {
+/** Why the node did not start: PORT_IN_USE, INVALID_OPTION for an address that is not ours, else INTERNAL. */
+export function startFailure(err: unknown, listen: HostPort): WarrenError {
   const text = messages(err)
   const where = `${listen.host}:${listen.port}`
   if (text.includes('EADDRINUSE')) {

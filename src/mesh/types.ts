@@ -1,6 +1,6 @@
 import type { KeyObject } from 'node:crypto'
 import type { Duplex } from 'node:stream'
-import type { Clock, Logger, Metrics } from '../core/index.ts'
+import type { Clock, HostPort, Logger, Metrics } from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
 
 /** One request, one response, each a bounded frame. */
@@ -55,7 +55,7 @@ export interface MeshOptions {
   readonly peerKey: Uint8Array | KeyObject
   readonly trustDomain: string
   /** `host` is an IP address; port 0 picks a free one. */
-  readonly listen: { readonly host: string; readonly port: number }
+  readonly listen: HostPort
   /**
    * Names and IP addresses that others receive instead of the listening addresses, best first; the listening port is added.
    * Called each time. Must not return more than the others accept.

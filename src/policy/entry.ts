@@ -1,3 +1,4 @@
+import type { ProcessFacts } from '../attest/index.ts'
 import { type Address, formatAddress, matches, type Pattern } from '../identity/index.ts'
 
 /** Grants addresses to the processes that match all its selectors. It has at least one selector besides the machine. */
@@ -21,20 +22,6 @@ export interface Entry {
   readonly grants: Pattern
   readonly reason: string
   readonly createdAtMs: number
-}
-
-/** The properties of a process, according to the kernel. A property that could not be established is absent and never matches. */
-export interface ProcessFacts {
-  readonly uid: number
-  /** Names of that uid. */
-  readonly users: readonly string[]
-  readonly gids: readonly number[]
-  readonly groups: readonly string[]
-  readonly exePath: string | undefined
-  /** Hex. Costly, so it is established only when an entry asks for it. */
-  readonly exeSha256: string | undefined
-  readonly systemdUnit: string | undefined
-  readonly cgroup: string | undefined
 }
 
 /** Names of the selectors, in the order in which they are shown. */

@@ -1,3 +1,4 @@
+import type { Protocol } from '../core/index.ts'
 import {
   type Address,
   matches,
@@ -7,7 +8,7 @@ import {
   revocationText
 } from '../identity/index.ts'
 import type { Bundle } from './bundle.ts'
-import { isInForce, type Protocol, type Rule } from './rule.ts'
+import { isInForce, type Rule } from './rule.ts'
 
 /** A question to the policy. All of it comes from verified identities and the registry, never from a caller's claim. */
 export interface Question {

@@ -22,7 +22,6 @@ export {
 export {
   type Entry,
   grantingEntry,
-  type ProcessFacts,
   SELECTORS,
   type Selector,
   wantsExecutable,
@@ -31,4 +30,4 @@ export {
 } from './entry.ts'
 export { type Decision, denyOnError, evaluate, type Ground, type Question } from './evaluate.ts'
 export { MAX_REVOKED_KEYS } from './revocation-codec.ts'
-export { type Effect, isInForce, type Protocol, type Rule } from './rule.ts'
+export { isInForce, type Rule, type RuleEffect } from './rule.ts'

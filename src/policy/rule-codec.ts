@@ -1,8 +1,8 @@
-import { ErrorCode, WarrenError } from '../core/index.ts'
+import { ErrorCode, type Protocol, WarrenError } from '../core/index.ts'
 import { parsePattern } from '../identity/index.ts'
 import { create, policyPb } from '../wire/index.ts'
 import { checkIdAndReason, malformed } from './codec.ts'
-import type { Protocol, Rule } from './rule.ts'
+import type { Rule } from './rule.ts'
 
 /** Throws MESSAGE_MALFORMED. */
 export function decodeRule(rule: policyPb.Rule): Rule {

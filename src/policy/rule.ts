@@ -1,13 +1,13 @@
+import type { Protocol } from '../core/index.ts'
 import type { Pattern } from '../identity/index.ts'
 
-export type Protocol = 'tcp' | 'udp'
-export type Effect = 'allow' | 'deny'
+export type RuleEffect = 'allow' | 'deny'
 
 /** One line of policy: a source that may, or may not, connect to a destination. */
 export interface Rule {
   /** Unique in the bundle and never given to another rule. */
   readonly id: string
-  readonly effect: Effect
+  readonly effect: RuleEffect
   readonly source: Pattern
   readonly destination: Pattern
   /** Empty: every protocol. */

@@ -1,33 +1,23 @@
 import type { KeyObject } from 'node:crypto'
 import type { Socket } from 'node:net'
-import type { Duplex } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
-import type { FileId, Listener, LocalUser, ProcessHandle, ProcessView } from '../attest/index.ts'
-import type { Clock, Logger, Metrics, WarrenError } from '../core/index.ts'
+import type { Listener, LocalUser } from '../attest/index.ts'
+import type { Clock, HostPort, Logger, Metrics, Protocol } from '../core/index.ts'
 import type { EventSink } from '../events/index.ts'
 import type { Address, Pattern, PeerKey } from '../identity/index.ts'
-import type { Decision, Protocol } from '../policy/index.ts'
+import type { Decision } from '../policy/index.ts'
+import type { OwnerView, RegistryRecord } from '../registry/index.ts'
+import type { Target } from '../workloads/index.ts'
+import type { CarrierDeps } from './carriers/index.ts'
 import type { UpgradeThresholds } from './fastpath/index.ts'
 import type { ProxyLimits } from './limits.ts'
 
 /** One registration that may be a destination, as the registry of this host knows it now. */
-export interface Candidate {
-  /** 64 hex characters. */
-  readonly registrationId: string
-  readonly address: Address
-  readonly machine: string
-  readonly peer: PeerKey
-  /** Addresses of its agent for data, "host:port" or "[v6]:port"; best first. */
-  readonly dataAddresses: readonly string[]
-  readonly health: 'passing' | 'failing' | 'draining'
-  /** Reason why it fails, if this agent sees it fail and knows why: one clause that other hosts may read. */
-  readonly problem?: string | undefined
+export interface Candidate
+  extends Pick<RegistryRecord, 'registrationId' | 'address' | 'health'>,
+    Pick<OwnerView, 'peer' | 'machine' | 'dataAddresses' | 'suspect' | 'draining'> {
   /** Registered with this very agent. */
   readonly local: boolean
-  /** Suspicion gossip reports that its host does not answer. Affects routing only: open flows continue. */
-  readonly suspect: boolean
-  /** Its whole host accepts no more connections. */
-  readonly draining: boolean
 }
 
 /** The part of the registry that the proxy uses. */
@@ -46,87 +36,22 @@ export interface Directory {
 }
 
 /** A certificate chain with its key, ready for TLS. */
-export interface Credentials {
+export interface TlsCredentials {
   /** PEM: leaf first, then its issuers without the root. */
   readonly certPem: string
   readonly key: KeyObject
 }
 
-/** One end of a connection over IP; the address is literal. */
-export interface IpEnd {
-  readonly host: string
-  readonly port: number
-}
-
-/** Users that may serve the port of one registration, and the socket that does. */
-export interface PortServer {
-  /**
-   * Returns the number, unique to one socket, of the socket that receives data sent to the port now; undefined if there
-   * is none. For UDP, `from` is the sender's address.
-   *
-   * Throws DESTINATION_UNREACHABLE if it is a socket of a user who may not serve the port, or if that is unknown.
-   */
-  readonly holder: (from?: IpEnd) => bigint | undefined
-  /**
-   * Whether the connection from `from` to `to`, the addresses at its own end, has its other end on this host as well.
-   * Throws DESTINATION_UNREACHABLE if that is unknown.
-   */
-  readonly meets: (from: IpEnd, to: IpEnd) => boolean
-  /** Records, and returns the error for, a port that answers though no socket of this host has it. */
-  readonly hidden: () => WarrenError
-}
-
-/** Address at which connections to a local registration are delivered. */
-export type LocalTarget =
-  | {
-      readonly kind: 'unix'
-      readonly path: string
-      /** Process in whose view the socket is at this path. @default the agent, which made the directory for it */
-      readonly owner?: Pick<ProcessHandle, 'pid' | 'isAlive'>
-      /** Directory that the agent made; without an owner, only a socket in it is used. */
-      readonly made?: FileId
-      readonly uid: number
-      /**
-       * View that the server must also be in. @default in any: the process that named the path knows who can write
-       * there
-       */
-      readonly view?: ProcessView
-      /**
-       * Named by a process outside the host's own namespaces, so no server of the host may be reached through it.
-       * @default false
-       */
-      readonly outside?: boolean
-      readonly hello: boolean
-      /** With `udp`, each connection carries length-prefixed datagrams. */
-      readonly protocol: Protocol
-      /** Begin each connection with a PROXY protocol v2 header. */
-      readonly proxy?: boolean
-    }
-  | {
-      readonly kind: 'tcp'
-      readonly host: string
-      readonly port: number
-      /** Begin each connection with a PROXY protocol v2 header. */
-      readonly proxy?: boolean
-      /** Undefined: any process that has the port is accepted as the server. */
-      readonly server: PortServer | undefined
-    }
-  | {
-      readonly kind: 'udp'
-      readonly host: string
-      readonly port: number
-      /** Same as for TCP. */
-      readonly server: PortServer | undefined
-    }
-
-/** The part of the registrations of this host that the proxy uses. */
+/** What the proxy asks of the workloads of this host. */
 export interface LocalWorkloads {
   /** Whether the registration exists and its process runs. */
   readonly isAlive: (registrationId: string) => boolean
   /** Rejects with INVALID_SOURCE when there is no such registration. */
-  readonly svid: (registrationId: string) => Promise<Credentials>
-  readonly target: (registrationId: string) => LocalTarget | undefined
-  /** Called when a target did not accept a connection, so that it is checked. */
+  readonly svid: (registrationId: string) => Promise<TlsCredentials>
+  readonly target: (registrationId: string) => Target | undefined
+  /** Why a registration fails, if that is known: one clause that other hosts may read. */
+  readonly problemOf?: (registrationId: string) => string | undefined
+  /** Told that a target did not take a connection, so that it is looked at. */
   readonly targetFailed?: (registrationId: string) => void
   /** The registration whose id begins with these 32 hex characters. */
   readonly byPrefix: (prefix: string) => string | undefined
@@ -159,11 +84,11 @@ export interface AuthorizeQuestion {
   readonly protocol: Protocol
 }
 
-/** Carrier to the other host: `auto`, or the name of the only one to use; `carriers/index.ts` lists them. */
+/** `auto`, or the name of the only carrier to use; `carriers/index.ts` has them. */
 export type CarrierChoice = string
 
-/** Collaborators of the proxy, which the agent provides. */
-export interface ProxyDeps {
+/** Collaborators of the proxy; the agent joins them. */
+export interface ProxyDeps extends CarrierDeps {
   readonly trustDomain: string
   /** Name of this host. */
   readonly machine: string
@@ -186,22 +111,15 @@ export interface ProxyDeps {
   }
   /** PEM of the trusted roots. */
   readonly roots: () => readonly string[]
-  /** Credentials for a joiner, which knows no registration here. */
-  readonly joinCredentials: () => Credentials
+  /** What is shown to a joiner, who knows no registration here. */
+  readonly joinCredentials: () => TlsCredentials
   /** Serves one joiner over an established TLS connection; the proxy destroys it afterwards. */
   readonly join: (socket: TLSSocket, signal: AbortSignal) => Promise<void>
   /** Serves one host whose certificate has ended, in the same way. */
   readonly renew: (socket: TLSSocket, signal: AbortSignal) => Promise<void>
-  /** Opens a stream to the agent `peer` over the mesh. Rejects when there is no path. */
-  readonly openStream: (peer: PeerKey, options: { readonly signal: AbortSignal }) => Promise<Duplex>
-  /** Opens the same through a third member, which is trusted only to pass the bytes on. */
-  readonly openRelayed: (
-    peer: PeerKey,
-    options: { readonly signal: AbortSignal }
-  ) => Promise<{ readonly stream: Duplex; readonly via: string }>
   readonly carrier: CarrierChoice
-  readonly dataListen: { readonly host: string; readonly port: number }
-  /** Directory that exists, belongs to the agent and is writable for nobody else. */
+  readonly dataListen: HostPort
+  /** Exists, belongs to the agent and is writable for nobody else. */
   readonly runtimeDir: string
   readonly log: Logger
   /** @default metrics are discarded */

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 import type { WarrenError } from '../core/index.ts'
 import { create, encodeFrame, proxyPb, toBinary } from '../wire/index.ts'
-import type { LocalTarget } from './deps.ts'
+import type { Target } from '../workloads/index.ts'
 import { type ProxyEnds, proxyHeader } from './proxy-header.ts'
 import { toWireError } from './refusal.ts'
 import type { LocalEnd } from './relay/index.ts'
@@ -17,7 +17,7 @@ export function probeFrame(): Buffer {
 }
 
 /** Begins a connection to a workload that asked for it with the frame of `helloFrame`, or with a PROXY header. */
-export function greet(end: LocalEnd, target: LocalTarget, flowId: string, peerSpiffeId: string): void {
+export function greet(end: LocalEnd, target: Target, flowId: string, peerSpiffeId: string): void {
   if (end.kind === 'udp' || target.kind === 'udp') return
   if (target.proxy === true) {
     end.socket.write(proxyHeader(endsOf(end.socket, target), { spiffeId: peerSpiffeId, flowId }))
@@ -40,7 +40,7 @@ function frame(hello: {
   return encodeFrame(toBinary(proxyPb.FlowHelloSchema, create(proxyPb.FlowHelloSchema, hello)))
 }
 
-function endsOf(socket: Socket, target: Exclude<LocalTarget, { kind: 'udp' }>): ProxyEnds {
+function endsOf(socket: Socket, target: Exclude<Target, { kind: 'udp' }>): ProxyEnds {
   if (target.kind === 'unix') return { kind: 'unix', to: target.path }
   const { localAddress = '', localPort = 0, remoteAddress = '', remotePort = 0 } = socket
   const from = { host: localAddress, port: localPort }

@@ -1,26 +1,23 @@
-export { requireCarrier } from './carriers/index.ts'
+export { ANY_CARRIER, requireCarrier } from './carriers/index.ts'
 export type {
   AuthorizeQuestion,
   Candidate,
   CarrierChoice,
-  Credentials,
   Directory,
-  IpEnd,
-  LocalTarget,
   LocalWorkloads,
-  PortServer,
   ProvenWorkload,
   ProxyDeps,
   SocketCredentials,
+  TlsCredentials,
   WorkloadVerdict
 } from './deps.ts'
+export type { Drained } from './drain.ts'
 export type { FlowInfo } from './flow/index.ts'
 export { probeFrame } from './hello.ts'
 export { dialTarget } from './inbound/index.ts'
 export { collectYoungGarbage } from './legs/index.ts'
 export { DEFAULT_LIMITS, type ProxyLimits } from './limits.ts'
-export type { SourceHandle, Strategy } from './outbound/index.ts'
-export { ENDPOINT_DIRECTORIES, LONGEST_ENDPOINT } from './outbound/index.ts'
+export { ENDPOINT_DIRECTORIES, LONGEST_ENDPOINT, type SourceHandle, type Strategy } from './outbound/index.ts'
 export { type ConnectAnswer, type ConnectRequest, createDataPlane, type DataPlane, type ProxyTotals } from './proxy.ts'
 export { localHeader } from './proxy-header.ts'
 export type { SessionAlarm } from './session-alarms.ts'

@@ -2,7 +2,9 @@ import type { Duplex } from 'node:stream'
 import {
   detach,
   ErrorCode,
+  type HostPort,
   loop,
+  type Protocol,
   RateLimitedLog,
   raceAbort,
   silentMetrics,
@@ -11,22 +13,33 @@ import {
 } from '../core/index.ts'
 import { silentEvents } from '../events/index.ts'
 import { formatAddress, type Pattern, type PeerKey } from '../identity/index.ts'
-import type { Protocol } from '../policy/index.ts'
-import { DIRECT_PATH, MESH_PATH, relayPath, requireCarrier } from './carriers/index.ts'
+import {
+  carriers,
+  EXPECTED_CARRIER,
+  type Probed,
+  type ProbedAgent,
+  probeCarriers,
+  requireCarrier,
+  streamPath
+} from './carriers/index.ts'
 import { PacketPort } from './datagram/packet/index.ts'
 import type { ProxyDeps } from './deps.ts'
 import { type Drained, type DrainOptions, drainFlows } from './drain.ts'
 import { FastPathBudget } from './fastpath/index.ts'
-import type { FlowInfo, FlowTotals } from './flow/index.ts'
-import { FlowTable, newFlowId } from './flow/index.ts'
+import { type FlowInfo, FlowTable, type FlowTotals, newFlowId } from './flow/index.ts'
 import { Admission, DataServer } from './inbound/index.ts'
 import { resolveLimits } from './limits.ts'
-import type { Strategy } from './outbound/index.ts'
-import { EndpointDirectory, Endpoints, Outbound, openError, type SourceHandle } from './outbound/index.ts'
+import {
+  EndpointDirectory,
+  Endpoints,
+  Outbound,
+  openError,
+  type SourceHandle,
+  type Strategy
+} from './outbound/index.ts'
 import { PolicyEnforcer } from './policy-enforcer.ts'
 import { Liveness, SessionPool } from './session/index.ts'
-import type { SessionAlarm } from './session-alarms.ts'
-import { SessionAlarms } from './session-alarms.ts'
+import { type SessionAlarm, SessionAlarms } from './session-alarms.ts'
 import { HELLO_TIMEOUT_MS, OPEN_TIMEOUT_MS, STOP_TIMEOUT_MS } from './timing.ts'
 import { ContextCache } from './tls/index.ts'
 import { UNAUTHENTICATED_LINES } from './unauthenticated-lines.ts'
@@ -56,11 +69,13 @@ export interface DataPlane {
   readonly start: () => Promise<void>
   /** Cuts every flow and closes everything, within two seconds. Idempotent, never rejects. */
   readonly stop: () => Promise<void>
-  /** Returns the address of the data port. Throws NOT_READY before `start`. */
-  readonly dataAddress: () => { readonly host: string; readonly port: number }
-  /** Accepts a stream that another agent opened to us over the mesh. */
+  /** Where the data port is bound. Throws NOT_READY before `start`. */
+  readonly dataAddress: () => HostPort
+  /** Takes over a stream that another agent opened to us over the mesh. */
   readonly acceptCarrier: (stream: Duplex, peer: PeerKey, via?: string) => void
-  /** A new host is connected: paths to it that failed are tried again. */
+  /** Tries every carrier to another agent, whichever may be used, and says how it went. Never rejects. */
+  readonly probe: (agent: ProbedAgent, signal: AbortSignal) => Promise<Probed>
+  /** A host is connected that was not: ways to it that failed are worth an attempt again. */
   readonly pathAppeared: (machine: string) => void
   /**
    * Performs all checks up to the destination's own socket and then makes a local endpoint for flows to it.
@@ -128,7 +143,17 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
   const packets = new PacketPort(log)
   const fastPath = new FastPathBudget(limits.fastPathConnections, deps.metrics ?? silentMetrics)
   const admission = new Admission(deps, flows, limits.preconnectedTargets)
-  const pool = new SessionPool({ deps, limits, contexts, liveness, packets, fastPath, stopping: stopping.signal })
+  const all = carriers(deps)
+  const pool = new SessionPool({
+    deps,
+    carriers: all,
+    limits,
+    contexts,
+    liveness,
+    packets,
+    fastPath,
+    stopping: stopping.signal
+  })
   const outbound = new Outbound({ deps, flows, pool, admission })
   const directory = new EndpointDirectory(deps.runtimeDir)
   const endpoints = new Endpoints(deps, limits, flows, outbound, directory, stopping.signal)
@@ -202,8 +227,8 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
     },
 
     dataAddress: () => server.address(),
-    acceptCarrier: (stream, peer, via) =>
-      server.acceptCarrier(stream, peer, via === undefined ? MESH_PATH : relayPath(via)),
+    acceptCarrier: (stream, peer, via) => server.acceptCarrier(stream, peer, streamPath(via)),
+    probe: (agent, signal) => probeCarriers(all, agent, clock, signal),
     pathAppeared: machine => pool.pathAppeared(machine),
 
     async connect({ source, destination, protocol, strategy = 'balanced', hello, signal }) {
@@ -218,7 +243,7 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
         sourceId: source.registrationId,
         sourceMachine: deps.machine,
         protocol,
-        carrier: DIRECT_PATH.name
+        carrier: EXPECTED_CARRIER
       })
       try {
         const reached = await within(OPEN_TIMEOUT_MS, [signal, flow.signal, stopping.signal], limit =>

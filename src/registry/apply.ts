@@ -8,8 +8,8 @@ import type { StoredRecord } from './record.ts'
 import { RecordSet, type SetDifference } from './record-set.ts'
 import { type Admitted, announcesSame, certificateDigest, type Entry, type RegistryState } from './state.ts'
 
-/** A verified state of an owner that is to be applied. */
-export interface Candidate {
+/** A verified state of an owner, on its way in. */
+export interface IncomingState {
   readonly sealed: SealedHead
   readonly set: RecordSet
   readonly identity: Admitted
@@ -22,7 +22,7 @@ export interface Candidate {
  * The caller has verified that the head is `newer` and that the set hashes to its root. Refuses a state, with an alarm, if
  * there is no room for it.
  */
-export function apply(state: RegistryState, candidate: Candidate, now: Now): Effect[] {
+export function apply(state: RegistryState, candidate: IncomingState, now: Now): Effect[] {
   const { sealed, set, identity, chain } = candidate
   const { head } = sealed
   const { owner, epoch, seq } = head
@@ -133,7 +133,7 @@ export function changed(
 
 function overflow(
   state: RegistryState,
-  { set }: Candidate,
+  { set }: IncomingState,
   held: Entry | undefined
 ): { readonly limit: LimitName; readonly detail: string } | undefined {
   const { maxOwners, maxTotalBytes } = state.limits

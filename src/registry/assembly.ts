@@ -1,22 +1,22 @@
 import { ErrorCode, type LimitName, WarrenError } from '../core/index.ts'
 import { create, registryPb } from '../wire/index.ts'
-import type { Candidate } from './apply.ts'
+import type { IncomingState } from './apply.ts'
 import type { Limits } from './limits.ts'
 import { openRecords, type StoredRecord } from './record.ts'
 import { BUCKETS, type Bucket, bucketNumber, bucketOf, RecordSet, rootOf } from './record-set.ts'
 
 const HASH_BYTES = 32
 
-/** A verified head whose set has not been fetched yet. */
-export type HeadCandidate = Omit<Candidate, 'set'>
+/** A verified head whose set is not there yet. */
+export type IncomingHead = Omit<IncomingState, 'set'>
 
 /**
  * A large set that is being fetched: its bucket hashes, checked against the root that the owner signed, and the buckets so far.
  * Buckets that are held already are not fetched.
  */
 export class Assembly {
-  readonly candidate: HeadCandidate
-  /** The first fault in a record that the owner committed to. */
+  readonly candidate: IncomingHead
+  /** The first thing wrong with a record that the owner committed to. */
   fault: WarrenError | undefined
   readonly #base: RecordSet
   readonly #hashes: Buffer
@@ -26,8 +26,8 @@ export class Assembly {
   readonly #limits: Limits
   #bytes = 0
 
-  /** Throws MESSAGE_MALFORMED if the hashes do not match the root. */
-  constructor(candidate: HeadCandidate, base: RecordSet, hashes: Uint8Array, trustDomain: string, limits: Limits) {
+  /** Throws MESSAGE_MALFORMED if the hashes are not those of the root. */
+  constructor(candidate: IncomingHead, base: RecordSet, hashes: Uint8Array, trustDomain: string, limits: Limits) {
     if (hashes.length !== BUCKETS * HASH_BYTES || rootOf(hashes) !== candidate.sealed.head.root) {
       throw malformed('bucket hashes do not match the root')
     }

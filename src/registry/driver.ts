@@ -3,7 +3,7 @@ import type { PeerKey } from '../identity/index.ts'
 import { AckQueue } from './ack-queue.ts'
 import { answer } from './answer.ts'
 import type { DriverPorts } from './driver-ports.ts'
-import { type Effect, type Event, sentToAll, type Verdict } from './message.ts'
+import { type Effect, type Event, type GossipVerdict, sentToAll } from './message.ts'
 import { type ReplicationProgress, replication } from './replication.ts'
 import type { RegistryState } from './state.ts'
 import { step } from './step.ts'
@@ -71,8 +71,8 @@ export class RegistryDriver {
     this.#run(this.#step(this.state, event, this.#ports.now()))
   }
 
-  /** Applies a message of the topic; the verdict that is returned says whether to forward it. */
-  gossip(bytes: Uint8Array, from: PeerKey): { readonly verdict: Verdict; readonly reason: string } {
+  /** Takes in a message of the topic; whether it is handed on is for the verdict to say. */
+  gossip(bytes: Uint8Array, from: PeerKey): { readonly verdict: GossipVerdict; readonly reason: string } {
     const effects = this.#step(this.state, { type: 'gossip', from, bytes }, this.#ports.now())
     this.#run(effects)
     return effects.find(effect => effect.type === 'verdict') ?? { verdict: 'ignore', reason: 'no verdict' }

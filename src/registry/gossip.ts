@@ -5,7 +5,7 @@ import { apply, quarantine } from './apply.ts'
 import { noteRefusedClock } from './clock-check.ts'
 import { type Head, openHead, type SealedHead } from './head.ts'
 import type { Now } from './lease.ts'
-import { alarm, type Effect, limitReached, type Verdict } from './message.ts'
+import { alarm, type Effect, type GossipVerdict, limitReached } from './message.ts'
 import { handleOwnHead } from './own.ts'
 import { openRecords } from './record.ts'
 import { RecordSet } from './record-set.ts'
@@ -124,9 +124,9 @@ function takeNewer(state: RegistryState, arrival: Arrival, held: Entry, now: Now
   return [verdict('ignore', 'mismatch'), { type: 'sync-with', peer: from, owner, reason: 'mismatch' }]
 }
 
-// An owner sends to all hosts that it is connected to. If those are all hosts, forwarded copies would only compete with its
-// next message, and a host that missed this one soon asks a neighbour.
-function handOn({ from, sealed, sentToAll }: Arrival): Verdict {
+// An owner tells all that it is connected to. If that is everybody, copies would only compete with the first of the next
+// message, and who missed it asks a neighbour soon.
+function handOn({ from, sealed, sentToAll }: Arrival): GossipVerdict {
   if (sentToAll) return 'ignore'
   return from === sealed.head.owner ? 'accept-later' : 'accept'
 }
@@ -180,6 +180,6 @@ function blame(state: RegistryState, from: PeerKey, reason: string, now: Now, li
   ]
 }
 
-function verdict(value: Verdict, reason: string): Effect {
+function verdict(value: GossipVerdict, reason: string): Effect {
   return { type: 'verdict', verdict: value, reason }
 }

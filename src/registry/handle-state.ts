@@ -2,7 +2,7 @@ import { ErrorCode, type LimitName, WarrenError } from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
 import type { registryPb } from '../wire/index.ts'
 import { apply, changed, quarantine, replace } from './apply.ts'
-import { Assembly, type HeadCandidate } from './assembly.ts'
+import { Assembly, type IncomingHead } from './assembly.ts'
 import { boundChain } from './chain.ts'
 import { noteRefusedClock } from './clock-check.ts'
 import { openHead, type SealedHead } from './head.ts'
@@ -59,7 +59,7 @@ export function handleState(state: RegistryState, from: PeerKey, message: regist
 /** Applies a complete set, if its head is still newer than what is held. Throws like `handleState`. */
 export function takeSet(
   state: RegistryState,
-  candidate: HeadCandidate,
+  candidate: IncomingHead,
   set: RecordSet,
   fault: WarrenError | undefined,
   now: Now
@@ -75,7 +75,7 @@ export function takeSet(
 
 function takeContent(
   state: RegistryState,
-  candidate: HeadCandidate,
+  candidate: IncomingHead,
   content: registryPb.OwnerState['set'],
   held: Entry | undefined,
   now: Now

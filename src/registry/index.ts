@@ -4,9 +4,18 @@ export type { Cancel, DriverPorts, Notice } from './driver-ports.ts'
 export type { Head } from './head.ts'
 export { DEFAULT_LEASES, type Lease, type LeaseStep, leaseFor, type Now } from './lease.ts'
 export { DEFAULT_LIMITS, type Limits, MAX_SKEW_MS } from './limits.ts'
-export type { AlarmKind, ChangeCause, Effect, Event, HighWaterMark, Profile, Verdict } from './message.ts'
-export { decodeAck, encodeAck } from './message.ts'
-export type { Health, LocalRecord, Protocol, RegistryRecord } from './record.ts'
+export {
+  type AlarmKind,
+  type ChangeCause,
+  decodeAck,
+  type Effect,
+  type Event,
+  encodeAck,
+  type GossipVerdict,
+  type HighWaterMark,
+  type Profile
+} from './message.ts'
+export type { Health, LocalRecord, RegistryRecord } from './record.ts'
 export { isEnough, type ReplicationProgress, replication, type WaitMode } from './replication.ts'
 export { type Admitted, createRegistry, type RegistryConfig, type RegistryState } from './state.ts'
 export { step } from './step.ts'

@@ -36,7 +36,7 @@ export type Event =
   /** Roots or revocations changed: every chain is verified anew, and owners that no longer pass are dropped. */
   | { readonly type: 'trust-changed' }
 
-export type Verdict = 'accept' | 'accept-later' | 'ignore' | 'reject'
+export type GossipVerdict = 'accept' | 'accept-later' | 'ignore' | 'reject'
 export type ChangeCause = 'set' | 'head' | 'expired' | 'revoked' | 'quarantined' | 'suspicion'
 export type AlarmKind =
   /** An owner signed two states as one. `proof` holds the two signed heads. The owner is quarantined. */
@@ -68,9 +68,9 @@ export interface HighWaterMark {
  * before the `publish`, `changed` or `send-ack` behind it.
  */
 export type Effect =
-  /** Exactly one for each gossip event: whether to forward the message to further hosts. */
-  | { readonly type: 'verdict'; readonly verdict: Verdict; readonly reason: string }
-  /** Write to disk, durably. Refreshes need no write: an older head of the same content does no harm. */
+  /** Exactly one for each gossip event: whether the message is handed on to further hosts. */
+  | { readonly type: 'verdict'; readonly verdict: GossipVerdict; readonly reason: string }
+  /** Write to disk, durably. Not for each refresh: an older head of the same content does no harm. */
   | { readonly type: 'persist'; readonly highWaterMark: HighWaterMark }
   /** The high-water mark of this owner has expired and may be deleted from disk. */
   | { readonly type: 'forget'; readonly owner: PeerKey }

@@ -1,11 +1,10 @@
 import { hash } from 'node:crypto'
-import { asOwn, ErrorCode, type LimitName, WarrenError } from '../core/index.ts'
+import { asOwn, ErrorCode, type LimitName, type Protocol, WarrenError } from '../core/index.ts'
 import { type Address, addressOfSpiffeId, type Pattern, parsePattern, spiffeIdOf } from '../identity/index.ts'
 import { create, decode, registryPb, toBinary } from '../wire/index.ts'
 import type { Limits } from './limits.ts'
 import { boundFields } from './scan.ts'
 
-export type Protocol = 'tcp' | 'udp'
 export type Health = 'passing' | 'failing' | 'draining'
 
 /** One registration of one workload, as its owner announces it. Frozen. */

@@ -22,6 +22,7 @@ export interface OwnerView {
   /** Number of its records. */
   readonly count: number
   readonly meshAddresses: readonly string[]
+  /** Where its agent listens for data, "host:port" or "[v6]:port"; best first. */
   readonly dataAddresses: readonly string[]
   readonly capabilities: readonly string[]
   readonly policyVersion: bigint

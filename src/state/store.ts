@@ -1,16 +1,8 @@
 import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite'
 import type { PeerKey, StoredToken, TokenStore } from '../identity/index.ts'
+import type { HighWaterMark } from '../registry/index.ts'
 import { storageError } from './database.ts'
 import { ensurePrivateFile } from './files.ts'
-
-/** The newest state ever seen of an owner; older state stays refused for as long as this is kept. */
-export interface HighWaterMark {
-  readonly owner: PeerKey
-  readonly epoch: bigint
-  readonly seq: bigint
-  /** When the mark may be forgotten, wall milliseconds; unknown: as late as possible. */
-  readonly untilMs?: number
-}
 
 /** A member that was seen, as a hint where to dial after a restart. */
 export interface KnownMember {

@@ -1,5 +1,4 @@
-import type { DescMessage, MessageShape } from '@bufbuild/protobuf'
-import { fromBinary } from '@bufbuild/protobuf'
+import { type DescMessage, fromBinary, type MessageShape } from '@bufbuild/protobuf'
 import { ErrorCode, WarrenError } from '../core/index.ts'
 
 /**

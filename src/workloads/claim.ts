@@ -3,11 +3,11 @@ import { ErrorCode, WarrenError } from '../core/index.ts'
 import type { Address } from '../identity/index.ts'
 import type { Grants } from './grants.ts'
 import { processOf, sameProcess } from './owned-process.ts'
-import type { Caller, RegisterInput } from './register-input.ts'
+import type { RegisterInput, Registrant } from './register-input.ts'
 import type { Workload } from './workload.ts'
 
 /** A handle of its own on the process that a registration is for. Throws INVALID_SOURCE or INVALID_ARGUMENT. */
-export function ownerOf({ ownerPid }: RegisterInput, caller: Caller): ProcessHandle {
+export function ownerOf({ ownerPid }: RegisterInput, caller: Registrant): ProcessHandle {
   const isSelf = caller.view.sharesPids && ownerPid === caller.process.pid
   return ownerPid === 0 || isSelf ? sameProcess(caller.process) : processOf(ownerPid, caller)
 }
@@ -16,7 +16,7 @@ export function ownerOf({ ownerPid }: RegisterInput, caller: Caller): ProcessHan
 export async function attestClaim(
   grants: Grants,
   process: ProcessHandle,
-  caller: Caller,
+  caller: Registrant,
   address: Address
 ): Promise<AttestedProcess[]> {
   const { uid, gid } = caller

@@ -1,11 +1,10 @@
 import type { ProcessHandle } from '../attest/index.ts'
-import { ErrorCode, WarrenError } from '../core/index.ts'
+import { ErrorCode, type Protocol, WarrenError } from '../core/index.ts'
 import { checkerFor } from './health/index.ts'
 import { createListenDirectory } from './listen-directory.ts'
-import type { PortServer } from './port-server.ts'
-import type { Caller, RegisterInput } from './register-input.ts'
-import { portTarget, unixTarget } from './target.ts'
-import type { Protocol, Target, Workload } from './workload.ts'
+import type { RegisterInput, Registrant } from './register-input.ts'
+import { type PortServer, portTarget, type Target, unixTarget } from './target.ts'
+import type { Workload } from './workload.ts'
 
 /** The target of connections, and the directory that was made for it. */
 export interface Delivery {
@@ -19,7 +18,7 @@ export type ServerAt = (protocol: Protocol, host: string, port: number) => PortS
 
 /** The caller, the process to register, and the parts that are made for it. */
 export interface DeliveryOptions {
-  readonly caller: Caller
+  readonly caller: Registrant
   /** The process that the registration is for. */
   readonly owner: ProcessHandle
   /** Directory of the agent for listening sockets. */
@@ -74,8 +73,8 @@ function placeOf(
   }
 }
 
-// The agent would connect for the caller to servers in its own network, which the caller cannot reach.
-function requireNetwork({ sharesNetwork }: Caller): void {
+// The agent would connect on the caller's behalf to what listens in its own network, and the caller has no way there.
+function requireNetwork({ sharesNetwork }: Registrant): void {
   if (sharesNetwork) return
   throw new WarrenError(
     ErrorCode.PermissionDenied,

@@ -1,5 +1,11 @@
-import type { LocalUser } from '../attest/index.ts'
-import { effectiveUidOf, type ProcessHandle, processHandle, processReader, sameUser } from '../attest/index.ts'
+import {
+  effectiveUidOf,
+  type LocalUser,
+  type ProcessHandle,
+  processHandle,
+  processReader,
+  sameUser
+} from '../attest/index.ts'
 import { ErrorCode, WarrenError } from '../core/index.ts'
 
 /**

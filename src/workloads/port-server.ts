@@ -1,14 +1,13 @@
 import type { AskPort, PortHolder } from '../attest/index.ts'
-import { ErrorCode, WarrenError } from '../core/index.ts'
+import { ErrorCode, formatHostPort, type HostPort, type Protocol, WarrenError } from '../core/index.ts'
 import type { ServerUser } from './server-user.ts'
-import type { Protocol, Target } from './workload.ts'
+import type { PortServer } from './target.ts'
 
 const ROOT = 0
 
-export interface PortServerOptions {
+/** The address is literal. */
+export interface PortServerOptions extends HostPort {
   readonly protocol: Protocol
-  readonly host: string
-  readonly port: number
   readonly serverUser: Exclude<ServerUser, { kind: 'any' }>
   /** Uid of the user who registered. */
   readonly uid: number
@@ -19,19 +18,8 @@ export interface PortServerOptions {
   readonly onPinned: (uid: number) => void
 }
 
-/** The address is literal. */
-interface PortEnd {
-  readonly host: string
-  readonly port: number
-}
-
-/** The check of the port of a target, if there is one. */
-export function serverOf(target: Target | undefined): PortServer | undefined {
-  return target === undefined || target.kind === 'unix' ? undefined : target.server
-}
-
-/** The user who may serve the port of one registration, and the one who does, according to the kernel. */
-export class PortServer {
+/** Who may serve the port of one registration, and who does by the kernel's word. */
+export class KernelPortServer implements PortServer {
   readonly #options: PortServerOptions
   #pinned: number | undefined
   #refusal: WarrenError | undefined
@@ -41,42 +29,29 @@ export class PortServer {
     this.#options = options
   }
 
-  /** Why the last connection, or the last look, was refused, for people of this host; undefined if it was not. */
   get problem(): string | undefined {
     return this.#problem
   }
 
-  /** The same as other hosts may read it: without the user. */
   get refusal(): string | undefined {
     return this.#refusal?.reason
   }
 
-  /**
-   * The cookie of the socket that now receives what `from`, or any sender, sends to the port; undefined if there is none.
-   *
-   * Throws DESTINATION_UNREACHABLE when it is a socket of a user who may not serve the port, or the kernel does not say.
-   */
-  holder(from?: PortEnd): bigint | undefined {
+  holder(from?: HostPort): bigint | undefined {
     const found = this.#check(from)
     this.#clear()
     return found?.cookie
   }
 
-  /**
-   * Whether the connection from `from` to `to`, the addresses that its own end has, has its other end on this host as well:
-   * address translation may lead it past a listener that lives. Throws DESTINATION_UNREACHABLE if that is unknown.
-   */
-  meets(from: PortEnd, to: PortEnd): boolean {
+  meets(from: HostPort, to: HostPort): boolean {
     return this.#ask(from, to) !== undefined
   }
 
-  /** The error for a port that answers though no socket of this host has it; it is also noted as the problem. */
   hidden(): WarrenError {
     const problem = `${this.#place()} answers, and no socket of this host has it, as with address translation`
     return this.#refuse('its port answers, and no socket of its host has it', problem, undefined)
   }
 
-  /** Checks now and returns the finding; `ok` if a permitted user has the port. */
   look(): { readonly ok: boolean; readonly text: string } {
     try {
       const found = this.#check(undefined)
@@ -89,7 +64,7 @@ export class PortServer {
     }
   }
 
-  #check(from: PortEnd | undefined): PortHolder | undefined {
+  #check(from: HostPort | undefined): PortHolder | undefined {
     const found = this.#ask(from)
     if (found === undefined || this.#admits(found.uid)) return found
     const problem = `uid ${found.uid} has ${this.#place()}, expected ${this.#expected()}`
@@ -101,7 +76,7 @@ export class PortServer {
     this.#problem = undefined
   }
 
-  #ask(from: PortEnd | undefined, at: PortEnd = this.#options): PortHolder | undefined {
+  #ask(from: HostPort | undefined, at: HostPort = this.#options): PortHolder | undefined {
     const { protocol, ask } = this.#options
     try {
       return ask({ protocol, host: at.host, port: at.port, from })
@@ -133,7 +108,7 @@ export class PortServer {
 
   #place(): string {
     const { protocol, host, port } = this.#options
-    return `${host.includes(':') ? `[${host}]` : host}:${port}/${protocol}`
+    return `${formatHostPort({ host, port })}/${protocol}`
   }
 
   #refuse(reason: string, problem: string, uid: number | undefined, cause?: unknown): WarrenError {

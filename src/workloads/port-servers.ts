@@ -1,8 +1,8 @@
 import type { AskPort } from '../attest/index.ts'
-import { type Clock, type Logger, TokenBuckets } from '../core/index.ts'
-import { PortServer, type PortServerOptions } from './port-server.ts'
+import { type Clock, type HostPort, type Logger, type Protocol, TokenBuckets } from '../core/index.ts'
+import { KernelPortServer, type PortServerOptions } from './port-server.ts'
 import type { ServerUser } from './server-user.ts'
-import type { Protocol } from './workload.ts'
+import type { PortServer } from './target.ts'
 
 export interface PortServersOptions {
   /** Undefined if the system cannot say who has a port. */
@@ -11,11 +11,9 @@ export interface PortServersOptions {
   readonly clock: Clock
 }
 
-/** The facts about its port in a registration. */
-export interface PortClaim {
+/** What a registration says of its port. */
+export interface PortClaim extends HostPort {
   readonly protocol: Protocol
-  readonly host: string
-  readonly port: number
   readonly serverUser: ServerUser
   readonly uid: number
   readonly spiffeId: string
@@ -47,7 +45,7 @@ export class PortServers {
       return undefined
     }
     const { spiffeId: source, registrationId } = claim
-    const server = new PortServer({
+    const server = new KernelPortServer({
       protocol,
       host,
       port,

@@ -1,15 +1,8 @@
-import type { LocalUser, ProcessHandle } from '../attest/index.ts'
-import { ErrorCode, type LimitName, WarrenError } from '../core/index.ts'
-import type { Protocol } from './workload.ts'
+import type { PeerCredentials } from '../attest/index.ts'
+import { ErrorCode, type LimitName, type Protocol, WarrenError } from '../core/index.ts'
 
 /** The process that calls, as the kernel describes it. */
-export interface Caller extends LocalUser {
-  readonly gid: number
-  /** Whether the ports of the agent's loopback interface are those of its own. */
-  readonly sharesNetwork: boolean
-  /** Held since the connection was accepted. */
-  readonly process: ProcessHandle
-}
+export type Registrant = Omit<PeerCredentials, 'pid'>
 
 export interface RegisterInput {
   readonly address: string

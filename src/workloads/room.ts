@@ -1,5 +1,5 @@
 import { ErrorCode, WarrenError } from '../core/index.ts'
-import type { Caller } from './register-input.ts'
+import type { Registrant } from './register-input.ts'
 import type { WorkloadTable } from './table.ts'
 
 /** Number of registrations that this host keeps, for each user (as a process sees it) and in all. */
@@ -13,7 +13,7 @@ export const DEFAULT_LIMITS: WorkloadLimits = Object.freeze({ maxPerUid: 1_024, 
 /** Throws LIMIT_EXCEEDED, with the limit's name, if there is no room for another registration of this caller. */
 export function checkRoom(
   table: Pick<WorkloadTable, 'size' | 'countOf'>,
-  caller: Caller,
+  caller: Registrant,
   { maxPerUid, maxTotal }: WorkloadLimits = DEFAULT_LIMITS
 ): void {
   const full = table.size >= maxTotal

@@ -1,5 +1,4 @@
-import type { LocalUser } from '../attest/index.ts'
-import { accountOf, sameUser } from '../attest/index.ts'
+import { accountOf, type LocalUser, sameUser } from '../attest/index.ts'
 import { ErrorCode, LruMap, WarrenError } from '../core/index.ts'
 import { codeAfter, type EndReason, type Workload } from './workload.ts'
 

@@ -1,8 +1,75 @@
 import { isIP } from 'node:net'
 import { networkInterfaces } from 'node:os'
-import type { LocalUser, ProcessHandle } from '../attest/index.ts'
-import { ErrorCode, type HostPort, MAX_SOCKET_PATH_BYTES, parseHostPort, WarrenError } from '../core/index.ts'
-import type { Target } from './workload.ts'
+import type { FileId, LocalUser, ProcessHandle, ProcessView } from '../attest/index.ts'
+import {
+  ErrorCode,
+  type HostPort,
+  MAX_SOCKET_PATH_BYTES,
+  type Protocol,
+  parseHostPort,
+  WarrenError
+} from '../core/index.ts'
+
+/** Who may serve the port of one registration, and who does. */
+export interface PortServer {
+  /** Why the last connection, or the last look, was refused, for people of this host; undefined if it was not. */
+  readonly problem: string | undefined
+  /** The same as other hosts may read it: without the user. */
+  readonly refusal: string | undefined
+  /**
+   * The cookie of the socket that gets what is sent to the port now, a number that no other socket has; undefined if there
+   * is none. `from` is where it is sent from, if that is told; literal addresses.
+   *
+   * Throws DESTINATION_UNREACHABLE when it is a socket of a user who may not serve the port, or the kernel does not say.
+   */
+  readonly holder: (from?: HostPort) => bigint | undefined
+  /**
+   * Whether the connection from `from` to `to`, the addresses that its own end has, has its other end on this host as well:
+   * address translation may lead it past a listener that lives. Throws DESTINATION_UNREACHABLE when it cannot be told.
+   */
+  readonly meets: (from: HostPort, to: HostPort) => boolean
+  /** The error for a port that answers though no socket of this host has it, of which note is taken. */
+  readonly hidden: () => WarrenError
+  /** Asks now, and says what is found; `ok` if somebody who may has the port. */
+  readonly look: () => { readonly ok: boolean; readonly text: string }
+}
+
+/** Where the agent delivers connections for a registration. */
+export type Target =
+  | {
+      readonly kind: 'unix'
+      readonly path: string
+      /** The process that sees the socket at this path. @default the agent, which made the directory for it */
+      readonly owner?: Pick<ProcessHandle, 'pid' | 'isAlive'>
+      /** The directory of the agent's making; without an owner, no other is served from. */
+      readonly made?: FileId
+      readonly uid: number
+      /** Whoever serves must also be in this view. @default in any: whoever named the path knows who can write there */
+      readonly view?: ProcessView
+      /** Named by a process that is not of the host, so that no server of the host may be reached by it. @default false */
+      readonly outside?: boolean
+      readonly hello: boolean
+      /** With `udp`, each connection carries length-prefixed datagrams. */
+      readonly protocol: Protocol
+      /** Begin each connection with a PROXY protocol v2 header. */
+      readonly proxy?: boolean
+    }
+  | ({
+      readonly kind: 'tcp'
+      /** Begin each connection with a PROXY protocol v2 header. */
+      readonly proxy?: boolean
+    } & ServedPort)
+  | ({ readonly kind: 'udp' } & ServedPort)
+
+interface ServedPort extends HostPort {
+  /** Undefined: whoever has the port is taken for the server. */
+  readonly server: PortServer | undefined
+}
+
+/** What watches over the port of a target, if anything does. */
+export function serverOf(target: Target | undefined): PortServer | undefined {
+  return target === undefined || target.kind === 'unix' ? undefined : target.server
+}
 
 /**
  * The address of a TCP or UDP server of this host. Throws INVALID_ARGUMENT for any other host: the agent must not reach, with its

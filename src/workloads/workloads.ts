@@ -1,5 +1,4 @@
-import type { AttestedProcess, ProcessHandle, ProcessWatch } from '../attest/index.ts'
-import { sameUser } from '../attest/index.ts'
+import { type AttestedProcess, type ProcessHandle, type ProcessWatch, sameUser } from '../attest/index.ts'
 import { type Clock, detach, ErrorCode, type Logger, loop, WarrenError } from '../core/index.ts'
 import {
   type Address,
@@ -15,7 +14,7 @@ import { deliveryOf } from './delivery.ts'
 import type { Grants } from './grants.ts'
 import { clearListenDirectories, removeListenDirectory } from './listen-directory.ts'
 import type { PortServers } from './port-servers.ts'
-import { type Caller, checkSize, type RegisterInput, ttlOf } from './register-input.ts'
+import { checkSize, type RegisterInput, type Registrant, ttlOf } from './register-input.ts'
 import { checkRoom, type WorkloadLimits } from './room.ts'
 import { type ServerUser, serverUserOf } from './server-user.ts'
 import { WorkloadTable } from './table.ts'
@@ -109,7 +108,7 @@ export class Workloads {
    * PERMISSION_DENIED (no grant), REVOKED, INVALID_ARGUMENT, LIMIT_EXCEEDED, INVALID_SOURCE (the process has ended),
    * NOT_READY (the agent is stopping) or CANNOT_CONNECT (the listening directory).
    */
-  async register(input: RegisterInput, caller: Caller): Promise<{ workload: Workload; token: string }> {
+  async register(input: RegisterInput, caller: Registrant): Promise<{ workload: Workload; token: string }> {
     const address = parseLocalName(input.address, this.#deps.machine)
     const process = ownerOf(input, caller)
     try {
@@ -141,7 +140,7 @@ export class Workloads {
   // Nothing is awaited from here to the end: the grant is still valid when it takes effect.
   #admit(
     input: RegisterInput,
-    caller: Caller,
+    caller: Registrant,
     { address, process, facts, serverUser }: Claim
   ): { workload: Workload; token: string } {
     const { trustDomain, machine, tokens, grants, clock, log } = this.#deps
@@ -232,12 +231,12 @@ export class Workloads {
   }
 
   /** The registrations of the caller's user, oldest first. */
-  ofUser(caller: Caller): Workload[] {
+  ofUser(caller: Registrant): Workload[] {
     return this.#table.all().filter(workload => sameUser(workload, caller))
   }
 
-  /** The registration behind a token. Throws TIMEOUT or INVALID_SOURCE; the latter ends a registration whose process is dead. */
-  claim(token: string, caller: Caller): Workload {
+  /** The registration behind a token. Throws TIMEOUT or INVALID_SOURCE; the latter ends what it finds dead. */
+  claim(token: string, caller: Registrant): Workload {
     const hash = this.#deps.tokens.hash(token)
     try {
       return this.#table.claim(hash, caller)
@@ -249,14 +248,14 @@ export class Workloads {
   }
 
   /** Extends a registration by its TTL. */
-  heartbeat(token: string, caller: Caller): Workload {
+  heartbeat(token: string, caller: Registrant): Workload {
     const workload = this.claim(token, caller)
     this.#table.refresh(workload.registrationId, this.#deps.clock.monotonicMs())
     return workload
   }
 
-  /** Holds a registration until `release`, whose last call ends it; `ended` is called if it ends for another reason. */
-  keep(token: string, caller: Caller): { workload: Workload; ended: Promise<EndReason>; release: () => void } {
+  /** Holds a registration until `release`, whose last call ends it; `ended` tells of an end by any other cause. */
+  keep(token: string, caller: Registrant): { workload: Workload; ended: Promise<EndReason>; release: () => void } {
     const workload = this.claim(token, caller)
     this.#table.keep(workload.registrationId)
     const ending = this.#endings.get(workload.registrationId) ?? Promise.withResolvers<EndReason>()

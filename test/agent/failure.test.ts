@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { FailureDetector, type Relayed } from '../../src/cluster/failure/detector.ts'
 import { LocalHealth } from '../../src/cluster/failure/local-health.ts'
-import { Rotation } from '../../src/cluster/failure/rotation.ts'
+import { ProbeOrder } from '../../src/cluster/failure/probe-order.ts'
 import type { PeerKey } from '../../src/identity/index.ts'
 
 const key = (at: number): PeerKey => `peer-${at}` as PeerKey
@@ -266,7 +266,7 @@ test('what is above the bound of checks at once waits for its turn, and suspicio
 
 test('the rotation follows those who come and go', () => {
   let all = [key(1), key(2)]
-  const rotation = new Rotation(
+  const rotation = new ProbeOrder(
     () => all,
     () => 0
   )

@@ -1,16 +1,15 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
-import type { AskPort } from '../../src/attest/index.ts'
-import { Attestor, ProcessWatch, processHandle, processReader } from '../../src/attest/index.ts'
+import { type AskPort, Attestor, ProcessWatch, processHandle, processReader } from '../../src/attest/index.ts'
 import { parsePattern, SessionTokens } from '../../src/identity/index.ts'
 import type { Entry } from '../../src/policy/index.ts'
 import {
-  type Caller,
   type EndReason,
   Grants,
   PortServers,
   type RegisterInput,
+  type Registrant,
   type Workload,
   Workloads
 } from '../../src/workloads/index.ts'
@@ -91,7 +90,7 @@ export class WorkloadHost {
     return await this.#endOf(registrationId).promise
   }
 
-  async register(more: Partial<RegisterInput> = {}, who?: Caller): Promise<{ workload: Workload; token: string }> {
+  async register(more: Partial<RegisterInput> = {}, who?: Registrant): Promise<{ workload: Workload; token: string }> {
     return await this.workloads.register(input(more), who ?? caller(this.#t))
   }
 
@@ -110,14 +109,14 @@ export class WorkloadHost {
 }
 
 /** This process, as a user of the agent. */
-export function caller(t: Pick<TestContext, 'after'>, uid = UID): Caller {
+export function caller(t: Pick<TestContext, 'after'>, uid = UID): Registrant {
   const handle = processHandle(process.pid)
   t.after(() => handle.close())
   return { uid, gid: GID, process: handle, view: processReader().viewOf(process.pid), sharesNetwork: true }
 }
 
 /** Another process of this user, as a user of the agent. */
-export function callerOf({ handle, pid }: Sleeper): Caller {
+export function callerOf({ handle, pid }: Sleeper): Registrant {
   return { uid: UID, gid: GID, process: handle, view: processReader().viewOf(pid), sharesNetwork: true }
 }
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import fc from 'fast-check'
+import type { ProcessFacts } from '../../src/attest/index.ts'
 import { ErrorCode, WarrenError } from '../../src/core/index.ts'
 import {
   CONTEXT,
@@ -25,7 +26,6 @@ import {
   type NewEntry,
   type NewRule,
   openBundle,
-  type ProcessFacts,
   removeEntry,
   removeRevocation,
   sealBundle,

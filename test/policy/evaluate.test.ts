@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { Protocol } from '../../src/core/index.ts'
 import { parseAddress, parsePattern } from '../../src/identity/index.ts'
-import { type Bundle, evaluate, nextChangeMs, type Protocol, type Rule } from '../../src/policy/index.ts'
+import { type Bundle, evaluate, nextChangeMs, type Rule } from '../../src/policy/index.ts'
 
 const NOW = 1_000_000
 let serial = 0

@@ -1,14 +1,25 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
 import test from 'node:test'
-import { ErrorCode, WarrenError } from '../../src/core/index.ts'
-import { carrierNames, carriers, requireCarrier } from '../../src/proxy/carriers/index.ts'
+import { ErrorCode, systemClock, WarrenError } from '../../src/core/index.ts'
+import type { PeerKey } from '../../src/identity/index.ts'
+import {
+  type CarrierDeps,
+  carrierNames,
+  carriers,
+  probeCarriers,
+  requireCarrier
+} from '../../src/proxy/carriers/index.ts'
 
 const nowhere = async (): Promise<never> => {
   throw new Error('no mesh')
 }
+const noMesh = { openStream: nowhere, openRelayed: nowhere, askAlive: nowhere, helperFor: nowhere }
+const answers = async (): Promise<void> => {}
 
 test('each carrier has a name and a rank of its own, and the best comes first', () => {
-  const all = carriers({ openStream: nowhere, openRelayed: nowhere })
+  const all = carriers(noMesh)
   const ranks = all.map(({ rank }) => rank)
   assert.deepEqual(
     ranks,
@@ -19,7 +30,7 @@ test('each carrier has a name and a rank of its own, and the best comes first', 
 })
 
 test('only what comes over the data port itself may join, leave the session, or send packets to where it leads', () => {
-  const all = carriers({ openStream: nowhere, openRelayed: nowhere })
+  const all = carriers(noMesh)
   for (const { name, allows } of all) {
     const expected = name === 'direct'
     assert.deepEqual(allows, { fastPath: expected, datagrams: expected, unauthenticated: expected }, name)
@@ -32,4 +43,43 @@ test('what is no carrier is refused with the names of those that are', () => {
     () => requireCarrier('pigeon'),
     (err: unknown) => WarrenError.is(err, ErrorCode.InvalidOption) && /auto, direct, mesh, relay/.test(err.hint ?? '')
   )
+})
+
+/** What `explain` says of the way to an agent that listens at `dataAddresses`. */
+function probed(dataAddresses: readonly string[], deps: Partial<CarrierDeps>) {
+  const agent = { peer: 'peer' as PeerKey, dataAddresses }
+  return probeCarriers(carriers({ ...noMesh, ...deps }), agent, systemClock, AbortSignal.timeout(30_000))
+}
+
+test('a probe names the path that a connection would take first, and what each carrier did', async t => {
+  const listener = createServer(socket => socket.destroy()).listen(0, '127.0.0.1')
+  t.after(() => listener.close())
+  await once(listener, 'listening')
+  const address = `127.0.0.1:${(listener.address() as AddressInfo).port}`
+  const { ok, text } = await probed([address], { askAlive: answers })
+  assert.equal(ok, true)
+  assert.match(text, new RegExp(`^direct: direct ${address} answers in [\\d.]+ ms; mesh answers in [\\d.]+ ms$`))
+})
+
+test('a probe asks third members for help only when no other carrier reaches the agent', async () => {
+  let asked = 0
+  const helperFor = async (): Promise<string> => {
+    asked += 1
+    return 'gamma'
+  }
+  const overMesh = await probed(['127.0.0.1:1'], { askAlive: answers, helperFor })
+  assert.match(overMesh.text, /^mesh: direct 127\.0\.0\.1:1 does not answer \(.*\); mesh answers in [\d.]+ ms$/)
+  assert.equal(asked, 0)
+  const relayed = await probed([], { helperFor })
+  assert.match(
+    relayed.text,
+    /^relay via gamma: mesh does not answer \(no mesh\); relay via gamma answers in [\d.]+ ms$/
+  )
+  assert.equal(asked, 1)
+})
+
+test('a probe that nothing answers says so of each carrier', async () => {
+  const { ok, text } = await probed([], {})
+  assert.equal(ok, false)
+  assert.equal(text, 'mesh does not answer (no mesh); relay does not answer (no mesh)')
 })

@@ -3,14 +3,14 @@ import { createSocket, type Socket as UdpSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import test from 'node:test'
-import { ErrorCode, WarrenError } from '../../src/core/index.ts'
+import { ErrorCode, type HostPort, WarrenError } from '../../src/core/index.ts'
 import type { DatagramEvents } from '../../src/proxy/datagram/leg.ts'
 import { PortGuard, RECHECK_MS } from '../../src/proxy/datagram/port-guard.ts'
 import { UdpLeg } from '../../src/proxy/datagram/udp-leg.ts'
-import type { IpEnd, PortServer } from '../../src/proxy/deps.ts'
 import type { Cut } from '../../src/proxy/flow/cut.ts'
 import { guardOf, MAX_SWITCHES } from '../../src/proxy/inbound/port-target.ts'
 import { dialTarget, openUdp } from '../../src/proxy/inbound/target.ts'
+import type { PortServer } from '../../src/workloads/index.ts'
 import { type Scope, scopeOf } from '../harness/index.ts'
 
 const nobody = { listenerOf: () => assert.fail('no unix socket is asked about') }
@@ -27,6 +27,8 @@ class FakeServer implements PortServer {
   /** The ends of a connection that are there: the server's, then our own. */
   ends: readonly [boolean, boolean] = [true, true]
   port: number | undefined
+  readonly problem = undefined
+  readonly refusal = undefined
 
   constructor(...answers: Answer[]) {
     this.answers = answers
@@ -39,13 +41,17 @@ class FakeServer implements PortServer {
     return answer
   }
 
-  meets(_from: IpEnd, to: IpEnd): boolean {
+  meets(_from: HostPort, to: HostPort): boolean {
     this.port ??= to.port
     return this.ends[to.port === this.port ? 0 : 1]
   }
 
   hidden(): WarrenError {
     return new WarrenError(ErrorCode.DestinationUnreachable, 'hidden')
+  }
+
+  look(): { ok: boolean; text: string } {
+    return { ok: true, text: '' }
   }
 }
 

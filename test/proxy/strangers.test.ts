@@ -4,7 +4,7 @@ import { connect as connectTcp } from 'node:net'
 import { after, before, describe, it } from 'node:test'
 import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'node:tls'
 import { generateSigningKeyPair, issueRoot, toPem } from '../../src/identity/index.ts'
-import type { Credentials } from '../../src/proxy/index.ts'
+import type { TlsCredentials } from '../../src/proxy/index.ts'
 import { svidOf, TestPki } from './support/pki.ts'
 import { type Host, World } from './support/world.ts'
 
@@ -49,7 +49,7 @@ describe('at the data port', () => {
     return socket
   }
 
-  const shown = ({ certPem, key }: Credentials): ConnectionOptions => ({
+  const shown = ({ certPem, key }: TlsCredentials): ConnectionOptions => ({
     cert: certPem,
     key: key.export({ type: 'pkcs8', format: 'pem' })
   })

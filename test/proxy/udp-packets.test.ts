@@ -12,10 +12,10 @@ import { CapsuleParser, encodeCapsule } from '../../src/proxy/datagram/capsules.
 import { PacketChannel, type PacketFlow } from '../../src/proxy/datagram/packet/channel.ts'
 import { decodeHeader, HEADER_BYTES, SEAL_BYTES } from '../../src/proxy/datagram/packet/format.ts'
 import { PacketOpener, PacketSealer, splitMaterial } from '../../src/proxy/datagram/packet/keys.ts'
-import { Opener } from '../../src/proxy/datagram/packet/opener.ts'
+import { LinkOpener } from '../../src/proxy/datagram/packet/opener.ts'
 import { PacketPort } from '../../src/proxy/datagram/packet/port.ts'
 import { REPLAY_WINDOW, ReplayWindow } from '../../src/proxy/datagram/packet/replay-window.ts'
-import { Sealer } from '../../src/proxy/datagram/packet/sealer.ts'
+import { LinkSealer } from '../../src/proxy/datagram/packet/sealer.ts'
 import { DatagramParser, encodeDatagram, MAX_DATAGRAM_BYTES } from '../../src/wire/index.ts'
 
 const nowMs = (): number => performance.now()
@@ -57,7 +57,7 @@ describe('the packet format', () => {
   })
 
   it('never throws at bytes from the network', () => {
-    const opener = new Opener(exporterOf('any'), 'client')
+    const opener = new LinkOpener(exporterOf('any'), 'client')
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 100 }), bytes => {
         decodeHeader(Buffer.from(bytes))
@@ -112,8 +112,8 @@ describe('the replay window', () => {
 
   it('is not moved by a forged counter', () => {
     const exporter = exporterOf('s')
-    const sealer = new Sealer(exporter, 'client', nowMs)
-    const opener = new Opener(exporter, 'client')
+    const sealer = new LinkSealer(exporter, 'client', nowMs)
+    const opener = new LinkOpener(exporter, 'client')
     const packets = Array.from({ length: 3 }, () => sealer.seal(Buffer.of(1)) ?? Buffer.alloc(0))
     const forged = Buffer.from(packets[0] ?? '')
     forged.writeUInt32BE(0x7fff_ffff, 14)
@@ -126,8 +126,8 @@ describe('the replay window', () => {
 describe('new keys', () => {
   it('come after so many packets, and the receiver follows without a word', () => {
     const exporter = exporterOf('s')
-    const sealer = new Sealer(exporter, 'server', nowMs, { packets: 10, ageMs: 1e9 })
-    const opener = new Opener(exporter, 'server')
+    const sealer = new LinkSealer(exporter, 'server', nowMs, { packets: 10, ageMs: 1e9 })
+    const opener = new LinkOpener(exporter, 'server')
     for (let index = 0; index < 3_000; index += 1) {
       const packet = sealer.seal(Buffer.from(`${index}`)) ?? Buffer.alloc(0)
       assert.equal(opener.open(packet)?.toString(), `${index}`)
@@ -138,7 +138,7 @@ describe('new keys', () => {
 
   it('come after some time', () => {
     let now = 0
-    const sealer = new Sealer(exporterOf('s'), 'server', () => now, { packets: 1e9, ageMs: 1_000 })
+    const sealer = new LinkSealer(exporterOf('s'), 'server', () => now, { packets: 1e9, ageMs: 1_000 })
     sealer.seal(Buffer.of(1))
     sealer.confirm(0)
     now = 1_000
@@ -148,18 +148,18 @@ describe('new keys', () => {
 
   it('do not come before the other end has answered, so that it is never left behind', () => {
     const exporter = exporterOf('s')
-    const sealer = new Sealer(exporter, 'server', nowMs, { packets: 10, ageMs: 0 })
+    const sealer = new LinkSealer(exporter, 'server', nowMs, { packets: 10, ageMs: 0 })
     for (let index = 0; index < 100; index += 1) sealer.seal(Buffer.of(1))
     assert.equal(sealer.epoch, 0)
     sealer.confirm(0)
-    assert.ok(new Opener(exporter, 'server').open(sealer.seal(Buffer.of(1)) ?? Buffer.alloc(0)))
+    assert.ok(new LinkOpener(exporter, 'server').open(sealer.seal(Buffer.of(1)) ?? Buffer.alloc(0)))
     assert.equal(sealer.epoch, 1)
   })
 
   it('leave packets of the epoch before readable, which overtook nobody', () => {
     const exporter = exporterOf('s')
-    const sealer = new Sealer(exporter, 'server', nowMs, { packets: 2, ageMs: 1e9 })
-    const opener = new Opener(exporter, 'server')
+    const sealer = new LinkSealer(exporter, 'server', nowMs, { packets: 2, ageMs: 1e9 })
+    const opener = new LinkOpener(exporter, 'server')
     const early = [sealer.seal(Buffer.of(1)), sealer.seal(Buffer.of(2))]
     sealer.confirm(0)
     const late = sealer.seal(Buffer.of(3))
@@ -169,12 +169,12 @@ describe('new keys', () => {
   })
 
   it('differ by direction, epoch and session', () => {
-    const packet = new Sealer(exporterOf('s'), 'client', nowMs).seal(Buffer.of(1)) ?? Buffer.alloc(0)
-    assert.equal(new Opener(exporterOf('s'), 'server').open(Buffer.from(packet)), undefined)
-    assert.equal(new Opener(exporterOf('t'), 'client').open(Buffer.from(packet)), undefined)
+    const packet = new LinkSealer(exporterOf('s'), 'client', nowMs).seal(Buffer.of(1)) ?? Buffer.alloc(0)
+    assert.equal(new LinkOpener(exporterOf('s'), 'server').open(Buffer.from(packet)), undefined)
+    assert.equal(new LinkOpener(exporterOf('t'), 'client').open(Buffer.from(packet)), undefined)
     const asNext = Buffer.from(packet)
     asNext[1] = 1
-    assert.equal(new Opener(exporterOf('s'), 'client').open(asNext), undefined)
+    assert.equal(new LinkOpener(exporterOf('s'), 'client').open(asNext), undefined)
   })
 })
 
@@ -271,9 +271,9 @@ describe('a datagram path', () => {
     const send = (bytes: Buffer): Promise<unknown> =>
       new Promise(resolve => stranger.send(bytes, numbers[1], '127.0.0.1', resolve))
     // What the session itself would seal: its tag is right, and its counters were used long ago.
-    const replayed = new Sealer(exporter, 'client', nowMs)
-    const turned = new Sealer(exporter, 'server', nowMs)
-    const forger = new Sealer(exporterOf('other'), 'client', nowMs)
+    const replayed = new LinkSealer(exporter, 'client', nowMs)
+    const turned = new LinkSealer(exporter, 'server', nowMs)
+    const forger = new LinkSealer(exporterOf('other'), 'client', nowMs)
     const ping = Buffer.alloc(1_000)
     ping[0] = 1
     for (let index = 0; index < 50; index += 1) {

@@ -8,9 +8,9 @@ import { silentLogger } from '../../src/core/index.ts'
 import type { Exporter } from '../../src/proxy/aead/index.ts'
 import { PacketChannel, type PacketFlow } from '../../src/proxy/datagram/packet/channel.ts'
 import { eachDatagram, HEADER_BYTES, Kind, SIZES } from '../../src/proxy/datagram/packet/format.ts'
-import { Opener } from '../../src/proxy/datagram/packet/opener.ts'
+import { LinkOpener } from '../../src/proxy/datagram/packet/opener.ts'
 import { PacketPort } from '../../src/proxy/datagram/packet/port.ts'
-import { Sealer } from '../../src/proxy/datagram/packet/sealer.ts'
+import { LinkSealer } from '../../src/proxy/datagram/packet/sealer.ts'
 import { growBuffers } from '../../src/udp/index.ts'
 
 const nowMs = (): number => performance.now()
@@ -36,7 +36,7 @@ async function withPeer(t: TestContext, features: number) {
   assert.ok(channel !== undefined)
   t.after(() => channel.close())
 
-  const [opener, sealer] = [new Opener(exporter, 'client'), new Sealer(exporter, 'server', nowMs)]
+  const [opener, sealer] = [new LinkOpener(exporter, 'client'), new LinkSealer(exporter, 'server', nowMs)]
   const send = (content: Buffer): void => peer.send(sealer.seal(content) ?? Buffer.alloc(0), own, '127.0.0.1')
   const contents: Buffer[] = []
   let wake = Promise.withResolvers<void>()

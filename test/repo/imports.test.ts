@@ -6,9 +6,13 @@ import test from 'node:test'
 import { circles, tooLong, withoutIndex } from '../../tools/imports/circles.ts'
 import { layering } from '../../tools/imports/layering.ts'
 import { readModules } from '../../tools/imports/read.ts'
+import { repeated } from '../../tools/imports/repeated.ts'
 
 /** The violations of a project of these files, as "file: text". */
-function violationsOf(files: Record<string, string>, rules = [layering, circles, withoutIndex, tooLong]): string[] {
+function violationsOf(
+  files: Record<string, string>,
+  rules = [layering, circles, withoutIndex, tooLong, repeated]
+): string[] {
   const root = mkdtempSync(join(tmpdir(), 'warren-imports-'))
   try {
     const tsconfig = join(root, 'tsconfig.json')
@@ -42,6 +46,8 @@ const REFUSED: ReadonlyArray<readonly [file: string, code: string, why: RegExp]>
   ['src/ca/a.ts', "import { x } from '../agent/index.ts'; x()", /ca must not import agent/],
   ['src/workloads/a.ts', "import { x } from '../proxy/index.ts'; x()", /workloads must not import proxy/],
   ['src/mesh/a.ts', "import { x } from '../attest/index.ts'; x()", /mesh must not import attest/],
+  ['src/proxy/a.ts', "import { x } from '../workloads/index.ts'; x()", /nothing but types of workloads/],
+  ['src/proxy/a.ts', "import { type X, x } from '../workloads/index.ts'; x()", /nothing but types of workloads/],
   ['src/state/a.ts', "import { x } from '../cluster/index.ts'; x()", /state must not import cluster/],
   // what only looks harmless
   ['src/policy/a.ts', "import type { X } from '../registry/index.ts'; export type Y = X", /policy must not import/],
@@ -98,6 +104,7 @@ const ALLOWED: Record<string, string> = {
   'src/policy/a.ts': 'export const x = (handle: { process: { pid: number } }) => handle.process.pid // not Date.now()',
   'src/mesh/a.ts': "import { x } from '../registry/index.ts'; import { noise } from '@libp2p/noise'; x(noise)",
   'src/api/a.ts': "import { x } from '../ca/index.ts'; x()",
+  'src/proxy/a.ts': "import type { X } from '../workloads/index.ts'; export type Y = X",
   'src/workloads/a.ts': "import { x } from '../attest/index.ts'; x()",
   'src/ca/a.ts': "import { x } from '../cluster/index.ts'; x()",
   'src/cluster/a.ts': "import { x } from '../state/index.ts'; x()",
@@ -176,5 +183,18 @@ test('a file that is written by hand has at most 300 lines', () => {
   assert.deepEqual(found, [
     'src/core/long.ts: has 301 lines, more than 300',
     'src/core/open.ts: has 301 lines, more than 300'
+  ])
+})
+
+test('a file that imports or exports two lists from one other file is refused', () => {
+  const lists = {
+    'src/core/index.ts': "export type { A } from './a.ts'\nexport { b } from './a.ts'\nexport * from './a.ts'",
+    'src/core/b.ts':
+      "import type { A } from './a.ts'\nimport { b } from './a.ts'\nexport { b } from './a.ts'\nexport type B = A",
+    'src/core/c.ts': "import * as all from './a.ts'\nimport { b } from './a.ts'\nexport const c = [all, b]"
+  }
+  assert.deepEqual(violationsOf(lists, [repeated]).sort(), [
+    'src/core/b.ts: imports from ./a.ts twice: write one list',
+    'src/core/index.ts: exports from ./a.ts twice: write one list'
   ])
 })

@@ -1,6 +1,5 @@
 import { DigestTable } from '../../src/registry/digest-table.ts'
-import type { RegistryDriver } from '../../src/registry/index.ts'
-import { stateDigest } from '../../src/registry/index.ts'
+import { type RegistryDriver, stateDigest } from '../../src/registry/index.ts'
 import { InvariantBroken } from './failure.ts'
 import type { Host } from './host.ts'
 import { fingerprintOf } from './ledger.ts'

@@ -4,7 +4,7 @@ import { type AddressInfo, createServer, type Socket } from 'node:net'
 import test from 'node:test'
 import { dialTarget, localHeader, probeFrame } from '../../src/proxy/index.ts'
 import { type CheckIo, checkerFor } from '../../src/workloads/health/index.ts'
-import type { Target } from '../../src/workloads/workload.ts'
+import type { Target } from '../../src/workloads/target.ts'
 import { scopeOf } from '../harness/index.ts'
 
 /** Checks a TCP server as the agent does. */

@@ -32,7 +32,7 @@ export function roomsOf(layers: Readonly<Record<string, Layer>>): Room[] {
 function importsOf(layers: Readonly<Record<string, Layer>>, name: string): readonly string[] {
   const layer = layers[name]
   if (layer === undefined) throw new Error(`no room ${name}`)
-  return [...layer.mayImport, ...new Set(Object.values(layer.lazily ?? {}).flat())]
+  return [...layer.mayImport, ...(layer.typesOf ?? []), ...new Set(Object.values(layer.lazily ?? {}).flat())]
 }
 
 function withoutImplied(layers: Readonly<Record<string, Layer>>, name: string): string[] {

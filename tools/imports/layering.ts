@@ -47,7 +47,10 @@ function refusal(module: ModuleFacts, folder: string, layer: Layer, one: Import)
   const lazily = layer.lazily?.[module.file.slice('src/'.length)]?.includes(targetFolder) === true
   if (lazily && !one.lazy && !one.typeOnly)
     return `must import ${targetFolder} with import(), so that other commands do not load it`
-  if (!lazily && !layer.mayImport.includes(targetFolder)) return `${folder} must not import ${targetFolder}`
+  const typesOnly = layer.typesOf?.includes(targetFolder) === true
+  if (typesOnly && !one.typeOnly) return `${folder} must import nothing but types of ${targetFolder}`
+  if (!lazily && !typesOnly && !layer.mayImport.includes(targetFolder))
+    return `${folder} must not import ${targetFolder}`
   if (inside !== `${targetFolder}/index.ts`) {
     return `imports the inside of ${targetFolder} (${inside}); only its index.ts is open to others`
   }

@@ -4,6 +4,8 @@ export interface Layer {
   readonly knows: string
   /** Folders whose index.ts it may import. */
   readonly mayImport: readonly string[]
+  /** Further folders of which it may import types, and nothing that runs: shapes that those folders own. */
+  readonly typesOf?: readonly string[]
   /** Files (relative to src/) that may import a further folder, and then only with `import()` or as types. */
   readonly lazily?: Readonly<Record<string, readonly string[]>>
   /** No I/O, no timers, no clock, no chance: such code can be simulated and property-tested. */
@@ -40,13 +42,25 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   },
   ca: { knows: 'certificates, joins, authorities', mayImport: ['cluster', 'mesh', 'state', 'config', ...SHARED] },
   cluster: { knows: 'what hosts agree on; enforcement', mayImport: ['mesh', 'state', ...SHARED] },
+  proxy: {
+    knows: 'the data plane: sessions and flows',
+    mayImport: ['udp', 'attest', ...SHARED],
+    // A registration says where its connections go; who looks after it is the agent's to join.
+    typesOf: ['workloads']
+  },
   workloads: { knows: 'registrations, grants, health', mayImport: ['attest', ...SHARED] },
-  proxy: { knows: 'the data plane: sessions and flows', mayImport: ['udp', 'attest', ...SHARED] },
   mesh: { knows: 'libp2p, and nobody else does', mayImport: VERIFIERS },
-  state: { knows: 'files, vault, database', mayImport: FOUNDATION },
+  state: { knows: 'files, vault, database', mayImport: FOUNDATION, typesOf: ['registry'] },
   events: { knows: 'what happens; the bus', mayImport: ['identity', 'core'], pure: true, bannedFromCore: TIMERS },
   registry: { knows: 'the replicated set; pure', mayImport: FOUNDATION, pure: true, bannedFromCore: TIMERS },
-  policy: { knows: 'rules, entries, evaluation; pure', mayImport: FOUNDATION, pure: true, bannedFromCore: TIMERS },
+  policy: {
+    knows: 'rules, entries, evaluation; pure',
+    mayImport: FOUNDATION,
+    // Entries are matched with what the kernel says of a process.
+    typesOf: ['attest'],
+    pure: true,
+    bannedFromCore: TIMERS
+  },
   // The join exchange runs over a stream that it is given, so it may set deadlines; it reads no clock of its own.
   identity: {
     knows: 'addresses, certificates; pure',

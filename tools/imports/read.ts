@@ -6,6 +6,7 @@ import {
   isImportDeclaration,
   isImportTypeNode,
   isLiteralTypeNode,
+  isNamedExports,
   isNamedImports,
   isNewExpression,
   isPropertyAccessExpression,
@@ -25,6 +26,8 @@ export interface Import {
   readonly typeOnly: boolean
   /** The names it binds; empty for `import()`, `export *` and imports of a whole namespace. */
   readonly names: readonly string[]
+  /** A statement with a list of names in braces, to which further names of the same file can be added. */
+  readonly list?: 'import' | 'export'
   readonly line: number
 }
 
@@ -84,10 +87,13 @@ function importOf(node: Node): Omit<Import, 'line'> | undefined {
         ? bindings.elements.map(element => (element.propertyName ?? element.name).text)
         : []
     const typeOnly = node.importClause?.phaseModifier === SyntaxKind.TypeKeyword
-    return { specifier: textOf(node.moduleSpecifier), lazy: false, typeOnly, names }
+    const found = { specifier: textOf(node.moduleSpecifier), lazy: false, typeOnly, names }
+    return names.length === 0 ? found : { ...found, list: 'import' }
   }
   if (isExportDeclaration(node) && node.moduleSpecifier !== undefined) {
-    return { specifier: textOf(node.moduleSpecifier), lazy: false, typeOnly: node.isTypeOnly, names: [] }
+    const found = { specifier: textOf(node.moduleSpecifier), lazy: false, typeOnly: node.isTypeOnly, names: [] }
+    const isList = node.exportClause !== undefined && isNamedExports(node.exportClause)
+    return isList ? { ...found, list: 'export' } : found
   }
   if (isImportTypeNode(node)) {
     const { argument } = node

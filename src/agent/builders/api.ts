@@ -2,7 +2,6 @@ import {
   type AdminHandlers,
   adminHandlers,
   type KnownHost,
-  knownRoutes,
   type LocalServer,
   memberViews,
   type SpiffeHandlers,
@@ -18,25 +17,23 @@ import { peerCredentials } from '../../attest/index.ts'
 import { backupOf, signJwt, type WatchedCertificate } from '../../ca/index.ts'
 import {
   type Announcer,
-  type Authorizer,
   explain,
   type Found,
   MAX_SHOWN_LEFT_OUT,
-  probe,
-  probePath,
-  type Readiness
+  type Readiness,
+  type Route
 } from '../../cluster/index.ts'
-import { ErrorCode, formatHostPort, WarrenError } from '../../core/index.ts'
-import { keySha256Of, type PeerKey, parseCertificate } from '../../identity/index.ts'
-import type { DataPlane, SessionAlarm, SourceHandle } from '../../proxy/index.ts'
+import { ErrorCode, formatHostPort, type Protocol, WarrenError } from '../../core/index.ts'
+import { type Address, keySha256Of, type PeerKey, parseCertificate } from '../../identity/index.ts'
+import type { DataPlane, SessionAlarm } from '../../proxy/index.ts'
 import { type OwnerView, owners } from '../../registry/index.ts'
-import { serverOf, type Target, type Workload } from '../../workloads/index.ts'
+import { serverOf, type Target } from '../../workloads/index.ts'
 import type { Drain } from '../drain.ts'
 import { packageVersion } from '../version.ts'
 import type { Base } from './base.ts'
 import type { Ca } from './ca.ts'
 import type { Cluster } from './cluster.ts'
-import type { LocalWorkloads } from './workloads.ts'
+import type { WorkloadParts } from './workloads.ts'
 
 /** Alarms of sessions in one status: it is asked often, and a host that cannot prove anything has one for each session. */
 const MAX_ALARMS = 64
@@ -46,7 +43,7 @@ export interface ApiParts {
   readonly base: Base
   readonly cluster: Cluster
   readonly ca: Ca
-  readonly local: LocalWorkloads
+  readonly local: WorkloadParts
   readonly proxy: DataPlane
   readonly readiness: Readiness
   readonly drain: Drain
@@ -113,15 +110,7 @@ function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: Ad
       workloads,
       ready: signal => readiness.wait(signal),
       replicated: (wait, signal) => registry.replicated(wait, signal),
-      connect: ({ source, destination, protocol, strategy, hello, signal }) =>
-        proxy.connect({
-          source: toHandle(source),
-          destination,
-          protocol,
-          strategy,
-          hello,
-          signal
-        }),
+      connect: request => proxy.connect(request),
       services: pattern => serviceViews(routing, { suspectedSince, problemOf: problemOf(local) }, pattern),
       changed: () => registry.changed(),
       status: () => ({
@@ -133,7 +122,7 @@ function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: Ad
         members: owners(state).length,
         connected: mesh.connected().length,
         registrations: workloads.count,
-        services: routing.matching().filter(route => route.serves.length > 0).length,
+        services: routing.matching().filter(route => route.protocols.length > 0).length,
         policyVersion: policy.version,
         sessions: proxy.sessions(),
         flows: proxy.flowCount(),
@@ -200,18 +189,14 @@ function hostsBelow(all: readonly OwnerView[], keys: readonly string[]): string[
   return all.filter(isBelow).map(({ machine }) => machine)
 }
 
-function explainDeps({ base, cluster, local }: ApiParts) {
+function explainDeps({ base, cluster, local, proxy }: ApiParts) {
   const { membership, clock } = base
-  const { mesh, registry, routing, authorizer, trust, failures } = cluster
+  const { registry, routing, authorizer, trust } = cluster
   return {
     machine: membership.machine,
-    known: () => knownRoutes(routing),
+    known: () => routing.matching(),
     server: (registrationId: string) => serverFound(local.workloads.get(registrationId)?.target),
-    evaluate: (
-      source: Parameters<Authorizer['authorize']>[0]['source'],
-      destination: ReturnType<typeof knownRoutes>[number],
-      protocol: 'tcp' | 'udp'
-    ) =>
+    evaluate: (source: Address, destination: Route, protocol: Protocol) =>
       authorizer.authorize({
         source,
         destination: destination.address,
@@ -221,20 +206,14 @@ function explainDeps({ base, cluster, local }: ApiParts) {
     path: async (machine: string, signal: AbortSignal) => {
       const host = owners(registry.state).find(owner => owner.machine === machine)
       if (host === undefined) throw new WarrenError(ErrorCode.NotFound, `${machine} is not a member now`)
-      const { dataAddresses, peer } = host
-      const helper = async (): Promise<string> => {
-        const found = await failures.helperFor(peer)
-        if (found === undefined) throw new WarrenError(ErrorCode.DestinationUnreachable, 'no other member reaches it')
-        return mesh.machineOf(found) ?? found
-      }
-      return await probePath({ dataAddresses, mesh: limit => probe(mesh, peer, limit), helper }, clock, signal)
+      return await proxy.probe(host, signal)
     },
     certificateEnd: (machine: string) => trust.node(machine)?.notAfterMs,
     nowMs: () => clock.wallMs()
   }
 }
 
-function problemOf({ workloads, health }: LocalWorkloads) {
+function problemOf({ workloads, health }: WorkloadParts) {
   return (registrationId: string): string | undefined =>
     serverOf(workloads.get(registrationId)?.target)?.problem ?? health.problemOf(registrationId)
 }
@@ -267,8 +246,4 @@ function toCertificate({ kind, subject, issuedAtMs, notAfterMs, renewAtMs, alarm
     alarm: alarm === 'none' ? '' : alarm,
     problem: [problem, hint].filter(text => text !== '').join(': ')
   }
-}
-
-function toHandle({ registrationId, address, uid, view }: Workload): SourceHandle {
-  return { registrationId, address, uid, view }
 }

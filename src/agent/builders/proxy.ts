@@ -1,21 +1,21 @@
 import { listenerOf, peerUser } from '../../attest/index.ts'
-import type { Route } from '../../cluster/index.ts'
-import { raceAbort } from '../../core/index.ts'
+import { probe } from '../../cluster/index.ts'
+import { ErrorCode, raceAbort, WarrenError } from '../../core/index.ts'
 import { serveJoin, serveRenewal, toPem } from '../../identity/index.ts'
-import { type Candidate, createDataPlane, type DataPlane, type ProxyDeps } from '../../proxy/index.ts'
+import { createDataPlane, type DataPlane, type ProxyDeps } from '../../proxy/index.ts'
 import type { renewalPb } from '../../wire/index.ts'
 import { serverOf } from '../../workloads/index.ts'
 import type { Base } from './base.ts'
 import type { Ca } from './ca.ts'
 import type { Cluster } from './cluster.ts'
-import type { LocalWorkloads } from './workloads.ts'
+import type { WorkloadParts } from './workloads.ts'
 
 /** The parts of this agent that the data plane uses. */
 export interface ProxyParts {
   readonly base: Base
   readonly cluster: Cluster
   readonly ca: Ca
-  readonly local: LocalWorkloads
+  readonly local: WorkloadParts
 }
 
 /** Makes the data plane over the other parts of this agent; starts nothing. */
@@ -28,16 +28,12 @@ function proxyDeps({ base, cluster, ca, local }: ProxyParts): ProxyDeps {
   const { mesh, registry, failures, routing, trust, authorizer } = cluster
   const { joins, renewals, svids } = ca
   const { workloads, health } = local
-  const candidate = (route: Route): Candidate => toCandidate(route, route.local ? workloads : undefined)
   return {
     trustDomain: trust.state.trustDomain,
     machine: membership.machine,
     directory: {
-      candidates: (destination, protocol) => routing.serving(destination, protocol).map(candidate),
-      byId: registrationId => {
-        const route = routing.byId(registrationId)
-        return route === undefined ? undefined : candidate(route)
-      },
+      candidates: (destination, protocol) => routing.serving(destination, protocol),
+      byId: registrationId => routing.byId(registrationId),
       sourceAt: (address, at) => routing.isRegistered(address, at),
       peerOf: name => routing.peerOf(name),
       refresh: (peer, signal) => raceAbort(registry.syncWith(peer), signal),
@@ -47,6 +43,7 @@ function proxyDeps({ base, cluster, ca, local }: ProxyParts): ProxyDeps {
       isAlive: registrationId => workloads.get(registrationId)?.process.isAlive() === true,
       svid: registrationId => svids.get(registrationId),
       target: registrationId => workloads.get(registrationId)?.target,
+      problemOf: registrationId => serverOf(workloads.get(registrationId)?.target)?.refusal,
       targetFailed: registrationId => health.suspect(registrationId),
       byPrefix: prefix => workloads.byPrefix(prefix)?.registrationId
     },
@@ -76,6 +73,12 @@ function proxyDeps({ base, cluster, ca, local }: ProxyParts): ProxyDeps {
     },
     openStream: (peer, options) => mesh.openStream(peer, options),
     openRelayed: (peer, options) => mesh.openRelayed(peer, options),
+    askAlive: (peer, signal) => probe(mesh, peer, signal),
+    helperFor: async peer => {
+      const found = await failures.helperFor(peer)
+      if (found === undefined) throw new WarrenError(ErrorCode.DestinationUnreachable, 'no other member reaches it')
+      return mesh.machineOf(found) ?? found
+    },
     carrier: config.carrier,
     dataListen: config.dataListen,
     runtimeDir: config.runtimeDir,
@@ -98,10 +101,4 @@ function pemOf(current: () => readonly { readonly der: Uint8Array }[]): () => re
     }
     return pems
   }
-}
-
-function toCandidate(route: Route, workloads: LocalWorkloads['workloads'] | undefined): Candidate {
-  const { registrationId, address, machine, peer, dataAddresses, health, local, suspect, draining } = route
-  const problem = serverOf(workloads?.get(registrationId)?.target)?.refusal
-  return { registrationId, address, machine, peer, dataAddresses, health, problem, local, suspect, draining }
 }

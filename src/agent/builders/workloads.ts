@@ -5,14 +5,14 @@ import { codeAfter, Grants, HealthService, PortServers, type Workload, Workloads
 import type { Base } from './base.ts'
 import type { Cluster } from './cluster.ts'
 
-/** The registrations of this host, and the checks of their servers. */
-export interface LocalWorkloads {
+/** The registrations of this host, and who looks after their servers. */
+export interface WorkloadParts {
   readonly workloads: Workloads
   readonly health: HealthService
 }
 
-/** Makes the parts that grant, keep and check the registrations of this host; starts nothing. */
-export function buildWorkloads(base: Base, { registry, policy, evictions }: Cluster): LocalWorkloads {
+/** Makes what grants, keeps and checks the registrations of this host; starts nothing. */
+export function buildWorkloads(base: Base, { registry, policy, evictions }: Cluster): WorkloadParts {
   const { config, membership, listenDir, events, clock, log, resources } = base
   const { credentials, trustDomain, machine, nodeSecret } = membership
   const users = new UserDatabase(new DirectoryService(clock))
@@ -26,7 +26,7 @@ export function buildWorkloads(base: Base, { registry, policy, evictions }: Clus
   const health = new HealthService({
     io: { dial: (target, signal) => dialTarget(target, { listenerOf }, signal), probeFrame, localHeader },
     onChange: (workload, verdict) => {
-      registry.put(toRecord(workload, verdict))
+      registry.put({ ...workload, health: verdict })
       events.emit('health-changed', { ...fieldsOf(workload), health: verdict })
     },
     clock,
@@ -46,7 +46,7 @@ export function buildWorkloads(base: Base, { registry, policy, evictions }: Clus
     limits: config.limits.workloads,
     onAdded: workload => {
       // First, since the registry may refuse it: then there is no registration.
-      registry.put(toRecord(workload, 'passing'))
+      registry.put({ ...workload, health: 'passing' })
       health.add(workload)
       events.emit('registration-added', { ...fieldsOf(workload), pid: workload.process.pid })
     },
@@ -60,9 +60,4 @@ export function buildWorkloads(base: Base, { registry, policy, evictions }: Clus
 
 function fieldsOf({ spiffeId, registrationId, uid }: Workload) {
   return { spiffeId, registrationId, uid }
-}
-
-function toRecord(workload: Workload, health: 'passing' | 'failing') {
-  const { registrationId, address, protocols, whitelist, labels, registeredAtMs, ttlMs } = workload
-  return { registrationId, address, protocols, whitelist, health, labels, registeredAtMs, ttlMs }
 }

@@ -1,31 +1,13 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { Authorities, RootRotation, RootStatus } from '../../ca/index.ts'
 import type { Explanation } from '../../cluster/index.ts'
-import { ErrorCode, WarrenError } from '../../core/index.ts'
+import { ErrorCode, type Protocol, WarrenError } from '../../core/index.ts'
 import { parseMachineName, parsePattern } from '../../identity/index.ts'
-import type { Protocol, Rule } from '../../policy/index.ts'
+import type { Rule } from '../../policy/index.ts'
+import type { FlowInfo } from '../../proxy/index.ts'
 import { type adminPb, apiPb } from '../../wire/index.ts'
 import type { AdminHandlers } from '../index.ts'
 import { entryMessage, type PolicyHandlersDeps, policyHandlers, revocationMessage } from './policy.ts'
-
-export interface FlowView {
-  readonly id: string
-  readonly direction: 'outbound' | 'inbound' | 'local'
-  readonly source: string
-  readonly destination: string
-  readonly protocol: Protocol
-  readonly carrier: string
-  readonly bytesIn: number
-  readonly bytesOut: number
-  readonly datagramsIn: number
-  readonly datagramsOut: number
-  readonly dropped: number
-  readonly openedAtMs: number
-  readonly rule: string
-  /** Time and reason of its planned cut; zero and empty if nothing is wrong. */
-  readonly cutAtMs: number
-  readonly problem: string
-}
 
 export interface AdminHandlersDeps extends PolicyHandlersDeps {
   readonly createToken: (request: {
@@ -41,7 +23,7 @@ export interface AdminHandlersDeps extends PolicyHandlersDeps {
   /** A sealed copy of the whole state of this host. */
   readonly backup: (passphrase: string) => Promise<Uint8Array>
   readonly members: () => MessageInitShape<typeof adminPb.MemberSchema>[]
-  readonly flows: () => readonly FlowView[]
+  readonly flows: () => readonly FlowInfo[]
   readonly metrics: () => Promise<MessageInitShape<typeof adminPb.GetMetricsResponseSchema>>
   readonly explain: (
     source: string,

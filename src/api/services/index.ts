@@ -1,5 +1,5 @@
 export { adminHandlers } from './admin.ts'
 export type { KnownHost } from './policy.ts'
 export { spiffeHandlers } from './spiffe.ts'
-export { knownRoutes, memberViews, serviceViews } from './views.ts'
+export { memberViews, serviceViews } from './views.ts'
 export { workloadHandlers } from './workload.ts'

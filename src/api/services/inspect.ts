@@ -2,7 +2,7 @@ import type { MessageInitShape } from '@bufbuild/protobuf'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { formatAddress } from '../../identity/index.ts'
 import type { apiPb } from '../../wire/index.ts'
-import type { Caller, Workload, Workloads } from '../../workloads/index.ts'
+import type { Registrant, Workload, Workloads } from '../../workloads/index.ts'
 
 const ID_OR_BEGINNING = /^[0-9a-f]{8,64}$/
 /** The number of registrations that one user may have. */
@@ -17,7 +17,7 @@ const MAX_ASKED = 1_024
 export function inspected(
   workloads: Pick<Workloads, 'ofUser' | 'claim'>,
   names: readonly string[],
-  caller: Caller
+  caller: Registrant
 ): Workload[] {
   const own = workloads.ofUser(caller)
   if (names.length === 0) return own

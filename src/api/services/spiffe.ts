@@ -1,10 +1,9 @@
 import type { JsonObject } from '@bufbuild/protobuf'
-import type { LocalUser } from '../../attest/index.ts'
-import { sameUser } from '../../attest/index.ts'
+import { type LocalUser, sameUser } from '../../attest/index.ts'
 import { type JwtHost, keySet, renewAt, type Svid, type Svids, type signJwt, validateJwt } from '../../ca/index.ts'
 import { ErrorCode, raceAbort, sleep, WarrenError } from '../../core/index.ts'
 import type { Workload } from '../../workloads/index.ts'
-import type { SpiffeHandlers } from '../index.ts'
+import type { Caller, SpiffeHandlers } from '../index.ts'
 
 export interface SpiffeDeps {
   readonly trustDomain: string
@@ -19,10 +18,6 @@ export interface SpiffeDeps {
   /** Resolves at the next change of registrations, roots or hosts. */
   readonly changed: () => Promise<void>
   readonly nowMs: () => number
-}
-
-interface Caller extends LocalUser {
-  readonly pid: number
 }
 
 // A watcher of a busy mesh gets whole states, not one per change.
@@ -40,7 +35,7 @@ export function spiffeHandlers(deps: SpiffeDeps): SpiffeHandlers {
   const bundle = (): Buffer => Buffer.concat(roots())
   const jwtBundle = (): Buffer => Buffer.from(JSON.stringify(keySet(deps.jwtHosts())))
 
-  const identities = (caller: Caller): readonly Workload[] => {
+  const identities = (caller: Pick<Caller, keyof LocalUser | 'pid'>): readonly Workload[] => {
     const ofUser = deps.registrations().filter(workload => sameUser(workload, caller))
     const own = ofUser.filter(({ process }) => process.pid === caller.pid)
     const found = own.length > 0 ? own : ofUser

@@ -1,10 +1,10 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
-import type { Known, Route, Routing } from '../../cluster/index.ts'
+import type { Route, Routing } from '../../cluster/index.ts'
 import type { Clock } from '../../core/index.ts'
 import { formatAddress, type Pattern, type PeerKey } from '../../identity/index.ts'
 import { owners, type RegistryState } from '../../registry/index.ts'
 import { type adminPb, apiPb } from '../../wire/index.ts'
-import type { ServiceView } from './workload.ts'
+import type { ServiceFields } from './workload.ts'
 
 /** Wall time since which a host is suspected. */
 export type SuspectedSince = (peer: PeerKey) => number | undefined
@@ -16,19 +16,19 @@ export interface ServiceFacts {
 }
 
 /** The registrations that match a pattern, clients among them, sorted by address; all without a pattern. */
-export function serviceViews(routing: Routing, facts: ServiceFacts, pattern: Pattern | undefined): ServiceView[] {
+export function serviceViews(routing: Routing, facts: ServiceFacts, pattern: Pattern | undefined): ServiceFields[] {
   return routing
     .matching(pattern)
-    .map(route => toServiceView(route, facts))
+    .map(route => toService(route, facts))
     .sort((a, b) => compare(a.address, b.address) || compare(a.registrationId, b.registrationId))
 }
 
-function toServiceView(route: Route, { suspectedSince, problemOf }: ServiceFacts): ServiceView {
+function toService(route: Route, { suspectedSince, problemOf }: ServiceFacts): ServiceFields {
   return {
     address: formatAddress(route.address),
     spiffeId: route.spiffeId,
     registrationId: route.registrationId,
-    protocols: route.serves.map(protocol => (protocol === 'udp' ? apiPb.Protocol.UDP : apiPb.Protocol.TCP)),
+    protocols: route.protocols.map(protocol => (protocol === 'udp' ? apiPb.Protocol.UDP : apiPb.Protocol.TCP)),
     health: route.draining ? 'draining' : route.health,
     labels: { ...route.labels },
     registeredAtMs: BigInt(route.registeredAtMs),
@@ -63,18 +63,6 @@ export function memberViews(
       suspectSinceMs: BigInt((owner.suspect ? suspectedSince(owner.peer) : undefined) ?? 0)
     }))
     .sort((a, b) => Number(b.state === 'self') - Number(a.state === 'self') || compare(a.machine, b.machine))
-}
-
-/** Every registration as explain looks at it. */
-export function knownRoutes(routing: Routing): Known[] {
-  return routing.matching().map(route => ({
-    address: route.address,
-    registrationId: route.registrationId,
-    serves: route.serves,
-    machine: route.machine,
-    healthy: route.health === 'passing' && !route.draining && !route.suspect,
-    local: route.local
-  }))
 }
 
 function compare(a: string, b: string): number {

@@ -1,28 +1,15 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { Replication, WaitMode } from '../../cluster/index.ts'
-import { ErrorCode, raceAbort, sleep, WarrenError } from '../../core/index.ts'
+import { ErrorCode, type Protocol, raceAbort, sleep, WarrenError } from '../../core/index.ts'
 import { formatAddress, type Pattern, parsePattern } from '../../identity/index.ts'
 import type { Strategy } from '../../proxy/index.ts'
 import { apiPb, healthCheckName } from '../../wire/index.ts'
-import type { RegisterInput, Workload, Workloads } from '../../workloads/index.ts'
-import { serverOf } from '../../workloads/index.ts'
+import { type RegisterInput, serverOf, type Workload, type Workloads } from '../../workloads/index.ts'
 import type { WorkloadHandlers } from '../index.ts'
 import { inspected, inspection } from './inspect.ts'
 
-export type ServiceView = {
-  address: string
-  spiffeId: string
-  registrationId: string
-  protocols: apiPb.Protocol[]
-  health: string
-  labels: Record<string, string>
-  registeredAtMs: bigint
-  machine: string
-  local: boolean
-  suspect: boolean
-  suspectSinceMs: bigint
-  problem: string
-}
+/** A registration as the local API shows it to everybody. */
+export type ServiceFields = Omit<apiPb.Service, '$typeName' | '$unknown'>
 
 export interface WorkloadHandlersDeps {
   readonly workloads: Workloads
@@ -32,12 +19,12 @@ export interface WorkloadHandlersDeps {
   readonly connect: (request: {
     readonly source: Workload
     readonly destination: Pattern
-    readonly protocol: 'tcp' | 'udp'
+    readonly protocol: Protocol
     readonly strategy: Strategy
     readonly hello: boolean
     readonly signal: AbortSignal
   }) => Promise<{ path: string; spiffeId: string; helloTimeoutMs: number }>
-  readonly services: (pattern: Pattern | undefined) => ServiceView[]
+  readonly services: (pattern: Pattern | undefined) => ServiceFields[]
   /** Resolves at the next change of the registry. */
   readonly changed: () => Promise<void>
   readonly status: () => Parameters<typeof statusShape>[0]
@@ -179,7 +166,7 @@ const STRATEGIES: Readonly<Record<apiPb.Strategy, Strategy>> = {
   [apiPb.Strategy.EXACT]: 'exact'
 }
 
-function protocolOf(protocol: apiPb.Protocol): 'tcp' | 'udp' {
+function protocolOf(protocol: apiPb.Protocol): Protocol {
   return protocol === apiPb.Protocol.UDP ? 'udp' : 'tcp'
 }
 

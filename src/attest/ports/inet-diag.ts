@@ -1,4 +1,5 @@
 import { isIPv6 } from 'node:net'
+import type { HostPort, Protocol } from '../../core/index.ts'
 import { addressBytes } from './address-bytes.ts'
 
 // include/uapi/linux/{netlink,sock_diag,inet_diag}.h; the same on every little-endian processor.
@@ -20,20 +21,15 @@ const ENOENT = 2
 /** TCP_LISTEN of include/net/tcp_states.h. */
 export const STATE_LISTEN = 10
 
-export interface Endpoint {
-  readonly host: string
-  readonly port: number
-}
-
-/** The socket and user that hold a port of this host. */
-export interface PortQuestion extends Endpoint {
-  readonly protocol: 'tcp' | 'udp'
+/** Who holds a port of this host. */
+export interface PortQuestion extends HostPort {
+  readonly protocol: Protocol
   /**
    * Where the packets come from: the kernel then names the very socket that gets them. For UDP it may be one that another
    * program connected to this sender; for TCP it is the server's end of this connection, never the listener.
    * @default from nowhere in particular
    */
-  readonly from?: Endpoint | undefined
+  readonly from?: HostPort | undefined
 }
 
 /** The socket that holds a port. */

@@ -1,5 +1,6 @@
 import { constants } from 'node:os'
 import koffi from 'koffi'
+import type { Protocol } from '../../core/index.ts'
 import {
   type Answer,
   decodeAnswer,
@@ -114,7 +115,7 @@ export class SockDiag {
   }
 
   /** Looks for a socket of its own, once for each protocol. */
-  #requireServed(protocol: 'tcp' | 'udp'): void {
+  #requireServed(protocol: Protocol): void {
     if (this.#isServed[protocol]) return
     const fd = this.#calls.socket(AF_INET, (protocol === 'tcp' ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC, 0)
     if (fd < 0) throw failure('socket')

@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { Trust } from '../../cluster/index.ts'
-import { AUTHORITY_CAPABILITY } from '../../cluster/index.ts'
+import { AUTHORITY_CAPABILITY, type Trust } from '../../cluster/index.ts'
 import { type Clock, ErrorCode, type Logger, WarrenError } from '../../core/index.ts'
 import {
   type AuthorityIdentity,

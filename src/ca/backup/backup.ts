@@ -1,17 +1,16 @@
 import { chmodSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
-import type { OutputOptions } from '../../core/index.ts'
 import {
   checkOutput,
   ErrorCode,
   kindOf,
+  type OutputOptions,
   standsAt,
   syncDirectory,
   systemCode,
   WarrenError,
   writeOutput
 } from '../../core/index.ts'
-import type { Vault } from '../../state/index.ts'
 import {
   DATABASE,
   isStateName,
@@ -21,7 +20,8 @@ import {
   replaceFile,
   requireDatabaseFile,
   requireSame,
-  Store
+  Store,
+  type Vault
 } from '../../state/index.ts'
 import { type BackupContent, collectState, decodeBackup, encodeBackup } from './content.ts'
 import { isSealed, SealedKind, seal, unseal } from './sealed.ts'

@@ -1,7 +1,15 @@
 import { join } from 'node:path'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
-import type { Store } from '../../state/index.ts'
-import { DATABASE, lost, missingFiles, readIfPresent, removeFile, type Vault, VaultFile } from '../../state/index.ts'
+import {
+  DATABASE,
+  lost,
+  missingFiles,
+  readIfPresent,
+  removeFile,
+  type Store,
+  type Vault,
+  VaultFile
+} from '../../state/index.ts'
 import { backupPb, create, decode, toBinary } from '../../wire/index.ts'
 import { MAX_SEALED_BYTES } from './sealed.ts'
 

@@ -1,6 +1,5 @@
 import { ErrorCode, WarrenError } from '../../core/index.ts'
-import type { PeerKey } from '../../identity/index.ts'
-import { parseCertificate, type TrustState, verifyNodeChain } from '../../identity/index.ts'
+import { type PeerKey, parseCertificate, type TrustState, verifyNodeChain } from '../../identity/index.ts'
 import { TrustFile, Vault } from '../../state/index.ts'
 import { readNode } from '../membership/index.ts'
 

@@ -18,7 +18,7 @@ export interface Bound {
   readonly isDualStack?: boolean
 }
 
-interface Candidate {
+interface RankedAddress {
   readonly address: string
   readonly family: 'IPv4' | 'IPv6'
   readonly interface: string
@@ -86,8 +86,8 @@ interface Entry {
   readonly family: 'IPv4' | 'IPv6'
 }
 
-// An announced address keeps its place before newer ones, in whatever order the system lists them.
-function inTurns(entries: readonly Entry[], previous: readonly string[]): Candidate[] {
+// What was announced keeps its place before what has come since, whatever the order in which the system lists them.
+function inTurns(entries: readonly Entry[], previous: readonly string[]): RankedAddress[] {
   const place = new Map(previous.map((address, at) => [address, at]))
   const seenOf = new Map<string, number>()
   const placeOf = ({ address }: Entry): number => place.get(address) ?? previous.length
@@ -107,7 +107,7 @@ function rankOf(name: string, address: string): number {
   return TUNNEL.test(name) ? RANK.tunnel : RANK.lan
 }
 
-function byWorth(a: Candidate, b: Candidate): number {
+function byWorth(a: RankedAddress, b: RankedAddress): number {
   return (
     a.rank - b.rank ||
     a.turn - b.turn ||

@@ -1,6 +1,6 @@
 import type { PeerKey } from '../../identity/index.ts'
 import { LocalHealth } from './local-health.ts'
-import { Rotation } from './rotation.ts'
+import { ProbeOrder } from './probe-order.ts'
 
 export type Relayed = 'reached' | 'missed' | 'no answer'
 
@@ -60,8 +60,8 @@ const SUSPECTS_PER_ROUND = 8
 export class FailureDetector {
   readonly #deps: FailureDetectorDeps
   readonly #health = new LocalHealth()
-  readonly #members: Rotation
-  readonly #suspected: Rotation
+  readonly #members: ProbeOrder
+  readonly #suspected: ProbeOrder
   readonly #suspects = new Map<PeerKey, number>()
   readonly #running = new Map<PeerKey, Promise<void>>()
   readonly #answeredMs = new Map<PeerKey, number>()
@@ -74,8 +74,8 @@ export class FailureDetector {
 
   constructor(deps: FailureDetectorDeps) {
     this.#deps = deps
-    this.#members = new Rotation(deps.members, deps.random)
-    this.#suspected = new Rotation(() => [...this.#suspects.keys()], deps.random)
+    this.#members = new ProbeOrder(deps.members, deps.random)
+    this.#suspected = new ProbeOrder(() => [...this.#suspects.keys()], deps.random)
   }
 
   /** Monotonic time since which `peer` is suspected. */

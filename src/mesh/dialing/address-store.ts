@@ -16,8 +16,8 @@ import type { PeerAddress } from './addresses.ts'
  */
 export type AddressSource = 'seed' | 'member' | 'hint'
 
-/** One host to be dialled, or one address whose host is unknown. */
-export interface Target {
+/** One host to be dialled, or one address of which we do not know who is there. */
+export interface DialTarget {
   readonly key: string
   readonly peer: PeerKey | undefined
   /** The host that answered there last, if the address does not name one. */
@@ -50,7 +50,7 @@ const RANK: Record<AddressSource, number> = { seed: 2, member: 1, hint: 0 }
  */
 export class AddressStore {
   readonly #self: PeerKey
-  readonly #targets = new Map<string, Target>()
+  readonly #targets = new Map<string, DialTarget>()
 
   constructor(self: PeerKey) {
     this.#self = self
@@ -87,12 +87,12 @@ export class AddressStore {
     if (RANK[source] > RANK[target.source]) target.source = source
   }
 
-  /** All targets, seeds first. */
-  targets(): Target[] {
+  /** Everybody, seeds first. */
+  targets(): DialTarget[] {
     return [...this.#targets.values()].sort((a, b) => RANK[b.source] - RANK[a.source])
   }
 
-  find(peer: PeerKey): Target | undefined {
+  find(peer: PeerKey): DialTarget | undefined {
     return this.#targets.get(peer)
   }
 
@@ -110,7 +110,7 @@ export class AddressStore {
   }
 
   /** The addresses to try now: a few, and the others next time. */
-  round(target: Target): string[] {
+  round(target: DialTarget): string[] {
     const { addresses, turn } = target
     if (addresses.length <= ADDRESSES_PER_ROUND) return [...addresses]
     const start = turn % addresses.length
@@ -118,9 +118,9 @@ export class AddressStore {
     return [...addresses, ...addresses].slice(start, start + ADDRESSES_PER_ROUND)
   }
 
-  /** `address` led to the host: it is tried first from now on. */
-  succeeded(target: Target, address: string | undefined, nowMs: number): void {
-    // A restored link usually leads to several hosts; without this, each would be found only after a wait of its own.
+  /** `address` led to the host: it is the first to try from now on. */
+  succeeded(target: DialTarget, address: string | undefined, nowMs: number): void {
+    // A link that is back mostly leads to more than one host; each would otherwise be found after a wait of its own.
     if (target.failures > 0) this.#hurry(target, nowMs)
     target.failures = 0
     target.turn = 0
@@ -131,13 +131,13 @@ export class AddressStore {
   }
 
   /** None of the addresses led to the host. A hint is dropped after a few times. */
-  failed(target: Target, notBeforeMs: number): void {
+  failed(target: DialTarget, notBeforeMs: number): void {
     target.failures += 1
     target.notBeforeMs = notBeforeMs
     if (target.source === 'hint' && target.failures >= HINT_ATTEMPTS) this.#targets.delete(target.key)
   }
 
-  #hurry(found: Target, nowMs: number): void {
+  #hurry(found: DialTarget, nowMs: number): void {
     const lost = [...this.#targets.values()].filter(target => target !== found && target.failures > 0)
     for (const [at, target] of lost.entries()) {
       target.notBeforeMs = Math.min(target.notBeforeMs, nowMs + (HURRY_SPREAD_MS * at) / lost.length)

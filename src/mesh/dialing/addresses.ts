@@ -1,6 +1,6 @@
 import { isIP } from 'node:net'
 import { CODE_P2P, type Multiaddr, multiaddr } from '@multiformats/multiaddr'
-import { ErrorCode, WarrenError } from '../../core/index.ts'
+import { ErrorCode, type HostPort, WarrenError } from '../../core/index.ts'
 import { type PeerKey, parsePeerKey } from '../../identity/index.ts'
 import { MAX_ADDRESS_LENGTH } from '../limits.ts'
 
@@ -37,8 +37,8 @@ export function dialAddress(address: string, peer: PeerKey | undefined): Multiad
   return multiaddr(peer === undefined ? address : `${address}/p2p/${peer}`)
 }
 
-/** The multiaddr to listen at. Throws INVALID_OPTION unless `host` is an IP address. */
-export function listenAddress({ host, port }: { readonly host: string; readonly port: number }): string {
+/** The multiaddr to listen at. INVALID_OPTION unless `host` is an IP address. */
+export function listenAddress({ host, port }: HostPort): string {
   const family = isIP(host)
   if (family === 0 || !Number.isInteger(port) || port < 0 || port > 65_535) {
     throw new WarrenError(ErrorCode.InvalidOption, `cannot listen at "${host}:${port}"`, {

@@ -11,7 +11,7 @@ import {
   REDIAL_REST_MS,
   REDIAL_TICK_MS
 } from '../limits.ts'
-import { type AddressSource, AddressStore, headStartMs, type Target } from './address-store.ts'
+import { type AddressSource, AddressStore, type DialTarget, headStartMs } from './address-store.ts'
 import { parsePeerAddress } from './addresses.ts'
 import { backoffMs } from './backoff.ts'
 import { Lag } from './lag.ts'
@@ -125,7 +125,7 @@ export class Redialer {
     this.#restUntilMs = Math.min(now + REDIAL_REST_MS, ...later)
   }
 
-  #attempt(target: Target): Promise<boolean> {
+  #attempt(target: DialTarget): Promise<boolean> {
     const running = this.#attempts.get(target.key)
     if (running !== undefined) return running
     const attempt = this.#dialAll(target).finally(() => {
@@ -136,7 +136,7 @@ export class Redialer {
     return attempt
   }
 
-  async #dialAll(target: Target): Promise<boolean> {
+  async #dialAll(target: DialTarget): Promise<boolean> {
     const { dial, isConnected, clock, log, signal } = this.#deps
     let reason: unknown
     for (const address of this.#store.round(target)) {

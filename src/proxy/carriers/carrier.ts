@@ -24,6 +24,17 @@ export interface Carried extends Dialled {
   readonly path: Path
 }
 
+/** One thing that shows whether a carrier reaches an agent now. */
+export interface Probe {
+  /** What of the agent is tried, where a carrier tries several things. */
+  readonly address?: string
+  /** Resolves with the name of the path that a session would take. Rejects when there is no answer. */
+  readonly run: (signal: AbortSignal) => Promise<string>
+}
+
+/** The agent that a probe is for. */
+export type ProbedAgent = Pick<Candidate, 'peer' | 'dataAddresses'>
+
 /**
  * One method to open sessions to another agent. Each is a file of this folder and a line in its index.
  *
@@ -44,6 +55,10 @@ export interface Carrier {
   readonly allows: Allowed
   /** Whether a dial may succeed, as far as is known without one. */
   readonly canReach: (candidate: Candidate) => boolean
-  /** Opens a session within a time limit of its own. Rejects with the first failure, or with the signal's reason. */
+  /** Whether its probes ask third members for help, so that they are made only if no other carrier reaches the agent. */
+  readonly probesLast: boolean
+  /** What `explain` tries, all at once. Opens no session. */
+  readonly probes: (agent: ProbedAgent) => readonly Probe[]
+  /** Opens a session. Bounded in time by itself; rejects with the first failure, or with the signal's reason. */
   readonly dial: (candidate: Candidate, options: DialOptions, signal: AbortSignal) => Promise<Carried>
 }

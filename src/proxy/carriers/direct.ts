@@ -1,10 +1,13 @@
-import { raceStaggered, within } from '../../core/index.ts'
+import { connect } from 'node:net'
+import { parseHostPort, raceAbort, raceStaggered, within } from '../../core/index.ts'
 import { DIAL_TIMEOUT_MS, DIRECT_BACKOFF_MAX_MS, DIRECT_BACKOFF_MS, STAGGER_MS } from '../timing.ts'
 import { dialAddress } from '../tls/index.ts'
 import type { Carrier, Path } from './carrier.ts'
 
 /** Maximum of addresses of one agent that are tried. */
 const MAX_ADDRESSES = 8
+/** Of these, how many are probed. */
+const MAX_PROBED = 4
 
 /** A TCP connection to the data port of the other agent. */
 export const DIRECT_PATH: Path = Object.freeze({
@@ -24,6 +27,9 @@ export function direct(): Carrier {
     isLastResort: false,
     allows: DIRECT_PATH.allows,
     canReach: ({ dataAddresses }) => dataAddresses.length > 0,
+    probesLast: false,
+    probes: ({ dataAddresses }) =>
+      dataAddresses.slice(0, MAX_PROBED).map(address => ({ address, run: signal => knock(address, signal) })),
     async dial({ dataAddresses }, options, signal) {
       const attempts = dataAddresses
         .slice(0, MAX_ADDRESSES)
@@ -33,5 +39,18 @@ export function direct(): Carrier {
       )
       return { ...dialled, path: DIRECT_PATH }
     }
+  }
+}
+
+// Whoever listens there need not be an agent: what it is a session finds out.
+async function knock(address: string, signal: AbortSignal): Promise<string> {
+  const socket = connect(parseHostPort(address))
+  const connected = Promise.withResolvers<void>()
+  socket.once('connect', connected.resolve).on('error', connected.reject)
+  try {
+    await raceAbort(connected.promise, signal)
+    return DIRECT_PATH.name
+  } finally {
+    socket.destroy()
   }
 }

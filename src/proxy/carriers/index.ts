@@ -1,29 +1,43 @@
 import { ErrorCode, WarrenError } from '../../core/index.ts'
-import type { Carrier } from './carrier.ts'
-import { direct } from './direct.ts'
-import { type MeshCarrierDeps, mesh } from './mesh.ts'
-import { type RelayCarrierDeps, relay } from './relay.ts'
+import type { Carrier, Path } from './carrier.ts'
+import { DIRECT_PATH, direct } from './direct.ts'
+import { MESH_PATH, type MeshCarrierDeps, mesh } from './mesh.ts'
+import { type RelayCarrierDeps, relay, relayPath } from './relay.ts'
 
-export type { Carried, Carrier, Path } from './carrier.ts'
-export { DIRECT_PATH } from './direct.ts'
-export { MESH_PATH } from './mesh.ts'
-export { relayPath } from './relay.ts'
+export type { Carried, Carrier, Path, ProbedAgent } from './carrier.ts'
+export { DIRECT_PATH as DATA_PORT_PATH } from './direct.ts'
+export { type Probed, probeCarriers } from './probe.ts'
+
+/** Every carrier. A further one is a file of this folder, and its name here. */
+const ALL = [direct, mesh, relay]
+
+/** What the carriers need of the agent. */
+export type CarrierDeps = MeshCarrierDeps & RelayCarrierDeps
 
 /** Uses any carrier that reaches the other agent, the best of them first. */
 export const ANY_CARRIER = 'auto'
 
-const NOWHERE = async (): Promise<never> => {
-  throw new WarrenError(ErrorCode.DestinationUnreachable, 'there is no mesh')
+/** What a flow to another host shows until it has a session. */
+export const EXPECTED_CARRIER: string = DIRECT_PATH.name
+
+/** How a stream travels that another agent opened to us over the mesh, and the machine `via` passes on, if any does. */
+export function streamPath(via: string | undefined): Path {
+  return via === undefined ? MESH_PATH : relayPath(via)
 }
 
 /** Every carrier, best first. */
-export function carriers(deps: MeshCarrierDeps & RelayCarrierDeps): Carrier[] {
-  return [direct(), mesh(deps), relay(deps)].sort((one, other) => one.rank - other.rank)
+export function carriers(deps: CarrierDeps): Carrier[] {
+  return ALL.map(make => make(deps)).sort((one, other) => one.rank - other.rank)
 }
 
-/** Values of `--carrier`. */
+const NOWHERE = async (): Promise<never> => {
+  throw new WarrenError(ErrorCode.DestinationUnreachable, 'there is no mesh')
+}
+const NO_MESH: CarrierDeps = { openStream: NOWHERE, askAlive: NOWHERE, openRelayed: NOWHERE, helperFor: NOWHERE }
+
+/** What `--carrier` may be. */
 export function carrierNames(): string[] {
-  return [ANY_CARRIER, ...carriers({ openStream: NOWHERE, openRelayed: NOWHERE }).map(({ name }) => name)]
+  return [ANY_CARRIER, ...carriers(NO_MESH).map(({ name }) => name)]
 }
 
 /** Throws INVALID_OPTION unless `name` is a carrier or `auto`. */

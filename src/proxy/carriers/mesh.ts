@@ -14,10 +14,12 @@ export const MESH_PATH: Path = Object.freeze({
 export interface MeshCarrierDeps {
   /** Opens a stream to the agent `peer` over the mesh. Rejects when there is no path. */
   readonly openStream: (peer: PeerKey, options: { readonly signal: AbortSignal }) => Promise<Duplex>
+  /** Asks the agent `peer` for a sign of life over the mesh. Rejects when there is none. */
+  readonly askAlive: (peer: PeerKey, signal: AbortSignal) => Promise<void>
 }
 
-/** Opens a stream of the mesh. The mesh manages its connections, so only an attempt shows whether there is one. */
-export function mesh({ openStream }: MeshCarrierDeps): Carrier {
+/** Opens a stream of the mesh, which looks after its own connections: whether it has one shows when it is asked. */
+export function mesh({ openStream, askAlive }: MeshCarrierDeps): Carrier {
   return {
     name: MESH_PATH.name,
     rank: 1,
@@ -25,6 +27,8 @@ export function mesh({ openStream }: MeshCarrierDeps): Carrier {
     isLastResort: true,
     allows: MESH_PATH.allows,
     canReach: () => true,
+    probesLast: false,
+    probes: ({ peer }) => [{ run: signal => askAlive(peer, signal).then(() => MESH_PATH.name) }],
     dial: ({ peer }, options, signal) =>
       within(CARRIER_TIMEOUT_MS, [signal], async limit => {
         const stream = await openStream(peer, { signal: limit })

@@ -11,6 +11,8 @@ export interface RelayCarrierDeps {
     peer: PeerKey,
     options: { readonly signal: AbortSignal }
   ) => Promise<{ readonly stream: Duplex; readonly via: string }>
+  /** The machine of a member that reaches the agent `peer` now. Rejects when there is none. */
+  readonly helperFor: (peer: PeerKey) => Promise<string>
 }
 
 const ALLOWED: Allowed = Object.freeze({ fastPath: false, datagrams: false, unauthenticated: false })
@@ -21,7 +23,7 @@ export function relayPath(via: string): Path {
 }
 
 /** Asks other members to pass a stream on. */
-export function relay({ openRelayed }: RelayCarrierDeps): Carrier {
+export function relay({ openRelayed, helperFor }: RelayCarrierDeps): Carrier {
   return {
     name: 'relay',
     rank: 2,
@@ -29,6 +31,8 @@ export function relay({ openRelayed }: RelayCarrierDeps): Carrier {
     isLastResort: false,
     allows: ALLOWED,
     canReach: () => true,
+    probesLast: true,
+    probes: ({ peer }) => [{ run: async () => relayPath(await helperFor(peer)).name }],
     dial: ({ peer }, options, signal) =>
       within(CARRIER_TIMEOUT_MS, [signal], async limit => {
         const { stream, via } = await openRelayed(peer, { signal: limit })

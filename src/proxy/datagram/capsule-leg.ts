@@ -1,7 +1,6 @@
 import type { Http2Stream } from 'node:http2'
 import { FrameWriter, MAX_DATAGRAM_BYTES } from '../../wire/index.ts'
-import type { Sent } from '../flow/index.ts'
-import { type CutKind, codeOf, cutOf, isDone } from '../flow/index.ts'
+import { type CutKind, codeOf, cutOf, isDone, type Sent } from '../flow/index.ts'
 import { abortStream } from '../legs/index.ts'
 import { CapsuleParser, capsuleFraming } from './capsules.ts'
 import { type DatagramEvents, type DatagramLeg, MAX_BACKLOG_BYTES } from './leg.ts'

@@ -2,8 +2,7 @@ import type { Socket } from 'node:net'
 import { DatagramParser, datagramFraming, FrameWriter, MAX_DATAGRAM_BYTES } from '../../wire/index.ts'
 import type { Sent } from '../flow/index.ts'
 import { abortSocket } from '../legs/index.ts'
-import type { DatagramEvents, DatagramLeg } from './leg.ts'
-import { MAX_BACKLOG_BYTES } from './leg.ts'
+import { type DatagramEvents, type DatagramLeg, MAX_BACKLOG_BYTES } from './leg.ts'
 
 const NOTHING = Buffer.alloc(0)
 /** Time for a workload to close a socket whose flow has ended. */

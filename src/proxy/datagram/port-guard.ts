@@ -1,5 +1,5 @@
-import { WarrenError } from '../../core/index.ts'
-import type { IpEnd, PortServer } from '../deps.ts'
+import { type HostPort, WarrenError } from '../../core/index.ts'
+import type { PortServer } from '../../workloads/index.ts'
 
 /**
  * Validity of an answer of the kernel: a flow may reach another process for this long, if that takes the port of a
@@ -14,12 +14,12 @@ export const RECHECK_MS = 100
  */
 export class PortGuard {
   readonly #server: PortServer
-  readonly #from: IpEnd
+  readonly #from: HostPort
   readonly #nowMs: () => number
   #goodUntilMs = Number.NEGATIVE_INFINITY
 
-  /** `from` is our own end of the flow: with it the kernel names the exact socket that gets its packets. */
-  constructor(server: PortServer, from: IpEnd, nowMs: () => number) {
+  /** `from` is our own end of the flow: with it the kernel names the very socket that gets its packets. */
+  constructor(server: PortServer, from: HostPort, nowMs: () => number) {
     this.#server = server
     this.#from = from
     this.#nowMs = nowMs

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { connect } from 'node:net'
-import { raceAbort } from '../../core/index.ts'
+import { type HostPort, raceAbort } from '../../core/index.ts'
 import type { Exporter } from '../aead/index.ts'
 import { encodePreamble, isPooled, SALT_BYTES } from './format.ts'
 import { boundKernelBuffers } from './kernel-buffers.ts'
@@ -10,14 +10,12 @@ import { RecordConnection } from './record-connection.ts'
 import { RecordReader } from './record-reader.ts'
 import { RecordWriter } from './record-writer.ts'
 
-export interface FastPathDialOptions {
-  /** Exporter of the session that the stream belongs to, which this end opened. */
+/** With where the session's own connection leads. */
+export interface FastPathDialOptions extends HostPort {
+  /** Of the session that the stream belongs to, which this end opened. */
   readonly exporter: Exporter
   /** An even number for a pooled fast-path connection, which has no stream. */
   readonly streamId: number
-  /** Remote address of the session's own connection. */
-  readonly host: string
-  readonly port: number
 }
 
 /**

@@ -1,12 +1,14 @@
-import { ErrorCode, WarrenError } from '../../core/index.ts'
+import { ErrorCode, type Protocol, WarrenError } from '../../core/index.ts'
 import type { Address } from '../../identity/index.ts'
-import type { Protocol } from '../../policy/index.ts'
 import type { Cut } from './cut.ts'
 import type { DropReason } from './drops.ts'
 
 export type Direction = 'outbound' | 'inbound' | 'local'
 /** Carrier name of a flow between two workloads of this host. */
 export const SAME_HOST = 'local'
+/** What a flow beside its session shows: one of bytes with a connection of its own, and one whose datagrams go as packets. */
+export const FAST_PATH = 'fastpath'
+export const PACKETS = 'udp'
 
 export interface Destination {
   readonly registrationId: string

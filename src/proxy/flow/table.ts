@@ -12,7 +12,7 @@ import { type EventSink, type FlowFields, silentEvents } from '../../events/inde
 import { formatAddress } from '../../identity/index.ts'
 import { limitExceeded, type ProxyLimits } from '../limits.ts'
 import type { Cut } from './cut.ts'
-import { Flow, type FlowAlarm, type FlowInfo, type FlowOptions } from './flow.ts'
+import { FAST_PATH, Flow, type FlowAlarm, type FlowInfo, type FlowOptions, PACKETS } from './flow.ts'
 import { FlowTotals } from './totals.ts'
 
 const FLOW_ID = /^[0-9a-f]{16}$/
@@ -260,13 +260,13 @@ function fieldsOf(flow: Flow): FlowFields {
     source: formatAddress(source),
     destination: destination === undefined ? '' : formatAddress(destination.address),
     protocol,
-    carrier: isOnFastPath ? 'fastpath' : carrier
+    carrier: isOnFastPath ? FAST_PATH : carrier
   }
 }
 
 function displayedCarrier({ packets, isOnFastPath, carrier }: Flow): string {
-  if (packets?.isUp === true) return 'udp'
-  return isOnFastPath ? 'fastpath' : carrier
+  if (packets?.isUp === true) return PACKETS
+  return isOnFastPath ? FAST_PATH : carrier
 }
 
 function datagramsOf({ datagramsIn, datagramsOut, dropped }: Flow) {

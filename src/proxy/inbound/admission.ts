@@ -1,20 +1,20 @@
 import type { Socket } from 'node:net'
 import { ErrorCode, silentMetrics, WarrenError, within } from '../../core/index.ts'
 import { type Address, formatAddress } from '../../identity/index.ts'
-import type { LocalTarget, ProxyDeps } from '../deps.ts'
+import type { Target } from '../../workloads/index.ts'
+import type { ProxyDeps } from '../deps.ts'
 import type { Flow, FlowTable } from '../flow/index.ts'
 import { limitExceeded } from '../limits.ts'
-import type { LocalByteEnd, LocalDatagramEnd, LocalEnd } from '../relay/index.ts'
-import { discardEnd, type UdpEnd } from '../relay/index.ts'
+import { discardEnd, type LocalByteEnd, type LocalDatagramEnd, type LocalEnd, type UdpEnd } from '../relay/index.ts'
 import { REFRESH_TIMEOUT_MS } from '../timing.ts'
 import { guardOf } from './port-target.ts'
 import { PreconnectCache } from './preconnect-cache.ts'
 import { dialTarget, openUdp, protocolOf } from './target.ts'
 
 /** A flow that passed all checks, with the connection to its target. */
-export interface Admitted<E extends LocalEnd = LocalEnd> {
+export interface AdmittedFlow<E extends LocalEnd = LocalEnd> {
   readonly end: E
-  readonly target: LocalTarget
+  readonly target: Target
 }
 
 /** Maximum of concurrent pulls that unknown sources cause. */
@@ -33,8 +33,8 @@ export class Admission {
     this.#preconnects = new PreconnectCache(maxPreconnected)
   }
 
-  /** Same as `admitUdp`, for a TCP flow. */
-  admitTcp(flow: Flow, signal: AbortSignal): Promise<Admitted<LocalByteEnd>> {
+  /** As `admitUdp`, of a flow of TCP. */
+  admitTcp(flow: Flow, signal: AbortSignal): Promise<AdmittedFlow<LocalByteEnd>> {
     return this.#admit(flow, signal, target => {
       if (target.kind === 'udp' || protocolOf(target) !== 'tcp') return undefined
       return () => this.#dial('socket', flow, target, signal)
@@ -47,7 +47,7 @@ export class Admission {
    * In order: source registered, policy, destination registered and healthy here, limits, target. Rejects with
    * INVALID_SOURCE, UNAUTHORIZED, DESTINATION_NOT_FOUND, LIMIT_EXCEEDED or DESTINATION_UNREACHABLE.
    */
-  admitUdp(flow: Flow, signal: AbortSignal): Promise<Admitted<LocalDatagramEnd>> {
+  admitUdp(flow: Flow, signal: AbortSignal): Promise<AdmittedFlow<LocalDatagramEnd>> {
     return this.#admit<LocalDatagramEnd>(flow, signal, target => {
       if (target.kind === 'udp') return () => this.#reachUdp(target, signal)
       return protocolOf(target) === 'udp' ? () => this.#dial('framed', flow, target, signal) : undefined
@@ -58,8 +58,8 @@ export class Admission {
   async #admit<E extends LocalEnd>(
     flow: Flow,
     signal: AbortSignal,
-    reaching: (target: LocalTarget) => (() => Promise<E>) | undefined
-  ): Promise<Admitted<E>> {
+    reaching: (target: Target) => (() => Promise<E>) | undefined
+  ): Promise<AdmittedFlow<E>> {
     const { registrationId, address } = destinationOf(flow)
     await this.#requireSource(flow, signal)
     this.authorize(flow)
@@ -74,7 +74,8 @@ export class Admission {
       throw new WarrenError(ErrorCode.DestinationNotFound, `${formatAddress(address)} does not serve ${flow.protocol}`)
     }
     if (record.health !== 'passing' || record.draining) {
-      const why = record.problem === undefined ? '' : `: ${record.problem}`
+      const problem = this.#deps.local.problemOf?.(registrationId)
+      const why = problem === undefined ? '' : `: ${problem}`
       const state = record.draining ? 'draining' : record.health + why
       throw new WarrenError(ErrorCode.DestinationUnreachable, `${formatAddress(address)} is ${state}`)
     }
@@ -101,14 +102,14 @@ export class Admission {
   async #dial<K extends 'socket' | 'framed'>(
     kind: K,
     flow: Flow,
-    target: Exclude<LocalTarget, { kind: 'udp' }>,
+    target: Exclude<Target, { kind: 'udp' }>,
     signal: AbortSignal
   ): Promise<{ readonly kind: K; readonly socket: Socket }> {
     const socket = this.#preconnects.take(keyOf(flow)) ?? (await dialTarget(target, this.#deps.credentials, signal))
     return { kind, socket }
   }
 
-  async #reachUdp(target: Extract<LocalTarget, { kind: 'udp' }>, signal: AbortSignal): Promise<UdpEnd> {
+  async #reachUdp(target: Extract<Target, { kind: 'udp' }>, signal: AbortSignal): Promise<UdpEnd> {
     const socket = await openUdp(target, signal)
     return { kind: 'udp', socket, guard: guardOf(target, socket, this.#deps.clock.monotonicMs) }
   }

@@ -8,11 +8,11 @@ import type {
   RecordsEnd,
   StreamEnd
 } from '../relay/index.ts'
-import type { Admission, Admitted } from './admission.ts'
+import type { Admission, AdmittedFlow } from './admission.ts'
 
 /** How a requested flow is admitted, and its two ends then. */
 export interface Carrying<E extends LocalEnd> {
-  readonly admit: (flow: Flow, signal: AbortSignal) => Promise<Admitted<E>>
+  readonly admit: (flow: Flow, signal: AbortSignal) => Promise<AdmittedFlow<E>>
   /** Called once, when the flow is granted. */
   readonly ends: (local: E) => FlowEnds
 }

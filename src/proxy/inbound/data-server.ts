@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream'
 import type { SecureContext, TLSSocket } from 'node:tls'
 import {
   ErrorCode,
+  type HostPort,
   LruMap,
   type Metrics,
   RateLimitedLog,
@@ -11,14 +12,13 @@ import {
   within
 } from '../../core/index.ts'
 import { JOIN_ALPN, type PeerKey, RENEW_ALPN } from '../../identity/index.ts'
-import { DIRECT_PATH, type Path } from '../carriers/index.ts'
+import { DATA_PORT_PATH, type Path } from '../carriers/index.ts'
 import type { ProvenWorkload } from '../deps.ts'
 import { FastPathAcceptor, FIRST_BYTE } from '../fastpath/index.ts'
 import { HandshakeLimiter } from '../handshake-limiter.ts'
 import type { ProxyLimits } from '../limits.ts'
 import { JOIN_TIMEOUT_MS } from '../timing.ts'
-import type { ContextCache } from '../tls/index.ts'
-import { H2_ALPN, isSni, peerChainOf } from '../tls/index.ts'
+import { type ContextCache, H2_ALPN, isSni, peerChainOf } from '../tls/index.ts'
 import { UNAUTHENTICATED_LINES } from '../unauthenticated-lines.ts'
 import { firstByte } from './first-byte.ts'
 import { type InboundContext, InboundSession } from './inbound-session.ts'
@@ -67,7 +67,7 @@ export class DataServer {
   }
 
   /** Binds the data port. Rejects with PORT_IN_USE, or INVALID_OPTION for an address that cannot be bound. */
-  async listen({ host, port }: { readonly host: string; readonly port: number }): Promise<void> {
+  async listen({ host, port }: HostPort): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     this.#tcp.once('error', reject)
     this.#tcp.listen({ host, port }, resolve)
@@ -86,7 +86,7 @@ export class DataServer {
     this.#tcp.on('error', err => this.#context.deps.log.warn('data port failed to accept', { err }))
   }
 
-  address(): { host: string; port: number } {
+  address(): HostPort {
     const bound = this.#tcp.address()
     if (bound === null || typeof bound === 'string') {
       throw new WarrenError(ErrorCode.NotReady, 'the data port is not bound')
@@ -113,7 +113,7 @@ export class DataServer {
     const remote = socket.remoteAddress ?? ''
     firstByte(socket, remote, this.#limiter, byte => {
       if (byte === FIRST_BYTE) this.#fastPathAcceptor.enter(socket, remote)
-      else this.#acceptor(DIRECT_PATH).accept(socket, remote, endOf(socket))
+      else this.#acceptor(DATA_PORT_PATH).accept(socket, remote, endOf(socket))
     })
   }
 

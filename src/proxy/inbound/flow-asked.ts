@@ -1,7 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http2'
-import { ErrorCode, WarrenError } from '../../core/index.ts'
+import { ErrorCode, type Protocol, WarrenError } from '../../core/index.ts'
 import { type Address, formatAddress, parseAddress } from '../../identity/index.ts'
-import type { Protocol } from '../../policy/index.ts'
 import { readOpen } from '../fastpath/index.ts'
 import { flowIdFrom } from '../flow/index.ts'
 import { CONNECT_UDP, HEADER } from '../session/index.ts'

@@ -1,14 +1,15 @@
 import type { ServerHttp2Stream } from 'node:http2'
 import type { TLSSocket } from 'node:tls'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
-import type { FastPathAcceptor, RecordConnection } from '../fastpath/index.ts'
 import {
   canTakeOver,
+  type FastPathAcceptor,
   type FastPathBudget,
   FastPathCuts,
   isPooled,
   MAX_POOLED_PER_SESSION,
   PooledConnection,
+  type RecordConnection,
   ReplayGuard,
   type UpgradePath
 } from '../fastpath/index.ts'

@@ -7,23 +7,23 @@ import {
 import type { TLSSocket } from 'node:tls'
 import { ErrorCode, type RateLimitedLog, silentMetrics, WarrenError, within } from '../../core/index.ts'
 import type { Path } from '../carriers/index.ts'
-import type { PacketPort } from '../datagram/packet/index.ts'
-import { PacketChannel } from '../datagram/packet/index.ts'
+import { PacketChannel, type PacketPort } from '../datagram/packet/index.ts'
 import type { ProvenWorkload, ProxyDeps } from '../deps.ts'
-import type { FastPathAcceptor, PooledConnection } from '../fastpath/index.ts'
-import { FAST_PATH_CUTS_PATH, type FastPathBudget, upgradeThresholdsOf } from '../fastpath/index.ts'
-import type { Flow, FlowTable } from '../flow/index.ts'
-import { type Cut, codeOf } from '../flow/index.ts'
+import {
+  FAST_PATH_CUTS_PATH,
+  type FastPathAcceptor,
+  type FastPathBudget,
+  type PooledConnection,
+  upgradeThresholdsOf
+} from '../fastpath/index.ts'
+import { type Cut, codeOf, type Flow, type FlowTable } from '../flow/index.ts'
 import { greet } from '../hello.ts'
-import type { CapsulesEnd, LocalEnd, StreamEnd } from '../relay/index.ts'
-import { discardEnd, joinFlow } from '../relay/index.ts'
-import type { Liveness, Watched } from '../session/index.ts'
-import { endSession, PROOF_PATH } from '../session/index.ts'
+import { type CapsulesEnd, discardEnd, joinFlow, type LocalEnd, type StreamEnd } from '../relay/index.ts'
+import { endSession, type Liveness, PROOF_PATH, type Watched } from '../session/index.ts'
 import { INBOUND_IDLE_MS, OPEN_TIMEOUT_MS, UDP_IDLE_MS } from '../timing.ts'
 import { isSni, SESSION_WINDOW_BYTES, serverOptions } from '../tls/index.ts'
 import type { Admission } from './admission.ts'
-import type { Carrying } from './carrying.ts'
-import { carryingBytes, carryingDatagrams } from './carrying.ts'
+import { type Carrying, carryingBytes, carryingDatagrams } from './carrying.ts'
 import { askedByHeaders, askedByRecord, type FlowAsked } from './flow-asked.ts'
 import { InboundFastPath } from './inbound-fastpath.ts'
 import { InboundProofs } from './inbound-proofs.ts'

@@ -1,8 +1,8 @@
 import type { Socket as UdpSocket } from 'node:dgram'
 import type { Socket } from 'node:net'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
+import type { PortServer, Target } from '../../workloads/index.ts'
 import { PortGuard } from '../datagram/index.ts'
-import type { LocalTarget, PortServer } from '../deps.ts'
 
 /** Attempts while the listener is replaced, as by a restart. */
 export const MAX_SWITCHES = 3
@@ -11,7 +11,7 @@ export const MAX_SWITCHES = 3
  * Verdict on a connection: it is `proven`, another listener took its place, it ends `elsewhere` than at a socket of
  * this host, or it was reset.
  */
-type Verdict = 'proven' | 'switched' | 'elsewhere' | 'reset'
+type PortFinding = 'proven' | 'switched' | 'elsewhere' | 'reset'
 
 /**
  * Returns the connection that `dial` makes, if it leads to a server that may have the port of `target`; closes it
@@ -22,27 +22,27 @@ type Verdict = 'proven' | 'switched' | 'elsewhere' | 'reset'
  * server. Rejects with DESTINATION_UNREACHABLE, or as `dial` does.
  */
 export async function throughPort(
-  target: Exclude<LocalTarget, { kind: 'udp' }>,
+  target: Exclude<Target, { kind: 'udp' }>,
   dial: () => Promise<Socket>
 ): Promise<Socket> {
   const server = target.kind === 'tcp' ? target.server : undefined
   if (server === undefined) return await dial()
-  let verdict: Verdict = 'switched'
+  let finding: PortFinding = 'switched'
   for (let attempt = 0; attempt < MAX_SWITCHES; attempt += 1) {
     const before = server.holder()
     const socket = await dial()
-    verdict = verdictOf(server, before, socket)
-    if (verdict === 'proven') return socket
+    finding = findingOf(server, before, socket)
+    if (finding === 'proven') return socket
     socket.destroy()
-    // Reported as the failure of any other connection: a server that closes it is not one that is somewhere else.
-    if (verdict === 'reset') throw Object.assign(new Error('reset when it was connected'), { code: 'ECONNRESET' })
+    // Told as the failure of any other connection: a server that hangs up is not one that is somewhere else.
+    if (finding === 'reset') throw Object.assign(new Error('reset when it was connected'), { code: 'ECONNRESET' })
   }
-  // Ignored the first time: the kernel may have answered while it replaced its request by the connection.
-  if (verdict === 'elsewhere') throw server.hidden()
-  throw new WarrenError(ErrorCode.DestinationUnreachable, 'the listener of its port changes again and again')
+  // Not said the first time: the kernel may have been asked while it put the connection in the place of its request.
+  if (finding === 'elsewhere') throw server.hidden()
+  throw new WarrenError(ErrorCode.DestinationUnreachable, 'its port goes from one listener to the next')
 }
 
-function verdictOf(server: PortServer, before: bigint | undefined, socket: Socket): Verdict {
+function findingOf(server: PortServer, before: bigint | undefined, socket: Socket): PortFinding {
   try {
     const after = server.holder()
     if (after === undefined && before === undefined) throw server.hidden()
@@ -53,8 +53,8 @@ function verdictOf(server: PortServer, before: bigint | undefined, socket: Socke
   }
 }
 
-/** Verifies where the connection of `socket` ends. */
-function endOf(server: PortServer, socket: Socket): Verdict {
+/** Where the connection of `socket` ends. */
+function endOf(server: PortServer, socket: Socket): PortFinding {
   const { localAddress, localPort, remoteAddress, remotePort } = socket
   // A socket that was reset has no peer any more.
   if (localAddress === undefined || localPort === undefined) return 'reset'
@@ -73,7 +73,7 @@ function endOf(server: PortServer, socket: Socket): Verdict {
  * start: throws DESTINATION_UNREACHABLE, and closes the socket, if another user has the port.
  */
 export function guardOf(
-  { server }: Extract<LocalTarget, { kind: 'udp' }>,
+  { server }: Extract<Target, { kind: 'udp' }>,
   socket: UdpSocket,
   nowMs: () => number
 ): PortGuard | undefined {

@@ -1,8 +1,7 @@
 import type { ServerHttp2Stream } from 'node:http2'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 import type { PooledConnection } from '../fastpath/index.ts'
-import type { Flow } from '../flow/index.ts'
-import { codeOf } from '../flow/index.ts'
+import { codeOf, type Flow } from '../flow/index.ts'
 import { HEADER, refusalHeaders } from '../session/index.ts'
 
 /** Answers another agent's request for one flow. */

@@ -1,8 +1,8 @@
 import { createSocket, type Socket as UdpSocket } from 'node:dgram'
 import { connect, isIPv6, type Socket } from 'node:net'
-import { ErrorCode, raceAbort, sleep, WarrenError, within } from '../../core/index.ts'
-import type { Protocol } from '../../policy/index.ts'
-import type { LocalTarget, SocketCredentials } from '../deps.ts'
+import { ErrorCode, type Protocol, raceAbort, sleep, WarrenError, within } from '../../core/index.ts'
+import type { Target } from '../../workloads/index.ts'
+import type { SocketCredentials } from '../deps.ts'
 import { TARGET_TIMEOUT_MS } from '../timing.ts'
 import { throughPort } from './port-target.ts'
 import { checkListener, findTarget } from './unix-target.ts'
@@ -17,7 +17,7 @@ const BUSY_POLL_MS = 20
  * served by a user who may. Rejects with DESTINATION_UNREACHABLE, or with the signal's reason.
  */
 export async function dialTarget(
-  target: Exclude<LocalTarget, { kind: 'udp' }>,
+  target: Exclude<Target, { kind: 'udp' }>,
   credentials: Pick<SocketCredentials, 'listenerOf'>,
   signal: AbortSignal
 ): Promise<Socket> {
@@ -41,7 +41,7 @@ export async function dialTarget(
 }
 
 async function dialOnce(
-  target: Exclude<LocalTarget, { kind: 'udp' }>,
+  target: Exclude<Target, { kind: 'udp' }>,
   credentials: Pick<SocketCredentials, 'listenerOf'>,
   signal: AbortSignal
 ): Promise<Socket> {
@@ -78,7 +78,7 @@ function isBusy(err: unknown): boolean {
  * Rejects with DESTINATION_UNREACHABLE when no socket can be opened, or with the signal's reason.
  */
 export async function openUdp(
-  { host, port }: Extract<LocalTarget, { kind: 'udp' }>,
+  { host, port }: Extract<Target, { kind: 'udp' }>,
   signal: AbortSignal
 ): Promise<UdpSocket> {
   signal.throwIfAborted()
@@ -103,8 +103,8 @@ export async function openUdp(
   }
 }
 
-/** Protocol that a target serves. */
-export function protocolOf(target: LocalTarget): Protocol {
+/** What a target serves. */
+export function protocolOf(target: Target): Protocol {
   return target.kind === 'unix' ? target.protocol : target.kind
 }
 

@@ -2,7 +2,7 @@ import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { createServer, type SecureContext, type Server, type TLSSocket } from 'node:tls'
 import { JOIN_ALPN, RENEW_ALPN } from '../../identity/index.ts'
-import type { Credentials } from '../deps.ts'
+import type { TlsCredentials } from '../deps.ts'
 import type { HandshakeLimiter } from '../handshake-limiter.ts'
 import { HANDSHAKE_TIMEOUT_MS } from '../timing.ts'
 import { contextOptions, H2_ALPN, TLS_POLICY } from '../tls/index.ts'
@@ -11,8 +11,8 @@ export interface TlsAcceptorOptions {
   readonly limiter: HandshakeLimiter
   /** Returns the context for a server name, or undefined for the default one, which a joiner sees. */
   readonly choose: (servername: string) => Promise<SecureContext | undefined>
-  readonly defaults: () => { readonly credentials: Credentials; readonly roots: readonly string[] }
-  /** Receives each socket whose handshake is done, with any certificate. */
+  readonly defaults: () => { readonly credentials: TlsCredentials; readonly roots: readonly string[] }
+  /** Gets each socket whose handshake is done, whatever certificate it showed. */
   readonly onSecure: (socket: TLSSocket, remote: string) => void
   readonly onFailure: (err: Error, remote: string) => void
 }

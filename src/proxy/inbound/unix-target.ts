@@ -1,9 +1,10 @@
 import type { Socket } from 'node:net'
 import { type FoundSocket, findOwnSocket, findSocket, sameUser } from '../../attest/index.ts'
 import { ErrorCode, raceAbort, WarrenError } from '../../core/index.ts'
-import type { LocalTarget, SocketCredentials } from '../deps.ts'
+import type { Target } from '../../workloads/index.ts'
+import type { SocketCredentials } from '../deps.ts'
 
-type UnixTarget = Extract<LocalTarget, { kind: 'unix' }>
+type UnixTarget = Extract<Target, { kind: 'unix' }>
 
 /**
  * Finds the socket of a target: at its path in its owner's view or, if the agent made it, in the directory that the

@@ -1,7 +1,10 @@
-import type { PooledConnection, RecordConnection, RecordConnectionEvents } from '../fastpath/index.ts'
-import { MAX_CONTENT_BYTES } from '../fastpath/index.ts'
-import type { ByteLeg, JoiningLeg, LegEvents } from '../flow/index.ts'
-import { type Cut, type CutKind, LINK_LOST } from '../flow/index.ts'
+import {
+  MAX_CONTENT_BYTES,
+  type PooledConnection,
+  type RecordConnection,
+  type RecordConnectionEvents
+} from '../fastpath/index.ts'
+import { type ByteLeg, type Cut, type CutKind, type JoiningLeg, type LegEvents, LINK_LOST } from '../flow/index.ts'
 import { REASON_GRACE_MS } from '../timing.ts'
 import { Milestones } from './milestones.ts'
 

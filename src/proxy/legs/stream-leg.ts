@@ -1,8 +1,6 @@
 import type { Http2Stream } from 'node:http2'
-import type { Cut } from '../flow/index.ts'
-import { type CutKind, codeOf, cutOf } from '../flow/index.ts'
-import type { Manner } from './duplex-leg.ts'
-import { DuplexLeg } from './duplex-leg.ts'
+import { type Cut, type CutKind, codeOf, cutOf } from '../flow/index.ts'
+import { DuplexLeg, type Manner } from './duplex-leg.ts'
 
 /** A CONNECT stream to the other agent. */
 export function streamLeg(stream: Http2Stream): DuplexLeg {

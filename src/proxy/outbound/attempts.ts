@@ -10,10 +10,13 @@ const MAX_CLAUSE = 120
 /** Results of the instances of one connection, for the error if none accepts it. */
 export class Attempts {
   readonly #considered: readonly Candidate[]
+  readonly #problemOf: (registrationId: string) => string | undefined
   readonly #failed: Array<{ readonly candidate: Candidate; readonly error: WarrenError }> = []
 
-  constructor(considered: readonly Candidate[]) {
+  /** `problemOf` says why a registration of this host fails. */
+  constructor(considered: readonly Candidate[], problemOf: (registrationId: string) => string | undefined) {
     this.#considered = considered
+    this.#problemOf = problemOf
   }
 
   failed(candidate: Candidate, error: WarrenError): void {
@@ -47,9 +50,10 @@ export class Attempts {
   #skipped(): string[] {
     return this.#considered.flatMap(candidate => {
       const why = ineligibleReason(candidate)
-      return why === undefined || this.#failed.some(failed => failed.candidate === candidate)
-        ? []
-        : [`${formatAddress(candidate.address)} is ${why}`]
+      if (why === undefined || this.#failed.some(failed => failed.candidate === candidate)) return []
+      const { address, health, local, registrationId } = candidate
+      const problem = local && why === health ? this.#problemOf(registrationId) : undefined
+      return [`${formatAddress(address)} is ${problem === undefined ? why : `${why}: ${problem}`}`]
     })
   }
 }

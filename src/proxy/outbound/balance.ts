@@ -58,9 +58,9 @@ export function requireFits(strategy: Strategy, destination: Pattern): void {
   })
 }
 
-/** Reason why an instance is not tried; undefined if it is. */
-export function ineligibleReason({ health, problem, draining, local, suspect }: Candidate): string | undefined {
-  if (health !== 'passing') return problem === undefined ? health : `${health}: ${problem}`
+/** Why an instance is not tried; undefined if it is. */
+export function ineligibleReason({ health, draining, local, suspect }: Candidate): string | undefined {
+  if (health !== 'passing') return health
   if (draining) return 'draining'
   return suspect && !local ? 'on a host that does not answer' : undefined
 }

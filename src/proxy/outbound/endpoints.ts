@@ -1,13 +1,10 @@
 import type { Socket } from 'node:net'
-import type { LocalUser } from '../../attest/index.ts'
-import { accountOf, sameUser } from '../../attest/index.ts'
-import { ErrorCode, RateLimitedLog, silentMetrics, WarrenError, within } from '../../core/index.ts'
+import { accountOf, type LocalUser, sameUser } from '../../attest/index.ts'
+import { ErrorCode, type Protocol, RateLimitedLog, silentMetrics, WarrenError, within } from '../../core/index.ts'
 import { type Address, formatAddress, type Pattern } from '../../identity/index.ts'
-import type { Protocol } from '../../policy/index.ts'
-import { DIRECT_PATH } from '../carriers/index.ts'
+import { EXPECTED_CARRIER } from '../carriers/index.ts'
 import type { ProxyDeps } from '../deps.ts'
-import type { Flow } from '../flow/index.ts'
-import { type FlowTable, newFlowId } from '../flow/index.ts'
+import { type Flow, type FlowTable, newFlowId } from '../flow/index.ts'
 import { errorFrame, helloFrame } from '../hello.ts'
 import { limitExceeded, type ProxyLimits } from '../limits.ts'
 import { endsFrom, joinFlow } from '../relay/index.ts'
@@ -217,7 +214,7 @@ export class Endpoints {
       sourceId: source.registrationId,
       sourceMachine: this.#deps.machine,
       protocol,
-      carrier: DIRECT_PATH.name
+      carrier: EXPECTED_CARRIER
     })
   }
 }

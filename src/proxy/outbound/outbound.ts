@@ -1,10 +1,8 @@
-import { ErrorCode, type Logger, WarrenError, within } from '../../core/index.ts'
+import { ErrorCode, type Logger, type Protocol, WarrenError, within } from '../../core/index.ts'
 import { formatAddress, type Pattern, spiffeIdOf } from '../../identity/index.ts'
-import type { Protocol } from '../../policy/index.ts'
-import { DIRECT_PATH } from '../carriers/index.ts'
+import { EXPECTED_CARRIER } from '../carriers/index.ts'
 import type { Candidate, ProxyDeps } from '../deps.ts'
-import type { Flow, FlowTable } from '../flow/index.ts'
-import { SAME_HOST } from '../flow/index.ts'
+import { type Flow, type FlowTable, SAME_HOST } from '../flow/index.ts'
 import { greet } from '../hello.ts'
 import type { Admission } from '../inbound/index.ts'
 import { discardEnd, type FlowEnd } from '../relay/index.ts'
@@ -119,7 +117,7 @@ export class Outbound {
     discard: (result: T) => void = () => {}
   ): Promise<T> {
     const { order, allowed } = this.#allowed(flow, request)
-    const attempts = new Attempts(allowed)
+    const attempts = new Attempts(allowed, id => this.#deps.local.problemOf?.(id))
     const { monotonicMs } = this.#deps.clock
     const untilMs = monotonicMs() + ATTEMPTS_TIMEOUT_MS
     const share = (): number => Math.max(MIN_ATTEMPT_MS, Math.min(ATTEMPT_TIMEOUT_MS, untilMs - monotonicMs()))
@@ -197,7 +195,7 @@ export class Outbound {
   #setDestination(flow: Flow, candidate: Candidate): void {
     flow.destination = candidate
     flow.direction = candidate.local ? 'local' : 'outbound'
-    flow.carrier = candidate.local ? SAME_HOST : DIRECT_PATH.name
+    flow.carrier = candidate.local ? SAME_HOST : EXPECTED_CARRIER
   }
 
   #reached(candidate: Candidate): Reached {

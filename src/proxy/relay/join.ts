@@ -1,10 +1,15 @@
-import type { DatagramLeg } from '../datagram/index.ts'
-import { CapsuleLeg, type DatagramSpliceOptions, FramedLeg, spliceDatagrams, UdpLeg } from '../datagram/index.ts'
+import {
+  CapsuleLeg,
+  type DatagramLeg,
+  type DatagramSpliceOptions,
+  FramedLeg,
+  spliceDatagrams,
+  UdpLeg
+} from '../datagram/index.ts'
 import type { ByteLeg, Cut, Flow } from '../flow/index.ts'
 import { pooledLeg, reuseReads, socketLeg, streamLeg } from '../legs/index.ts'
 import type { DatagramEnd, FlowEnds } from './ends.ts'
-import type { Relay } from './relay.ts'
-import { relay } from './relay.ts'
+import { type Relay, relay } from './relay.ts'
 import { upgrade, whenWorthIt } from './upgrade.ts'
 
 /** Joins the two ends of a flow as its protocol requires. Resolves when it has ended. Never rejects. */

@@ -1,6 +1,5 @@
 import type { ByteLeg, Cut, Flow, JoiningLeg } from '../flow/index.ts'
-import type { SideName, SideOwner } from './side.ts'
-import { Side } from './side.ts'
+import { Side, type SideName, type SideOwner } from './side.ts'
 
 /** Joins the two legs of a flow until both directions have ended independently, and counts their bytes. */
 export function relay(flow: Flow, source: ByteLeg, destination: ByteLeg): Relay {

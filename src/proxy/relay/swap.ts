@@ -1,5 +1,4 @@
-import type { ByteLeg, LegEvents } from '../flow/index.ts'
-import { type Cut, LINK_LOST } from '../flow/index.ts'
+import { type ByteLeg, type Cut, type LegEvents, LINK_LOST } from '../flow/index.ts'
 
 export interface Moving {
   /** Receives the bytes in order. `follow` makes its leg continue or pause reading, as there is room. */

@@ -1,13 +1,14 @@
 import type { ClientHttp2Stream } from 'node:http2'
 import { type Logger, type Metrics, within } from '../../core/index.ts'
 import type { Exporter } from '../aead/index.ts'
-import type { FastPathCuts, RecordConnection } from '../fastpath/index.ts'
 import {
   canTakeOver,
   dialFastPath,
   type FastPathBudget,
+  type FastPathCuts,
   MAX_POOLED_PER_SESSION,
   PooledConnection,
+  type RecordConnection,
   type UpgradePath,
   type UpgradeThresholds
 } from '../fastpath/index.ts'

@@ -2,14 +2,12 @@ import type { ClientHttp2Stream, OutgoingHttpHeaders } from 'node:http2'
 import { ErrorCode, type Logger, type Metrics, raceAbort, silentMetrics, WarrenError } from '../../core/index.ts'
 import type { Path } from '../carriers/index.ts'
 import type { PacketPort } from '../datagram/packet/index.ts'
-import type { Candidate, Credentials, ProvenWorkload, ProxyDeps } from '../deps.ts'
-import type { FastPathBudget, UpgradeThresholds } from '../fastpath/index.ts'
-import { PooledConnectionLost } from '../fastpath/index.ts'
+import type { Candidate, ProvenWorkload, ProxyDeps, TlsCredentials } from '../deps.ts'
+import { type FastPathBudget, PooledConnectionLost, type UpgradeThresholds } from '../fastpath/index.ts'
 import { codeOf } from '../flow/index.ts'
 import { limitExceeded } from '../limits.ts'
 import type { CapsulesEnd, RecordsEnd, StreamEnd } from '../relay/index.ts'
-import type { Dialled } from '../tls/index.ts'
-import { OWN_STREAMS } from '../tls/index.ts'
+import { type Dialled, OWN_STREAMS } from '../tls/index.ts'
 import { ask } from './ask.ts'
 import { ClientFastPath } from './client-fastpath.ts'
 import { endSession } from './end-session.ts'
@@ -137,7 +135,7 @@ export class ClientSession {
    * Proves to the other agent that our renewed certificate is ours, and makes it prove its own, so that the flows of
    * this session outlive the certificates that it began with. Rejects, and changes nothing, when either is not proved.
    */
-  async prove(credentials: Credentials, verifier: ProxyDeps['verifier'], signal: AbortSignal): Promise<void> {
+  async prove(credentials: TlsCredentials, verifier: ProxyDeps['verifier'], signal: AbortSignal): Promise<void> {
     await this.ends.prove(credentials, verifier, signal)
   }
 

@@ -1,6 +1,6 @@
 import type { OutgoingHttpHeaders } from 'node:http2'
+import type { Protocol } from '../../core/index.ts'
 import { formatAddress } from '../../identity/index.ts'
-import type { Protocol } from '../../policy/index.ts'
 import type { Candidate } from '../deps.ts'
 import type { PooledOpen } from '../fastpath/index.ts'
 import { CONNECT_UDP, HEADER } from './headers.ts'

@@ -1,8 +1,7 @@
 import type { TLSSocket } from 'node:tls'
 import type { Logger } from '../../core/index.ts'
 import type { Path } from '../carriers/index.ts'
-import type { PacketPort, Remote } from '../datagram/packet/index.ts'
-import { PacketChannel } from '../datagram/packet/index.ts'
+import { PacketChannel, type PacketPort, type Remote } from '../datagram/packet/index.ts'
 import type { Candidate } from '../deps.ts'
 
 export interface PacketPathOptions {

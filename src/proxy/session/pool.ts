@@ -9,15 +9,14 @@ import {
   silentMetrics,
   WarrenError
 } from '../../core/index.ts'
-import { ANY_CARRIER, type Carried, type Carrier, carriers } from '../carriers/index.ts'
+import { ANY_CARRIER, type Carried, type Carrier } from '../carriers/index.ts'
 import type { PacketPort } from '../datagram/packet/index.ts'
 import type { Candidate, ProvenWorkload, ProxyDeps } from '../deps.ts'
 import { type FastPathBudget, upgradeThresholdsOf } from '../fastpath/index.ts'
 import { limitExceeded, type ProxyLimits } from '../limits.ts'
 import { PathMemory } from '../path-memory.ts'
 import { CARRIER_STAGGER_MS, SESSION_IDLE_MS } from '../timing.ts'
-import type { CachedContext, ContextCache, DialOptions } from '../tls/index.ts'
-import { sniOf } from '../tls/index.ts'
+import { type CachedContext, type ContextCache, type DialOptions, sniOf } from '../tls/index.ts'
 import { ClientSession } from './client-session.ts'
 import type { Liveness } from './liveness.ts'
 import { provenDestination } from './proven-destination.ts'
@@ -25,6 +24,8 @@ import { SessionProver } from './session-prover.ts'
 
 export interface SessionPoolOptions {
   readonly deps: ProxyDeps
+  /** Best first. */
+  readonly carriers: readonly Carrier[]
   readonly limits: ProxyLimits
   readonly contexts: ContextCache
   readonly liveness: Liveness
@@ -58,7 +59,7 @@ export class SessionPool {
   readonly #prover: SessionProver
   readonly #stopping: AbortSignal
 
-  constructor({ deps, limits, contexts, liveness, packets, fastPath, stopping }: SessionPoolOptions) {
+  constructor({ deps, carriers: all, limits, contexts, liveness, packets, fastPath, stopping }: SessionPoolOptions) {
     this.#deps = deps
     this.#limits = limits
     this.#contexts = contexts
@@ -67,7 +68,6 @@ export class SessionPool {
     this.#fastPath = fastPath
     const { monotonicMs } = deps.clock
     const { carrier: choice } = deps
-    const all = carriers(deps)
     this.#carriers = choice === ANY_CARRIER ? all : all.filter(({ name }) => name === choice)
     this.#failed = new Map(this.#carriers.map(carrier => [carrier, new PathMemory(carrier.backoff, monotonicMs)]))
     // An agent that must not reach others directly must not send datagrams directly either.

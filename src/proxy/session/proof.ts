@@ -4,7 +4,7 @@ import type { TLSSocket } from 'node:tls'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { CONTEXT, parseCertificate, signP256, verifyP256 } from '../../identity/index.ts'
 import { create, decode, proxyPb, readBody, toBinary } from '../../wire/index.ts'
-import type { Credentials, ProvenWorkload, ProxyDeps } from '../deps.ts'
+import type { ProvenWorkload, ProxyDeps, TlsCredentials } from '../deps.ts'
 import { codeOf } from '../flow/index.ts'
 import { ask } from './ask.ts'
 
@@ -26,8 +26,8 @@ export interface Proved {
   readonly leafDer: Uint8Array
 }
 
-/** Proves that this end of a TLS connection holds `credentials` too. Returns the bytes of a SessionProof. */
-export function makeProof(socket: TLSSocket, role: Role, { certPem, key }: Credentials): Uint8Array {
+/** Proves that who is at this end of a TLS connection holds `credentials` too. Bytes of a SessionProof. */
+export function makeProof(socket: TLSSocket, role: Role, { certPem, key }: TlsCredentials): Uint8Array {
   const certificateChain = [...certPem.matchAll(BLOCK)].map(([pem]) => Uint8Array.from(new X509Certificate(pem).raw))
   const signature = signP256(key, CONTEXT.sessionProof, content(socket, role))
   return toBinary(proxyPb.SessionProofSchema, create(proxyPb.SessionProofSchema, { certificateChain, signature }))

@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
-import type { Credentials, ProvenWorkload, ProxyDeps } from '../deps.ts'
+import type { ProvenWorkload, ProxyDeps, TlsCredentials } from '../deps.ts'
 import { REPLACED_PAUSE_MS } from '../timing.ts'
 import type { Dialled } from '../tls/index.ts'
 import { checkProof, exchangeProofs, makeProof } from './proof.ts'
@@ -76,7 +76,7 @@ export class ProvenEnds {
    * Rejects with CERTIFICATE_REFUSED, though both are proved, when the other end has not renewed a certificate that it
    * should have by now.
    */
-  async prove(credentials: Credentials, verifier: ProxyDeps['verifier'], signal: AbortSignal): Promise<void> {
+  async prove(credentials: TlsCredentials, verifier: ProxyDeps['verifier'], signal: AbortSignal): Promise<void> {
     const { dialled, proven, wallMs } = this.#options
     this.#isProving = true
     try {

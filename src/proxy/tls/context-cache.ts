@@ -1,5 +1,5 @@
 import type { SecureContext } from 'node:tls'
-import type { Credentials } from '../deps.ts'
+import type { TlsCredentials } from '../deps.ts'
 import { makeContext } from './tls-options.ts'
 
 interface Entry {
@@ -22,10 +22,10 @@ export interface CachedContext {
  */
 export class ContextCache {
   readonly #entries = new Map<string, Entry>()
-  readonly #svid: (registrationId: string) => Promise<Credentials>
+  readonly #svid: (registrationId: string) => Promise<TlsCredentials>
   readonly #roots: () => readonly string[]
 
-  constructor(svid: (registrationId: string) => Promise<Credentials>, roots: () => readonly string[]) {
+  constructor(svid: (registrationId: string) => Promise<TlsCredentials>, roots: () => readonly string[]) {
     this.#svid = svid
     this.#roots = roots
   }

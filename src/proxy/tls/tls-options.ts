@@ -1,6 +1,6 @@
 import { constants } from 'node:crypto'
 import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls'
-import type { Credentials } from '../deps.ts'
+import type { TlsCredentials } from '../deps.ts'
 
 export const H2_ALPN = 'h2'
 
@@ -28,7 +28,7 @@ export function isSni(name: string): boolean {
 }
 
 /** Options of a TLS context that shows `credentials` and trusts `roots`. */
-export function contextOptions(credentials: Credentials, roots: readonly string[]): SecureContextOptions {
+export function contextOptions(credentials: TlsCredentials, roots: readonly string[]): SecureContextOptions {
   return {
     ...TLS_POLICY,
     cert: credentials.certPem,
@@ -37,6 +37,6 @@ export function contextOptions(credentials: Credentials, roots: readonly string[
   }
 }
 
-export function makeContext(credentials: Credentials, roots: readonly string[]): SecureContext {
+export function makeContext(credentials: TlsCredentials, roots: readonly string[]): SecureContext {
   return createSecureContext(contextOptions(credentials, roots))
 }

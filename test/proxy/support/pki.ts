@@ -20,7 +20,7 @@ import {
   verifyNodeChain,
   verifyWorkload
 } from '../../../src/identity/index.ts'
-import type { Credentials, WorkloadVerdict } from '../../../src/proxy/index.ts'
+import type { TlsCredentials, WorkloadVerdict } from '../../../src/proxy/index.ts'
 
 export const TRUST_DOMAIN = 'test.example'
 
@@ -96,14 +96,14 @@ export async function svidOf(
   node: TestNode,
   spiffeId: string,
   dates: { nowMs?: number; lifetimeMs?: number } = {}
-): Promise<Credentials> {
+): Promise<TlsCredentials> {
   const key = generateSigningKeyPair()
   const publicKey = createPublicKey(key)
   const leaf = await issueWorkload({ node: node.issuer, spiffeId, publicKey, nowMs: Date.now(), ...dates })
   return { certPem: toPem(leaf) + node.issuersPem, key }
 }
 
-export async function agentCredentials(node: TestNode): Promise<Credentials> {
+export async function agentCredentials(node: TestNode): Promise<TlsCredentials> {
   const key = generateSigningKeyPair()
   const publicKey = createPublicKey(key)
   const options = { node: node.issuer, trustDomain: TRUST_DOMAIN, machine: node.machine, publicKey, nowMs: Date.now() }

@@ -26,14 +26,14 @@ import {
 import {
   type Candidate,
   type CarrierChoice,
-  type Credentials,
   createDataPlane,
   type DataPlane,
-  type LocalTarget,
   type ProxyDeps,
   type ProxyLimits,
-  type Strategy
+  type Strategy,
+  type TlsCredentials
 } from '../../../src/proxy/index.ts'
+import type { Target } from '../../../src/workloads/index.ts'
 import { recordingMetrics } from '../../harness/recording-metrics.ts'
 import { privateDirectory } from '../../harness/temporary.ts'
 import { agentCredentials, svidOf, type TestNode, TestPki, TRUST_DOMAIN } from './pki.ts'
@@ -53,7 +53,7 @@ export interface Registration {
   readonly id: string
   readonly address: Address
   readonly machine: string
-  readonly target: LocalTarget | undefined
+  readonly target: Target | undefined
   health: Candidate['health']
   /** Whether hosts other than its own know it. */
   announced: boolean
@@ -134,8 +134,8 @@ export class Host {
   /** Of the SVIDs that are issued from now on. */
   svidLifetimeMs = 3_600_000
   proxy: DataPlane
-  readonly #svids = new Map<string, Promise<Credentials>>()
-  #agent: Credentials | undefined
+  readonly #svids = new Map<string, Promise<TlsCredentials>>()
+  #agent: TlsCredentials | undefined
   readonly #options: HostOptions
   readonly #logWaiters = new Set<() => void>()
 
@@ -159,7 +159,7 @@ export class Host {
   }
 
   /** Registers an address (four components) on this host. */
-  register(name: string, target?: LocalTarget): Registration {
+  register(name: string, target?: Target): Registration {
     const registration: Registration = {
       id: randomBytes(32).toString('hex'),
       address: parseAddress(`${name}.${this.machine}`),
@@ -213,7 +213,7 @@ export class Host {
     this.#svids.delete(id)
   }
 
-  svid(id: string): Promise<Credentials> {
+  svid(id: string): Promise<TlsCredentials> {
     const registration = this.world.registrations.get(id)
     if (registration?.machine !== this.machine) {
       return Promise.reject(new WarrenError(ErrorCode.InvalidSource, 'not registered here'))
@@ -348,6 +348,8 @@ export class Host {
       renew: async (socket: TLSSocket) => void socket.end(),
       openStream: peer => this.openStream(peer),
       openRelayed: peer => this.openRelayed(peer),
+      askAlive: async () => {},
+      helperFor: async () => 'gamma',
       carrier: this.#options.carrier ?? 'direct',
       dataListen: { host: '127.0.0.1', port: 0 },
       runtimeDir: mkdtempSync(join(world.directory, 'run-')),
@@ -379,7 +381,7 @@ export async function listenAt(world: World, path: string, onConnection: (socket
   return server
 }
 
-function serves(target: LocalTarget, protocol: 'tcp' | 'udp'): boolean {
+function serves(target: Target, protocol: 'tcp' | 'udp'): boolean {
   return (target.kind === 'unix' ? target.protocol : target.kind) === protocol
 }
 

@@ -9,8 +9,8 @@ interface Epoch {
   readonly window: ReplayWindow
 }
 
-/** Opens packets from the other end of a session: those of the current epoch, the one before and the one after. */
-export class Opener {
+/** Opens what the other end of a session sends, of the epoch that it is in, the one before and the one after. */
+export class LinkOpener {
   readonly #exporter: Exporter
   readonly #sender: Sender
   #previous: Epoch | undefined

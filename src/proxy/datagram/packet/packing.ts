@@ -1,7 +1,7 @@
 import { atEndOfTurn } from '../../../core/index.ts'
 import { Kind } from './format.ts'
 import { largestAmongOthers, OutgoingPacket, type PacketSource } from './outgoing.ts'
-import type { Path } from './path.ts'
+import type { DatagramPath } from './path.ts'
 import type { SealedLink } from './sealed-link.ts'
 
 /** Puts the datagrams of one turn of the event loop into packets, as many of one stream into each as fit. */
@@ -14,8 +14,8 @@ export class Packing {
     this.#link = link
   }
 
-  /** Accepts a datagram that fits in a packet of `path`. Reports to `source` if it is dropped later. */
-  add(path: Path, streamId: number, payload: Buffer, source: PacketSource | undefined): void {
+  /** Takes a datagram that fits in a packet of `path`. One that is dropped later is told to `source`. */
+  add(path: DatagramPath, streamId: number, payload: Buffer, source: PacketSource | undefined): void {
     this.#outgoing ??= new OutgoingPacket()
     const outgoing = this.#outgoing
     if (outgoing.isEmpty || !outgoing.hasRoom(streamId, path.remote, payload.length, path.size)) {

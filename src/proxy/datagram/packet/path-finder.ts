@@ -2,7 +2,7 @@ import type { Logger } from '../../../core/index.ts'
 import type { Remote } from '../../../udp/index.ts'
 import type { Sender } from '../../aead/index.ts'
 import { Kind, SIZES } from './format.ts'
-import { Path } from './path.ts'
+import { DatagramPath } from './path.ts'
 import { PendingPings } from './pending-pings.ts'
 import { encodeProbe, newToken, type Probe } from './probe.ts'
 import type { SealedLink } from './sealed-link.ts'
@@ -36,7 +36,7 @@ export class PathFinder {
   readonly #options: PathFinderOptions
   readonly #pings = new PendingPings()
   #remotes: readonly Remote[]
-  #path: Path | undefined
+  #path: DatagramPath | undefined
   #nextProbeMs = 0
   #pauseMs = PING_MS
   #timer: NodeJS.Timeout | undefined
@@ -47,8 +47,8 @@ export class PathFinder {
     this.#remotes = options.remotes.slice(0, MAX_REMOTES)
   }
 
-  /** The path on which packets arrive now. */
-  get path(): Path | undefined {
+  /** Where packets arrive now. */
+  get path(): DatagramPath | undefined {
     return this.#path
   }
 
@@ -91,7 +91,7 @@ export class PathFinder {
     // The first of several addresses to answer stays; the server's end follows a client whose address changed.
     if (path !== undefined && this.#options.role === 'client') return
     this.#pauseMs = PING_MS
-    this.#path = new Path(ping.remote, features, ping.size, this.#options.nowMs())
+    this.#path = new DatagramPath(ping.remote, features, ping.size, this.#options.nowMs())
     this.#options.log.debug('datagram path found', { machine: this.#options.machine, remote: ping.remote.address })
     this.#grow(this.#path)
   }
@@ -125,7 +125,7 @@ export class PathFinder {
     this.#pauseMs = PING_MS
   }
 
-  #grow(path: Path): void {
+  #grow(path: DatagramPath): void {
     const larger = path.nextSize()
     if (larger !== undefined) this.#ping(path.remote, larger)
   }

@@ -10,9 +10,9 @@ const DEAD_MS = 2_000
 /** Attempts at a larger size. After that many, the size stays until the path is found again. */
 const MAX_GROWTH = 3
 
-/** A path on which packets arrive, and the facts known about it. */
-export class Path {
-  /** The same object as long as the path exists. */
+/** A way that packets arrive by, and what is known of it. */
+export class DatagramPath {
+  /** The same object as long as the path lives. */
   readonly remote: Remote
   /** Whether the other end opens packets with several datagrams. */
   readonly packs: boolean

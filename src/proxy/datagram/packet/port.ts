@@ -1,6 +1,6 @@
 import { createSocket } from 'node:dgram'
 import { isIP, isIPv6 } from 'node:net'
-import type { Logger } from '../../../core/index.ts'
+import type { HostPort, Logger } from '../../../core/index.ts'
 import { type DropListener, growPortBuffers, type Remote, type UdpEndpoint, udpEndpoint } from '../../../udp/index.ts'
 import { decodeHeader, MAX_PACKET_BYTES } from './format.ts'
 
@@ -30,7 +30,7 @@ export class PacketPort {
   }
 
   /** Binds beside the TCP port. Never rejects: a failure is logged. */
-  async bind({ host, port }: { readonly host: string; readonly port: number }): Promise<void> {
+  async bind({ host, port }: HostPort): Promise<void> {
     this.#is6 = isIPv6(host)
     const type = this.#is6 ? 'udp6' : 'udp4'
     // Addresses are literal, and the usual look-up would cost a turn of the event loop for each packet.

@@ -1,9 +1,9 @@
 import type { DropListener, Remote } from '../../../udp/index.ts'
 import type { Exporter, Sender } from '../../aead/index.ts'
 import { packetTag } from './keys.ts'
-import { Opener } from './opener.ts'
+import { LinkOpener } from './opener.ts'
 import type { PacketPort } from './port.ts'
-import { Sealer, type SealerLimits } from './sealer.ts'
+import { LinkSealer, type SealerLimits } from './sealer.ts'
 
 export interface SealedLinkOptions {
   readonly port: PacketPort
@@ -21,16 +21,16 @@ export interface SealedLinkOptions {
  */
 export class SealedLink {
   readonly #port: PacketPort
-  readonly #sealer: Sealer
-  readonly #opener: Opener
+  readonly #sealer: LinkSealer
+  readonly #opener: LinkOpener
   readonly #tag: string
 
   /** Throws once the session has closed. */
   constructor({ port, exporter, role, nowMs, limits }: SealedLinkOptions) {
     const other = role === 'client' ? 'server' : 'client'
     this.#port = port
-    this.#sealer = new Sealer(exporter, role, nowMs, limits)
-    this.#opener = new Opener(exporter, other)
+    this.#sealer = new LinkSealer(exporter, role, nowMs, limits)
+    this.#opener = new LinkOpener(exporter, other)
     this.#tag = packetTag(exporter, other).toString('latin1')
   }
 
@@ -49,7 +49,7 @@ export class SealedLink {
     this.#sealer.confirm(epoch)
   }
 
-  /** Same as `Sealer.sealInPlace`. */
+  /** As `LinkSealer.sealInPlace`. */
   readonly sealInPlace = (packet: Buffer): boolean => {
     try {
       return this.#sealer.sealInPlace(packet)
@@ -61,7 +61,7 @@ export class SealedLink {
   /** Sends a sealed packet. Returns false if it was dropped at once. */
   readonly send = (packet: Buffer, to: Remote, onDrop?: DropListener): boolean => this.#port.send(packet, to, onDrop)
 
-  /** Same as `Opener.open`. */
+  /** As `LinkOpener.open`. */
   open(packet: Buffer): Buffer | undefined {
     try {
       return this.#opener.open(packet)

@@ -19,7 +19,7 @@ const MAX_PACKETS = 2 ** 32
  *
  * Moves to the next epoch only once the other end has answered in this one, so that it is never more than one ahead.
  */
-export class Sealer {
+export class LinkSealer {
   readonly #exporter: Exporter
   readonly #sender: Sender
   readonly #nowMs: () => number

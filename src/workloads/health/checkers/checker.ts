@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import type { RegisterInput } from '../../register-input.ts'
-import type { Target } from '../../workload.ts'
+import type { Target } from '../../target.ts'
 
 /** The target that a registration asks for, before anything is made for it. */
 export type WantedTarget = NonNullable<RegisterInput['target']>

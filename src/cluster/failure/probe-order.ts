@@ -4,7 +4,7 @@ import type { PeerKey } from '../../identity/index.ts'
  * Takes one of a changing set of members after the other, in an order that is shuffled anew for each pass: each comes
  * within two passes, and two hosts do not go in step.
  */
-export class Rotation {
+export class ProbeOrder {
   readonly #all: () => readonly PeerKey[]
   readonly #random: () => number
   #pass: PeerKey[] = []
