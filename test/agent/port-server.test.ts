@@ -161,5 +161,5 @@ test('a registration knows the user of its port from the start, and who register
     refusal(ErrorCode.InvalidArgument, /knows no user "nobody-here"/)
   )
   const datagrams = await host.register({ target: { kind: 'udp', address: ':53' } })
-  assert.equal(datagrams.workload.check, 'holder')
+  assert.equal(datagrams.workload.check?.name, 'holder')
 })

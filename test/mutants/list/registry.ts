@@ -202,8 +202,8 @@ export const REGISTRY: readonly Mutant[] = [
   {
     breaks: 'No head asks for a lease above the longest.',
     file: 'src/registry/head.ts',
-    find: ' || wire.leaseMs > MAX_LEASE_MS) throw',
-    replace: ') throw',
+    find: ' || wire.leaseMs > MAX_LEASE_MS)',
+    replace: ')',
     tests: ['test/registry/commitment.test.ts']
   },
   {
