@@ -30,6 +30,7 @@ import {
   addUnrevoke,
   addUp
 } from './commands/index.ts'
+import { refuseEmptyValues } from './options/index.ts'
 
 const AFTER = `
 Addresses are SCOPE.GROUP.NAME.RESOURCE[.MACHINE], as in dev.web.nginx.default; in a pattern each part may be * or {a,b}.
@@ -82,6 +83,7 @@ export function buildProgram(): Command {
     program.commandsGroup(heading)
     for (const add of adders) add(program)
   }
+  refuseEmptyValues(program)
   return program
 }
 

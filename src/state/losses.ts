@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { lstatSync } from 'node:fs'
 import { ErrorCode, type Logger, WarrenError } from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
-import { canBeWithout, lost } from './cure.ts'
+import { canBeWithout, lost, lostAll } from './cure.ts'
 import { DATABASE, MANIFEST, VaultFile } from './names.ts'
 import type { Store } from './store.ts'
 import type { Vault } from './vault.ts'
@@ -30,7 +30,14 @@ export function requireDatabaseFile(vault: Vault, accept: boolean): void {
   if (accept || !isMember(vault)) return
   const path = vault.path(DATABASE)
   const size = lstatSync(path, { throwIfNoEntry: false })?.size
-  if (size === undefined || size === 0) throw databaseLost(path, size === undefined ? 'is missing' : 'is empty')
+  if (size !== undefined && size > 0) return
+  // All that is lost at once: consent to one loss is consent to every one.
+  const also = missingFiles(vault, { setting: () => undefined })
+  throw databaseLost(
+    path,
+    size === undefined ? 'is missing' : 'is empty',
+    also.length === 0 ? undefined : lostAll(vault, also)
+  )
 }
 
 /**
@@ -56,7 +63,8 @@ export function requireFiles(vault: Vault, store: Store, { accept, log }: LossOp
   const wasMember = listed.has(VaultFile.NodeChain) || listed.has(VaultFile.RenewedNode) || hasRun(store)
   if (!wasMember && !isMember(vault)) return
   const gone = missingFiles(vault, store)
-  for (const name of gone) if (!accept || !canBeWithout(name)) throw lost(vault, name)
+  const refused = accept ? gone.filter(name => !canBeWithout(name)) : gone
+  if (refused.length > 0) throw lostAll(vault, refused)
   if (!isMember(vault)) throw lost(vault, VaultFile.NodeChain)
   if (gone.length > 0) log.error('files of the state directory are lost, and accepted as lost', { missing: gone })
   if (gone.includes(VaultFile.PolicyBundle)) losePolicy(store)
@@ -141,8 +149,12 @@ function isReplaced(vault: Vault, store: Pick<Store, 'setting'>, name: VaultFile
   }
 }
 
-function databaseLost(path: string, why: string): WarrenError {
-  return new WarrenError(ErrorCode.StateUnusable, `the database ${path} ${why}, and this host is a member already`, {
-    hint: `Put it back from a backup, or ${ACCEPT}; "Lost state" in docs/backup.md says what that means.`
-  })
+function databaseLost(path: string, why: string, also?: WarrenError): WarrenError {
+  const more = also === undefined ? '' : `; ${also.reason}`
+  const hint = `Put it back from a backup, or ${ACCEPT}; "Lost state" in docs/backup.md says what that means.`
+  return new WarrenError(
+    ErrorCode.StateUnusable,
+    `the database ${path} ${why}, and this host is a member already${more}`,
+    { hint: also?.hint === undefined ? hint : `${hint} Of the rest: ${also.hint}` }
+  )
 }

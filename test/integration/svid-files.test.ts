@@ -193,6 +193,6 @@ test('--out without a path is refused, and nothing is written where the command 
   const fetch = [process.execPath, WARREN, 'svid', 'fetch', SHOP, '--out', '']
   const env = { WARREN_RUNTIME_DIR: agent.runtimeDir }
   const { code, stderr } = await new Program(scope, fetch, { cwd, env }).outcome()
-  assert.deepEqual([code, /INVALID_ARGUMENT: --out names no directory/.test(stderr)], [2, true], stderr)
+  assert.deepEqual([code, /INVALID_ARGUMENT: --out is empty/.test(stderr)], [2, true], stderr)
   assert.deepEqual(readdirSync(cwd), [])
 })

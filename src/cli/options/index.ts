@@ -1,5 +1,6 @@
 export { collect } from './collect.ts'
 export { parseDuration } from './duration.ts'
+export { refuseEmptyValues } from './empty.ts'
 export { type Endpoint, parseEndpoint } from './endpoint.ts'
 export { parseLabels } from './labels.ts'
 export { parseLimits } from './limits.ts'

@@ -5,6 +5,7 @@ export {
   authorityView,
   entryTable,
   entryView,
+  LOST_POLICY,
   revocationTable,
   revocationView,
   rootTable,

@@ -795,6 +795,13 @@ export declare type GetStatusResponse = Message<"warren.api.v1.GetStatusResponse
    * @generated from field: repeated warren.api.v1.SessionAlarm session_alarms = 26;
    */
   sessionAlarms: SessionAlarm[];
+
+  /**
+   * The policy was lost on this host, and no other host has said yet which one is in force: nothing is allowed.
+   *
+   * @generated from field: bool policy_lost = 27;
+   */
+  policyLost: boolean;
 };
 
 /**
