@@ -81,7 +81,8 @@ export class Attestor {
     const { uid, gid } = held
     const { pid } = held.process
     try {
-      if (uid === this.#reader.overflowId()) throw foreign(`uid ${uid} stands for every user without a meaning here`)
+      if (uid === this.#reader.overflowId())
+        throw foreign(`uid ${uid} stands for every user without a meaning here`, NOBODY)
       if (!this.#reader.sharesUserIds(pid)) throw foreign(`process ${pid} is in a user namespace of its own`)
       const view = this.#reader.viewOf(pid)
       const gids = [...new Set([gid, ...this.#reader.groupIdsOf(pid)])]
@@ -131,8 +132,9 @@ function requireAlive({ process }: HeldProcess): void {
   throw new WarrenError(ErrorCode.InvalidSource, `process ${process.pid} has ended`)
 }
 
-function foreign(reason: string): WarrenError {
-  return new WarrenError(ErrorCode.PermissionDenied, reason, {
-    hint: 'A container must run its workloads as users of the host, or have an agent of its own.'
-  })
+const CONTAINER = 'A container must run its workloads as users of the host, or have an agent of its own.'
+const NOBODY = `On the host: run the program as a user of its own, and not as nobody. ${CONTAINER}`
+
+function foreign(reason: string, hint = CONTAINER): WarrenError {
+  return new WarrenError(ErrorCode.PermissionDenied, reason, { hint })
 }

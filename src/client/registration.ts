@@ -59,6 +59,8 @@ export interface RegisterOptions extends Omit<AgentClientOptions, 'timeoutMs'> {
    * the first one fails `register`; of a later one, is tried again.
    */
   readonly onLive?: ((registration: Registration) => Promise<void>) | undefined
+  /** Called when `problem` of the registration has changed: another user took the port of its server, or gave it back. */
+  readonly onProblem?: ((registration: Registration) => void) | undefined
 }
 
 /** Why a registration is over. */
@@ -80,7 +82,7 @@ export interface Registration extends AsyncDisposable {
   /** Where to bind, if the target is `listen`; else empty. */
   readonly listenPath: string
   readonly replication: apiPb.Replication | undefined
-  /** Why connections would have been refused when it was made: another user has the port. Empty if nothing is known against it. */
+  /** Why connections are refused, as last heard: another user has the port. Empty if nothing is known against it. */
   readonly problem: string
   /** `lost` while the agent is away. */
   readonly state: 'live' | 'lost' | 'closed'

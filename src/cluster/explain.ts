@@ -27,7 +27,8 @@ export interface Known {
   readonly registrationId: string
   readonly serves: readonly Protocol[]
   readonly machine: string
-  readonly healthy: boolean
+  /** Why no new connections are sent to it; undefined if they are. */
+  readonly unfit: string | undefined
   readonly local: boolean
 }
 
@@ -105,8 +106,8 @@ async function instanceSteps(
   const steps: ExplainStep[] = [
     {
       subject: 'destination',
-      ok: destination.healthy && serves,
-      text: `${name} is registered on ${destination.machine}, ${destination.healthy ? 'healthy' : 'not healthy'}${serves ? '' : `, and does not serve ${protocol}`}`
+      ok: destination.unfit === undefined && serves,
+      text: `${name} is registered on ${destination.machine}, ${destination.unfit ?? 'healthy'}${serves ? '' : `, and does not serve ${protocol}`}`
     }
   ]
   const server = destination.local ? deps.server(destination.registrationId) : undefined

@@ -28,7 +28,11 @@ export async function probePath(
       const took = `${(clock.monotonicMs() - begun).toFixed(1)} ms`
       return { path: path + found, ok: true, text: `${name}${found} answers in ${took}` }
     } catch (err) {
-      return { path, ok: false, text: `${name} does not answer (${err instanceof Error ? err.message : String(err)})` }
+      return {
+        path,
+        ok: false,
+        text: `${name.replace(/ via $/, '')} does not answer (${err instanceof Error ? err.message : String(err)})`
+      }
     }
   }
   const results = await Promise.all([

@@ -22,6 +22,7 @@ export {
 export {
   type Entry,
   grantingEntry,
+  narrowingOptions,
   type ProcessFacts,
   SELECTORS,
   type Selector,

@@ -72,6 +72,8 @@ export interface PortServer {
    * Throws DESTINATION_UNREACHABLE when it cannot be told.
    */
   readonly meets: (from: IpEnd, to: IpEnd) => boolean
+  /** The error for a port with a listener that lives, past which a connection was led, of which note is taken. */
+  readonly bypassed: () => WarrenError
   /** The error for a port that answers though no socket of this host has it, of which note is taken. */
   readonly hidden: () => WarrenError
 }

@@ -36,6 +36,7 @@ export class PortServer {
   #pinned: number | undefined
   #refusal: WarrenError | undefined
   #problem: string | undefined
+  readonly #listeners = new Set<() => void>()
 
   constructor(options: PortServerOptions) {
     this.#options = options
@@ -44,6 +45,12 @@ export class PortServer {
   /** Why the last connection, or the last look, was refused, for people of this host; undefined if it was not. */
   get problem(): string | undefined {
     return this.#problem
+  }
+
+  /** Calls back after each change of `problem`; the function returned ends that. */
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
   }
 
   /** The same as other hosts may read it: without the user. */
@@ -76,6 +83,12 @@ export class PortServer {
     return this.#refuse('its port answers, and no socket of its host has it', problem, undefined)
   }
 
+  /** The same for a port with a listener that lives, past which a connection was led. */
+  bypassed(): WarrenError {
+    const problem = `${this.#place()} has a listener, but a connection to it ends somewhere else, as with address translation`
+    return this.#refuse('its port has a listener, but a connection to it ends somewhere else', problem, undefined)
+  }
+
   /** Asks now, and says what is found; `ok` if somebody who may has the port. */
   look(): { readonly ok: boolean; readonly text: string } {
     try {
@@ -98,7 +111,13 @@ export class PortServer {
 
   #clear(): void {
     this.#refusal = undefined
-    this.#problem = undefined
+    this.#become(undefined)
+  }
+
+  #become(problem: string | undefined): void {
+    if (problem === this.#problem) return
+    this.#problem = problem
+    for (const listener of this.#listeners) listener()
   }
 
   #ask(from: PortEnd | undefined, at: PortEnd = this.#options): PortHolder | undefined {
@@ -139,10 +158,10 @@ export class PortServer {
   #refuse(reason: string, problem: string, uid: number | undefined, cause?: unknown): WarrenError {
     const refusal = new WarrenError(ErrorCode.DestinationUnreachable, reason, {
       cause,
-      hint: 'On its host "warren services" says more; "warren expose --server-user" names the user of the server.'
+      hint: 'On its host "warren services" says who has the port. Unless that is the server, somebody took the port: stop that program. If it is, "warren expose --server-user" names its user.'
     })
     this.#refusal = refusal
-    this.#problem = problem
+    this.#become(problem)
     this.#options.onRefused(problem, uid)
     return refusal
   }

@@ -68,9 +68,9 @@ export class WorkloadTable {
    *
    * Throws TIMEOUT when it ended by itself or was cleared, INVALID_SOURCE when its process ended, the admin took its
    * ground away, or there never was one.
-   * A token in another user's hands is answered as if it did not exist.
+   * A token in another user's hands is answered as if it did not exist. `hint` is for a token that is not of a live registration.
    */
-  claim(tokenHash: string, user: LocalUser): Workload {
+  claim(tokenHash: string, user: LocalUser, hint = 'Register first, as the user who connects.'): Workload {
     const found = this.byToken(tokenHash)
     const own = found !== undefined && sameUser(found, user) ? found : undefined
     if (own?.process.isAlive() === true) return own
@@ -88,7 +88,7 @@ export class WorkloadTable {
     }
     const ran = ended !== undefined || own !== undefined
     const reason = ran ? 'the source workload no longer runs' : 'no registered workload of yours has this token'
-    throw new WarrenError(ErrorCode.InvalidSource, reason, { hint: 'Register first, as the user who connects.' })
+    throw new WarrenError(ErrorCode.InvalidSource, reason, { hint })
   }
 
   keep(registrationId: string): void {

@@ -72,9 +72,15 @@ export function knownRoutes(routing: Routing): Known[] {
     registrationId: route.registrationId,
     serves: route.serves,
     machine: route.machine,
-    healthy: route.health === 'passing' && !route.draining && !route.suspect,
+    unfit: unfitness(route),
     local: route.local
   }))
+}
+
+function unfitness({ health, draining, suspect }: Route): string | undefined {
+  if (draining || health === 'draining') return 'draining: no new connections are sent to it'
+  if (suspect) return 'and its host is suspect: it does not answer'
+  return health === 'passing' ? undefined : 'not healthy'
 }
 
 function compare(a: string, b: string): number {

@@ -6,7 +6,7 @@ import { bindUnix, DatagramForwarder } from '../listeners/datagram/index.ts'
 import { listenAt } from '../listeners/stream/listen-at.ts'
 import { abort, relaySockets } from '../listeners/stream/relay.ts'
 import { parseEndpoint, type StrategyOption, strategyOption } from '../options/index.ts'
-import { clause, print, printJsonLine, RateLimitedLines } from '../output/index.ts'
+import { clauseWithHint, print, printJsonLine, RateLimitedLines, withNextStep } from '../output/index.ts'
 import { endingSignals, inWords } from '../signals.ts'
 
 /** Clients at once; the system refuses the rest, for each costs two descriptors. */
@@ -50,7 +50,8 @@ export function addForward(program: Command): void {
         if (services.length === 0) say(`nothing registered matches ${destination} yet; until then clients are cut off`)
       }
       if (options.udp === true) {
-        const onFailure = (err: unknown): void => failures.line(clause(err), performance.now())
+        const onFailure = (err: unknown): void =>
+          failures.line(clauseWithHint(withNextStep(err, as, destination)), performance.now())
         // With native code, which the other commands must not pay for.
         const { bindUdp } = await import('../listeners/datagram/udp.ts')
         const local =
@@ -72,7 +73,9 @@ export function addForward(program: Command): void {
         clients.add(socket)
         socket.once('close', () => clients.delete(socket))
         const options: ConnectOptions = { client, as, strategy, application: 'warren forward' }
-        forwardOne(socket, destination, options).catch((err: unknown) => failures.line(clause(err), performance.now()))
+        forwardOne(socket, destination, options).catch((err: unknown) =>
+          failures.line(clauseWithHint(withNextStep(err, as, destination)), performance.now())
+        )
       })
       server.maxConnections = MAX_CLIENTS
       const listening = await listenAt(server, endpoint)

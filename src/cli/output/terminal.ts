@@ -44,7 +44,8 @@ export async function leave(code: number): Promise<never> {
   process.exit(code)
 }
 
-// Protobuf's 64-bit counters and times all fit a double; JSON has no other number.
-function plain(_key: string, value: unknown): unknown {
+// Protobuf's 64-bit counters and times all fit a double; JSON has no other number. Its own fields are nobody's data, however deep.
+function plain(key: string, value: unknown): unknown {
+  if (key === '$typeName' || key === '$unknown') return undefined
   return typeof value === 'bigint' ? Number(value) : value
 }

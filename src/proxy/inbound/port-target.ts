@@ -38,7 +38,7 @@ export async function throughPort(
     if (verdict === 'reset') throw Object.assign(new Error('reset when it was connected'), { code: 'ECONNRESET' })
   }
   // Not said the first time: the kernel may have been asked while it put the connection in the place of its request.
-  if (verdict === 'elsewhere') throw server.hidden()
+  if (verdict === 'elsewhere') throw server.bypassed()
   throw new WarrenError(ErrorCode.DestinationUnreachable, 'its port goes from one listener to the next')
 }
 

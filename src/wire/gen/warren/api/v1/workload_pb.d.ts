@@ -317,11 +317,17 @@ export declare type KeepResponse = Message<"warren.api.v1.KeepResponse"> & {
 export declare const KeepResponseSchema: GenMessage<KeepResponse>;
 
 /**
- * First at once, then periodically: the registration lives.
+ * First at once, then periodically, and whenever `problem` changes: the registration lives.
  *
  * @generated from message warren.api.v1.KeepAlive
  */
 export declare type KeepAlive = Message<"warren.api.v1.KeepAlive"> & {
+  /**
+   * Why connections to its port are refused now: another user has it. Empty if nothing is known against it.
+   *
+   * @generated from field: optional string problem = 1;
+   */
+  problem?: string | undefined;
 };
 
 /**
