@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { lstatSync } from 'node:fs'
-import { ErrorCode, type Logger, WarrenError } from '../core/index.ts'
+import { definedOnly, ErrorCode, type Logger, WarrenError } from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
-import { canBeWithout, lost, lostAll } from './cure.ts'
+import { canBeWithout, lost, lostAll, type Place } from './cure.ts'
 import { DATABASE, MANIFEST, VaultFile } from './names.ts'
 import type { Store } from './store.ts'
 import type { Vault } from './vault.ts'
@@ -31,13 +31,8 @@ export function requireDatabaseFile(vault: Vault, accept: boolean): void {
   const path = vault.path(DATABASE)
   const size = lstatSync(path, { throwIfNoEntry: false })?.size
   if (size !== undefined && size > 0) return
-  // All that is lost at once: consent to one loss is consent to every one.
   const also = missingFiles(vault, { setting: () => undefined })
-  throw databaseLost(
-    path,
-    size === undefined ? 'is missing' : 'is empty',
-    also.length === 0 ? undefined : lostAll(vault, also)
-  )
+  throw databaseLost(path, size === undefined ? 'is missing' : 'is empty', vault, also)
 }
 
 /**
@@ -96,7 +91,7 @@ export function requireDatabaseOf(host: PeerKey, vault: Vault, store: Store, { a
   }
   // Agents of before did not note it; what they have ever run on says so by its content.
   const isLost = store.isBlank()
-  if (isLost && !accept) throw databaseLost(vault.path(DATABASE), 'holds nothing of this host')
+  if (isLost && !accept) throw databaseLost(vault.path(DATABASE), 'holds nothing of this host', vault)
   if (isLost) log.error('the database of this host is lost, and accepted as lost', { path: vault.path(DATABASE) })
   noteHost(store, host)
   return isLost
@@ -111,7 +106,7 @@ export function noteHost(store: Store, host: PeerKey): void {
 export function requireSame(host: PeerKey, vault: Vault, store: Store): void {
   const noted = store.setting(HOST_SETTING)
   if (noted === undefined ? !store.isBlank() : Buffer.from(noted).toString('utf8') === host) return
-  throw databaseLost(vault.path(DATABASE), 'holds nothing of this host')
+  throw databaseLost(vault.path(DATABASE), 'holds nothing of this host', vault)
 }
 
 function isMember(vault: Vault): boolean {
@@ -149,12 +144,20 @@ function isReplaced(vault: Vault, store: Pick<Store, 'setting'>, name: VaultFile
   }
 }
 
-function databaseLost(path: string, why: string, also?: WarrenError): WarrenError {
-  const more = also === undefined ? '' : `; ${also.reason}`
-  const hint = `Put it back from a backup, or ${ACCEPT}; "Lost state" in docs/backup.md says what that means.`
+// All that is lost at once: consent to one loss is consent to every one.
+function databaseLost(path: string, why: string, place: Place, also: readonly VaultFile[] = []): WarrenError {
+  const more =
+    also.length === 0 ? '' : `; so ${also.length === 1 ? 'is' : 'are'} ${also.map(name => place.path(name)).join(', ')}`
+  const essential = also.some(name => !canBeWithout(name))
+  const policy = also.includes(VaultFile.PolicyBundle)
+    ? ' Both copies of the policy are gone: until another host has said which one is in force, nothing is allowed and none is signed here.'
+    : ''
+  const hint = essential
+    ? lostAll(place, also).hint
+    : `Put ${also.length === 0 ? 'it' : 'them'} back from a backup, or ${ACCEPT}; "Lost state" in docs/backup.md says what that means.${policy}`
   return new WarrenError(
     ErrorCode.StateUnusable,
     `the database ${path} ${why}, and this host is a member already${more}`,
-    { hint: also?.hint === undefined ? hint : `${hint} Of the rest: ${also.hint}` }
+    definedOnly({ hint })
   )
 }

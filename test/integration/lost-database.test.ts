@@ -208,7 +208,7 @@ test('a founder alone that has lost its policy says so at every start, and begin
   const why = await refusal(a)
   assert.match(
     why,
-    /STATE_UNUSABLE: the database \S+ is missing, .*; \S+policy\.bundle is missing\n {2}.*--accept-lost-state.*nothing is allowed/
+    /STATE_UNUSABLE: the database \S+ is missing, .*; so is \S+policy\.bundle\n {2}.*--accept-lost-state.*nothing is allowed/
   )
 
   await a.start(['--accept-lost-state'])
