@@ -45,9 +45,10 @@ export function lostAll(place: Place, names: readonly VaultFile[]): WarrenError 
   const hint =
     worst === undefined
       ? `Put them back from a backup, or start once with --accept-lost-state: ${names.map(name => `without ${name}, ${WITHOUT[name]}`).join('; ')}.`
-      : cure(place, worst, 'is')
-  const paths = names.map(name => place.path(name)).join(', ')
-  return new WarrenError(ErrorCode.StateUnusable, `${paths} are missing`, { hint })
+      : cure(place, worst, 'is').replace('Put it back', 'Put them back')
+  const rest = others.map(name => place.path(name)).join(', ')
+  const so = others.length === 1 ? 'is' : 'are'
+  return new WarrenError(ErrorCode.StateUnusable, `${place.path(first)} is missing; so ${so} ${rest}`, { hint })
 }
 
 /** That a file does not hold what it must, with what can be done. */
