@@ -6,7 +6,7 @@ import { ineligibleReason } from './balance.ts'
 /** Instances that an error names: its reason must fit into a header. */
 const MAX_NAMED = 5
 const MAX_CLAUSE = 120
-const HINT = 'On its host `warren services` says why it does not serve; `warren explain` says each check.'
+const FAILING = 'On its host `warren services` says why it does not serve; `warren explain` says each check.'
 
 /** What became of the instances of one connection, for the error if none takes it. */
 export class Attempts {
@@ -34,8 +34,13 @@ export class Attempts {
     const count = this.#considered.length
     const reason = single ? detail : `none of ${count} instances took the connection: ${detail}`
     const code = worthiest?.error.code ?? ErrorCode.DestinationUnreachable
-    const hint = worthiest?.error.hint ?? (code === ErrorCode.DestinationUnreachable ? HINT : undefined)
+    const hint = worthiest?.error.hint ?? (this.#isFailing(code) ? FAILING : undefined)
     return new WarrenError(code, reason, definedOnly({ cause: worthiest?.error, hint }))
+  }
+
+  // Whoever reads that it drains needs nothing more.
+  #isFailing(code: string): boolean {
+    return code === ErrorCode.DestinationUnreachable && this.#considered.some(({ health }) => health === 'failing')
   }
 
   #tried(): string[] {
