@@ -13,6 +13,10 @@ trap 'unset WARREN_HANGUP' HUP
 kill -s HUP $$
 if [ -n "${WARREN_HANGUP-}" ]; then export WARREN_HANGUP; fi
 
+# Where standard output is closed, Node opens /dev/null in its place, and whatever is written there seems to arrive.
+unset WARREN_STDOUT
+if ! { true 3>&1; } 2>/dev/null; then export WARREN_STDOUT=closed; fi
+
 heap=
 for argument in "$@"; do
   if [ "$argument" = up ]; then heap=--max-semi-space-size=1; fi

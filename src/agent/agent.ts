@@ -1,4 +1,4 @@
-import { establish } from '../ca/index.ts'
+import { establish, requireWay } from '../ca/index.ts'
 import type { AgentConfig } from '../config/index.ts'
 import { type Clock, checkNodeInternals, type HostPort, type Logger, systemClock } from '../core/index.ts'
 import { DATABASE, openDatabase, requireDatabaseFile, requireFiles, Store, Vault } from '../state/index.ts'
@@ -62,6 +62,7 @@ async function start(
   log: Logger
 ): Promise<Omit<RunningAgent, 'stop' | 'runtimeDir' | 'log'>> {
   checkNodeInternals(log)
+  requireWay(config)
   const { listenDir, release } = await openRuntimeDir(config.runtimeDir)
   resources.defer(release)
   const vault = new Vault(config.stateDir)

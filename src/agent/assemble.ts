@@ -189,8 +189,8 @@ async function start({ base, cluster, ca, local, proxy, announcer }: Built, part
   const { mesh, registry, failures, policy, policyStore, members } = cluster
   ca.rootRotation.tidy()
   policy.start()
-  if (parts.isDatabaseLost && policy.bundle === undefined) {
-    policyStore.noteLost()
+  if (parts.isDatabaseLost && policy.bundle === undefined) policyStore.noteLost()
+  if (policyStore.isUnheard) {
     log.error('the policy of this host is lost: nothing is allowed before another host has said what is')
   }
   resources.defer(() => policy.stop())

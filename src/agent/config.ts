@@ -10,7 +10,7 @@ import { type AgentLimits, resolveLimits } from './limit-options.ts'
 
 type WithDefault = keyof typeof DEFAULTS | 'stateDir' | 'runtimeDir'
 
-/** What an agent runs with. An option without a default is here as it was given. */
+/** The complete configuration of an agent. An option without a default is here as it was given. */
 export interface ResolvedConfig
   extends Omit<AgentConfig, WithDefault | 'name' | 'init' | 'join' | 'advertise' | 'lifetimes' | 'limits'>,
     Required<Pick<AgentConfig, WithDefault>> {

@@ -2,7 +2,7 @@ import { type ContextKey, createContextKey, type HandlerContext } from '@connect
 import type { PeerCredentials } from '../attest/index.ts'
 import { ErrorCode, WarrenError } from '../core/index.ts'
 
-/** Who makes a call: read from the kernel when the connection was accepted, before a byte of it was parsed. */
+/** The process that makes a call, read from the kernel when the connection was accepted, before a byte of it was parsed. */
 export interface Caller extends PeerCredentials {
   /** Aborts when the caller's unix connection is gone. */
   readonly connection: AbortSignal
@@ -14,7 +14,7 @@ export interface Caller extends PeerCredentials {
   readonly holdProcess: () => () => void
 }
 
-/** What is known of a connection: its caller, or why each of its calls is refused. */
+/** A connection: its caller, or the reason why each of its calls is refused. */
 export type Identification =
   | { readonly ok: true; readonly caller: Caller }
   | { readonly ok: false; readonly error: WarrenError }

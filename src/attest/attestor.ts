@@ -8,7 +8,7 @@ import { processReader } from './select.ts'
 import { UserDatabase } from './user-database.ts'
 import type { LocalUser } from './view.ts'
 
-/** What is known of a process, by the kernel's word. What could not be established is undefined, and matches no entry. */
+/** The facts about a process, as the kernel says. A fact that could not be established is undefined, and matches no entry. */
 export interface ProcessFacts {
   readonly uid: number
   /** Names of that uid. */
@@ -84,7 +84,8 @@ export class Attestor {
     const { uid, gid } = held
     const { pid } = held.process
     try {
-      if (uid === this.#reader.overflowId()) throw foreign(`uid ${uid} stands for every user without a meaning here`)
+      if (uid === this.#reader.overflowId())
+        throw foreign(`uid ${uid} stands for every user without a meaning here`, NOBODY)
       if (!this.#reader.sharesUserIds(pid)) throw foreign(`process ${pid} is in a user namespace of its own`)
       const view = this.#reader.viewOf(pid)
       const gids = [...new Set([gid, ...this.#reader.groupIdsOf(pid)])]
@@ -134,8 +135,9 @@ function requireAlive({ process }: HeldProcess): void {
   throw new WarrenError(ErrorCode.InvalidSource, `process ${process.pid} has ended`)
 }
 
-function foreign(reason: string): WarrenError {
-  return new WarrenError(ErrorCode.PermissionDenied, reason, {
-    hint: 'A container must run its workloads as users of the host, or have an agent of its own.'
-  })
+const CONTAINER = 'A container must run its workloads as users of the host, or have an agent of its own.'
+const NOBODY = `On the host: run the program as a user of its own, and not as nobody. ${CONTAINER}`
+
+function foreign(reason: string, hint = CONTAINER): WarrenError {
+  return new WarrenError(ErrorCode.PermissionDenied, reason, { hint })
 }

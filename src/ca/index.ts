@@ -14,7 +14,7 @@ export { certifier } from './certify.ts'
 export { JoinService } from './join-service.ts'
 export { type JwtHost, keySet, signJwt, validateJwt } from './jwt.ts'
 export { type Lifetimes, resolveLifetimes } from './lifetimes.ts'
-export { dialAgent, establish, type Membership } from './membership/index.ts'
+export { dialAgent, establish, type Membership, requireWay } from './membership/index.ts'
 export { askOverMesh, authoritiesOf, wireRenewals } from './renewal-wiring.ts'
 export { RootRotation, type RootStatus } from './roots/index.ts'
 export {

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
 import { COMMAND_GROUPS } from './commands/index.ts'
+import { refuseEmptyValues } from './options/index.ts'
 
 const AFTER = `
 Addresses are SCOPE.GROUP.NAME.RESOURCE[.MACHINE], as in dev.web.nginx.default; in a pattern each part may be * or {a,b}.
@@ -33,6 +34,7 @@ export function buildProgram(): Command {
     program.commandsGroup(heading)
     for (const add of adders) add(program)
   }
+  refuseEmptyValues(program)
   return program
 }
 

@@ -6,6 +6,7 @@ import { createConnectTransport, Http2SessionManager } from '@connectrpc/connect
 import { ErrorCode, WarrenError } from '../core/index.ts'
 import { adminPb, apiPb, spiffePb } from '../wire/index.ts'
 import { fromConnectError } from './from-connect-error.ts'
+import { orMissing } from './missing-socket.ts'
 import { agentDir, type Environment } from './runtime-dir.ts'
 
 export interface AgentClientOptions {
@@ -150,9 +151,9 @@ function failingPlainly<S extends DescService>(service: S, { session, path, time
   const over = (manager: SessionManager): Record<string, unknown> =>
     createClient(service, transportOver(manager, interceptors)) as Record<string, unknown>
   const raw = over(session)
-  const fail = (err: unknown, signal: AbortSignal | undefined): never => {
+  const fail = async (err: unknown, signal: AbortSignal | undefined): Promise<never> => {
     if (signal?.aborted === true) throw signal.reason
-    const failure = fromConnectError(err, path)
+    const failure = await orMissing(fromConnectError(err, path), path)
     if (failure.code !== ErrorCode.Timeout || failure.reason !== 'the operation timed out') throw failure
     throw new WarrenError(ErrorCode.Timeout, `no answer from the agent on ${path} in time`, { cause: err })
   }
@@ -161,7 +162,7 @@ function failingPlainly<S extends DescService>(service: S, { session, path, time
       try {
         return await call(request, { timeoutMs, ...options })
       } catch (err) {
-        return fail(err, options?.signal)
+        return await fail(err, options?.signal)
       }
     }
   }
@@ -177,7 +178,7 @@ function failingPlainly<S extends DescService>(service: S, { session, path, time
         const call = over(leftWith(session, left.signal))[name] as Stream
         yield* call(request, { ...options, signal: left.signal })
       } catch (err) {
-        fail(err, signal)
+        await fail(err, signal)
       } finally {
         signal?.removeEventListener('abort', onAbort)
         left.abort()

@@ -1,6 +1,8 @@
 import { chmodSync, unlinkSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
-import { ErrorCode, kindOf, standsAt, WarrenError } from '../core/index.ts'
+import { definedOnly, ErrorCode, kindOf, standsAt, WarrenError } from '../core/index.ts'
+import { systemCode } from './from-connect-error.ts'
+import { bindHint } from './from-container.ts'
 
 /**
  * Listens on the unix socket `path` so that only this uid (and root) can connect. Replaces the socket of an earlier
@@ -8,24 +10,27 @@ import { ErrorCode, kindOf, standsAt, WarrenError } from '../core/index.ts'
  * be bound.
  */
 export async function bindOwn(path: string, onSocket: (socket: Socket) => void): Promise<Server> {
-  removeFormer(path)
   const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, onSocket)
   const listening = new Promise<void>((resolve, reject) => {
     server.once('listening', resolve).once('error', reject)
   })
-  const restore = closeUmask()
   try {
-    server.listen(path)
-  } finally {
-    restore()
-  }
-  try {
+    removeFormer(path)
+    const restore = closeUmask()
+    try {
+      server.listen(path)
+    } finally {
+      restore()
+    }
     if (server.listening) chmodSync(path, 0o600)
     await listening
   } catch (cause) {
     server.close()
-    const why = cause instanceof Error ? cause.message : String(cause)
-    throw new WarrenError(ErrorCode.CannotConnect, `cannot bind ${path}: ${why}`, { cause })
+    if (cause instanceof WarrenError) throw cause
+    const code = systemCode(cause)
+    const why = code ?? (cause instanceof Error ? cause.message : String(cause))
+    const hint = bindHint(path, code)
+    throw new WarrenError(ErrorCode.CannotConnect, `cannot bind ${path}: ${why}`, definedOnly({ cause, hint }))
   }
   return server
 }

@@ -5,6 +5,7 @@ import { type AgentClient, type AgentClientOptions, sharedClient } from './agent
 import { MeshDatagramSocket } from './datagram-socket.ts'
 import { defaultSource } from './default-source.ts'
 import { systemCode } from './from-connect-error.ts'
+import { endpointHint } from './from-container.ts'
 import { type Peer, readHello } from './peer.ts'
 import { type Source, type SourceOptions, sourcesOf } from './sources.ts'
 import { surfaceTruncation } from './truncation.ts'
@@ -177,7 +178,11 @@ async function open(path: string, timeoutMs: number, signal: AbortSignal): Promi
     const code = systemCode(err)
     throw code === 'EACCES'
       ? new WarrenError(ErrorCode.PermissionDenied, 'the endpoint belongs to another user', { cause: err })
-      : new WarrenError(ErrorCode.CannotConnect, `the endpoint does not answer: ${code ?? String(err)}`, { cause: err })
+      : new WarrenError(
+          ErrorCode.CannotConnect,
+          `the endpoint does not answer: ${code ?? String(err)}`,
+          definedOnly({ cause: err, hint: code === 'ENOENT' ? endpointHint(path) : undefined })
+        )
   }
 }
 

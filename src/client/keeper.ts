@@ -24,6 +24,7 @@ export class Keeper implements Registration {
   readonly #stopping = new AbortController()
   readonly #ended = Promise.withResolvers<RegistrationEnd>()
   #held: apiPb.RegisterResponse | undefined
+  #problem = ''
   #state: Registration['state'] = 'lost'
   #waiters = new Set<() => void>()
   #retryMs = FIRST_RETRY_MS
@@ -61,7 +62,7 @@ export class Keeper implements Registration {
     return this.#held?.replication
   }
   get problem(): string {
-    return this.#held?.problem ?? ''
+    return this.#problem
   }
   get state(): Registration['state'] {
     return this.#state
@@ -131,6 +132,8 @@ export class Keeper implements Registration {
 
   async #enrol(signal: AbortSignal | undefined): Promise<void> {
     const response = await this.#client.workload.register(this.#request, definedOnly({ signal }))
+    // A later problem comes over the Keep stream.
+    if (this.#held === undefined) this.#problem = response.problem
     this.#held = response
     this.#become('live')
     await this.#options.onLive?.(this)
@@ -159,6 +162,7 @@ export class Keeper implements Registration {
       for await (const { event } of events) {
         if (event.case === 'ended') return { ended: true, reason: event.value.reason }
         this.#retryMs = FIRST_RETRY_MS
+        if (event.case === 'alive') this.#note(event.value.problem)
       }
       return { ended: false, err: undefined }
     } catch (err) {
@@ -186,6 +190,13 @@ export class Keeper implements Registration {
         this.#log.debug('cannot register again yet', { address: this.address, err })
       }
     }
+  }
+
+  // Undefined: of an agent that does not say.
+  #note(problem: string | undefined): void {
+    if (problem === undefined || problem === this.#problem) return
+    this.#problem = problem
+    this.#options.onProblem?.(this)
   }
 
   #become(state: Registration['state']): void {

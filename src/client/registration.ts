@@ -60,6 +60,8 @@ export interface RegisterOptions extends Omit<AgentClientOptions, 'timeoutMs'> {
    * the first one, `register` fails; for a later one, the registration is tried again.
    */
   readonly onLive?: ((registration: Registration) => Promise<void>) | undefined
+  /** Called when `problem` of the registration has changed: another user took the port of its server, or gave it back. */
+  readonly onProblem?: ((registration: Registration) => void) | undefined
 }
 
 /** Reason why a registration ended. */
@@ -81,10 +83,7 @@ export interface Registration extends AsyncDisposable {
   /** Path to bind, if the target is `listen`; else empty. */
   readonly listenPath: string
   readonly replication: apiPb.Replication | undefined
-  /**
-   * Reason why connections would have been refused when it was made: another user has the port. Empty if no problem is
-   * known.
-   */
+  /** Why connections are refused, as last heard: another user has the port. Empty if nothing is known against it. */
   readonly problem: string
   /** `lost` while the agent is away. */
   readonly state: 'live' | 'lost' | 'closed'

@@ -23,7 +23,18 @@ export interface Explanation {
   readonly steps: readonly ExplainStep[]
 }
 
-/** What was found at the port of a server. */
+/** A registration as explain sees it. */
+export interface Known {
+  readonly address: Address
+  readonly registrationId: string
+  readonly serves: readonly Protocol[]
+  readonly machine: string
+  /** Why no new connections are sent to it; undefined if they are. */
+  readonly unfit: string | undefined
+  readonly local: boolean
+}
+
+/** The state of the port of a server. */
 export interface Found {
   readonly ok: boolean
   readonly text: string
@@ -33,7 +44,7 @@ export interface ExplainDeps {
   readonly machine: string
   readonly known: () => readonly Route[]
   readonly evaluate: (source: Address, destination: Route, protocol: Protocol) => Decision
-  /** Who has the port of a registration of this host, asked now; undefined if it has none. */
+  /** The present holder of the port of a registration of this host; undefined if it has no port. */
   readonly server: (registrationId: string) => Found | undefined
   /** Tries to reach another host, and reports the result of each path. */
   readonly path: (machine: string, signal: AbortSignal) => Promise<Found>
@@ -94,12 +105,12 @@ async function instanceSteps(
 ): Promise<ExplainStep[]> {
   const name = formatAddress(destination.address)
   const serves = destination.protocols.includes(protocol)
-  const healthy = isHealthy(destination)
+  const unfit = unfitness(destination)
   const steps: ExplainStep[] = [
     {
       subject: 'destination',
-      ok: healthy && serves,
-      text: `${name} is registered on ${destination.machine}, ${healthy ? 'healthy' : 'not healthy'}${serves ? '' : `, and does not serve ${protocol}`}`
+      ok: unfit === undefined && serves,
+      text: `${name} is registered on ${destination.machine}, ${unfit ?? 'healthy'}${serves ? '' : `, and does not serve ${protocol}`}`
     }
   ]
   const server = destination.local ? deps.server(destination.registrationId) : undefined
@@ -123,8 +134,11 @@ async function instanceSteps(
   return steps
 }
 
-function isHealthy({ health, draining, suspect }: Route): boolean {
-  return health === 'passing' && !draining && !suspect
+/** The reason why no new connections are sent there; undefined if they are. */
+function unfitness({ health, draining, suspect }: Route): string | undefined {
+  if (draining || health === 'draining') return 'draining: no new connections are sent to it'
+  if (suspect) return 'and its host is suspect: it does not answer'
+  return health === 'passing' ? undefined : 'not healthy'
 }
 
 function certificateStep(deps: ExplainDeps, machine: string): ExplainStep {

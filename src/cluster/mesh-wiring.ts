@@ -2,7 +2,8 @@ import { detach, type Logger } from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
 import type { Mesh } from '../mesh/index.ts'
 import type { AckRelay } from './ack-relay.ts'
-import { POLICY_LIMITS, type PolicyService } from './policy-service.ts'
+import type { PolicyService } from './policy-service.ts'
+import { POLICY_LIMITS } from './policy-transport.ts'
 import type { RegistryService } from './registry-service.ts'
 
 const SYNC_REQUEST_BYTES = 256 * 1024

@@ -22,13 +22,14 @@ import {
   succession
 } from '../policy/index.ts'
 import { create, decode, policyPb, toBinary } from '../wire/index.ts'
-
-/** The part of the mesh that spreads policy. */
-export interface PolicyTransport {
-  readonly publish: (bytes: Uint8Array) => Promise<number>
-  /** Asks one peer; rejects when it cannot be reached. */
-  readonly request: (peer: PeerKey, bytes: Uint8Array, signal: AbortSignal) => Promise<Uint8Array>
-}
+import {
+  lostPolicy,
+  type RestartDeps,
+  requireRestartable,
+  restartedContent,
+  warnOfForgotten
+} from './policy-restart.ts'
+import { INLINE_BYTES, POLICY_LIMITS, type PolicyTransport } from './policy-transport.ts'
 
 export interface PolicyServiceDeps {
   readonly trustDomain: string
@@ -42,6 +43,8 @@ export interface PolicyServiceDeps {
   readonly isUnheard?: () => boolean
   /** Called when a peer has reported its policy, or that it has none. */
   readonly onHeard?: (peer: PeerKey) => void
+  /** How a lost policy may be begun anew. */
+  readonly restart?: RestartDeps
   readonly transport: PolicyTransport
   /** Called first with each bundle that comes into force, including the stored one, before anything is evaluated by it. */
   readonly onBundle: (bundle: Bundle) => void
@@ -51,20 +54,11 @@ export interface PolicyServiceDeps {
   readonly log: Logger
 }
 
-/** A larger bundle is announced by its hash and fetched from the announcer, so that gossip messages stay small. */
-const INLINE_BYTES = 32 * 1024
-const MAX_ANNOUNCEMENT_BYTES = INLINE_BYTES + 1_024
 const FETCH_TIMEOUT_MS = 5_000
 // setTimeout takes 32 bits of milliseconds; a later date is reached in steps.
 const MAX_TIMER_MS = 24 * 3_600_000
 
-export const POLICY_LIMITS = Object.freeze({
-  maxAnnouncementBytes: MAX_ANNOUNCEMENT_BYTES,
-  maxRequestBytes: 64,
-  maxResponseBytes: MAX_BUNDLE_BYTES + 64
-})
-
-/** Holds the policy in force, accepts newer versions from any host, and signs new ones if the admin key is here. */
+/** Holds the policy in force, takes newer versions from anywhere, and signs new ones where the admin key is. */
 export class PolicyService {
   readonly #deps: PolicyServiceDeps
   readonly #stopping = new AbortController()
@@ -133,10 +127,11 @@ export class PolicyService {
     await this.#issue({ strict })
   }
 
-  /** Adds a revocation. Throws NOT_ADMIN, INVALID_ARGUMENT or LIMIT_EXCEEDED. */
+  /** Withdraws trust; what is revoked already makes no new version. Throws NOT_ADMIN, INVALID_ARGUMENT or LIMIT_EXCEEDED. */
   async revoke(revocation: NewRevocation): Promise<Revocation> {
+    this.#requireChangeable()
     const { revocations, added } = addRevocation(this.#bundle, revocation, this.#deps.clock.wallMs())
-    await this.#issue({ revocations })
+    if (revocations !== this.#bundle?.revocations) await this.#issue({ revocations })
     return added
   }
 
@@ -145,10 +140,23 @@ export class PolicyService {
     await this.#issue({ revocations: removeRevocation(this.#bundle, id) })
   }
 
-  /** Verifies a gossiped announcement, and applies or fetches a newer version. */
+  /** Whether the policy was lost on this host and no other one has said yet which is in force. */
+  get isLost(): boolean {
+    return this.#deps.isUnheard?.() === true
+  }
+
+  /** Begins a new, empty policy in place of one that was lost. Throws NOT_ADMIN, INVALID_ARGUMENT or NOT_READY. */
+  async restart(): Promise<void> {
+    const adminKey = this.#requireAdmin()
+    const restart = requireRestartable(this.isLost, this.#deps.restart)
+    await this.#sign(adminKey, restartedContent(this.#deps.clock.wallMs(), restart.highestVersion()))
+    restart.onDone()
+  }
+
+  /** Verifies a gossiped announcement, and takes over or fetches what is newer. */
   onGossip(bytes: Uint8Array, from: PeerKey): 'accept' | 'ignore' | 'reject' {
     try {
-      const announcement = decode(policyPb.AnnouncementSchema, bytes, MAX_ANNOUNCEMENT_BYTES)
+      const announcement = decode(policyPb.AnnouncementSchema, bytes, POLICY_LIMITS.maxAnnouncementBytes)
       const sameContent = Buffer.from(announcement.sha256).toString('hex') === this.#bundle?.sha256
       if (announcement.version < this.version || (announcement.version === this.version && sameContent)) return 'ignore'
       if (announcement.bundle === undefined) {
@@ -193,21 +201,25 @@ export class PolicyService {
   }
 
   async #issue(content: Partial<Content>): Promise<void> {
-    const { adminKey, trustDomain, clock } = this.#deps
-    if (adminKey === undefined) {
-      throw new WarrenError(ErrorCode.NotAdmin, 'this host does not hold the admin key', {
-        hint: 'Run the command on the host that founded the trust domain.'
-      })
-    }
-    if (this.#deps.isUnheard?.() === true) {
-      throw new WarrenError(
-        ErrorCode.NotReady,
-        'the policy of this host was lost, and no other host has reported yet which one is in force',
-        {
-          hint: 'Wait until another member is connected (`warren members`): a version signed now could undo evictions and rules.'
-        }
-      )
-    }
+    await this.#sign(this.#requireChangeable(), content)
+  }
+
+  #requireChangeable(): KeyObject {
+    const adminKey = this.#requireAdmin()
+    if (this.isLost) throw lostPolicy()
+    return adminKey
+  }
+
+  #requireAdmin(): KeyObject {
+    const { adminKey } = this.#deps
+    if (adminKey !== undefined) return adminKey
+    throw new WarrenError(ErrorCode.NotAdmin, 'this host does not hold the admin key', {
+      hint: 'Run the command on the host that founded the trust domain.'
+    })
+  }
+
+  async #sign(adminKey: KeyObject, content: Partial<Content> & { readonly atLeast?: bigint }): Promise<void> {
+    const { trustDomain, clock } = this.#deps
     const signed = sealBundle(this.#bundle, { ...content, trustDomain, nowMs: clock.wallMs() }, bytes =>
       sign(adminKey, CONTEXT.policyBundle, bytes)
     )
@@ -237,6 +249,7 @@ export class PolicyService {
     switch (succession(this.#bundle, candidate)) {
       case 'newer':
         this.#deps.save(candidate.signed)
+        if (this.#bundle !== undefined) warnOfForgotten(this.#bundle, candidate, log)
         this.#bundle = candidate
         log.info('policy changed', { policyVersion: String(candidate.version), count: candidate.rules.length })
         this.#arm()

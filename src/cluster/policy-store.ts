@@ -38,6 +38,8 @@ export class PolicyStore {
       store.setSetting(POLICY_SETTING, file.signed)
       return file.signed
     }
+    if (row !== undefined && file === undefined)
+      log.warn('policy.bundle was missing; it is made again from the database', fields)
     if (row !== undefined && row.sha256 !== file?.sha256) this.#write(row.signed)
     return row?.signed
   }
@@ -65,11 +67,12 @@ export class PolicyStore {
     this.#deps.store.setSetting(UNHEARD_SETTING, Buffer.of(1))
   }
 
-  /** Whether the policy is lost and no host has reported it since. */
+  /** Whether the policy is lost and nobody has been heard since, nor a new one begun. */
   get isUnheard(): boolean {
     return this.#deps.store.setting(UNHEARD_SETTING) !== undefined
   }
 
+  /** Notes that what is stored is in force: by what another host has said, or by a new policy. */
   noteHeard(): void {
     if (this.isUnheard) this.#deps.store.unset(UNHEARD_SETTING)
   }

@@ -4,11 +4,11 @@ export type LogLevel = 'error' | 'warn' | 'info' | 'debug' | 'silent'
 
 /** How long what proves an identity lives, in milliseconds. An authority's values count for the hosts that it admits. */
 export interface Lifetimes {
-  /** Of an X.509-SVID. @default 1 h; 5 s to 24 h, and at most half of `nodeMs` */
+  /** An X.509-SVID. @default 1 h; 5 s to 24 h, and at most half of `nodeMs` */
   readonly svidMs: number
-  /** Of a node CA certificate. @default 30 d; 10 s to 90 d, and at most half of `authorityMs` */
+  /** A node CA certificate. @default 30 d; 10 s to 90 d, and at most half of `authorityMs` */
   readonly nodeMs: number
-  /** Of an authority certificate. @default 90 d; 20 s to 400 d */
+  /** An authority certificate. @default 90 d; 20 s to 400 d */
   readonly authorityMs: number
   /** For how long a key signs JWT-SVIDs. @default 7 d; 10 s to 90 d */
   readonly jwtKeyMs: number
@@ -65,7 +65,7 @@ export type UpOption = {
 
 /**
  * The options of `warren up` that need nothing but their text, by their names. One that needs more, as a secret does, is in
- * `src/cli/commands/up.ts`. What agrees with what, and what is in range, the agent says.
+ * `src/cli/commands/up.ts`. The agent checks ranges and combinations.
  */
 export const UP_OPTIONS = Object.freeze({
   name: {

@@ -1,9 +1,9 @@
 import { type AgentConfig, UP_OPTIONS, type UpOption, type UpOptionName } from './options.ts'
 
-/** What was given for an option, if it was: a text, or all texts of one that may be repeated. */
+/** The value of an option, if it was given: a text, or all texts of an option that may be repeated. */
 export type Given = (name: UpOptionName) => string | readonly string[] | undefined
 
-/** What an agent is started with because of these options. Throws what the options throw. */
+/** The configuration that these options make. Throws the errors of the options. */
 export function readOptions(given: Given): AgentConfig {
   let config: AgentConfig = {}
   for (const name of Object.keys(UP_OPTIONS) as UpOptionName[]) {

@@ -38,6 +38,8 @@ export interface LogFields {
   count?: number
   required?: number
   missing?: readonly string[]
+  /** Each as its id and what it is about. */
+  revocations?: readonly string[]
   limit?: number
   /** Name as in `docs/limits.md`. */
   limitName?: string

@@ -1,7 +1,7 @@
 import { isIP } from 'node:net'
 import { ErrorCode, WarrenError } from './errors.ts'
 
-/** What two workloads speak over a connection: bytes or datagrams. */
+/** The kind of a connection between two workloads: bytes or datagrams. */
 export type Protocol = 'tcp' | 'udp'
 
 /** One end of a TCP or UDP path: a name or an IP address without brackets, and a port. */

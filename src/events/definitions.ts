@@ -93,6 +93,7 @@ export type RuleChange =
   | 'add-entry'
   | 'remove-entry'
   | 'strict'
+  | 'restart'
   | 'revoke'
   | 'unrevoke'
 

@@ -25,6 +25,8 @@ export interface Bundle extends Content {
   /** Hex SHA-256 of the signed bytes of this version. */
   readonly sha256: string
   readonly issuedAtMs: number
+  /** Whether it follows none: it is the first one, or was begun anew by an admin who had lost what was before. */
+  readonly isBeginning: boolean
   /** The SignedBundle as it travels and is stored. */
   readonly signed: Uint8Array
 }
@@ -78,6 +80,7 @@ export function openBundle(signed: Uint8Array, adminPublicKey: Uint8Array, trust
     version: message.version,
     sha256: createHash('sha256').update(envelope.bundle).digest('hex'),
     issuedAtMs: Number(message.issuedAtMs),
+    isBeginning: message.previousSha256.length === 0,
     rules: Object.freeze(message.rules.map(decodeRule)),
     entries: Object.freeze(message.entries.map(decodeEntry)),
     strict: message.strict,
@@ -87,16 +90,17 @@ export function openBundle(signed: Uint8Array, adminPublicKey: Uint8Array, trust
 }
 
 /**
- * Makes and signs the version that follows `current`. A part that `next` leaves out stays as it is.
+ * Makes and signs the version that follows `current`, or is at least `atLeast`. What `next` leaves out stays as it is.
  *
  * `sign` signs with the admin key in the context of policy bundles. Throws LIMIT_EXCEEDED when it does not fit.
  */
 export function sealBundle(
   current: Bundle | undefined,
-  next: Partial<Content> & { readonly trustDomain: string; readonly nowMs: number },
+  next: Partial<Content> & { readonly trustDomain: string; readonly nowMs: number; readonly atLeast?: bigint },
   sign: (bytes: Uint8Array) => Uint8Array
 ): Uint8Array {
-  const { trustDomain, nowMs, rules, entries, strict, revocations } = { ...contentOf(current), ...next }
+  const { trustDomain, nowMs, atLeast = 1n, rules, entries, strict, revocations } = { ...contentOf(current), ...next }
+  const following = (current?.version ?? 0n) + 1n
   const sizes = { rules: rules.length, entries: entries.length, revocations: revocations.length }
   for (const { name, max, limit, remedy } of LISTS) {
     if (sizes[name] <= max) continue
@@ -109,7 +113,7 @@ export function sealBundle(
     policyPb.BundleSchema,
     create(policyPb.BundleSchema, {
       trustDomain,
-      version: (current?.version ?? 0n) + 1n,
+      version: following > atLeast ? following : atLeast,
       previousSha256: current === undefined ? new Uint8Array() : Buffer.from(current.sha256, 'hex'),
       issuedAtMs: BigInt(nowMs),
       rules: rules.map(encodeRule),

@@ -63,18 +63,25 @@ export interface NewRevocation {
   readonly keys?: readonly string[]
   readonly pattern?: Pattern
   readonly reason: string
+  /** As of now, even if all of it is revoked already: for a host that may have joined again without being seen here. */
+  readonly again?: boolean
 }
 
 /**
- * The revocations after adding one. A machine is refused as of now: a host that is admitted under its name later is another
- * host.
+ * The revocations after adding one. A machine is refused as of now: whoever is admitted under its name later is another
+ * host. An existing revocation stays as it is, so that a repeated command changes nothing.
  */
 export function addRevocation(
   current: Bundle | undefined,
-  { machine, peers = [], keys = [], pattern, reason }: NewRevocation,
+  revocation: NewRevocation,
   nowMs: number
-): { revocations: Revocation[]; added: Revocation } {
+): { revocations: readonly Revocation[]; added: Revocation } {
+  const { machine, pattern, reason, again = false } = revocation
   checkReason(reason)
+  const all = current?.revocations ?? []
+  const former = all.find(existing => coversAll(existing, revocation))
+  if (former !== undefined && !again) return { revocations: all, added: former }
+  const { peers = [], keys = [] } = former ?? revocation
   const added: Revocation = {
     id: `x${nextVersion(current)}`,
     machine,
@@ -86,7 +93,7 @@ export function addRevocation(
     reason,
     createdAtMs: nowMs
   }
-  return { revocations: [...(current?.revocations ?? []), added], added }
+  return { revocations: [...all.filter(existing => existing !== former), added], added }
 }
 
 /** The revocations without the one of this id. Throws NOT_FOUND. */
@@ -114,6 +121,12 @@ function without<T extends Content['rules' | 'entries' | 'revocations'][number]>
     throw new WarrenError(ErrorCode.NotFound, `the policy has no ${what} "${id.slice(0, 64)}"`, { hint })
   }
   return kept
+}
+
+// A machine is compared with each key that it has now: a host that has joined again has others.
+function coversAll(existing: Revocation, { machine, peers = [], keys = [], pattern }: NewRevocation): boolean {
+  if (existing.machine !== machine || existing.pattern?.text !== pattern?.text) return false
+  return peers.every(peer => existing.peers.includes(peer)) && keys.every(key => existing.keys.includes(key))
 }
 
 function selectsSame(a: NewEntry, b: NewEntry): boolean {

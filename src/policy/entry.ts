@@ -51,13 +51,39 @@ export function wantsHash(entries: readonly Entry[], address: Address, facts: Pr
 
 /** The reason why no entry grants `address`: the unmatched selectors of the nearest entry, in one clause for people. */
 export function whyNotGranted(entries: readonly Entry[], address: Address, facts: ProcessFacts): string {
+  const nearest = nearestEntry(entries, address, facts)
+  if (nearest === undefined) return `no entry grants ${formatAddress(address)} to uid ${facts.uid}`
+  const { entry, lacking } = nearest
+  const differences = lacking.map(
+    selector => `its ${LABELS[selector]} is ${shown(facts, selector)}, and the entry asks for ${entry[selector]}`
+  )
+  return `entry ${entry.id} does not grant ${formatAddress(address)} to this process: ${differences.join('; ')}`
+}
+
+/**
+ * Options of `warren entry add` that name, with this process's own values, what the nearest entry names of a process besides its
+ * user: a new entry is to be no wider than the one that did not fit. Empty if there is none, or a value is not known.
+ */
+export function narrowingOptions(entries: readonly Entry[], address: Address, facts: ProcessFacts): string {
+  const entry = nearestEntry(entries, address, facts)?.entry
+  return NARROWING.flatMap(([selector, option]) => {
+    const value = facts[selector]
+    return entry?.[selector] === undefined || value === undefined ? [] : [` ${option} ${value}`]
+  }).join('')
+}
+
+const NARROWING = [
+  ['cgroup', '--cgroup'],
+  ['systemdUnit', '--unit'],
+  ['exePath', '--exe'],
+  ['exeSha256', '--sha256']
+] as const
+
+function nearestEntry(entries: readonly Entry[], address: Address, facts: ProcessFacts) {
   const [nearest] = candidates(entries, address)
     .map(entry => ({ entry, lacking: unmet(entry, facts) }))
     .sort((a, b) => a.lacking.length - b.lacking.length)
-  if (nearest === undefined) return `no entry grants ${formatAddress(address)} to uid ${facts.uid}`
-  const { entry, lacking } = nearest
-  const differences = lacking.map(selector => `its ${LABELS[selector]} is ${shown(facts, selector)}`)
-  return `entry ${entry.id} does not grant ${formatAddress(address)} to this process: ${differences.join(', ')}`
+  return nearest
 }
 
 function candidates(entries: readonly Entry[], address: Address): Entry[] {

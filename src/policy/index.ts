@@ -22,6 +22,7 @@ export {
 export {
   type Entry,
   grantingEntry,
+  narrowingOptions,
   SELECTORS,
   type Selector,
   wantsExecutable,

@@ -42,7 +42,7 @@ export interface TlsCredentials {
   readonly key: KeyObject
 }
 
-/** What the proxy asks of the workloads of this host. */
+/** The questions of the proxy about the workloads of this host. */
 export interface LocalWorkloads {
   /** Whether the registration exists and its process runs. */
   readonly isAlive: (registrationId: string) => boolean
@@ -111,7 +111,7 @@ export interface ProxyDeps extends CarrierDeps {
   }
   /** PEM of the trusted roots. */
   readonly roots: () => readonly string[]
-  /** What is shown to a joiner, who knows no registration here. */
+  /** The certificates for a joiner, who knows no registration here. */
   readonly joinCredentials: () => TlsCredentials
   /** Serves one joiner over an established TLS connection; the proxy destroys it afterwards. */
   readonly join: (socket: TLSSocket, signal: AbortSignal) => Promise<void>

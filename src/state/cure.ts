@@ -35,7 +35,23 @@ export function lost(place: Place, name: VaultFile): WarrenError {
   return new WarrenError(ErrorCode.StateUnusable, `${place.path(name)} is missing`, { hint: cure(place, name, 'is') })
 }
 
-/** The error for a damaged file, with the cure. */
+/** The same of one or several files, all in one refusal: an operator is to see all of a loss before he accepts it. */
+export function lostAll(place: Place, names: readonly VaultFile[]): WarrenError {
+  const [first, ...others] = names
+  if (first === undefined) throw new WarrenError(ErrorCode.Internal, 'nothing is lost')
+  if (others.length === 0) return lost(place, first)
+  const essential = names.filter(name => !canBeWithout(name))
+  const [worst] = essential
+  const hint =
+    worst === undefined
+      ? `Put them back from a backup, or start once with --accept-lost-state: ${names.map(name => `without ${name}, ${WITHOUT[name]}`).join('; ')}.`
+      : cure(place, worst, 'is').replace('Put it back', 'Put them back')
+  const rest = others.map(name => place.path(name)).join(', ')
+  const so = others.length === 1 ? 'is' : 'are'
+  return new WarrenError(ErrorCode.StateUnusable, `${place.path(first)} is missing; so ${so} ${rest}`, { hint })
+}
+
+/** That a file does not hold what it must, with what can be done. */
 export function damaged(place: Place, name: VaultFile, why = 'is damaged', cause?: unknown): WarrenError {
   const options = { cause, hint: cure(place, name, 'was') }
   return new WarrenError(ErrorCode.StateUnusable, `${place.path(name)} ${why}`, options)

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { lstatSync } from 'node:fs'
-import { ErrorCode, type Logger, WarrenError } from '../core/index.ts'
+import { definedOnly, ErrorCode, type Logger, WarrenError } from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
-import { canBeWithout, lost } from './cure.ts'
+import { canBeWithout, lost, lostAll, type Place } from './cure.ts'
 import { DATABASE, MANIFEST, VaultFile } from './names.ts'
 import type { Store } from './store.ts'
 import type { Vault } from './vault.ts'
@@ -30,7 +30,9 @@ export function requireDatabaseFile(vault: Vault, accept: boolean): void {
   if (accept || !isMember(vault)) return
   const path = vault.path(DATABASE)
   const size = lstatSync(path, { throwIfNoEntry: false })?.size
-  if (size === undefined || size === 0) throw databaseLost(path, size === undefined ? 'is missing' : 'is empty')
+  if (size !== undefined && size > 0) return
+  const also = missingFiles(vault, { setting: () => undefined })
+  throw databaseLost(path, size === undefined ? 'is missing' : 'is empty', vault, also)
 }
 
 /**
@@ -57,7 +59,8 @@ export function requireFiles(vault: Vault, store: Store, { accept, log }: LossOp
   const wasMember = listed.has(VaultFile.NodeChain) || listed.has(VaultFile.RenewedNode) || hasRun(store)
   if (!wasMember && !isMember(vault)) return
   const gone = missingFiles(vault, store)
-  for (const name of gone) if (!accept || !canBeWithout(name)) throw lost(vault, name)
+  const refused = accept ? gone.filter(name => !canBeWithout(name)) : gone
+  if (refused.length > 0) throw lostAll(vault, refused)
   if (!isMember(vault)) throw lost(vault, VaultFile.NodeChain)
   if (gone.length > 0) log.error('files of the state directory are lost, and accepted as lost', { missing: gone })
   if (gone.includes(VaultFile.PolicyBundle)) losePolicy(store)
@@ -89,7 +92,7 @@ export function requireDatabaseOf(host: PeerKey, vault: Vault, store: Store, { a
   }
   // Earlier agents did not note it; the content of their databases shows it.
   const isLost = store.isBlank()
-  if (isLost && !accept) throw databaseLost(vault.path(DATABASE), 'holds nothing of this host')
+  if (isLost && !accept) throw databaseLost(vault.path(DATABASE), 'holds nothing of this host', vault)
   if (isLost) log.error('the database of this host is lost, and accepted as lost', { path: vault.path(DATABASE) })
   noteHost(store, host)
   return isLost
@@ -104,7 +107,7 @@ export function noteHost(store: Store, host: PeerKey): void {
 export function requireSame(host: PeerKey, vault: Vault, store: Store): void {
   const noted = store.setting(HOST_SETTING)
   if (noted === undefined ? !store.isBlank() : Buffer.from(noted).toString('utf8') === host) return
-  throw databaseLost(vault.path(DATABASE), 'holds nothing of this host')
+  throw databaseLost(vault.path(DATABASE), 'holds nothing of this host', vault)
 }
 
 function isMember(vault: Vault): boolean {
@@ -142,8 +145,20 @@ function isReplaced(vault: Vault, store: Pick<Store, 'setting'>, name: VaultFile
   }
 }
 
-function databaseLost(path: string, why: string): WarrenError {
-  return new WarrenError(ErrorCode.StateUnusable, `the database ${path} ${why}, and this host is a member already`, {
-    hint: `Put it back from a backup, or ${ACCEPT}; "Lost state" in docs/backup.md says what that means.`
-  })
+// All that is lost at once: consent to one loss is consent to every one.
+function databaseLost(path: string, why: string, place: Place, also: readonly VaultFile[] = []): WarrenError {
+  const more =
+    also.length === 0 ? '' : `; so ${also.length === 1 ? 'is' : 'are'} ${also.map(name => place.path(name)).join(', ')}`
+  const essential = also.some(name => !canBeWithout(name))
+  const policy = also.includes(VaultFile.PolicyBundle)
+    ? ' Both copies of the policy are gone: until another host has said which one is in force, nothing is allowed and none is signed here.'
+    : ''
+  const hint = essential
+    ? lostAll(place, also).hint
+    : `Put ${also.length === 0 ? 'it' : 'them'} back from a backup, or ${ACCEPT}; "Lost state" in docs/backup.md says what that means.${policy}`
+  return new WarrenError(
+    ErrorCode.StateUnusable,
+    `the database ${path} ${why}, and this host is a member already${more}`,
+    definedOnly({ hint })
+  )
 }

@@ -1,7 +1,14 @@
 import type { AttestedProcess, Attestor, HeldProcess } from '../attest/index.ts'
 import { ErrorCode, WarrenError } from '../core/index.ts'
 import { type Address, formatAddress } from '../identity/index.ts'
-import { type Entry, grantingEntry, wantsExecutable, wantsHash, whyNotGranted } from '../policy/index.ts'
+import {
+  type Entry,
+  grantingEntry,
+  narrowingOptions,
+  wantsExecutable,
+  wantsHash,
+  whyNotGranted
+} from '../policy/index.ts'
 
 export interface GrantsDeps {
   /** Scopes this host may run; empty: all. */
@@ -78,9 +85,10 @@ export class Grants {
     const { entries, strict } = this.#deps.entries()
     const why = whyNotGranted(entries, address, facts)
     const text = this.#isPrivileged(facts) ? `${why}${whyNotBuiltIn(strict, facts)}` : why
+    const narrow = narrowingOptions(entries, address, facts)
     const name = formatAddress(address).split('.').slice(0, -1).join('.')
     return new WarrenError(ErrorCode.PermissionDenied, text, {
-      hint: `On the founding host: warren entry add --machine ${address.machine} --uid ${facts.uid} ${name}${scopeOf(facts)}`
+      hint: `On the founding host: warren entry add --machine ${address.machine} --uid ${facts.uid}${narrow} ${name}${narrow === '' ? scopeOf(facts) : ''}`
     })
   }
 }

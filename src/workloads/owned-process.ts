@@ -6,7 +6,7 @@ import {
   processReader,
   sameUser
 } from '../attest/index.ts'
-import { ErrorCode, WarrenError } from '../core/index.ts'
+import { definedOnly, ErrorCode, WarrenError } from '../core/index.ts'
 
 /**
  * A handle of its own on the process behind a connection.
@@ -35,10 +35,14 @@ export function processOf(pid: number, user: LocalUser): ProcessHandle {
       }
     )
   }
-  return acquire(pid, () => sameUser({ uid: effectiveUidOf(pid), view: processReader().viewOf(pid) }, user))
+  return acquire(
+    pid,
+    () => sameUser({ uid: effectiveUidOf(pid), view: processReader().viewOf(pid) }, user),
+    `It must run as uid ${user.uid}, who registers, and without --pid it is the program that started the command (with sudo, sudo itself): say with --pid which one, or use \`warren expose\`.`
+  )
 }
 
-function acquire(pid: number, isRight: () => boolean): ProcessHandle {
+function acquire(pid: number, isRight: () => boolean, hint?: string): ProcessHandle {
   let handle: ProcessHandle | undefined
   try {
     handle = processHandle(pid)
@@ -47,5 +51,9 @@ function acquire(pid: number, isRight: () => boolean): ProcessHandle {
     // It ended in between: the same answer as for another user's process, below.
   }
   handle?.close()
-  throw new WarrenError(ErrorCode.InvalidSource, `process ${pid} does not run, or is another user's`)
+  throw new WarrenError(
+    ErrorCode.InvalidSource,
+    `process ${pid} does not run, or is another user's`,
+    definedOnly({ hint })
+  )
 }

@@ -18,12 +18,13 @@ export interface PortServerOptions extends HostPort {
   readonly onPinned: (uid: number) => void
 }
 
-/** Who may serve the port of one registration, and who does by the kernel's word. */
+/** The user who may serve the port of one registration, and the one who does, as the kernel says. */
 export class KernelPortServer implements PortServer {
   readonly #options: PortServerOptions
   #pinned: number | undefined
   #refusal: WarrenError | undefined
   #problem: string | undefined
+  readonly #listeners = new Set<() => void>()
 
   constructor(options: PortServerOptions) {
     this.#options = options
@@ -33,6 +34,13 @@ export class KernelPortServer implements PortServer {
     return this.#problem
   }
 
+  /** Calls back after each change of `problem`; the function returned ends that. */
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  /** The same as other hosts may read it: without the user. */
   get refusal(): string | undefined {
     return this.#refusal?.reason
   }
@@ -52,6 +60,13 @@ export class KernelPortServer implements PortServer {
     return this.#refuse('its port answers, and no socket of its host has it', problem, undefined)
   }
 
+  /** The same for a port with a listener that lives, past which a connection was led. */
+  bypassed(): WarrenError {
+    const problem = `${this.#place()} has a listener, but a connection to it ends somewhere else, as with address translation`
+    return this.#refuse('its port has a listener, but a connection to it ends somewhere else', problem, undefined)
+  }
+
+  /** Asks now, and says what is found; `ok` if somebody who may has the port. */
   look(): { readonly ok: boolean; readonly text: string } {
     try {
       const found = this.#check(undefined)
@@ -73,7 +88,13 @@ export class KernelPortServer implements PortServer {
 
   #clear(): void {
     this.#refusal = undefined
-    this.#problem = undefined
+    this.#become(undefined)
+  }
+
+  #become(problem: string | undefined): void {
+    if (problem === this.#problem) return
+    this.#problem = problem
+    for (const listener of this.#listeners) listener()
   }
 
   #ask(from: HostPort | undefined, at: HostPort = this.#options): PortHolder | undefined {
@@ -114,10 +135,10 @@ export class KernelPortServer implements PortServer {
   #refuse(reason: string, problem: string, uid: number | undefined, cause?: unknown): WarrenError {
     const refusal = new WarrenError(ErrorCode.DestinationUnreachable, reason, {
       cause,
-      hint: 'On its host "warren services" says more; "warren expose --server-user" names the user of the server.'
+      hint: 'On its host "warren services" says who has the port. Unless that is the server, somebody took the port: stop that program. If it is, "warren expose --server-user" names its user.'
     })
     this.#refusal = refusal
-    this.#problem = problem
+    this.#become(problem)
     this.#options.onRefused(problem, uid)
     return refusal
   }

@@ -11,7 +11,7 @@ export interface PortServersOptions {
   readonly clock: Clock
 }
 
-/** What a registration says of its port. */
+/** The port of a registration. */
 export interface PortClaim extends HostPort {
   readonly protocol: Protocol
   readonly serverUser: ServerUser

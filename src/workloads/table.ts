@@ -66,10 +66,10 @@ export class WorkloadTable {
    * The registration behind a token, for this user.
    *
    * Throws TIMEOUT if it expired or was cleared, INVALID_SOURCE if its process ended, the admin removed its grant, or it
-   * never existed.
-   * A token of another user is treated as one that does not exist.
+   * never existed. A token of another user is treated as one that does not exist. `hint` is for a token without a live
+   * registration.
    */
-  claim(tokenHash: string, user: LocalUser): Workload {
+  claim(tokenHash: string, user: LocalUser, hint = 'Register first, as the user who connects.'): Workload {
     const found = this.byToken(tokenHash)
     const own = found !== undefined && sameUser(found, user) ? found : undefined
     if (own?.process.isAlive() === true) return own
@@ -87,7 +87,7 @@ export class WorkloadTable {
     }
     const ran = ended !== undefined || own !== undefined
     const reason = ran ? 'the source workload no longer runs' : 'no registered workload of yours has this token'
-    throw new WarrenError(ErrorCode.InvalidSource, reason, { hint: 'Register first, as the user who connects.' })
+    throw new WarrenError(ErrorCode.InvalidSource, reason, { hint })
   }
 
   keep(registrationId: string): void {

@@ -10,7 +10,7 @@ import {
   WarrenError
 } from '../core/index.ts'
 
-/** Who may serve the port of one registration, and who does. */
+/** The user who may serve the port of one registration, and the one who does. */
 export interface PortServer {
   /** Why the last connection, or the last look, was refused, for people of this host; undefined if it was not. */
   readonly problem: string | undefined
@@ -18,7 +18,7 @@ export interface PortServer {
   readonly refusal: string | undefined
   /**
    * The cookie of the socket that gets what is sent to the port now, a number that no other socket has; undefined if there
-   * is none. `from` is where it is sent from, if that is told; literal addresses.
+   * is none. `from` is where it is sent from, if known; literal addresses.
    *
    * Throws DESTINATION_UNREACHABLE when it is a socket of a user who may not serve the port, or the kernel does not say.
    */
@@ -28,10 +28,14 @@ export interface PortServer {
    * address translation may lead it past a listener that lives. Throws DESTINATION_UNREACHABLE when it cannot be told.
    */
   readonly meets: (from: HostPort, to: HostPort) => boolean
+  /** The error for a port whose listener lives, but past which a connection was led; it is also noted. */
+  readonly bypassed: () => WarrenError
   /** The error for a port that answers though no socket of this host has it, of which note is taken. */
   readonly hidden: () => WarrenError
   /** Asks now, and says what is found; `ok` if somebody who may has the port. */
   readonly look: () => { readonly ok: boolean; readonly text: string }
+  /** Calls back after each change of `problem`; the returned function ends that. */
+  readonly onChange: (listener: () => void) => () => void
 }
 
 /** Where the agent delivers connections for a registration. */
@@ -44,7 +48,7 @@ export type Target =
       /** The directory of the agent's making; without an owner, no other is served from. */
       readonly made?: FileId
       readonly uid: number
-      /** Whoever serves must also be in this view. @default in any: whoever named the path knows who can write there */
+      /** The server must also be in this view. @default any view: the process that named the path knows its writers */
       readonly view?: ProcessView
       /** Named by a process that is not of the host, so that no server of the host may be reached by it. @default false */
       readonly outside?: boolean
@@ -66,7 +70,7 @@ interface ServedPort extends HostPort {
   readonly server: PortServer | undefined
 }
 
-/** What watches over the port of a target, if anything does. */
+/** The check of the port of a target, if it has one. */
 export function serverOf(target: Target | undefined): PortServer | undefined {
   return target === undefined || target.kind === 'unix' ? undefined : target.server
 }

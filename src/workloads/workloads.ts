@@ -236,10 +236,10 @@ export class Workloads {
   }
 
   /** The registration behind a token. Throws TIMEOUT or INVALID_SOURCE; the latter ends what it finds dead. */
-  claim(token: string, caller: Registrant): Workload {
+  claim(token: string, caller: Registrant, hint?: string): Workload {
     const hash = this.#deps.tokens.hash(token)
     try {
-      return this.#table.claim(hash, caller)
+      return this.#table.claim(hash, caller, hint)
     } catch (err) {
       const found = this.#table.byToken(hash)
       if (found?.process.isAlive() === false) this.end(found.registrationId, 'process ended')

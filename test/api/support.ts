@@ -73,6 +73,7 @@ export function adminHandlers(handlers: Partial<AdminHandlers> = {}): AdminHandl
     addEntry: unexpected,
     removeEntry: unexpected,
     setStrict: unexpected,
+    restartPolicy: unexpected,
     listTokens: unexpected,
     revokeToken: unexpected,
     drain: unexpected,

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { Command } from 'commander'
 import { Exit } from '../../src/cli/exit.ts'
 import { type Failure, failureOf } from '../../src/cli/output/report.ts'
 import { buildProgram } from '../../src/cli/program.ts'
@@ -28,6 +29,7 @@ const WRONG: ReadonlyArray<readonly [string[], RegExp]> = [
   [['allow', 'a', 'b', '--until', 'soon'], /--until "soon" is not a time/],
   [['up', '--init', 'example.org', '--join', 'x'], /cannot be used with/],
   [['up', '--carrier', 'pigeon'], /^warren: INVALID_OPTION: "pigeon" is no carrier$/m],
+  [['services', ''], /^warren: INVALID_ARGUMENT: pattern is empty$/m],
   [['up', '--listen', 'x'], /--listen "x" is not HOST:PORT/],
   [['up', '--config', '/nonexistent'], /^warren: INVALID_CONFIG: cannot read \/nonexistent: ENOENT$/m],
   [['up', '--join', '@/nonexistent'], /--join: cannot read \/nonexistent: ENOENT/]
@@ -108,4 +110,20 @@ test('help and version are data, and succeed', async t => {
   const version = await warren(scopeOf(t), ['--version']).outcome()
   assert.equal(version.code, 0)
   assert.match(version.stdout, /^\d+\.\d+\.\d+\n$/)
+})
+
+test('no option takes an empty value, as an unset variable of a shell is, for its default', async () => {
+  const valued = (command: Command, path: readonly string[]): string[][] => [
+    ...command.options.flatMap(option =>
+      option.required || option.optional ? [[...path, option.long ?? '', '']] : []
+    ),
+    ...command.commands.flatMap(one => valued(one, [...path, one.name()]))
+  ]
+  const lines = valued(buildProgram(), []).filter(words => words.at(-2) !== '--join')
+  assert.ok(lines.length > 60, `${lines.length}`)
+  for (const words of lines) {
+    const { text, exit } = await failureOfCommand(words)
+    assert.equal(exit, Exit.Usage, words.join(' '))
+    assert.ok(text.includes(`warren: INVALID_ARGUMENT: ${words.at(-2)} is empty\n  A variable of the shell`), text)
+  }
 })

@@ -187,3 +187,94 @@ test('a damaged policy beside a database of the same is made again from that, as
   assert.equal((await a.status()).policyVersion, before)
   await a.cli('allow', 'dev.*.*.*', 'dev.web.*.*')
 })
+
+/** As an operator finds a host of which both copies of the policy are gone, before it is started again. */
+function losePolicy(agent: TestAgent): void {
+  loseDatabase(agent)
+  rmSync(join(agent.stateDir, 'policy.bundle'))
+}
+
+test('a founder alone that has lost its policy says so at every start, and begins a new one only by an explicit act', async t => {
+  const scope = scopeOf(t)
+  const a = await new TestAgent(scope, { name: 'a', args: ['--init', 'example.org'] }).start()
+  await a.cli('allow', 'dev.*.*.*', 'dev.web.*.*')
+  await a.cli('evict', 'c', '--force')
+  assert.match(
+    (await a.attempt(['policy', 'restart', '--accept-lost-policy'])).stderr,
+    /INVALID_ARGUMENT: .*is not lost/
+  )
+  await a.stop()
+  losePolicy(a)
+  const why = await refusal(a)
+  assert.match(
+    why,
+    /STATE_UNUSABLE: the database \S+ is missing, .*; so is \S+policy\.bundle\n {2}.*--accept-lost-state.*nothing is allowed/
+  )
+
+  await a.start(['--accept-lost-state'])
+  for (const _ of ['at once', 'after a second start']) {
+    assert.match(await a.cli('status'), /^ALARM +the policy of this host is lost/m)
+    assert.match((await a.attempt(['policy', 'show'])).stderr, /ALARM: the policy of this host is lost/)
+    assert.equal(JSON.parse(await a.cli('policy', 'show', '--json')).lost, true)
+    assert.match(a.program.stderr, /the policy of this host is lost: nothing is allowed/)
+    const refused = await a.attempt(['entry', 'add', 'dev.web.*.*', '--user', 'root'])
+    assert.match(refused.stderr, /NOT_READY: .*\n {2}.*before the loss.*warren policy restart/)
+    await a.stop()
+    await a.start([])
+  }
+  // A host that joins now knows nothing, and does not stand in the way either.
+  const d = new TestAgent(scope, { name: 'd', args: [] })
+  await d.start(['--join', (await a.cli('token', 'create', 'd')).trim()])
+  await a.sees(1)
+  const unsure = await a.attempt(['policy', 'restart'])
+  assert.deepEqual(
+    [unsure.code, /INVALID_OPTION: .*evicted or revoked is trusted again/.test(unsure.stderr)],
+    [2, true]
+  )
+  const begun = await a.attempt(['policy', 'restart', '--accept-lost-policy'])
+  assert.equal(begun.code, 0, begun.stderr)
+  assert.match(begun.stderr, /EVERY host, key and workload that was evicted or revoked is trusted again/)
+
+  await a.cli('allow', 'dev.*.*.*', 'dev.web.*.*')
+  await d.follows(a)
+  assert.doesNotMatch(await a.cli('status'), /ALARM/)
+  const version = (await a.status()).policyVersion
+  await a.stop()
+  await a.start([])
+  assert.equal((await a.status()).policyVersion, version)
+  assert.match((await a.attempt(['policy', 'restart', '--accept-lost-policy'])).stderr, /is not lost/)
+})
+
+test('a new policy is newer than every one from before its loss, and a host that returns says which revocations it takes back', async t => {
+  const scope = scopeOf(t)
+  const [a, b] = await startPair(scope)
+  await a.cli('revoke', 'dev.shop.*.*', '--reason', 'leaked')
+  for (const name of ['one', 'two', 'three']) await a.cli('allow', 'dev.*.*.*', `dev.${name}.*.*`)
+  await b.follows(a)
+  const before = BigInt((await b.status()).policyVersion ?? 0)
+  await Promise.all([a.stop(), b.stop()])
+  losePolicy(a)
+  await a.start(['--accept-lost-state'])
+  await a.cli('policy', 'restart', '--accept-lost-policy')
+  assert.ok(BigInt((await a.status()).policyVersion ?? 0) > before * 1_000_000n)
+  await b.start(['--bootstrap', (await a.status()).meshAddresses[0] ?? ''])
+  await b.follows(a)
+  assert.doesNotMatch(await b.cli('policy', 'show'), /leaked/)
+  assert.match(b.program.stderr, /"revocations":\["x1 dev\.shop.*began the policy anew/)
+})
+
+test('no new policy is begun while a member that was admitted before the loss may still answer', async t => {
+  const scope = scopeOf(t)
+  const [a, b] = await startPair(scope)
+  await a.cli('revoke', 'dev.shop.*.*', '--reason', 'leaked')
+  await b.follows(a)
+  await a.stop()
+  losePolicy(a)
+  await a.start(['--accept-lost-state', '--bootstrap', (await b.status()).meshAddresses[0] ?? ''])
+  await a.follows(b)
+  // It answers within the same second, so the refusal is the one or the other, and never a new policy.
+  const refused = await a.attempt(['policy', 'restart', '--accept-lost-policy'])
+  assert.notEqual(refused.code, 0)
+  assert.match(refused.stderr, /is not lost|b may know the policy in force/)
+  assert.match(await a.cli('policy', 'show'), /leaked/)
+})

@@ -145,6 +145,32 @@ test('another user who takes the port of a server that is down is not served, at
   }
 })
 
+test(
+  'a running expose says when another user takes the port of its server, and when that one has it back',
+  asRoot,
+  async t => {
+    const scope = scopeOf(t)
+    const agent = await startAgent(scope)
+    const port = await freePort()
+    const server = await serve(scope, { uid: OWNER, host: '127.0.0.1', port, name: 'owner' })
+    const exposed = await expose(agent, OWNER, SITE, '--tcp', `127.0.0.1:${port}`)
+    await isServed(agent, SITE, 'owner')
+    await server.kill()
+    const intruder = await serve(scope, { uid: OTHER, host: '127.0.0.1', port, name: 'other' })
+    await exposed.says(
+      new RegExp(`refused for now: uid ${OTHER} has 127.0.0.1:${port}/tcp.*somebody took its port`),
+      'stderr'
+    )
+    // Once it is failing, the refusal has a next step as well.
+    await waitFor(async () => /failing/.test((await ask(agent, SITE)).stderr), `${SITE} to be failing`)
+    assert.match((await ask(agent, SITE)).stderr, /failing[\s\S]*\n {2}\S.*warren services/)
+    await intruder.kill()
+    await serve(scope, { uid: OWNER, host: '127.0.0.1', port, name: 'owner' })
+    await exposed.says(/no longer refused/, 'stderr')
+    await isServed(agent, SITE, 'owner')
+  }
+)
+
 test('another user beside a server of one family is not served at the other', asRoot, async t => {
   const scope = scopeOf(t)
   const agent = await startAgent(scope)
@@ -319,7 +345,7 @@ test('a connection that address translation leads past a listener that lives is 
     host.run('nft', `add rule ip nat out ip daddr 127.0.0.1 tcp dport ${port} redirect to :${port + 1}`)
     const { code, stdout, stderr } = await ask(agent, `dev.web.${name}-asked.default`)
     assert.deepEqual([code, stdout], [1, ''], name)
-    assert.match(stderr, /DESTINATION_UNREACHABLE.*its port answers, and no socket of its host has it/)
+    assert.match(stderr, /DESTINATION_UNREACHABLE.*its port has a listener, but a connection to it ends somewhere else/)
     assert.doesNotMatch(intruder.stdout, /GOT/, name)
     await isServed(agent, `dev.web.${name}-any.default`, 'other')
   }

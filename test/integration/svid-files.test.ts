@@ -149,6 +149,9 @@ test('files of another kind stay as they are, and no directory that was there ch
   writeFileSync(join(out, 'bundle.pem'), 'a list of mine')
   const refused = await agent.attempt(['svid', 'fetch', SHOP, '--out', out])
   assert.deepEqual([refused.code, /takes no bundle\.pem: .* exists/.test(refused.stderr)], [2, true], refused.stderr)
+  assert.match(refused.stderr, /\n {2}It is not replaced: move it away/)
+  const file = await agent.attempt(['svid', 'fetch', SHOP, '--out', join(out, 'bundle.pem')])
+  assert.match(file.stderr, /is a file and not a directory\n {2}Give a directory/)
   assert.equal(readFileSync(join(out, 'bundle.pem'), 'utf8'), 'a list of mine')
   assert.deepEqual(readdirSync(out), ['bundle.pem'])
   assert.equal(statSync(out).mode & 0o777, 0o755)
@@ -193,6 +196,18 @@ test('--out without a path is refused, and nothing is written where the command 
   const fetch = [process.execPath, WARREN, 'svid', 'fetch', SHOP, '--out', '']
   const env = { WARREN_RUNTIME_DIR: agent.runtimeDir }
   const { code, stderr } = await new Program(scope, fetch, { cwd, env }).outcome()
-  assert.deepEqual([code, /INVALID_ARGUMENT: --out names no directory/.test(stderr)], [2, true], stderr)
+  assert.deepEqual([code, /INVALID_ARGUMENT: --out is empty/.test(stderr)], [2, true], stderr)
   assert.deepEqual(readdirSync(cwd), [])
+})
+
+test('with standard output closed nothing is said to be written: --out - is refused, and what prints its data fails', async t => {
+  const { agent, scope } = await founder(t)
+  const run = async (line: string) => {
+    const env = { WARREN_RUNTIME_DIR: agent.runtimeDir }
+    return await new Program(scope, ['sh', '-c', `${WARREN} ${line} >&-`], { env }).outcome()
+  }
+  const key = await run(`svid fetch ${SHOP} --out -`)
+  assert.deepEqual([key.code, /INVALID_OPTION: standard output is closed/.test(key.stderr)], [2, true], key.stderr)
+  const status = await run('status')
+  assert.deepEqual([status.code, /cannot write to standard output: it is closed/.test(status.stderr)], [1, true])
 })

@@ -271,3 +271,24 @@ test('a bundle as an older version would have sealed it has no entries and no re
   const { bundle: inner } = decode(policyPb.SignedBundleSchema, bundle.signed, 1_000)
   assert.equal(decode(policyPb.BundleSchema, inner, 1_000).strict, false)
 })
+
+test('to evict or revoke the same twice adds no second revocation, and a host that has joined again is evicted anew', () => {
+  const peer = peerKeyOf(rawPublicKey(generatePeerKeyPair()))
+  const other = peerKeyOf(rawPublicKey(generatePeerKeyPair()))
+  const first = addRevocation(undefined, { machine: 'c', peers: [peer], keys: [SHA], reason: 'stolen' }, NOW)
+  const once = next(undefined, { revocations: first.revocations })
+  const twice = addRevocation(once, { machine: 'c', peers: [], reason: '' }, NOW + 60_000)
+  assert.equal(twice.revocations, once.revocations)
+  assert.equal(twice.added.id, first.added.id)
+
+  const again = addRevocation(once, { machine: 'c', reason: '', again: true }, NOW + 60_000)
+  assert.deepEqual(
+    again.revocations.map(({ beforeMs, peers, keys }) => [beforeMs, peers, keys]),
+    [[61_000, [peer], [SHA]]]
+  )
+  assert.equal(addRevocation(once, { machine: 'c', peers: [other], reason: '' }, NOW).revocations.length, 2)
+
+  const pattern = parsePattern('dev.web.*.*')
+  const revoked = next(once, { revocations: addRevocation(once, { pattern, reason: '' }, NOW).revocations })
+  assert.equal(addRevocation(revoked, { pattern, reason: 'again' }, NOW).revocations, revoked.revocations)
+})

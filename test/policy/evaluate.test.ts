@@ -28,6 +28,7 @@ function bundle(...rules: Rule[]): Bundle {
     trustDomain: 'example.org',
     version: 7n,
     sha256: '',
+    isBeginning: false,
     issuedAtMs: 0,
     rules,
     entries: [],

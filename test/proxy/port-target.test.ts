@@ -46,8 +46,16 @@ class FakeServer implements PortServer {
     return this.ends[to.port === this.port ? 0 : 1]
   }
 
+  bypassed(): WarrenError {
+    return new WarrenError(ErrorCode.DestinationUnreachable, 'bypassed')
+  }
+
   hidden(): WarrenError {
     return new WarrenError(ErrorCode.DestinationUnreachable, 'hidden')
+  }
+
+  onChange(): () => void {
+    return () => {}
   }
 
   look(): { ok: boolean; text: string } {
@@ -126,7 +134,7 @@ test('a server that restarts while it is connected to is connected to again', as
 test('a connection that does not end at the listener gets no byte, and a reset is told as one', async t => {
   const scope = scopeOf(t)
   for (const [ends, reason, connections] of [
-    [[false, true], /^hidden$/, MAX_SWITCHES],
+    [[false, true], /^bypassed$/, MAX_SWITCHES],
     [[false, false], /does not answer \(ECONNRESET\)/, 1]
   ] as const) {
     const { port, sockets, heard } = await listener(scope)

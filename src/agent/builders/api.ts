@@ -124,6 +124,7 @@ function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: Ad
         registrations: workloads.count,
         services: routing.matching().filter(route => route.protocols.length > 0).length,
         policyVersion: policy.version,
+        policyLost: policy.isLost,
         sessions: proxy.sessions(),
         flows: proxy.flowCount(),
         startedAtMs: BigInt(startedAtMs),

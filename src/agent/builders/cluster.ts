@@ -98,6 +98,10 @@ export async function buildCluster(base: Base): Promise<Cluster> {
   const { trustDomain } = membership
   const { adminPublicKey } = trustFile.state
   const policyStore = new PolicyStore({ vault, store, trustDomain, adminPublicKey, log })
+  const others = () => owners(state).filter(({ self }) => !self)
+  // A host that was admitted since the loss knows no more than this one.
+  const isNewcomer = (machine: string | undefined): boolean =>
+    store.tokens().some(token => token.machine === machine && token.usedAtMs !== undefined)
   const policy: PolicyService = new PolicyService({
     trustDomain,
     adminPublicKey,
@@ -106,10 +110,18 @@ export async function buildCluster(base: Base): Promise<Cluster> {
     save: signed => policyStore.save(signed),
     isUnheard: () => policyStore.isUnheard,
     onHeard: peer => {
-      // A host that was admitted after the loss knows no more than this one.
-      const machine = trust.machineOf(peer)
-      const isNew = store.tokens().some(token => token.machine === machine && token.usedAtMs !== undefined)
-      if (policy.bundle !== undefined || !isNew) policyStore.noteHeard()
+      if (policy.bundle !== undefined || !isNewcomer(trust.machineOf(peer))) policyStore.noteHeard()
+    },
+    restart: {
+      informed: () => {
+        const there = [
+          ...mesh.connected().map(peer => trust.machineOf(peer) ?? peer),
+          ...others().map(({ machine }) => machine)
+        ]
+        return [...new Set(there)].filter(machine => !isNewcomer(machine))
+      },
+      highestVersion: () => others().reduce((highest, { policyVersion: v }) => (v > highest ? v : highest), 0n),
+      onDone: () => policyStore.noteHeard()
     },
     transport: policyTransport(mesh),
     onBundle: bundle => evictions.onBundle(bundle),

@@ -106,6 +106,7 @@ export function adminHandlers(deps: AdminHandlersDeps): AdminHandlers {
       rules: (policy.bundle?.rules ?? []).map(ruleMessage),
       issuedAtMs: BigInt(policy.bundle?.issuedAtMs ?? 0),
       admin: policy.isAdmin,
+      lost: policy.isLost,
       entries: (policy.bundle?.entries ?? []).map(entryMessage),
       strict: policy.bundle?.strict ?? false,
       revocations: (policy.bundle?.revocations ?? []).map(revocationMessage)

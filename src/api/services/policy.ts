@@ -38,7 +38,16 @@ export interface PolicyHandlersDeps {
   readonly nowMs: () => number
 }
 
-type Names = 'evict' | 'revoke' | 'unrevoke' | 'addEntry' | 'removeEntry' | 'setStrict' | 'listTokens' | 'revokeToken'
+type Names =
+  | 'restartPolicy'
+  | 'evict'
+  | 'revoke'
+  | 'unrevoke'
+  | 'addEntry'
+  | 'removeEntry'
+  | 'setStrict'
+  | 'listTokens'
+  | 'revokeToken'
 
 /** The handlers of admin.sock for evictions, registration entries and tokens. */
 export function policyHandlers(deps: PolicyHandlersDeps): Pick<AdminHandlers, Names> {
@@ -89,23 +98,34 @@ export function policyHandlers(deps: PolicyHandlersDeps): Pick<AdminHandlers, Na
       return { version: policy.version }
     },
 
+    async restartPolicy(_request, { uid }) {
+      await policy.restart()
+      onRuleChange('restart', String(policy.version), uid)
+      return { version: policy.version }
+    },
+
     listTokens: async () => ({ tokens: tokens().map(token => tokenMessage(token, nowMs())) }),
 
     revokeToken: async ({ id }) => ({ token: tokenMessage(revokeToken(id), nowMs()) })
   }
 }
 
-function eviction(request: adminPb.EvictRequest, { machine: own, knownHost }: PolicyHandlersDeps): NewRevocation {
+function eviction(
+  request: adminPb.EvictRequest,
+  { policy, machine: own, knownHost }: PolicyHandlersDeps
+): NewRevocation {
   const machine = parseMachineName(request.machine)
   if (machine === own) throw ownHost()
   const { peers, keys } = knownHost(machine)
-  if (peers.length === 0 && !request.force) {
+  const { force: again } = request
+  const isOut = policy.bundle?.revocations.some(revocation => revocation.machine === machine) === true
+  if (peers.length === 0 && !again && !isOut) {
     throw new WarrenError(ErrorCode.NotFound, `no host named ${machine} was ever seen here`, {
       hint: '`warren members` lists the names; --force evicts the name even so.'
     })
   }
-  // One statement may name only so many, or others would refuse it: the newest. The name itself excludes all earlier admissions.
-  return { machine, peers: peers.slice(-MAX_REVOKED_KEYS), keys, reason: request.reason }
+  // More than one statement may name, others would refuse: the newest. The name itself refuses what was admitted under it so far.
+  return { machine, peers: peers.slice(-MAX_REVOKED_KEYS), keys, reason: request.reason, again }
 }
 
 function revoked(what: string, { machine, knownHost }: PolicyHandlersDeps): Omit<NewRevocation, 'reason'> {

@@ -30,6 +30,8 @@ export interface WorkloadHandlersDeps {
   readonly status: () => Parameters<typeof statusShape>[0]
 }
 
+const NOT_YOURS =
+  'It may have ended already, or another user made it: only that user can end it. `warren inspect` lists those of yours.'
 const KEEP_ALIVE_MS = 15_000
 // A watcher of a busy mesh gets whole states, not one per record.
 const WATCH_PAUSE_MS = 100
@@ -57,26 +59,39 @@ export function workloadHandlers(deps: WorkloadHandlersDeps): WorkloadHandlers {
     },
 
     async *keep(request, caller, signal): AsyncGenerator<MessageInitShape<typeof apiPb.KeepResponseSchema>> {
-      const { ended, release } = workloads.keep(request.token, caller)
-      const over = new AbortController()
+      const { workload, ended, release } = workloads.keep(request.token, caller)
+      const server = serverOf(workload.target)
       let reason = ''
+      let over = signal.aborted
+      let wake = (): void => {}
+      const end = (): void => {
+        over = true
+        wake()
+      }
       ended.then(
         why => {
           reason = why
-          over.abort()
+          end()
         },
         () => {}
       )
-      const onAbort = (): void => over.abort()
-      signal.addEventListener('abort', onAbort, { once: true })
+      signal.addEventListener('abort', end, { once: true })
+      const unlisten = server?.onChange(() => wake())
       try {
-        while (!over.signal.aborted && !signal.aborted) {
-          yield { event: { case: 'alive', value: {} } }
-          await sleep(KEEP_ALIVE_MS, over.signal).catch(() => {})
+        while (!over) {
+          const problem = server?.problem ?? ''
+          yield { event: { case: 'alive', value: { problem } } }
+          if (over || problem !== (server?.problem ?? '')) continue
+          const pause = Promise.withResolvers<void>()
+          wake = pause.resolve
+          const timer = setTimeout(pause.resolve, KEEP_ALIVE_MS)
+          await pause.promise
+          clearTimeout(timer)
         }
         if (reason !== '') yield { event: { case: 'ended', value: { reason } } }
       } finally {
-        signal.removeEventListener('abort', onAbort)
+        signal.removeEventListener('abort', end)
+        unlisten?.()
         release()
       }
     },
@@ -84,7 +99,7 @@ export function workloadHandlers(deps: WorkloadHandlersDeps): WorkloadHandlers {
     heartbeat: async (request, caller) => ({ ttlMs: workloads.heartbeat(request.token, caller).ttlMs }),
 
     async deregister(request, caller, signal) {
-      const { registrationId } = workloads.claim(request.token, caller)
+      const { registrationId } = workloads.claim(request.token, caller, NOT_YOURS)
       workloads.end(registrationId, 'deregistered')
       return { replication: await replicated(waitMode(request.wait), signal) }
     },

@@ -21,7 +21,7 @@ const ENOENT = 2
 /** TCP_LISTEN of include/net/tcp_states.h. */
 export const STATE_LISTEN = 10
 
-/** Who holds a port of this host. */
+/** The holder of a port of this host. */
 export interface PortQuestion extends HostPort {
   readonly protocol: Protocol
   /**

@@ -1,3 +1,4 @@
+import { readdirSync } from 'node:fs'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { type PeerKey, parseJoinToken } from '../../identity/index.ts'
 import { type LossOptions, noteHost, requireDatabaseOf, type Store, type Vault, VaultFile } from '../../state/index.ts'
@@ -74,7 +75,29 @@ async function begin({ vault, store, config, nowMs, signal }: EstablishOptions):
     clear(vault)
     return await enter(vault, token, nowMs, signal, note)
   }
-  throw new WarrenError(ErrorCode.NotInitialized, 'this host belongs to no trust domain', {
+  throw notInitialized()
+}
+
+/** Refuses a start that can only end in NOT_INITIALIZED, before anything is made for it. */
+export function requireWay({
+  init,
+  join,
+  stateDir
+}: Pick<MembershipConfig, 'init' | 'join'> & { readonly stateDir: string }): void {
+  if (init === undefined && join === undefined && isUnused(stateDir)) throw notInitialized()
+}
+
+function isUnused(directory: string): boolean {
+  try {
+    return readdirSync(directory).length === 0
+  } catch (err) {
+    // Its readers report any other damage.
+    return err instanceof Error && 'code' in err && err.code === 'ENOENT'
+  }
+}
+
+function notInitialized(): WarrenError {
+  return new WarrenError(ErrorCode.NotInitialized, 'this host belongs to no trust domain', {
     hint: 'Found one with `warren up --init example.org`, or join one with `warren up --join TOKEN`.'
   })
 }

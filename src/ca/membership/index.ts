@@ -1,5 +1,5 @@
 export { Credentials, type NodeCredentials, readNode } from './credentials.ts'
 export { dialAgent } from './dial.ts'
-export { type Established, establish } from './establish.ts'
+export { type Established, establish, requireWay } from './establish.ts'
 export { announcedKey, JwtKeys } from './jwt-keys.ts'
 export type { Membership } from './membership.ts'

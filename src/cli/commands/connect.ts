@@ -1,10 +1,10 @@
 import type { Command } from 'commander'
 import { connect, defaultSource } from '../../client/index.ts'
-import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { contextOf } from '../context.ts'
 import { relayLines } from '../listeners/datagram/index.ts'
 import { relayStdio } from '../listeners/stream/relay.ts'
 import { type StrategyOption, strategyOption } from '../options/index.ts'
+import { withNextStep } from '../output/index.ts'
 
 interface ConnectOptions {
   readonly as?: string
@@ -40,14 +40,4 @@ export function addConnect(program: Command): void {
       say(`connected to ${socket.peer.address}`)
       await relayStdio(socket, process.stdin, process.stdout)
     })
-}
-
-/** A refusal by policy names neither who asked nor what can be done: the person may never have chosen a source. */
-function withNextStep(err: unknown, source: string, destination: string): unknown {
-  if (!WarrenError.is(err, ErrorCode.Unauthorized) || err.hint !== undefined) return err
-  const pair = [source, destination].map(text => (/[*{]/.test(text) ? `'${text}'` : text)).join(' ')
-  // If a rule decided, another one would not help.
-  const allow = err.reason.startsWith('rule ') ? '' : `; a rule, on the host that sets policy: warren allow ${pair}`
-  const hint = `Each check: warren explain ${pair}${allow}`
-  return new WarrenError(err.code, err.reason, { hint, cause: err })
 }

@@ -58,7 +58,8 @@ export function addExpose(program: Command): void {
         healthCheck: options.healthCheck ?? 'auto',
         application: 'warren expose',
         signal: ending.signal,
-        log: cliLogger(say)
+        log: cliLogger(say),
+        onProblem: (registration: Registration) => sayProblem(registration, say)
       }
       const failures = new RateLimitedLines(say)
       const onFailure = (err: unknown): void => failures.line(clause(err), performance.now())
@@ -68,7 +69,7 @@ export function addExpose(program: Command): void {
         if (json) printJsonLine(view(registration, name))
         else print(registration.address)
         say(`${registration.address} leads to ${name}`)
-        if (registration.problem !== '') say(`refused for now: ${registration.problem} (--server-user says otherwise)`)
+        if (registration.problem !== '') sayProblem(registration, say)
       }
       try {
         for (const target of targets) announce(await register(address, { ...common, target }), nameOf(target))
@@ -82,6 +83,14 @@ export function addExpose(program: Command): void {
         await Promise.all(registrations.map(registration => registration.close()))
       }
     })
+}
+
+function sayProblem({ address, problem }: Registration, say: (text: string) => void): void {
+  if (problem === '') say(`${address}: no longer refused`)
+  else
+    say(
+      `${address}: refused for now: ${problem} (unless that is the server, somebody took its port; else --server-user)`
+    )
 }
 
 function targetsOf({ tcp = [], udp = [], unix = [], proxyProtocol, serverUser }: ExposeOptions): TargetOption[] {

@@ -4,7 +4,7 @@ import { contextOf } from '../context.ts'
 import { bindUnix, DatagramForwarder } from '../listeners/datagram/index.ts'
 import { StreamForwarder } from '../listeners/stream/forwarder.ts'
 import { parseEndpoint, type StrategyOption, strategyOption } from '../options/index.ts'
-import { clause, print, printJsonLine, RateLimitedLines } from '../output/index.ts'
+import { clauseWithHint, print, printJsonLine, RateLimitedLines, withNextStep } from '../output/index.ts'
 import { endingSignals, inWords } from '../signals.ts'
 
 interface ForwardOptions {
@@ -45,7 +45,8 @@ export function addForward(program: Command): void {
         if (services.length === 0)
           say(`nothing registered matches ${destination} yet; clients are disconnected until something does`)
       }
-      const onFailure = (err: unknown): void => failures.line(clause(err), performance.now())
+      const onFailure = (err: unknown): void =>
+        failures.line(clauseWithHint(withNextStep(err, as, destination)), performance.now())
       if (options.udp === true) {
         // With native code, which the other commands must not pay for.
         const { bindUdp } = await import('../listeners/datagram/udp.ts')

@@ -1,6 +1,15 @@
 import type { Command } from 'commander'
+import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { contextOf } from '../context.ts'
-import { entryTable, entryView, revocationTable, revocationView, ruleTable, ruleView } from '../output/index.ts'
+import {
+  entryTable,
+  entryView,
+  LOST_POLICY,
+  revocationTable,
+  revocationView,
+  ruleTable,
+  ruleView
+} from '../output/index.ts'
 
 export function addPolicy(program: Command): void {
   const policy = program.command('policy').description('show the policy, and remove rules')
@@ -9,11 +18,11 @@ export function addPolicy(program: Command): void {
     .description('list the rules, entries and revocations')
     .action(async (_options: unknown, command: Command) => {
       const { agent, show, say } = contextOf(command)
-      const { version, issuedAtMs, admin, strict, ...found } = await agent.admin.getPolicy({})
+      const { version, issuedAtMs, admin, strict, lost, ...found } = await agent.admin.getPolicy({})
       const rules = found.rules.map(ruleView)
       const entries = found.entries.map(entryView)
       const revocations = found.revocations.map(revocationView)
-      show({ version, issuedAtMs, admin, rules, strict, entries, revocations }, () => {
+      show({ version, issuedAtMs, admin, lost, rules, strict, entries, revocations }, () => {
         const now = Date.now()
         const more = [
           ...(entries.length === 0 ? [] : [entryTable(entries)]),
@@ -21,6 +30,10 @@ export function addPolicy(program: Command): void {
         ]
         return [ruleTable(rules, now), ...more].join('\n\n')
       })
+      if (lost) {
+        say(`ALARM: ${LOST_POLICY}`)
+        return
+      }
       if (strict) say('strict: only an entry grants an address')
       const here = admin ? 'this host sets it' : 'the founding host sets it'
       say(rules.length === 0 ? `no rules: only whitelists allow connections; ${here}` : `version ${version}; ${here}`)
@@ -34,5 +47,36 @@ export function addPolicy(program: Command): void {
       const { version } = await agent.admin.removeRule({ id })
       show({ id, version }, () => id)
       say(`rule ${id} is removed, as of policy version ${version}`)
+    })
+  addRestart(policy)
+}
+
+const RESTART = `
+For a host whose database and policy.bundle are both lost, where no other host has the policy: a backup, or one member that was admitted
+before the loss, brings it back, and this does not. It forgets every rule, entry and revocation, and that entries were strict: every
+host, key and workload that was evicted or revoked is trusted again until its certificate ends.`
+
+function addRestart(policy: Command): void {
+  policy
+    .command('restart')
+    .description('begin a new, empty policy in place of one that was lost everywhere')
+    .option('--accept-lost-policy', 'yes: what the lost policy had evicted or revoked is trusted again')
+    .addHelpText('after', RESTART)
+    .action(async (options: { readonly acceptLostPolicy?: true }, command: Command) => {
+      if (options.acceptLostPolicy !== true) {
+        throw new WarrenError(
+          ErrorCode.InvalidOption,
+          'a new policy has no rule, no entry and no revocation: whoever was evicted or revoked is trusted again',
+          {
+            hint: 'Look first for a backup or a member that was admitted before the loss. If there is none: warren policy restart --accept-lost-policy.'
+          }
+        )
+      }
+      const { agent, show, say } = contextOf(command)
+      const { version } = await agent.admin.restartPolicy({})
+      show({ version }, () => String(version))
+      say(`policy version ${version} is in force and empty: nothing is allowed, and entries are not strict`)
+      say('EVERY host, key and workload that was evicted or revoked is trusted again until its certificate ends')
+      say('put each one out anew, before the first rule: warren evict MACHINE --force; warren revoke WHAT')
     })
 }

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import { contextOf } from '../context.ts'
-import { fields, formatWhen, pairs } from '../output/index.ts'
+import { fields, formatWhen, LOST_POLICY, pairs } from '../output/index.ts'
 
 export function addStatus(program: Command): void {
   program
@@ -27,6 +27,7 @@ function describe(status: Omit<Status, '$typeName' | '$unknown'>): Array<readonl
     ['services', `${status.services}, of this host ${status.registrations}`],
     ['flows', `${status.flows} in ${status.sessions} sessions`],
     ['policy', status.policyVersion === 0n ? 'none: nothing is allowed' : `version ${status.policyVersion}`],
+    ...(status.policyLost ? [['ALARM', LOST_POLICY] as const] : []),
     ['certificate', formatWhen(Number(status.certificateNotAfterMs), now)],
     ...certificateLines(status.certificates, now),
     ...sessionLines(status.sessionAlarms, now),

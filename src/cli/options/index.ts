@@ -1,4 +1,5 @@
 export { collect } from './collect.ts'
+export { refuseEmptyValues } from './empty.ts'
 export { type Endpoint, parseEndpoint } from './endpoint.ts'
 export { parseLabels } from './labels.ts'
 export { parseLimits } from './limits.ts'

@@ -1,10 +1,12 @@
 export { cliLogger } from './cli-logger.ts'
 export { type InspectionView, inspectionView } from './identity-document.ts'
+export { withNextStep } from './next-step.ts'
 export {
   authorityTable,
   authorityView,
   entryTable,
   entryView,
+  LOST_POLICY,
   revocationTable,
   revocationView,
   rootTable,
@@ -14,7 +16,7 @@ export {
 } from './policy-views.ts'
 export { formatDuration, formatWhen } from './quantities.ts'
 export { RateLimitedLines } from './rate-limit.ts'
-export { clause, failureOf } from './report.ts'
+export { clause, clauseWithHint, failureOf } from './report.ts'
 export { pairs, table } from './table.ts'
 export { guardOutput, leave, print, printJson, printJsonLine, say } from './terminal.ts'
 export {

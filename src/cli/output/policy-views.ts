@@ -9,6 +9,10 @@ export type EntryView = Omit<adminPb.Entry, '$typeName' | '$unknown'>
 export type RevocationView = Omit<adminPb.Revocation, '$typeName' | '$unknown'>
 export type TokenView = Omit<adminPb.Token, '$typeName' | '$unknown'>
 
+/** Shown wherever the policy is, for as long as it is lost. */
+export const LOST_POLICY =
+  'the policy of this host is lost: nothing is allowed and nothing can be changed before a member admitted earlier connects (`warren policy restart --help`)'
+
 export function entryView(entry: adminPb.Entry): EntryView {
   return fields(entry)
 }

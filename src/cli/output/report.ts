@@ -28,6 +28,12 @@ export function clause(err: unknown): string {
   return `${code}: ${reason}`
 }
 
+/** The same with what to do about it. */
+export function clauseWithHint(err: unknown): string {
+  const { hint } = describe(err)
+  return hint === undefined ? clause(err) : `${clause(err)} (${hint.replace(/\.$/, '')})`
+}
+
 function describe(err: unknown): { code: string; reason: string; hint: string | undefined } {
   const code = codeOf(err)
   if (err instanceof Error && code !== undefined) {

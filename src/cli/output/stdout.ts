@@ -1,4 +1,5 @@
 import { ErrorCode, WarrenError } from '../../core/index.ts'
+import { losesOutput } from './closed-stdout.ts'
 
 /** As the name of a file to write: standard output. */
 export const STDOUT = '-'
@@ -8,6 +9,11 @@ export function requireStdout({ json, isBinary }: { readonly json: boolean; read
   if (json) {
     throw new WarrenError(ErrorCode.InvalidOption, '--json and the file would both go to standard output', {
       hint: 'Leave --json out, or give a path.'
+    })
+  }
+  if (losesOutput()) {
+    throw new WarrenError(ErrorCode.InvalidOption, 'standard output is closed, and the file would be lost', {
+      hint: 'Redirect it to a file or a pipe, or give a path.'
     })
   }
   if (isBinary && process.stdout.isTTY) {

@@ -1,4 +1,5 @@
 import { Exit } from '../exit.ts'
+import { hasLostOutput, losesOutput, noteClosedStdout } from './closed-stdout.ts'
 import { printable } from './printable.ts'
 
 /** One document for a program to read: indented, for it is as often read by a person who is writing that program. */
@@ -13,7 +14,7 @@ export function printJsonLine(value: unknown): void {
 
 /** Data, on standard output. */
 export function print(text: string): void {
-  process.stdout.write(`${text}\n`)
+  if (!losesOutput()) process.stdout.write(`${text}\n`)
 }
 
 /** Words for a person, on standard error, on one line. */
@@ -27,6 +28,7 @@ export function say(text: string): void {
  * A reader of standard error that went away is no reason to stop.
  */
 export function guardOutput(): void {
+  noteClosedStdout()
   process.stdout.on('error', (err: NodeJS.ErrnoException) => {
     if (err.code !== 'EPIPE') say(`cannot write to standard output: ${err.code ?? err.message}`)
     process.exit(Exit.Failed)
@@ -36,15 +38,18 @@ export function guardOutput(): void {
 
 /** Ends the process once what was printed has left it; handles still open (standard input, say) do not keep it. */
 export async function leave(code: number): Promise<never> {
+  const isLost = code === Exit.Ok && hasLostOutput()
+  if (isLost) say('cannot write to standard output: it is closed')
   for (const stream of [process.stdout, process.stderr]) {
     await new Promise<void>(resolve => {
       stream.write('', () => resolve())
     })
   }
-  process.exit(code)
+  process.exit(isLost ? Exit.Failed : code)
 }
 
-// Protobuf's 64-bit counters and times all fit a double; JSON has no other number.
-function plain(_key: string, value: unknown): unknown {
+// Protobuf's 64-bit counters and times all fit a double; JSON has no other number. Its own fields are nobody's data, however deep.
+function plain(key: string, value: unknown): unknown {
+  if (key === '$typeName' || key === '$unknown') return undefined
   return typeof value === 'bigint' ? Number(value) : value
 }

@@ -1,6 +1,14 @@
 import { lstatSync, mkdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { checkOutput, ErrorCode, type OutputOptions, systemCode, WarrenError, writeOutput } from '../../core/index.ts'
+import {
+  checkOutput,
+  ErrorCode,
+  type OutputOptions,
+  standsAt,
+  systemCode,
+  WarrenError,
+  writeOutput
+} from '../../core/index.ts'
 import type { PemSvid } from './pem.ts'
 
 const BUNDLE = 'bundle.pem'
@@ -29,6 +37,15 @@ export class SvidDirectory {
     }
     const path = resolve(given)
     this.path = path
+    const found = standsAt(path)
+    if (found?.isFile() === true) {
+      throw unusable(
+        path,
+        'is a file and not a directory',
+        undefined,
+        'Give a directory: three files are written into it.'
+      )
+    }
     try {
       mkdirSync(path, { recursive: true, mode: 0o700 })
     } catch (cause) {
@@ -60,14 +77,15 @@ export class SvidDirectory {
       act(join(this.path, name))
     } catch (cause) {
       const why = cause instanceof WarrenError ? cause.reason : systemCode(cause)
-      throw unusable(this.path, `takes no ${name}: ${why}`, cause)
+      const hint = cause instanceof WarrenError ? OTHERS_FILE : HINT
+      throw unusable(this.path, `takes no ${name}: ${why}`, cause, hint)
     }
   }
 }
 
-function unusable(path: string, why: string, cause?: unknown): WarrenError {
-  return new WarrenError(ErrorCode.InvalidOption, `--out ${path} ${why}`, {
-    hint: 'Choose a directory of your own that nobody else can write to.',
-    cause
-  })
+const OTHERS_FILE = 'It is not replaced: move it away if nobody needs it, or choose another directory.'
+const HINT = 'Choose a directory of your own that nobody else can write to.'
+
+function unusable(path: string, why: string, cause?: unknown, hint = HINT): WarrenError {
+  return new WarrenError(ErrorCode.InvalidOption, `--out ${path} ${why}`, { hint, cause })
 }

@@ -86,7 +86,7 @@ interface Entry {
   readonly family: 'IPv4' | 'IPv6'
 }
 
-// What was announced keeps its place before what has come since, whatever the order in which the system lists them.
+// An announced address keeps its place before newer ones, in whatever order the system lists them.
 function inTurns(entries: readonly Entry[], previous: readonly string[]): RankedAddress[] {
   const place = new Map(previous.map((address, at) => [address, at]))
   const seenOf = new Map<string, number>()

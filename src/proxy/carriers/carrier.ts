@@ -26,7 +26,7 @@ export interface Carried extends Dialled {
 
 /** One thing that shows whether a carrier reaches an agent now. */
 export interface Probe {
-  /** What of the agent is tried, where a carrier tries several things. */
+  /** The part of the agent that is tried, if a carrier tries several. */
   readonly address?: string
   /** Resolves with the name of the path that a session would take. Rejects when there is no answer. */
   readonly run: (signal: AbortSignal) => Promise<string>
@@ -59,6 +59,6 @@ export interface Carrier {
   readonly probesLast: boolean
   /** What `explain` tries, all at once. Opens no session. */
   readonly probes: (agent: ProbedAgent) => readonly Probe[]
-  /** Opens a session. Bounded in time by itself; rejects with the first failure, or with the signal's reason. */
+  /** Opens a session within a time limit of its own; rejects with the first failure, or with the signal's reason. */
   readonly dial: (candidate: Candidate, options: DialOptions, signal: AbortSignal) => Promise<Carried>
 }

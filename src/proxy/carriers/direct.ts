@@ -6,7 +6,7 @@ import type { Carrier, Path } from './carrier.ts'
 
 /** Maximum of addresses of one agent that are tried. */
 const MAX_ADDRESSES = 8
-/** Of these, how many are probed. */
+/** How many of these are probed. */
 const MAX_PROBED = 4
 
 /** A TCP connection to the data port of the other agent. */
@@ -42,7 +42,7 @@ export function direct(): Carrier {
   }
 }
 
-// Whoever listens there need not be an agent: what it is a session finds out.
+// The listener there need not be an agent: a session finds that out.
 async function knock(address: string, signal: AbortSignal): Promise<string> {
   const socket = connect(parseHostPort(address))
   const connected = Promise.withResolvers<void>()

@@ -11,13 +11,13 @@ export { type Probed, probeCarriers } from './probe.ts'
 /** Every carrier. A further one is a file of this folder, and its name here. */
 const ALL = [direct, mesh, relay]
 
-/** What the carriers need of the agent. */
+/** The parts of the agent that the carriers use. */
 export type CarrierDeps = MeshCarrierDeps & RelayCarrierDeps
 
 /** Uses any carrier that reaches the other agent, the best of them first. */
 export const ANY_CARRIER = 'auto'
 
-/** What a flow to another host shows until it has a session. */
+/** The carrier of a flow to another host until it has a session, for display. */
 export const EXPECTED_CARRIER: string = DIRECT_PATH.name
 
 /** How a stream travels that another agent opened to us over the mesh, and the machine `via` passes on, if any does. */

@@ -12,7 +12,7 @@ import { RecordWriter } from './record-writer.ts'
 
 /** With where the session's own connection leads. */
 export interface FastPathDialOptions extends HostPort {
-  /** Of the session that the stream belongs to, which this end opened. */
+  /** The exporter of the session of the stream, which this end opened. */
   readonly exporter: Exporter
   /** An even number for a pooled fast-path connection, which has no stream. */
   readonly streamId: number

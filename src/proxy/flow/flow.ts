@@ -6,7 +6,7 @@ import type { DropReason } from './drops.ts'
 export type Direction = 'outbound' | 'inbound' | 'local'
 /** Carrier name of a flow between two workloads of this host. */
 export const SAME_HOST = 'local'
-/** What a flow beside its session shows: one of bytes with a connection of its own, and one whose datagrams go as packets. */
+/** The carriers that are displayed for flows beside their session: bytes on a connection of their own, datagrams in packets. */
 export const FAST_PATH = 'fastpath'
 export const PACKETS = 'udp'
 

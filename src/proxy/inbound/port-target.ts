@@ -38,8 +38,8 @@ export async function throughPort(
     if (finding === 'reset') throw Object.assign(new Error('reset when it was connected'), { code: 'ECONNRESET' })
   }
   // Not said the first time: the kernel may have been asked while it put the connection in the place of its request.
-  if (finding === 'elsewhere') throw server.hidden()
-  throw new WarrenError(ErrorCode.DestinationUnreachable, 'its port goes from one listener to the next')
+  if (finding === 'elsewhere') throw server.bypassed()
+  throw new WarrenError(ErrorCode.DestinationUnreachable, 'the listener of its port changes again and again')
 }
 
 function findingOf(server: PortServer, before: bigint | undefined, socket: Socket): PortFinding {

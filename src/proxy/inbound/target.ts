@@ -103,7 +103,7 @@ export async function openUdp(
   }
 }
 
-/** What a target serves. */
+/** The protocol that a target serves. */
 export function protocolOf(target: Target): Protocol {
   return target.kind === 'unix' ? target.protocol : target.kind
 }

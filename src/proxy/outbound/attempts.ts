@@ -6,6 +6,7 @@ import { ineligibleReason } from './balance.ts'
 /** Maximum of instances that an error names: its reason must fit into a header. */
 const MAX_NAMED = 5
 const MAX_CLAUSE = 120
+const FAILING = 'On its host `warren services` says why it does not serve; `warren explain` says each check.'
 
 /** Results of the instances of one connection, for the error if none accepts it. */
 export class Attempts {
@@ -35,9 +36,14 @@ export class Attempts {
     const detail = clauses.slice(0, MAX_NAMED).join('; ') + more
     const count = this.#considered.length
     const reason = single ? detail : `none of ${count} instances took the connection: ${detail}`
-    return new WarrenError(worthiest?.error.code ?? ErrorCode.DestinationUnreachable, reason, {
-      ...definedOnly({ cause: worthiest?.error, hint: worthiest?.error.hint })
-    })
+    const code = worthiest?.error.code ?? ErrorCode.DestinationUnreachable
+    const hint = worthiest?.error.hint ?? (this.#isFailing(code) ? FAILING : undefined)
+    return new WarrenError(code, reason, definedOnly({ cause: worthiest?.error, hint }))
+  }
+
+  // A reader who learns that it drains needs nothing more.
+  #isFailing(code: string): boolean {
+    return code === ErrorCode.DestinationUnreachable && this.#considered.some(({ health }) => health === 'failing')
   }
 
   #tried(): string[] {

@@ -28,7 +28,7 @@ export class StreamForwarder {
 
   constructor(options: StreamForwarderOptions) {
     this.#options = options
-    // What a server says in two small pieces must not wait for the client's acknowledgement of the first.
+    // The second of two small pieces from a server must not wait for the client's acknowledgement of the first.
     this.#server = createServer({ allowHalfOpen: true, noDelay: true }, client => this.#accept(client))
     this.#server.maxConnections = MAX_CLIENTS
   }

@@ -14,7 +14,7 @@ export class Packing {
     this.#link = link
   }
 
-  /** Takes a datagram that fits in a packet of `path`. One that is dropped later is told to `source`. */
+  /** Takes a datagram that fits in a packet of `path`. `source` learns of one that is dropped later. */
   add(path: DatagramPath, streamId: number, payload: Buffer, source: PacketSource | undefined): void {
     this.#outgoing ??= new OutgoingPacket()
     const outgoing = this.#outgoing

@@ -5,7 +5,7 @@ import type { Target } from '../../target.ts'
 /** The target that a registration asks for, before anything is made for it. */
 export type WantedTarget = NonNullable<RegisterInput['target']>
 
-/** What a checker needs of the data plane, which this room does not import. */
+/** The functions of the data plane that a checker needs; this room does not import that one. */
 export interface CheckIo {
   /** Connects as a flow would. Rejects with DESTINATION_UNREACHABLE, or with the signal's reason. */
   readonly dial: (target: Exclude<Target, { kind: 'udp' }>, signal: AbortSignal) => Promise<Socket>
@@ -17,7 +17,7 @@ export interface CheckIo {
 
 /** One way to find out whether a server lives. A file of this folder, and a line in its index. */
 export interface Checker {
-  /** What a registration asks for it by: the name of the value in `warren.api.v1.HealthCheck`, in lower case. */
+  /** Its name in a registration: the value of `warren.api.v1.HealthCheck`, in lower case. */
   readonly name: string
   /** Whether a server at this target can be checked so. */
   readonly canCheck: (target: WantedTarget) => boolean

@@ -524,6 +524,13 @@ export declare type GetPolicyResponse = Message<"warren.api.v1.GetPolicyResponse
    * @generated from field: repeated warren.api.v1.Revocation revocations = 7;
    */
   revocations: Revocation[];
+
+  /**
+   * It was lost on this host, and no other host has said yet which one is in force.
+   *
+   * @generated from field: bool lost = 8;
+   */
+  lost: boolean;
 };
 
 /**
@@ -531,6 +538,34 @@ export declare type GetPolicyResponse = Message<"warren.api.v1.GetPolicyResponse
  * Use `create(GetPolicyResponseSchema)` to create a new message.
  */
 export declare const GetPolicyResponseSchema: GenMessage<GetPolicyResponse>;
+
+/**
+ * @generated from message warren.api.v1.RestartPolicyRequest
+ */
+export declare type RestartPolicyRequest = Message<"warren.api.v1.RestartPolicyRequest"> & {
+};
+
+/**
+ * Describes the message warren.api.v1.RestartPolicyRequest.
+ * Use `create(RestartPolicyRequestSchema)` to create a new message.
+ */
+export declare const RestartPolicyRequestSchema: GenMessage<RestartPolicyRequest>;
+
+/**
+ * @generated from message warren.api.v1.RestartPolicyResponse
+ */
+export declare type RestartPolicyResponse = Message<"warren.api.v1.RestartPolicyResponse"> & {
+  /**
+   * @generated from field: uint64 version = 1;
+   */
+  version: bigint;
+};
+
+/**
+ * Describes the message warren.api.v1.RestartPolicyResponse.
+ * Use `create(RestartPolicyResponseSchema)` to create a new message.
+ */
+export declare const RestartPolicyResponseSchema: GenMessage<RestartPolicyResponse>;
 
 /**
  * @generated from message warren.api.v1.Entry
@@ -1597,7 +1632,17 @@ export declare const AdminService: GenService<{
     output: typeof SetStrictResponseSchema;
   },
   /**
-   * Lists the join tokens that this host made.
+   * Begins a new, empty policy in place of one that was lost. Refused while it is not lost, or a member could say which is in force.
+   *
+   * @generated from rpc warren.api.v1.AdminService.RestartPolicy
+   */
+  restartPolicy: {
+    methodKind: "unary";
+    input: typeof RestartPolicyRequestSchema;
+    output: typeof RestartPolicyResponseSchema;
+  },
+  /**
+   * The join tokens that this host made.
    *
    * @generated from rpc warren.api.v1.AdminService.ListTokens
    */

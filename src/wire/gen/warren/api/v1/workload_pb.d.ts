@@ -318,11 +318,17 @@ export declare type KeepResponse = Message<"warren.api.v1.KeepResponse"> & {
 export declare const KeepResponseSchema: GenMessage<KeepResponse>;
 
 /**
- * Sent at once, then periodically: the registration is live.
+ * First at once, then periodically, and whenever `problem` changes: the registration lives.
  *
  * @generated from message warren.api.v1.KeepAlive
  */
 export declare type KeepAlive = Message<"warren.api.v1.KeepAlive"> & {
+  /**
+   * Why connections to its port are refused now: another user has it. Empty if nothing is known against it.
+   *
+   * @generated from field: optional string problem = 1;
+   */
+  problem?: string | undefined;
 };
 
 /**
@@ -797,6 +803,13 @@ export declare type GetStatusResponse = Message<"warren.api.v1.GetStatusResponse
    * @generated from field: repeated warren.api.v1.SessionAlarm session_alarms = 26;
    */
   sessionAlarms: SessionAlarm[];
+
+  /**
+   * The policy was lost on this host, and no other host has said yet which one is in force: nothing is allowed.
+   *
+   * @generated from field: bool policy_lost = 27;
+   */
+  policyLost: boolean;
 };
 
 /**

@@ -1,0 +1,71 @@
+import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import test from 'node:test'
+import type { Command } from 'commander'
+import { buildProgram } from '../../src/cli/program.ts'
+import { scopeOf, startPair } from '../harness/index.ts'
+
+/** Commands that stay, or act on a stopped host: their lines of JSON are made of fields that they name one by one. */
+const WITHOUT = new Set(['up', 'connect', 'serve', 'expose', 'forward', 'restore', 'root export', 'root import'])
+
+function leaves(command: Command, path: readonly string[] = []): string[] {
+  if (command.commands.length === 0) return [path.join(' ')]
+  return command.commands.flatMap(one => leaves(one, [...path, one.name()]))
+}
+
+test('no command has fields of protobuf in its JSON', async t => {
+  const scope = scopeOf(t)
+  const [a, b] = await startPair(scope)
+  const directory = scope.directory()
+  const secret = join(directory, 'secret')
+  writeFileSync(secret, 'correct horse battery')
+  const site = ['dev.web.site.default', '--pid', String(process.pid)]
+  const registered = JSON.parse(await a.cli('register', ...site, '--label', 'tier=front', '--json')) as {
+    token: string
+  }
+  const token = JSON.parse(await a.cli('token', 'create', 'c', '--json')) as { id: string }
+  const lines: ReadonlyArray<readonly [string, ...string[]]> = [
+    ...['status', 'members', 'services', 'flows', 'metrics', 'inspect', 'root status', 'policy show'].map(
+      one => [one] as const
+    ),
+    ...['authority list', 'token list', 'entry list'].map(one => [one] as const),
+    ['register', 'dev.web.other.default', '--pid', String(process.pid)],
+    ['deregister', registered.token],
+    ['allow', 'dev.*.*.*', 'dev.web.*.*'],
+    ['deny', 'dev.*.*.*', 'dev.shop.*.*'],
+    ['policy remove', 'r1'],
+    ['entry add', 'dev.web.*.*', '--uid', '1000'],
+    ['entry list'],
+    ['entry remove', 'e3'],
+    ['entry strict', 'off'],
+    ['explain', 'dev.web.site.default', 'dev.web.other.default'],
+    ['svid fetch', 'dev.web.mine.default', '--out', join(directory, 'svid')],
+    ['token create', 'd'],
+    ['token revoke', token.id],
+    ['backup', join(directory, 'a.backup'), '--passphrase-file', secret],
+    ['revoke', 'dev.shop.*.*'],
+    ['policy show'],
+    ['unrevoke', 'x6'],
+    ['policy restart', '--accept-lost-policy'],
+    ['drain', '--timeout', '1s'],
+    ['authority add', 'b'],
+    ['authority list'],
+    ['authority remove', 'b'],
+    ['root rotate'],
+    ['root status'],
+    ['evict', 'b']
+  ]
+  const tried = new Set<string>()
+  for (const [name, ...args] of lines) {
+    const { stdout, stderr } = await a.attempt([...name.split(' '), ...args, '--json'])
+    tried.add(name)
+    assert.doesNotMatch(stdout + stderr, /\$typeName|\$unknown/, name)
+    if (stdout !== '') assert.doesNotThrow(() => JSON.parse(stdout), name)
+  }
+  assert.deepEqual(
+    leaves(buildProgram()).filter(name => !tried.has(name) && !WITHOUT.has(name)),
+    []
+  )
+  assert.ok(b.pid > 0)
+})
