@@ -151,6 +151,7 @@ test('what came into the place of a socket is not removed at its end', async t =
 
 // Waits for the word, so that all are as close as can be.
 const RACER = `
+import { createServer } from 'node:net'
 import { acceptsConnections, occupySocketPath } from ${JSON.stringify(new URL('../../src/core/index.ts', import.meta.url).href)}
 const path = process.argv[1]
 const server = createServer()
