@@ -23,7 +23,7 @@ test('a word that others would refuse is an error here, told once and shown, and
   const bad: Profile = { ...a.profile, dataAddresses: Array.from({ length: 17 }, (_, at) => `192.0.2.1:${at + 1}`) }
   said = bad
   for (let count = 0; count < 5; count += 1) announcer.announce()
-  assert.match(announcer.problem ?? '', /INVALID_ARGUMENT.*17 entries where 16 may be/)
+  assert.match(announcer.problem ?? '', /INVALID_ARGUMENT.*17 entries where at most 16 are allowed/)
   assert.equal(log.alarms.length, 1)
   a.step({ type: 'refresh' })
   b.pull(a)

@@ -150,10 +150,10 @@ test('up refuses what cannot be: two origins, no origin, a bad name, a second ag
 test('up refuses hosts to advertise that can be none, before it touches anything', async t => {
   for (const [text, says] of [
     ['192.0.2.7:7460', /INVALID_ARGUMENT.*has a port[\s\S]*--data-listen/],
-    ['two words', /INVALID_ARGUMENT.*is no host/],
+    ['two words', /INVALID_ARGUMENT.*is not a host/],
     ['', /INVALID_ARGUMENT: --advertise is empty/],
-    ['fe80::1%eth0', /INVALID_ARGUMENT.*is no host/],
-    ['0.0.0.0', /INVALID_ARGUMENT.*is no address of a host/]
+    ['fe80::1%eth0', /INVALID_ARGUMENT.*is not a host/],
+    ['0.0.0.0', /INVALID_ARGUMENT.*is not an address of a host/]
   ] as const) {
     const { code, stderr } = await upFails(t, '--init', 'example.org', '--name', 'x', '--advertise', text)
     assert.equal(code, 2, stderr)

@@ -4,8 +4,8 @@ import test from 'node:test'
 import { scopeOf, startPair, TestAgent, waitFor } from '../harness/index.ts'
 import { register, registrationsOn } from './support/mesh-of-hosts.ts'
 
-/** What agents say when one identity speaks with two voices; which of them is a matter of who hears what first. */
-const NOTIFIED = /registry alarm: (own_state_ahead|duplicate_identity|equivocation)/
+/** What agents say when two processes have one identity; which alarm comes first depends on which message arrives first. */
+const NOTIFIED = /registry alarm: (own-state-ahead|duplicate-identity|equivocation)/
 
 test('a cloned host is noticed and shown, brings back nothing that ended, and the original goes on once it is off', async t => {
   const scope = scopeOf(t)

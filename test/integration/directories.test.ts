@@ -56,7 +56,7 @@ test('an agent takes no directory for its state or its sockets that has other th
     assert.equal(code, 1, stderr)
     assert.match(
       stderr,
-      /^warren: STATE_UNUSABLE: the (state|runtime) directory \S+ is not empty, and what is in it is not/m
+      /^warren: STATE_UNUSABLE: the (state|runtime) directory \S+ is not empty, and its content is not/m
     )
     assert.match(stderr, new RegExp(`^ {2}.*${option} ${path}/warren`, 'm'))
     assert.deepEqual(look(path), before)
