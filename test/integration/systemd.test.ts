@@ -67,6 +67,22 @@ test('the units give an agent time to drain and to leave before they kill it', (
   }
 })
 
+/** The lines of one section of a unit. */
+function section(unit: string, name: string): string[] {
+  const [, text = ''] = new RegExp(`^\\[${name}\\]$([^]*?)(?=^\\[|(?![^]))`, 'm').exec(unit) ?? []
+  return text.split('\n')
+}
+
+test('the units start an agent again however often it ends, and no core dump holds its keys', () => {
+  for (const name of ['warren.service', 'warren-user.service']) {
+    const unit = readFileSync(join(UNITS, name), 'utf8')
+    // systemd ignores a setting in the wrong section, with a warning alone.
+    assert.ok(section(unit, 'Unit').includes('StartLimitIntervalSec=0'), name)
+    assert.ok(section(unit, 'Service').includes('Restart=always'), name)
+    assert.ok(section(unit, 'Service').includes('LimitCORE=0'), name)
+  }
+})
+
 /** Checks in the kernel's own words that an agent has what the unit gives, and nothing else. */
 function confined(agent: TestAgent, uid: number): void {
   const status = readFileSync(`/proc/${agent.pid}/status`, 'utf8')

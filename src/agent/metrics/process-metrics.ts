@@ -23,16 +23,16 @@ export function watchProcess(metrics: PromMetrics, clock: Clock): () => void {
     }
     const { user, system } = process.cpuUsage()
     const { rss, heapUsed, external } = process.memoryUsage()
-    metrics.total('process_cpu_seconds_total', {}, (user + system) / 1_000_000)
-    metrics.set('process_resident_memory_bytes', {}, rss)
-    metrics.set('process_open_fds', {}, openFiles())
-    metrics.set('process_start_time_seconds', {}, startedMs / 1_000)
-    metrics.set('nodejs_heap_size_used_bytes', {}, heapUsed)
-    metrics.set('nodejs_external_memory_bytes', {}, external)
+    metrics.total('warren_process_cpu_seconds_total', {}, (user + system) / 1_000_000)
+    metrics.set('warren_process_resident_memory_bytes', {}, rss)
+    metrics.set('warren_process_open_fds', {}, openFiles())
+    metrics.set('warren_process_start_time_seconds', {}, startedMs / 1_000)
+    metrics.set('warren_nodejs_heap_size_used_bytes', {}, heapUsed)
+    metrics.set('warren_nodejs_external_memory_bytes', {}, external)
     // The figures of the older window, which continues: two readers must not take each other's figures.
     const { histogram } = before
-    metrics.set('nodejs_eventloop_lag_p99_seconds', {}, lateSeconds(histogram.percentile(99)))
-    metrics.set('nodejs_eventloop_lag_max_seconds', {}, lateSeconds(histogram.max))
+    metrics.set('warren_nodejs_eventloop_lag_p99_seconds', {}, lateSeconds(histogram.percentile(99)))
+    metrics.set('warren_nodejs_eventloop_lag_max_seconds', {}, lateSeconds(histogram.max))
   })
   return () => {
     recent.histogram.disable()

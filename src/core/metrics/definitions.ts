@@ -254,15 +254,15 @@ export const METRICS = Object.freeze({
     'Renewals that other hosts requested from the authority on this host.'
   ),
 
-  process_cpu_seconds_total: counter({}, 'Processor time of the agent.'),
-  process_resident_memory_bytes: gauge({}, 'Memory of the agent.'),
-  process_open_fds: gauge({}, 'Open file descriptors; zero where the system does not report them.'),
-  process_start_time_seconds: gauge({}, 'When the agent started, Unix time.'),
-  nodejs_heap_size_used_bytes: gauge({}, 'Memory of the agent that holds JavaScript objects.'),
-  nodejs_external_memory_bytes: gauge({}, 'Memory of the agent that holds buffers.'),
-  nodejs_eventloop_lag_p99_seconds: gauge(
+  warren_process_cpu_seconds_total: counter({}, 'Processor time of the agent.'),
+  warren_process_resident_memory_bytes: gauge({}, 'Memory of the agent.'),
+  warren_process_open_fds: gauge({}, 'Open file descriptors; zero where the system does not report them.'),
+  warren_process_start_time_seconds: gauge({}, 'When the agent started, Unix time.'),
+  warren_nodejs_heap_size_used_bytes: gauge({}, 'Memory of the agent that holds JavaScript objects.'),
+  warren_nodejs_external_memory_bytes: gauge({}, 'Memory of the agent that holds buffers.'),
+  warren_nodejs_eventloop_lag_p99_seconds: gauge(
     {},
     'How late timers were, at the 99th percentile of the last one or two minutes.'
   ),
-  nodejs_eventloop_lag_max_seconds: gauge({}, 'How late the latest timer was, in the same time.')
+  warren_nodejs_eventloop_lag_max_seconds: gauge({}, 'How late the latest timer was, in the same time.')
 } satisfies Record<string, MetricDefinition>)
