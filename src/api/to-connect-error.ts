@@ -1,7 +1,7 @@
 import { fromJson } from '@bufbuild/protobuf'
 import { StructSchema } from '@bufbuild/protobuf/wkt'
 import { Code, ConnectError } from '@connectrpc/connect'
-import { ErrorCode, type Logger, WarrenError } from '../core/index.ts'
+import { ErrorCode, type Logger, SessionEndedError, WarrenError } from '../core/index.ts'
 
 const CONNECT_CODES: { readonly [K in ErrorCode]: Code } = {
   [ErrorCode.Timeout]: Code.DeadlineExceeded,
@@ -68,7 +68,9 @@ export function toConnectError(err: unknown, log: Logger, method: string): Conne
   if (hint !== undefined) headers.set('warren-hint', encode(hint))
   const detail = fromJson(StructSchema, hint === undefined ? { code, reason } : { code, reason, hint })
   const details = [{ desc: StructSchema, value: { fields: detail.fields } }]
-  return new ConnectError(`${code}: ${reason}`, CONNECT_CODES[code], headers, details, err)
+  // Not the code of a deadline, after which clients of gRPC try the same call again: a token that has ended stays so.
+  const connectCode = err instanceof SessionEndedError ? Code.Unauthenticated : CONNECT_CODES[code]
+  return new ConnectError(`${code}: ${reason}`, connectCode, headers, details, err)
 }
 
 /** The code of `err` for the caller; undefined for foreign errors: INTERNAL, unless the library says otherwise. */

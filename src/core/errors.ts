@@ -88,6 +88,16 @@ export class WarrenError extends Error {
   }
 }
 
+/**
+ * TIMEOUT of a token whose session has ended: no call can succeed with it, however long its deadline. So that the local API
+ * distinguishes it from a call that took too long.
+ */
+export class SessionEndedError extends WarrenError {
+  constructor(reason: string, hint: string) {
+    super(ErrorCode.Timeout, reason, { hint })
+  }
+}
+
 /** Whether a string received from a peer or a server is one of our codes. */
 export function isErrorCode(value: string): value is ErrorCode {
   return CODES.has(value)

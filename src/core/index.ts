@@ -3,7 +3,7 @@ export { ChangeSignal } from './change-signal.ts'
 export { type Clock, systemClock } from './clock.ts'
 export { Deadline } from './deadline.ts'
 export { durationMs, parseDuration } from './duration.ts'
-export { ErrorCode, isErrorCode, WarrenError, type WarrenErrorOptions } from './errors.ts'
+export { ErrorCode, isErrorCode, SessionEndedError, WarrenError, type WarrenErrorOptions } from './errors.ts'
 export {
   acceptsConnections,
   type ClaimOptions,

@@ -1,5 +1,5 @@
 import { accountOf, type LocalUser, sameUser } from '../attest/index.ts'
-import { ErrorCode, LruMap, WarrenError } from '../core/index.ts'
+import { ErrorCode, LruMap, SessionEndedError, WarrenError } from '../core/index.ts'
 import { codeAfter, type EndReason, type Workload } from './workload.ts'
 
 interface Entry {
@@ -76,9 +76,7 @@ export class WorkloadTable {
     const past = this.#ended.get(tokenHash)
     const ended = past !== undefined && sameUser(past, user) ? past.reason : undefined
     if (ended !== undefined && codeAfter(ended) === ErrorCode.Timeout) {
-      throw new WarrenError(ErrorCode.Timeout, `the session of this token has ended: ${ended}`, {
-        hint: 'Register again.'
-      })
+      throw new SessionEndedError(`the session of this token has ended: ${ended}`, 'Register again.')
     }
     if (ended === 'revoked' || ended === 'no longer granted') {
       throw new WarrenError(ErrorCode.InvalidSource, `the registration of this token was ended: ${ended}`, {

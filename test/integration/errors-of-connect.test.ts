@@ -2,9 +2,13 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync, rmSync } from 'node:fs'
+import { connect as dial } from 'node:net'
 import { join } from 'node:path'
 import test from 'node:test'
+import { Code, type ConnectError, createClient } from '@connectrpc/connect'
+import { createGrpcTransport, Http2SessionManager } from '@connectrpc/connect-node'
 import { AgentClient, connect, listen } from '../../src/client/index.ts'
+import { apiPb } from '../../src/wire/index.ts'
 import { localCall, scopeOf, TestAgent } from '../harness/index.ts'
 
 const AS = 'dev.shop.cart.default'
@@ -58,6 +62,30 @@ test('errors of Connect: TIMEOUT after a deregistration, INVALID_SOURCE after th
   assert.equal(await answerTo(dead), 'INVALID_SOURCE')
   assert.equal((await agent.status()).registrations ?? 0, 0)
   assert.equal(await answerTo('no such token'), 'INVALID_SOURCE')
+})
+
+test('a client of gRPC does not get the code of a deadline for a token that has ended', async t => {
+  const scope = scopeOf(t)
+  const agent = await new TestAgent(scope, { name: 'solo', args: ['--init', 'example.org'] }).start()
+  const sessionManager = new Http2SessionManager('http://agent', {}, { createConnection: () => dial(agent.socket) })
+  scope.defer(() => sessionManager.abort())
+  const grpc = createClient(apiPb.WorkloadService, createGrpcTransport({ baseUrl: 'http://agent', sessionManager }))
+  const { token } = await grpc.register({ address: AS, ownerPid: process.pid })
+  await grpc.deregister({ token })
+  const calls = [
+    () => grpc.connect({ token, destination: 'dev.web.nowhere.default' }),
+    () => grpc.heartbeat({ token }),
+    async () => {
+      for await (const _ of grpc.keep({ token }));
+    }
+  ]
+  for (const call of calls) {
+    await assert.rejects(call, (err: ConnectError) => {
+      assert.equal(err.code, Code.Unauthenticated, err.message)
+      assert.equal(err.metadata.get('warren-error'), 'TIMEOUT')
+      return true
+    })
+  }
 })
 
 test('errors of Connect: CANNOT_CONNECT when no socket can be made, from each entry point, and nothing stays behind', async t => {
