@@ -64,6 +64,7 @@ export function resolveConfig(config: AgentConfig, env: NodeJS.ProcessEnv = proc
 }
 
 function defaultStateDir(env: NodeJS.ProcessEnv): string {
+  if (env['WARREN_STATE_DIR'] !== undefined && env['WARREN_STATE_DIR'] !== '') return env['WARREN_STATE_DIR']
   if (userInfo().uid === 0) return '/var/lib/warren'
   return join(env['XDG_STATE_HOME'] ?? join(homedir(), '.local', 'state'), 'warren')
 }

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { parse, YAMLParseError } from 'yaml'
 import { z } from 'zod'
-import { UP_OPTIONS, type UpOptionName } from '../config/index.ts'
+import { LOG_LEVELS, UP_OPTIONS, type UpOptionName } from '../config/index.ts'
 import { ErrorCode, WarrenError } from '../core/index.ts'
 import { nearest } from './nearest.ts'
 
@@ -16,7 +16,7 @@ const own = {
   mdns: z.boolean().optional(),
   'drain-timeout': z.string().optional(),
   limits: z.record(z.string(), z.int()).optional(),
-  'log-level': z.enum(['error', 'warn', 'info', 'debug', 'silent']).optional()
+  'log-level': z.enum(LOG_LEVELS).optional()
 }
 
 const plain = Object.fromEntries(

@@ -1,6 +1,8 @@
+export { type Environment, readEnvironment, variableOf } from './environment.ts'
 export {
   type AgentConfig,
   type Lifetimes,
+  LOG_LEVELS,
   type LogLevel,
   UP_OPTIONS,
   type UpOption,

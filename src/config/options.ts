@@ -1,6 +1,7 @@
 import { type HostPort, parseDuration, parseHostPort } from '../core/index.ts'
 
-export type LogLevel = 'error' | 'warn' | 'info' | 'debug' | 'silent'
+export const LOG_LEVELS = ['error', 'warn', 'info', 'debug', 'silent'] as const
+export type LogLevel = (typeof LOG_LEVELS)[number]
 
 /** How long what proves an identity lives, in milliseconds. An authority's values count for the hosts that it admits. */
 export interface Lifetimes {
@@ -16,11 +17,11 @@ export interface Lifetimes {
   readonly graceMs: number
 }
 
-/** The settings of an operator. Every setting has a default; the command line overrides the file. */
+/** The settings of an operator. Every setting has a default; the command line overrides variables, and these the file. */
 export interface AgentConfig {
-  /** Directory of keys, certificates and the database. @default /var/lib/warren for root, else $XDG_STATE_HOME/warren */
+  /** Directory of keys, certificates and the database. @default $WARREN_STATE_DIR, else /var/lib/warren for root, else $XDG_STATE_HOME/warren */
   readonly stateDir?: string
-  /** Directory of the sockets. @default /run/warren for root, else $XDG_RUNTIME_DIR/warren, else /tmp/warren-UID */
+  /** Directory of the sockets. @default $WARREN_RUNTIME_DIR, else /run/warren for root, else $XDG_RUNTIME_DIR/warren, else /tmp/warren-UID */
   readonly runtimeDir?: string
   /** Machine name. It stays as it was at the first start. @default the host name up to its first dot */
   readonly name?: string
@@ -65,7 +66,7 @@ export type UpOption = {
 
 /**
  * The options of `warren up` that need nothing but their text, by their names. One that needs more, as a secret does, is in
- * `src/cli/commands/up.ts`. The agent checks ranges and combinations.
+ * `src/cli/up-options.ts`. The agent checks ranges and combinations.
  */
 export const UP_OPTIONS = Object.freeze({
   name: {

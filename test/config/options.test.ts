@@ -1,9 +1,14 @@
 import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { resolveConfig } from '../../src/agent/index.ts'
 import { buildProgram } from '../../src/cli/program.ts'
+import { unknownVariables } from '../../src/cli/unknown-variables.ts'
 import { parseConfig } from '../../src/cli/up-config.ts'
-import { readOptions, UP_OPTIONS, type UpOption, type UpOptionName } from '../../src/config/index.ts'
+import { configOf, type UpOptions } from '../../src/cli/up-options.ts'
+import { readOptions, UP_OPTIONS, type UpOption, type UpOptionName, variableOf } from '../../src/config/index.ts'
 import { ErrorCode } from '../../src/core/index.ts'
 
 const NAMES = Object.keys(UP_OPTIONS) as UpOptionName[]
@@ -52,4 +57,88 @@ test('a value that cannot be read is refused with the name of its option', () =>
 test('an option that is undefined does not erase a default', () => {
   const { mdns, carrier } = resolveConfig({ mdns: undefined, carrier: undefined } as object)
   assert.deepEqual([mdns, carrier], [true, 'auto'])
+})
+
+/** What `up` makes of this command line and these variables. */
+async function made(args: readonly string[], env: Record<string, string> = {}) {
+  const up = buildProgram().commands.find(command => command.name() === 'up')
+  assert.ok(up !== undefined)
+  assert.deepEqual(up.parseOptions([...args]).unknown, [])
+  const options = { ...up.opts<UpOptions>() }
+  return await configOf(options, up.getOptionValueSource('mdns') === 'cli', env)
+}
+
+test('each option of up can be given by its variable, with the same result, and the command line overrides it', async t => {
+  const directory = mkdtempSync(join(tmpdir(), 'warren-options-'))
+  t.after(() => rmSync(directory, { recursive: true }))
+  const file = join(directory, 'warren.yaml')
+  writeFileSync(file, 'name: of-the-file\ncarrier: relay\nlog-level: error\nmdns: true\nlimits: {proxy_flows: 7}\n')
+  const values: Record<string, readonly [string, ...string[]]> = {
+    init: ['example.org'],
+    join: ['a-token'],
+    listen: [':7000'],
+    'data-listen': ['127.0.0.1:7001'],
+    advertise: ['a.example.org', '192.0.2.1'],
+    bootstrap: ['/ip4/192.0.2.1/tcp/7460', '/ip4/192.0.2.2/tcp/7460'],
+    'drain-timeout': ['3s'],
+    limit: ['proxy_flows=5', 'registrations=6'],
+    'log-level': ['debug'],
+    config: [file]
+  }
+  const up = buildProgram().commands.find(command => command.name() === 'up')
+  const byDefault = await made([])
+  for (const { long, required } of up?.options ?? []) {
+    const name = (long ?? '').slice(2)
+    const texts = required ? (values[name] ?? ['9h']) : []
+    const args = required ? texts.flatMap(text => [`--${name}`, text]) : [`--${name}`]
+    const env = { [variableOf(name)]: required ? texts.join(',') : 'true' }
+    const typed = await made(args)
+    assert.notDeepEqual(typed, byDefault, name)
+    assert.deepEqual(await made([], env), typed, name)
+    assert.deepEqual(await made([], { [variableOf(name)]: '' }), byDefault, `${name} with an empty variable`)
+    assert.deepEqual(unknownVariables(up ?? assert.fail(), env), [])
+    if (!required) assert.notDeepEqual(await made([], { [variableOf(name)]: 'false' }), typed, name)
+    else if (name !== 'config' && name !== 'limit') {
+      assert.deepEqual(await made(args, { [variableOf(name)]: '1s' }), typed, `${name} on the command line`)
+    }
+  }
+  const env = { WARREN_CONFIG: file, WARREN_NAME: 'of-a-variable', WARREN_NO_MDNS: '1', WARREN_LIMIT: 'proxy_flows=8' }
+  const { config } = await made(['--log-level', 'debug'], env)
+  const { name, carrier, logLevel, mdns, limits } = config
+  assert.deepEqual([name, carrier, logLevel, mdns], ['of-a-variable', 'relay', 'debug', false])
+  assert.deepEqual(limits, { proxy_flows: 8 })
+})
+
+test('founding or joining is of one place: the command line, else variables, else the file', async () => {
+  const token = { WARREN_JOIN_TOKEN: 'a-token' }
+  assert.equal((await made([], token)).config.join, 'a-token')
+  const { config } = await made(['--init', 'example.org'], { ...token, WARREN_JOIN: 'another' })
+  assert.deepEqual([config.init, config.join], ['example.org', undefined])
+  const env = { WARREN_JOIN: 'another' }
+  await made([], env)
+  assert.deepEqual(env, {}, 'no child reads the token')
+})
+
+test('a variable that cannot be read is refused by its name, and one that is unknown is named', async () => {
+  const wrong: ReadonlyArray<readonly [string, string]> = [
+    ['WARREN_DATA_LISTEN', 'nonsense'],
+    ['WARREN_SVID_LIFETIME', 'nonsense'],
+    ['WARREN_DRAIN_TIMEOUT', 'nonsense'],
+    ['WARREN_LIMIT', 'nonsense'],
+    ['WARREN_LOG_LEVEL', 'loud'],
+    ['WARREN_NO_MDNS', 'yes please'],
+    ['WARREN_ADVERTISE', 'a,,b']
+  ]
+  for (const [name, text] of wrong) await assert.rejects(made([], { [name]: text }), new RegExp(`${name} `), name)
+  const up = buildProgram().commands.find(command => command.name() === 'up') ?? assert.fail()
+  const env = { WARREN_DATALISTEN: ':1', WARREN_BANDWIDTH: '1', WARREN_RUNTIME_DIR: '/r', PATH: '/bin' }
+  assert.deepEqual(unknownVariables(up, env), [
+    'warning: the variable WARREN_DATALISTEN is unknown and has no effect (Did you mean WARREN_DATA_LISTEN?)',
+    'warning: the variable WARREN_BANDWIDTH is unknown and has no effect'
+  ])
+})
+
+test('WARREN_STATE_DIR is the state directory of what reads no option as well', () => {
+  assert.equal(resolveConfig({}, { WARREN_STATE_DIR: '/s' }).stateDir, '/s')
+  assert.equal(resolveConfig({ stateDir: '/given' }, { WARREN_STATE_DIR: '/s' }).stateDir, '/given')
 })

@@ -97,3 +97,32 @@ test('a Node that is too old is told so, whatever starts it', async t => {
   // Without options that it does not know, it gets as far as to warren's own sentence.
   assert.equal(stdout, `given 3: ${join(bin, 'warren.js')} up --json\n`)
 })
+
+test('an agent starts by variables alone, and says which of them it does not know', async t => {
+  const scope = scopeOf(t)
+  const directory = scope.directory()
+  const env = {
+    WARREN_INIT: 'example.org',
+    WARREN_NAME: 'a',
+    WARREN_STATE_DIR: join(directory, 's'),
+    WARREN_RUNTIME_DIR: join(directory, 'r'),
+    WARREN_LISTEN: '127.0.0.1:0',
+    WARREN_DATA_LISTEN: '127.0.0.1:0',
+    WARREN_ADVERTISE: '127.0.0.1,localhost',
+    WARREN_NO_MDNS: 'true',
+    WARREN_LOG_LEVEL: 'silent',
+    WARREN_DATALISTEN: '127.0.0.1:1'
+  }
+  const agent = new Program(scope, [WARREN, 'up', '--name', 'b', '--json'], { env })
+  await agent.says(/"event":"ready","machine":"b","trustDomain":"example.org"/)
+  assert.match(agent.stderr, /^warren: warning: the variable WARREN_DATALISTEN is unknown.*WARREN_DATA_LISTEN\?\)$/m)
+  assert.doesNotMatch(agent.stderr, /WARREN_(NAME|HANGUP|STDOUT|NODE_OPTIONS)/)
+  assert.ok(existsSync(join(directory, 's', 'root.key')), readdirSync(join(directory, 's')).join())
+  const status = await new Program(scope, [WARREN, 'status', '--json'], { env }).outcome()
+  const { dataAddresses } = JSON.parse(status.stdout) as { dataAddresses: string[] }
+  assert.deepEqual(
+    dataAddresses.map(address => address.split(':')[0]),
+    ['127.0.0.1', 'localhost']
+  )
+  assert.equal((await agent.stop()).code, 0)
+})

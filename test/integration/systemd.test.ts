@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { chmodSync, copyFileSync, existsSync, readFileSync, realpathSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import test, { type TestContext } from 'node:test'
-import { DRAIN_MS } from '../../src/cli/commands/up.ts'
+import { DRAIN_MS } from '../../src/cli/up-options.ts'
 import { STOP_TIMEOUT_MS } from '../../src/mesh/limits.ts'
 import {
   asRoot,

@@ -1,37 +1,14 @@
 import { type Command, Option } from 'commander'
-import {
-  type AgentConfig,
-  type LogLevel,
-  readOptions,
-  UP_OPTIONS,
-  type UpOption,
-  type UpOptionName
-} from '../../config/index.ts'
-import { definedOnly, ErrorCode, formatHostPort, parseDuration, raceAbort, WarrenError } from '../../core/index.ts'
-import type { GlobalOptions } from '../context.ts'
-import { collect, parseLimits, readSecret } from '../options/index.ts'
+import { type AgentConfig, LOG_LEVELS, UP_OPTIONS, type UpOption, type UpOptionName } from '../../config/index.ts'
+import { ErrorCode, formatHostPort, raceAbort, WarrenError } from '../../core/index.ts'
+import { collect } from '../options/index.ts'
 import { printJsonLine, say } from '../output/index.ts'
 import { endingSignals, inWords } from '../signals.ts'
-import type { FileConfig } from '../up-config.ts'
+import { unknownVariables } from '../unknown-variables.ts'
+import { configOf, type UpOptions } from '../up-options.ts'
 
 // Not an import: that would load the agent for every other command as well.
 type RunningAgent = import('../../agent/index.ts').RunningAgent
-
-/** Those that are not in `UP_OPTIONS`, whose texts are found by their attribute names. */
-interface UpOptions extends GlobalOptions {
-  readonly init?: string
-  readonly join?: string
-  readonly mdns: boolean
-  readonly logLevel?: LogLevel
-  readonly drainTimeout?: string
-  readonly config?: string
-  readonly limit?: string[]
-  readonly acceptLostState?: true
-}
-
-/** Time for connections to finish when the agent stops. */
-export const DRAIN_MS = 10_000
-const MAX_DRAIN_MS = 86_400_000
 
 const optionOf = (name: UpOptionName): Option => {
   const { takes, help, ...kind }: UpOption = UP_OPTIONS[name]
@@ -42,7 +19,10 @@ const optionOf = (name: UpOptionName): Option => {
 const AFTER = `
 The token may also be in a file (--join @FILE), on standard input (--join -) or in WARREN_JOIN_TOKEN. A token on the command line
 is convenient, but other users of this host can read it in the list of processes. It admits one host, once, and for a short time.
-A host that is already a member needs neither --init nor --join; they then have no effect.`
+A host that is already a member needs neither --init nor --join; they then have no effect.
+
+A variable can stand for each option above: WARREN_DATA_LISTEN for --data-listen. Commas separate the values of an option that may be
+repeated; an option without a value is true or false. Options override variables, and variables override the file.`
 
 export function addUp(program: Command): void {
   const command = program
@@ -54,13 +34,9 @@ export function addUp(program: Command): void {
   command
     .option('--no-mdns', 'do not look for members on the LAN')
     .addOption(
-      new Option('--log-level <level>', 'lowest level that is logged (default: info; on a terminal: warn)').choices([
-        'error',
-        'warn',
-        'info',
-        'debug',
-        'silent'
-      ])
+      new Option('--log-level <level>', 'lowest level that is logged (default: info; on a terminal: warn)').choices(
+        LOG_LEVELS
+      )
     )
     .option(
       '--drain-timeout <time>',
@@ -71,13 +47,15 @@ export function addUp(program: Command): void {
     .option('--config <file>', 'YAML file whose keys are these options without the dashes; options override it')
     .addHelpText('after', AFTER)
     .action(async (_options: unknown, command: Command) => {
-      await up(command.optsWithGlobals<UpOptions>(), command.getOptionValueSource('mdns') === 'cli')
+      const options = command.optsWithGlobals<UpOptions>()
+      if (options.quiet !== true) for (const line of unknownVariables(command, process.env)) say(line)
+      await up(options, command.getOptionValueSource('mdns') === 'cli')
     })
 }
 
 async function up(options: UpOptions, mdnsGiven: boolean): Promise<void> {
   const startedMs = performance.now()
-  const { config, drainMs } = await configOf(options, mdnsGiven)
+  const { config, drainMs } = await configOf(options, mdnsGiven, process.env)
   let agent: RunningAgent | undefined
   const ending = endingSignals((signal, why) => {
     if (agent === undefined) inWords(say)(signal, why)
@@ -89,34 +67,6 @@ async function up(options: UpOptions, mdnsGiven: boolean): Promise<void> {
   await ending.asked
   if (drainMs > 0) await agent.drain(drainMs)
   await agent.stop()
-}
-
-async function configOf(options: UpOptions, mdnsGiven: boolean): Promise<{ config: AgentConfig; drainMs: number }> {
-  // The parser is loaded only if there is a file.
-  const file: FileConfig =
-    options.config === undefined ? {} : (await import('../up-config.ts')).readConfigFile(options.config)
-  const init = options.init ?? (options.join === undefined ? file.init : undefined)
-  const fromElsewhere = file.join ?? (file.init === undefined ? process.env['WARREN_JOIN_TOKEN'] : undefined)
-  const joinText = options.join ?? (options.init === undefined ? fromElsewhere : undefined)
-  // The agent's children and readers of its environment must not see it.
-  delete process.env['WARREN_JOIN_TOKEN']
-  const drainTimeout = options.drainTimeout ?? file['drain-timeout']
-  const drainMs =
-    drainTimeout === undefined ? DRAIN_MS : parseDuration('--drain-timeout', drainTimeout, 0, MAX_DRAIN_MS)
-  const given = options as UpOptions & Readonly<Record<string, string | string[] | undefined>>
-  const config: AgentConfig = {
-    ...readOptions(name => given[optionOf(name).attributeName()] ?? file[name]),
-    ...definedOnly({
-      init,
-      join: joinText === undefined || joinText === '' ? undefined : await readSecret('--join', joinText),
-      runtimeDir: options.runtimeDir ?? file['runtime-dir'],
-      mdns: mdnsGiven ? options.mdns : (file.mdns ?? true),
-      limits: { ...file.limits, ...parseLimits(options.limit ?? []) },
-      acceptLostState: options.acceptLostState,
-      logLevel: options.logLevel ?? file['log-level'] ?? (process.stderr.isTTY ? 'warn' : 'info')
-    })
-  }
-  return { config, drainMs }
 }
 
 async function start(config: AgentConfig, signal: AbortSignal): Promise<RunningAgent> {

@@ -1,0 +1,18 @@
+import type { Command } from 'commander'
+import { variableOf } from '../config/index.ts'
+import { nearest } from './nearest.ts'
+
+/** Variables that are no option of `up`: a second name, what a unit puts on the command line, and what `svid fetch` gives a program. */
+const OTHERS = ['WARREN_RUNTIME_DIR', 'WARREN_JOIN_TOKEN', 'WARREN_UP_OPTIONS', 'WARREN_SVID_DIR', 'WARREN_SPIFFE_ID']
+
+/** A sentence for each variable with the prefix of warren's that `up` does not know: it may be a misspelt option. */
+export function unknownVariables(up: Command, env: NodeJS.ProcessEnv): string[] {
+  const known = [...up.options.map(({ long }) => variableOf((long ?? '').slice('--'.length))), ...OTHERS]
+  return Object.keys(env)
+    .filter(name => name.startsWith('WARREN_') && !known.includes(name))
+    .map(name => {
+      const near = nearest(name, known)
+      const hint = near === undefined ? '' : ` (Did you mean ${near}?)`
+      return `warning: the variable ${name} is unknown and has no effect${hint}`
+    })
+}
