@@ -8,6 +8,7 @@ const ROOT = join(import.meta.dirname, '..', '..')
 interface Locked {
   readonly hasInstallScript?: boolean
   readonly version?: string
+  readonly integrity?: string
   readonly dependencies?: Readonly<Record<string, string>>
   readonly devDependencies?: Readonly<Record<string, string>>
 }
@@ -24,6 +25,25 @@ test('every dependency with an install script is allowed or refused by name', ()
     .filter(([path, { hasInstallScript }]) => path !== '' && hasInstallScript === true)
     .map(([path]) => path.slice(path.lastIndexOf('node_modules/') + 'node_modules/'.length))
   assert.deepEqual(Object.keys(manifest.allowScripts).sort(), [...new Set(scripted)].sort())
+})
+
+/**
+ * Without a hash since the lock file was made where their tarballs could not be read. Other systems than Linux on x64 install them
+ * unverified. Whoever adds the hash of one takes its name out here.
+ */
+const WITHOUT_INTEGRITY = [
+  'node_modules/node-unix-socket-darwin-arm64',
+  'node_modules/node-unix-socket-darwin-x64',
+  'node_modules/node-unix-socket-linux-arm-gnueabihf',
+  'node_modules/node-unix-socket-linux-arm64-gnu',
+  'node_modules/node-unix-socket-linux-arm64-musl'
+]
+
+test('every entry of the lock file but those named here has its integrity, as SHA-512', () => {
+  const without = Object.entries(lock.packages)
+    .filter(([path, { integrity }]) => path !== '' && !/^sha512-[A-Za-z0-9+/]{86}==$/.test(integrity ?? ''))
+    .map(([path]) => path)
+  assert.deepEqual(without, WITHOUT_INTEGRITY)
 })
 
 test('the lock file is that of the manifest', () => {
