@@ -5,9 +5,13 @@ import { nearest } from './nearest.ts'
 /** Variables that are no option of `up`: a second name, what a unit puts on the command line, and what `svid fetch` gives a program. */
 const OTHERS = ['WARREN_RUNTIME_DIR', 'WARREN_JOIN_TOKEN', 'WARREN_UP_OPTIONS', 'WARREN_SVID_DIR', 'WARREN_SPIFFE_ID']
 
+/** The option without a variable: left in a file of the unit, it would apply at every start. */
+export const COMMAND_LINE_ONLY = 'accept-lost-state'
+
 /** A sentence for each variable with the prefix of warren's that `up` does not know: it may be a misspelt option. */
 export function unknownVariables(up: Command, env: NodeJS.ProcessEnv): string[] {
-  const known = [...up.options.map(({ long }) => variableOf((long ?? '').slice('--'.length))), ...OTHERS]
+  const names = up.options.map(({ long }) => (long ?? '').slice('--'.length)).filter(name => name !== COMMAND_LINE_ONLY)
+  const known = [...names.map(variableOf), ...OTHERS]
   return Object.keys(env)
     .filter(name => name.startsWith('WARREN_') && !known.includes(name))
     .map(name => {

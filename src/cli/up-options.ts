@@ -69,7 +69,8 @@ export async function configOf(
         ...parseLimits(variables.list('limit') ?? [], variableOf('limit')),
         ...parseLimits(options.limit ?? [])
       },
-      acceptLostState: options.acceptLostState ?? variables.flag('accept-lost-state'),
+      // Only on the command line: a variable in a file of the unit would accept every later loss as well.
+      acceptLostState: options.acceptLostState,
       logLevel:
         options.logLevel ?? logLevelOf(variables) ?? file['log-level'] ?? (process.stderr.isTTY ? 'warn' : 'info')
     })

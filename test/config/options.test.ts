@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { resolveConfig } from '../../src/agent/index.ts'
 import { buildProgram } from '../../src/cli/program.ts'
-import { unknownVariables } from '../../src/cli/unknown-variables.ts'
+import { COMMAND_LINE_ONLY, unknownVariables } from '../../src/cli/unknown-variables.ts'
 import { parseConfig } from '../../src/cli/up-config.ts'
 import { configOf, type UpOptions } from '../../src/cli/up-options.ts'
 import { readOptions, UP_OPTIONS, type UpOption, type UpOptionName, variableOf } from '../../src/config/index.ts'
@@ -89,6 +89,7 @@ test('each option of up can be given by its variable, with the same result, and 
   const byDefault = await made([])
   for (const { long, required } of up?.options ?? []) {
     const name = (long ?? '').slice(2)
+    if (name === COMMAND_LINE_ONLY) continue
     const texts = required ? (values[name] ?? ['9h']) : []
     const args = required ? texts.flatMap(text => [`--${name}`, text]) : [`--${name}`]
     const env = { [variableOf(name)]: required ? texts.join(',') : 'true' }
@@ -107,6 +108,17 @@ test('each option of up can be given by its variable, with the same result, and 
   const { name, carrier, logLevel, mdns, limits } = config
   assert.deepEqual([name, carrier, logLevel, mdns], ['of-a-variable', 'relay', 'debug', false])
   assert.deepEqual(limits, { proxy_flows: 8 })
+})
+
+test('a loss is accepted only on the command line: a variable that stays would accept the next one too', async () => {
+  const up = buildProgram().commands.find(command => command.name() === 'up')
+  const env = { [variableOf(COMMAND_LINE_ONLY)]: 'true' }
+  assert.equal((await made([], env)).config.acceptLostState, undefined)
+  assert.equal((await made([`--${COMMAND_LINE_ONLY}`])).config.acceptLostState, true)
+  assert.match(
+    unknownVariables(up ?? assert.fail(), env).join(),
+    /WARREN_ACCEPT_LOST_STATE is unknown and has no effect/
+  )
 })
 
 test('founding or joining is of one place: the command line, else variables, else the file', async () => {
