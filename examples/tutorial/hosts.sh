@@ -40,7 +40,13 @@ furnish() {
     mount --make-rprivate /
     mount -t tmpfs -o mode=755 tmpfs /mnt
     mkdir /mnt/warren /mnt/bin
-    mount --bind "$1" /mnt/warren
+    # Entry by entry: a clone that only root may enter, as in /root, stays so, and its users here can enter all the same.
+    for entry in "$1"/* "$1"/.[!.]*; do
+      [ -e "$entry" ] || continue
+      place=/mnt/warren/${entry##*/}
+      if [ -d "$entry" ]; then mkdir "$place"; else : >"$place"; fi
+      mount --bind "$entry" "$place"
+    done
     printf '#!/bin/sh\nexec /opt/warren/bin/warren.js "$@"\n' >/mnt/bin/warren
     printf '#!/bin/sh\nexec /opt/warren/node_modules/.bin/node "$@"\n' >/mnt/bin/node
     chmod 755 /mnt/bin/*
@@ -48,6 +54,7 @@ furnish() {
     mount -t tmpfs -o mode=755 tmpfs /run
     mount -t tmpfs -o mode=755 tmpfs /var/lib
     mount -t tmpfs -o mode=1777 tmpfs /tmp
+    setpriv --reuid 65534 --regid 65534 --clear-groups -- test -r /opt/warren/src/cli/program.ts || exit 3
 HOST
 }
 
@@ -67,7 +74,9 @@ up() {
   mkdir -m 700 "$directory"
   trap down EXIT
   for name in a b c nat net; do hold $name; done
-  for name in a b c; do furnish $name; done
+  for name in a b c; do
+    furnish $name || fail "the users of a host cannot read this clone: chmod -R go+rX $repository"
+  done
 
   # The network between a, b and the outside of the NAT.
   net net ip link add br0 type bridge
