@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
-import type { Clock } from '../../core/index.ts'
+import { type Clock, stderrLines } from '../../core/index.ts'
 import type { PromMetrics } from './prom-metrics.ts'
 
 /** Interval of the looks at the event loop, in milliseconds. Fifty looks a second were half of all wake-ups of an idle agent. */
@@ -8,7 +8,7 @@ const RESOLUTION_MS = 100
 /** Window of the figures, in milliseconds: values older than one to two windows do not count. */
 const WINDOW_MS = 60_000
 
-/** Memory, processor and event loop of this process. Measures from the call on, until the function returned is called. */
+/** Memory, processor, event loop and log of this process. Measures from the call on, until the function returned is called. */
 export function watchProcess(metrics: PromMetrics, clock: Clock): () => void {
   const startedMs = clock.wallMs() - process.uptime() * 1_000
   let recent = startedAt(clock.monotonicMs())
@@ -29,6 +29,9 @@ export function watchProcess(metrics: PromMetrics, clock: Clock): () => void {
     metrics.set('process_start_time_seconds', {}, startedMs / 1_000)
     metrics.set('nodejs_heap_size_used_bytes', {}, heapUsed)
     metrics.set('nodejs_external_memory_bytes', {}, external)
+    const { dropped } = stderrLines()
+    metrics.total('warren_log_lines_dropped_total', {}, dropped)
+    metrics.total('warren_limit_hits_total', { limit: 'log_backlog' }, dropped)
     // The figures of the older window, which continues: two readers must not take each other's figures.
     const { histogram } = before
     metrics.set('nodejs_eventloop_lag_p99_seconds', {}, lateSeconds(histogram.percentile(99)))

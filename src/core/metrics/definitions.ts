@@ -254,6 +254,11 @@ export const METRICS = Object.freeze({
     'Renewals that other hosts requested from the authority on this host.'
   ),
 
+  warren_log_lines_dropped_total: counter(
+    {},
+    'Lines for standard error that were dropped because their reader stood still.'
+  ),
+
   process_cpu_seconds_total: counter({}, 'Processor time of the agent.'),
   process_resident_memory_bytes: gauge({}, 'Memory of the agent.'),
   process_open_fds: gauge({}, 'Open file descriptors; zero where the system does not report them.'),
