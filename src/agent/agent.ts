@@ -1,11 +1,14 @@
 import { establish, requireWay } from '../ca/index.ts'
 import type { AgentConfig } from '../config/index.ts'
-import { type Clock, checkNodeInternals, type HostPort, type Logger, systemClock } from '../core/index.ts'
+import { type Clock, checkNodeInternals, type HostPort, type Logger, stderrLines, systemClock } from '../core/index.ts'
 import { DATABASE, openDatabase, requireDatabaseFile, requireFiles, Store, Vault } from '../state/index.ts'
 import { assemble } from './assemble.ts'
 import { type ResolvedConfig, resolveConfig } from './config.ts'
 import { createLogger } from './logger.ts'
 import { openRuntimeDir } from './runtime-dir.ts'
+
+/** How long the last log lines wait for a reader that takes none, in milliseconds. */
+const LAST_LINES_MS = 1_000
 
 /** A running agent. */
 export interface RunningAgent {
@@ -45,7 +48,10 @@ export async function startAgent(config: AgentConfig, clock: Clock = systemClock
     const agent = await start(resolved, resources, clock, log)
     let stopped: Promise<void> | undefined
     const stop = (): Promise<void> => {
-      stopped ??= resources.disposeAsync().catch((err: unknown) => log.error('the agent did not stop cleanly', { err }))
+      stopped ??= resources
+        .disposeAsync()
+        .catch((err: unknown) => log.error('the agent did not stop cleanly', { err }))
+        .then(() => stderrLines().flush(LAST_LINES_MS))
       return stopped
     }
     return Object.freeze({ ...agent, runtimeDir: resolved.runtimeDir, log, stop })

@@ -1,23 +1,26 @@
-import { destination, type Logger as PinoLogger, pino, stdSerializers } from 'pino'
+import { type Logger as PinoLogger, pino, stdSerializers } from 'pino'
 import type { LogLevel } from '../config/index.ts'
-import type { LogFields, Logger } from '../core/index.ts'
+import { type LimitName, type LogFields, type Logger, stderrLines } from '../core/index.ts'
 
-/** Lines that cannot be written are kept up to this size, and dropped beyond. */
-const MAX_UNWRITTEN_BYTES = 1024 * 1024
+const LIMIT: LimitName = 'log_backlog'
 
 /**
  * A logger that writes one JSON line per event to standard error.
  *
- * Written synchronously: the line that explains a crash must not be lost in a buffer.
+ * A line is written before the call returns, if its reader keeps up: the line that explains a crash must not be lost in a
+ * buffer. If not, the call returns all the same, and `LineSink` keeps or drops it.
  */
 export function createLogger(level: LogLevel): Logger {
-  const sink = destination({ dest: 2, sync: true, maxLength: MAX_UNWRITTEN_BYTES })
-  // A closed terminal or a full disk must not end the agent: lines that could not be written are tried again with the next
-  // line.
-  sink.on('error', () => {})
-  return adapt(
-    pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime, serializers: { err: serializeError } }, sink)
-  )
+  const lines = stderrLines()
+  const options = { base: null, timestamp: pino.stdTimeFunctions.isoTime, serializers: { err: serializeError } }
+  // Whatever the level: it stands for lines of the level.
+  let notice = ''
+  const noticeLog = pino({ ...options, level: 'warn' }, { write: line => (notice = line) })
+  lines.notice = dropped => {
+    adapt(noticeLog).warn('log lines dropped', { dropped, limitName: LIMIT })
+    return notice
+  }
+  return adapt(pino({ ...options, level }, { write: line => lines.write(line) }))
 }
 
 function adapt(log: PinoLogger): Logger {

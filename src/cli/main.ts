@@ -1,5 +1,5 @@
 import { Exit } from './exit.ts'
-import { failureOf, guardOutput, leave } from './output/index.ts'
+import { failureOf, guardOutput, leave, sayRaw } from './output/index.ts'
 import { buildProgram } from './program.ts'
 import { honourNohup } from './signals.ts'
 
@@ -14,7 +14,7 @@ export async function main(argv: readonly string[]): Promise<never> {
     await buildProgram().parseAsync(argv)
   } catch (err) {
     const { text, exit } = failureOf(err, argv.includes('--json'))
-    process.stderr.write(text)
+    sayRaw(text)
     process.exitCode = exit
   }
   return await leave(Number(process.exitCode))

@@ -30,6 +30,7 @@ export {
   TokenBucket,
   TokenBuckets
 } from './limits/index.ts'
+export { LineSink, MAX_LOG_BACKLOG_BYTES } from './line-sink.ts'
 export { type LogFields, type Logger, silentLogger } from './log.ts'
 export {
   type CounterName,
@@ -52,5 +53,6 @@ export { checkNodeInternals, datagramDescriptorOf, descriptorOf } from './node-i
 export { definedOnly } from './options.ts'
 export { raceStaggered } from './race.ts'
 export { raceAbort, sleep, within } from './signals.ts'
+export { stderrLines } from './stderr.ts'
 export { detach, type LoopOptions, loop } from './task.ts'
 export { atEndOfTurn } from './turn.ts'

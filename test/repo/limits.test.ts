@@ -10,7 +10,7 @@ import { MAX_TOKENS, REFUSALS } from '../../src/ca/join-service.ts'
 import { RENEWAL_BURST, RENEWAL_REFUSALS } from '../../src/ca/rotation/renewal-service.ts'
 import { RELAYS } from '../../src/cluster/ack-relay.ts'
 import { ASKS } from '../../src/cluster/failure/failure-service.ts'
-import { LIMIT_NAMES, type LimitName, METRICS } from '../../src/core/index.ts'
+import { LIMIT_NAMES, type LimitName, MAX_LOG_BACKLOG_BYTES, METRICS } from '../../src/core/index.ts'
 import * as mesh from '../../src/mesh/limits.ts'
 import { MAX_BUNDLE_BYTES, MAX_ENTRIES, MAX_REVOCATIONS, MAX_RULES } from '../../src/policy/bundle.ts'
 import { MAX_BACKLOG_BYTES } from '../../src/proxy/datagram/leg.ts'
@@ -31,6 +31,7 @@ import { DEFAULT_LIMITS as WORKLOADS } from '../../src/workloads/room.ts'
 const ROOT = join(import.meta.dirname, '..', '..')
 
 const VALUES: Record<LimitName, number> = {
+  log_backlog: MAX_LOG_BACKLOG_BYTES,
   api_connections: LOCAL_LIMITS.maxConnections,
   api_connections_per_uid: LOCAL_LIMITS.maxConnectionsPerUid,
   api_calls_per_uid: LOCAL_LIMITS.maxCallsPerUid,

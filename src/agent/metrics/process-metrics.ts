@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
-import type { Clock } from '../../core/index.ts'
+import { type Clock, stderrLines } from '../../core/index.ts'
 import type { PromMetrics } from './prom-metrics.ts'
 
 /** Interval of the looks at the event loop, in milliseconds. Fifty looks a second were half of all wake-ups of an idle agent. */
@@ -8,7 +8,7 @@ const RESOLUTION_MS = 100
 /** Window of the figures, in milliseconds: values older than one to two windows do not count. */
 const WINDOW_MS = 60_000
 
-/** Memory, processor and event loop of this process. Measures from the call on, until the function returned is called. */
+/** Memory, processor, event loop and log of this process. Measures from the call on, until the function returned is called. */
 export function watchProcess(metrics: PromMetrics, clock: Clock): () => void {
   const startedMs = clock.wallMs() - process.uptime() * 1_000
   let recent = startedAt(clock.monotonicMs())
@@ -23,6 +23,9 @@ export function watchProcess(metrics: PromMetrics, clock: Clock): () => void {
     }
     const { user, system } = process.cpuUsage()
     const { rss, heapUsed, external } = process.memoryUsage()
+    const { dropped } = stderrLines()
+    metrics.total('warren_log_lines_dropped_total', {}, dropped)
+    metrics.total('warren_limit_hits_total', { limit: 'log_backlog' }, dropped)
     metrics.total('warren_process_cpu_seconds_total', {}, (user + system) / 1_000_000)
     metrics.set('warren_process_resident_memory_bytes', {}, rss)
     metrics.set('warren_process_open_fds', {}, openFiles())

@@ -5,7 +5,7 @@ import { listen, type MeshDatagramSocket, type Peer } from '../../client/index.t
 import { contextOf } from '../context.ts'
 import { sendLines, sendPatiently, writeLine } from '../listeners/datagram/index.ts'
 import { collect } from '../options/index.ts'
-import { clause, cliLogger } from '../output/index.ts'
+import { clause, cliLogger, sayRaw } from '../output/index.ts'
 import { endingSignals, inWords } from '../signals.ts'
 
 /** Connections at once; the rest are closed, for each costs a descriptor. */
@@ -36,7 +36,7 @@ export function addServe(program: Command): void {
           ? await listen(address, { ...common, protocol: 'udp' }, (socket, peer) => audience.admit(socket, peer))
           : await listen(address, common, (socket, peer) => audience.admit(socket, peer))
       // Standard output is for received data only, so even the JSON goes to standard error.
-      if (json) process.stderr.write(`${JSON.stringify({ address: server.address, spiffeId: server.spiffeId })}\n`)
+      if (json) sayRaw(`${JSON.stringify({ address: server.address, spiffeId: server.spiffeId })}\n`)
       else say(`serving ${server.address}`)
       const answering = audience.answerFrom(process.stdin)
       const end = await Promise.race([server.closed(), answering.then(() => server.closed())])

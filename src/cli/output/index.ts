@@ -18,7 +18,7 @@ export { formatDuration, formatWhen } from './quantities.ts'
 export { RateLimitedLines } from './rate-limit.ts'
 export { clause, clauseWithHint, failureOf } from './report.ts'
 export { pairs, table } from './table.ts'
-export { guardOutput, leave, print, printJson, printJsonLine, say } from './terminal.ts'
+export { guardOutput, leave, print, printJson, printJsonLine, say, sayRaw } from './terminal.ts'
 export {
   fields,
   flowTable,

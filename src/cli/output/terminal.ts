@@ -1,6 +1,10 @@
+import { stderrLines } from '../../core/index.ts'
 import { Exit } from '../exit.ts'
 import { hasLostOutput, losesOutput, noteClosedStdout } from './closed-stdout.ts'
 import { printable } from './printable.ts'
+
+/** How long the last words wait for a reader that takes none, in milliseconds. */
+const LAST_LINES_MS = 1_000
 
 /** One document for a program to read: indented, for it is as often read by a person who is writing that program. */
 export function printJson(value: unknown): void {
@@ -19,7 +23,12 @@ export function print(text: string): void {
 
 /** Words for a person, on standard error, on one line. */
 export function say(text: string): void {
-  process.stderr.write(`warren: ${printable(text)}\n`)
+  sayRaw(`warren: ${printable(text)}\n`)
+}
+
+/** Lines of words as they are, on standard error. A reader that stands still holds nothing up. */
+export function sayRaw(text: string): void {
+  stderrLines().write(text)
 }
 
 /**
@@ -40,11 +49,11 @@ export function guardOutput(): void {
 export async function leave(code: number): Promise<never> {
   const isLost = code === Exit.Ok && hasLostOutput()
   if (isLost) say('cannot write to standard output: it is closed')
-  for (const stream of [process.stdout, process.stderr]) {
-    await new Promise<void>(resolve => {
-      stream.write('', () => resolve())
-    })
-  }
+  await stderrLines().flush(LAST_LINES_MS)
+  // Data waits for its reader, words do not.
+  await new Promise<void>(resolve => {
+    process.stdout.write('', () => resolve())
+  })
   process.exit(isLost ? Exit.Failed : code)
 }
 

@@ -254,6 +254,10 @@ export const METRICS = Object.freeze({
     'Renewals that other hosts requested from the authority on this host.'
   ),
 
+  warren_log_lines_dropped_total: counter(
+    {},
+    'Lines for standard error that were dropped because their reader stood still.'
+  ),
   warren_process_cpu_seconds_total: counter({}, 'Processor time of the agent.'),
   warren_process_resident_memory_bytes: gauge({}, 'Memory of the agent.'),
   warren_process_open_fds: gauge({}, 'Open file descriptors; zero where the system does not report them.'),

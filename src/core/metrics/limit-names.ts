@@ -3,6 +3,7 @@
  * `docs/limits.md`, which lists the values and the consequences; a test compares the three.
  */
 export const LIMIT_NAMES = [
+  'log_backlog',
   'api_connections',
   'api_connections_per_uid',
   'api_calls_per_uid',
