@@ -20,9 +20,18 @@ export function stderrLines(): LineSink {
 
 function open(): LineSink {
   const fd = openNonblocking()
-  const lines = new LineSink(bytes => writeSync(fd, bytes))
-  // A library user or a second Ctrl-C may end the process without waiting.
-  process.once('exit', () => lines.tryAgain())
+  let triesAtExit = false
+  const lines = new LineSink(bytes => {
+    try {
+      return writeSync(fd, bytes)
+    } catch (err) {
+      // A library user or a second Ctrl-C may end the process without waiting. Only now: a program that starts an agent keeps its
+      // own listeners.
+      if (!triesAtExit) process.once('exit', () => lines.tryAgain())
+      triesAtExit = true
+      throw err
+    }
+  })
   return lines
 }
 
