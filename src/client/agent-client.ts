@@ -1,10 +1,10 @@
-import { connect as connectSocket } from 'node:net'
 import { join } from 'node:path'
 import type { DescService } from '@bufbuild/protobuf'
 import { type CallOptions, type Client, createClient, type Interceptor, type Transport } from '@connectrpc/connect'
 import { createConnectTransport, Http2SessionManager } from '@connectrpc/connect-node'
 import { ErrorCode, WarrenError } from '../core/index.ts'
 import { adminPb, apiPb, spiffePb } from '../wire/index.ts'
+import { dialAgent } from './dial-agent.ts'
 import { fromConnectError } from './from-connect-error.ts'
 import { orMissing } from './missing-socket.ts'
 import { agentDir, type Environment } from './runtime-dir.ts'
@@ -28,7 +28,8 @@ const TIMEOUT_MS = 60_000
  * again after the agent restarted.
  *
  * Calls fail with a WarrenError, or with the reason of their signal: AGENT_NOT_RUNNING if no agent listens or the agent
- * ends, PERMISSION_DENIED if the socket is not this user's, else the agent's error.
+ * ends, PERMISSION_DENIED if the socket is not this user's or the directory has become another user's, else the agent's
+ * error.
  */
 export class AgentClient implements AsyncDisposable {
   readonly runtimeDir: string
@@ -46,10 +47,10 @@ export class AgentClient implements AsyncDisposable {
     const timeoutMs = options.timeoutMs ?? TIMEOUT_MS
     const workloadPath = join(this.runtimeDir, 'agent.sock')
     const adminPath = join(this.runtimeDir, 'admin.sock')
-    const workload = sessionOver(workloadPath)
-    const admin = sessionOver(adminPath)
+    const workload = sessionOver(workloadPath, this.runtimeDir)
+    const admin = sessionOver(adminPath, this.runtimeDir)
     const spiffePath = join(this.runtimeDir, 'spiffe.sock')
-    const spiffe = sessionOver(spiffePath)
+    const spiffe = sessionOver(spiffePath, this.runtimeDir)
     this.#sessions = [workload, admin, spiffe]
     this.workload = failingPlainly(apiPb.WorkloadService, { session: workload, path: workloadPath, timeoutMs })
     this.admin = failingPlainly(adminPb.AdminService, { session: admin, path: adminPath, timeoutMs })
@@ -95,8 +96,8 @@ export function sharedClient(options: AgentClientOptions = {}): AgentClient {
 
 // This must be the system's socket, without a stream around it: through a stream, answers and their ends arrive in one
 // turn, and the library, which begins to iterate later, would find the stream closed and lose them.
-function sessionOver(path: string): Http2SessionManager {
-  return new Http2SessionManager(BASE_URL, {}, { createConnection: () => connectSocket({ path }) })
+function sessionOver(path: string, runtimeDir: string): Http2SessionManager {
+  return new Http2SessionManager(BASE_URL, {}, { createConnection: () => dialAgent(path, runtimeDir) })
 }
 
 // The standard requires it for every call:

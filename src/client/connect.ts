@@ -1,9 +1,10 @@
-import { connect as connectSocket, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { definedOnly, ErrorCode, raceAbort, WarrenError, within } from '../core/index.ts'
 import { apiPb } from '../wire/index.ts'
 import { type AgentClient, type AgentClientOptions, sharedClient } from './agent-client.ts'
 import { MeshDatagramSocket } from './datagram-socket.ts'
 import { defaultSource } from './default-source.ts'
+import { dialAgent } from './dial-agent.ts'
 import { systemCode } from './from-connect-error.ts'
 import { endpointHint } from './from-container.ts'
 import { type Peer, readHello } from './peer.ts'
@@ -130,7 +131,7 @@ async function attempt(
     const known = source.endpoints.get(keyOf(request))
     try {
       const path = known ?? (await prepare(client, source, request, signal))
-      return await open(path, timeoutMs, signal)
+      return await open(path, client.runtimeDir, timeoutMs, signal)
     } catch (err) {
       source.forget(keyOf(request))
       if (signal.aborted || attempts === MAX_ATTEMPTS) throw err
@@ -160,8 +161,13 @@ async function prepare(
   return path
 }
 
-async function open(path: string, timeoutMs: number, signal: AbortSignal): Promise<MeshSocket> {
-  const socket = connectSocket({ path, allowHalfOpen: true })
+async function open(path: string, runtimeDir: string, timeoutMs: number, signal: AbortSignal): Promise<MeshSocket> {
+  let socket: Socket
+  try {
+    socket = dialAgent(path, runtimeDir, { allowHalfOpen: true })
+  } catch (err) {
+    throw toEndpointError(err, path)
+  }
   const connected = Promise.withResolvers<void>()
   socket.once('connect', connected.resolve)
   // The handler stays until the caller has the socket, so that a failure in between cannot be unhandled.
@@ -174,16 +180,20 @@ async function open(path: string, timeoutMs: number, signal: AbortSignal): Promi
   } catch (err) {
     socket.on('error', () => {})
     socket.destroy()
-    if (err instanceof WarrenError || signal.aborted) throw err
-    const code = systemCode(err)
-    throw code === 'EACCES'
-      ? new WarrenError(ErrorCode.PermissionDenied, 'the endpoint belongs to another user', { cause: err })
-      : new WarrenError(
-          ErrorCode.CannotConnect,
-          `the endpoint does not answer: ${code ?? String(err)}`,
-          definedOnly({ cause: err, hint: code === 'ENOENT' ? endpointHint(path) : undefined })
-        )
+    throw signal.aborted ? err : toEndpointError(err, path)
   }
+}
+
+function toEndpointError(err: unknown, path: string): WarrenError {
+  if (err instanceof WarrenError) return err
+  const code = systemCode(err)
+  return code === 'EACCES'
+    ? new WarrenError(ErrorCode.PermissionDenied, 'the endpoint belongs to another user', { cause: err })
+    : new WarrenError(
+        ErrorCode.CannotConnect,
+        `the endpoint does not answer: ${code ?? String(err)}`,
+        definedOnly({ cause: err, hint: code === 'ENOENT' ? endpointHint(path) : undefined })
+      )
 }
 
 // The endpoint was removed, or its agent restarted or ended before the hello.

@@ -15,7 +15,8 @@ export function systemCode(err: unknown): string | undefined {
  * state of the agent.
  */
 export function fromConnectError(err: unknown, path: string): WarrenError {
-  if (err instanceof WarrenError) return err
+  const own = warrenErrorIn(err)
+  if (own !== undefined) return own
   const failure = ConnectError.from(err)
   const code = failure.metadata.get('warren-error')
   if (code !== null && isErrorCode(code)) {
@@ -37,6 +38,14 @@ export function fromConnectError(err: unknown, path: string): WarrenError {
     })
   }
   return new WarrenError(codeFor(failure, system), failure.rawMessage || failure.message, { cause: err })
+}
+
+// A failure to dial, which the libraries between have wrapped.
+function warrenErrorIn(err: unknown): WarrenError | undefined {
+  for (let cause = err, depth = 0; cause instanceof Error && depth < 8; cause = cause.cause, depth += 1) {
+    if (cause instanceof WarrenError) return cause
+  }
+  return undefined
 }
 
 function codeFor(failure: ConnectError, system: string | undefined): ErrorCode {

@@ -2,6 +2,7 @@ import type { MessageInitShape } from '@bufbuild/protobuf'
 import { definedOnly, ErrorCode, type Logger, raceAbort, silentLogger, sleep, WarrenError } from '../core/index.ts'
 import { apiPb } from '../wire/index.ts'
 import type { AgentClient } from './agent-client.ts'
+import { isForeignDirectory } from './dial-agent.ts'
 import { systemCode } from './from-connect-error.ts'
 import type { RegisterOptions, Registration, RegistrationEnd } from './registration.ts'
 
@@ -220,8 +221,8 @@ function isFinal(error: WarrenError): boolean {
     case ErrorCode.Unsupported:
       return true
     case ErrorCode.PermissionDenied:
-      // A starting agent opens its socket to others only after binding it.
-      return systemCode(error) === undefined
+      // A starting agent opens its socket to others only after binding it; and its directory may be given back.
+      return systemCode(error) === undefined && !isForeignDirectory(error)
     default:
       return false
   }

@@ -1,6 +1,6 @@
-import { connect } from 'node:net'
 import { basename, dirname, join } from 'node:path'
 import { ErrorCode, WarrenError } from '../core/index.ts'
+import { dialAgent } from './dial-agent.ts'
 import { systemCode } from './from-connect-error.ts'
 
 const WORKLOAD_SOCKET = 'agent.sock'
@@ -18,7 +18,7 @@ export async function orMissing(failure: WarrenError, path: string): Promise<War
   const directory = dirname(path)
   const missing = basename(path)
   for (const other of SOCKETS) {
-    if (other === missing || !(await answers(join(directory, other)))) continue
+    if (other === missing || !(await answers(join(directory, other), directory))) continue
     const code = missing === WORKLOAD_SOCKET ? ErrorCode.AgentNotRunning : ErrorCode.NotFound
     return new WarrenError(code, `the agent runs (${other} answers), but ${path} is not there`, {
       hint: `In a container: mount all of ${directory}, read-only and under the same path. On the host: somebody removed the socket; restart the agent.`,
@@ -28,13 +28,13 @@ export async function orMissing(failure: WarrenError, path: string): Promise<War
   return failure
 }
 
-async function answers(path: string): Promise<boolean> {
-  return await new Promise(resolve => {
-    const socket = connect({ path, timeout: ANSWER_MS })
+async function answers(path: string, directory: string): Promise<boolean> {
+  return await new Promise<boolean>(resolve => {
+    const socket = dialAgent(path, directory, { timeout: ANSWER_MS })
     const end = (isThere: boolean) => () => {
       socket.destroy()
       resolve(isThere)
     }
     socket.once('connect', end(true)).once('timeout', end(false)).on('error', end(false))
-  })
+  }).catch(() => false)
 }

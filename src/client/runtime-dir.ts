@@ -46,6 +46,11 @@ function orSystem(own: string): string {
   return existsSync(join(SYSTEM_DIR, 'agent.sock')) ? SYSTEM_DIR : own
 }
 
+/** Whether `dir` is the one that this user gets if nobody names another: in a place where every user may make it. */
+export function isFallbackDir(dir: string): boolean {
+  return dir === fallbackDir(ownUid())
+}
+
 function fallbackDir(uid: number): string {
   return `/tmp/warren-${uid}`
 }

@@ -33,6 +33,8 @@ export const POOLED_INBOUND_IDLE_MS = 45_000
 export const REASON_GRACE_MS = 500
 /** Time for a local target to accept. */
 export const TARGET_TIMEOUT_MS = 2_000
+/** A silent connection to a local target is asked after this time whether the server is still there. */
+export const TARGET_KEEPALIVE_MS = 60_000
 /** Time for the answer to a pull of the source's registrations, while a flow waits for it. */
 export const REFRESH_TIMEOUT_MS = 2_000
 /** Time for a client at the data port to finish its TLS handshake. */

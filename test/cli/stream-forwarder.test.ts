@@ -12,8 +12,8 @@ async function setUp(t: TestContext) {
   const agent = await new FakeAgent(t).start()
   const client = new AgentClient({ runtimeDir: agent.runtimeDir })
   t.after(() => client.close())
-  const start = async (options: StreamForwarderOptions) => {
-    const forwarder = new StreamForwarder(options)
+  const start = async (options: Omit<StreamForwarderOptions, 'keepAliveMs'>) => {
+    const forwarder = new StreamForwarder({ ...options, keepAliveMs: 0 })
     t.after(() => forwarder.close())
     const bound = await forwarder.listen({ kind: 'tcp', host: '127.0.0.1', port: 0 })
     return (): Socket => {

@@ -17,6 +17,14 @@ const WRONG: ReadonlyArray<readonly [string[], RegExp]> = [
   [['status', 'extra'], /^warren: too many arguments/m],
   [['forward', 'dev.a.b.c'], /--listen/],
   [['forward', 'dev.a.b.c', '--listen', 'nowhere'], /^warren: INVALID_ARGUMENT: --listen "nowhere" is not HOST:PORT$/m],
+  [
+    ['forward', 'dev.a.b.c', '--listen', ':0', '--keepalive', '5'],
+    /^warren: INVALID_ARGUMENT: --keepalive "5" is not a length of time$/m
+  ],
+  [
+    ['forward', 'dev.a.b.c', '--listen', ':0', '--keepalive', '10h'],
+    /^warren: INVALID_ARGUMENT: --keepalive "10h" is out of range$/m
+  ],
   [['forward', '*.a.b.c', '--listen', ':0'], /^warren: INVALID_ARGUMENT: the scope of "\*\.a\.b\.c" is not one name$/m],
   [['expose', 'dev.a.b.c'], /^warren: INVALID_OPTION: nothing to expose$/m],
   [['expose', 'dev.a.b.c', '--unix', '/run/x', '--server-user', 'web'], /--server-user goes with a port only/],

@@ -3,7 +3,13 @@ import { connect, defaultSource } from '../../client/index.ts'
 import { contextOf } from '../context.ts'
 import { bindUnix, DatagramForwarder } from '../listeners/datagram/index.ts'
 import { StreamForwarder } from '../listeners/stream/forwarder.ts'
-import { parseEndpoint, type StrategyOption, strategyOption } from '../options/index.ts'
+import {
+  keepAliveOption,
+  parseEndpoint,
+  parseKeepAlive,
+  type StrategyOption,
+  strategyOption
+} from '../options/index.ts'
 import { clauseWithHint, print, printJsonLine, RateLimitedLines, withNextStep } from '../output/index.ts'
 import { endingSignals, inWords } from '../signals.ts'
 
@@ -12,6 +18,7 @@ interface ForwardOptions {
   readonly as?: string
   readonly udp?: true
   readonly strategy: StrategyOption
+  readonly keepalive: string
 }
 
 export function addForward(program: Command): void {
@@ -29,9 +36,11 @@ export function addForward(program: Command): void {
     )
     .option('--udp', 'forward datagrams, with one flow for each local sender; unix:PATH is then a SOCK_DGRAM socket')
     .addOption(strategyOption())
+    .addOption(keepAliveOption())
     .action(async (destination: string, options: ForwardOptions, command: Command) => {
       const endpoint = parseEndpoint('--listen', options.listen)
       const { strategy } = options
+      const keepAliveMs = parseKeepAlive(options.keepalive)
       const as = options.as ?? defaultSource(destination)
       const { agent: client, json, say } = contextOf(command)
       const ending = endingSignals(inWords(say))
@@ -66,6 +75,7 @@ export function addForward(program: Command): void {
       const forwarder = new StreamForwarder({
         open: (_client, signal) =>
           connect(destination, { client, as, strategy, signal, application: 'warren forward' }),
+        keepAliveMs,
         onFailure
       })
       announce(await forwarder.listen(endpoint))

@@ -1,6 +1,7 @@
 export { collect } from './collect.ts'
 export { refuseEmptyValues } from './empty.ts'
 export { type Endpoint, parseEndpoint } from './endpoint.ts'
+export { keepAliveOption, parseKeepAlive } from './keepalive.ts'
 export { parseLabels } from './labels.ts'
 export { parseLimits } from './limits.ts'
 export { askTerminal, PASSPHRASE_HELP, PASSPHRASE_OPTION, readPassphrase } from './passphrase.ts'

@@ -3,7 +3,7 @@ import { connect, isIPv6, type Socket } from 'node:net'
 import { ErrorCode, type Protocol, raceAbort, sleep, WarrenError, within } from '../../core/index.ts'
 import type { Target } from '../../workloads/index.ts'
 import type { SocketCredentials } from '../deps.ts'
-import { TARGET_TIMEOUT_MS } from '../timing.ts'
+import { TARGET_KEEPALIVE_MS, TARGET_TIMEOUT_MS } from '../timing.ts'
 import { throughPort } from './port-target.ts'
 import { checkListener, findTarget } from './unix-target.ts'
 
@@ -48,7 +48,16 @@ async function dialOnce(
   signal.throwIfAborted()
   const found = target.kind === 'unix' ? await findTarget(target, signal) : undefined
   const where =
-    target.kind === 'unix' ? { path: found?.path ?? '' } : { host: target.host, port: target.port, noDelay: true }
+    target.kind === 'unix'
+      ? { path: found?.path ?? '' }
+      : // Address translation may lead to a container, which can vanish with its network.
+        {
+          host: target.host,
+          port: target.port,
+          noDelay: true,
+          keepAlive: true,
+          keepAliveInitialDelay: TARGET_KEEPALIVE_MS
+        }
   const socket = connect({ ...where, allowHalfOpen: true })
   const connected = Promise.withResolvers<void>()
   socket.once('connect', connected.resolve)

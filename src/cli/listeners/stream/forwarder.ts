@@ -15,6 +15,11 @@ export interface StreamForwarderOptions {
    * rejects, the client is reset, unless it has ended the client's socket with an answer.
    */
   readonly open: (client: Socket, signal: AbortSignal) => Promise<MeshSocket>
+  /**
+   * How long a client may be silent until the system asks whether it is still there, in milliseconds; a client that answers none of
+   * ten questions, one a second, is reset. 0: never. Has no effect on a unix socket.
+   */
+  readonly keepAliveMs: number
   /** Called for each client that could not be connected, or whose connection was cut. */
   readonly onFailure: (err: unknown) => void
 }
@@ -29,7 +34,8 @@ export class StreamForwarder {
   constructor(options: StreamForwarderOptions) {
     this.#options = options
     // The second of two small pieces from a server must not wait for the client's acknowledgement of the first.
-    this.#server = createServer({ allowHalfOpen: true, noDelay: true }, client => this.#accept(client))
+    const keepAlive = { keepAlive: options.keepAliveMs > 0, keepAliveInitialDelay: options.keepAliveMs }
+    this.#server = createServer({ allowHalfOpen: true, noDelay: true, ...keepAlive }, client => this.#accept(client))
     this.#server.maxConnections = MAX_CLIENTS
   }
 
