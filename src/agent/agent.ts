@@ -1,8 +1,18 @@
 import { establish, requireWay } from '../ca/index.ts'
 import type { AgentConfig } from '../config/index.ts'
-import { type Clock, checkNodeInternals, type HostPort, type Logger, stderrLines, systemClock } from '../core/index.ts'
+import {
+  type Clock,
+  checkNodeInternals,
+  ErrorCode,
+  type HostPort,
+  type Logger,
+  stderrLines,
+  systemClock,
+  WarrenError
+} from '../core/index.ts'
 import { DATABASE, openDatabase, requireDatabaseFile, requireFiles, Store, Vault } from '../state/index.ts'
 import { assemble } from './assemble.ts'
+import { ClockKeeper } from './clock-keeper.ts'
 import { type ResolvedConfig, resolveConfig } from './config.ts'
 import { createLogger } from './logger.ts'
 import { openRuntimeDir } from './runtime-dir.ts'
@@ -79,6 +89,12 @@ async function start(
   resources.defer(() => store.close())
   requireFiles(vault, store, losses)
   const stopping = new AbortController()
-  const established = await establish({ vault, store, config, losses, nowMs: clock.wallMs, signal: stopping.signal })
-  return await assemble({ config, listenDir, vault, store, ...established, clock, log, resources })
+  const clockKeeper = new ClockKeeper({ store, clock, log })
+  const begin = (nowMs: () => number) => establish({ vault, store, config, losses, nowMs, signal: stopping.signal })
+  // A clock that was set back may be before the beginning of the certificate of this host, a wrong mark after its end.
+  const established = await begin(clock.wallMs).catch(async (err: unknown) => {
+    if (clockKeeper.clock.behindMs === 0 || !WarrenError.is(err, ErrorCode.StateUnusable)) throw err
+    return await begin(clockKeeper.clock.wallMs)
+  })
+  return await assemble({ config, listenDir, vault, store, ...established, clock, clockKeeper, log, resources })
 }

@@ -24,6 +24,7 @@ import {
   serveApi,
   type WorkloadParts
 } from './builders/index.ts'
+import type { ClockKeeper } from './clock-keeper.ts'
 import type { ResolvedConfig } from './config.ts'
 import { Drain } from './drain.ts'
 import { collect, countEvents, PromMetrics, watchProcess } from './metrics/index.ts'
@@ -38,7 +39,9 @@ export interface Parts {
   readonly meshAddresses: readonly string[]
   /** The database was lost, and the operator has accepted that. */
   readonly isDatabaseLost: boolean
+  /** The clock of the host. */
   readonly clock: Clock
+  readonly clockKeeper: ClockKeeper
   readonly log: Logger
   /** Collects the resources to dispose, in the order of their start. */
   readonly resources: AsyncDisposableStack
@@ -92,14 +95,17 @@ export async function assemble(parts: Parts): Promise<Assembled> {
 }
 
 async function build(parts: Parts): Promise<Built> {
-  const { config, membership, clock, log, resources } = parts
+  const { config, membership, clock: hostClock, clockKeeper, log, resources } = parts
+  resources.defer(() => clockKeeper.stop())
+  clockKeeper.start()
+  const { clock } = clockKeeper
   const stopping = new AbortController()
   resources.defer(() => stopping.abort())
-  const metrics = new PromMetrics(log, clock)
-  resources.defer(watchProcess(metrics, clock))
+  const metrics = new PromMetrics(log, hostClock)
+  resources.defer(watchProcess(metrics, hostClock))
   const events = new EventBus(log)
   const addresses = new AnnouncedHosts({ advertise: config.advertise, log })
-  const base: Base = { ...parts, addresses, events, metrics, stopping: stopping.signal }
+  const base: Base = { ...parts, clock, hostClock, addresses, events, metrics, stopping: stopping.signal }
   const cluster = await buildCluster(base)
   // The address of the data port, once it is bound: with port 0 nobody knows it before.
   let bound = config.dataListen
@@ -127,7 +133,9 @@ async function build(parts: Parts): Promise<Built> {
       jwtKeys: membership.jwtKeys.published(),
       nodeChain: membership.credentials.node.chainDer
     }),
-    isShutOut: () => cluster.evictions.own !== undefined || ca.renewal.isShutOut,
+    // By the later time, too: this host would refuse its own certificate.
+    isShutOut: () =>
+      cluster.evictions.own !== undefined || ca.renewal.isShutOut || membership.credentials.hasExpired(clock.wallMs()),
     announce: profile => cluster.registry.announce(profile),
     log
   })

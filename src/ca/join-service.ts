@@ -75,9 +75,11 @@ export class JoinService {
     const now = clock.wallMs()
     const { signer, chainDer: issuers } = credentials.issuers
     const current = this.#agent
-    const isYoung = current !== undefined && now < (current.svid.notBeforeMs + current.svid.notAfterMs) / 2
+    const life = current?.svid
+    // One of a later time was made while the clock was ahead.
+    const isYoung = life !== undefined && now >= life.notBeforeMs && now < (life.notBeforeMs + life.notAfterMs) / 2
     const { node } = credentials
-    if (isYoung && current.node === node) return
+    if (isYoung && current?.node === node) return
     const key = generateSigningKeyPair()
     const leaf = await issueAgent({ node: signer, trustDomain, machine, publicKey: createPublicKey(key), nowMs: now })
     const chainDer = [leaf, ...issuers]

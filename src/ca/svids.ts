@@ -52,7 +52,7 @@ export class Svids {
     if (slot === undefined) throw new WarrenError(ErrorCode.InvalidSource, 'the workload is not registered here')
     const now = this.#clock.wallMs()
     const { current } = slot
-    if (current !== undefined && !slot.isStale && now < renewAt(current)) return current
+    if (current !== undefined && !slot.isStale && !isDue(current, now)) return current
     slot.pending ??= this.#renew(slot)
     try {
       await slot.pending
@@ -72,7 +72,7 @@ export class Svids {
   async renewDue(): Promise<boolean> {
     const now = this.#clock.wallMs()
     const due = [...this.#slots.entries()].filter(
-      ([, { current, isStale }]) => current !== undefined && (isStale || now >= renewAt(current))
+      ([, { current, isStale }]) => current !== undefined && (isStale || isDue(current, now))
     )
     let renewed = false
     for (const [registrationId, slot] of due) {
@@ -111,4 +111,9 @@ const RENEW_SHARE = 0.45
 /** When an SVID is due to be renewed, wall milliseconds. */
 export function renewAt({ notBeforeMs, notAfterMs }: Svid): number {
   return notBeforeMs + (notAfterMs - notBeforeMs) * RENEW_SHARE
+}
+
+// One of a later time was made while the clock was ahead: nobody else accepts it.
+function isDue(svid: Svid, nowMs: number): boolean {
+  return nowMs >= renewAt(svid) || nowMs < svid.notBeforeMs
 }

@@ -83,6 +83,12 @@ export class PolicyService {
     return this.#deps.adminKey !== undefined
   }
 
+  /** A rule has begun or ended by its dates, or the time was set. */
+  followDates(): void {
+    this.#arm()
+    this.#deps.onChange('a rule began or ended by its dates', this.version)
+  }
+
   /** Loads the stored policy. Throws STATE_UNUSABLE when it is damaged: without it everything would be refused. */
   start(): void {
     const stored = this.#deps.load()
@@ -287,12 +293,6 @@ export class PolicyService {
     const now = this.#deps.clock.wallMs()
     const next = nextChangeMs(this.#bundle, now)
     if (next === undefined) return
-    this.#timer = setTimeout(
-      () => {
-        this.#arm()
-        this.#deps.onChange('a rule began or ended by its dates', this.version)
-      },
-      Math.min(next - now, MAX_TIMER_MS)
-    )
+    this.#timer = setTimeout(() => this.followDates(), Math.min(next - now, MAX_TIMER_MS))
   }
 }

@@ -94,6 +94,7 @@ export type RuleChange =
   | 'remove-entry'
   | 'strict'
   | 'restart'
+  | 'accept-clock'
   | 'revoke'
   | 'unrevoke'
 

@@ -2,6 +2,7 @@ export { canBeWithout, damaged, lost } from './cure.ts'
 export { openDatabase } from './database.ts'
 export { ensureDirectory, readIfPresent, removeFile, replaceFile } from './files.ts'
 export {
+  CLOCK_SETTING,
   type LossOptions,
   missingFiles,
   noteHost,

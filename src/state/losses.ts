@@ -12,6 +12,8 @@ export const POLICY_SETTING = 'policy'
 /** Set while the policy is lost and no other host has answered since. */
 export const UNHEARD_SETTING = 'policy-unheard'
 /** The owner of the database: the key of its host. */
+/** The latest time that the agent has seen, in milliseconds, as decimal digits. */
+export const CLOCK_SETTING = 'clock'
 const HOST_SETTING = 'host'
 const ACCEPT = 'start once with --accept-lost-state'
 

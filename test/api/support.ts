@@ -74,6 +74,7 @@ export function adminHandlers(handlers: Partial<AdminHandlers> = {}): AdminHandl
     removeEntry: unexpected,
     setStrict: unexpected,
     restartPolicy: unexpected,
+    acceptClock: unexpected,
     listTokens: unexpected,
     revokeToken: unexpected,
     drain: unexpected,

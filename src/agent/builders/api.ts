@@ -73,7 +73,7 @@ export async function serveApi(parts: ApiParts): Promise<ApiServers> {
 }
 
 function spiffeServices({ base, cluster, ca, local }: ApiParts): SpiffeHandlers {
-  const { membership, clock } = base
+  const { membership, clock, hostClock } = base
   const { state, registry, trust } = cluster
   const { trustDomain, jwtKeys } = membership
   return spiffeHandlers({
@@ -81,7 +81,7 @@ function spiffeServices({ base, cluster, ca, local }: ApiParts): SpiffeHandlers 
     registrations: () => local.workloads.all(),
     svids: ca.exportedSvids,
     roots: () => trust.state.roots.map(({ der }) => der),
-    jwt: (spiffeId, audience) => signJwt(jwtKeys.signing, spiffeId, audience, clock.wallMs(), jwtKeys.tokenMs),
+    jwt: (spiffeId, audience) => signJwt(jwtKeys.signing, spiffeId, audience, hostClock.wallMs(), jwtKeys.tokenMs),
     jwtHosts: () =>
       owners(state).map(({ machine: name, identity, jwtKeys: published }) => ({
         machine: name,
@@ -96,14 +96,14 @@ function spiffeServices({ base, cluster, ca, local }: ApiParts): SpiffeHandlers 
 // The handlers of agent.sock and admin.sock.
 function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: AdminHandlers } {
   const { base, cluster, ca, local, proxy, readiness, drain, announcer, dataAddresses } = parts
-  const { membership, vault, store, addresses, metrics, events, clock } = base
+  const { membership, vault, store, addresses, metrics, events, clock, hostClock, clockKeeper } = base
   const { mesh, registry, routing, policy, evictions, failures } = cluster
   const { joins, renewal, rotation, authorities, rootRotation } = ca
   const { workloads } = local
   const { trustDomain, machine } = membership
   const { state } = registry
   const suspectedSince = (peer: PeerKey) => failures.suspectedSinceMs(peer)
-  const startedAtMs = clock.wallMs()
+  const startedAtMs = hostClock.wallMs()
   const version = packageVersion()
   return {
     workload: workloadHandlers({
@@ -125,6 +125,7 @@ function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: Ad
         services: routing.matching().filter(route => route.protocols.length > 0).length,
         policyVersion: policy.version,
         policyLost: policy.isLost,
+        clockBehindMs: BigInt(clockKeeper.clock.behindMs),
         sessions: proxy.sessions(),
         flows: proxy.flowCount(),
         startedAtMs: BigInt(startedAtMs),
@@ -159,8 +160,13 @@ function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: Ad
       nowMs: () => clock.wallMs(),
       drain: timeoutMs => drain.begin(timeoutMs),
       undrain: () => drain.undo(),
-      backup: passphrase => backupOf({ vault, store, trustDomain, machine }, passphrase, clock.wallMs()),
-      members: () => memberViews(state, mesh, suspectedSince, clock),
+      acceptClock: () => {
+        clockKeeper.accept()
+        policy.followDates()
+        events.emit('profile-changed', {})
+      },
+      backup: passphrase => backupOf({ vault, store, trustDomain, machine }, passphrase, hostClock.wallMs()),
+      members: () => memberViews(state, mesh, suspectedSince, hostClock),
       flows: () => proxy.flows(),
       metrics: async () => ({ text: await metrics.text(), samples: await metrics.samples() }),
       explain: (source, destination, protocol, signal) =>

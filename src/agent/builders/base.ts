@@ -3,6 +3,7 @@ import type { AnnouncedHosts } from '../../cluster/index.ts'
 import type { Clock, Logger } from '../../core/index.ts'
 import type { EventBus } from '../../events/index.ts'
 import type { Store, Vault } from '../../state/index.ts'
+import type { ClockKeeper } from '../clock-keeper.ts'
 import type { ResolvedConfig } from '../config.ts'
 import type { PromMetrics } from '../metrics/index.ts'
 
@@ -17,7 +18,11 @@ export interface Base {
   readonly addresses: AnnouncedHosts
   readonly events: EventBus
   readonly metrics: PromMetrics
+  /** The time by which this host verifies, and issues what it keeps in memory alone: it never goes back. */
   readonly clock: Clock
+  /** The clock of the host as it is: for leases, dates of files, and for certificates and keys that stay on disk. */
+  readonly hostClock: Clock
+  readonly clockKeeper: ClockKeeper
   readonly log: Logger
   /** Collects the resources to dispose, in the order of their start. */
   readonly resources: AsyncDisposableStack

@@ -44,7 +44,7 @@ const DIAL_TIMEOUT_MS = 5_000
 
 /** Makes the parts that issue, renew and rotate certificates; starts nothing. `dataAddresses` returns the data addresses here. */
 export function buildCa(base: Base, cluster: Cluster, dataAddresses: () => string[]): Ca {
-  const { config, membership, vault, store, events, metrics, clock, log } = base
+  const { config, membership, vault, store, events, metrics, clock, hostClock, log } = base
   const { mesh, trust, state, routing, members, authorityStore, evictions } = cluster
   const { credentials, jwtKeys } = membership
   const { lifetimes } = config
@@ -87,7 +87,7 @@ export function buildCa(base: Base, cluster: Cluster, dataAddresses: () => strin
     owners: () => owners(state),
     known: () => members.all(),
     settleMs: Math.min(MAX_SETTLE_MS, lifetimes.nodeMs / 10),
-    clock,
+    clock: hostClock,
     log
   })
   const issued = new IssuedStore(store)
@@ -100,7 +100,7 @@ export function buildCa(base: Base, cluster: Cluster, dataAddresses: () => strin
     issued,
     owners: () => owners(state),
     ask: (peer, request, signal) => askAuthority(mesh, authorityService, peer, request, signal),
-    clock,
+    clock: hostClock,
     log
   })
   const renewal = new Renewal({
@@ -119,12 +119,12 @@ export function buildCa(base: Base, cluster: Cluster, dataAddresses: () => strin
         trustService.take(succession)
         return trust.state
       }
-      return await askForRenewal(await dialRenewal(address, signal), request, follow, clock.wallMs(), signal)
+      return await askForRenewal(await dialRenewal(address, signal), request, follow, hostClock.wallMs(), signal)
     },
     askForAuthority: (peer, authority, signal) => authorities.renewAt(peer, authority, signal),
     isFounder: membership.adminKey !== undefined,
     stateDir: config.stateDir,
-    clock,
+    clock: hostClock,
     log,
     metrics
   })
@@ -144,7 +144,7 @@ export function buildCa(base: Base, cluster: Cluster, dataAddresses: () => strin
     },
     announce,
     catchUp: signal => trustService.catchUp(signal),
-    clock,
+    clock: hostClock,
     log
   })
   return {

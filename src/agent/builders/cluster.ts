@@ -41,7 +41,7 @@ const MAX_GOSSIP_BYTES = 64 * 1024
 
 /** Makes the parts that hosts agree by, and starts none of them. */
 export async function buildCluster(base: Base): Promise<Cluster> {
-  const { membership, vault, store, events, metrics, clock, log } = base
+  const { membership, vault, store, events, metrics, clock, hostClock, clockKeeper, log } = base
   const { credentials, trust: trustFile } = membership
   const trust = new Trust(trustFile.state, clock, log)
   trust.admit(credentials.node.chainDer)
@@ -66,7 +66,7 @@ export async function buildCluster(base: Base): Promise<Cluster> {
       events.emit('registry-changed', { peer, machine, cause, added: added.length, removed: removed.length })
       if (cause === 'expired' || cause === 'revoked') events.emit('host-lost', { peer, machine, cause })
     },
-    clock,
+    clock: hostClock,
     log,
     metrics
   })
@@ -78,7 +78,7 @@ export async function buildCluster(base: Base): Promise<Cluster> {
     machineOf: peer => owner(state, peer)?.machine,
     suspect: (peer, suspected) => registry.suspect(peer, suspected),
     events,
-    clock,
+    clock: hostClock,
     log,
     metrics
   })
@@ -125,7 +125,10 @@ export async function buildCluster(base: Base): Promise<Cluster> {
     },
     transport: policyTransport(mesh),
     onBundle: bundle => evictions.onBundle(bundle),
-    onChange: (reason, version) => events.emit('policy-changed', { version, reason }),
+    onChange: (reason, version) => {
+      clockKeeper.save()
+      events.emit('policy-changed', { version, reason })
+    },
     clock,
     log
   })
@@ -189,7 +192,7 @@ async function buildMesh(
   })
 }
 
-function buildRegistryState({ membership, store, events, clock }: Base, trust: Trust): RegistryState {
+function buildRegistryState({ membership, store, events, hostClock }: Base, trust: Trust): RegistryState {
   const { credentials, trustDomain, machine, peerKey } = membership
   return createRegistry(
     {
@@ -206,6 +209,6 @@ function buildRegistryState({ membership, store, events, clock }: Base, trust: T
       },
       limits: { maxGossipBytes: MAX_GOSSIP_BYTES }
     },
-    { wallMs: clock.wallMs(), monotonicMs: clock.monotonicMs() }
+    { wallMs: hostClock.wallMs(), monotonicMs: hostClock.monotonicMs() }
   )
 }

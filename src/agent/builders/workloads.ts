@@ -13,7 +13,7 @@ export interface WorkloadParts {
 
 /** Makes what grants, keeps and checks the registrations of this host; starts nothing. */
 export function buildWorkloads(base: Base, { registry, policy, evictions }: Cluster): WorkloadParts {
-  const { config, membership, listenDir, events, clock, log, resources } = base
+  const { config, membership, listenDir, events, hostClock: clock, log, resources } = base
   const { credentials, trustDomain, machine, nodeSecret } = membership
   const users = new UserDatabase(new DirectoryService(clock))
   const grants = new Grants({

@@ -18,6 +18,8 @@ export interface AdminHandlersDeps extends PolicyHandlersDeps {
   /** Resolves when the flows to workloads of this host have ended. */
   readonly drain: (timeoutMs: number) => Promise<{ finished: number; reset: number; undone: boolean }>
   readonly undrain: () => void
+  /** Takes the time of this host's clock as it is, also if that is back. */
+  readonly acceptClock: () => void
   readonly authorities: Pick<Authorities, 'add' | 'remove' | 'list'>
   readonly rootRotation: Pick<RootRotation, 'status' | 'begin' | 'finish'>
   /** A sealed copy of the whole state of this host. */
@@ -51,6 +53,12 @@ export function adminHandlers(deps: AdminHandlersDeps): AdminHandlers {
       if (!undo) return await drain(timeoutMs === 0 ? DRAIN_MS : timeoutMs)
       undrain()
       return {}
+    },
+
+    async acceptClock(_request, { uid }) {
+      deps.acceptClock()
+      deps.onRuleChange('accept-clock', new Date(deps.nowMs()).toISOString(), uid)
+      return { nowMs: BigInt(deps.nowMs()) }
     },
 
     async listAuthorities(_request, _caller, signal) {

@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import { addAuthority } from './authority.ts'
 import { addBackup, addRestore } from './backup.ts'
+import { addClock } from './clock.ts'
 import { addConnect } from './connect.ts'
 import { addDeregister } from './deregister.ts'
 import { addDrain } from './drain.ts'
@@ -43,5 +44,5 @@ export const COMMAND_GROUPS: ReadonlyArray<readonly [heading: string, ReadonlyAr
     ]
   ],
   ['Policy:', [addAllow, addDeny, addPolicy, addExplain, addEntry]],
-  ['Trust:', [addAuthority, addEvict, addRevoke, addUnrevoke, addRoot, addBackup, addRestore]]
+  ['Trust:', [addAuthority, addEvict, addRevoke, addUnrevoke, addRoot, addBackup, addRestore, addClock]]
 ]

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import { contextOf } from '../context.ts'
-import { fields, formatWhen, LOST_POLICY, pairs } from '../output/index.ts'
+import { fields, formatDuration, formatWhen, LOST_POLICY, pairs } from '../output/index.ts'
 
 export function addStatus(program: Command): void {
   program
@@ -28,6 +28,7 @@ function describe(status: Omit<Status, '$typeName' | '$unknown'>): Array<readonl
     ['flows', `${status.flows} in ${status.sessions} sessions`],
     ['policy', status.policyVersion === 0n ? 'none: nothing is allowed' : `version ${status.policyVersion}`],
     ...(status.policyLost ? [['ALARM', LOST_POLICY] as const] : []),
+    ...clockLines(status.clockBehindMs),
     ['certificate', formatWhen(Number(status.certificateNotAfterMs), now)],
     ...certificateLines(status.certificates, now),
     ...sessionLines(status.sessionAlarms, now),
@@ -38,6 +39,12 @@ function describe(status: Omit<Status, '$typeName' | '$unknown'>): Array<readonl
     ['started', formatWhen(Number(status.startedAtMs), now)],
     ['agent', `warren ${status.version}, pid ${status.pid}`]
   ]
+}
+
+function clockLines(behindMs: bigint): Array<readonly [string, string]> {
+  if (behindMs === 0n) return []
+  const what = `the clock of this host was set back, by ${formatDuration(Number(behindMs))}; what has ended stays ended`
+  return [['ALARM', `${what}: set the clock, or, if it is right: warren clock accept`]]
 }
 
 type Announced = Pick<Status, 'leftOutAddresses' | 'leftOutCount' | 'unannounced'>

@@ -241,6 +241,34 @@ export declare type DrainResponse = Message<"warren.api.v1.DrainResponse"> & {
 export declare const DrainResponseSchema: GenMessage<DrainResponse>;
 
 /**
+ * @generated from message warren.api.v1.AcceptClockRequest
+ */
+export declare type AcceptClockRequest = Message<"warren.api.v1.AcceptClockRequest"> & {
+};
+
+/**
+ * Describes the message warren.api.v1.AcceptClockRequest.
+ * Use `create(AcceptClockRequestSchema)` to create a new message.
+ */
+export declare const AcceptClockRequestSchema: GenMessage<AcceptClockRequest>;
+
+/**
+ * @generated from message warren.api.v1.AcceptClockResponse
+ */
+export declare type AcceptClockResponse = Message<"warren.api.v1.AcceptClockResponse"> & {
+  /**
+   * @generated from field: int64 now_ms = 1;
+   */
+  nowMs: bigint;
+};
+
+/**
+ * Describes the message warren.api.v1.AcceptClockResponse.
+ * Use `create(AcceptClockResponseSchema)` to create a new message.
+ */
+export declare const AcceptClockResponseSchema: GenMessage<AcceptClockResponse>;
+
+/**
  * @generated from message warren.api.v1.ListMembersRequest
  */
 export declare type ListMembersRequest = Message<"warren.api.v1.ListMembersRequest"> & {
@@ -1668,6 +1696,16 @@ export declare const AdminService: GenService<{
     methodKind: "unary";
     input: typeof DrainRequestSchema;
     output: typeof DrainResponseSchema;
+  },
+  /**
+   * Takes the time of this host's clock as it is. What ended by a later time may be valid again.
+   *
+   * @generated from rpc warren.api.v1.AdminService.AcceptClock
+   */
+  acceptClock: {
+    methodKind: "unary";
+    input: typeof AcceptClockRequestSchema;
+    output: typeof AcceptClockResponseSchema;
   },
   /**
    * Returns the agent's counters since its start, and its present figures.

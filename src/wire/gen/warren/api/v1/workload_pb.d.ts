@@ -810,6 +810,13 @@ export declare type GetStatusResponse = Message<"warren.api.v1.GetStatusResponse
    * @generated from field: bool policy_lost = 27;
    */
   policyLost: boolean;
+
+  /**
+   * How far the clock of this host is behind the latest time that its agent has seen; zero within 30 seconds.
+   *
+   * @generated from field: int64 clock_behind_ms = 28;
+   */
+  clockBehindMs: bigint;
 };
 
 /**
