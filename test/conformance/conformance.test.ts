@@ -18,8 +18,8 @@ import { closed, dial, endOf, hashAll, readAll, readBytes, writeMany } from '../
 import { brokered, type Course, type Pair, plain } from './paths.ts'
 
 const MIB = 1024 * 1024
-/** Of the large transfer, each way. By hand: WARREN_CONFORMANCE_MIB=1024. */
-const LARGE_BYTES = Number(process.env['WARREN_CONFORMANCE_MIB'] ?? 64) * MIB
+/** Of the large transfer, each way. By hand: TEST_CONFORMANCE_MIB=1024. */
+const LARGE_BYTES = Number(process.env['TEST_CONFORMANCE_MIB'] ?? 64) * MIB
 /** What may be on its way to a reader that has stalled, buffers of the kernel included. */
 const MAX_STALLED_BYTES = 4 * MIB
 const MAX_GROWTH_BYTES = 64 * MIB

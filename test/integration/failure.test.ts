@@ -6,7 +6,7 @@ import { asRoot, createHosts, type Host, localCall, type Scope, scopeOf, TestAge
 const SITE = 'dev.web.site.default'
 /** From kill -9 of a host until no other routes to it. */
 const OUT_OF_ROUTING_MS = 3_000
-const FLAPPING_SECONDS = Number(process.env['WARREN_FLAPPING_SECONDS'] ?? 20)
+const FLAPPING_SECONDS = Number(process.env['TEST_FLAPPING_SECONDS'] ?? 20)
 
 /** Agents that know each other, one on each host, the first of them the authority. */
 async function startMesh(scope: Scope, hosts: readonly Host[]): Promise<TestAgent[]> {

@@ -7,7 +7,7 @@ import { membersOf, register, registrationsOn, startMesh } from './support/mesh-
 /** After the link is back, until all hold the same state. */
 const HEALED_MS = 5_000
 /** More than a lease makes each side forget the other. */
-const PARTITION_SECONDS = Number(process.env['WARREN_PARTITION_SECONDS'] ?? 4)
+const PARTITION_SECONDS = Number(process.env['TEST_PARTITION_SECONDS'] ?? 4)
 const NAMES = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j'] as const
 
 async function viewOf(agent: TestAgent): Promise<string[]> {

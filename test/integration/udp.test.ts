@@ -140,7 +140,7 @@ test('datagrams use the datagram path between hosts, leave it when it is blocked
   const [a, b, one, other] = await start(scope)
   await new Program(scope, at({ host: one }, [process.execPath, '-e', ECHO_SERVER])).says(/listening/)
   const port = await exposeAndForward(a, b, ECHO, '127.0.0.1:5300')
-  const count = Number(process.env['WARREN_METRONOME_COUNT'] ?? 120)
+  const count = Number(process.env['TEST_METRONOME_COUNT'] ?? 120)
   const measure = async (): Promise<{ answered: number; p50: number; p99: number }> => {
     const program = new Program(scope, at({ host: other }, [process.execPath, '-e', METRONOME, port, String(count)]))
     return JSON.parse((await program.outcome(count * 20 + 30_000)).stdout)

@@ -67,7 +67,7 @@ export const OLD_WORDS: readonly OldWord[] = [
   word(
     'front, visitors, stranger lines',
     '`TlsAcceptor`, unauthenticated exchanges, `UNAUTHENTICATED_LINES`',
-    /TlsFront|\bvisitors\b|serveVisitor|STRANGER_LINES|stranger-lines/,
+    /TlsFront|HandshakeGate|\bvisitors\b|serveVisitor|STRANGER_LINES|stranger-lines/,
     'TlsFront'
   ),
   word('meter, allowance', 'token bucket, quota', /\bmeters?\b(?=[:,.)])|#meters?\b|\ballowance\b/, 'flow.meters.push'),

@@ -17,7 +17,7 @@ import {
 /** What the tests of this folder look for programs in: servers are not in everybody's path. */
 const PATH = `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`
 
-const ASKED = process.env['WARREN_PROGRAMS']
+const ASKED = process.env['TEST_PROGRAMS']
 /** Sizes of the documented run instead of small ones: see docs/programs.md. */
 export const IS_FULL = ASKED === 'full'
 
