@@ -87,7 +87,7 @@ export function linuxPlatform(): Platform {
     },
 
     ended(processFds) {
-      return readable(processFds, (fds, count) => poll(fds, count, 0))
+      return readable(processFds, { call: (fds, count) => poll(fds, count, 0), errno: () => koffi.errno() })
     },
 
     close: closeSync

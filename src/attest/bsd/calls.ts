@@ -40,7 +40,7 @@ export function bsdCalls(): BsdCalls {
       closeSync(queue)
       throw failure
     },
-    readable: fds => readable(fds, (pollfds, count) => poll(pollfds, count, 0)),
+    readable: fds => readable(fds, { call: (pollfds, count) => poll(pollfds, count, 0), errno: () => koffi.errno() }),
     close: closeSync
   }
 }
