@@ -10,6 +10,7 @@ export {
   parseMachineName,
   parseTrustDomain,
   RESERVED_SCOPE,
+  sameAddress,
   spiffeIdOf
 } from './address.ts'
 export {

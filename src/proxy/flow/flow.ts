@@ -1,5 +1,5 @@
 import { ErrorCode, type Protocol, WarrenError } from '../../core/index.ts'
-import type { Address } from '../../identity/index.ts'
+import { type Address, formatAddress } from '../../identity/index.ts'
 import type { Cut } from './cut.ts'
 import type { DropReason } from './drops.ts'
 
@@ -98,6 +98,8 @@ export class Flow {
   packets: { readonly isUp: boolean } | undefined
   readonly #controller = new AbortController()
   #cut: Cut | undefined
+  #sourceText: string | undefined
+  #destinationText: { readonly of: Destination; readonly text: string } | undefined
 
   constructor(options: FlowOptions) {
     this.id = options.id
@@ -109,6 +111,21 @@ export class Flow {
     this.carrier = options.carrier
     this.openedAtMs = options.openedAtMs
     this.startedAtMs = options.startedAtMs
+  }
+
+  get sourceText(): string {
+    this.#sourceText ??= formatAddress(this.source)
+    return this.#sourceText
+  }
+
+  /** Empty until an instance is chosen. */
+  get destinationText(): string {
+    const { destination } = this
+    if (destination === undefined) return ''
+    if (this.#destinationText?.of !== destination) {
+      this.#destinationText = { of: destination, text: formatAddress(destination.address) }
+    }
+    return this.#destinationText.text
   }
 
   /** All datagrams that it dropped. */

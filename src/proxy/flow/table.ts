@@ -9,7 +9,6 @@ import {
   WarrenError
 } from '../../core/index.ts'
 import { type EventSink, type FlowFields, silentEvents } from '../../events/index.ts'
-import { formatAddress } from '../../identity/index.ts'
 import { limitExceeded, type ProxyLimits } from '../limits.ts'
 import type { Cut } from './cut.ts'
 import { FAST_PATH, Flow, type FlowAlarm, type FlowInfo, type FlowOptions, PACKETS } from './flow.ts'
@@ -192,8 +191,8 @@ export class FlowTable {
     return [...this.#flows].map(flow => ({
       id: flow.id,
       direction: flow.direction,
-      source: formatAddress(flow.source),
-      destination: flow.destination === undefined ? '' : formatAddress(flow.destination.address),
+      source: flow.sourceText,
+      destination: flow.destinationText,
       protocol: flow.protocol,
       carrier: displayedCarrier(flow),
       bytesIn: flow.bytesIn,
@@ -253,12 +252,12 @@ export function flowIdFrom(text: unknown): string {
 }
 
 function fieldsOf(flow: Flow): FlowFields {
-  const { id: flowId, direction, source, destination, protocol, isOnFastPath, carrier } = flow
+  const { id: flowId, direction, sourceText, destinationText, protocol, isOnFastPath, carrier } = flow
   return {
     flowId,
     direction,
-    source: formatAddress(source),
-    destination: destination === undefined ? '' : formatAddress(destination.address),
+    source: sourceText,
+    destination: destinationText,
     protocol,
     carrier: isOnFastPath ? FAST_PATH : carrier
   }
