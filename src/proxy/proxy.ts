@@ -56,7 +56,7 @@ export interface ConnectRequest {
 }
 
 export interface ConnectAnswer {
-  /** Unix socket of the source's user. Each connection to it is a flow. */
+  /** Unix socket of the source's user. Each connection to it is a flow; the same request gets the same socket. */
   readonly path: string
   /** SPIFFE ID of the instance that passed all checks now. */
   readonly spiffeId: string
@@ -235,7 +235,8 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
       if (!local.isAlive(source.registrationId)) {
         throw new WarrenError(ErrorCode.InvalidSource, `${formatAddress(source.address)} is not registered`)
       }
-      endpoints.requireRoom(source)
+      const request = { source, destination, protocol, strategy, hello }
+      endpoints.requireRoom(request)
       const flow = flows.enter({
         id: newFlowId(),
         direction: 'outbound',
@@ -249,8 +250,7 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
         const reached = await within(OPEN_TIMEOUT_MS, [signal, flow.signal, stopping.signal], limit =>
           outbound.preflight(flow, { destination, protocol, strategy }, limit)
         )
-        const preferred = reached.candidate.registrationId
-        const path = await endpoints.create({ source, destination, protocol, strategy, hello, preferred })
+        const path = await endpoints.pathFor(request, reached.candidate.registrationId)
         flows.checked(flow)
         return { path, spiffeId: reached.spiffeId, helloTimeoutMs: HELLO_TIMEOUT_MS }
       } catch (err) {

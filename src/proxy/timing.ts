@@ -71,6 +71,8 @@ export const DIRECT_BACKOFF_MAX_MS = 60_000
  */
 export const PROOF_TIMEOUT_MS = 5_000
 export const PROOF_TIMEOUT_MAX_MS = 60_000
+/** Time that a session must have left to take flows after a renewal: for the next proof, and for that one to arrive. */
+export const STAND_IN_MS = 10_000
 /** Time for a request with a proof to arrive in full, once it has begun. */
 export const PROOF_BODY_TIMEOUT_MS = 30_000
 /**

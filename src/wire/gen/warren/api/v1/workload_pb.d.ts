@@ -471,7 +471,8 @@ export declare const ConnectRequestSchema: GenMessage<ConnectRequest>;
  */
 export declare type ConnectResponse = Message<"warren.api.v1.ConnectResponse"> & {
   /**
-   * Unix socket, owned by the caller's uid, mode 0600.
+   * Unix socket, owned by the caller's uid, mode 0600. The same request gets the same path. It is removed 5 minutes after its
+   * last connection, and earlier if the caller's uid has too many: then the idlest one makes room.
    *
    * @generated from field: string path = 1;
    */
@@ -485,7 +486,7 @@ export declare type ConnectResponse = Message<"warren.api.v1.ConnectResponse"> &
   spiffeId: string;
 
   /**
-   * Removed if no connection arrives within this time.
+   * A path that had no connection yet is removed if none arrives within this time.
    *
    * @generated from field: uint32 hello_timeout_ms = 3;
    */
@@ -1228,7 +1229,8 @@ export declare const WorkloadService: GenService<{
     output: typeof DeregisterResponseSchema;
   },
   /**
-   * Prepares a connection and returns the unix socket to connect to. Each connection to it is a flow of its own.
+   * Performs all checks and returns the unix socket to connect to. Each connection to it is a flow of its own, so one call
+   * serves many connections: keep the path, and call again when connecting to it fails.
    *
    * @generated from rpc warren.api.v1.WorkloadService.Connect
    */
