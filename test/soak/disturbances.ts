@@ -7,12 +7,24 @@ import type { WatchedFlow } from './watched-flow.ts'
 /** Something that the soak does to the fleet, and the flows that may end by it. Those on other hosts or links must not notice. */
 export interface Disturbance {
   readonly name: string
-  readonly mayEnd: (flow: WatchedFlow) => boolean
-  /** Does it, and undoes it. `ended` waits until each flow that may end has ended. */
+  /** Whether it ends a flow that has its session over these hosts. */
+  readonly ends: (flow: WatchedFlow, path: readonly Name[]) => boolean
+  /** Does it, and undoes it. `ended` waits until each flow that it ends for certain has ended. */
   readonly run: (fleet: Fleet, ended: () => Promise<void>) => Promise<void>
 }
 
 const NOBODY = (): boolean => false
+
+/** Whether a disturbance may end a flow: by one of the paths that its session may have. */
+export function mayEnd({ ends }: Disturbance, flow: WatchedFlow): boolean {
+  return flow.paths.some(path => ends(flow, path))
+}
+
+/** Whether it ends it for certain. */
+export function mustEnd({ ends }: Disturbance, flow: WatchedFlow): boolean {
+  return flow.paths.every(path => ends(flow, path))
+}
+
 const REGISTRATIONS = 40
 const RULES = 10
 const CONNECTIONS = 40
@@ -21,7 +33,7 @@ const CONNECTIONS = 40
 export function killed(name: Name): Disturbance {
   return {
     name: `kill -9 of the agent of ${name}`,
-    mayEnd: flow => flow.path.includes(name),
+    ends: (_flow, path) => path.includes(name),
     run: async ({ members }, ended) => {
       await members[name].kill()
       await ended()
@@ -34,7 +46,7 @@ export function killed(name: Name): Disturbance {
 export function lost(link: Link): Disturbance {
   return {
     name: link.includes('home') ? 'loss of the link of home' : `loss of the link ${link.join('–')}`,
-    mayEnd: ({ path }) => path.some((name, at) => at > 0 && isOn(link, path[at - 1] ?? name, name)),
+    ends: (_flow, path) => path.some((name, at) => at > 0 && isOn(link, path[at - 1] ?? name, name)),
     run: async ({ network }, ended) => {
       const heal = network.lose(link)
       try {
@@ -57,7 +69,7 @@ function isOn(link: Link, one: Name, other: Name): boolean {
 export function forbidden(source: string, destination: string): Disturbance {
   return {
     name: `deny ${source} ${destination}`,
-    mayEnd: flow => flow.source === source && flow.destination === destination,
+    ends: flow => flow.source === source && flow.destination === destination,
     run: async (fleet, ended) => {
       await fleet.rule('deny', source, destination)
       await ended()
@@ -70,7 +82,7 @@ export function forbidden(source: string, destination: string): Disturbance {
 export function reregistered(name: Name, protocol: Protocol): Disturbance {
   return {
     name: `the ${protocol} server of ${name} registers again`,
-    mayEnd: flow => flow.route.to === name && flow.protocol === protocol,
+    ends: flow => flow.route.to === name && flow.protocol === protocol,
     run: async ({ members }, ended) => {
       await members[name].stopServing(protocol)
       await ended()
@@ -82,7 +94,7 @@ export function reregistered(name: Name, protocol: Protocol): Disturbance {
 /** Registrations that come and go on every host. */
 export const churn: Disturbance = {
   name: `${REGISTRATIONS} registrations on each host, made and removed`,
-  mayEnd: NOBODY,
+  ends: NOBODY,
   run: async ({ all }) => {
     await Promise.all(
       all.map(async ({ client, name }) => {
@@ -97,7 +109,7 @@ export const churn: Disturbance = {
 /** Rules that come and go, and concern none of the flows. */
 export const rules: Disturbance = {
   name: `${RULES} rules, made and removed`,
-  mayEnd: NOBODY,
+  ends: NOBODY,
   run: async ({ members }) => {
     const { admin } = members.hub.client
     for (let index = 0; index < RULES; index += 1) {
@@ -112,7 +124,7 @@ export const rules: Disturbance = {
 /** Connections of one question and one answer, from near to a server on each host. */
 export const short: Disturbance = {
   name: `${CONNECTIONS} short connections to each host`,
-  mayEnd: NOBODY,
+  ends: NOBODY,
   run: async fleet => {
     const near = fleet.members.near.client
     for (const { client, name } of fleet.all) {

@@ -60,10 +60,11 @@ export class Member {
     this.#servers.delete(protocol)
   }
 
-  /** The carrier of the open flow of these two addresses, as `warren flows` shows it. */
+  /** The carrier of the newest flow of these two addresses, as `warren flows` shows it: one that was closed just now may still be there. */
   async carrierOf(source: string, destination: string): Promise<string | undefined> {
     const { flows } = await this.client.admin.listFlows({})
-    return flows.find(flow => flow.source.startsWith(source) && flow.destination.startsWith(destination))?.carrier
+    const own = flows.filter(flow => flow.source.startsWith(source) && flow.destination.startsWith(destination))
+    return own.sort((a, b) => Number(b.openedAtMs - a.openedAtMs))[0]?.carrier
   }
 
   /** The sum of one counter. */

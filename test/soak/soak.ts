@@ -2,7 +2,18 @@ import { mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Scope } from '../harness/index.ts'
-import { churn, type Disturbance, forbidden, killed, lost, reregistered, rules, short } from './disturbances.ts'
+import {
+  churn,
+  type Disturbance,
+  forbidden,
+  killed,
+  lost,
+  mayEnd,
+  mustEnd,
+  reregistered,
+  rules,
+  short
+} from './disturbances.ts'
 import { Fleet, type Member, type Sample } from './fleet.ts'
 import { NAMES, type Name } from './network.ts'
 import type { Protocol } from './numbers.ts'
@@ -119,10 +130,11 @@ class Soak {
     const { say } = this.#options
     const beganMs = performance.now()
     this.#cause = disturbance
-    this.#affected = new Set(this.#flows.filter(disturbance.mayEnd))
+    this.#affected = new Set(this.#flows.filter(flow => mayEnd(disturbance, flow)))
+    const certain = this.#flows.filter(flow => mustEnd(disturbance, flow))
     this.#endedNow.clear()
     this.#disturbances += 1
-    await disturbance.run(this.#fleet, () => this.#allEnded())
+    await disturbance.run(this.#fleet, () => this.#allEnded(certain))
     await this.#settled()
     this.#sample()
     const tookS = ((performance.now() - beganMs) / 1_000).toFixed(1)
@@ -141,11 +153,13 @@ class Soak {
       return
     }
     const meanwhile = this.#cause === undefined ? '' : ` during ${this.#cause.name}`
-    this.#failures.push(`${this.#clock()}  ${flow.name} by ${flow.path.join('–')} ended${meanwhile}: ${reason}`)
+    this.#failures.push(
+      `${this.#clock()}  ${flow.name} by ${flow.paths.map(path => path.join('–')).join(' or ')} ended${meanwhile}: ${reason}`
+    )
   }
 
-  async #allEnded(): Promise<void> {
-    const open = (): WatchedFlow[] => [...this.#affected].filter(flow => !this.#endedNow.has(flow))
+  async #allEnded(flows: readonly WatchedFlow[]): Promise<void> {
+    const open = (): WatchedFlow[] => flows.filter(flow => !this.#endedNow.has(flow))
     await this.#fleet.until(
       () => open().length === 0,
       () => `these flows have not ended: ${open().map(({ name }) => name)}`
@@ -196,15 +210,8 @@ class Soak {
       const alarms = (await member.agent.cli('status')).split('\n').filter(line => line.startsWith('ALARM'))
       this.#failures.push(...alarms.map(line => `${member.name}: ${line}`))
     }
-    const max = maxGrowth(this.#options.minutes)
-    for (const { name, growth, renewals } of agents) {
-      if (renewals === 0 && this.#options.minutes >= 1 && this.#failures.length === 0)
-        this.#failures.push(`${name} has renewed no certificate`)
-      for (const key of KEYS) {
-        const total = growth[key]?.total ?? 0
-        if (total > max[key]) this.#failures.push(`${key} of ${name} grew by ${Math.round(total)}`)
-      }
-    }
+    // What grows is told by a whole run only.
+    if (this.#failures.length === 0) this.#failures.push(...this.#growths(agents))
     return {
       numbers: this.#flows.reduce((sum, flow) => sum + flow.received, 0),
       explained: this.#explained,
@@ -213,6 +220,16 @@ class Soak {
       failures: this.#failures,
       logs: this.#failures.length === 0 ? undefined : this.#keepLogs()
     }
+  }
+
+  #growths(agents: readonly AgentReport[]): string[] {
+    const max = maxGrowth(this.#options.minutes)
+    return agents.flatMap(({ name, growth, renewals }) => [
+      ...(renewals === 0 && this.#options.minutes >= 1 ? [`${name} has renewed no certificate`] : []),
+      ...KEYS.filter(key => (growth[key]?.total ?? 0) > max[key]).map(
+        key => `${key} of ${name} grew by ${Math.round(growth[key]?.total ?? 0)}`
+      )
+    ])
   }
 
   async #reportOf(member: Member): Promise<AgentReport> {

@@ -1,10 +1,21 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Fleet } from './fleet.ts'
-import type { Name } from './network.ts'
+import { NAMES, type Name } from './network.ts'
 import { type Protocol, startTalk, type Talk } from './numbers.ts'
 import { addressOf, type Route } from './routes.ts'
 
 const RETRY_MS = 250
+const LOOK_MS = 20
+
+/** Whether the first number has come back before its end. */
+async function answered(talk: Talk): Promise<boolean> {
+  let isOver = false
+  void talk.ended.then(() => {
+    isOver = true
+  })
+  while (talk.received === 0 && !isOver) await pause(LOOK_MS)
+  return !isOver
+}
 
 export type OnEnd = (flow: WatchedFlow, reason: string) => void
 
@@ -15,8 +26,11 @@ export class WatchedFlow {
   readonly destination: string
   readonly protocol: Protocol
   readonly route: Route
-  /** The hosts that its bytes pass, in order, since it was opened last. */
-  path: readonly Name[]
+  /**
+   * The hosts that its session passes, in order, since it was opened last; several where that is not known: while its datagrams
+   * travel directly in packets of their own, `warren flows` does not say by which carrier its session runs.
+   */
+  paths: ReadonlyArray<readonly Name[]>
   opened = 0
   /** Why it is not open, for whoever waits in vain. */
   problem = 'it was never opened'
@@ -34,7 +48,7 @@ export class WatchedFlow {
     this.destination = addressOf(to, protocol)
     this.protocol = protocol
     this.route = route
-    this.path = [from, to]
+    this.paths = [[from, to]]
     this.#fleet = fleet
     this.#onEnd = onEnd
   }
@@ -84,10 +98,12 @@ export class WatchedFlow {
   async #open(): Promise<Talk | undefined> {
     const member = this.#fleet.members[this.route.from]
     const talk = await startTalk(member.client, this.source, this.destination, this.protocol)
-    const carrier = await member.carrierOf(this.source, this.destination).catch(() => undefined)
+    // Before the first answer it may still be tried by one carrier after the other.
+    const isAlive = await answered(talk)
+    const carrier = !isAlive ? undefined : await member.carrierOf(this.source, this.destination).catch(() => undefined)
     const [kind = '', relay] = carrier?.split(' via ') ?? []
     if (this.route[this.protocol].includes(kind)) {
-      this.path = relay === undefined ? this.#ends : [this.route.from, relay as Name, this.route.to]
+      this.paths = pathsOf(this.route, kind, relay as Name | undefined)
       return talk
     }
     talk.close()
@@ -95,8 +111,10 @@ export class WatchedFlow {
     this.problem = `it went by ${carrier ?? 'nothing'}`
     return undefined
   }
+}
 
-  get #ends(): readonly Name[] {
-    return [this.route.from, this.route.to]
-  }
+function pathsOf({ from, to }: Route, carrier: string, relay: Name | undefined): ReadonlyArray<readonly Name[]> {
+  if (relay !== undefined) return [[from, relay, to]]
+  if (carrier !== 'udp') return [[from, to]]
+  return [[from, to], ...NAMES.filter(name => name !== from && name !== to).map(name => [from, name, to])]
 }
