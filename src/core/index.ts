@@ -9,8 +9,11 @@ export {
   type ClaimOptions,
   checkOutput,
   claimDirectory,
+  type FileFault,
+  fileFault,
   identityOf,
   kindOf,
+  makeDirectories,
   type OutputOptions,
   occupySocketPath,
   removeIfSame,
@@ -31,6 +34,7 @@ export {
   TokenBuckets
 } from './limits/index.ts'
 export { LineSink, MAX_LOG_BACKLOG_BYTES } from './line-sink.ts'
+export { type ListenFault, listenFault } from './listen-fault.ts'
 export { type LogFields, type Logger, silentLogger } from './log.ts'
 export {
   type CounterName,

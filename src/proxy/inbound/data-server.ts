@@ -3,11 +3,14 @@ import type { Duplex } from 'node:stream'
 import type { SecureContext, TLSSocket } from 'node:tls'
 import {
   ErrorCode,
+  formatHostPort,
   type HostPort,
   LruMap,
+  listenFault,
   type Metrics,
   RateLimitedLog,
   silentMetrics,
+  systemCode,
   WarrenError,
   within
 } from '../../core/index.ts'
@@ -74,10 +77,12 @@ export class DataServer {
     try {
       await promise
     } catch (cause) {
-      const inUse = cause instanceof Error && 'code' in cause && cause.code === 'EADDRINUSE'
-      throw new WarrenError(inUse ? ErrorCode.PortInUse : ErrorCode.InvalidOption, `cannot listen at ${host}:${port}`, {
+      const code = systemCode(cause)
+      const { why, hint } = listenFault({ host, port }, code)
+      const kind = code === 'EADDRINUSE' ? ErrorCode.PortInUse : ErrorCode.InvalidOption
+      throw new WarrenError(kind, `the data port cannot listen at ${formatHostPort({ host, port })}: ${why}`, {
         cause,
-        hint: 'Choose another address with --data-listen.'
+        hint: `${hint} The option is --data-listen.`
       })
     }
     this.#tcp.off('error', reject)

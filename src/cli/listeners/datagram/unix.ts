@@ -1,5 +1,5 @@
 import type { DgramSocket } from 'node-unix-socket'
-import { ErrorCode, identityOf, occupySocketPath, removeIfSame, WarrenError } from '../../../core/index.ts'
+import { ErrorCode, fileFault, identityOf, occupySocketPath, removeIfSame, WarrenError } from '../../../core/index.ts'
 import { type LocalDatagrams, MAX_BACKLOG_BYTES } from './local.ts'
 
 export interface BindUnixOptions {
@@ -104,11 +104,19 @@ async function load(): Promise<{ readonly DgramSocket: new () => DgramSocket }> 
   }
 }
 
+const CODES: ReadonlyArray<readonly [code: string, words: RegExp]> = [
+  ['EROFS', /read-only/i],
+  ['EACCES', /permission denied|not permitted/i],
+  ['ENOENT', /no such file/i],
+  ['ENOSPC', /no space/i],
+  ['EMFILE', /too many open/i]
+]
+
 function failure(path: string, cause: unknown): WarrenError {
   const text = cause instanceof Error ? cause.message : String(cause)
   if (/in use/i.test(text)) return new WarrenError(ErrorCode.PortInUse, `another program serves ${path}`, { cause })
-  return new WarrenError(ErrorCode.InvalidArgument, `cannot make a socket at ${path}: ${text}`, {
-    hint: 'Give a path in a directory that you may write to.',
-    cause
-  })
+  // The library gives the words of the system without its code.
+  const code = CODES.find(([, words]) => words.test(text))?.[0]
+  const { why, hint } = fileFault(path, code === undefined ? cause : Object.assign(new Error(text), { code }))
+  return new WarrenError(ErrorCode.InvalidArgument, `cannot make the socket ${path}: ${why}`, { hint, cause })
 }
