@@ -1,5 +1,5 @@
 export { asOwn } from './as-own.ts'
-export { ChangeSignal } from './change-signal.ts'
+export { anyChange, ChangeSignal } from './change-signal.ts'
 export { type Clock, systemClock } from './clock.ts'
 export { Deadline } from './deadline.ts'
 export { durationMs, parseDuration } from './duration.ts'

@@ -7,6 +7,7 @@ import { apiPb, healthCheckName } from '../../wire/index.ts'
 import { type RegisterInput, serverOf, type Workload, type Workloads } from '../../workloads/index.ts'
 import type { WorkloadHandlers } from '../index.ts'
 import { inspected, inspection } from './inspect.ts'
+import { ServiceSnapshots } from './service-snapshots.ts'
 
 /** A registration as the local API shows it to everybody. */
 export type ServiceFields = Omit<apiPb.Service, '$typeName' | '$unknown'>
@@ -41,6 +42,7 @@ const statusShape = (status: MessageInitShape<typeof apiPb.GetStatusResponseSche
 /** The handlers of agent.sock. */
 export function workloadHandlers(deps: WorkloadHandlersDeps): WorkloadHandlers {
   const { workloads, ready, replicated, connect, services, changed, status } = deps
+  const snapshots = new ServiceSnapshots(services)
   return {
     async register(request, caller, signal) {
       await ready(signal)
@@ -113,33 +115,33 @@ export function workloadHandlers(deps: WorkloadHandlersDeps): WorkloadHandlers {
       return await connect({ source, destination, protocol, strategy, hello: request.hello, signal })
     },
 
-    listServices: async request => ({ services: services(optionalPattern(request.pattern)) }),
+    listServices: async (request, { share }) => ({
+      services: share.timed(() => services(optionalPattern(request.pattern)))
+    }),
 
-    async *watchServices(request, _caller, signal) {
+    async *watchServices(request, { share }, signal) {
       const pattern = optionalPattern(request.pattern)
-      let last = ''
+      let shown = ''
       // The pause runs from one look to the next, and not from a change: a change after a quiet time is sent at once.
       let rested = Promise.resolve()
       while (!signal.aborted) {
         const change = changed()
-        const current = services(pattern)
-        const shown = JSON.stringify(current, (_key, value: unknown) =>
-          typeof value === 'bigint' ? String(value) : value
-        )
-        if (shown !== last) {
-          last = shown
-          yield { services: current }
+        const { message, key } = snapshots.known(pattern, change) ?? share.timed(() => snapshots.make(pattern))
+        if (key !== shown) {
+          shown = key
+          yield message
         }
         await raceAbort(change, signal)
         await rested
         rested = sleep(WATCH_PAUSE_MS, signal).catch(() => {})
+        await share.turn(signal)
       }
     },
 
-    getStatus: async () => status(),
+    getStatus: async (_request, { share }) => share.timed(status),
 
     inspect: async ({ registrations }, caller) => ({
-      registrations: inspected(workloads, registrations, caller).map(inspection)
+      registrations: caller.share.timed(() => inspected(workloads, registrations, caller).map(inspection))
     })
   }
 }
