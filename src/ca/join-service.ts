@@ -1,5 +1,13 @@
 import { createHash, createPublicKey, randomBytes } from 'node:crypto'
-import { type Clock, ErrorCode, type Logger, type Metrics, TokenBuckets, WarrenError } from '../core/index.ts'
+import {
+  type Clock,
+  ErrorCode,
+  type Logger,
+  type Metrics,
+  networkOf,
+  TokenBuckets,
+  WarrenError
+} from '../core/index.ts'
 import type { EventSink } from '../events/index.ts'
 import {
   admitJoin,
@@ -7,6 +15,7 @@ import {
   generateSigningKeyPair,
   isComponent,
   issueAgent,
+  isTokenKnown,
   type JoinAuthority,
   LIFETIME_MS,
   type NodeIdentity,
@@ -18,6 +27,7 @@ import {
   toPem
 } from '../identity/index.ts'
 import type { Store } from '../state/index.ts'
+import type { identityPb } from '../wire/index.ts'
 import type { Membership } from './membership/index.ts'
 import type { Svid } from './svids.ts'
 
@@ -202,8 +212,8 @@ export class JoinService {
     return [leaf, ...node.chainDer]
   }
 
-  /** How joins from one remote address are served here. */
-  asAuthority(remote: string): JoinAuthority {
+  /** How joins from one remote address are served here. `requireRoom` throws if too many are served already. */
+  asAuthority(remote: string, requireRoom: () => void): JoinAuthority {
     const { membership, store, meshAddresses, revocations, lifetimeMs, clock, log } = this.#deps
     const { trustDomain, trust, credentials } = membership
     return {
@@ -212,11 +222,12 @@ export class JoinService {
       agentChain: () => this.agentChain(),
       succession: () => trust.succession,
       admit: async request => {
+        requireRoom()
         const { authority } = credentials
         const root = authority === undefined ? undefined : rootOfAuthority(authority.certificate, trust.state)
         if (authority === undefined || root === undefined) throw notAuthority()
         const nowMs = () => clock.wallMs()
-        const certificate = await this.#limited(remote, () =>
+        const certificate = await this.#limited(remote, request, () =>
           admitJoin(request, { trustDomain, tokens: store, authority, revocations, nowMs, lifetimeMs })
         )
         // That of the token, or it would not have been admitted.
@@ -231,10 +242,12 @@ export class JoinService {
     }
   }
 
-  // Only refusals count: however many hosts are set up behind one address, valid tokens are never slowed down.
-  async #limited<T>(remote: string, admit: () => Promise<T>): Promise<T> {
+  // Only refusals count: however many hosts are set up behind one address, and whoever else is behind it, valid tokens are never
+  // slowed down.
+  async #limited<T>(remote: string, request: identityPb.JoinRequest, admit: () => Promise<T>): Promise<T> {
     const now = this.#deps.clock.monotonicMs()
-    if (this.#refusals.left(remote, now) < 1) {
+    const network = networkOf(remote)
+    if (this.#refusals.left(network, now) < 1 && !isTokenKnown(request, this.#deps.store)) {
       this.#count('refused')
       this.#deps.metrics?.hit('join_refusals', { remote, limit: REFUSALS.burst })
       throw new WarrenError(ErrorCode.LimitExceeded, `too many refused attempts to join from ${remote}`, {
@@ -247,7 +260,7 @@ export class JoinService {
       return admitted
     } catch (err) {
       this.#count('refused')
-      this.#refusals.use(remote, 1, now)
+      this.#refusals.use(network, 1, now)
       this.#deps.events?.emit('join-refused', { remote, reason: WarrenError.from(err).code })
       throw err
     }

@@ -50,7 +50,11 @@ async function setUp(t: TestContext) {
   const joinWith = async (token: JoinToken) => {
     const connect = async () => {
       const [ours, theirs] = duplexPair()
-      void serveJoin(theirs, service.asAuthority('192.0.2.2'), forever)
+      void serveJoin(
+        theirs,
+        service.asAuthority('192.0.2.2', () => {}),
+        forever
+      )
       return { stream: ours, peerCertificate: service.agentChain()[0] ?? new Uint8Array() }
     }
     const keys = { peerKey: generatePeerKeyPair(), nodeKey: generateSigningKeyPair() }

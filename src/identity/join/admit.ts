@@ -88,16 +88,27 @@ export async function admitJoin(request: identityPb.JoinRequest, deps: AdmitDeps
   })
 }
 
-function claim(request: identityPb.JoinRequest, tokens: TokenStore, nowMs: number): StoredToken {
+/** Whether the request has a token that was made here, and its secret. */
+export function isTokenKnown(request: identityPb.JoinRequest, tokens: Pick<TokenStore, 'find'>): boolean {
+  const token = named(request, tokens)
+  return token !== undefined && hasSecret(request, token)
+}
+
+function named({ tokenId }: identityPb.JoinRequest, tokens: Pick<TokenStore, 'find'>): StoredToken | undefined {
   // Text of another length is not the id of a token, and the store need not look up 60 KB of hex.
-  const isId = request.tokenId.length === TOKEN_ID_BYTES
-  const token = isId ? tokens.find(Buffer.from(request.tokenId).toString('hex')) : undefined
-  const given = createHash('sha256').update(request.secret).digest()
-  const kept = Buffer.from(token?.secretSha256 ?? '', 'hex')
+  return tokenId.length === TOKEN_ID_BYTES ? tokens.find(Buffer.from(tokenId).toString('hex')) : undefined
+}
+
+function hasSecret({ secret }: identityPb.JoinRequest, { secretSha256 }: StoredToken): boolean {
+  const given = createHash('sha256').update(secret).digest()
+  const kept = Buffer.from(secretSha256, 'hex')
+  return kept.length === given.length && timingSafeEqual(given, kept)
+}
+
+function claim(request: identityPb.JoinRequest, tokens: TokenStore, nowMs: number): StoredToken {
+  const token = named(request, tokens)
   if (token === undefined) throw refused('this authority did not make the token, or has forgotten it')
-  if (kept.length !== given.length || !timingSafeEqual(given, kept)) {
-    throw refused('the token was altered: it has another secret than the one made here')
-  }
+  if (!hasSecret(request, token)) throw refused('the token was altered: it has another secret than the one made here')
   if (token.revokedAtMs !== undefined) {
     throw refused(`the token was revoked at ${new Date(token.revokedAtMs).toISOString()}`)
   }
