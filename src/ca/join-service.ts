@@ -19,6 +19,7 @@ import {
   type JoinAuthority,
   LIFETIME_MS,
   type NodeIdentity,
+  type PeerKey,
   parseJoinToken,
   RESERVED_SCOPE,
   type Revocation,
@@ -37,8 +38,8 @@ export interface JoinServiceDeps {
   /** host:port of the data listener, as others reach it. */
   readonly dataAddresses: () => readonly string[]
   readonly meshAddresses: () => readonly string[]
-  /** Whether a host of this name is a member now. */
-  readonly isTaken: (machine: string) => boolean
+  /** The member of this name, if there is one now. */
+  readonly peerOf: (machine: string) => PeerKey | undefined
   /** The revocations in force. */
   readonly revocations: () => readonly Revocation[]
   /** Lifetime of the certificates of admitted hosts, in milliseconds. */
@@ -112,13 +113,13 @@ export class JoinService {
     id: string
     expiresAtMs: number
   } {
-    const { membership, store, dataAddresses, isTaken, clock, log } = this.#deps
+    const { membership, store, dataAddresses, peerOf, clock, log } = this.#deps
     const { machine, scopes } = request
     const { authority } = membership.credentials
     if (authority === undefined || rootOfAuthority(authority.certificate, membership.trust.state) === undefined) {
       throw notAuthority()
     }
-    if (isTaken(machine) || machine === membership.machine) {
+    if (peerOf(machine) !== undefined || machine === membership.machine) {
       throw new WarrenError(ErrorCode.AlreadyExists, `a host named ${machine} is already a member`, {
         hint: '`warren members` lists the names in use.'
       })
@@ -161,6 +162,7 @@ export class JoinService {
       createdAtMs: now,
       expiresAtMs,
       usedAtMs: undefined,
+      usedBy: undefined,
       revokedAtMs: undefined
     })
     log.info('join token created', { machine, notAfter: new Date(expiresAtMs).toISOString() })
@@ -214,7 +216,7 @@ export class JoinService {
 
   /** How joins from one remote address are served here. `requireRoom` throws if too many are served already. */
   asAuthority(remote: string, requireRoom: () => void): JoinAuthority {
-    const { membership, store, meshAddresses, revocations, lifetimeMs, clock, log } = this.#deps
+    const { membership, store, meshAddresses, peerOf, revocations, lifetimeMs, clock, log } = this.#deps
     const { trustDomain, trust, credentials } = membership
     return {
       trustDomain,
@@ -228,7 +230,7 @@ export class JoinService {
         if (authority === undefined || root === undefined) throw notAuthority()
         const nowMs = () => clock.wallMs()
         const certificate = await this.#limited(remote, request, () =>
-          admitJoin(request, { trustDomain, tokens: store, authority, revocations, nowMs, lifetimeMs })
+          admitJoin(request, { trustDomain, tokens: store, authority, peerOf, revocations, nowMs, lifetimeMs })
         )
         // That of the token, or it would not have been admitted.
         const machine = store.find(Buffer.from(request.tokenId).toString('hex'))?.machine ?? ''

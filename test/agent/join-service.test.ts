@@ -39,7 +39,7 @@ async function setUp(t: TestContext) {
     store,
     dataAddresses: () => ['192.0.2.1:7461'],
     meshAddresses: () => [],
-    isTaken: () => false,
+    peerOf: () => undefined,
     revocations: () => [],
     lifetimeMs: DEFAULT_LIFETIMES.nodeMs,
     clock: new TestClock(NOW_MS),
