@@ -26,12 +26,16 @@ export {
 export {
   type KeyedRate,
   LruMap,
+  type PlaceLoss,
   Quota,
   type Rate,
   RateLimitedLog,
   type RateLimitedLogOptions,
   TokenBucket,
-  TokenBuckets
+  TokenBuckets,
+  type UnprovenBounds,
+  type UnprovenPlace,
+  UnprovenQuota
 } from './limits/index.ts'
 export { LineSink, MAX_LOG_BACKLOG_BYTES } from './line-sink.ts'
 export { type ListenFault, listenFault } from './listen-fault.ts'
@@ -53,7 +57,7 @@ export {
   silentMetrics
 } from './metrics/index.ts'
 export { CLOCK_SKEW_MS, MonotoneClock } from './monotone-clock.ts'
-export { formatHostPort, type HostPort, MAX_SOCKET_PATH_BYTES, type Protocol, parseHostPort } from './net.ts'
+export { formatHostPort, type HostPort, MAX_SOCKET_PATH_BYTES, networkOf, type Protocol, parseHostPort } from './net.ts'
 export { checkNodeInternals, datagramDescriptorOf, descriptorOf } from './node-internals.ts'
 export { definedOnly } from './options.ts'
 export { firstOf, raceStaggered } from './race.ts'

@@ -113,10 +113,13 @@ export interface ProxyDeps extends CarrierDeps {
   readonly roots: () => readonly string[]
   /** The certificates for a joiner, who knows no registration here. */
   readonly joinCredentials: () => TlsCredentials
-  /** Serves one joiner over an established TLS connection; the proxy destroys it afterwards. */
-  readonly join: (socket: TLSSocket, signal: AbortSignal) => Promise<void>
+  /**
+   * Serves one joiner over an established TLS connection; the proxy destroys it afterwards. It calls `requireRoom` once it has
+   * the request, which throws LIMIT_EXCEEDED if too many are served: the joiner must receive that.
+   */
+  readonly join: (socket: TLSSocket, signal: AbortSignal, requireRoom: () => void) => Promise<void>
   /** Serves one host whose certificate has ended, in the same way. */
-  readonly renew: (socket: TLSSocket, signal: AbortSignal) => Promise<void>
+  readonly renew: (socket: TLSSocket, signal: AbortSignal, requireRoom: () => void) => Promise<void>
   readonly carrier: CarrierChoice
   readonly dataListen: HostPort
   /** Exists, belongs to the agent and is writable for nobody else. */
