@@ -28,6 +28,13 @@ export interface ConnectOptions extends Omit<AgentClientOptions, 'timeoutMs'>, S
    * @default 'balanced'
    */
   readonly strategy?: Strategy | undefined
+  /**
+   * Whether only `end` ends this direction cleanly: a socket that is destroyed before, or whose process ends, is then
+   * reset at the other end. Without it every close is a clean end, as that of a program without this library.
+   *
+   * @default false
+   */
+  readonly explicitEnd?: boolean | undefined
   /** Cancels connecting. Has no effect on the socket afterwards. */
   readonly signal?: AbortSignal | undefined
   /** Time limit for everything: registration, agents and the other end, in milliseconds. @default 15_000 */
@@ -95,10 +102,10 @@ async function connectAs(
   timeoutMs: number,
   signal: AbortSignal
 ): Promise<MeshSocket | MeshDatagramSocket> {
-  const { protocol = 'tcp', strategy = 'balanced' } = options
+  const { protocol = 'tcp', strategy = 'balanced', explicitEnd = false } = options
   const source = await sourcesOf(client).acquire(as, options, signal)
   try {
-    const request = { destination, protocol, strategy }
+    const request = { destination, protocol, strategy, explicitEnd }
     const socket = await attempt(client, source, request, timeoutMs, signal)
     socket.once('close', source.release)
     return protocol === 'udp' ? new MeshDatagramSocket(socket, socket.peer) : socket
@@ -112,11 +119,12 @@ interface OpenRequest {
   readonly destination: string
   readonly protocol: 'tcp' | 'udp'
   readonly strategy: Strategy
+  readonly explicitEnd: boolean
 }
 
-// Endpoints differ by protocol and strategy.
-function keyOf({ destination, protocol, strategy }: OpenRequest): string {
-  return `${protocol}:${strategy}:${destination}`
+// Endpoints differ by protocol, strategy and the meaning of a close.
+function keyOf({ destination, protocol, strategy, explicitEnd }: OpenRequest): string {
+  return `${protocol}:${strategy}:${explicitEnd ? 'explicit' : 'close'}:${destination}`
 }
 
 async function attempt(
@@ -152,10 +160,10 @@ async function prepare(
   request: OpenRequest,
   signal: AbortSignal
 ): Promise<string> {
-  const { destination } = request
+  const { destination, explicitEnd } = request
   const strategy = STRATEGIES[request.strategy]
   const protocol = request.protocol === 'udp' ? apiPb.Protocol.UDP : apiPb.Protocol.TCP
-  const call = { token: source.registration.token, destination, protocol, strategy, hello: true }
+  const call = { token: source.registration.token, destination, protocol, strategy, hello: true, explicitEnd }
   const { path } = await client.workload.connect(call, { signal })
   source.remember(keyOf(request), path)
   return path

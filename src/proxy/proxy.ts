@@ -52,6 +52,8 @@ export interface ConnectRequest {
   readonly strategy?: Strategy
   /** Begin each connection with a FlowHello. */
   readonly hello: boolean
+  /** A connection that is closed before a shutdown for writing is a reset, and no clean end. @default false */
+  readonly explicitEnd?: boolean
   readonly signal: AbortSignal
 }
 
@@ -231,7 +233,7 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
     probe: (agent, signal) => probeCarriers(all, agent, clock, signal),
     pathAppeared: machine => pool.pathAppeared(machine),
 
-    async connect({ source, destination, protocol, strategy = 'balanced', hello, signal }) {
+    async connect({ source, destination, protocol, strategy = 'balanced', hello, explicitEnd = false, signal }) {
       if (!local.isAlive(source.registrationId)) {
         throw new WarrenError(ErrorCode.InvalidSource, `${formatAddress(source.address)} is not registered`)
       }
@@ -250,7 +252,8 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
           outbound.preflight(flow, { destination, protocol, strategy }, limit)
         )
         const preferred = reached.candidate.registrationId
-        const path = await endpoints.create({ source, destination, protocol, strategy, hello, preferred })
+        const options = { source, destination, protocol, strategy, hello, explicitEnd, preferred }
+        const path = await endpoints.create(options)
         flows.checked(flow)
         return { path, spiffeId: reached.spiffeId, helloTimeoutMs: HELLO_TIMEOUT_MS }
       } catch (err) {

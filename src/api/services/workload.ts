@@ -22,6 +22,7 @@ export interface WorkloadHandlersDeps {
     readonly protocol: Protocol
     readonly strategy: Strategy
     readonly hello: boolean
+    readonly explicitEnd: boolean
     readonly signal: AbortSignal
   }) => Promise<{ path: string; spiffeId: string; helloTimeoutMs: number }>
   readonly services: (pattern: Pattern | undefined) => ServiceFields[]
@@ -110,7 +111,8 @@ export function workloadHandlers(deps: WorkloadHandlersDeps): WorkloadHandlers {
       const destination = parsePattern(request.destination)
       const protocol = protocolOf(request.protocol)
       const strategy = STRATEGIES[request.strategy]
-      return await connect({ source, destination, protocol, strategy, hello: request.hello, signal })
+      const { hello, explicitEnd } = request
+      return await connect({ source, destination, protocol, strategy, hello, explicitEnd, signal })
     },
 
     listServices: async request => ({ services: services(optionalPattern(request.pattern)) }),

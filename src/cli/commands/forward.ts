@@ -74,7 +74,7 @@ export function addForward(program: Command): void {
       }
       const forwarder = new StreamForwarder({
         open: (_client, signal) =>
-          connect(destination, { client, as, strategy, signal, application: 'warren forward' }),
+          connect(destination, { client, as, strategy, signal, explicitEnd: true, application: 'warren forward' }),
         keepAliveMs,
         onFailure
       })

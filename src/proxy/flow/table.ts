@@ -66,11 +66,15 @@ export class FlowTable {
     this.#closed = reason
   }
 
-  /** Number of flows that satisfy `isMeant`. */
-  count(isMeant: (flow: Flow) => boolean): number {
-    let count = 0
-    for (const flow of this.#flows) if (isMeant(flow)) count += 1
-    return count
+  /** Whether a flow satisfies `isMeant`. */
+  some(isMeant: (flow: Flow) => boolean): boolean {
+    for (const flow of this.#flows) if (isMeant(flow)) return true
+    return false
+  }
+
+  /** The flows that satisfy `isMeant`. */
+  those(isMeant: (flow: Flow) => boolean): Flow[] {
+    return [...this.#flows].filter(isMeant)
   }
 
   /** Resolves when a flow ends. */
@@ -142,6 +146,7 @@ export class FlowTable {
   end(flow: Flow, reason: string, code?: ErrorCode, kind: Cut['kind'] | 'ended' = 'ended'): void {
     if (!this.#flows.delete(flow)) return
     this.#discharge(flow)
+    if (flow.isOpen) flow.endedAs = kind
     this.#wake()
     this.#past.add(flow)
     const { direction } = flow

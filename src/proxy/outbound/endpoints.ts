@@ -27,6 +27,8 @@ export interface EndpointOptions {
   readonly strategy: Strategy
   /** Begin each connection with a FlowHello. */
   readonly hello: boolean
+  /** A connection that is closed before a shutdown for writing is a reset, and no clean end. */
+  readonly explicitEnd: boolean
   /** The instance that answered the preflight; the first connection is sent there. */
   readonly preferred: string
 }
@@ -171,7 +173,7 @@ export class Endpoints {
   }
 
   async #serve(endpoint: Endpoint, socket: Socket): Promise<void> {
-    const { source, destination, protocol, strategy, hello } = endpoint.options
+    const { source, destination, protocol, strategy, hello, explicitEnd } = endpoint.options
     const id = newFlowId()
     const { preferred } = endpoint
     endpoint.preferred = undefined
@@ -191,7 +193,7 @@ export class Endpoints {
       if (hello) socket.write(helloFrame(id, opened.spiffeId))
       const { udpIdleMs: idleMs = UDP_IDLE_MS, metrics = silentMetrics } = this.#deps
       this.#flows.opened(flow)
-      const cut = await joinFlow(flow, endsFrom(socket, opened.end), { idleMs, metrics })
+      const cut = await joinFlow(flow, endsFrom(socket, opened.end, explicitEnd), { idleMs, metrics })
       this.#flows.finish(flow, cut)
     } catch (err) {
       const error = openError(err, destination)

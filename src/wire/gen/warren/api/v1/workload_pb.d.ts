@@ -458,6 +458,14 @@ export declare type ConnectRequest = Message<"warren.api.v1.ConnectRequest"> & {
    * @generated from field: warren.api.v1.Strategy strategy = 5;
    */
   strategy: Strategy;
+
+  /**
+   * The caller ends its direction of each connection by a shutdown for writing. One that is closed before, as by the end
+   * of its process, is reset at the other end. Unset: every close is a clean end.
+   *
+   * @generated from field: bool explicit_end = 6;
+   */
+  explicitEnd: boolean;
 };
 
 /**
