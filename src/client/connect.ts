@@ -10,6 +10,7 @@ import { endpointHint } from './from-container.ts'
 import { type Peer, readHello } from './peer.ts'
 import { type Source, type SourceOptions, sourcesOf } from './sources.ts'
 import { surfaceTruncation } from './truncation.ts'
+import { Witness } from './witness.ts'
 
 export interface ConnectOptions extends Omit<AgentClientOptions, 'timeoutMs'>, SourceOptions {
   /**
@@ -29,8 +30,10 @@ export interface ConnectOptions extends Omit<AgentClientOptions, 'timeoutMs'>, S
    */
   readonly strategy?: Strategy | undefined
   /**
-   * Whether only `end` ends this direction cleanly: a socket that is destroyed before, or whose process ends, is then
-   * reset at the other end. Without it every close is a clean end, as that of a program without this library.
+   * Whether both ends of the connection are exact. Then only `end` ends this direction: a socket that is destroyed
+   * before, or whose process ends, is reset at the other end. And every cut is an error here: after `end` the agent is
+   * asked, one call for each connection. Without it every close is a clean end, as that of a program without this
+   * library.
    *
    * @default false
    */
@@ -139,7 +142,7 @@ async function attempt(
     const known = source.endpoints.get(keyOf(request))
     try {
       const path = known ?? (await prepare(client, source, request, signal))
-      return await open(path, client.runtimeDir, timeoutMs, signal)
+      return await open(path, client, request.explicitEnd, timeoutMs, signal)
     } catch (err) {
       source.forget(keyOf(request))
       if (signal.aborted || attempts === MAX_ATTEMPTS) throw err
@@ -169,10 +172,16 @@ async function prepare(
   return path
 }
 
-async function open(path: string, runtimeDir: string, timeoutMs: number, signal: AbortSignal): Promise<MeshSocket> {
+async function open(
+  path: string,
+  client: AgentClient,
+  explicitEnd: boolean,
+  timeoutMs: number,
+  signal: AbortSignal
+): Promise<MeshSocket> {
   let socket: Socket
   try {
-    socket = dialAgent(path, runtimeDir, { allowHalfOpen: true })
+    socket = dialAgent(path, client.runtimeDir, { allowHalfOpen: true })
   } catch (err) {
     throw toEndpointError(err, path)
   }
@@ -184,7 +193,7 @@ async function open(path: string, runtimeDir: string, timeoutMs: number, signal:
     await raceAbort(connected.promise, signal)
     const peer = await readHello(socket, timeoutMs, signal)
     socket.off('error', connected.reject)
-    return Object.assign(surfaceTruncation(socket), { peer })
+    return Object.assign(surfaceTruncation(socket, new Witness(client, peer.flowId), explicitEnd), { peer })
   } catch (err) {
     socket.on('error', () => {})
     socket.destroy()

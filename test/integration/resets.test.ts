@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
 import test from 'node:test'
+import { AgentClient, connectionEnd, connect as connectTo, listen } from '../../src/client/index.ts'
 import { type Program, type Scope, scopeOf, settled, startPair, type TestAgent, waitFor } from '../harness/index.ts'
 
 const SITE = 'dev.web.site.default'
@@ -125,4 +126,75 @@ test('an agent of the server that is killed leaves no half of a transfer that lo
   await a.kill()
   assert.equal(await upload.server.outcome(), 'ECONNRESET')
   assert.equal(await upload.client.outcome(), 'ECONNRESET')
+})
+
+test('a client that has ended its request gets a reset where its answer is cut, whichever agent is killed', async t => {
+  for (const name of ['a', 'b'] as const) {
+    const { open, ...agents } = await setUp(scopeOf(t), 'tcp')
+    const [cut, whole] = [await open(), await open()]
+    for (const { client, server } of [cut, whole]) {
+      client.socket.end()
+      assert.equal(await server.outcome(), 'end')
+      await send(server, client, MUCH_BYTES)
+    }
+    whole.server.socket.end('answered')
+    assert.equal(await whole.client.outcome(), 'end')
+    await agents[name].kill()
+    assert.equal(await cut.client.outcome(), 'ECONNRESET', `the agent ${name} was killed`)
+  }
+})
+
+test('a client that resets after the server has ended its own direction is a reset at the server', async t => {
+  const { open } = await setUp(scopeOf(t), 'tcp')
+  const { client, server } = await open()
+  server.socket.end('go on')
+  assert.equal(await client.outcome(), 'end')
+  await send(client, server, MUCH_BYTES)
+  client.socket.resetAndDestroy()
+  assert.equal(await server.outcome(), 'ECONNRESET')
+})
+
+test('a server on a unix socket can tell a cut from an end: a write of no bytes fails with EPIPE', async t => {
+  const { open, a } = await setUp(scopeOf(t), 'unix')
+  const [cut, whole] = [await open(), await open()]
+  whole.client.socket.end()
+  assert.equal(await whole.server.outcome(), 'end')
+  const probe = (half: Half) => new Promise(resolve => half.socket.write('', err => resolve(err ?? 'none')))
+  assert.equal(await probe(whole.server), 'none')
+  await a.cli('deny', 'dev.*.*.*', 'dev.*.*.*')
+  assert.equal(await cut.server.outcome(), 'end')
+  assert.equal(((await probe(cut.server)) as NodeJS.ErrnoException).code, 'EPIPE')
+  assert.equal(await cut.client.outcome(), 'ECONNRESET')
+})
+
+test('the ends of a connection that is cut are told why, and can ask', async t => {
+  const scope = scopeOf(t)
+  const [a, b] = await startPair(scope)
+  const [there, here] = [a, b].map(agent => new AgentClient({ runtimeDir: agent.runtimeDir })) as [
+    AgentClient,
+    AgentClient
+  ]
+  for (const client of [there, here]) scope.defer(() => client.close())
+  const rule = /r\d+/.exec(await a.cli('allow', 'dev.*.*.*', 'dev.*.*.*'))?.[0] ?? ''
+  await b.follows(a)
+  const failed = Promise.withResolvers<Error>()
+  await listen(SITE, { client: there }, socket => void socket.on('error', failed.resolve).resume())
+  await b.knows(SITE)
+  const as = 'dev.shop.cart.default'
+  const [whole, cut] = [await connectTo(SITE, { client: here, as }), await connectTo(SITE, { client: here, as })]
+  for (const socket of [whole, cut]) socket.on('error', () => {}).resume()
+  const { flowId } = cut.peer
+  assert.equal((await connectionEnd(flowId, { client: here })).state, 'open')
+  whole.end()
+  const error = once(cut, 'error')
+  await a.cli('policy', 'remove', rule)
+  const [err] = (await error) as [Error]
+  assert.match(err.message, /^STREAM_TRUNCATED: the connection was cut before its end: .*no longer allowed/)
+  assert.match((await failed.promise).message, /cut before its end: .*no longer allowed/)
+  for (const client of [here, there]) {
+    const end = await connectionEnd(flowId, { client })
+    assert.deepEqual([end.state, end.kind], ['cut', 'policy'])
+    assert.match(end.reason, /no longer allowed/)
+  }
+  assert.equal((await connectionEnd('0123456789abcdef', { client: here })).state, 'unknown')
 })

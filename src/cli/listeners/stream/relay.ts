@@ -21,6 +21,9 @@ export async function relayStdio(
     if (input.isTTY === true) {
       // A failure to send ends it too; its success alone does not.
       await Promise.race([receiving, sending.then(() => receiving)])
+      // Nobody at the terminal ends it, and it is no reset.
+      if (!socket.writableEnded) socket.end()
+      if (!socket.destroyed) await finished(socket, { readable: false })
     } else {
       await Promise.all([receiving, sending])
     }
