@@ -6,7 +6,7 @@ import { type ConnectionEnd, connectionEnd } from './connection-end.ts'
 const MAX_QUESTIONS = 16
 /** The reason of a cut is worth this much delay of its error, in milliseconds. */
 const REASON_TIMEOUT_MS = 1_000
-/** An end that cannot be judged is held back for this long at most, in milliseconds; then it is a cut. */
+/** An end that may be a cut is held back for this long at most, in milliseconds; then it is a cut. */
 const VERDICT_TIMEOUT_MS = 10_000
 
 /** What the agent of this host knows of one connection. */

@@ -66,7 +66,7 @@ export class DatagramForwarder {
   readonly #closing = new AbortController()
   readonly #drops: DropReport
   readonly #sweeping: NodeJS.Timeout
-  readonly #asking: NodeJS.Timeout
+  readonly #countingLost: NodeJS.Timeout
   #lost = 0
 
   constructor(local: LocalDatagrams, options: DatagramForwarderOptions) {
@@ -76,7 +76,7 @@ export class DatagramForwarder {
     this.#drops = new DropReport(options.onDrops)
     const shortestMs = options.oneQuestion ? Math.min(ANSWERED_MS, options.idleMs) : options.idleMs
     this.#sweeping = setInterval(() => this.#sweep(), Math.min(LONGEST_SWEEP_MS, shortestMs / SWEEPS))
-    this.#asking = setInterval(() => this.#countLost(), LOSSES_MS)
+    this.#countingLost = setInterval(() => this.#countLost(), LOSSES_MS)
     local.onDatagram((payload, from) => this.#received(payload, from))
   }
 
@@ -84,7 +84,7 @@ export class DatagramForwarder {
   async close(): Promise<void> {
     this.#closing.abort()
     clearInterval(this.#sweeping)
-    clearInterval(this.#asking)
+    clearInterval(this.#countingLost)
     this.#countLost()
     this.#local.close()
     await Promise.all([...this.#clients.keys()].map(from => this.#forget(from, 'ended')))
