@@ -61,6 +61,7 @@ export { formatHostPort, type HostPort, MAX_SOCKET_PATH_BYTES, networkOf, type P
 export { checkNodeInternals, datagramDescriptorOf, descriptorOf } from './node-internals.ts'
 export { definedOnly } from './options.ts'
 export { firstOf, raceStaggered } from './race.ts'
+export { loadResetOnClose, type ResetOnClose } from './reset-on-close.ts'
 export { raceAbort, sleep, within } from './signals.ts'
 export { stderrLines } from './stderr.ts'
 export { detach, type LoopOptions, loop } from './task.ts'

@@ -51,6 +51,8 @@ export interface LocalWorkloads {
   readonly target: (registrationId: string) => Target | undefined
   /** Why a registration fails, if that is known: one clause that other hosts may read. */
   readonly problemOf?: (registrationId: string) => string | undefined
+  /** The user of a registration, who may ask how its connections ended. */
+  readonly userOf?: (registrationId: string) => LocalUser | undefined
   /** Told that a target did not take a connection, so that it is looked at. */
   readonly targetFailed?: (registrationId: string) => void
   /** The registration whose id begins with these 32 hex characters. */
