@@ -17,6 +17,7 @@ const MAX_RESOLVED = 8
 export async function resolveHost(host: string, signal: AbortSignal): Promise<readonly string[]> {
   if (isIP(host) !== 0) return [host]
   if (isLocalhost(host)) return LOOPBACK
+  // Asked each time: the address of a name may change while this process runs.
   const found = await raceAbort(lookup(host, { all: true, order: 'verbatim' }), signal)
   return inTurns(found.map(({ address }) => address)).slice(0, MAX_RESOLVED)
 }
@@ -45,7 +46,8 @@ export async function connectTcp(
   options: TcpNetConnectOpts & { readonly host: string },
   signal: AbortSignal
 ): Promise<Socket> {
-  const addresses = await resolveHost(options.host, signal)
+  const { family = 0 } = options
+  const addresses = (await resolveHost(options.host, signal)).filter(one => family === 0 || isIP(one) === family)
   const attempts = addresses.map(host => (limit: AbortSignal) => connectOne({ ...options, host }, limit))
   return await raceStaggered(attempts, DIAL_STAGGER_MS, signal, late => late.destroy())
 }

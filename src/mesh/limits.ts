@@ -80,16 +80,15 @@ export const MAX_PENDING_CONNECTIONS = 128
 /** New connections per second and address. Many agents may share one address: NAT, containers. */
 export const INBOUND_CONNECTIONS_PER_SECOND = 256
 
-/** One address of one peer, from the connect to the end of the admission. */
+/** The connect to an address of a peer, and the same again for the admission there. */
 export const ADDRESS_DIAL_TIMEOUT_MS = 3_000
 /** The same on a machine that lags: see `Lag`. */
 export const MAX_ADDRESS_DIAL_TIMEOUT_MS = 8_000
 /** Above this lag we dial fewer at once. */
 export const LAGGING_MS = 100
 export const MAX_PARALLEL_DIALS = 16
-/** Addresses of one peer tried in one round; the next round tries the others. */
-export const ADDRESSES_PER_ROUND = 4
-export const MAX_ADDRESSES_PER_PEER = 8
+/** As many as a host announces. All are tried in one round. */
+export const MAX_ADDRESSES_PER_PEER = 16
 export const MAX_ADDRESS_LENGTH = 256
 /** Peers remembered as members or seeds. */
 export const MAX_KNOWN_PEERS = 2_048

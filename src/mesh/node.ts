@@ -17,7 +17,7 @@ import { gossipService } from './gossip/gossip-service.ts'
 import type { PacedRegistrar } from './gossip/paced-registrar.ts'
 import { peerKeyFromId } from './keys.ts'
 import { libp2pLogger } from './libp2p-log.ts'
-import { gatherWindowUpdates, type Pinger } from './libp2p-shims/index.ts'
+import { gatherWindowUpdates, type Pinger, type StagedSockets } from './libp2p-shims/index.ts'
 import {
   INBOUND_CONNECTIONS_PER_SECOND,
   MAX_ADDRESS_DIAL_TIMEOUT_MS,
@@ -41,6 +41,7 @@ export interface NodeOptions {
   readonly admission: AdmissionDeps
   readonly discovery: DiscoveryOptions
   readonly pinger: Pinger
+  readonly staged: StagedSockets
   readonly paced: PacedRegistrar
 }
 
@@ -51,11 +52,13 @@ export async function createNode({
   admission,
   discovery: found,
   pinger,
+  staged,
   paced
 }: NodeOptions): Promise<MeshNode> {
   const { advertise } = mesh
   const self = peerKeyFromId(peerIdFromPrivateKey(privateKey))
   let listening: () => Multiaddr[] = () => []
+  const transport = tcp({ maxConnections: MAX_CONNECTIONS + MAX_PENDING_CONNECTIONS, backlog: 256 })
   return await createLibp2p({
     privateKey,
     start: false,
@@ -66,7 +69,7 @@ export async function createNode({
       // The argument of the filter is not used: it lacks public addresses until another host has dialled them back.
       announceFilter: addresses => (advertise === undefined ? addresses : advertised(advertise(), listening(), self))
     },
-    transports: [tcp({ maxConnections: MAX_CONNECTIONS + MAX_PENDING_CONNECTIONS, backlog: 256 })],
+    transports: [components => staged.watch(transport(components))],
     connectionEncrypters: [components => new AdmissionEncrypter(noise()(components), admission)],
     streamMuxers: [
       () =>

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { createSocket } from 'node:dgram'
-import { createServer } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { suite, test } from 'node:test'
 import { connection, type Host, makeHost, newKey, publishSoon, startHost, startPair, until } from './support.ts'
 
@@ -136,6 +136,24 @@ suite('membership', { concurrency: 8 }, () => {
     b.mesh.addHints([...a.mesh.addresses(), `/ip4/127.0.0.1/tcp/${port}/p2p/${a.mesh.peer}`])
     await b.mesh.start()
     await connection(a, b)
+  })
+
+  test('one dial of a host is one connection to it', async t => {
+    const a = await startHost(t, 'alpha')
+    let connections = 0
+    const middle = createServer(near => {
+      connections += 1
+      const far = connect({ host: '127.0.0.1', port: portOf(a) })
+      near.on('error', () => {}).pipe(far)
+      far.on('error', () => {}).pipe(near)
+    })
+    middle.listen(0, '127.0.0.1')
+    await new Promise(resolve => middle.once('listening', resolve))
+    t.after(() => middle.close())
+    const { port } = middle.address() as { port: number }
+    const b = await startHost(t, 'beta', { bootstrap: [`/ip4/127.0.0.1/tcp/${port}/p2p/${a.mesh.peer}`] })
+    await connection(a, b)
+    assert.equal(connections, 1)
   })
 
   test('hints that are no addresses, or our own, are left out', async t => {

@@ -1,5 +1,5 @@
 import { createPublicKey, type KeyObject } from 'node:crypto'
-import { ErrorCode, isErrorCode, WarrenError } from '../../core/index.ts'
+import { ErrorCode, isErrorCode, parseHostPort, WarrenError } from '../../core/index.ts'
 import { create, identityPb, toBinary } from '../../wire/index.ts'
 import { signBinding, spkiSha256 } from '../certificate/binding.ts'
 import { parseCertificate } from '../certificate/parse.ts'
@@ -28,6 +28,7 @@ export interface Joined {
   readonly trustBundle: Uint8Array
   /** Hex SHA-256 of a root that opens the bundle: the root of the token, unless it was replaced more than once since. */
   readonly rootSha256: string
+  /** The best first. */
   readonly meshAddresses: readonly string[]
 }
 
@@ -62,7 +63,7 @@ export async function join(options: JoinOptions): Promise<Joined> {
       const response = await authority.ask(await request(options))
       // The true authority has answered, and perhaps spent the token. A second address would replace its answer by
       // "already used".
-      return conclude(response, authority.trust, options)
+      return conclude(response, authority, options)
     } catch (err) {
       if (!(err instanceof LostAuthorityError)) throw err
       // The connection was lost: the next address may work.
@@ -76,8 +77,8 @@ export async function join(options: JoinOptions): Promise<Joined> {
   })
 }
 
-function conclude({ result }: identityPb.JoinResponse, trust: TrustState, options: JoinOptions): Joined {
-  if (result.case === 'accepted') return accept(result.value, trust, options)
+function conclude({ result }: identityPb.JoinResponse, authority: Meeting, options: JoinOptions): Joined {
+  if (result.case === 'accepted') return accept(result.value, authority, options)
   const { code = '', reason = 'the authority gave no answer' } = result.value ?? {}
   const known = isErrorCode(code) ? code : ErrorCode.JoinFailed
   const hint = 'Make a new token with `warren token create` on the authority.'
@@ -152,7 +153,7 @@ async function request({ token, peerKey, nodeKey }: JoinOptions): Promise<identi
   })
 }
 
-function accept(accepted: identityPb.JoinAccepted, shown: TrustState, options: JoinOptions): Joined {
+function accept(accepted: identityPb.JoinAccepted, { address, trust: shown }: Meeting, options: JoinOptions): Joined {
   const { token, nodeKey, nowMs } = options
   const trustBundle =
     accepted.trustBundle === undefined
@@ -169,7 +170,11 @@ function accept(accepted: identityPb.JoinAccepted, shown: TrustState, options: J
   ) {
     throw new WarrenError(ErrorCode.CertificateRefused, 'the certificate received is not for this host')
   }
-  return { node, trust, trustBundle, rootSha256, meshAddresses: accepted.meshAddresses.slice(0, MAX_MESH_ADDRESSES) }
+  const { host } = parseHostPort(address)
+  // Where its data port was reached, its mesh port most likely is as well.
+  const likely = (multiaddr: string): number => Number(multiaddr.includes(`/${host}/`))
+  const meshAddresses = accepted.meshAddresses.slice(0, MAX_MESH_ADDRESSES).sort((a, b) => likely(b) - likely(a))
+  return { node, trust, trustBundle, rootSha256, meshAddresses }
 }
 
 function opened(bundle: Uint8Array, pins: readonly string[]): { trust: TrustState; rootSha256: string } {
