@@ -118,6 +118,8 @@ export const SILENCE_MS = 10_000
 export const SILENCE_CHECK_MS = 5_000
 /** Time to answer. A host may be stopped, or be without processor time, for some seconds. */
 export const SILENCE_TIMEOUT_MS = 15_000
+/** The same for a connection whose address on this host is gone. It may come back in this time. */
+export const GONE_ADDRESS_TIMEOUT_MS = 3_000
 /** The longest delay that a timer of Node accepts, 25 days. */
 export const MAX_TIMER_MS = 2 ** 31 - 1
 /** How often to look for lost gossip streams. */

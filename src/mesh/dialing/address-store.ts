@@ -108,7 +108,7 @@ export class AddressStore {
   /** `address` led to the host: it is the first to try from now on. */
   succeeded(target: DialTarget, address: string | undefined, nowMs: number): void {
     // A link that is back mostly leads to more than one host; each would otherwise be found after a wait of its own.
-    if (target.failures > 0) this.#hurry(target, nowMs)
+    if (target.failures > 0) this.hurry(nowMs, target)
     target.failures = 0
     target.lastConnectedMs = nowMs
     if (target.source === 'hint') target.source = 'member'
@@ -123,7 +123,8 @@ export class AddressStore {
     if (target.source === 'hint' && target.failures >= HINT_ATTEMPTS) this.#targets.delete(target.key)
   }
 
-  #hurry(found: DialTarget, nowMs: number): void {
+  /** Makes all hosts that could not be reached due within a second; `found` is one that now is. */
+  hurry(nowMs: number, found?: DialTarget): void {
     const lost = [...this.#targets.values()].filter(target => target !== found && target.failures > 0)
     for (const [at, target] of lost.entries()) {
       target.notBeforeMs = Math.min(target.notBeforeMs, nowMs + (HURRY_SPREAD_MS * at) / lost.length)

@@ -81,6 +81,12 @@ export class Redialer {
     this.#store.forget(peer)
   }
 
+  /** Tries again soon all hosts that could not be reached: this host has another network now. */
+  hurry(): void {
+    this.#restUntilMs = 0
+    this.#store.hurry(this.#deps.clock.monotonicMs())
+  }
+
   onConnect(peer: PeerKey): void {
     this.#restUntilMs = 0
     const target = this.#store.find(peer)

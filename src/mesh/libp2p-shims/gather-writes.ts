@@ -26,6 +26,11 @@ export function gatherWrites(connection: MessageStream): void {
   Object.assign(socket, { write: gathered })
 }
 
+/** The address on this host that a connection has; undefined if it is not known. */
+export function localAddressOf(connection: MessageStream): string | undefined {
+  return socketOf(connection)?.localAddress?.replace(/^::ffff:/, '')
+}
+
 // libp2p has no option for this. A connection whose socket cannot be found is written to as libp2p does.
 function socketOf(connection: MessageStream): Socket | undefined {
   const socket: unknown = Reflect.get(connection, 'socket')
