@@ -110,8 +110,7 @@ async function build(parts: Parts): Promise<Built> {
   const cluster = await buildCluster(base)
   // The address of the data port, once it is bound: with port 0 nobody knows it before.
   let bound = config.dataListen
-  const dataAddresses = (): string[] =>
-    addresses.of({ address: bound.host }).map(host => formatHostPort({ host, port: bound.port }))
+  const dataAddresses = (): string[] => addresses.of(bound.host).map(host => formatHostPort({ host, port: bound.port }))
   const ca = buildCa(base, cluster, dataAddresses)
   const local = buildWorkloads(base, cluster)
   const made = buildProxy({ base, cluster, ca, local })

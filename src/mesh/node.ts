@@ -1,10 +1,11 @@
+import type { ListenOptions } from 'node:net'
 import type { GossipSub } from '@libp2p/gossipsub'
 import { type Identify, identify } from '@libp2p/identify'
 import type { Libp2p, PrivateKey } from '@libp2p/interface'
 import { noise } from '@libp2p/noise'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { type Ping, ping } from '@libp2p/ping'
-import { tcp } from '@libp2p/tcp'
+import { type TCPOptions, tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
@@ -58,7 +59,9 @@ export async function createNode({
   const { advertise } = mesh
   const self = peerKeyFromId(peerIdFromPrivateKey(privateKey))
   let listening: () => Multiaddr[] = () => []
-  const transport = tcp({ maxConnections: MAX_CONNECTIONS + MAX_PENDING_CONNECTIONS, backlog: 256 })
+  // Node has this option and the type of libp2p does not: without it, a listener at [::] leaves IPv4 out.
+  const listenOpts: NonNullable<TCPOptions['listenOpts']> & Pick<ListenOptions, 'ipv6Only'> = { ipv6Only: false }
+  const transport = tcp({ maxConnections: MAX_CONNECTIONS + MAX_PENDING_CONNECTIONS, backlog: 256, listenOpts })
   return await createLibp2p({
     privateKey,
     start: false,

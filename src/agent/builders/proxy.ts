@@ -1,6 +1,6 @@
 import { listenerOf, peerUser } from '../../attest/index.ts'
 import { probe } from '../../cluster/index.ts'
-import { ErrorCode, raceAbort, WarrenError } from '../../core/index.ts'
+import { ErrorCode, raceAbort, WarrenError, withoutMapping } from '../../core/index.ts'
 import { serveJoin, serveRenewal, toPem } from '../../identity/index.ts'
 import { createDataPlane, type DataPlane, type ProxyDeps } from '../../proxy/index.ts'
 import type { renewalPb } from '../../wire/index.ts'
@@ -61,9 +61,9 @@ function proxyDeps({ base, cluster, ca, local }: ProxyParts): ProxyDeps {
     limits: config.limits.proxy,
     roots: pemOf(() => trust.state.roots),
     joinCredentials: () => joins.credentials(),
-    join: (socket, signal) => serveJoin(socket, joins.asAuthority(socket.remoteAddress ?? ''), signal),
+    join: (socket, signal) => serveJoin(socket, joins.asAuthority(withoutMapping(socket.remoteAddress ?? '')), signal),
     renew: (socket, signal) => {
-      const remote = socket.remoteAddress ?? ''
+      const remote = withoutMapping(socket.remoteAddress ?? '')
       const renew = (request: renewalPb.RenewalRequest) => renewals.renew(request, { remote })
       return serveRenewal(
         socket,

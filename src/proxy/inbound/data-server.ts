@@ -9,7 +9,8 @@ import {
   RateLimitedLog,
   silentMetrics,
   WarrenError,
-  within
+  within,
+  withoutMapping
 } from '../../core/index.ts'
 import { JOIN_ALPN, type PeerKey, RENEW_ALPN } from '../../identity/index.ts'
 import { DATA_PORT_PATH, type Path } from '../carriers/index.ts'
@@ -110,7 +111,7 @@ export class DataServer {
   }
 
   #accept(socket: Socket): void {
-    const remote = socket.remoteAddress ?? ''
+    const remote = withoutMapping(socket.remoteAddress ?? '')
     firstByte(socket, remote, this.#limiter, byte => {
       if (byte === FIRST_BYTE) this.#fastPathAcceptor.enter(socket, remote)
       else this.#acceptor(DATA_PORT_PATH).accept(socket, remote, endOf(socket))

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { createServer, type SecureContext, type Server, type TLSSocket } from 'node:tls'
+import { withoutMapping } from '../../core/index.ts'
 import { JOIN_ALPN, RENEW_ALPN } from '../../identity/index.ts'
 import type { TlsCredentials } from '../deps.ts'
 import type { HandshakeLimiter } from '../handshake-limiter.ts'
@@ -79,5 +80,5 @@ export class TlsAcceptor {
 
 /** Names the remote end of a TCP connection; empty for other streams. */
 export function endOf(socket: Socket): string {
-  return socket.remoteAddress === undefined ? '' : `${socket.remoteAddress} ${socket.remotePort}`
+  return socket.remoteAddress === undefined ? '' : `${withoutMapping(socket.remoteAddress)} ${socket.remotePort}`
 }
