@@ -50,7 +50,7 @@ export {
 } from './metrics/index.ts'
 export { CLOCK_SKEW_MS, MonotoneClock } from './monotone-clock.ts'
 export { formatHostPort, type HostPort, MAX_SOCKET_PATH_BYTES, type Protocol, parseHostPort } from './net.ts'
-export { checkNodeInternals, datagramDescriptorOf, descriptorOf } from './node-internals.ts'
+export { checkNodeInternals, datagramDescriptorOf, descriptorOf, keepLittle } from './node-internals.ts'
 export { definedOnly } from './options.ts'
 export { raceStaggered } from './race.ts'
 export { raceAbort, sleep, within } from './signals.ts'

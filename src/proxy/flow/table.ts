@@ -12,7 +12,9 @@ import { type EventSink, type FlowFields, silentEvents } from '../../events/inde
 import { limitExceeded, type ProxyLimits } from '../limits.ts'
 import type { Cut } from './cut.ts'
 import { FAST_PATH, Flow, type FlowAlarm, type FlowInfo, type FlowOptions, PACKETS } from './flow.ts'
+import { FlowRoom } from './room.ts'
 import { FlowTotals } from './totals.ts'
+import { WaitingAccounts } from './waiting-accounts.ts'
 
 const FLOW_ID = /^[0-9a-f]{16}$/
 
@@ -45,6 +47,7 @@ export class FlowTable {
   readonly #clock: Clock
   readonly #metrics: Metrics
   readonly #events: EventSink
+  readonly #waitingAccounts: WaitingAccounts
   /** Totals of flows that have ended. */
   readonly #past = new FlowTotals()
 
@@ -54,6 +57,7 @@ export class FlowTable {
     this.#clock = clock
     this.#metrics = metrics
     this.#events = events
+    this.#waitingAccounts = new WaitingAccounts(limits, metrics)
   }
 
   get size(): number {
@@ -109,6 +113,10 @@ export class FlowTable {
     for (const id of ours) add(this.#perWorkload, id, 1)
     if (flow.protocol === 'udp') this.#limitDatagrams(flow, ours)
     add(this.#perDestination, destination, 1)
+    if (flow.protocol === 'tcp') {
+      const session = (): string => `${flow.sourceMachine} ${flow.sourceText} ${destination}`
+      flow.room = new FlowRoom({ accounts: this.#waitingAccounts, session, workloads: ours })
+    }
     this.#charged.set(flow, { workloads: ours, destination })
   }
 
@@ -237,6 +245,8 @@ export class FlowTable {
       if (!this.#perWorkload.has(id)) this.#buckets.delete(id)
     }
     add(this.#perDestination, charged.destination, -1)
+    flow.room?.close()
+    flow.room = undefined
   }
 }
 
