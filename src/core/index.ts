@@ -67,7 +67,7 @@ export {
   parseHostPort,
   withoutMapping
 } from './net.ts'
-export { checkNodeInternals, datagramDescriptorOf, descriptorOf } from './node-internals.ts'
+export { checkNodeInternals, datagramDescriptorOf, descriptorOf, keepLittle } from './node-internals.ts'
 export { definedOnly } from './options.ts'
 export { firstOf, raceStaggered } from './race.ts'
 export { loadResetOnClose, type ResetOnClose } from './reset-on-close.ts'
