@@ -42,7 +42,10 @@ export async function exposeUnixDatagrams(
     registered
       .closed()
       .then(remove, remove)
-      .then(() => drops.flush())
+      .then(
+        () => drops.flush(),
+        () => {}
+      )
     return registered
   } catch (err) {
     remove()
