@@ -23,13 +23,12 @@ import {
   type Readiness,
   type Route
 } from '../../cluster/index.ts'
-import { anyChange, ErrorCode, formatHostPort, type Protocol, WarrenError } from '../../core/index.ts'
+import { anyChange, ErrorCode, formatHostPort, type Protocol, packageVersion, WarrenError } from '../../core/index.ts'
 import { type Address, keySha256Of, type PeerKey, parseCertificate } from '../../identity/index.ts'
 import type { DataPlane, SessionAlarm } from '../../proxy/index.ts'
 import { type OwnerView, owners } from '../../registry/index.ts'
 import { serverOf, type Target } from '../../workloads/index.ts'
 import type { Drain } from '../drain.ts'
-import { packageVersion } from '../version.ts'
 import type { Base } from './base.ts'
 import type { Ca } from './ca.ts'
 import type { Cluster } from './cluster.ts'
