@@ -205,10 +205,11 @@ async function start({ base, cluster, ca, local, proxy, announcer }: Built, part
   await ca.joins.renew()
   resources.defer(() => mesh.stop())
   await mesh.start()
+  // After the flows have ended with their reason: other hosts drop what is registered here.
+  resources.defer(() => registry.leave())
   await proxy.start()
   resources.defer(() => proxy.stop())
   registry.start()
-  resources.defer(() => registry.stop())
   failures.start()
   resources.defer(() => failures.stop())
   announcer.begin()

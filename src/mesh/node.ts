@@ -35,6 +35,8 @@ import type { MeshOptions } from './types.ts'
 
 export type MeshNode = Libp2p<{ pubsub: GossipSub; identify: Identify; ping: Ping }>
 
+const MAX_ACCEPTED_PENDING = 3 * MAX_PENDING_CONNECTIONS
+
 export interface NodeOptions {
   readonly privateKey: PrivateKey
   readonly mesh: MeshOptions
@@ -66,7 +68,9 @@ export async function createNode({
       // The argument of the filter is not used: it lacks public addresses until another host has dialled them back.
       announceFilter: addresses => (advertise === undefined ? addresses : advertised(advertise(), listening(), self))
     },
-    transports: [tcp({ maxConnections: MAX_CONNECTIONS + MAX_PENDING_CONNECTIONS, backlog: 256 })],
+    // Above our own bounds, which make room: this one and that of the connection manager refuse whoever comes next.
+    transports: [tcp({ maxConnections: MAX_CONNECTIONS + MAX_ACCEPTED_PENDING, backlog: 512 })],
+    connectionGater: admission.strangers.gater,
     connectionEncrypters: [components => new AdmissionEncrypter(noise()(components), admission)],
     streamMuxers: [
       () =>
@@ -88,7 +92,7 @@ export async function createNode({
     ],
     connectionManager: {
       maxConnections: MAX_CONNECTIONS,
-      maxIncomingPendingConnections: MAX_PENDING_CONNECTIONS,
+      maxIncomingPendingConnections: MAX_ACCEPTED_PENDING,
       inboundConnectionThreshold: INBOUND_CONNECTIONS_PER_SECOND,
       maxParallelDials: MAX_PARALLEL_DIALS,
       addressDialTimeout: MAX_ADDRESS_DIAL_TIMEOUT_MS

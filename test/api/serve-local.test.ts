@@ -432,3 +432,15 @@ test('admin.sock is closed to the uids of root and of the agent where they are n
     assert.match(refused.body.message, new RegExp(`uid ${uid} of a process that is somewhere else may not`))
   }
 })
+
+test('a connection that ends without a byte gives its place back at once', async t => {
+  const { path, server } = await serve(t, {}, { firstRequestMs: 600_000, maxConnectionsPerUid: 1 })
+  for (let count = 0; count < 3; count += 1) {
+    const socket = connect({ path, allowHalfOpen: true })
+    await until(() => server.connections() === 1)
+    socket.end()
+    await once(socket.resume(), 'close')
+    await until(() => server.connections() === 0)
+  }
+  assert.equal((await post(path, GET_STATUS)).status, 200)
+})

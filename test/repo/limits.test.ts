@@ -87,6 +87,8 @@ const VALUES: Record<LimitName, number> = {
   mesh_relay_rate: mesh.RELAY_RATE.perSecond,
   mesh_relayed_per_peer: mesh.MAX_RELAYED_PER_PEER,
   mesh_relayed: mesh.MAX_RELAYED,
+  mesh_pending_connections: mesh.MAX_PENDING_CONNECTIONS,
+  mesh_pending_connections_per_host: mesh.MAX_PENDING_CONNECTIONS_PER_HOST,
   proxy_flows: PROXY.flows,
   proxy_flows_per_workload: PROXY.flowsPerWorkload,
   // The other agent grants as many streams as one of its workloads may have flows.
@@ -99,7 +101,9 @@ const VALUES: Record<LimitName, number> = {
   proxy_endpoints_per_uid: PROXY.endpointsPerUid,
   proxy_fastpath_connections: PROXY.fastPathConnections,
   proxy_joins: PROXY.joins,
+  proxy_joins_per_host: PROXY.joinsPerHost,
   proxy_renewals: PROXY.joins,
+  proxy_renewals_per_host: PROXY.joinsPerHost,
   proxy_proofs_per_session: PROOFS.burst,
   proxy_source_pulls: MAX_REFRESHES,
   proxy_datagrams_per_second: PROXY.datagramsPerSecond,

@@ -120,6 +120,8 @@ function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: Ad
       ready: signal => readiness.wait(signal),
       replicated: (wait, signal) => registry.replicated(wait, signal),
       connect: request => proxy.connect(request),
+      connectionEnd: (user, flowId) => proxy.connectionEnd(user, flowId),
+      resetConnection: (user, flowId) => proxy.resetConnection(user, flowId),
       services: pattern => serviceViews(routing, { suspectedSince, problemOf: problemOf(local) }, pattern),
       changed: () => registry.changed(),
       status: () => ({

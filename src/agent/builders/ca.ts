@@ -62,7 +62,7 @@ export function buildCa(base: Base, cluster: Cluster, dataAddresses: () => strin
     store,
     dataAddresses,
     meshAddresses: () => mesh.addresses(),
-    isTaken: name => routing.peerOf(name) !== undefined,
+    peerOf: name => routing.peerOf(name),
     revocations: () => trust.state.revocations,
     lifetimeMs: lifetimes.nodeMs,
     clock,

@@ -1,8 +1,9 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
+import type { LocalUser } from '../../attest/index.ts'
 import type { Replication, WaitMode } from '../../cluster/index.ts'
 import { ErrorCode, type Protocol, raceAbort, sleep, WarrenError } from '../../core/index.ts'
 import { formatAddress, type Pattern, parsePattern } from '../../identity/index.ts'
-import type { Strategy } from '../../proxy/index.ts'
+import type { ConnectionEnd, Strategy } from '../../proxy/index.ts'
 import { apiPb, healthCheckName } from '../../wire/index.ts'
 import { type RegisterInput, serverOf, type Workload, type Workloads } from '../../workloads/index.ts'
 import type { WorkloadHandlers } from '../index.ts'
@@ -23,8 +24,11 @@ export interface WorkloadHandlersDeps {
     readonly protocol: Protocol
     readonly strategy: Strategy
     readonly hello: boolean
+    readonly explicitEnd: boolean
     readonly signal: AbortSignal
   }) => Promise<{ path: string; spiffeId: string; helloTimeoutMs: number }>
+  readonly connectionEnd: (user: LocalUser, flowId: string) => ConnectionEnd
+  readonly resetConnection: (user: LocalUser, flowId: string) => void
   readonly services: (pattern: Pattern | undefined) => ServiceFields[]
   /** Resolves at the next change of the registry. */
   readonly changed: () => Promise<void>
@@ -41,7 +45,7 @@ const statusShape = (status: MessageInitShape<typeof apiPb.GetStatusResponseSche
 
 /** The handlers of agent.sock. */
 export function workloadHandlers(deps: WorkloadHandlersDeps): WorkloadHandlers {
-  const { workloads, ready, replicated, connect, services, changed, status } = deps
+  const { workloads, ready, replicated, connect, services, changed, status, connectionEnd, resetConnection } = deps
   const snapshots = new ServiceSnapshots(services)
   return {
     async register(request, caller, signal) {
@@ -112,7 +116,15 @@ export function workloadHandlers(deps: WorkloadHandlersDeps): WorkloadHandlers {
       const destination = parsePattern(request.destination)
       const protocol = protocolOf(request.protocol)
       const strategy = STRATEGIES[request.strategy]
-      return await connect({ source, destination, protocol, strategy, hello: request.hello, signal })
+      const { hello, explicitEnd } = request
+      return await connect({ source, destination, protocol, strategy, hello, explicitEnd, signal })
+    },
+
+    getConnectionEnd: async ({ flowId }, caller) => connectionEnd(caller, flowId),
+
+    async resetConnection({ flowId }, caller) {
+      resetConnection(caller, flowId)
+      return {}
     },
 
     listServices: async (request, { share }) => ({

@@ -1,4 +1,4 @@
-export { type AdmitDeps, admitJoin, type StoredToken, type TokenStore } from './admit.ts'
+export { type AdmitDeps, admitJoin, isTokenKnown, type StoredToken, type TokenStore } from './admit.ts'
 export { type JoinConnection, type Joined, type JoinOptions, join } from './join.ts'
 export { JOIN_ALPN } from './protocol.ts'
 export { type JoinAuthority, serveJoin } from './serve.ts'

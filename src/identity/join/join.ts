@@ -70,7 +70,7 @@ export async function join(options: JoinOptions): Promise<Joined> {
     } catch (err) {
       // The address is stale and belongs to another host, or the connection was lost: the next address may work.
       signal.throwIfAborted()
-      failures.push(`${address}: ${err instanceof Error ? err.message : String(err)}`)
+      failures.push(`${address}: ${textOf(err)}`)
       continue
     } finally {
       stream.destroy()
@@ -82,6 +82,14 @@ export async function join(options: JoinOptions): Promise<Joined> {
   throw new WarrenError(ErrorCode.JoinFailed, `no authority could be joined (${failures.join('; ')})`, {
     hint: `Check that the agent on ${token.authorityMachine} runs and that its data port is reachable from here.`
   })
+}
+
+// A host that admits too many others at once, or that stops, closes without a word.
+function textOf(err: unknown): string {
+  if (WarrenError.is(err, ErrorCode.StreamTruncated)) {
+    return 'it closed the connection before it had answered: it may have too much to do, and answer in a minute'
+  }
+  return err instanceof Error ? err.message : String(err)
 }
 
 interface Answer {
