@@ -73,6 +73,14 @@ export declare type RegisterRequest = Message<"warren.api.v1.RegisterRequest"> &
    * @generated from field: warren.api.v1.HealthCheck health_check = 9;
    */
   healthCheck: HealthCheck;
+
+  /**
+   * spiffe.sock gives the identity to each process of the caller's user that has none of its own, and not only to the
+   * process of the registration.
+   *
+   * @generated from field: bool for_user = 10;
+   */
+  forUser: boolean;
 };
 
 /**
