@@ -135,6 +135,8 @@ function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: Ad
         services: routing.matching().filter(route => route.protocols.length > 0).length,
         policyVersion: policy.version,
         policyLost: policy.isLost,
+        identityInUse: mesh.duplicates().own,
+        duplicateHosts: mesh.duplicates().machines.slice(0, MAX_ALARMS),
         clockBehindMs: BigInt(clockKeeper.clock.behindMs),
         sessions: proxy.sessions(),
         flows: proxy.flowCount(),

@@ -916,6 +916,20 @@ export declare type GetStatusResponse = Message<"warren.api.v1.GetStatusResponse
    * @generated from field: int64 clock_behind_ms = 28;
    */
   clockBehindMs: bigint;
+
+  /**
+   * Another process uses the identity of this host, as another host said in the last ten minutes: a clone, or a copy of its state.
+   *
+   * @generated from field: bool identity_in_use = 29;
+   */
+  identityInUse: boolean;
+
+  /**
+   * Other hosts whose identity more than one process uses, as seen here in the last ten minutes.
+   *
+   * @generated from field: repeated string duplicate_hosts = 30;
+   */
+  duplicateHosts: string[];
 };
 
 /**
