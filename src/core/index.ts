@@ -2,6 +2,7 @@ export { asOwn } from './as-own.ts'
 export { anyChange, ChangeSignal } from './change-signal.ts'
 export { type Clock, systemClock } from './clock.ts'
 export { Deadline } from './deadline.ts'
+export { connectTcp, DIAL_STAGGER_MS, isLocalhost, LOOPBACK, resolveHost } from './dial.ts'
 export { durationMs, parseDuration } from './duration.ts'
 export { ErrorCode, isErrorCode, SessionEndedError, WarrenError, type WarrenErrorOptions } from './errors.ts'
 export {
@@ -57,8 +58,16 @@ export {
   silentMetrics
 } from './metrics/index.ts'
 export { CLOCK_SKEW_MS, MonotoneClock } from './monotone-clock.ts'
-export { formatHostPort, type HostPort, MAX_SOCKET_PATH_BYTES, networkOf, type Protocol, parseHostPort } from './net.ts'
-export { checkNodeInternals, datagramDescriptorOf, descriptorOf } from './node-internals.ts'
+export {
+  formatHostPort,
+  type HostPort,
+  MAX_SOCKET_PATH_BYTES,
+  networkOf,
+  type Protocol,
+  parseHostPort,
+  withoutMapping
+} from './net.ts'
+export { checkNodeInternals, datagramDescriptorOf, descriptorOf, keepLittle } from './node-internals.ts'
 export { definedOnly } from './options.ts'
 export { firstOf, raceStaggered } from './race.ts'
 export { loadResetOnClose, type ResetOnClose } from './reset-on-close.ts'

@@ -37,6 +37,14 @@ export function parseHostPort(text: string, options: ParseHostPortOptions = {}):
   return { host: host === '' ? defaultHost : host, port }
 }
 
+/** Form of an IPv4 address on a socket of both families. */
+const MAPPED = /^::ffff:(?=\d+\.)/i
+
+/** The usual text of an address that a socket of both families has or sees: 192.0.2.1 for ::ffff:192.0.2.1. */
+export function withoutMapping(address: string): string {
+  return address.replace(MAPPED, '')
+}
+
 /** `host:port`, with brackets around an IPv6 address. */
 export function formatHostPort({ host, port }: HostPort): string {
   return isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`

@@ -11,6 +11,12 @@ export interface ProxyLimits {
    * 100_000
    */
   readonly datagramsPerSecond: number
+  /** Bytes of all flows that wait in this agent for readers that stand still. @default 268_435_456 */
+  readonly waitingBytes: number
+  /** The same, of the flows of one registration of this host. @default 67_108_864 */
+  readonly waitingBytesPerWorkload: number
+  /** The same, of the flows between one source and one destination. @default 33_554_432 */
+  readonly waitingBytesPerSession: number
   /** Sessions that this agent opened, and as many that others opened to it. @default 2_048 */
   readonly sessions: number
   /** Sessions that the agents of one host opened to this agent. @default 512 */
@@ -40,6 +46,9 @@ export const DEFAULT_LIMITS: ProxyLimits = Object.freeze({
   flows: 20_000,
   flowsPerWorkload: 8_192,
   datagramsPerSecond: 100_000,
+  waitingBytes: 256 * 1024 * 1024,
+  waitingBytesPerWorkload: 64 * 1024 * 1024,
+  waitingBytesPerSession: 32 * 1024 * 1024,
   sessions: 2_048,
   sessionsPerMachine: 512,
   pendingDials: 128,

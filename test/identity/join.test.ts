@@ -255,3 +255,37 @@ test('a message that is too large, or none, ends the exchange at the authority',
     code('JOIN_FAILED', /limit/)
   )
 })
+
+test('fifteen addresses at which nobody answers do not keep a host from joining', { timeout: 30_000 }, async () => {
+  const { token, authority, leaf, requests } = await setUp()
+  const dead = Array.from({ length: 15 }, (_, at) => `172.17.${at}.1:7461`)
+  const one = token({ authorityAddresses: [...dead, '192.0.2.1:7461'] })
+  const serve = (stream: Duplex, address: string): void => {
+    if (address.startsWith('192.0.2.1')) void serveJoin(stream, authority, forever)
+  }
+  assert.equal((await joinWith(one, serve, leaf)).node.machine, 'b')
+  assert.equal(requests.length, 1)
+})
+
+test('an authority that is met at several addresses at once receives the secret over one of them', async () => {
+  const { token, authority, leaf, requests } = await setUp()
+  const streams: Duplex[] = []
+  const all = ['192.0.2.1:1', '192.0.2.1:2', '192.0.2.1:3']
+  // None of them answers before all are there.
+  const serve = (stream: Duplex): void => {
+    streams.push(stream)
+    if (streams.length === all.length) for (const one of streams) void serveJoin(one, authority, forever)
+  }
+  assert.equal((await joinWith(token({ authorityAddresses: all }), serve, leaf)).node.machine, 'b')
+  assert.equal(requests.length, 1)
+})
+
+test('an authority that is lost before it answers is asked at its next address', async () => {
+  const { token, authority, leaf } = await setUp()
+  const two = token({ authorityAddresses: ['192.0.2.1:1', '192.0.2.1:2'] })
+  const serve = (stream: Duplex, address: string): void => {
+    const lost: JoinAuthority = { ...authority, admit: async () => await new Promise(() => stream.destroy()) }
+    void serveJoin(stream, address.endsWith(':1') ? lost : authority, forever)
+  }
+  assert.equal((await joinWith(two, serve, leaf)).node.machine, 'b')
+})

@@ -1,6 +1,6 @@
 import { listenerOf, peerUser } from '../../attest/index.ts'
 import { probe } from '../../cluster/index.ts'
-import { ErrorCode, raceAbort, WarrenError } from '../../core/index.ts'
+import { ErrorCode, raceAbort, WarrenError, withoutMapping } from '../../core/index.ts'
 import { serveJoin, serveRenewal, toPem } from '../../identity/index.ts'
 import { createDataPlane, type DataPlane, type ProxyDeps } from '../../proxy/index.ts'
 import type { renewalPb } from '../../wire/index.ts'
@@ -63,9 +63,9 @@ function proxyDeps({ base, cluster, ca, local }: ProxyParts): ProxyDeps {
     roots: pemOf(() => trust.state.roots),
     joinCredentials: () => joins.credentials(),
     join: (socket, signal, requireRoom) =>
-      serveJoin(socket, joins.asAuthority(socket.remoteAddress ?? '', requireRoom), signal),
+      serveJoin(socket, joins.asAuthority(withoutMapping(socket.remoteAddress ?? ''), requireRoom), signal),
     renew: (socket, signal, requireRoom) => {
-      const remote = socket.remoteAddress ?? ''
+      const remote = withoutMapping(socket.remoteAddress ?? '')
       const renew = (request: renewalPb.RenewalRequest) => {
         requireRoom()
         return renewals.renew(request, { remote })

@@ -172,7 +172,14 @@ function asError(cause: unknown): Error {
   return error instanceof Error ? error : new Error('the connection closed')
 }
 
+/** An IPv4 address on a listener of both families, in a multiaddr. */
+const MAPPED = /^\/ip6\/::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})\//
+
 /** The remote address of the connection, if available: libp2p passes its connections as plain message streams. */
 function remoteOf(raw: MessageStream): string {
-  return 'remoteAddr' in raw ? String(raw.remoteAddr) : ''
+  const text = 'remoteAddr' in raw ? String(raw.remoteAddr) : ''
+  return text.replace(MAPPED, (_, high: string, low: string) => {
+    const bytes = [high, low].flatMap(group => [Number.parseInt(group, 16) >> 8, Number.parseInt(group, 16) & 255])
+    return `/ip4/${bytes.join('.')}/`
+  })
 }

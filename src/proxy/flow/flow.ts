@@ -2,6 +2,7 @@ import { ErrorCode, type Protocol, WarrenError } from '../../core/index.ts'
 import { type Address, formatAddress } from '../../identity/index.ts'
 import type { Cut, CutKind } from './cut.ts'
 import type { DropReason } from './drops.ts'
+import type { FlowRoom } from './room.ts'
 
 export type Direction = 'outbound' | 'inbound' | 'local'
 /** Carrier name of a flow between two workloads of this host. */
@@ -89,6 +90,8 @@ export class Flow {
    * Returns the bytes that wait in this process for an end of the flow that does not accept them. Set while it is open.
    */
   waitingBytes: () => number = () => 0
+  /** The room of its waiting bytes. Undefined until it is charged. */
+  room: FlowRoom | undefined
   /**
    * Limits of its datagrams, one for each registration of this host that takes part: each returns whether one more may
    * pass.

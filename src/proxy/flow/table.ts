@@ -14,7 +14,9 @@ import type { Cut } from './cut.ts'
 import { datagramsOf, displayedCarrier, fieldsOf } from './fields.ts'
 import { Flow, type FlowAlarm, type FlowInfo, type FlowOptions } from './flow.ts'
 import { type ConnectionEnd, PastFlows } from './past-flows.ts'
+import { FlowRoom } from './room.ts'
 import { FlowTotals } from './totals.ts'
+import { WaitingAccounts } from './waiting-accounts.ts'
 
 export interface FlowTableOptions {
   readonly limits: ProxyLimits
@@ -50,6 +52,7 @@ export class FlowTable {
   readonly #clock: Clock
   readonly #metrics: Metrics
   readonly #events: EventSink
+  readonly #waitingAccounts: WaitingAccounts
   /** Totals of flows that have ended. */
   readonly #past = new FlowTotals()
   readonly #ended = new PastFlows()
@@ -62,6 +65,7 @@ export class FlowTable {
     this.#metrics = metrics
     this.#events = events
     this.#userOf = userOf ?? (() => undefined)
+    this.#waitingAccounts = new WaitingAccounts(limits, metrics)
   }
 
   get size(): number {
@@ -123,6 +127,10 @@ export class FlowTable {
     add(this.#perDestination, destination, 1)
     // Now, because a registration that ends cuts its flows after it has gone.
     const users = ours.map(id => this.#userOf(id)).filter(user => user !== undefined)
+    if (flow.protocol === 'tcp') {
+      const session = (): string => `${flow.sourceMachine} ${flow.sourceText} ${destination}`
+      flow.room = new FlowRoom({ accounts: this.#waitingAccounts, session, workloads: ours })
+    }
     this.#charged.set(flow, { workloads: ours, destination, users })
   }
 
@@ -276,6 +284,8 @@ export class FlowTable {
       if (!this.#perWorkload.has(id)) this.#buckets.delete(id)
     }
     add(this.#perDestination, charged.destination, -1)
+    flow.room?.close()
+    flow.room = undefined
   }
 }
 

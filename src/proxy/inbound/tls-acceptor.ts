@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { createServer, type SecureContext, type Server, type TLSSocket } from 'node:tls'
+import { withoutMapping } from '../../core/index.ts'
 import { JOIN_ALPN, RENEW_ALPN } from '../../identity/index.ts'
 import type { TlsCredentials } from '../deps.ts'
 import { HANDSHAKE_TIMEOUT_MS } from '../timing.ts'
@@ -76,5 +77,5 @@ export class TlsAcceptor {
 
 /** Names the remote end of a TCP connection; empty for other streams. */
 export function endOf(socket: Socket): string {
-  return socket.remoteAddress === undefined ? '' : `${socket.remoteAddress} ${socket.remotePort}`
+  return socket.remoteAddress === undefined ? '' : `${withoutMapping(socket.remoteAddress)} ${socket.remotePort}`
 }

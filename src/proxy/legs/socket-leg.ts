@@ -1,6 +1,6 @@
 import { Socket } from 'node:net'
 import { canTakeOver, takeOver } from '../fastpath/index.ts'
-import type { ByteLeg, Cut } from '../flow/index.ts'
+import type { ByteLeg, Cut, Room } from '../flow/index.ts'
 import { isClosedByPeer } from './closed-by-peer.ts'
 import { DuplexLeg, type Manner } from './duplex-leg.ts'
 import { resetOnClose, resetSocket } from './reset-socket.ts'
@@ -42,6 +42,20 @@ export function reuseReads(leg: DuplexLeg, socket: Socket, into: Pick<ByteLeg, '
   })
 }
 
+/**
+ * Reads the socket of `leg` in small pieces from now on, as long as `room` is scarce: Node reads 64 KiB at a time, and a
+ * flow that stalls holds what it has read.
+ */
+export function readLittle(leg: DuplexLeg, socket: Socket, room: Room, explicitEnd = false): void {
+  if (!canTakeOver()) return
+  leg.exchange((onBytes, releaseIdle) => {
+    // The memory of a read is used for the next one.
+    const copied = (bytes: Buffer): boolean => !leg.isClosed && onBytes(Buffer.from(bytes))
+    const { socket: stream, remaining } = takeOver(socket, copied, releaseIdle, () => room.isScarce)
+    return { stream, manner: new SocketManner(stream, explicitEnd), remaining }
+  })
+}
+
 class SocketManner implements Manner {
   readonly isAborting = false
   readonly #socket: Socket
@@ -63,6 +77,9 @@ class SocketManner implements Manner {
   failure(err: Error | undefined): Cut {
     return { kind: 'reset', text: `reset by the workload${err === undefined ? '' : ` (${codeFrom(err)})`}` }
   }
+
+  // It is read in small pieces then.
+  keepLittle(): void {}
 
   reset(): void {
     abortSocket(this.#socket)

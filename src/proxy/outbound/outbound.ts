@@ -85,7 +85,7 @@ export class Outbound {
   }
 
   async #openThere(flow: Flow, candidate: Candidate, signal: AbortSignal): Promise<FlowEnd> {
-    const request = { destination: candidate, protocol: flow.protocol, flowId: flow.id }
+    const request = { destination: candidate, protocol: flow.protocol, flowId: flow.id, room: flow.room }
     return await this.#onSession(flow, candidate, signal, session => session.open(request, signal))
   }
 
