@@ -1,5 +1,5 @@
 import { connect, type TLSSocket } from 'node:tls'
-import { parseHostPort, raceAbort } from '../../core/index.ts'
+import { parseHostPort, raceAbort, TLS_GROUPS } from '../../core/index.ts'
 import type { JoinConnection } from '../../identity/index.ts'
 
 /** Connects by TLS 1.3 to the data port of an agent, for an exchange that authenticates the other side itself. */
@@ -10,6 +10,7 @@ export async function dialAgent(address: string, alpn: string, signal: AbortSign
     port,
     ALPNProtocols: [alpn],
     minVersion: 'TLSv1.3',
+    ecdhCurve: TLS_GROUPS,
     // This is not a missing check: the exchange authenticates the other side, by the root that this host trusts.
     rejectUnauthorized: false,
     checkServerIdentity: () => undefined
