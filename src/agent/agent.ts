@@ -15,6 +15,7 @@ import { assemble } from './assemble.ts'
 import { ClockKeeper } from './clock-keeper.ts'
 import { type ResolvedConfig, resolveConfig } from './config.ts'
 import { createLogger } from './logger.ts'
+import { readResources, requireResources } from './resources.ts'
 import { openRuntimeDir } from './runtime-dir.ts'
 
 /** How long the last log lines wait for a reader that takes none, in milliseconds. */
@@ -78,6 +79,7 @@ async function start(
   log: Logger
 ): Promise<Omit<RunningAgent, 'stop' | 'runtimeDir' | 'log'>> {
   checkNodeInternals(log)
+  requireResources(readResources(), log)
   requireWay(config)
   const { listenDir, release } = await openRuntimeDir(config.runtimeDir)
   resources.defer(release)

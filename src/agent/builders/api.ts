@@ -126,6 +126,7 @@ function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: Ad
         policyVersion: policy.version,
         policyLost: policy.isLost,
         clockBehindMs: BigInt(clockKeeper.clock.behindMs),
+        descriptorAlarm: base.descriptors.alarm,
         sessions: proxy.sessions(),
         flows: proxy.flowCount(),
         startedAtMs: BigInt(startedAtMs),

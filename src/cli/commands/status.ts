@@ -29,6 +29,7 @@ function describe(status: Omit<Status, '$typeName' | '$unknown'>): Array<readonl
     ['policy', status.policyVersion === 0n ? 'none: nothing is allowed' : `version ${status.policyVersion}`],
     ...(status.policyLost ? [['ALARM', LOST_POLICY] as const] : []),
     ...clockLines(status.clockBehindMs),
+    ...(status.descriptorAlarm === '' ? [] : [['ALARM', status.descriptorAlarm] as const]),
     ['certificate', formatWhen(Number(status.certificateNotAfterMs), now)],
     ...certificateLines(status.certificates, now),
     ...sessionLines(status.sessionAlarms, now),

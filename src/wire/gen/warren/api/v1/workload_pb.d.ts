@@ -817,6 +817,13 @@ export declare type GetStatusResponse = Message<"warren.api.v1.GetStatusResponse
    * @generated from field: int64 clock_behind_ms = 28;
    */
   clockBehindMs: bigint;
+
+  /**
+   * What is wrong with the file descriptors of the agent: almost none are left. Empty if nothing is.
+   *
+   * @generated from field: string descriptor_alarm = 33;
+   */
+  descriptorAlarm: string;
 };
 
 /**
