@@ -11,6 +11,7 @@ import {
   WarrenError
 } from '../core/index.ts'
 import { DATABASE, openDatabase, requireDatabaseFile, requireFiles, Store, Vault } from '../state/index.ts'
+import { withListeners } from './any-host.ts'
 import { assemble } from './assemble.ts'
 import { ClockKeeper } from './clock-keeper.ts'
 import { type ResolvedConfig, resolveConfig } from './config.ts'
@@ -52,7 +53,7 @@ export interface RunningAgent {
  * with any umask. A program that does nothing else may call `tuneProcess` before.
  */
 export async function startAgent(config: AgentConfig, clock: Clock = systemClock): Promise<RunningAgent> {
-  const resolved = resolveConfig(config)
+  const resolved = await withListeners(resolveConfig(config))
   const log = createLogger(resolved.logLevel)
   const resources = new AsyncDisposableStack()
   try {

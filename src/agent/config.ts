@@ -22,9 +22,12 @@ export interface ResolvedConfig
   readonly advertise: readonly string[] | undefined
 }
 
+/** The host of a listener whose operator has named none: all addresses of this machine. */
+export const ANY_HOST = ''
+
 const DEFAULTS = Object.freeze({
-  listen: { host: '0.0.0.0', port: 7460 },
-  dataListen: { host: '0.0.0.0', port: 7461 },
+  listen: { host: ANY_HOST, port: 7460 },
+  dataListen: { host: ANY_HOST, port: 7461 },
   bootstrap: [],
   mdns: true,
   carrier: 'auto',
@@ -51,8 +54,8 @@ export function resolveConfig(config: AgentConfig, env: NodeJS.ProcessEnv = proc
     advertise: config.advertise === undefined ? undefined : parseAdvertise(config.advertise),
     stateDir: config.stateDir ?? defaultStateDir(env),
     runtimeDir: config.runtimeDir ?? defaultRuntimeDir(env),
-    listen: config.listen ?? { host: '0.0.0.0', port: 7460 },
-    dataListen: config.dataListen ?? { host: '0.0.0.0', port: 7461 },
+    listen: config.listen ?? DEFAULTS.listen,
+    dataListen: config.dataListen ?? DEFAULTS.dataListen,
     bootstrap: config.bootstrap ?? [],
     mdns: config.mdns ?? true,
     carrier: config.carrier ?? ANY_CARRIER,

@@ -147,6 +147,11 @@ export interface Mesh {
   onDisconnect(listener: (peer: PeerKey) => void): void
   /** Adds addresses of members (multiaddrs with `/p2p/…`), from heads or from disk, to dial. Unusable ones are ignored. */
   addHints(multiaddrs: readonly string[]): void
+  /**
+   * The machine has another network: tries hosts that could not be reached, and closes connections over the addresses in `gone`
+   * that no longer answer.
+   */
+  networkChanged(gone: readonly string[]): void
   /** Closes the connection to a peer. A known peer is dialled again: see `forget`. */
   disconnect(peer: PeerKey): Promise<void>
   /** Closes at once, without waiting for a peer that does not answer. The peer is dialled again at once. */

@@ -14,7 +14,8 @@ const SCHEMA = `
 /** Changes since the first version, in their order; `user_version` of the database has their number. */
 const MIGRATIONS = [
   `ALTER TABLE join_token ADD COLUMN created_at_ms INTEGER NOT NULL DEFAULT 0;
-   ALTER TABLE join_token ADD COLUMN revoked_at_ms INTEGER;`
+   ALTER TABLE join_token ADD COLUMN revoked_at_ms INTEGER;`,
+  'ALTER TABLE join_token ADD COLUMN used_by TEXT;'
 ]
 
 /**

@@ -4,10 +4,12 @@ import test from 'node:test'
 import { decodeProtectedHeader, SignJWT } from 'jose'
 import type { Caller } from '../../src/api/index.ts'
 import { spiffeHandlers } from '../../src/api/services/spiffe.ts'
+import { Shares } from '../../src/api/share.ts'
 import { HOST_VIEW, unknownView } from '../../src/attest/index.ts'
 import { type JwtHost, keySet, signJwt, validateJwt } from '../../src/ca/jwt.ts'
 import { announcedKey } from '../../src/ca/membership/index.ts'
 import { Svids } from '../../src/ca/svids.ts'
+import { silentMetrics, systemClock } from '../../src/core/index.ts'
 import { generateSigningKeyPair, issueWorkload, toPem } from '../../src/identity/index.ts'
 import { create, spiffePb } from '../../src/wire/index.ts'
 import type { Workload } from '../../src/workloads/index.ts'
@@ -32,8 +34,10 @@ function workload(spiffeId: string, uid: number, pid: number): Workload {
   } as unknown as Workload
 }
 
+const shares = new Shares({ bytesPerSecond: 1e9, waitingBytes: 1e9 }, systemClock, silentMetrics)
+
 function caller(uid: number, pid: number, view = HOST_VIEW): Caller {
-  return { uid, pid, view } as unknown as Caller
+  return { uid, pid, view, share: shares.of({ uid, view }) } as unknown as Caller
 }
 
 class Agent {

@@ -74,7 +74,7 @@ export function addExpose(program: Command): void {
       try {
         for (const target of targets) announce(await register(address, { ...common, target }), nameOf(target))
         for (const path of unixDatagramPaths(options)) {
-          const { registration } = await exposeUnixDatagrams(address, path, common, onFailure)
+          const { registration } = await exposeUnixDatagrams(address, path, common, { onFailure, onDrops: say })
           if (registration !== undefined) announce(registration, `udp unix:${path}`)
         }
         const end = await Promise.race(registrations.map(registration => registration.closed))

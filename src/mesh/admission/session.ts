@@ -107,13 +107,23 @@ export class Sessions {
     return undefined
   }
 
+  /** Sessions in use. */
+  open(): OpenSession[] {
+    return this.#openWhere(() => true)
+  }
+
   /** Sessions in use that received nothing for this long. */
   silentFor(ms: number): OpenSession[] {
     const sinceMs = performance.now() - ms
+    return this.#openWhere(({ heardMs }) => heardMs < sinceMs)
+  }
+
+  #openWhere(isWanted: (session: Session) => boolean): OpenSession[] {
     return [...this.#byPeer.values()].flatMap(all =>
-      [...all].flatMap(({ peer, raw, state, heardMs }) =>
-        state.name === 'open' && heardMs < sinceMs ? [{ peer, raw, secured: state.secured }] : []
-      )
+      [...all].flatMap(session => {
+        const { peer, raw, state } = session
+        return state.name === 'open' && isWanted(session) ? [{ peer, raw, secured: state.secured }] : []
+      })
     )
   }
 

@@ -59,12 +59,15 @@ function wrap(socket: DgramSocket, path: string, onFailure: (err: unknown) => vo
       })
     },
     send(payload, to) {
-      if (closed || to === '' || waitingBytes > MAX_BACKLOG_BYTES) return
+      if (closed || to === '' || waitingBytes > MAX_BACKLOG_BYTES) return false
       waitingBytes += payload.length
       socket.sendTo(payload, 0, payload.length, to, () => {
         waitingBytes -= payload.length
       })
+      return true
     },
+    // Its senders wait.
+    lost: () => 0,
     close() {
       if (closed) return
       closed = true
