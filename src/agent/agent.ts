@@ -17,6 +17,7 @@ import { assemble } from './assemble.ts'
 import { ClockKeeper } from './clock-keeper.ts'
 import { type ResolvedConfig, resolveConfig } from './config.ts'
 import { createLogger } from './logger.ts'
+import { readResources, requireResources } from './resources.ts'
 import { openRuntimeDir } from './runtime-dir.ts'
 
 /** How long the last log lines wait for a reader that takes none, in milliseconds. */
@@ -81,6 +82,7 @@ async function start(
 ): Promise<Omit<RunningAgent, 'stop' | 'runtimeDir' | 'log'>> {
   checkNodeInternals(log)
   requireTlsGroups()
+  requireResources(readResources(), log)
   requireWay(config)
   const { listenDir, release } = await openRuntimeDir(config.runtimeDir)
   resources.defer(release)

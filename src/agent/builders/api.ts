@@ -138,6 +138,7 @@ function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: Ad
         identityInUse: mesh.duplicates().own,
         duplicateHosts: mesh.duplicates().machines.slice(0, MAX_ALARMS),
         clockBehindMs: BigInt(clockKeeper.clock.behindMs),
+        descriptorAlarm: base.descriptors.alarm,
         sessions: proxy.sessions(),
         flows: proxy.flowCount(),
         startedAtMs: BigInt(startedAtMs),

@@ -30,6 +30,7 @@ function describe(status: Omit<Status, '$typeName' | '$unknown'>): Array<readonl
     ...(status.policyLost ? [['ALARM', LOST_POLICY] as const] : []),
     ...clockLines(status.clockBehindMs),
     ...duplicateLines(status),
+    ...(status.descriptorAlarm === '' ? [] : [['ALARM', status.descriptorAlarm] as const]),
     ['certificate', formatWhen(Number(status.certificateNotAfterMs), now)],
     ...certificateLines(status.certificates, now),
     ...sessionLines(status.sessionAlarms, now),

@@ -930,6 +930,13 @@ export declare type GetStatusResponse = Message<"warren.api.v1.GetStatusResponse
    * @generated from field: repeated string duplicate_hosts = 30;
    */
   duplicateHosts: string[];
+
+  /**
+   * What is wrong with the file descriptors of the agent: almost none are left. Empty if nothing is.
+   *
+   * @generated from field: string descriptor_alarm = 33;
+   */
+  descriptorAlarm: string;
 };
 
 /**
