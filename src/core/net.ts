@@ -13,7 +13,8 @@ export interface HostPort {
 /** Longest path of a unix socket, bytes: sun_path (108 on Linux, 104 on the BSDs) without its terminating zero. */
 export const MAX_SOCKET_PATH_BYTES: number = process.platform === 'linux' ? 107 : 103
 
-const HOST_PORT = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]/\s]*)):(\d{1,5})$/
+// An IPv6 address that is valid on one link only has the zone of its interface: [fe80::1%eth0].
+const HOST_PORT = /^(?:\[([0-9a-fA-F:.]+(?:%[\w.-]+)?)\]|([^:[\]/\s]*)):(\d{1,5})$/
 
 export interface ParseHostPortOptions {
   /** Option that the text was given for; begins the error. @default none */
