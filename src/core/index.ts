@@ -53,6 +53,7 @@ export { CLOCK_SKEW_MS, MonotoneClock } from './monotone-clock.ts'
 export {
   formatHostPort,
   type HostPort,
+  isLoopback,
   MAX_SOCKET_PATH_BYTES,
   type Protocol,
   parseHostPort,

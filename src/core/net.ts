@@ -46,6 +46,11 @@ export function withoutMapping(address: string): string {
   return address.replace(MAPPED, '')
 }
 
+/** Whether a host is an address or the name of the machine itself, which no other machine reaches. */
+export function isLoopback(host: string): boolean {
+  return host === '::1' || host.toLowerCase() === 'localhost' || (isIP(host) === 4 && host.startsWith('127.'))
+}
+
 /** `host:port`, with brackets around an IPv6 address. */
 export function formatHostPort({ host, port }: HostPort): string {
   return isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`

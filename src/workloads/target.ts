@@ -1,10 +1,10 @@
-import { isIP } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import type { FileId, LocalUser, ProcessHandle, ProcessView } from '../attest/index.ts'
 import {
   ErrorCode,
   type HostPort,
   isLocalhost,
+  isLoopback,
   MAX_SOCKET_PATH_BYTES,
   type Protocol,
   parseHostPort,
@@ -115,6 +115,6 @@ export function requireSocketPath(path: string): void {
 }
 
 function isLocal(host: string): boolean {
-  if (isLocalhost(host) || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))) return true
+  if (isLoopback(host)) return true
   return Object.values(networkInterfaces()).some(list => list?.some(entry => entry.address === host) === true)
 }
