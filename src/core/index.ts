@@ -61,6 +61,7 @@ export { CLOCK_SKEW_MS, MonotoneClock } from './monotone-clock.ts'
 export {
   formatHostPort,
   type HostPort,
+  isLoopback,
   MAX_SOCKET_PATH_BYTES,
   networkOf,
   type Protocol,

@@ -53,7 +53,8 @@ export async function createMesh(options: MeshOptions): Promise<Mesh> {
       mdns: options.mdns,
       bootstrap: seeds.flatMap(seed => (seed.peer === undefined ? [] : [`${seed.address}/p2p/${seed.peer}`])),
       onSeed: found => redialer?.hint(found, 'seed'),
-      onHint: found => redialer?.hint(found, 'hint')
+      onHint: found => redialer?.hint(found, 'hint'),
+      log
     },
     pinger,
     staged,

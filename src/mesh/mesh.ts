@@ -213,8 +213,9 @@ export class Libp2pMesh implements Mesh {
   }
 
   networkChanged(gone: readonly string[]): void {
-    const { sessions, pinger, redialer, stopping, options } = this.#parts
+    const { node, sessions, pinger, redialer, stopping, options } = this.#parts
     redialer.hurry()
+    node.services.discovery.refresh()
     const deps = { pinger, log: options.log, signal: stopping.signal }
     for (const session of sessions.open()) {
       const local = localAddressOf(session.raw)

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import { contextOf } from '../context.ts'
-import { fields, formatDuration, formatWhen, LOST_POLICY, pairs } from '../output/index.ts'
+import { fields, formatDuration, formatWhen, isHidden, LOST_POLICY, ONLY_LOOPBACK, pairs } from '../output/index.ts'
 
 export function addStatus(program: Command): void {
   program
@@ -60,16 +60,18 @@ function duplicateLines({
   ]
 }
 
-type Announced = Pick<Status, 'leftOutAddresses' | 'leftOutCount' | 'unannounced'>
+type Announced = Pick<Status, 'leftOutAddresses' | 'leftOutCount' | 'unannounced' | 'dataAddresses'>
 
 function announcementLines({
   leftOutAddresses: shown,
   leftOutCount: count,
-  unannounced
+  unannounced,
+  dataAddresses
 }: Announced): Array<readonly [string, string]> {
   const more = count > shown.length ? ` and ${count - shown.length} more` : ''
   const hint = 'other hosts accept 16; choose them with --advertise'
   return [
+    ...(isHidden(dataAddresses) ? [['reachable', `by no other host: ${ONLY_LOOPBACK}`] as const] : []),
     ...(count === 0 ? [] : [['left out', `${shown.join(' ')}${more} (${hint})`] as const]),
     ...(unannounced === '' ? [] : [['ALARM', `not announced to others: ${unannounced}`] as const])
   ]
