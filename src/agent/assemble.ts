@@ -28,6 +28,7 @@ import {
 import type { ClockKeeper } from './clock-keeper.ts'
 import type { ResolvedConfig } from './config.ts'
 import { Drain } from './drain.ts'
+import { giveBackMemory } from './memory/index.ts'
 import { collect, countEvents, PromMetrics, watchProcess } from './metrics/index.ts'
 
 export interface Parts {
@@ -211,10 +212,11 @@ async function start({ base, cluster, ca, local, proxy, announcer }: Built, part
   await ca.joins.renew()
   resources.defer(() => mesh.stop())
   await mesh.start()
+  // After the flows have ended with their reason: other hosts drop what is registered here.
+  resources.defer(() => registry.leave())
   await proxy.start()
   resources.defer(() => proxy.stop())
   registry.start()
-  resources.defer(() => registry.stop())
   failures.start()
   resources.defer(() => failures.stop())
   announcer.begin()
@@ -250,6 +252,7 @@ async function serve(
     sockets,
     clock
   })
+  detach(log, 'free memory', giveBackMemory(proxy, { log, clock, signal: stopping }), stopping)
   resources.defer(() => readiness.drain())
   // A host that knows nobody, because it has lost its database, may still be found.
   const isLost = policyStore.isUnheard

@@ -2,6 +2,7 @@ import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { silentMetrics } from '../core/index.ts'
 import { AdmissionLog } from './admission/admission-log.ts'
 import { Sessions } from './admission/session.ts'
+import { Strangers } from './admission/strangers.ts'
 import { Connections, DataStreams, PeerStreams } from './connections/index.ts'
 import { dial, parsePeerAddress, Redialer, reach } from './dialing/index.ts'
 import { Gossip } from './gossip/gossip.ts'
@@ -38,7 +39,15 @@ export async function createMesh(options: MeshOptions): Promise<Mesh> {
   const node = await createNode({
     privateKey,
     mesh: options,
-    admission: { nodeChain, verifyChain, onRefused, sessions, refusals: new AdmissionLog(log, clock), log },
+    admission: {
+      nodeChain,
+      verifyChain,
+      onRefused,
+      sessions,
+      strangers: new Strangers(metrics),
+      refusals: new AdmissionLog(log, clock),
+      log
+    },
     discovery: {
       trustDomain,
       mdns: options.mdns,

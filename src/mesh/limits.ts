@@ -75,8 +75,11 @@ export const MAX_RELAYS_TRIED = 4
 export const RELAY_STAGGER_MS = 250
 
 export const MAX_CONNECTIONS = 1_024
-/** Connections that are still being upgraded. */
-export const MAX_PENDING_CONNECTIONS = 128
+/** Inbound connections that are not admitted yet, in all and from one IPv4 address or one /64 of IPv6. */
+export const MAX_PENDING_CONNECTIONS = 1_024
+export const MAX_PENDING_CONNECTIONS_PER_HOST = 512
+/** From the accept to the choice of the protocol, which are the first bytes of the other side. */
+export const FIRST_BYTES_TIMEOUT_MS = 2_000
 /** New connections per second and address. Many agents may share one address: NAT, containers. */
 export const INBOUND_CONNECTIONS_PER_SECOND = 256
 

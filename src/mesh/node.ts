@@ -36,6 +36,8 @@ import type { MeshOptions } from './types.ts'
 
 export type MeshNode = Libp2p<{ pubsub: GossipSub; identify: Identify; ping: Ping; discovery: Discovery }>
 
+const MAX_ACCEPTED_PENDING = 3 * MAX_PENDING_CONNECTIONS
+
 export interface NodeOptions {
   readonly privateKey: PrivateKey
   readonly mesh: MeshOptions
@@ -61,7 +63,8 @@ export async function createNode({
   let listening: () => Multiaddr[] = () => []
   // Node has this option and the type of libp2p does not: without it, a listener at [::] leaves IPv4 out.
   const listenOpts: NonNullable<TCPOptions['listenOpts']> & Pick<ListenOptions, 'ipv6Only'> = { ipv6Only: false }
-  const transport = tcp({ maxConnections: MAX_CONNECTIONS + MAX_PENDING_CONNECTIONS, backlog: 256, listenOpts })
+  // Above our own bounds, which make room: this one and that of the connection manager refuse whoever comes next.
+  const transport = tcp({ maxConnections: MAX_CONNECTIONS + MAX_ACCEPTED_PENDING, backlog: 512, listenOpts })
   return await createLibp2p({
     privateKey,
     start: false,
@@ -73,6 +76,7 @@ export async function createNode({
       announceFilter: addresses => (advertise === undefined ? addresses : advertised(advertise(), listening(), self))
     },
     transports: [components => staged.watch(transport(components))],
+    connectionGater: admission.strangers.gater,
     connectionEncrypters: [components => new AdmissionEncrypter(noise()(components), admission)],
     streamMuxers: [
       () =>
@@ -94,7 +98,7 @@ export async function createNode({
     ],
     connectionManager: {
       maxConnections: MAX_CONNECTIONS,
-      maxIncomingPendingConnections: MAX_PENDING_CONNECTIONS,
+      maxIncomingPendingConnections: MAX_ACCEPTED_PENDING,
       inboundConnectionThreshold: INBOUND_CONNECTIONS_PER_SECOND,
       maxParallelDials: MAX_PARALLEL_DIALS,
       addressDialTimeout: MAX_ADDRESS_DIAL_TIMEOUT_MS

@@ -17,7 +17,7 @@ import {
   spkiSha256
 } from '../../src/identity/index.ts'
 import { create, encodeFrame, identityPb, toBinary } from '../../src/wire/index.ts'
-import { code, domain, forever, joinWith, setUp } from './authority.ts'
+import { code, domain, forever, joinWith, newKeys, setUp } from './authority.ts'
 import { Domain, NOW_MS, TRUST_DOMAIN } from './domain.ts'
 
 test('a token admits its machine', async () => {
@@ -36,6 +36,28 @@ test('a token admits once, also when it is used twice at the same time', async (
   const results = await Promise.allSettled(Array.from({ length: 8 }, () => joinWith(one, serve, leaf)))
   assert.equal(results.filter(({ status }) => status === 'fulfilled').length, 1)
   await assert.rejects(joinWith(one, serve, leaf), code('TOKEN_REFUSED', /already used/))
+})
+
+test('a host whose join was interrupted is admitted again with the same keys, and nobody with others', async () => {
+  const { tokens, token, authority, leaf } = await setUp()
+  const one = token()
+  const serve = (stream: Duplex) => void serveJoin(stream, authority, forever)
+  const keys = newKeys()
+  const first = await joinWith(one, serve, leaf, forever, keys)
+  const again = await joinWith(one, serve, leaf, forever, keys)
+  assert.equal(again.node.peer, first.node.peer)
+  for (const other of [
+    { ...keys, nodeKey: newKeys().nodeKey },
+    { ...keys, peerKey: newKeys().peerKey }
+  ]) {
+    await assert.rejects(joinWith(one, serve, leaf, forever, other), code('TOKEN_REFUSED', /already used/))
+  }
+  tokens.change(one.id, { expiresAtMs: NOW_MS })
+  await assert.rejects(joinWith(one, serve, leaf, forever, keys), code('TOKEN_REFUSED', /expired/))
+  tokens.change(one.id, { expiresAtMs: NOW_MS + 1, usedAtMs: NOW_MS - 1 })
+  // Another host joins under the name.
+  await joinWith(token(), serve, leaf)
+  await assert.rejects(joinWith(one, serve, leaf, forever, keys), code('TOKEN_REFUSED', /another host holds the name/))
 })
 
 test('an unknown, expired or altered token is refused, each with its reason', async () => {
@@ -79,7 +101,13 @@ test('a revoked token, one older than the eviction of its machine, and keys that
     const all = { machine: undefined, beforeMs: 0, peers: [], keys: [], pattern: undefined, reason: '' }
     const revocations = [{ ...all, id: 'x1', createdAtMs: NOW_MS, ...what }]
     const admit: JoinAuthority['admit'] = async request => {
-      const deps = { trustDomain: TRUST_DOMAIN, tokens, revocations: () => revocations, nowMs: () => NOW_MS }
+      const deps = {
+        trustDomain: TRUST_DOMAIN,
+        tokens,
+        peerOf: () => undefined,
+        revocations: () => revocations,
+        nowMs: () => NOW_MS
+      }
       const certificate = await admitJoin(request, { ...deps, authority: domain.authority })
       const nodeChain = [certificate, domain.authority.certificate, domain.root]
       return { nodeChain, trustBundle: domain.bundle, meshAddresses: [] }

@@ -64,7 +64,8 @@ export async function buildCluster(base: Base): Promise<Cluster> {
     deleteHighWaterMark: peer => store.deleteHighWaterMark(peer),
     onChange: ({ owner: peer, machine, cause, added, removed }) => {
       events.emit('registry-changed', { peer, machine, cause, added: added.length, removed: removed.length })
-      if (cause === 'expired' || cause === 'revoked') events.emit('host-lost', { peer, machine, cause })
+      if (cause === 'expired' || cause === 'revoked' || cause === 'left')
+        events.emit('host-lost', { peer, machine, cause })
     },
     clock: hostClock,
     log,

@@ -43,6 +43,7 @@ function proxyDeps({ base, cluster, ca, local }: ProxyParts): ProxyDeps {
       isAlive: registrationId => workloads.get(registrationId)?.process.isAlive() === true,
       svid: registrationId => svids.get(registrationId),
       target: registrationId => workloads.get(registrationId)?.target,
+      userOf: registrationId => workloads.get(registrationId),
       problemOf: registrationId => serverOf(workloads.get(registrationId)?.target)?.refusal,
       targetFailed: registrationId => health.suspect(registrationId),
       byPrefix: prefix => workloads.byPrefix(prefix)?.registrationId
@@ -61,10 +62,14 @@ function proxyDeps({ base, cluster, ca, local }: ProxyParts): ProxyDeps {
     limits: config.limits.proxy,
     roots: pemOf(() => trust.state.roots),
     joinCredentials: () => joins.credentials(),
-    join: (socket, signal) => serveJoin(socket, joins.asAuthority(withoutMapping(socket.remoteAddress ?? '')), signal),
-    renew: (socket, signal) => {
+    join: (socket, signal, requireRoom) =>
+      serveJoin(socket, joins.asAuthority(withoutMapping(socket.remoteAddress ?? ''), requireRoom), signal),
+    renew: (socket, signal, requireRoom) => {
       const remote = withoutMapping(socket.remoteAddress ?? '')
-      const renew = (request: renewalPb.RenewalRequest) => renewals.renew(request, { remote })
+      const renew = (request: renewalPb.RenewalRequest) => {
+        requireRoom()
+        return renewals.renew(request, { remote })
+      }
       return serveRenewal(
         socket,
         { agentChain: () => joins.agentChain(), succession: () => membership.trust.succession, renew, log },

@@ -1,4 +1,4 @@
-export { type AdmitDeps, admitJoin, type StoredToken, type TokenStore } from './admit.ts'
+export { type AdmitDeps, admitJoin, isTokenKnown, type StoredToken, type TokenStore } from './admit.ts'
 export { type Joined, type JoinOptions, join } from './join.ts'
 export type { JoinConnection } from './meet.ts'
 export { JOIN_ALPN } from './protocol.ts'

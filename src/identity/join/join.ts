@@ -47,7 +47,7 @@ export async function join(options: JoinOptions): Promise<Joined> {
   const { token, signal } = options
   const failures = new Map<string, string>()
   const failed = (address: string, err: unknown): void => {
-    failures.set(address, err instanceof Error ? err.message : String(err))
+    failures.set(address, textOf(err))
   }
   const left = () => token.authorityAddresses.filter(address => !failures.has(address))
   const meet = (address: string, limit: AbortSignal): Promise<Meeting> =>
@@ -75,6 +75,14 @@ export async function join(options: JoinOptions): Promise<Joined> {
   throw new WarrenError(ErrorCode.JoinFailed, `no authority could be joined (${reasons.join('; ')})`, {
     hint: `Check that the agent on ${token.authorityMachine} runs and that its data port is reachable from here.`
   })
+}
+
+// A host that admits too many others at once, or that stops, closes without a word.
+function textOf(err: unknown): string {
+  if (WarrenError.is(err, ErrorCode.StreamTruncated)) {
+    return 'it closed the connection before it had answered: it may have too much to do, and answer in a minute'
+  }
+  return err instanceof Error ? err.message : String(err)
 }
 
 function conclude({ result }: identityPb.JoinResponse, authority: Meeting, options: JoinOptions): Joined {

@@ -9,6 +9,7 @@ import type { AdmissionVerdict } from '../types.ts'
 import type { AdmissionLog } from './admission-log.ts'
 import { AdmissionExchange } from './exchange.ts'
 import type { Session, Sessions } from './session.ts'
+import type { Strangers } from './strangers.ts'
 
 /**
  * Offered unencrypted, as all of libp2p's first negotiation is; so it reveals nothing about the mesh or the host. It
@@ -21,6 +22,7 @@ export interface AdmissionDeps {
   readonly verifyChain: (chain: readonly Uint8Array[]) => AdmissionVerdict
   readonly onRefused: ((machine: string, reason: string) => void) | undefined
   readonly sessions: Sessions
+  readonly strangers: Strangers
   readonly refusals: AdmissionLog
   readonly log: Logger
 }
@@ -80,6 +82,7 @@ export class AdmissionEncrypter implements ConnectionEncrypter {
   }
 
   async secureInbound(raw: MessageStream, options: SecureConnectionOptions = {}): Promise<SecuredConnection> {
+    this.#deps.strangers.heard(raw)
     gatherWrites(raw)
     return await within(ADMISSION_TIMEOUT_MS, [options.signal], async signal => {
       const secured = await this.#noise.secureInbound(raw, { ...options, signal })
@@ -96,6 +99,7 @@ export class AdmissionEncrypter implements ConnectionEncrypter {
           await exchange.show(this.#deps.nodeChain())
           await exchange.awaitConfirmation()
           this.#resolve(session)
+          this.#deps.strangers.admitted(raw)
           return machine
         },
         signal,

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import { ErrorCode, silentMetrics, WarrenError, within } from '../../core/index.ts'
-import { type Address, formatAddress } from '../../identity/index.ts'
+import { type Address, formatAddress, sameAddress } from '../../identity/index.ts'
 import type { Target } from '../../workloads/index.ts'
 import type { ProxyDeps } from '../deps.ts'
 import type { Flow, FlowTable } from '../flow/index.ts'
@@ -65,7 +65,7 @@ export class Admission {
     this.authorize(flow)
     const record = this.#deps.directory.byId(registrationId)
     const target = this.#deps.local.target(registrationId)
-    const named = record?.local === true && formatAddress(record.address) === formatAddress(address)
+    const named = record?.local === true && sameAddress(record.address, address)
     if (record === undefined || target === undefined || !named || !this.#deps.local.isAlive(registrationId)) {
       throw new WarrenError(ErrorCode.DestinationNotFound, `${formatAddress(address)} is not registered on this host`)
     }

@@ -80,7 +80,9 @@ async function dialOnce(
   // The handler stays: until the flow is carried, no other code handles its failure.
   socket.on('error', connected.reject)
   try {
-    await raceAbort(connected.promise, signal)
+    // The kernel connects to a unix socket, or refuses, at once.
+    await (target.kind === 'unix' ? connected.promise : raceAbort(connected.promise, signal))
+    signal.throwIfAborted()
     socket.pause()
     if (target.kind === 'unix') checkListener(socket, target, credentials)
     return socket
