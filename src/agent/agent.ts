@@ -6,6 +6,7 @@ import {
   ErrorCode,
   type HostPort,
   type Logger,
+  requireTlsGroups,
   stderrLines,
   systemClock,
   WarrenError
@@ -16,6 +17,7 @@ import { assemble } from './assemble.ts'
 import { ClockKeeper } from './clock-keeper.ts'
 import { type ResolvedConfig, resolveConfig } from './config.ts'
 import { createLogger } from './logger.ts'
+import { readResources, requireResources } from './resources.ts'
 import { openRuntimeDir } from './runtime-dir.ts'
 
 /** How long the last log lines wait for a reader that takes none, in milliseconds. */
@@ -46,7 +48,7 @@ export interface RunningAgent {
  *
  * Founds or joins a trust domain first if the configuration asks for it and the host is no member yet. Rejects with a
  * WarrenError, after it has undone its changes. UNSUPPORTED if this version of Node, or of a library, has changed inside so
- * that the agent cannot work.
+ * that the agent cannot work, or if its TLS lacks the group that all agents use.
  *
  * The umask, the flags of V8 and the listeners of signals stay as the program has them: files of the agent have their mode
  * with any umask. A program that does nothing else may call `tuneProcess` before.
@@ -79,6 +81,8 @@ async function start(
   log: Logger
 ): Promise<Omit<RunningAgent, 'stop' | 'runtimeDir' | 'log'>> {
   checkNodeInternals(log)
+  requireTlsGroups()
+  requireResources(readResources(), log)
   requireWay(config)
   const { listenDir, release } = await openRuntimeDir(config.runtimeDir)
   resources.defer(release)

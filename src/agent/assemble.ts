@@ -27,9 +27,11 @@ import {
 } from './builders/index.ts'
 import type { ClockKeeper } from './clock-keeper.ts'
 import type { ResolvedConfig } from './config.ts'
+import { DescriptorWatch } from './descriptor-watch.ts'
 import { Drain } from './drain.ts'
 import { giveBackMemory } from './memory/index.ts'
 import { collect, countEvents, PromMetrics, watchProcess } from './metrics/index.ts'
+import { readResources } from './resources.ts'
 
 export interface Parts {
   readonly config: ResolvedConfig
@@ -105,9 +107,12 @@ async function build(parts: Parts): Promise<Built> {
   resources.defer(() => stopping.abort())
   const metrics = new PromMetrics(log, hostClock)
   resources.defer(watchProcess(metrics, hostClock))
+  const descriptors = new DescriptorWatch({ max: readResources().maxOpenFiles, clock: hostClock, log })
+  descriptors.start()
+  resources.defer(() => descriptors.stop())
   const events = new EventBus(log)
   const addresses = new AnnouncedHosts({ advertise: config.advertise, log })
-  const base: Base = { ...parts, clock, hostClock, addresses, events, metrics, stopping: stopping.signal }
+  const base: Base = { ...parts, clock, hostClock, addresses, events, metrics, descriptors, stopping: stopping.signal }
   const cluster = await buildCluster(base)
   // The address of the data port, once it is bound: with port 0 nobody knows it before.
   let bound = config.dataListen

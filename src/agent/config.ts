@@ -1,5 +1,5 @@
-import { homedir, userInfo } from 'node:os'
-import { join } from 'node:path'
+import { homedir } from 'node:os'
+import { isAbsolute, join } from 'node:path'
 import { resolveLifetimes } from '../ca/index.ts'
 import { parseAdvertise } from '../cluster/index.ts'
 import type { AgentConfig, Lifetimes } from '../config/index.ts'
@@ -68,14 +68,31 @@ export function resolveConfig(config: AgentConfig, env: NodeJS.ProcessEnv = proc
 
 function defaultStateDir(env: NodeJS.ProcessEnv): string {
   if (env['WARREN_STATE_DIR'] !== undefined && env['WARREN_STATE_DIR'] !== '') return env['WARREN_STATE_DIR']
-  if (userInfo().uid === 0) return '/var/lib/warren'
-  return join(env['XDG_STATE_HOME'] ?? join(homedir(), '.local', 'state'), 'warren')
+  if (ownUid() === 0) return '/var/lib/warren'
+  return join(env['XDG_STATE_HOME'] ?? join(homeOf(env), '.local', 'state'), 'warren')
 }
 
 function defaultRuntimeDir(env: NodeJS.ProcessEnv): string {
-  const { uid } = userInfo()
+  const uid = ownUid()
   if (env['WARREN_RUNTIME_DIR'] !== undefined && env['WARREN_RUNTIME_DIR'] !== '') return env['WARREN_RUNTIME_DIR']
   if (uid === 0) return '/run/warren'
   const runtime = env['XDG_RUNTIME_DIR']
   return runtime !== undefined && runtime !== '' ? join(runtime, 'warren') : `/tmp/warren-${uid}`
+}
+
+function ownUid(): number {
+  return process.getuid?.() ?? 0
+}
+
+// A uid without an entry in the user database has none, as in many containers.
+function homeOf(env: NodeJS.ProcessEnv): string {
+  try {
+    const home = env['HOME'] ?? homedir()
+    if (isAbsolute(home)) return home
+  } catch {
+    // Named below, with what to do.
+  }
+  throw new WarrenError(ErrorCode.InvalidOption, `uid ${ownUid()} has no home directory for the state of the agent`, {
+    hint: 'Choose a directory with --state-dir or WARREN_STATE_DIR.'
+  })
 }

@@ -24,6 +24,7 @@ export class Member {
   /** When its process began, as `performance.now()`. */
   startedMs = 0
   #isExpectedToRun = false
+  #renewalsBefore = 0
   readonly #args: readonly string[]
   readonly #servers = new Map<Protocol, Pick<MeshServer, 'close'>>()
 
@@ -47,6 +48,8 @@ export class Member {
   }
 
   async kill(): Promise<void> {
+    // With the process its counters end.
+    this.#renewalsBefore = await this.renewals()
     this.#isExpectedToRun = false
     await this.agent.kill()
   }
@@ -67,13 +70,12 @@ export class Member {
     return own.sort((a, b) => Number(b.openedAtMs - a.openedAtMs))[0]?.carrier
   }
 
-  /** The sum of one counter. */
-  async counter(name: string): Promise<number> {
-    const text = await this.agent.cli('metrics')
-    return text
-      .split('\n')
-      .filter(line => line.startsWith(`${name}{`) || line.startsWith(`${name} `))
-      .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0)
+  /** Certificates that it has renewed, in all its lives. */
+  async renewals(): Promise<number> {
+    const lines = (await this.agent.cli('metrics')).split('\n')
+    return lines
+      .filter(line => line.startsWith('warren_renewals_total{') && line.includes('result="ok"'))
+      .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), this.#renewalsBefore)
   }
 
   sample(): Sample {

@@ -235,6 +235,9 @@ class Soak {
   async #reportOf(member: Member): Promise<AgentReport> {
     const growth = (key: keyof Sample): Growth | undefined => {
       const all = this.#points.get(`${member.name} ${key}`) ?? []
+      // A life that was too short to warm up says nothing.
+      const isShort = performance.now() - member.startedMs < (this.#options.minutes * MINUTE_MS) / 3
+      if (isShort && key !== 'diskBytes') return undefined
       // The disk outlives the process, memory and descriptors do not.
       return growthOf(key === 'diskBytes' ? all : all.filter(({ atMs }) => atMs >= member.startedMs))
     }
@@ -246,7 +249,7 @@ class Soak {
         descriptors: growth('descriptors'),
         diskBytes: growth('diskBytes')
       },
-      renewals: await member.counter('warren_renewals_total')
+      renewals: await member.renewals()
     }
   }
 

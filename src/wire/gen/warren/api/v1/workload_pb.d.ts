@@ -916,6 +916,27 @@ export declare type GetStatusResponse = Message<"warren.api.v1.GetStatusResponse
    * @generated from field: int64 clock_behind_ms = 28;
    */
   clockBehindMs: bigint;
+
+  /**
+   * Another process uses the identity of this host, as another host said in the last ten minutes: a clone, or a copy of its state.
+   *
+   * @generated from field: bool identity_in_use = 29;
+   */
+  identityInUse: boolean;
+
+  /**
+   * Other hosts whose identity more than one process uses, as seen here in the last ten minutes.
+   *
+   * @generated from field: repeated string duplicate_hosts = 30;
+   */
+  duplicateHosts: string[];
+
+  /**
+   * What is wrong with the file descriptors of the agent: almost none are left. Empty if nothing is.
+   *
+   * @generated from field: string descriptor_alarm = 33;
+   */
+  descriptorAlarm: string;
 };
 
 /**
