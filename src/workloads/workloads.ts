@@ -184,6 +184,7 @@ export class Workloads {
       process,
       target,
       check,
+      maxConnects: input.maxConnects === 0 ? undefined : input.maxConnects,
       protocols: target === undefined ? [] : [target.kind === 'unix' ? target.protocol : target.kind],
       whitelist,
       labels: input.labels,

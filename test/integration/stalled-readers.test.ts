@@ -4,7 +4,7 @@ import test from 'node:test'
 import { AgentClient, connect, listen } from '../../src/client/index.ts'
 import { scopeOf, startPair, type TestAgent, waitFor } from '../harness/index.ts'
 
-const FLOWS = 400
+const FLOWS = 300
 const BYTES = 1024 * 1024
 const MIB = 1024 * 1024
 /** For what a flow costs besides its bytes: its sockets, its stream, and garbage that is not collected yet. */
@@ -75,7 +75,7 @@ for (const carrier of ['direct', 'mesh'] as const) {
 
     for (const socket of [...sockets, ...accepted]) socket.destroy()
     await waitFor(
-      () => [a, b].every((agent, index) => agent.residentBytes() - (before[index] ?? 0) < 50 * MIB),
+      () => [a, b].every((agent, index) => agent.residentBytes() - (before[index] ?? 0) < 64 * MIB),
       'the memory to come back',
       120_000
     )

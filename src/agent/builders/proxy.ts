@@ -43,6 +43,7 @@ function proxyDeps({ base, cluster, ca, local }: ProxyParts): ProxyDeps {
       isAlive: registrationId => workloads.get(registrationId)?.process.isAlive() === true,
       svid: registrationId => svids.get(registrationId),
       target: registrationId => workloads.get(registrationId)?.target,
+      maxConnects: registrationId => workloads.get(registrationId)?.maxConnects,
       problemOf: registrationId => serverOf(workloads.get(registrationId)?.target)?.refusal,
       targetFailed: registrationId => health.suspect(registrationId),
       byPrefix: prefix => workloads.byPrefix(prefix)?.registrationId

@@ -169,7 +169,8 @@ function registerInput(request: apiPb.RegisterRequest): RegisterInput {
     ttlMs: request.ttlMs,
     ownerPid: request.ownerPid,
     application: request.application,
-    healthCheck: healthCheckName(request.healthCheck)
+    healthCheck: healthCheckName(request.healthCheck),
+    maxConnects: request.maxConnects
   }
 }
 

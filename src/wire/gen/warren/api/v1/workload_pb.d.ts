@@ -73,6 +73,14 @@ export declare type RegisterRequest = Message<"warren.api.v1.RegisterRequest"> &
    * @generated from field: warren.api.v1.HealthCheck health_check = 9;
    */
   healthCheck: HealthCheck;
+
+  /**
+   * Connections that may be opened to it in a second, and at once; further ones are refused with LIMIT_EXCEEDED. Zero: as many
+   * as the agent allows.
+   *
+   * @generated from field: uint32 max_connects = 10;
+   */
+  maxConnects: number;
 };
 
 /**
