@@ -27,6 +27,7 @@ const PLACES: Readonly<Partial<Record<LimitName, Place>>> = Object.freeze({
   registrations_per_uid: ['workloads', 'maxPerUid'],
   proxy_flows: ['proxy', 'flows'],
   proxy_flows_per_workload: ['proxy', 'flowsPerWorkload'],
+  proxy_connects_per_workload: ['proxy', 'connectsPerWorkload'],
   proxy_waiting_bytes: ['proxy', 'waitingBytes'],
   proxy_waiting_bytes_per_workload: ['proxy', 'waitingBytesPerWorkload'],
   proxy_waiting_bytes_per_session: ['proxy', 'waitingBytesPerSession'],

@@ -49,6 +49,8 @@ export interface LocalWorkloads {
   /** Rejects with INVALID_SOURCE when there is no such registration. */
   readonly svid: (registrationId: string) => Promise<TlsCredentials>
   readonly target: (registrationId: string) => Target | undefined
+  /** Connections that may be opened to it in a second, if it has a bound of its own. */
+  readonly maxConnects?: (registrationId: string) => number | undefined
   /** Why a registration fails, if that is known: one clause that other hosts may read. */
   readonly problemOf?: (registrationId: string) => string | undefined
   /** The user of a registration, who may ask how its connections ended. */

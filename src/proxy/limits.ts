@@ -11,6 +11,8 @@ export interface ProxyLimits {
    * 100_000
    */
   readonly datagramsPerSecond: number
+  /** Connections of TCP and UDP that others may open to one registration of this host in a second. @default 10_000 */
+  readonly connectsPerWorkload: number
   /** Bytes of all flows that wait in this agent for readers that stand still. @default 268_435_456 */
   readonly waitingBytes: number
   /** The same, of the flows of one registration of this host. @default 67_108_864 */
@@ -46,6 +48,7 @@ export const DEFAULT_LIMITS: ProxyLimits = Object.freeze({
   flows: 20_000,
   flowsPerWorkload: 8_192,
   datagramsPerSecond: 100_000,
+  connectsPerWorkload: 10_000,
   waitingBytes: 256 * 1024 * 1024,
   waitingBytesPerWorkload: 64 * 1024 * 1024,
   waitingBytesPerSession: 32 * 1024 * 1024,

@@ -150,7 +150,7 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
   const liveness = new Liveness(clock.monotonicMs)
   const packets = new PacketPort(log)
   const fastPath = new FastPathBudget(limits.fastPathConnections, deps.metrics ?? silentMetrics)
-  const admission = new Admission(deps, flows, limits.preconnectedTargets)
+  const admission = new Admission(deps, flows, limits)
   const all = carriers(deps)
   const pool = new SessionPool({
     deps,

@@ -25,6 +25,8 @@ export interface RegisterInput {
     | undefined
   /** How the agent checks the target: `auto`, `off`, or the name of a checker. @default auto */
   readonly healthCheck?: string
+  /** Connections that may be opened to it in a second. Zero: as many as the agent allows. @default 0 */
+  readonly maxConnects?: number
   readonly whitelist: readonly string[]
   readonly labels: Readonly<Record<string, string>>
   readonly ttlMs: number

@@ -25,6 +25,8 @@ export interface Workload extends LocalUser, Omit<LocalRecord, 'health'> {
   readonly target: Target | undefined
   /** How the agent checks the target, if it does. */
   readonly check: Checker | undefined
+  /** Connections that may be opened to it in a second; undefined: as many as the agent allows. */
+  readonly maxConnects: number | undefined
   /** SHA-256 of the session token; the token itself is not kept. */
   readonly tokenHash: string
   /** Directory made for its listening socket, removed at its end. */

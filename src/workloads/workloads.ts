@@ -185,6 +185,7 @@ export class Workloads {
       forUser: input.forUser ?? false,
       target,
       check,
+      maxConnects: input.maxConnects === 0 ? undefined : input.maxConnects,
       protocols: target === undefined ? [] : [target.kind === 'unix' ? target.protocol : target.kind],
       whitelist,
       labels: input.labels,

@@ -93,6 +93,7 @@ const VALUES: Record<LimitName, number> = {
   proxy_flows_per_workload: PROXY.flowsPerWorkload,
   // The other agent grants as many streams as one of its workloads may have flows.
   proxy_flows_per_session: PROXY.flowsPerWorkload,
+  proxy_connects_per_workload: PROXY.connectsPerWorkload,
   proxy_waiting_bytes: PROXY.waitingBytes,
   proxy_waiting_bytes_per_workload: PROXY.waitingBytesPerWorkload,
   proxy_waiting_bytes_per_session: PROXY.waitingBytesPerSession,

@@ -184,7 +184,8 @@ function registerInput(request: apiPb.RegisterRequest): RegisterInput {
     ownerPid: request.ownerPid,
     forUser: request.forUser,
     application: request.application,
-    healthCheck: healthCheckName(request.healthCheck)
+    healthCheck: healthCheckName(request.healthCheck),
+    maxConnects: request.maxConnects
   }
 }
 

@@ -5,6 +5,7 @@ import { type apiPb, healthCheckOf } from '../../wire/index.ts'
 import { contextOf } from '../context.ts'
 import { healthCheckOption, noHealthCheckOption } from '../options/health-check.ts'
 import { collect, parseLabels, parseWait, replicationText, waitOption } from '../options/index.ts'
+import { maxConnectsOption } from '../options/max-connects.ts'
 import { serverUserAlone } from '../options/server-user.ts'
 import { fields, printJson } from '../output/index.ts'
 
@@ -23,6 +24,7 @@ interface RegisterOptions {
   readonly serverUser?: string
   readonly proxyProtocol?: true
   readonly healthCheck?: string | false
+  readonly maxConnects?: number
 }
 
 const MIN_TTL_MS = 1_000
@@ -47,6 +49,7 @@ export function addRegister(program: Command): void {
     .option('--proxy-protocol', 'begin each connection with a PROXY protocol v2 header; not with --udp')
     .addOption(healthCheckOption())
     .addOption(noHealthCheckOption())
+    .addOption(maxConnectsOption())
     .addOption(waitOption())
     .action(async (address: string, options: RegisterOptions, command: Command) => {
       const request = requestOf(address, options)
@@ -74,7 +77,8 @@ function requestOf(address: string, options: RegisterOptions): MessageInitShape<
     // Without a process, this command registers for programs that it does not know.
     forUser: options.pid === undefined || options.forUser === true,
     application: options.application ?? '',
-    healthCheck: healthCheckOf(options.healthCheck ?? 'auto')
+    healthCheck: healthCheckOf(options.healthCheck ?? 'auto'),
+    maxConnects: options.maxConnects ?? 0
   }
 }
 

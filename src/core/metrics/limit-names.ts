@@ -64,6 +64,7 @@ export const LIMIT_NAMES = [
   'proxy_flows',
   'proxy_flows_per_workload',
   'proxy_flows_per_session',
+  'proxy_connects_per_workload',
   'proxy_waiting_bytes',
   'proxy_waiting_bytes_per_workload',
   'proxy_waiting_bytes_per_session',

@@ -81,6 +81,14 @@ export declare type RegisterRequest = Message<"warren.api.v1.RegisterRequest"> &
    * @generated from field: bool for_user = 10;
    */
   forUser: boolean;
+
+  /**
+   * Connections that may be opened to it in a second, and at once; further ones are refused with LIMIT_EXCEEDED. Zero: as many
+   * as the agent allows.
+   *
+   * @generated from field: uint32 max_connects = 11;
+   */
+  maxConnects: number;
 };
 
 /**
