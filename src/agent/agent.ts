@@ -6,6 +6,7 @@ import {
   ErrorCode,
   type HostPort,
   type Logger,
+  requireTlsGroups,
   stderrLines,
   systemClock,
   WarrenError
@@ -47,7 +48,7 @@ export interface RunningAgent {
  *
  * Founds or joins a trust domain first if the configuration asks for it and the host is no member yet. Rejects with a
  * WarrenError, after it has undone its changes. UNSUPPORTED if this version of Node, or of a library, has changed inside so
- * that the agent cannot work.
+ * that the agent cannot work, or if its TLS lacks the group that all agents use.
  *
  * The umask, the flags of V8 and the listeners of signals stay as the program has them: files of the agent have their mode
  * with any umask. A program that does nothing else may call `tuneProcess` before.
@@ -80,6 +81,7 @@ async function start(
   log: Logger
 ): Promise<Omit<RunningAgent, 'stop' | 'runtimeDir' | 'log'>> {
   checkNodeInternals(log)
+  requireTlsGroups()
   requireResources(readResources(), log)
   requireWay(config)
   const { listenDir, release } = await openRuntimeDir(config.runtimeDir)

@@ -20,6 +20,7 @@ export async function register(address: string, options: RegisterOptions = {}): 
 
 function requestOf(address: string, options: RegisterOptions): MessageInitShape<typeof apiPb.RegisterRequestSchema> {
   const { target, whitelist = [], labels = {}, wait = 'all', ownerPid = 0, application = '' } = options
+  const { forUser = false } = options
   const { healthCheck = true } = options
   const request = {
     address,
@@ -27,6 +28,7 @@ function requestOf(address: string, options: RegisterOptions): MessageInitShape<
     labels: { ...labels },
     wait: WAITS[wait],
     ownerPid,
+    forUser,
     application,
     healthCheck: healthCheckOf(healthCheck)
   }

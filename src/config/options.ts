@@ -1,4 +1,4 @@
-import { type HostPort, parseDuration, parseHostPort } from '../core/index.ts'
+import { ErrorCode, type HostPort, parseDuration, parseHostPort, WarrenError } from '../core/index.ts'
 
 export const LOG_LEVELS = ['error', 'warn', 'info', 'debug', 'silent'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
@@ -116,8 +116,15 @@ export const UP_OPTIONS = Object.freeze({
 
 export type UpOptionName = keyof typeof UP_OPTIONS
 
+/** IPv6 link-local, fe80::/10, with or without a zone. */
+const LINK_LOCAL = /^fe[89ab][0-9a-f]:/i
+
 function listenerOf(text: string, option: string): HostPort {
-  return parseHostPort(text, { option, defaultHost: '' })
+  const at = parseHostPort(text, { option, defaultHost: '' })
+  if (!LINK_LOCAL.test(at.host)) return at
+  throw new WarrenError(ErrorCode.InvalidArgument, `${option} "${text.slice(0, 80)}" is an address of one link`, {
+    hint: 'Other hosts cannot use it. Listen at [::], or at another address of this host.'
+  })
 }
 
 function lifetime(key: keyof Lifetimes, help: string): UpOption {

@@ -61,6 +61,7 @@ export { CLOCK_SKEW_MS, MonotoneClock } from './monotone-clock.ts'
 export {
   formatHostPort,
   type HostPort,
+  isLoopback,
   MAX_SOCKET_PATH_BYTES,
   networkOf,
   type Protocol,
@@ -74,4 +75,6 @@ export { loadResetOnClose, type ResetOnClose } from './reset-on-close.ts'
 export { raceAbort, sleep, within } from './signals.ts'
 export { stderrLines } from './stderr.ts'
 export { detach, type LoopOptions, loop } from './task.ts'
+export { requireTlsGroups, TLS_GROUPS } from './tls-groups.ts'
 export { atEndOfTurn } from './turn.ts'
+export { packageVersion } from './version.ts'

@@ -13,7 +13,8 @@ export interface HostPort {
 /** Longest path of a unix socket, bytes: sun_path (108 on Linux, 104 on the BSDs) without its terminating zero. */
 export const MAX_SOCKET_PATH_BYTES: number = process.platform === 'linux' ? 107 : 103
 
-const HOST_PORT = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]/\s]*)):(\d{1,5})$/
+// An IPv6 address that is valid on one link only has the zone of its interface: [fe80::1%eth0].
+const HOST_PORT = /^(?:\[([0-9a-fA-F:.]+(?:%[\w.-]+)?)\]|([^:[\]/\s]*)):(\d{1,5})$/
 
 export interface ParseHostPortOptions {
   /** Option that the text was given for; begins the error. @default none */
@@ -43,6 +44,11 @@ const MAPPED = /^::ffff:(?=\d+\.)/i
 /** The usual text of an address that a socket of both families has or sees: 192.0.2.1 for ::ffff:192.0.2.1. */
 export function withoutMapping(address: string): string {
   return address.replace(MAPPED, '')
+}
+
+/** Whether a host is an address or the name of the machine itself, which no other machine reaches. */
+export function isLoopback(host: string): boolean {
+  return host === '::1' || host.toLowerCase() === 'localhost' || (isIP(host) === 4 && host.startsWith('127.'))
 }
 
 /** `host:port`, with brackets around an IPv6 address. */

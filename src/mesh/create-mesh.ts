@@ -1,8 +1,6 @@
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { silentMetrics } from '../core/index.ts'
-import { AdmissionLog } from './admission/admission-log.ts'
-import { Sessions } from './admission/session.ts'
-import { Strangers } from './admission/strangers.ts'
+import { AdmissionLog, Duplicates, Sessions, Strangers } from './admission/index.ts'
 import { Connections, DataStreams, PeerStreams } from './connections/index.ts'
 import { dial, parsePeerAddress, Redialer, reach } from './dialing/index.ts'
 import { Gossip } from './gossip/gossip.ts'
@@ -30,6 +28,7 @@ export async function createMesh(options: MeshOptions): Promise<Mesh> {
   const sessions = new Sessions(peer)
   const pinger = new Pinger()
   const staged = new StagedSockets()
+  const duplicates = new Duplicates(clock, log)
   const paced = new PacedRegistrar({
     onFull: ({ remotePeer }) =>
       metrics.hit('mesh_gossip_waiting_bytes', { peer: peerKeyFromId(remotePeer), limit: MAX_GOSSIP_WAITING_BYTES }),
@@ -45,6 +44,7 @@ export async function createMesh(options: MeshOptions): Promise<Mesh> {
       onRefused,
       sessions,
       strangers: new Strangers(metrics),
+      duplicates,
       refusals: new AdmissionLog(log, clock),
       log
     },
@@ -53,7 +53,8 @@ export async function createMesh(options: MeshOptions): Promise<Mesh> {
       mdns: options.mdns,
       bootstrap: seeds.flatMap(seed => (seed.peer === undefined ? [] : [`${seed.address}/p2p/${seed.peer}`])),
       onSeed: found => redialer?.hint(found, 'seed'),
-      onHint: found => redialer?.hint(found, 'hint')
+      onHint: found => redialer?.hint(found, 'hint'),
+      log
     },
     pinger,
     staged,
@@ -86,7 +87,7 @@ export async function createMesh(options: MeshOptions): Promise<Mesh> {
     clock
   })
   const gossip = new Gossip(node.services.pubsub, trustDomain, { paced, log, clock, metrics })
-  const services = { peerStreams, streams, relay, requests, gossip, pinger }
+  const services = { duplicates, peerStreams, streams, relay, requests, gossip, pinger }
   return new Libp2pMesh({ peer, node, sessions, connections, redialer, ...services, stopping, options })
 }
 

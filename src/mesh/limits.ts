@@ -119,6 +119,8 @@ export const HEAD_START_MS = 400
 /** A connection without data for this long is checked; how often to look for such connections. */
 export const SILENCE_MS = 10_000
 export const SILENCE_CHECK_MS = 5_000
+/** A connection that received something less than this ago is in use: a silent one has been asked since. */
+export const LIVELY_MS = SILENCE_MS + SILENCE_CHECK_MS
 /** Time to answer. A host may be stopped, or be without processor time, for some seconds. */
 export const SILENCE_TIMEOUT_MS = 15_000
 /** The same for a connection whose address on this host is gone. It may come back in this time. */

@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream'
 import { detach, ErrorCode, WarrenError, within } from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
-import type { Sessions } from './admission/session.ts'
+import type { Duplicates, Sessions } from './admission/index.ts'
 import {
   type Connections,
   closeIfSilent,
@@ -20,6 +20,7 @@ import { DATA, RELAY, RELAYED, REQUESTS } from './protocols.ts'
 import type { RelayService } from './relay/index.ts'
 import type { RequestService } from './requests/request-service.ts'
 import type {
+  DuplicateHosts,
   GossipHandler,
   HandleOptions,
   Mesh,
@@ -37,6 +38,7 @@ export interface MeshParts {
   readonly peer: PeerKey
   readonly node: MeshNode
   readonly sessions: Sessions
+  readonly duplicates: Duplicates
   readonly connections: Connections
   readonly redialer: Redialer
   readonly streams: DataStreams
@@ -116,6 +118,10 @@ export class Libp2pMesh implements Mesh {
       (stream, { remotePeer }) => relay.accept(new StreamDuplex(stream), peerKeyFromId(remotePeer)),
       RELAYED.limits
     )
+  }
+
+  duplicates(): DuplicateHosts {
+    return this.#parts.duplicates.list()
   }
 
   publish(topic: MeshTopic, bytes: Uint8Array): Promise<number> {
@@ -207,8 +213,9 @@ export class Libp2pMesh implements Mesh {
   }
 
   networkChanged(gone: readonly string[]): void {
-    const { sessions, pinger, redialer, stopping, options } = this.#parts
+    const { node, sessions, pinger, redialer, stopping, options } = this.#parts
     redialer.hurry()
+    node.services.discovery.refresh()
     const deps = { pinger, log: options.log, signal: stopping.signal }
     for (const session of sessions.open()) {
       const local = localAddressOf(session.raw)

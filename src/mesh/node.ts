@@ -10,9 +10,9 @@ import { yamux } from '@libp2p/yamux'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 import type { Logger } from '../core/index.ts'
-import { type AdmissionDeps, AdmissionEncrypter } from './admission/encrypter.ts'
+import { type AdmissionDeps, AdmissionEncrypter } from './admission/index.ts'
 import { silenceCheck } from './connections/index.ts'
-import { advertised, type DiscoveryOptions, discovery, listenAddress } from './dialing/index.ts'
+import { advertised, type Discovery, type DiscoveryOptions, discovery, listenAddress } from './dialing/index.ts'
 import { gossipRepair } from './gossip/gossip-repair.ts'
 import { gossipService } from './gossip/gossip-service.ts'
 import type { PacedRegistrar } from './gossip/paced-registrar.ts'
@@ -34,7 +34,7 @@ import {
 } from './limits.ts'
 import type { MeshOptions } from './types.ts'
 
-export type MeshNode = Libp2p<{ pubsub: GossipSub; identify: Identify; ping: Ping }>
+export type MeshNode = Libp2p<{ pubsub: GossipSub; identify: Identify; ping: Ping; discovery: Discovery }>
 
 const MAX_ACCEPTED_PENDING = 3 * MAX_PENDING_CONNECTIONS
 

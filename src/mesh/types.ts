@@ -92,6 +92,14 @@ export interface HandleOptions {
   readonly maxResponseBytes: number
 }
 
+/** The identities that more than one process uses, as far as this host has noticed in the last ten minutes. */
+export interface DuplicateHosts {
+  /** That of this host. */
+  readonly own: boolean
+  /** Names of the other hosts. */
+  readonly machines: readonly string[]
+}
+
 /**
  * The hosts of one trust domain, connected. A host that `verify` did not accept never appears in any of these methods: it
  * is refused before the first protocol runs.
@@ -138,6 +146,8 @@ export interface Mesh {
   /** Sets the handler of streams that peers open. The handler owns them from then on. */
   onStream(handler: StreamHandler): void
   connected(): PeerKey[]
+  /** The hosts whose identity more than one process uses: they take each other's place all the time. */
+  duplicates(): DuplicateHosts
   /** Streams between two other members that this host joins. */
   relayed(): number
   isConnected(peer: PeerKey): boolean

@@ -182,6 +182,7 @@ export class Workloads {
       gid: caller.gid,
       facts,
       process,
+      forUser: input.forUser ?? false,
       target,
       check,
       protocols: target === undefined ? [] : [target.kind === 'unix' ? target.protocol : target.kind],

@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { asRoot, createHosts, localCall, scopeOf, startPair, type TestAgent, waitFor } from '../harness/index.ts'
+import {
+  asRoot,
+  createHosts,
+  type Host,
+  localCall,
+  scopeOf,
+  startPair,
+  type TestAgent,
+  waitFor
+} from '../harness/index.ts'
 
 const SITE = 'dev.web.site.default'
 
@@ -41,3 +50,29 @@ test('a host whose address changes is found at its new one, and its flows are di
 async function explained(agent: TestAgent): Promise<string> {
   return (await agent.attempt(['explain', 'dev.user.root.default', SITE])).stdout
 }
+
+/** Makes the name mean this address on a host, from now on. */
+function name(host: Host, address: string): void {
+  const write = `echo "127.0.0.1 localhost\n${address} alpha.test" > /run/hosts`
+  const mount = 'grep -q " /etc/hosts " /proc/mounts || mount --bind /run/hosts /etc/hosts'
+  host.run('/bin/sh', '-ec', `${write}; ${mount}`)
+}
+
+test('a name in --bootstrap whose address changes is resolved again while the agent runs', asRoot, async t => {
+  const scope = scopeOf(t)
+  const hosts = await createHosts(scope, 'a', 'b')
+  const [host, other] = hosts
+  const [a, b] = await startPair(scope, { hosts, args: ['--no-mdns'] })
+  await b.stop()
+  host.run('ip', 'addr', 'del', `${host.ip}/24`, 'dev', 'eth0')
+  host.run('ip', 'addr', 'add', '10.77.0.51/24', 'dev', 'eth0')
+  // Nobody finds b, which has to find a.
+  other.run('nft', 'add table inet cut; add chain inet cut in { type filter hook input priority 0; }')
+  other.run('nft', 'add rule inet cut in tcp flags & (syn | ack) == syn iif eth0 drop')
+  name(other, '10.77.0.99')
+  const { peerId } = await a.status()
+  await b.start(['--no-mdns', '--bootstrap', `/dns/alpha.test/tcp/7460/p2p/${peerId}`])
+  await b.program.says(/"seed cannot be reached"/, 'stderr')
+  name(other, '10.77.0.51')
+  await b.sees(1)
+})

@@ -23,13 +23,12 @@ import {
   type Readiness,
   type Route
 } from '../../cluster/index.ts'
-import { anyChange, ErrorCode, formatHostPort, type Protocol, WarrenError } from '../../core/index.ts'
+import { anyChange, ErrorCode, formatHostPort, type Protocol, packageVersion, WarrenError } from '../../core/index.ts'
 import { type Address, keySha256Of, type PeerKey, parseCertificate } from '../../identity/index.ts'
 import type { DataPlane, SessionAlarm } from '../../proxy/index.ts'
 import { type OwnerView, owners } from '../../registry/index.ts'
 import { serverOf, type Target } from '../../workloads/index.ts'
 import type { Drain } from '../drain.ts'
-import { packageVersion } from '../version.ts'
 import type { Base } from './base.ts'
 import type { Ca } from './ca.ts'
 import type { Cluster } from './cluster.ts'
@@ -136,6 +135,8 @@ function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: Ad
         services: routing.matching().filter(route => route.protocols.length > 0).length,
         policyVersion: policy.version,
         policyLost: policy.isLost,
+        identityInUse: mesh.duplicates().own,
+        duplicateHosts: mesh.duplicates().machines.slice(0, MAX_ALARMS),
         clockBehindMs: BigInt(clockKeeper.clock.behindMs),
         descriptorAlarm: base.descriptors.alarm,
         sessions: proxy.sessions(),

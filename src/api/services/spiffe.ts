@@ -29,8 +29,8 @@ const MAX_WAIT_MS = 3_600_000
 const MAX_STATES = 16
 
 /**
- * The handlers of spiffe.sock: each process receives the identities that are registered for it, or, if it registered none itself,
- * those of its user. Processes of one user are not kept apart (see docs/concepts.md).
+ * The handlers of spiffe.sock: each process receives the identities that are registered for it, or, if there are none, those that are
+ * registered for its user. The rest of its user's are for the processes that registered them (see docs/concepts.md).
  */
 export function spiffeHandlers(deps: SpiffeDeps): SpiffeHandlers {
   const { trustDomain, svids, roots, changed, nowMs } = deps
@@ -40,30 +40,30 @@ export function spiffeHandlers(deps: SpiffeDeps): SpiffeHandlers {
   const bundle = (): Buffer => Buffer.concat(roots())
   const jwtBundle = (): Buffer => Buffer.from(JSON.stringify(keySet(deps.jwtHosts())))
 
-  const identities = (caller: Pick<Caller, keyof LocalUser | 'pid'>): readonly Workload[] => {
+  const identities = (caller: Pick<Caller, keyof LocalUser | 'pid'>): Workload[] => {
     const ofUser = deps.registrations().filter(workload => sameUser(workload, caller))
-    const own = ofUser.filter(({ process }) => process.pid === caller.pid)
-    const found = own.length > 0 ? own : ofUser
-    if (found.length > 0) return found
+    const own = ofUser.filter(({ forUser, process }) => !forUser && process.pid === caller.pid)
+    const found = own.length > 0 ? own : ofUser.filter(({ forUser }) => forUser)
+    if (found.length > 0) return oneOfEach(found)
     throw new WarrenError(ErrorCode.PermissionDenied, 'no identity is registered for this process or its user', {
-      hint: 'Register it, for instance with `warren register`.'
+      hint: 'Register it: `warren register ADDRESS` is for all programs of your user, with `--pid PID` for one.'
     })
   }
 
   return {
     async *fetchX509SVID(_request, caller, signal) {
       yield* states(caller, signal, changed, nowMs, async () => {
-        const issued: Array<readonly [spiffeId: string, svid: Svid]> = []
+        const issued: Issued[] = []
         // One after the other, so that nobody waits for all that another one asked for.
-        for (const { spiffeId, registrationId } of identities(caller)) {
-          issued.push([spiffeId, await svids.get(registrationId)])
+        for (const workload of identities(caller)) {
+          issued.push({ workload, svid: await svids.get(workload.registrationId) })
         }
         const bundled = bundle()
-        const key = digest([...issued.flatMap(([, { chainDer }]) => chainDer.slice(0, 1)), bundled])
+        const key = digest([...issued.flatMap(({ svid }) => svid.chainDer.slice(0, 1)), bundled])
         return {
           message: () => made.getOrMake(key, () => caller.share.timed(() => x509State(issued, bundled))),
           key,
-          renewAtMs: Math.min(...issued.map(([, svid]) => renewAt(svid)))
+          renewAtMs: Math.min(...issued.map(({ svid }) => renewAt(svid)))
         }
       })
     },
@@ -82,11 +82,11 @@ export function spiffeHandlers(deps: SpiffeDeps): SpiffeHandlers {
       if (wanted.length === 0) {
         throw new WarrenError(ErrorCode.PermissionDenied, `${spiffeId.slice(0, 300)} is not registered for this caller`)
       }
-      const names = [...new Set(wanted.map(one => one.spiffeId))]
       const signed: Array<{ spiffeId: string; svid: string; hint: string }> = []
-      for (const name of names) {
+      for (const workload of wanted) {
         if (signed.length > 0) await caller.share.turn(signal)
-        signed.push({ spiffeId: name, svid: await deps.jwt(name, audience), hint: '' })
+        const { spiffeId: id } = workload
+        signed.push({ spiffeId: id, svid: await deps.jwt(id, audience), hint: hintOf(workload) })
       }
       return { svids: signed }
     },
@@ -162,16 +162,34 @@ function digest(parts: readonly Uint8Array[]): string {
   return hash.digest('base64')
 }
 
-function x509State(issued: ReadonlyArray<readonly [spiffeId: string, svid: Svid]>, bundle: Uint8Array) {
-  return { svids: issued.map(([spiffeId, svid]) => x509Svid(spiffeId, svid, bundle)), crl: [], federatedBundles: {} }
+interface Issued {
+  readonly workload: Workload
+  readonly svid: Svid
 }
 
-function x509Svid(spiffeId: string, { chainDer, key }: Svid, bundle: Uint8Array) {
+function x509State(issued: readonly Issued[], bundle: Uint8Array) {
+  return { svids: issued.map(one => x509Svid(one, bundle)), crl: [], federatedBundles: {} }
+}
+
+function x509Svid({ workload, svid }: Issued, bundle: Uint8Array) {
   return {
-    spiffeId,
-    x509Svid: Buffer.concat(chainDer),
-    x509SvidKey: key.export({ format: 'der', type: 'pkcs8' }),
+    spiffeId: workload.spiffeId,
+    x509Svid: Buffer.concat(svid.chainDer),
+    x509SvidKey: svid.key.export({ format: 'der', type: 'pkcs8' }),
     bundle,
-    hint: ''
+    hint: hintOf(workload)
   }
+}
+
+/** One registration for each ID, the oldest, in the order of the IDs: the first is what clients take that do not choose. */
+function oneOfEach(workloads: readonly Workload[]): Workload[] {
+  const byId = new Map<string, Workload>()
+  for (const workload of workloads) if (!byId.has(workload.spiffeId)) byId.set(workload.spiffeId, workload)
+  return [...byId.values()].sort((a, b) => (a.spiffeId < b.spiffeId ? -1 : 1))
+}
+
+/** The address without the machine: the same for each instance, so that a program can choose by it on every host. */
+function hintOf({ address }: Workload): string {
+  const { scope, appGroup, appIdentity, resourceGroup } = address
+  return [scope, appGroup, appIdentity, resourceGroup].join('.')
 }

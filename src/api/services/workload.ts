@@ -182,6 +182,7 @@ function registerInput(request: apiPb.RegisterRequest): RegisterInput {
     labels: request.labels,
     ttlMs: request.ttlMs,
     ownerPid: request.ownerPid,
+    forUser: request.forUser,
     application: request.application,
     healthCheck: healthCheckName(request.healthCheck)
   }

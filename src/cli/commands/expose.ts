@@ -57,6 +57,8 @@ export function addExpose(program: Command): void {
         labels: parseLabels(options.label ?? []),
         healthCheck: options.healthCheck ?? 'auto',
         application: 'warren expose',
+        // The server is a program of its own, which this command cannot name.
+        forUser: true,
         signal: ending.signal,
         log: cliLogger(say),
         onProblem: (registration: Registration) => sayProblem(registration, say)

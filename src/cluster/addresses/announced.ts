@@ -1,5 +1,5 @@
 import { networkInterfaces } from 'node:os'
-import type { Logger } from '../../core/index.ts'
+import { isLoopback, type Logger } from '../../core/index.ts'
 import { DEFAULT_LIMITS } from '../../registry/index.ts'
 import { type Choice, chooseHosts, type Interfaces } from './reachable.ts'
 
@@ -23,6 +23,8 @@ export class AnnouncedHosts {
   readonly #deps: AnnouncedHostsDeps
   /** By the address that a listener is bound to; there are two listeners. */
   readonly #last = new Map<string, Choice>()
+  /** The listeners that no other host can reach. */
+  readonly #hidden = new Set<string>()
 
   constructor(deps: AnnouncedHostsDeps) {
     this.#deps = deps
@@ -43,7 +45,21 @@ export class AnnouncedHosts {
         log.warn('addresses left out', { address: bound, count: leftOut.length, limit, addresses })
       else log.info('all addresses are announced again', { address: bound, count: hosts.length })
     }
+    this.#noteReachable(bound, hosts)
     return hosts
+  }
+
+  #noteReachable(bound: string, hosts: readonly string[]): void {
+    const { log } = this.#deps
+    const isHidden = hosts.every(isLoopback)
+    if (isHidden === this.#hidden.has(bound)) return
+    if (isHidden) {
+      this.#hidden.add(bound)
+      log.warn('no other host can reach this one: only loopback addresses are announced', { address: bound })
+    } else {
+      this.#hidden.delete(bound)
+      log.info('addresses that other hosts can reach are announced', { address: bound, addresses: hosts })
+    }
   }
 
   /** Addresses of this host that there was no room to announce. */

@@ -127,6 +127,12 @@ export class Sessions {
     )
   }
 
+  /** Whether there is a connection to the same host that is in use and received something less than `ms` ago. */
+  hasLively(session: Session, ms: number): boolean {
+    const sinceMs = performance.now() - ms
+    return this.#others(session).some(({ state, heardMs }) => state.name === 'open' && heardMs > sinceMs)
+  }
+
   /** Whether there is another connection to the same host, so that the host is not lost with this one. */
   isSpare(session: Session): boolean {
     return this.#others(session).length > 0

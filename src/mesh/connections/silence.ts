@@ -1,6 +1,6 @@
 import type { Startable } from '@libp2p/interface'
 import { detach, type Logger, loop, within } from '../../core/index.ts'
-import type { OpenSession, Sessions } from '../admission/session.ts'
+import type { OpenSession, Sessions } from '../admission/index.ts'
 import type { Pinger } from '../libp2p-shims/index.ts'
 import { SILENCE_CHECK_MS, SILENCE_MS, SILENCE_TIMEOUT_MS } from '../limits.ts'
 

@@ -39,13 +39,11 @@ export async function exposeUnixDatagrams(
         }
       )
     })
-    registered
-      .closed()
-      .then(remove, remove)
-      .then(
-        () => drops.flush(),
-        () => {}
-      )
+    const over = (): void => {
+      remove()
+      drops.flush()
+    }
+    registered.closed().then(over, over)
     return registered
   } catch (err) {
     remove()

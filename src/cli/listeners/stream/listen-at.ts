@@ -106,6 +106,12 @@ export async function bindAt(socket: UdpSocket, at: HostPort): Promise<string> {
   return formatHostPort({ host, port })
 }
 
+/** Whether a failure to listen is that this machine lacks the family of the address. */
+export function isWithoutFamily(err: unknown): boolean {
+  const code = err instanceof Error ? systemCode(err.cause) : undefined
+  return code === 'EADDRNOTAVAIL' || code === 'EAFNOSUPPORT'
+}
+
 function failure(endpoint: Endpoint, cause: unknown): WarrenError {
   const code = systemCode(cause)
   const name = endpoint.kind === 'unix' ? endpoint.path : formatHostPort(endpoint)

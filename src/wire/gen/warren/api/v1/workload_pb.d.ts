@@ -73,6 +73,14 @@ export declare type RegisterRequest = Message<"warren.api.v1.RegisterRequest"> &
    * @generated from field: warren.api.v1.HealthCheck health_check = 9;
    */
   healthCheck: HealthCheck;
+
+  /**
+   * spiffe.sock gives the identity to each process of the caller's user that has none of its own, and not only to the
+   * process of the registration.
+   *
+   * @generated from field: bool for_user = 10;
+   */
+  forUser: boolean;
 };
 
 /**
@@ -908,6 +916,20 @@ export declare type GetStatusResponse = Message<"warren.api.v1.GetStatusResponse
    * @generated from field: int64 clock_behind_ms = 28;
    */
   clockBehindMs: bigint;
+
+  /**
+   * Another process uses the identity of this host, as another host said in the last ten minutes: a clone, or a copy of its state.
+   *
+   * @generated from field: bool identity_in_use = 29;
+   */
+  identityInUse: boolean;
+
+  /**
+   * Other hosts whose identity more than one process uses, as seen here in the last ten minutes.
+   *
+   * @generated from field: repeated string duplicate_hosts = 30;
+   */
+  duplicateHosts: string[];
 
   /**
    * What is wrong with the file descriptors of the agent: almost none are left. Empty if nothing is.
