@@ -35,6 +35,7 @@ export async function bindUdp(at: HostPort, onFailure: (err: unknown) => void): 
       for (const one of both) one.onDatagram(listener)
     },
     send: (payload, to) => (to.includes(':') ? six : four).send(payload, to),
+    lost: () => four.lost() + six.lost(),
     close: () => {
       for (const one of both) one.close()
     }
