@@ -58,7 +58,7 @@ const LONG_MINUTES = 10
  */
 function maxGrowth(minutes: number): Readonly<Record<keyof Sample, number>> {
   const isLong = minutes >= LONG_MINUTES
-  return { residentBytes: (isLong ? 32 : 96) * MIB, descriptors: isLong ? 16 : 32, diskBytes: (isLong ? 4 : 8) * MIB }
+  return { residentBytes: (isLong ? 32 : 160) * MIB, descriptors: isLong ? 16 : 32, diskBytes: (isLong ? 4 : 8) * MIB }
 }
 
 const KEYS: ReadonlyArray<keyof Sample> = ['residentBytes', 'descriptors', 'diskBytes']
