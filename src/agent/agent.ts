@@ -6,15 +6,18 @@ import {
   ErrorCode,
   type HostPort,
   type Logger,
+  requireTlsGroups,
   stderrLines,
   systemClock,
   WarrenError
 } from '../core/index.ts'
 import { DATABASE, openDatabase, requireDatabaseFile, requireFiles, Store, Vault } from '../state/index.ts'
+import { withListeners } from './any-host.ts'
 import { assemble } from './assemble.ts'
 import { ClockKeeper } from './clock-keeper.ts'
 import { type ResolvedConfig, resolveConfig } from './config.ts'
 import { createLogger } from './logger.ts'
+import { readResources, requireResources } from './resources.ts'
 import { openRuntimeDir } from './runtime-dir.ts'
 
 /** How long the last log lines wait for a reader that takes none, in milliseconds. */
@@ -45,13 +48,13 @@ export interface RunningAgent {
  *
  * Founds or joins a trust domain first if the configuration asks for it and the host is no member yet. Rejects with a
  * WarrenError, after it has undone its changes. UNSUPPORTED if this version of Node, or of a library, has changed inside so
- * that the agent cannot work.
+ * that the agent cannot work, or if its TLS lacks the group that all agents use.
  *
  * The umask, the flags of V8 and the listeners of signals stay as the program has them: files of the agent have their mode
  * with any umask. A program that does nothing else may call `tuneProcess` before.
  */
 export async function startAgent(config: AgentConfig, clock: Clock = systemClock): Promise<RunningAgent> {
-  const resolved = resolveConfig(config)
+  const resolved = await withListeners(resolveConfig(config))
   const log = createLogger(resolved.logLevel)
   const resources = new AsyncDisposableStack()
   try {
@@ -78,6 +81,8 @@ async function start(
   log: Logger
 ): Promise<Omit<RunningAgent, 'stop' | 'runtimeDir' | 'log'>> {
   checkNodeInternals(log)
+  requireTlsGroups()
+  requireResources(readResources(), log)
   requireWay(config)
   const { listenDir, release } = await openRuntimeDir(config.runtimeDir)
   resources.defer(release)

@@ -20,13 +20,14 @@ export async function register(address: string, options: RegisterOptions = {}): 
 
 function requestOf(address: string, options: RegisterOptions): MessageInitShape<typeof apiPb.RegisterRequestSchema> {
   const { target, whitelist = [], labels = {}, wait = 'all', ownerPid = 0, application = '' } = options
-  const { healthCheck = true, maxConnects = 0 } = options
+  const { healthCheck = true, maxConnects = 0, forUser = false } = options
   const request = {
     address,
     whitelist: [...whitelist],
     labels: { ...labels },
     wait: WAITS[wait],
     ownerPid,
+    forUser,
     application,
     healthCheck: healthCheckOf(healthCheck),
     maxConnects

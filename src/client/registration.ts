@@ -56,6 +56,8 @@ export interface RegisterOptions extends Omit<AgentClientOptions, 'timeoutMs'> {
   readonly maxConnects?: number | undefined
   /** The process whose end ends the registration, if not this one. */
   readonly ownerPid?: number | undefined
+  /** `spiffe.sock` gives the identity to every process of this user that registered none, and not only to this one. @default false */
+  readonly forUser?: boolean | undefined
   /** Name for people. */
   readonly application?: string | undefined
   /** Ends the registration when it aborts. */

@@ -27,7 +27,11 @@ export function registryTransport(mesh: Mesh, relay: Pick<AckRelay, 'send'>) {
       await relay.send(peer, bytes, direct, signal)
     },
     connected: () => mesh.connected(),
-    listening: () => mesh.listening('registry')
+    listening: () => mesh.listening('registry'),
+    // The answer to a ping comes after all that was sent before it on the same connection.
+    taken: async (timeoutMs: number) => {
+      await Promise.all(mesh.connected().map(peer => mesh.ping(peer, timeoutMs)))
+    }
   }
 }
 

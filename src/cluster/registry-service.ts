@@ -10,7 +10,9 @@ import {
   OTHER,
   raceAbort,
   silentMetrics,
-  WarrenError
+  TokenBuckets,
+  WarrenError,
+  within
 } from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
 import {
@@ -35,6 +37,8 @@ export interface RegistryTransport {
   readonly connected: () => readonly PeerKey[]
   /** Peers that `publish` sends to. */
   readonly listening: () => readonly PeerKey[]
+  /** Resolves when the connected peers have taken what was published. Never rejects. */
+  readonly taken: (timeoutMs: number) => Promise<void>
 }
 
 export interface RegistryServiceDeps {
@@ -50,15 +54,22 @@ export interface RegistryServiceDeps {
   readonly metrics?: Metrics
 }
 
+/** How long the last head of this host may take to be sent. */
+const GOODBYE_MS = 500
+/** Lines of one alarm about one host: a clone causes the same one many times a minute. The metric counts all. */
+const ALARM_LINES = { burst: 2, perSecond: 1 / 300, maxKeys: 256 }
+
 /** Runs the registry on the mesh, the disk and the clocks of this host. */
 export class RegistryService {
   readonly #deps: RegistryServiceDeps
   readonly #driver: RegistryDriver
   readonly #metrics: Metrics
   readonly #stopping = new AbortController()
+  readonly #alarmLines = new TokenBuckets<string>(ALARM_LINES)
   readonly #changed = new ChangeSignal()
   readonly #acknowledged = new ChangeSignal()
   readonly #synchronised = new ChangeSignal()
+  #lastPublish: Promise<unknown> = Promise.resolve()
 
   constructor(deps: RegistryServiceDeps) {
     this.#deps = deps
@@ -78,6 +89,15 @@ export class RegistryService {
   /** Starts the periodic work. The first head is published by the first call of `announce`. */
   start(): void {
     this.#driver.start()
+  }
+
+  /** Tells the other hosts that this one stops, and stops. Resolves when they have that, or cannot be reached in time. */
+  async leave(): Promise<void> {
+    this.#driver.dispatch({ type: 'leave' })
+    const sent = this.#lastPublish
+    this.stop()
+    await within(GOODBYE_MS, [], signal => raceAbort(sent, signal)).catch(() => {})
+    await this.#deps.transport.taken(GOODBYE_MS)
   }
 
   stop(): void {
@@ -165,7 +185,10 @@ export class RegistryService {
       after: (ms, run) => this.#after(ms, run),
       connected: transport.connected,
       listening: transport.listening,
-      publish: bytes => detach(log, 'registry publish', transport.publish(bytes), signal),
+      publish: bytes => {
+        this.#lastPublish = transport.publish(bytes)
+        detach(log, 'registry publish', this.#lastPublish, signal)
+      },
       request: (peer, bytes, onResponse, onFailure) =>
         this.#call(
           limit => transport.sync(peer, bytes, limit),
@@ -204,6 +227,8 @@ export class RegistryService {
       case 'changed':
         this.#deps.onChange(effect)
         this.#changed.fire()
+        // A host that left is not waited for.
+        if (effect.cause === 'left') this.#acknowledged.fire()
         break
       case 'acknowledged':
         this.#acknowledged.fire()
@@ -223,7 +248,12 @@ export class RegistryService {
     if (kind === 'registry-full' || kind === 'rate-exceeded') return
     if (limit !== undefined) this.#metrics.count('warren_limit_hits_total', { limit })
     const named = limit === undefined ? {} : { limitName: limit }
-    this.#deps.log.error(`registry alarm: ${kind}`, { peer: owner, reason: detail, ...named })
+    const fields = { peer: owner, reason: detail, ...named }
+    if (this.#alarmLines.take(`${kind} ${owner}`, this.#deps.clock.monotonicMs())) {
+      this.#deps.log.error(`registry alarm: ${kind}`, fields)
+    } else {
+      this.#deps.log.debug(`registry alarm: ${kind}`, fields)
+    }
   }
 
   #after(ms: number, run: () => void): Cancel {

@@ -37,7 +37,40 @@ export function parseHostPort(text: string, options: ParseHostPortOptions = {}):
   return { host: host === '' ? defaultHost : host, port }
 }
 
+/** Form of an IPv4 address on a socket of both families. */
+const MAPPED = /^::ffff:(?=\d+\.)/i
+
+/** The usual text of an address that a socket of both families has or sees: 192.0.2.1 for ::ffff:192.0.2.1. */
+export function withoutMapping(address: string): string {
+  return address.replace(MAPPED, '')
+}
+
 /** `host:port`, with brackets around an IPv6 address. */
 export function formatHostPort({ host, port }: HostPort): string {
   return isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`
+}
+
+const MAPPED_IPV4 = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i
+
+/**
+ * The network that counts as one for bounds on unknown peers: an IPv4 address, or the /64 of an IPv6 address, since one host can
+ * have all addresses of a /64. Other text is returned as it is.
+ */
+export function networkOf(address: string): string {
+  const mapped = MAPPED_IPV4.exec(address)?.[1]
+  if (mapped !== undefined) return mapped
+  const [literal = ''] = address.split('%')
+  if (isIP(literal) !== 6) return address
+  const [front = '', back] = literal.split('::')
+  const groups = groupsOf(front)
+  const tail = back === undefined ? [] : groupsOf(back)
+  const zeros =
+    back === undefined ? [] : Array.from({ length: Math.max(0, 8 - groups.length - tail.length) }, () => '0')
+  const prefix = [...groups, ...zeros, ...tail].slice(0, 4).map(group => group.toLowerCase().replace(/^0+(?=.)/, ''))
+  return `${prefix.join(':')}::/64`
+}
+
+// A dotted end stands for two groups.
+function groupsOf(text: string): string[] {
+  return text === '' ? [] : text.split(':').flatMap(group => (group.includes('.') ? ['0', '0'] : [group]))
 }

@@ -56,3 +56,12 @@ export async function raceStaggered<T>(
     controller.abort()
   }
 }
+
+/** Resolves with the first that succeeds; rejects with one of the failures when none does. */
+export async function firstOf<T>(promises: readonly Promise<T>[]): Promise<T> {
+  try {
+    return await Promise.any(promises)
+  } catch (err) {
+    throw err instanceof AggregateError ? err.errors[0] : err
+  }
+}

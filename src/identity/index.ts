@@ -42,6 +42,7 @@ export { type IdentityDocument, registrationIdOf, SessionTokens } from './docume
 export {
   admitJoin,
   encodeJoinToken,
+  isTokenKnown,
   JOIN_ALPN,
   type JoinAuthority,
   type JoinConnection,

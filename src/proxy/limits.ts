@@ -25,14 +25,16 @@ export interface ProxyLimits {
   readonly sessionsPerMachine: number
   /** Sessions that are being opened. @default 128 */
   readonly pendingDials: number
-  /** Connections to the data port whose TLS handshake has not ended. @default 512 */
+  /** Connections to the data port that have not proved an identity. @default 1_024 */
   readonly pendingHandshakes: number
-  /** The same, from one network address. @default 128 */
+  /** The same, from one IPv4 address or one /64 of IPv6. @default 512 */
   readonly pendingHandshakesPerHost: number
   /** Local endpoints of one user. @default 1_024 */
   readonly endpointsPerUid: number
-  /** Joiners served at once. @default 16 */
+  /** Joiners served at once, and as many hosts that ask for a renewal at the data port. @default 640 */
   readonly joins: number
+  /** The same, from one IPv4 address or one /64 of IPv6. @default 512 */
+  readonly joinsPerHost: number
   /** Connections to targets, cached from a preflight for the flow that follows it. @default 256 */
   readonly preconnectedTargets: number
   /**
@@ -53,10 +55,11 @@ export const DEFAULT_LIMITS: ProxyLimits = Object.freeze({
   sessions: 2_048,
   sessionsPerMachine: 512,
   pendingDials: 128,
-  pendingHandshakes: 512,
-  pendingHandshakesPerHost: 128,
+  pendingHandshakes: 1_024,
+  pendingHandshakesPerHost: 512,
   endpointsPerUid: 1_024,
-  joins: 16,
+  joins: 640,
+  joinsPerHost: 512,
   preconnectedTargets: 256,
   fastPathConnections: 512
 })

@@ -19,7 +19,7 @@ export interface IncomingState {
 /**
  * Replaces the held state of another owner by a verified one, all at once: set, head and high-water mark.
  *
- * The caller has verified that the head is `newer` and that the set hashes to its root. Refuses a state, with an alarm, if
+ * The last head of an owner that stops removes it. The caller has verified that the head is `newer` and that the set hashes to its root. Refuses a state, with an alarm, if
  * there is no room for it.
  */
 export function apply(state: RegistryState, candidate: IncomingState, now: Now): Effect[] {
@@ -49,11 +49,15 @@ export function apply(state: RegistryState, candidate: IncomingState, now: Now):
   const { added, removed } = replace(state, entry)
   // Deleted first, so that the order of the map is the order of use.
   state.highWaterMarks.delete(owner)
-  state.highWaterMarks.set(owner, { epoch, seq, untilMs: identity.notAfterMs, spent: false })
+  state.highWaterMarks.set(owner, { epoch, seq, untilMs: identity.notAfterMs, spent: false, left: head.leaving })
   const before = held?.sealed.head
   const setChanged = before === undefined || before.epoch !== epoch || before.recordSeq !== head.recordSeq
   const announced = before === undefined || !announcesSame(before, head)
   const effects: Effect[] = boundHighWaterMarks(state)
+  if (head.leaving) {
+    effects.push({ type: 'persist', highWaterMark: { owner, epoch, seq, untilMs: identity.notAfterMs } })
+    return [...effects, ...drop(state, owner, 'left', true)]
+  }
   if (setChanged || announced) {
     effects.push({ type: 'persist', highWaterMark: { owner, epoch, seq, untilMs: identity.notAfterMs } })
   }

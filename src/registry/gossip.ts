@@ -142,7 +142,9 @@ function tooManyHeads(owner: PeerKey, quota: 'first-refused' | 'refused'): Effec
 
 /** Whether a head shows nothing new except that its owner is alive. */
 function isRenewal(before: Head, head: Head): boolean {
-  return before.epoch === head.epoch && before.recordSeq === head.recordSeq && announcesSame(before, head)
+  return (
+    !head.leaving && before.epoch === head.epoch && before.recordSeq === head.recordSeq && announcesSame(before, head)
+  )
 }
 
 /** The set that a delta builds on, if it is held: the set of its from_seq, or the empty set if from_seq is zero. */

@@ -25,6 +25,8 @@ export interface Head {
   readonly policyVersion: bigint
   readonly trustVersion: bigint
   readonly draining: boolean
+  /** The owner stops: this is its last head, and its state ends with it. */
+  readonly leaving: boolean
   /** 64 hex digits. */
   readonly certificateSha256: string
   /** Keys of its JWT-SVIDs: SubjectPublicKeyInfo, DER, in base64. */
@@ -87,6 +89,7 @@ function encode(head: Head, trustDomain: string): Uint8Array {
       policyVersion: head.policyVersion,
       trustVersion: head.trustVersion,
       draining: head.draining,
+      leaving: head.leaving,
       certificateSha256: Buffer.from(head.certificateSha256, 'hex'),
       recordSeq: head.recordSeq,
       jwtKeys: head.jwtKeys.map(key => Buffer.from(key, 'base64'))
@@ -152,6 +155,7 @@ function readHead(head: Uint8Array, trustDomain: string, limits: Limits): Head {
     policyVersion: wire.policyVersion,
     trustVersion: wire.trustVersion,
     draining: wire.draining,
+    leaving: wire.leaving,
     certificateSha256: Buffer.from(wire.certificateSha256).toString('hex'),
     jwtKeys: Object.freeze(wire.jwtKeys.map(key => Buffer.from(key).toString('base64')))
   })

@@ -25,6 +25,8 @@ export type Event =
   | { readonly type: 'local-head'; readonly profile: Profile }
   /** Signs and publishes a new head now, changed or not. */
   | { readonly type: 'refresh' }
+  /** This host stops: its last head says so. Nothing may follow. */
+  | { readonly type: 'leave' }
   /** Time has passed: leases and certificates end, and our head is refreshed when due. Send it about once a second. */
   | { readonly type: 'tick' }
   /** A message of the registry topic, from the neighbour that forwarded it. */
@@ -37,7 +39,7 @@ export type Event =
   | { readonly type: 'trust-changed' }
 
 export type GossipVerdict = 'accept' | 'accept-later' | 'ignore' | 'reject'
-export type ChangeCause = 'set' | 'head' | 'expired' | 'revoked' | 'quarantined' | 'suspicion'
+export type ChangeCause = 'set' | 'head' | 'left' | 'expired' | 'revoked' | 'quarantined' | 'suspicion'
 export type AlarmKind =
   /** An owner signed two states as one. `proof` holds the two signed heads. The owner is quarantined. */
   | 'equivocation'

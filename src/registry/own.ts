@@ -4,7 +4,7 @@ import { create, registryPb, toBinary } from '../wire/index.ts'
 import { changed, replace } from './apply.ts'
 import { boundChain } from './chain.ts'
 import { compareAge, type Head, type SealedHead, sealOwnHead, toWire } from './head.ts'
-import { leaseFor, type Now } from './lease.ts'
+import { leaseFor, MIN_LEASE_MS, type Now } from './lease.ts'
 import { MAX_COUNTER, MAX_DELTA_CHANGES, MAX_EPOCH_LEAD_MS } from './limits.ts'
 import { alarm, type Effect, type Profile, SENT_TO_ALL_BYTES } from './message.ts'
 import { type LocalRecord, sealRecord } from './record.ts'
@@ -91,6 +91,14 @@ export function refresh(state: RegistryState, now: Now): Effect[] {
   return state.own.profile === undefined ? [] : publish(state, { profile: state.own.profile }, now)
 }
 
+/**
+ * Signs the last head of this run, which says that this host stops. Other hosts drop its state at once. Its lease is the
+ * shortest one, for those that do not know such heads.
+ */
+export function leave(state: RegistryState, now: Now): Effect[] {
+  return state.own.profile === undefined ? [] : publish(state, { profile: state.own.profile, leaving: true }, now)
+}
+
 /** Does the same, if it is due. */
 export function refreshIfDue(state: RegistryState, now: Now): Effect[] {
   return now.monotonicMs >= state.own.refreshAtMonotonicMs ? refresh(state, now) : []
@@ -142,12 +150,13 @@ interface Next {
   readonly identity?: Admitted
   readonly change?: SetChange
   readonly newEpoch?: boolean
+  readonly leaving?: boolean
 }
 
 /** Throws like `sealOwnHead`; then nothing has changed. */
 function publish(state: RegistryState, next: Next, now: Now): Effect[] {
   const { own, limits } = state
-  const { profile, identity = own.identity, change, newEpoch = false } = next
+  const { profile, identity = own.identity, change, newEpoch = false, leaving = false } = next
   // Set together with the profile.
   if (identity === undefined) return []
   const before = state.entries.get(own.peer)
@@ -155,9 +164,10 @@ function publish(state: RegistryState, next: Next, now: Now): Effect[] {
   own.seq += 1n
   if (change !== undefined || newEpoch || before === undefined) own.recordSeq = own.seq
   const lease = leaseFor(state.leases, state.entries.size)
+  const leaseMs = leaving ? MIN_LEASE_MS : lease.leaseMs
   let sealed: SealedHead
   try {
-    sealed = sealOwnHead(headOf(state, profile, lease.leaseMs, now), state.trustDomain, limits, state.sign)
+    sealed = sealOwnHead(headOf(state, profile, { leaseMs, leaving }, now), state.trustDomain, limits, state.sign)
   } catch (err) {
     Object.assign(own, { seq, recordSeq })
     throw err
@@ -182,12 +192,13 @@ function publish(state: RegistryState, next: Next, now: Now): Effect[] {
   return effects
 }
 
-function headOf({ own }: RegistryState, profile: Profile, leaseMs: number, now: Now): Head {
+function headOf({ own }: RegistryState, profile: Profile, said: Pick<Head, 'leaseMs' | 'leaving'>, now: Now): Head {
   const { peer: owner, ownerKey, machine, epoch, seq, recordSeq, set } = own
-  const { nodeChain, ...said } = profile
+  const { nodeChain, ...profiled } = profile
   const certificateSha256 = certificateDigest(nodeChain)
   const { count, root } = set
   return {
+    ...profiled,
     ...said,
     owner,
     ownerKey,
@@ -196,7 +207,6 @@ function headOf({ own }: RegistryState, profile: Profile, leaseMs: number, now: 
     seq,
     recordSeq,
     issuedAtMs: now.wallMs,
-    leaseMs,
     count,
     root,
     certificateSha256

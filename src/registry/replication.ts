@@ -1,10 +1,10 @@
 import type { PeerKey } from '../identity/index.ts'
 import type { RegistryState } from './state.ts'
 
-/** The progress of an own change. */
+/** The progress of an own change. A host that has said goodbye is not counted. */
 export interface ReplicationProgress {
   readonly acked: number
-  /** Hosts whose lease was live here when the change was published. */
+  /** Hosts whose lease was live here when the change was published, without those that have said goodbye since. */
   readonly required: number
   /** Machine names of the hosts that have not acknowledged, sorted. */
   readonly missing: readonly string[]
@@ -23,19 +23,23 @@ export function isEnough(wait: WaitMode, { required, missing }: Omit<Replication
 /**
  * The progress of the own change published as `seq`; undefined for a seq without a publication, or one that is forgotten.
  *
- * A host that ended meanwhile is still required: this host cannot know whether it has the change.
+ * A host whose lease ended meanwhile is still required: this host cannot know whether it has the change. A host that
+ * said goodbye serves nothing, and fetches every change before it serves again.
  */
 export function replication(state: RegistryState, seq: bigint): ReplicationProgress | undefined {
   const publication = state.publications.findLast(candidate => candidate.seq === seq)
   if (publication === undefined) return undefined
   const missing: string[] = []
+  let required = 0
   for (const [peer, machine] of publication.required) {
+    if (state.highWaterMarks.get(peer)?.left === true) continue
+    required += 1
     // A head of an unchanged set is not acknowledged; a host that has the set needs nothing more.
     if ((state.acks.get(peer) ?? 0n) < publication.recordSeq) missing.push(machine)
   }
   return {
-    acked: publication.required.size - missing.length,
-    required: publication.required.size,
+    acked: required - missing.length,
+    required,
     missing: missing.sort()
   }
 }

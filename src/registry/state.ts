@@ -53,6 +53,8 @@ export interface HeldHighWaterMark {
   readonly untilMs: number
   /** This same state has ended as well, and only a greater one is accepted. */
   readonly spent: boolean
+  /** The owner has said goodbye with this state. */
+  readonly left?: boolean
 }
 
 export interface Quarantine {

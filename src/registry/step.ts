@@ -2,7 +2,7 @@ import { takeGossip } from './gossip.ts'
 import { handleAck } from './handle-ack.ts'
 import type { Now } from './lease.ts'
 import type { Effect, Event } from './message.ts'
-import { changeOwnSet, changeProfile, refresh } from './own.ts'
+import { changeOwnSet, changeProfile, leave, refresh } from './own.ts'
 import type { RegistryState } from './state.ts'
 import { suspect, tick, verifyChains } from './tick.ts'
 
@@ -20,6 +20,8 @@ export function step(state: RegistryState, event: Event, now: Now): Effect[] {
       return changeProfile(state, event.profile, now)
     case 'refresh':
       return refresh(state, now)
+    case 'leave':
+      return leave(state, now)
     case 'tick':
       return tick(state, now)
     case 'gossip':

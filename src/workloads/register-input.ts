@@ -31,6 +31,8 @@ export interface RegisterInput {
   readonly labels: Readonly<Record<string, string>>
   readonly ttlMs: number
   readonly ownerPid: number
+  /** The identity is for every process of the user, and not only for the registered one. @default false */
+  readonly forUser?: boolean
   readonly application: string
 }
 

@@ -18,6 +18,8 @@ export interface Workload extends LocalUser, Omit<LocalRecord, 'health'> {
   readonly gid: number
   /** The facts about the processes that claimed it, to verify the claim again. */
   readonly facts: readonly AttestedProcess[]
+  /** The identity is for every process of the user, and not only for `process`. */
+  readonly forUser: boolean
   /** The process whose end ends the registration. */
   readonly process: ProcessHandle
   readonly target: Target | undefined

@@ -182,6 +182,7 @@ export class Workloads {
       gid: caller.gid,
       facts,
       process,
+      forUser: input.forUser ?? false,
       target,
       check,
       maxConnects: input.maxConnects === 0 ? undefined : input.maxConnects,

@@ -141,6 +141,19 @@ test('TLS 1.2 is refused by a running agent, which says why', async () => {
   )
 })
 
+test('keys are agreed on with X25519MLKEM768 by a running agent, and a client with other groups alone is refused', async () => {
+  const shown = await intruder.certificate({ uris: [own()] })
+  const options = { ...(await dataPort(a, site)), ...shown }
+  const socket = tls.connect(options)
+  socket.on('error', () => {})
+  await new Promise(resolve => socket.once('secureConnect', resolve))
+  assert.equal(Reflect.get(socket.getEphemeralKeyInfo() ?? {}, 'name'), 'X25519MLKEM768')
+  socket.destroy()
+  const classical = { ecdhCurve: 'X25519:P-256:P-384' } as const
+  assert.equal(await askFor(site, 'OPTIONS', { ...options, ...classical }), undefined)
+  await waitFor(() => reasons(a, FAILED).some(reason => /no suitable key share/i.test(reason)), 'the group in the log')
+})
+
 test('a session is not resumed by a running agent, and without a certificate it says so', async () => {
   const shown = await intruder.certificate({ uris: [own()] })
   const options = await dataPort(a, site)

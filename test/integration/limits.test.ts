@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
+import { createConnection, type Socket } from 'node:net'
 import { join } from 'node:path'
 import test from 'node:test'
 import { AgentClient, connect, listen } from '../../src/client/index.ts'
@@ -41,6 +43,51 @@ test('a limit that the operator sets holds, says its name, and is counted; what 
   assert.ok(waiting > 0 && waiting < 2 * 1024 * 1024, `${waiting} bytes wait`)
   one.destroy()
   two.destroy()
+})
+
+test('a client that calls Connect for each connection is locked out neither itself nor with the other programs of its user', async t => {
+  const scope = scopeOf(t)
+  const args = ['--init', 'example.org', '--limit', 'proxy_endpoints_per_uid=4']
+  const agent = await new TestAgent(scope, { name: 'solo', args }).start(args)
+  const client = new AgentClient({ runtimeDir: agent.runtimeDir })
+  scope.defer(() => client.close())
+  await listen(SITE, { client, whitelist: ['dev.*.*.*'] }, socket => {
+    socket.on('error', () => {}).pipe(socket)
+  })
+  const source = async (name: string) =>
+    await client.workload.register({ address: `dev.shop.${name}.default`, ttlMs: 60_000 })
+  const pathOf = async ({ token }: { token: string }) =>
+    (await client.workload.connect({ token, destination: SITE })).path
+  const echo = async (path: string): Promise<Socket> => {
+    const socket = createConnection({ path, allowHalfOpen: true })
+    socket.write('x')
+    assert.equal(String((await once(socket, 'data'))[0]), 'x')
+    return socket
+  }
+  const held = await echo(await pathOf(await source('held')))
+  const cart = await source('cart')
+  const paths = new Set<string>()
+  for (let at = 0; at < 40; at += 1) {
+    const path = await pathOf(cart)
+    paths.add(path)
+    const socket = await echo(path)
+    socket.end()
+    await once(socket.resume(), 'close')
+  }
+  assert.equal(paths.size, 1, 'the same request gets the same path')
+  // Each of another source, so that no path serves twice.
+  for (let at = 0; at < 12; at += 1) {
+    const socket = await echo(await pathOf(await source(`cart-${at}`)))
+    socket.end()
+    await once(socket.resume(), 'close')
+  }
+  const typed = agent.spawn(['connect', SITE])
+  typed.stdin.write('typed\n')
+  await typed.says(/typed/)
+  held.write('y')
+  assert.equal(String((await once(held, 'data'))[0]), 'y')
+  held.destroy()
+  assert.match(await agent.cli('metrics'), /^warren_endpoints [1-4]$/m)
 })
 
 test('a limit that is none is refused before anything is made', async t => {

@@ -82,7 +82,7 @@ test('an open token of a machine ends when the machine is evicted', async t => {
   await b.sees(1)
 })
 
-test('who is refused again and again is put off, before its token is looked at', async t => {
+test('who is refused again and again is put off, and a good token from the same address is not', async t => {
   const scope = scopeOf(t)
   const a = await found(scope)
   const token = parseJoinToken((await a.cli('token', 'create', 'b')).trim(), Date.now())
@@ -95,4 +95,6 @@ test('who is refused again and again is put off, before its token is looked at',
   t.diagnostic(`${outcomes.filter(code => code === 'TOKEN_REFUSED').length} of 16 were looked at`)
   assert.ok(outcomes.includes('LIMIT_EXCEEDED'))
   assert.deepEqual(new Set(outcomes), new Set(['TOKEN_REFUSED', 'LIMIT_EXCEEDED']))
+  const b = new TestAgent(scope, { name: 'b', args: [] })
+  await b.start(['--join', encodeJoinToken(token)])
 })

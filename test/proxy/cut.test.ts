@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { describe, it } from 'node:test'
+import { waitFor } from '../harness/wait-for.ts'
 import { KEPT_AT_ONCE, type Pair, untilConnectionIsPooled } from './support/pooled.ts'
 import { proxyTo } from './support/proxy.ts'
 import { Accepted, converse, dial, endOf, readBytes } from './support/sockets.ts'
@@ -218,9 +219,10 @@ describe('sessions', () => {
     await using _ = world
     const before = await open()
     near.renew(source.id)
+    const between = await open()
+    await waitFor(() => near.proxy.sessions() === 2, 'another session')
     const after = await open()
-    assert.equal(near.proxy.sessions(), 2)
-    for (const { client, server } of [before, after]) {
+    for (const { client, server } of [before, between, after]) {
       client.write('both live')
       assert.equal((await readBytes(server, 9)).toString(), 'both live')
     }

@@ -299,9 +299,9 @@ describe('limits', () => {
     assert.equal(granted.error, undefined)
   })
 
-  it('bound the flows of the agent, its endpoints, and its sessions', async () => {
+  it('bound the flows of the agent and its sessions', async () => {
     await using world = await World.create()
-    const near = await world.host('alpha', { limits: { flows: 1, endpointsPerUid: 2, sessions: 1 } })
+    const near = await world.host('alpha', { limits: { flows: 1, sessions: 1 } })
     const far = await world.host('beta')
     const source = near.register('dev.test.client.default')
     await far.serve(NAME, socket => socket.pipe(socket))
@@ -316,8 +316,7 @@ describe('limits', () => {
     await near.flowEnd(/^ended$/)
     // An idle session makes room for another.
     await near.connect(source, 'dev.test.second.default')
-    await assert.rejects(near.connect(source, NAME), /LIMIT_EXCEEDED: endpoints of this user/)
-    assert.deepEqual(near.hits, ['proxy_flows', 'proxy_endpoints_per_uid'])
-    assert.equal(near.proxy.totals().endpoints, 2)
+    assert.deepEqual(near.hits, ['proxy_flows'])
+    assert.equal(near.proxy.totals().sessions.client, 1)
   })
 })

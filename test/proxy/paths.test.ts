@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { ErrorCode, WarrenError } from '../../src/core/index.ts'
+import { waitFor } from '../harness/wait-for.ts'
 import { DEAD, relayBy, unreachable } from './support/carriers.ts'
 import { proxyTo } from './support/proxy.ts'
 import { Accepted, dial, readBytes } from './support/sockets.ts'
@@ -9,8 +10,9 @@ import { type Host, World } from './support/world.ts'
 const NAME = 'dev.test.server.default'
 
 /** Two hosts, an echo on the far one, and a way to open flows to it. */
-async function pair(world: World) {
+async function pair(world: World, { svidLifetimeMs = 3_600_000 } = {}) {
   const near = await world.host('alpha', { carrier: 'auto' })
+  near.svidLifetimeMs = svidLifetimeMs
   const far = await world.host('beta', { carrier: 'auto' })
   const stream = near.openStream
   relayBy(near, far, 'gamma', stream)
@@ -27,7 +29,7 @@ async function pair(world: World) {
     await readBytes(client, 1)
     return client
   }
-  return { near, far, open, stream }
+  return { near, far, source, open, stream }
 }
 
 function newest({ proxy }: Host): string | undefined {
@@ -86,6 +88,43 @@ describe('the way to another host', () => {
     near.openStream = () => new Promise(() => {})
     await open()
     assert.equal(newest(near), 'relay via gamma')
+  })
+
+  it('is taken by connections while a session with a renewed certificate is opened, until that is there', async () => {
+    await using world = await World.create()
+    const { near, far, source, open } = await pair(world)
+    far.dataAddresses = DEAD
+    near.openStream = unreachable
+    await open()
+    const relay = near.openRelayed
+    const { promise: held, resolve: release } = Promise.withResolvers<void>()
+    let opened = 0
+    near.openRelayed = async peer => {
+      opened += 1
+      await held
+      return await relay(peer)
+    }
+    near.renew(source.id)
+    // Each would wait for ever for the session that is being opened.
+    for (let at = 0; at < 3; at += 1) await open()
+    assert.equal(opened, 1)
+    assert.equal(near.proxy.sessions(), 1)
+    release()
+    await waitFor(() => near.proxy.sessions() === 2, 'the other session')
+    await open()
+    assert.equal(opened, 1)
+    assert.equal(newest(near), 'relay via gamma')
+  })
+
+  it('is not kept by a session whose certificate ends soon', async () => {
+    await using world = await World.create()
+    const { near, far, source, open } = await pair(world, { svidLifetimeMs: 9_000 })
+    far.dataAddresses = DEAD
+    near.openStream = unreachable
+    await open()
+    near.renew(source.id)
+    await open()
+    assert.equal(near.proxy.sessions(), 2)
   })
 
   it('that failed is named with all the others when none is left', async () => {

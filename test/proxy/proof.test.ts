@@ -8,6 +8,7 @@ import { type Clock, ErrorCode, systemClock, WarrenError } from '../../src/core/
 import type { ProxyLimits } from '../../src/proxy/index.ts'
 import { checkProof, MAX_PROOF_BYTES, makeProof, type Role } from '../../src/proxy/session/proof.ts'
 import { create, decode, proxyPb, toBinary } from '../../src/wire/index.ts'
+import { waitFor } from '../harness/wait-for.ts'
 import { CARRIERS, type CarrierCase, hostsJoinedBy, SHOWN } from './support/carriers.ts'
 import { Framed } from './support/datagrams.ts'
 import { svidOf, TestPki } from './support/pki.ts'
@@ -97,8 +98,12 @@ for (const carrier of CARRIERS) {
       await using _ = world
       const before = await open()
       renewFor(3_600_000)
+      const between = await open()
+      await waitFor(() => near.proxy.sessions() === 2, 'another session')
+      between.client.end()
+      between.server.end()
+      await waitFor(() => near.proxy.flowCount() === 1, 'the flow to end')
       const after = await open()
-      assert.equal(near.proxy.sessions(), 2)
       await near.proxy.proveAgain()
       await passLifetime()
       await echoes(before.client, before.server)

@@ -90,6 +90,44 @@ test('a head that announces something is handed on, one that only renews the lea
   assert.equal(heard(), 'accept-later')
 })
 
+test('a host that says goodbye is gone at once, is passed on, and is not revived by those who have not heard', () => {
+  const time = new Time()
+  const [a, b, c] = mesh(time, 'a', 'b', 'c') as [Node, Node, Node]
+  b.put('web')
+  for (const node of [a, c]) node.hear(b.sent.at(-1), b)
+  // Also after it was drained, when its last head announces nothing else that is new.
+  b.announce({ draining: true })
+  for (const node of [a, c]) node.hear(b.sent.at(-1), b)
+  b.step({ type: 'leave' })
+  const goodbye = b.sent.at(-1)
+  const effects = a.hear(goodbye, b)
+  assert.equal(verdictOf(effects), 'accept-later')
+  assert.deepEqual(typesOf(effects), ['verdict', 'persist', 'changed'], 'nobody waits for its acknowledgement')
+  const [gone] = effects.filter(effect => effect.type === 'changed')
+  assert.ok(gone?.cause === 'left' && gone.removed.length === 1)
+  assert.equal(owner(a.state, b.peer), undefined)
+
+  assert.deepEqual(c.sees(b), ['web'])
+  a.pull(c)
+  assert.equal(owner(a.state, b.peer), undefined, 'an older state of it is not taken again')
+  a.hear(goodbye, b)
+  assert.equal(owner(a.state, b.peer), undefined)
+  c.hear(goodbye, a)
+  assert.equal(owner(c.state, b.peer), undefined)
+
+  const again = new Node('b', time, { highWaterMarks: [...b.disk.values()] })
+  again.put('web')
+  a.pull(again)
+  assert.deepEqual(a.sees(again), ['web'])
+})
+
+test('a goodbye has the shortest lease, for hosts that do not know goodbyes', () => {
+  const time = new Time()
+  const [b] = mesh(time, 'b') as [Node]
+  b.step({ type: 'leave' })
+  assert.equal(owner(b.state, b.peer)?.leaseMs, 100)
+})
+
 test('an owner ends with its certificate, even in the middle of a lease', () => {
   const time = new Time()
   const [a, b] = mesh(time, 'a', 'b') as [Node, Node]

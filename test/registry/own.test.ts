@@ -109,6 +109,22 @@ test('a host that vanished stays missing, one that came later is not required', 
   assert.deepEqual(replication(a.state, seq), { acked: 0, required: 1, missing: [b.machine] })
 })
 
+test('a host that says goodbye is not waited for, until it is back', () => {
+  const time = new Time()
+  const [a, b] = mesh(time, 'a', 'b') as [Node, Node]
+  a.put('web')
+  const { seq } = self(a.state)
+  assert.deepEqual(replication(a.state, seq)?.missing, [b.machine])
+  b.step({ type: 'leave' })
+  a.hear(b.sent.at(-1), b)
+  assert.deepEqual(replication(a.state, seq), { acked: 0, required: 0, missing: [] })
+  a.put('api')
+  assert.equal(replication(a.state, self(a.state).seq)?.required, 0)
+  a.pull(new Node('b', time, { highWaterMarks: [...b.disk.values()] }))
+  a.put('cart')
+  assert.deepEqual(replication(a.state, self(a.state).seq)?.missing, [b.machine])
+})
+
 test('acknowledgements that cannot be true are ignored', () => {
   const time = new Time()
   const [a, b] = mesh(time, 'a', 'b') as [Node, Node]

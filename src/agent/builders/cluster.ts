@@ -64,7 +64,8 @@ export async function buildCluster(base: Base): Promise<Cluster> {
     deleteHighWaterMark: peer => store.deleteHighWaterMark(peer),
     onChange: ({ owner: peer, machine, cause, added, removed }) => {
       events.emit('registry-changed', { peer, machine, cause, added: added.length, removed: removed.length })
-      if (cause === 'expired' || cause === 'revoked') events.emit('host-lost', { peer, machine, cause })
+      if (cause === 'expired' || cause === 'revoked' || cause === 'left')
+        events.emit('host-lost', { peer, machine, cause })
     },
     clock: hostClock,
     log,
@@ -175,8 +176,7 @@ async function buildMesh(
     peerKey: membership.peerKey,
     trustDomain: membership.trustDomain,
     listen: config.listen,
-    // libp2p listens at [::] for IPv6 alone.
-    advertise: () => addresses.of({ address: config.listen.host, isDualStack: false }),
+    advertise: () => addresses.of(config.listen.host),
     mdns: config.mdns,
     bootstrap: config.bootstrap,
     nodeChain: () => credentials.node.chainDer,

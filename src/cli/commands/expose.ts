@@ -61,6 +61,8 @@ export function addExpose(program: Command): void {
         healthCheck: options.healthCheck ?? 'auto',
         maxConnects: options.maxConnects,
         application: 'warren expose',
+        // The server is a program of its own, which this command cannot name.
+        forUser: true,
         signal: ending.signal,
         log: cliLogger(say),
         onProblem: (registration: Registration) => sayProblem(registration, say)
@@ -78,7 +80,7 @@ export function addExpose(program: Command): void {
       try {
         for (const target of targets) announce(await register(address, { ...common, target }), nameOf(target))
         for (const path of unixDatagramPaths(options)) {
-          const { registration } = await exposeUnixDatagrams(address, path, common, onFailure)
+          const { registration } = await exposeUnixDatagrams(address, path, common, { onFailure, onDrops: say })
           if (registration !== undefined) announce(registration, `udp unix:${path}`)
         }
         const end = await Promise.race(registrations.map(registration => registration.closed))

@@ -18,6 +18,7 @@ interface RegisterOptions {
   readonly label?: string[]
   readonly ttl?: string
   readonly pid?: string
+  readonly forUser?: true
   readonly application?: string
   readonly wait: string
   readonly serverUser?: string
@@ -43,6 +44,7 @@ export function addRegister(program: Command): void {
     .option('--label <key=value>', 'may be repeated', collect)
     .option('--ttl <time>', 'end the registration after this time without a heartbeat (default: 1m)')
     .option('--pid <pid>', 'end the registration with this process (default: the one that started this command)')
+    .option('--for-user', 'with --pid: let each program of your user that registered nothing have the certificate, too')
     .option('--application <name>', 'a name for people')
     .option('--proxy-protocol', 'begin each connection with a PROXY protocol v2 header; not with --udp')
     .addOption(healthCheckOption())
@@ -72,6 +74,8 @@ function requestOf(address: string, options: RegisterOptions): MessageInitShape<
     ttlMs: options.ttl === undefined ? 0 : parseDuration('--ttl', options.ttl, MIN_TTL_MS, MAX_TTL_MS),
     wait: parseWait(options.wait),
     ownerPid: options.pid === undefined ? process.ppid : parsePid(options.pid),
+    // Without a process, this command registers for programs that it does not know.
+    forUser: options.pid === undefined || options.forUser === true,
     application: options.application ?? '',
     healthCheck: healthCheckOf(options.healthCheck ?? 'auto'),
     maxConnects: options.maxConnects ?? 0

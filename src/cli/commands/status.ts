@@ -29,6 +29,8 @@ function describe(status: Omit<Status, '$typeName' | '$unknown'>): Array<readonl
     ['policy', status.policyVersion === 0n ? 'none: nothing is allowed' : `version ${status.policyVersion}`],
     ...(status.policyLost ? [['ALARM', LOST_POLICY] as const] : []),
     ...clockLines(status.clockBehindMs),
+    ...duplicateLines(status),
+    ...(status.descriptorAlarm === '' ? [] : [['ALARM', status.descriptorAlarm] as const]),
     ['certificate', formatWhen(Number(status.certificateNotAfterMs), now)],
     ...certificateLines(status.certificates, now),
     ...sessionLines(status.sessionAlarms, now),
@@ -45,6 +47,17 @@ function clockLines(behindMs: bigint): Array<readonly [string, string]> {
   if (behindMs === 0n) return []
   const what = `the clock of this host was set back, by ${formatDuration(Number(behindMs))}; what has ended stays ended`
   return [['ALARM', `${what}: set the clock, or, if it is right: warren clock accept`]]
+}
+
+function duplicateLines({
+  identityInUse,
+  duplicateHosts
+}: Pick<Status, 'identityInUse' | 'duplicateHosts'>): Array<readonly [string, string]> {
+  const hint = 'stop the clone, empty its state directory and let it join anew'
+  return [
+    ...(identityInUse ? [['ALARM', `another process uses the identity of this host: ${hint}`] as const] : []),
+    ...duplicateHosts.map(machine => ['ALARM', `two processes use the identity of ${machine}: ${hint}`] as const)
+  ]
 }
 
 type Announced = Pick<Status, 'leftOutAddresses' | 'leftOutCount' | 'unannounced'>

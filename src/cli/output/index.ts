@@ -1,4 +1,5 @@
 export { cliLogger } from './cli-logger.ts'
+export { whenReaderEnds } from './closed-stdout.ts'
 export { type InspectionView, inspectionView } from './identity-document.ts'
 export { withNextStep } from './next-step.ts'
 export {

@@ -1,6 +1,6 @@
 import { ErrorCode, type Protocol, WarrenError } from '../../core/index.ts'
 import { type Address, formatAddress } from '../../identity/index.ts'
-import type { Cut } from './cut.ts'
+import type { Cut, CutKind } from './cut.ts'
 import type { DropReason } from './drops.ts'
 import type { FlowRoom } from './room.ts'
 
@@ -82,6 +82,8 @@ export class Flow {
   readonly drops: Record<DropReason, number> = { full: 0, gone: 0, 'too large': 0, rate: 0 }
   /** Whether its two ends have been joined. */
   isOpen = false
+  /** How it ended, if it was open: in order, idle (for datagrams), or cut. */
+  endedAs: CutKind | 'ended' | undefined
   /** Whether it has a fast-path connection of its own. */
   isOnFastPath = false
   /**

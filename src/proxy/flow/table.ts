@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto'
+import { type LocalUser, sameUser } from '../../attest/index.ts'
 import {
   type Clock,
   ErrorCode,
@@ -8,15 +8,15 @@ import {
   TokenBucket,
   WarrenError
 } from '../../core/index.ts'
-import { type EventSink, type FlowFields, silentEvents } from '../../events/index.ts'
+import { type EventSink, silentEvents } from '../../events/index.ts'
 import { limitExceeded, type ProxyLimits } from '../limits.ts'
 import type { Cut } from './cut.ts'
-import { FAST_PATH, Flow, type FlowAlarm, type FlowInfo, type FlowOptions, PACKETS } from './flow.ts'
+import { datagramsOf, displayedCarrier, fieldsOf } from './fields.ts'
+import { Flow, type FlowAlarm, type FlowInfo, type FlowOptions } from './flow.ts'
+import { type ConnectionEnd, PastFlows } from './past-flows.ts'
 import { FlowRoom } from './room.ts'
 import { FlowTotals } from './totals.ts'
 import { WaitingAccounts } from './waiting-accounts.ts'
-
-const FLOW_ID = /^[0-9a-f]{16}$/
 
 export interface FlowTableOptions {
   readonly limits: ProxyLimits
@@ -26,6 +26,8 @@ export interface FlowTableOptions {
   readonly metrics?: Metrics
   /** @default events are discarded */
   readonly events?: EventSink
+  /** The user of a registration of this host. @default nobody can ask how a flow ended */
+  readonly userOf?: ((registrationId: string) => LocalUser | undefined) | undefined
 }
 
 /**
@@ -39,7 +41,10 @@ export class FlowTable {
   readonly #perWorkload = new Map<string, number>()
   readonly #buckets = new Map<string, TokenBucket>()
   readonly #perDestination = new Map<string, number>()
-  readonly #charged = new Map<Flow, { readonly workloads: string[]; readonly destination: string }>()
+  readonly #charged = new Map<
+    Flow,
+    { readonly workloads: string[]; readonly destination: string; readonly users: LocalUser[] }
+  >()
   #waiting: PromiseWithResolvers<void> | undefined
   #closed: string | undefined
   readonly #limits: ProxyLimits
@@ -50,13 +55,16 @@ export class FlowTable {
   readonly #waitingAccounts: WaitingAccounts
   /** Totals of flows that have ended. */
   readonly #past = new FlowTotals()
+  readonly #ended = new PastFlows()
+  readonly #userOf: (registrationId: string) => LocalUser | undefined
 
-  constructor({ limits, log, clock, metrics = silentMetrics, events = silentEvents }: FlowTableOptions) {
+  constructor({ limits, log, clock, metrics = silentMetrics, events = silentEvents, userOf }: FlowTableOptions) {
     this.#limits = limits
     this.#log = log
     this.#clock = clock
     this.#metrics = metrics
     this.#events = events
+    this.#userOf = userOf ?? (() => undefined)
     this.#waitingAccounts = new WaitingAccounts(limits, metrics)
   }
 
@@ -69,11 +77,15 @@ export class FlowTable {
     this.#closed = reason
   }
 
-  /** Number of flows that satisfy `isMeant`. */
-  count(isMeant: (flow: Flow) => boolean): number {
-    let count = 0
-    for (const flow of this.#flows) if (isMeant(flow)) count += 1
-    return count
+  /** Whether a flow satisfies `isMeant`. */
+  some(isMeant: (flow: Flow) => boolean): boolean {
+    for (const flow of this.#flows) if (isMeant(flow)) return true
+    return false
+  }
+
+  /** The flows that satisfy `isMeant`. */
+  those(isMeant: (flow: Flow) => boolean): Flow[] {
+    return [...this.#flows].filter(isMeant)
   }
 
   /** Resolves when a flow ends. */
@@ -113,11 +125,13 @@ export class FlowTable {
     for (const id of ours) add(this.#perWorkload, id, 1)
     if (flow.protocol === 'udp') this.#limitDatagrams(flow, ours)
     add(this.#perDestination, destination, 1)
+    // Now, because a registration that ends cuts its flows after it has gone.
+    const users = ours.map(id => this.#userOf(id)).filter(user => user !== undefined)
     if (flow.protocol === 'tcp') {
       const session = (): string => `${flow.sourceMachine} ${flow.sourceText} ${destination}`
       flow.room = new FlowRoom({ accounts: this.#waitingAccounts, session, workloads: ours })
     }
-    this.#charged.set(flow, { workloads: ours, destination })
+    this.#charged.set(flow, { workloads: ours, destination, users })
   }
 
   /** Flows through this agent to one registration, for load balancing. */
@@ -148,6 +162,7 @@ export class FlowTable {
   /** Removes the flow and writes its log line. Without a code, it ended normally. */
   end(flow: Flow, reason: string, code?: ErrorCode, kind: Cut['kind'] | 'ended' = 'ended'): void {
     if (!this.#flows.delete(flow)) return
+    if (flow.isOpen) this.#remember(flow, reason, kind)
     this.#discharge(flow)
     this.#wake()
     this.#past.add(flow)
@@ -172,6 +187,18 @@ export class FlowTable {
     } else {
       this.#events.emit('flow-refused', { direction, ...fields, reason, code: code ?? ErrorCode.FlowCut })
     }
+  }
+
+  /** How a connection of `user` ended, if it has. */
+  endOf(user: LocalUser, flowId: string): ConnectionEnd {
+    const past = this.#ended.of(user, flowId)
+    if (past !== undefined) return past
+    return { state: this.#openOf(user, flowId) === undefined ? 'unknown' : 'open' }
+  }
+
+  /** Resets a connection of `user`, if it is open. */
+  reset(user: LocalUser, flowId: string): void {
+    this.#openOf(user, flowId)?.cut({ kind: 'reset', text: 'reset by the workload' })
   }
 
   /** Evaluates each flow, and cuts those for which `evaluate` returns a cut. Returns the number of cuts. */
@@ -214,6 +241,18 @@ export class FlowTable {
     }))
   }
 
+  #openOf(user: LocalUser, flowId: string): Flow | undefined {
+    const flows = this.those(({ id, isOpen }) => isOpen && id === flowId)
+    return flows.find(flow => this.#charged.get(flow)?.users.some(one => sameUser(one, user)))
+  }
+
+  #remember(flow: Flow, reason: string, kind: Cut['kind'] | 'ended'): void {
+    flow.endedAs = kind
+    const inOrder = kind === 'ended' || kind === 'done'
+    const end: ConnectionEnd = inOrder ? { state: 'ended' } : { state: 'cut', kind, reason }
+    for (const user of this.#charged.get(flow)?.users ?? []) this.#ended.add(user, flow.id, end)
+  }
+
   #wake(): void {
     this.#waiting?.resolve()
     this.#waiting = undefined
@@ -248,38 +287,6 @@ export class FlowTable {
     flow.room?.close()
     flow.room = undefined
   }
-}
-
-/** Makes the name of a flow, which is the same in the logs of both agents. */
-export function newFlowId(): string {
-  // Six times as quick as randomBytes: Node prepares UUIDs in advance.
-  return randomUUID().replaceAll('-', '').slice(0, 16)
-}
-
-/** `text` if it has the form of a flow id, else a new one: it goes to the log. */
-export function flowIdFrom(text: unknown): string {
-  return typeof text === 'string' && FLOW_ID.test(text) ? text : newFlowId()
-}
-
-function fieldsOf(flow: Flow): FlowFields {
-  const { id: flowId, direction, sourceText, destinationText, protocol, isOnFastPath, carrier } = flow
-  return {
-    flowId,
-    direction,
-    source: sourceText,
-    destination: destinationText,
-    protocol,
-    carrier: isOnFastPath ? FAST_PATH : carrier
-  }
-}
-
-function displayedCarrier({ packets, isOnFastPath, carrier }: Flow): string {
-  if (packets?.isUp === true) return PACKETS
-  return isOnFastPath ? FAST_PATH : carrier
-}
-
-function datagramsOf({ datagramsIn, datagramsOut, dropped }: Flow) {
-  return { datagramsIn, datagramsOut, dropped }
 }
 
 function add(counts: Map<string, number>, key: string, difference: number): void {

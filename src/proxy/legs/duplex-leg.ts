@@ -11,6 +11,8 @@ export interface Manner {
   readonly isAborting: boolean
   /** Reason why it failed, once it did. */
   failure(err: Error | undefined): Cut
+  /** Called when everything that was sent has been passed on, and the end as well. */
+  finished?(): void
   /** Keeps little of what nobody reads. */
   keepLittle(): void
   /** Ends both directions at once; buffered data is dropped. */
@@ -200,6 +202,7 @@ export class DuplexLeg implements ByteLeg {
 
   readonly #onFinish = (): void => {
     this.#hasFinished = true
+    this.#manner.finished?.()
     if (!this.#isClosed) this.#events?.finished()
   }
 

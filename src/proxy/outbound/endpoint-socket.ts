@@ -31,6 +31,8 @@ const BACKLOG = 511
 /** A listening unix socket that only its owner can connect to. */
 export interface EndpointSocket {
   readonly path: string
+  /** Whether the path is still there: a cleaner of runtime directories may have removed it. */
+  readonly exists: () => boolean
   /** Stops listening and removes the path. Connections stay open. */
   readonly close: () => void
 }
@@ -92,6 +94,7 @@ export class EndpointDirectory {
     server.on('error', () => {})
     return {
       path,
+      exists: () => standsAt(path)?.isSocket() === true,
       close: () => {
         server.close()
         remove(path)

@@ -1,48 +1,33 @@
 import type { Socket } from 'node:net'
 import { accountOf, type LocalUser, sameUser } from '../../attest/index.ts'
-import { ErrorCode, type Protocol, RateLimitedLog, silentMetrics, WarrenError, within } from '../../core/index.ts'
-import { type Address, formatAddress, type Pattern } from '../../identity/index.ts'
+import {
+  ErrorCode,
+  type Metrics,
+  type Protocol,
+  RateLimitedLog,
+  silentMetrics,
+  WarrenError,
+  within
+} from '../../core/index.ts'
+import { formatAddress, type Pattern } from '../../identity/index.ts'
 import { EXPECTED_CARRIER } from '../carriers/index.ts'
 import type { ProxyDeps } from '../deps.ts'
 import { type Flow, type FlowTable, newFlowId } from '../flow/index.ts'
 import { errorFrame, helloFrame } from '../hello.ts'
 import { limitExceeded, type ProxyLimits } from '../limits.ts'
 import { endsFrom, joinFlow } from '../relay/index.ts'
-import { ENDPOINT_IDLE_MS, HELLO_TIMEOUT_MS, OPEN_TIMEOUT_MS, UDP_IDLE_MS } from '../timing.ts'
+import { OPEN_TIMEOUT_MS, UDP_IDLE_MS } from '../timing.ts'
 import { UNAUTHENTICATED_LINES } from '../unauthenticated-lines.ts'
-import type { Strategy } from './balance.ts'
-import type { EndpointDirectory, EndpointSocket } from './endpoint-socket.ts'
+import { Endpoint, type EndpointRequest, endpointKey, type SourceHandle } from './endpoint.ts'
+import type { EndpointDirectory } from './endpoint-socket.ts'
 import type { Outbound } from './outbound.ts'
 
-/** A registration of this host that opens connections. */
-export interface SourceHandle extends LocalUser {
-  readonly registrationId: string
-  readonly address: Address
-}
-
-export interface EndpointOptions {
-  readonly source: SourceHandle
-  readonly destination: Pattern
-  readonly protocol: Protocol
-  readonly strategy: Strategy
-  /** Begin each connection with a FlowHello. */
-  readonly hello: boolean
-  /** The instance that answered the preflight; the first connection is sent there. */
-  readonly preferred: string
-}
-
-interface Endpoint {
-  readonly options: EndpointOptions
-  socket: EndpointSocket | undefined
-  connections: number
-  preferred: string | undefined
-  reaper: NodeJS.Timeout | undefined
-}
+const NONE: ReadonlyMap<string, Endpoint> = new Map()
 
 /** The local sockets that sources connect to. Each connection is a flow of its own. */
 export class Endpoints {
-  readonly #endpoints = new Set<Endpoint>()
-  readonly #perUser = new Map<string, number>()
+  /** By account and then by what they are for. */
+  readonly #accounts = new Map<string, Map<string, Endpoint>>()
   readonly #deps: ProxyDeps
   readonly #limits: ProxyLimits
   readonly #flows: FlowTable
@@ -69,96 +54,116 @@ export class Endpoints {
   }
 
   get size(): number {
-    return this.#endpoints.size
+    return this.#accounts.values().reduce((sum, { size }) => sum + size, 0)
   }
 
-  /** Throws LIMIT_EXCEEDED if this user has too many endpoints. */
-  requireRoom(user: LocalUser): void {
-    const { uid } = user
-    const { endpointsPerUid } = this.#limits
-    if ((this.#perUser.get(accountOf(user)) ?? 0) < endpointsPerUid) return
-    const metrics = this.#deps.metrics ?? silentMetrics
-    throw limitExceeded(metrics, 'proxy_endpoints_per_uid', 'endpoints of this user', endpointsPerUid, { uid })
+  /** Throws LIMIT_EXCEEDED if there is no endpoint for this request, and its user has too many that are in use. */
+  requireRoom(request: EndpointRequest): void {
+    const endpoints = this.#of(request.source)
+    if (endpoints.has(endpointKey(request)) || endpoints.size < this.#limits.endpointsPerUid) return
+    if (idlest(endpoints) === undefined) throw this.#full(request.source)
   }
 
-  /** Makes an endpoint and returns its path. Rejects with CANNOT_CONNECT or LIMIT_EXCEEDED. */
-  async create(options: EndpointOptions): Promise<string> {
-    const { uid, registrationId } = options.source
-    const account = accountOf(options.source)
-    this.requireRoom(options.source)
-    const endpoint: Endpoint = {
-      options,
-      socket: undefined,
-      connections: 0,
-      preferred: options.preferred,
-      reaper: undefined
-    }
-    this.#endpoints.add(endpoint)
-    this.#perUser.set(account, (this.#perUser.get(account) ?? 0) + 1)
-    try {
-      const socket = await this.#directory.open(uid, connection => this.#accept(endpoint, connection))
-      endpoint.socket = socket
-      // The registration may have ended while the socket was made.
-      if (!this.#endpoints.has(endpoint) || this.#stopping.aborted || !this.#deps.local.isAlive(registrationId)) {
-        socket.close()
-        throw new WarrenError(ErrorCode.InvalidSource, `${formatAddress(options.source.address)} is not registered`)
+  /**
+   * Returns the path of the endpoint for this request, and makes that if there is none; if its user has too many, the
+   * idlest one makes room. `preferred` is the instance that answered the preflight: the next connection is sent there.
+   *
+   * Rejects with CANNOT_CONNECT, INVALID_SOURCE or LIMIT_EXCEEDED.
+   */
+  async pathFor(request: EndpointRequest, preferred: string): Promise<string> {
+    const { source } = request
+    for (;;) {
+      const endpoint = this.#known(request) ?? this.#make(request)
+      endpoint.expect(preferred)
+      try {
+        const { path } = await endpoint.listening
+        // The registration may have ended while the socket was made.
+        this.#requireAlive(source)
+        if (!endpoint.isClosed) return path
+      } catch (err) {
+        this.#remove(endpoint)
+        throw err
       }
-      this.#reapAfter(endpoint, HELLO_TIMEOUT_MS)
-      return socket.path
-    } catch (err) {
-      this.#remove(endpoint)
-      throw err
     }
   }
 
   /** Removes the endpoints of a registration that ended; without an argument, all. */
   remove(registrationId?: string): void {
-    for (const endpoint of [...this.#endpoints]) {
-      if (registrationId === undefined || endpoint.options.source.registrationId === registrationId)
+    for (const endpoint of [...this.#accounts.values()].flatMap(endpoints => [...endpoints.values()])) {
+      if (registrationId === undefined || endpoint.request.source.registrationId === registrationId)
         this.#remove(endpoint)
     }
   }
 
-  #remove(endpoint: Endpoint): void {
-    if (!this.#endpoints.delete(endpoint)) return
-    const account = accountOf(endpoint.options.source)
-    const left = (this.#perUser.get(account) ?? 1) - 1
-    if (left > 0) this.#perUser.set(account, left)
-    else this.#perUser.delete(account)
-    clearTimeout(endpoint.reaper)
-    endpoint.socket?.close()
+  #of(user: LocalUser): ReadonlyMap<string, Endpoint> {
+    return this.#accounts.get(accountOf(user)) ?? NONE
   }
 
-  #reapAfter(endpoint: Endpoint, ms: number): void {
-    clearTimeout(endpoint.reaper)
-    endpoint.reaper = setTimeout(() => this.#remove(endpoint), ms)
+  #known(request: EndpointRequest): Endpoint | undefined {
+    const endpoint = this.#of(request.source).get(endpointKey(request))
+    if (endpoint?.isThere === false) this.#remove(endpoint)
+    return endpoint?.isClosed === false ? endpoint : undefined
+  }
+
+  #make(request: EndpointRequest): Endpoint {
+    const { source } = request
+    const { endpointsPerUid } = this.#limits
+    const known = this.#of(source)
+    if (known.size >= endpointsPerUid) {
+      const victim = idlest(known)
+      if (victim === undefined) throw this.#full(source)
+      this.#metrics.hit('proxy_endpoints_per_uid', { limit: endpointsPerUid, uid: source.uid })
+      this.#remove(victim)
+    }
+    const opening = this.#directory.open(source.uid, connection => this.#accept(endpoint, connection))
+    const endpoint: Endpoint = new Endpoint(request, opening, this.#deps.clock.monotonicMs, () =>
+      this.#remove(endpoint)
+    )
+    const account = accountOf(source)
+    const endpoints = this.#accounts.get(account) ?? new Map<string, Endpoint>()
+    this.#accounts.set(account, endpoints.set(endpointKey(request), endpoint))
+    return endpoint
+  }
+
+  #full({ uid }: LocalUser): WarrenError {
+    const { endpointsPerUid } = this.#limits
+    return limitExceeded(this.#metrics, 'proxy_endpoints_per_uid', 'endpoints of this user', endpointsPerUid, { uid })
+  }
+
+  #remove(endpoint: Endpoint): void {
+    endpoint.close()
+    const account = accountOf(endpoint.request.source)
+    const endpoints = this.#accounts.get(account)
+    const key = endpointKey(endpoint.request)
+    if (endpoints?.get(key) !== endpoint) return
+    endpoints.delete(key)
+    if (endpoints.size === 0) this.#accounts.delete(account)
+  }
+
+  get #metrics(): Metrics {
+    return this.#deps.metrics ?? silentMetrics
   }
 
   #accept(endpoint: Endpoint, socket: Socket): void {
     // The handler stays: no other code handles an error before or after the flow.
     socket.on('error', () => {})
-    if (!this.#isOwner(endpoint, socket)) {
+    if (!this.#isOwner(endpoint.request, socket)) {
       socket.destroy()
       return
     }
-    clearTimeout(endpoint.reaper)
-    endpoint.connections += 1
-    this.#serve(endpoint, socket)
+    this.#serve(endpoint.request, endpoint.begin(), socket)
       .catch((err: unknown) => {
         this.#deps.log.error('flow failed by a defect', { err })
         socket.destroy()
       })
-      .finally(() => {
-        endpoint.connections -= 1
-        if (endpoint.connections === 0 && this.#endpoints.has(endpoint)) this.#reapAfter(endpoint, ENDPOINT_IDLE_MS)
-      })
+      .finally(() => endpoint.end())
   }
 
-  #isOwner({ options }: Endpoint, socket: Socket): boolean {
-    const { uid } = options.source
+  #isOwner({ source }: EndpointRequest, socket: Socket): boolean {
+    const { uid } = source
     try {
       const caller = this.#deps.credentials.peerUser(socket)
-      if (sameUser(caller, options.source)) return true
+      if (sameUser(caller, source)) return true
       const reason = caller.uid === uid ? `the process ${caller.view.whyNot || 'is of the host'}` : ''
       this.#unauthenticated.warn(String(caller.uid), 'another user connected to an endpoint', {
         uid: caller.uid,
@@ -170,11 +175,9 @@ export class Endpoints {
     return false
   }
 
-  async #serve(endpoint: Endpoint, socket: Socket): Promise<void> {
-    const { source, destination, protocol, strategy, hello } = endpoint.options
+  async #serve(request: EndpointRequest, preferred: string | undefined, socket: Socket): Promise<void> {
+    const { source, destination, protocol, strategy, hello, explicitEnd } = request
     const id = newFlowId()
-    const { preferred } = endpoint
-    endpoint.preferred = undefined
     let flow: Flow
     try {
       flow = this.#enter(source, protocol, id)
@@ -189,9 +192,9 @@ export class Endpoints {
         this.#outbound.open(flow, { destination, protocol, strategy, preferred }, limit)
       )
       if (hello) socket.write(helloFrame(id, opened.spiffeId))
-      const { udpIdleMs: idleMs = UDP_IDLE_MS, metrics = silentMetrics } = this.#deps
+      const { udpIdleMs: idleMs = UDP_IDLE_MS } = this.#deps
       this.#flows.opened(flow)
-      const cut = await joinFlow(flow, endsFrom(socket, opened.end), { idleMs, metrics })
+      const cut = await joinFlow(flow, endsFrom(socket, opened.end, explicitEnd), { idleMs, metrics: this.#metrics })
       this.#flows.finish(flow, cut)
     } catch (err) {
       const error = openError(err, destination)
@@ -201,7 +204,7 @@ export class Endpoints {
   }
 
   #requireAlive({ registrationId, address }: SourceHandle): void {
-    if (!this.#deps.local.isAlive(registrationId)) {
+    if (this.#stopping.aborted || !this.#deps.local.isAlive(registrationId)) {
       throw new WarrenError(ErrorCode.InvalidSource, `${formatAddress(address)} is not registered`)
     }
   }
@@ -217,6 +220,19 @@ export class Endpoints {
       carrier: EXPECTED_CARRIER
     })
   }
+}
+
+/** The endpoint that is missed least: of those without a connection one that nobody awaits, and that was used first. */
+function idlest(endpoints: ReadonlyMap<string, Endpoint>): Endpoint | undefined {
+  let found: Endpoint | undefined
+  for (const endpoint of endpoints.values()) {
+    if (endpoint.isIdle && (found === undefined || isIdler(endpoint, found))) found = endpoint
+  }
+  return found
+}
+
+function isIdler(one: Endpoint, other: Endpoint): boolean {
+  return one.isAwaited === other.isAwaited ? one.usedMs < other.usedMs : other.isAwaited
 }
 
 /** Converts the failure to open a flow to an error of Connect. */

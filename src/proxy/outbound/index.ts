@@ -1,4 +1,5 @@
 export type { Strategy } from './balance.ts'
+export type { SourceHandle } from './endpoint.ts'
 export { ENDPOINT_DIRECTORIES, EndpointDirectory, LONGEST_ENDPOINT } from './endpoint-socket.ts'
-export { Endpoints, openError, type SourceHandle } from './endpoints.ts'
+export { Endpoints, openError } from './endpoints.ts'
 export { Outbound } from './outbound.ts'

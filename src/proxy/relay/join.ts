@@ -18,13 +18,13 @@ export function joinFlow(flow: Flow, ends: FlowEnds, options: DatagramSpliceOpti
 }
 
 function joinBytes(flow: Flow, { localIs, local, far }: Extract<FlowEnds, { protocol: 'tcp' }>): Relay {
-  const near = socketLeg(local.socket)
+  const near = socketLeg(local.socket, local.explicitEnd)
   const join = (leg: ByteLeg): Relay => {
     const joined = localIs === 'source' ? relay(flow, near, leg) : relay(flow, leg, near)
-    if (flow.room?.isScarce === true) readLittle(near, local.socket, flow.room)
+    if (flow.room?.isScarce === true) readLittle(near, local.socket, flow.room, local.explicitEnd)
     return joined
   }
-  const onMoved = (leg: ByteLeg): void => reuseReads(near, local.socket, leg)
+  const onMoved = (leg: ByteLeg): void => reuseReads(near, local.socket, leg, local.explicitEnd)
   switch (far.kind) {
     case 'socket':
       return join(socketLeg(far.socket))

@@ -1,6 +1,7 @@
 import {
   detach,
   ErrorCode,
+  firstOf,
   type LimitName,
   type Logger,
   type Metrics,
@@ -14,10 +15,10 @@ import type { PacketPort } from '../datagram/packet/index.ts'
 import type { Candidate, ProvenWorkload, ProxyDeps } from '../deps.ts'
 import { type FastPathBudget, upgradeThresholdsOf } from '../fastpath/index.ts'
 import { limitExceeded, type ProxyLimits } from '../limits.ts'
-import { PathMemory } from '../path-memory.ts'
 import { CARRIER_STAGGER_MS, SESSION_IDLE_MS } from '../timing.ts'
 import { type CachedContext, type ContextCache, type DialOptions, sniOf } from '../tls/index.ts'
 import { ClientSession } from './client-session.ts'
+import { KnownCarriers } from './known-carriers.ts'
 import type { Liveness } from './liveness.ts'
 import { provenDestination } from './proven-destination.ts'
 import { SessionProver } from './session-prover.ts'
@@ -37,8 +38,8 @@ export interface SessionPoolOptions {
 /**
  * The sessions that this agent opened, one for each pair of registrations and carrier.
  *
- * A session is opened on demand, each only once at a time however many flows wait for it; it is kept warm, replaced
- * when the source's certificate was renewed, and closed when idle.
+ * A session is opened on demand, each only once at a time however many flows wait for it. It is kept warm and closed when
+ * idle. When a certificate of its ends was renewed, it takes flows until another is open in its place.
  */
 export class SessionPool {
   readonly #sessions = new Map<string, ClientSession>()
@@ -47,9 +48,7 @@ export class SessionPool {
   readonly #deps: ProxyDeps
   readonly #limits: ProxyLimits
   readonly #contexts: ContextCache
-  /** Best first. */
-  readonly #carriers: readonly Carrier[]
-  readonly #failed: ReadonlyMap<Carrier, PathMemory>
+  readonly #carriers: KnownCarriers
   readonly #mayPacket: boolean
   readonly #liveness: Liveness
   readonly #log: Logger
@@ -66,12 +65,11 @@ export class SessionPool {
     this.#liveness = liveness
     this.#packets = packets
     this.#fastPath = fastPath
-    const { monotonicMs } = deps.clock
     const { carrier: choice } = deps
-    this.#carriers = choice === ANY_CARRIER ? all : all.filter(({ name }) => name === choice)
-    this.#failed = new Map(this.#carriers.map(carrier => [carrier, new PathMemory(carrier.backoff, monotonicMs)]))
+    const chosen = choice === ANY_CARRIER ? all : all.filter(({ name }) => name === choice)
+    this.#carriers = new KnownCarriers(chosen, deps.clock.monotonicMs)
     // An agent that must not reach others directly must not send datagrams directly either.
-    this.#mayPacket = choice === ANY_CARRIER || this.#carriers.some(({ allows }) => allows.datagrams)
+    this.#mayPacket = choice === ANY_CARRIER || chosen.some(({ allows }) => allows.datagrams)
     this.#log = deps.log
     this.#metrics = deps.metrics ?? silentMetrics
     this.#prover = new SessionProver(deps, stopping)
@@ -89,19 +87,20 @@ export class SessionPool {
   /**
    * Returns a session from a registration of this host to `destination`, warm or new.
    *
-   * With carrier `auto` the carrier of the lowest rank is preferred; when it is late, the next one is tried as well.
-   * While a worse one carries, the better ones are tried beside it. Rejects with DESTINATION_UNREACHABLE,
+   * With carrier `auto` the carrier of the lowest rank is preferred; when it is late, the next one is tried as well. One
+   * that is known to be the path is tried at once. While a worse one carries, the better ones are tried beside it. Rejects with DESTINATION_UNREACHABLE,
    * LIMIT_EXCEEDED, INVALID_SOURCE or the signal's reason.
    */
   async acquire(sourceId: string, destination: Candidate, signal: AbortSignal): Promise<ClientSession> {
     const context = await this.#contexts.get(sourceId)
-    const [only, ...others] = this.#carriers
+    const { all } = this.#carriers
+    const [only, ...others] = all
     if (only !== undefined && others.length === 0) {
       return await raceAbort(this.#get(only, sourceId, destination, context), signal)
     }
-    const open = this.#carriers.filter(carrier => this.#isOpen(carrier, destination))
-    const promising = open.filter(carrier => !this.#isBlocked(carrier, destination))
-    for (const carrier of this.#carriers) {
+    const { machine } = destination
+    const promising = this.#carriers.open(destination).filter(carrier => !this.#carriers.isBlocked(carrier, machine))
+    for (const carrier of all) {
       const warm = this.#warm(carrier, sourceId, destination, context)
       if (warm === undefined) continue
       for (const better of promising) {
@@ -110,27 +109,28 @@ export class SessionPool {
       return warm
     }
     const failures: string[] = []
-    const attempts = open.map(carrier => async () => {
+    const attempt = async (carrier: Carrier): Promise<ClientSession> => {
       try {
         return await this.#get(carrier, sourceId, destination, context)
       } catch (err) {
         failures.push(`${carrier.name}: ${WarrenError.from(err).reason}`)
         throw err
       }
-    })
+    }
+    const attempts = this.#carriers.groups(destination).map(group => () => firstOf(group.map(attempt)))
     try {
       // A late session is kept as well, for the next flow.
       return await raceStaggered(attempts, CARRIER_STAGGER_MS, signal, () => {})
     } catch (err) {
       if (signal.aborted || !WarrenError.is(err, ErrorCode.DestinationUnreachable)) throw err
-      const reason = `the agent of ${destination.machine} does not answer (${failures.join('; ')})`
+      const reason = `the agent of ${machine} does not answer (${failures.join('; ')})`
       throw new WarrenError(ErrorCode.DestinationUnreachable, reason, { cause: err })
     }
   }
 
   /** Forgets failed paths to a host. */
   pathAppeared(machine: string): void {
-    for (const memory of this.#failed.values()) memory.worked(machine)
+    this.#carriers.forget(machine)
   }
 
   /** Closes sessions that have been idle for long. Must be called every few seconds. */
@@ -153,8 +153,11 @@ export class SessionPool {
   #warm(carrier: Carrier, sourceId: string, destination: Candidate, context: CachedContext): ClientSession | undefined {
     const key = keyOf(carrier, sourceId, destination)
     const session = this.#sessions.get(key)
-    if (session === undefined) return undefined
-    if (session.isFit(context.certPem)) return session
+    if (session === undefined || session.isFit(context.certPem)) return session
+    if (session.isSound && session.ends.canStandIn) {
+      this.#replace(carrier, sourceId, destination, context)
+      return session
+    }
     this.#retire(key, session)
     return undefined
   }
@@ -162,7 +165,10 @@ export class SessionPool {
   // Not bound to the first caller's signal: others may be waiting for the same session.
   #get(carrier: Carrier, sourceId: string, destination: Candidate, context: CachedContext): Promise<ClientSession> {
     const warm = this.#warm(carrier, sourceId, destination, context)
-    if (warm !== undefined) return Promise.resolve(warm)
+    return warm === undefined ? this.#make(carrier, sourceId, destination, context) : Promise.resolve(warm)
+  }
+
+  #make(carrier: Carrier, sourceId: string, destination: Candidate, context: CachedContext): Promise<ClientSession> {
     const key = keyOf(carrier, sourceId, destination)
     const pending = this.#pending.get(key)
     if (pending !== undefined) return pending
@@ -202,12 +208,11 @@ export class SessionPool {
       }
     }
     const { machine } = destination
-    const failed = this.#memoryOf(carrier)
     let made: Carried
     try {
       made = await carrier.dial(destination, options, this.#stopping)
     } catch (err) {
-      failed.failed(machine)
+      this.#carriers.failed(carrier, machine)
       const refused = WarrenError.is(err, ErrorCode.DestinationUnreachable) && shown && proven === undefined
       this.#metrics.count('warren_handshakes_total', { role: 'client', result: refused ? 'refused' : 'failed' })
       if (err instanceof WarrenError) throw err
@@ -215,7 +220,7 @@ export class SessionPool {
         cause: err
       })
     }
-    failed.worked(machine)
+    this.#carriers.worked(carrier, machine)
     this.#metrics.count('warren_handshakes_total', { role: 'client', result: 'ok' })
     if (proven === undefined) throw new WarrenError(ErrorCode.Internal, 'a session without a proof')
     const session = new ClientSession(made, {
@@ -231,12 +236,14 @@ export class SessionPool {
       fastPath: this.#fastPath,
       upgradeThresholds: upgradeThresholdsOf(this.#deps.upgradeThresholds),
       onSilent: () => {
-        failed.failed(machine)
+        this.#carriers.failed(carrier, machine)
         this.#log.debug('session does not answer', { machine, carrier: made.path.name })
       },
       log: this.#log,
       metrics: this.#metrics
     })
+    const former = this.#sessions.get(key)
+    if (former !== undefined) this.#retire(key, former)
     this.#sessions.set(key, session)
     session.onClose(() => {
       if (this.#sessions.get(key) === session) this.#sessions.delete(key)
@@ -245,26 +252,22 @@ export class SessionPool {
     return session
   }
 
-  #isOpen(carrier: Carrier, candidate: Candidate): boolean {
-    return carrier.canReach(candidate) && (carrier.isLastResort || !this.#isBlocked(carrier, candidate))
-  }
-
-  #isBlocked(carrier: Carrier, { machine }: Candidate): boolean {
-    return this.#memoryOf(carrier).isBlocked(machine)
-  }
-
-  #memoryOf(carrier: Carrier): PathMemory {
-    const memory = this.#failed.get(carrier)
-    if (memory === undefined) throw new WarrenError(ErrorCode.Internal, `no carrier ${carrier.name} here`)
-    return memory
-  }
-
   #tryBeside(carrier: Carrier, sourceId: string, destination: Candidate, context: CachedContext): void {
-    const attempt = this.#get(carrier, sourceId, destination, context).then(
+    this.#ignore(this.#get(carrier, sourceId, destination, context))
+  }
+
+  // The former one is no worse than before if this fails; so no other session makes room for it.
+  #replace(carrier: Carrier, sourceId: string, destination: Candidate, context: CachedContext): void {
+    if (this.size >= this.#limits.sessions || this.#carriers.isBlocked(carrier, destination.machine)) return
+    this.#ignore(this.#make(carrier, sourceId, destination, context))
+  }
+
+  #ignore(opening: Promise<ClientSession>): void {
+    const settled = opening.then(
       () => {},
       () => {}
     )
-    detach(this.#log, 'better session', attempt, this.#stopping)
+    detach(this.#log, 'session beside another', settled, this.#stopping)
   }
 
   #retire(key: string, session: ClientSession): void {

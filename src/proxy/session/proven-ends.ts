@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 import type { ProvenWorkload, ProxyDeps, TlsCredentials } from '../deps.ts'
-import { REPLACED_PAUSE_MS } from '../timing.ts'
+import { REPLACED_PAUSE_MS, STAND_IN_MS } from '../timing.ts'
 import type { Dialled } from '../tls/index.ts'
 import { checkProof, exchangeProofs, makeProof } from './proof.ts'
 import { ProofAttempts } from './proof-attempts.ts'
@@ -54,6 +54,16 @@ export class ProvenEnds {
   /** End of the first of the two certificates that were proved last to end, and of the session with it. */
   get endMs(): number {
     return Math.min(this.#notAfterMs, new X509Certificate(this.#ourPem).validToDate.getTime())
+  }
+
+  /** Time until then. */
+  get leftMs(): number {
+    return this.endMs - this.#options.wallMs()
+  }
+
+  /** Whether its session may take flows while another is opened in its place: they last until the next proof. */
+  get canStandIn(): boolean {
+    return this.attempts.failures === 0 && this.leftMs > STAND_IN_MS
   }
 
   /**

@@ -56,7 +56,7 @@ export class SessionProver {
     const isReplaced = verifier.isReplaced?.(session.ends.leafDer) ?? false
     const credentials = await local.svid(session.sourceId)
     if (!session.needsProof(credentials.certPem, isReplaced)) return false
-    await within(proofTimeoutMs(this.#leftMs(session)), [this.#stopping], signal =>
+    await within(proofTimeoutMs(session.ends.leftMs), [this.#stopping], signal =>
       session.prove(credentials, verifier, signal)
     )
     return true
@@ -67,14 +67,10 @@ export class SessionProver {
     if (this.#stopping.aborted || !session.isUsable || !this.#deps.local.isAlive(session.sourceId)) return
     this.#metrics.count('warren_session_proofs_total', { role: 'client', result: 'failed' })
     const reason = reasonOf(err)
-    const isNews = session.ends.attempts.failed(reason, this.#deps.clock.monotonicMs(), this.#leftMs(session))
+    const isNews = session.ends.attempts.failed(reason, this.#deps.clock.monotonicMs(), session.ends.leftMs)
     const fields = { ...this.#fields(session), reason, count: session.ends.attempts.failures }
     if (isNews) this.#warnings.warn(session.destination.machine, UNPROVED, fields)
     else this.#log.debug(UNPROVED, fields)
-  }
-
-  #leftMs(session: ClientSession): number {
-    return session.ends.endMs - this.#deps.clock.wallMs()
   }
 
   #fields({ destination, path, sourceId, ends }: ClientSession) {

@@ -1,5 +1,6 @@
 import { constants } from 'node:crypto'
 import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls'
+import { TLS_GROUPS } from '../../core/index.ts'
 import type { TlsCredentials } from '../deps.ts'
 
 export const H2_ALPN = 'h2'
@@ -14,6 +15,8 @@ export const TLS_POLICY = Object.freeze({
   maxVersion: 'TLSv1.3',
   // A resumed session is accepted without a client certificate, even by a server that demands one.
   secureOptions: constants.SSL_OP_NO_TICKET,
+  // Pinned: the default is whatever a version of Node prefers, and accepts groups that are not post-quantum.
+  ecdhCurve: TLS_GROUPS,
   // AES-128 first: it is the fastest, and the client's preference decides.
   ciphers: 'TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256'
 } as const satisfies SecureContextOptions)

@@ -5,6 +5,7 @@ import { growPortBuffers, udpEndpoint } from '../../../udp/index.ts'
 import { MAX_DATAGRAM_BYTES } from '../../../wire/index.ts'
 import { bindAt } from '../stream/listen-at.ts'
 import type { LocalDatagrams } from './local.ts'
+import { lossesOf } from './losses.ts'
 import { Places } from './places.ts'
 
 /** Requested of the kernel, which may give less. Enough for 120 ms or more of 50,000 datagrams of 512 bytes a second. */
@@ -23,7 +24,8 @@ export async function bindUdp(at: HostPort, onFailure: (err: unknown) => void): 
     bound,
     onDatagram: listener =>
       endpoint.listen(MAX_DATAGRAM_BYTES, (payload, from) => listener(payload, places.textOf(from()))),
-    send: (payload, to) => void endpoint.send(payload, places.at(to)),
+    send: (payload, to) => endpoint.send(payload, places.at(to)),
+    lost: lossesOf(socket),
     close: () => endpoint.close()
   }
 }

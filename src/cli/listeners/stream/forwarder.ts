@@ -1,8 +1,9 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import type { MeshSocket } from '../../../client/index.ts'
+import { loadResetOnClose, type ResetOnClose } from '../../../core/index.ts'
 import type { Endpoint } from '../../options/index.ts'
 import { type Listening, listenAt } from './listen-at.ts'
-import { abort, relaySockets } from './relay.ts'
+import { relaySockets } from './relay.ts'
 
 /** Clients at once; the system refuses the rest, for each costs two descriptors. */
 const MAX_CLIENTS = 4_096
@@ -30,6 +31,7 @@ export class StreamForwarder {
   readonly #clients = new Set<Socket>()
   readonly #server: Server
   #listening: Listening | undefined
+  #resetOnClose: ResetOnClose | undefined
 
   constructor(options: StreamForwarderOptions) {
     this.#options = options
@@ -41,6 +43,8 @@ export class StreamForwarder {
 
   /** Listens, and returns where, as a person would type it. Rejects as `listenAt` does. */
   async listen(endpoint: Endpoint): Promise<string> {
+    // Where there is no native code, only the end of this process itself is not a reset.
+    this.#resetOnClose = await loadResetOnClose().catch(() => undefined)
     this.#listening = await listenAt(this.#server, endpoint)
     return this.#listening.bound
   }
@@ -49,12 +53,15 @@ export class StreamForwarder {
   close(): void {
     this.#listening?.remove()
     this.#server.close()
-    for (const client of this.#clients) abort(client)
+    for (const client of this.#clients) this.#abort(client)
   }
 
   #accept(client: Socket): void {
     this.#clients.add(client)
     client.once('close', () => this.#clients.delete(client))
+    this.#resetOnClose?.(client, true)
+    // All has been sent to it, and the end.
+    client.once('finish', () => this.#resetOnClose?.(client, false))
     this.#serve(client).catch((err: unknown) => this.#options.onFailure(err))
   }
 
@@ -65,12 +72,12 @@ export class StreamForwarder {
     } catch (err) {
       const gone = client.destroyed
       if (client.writableEnded) client.destroySoon()
-      else abort(client)
+      else this.#abort(client)
       // A client that did not wait has not been failed.
       if (gone) return
       throw err
     }
-    await relaySockets(client, brokered)
+    await relaySockets(client, brokered, local => this.#abort(local))
   }
 
   /** Opens, but only for as long as the client is there to be connected. */
@@ -83,5 +90,12 @@ export class StreamForwarder {
     } finally {
       client.off('close', giveUp)
     }
+  }
+
+  /** Ends a connection so that its client sees an error. A unix socket has no reset: its client notices when it writes. */
+  #abort(client: Socket): void {
+    this.#resetOnClose?.(client, true)
+    if (this.#resetOnClose === undefined && client.localFamily !== undefined) client.resetAndDestroy()
+    client.destroy()
   }
 }

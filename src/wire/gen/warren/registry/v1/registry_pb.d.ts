@@ -129,6 +129,13 @@ export declare type NodeHead = Message<"warren.registry.v1.NodeHead"> & {
    * @generated from field: repeated bytes jwt_keys = 18;
    */
   jwtKeys: Uint8Array[];
+
+  /**
+   * The last head before the owner stops: its state ends now, and not with its lease.
+   *
+   * @generated from field: bool leaving = 19;
+   */
+  leaving: boolean;
 };
 
 /**
