@@ -1,4 +1,4 @@
-import { type HostPort, parseDuration, parseHostPort } from '../core/index.ts'
+import { ErrorCode, type HostPort, parseDuration, parseHostPort, WarrenError } from '../core/index.ts'
 
 export const LOG_LEVELS = ['error', 'warn', 'info', 'debug', 'silent'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
@@ -41,6 +41,8 @@ export interface AgentConfig {
   readonly mdns?: boolean
   /** Carrier of brokered bytes to other hosts. @default auto */
   readonly carrier?: string
+  /** What happens to a datagram that is larger than a packet between the hosts. @default 'drop' */
+  readonly oversize?: Oversize
   readonly logLevel?: LogLevel
   /**
    * Start without files of the state directory, or its database, that are lost; no effect if none is. For one start only, so that
@@ -99,6 +101,11 @@ export const UP_OPTIONS = Object.freeze({
     help: 'only carrier for data to other hosts (default: auto, the first that reaches them)',
     read: carrier => ({ carrier })
   },
+  oversize: {
+    takes: 'drop|capsule',
+    help: 'a datagram larger than a packet between the hosts: drop it, or carry it over TCP (default: drop)',
+    read: oversize => ({ oversize: oversizeOf(oversize) })
+  },
   'state-dir': {
     takes: 'dir',
     help: 'directory for keys and certificates',
@@ -118,6 +125,14 @@ export type UpOptionName = keyof typeof UP_OPTIONS
 
 function listenerOf(text: string, option: string): HostPort {
   return parseHostPort(text, { option, defaultHost: '0.0.0.0' })
+}
+
+/** What happens to a datagram that is larger than a packet of the path between two hosts. */
+export type Oversize = 'drop' | 'capsule'
+
+function oversizeOf(text: string): Oversize {
+  if (text === 'drop' || text === 'capsule') return text
+  throw new WarrenError(ErrorCode.InvalidOption, `--oversize must be drop or capsule, not "${text.slice(0, 40)}"`)
 }
 
 function lifetime(key: keyof Lifetimes, help: string): UpOption {
