@@ -12,10 +12,12 @@ import {
   WarrenError
 } from '../core/index.ts'
 import { DATABASE, openDatabase, requireDatabaseFile, requireFiles, Store, Vault } from '../state/index.ts'
+import { withListeners } from './any-host.ts'
 import { assemble } from './assemble.ts'
 import { ClockKeeper } from './clock-keeper.ts'
 import { type ResolvedConfig, resolveConfig } from './config.ts'
 import { createLogger } from './logger.ts'
+import { readResources, requireResources } from './resources.ts'
 import { openRuntimeDir } from './runtime-dir.ts'
 
 /** How long the last log lines wait for a reader that takes none, in milliseconds. */
@@ -52,7 +54,7 @@ export interface RunningAgent {
  * with any umask. A program that does nothing else may call `tuneProcess` before.
  */
 export async function startAgent(config: AgentConfig, clock: Clock = systemClock): Promise<RunningAgent> {
-  const resolved = resolveConfig(config)
+  const resolved = await withListeners(resolveConfig(config))
   const log = createLogger(resolved.logLevel)
   const resources = new AsyncDisposableStack()
   try {
@@ -80,6 +82,7 @@ async function start(
 ): Promise<Omit<RunningAgent, 'stop' | 'runtimeDir' | 'log'>> {
   checkNodeInternals(log)
   requireTlsGroups()
+  requireResources(readResources(), log)
   requireWay(config)
   const { listenDir, release } = await openRuntimeDir(config.runtimeDir)
   resources.defer(release)

@@ -1,5 +1,6 @@
 import { type Membership, wireAuthorities, wireRenewals } from '../ca/index.ts'
 import {
+  AddressWatch,
   AnnouncedHosts,
   Announcer,
   AUTHORITY_CAPABILITY,
@@ -26,8 +27,11 @@ import {
 } from './builders/index.ts'
 import type { ClockKeeper } from './clock-keeper.ts'
 import type { ResolvedConfig } from './config.ts'
+import { DescriptorWatch } from './descriptor-watch.ts'
 import { Drain } from './drain.ts'
+import { giveBackMemory } from './memory/index.ts'
 import { collect, countEvents, PromMetrics, watchProcess } from './metrics/index.ts'
+import { readResources } from './resources.ts'
 
 export interface Parts {
   readonly config: ResolvedConfig
@@ -103,14 +107,16 @@ async function build(parts: Parts): Promise<Built> {
   resources.defer(() => stopping.abort())
   const metrics = new PromMetrics(log, hostClock)
   resources.defer(watchProcess(metrics, hostClock))
+  const descriptors = new DescriptorWatch({ max: readResources().maxOpenFiles, clock: hostClock, log })
+  descriptors.start()
+  resources.defer(() => descriptors.stop())
   const events = new EventBus(log)
   const addresses = new AnnouncedHosts({ advertise: config.advertise, log })
-  const base: Base = { ...parts, clock, hostClock, addresses, events, metrics, stopping: stopping.signal }
+  const base: Base = { ...parts, clock, hostClock, addresses, events, metrics, descriptors, stopping: stopping.signal }
   const cluster = await buildCluster(base)
   // The address of the data port, once it is bound: with port 0 nobody knows it before.
   let bound = config.dataListen
-  const dataAddresses = (): string[] =>
-    addresses.of({ address: bound.host }).map(host => formatHostPort({ host, port: bound.port }))
+  const dataAddresses = (): string[] => addresses.of(bound.host).map(host => formatHostPort({ host, port: bound.port }))
   const ca = buildCa(base, cluster, dataAddresses)
   const local = buildWorkloads(base, cluster)
   const made = buildProxy({ base, cluster, ca, local })
@@ -166,6 +172,12 @@ function subscribe({ base, cluster, ca, local, proxy, announcer }: Built): void 
     for (const store of stores) store.add(registrationId, spiffeId)
   })
   events.on('profile-changed', () => announcer.announce())
+  events.on('addresses-changed', ({ added, gone }) => {
+    log.info('addresses of this host changed', { addresses: added, gone })
+    // Before the announcement: it leaves by the connections that work.
+    mesh.networkChanged(gone)
+    announcer.announce()
+  })
   followCluster(base, cluster, ca.trustService)
   countEvents(metrics, events)
 }
@@ -193,7 +205,7 @@ function wire({ base, cluster, ca, proxy }: Built): { readiness: Readiness; sync
 }
 
 async function start({ base, cluster, ca, local, proxy, announcer }: Built, parts: Parts): Promise<void> {
-  const { log, resources, stopping } = base
+  const { events, log, resources, stopping } = base
   const { mesh, registry, failures, policy, policyStore, members } = cluster
   ca.rootRotation.tidy()
   policy.start()
@@ -213,6 +225,8 @@ async function start({ base, cluster, ca, local, proxy, announcer }: Built, part
   failures.start()
   resources.defer(() => failures.stop())
   announcer.begin()
+  const watch = new AddressWatch({ onChange: (added, gone) => events.emit('addresses-changed', { added, gone }), log })
+  detach(log, 'addresses', watch.run(stopping))
   ca.rotation.start(stopping, () => {
     detach(log, 'agent certificate', ca.joins.renew(), stopping)
     detach(log, 'session proofs', proxy.proveAgain(), stopping)
@@ -243,6 +257,7 @@ async function serve(
     sockets,
     clock
   })
+  detach(log, 'free memory', giveBackMemory(proxy, { log, clock, signal: stopping }), stopping)
   resources.defer(() => readiness.drain())
   // A host that knows nobody, because it has lost its database, may still be found.
   const isLost = policyStore.isUnheard

@@ -1,5 +1,5 @@
-import { homedir, userInfo } from 'node:os'
-import { join } from 'node:path'
+import { homedir } from 'node:os'
+import { isAbsolute, join } from 'node:path'
 import { resolveLifetimes } from '../ca/index.ts'
 import { parseAdvertise } from '../cluster/index.ts'
 import type { AgentConfig, Lifetimes } from '../config/index.ts'
@@ -22,9 +22,12 @@ export interface ResolvedConfig
   readonly advertise: readonly string[] | undefined
 }
 
+/** The host of a listener whose operator has named none: all addresses of this machine. */
+export const ANY_HOST = ''
+
 const DEFAULTS = Object.freeze({
-  listen: { host: '0.0.0.0', port: 7460 },
-  dataListen: { host: '0.0.0.0', port: 7461 },
+  listen: { host: ANY_HOST, port: 7460 },
+  dataListen: { host: ANY_HOST, port: 7461 },
   bootstrap: [],
   mdns: true,
   carrier: 'auto',
@@ -51,8 +54,8 @@ export function resolveConfig(config: AgentConfig, env: NodeJS.ProcessEnv = proc
     advertise: config.advertise === undefined ? undefined : parseAdvertise(config.advertise),
     stateDir: config.stateDir ?? defaultStateDir(env),
     runtimeDir: config.runtimeDir ?? defaultRuntimeDir(env),
-    listen: config.listen ?? { host: '0.0.0.0', port: 7460 },
-    dataListen: config.dataListen ?? { host: '0.0.0.0', port: 7461 },
+    listen: config.listen ?? DEFAULTS.listen,
+    dataListen: config.dataListen ?? DEFAULTS.dataListen,
     bootstrap: config.bootstrap ?? [],
     mdns: config.mdns ?? true,
     carrier: config.carrier ?? ANY_CARRIER,
@@ -65,14 +68,31 @@ export function resolveConfig(config: AgentConfig, env: NodeJS.ProcessEnv = proc
 
 function defaultStateDir(env: NodeJS.ProcessEnv): string {
   if (env['WARREN_STATE_DIR'] !== undefined && env['WARREN_STATE_DIR'] !== '') return env['WARREN_STATE_DIR']
-  if (userInfo().uid === 0) return '/var/lib/warren'
-  return join(env['XDG_STATE_HOME'] ?? join(homedir(), '.local', 'state'), 'warren')
+  if (ownUid() === 0) return '/var/lib/warren'
+  return join(env['XDG_STATE_HOME'] ?? join(homeOf(env), '.local', 'state'), 'warren')
 }
 
 function defaultRuntimeDir(env: NodeJS.ProcessEnv): string {
-  const { uid } = userInfo()
+  const uid = ownUid()
   if (env['WARREN_RUNTIME_DIR'] !== undefined && env['WARREN_RUNTIME_DIR'] !== '') return env['WARREN_RUNTIME_DIR']
   if (uid === 0) return '/run/warren'
   const runtime = env['XDG_RUNTIME_DIR']
   return runtime !== undefined && runtime !== '' ? join(runtime, 'warren') : `/tmp/warren-${uid}`
+}
+
+function ownUid(): number {
+  return process.getuid?.() ?? 0
+}
+
+// A uid without an entry in the user database has none, as in many containers.
+function homeOf(env: NodeJS.ProcessEnv): string {
+  try {
+    const home = env['HOME'] ?? homedir()
+    if (isAbsolute(home)) return home
+  } catch {
+    // Named below, with what to do.
+  }
+  throw new WarrenError(ErrorCode.InvalidOption, `uid ${ownUid()} has no home directory for the state of the agent`, {
+    hint: 'Choose a directory with --state-dir or WARREN_STATE_DIR.'
+  })
 }

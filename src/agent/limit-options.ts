@@ -1,21 +1,36 @@
+import { LOCAL_LIMITS as API, type LocalLimits } from '../api/index.ts'
 import { ErrorCode, type LimitName, WarrenError } from '../core/index.ts'
 import { DEFAULT_LIMITS as PROXY, type ProxyLimits } from '../proxy/index.ts'
 import { DEFAULT_LIMITS as WORKLOADS, type WorkloadLimits } from '../workloads/index.ts'
 
 /** Limits that an operator may set; by the names of docs/limits.md. */
 export interface AgentLimits {
+  /** Of each local socket. */
+  readonly api: LocalLimits
   readonly proxy: ProxyLimits
   readonly workloads: WorkloadLimits
 }
 
-type Place = readonly ['proxy', keyof ProxyLimits] | readonly ['workloads', keyof WorkloadLimits]
+type Place =
+  | readonly ['api', keyof LocalLimits]
+  | readonly ['proxy', keyof ProxyLimits]
+  | readonly ['workloads', keyof WorkloadLimits]
 
 /** The rest bound messages and the work for strangers: all hosts must agree on them, or nobody should raise them. */
 const PLACES: Readonly<Partial<Record<LimitName, Place>>> = Object.freeze({
+  api_connections: ['api', 'maxConnections'],
+  api_connections_per_uid: ['api', 'maxConnectionsPerUid'],
+  api_calls_per_uid: ['api', 'maxCallsPerUid'],
+  api_watches_per_uid: ['api', 'maxWatchesPerUid'],
+  api_bytes_per_second: ['api', 'bytesPerSecond'],
   registrations: ['workloads', 'maxTotal'],
   registrations_per_uid: ['workloads', 'maxPerUid'],
   proxy_flows: ['proxy', 'flows'],
   proxy_flows_per_workload: ['proxy', 'flowsPerWorkload'],
+  proxy_connects_per_workload: ['proxy', 'connectsPerWorkload'],
+  proxy_waiting_bytes: ['proxy', 'waitingBytes'],
+  proxy_waiting_bytes_per_workload: ['proxy', 'waitingBytesPerWorkload'],
+  proxy_waiting_bytes_per_session: ['proxy', 'waitingBytesPerSession'],
   proxy_sessions: ['proxy', 'sessions'],
   proxy_sessions_per_machine: ['proxy', 'sessionsPerMachine'],
   proxy_pending_dials: ['proxy', 'pendingDials'],
@@ -32,7 +47,7 @@ export const MAX_LIMIT = 10_000_000
 
 /** `given` over the defaults. Throws INVALID_OPTION for an unknown name, and unless each is an integer from 1 to `MAX_LIMIT`. */
 export function resolveLimits(given: Readonly<Record<string, number>> = {}): AgentLimits {
-  const limits = { proxy: { ...PROXY }, workloads: { ...WORKLOADS } }
+  const limits = { api: { ...API }, proxy: { ...PROXY }, workloads: { ...WORKLOADS } }
   for (const [name, value] of Object.entries(given)) {
     const place = Object.hasOwn(PLACES, name) ? PLACES[name as LimitName] : undefined
     if (place === undefined) {
@@ -46,5 +61,9 @@ export function resolveLimits(given: Readonly<Record<string, number>> = {}): Age
     const [group, key] = place
     Object.assign(limits[group], { [key]: value })
   }
-  return Object.freeze({ proxy: Object.freeze(limits.proxy), workloads: Object.freeze(limits.workloads) })
+  return Object.freeze({
+    api: Object.freeze(limits.api),
+    proxy: Object.freeze(limits.proxy),
+    workloads: Object.freeze(limits.workloads)
+  })
 }

@@ -1,7 +1,7 @@
 import { closeSync, constants, fstatSync, openSync } from 'node:fs'
 import { join } from 'node:path'
 import { ensureRuntimeDir } from '../api/index.ts'
-import { ErrorCode, MAX_SOCKET_PATH_BYTES, systemCode, tryLock, WarrenError } from '../core/index.ts'
+import { ErrorCode, fileFault, MAX_SOCKET_PATH_BYTES, tryLock, WarrenError } from '../core/index.ts'
 import { ENDPOINT_DIRECTORIES, LONGEST_ENDPOINT } from '../proxy/index.ts'
 import { ensureDirectory } from '../state/index.ts'
 import { LONGEST_LISTEN_PATH } from '../workloads/index.ts'
@@ -58,7 +58,7 @@ async function lock(directory: string): Promise<() => void> {
   try {
     file = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_NONBLOCK, 0o600)
   } catch (cause) {
-    throw unusable(path, systemCode(cause) === 'ELOOP' ? 'is a symbolic link' : systemCode(cause), cause)
+    throw unusable(path, fileFault(path, cause).why, cause)
   }
   try {
     if (!fstatSync(file).isFile()) throw unusable(path, 'is not a file')

@@ -1,6 +1,7 @@
 import { type ContextKey, createContextKey, type HandlerContext } from '@connectrpc/connect'
 import type { PeerCredentials } from '../attest/index.ts'
 import { ErrorCode, WarrenError } from '../core/index.ts'
+import type { Share } from './share.ts'
 
 /** The process that makes a call, read from the kernel when the connection was accepted, before a byte of it was parsed. */
 export interface Caller extends PeerCredentials {
@@ -12,6 +13,8 @@ export interface Caller extends PeerCredentials {
    * Without a hold, the handle is closed with the connection.
    */
   readonly holdProcess: () => () => void
+  /** What its user gets of the agent's time. A call that works again after a change waits for another turn. */
+  readonly share: Share
 }
 
 /** A connection: its caller, or the reason why each of its calls is refused. */
@@ -19,25 +22,21 @@ export type Identification =
   | { readonly ok: true; readonly caller: Caller }
   | { readonly ok: false; readonly error: WarrenError }
 
-/** Where the request listener leaves the identification for the handlers. */
-export const IDENTIFICATION: ContextKey<Identification | undefined> = createContextKey<Identification | undefined>(
-  undefined,
-  {
-    description: 'warren identification'
-  }
-)
+/** Where the request listener leaves the caller for the handlers. */
+export const CALLER: ContextKey<Caller | undefined> = createContextKey<Caller | undefined>(undefined, {
+  description: 'warren caller'
+})
 
-/** The caller of a call, or the refusal of its connection as a throw. */
+/** The caller of a call. */
 export function callerOf(context: HandlerContext): Caller {
-  const identification = context.values.get(IDENTIFICATION)
-  // A call without an identification would be one without an identity; so it gets nothing.
-  if (identification === undefined) throw new WarrenError(ErrorCode.PermissionDenied, 'the caller is unknown')
-  if (!identification.ok) throw identification.error
-  return identification.caller
+  const caller = context.values.get(CALLER)
+  // A call without a caller would be one without an identity; so it gets nothing.
+  if (caller === undefined) throw new WarrenError(ErrorCode.PermissionDenied, 'the caller is unknown')
+  return caller
 }
 
 /** A caller whose process handle is closed once the connection and every holder have released it. */
-export function createCaller(credentials: PeerCredentials, connection: AbortSignal): Caller {
+export function createCaller(credentials: PeerCredentials, connection: AbortSignal, share: Share): Caller {
   let holds = 0
   const holdProcess = (): (() => void) => {
     holds += 1
@@ -50,5 +49,5 @@ export function createCaller(credentials: PeerCredentials, connection: AbortSign
     }
   }
   connection.addEventListener('abort', holdProcess(), { once: true })
-  return Object.freeze({ ...credentials, connection, holdProcess })
+  return Object.freeze({ ...credentials, connection, holdProcess, share })
 }

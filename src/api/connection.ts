@@ -7,6 +7,9 @@ type Phase =
   | { readonly name: 'serving'; readonly calls: number }
   | { readonly name: 'draining'; readonly calls: number }
 
+/** A connection of the reserve serves one command, and is gone. */
+const RESERVED = Object.freeze({ firstRequestMs: 2_000, idleMs: 1_000 })
+
 /**
  * One accepted unix connection, with its caller and its idle timeout.
  *
@@ -14,18 +17,25 @@ type Phase =
  */
 export class Connection {
   readonly identification: Identification
-  readonly #limits: LocalLimits
+  /** Whether it is one of those that are kept for the operator. */
+  readonly isReserved: boolean
+  readonly #limits: Pick<LocalLimits, 'firstRequestMs' | 'idleMs'>
   readonly #socket: Socket
   #phase: Phase = { name: 'idle' }
   #timer: NodeJS.Timeout
   #hangUp: (busy: boolean) => void = () => this.#socket.destroy()
 
-  constructor(socket: Socket, identification: Identification, limits: LocalLimits) {
+  constructor(socket: Socket, identification: Identification, limits: LocalLimits, isReserved = false) {
     this.identification = identification
-    this.#limits = limits
+    this.isReserved = isReserved
+    this.#limits = isReserved ? RESERVED : limits
     this.#socket = socket
     this.#timer = setTimeout(() => socket.destroy(), limits.firstRequestMs)
     socket.once('close', () => clearTimeout(this.#timer))
+  }
+
+  get isBusy(): boolean {
+    return this.#phase.name !== 'idle' && this.#phase.calls > 0
   }
 
   /**

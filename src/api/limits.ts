@@ -6,6 +6,12 @@ export interface LocalLimits {
   readonly maxConnectionsPerUid: number
   /** Calls at once on all connections of one uid, open streams included. @default 2_048 */
   readonly maxCallsPerUid: number
+  /** Streams of changes at once on all connections of one uid: all streams but Keep. @default 512 */
+  readonly maxWatchesPerUid: number
+  /** Bytes of answers that wait for readers of one uid. Beyond it, further calls wait; see `Share`. @default 8_388_608 */
+  readonly waitingBytes: number
+  /** Bytes of answers for one uid in a second; see `Share` for how calls and time are counted. @default 8_388_608 */
+  readonly bytesPerSecond: number
   /** HTTP/2 streams at once on one connection. Beyond it a client waits, so it is not below what one process needs. @default 1_024 */
   readonly maxStreams: number
   /** Size of one request message. @default 65_536 */
@@ -27,6 +33,9 @@ export const LOCAL_LIMITS: LocalLimits = Object.freeze({
   maxConnections: 2_048,
   maxConnectionsPerUid: 256,
   maxCallsPerUid: 2_048,
+  maxWatchesPerUid: 512,
+  waitingBytes: 8 * 1_024 * 1_024,
+  bytesPerSecond: 8 * 1_024 * 1_024,
   maxStreams: 1_024,
   maxBodyBytes: 65_536,
   maxHeaderBytes: 16_384,

@@ -2,30 +2,39 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
 import { createConnectRouter, createContextValues } from '@connectrpc/connect'
 import type { UniversalServerResponse } from '@connectrpc/connect/protocol'
-import { errorToJson } from '@connectrpc/connect/protocol-connect'
-import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from '@connectrpc/connect-node'
-import { ErrorCode, type Logger, type Metrics, WarrenError } from '../core/index.ts'
-import { IDENTIFICATION, type Identification } from './caller.ts'
+import { universalRequestFromNodeRequest } from '@connectrpc/connect-node'
+import { ErrorCode, type Logger, type Metrics, raceAbort, WarrenError } from '../core/index.ts'
+import type { CallFrom, CallGate } from './call-gate.ts'
+import { CALLER } from './caller.ts'
 import type { LocalLimits } from './limits.ts'
-import type { Routes } from './routes.ts'
+import { refusal } from './refusal.ts'
+import { countCall, type Routes, type ServiceName } from './routes.ts'
 import { toConnectError } from './to-connect-error.ts'
+import { cut, writeAnswer } from './write-answer.ts'
 
 export type Request = IncomingMessage | Http2ServerRequest
 export type Response = ServerResponse | Http2ServerResponse
-export type RequestListener = (request: Request, response: Response, identification: Identification) => void
+export type RequestListener = (request: Request, response: Response, from: CallFrom) => void
+
+export interface ListenerOptions {
+  readonly routes: Routes
+  readonly service: ServiceName
+  readonly gate: CallGate
+  readonly limits: LocalLimits
+  readonly log: Logger
+  readonly metrics: Metrics
+  /** Aborts when the server stops. */
+  readonly stopping: AbortSignal
+}
 
 /**
  * Answers HTTP requests of either version with the calls of `routes`, in the Connect, gRPC and gRPC-Web protocols.
  *
- * Never throws and leaves no rejection behind, whatever the request: the adapter that comes with the library throws on
- * a request line or Host that is not a URL, and prints to the console.
+ * A call that `gate` refuses is answered before its body is read. Never throws and leaves no rejection behind, whatever the request:
+ * the adapter that comes with the library throws on a request line or Host that is not a URL, and prints to the console.
  */
-export function createRequestListener(
-  routes: Routes,
-  limits: LocalLimits,
-  { log, metrics }: { readonly log: Logger; readonly metrics: Metrics },
-  stopping: AbortSignal
-): RequestListener {
+export function createRequestListener(options: ListenerOptions): RequestListener {
+  const { routes, service, gate, limits, log, metrics, stopping } = options
   const router = createConnectRouter({
     readMaxBytes: limits.maxBodyBytes,
     // A compressed body of a few bytes could cost us far more than the limit in time.
@@ -34,24 +43,42 @@ export function createRequestListener(
     jsonOptions: { ignoreUnknownFields: false },
     shutdownSignal: stopping
   })
-  routes(router, { log, metrics, requestMs: limits.requestMs })
+  routes(router, { log, metrics, requestMs: limits.requestMs, service })
   const handlers = new Map(router.handlers.map(handler => [handler.requestPath, handler]))
 
-  const answer = async (request: Request, response: Response, identification: Identification): Promise<void> => {
+  const answer = async (request: Request, response: Response, from: CallFrom): Promise<void> => {
     const handler = handlers.get(request.url?.split('?', 1)[0] ?? '')
     if (handler === undefined) {
-      await refuse(response, 404, new WarrenError(ErrorCode.NotFound, 'no such call'), log)
+      await refuse(response, JSON_TYPE, new WarrenError(ErrorCode.NotFound, 'no such call'), log, 404)
       return
     }
-    const values = createContextValues().set(IDENTIFICATION, identification)
+    const verdict = gate.admit(from, handler.method)
+    if (!verdict.ok) {
+      countCall(metrics, service, verdict.error.code)
+      if (verdict.error.limit !== undefined) metrics.hit(verdict.error.limit, { method: handler.method.name })
+      const refused = gate.refuse(from)
+      response.once('close', () => refused?.())
+      if (refused === undefined) {
+        cut(response)
+        return
+      }
+      if (from.identification.ok) await from.identification.caller.share.turn(closing(response))
+      await refuse(response, request.headers['content-type'] ?? JSON_TYPE, verdict.error, log)
+      return
+    }
+    response.once('close', verdict.release)
+    const { caller } = verdict
     withoutAuthority(request)
-    const found = await handler(universalRequestFromNodeRequest(request, response, undefined, values))
+    const values = createContextValues().set(CALLER, caller)
+    const universal = universalRequestFromNodeRequest(request, response, undefined, values)
+    await raceAbort(caller.share.turn(universal.signal), stopping)
+    const found = await handler(universal)
     const help = helpFor(found)
-    if (help === undefined) await universalResponseToNodeResponse(found, response)
-    else await refuse(response, found.status, help, log)
+    if (help !== undefined) await refuse(response, JSON_TYPE, help, log, found.status)
+    else await writeAnswer(found, response, caller.share)
   }
 
-  return (request, response, identification) => {
+  return (request, response, from) => {
     // A request whose body trickles in would hold its memory and its place for as long as it likes.
     const timer = setTimeout(() => {
       if (!request.complete) destroy(response)
@@ -59,12 +86,23 @@ export function createRequestListener(
     response.once('close', () => clearTimeout(timer))
     response.on('error', () => {})
     request.on('error', () => {})
-    answer(request, response, identification).catch((err: unknown) => {
+    answer(request, response, from).catch((err: unknown) => {
       // Also the way in which a client that hangs up is reported.
       log.debug('request failed', { method: request.method ?? '', err })
       destroy(response)
     })
   }
+}
+
+const JSON_TYPE = 'application/json'
+/** A refusal is sent at once or never. */
+const REFUSAL_MS = 2_000
+
+/** Aborts when the call is over. */
+function closing(response: Response): AbortSignal {
+  const controller = new AbortController()
+  response.once('close', () => controller.abort())
+  return controller.signal
 }
 
 // The library answers these with only a status, which does not help a person with curl.
@@ -80,17 +118,11 @@ function helpFor(response: UniversalServerResponse): WarrenError | undefined {
   return undefined
 }
 
-async function refuse(response: Response, status: number, error: WarrenError, log: Logger): Promise<void> {
-  const failure = toConnectError(error, log, '')
-  const body = new TextEncoder().encode(JSON.stringify(errorToJson(failure, undefined)))
-  const header = new Headers(failure.metadata)
-  header.set('content-type', 'application/json')
-  header.set('content-length', String(body.length))
-  await universalResponseToNodeResponse({ status, header, body: once(body) }, response)
-}
-
-async function* once(chunk: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield chunk
+async function refuse(response: Response, contentType: string, error: WarrenError, log: Logger, status?: number) {
+  // A client that takes not even this must not keep it here.
+  const timer = setTimeout(() => cut(response), REFUSAL_MS)
+  response.once('close', () => clearTimeout(timer))
+  await writeAnswer(refusal(contentType, toConnectError(error, log, ''), status), response)
 }
 
 // The host means nothing on a unix socket. The C core of gRPC sends the escaped path of the socket, which is no host of a URL:

@@ -4,6 +4,7 @@ import { type ErrorCode, type Logger, type Metrics, raceAbort, WarrenError, with
 import { adminPb, apiPb } from '../wire/index.ts'
 import { type Caller, callerOf } from './caller.ts'
 import type { AdminHandlers, WorkloadHandlers } from './handlers.ts'
+import { packed } from './packed.ts'
 import { codeOf, toConnectError } from './to-connect-error.ts'
 
 export interface RouteContext {
@@ -11,7 +12,11 @@ export interface RouteContext {
   readonly metrics: Metrics
   /** The longest that a call that is not a stream may take. */
   readonly requestMs: number
+  /** Label under which calls are counted. */
+  readonly service: ServiceName
 }
+
+export type ServiceName = 'workload' | 'admin' | 'spiffe'
 
 /** Puts the calls of one service on a router. */
 export type Routes = (router: ConnectRouter, context: RouteContext) => void
@@ -19,22 +24,20 @@ export type Routes = (router: ConnectRouter, context: RouteContext) => void
 /** The calls of agent.sock. */
 export function workloadRoutes(handlers: WorkloadHandlers): Routes {
   return (router, context) => {
-    mount(router, apiPb.WorkloadService, handlers, { ...context, service: 'workload' })
+    mount(router, apiPb.WorkloadService, handlers, context)
   }
 }
 
 /** The calls of admin.sock. */
 export function adminRoutes(handlers: AdminHandlers): Routes {
   return (router, context) => {
-    mount(router, adminPb.AdminService, handlers, { ...context, service: 'admin' })
+    mount(router, adminPb.AdminService, handlers, context)
   }
 }
 
 type Handler<R> = (request: unknown, caller: Caller, signal: AbortSignal) => R
 
 export interface MountOptions extends RouteContext {
-  /** Label under which calls are counted. */
-  readonly service: 'workload' | 'admin' | 'spiffe'
   /** Looks at a call before its handler does; a throw refuses it. */
   readonly check?: (context: HandlerContext) => void
 }
@@ -71,10 +74,10 @@ function unary(handler: Handler<Promise<unknown>>, method: DescMethod, options: 
   }
 }
 
-function stream(handler: Handler<AsyncIterable<unknown>>, method: DescMethod, options: MountOptions) {
+function stream(handler: Handler<AsyncIterable<object>>, method: DescMethod, options: MountOptions) {
   const { check } = options
   return async function* (request: unknown, context: HandlerContext): AsyncGenerator<unknown> {
-    let events: AsyncIterator<unknown> | undefined
+    let events: AsyncIterator<object> | undefined
     let outcome: Outcome = 'ok'
     try {
       check?.(context)
@@ -82,7 +85,7 @@ function stream(handler: Handler<AsyncIterable<unknown>>, method: DescMethod, op
       for (;;) {
         const event = await raceAbort(events.next(), context.signal)
         if (event.done === true) return
-        yield event.value
+        yield isJson(context) ? event.value : packed(method.output, event.value)
       }
     } catch (err) {
       outcome = outcomeOf(err, context.signal)
@@ -103,7 +106,16 @@ function outcomeOf(err: unknown, signal: AbortSignal): Outcome {
 }
 
 function count(code: Outcome, { service, metrics }: MountOptions): void {
+  countCall(metrics, service, code)
+}
+
+/** Counts the end of a call. */
+export function countCall(metrics: Metrics, service: ServiceName, code: Outcome): void {
   metrics.count('warren_api_calls_total', { service, code })
+}
+
+function isJson({ requestHeader }: HandlerContext): boolean {
+  return requestHeader.get('content-type')?.includes('json') === true
 }
 
 function failure(err: unknown, method: DescMethod, { log, metrics }: MountOptions): Error {

@@ -6,7 +6,6 @@ import {
   type Clock,
   definedOnly,
   ErrorCode,
-  type LimitName,
   type Logger,
   type Metrics,
   Quota,
@@ -16,14 +15,18 @@ import {
   systemClock,
   WarrenError
 } from '../core/index.ts'
+import { CallGate } from './call-gate.ts'
 import { createCaller, type Identification } from './caller.ts'
 import { Connection } from './connection.ts'
 import { LOCAL_LIMITS, type LocalLimits } from './limits.ts'
+import { OperatorReserve } from './operator-reserve.ts'
 import { Places } from './places.ts'
 import { createRequestListener, type Request, type Response } from './request-listener.ts'
-import type { Routes } from './routes.ts'
+import type { Routes, ServiceName } from './routes.ts'
+import { Shares } from './share.ts'
 import { sniff } from './sniff.ts'
 import { bindSocket } from './socket-path.ts'
+import { tooMany } from './too-many.ts'
 
 export interface LocalServerOptions {
   /** Path of the socket; its directory must exist and belong to us or root. */
@@ -33,6 +36,10 @@ export interface LocalServerOptions {
   /** Reads the caller's identity from the kernel. May throw: then the connection is closed before a byte is parsed. */
   readonly credentials: (socket: Socket) => PeerCredentials
   readonly routes: Routes
+  /** Label under which calls are counted. */
+  readonly service: ServiceName
+  /** The uid that runs the agent: besides root, the one that has a reserve. @default that of this process */
+  readonly agentUid?: number | undefined
   readonly log: Logger
   /** @default calls are not counted */
   readonly metrics?: Metrics
@@ -54,6 +61,13 @@ export interface LocalServer {
   close(): Promise<void>
 }
 
+/** A connection that may make calls, or gets the reason why not. */
+interface Admitted {
+  readonly identification: Identification
+  readonly isReserved: boolean
+  readonly release: () => void
+}
+
 /** Warnings of refused connections, ten a minute for each user: a user who connects again and again must not fill the log. */
 const REFUSALS_PER_UID = { burst: 10, perSecond: 1 / 6, maxKeys: 256 }
 /** Stands for a caller whose uid cannot be read. */
@@ -72,13 +86,17 @@ const DRAIN_MS = 1_000
  */
 export async function serveLocal(options: LocalServerOptions): Promise<LocalServer> {
   const { path, mode, credentials, log, metrics = silentMetrics, refuse = () => undefined } = options
+  const { routes, service, clock = systemClock, agentUid = process.getuid?.() } = options
   const limits: LocalLimits = Object.freeze({ ...LOCAL_LIMITS, ...definedOnly(options.limits ?? {}) })
   const stopping = new AbortController()
-  const listener = createRequestListener(options.routes, limits, { log, metrics }, stopping.signal)
+  const reserve = new OperatorReserve(agentUid)
+  const shares = new Shares(limits, clock, metrics)
+  const gate = new CallGate(limits, reserve)
+  const { signal } = stopping
+  const listener = createRequestListener({ routes, service, gate, limits, log, metrics, stopping: signal })
   const accepted = new Places(limits.maxConnectionsPerUid, limits.maxConnections)
-  const refusals = new RateLimitedLog(log, options.clock ?? systemClock, { perKey: REFUSALS_PER_UID })
+  const refusals = new RateLimitedLog(log, clock, { perKey: REFUSALS_PER_UID })
   const refused = new Quota<string>(MAX_REFUSALS_PER_UID, MAX_REFUSALS)
-  const calls = new Quota<string>(limits.maxCallsPerUid, Number.MAX_SAFE_INTEGER)
   const connections = new Set<Connection>()
   const bySocket = new WeakMap<object, Connection>()
   const bySession = new WeakMap<Http2Session, Connection>()
@@ -94,20 +112,8 @@ export async function serveLocal(options: LocalServerOptions): Promise<LocalServ
       request.destroy()
       return
     }
-    const end = connection.begin()
-    let identification = connection.identification
-    const release = identification.ok ? calls.take(accountOf(identification.caller)) : () => {}
-    if (release === undefined) {
-      identification = {
-        ok: false,
-        error: tooMany('calls of this user under way', limits.maxCallsPerUid, 'api_calls_per_uid')
-      }
-    }
-    response.once('close', () => {
-      release?.()
-      end()
-    })
-    listener(request, response, identification)
+    response.once('close', connection.begin())
+    listener(request, response, connection)
   }
 
   const http1 = createHttp1Server(
@@ -149,20 +155,21 @@ export async function serveLocal(options: LocalServerOptions): Promise<LocalServ
     metrics.hit(ofAll ? 'api_connections' : 'api_connections_per_uid', { path, uid, limit })
     return tooMany(ofAll ? 'connections of all users' : 'connections of this user', limit)
   }
-  const admit = (
-    who: PeerCredentials,
-    gone: AbortSignal
-  ): { identification: Identification; release: () => void } | undefined => {
+  const admit = (who: PeerCredentials, gone: AbortSignal): Admitted | undefined => {
     const account = accountOf(who)
     const denied = refuse(who)
-    const release = denied === undefined ? accepted.take(who) : undefined
-    if (release !== undefined) return { identification: { ok: true, caller: createCaller(who, gone) }, release }
+    const own = denied === undefined ? accepted.take(who) : undefined
+    const isReserved = denied === undefined && own === undefined && reserve.isOperator(who) && reserve.makeRoom()
+    if (own !== undefined || isReserved) {
+      const caller = createCaller(who, gone, shares.of(who))
+      return { identification: { ok: true, caller }, isReserved, release: own ?? (() => {}) }
+    }
     who.process.close()
     const error = denied ?? tooManyConnections(who.uid)
     const { uid, pid } = who
     refusals.warn(account, 'local connection refused', { uid, pid, code: error.code, reason: error.reason })
     const told = refused.take(account)
-    return told === undefined ? undefined : { identification: { ok: false, error }, release: told }
+    return told === undefined ? undefined : { identification: { ok: false, error }, isReserved, release: told }
   }
 
   const onConnection = (socket: Socket): void => {
@@ -179,13 +186,15 @@ export async function serveLocal(options: LocalServerOptions): Promise<LocalServ
       socket.destroy()
       return
     }
-    const { identification, release } = admitted
-    const connection = new Connection(socket, identification, limits)
+    const { identification, isReserved, release } = admitted
+    const connection = new Connection(socket, identification, limits, isReserved)
+    if (isReserved) reserve.add(connection)
     const cut = identification.ok ? undefined : setTimeout(() => socket.destroy(), REFUSAL_MS)
     connections.add(connection)
     socket.once('close', () => {
       clearTimeout(cut)
       connections.delete(connection)
+      reserve.delete(connection)
       release()
       gone.abort(new WarrenError(ErrorCode.StreamTruncated, 'the caller closed its connection'))
     })
@@ -222,12 +231,5 @@ export async function serveLocal(options: LocalServerOptions): Promise<LocalServ
       stopped ??= stop()
       return stopped
     }
-  })
-}
-
-function tooMany(what: string, max: number, limit?: LimitName): WarrenError {
-  return new WarrenError(ErrorCode.LimitExceeded, `too many ${what}; the limit is ${max}`, {
-    ...(limit === undefined ? {} : { limit }),
-    hint: 'Close some, or keep one connection for many calls.'
   })
 }

@@ -8,8 +8,9 @@ export type Spoken = 'http/1.1' | 'h2c'
 /**
  * Calls `found` with the protocol that the first bytes on `socket` speak, leaving them to be read again.
  *
- * Everything but the preface of HTTP/2 is taken for HTTP/1.1, whose parser refuses garbage. Calls nothing if the
- * socket ends first. The caller sets the deadline, and must have paused the socket since its creation.
+ * Everything but the preface of HTTP/2 is taken for HTTP/1.1, whose parser refuses garbage. A socket that ends first is
+ * destroyed, so that it gives its place back at once. The caller sets the deadline, and must have paused the socket since its
+ * creation.
  */
 export function sniff(socket: Socket, found: (spoken: Spoken) => void): void {
   let seen: Buffer = Buffer.alloc(0)
@@ -22,8 +23,14 @@ export function sniff(socket: Socket, found: (spoken: Spoken) => void): void {
     // A few bytes that could still be either; the preface is at most 16 bytes, so `seen` stays small.
     if (alike && length < PREFACE.length) return
     socket.off('readable', onReadable)
+    socket.off('end', onEnd)
     socket.unshift(seen)
     found(alike ? 'h2c' : 'http/1.1')
   }
+  // It may be half-open: without this it would stay until the deadline.
+  const onEnd = (): void => {
+    socket.destroy()
+  }
   socket.on('readable', onReadable)
+  socket.on('end', onEnd)
 }

@@ -6,6 +6,7 @@ import {
   acceptsConnections,
   claimDirectory,
   ErrorCode,
+  fileFault,
   identityOf,
   MAX_SOCKET_PATH_BYTES,
   occupySocketPath,
@@ -88,7 +89,7 @@ async function bind(server: Server, path: string, mode: number): Promise<void> {
     server.close()
     if (systemCode(cause) === 'EEXIST') throw alreadyRunning(path)
     const code = systemCode(cause) === 'EACCES' ? ErrorCode.PermissionDenied : ErrorCode.StateUnusable
-    throw new WarrenError(code, `cannot listen on ${path}: ${systemCode(cause)}`, { cause })
+    throw new WarrenError(code, `cannot listen on ${path}: ${fileFault(path, cause).why}`, { cause })
   }
 }
 
@@ -113,7 +114,7 @@ function publish(server: Server, path: string, mode: number): void {
 // A user who may write in the directory can replace the socket and answer in the agent's name.
 async function checkDirectory(dir: string): Promise<void> {
   const stat = await lstat(dir).catch((cause: unknown) => {
-    const reason = `cannot use the runtime directory ${dir}: ${systemCode(cause)}`
+    const reason = `cannot use the runtime directory ${dir}: ${fileFault(dir, cause).why}`
     throw new WarrenError(ErrorCode.StateUnusable, reason, { cause })
   })
   const uid = process.getuid?.() ?? 0

@@ -19,7 +19,7 @@ export interface AdminApiOptions extends ApiOptions<AdminHandlers> {
 export async function serveWorkloadApi(options: ApiOptions<WorkloadHandlers>): Promise<LocalServer> {
   const { runtimeDir, handlers, ...shared } = options
   const path = join(runtimeDir, 'agent.sock')
-  return await serveLocal({ path, mode: 0o666, ...shared, routes: workloadRoutes(handlers) })
+  return await serveLocal({ path, mode: 0o666, service: 'workload', ...shared, routes: workloadRoutes(handlers) })
 }
 
 /**
@@ -33,7 +33,15 @@ export async function serveAdminApi(options: AdminApiOptions): Promise<LocalServ
     if (who.uid !== 0 && who.uid !== agentUid) return notTheOperator(`uid ${who.uid}`)
     return who.view.isOfHost ? undefined : notTheOperator(`uid ${who.uid} of a process that ${who.view.whyNot}`)
   }
-  return await serveLocal({ path, mode: 0o600, ...shared, refuse, routes: adminRoutes(handlers) })
+  return await serveLocal({
+    path,
+    mode: 0o600,
+    service: 'admin',
+    ...shared,
+    agentUid,
+    refuse,
+    routes: adminRoutes(handlers)
+  })
 }
 
 function notTheOperator(who: string): WarrenError {

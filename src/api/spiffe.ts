@@ -10,7 +10,7 @@ import type { ApiOptions } from './sockets.ts'
 /** The calls of spiffe.sock. */
 export function spiffeRoutes(handlers: SpiffeHandlers): Routes {
   return (router, context) => {
-    mount(router, spiffePb.SpiffeWorkloadAPI, handlers, { ...context, service: 'spiffe', check: requireSecurityHeader })
+    mount(router, spiffePb.SpiffeWorkloadAPI, handlers, { ...context, check: requireSecurityHeader })
   }
 }
 
@@ -22,7 +22,7 @@ export function spiffeRoutes(handlers: SpiffeHandlers): Routes {
 export async function serveSpiffeApi(options: ApiOptions<SpiffeHandlers>): Promise<LocalServer> {
   const { runtimeDir, handlers, ...shared } = options
   const path = join(runtimeDir, 'spiffe.sock')
-  return await serveLocal({ path, mode: 0o666, ...shared, routes: spiffeRoutes(handlers) })
+  return await serveLocal({ path, mode: 0o666, service: 'spiffe', ...shared, routes: spiffeRoutes(handlers) })
 }
 
 // Without it, an attacker could use a program that sends requests on demand (a proxy, a browser) to fetch keys:

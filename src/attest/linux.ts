@@ -28,9 +28,12 @@ export function linuxPlatform(): Platform {
   const socket = libc.func('int socket(int family, int type, int protocol)')
   const poll = libc.func('int poll(_Inout_ uint8_t *fds, unsigned long count, int timeout)')
 
+  // One buffer for all calls, and a size that is no array, which koffi would convert: each connection asks three times, and
+  // each call takes half as long so. The value must be read before the next call.
+  const value = Buffer.alloc(CREDENTIAL_BYTES)
+  const size = new Uint32Array(1)
   const option = (fd: number, name: number, bytes: number): Buffer | undefined => {
-    const value = Buffer.alloc(bytes)
-    const size = [bytes]
+    size[0] = bytes
     return getsockopt(fd, SOL_SOCKET, name, value, size) === 0 && size[0] === bytes ? value : undefined
   }
 

@@ -12,6 +12,8 @@ const POLLIN = 1
 const POLL_BYTES = 8
 // A signal can interrupt even a call that does not wait. More often in a row than this, something else is wrong.
 const INTERRUPTIONS = 100
+// Each connection asks about one process at a time, more than once.
+const ofOne = Buffer.alloc(POLL_BYTES)
 
 /**
  * Which of these descriptors of processes are readable, as they are from the end of the process on: one call for all.
@@ -21,10 +23,11 @@ const INTERRUPTIONS = 100
  */
 export function readable(processFds: readonly number[], poll: Poll): boolean[] {
   if (processFds.length === 0) return []
-  const fds = Buffer.alloc(processFds.length * POLL_BYTES)
+  const fds = processFds.length === 1 ? ofOne : Buffer.alloc(processFds.length * POLL_BYTES)
   processFds.forEach((fd, at) => {
     fds.writeInt32LE(fd, at * POLL_BYTES)
     fds.writeInt16LE(POLLIN, at * POLL_BYTES + 4)
+    fds.writeInt16LE(0, at * POLL_BYTES + 6)
   })
   for (let interruptions = 0; poll.call(fds, processFds.length) < 0; interruptions += 1) {
     const errno = poll.errno()

@@ -14,8 +14,8 @@ export interface FileId {
 export interface FoundSocket {
   /** Leads to that very file for as long as it is open. */
   readonly path: string
-  /** The identity of the file; undefined where files are not held. */
-  readonly file: FileId | undefined
+  /** The identity of the file; undefined where files are not held. Throws what the system says. */
+  readonly file: () => FileId | undefined
   /** Idempotent. */
   close(): void
 }
@@ -121,17 +121,15 @@ function held(fd: number): FoundSocket {
     if (open) closeSync(fd)
     open = false
   }
-  try {
+  const file = (): FileId => {
     const { dev, ino } = fstatSync(fd, { bigint: true })
-    return { path: `/proc/self/fd/${fd}`, file: { dev, ino }, close }
-  } catch (err) {
-    close()
-    throw err
+    return { dev, ino }
   }
+  return { path: `/proc/self/fd/${fd}`, file, close }
 }
 
 function unheld(path: string): FoundSocket {
-  return { path, file: undefined, close() {} }
+  return { path, file: () => undefined, close() {} }
 }
 
 function codeOf(err: unknown): unknown {

@@ -1,5 +1,13 @@
 import { createHash, createPublicKey, randomBytes } from 'node:crypto'
-import { type Clock, ErrorCode, type Logger, type Metrics, TokenBuckets, WarrenError } from '../core/index.ts'
+import {
+  type Clock,
+  ErrorCode,
+  type Logger,
+  type Metrics,
+  networkOf,
+  TokenBuckets,
+  WarrenError
+} from '../core/index.ts'
 import type { EventSink } from '../events/index.ts'
 import {
   admitJoin,
@@ -7,9 +15,11 @@ import {
   generateSigningKeyPair,
   isComponent,
   issueAgent,
+  isTokenKnown,
   type JoinAuthority,
   LIFETIME_MS,
   type NodeIdentity,
+  type PeerKey,
   parseJoinToken,
   RESERVED_SCOPE,
   type Revocation,
@@ -18,6 +28,7 @@ import {
   toPem
 } from '../identity/index.ts'
 import type { Store } from '../state/index.ts'
+import type { identityPb } from '../wire/index.ts'
 import type { Membership } from './membership/index.ts'
 import type { Svid } from './svids.ts'
 
@@ -27,8 +38,8 @@ export interface JoinServiceDeps {
   /** host:port of the data listener, as others reach it. */
   readonly dataAddresses: () => readonly string[]
   readonly meshAddresses: () => readonly string[]
-  /** Whether a host of this name is a member now. */
-  readonly isTaken: (machine: string) => boolean
+  /** The member of this name, if there is one now. */
+  readonly peerOf: (machine: string) => PeerKey | undefined
   /** The revocations in force. */
   readonly revocations: () => readonly Revocation[]
   /** Lifetime of the certificates of admitted hosts, in milliseconds. */
@@ -102,13 +113,13 @@ export class JoinService {
     id: string
     expiresAtMs: number
   } {
-    const { membership, store, dataAddresses, isTaken, clock, log } = this.#deps
+    const { membership, store, dataAddresses, peerOf, clock, log } = this.#deps
     const { machine, scopes } = request
     const { authority } = membership.credentials
     if (authority === undefined || rootOfAuthority(authority.certificate, membership.trust.state) === undefined) {
       throw notAuthority()
     }
-    if (isTaken(machine) || machine === membership.machine) {
+    if (peerOf(machine) !== undefined || machine === membership.machine) {
       throw new WarrenError(ErrorCode.AlreadyExists, `a host named ${machine} is already a member`, {
         hint: '`warren members` lists the names in use.'
       })
@@ -151,6 +162,7 @@ export class JoinService {
       createdAtMs: now,
       expiresAtMs,
       usedAtMs: undefined,
+      usedBy: undefined,
       revokedAtMs: undefined
     })
     log.info('join token created', { machine, notAfter: new Date(expiresAtMs).toISOString() })
@@ -202,9 +214,9 @@ export class JoinService {
     return [leaf, ...node.chainDer]
   }
 
-  /** How joins from one remote address are served here. */
-  asAuthority(remote: string): JoinAuthority {
-    const { membership, store, meshAddresses, revocations, lifetimeMs, clock, log } = this.#deps
+  /** How joins from one remote address are served here. `requireRoom` throws if too many are served already. */
+  asAuthority(remote: string, requireRoom: () => void): JoinAuthority {
+    const { membership, store, meshAddresses, peerOf, revocations, lifetimeMs, clock, log } = this.#deps
     const { trustDomain, trust, credentials } = membership
     return {
       trustDomain,
@@ -212,12 +224,13 @@ export class JoinService {
       agentChain: () => this.agentChain(),
       succession: () => trust.succession,
       admit: async request => {
+        requireRoom()
         const { authority } = credentials
         const root = authority === undefined ? undefined : rootOfAuthority(authority.certificate, trust.state)
         if (authority === undefined || root === undefined) throw notAuthority()
         const nowMs = () => clock.wallMs()
-        const certificate = await this.#limited(remote, () =>
-          admitJoin(request, { trustDomain, tokens: store, authority, revocations, nowMs, lifetimeMs })
+        const certificate = await this.#limited(remote, request, () =>
+          admitJoin(request, { trustDomain, tokens: store, authority, peerOf, revocations, nowMs, lifetimeMs })
         )
         // That of the token, or it would not have been admitted.
         const machine = store.find(Buffer.from(request.tokenId).toString('hex'))?.machine ?? ''
@@ -231,10 +244,12 @@ export class JoinService {
     }
   }
 
-  // Only refusals count: however many hosts are set up behind one address, valid tokens are never slowed down.
-  async #limited<T>(remote: string, admit: () => Promise<T>): Promise<T> {
+  // Only refusals count: however many hosts are set up behind one address, and whoever else is behind it, valid tokens are never
+  // slowed down.
+  async #limited<T>(remote: string, request: identityPb.JoinRequest, admit: () => Promise<T>): Promise<T> {
     const now = this.#deps.clock.monotonicMs()
-    if (this.#refusals.left(remote, now) < 1) {
+    const network = networkOf(remote)
+    if (this.#refusals.left(network, now) < 1 && !isTokenKnown(request, this.#deps.store)) {
       this.#count('refused')
       this.#deps.metrics?.hit('join_refusals', { remote, limit: REFUSALS.burst })
       throw new WarrenError(ErrorCode.LimitExceeded, `too many refused attempts to join from ${remote}`, {
@@ -247,7 +262,7 @@ export class JoinService {
       return admitted
     } catch (err) {
       this.#count('refused')
-      this.#refusals.use(remote, 1, now)
+      this.#refusals.use(network, 1, now)
       this.#deps.events?.emit('join-refused', { remote, reason: WarrenError.from(err).code })
       throw err
     }

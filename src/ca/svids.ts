@@ -1,5 +1,6 @@
 import type { KeyObject } from 'node:crypto'
 import { type Clock, ErrorCode, WarrenError } from '../core/index.ts'
+import { IssueQueue } from './issue-queue.ts'
 
 /** A workload's certificate with its key, ready for TLS. */
 export interface Svid {
@@ -16,6 +17,8 @@ interface Slot {
   readonly spiffeId: string
   /** The signer of the current one has been replaced. */
   isStale: boolean
+  /** The registration has ended. */
+  isGone: boolean
   /** The reason why the last renewal failed. */
   problem: string
   current: Svid | undefined
@@ -26,30 +29,42 @@ interface Slot {
  * The SVIDs of the registrations of this host.
  *
  * Issued when first needed and again shortly before half of their life, so that a returned SVID is always valid for about
- * that long; a failed renewal leaves the old one in use until it expires.
+ * that long; a failed renewal leaves the old one in use until it expires. They are made one at a time.
  */
 export class Svids {
   readonly #slots = new Map<string, Slot>()
   readonly #issue: (spiffeId: string) => Promise<Svid>
   readonly #clock: Clock
+  readonly #queue: IssueQueue
 
-  constructor(issue: (spiffeId: string) => Promise<Svid>, clock: Clock) {
+  /** `restShare`: the rest after each that is made, as a multiple of the time that it took. */
+  constructor(issue: (spiffeId: string) => Promise<Svid>, clock: Clock, restShare = 0) {
     this.#issue = issue
     this.#clock = clock
+    this.#queue = new IssueQueue(clock, restShare)
   }
 
   add(registrationId: string, spiffeId: string): void {
-    this.#slots.set(registrationId, { spiffeId, isStale: false, problem: '', current: undefined, pending: undefined })
+    this.#slots.set(registrationId, {
+      spiffeId,
+      isStale: false,
+      isGone: false,
+      problem: '',
+      current: undefined,
+      pending: undefined
+    })
   }
 
   remove(registrationId: string): void {
+    const slot = this.#slots.get(registrationId)
+    if (slot !== undefined) slot.isGone = true
     this.#slots.delete(registrationId)
   }
 
   /** The SVID of a registration. Rejects with INVALID_SOURCE when there is no such registration. */
   async get(registrationId: string): Promise<Svid> {
     const slot = this.#slots.get(registrationId)
-    if (slot === undefined) throw new WarrenError(ErrorCode.InvalidSource, 'the workload is not registered here')
+    if (slot === undefined) throw notRegistered()
     const now = this.#clock.wallMs()
     const { current } = slot
     if (current !== undefined && !slot.isStale && !isDue(current, now)) return current
@@ -91,9 +106,13 @@ export class Svids {
   }
 
   async #renew(slot: Slot): Promise<Svid> {
-    slot.isStale = false
     try {
-      slot.current = await this.#issue(slot.spiffeId)
+      slot.current = await this.#queue.run(async () => {
+        if (slot.isGone) throw notRegistered()
+        // Those that wait are made with the signer of the time when their turn comes.
+        slot.isStale = false
+        return await this.#issue(slot.spiffeId)
+      })
       slot.problem = ''
       return slot.current
     } catch (err) {
@@ -103,6 +122,10 @@ export class Svids {
       slot.pending = undefined
     }
   }
+}
+
+function notRegistered(): WarrenError {
+  return new WarrenError(ErrorCode.InvalidSource, 'the workload is not registered here')
 }
 
 // A little before half of its life, so that less than half left shows that renewals fail.

@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
+import { packageVersion } from '../core/index.ts'
 import { COMMAND_GROUPS } from './commands/index.ts'
 import { refuseEmptyValues } from './options/index.ts'
 
@@ -19,7 +19,7 @@ First steps:
 export function buildProgram(): Command {
   const program = new Command('warren')
     .description('A mesh agent: workload identity, discovery and brokered sockets between hosts, without servers.')
-    .version(version(), '-V, --version')
+    .version(packageVersion(), '-V, --version')
     .option(
       '--runtime-dir <dir>',
       'directory of the agent to use (default: $WARREN_RUNTIME_DIR, else that of this user or host)'
@@ -36,11 +36,4 @@ export function buildProgram(): Command {
   }
   refuseEmptyValues(program)
   return program
-}
-
-function version(): string {
-  // The same two steps up from src/cli as from dist/cli.
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
-  const { version: value } = JSON.parse(text) as { version: string }
-  return value
 }

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { parse, YAMLParseError } from 'yaml'
 import { z } from 'zod'
 import { LOG_LEVELS, UP_OPTIONS, type UpOptionName } from '../config/index.ts'
-import { ErrorCode, WarrenError } from '../core/index.ts'
+import { ErrorCode, fileFault, WarrenError } from '../core/index.ts'
 import { nearest } from './nearest.ts'
 
 const text = z.string().min(1).optional()
@@ -40,8 +40,8 @@ export function readConfigFile(path: string): FileConfig {
   try {
     text = readFileSync(path, 'utf8')
   } catch (cause) {
-    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unreadable'
-    throw new WarrenError(ErrorCode.InvalidConfig, `cannot read ${path}: ${code}`, { cause })
+    const { why, hint } = fileFault(path, cause)
+    throw new WarrenError(ErrorCode.InvalidConfig, `cannot read ${path}: ${why}`, { cause, hint })
   }
   if (text.length > MAX_FILE_BYTES)
     throw new WarrenError(ErrorCode.InvalidConfig, `${path} is too large for a configuration`)

@@ -10,6 +10,7 @@ import { endpointHint } from './from-container.ts'
 import { type Peer, readHello } from './peer.ts'
 import { type Source, type SourceOptions, sourcesOf } from './sources.ts'
 import { surfaceTruncation } from './truncation.ts'
+import { Witness } from './witness.ts'
 
 export interface ConnectOptions extends Omit<AgentClientOptions, 'timeoutMs'>, SourceOptions {
   /**
@@ -28,6 +29,15 @@ export interface ConnectOptions extends Omit<AgentClientOptions, 'timeoutMs'>, S
    * @default 'balanced'
    */
   readonly strategy?: Strategy | undefined
+  /**
+   * Whether both ends of the connection are exact. Then only `end` ends this direction: a socket that is destroyed
+   * before, or whose process ends, is reset at the other end. And every cut is an error here: after `end` the agent is
+   * asked, one call for each connection. Without it every close is a clean end, as that of a program without this
+   * library.
+   *
+   * @default false
+   */
+  readonly explicitEnd?: boolean | undefined
   /** Cancels connecting. Has no effect on the socket afterwards. */
   readonly signal?: AbortSignal | undefined
   /** Time limit for everything: registration, agents and the other end, in milliseconds. @default 15_000 */
@@ -95,10 +105,10 @@ async function connectAs(
   timeoutMs: number,
   signal: AbortSignal
 ): Promise<MeshSocket | MeshDatagramSocket> {
-  const { protocol = 'tcp', strategy = 'balanced' } = options
+  const { protocol = 'tcp', strategy = 'balanced', explicitEnd = false } = options
   const source = await sourcesOf(client).acquire(as, options, signal)
   try {
-    const request = { destination, protocol, strategy }
+    const request = { destination, protocol, strategy, explicitEnd }
     const socket = await attempt(client, source, request, timeoutMs, signal)
     socket.once('close', source.release)
     return protocol === 'udp' ? new MeshDatagramSocket(socket, socket.peer) : socket
@@ -112,11 +122,12 @@ interface OpenRequest {
   readonly destination: string
   readonly protocol: 'tcp' | 'udp'
   readonly strategy: Strategy
+  readonly explicitEnd: boolean
 }
 
-// Endpoints differ by protocol and strategy.
-function keyOf({ destination, protocol, strategy }: OpenRequest): string {
-  return `${protocol}:${strategy}:${destination}`
+// Endpoints differ by protocol, strategy and the meaning of a close.
+function keyOf({ destination, protocol, strategy, explicitEnd }: OpenRequest): string {
+  return `${protocol}:${strategy}:${explicitEnd ? 'explicit' : 'close'}:${destination}`
 }
 
 async function attempt(
@@ -131,7 +142,7 @@ async function attempt(
     const known = source.endpoints.get(keyOf(request))
     try {
       const path = known ?? (await prepare(client, source, request, signal))
-      return await open(path, client.runtimeDir, timeoutMs, signal)
+      return await open(path, client, request.explicitEnd, timeoutMs, signal)
     } catch (err) {
       source.forget(keyOf(request))
       if (signal.aborted || attempts === MAX_ATTEMPTS) throw err
@@ -152,19 +163,25 @@ async function prepare(
   request: OpenRequest,
   signal: AbortSignal
 ): Promise<string> {
-  const { destination } = request
+  const { destination, explicitEnd } = request
   const strategy = STRATEGIES[request.strategy]
   const protocol = request.protocol === 'udp' ? apiPb.Protocol.UDP : apiPb.Protocol.TCP
-  const call = { token: source.registration.token, destination, protocol, strategy, hello: true }
+  const call = { token: source.registration.token, destination, protocol, strategy, hello: true, explicitEnd }
   const { path } = await client.workload.connect(call, { signal })
   source.remember(keyOf(request), path)
   return path
 }
 
-async function open(path: string, runtimeDir: string, timeoutMs: number, signal: AbortSignal): Promise<MeshSocket> {
+async function open(
+  path: string,
+  client: AgentClient,
+  explicitEnd: boolean,
+  timeoutMs: number,
+  signal: AbortSignal
+): Promise<MeshSocket> {
   let socket: Socket
   try {
-    socket = dialAgent(path, runtimeDir, { allowHalfOpen: true })
+    socket = dialAgent(path, client.runtimeDir, { allowHalfOpen: true })
   } catch (err) {
     throw toEndpointError(err, path)
   }
@@ -176,7 +193,7 @@ async function open(path: string, runtimeDir: string, timeoutMs: number, signal:
     await raceAbort(connected.promise, signal)
     const peer = await readHello(socket, timeoutMs, signal)
     socket.off('error', connected.reject)
-    return Object.assign(surfaceTruncation(socket), { peer })
+    return Object.assign(surfaceTruncation(socket, new Witness(client, peer.flowId), explicitEnd), { peer })
   } catch (err) {
     socket.on('error', () => {})
     socket.destroy()

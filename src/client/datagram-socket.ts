@@ -41,7 +41,7 @@ export class MeshDatagramSocket extends EventEmitter<Events> implements AsyncDis
     this.#frames = new FrameWriter(socket, datagramFraming)
     socket.on('error', cause => {
       if (socket.writableEnded) return
-      this.#failure = new WarrenError(ErrorCode.FlowCut, 'the flow was cut', { cause })
+      this.#failure = new WarrenError(ErrorCode.FlowCut, reasonOf(cause), { cause })
       this.emit('error', this.#failure)
     })
     socket.once('end', () => {
@@ -148,4 +148,9 @@ export class MeshDatagramSocket extends EventEmitter<Events> implements AsyncDis
     this.#reading = true
     this.#socket.on('data', (chunk: Buffer) => this.#parser.push(chunk, payload => this.emit('message', payload)))
   }
+}
+
+function reasonOf(cause: Error): string {
+  const [, reason] = cause instanceof WarrenError ? cause.reason.split(/: (.*)/s) : []
+  return reason === undefined ? 'the flow was cut' : `the flow was cut: ${reason}`
 }

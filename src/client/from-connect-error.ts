@@ -25,7 +25,7 @@ export function fromConnectError(err: unknown, path: string): WarrenError {
     return new WarrenError(code, reason, hint === undefined ? { cause: err } : { cause: err, hint })
   }
   const system = systemCode(err)
-  if (system === 'ENOENT' || system === 'ECONNREFUSED') {
+  if (system === 'ENOENT' || system === 'ENOTDIR' || system === 'ECONNREFUSED') {
     return new WarrenError(ErrorCode.AgentNotRunning, `no agent answers on ${path}`, {
       hint: 'Start it with `warren up`, or give its runtime directory with --runtime-dir or WARREN_RUNTIME_DIR.',
       cause: err

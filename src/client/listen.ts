@@ -1,12 +1,14 @@
 import { EventEmitter } from 'node:events'
 import type { Server, Socket } from 'node:net'
-import { type Logger, silentLogger } from '../core/index.ts'
+import { definedOnly, type Logger, silentLogger } from '../core/index.ts'
+import { type AgentClient, sharedClient } from './agent-client.ts'
 import { bindOwn } from './bind-own.ts'
 import { MeshDatagramSocket } from './datagram-socket.ts'
 import { type Peer, readHelloOrProbe } from './peer.ts'
 import { register } from './register.ts'
 import type { RegisterOptions, Registration, RegistrationEnd } from './registration.ts'
 import { surfaceTruncation } from './truncation.ts'
+import { Witness } from './witness.ts'
 
 export interface ListenOptions extends Omit<RegisterOptions, 'target' | 'onLive'> {
   /** Time for the agent to send the hello of a connection, in milliseconds. @default 10_000 */
@@ -39,15 +41,17 @@ export class MeshServer<S extends Socket | MeshDatagramSocket = Socket>
   implements AsyncDisposable
 {
   readonly #wrap: (socket: Socket, peer: Peer) => S
+  readonly #client: AgentClient
   readonly #log: Logger
   readonly #helloTimeoutMs: number
   #registration: Registration | undefined
   #server: Server | undefined
 
   /** @internal `listen` makes it. */
-  constructor(options: Pick<ListenOptions, 'helloTimeoutMs' | 'log'>, wrap: (socket: Socket, peer: Peer) => S) {
+  constructor(options: Omit<ListenOptions, 'protocol'>, wrap: (socket: Socket, peer: Peer) => S) {
     super()
     this.#wrap = wrap
+    this.#client = options.client ?? sharedClient(definedOnly({ runtimeDir: options.runtimeDir, env: options.env }))
     this.#log = options.log ?? silentLogger
     this.#helloTimeoutMs = options.helloTimeoutMs ?? HELLO_TIMEOUT_MS
   }
@@ -123,7 +127,7 @@ export class MeshServer<S extends Socket | MeshDatagramSocket = Socket>
       return
     }
     const known = peer
-    surfaceTruncation(socket)
+    surfaceTruncation(socket, new Witness(this.#client, known.flowId))
     // It must not run within this promise, where an exception of a listener would be an unhandled rejection.
     process.nextTick(() => {
       // From here on an error without a listener is the application's, as with any socket.

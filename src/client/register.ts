@@ -20,15 +20,17 @@ export async function register(address: string, options: RegisterOptions = {}): 
 
 function requestOf(address: string, options: RegisterOptions): MessageInitShape<typeof apiPb.RegisterRequestSchema> {
   const { target, whitelist = [], labels = {}, wait = 'all', ownerPid = 0, application = '' } = options
-  const { healthCheck = true } = options
+  const { forUser = false, healthCheck = true, maxConnects = 0 } = options
   const request = {
     address,
     whitelist: [...whitelist],
     labels: { ...labels },
     wait: WAITS[wait],
     ownerPid,
+    forUser,
     application,
-    healthCheck: healthCheckOf(healthCheck)
+    healthCheck: healthCheckOf(healthCheck),
+    maxConnects
   }
   const proxyProtocol = target !== undefined && 'proxyProtocol' in target && target.proxyProtocol === true
   const serverUser = (target !== undefined && 'serverUser' in target ? target.serverUser : undefined) ?? ''

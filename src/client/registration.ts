@@ -48,8 +48,16 @@ export interface RegisterOptions extends Omit<AgentClientOptions, 'timeoutMs'> {
    * @default 'auto'
    */
   readonly healthCheck?: boolean | HealthCheckName | undefined
+  /**
+   * Connections that may be opened to it in a second, and at once; further ones are refused with LIMIT_EXCEEDED.
+   *
+   * @default as many as the agent allows
+   */
+  readonly maxConnects?: number | undefined
   /** The process whose end ends the registration, if not this one. */
   readonly ownerPid?: number | undefined
+  /** `spiffe.sock` gives the identity to every process of this user that registered none, and not only to this one. @default false */
+  readonly forUser?: boolean | undefined
   /** Name for people. */
   readonly application?: string | undefined
   /** Ends the registration when it aborts. */

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import { ErrorCode, WarrenError } from '../core/index.ts'
+import { truncated, type Witness } from './witness.ts'
 
 const NOTHING = Buffer.alloc(0)
 /**
@@ -15,30 +16,58 @@ const PROBE_MS = 250
  * a write of no bytes fails with EPIPE only if no reader exists any more. So the end is held back for one such write,
  * and becomes STREAM_TRUNCATED if it fails; data that was received but not yet read is then lost, as with a TCP reset.
  * After a clean end no data arrives that could show a cut, so such writes are repeated while this side is open. A cut
- * is not detectable once this side has ended its writing, or while earlier writes are queued (those fail on their own).
+ * is not detectable so once this side has ended its writing, or while earlier writes are queued (those fail on their
+ * own).
+ *
+ * The agent knows the rest: `witness` is asked for the reason of each cut and, with `isStrict`, for the verdict on an
+ * end that is not detectable; and a strict socket that is destroyed after the other side's end is reset there.
  */
-export function surfaceTruncation<S extends Socket>(socket: S): S {
+export function surfaceTruncation<S extends Socket>(socket: S, witness: Witness, isStrict = false): S {
   const push = socket.push.bind(socket)
   // Own property of this one socket: `end` itself comes too late, since a reader may already have accepted it as clean.
   socket.push = (chunk: unknown, encoding?: BufferEncoding): boolean => {
-    if (chunk !== null || !isOpen(socket)) return push(chunk, encoding)
-    if (socket.writableLength > 0) {
-      keepProbing(socket)
-      return push(chunk, encoding)
-    }
-    probe(socket, () => {
+    if (chunk !== null || socket.destroyed) return push(chunk, encoding)
+    const isProbed = isOpen(socket) && socket.writableLength === 0
+    const end = (): void => {
       push(null)
-      keepProbing(socket)
-    })
-    return false
+      if (isOpen(socket)) keepProbing(socket)
+    }
+    if (isProbed) {
+      probe(socket, end)
+      return false
+    }
+    if (isStrict) {
+      void witness.verdict().then(cut => (cut === undefined ? end() : socket.destroy(cut)))
+      return false
+    }
+    if (isOpen(socket)) keepProbing(socket)
+    return push(chunk, encoding)
   }
+  explainCuts(socket, witness, isStrict)
   return socket
+}
+
+/** Holds the error of a cut back until the agent has told its reason. */
+function explainCuts(socket: Socket, witness: Witness, isStrict: boolean): void {
+  const destroy = socket._destroy.bind(socket)
+  socket._destroy = (err, callback) => {
+    const then = (known: Error | null): void => destroy(known, callback)
+    if (err !== null && isCut(err)) void witness.explain(err).then(then)
+    // The agent has ended its direction, so that it cannot tell a close from an end.
+    else if (isStrict && socket.readableEnded && !socket.writableFinished) void witness.reset().then(() => then(err))
+    else then(err)
+  }
+}
+
+function isCut(err: Error): boolean {
+  if (WarrenError.is(err, ErrorCode.StreamTruncated)) return err.cause instanceof Error && 'syscall' in err.cause
+  return 'code' in err && (err.code === 'EPIPE' || err.code === 'ECONNRESET')
 }
 
 function probe(socket: Socket, answered: () => void): void {
   socket.write(NOTHING, err => {
     // A failed write destroys the socket with its own EPIPE right after; `destroy` here comes first.
-    if (err != null) socket.destroy(new WarrenError(ErrorCode.StreamTruncated, TRUNCATED, { cause: err }))
+    if (err != null) socket.destroy(truncated(undefined, err))
     else answered()
   })
 }
@@ -54,5 +83,3 @@ function keepProbing(socket: Socket): void {
 function isOpen(socket: Socket): boolean {
   return !socket.writableEnded && !socket.destroyed
 }
-
-const TRUNCATED = 'the connection was cut before its end'

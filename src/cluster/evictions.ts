@@ -113,7 +113,7 @@ export class Evictions {
     const { trustDomain, revocations } = this.#deps.trust.state
     if (this.#own !== undefined) {
       throw new WarrenError(ErrorCode.Revoked, this.#own, {
-        hint: 'To return, empty the state directory and join again with a new token.'
+        hint: 'To return, empty the state directory and join again with a new token; or the founding host undoes it: warren unrevoke ID.'
       })
     }
     const address = addressOfSpiffeId(trustDomain, spiffeId)

@@ -1,4 +1,5 @@
 export { AckRelay } from './ack-relay.ts'
+export { AddressWatch } from './addresses/address-watch.ts'
 export { parseAdvertise } from './addresses/advertise.ts'
 export { AnnouncedHosts, MAX_SHOWN_LEFT_OUT } from './addresses/announced.ts'
 export { Announcer } from './announcer.ts'

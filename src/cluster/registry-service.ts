@@ -10,6 +10,7 @@ import {
   OTHER,
   raceAbort,
   silentMetrics,
+  TokenBuckets,
   WarrenError,
   within
 } from '../core/index.ts'
@@ -55,6 +56,8 @@ export interface RegistryServiceDeps {
 
 /** How long the last head of this host may take to be sent. */
 const GOODBYE_MS = 500
+/** Lines of one alarm about one host: a clone causes the same one many times a minute. The metric counts all. */
+const ALARM_LINES = { burst: 2, perSecond: 1 / 300, maxKeys: 256 }
 
 /** Runs the registry on the mesh, the disk and the clocks of this host. */
 export class RegistryService {
@@ -62,6 +65,7 @@ export class RegistryService {
   readonly #driver: RegistryDriver
   readonly #metrics: Metrics
   readonly #stopping = new AbortController()
+  readonly #alarmLines = new TokenBuckets<string>(ALARM_LINES)
   readonly #changed = new ChangeSignal()
   readonly #acknowledged = new ChangeSignal()
   readonly #synchronised = new ChangeSignal()
@@ -244,7 +248,12 @@ export class RegistryService {
     if (kind === 'registry-full' || kind === 'rate-exceeded') return
     if (limit !== undefined) this.#metrics.count('warren_limit_hits_total', { limit })
     const named = limit === undefined ? {} : { limitName: limit }
-    this.#deps.log.error(`registry alarm: ${kind}`, { peer: owner, reason: detail, ...named })
+    const fields = { peer: owner, reason: detail, ...named }
+    if (this.#alarmLines.take(`${kind} ${owner}`, this.#deps.clock.monotonicMs())) {
+      this.#deps.log.error(`registry alarm: ${kind}`, fields)
+    } else {
+      this.#deps.log.debug(`registry alarm: ${kind}`, fields)
+    }
   }
 
   #after(ms: number, run: () => void): Cancel {

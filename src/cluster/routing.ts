@@ -1,5 +1,5 @@
 import type { Protocol } from '../core/index.ts'
-import { type Address, formatAddress, matches, namesOf, type Pattern, type PeerKey } from '../identity/index.ts'
+import { type Address, matches, namesOf, type Pattern, type PeerKey, sameAddress } from '../identity/index.ts'
 import {
   find,
   type LiveRecord,
@@ -52,9 +52,8 @@ export class Routing {
    * With the id alone, a hostile host could pass its own registration off as another's.
    */
   exact(registrationId: string, address: Address): Route | undefined {
-    const wanted = formatAddress(address)
     const found = lookup(this.#state, address).find(
-      ({ record }) => record.registrationId === registrationId && formatAddress(record.address) === wanted
+      ({ record }) => record.registrationId === registrationId && sameAddress(record.address, address)
     )
     return found === undefined ? undefined : toRoute(found)
   }
@@ -63,9 +62,8 @@ export class Routing {
   isRegistered(address: Address, machine: string): boolean {
     const peer = this.peerOf(machine)
     if (peer === undefined) return false
-    const wanted = formatAddress(address)
     return lookup(this.#state, address).some(
-      ({ record, owner }) => owner.peer === peer && formatAddress(record.address) === wanted
+      ({ record, owner }) => owner.peer === peer && sameAddress(record.address, address)
     )
   }
 

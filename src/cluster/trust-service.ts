@@ -1,4 +1,4 @@
-import { type Clock, detach, type Logger, raceAbort, within } from '../core/index.ts'
+import { type Clock, DIAL_STAGGER_MS, detach, type Logger, raceAbort, raceStaggered, within } from '../core/index.ts'
 import { followSuccession, type PeerKey } from '../identity/index.ts'
 import type { TrustFile } from '../state/index.ts'
 import { create, decode, toBinary, trustPb } from '../wire/index.ts'
@@ -120,9 +120,10 @@ export class TrustService {
     this.#pauseMs = Math.min(MAX_PAUSE_MS, this.#pauseMs * 2)
     this.#notBeforeMs = now + this.#pauseMs * (0.8 + 0.4 * Math.random())
     await Promise.allSettled(connected().map(peer => this.fetch(peer)))
-    for (const address of ports()) {
-      if (await this.#askAtPort(address, signal)) return
-    }
+    const attempts = ports().map(address => async (limit: AbortSignal) => {
+      if (!(await this.#askAtPort(address, limit))) throw new Error('nothing newer there')
+    })
+    await raceStaggered(attempts, DIAL_STAGGER_MS, signal, () => {}).catch(() => signal.throwIfAborted())
   }
 
   async #askAtPort(address: string, signal: AbortSignal): Promise<boolean> {

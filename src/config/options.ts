@@ -29,9 +29,9 @@ export interface AgentConfig {
   readonly init?: string
   /** Join with this token. Without effect on a host that is already a member. */
   readonly join?: string
-  /** Mesh listener. @default 0.0.0.0:7460 */
+  /** Mesh listener. An empty host means all addresses, of both families where the machine has both. @default :7460 */
   readonly listen?: HostPort
-  /** Data listener. @default 0.0.0.0:7461 */
+  /** Data listener, likewise. @default :7461 */
   readonly dataListen?: HostPort
   /** Names or IP addresses under which others reach this host, best first; at most 16. @default those of its interfaces */
   readonly advertise?: readonly string[]
@@ -78,12 +78,12 @@ export const UP_OPTIONS = Object.freeze({
   },
   listen: {
     takes: 'host:port',
-    help: 'mesh listener (default: 0.0.0.0:7460)',
+    help: 'mesh listener (default: :7460, all addresses of both families)',
     read: (text, option) => ({ listen: listenerOf(text, option) })
   },
   'data-listen': {
     takes: 'host:port',
-    help: 'data listener (default: 0.0.0.0:7461)',
+    help: 'data listener (default: :7461, all addresses of both families)',
     read: (text, option) => ({ dataListen: listenerOf(text, option) })
   },
   advertise: {
@@ -123,8 +123,15 @@ export const UP_OPTIONS = Object.freeze({
 
 export type UpOptionName = keyof typeof UP_OPTIONS
 
+/** IPv6 link-local, fe80::/10, with or without a zone. */
+const LINK_LOCAL = /^fe[89ab][0-9a-f]:/i
+
 function listenerOf(text: string, option: string): HostPort {
-  return parseHostPort(text, { option, defaultHost: '0.0.0.0' })
+  const at = parseHostPort(text, { option, defaultHost: '' })
+  if (!LINK_LOCAL.test(at.host)) return at
+  throw new WarrenError(ErrorCode.InvalidArgument, `${option} "${text.slice(0, 80)}" is an address of one link`, {
+    hint: 'Other hosts cannot use it. Listen at [::], or at another address of this host.'
+  })
 }
 
 /** What happens to a datagram that is larger than a packet of the path between two hosts. */

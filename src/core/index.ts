@@ -1,7 +1,8 @@
 export { asOwn } from './as-own.ts'
-export { ChangeSignal } from './change-signal.ts'
+export { anyChange, ChangeSignal } from './change-signal.ts'
 export { type Clock, systemClock } from './clock.ts'
 export { Deadline } from './deadline.ts'
+export { connectTcp, DIAL_STAGGER_MS, isLocalhost, LOOPBACK, resolveHost } from './dial.ts'
 export { durationMs, parseDuration } from './duration.ts'
 export { ErrorCode, isErrorCode, SessionEndedError, WarrenError, type WarrenErrorOptions } from './errors.ts'
 export {
@@ -9,8 +10,11 @@ export {
   type ClaimOptions,
   checkOutput,
   claimDirectory,
+  type FileFault,
+  fileFault,
   identityOf,
   kindOf,
+  makeDirectories,
   type OutputOptions,
   occupySocketPath,
   removeIfSame,
@@ -23,14 +27,19 @@ export {
 export {
   type KeyedRate,
   LruMap,
+  type PlaceLoss,
   Quota,
   type Rate,
   RateLimitedLog,
   type RateLimitedLogOptions,
   TokenBucket,
-  TokenBuckets
+  TokenBuckets,
+  type UnprovenBounds,
+  type UnprovenPlace,
+  UnprovenQuota
 } from './limits/index.ts'
 export { LineSink, MAX_LOG_BACKLOG_BYTES } from './line-sink.ts'
+export { type ListenFault, listenFault } from './listen-fault.ts'
 export { type LogFields, type Logger, silentLogger } from './log.ts'
 export {
   type CounterName,
@@ -49,12 +58,23 @@ export {
   silentMetrics
 } from './metrics/index.ts'
 export { CLOCK_SKEW_MS, MonotoneClock } from './monotone-clock.ts'
-export { formatHostPort, type HostPort, MAX_SOCKET_PATH_BYTES, type Protocol, parseHostPort } from './net.ts'
-export { checkNodeInternals, datagramDescriptorOf, descriptorOf } from './node-internals.ts'
+export {
+  formatHostPort,
+  type HostPort,
+  isLoopback,
+  MAX_SOCKET_PATH_BYTES,
+  networkOf,
+  type Protocol,
+  parseHostPort,
+  withoutMapping
+} from './net.ts'
+export { checkNodeInternals, datagramDescriptorOf, descriptorOf, keepLittle } from './node-internals.ts'
 export { definedOnly } from './options.ts'
 export { firstOf, raceStaggered } from './race.ts'
+export { loadResetOnClose, type ResetOnClose } from './reset-on-close.ts'
 export { raceAbort, sleep, within } from './signals.ts'
 export { stderrLines } from './stderr.ts'
 export { detach, type LoopOptions, loop } from './task.ts'
 export { requireTlsGroups, TLS_GROUPS } from './tls-groups.ts'
 export { atEndOfTurn } from './turn.ts'
+export { packageVersion } from './version.ts'

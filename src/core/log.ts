@@ -37,6 +37,8 @@ export interface LogFields {
   durationMs?: number
   count?: number
   required?: number
+  /** Addresses that this host had before. */
+  gone?: readonly string[]
   missing?: readonly string[]
   /** Each as its id and what it is about. */
   revocations?: readonly string[]

@@ -5,12 +5,14 @@
  * |---|---|---|
  * | `_handle.fd` of a `net.Socket` | nodejs/node#4763, nodejs/node#8974: none is offered | the agent does not start: it could not identify local callers |
  * | symbol `state symbol` of a `dgram.Socket`, and `handle.fd` in it | nodejs/node-v0.x-archive#8057: none is offered | UDP with one system call for each datagram, and with the receive buffer that the system allows |
+ * | `_readableState.highWaterMark` of a `stream.Readable` | `readableHighWaterMark` is read-only | a stalled stream of a session keeps 64 KiB, also where memory is scarce |
  *
  * Tested with Node 26.10.0. `checkNodeInternals` tests both at the start of an agent.
  */
 import { createSocket, type Socket as DatagramSocket } from 'node:dgram'
 import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
+import type { Readable } from 'node:stream'
 import { ErrorCode, WarrenError } from './errors.ts'
 import type { Logger } from './log.ts'
 
@@ -31,6 +33,12 @@ export function datagramDescriptorOf(socket: DatagramSocket): () => number | und
     const fd = fdIn(isObject(state) ? Reflect.get(state, 'handle') : undefined)
     return fd !== undefined && fd >= 0 ? fd : undefined
   }
+}
+
+/** Makes a stream that nobody reads keep no more than it has, if Node allows it. */
+export function keepLittle(stream: Readable): void {
+  const state: unknown = Reflect.get(stream, '_readableState')
+  if (isObject(state) && typeof Reflect.get(state, 'highWaterMark') === 'number') Reflect.set(state, 'highWaterMark', 1)
 }
 
 interface Makers {

@@ -46,6 +46,8 @@ export interface EventFields {
   'certificate-renewed': { readonly machine: string; readonly notAfterMs: number }
   /** The announcement of this host has changed and must be sent. */
   'profile-changed': Record<never, never>
+  /** The interfaces of this machine have other addresses than before. */
+  'addresses-changed': { readonly added: readonly string[]; readonly gone: readonly string[] }
   'host-connected': { readonly peer: PeerKey; readonly machine: string }
   'host-disconnected': { readonly peer: PeerKey; readonly machine: string }
   /** A host does not answer: its services are skipped until it does. */
@@ -134,6 +136,7 @@ export const EVENTS: { readonly [N in EventName]: EventDefinition } = Object.fre
   'health-changed': { audience: 'owner', retention: 'day' },
   'certificate-renewed': { audience: 'observer', retention: 'day' },
   'profile-changed': { audience: 'observer', retention: 'none' },
+  'addresses-changed': { audience: 'observer', retention: 'day' },
   'host-connected': { audience: 'observer', retention: 'day' },
   'host-disconnected': { audience: 'observer', retention: 'day' },
   'host-suspected': { audience: 'observer', retention: 'day' },

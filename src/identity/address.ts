@@ -75,6 +75,17 @@ export function formatAddress(address: Address): string {
   return `${scope}.${appGroup}.${appIdentity}.${resourceGroup}.${machine}`
 }
 
+/** Whether both are the same place in the mesh. */
+export function sameAddress(one: Address, other: Address): boolean {
+  return (
+    one.scope === other.scope &&
+    one.appGroup === other.appGroup &&
+    one.appIdentity === other.appIdentity &&
+    one.resourceGroup === other.resourceGroup &&
+    one.machine === other.machine
+  )
+}
+
 /** The SPIFFE ID of a workload in `trustDomain`. */
 export function spiffeIdOf(trustDomain: string, address: Address): string {
   const { scope, appGroup, appIdentity, resourceGroup, machine } = address

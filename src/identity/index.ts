@@ -10,6 +10,7 @@ export {
   parseMachineName,
   parseTrustDomain,
   RESERVED_SCOPE,
+  sameAddress,
   spiffeIdOf
 } from './address.ts'
 export {
@@ -41,6 +42,7 @@ export { type IdentityDocument, registrationIdOf, SessionTokens } from './docume
 export {
   admitJoin,
   encodeJoinToken,
+  isTokenKnown,
   JOIN_ALPN,
   type JoinAuthority,
   type JoinConnection,

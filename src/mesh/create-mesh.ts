@@ -1,13 +1,12 @@
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { silentMetrics } from '../core/index.ts'
-import { AdmissionLog } from './admission/admission-log.ts'
-import { Sessions } from './admission/session.ts'
+import { AdmissionLog, Duplicates, Sessions, Strangers } from './admission/index.ts'
 import { Connections, DataStreams, PeerStreams } from './connections/index.ts'
-import { dial, parsePeerAddress, Redialer } from './dialing/index.ts'
+import { dial, parsePeerAddress, Redialer, reach } from './dialing/index.ts'
 import { Gossip } from './gossip/gossip.ts'
 import { PacedRegistrar } from './gossip/paced-registrar.ts'
 import { peerKeyFromId, toPrivateKey } from './keys.ts'
-import { Pinger } from './libp2p-shims/index.ts'
+import { Pinger, StagedSockets } from './libp2p-shims/index.ts'
 import { MAX_GOSSIP_WAITING_BYTES } from './limits.ts'
 import { Libp2pMesh, type MeshParts } from './mesh.ts'
 import { createNode } from './node.ts'
@@ -28,6 +27,8 @@ export async function createMesh(options: MeshOptions): Promise<Mesh> {
   const { signal } = stopping
   const sessions = new Sessions(peer)
   const pinger = new Pinger()
+  const staged = new StagedSockets()
+  const duplicates = new Duplicates(clock, log)
   const paced = new PacedRegistrar({
     onFull: ({ remotePeer }) =>
       metrics.hit('mesh_gossip_waiting_bytes', { peer: peerKeyFromId(remotePeer), limit: MAX_GOSSIP_WAITING_BYTES }),
@@ -37,19 +38,30 @@ export async function createMesh(options: MeshOptions): Promise<Mesh> {
   const node = await createNode({
     privateKey,
     mesh: options,
-    admission: { nodeChain, verifyChain, onRefused, sessions, refusals: new AdmissionLog(log, clock), log },
+    admission: {
+      nodeChain,
+      verifyChain,
+      onRefused,
+      sessions,
+      strangers: new Strangers(metrics),
+      duplicates,
+      refusals: new AdmissionLog(log, clock),
+      log
+    },
     discovery: {
       trustDomain,
       mdns: options.mdns,
       bootstrap: seeds.flatMap(seed => (seed.peer === undefined ? [] : [`${seed.address}/p2p/${seed.peer}`])),
       onSeed: found => redialer?.hint(found, 'seed'),
-      onHint: found => redialer?.hint(found, 'hint')
+      onHint: found => redialer?.hint(found, 'hint'),
+      log
     },
     pinger,
+    staged,
     paced
   })
   const connections = new Connections({ node, sessions, log, isStopping: () => signal.aborted })
-  redialer = keptConnected({ peer, node, connections, options, signal })
+  redialer = keptConnected({ peer, node, staged, connections, options, signal })
   const found = redialer
   const peerStreams = new PeerStreams({
     ensure: (other, limit) => found.ensure(other, limit),
@@ -75,7 +87,7 @@ export async function createMesh(options: MeshOptions): Promise<Mesh> {
     clock
   })
   const gossip = new Gossip(node.services.pubsub, trustDomain, { paced, log, clock, metrics })
-  const services = { peerStreams, streams, relay, requests, gossip, pinger }
+  const services = { duplicates, peerStreams, streams, relay, requests, gossip, pinger }
   return new Libp2pMesh({ peer, node, sessions, connections, redialer, ...services, stopping, options })
 }
 
@@ -83,13 +95,18 @@ export async function createMesh(options: MeshOptions): Promise<Mesh> {
 function keptConnected({
   peer,
   node,
+  staged,
   connections,
   options: { bootstrap, log, clock },
   signal
-}: Pick<MeshParts, 'peer' | 'node' | 'connections' | 'options'> & { readonly signal: AbortSignal }): Redialer {
+}: Pick<MeshParts, 'peer' | 'node' | 'connections' | 'options'> & {
+  readonly staged: StagedSockets
+  readonly signal: AbortSignal
+}): Redialer {
   const redialer = new Redialer({
     self: peer,
-    dial: (address, expected, limit) => dial(node, address, expected, limit),
+    reach,
+    dial: (reached, expected, limit) => dial({ node, staged }, reached, expected, limit),
     connected: () => connections.peers(),
     isConnected: other => connections.openTo(other) !== undefined,
     log,

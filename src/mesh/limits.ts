@@ -75,21 +75,23 @@ export const MAX_RELAYS_TRIED = 4
 export const RELAY_STAGGER_MS = 250
 
 export const MAX_CONNECTIONS = 1_024
-/** Connections that are still being upgraded. */
-export const MAX_PENDING_CONNECTIONS = 128
+/** Inbound connections that are not admitted yet, in all and from one IPv4 address or one /64 of IPv6. */
+export const MAX_PENDING_CONNECTIONS = 1_024
+export const MAX_PENDING_CONNECTIONS_PER_HOST = 512
+/** From the accept to the choice of the protocol, which are the first bytes of the other side. */
+export const FIRST_BYTES_TIMEOUT_MS = 2_000
 /** New connections per second and address. Many agents may share one address: NAT, containers. */
 export const INBOUND_CONNECTIONS_PER_SECOND = 256
 
-/** One address of one peer, from the connect to the end of the admission. */
+/** The connect to an address of a peer, and the same again for the admission there. */
 export const ADDRESS_DIAL_TIMEOUT_MS = 3_000
 /** The same on a machine that lags: see `Lag`. */
 export const MAX_ADDRESS_DIAL_TIMEOUT_MS = 8_000
 /** Above this lag we dial fewer at once. */
 export const LAGGING_MS = 100
 export const MAX_PARALLEL_DIALS = 16
-/** Addresses of one peer tried in one round; the next round tries the others. */
-export const ADDRESSES_PER_ROUND = 4
-export const MAX_ADDRESSES_PER_PEER = 8
+/** As many as a host announces. All are tried in one round. */
+export const MAX_ADDRESSES_PER_PEER = 16
 export const MAX_ADDRESS_LENGTH = 256
 /** Peers remembered as members or seeds. */
 export const MAX_KNOWN_PEERS = 2_048
@@ -117,8 +119,12 @@ export const HEAD_START_MS = 400
 /** A connection without data for this long is checked; how often to look for such connections. */
 export const SILENCE_MS = 10_000
 export const SILENCE_CHECK_MS = 5_000
+/** A connection that received something less than this ago is in use: a silent one has been asked since. */
+export const LIVELY_MS = SILENCE_MS + SILENCE_CHECK_MS
 /** Time to answer. A host may be stopped, or be without processor time, for some seconds. */
 export const SILENCE_TIMEOUT_MS = 15_000
+/** The same for a connection whose address on this host is gone. It may come back in this time. */
+export const GONE_ADDRESS_TIMEOUT_MS = 3_000
 /** The longest delay that a timer of Node accepts, 25 days. */
 export const MAX_TIMER_MS = 2 ** 31 - 1
 /** How often to look for lost gossip streams. */

@@ -1,19 +1,26 @@
 import type { Duplex } from 'node:stream'
-import { ErrorCode, WarrenError, within } from '../core/index.ts'
+import { detach, ErrorCode, WarrenError, within } from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
-import type { Sessions } from './admission/session.ts'
-import { type Connections, type DataStreams, type PeerStreams, StreamDuplex } from './connections/index.ts'
+import type { Duplicates, Sessions } from './admission/index.ts'
+import {
+  type Connections,
+  closeIfSilent,
+  type DataStreams,
+  type PeerStreams,
+  StreamDuplex
+} from './connections/index.ts'
 import type { Redialer } from './dialing/index.ts'
 import { startFailure, translate } from './failure.ts'
 import type { Gossip } from './gossip/gossip.ts'
 import { peerKeyFromId } from './keys.ts'
-import { checkShims, type Pinger } from './libp2p-shims/index.ts'
-import { OPEN_TIMEOUT_MS } from './limits.ts'
+import { checkShims, localAddressOf, type Pinger } from './libp2p-shims/index.ts'
+import { GONE_ADDRESS_TIMEOUT_MS, OPEN_TIMEOUT_MS } from './limits.ts'
 import { type MeshNode, stopNode } from './node.ts'
 import { DATA, RELAY, RELAYED, REQUESTS } from './protocols.ts'
 import type { RelayService } from './relay/index.ts'
 import type { RequestService } from './requests/request-service.ts'
 import type {
+  DuplicateHosts,
   GossipHandler,
   HandleOptions,
   Mesh,
@@ -31,6 +38,7 @@ export interface MeshParts {
   readonly peer: PeerKey
   readonly node: MeshNode
   readonly sessions: Sessions
+  readonly duplicates: Duplicates
   readonly connections: Connections
   readonly redialer: Redialer
   readonly streams: DataStreams
@@ -110,6 +118,10 @@ export class Libp2pMesh implements Mesh {
       (stream, { remotePeer }) => relay.accept(new StreamDuplex(stream), peerKeyFromId(remotePeer)),
       RELAYED.limits
     )
+  }
+
+  duplicates(): DuplicateHosts {
+    return this.#parts.duplicates.list()
   }
 
   publish(topic: MeshTopic, bytes: Uint8Array): Promise<number> {
@@ -198,6 +210,22 @@ export class Libp2pMesh implements Mesh {
     // An address without a PeerId does not name a member.
     const named = multiaddrs.filter(text => text.includes('/p2p/'))
     this.#parts.redialer.hint(named, 'member')
+  }
+
+  networkChanged(gone: readonly string[]): void {
+    const { node, sessions, pinger, redialer, stopping, options } = this.#parts
+    redialer.hurry()
+    node.services.discovery.refresh()
+    const deps = { pinger, log: options.log, signal: stopping.signal }
+    for (const session of sessions.open()) {
+      const local = localAddressOf(session.raw)
+      if (local === undefined || !gone.includes(local)) continue
+      detach(
+        options.log,
+        'connection of an address that is gone',
+        closeIfSilent(session, deps, GONE_ADDRESS_TIMEOUT_MS)
+      )
+    }
   }
 
   async disconnect(peer: PeerKey): Promise<void> {

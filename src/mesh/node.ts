@@ -1,23 +1,24 @@
+import type { ListenOptions } from 'node:net'
 import type { GossipSub } from '@libp2p/gossipsub'
 import { type Identify, identify } from '@libp2p/identify'
 import type { Libp2p, PrivateKey } from '@libp2p/interface'
 import { noise } from '@libp2p/noise'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { type Ping, ping } from '@libp2p/ping'
-import { tcp } from '@libp2p/tcp'
+import { type TCPOptions, tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 import type { Logger } from '../core/index.ts'
-import { type AdmissionDeps, AdmissionEncrypter } from './admission/encrypter.ts'
+import { type AdmissionDeps, AdmissionEncrypter } from './admission/index.ts'
 import { silenceCheck } from './connections/index.ts'
-import { advertised, type DiscoveryOptions, discovery, listenAddress } from './dialing/index.ts'
+import { advertised, type Discovery, type DiscoveryOptions, discovery, listenAddress } from './dialing/index.ts'
 import { gossipRepair } from './gossip/gossip-repair.ts'
 import { gossipService } from './gossip/gossip-service.ts'
 import type { PacedRegistrar } from './gossip/paced-registrar.ts'
 import { peerKeyFromId } from './keys.ts'
 import { libp2pLogger } from './libp2p-log.ts'
-import { gatherWindowUpdates, type Pinger } from './libp2p-shims/index.ts'
+import { gatherWindowUpdates, type Pinger, type StagedSockets } from './libp2p-shims/index.ts'
 import {
   INBOUND_CONNECTIONS_PER_SECOND,
   MAX_ADDRESS_DIAL_TIMEOUT_MS,
@@ -33,7 +34,9 @@ import {
 } from './limits.ts'
 import type { MeshOptions } from './types.ts'
 
-export type MeshNode = Libp2p<{ pubsub: GossipSub; identify: Identify; ping: Ping }>
+export type MeshNode = Libp2p<{ pubsub: GossipSub; identify: Identify; ping: Ping; discovery: Discovery }>
+
+const MAX_ACCEPTED_PENDING = 3 * MAX_PENDING_CONNECTIONS
 
 export interface NodeOptions {
   readonly privateKey: PrivateKey
@@ -41,6 +44,7 @@ export interface NodeOptions {
   readonly admission: AdmissionDeps
   readonly discovery: DiscoveryOptions
   readonly pinger: Pinger
+  readonly staged: StagedSockets
   readonly paced: PacedRegistrar
 }
 
@@ -51,11 +55,16 @@ export async function createNode({
   admission,
   discovery: found,
   pinger,
+  staged,
   paced
 }: NodeOptions): Promise<MeshNode> {
   const { advertise } = mesh
   const self = peerKeyFromId(peerIdFromPrivateKey(privateKey))
   let listening: () => Multiaddr[] = () => []
+  // Node has this option and the type of libp2p does not: without it, a listener at [::] leaves IPv4 out.
+  const listenOpts: NonNullable<TCPOptions['listenOpts']> & Pick<ListenOptions, 'ipv6Only'> = { ipv6Only: false }
+  // Above our own bounds, which make room: this one and that of the connection manager refuse whoever comes next.
+  const transport = tcp({ maxConnections: MAX_CONNECTIONS + MAX_ACCEPTED_PENDING, backlog: 512, listenOpts })
   return await createLibp2p({
     privateKey,
     start: false,
@@ -66,7 +75,8 @@ export async function createNode({
       // The argument of the filter is not used: it lacks public addresses until another host has dialled them back.
       announceFilter: addresses => (advertise === undefined ? addresses : advertised(advertise(), listening(), self))
     },
-    transports: [tcp({ maxConnections: MAX_CONNECTIONS + MAX_PENDING_CONNECTIONS, backlog: 256 })],
+    transports: [components => staged.watch(transport(components))],
+    connectionGater: admission.strangers.gater,
     connectionEncrypters: [components => new AdmissionEncrypter(noise()(components), admission)],
     streamMuxers: [
       () =>
@@ -88,7 +98,7 @@ export async function createNode({
     ],
     connectionManager: {
       maxConnections: MAX_CONNECTIONS,
-      maxIncomingPendingConnections: MAX_PENDING_CONNECTIONS,
+      maxIncomingPendingConnections: MAX_ACCEPTED_PENDING,
       inboundConnectionThreshold: INBOUND_CONNECTIONS_PER_SECOND,
       maxParallelDials: MAX_PARALLEL_DIALS,
       addressDialTimeout: MAX_ADDRESS_DIAL_TIMEOUT_MS

@@ -92,6 +92,14 @@ export interface HandleOptions {
   readonly maxResponseBytes: number
 }
 
+/** The identities that more than one process uses, as far as this host has noticed in the last ten minutes. */
+export interface DuplicateHosts {
+  /** That of this host. */
+  readonly own: boolean
+  /** Names of the other hosts. */
+  readonly machines: readonly string[]
+}
+
 /**
  * The hosts of one trust domain, connected. A host that `verify` did not accept never appears in any of these methods: it
  * is refused before the first protocol runs.
@@ -138,6 +146,8 @@ export interface Mesh {
   /** Sets the handler of streams that peers open. The handler owns them from then on. */
   onStream(handler: StreamHandler): void
   connected(): PeerKey[]
+  /** The hosts whose identity more than one process uses: they take each other's place all the time. */
+  duplicates(): DuplicateHosts
   /** Streams between two other members that this host joins. */
   relayed(): number
   isConnected(peer: PeerKey): boolean
@@ -147,6 +157,11 @@ export interface Mesh {
   onDisconnect(listener: (peer: PeerKey) => void): void
   /** Adds addresses of members (multiaddrs with `/p2p/…`), from heads or from disk, to dial. Unusable ones are ignored. */
   addHints(multiaddrs: readonly string[]): void
+  /**
+   * The machine has another network: tries hosts that could not be reached, and closes connections over the addresses in `gone`
+   * that no longer answer.
+   */
+  networkChanged(gone: readonly string[]): void
   /** Closes the connection to a peer. A known peer is dialled again: see `forget`. */
   disconnect(peer: PeerKey): Promise<void>
   /** Closes at once, without waiting for a peer that does not answer. The peer is dialled again at once. */

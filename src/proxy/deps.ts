@@ -50,8 +50,12 @@ export interface LocalWorkloads {
   /** Rejects with INVALID_SOURCE when there is no such registration. */
   readonly svid: (registrationId: string) => Promise<TlsCredentials>
   readonly target: (registrationId: string) => Target | undefined
+  /** Connections that may be opened to it in a second, if it has a bound of its own. */
+  readonly maxConnects?: (registrationId: string) => number | undefined
   /** Why a registration fails, if that is known: one clause that other hosts may read. */
   readonly problemOf?: (registrationId: string) => string | undefined
+  /** The user of a registration, who may ask how its connections ended. */
+  readonly userOf?: (registrationId: string) => LocalUser | undefined
   /** Told that a target did not take a connection, so that it is looked at. */
   readonly targetFailed?: (registrationId: string) => void
   /** The registration whose id begins with these 32 hex characters. */
@@ -114,10 +118,13 @@ export interface ProxyDeps extends CarrierDeps {
   readonly roots: () => readonly string[]
   /** The certificates for a joiner, who knows no registration here. */
   readonly joinCredentials: () => TlsCredentials
-  /** Serves one joiner over an established TLS connection; the proxy destroys it afterwards. */
-  readonly join: (socket: TLSSocket, signal: AbortSignal) => Promise<void>
+  /**
+   * Serves one joiner over an established TLS connection; the proxy destroys it afterwards. It calls `requireRoom` once it has
+   * the request, which throws LIMIT_EXCEEDED if too many are served: the joiner must receive that.
+   */
+  readonly join: (socket: TLSSocket, signal: AbortSignal, requireRoom: () => void) => Promise<void>
   /** Serves one host whose certificate has ended, in the same way. */
-  readonly renew: (socket: TLSSocket, signal: AbortSignal) => Promise<void>
+  readonly renew: (socket: TLSSocket, signal: AbortSignal, requireRoom: () => void) => Promise<void>
   readonly carrier: CarrierChoice
   readonly dataListen: HostPort
   /** Exists, belongs to the agent and is writable for nobody else. */

@@ -11,7 +11,9 @@ export interface DrainOptions {
 }
 
 export interface Drained {
+  /** Flows that ended in order. */
   readonly finished: number
+  /** Flows that were cut: by their ends, by other hosts or by a rule meanwhile, or because the time was over. */
   readonly reset: number
   readonly undone: boolean
 }
@@ -24,15 +26,16 @@ export async function drainFlows(
 ): Promise<Drained> {
   const isMeant = (flow: Flow): boolean => which === 'all' || flow.direction !== 'outbound'
   if (which === 'all') flows.close('the agent is stopping')
-  const begun = flows.count(isMeant)
+  const begun = flows.those(isMeant)
   await within(timeoutMs, [signal], async limit => {
-    while (flows.count(isMeant) > 0) await raceAbort(flows.left(), limit)
+    while (flows.some(isMeant)) await raceAbort(flows.left(), limit)
   }).catch(() => {})
-  const left = flows.count(isMeant)
-  const finished = Math.max(0, begun - left)
-  if (signal.aborted) return { finished, reset: 0, undone: true }
+  const endedInOrder = begun.filter(({ endedAs }) => endedAs === 'ended' || endedAs === 'done').length
+  const wereCut = begun.filter(({ endedAs }) => endedAs !== undefined).length - endedInOrder
+  if (signal.aborted) return { finished: endedInOrder, reset: wereCut, undone: true }
   const text = `drained: not finished within ${timeoutMs / 1_000} s`
-  const reset = flows.review(flow => (isMeant(flow) ? { kind: 'shutdown', text } : undefined))
-  log.info('flows drained', { count: reset, reason: `${finished} finished, ${reset} reset` })
-  return { finished, reset, undone: false }
+  const late = flows.review(flow => (isMeant(flow) ? { kind: 'shutdown', text } : undefined))
+  const reset = wereCut + late
+  log.info('flows drained', { count: reset, reason: `${endedInOrder} finished, ${reset} reset` })
+  return { finished: endedInOrder, reset, undone: false }
 }

@@ -12,7 +12,7 @@ export type {
   WorkloadVerdict
 } from './deps.ts'
 export type { Drained } from './drain.ts'
-export type { FlowInfo } from './flow/index.ts'
+export type { ConnectionEnd, FlowInfo } from './flow/index.ts'
 export { probeFrame } from './hello.ts'
 export { dialTarget } from './inbound/index.ts'
 export { collectYoungGarbage } from './legs/index.ts'

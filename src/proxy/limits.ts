@@ -11,20 +11,30 @@ export interface ProxyLimits {
    * 100_000
    */
   readonly datagramsPerSecond: number
+  /** Connections of TCP and UDP that others may open to one registration of this host in a second. @default 10_000 */
+  readonly connectsPerWorkload: number
+  /** Bytes of all flows that wait in this agent for readers that stand still. @default 268_435_456 */
+  readonly waitingBytes: number
+  /** The same, of the flows of one registration of this host. @default 67_108_864 */
+  readonly waitingBytesPerWorkload: number
+  /** The same, of the flows between one source and one destination. @default 33_554_432 */
+  readonly waitingBytesPerSession: number
   /** Sessions that this agent opened, and as many that others opened to it. @default 2_048 */
   readonly sessions: number
   /** Sessions that the agents of one host opened to this agent. @default 512 */
   readonly sessionsPerMachine: number
   /** Sessions that are being opened. @default 128 */
   readonly pendingDials: number
-  /** Connections to the data port whose TLS handshake has not ended. @default 512 */
+  /** Connections to the data port that have not proved an identity. @default 1_024 */
   readonly pendingHandshakes: number
-  /** The same, from one network address. @default 128 */
+  /** The same, from one IPv4 address or one /64 of IPv6. @default 512 */
   readonly pendingHandshakesPerHost: number
   /** Local endpoints of one user. @default 1_024 */
   readonly endpointsPerUid: number
-  /** Joiners served at once. @default 16 */
+  /** Joiners served at once, and as many hosts that ask for a renewal at the data port. @default 640 */
   readonly joins: number
+  /** The same, from one IPv4 address or one /64 of IPv6. @default 512 */
+  readonly joinsPerHost: number
   /** Connections to targets, cached from a preflight for the flow that follows it. @default 256 */
   readonly preconnectedTargets: number
   /**
@@ -38,13 +48,18 @@ export const DEFAULT_LIMITS: ProxyLimits = Object.freeze({
   flows: 20_000,
   flowsPerWorkload: 8_192,
   datagramsPerSecond: 100_000,
+  connectsPerWorkload: 10_000,
+  waitingBytes: 256 * 1024 * 1024,
+  waitingBytesPerWorkload: 64 * 1024 * 1024,
+  waitingBytesPerSession: 32 * 1024 * 1024,
   sessions: 2_048,
   sessionsPerMachine: 512,
   pendingDials: 128,
-  pendingHandshakes: 512,
-  pendingHandshakesPerHost: 128,
+  pendingHandshakes: 1_024,
+  pendingHandshakesPerHost: 512,
   endpointsPerUid: 1_024,
-  joins: 16,
+  joins: 640,
+  joinsPerHost: 512,
   preconnectedTargets: 256,
   fastPathConnections: 512
 })

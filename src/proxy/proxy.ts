@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream'
+import type { LocalUser } from '../attest/index.ts'
 import {
   detach,
   ErrorCode,
@@ -26,7 +27,7 @@ import { PacketPort } from './datagram/packet/index.ts'
 import type { ProxyDeps } from './deps.ts'
 import { type Drained, type DrainOptions, drainFlows } from './drain.ts'
 import { FastPathBudget } from './fastpath/index.ts'
-import { type FlowInfo, FlowTable, type FlowTotals, newFlowId } from './flow/index.ts'
+import { type ConnectionEnd, type FlowInfo, FlowTable, type FlowTotals, newFlowId } from './flow/index.ts'
 import { Admission, DataServer } from './inbound/index.ts'
 import { resolveLimits } from './limits.ts'
 import {
@@ -52,6 +53,8 @@ export interface ConnectRequest {
   readonly strategy?: Strategy
   /** Begin each connection with a FlowHello. */
   readonly hello: boolean
+  /** A connection that is closed before a shutdown for writing is a reset, and no clean end. @default false */
+  readonly explicitEnd?: boolean
   readonly signal: AbortSignal
 }
 
@@ -103,6 +106,10 @@ export interface DataPlane {
    */
   readonly proveAgain: () => Promise<void>
   readonly flows: () => readonly FlowInfo[]
+  /** How a connection of `user` ended. */
+  readonly connectionEnd: (user: LocalUser, flowId: string) => ConnectionEnd
+  /** Resets a connection of `user`, if it is open. */
+  readonly resetConnection: (user: LocalUser, flowId: string) => void
   /** Number of flows, those that are being opened among them. The cost does not depend on the number. */
   readonly flowCount: () => number
   /** Sessions with flows that should have been proved again and were not, in the order in which they will be cut. */
@@ -136,13 +143,14 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
     log,
     clock,
     metrics: deps.metrics ?? silentMetrics,
-    events: deps.events ?? silentEvents
+    events: deps.events ?? silentEvents,
+    userOf: local.userOf
   })
   const contexts = new ContextCache(local.svid, deps.roots)
   const liveness = new Liveness(clock.monotonicMs)
   const packets = new PacketPort(log, deps.oversize)
   const fastPath = new FastPathBudget(limits.fastPathConnections, deps.metrics ?? silentMetrics)
-  const admission = new Admission(deps, flows, limits.preconnectedTargets)
+  const admission = new Admission(deps, flows, limits)
   const all = carriers(deps)
   const pool = new SessionPool({
     deps,
@@ -231,11 +239,11 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
     probe: (agent, signal) => probeCarriers(all, agent, clock, signal),
     pathAppeared: machine => pool.pathAppeared(machine),
 
-    async connect({ source, destination, protocol, strategy = 'balanced', hello, signal }) {
+    async connect({ source, destination, protocol, strategy = 'balanced', hello, explicitEnd = false, signal }) {
       if (!local.isAlive(source.registrationId)) {
         throw new WarrenError(ErrorCode.InvalidSource, `${formatAddress(source.address)} is not registered`)
       }
-      const request = { source, destination, protocol, strategy, hello }
+      const request = { source, destination, protocol, strategy, hello, explicitEnd }
       endpoints.requireRoom(request)
       const flow = flows.enter({
         id: newFlowId(),
@@ -271,6 +279,8 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
     reevaluate: reason => enforcer.run(reason),
     drain: options => drainFlows(flows, options, log),
     proveAgain,
+    connectionEnd: (user, flowId) => flows.endOf(user, flowId),
+    resetConnection: (user, flowId) => flows.reset(user, flowId),
     flows: () => flows.list(alarms.ofFlow()),
     sessionAlarms: () => alarms.list(),
     flowCount: () => flows.size,

@@ -37,6 +37,8 @@ export const TARGET_TIMEOUT_MS = 2_000
 export const TARGET_KEEPALIVE_MS = 60_000
 /** Time for the answer to a pull of the source's registrations, while a flow waits for it. */
 export const REFRESH_TIMEOUT_MS = 2_000
+/** Time for the first byte of a connection to the data port, and for the request of a peer that waits for a refusal. */
+export const FIRST_BYTE_TIMEOUT_MS = 2_000
 /** Time for a client at the data port to finish its TLS handshake. */
 export const HANDSHAKE_TIMEOUT_MS = 5_000
 /** Time for a joiner, from its handshake on. */

@@ -29,9 +29,18 @@ export function bucketOf(records: readonly StoredRecord[]): Bucket {
 
 const EMPTY_BUCKET: Bucket = Object.freeze({ records: [], sha256: hash('sha256', '', 'buffer'), bytes: 0 })
 
+// Each connection looks for the same few ids, and a hash costs as much as all of the rest of it.
+const numbers = new Map<string, number>()
+const MAX_NUMBERS = 4_096
+
 /** The number of the bucket of a registration id. */
 export function bucketNumber(id: string): number {
-  return hash('sha256', Buffer.from(id, 'hex'), 'buffer')[0] ?? 0
+  const known = numbers.get(id)
+  if (known !== undefined) return known
+  const number = hash('sha256', Buffer.from(id, 'hex'), 'buffer')[0] ?? 0
+  if (numbers.size >= MAX_NUMBERS) numbers.clear()
+  numbers.set(id, number)
+  return number
 }
 
 /** The root that commits to bucket hashes, 32 bytes each, in order. */

@@ -79,14 +79,20 @@ export function lookup(state: RegistryState, name: Omit<Address, 'machine'>): Li
  * knows the owner must name it.
  */
 export function find(state: RegistryState, registrationId: string, peer?: PeerKey): LiveRecord | undefined {
-  const mine = state.entries.get(state.own.peer)
-  const others = peer === undefined ? [...(mine === undefined ? [] : [mine]), ...state.entries.values()] : []
-  const named = peer === undefined ? undefined : state.entries.get(peer)
-  for (const entry of named === undefined ? others : [named]) {
-    const value = entry.set.get(registrationId)?.value
-    if (value !== undefined && mayRun(entry, value)) return { record: value, owner: viewOf(state, entry) }
+  const first = recordIn(state, peer ?? state.own.peer, registrationId)
+  if (first !== undefined || peer !== undefined) return first
+  for (const other of state.entries.keys()) {
+    const found = recordIn(state, other, registrationId)
+    if (found !== undefined) return found
   }
   return undefined
+}
+
+function recordIn(state: RegistryState, peer: PeerKey, registrationId: string): LiveRecord | undefined {
+  const entry = state.entries.get(peer)
+  const value = entry?.set.get(registrationId)?.value
+  if (entry === undefined || value === undefined || !mayRun(entry, value)) return undefined
+  return { record: value, owner: viewOf(state, entry) }
 }
 
 /** The position of our own state: the next restart must outrank it. */

@@ -10,6 +10,7 @@ export interface Place {
 /** The consequences of the loss of a file. No host can work without a file that is not here. */
 const WITHOUT: Partial<Record<VaultFile, string>> = {
   [VaultFile.TrustHistory]: 'this host no longer helps others that missed a rotation of the root',
+  [VaultFile.JoinAttempt]: 'nothing is lost',
   [VaultFile.NodeSecret]: 'a new one is made, and workloads register again',
   [VaultFile.RenewedNode]: 'the certificate from before its renewals is used, if it still counts, and renewed',
   [VaultFile.JwtKeys]: 'new ones are made, and JWT-SVIDs of the last minutes no longer validate',

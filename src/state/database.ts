@@ -14,7 +14,8 @@ const SCHEMA = `
 /** Changes since the first version, in their order; `user_version` of the database has their number. */
 const MIGRATIONS = [
   `ALTER TABLE join_token ADD COLUMN created_at_ms INTEGER NOT NULL DEFAULT 0;
-   ALTER TABLE join_token ADD COLUMN revoked_at_ms INTEGER;`
+   ALTER TABLE join_token ADD COLUMN revoked_at_ms INTEGER;`,
+  'ALTER TABLE join_token ADD COLUMN used_by TEXT;'
 ]
 
 /**
@@ -57,10 +58,16 @@ export function storageError(path: string, err: unknown): WarrenError {
     })
   }
   const hint = /full/i.test(text)
-    ? 'The disk is full; free some space and start again.'
-    : /malformed|not a database|corrupt/i.test(text)
-      ? 'Put it back from a backup, or move it and its -wal away and start once with --accept-lost-state; see "Lost state" in docs/backup.md.'
-      : undefined
+    ? 'The disk is full: free some space. An agent that runs continues then; one that was to start is started again.'
+    : /readonly/i.test(text)
+      ? 'The file system is read-only, or the file is not of this user: correct that.'
+      : /unable to open/i.test(text)
+        ? 'This process may have no file descriptors left (ulimit -n), or may not read the file.'
+        : /disk I\/O/i.test(text)
+          ? 'The disk is full or reports an error: free some space, and look into the log of the kernel (dmesg).'
+          : /malformed|not a database|corrupt/i.test(text)
+            ? 'Put it back from a backup, or move it and its -wal away and start once with --accept-lost-state; see "Lost state" in docs/backup.md.'
+            : undefined
   return new WarrenError(ErrorCode.StateUnusable, `cannot use the database ${path}: ${text}`, {
     cause: err,
     ...(hint === undefined ? {} : { hint })

@@ -5,7 +5,6 @@ import {
   fstatSync,
   fsyncSync,
   lstatSync,
-  mkdirSync,
   openSync,
   readFileSync,
   renameSync,
@@ -13,7 +12,7 @@ import {
   writeSync
 } from 'node:fs'
 import { dirname } from 'node:path'
-import { ErrorCode, syncDirectory, WarrenError } from '../core/index.ts'
+import { ErrorCode, fileFault, makeDirectories, syncDirectory, WarrenError } from '../core/index.ts'
 
 /**
  * Makes `path`, in a directory of ours, a directory with exactly this mode, or refuses. Not for a path that a user named.
@@ -23,7 +22,7 @@ import { ErrorCode, syncDirectory, WarrenError } from '../core/index.ts'
  */
 export function ensureDirectory(path: string, mode: number): void {
   try {
-    mkdirSync(path, { recursive: true, mode })
+    makeDirectories(path, mode)
     const found = lstatSync(path)
     if (!found.isDirectory()) throw new WarrenError(ErrorCode.StateUnusable, `${path} is not a directory`)
     const uid = process.getuid?.() ?? 0
@@ -142,14 +141,8 @@ function unusable(path: string, err: unknown): WarrenError {
   if (err instanceof WarrenError) return err
   const code = (err as NodeJS.ErrnoException).code
   if (code === 'ELOOP') return new WarrenError(ErrorCode.StateUnusable, `${path} is a symbolic link`, { cause: err })
-  const hint =
-    code === 'ENOSPC'
-      ? 'The disk is full; free some space and start again.'
-      : code === 'EACCES' || code === 'EPERM' || code === 'EROFS'
-        ? 'Start the agent as a user that may write there, or choose another directory.'
-        : undefined
-  return new WarrenError(ErrorCode.StateUnusable, `cannot use ${path}: ${code ?? String(err)}`, {
-    cause: err,
-    ...(hint === undefined ? {} : { hint })
-  })
+  // A defect, or an error of another library.
+  if (code === undefined) return new WarrenError(ErrorCode.StateUnusable, `cannot use ${path}: ${err}`, { cause: err })
+  const { why, hint } = fileFault(path, err)
+  return new WarrenError(ErrorCode.StateUnusable, `cannot use ${path}: ${why}`, { cause: err, hint })
 }

@@ -8,6 +8,8 @@ export const VaultFile = {
   /** The last trust bundles, for hosts that missed them. */
   TrustHistory: 'trust.history',
   NodeSecret: 'node.secret',
+  /** The id of the token for which the keys were made, while the host joins. */
+  JoinAttempt: 'join.attempt',
   /** Key and chain of the node CA since its first renewal, in place of the two above. */
   RenewedNode: 'node.renewed.pem',
   JwtKey: 'jwt.key',

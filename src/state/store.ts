@@ -134,13 +134,20 @@ export class Store implements TokenStore {
     )
   }
 
-  consume(tokenId: string, nowMs: number): boolean {
+  consume(tokenId: string, nowMs: number, usedBy: string): boolean {
     return (
       this.#run(
-        'UPDATE join_token SET used_at_ms = ? WHERE id = ? AND used_at_ms IS NULL AND revoked_at_ms IS NULL',
+        'UPDATE join_token SET used_at_ms = ?, used_by = ? WHERE id = ? AND used_at_ms IS NULL AND revoked_at_ms IS NULL',
         nowMs,
+        usedBy,
         tokenId
       ) === 1
+    )
+  }
+
+  hasJoinedSince(machine: string, usedAtMs: number): boolean {
+    return (
+      this.#all('SELECT 1 FROM join_token WHERE machine = ? AND used_at_ms > ? LIMIT 1', machine, usedAtMs).length > 0
     )
   }
 
@@ -178,8 +185,8 @@ export class Store implements TokenStore {
     })
   }
 
-  #all(sql: string): Record<string, SQLOutputValue>[] {
-    return this.#attempt(() => this.#db.prepare(sql).all())
+  #all(sql: string, ...values: SQLInputValue[]): Record<string, SQLOutputValue>[] {
+    return this.#attempt(() => this.#db.prepare(sql).all(...values))
   }
 
   /** How many rows a statement changed. */
@@ -206,6 +213,7 @@ function tokenOf(row: Record<string, SQLOutputValue>): StoredToken {
     createdAtMs: Number(row['created_at_ms']),
     expiresAtMs: Number(row['expires_at_ms']),
     usedAtMs: time('used_at_ms'),
+    usedBy: row['used_by'] === null ? undefined : String(row['used_by']),
     revokedAtMs: time('revoked_at_ms')
   }
 }

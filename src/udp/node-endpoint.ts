@@ -1,7 +1,8 @@
 import type { Socket } from 'node:dgram'
 import { isIP } from 'node:net'
+import { withoutMapping } from '../core/index.ts'
 import type { DatagramListener, DropListener, Remote, UdpEndpoint } from './endpoint.ts'
-import { isIpv6, withoutMapping } from './socket.ts'
+import { isIpv6 } from './socket.ts'
 
 /** Maximum of bytes that wait inside Node for the network. */
 const MAX_BACKLOG_BYTES = 1024 * 1024

@@ -14,6 +14,8 @@ export interface PortServerOptions extends HostPort {
   readonly ask: AskPort
   /** Called for each refusal, with the user found and the user expected; with the uid at the port, if it is known. */
   readonly onRefused: (problem: string, uid: number | undefined) => void
+  /** The first user of the port, where that is the one expected; shared by the checks of one registration. */
+  readonly pin: { uid?: number }
   /** Called with the user that the port is expected to belong to from now on. */
   readonly onPinned: (uid: number) => void
 }
@@ -21,7 +23,6 @@ export interface PortServerOptions extends HostPort {
 /** The user who may serve the port of one registration, and the one who does, as the kernel says. */
 export class KernelPortServer implements PortServer {
   readonly #options: PortServerOptions
-  #pinned: number | undefined
   #refusal: WarrenError | undefined
   #problem: string | undefined
   readonly #listeners = new Set<() => void>()
@@ -43,6 +44,22 @@ export class KernelPortServer implements PortServer {
   /** The same as other hosts may read it: without the user. */
   get refusal(): string | undefined {
     return this.#refusal?.reason
+  }
+
+  host(): string {
+    return this.#options.host
+  }
+
+  /** Whether somebody who may has the port. Takes note of nothing. */
+  isServed(): boolean {
+    const { protocol, host, port, ask } = this.#options
+    try {
+      const found = ask({ protocol, host, port, from: undefined })
+      const user = this.#user
+      return found !== undefined && (user === undefined || found.uid === ROOT || found.uid === user)
+    } catch {
+      return false
+    }
   }
 
   holder(from?: HostPort): bigint | undefined {
@@ -109,7 +126,7 @@ export class KernelPortServer implements PortServer {
 
   #admits(uid: number): boolean {
     if (this.#user === undefined) {
-      this.#pinned = uid
+      this.#options.pin.uid = uid
       this.#options.onPinned(uid)
     }
     return uid === ROOT || uid === this.#user
@@ -119,7 +136,7 @@ export class KernelPortServer implements PortServer {
   get #user(): number | undefined {
     const { serverUser, uid } = this.#options
     if (serverUser.kind === 'named') return serverUser.uid
-    return uid === ROOT ? this.#pinned : uid
+    return uid === ROOT ? this.#options.pin.uid : uid
   }
 
   #expected(): string {

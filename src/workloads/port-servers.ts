@@ -1,5 +1,6 @@
 import type { AskPort } from '../attest/index.ts'
-import { type Clock, type HostPort, type Logger, type Protocol, TokenBuckets } from '../core/index.ts'
+import { type Clock, type HostPort, isLocalhost, type Logger, type Protocol, TokenBuckets } from '../core/index.ts'
+import { LocalhostServer } from './localhost-server.ts'
 import { KernelPortServer, type PortServerOptions } from './port-server.ts'
 import type { ServerUser } from './server-user.ts'
 import type { PortServer } from './target.ts'
@@ -45,16 +46,21 @@ export class PortServers {
       return undefined
     }
     const { spiffeId: source, registrationId } = claim
-    const server = new KernelPortServer({
-      protocol,
-      host,
-      port,
-      serverUser,
-      uid,
-      ask,
-      onRefused: this.#teller(claim),
-      onPinned: user => log.info('user of the server at a port noted', { source, registrationId, port, uid: user })
-    })
+    const onRefused = this.#teller(claim)
+    const pin = {}
+    const at = (address: string): KernelPortServer =>
+      new KernelPortServer({
+        protocol,
+        host: address,
+        port,
+        serverUser,
+        uid,
+        ask,
+        pin,
+        onRefused,
+        onPinned: user => log.info('user of the server at a port noted', { source, registrationId, port, uid: user })
+      })
+    const server = isLocalhost(host) ? new LocalhostServer(at('127.0.0.1'), at('::1')) : at(host)
     server.look()
     return server
   }

@@ -25,10 +25,14 @@ export interface RegisterInput {
     | undefined
   /** How the agent checks the target: `auto`, `off`, or the name of a checker. @default auto */
   readonly healthCheck?: string
+  /** Connections that may be opened to it in a second. Zero: as many as the agent allows. @default 0 */
+  readonly maxConnects?: number
   readonly whitelist: readonly string[]
   readonly labels: Readonly<Record<string, string>>
   readonly ttlMs: number
   readonly ownerPid: number
+  /** The identity is for every process of the user, and not only for the registered one. @default false */
+  readonly forUser?: boolean
   readonly application: string
 }
 

@@ -1,9 +1,10 @@
-import { isIP } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import type { FileId, LocalUser, ProcessHandle, ProcessView } from '../attest/index.ts'
 import {
   ErrorCode,
   type HostPort,
+  isLocalhost,
+  isLoopback,
   MAX_SOCKET_PATH_BYTES,
   type Protocol,
   parseHostPort,
@@ -16,6 +17,8 @@ export interface PortServer {
   readonly problem: string | undefined
   /** The same as other hosts may read it: without the user. */
   readonly refusal: string | undefined
+  /** The literal address at which to connect to the server now. */
+  readonly host: () => string
   /**
    * The cookie of the socket that gets what is sent to the port now, a number that no other socket has; undefined if there
    * is none. `from` is where it is sent from, if known; literal addresses.
@@ -65,6 +68,7 @@ export type Target =
     } & ServedPort)
   | ({ readonly kind: 'udp' } & ServedPort)
 
+/** The host is literal, or `localhost`, which means both families. */
 interface ServedPort extends HostPort {
   /** Undefined: whoever has the port is taken for the server. */
   readonly server: PortServer | undefined
@@ -82,13 +86,17 @@ export function serverOf(target: Target | undefined): PortServer | undefined {
 export function portTarget(text: string): HostPort {
   const { host, port } = parseHostPort(text)
   if (port === 0) throw new WarrenError(ErrorCode.InvalidArgument, `"${text}" has port 0`)
+  if (host.includes('%')) {
+    throw new WarrenError(ErrorCode.InvalidArgument, `target ${text.slice(0, 80)} has a zone`, {
+      hint: 'Give another address at which the server listens, as in [::1]:8080.'
+    })
+  }
   if (!isLocal(host)) {
     throw new WarrenError(ErrorCode.InvalidArgument, `target ${text.slice(0, 80)} is not on this host`, {
       hint: 'Run warren on the host where the server runs and expose it there.'
     })
   }
-  // One family and not both: each may have a server of its own.
-  return { host: host === 'localhost' ? '127.0.0.1' : host, port }
+  return { host: isLocalhost(host) ? 'localhost' : host, port }
 }
 
 /** A unix socket that `owner` sees at `path`, and a process of the caller's uid serves. Throws INVALID_ARGUMENT. */
@@ -107,6 +115,6 @@ export function requireSocketPath(path: string): void {
 }
 
 function isLocal(host: string): boolean {
-  if (host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))) return true
+  if (isLoopback(host)) return true
   return Object.values(networkInterfaces()).some(list => list?.some(entry => entry.address === host) === true)
 }

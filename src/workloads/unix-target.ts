@@ -1,6 +1,6 @@
 import { readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { type FoundSocket, findSocket, type ProcessHandle } from '../attest/index.ts'
+import { type FileId, type FoundSocket, findSocket, type ProcessHandle } from '../attest/index.ts'
 import { ErrorCode, WarrenError } from '../core/index.ts'
 import { requireSocketPath } from './target.ts'
 
@@ -27,11 +27,15 @@ export async function checkUnixTarget(owner: ProcessHandle, path: string, runtim
     if (code === 'EACCES' || code === 'EPERM') throw outOfReach(path)
     return
   }
-  found.close()
-  if (found.file !== undefined && isOwn(found.file, runtimeDir)) throw ownSocket(path)
+  try {
+    const file = found.file()
+    if (file !== undefined && isOwn(file, runtimeDir)) throw ownSocket(path)
+  } finally {
+    found.close()
+  }
 }
 
-function isOwn({ dev, ino }: NonNullable<FoundSocket['file']>, runtimeDir: string): boolean {
+function isOwn({ dev, ino }: FileId, runtimeDir: string): boolean {
   const is = (path: string): boolean => {
     const own = statSync(path, { bigint: true, throwIfNoEntry: false })
     return own?.dev === dev && own.ino === ino

@@ -18,11 +18,15 @@ export interface Workload extends LocalUser, Omit<LocalRecord, 'health'> {
   readonly gid: number
   /** The facts about the processes that claimed it, to verify the claim again. */
   readonly facts: readonly AttestedProcess[]
+  /** The identity is for every process of the user, and not only for `process`. */
+  readonly forUser: boolean
   /** The process whose end ends the registration. */
   readonly process: ProcessHandle
   readonly target: Target | undefined
   /** How the agent checks the target, if it does. */
   readonly check: Checker | undefined
+  /** Connections that may be opened to it in a second; undefined: as many as the agent allows. */
+  readonly maxConnects: number | undefined
   /** SHA-256 of the session token; the token itself is not kept. */
   readonly tokenHash: string
   /** Directory made for its listening socket, removed at its end. */

@@ -94,9 +94,9 @@ function stateWith(directory: string) {
   store.raiseHighWaterMarks([MARK])
   for (const id of ['open', 'used', 'later']) {
     const rest = { secretSha256: '', machine: id, scopes: [], createdAtMs: 0, expiresAtMs: 9 }
-    store.addToken({ id, ...rest, usedAtMs: undefined, revokedAtMs: undefined })
+    store.addToken({ id, ...rest, usedAtMs: undefined, usedBy: undefined, revokedAtMs: undefined })
   }
-  store.consume('used', 1)
+  store.consume('used', 1, 'keys')
   return { vault, store }
 }
 
@@ -104,7 +104,7 @@ test('a restored state has all files and marks of a state in use, for its owner 
   const directory = temporary(t)
   const { vault, store } = stateWith(join(directory, 'old'))
   const content = { trustDomain: 'example.org', machine: 'a', madeAtMs: 5, files: collectState(vault, store) }
-  store.consume('later', 6)
+  store.consume('later', 6, 'keys')
   assert.deepEqual(
     readdirSync(join(directory, 'old')).filter(name => name.includes('copy')),
     []
@@ -124,8 +124,8 @@ test('a restored state has all files and marks of a state in use, for its owner 
   const restored = new Store(openDatabase(join(target, 'warren.db')))
   t.after(() => restored.close())
   assert.deepEqual(restored.highWaterMarks(), [MARK])
-  assert.equal(restored.consume('open', 101), false)
-  assert.equal(restored.consume('later', 101), false)
+  assert.equal(restored.consume('open', 101, 'keys'), false)
+  assert.equal(restored.consume('later', 101, 'keys'), false)
   assert.equal(restored.find('used')?.usedAtMs, 1)
 })
 

@@ -39,7 +39,7 @@ async function setUp(t: TestContext) {
     store,
     dataAddresses: () => ['192.0.2.1:7461'],
     meshAddresses: () => [],
-    isTaken: () => false,
+    peerOf: () => undefined,
     revocations: () => [],
     lifetimeMs: DEFAULT_LIFETIMES.nodeMs,
     clock: new TestClock(NOW_MS),
@@ -50,7 +50,11 @@ async function setUp(t: TestContext) {
   const joinWith = async (token: JoinToken) => {
     const connect = async () => {
       const [ours, theirs] = duplexPair()
-      void serveJoin(theirs, service.asAuthority('192.0.2.2'), forever)
+      void serveJoin(
+        theirs,
+        service.asAuthority('192.0.2.2', () => {}),
+        forever
+      )
       return { stream: ours, peerCertificate: service.agentChain()[0] ?? new Uint8Array() }
     }
     const keys = { peerKey: generatePeerKeyPair(), nodeKey: generateSigningKeyPair() }

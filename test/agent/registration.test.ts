@@ -66,7 +66,7 @@ test('each kind of target says what is served', async t => {
     ['tcp']
   ])
   assert.deepEqual(await target({ target: { kind: 'udp', address: 'localhost:53' } }), [
-    { kind: 'udp', host: '127.0.0.1', port: 53, server: undefined },
+    { kind: 'udp', host: 'localhost', port: 53, server: undefined },
     ['udp']
   ])
   const served = (await host.register({ target: { kind: 'unix', path: '/run/app.sock' } })).workload

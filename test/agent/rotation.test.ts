@@ -440,6 +440,7 @@ describe('the renewal service of an authority', () => {
       createdAtMs: joinedAtMs,
       expiresAtMs: joinedAtMs,
       usedAtMs: joinedAtMs,
+      usedBy: undefined,
       revokedAtMs: undefined
     })
     const requester = { remote: '192.0.2.1' }

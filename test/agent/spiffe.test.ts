@@ -4,11 +4,13 @@ import test from 'node:test'
 import { decodeProtectedHeader, SignJWT } from 'jose'
 import type { Caller } from '../../src/api/index.ts'
 import { spiffeHandlers } from '../../src/api/services/spiffe.ts'
+import { Shares } from '../../src/api/share.ts'
 import { HOST_VIEW, unknownView } from '../../src/attest/index.ts'
 import { type JwtHost, keySet, signJwt, validateJwt } from '../../src/ca/jwt.ts'
 import { announcedKey } from '../../src/ca/membership/index.ts'
 import { Svids } from '../../src/ca/svids.ts'
-import { generateSigningKeyPair, issueWorkload, toPem } from '../../src/identity/index.ts'
+import { silentMetrics, systemClock } from '../../src/core/index.ts'
+import { addressOfSpiffeId, generateSigningKeyPair, issueWorkload, toPem } from '../../src/identity/index.ts'
 import { create, spiffePb } from '../../src/wire/index.ts'
 import type { Workload } from '../../src/workloads/index.ts'
 import { Domain, NOW_MS, TRUST_DOMAIN } from '../identity/domain.ts'
@@ -22,8 +24,10 @@ const code =
   (err: Error & { code?: string; reason?: string }) =>
     err.code === wanted && reason.test(err.reason ?? '')
 
-function workload(spiffeId: string, uid: number, pid: number): Workload {
+function workload(spiffeId: string, uid: number, pid: number, forUser: boolean): Workload {
   return {
+    address: addressOfSpiffeId(TRUST_DOMAIN, spiffeId),
+    forUser,
     registrationId: `${spiffeId} ${uid} ${pid}`,
     spiffeId,
     uid,
@@ -32,8 +36,10 @@ function workload(spiffeId: string, uid: number, pid: number): Workload {
   } as unknown as Workload
 }
 
+const shares = new Shares({ bytesPerSecond: 1e9, waitingBytes: 1e9 }, systemClock, silentMetrics)
+
 function caller(uid: number, pid: number, view = HOST_VIEW): Caller {
-  return { uid, pid, view } as unknown as Caller
+  return { uid, pid, view, share: shares.of({ uid, view }) } as unknown as Caller
 }
 
 class Agent {
@@ -63,8 +69,8 @@ class Agent {
     nowMs: () => this.wallMs
   })
 
-  register(spiffeId: string, uid: number, pid: number): void {
-    const one = workload(spiffeId, uid, pid)
+  register(spiffeId: string, uid: number, pid: number, forUser = true): void {
+    const one = workload(spiffeId, uid, pid, forUser)
     this.registrations.push(one)
     this.svids.add(one.registrationId, spiffeId)
   }
@@ -86,20 +92,74 @@ test('a process gets its own identities, or those of its user, and never those o
   const agent = new Agent()
   const other = `spiffe://${TRUST_DOMAIN}/dev/web/other/default/a`
   agent.register(ID, 1_000, 10)
-  agent.register(other, 1_000, 20)
+  agent.register(other, 1_000, 20, false)
   agent.register(`spiffe://${TRUST_DOMAIN}/dev/web/foreign/default/a`, 2_000, 30)
   const idsOf = async (uid: number, pid: number) =>
     ((await agent.watch(caller(uid, pid), t).next()).value?.svids ?? []).map(
       (svid: { spiffeId?: string }) => svid.spiffeId
     )
   assert.deepEqual(await idsOf(1_000, 20), [other])
-  assert.deepEqual(await idsOf(1_000, 99), [ID, other])
+  assert.deepEqual(await idsOf(1_000, 99), [ID])
   await assert.rejects(idsOf(3_000, 10), code('PERMISSION_DENIED'))
   await assert.rejects(idsOf(0, 10), code('PERMISSION_DENIED'))
   // The same uid, and the same pid, of a container.
   const inside = { ...unknownView('is in a container'), key: '2 1:2' }
   const elsewhere = agent.watch(caller(1_000, 10, inside), t).next()
   await assert.rejects(elsewhere, code('PERMISSION_DENIED'))
+})
+
+test('a process that registered nothing gets what is for its user, each ID once, in an order that stays, with a hint', async t => {
+  const agent = new Agent()
+  const id = (name: string) => `spiffe://${TRUST_DOMAIN}/dev/web/${name}/default/a`
+  agent.register(id('zebra'), 1_000, 10)
+  agent.register(id('client'), 1_000, 20, false)
+  for (const pid of [30, 31, 32]) agent.register(id('nginx'), 1_000, pid)
+  const svidsOf = async (pid: number) =>
+    ((await agent.watch(caller(1_000, pid), t).next()).value?.svids ?? []).map(
+      ({ spiffeId, hint }: { spiffeId?: string; hint?: string }) => [spiffeId, hint]
+    )
+  const all = [
+    [id('nginx'), 'dev.web.nginx.default'],
+    [id('zebra'), 'dev.web.zebra.default']
+  ]
+  assert.deepEqual(await svidsOf(99), all)
+  // The program that registered it has it, and only that.
+  assert.deepEqual(await svidsOf(20), [[id('client'), 'dev.web.client.default']])
+  // The order is that of the IDs: it is the same when they are registered again in another one.
+  agent.registrations.reverse()
+  assert.deepEqual(await svidsOf(99), all)
+  const request = create(spiffePb.JWTSVIDRequestSchema, { audience: ['db'] })
+  const { svids = [] } = await agent.handlers.fetchJWTSVID(request, caller(1_000, 99), AbortSignal.timeout(10_000))
+  assert.deepEqual(
+    svids.map(({ spiffeId, hint }) => [spiffeId, hint]),
+    all
+  )
+  // Nothing for the user, and nothing of its own.
+  agent.registrations = agent.registrations.filter(({ forUser }) => !forUser)
+  await assert.rejects(svidsOf(99), code('PERMISSION_DENIED'))
+})
+
+test('a registration that is for its program alone reaches no watcher of its user', async t => {
+  const agent = new Agent()
+  agent.register(ID, 1_000, 10)
+  const watcher = agent.watch(caller(1_000, 99), t)
+  assert.equal((await watcher.next()).value?.svids?.length, 1)
+  const next = watcher.next()
+  let isTold = false
+  next.then(
+    () => (isTold = true),
+    () => {}
+  )
+  const client = `spiffe://${TRUST_DOMAIN}/dev/shop/cart/default/a`
+  agent.register(client, 1_000, 20, false)
+  agent.change()
+  // It looks again, and finds what it has sent already.
+  const own = agent.watch(caller(1_000, 20), t)
+  assert.equal((await own.next()).value?.svids?.[0]?.spiffeId, client)
+  assert.equal(isTold, false)
+  agent.register(`spiffe://${TRUST_DOMAIN}/dev/web/other/default/a`, 1_000, 30)
+  agent.change()
+  assert.equal((await next).value?.svids?.length, 2)
 })
 
 test('an X.509-SVID comes with its key, its chain and the roots', async t => {

@@ -146,11 +146,12 @@ test('a join token is used once', t => {
     createdAtMs: 0,
     expiresAtMs: 100,
     usedAtMs: undefined,
+    usedBy: undefined,
     revokedAtMs: undefined
   })
   assert.deepEqual(store.find('aa')?.scopes, ['dev'])
-  assert.ok(store.consume('aa', 50))
-  assert.ok(!store.consume('aa', 51))
+  assert.ok(store.consume('aa', 50, 'keys'))
+  assert.ok(!store.consume('aa', 51, 'keys'))
   assert.equal(store.find('aa')?.usedAtMs, 50)
   store.forgetTokens(101)
   assert.equal(store.find('aa'), undefined)
@@ -160,7 +161,7 @@ test('a join token is used once', t => {
 test('a revoked token is not used any more, and a used one not revoked', t => {
   const store = new Store(openDatabase(join(temporary(t), 'warren.db')))
   const token = { secretSha256: 'bb', machine: 'b', scopes: [], createdAtMs: 1, expiresAtMs: 100 }
-  const open = { usedAtMs: undefined, revokedAtMs: undefined }
+  const open = { usedAtMs: undefined, usedBy: undefined, revokedAtMs: undefined }
   store.addToken({ ...token, ...open, id: 'aa' })
   store.addToken({ ...token, ...open, id: 'cc', createdAtMs: 2 })
   assert.deepEqual(
@@ -169,9 +170,9 @@ test('a revoked token is not used any more, and a used one not revoked', t => {
   )
   assert.ok(store.revokeToken('aa', 50))
   assert.ok(!store.revokeToken('aa', 51))
-  assert.ok(!store.consume('aa', 52))
+  assert.ok(!store.consume('aa', 52, 'keys'))
   assert.equal(store.find('aa')?.revokedAtMs, 50)
-  assert.ok(store.consume('cc', 53))
+  assert.ok(store.consume('cc', 53, 'keys'))
   assert.ok(!store.revokeToken('cc', 54))
   store.close()
 })

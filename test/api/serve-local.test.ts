@@ -260,6 +260,62 @@ test('a user with too many calls under way is told so', async t => {
   await assert.rejects(kept)
 })
 
+test('a call beyond a limit is refused before its body is read, in each protocol', async t => {
+  const { path, hits } = await serve(t, {}, { maxWatchesPerUid: 0 })
+  const WATCH = '/warren.api.v1.WorkloadService/WatchServices'
+  const head = (type: string) => `POST ${WATCH} HTTP/1.1\r\nHost: a\r\ncontent-type: ${type}\r\n`
+  // The body never comes.
+  for (const type of ['application/connect+json', 'application/grpc-web']) {
+    const socket = connect({ path })
+    socket.write(`${head(type)}connection: close\r\ncontent-length: 100\r\n\r\n`)
+    const [answer] = await once(socket, 'data')
+    assert.match(String(answer), /^HTTP\/1.1 200/, type)
+    assert.match(String(answer), /LIMIT_EXCEEDED/, type)
+    socket.destroy()
+  }
+  const client = connectSession('http://agent', { createConnection: () => connect({ path }) })
+  t.after(() => client.destroy())
+  const stream = client.request({ ':method': 'POST', ':path': WATCH, 'content-type': 'application/grpc' })
+  stream.resume()
+  const [trailers] = (await once(stream, 'trailers')) as [Record<string, unknown>]
+  assert.deepEqual([trailers['grpc-status'], trailers['warren-error']], ['8', ErrorCode.LimitExceeded])
+  assert.deepEqual(hits, Array(3).fill('api_watches_per_uid'))
+})
+
+test('a state that many watchers get is encoded once, and all of them read it, as JSON too', async t => {
+  let encoded = 0
+  const service = Object.defineProperty({ machine: 'a' }, 'address', {
+    enumerable: true,
+    get: () => {
+      encoded += 1
+      return 'dev.web.site.default.a'
+    }
+  }) as { address: string; machine: string }
+  const state = { services: [service] }
+  const { path } = await serve(t, {
+    watchServices: async function* () {
+      yield state
+    }
+  })
+  const sessionManager = session(t, path)
+  const binary = createConnectTransport({ httpVersion: '2', baseUrl: 'http://agent', sessionManager })
+  const json = createConnectTransport({
+    httpVersion: '2',
+    baseUrl: 'http://agent',
+    sessionManager,
+    useBinaryFormat: false
+  })
+  for (const transport of [binary, binary, binary, json]) {
+    for await (const { services } of createClient(apiPb.WorkloadService, transport).watchServices({})) {
+      assert.deepEqual(
+        services.map(({ address, machine }) => [address, machine]),
+        [['dev.web.site.default.a', 'a']]
+      )
+    }
+    if (transport === binary) assert.equal(encoded, 1)
+  }
+})
+
 test('a Keep stream ends at the agent when the connection of its caller closes', async t => {
   const entered = Promise.withResolvers<Caller>()
   const ended = Promise.withResolvers<void>()
@@ -375,4 +431,16 @@ test('admin.sock is closed to the uids of root and of the agent where they are n
     assert.equal(refused.headers['warren-error'], ErrorCode.PermissionDenied)
     assert.match(refused.body.message, new RegExp(`uid ${uid} of a process that is somewhere else may not`))
   }
+})
+
+test('a connection that ends without a byte gives its place back at once', async t => {
+  const { path, server } = await serve(t, {}, { firstRequestMs: 600_000, maxConnectionsPerUid: 1 })
+  for (let count = 0; count < 3; count += 1) {
+    const socket = connect({ path, allowHalfOpen: true })
+    await until(() => server.connections() === 1)
+    socket.end()
+    await once(socket.resume(), 'close')
+    await until(() => server.connections() === 0)
+  }
+  assert.equal((await post(path, GET_STATUS)).status, 200)
 })

@@ -126,6 +126,6 @@ test('a configuration file that is wrong is refused with the file, the key and w
   }
   assert.throws(() => readConfigFile('/nonexistent'), {
     code: ErrorCode.InvalidConfig,
-    message: /cannot read \/nonexistent: ENOENT/
+    message: /cannot read \/nonexistent: it does not exist \(ENOENT\)/
   })
 })

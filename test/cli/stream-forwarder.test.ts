@@ -94,3 +94,20 @@ test('a client that goes away ends the opening of its connection, which is no fa
   assert.match(String(await givenUp.promise), /the local client went away/)
   assert.deepEqual(failures, [])
 })
+
+test('localhost is listened at in both families, at one port', async t => {
+  const served: string[] = []
+  const open = async (local: Socket): Promise<never> => {
+    served.push(local.localAddress ?? '')
+    throw new Error('nobody there')
+  }
+  const forwarder = new StreamForwarder({ open, onFailure: () => {}, keepAliveMs: 0 })
+  t.after(() => forwarder.close())
+  const bound = await forwarder.listen({ kind: 'tcp', host: 'localhost', port: 0 })
+  assert.match(bound, /^localhost:\d+$/)
+  for (const host of ['127.0.0.1', '::1']) {
+    const socket = connectSocket({ host, port: Number(bound.split(':')[1]) })
+    await new Promise(resolve => socket.on('error', () => {}).once('close', resolve))
+  }
+  assert.deepEqual(served, ['127.0.0.1', '::1'])
+})

@@ -39,8 +39,11 @@ const WRONG: ReadonlyArray<readonly [string[], RegExp]> = [
   [['up', '--carrier', 'pigeon'], /^warren: INVALID_OPTION: "pigeon" is no carrier$/m],
   [['services', ''], /^warren: INVALID_ARGUMENT: pattern is empty$/m],
   [['up', '--listen', 'x'], /--listen "x" is not HOST:PORT/],
-  [['up', '--config', '/nonexistent'], /^warren: INVALID_CONFIG: cannot read \/nonexistent: ENOENT$/m],
-  [['up', '--join', '@/nonexistent'], /--join: cannot read \/nonexistent: ENOENT/]
+  [
+    ['up', '--config', '/nonexistent'],
+    /^warren: INVALID_CONFIG: cannot read \/nonexistent: it does not exist \(ENOENT\)\n {2}\S/m
+  ],
+  [['up', '--join', '@/nonexistent'], /--join: cannot read \/nonexistent: it does not exist \(ENOENT\)/]
 ]
 
 /** Every command that talks to an agent. */

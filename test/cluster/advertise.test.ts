@@ -34,7 +34,7 @@ for (const [text, reason] of [
   ['host.example.org:7460', /has a port/],
   ['two words', /is not a host/],
   ['', /is not a host/],
-  ['fe80::1%eth0', /is not a host/],
+  ['fe80::1%eth0', /has a zone/],
   ['fe80::1', /is not usable without an interface/],
   ['0.0.0.0', /is not an address of a host/],
   ['[::]', /is not an address of a host/],

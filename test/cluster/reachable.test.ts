@@ -21,7 +21,7 @@ function machine(of: Readonly<Record<string, readonly string[]>>): Interfaces {
 
 const range = (count: number, prefix: string): string[] =>
   Array.from({ length: count }, (_, at) => `${prefix}${at + 1}`)
-const choose = (of: Interfaces, previous: readonly string[] = []) => chooseHosts({ address: '::' }, of, MAX, previous)
+const choose = (of: Interfaces, previous: readonly string[] = []) => chooseHosts('::', of, MAX, previous)
 
 test('the addresses of the LAN come before those of tunnels, and these before bridges of containers', () => {
   const of = machine({
@@ -66,14 +66,9 @@ test('loopback is announced only where there is nothing else', () => {
   assert.deepEqual(choose(machine({ lo: ['127.0.0.1', '::1'] })).hosts, ['127.0.0.1', '::1'])
   assert.deepEqual(choose(machine({ lo: ['127.0.0.1', '::1'], eth0: ['fe80::1'] })).hosts, ['127.0.0.1', '::1'])
   assert.deepEqual(choose(machine({ lo: ['127.0.0.1'], docker0: ['172.17.0.1'] })).hosts, ['172.17.0.1'])
-  assert.deepEqual(chooseHosts({ address: '0.0.0.0' }, machine({ eth0: ['10.0.0.1', 'fd00::1'] }), MAX).hosts, [
-    '10.0.0.1'
-  ])
-  const mesh = { address: '::', isDualStack: false }
-  assert.deepEqual(chooseHosts(mesh, machine({ eth0: ['10.0.0.1', 'fd00::1'] }), MAX).hosts, ['fd00::1'])
-  assert.deepEqual(chooseHosts({ address: '192.0.2.1' }, machine({ eth0: range(40, '10.0.0.') }), MAX).hosts, [
-    '192.0.2.1'
-  ])
+  assert.deepEqual(chooseHosts('0.0.0.0', machine({ eth0: ['10.0.0.1', 'fd00::1'] }), MAX).hosts, ['10.0.0.1'])
+  assert.deepEqual(chooseHosts('::', machine({ eth0: ['10.0.0.1', 'fd00::1'] }), MAX).hosts, ['10.0.0.1', 'fd00::1'])
+  assert.deepEqual(chooseHosts('192.0.2.1', machine({ eth0: range(40, '10.0.0.') }), MAX).hosts, ['192.0.2.1'])
 })
 
 test('an interface that comes or goes, or is listed elsewhere, does not change the order of the others', () => {
@@ -112,7 +107,7 @@ test('whatever interfaces a host has, others take the head that it signs', () =>
       const announced = new AnnouncedHosts({ advertise: undefined, interfaces: () => present, log: quiet })
       for (const next of [first, second]) {
         present = next
-        const hosts = announced.of({ address: bound })
+        const hosts = announced.of(bound)
         const dataAddresses = hosts.map(host => formatHostPort({ host, port: 7461 }))
         const meshAddresses = hosts.map(host => `/ip${host.includes(':') ? 6 : 4}/${host}/tcp/7460/p2p/${a.peer}`)
         const effects = a.announce({ dataAddresses, meshAddresses, draining: next === second })
@@ -132,16 +127,16 @@ test('what there was no room for is logged once for each change of it, and no mo
   const log = { debug: () => {}, info: note, warn: note, error: note } as unknown as Logger
   let present = machine({ eth0: range(10, '10.0.0.') })
   const announced = new AnnouncedHosts({ advertise: undefined, interfaces: () => present, log })
-  announced.of({ address: '0.0.0.0' })
+  announced.of('0.0.0.0')
   assert.deepEqual(announced.leftOut, [])
   present = machine({ eth0: range(250, '10.0.0.') })
-  for (let count = 0; count < 5; count += 1) announced.of({ address: '0.0.0.0' })
+  for (let count = 0; count < 5; count += 1) announced.of('0.0.0.0')
   assert.equal(lines.length, 1)
   assert.equal(announced.leftOut.length, 250 - MAX)
   const [, fields] = lines[0] as readonly [string, { count: number; addresses: string[] }]
   assert.deepEqual([fields.count, fields.addresses.length], [250 - MAX, 64])
   present = machine({ eth0: range(10, '10.0.0.') })
-  for (let count = 0; count < 5; count += 1) announced.of({ address: '0.0.0.0' })
+  for (let count = 0; count < 5; count += 1) announced.of('0.0.0.0')
   assert.equal(lines.length, 2)
   assert.deepEqual(announced.leftOut, [])
 })

@@ -36,7 +36,7 @@ test('what is given is what the agent is started with, and what is not given is 
   }
   const config = readOptions(name => given[name])
   assert.deepEqual(config, {
-    listen: { host: '0.0.0.0', port: 7000 },
+    listen: { host: '', port: 7000 },
     bootstrap: ['/ip4/192.0.2.1/tcp/7460'],
     lifetimes: { svidMs: 600_000, nodeMs: 172_800_000 }
   })

@@ -29,13 +29,17 @@ export class MemoryTokens implements TokenStore {
     if (token !== undefined) this.#tokens.set(id, { ...token, ...change })
   }
   find = (id: string): StoredToken | undefined => this.#tokens.get(id)
-  consume = (id: string, nowMs: number): boolean => {
+  consume = (id: string, nowMs: number, usedBy: string): boolean => {
     const token = this.#tokens.get(id)
     if (token === undefined || token.usedAtMs !== undefined) return false
-    this.#tokens.set(id, { ...token, usedAtMs: nowMs })
+    this.#tokens.set(id, { ...token, usedAtMs: nowMs, usedBy })
     return true
   }
+  hasJoinedSince = (machine: string, sinceMs: number): boolean =>
+    [...this.#tokens.values()].some(token => token.machine === machine && (token.usedAtMs ?? 0) > sinceMs)
 }
+
+const nobody = (): undefined => undefined
 
 async function agentLeaf(host: Host, key: KeyObject): Promise<Uint8Array> {
   const publicKey = createPublicKey(key)
@@ -66,7 +70,14 @@ export async function setUp(of = domain, host = founder): Promise<Setup> {
     admit: async request => {
       requests.push(request)
       const { authority } = of
-      const deps = { trustDomain: TRUST_DOMAIN, tokens, authority, revocations: () => [], nowMs: () => NOW_MS }
+      const deps = {
+        trustDomain: TRUST_DOMAIN,
+        tokens,
+        authority,
+        peerOf: nobody,
+        revocations: () => [],
+        nowMs: () => NOW_MS
+      }
       const certificate = await admitJoin(request, deps)
       const nodeChain = [certificate, of.authority.certificate, of.root]
       return { nodeChain, trustBundle: of.bundle, meshAddresses: ['/ip4/192.0.2.1/tcp/7460'] }
@@ -90,8 +101,8 @@ export async function setUp(of = domain, host = founder): Promise<Setup> {
     }
     const secretSha256 = createHash('sha256').update(secret).digest('hex')
     const { machine, scopes, expiresAtMs } = made
-    const [usedAtMs, revokedAtMs] = [undefined, undefined]
-    tokens.add({ id, secretSha256, machine, scopes, createdAtMs: NOW_MS, expiresAtMs, usedAtMs, revokedAtMs })
+    const unused = { usedAtMs: undefined, usedBy: undefined, revokedAtMs: undefined }
+    tokens.add({ id, secretSha256, machine, scopes, createdAtMs: NOW_MS, expiresAtMs, ...unused })
     return made
   }
   return { tokens, token, authority, leaf, leafKey, requests }
@@ -102,12 +113,12 @@ export function joinWith(
   token: JoinToken,
   serve: (stream: Duplex, address: string) => void,
   peerCertificate: Uint8Array,
-  signal = forever
+  signal = forever,
+  keys = newKeys()
 ) {
   return join({
     token,
-    peerKey: generatePeerKeyPair(),
-    nodeKey: generateSigningKeyPair(),
+    ...keys,
     connect: async address => {
       const [ours, theirs] = duplexPair()
       serve(theirs, address)
@@ -116,6 +127,11 @@ export function joinWith(
     nowMs: () => NOW_MS,
     signal
   })
+}
+
+/** The keys of a host that has none yet. */
+export function newKeys() {
+  return { peerKey: generatePeerKeyPair(), nodeKey: generateSigningKeyPair() }
 }
 
 export const code =

@@ -17,7 +17,7 @@ import {
   spkiSha256
 } from '../../src/identity/index.ts'
 import { create, encodeFrame, identityPb, toBinary } from '../../src/wire/index.ts'
-import { code, domain, forever, joinWith, setUp } from './authority.ts'
+import { code, domain, forever, joinWith, newKeys, setUp } from './authority.ts'
 import { Domain, NOW_MS, TRUST_DOMAIN } from './domain.ts'
 
 test('a token admits its machine', async () => {
@@ -36,6 +36,28 @@ test('a token admits once, also when it is used twice at the same time', async (
   const results = await Promise.allSettled(Array.from({ length: 8 }, () => joinWith(one, serve, leaf)))
   assert.equal(results.filter(({ status }) => status === 'fulfilled').length, 1)
   await assert.rejects(joinWith(one, serve, leaf), code('TOKEN_REFUSED', /already used/))
+})
+
+test('a host whose join was interrupted is admitted again with the same keys, and nobody with others', async () => {
+  const { tokens, token, authority, leaf } = await setUp()
+  const one = token()
+  const serve = (stream: Duplex) => void serveJoin(stream, authority, forever)
+  const keys = newKeys()
+  const first = await joinWith(one, serve, leaf, forever, keys)
+  const again = await joinWith(one, serve, leaf, forever, keys)
+  assert.equal(again.node.peer, first.node.peer)
+  for (const other of [
+    { ...keys, nodeKey: newKeys().nodeKey },
+    { ...keys, peerKey: newKeys().peerKey }
+  ]) {
+    await assert.rejects(joinWith(one, serve, leaf, forever, other), code('TOKEN_REFUSED', /already used/))
+  }
+  tokens.change(one.id, { expiresAtMs: NOW_MS })
+  await assert.rejects(joinWith(one, serve, leaf, forever, keys), code('TOKEN_REFUSED', /expired/))
+  tokens.change(one.id, { expiresAtMs: NOW_MS + 1, usedAtMs: NOW_MS - 1 })
+  // Another host joins under the name.
+  await joinWith(token(), serve, leaf)
+  await assert.rejects(joinWith(one, serve, leaf, forever, keys), code('TOKEN_REFUSED', /another host holds the name/))
 })
 
 test('an unknown, expired or altered token is refused, each with its reason', async () => {
@@ -79,7 +101,13 @@ test('a revoked token, one older than the eviction of its machine, and keys that
     const all = { machine: undefined, beforeMs: 0, peers: [], keys: [], pattern: undefined, reason: '' }
     const revocations = [{ ...all, id: 'x1', createdAtMs: NOW_MS, ...what }]
     const admit: JoinAuthority['admit'] = async request => {
-      const deps = { trustDomain: TRUST_DOMAIN, tokens, revocations: () => revocations, nowMs: () => NOW_MS }
+      const deps = {
+        trustDomain: TRUST_DOMAIN,
+        tokens,
+        peerOf: () => undefined,
+        revocations: () => revocations,
+        nowMs: () => NOW_MS
+      }
       const certificate = await admitJoin(request, { ...deps, authority: domain.authority })
       const nodeChain = [certificate, domain.authority.certificate, domain.root]
       return { nodeChain, trustBundle: domain.bundle, meshAddresses: [] }
@@ -226,4 +254,38 @@ test('a message that is too large, or none, ends the exchange at the authority',
     joinWith(token(), stream => void stream.write(frame), leaf),
     code('JOIN_FAILED', /limit/)
   )
+})
+
+test('fifteen addresses at which nobody answers do not keep a host from joining', { timeout: 30_000 }, async () => {
+  const { token, authority, leaf, requests } = await setUp()
+  const dead = Array.from({ length: 15 }, (_, at) => `172.17.${at}.1:7461`)
+  const one = token({ authorityAddresses: [...dead, '192.0.2.1:7461'] })
+  const serve = (stream: Duplex, address: string): void => {
+    if (address.startsWith('192.0.2.1')) void serveJoin(stream, authority, forever)
+  }
+  assert.equal((await joinWith(one, serve, leaf)).node.machine, 'b')
+  assert.equal(requests.length, 1)
+})
+
+test('an authority that is met at several addresses at once receives the secret over one of them', async () => {
+  const { token, authority, leaf, requests } = await setUp()
+  const streams: Duplex[] = []
+  const all = ['192.0.2.1:1', '192.0.2.1:2', '192.0.2.1:3']
+  // None of them answers before all are there.
+  const serve = (stream: Duplex): void => {
+    streams.push(stream)
+    if (streams.length === all.length) for (const one of streams) void serveJoin(one, authority, forever)
+  }
+  assert.equal((await joinWith(token({ authorityAddresses: all }), serve, leaf)).node.machine, 'b')
+  assert.equal(requests.length, 1)
+})
+
+test('an authority that is lost before it answers is asked at its next address', async () => {
+  const { token, authority, leaf } = await setUp()
+  const two = token({ authorityAddresses: ['192.0.2.1:1', '192.0.2.1:2'] })
+  const serve = (stream: Duplex, address: string): void => {
+    const lost: JoinAuthority = { ...authority, admit: async () => await new Promise(() => stream.destroy()) }
+    void serveJoin(stream, address.endsWith(':1') ? lost : authority, forever)
+  }
+  assert.equal((await joinWith(two, serve, leaf)).node.machine, 'b')
 })

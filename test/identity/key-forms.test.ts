@@ -204,7 +204,7 @@ test('a key whose hash is revoked joins in no form', async () => {
     const csr = requestWith(await requestFor(machine, key), spki, key)
     const request = create(identityPb.JoinRequestSchema, { tokenId: Buffer.from(id, 'hex'), secret, csr, binding })
     const deps = { trustDomain: TRUST_DOMAIN, tokens: setup.tokens, authority: domain.authority, nowMs: () => NOW_MS }
-    return await admitJoin(request, { ...deps, revocations: () => [revocation] })
+    return await admitJoin(request, { ...deps, peerOf: () => undefined, revocations: () => [revocation] })
   }
   await assert.rejects(attempt(canonicalSpki(key)), code('REVOKED'))
   for (const form of OTHER_FORMS)

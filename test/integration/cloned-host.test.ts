@@ -58,3 +58,31 @@ test('a cloned host is noticed and shown, brings back nothing that ended, and th
   const known = await registrationsOn(a)
   assert.ok(!known.some(({ registrationId }) => registrationId === ended.registrationId))
 })
+
+test('a clone is an alarm in the status of all three hosts, and costs the third one few lines and connections', async t => {
+  const scope = scopeOf(t)
+  const [a, b] = await startPair(scope)
+  await b.stop()
+  const clone = new TestAgent(scope, { name: 'b', args: [] })
+  cpSync(b.stateDir, clone.stateDir, { recursive: true })
+  await b.start([])
+  await b.sees(1)
+  await clone.start([])
+
+  const alarms: ReadonlyArray<readonly [TestAgent, RegExp]> = [
+    [a, /^ALARM +two processes use the identity of b/m],
+    [b, /^ALARM +another process uses the identity of this host/m],
+    [clone, /^ALARM +another process uses the identity of this host/m]
+  ]
+  await Promise.all(
+    alarms.map(([agent, alarm]) =>
+      waitFor(async () => alarm.test(await agent.cli('status')), `the alarm of ${agent.name}`, 120_000)
+    )
+  )
+  const { stderr } = a.program
+  const count = (pattern: RegExp): number => [...stderr.matchAll(pattern)].length
+  assert.equal(count(/two processes use the identity of one host/g), 1)
+  // The pauses between two of them grow: formerly there were ten a second.
+  assert.ok(count(/host connected/g) <= 20, stderr)
+  assert.equal(count(/registry alarm/g) <= 4, true, stderr)
+})

@@ -84,6 +84,25 @@ test('drain: what is not over in time is reset, and both agents say why', async 
   assert.match((await a.attempt(['drain', '--undo', '--timeout', '1s'])).stderr, /exclude each other/)
 })
 
+test('drain: what is cut meanwhile counts as reset, and not as finished', async t => {
+  const scope = scopeOf(t)
+  const [a, b] = await startPair(scope)
+  await echo(scope, a)
+  await b.knows(SITE)
+  const client = clientOf(scope, b)
+  const [whole, cut] = [
+    await connect(SITE, { client, as: AS, explicitEnd: true }),
+    await connect(SITE, { client, as: AS, explicitEnd: true })
+  ]
+  for (const socket of [whole, cut]) assert.equal(await say(socket, 'x'), 'x')
+  const draining = a.spawn(['drain', '--timeout', '60s'])
+  await waitFor(async () => (await a.status()).state === 'draining', 'the drain')
+  // Without an end before it, this is a reset.
+  cut.destroy()
+  whole.end()
+  assert.match((await draining.outcome()).stderr, /drained: 1 finished, 1 reset/)
+})
+
 test('drain: an undo answers a drain that still waits, and resets nothing', async t => {
   const scope = scopeOf(t)
   const agent = await new TestAgent(scope, { name: 'solo', args: ['--init', 'example.org'] }).start()

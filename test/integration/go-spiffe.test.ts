@@ -56,9 +56,8 @@ test('two workloads with go-spiffe get their identities, see a rotation, and tru
   const scope = scopeOf(t)
   // Long enough that both ask within one life, short enough to be renewed while they look.
   const [a, b] = await startPair(scope, { args: ['--svid-lifetime', '10s'] })
-  const site = a.spawn(['serve', SITE])
-  const shop = b.spawn(['serve', SHOP])
-  await Promise.all([site.says(/serving/, 'stderr'), shop.says(/serving/, 'stderr')])
+  await a.cli('register', SITE, '--ttl', '1h')
+  await b.cli('register', SHOP, '--ttl', '1h')
 
   const server = workload(scope, a)
   // Leaf, node CA and authority; one root.

@@ -184,6 +184,22 @@ test('another user beside a server of one family is not served at the other', as
   assert.doesNotMatch(intruder.stdout, /GOT/)
 })
 
+test('localhost leads to its server at either family, and to nobody else at the one that is free', asRoot, async t => {
+  const scope = scopeOf(t)
+  const agent = await startAgent(scope)
+  const port = await freePort()
+  const server = await serve(scope, { uid: OWNER, host: '::1', port, name: 'owner' })
+  await expose(agent, OWNER, SITE, '--tcp', `localhost:${port}`)
+  await isServed(agent, SITE, 'owner')
+  const intruder = await serve(scope, { uid: OTHER, host: '127.0.0.1', port, name: 'other' })
+  await isServed(agent, SITE, 'owner')
+  await server.kill()
+  await isRefused(agent, SITE, intruder, 'at 127.0.0.1')
+  await intruder.kill()
+  await serve(scope, { uid: OWNER, host: '127.0.0.1', port, name: 'owner' })
+  await isServed(agent, SITE, 'owner')
+})
+
 test(
   'a port that another user has is said to be: by services, explain, expose and the log; other hosts read no uid',
   asRoot,

@@ -68,8 +68,7 @@ test('svid fetch writes a certificate, its key for nobody else, and the roots th
 
 test('of several identities the one that was asked for is written, and none if nobody asked', async t => {
   const { agent, out } = await founder(t)
-  for (const address of [SHOP, 'dev.web.site.default'])
-    await agent.cli('register', address, '--pid', String(process.pid))
+  for (const address of [SHOP, 'dev.web.site.default']) await agent.cli('register', address)
   const unsure = await agent.attempt(['svid', 'fetch', '--out', out])
   assert.deepEqual([unsure.code, unsure.stderr.includes(`--id: ${SHOP_ID}, `)], [2, true], unsure.stderr)
   const unknown = await agent.attempt(['svid', 'fetch', '--out', out, '--id', `${SHOP_ID}x`])
@@ -105,7 +104,7 @@ test('svid fetch --watch waits for an agent and for a registration', async t => 
   await watching.says(/waiting: no agent answers/, 'stderr')
   await agent.start([])
   await watching.says(/waiting: no identity is registered/, 'stderr')
-  await agent.cli('register', SHOP, '--pid', String(process.pid))
+  await agent.cli('register', SHOP, '--pid', String(process.pid), '--for-user')
   await watching.says(new RegExp(`^${SHOP_ID}$`, 'm'))
   assert.ok(existsSync(join(out, 'svid.pem')))
 })

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { encodeJoinToken, type JoinToken, parseJoinToken } from '../../src/identity/index.ts'
-import { type Outcome, type Scope, scopeOf, TestAgent, warren } from '../harness/index.ts'
+import { asRoot, createHosts, type Outcome, type Scope, scopeOf, TestAgent, warren } from '../harness/index.ts'
 
 interface Token {
   readonly id: string
@@ -82,7 +82,7 @@ test('an open token of a machine ends when the machine is evicted', async t => {
   await b.sees(1)
 })
 
-test('who is refused again and again is put off, before its token is looked at', async t => {
+test('who is refused again and again is put off, and a good token from the same address is not', async t => {
   const scope = scopeOf(t)
   const a = await found(scope)
   const token = parseJoinToken((await a.cli('token', 'create', 'b')).trim(), Date.now())
@@ -95,4 +95,22 @@ test('who is refused again and again is put off, before its token is looked at',
   t.diagnostic(`${outcomes.filter(code => code === 'TOKEN_REFUSED').length} of 16 were looked at`)
   assert.ok(outcomes.includes('LIMIT_EXCEEDED'))
   assert.deepEqual(new Set(outcomes), new Set(['TOKEN_REFUSED', 'LIMIT_EXCEEDED']))
+  const b = new TestAgent(scope, { name: 'b', args: [] })
+  await b.start(['--join', encodeJoinToken(token)])
+})
+
+test('a host that no other can reach says so in its log and status, and when it gives out a token', asRoot, async t => {
+  const scope = scopeOf(t)
+  const [host] = await createHosts(scope, 'a', 'b')
+  host.run('ip', 'addr', 'flush', 'dev', 'eth0')
+  const a = await new TestAgent(scope, { name: 'a', args: ['--init', 'example.org', '--no-mdns'], host }).start()
+  await a.program.says(/no other host can reach this one/, 'stderr')
+  assert.match(await a.cli('status'), /reachable +by no other host: .*--advertise/)
+  const { code, stdout, stderr } = await a.attempt(['token', 'create', 'b'])
+  assert.deepEqual([code, /^warren1\./.test(stdout)], [0, true])
+  assert.match(stderr, /warning: no other host can use the token.*--advertise/)
+  host.run('ip', 'addr', 'add', `${host.ip}/24`, 'dev', 'eth0')
+  await a.program.says(/addresses that other hosts can reach are announced/, 'stderr')
+  assert.doesNotMatch(await a.cli('status'), /reachable/)
+  assert.doesNotMatch((await a.attempt(['token', 'create', 'b'])).stderr, /warning/)
 })

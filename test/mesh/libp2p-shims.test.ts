@@ -26,6 +26,7 @@ import { verdictsOf } from '../../src/mesh/libp2p-shims/gossip-verdicts.ts'
 import { pingTest } from '../../src/mesh/libp2p-shims/pinger.ts'
 import { quietDecoderTest } from '../../src/mesh/libp2p-shims/quiet-decoder.ts'
 import { runSelfTests, type SelfTest } from '../../src/mesh/libp2p-shims/self-test.ts'
+import { StagedSockets, stagedSocketsTest } from '../../src/mesh/libp2p-shims/staged-sockets.ts'
 import { gatherWindowUpdates, windowUpdatesTest } from '../../src/mesh/libp2p-shims/window-updates.ts'
 import { recorder, until } from './support.ts'
 
@@ -91,6 +92,7 @@ async function warningsOf(selfTest: SelfTest): Promise<string[]> {
 test('the libraries that are installed are inside as every shim expects', async () => {
   const tests = [
     gatherWritesTest(tcp()({ logger })),
+    stagedSocketsTest(tcp()({ logger })),
     quietDecoderTest(noise(), { logger }),
     windowUpdatesTest(multiplexers()),
     pingTest(multiplexers())
@@ -105,6 +107,14 @@ test('a TCP connection without a socket is reported once, and is written to as i
   const [near] = multiaddrConnectionPair()
   gatherWrites(near)
   assert.equal(Object.hasOwn(near, 'write'), false)
+})
+
+test('a transport that connects in another way is reported once, and dials as it does', async () => {
+  const transport = Object.assign(tcp()({ logger }), { _connect: undefined })
+  assert.deepEqual(await warningsOf(stagedSocketsTest(transport)), [
+    'warn @libp2p/tcp a transport connects in another way; each dial of a host connects twice'
+  ])
+  assert.equal(new StagedSockets().watch(transport), transport)
 })
 
 test('an encrypted connection without a decoder is reported once', async () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { createSocket } from 'node:dgram'
-import { createServer } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { suite, test } from 'node:test'
 import { connection, type Host, makeHost, newKey, publishSoon, startHost, startPair, until } from './support.ts'
 
@@ -138,6 +138,14 @@ suite('membership', { concurrency: 8 }, () => {
     await connection(a, b)
   })
 
+  test('a listener at [::] is dialled by both families', async t => {
+    const a = await startHost(t, 'alpha', { listen: { host: '::', port: 0 }, advertise: () => ['127.0.0.1'] })
+    const four = await startHost(t, 'beta', { bootstrap: a.mesh.addresses() })
+    const six = await startHost(t, 'gamma', { bootstrap: [`/ip6/::1/tcp/${portOf(a)}/p2p/${a.mesh.peer}`] })
+    await connection(a, four)
+    await connection(a, six)
+  })
+
   test('hints that are no addresses, or our own, are left out', async t => {
     const a = await makeHost(t, 'alpha')
     await a.mesh.start()
@@ -230,4 +238,23 @@ suite('membership', { concurrency: 8 }, () => {
     await connection(a, b)
     assert.deepEqual(other.mesh.connected(), [])
   })
+})
+
+// Alone, so that no dial is late.
+test('one dial of a host is one connection to it', async t => {
+  const a = await startHost(t, 'alpha')
+  let connections = 0
+  const middle = createServer(near => {
+    connections += 1
+    const far = connect({ host: '127.0.0.1', port: portOf(a) })
+    near.on('error', () => {}).pipe(far)
+    far.on('error', () => {}).pipe(near)
+  })
+  middle.listen(0, '127.0.0.1')
+  await new Promise(resolve => middle.once('listening', resolve))
+  t.after(() => middle.close())
+  const { port } = middle.address() as { port: number }
+  const b = await startHost(t, 'beta', { bootstrap: [`/ip4/127.0.0.1/tcp/${port}/p2p/${a.mesh.peer}`] })
+  await connection(a, b)
+  assert.equal(connections, 1)
 })

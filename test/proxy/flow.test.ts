@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { HOST_VIEW } from '../../src/attest/index.ts'
 import { ErrorCode, WarrenError } from '../../src/core/index.ts'
 import type { EventFields, EventName } from '../../src/events/index.ts'
 import { parseAddress } from '../../src/identity/index.ts'
 import { type Cut, type CutKind, codeOf, cutOf, isDone } from '../../src/proxy/flow/cut.ts'
 import { Flow } from '../../src/proxy/flow/flow.ts'
-import { FlowTable, flowIdFrom } from '../../src/proxy/flow/table.ts'
+import { flowIdFrom } from '../../src/proxy/flow/flow-id.ts'
+import { FlowTable, type FlowTableOptions } from '../../src/proxy/flow/table.ts'
 import { resolveLimits } from '../../src/proxy/limits.ts'
 import { recordingMetrics } from '../harness/recording-metrics.ts'
 
@@ -42,7 +44,7 @@ function options({ direction = 'outbound', protocol = 'tcp' }: Wanted = {}) {
 }
 
 /** A table with what it counts, logs and emits, and a clock that stands still. */
-function tableOf(limits: Parameters<typeof resolveLimits>[0] = {}) {
+function tableOf(limits: Parameters<typeof resolveLimits>[0] = {}, userOf?: FlowTableOptions['userOf']) {
   const { metrics, counts } = recordingMetrics()
   const lines: string[] = []
   const events: EventName[] = []
@@ -50,7 +52,7 @@ function tableOf(limits: Parameters<typeof resolveLimits>[0] = {}) {
   const log = { error: line, warn: line, info: line, debug: line, child: () => log }
   const clock = { wallMs: () => 5_000, monotonicMs: () => 1_000 }
   const emit = <N extends EventName>(name: N, _: EventFields[N]): void => void events.push(name)
-  const table = new FlowTable({ limits: resolveLimits(limits), log, clock, metrics, events: { emit } })
+  const table = new FlowTable({ limits: resolveLimits(limits), log, clock, metrics, events: { emit }, userOf })
   return { table, counts, lines, events }
 }
 
@@ -130,6 +132,28 @@ describe('the table of flows', () => {
     to(flow, 'three')
     table.end(flow, 'over')
     assert.deepEqual([table.activeTo('one'), table.activeTo('two'), table.activeTo('three')], [0, 0, 0])
+  })
+
+  it('is reset on request by the user of an end, and by no other', () => {
+    const users = new Map([['client', { uid: 1000, view: HOST_VIEW }]])
+    const { table } = tableOf({}, id => users.get(id))
+    const flow = to(table.enter(options()), 'server')
+    table.charge(flow, ['client'])
+    table.opened(flow)
+    table.reset({ uid: 1001, view: HOST_VIEW }, flow.id)
+    assert.equal(table.endOf({ uid: 1001, view: HOST_VIEW }, flow.id).state, 'unknown')
+    assert.ok(!flow.signal.aborted)
+    assert.equal(table.endOf({ uid: 1000, view: HOST_VIEW }, flow.id).state, 'open')
+    // Its registration has ended.
+    users.clear()
+    table.reset({ uid: 1000, view: HOST_VIEW }, flow.id)
+    assert.equal(flow.cutBy?.kind, 'reset')
+    table.finish(flow, flow.cutBy)
+    assert.deepEqual(table.endOf({ uid: 1000, view: HOST_VIEW }, flow.id), {
+      state: 'cut',
+      kind: 'reset',
+      reason: 'reset by the workload'
+    })
   })
 
   it('limits the datagrams of a registration together, also when one of its flows has ended', () => {

@@ -34,6 +34,10 @@ class FakeServer implements PortServer {
     this.answers = answers
   }
 
+  host(): string {
+    return '127.0.0.1'
+  }
+
   holder(): bigint | undefined {
     this.asked += 1
     const answer = this.answers.length > 1 ? this.answers.shift() : this.answers[0]

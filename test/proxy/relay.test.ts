@@ -38,6 +38,7 @@ class FakeLeg implements JoiningLeg {
   resume = (): void => void this.asked.push('resume')
   close = (): void => void this.asked.push('close')
   delivered(): void {}
+  limit(): void {}
   abort = (kind: CutKind): void => void this.asked.push(`abort ${kind}`)
   start = (offset: number | undefined): void => void this.asked.push(`start ${offset}`)
 

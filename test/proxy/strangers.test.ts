@@ -1,10 +1,15 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { connect as connectHttp2 } from 'node:http2'
-import { connect as connectTcp } from 'node:net'
+import { connect as connectTcp, type Socket } from 'node:net'
+import { duplexPair } from 'node:stream'
+import { text as textOf } from 'node:stream/consumers'
 import { after, before, describe, it } from 'node:test'
 import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'node:tls'
+import { WarrenError } from '../../src/core/index.ts'
 import { generateSigningKeyPair, issueRoot, toPem } from '../../src/identity/index.ts'
 import type { TlsCredentials } from '../../src/proxy/index.ts'
+import { waitFor } from '../harness/wait-for.ts'
 import { svidOf, TestPki } from './support/pki.ts'
 import { type Host, World } from './support/world.ts'
 
@@ -180,15 +185,67 @@ describe('at the data port', () => {
     assert.equal(await ask(shown(await svidOf(near.node, spiffeId))), 401)
   })
 
-  it('connections that do not shake hands are bounded', async () => {
+  it('connections that do not shake hands are bounded, and the oldest makes room', async () => {
     const host = await world.host('delta', { limits: { pendingHandshakes: 3, pendingHandshakesPerHost: 2 } })
     const [name = '', port = ''] = (host.dataAddresses[0] ?? '').split(':')
-    const sockets = Array.from({ length: 3 }, () => connectTcp({ host: name, port: Number(port) }))
-    const closed = sockets.map(
-      socket => new Promise<void>(resolve => socket.on('error', () => {}).once('close', () => resolve()))
-    )
-    await Promise.race(closed)
+    const sockets: Socket[] = []
+    for (let count = 0; count < 3; count += 1) {
+      const socket = connectTcp({ host: name, port: Number(port) })
+      sockets.push(socket.on('error', () => {}))
+      await once(socket, 'connect')
+    }
+    await once(sockets[0]!, 'close')
     assert.deepEqual([...new Set(host.hits)], ['proxy_pending_handshakes_per_host'])
+    assert.deepEqual(
+      sockets.map(socket => socket.destroyed),
+      [true, false, false]
+    )
     for (const socket of sockets) socket.destroy()
+  })
+
+  it('streams of admitted hosts have places of their own', async () => {
+    const host = await world.host('epsilon', { limits: { pendingHandshakes: 1, pendingHandshakesPerHost: 1 } })
+    const [name = '', port = ''] = (host.dataAddresses[0] ?? '').split(':')
+    const stranger = connectTcp({ host: name, port: Number(port) })
+    await once(stranger, 'connect')
+    const [stream, theirs] = duplexPair()
+    host.proxy.acceptCarrier(theirs, near.node.peer)
+    stream.write('no handshake')
+    await once(theirs, 'close')
+    assert.deepEqual(host.hits, [])
+    stranger.destroy()
+  })
+
+  it('a joiner is answered LIMIT_EXCEEDED where all places are busy, and a silent one makes room', async () => {
+    const served: Array<() => void> = []
+    const host = await world.host('zeta', {
+      limits: { joins: 1, joinsPerHost: 1 },
+      join: async (socket, _signal, requireRoom) => {
+        const [request] = await once(socket, 'data')
+        try {
+          requireRoom()
+          await new Promise<void>(resolve => served.push(resolve))
+          socket.end(`welcome, ${String(request)}`)
+        } catch (err) {
+          socket.end(err instanceof WarrenError ? err.code : 'another error')
+        }
+      }
+    })
+    const [name = '', port = ''] = (host.dataAddresses[0] ?? '').split(':')
+    const joiner = async (): Promise<TLSSocket> => {
+      const options = { host: name, port: Number(port), ALPNProtocols: ['warren-join/1'], rejectUnauthorized: false }
+      const socket = connectTls(options).on('error', () => {})
+      await once(socket, 'secureConnect')
+      return socket
+    }
+    const silent = await joiner()
+    const busy = await joiner()
+    busy.write('busy')
+    await Promise.all([once(silent.resume(), 'close'), waitFor(() => served.length === 1, 'the busy one to be served')])
+    const refused = await joiner()
+    refused.write('refused')
+    assert.equal(await textOf(refused), 'LIMIT_EXCEEDED')
+    served[0]?.()
+    assert.equal(await textOf(busy), 'welcome, busy')
   })
 })

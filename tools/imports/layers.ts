@@ -14,7 +14,8 @@ export interface Layer {
   readonly bannedFromCore?: readonly string[]
 }
 
-const TIMERS = ['systemClock', 'sleep', 'loop', 'within', 'detach', 'atEndOfTurn']
+const NETWORK = ['connectTcp', 'resolveHost']
+const TIMERS = ['systemClock', 'sleep', 'loop', 'within', 'detach', 'atEndOfTurn', ...NETWORK]
 const FOUNDATION = ['identity', 'wire', 'core']
 const VERIFIERS = ['registry', 'policy', ...FOUNDATION]
 /** The folders that all rooms of the agent share. */
@@ -66,7 +67,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
     knows: 'addresses, certificates; pure',
     mayImport: ['wire', 'core'],
     pure: true,
-    bannedFromCore: ['systemClock']
+    bannedFromCore: ['systemClock', ...NETWORK]
   },
   config: { knows: 'options of an agent, once each', mayImport: ['core'] },
   attest: { knows: 'who is behind a socket', mayImport: ['core'] },

@@ -23,13 +23,12 @@ import {
   type Readiness,
   type Route
 } from '../../cluster/index.ts'
-import { ErrorCode, formatHostPort, type Protocol, WarrenError } from '../../core/index.ts'
+import { anyChange, ErrorCode, formatHostPort, type Protocol, packageVersion, WarrenError } from '../../core/index.ts'
 import { type Address, keySha256Of, type PeerKey, parseCertificate } from '../../identity/index.ts'
 import type { DataPlane, SessionAlarm } from '../../proxy/index.ts'
 import { type OwnerView, owners } from '../../registry/index.ts'
 import { serverOf, type Target } from '../../workloads/index.ts'
 import type { Drain } from '../drain.ts'
-import { packageVersion } from '../version.ts'
 import type { Base } from './base.ts'
 import type { Ca } from './ca.ts'
 import type { Cluster } from './cluster.ts'
@@ -62,7 +61,13 @@ export interface ApiServers {
 export async function serveApi(parts: ApiParts): Promise<ApiServers> {
   const { config, log, metrics, resources } = parts.base
   const handlers = localHandlers(parts)
-  const shared = { runtimeDir: config.runtimeDir, credentials: peerCredentials, log, metrics }
+  const shared = {
+    runtimeDir: config.runtimeDir,
+    credentials: peerCredentials,
+    log,
+    metrics,
+    limits: config.limits.api
+  }
   const agent = await serveWorkloadApi({ ...shared, handlers: handlers.workload })
   resources.defer(() => agent.close())
   const admin = await serveAdminApi({ ...shared, handlers: handlers.admin })
@@ -88,7 +93,10 @@ function spiffeServices({ base, cluster, ca, local }: ApiParts): SpiffeHandlers 
         scopes: identity.scopes,
         jwtKeys: published
       })),
-    changed: () => Promise.race([registry.changed(), ca.rotation.changed()]),
+    changed: anyChange(
+      () => registry.changed(),
+      () => ca.rotation.changed()
+    ),
     nowMs: () => clock.wallMs()
   })
 }
@@ -111,6 +119,8 @@ function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: Ad
       ready: signal => readiness.wait(signal),
       replicated: (wait, signal) => registry.replicated(wait, signal),
       connect: request => proxy.connect(request),
+      connectionEnd: (user, flowId) => proxy.connectionEnd(user, flowId),
+      resetConnection: (user, flowId) => proxy.resetConnection(user, flowId),
       services: pattern => serviceViews(routing, { suspectedSince, problemOf: problemOf(local) }, pattern),
       changed: () => registry.changed(),
       status: () => ({
@@ -125,7 +135,10 @@ function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: Ad
         services: routing.matching().filter(route => route.protocols.length > 0).length,
         policyVersion: policy.version,
         policyLost: policy.isLost,
+        identityInUse: mesh.duplicates().own,
+        duplicateHosts: mesh.duplicates().machines.slice(0, MAX_ALARMS),
         clockBehindMs: BigInt(clockKeeper.clock.behindMs),
+        descriptorAlarm: base.descriptors.alarm,
         sessions: proxy.sessions(),
         flows: proxy.flowCount(),
         startedAtMs: BigInt(startedAtMs),

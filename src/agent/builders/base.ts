@@ -5,6 +5,7 @@ import type { EventBus } from '../../events/index.ts'
 import type { Store, Vault } from '../../state/index.ts'
 import type { ClockKeeper } from '../clock-keeper.ts'
 import type { ResolvedConfig } from '../config.ts'
+import type { DescriptorWatch } from '../descriptor-watch.ts'
 import type { PromMetrics } from '../metrics/index.ts'
 
 /** The basis of every part of an agent. */
@@ -23,6 +24,7 @@ export interface Base {
   /** The clock of the host as it is: for leases, dates of files, and for certificates and keys that stay on disk. */
   readonly hostClock: Clock
   readonly clockKeeper: ClockKeeper
+  readonly descriptors: DescriptorWatch
   readonly log: Logger
   /** Collects the resources to dispose, in the order of their start. */
   readonly resources: AsyncDisposableStack

@@ -37,6 +37,8 @@ export interface Ca {
   readonly rotation: Rotation
 }
 
+/** One user may ask for the certificates of a thousand registrations at once: they take at most half of the agent's time. */
+const EXPORT_REST_SHARE = 1
 /** Sessions prove new certificates within five seconds, every host has the new heads before that. */
 const MAX_SETTLE_MS = 10_000
 /** Timeout of a TLS connection to the data port of an authority. */
@@ -54,13 +56,13 @@ export function buildCa(base: Base, cluster: Cluster, dataAddresses: () => strin
   })
   const certify = evictions.guard(certifier(credentials, lifetimes.svidMs, clock))
   const svids = new Svids(certify, clock)
-  const exportedSvids = new Svids(certify, clock)
+  const exportedSvids = new Svids(certify, clock, EXPORT_REST_SHARE)
   const joins = new JoinService({
     membership,
     store,
     dataAddresses,
     meshAddresses: () => mesh.addresses(),
-    isTaken: name => routing.peerOf(name) !== undefined,
+    peerOf: name => routing.peerOf(name),
     revocations: () => trust.state.revocations,
     lifetimeMs: lifetimes.nodeMs,
     clock,

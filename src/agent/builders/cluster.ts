@@ -176,8 +176,7 @@ async function buildMesh(
     peerKey: membership.peerKey,
     trustDomain: membership.trustDomain,
     listen: config.listen,
-    // libp2p listens at [::] for IPv6 alone.
-    advertise: () => addresses.of({ address: config.listen.host, isDualStack: false }),
+    advertise: () => addresses.of(config.listen.host),
     mdns: config.mdns,
     bootstrap: config.bootstrap,
     nodeChain: () => credentials.node.chainDer,

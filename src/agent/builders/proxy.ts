@@ -1,6 +1,6 @@
 import { listenerOf, peerUser } from '../../attest/index.ts'
 import { probe } from '../../cluster/index.ts'
-import { ErrorCode, raceAbort, WarrenError } from '../../core/index.ts'
+import { ErrorCode, raceAbort, WarrenError, withoutMapping } from '../../core/index.ts'
 import { serveJoin, serveRenewal, toPem } from '../../identity/index.ts'
 import { createDataPlane, type DataPlane, type ProxyDeps } from '../../proxy/index.ts'
 import type { renewalPb } from '../../wire/index.ts'
@@ -43,6 +43,8 @@ function proxyDeps({ base, cluster, ca, local }: ProxyParts): ProxyDeps {
       isAlive: registrationId => workloads.get(registrationId)?.process.isAlive() === true,
       svid: registrationId => svids.get(registrationId),
       target: registrationId => workloads.get(registrationId)?.target,
+      userOf: registrationId => workloads.get(registrationId),
+      maxConnects: registrationId => workloads.get(registrationId)?.maxConnects,
       problemOf: registrationId => serverOf(workloads.get(registrationId)?.target)?.refusal,
       targetFailed: registrationId => health.suspect(registrationId),
       byPrefix: prefix => workloads.byPrefix(prefix)?.registrationId
@@ -61,10 +63,14 @@ function proxyDeps({ base, cluster, ca, local }: ProxyParts): ProxyDeps {
     limits: config.limits.proxy,
     roots: pemOf(() => trust.state.roots),
     joinCredentials: () => joins.credentials(),
-    join: (socket, signal) => serveJoin(socket, joins.asAuthority(socket.remoteAddress ?? ''), signal),
-    renew: (socket, signal) => {
-      const remote = socket.remoteAddress ?? ''
-      const renew = (request: renewalPb.RenewalRequest) => renewals.renew(request, { remote })
+    join: (socket, signal, requireRoom) =>
+      serveJoin(socket, joins.asAuthority(withoutMapping(socket.remoteAddress ?? ''), requireRoom), signal),
+    renew: (socket, signal, requireRoom) => {
+      const remote = withoutMapping(socket.remoteAddress ?? '')
+      const renew = (request: renewalPb.RenewalRequest) => {
+        requireRoom()
+        return renewals.renew(request, { remote })
+      }
       return serveRenewal(
         socket,
         { agentChain: () => joins.agentChain(), succession: () => membership.trust.succession, renew, log },

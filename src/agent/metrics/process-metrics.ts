@@ -1,6 +1,6 @@
-import { statSync } from 'node:fs'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { type Clock, stderrLines } from '../../core/index.ts'
+import { openFiles, readResources } from '../resources.ts'
 import type { PromMetrics } from './prom-metrics.ts'
 
 /** Interval of the looks at the event loop, in milliseconds. Fifty looks a second were half of all wake-ups of an idle agent. */
@@ -11,6 +11,7 @@ const WINDOW_MS = 60_000
 /** Memory, processor, event loop and log of this process. Measures from the call on, until the function returned is called. */
 export function watchProcess(metrics: PromMetrics, clock: Clock): () => void {
   const startedMs = clock.wallMs() - process.uptime() * 1_000
+  const { maxOpenFiles } = readResources()
   let recent = startedAt(clock.monotonicMs())
   let before = recent
 
@@ -29,6 +30,7 @@ export function watchProcess(metrics: PromMetrics, clock: Clock): () => void {
     metrics.total('warren_process_cpu_seconds_total', {}, (user + system) / 1_000_000)
     metrics.set('warren_process_resident_memory_bytes', {}, rss)
     metrics.set('warren_process_open_fds', {}, openFiles())
+    metrics.set('warren_process_max_fds', {}, maxOpenFiles ?? 0)
     metrics.set('warren_process_start_time_seconds', {}, startedMs / 1_000)
     metrics.set('warren_nodejs_heap_size_used_bytes', {}, heapUsed)
     metrics.set('warren_nodejs_external_memory_bytes', {}, external)
@@ -53,14 +55,4 @@ function startedAt(sinceMs: number) {
 function lateSeconds(ns: number): number {
   const ms = ns / 1_000_000 - RESOLUTION_MS
   return Number.isFinite(ms) && ms > 0 && ms < 3_600_000 ? ms / 1_000 : 0
-}
-
-// https://docs.kernel.org/filesystems/proc.html: since Linux 6.2 the size of the directory is their number. To list them
-// would take milliseconds when there are thousands.
-function openFiles(): number {
-  try {
-    return statSync('/proc/self/fd').size
-  } catch {
-    return 0
-  }
 }

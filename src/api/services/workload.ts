@@ -1,12 +1,14 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
+import type { LocalUser } from '../../attest/index.ts'
 import type { Replication, WaitMode } from '../../cluster/index.ts'
 import { ErrorCode, type Protocol, raceAbort, sleep, WarrenError } from '../../core/index.ts'
 import { formatAddress, type Pattern, parsePattern } from '../../identity/index.ts'
-import type { Strategy } from '../../proxy/index.ts'
+import type { ConnectionEnd, Strategy } from '../../proxy/index.ts'
 import { apiPb, healthCheckName } from '../../wire/index.ts'
 import { type RegisterInput, serverOf, type Workload, type Workloads } from '../../workloads/index.ts'
 import type { WorkloadHandlers } from '../index.ts'
 import { inspected, inspection } from './inspect.ts'
+import { ServiceSnapshots } from './service-snapshots.ts'
 
 /** A registration as the local API shows it to everybody. */
 export type ServiceFields = Omit<apiPb.Service, '$typeName' | '$unknown'>
@@ -22,8 +24,11 @@ export interface WorkloadHandlersDeps {
     readonly protocol: Protocol
     readonly strategy: Strategy
     readonly hello: boolean
+    readonly explicitEnd: boolean
     readonly signal: AbortSignal
   }) => Promise<{ path: string; spiffeId: string; helloTimeoutMs: number }>
+  readonly connectionEnd: (user: LocalUser, flowId: string) => ConnectionEnd
+  readonly resetConnection: (user: LocalUser, flowId: string) => void
   readonly services: (pattern: Pattern | undefined) => ServiceFields[]
   /** Resolves at the next change of the registry. */
   readonly changed: () => Promise<void>
@@ -40,7 +45,8 @@ const statusShape = (status: MessageInitShape<typeof apiPb.GetStatusResponseSche
 
 /** The handlers of agent.sock. */
 export function workloadHandlers(deps: WorkloadHandlersDeps): WorkloadHandlers {
-  const { workloads, ready, replicated, connect, services, changed, status } = deps
+  const { workloads, ready, replicated, connect, services, changed, status, connectionEnd, resetConnection } = deps
+  const snapshots = new ServiceSnapshots(services)
   return {
     async register(request, caller, signal) {
       await ready(signal)
@@ -110,36 +116,44 @@ export function workloadHandlers(deps: WorkloadHandlersDeps): WorkloadHandlers {
       const destination = parsePattern(request.destination)
       const protocol = protocolOf(request.protocol)
       const strategy = STRATEGIES[request.strategy]
-      return await connect({ source, destination, protocol, strategy, hello: request.hello, signal })
+      const { hello, explicitEnd } = request
+      return await connect({ source, destination, protocol, strategy, hello, explicitEnd, signal })
     },
 
-    listServices: async request => ({ services: services(optionalPattern(request.pattern)) }),
+    getConnectionEnd: async ({ flowId }, caller) => connectionEnd(caller, flowId),
 
-    async *watchServices(request, _caller, signal) {
+    async resetConnection({ flowId }, caller) {
+      resetConnection(caller, flowId)
+      return {}
+    },
+
+    listServices: async (request, { share }) => ({
+      services: share.timed(() => services(optionalPattern(request.pattern)))
+    }),
+
+    async *watchServices(request, { share }, signal) {
       const pattern = optionalPattern(request.pattern)
-      let last = ''
+      let shown = ''
       // The pause runs from one look to the next, and not from a change: a change after a quiet time is sent at once.
       let rested = Promise.resolve()
       while (!signal.aborted) {
         const change = changed()
-        const current = services(pattern)
-        const shown = JSON.stringify(current, (_key, value: unknown) =>
-          typeof value === 'bigint' ? String(value) : value
-        )
-        if (shown !== last) {
-          last = shown
-          yield { services: current }
+        const { message, key } = snapshots.known(pattern, change) ?? share.timed(() => snapshots.make(pattern))
+        if (key !== shown) {
+          shown = key
+          yield message
         }
         await raceAbort(change, signal)
         await rested
         rested = sleep(WATCH_PAUSE_MS, signal).catch(() => {})
+        await share.turn(signal)
       }
     },
 
-    getStatus: async () => status(),
+    getStatus: async (_request, { share }) => share.timed(status),
 
     inspect: async ({ registrations }, caller) => ({
-      registrations: inspected(workloads, registrations, caller).map(inspection)
+      registrations: caller.share.timed(() => inspected(workloads, registrations, caller).map(inspection))
     })
   }
 }
@@ -168,8 +182,10 @@ function registerInput(request: apiPb.RegisterRequest): RegisterInput {
     labels: request.labels,
     ttlMs: request.ttlMs,
     ownerPid: request.ownerPid,
+    forUser: request.forUser,
     application: request.application,
-    healthCheck: healthCheckName(request.healthCheck)
+    healthCheck: healthCheckName(request.healthCheck),
+    maxConnects: request.maxConnects
   }
 }
 

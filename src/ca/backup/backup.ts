@@ -1,13 +1,14 @@
-import { chmodSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
+import { chmodSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import {
   checkOutput,
   ErrorCode,
+  fileFault,
   kindOf,
+  makeDirectories,
   type OutputOptions,
   standsAt,
   syncDirectory,
-  systemCode,
   WarrenError,
   writeOutput
 } from '../../core/index.ts'
@@ -84,7 +85,7 @@ export function restoreState(stateDir: string, content: BackupContent, nowMs: nu
   const staging = `${target}.restoring`
   clearStaging(staging)
   try {
-    mkdirSync(staging, { recursive: true, mode: 0o700 })
+    makeDirectories(staging, 0o700)
     const names = [...content.files.keys()]
     for (const name of names) replaceFile(join(staging, name), content.files.get(name) ?? Buffer.of())
     const store = new Store(openDatabase(join(staging, DATABASE)))
@@ -102,7 +103,8 @@ export function restoreState(stateDir: string, content: BackupContent, nowMs: nu
   } catch (err) {
     rmSync(staging, { recursive: true, force: true })
     if (err instanceof WarrenError) throw err
-    throw new WarrenError(ErrorCode.StateUnusable, `cannot restore into ${target}: ${systemCode(err)}`, { cause: err })
+    const { why, hint } = fileFault(target, err)
+    throw new WarrenError(ErrorCode.StateUnusable, `cannot restore into ${target}: ${why}`, { cause: err, hint })
   }
 }
 

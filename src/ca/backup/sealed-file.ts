@@ -1,5 +1,5 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
-import { ErrorCode, WarrenError } from '../../core/index.ts'
+import { ErrorCode, fileFault, WarrenError } from '../../core/index.ts'
 import { MAX_SEALED_BYTES } from './sealed.ts'
 
 /** The bytes of a sealed file, limited to the largest possible one. Throws INVALID_ARGUMENT or FILE_DAMAGED. */
@@ -9,8 +9,8 @@ export function readSealedFile(path: string): Buffer {
     // Opened without blocking, so that a pipe in its place is refused below.
     file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
   } catch (cause) {
-    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unreadable'
-    throw new WarrenError(ErrorCode.InvalidArgument, `cannot read ${path}: ${code}`, { cause })
+    const { why, hint } = fileFault(path, cause)
+    throw new WarrenError(ErrorCode.InvalidArgument, `cannot read ${path}: ${why}`, { cause, hint })
   }
   try {
     const found = fstatSync(file)

@@ -1,13 +1,12 @@
 import { connect, type TLSSocket } from 'node:tls'
-import { parseHostPort, raceAbort, TLS_GROUPS } from '../../core/index.ts'
+import { connectTcp, parseHostPort, raceAbort, TLS_GROUPS } from '../../core/index.ts'
 import type { JoinConnection } from '../../identity/index.ts'
 
 /** Connects by TLS 1.3 to the data port of an agent, for an exchange that authenticates the other side itself. */
 export async function dialAgent(address: string, alpn: string, signal: AbortSignal): Promise<JoinConnection> {
-  const { host, port } = parseHostPort(address)
+  const transport = await connectTcp(parseHostPort(address), signal)
   const socket = connect({
-    host,
-    port,
+    socket: transport,
     ALPNProtocols: [alpn],
     minVersion: 'TLSv1.3',
     ecdhCurve: TLS_GROUPS,
@@ -25,6 +24,7 @@ export async function dialAgent(address: string, alpn: string, signal: AbortSign
   } catch (err) {
     socket.on('error', () => {})
     socket.destroy()
+    transport.destroy()
     throw err
   }
 }

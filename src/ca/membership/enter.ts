@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto'
+import { type KeyObject, randomBytes } from 'node:crypto'
 import {
   generatePeerKeyPair,
   generateSigningKeyPair,
@@ -10,13 +10,15 @@ import {
 } from '../../identity/index.ts'
 import { type Vault, VaultFile } from '../../state/index.ts'
 import { encodeChain } from './chain-file.ts'
+import { readKey } from './credentials.ts'
 import { dialAgent } from './dial.ts'
 
 /**
  * Joins the trust domain of a token and writes the membership; returns addresses at which members can be dialled.
  *
- * Nothing is written before the authority's answer is verified, and the node chain is written last, so that an
- * interrupted join leaves no partial membership. `beforeMember` is called just before that. Throws like `join` of identity.
+ * The keys are on disk before the authority can spend the token for them: a join that is interrupted at any moment is repeated
+ * with the same keys, which the authority admits again. The node chain is written last, so there is no partial
+ * membership. `beforeMember` is called just before that. Throws like `join` of identity.
  */
 export async function enter(
   vault: Vault,
@@ -25,16 +27,43 @@ export async function enter(
   signal: AbortSignal,
   beforeMember: (peer: PeerKey) => void
 ): Promise<readonly string[]> {
-  const peerKey = generatePeerKeyPair()
-  const nodeKey = generateSigningKeyPair()
+  const { peerKey, nodeKey } = hasKeysFor(vault, token) ? readKeys(vault) : makeKeys(vault, token)
   const connect = (address: string, limit: AbortSignal) => dialAgent(address, JOIN_ALPN, limit)
   const joined = await join({ token, peerKey, nodeKey, connect, nowMs, signal })
   vault.write(VaultFile.RootFingerprint, joined.rootSha256)
-  vault.write(VaultFile.PeerKey, keyToPem(peerKey))
-  vault.write(VaultFile.NodeKey, keyToPem(nodeKey))
   vault.write(VaultFile.NodeSecret, randomBytes(32))
   vault.write(VaultFile.TrustBundle, joined.trustBundle)
   beforeMember(joined.node.peer)
   vault.write(VaultFile.NodeChain, encodeChain(joined.node.chainDer))
+  forgetAttempt(vault)
   return joined.meshAddresses
+}
+
+/** Whether the keys in this directory were made for this token, by a join that was interrupted. */
+export function hasKeysFor(vault: Vault, { id }: JoinToken): boolean {
+  const isNoted = vault.read(VaultFile.JoinAttempt)?.toString('utf8') === id
+  return isNoted && vault.has(VaultFile.PeerKey) && vault.has(VaultFile.NodeKey)
+}
+
+/** Removes the note of the token once the host is a member: its keys are then those of its certificate. */
+export function forgetAttempt(vault: Vault): void {
+  if (vault.has(VaultFile.JoinAttempt)) vault.remove(VaultFile.JoinAttempt)
+}
+
+interface HostKeys {
+  readonly peerKey: KeyObject
+  readonly nodeKey: KeyObject
+}
+
+// The note comes last: with it, both keys are there.
+function makeKeys(vault: Vault, { id }: JoinToken): HostKeys {
+  const keys = { peerKey: generatePeerKeyPair(), nodeKey: generateSigningKeyPair() }
+  vault.write(VaultFile.PeerKey, keyToPem(keys.peerKey))
+  vault.write(VaultFile.NodeKey, keyToPem(keys.nodeKey))
+  vault.write(VaultFile.JoinAttempt, id)
+  return keys
+}
+
+function readKeys(vault: Vault): HostKeys {
+  return { peerKey: readKey(vault, VaultFile.PeerKey), nodeKey: readKey(vault, VaultFile.NodeKey) }
 }

@@ -3,7 +3,7 @@ import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { type PeerKey, parseJoinToken } from '../../identity/index.ts'
 import { type LossOptions, noteHost, requireDatabaseOf, type Store, type Vault, VaultFile } from '../../state/index.ts'
 import type { Lifetimes } from '../lifetimes.ts'
-import { enter } from './enter.ts'
+import { enter, forgetAttempt, hasKeysFor } from './enter.ts'
 import { found } from './found.ts'
 import { defaultMachineName } from './machine-name.ts'
 import { loadMembership, type Membership } from './membership.ts'
@@ -47,6 +47,7 @@ export async function establish(options: EstablishOptions): Promise<Established>
   const existing = loadMembership(vault, config.lifetimes, nowMs())
   if (existing !== undefined) {
     checkSame(existing, config, nowMs())
+    forgetAttempt(vault)
     const isDatabaseLost = requireDatabaseOf(existing.credentials.node.peer, vault, store, losses)
     return { membership: existing, meshAddresses: [], isDatabaseLost }
   }
@@ -72,7 +73,7 @@ async function begin({ vault, store, config, nowMs, signal }: EstablishOptions):
         hint: 'Leave --name out: the token contains the name.'
       })
     }
-    clear(vault)
+    if (!hasKeysFor(vault, token)) clear(vault)
     return await enter(vault, token, nowMs, signal, note)
   }
   throw notInitialized()

@@ -1,7 +1,9 @@
-import { ErrorCode, WarrenError } from '../../core/index.ts'
+import { DIAL_STAGGER_MS, ErrorCode, raceStaggered, WarrenError } from '../../core/index.ts'
 import type { renewalPb } from '../../wire/index.ts'
 import type { RenewalDeps } from './renewal.ts'
 
+/** Over the mesh one authority has this time before the next is asked: each may sign a certificate. */
+const MESH_STAGGER_MS = 5_000
 /** Answers that are the same from every authority and at every time. */
 const FINAL: readonly ErrorCode[] = [ErrorCode.Revoked, ErrorCode.RenewalRefused]
 
@@ -25,20 +27,27 @@ export async function askAuthorities(
 ): Promise<readonly Uint8Array[]> {
   if (renewals.isOpen) return await renewals.renew(request, 'self')
   // The mesh carries the request, unless it no longer admits this host.
-  const ways = isShutOut
-    ? ports().map(address => ({ name: address, run: () => askAtPort(address, request, signal) }))
-    : authorities().map(peer => ({ name: peer, run: () => ask(peer, request, signal) }))
   const failures: string[] = []
   let refusal: unknown
-  for (const { name, run } of ways) {
-    try {
-      return await run()
-    } catch (err) {
-      signal.throwIfAborted()
-      const error = WarrenError.from(err)
-      if (FINAL.includes(error.code)) refusal ??= error
-      failures.push(`${name}: ${error.reason}`)
+  const attempt =
+    <Name extends string>(name: Name, run: (name: Name, limit: AbortSignal) => Promise<readonly Uint8Array[]>) =>
+    async (limit: AbortSignal): Promise<readonly Uint8Array[]> => {
+      try {
+        return await run(name, limit)
+      } catch (err) {
+        const error = WarrenError.from(err)
+        if (FINAL.includes(error.code)) refusal ??= error
+        if (!limit.aborted) failures.push(`${name}: ${error.reason}`)
+        throw err
+      }
     }
+  const attempts = isShutOut
+    ? ports().map(port => attempt(port, (address, limit) => askAtPort(address, request, limit)))
+    : authorities().map(authority => attempt(authority, (peer, limit) => ask(peer, request, limit)))
+  try {
+    return await raceStaggered(attempts, isShutOut ? DIAL_STAGGER_MS : MESH_STAGGER_MS, signal, () => {})
+  } catch {
+    signal.throwIfAborted()
   }
   if (refusal !== undefined) throw refusal
   const tried = failures.length === 0 ? 'none is known' : failures.join('; ')

@@ -1,5 +1,13 @@
 import type { Trust } from '../../cluster/index.ts'
-import { type Clock, ErrorCode, type Logger, type Metrics, TokenBuckets, WarrenError } from '../../core/index.ts'
+import {
+  type Clock,
+  ErrorCode,
+  type Logger,
+  type Metrics,
+  networkOf,
+  TokenBuckets,
+  WarrenError
+} from '../../core/index.ts'
 import {
   admitRenewal,
   BACKDATED_MS,
@@ -71,7 +79,7 @@ export class RenewalService {
       throw new WarrenError(ErrorCode.NotAuthority, 'the authority of this host is below no trusted root')
     }
     const isSelf = requester === 'self'
-    const key = isSelf ? '' : 'peer' in requester ? requester.peer : requester.remote
+    const key = isSelf ? '' : 'peer' in requester ? requester.peer : networkOf(requester.remote)
     if (!isSelf) this.#requireAllowance(key)
     const nowMs = clock.wallMs()
     const { nodeMs: lifetimeMs, graceMs } = lifetimes

@@ -36,7 +36,7 @@ export function addConnect(program: Command): void {
         await relayLines(socket, process.stdin, process.stdout)
         return
       }
-      const socket = await connect(destination, common).catch(refused)
+      const socket = await connect(destination, { ...common, explicitEnd: true }).catch(refused)
       say(`connected to ${socket.peer.address}`)
       await relayStdio(socket, process.stdin, process.stdout)
     })

@@ -25,9 +25,11 @@ hosts that it admitted or renewed. If it is not compromised, remove its authorit
       const { revocation, version, also } = await agent.admin.evict({ machine, reason, force })
       const view = revocation === undefined ? undefined : revocationView(revocation)
       show({ revocation: view, version, also }, () => view?.id ?? '')
-      say(`${machine} is evicted, as of policy version ${version}; it can return only with a new token`)
+      say(
+        `${machine} is evicted, as of policy version ${version}; it can return with a new token and an emptied state directory; to undo the eviction: warren unrevoke ${view?.id ?? ''}`
+      )
       if (also.length > 0) {
-        say(`it was an authority, so these are evicted too, and can return only with new tokens: ${also.join(', ')}`)
+        say(`it was an authority, so these are evicted with it, and return in the same ways: ${also.join(', ')}`)
       }
     })
 }

@@ -7,6 +7,7 @@ import { contextOf } from '../context.ts'
 import { exposeUnixDatagrams } from '../listeners/datagram/index.ts'
 import { healthCheckOption, noHealthCheckOption } from '../options/health-check.ts'
 import { collect, parseEndpoint, parseLabels } from '../options/index.ts'
+import { maxConnectsOption } from '../options/max-connects.ts'
 import { serverUserAlone } from '../options/server-user.ts'
 import { clause, cliLogger, print, printJsonLine, RateLimitedLines } from '../output/index.ts'
 import { endingSignals, inWords } from '../signals.ts'
@@ -20,6 +21,7 @@ interface ExposeOptions {
   readonly serverUser?: string
   readonly proxyProtocol?: true
   readonly healthCheck?: HealthCheckName | false
+  readonly maxConnects?: number
 }
 
 export function addExpose(program: Command): void {
@@ -47,6 +49,7 @@ export function addExpose(program: Command): void {
     .option('--proxy-protocol', 'begin each connection with a PROXY protocol v2 header that names the source')
     .addOption(healthCheckOption())
     .addOption(noHealthCheckOption())
+    .addOption(maxConnectsOption())
     .action(async (address: string, options: ExposeOptions, command: Command) => {
       const targets = targetsOf(options)
       const { agent: client, json, say } = contextOf(command)
@@ -56,7 +59,10 @@ export function addExpose(program: Command): void {
         whitelist: options.allow ?? [],
         labels: parseLabels(options.label ?? []),
         healthCheck: options.healthCheck ?? 'auto',
+        maxConnects: options.maxConnects,
         application: 'warren expose',
+        // The server is a program of its own, which this command cannot name.
+        forUser: true,
         signal: ending.signal,
         log: cliLogger(say),
         onProblem: (registration: Registration) => sayProblem(registration, say)
@@ -74,7 +80,7 @@ export function addExpose(program: Command): void {
       try {
         for (const target of targets) announce(await register(address, { ...common, target }), nameOf(target))
         for (const path of unixDatagramPaths(options)) {
-          const { registration } = await exposeUnixDatagrams(address, path, common, onFailure)
+          const { registration } = await exposeUnixDatagrams(address, path, common, { onFailure, onDrops: say })
           if (registration !== undefined) announce(registration, `udp unix:${path}`)
         }
         const end = await Promise.race(registrations.map(registration => registration.closed))

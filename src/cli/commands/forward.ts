@@ -5,8 +5,11 @@ import { bindUnix, DatagramForwarder } from '../listeners/datagram/index.ts'
 import { StreamForwarder } from '../listeners/stream/forwarder.ts'
 import {
   keepAliveOption,
+  type PresetName,
+  parseClientLife,
   parseEndpoint,
   parseKeepAlive,
+  presetOption,
   type StrategyOption,
   strategyOption
 } from '../options/index.ts'
@@ -17,6 +20,8 @@ interface ForwardOptions {
   readonly listen: string
   readonly as?: string
   readonly udp?: true
+  readonly idleTimeout?: string
+  readonly preset?: PresetName
   readonly strategy: StrategyOption
   readonly keepalive: string
 }
@@ -35,11 +40,17 @@ export function addForward(program: Command): void {
       'address of the source (default: SCOPE.user.YOU.default, in the scope of the destination)'
     )
     .option('--udp', 'forward datagrams, with one flow for each local sender; unix:PATH is then a SOCK_DGRAM socket')
+    .option(
+      '--idle-timeout <time>',
+      'with --udp: time without a datagram after which a sender is forgotten, 2m at most (default: 2m)'
+    )
+    .addOption(presetOption())
     .addOption(strategyOption())
     .addOption(keepAliveOption())
     .action(async (destination: string, options: ForwardOptions, command: Command) => {
       const endpoint = parseEndpoint('--listen', options.listen)
       const { strategy } = options
+      const life = parseClientLife(options)
       const keepAliveMs = parseKeepAlive(options.keepalive)
       const as = options.as ?? defaultSource(destination)
       const { agent: client, json, say } = contextOf(command)
@@ -64,7 +75,9 @@ export function addForward(program: Command): void {
         const forwarder = new DatagramForwarder(local, {
           destination,
           connect: { client, as, strategy, application: 'warren forward' },
-          onFailure
+          ...life,
+          onFailure,
+          onDrops: say
         })
         announce(local.bound)
         await ending.asked
@@ -74,7 +87,7 @@ export function addForward(program: Command): void {
       }
       const forwarder = new StreamForwarder({
         open: (_client, signal) =>
-          connect(destination, { client, as, strategy, signal, application: 'warren forward' }),
+          connect(destination, { client, as, strategy, signal, explicitEnd: true, application: 'warren forward' }),
         keepAliveMs,
         onFailure
       })

@@ -5,6 +5,7 @@ import { type apiPb, healthCheckOf } from '../../wire/index.ts'
 import { contextOf } from '../context.ts'
 import { healthCheckOption, noHealthCheckOption } from '../options/health-check.ts'
 import { collect, parseLabels, parseWait, replicationText, waitOption } from '../options/index.ts'
+import { maxConnectsOption } from '../options/max-connects.ts'
 import { serverUserAlone } from '../options/server-user.ts'
 import { fields, printJson } from '../output/index.ts'
 
@@ -17,11 +18,13 @@ interface RegisterOptions {
   readonly label?: string[]
   readonly ttl?: string
   readonly pid?: string
+  readonly forUser?: true
   readonly application?: string
   readonly wait: string
   readonly serverUser?: string
   readonly proxyProtocol?: true
   readonly healthCheck?: string | false
+  readonly maxConnects?: number
 }
 
 const MIN_TTL_MS = 1_000
@@ -41,10 +44,12 @@ export function addRegister(program: Command): void {
     .option('--label <key=value>', 'may be repeated', collect)
     .option('--ttl <time>', 'end the registration after this time without a heartbeat (default: 1m)')
     .option('--pid <pid>', 'end the registration with this process (default: the one that started this command)')
+    .option('--for-user', 'with --pid: let each program of your user that registered nothing have the certificate, too')
     .option('--application <name>', 'a name for people')
     .option('--proxy-protocol', 'begin each connection with a PROXY protocol v2 header; not with --udp')
     .addOption(healthCheckOption())
     .addOption(noHealthCheckOption())
+    .addOption(maxConnectsOption())
     .addOption(waitOption())
     .action(async (address: string, options: RegisterOptions, command: Command) => {
       const request = requestOf(address, options)
@@ -69,8 +74,11 @@ function requestOf(address: string, options: RegisterOptions): MessageInitShape<
     ttlMs: options.ttl === undefined ? 0 : parseDuration('--ttl', options.ttl, MIN_TTL_MS, MAX_TTL_MS),
     wait: parseWait(options.wait),
     ownerPid: options.pid === undefined ? process.ppid : parsePid(options.pid),
+    // Without a process, this command registers for programs that it does not know.
+    forUser: options.pid === undefined || options.forUser === true,
     application: options.application ?? '',
-    healthCheck: healthCheckOf(options.healthCheck ?? 'auto')
+    healthCheck: healthCheckOf(options.healthCheck ?? 'auto'),
+    maxConnects: options.maxConnects ?? 0
   }
 }
 

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import { contextOf } from '../context.ts'
-import { fields, formatDuration, formatWhen, LOST_POLICY, pairs } from '../output/index.ts'
+import { fields, formatDuration, formatWhen, isHidden, LOST_POLICY, ONLY_LOOPBACK, pairs } from '../output/index.ts'
 
 export function addStatus(program: Command): void {
   program
@@ -29,6 +29,8 @@ function describe(status: Omit<Status, '$typeName' | '$unknown'>): Array<readonl
     ['policy', status.policyVersion === 0n ? 'none: nothing is allowed' : `version ${status.policyVersion}`],
     ...(status.policyLost ? [['ALARM', LOST_POLICY] as const] : []),
     ...clockLines(status.clockBehindMs),
+    ...duplicateLines(status),
+    ...(status.descriptorAlarm === '' ? [] : [['ALARM', status.descriptorAlarm] as const]),
     ['certificate', formatWhen(Number(status.certificateNotAfterMs), now)],
     ...certificateLines(status.certificates, now),
     ...sessionLines(status.sessionAlarms, now),
@@ -47,16 +49,29 @@ function clockLines(behindMs: bigint): Array<readonly [string, string]> {
   return [['ALARM', `${what}: set the clock, or, if it is right: warren clock accept`]]
 }
 
-type Announced = Pick<Status, 'leftOutAddresses' | 'leftOutCount' | 'unannounced'>
+function duplicateLines({
+  identityInUse,
+  duplicateHosts
+}: Pick<Status, 'identityInUse' | 'duplicateHosts'>): Array<readonly [string, string]> {
+  const hint = 'stop the clone, empty its state directory and let it join anew'
+  return [
+    ...(identityInUse ? [['ALARM', `another process uses the identity of this host: ${hint}`] as const] : []),
+    ...duplicateHosts.map(machine => ['ALARM', `two processes use the identity of ${machine}: ${hint}`] as const)
+  ]
+}
+
+type Announced = Pick<Status, 'leftOutAddresses' | 'leftOutCount' | 'unannounced' | 'dataAddresses'>
 
 function announcementLines({
   leftOutAddresses: shown,
   leftOutCount: count,
-  unannounced
+  unannounced,
+  dataAddresses
 }: Announced): Array<readonly [string, string]> {
   const more = count > shown.length ? ` and ${count - shown.length} more` : ''
   const hint = 'other hosts accept 16; choose them with --advertise'
   return [
+    ...(isHidden(dataAddresses) ? [['reachable', `by no other host: ${ONLY_LOOPBACK}`] as const] : []),
     ...(count === 0 ? [] : [['left out', `${shown.join(' ')}${more} (${hint})`] as const]),
     ...(unannounced === '' ? [] : [['ALARM', `not announced to others: ${unannounced}`] as const])
   ]

@@ -22,7 +22,7 @@ export function addSvid(program: Command): void {
   svid
     .command('fetch')
     .description('write svid.pem, svid_key.pem and bundle.pem')
-    .argument('[address]', 'register it for as long as this command runs (default: what your user has registered)')
+    .argument('[address]', 'register it for as long as this command runs (default: what is registered for your user)')
     .requiredOption(
       '--out <dir>',
       'directory to write to; made with mode 0700 if it does not exist; - for standard output, key first'

@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { parseDuration } from '../../core/index.ts'
 import { contextOf } from '../context.ts'
 import { collect } from '../options/index.ts'
-import { formatDuration, tokenTable, tokenView } from '../output/index.ts'
+import { formatDuration, isHidden, ONLY_LOOPBACK, tokenTable, tokenView } from '../output/index.ts'
 
 const MIN_TTL_MS = 1_000
 // The field has 32 bits; the agent has a bound of its own below that.
@@ -45,6 +45,10 @@ function addCreate(token: Command): void {
       const request = { machine, ttlMs, scopes: options.scope ?? [] }
       const { token: text, id, expiresAtMs } = await agent.admin.createToken(request)
       show({ token: text, id, machine, expiresAtMs }, () => text)
+      // The token is made: whatever the status says must not fail the command.
+      const status = await agent.workload.getStatus({}).catch(() => undefined)
+      if (status !== undefined && isHidden(status.dataAddresses))
+        say(`warning: no other host can use the token: ${ONLY_LOOPBACK}`)
       say(
         `admits ${machine} once, within ${formatDuration(Number(expiresAtMs) - Date.now())}; there: warren up --join TOKEN`
       )

@@ -2,7 +2,7 @@ import { type Command, Option } from 'commander'
 import { type AgentConfig, LOG_LEVELS, UP_OPTIONS, type UpOption, type UpOptionName } from '../../config/index.ts'
 import { ErrorCode, formatHostPort, raceAbort, WarrenError } from '../../core/index.ts'
 import { collect } from '../options/index.ts'
-import { printJsonLine, say } from '../output/index.ts'
+import { printJsonLine, say, whenReaderEnds } from '../output/index.ts'
 import { endingSignals, inWords } from '../signals.ts'
 import { unknownVariables } from '../unknown-variables.ts'
 import { configOf, type UpOptions } from '../up-options.ts'
@@ -55,6 +55,8 @@ export function addUp(program: Command): void {
 
 async function up(options: UpOptions, mdnsGiven: boolean): Promise<void> {
   const startedMs = performance.now()
+  // An agent does not end because nobody reads that it is ready.
+  whenReaderEnds('ignored')
   const { config, drainMs } = await configOf(options, mdnsGiven, process.env)
   let agent: RunningAgent | undefined
   const ending = endingSignals((signal, why) => {

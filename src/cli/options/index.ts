@@ -1,3 +1,4 @@
+export { type PresetName, parseClientLife, presetOption } from './client-life.ts'
 export { collect } from './collect.ts'
 export { refuseEmptyValues } from './empty.ts'
 export { type Endpoint, parseEndpoint } from './endpoint.ts'

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { ErrorCode, WarrenError } from '../../core/index.ts'
+import { ErrorCode, fileFault, WarrenError } from '../../core/index.ts'
 
 /** For `.option`: the file with a passphrase. Never the command line, which other users can read. */
 export const PASSPHRASE_OPTION = '--passphrase-file <file>'
@@ -68,8 +68,8 @@ async function fromFile(path: string): Promise<Buffer> {
   try {
     return await readFile(path)
   } catch (cause) {
-    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unreadable'
-    throw new WarrenError(ErrorCode.InvalidArgument, `--passphrase-file: cannot read ${path}: ${code}`, { cause })
+    const { why, hint } = fileFault(path, cause)
+    throw new WarrenError(ErrorCode.InvalidArgument, `--passphrase-file: cannot read ${path}: ${why}`, { cause, hint })
   }
 }
 

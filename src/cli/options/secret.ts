@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { ErrorCode, WarrenError } from '../../core/index.ts'
+import { ErrorCode, fileFault, WarrenError } from '../../core/index.ts'
 
 /** A token is under 2 KB; a longer file is the wrong one. */
 const MAX_SECRET_BYTES = 16_384
@@ -24,8 +24,8 @@ async function source(option: string, text: string): Promise<string> {
     return bounded(option, await readFile(path)).toString('utf8')
   } catch (cause) {
     if (cause instanceof WarrenError) throw cause
-    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unreadable'
-    throw new WarrenError(ErrorCode.InvalidArgument, `${option}: cannot read ${path}: ${code}`, { cause })
+    const { why, hint } = fileFault(path, cause)
+    throw new WarrenError(ErrorCode.InvalidArgument, `${option}: cannot read ${path}: ${why}`, { cause, hint })
   }
 }
 

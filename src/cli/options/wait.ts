@@ -1,21 +1,16 @@
 import { Option } from 'commander'
 import { apiPb } from '../../wire/index.ts'
 
-const WAITS: Readonly<Record<string, apiPb.Wait>> = {
-  all: apiPb.Wait.ALL,
-  quorum: apiPb.Wait.QUORUM,
-  local: apiPb.Wait.LOCAL
-}
+const WAITS = ['all', 'quorum', 'local'] as const
 
 /** `--wait`: the hosts that must acknowledge before the command answers. */
 export function waitOption(): Option {
-  return new Option('--wait <who>', 'hosts that must acknowledge before the command ends')
-    .choices(Object.keys(WAITS))
-    .default('all')
+  return new Option('--wait <who>', 'hosts that must acknowledge before the command ends').choices(WAITS).default('all')
 }
 
 export function parseWait(name: string): apiPb.Wait {
-  return WAITS[name] ?? apiPb.Wait.ALL
+  const known = WAITS.find(wait => wait === name) ?? 'all'
+  return apiPb.Wait[known.toUpperCase() as Uppercase<typeof known>]
 }
 
 /** How far something has spread, for a person. */

@@ -1,5 +1,9 @@
 let isClosed = false
 let hasLost = false
+let onBrokenPipe: BrokenPipe = 'done'
+
+/** What the end of the reader of standard output means: it has what it wanted, it lacks a part of a file, or nothing. */
+export type BrokenPipe = 'done' | 'failed' | 'ignored'
 
 /** Learns from bin/warren.js whether standard output is closed: Node opens /dev/null in its place, where every write succeeds. */
 export function noteClosedStdout(env: NodeJS.ProcessEnv = process.env): void {
@@ -17,4 +21,13 @@ export function losesOutput(): boolean {
 /** Whether anything was to be printed and could not be. */
 export function hasLostOutput(): boolean {
   return hasLost
+}
+
+/** Says what it means for this command when the reader of its output has ended. @default 'done', as for `head` */
+export function whenReaderEnds(means: BrokenPipe): void {
+  onBrokenPipe = means
+}
+
+export function meaningOfBrokenPipe(): BrokenPipe {
+  return onBrokenPipe
 }

@@ -1,4 +1,6 @@
 export { cliLogger } from './cli-logger.ts'
+export { whenReaderEnds } from './closed-stdout.ts'
+export { isHidden, ONLY_LOOPBACK } from './hidden.ts'
 export { type InspectionView, inspectionView } from './identity-document.ts'
 export { withNextStep } from './next-step.ts'
 export {

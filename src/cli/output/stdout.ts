@@ -1,5 +1,5 @@
 import { ErrorCode, WarrenError } from '../../core/index.ts'
-import { losesOutput } from './closed-stdout.ts'
+import { losesOutput, whenReaderEnds } from './closed-stdout.ts'
 
 /** As the name of a file to write: standard output. */
 export const STDOUT = '-'
@@ -23,8 +23,9 @@ export function requireStdout({ json, isBinary }: { readonly json: boolean; read
   }
 }
 
-/** Writes all of it to standard output; resolves once it has left this process. */
+/** Writes a file to standard output; resolves once all of it has left this process. A reader that takes only a part of it fails the command. */
 export async function writeStdout(content: Uint8Array | string): Promise<void> {
+  whenReaderEnds('failed')
   const written = Promise.withResolvers<void>()
   process.stdout.write(content, err => (err ? written.reject(err) : written.resolve()))
   await written.promise

@@ -1,6 +1,6 @@
 import { stderrLines } from '../../core/index.ts'
 import { Exit } from '../exit.ts'
-import { hasLostOutput, losesOutput, noteClosedStdout } from './closed-stdout.ts'
+import { hasLostOutput, losesOutput, meaningOfBrokenPipe, noteClosedStdout } from './closed-stdout.ts'
 import { printable } from './printable.ts'
 
 /** How long the last words wait for a reader that takes none, in milliseconds. */
@@ -32,14 +32,19 @@ export function sayRaw(text: string): void {
 }
 
 /**
- * Ends the process when nobody reads what it prints, as every filter does, instead of with a stack trace.
+ * Ends the process when nobody reads what it prints. A reader that has ended, as `head` does, has what it wanted: that is no failure,
+ * unless `whenReaderEnds` says otherwise.
  *
  * A reader of standard error that went away is no reason to stop.
  */
 export function guardOutput(): void {
   noteClosedStdout()
   process.stdout.on('error', (err: NodeJS.ErrnoException) => {
-    if (err.code !== 'EPIPE') say(`cannot write to standard output: ${err.code ?? err.message}`)
+    const meaning = err.code === 'EPIPE' ? meaningOfBrokenPipe() : 'failed'
+    if (meaning === 'ignored') return
+    if (meaning === 'done') process.exit(process.exitCode)
+    const why = err.code === 'EPIPE' ? 'its reader has ended before the end of the file' : (err.code ?? err.message)
+    say(`cannot write to standard output: ${why}`)
     process.exit(Exit.Failed)
   })
   process.stderr.on('error', () => {})

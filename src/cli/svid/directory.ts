@@ -1,11 +1,12 @@
-import { lstatSync, mkdirSync } from 'node:fs'
+import { lstatSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import {
   checkOutput,
   ErrorCode,
+  fileFault,
+  makeDirectories,
   type OutputOptions,
   standsAt,
-  systemCode,
   WarrenError,
   writeOutput
 } from '../../core/index.ts'
@@ -37,19 +38,16 @@ export class SvidDirectory {
     }
     const path = resolve(given)
     this.path = path
-    const found = standsAt(path)
-    if (found?.isFile() === true) {
-      throw unusable(
-        path,
-        'is a file and not a directory',
-        undefined,
-        'Give a directory: three files are written into it.'
-      )
-    }
     try {
-      mkdirSync(path, { recursive: true, mode: 0o700 })
+      if (standsAt(path)?.isFile() === true) {
+        const hint = 'Give a directory: three files are written into it.'
+        throw unusable(path, 'is a file and not a directory', undefined, hint)
+      }
+      makeDirectories(path, 0o700)
     } catch (cause) {
-      throw unusable(path, `cannot be made: ${systemCode(cause)}`, cause)
+      if (cause instanceof WarrenError) throw cause
+      const { why, hint } = fileFault(path, cause)
+      throw unusable(path, `cannot be made: ${why}`, cause, hint)
     }
     const { uid, mode } = lstatSync(`${path}/.`)
     if (uid !== process.getuid?.()) throw unusable(path, `belongs to uid ${uid}`)
@@ -76,7 +74,7 @@ export class SvidDirectory {
     try {
       act(join(this.path, name))
     } catch (cause) {
-      const why = cause instanceof WarrenError ? cause.reason : systemCode(cause)
+      const why = cause instanceof WarrenError ? cause.reason : fileFault(join(this.path, name), cause).why
       const hint = cause instanceof WarrenError ? OTHERS_FILE : HINT
       throw unusable(this.path, `takes no ${name}: ${why}`, cause, hint)
     }

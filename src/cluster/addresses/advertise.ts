@@ -39,6 +39,10 @@ function parseHost(text: string): string {
     return family === 4 ? bare : new SocketAddress({ address: bare, family: 'ipv6' }).address
   }
   if (text.length <= MAX_NAME_LENGTH && NAME.test(text)) return text.toLowerCase()
+  if (isIP(bare) === 6) {
+    const hint = 'An interface of this host means nothing to others; give an address that is not link-local.'
+    throw refused(text, 'has a zone', hint)
+  }
   if (HOST_PORT.test(text)) {
     throw refused(text, 'has a port', 'Give the host alone; the ports are those of --listen and --data-listen.')
   }

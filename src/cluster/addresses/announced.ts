@@ -1,7 +1,7 @@
 import { networkInterfaces } from 'node:os'
-import type { Logger } from '../../core/index.ts'
+import { isLoopback, type Logger } from '../../core/index.ts'
 import { DEFAULT_LIMITS } from '../../registry/index.ts'
-import { type Bound, type Choice, chooseHosts, type Interfaces } from './reachable.ts'
+import { type Choice, chooseHosts, type Interfaces } from './reachable.ts'
 
 export interface AnnouncedHostsDeps {
   /** Hosts that the operator has named. They replace those of the interfaces. */
@@ -23,28 +23,43 @@ export class AnnouncedHosts {
   readonly #deps: AnnouncedHostsDeps
   /** By the address that a listener is bound to; there are two listeners. */
   readonly #last = new Map<string, Choice>()
+  /** The listeners that no other host can reach. */
+  readonly #hidden = new Set<string>()
 
   constructor(deps: AnnouncedHostsDeps) {
     this.#deps = deps
   }
 
   /** The hosts for a listener that is bound to this address, best first. */
-  of(bound: Bound): readonly string[] {
+  of(bound: string): readonly string[] {
     const { advertise, interfaces = networkInterfaces, log } = this.#deps
     if (advertise !== undefined && advertise.length > 0) return advertise
     const { maxAddresses: limit } = DEFAULT_LIMITS
-    const key = `${bound.address} ${bound.isDualStack ?? true}`
-    const last = this.#last.get(key)
+    const last = this.#last.get(bound)
     const choice = chooseHosts(bound, interfaces(), limit, last?.hosts)
-    this.#last.set(key, choice)
+    this.#last.set(bound, choice)
     const { hosts, leftOut } = choice
     if (!sameSet(leftOut, last?.leftOut ?? [])) {
       const addresses = leftOut.slice(0, MAX_SHOWN_LEFT_OUT)
-      const { address } = bound
-      if (leftOut.length > 0) log.warn('addresses left out', { address, count: leftOut.length, limit, addresses })
-      else log.info('all addresses are announced again', { address, count: hosts.length })
+      if (leftOut.length > 0)
+        log.warn('addresses left out', { address: bound, count: leftOut.length, limit, addresses })
+      else log.info('all addresses are announced again', { address: bound, count: hosts.length })
     }
+    this.#noteReachable(bound, hosts)
     return hosts
+  }
+
+  #noteReachable(bound: string, hosts: readonly string[]): void {
+    const { log } = this.#deps
+    const isHidden = hosts.every(isLoopback)
+    if (isHidden === this.#hidden.has(bound)) return
+    if (isHidden) {
+      this.#hidden.add(bound)
+      log.warn('no other host can reach this one: only loopback addresses are announced', { address: bound })
+    } else {
+      this.#hidden.delete(bound)
+      log.info('addresses that other hosts can reach are announced', { address: bound, addresses: hosts })
+    }
   }
 
   /** Addresses of this host that there was no room to announce. */

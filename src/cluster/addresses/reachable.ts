@@ -10,14 +10,6 @@ export interface Choice {
   readonly leftOut: readonly string[]
 }
 
-/** The address that a listener is bound to. */
-export interface Bound {
-  /** An IP address, or a wildcard. */
-  readonly address: string
-  /** Whether a listener at `::` also accepts IPv4. @default true */
-  readonly isDualStack?: boolean
-}
-
 interface RankedAddress {
   readonly address: string
   readonly family: 'IPv4' | 'IPv6'
@@ -36,8 +28,8 @@ const TUNNEL = /^(tun|tap|wg|tailscale|zt|utun|ppp|ipsec|vti|gre)/
 const RANK = Object.freeze({ lan: 0, tunnel: 1, internal: 2, linkLocal: 3 })
 
 /**
- * The hosts at which others reach a listener of this host: its address, or for a wildcard the addresses of the interfaces,
- * of which at most `max` are chosen.
+ * The hosts at which others reach a listener of this host: its address, or for a wildcard the addresses of the interfaces, of
+ * which at most `max` are chosen. `::` stands for both families.
  *
  * Those of the LAN come before those of tunnels, and these before networks inside the host, such as docker0. The first address of
  * each interface comes before the second of any, and each family has at least one. Loopback is used only if there is no other
@@ -47,13 +39,13 @@ const RANK = Object.freeze({ lan: 0, tunnel: 1, internal: 2, linkLocal: 3 })
  * the order of the others.
  */
 export function chooseHosts(
-  { address: bound, isDualStack = true }: Bound,
+  bound: string,
   interfaces: Interfaces,
   max: number,
   previous: readonly string[] = []
 ): Choice {
   if (bound !== '0.0.0.0' && bound !== '::') return { hosts: [bound], leftOut: [] }
-  const families = bound === '0.0.0.0' ? ['IPv4'] : isDualStack ? ['IPv4', 'IPv6'] : ['IPv6']
+  const families = bound === '0.0.0.0' ? ['IPv4'] : ['IPv4', 'IPv6']
   const usable = Object.entries(interfaces).flatMap(([name, list = []]) =>
     list
       .filter(({ family, address }) => families.includes(family) && isUsable(family, address))

@@ -1,6 +1,7 @@
-import { closeSync, constants, fchmodSync, mkdirSync, openSync, readdirSync } from 'node:fs'
+import { closeSync, constants, fchmodSync, mkdirSync, openSync, readdirSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { ErrorCode, WarrenError } from '../errors.ts'
+import { fileFault } from './fault.ts'
 import { kindOf, standsAt, systemCode } from './kind.ts'
 
 export interface ClaimOptions {
@@ -30,14 +31,18 @@ export function claimDirectory(path: string, options: ClaimOptions): 'made' | 'e
   const { what, mode, isOurs, owners = [], option } = options
   const refuse = (why: string, hint = `Choose another with ${option}.`, cause?: unknown): WarrenError =>
     new WarrenError(ErrorCode.StateUnusable, `${what} ${path} ${why}`, { hint, cause })
+  const fault = (what: string, cause: unknown): WarrenError => {
+    const { why, hint } = fileFault(path, cause)
+    return refuse(`${what}: ${why}`, `${hint} Another directory is chosen with ${option}.`, cause)
+  }
   let made: string | undefined
   try {
-    made = mkdirSync(path, { recursive: true, mode })
+    made = makeDirectories(path, mode)
     // The mode does not depend on the umask, and applies only to directories that this call made.
     if (made !== undefined) for (const one of pathsBetween(resolve(made), resolve(path))) setMode(one, mode)
   } catch (cause) {
     // For an existing path, its kind explains more.
-    if (existing(path) === undefined) throw refuse(`cannot be made: ${systemCode(cause)}`, undefined, cause)
+    if (existing(path) === undefined) throw fault('cannot be made', cause)
   }
   const found = existing(path)
   if (found === undefined) throw refuse('has vanished')
@@ -60,7 +65,7 @@ export function claimDirectory(path: string, options: ClaimOptions): 'made' | 'e
   try {
     names = readdirSync(path).filter(name => !OF_THE_SYSTEM.has(name))
   } catch (cause) {
-    throw refuse(`cannot be read: ${systemCode(cause)}`, undefined, cause)
+    throw fault('cannot be read', cause)
   }
   if (names.length === 0) return 'empty'
   if (isOurs(names)) return 'ours'
@@ -68,6 +73,33 @@ export function claimDirectory(path: string, options: ClaimOptions): 'made' | 'e
     'is not empty, and its content is not of warren',
     `Give one that is new or empty, as in ${option} ${path === '/' ? '' : path}/warren.`
   )
+}
+
+/**
+ * Makes a directory and its parents, as `mkdir -p`; returns the first one that it made, undefined if the path exists.
+ *
+ * Node's own way says ENOENT where a file system is read-only or a parent is closed to this user. This throws the error
+ * of the directory that cannot be made.
+ */
+export function makeDirectories(path: string, mode: number): string | undefined {
+  let first: string | undefined
+  try {
+    mkdirSync(path, { mode })
+    return path
+  } catch (err) {
+    // Also a link to a directory is one; a link that leads nowhere is not.
+    if (systemCode(err) === 'EEXIST' && isDirectory(path)) return undefined
+    if (systemCode(err) !== 'ENOENT' || dirname(path) === path) throw err
+    first = makeDirectories(dirname(path), mode)
+    // The parent is a link that leads nowhere.
+    if (first === undefined) throw err
+  }
+  mkdirSync(path, { mode })
+  return first
+}
+
+function isDirectory(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true
 }
 
 function pathsBetween(outer: string, inner: string): string[] {

@@ -14,6 +14,7 @@ import {
 } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { ErrorCode, WarrenError } from '../errors.ts'
+import { fileFault } from './fault.ts'
 import { kindOf, standsAt, systemCode } from './kind.ts'
 
 export interface OutputOptions {
@@ -66,11 +67,8 @@ export function writeOutput(path: string, content: Uint8Array | string, options:
     const code = systemCode(cause)
     const kind =
       code === 'EACCES' || code === 'EPERM' || code === 'EROFS' ? ErrorCode.PermissionDenied : ErrorCode.InvalidArgument
-    throw new WarrenError(kind, `cannot write ${path}: ${code}`, {
-      cause,
-      hint:
-        code === 'ENOSPC' ? 'The disk is full.' : 'Give a path in a directory that exists and that you may write to.'
-    })
+    const { why, hint } = fileFault(path, cause)
+    throw new WarrenError(kind, `cannot write ${path}: ${why}`, { cause, hint })
   }
 }
 
@@ -83,7 +81,10 @@ export function checkOutput(path: string, options: OutputOptions): void {
     replaceable(path, options)
   } catch (cause) {
     if (cause instanceof WarrenError) throw cause
-    throw new WarrenError(ErrorCode.PermissionDenied, `cannot read ${path}: ${systemCode(cause)}`, { cause })
+    const { why, hint } = fileFault(path, cause)
+    const isPlace = ['ENOENT', 'ENOTDIR', 'ENAMETOOLONG'].includes(systemCode(cause))
+    const code = isPlace ? ErrorCode.InvalidArgument : ErrorCode.PermissionDenied
+    throw new WarrenError(code, `cannot read ${path}: ${why}`, { cause, hint })
   }
 }
 

@@ -3,6 +3,7 @@ import { connect } from 'node:net'
 import { dirname } from 'node:path'
 import { ErrorCode, WarrenError } from '../errors.ts'
 import { MAX_SOCKET_PATH_BYTES } from '../net.ts'
+import { fileFault } from './fault.ts'
 import { withDirectoryLock } from './flock.ts'
 import { kindOf, standsAt, systemCode } from './kind.ts'
 
@@ -30,7 +31,8 @@ export async function occupySocketPath<T>(
     return await bind()
   }).catch((cause: unknown) => {
     if (cause instanceof WarrenError) throw cause
-    const reason = `${path} belongs to a program that has ended, and cannot be removed: ${textOf(cause)}`
+    const { why } = fileFault(path, cause)
+    const reason = `${path} belongs to a program that has ended, and cannot be removed: ${why}`
     throw new WarrenError(ErrorCode.PermissionDenied, reason, { hint: 'Remove it, or choose another path.', cause })
   })
   if (locked !== undefined) return locked.done
@@ -67,6 +69,8 @@ export function removeIfSame(path: string, identity: string | undefined): void {
   }
 }
 
+const MISSING = Object.assign(new Error('no such directory'), { code: 'ENOENT' })
+
 function requirePlace(path: string): void {
   const bytes = Buffer.byteLength(path)
   if (bytes > MAX_SOCKET_PATH_BYTES) {
@@ -85,9 +89,8 @@ function requirePlace(path: string): void {
       throw new WarrenError(ErrorCode.PermissionDenied, `this user may not enter ${directory}`, { cause })
     }
   }
-  throw new WarrenError(ErrorCode.InvalidArgument, `the directory ${directory} does not exist`, {
-    hint: `Make it, or choose another path for the socket.`
-  })
+  const { why, hint } = fileFault(path, MISSING)
+  throw new WarrenError(ErrorCode.InvalidArgument, `cannot make the socket ${path}: ${why}`, { hint })
 }
 
 function isSocketAt(path: string): boolean {
@@ -100,9 +103,4 @@ function isSocketAt(path: string): boolean {
 
 function inUse(path: string): WarrenError {
   return new WarrenError(ErrorCode.PortInUse, `another program serves ${path}`, { hint: 'Choose another path.' })
-}
-
-function textOf(err: unknown): string {
-  const code = systemCode(err)
-  return code === 'unknown error' && err instanceof Error ? err.message : code
 }

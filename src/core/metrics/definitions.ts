@@ -261,6 +261,10 @@ export const METRICS = Object.freeze({
   warren_process_cpu_seconds_total: counter({}, 'Processor time of the agent.'),
   warren_process_resident_memory_bytes: gauge({}, 'Memory of the agent.'),
   warren_process_open_fds: gauge({}, 'Open file descriptors; zero where the system does not report them.'),
+  warren_process_max_fds: gauge(
+    {},
+    'Most file descriptors that the agent may have; zero where the system does not report it.'
+  ),
   warren_process_start_time_seconds: gauge({}, 'When the agent started, Unix time.'),
   warren_nodejs_heap_size_used_bytes: gauge({}, 'Memory of the agent that holds JavaScript objects.'),
   warren_nodejs_external_memory_bytes: gauge({}, 'Memory of the agent that holds buffers.'),

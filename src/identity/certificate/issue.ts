@@ -133,14 +133,13 @@ interface Template {
 
 async function issue(template: Template): Promise<Uint8Array> {
   const { subject, signingKey, nowMs, lifetimeMs, extensions } = template
-  const issuer = template.issuer === undefined ? undefined : new x509.X509Certificate(template.issuer)
   const publicKey = template.publicKey.toCryptoKey(P256, true, ['verify'])
-  const authorityKey = issuer === undefined ? publicKey : await issuer.publicKey.export()
-  const notAfterMs = Math.min(nowMs + lifetimeMs, issuer?.notAfter.getTime() ?? Number.POSITIVE_INFINITY)
+  const issuer = template.issuer === undefined ? undefined : await readIssuer(template.issuer)
+  const notAfterMs = Math.min(nowMs + lifetimeMs, issuer?.notAfterMs ?? Number.POSITIVE_INFINITY)
   const certificate = await x509.X509CertificateGenerator.create({
     serialNumber: randomSerial(),
     subject,
-    issuer: issuer?.subjectName ?? subject,
+    issuer: issuer?.subject ?? subject,
     notBefore: new Date(Math.max(nowMs - BACKDATED_MS, template.notEarlierMs ?? 0)),
     notAfter: new Date(notAfterMs),
     publicKey,
@@ -149,10 +148,29 @@ async function issue(template: Template): Promise<Uint8Array> {
     extensions: [
       ...extensions,
       await x509.SubjectKeyIdentifierExtension.create(publicKey),
-      await x509.AuthorityKeyIdentifierExtension.create(authorityKey)
+      issuer?.keyId ?? (await x509.AuthorityKeyIdentifierExtension.create(publicKey))
     ]
   })
   return new Uint8Array(certificate.rawData)
+}
+
+interface IssuerFacts {
+  readonly subject: x509.Name
+  readonly notAfterMs: number
+  readonly keyId: x509.Extension
+}
+
+// A host signs thousands of certificates with one CA, and reading that took a third of the time of each.
+const ISSUERS = new WeakMap<Uint8Array, IssuerFacts>()
+
+async function readIssuer(der: Uint8Array): Promise<IssuerFacts> {
+  const known = ISSUERS.get(der)
+  if (known !== undefined) return known
+  const { subjectName, notAfter, publicKey } = new x509.X509Certificate(der)
+  const keyId = await x509.AuthorityKeyIdentifierExtension.create(await publicKey.export())
+  const facts = { subject: subjectName, notAfterMs: notAfter.getTime(), keyId }
+  ISSUERS.set(der, facts)
+  return facts
 }
 
 // The SPIFFE ID of a CA is that of its trust domain, without a path:

@@ -1,5 +1,6 @@
-export { type AdmitDeps, admitJoin, type StoredToken, type TokenStore } from './admit.ts'
-export { type JoinConnection, type Joined, type JoinOptions, join } from './join.ts'
+export { type AdmitDeps, admitJoin, isTokenKnown, type StoredToken, type TokenStore } from './admit.ts'
+export { type Joined, type JoinOptions, join } from './join.ts'
+export type { JoinConnection } from './meet.ts'
 export { JOIN_ALPN } from './protocol.ts'
 export { type JoinAuthority, serveJoin } from './serve.ts'
 export { encodeJoinToken, type JoinToken, parseJoinToken } from './token.ts'

@@ -1,22 +1,13 @@
 import { createPublicKey, type KeyObject } from 'node:crypto'
-import type { Duplex } from 'node:stream'
-import { ErrorCode, isErrorCode, WarrenError, within } from '../../core/index.ts'
-import { create, decode, identityPb, toBinary } from '../../wire/index.ts'
+import { ErrorCode, isErrorCode, parseHostPort, WarrenError } from '../../core/index.ts'
+import { create, identityPb, toBinary } from '../../wire/index.ts'
 import { signBinding, spkiSha256 } from '../certificate/binding.ts'
 import { parseCertificate } from '../certificate/parse.ts'
 import { requestFor } from '../certificate/request.ts'
-import { exchange, type Received } from '../exchange.ts'
 import { openSuccession, openTrustBundle, type TrustState } from '../trust-bundle.ts'
 import { type NodeIdentity, type Verdict, verifyAgent, verifyNodeChain } from '../verify/index.ts'
-import { JOIN_BOUNDS, JOIN_TIMEOUT_MS, MAX_JOIN_MESSAGE_BYTES } from './protocol.ts'
+import { firstToMeet, type JoinConnection, LostAuthorityError, type Meeting, meetAuthority } from './meet.ts'
 import type { JoinToken } from './token.ts'
-
-/** A TLS connection to a host that may be the authority. */
-export interface JoinConnection {
-  readonly stream: Duplex
-  /** DER of the leaf certificate whose key the other side proved in TLS. */
-  readonly peerCertificate: Uint8Array
-}
 
 export interface JoinOptions {
   readonly token: JoinToken
@@ -37,74 +28,65 @@ export interface Joined {
   readonly trustBundle: Uint8Array
   /** Hex SHA-256 of a root that opens the bundle: the root of the token, unless it was replaced more than once since. */
   readonly rootSha256: string
+  /** The best first. */
   readonly meshAddresses: readonly string[]
 }
 
 const MAX_MESH_ADDRESSES = 64
 
 /**
- * Joins the token's trust domain: tries the authority's addresses in turn and returns this host's certificates.
+ * Joins the token's trust domain: dials the authority's addresses, each a little after the one before, and returns this host's
+ * certificates.
  *
  * The secret leaves this host only after the other side has proved to be the machine that the token names, under the
- * root that the token pins. Throws the error that the true authority answered, with its code (usually TOKEN_REFUSED);
- * CERTIFICATE_REFUSED, SIGNATURE_INVALID or MESSAGE_MALFORMED when it admitted this host but its answer is invalid; JOIN_FAILED,
- * with the error of each address, when the authority answers at none of them; and the signal's reason.
+ * root that the token pins, and over one connection at a time. Throws the error that the true authority answered, with its code
+ * (usually TOKEN_REFUSED); CERTIFICATE_REFUSED, SIGNATURE_INVALID or MESSAGE_MALFORMED when it admitted this host but its answer is
+ * invalid; JOIN_FAILED, with the error of each address, when the authority answers at none of them; and the signal's reason.
  */
 export async function join(options: JoinOptions): Promise<Joined> {
   const { token, signal } = options
-  const failures: string[] = []
-  for (const address of token.authorityAddresses) {
-    let connection: JoinConnection
-    try {
-      connection = await within(JOIN_TIMEOUT_MS, [signal], deadline => options.connect(address, deadline))
-    } catch (err) {
-      signal.throwIfAborted()
-      failures.push(`${address}: ${err instanceof Error ? err.message : String(err)}`)
-      continue
-    }
-    const { stream, peerCertificate } = connection
-    let answer: Answer
-    try {
-      const bounds = { ...JOIN_BOUNDS, maxMessages: 2, signal }
-      answer = await exchange(stream, bounds, received => ask(received, peerCertificate, options))
-    } catch (err) {
-      // The address is stale and belongs to another host, or the connection was lost: the next address may work.
-      signal.throwIfAborted()
-      failures.push(`${address}: ${err instanceof Error ? err.message : String(err)}`)
-      continue
-    } finally {
-      stream.destroy()
-    }
-    // The true authority has answered, and perhaps spent the token. A second address would replace its answer by
-    // "already used".
-    return conclude(answer, options)
+  const failures = new Map<string, string>()
+  const failed = (address: string, err: unknown): void => {
+    failures.set(address, textOf(err))
   }
-  throw new WarrenError(ErrorCode.JoinFailed, `no authority could be joined (${failures.join('; ')})`, {
+  const left = () => token.authorityAddresses.filter(address => !failures.has(address))
+  const meet = (address: string, limit: AbortSignal): Promise<Meeting> =>
+    meetAuthority(address, (hello, peerCertificate) => checkAuthority(hello, peerCertificate, token, options.nowMs()), {
+      connect: options.connect,
+      signal,
+      limit
+    })
+  while (left().length > 0) {
+    const authority = await firstToMeet(left(), meet, failed, signal)
+    if (authority === undefined) continue
+    try {
+      const response = await authority.ask(await request(options))
+      // The true authority has answered, and perhaps spent the token. A second address would replace its answer by
+      // "already used".
+      return conclude(response, authority, options)
+    } catch (err) {
+      if (!(err instanceof LostAuthorityError)) throw err
+      // The connection was lost: the next address may work.
+      signal.throwIfAborted()
+      failed(authority.address, err.cause)
+    }
+  }
+  const reasons = token.authorityAddresses.map(address => `${address}: ${failures.get(address) ?? ''}`)
+  throw new WarrenError(ErrorCode.JoinFailed, `no authority could be joined (${reasons.join('; ')})`, {
     hint: `Check that the agent on ${token.authorityMachine} runs and that its data port is reachable from here.`
   })
 }
 
-interface Answer {
-  readonly response: identityPb.JoinResponse
-  /** The trust bundle that verified the authority's certificates. */
-  readonly trust: TrustState
+// A host that admits too many others at once, or that stops, closes without a word.
+function textOf(err: unknown): string {
+  if (WarrenError.is(err, ErrorCode.StreamTruncated)) {
+    return 'it closed the connection before it had answered: it may have too much to do, and answer in a minute'
+  }
+  return err instanceof Error ? err.message : String(err)
 }
 
-// The answer is the authority's own: its certificates are checked before the request is sent.
-async function* ask(
-  received: Received,
-  peerCertificate: Uint8Array,
-  options: JoinOptions
-): AsyncGenerator<Uint8Array, Answer> {
-  const hello = decode(identityPb.JoinHelloSchema, (await received.next()).value, MAX_JOIN_MESSAGE_BYTES)
-  const trust = checkAuthority(hello, peerCertificate, options.token, options.nowMs())
-  yield toBinary(identityPb.JoinRequestSchema, await request(options))
-  const response = decode(identityPb.JoinResponseSchema, (await received.next()).value, MAX_JOIN_MESSAGE_BYTES)
-  return { response, trust }
-}
-
-function conclude({ response: { result }, trust }: Answer, options: JoinOptions): Joined {
-  if (result.case === 'accepted') return accept(result.value, trust, options)
+function conclude({ result }: identityPb.JoinResponse, authority: Meeting, options: JoinOptions): Joined {
+  if (result.case === 'accepted') return accept(result.value, authority, options)
   const { code = '', reason = 'the authority gave no answer' } = result.value ?? {}
   const known = isErrorCode(code) ? code : ErrorCode.JoinFailed
   const hint = 'Make a new token with `warren token create` on the authority.'
@@ -179,7 +161,7 @@ async function request({ token, peerKey, nodeKey }: JoinOptions): Promise<identi
   })
 }
 
-function accept(accepted: identityPb.JoinAccepted, shown: TrustState, options: JoinOptions): Joined {
+function accept(accepted: identityPb.JoinAccepted, { address, trust: shown }: Meeting, options: JoinOptions): Joined {
   const { token, nodeKey, nowMs } = options
   const trustBundle =
     accepted.trustBundle === undefined
@@ -196,7 +178,11 @@ function accept(accepted: identityPb.JoinAccepted, shown: TrustState, options: J
   ) {
     throw new WarrenError(ErrorCode.CertificateRefused, 'the certificate received is not for this host')
   }
-  return { node, trust, trustBundle, rootSha256, meshAddresses: accepted.meshAddresses.slice(0, MAX_MESH_ADDRESSES) }
+  const { host } = parseHostPort(address)
+  // Where its data port was reached, its mesh port most likely is as well.
+  const likely = (multiaddr: string): number => Number(multiaddr.includes(`/${host}/`))
+  const meshAddresses = accepted.meshAddresses.slice(0, MAX_MESH_ADDRESSES).sort((a, b) => likely(b) - likely(a))
+  return { node, trust, trustBundle, rootSha256, meshAddresses }
 }
 
 function opened(bundle: Uint8Array, pins: readonly string[]): { trust: TrustState; rootSha256: string } {

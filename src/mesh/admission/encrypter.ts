@@ -4,11 +4,13 @@ import { ErrorCode, type Logger, WarrenError, within } from '../../core/index.ts
 import type { PeerKey } from '../../identity/index.ts'
 import { peerKeyFromId } from '../keys.ts'
 import { gatherWrites, quietDecoder } from '../libp2p-shims/index.ts'
-import { ADMISSION_TIMEOUT_MS } from '../limits.ts'
+import { ADMISSION_TIMEOUT_MS, LIVELY_MS } from '../limits.ts'
 import type { AdmissionVerdict } from '../types.ts'
 import type { AdmissionLog } from './admission-log.ts'
+import { DUPLICATE_REFUSAL, type Duplicates } from './duplicates.ts'
 import { AdmissionExchange } from './exchange.ts'
 import type { Session, Sessions } from './session.ts'
+import type { Strangers } from './strangers.ts'
 
 /**
  * Offered unencrypted, as all of libp2p's first negotiation is; so it reveals nothing about the mesh or the host. It
@@ -21,6 +23,8 @@ export interface AdmissionDeps {
   readonly verifyChain: (chain: readonly Uint8Array[]) => AdmissionVerdict
   readonly onRefused: ((machine: string, reason: string) => void) | undefined
   readonly sessions: Sessions
+  readonly strangers: Strangers
+  readonly duplicates: Duplicates
   readonly refusals: AdmissionLog
   readonly log: Logger
 }
@@ -64,12 +68,16 @@ export class AdmissionEncrypter implements ConnectionEncrypter {
           await exchange.show(this.#deps.nodeChain())
           const { chain, refusal } = await exchange.see()
           const machine = machineOf(session, this.#deps.verifyChain(chain))
+          if (refusal === DUPLICATE_REFUSAL) {
+            this.#deps.duplicates.ownRefused(machine)
+            throw new DuplicateConnection(refusal)
+          }
           if (refusal !== '') {
             const reason = refusal.slice(0, MAX_REFUSAL_LENGTH)
             this.#deps.onRefused?.(machine, reason)
             throw new WarrenError(ErrorCode.Revoked, `${machine} refuses this host: ${reason}`)
           }
-          this.#resolve(session)
+          this.#resolve(session, machine)
           await exchange.confirm()
           return machine
         },
@@ -80,6 +88,7 @@ export class AdmissionEncrypter implements ConnectionEncrypter {
   }
 
   async secureInbound(raw: MessageStream, options: SecureConnectionOptions = {}): Promise<SecuredConnection> {
+    this.#deps.strangers.heard(raw)
     gatherWrites(raw)
     return await within(ADMISSION_TIMEOUT_MS, [options.signal], async signal => {
       const secured = await this.#noise.secureInbound(raw, { ...options, signal })
@@ -92,10 +101,12 @@ export class AdmissionEncrypter implements ConnectionEncrypter {
           const verdict = this.#deps.verifyChain(chain)
           await this.#tellIfRevoked(session, verdict, exchange)
           const machine = machineOf(session, verdict)
+          await this.#holdOff(session, exchange)
           if (!this.#deps.sessions.onAnswer(session).keep) throw new DuplicateConnection('we are dialling this host')
           await exchange.show(this.#deps.nodeChain())
           await exchange.awaitConfirmation()
-          this.#resolve(session)
+          this.#resolve(session, machine)
+          this.#deps.strangers.admitted(raw)
           return machine
         },
         signal,
@@ -140,9 +151,21 @@ export class AdmissionEncrypter implements ConnectionEncrypter {
     await exchange.awaitConfirmation().catch(() => {})
   }
 
-  #resolve(session: Session): void {
-    const resolution = this.#deps.sessions.onComplete(session)
+  // The host has proved its key, but a connection with the same key is in use: see `Duplicates`.
+  async #holdOff(session: Session, exchange: AdmissionExchange): Promise<void> {
+    const { sessions, duplicates } = this.#deps
+    if (!sessions.hasLively(session, LIVELY_MS) || !duplicates.isHeldOff(session.peer)) return
+    await exchange.show(this.#deps.nodeChain(), DUPLICATE_REFUSAL)
+    await exchange.awaitConfirmation().catch(() => {})
+    throw new DuplicateConnection(DUPLICATE_REFUSAL)
+  }
+
+  #resolve(session: Session, machine: string): void {
+    const { sessions, duplicates } = this.#deps
+    const isLively = sessions.hasLively(session, LIVELY_MS)
+    const resolution = sessions.onComplete(session)
     if (!resolution.keep) throw new DuplicateConnection('there is a connection to this host')
+    if (resolution.replaces.length > 0 && isLively) duplicates.replaced(session.peer, machine)
     for (const old of resolution.replaces) {
       // Aborted before the new connection is returned, so that the services of libp2p see the host leave and return.
       old.raw.abort(new DuplicateConnection('the host has dialled again'))
@@ -168,7 +191,14 @@ function asError(cause: unknown): Error {
   return error instanceof Error ? error : new Error('the connection closed')
 }
 
+/** An IPv4 address on a listener of both families, in a multiaddr. */
+const MAPPED = /^\/ip6\/::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})\//
+
 /** The remote address of the connection, if available: libp2p passes its connections as plain message streams. */
 function remoteOf(raw: MessageStream): string {
-  return 'remoteAddr' in raw ? String(raw.remoteAddr) : ''
+  const text = 'remoteAddr' in raw ? String(raw.remoteAddr) : ''
+  return text.replace(MAPPED, (_, high: string, low: string) => {
+    const bytes = [high, low].flatMap(group => [Number.parseInt(group, 16) >> 8, Number.parseInt(group, 16) & 255])
+    return `/ip4/${bytes.join('.')}/`
+  })
 }

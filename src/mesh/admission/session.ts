@@ -107,14 +107,30 @@ export class Sessions {
     return undefined
   }
 
+  /** Sessions in use. */
+  open(): OpenSession[] {
+    return this.#openWhere(() => true)
+  }
+
   /** Sessions in use that received nothing for this long. */
   silentFor(ms: number): OpenSession[] {
     const sinceMs = performance.now() - ms
+    return this.#openWhere(({ heardMs }) => heardMs < sinceMs)
+  }
+
+  #openWhere(isWanted: (session: Session) => boolean): OpenSession[] {
     return [...this.#byPeer.values()].flatMap(all =>
-      [...all].flatMap(({ peer, raw, state, heardMs }) =>
-        state.name === 'open' && heardMs < sinceMs ? [{ peer, raw, secured: state.secured }] : []
-      )
+      [...all].flatMap(session => {
+        const { peer, raw, state } = session
+        return state.name === 'open' && isWanted(session) ? [{ peer, raw, secured: state.secured }] : []
+      })
     )
+  }
+
+  /** Whether there is a connection to the same host that is in use and received something less than `ms` ago. */
+  hasLively(session: Session, ms: number): boolean {
+    const sinceMs = performance.now() - ms
+    return this.#others(session).some(({ state, heardMs }) => state.name === 'open' && heardMs > sinceMs)
   }
 
   /** Whether there is another connection to the same host, so that the host is not lost with this one. */

@@ -1,7 +1,7 @@
 import type { Connection, IdentifyResult, Libp2p, PeerId } from '@libp2p/interface'
 import { type Logger, within } from '../../core/index.ts'
 import type { PeerKey } from '../../identity/index.ts'
-import type { Sessions } from '../admission/session.ts'
+import type { Sessions } from '../admission/index.ts'
 import { peerKeyFromId, toPeerId } from '../keys.ts'
 import { CLOSE_TIMEOUT_MS } from '../limits.ts'
 

@@ -1,5 +1,5 @@
 export { Connections } from './connections.ts'
 export { DataStreams } from './data-streams.ts'
 export { PeerStreams } from './peer-streams.ts'
-export { silenceCheck } from './silence.ts'
+export { closeIfSilent, silenceCheck } from './silence.ts'
 export { StreamDuplex } from './stream-duplex.ts'

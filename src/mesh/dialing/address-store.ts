@@ -1,6 +1,5 @@
 import type { PeerKey } from '../../identity/index.ts'
 import {
-  ADDRESSES_PER_ROUND,
   HEAD_START_MS,
   HINT_ATTEMPTS,
   HURRY_SPREAD_MS,
@@ -30,8 +29,6 @@ export interface DialTarget {
   notBeforeMs: number
   /** Last time we were connected; decides which host is forgotten when the store is full. */
   lastConnectedMs: number
-  /** Where the next round of addresses begins. */
-  turn: number
 }
 
 /**
@@ -46,7 +43,7 @@ const RANK: Record<AddressSource, number> = { seed: 2, member: 1, hint: 0 }
 
 /**
  * The hosts that we can dial, and their addresses. Pure, and bounded: at most 2,048 hosts, of which at most 64 by hint, at most
- * eight addresses each. Seeds are exempt from these limits, since the operator wrote them.
+ * sixteen addresses each. Seeds are exempt from these limits, since the operator wrote them.
  */
 export class AddressStore {
   readonly #self: PeerKey
@@ -71,8 +68,7 @@ export class AddressStore {
         addresses: [],
         failures: 0,
         notBeforeMs: source === 'member' && peer !== undefined ? nowMs + headStartMs(this.#self, peer) : nowMs,
-        lastConnectedMs: Number.NEGATIVE_INFINITY,
-        turn: 0
+        lastConnectedMs: Number.NEGATIVE_INFINITY
       }
       this.#targets.set(key, target)
     }
@@ -109,21 +105,11 @@ export class AddressStore {
     this.#targets.delete(peer)
   }
 
-  /** The addresses to try now: a few, and the others next time. */
-  round(target: DialTarget): string[] {
-    const { addresses, turn } = target
-    if (addresses.length <= ADDRESSES_PER_ROUND) return [...addresses]
-    const start = turn % addresses.length
-    target.turn = start + ADDRESSES_PER_ROUND
-    return [...addresses, ...addresses].slice(start, start + ADDRESSES_PER_ROUND)
-  }
-
   /** `address` led to the host: it is the first to try from now on. */
   succeeded(target: DialTarget, address: string | undefined, nowMs: number): void {
     // A link that is back mostly leads to more than one host; each would otherwise be found after a wait of its own.
-    if (target.failures > 0) this.#hurry(target, nowMs)
+    if (target.failures > 0) this.hurry(nowMs, target)
     target.failures = 0
-    target.turn = 0
     target.lastConnectedMs = nowMs
     if (target.source === 'hint') target.source = 'member'
     if (address === undefined) return
@@ -137,7 +123,8 @@ export class AddressStore {
     if (target.source === 'hint' && target.failures >= HINT_ATTEMPTS) this.#targets.delete(target.key)
   }
 
-  #hurry(found: DialTarget, nowMs: number): void {
+  /** Makes all hosts that could not be reached due within a second; `found` is one that now is. */
+  hurry(nowMs: number, found?: DialTarget): void {
     const lost = [...this.#targets.values()].filter(target => target !== found && target.failures > 0)
     for (const [at, target] of lost.entries()) {
       target.notBeforeMs = Math.min(target.notBeforeMs, nowMs + (HURRY_SPREAD_MS * at) / lost.length)

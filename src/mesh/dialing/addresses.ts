@@ -24,12 +24,29 @@ export function parsePeerAddress(text: string): PeerAddress {
   } catch (cause) {
     throw refused('not a multiaddr', cause)
   }
-  const [host, port, p2p, ...rest] = whole.getComponents()
+  const { zone, host, rest: after } = hostOf(whole)
+  const [port, p2p, ...rest] = after
   if (host === undefined || !['ip4', 'ip6', 'dns', 'dns4', 'dns6'].includes(host.name)) throw refused('no host')
   if (port?.name !== 'tcp' || Number(port.value) === 0) throw refused('no TCP port')
   if (rest.length > 0 || (p2p !== undefined && p2p.code !== CODE_P2P)) throw refused('more than host, port and peer')
   const peer = p2p?.value === undefined ? undefined : parsePeerKey(p2p.value)
-  return { address: `/${host.name}/${host.value}/tcp/${port.value}`, peer }
+  return { address: `${zone}/${host.name}/${host.value}/tcp/${port.value}`, peer }
+}
+
+/** The parts of a multiaddr; an IPv6 address may have the zone of its interface before it. */
+function hostOf(whole: Multiaddr) {
+  const [first, ...others] = whole.getComponents()
+  if (first?.name !== 'ip6zone' || others[0]?.name !== 'ip6') return { zone: '', host: first, rest: others }
+  const [host, ...rest] = others
+  return { zone: `/ip6zone/${first.value}`, host, rest }
+}
+
+/** Where to connect for an address of `parsePeerAddress`; `family` is the only one that a name is looked up in. */
+export function socketAddress(address: string): HostPort & { readonly family?: 4 | 6 } {
+  const { zone, host, rest } = hostOf(multiaddr(address))
+  const name = `${host?.value ?? ''}${zone.replace('/ip6zone/', '%')}`
+  const family = host?.name === 'dns4' ? 4 : host?.name === 'dns6' ? 6 : undefined
+  return { host: name, port: Number(rest[0]?.value), ...(family === undefined ? {} : { family }) }
 }
 
 /** The multiaddr that libp2p dials. */

@@ -1,9 +1,12 @@
 import { createHash } from 'node:crypto'
 import { bootstrap } from '@libp2p/bootstrap'
 import type { PeerDiscovery, PeerInfo, Startable } from '@libp2p/interface'
-import { mdns } from '@libp2p/mdns'
+import type { Logger } from '../../core/index.ts'
+import { LanDiscovery } from './lan-discovery.ts'
 
-type Components = Parameters<ReturnType<typeof mdns>>[0] & Parameters<ReturnType<typeof bootstrap>>[0]
+type Components = Parameters<ReturnType<typeof bootstrap>>[0] & {
+  readonly addressManager: { getAddresses(): Array<{ toString(): string }> }
+}
 
 /**
  * The name under which agents look for each other on the local network. Members of a trust domain agree on it, and others
@@ -22,6 +25,12 @@ export interface DiscoveryOptions {
   readonly onSeed: (multiaddrs: string[]) => void
   /** Anybody on the local network can make this report anything. */
   readonly onHint: (multiaddrs: string[]) => void
+  readonly log: Logger
+}
+
+/** What was started; `refresh` is called when the machine has another network. */
+export interface Discovery extends Startable {
+  refresh(): void
 }
 
 /**
@@ -30,7 +39,7 @@ export interface DiscoveryOptions {
  * As ordinary `peerDiscovery` modules they would also write every answer of the local network, true or not, into
  * libp2p's peer store, which has no bound.
  */
-export function discovery(options: DiscoveryOptions): (components: Components) => Startable {
+export function discovery(options: DiscoveryOptions): (components: Components) => Discovery {
   return components => {
     const modules: Startable[] = []
     const listen = (module: PeerDiscovery & Partial<Startable>, found: (multiaddrs: string[]) => void): void => {
@@ -40,13 +49,23 @@ export function discovery(options: DiscoveryOptions): (components: Components) =
       })
       modules.push(module as Startable)
     }
-    if (options.mdns) listen(mdns({ serviceTag: serviceTag(options.trustDomain) })(components), options.onHint)
+    const lan = new LanDiscovery({
+      serviceTag: serviceTag(options.trustDomain),
+      addresses: () => components.addressManager.getAddresses().map(String),
+      onFound: options.onHint,
+      log: options.log
+    })
     if (options.bootstrap.length > 0) listen(bootstrap({ list: [...options.bootstrap] })(components), options.onSeed)
     return {
       start: async () => {
+        if (options.mdns) lan.start()
         await Promise.all(modules.map(module => module.start()))
       },
+      refresh: () => {
+        if (options.mdns) lan.refresh()
+      },
       stop: async () => {
+        lan.stop()
         await Promise.all(modules.map(module => module.stop()))
       }
     }

@@ -1,4 +1,4 @@
-import { type Clock, detach, type Logger, loop, raceAbort, within } from '../../core/index.ts'
+import { type Clock, DIAL_STAGGER_MS, detach, type Logger, loop, raceAbort, within } from '../../core/index.ts'
 import type { PeerKey } from '../../identity/index.ts'
 import {
   ADDRESS_DIAL_TIMEOUT_MS,
@@ -14,12 +14,19 @@ import {
 import { type AddressSource, AddressStore, type DialTarget, headStartMs } from './address-store.ts'
 import { parsePeerAddress } from './addresses.ts'
 import { backoffMs } from './backoff.ts'
+import type { Reached } from './dial.ts'
 import { Lag } from './lag.ts'
 
 export interface RedialerDeps {
   readonly self: PeerKey
-  /** Connects and resolves to the host there. If `peer` is given, it must be that host. */
-  readonly dial: (address: string, peer: PeerKey | undefined, signal: AbortSignal) => Promise<PeerKey>
+  /** Connects by TCP to the first address that accepts; `failed` receives each that does not. */
+  readonly reach: (
+    addresses: readonly string[],
+    failed: (address: string) => void,
+    signal: AbortSignal
+  ) => Promise<Reached>
+  /** Resolves to the host that was reached. If `peer` is given, it must be that host. */
+  readonly dial: (reached: Reached, peer: PeerKey | undefined, signal: AbortSignal) => Promise<PeerKey>
   readonly connected: () => readonly PeerKey[]
   readonly isConnected: (peer: PeerKey) => boolean
   readonly log: Logger
@@ -72,6 +79,12 @@ export class Redialer {
 
   forget(peer: PeerKey): void {
     this.#store.forget(peer)
+  }
+
+  /** Tries again soon all hosts that could not be reached: this host has another network now. */
+  hurry(): void {
+    this.#restUntilMs = 0
+    this.#store.hurry(this.#deps.clock.monotonicMs())
   }
 
   onConnect(peer: PeerKey): void {
@@ -137,22 +150,29 @@ export class Redialer {
   }
 
   async #dialAll(target: DialTarget): Promise<boolean> {
-    const { dial, isConnected, clock, log, signal } = this.#deps
+    const { reach, dial, isConnected, clock, log, signal } = this.#deps
     let reason: unknown
-    for (const address of this.#store.round(target)) {
-      if (signal.aborted) return false
+    let left: readonly string[] = target.addresses
+    const drop = (address: string): void => {
+      left = left.filter(other => other !== address)
+    }
+    while (left.length > 0 && !signal.aborted) {
+      let isReached = false
       try {
-        // Each address has its own deadline, so that one that drops packets does not use up the time of the others.
-        // The time that our own lag takes is added to the deadline.
-        const timeoutMs = Math.min(ADDRESS_DIAL_TIMEOUT_MS + 10 * this.#lag.ms, MAX_ADDRESS_DIAL_TIMEOUT_MS)
-        const found = await within(timeoutMs, [signal], limit => raceAbort(dial(address, target.peer, limit), limit))
+        const staggersMs = (left.length - 1) * DIAL_STAGGER_MS
+        const reached = await this.#inTime(limit => reach(left, drop, limit), staggersMs)
+        isReached = true
+        drop(reached.address)
+        const found = await this.#inTime(limit => raceAbort(dial(reached, target.peer, limit), limit))
         target.resolved = found
-        this.#store.succeeded(target, address, clock.monotonicMs())
+        this.#store.succeeded(target, reached.address, clock.monotonicMs())
         return true
       } catch (err) {
         reason = err
         // The other side may have been faster; then our dial is refused as the second one.
         if (target.peer !== undefined && isConnected(target.peer)) return true
+        // Nobody accepts at those that are left.
+        if (!isReached) break
       }
     }
     if (signal.aborted) return false
@@ -161,5 +181,11 @@ export class Redialer {
     if (target.source === 'seed' && target.failures === 3) log.warn('seed cannot be reached', fields)
     else log.debug('dial failed', fields)
     return false
+  }
+
+  // The time that our own lag takes is added to the deadline.
+  async #inTime<T>(step: (limit: AbortSignal) => Promise<T>, moreMs = 0): Promise<T> {
+    const timeoutMs = Math.min(ADDRESS_DIAL_TIMEOUT_MS + 10 * this.#lag.ms, MAX_ADDRESS_DIAL_TIMEOUT_MS)
+    return await within(timeoutMs + moreMs, [this.#deps.signal], step)
   }
 }

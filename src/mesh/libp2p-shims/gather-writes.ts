@@ -1,7 +1,7 @@
 import { createServer, Socket } from 'node:net'
 import type { Connection, MessageStream, Transport, Upgrader } from '@libp2p/interface'
 import { multiaddr } from '@multiformats/multiaddr'
-import { within } from '../../core/index.ts'
+import { within, withoutMapping } from '../../core/index.ts'
 import type { SelfTest } from './self-test.ts'
 
 const LOOPBACK_MS = 1_000
@@ -24,6 +24,12 @@ export function gatherWrites(connection: MessageStream): void {
     return write(...args)
   }
   Object.assign(socket, { write: gathered })
+}
+
+/** The address on this host that a connection has; undefined if it is not known. */
+export function localAddressOf(connection: MessageStream): string | undefined {
+  const local = socketOf(connection)?.localAddress
+  return local === undefined ? undefined : withoutMapping(local)
 }
 
 // libp2p has no option for this. A connection whose socket cannot be found is written to as libp2p does.

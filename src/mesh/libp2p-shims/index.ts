@@ -1,6 +1,7 @@
 export { checkShims } from './check-shims.ts'
-export { gatherWrites } from './gather-writes.ts'
+export { gatherWrites, localAddressOf } from './gather-writes.ts'
 export { type ReportVerdict, verdictsOf } from './gossip-verdicts.ts'
 export { Pinger } from './pinger.ts'
 export { quietDecoder } from './quiet-decoder.ts'
+export { StagedSockets } from './staged-sockets.ts'
 export { gatherWindowUpdates } from './window-updates.ts'

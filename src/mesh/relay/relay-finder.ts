@@ -34,7 +34,7 @@ export class RelayFinder {
       throw new WarrenError(ErrorCode.DestinationUnreachable, 'no other member is connected that could relay')
     }
     const attempts = others.map(({ middle }) => async (limit: AbortSignal) => {
-      const machine = this.#deps.machineOf(middle) ?? ''
+      const machine = this.#deps.machineOf(middle) ?? middle
       const stream = await this.#deps.open(middle, limit)
       stream.on('error', () => {})
       try {

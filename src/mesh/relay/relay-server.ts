@@ -68,7 +68,7 @@ export class RelayServer {
       }
       writeKey(far, from)
       near.write(Uint8Array.of(RelayAnswer.Joined))
-      const ends = { source: machineOf(from) ?? '', destination: machineOf(to) ?? '' }
+      const ends = { source: machineOf(from) ?? from, destination: machineOf(to) ?? to }
       metrics.count('warren_mesh_relays_total', { result: 'joined' })
       log.info('relaying between two members', { ...ends, count: this.#total })
       const cut = (): void => {

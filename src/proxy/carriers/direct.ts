@@ -1,11 +1,17 @@
-import { connect } from 'node:net'
-import { parseHostPort, raceAbort, raceStaggered, within } from '../../core/index.ts'
+import { connectTcp, LruMap, parseHostPort, raceStaggered, within } from '../../core/index.ts'
+import type { PeerKey } from '../../identity/index.ts'
 import { DIAL_TIMEOUT_MS, DIRECT_BACKOFF_MAX_MS, DIRECT_BACKOFF_MS, STAGGER_MS } from '../timing.ts'
 import { dialAddress } from '../tls/index.ts'
 import type { Carrier, Path } from './carrier.ts'
 
-/** Maximum of addresses of one agent that are tried. */
-const MAX_ADDRESSES = 8
+/** Maximum of addresses of one agent that are tried: as many as it announces. */
+const MAX_ADDRESSES = 16
+/** With many addresses the attempts begin closer together, so that the last one still has time; RFC 8305 allows 100 ms. */
+const MIN_STAGGER_MS = 100
+/** Time in which all attempts begin, if they can. */
+const SPREAD_MS = 1_600
+/** Agents whose last address that led to them is remembered. */
+const MAX_REMEMBERED = 2_048
 /** How many of these are probed. */
 const MAX_PROBED = 4
 
@@ -17,9 +23,10 @@ export const DIRECT_PATH: Path = Object.freeze({
 
 /**
  * Dials the data addresses that the other agent announces, each a little after the one before. The first that answers
- * is used.
+ * is used, and is the first to be dialled next time.
  */
 export function direct(): Carrier {
+  const lastGood = new LruMap<PeerKey, string>(MAX_REMEMBERED)
   return {
     name: DIRECT_PATH.name,
     rank: 0,
@@ -30,13 +37,19 @@ export function direct(): Carrier {
     probesLast: false,
     probes: ({ dataAddresses }) =>
       dataAddresses.slice(0, MAX_PROBED).map(address => ({ address, run: signal => knock(address, signal) })),
-    async dial({ dataAddresses }, options, signal) {
-      const attempts = dataAddresses
-        .slice(0, MAX_ADDRESSES)
-        .map(address => (limit: AbortSignal) => dialAddress(address, options, limit))
-      const dialled = await within(DIAL_TIMEOUT_MS, [signal], limit =>
-        raceStaggered(attempts, STAGGER_MS, limit, late => late.session.destroy())
+    async dial({ peer, dataAddresses }, options, signal) {
+      const announced = dataAddresses.slice(0, MAX_ADDRESSES)
+      const good = lastGood.get(peer)
+      const addresses = [...announced].sort((a, b) => Number(b === good) - Number(a === good))
+      const attempts = addresses.map(address => async (limit: AbortSignal) => ({
+        ...(await dialAddress(address, options, limit)),
+        address
+      }))
+      const staggerMs = Math.max(MIN_STAGGER_MS, Math.min(STAGGER_MS, SPREAD_MS / attempts.length))
+      const { address, ...dialled } = await within(DIAL_TIMEOUT_MS, [signal], limit =>
+        raceStaggered(attempts, staggerMs, limit, late => late.session.destroy())
       )
+      lastGood.set(peer, address)
       return { ...dialled, path: DIRECT_PATH }
     }
   }
@@ -44,13 +57,7 @@ export function direct(): Carrier {
 
 // The listener there need not be an agent: a session finds that out.
 async function knock(address: string, signal: AbortSignal): Promise<string> {
-  const socket = connect(parseHostPort(address))
-  const connected = Promise.withResolvers<void>()
-  socket.once('connect', connected.resolve).on('error', connected.reject)
-  try {
-    await raceAbort(connected.promise, signal)
-    return DIRECT_PATH.name
-  } finally {
-    socket.destroy()
-  }
+  const socket = await connectTcp(parseHostPort(address), signal)
+  socket.on('error', () => {}).destroy()
+  return DIRECT_PATH.name
 }

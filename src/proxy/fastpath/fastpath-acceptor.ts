@@ -1,7 +1,6 @@
 import type { Socket } from 'node:net'
-import type { Metrics } from '../../core/index.ts'
+import type { Metrics, UnprovenPlace } from '../../core/index.ts'
 import type { Exporter } from '../aead/index.ts'
-import type { HandshakeLimiter } from '../handshake-limiter.ts'
 import { HANDSHAKE_TIMEOUT_MS } from '../timing.ts'
 import { decodePreamble, isPooled, PREAMBLE_BYTES } from './format.ts'
 import { boundKernelBuffers } from './kernel-buffers.ts'
@@ -27,13 +26,9 @@ export interface FastPathHost {
  */
 export class FastPathAcceptor {
   readonly #hosts = new Map<string, FastPathHost>()
-  readonly #limiter: HandshakeLimiter
-
   readonly #metrics: Metrics
 
-  /** `limiter` bounds the connections that have not proved themselves, as for TLS. */
-  constructor(limiter: HandshakeLimiter, metrics: Metrics) {
-    this.#limiter = limiter
+  constructor(metrics: Metrics) {
     this.#metrics = metrics
   }
 
@@ -46,17 +41,18 @@ export class FastPathAcceptor {
     return () => this.#hosts.delete(tag)
   }
 
-  /** Serves a connection whose first byte is that of a fast-path connection and has not been consumed. */
-  enter(socket: Socket, remote: string): void {
+  /**
+   * Serves a connection whose first byte is that of a fast-path connection and has not been consumed. It keeps `place`, that of
+   * a peer that has not proved itself, until it has.
+   */
+  enter(socket: Socket, place: UnprovenPlace): void {
     const timer = setTimeout(() => socket.destroy(), HANDSHAKE_TIMEOUT_MS)
-    const place = this.#limiter.enter(socket, remote)
-    if (place === undefined) socket.destroy()
     const take = (): void => {
       const bytes: Buffer | null = socket.read(PREAMBLE_BYTES)
       if (bytes === null) return
       socket.off('readable', take)
       try {
-        this.#admit(socket, bytes, remote)
+        this.#admit(socket, bytes, place)
       } catch {
         socket.destroy()
       }
@@ -67,7 +63,7 @@ export class FastPathAcceptor {
     take()
   }
 
-  #admit(former: Socket, bytes: Buffer, remote: string): void {
+  #admit(former: Socket, bytes: Buffer, place: UnprovenPlace): void {
     const preamble = decodePreamble(bytes)
     const host = preamble === undefined ? undefined : this.#hosts.get(preamble.sessionTag.toString('latin1'))
     if (preamble === undefined || host === undefined || host.takerOf(preamble.streamId) === undefined) {
@@ -84,7 +80,7 @@ export class FastPathAcceptor {
       {
         hello: () => {
           clearTimeout(timer)
-          place?.release()
+          place.release()
           const taker = host.takerOf(streamId)
           if (taker === undefined) connection.destroy()
           else taker(connection)
@@ -98,18 +94,17 @@ export class FastPathAcceptor {
         },
         closed: () => {
           clearTimeout(timer)
+          place.release()
           this.#metrics.count('warren_fastpath_connections_total', { role: 'server', result: 'failed' })
         }
       }
     )
     const { socket, remaining } = takeOver(former, read => connection.received(read))
+    // The former socket closes now; the place stays with the connection.
+    former.off('close', place.release)
     connection.bind(socket)
-    const place = this.#limiter.enter(socket, remote)
+    place.onLoss(() => connection.fail(new Error('too many at once')))
     const timer = setTimeout(() => connection.fail(new Error('no proof in time')), HANDSHAKE_TIMEOUT_MS)
-    if (place === undefined) {
-      connection.fail(new Error('too many at once'))
-      return
-    }
     socket.setNoDelay(true)
     boundKernelBuffers(socket)
     socket.setKeepAlive(true, 15_000)

@@ -14,6 +14,12 @@ export const HEADER_BYTES = 4
 export const MAX_CONTENT_BYTES = 256 * 1024
 export const RECORD_OVERHEAD_BYTES = HEADER_BYTES + TAG_BYTES
 export const OFFSET_BYTES = 8
+/** The content of a start. */
+export function offsetContent(offset: number): Buffer {
+  const content = Buffer.alloc(OFFSET_BYTES)
+  content.writeBigUInt64BE(BigInt(offset))
+  return content
+}
 /** Maximum size of a FlowOpen or a FlowError. */
 export const MAX_MESSAGE_BYTES = 4 * 1024
 

@@ -20,9 +20,9 @@ class BufferPool {
     return this.#spare.pop() ?? Buffer.allocUnsafeSlow(BUFFER_BYTES)
   }
 
-  /** `buffer` must have no other user any more, the kernel included. */
+  /** Ignores one that is not from here. `buffer` must have no other user any more, the kernel included. */
   give(buffer: Buffer): void {
-    if (this.#spare.length < MAX_SPARE) this.#spare.push(buffer)
+    if (this.#spare.length < MAX_SPARE && buffer.length === BUFFER_BYTES) this.#spare.push(buffer)
   }
 }
 
@@ -32,3 +32,5 @@ export const bufferPool = new BufferPool()
  * read.
  */
 export const readBuffer = Buffer.allocUnsafeSlow(READ_BYTES)
+/** The beginning of it, for flows that are to take little memory. */
+export const littleBuffer = readBuffer.subarray(0, 4 * 1024)

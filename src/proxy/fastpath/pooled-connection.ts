@@ -80,7 +80,7 @@ export class PooledConnection {
     return answer
   }
 
-  /** Begins another flow on it; `onFree` is called once the connection is free of it again. */
+  /** Begins another flow on it; `onFree` is called once the connection is free of it again, unless it was granted here. */
   begin(onFree: () => void): void {
     this.#number += 1
     this.#onCut = undefined
@@ -89,7 +89,9 @@ export class PooledConnection {
     this.#onFree = onFree
   }
 
+  /** Grants the flow of `begin`. From now on nobody waits for the end of the request: `onFree` is not called. */
   grant(): void {
+    this.#onFree = undefined
     this.connection.grant()
   }
 

@@ -1,7 +1,7 @@
 import { Socket } from 'node:net'
 import { descriptorOf } from '../../core/index.ts'
 import { duplicator } from './duplicate.ts'
-import { readBuffer } from './pool.ts'
+import { littleBuffer, readBuffer } from './pool.ts'
 
 /**
  * Receives the bytes of one read, which are valid only during the call; returns false to receive no more until
@@ -25,17 +25,28 @@ export function canTakeOver(): boolean {
  * Continues a connection in a new socket, which reads into one buffer that is reused, and closes the former socket
  * without ending the connection. Node accepts a buffer only when it makes a socket.
  *
+ * While `readsLittle` returns true, each read takes a few kilobytes only.
+ *
  * The former must be paused and have nothing left to write; `releaseIdle` is called before it closes. Throws when there
  * are no descriptors, and leaves the former unchanged.
  */
-export function takeOver(former: Socket, onBytes: OnBytes, releaseIdle: () => void = () => {}): TakenOver {
+export function takeOver(
+  former: Socket,
+  onBytes: OnBytes,
+  releaseIdle: () => void = () => {},
+  readsLittle?: () => boolean
+): TakenOver {
   const duplicate = duplicator()
   if (duplicate === undefined) throw new Error('sockets cannot be taken over on this system')
   const fd = duplicate(descriptorOf(former))
   const socket = new Socket({
     fd,
     allowHalfOpen: true,
-    onread: { buffer: readBuffer, callback: bytesOf(onBytes) }
+    onread: {
+      // Node asks such a function before each read.
+      buffer: readsLittle === undefined ? readBuffer : () => (readsLittle() ? littleBuffer : readBuffer),
+      callback: bytesOf(onBytes)
+    }
   })
   // Without this it begins to read at once, and loses the bytes.
   socket.pause()

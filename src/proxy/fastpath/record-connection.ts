@@ -1,16 +1,13 @@
 import type { Socket } from 'node:net'
-import { MAX_WAITING_BYTES, MAX_WAITING_WRITES } from '../flow/index.ts'
+import { AMPLE, type Room } from '../flow/index.ts'
 import { closeInOrder } from './close-in-order.ts'
-import { Kind, OFFSET_BYTES, RECORD_OVERHEAD_BYTES } from './format.ts'
+import { Kind, offsetContent, RECORD_OVERHEAD_BYTES } from './format.ts'
 import { bufferPool } from './pool.ts'
 import type { RecordConnectionEvents, RecordConnectionOptions, RecordEnds } from './record-events.ts'
 import { type RecordReader, RecordViolation } from './record-reader.ts'
 import type { RecordWriter } from './record-writer.ts'
+import { MAX_UNREAD_ANSWERS, WaitingWrites } from './waiting-writes.ts'
 
-/**
- * An opener asks for the next flow once it has read all answers, so more than this many unread answers are an attack.
- */
-const MAX_UNREAD_ANSWERS = 8
 const NOTHING = Buffer.alloc(0)
 
 /** The record that may come next: `start` to `ended` for a flow from a stream, `idle` to `idle` on a pooled connection. */
@@ -21,6 +18,7 @@ export class RecordConnection {
   readonly #writer: RecordWriter
   readonly #reader: RecordReader
   readonly #options: RecordConnectionOptions
+  readonly #writes = new WaitingWrites()
   #socket: Socket | undefined
   #events: RecordConnectionEvents
   /** Receives the events of a pooled connection while no flow is on it. */
@@ -29,7 +27,6 @@ export class RecordConnection {
   #phase: Phase = 'hello'
   #hasEnded = false
   #isPaused = false
-  #waitingWrites = 0
   #isFull = false
   #isClosed = false
   #sentBytes = 0
@@ -58,7 +55,12 @@ export class RecordConnection {
   }
 
   get waitingBytes(): number {
-    return this.#socket?.writableLength ?? 0
+    return this.#writes.bytes + this.#reader.heldBytes
+  }
+
+  /** Bounds what waits here, until no flow is on it. */
+  limit(room: Room): void {
+    this.#writes.room = room
   }
 
   /** Sets the socket that it uses. The owner of the socket gives `received` the bytes that it reads. */
@@ -114,6 +116,7 @@ export class RecordConnection {
       this.fail(err instanceof Error ? err : new Error(String(err)))
     }
     done()
+    if (this.#isPaused && this.#writes.room.isScarce) this.#reader.shrink()
     return !this.#isPaused && !this.#isClosed
   }
 
@@ -123,9 +126,7 @@ export class RecordConnection {
 
   /** Moves our direction here: later bytes are those of the stream from `offset` on. */
   start(offset: number): void {
-    const content = Buffer.alloc(OFFSET_BYTES)
-    content.writeBigUInt64BE(BigInt(offset))
-    this.#write(Kind.Start, content)
+    this.#write(Kind.Start, offsetContent(offset))
   }
 
   /** Reports that our direction has ended on the stream. */
@@ -157,7 +158,7 @@ export class RecordConnection {
   send(bytes: Buffer): boolean {
     this.#sentBytes += bytes.length
     this.#write(Kind.Data, bytes)
-    this.#isFull ||= this.waitingBytes >= MAX_WAITING_BYTES || this.#waitingWrites >= MAX_WAITING_WRITES
+    this.#isFull ||= this.#writes.isFull(this.#socket?.writableLength ?? 0)
     return !this.#isFull
   }
 
@@ -216,8 +217,7 @@ export class RecordConnection {
       case Kind.Open:
         this.#require('idle')
         if (this.#options.end === 'opener') throw new RecordViolation('a flow is asked for at the wrong end')
-        // Without this limit each request would leave an answer in memory.
-        if (this.#waitingWrites > MAX_UNREAD_ANSWERS) throw new RecordViolation('answers are not read')
+        if (this.#writes.count > MAX_UNREAD_ANSWERS) throw new RecordViolation('answers are not read')
         this.#phase = 'deciding'
         this.#events.asked?.(content)
         return
@@ -249,6 +249,7 @@ export class RecordConnection {
     const former = this.#events
     this.#phase = 'idle'
     this.#hasEnded = false
+    this.#writes.room = AMPLE
     if (this.#idleEvents !== undefined) this.#events = this.#idleEvents
     // It may be full, or paused by the flow that ended; later bytes do not belong to that.
     if (this.#isPaused) this.resume()
@@ -266,7 +267,8 @@ export class RecordConnection {
       if (sent !== undefined) process.nextTick(sent, new Error('the connection is closed'))
       return
     }
-    const out = bufferPool.take()
+    const size = content.length + RECORD_OVERHEAD_BYTES
+    const out = this.#writes.bufferFor(size, socket.writableLength)
     try {
       this.#writer.write(kind, content, out)
     } catch (err) {
@@ -274,15 +276,14 @@ export class RecordConnection {
       this.fail(err instanceof Error ? err : new Error(String(err)))
       return
     }
-    this.#waitingWrites += 1
-    socket.write(out.subarray(0, content.length + RECORD_OVERHEAD_BYTES), err => {
-      bufferPool.give(out)
-      this.#waitingWrites -= 1
+    this.#writes.add(out)
+    socket.write(out.subarray(0, size), err => {
+      this.#writes.left(out)
       if (kind === Kind.Data && err == null) {
         this.#passedBytes += content.length
         this.#events.passed?.()
       }
-      if (this.#isFull && this.#waitingWrites === 0) {
+      if (this.#isFull && this.#writes.count === 0) {
         this.#isFull = false
         this.#events.drained?.()
       }

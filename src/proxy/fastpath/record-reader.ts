@@ -42,6 +42,22 @@ export class RecordReader {
     return size
   }
 
+  /** Bytes of memory that a record takes whose remainder has not arrived. */
+  get heldBytes(): number {
+    return this.#partial?.length ?? 0
+  }
+
+  /** Keeps that record in no more memory than it needs. */
+  shrink(): void {
+    if (this.#partial === undefined || this.#held < HEADER_BYTES) return
+    const size = this.#wholeSize(this.#partial)
+    if (this.#partial.length === size) return
+    const smaller = Buffer.allocUnsafeSlow(size)
+    this.#partial.copy(smaller, 0, 0, this.#held)
+    this.#release()
+    this.#partial = smaller
+  }
+
   close(): void {
     this.#epochs.close()
     if (this.#partial !== undefined) this.#release()

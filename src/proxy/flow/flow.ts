@@ -1,7 +1,8 @@
 import { ErrorCode, type Protocol, WarrenError } from '../../core/index.ts'
-import type { Address } from '../../identity/index.ts'
-import type { Cut } from './cut.ts'
+import { type Address, formatAddress } from '../../identity/index.ts'
+import type { Cut, CutKind } from './cut.ts'
 import type { DropReason } from './drops.ts'
+import type { FlowRoom } from './room.ts'
 
 export type Direction = 'outbound' | 'inbound' | 'local'
 /** Carrier name of a flow between two workloads of this host. */
@@ -81,12 +82,16 @@ export class Flow {
   readonly drops: Record<DropReason, number> = { full: 0, gone: 0, 'too large': 0, oversize: 0, rate: 0 }
   /** Whether its two ends have been joined. */
   isOpen = false
+  /** How it ended, if it was open: in order, idle (for datagrams), or cut. */
+  endedAs: CutKind | 'ended' | undefined
   /** Whether it has a fast-path connection of its own. */
   isOnFastPath = false
   /**
    * Returns the bytes that wait in this process for an end of the flow that does not accept them. Set while it is open.
    */
   waitingBytes: () => number = () => 0
+  /** The room of its waiting bytes. Undefined until it is charged. */
+  room: FlowRoom | undefined
   /**
    * Limits of its datagrams, one for each registration of this host that takes part: each returns whether one more may
    * pass.
@@ -98,6 +103,8 @@ export class Flow {
   packets: { readonly isUp: boolean } | undefined
   readonly #controller = new AbortController()
   #cut: Cut | undefined
+  #sourceText: string | undefined
+  #destinationText: { readonly of: Destination; readonly text: string } | undefined
 
   constructor(options: FlowOptions) {
     this.id = options.id
@@ -109,6 +116,21 @@ export class Flow {
     this.carrier = options.carrier
     this.openedAtMs = options.openedAtMs
     this.startedAtMs = options.startedAtMs
+  }
+
+  get sourceText(): string {
+    this.#sourceText ??= formatAddress(this.source)
+    return this.#sourceText
+  }
+
+  /** Empty until an instance is chosen. */
+  get destinationText(): string {
+    const { destination } = this
+    if (destination === undefined) return ''
+    if (this.#destinationText?.of !== destination) {
+      this.#destinationText = { of: destination, text: formatAddress(destination.address) }
+    }
+    return this.#destinationText.text
   }
 
   /** All datagrams that it dropped. */

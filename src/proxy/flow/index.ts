@@ -1,6 +1,16 @@
 export { type Cut, type CutKind, codeOf, cutOf, isDone, LINK_LOST } from './cut.ts'
 export type { DropReason, Sent } from './drops.ts'
 export { type Flow, type FlowAlarm, type FlowInfo, SAME_HOST } from './flow.ts'
-export { type ByteLeg, type JoiningLeg, type LegEvents, MAX_WAITING_BYTES, MAX_WAITING_WRITES } from './leg.ts'
-export { FlowTable, flowIdFrom, newFlowId } from './table.ts'
+export { flowIdFrom, newFlowId } from './flow-id.ts'
+export {
+  type ByteLeg,
+  type JoiningLeg,
+  type LegEvents,
+  MAX_WAITING_BYTES,
+  MAX_WAITING_WRITES,
+  SMALL_BYTES
+} from './leg.ts'
+export type { ConnectionEnd } from './past-flows.ts'
+export { AMPLE, type FlowRoom, type Room } from './room.ts'
+export { FlowTable } from './table.ts'
 export type { FlowTotals } from './totals.ts'

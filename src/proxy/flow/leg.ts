@@ -1,4 +1,5 @@
 import type { Cut, CutKind } from './cut.ts'
+import type { Room } from './room.ts'
 
 /**
  * Maximum of bytes that wait in memory for a leg that does not accept them. Together with its stream and the window of
@@ -6,7 +7,10 @@ import type { Cut, CutKind } from './cut.ts'
  */
 export const MAX_WAITING_BYTES = 256 * 1024
 /** Maximum of waiting writes of lent memory: each holds a whole buffer, however few bytes of it are used. */
-export const MAX_WAITING_WRITES = 64
+export const MAX_WAITING_WRITES = 8
+
+/** A piece below this that has to wait is kept in memory of its own: the buffers that are used again are much larger. */
+export const SMALL_BYTES = 80 * 1024
 
 /** Receives the events of a leg. */
 export interface LegEvents {
@@ -37,8 +41,10 @@ export interface ByteLeg {
   readonly copies: boolean
   /** Number of sent bytes that have been passed on, at least to the kernel or the session. The others are kept here. */
   readonly deliveredBytes: number
-  /** Bytes of memory that are kept here, with everything that holds them. */
+  /** Bytes of memory that are kept here, sent or not read yet, with everything that holds them. */
   readonly waitingBytes: number
+  /** Bounds what waits here from now on. Without it, `MAX_WAITING_BYTES`. */
+  limit(room: Room): void
   /** Sends all later events to `events`. Nothing is read before the first `resume`. */
   subscribe(events: LegEvents): void
   /**

@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto'
+import { type LocalUser, sameUser } from '../../attest/index.ts'
 import {
   type Clock,
   ErrorCode,
@@ -8,14 +8,15 @@ import {
   TokenBucket,
   WarrenError
 } from '../../core/index.ts'
-import { type EventSink, type FlowFields, silentEvents } from '../../events/index.ts'
-import { formatAddress } from '../../identity/index.ts'
+import { type EventSink, silentEvents } from '../../events/index.ts'
 import { limitExceeded, type ProxyLimits } from '../limits.ts'
 import type { Cut } from './cut.ts'
-import { FAST_PATH, Flow, type FlowAlarm, type FlowInfo, type FlowOptions, PACKETS } from './flow.ts'
+import { datagramsOf, displayedCarrier, fieldsOf } from './fields.ts'
+import { Flow, type FlowAlarm, type FlowInfo, type FlowOptions } from './flow.ts'
+import { type ConnectionEnd, PastFlows } from './past-flows.ts'
+import { FlowRoom } from './room.ts'
 import { FlowTotals } from './totals.ts'
-
-const FLOW_ID = /^[0-9a-f]{16}$/
+import { WaitingAccounts } from './waiting-accounts.ts'
 
 export interface FlowTableOptions {
   readonly limits: ProxyLimits
@@ -25,6 +26,8 @@ export interface FlowTableOptions {
   readonly metrics?: Metrics
   /** @default events are discarded */
   readonly events?: EventSink
+  /** The user of a registration of this host. @default nobody can ask how a flow ended */
+  readonly userOf?: ((registrationId: string) => LocalUser | undefined) | undefined
 }
 
 /**
@@ -38,7 +41,10 @@ export class FlowTable {
   readonly #perWorkload = new Map<string, number>()
   readonly #buckets = new Map<string, TokenBucket>()
   readonly #perDestination = new Map<string, number>()
-  readonly #charged = new Map<Flow, { readonly workloads: string[]; readonly destination: string }>()
+  readonly #charged = new Map<
+    Flow,
+    { readonly workloads: string[]; readonly destination: string; readonly users: LocalUser[] }
+  >()
   #waiting: PromiseWithResolvers<void> | undefined
   #closed: string | undefined
   readonly #limits: ProxyLimits
@@ -46,15 +52,20 @@ export class FlowTable {
   readonly #clock: Clock
   readonly #metrics: Metrics
   readonly #events: EventSink
+  readonly #waitingAccounts: WaitingAccounts
   /** Totals of flows that have ended. */
   readonly #past = new FlowTotals()
+  readonly #ended = new PastFlows()
+  readonly #userOf: (registrationId: string) => LocalUser | undefined
 
-  constructor({ limits, log, clock, metrics = silentMetrics, events = silentEvents }: FlowTableOptions) {
+  constructor({ limits, log, clock, metrics = silentMetrics, events = silentEvents, userOf }: FlowTableOptions) {
     this.#limits = limits
     this.#log = log
     this.#clock = clock
     this.#metrics = metrics
     this.#events = events
+    this.#userOf = userOf ?? (() => undefined)
+    this.#waitingAccounts = new WaitingAccounts(limits, metrics)
   }
 
   get size(): number {
@@ -66,11 +77,15 @@ export class FlowTable {
     this.#closed = reason
   }
 
-  /** Number of flows that satisfy `isMeant`. */
-  count(isMeant: (flow: Flow) => boolean): number {
-    let count = 0
-    for (const flow of this.#flows) if (isMeant(flow)) count += 1
-    return count
+  /** Whether a flow satisfies `isMeant`. */
+  some(isMeant: (flow: Flow) => boolean): boolean {
+    for (const flow of this.#flows) if (isMeant(flow)) return true
+    return false
+  }
+
+  /** The flows that satisfy `isMeant`. */
+  those(isMeant: (flow: Flow) => boolean): Flow[] {
+    return [...this.#flows].filter(isMeant)
   }
 
   /** Resolves when a flow ends. */
@@ -110,7 +125,13 @@ export class FlowTable {
     for (const id of ours) add(this.#perWorkload, id, 1)
     if (flow.protocol === 'udp') this.#limitDatagrams(flow, ours)
     add(this.#perDestination, destination, 1)
-    this.#charged.set(flow, { workloads: ours, destination })
+    // Now, because a registration that ends cuts its flows after it has gone.
+    const users = ours.map(id => this.#userOf(id)).filter(user => user !== undefined)
+    if (flow.protocol === 'tcp') {
+      const session = (): string => `${flow.sourceMachine} ${flow.sourceText} ${destination}`
+      flow.room = new FlowRoom({ accounts: this.#waitingAccounts, session, workloads: ours })
+    }
+    this.#charged.set(flow, { workloads: ours, destination, users })
   }
 
   /** Flows through this agent to one registration, for load balancing. */
@@ -141,6 +162,7 @@ export class FlowTable {
   /** Removes the flow and writes its log line. Without a code, it ended normally. */
   end(flow: Flow, reason: string, code?: ErrorCode, kind: Cut['kind'] | 'ended' = 'ended'): void {
     if (!this.#flows.delete(flow)) return
+    if (flow.isOpen) this.#remember(flow, reason, kind)
     this.#discharge(flow)
     this.#wake()
     this.#past.add(flow)
@@ -165,6 +187,18 @@ export class FlowTable {
     } else {
       this.#events.emit('flow-refused', { direction, ...fields, reason, code: code ?? ErrorCode.FlowCut })
     }
+  }
+
+  /** How a connection of `user` ended, if it has. */
+  endOf(user: LocalUser, flowId: string): ConnectionEnd {
+    const past = this.#ended.of(user, flowId)
+    if (past !== undefined) return past
+    return { state: this.#openOf(user, flowId) === undefined ? 'unknown' : 'open' }
+  }
+
+  /** Resets a connection of `user`, if it is open. */
+  reset(user: LocalUser, flowId: string): void {
+    this.#openOf(user, flowId)?.cut({ kind: 'reset', text: 'reset by the workload' })
   }
 
   /** Evaluates each flow, and cuts those for which `evaluate` returns a cut. Returns the number of cuts. */
@@ -192,8 +226,8 @@ export class FlowTable {
     return [...this.#flows].map(flow => ({
       id: flow.id,
       direction: flow.direction,
-      source: formatAddress(flow.source),
-      destination: flow.destination === undefined ? '' : formatAddress(flow.destination.address),
+      source: flow.sourceText,
+      destination: flow.destinationText,
       protocol: flow.protocol,
       carrier: displayedCarrier(flow),
       bytesIn: flow.bytesIn,
@@ -205,6 +239,18 @@ export class FlowTable {
       cutAtMs: 0,
       ...alarmOf(flow)
     }))
+  }
+
+  #openOf(user: LocalUser, flowId: string): Flow | undefined {
+    const flows = this.those(({ id, isOpen }) => isOpen && id === flowId)
+    return flows.find(flow => this.#charged.get(flow)?.users.some(one => sameUser(one, user)))
+  }
+
+  #remember(flow: Flow, reason: string, kind: Cut['kind'] | 'ended'): void {
+    flow.endedAs = kind
+    const inOrder = kind === 'ended' || kind === 'done'
+    const end: ConnectionEnd = inOrder ? { state: 'ended' } : { state: 'cut', kind, reason }
+    for (const user of this.#charged.get(flow)?.users ?? []) this.#ended.add(user, flow.id, end)
   }
 
   #wake(): void {
@@ -238,39 +284,9 @@ export class FlowTable {
       if (!this.#perWorkload.has(id)) this.#buckets.delete(id)
     }
     add(this.#perDestination, charged.destination, -1)
+    flow.room?.close()
+    flow.room = undefined
   }
-}
-
-/** Makes the name of a flow, which is the same in the logs of both agents. */
-export function newFlowId(): string {
-  // Six times as quick as randomBytes: Node prepares UUIDs in advance.
-  return randomUUID().replaceAll('-', '').slice(0, 16)
-}
-
-/** `text` if it has the form of a flow id, else a new one: it goes to the log. */
-export function flowIdFrom(text: unknown): string {
-  return typeof text === 'string' && FLOW_ID.test(text) ? text : newFlowId()
-}
-
-function fieldsOf(flow: Flow): FlowFields {
-  const { id: flowId, direction, source, destination, protocol, isOnFastPath, carrier } = flow
-  return {
-    flowId,
-    direction,
-    source: formatAddress(source),
-    destination: destination === undefined ? '' : formatAddress(destination.address),
-    protocol,
-    carrier: isOnFastPath ? FAST_PATH : carrier
-  }
-}
-
-function displayedCarrier({ packets, isOnFastPath, carrier }: Flow): string {
-  if (packets?.isUp === true) return PACKETS
-  return isOnFastPath ? FAST_PATH : carrier
-}
-
-function datagramsOf({ datagramsIn, datagramsOut, dropped }: Flow) {
-  return { datagramsIn, datagramsOut, dropped }
 }
 
 function add(counts: Map<string, number>, key: string, difference: number): void {

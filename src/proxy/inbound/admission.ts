@@ -1,12 +1,13 @@
 import type { Socket } from 'node:net'
 import { ErrorCode, silentMetrics, WarrenError, within } from '../../core/index.ts'
-import { type Address, formatAddress } from '../../identity/index.ts'
+import { type Address, formatAddress, sameAddress } from '../../identity/index.ts'
 import type { Target } from '../../workloads/index.ts'
 import type { ProxyDeps } from '../deps.ts'
 import type { Flow, FlowTable } from '../flow/index.ts'
-import { limitExceeded } from '../limits.ts'
+import { limitExceeded, type ProxyLimits } from '../limits.ts'
 import { discardEnd, type LocalByteEnd, type LocalDatagramEnd, type LocalEnd, type UdpEnd } from '../relay/index.ts'
 import { REFRESH_TIMEOUT_MS } from '../timing.ts'
+import { ConnectRates } from './connect-rates.ts'
 import { guardOf } from './port-target.ts'
 import { PreconnectCache } from './preconnect-cache.ts'
 import { dialTarget, openUdp, protocolOf } from './target.ts'
@@ -25,17 +26,24 @@ export class Admission {
   readonly #deps: ProxyDeps
   readonly #flows: FlowTable
   readonly #preconnects: PreconnectCache
+  readonly #rates: ConnectRates
   readonly #refreshing = new Map<string, Promise<void>>()
 
-  constructor(deps: ProxyDeps, flows: FlowTable, maxPreconnected: number) {
+  constructor(
+    deps: ProxyDeps,
+    flows: FlowTable,
+    limits: Pick<ProxyLimits, 'preconnectedTargets' | 'connectsPerWorkload'>
+  ) {
     this.#deps = deps
     this.#flows = flows
-    this.#preconnects = new PreconnectCache(maxPreconnected)
+    this.#preconnects = new PreconnectCache(limits.preconnectedTargets)
+    const { metrics = silentMetrics, clock } = deps
+    this.#rates = new ConnectRates(limits.connectsPerWorkload, metrics, clock.monotonicMs)
   }
 
   /** As `admitUdp`, of a flow of TCP. */
-  admitTcp(flow: Flow, signal: AbortSignal): Promise<AdmittedFlow<LocalByteEnd>> {
-    return this.#admit(flow, signal, target => {
+  admitTcp(flow: Flow, signal: AbortSignal, isPreflight = false): Promise<AdmittedFlow<LocalByteEnd>> {
+    return this.#admit(flow, signal, isPreflight, target => {
       if (target.kind === 'udp' || protocolOf(target) !== 'tcp') return undefined
       return () => this.#dial('socket', flow, target, signal)
     })
@@ -47,8 +55,8 @@ export class Admission {
    * In order: source registered, policy, destination registered and healthy here, limits, target. Rejects with
    * INVALID_SOURCE, UNAUTHORIZED, DESTINATION_NOT_FOUND, LIMIT_EXCEEDED or DESTINATION_UNREACHABLE.
    */
-  admitUdp(flow: Flow, signal: AbortSignal): Promise<AdmittedFlow<LocalDatagramEnd>> {
-    return this.#admit<LocalDatagramEnd>(flow, signal, target => {
+  admitUdp(flow: Flow, signal: AbortSignal, isPreflight = false): Promise<AdmittedFlow<LocalDatagramEnd>> {
+    return this.#admit<LocalDatagramEnd>(flow, signal, isPreflight, target => {
       if (target.kind === 'udp') return () => this.#reachUdp(target, signal)
       return protocolOf(target) === 'udp' ? () => this.#dial('framed', flow, target, signal) : undefined
     })
@@ -58,6 +66,7 @@ export class Admission {
   async #admit<E extends LocalEnd>(
     flow: Flow,
     signal: AbortSignal,
+    isPreflight: boolean,
     reaching: (target: Target) => (() => Promise<E>) | undefined
   ): Promise<AdmittedFlow<E>> {
     const { registrationId, address } = destinationOf(flow)
@@ -65,7 +74,7 @@ export class Admission {
     this.authorize(flow)
     const record = this.#deps.directory.byId(registrationId)
     const target = this.#deps.local.target(registrationId)
-    const named = record?.local === true && formatAddress(record.address) === formatAddress(address)
+    const named = record?.local === true && sameAddress(record.address, address)
     if (record === undefined || target === undefined || !named || !this.#deps.local.isAlive(registrationId)) {
       throw new WarrenError(ErrorCode.DestinationNotFound, `${formatAddress(address)} is not registered on this host`)
     }
@@ -79,6 +88,7 @@ export class Admission {
       const state = record.draining ? 'draining' : record.health + why
       throw new WarrenError(ErrorCode.DestinationUnreachable, `${formatAddress(address)} is ${state}`)
     }
+    if (!isPreflight) this.#rates.take(registrationId, this.#deps.local.maxConnects?.(registrationId))
     this.#flows.charge(flow, [flow.sourceId, registrationId])
     const end = await reach().catch((err: unknown) => {
       if (WarrenError.is(err, ErrorCode.DestinationUnreachable)) this.#deps.local.targetFailed?.(registrationId)
@@ -94,7 +104,8 @@ export class Admission {
 
   /** Same as `admitTcp` or `admitUdp`, and keeps the connection for the flow that follows. */
   async preflight(flow: Flow, signal: AbortSignal): Promise<void> {
-    const { end } = flow.protocol === 'tcp' ? await this.admitTcp(flow, signal) : await this.admitUdp(flow, signal)
+    const { end } =
+      flow.protocol === 'tcp' ? await this.admitTcp(flow, signal, true) : await this.admitUdp(flow, signal, true)
     if (end.kind === 'udp') discardEnd(end)
     else this.#preconnects.keep(keyOf(flow), end.socket)
   }
@@ -130,6 +141,7 @@ export class Admission {
   /** Closes connections that were cached for flows to a registration that ended; without an argument, all. */
   forget(registrationId?: string): void {
     this.#preconnects.clear(registrationId)
+    this.#rates.forget(registrationId)
   }
 
   async #requireSource(flow: Flow, signal: AbortSignal): Promise<void> {

@@ -3,13 +3,15 @@ import type { Duplex } from 'node:stream'
 import type { SecureContext, TLSSocket } from 'node:tls'
 import {
   ErrorCode,
+  formatHostPort,
   type HostPort,
   LruMap,
+  listenFault,
   type Metrics,
   RateLimitedLog,
   silentMetrics,
-  WarrenError,
-  within
+  systemCode,
+  WarrenError
 } from '../../core/index.ts'
 import { JOIN_ALPN, type PeerKey, RENEW_ALPN } from '../../identity/index.ts'
 import { DATA_PORT_PATH, type Path } from '../carriers/index.ts'
@@ -17,12 +19,12 @@ import type { ProvenWorkload } from '../deps.ts'
 import { FastPathAcceptor, FIRST_BYTE } from '../fastpath/index.ts'
 import { HandshakeLimiter } from '../handshake-limiter.ts'
 import type { ProxyLimits } from '../limits.ts'
-import { JOIN_TIMEOUT_MS } from '../timing.ts'
 import { type ContextCache, H2_ALPN, isSni, peerChainOf } from '../tls/index.ts'
 import { UNAUTHENTICATED_LINES } from '../unauthenticated-lines.ts'
 import { firstByte } from './first-byte.ts'
 import { type InboundContext, InboundSession } from './inbound-session.ts'
-import { endOf, TlsAcceptor } from './tls-acceptor.ts'
+import { TlsAcceptor } from './tls-acceptor.ts'
+import { UnauthenticatedExchanges } from './unauthenticated-exchanges.ts'
 
 /**
  * Maximum of acceptors, one for each relaying machine. Beyond it the least recently used one is made again when needed.
@@ -48,7 +50,7 @@ export class DataServer {
   readonly #sessions = new Set<InboundSession>()
   readonly #perMachine = new Map<string, number>()
   // Each kind has its own limit, so that unknown hosts that join do not keep members from returning.
-  readonly #unauthenticatedExchanges = new Map([JOIN_ALPN, RENEW_ALPN].map(alpn => [alpn, new Set<TLSSocket>()]))
+  readonly #unauthenticatedExchanges: ReadonlyMap<string, UnauthenticatedExchanges>
 
   constructor(context: InboundContext, contexts: ContextCache, limits: ProxyLimits) {
     this.#context = context
@@ -56,8 +58,30 @@ export class DataServer {
     this.#limits = limits
     this.#metrics = context.deps.metrics ?? silentMetrics
     this.#limiter = new HandshakeLimiter(limits, this.#metrics)
-    this.#fastPathAcceptor = new FastPathAcceptor(this.#limiter, this.#metrics)
+    this.#fastPathAcceptor = new FastPathAcceptor(this.#metrics)
     this.#unauthenticated = new RateLimitedLog(context.deps.log, context.deps.clock, UNAUTHENTICATED_LINES)
+    const { deps, stopping } = context
+    const exchanges = { limits, metrics: this.#metrics, log: this.#unauthenticated, stopping }
+    this.#unauthenticatedExchanges = new Map([
+      [
+        JOIN_ALPN,
+        new UnauthenticatedExchanges({
+          what: 'join',
+          serve: deps.join,
+          limitNames: ['proxy_joins', 'proxy_joins_per_host'],
+          ...exchanges
+        })
+      ],
+      [
+        RENEW_ALPN,
+        new UnauthenticatedExchanges({
+          what: 'renewal',
+          serve: deps.renew,
+          limitNames: ['proxy_renewals', 'proxy_renewals_per_host'],
+          ...exchanges
+        })
+      ]
+    ])
     this.#tcp = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 15_000 })
     this.#tcp.on('connection', socket => this.#accept(socket))
   }
@@ -74,10 +98,12 @@ export class DataServer {
     try {
       await promise
     } catch (cause) {
-      const inUse = cause instanceof Error && 'code' in cause && cause.code === 'EADDRINUSE'
-      throw new WarrenError(inUse ? ErrorCode.PortInUse : ErrorCode.InvalidOption, `cannot listen at ${host}:${port}`, {
+      const code = systemCode(cause)
+      const { why, hint } = listenFault({ host, port }, code)
+      const kind = code === 'EADDRINUSE' ? ErrorCode.PortInUse : ErrorCode.InvalidOption
+      throw new WarrenError(kind, `the data port cannot listen at ${formatHostPort({ host, port })}: ${why}`, {
         cause,
-        hint: 'Choose another address with --data-listen.'
+        hint: `${hint} The option is --data-listen.`
       })
     }
     this.#tcp.off('error', reject)
@@ -96,24 +122,23 @@ export class DataServer {
 
   /** Serves a stream that came over `path` like a connection to the data port. `peer` is the agent that opened it. */
   acceptCarrier(stream: Duplex, peer: PeerKey, path: Path): void {
-    if (this.#context.stopping.aborted) stream.destroy()
-    else this.#acceptor(path).accept(stream, peer, '')
+    if (this.#context.stopping.aborted || !this.#limiter.enterMember(stream, peer)) stream.destroy()
+    else this.#acceptor(path).accept(stream)
   }
 
   async stop(): Promise<void> {
     const closed = new Promise<void>(resolve => this.#tcp.close(() => resolve()))
     this.#limiter.stop()
     this.#context.packets.close()
-    for (const sockets of this.#unauthenticatedExchanges.values()) for (const socket of sockets) socket.destroy()
+    for (const exchanges of this.#unauthenticatedExchanges.values()) exchanges.stop()
     for (const session of this.sessions) session.destroy()
     await closed
   }
 
   #accept(socket: Socket): void {
-    const remote = socket.remoteAddress ?? ''
-    firstByte(socket, remote, this.#limiter, byte => {
-      if (byte === FIRST_BYTE) this.#fastPathAcceptor.enter(socket, remote)
-      else this.#acceptor(DATA_PORT_PATH).accept(socket, remote, endOf(socket))
+    firstByte(socket, this.#limiter, (byte, place) => {
+      if (byte === FIRST_BYTE) this.#fastPathAcceptor.enter(socket, place)
+      else this.#acceptor(DATA_PORT_PATH).acceptTcp(socket, place.release)
     })
   }
 
@@ -127,7 +152,6 @@ export class DataServer {
   #makeAcceptor(path: Path): TlsAcceptor {
     const { deps } = this.#context
     return new TlsAcceptor({
-      limiter: this.#limiter,
       choose: name => this.#choose(name),
       defaults: () => ({ credentials: deps.joinCredentials(), roots: deps.roots() }),
       onSecure: (socket, remote) => this.#secured(socket, path, remote),
@@ -148,7 +172,7 @@ export class DataServer {
     const alpn = socket.alpnProtocol === false || socket.alpnProtocol === null ? '' : socket.alpnProtocol
     const unauthenticatedExchanges = this.#unauthenticatedExchanges.get(alpn)
     if (unauthenticatedExchanges !== undefined && path.allows.unauthenticated) {
-      this.#serveUnauthenticated(socket, alpn, unauthenticatedExchanges, remote).catch(() => {})
+      void unauthenticatedExchanges.serve(socket, remote)
       return
     }
     const proven = socket.alpnProtocol === H2_ALPN ? this.#prove(socket) : 'no known protocol'
@@ -201,34 +225,5 @@ export class DataServer {
     if (ofMachine < sessionsPerMachine) return true
     this.#metrics.hit('proxy_sessions_per_machine', { machine, limit: sessionsPerMachine })
     return false
-  }
-
-  async #serveUnauthenticated(
-    socket: TLSSocket,
-    alpn: string,
-    unauthenticatedExchanges: Set<TLSSocket>,
-    remote: string
-  ): Promise<void> {
-    const { deps, stopping } = this.#context
-    const what = alpn === JOIN_ALPN ? 'join' : 'renewal'
-    if (unauthenticatedExchanges.size >= this.#limits.joins) {
-      this.#metrics.hit(alpn === JOIN_ALPN ? 'proxy_joins' : 'proxy_renewals', { remote, limit: this.#limits.joins })
-      socket.destroy()
-      return
-    }
-    unauthenticatedExchanges.add(socket)
-    try {
-      await within(JOIN_TIMEOUT_MS, [stopping], signal => {
-        signal.addEventListener('abort', () => socket.destroy(), { once: true })
-        return alpn === JOIN_ALPN ? deps.join(socket, signal) : deps.renew(socket, signal)
-      })
-    } catch (err) {
-      this.#unauthenticated.warn(remote, `${what} exchange failed`, { remote, reason: WarrenError.from(err).reason })
-    } finally {
-      unauthenticatedExchanges.delete(socket)
-      // The answer must still leave; a joiner that does not close is cut by its timeout.
-      if (socket.writableEnded) socket.destroySoon()
-      else socket.destroy()
-    }
   }
 }

@@ -19,7 +19,7 @@ import {
 import { type Cut, codeOf, type Flow, type FlowTable } from '../flow/index.ts'
 import { greet } from '../hello.ts'
 import { type CapsulesEnd, discardEnd, joinFlow, type LocalEnd, type StreamEnd } from '../relay/index.ts'
-import { endSession, type Liveness, PROOF_PATH, type Watched } from '../session/index.ts'
+import { endSession, type Liveness, PROOF_PATH, StreamWindows, type Watched } from '../session/index.ts'
 import { INBOUND_IDLE_MS, OPEN_TIMEOUT_MS, UDP_IDLE_MS } from '../timing.ts'
 import { isSni, SESSION_WINDOW_BYTES, serverOptions } from '../tls/index.ts'
 import type { Admission } from './admission.ts'
@@ -55,6 +55,7 @@ export class InboundSession {
   readonly #flows = new Set<Flow>()
   readonly #watched: Watched
   readonly #proofs: InboundProofs
+  readonly #windows: StreamWindows
   #packets: PacketChannel | undefined
   #refused: Cut | undefined
 
@@ -90,9 +91,14 @@ export class InboundSession {
     })
     const session = performServerHandshake(socket, serverOptions(context.maxStreams))
     this.#session = session
+    this.#windows = new StreamWindows(session)
     session.setLocalWindowSize(SESSION_WINDOW_BYTES)
     session.on('error', () => {})
-    session.on('stream', (stream, headers) => void this.#serve(stream, headers))
+    session.on('stream', (stream, headers) => {
+      this.#windows.opened()
+      stream.on('close', this.#windows.closed)
+      void this.#serve(stream, headers)
+    })
     session.setTimeout(INBOUND_IDLE_MS, () => {
       if (this.#flows.size === 0) this.destroy()
     })
@@ -234,6 +240,7 @@ export class InboundSession {
       flows.end(flow, 'cancelled by the source', ErrorCode.FlowCut)
       return
     }
+    this.#windows.charge(flow.room)
     responder.grant(flow)
     greet(end, target, flow.id, this.source.spiffeId)
     const { udpIdleMs: idleMs = UDP_IDLE_MS, metrics = silentMetrics } = deps

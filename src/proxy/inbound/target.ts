@@ -1,11 +1,27 @@
 import { createSocket, type Socket as UdpSocket } from 'node:dgram'
-import { connect, isIPv6, type Socket } from 'node:net'
-import { ErrorCode, type Protocol, raceAbort, sleep, WarrenError, within } from '../../core/index.ts'
+import { connect, isIPv6, type LookupFunction, type Socket } from 'node:net'
+import {
+  ErrorCode,
+  isLocalhost,
+  LOOPBACK,
+  type Protocol,
+  raceAbort,
+  sleep,
+  WarrenError,
+  within
+} from '../../core/index.ts'
 import type { Target } from '../../workloads/index.ts'
 import type { SocketCredentials } from '../deps.ts'
 import { TARGET_KEEPALIVE_MS, TARGET_TIMEOUT_MS } from '../timing.ts'
 import { throughPort } from './port-target.ts'
 import { checkListener, findTarget } from './unix-target.ts'
+
+/** The only name of a target is `localhost`. */
+const bothFamilies: LookupFunction = (_host, _options, done) =>
+  done(
+    null,
+    LOOPBACK.map(address => ({ address, family: isIPv6(address) ? 6 : 4 }))
+  )
 
 /** Pause between two attempts at a listener whose queue is full. */
 const BUSY_POLL_MS = 20
@@ -52,19 +68,21 @@ async function dialOnce(
       ? { path: found?.path ?? '' }
       : // Address translation may lead to a container, which can vanish with its network.
         {
-          host: target.host,
+          host: target.server?.host() ?? target.host,
           port: target.port,
           noDelay: true,
           keepAlive: true,
           keepAliveInitialDelay: TARGET_KEEPALIVE_MS
         }
-  const socket = connect({ ...where, allowHalfOpen: true })
+  const socket = connect({ ...where, lookup: bothFamilies, allowHalfOpen: true })
   const connected = Promise.withResolvers<void>()
   socket.once('connect', connected.resolve)
   // The handler stays: until the flow is carried, no other code handles its failure.
   socket.on('error', connected.reject)
   try {
-    await raceAbort(connected.promise, signal)
+    // The kernel connects to a unix socket, or refuses, at once.
+    await (target.kind === 'unix' ? connected.promise : raceAbort(connected.promise, signal))
+    signal.throwIfAborted()
     socket.pause()
     if (target.kind === 'unix') checkListener(socket, target, credentials)
     return socket
@@ -87,10 +105,12 @@ function isBusy(err: unknown): boolean {
  * Rejects with DESTINATION_UNREACHABLE when no socket can be opened, or with the signal's reason.
  */
 export async function openUdp(
-  { host, port }: Extract<Target, { kind: 'udp' }>,
+  { host: named, port, server }: Extract<Target, { kind: 'udp' }>,
   signal: AbortSignal
 ): Promise<UdpSocket> {
   signal.throwIfAborted()
+  const [first = named] = isLocalhost(named) ? LOOPBACK : [named]
+  const host = server?.host() ?? first
   const socket = createSocket(isIPv6(host) ? 'udp6' : 'udp4')
   const connected = Promise.withResolvers<void>()
   // The handler stays: a server that is away causes ECONNREFUSED, any number of times.

@@ -1,14 +1,13 @@
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { createServer, type SecureContext, type Server, type TLSSocket } from 'node:tls'
+import { withoutMapping } from '../../core/index.ts'
 import { JOIN_ALPN, RENEW_ALPN } from '../../identity/index.ts'
 import type { TlsCredentials } from '../deps.ts'
-import type { HandshakeLimiter } from '../handshake-limiter.ts'
 import { HANDSHAKE_TIMEOUT_MS } from '../timing.ts'
 import { contextOptions, H2_ALPN, TLS_POLICY } from '../tls/index.ts'
 
 export interface TlsAcceptorOptions {
-  readonly limiter: HandshakeLimiter
   /** Returns the context for a server name, or undefined for the default one, which a joiner sees. */
   readonly choose: (servername: string) => Promise<SecureContext | undefined>
   readonly defaults: () => { readonly credentials: TlsCredentials; readonly roots: readonly string[] }
@@ -53,20 +52,19 @@ export class TlsAcceptor {
     })
   }
 
-  /** Starts the handshake on a byte stream, or destroys it if too many are in progress. */
-  accept(transport: Duplex, remote: string, end: string): void {
+  /** Starts the handshake on a byte stream. */
+  accept(transport: Duplex): void {
     transport.on('error', () => {})
-    const place = this.#options.limiter.enter(transport, remote)
-    if (place === undefined) {
-      transport.destroy()
-      return
-    }
-    if (end !== '') {
-      this.#releases.set(end, place.release)
-      transport.once('close', () => this.#releases.delete(end))
-    }
     this.#refreshDefaults()
     this.#server.emit('connection', transport)
+  }
+
+  /** The same for a TCP connection. `release` is called when it is secure. */
+  acceptTcp(socket: Socket, release: () => void): void {
+    const end = endOf(socket)
+    this.#releases.set(end, release)
+    socket.once('close', () => this.#releases.delete(end))
+    this.accept(socket)
   }
 
   #refreshDefaults(): void {
@@ -79,5 +77,5 @@ export class TlsAcceptor {
 
 /** Names the remote end of a TCP connection; empty for other streams. */
 export function endOf(socket: Socket): string {
-  return socket.remoteAddress === undefined ? '' : `${socket.remoteAddress} ${socket.remotePort}`
+  return socket.remoteAddress === undefined ? '' : `${withoutMapping(socket.remoteAddress)} ${socket.remotePort}`
 }

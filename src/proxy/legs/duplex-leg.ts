@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream'
-import type { ByteLeg, Cut, CutKind, LegEvents } from '../flow/index.ts'
+import type { ByteLeg, Cut, CutKind, LegEvents, Room } from '../flow/index.ts'
 import { Outflow } from './outflow.ts'
 import { countYoungGarbage } from './young-garbage.ts'
 
@@ -11,6 +11,10 @@ export interface Manner {
   readonly isAborting: boolean
   /** Reason why it failed, once it did. */
   failure(err: Error | undefined): Cut
+  /** Called when everything that was sent has been passed on, and the end as well. */
+  finished?(): void
+  /** Keeps little of what nobody reads. */
+  keepLittle(): void
   /** Ends both directions at once; buffered data is dropped. */
   reset(kind: CutKind): void
 }
@@ -53,8 +57,17 @@ export class DuplexLeg implements ByteLeg {
     return this.#out.deliveredBytes
   }
 
+  get isClosed(): boolean {
+    return this.#isClosed
+  }
+
   get waitingBytes(): number {
-    return this.#stream.writableLength
+    return this.#out.waitingBytes + this.#stream.readableLength
+  }
+
+  limit(room: Room): void {
+    this.#out.room = room
+    if (room.isScarce) this.#manner.keepLittle()
   }
 
   subscribe(events: LegEvents): void {
@@ -189,6 +202,7 @@ export class DuplexLeg implements ByteLeg {
 
   readonly #onFinish = (): void => {
     this.#hasFinished = true
+    this.#manner.finished?.()
     if (!this.#isClosed) this.#events?.finished()
   }
 

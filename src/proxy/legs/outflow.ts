@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream'
-import { MAX_WAITING_BYTES, MAX_WAITING_WRITES } from '../flow/index.ts'
+import { AMPLE, MAX_WAITING_WRITES, type Room, SMALL_BYTES } from '../flow/index.ts'
 import { afterWriting, isFlushed } from './flushed.ts'
 import { Milestones } from './milestones.ts'
 
@@ -10,8 +10,11 @@ const GATHERED_FROM_BYTES = 4 * 1024
 export class Outflow {
   #stream: Duplex
   readonly #onRoom: () => void
+  /** Bounds what waits. */
+  room: Room = AMPLE
   #sentBytes = 0
   #lent = 0
+  #lentBytes = 0
   #isFull = false
   #isHeld = false
   /** A caller of `write` got false. */
@@ -29,6 +32,11 @@ export class Outflow {
     return Math.max(0, this.#sentBytes - this.#stream.writableLength)
   }
 
+  /** Bytes of memory that wait, with all of what is lent. */
+  get waitingBytes(): number {
+    return Math.max(this.#stream.writableLength, this.#lentBytes)
+  }
+
   /** Calls `release`, if there is one, when `bytes` are no longer used. Returns false when enough waits. */
   write(bytes: Buffer, release?: () => void): boolean {
     const stream = this.#stream
@@ -40,15 +48,23 @@ export class Outflow {
     if (release === undefined) {
       stream.write(bytes, this.#onWritten)
       this.#gather(bytes.length)
+    } else if (stream.writableLength > 0 && (bytes.length < SMALL_BYTES || this.room.isScarce)) {
+      // What is lent is a part of a much larger buffer.
+      stream.write(Buffer.from(bytes), this.#onWritten)
+      release()
     } else {
+      const size = bytes.buffer.byteLength
       this.#lent += 1
+      this.#lentBytes += size
       stream.write(bytes, () => {
         release()
         this.#lent -= 1
+        this.#lentBytes -= size
         this.#onWritten()
       })
     }
-    if (stream.writableLength >= MAX_WAITING_BYTES || this.#lent >= MAX_WAITING_WRITES) this.#isFull = true
+    const waiting = stream.writableLength
+    if ((waiting > 0 && waiting >= this.room.bytes) || this.#lent >= MAX_WAITING_WRITES) this.#isFull = true
     if (!this.#isFull && !this.#isHeld) return true
     this.#isAwaited = true
     return false

@@ -4,7 +4,15 @@ import {
   type RecordConnection,
   type RecordConnectionEvents
 } from '../fastpath/index.ts'
-import { type ByteLeg, type Cut, type CutKind, type JoiningLeg, type LegEvents, LINK_LOST } from '../flow/index.ts'
+import {
+  type ByteLeg,
+  type Cut,
+  type CutKind,
+  type JoiningLeg,
+  type LegEvents,
+  LINK_LOST,
+  type Room
+} from '../flow/index.ts'
 import { REASON_GRACE_MS } from '../timing.ts'
 import { Milestones } from './milestones.ts'
 
@@ -118,6 +126,10 @@ class RecordLeg implements JoiningLeg, RecordConnectionEvents {
 
   get waitingBytes(): number {
     return this.#isFree ? 0 : this.#connection.waitingBytes
+  }
+
+  limit(room: Room): void {
+    this.#connection.limit(room)
   }
 
   subscribe(events: LegEvents): void {

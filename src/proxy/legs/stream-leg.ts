@@ -1,4 +1,5 @@
 import type { Http2Stream } from 'node:http2'
+import { keepLittle } from '../../core/index.ts'
 import { type Cut, type CutKind, codeOf, cutOf } from '../flow/index.ts'
 import { DuplexLeg, type Manner } from './duplex-leg.ts'
 
@@ -22,6 +23,10 @@ class StreamManner implements Manner {
 
   failure(): Cut {
     return cutOf(this.#stream.rstCode)
+  }
+
+  keepLittle(): void {
+    keepLittle(this.#stream)
   }
 
   reset(kind: CutKind): void {

@@ -19,6 +19,8 @@ export interface EndpointRequest {
   readonly strategy: Strategy
   /** Begin each connection with a FlowHello. */
   readonly hello: boolean
+  /** A connection that is closed before a shutdown for writing is a reset, and no clean end. */
+  readonly explicitEnd: boolean
 }
 
 /** A connection that was announced by Connect and has not arrived. */
@@ -31,8 +33,9 @@ interface Expected {
 /** Connections that one endpoint expects at most; of more the oldest are forgotten, and choose their instance anew. */
 const MAX_EXPECTED = 64
 
-export function endpointKey({ source, destination, protocol, strategy, hello }: EndpointRequest): string {
-  return `${source.registrationId} ${protocol} ${strategy} ${hello} ${destination.text}`
+export function endpointKey(request: EndpointRequest): string {
+  const { source, destination, protocol, strategy, hello, explicitEnd } = request
+  return `${source.registrationId} ${protocol} ${strategy} ${hello} ${explicitEnd} ${destination.text}`
 }
 
 /** One local socket of a source. It lives while it has connections, and for some time after Connect or the last one. */

@@ -176,7 +176,7 @@ export class Endpoints {
   }
 
   async #serve(request: EndpointRequest, preferred: string | undefined, socket: Socket): Promise<void> {
-    const { source, destination, protocol, strategy, hello } = request
+    const { source, destination, protocol, strategy, hello, explicitEnd } = request
     const id = newFlowId()
     let flow: Flow
     try {
@@ -194,7 +194,7 @@ export class Endpoints {
       if (hello) socket.write(helloFrame(id, opened.spiffeId))
       const { udpIdleMs: idleMs = UDP_IDLE_MS } = this.#deps
       this.#flows.opened(flow)
-      const cut = await joinFlow(flow, endsFrom(socket, opened.end), { idleMs, metrics: this.#metrics })
+      const cut = await joinFlow(flow, endsFrom(socket, opened.end, explicitEnd), { idleMs, metrics: this.#metrics })
       this.#flows.finish(flow, cut)
     } catch (err) {
       const error = openError(err, destination)

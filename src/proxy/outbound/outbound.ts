@@ -85,7 +85,7 @@ export class Outbound {
   }
 
   async #openThere(flow: Flow, candidate: Candidate, signal: AbortSignal): Promise<FlowEnd> {
-    const request = { destination: candidate, protocol: flow.protocol, flowId: flow.id }
+    const request = { destination: candidate, protocol: flow.protocol, flowId: flow.id, room: flow.room }
     return await this.#onSession(flow, candidate, signal, session => session.open(request, signal))
   }
 
@@ -116,7 +116,7 @@ export class Outbound {
     attempt: (candidate: Candidate, limit: AbortSignal) => Promise<T>,
     discard: (result: T) => void = () => {}
   ): Promise<T> {
-    const { order, allowed } = this.#allowed(flow, request)
+    const { order, allowed, decided } = this.#allowed(flow, request)
     const attempts = new Attempts(allowed, id => this.#deps.local.problemOf?.(id))
     const { monotonicMs } = this.#deps.clock
     const untilMs = monotonicMs() + ATTEMPTS_TIMEOUT_MS
@@ -124,7 +124,8 @@ export class Outbound {
     for (const [index, candidate] of order.entries()) {
       this.#setDestination(flow, candidate)
       try {
-        this.#admission.authorize(flow)
+        // Later attempts follow a wait, in which the policy may have changed.
+        if (index > 0 || candidate !== decided) this.#admission.authorize(flow)
         this.#flows.charge(flow, [flow.sourceId])
         const isLast = index === order.length - 1
         const result = isLast
@@ -156,11 +157,14 @@ export class Outbound {
     throw attempts.error()
   }
 
-  /** Instances that the policy of this host lets the source reach, in the order in which to try them. */
+  /**
+   * Instances that the policy of this host lets the source reach, in the order in which to try them. `decided` is the one
+   * that was evaluated last, whose rule the flow has.
+   */
   #allowed(
     flow: Flow,
     { destination, protocol, strategy, preferred }: OpenRequest
-  ): { readonly order: Candidate[]; readonly allowed: Candidate[] } {
+  ): { readonly order: Candidate[]; readonly allowed: Candidate[]; readonly decided: Candidate | undefined } {
     requireFits(strategy, destination)
     const all = this.#deps.directory.candidates(destination, protocol)
     if (all.length === 0) {
@@ -189,7 +193,7 @@ export class Outbound {
     })
     const first = order.find(one => one.registrationId === preferred)
     const preferring = first === undefined ? order : [first, ...order.filter(one => one !== first)]
-    return { order: this.#outliers.last(preferring), allowed }
+    return { order: this.#outliers.last(preferring), allowed, decided: all.at(-1) }
   }
 
   #setDestination(flow: Flow, candidate: Candidate): void {

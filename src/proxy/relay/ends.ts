@@ -11,6 +11,8 @@ import type { SideName } from './side.ts'
 export interface SocketEnd {
   readonly kind: 'socket'
   readonly socket: Socket
+  /** Its workload ends its direction by a shutdown for writing: a close before is a reset. @default false */
+  readonly explicitEnd?: boolean
 }
 
 /** A stream to the other agent. */
@@ -69,12 +71,12 @@ export type FlowEnds = {
 )
 
 /** Makes the ends of a flow whose source's socket, of either protocol, is here. */
-export function endsFrom(socket: Socket, far: FlowEnd): FlowEnds {
+export function endsFrom(socket: Socket, far: FlowEnd, explicitEnd = false): FlowEnds {
   switch (far.kind) {
     case 'socket':
     case 'stream':
     case 'records':
-      return { localIs: 'source', protocol: 'tcp', local: { kind: 'socket', socket }, far }
+      return { localIs: 'source', protocol: 'tcp', local: { kind: 'socket', socket, explicitEnd }, far }
     case 'framed':
     case 'udp':
     case 'capsules':

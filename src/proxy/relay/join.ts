@@ -7,7 +7,7 @@ import {
   UdpLeg
 } from '../datagram/index.ts'
 import type { ByteLeg, Cut, Flow } from '../flow/index.ts'
-import { pooledLeg, reuseReads, socketLeg, streamLeg } from '../legs/index.ts'
+import { pooledLeg, readLittle, reuseReads, socketLeg, streamLeg } from '../legs/index.ts'
 import type { DatagramEnd, FlowEnds } from './ends.ts'
 import { type Relay, relay } from './relay.ts'
 import { upgrade, whenWorthIt } from './upgrade.ts'
@@ -18,9 +18,13 @@ export function joinFlow(flow: Flow, ends: FlowEnds, options: DatagramSpliceOpti
 }
 
 function joinBytes(flow: Flow, { localIs, local, far }: Extract<FlowEnds, { protocol: 'tcp' }>): Relay {
-  const near = socketLeg(local.socket)
-  const join = (leg: ByteLeg): Relay => (localIs === 'source' ? relay(flow, near, leg) : relay(flow, leg, near))
-  const onMoved = (leg: ByteLeg): void => reuseReads(near, local.socket, leg)
+  const near = socketLeg(local.socket, local.explicitEnd)
+  const join = (leg: ByteLeg): Relay => {
+    const joined = localIs === 'source' ? relay(flow, near, leg) : relay(flow, leg, near)
+    if (flow.room?.isScarce === true) readLittle(near, local.socket, flow.room, local.explicitEnd)
+    return joined
+  }
+  const onMoved = (leg: ByteLeg): void => reuseReads(near, local.socket, leg, local.explicitEnd)
   switch (far.kind) {
     case 'socket':
       return join(socketLeg(far.socket))

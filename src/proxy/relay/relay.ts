@@ -56,9 +56,15 @@ export class Relay implements SideOwner {
     this.#sides[side].swap(leg, offset, () => this.sentTo(side === 'source' ? 'destination' : 'source'))
   }
 
-  /** A side has received bytes, which are counted. This and the next two are only for its sides. */
+  /** A side has received bytes, which are counted. This and the next three are only for its sides. */
   read(): void {
     this.onRead?.()
+  }
+
+  held(): void {
+    const { source, destination } = this.#sides
+    if (source.isHeldBack || destination.isHeldBack) this.#flow.room?.hold(this.#flow.waitingBytes)
+    else this.#flow.room?.release()
   }
 
   /** A side has passed on the end of its direction. */
@@ -84,6 +90,7 @@ export class Relay implements SideOwner {
 
   #release(): void {
     this.#isClosed = true
+    this.#flow.room?.release()
     this.#flow.signal.removeEventListener('abort', this.#onCut)
   }
 }

@@ -8,6 +8,8 @@ export type SideName = 'source' | 'destination'
 export interface SideOwner {
   /** Bytes have arrived from a side, and are counted. */
   read(): void
+  /** A side is held back, or no longer. */
+  held(): void
   /** The end of the direction towards a side has been passed on. */
   finished(): void
   failed(cut: Cut): void
@@ -39,6 +41,11 @@ export class Side implements LegEvents {
     this.#flow = flow
     this.#isSource = name === 'source'
     this.#relay = relay
+    if (flow.room !== undefined) leg.limit(flow.room)
+  }
+
+  get isHeldBack(): boolean {
+    return this.#isHeldBack
   }
 
   get isFinished(): boolean {
@@ -70,6 +77,7 @@ export class Side implements LegEvents {
     const swap = new Swap({ side: this, former, hasEnded: this.#hasIncomingEnded, received, arrived })
     this.#former = former
     this.#leg = leg
+    if (this.#flow.room !== undefined) leg.limit(this.#flow.room)
     this.#swap = swap
     former.subscribe(swap.former)
     leg.subscribe(swap)
@@ -88,6 +96,7 @@ export class Side implements LegEvents {
     this.#relay.read()
     if (other.#leg.send(bytes, release)) return true
     this.#isHeldBack = true
+    this.#relay.held()
     return false
   }
 
@@ -119,6 +128,7 @@ export class Side implements LegEvents {
   drain(): void {
     if (!this.#isHeldBack) return
     this.#isHeldBack = false
+    this.#relay.held()
     this.#incoming.resume()
   }
 

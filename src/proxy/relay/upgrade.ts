@@ -82,12 +82,15 @@ class Dialling {
   }
 
   #ask(): void {
-    const { relay, stream } = this.#options
+    const { flow, relay, stream } = this.#options
     // A flow that is about to end stays where it is.
-    if (stream.readableEnded || !this.#place.take()) return
-    const dialled = this.#path.budget.dial(this.#path.dial)
+    if (stream.readableEnded) return
+    // Where memory is scarce a stream needs less of it.
+    const isScarce = flow.room?.isScarce === true
+    if (!isScarce && !this.#place.take()) return
+    const dialled = isScarce ? undefined : this.#path.budget.dial(this.#path.dial)
     if (dialled === undefined) {
-      // Too many dials are in progress: it tries again with the next read.
+      // Or too many dials are in progress: it tries again with the next read.
       this.#place.give()
       relay.onRead = () => {
         relay.onRead = undefined
@@ -140,8 +143,8 @@ class Listening {
   }
 
   #expectStart(connection: RecordConnection): void {
-    const { relay } = this.#options
-    if (relay.isClosed || !this.#place.take()) {
+    const { flow, relay } = this.#options
+    if (relay.isClosed || flow.room?.isScarce === true || !this.#place.take()) {
       connection.destroy()
       return
     }

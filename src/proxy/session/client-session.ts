@@ -4,17 +4,18 @@ import type { Path } from '../carriers/index.ts'
 import type { PacketPort } from '../datagram/packet/index.ts'
 import type { Candidate, ProvenWorkload, ProxyDeps, TlsCredentials } from '../deps.ts'
 import { type FastPathBudget, PooledConnectionLost, type UpgradeThresholds } from '../fastpath/index.ts'
-import { codeOf } from '../flow/index.ts'
+import { codeOf, type FlowRoom } from '../flow/index.ts'
 import { limitExceeded } from '../limits.ts'
 import type { CapsulesEnd, RecordsEnd, StreamEnd } from '../relay/index.ts'
 import { type Dialled, OWN_STREAMS } from '../tls/index.ts'
 import { ask } from './ask.ts'
 import { ClientFastPath } from './client-fastpath.ts'
 import { endSession } from './end-session.ts'
-import { connectHeaders, type FlowRequest, pooledOpen, preflightHeaders } from './flow-request.ts'
+import { connectHeaders, type FlowRequest, pooledOpen, preflightHeaders, requireSupport } from './flow-request.ts'
 import type { Liveness, Watched } from './liveness.ts'
 import { PacketPath } from './packet-path.ts'
 import { ProvenEnds } from './proven-ends.ts'
+import { StreamWindows } from './stream-windows.ts'
 
 export interface ClientSessionOptions {
   readonly sourceId: string
@@ -59,6 +60,7 @@ export class ClientSession {
   readonly #fastPath: ClientFastPath | undefined
   readonly #upgradeThresholds: UpgradeThresholds
   readonly #flowIds = new Set<string>()
+  readonly #windows: StreamWindows
   // Flows that the other agent has not answered yet.
   readonly #pending = new Set<(err: Error) => void>()
   readonly #whenSilent: () => void
@@ -76,6 +78,7 @@ export class ClientSession {
     this.#nowMs = options.nowMs
     const { path, destination, nowMs, log, metrics = silentMetrics } = options
     const { session, socket } = dialled
+    this.#windows = new StreamWindows(session)
     this.#packets = new PacketPath({ port: options.packets, socket, path, destination, nowMs, log })
     if (path.allows.fastPath) {
       const { machine } = destination
@@ -159,9 +162,9 @@ export class ClientSession {
     const onPooledConnection =
       request.protocol === 'tcp' ? await this.#openOnPooledConnection(request, signal) : undefined
     if (onPooledConnection !== undefined) return onPooledConnection
-    this.#requireSupport(request)
+    requireSupport(this.#dialled.session, request)
     const { flowId, protocol } = request
-    const stream = await this.#ask(connectHeaders(request), signal)
+    const stream = await this.#ask(connectHeaders(request), signal, request.room)
     this.#flowIds.add(flowId)
     stream.once('close', () => this.#flowIds.delete(flowId))
     if (protocol === 'tcp') return { kind: 'stream', stream, upgradePath: this.#fastPath?.upgradePathFor(stream) }
@@ -213,6 +216,8 @@ export class ClientSession {
 
   /** Undefined if there is no fast-path connection for it: then it needs a stream. */
   async #openOnPooledConnection(request: FlowRequest, signal: AbortSignal): Promise<RecordsEnd | undefined> {
+    // Where memory is scarce a stream needs less of it.
+    if (request.room?.isScarce === true) return undefined
     const connection = this.#fastPath?.take()
     if (connection === undefined) {
       this.#fastPath?.missed()
@@ -248,13 +253,6 @@ export class ClientSession {
     }
   }
 
-  #requireSupport({ protocol, destination }: FlowRequest): void {
-    // Node would throw, and the other agent would not understand the request.
-    if (protocol === 'udp' && this.#dialled.session.remoteSettings.enableConnectProtocol !== true) {
-      throw new WarrenError(ErrorCode.Unsupported, `the agent of ${destination.machine} does not carry udp`)
-    }
-  }
-
   /** Takes a place for a flow, which `#finish` gives back. Throws if there is none. */
   #begin(): void {
     if (!this.isUsable) throw new WarrenError(ErrorCode.DestinationUnreachable, 'the session to its agent has ended')
@@ -275,9 +273,14 @@ export class ClientSession {
     this.#closeIfSpent()
   }
 
-  async #ask(headers: OutgoingHttpHeaders, signal: AbortSignal): Promise<ClientHttp2Stream> {
+  async #ask(headers: OutgoingHttpHeaders, signal: AbortSignal, room?: FlowRoom): Promise<ClientHttp2Stream> {
     this.#begin()
-    const { answered, giveUp } = ask(this.#dialled.session, headers, signal, { onClose: () => this.#finish() })
+    this.#windows.opened(room)
+    const onClose = (): void => {
+      this.#windows.closed()
+      this.#finish()
+    }
+    const { answered, giveUp } = ask(this.#dialled.session, headers, signal, { onClose })
     this.#pending.add(giveUp)
     try {
       return await answered

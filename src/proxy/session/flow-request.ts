@@ -1,8 +1,9 @@
-import type { OutgoingHttpHeaders } from 'node:http2'
-import type { Protocol } from '../../core/index.ts'
+import type { ClientHttp2Session, OutgoingHttpHeaders } from 'node:http2'
+import { ErrorCode, type Protocol, WarrenError } from '../../core/index.ts'
 import { formatAddress } from '../../identity/index.ts'
 import type { Candidate } from '../deps.ts'
 import type { PooledOpen } from '../fastpath/index.ts'
+import type { FlowRoom } from '../flow/index.ts'
 import { CONNECT_UDP, HEADER } from './headers.ts'
 
 /** The request for a flow to the destination's agent. */
@@ -10,6 +11,15 @@ export interface FlowRequest {
   readonly destination: Candidate
   readonly protocol: Protocol
   readonly flowId: string
+  /** The room of its waiting bytes. */
+  readonly room?: FlowRoom | undefined
+}
+
+/** Throws UNSUPPORTED unless the other agent carries the protocol: Node would throw, and it would not understand. */
+export function requireSupport(session: ClientHttp2Session, { protocol, destination }: FlowRequest): void {
+  if (protocol === 'udp' && session.remoteSettings.enableConnectProtocol !== true) {
+    throw new WarrenError(ErrorCode.Unsupported, `the agent of ${destination.machine} does not carry udp`)
+  }
 }
 
 /** Headers of the request for the flow on a stream. */

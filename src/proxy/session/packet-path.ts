@@ -1,5 +1,5 @@
 import type { TLSSocket } from 'node:tls'
-import type { Logger } from '../../core/index.ts'
+import { type Logger, withoutMapping } from '../../core/index.ts'
 import type { Path } from '../carriers/index.ts'
 import { PacketChannel, type PacketPort, type Remote } from '../datagram/packet/index.ts'
 import type { Candidate } from '../deps.ts'
@@ -48,7 +48,7 @@ export class PacketPath {
 // answered.
 function remotesOf({ allows }: Path, { remoteAddress, remotePort }: TLSSocket, announced: readonly string[]): Remote[] {
   if (allows.datagrams && remoteAddress !== undefined && remotePort !== undefined) {
-    return [{ address: remoteAddress.replace(/^::ffff:(?=\d+\.)/i, ''), port: remotePort }]
+    return [{ address: withoutMapping(remoteAddress), port: remotePort }]
   }
   return announced.flatMap(address => {
     const [, host, port] = /^\[?([0-9a-fA-F.:]+)\]?:(\d{1,5})$/.exec(address) ?? []

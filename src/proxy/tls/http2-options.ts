@@ -7,8 +7,8 @@ import type { ClientSessionOptions, ServerSessionOptions, Settings } from 'node:
  */
 export const STREAM_WINDOW_BYTES = 1024 * 1024
 /**
- * Window for all flows of a session together. Node extends the session's window as soon as data arrives, read or not,
- * so a stalled flow does not slow the others; this only has to cover one round trip at full speed.
+ * What all flows of a session together may have in flight, and its window. Node extends the session's window as soon as
+ * data arrives, read or not, so a stalled flow does not slow the others; the windows of the streams keep this bound.
  */
 export const SESSION_WINDOW_BYTES = 32 * 1024 * 1024
 /** Larger frames were slower. */

@@ -1,5 +1,5 @@
 export { type CachedContext, ContextCache } from './context-cache.ts'
-export { OWN_STREAMS, SESSION_WINDOW_BYTES, serverOptions } from './http2-options.ts'
+export { OWN_STREAMS, SESSION_WINDOW_BYTES, STREAM_WINDOW_BYTES, serverOptions } from './http2-options.ts'
 export { type Dialled, type DialOptions, dialAddress, openSession } from './open-session.ts'
 export { type PeerChain, peerChainOf } from './peer-chain.ts'
 export { contextOptions, H2_ALPN, isSni, sniOf, TLS_POLICY } from './tls-options.ts'

@@ -1,8 +1,7 @@
 import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2'
-import { connect as connectTcp } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { connect as connectTls, type SecureContext, type TLSSocket } from 'node:tls'
-import { ErrorCode, type HostPort, parseHostPort, raceAbort, WarrenError } from '../../core/index.ts'
+import { connectTcp, ErrorCode, type HostPort, parseHostPort, raceAbort, WarrenError } from '../../core/index.ts'
 import { clientOptions, SESSION_WINDOW_BYTES } from './http2-options.ts'
 import { type PeerChain, peerChainOf } from './peer-chain.ts'
 import { H2_ALPN } from './tls-options.ts'
@@ -28,7 +27,8 @@ export interface DialOptions {
 export async function dialAddress(address: string, options: DialOptions, signal: AbortSignal): Promise<Dialled> {
   signal.throwIfAborted()
   const { host, port } = peerAddress(address)
-  const socket = connectTcp({ host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: 15_000 })
+  const how = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 15_000 }
+  const socket = await connectTcp({ host, port, ...how }, signal)
   return await openSession(socket, options, signal)
 }
 

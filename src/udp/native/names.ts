@@ -1,7 +1,7 @@
 import { isIP, SocketAddress } from 'node:net'
 import { networkInterfaces } from 'node:os'
+import { withoutMapping } from '../../core/index.ts'
 import type { Remote } from '../endpoint.ts'
-import { withoutMapping } from '../socket.ts'
 
 // include/linux/socket.h, include/uapi/linux/in6.h
 const AF_INET = 2

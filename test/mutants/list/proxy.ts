@@ -235,10 +235,31 @@ export const PROXY: readonly Mutant[] = [
     tests: ['test/proxy/swap.test.ts']
   },
   {
+    breaks: 'A session has its own budget of waiting bytes.',
+    file: 'src/proxy/flow/room.ts',
+    find: 'let bytes = session.roomBytes',
+    replace: 'let bytes = MAX_WAITING_BYTES',
+    tests: ['test/proxy/waiting.test.ts']
+  },
+  {
+    breaks: 'A workload with little waiting has room, whatever others hold.',
+    file: 'src/proxy/flow/room.ts',
+    find: 'return isWithinReserve || ofAgent',
+    replace: 'return ofAgent',
+    tests: ['test/proxy/waiting.test.ts']
+  },
+  {
+    breaks: 'The windows of all streams stay within that of their session.',
+    file: 'src/proxy/session/stream-windows.ts',
+    find: 'Math.min(STREAM_WINDOW_BYTES, share, left)',
+    replace: 'Math.min(STREAM_WINDOW_BYTES, left)',
+    tests: ['test/proxy/stream-windows.test.ts']
+  },
+  {
     breaks: 'Pieces that are lent and wait are few, however small.',
     file: 'src/proxy/legs/outflow.ts',
-    find: 'MAX_WAITING_BYTES || this.#lent',
-    replace: 'MAX_WAITING_BYTES && this.#lent',
+    find: 'this.room.bytes) || this.#lent',
+    replace: 'this.room.bytes) && this.#lent',
     tests: ['test/proxy/leg.test.ts']
   },
   {

@@ -162,11 +162,14 @@ export async function records(
   { clientSocket, serverSocket }: Session,
   streamId: number
 ): Promise<{ readonly opener: RecordConnection; readonly other: RecordConnection; readonly lose: () => void }> {
-  const acceptor = new FastPathAcceptor(new HandshakeLimiter(resolveLimits()), silentMetrics)
+  const acceptor = new FastPathAcceptor(silentMetrics)
+  const limiter = new HandshakeLimiter(resolveLimits())
   const taken = Promise.withResolvers<RecordConnection>()
   scope.defer(acceptor.open({ exporter: exporterOf(serverSocket), takerOf: () => taken.resolve }))
   const carried = new Set<Socket>()
-  const inner = createServer({ allowHalfOpen: true, pauseOnConnect: true }, socket => acceptor.enter(socket, 'x'))
+  const inner = createServer({ allowHalfOpen: true, pauseOnConnect: true }, socket =>
+    acceptor.enter(socket, limiter.enter(socket))
+  )
   const doorPort = portOf(await listen(scope, inner, { host: '127.0.0.1', port: 0 }))
   // Somebody in between, who can break it without a word.
   const between = createServer({ allowHalfOpen: true, noDelay: true }, near => {

@@ -3,7 +3,14 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type ListenDatagramOptions, listen, type MeshDatagramSocket, type MeshServer } from '../../../client/index.ts'
+import { DropReport } from './drops.ts'
 import { bindUnix } from './unix.ts'
+
+export interface ExposeUnixListeners {
+  readonly onFailure: (err: unknown) => void
+  /** Told of dropped datagrams, at most once a minute. */
+  readonly onDrops: (text: string) => void
+}
 
 /**
  * Registers `address` for a server that waits at a SOCK_DGRAM unix socket: each flow reaches it from a socket of its own, to which it
@@ -15,8 +22,9 @@ export async function exposeUnixDatagrams(
   address: string,
   server: string,
   options: Omit<ListenDatagramOptions, 'protocol'>,
-  onFailure: (err: unknown) => void
+  { onFailure, onDrops }: ExposeUnixListeners
 ): Promise<MeshServer<MeshDatagramSocket>> {
+  const drops = new DropReport(onDrops)
   const directory = mkdtempSync(join(tmpdir(), 'warren-'))
   const remove = (): void => rmSync(directory, { recursive: true, force: true })
   try {
@@ -24,12 +32,18 @@ export async function exposeUnixDatagrams(
     const trial = await bindUnix(join(directory, 'trial'), { onFailure })
     trial.close()
     const registered = await listen(address, { ...options, protocol: 'udp' }, flow => {
-      bridge(flow, join(directory, randomBytes(8).toString('hex')), server, onFailure).catch(async (err: unknown) => {
-        onFailure(err)
-        await flow.close()
-      })
+      bridge(flow, join(directory, randomBytes(8).toString('hex')), server, { drops, onFailure }).catch(
+        async (err: unknown) => {
+          onFailure(err)
+          await flow.close()
+        }
+      )
     })
-    registered.closed().then(remove, remove)
+    const over = (): void => {
+      remove()
+      drops.flush()
+    }
+    registered.closed().then(over, over)
     return registered
   } catch (err) {
     remove()
@@ -41,7 +55,7 @@ async function bridge(
   flow: MeshDatagramSocket,
   path: string,
   server: string,
-  onFailure: (err: unknown) => void
+  { drops, onFailure }: { readonly drops: DropReport; readonly onFailure: (err: unknown) => void }
 ): Promise<void> {
   flow.on('error', onFailure)
   const local = await bindUnix(path, { onFailure })
@@ -52,10 +66,13 @@ async function bridge(
   }
   local.onDatagram(payload => {
     try {
-      flow.send(payload)
+      if (!flow.send(payload)) drops.count('flow')
     } catch (err) {
+      drops.count('size')
       onFailure(err)
     }
   })
-  flow.on('message', payload => local.send(payload, server))
+  flow.on('message', payload => {
+    if (!local.send(payload, server)) drops.count('server')
+  })
 }

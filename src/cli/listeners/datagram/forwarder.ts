@@ -1,105 +1,202 @@
 import { type ConnectDatagramOptions, connect, type MeshDatagramSocket } from '../../../client/index.ts'
+import { ErrorCode, WarrenError } from '../../../core/index.ts'
+import { type DropReason, DropReport } from './drops.ts'
 import type { LocalDatagrams } from './local.ts'
+import { Waiting } from './waiting.ts'
 
-/** Clients at once; datagrams of others are dropped, for each costs a flow. */
-const MAX_CLIENTS = 4_096
-/** Datagrams of one client that wait for its flow to be opened. */
-const MAX_WAITING = 64
-/** Time without datagrams in either direction after which a client is forgotten, in milliseconds. As in UDP of the proxy. */
-const IDLE_MS = 120_000
+/** Clients at once, for each costs a flow: the idlest makes room for one more. */
+export const MAX_CLIENTS = 4_096
 /** After a refusal a client is ignored for this long, in milliseconds: it may send any number of datagrams. */
 const REFUSED_MS = 1_000
+/** A client of one question whose answer has come has this long for another one, in milliseconds. */
+const ANSWERED_MS = 500
+const REPLAY_MS = 1
+const SWEEPS = 4
+const LONGEST_SWEEP_MS = 1_000
+/** The kernel is asked for its losses this often, in milliseconds. */
+const LOSSES_MS = 60_000
 
-interface Client {
-  readonly waiting: Buffer[]
-  flow: MeshDatagramSocket | undefined
-  active: boolean
-  timer: NodeJS.Timeout | undefined
+/** When a client is forgotten, and its flow ended. */
+export interface ClientLife {
+  /** Time without datagrams in either direction, in milliseconds. */
+  readonly idleMs: number
+  /** Also half a second after as many answers as questions, as for DNS. */
+  readonly oneQuestion: boolean
 }
 
-export interface DatagramForwarderOptions {
+export interface DatagramForwarderOptions extends ClientLife {
   readonly destination: string
   readonly connect: Omit<ConnectDatagramOptions, 'protocol' | 'signal'>
   /** Called for each flow that could not be opened or was cut. */
   readonly onFailure: (err: unknown) => void
+  /** Told of dropped datagrams, at most once a minute. */
+  readonly onDrops: (text: string) => void
+  /** @default MAX_CLIENTS */
+  readonly maxClients?: number
+}
+
+class Client {
+  readonly waiting = new Waiting()
+  flow: MeshDatagramSocket | undefined
+  isRefused = false
+  /** What waited for the flow is being sent. */
+  isReplaying = false
+  sent = 0
+  received = 0
+  /** Time of the last datagram in either direction. */
+  lastMs = performance.now()
+
+  deadlineMs({ idleMs, oneQuestion }: ClientLife): number {
+    if (this.isRefused) return this.lastMs + REFUSED_MS
+    // Its flow is being opened, which has a time limit of its own.
+    if (this.flow === undefined) return Number.POSITIVE_INFINITY
+    const isAnswered = oneQuestion && this.sent > 0 && this.received >= this.sent
+    return this.lastMs + (isAnswered ? Math.min(ANSWERED_MS, idleMs) : idleMs)
+  }
 }
 
 /** A local socket that leads to a workload: one flow for each address that sends to it. */
 export class DatagramForwarder {
   readonly #local: LocalDatagrams
   readonly #options: DatagramForwarderOptions
+  readonly #maxClients: number
+  /** In the order of their last datagram: the first one is the idlest. */
   readonly #clients = new Map<string, Client>()
+  #latest: Client | undefined
   readonly #closing = new AbortController()
+  readonly #drops: DropReport
+  readonly #sweeping: NodeJS.Timeout
+  readonly #countingLost: NodeJS.Timeout
+  #lost = 0
 
   constructor(local: LocalDatagrams, options: DatagramForwarderOptions) {
     this.#local = local
     this.#options = options
+    this.#maxClients = options.maxClients ?? MAX_CLIENTS
+    this.#drops = new DropReport(options.onDrops)
+    const shortestMs = options.oneQuestion ? Math.min(ANSWERED_MS, options.idleMs) : options.idleMs
+    this.#sweeping = setInterval(() => this.#sweep(), Math.min(LONGEST_SWEEP_MS, shortestMs / SWEEPS))
+    this.#countingLost = setInterval(() => this.#countLost(), LOSSES_MS)
     local.onDatagram((payload, from) => this.#received(payload, from))
   }
 
-  /** Ends every flow and frees the port or path. */
+  /** Ends every flow, frees the port or path and tells the drops. */
   async close(): Promise<void> {
     this.#closing.abort()
+    clearInterval(this.#sweeping)
+    clearInterval(this.#countingLost)
+    this.#countLost()
     this.#local.close()
-    await Promise.all([...this.#clients.keys()].map(from => this.#forget(from)))
+    await Promise.all([...this.#clients.keys()].map(from => this.#forget(from, 'ended')))
+    this.#drops.flush()
   }
 
   #received(payload: Buffer, from: string): void {
     const client = this.#clients.get(from) ?? this.#welcome(from)
-    if (client === undefined) return
-    client.active = true
-    if (client.flow !== undefined) this.#send(client.flow, payload)
-    else if (client.waiting.length < MAX_WAITING) client.waiting.push(Buffer.from(payload))
+    if (client.isRefused) {
+      this.#drops.count('refused')
+      return
+    }
+    this.#touch(from, client)
+    client.sent += 1
+    if (client.flow !== undefined && !client.isReplaying) this.#send(client.flow, payload)
+    else if (!client.waiting.add(payload, client.lastMs, this.#clients.size)) this.#drops.count('waiting')
   }
 
-  #welcome(from: string): Client | undefined {
-    if (this.#clients.size >= MAX_CLIENTS) return undefined
-    const client: Client = { waiting: [], flow: undefined, active: true, timer: undefined }
+  #welcome(from: string): Client {
+    while (this.#clients.size >= this.#maxClients) {
+      const [idlest] = this.#clients.keys()
+      if (idlest !== undefined) void this.#forget(idlest)
+    }
+    const client = new Client()
     this.#clients.set(from, client)
     this.#open(from, client).catch((err: unknown) => {
-      client.waiting.length = 0
-      client.timer = setTimeout(() => void this.#forget(from), REFUSED_MS)
-      if (!this.#closing.signal.aborted) this.#options.onFailure(err)
+      if (this.#clients.get(from) !== client || this.#closing.signal.aborted) return
+      this.#drops.count('refused', client.waiting.drop())
+      client.isRefused = true
+      client.lastMs = performance.now()
+      this.#options.onFailure(err)
     })
     return client
   }
 
   async #open(from: string, client: Client): Promise<void> {
-    const { destination, connect: common, onFailure } = this.#options
-    const flow = await connect(destination, { ...common, protocol: 'udp', signal: this.#closing.signal })
-    flow.on('error', onFailure)
-    flow.once('close', () => void this.#forget(from))
-    client.flow = flow
-    for (const payload of client.waiting.splice(0)) this.#send(flow, payload)
-    flow.on('message', payload => {
-      client.active = true
-      if (!this.#closing.signal.aborted) this.#local.send(payload, from)
+    const flow = await this.#connect(from)
+    // It has made room meanwhile.
+    if (this.#clients.get(from) !== client) {
+      await flow.close()
+      return
+    }
+    flow.on('error', this.#options.onFailure)
+    flow.once('close', () => {
+      if (this.#clients.get(from) === client) void this.#forget(from)
     })
-    this.#reapWhenIdle(from, client)
+    client.flow = flow
+    client.isReplaying = true
+    this.#replay(client, flow, performance.now())
+    flow.on('message', payload => {
+      client.received += 1
+      if (this.#clients.get(from) === client) this.#touch(from, client)
+      if (this.#closing.signal.aborted || !this.#local.send(payload, from)) this.#drops.count('answer')
+    })
+  }
+
+  #replay(client: Client, flow: MeshDatagramSocket, startMs: number): void {
+    for (const payload of client.waiting.due(performance.now() - startMs)) this.#send(flow, payload)
+    if (client.waiting.length === 0) client.isReplaying = false
+    else setTimeout(() => this.#replay(client, flow, startMs), REPLAY_MS)
+  }
+
+  /** The agent may have less room than this: then the idlest makes room as well. */
+  async #connect(from: string): Promise<MeshDatagramSocket> {
+    const { destination, connect: common } = this.#options
+    const open = () => connect(destination, { ...common, protocol: 'udp', signal: this.#closing.signal })
+    try {
+      return await open()
+    } catch (err) {
+      const [idlest] = [...this.#clients].find(([key, { flow }]) => key !== from && flow !== undefined) ?? []
+      if (!WarrenError.is(err, ErrorCode.LimitExceeded) || idlest === undefined) throw err
+      await this.#forget(idlest)
+      return await open()
+    }
   }
 
   // A unix socket takes larger ones than a flow does.
   #send(flow: MeshDatagramSocket, payload: Buffer): void {
     try {
-      flow.send(payload)
+      if (!flow.send(payload)) this.#drops.count('flow')
     } catch (err) {
+      this.#drops.count('size')
       this.#options.onFailure(err)
     }
   }
 
-  #reapWhenIdle(from: string, client: Client): void {
-    client.active = false
-    client.timer = setTimeout(() => {
-      if (client.active) this.#reapWhenIdle(from, client)
-      else void this.#forget(from)
-    }, IDLE_MS)
+  #touch(from: string, client: Client): void {
+    client.lastMs = performance.now()
+    if (this.#latest === client) return
+    this.#latest = client
+    this.#clients.delete(from)
+    this.#clients.set(from, client)
   }
 
-  async #forget(from: string): Promise<void> {
+  #sweep(): void {
+    const nowMs = performance.now()
+    for (const [from, client] of this.#clients) {
+      if (nowMs >= client.deadlineMs(this.#options)) void this.#forget(from)
+    }
+  }
+
+  #countLost(): void {
+    const lost = this.#local.lost()
+    this.#drops.count('unread', lost - this.#lost)
+    this.#lost = lost
+  }
+
+  async #forget(from: string, reason: DropReason = 'room'): Promise<void> {
     const client = this.#clients.get(from)
     if (client === undefined) return
     this.#clients.delete(from)
-    clearTimeout(client.timer)
+    this.#drops.count(reason, client.waiting.drop())
     await client.flow?.close()
   }
 }

@@ -7,8 +7,13 @@ export interface LocalDatagrams {
    * during the call. Call it once.
    */
   readonly onDatagram: (listener: (payload: Buffer, from: string) => void) => void
-  /** Sends one datagram and keeps no reference to it, or drops it: the receiver may be closed, or may not accept it. */
-  readonly send: (payload: Buffer, to: string) => void
+  /**
+   * Sends one datagram and keeps no reference to it. Returns false if it is dropped because too much waits, or because the
+   * receiver cannot be named; a receiver that is closed or does not accept it is not noticed.
+   */
+  readonly send: (payload: Buffer, to: string) => boolean
+  /** Number of datagrams that the kernel dropped because they were not read in time, as far as it says. */
+  readonly lost: () => number
   /** Frees the port or path. */
   readonly close: () => void
 }

@@ -1,5 +1,5 @@
 import type { DgramSocket } from 'node-unix-socket'
-import { ErrorCode, identityOf, occupySocketPath, removeIfSame, WarrenError } from '../../../core/index.ts'
+import { ErrorCode, fileFault, identityOf, occupySocketPath, removeIfSame, WarrenError } from '../../../core/index.ts'
 import { type LocalDatagrams, MAX_BACKLOG_BYTES } from './local.ts'
 
 export interface BindUnixOptions {
@@ -59,12 +59,15 @@ function wrap(socket: DgramSocket, path: string, onFailure: (err: unknown) => vo
       })
     },
     send(payload, to) {
-      if (closed || to === '' || waitingBytes > MAX_BACKLOG_BYTES) return
+      if (closed || to === '' || waitingBytes > MAX_BACKLOG_BYTES) return false
       waitingBytes += payload.length
       socket.sendTo(payload, 0, payload.length, to, () => {
         waitingBytes -= payload.length
       })
+      return true
     },
+    // Its senders wait.
+    lost: () => 0,
     close() {
       if (closed) return
       closed = true
@@ -104,11 +107,19 @@ async function load(): Promise<{ readonly DgramSocket: new () => DgramSocket }> 
   }
 }
 
+const CODES: ReadonlyArray<readonly [code: string, words: RegExp]> = [
+  ['EROFS', /read-only/i],
+  ['EACCES', /permission denied|not permitted/i],
+  ['ENOENT', /no such file/i],
+  ['ENOSPC', /no space/i],
+  ['EMFILE', /too many open/i]
+]
+
 function failure(path: string, cause: unknown): WarrenError {
   const text = cause instanceof Error ? cause.message : String(cause)
   if (/in use/i.test(text)) return new WarrenError(ErrorCode.PortInUse, `another program serves ${path}`, { cause })
-  return new WarrenError(ErrorCode.InvalidArgument, `cannot make a socket at ${path}: ${text}`, {
-    hint: 'Give a path in a directory that you may write to.',
-    cause
-  })
+  // The library gives the words of the system without its code.
+  const code = CODES.find(([, words]) => words.test(text))?.[0]
+  const { why, hint } = fileFault(path, code === undefined ? cause : Object.assign(new Error(text), { code }))
+  return new WarrenError(ErrorCode.InvalidArgument, `cannot make the socket ${path}: ${why}`, { hint, cause })
 }

@@ -1,8 +1,16 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import type { MeshSocket } from '../../../client/index.ts'
+import {
+  formatHostPort,
+  isLocalhost,
+  LOOPBACK,
+  loadResetOnClose,
+  parseHostPort,
+  type ResetOnClose
+} from '../../../core/index.ts'
 import type { Endpoint } from '../../options/index.ts'
-import { type Listening, listenAt } from './listen-at.ts'
-import { abort, relaySockets } from './relay.ts'
+import { isWithoutFamily, type Listening, listenAt } from './listen-at.ts'
+import { relaySockets } from './relay.ts'
 
 /** Clients at once; the system refuses the rest, for each costs two descriptors. */
 const MAX_CLIENTS = 4_096
@@ -28,33 +36,63 @@ export interface StreamForwarderOptions {
 export class StreamForwarder {
   readonly #options: StreamForwarderOptions
   readonly #clients = new Set<Socket>()
-  readonly #server: Server
+  readonly #servers: Server[] = []
   #listening: Listening | undefined
+  #resetOnClose: ResetOnClose | undefined
 
   constructor(options: StreamForwarderOptions) {
     this.#options = options
-    // The second of two small pieces from a server must not wait for the client's acknowledgement of the first.
-    const keepAlive = { keepAlive: options.keepAliveMs > 0, keepAliveInitialDelay: options.keepAliveMs }
-    this.#server = createServer({ allowHalfOpen: true, noDelay: true, ...keepAlive }, client => this.#accept(client))
-    this.#server.maxConnections = MAX_CLIENTS
   }
 
-  /** Listens, and returns where, as a person would type it. Rejects as `listenAt` does. */
+  /** Listens, and returns where, as a person would type it; `localhost` is both families. Rejects as `listenAt` does. */
   async listen(endpoint: Endpoint): Promise<string> {
-    this.#listening = await listenAt(this.#server, endpoint)
-    return this.#listening.bound
+    // Where there is no native code, only the end of this process itself is not a reset.
+    this.#resetOnClose = await loadResetOnClose().catch(() => undefined)
+    const [host, second] = endpoint.kind === 'tcp' && isLocalhost(endpoint.host) ? LOOPBACK : []
+    if (endpoint.kind === 'unix' || host === undefined || second === undefined) {
+      this.#listening = await listenAt(this.#makeServer(), endpoint)
+      return this.#listening.bound
+    }
+    this.#listening = await listenAt(this.#makeServer(), { ...endpoint, host })
+    const { bound } = this.#listening
+    const { port } = parseHostPort(bound)
+    try {
+      await listenAt(this.#makeServer(), { ...endpoint, host: second, port })
+      return formatHostPort({ host: endpoint.host, port })
+    } catch (err) {
+      if (isWithoutFamily(err)) return bound
+      this.close()
+      throw err
+    }
+  }
+
+  #makeServer(): Server {
+    const { keepAliveMs } = this.#options
+    // The second of two small pieces from a server must not wait for the client's acknowledgement of the first.
+    const keepAlive = { keepAlive: keepAliveMs > 0, keepAliveInitialDelay: keepAliveMs }
+    const server = createServer({ allowHalfOpen: true, noDelay: true, ...keepAlive }, client => this.#accept(client))
+    server.maxConnections = MAX_CLIENTS
+    this.#servers.push(server)
+    return server
   }
 
   /** Resets every client and frees the port or path. */
   close(): void {
     this.#listening?.remove()
-    this.#server.close()
-    for (const client of this.#clients) abort(client)
+    for (const server of this.#servers) server.close()
+    for (const client of this.#clients) this.#abort(client)
   }
 
   #accept(client: Socket): void {
+    if (this.#clients.size >= MAX_CLIENTS) {
+      client.destroy()
+      return
+    }
     this.#clients.add(client)
     client.once('close', () => this.#clients.delete(client))
+    this.#resetOnClose?.(client, true)
+    // All has been sent to it, and the end.
+    client.once('finish', () => this.#resetOnClose?.(client, false))
     this.#serve(client).catch((err: unknown) => this.#options.onFailure(err))
   }
 
@@ -65,12 +103,12 @@ export class StreamForwarder {
     } catch (err) {
       const gone = client.destroyed
       if (client.writableEnded) client.destroySoon()
-      else abort(client)
+      else this.#abort(client)
       // A client that did not wait has not been failed.
       if (gone) return
       throw err
     }
-    await relaySockets(client, brokered)
+    await relaySockets(client, brokered, local => this.#abort(local))
   }
 
   /** Opens, but only for as long as the client is there to be connected. */
@@ -83,5 +121,12 @@ export class StreamForwarder {
     } finally {
       client.off('close', giveUp)
     }
+  }
+
+  /** Ends a connection so that its client sees an error. A unix socket has no reset: its client notices when it writes. */
+  #abort(client: Socket): void {
+    this.#resetOnClose?.(client, true)
+    if (this.#resetOnClose === undefined && client.localFamily !== undefined) client.resetAndDestroy()
+    client.destroy()
   }
 }

@@ -7,9 +7,11 @@ import { dirname, join } from 'node:path'
 import {
   acceptsConnections,
   ErrorCode,
+  fileFault,
   formatHostPort,
   type HostPort,
   identityOf,
+  listenFault,
   MAX_SOCKET_PATH_BYTES,
   occupySocketPath,
   removeIfSame,
@@ -104,27 +106,22 @@ export async function bindAt(socket: UdpSocket, at: HostPort): Promise<string> {
   return formatHostPort({ host, port })
 }
 
+/** Whether a failure to listen is that this machine lacks the family of the address. */
+export function isWithoutFamily(err: unknown): boolean {
+  const code = err instanceof Error ? systemCode(err.cause) : undefined
+  return code === 'EADDRNOTAVAIL' || code === 'EAFNOSUPPORT'
+}
+
 function failure(endpoint: Endpoint, cause: unknown): WarrenError {
+  const code = systemCode(cause)
   const name = endpoint.kind === 'unix' ? endpoint.path : formatHostPort(endpoint)
-  switch (systemCode(cause)) {
-    case 'EADDRINUSE':
-    case 'EEXIST':
-      return new WarrenError(ErrorCode.PortInUse, `another program listens on ${name}`, {
-        hint: 'Choose another with --listen; port 0 picks a free one.',
-        cause
-      })
-    case 'EACCES':
-      return new WarrenError(ErrorCode.PermissionDenied, `this user may not listen on ${name}`, {
-        hint:
-          endpoint.kind === 'unix'
-            ? 'Choose a path in a directory that you may write to.'
-            : 'Ports below 1024 need root.',
-        cause
-      })
-    default:
-      return new WarrenError(ErrorCode.InvalidArgument, `cannot listen on ${name}: ${systemCode(cause)}`, {
-        hint: 'Give an address of this host, as in 127.0.0.1:8080, or unix:PATH in a directory that exists.',
-        cause
-      })
+  if (code === 'EADDRINUSE' || code === 'EEXIST') {
+    return new WarrenError(ErrorCode.PortInUse, `another program listens on ${name}`, {
+      hint: 'Choose another with --listen; port 0 picks a free one.',
+      cause
+    })
   }
+  const { why, hint } = endpoint.kind === 'unix' ? fileFault(name, cause) : listenFault(endpoint, code)
+  const kind = code === 'EACCES' || code === 'EPERM' ? ErrorCode.PermissionDenied : ErrorCode.InvalidArgument
+  return new WarrenError(kind, `cannot listen on ${name}: ${why}`, { hint, cause })
 }

@@ -21,6 +21,9 @@ export async function relayStdio(
     if (input.isTTY === true) {
       // A failure to send ends it too; its success alone does not.
       await Promise.race([receiving, sending.then(() => receiving)])
+      // Nobody at the terminal ends it, and it is no reset.
+      if (!socket.writableEnded) socket.end()
+      if (!socket.destroyed) await finished(socket, { readable: false })
     } else {
       await Promise.all([receiving, sending])
     }
@@ -37,10 +40,10 @@ export async function relayStdio(
 /**
  * Joins two sockets; each direction ends independently. Both must be half-open.
  *
- * Resolves once both directions have ended. If either side breaks, the other is reset, so that nobody takes half an
- * answer for a whole one, and it rejects with STREAM_TRUNCATED.
+ * Resolves once both directions have ended. If either side breaks, `abort` is called for `local`, so that nobody takes half
+ * an answer for a whole one, and `brokered` is destroyed; it rejects with STREAM_TRUNCATED.
  */
-export async function relaySockets(local: Socket, brokered: Socket): Promise<void> {
+export async function relaySockets(local: Socket, brokered: Socket, abort: (local: Socket) => void): Promise<void> {
   const localCut = firstError(local)
   const brokeredCut = firstError(brokered)
   try {
@@ -53,15 +56,6 @@ export async function relaySockets(local: Socket, brokered: Socket): Promise<voi
     brokered.destroy()
     throw cutError(brokeredCut() ?? localCut() ?? err)
   }
-}
-
-/** Ends a connection so that its peer sees an error: by a reset where there is one. */
-export function abort(socket: Socket): void {
-  // A unix socket has no reset; its peer notices when it writes. A socket whose end is about to leave has sent all its data,
-  // and Node would give up its handle without closing it.
-  const isLeaving = socket.writableEnded && socket.writableLength === 0 && !socket.writableFinished
-  if (socket.localFamily !== undefined && !isLeaving) socket.resetAndDestroy()
-  socket.destroy()
 }
 
 // The first error of a stream; the pipelines around it only say that it closed early.

@@ -215,7 +215,8 @@ export declare const DrainRequestSchema: GenMessage<DrainRequest>;
  */
 export declare type DrainResponse = Message<"warren.api.v1.DrainResponse"> & {
   /**
-   * Flows that finished in time, and flows that were reset.
+   * Flows that ended in order, and flows that were cut: by an end, by another host or by a rule meanwhile, or because the
+   * time was over.
    *
    * @generated from field: uint32 finished = 1;
    */

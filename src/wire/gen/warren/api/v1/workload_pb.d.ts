@@ -73,6 +73,22 @@ export declare type RegisterRequest = Message<"warren.api.v1.RegisterRequest"> &
    * @generated from field: warren.api.v1.HealthCheck health_check = 9;
    */
   healthCheck: HealthCheck;
+
+  /**
+   * spiffe.sock gives the identity to each process of the caller's user that has none of its own, and not only to the
+   * process of the registration.
+   *
+   * @generated from field: bool for_user = 10;
+   */
+  forUser: boolean;
+
+  /**
+   * Connections that may be opened to it in a second, and at once; further ones are refused with LIMIT_EXCEEDED. Zero: as many
+   * as the agent allows.
+   *
+   * @generated from field: uint32 max_connects = 11;
+   */
+  maxConnects: number;
 };
 
 /**
@@ -458,6 +474,14 @@ export declare type ConnectRequest = Message<"warren.api.v1.ConnectRequest"> & {
    * @generated from field: warren.api.v1.Strategy strategy = 5;
    */
   strategy: Strategy;
+
+  /**
+   * The caller ends its direction of each connection by a shutdown for writing. One that is closed before, as by the end
+   * of its process, is reset at the other end. Unset: every close is a clean end.
+   *
+   * @generated from field: bool explicit_end = 6;
+   */
+  explicitEnd: boolean;
 };
 
 /**
@@ -498,6 +522,88 @@ export declare type ConnectResponse = Message<"warren.api.v1.ConnectResponse"> &
  * Use `create(ConnectResponseSchema)` to create a new message.
  */
 export declare const ConnectResponseSchema: GenMessage<ConnectResponse>;
+
+/**
+ * @generated from message warren.api.v1.GetConnectionEndRequest
+ */
+export declare type GetConnectionEndRequest = Message<"warren.api.v1.GetConnectionEndRequest"> & {
+  /**
+   * As in a warren.proxy.v1.FlowHello, and as PP2_TYPE_UNIQUE_ID in a PROXY header.
+   *
+   * @generated from field: string flow_id = 1;
+   */
+  flowId: string;
+};
+
+/**
+ * Describes the message warren.api.v1.GetConnectionEndRequest.
+ * Use `create(GetConnectionEndRequestSchema)` to create a new message.
+ */
+export declare const GetConnectionEndRequestSchema: GenMessage<GetConnectionEndRequest>;
+
+/**
+ * @generated from message warren.api.v1.GetConnectionEndResponse
+ */
+export declare type GetConnectionEndResponse = Message<"warren.api.v1.GetConnectionEndResponse"> & {
+  /**
+   * "open", "ended" (both directions, in order), "cut", or "unknown": it ended longer ago than this agent remembers, its
+   * ends are other users', or there was none.
+   *
+   * @generated from field: string state = 1;
+   */
+  state: string;
+
+  /**
+   * What cut it: "reset", "policy", "trust", "registration", "shutdown", "link", "refused" or "server". Empty unless it was
+   * cut, as the next one.
+   *
+   * @generated from field: string kind = 2;
+   */
+  kind: string;
+
+  /**
+   * One clause for people.
+   *
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message warren.api.v1.GetConnectionEndResponse.
+ * Use `create(GetConnectionEndResponseSchema)` to create a new message.
+ */
+export declare const GetConnectionEndResponseSchema: GenMessage<GetConnectionEndResponse>;
+
+/**
+ * @generated from message warren.api.v1.ResetConnectionRequest
+ */
+export declare type ResetConnectionRequest = Message<"warren.api.v1.ResetConnectionRequest"> & {
+  /**
+   * Same as for GetConnectionEnd.
+   *
+   * @generated from field: string flow_id = 1;
+   */
+  flowId: string;
+};
+
+/**
+ * Describes the message warren.api.v1.ResetConnectionRequest.
+ * Use `create(ResetConnectionRequestSchema)` to create a new message.
+ */
+export declare const ResetConnectionRequestSchema: GenMessage<ResetConnectionRequest>;
+
+/**
+ * @generated from message warren.api.v1.ResetConnectionResponse
+ */
+export declare type ResetConnectionResponse = Message<"warren.api.v1.ResetConnectionResponse"> & {
+};
+
+/**
+ * Describes the message warren.api.v1.ResetConnectionResponse.
+ * Use `create(ResetConnectionResponseSchema)` to create a new message.
+ */
+export declare const ResetConnectionResponseSchema: GenMessage<ResetConnectionResponse>;
 
 /**
  * @generated from message warren.api.v1.ListServicesRequest
@@ -818,6 +924,27 @@ export declare type GetStatusResponse = Message<"warren.api.v1.GetStatusResponse
    * @generated from field: int64 clock_behind_ms = 28;
    */
   clockBehindMs: bigint;
+
+  /**
+   * Another process uses the identity of this host, as another host said in the last ten minutes: a clone, or a copy of its state.
+   *
+   * @generated from field: bool identity_in_use = 29;
+   */
+  identityInUse: boolean;
+
+  /**
+   * Other hosts whose identity more than one process uses, as seen here in the last ten minutes.
+   *
+   * @generated from field: repeated string duplicate_hosts = 30;
+   */
+  duplicateHosts: string[];
+
+  /**
+   * What is wrong with the file descriptors of the agent: almost none are left. Empty if nothing is.
+   *
+   * @generated from field: string descriptor_alarm = 33;
+   */
+  descriptorAlarm: string;
 };
 
 /**
@@ -1238,6 +1365,27 @@ export declare const WorkloadService: GenService<{
     methodKind: "unary";
     input: typeof ConnectRequestSchema;
     output: typeof ConnectResponseSchema;
+  },
+  /**
+   * Returns how a connection of the caller's user ended. A unix socket shows a cut as an end where the other side can read
+   * no more.
+   *
+   * @generated from rpc warren.api.v1.WorkloadService.GetConnectionEnd
+   */
+  getConnectionEnd: {
+    methodKind: "unary";
+    input: typeof GetConnectionEndRequestSchema;
+    output: typeof GetConnectionEndResponseSchema;
+  },
+  /**
+   * Resets a connection of the caller's user, for which a unix socket has no means. No effect on one that has ended.
+   *
+   * @generated from rpc warren.api.v1.WorkloadService.ResetConnection
+   */
+  resetConnection: {
+    methodKind: "unary";
+    input: typeof ResetConnectionRequestSchema;
+    output: typeof ResetConnectionResponseSchema;
   },
   /**
    * @generated from rpc warren.api.v1.WorkloadService.ListServices

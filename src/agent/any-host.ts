@@ -1,0 +1,22 @@
+import { createServer } from 'node:net'
+import type { HostPort } from '../core/index.ts'
+import { ANY_HOST, type ResolvedConfig } from './config.ts'
+
+/** The wildcard address that stands for both families, or for IPv4 on a machine without IPv6. */
+export async function wildcard(): Promise<'::' | '0.0.0.0'> {
+  const probe = createServer()
+  const listening = Promise.withResolvers<boolean>()
+  probe.once('error', () => listening.resolve(false)).listen({ host: '::', port: 0 }, () => listening.resolve(true))
+  const hasIpv6 = await listening.promise
+  if (hasIpv6) probe.close()
+  return hasIpv6 ? '::' : '0.0.0.0'
+}
+
+/** The same configuration, with an address for each listener without a host. */
+export async function withListeners(config: ResolvedConfig): Promise<ResolvedConfig> {
+  const { listen, dataListen } = config
+  if (listen.host !== ANY_HOST && dataListen.host !== ANY_HOST) return config
+  const any = await wildcard()
+  const placed = ({ host, port }: HostPort): HostPort => ({ host: host === ANY_HOST ? any : host, port })
+  return Object.freeze({ ...config, listen: placed(listen), dataListen: placed(dataListen) })
+}

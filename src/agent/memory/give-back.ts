@@ -1,0 +1,165 @@
+import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises'
+import type { Clock, Logger } from '../../core/index.ts'
+import type { Allocator } from './allocator.ts'
+
+const LOOK_MS = 5_000
+/** Less than this is kept: it would be needed again soon. */
+const WORTH_BYTES = 24 * 1024 * 1024
+/** More than these bytes between two looks, and the memory is in use. */
+const QUIET_BYTES = 1024 * 1024
+/** How long the loop stands still for one slice, and how long it runs before the next. */
+const SLICE_MS = 6
+const PAUSE_MS = 30
+/** What is claimed, largest first: the free pieces between used ones are of any size. */
+const PIECES_BYTES = [1024, 256, 64, 32, 16, 12].map(kib => kib * 1024)
+/** What `malloc_trim` gives back in few enough milliseconds. */
+const TRIMMED_BYTES = 8 * 1024 * 1024
+/** A slice that gave back less than this part of what it claimed has met memory that was not present. */
+const WORTHWHILE = 1 / 4
+
+export interface GiveBackOptions {
+  readonly allocator: Allocator
+  /** Bytes that all flows have carried. */
+  readonly movedBytes: () => number
+  readonly log: Logger
+  readonly clock: Clock
+  readonly signal: AbortSignal
+  /** @default those of this process */
+  readonly memory?: () => MemoryUse
+}
+
+export interface MemoryUse {
+  readonly residentBytes: number
+  /** What the program uses of it. */
+  readonly usedBytes: number
+}
+
+/**
+ * Gives memory back that the C library keeps after buffers have been freed.
+ *
+ * glibc keeps all that lies below the highest piece in use: 1.4 GB stayed resident after flows had stalled and ended.
+ * Its own `malloc_trim` gives it back at once, and took 900 ms for a gigabyte, in which no flow moves. So the free memory
+ * is claimed piece by piece, and its pages are made absent, a few milliseconds at a time; `malloc_trim` then has little
+ * left to do.
+ */
+export class GiveBack {
+  readonly #options: GiveBackOptions
+  readonly #memory: () => MemoryUse
+  /** What neither the program uses nor can be given back: the code, stacks and pieces between others. */
+  #floorBytes: number | undefined
+  #movedBytes = 0
+  #longestMs = 0
+
+  constructor(options: GiveBackOptions) {
+    this.#options = options
+    this.#memory = options.memory ?? memoryOfProcess
+  }
+
+  /** Looks every few seconds, until the signal. Never rejects. */
+  async run(): Promise<void> {
+    const { signal, log } = this.#options
+    while (!signal.aborted) {
+      await pause(LOOK_MS, undefined, { signal, ref: false }).catch(() => {})
+      if (signal.aborted) return
+      try {
+        await this.look()
+      } catch (err) {
+        log.debug('free memory was not given back', { err })
+      }
+    }
+  }
+
+  /** Gives memory back if that is worth it and no flow moves. */
+  async look(): Promise<void> {
+    const kept = this.#keptBytes()
+    this.#floorBytes = Math.min(this.#floorBytes ?? kept, kept)
+    if (kept - this.#floorBytes < WORTH_BYTES) return
+    const moved = this.#options.movedBytes()
+    const isQuiet = moved - this.#movedBytes < QUIET_BYTES
+    this.#movedBytes = moved
+    if (!isQuiet) return
+    const { log, clock } = this.#options
+    const startedMs = clock.monotonicMs()
+    this.#longestMs = 0
+    const longestMs = await this.#giveBack()
+    const left = this.#keptBytes()
+    this.#floorBytes = left
+    const durationMs = Math.round(clock.monotonicMs() - startedMs)
+    const reason = `${mebibytes(kept - left)} MiB, the loop stood still for at most ${Math.ceil(longestMs)} ms`
+    log.debug('gave free memory back', { reason, durationMs })
+  }
+
+  #keptBytes(): number {
+    const { residentBytes, usedBytes } = this.#memory()
+    return residentBytes - usedBytes
+  }
+
+  /** Returns the longest time for which the loop stood still, in milliseconds. */
+  async #giveBack(): Promise<number> {
+    const { allocator } = this.#options
+    for (;;) {
+      const before = this.#keptBytes()
+      await this.#round()
+      const left = this.#keptBytes()
+      if (left - (this.#floorBytes ?? 0) < TRIMMED_BYTES) this.#timed(() => allocator.trim())
+      // Pages at the ends of pieces may be in the middle of pieces in another round.
+      else if (before - left >= TRIMMED_BYTES && !this.#options.signal.aborted) continue
+      return this.#longestMs
+    }
+  }
+
+  async #round(): Promise<void> {
+    const { allocator, signal } = this.#options
+    const claims: number[] = []
+    try {
+      for (const bytes of PIECES_BYTES) {
+        for (let isWorthwhile = true; isWorthwhile && !signal.aborted; ) {
+          isWorthwhile = this.#timed(() => this.#slice(bytes, claims))
+          await pause(PAUSE_MS, undefined, { ref: false })
+        }
+      }
+    } finally {
+      while (claims.length > 0) {
+        this.#timed(() => {
+          for (const claim of claims.splice(-CLAIMS_FREED_AT_ONCE)) allocator.free(claim)
+        })
+        await nextTurn()
+      }
+    }
+  }
+
+  #timed<T>(step: () => T): T {
+    const { clock } = this.#options
+    const beganMs = clock.monotonicMs()
+    const result = step()
+    this.#longestMs = Math.max(this.#longestMs, clock.monotonicMs() - beganMs)
+    return result
+  }
+
+  #slice(bytes: number, claims: number[]): boolean {
+    const { allocator, clock } = this.#options
+    const before = this.#memory().residentBytes
+    const untilMs = clock.monotonicMs() + SLICE_MS
+    let claimed = 0
+    do {
+      const address = allocator.claim(bytes)
+      if (address === 0) return false
+      claims.push(address)
+      claimed += bytes
+    } while (clock.monotonicMs() < untilMs && claimed < MOST_AT_ONCE_BYTES)
+    return before - this.#memory().residentBytes >= claimed * WORTHWHILE
+  }
+}
+
+const CLAIMS_FREED_AT_ONCE = 4_096
+/** A slice that meets memory which is not present would not end by the time. */
+const MOST_AT_ONCE_BYTES = 32 * 1024 * 1024
+
+function mebibytes(bytes: number): number {
+  return Math.round(bytes / 1024 / 1024)
+}
+
+function memoryOfProcess(): MemoryUse {
+  const { rss, heapTotal, external } = process.memoryUsage()
+  return { residentBytes: rss, usedBytes: heapTotal + external }
+}

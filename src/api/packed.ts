@@ -1,0 +1,24 @@
+import { create, type DescMessage, type Message, toBinary } from '@bufbuild/protobuf'
+import { BinaryReader } from '@bufbuild/protobuf/wire'
+
+const PACKED = new WeakMap<object, Message>()
+
+/**
+ * The message that `value` describes, in a form that is written to the wire without being encoded again.
+ *
+ * A state that many watchers receive is one object for all of them, so it is encoded once. Its bytes are kept as a single unknown
+ * field of an empty message. Not for JSON, which needs the fields.
+ */
+export function packed(schema: DescMessage, value: object): Message {
+  const found = PACKED.get(value)
+  if (found !== undefined) return found
+  const message = create(schema)
+  const bytes = toBinary(schema, create(schema, { ...value }))
+  if (bytes.length > 0) {
+    const reader = new BinaryReader(bytes)
+    const [no, wireType] = reader.tag()
+    message.$unknown = [{ no, wireType, data: bytes.subarray(reader.pos) }]
+  }
+  PACKED.set(value, message)
+  return message
+}

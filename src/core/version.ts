@@ -1,0 +1,16 @@
+import { readFileSync } from 'node:fs'
+
+/** Set by the bundler of the single executable, which has no package.json beside it. */
+declare const WARREN_VERSION: string | undefined
+
+/**
+ * The version of this package.
+ *
+ * The path holds for this file and for the bundles that it is in: all lie two folders below the package.
+ */
+export function packageVersion(): string {
+  if (typeof WARREN_VERSION === 'string') return WARREN_VERSION
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
+  const { version } = JSON.parse(text) as { version: string }
+  return version
+}

@@ -1,0 +1,5 @@
+export { AdmissionLog } from './admission-log.ts'
+export { Duplicates } from './duplicates.ts'
+export { type AdmissionDeps, AdmissionEncrypter } from './encrypter.ts'
+export { type OpenSession, Sessions } from './session.ts'
+export { Strangers } from './strangers.ts'

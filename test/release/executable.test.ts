@@ -1,0 +1,88 @@
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { mkdirSync, readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import test, { after, before } from 'node:test'
+import { asRoot, listenersOf, Program, scopeOf } from '../harness/index.ts'
+import { builtExecutable } from './support/built.ts'
+
+const MAX_BYTES = 130_000_000
+const scope = scopeOf({ after: release => after(release as () => void) })
+let file: string | undefined
+
+before(async () => {
+  file = await builtExecutable(scope)
+})
+
+function found(t: { skip: (why: string) => void }): string | undefined {
+  if (file === undefined) t.skip('no executable is made for this machine')
+  return file
+}
+
+/** An agent from the executable, in directories of its own. */
+function agent(
+  path: string,
+  { env = {}, wrap = [] }: { readonly env?: NodeJS.ProcessEnv; readonly wrap?: string[] } = {}
+) {
+  const base = scope.directory()
+  const [state, runtimeDir] = [join(base, 's'), join(base, 'r')]
+  for (const directory of [state, runtimeDir]) mkdirSync(directory, { mode: 0o700 })
+  const where = ['--state-dir', state, '--runtime-dir', runtimeDir]
+  const listen = ['--listen', '127.0.0.1:0', '--data-listen', '127.0.0.1:0', '--no-mdns']
+  const up = [path, 'up', '--init', 'example.org', '--name', 'a', ...where, ...listen]
+  const program = new Program(scope, [...wrap, ...up], { env })
+  /** Of the agent itself, behind what it was wrapped in. */
+  const pidOf = (): number =>
+    wrap.length === 0
+      ? program.pid
+      : Number(readFileSync(`/proc/${program.pid}/task/${program.pid}/children`, 'utf8').trim().split(' ')[0])
+  return { program, runtimeDir, pidOf }
+}
+
+test('the executable is one file that says its version', t => {
+  const path = found(t)
+  if (path === undefined) return
+  const { status, stdout, stderr } = spawnSync(path, ['--version'], { encoding: 'utf8' })
+  assert.deepEqual([status, stdout, stderr], [0, '0.0.0-test\n', ''])
+  assert.ok(statSync(path).size <= MAX_BYTES, `${statSync(path).size} bytes`)
+})
+
+test('an agent from the executable loads its native code from no file', async t => {
+  const path = found(t)
+  if (path === undefined) return
+  const { program, runtimeDir } = agent(path)
+  await program.says(/ready/, 'stderr')
+  const status = spawnSync(path, ['--runtime-dir', runtimeDir, 'status'], { encoding: 'utf8' })
+  assert.equal(status.status, 0, status.stderr)
+  assert.match(status.stdout, /example\.org/)
+  const mapped = readFileSync(`/proc/${program.pid}/maps`, 'utf8')
+  assert.match(mapped, /memfd:warren-koffi/)
+  assert.doesNotMatch(mapped, /\.node$/m)
+  assert.equal((await program.stop()).code, 0)
+})
+
+test('no variable and no signal opens a debugger in the executable', async t => {
+  const path = found(t)
+  if (path === undefined) return
+  const env = { NODE_OPTIONS: '--inspect=127.0.0.1:0 --require=/nonexistent.js' }
+  const { program, runtimeDir } = agent(path, { env })
+  await program.says(/ready/, 'stderr')
+  const own = listenersOf(program.pid)
+  program.signal('SIGUSR1')
+  // It has seen the signal by the time that it answers.
+  assert.equal(spawnSync(path, ['--runtime-dir', runtimeDir, 'status']).status, 0)
+  assert.deepEqual(listenersOf(program.pid), own)
+})
+
+test('where anonymous memory may not be executed, native code comes from a file without a name', asRoot, async t => {
+  const path = found(t)
+  if (path === undefined) return
+  const refuse = 'echo 2 > /proc/sys/vm/memfd_noexec && exec "$@"'
+  const { program, pidOf } = agent(path, {
+    wrap: ['unshare', '--pid', '--fork', '--mount-proc', 'sh', '-c', refuse, 'sh']
+  })
+  await program.says(/ready/, 'stderr')
+  const mapped = readFileSync(`/proc/${pidOf()}/maps`, 'utf8')
+  assert.doesNotMatch(mapped, /memfd:/)
+  assert.match(mapped, /r-xp .*\/#\d+ \(deleted\)$/m)
+})

@@ -1,0 +1,140 @@
+import assert from 'node:assert/strict'
+import { execFileSync, spawnSync } from 'node:child_process'
+import { appendFileSync, copyFileSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import test, { after, before } from 'node:test'
+import { asRoot, createHosts, type Host, Program, type Scope, scopeOf, waitFor } from '../harness/index.ts'
+import { RootFs } from './support/root-fs.ts'
+
+// Two releases take minutes: `npm run test:release` runs this file.
+const options = process.env['TEST_RELEASE'] === undefined ? { skip: 'runs by npm run test:release' } : {}
+const ROOT = join(import.meta.dirname, '..', '..')
+const MAX_COMPRESSED_BYTES = 45_000_000
+const SERVER = 'import http.server as h; h.test(h.SimpleHTTPRequestHandler, port=8080, bind="127.0.0.1")'
+
+const scope = scopeOf({ after: release => after(release as () => void) })
+const [first, second] = options.skip === undefined ? [scope.directory(), scope.directory()] : ['', '']
+let key = ''
+
+function release(out: string): void {
+  const arch = process.arch
+  execFileSync(process.execPath, ['tools/release/main.ts', '--out', out, '--arch', arch, '--key', key], {
+    cwd: ROOT,
+    stdio: 'ignore',
+    env: { ...process.env, SOURCE_DATE_EPOCH: '1700000000' }
+  })
+}
+
+function named(pattern: RegExp): string {
+  const found = readdirSync(first).find(name => pattern.test(name))
+  assert.ok(found !== undefined, `${pattern} among ${readdirSync(first).join(', ')}`)
+  return join(first, found)
+}
+
+before(() => {
+  if (options.skip !== undefined) return
+  key = join(scope.directory(), 'key.pem')
+  execFileSync('openssl', ['genpkey', '-algorithm', 'ed25519', '-out', key])
+  release(first)
+})
+
+test('two releases of one commit are the same, byte for byte', options, () => {
+  release(second)
+  const sums = (directory: string) => readFileSync(join(directory, 'SHA256SUMS'), 'utf8')
+  assert.equal(sums(second), sums(first))
+})
+
+test('the signature holds for what was published, and for nothing else', options, () => {
+  const check = (directory: string): number | null => {
+    const verify = ['pkeyutl', '-verify', '-pubin', '-inkey', 'release.pub', '-rawin', '-in', 'SHA256SUMS']
+    return spawnSync('openssl', [...verify, '-sigfile', 'SHA256SUMS.sig'], { cwd: directory }).status
+  }
+  assert.equal(check(first), 0)
+  execFileSync('sha256sum', ['--check', '--strict', 'SHA256SUMS'], { cwd: first })
+  const changed = scope.directory()
+  for (const name of ['SHA256SUMS', 'SHA256SUMS.sig', 'release.pub'])
+    copyFileSync(join(first, name), join(changed, name))
+  appendFileSync(join(changed, 'SHA256SUMS'), '\n')
+  assert.equal(check(changed), 1)
+})
+
+test('what is downloaded is small, and the bill of materials names what is in it', options, () => {
+  for (const pattern of [/\.tar\.gz$/, /\.deb$/]) {
+    const { size } = statSync(named(pattern))
+    assert.ok(size <= MAX_COMPRESSED_BYTES, `${size} bytes`)
+  }
+  const { components } = JSON.parse(readFileSync(join(first, 'sbom.cdx.json'), 'utf8')) as {
+    components: { name: string; version: string }[]
+  }
+  const versionOf = (name: string) => components.find(component => component.name === name)?.version
+  assert.equal(versionOf('node'), process.versions.node)
+  assert.ok(versionOf('koffi') !== undefined)
+  assert.equal(versionOf('typescript'), undefined)
+})
+
+test('six commands and curl, over two hosts without Node, from the Debian package', {
+  ...options,
+  ...asRoot
+}, async t => {
+  const own = scopeOf(t)
+  const [hostA, hostB] = await createHosts(own, 'a', 'b')
+  const [a, b] = [installed(own, hostA), installed(own, hostB)]
+  for (const root of [a, b]) {
+    assert.throws(() => root.run('sh', '-c', 'command -v node || command -v npm'))
+    assert.match(root.run('warren', '--version'), /^\d+\.\d+\.\d+\n$/)
+  }
+  mkdirSync(join(own.directory(), 'www'))
+  const server = new Program(own, a.enter('python3', '-c', SERVER))
+
+  const up = new Program(own, a.enter('warren', 'up', '--init', 'example.org'))
+  await up.says(/ready/, 'stderr')
+  const token = a.run('warren', 'token', 'create', 'b').trim()
+  await new Program(own, b.enter('warren', 'up', '--join', token)).says(/ready/, 'stderr')
+  const expose = new Program(own, a.enter('warren', 'expose', 'dev.web.site.default', '--tcp', '127.0.0.1:8080'))
+  await expose.says(/dev\.web\.site\.default\.a/)
+  a.run('warren', 'allow', 'dev.*.*.*', 'dev.web.site.default')
+  const forward = new Program(own, b.enter('warren', 'forward', 'dev.web.site.default', '--listen', '127.0.0.1:9090'))
+  await forward.says(/127\.0\.0\.1:9090/)
+  const answer = await waitFor(
+    () =>
+      hostB.run('curl', '--silent', '--show-error', '--fail', '--max-time', '10', 'http://127.0.0.1:9090/etc/hostname'),
+    'the first answer',
+    20_000
+  )
+  assert.ok(answer.length > 0)
+  await server.kill()
+})
+
+test('the package leaves nothing behind but the state, and a purge keeps that unless a person says so', {
+  ...options,
+  ...asRoot
+}, async t => {
+  const own = scopeOf(t)
+  const [host] = await createHosts(own, 'a')
+  const root = installed(own, host)
+  root.run('install', '-d', '-m', '700', '/var/lib/warren')
+  root.run('touch', '/var/lib/warren/kept')
+  root.run('dpkg', '--remove', 'warren')
+  assert.throws(() => root.run('test', '-e', '/usr/bin/warren'))
+  root.run('test', '-e', '/etc/warren/warren.env')
+  const said = root.run('dpkg', '--purge', 'warren')
+  assert.match(said, /stay in \/var\/lib\/warren/)
+  const left = root.run(
+    'sh',
+    '-c',
+    'find / -xdev -name "*warren*" -not -path "/proc/*" -not -path "/given/*" -not -path "/tmp/*"'
+  )
+  assert.deepEqual(
+    left
+      .trim()
+      .split('\n')
+      .filter(path => !/^\/var\/(log|cache|lib\/dpkg)\//.test(path)),
+    ['/var/lib/warren']
+  )
+})
+
+function installed(own: Scope, host: Host): RootFs {
+  const root = RootFs.create(own, host, { 'warren.deb': named(/\.deb$/) })
+  root.run('dpkg', '--install', '--force-depends', '/given/warren.deb')
+  return root
+}

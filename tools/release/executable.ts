@@ -1,0 +1,39 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Parts } from './parts.ts'
+import type { Platform } from './platforms.ts'
+import { run } from './run.ts'
+
+export interface ExecutableOptions {
+  readonly platform: Platform
+  readonly parts: Parts
+  /** The CommonJS module with all code. */
+  readonly bundle: string
+  readonly work: string
+  /** The file to write. */
+  readonly file: string
+}
+
+/** Writes the executable: Node with the bundle and the native code in it. */
+export function executable({ platform, parts, bundle, work, file }: ExecutableOptions): void {
+  const config = join(work, `${platform.arch}.json`)
+  const isOwn = platform.arch === process.arch
+  writeFileSync(
+    config,
+    JSON.stringify({
+      main: bundle,
+      executable: parts.node,
+      output: file,
+      disableExperimentalSEAWarning: true,
+      useSnapshot: false,
+      // Compiled code is of one processor.
+      useCodeCache: isOwn,
+      // As bin/warren.js starts Node: a debugger is a port for every user of the host, and no signal and no variable opens
+      // one; a small young generation (docs/decisions/0015). The warning is about node:ffi, which loads the native code.
+      execArgv: ['--disable-sigusr1', '--max-semi-space-size=1', '--disable-warning=ExperimentalWarning'],
+      execArgvExtension: 'none',
+      assets: Object.fromEntries(Object.entries(parts.addons).map(([name, path]) => [`${name}.node`, path]))
+    })
+  )
+  run(process.execPath, ['--build-sea', config])
+}
