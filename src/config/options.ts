@@ -41,6 +41,8 @@ export interface AgentConfig {
   readonly mdns?: boolean
   /** Carrier of brokered bytes to other hosts. @default auto */
   readonly carrier?: string
+  /** What happens to a datagram that is larger than a packet between the hosts. @default 'drop' */
+  readonly oversize?: Oversize
   readonly logLevel?: LogLevel
   /**
    * Start without files of the state directory, or its database, that are lost; no effect if none is. For one start only, so that
@@ -99,6 +101,11 @@ export const UP_OPTIONS = Object.freeze({
     help: 'only carrier for data to other hosts (default: auto, the first that reaches them)',
     read: carrier => ({ carrier })
   },
+  oversize: {
+    takes: 'drop|capsule',
+    help: 'a datagram larger than a packet between the hosts: drop it, or carry it over TCP (default: drop)',
+    read: oversize => ({ oversize: oversizeOf(oversize) })
+  },
   'state-dir': {
     takes: 'dir',
     help: 'directory for keys and certificates',
@@ -125,6 +132,14 @@ function listenerOf(text: string, option: string): HostPort {
   throw new WarrenError(ErrorCode.InvalidArgument, `${option} "${text.slice(0, 80)}" is an address of one link`, {
     hint: 'Other hosts cannot use it. Listen at [::], or at another address of this host.'
   })
+}
+
+/** What happens to a datagram that is larger than a packet of the path between two hosts. */
+export type Oversize = 'drop' | 'capsule'
+
+function oversizeOf(text: string): Oversize {
+  if (text === 'drop' || text === 'capsule') return text
+  throw new WarrenError(ErrorCode.InvalidOption, `--oversize must be drop or capsule, not "${text.slice(0, 40)}"`)
 }
 
 function lifetime(key: keyof Lifetimes, help: string): UpOption {

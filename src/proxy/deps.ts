@@ -9,6 +9,7 @@ import type { Decision } from '../policy/index.ts'
 import type { OwnerView, RegistryRecord } from '../registry/index.ts'
 import type { Target } from '../workloads/index.ts'
 import type { CarrierDeps } from './carriers/index.ts'
+import type { Oversize } from './datagram/packet/index.ts'
 import type { UpgradeThresholds } from './fastpath/index.ts'
 import type { ProxyLimits } from './limits.ts'
 
@@ -139,6 +140,8 @@ export interface ProxyDeps extends CarrierDeps {
    * When a TCP flow gets a fast-path connection. @default after 512 KiB or 64 reads, at once from 16 flows a second on
    */
   readonly upgradeThresholds?: Partial<UpgradeThresholds>
+  /** What happens to datagrams that are larger than a packet of the path that carries their flow. @default 'drop' */
+  readonly oversize?: Oversize | undefined
   /** A flow of datagrams ends after this long without one. @default 120_000 */
   readonly udpIdleMs?: number
 }

@@ -148,7 +148,7 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
   })
   const contexts = new ContextCache(local.svid, deps.roots)
   const liveness = new Liveness(clock.monotonicMs)
-  const packets = new PacketPort(log)
+  const packets = new PacketPort(log, deps.oversize)
   const fastPath = new FastPathBudget(limits.fastPathConnections, deps.metrics ?? silentMetrics)
   const admission = new Admission(deps, flows, limits)
   const all = carriers(deps)

@@ -74,6 +74,7 @@ test('each option of up can be given by its variable, with the same result, and 
   const file = join(directory, 'warren.yaml')
   writeFileSync(file, 'name: of-the-file\ncarrier: relay\nlog-level: error\nmdns: true\nlimits: {proxy_flows: 7}\n')
   const values: Record<string, readonly [string, ...string[]]> = {
+    oversize: ['capsule'],
     init: ['example.org'],
     join: ['a-token'],
     listen: [':7000'],

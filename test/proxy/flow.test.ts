@@ -234,7 +234,7 @@ describe('the table of flows', () => {
       const { bytes, datagrams, drops, flows, waitingBytes } = table.totals()
       assert.deepEqual(bytes, { tcp: { in: 1, out: 20 }, udp: { in: 300, out: 4_000 } })
       assert.deepEqual(datagrams, { in: 5, out: 6 })
-      assert.deepEqual(drops, { full: 1, gone: 0, 'too large': 0, rate: 7 })
+      assert.deepEqual(drops, { full: 1, gone: 0, 'too large': 0, oversize: 0, rate: 7 })
       assert.deepEqual([flows.inbound.udp, flows.outbound.tcp, waitingBytes], [1, 0, 70])
     }
   })

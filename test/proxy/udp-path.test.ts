@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { describe, it } from 'node:test'
+import { waitFor } from '../harness/wait-for.ts'
 import { Framed } from './support/datagrams.ts'
 import { proxyTo } from './support/proxy.ts'
 import { Accepted, endOf } from './support/sockets.ts'
@@ -67,8 +68,51 @@ describe('the datagram path', () => {
     client.socket.destroy()
   })
 
-  it('leaves what does not fit to capsules, in the same flow', async () => {
-    const { world, open, carriedBy } = await live()
+  it('drops and counts what is larger than its packets, so that a sender finds its true size', async () => {
+    const { world, near, udp, open, carriedBy } = await live()
+    await using _ = world
+    const { client, server } = await open()
+    await carriedBy('udp')
+    // The larger size was answered: from now on that is the path.
+    await waitFor(() => udp.seen.some(packet => packet.length === 1_452), 'the larger size to be tried')
+    const arrives = async (size: number): Promise<void> => {
+      client.send(Buffer.alloc(size, 7))
+      assert.equal((await server.next()).length, size)
+    }
+    for (const size of [1_200, 1_193, 1_194, 1_413]) await arrives(size)
+    for (const size of [1_414, 1_500, 9_000, 60_000]) client.send(Buffer.alloc(size, 7))
+    await arrives(1_000)
+    assert.equal(near.proxy.totals().flows.drops.oversize, 4)
+    assert.ok(near.hits.includes('proxy_datagram_path_bytes'))
+    client.socket.destroy()
+  })
+
+  it('carries 1,200 bytes, which QUIC needs, and no more where only the smallest packets arrive', async () => {
+    const { world, near, udp, open, carriedBy } = await live()
+    await using _ = world
+    udp.fate = packet => (packet.length > 1_232 ? 'drop' : 'pass')
+    const { client, server } = await open()
+    await carriedBy('udp')
+    const tried = () => udp.seen.filter(packet => packet.length === 1_452).length
+    const arrives = async (size: number): Promise<void> => {
+      client.send(Buffer.alloc(size, 7))
+      assert.equal((await server.next()).length, size)
+    }
+    // Both ends try the larger size three times while the path is used.
+    await waitFor(async () => {
+      await arrives(1_193)
+      return tried() >= 6
+    }, 'the larger size to be given up')
+    await arrives(1_200)
+    client.send(Buffer.alloc(1_201, 7))
+    client.send(Buffer.alloc(1_413, 7))
+    await arrives(1_200)
+    assert.equal(near.proxy.totals().flows.drops.oversize, 2)
+    client.socket.destroy()
+  })
+
+  it('leaves what does not fit to capsules, in the same flow, if that is asked for', async () => {
+    const { world, near, open, carriedBy } = await live({ oversize: 'capsule' })
     await using _ = world
     const { client, server } = await open()
     await carriedBy('udp')
@@ -76,6 +120,7 @@ describe('the datagram path', () => {
       client.send(Buffer.alloc(size, 7))
       assert.equal((await server.next()).length, size)
     }
+    assert.equal(near.proxy.totals().flows.drops.oversize, 0)
     client.socket.destroy()
   })
 

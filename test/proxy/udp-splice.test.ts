@@ -74,7 +74,7 @@ describe('the books of a flow of datagrams', () => {
     const { flow, source, destination, over } = spliced([upTo(10), upTo(3)])
     destination.answer = 'full'
     for (let index = 0; index < 5; index += 1) source.events?.datagram(Buffer.alloc(1))
-    assert.deepEqual({ ...flow.drops }, { full: 3, gone: 0, 'too large': 0, rate: 2 })
+    assert.deepEqual({ ...flow.drops }, { full: 3, gone: 0, 'too large': 0, oversize: 0, rate: 2 })
     assert.equal(destination.sent, 3)
     assert.equal(flow.datagramsOut, 0)
     destination.events?.closed()

@@ -41,7 +41,7 @@ interface CarrierPath {
 
 async function hosts(way: 'direct' | 'mesh' | 'local' | 'packets', options: HostOptions = {}): Promise<CarrierPath> {
   const world = await World.create()
-  const all = { ...options, carrier: way === 'mesh' ? 'mesh' : 'direct' } as const
+  const all = { oversize: 'capsule', ...options, carrier: way === 'mesh' ? 'mesh' : 'direct' } as const
   const near = await world.host('alpha', all)
   const far = way === 'local' ? near : await world.host('beta', all)
   return { world, near, far, source: near.register('dev.test.client.default') }

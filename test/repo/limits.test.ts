@@ -14,6 +14,7 @@ import { LIMIT_NAMES, type LimitName, MAX_LOG_BACKLOG_BYTES, METRICS } from '../
 import * as mesh from '../../src/mesh/limits.ts'
 import { MAX_BUNDLE_BYTES, MAX_ENTRIES, MAX_REVOCATIONS, MAX_RULES } from '../../src/policy/bundle.ts'
 import { MAX_BACKLOG_BYTES } from '../../src/proxy/datagram/leg.ts'
+import { MAX_PATH_DATAGRAM_BYTES } from '../../src/proxy/datagram/packet/index.ts'
 import { MAX_REFRESHES } from '../../src/proxy/inbound/admission.ts'
 import { PROOFS } from '../../src/proxy/inbound/inbound-proofs.ts'
 import { DEFAULT_LIMITS as PROXY } from '../../src/proxy/limits.ts'
@@ -112,6 +113,7 @@ const VALUES: Record<LimitName, number> = {
   proxy_source_pulls: MAX_REFRESHES,
   proxy_datagrams_per_second: PROXY.datagramsPerSecond,
   proxy_datagram_bytes: MAX_DATAGRAM_BYTES,
+  proxy_datagram_path_bytes: MAX_PATH_DATAGRAM_BYTES,
   proxy_datagram_backlog: MAX_BACKLOG_BYTES
 }
 

@@ -86,6 +86,7 @@ function proxyDeps({ base, cluster, ca, local }: ProxyParts): ProxyDeps {
       return mesh.machineOf(found) ?? found
     },
     carrier: config.carrier,
+    oversize: config.oversize,
     dataListen: config.dataListen,
     runtimeDir: config.runtimeDir,
     log,

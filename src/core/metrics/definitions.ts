@@ -213,8 +213,8 @@ export const METRICS = Object.freeze({
     'Datagrams carried: out from sources to destinations, in from destinations to sources.'
   ),
   warren_datagrams_dropped_total: counter(
-    { reason: ['full', 'gone', 'too_large', 'rate'] },
-    'Datagrams dropped here. full: the receiver does not read them; gone: the receiver has ended.'
+    { reason: ['full', 'gone', 'too_large', 'oversize', 'rate'] },
+    'Datagrams dropped here. full: the receiver does not read them; gone: the receiver has ended; oversize: larger than a packet of the path.'
   ),
   warren_sessions: gauge({ role: ['client', 'server'] }, 'Sessions with other agents. client: this agent opened it.'),
   warren_session_proofs_total: counter(

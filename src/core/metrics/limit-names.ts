@@ -83,6 +83,7 @@ export const LIMIT_NAMES = [
   'proxy_source_pulls',
   'proxy_datagrams_per_second',
   'proxy_datagram_bytes',
+  'proxy_datagram_path_bytes',
   'proxy_datagram_backlog'
 ] as const
 export type LimitName = (typeof LIMIT_NAMES)[number]

@@ -3,6 +3,7 @@ import { MAX_DATAGRAM_BYTES } from '../../wire/index.ts'
 import type { Cut, DropReason, Flow } from '../flow/index.ts'
 import { UDP_LINGER_MS } from '../timing.ts'
 import { type DatagramLeg, MAX_BACKLOG_BYTES } from './leg.ts'
+import { MAX_PATH_DATAGRAM_BYTES } from './packet/index.ts'
 
 export interface DatagramSpliceOptions {
   /** A flow without a datagram in either direction ends after this time, or up to a quarter more. */
@@ -114,6 +115,9 @@ function report(metrics: Metrics, { id: flowId, datagramsPerSecond }: Flow, why:
   switch (why) {
     case 'too large':
       metrics.hit('proxy_datagram_bytes', { flowId, limit: MAX_DATAGRAM_BYTES })
+      return
+    case 'oversize':
+      metrics.hit('proxy_datagram_path_bytes', { flowId, limit: MAX_PATH_DATAGRAM_BYTES })
       return
     case 'rate':
       metrics.hit('proxy_datagrams_per_second', { flowId, limit: datagramsPerSecond })

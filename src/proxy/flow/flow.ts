@@ -79,7 +79,7 @@ export class Flow {
   datagramsIn = 0
   datagramsOut = 0
   /** Datagrams of either direction that were dropped here. */
-  readonly drops: Record<DropReason, number> = { full: 0, gone: 0, 'too large': 0, rate: 0 }
+  readonly drops: Record<DropReason, number> = { full: 0, gone: 0, 'too large': 0, oversize: 0, rate: 0 }
   /** Whether its two ends have been joined. */
   isOpen = false
   /** How it ended, if it was open: in order, idle (for datagrams), or cut. */
@@ -135,8 +135,8 @@ export class Flow {
 
   /** All datagrams that it dropped. */
   get dropped(): number {
-    const { full, gone, rate, 'too large': tooLarge } = this.drops
-    return full + gone + rate + tooLarge
+    const { full, gone, rate, oversize, 'too large': tooLarge } = this.drops
+    return full + gone + rate + oversize + tooLarge
   }
 
   /** Aborts when the flow is cut. Code that opens or carries the flow must follow it. */

@@ -5,7 +5,7 @@ import type { Flow } from './flow.ts'
 export class FlowTotals {
   readonly bytes = { tcp: { in: 0, out: 0 }, udp: { in: 0, out: 0 } }
   readonly datagrams = { in: 0, out: 0 }
-  readonly drops: Record<DropReason, number> = { full: 0, gone: 0, 'too large': 0, rate: 0 }
+  readonly drops: Record<DropReason, number> = { full: 0, gone: 0, 'too large': 0, oversize: 0, rate: 0 }
   /** Streams only, now: bytes that wait in this process for ends that do not accept them. */
   waitingBytes = 0
   /** Number of present flows. */
@@ -40,4 +40,4 @@ export class FlowTotals {
   }
 }
 
-const REASONS = ['full', 'gone', 'too large', 'rate'] as const
+const REASONS = ['full', 'gone', 'too large', 'oversize', 'rate'] as const

@@ -64,6 +64,7 @@ export interface HostOptions {
   readonly limits?: Partial<ProxyLimits>
   readonly join?: ProxyDeps['join']
   readonly udpIdleMs?: number
+  readonly oversize?: ProxyDeps['oversize']
   readonly upgradeThresholds?: NonNullable<ProxyDeps['upgradeThresholds']>
   readonly clock?: Clock
 }
@@ -356,6 +357,7 @@ export class Host {
       log: logger,
       clock,
       ...(this.#options.udpIdleMs === undefined ? {} : { udpIdleMs: this.#options.udpIdleMs }),
+      ...(this.#options.oversize === undefined ? {} : { oversize: this.#options.oversize }),
       ...(this.#options.upgradeThresholds === undefined ? {} : { upgradeThresholds: this.#options.upgradeThresholds }),
       ...(this.#options.limits === undefined ? {} : { limits: this.#options.limits })
     }

@@ -4,6 +4,7 @@ import { DATAGRAM_OVERHEAD_BYTES, eachDatagram, Kind } from './format.ts'
 import type { PacketSource } from './outgoing.ts'
 import { Packing } from './packing.ts'
 import { PathFinder, type PathFinderOptions } from './path-finder.ts'
+import type { Oversize } from './port.ts'
 import { decodeProbe } from './probe.ts'
 import { SealedLink, type SealedLinkOptions } from './sealed-link.ts'
 
@@ -21,9 +22,11 @@ export class PacketChannel {
   readonly #finder: PathFinder
   readonly #packing: Packing
   readonly #flows = new Map<number, PacketFlow>()
+  readonly #oversize: Oversize
 
   private constructor(options: ChannelOptions) {
     const remotes = options.remotes.filter(remote => options.port.canReach(remote))
+    this.#oversize = options.port.oversize
     this.#link = new SealedLink(options)
     this.#finder = new PathFinder(this.#link, { ...options, remotes })
     this.#packing = new Packing(this.#link)
@@ -59,11 +62,15 @@ export class PacketChannel {
 
   /**
    * Sends a datagram of a stream in a packet, together with others of the same turn of the event loop if they fit;
-   * undefined if it must be sent as a capsule. A datagram that is dropped later is reported to the stream's flow.
+   * undefined if it must be sent as a capsule. A datagram that is larger than the path carries is `oversize`: as a capsule it
+   * would tell its sender that the path is wider than it is. One that is dropped later is reported to the stream's flow.
    */
   send(streamId: number, payload: Buffer): Sent | undefined {
     const path = this.#finder.path
-    if (path === undefined || payload.length + DATAGRAM_OVERHEAD_BYTES > path.size) return undefined
+    if (path === undefined) return undefined
+    if (payload.length + DATAGRAM_OVERHEAD_BYTES > path.size) {
+      return this.#oversize === 'drop' && payload.length > path.largestDatagram ? 'oversize' : undefined
+    }
     path.used = true
     this.#packing.add(path, streamId, payload, this.#flows.get(streamId))
     return 'sent'

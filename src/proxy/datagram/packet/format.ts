@@ -20,9 +20,16 @@ export const Feature = { Datagrams: 0x01 } as const
 
 /**
  * Sizes of packets that are tried, in bytes of UDP payload: the size that IPv6 must carry everywhere (1,280 less its
- * headers), and the size that fits in Ethernet with IPv6. A larger datagram is sent as a capsule.
+ * headers), and the size that fits in Ethernet with IPv6.
  */
 export const SIZES = [1_232, 1_452] as const
+/** The largest datagram that any packet has room for. */
+export const MAX_PATH_DATAGRAM_BYTES = Math.max(...SIZES) - DATAGRAM_OVERHEAD_BYTES
+/**
+ * A datagram of this size passes on every path, if need be as a capsule: RFC 9000 section 14 requires that of a path for
+ * QUIC, and the smallest packet has 7 bytes less room.
+ */
+export const ALWAYS_CARRIED_BYTES = 1_200
 /** Longer packets are ignored: no agent sends them. */
 export const MAX_PACKET_BYTES = 2_048
 

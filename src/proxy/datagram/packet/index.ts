@@ -1,2 +1,3 @@
 export { PacketChannel } from './channel.ts'
-export { PacketPort, type Remote } from './port.ts'
+export { MAX_PATH_DATAGRAM_BYTES } from './format.ts'
+export { type Oversize, PacketPort, type Remote } from './port.ts'

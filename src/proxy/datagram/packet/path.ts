@@ -1,5 +1,5 @@
 import type { Remote } from '../../../udp/index.ts'
-import { Feature, SIZES } from './format.ts'
+import { ALWAYS_CARRIED_BYTES, DATAGRAM_OVERHEAD_BYTES, Feature, MAX_PATH_DATAGRAM_BYTES, SIZES } from './format.ts'
 
 /**
  * Interval of pings on an unused path, so that a NAT keeps it open; a used path is pinged at every turn of its finder.
@@ -34,6 +34,12 @@ export class DatagramPath {
   /** Size of the largest packet that is known to arrive. */
   get size(): number {
     return this.#size
+  }
+
+  /** The largest datagram that is carried: what may yet turn out to fit is not known to be too large. */
+  get largestDatagram(): number {
+    const isSettled = this.#growth >= MAX_GROWTH
+    return isSettled ? Math.max(this.#size - DATAGRAM_OVERHEAD_BYTES, ALWAYS_CARRIED_BYTES) : MAX_PATH_DATAGRAM_BYTES
   }
 
   isDead(nowMs: number): boolean {

@@ -9,6 +9,9 @@ export type { Remote }
 /** The listener may overwrite `packet`. Both `packet` and `from` are valid only during the call. */
 export type PacketListener = (packet: Buffer, from: () => Remote) => void
 
+/** What happens to a datagram that is larger than the packets of the path that carries its flow. */
+export type Oversize = 'drop' | 'capsule'
+
 /** Maximum of sessions with a datagram path; others use capsules. */
 const MAX_LISTENERS = 8_192
 /** Size requested from the kernel, which may grant less; a burst that does not fit is lost. */
@@ -20,13 +23,16 @@ const BUFFER_BYTES = 4 * 1024 * 1024
  * Without it (the port is taken) datagrams are sent as capsules.
  */
 export class PacketPort {
+  /** For every path of this port. */
+  readonly oversize: Oversize
   readonly #log: Logger
   readonly #listeners = new Map<string, PacketListener>()
   #endpoint: UdpEndpoint | undefined
   #is6 = false
 
-  constructor(log: Logger) {
+  constructor(log: Logger, oversize: Oversize = 'drop') {
     this.#log = log
+    this.oversize = oversize
   }
 
   /** Binds beside the TCP port. Never rejects: a failure is logged. */
