@@ -53,6 +53,7 @@ for (const args of [[], ['--listen', '[::]:7460', '--data-listen', '[::]:7461']]
       const token = (await a.cli('token', 'create', host.name)).trim()
       await joining.start(['--join', token, '--no-mdns'])
       await joining.sees(1)
+      assert.equal((await joining.status()).meshAddresses.length, 1)
       await talks(joining, a)
     }
   })
