@@ -18,6 +18,8 @@ export const MAX_PAST = 16_384
 /** Remembers how the latest connections of each user ended. */
 export class PastFlows {
   readonly #ofUsers = new Map<string, Map<string, PastFlow>>()
+  // Nearly all ends are one after another of one user, in order: each would outlive the collections of young memory.
+  #last: PastFlow | undefined
   #size = 0
 
   add(user: LocalUser, flowId: string, end: ConnectionEnd): void {
@@ -28,10 +30,17 @@ export class PastFlows {
     const known = ofUser.get(flowId)
     if (known?.end.state === 'cut' && sameUser(known.user, user)) return
     if (ofUser.delete(flowId)) this.#size -= 1
-    ofUser.set(flowId, { user: { uid: user.uid, view: user.view }, end })
+    ofUser.set(flowId, this.#shared(user, end))
     this.#size += 1
     if (ofUser.size > MAX_PAST_PER_USER) this.#forgetOldest(account, ofUser)
     else if (this.#size > MAX_PAST) this.#forgetOldest(...this.#largest())
+  }
+
+  #shared({ uid, view }: LocalUser, end: ConnectionEnd): PastFlow {
+    const last = this.#last
+    if (last?.user.uid === uid && last.user.view === view && last.end === end) return last
+    this.#last = { user: { uid, view }, end }
+    return this.#last
   }
 
   of(user: LocalUser, flowId: string): ConnectionEnd | undefined {

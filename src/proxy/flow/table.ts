@@ -18,6 +18,8 @@ import { FlowRoom } from './room.ts'
 import { FlowTotals } from './totals.ts'
 import { WaitingAccounts } from './waiting-accounts.ts'
 
+const IN_ORDER: ConnectionEnd = Object.freeze({ state: 'ended' })
+
 export interface FlowTableOptions {
   readonly limits: ProxyLimits
   readonly log: Logger
@@ -249,7 +251,7 @@ export class FlowTable {
   #remember(flow: Flow, reason: string, kind: Cut['kind'] | 'ended'): void {
     flow.endedAs = kind
     const inOrder = kind === 'ended' || kind === 'done'
-    const end: ConnectionEnd = inOrder ? { state: 'ended' } : { state: 'cut', kind, reason }
+    const end: ConnectionEnd = inOrder ? IN_ORDER : { state: 'cut', kind, reason }
     for (const user of this.#charged.get(flow)?.users ?? []) this.#ended.add(user, flow.id, end)
   }
 
