@@ -152,7 +152,7 @@ test('up refuses hosts to advertise that can be none, before it touches anything
     ['192.0.2.7:7460', /INVALID_ARGUMENT.*has a port[\s\S]*--data-listen/],
     ['two words', /INVALID_ARGUMENT.*is not a host/],
     ['', /INVALID_ARGUMENT: --advertise is empty/],
-    ['fe80::1%eth0', /INVALID_ARGUMENT.*is not a host/],
+    ['fe80::1%eth0', /INVALID_ARGUMENT.*has a zone\n.*not link-local/],
     ['0.0.0.0', /INVALID_ARGUMENT.*is not an address of a host/]
   ] as const) {
     const { code, stderr } = await upFails(t, '--init', 'example.org', '--name', 'x', '--advertise', text)

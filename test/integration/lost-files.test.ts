@@ -58,11 +58,12 @@ const CASES: ReadonlyArray<readonly [state: string, file: string]> = [
     )
   )
 
-test('the table below has every file of a state directory but one that nobody makes any more', () => {
+test('the table below has every file of a state directory that stays, but one that nobody makes any more', () => {
   const files = new Set(CASES.map(([, file]) => file))
   assert.deepEqual(
     Object.values(VaultFile).filter(name => !files.has(name)),
-    ['jwt.key']
+    // The first is there until a join has ended: interrupted-join.test.ts.
+    ['join.attempt', 'jwt.key']
   )
   for (const [state, file] of CASES) assert.ok(existsSync(join(state, file)), file)
 })
