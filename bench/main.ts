@@ -2,6 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import type { Scope } from '../test/harness/index.ts'
+import { floodsSuite } from './floods/suite.ts'
 import { idleSuite } from './idle/suite.ts'
 import { registrySuite } from './registry/suite.ts'
 import { markdown, type Report } from './report.ts'
@@ -14,6 +15,7 @@ import { withScope } from './with-scope.ts'
 const SUITES: Readonly<Record<string, (scope: Scope, options: SuiteOptions) => Promise<Report>>> = {
   tcp: tcpSuite,
   udp: udpSuite,
+  floods: floodsSuite,
   idle: idleSuite,
   registry: registrySuite,
   start: startSuite

@@ -70,7 +70,7 @@ test('a flow outlives a rotation of the root, an old token admits, and a host th
   await a.cli('root', 'rotate')
   assert.match((await a.attempt(['root', 'rotate'])).stderr, /ALREADY_EXISTS: a rotation of the root is in progress/)
   const refused = await a.attempt(['root', 'rotate', '--finish'])
-  assert.match(refused.stderr, /NOT_READY: not every host is below the new root: .*c \(has not received it\)/)
+  assert.match(refused.stderr, /NOT_READY: not every host is below the new root: .*c \(it is off/)
   const d = await new TestAgent(scope, { name: 'd', args: [] }).start(['--join', old, ...ARGS])
   await Promise.all([a, b, d].map(agent => agent.sees(2)))
   const state = await waitFor(async () => {
