@@ -209,7 +209,7 @@ describe('a datagram path', () => {
     while (!channels.every(channel => channel.isUp)) await new Promise(resolve => setTimeout(resolve, 5))
   }
 
-  it('is found by both ends, carries what fits, and leaves the rest to capsules', async t => {
+  it('is found by both ends, carries what fits, and calls the rest oversize', async t => {
     const { client, server } = await pair(t)
     const received: string[] = []
     server.attach(
@@ -226,7 +226,7 @@ describe('a datagram path', () => {
     assert.equal(client.send(1, Buffer.from('too early')), undefined)
     await up(client, server)
     assert.equal(client.send(1, Buffer.from('hello')), 'sent')
-    assert.equal(client.send(1, Buffer.alloc(1_500)), undefined)
+    assert.equal(client.send(1, Buffer.alloc(1_500)), 'oversize')
     await answered
     assert.deepEqual(received, ['hello'])
   })

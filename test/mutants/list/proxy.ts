@@ -40,8 +40,8 @@ export const PROXY: readonly Mutant[] = [
   {
     breaks: 'Datagrams above the rate count as dropped.',
     file: 'src/proxy/flow/flow.ts',
-    find: 'return full + gone + rate + tooLarge',
-    replace: 'return full + gone + tooLarge',
+    find: 'return full + gone + rate + oversize + tooLarge',
+    replace: 'return full + gone + oversize + tooLarge',
     tests: ['test/proxy/flow.test.ts']
   },
   {
@@ -131,7 +131,7 @@ export const PROXY: readonly Mutant[] = [
   },
   {
     breaks: 'The name that another agent gives to a flow reaches the log only in the form of an id.',
-    file: 'src/proxy/flow/table.ts',
+    file: 'src/proxy/flow/flow-id.ts',
     find: '/^[0-9a-f]{16}$/',
     replace: '/^[0-9a-f]{16}/',
     tests: ['test/proxy/flow.test.ts']
