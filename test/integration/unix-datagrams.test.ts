@@ -36,7 +36,7 @@ for word in words:
 test('programs that speak SOCK_DGRAM reach each other: whole datagrams, answers to the right one', async t => {
   if (!needsCommand(t, 'python3')) return
   const scope = scopeOf(t)
-  const [a, b] = await startPair(scope)
+  const [a, b] = await startPair(scope, { args: ['--oversize', 'capsule'] })
   await a.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
   await b.follows(a)
   const directory = scope.directory()
