@@ -12,7 +12,7 @@ const MFD_EXEC = 0x10
 interface ForeignFunctions {
   readonly dlopen: (
     library: null,
-    functions: Readonly<Record<string, { readonly parameters: readonly string[]; readonly result: string }>>
+    functions: Readonly<Record<string, { readonly arguments: readonly string[]; readonly return: string }>>
   ) => { readonly functions: Readonly<Record<string, (...values: unknown[]) => number>> }
 }
 
@@ -48,7 +48,7 @@ function load(fd: number, name: string): unknown {
 
 function inMemory(name: string): number {
   const ffi = process.getBuiltinModule('node:ffi' as 'node:fs') as unknown as ForeignFunctions
-  const { functions } = ffi.dlopen(null, { memfd_create: { parameters: ['string', 'u32'], result: 'i32' } })
+  const { functions } = ffi.dlopen(null, { memfd_create: { arguments: ['string', 'u32'], return: 'i32' } })
   const create = (flags: number): number => functions['memfd_create']?.(`warren-${name}`, flags) ?? -1
   const fd = create(MFD_CLOEXEC | MFD_EXEC)
   // Linux before 6.3 does not know the second flag.
