@@ -73,8 +73,8 @@ test('what is downloaded is small, and the bill of materials names what is in it
 })
 
 test('six commands and curl, over two hosts without Node, from the Debian package', {
-  ...options,
-  ...asRoot
+  ...asRoot,
+  ...options
 }, async t => {
   const own = scopeOf(t)
   const [hostA, hostB] = await createHosts(own, 'a', 'b')
@@ -106,12 +106,16 @@ test('six commands and curl, over two hosts without Node, from the Debian packag
 })
 
 test('the package leaves nothing behind but the state, and a purge keeps that unless a person says so', {
-  ...options,
-  ...asRoot
+  ...asRoot,
+  ...options
 }, async t => {
   const own = scopeOf(t)
   const [host] = await createHosts(own, 'a')
-  const root = installed(own, host)
+  const root = RootFs.create(own, host, { 'warren.deb': named(/\.deb$/) })
+  const list = (): Set<string> =>
+    new Set(root.run('sh', '-c', 'find / -xdev -not -path "/given/*" -not -path "/proc/*"').trim().split('\n'))
+  const before = list()
+  root.run('dpkg', '--install', '--force-depends', '/given/warren.deb')
   root.run('install', '-d', '-m', '700', '/var/lib/warren')
   root.run('touch', '/var/lib/warren/kept')
   root.run('dpkg', '--remove', 'warren')
@@ -119,18 +123,10 @@ test('the package leaves nothing behind but the state, and a purge keeps that un
   root.run('test', '-e', '/etc/warren/warren.env')
   const said = root.run('dpkg', '--purge', 'warren')
   assert.match(said, /stay in \/var\/lib\/warren/)
-  const left = root.run(
-    'sh',
-    '-c',
-    'find / -xdev -name "*warren*" -not -path "/proc/*" -not -path "/given/*" -not -path "/tmp/*"'
+  const left = [...list()].filter(
+    path => !before.has(path) && !/^\/(var\/(log|cache|lib\/dpkg)|etc\/[^/]*-$|etc\/\.)/.test(path)
   )
-  assert.deepEqual(
-    left
-      .trim()
-      .split('\n')
-      .filter(path => !/^\/var\/(log|cache|lib\/dpkg)\//.test(path)),
-    ['/var/lib/warren']
-  )
+  assert.deepEqual(left.toSorted(), ['/var/lib/warren', '/var/lib/warren/kept'])
 })
 
 function installed(own: Scope, host: Host): RootFs {

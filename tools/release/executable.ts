@@ -1,5 +1,5 @@
 import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import type { Parts } from './parts.ts'
 import type { Platform } from './platforms.ts'
 import { run } from './run.ts'
@@ -17,17 +17,17 @@ export interface ExecutableOptions {
 /** Writes the executable: Node with the bundle and the native code in it. */
 export function executable({ platform, parts, bundle, work, file }: ExecutableOptions): void {
   const config = join(work, `${platform.arch}.json`)
-  const isOwn = platform.arch === process.arch
   writeFileSync(
     config,
     JSON.stringify({
-      main: bundle,
+      // Relative: the path is in the executable, and the directory is another one each time.
+      main: relative(work, bundle),
       executable: parts.node,
       output: file,
       disableExperimentalSEAWarning: true,
       useSnapshot: false,
-      // Compiled code is of one processor.
-      useCodeCache: isOwn,
+      // Compiled code would differ from run to run: it contains hashes of names, whose seed must differ for safety.
+      useCodeCache: false,
       // As bin/warren.js starts Node: a debugger is a port for every user of the host, and no signal and no variable opens
       // one; a small young generation (docs/decisions/0015). The warning is about node:ffi, which loads the native code.
       execArgv: ['--disable-sigusr1', '--max-semi-space-size=1', '--disable-warning=ExperimentalWarning'],
@@ -35,5 +35,5 @@ export function executable({ platform, parts, bundle, work, file }: ExecutableOp
       assets: Object.fromEntries(Object.entries(parts.addons).map(([name, path]) => [`${name}.node`, path]))
     })
   )
-  run(process.execPath, ['--build-sea', config])
+  run(process.execPath, ['--build-sea', config], { cwd: work })
 }

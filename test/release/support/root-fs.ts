@@ -4,6 +4,7 @@ import type { Host, Scope } from '../../harness/index.ts'
 
 const CHECKOUT = join(import.meta.dirname, '..', '..', '..')
 const PATH = '/usr/sbin:/usr/bin:/sbin:/bin'
+const PROGRAMS = ['/usr/bin', '/usr/local/bin', '/bin', '/opt', '/root']
 
 /** A root file system on a host, made of that of this machine: without Node, without npm, and without this checkout. */
 export class RootFs {
@@ -22,19 +23,20 @@ export class RootFs {
     const top = `/${CHECKOUT.split('/')[1]}`
     const given = Object.entries(files).map(([name, file]) => [file, join(root, 'given', name)] as const)
     const script = [
-      `mount -t tmpfs tmpfs ${base} && mkdir ${base}/upper ${base}/work ${root}`,
+      `mount -t tmpfs tmpfs ${base}`,
+      `mkdir ${base}/upper ${base}/work ${root}`,
       `mount -t overlay overlay -o lowerdir=/,upperdir=${base}/upper,workdir=${base}/work ${root}`,
       // Whatever is called so, wherever this machine looks for programs.
-      `for name in node npm npx nodejs; do find ${root}/usr/bin ${root}/usr/local/bin ${root}/bin ${root}/opt ${root}/root -name $name -not -type d -delete 2>/dev/null; done; true`,
+      'for name in node npm npx nodejs; do',
+      `find ${PROGRAMS.map(place => root + place).join(' ')} -name $name -not -type d -delete 2>/dev/null || true`,
+      'done',
       `mkdir -p ${root}/given`,
       ...given.map(([from, to]) => `cp ${from} ${to}`),
-      `mount -t tmpfs tmpfs ${root}${top}`,
-      `mount -t tmpfs tmpfs ${root}/run && mount -t tmpfs tmpfs ${root}/tmp && mount -t tmpfs tmpfs ${root}/var/lib/warren 2>/dev/null; true`,
-      `mount -t proc proc ${root}/proc && mount --rbind /dev ${root}/dev`
-    ].join(' && ')
-    execFileSync(host.enter(['/bin/sh', '-ec', script])[0] ?? '', host.enter(['/bin/sh', '-ec', script]).slice(1), {
-      stdio: ['ignore', 'pipe', 'inherit']
-    })
+      ...[top, '/run', '/tmp'].map(place => `mount -t tmpfs tmpfs ${root}${place}`),
+      `mount -t proc proc ${root}/proc`,
+      `mount --rbind /dev ${root}/dev`
+    ].join('\n')
+    host.run('/bin/sh', '-ec', script)
     return new RootFs(host, root)
   }
 
@@ -46,6 +48,10 @@ export class RootFs {
   /** Runs a command in it, and returns what it printed. Throws when it fails. */
   run(...argv: readonly string[]): string {
     const [command = '', ...rest] = this.enter(...argv)
-    return execFileSync(command, rest, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
+    return execFileSync(command, rest, {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'pipe'],
+      maxBuffer: 256 * 1024 * 1024
+    })
   }
 }
