@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test, { after, before } from 'node:test'
 import { listenersOf, needsCommand, Program, scopeOf } from '../harness/index.ts'
@@ -62,10 +62,15 @@ test('an agent from the executable loads its native code from no file', async t 
   assert.equal((await program.stop()).code, 0)
 })
 
-test('no variable and no signal opens a debugger in the executable', async t => {
+test('no variable and no signal opens a debugger in the executable, or has it execute what lies in a directory', async t => {
   const path = found(t)
   if (path === undefined) return
-  const env = { NODE_OPTIONS: '--inspect=127.0.0.1:0 --require=/nonexistent.js' }
+  const cache = join(scope.directory(), 'cache')
+  const env = {
+    NODE_OPTIONS: '--inspect=127.0.0.1:0 --require=/nonexistent.js',
+    NODE_INSPECT_RESUME_ON_START: '1',
+    NODE_COMPILE_CACHE: cache
+  }
   const { program, runtimeDir } = agent(path, { env })
   await program.says(/ready/, 'stderr')
   const own = listenersOf(program.pid)
@@ -73,6 +78,13 @@ test('no variable and no signal opens a debugger in the executable', async t => 
   // It has seen the signal by the time that it answers.
   assert.equal(spawnSync(path, ['--runtime-dir', runtimeDir, 'status']).status, 0)
   assert.deepEqual(listenersOf(program.pid), own)
+  assert.equal((await program.stop()).code, 0)
+  // What is in such a directory would be executed.
+  const files = existsSync(cache) ? readdirSync(cache, { recursive: true, withFileTypes: true }) : []
+  assert.deepEqual(
+    files.filter(entry => entry.isFile()).map(({ name }) => name),
+    []
+  )
 })
 
 test('where there is no anonymous memory, native code comes from a file without a name', async t => {

@@ -29,6 +29,8 @@ export async function bundle({ root, version, file }: BundleOptions): Promise<Me
     format: 'cjs',
     platform: 'node',
     target: 'node26',
+    // Only ASCII, so that the executable may hold it in whatever encoding.
+    charset: 'ascii',
     legalComments: 'none',
     mainFields: ['module', 'main'],
     // The modules are made to require each other, and mean what they imported.

@@ -1,8 +1,10 @@
-import { writeFileSync } from 'node:fs'
-import { join, relative } from 'node:path'
+import { copyFileSync, writeFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
 import type { Parts } from './parts.ts'
 import type { Platform } from './platforms.ts'
 import { run } from './run.ts'
+
+const START = join(import.meta.dirname, 'start.mjs')
 
 export interface ExecutableOptions {
   readonly platform: Platform
@@ -16,12 +18,14 @@ export interface ExecutableOptions {
 
 /** Writes the executable: Node with the bundle and the native code in it. */
 export function executable({ platform, parts, bundle, work, file }: ExecutableOptions): void {
+  copyFileSync(START, join(work, basename(START)))
   const config = join(work, `${platform.arch}.json`)
   writeFileSync(
     config,
     JSON.stringify({
       // Relative: the path is in the executable, and the directory is another one each time.
-      main: relative(work, bundle),
+      main: basename(START),
+      mainFormat: 'module',
       executable: parts.node,
       output: file,
       disableExperimentalSEAWarning: true,
@@ -29,10 +33,14 @@ export function executable({ platform, parts, bundle, work, file }: ExecutableOp
       // Compiled code would differ from run to run: it contains hashes of names, whose seed must differ for safety.
       useCodeCache: false,
       // As bin/warren.js starts Node: a debugger is a port for every user of the host, and no signal and no variable opens
-      // one; a small young generation (docs/decisions/0015). The warning is about node:ffi, which loads the native code.
+      // one. A small young generation (docs/decisions/0015) is for agents, but these options are the same for all commands.
+      // The warning is about node:ffi, which loads the native code.
       execArgv: ['--disable-sigusr1', '--max-semi-space-size=1', '--disable-warning=ExperimentalWarning'],
       execArgvExtension: 'none',
-      assets: Object.fromEntries(Object.entries(parts.addons).map(([name, path]) => [`${name}.node`, path]))
+      assets: {
+        'warren.cjs': bundle,
+        ...Object.fromEntries(Object.entries(parts.addons).map(([name, path]) => [`${name}.node`, path]))
+      }
     })
   )
   run(process.execPath, ['--build-sea', config], { cwd: work })
