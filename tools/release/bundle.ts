@@ -1,6 +1,6 @@
-import { join } from 'node:path'
+import { writeFileSync } from 'node:fs'
 import { build, type Metafile } from 'esbuild'
-import { lazyModules } from './lazy-modules.ts'
+import { packModules } from './modules.ts'
 import { nativeCode } from './native-code.ts'
 
 /** What a bundle for the executable is made from. */
@@ -8,11 +8,13 @@ export interface BundleOptions {
   /** The repository. */
   readonly root: string
   readonly version: string
-  /** The file to write: one CommonJS module that requires built-in modules alone. */
+  /** The file to write: all modules (packModules), which require each other and built-in modules alone. */
   readonly file: string
 }
 
-/** Writes the whole command line and the agent as one module. */
+const ENTRY = 'tools/release/entry.ts'
+
+/** Writes the whole command line and the agent as one file. */
 export async function bundle({ root, version, file }: BundleOptions): Promise<Metafile> {
   const define = {
     WARREN_VERSION: JSON.stringify(version),
@@ -21,24 +23,24 @@ export async function bundle({ root, version, file }: BundleOptions): Promise<Me
     __filename: '"/warren"',
     __dirname: '"/"'
   }
+  // For what the imports resolve to, and which modules are used.
   const { metafile } = await build({
     absWorkingDir: root,
-    stdin: { contents: "require('./src/cli/main.ts').main(process.argv)", resolveDir: root, loader: 'js' },
+    entryPoints: [ENTRY],
     outfile: file,
     bundle: true,
+    write: false,
     format: 'cjs',
     platform: 'node',
     target: 'node26',
-    // Only ASCII, so that the executable may hold it in whatever encoding.
-    charset: 'ascii',
-    legalComments: 'none',
     mainFields: ['module', 'main'],
     // The modules are made to require each other, and mean what they imported.
     conditions: ['import', 'module'],
     define,
-    plugins: [nativeCode(root), lazyModules(join(root, 'src'), define)],
+    plugins: [nativeCode(root)],
     metafile: true,
     logLevel: 'warning'
   })
+  writeFileSync(file, await packModules({ root, inputs: metafile.inputs, entry: ENTRY, define }), 'latin1')
   return metafile
 }

@@ -38,7 +38,7 @@ export function executable({ platform, parts, bundle, work, file }: ExecutableOp
       execArgv: ['--disable-sigusr1', '--max-semi-space-size=1', '--disable-warning=ExperimentalWarning'],
       execArgvExtension: 'none',
       assets: {
-        'warren.cjs': bundle,
+        modules: bundle,
         ...Object.fromEntries(Object.entries(parts.addons).map(([name, path]) => [`${name}.node`, path]))
       }
     })

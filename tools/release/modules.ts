@@ -1,0 +1,130 @@
+import { readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { transformAsync } from '@babel/core'
+import commonJs from '@babel/plugin-transform-modules-commonjs'
+import { type Loader, type Metafile, transform } from 'esbuild'
+import { replacedCode } from './native-code.ts'
+
+type Input = Metafile['inputs'][string]
+
+/** The part of esbuild's build that this needs: which modules there are, and what their imports resolve to. */
+export interface ModuleGraph {
+  readonly root: string
+  readonly inputs: Metafile['inputs']
+  /** Paths of inputs, which are bundled to the entry. */
+  readonly entry: string
+  readonly define: Readonly<Record<string, string>>
+}
+
+interface Manifest {
+  readonly sideEffects?: boolean | readonly string[]
+}
+
+/**
+ * Turns a graph of modules into one text, of which the executable compiles a module when it is required for the first time
+ * (start.mjs). Compiling all of it at once took four times as long as to start Node.
+ *
+ * The first line is the table: `[name, offset, length, imports, isCommonJs]` for each module, where `imports` has the number
+ * of the module behind each specifier, and module 0 is the entry. All code is CommonJS, and ASCII.
+ */
+export async function packModules({ root, inputs, entry, define }: ModuleGraph): Promise<string> {
+  const paths = [entry, ...Object.keys(inputs).filter(path => path !== entry)]
+  const numbers = new Map(paths.map((path, number) => [path, number]))
+  const codes = await Promise.all(paths.map(path => toCommonJs({ root, path, input: inputs[path] as Input, define })))
+  let offset = 0
+  const table = paths.map((path, at) => {
+    const length = (codes[at] as string).length
+    const imports: Record<string, number> = {}
+    for (const { original, path: target } of inputs[path]?.imports ?? []) {
+      const number = numbers.get(target)
+      if (original !== undefined && number !== undefined) imports[original] = number
+    }
+    const row = [path, offset, length, imports, inputs[path]?.format === 'cjs']
+    offset += length
+    return row
+  })
+  return `${JSON.stringify(table)}\n${codes.join('')}`
+}
+
+interface Source {
+  readonly root: string
+  readonly path: string
+  readonly input: Input
+  readonly define: Readonly<Record<string, string>>
+}
+
+async function toCommonJs(file: Source): Promise<string> {
+  const code = await transformed(file)
+  if (isAscii(code)) return code
+  // What is left is in comments, which go with the white space.
+  const dense = (await transform(code, { charset: 'ascii', target: 'node26', minifyWhitespace: true })).code
+  if (!isAscii(dense)) throw new Error(`${file.path}: characters beyond ASCII are left`)
+  return dense
+}
+
+function isAscii(text: string): boolean {
+  return Buffer.byteLength(text) === text.length
+}
+
+async function transformed({ root, path, input, define }: Source): Promise<string> {
+  const replaced = replacedCode(path)
+  const source = replaced ?? readFileSync(join(root, path), 'utf8')
+  const common = {
+    target: 'node26',
+    define: { ...define },
+    sourcefile: path,
+    legalComments: 'none',
+    // A character is a byte then.
+    charset: 'ascii',
+    tsconfigRaw: { compilerOptions: { verbatimModuleSyntax: true } },
+    // There is nothing to import from once it runs.
+    supported: { 'dynamic-import': false, 'export-star-as': false }
+  } as const
+  const loader = replaced === undefined ? loaderOf(path) : 'js'
+  if (loader === 'json') return (await transform(source, { loader, format: 'cjs', charset: 'ascii' })).code
+  if (input.format !== 'esm') return (await transform(source, { ...common, loader })).code
+  if (!mayBeLate(root, path)) return (await transform(source, { ...common, loader, format: 'cjs' })).code
+  const plain = await transform(source, { ...common, loader })
+  const result = await transformAsync(plain.code, {
+    filename: path,
+    babelrc: false,
+    configFile: false,
+    compact: false,
+    sourceType: 'module',
+    plugins: [[commonJs, { lazy: () => true }]]
+  })
+  if (typeof result?.code !== 'string') throw new Error(`${path}: not transformed`)
+  return (await transform(result.code, { charset: 'ascii', target: 'node26' })).code
+}
+
+function loaderOf(path: string): Loader {
+  if (path.endsWith('.json')) return 'json'
+  return path.endsWith('.ts') ? 'ts' : 'js'
+}
+
+// A module is evaluated when something of it is used for the first time, not when it is imported, where nobody can depend on
+// the order: here, since the linter refuses import cycles and side effects; and in packages that say so.
+function mayBeLate(root: string, path: string): boolean {
+  if (!path.includes('node_modules/')) return true
+  for (let directory = dirname(path); directory !== '.'; directory = dirname(directory)) {
+    const manifest = manifestIn(join(root, directory))
+    if (manifest?.sideEffects !== undefined) return manifest.sideEffects === false
+    if (/node_modules\/(@[^/]+\/)?[^/]+$/.test(directory)) return false
+  }
+  return false
+}
+
+const manifests = new Map<string, Manifest | undefined>()
+
+function manifestIn(directory: string): Manifest | undefined {
+  if (!manifests.has(directory)) {
+    let found: Manifest | undefined
+    try {
+      found = JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8')) as Manifest
+    } catch {
+      // Not every directory is a package.
+    }
+    manifests.set(directory, found)
+  }
+  return manifests.get(directory)
+}
