@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import test from 'node:test'
 import { asRoot, needsCommand, Program, scopeOf } from '../harness/index.ts'
 
-const MAIN = join(import.meta.dirname, 'main.ts')
+const MAIN = join(import.meta.dirname, '..', 'soak', 'main.ts')
 const MINUTE_MS = 60_000
 
 test('four agents live through kills, lost links and churn for three minutes, and every end has its cause', {
