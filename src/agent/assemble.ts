@@ -23,6 +23,7 @@ import {
   type Cluster,
   followCluster,
   serveApi,
+  stateOf,
   type WorkloadParts
 } from './builders/index.ts'
 import type { ClockKeeper } from './clock-keeper.ts'
@@ -30,7 +31,7 @@ import type { ResolvedConfig } from './config.ts'
 import { DescriptorWatch } from './descriptor-watch.ts'
 import { Drain } from './drain.ts'
 import { giveBackMemory } from './memory/index.ts'
-import { collect, countEvents, PromMetrics, watchProcess } from './metrics/index.ts'
+import { collect, countEvents, PromMetrics, ScrapeServer, watchProcess } from './metrics/index.ts'
 import { readResources } from './resources.ts'
 
 export interface Parts {
@@ -257,6 +258,19 @@ async function serve(
     sockets,
     clock
   })
+  const { metricsListen } = config
+  if (metricsListen !== undefined) {
+    const scrapes = new ScrapeServer({
+      listen: metricsListen,
+      text: format => metrics.text(format),
+      state: () => stateOf({ ...built, readiness }),
+      nowMs: () => clock.monotonicMs(),
+      log
+    })
+    const address = await scrapes.start()
+    resources.defer(() => scrapes.stop())
+    log.info('metrics served', { address })
+  }
   detach(log, 'free memory', giveBackMemory(proxy, { log, clock, signal: stopping }), stopping)
   resources.defer(() => readiness.drain())
   // A host that knows nobody, because it has lost its database, may still be found.

@@ -11,6 +11,6 @@ export {
   spiffeHandlers,
   workloadHandlers
 } from './services/index.ts'
-export { ensureRuntimeDir } from './socket-path.ts'
+export { bindSocket, ensureRuntimeDir } from './socket-path.ts'
 export { type AdminApiOptions, type ApiOptions, serveAdminApi, serveWorkloadApi } from './sockets.ts'
 export { serveSpiffeApi, spiffeRoutes } from './spiffe.ts'

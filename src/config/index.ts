@@ -4,6 +4,7 @@ export {
   type Lifetimes,
   LOG_LEVELS,
   type LogLevel,
+  type MetricsListen,
   UP_OPTIONS,
   type UpOption,
   type UpOptionName

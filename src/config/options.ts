@@ -17,6 +17,9 @@ export interface Lifetimes {
   readonly graceMs: number
 }
 
+/** Where a scraper finds the metrics: a TCP address, or the path of a unix socket. */
+export type MetricsListen = HostPort | { readonly path: string }
+
 /** The settings of an operator. Every setting has a default; the command line overrides variables, and these the file. */
 export interface AgentConfig {
   /** Directory of keys, certificates and the database. @default $WARREN_STATE_DIR, else /var/lib/warren for root, else $XDG_STATE_HOME/warren */
@@ -37,6 +40,8 @@ export interface AgentConfig {
   readonly advertise?: readonly string[]
   /** Multiaddrs of members to dial besides those already known. */
   readonly bootstrap?: readonly string[]
+  /** Where the metrics are served over HTTP. @default they are not */
+  readonly metricsListen?: MetricsListen
   /** Find members on the LAN. @default true */
   readonly mdns?: boolean
   /** Carrier of brokered bytes to other hosts. @default auto */
@@ -96,6 +101,11 @@ export const UP_OPTIONS = Object.freeze({
     help: 'a member to dial; may be repeated',
     readAll: bootstrap => ({ bootstrap })
   },
+  'metrics-listen': {
+    takes: 'host:port|unix:path',
+    help: 'serve metrics, health and readiness over HTTP here (default: nowhere)',
+    read: (text, option) => ({ metricsListen: metricsListenOf(text, option) })
+  },
   carrier: {
     takes: 'name',
     help: 'only carrier for data to other hosts (default: auto, the first that reaches them)',
@@ -131,6 +141,15 @@ function listenerOf(text: string, option: string): HostPort {
   if (!LINK_LOCAL.test(at.host)) return at
   throw new WarrenError(ErrorCode.InvalidArgument, `${option} "${text.slice(0, 80)}" is an address of one link`, {
     hint: 'Other hosts cannot use it. Listen at [::], or at another address of this host.'
+  })
+}
+
+function metricsListenOf(text: string, option: string): MetricsListen {
+  if (!text.startsWith('unix:')) return parseHostPort(text, { option })
+  const path = text.slice('unix:'.length)
+  if (path.startsWith('/')) return { path }
+  throw new WarrenError(ErrorCode.InvalidArgument, `${option} "${text.slice(0, 80)}" names no absolute path`, {
+    hint: 'Write it as unix:/run/warren/metrics.sock.'
   })
 }
 

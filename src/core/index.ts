@@ -52,6 +52,7 @@ export {
   type LimitName,
   labelValue,
   METRICS,
+  type MetricDefinition,
   type MetricName,
   type Metrics,
   OTHER,

@@ -244,7 +244,8 @@ function serverFound(target: Target | undefined): Found | undefined {
   return server?.look() ?? { ok: true, text: `nobody is asked who has ${formatHostPort({ host, port })}/${kind}` }
 }
 
-function stateOf({ cluster, ca, drain, readiness }: ApiParts): string {
+/** What `warren status` shows: `starting`, `ready`, `draining`, `evicted` or `expired`. */
+export function stateOf({ cluster, ca, drain, readiness }: ApiParts): string {
   const { evictions } = cluster
   const { renewal } = ca
   if (evictions.evictionReason !== undefined) return 'evicted'

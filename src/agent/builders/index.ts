@@ -1,4 +1,4 @@
-export { serveApi } from './api.ts'
+export { serveApi, stateOf } from './api.ts'
 export type { Base } from './base.ts'
 export { buildCa, type Ca } from './ca.ts'
 export { buildCluster, type Cluster, followCluster } from './cluster.ts'

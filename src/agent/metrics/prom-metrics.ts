@@ -29,6 +29,9 @@ export interface Sample {
   readonly value: number
 }
 
+/** The text format of Prometheus, or its successor, which `GET` with an `Accept` header may ask for. */
+export type TextFormat = 'prometheus' | 'openmetrics'
+
 /** Reads existing state each time that the metrics are read. */
 export type Collector = (into: PromMetrics) => void
 
@@ -39,6 +42,8 @@ export type Collector = (into: PromMetrics) => void
  */
 export class PromMetrics implements Metrics {
   readonly #registry = new Registry()
+  // A registry has one format, and two readers may read at once.
+  readonly #openMetrics = openMetricsRegistry()
   readonly #plain = new Map<MetricName, { readonly metric: Counter | Gauge; readonly series: Map<string, Series> }>()
   readonly #histograms = new Map<MetricName, Histogram>()
   readonly #collectors: Collector[] = []
@@ -76,10 +81,10 @@ export class PromMetrics implements Metrics {
     this.#of(name, labels as Values).value = value
   }
 
-  /** Everything, in the text format of Prometheus. */
-  async text(): Promise<string> {
+  /** Everything, as text. @default the format of Prometheus */
+  async text(format: TextFormat = 'prometheus'): Promise<string> {
     this.#read()
-    return await this.#registry.metrics()
+    return await (format === 'openmetrics' ? this.#openMetrics : this.#registry).metrics()
   }
 
   /** The same, as data. */
@@ -97,7 +102,7 @@ export class PromMetrics implements Metrics {
 
   #define(name: MetricName): void {
     const { help, labels, ...definition } = METRICS[name]
-    const config = { name, help, labelNames: Object.keys(labels), registers: [this.#registry] }
+    const config = { name, help, labelNames: Object.keys(labels), registers: [this.#registry, this.#openMetrics] }
     if (definition.kind === 'histogram') {
       this.#histograms.set(name, new Histogram({ ...config, buckets: [...definition.buckets] }))
       return
@@ -122,6 +127,12 @@ export class PromMetrics implements Metrics {
       for (const { labels, value } of series.values()) metric.inc(labels, value)
     }
   }
+}
+
+function openMetricsRegistry() {
+  const registry = new Registry<typeof Registry.OPENMETRICS_CONTENT_TYPE>()
+  registry.setContentType(Registry.OPENMETRICS_CONTENT_TYPE)
+  return registry
 }
 
 function keyOf(name: MetricName, labels: Values): string {

@@ -10,6 +10,7 @@ export const PACKAGES: readonly string[] = [
   'openssh-server',
   'openssl',
   'postgresql',
+  'prometheus',
   'python3-websockets',
   'redis-server',
   'redis-tools'
