@@ -4,6 +4,7 @@ import { addBackup, addRestore } from './backup.ts'
 import { addClock } from './clock.ts'
 import { addConnect } from './connect.ts'
 import { addDeregister } from './deregister.ts'
+import { addDoctor } from './doctor.ts'
 import { addDrain } from './drain.ts'
 import { addEntry } from './entry.ts'
 import { addEvict, addRevoke, addUnrevoke } from './evict.ts'
@@ -27,7 +28,7 @@ import { addUp } from './up.ts'
 
 /** Every command, under its heading of the help. A new one is a file of this folder, and its name here. */
 export const COMMAND_GROUPS: ReadonlyArray<readonly [heading: string, ReadonlyArray<(program: Command) => void>]> = [
-  ['Host:', [addUp, addToken, addStatus, addMembers, addMetrics, addDrain]],
+  ['Host:', [addUp, addToken, addStatus, addMembers, addMetrics, addDoctor, addDrain]],
   [
     'Workloads:',
     [
