@@ -10,7 +10,7 @@ import {
   wireTrust
 } from '../cluster/index.ts'
 import { type Clock, detach, formatHostPort, type HostPort, type Logger } from '../core/index.ts'
-import { EventBus } from '../events/index.ts'
+import { EventBus, EventHistory } from '../events/index.ts'
 import type { DataPlane } from '../proxy/index.ts'
 import type { Store, Vault } from '../state/index.ts'
 import {
@@ -113,7 +113,18 @@ async function build(parts: Parts): Promise<Built> {
   resources.defer(() => descriptors.stop())
   const events = new EventBus(log)
   const addresses = new AnnouncedHosts({ advertise: config.advertise, log })
-  const base: Base = { ...parts, clock, hostClock, addresses, events, metrics, descriptors, stopping: stopping.signal }
+  const history = new EventHistory(hostClock)
+  const base: Base = {
+    ...parts,
+    clock,
+    hostClock,
+    addresses,
+    events,
+    history,
+    metrics,
+    descriptors,
+    stopping: stopping.signal
+  }
   const cluster = await buildCluster(base)
   // The address of the data port, once it is bound: with port 0 nobody knows it before.
   let bound = config.dataListen
@@ -169,6 +180,7 @@ function subscribe({ base, cluster, ca, local, proxy, announcer }: Built): void 
     announce: () => announcer.announce(),
     log
   }).start()
+  base.history.record(events)
   events.on('registration-added', ({ registrationId, spiffeId }) => {
     for (const store of stores) store.add(registrationId, spiffeId)
   })

@@ -11,3 +11,11 @@ export {
   type Retention,
   type RuleChange
 } from './definitions.ts'
+export {
+  EventHistory,
+  KEPT_EVENTS,
+  KEPT_MS,
+  MAX_KEPT_PER_EVENT,
+  type Occurrence,
+  type Occurrences
+} from './history.ts'

@@ -63,6 +63,7 @@ export function adminHandlers(handlers: Partial<AdminHandlers> = {}): AdminHandl
   return {
     createToken: unexpected,
     getMetrics: unexpected,
+    watchEvents: unexpectedStream,
     listMembers: unexpected,
     listFlows: unexpected,
     getPolicy: unexpected,

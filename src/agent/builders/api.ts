@@ -181,6 +181,7 @@ function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: Ad
       backup: passphrase => backupOf({ vault, store, trustDomain, machine }, passphrase, hostClock.wallMs()),
       members: () => memberViews(state, mesh, suspectedSince, hostClock),
       flows: () => proxy.flows(),
+      history: base.history,
       metrics: async () => ({ text: await metrics.text(), samples: await metrics.samples() }),
       explain: (source, destination, protocol, signal) =>
         explain(explainDeps(parts), source, destination, protocol, signal)

@@ -1,7 +1,7 @@
 import type { Membership } from '../../ca/index.ts'
 import type { AnnouncedHosts } from '../../cluster/index.ts'
 import type { Clock, Logger } from '../../core/index.ts'
-import type { EventBus } from '../../events/index.ts'
+import type { EventBus, EventHistory } from '../../events/index.ts'
 import type { Store, Vault } from '../../state/index.ts'
 import type { ClockKeeper } from '../clock-keeper.ts'
 import type { ResolvedConfig } from '../config.ts'
@@ -18,6 +18,7 @@ export interface Base {
   /** The hosts under which this one is announced. */
   readonly addresses: AnnouncedHosts
   readonly events: EventBus
+  readonly history: EventHistory
   readonly metrics: PromMetrics
   /** The time by which this host verifies, and issues what it keeps in memory alone: it never goes back. */
   readonly clock: Clock

@@ -64,8 +64,10 @@ export async function buildCluster(base: Base): Promise<Cluster> {
     deleteHighWaterMark: peer => store.deleteHighWaterMark(peer),
     onChange: ({ owner: peer, machine, cause, added, removed }) => {
       events.emit('registry-changed', { peer, machine, cause, added: added.length, removed: removed.length })
-      if (cause === 'expired' || cause === 'revoked' || cause === 'left')
-        events.emit('host-lost', { peer, machine, cause })
+      if (cause !== 'expired' && cause !== 'revoked' && cause !== 'left') return
+      if (cause === 'left') log.info('host left', { peer, machine })
+      else log.warn('host lost: its services are gone', { peer, machine, reason: cause })
+      events.emit('host-lost', { peer, machine, cause })
     },
     clock: hostClock,
     log,

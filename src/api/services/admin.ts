@@ -2,11 +2,13 @@ import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { Authorities, RootRotation, RootStatus } from '../../ca/index.ts'
 import type { Explanation } from '../../cluster/index.ts'
 import { ErrorCode, type Protocol, WarrenError } from '../../core/index.ts'
+import type { EventHistory } from '../../events/index.ts'
 import { parseMachineName, parsePattern } from '../../identity/index.ts'
 import type { Rule } from '../../policy/index.ts'
 import type { FlowInfo } from '../../proxy/index.ts'
 import { type adminPb, apiPb } from '../../wire/index.ts'
 import type { AdminHandlers } from '../index.ts'
+import { eventHandlers } from './events.ts'
 import { entryMessage, type PolicyHandlersDeps, policyHandlers, revocationMessage } from './policy.ts'
 
 export interface AdminHandlersDeps extends PolicyHandlersDeps {
@@ -26,6 +28,7 @@ export interface AdminHandlersDeps extends PolicyHandlersDeps {
   readonly backup: (passphrase: string) => Promise<Uint8Array>
   readonly members: () => MessageInitShape<typeof adminPb.MemberSchema>[]
   readonly flows: () => readonly FlowInfo[]
+  readonly history: Pick<EventHistory, 'recent' | 'follow'>
   readonly metrics: () => Promise<MessageInitShape<typeof adminPb.GetMetricsResponseSchema>>
   readonly explain: (
     source: string,
@@ -42,6 +45,7 @@ export function adminHandlers(deps: AdminHandlersDeps): AdminHandlers {
   const { policy, createToken, backup, drain, undrain, members, flows, metrics, explain } = deps
   return {
     ...policyHandlers(deps),
+    ...eventHandlers(deps.history),
 
     async createToken(request) {
       const { machine, ttlMs, scopes } = request

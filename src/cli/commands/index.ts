@@ -7,6 +7,7 @@ import { addDeregister } from './deregister.ts'
 import { addDoctor } from './doctor.ts'
 import { addDrain } from './drain.ts'
 import { addEntry } from './entry.ts'
+import { addEvents } from './events.ts'
 import { addEvict, addRevoke, addUnrevoke } from './evict.ts'
 import { addExplain } from './explain.ts'
 import { addExpose } from './expose.ts'
@@ -28,7 +29,7 @@ import { addUp } from './up.ts'
 
 /** Every command, under its heading of the help. A new one is a file of this folder, and its name here. */
 export const COMMAND_GROUPS: ReadonlyArray<readonly [heading: string, ReadonlyArray<(program: Command) => void>]> = [
-  ['Host:', [addUp, addToken, addStatus, addMembers, addMetrics, addDoctor, addDrain]],
+  ['Host:', [addUp, addToken, addStatus, addMembers, addMetrics, addEvents, addDoctor, addDrain]],
   [
     'Workloads:',
     [

@@ -1545,6 +1545,91 @@ export declare type BackupResponse = Message<"warren.api.v1.BackupResponse"> & {
 export declare const BackupResponseSchema: GenMessage<BackupResponse>;
 
 /**
+ * @generated from message warren.api.v1.WatchEventsRequest
+ */
+export declare type WatchEventsRequest = Message<"warren.api.v1.WatchEventsRequest"> & {
+  /**
+   * By this host's clock; zero: all that are remembered.
+   *
+   * @generated from field: int64 since_ms = 1;
+   */
+  sinceMs: bigint;
+
+  /**
+   * Continue with what happens from now on.
+   *
+   * @generated from field: bool follow = 2;
+   */
+  follow: boolean;
+
+  /**
+   * Names of docs/events.md; none: all.
+   *
+   * @generated from field: repeated string names = 3;
+   */
+  names: string[];
+};
+
+/**
+ * Describes the message warren.api.v1.WatchEventsRequest.
+ * Use `create(WatchEventsRequestSchema)` to create a new message.
+ */
+export declare const WatchEventsRequestSchema: GenMessage<WatchEventsRequest>;
+
+/**
+ * @generated from message warren.api.v1.WatchEventsResponse
+ */
+export declare type WatchEventsResponse = Message<"warren.api.v1.WatchEventsResponse"> & {
+  /**
+   * @generated from field: repeated warren.api.v1.Event events = 1;
+   */
+  events: Event[];
+
+  /**
+   * Events since the last answer that were forgotten before this caller read them.
+   *
+   * @generated from field: uint64 missed = 2;
+   */
+  missed: bigint;
+};
+
+/**
+ * Describes the message warren.api.v1.WatchEventsResponse.
+ * Use `create(WatchEventsResponseSchema)` to create a new message.
+ */
+export declare const WatchEventsResponseSchema: GenMessage<WatchEventsResponse>;
+
+/**
+ * @generated from message warren.api.v1.Event
+ */
+export declare type Event = Message<"warren.api.v1.Event"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * By this host's clock.
+   *
+   * @generated from field: int64 at_ms = 2;
+   */
+  atMs: bigint;
+
+  /**
+   * The fields that docs/events.md has for the name, as a JSON object.
+   *
+   * @generated from field: string fields = 3;
+   */
+  fields: string;
+};
+
+/**
+ * Describes the message warren.api.v1.Event.
+ * Use `create(EventSchema)` to create a new message.
+ */
+export declare const EventSchema: GenMessage<Event>;
+
+/**
  * @generated from service warren.api.v1.AdminService
  */
 export declare const AdminService: GenService<{
@@ -1707,6 +1792,16 @@ export declare const AdminService: GenService<{
     methodKind: "unary";
     input: typeof AcceptClockRequestSchema;
     output: typeof AcceptClockResponseSchema;
+  },
+  /**
+   * The events of this host that are remembered, oldest first, and on request those to come.
+   *
+   * @generated from rpc warren.api.v1.AdminService.WatchEvents
+   */
+  watchEvents: {
+    methodKind: "server_streaming";
+    input: typeof WatchEventsRequestSchema;
+    output: typeof WatchEventsResponseSchema;
   },
   /**
    * Returns the agent's counters since its start, and its present figures.
