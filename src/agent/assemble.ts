@@ -9,7 +9,15 @@ import {
   wireMesh,
   wireTrust
 } from '../cluster/index.ts'
-import { type Clock, detach, formatHostPort, type HostPort, type Logger } from '../core/index.ts'
+import {
+  ANNOUNCED_PROTOCOLS,
+  type Clock,
+  detach,
+  formatHostPort,
+  type HostPort,
+  type Logger,
+  packageVersion
+} from '../core/index.ts'
 import { EventBus } from '../events/index.ts'
 import type { DataPlane } from '../proxy/index.ts'
 import type { Store, Vault } from '../state/index.ts'
@@ -128,6 +136,7 @@ async function build(parts: Parts): Promise<Built> {
     }
   }
   const drain = new Drain({ proxy, onChange: () => events.emit('profile-changed', {}), log })
+  const softwareVersion = packageVersion()
   const announcer = new Announcer({
     profile: () => ({
       meshAddresses: cluster.mesh.addresses(),
@@ -137,6 +146,8 @@ async function build(parts: Parts): Promise<Built> {
       trustVersion: ca.trustService.version,
       draining: drain.isOn,
       jwtKeys: membership.jwtKeys.published(),
+      softwareVersion,
+      protocolVersions: ANNOUNCED_PROTOCOLS,
       nodeChain: membership.credentials.node.chainDer
     }),
     // By the later time, too: this host would refuse its own certificate.
