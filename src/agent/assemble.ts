@@ -9,7 +9,15 @@ import {
   wireMesh,
   wireTrust
 } from '../cluster/index.ts'
-import { type Clock, detach, formatHostPort, type HostPort, type Logger } from '../core/index.ts'
+import {
+  ANNOUNCED_PROTOCOLS,
+  type Clock,
+  detach,
+  formatHostPort,
+  type HostPort,
+  type Logger,
+  packageVersion
+} from '../core/index.ts'
 import { EventBus, EventHistory } from '../events/index.ts'
 import type { DataPlane } from '../proxy/index.ts'
 import type { Store, Vault } from '../state/index.ts'
@@ -23,6 +31,7 @@ import {
   type Cluster,
   followCluster,
   serveApi,
+  serveMetrics,
   stateOf,
   type WorkloadParts
 } from './builders/index.ts'
@@ -31,7 +40,7 @@ import type { ResolvedConfig } from './config.ts'
 import { DescriptorWatch } from './descriptor-watch.ts'
 import { Drain } from './drain.ts'
 import { giveBackMemory } from './memory/index.ts'
-import { collect, countEvents, PromMetrics, ScrapeServer, watchProcess } from './metrics/index.ts'
+import { collect, countEvents, PromMetrics, watchProcess } from './metrics/index.ts'
 import { readResources } from './resources.ts'
 
 export interface Parts {
@@ -140,6 +149,7 @@ async function build(parts: Parts): Promise<Built> {
     }
   }
   const drain = new Drain({ proxy, onChange: () => events.emit('profile-changed', {}), log })
+  const softwareVersion = packageVersion()
   const announcer = new Announcer({
     profile: () => ({
       meshAddresses: cluster.mesh.addresses(),
@@ -149,6 +159,8 @@ async function build(parts: Parts): Promise<Built> {
       trustVersion: ca.trustService.version,
       draining: drain.isOn,
       jwtKeys: membership.jwtKeys.published(),
+      softwareVersion,
+      protocolVersions: ANNOUNCED_PROTOCOLS,
       nodeChain: membership.credentials.node.chainDer
     }),
     // By the later time, too: this host would refuse its own certificate.
@@ -270,19 +282,7 @@ async function serve(
     sockets,
     clock
   })
-  const { metricsListen } = config
-  if (metricsListen !== undefined) {
-    const scrapes = new ScrapeServer({
-      listen: metricsListen,
-      text: format => metrics.text(format),
-      state: () => stateOf({ ...built, readiness }),
-      nowMs: () => clock.monotonicMs(),
-      log
-    })
-    const address = await scrapes.start()
-    resources.defer(() => scrapes.stop())
-    log.info('metrics served', { address })
-  }
+  await serveMetrics(base, () => stateOf({ ...built, readiness }))
   detach(log, 'free memory', giveBackMemory(proxy, { log, clock, signal: stopping }), stopping)
   resources.defer(() => readiness.drain())
   // A host that knows nobody, because it has lost its database, may still be found.

@@ -3,13 +3,14 @@ import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
 import { createConnectRouter, createContextValues } from '@connectrpc/connect'
 import type { UniversalServerResponse } from '@connectrpc/connect/protocol'
 import { universalRequestFromNodeRequest } from '@connectrpc/connect-node'
-import { ErrorCode, type Logger, type Metrics, raceAbort, WarrenError } from '../core/index.ts'
+import { ErrorCode, type Logger, type Metrics, packageVersion, raceAbort, WarrenError } from '../core/index.ts'
 import type { CallFrom, CallGate } from './call-gate.ts'
 import { CALLER } from './caller.ts'
 import type { LocalLimits } from './limits.ts'
 import { refusal } from './refusal.ts'
 import { countCall, type Routes, type ServiceName } from './routes.ts'
 import { toConnectError } from './to-connect-error.ts'
+import { unknownCall, VERSION_HEADER } from './unknown-call.ts'
 import { cut, writeAnswer } from './write-answer.ts'
 
 export type Request = IncomingMessage | Http2ServerRequest
@@ -44,12 +45,14 @@ export function createRequestListener(options: ListenerOptions): RequestListener
     shutdownSignal: stopping
   })
   routes(router, { log, metrics, requestMs: limits.requestMs, service })
+  const version = packageVersion()
   const handlers = new Map(router.handlers.map(handler => [handler.requestPath, handler]))
 
   const answer = async (request: Request, response: Response, from: CallFrom): Promise<void> => {
-    const handler = handlers.get(request.url?.split('?', 1)[0] ?? '')
+    const path = request.url?.split('?', 1)[0] ?? ''
+    const handler = handlers.get(path)
     if (handler === undefined) {
-      await refuse(response, JSON_TYPE, new WarrenError(ErrorCode.NotFound, 'no such call'), log, 404)
+      await refuse(response, JSON_TYPE, unknownCall(path, request.headers[VERSION_HEADER]), log, 404)
       return
     }
     const verdict = gate.admit(from, handler.method)
@@ -85,6 +88,7 @@ export function createRequestListener(options: ListenerOptions): RequestListener
     }, limits.bodyMs)
     response.once('close', () => clearTimeout(timer))
     response.on('error', () => {})
+    response.setHeader(VERSION_HEADER, version)
     request.on('error', () => {})
     answer(request, response, from).catch((err: unknown) => {
       // Also the way in which a client that hangs up is reported.

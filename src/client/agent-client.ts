@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import type { DescService } from '@bufbuild/protobuf'
 import { type CallOptions, type Client, createClient, type Interceptor, type Transport } from '@connectrpc/connect'
 import { createConnectTransport, Http2SessionManager } from '@connectrpc/connect-node'
-import { ErrorCode, WarrenError } from '../core/index.ts'
+import { ErrorCode, packageVersion, WarrenError } from '../core/index.ts'
 import { adminPb, apiPb, spiffePb } from '../wire/index.ts'
 import { dialAgent } from './dial-agent.ts'
 import { fromConnectError } from './from-connect-error.ts'
@@ -52,8 +52,18 @@ export class AgentClient implements AsyncDisposable {
     const spiffePath = join(this.runtimeDir, 'spiffe.sock')
     const spiffe = sessionOver(spiffePath, this.runtimeDir)
     this.#sessions = [workload, admin, spiffe]
-    this.workload = failingPlainly(apiPb.WorkloadService, { session: workload, path: workloadPath, timeoutMs })
-    this.admin = failingPlainly(adminPb.AdminService, { session: admin, path: adminPath, timeoutMs })
+    this.workload = failingPlainly(apiPb.WorkloadService, {
+      session: workload,
+      path: workloadPath,
+      timeoutMs,
+      interceptors: [versionHeader]
+    })
+    this.admin = failingPlainly(adminPb.AdminService, {
+      session: admin,
+      path: adminPath,
+      timeoutMs,
+      interceptors: [versionHeader]
+    })
     const spiffeApi = { session: spiffe, path: spiffePath, timeoutMs, interceptors: [spiffeHeader] }
     this.spiffe = failingPlainly(spiffePb.SpiffeWorkloadAPI, spiffeApi)
   }
@@ -98,6 +108,12 @@ export function sharedClient(options: AgentClientOptions = {}): AgentClient {
 // turn, and the library, which begins to iterate later, would find the stream closed and lose them.
 function sessionOver(path: string, runtimeDir: string): Http2SessionManager {
   return new Http2SessionManager(BASE_URL, {}, { createConnection: () => dialAgent(path, runtimeDir) })
+}
+
+// For the error of an agent that does not have the call: it names both versions.
+const versionHeader: Interceptor = next => request => {
+  request.header.set('warren-version', packageVersion())
+  return next(request)
 }
 
 // The standard requires it for every call:

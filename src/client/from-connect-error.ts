@@ -1,5 +1,5 @@
 import { Code, ConnectError } from '@connectrpc/connect'
-import { ErrorCode, isErrorCode, WarrenError } from '../core/index.ts'
+import { ErrorCode, isErrorCode, packageVersion, WarrenError } from '../core/index.ts'
 
 /** The `code` of a system error anywhere in the chain of causes of `err`, such as `ENOENT`. */
 export function systemCode(err: unknown): string | undefined {
@@ -19,6 +19,7 @@ export function fromConnectError(err: unknown, path: string): WarrenError {
   if (own !== undefined) return own
   const failure = ConnectError.from(err)
   const code = failure.metadata.get('warren-error')
+  if (code === ErrorCode.NotFound && failure.rawMessage.endsWith(NO_SUCH_CALL)) return olderAgent(path, err)
   if (code !== null && isErrorCode(code)) {
     const reason = decode(failure.metadata.get('warren-reason')) ?? failure.rawMessage
     const hint = decode(failure.metadata.get('warren-hint'))
@@ -38,6 +39,17 @@ export function fromConnectError(err: unknown, path: string): WarrenError {
     })
   }
   return new WarrenError(codeFor(failure, system), failure.rawMessage || failure.message, { cause: err })
+}
+
+/** The words of agents from before versions were shown. */
+const NO_SUCH_CALL = 'no such call'
+
+function olderAgent(path: string, cause: unknown): WarrenError {
+  const reason = `the agent on ${path} is older than this program, warren ${packageVersion()}, and does not have the call`
+  return new WarrenError(ErrorCode.Unsupported, reason, {
+    cause,
+    hint: 'Restart the agent with the new program: `systemctl restart warren`.'
+  })
 }
 
 // A failure to dial, which the libraries between have wrapped.

@@ -1,4 +1,4 @@
-import type { Protocol } from '../core/index.ts'
+import type { Protocol, VersionRange } from '../core/index.ts'
 import { type Address, matches, namesOf, type Pattern, type PeerKey, sameAddress } from '../identity/index.ts'
 import {
   find,
@@ -18,6 +18,8 @@ export interface Route
     Pick<OwnerView, 'peer' | 'machine' | 'dataAddresses' | 'suspect' | 'draining'> {
   /** Registered with this very agent. */
   readonly local: boolean
+  /** Versions of sessions that its agent announces, if it announces any. */
+  readonly sessionVersions: VersionRange | undefined
 }
 
 /** Questions to the registry, in the terms of routing. */
@@ -78,8 +80,9 @@ export class Routing {
 }
 
 function toRoute({ record, owner }: LiveRecord): Route {
-  const { peer, machine, dataAddresses, suspect, draining, self } = owner
-  return { ...record, peer, machine, dataAddresses, suspect, draining, local: self }
+  const { peer, machine, dataAddresses, suspect, draining, self, protocolVersions } = owner
+  const sessionVersions = protocolVersions.find(({ name }) => name === 'session')
+  return { ...record, peer, machine, dataAddresses, suspect, draining, local: self, sessionVersions }
 }
 
 // Most patterns name one workload; the registry finds it without a full scan.

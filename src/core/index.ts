@@ -71,6 +71,18 @@ export {
 } from './net.ts'
 export { checkNodeInternals, datagramDescriptorOf, descriptorOf, keepLittle } from './node-internals.ts'
 export { definedOnly } from './options.ts'
+export {
+  ANNOUNCED_PROTOCOLS,
+  commonVersion,
+  FIRST_VERSION,
+  formatVersions,
+  isVersionRange,
+  PROTOCOLS,
+  type ProtocolName,
+  type ProtocolVersions,
+  softwareVersion,
+  type VersionRange
+} from './protocols.ts'
 export { firstOf, raceStaggered } from './race.ts'
 export { loadResetOnClose, type ResetOnClose } from './reset-on-close.ts'
 export { raceAbort, sleep, within } from './signals.ts'

@@ -9,6 +9,13 @@ declare const WARREN_VERSION: string | undefined
  * The path holds for this file and for the bundles that it is in: all lie two folders below the package.
  */
 export function packageVersion(): string {
+  known ??= readVersion()
+  return known
+}
+
+let known: string | undefined
+
+function readVersion(): string {
   if (typeof WARREN_VERSION === 'string') return WARREN_VERSION
   const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
   const { version } = JSON.parse(text) as { version: string }

@@ -5,7 +5,7 @@ import { Connections, DataStreams, PeerStreams } from './connections/index.ts'
 import { dial, parsePeerAddress, Redialer, reach } from './dialing/index.ts'
 import { Gossip } from './gossip/gossip.ts'
 import { PacedRegistrar } from './gossip/paced-registrar.ts'
-import { peerKeyFromId, toPrivateKey } from './keys.ts'
+import { peerKeyFromId, toPeerId, toPrivateKey } from './keys.ts'
 import { Pinger, StagedSockets } from './libp2p-shims/index.ts'
 import { MAX_GOSSIP_WAITING_BYTES } from './limits.ts'
 import { Libp2pMesh, type MeshParts } from './mesh.ts'
@@ -65,7 +65,8 @@ export async function createMesh(options: MeshOptions): Promise<Mesh> {
   const found = redialer
   const peerStreams = new PeerStreams({
     ensure: (other, limit) => found.ensure(other, limit),
-    openTo: other => connections.openTo(other)
+    openTo: other => connections.openTo(other),
+    spokenBy: async other => (await node.peerStore.get(toPeerId(other))).protocols
   })
   const streams = new DataStreams()
   const relay = new RelayService({

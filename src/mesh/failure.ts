@@ -17,7 +17,11 @@ export function translate(err: unknown, what: string, signal?: AbortSignal): unk
     case 'AbortError':
       return new WarrenError(ErrorCode.Timeout, `${what}: no answer in time`, { cause: err })
     case 'UnsupportedProtocolError':
-      return new WarrenError(ErrorCode.Unsupported, `${what}: the peer does not speak this protocol`, { cause: err })
+      return new WarrenError(
+        ErrorCode.Unsupported,
+        `${what}: the other host speaks no version of it that this one speaks`,
+        { cause: err }
+      )
     case 'InvalidDataLengthError':
     case 'InvalidDataLengthLengthError':
       return new WarrenError(ErrorCode.MessageTooLarge, `${what}: ${detail}`, { cause: err })

@@ -102,19 +102,19 @@ export class Libp2pMesh implements Mesh {
   // Set before the node starts; otherwise early peers would be answered that the protocols are not supported.
   async #serve(): Promise<void> {
     const { node, relay, requests, streams } = this.#parts
-    await node.handle(REQUESTS.name, (stream, connection) => requests.serve(stream, connection), REQUESTS.limits)
+    await node.handle([...REQUESTS.names], (stream, connection) => requests.serve(stream, connection), REQUESTS.limits)
     await node.handle(
-      DATA.name,
+      [...DATA.names],
       (stream, { remotePeer }) => streams.accept(stream, peerKeyFromId(remotePeer)),
       DATA.limits
     )
     await node.handle(
-      RELAY.name,
+      [...RELAY.names],
       (stream, { remotePeer }) => relay.serve(new StreamDuplex(stream), peerKeyFromId(remotePeer)),
       RELAY.limits
     )
     await node.handle(
-      RELAYED.name,
+      [...RELAYED.names],
       (stream, { remotePeer }) => relay.accept(new StreamDuplex(stream), peerKeyFromId(remotePeer)),
       RELAYED.limits
     )

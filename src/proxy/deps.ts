@@ -2,7 +2,7 @@ import type { KeyObject } from 'node:crypto'
 import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import type { Listener, LocalUser } from '../attest/index.ts'
-import type { Clock, HostPort, Logger, Metrics, Protocol } from '../core/index.ts'
+import type { Clock, HostPort, Logger, Metrics, Protocol, VersionRange } from '../core/index.ts'
 import type { EventSink } from '../events/index.ts'
 import type { Address, Pattern, PeerKey } from '../identity/index.ts'
 import type { Decision } from '../policy/index.ts'
@@ -19,6 +19,8 @@ export interface Candidate
     Pick<OwnerView, 'peer' | 'machine' | 'dataAddresses' | 'suspect' | 'draining'> {
   /** Registered with this very agent. */
   readonly local: boolean
+  /** Versions of sessions that its agent announces, if it announces any: for errors only. */
+  readonly sessionVersions?: VersionRange | undefined
 }
 
 /** The part of the registry that the proxy uses. */

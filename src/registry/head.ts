@@ -1,5 +1,13 @@
 import { hash } from 'node:crypto'
-import { asOwn, ErrorCode, type LimitName, WarrenError } from '../core/index.ts'
+import {
+  asOwn,
+  ErrorCode,
+  isVersionRange,
+  type LimitName,
+  type ProtocolVersions,
+  softwareVersion,
+  WarrenError
+} from '../core/index.ts'
 import { isComponent, type PeerKey, peerKeyOf } from '../identity/index.ts'
 import { create, decode, registryPb, toBinary } from '../wire/index.ts'
 import { MAX_LEASE_MS, MIN_LEASE_MS } from './lease.ts'
@@ -31,6 +39,10 @@ export interface Head {
   readonly certificateSha256: string
   /** Keys of its JWT-SVIDs: SubjectPublicKeyInfo, DER, in base64. */
   readonly jwtKeys: readonly string[]
+  /** Version of its program, fit to be shown; empty if unknown. */
+  readonly softwareVersion: string
+  /** Versions that it says it speaks; empty if unknown. */
+  readonly protocolVersions: readonly ProtocolVersions[]
 }
 
 /** A head with the exact bytes that its owner signed. The signature is not verified; use `verify`. */
@@ -47,6 +59,8 @@ const MAX_CAPABILITY_LENGTH = 64
 /** The key in use, and the keys whose tokens are still valid. */
 export const MAX_JWT_KEYS = 4
 const MAX_JWT_KEY_BYTES = 128
+const MAX_PROTOCOLS = 16
+const PROTOCOL_NAME = /^[a-z][a-z0-9-]{0,23}$/
 
 /** Signs a head without checking its contents. `sign` signs in the context of heads. For our own heads use `sealOwnHead`. */
 export function sealHead(head: Head, trustDomain: string, sign: (bytes: Uint8Array) => Uint8Array): SealedHead {
@@ -92,7 +106,9 @@ function encode(head: Head, trustDomain: string): Uint8Array {
       leaving: head.leaving,
       certificateSha256: Buffer.from(head.certificateSha256, 'hex'),
       recordSeq: head.recordSeq,
-      jwtKeys: head.jwtKeys.map(key => Buffer.from(key, 'base64'))
+      jwtKeys: head.jwtKeys.map(key => Buffer.from(key, 'base64')),
+      softwareVersion: head.softwareVersion,
+      protocolVersions: head.protocolVersions.map(({ name, min, max }) => ({ name, min, max }))
     })
   )
 }
@@ -157,8 +173,20 @@ function readHead(head: Uint8Array, trustDomain: string, limits: Limits): Head {
     draining: wire.draining,
     leaving: wire.leaving,
     certificateSha256: Buffer.from(wire.certificateSha256).toString('hex'),
-    jwtKeys: Object.freeze(wire.jwtKeys.map(key => Buffer.from(key).toString('base64')))
+    jwtKeys: Object.freeze(wire.jwtKeys.map(key => Buffer.from(key).toString('base64'))),
+    softwareVersion: softwareVersion(wire.softwareVersion),
+    protocolVersions: Object.freeze(versionsIn(wire.protocolVersions))
   })
+}
+
+// Versions decide nothing here, and a later program may have others: what is not one counts as unknown, and the head stays.
+function versionsIn(all: readonly registryPb.ProtocolVersions[]): ProtocolVersions[] {
+  if (all.length > MAX_PROTOCOLS) return []
+  const known = new Map<string, ProtocolVersions>()
+  for (const { name, min, max } of all) {
+    if (PROTOCOL_NAME.test(name) && isVersionRange({ min, max })) known.set(name, Object.freeze({ name, min, max }))
+  }
+  return [...known.values()]
 }
 
 /** Orders two states of one owner: negative if `a` is older, zero if both have the same (epoch, seq). */

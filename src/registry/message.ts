@@ -1,4 +1,4 @@
-import type { LimitName } from '../core/index.ts'
+import type { LimitName, ProtocolVersions } from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
 import { create, decode, registryPb, toBinary } from '../wire/index.ts'
 import type { LocalRecord, RegistryRecord } from './record.ts'
@@ -13,6 +13,10 @@ export interface Profile {
   readonly draining: boolean
   /** Keys of our JWT-SVIDs: SubjectPublicKeyInfo, DER, in base64. At most 4. */
   readonly jwtKeys: readonly string[]
+  /** Version of this program. */
+  readonly softwareVersion: string
+  /** Versions of the protocols between agents that it speaks. At most 16. */
+  readonly protocolVersions: readonly ProtocolVersions[]
   /** DER: node CA certificate, authority, root. */
   readonly nodeChain: readonly Uint8Array[]
 }

@@ -259,6 +259,8 @@ function sameProfile(a: Profile, b: Profile): boolean {
       rest.capabilities,
       rest.draining,
       rest.jwtKeys,
+      rest.softwareVersion,
+      rest.protocolVersions,
       String(policyVersion),
       String(trustVersion),
       nodeChain.map(certificate => Buffer.from(certificate).toString('base64'))

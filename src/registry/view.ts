@@ -1,3 +1,4 @@
+import type { ProtocolVersions } from '../core/index.ts'
 import type { Address, PeerKey } from '../identity/index.ts'
 import { nameOf } from './name-index.ts'
 import type { RegistryRecord } from './record.ts'
@@ -30,6 +31,10 @@ export interface OwnerView {
   readonly draining: boolean
   /** Keys of its JWT-SVIDs: SubjectPublicKeyInfo, DER, in base64. Not validated. */
   readonly jwtKeys: readonly string[]
+  /** Version of its program, fit to be shown; empty if it announces none. */
+  readonly softwareVersion: string
+  /** Versions that it says it speaks; empty if it announces none. */
+  readonly protocolVersions: readonly ProtocolVersions[]
   /** The failure detector suspects that it is unreachable: routing must skip its records. */
   readonly suspect: boolean
 }
@@ -173,6 +178,8 @@ function viewOf(state: RegistryState, entry: Entry): OwnerView {
     trustVersion: head.trustVersion,
     draining: head.draining,
     jwtKeys: head.jwtKeys,
+    softwareVersion: head.softwareVersion,
+    protocolVersions: head.protocolVersions,
     suspect: entry.suspect
   })
   VIEWS.set(entry, view)

@@ -22,7 +22,8 @@ const MIGRATIONS = [
  * Opens the one database of a state directory, for this process alone.
  *
  * Every statement is on disk when it returns. Throws STATE_UNUSABLE when another agent has it open (two agents on one
- * state would use one epoch twice), when it is damaged or open to other users, or when it cannot be written.
+ * state would use one epoch twice), when it is damaged or open to other users, when a newer program has
+ * changed its form, or when it cannot be written.
  */
 export function openDatabase(path: string): DatabaseSync {
   // SQLite gives its other files the mode of this one.
@@ -37,6 +38,7 @@ export function openDatabase(path: string): DatabaseSync {
       if (check?.['quick_check'] !== 'ok')
         throw new Error(`database disk image is malformed: ${check?.['quick_check']}`)
       const had = Number(database.prepare('PRAGMA user_version').get()?.['user_version'] ?? 0)
+      if (had > MIGRATIONS.length) throw newerProgram(path)
       database.exec(`${MIGRATIONS.slice(had).join('')} PRAGMA user_version = ${MIGRATIONS.length}; COMMIT`)
     } catch (err) {
       database.close()
@@ -44,8 +46,15 @@ export function openDatabase(path: string): DatabaseSync {
     }
     return database
   } catch (err) {
-    throw storageError(path, err)
+    throw err instanceof WarrenError ? err : storageError(path, err)
   }
+}
+
+// Otherwise this program would note its own version there, and the newer one would make its changes a second time.
+function newerProgram(path: string): WarrenError {
+  return new WarrenError(ErrorCode.StateUnusable, `a newer version of warren has written the database ${path}`, {
+    hint: 'Start the newer program, or restore the backup from before the upgrade: docs/upgrade.md.'
+  })
 }
 
 /** The error of the database, with a hint. */

@@ -136,6 +136,25 @@ test('a second agent on the same state is refused while the first one runs', t =
   openDatabase(path).close()
 })
 
+test('a database of a newer program is refused, and is as it was for that program', t => {
+  const path = join(temporary(t), 'warren.db')
+  const version = (change = ''): unknown => {
+    const database = new DatabaseSync(path)
+    if (change !== '') database.exec(change)
+    const row = database.prepare('PRAGMA user_version').get()
+    database.close()
+    return row?.['user_version']
+  }
+  openDatabase(path).close()
+  const ours = Number(version())
+  assert.equal(version(`PRAGMA user_version = ${ours + 1}`), ours + 1)
+  assert.throws(
+    () => openDatabase(path),
+    (err: unknown) => unusable(err) && /a newer version of warren/.test((err as WarrenError).reason)
+  )
+  assert.equal(version(), ours + 1)
+})
+
 test('a join token is used once', t => {
   const store = new Store(openDatabase(join(temporary(t), 'warren.db')))
   store.addToken({

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { serveWorkloadApi } from '../../src/api/index.ts'
 import { AgentClient } from '../../src/client/index.ts'
-import { ErrorCode, type LogFields, silentLogger, WarrenError } from '../../src/core/index.ts'
+import { ErrorCode, type LogFields, packageVersion, silentLogger, WarrenError } from '../../src/core/index.ts'
 import { fakeCredentials, post, tempDir, workloadHandlers } from './support.ts'
 
 async function failing(t: TestContext, fail: () => unknown, logged: LogFields[] = []) {
@@ -91,7 +91,11 @@ test('a person with curl who forgets the content type, or misspells the call, is
   assert.match(form.body.details[0].debug.hint, /content-type: application\/json/)
   const unknown = await post(path, 'WorkloadService/Conect')
   assert.equal(unknown.status, 404)
-  assert.match(unknown.body.message, /^NOT_FOUND/)
+  assert.equal(unknown.headers['warren-version'], packageVersion())
+  assert.match(
+    unknown.body.message,
+    /^UNSUPPORTED: this agent is warren .* has no call warren.api.v1.WorkloadService\/Conect$/
+  )
   const malformed = await post(path, 'WorkloadService/Connect', '{"token":')
   assert.equal(malformed.body.code, 'invalid_argument')
 })

@@ -6,8 +6,9 @@ import { printable } from '../../src/cli/output/printable.ts'
 import { formatAge, formatBytes, formatDuration, formatWhen } from '../../src/cli/output/quantities.ts'
 import { RateLimitedLines } from '../../src/cli/output/rate-limit.ts'
 import { pairs, table } from '../../src/cli/output/table.ts'
+import { memberTable, memberView, versionTable } from '../../src/cli/output/views.ts'
 import { ErrorCode, WarrenError } from '../../src/core/index.ts'
-import { apiPb, create } from '../../src/wire/index.ts'
+import { adminPb, apiPb, create } from '../../src/wire/index.ts'
 
 test('columns are as wide as their widest cell, numbers to the right, no trailing blanks', () => {
   const rows = [
@@ -85,5 +86,34 @@ test('how far a registration has spread is told in words', () => {
   assert.equal(
     replicationText('known to', replication(1, 2, ['c'])),
     'known to this host and 1 of 2 other hosts; no answer yet from c'
+  )
+})
+
+test('members show the versions that they announce, and one that announces none is unknown and no error', () => {
+  const protocols = [
+    { name: 'mesh', min: 1, max: 2 },
+    { name: 'later', min: 1, max: 1 }
+  ]
+  const members = [
+    { machine: 'a', state: 'self', version: '0.2.0', protocols },
+    { machine: 'b', state: 'connected' }
+  ].map(member => memberView(create(adminPb.MemberSchema, member)))
+  assert.deepEqual(
+    members.map(({ version, protocols: spoken }) => [version, spoken]),
+    [
+      ['0.2.0', { mesh: '1-2', later: '1' }],
+      ['unknown', {}]
+    ]
+  )
+  const [, a, b] = memberTable(members, 0).split('\n')
+  assert.match(a ?? '', /^a +self +0\.2\.0 /)
+  assert.match(b ?? '', /^b +connected +unknown /)
+  assert.equal(
+    versionTable(members),
+    [
+      'MACHINE  VERSION  MESH     SESSION  FAST-PATH  DATAGRAMS',
+      'a        0.2.0    1-2      unknown  unknown    unknown',
+      'b        unknown  unknown  unknown  unknown    unknown'
+    ].join('\n')
   )
 })

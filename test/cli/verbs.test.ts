@@ -158,7 +158,7 @@ test('members and flows are tables', async t => {
       })
     }
   })
-  assert.match((await run('members')).stdout, /^m2 +gone +0 +0 +ended +- +10\.0\.0\.2:7461 +12D3$/m)
+  assert.match((await run('members')).stdout, /^m2 +gone +unknown +0 +0 +ended +- +10\.0\.0\.2:7461 +12D3$/m)
   assert.match((await run('members')).stdout, /^m3 +suspect for 2h /m)
   assert.match((await run('flows')).stdout, /^inbound +a +b +tcp +1\.5 kB +0 B +- +- +r1$/m)
   assert.deepEqual(JSON.parse((await run('flows', '--json')).stdout).flows[0].bytesIn, 1_500)

@@ -97,6 +97,13 @@ test('one agent is upgraded while the others work: no byte and no connection of 
   await b.start([], nextBuild(scope))
   assert.equal((await b.status()).version, NEXT)
   assert.notEqual(before, NEXT)
+  // Every host sees which version each runs.
+  const versions = async () =>
+    (JSON.parse(await a.cli('members', '--json')) as { members: { machine: string; version: string }[] }).members
+  await waitFor(
+    async () => (await versions()).some(({ machine, version }) => machine === 'b' && version === NEXT),
+    'a to see it'
+  )
 
   // The program on b did nothing: the library has registered it again, and others are sent there.
   await waitFor(async () => {

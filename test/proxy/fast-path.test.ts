@@ -200,7 +200,7 @@ describe('the data port', () => {
     const { client, server } = await open()
     await converse(client, server, () => carriers(near, far).every(carrier => carrier === 'fastpath'))
     const known = preambles[0] ?? assert.fail()
-    const unknown = encodePreamble({ sessionTag: randomBytes(16), streamId: 1, salt: randomBytes(16) })
+    const unknown = encodePreamble({ version: 1, sessionTag: randomBytes(16), streamId: 1, salt: randomBytes(16) })
     const hello = Buffer.concat([Buffer.from([1, 0, 0, 0]), randomBytes(16)])
     await Promise.all([
       say(direct, unknown),

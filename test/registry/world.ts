@@ -90,6 +90,8 @@ export class Node {
       dataAddresses: ['127.0.0.1:7461'],
       capabilities: [],
       jwtKeys: [],
+      softwareVersion: '',
+      protocolVersions: [],
       policyVersion: 1n,
       trustVersion: 1n,
       draining: false,

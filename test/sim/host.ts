@@ -221,6 +221,8 @@ export class Host {
       trustVersion: 1n,
       draining: false,
       jwtKeys: [],
+      softwareVersion: '',
+      protocolVersions: [],
       nodeChain: chainOf(identity, this.#serial)
     }
   }

@@ -7,7 +7,9 @@
  */
 export const ALLOWED: Readonly<Record<string, string>> = {
   'src/api/routes.ts': 'events of a handler of this process, which are no stream',
+  'src/api/services/events.ts': 'what src/events/history.ts yields, which is no stream',
   'src/api/write-answer.ts': 'the parts of an answer of a handler of this process, which are no stream',
+  'src/cli/commands/events.ts': 'a call of the local API, as of src/cli/commands/services.ts',
   'src/cli/commands/serve.ts': 'standard input',
   'src/cli/commands/services.ts':
     'a call of the local API, over the very socket of the system; test/client/whole-answer.test.ts',

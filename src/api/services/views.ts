@@ -59,6 +59,8 @@ export function memberViews(
       seq: owner.seq,
       policyVersion: owner.policyVersion,
       certificateNotAfterMs: BigInt(owner.identity.notAfterMs),
+      version: owner.softwareVersion,
+      protocols: owner.protocolVersions.map(({ name, min, max }) => ({ name, min, max })),
       leaseLeftMs: BigInt(Math.round(owner.receivedMonotonicMs + owner.leaseMs - clock.monotonicMs())),
       suspectSinceMs: BigInt((owner.suspect ? suspectedSince(owner.peer) : undefined) ?? 0)
     }))

@@ -1,6 +1,14 @@
 import { connect, type TLSSocket } from 'node:tls'
-import { connectTcp, parseHostPort, raceAbort, TLS_GROUPS } from '../../core/index.ts'
+import { connectTcp, ErrorCode, parseHostPort, raceAbort, TLS_GROUPS, WarrenError } from '../../core/index.ts'
 import type { JoinConnection } from '../../identity/index.ts'
+
+/** The alert of a TLS server that does not know the protocol that it was asked for. */
+const NO_COMMON_ALPN = 'ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL'
+
+function unspoken(alpn: string): WarrenError {
+  const reason = `the agent there does not speak ${alpn}, and this program no other version: upgrade the older of the two`
+  return new WarrenError(ErrorCode.Unsupported, reason)
+}
 
 /** Connects by TLS 1.3 to the data port of an agent, for an exchange that authenticates the other side itself. */
 export async function dialAgent(address: string, alpn: string, signal: AbortSignal): Promise<JoinConnection> {
@@ -15,7 +23,9 @@ export async function dialAgent(address: string, alpn: string, signal: AbortSign
     checkServerIdentity: () => undefined
   })
   const connected = Promise.withResolvers<TLSSocket>()
-  socket.once('secureConnect', () => connected.resolve(socket)).once('error', connected.reject)
+  socket
+    .once('secureConnect', () => connected.resolve(socket))
+    .once('error', (err: NodeJS.ErrnoException) => connected.reject(err.code === NO_COMMON_ALPN ? unspoken(alpn) : err))
   try {
     await raceAbort(connected.promise, signal)
     const certificate = socket.getPeerX509Certificate()

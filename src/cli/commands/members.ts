@@ -1,14 +1,15 @@
 import type { Command } from 'commander'
 import { contextOf } from '../context.ts'
-import { memberTable, memberView } from '../output/index.ts'
+import { memberTable, memberView, versionTable } from '../output/index.ts'
 
 export function addMembers(program: Command): void {
   program
     .command('members')
     .description('list the hosts of the mesh, as this one sees them')
-    .action(async (_options: unknown, command: Command) => {
+    .option('--versions', 'show the versions of their programs and protocols')
+    .action(async ({ versions }: { versions?: true }, command: Command) => {
       const { agent, show } = contextOf(command)
       const members = (await agent.admin.listMembers({})).members.map(memberView)
-      show({ members }, () => memberTable(members, Date.now()))
+      show({ members }, () => (versions === true ? versionTable(members) : memberTable(members, Date.now())))
     })
 }

@@ -31,5 +31,6 @@ export {
   ruleView,
   type ServiceView,
   serviceTable,
-  serviceView
+  serviceView,
+  versionTable
 } from './views.ts'

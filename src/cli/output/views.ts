@@ -1,3 +1,4 @@
+import { ANNOUNCED_PROTOCOLS, formatVersions } from '../../core/index.ts'
 import { type adminPb, apiPb } from '../../wire/index.ts'
 import { formatAge, formatBytes, formatDuration, formatWhen } from './quantities.ts'
 import { type Column, table } from './table.ts'
@@ -5,7 +6,10 @@ import { type Column, table } from './table.ts'
 // The output of --json: the fields of the API with plain numbers and names, without the internals of protobuf.
 
 export type ServiceView = Omit<apiPb.Service, '$typeName' | '$unknown' | 'protocols'> & { protocols: string[] }
-export type MemberView = Omit<adminPb.Member, '$typeName' | '$unknown'>
+export type MemberView = Omit<adminPb.Member, '$typeName' | '$unknown' | 'protocols'> & {
+  /** Versions by protocol, such as "1" or "1-2". */
+  protocols: Record<string, string>
+}
 export type FlowView = Omit<adminPb.Flow, '$typeName' | '$unknown' | 'protocol'> & { protocol: string }
 export type RuleView = Omit<adminPb.Rule, '$typeName' | '$unknown' | 'protocols'> & { protocols: string[] }
 
@@ -24,8 +28,12 @@ export function serviceView(service: apiPb.Service): ServiceView {
   return { ...fields(service), protocols: service.protocols.map(protocolName) }
 }
 
+/** The version of a host whose program does not announce one. */
+const UNKNOWN = 'unknown'
+
 export function memberView(member: adminPb.Member): MemberView {
-  return fields(member)
+  const protocols = member.protocols.map(({ name, min, max }) => [name, formatVersions({ min, max })] as const)
+  return { ...fields(member), version: member.version || UNKNOWN, protocols: Object.fromEntries(protocols) }
 }
 
 export function flowView(flow: adminPb.Flow): FlowView {
@@ -67,6 +75,7 @@ export function memberTable(members: readonly MemberView[], nowMs: number): stri
       title: 'STATE',
       value: member => (member.state === 'suspect' ? suspicion(member.suspectSinceMs, nowMs) : member.state)
     },
+    { title: 'VERSION', value: member => member.version },
     { title: 'RECORDS', value: member => String(member.records), align: 'right' },
     { title: 'POLICY', value: member => String(member.policyVersion), align: 'right' },
     {
@@ -77,6 +86,19 @@ export function memberTable(members: readonly MemberView[], nowMs: number): stri
     { title: 'CERTIFIED', value: member => certified(member.certificateNotAfterMs, nowMs), align: 'right' },
     { title: 'DATA', value: member => member.dataAddresses[0] ?? '-' },
     { title: 'PEER', value: member => member.peerId }
+  ]
+  return table(columns, members)
+}
+
+/** The versions of each member: that of its program, and those of the protocols that it speaks. */
+export function versionTable(members: readonly MemberView[]): string {
+  const columns: Column<MemberView>[] = [
+    { title: 'MACHINE', value: member => member.machine },
+    { title: 'VERSION', value: member => member.version },
+    ...ANNOUNCED_PROTOCOLS.map(({ name }) => ({
+      title: name.toUpperCase(),
+      value: ({ protocols }: MemberView) => protocols[name] ?? UNKNOWN
+    }))
   ]
   return table(columns, members)
 }

@@ -22,6 +22,7 @@ import {
   SERVE_TIMEOUT_MS,
   SERVED_STREAM_REST_MS
 } from '../limits.ts'
+import { versioned, versionsAmong } from '../protocols.ts'
 import type { HandleOptions, RequestHandler } from '../types.ts'
 import { FrameStream } from './frame-stream.ts'
 import { encodeFailure, encodeResponse } from './response.ts'
@@ -117,7 +118,7 @@ export class RequestServer {
   /** Handles one request and its response; returns whether another may follow. */
   async #exchange(peer: PeerKey, protocol: string, frames: FrameStream, signal: AbortSignal): Promise<boolean> {
     const served = this.#handlers.get(protocol)
-    const refusal = served === undefined ? unsupported() : this.#enter(peer)
+    const refusal = served === undefined ? this.#unsupported(protocol) : this.#enter(peer)
     if (served === undefined || refusal !== undefined) {
       await frames.write([encodeFailure(refusal)], signal)
       return false
@@ -151,6 +152,16 @@ export class RequestServer {
     }
   }
 
+  #unsupported(protocol: string): WarrenError {
+    const [base] = versioned(protocol) ?? []
+    const ours = versionsAmong(this.#handlers.keys(), protocol)
+    const reason =
+      base === undefined || ours === ''
+        ? 'this host does not speak that protocol: its program may be older'
+        : `of the protocol ${protocol} this host speaks version ${ours}: upgrade the older of the two`
+    return new WarrenError(ErrorCode.Unsupported, reason)
+  }
+
   #enter(peer: PeerKey): WarrenError | undefined {
     const active = this.#active.get(peer) ?? 0
     if (!this.#rates.take(peer, this.#clock.monotonicMs())) {
@@ -176,8 +187,4 @@ export class RequestServer {
     else this.#active.set(peer, active)
     this.#total -= 1
   }
-}
-
-function unsupported(): WarrenError {
-  return new WarrenError(ErrorCode.Unsupported, 'this host does not speak that protocol')
 }

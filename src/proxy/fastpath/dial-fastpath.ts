@@ -16,6 +16,8 @@ export interface FastPathDialOptions extends HostPort {
   readonly exporter: Exporter
   /** An even number for a pooled fast-path connection, which has no stream. */
   readonly streamId: number
+  /** The version that both ends of the session agreed on. */
+  readonly version: number
 }
 
 /**
@@ -24,7 +26,7 @@ export interface FastPathDialOptions extends HostPort {
  * reason.
  */
 export async function dialFastPath(
-  { exporter, streamId, host, port }: FastPathDialOptions,
+  { exporter, streamId, version, host, port }: FastPathDialOptions,
   signal: AbortSignal
 ): Promise<RecordConnection> {
   signal.throwIfAborted()
@@ -34,7 +36,7 @@ export async function dialFastPath(
   const reader = new RecordReader(exporter, { sender: 'server', streamId, salt })
   const options = { end: 'opener', isPooled: isPooled(streamId) } as const
   const connection = new RecordConnection({ writer, reader }, options, { hello: proved.resolve, closed: proved.reject })
-  const preamble = encodePreamble({ sessionTag: sessionTag(exporter), streamId, salt })
+  const preamble = encodePreamble({ version, sessionTag: sessionTag(exporter), streamId, salt })
   const socket = connect({
     host,
     port,

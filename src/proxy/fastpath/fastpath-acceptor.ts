@@ -13,6 +13,8 @@ import { RecordWriter } from './record-writer.ts'
 /** A session that another agent opened to this host. Fast-path connections may join its streams. */
 export interface FastPathHost {
   readonly exporter: Exporter
+  /** The version that both ends of the session agreed on. */
+  readonly version: number
   /**
    * Returns the receiver of a fast-path connection for this stream, or of a pooled one for this even number; undefined
    * if there is none.
@@ -66,7 +68,9 @@ export class FastPathAcceptor {
   #admit(former: Socket, bytes: Buffer, place: UnprovenPlace): void {
     const preamble = decodePreamble(bytes)
     const host = preamble === undefined ? undefined : this.#hosts.get(preamble.sessionTag.toString('latin1'))
-    if (preamble === undefined || host === undefined || host.takerOf(preamble.streamId) === undefined) {
+    // The version is in the clear, so another one than agreed is somebody's who changed it on the way.
+    const isAgreed = host !== undefined && host.version === preamble?.version
+    if (preamble === undefined || !isAgreed || host.takerOf(preamble.streamId) === undefined) {
       former.destroy()
       return
     }

@@ -2,7 +2,6 @@ import { TAG_BYTES } from '../aead/index.ts'
 
 /** The first byte of a fast-path connection at the data port. A TLS connection begins with 0x16 there. */
 export const FIRST_BYTE = 0x57
-const VERSION = 0x01
 export const SESSION_TAG_BYTES = 16
 export const SALT_BYTES = 16
 export const PREAMBLE_BYTES = 2 + SESSION_TAG_BYTES + 4 + SALT_BYTES
@@ -48,25 +47,28 @@ const KINDS: ReadonlySet<number> = new Set(Object.values(Kind))
  * First bytes of a fast-path connection, in the clear: the session and stream it belongs to, and the salt of its keys.
  */
 export interface Preamble {
+  /** Not authentic: it must be the one that both ends agreed on in the session. */
+  readonly version: number
   readonly sessionTag: Buffer
   readonly streamId: number
   readonly salt: Buffer
 }
 
-export function encodePreamble({ sessionTag, streamId, salt }: Preamble): Buffer {
+export function encodePreamble({ version, sessionTag, streamId, salt }: Preamble): Buffer {
   const bytes = Buffer.alloc(PREAMBLE_BYTES)
   bytes[0] = FIRST_BYTE
-  bytes[1] = VERSION
+  bytes[1] = version
   sessionTag.copy(bytes, 2)
   bytes.writeUInt32BE(streamId, 2 + SESSION_TAG_BYTES)
   salt.copy(bytes, PREAMBLE_BYTES - SALT_BYTES)
   return bytes
 }
 
-/** Reads a preamble; undefined if it is not one, or of another version. Nothing in it is authentic. */
+/** Reads a preamble; undefined if it is not one. Nothing in it is authentic. */
 export function decodePreamble(bytes: Buffer): Preamble | undefined {
-  if (bytes.length !== PREAMBLE_BYTES || bytes[0] !== FIRST_BYTE || bytes[1] !== VERSION) return undefined
+  if (bytes.length !== PREAMBLE_BYTES || bytes[0] !== FIRST_BYTE) return undefined
   return {
+    version: bytes[1] ?? 0,
     sessionTag: Buffer.from(bytes.subarray(2, 2 + SESSION_TAG_BYTES)),
     streamId: bytes.readUInt32BE(2 + SESSION_TAG_BYTES),
     salt: Buffer.from(bytes.subarray(PREAMBLE_BYTES - SALT_BYTES))

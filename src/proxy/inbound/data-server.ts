@@ -19,7 +19,7 @@ import type { ProvenWorkload } from '../deps.ts'
 import { FastPathAcceptor, FIRST_BYTE } from '../fastpath/index.ts'
 import { HandshakeLimiter } from '../handshake-limiter.ts'
 import type { ProxyLimits } from '../limits.ts'
-import { type ContextCache, H2_ALPN, isSni, peerChainOf } from '../tls/index.ts'
+import { type ContextCache, isSessionAlpn, isSni, peerChainOf } from '../tls/index.ts'
 import { UNAUTHENTICATED_LINES } from '../unauthenticated-lines.ts'
 import { firstByte } from './first-byte.ts'
 import { type InboundContext, InboundSession } from './inbound-session.ts'
@@ -175,7 +175,7 @@ export class DataServer {
       void unauthenticatedExchanges.serve(socket, remote)
       return
     }
-    const proven = socket.alpnProtocol === H2_ALPN ? this.#prove(socket) : 'no known protocol'
+    const proven = isSessionAlpn(socket.alpnProtocol) ? this.#prove(socket) : 'no known protocol'
     if (typeof proven === 'string') {
       this.#metrics.count('warren_handshakes_total', { role: 'server', result: 'refused' })
       this.#unauthenticated.warn(remote, 'unauthenticated peer refused at the data port', { remote, reason: proven })

@@ -23,6 +23,8 @@ type Taker = (connection: RecordConnection) => void
 
 export interface InboundFastPathOptions {
   readonly socket: TLSSocket
+  /** The version that both ends agreed on: known once the other end's settings have arrived, and so before its first stream. */
+  readonly version: () => number | undefined
   readonly acceptor: FastPathAcceptor
   readonly budget: FastPathBudget
   /** A flow is asked for on a pooled fast-path connection: `grant` or `refuse` on it must follow. */
@@ -49,7 +51,7 @@ export class InboundFastPath {
    * How the opener gets a fast-path connection for the flow on `stream`. Until it does, this costs only an entry here.
    */
   upgradePathFor({ id: streamId }: ServerHttp2Stream): UpgradePath | undefined {
-    if (streamId === undefined || !canTakeOver()) return undefined
+    if (streamId === undefined || !canTakeOver() || this.#options.version() === undefined) return undefined
     return {
       budget: this.#options.budget,
       listen: taker => {
@@ -66,6 +68,8 @@ export class InboundFastPath {
    */
   keep(stream: ServerHttp2Stream): void {
     if (!canTakeOver()) throw new WarrenError(ErrorCode.Unsupported, 'this agent pools no fast-path connections')
+    if (this.#options.version() === undefined)
+      throw new WarrenError(ErrorCode.Unsupported, 'the two agents speak no common version of the fast path')
     if (this.#cuts?.isOpen === true)
       throw new WarrenError(ErrorCode.LimitExceeded, 'the session has its fast-path connections already')
     this.#open()
@@ -89,8 +93,11 @@ export class InboundFastPath {
 
   #openDoor(): () => void {
     const { acceptor, socket } = this.#options
+    const version = this.#options.version()
+    if (version === undefined) return () => {}
     try {
       return acceptor.open({
+        version,
         exporter: (...args) => socket.exportKeyingMaterial(...args),
         takerOf: id => (isPooled(id) ? this.#keeper(id) : this.#takers.get(id))
       })

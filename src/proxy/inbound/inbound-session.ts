@@ -21,7 +21,7 @@ import { greet } from '../hello.ts'
 import { type CapsulesEnd, discardEnd, joinFlow, type LocalEnd, type StreamEnd } from '../relay/index.ts'
 import { endSession, type Liveness, PROOF_PATH, StreamWindows, type Watched } from '../session/index.ts'
 import { INBOUND_IDLE_MS, OPEN_TIMEOUT_MS, UDP_IDLE_MS } from '../timing.ts'
-import { isSni, SESSION_WINDOW_BYTES, serverOptions } from '../tls/index.ts'
+import { agreedVersions, isSni, SESSION_WINDOW_BYTES, serverOptions } from '../tls/index.ts'
 import type { Admission } from './admission.ts'
 import { type Carrying, carryingBytes, carryingDatagrams } from './carrying.ts'
 import { askedByHeaders, askedByRecord, type FlowAsked } from './flow-asked.ts'
@@ -73,7 +73,8 @@ export class InboundSession {
     if (path.allows.fastPath) {
       const onAsked = (connection: PooledConnection, open: Buffer, gone: AbortSignal): void =>
         void this.#serveOnPooledConnection(connection, open, gone)
-      this.#fastPath = new InboundFastPath({ socket, acceptor, budget: context.fastPath, onAsked })
+      const version = (): number | undefined => agreedVersions(this.#session.remoteSettings).fastPath
+      this.#fastPath = new InboundFastPath({ socket, version, acceptor, budget: context.fastPath, onAsked })
     }
     const servername: unknown = Reflect.get(socket, 'servername')
     this.destinationPrefix = typeof servername === 'string' ? servername : ''
@@ -257,7 +258,8 @@ export class InboundSession {
   }
 
   #channel(): PacketChannel | undefined {
-    if (this.#session.destroyed) return undefined
+    if (this.#session.destroyed || agreedVersions(this.#session.remoteSettings).datagrams === undefined)
+      return undefined
     const { packets, deps } = this.#context
     this.#packets ??= PacketChannel.open({
       port: packets,

@@ -109,7 +109,8 @@ export class ClientFastPath {
   }
 
   #isPossible(): boolean {
-    return canTakeOver() && this.#options.nowMs() >= this.#notBeforeMs
+    const { dialled, nowMs } = this.#options
+    return canTakeOver() && dialled.versions.fastPath !== undefined && nowMs() >= this.#notBeforeMs
   }
 
   /** Rejects when there can be none; the place for it must be given back then. */
@@ -168,12 +169,14 @@ export class ClientFastPath {
 
   async #dial(streamId: number | undefined): Promise<RecordConnection> {
     const { dialled, metrics } = this.#options
+    const { fastPath: version } = dialled.versions
     const { remoteAddress: host, remotePort: port } = dialled.socket
-    if (host === undefined || port === undefined || streamId === undefined) throw new Error('the session has ended')
+    if (host === undefined || port === undefined || streamId === undefined || version === undefined)
+      throw new Error('the session has ended')
     const exporter: Exporter = (...args) => dialled.socket.exportKeyingMaterial(...args)
     try {
       const connection = await within(FAST_PATH_TIMEOUT_MS, [this.#onClosed.signal], signal =>
-        dialFastPath({ exporter, streamId, host, port }, signal)
+        dialFastPath({ exporter, streamId, version, host, port }, signal)
       )
       metrics.count('warren_fastpath_connections_total', { role: 'client', result: 'ok' })
       return connection

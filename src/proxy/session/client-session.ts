@@ -79,7 +79,7 @@ export class ClientSession {
     const { path, destination, nowMs, log, metrics = silentMetrics } = options
     const { session, socket } = dialled
     this.#windows = new StreamWindows(session)
-    this.#packets = new PacketPath({ port: options.packets, socket, path, destination, nowMs, log })
+    this.#packets = new PacketPath({ port: options.packets, dialled, path, destination, nowMs, log })
     if (path.allows.fastPath) {
       const { machine } = destination
       const { fastPath: budget, upgradeThresholds: thresholds } = options

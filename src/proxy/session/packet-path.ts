@@ -3,11 +3,12 @@ import { type Logger, withoutMapping } from '../../core/index.ts'
 import type { Path } from '../carriers/index.ts'
 import { PacketChannel, type PacketPort, type Remote } from '../datagram/packet/index.ts'
 import type { Candidate } from '../deps.ts'
+import type { Dialled } from '../tls/index.ts'
 
 export interface PacketPathOptions {
   /** The UDP side of the data port; undefined if datagrams must not use it. */
   readonly port: PacketPort | undefined
-  readonly socket: TLSSocket
+  readonly dialled: Dialled
   readonly path: Path
   readonly destination: Candidate
   readonly nowMs: () => number
@@ -25,8 +26,9 @@ export class PacketPath {
 
   /** Undefined if there can be none. */
   get channel(): PacketChannel | undefined {
-    const { port, socket, path, destination, nowMs, log } = this.#options
-    if (port === undefined) return undefined
+    const { port, dialled, path, destination, nowMs, log } = this.#options
+    const { socket, versions } = dialled
+    if (port === undefined || versions.datagrams === undefined) return undefined
     this.#channel ??= PacketChannel.open({
       port,
       exporter: (...args) => socket.exportKeyingMaterial(...args),

@@ -16,10 +16,11 @@ import type { Candidate, ProvenWorkload, ProxyDeps } from '../deps.ts'
 import { type FastPathBudget, upgradeThresholdsOf } from '../fastpath/index.ts'
 import { limitExceeded, type ProxyLimits } from '../limits.ts'
 import { CARRIER_STAGGER_MS, SESSION_IDLE_MS } from '../timing.ts'
-import { type CachedContext, type ContextCache, type DialOptions, sniOf } from '../tls/index.ts'
+import { type CachedContext, type ContextCache, type DialOptions, NoCommonSession, sniOf } from '../tls/index.ts'
 import { ClientSession } from './client-session.ts'
 import { KnownCarriers } from './known-carriers.ts'
 import type { Liveness } from './liveness.ts'
+import { namingVersions } from './naming-versions.ts'
 import { provenDestination } from './proven-destination.ts'
 import { SessionProver } from './session-prover.ts'
 
@@ -89,7 +90,7 @@ export class SessionPool {
    *
    * With carrier `auto` the carrier of the lowest rank is preferred; when it is late, the next one is tried as well. One
    * that is known to be the path is tried at once. While a worse one carries, the better ones are tried beside it. Rejects with DESTINATION_UNREACHABLE,
-   * LIMIT_EXCEEDED, INVALID_SOURCE or the signal's reason.
+   * UNSUPPORTED, LIMIT_EXCEEDED, INVALID_SOURCE or the signal's reason.
    */
   async acquire(sourceId: string, destination: Candidate, signal: AbortSignal): Promise<ClientSession> {
     const context = await this.#contexts.get(sourceId)
@@ -109,11 +110,13 @@ export class SessionPool {
       return warm
     }
     const failures: string[] = []
+    let unsupported: WarrenError | undefined
     const attempt = async (carrier: Carrier): Promise<ClientSession> => {
       try {
         return await this.#get(carrier, sourceId, destination, context)
       } catch (err) {
         failures.push(`${carrier.name}: ${WarrenError.from(err).reason}`)
+        if (err instanceof NoCommonSession) unsupported = err
         throw err
       }
     }
@@ -122,6 +125,7 @@ export class SessionPool {
       // A late session is kept as well, for the next flow.
       return await raceStaggered(attempts, CARRIER_STAGGER_MS, signal, () => {})
     } catch (err) {
+      if (unsupported !== undefined && !signal.aborted) throw unsupported
       if (signal.aborted || !WarrenError.is(err, ErrorCode.DestinationUnreachable)) throw err
       const reason = `the agent of ${machine} does not answer (${failures.join('; ')})`
       throw new WarrenError(ErrorCode.DestinationUnreachable, reason, { cause: err })
@@ -215,7 +219,7 @@ export class SessionPool {
       this.#carriers.failed(carrier, machine)
       const refused = WarrenError.is(err, ErrorCode.DestinationUnreachable) && shown && proven === undefined
       this.#metrics.count('warren_handshakes_total', { role: 'client', result: refused ? 'refused' : 'failed' })
-      if (err instanceof WarrenError) throw err
+      if (err instanceof WarrenError) throw namingVersions(err, destination)
       throw new WarrenError(ErrorCode.DestinationUnreachable, `the agent of ${destination.machine} does not answer`, {
         cause: err
       })

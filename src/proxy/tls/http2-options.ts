@@ -1,4 +1,5 @@
 import type { ClientSessionOptions, ServerSessionOptions, Settings } from 'node:http2'
+import { REMOTE_SETTINGS, versionSettings } from './versions.ts'
 
 /**
  * Maximum that one flow may have in flight, and so the maximum that a stalled reader makes its agent hold.
@@ -29,13 +30,19 @@ function settings(maxStreams: number): Settings {
     initialWindowSize: STREAM_WINDOW_BYTES,
     maxFrameSize: MAX_FRAME_BYTES,
     maxConcurrentStreams: maxStreams,
-    maxHeaderListSize: MAX_HEADER_BYTES
+    maxHeaderListSize: MAX_HEADER_BYTES,
+    customSettings: versionSettings()
   }
 }
 
 /** Settings of the side that opened the session; it accepts no streams. */
 export function clientOptions(): ClientSessionOptions {
-  return { settings: settings(0), maxSessionMemory: MAX_SESSION_MEMORY, maxReservedRemoteStreams: 0 }
+  return {
+    settings: settings(0),
+    remoteCustomSettings: [...REMOTE_SETTINGS],
+    maxSessionMemory: MAX_SESSION_MEMORY,
+    maxReservedRemoteStreams: 0
+  }
 }
 
 /** Settings of the side that serves the session, with at most `maxStreams` flows on it. */
@@ -43,6 +50,7 @@ export function serverOptions(maxStreams: number): ServerSessionOptions {
   return {
     // RFC 8441, for flows of datagrams.
     settings: { ...settings(maxStreams + OWN_STREAMS), enableConnectProtocol: true },
+    remoteCustomSettings: [...REMOTE_SETTINGS],
     maxSessionMemory: MAX_SESSION_MEMORY,
     maxHeaderListPairs: 32,
     // When a policy changes, every flow of a session may be reset at once; that is not an attack.

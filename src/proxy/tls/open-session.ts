@@ -1,20 +1,39 @@
 import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2'
 import type { Duplex } from 'node:stream'
 import { connect as connectTls, type SecureContext, type TLSSocket } from 'node:tls'
-import { connectTcp, ErrorCode, type HostPort, parseHostPort, raceAbort, WarrenError } from '../../core/index.ts'
+import {
+  connectTcp,
+  ErrorCode,
+  type HostPort,
+  parseHostPort,
+  raceAbort,
+  WarrenError,
+  type WarrenErrorOptions
+} from '../../core/index.ts'
 import { clientOptions, SESSION_WINDOW_BYTES } from './http2-options.ts'
 import { type PeerChain, peerChainOf } from './peer-chain.ts'
-import { H2_ALPN } from './tls-options.ts'
+import { agreedVersions, isSessionAlpn, SESSION_ALPNS, type SessionVersions } from './versions.ts'
 
 /** A session that the other agent accepted with our certificate, and whose certificate was verified here. */
 export interface Dialled {
   readonly session: ClientHttp2Session
   readonly socket: TLSSocket
   readonly leafDer: Uint8Array
+  /** Versions for what runs beside the session. */
+  readonly versions: SessionVersions
 }
 
+/** The alert of a TLS server that knows none of the protocols that it was offered. */
+const NO_COMMON_ALPN = 'ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL'
 /** Longer than any name or address is. */
 const MAX_HOST_LENGTH = 255
+
+/** UNSUPPORTED: the other agent speaks no version of sessions that this one speaks. */
+export class NoCommonSession extends WarrenError {
+  constructor(reason: string, options: WarrenErrorOptions) {
+    super(ErrorCode.Unsupported, reason, options)
+  }
+}
 
 export interface DialOptions {
   readonly context: SecureContext
@@ -35,6 +54,8 @@ export async function dialAddress(address: string, options: DialOptions, signal:
 /**
  * Opens a session over an established byte stream, and destroys it if that fails.
  *
+ * Rejects with a NoCommonSession if the other agent speaks other versions of sessions only.
+ *
  * Waits for the other side's first frame: a TLS client reports success before the server has verified its certificate.
  */
 export async function openSession(transport: Duplex, options: DialOptions, signal: AbortSignal): Promise<Dialled> {
@@ -48,12 +69,18 @@ export async function openSession(transport: Duplex, options: DialOptions, signa
     socket: transport,
     secureContext: options.context,
     servername: options.servername,
-    ALPNProtocols: [H2_ALPN],
+    ALPNProtocols: [...SESSION_ALPNS],
     rejectUnauthorized: true,
     // Names in our certificates are SPIFFE IDs; `verify` compares them.
     checkServerIdentity: () => undefined
   })
-  socket.on('error', fail)
+  socket.on('error', (err: NodeJS.ErrnoException) =>
+    fail(
+      err.code === NO_COMMON_ALPN
+        ? new NoCommonSession('the agent there speaks other versions of sessions', { cause: err })
+        : err
+    )
+  )
   socket.once('close', () =>
     fail(new WarrenError(ErrorCode.DestinationUnreachable, 'the other agent closed the connection'))
   )
@@ -62,7 +89,7 @@ export async function openSession(transport: Duplex, options: DialOptions, signa
     const secured = new Promise<void>(resolve => socket.once('secureConnect', resolve))
     await raceAbort(Promise.race([secured, failed.promise]), signal)
     const peerChain = peerChainOf(socket)
-    if (peerChain === undefined || socket.alpnProtocol !== H2_ALPN) {
+    if (peerChain === undefined || !isSessionAlpn(socket.alpnProtocol)) {
       throw new WarrenError(ErrorCode.DestinationUnreachable, 'the peer there is not an agent')
     }
     options.verify(peerChain)
@@ -72,7 +99,7 @@ export async function openSession(transport: Duplex, options: DialOptions, signa
     const greeted = new Promise<void>(resolve => made.once('remoteSettings', () => resolve()))
     await raceAbort(Promise.race([greeted, failed.promise]), signal)
     made.setLocalWindowSize(SESSION_WINDOW_BYTES)
-    return { session: made, socket, leafDer: peerChain.leafDer }
+    return { session: made, socket, leafDer: peerChain.leafDer, versions: agreedVersions(made.remoteSettings) }
   } catch (err) {
     session?.destroy()
     socket.destroy()

@@ -3,8 +3,6 @@ import { createSecureContext, type SecureContext, type SecureContextOptions } fr
 import { TLS_GROUPS } from '../../core/index.ts'
 import type { TlsCredentials } from '../deps.ts'
 
-export const H2_ALPN = 'h2'
-
 /** A DNS label holds 63 characters, a registration id has 64; half of it identifies it well enough. */
 const SNI_LENGTH = 32
 const SNI = /^[0-9a-f]{32}$/

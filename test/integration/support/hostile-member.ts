@@ -120,6 +120,8 @@ export class HostileMember {
         dataAddresses: [],
         capabilities: ['tcp'],
         jwtKeys: [],
+        softwareVersion: '',
+        protocolVersions: [],
         policyVersion: 0n,
         trustVersion: 1n,
         draining: false,

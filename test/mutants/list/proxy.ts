@@ -317,5 +317,26 @@ export const PROXY: readonly Mutant[] = [
     find: 'SO_LINGER, 1, 0)',
     replace: 'SO_LINGER, 0, 0)',
     tests: ['test/proxy/reset-socket.test.ts']
+  },
+  {
+    breaks: 'A preamble of another version than both ends agreed on is not answered.',
+    file: 'src/proxy/fastpath/fastpath-acceptor.ts',
+    find: 'host !== undefined && host.version === preamble?.version',
+    replace: 'host !== undefined',
+    tests: ['test/proxy/versions.test.ts']
+  },
+  {
+    breaks: 'Without a common version of the fast path there is none.',
+    file: 'src/proxy/tls/versions.ts',
+    find: 'isVersionRange(theirs) ? commonVersion(ours, theirs) : undefined',
+    replace: 'ours.max',
+    tests: ['test/proxy/versions.test.ts']
+  },
+  {
+    breaks: 'The version of another program cannot command a terminal.',
+    file: 'src/core/protocols.ts',
+    find: "SOFTWARE_VERSION.test(text) ? text : ''",
+    replace: 'text',
+    tests: ['test/core/protocols.test.ts', 'test/registry/versions.test.ts']
   }
 ]

@@ -23,7 +23,8 @@ import { reuseReads, socketLeg } from '../../../src/proxy/legs/socket-leg.ts'
 import { streamLeg } from '../../../src/proxy/legs/stream-leg.ts'
 import { resolveLimits } from '../../../src/proxy/limits.ts'
 import { clientOptions, SESSION_WINDOW_BYTES, serverOptions } from '../../../src/proxy/tls/http2-options.ts'
-import { contextOptions, H2_ALPN } from '../../../src/proxy/tls/tls-options.ts'
+import { contextOptions } from '../../../src/proxy/tls/tls-options.ts'
+import { SESSION_ALPNS } from '../../../src/proxy/tls/versions.ts'
 import { type Scope, waitFor } from '../../harness/index.ts'
 import type { LegPair } from './leg-compliance.ts'
 import { agentCredentials, TestPki } from './pki.ts'
@@ -104,7 +105,7 @@ interface Session {
 export async function session(scope: Scope): Promise<Session> {
   const pki = await TestPki.create()
   const credentials = await agentCredentials(await pki.node('m'))
-  const context = { ...contextOptions(credentials, [pki.rootPem]), ALPNProtocols: [H2_ALPN] }
+  const context = { ...contextOptions(credentials, [pki.rootPem]), ALPNProtocols: [...SESSION_ALPNS] }
   const tls = createTlsServer({ ...context, requestCert: true, rejectUnauthorized: true })
   const listening = await listen(scope, tls, { host: '127.0.0.1', port: 0 })
   const accepted = once(tls, 'secureConnection')
@@ -165,7 +166,7 @@ export async function records(
   const acceptor = new FastPathAcceptor(silentMetrics)
   const limiter = new HandshakeLimiter(resolveLimits())
   const taken = Promise.withResolvers<RecordConnection>()
-  scope.defer(acceptor.open({ exporter: exporterOf(serverSocket), takerOf: () => taken.resolve }))
+  scope.defer(acceptor.open({ version: 1, exporter: exporterOf(serverSocket), takerOf: () => taken.resolve }))
   const carried = new Set<Socket>()
   const inner = createServer({ allowHalfOpen: true, pauseOnConnect: true }, socket =>
     acceptor.enter(socket, limiter.enter(socket))
@@ -181,7 +182,10 @@ export async function records(
   })
   const port = portOf(await listen(scope, between, { host: '127.0.0.1', port: 0 }))
   const exporter = exporterOf(clientSocket)
-  const opener = await dialFastPath({ exporter, streamId, host: '127.0.0.1', port }, AbortSignal.timeout(10_000))
+  const opener = await dialFastPath(
+    { exporter, streamId, version: 1, host: '127.0.0.1', port },
+    AbortSignal.timeout(10_000)
+  )
   const other = await taken.promise
   scope.defer(() => {
     opener.destroy()

@@ -368,6 +368,20 @@ export declare type Member = Message<"warren.api.v1.Member"> & {
    * @generated from field: int64 certificate_not_after_ms = 12;
    */
   certificateNotAfterMs: bigint;
+
+  /**
+   * Version of its program; empty if it announces none.
+   *
+   * @generated from field: string version = 13;
+   */
+  version: string;
+
+  /**
+   * Versions of the protocols between agents that it speaks, as it announces them; empty if it announces none.
+   *
+   * @generated from field: repeated warren.api.v1.ProtocolVersions protocols = 14;
+   */
+  protocols: ProtocolVersions[];
 };
 
 /**
@@ -375,6 +389,32 @@ export declare type Member = Message<"warren.api.v1.Member"> & {
  * Use `create(MemberSchema)` to create a new message.
  */
 export declare const MemberSchema: GenMessage<Member>;
+
+/**
+ * @generated from message warren.api.v1.ProtocolVersions
+ */
+export declare type ProtocolVersions = Message<"warren.api.v1.ProtocolVersions"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: uint32 min = 2;
+   */
+  min: number;
+
+  /**
+   * @generated from field: uint32 max = 3;
+   */
+  max: number;
+};
+
+/**
+ * Describes the message warren.api.v1.ProtocolVersions.
+ * Use `create(ProtocolVersionsSchema)` to create a new message.
+ */
+export declare const ProtocolVersionsSchema: GenMessage<ProtocolVersions>;
 
 /**
  * @generated from message warren.api.v1.ListFlowsRequest

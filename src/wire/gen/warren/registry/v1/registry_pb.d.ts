@@ -136,6 +136,20 @@ export declare type NodeHead = Message<"warren.registry.v1.NodeHead"> & {
    * @generated from field: bool leaving = 19;
    */
   leaving: boolean;
+
+  /**
+   * Version of the owner's program: up to 32 letters, digits and ".+-". Any other text counts as unknown. For people only.
+   *
+   * @generated from field: string software_version = 20;
+   */
+  softwareVersion: string;
+
+  /**
+   * Versions that the owner speaks, at most 16 entries. Without one for a protocol: unknown, and version 1.
+   *
+   * @generated from field: repeated warren.registry.v1.ProtocolVersions protocol_versions = 21;
+   */
+  protocolVersions: ProtocolVersions[];
 };
 
 /**
@@ -143,6 +157,38 @@ export declare type NodeHead = Message<"warren.registry.v1.NodeHead"> & {
  * Use `create(NodeHeadSchema)` to create a new message.
  */
 export declare const NodeHeadSchema: GenMessage<NodeHead>;
+
+/**
+ * The versions of one protocol that a host speaks.
+ *
+ * @generated from message warren.registry.v1.ProtocolVersions
+ */
+export declare type ProtocolVersions = Message<"warren.registry.v1.ProtocolVersions"> & {
+  /**
+   * "mesh", "session", "fast-path" or "datagrams": up to 24 lower-case letters, digits and "-".
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * 1 to 65,535.
+   *
+   * @generated from field: uint32 min = 2;
+   */
+  min: number;
+
+  /**
+   * @generated from field: uint32 max = 3;
+   */
+  max: number;
+};
+
+/**
+ * Describes the message warren.registry.v1.ProtocolVersions.
+ * Use `create(ProtocolVersionsSchema)` to create a new message.
+ */
+export declare const ProtocolVersionsSchema: GenMessage<ProtocolVersions>;
 
 /**
  * @generated from message warren.registry.v1.SignedHead

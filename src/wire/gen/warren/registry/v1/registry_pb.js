@@ -10,7 +10,7 @@ import { enumDesc, fileDesc, messageDesc, tsEnum } from "@bufbuild/protobuf/code
  * Describes the file warren/registry/v1/registry.proto.
  */
 export const file_warren_registry_v1_registry = /*@__PURE__*/
-  fileDesc("CiF3YXJyZW4vcmVnaXN0cnkvdjEvcmVnaXN0cnkucHJvdG8SEndhcnJlbi5yZWdpc3RyeS52MSL7AgoITm9kZUhlYWQSFAoMdHJ1c3RfZG9tYWluGAEgASgJEg0KBW93bmVyGAIgASgMEg8KB21hY2hpbmUYAyABKAkSDQoFZXBvY2gYBCABKAQSCwoDc2VxGAUgASgEEhQKDGlzc3VlZF9hdF9tcxgGIAEoAxIQCghsZWFzZV9tcxgHIAEoDRINCgVjb3VudBgIIAEoDRIMCgRyb290GAkgASgMEhYKDm1lc2hfYWRkcmVzc2VzGAogAygJEhYKDmRhdGFfYWRkcmVzc2VzGAsgAygJEhQKDGNhcGFiaWxpdGllcxgMIAMoCRIWCg5wb2xpY3lfdmVyc2lvbhgNIAEoBBIVCg10cnVzdF92ZXJzaW9uGA4gASgEEhAKCGRyYWluaW5nGA8gASgIEhoKEmNlcnRpZmljYXRlX3NoYTI1NhgQIAEoDBISCgpyZWNvcmRfc2VxGBEgASgEEhAKCGp3dF9rZXlzGBIgAygMEg8KB2xlYXZpbmcYEyABKAgiLQoKU2lnbmVkSGVhZBIMCgRoZWFkGAEgASgMEhEKCXNpZ25hdHVyZRgCIAEoDCK1AgoGUmVjb3JkEhcKD3JlZ2lzdHJhdGlvbl9pZBgBIAEoDBIRCglzcGlmZmVfaWQYAiABKAkSLwoJcHJvdG9jb2xzGAMgAygOMhwud2FycmVuLnJlZ2lzdHJ5LnYxLlByb3RvY29sEhEKCXdoaXRlbGlzdBgEIAMoCRIqCgZoZWFsdGgYBSABKA4yGi53YXJyZW4ucmVnaXN0cnkudjEuSGVhbHRoEjYKBmxhYmVscxgGIAMoCzImLndhcnJlbi5yZWdpc3RyeS52MS5SZWNvcmQuTGFiZWxzRW50cnkSGAoQcmVnaXN0ZXJlZF9hdF9tcxgHIAEoAxIOCgZ0dGxfbXMYCCABKA0aLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASKUAQoFRGVsdGESDQoFb3duZXIYASABKAwSDQoFZXBvY2gYAiABKAQSEAoIZnJvbV9zZXEYAyABKAQSDgoGdG9fc2VxGAQgASgEEgwKBHB1dHMYBSADKAwSDwoHZGVsZXRlcxgGIAMoDBIsCgRoZWFkGAcgASgLMh4ud2FycmVuLnJlZ2lzdHJ5LnYxLlNpZ25lZEhlYWQiggEKBkdvc3NpcBIuCgRoZWFkGAEgASgLMh4ud2FycmVuLnJlZ2lzdHJ5LnYxLlNpZ25lZEhlYWRIABIqCgVkZWx0YRgCIAEoCzIZLndhcnJlbi5yZWdpc3RyeS52MS5EZWx0YUgAEhMKC3NlbnRfdG9fYWxsGAMgASgIQgcKBWV2ZW50IrMBCgtTeW5jUmVxdWVzdBIzCgZkaWdlc3QYASABKAsyIS53YXJyZW4ucmVnaXN0cnkudjEuRGlnZXN0UmVxdWVzdEgAEjEKBWZldGNoGAIgASgLMiAud2FycmVuLnJlZ2lzdHJ5LnYxLkZldGNoUmVxdWVzdEgAEjUKB2J1Y2tldHMYAyABKAsyIi53YXJyZW4ucmVnaXN0cnkudjEuQnVja2V0c1JlcXVlc3RIAEIFCgNhc2si7gEKDFN5bmNSZXNwb25zZRI0CgZkaWdlc3QYASABKAsyIi53YXJyZW4ucmVnaXN0cnkudjEuRGlnZXN0UmVzcG9uc2VIABIyCgVmZXRjaBgCIAEoCzIhLndhcnJlbi5yZWdpc3RyeS52MS5GZXRjaFJlc3BvbnNlSAASNgoHYnVja2V0cxgDIAEoCzIjLndhcnJlbi5yZWdpc3RyeS52MS5CdWNrZXRzUmVzcG9uc2VIABIyCgdyZWZ1c2VkGAQgASgLMh8ud2FycmVuLnJlZ2lzdHJ5LnYxLlN5bmNSZWZ1c2VkSABCCAoGYW5zd2VyIisKC1N5bmNSZWZ1c2VkEgwKBGNvZGUYASABKAkSDgoGcmVhc29uGAIgASgJIiUKDURpZ2VzdFJlcXVlc3QSFAoMZ3JvdXBfaGFzaGVzGAEgASgMIkEKDkRpZ2VzdFJlc3BvbnNlEi8KBm93bmVycxgBIAMoCzIfLndhcnJlbi5yZWdpc3RyeS52MS5Pd25lckRpZ2VzdCJNCgtPd25lckRpZ2VzdBINCgVvd25lchgBIAEoDBINCgVlcG9jaBgCIAEoBBILCgNzZXEYAyABKAQSEwoLaGVhZF9kaWdlc3QYBCABKAwiNwoMRmV0Y2hSZXF1ZXN0EicKBXdhbnRzGAEgAygLMhgud2FycmVuLnJlZ2lzdHJ5LnYxLldhbnQiPwoEV2FudBINCgVvd25lchgBIAEoDBIMCgRyb290GAIgASgMEhoKEmNlcnRpZmljYXRlX3NoYTI1NhgDIAEoDCI/Cg1GZXRjaFJlc3BvbnNlEi4KBnN0YXRlcxgBIAMoCzIeLndhcnJlbi5yZWdpc3RyeS52MS5Pd25lclN0YXRlIsIBCgpPd25lclN0YXRlEiwKBGhlYWQYASABKAsyHi53YXJyZW4ucmVnaXN0cnkudjEuU2lnbmVkSGVhZBISCgpub2RlX2NoYWluGAIgAygMEjAKB3JlY29yZHMYAyABKAsyHS53YXJyZW4ucmVnaXN0cnkudjEuUmVjb3JkU2V0SAASOQoNYnVja2V0X2hhc2hlcxgEIAEoCzIgLndhcnJlbi5yZWdpc3RyeS52MS5CdWNrZXRIYXNoZXNIAEIFCgNzZXQiHAoJUmVjb3JkU2V0Eg8KB3JlY29yZHMYASADKAwiHgoMQnVja2V0SGFzaGVzEg4KBmhhc2hlcxgBIAEoDCJTCg5CdWNrZXRzUmVxdWVzdBINCgVvd25lchgBIAEoDBINCgVlcG9jaBgCIAEoBBISCgpyZWNvcmRfc2VxGAMgASgEEg8KB2J1Y2tldHMYBCADKA0iPgoPQnVja2V0c1Jlc3BvbnNlEisKB2J1Y2tldHMYASADKAsyGi53YXJyZW4ucmVnaXN0cnkudjEuQnVja2V0IikKBkJ1Y2tldBIOCgZudW1iZXIYASABKA0SDwoHcmVjb3JkcxgCIAMoDCIhCgNBY2sSDQoFZXBvY2gYASABKAQSCwoDc2VxGAIgASgEIksKClJlbGF5ZWRBY2sSDQoFb3duZXIYASABKAwSDgoGYXV0aG9yGAIgASgMEgsKA2FjaxgDIAEoDBIRCglzaWduYXR1cmUYBCABKAwqSAoIUHJvdG9jb2wSGAoUUFJPVE9DT0xfVU5TUEVDSUZJRUQQABIQCgxQUk9UT0NPTF9UQ1AQARIQCgxQUk9UT0NPTF9VRFAQAipdCgZIZWFsdGgSFgoSSEVBTFRIX1VOU1BFQ0lGSUVEEAASEgoOSEVBTFRIX1BBU1NJTkcQARISCg5IRUFMVEhfRkFJTElORxACEhMKD0hFQUxUSF9EUkFJTklORxADYgZwcm90bzM");
+  fileDesc("CiF3YXJyZW4vcmVnaXN0cnkvdjEvcmVnaXN0cnkucHJvdG8SEndhcnJlbi5yZWdpc3RyeS52MSLWAwoITm9kZUhlYWQSFAoMdHJ1c3RfZG9tYWluGAEgASgJEg0KBW93bmVyGAIgASgMEg8KB21hY2hpbmUYAyABKAkSDQoFZXBvY2gYBCABKAQSCwoDc2VxGAUgASgEEhQKDGlzc3VlZF9hdF9tcxgGIAEoAxIQCghsZWFzZV9tcxgHIAEoDRINCgVjb3VudBgIIAEoDRIMCgRyb290GAkgASgMEhYKDm1lc2hfYWRkcmVzc2VzGAogAygJEhYKDmRhdGFfYWRkcmVzc2VzGAsgAygJEhQKDGNhcGFiaWxpdGllcxgMIAMoCRIWCg5wb2xpY3lfdmVyc2lvbhgNIAEoBBIVCg10cnVzdF92ZXJzaW9uGA4gASgEEhAKCGRyYWluaW5nGA8gASgIEhoKEmNlcnRpZmljYXRlX3NoYTI1NhgQIAEoDBISCgpyZWNvcmRfc2VxGBEgASgEEhAKCGp3dF9rZXlzGBIgAygMEg8KB2xlYXZpbmcYEyABKAgSGAoQc29mdHdhcmVfdmVyc2lvbhgUIAEoCRI/ChFwcm90b2NvbF92ZXJzaW9ucxgVIAMoCzIkLndhcnJlbi5yZWdpc3RyeS52MS5Qcm90b2NvbFZlcnNpb25zIjoKEFByb3RvY29sVmVyc2lvbnMSDAoEbmFtZRgBIAEoCRILCgNtaW4YAiABKA0SCwoDbWF4GAMgASgNIi0KClNpZ25lZEhlYWQSDAoEaGVhZBgBIAEoDBIRCglzaWduYXR1cmUYAiABKAwitQIKBlJlY29yZBIXCg9yZWdpc3RyYXRpb25faWQYASABKAwSEQoJc3BpZmZlX2lkGAIgASgJEi8KCXByb3RvY29scxgDIAMoDjIcLndhcnJlbi5yZWdpc3RyeS52MS5Qcm90b2NvbBIRCgl3aGl0ZWxpc3QYBCADKAkSKgoGaGVhbHRoGAUgASgOMhoud2FycmVuLnJlZ2lzdHJ5LnYxLkhlYWx0aBI2CgZsYWJlbHMYBiADKAsyJi53YXJyZW4ucmVnaXN0cnkudjEuUmVjb3JkLkxhYmVsc0VudHJ5EhgKEHJlZ2lzdGVyZWRfYXRfbXMYByABKAMSDgoGdHRsX21zGAggASgNGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEilAEKBURlbHRhEg0KBW93bmVyGAEgASgMEg0KBWVwb2NoGAIgASgEEhAKCGZyb21fc2VxGAMgASgEEg4KBnRvX3NlcRgEIAEoBBIMCgRwdXRzGAUgAygMEg8KB2RlbGV0ZXMYBiADKAwSLAoEaGVhZBgHIAEoCzIeLndhcnJlbi5yZWdpc3RyeS52MS5TaWduZWRIZWFkIoIBCgZHb3NzaXASLgoEaGVhZBgBIAEoCzIeLndhcnJlbi5yZWdpc3RyeS52MS5TaWduZWRIZWFkSAASKgoFZGVsdGEYAiABKAsyGS53YXJyZW4ucmVnaXN0cnkudjEuRGVsdGFIABITCgtzZW50X3RvX2FsbBgDIAEoCEIHCgVldmVudCKzAQoLU3luY1JlcXVlc3QSMwoGZGlnZXN0GAEgASgLMiEud2FycmVuLnJlZ2lzdHJ5LnYxLkRpZ2VzdFJlcXVlc3RIABIxCgVmZXRjaBgCIAEoCzIgLndhcnJlbi5yZWdpc3RyeS52MS5GZXRjaFJlcXVlc3RIABI1CgdidWNrZXRzGAMgASgLMiIud2FycmVuLnJlZ2lzdHJ5LnYxLkJ1Y2tldHNSZXF1ZXN0SABCBQoDYXNrIu4BCgxTeW5jUmVzcG9uc2USNAoGZGlnZXN0GAEgASgLMiIud2FycmVuLnJlZ2lzdHJ5LnYxLkRpZ2VzdFJlc3BvbnNlSAASMgoFZmV0Y2gYAiABKAsyIS53YXJyZW4ucmVnaXN0cnkudjEuRmV0Y2hSZXNwb25zZUgAEjYKB2J1Y2tldHMYAyABKAsyIy53YXJyZW4ucmVnaXN0cnkudjEuQnVja2V0c1Jlc3BvbnNlSAASMgoHcmVmdXNlZBgEIAEoCzIfLndhcnJlbi5yZWdpc3RyeS52MS5TeW5jUmVmdXNlZEgAQggKBmFuc3dlciIrCgtTeW5jUmVmdXNlZBIMCgRjb2RlGAEgASgJEg4KBnJlYXNvbhgCIAEoCSIlCg1EaWdlc3RSZXF1ZXN0EhQKDGdyb3VwX2hhc2hlcxgBIAEoDCJBCg5EaWdlc3RSZXNwb25zZRIvCgZvd25lcnMYASADKAsyHy53YXJyZW4ucmVnaXN0cnkudjEuT3duZXJEaWdlc3QiTQoLT3duZXJEaWdlc3QSDQoFb3duZXIYASABKAwSDQoFZXBvY2gYAiABKAQSCwoDc2VxGAMgASgEEhMKC2hlYWRfZGlnZXN0GAQgASgMIjcKDEZldGNoUmVxdWVzdBInCgV3YW50cxgBIAMoCzIYLndhcnJlbi5yZWdpc3RyeS52MS5XYW50Ij8KBFdhbnQSDQoFb3duZXIYASABKAwSDAoEcm9vdBgCIAEoDBIaChJjZXJ0aWZpY2F0ZV9zaGEyNTYYAyABKAwiPwoNRmV0Y2hSZXNwb25zZRIuCgZzdGF0ZXMYASADKAsyHi53YXJyZW4ucmVnaXN0cnkudjEuT3duZXJTdGF0ZSLCAQoKT3duZXJTdGF0ZRIsCgRoZWFkGAEgASgLMh4ud2FycmVuLnJlZ2lzdHJ5LnYxLlNpZ25lZEhlYWQSEgoKbm9kZV9jaGFpbhgCIAMoDBIwCgdyZWNvcmRzGAMgASgLMh0ud2FycmVuLnJlZ2lzdHJ5LnYxLlJlY29yZFNldEgAEjkKDWJ1Y2tldF9oYXNoZXMYBCABKAsyIC53YXJyZW4ucmVnaXN0cnkudjEuQnVja2V0SGFzaGVzSABCBQoDc2V0IhwKCVJlY29yZFNldBIPCgdyZWNvcmRzGAEgAygMIh4KDEJ1Y2tldEhhc2hlcxIOCgZoYXNoZXMYASABKAwiUwoOQnVja2V0c1JlcXVlc3QSDQoFb3duZXIYASABKAwSDQoFZXBvY2gYAiABKAQSEgoKcmVjb3JkX3NlcRgDIAEoBBIPCgdidWNrZXRzGAQgAygNIj4KD0J1Y2tldHNSZXNwb25zZRIrCgdidWNrZXRzGAEgAygLMhoud2FycmVuLnJlZ2lzdHJ5LnYxLkJ1Y2tldCIpCgZCdWNrZXQSDgoGbnVtYmVyGAEgASgNEg8KB3JlY29yZHMYAiADKAwiIQoDQWNrEg0KBWVwb2NoGAEgASgEEgsKA3NlcRgCIAEoBCJLCgpSZWxheWVkQWNrEg0KBW93bmVyGAEgASgMEg4KBmF1dGhvchgCIAEoDBILCgNhY2sYAyABKAwSEQoJc2lnbmF0dXJlGAQgASgMKkgKCFByb3RvY29sEhgKFFBST1RPQ09MX1VOU1BFQ0lGSUVEEAASEAoMUFJPVE9DT0xfVENQEAESEAoMUFJPVE9DT0xfVURQEAIqXQoGSGVhbHRoEhYKEkhFQUxUSF9VTlNQRUNJRklFRBAAEhIKDkhFQUxUSF9QQVNTSU5HEAESEgoOSEVBTFRIX0ZBSUxJTkcQAhITCg9IRUFMVEhfRFJBSU5JTkcQA2IGcHJvdG8z");
 
 /**
  * Describes the message warren.registry.v1.NodeHead.
@@ -20,151 +20,158 @@ export const NodeHeadSchema = /*@__PURE__*/
   messageDesc(file_warren_registry_v1_registry, 0);
 
 /**
+ * Describes the message warren.registry.v1.ProtocolVersions.
+ * Use `create(ProtocolVersionsSchema)` to create a new message.
+ */
+export const ProtocolVersionsSchema = /*@__PURE__*/
+  messageDesc(file_warren_registry_v1_registry, 1);
+
+/**
  * Describes the message warren.registry.v1.SignedHead.
  * Use `create(SignedHeadSchema)` to create a new message.
  */
 export const SignedHeadSchema = /*@__PURE__*/
-  messageDesc(file_warren_registry_v1_registry, 1);
+  messageDesc(file_warren_registry_v1_registry, 2);
 
 /**
  * Describes the message warren.registry.v1.Record.
  * Use `create(RecordSchema)` to create a new message.
  */
 export const RecordSchema = /*@__PURE__*/
-  messageDesc(file_warren_registry_v1_registry, 2);
+  messageDesc(file_warren_registry_v1_registry, 3);
 
 /**
  * Describes the message warren.registry.v1.Delta.
  * Use `create(DeltaSchema)` to create a new message.
  */
 export const DeltaSchema = /*@__PURE__*/
-  messageDesc(file_warren_registry_v1_registry, 3);
+  messageDesc(file_warren_registry_v1_registry, 4);
 
 /**
  * Describes the message warren.registry.v1.Gossip.
  * Use `create(GossipSchema)` to create a new message.
  */
 export const GossipSchema = /*@__PURE__*/
-  messageDesc(file_warren_registry_v1_registry, 4);
+  messageDesc(file_warren_registry_v1_registry, 5);
 
 /**
  * Describes the message warren.registry.v1.SyncRequest.
  * Use `create(SyncRequestSchema)` to create a new message.
  */
 export const SyncRequestSchema = /*@__PURE__*/
-  messageDesc(file_warren_registry_v1_registry, 5);
+  messageDesc(file_warren_registry_v1_registry, 6);
 
 /**
  * Describes the message warren.registry.v1.SyncResponse.
  * Use `create(SyncResponseSchema)` to create a new message.
  */
 export const SyncResponseSchema = /*@__PURE__*/
-  messageDesc(file_warren_registry_v1_registry, 6);
+  messageDesc(file_warren_registry_v1_registry, 7);
 
 /**
  * Describes the message warren.registry.v1.SyncRefused.
  * Use `create(SyncRefusedSchema)` to create a new message.
  */
 export const SyncRefusedSchema = /*@__PURE__*/
-  messageDesc(file_warren_registry_v1_registry, 7);
+  messageDesc(file_warren_registry_v1_registry, 8);
 
 /**
  * Describes the message warren.registry.v1.DigestRequest.
  * Use `create(DigestRequestSchema)` to create a new message.
  */
 export const DigestRequestSchema = /*@__PURE__*/
-  messageDesc(file_warren_registry_v1_registry, 8);
+  messageDesc(file_warren_registry_v1_registry, 9);
 
 /**
  * Describes the message warren.registry.v1.DigestResponse.
  * Use `create(DigestResponseSchema)` to create a new message.
  */
 export const DigestResponseSchema = /*@__PURE__*/
-  messageDesc(file_warren_registry_v1_registry, 9);
+  messageDesc(file_warren_registry_v1_registry, 10);
 
 /**
  * Describes the message warren.registry.v1.OwnerDigest.
  * Use `create(OwnerDigestSchema)` to create a new message.
  */
 export const OwnerDigestSchema = /*@__PURE__*/
-  messageDesc(file_warren_registry_v1_registry, 10);
+  messageDesc(file_warren_registry_v1_registry, 11);
 
 /**
  * Describes the message warren.registry.v1.FetchRequest.
  * Use `create(FetchRequestSchema)` to create a new message.
  */
 export const FetchRequestSchema = /*@__PURE__*/
-  messageDesc(file_warren_registry_v1_registry, 11);
+  messageDesc(file_warren_registry_v1_registry, 12);
 
 /**
  * Describes the message warren.registry.v1.Want.
  * Use `create(WantSchema)` to create a new message.
  */
 export const WantSchema = /*@__PURE__*/
-  messageDesc(file_warren_registry_v1_registry, 12);
+  messageDesc(file_warren_registry_v1_registry, 13);
 
 /**
  * Describes the message warren.registry.v1.FetchResponse.
  * Use `create(FetchResponseSchema)` to create a new message.
  */
 export const FetchResponseSchema = /*@__PURE__*/
-  messageDesc(file_warren_registry_v1_registry, 13);
+  messageDesc(file_warren_registry_v1_registry, 14);
 
 /**
  * Describes the message warren.registry.v1.OwnerState.
  * Use `create(OwnerStateSchema)` to create a new message.
  */
 export const OwnerStateSchema = /*@__PURE__*/
-  messageDesc(file_warren_registry_v1_registry, 14);
+  messageDesc(file_warren_registry_v1_registry, 15);
 
 /**
  * Describes the message warren.registry.v1.RecordSet.
  * Use `create(RecordSetSchema)` to create a new message.
  */
 export const RecordSetSchema = /*@__PURE__*/
-  messageDesc(file_warren_registry_v1_registry, 15);
+  messageDesc(file_warren_registry_v1_registry, 16);
 
 /**
  * Describes the message warren.registry.v1.BucketHashes.
  * Use `create(BucketHashesSchema)` to create a new message.
  */
 export const BucketHashesSchema = /*@__PURE__*/
-  messageDesc(file_warren_registry_v1_registry, 16);
+  messageDesc(file_warren_registry_v1_registry, 17);
 
 /**
  * Describes the message warren.registry.v1.BucketsRequest.
  * Use `create(BucketsRequestSchema)` to create a new message.
  */
 export const BucketsRequestSchema = /*@__PURE__*/
-  messageDesc(file_warren_registry_v1_registry, 17);
+  messageDesc(file_warren_registry_v1_registry, 18);
 
 /**
  * Describes the message warren.registry.v1.BucketsResponse.
  * Use `create(BucketsResponseSchema)` to create a new message.
  */
 export const BucketsResponseSchema = /*@__PURE__*/
-  messageDesc(file_warren_registry_v1_registry, 18);
+  messageDesc(file_warren_registry_v1_registry, 19);
 
 /**
  * Describes the message warren.registry.v1.Bucket.
  * Use `create(BucketSchema)` to create a new message.
  */
 export const BucketSchema = /*@__PURE__*/
-  messageDesc(file_warren_registry_v1_registry, 19);
+  messageDesc(file_warren_registry_v1_registry, 20);
 
 /**
  * Describes the message warren.registry.v1.Ack.
  * Use `create(AckSchema)` to create a new message.
  */
 export const AckSchema = /*@__PURE__*/
-  messageDesc(file_warren_registry_v1_registry, 20);
+  messageDesc(file_warren_registry_v1_registry, 21);
 
 /**
  * Describes the message warren.registry.v1.RelayedAck.
  * Use `create(RelayedAckSchema)` to create a new message.
  */
 export const RelayedAckSchema = /*@__PURE__*/
-  messageDesc(file_warren_registry_v1_registry, 21);
+  messageDesc(file_warren_registry_v1_registry, 22);
 
 /**
  * Describes the enum warren.registry.v1.Protocol.
