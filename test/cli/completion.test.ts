@@ -5,7 +5,11 @@ import { buildProgram } from '../../src/cli/program.ts'
 import { scopeOf, warren } from '../harness/index.ts'
 import { fakeApi } from './fake-api.ts'
 
-const service = (address: string, protocols: number[] = [1]) => ({ address, protocols, machine: address.split('.')[4] ?? '' })
+const service = (address: string, protocols: number[] = [1]) => ({
+  address,
+  protocols,
+  machine: address.split('.')[4] ?? ''
+})
 
 /** The words that fit, for a line after the name of the program. */
 async function fitting(words: readonly string[], runtimeDir = '/nonexistent') {

@@ -21,7 +21,7 @@ The token may also be in a file (--join @FILE), on standard input (--join -) or 
 is convenient, but other users of this host can read it in the list of processes. It admits one host, once, and for a short time.
 A host that is already a member needs neither --init nor --join; they then have no effect.
 
-A variable can stand for each option above: WARREN_DATA_LISTEN for --data-listen. Commas separate the values of an option that may be
+A variable can stand for each of its options: WARREN_DATA_LISTEN for --data-listen. Commas separate the values of an option that may be
 repeated; an option without a value is true or false. Options override variables, and variables override the file.`
 
 export function addUp(program: Command): void {
