@@ -20,11 +20,7 @@ export function argument(plain: string): string {
 
 /** Words of the command line: a name in `<…>` is one that the reader replaces. Quoted, for use in an argument of a macro. */
 export function usage(line: string): string {
-  const marked = line
-    .replaceAll(/<([^>]+)>/g, '\ue000$1\ue001')
-    .replaceAll('\ue000', '\\fI')
-    .replaceAll('\ue001', '\\fR')
-  return `"${escaped(marked.replaceAll('\\f', '\ue002')).replaceAll('\ue002', '\\f').replaceAll('"', '\\(dq')}"`
+  return argument(line).replaceAll(/<([^>]+)>/g, '\\fI$1\\fR')
 }
 
 /** A text for people: flowing, with what it aligns by spaces as it is, and what it quotes by `…` in bold. */

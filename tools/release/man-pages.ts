@@ -133,13 +133,9 @@ function globalOptions(command: Command): Option[] {
 }
 
 function item(option: Option): string[] {
-  const term = option.flags.replaceAll(/[<[]([^>\]]+)[>\]]/g, '\ue000$1\ue001')
-  const roff = text(term).replaceAll('\ue000', '\\fI').replaceAll('\ue001', '\\fR')
-  return [
-    '.TP',
-    `\\fB${roff.replace(/\\fI/, '\\fR\\fI')}${roff.includes('\\fI') ? '' : '\\fR'}`,
-    ...prose(helpOf(option))
-  ]
+  const [names = '', value] = text(option.flags).split(/(?=[<[])/)
+  const takes = value === undefined ? '' : `\\fI${value.slice(1, -1)}`
+  return ['.TP', `\\fB${names}\\fR${takes}${takes === '' ? '' : '\\fR'}`, ...prose(helpOf(option))]
 }
 
 /** The description of an option with its choices and default, as `--help` has them. */
@@ -158,15 +154,14 @@ function after(command: Command): string[] {
 
 /** What `--help` prints below its lists. */
 function afterHelp(command: Command): string {
-  let found = ''
-  command.emit('afterHelp', {
-    error: false,
-    command,
-    write: (part: string) => {
-      found += part
+  let printed = ''
+  command.configureOutput({
+    writeOut: part => {
+      printed += part
     }
   })
-  return found
+  command.outputHelp()
+  return printed.slice(command.helpInformation().length)
 }
 
 function seeAlso(names: readonly string[]): string[] {

@@ -6,12 +6,19 @@ import { contextOf } from '../context.ts'
 import { sendLines, sendPatiently, writeLine } from '../listeners/datagram/index.ts'
 import { collect } from '../options/index.ts'
 import { clause, cliLogger, sayRaw } from '../output/index.ts'
+import { noWaitOption, PatientAgent } from '../patient-agent.ts'
 import { endingSignals, inWords } from '../signals.ts'
 
 /** Connections at once; the rest are closed, for each costs a descriptor. */
 const MAX_CONNECTIONS = 256
 /** Size of the datagrams that wait to be printed. */
 const MAX_UNPRINTED_BYTES = 1024 * 1024
+
+interface ServeOptions {
+  readonly allow?: string[]
+  readonly udp?: true
+  readonly wait: boolean
+}
 
 export function addServe(program: Command): void {
   program
@@ -20,21 +27,25 @@ export function addServe(program: Command): void {
     .argument('<address>', 'SCOPE.GROUP.NAME.RESOURCE; this machine is appended')
     .option('--allow <pattern>', 'let these sources of the same scope connect without a rule; may be repeated', collect)
     .option('--udp', 'print each received datagram as a line, and send each line of standard input as a datagram')
-    .action(async (address: string, options: { allow?: string[]; udp?: true }, command: Command) => {
-      const { agent: client, json, say } = contextOf(command)
+    .addOption(noWaitOption())
+    .action(async (address: string, options: ServeOptions, command: Command) => {
+      const context = contextOf(command)
+      const { json, say } = context
       const ending = endingSignals(inWords(say))
+      const agent = new PatientAgent(context, { wait: options.wait, signal: ending.signal })
       const common = {
-        client,
         whitelist: options.allow ?? [],
         application: 'warren serve',
         signal: ending.signal,
         log: cliLogger(say)
       }
       const audience = options.udp === true ? new DatagramAudience(say) : new Audience(say)
-      const server =
-        audience instanceof DatagramAudience
-          ? await listen(address, { ...common, protocol: 'udp' }, (socket, peer) => audience.admit(socket, peer))
-          : await listen(address, common, (socket, peer) => audience.admit(socket, peer))
+      const server = await agent.call(
+        async client =>
+          await (audience instanceof DatagramAudience
+            ? listen(address, { ...common, client, protocol: 'udp' }, (socket, peer) => audience.admit(socket, peer))
+            : listen(address, { ...common, client }, (socket, peer) => audience.admit(socket, peer)))
+      )
       // Standard output is for received data only, so even the JSON goes to standard error.
       if (json) sayRaw(`${JSON.stringify({ address: server.address, spiffeId: server.spiffeId })}\n`)
       else say(`serving ${server.address}`)
