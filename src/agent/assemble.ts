@@ -32,6 +32,7 @@ import { Drain } from './drain.ts'
 import { giveBackMemory } from './memory/index.ts'
 import { collect, countEvents, PromMetrics, watchProcess } from './metrics/index.ts'
 import { readResources } from './resources.ts'
+import type { StartProgress } from './start-progress.ts'
 
 export interface Parts {
   readonly config: ResolvedConfig
@@ -46,6 +47,8 @@ export interface Parts {
   /** The clock of the host. */
   readonly clock: Clock
   readonly clockKeeper: ClockKeeper
+  /** Called with what the start waits for. */
+  readonly onProgress: (progress: StartProgress) => void
   readonly log: Logger
   /** Collects the resources to dispose, in the order of their start. */
   readonly resources: AsyncDisposableStack
@@ -198,6 +201,7 @@ function wire({ base, cluster, ca, proxy }: Built): { readiness: Readiness; sync
     // Between its admission and now the policy may have changed.
     evictions.checkPeer(peer)
     events.emit('host-connected', { peer, machine })
+    base.onProgress({ waitsFor: 'sync', addresses: [], machine })
   })
   mesh.onDisconnect(peer => events.emit('host-disconnected', { peer, machine: mesh.machineOf(peer) ?? '' }))
   mesh.onStream((stream, peer, via) => proxy.acceptCarrier(stream, peer, via))
@@ -215,6 +219,8 @@ async function start({ base, cluster, ca, local, proxy, announcer }: Built, part
   }
   resources.defer(() => policy.stop())
   await ca.joins.renew()
+  const others = [...base.config.bootstrap, ...parts.meshAddresses, ...members.addresses()]
+  if (others.length > 0) base.onProgress({ waitsFor: 'member', addresses: others })
   resources.defer(() => mesh.stop())
   await mesh.start()
   // After the flows have ended with their reason: other hosts drop what is registered here.
