@@ -69,6 +69,7 @@ export {
   withoutMapping
 } from './net.ts'
 export { checkNodeInternals, datagramDescriptorOf, descriptorOf, keepLittle } from './node-internals.ts'
+export { requireNode } from './node-version.ts'
 export { definedOnly } from './options.ts'
 export { firstOf, raceStaggered } from './race.ts'
 export { loadResetOnClose, type ResetOnClose } from './reset-on-close.ts'
