@@ -67,15 +67,19 @@ async function runExamples(t: TestContext, name: RuntimeName, args: readonly str
 
   const servers = SERVERS.map(start)
   for (const server of servers) await server.says(/^(serving|registered) dev\.\w+\.\w+\.default\.embedded$/m)
-  for (const [example, wanted] of Object.entries(CLIENTS)) {
-    const { code, stdout, stderr } = await start(example).outcome()
-    assert.match(stdout, wanted, `${example}: ${stderr}`)
-    assert.equal(code, 0, example)
-  }
-  for (const server of servers) {
-    const { code, stderr } = await server.stop()
-    assert.equal(code, 0, stderr)
-  }
+  await Promise.all(
+    Object.entries(CLIENTS).map(async ([example, wanted]) => {
+      const { code, stdout, stderr } = await start(example).outcome()
+      assert.match(stdout, wanted, `${example}: ${stderr}`)
+      assert.equal(code, 0, example)
+    })
+  )
+  await Promise.all(
+    servers.map(async server => {
+      const { code, stderr } = await server.stop()
+      assert.equal(code, 0, stderr)
+    })
+  )
   assert.equal((await agent.stop()).code, 0)
 }
 
