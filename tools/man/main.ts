@@ -13,7 +13,6 @@ const epochSeconds = Number(
 )
 const out = resolve(values.out)
 mkdirSync(out, { recursive: true })
-for (const { path, bytes } of manPages({ version, epochSeconds })) {
-  writeFileSync(join(out, basename(path)), bytes)
-  process.stdout.write(`${join(out, basename(path))}\n`)
-}
+const pages = manPages({ version, epochSeconds })
+for (const { path, bytes } of pages) writeFileSync(join(out, basename(path)), bytes)
+process.stdout.write(`${pages.length} pages in ${out}\n`)

@@ -3,6 +3,7 @@ import type { Command } from 'commander'
 import { type Registration, register, type TargetOption } from '../../client/index.ts'
 import { ErrorCode, formatHostPort, parseHostPort, WarrenError } from '../../core/index.ts'
 import type { HealthCheckName } from '../../wire/index.ts'
+import { AwaitedAgent, noWaitOption } from '../await-agent.ts'
 import { contextOf } from '../context.ts'
 import { exposeUnixDatagrams } from '../listeners/datagram/index.ts'
 import { healthCheckOption, noHealthCheckOption } from '../options/health-check.ts'
@@ -10,7 +11,6 @@ import { collect, parseEndpoint, parseLabels } from '../options/index.ts'
 import { maxConnectsOption } from '../options/max-connects.ts'
 import { serverUserAlone } from '../options/server-user.ts'
 import { clause, cliLogger, print, printJsonLine, RateLimitedLines } from '../output/index.ts'
-import { noWaitOption, PatientAgent } from '../patient-agent.ts'
 import { endingSignals, inWords } from '../signals.ts'
 
 interface ExposeOptions {
@@ -58,7 +58,7 @@ export function addExpose(program: Command): void {
       const context = contextOf(command)
       const { json, say } = context
       const ending = endingSignals(inWords(say))
-      const agent = new PatientAgent(context, { wait: options.wait, signal: ending.signal })
+      const agent = new AwaitedAgent(context, { wait: options.wait, signal: ending.signal })
       const common = {
         whitelist: options.allow ?? [],
         labels: parseLabels(options.label ?? []),

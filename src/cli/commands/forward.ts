@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import { connect, defaultSource } from '../../client/index.ts'
+import { AwaitedAgent, noWaitOption } from '../await-agent.ts'
 import { contextOf } from '../context.ts'
 import { bindUnix, DatagramForwarder } from '../listeners/datagram/index.ts'
 import { StreamForwarder } from '../listeners/stream/forwarder.ts'
@@ -14,7 +15,6 @@ import {
   strategyOption
 } from '../options/index.ts'
 import { clauseWithHint, print, printJsonLine, RateLimitedLines, withNextStep } from '../output/index.ts'
-import { noWaitOption, PatientAgent } from '../patient-agent.ts'
 import { endingSignals, inWords } from '../signals.ts'
 
 interface ForwardOptions {
@@ -59,7 +59,7 @@ export function addForward(program: Command): void {
       const context = contextOf(command)
       const { json, say } = context
       const ending = endingSignals(inWords(say))
-      const agent = new PatientAgent(context, { wait: options.wait, signal: ending.signal })
+      const agent = new AwaitedAgent(context, { wait: options.wait, signal: ending.signal })
       // Before there is a listener: without an agent, or with a malformed destination, every client could only fail.
       const { services } = await agent.call(one =>
         one.workload.listServices({ pattern: destination }, { signal: ending.signal })

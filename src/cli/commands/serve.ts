@@ -2,11 +2,11 @@ import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import type { Command } from 'commander'
 import { listen, type MeshDatagramSocket, type Peer } from '../../client/index.ts'
+import { AwaitedAgent, noWaitOption } from '../await-agent.ts'
 import { contextOf } from '../context.ts'
 import { sendLines, sendPatiently, writeLine } from '../listeners/datagram/index.ts'
 import { collect } from '../options/index.ts'
 import { clause, cliLogger, sayRaw } from '../output/index.ts'
-import { noWaitOption, PatientAgent } from '../patient-agent.ts'
 import { endingSignals, inWords } from '../signals.ts'
 
 /** Connections at once; the rest are closed, for each costs a descriptor. */
@@ -32,7 +32,7 @@ export function addServe(program: Command): void {
       const context = contextOf(command)
       const { json, say } = context
       const ending = endingSignals(inWords(say))
-      const agent = new PatientAgent(context, { wait: options.wait, signal: ending.signal })
+      const agent = new AwaitedAgent(context, { wait: options.wait, signal: ending.signal })
       const common = {
         whitelist: options.allow ?? [],
         application: 'warren serve',

@@ -1,10 +1,10 @@
 import type { Command } from 'commander'
 import { type Registration, register } from '../../client/index.ts'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
+import { AwaitedAgent, noWaitOption } from '../await-agent.ts'
 import { type Context, contextOf } from '../context.ts'
 import { cliLogger, formatWhen, print, printJsonLine } from '../output/index.ts'
 import { requireStdout, STDOUT, writeStdout } from '../output/stdout.ts'
-import { noWaitOption, PatientAgent } from '../patient-agent.ts'
 import { endingSignals, inWords } from '../signals.ts'
 import { SvidDirectory } from '../svid/directory.ts'
 import { runHook } from '../svid/hook.ts'
@@ -40,7 +40,7 @@ export function addSvid(program: Command): void {
       const directory = isOutput ? undefined : new SvidDirectory(options.out)
       const ending = endingSignals(inWords(context.say))
       const wait = options.watch === true && options.wait
-      const agent = new PatientAgent(context, { wait, signal: ending.signal })
+      const agent = new AwaitedAgent(context, { wait, signal: ending.signal })
       const registration =
         address === undefined
           ? undefined

@@ -8,7 +8,7 @@ const MAX_RETRY_MS = 500
 /** An agent that starts opens its sockets to others only after it has bound them. */
 const MAX_DENIED_AFTER_WAITING = 5
 
-export interface Patience {
+export interface WaitOptions {
   /** The option of `noWaitOption`: false fails at once where no agent answers. */
   readonly wait: boolean
   readonly signal: AbortSignal
@@ -20,14 +20,14 @@ export function noWaitOption(when = ''): Option {
 }
 
 /** The agent of a long-lived command: calls wait for one that is not there yet, or is still starting. */
-export class PatientAgent {
+export class AwaitedAgent {
   readonly #context: Context
-  readonly #patience: Patience
+  readonly #options: WaitOptions
   #client: AgentClient
 
-  constructor(context: Context, patience: Patience) {
+  constructor(context: Context, options: WaitOptions) {
     this.#context = context
-    this.#patience = patience
+    this.#options = options
     this.#client = context.agent
   }
 
@@ -41,7 +41,7 @@ export class PatientAgent {
    * failure, and with the reason of the signal.
    */
   async call<T>(call: (client: AgentClient) => Promise<T>): Promise<T> {
-    const { wait, signal } = this.#patience
+    const { wait, signal } = this.#options
     const { say } = this.#context
     let told = ''
     let denied = 0
