@@ -96,7 +96,8 @@ async function startRight() {
 function useOwnNode() {
   const what = `needs Node 24 or later, this is ${process.versions.node}`
   const own = join(root, 'node_modules', 'node', 'bin', 'node')
-  if (!existsSync(join(root, 'src'))) refuse(what, 'Install a newer Node, or the executable of a release, which needs none.')
+  if (!existsSync(join(root, 'src')))
+    refuse(what, 'Install a newer Node, or the executable of a release, which needs none.')
   if (!existsSync(own)) refuse(what, `Run npm ci in ${root}: it installs the right Node.`)
   try {
     process.execve(own, [own, ...process.argv.slice(1)], process.env)

@@ -55,24 +55,27 @@ export class AwaitedAgent {
         const isDenied = told !== '' && WarrenError.is(err, ErrorCode.PermissionDenied)
         denied = isDenied ? denied + 1 : 0
         if (!wait || !(isAway(err) || (isDenied && denied <= MAX_DENIED_AFTER_WAITING))) throw err
-        const { reason, hint } = err as WarrenError
-        const what = WarrenError.is(err, ErrorCode.AgentNotRunning) ? `${reason}; ${hint ?? ''}` : reason
-        if (told !== what && !isDenied)
-          say(`waiting for the agent: ${what.replace(/[.; ]+$/, '')} (--no-wait fails instead)`)
-        if (!isDenied) told = what
+        const why = isDenied ? told : reasonOf(err)
+        if (told !== why) say(`waiting for the agent: ${why} (--no-wait fails instead)`)
+        told = why
         await sleep(retryMs, signal)
-        await this.#look()
+        this.#look()
       }
     }
   }
 
   /** Without a chosen directory, the agent of this user or that of the host: whichever comes first. */
-  async #look(): Promise<void> {
+  #look(): void {
     const { runtimeDir } = this.#context
-    if (runtimeDir !== undefined || agentDir() === this.#client.runtimeDir) return
-    await this.#client.close()
-    this.#client = new AgentClient()
+    if (runtimeDir === undefined && agentDir() !== this.#client.runtimeDir) this.#client = new AgentClient()
   }
+}
+
+/** The reason with what to do, on one line. */
+function reasonOf(err: unknown): string {
+  if (!(err instanceof WarrenError)) return String(err)
+  const { code, reason, hint } = err
+  return code === ErrorCode.AgentNotRunning && hint !== undefined ? `${reason}; ${hint.replace(/\.$/, '')}` : reason
 }
 
 function isAway(err: unknown): boolean {
