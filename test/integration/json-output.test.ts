@@ -7,7 +7,10 @@ import { buildProgram } from '../../src/cli/program.ts'
 import { scopeOf, startPair } from '../harness/index.ts'
 
 /** Commands that stay, or act on a stopped host: their lines of JSON are made of fields that they name one by one. */
-const WITHOUT = new Set(['up', 'connect', 'serve', 'expose', 'forward', 'restore', 'root export', 'root import'])
+const WITHOUT = new Set([
+  ...['up', 'connect', 'serve', 'expose', 'forward', 'restore', 'root export', 'root import'],
+  ...['completion', '__complete']
+])
 
 function leaves(command: Command, path: readonly string[] = []): string[] {
   if (command.commands.length === 0) return [path.join(' ')]
