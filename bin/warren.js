@@ -22,16 +22,23 @@ for argument in "$@"; do
   if [ "$argument" = up ]; then heap=--max-semi-space-size=1; fi
 done
 
-# In a checkout its own Node, whatever the system has.
-node=${0%/*}/../node_modules/node/bin/node
+# In a checkout its own Node, whatever the system has; also where this is a link to it.
+self=$0
+if [ -L "$0" ]; then self=$(readlink -f "$0" 2>/dev/null) || self=$0; fi
+node=${self%/*}/../node_modules/node/bin/node
 if [ ! -x "$node" ]; then
   node=node
+  if ! command -v node >/dev/null 2>&1; then
+    echo 'warren: needs Node 24 or later, and finds none' >&2
+    echo '  In a checkout, npm ci installs the right one. The executable of a release needs none.' >&2
+    exit 2
+  fi
   # An old one does not know the options, and would not get as far as to be told so.
   case $(node --version 2>/dev/null) in
-    v[0-9].* | v1[0-9].* | v2[0-3].*) exec node "$0" "$@" ;;
+    v[0-9].* | v1[0-9].* | v2[0-3].*) exec node "$self" "$@" ;;
   esac
 fi
-exec "$node" --disable-sigusr1 $heap "$0" "$@"
+exec "$node" --disable-sigusr1 $heap "$self" "$@"
 */
 
 // Runs on any Node, so that an old one gets a sentence and not a syntax error.
@@ -47,13 +54,15 @@ const YOUNG_HEAP = '--max-semi-space-size'
 // By itself the second ends a process; the first opens a debugger, where NO_DEBUGGER, which blocks it, could not be given.
 for (const signal of ['SIGUSR1', 'SIGUSR2']) process.on(signal, () => {})
 const major = Number(process.versions.node.split('.')[0])
-if (major < 24) {
-  process.stderr.write(`warren: needs Node 24 or later, this is ${process.versions.node}\n`)
-  process.exit(2)
-}
+const root = fileURLToPath(new URL('..', import.meta.url)).replace(/\/$/, '')
+if (major < 24) useOwnNode()
 await startRight()
+const built = isBuilt()
+if (!built && !existsSync(join(root, 'node_modules', 'commander'))) {
+  refuse('the packages that this checkout needs are missing', `Run npm ci in ${root}.`)
+}
 cacheCompiledCode()
-const { main } = await import(new URL(isBuilt() ? '../dist/cli/main.js' : '../src/cli/main.ts', import.meta.url).href)
+const { main } = await import(new URL(built ? '../dist/cli/main.js' : '../src/cli/main.ts', import.meta.url).href)
 await main(process.argv)
 
 // `node bin/warren.js` has not passed through the shell. Then the process begins anew, in place, and with it ends a
@@ -82,6 +91,27 @@ async function startRight() {
   delete process.env.WARREN_NODE_OPTIONS
 }
 
+// `node bin/warren.js` with an old Node: that of the checkout goes on, where a process can be replaced. Not as a child: whoever
+// started this process watches it, and a registration ends with it.
+function useOwnNode() {
+  const what = `needs Node 24 or later, this is ${process.versions.node}`
+  const own = join(root, 'node_modules', 'node', 'bin', 'node')
+  if (!existsSync(join(root, 'src')))
+    refuse(what, 'Install a newer Node, or the executable of a release, which needs none.')
+  if (!existsSync(own)) refuse(what, `Run npm ci in ${root}: it installs the right Node.`)
+  try {
+    process.execve(own, [own, ...process.argv.slice(1)], process.env)
+  } catch {
+    // Node 20 cannot, nor 22 before 22.15.
+  }
+  refuse(what, `Run ${join(root, 'bin', 'warren.js')} without node before it: it takes the Node of this checkout.`)
+}
+
+function refuse(what, hint) {
+  process.stderr.write(`warren: ${what}\n  ${hint}\n`)
+  process.exit(2)
+}
+
 function isGiven(option) {
   return process.execArgv.some(given => given.split('=')[0] === option)
 }
@@ -89,7 +119,6 @@ function isGiven(option) {
 // The published package has no sources. In a checkout, what is built starts three times as fast, and is used until a source
 // or a dependency is changed.
 function isBuilt() {
-  const root = fileURLToPath(new URL('..', import.meta.url))
   const sources = join(root, 'src')
   if (!existsSync(sources)) return true
   const built = statSync(join(root, 'dist', 'cli', 'main.js'), { throwIfNoEntry: false })

@@ -43,7 +43,8 @@ async function bundles(): Promise<Metafile> {
     chunkNames: 'chunks/[name]-[hash]',
     format: 'esm',
     platform: 'node',
-    target: 'node24',
+    // The library runs on it; the agent needs a later one.
+    target: 'node22',
     external: [...NATIVE_PACKAGES],
     banner: {
       // CommonJS packages among the bundled ones ask for Node's modules.

@@ -3,6 +3,7 @@ import type { AgentConfig } from '../config/index.ts'
 import {
   type Clock,
   checkNodeInternals,
+  definedOnly,
   ErrorCode,
   type HostPort,
   type Logger,
@@ -19,6 +20,7 @@ import { type ResolvedConfig, resolveConfig } from './config.ts'
 import { createLogger } from './logger.ts'
 import { readResources, requireResources } from './resources.ts'
 import { openRuntimeDir } from './runtime-dir.ts'
+import type { StartOptions, StartProgress } from './start-progress.ts'
 
 /** How long the last log lines wait for a reader that takes none, in milliseconds. */
 const LAST_LINES_MS = 1_000
@@ -53,12 +55,20 @@ export interface RunningAgent {
  * The umask, the flags of V8 and the listeners of signals stay as the program has them: files of the agent have their mode
  * with any umask. A program that does nothing else may call `tuneProcess` before.
  */
-export async function startAgent(config: AgentConfig, clock: Clock = systemClock): Promise<RunningAgent> {
+export async function startAgent(
+  config: AgentConfig,
+  clock: Clock = systemClock,
+  { onProgress }: StartOptions = {}
+): Promise<RunningAgent> {
   const resolved = await withListeners(resolveConfig(config))
   const log = createLogger(resolved.logLevel)
   const resources = new AsyncDisposableStack()
+  let isStarting = true
+  const report = (progress: StartProgress): void => {
+    if (isStarting) onProgress?.(progress)
+  }
   try {
-    const agent = await start(resolved, resources, clock, log)
+    const agent = await start(resolved, resources, clock, log, report)
     let stopped: Promise<void> | undefined
     const stop = (): Promise<void> => {
       stopped ??= resources
@@ -71,6 +81,8 @@ export async function startAgent(config: AgentConfig, clock: Clock = systemClock
   } catch (err) {
     await resources.disposeAsync().catch((failure: unknown) => log.error('clean-up failed', { err: failure }))
     throw err
+  } finally {
+    isStarting = false
   }
 }
 
@@ -78,7 +90,8 @@ async function start(
   config: ResolvedConfig,
   resources: AsyncDisposableStack,
   clock: Clock,
-  log: Logger
+  log: Logger,
+  onProgress: (progress: StartProgress) => void
 ): Promise<Omit<RunningAgent, 'stop' | 'runtimeDir' | 'log'>> {
   checkNodeInternals(log)
   requireTlsGroups()
@@ -95,11 +108,25 @@ async function start(
   requireFiles(vault, store, losses)
   const stopping = new AbortController()
   const clockKeeper = new ClockKeeper({ store, clock, log })
-  const begin = (nowMs: () => number) => establish({ vault, store, config, losses, nowMs, signal: stopping.signal })
+  const onDial = (addresses: readonly string[], problem?: string): void =>
+    onProgress({ waitsFor: 'authority', addresses, ...definedOnly({ problem }) })
+  const begin = (nowMs: () => number) =>
+    establish({ vault, store, config, losses, nowMs, onDial, signal: stopping.signal })
   // A clock that was set back may be before the beginning of the certificate of this host, a wrong mark after its end.
   const established = await begin(clock.wallMs).catch(async (err: unknown) => {
     if (clockKeeper.clock.behindMs === 0 || !WarrenError.is(err, ErrorCode.StateUnusable)) throw err
     return await begin(clockKeeper.clock.wallMs)
   })
-  return await assemble({ config, listenDir, vault, store, ...established, clock, clockKeeper, log, resources })
+  return await assemble({
+    config,
+    listenDir,
+    vault,
+    store,
+    ...established,
+    clock,
+    clockKeeper,
+    onProgress,
+    log,
+    resources
+  })
 }

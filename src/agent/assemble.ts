@@ -2,27 +2,19 @@ import { type Membership, wireAuthorities, wireRenewals } from '../ca/index.ts'
 import {
   AddressWatch,
   AnnouncedHosts,
-  Announcer,
-  AUTHORITY_CAPABILITY,
+  type Announcer,
   Enforcement,
   Readiness,
   wireMesh,
   wireTrust
 } from '../cluster/index.ts'
-import {
-  ANNOUNCED_PROTOCOLS,
-  type Clock,
-  detach,
-  formatHostPort,
-  type HostPort,
-  type Logger,
-  packageVersion
-} from '../core/index.ts'
+import { type Clock, detach, formatHostPort, type HostPort, type Logger } from '../core/index.ts'
 import { EventBus, EventHistory } from '../events/index.ts'
 import type { DataPlane } from '../proxy/index.ts'
 import type { Store, Vault } from '../state/index.ts'
 import {
   type Base,
+  buildAnnouncer,
   buildCa,
   buildCluster,
   buildProxy,
@@ -42,6 +34,7 @@ import { Drain } from './drain.ts'
 import { giveBackMemory } from './memory/index.ts'
 import { collect, countEvents, PromMetrics, watchProcess } from './metrics/index.ts'
 import { readResources } from './resources.ts'
+import type { StartProgress } from './start-progress.ts'
 
 export interface Parts {
   readonly config: ResolvedConfig
@@ -56,6 +49,8 @@ export interface Parts {
   /** The clock of the host. */
   readonly clock: Clock
   readonly clockKeeper: ClockKeeper
+  /** Called with what the start waits for. */
+  readonly onProgress: (progress: StartProgress) => void
   readonly log: Logger
   /** Collects the resources to dispose, in the order of their start. */
   readonly resources: AsyncDisposableStack
@@ -109,7 +104,7 @@ export async function assemble(parts: Parts): Promise<Assembled> {
 }
 
 async function build(parts: Parts): Promise<Built> {
-  const { config, membership, clock: hostClock, clockKeeper, log, resources } = parts
+  const { config, clock: hostClock, clockKeeper, log, resources } = parts
   resources.defer(() => clockKeeper.stop())
   clockKeeper.start()
   const { clock } = clockKeeper
@@ -149,26 +144,7 @@ async function build(parts: Parts): Promise<Built> {
     }
   }
   const drain = new Drain({ proxy, onChange: () => events.emit('profile-changed', {}), log })
-  const softwareVersion = packageVersion()
-  const announcer = new Announcer({
-    profile: () => ({
-      meshAddresses: cluster.mesh.addresses(),
-      dataAddresses: dataAddresses(),
-      capabilities: ['tcp', ...(ca.renewals.isOpen ? [AUTHORITY_CAPABILITY] : [])],
-      policyVersion: cluster.policy.version,
-      trustVersion: ca.trustService.version,
-      draining: drain.isOn,
-      jwtKeys: membership.jwtKeys.published(),
-      softwareVersion,
-      protocolVersions: ANNOUNCED_PROTOCOLS,
-      nodeChain: membership.credentials.node.chainDer
-    }),
-    // By the later time, too: this host would refuse its own certificate.
-    isShutOut: () =>
-      cluster.evictions.own !== undefined || ca.renewal.isShutOut || membership.credentials.hasExpired(clock.wallMs()),
-    announce: profile => cluster.registry.announce(profile),
-    log
-  })
+  const announcer = buildAnnouncer({ base, cluster, ca, drain, dataAddresses })
   return { base, cluster, ca, local, proxy, drain, announcer, dataAddresses }
 }
 
@@ -223,6 +199,7 @@ function wire({ base, cluster, ca, proxy }: Built): { readiness: Readiness; sync
     // Between its admission and now the policy may have changed.
     evictions.checkPeer(peer)
     events.emit('host-connected', { peer, machine })
+    base.onProgress({ waitsFor: 'sync', addresses: [], machine })
   })
   mesh.onDisconnect(peer => events.emit('host-disconnected', { peer, machine: mesh.machineOf(peer) ?? '' }))
   mesh.onStream((stream, peer, via) => proxy.acceptCarrier(stream, peer, via))
@@ -240,6 +217,8 @@ async function start({ base, cluster, ca, local, proxy, announcer }: Built, part
   }
   resources.defer(() => policy.stop())
   await ca.joins.renew()
+  const others = [...base.config.bootstrap, ...parts.meshAddresses, ...members.addresses()]
+  if (others.length > 0) base.onProgress({ waitsFor: 'member', addresses: others })
   resources.defer(() => mesh.stop())
   await mesh.start()
   // After the flows have ended with their reason: other hosts drop what is registered here.

@@ -1,3 +1,5 @@
+import './require-node.ts'
+
 export {
   backupStopped,
   checkBackupPath,
@@ -12,4 +14,5 @@ export type { AgentConfig, LogLevel } from '../config/index.ts'
 export type { HostPort } from '../core/index.ts'
 export { type RunningAgent, startAgent } from './agent.ts'
 export { type ResolvedConfig, resolveConfig } from './config.ts'
+export type { StartOptions, StartProgress } from './start-progress.ts'
 export { tuneProcess } from './tune-process.ts'

@@ -1,18 +1,21 @@
-import { LOCAL_LIMITS as API, type LocalLimits } from '../api/index.ts'
+import { LOCAL_LIMITS as API } from '../api/index.ts'
 import { ErrorCode, type LimitName, WarrenError } from '../core/index.ts'
 import { DEFAULT_LIMITS as PROXY, type ProxyLimits } from '../proxy/index.ts'
 import { DEFAULT_LIMITS as WORKLOADS, type WorkloadLimits } from '../workloads/index.ts'
 
+/** Those of LocalLimits that can be set. Named here: the declarations of a program that runs an agent need not include the API's. */
+type ApiLimit = 'maxConnections' | 'maxConnectionsPerUid' | 'maxCallsPerUid' | 'maxWatchesPerUid' | 'bytesPerSecond'
+
 /** Limits that an operator may set; by the names of docs/limits.md. */
 export interface AgentLimits {
   /** Of each local socket. */
-  readonly api: LocalLimits
+  readonly api: Readonly<Record<ApiLimit, number>>
   readonly proxy: ProxyLimits
   readonly workloads: WorkloadLimits
 }
 
 type Place =
-  | readonly ['api', keyof LocalLimits]
+  | readonly ['api', ApiLimit]
   | readonly ['proxy', keyof ProxyLimits]
   | readonly ['workloads', keyof WorkloadLimits]
 

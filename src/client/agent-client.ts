@@ -1,9 +1,10 @@
 import { join } from 'node:path'
 import type { DescService } from '@bufbuild/protobuf'
-import { type CallOptions, type Client, createClient, type Interceptor, type Transport } from '@connectrpc/connect'
+import { createClient, type Interceptor, type Transport } from '@connectrpc/connect'
 import { createConnectTransport, Http2SessionManager } from '@connectrpc/connect-node'
 import { ErrorCode, packageVersion, WarrenError } from '../core/index.ts'
 import { adminPb, apiPb, spiffePb } from '../wire/index.ts'
+import type { CallOptions, Calls } from './calls.ts'
 import { dialAgent } from './dial-agent.ts'
 import { fromConnectError } from './from-connect-error.ts'
 import { orMissing } from './missing-socket.ts'
@@ -34,11 +35,11 @@ const TIMEOUT_MS = 60_000
 export class AgentClient implements AsyncDisposable {
   readonly runtimeDir: string
   /** Calls on agent.sock: the API of workloads. */
-  readonly workload: Client<typeof apiPb.WorkloadService>
+  readonly workload: Calls<typeof apiPb.WorkloadService>
   /** Calls on admin.sock: the API of the operator. */
-  readonly admin: Client<typeof adminPb.AdminService>
+  readonly admin: Calls<typeof adminPb.AdminService>
   /** Calls on spiffe.sock: the SPIFFE Workload API. */
-  readonly spiffe: Client<typeof spiffePb.SpiffeWorkloadAPI>
+  readonly spiffe: Calls<typeof spiffePb.SpiffeWorkloadAPI>
   readonly #sessions: readonly Http2SessionManager[]
   readonly #closers = new Set<() => Promise<void>>()
 
@@ -164,7 +165,7 @@ interface Api {
 }
 
 // Interceptors cannot do this: their errors are converted to a ConnectError again.
-function failingPlainly<S extends DescService>(service: S, { session, path, timeoutMs, interceptors }: Api): Client<S> {
+function failingPlainly<S extends DescService>(service: S, { session, path, timeoutMs, interceptors }: Api): Calls<S> {
   const over = (manager: SessionManager): Record<string, unknown> =>
     createClient(service, transportOver(manager, interceptors)) as Record<string, unknown>
   const raw = over(session)
@@ -206,5 +207,5 @@ function failingPlainly<S extends DescService>(service: S, { session, path, time
     const name = method.localName
     return [name, method.methodKind === 'unary' ? unary(raw[name] as Unary) : stream(name)]
   })
-  return Object.freeze(Object.fromEntries(calls)) as Client<S>
+  return Object.freeze(Object.fromEntries(calls)) as Calls<S>
 }

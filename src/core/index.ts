@@ -70,6 +70,7 @@ export {
   withoutMapping
 } from './net.ts'
 export { checkNodeInternals, datagramDescriptorOf, descriptorOf, keepLittle } from './node-internals.ts'
+export { requireNode } from './node-version.ts'
 export { definedOnly } from './options.ts'
 export {
   ANNOUNCED_PROTOCOLS,

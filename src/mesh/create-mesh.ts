@@ -98,7 +98,7 @@ function keptConnected({
   node,
   staged,
   connections,
-  options: { bootstrap, log, clock },
+  options: { bootstrap, onDialFailed, log, clock },
   signal
 }: Pick<MeshParts, 'peer' | 'node' | 'connections' | 'options'> & {
   readonly staged: StagedSockets
@@ -110,6 +110,7 @@ function keptConnected({
     dial: (reached, expected, limit) => dial({ node, staged }, reached, expected, limit),
     connected: () => connections.peers(),
     isConnected: other => connections.openTo(other) !== undefined,
+    onFailed: onDialFailed,
     log,
     clock,
     signal

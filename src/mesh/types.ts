@@ -71,6 +71,8 @@ export interface MeshOptions {
   readonly verifyChain: (chain: readonly Uint8Array[]) => AdmissionVerdict
   /** Called when a member that we dialled refuses us as revoked. Its statement has no proof: use it for people only. */
   readonly onRefused?: (machine: string, reason: string) => void
+  /** Called when a host could be reached at none of its addresses; it is dialled again. @default no notification */
+  readonly onDialFailed?: (addresses: readonly string[], err: unknown) => void
   readonly log: Logger
   /** @default no notification */
   readonly metrics?: Metrics

@@ -68,7 +68,7 @@ test('without an agent every command says so, and how to start one', async t => 
     ['members'],
     ['services'],
     ['connect', 'dev.a.b.c'],
-    ['serve', 'dev.a.b.c'],
+    ['serve', 'dev.a.b.c', '--no-wait'],
     ['policy', 'show']
   ]
   for (const args of commands) {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
-import { copyFileSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
-import { listenersOf, Program, type Scope, scopeOf, TestAgent, WARREN } from '../harness/index.ts'
+import { listenersOf, needsRuntime, Program, type Scope, scopeOf, TestAgent, WARREN } from '../harness/index.ts'
 
 const SHOP = 'dev.shop.cart.default'
 
@@ -96,6 +96,42 @@ test('a Node that is too old is told so, whatever starts it', async t => {
   const { stdout } = await new Program(scope, [join(bin, 'warren.js'), 'up', '--json'], { env }).outcome()
   // Without options that it does not know, it gets as far as to warren's own sentence.
   assert.equal(stdout, `given 3: ${join(bin, 'warren.js')} up --json\n`)
+})
+
+test('a checkout without its packages, or without any Node, says what installs them', async t => {
+  const scope = scopeOf(t)
+  const directory = scope.directory()
+  for (const name of ['bin', 'src', 'tools']) mkdirSync(join(directory, name))
+  const copy = join(directory, 'bin', 'warren.js')
+  copyFileSync(WARREN, copy)
+  const bare = await new Program(scope, [process.execPath, copy, 'status']).outcome()
+  const missing = `warren: the packages that this checkout needs are missing\n  Run npm ci in ${directory}.\n`
+  assert.deepEqual([bare.code, bare.stderr], [2, missing])
+  for (const name of ['sh', 'readlink']) symlinkSync(`/bin/${name}`, join(directory, 'tools', name))
+  const none = await new Program(scope, ['/bin/sh', copy, 'status'], {
+    env: { PATH: join(directory, 'tools') }
+  }).outcome()
+  assert.equal(none.code, 2)
+  assert.match(none.stderr, /^warren: needs Node 24 or later, and finds none\n {2}In a checkout, npm ci installs/)
+})
+
+test('a link to the command of a checkout finds its Node, whatever the system has', async t => {
+  const scope = scopeOf(t)
+  const directory = scope.directory()
+  const link = join(directory, 'warren')
+  symlinkSync(WARREN, link)
+  writeFileSync(join(directory, 'node'), '#!/bin/sh\necho the wrong one\n', { mode: 0o755 })
+  const { code, stdout } = await new Program(scope, [link, '--version'], {
+    env: { PATH: `${directory}:/usr/bin:/bin` }
+  }).outcome()
+  assert.deepEqual([code, /^\d+\.\d+\.\d+\n$/.test(stdout)], [0, true], stdout)
+})
+
+test('node bin/warren.js with Node 22 is the Node of the checkout from then on', async t => {
+  const node = needsRuntime(t, 'node-22')
+  if (node === undefined) return
+  const { code, stdout, stderr } = await new Program(scopeOf(t), [node, WARREN, '--version']).outcome()
+  assert.deepEqual([code, /^\d+\.\d+\.\d+\n$/.test(stdout)], [0, true], stderr)
 })
 
 test('an agent starts by variables alone, and says which of them it does not know', async t => {

@@ -48,10 +48,19 @@ function pack(): string {
   return join(work, tarball)
 }
 
+/** Checks a program with its declarations: as Node resolves them and as bundlers do, without the library of the DOM and with it. */
 function typeCheck(file: string): void {
-  const options = ['--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2024', '--skipLibCheck']
+  const options = ['--noEmit', '--strict', '--target', 'es2024', '--skipLibCheck', 'false']
   const types = ['--typeRoots', join(ROOT, 'node_modules/@types'), '--types', 'node']
-  run(join(BIN, 'tsc'), [...options, ...types, file], consumer)
+  for (const [module, resolution] of [
+    ['nodenext', 'nodenext'],
+    ['esnext', 'bundler']
+  ] as const) {
+    for (const lib of ['es2024,esnext.disposable', 'es2024,esnext.disposable,dom']) {
+      const how = ['--module', module, '--moduleResolution', resolution, '--lib', lib]
+      run(join(BIN, 'tsc'), [...options, ...how, ...types, file], consumer)
+    }
+  }
 }
 
 let tarball = ''
@@ -106,16 +115,21 @@ test('both exports of the installed package load, and the library loads no libp2
   assert.equal(run(process.execPath, ['--input-type=module', '-e', alone], consumer).trim(), '')
 })
 
-test('the declarations of the installed package resolve', () => {
+test('the declarations of the installed package resolve, and need neither the DOM nor skipLibCheck', () => {
   // An import that does not resolve inside a declaration file makes its types `any`, and then nothing here is an error.
   writeFileSync(
     join(consumer, 'consumer.ts'),
-    `import { connect, listen } from 'warren'
+    `import { AgentClient, connect, listen } from 'warren'
      import * as agent from 'warren/agent'
      // @ts-expect-error a destination is a string
      void connect(42, { as: 'dev.a.b.c' })
      // @ts-expect-error an address is a string
      void listen(42)
+     const client = new AgentClient()
+     const machine: string = (await client.workload.getStatus({})).machine
+     // @ts-expect-error a machine is a string
+     const wrong: number = machine
+     void wrong
      // @ts-expect-error the agent has no such export
      void agent.noSuchExport
     `
@@ -136,6 +150,11 @@ test('every link of the README to a file leads to one of the installed package',
   assert.ok(links.length > 10)
   const missing = links.filter(link => !existsSync(join(consumer, 'node_modules/warren', link)))
   assert.deepEqual(missing, [])
+})
+
+test('attw finds no fault with the types, for programs that are ES modules', t => {
+  if (process.env['TEST_PROGRAMS'] === undefined) return t.skip('npm run test:programs fetches attw and runs it')
+  run('npx', ['--yes', '@arethetypeswrong/cli@0.18.5', '--profile', 'esm-only', tarball], consumer)
 })
 
 test('publint finds nothing to complain of', () => {

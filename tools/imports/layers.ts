@@ -28,6 +28,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
     mayImport: ['client', 'config', 'udp', 'wire', 'core'],
     lazily: {
       'cli/commands/up.ts': ['agent'],
+      'cli/output/start-lines.ts': ['agent'],
       'cli/commands/backup.ts': ['agent'],
       'cli/commands/doctor.ts': ['agent'],
       'cli/commands/root.ts': ['agent']

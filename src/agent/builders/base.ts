@@ -7,6 +7,7 @@ import type { ClockKeeper } from '../clock-keeper.ts'
 import type { ResolvedConfig } from '../config.ts'
 import type { DescriptorWatch } from '../descriptor-watch.ts'
 import type { PromMetrics } from '../metrics/index.ts'
+import type { StartProgress } from '../start-progress.ts'
 
 /** The basis of every part of an agent. */
 export interface Base {
@@ -26,6 +27,8 @@ export interface Base {
   readonly hostClock: Clock
   readonly clockKeeper: ClockKeeper
   readonly descriptors: DescriptorWatch
+  /** Called with what the start of the agent waits for. */
+  readonly onProgress: (progress: StartProgress) => void
   readonly log: Logger
   /** Collects the resources to dispose, in the order of their start. */
   readonly resources: AsyncDisposableStack

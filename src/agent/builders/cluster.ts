@@ -170,7 +170,7 @@ export function followCluster({ events }: Base, cluster: Cluster, trust: Version
 }
 
 async function buildMesh(
-  { config, membership, addresses, events, clock, log, metrics }: Base,
+  { config, membership, addresses, events, onProgress, clock, log, metrics }: Base,
   trust: Trust
 ): Promise<Mesh> {
   const { credentials } = membership
@@ -187,11 +187,23 @@ async function buildMesh(
       if (!verdict.ok && verdict.reason === 'wrong-root') events.emit('unknown-root-shown', {})
       return verdict.ok ? { ok: true, machine: verdict.identity.machine, peer: verdict.identity.peer } : verdict
     },
-    onRefused: (machine, reason) => events.emit('refused-by-host', { machine, reason }),
+    onRefused: (machine, reason) => {
+      events.emit('refused-by-host', { machine, reason })
+      onProgress({ waitsFor: 'member', addresses: [], machine, problem: `it refuses this host: ${reason}` })
+    },
+    onDialFailed: (failed, err) => {
+      onProgress({ waitsFor: 'member', addresses: failed, problem: problemOf(err) })
+    },
     log,
     metrics,
     clock
   })
+}
+
+function problemOf(err: unknown): string {
+  if (!(err instanceof Error)) return String(err)
+  // Something that accepts connections, and is no agent or one of another mesh.
+  return err.name === 'EncryptionFailedError' ? `no agent of this mesh answers there (${err.message})` : err.message
 }
 
 function buildRegistryState({ membership, store, events, hostClock }: Base, trust: Trust): RegistryState {

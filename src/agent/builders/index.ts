@@ -1,3 +1,4 @@
+export { buildAnnouncer } from './announcer.ts'
 export { serveApi, stateOf } from './api.ts'
 export type { Base } from './base.ts'
 export { buildCa, type Ca } from './ca.ts'

@@ -13,23 +13,33 @@ import { encodeChain } from './chain-file.ts'
 import { readKey } from './credentials.ts'
 import { dialAgent } from './dial.ts'
 
+/** The options of `enter`. */
+export interface EnterOptions {
+  readonly nowMs: () => number
+  readonly signal: AbortSignal
+  /** Called just before this host is a member. */
+  readonly beforeMember: (peer: PeerKey) => void
+  /** Called with the addresses of the authority that are dialled, then with each that failed, and why. */
+  readonly onDial: (addresses: readonly string[], problem?: string) => void
+}
+
 /**
  * Joins the trust domain of a token and writes the membership; returns addresses at which members can be dialled.
  *
  * The keys are on disk before the authority can spend the token for them: a join that is interrupted at any moment is repeated
  * with the same keys, which the authority admits again. The node chain is written last, so there is no partial
- * membership. `beforeMember` is called just before that. Throws like `join` of identity.
+ * membership. Throws like `join` of identity.
  */
 export async function enter(
   vault: Vault,
   token: JoinToken,
-  nowMs: () => number,
-  signal: AbortSignal,
-  beforeMember: (peer: PeerKey) => void
+  { nowMs, signal, beforeMember, onDial }: EnterOptions
 ): Promise<readonly string[]> {
   const { peerKey, nodeKey } = hasKeysFor(vault, token) ? readKeys(vault) : makeKeys(vault, token)
   const connect = (address: string, limit: AbortSignal) => dialAgent(address, JOIN_ALPN, limit)
-  const joined = await join({ token, peerKey, nodeKey, connect, nowMs, signal })
+  const onFailed = (address: string, reason: string): void => onDial([address], reason)
+  onDial(token.authorityAddresses)
+  const joined = await join({ token, peerKey, nodeKey, connect, nowMs, onFailed, signal })
   vault.write(VaultFile.RootFingerprint, joined.rootSha256)
   vault.write(VaultFile.NodeSecret, randomBytes(32))
   vault.write(VaultFile.TrustBundle, joined.trustBundle)

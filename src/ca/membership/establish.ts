@@ -33,6 +33,8 @@ export interface EstablishOptions {
   readonly config: MembershipConfig
   readonly losses: LossOptions
   readonly nowMs: () => number
+  /** Called with the addresses of the authority that are dialled to join, then with each that failed, and why. */
+  readonly onDial: (addresses: readonly string[], problem?: string) => void
   readonly signal: AbortSignal
 }
 
@@ -58,7 +60,7 @@ export async function establish(options: EstablishOptions): Promise<Established>
 }
 
 /** Founds or joins; returns the addresses of members. */
-async function begin({ vault, store, config, nowMs, signal }: EstablishOptions): Promise<readonly string[]> {
+async function begin({ vault, store, config, nowMs, onDial, signal }: EstablishOptions): Promise<readonly string[]> {
   const { init, join, name } = config
   const note = (peer: PeerKey): void => noteHost(store, peer)
   if (init !== undefined) {
@@ -74,7 +76,7 @@ async function begin({ vault, store, config, nowMs, signal }: EstablishOptions):
       })
     }
     if (!hasKeysFor(vault, token)) clear(vault)
-    return await enter(vault, token, nowMs, signal, note)
+    return await enter(vault, token, { nowMs, signal, beforeMember: note, onDial })
   }
   throw notInitialized()
 }

@@ -24,7 +24,7 @@ export function addEntry(program: Command): void {
     .command('add')
     .description('let processes that match all of these options register an address')
     .argument('<address>', 'pattern of addresses that they may register, as in dev.web.*.default')
-    .option('--machine <name>', 'only on this host')
+    .option('--machine <machine>', 'only on this host')
     .option('--uid <number>', 'user id', id)
     .option('--user <name>', 'user, as the host knows it')
     .option('--gid <number>', 'group id, primary or supplementary', id)

@@ -53,7 +53,7 @@ export function addUnrevoke(program: Command): void {
   program
     .command('unrevoke')
     .description('remove a revocation or an eviction')
-    .argument('<id>', 'its id, as `warren policy show` lists it')
+    .argument('<revocation>', 'its id, as `warren policy show` lists it')
     .action(async (id: string, _options: unknown, command: Command) => {
       const { agent, show, say } = contextOf(command)
       const { version } = await agent.admin.unrevoke({ id })

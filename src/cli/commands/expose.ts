@@ -3,6 +3,7 @@ import type { Command } from 'commander'
 import { type Registration, register, type TargetOption } from '../../client/index.ts'
 import { ErrorCode, formatHostPort, parseHostPort, WarrenError } from '../../core/index.ts'
 import type { HealthCheckName } from '../../wire/index.ts'
+import { AwaitedAgent, noWaitOption } from '../await-agent.ts'
 import { contextOf } from '../context.ts'
 import { exposeUnixDatagrams } from '../listeners/datagram/index.ts'
 import { healthCheckOption, noHealthCheckOption } from '../options/health-check.ts'
@@ -22,6 +23,7 @@ interface ExposeOptions {
   readonly proxyProtocol?: true
   readonly healthCheck?: HealthCheckName | false
   readonly maxConnects?: number
+  readonly wait: boolean
 }
 
 export function addExpose(program: Command): void {
@@ -50,12 +52,14 @@ export function addExpose(program: Command): void {
     .addOption(healthCheckOption())
     .addOption(noHealthCheckOption())
     .addOption(maxConnectsOption())
+    .addOption(noWaitOption())
     .action(async (address: string, options: ExposeOptions, command: Command) => {
       const targets = targetsOf(options)
-      const { agent: client, json, say } = contextOf(command)
+      const context = contextOf(command)
+      const { json, say } = context
       const ending = endingSignals(inWords(say))
+      const agent = new AwaitedAgent(context, { wait: options.wait, signal: ending.signal })
       const common = {
-        client,
         whitelist: options.allow ?? [],
         labels: parseLabels(options.label ?? []),
         healthCheck: options.healthCheck ?? 'auto',
@@ -78,9 +82,14 @@ export function addExpose(program: Command): void {
         if (registration.problem !== '') sayProblem(registration, say)
       }
       try {
-        for (const target of targets) announce(await register(address, { ...common, target }), nameOf(target))
+        for (const target of targets) {
+          const registration = await agent.call(client => register(address, { ...common, client, target }))
+          announce(registration, nameOf(target))
+        }
         for (const path of unixDatagramPaths(options)) {
-          const { registration } = await exposeUnixDatagrams(address, path, common, { onFailure, onDrops: say })
+          const { registration } = await agent.call(client =>
+            exposeUnixDatagrams(address, path, { ...common, client }, { onFailure, onDrops: say })
+          )
           if (registration !== undefined) announce(registration, `udp unix:${path}`)
         }
         const end = await Promise.race(registrations.map(registration => registration.closed))

@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import { connect, defaultSource } from '../../client/index.ts'
+import { AwaitedAgent, noWaitOption } from '../await-agent.ts'
 import { contextOf } from '../context.ts'
 import { bindUnix, DatagramForwarder } from '../listeners/datagram/index.ts'
 import { StreamForwarder } from '../listeners/stream/forwarder.ts'
@@ -24,6 +25,7 @@ interface ForwardOptions {
   readonly preset?: PresetName
   readonly strategy: StrategyOption
   readonly keepalive: string
+  readonly wait: boolean
 }
 
 export function addForward(program: Command): void {
@@ -47,16 +49,22 @@ export function addForward(program: Command): void {
     .addOption(presetOption())
     .addOption(strategyOption())
     .addOption(keepAliveOption())
+    .addOption(noWaitOption())
     .action(async (destination: string, options: ForwardOptions, command: Command) => {
       const endpoint = parseEndpoint('--listen', options.listen)
       const { strategy } = options
       const life = parseClientLife(options)
       const keepAliveMs = parseKeepAlive(options.keepalive)
       const as = options.as ?? defaultSource(destination)
-      const { agent: client, json, say } = contextOf(command)
+      const context = contextOf(command)
+      const { json, say } = context
       const ending = endingSignals(inWords(say))
+      const agent = new AwaitedAgent(context, { wait: options.wait, signal: ending.signal })
       // Before there is a listener: without an agent, or with a malformed destination, every client could only fail.
-      const { services } = await client.workload.listServices({ pattern: destination }, { signal: ending.signal })
+      const { services } = await agent.call(one =>
+        one.workload.listServices({ pattern: destination }, { signal: ending.signal })
+      )
+      const { client } = agent
       const failures = new RateLimitedLines(say)
       const announce = (bound: string): void => {
         if (json) printJsonLine({ listen: bound, destination, as })

@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 import { addAuthority } from './authority.ts'
 import { addBackup, addRestore } from './backup.ts'
 import { addClock } from './clock.ts'
+import { addCompletion } from './completion.ts'
 import { addConnect } from './connect.ts'
 import { addDeregister } from './deregister.ts'
 import { addDoctor } from './doctor.ts'
@@ -29,7 +30,7 @@ import { addUp } from './up.ts'
 
 /** Every command, under its heading of the help. A new one is a file of this folder, and its name here. */
 export const COMMAND_GROUPS: ReadonlyArray<readonly [heading: string, ReadonlyArray<(program: Command) => void>]> = [
-  ['Host:', [addUp, addToken, addStatus, addMembers, addMetrics, addEvents, addDoctor, addDrain]],
+  ['Host:', [addUp, addToken, addStatus, addMembers, addMetrics, addEvents, addDoctor, addDrain, addCompletion]],
   [
     'Workloads:',
     [

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import type { Command } from 'commander'
 import { listen, type MeshDatagramSocket, type Peer } from '../../client/index.ts'
+import { AwaitedAgent, noWaitOption } from '../await-agent.ts'
 import { contextOf } from '../context.ts'
 import { sendLines, sendPatiently, writeLine } from '../listeners/datagram/index.ts'
 import { collect } from '../options/index.ts'
@@ -13,6 +14,12 @@ const MAX_CONNECTIONS = 256
 /** Size of the datagrams that wait to be printed. */
 const MAX_UNPRINTED_BYTES = 1024 * 1024
 
+interface ServeOptions {
+  readonly allow?: string[]
+  readonly udp?: true
+  readonly wait: boolean
+}
+
 export function addServe(program: Command): void {
   program
     .command('serve')
@@ -20,21 +27,25 @@ export function addServe(program: Command): void {
     .argument('<address>', 'SCOPE.GROUP.NAME.RESOURCE; this machine is appended')
     .option('--allow <pattern>', 'let these sources of the same scope connect without a rule; may be repeated', collect)
     .option('--udp', 'print each received datagram as a line, and send each line of standard input as a datagram')
-    .action(async (address: string, options: { allow?: string[]; udp?: true }, command: Command) => {
-      const { agent: client, json, say } = contextOf(command)
+    .addOption(noWaitOption())
+    .action(async (address: string, options: ServeOptions, command: Command) => {
+      const context = contextOf(command)
+      const { json, say } = context
       const ending = endingSignals(inWords(say))
+      const agent = new AwaitedAgent(context, { wait: options.wait, signal: ending.signal })
       const common = {
-        client,
         whitelist: options.allow ?? [],
         application: 'warren serve',
         signal: ending.signal,
         log: cliLogger(say)
       }
       const audience = options.udp === true ? new DatagramAudience(say) : new Audience(say)
-      const server =
-        audience instanceof DatagramAudience
-          ? await listen(address, { ...common, protocol: 'udp' }, (socket, peer) => audience.admit(socket, peer))
-          : await listen(address, common, (socket, peer) => audience.admit(socket, peer))
+      const server = await agent.call(
+        async client =>
+          await (audience instanceof DatagramAudience
+            ? listen(address, { ...common, client, protocol: 'udp' }, (socket, peer) => audience.admit(socket, peer))
+            : listen(address, { ...common, client }, (socket, peer) => audience.admit(socket, peer)))
+      )
       // Standard output is for received data only, so even the JSON goes to standard error.
       if (json) sayRaw(`${JSON.stringify({ address: server.address, spiffeId: server.spiffeId })}\n`)
       else say(`serving ${server.address}`)

@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import { type Registration, register } from '../../client/index.ts'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
+import { AwaitedAgent, noWaitOption } from '../await-agent.ts'
 import { type Context, contextOf } from '../context.ts'
 import { cliLogger, formatWhen, print, printJsonLine } from '../output/index.ts'
 import { requireStdout, STDOUT, writeStdout } from '../output/stdout.ts'
@@ -15,6 +16,7 @@ interface FetchOptions {
   readonly id?: string
   readonly watch?: true
   readonly exec?: string
+  readonly wait: boolean
 }
 
 export function addSvid(program: Command): void {
@@ -29,6 +31,7 @@ export function addSvid(program: Command): void {
     )
     .option('--id <spiffe-id>', 'identity to write, if your user has registered several')
     .option('--watch', 'continue: write the files again after each change of the certificate or the roots')
+    .addOption(noWaitOption('with --watch: '))
     .option('--exec <command>', 'run this in a shell after each write, so that a program reads the files again')
     .action(async (address: string | undefined, options: FetchOptions, command: Command) => {
       const context = contextOf(command)
@@ -36,12 +39,19 @@ export function addSvid(program: Command): void {
       if (isOutput) requireOneOutput(context, options)
       const directory = isOutput ? undefined : new SvidDirectory(options.out)
       const ending = endingSignals(inWords(context.say))
-      const registration = address === undefined ? undefined : await registered(context, address, ending.signal)
+      const wait = options.watch === true && options.wait
+      const agent = new AwaitedAgent(context, { wait, signal: ending.signal })
+      const registration =
+        address === undefined
+          ? undefined
+          : await agent.call(client => registered({ ...context, agent: client }, address, ending.signal))
       const id = registration?.spiffeId ?? options.id
+      // The agent that has the registration, if it is another one than at the beginning.
+      const its = { ...context, agent: agent.client }
       try {
-        if (directory === undefined) await printOnce(context, id, ending.signal)
-        else if (options.watch === true) await watch(context, directory, options, id, registration, ending.signal)
-        else await once(context, directory, options, id, ending.signal)
+        if (directory === undefined) await printOnce(its, id, ending.signal)
+        else if (options.watch === true) await watch(its, directory, options, id, registration, ending.signal)
+        else await once(its, directory, options, id, ending.signal)
       } finally {
         await registration?.close()
       }
@@ -84,7 +94,7 @@ async function once(
 async function watch(
   context: Context,
   directory: SvidDirectory,
-  { exec }: FetchOptions,
+  { exec, wait }: FetchOptions,
   id: string | undefined,
   registration: Registration | undefined,
   signal: AbortSignal
@@ -93,7 +103,7 @@ async function watch(
   const onAbort = (): void => over.abort()
   signal.addEventListener('abort', onAbort, { once: true })
   const end = registration?.closed.finally(onAbort)
-  for await (const svid of follow(context.agent, id, context.say, over.signal)) {
+  for await (const svid of follow(context.agent, id, { wait, say: context.say, signal: over.signal })) {
     directory.write(svid)
     report(context, directory, svid)
     // The program can read them after the next renewal: no reason to let the certificate end.

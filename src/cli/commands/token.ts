@@ -22,7 +22,7 @@ export function addToken(program: Command): void {
   token
     .command('revoke')
     .description('revoke a token that was not used yet')
-    .argument('<id>', 'its id, as `warren token list` shows it')
+    .argument('<token-id>', 'its id, as `warren token list` shows it')
     .action(async (id: string, _options: unknown, command: Command) => {
       const { agent, show, say } = contextOf(command)
       const { token: found } = await agent.admin.revokeToken({ id })

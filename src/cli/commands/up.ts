@@ -2,7 +2,7 @@ import { type Command, Option } from 'commander'
 import { type AgentConfig, LOG_LEVELS, UP_OPTIONS, type UpOption, type UpOptionName } from '../../config/index.ts'
 import { ErrorCode, formatHostPort, raceAbort, WarrenError } from '../../core/index.ts'
 import { collect } from '../options/index.ts'
-import { printJsonLine, say, whenReaderEnds } from '../output/index.ts'
+import { printJsonLine, StartLines, say, whenReaderEnds } from '../output/index.ts'
 import { endingSignals, inWords } from '../signals.ts'
 import { unknownVariables } from '../unknown-variables.ts'
 import { configOf, type UpOptions } from '../up-options.ts'
@@ -21,7 +21,7 @@ The token may also be in a file (--join @FILE), on standard input (--join -) or 
 is convenient, but other users of this host can read it in the list of processes. It admits one host, once, and for a short time.
 A host that is already a member needs neither --init nor --join; they then have no effect.
 
-A variable can stand for each option above: WARREN_DATA_LISTEN for --data-listen. Commas separate the values of an option that may be
+A variable can stand for each of its options: WARREN_DATA_LISTEN for --data-listen. Commas separate the values of an option that may be
 repeated; an option without a value is true or false. Options override variables, and variables override the file.`
 
 export function addUp(program: Command): void {
@@ -63,7 +63,9 @@ async function up(options: UpOptions, mdnsGiven: boolean): Promise<void> {
     if (agent === undefined) inWords(say)(signal, why)
     else agent.log.warn('signal has no effect', { signal, reason: why })
   })
-  agent = await start(config, ending.signal)
+  // For a person alone: programs that read standard error get the log.
+  const lines = process.stderr.isTTY && options.quiet !== true ? new StartLines(say) : undefined
+  agent = await start(config, ending.signal, lines).finally(() => lines?.end())
   const readyMs = Math.round(performance.now() - startedMs)
   announce(agent, config, readyMs, options)
   await ending.asked
@@ -71,12 +73,12 @@ async function up(options: UpOptions, mdnsGiven: boolean): Promise<void> {
   await agent.stop()
 }
 
-async function start(config: AgentConfig, signal: AbortSignal): Promise<RunningAgent> {
+async function start(config: AgentConfig, signal: AbortSignal, lines: StartLines | undefined): Promise<RunningAgent> {
   // Imported here only: the other commands must not load the agent.
   const { startAgent, tuneProcess } = await import('../../agent/index.ts')
   tuneProcess()
   try {
-    return await raceAbort(startAgent(config), signal)
+    return await raceAbort(startAgent(config, undefined, { onProgress: one => lines?.note(one) }), signal)
   } catch (err) {
     if (!signal.aborted) throw err
     // The started parts end with the process, right after this.

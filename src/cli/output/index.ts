@@ -19,6 +19,7 @@ export {
 export { formatDuration, formatWhen } from './quantities.ts'
 export { RateLimitedLines } from './rate-limit.ts'
 export { clause, clauseWithHint, failureOf } from './report.ts'
+export { StartLines } from './start-lines.ts'
 export { pairs, table } from './table.ts'
 export { guardOutput, leave, print, printJson, printJsonLine, say, sayRaw } from './terminal.ts'
 export {

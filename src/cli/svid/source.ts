@@ -33,23 +33,31 @@ export async function fetchOnce(agent: AgentClient, signal: AbortSignal): Promis
   throw new WarrenError(ErrorCode.AgentNotRunning, 'the agent ended the call without an answer')
 }
 
+export interface FollowOptions {
+  /** False: the first call fails where no agent answers. */
+  readonly wait: boolean
+  readonly say: (text: string) => void
+  readonly signal: AbortSignal
+}
+
 /**
  * The chosen identity, at once and whenever it is renewed, until `signal` aborts.
  *
  * While there is none, or no agent, it continues to ask and prints each new reason by `say`. Throws only errors that another
- * attempt cannot change.
+ * attempt cannot change, and the first AGENT_NOT_RUNNING without `wait`.
  */
 export async function* follow(
   agent: AgentClient,
   spiffeId: string | undefined,
-  say: (text: string) => void,
-  signal: AbortSignal
+  { wait, say, signal }: FollowOptions
 ): AsyncGenerator<PemSvid> {
   let told = ''
+  let mayMiss = wait
   let retryMs = FIRST_RETRY_MS
   while (!signal.aborted) {
     try {
       for await (const { svids } of agent.spiffe.fetchX509SVID({}, { signal })) {
+        mayMiss = true
         yield chosen(svids, spiffeId)
         told = ''
         retryMs = FIRST_RETRY_MS
@@ -57,7 +65,8 @@ export async function* follow(
     } catch (err) {
       if (signal.aborted) return
       const error = WarrenError.from(err)
-      if (isFinal(error)) throw error
+      if (isFinal(error) || (!mayMiss && error.code === ErrorCode.AgentNotRunning)) throw error
+      mayMiss = true
       if (error.reason !== told) say(`waiting: ${error.reason}`)
       told = error.reason
     }

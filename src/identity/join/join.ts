@@ -18,6 +18,8 @@ export interface JoinOptions {
   /** Opens TLS 1.3 with ALPN `warren-join/1` to one of the token's addresses, verifying nothing. */
   readonly connect: (address: string, signal: AbortSignal) => Promise<JoinConnection>
   readonly nowMs: () => number
+  /** Called with each address that the authority does not answer at, and why. @default no notification */
+  readonly onFailed?: ((address: string, reason: string) => void) | undefined
   readonly signal: AbortSignal
 }
 
@@ -48,6 +50,7 @@ export async function join(options: JoinOptions): Promise<Joined> {
   const failures = new Map<string, string>()
   const failed = (address: string, err: unknown): void => {
     failures.set(address, textOf(err))
+    options.onFailed?.(address, textOf(err))
   }
   const left = () => token.authorityAddresses.filter(address => !failures.has(address))
   const meet = (address: string, limit: AbortSignal): Promise<Meeting> =>

@@ -29,6 +29,7 @@ export interface RedialerDeps {
   readonly dial: (reached: Reached, peer: PeerKey | undefined, signal: AbortSignal) => Promise<PeerKey>
   readonly connected: () => readonly PeerKey[]
   readonly isConnected: (peer: PeerKey) => boolean
+  readonly onFailed?: ((addresses: readonly string[], err: unknown) => void) | undefined
   readonly log: Logger
   readonly clock: Clock
   readonly signal: AbortSignal
@@ -176,6 +177,7 @@ export class Redialer {
       }
     }
     if (signal.aborted) return false
+    this.#deps.onFailed?.(target.addresses, reason)
     this.#store.failed(target, clock.monotonicMs() + backoffMs(target.failures, Math.random()))
     const fields = { peer: target.peer ?? '', addresses: target.addresses, count: target.failures, err: reason }
     if (target.source === 'seed' && target.failures === 3) log.warn('seed cannot be reached', fields)

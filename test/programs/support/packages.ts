@@ -3,7 +3,11 @@ export const PACKAGES: readonly string[] = [
   'bind9-dnsutils',
   'curl',
   'dnsmasq-base',
+  'fish',
+  'groff',
   'iperf3',
+  'man-db',
+  'mandoc',
   'nghttp2-client',
   'nginx-light',
   'openssh-client',
@@ -13,5 +17,6 @@ export const PACKAGES: readonly string[] = [
   'prometheus',
   'python3-websockets',
   'redis-server',
-  'redis-tools'
+  'redis-tools',
+  'zsh'
 ]

@@ -1,0 +1,3 @@
+import { requireNode } from '../core/index.ts'
+
+requireNode(24, 'the agent of warren')

@@ -1,0 +1,19 @@
+/** What a starting agent waits for, or why the wait goes on. */
+export interface StartProgress {
+  /**
+   * `authority`: an answer of the authority that admits this host. `member`: a connection to a member of the mesh. `sync`: the
+   * registry and the policy of the member that is connected.
+   */
+  readonly waitsFor: 'authority' | 'member' | 'sync'
+  /** The addresses that are dialled, or those that failed. */
+  readonly addresses: readonly string[]
+  /** The member, where it is known. */
+  readonly machine?: string
+  /** The last failure. */
+  readonly problem?: string
+}
+
+export interface StartOptions {
+  /** Called while the agent starts, for a person who watches. @default no notification */
+  readonly onProgress?: (progress: StartProgress) => void
+}
