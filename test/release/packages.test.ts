@@ -1,47 +1,32 @@
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
-import { appendFileSync, copyFileSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { appendFileSync, copyFileSync, mkdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import test, { after, before } from 'node:test'
-import { asRoot, createHosts, type Host, Program, type Scope, scopeOf, waitFor } from '../harness/index.ts'
+import {
+  asRoot,
+  createHosts,
+  type Host,
+  needsCommand,
+  Program,
+  type Scope,
+  scopeOf,
+  waitFor
+} from '../harness/index.ts'
+import { releaseOptions as options, Release } from './support/released.ts'
 import { RootFs } from './support/root-fs.ts'
 
-// Two releases take minutes: `npm run test:release` runs this file.
-const options = process.env['TEST_RELEASE'] === undefined ? { skip: 'runs by npm run test:release' } : {}
-const ROOT = join(import.meta.dirname, '..', '..')
 const MAX_COMPRESSED_BYTES = 45_000_000
 const SERVER = 'import http.server as h; h.test(h.SimpleHTTPRequestHandler, port=8080, bind="127.0.0.1")'
 
 const scope = scopeOf({ after: release => after(release as () => void) })
-const [first, second] = options.skip === undefined ? [scope.directory(), scope.directory()] : ['', '']
-let key = ''
-
-function release(out: string): void {
-  const arch = process.arch
-  execFileSync(process.execPath, ['tools/release/main.ts', '--out', out, '--arch', arch, '--key', key], {
-    cwd: ROOT,
-    stdio: 'ignore',
-    env: { ...process.env, SOURCE_DATE_EPOCH: '1700000000' }
-  })
-}
-
-function named(pattern: RegExp): string {
-  const found = readdirSync(first).find(name => pattern.test(name))
-  assert.ok(found !== undefined, `${pattern} among ${readdirSync(first).join(', ')}`)
-  return join(first, found)
-}
+let release: Release
+let first = ''
 
 before(() => {
   if (options.skip !== undefined) return
-  key = join(scope.directory(), 'key.pem')
-  execFileSync('openssl', ['genpkey', '-algorithm', 'ed25519', '-out', key])
-  release(first)
-})
-
-test('two releases of one commit are the same, byte for byte', options, () => {
-  release(second)
-  const sums = (directory: string) => readFileSync(join(directory, 'SHA256SUMS'), 'utf8')
-  assert.equal(sums(second), sums(first))
+  release = Release.any(scope, { without: 'image' })
+  first = release.directory
 })
 
 test('the signature holds for what was published, and for nothing else', options, () => {
@@ -59,8 +44,8 @@ test('the signature holds for what was published, and for nothing else', options
 })
 
 test('what is downloaded is small, and the bill of materials names what is in it', options, () => {
-  for (const pattern of [/\.tar\.gz$/, /\.deb$/]) {
-    const { size } = statSync(named(pattern))
+  for (const pattern of [/\.tar\.gz$/, /\.deb$/, /\.rpm$/]) {
+    const { size } = statSync(release.file(pattern))
     assert.ok(size <= MAX_COMPRESSED_BYTES, `${size} bytes`)
   }
   const { components } = JSON.parse(readFileSync(join(first, 'sbom.cdx.json'), 'utf8')) as {
@@ -111,10 +96,7 @@ test('the package leaves nothing behind but the state, and a purge keeps that un
 }, async t => {
   const own = scopeOf(t)
   const [host] = await createHosts(own, 'a')
-  const root = RootFs.create(own, host, { 'warren.deb': named(/\.deb$/) })
-  const list = (): Set<string> =>
-    new Set(root.run('sh', '-c', 'find / -xdev -not -path "/given/*" -not -path "/proc/*"').trim().split('\n'))
-  const before = list()
+  const root = RootFs.create(own, host, { 'warren.deb': release.file(/\.deb$/) })
   root.run('dpkg', '--install', '--force-depends', '/given/warren.deb')
   root.run('install', '-d', '-m', '700', '/var/lib/warren')
   root.run('touch', '/var/lib/warren/kept')
@@ -123,14 +105,53 @@ test('the package leaves nothing behind but the state, and a purge keeps that un
   root.run('test', '-e', '/etc/warren/warren.env')
   const said = root.run('dpkg', '--purge', 'warren')
   assert.match(said, /stay in \/var\/lib\/warren/)
-  const left = [...list()].filter(
-    path => !before.has(path) && !/^\/(var\/(log|cache|lib\/dpkg)|etc\/[^/]*-$|etc\/\.)/.test(path)
+  assert.deepEqual(root.added(), ['/var/lib/warren', '/var/lib/warren/kept'])
+})
+
+test('the rpm has the same files, and leaves nothing behind but the state and changed settings', {
+  ...asRoot,
+  ...options
+}, async t => {
+  if (!needsCommand(t, 'rpm')) return
+  const own = scopeOf(t)
+  const [host] = await createHosts(own, 'a')
+  const files = { 'warren.rpm': release.file(/\.rpm$/), 'warren.deb': release.file(/\.deb$/) }
+  const root = RootFs.create(own, host, files)
+  const inRpm = root.run('rpm', '--query', '--list', '--package', '/given/warren.rpm').trim().split('\n')
+  const inDeb = root.run('sh', '-c', 'dpkg-deb --fsys-tarfile /given/warren.deb | tar -t').trim().split('\n')
+  // Each distribution has another directory for zsh; dpkg lists directories of others as well.
+  const own_ = (paths: string[]) =>
+    paths
+      .map(path => path.replace(/^\.?|\/$/g, ''))
+      .filter(path => /\/warren|conf\.d/.test(path) && !path.includes('zsh'))
+  assert.deepEqual(own_(inRpm).toSorted(), own_(inDeb).toSorted())
+  assert.match(
+    root.run('rpm', '--query', '--requires', '--package', '/given/warren.rpm'),
+    /^libatomic\.so\.1\(\)\(64bit\)$/m
   )
-  assert.deepEqual(left.toSorted(), ['/var/lib/warren', '/var/lib/warren/kept'])
+
+  // The database of rpm knows nothing of what dpkg has installed.
+  const said = root.run('rpm', '--install', '--nodeps', '/given/warren.rpm')
+  assert.match(said, /found or join a mesh/)
+  assert.match(root.run('warren', '--version'), /^\d+\.\d+\.\d+\n$/)
+  assert.match(root.run('id', 'warren'), /^uid=\d+\(warren\)/)
+  assert.equal(root.run('stat', '--format', '%a', '/etc/warren/warren.env'), '600\n')
+  const up = new Program(own, root.enter('warren', 'up', '--init', 'example.org'))
+  await up.says(/ready/, 'stderr')
+  assert.match(root.run('warren', 'status'), /example\.org/)
+  assert.equal((await up.stop()).code, 0)
+  root.run('sh', '-c', 'echo changed >> /etc/warren/warren.env')
+  assert.match(root.run('rpm', '--erase', 'warren'), /stay in \/var\/lib\/warren/)
+  const left = root.added()
+  assert.deepEqual(
+    left.filter(path => !path.startsWith('/var/lib/warren')),
+    ['/etc/warren', '/etc/warren/warren.env.rpmsave']
+  )
+  assert.ok(left.includes('/var/lib/warren'))
 })
 
 function installed(own: Scope, host: Host): RootFs {
-  const root = RootFs.create(own, host, { 'warren.deb': named(/\.deb$/) })
+  const root = RootFs.create(own, host, { 'warren.deb': release.file(/\.deb$/) })
   root.run('dpkg', '--install', '--force-depends', '/given/warren.deb')
   return root
 }

@@ -28,7 +28,7 @@ const rows: readonly Row[] = PAGE.split('\n')
     const [, text = '', where = '', shown = ''] = line.split('|')
     return {
       text: text.trim(),
-      sources: [...where.matchAll(/`(src\/[^`]+)`/g)].map(([, path = '']) => path),
+      sources: [...where.matchAll(/`((?:src|packaging|tools)\/[^`]+)`/g)].map(([, path = '']) => path),
       tests: [...shown.matchAll(/`(test\/[^`]+)`: “([^”]+)”/g)].map(([, file = '', name = '']) => [file, name] as const)
     }
   })

@@ -1,41 +1,46 @@
 import { chmodSync, copyFileSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { DESCRIPTION, packageVersion, SUMMARY } from './describe.ts'
 import { run } from './run.ts'
+import { CONFIG_FILES } from './tree.ts'
 
-export interface DebOptions {
+export interface PackageOptions<Arch> {
   readonly root: string
   /** The files of the package, as `layOut` makes them. */
   readonly tree: string
-  readonly arch: 'amd64' | 'arm64'
+  readonly arch: Arch
   readonly version: string
+  /** `Name <address>` of whoever answers for the package. */
+  readonly maintainer: string
   readonly file: string
   readonly epochSeconds: number
 }
 
 /** Writes a package for Debian and its kin. It depends on what the executable is linked with, and on no Node. */
-export function deb({ root, tree, arch, version, file, epochSeconds }: DebOptions): void {
+export function deb(options: PackageOptions<'amd64' | 'arm64'>): void {
+  const { root, tree, arch, version, maintainer, file, epochSeconds } = options
   const control = join(tree, 'DEBIAN')
   mkdirSync(control)
+  chmodSync(control, 0o755)
   const sizeKib = run('du', ['-sk', '--apparent-size', '--exclude=DEBIAN', tree]).split('\t')[0]
   writeFileSync(
     join(control, 'control'),
     [
       'Package: warren',
-      `Version: ${version}`,
+      `Version: ${packageVersion(version)}`,
       `Architecture: ${arch}`,
-      'Maintainer: warren <warren@localhost>',
+      `Maintainer: ${maintainer}`,
       `Installed-Size: ${sizeKib}`,
       'Depends: libatomic1, libc6 (>= 2.28), libstdc++6',
       'Section: net',
       'Priority: optional',
-      'Description: mesh agent: workload identity, discovery and brokered sockets',
-      ' One agent on each host, and no servers. Agents find each other, attest local',
-      ' processes by the kernel, and connect workloads through unix sockets, in mutual',
-      ' TLS between SPIFFE identities, under a policy that denies by default.',
+      `Description: ${SUMMARY}`,
+      ...DESCRIPTION.map(line => ` ${line}`),
       ''
     ].join('\n')
   )
-  writeFileSync(join(control, 'conffiles'), '/etc/warren/warren.env\n')
+  writeFileSync(join(control, 'conffiles'), CONFIG_FILES.map(path => `${path}\n`).join(''))
+  for (const name of ['control', 'conffiles']) chmodSync(join(control, name), 0o644)
   for (const script of ['postinst', 'prerm', 'postrm']) {
     copyFileSync(join(root, 'packaging', 'debian', script), join(control, script))
     chmodSync(join(control, script), 0o755)

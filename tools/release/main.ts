@@ -1,23 +1,26 @@
-// Makes what is published, into out/: for each architecture an executable, an archive and a Debian package; a software bill
-// of materials, licences and checksums; with `--key FILE` (an Ed25519 key in PEM) a signature. Two runs on one commit make
-// the same files.
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+// Makes what is published, into out/: for each architecture an executable, an archive, packages for Debian and for rpm, and an
+// image for containers; a software bill of materials, licences, install.sh and checksums; with `--key FILE` (an Ed25519 key in
+// PEM) a signature. Two runs on one commit make the same files.
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { licensesOf } from '../licenses.ts'
-import { archive } from './archive.ts'
 import { bundle } from './bundle.ts'
-import { deb } from './deb.ts'
+import { NO_MAINTAINER, readMaintainer } from './describe.ts'
 import { executable } from './executable.ts'
+import { collectExtras } from './extras.ts'
+import { Images } from './image/images.ts'
+import { writeInstaller } from './installer.ts'
 import { PartsOf } from './parts.ts'
 import { PLATFORMS, type Platform } from './platforms.ts'
+import { FORMS, type Form, publish } from './publish.ts'
 import { run } from './run.ts'
 import { sbom } from './sbom.ts'
 import { readKey, writeSums } from './signature.ts'
-import { layOut } from './tree.ts'
+import { requireTools } from './tools.ts'
 
-const USAGE = 'Usage: npm run release -- [--out DIR] [--arch x64,arm64] [--key FILE]'
+const USAGE = `Usage: npm run release -- [--out DIR] [--arch x64,arm64] [--key FILE] [--maintainer "NAME <ADDRESS>"] [--without deb,rpm,image]`
 
 const root = resolve(import.meta.dirname, '..', '..')
 
@@ -25,6 +28,8 @@ interface Choice {
   readonly out: string
   readonly platforms: readonly Platform[]
   readonly keyFile: string | undefined
+  readonly maintainer: string
+  readonly without: readonly Form[]
 }
 
 function choose(): Choice {
@@ -32,20 +37,35 @@ function choose(): Choice {
     options: {
       out: { type: 'string', default: join(root, 'out') },
       arch: { type: 'string', default: PLATFORMS.map(({ arch }) => arch).join(',') },
-      key: { type: 'string' }
+      key: { type: 'string' },
+      maintainer: { type: 'string', default: NO_MAINTAINER },
+      without: { type: 'string', default: '' }
     }
   })
-  const platforms = values.arch.split(',').map(name => {
+  const platforms = list(values.arch).map(name => {
     const found = PLATFORMS.find(({ arch }) => arch === name)
     if (found === undefined) throw new Error(`no executable is made for "${name}". ${USAGE}`)
     return found
   })
-  return { out: resolve(values.out), platforms, keyFile: values.key }
+  const without = list(values.without).map(name => {
+    const found = FORMS.find(form => form === name)
+    if (found === undefined) throw new Error(`"${name}" is none of ${FORMS.join(', ')}. ${USAGE}`)
+    return found
+  })
+  const maintainer = readMaintainer(values.maintainer)
+  return { out: resolve(values.out), platforms, keyFile: values.key, maintainer, without }
 }
 
-async function release({ out, platforms, keyFile }: Choice): Promise<void> {
-  // Before the work of a minute.
+function list(text: string): string[] {
+  return text.split(',').filter(word => word !== '')
+}
+
+async function release({ out, platforms, keyFile, maintainer, without }: Choice): Promise<void> {
+  // Before the work of minutes.
   const key = keyFile === undefined ? undefined : readKey(keyFile)
+  requireTools(without)
+  // Modes of files must not depend on who builds.
+  process.umask(0o022)
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { readonly version: string }
   const epochSeconds = Number(
     process.env['SOURCE_DATE_EPOCH'] ?? run('git', ['log', '-1', '--format=%ct'], { cwd: root })
@@ -59,8 +79,25 @@ async function release({ out, platforms, keyFile }: Choice): Promise<void> {
     const bom = sbom({ root, version, nodeVersion: process.versions.node, epochSeconds })
     writeFileSync(join(out, 'sbom.cdx.json'), bom)
     writeFileSync(join(out, 'THIRD-PARTY-LICENSES.txt'), licenses)
+    writeInstaller({ root, file: join(out, 'install.sh'), key })
+    const names = ['sbom.cdx.json', 'THIRD-PARTY-LICENSES.txt', 'install.sh']
+    const extras = collectExtras({ root, work, epochSeconds })
+    if (extras.missing.length > 0) say(`without ${extras.missing.join(', ')}: not in this version`)
+    const images = new Images({ root, version, work, out, epochSeconds })
+    const publishing = {
+      root,
+      version,
+      maintainer,
+      licenses,
+      sbom: bom,
+      extras,
+      epochSeconds,
+      without,
+      images,
+      out,
+      work
+    }
     const parts = new PartsOf(root, work)
-    const names = ['sbom.cdx.json', 'THIRD-PARTY-LICENSES.txt']
     for (const platform of platforms) {
       const name = `warren-${version}-linux-${platform.arch}`
       say(name)
@@ -68,51 +105,17 @@ async function release({ out, platforms, keyFile }: Choice): Promise<void> {
       for (const missing of collected.missing) say(`  without ${missing}`)
       const file = join(work, name)
       executable({ platform, parts: collected, bundle: code, work, file })
-      names.push(...publish({ platform, name, file, licenses, bom, version, out, work, epochSeconds }))
+      names.push(...publish(platform, name, file, publishing))
     }
+    if (!without.includes('image')) names.push(images.writeAll())
     const sums = await writeSums(out, names, key)
     for (const name of [...names, ...sums]) process.stdout.write(`${join(out, name)}\n`)
+    if (without.length > 0) say(`not made, as told by --without: ${without.join(', ')}`)
     if (key === undefined) say('not signed: give --key FILE (openssl genpkey -algorithm ed25519 -out FILE)')
+    if (maintainer === NO_MAINTAINER)
+      say('the packages name nobody who answers for them: give --maintainer "NAME <ADDRESS>"')
   } finally {
     rmSync(work, { recursive: true, force: true })
-  }
-}
-
-interface Publishing {
-  readonly platform: Platform
-  readonly name: string
-  readonly file: string
-  readonly licenses: string
-  readonly bom: string
-  readonly version: string
-  readonly out: string
-  readonly work: string
-  readonly epochSeconds: number
-}
-
-function publish({ platform, name, file, licenses, bom, version, out, work, epochSeconds }: Publishing): string[] {
-  const parent = join(work, `archive-${platform.arch}`)
-  const inside = join(parent, name)
-  mkdirSync(inside, { recursive: true })
-  copyFileSync(file, join(inside, 'warren'))
-  for (const text of ['LICENSE', 'README.md', 'CHANGELOG.md']) copyFileSync(join(root, text), join(inside, text))
-  writeFileSync(join(inside, 'THIRD-PARTY-LICENSES.txt'), licenses)
-  const packed = `${name}.tar.gz`
-  archive({ parent, name, file: join(out, packed), epochSeconds })
-  const tree = join(work, `deb-${platform.arch}`)
-  layOut({ root, to: tree, executable: file, licenses, sbom: bom })
-  const debian = `warren_${version}_${platform.deb}.deb`
-  deb({ root, tree, arch: platform.deb, version, file: join(out, debian), epochSeconds })
-  move(file, join(out, name))
-  return [name, packed, debian]
-}
-
-function move(from: string, to: string): void {
-  try {
-    renameSync(from, to)
-  } catch {
-    // Another file system.
-    copyFileSync(from, to)
   }
 }
 

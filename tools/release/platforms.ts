@@ -4,6 +4,8 @@ export interface Platform {
   readonly arch: 'x64' | 'arm64'
   /** As dpkg and OCI images call it. */
   readonly deb: 'amd64' | 'arm64'
+  /** As rpm and the kernel call it. */
+  readonly rpm: 'x86_64' | 'aarch64'
   /** npm packages with what is built for it. `optional`: the registry of the builder may lack it. */
   readonly node: string
   readonly addons: readonly Addon[]
@@ -20,9 +22,10 @@ export interface Addon {
   readonly isOptional?: boolean
 }
 
-const platform = (arch: Platform['arch'], deb: Platform['deb']): Platform => ({
+const platform = (arch: Platform['arch'], deb: Platform['deb'], rpm: Platform['rpm']): Platform => ({
   arch,
   deb,
+  rpm,
   node: `node-linux-${arch}`,
   addons: [
     { name: 'koffi', packageName: `@koromix/koffi-linux-${arch}`, file: `linux_${arch}/koffi.node` },
@@ -36,4 +39,7 @@ const platform = (arch: Platform['arch'], deb: Platform['deb']): Platform => ({
 })
 
 /** Linux with glibc. */
-export const PLATFORMS: readonly Platform[] = [platform('x64', 'amd64'), platform('arm64', 'arm64')]
+export const PLATFORMS: readonly Platform[] = [
+  platform('x64', 'amd64', 'x86_64'),
+  platform('arm64', 'arm64', 'aarch64')
+]

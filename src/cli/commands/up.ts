@@ -4,6 +4,7 @@ import { ErrorCode, formatHostPort, raceAbort, WarrenError } from '../../core/in
 import { collect } from '../options/index.ts'
 import { printJsonLine, StartLines, say, whenReaderEnds } from '../output/index.ts'
 import { endingSignals, inWords } from '../signals.ts'
+import { serviceManager } from '../systemd.ts'
 import { unknownVariables } from '../unknown-variables.ts'
 import { configOf, type UpOptions } from '../up-options.ts'
 
@@ -68,7 +69,10 @@ async function up(options: UpOptions, mdnsGiven: boolean): Promise<void> {
   agent = await start(config, ending.signal, lines).finally(() => lines?.end())
   const readyMs = Math.round(performance.now() - startedMs)
   announce(agent, config, readyMs, options)
+  const manager = await serviceManager(process.env)
+  manager.ready(`ready: ${agent.machine} of ${agent.trustDomain}`)
   await ending.asked
+  manager.stopping()
   if (drainMs > 0) await agent.drain(drainMs)
   await agent.stop()
 }

@@ -1,0 +1,64 @@
+const AF_UNIX = 1
+// bits/socket_type.h: SOCK_DGRAM | SOCK_CLOEXEC. The same on x86 and ARM.
+const DATAGRAM_CLOEXEC = 2 | 0o2000000
+// MSG_DONTWAIT | MSG_NOSIGNAL: a manager that reads nothing holds no agent.
+const SEND_FLAGS = 0x40 | 0x4000
+/** sun_path of struct sockaddr_un, whose last byte is a zero. */
+const MAX_PATH_BYTES = 107
+const MICROSECONDS_PER_MS = 1_000
+
+/** The program that started this process and waits to be notified: systemd, with `Type=notify`. */
+export interface ServiceManager {
+  /** Everything is served from now on. `status` is what `systemctl status` shows. Begins the signs of life. */
+  ready(status: string): void
+  /** This process was asked to end, and ends in order. */
+  stopping(): void
+}
+
+const NOBODY: ServiceManager = { ready: () => {}, stopping: () => {} }
+
+/**
+ * Returns whoever is named in `env` (sd_notify(3)), and removes that from it: what this process starts must not speak for it.
+ *
+ * Where WATCHDOG_USEC asks for signs of life, one is sent in each half of that time, from the event loop: an agent whose loop
+ * stands still gives none, and is started again. Without NOTIFY_SOCKET both calls have no effect.
+ */
+export async function serviceManager(env: NodeJS.ProcessEnv): Promise<ServiceManager> {
+  const { NOTIFY_SOCKET: socket, WATCHDOG_USEC: watchdog, WATCHDOG_PID: watched } = env
+  for (const name of ['NOTIFY_SOCKET', 'WATCHDOG_USEC', 'WATCHDOG_PID']) delete env[name]
+  if (socket === undefined || process.platform !== 'linux') return NOBODY
+  const send = await sender(socket)
+  if (send === undefined) return NOBODY
+  const isForUs = watched === undefined || Number(watched) === process.pid
+  const lifeSignMs = isForUs ? Number(watchdog ?? 0) / MICROSECONDS_PER_MS / 2 : 0
+  return {
+    ready: status => {
+      send(`READY=1\nSTATUS=${status.replaceAll('\n', ' ')}`)
+      if (lifeSignMs >= 1) setInterval(() => send('WATCHDOG=1'), lifeSignMs).unref()
+    },
+    stopping: () => send('STOPPING=1\nSTATUS=draining')
+  }
+}
+
+/** Node has no datagrams on unix sockets. Undefined for an address that is none, or of another kind (vsock). */
+async function sender(socket: string): Promise<((text: string) => void) | undefined> {
+  const path = Buffer.from(socket)
+  if (!/^[/@]/.test(socket) || path.length > MAX_PATH_BYTES) return undefined
+  const { default: koffi } = await import('koffi')
+  const libc = koffi.load(null)
+  const open = libc.func('int socket(int domain, int type, int protocol)')
+  const sendTo = libc.func(
+    'int64_t sendto(int fd, const uint8_t *bytes, size_t size, int flags, const uint8_t *address, uint32_t length)'
+  )
+  const fd = open(AF_UNIX, DATAGRAM_CLOEXEC, 0) as number
+  if (fd < 0) return undefined
+  const family = Buffer.from(Uint16Array.of(AF_UNIX).buffer)
+  // An abstract name begins with a zero, and ends with its length; a path ends with a zero.
+  const isAbstract = socket.startsWith('@')
+  const address = Buffer.concat([family, path, ...(isAbstract ? [] : [Buffer.alloc(1)])])
+  if (isAbstract) address[family.length] = 0
+  return text => {
+    const bytes = Buffer.from(text)
+    sendTo(fd, bytes, bytes.length, SEND_FLAGS, address, address.length)
+  }
+}

@@ -1,0 +1,175 @@
+import assert from 'node:assert/strict'
+import { basename } from 'node:path'
+import test, { after, type TestContext } from 'node:test'
+import { createHosts, Program, type Scope, scopeOf, waitFor } from '../harness/index.ts'
+import { laterDeb, Release, releaseOptions } from './support/released.ts'
+import { SystemdRoot, whyNoSystemd } from './support/systemd-root.ts'
+
+const why = whyNoSystemd()
+const options = why === undefined ? releaseOptions : { skip: why }
+const SITE = 'dev.web.site.default'
+const SERVER = 'import http.server as h; h.test(h.SimpleHTTPRequestHandler, port=8080, bind="127.0.0.1")'
+/** Within which an agent that was killed is back: one second of the unit, and the start. */
+const MAX_BACK_MS = 3_000
+
+const scope = scopeOf({ after: release => after(release as () => void) })
+let release: Release | undefined
+
+/** The release, made once. */
+function released(): Release {
+  release ??= Release.any(scope, { without: 'rpm,image' })
+  return release
+}
+
+function deb(): string {
+  return released().file(/\.deb$/)
+}
+
+async function twoHosts(own: Scope, files: Readonly<Record<string, string>>): Promise<[SystemdRoot, SystemdRoot]> {
+  const [a, b] = await createHosts(own, 'a', 'b')
+  return [await SystemdRoot.boot(own, a, files), await SystemdRoot.boot(own, b, files)]
+}
+
+function install(root: SystemdRoot, file = 'warren.deb'): void {
+  root.run('dpkg', '--install', '--force-depends', `/given/${file}`)
+}
+
+/** Says how the agent starts, and starts it now and at each boot. */
+function enable(root: SystemdRoot, line: string): void {
+  root.run('sh', '-c', `printf '%s\\n' "$1" >> /etc/warren/warren.env`, 'sh', line)
+  root.run('systemctl', 'enable', '--now', 'warren')
+}
+
+function mainPid(root: SystemdRoot): string {
+  return root.property('warren.service', 'MainPID')
+}
+
+/** Nothing that the unit forbids is what an agent needs. */
+function assertNothingWasForbidden(root: SystemdRoot): void {
+  const log = root.run('journalctl', '--unit', 'warren', '--output', 'cat', '--no-pager')
+  assert.doesNotMatch(log, /EPERM|EACCES|EROFS|ENOSYS/)
+}
+
+test('under systemd: install, up, join, serve, kill, upgrade, remove, purge', options, async t => {
+  const own = scopeOf(t)
+  const later = laterDeb(own, deb(), '99.0.0')
+  const [a, b] = await twoHosts(own, { 'warren.deb': deb(), 'later.deb': later })
+  for (const root of [a, b]) {
+    install(root)
+    // It has no mesh yet.
+    assert.equal(root.property('warren.service', 'ActiveState'), 'inactive')
+    assert.match(root.run('id', 'warren'), /^uid=\d+\(warren\)/)
+    assert.equal(root.run('systemd-analyze', 'verify', 'warren.service'), '')
+  }
+
+  enable(a, 'WARREN_UP_OPTIONS="--init example.org"')
+  // Type=notify: once the command is back, the agent serves.
+  assert.match(a.run('warren', 'status'), /example\.org/)
+  assert.equal(a.property('warren.service', 'StatusText'), 'ready: a of example.org')
+  enable(b, `WARREN_JOIN_TOKEN=${a.run('warren', 'token', 'create', 'b').trim()}`)
+  assert.match(b.run('warren', 'status'), /example\.org/)
+  for (const root of [a, b]) assertConfined(root)
+
+  new Program(own, a.enter('python3', '-c', SERVER))
+  const expose = new Program(own, a.enter('warren', 'expose', SITE, '--tcp', '127.0.0.1:8080'))
+  await expose.says(/dev\.web\.site\.default\.a/)
+  a.run('warren', 'allow', 'dev.*.*.*', SITE)
+  const forward = new Program(own, b.enter('warren', 'forward', SITE, '--listen', '127.0.0.1:9090'))
+  await forward.says(/127\.0\.0\.1:9090/)
+  await answers(b)
+
+  await backAfterKill(t, a)
+  await answers(b)
+
+  const before = mainPid(a)
+  install(a, 'later.deb')
+  assert.notEqual(mainPid(a), before)
+  assert.equal(a.property('warren.service', 'ActiveState'), 'active')
+  await answers(b)
+  for (const root of [a, b]) assertNothingWasForbidden(root)
+
+  a.run('dpkg', '--remove', 'warren')
+  assert.equal(a.property('warren.service', 'LoadState'), 'not-found')
+  assert.throws(() => a.run('pgrep', '--exact', 'warren'))
+  a.run('test', '-s', '/etc/warren/warren.env')
+  assert.match(a.run('dpkg', '--purge', 'warren'), /stay in \/var\/lib\/warren/)
+  assert.throws(() => a.run('test', '-e', '/etc/warren'))
+  // Its keys are there, and a new installation has the same host.
+  install(a)
+  a.run('systemctl', 'start', 'warren')
+  assert.match(a.run('warren', 'status'), /example\.org/)
+})
+
+test('an agent that stands still is started again by the watchdog of its unit', options, async t => {
+  const own = scopeOf(t)
+  const [host] = await createHosts(own, 'a')
+  const root = await SystemdRoot.boot(own, host, { 'warren.deb': deb() })
+  install(root)
+  enable(root, 'WARREN_UP_OPTIONS="--init example.org"')
+  assert.equal(root.property('warren.service', 'WatchdogUSec'), '30s')
+  // As an administrator would, for a test that ends sooner.
+  root.run(
+    'sh',
+    '-c',
+    'mkdir -p /run/systemd/system/warren.service.d && printf "[Service]\\nWatchdogSec=2\\n" > /run/systemd/system/warren.service.d/test.conf'
+  )
+  root.run('systemctl', 'daemon-reload')
+  root.run('systemctl', 'restart', 'warren')
+  const stopped = mainPid(root)
+  root.run('kill', '-STOP', stopped)
+  await waitFor(() => !['0', stopped].includes(mainPid(root)) && root.run('warren', 'status'), 'another agent', 30_000)
+  // No core dump holds its keys.
+  assert.equal(root.run('sh', '-c', 'ls /var/lib/systemd/coredump 2>/dev/null || true'), '')
+})
+
+test('install.sh installs what systemd runs, and removes it', options, async t => {
+  const own = scopeOf(t)
+  const [host] = await createHosts(own, 'a')
+  const names = [/^install\.sh$/, /^SHA256SUMS$/, /^SHA256SUMS\.sig$/, /^release\.pub$/, /\.tar\.gz$/]
+  const files = names.map(name => released().file(name)).map(file => [basename(file), file])
+  const root = await SystemdRoot.boot(own, host, Object.fromEntries(files))
+  const install = (...args: readonly string[]) => root.run('sh', '/given/install.sh', ...args)
+  install('--key', '/given/release.pub')
+  assert.equal(root.run('systemd-analyze', 'verify', 'warren.service'), '')
+  assert.equal(root.property('warren.service', 'FragmentPath'), '/etc/systemd/system/warren.service')
+  enable(root, 'WARREN_UP_OPTIONS="--init example.org"')
+  assert.match(root.run('/usr/local/bin/warren', 'status'), /example\.org/)
+  assertConfined(root)
+  const running = mainPid(root)
+  install('--key', '/given/release.pub')
+  assert.notEqual(mainPid(root), running)
+
+  install('--uninstall')
+  assert.equal(root.property('warren.service', 'LoadState'), 'not-found')
+  assert.throws(() => root.run('pgrep', '--exact', 'warren'))
+  root.run('test', '-d', '/var/lib/warren')
+  install('--key', '/given/release.pub')
+  install('--uninstall', '--purge')
+  for (const path of ['/var/lib/warren', '/etc/warren', '/usr/local/bin/warren'])
+    assert.throws(() => root.run('test', '-e', path))
+})
+
+function assertConfined(root: SystemdRoot): void {
+  const status = root.run('cat', `/proc/${mainPid(root)}/status`)
+  assert.match(status, new RegExp(`^Uid:\\s${root.run('id', '-u', 'warren').trim()}\\s`, 'm'))
+  assert.match(status, /^CapEff:\s0000000000080003$/m)
+  assert.match(status, /^NoNewPrivs:\s1$/m)
+  assert.match(status, /^Seccomp:\s2$/m)
+}
+
+async function answers(root: SystemdRoot): Promise<void> {
+  const curl = ['curl', '--silent', '--fail', '--max-time', '5', 'http://127.0.0.1:9090/etc/hostname']
+  const answer = await waitFor(() => root.run(...curl), 'an answer over two hosts', 30_000)
+  assert.equal(answer.trim(), 'a')
+}
+
+async function backAfterKill(t: TestContext, root: SystemdRoot): Promise<void> {
+  const killed = mainPid(root)
+  root.run('kill', '-KILL', killed)
+  const startedMs = performance.now()
+  const isBack = (): boolean =>
+    root.property('warren.service', 'ActiveState') === 'active' && !['0', killed].includes(mainPid(root))
+  await waitFor(isBack, 'the agent to be back')
+  const backMs = Math.round(performance.now() - startedMs)
+  t.diagnostic(`back ${backMs} ms after kill -9, and at most ${MAX_BACK_MS} are promised`)
+}
