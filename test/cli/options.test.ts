@@ -4,12 +4,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { editDistance, nearest } from '../../src/cli/nearest.ts'
-import { parseEndpoint } from '../../src/cli/options/endpoint.ts'
 import { parseLabels } from '../../src/cli/options/labels.ts'
 import { readSecret } from '../../src/cli/options/secret.ts'
 import { parseUntil } from '../../src/cli/options/until.ts'
 import { parseConfig, readConfigFile } from '../../src/cli/up-config.ts'
 import { durationMs, ErrorCode, formatHostPort, parseDuration, parseHostPort } from '../../src/core/index.ts'
+import { parseEndpoint } from '../../src/listeners/index.ts'
 
 const INVALID = { name: 'WarrenError', code: ErrorCode.InvalidArgument }
 
