@@ -29,6 +29,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
     lazily: {
       'cli/commands/up.ts': ['agent'],
       'cli/commands/backup.ts': ['agent'],
+      'cli/commands/config.ts': ['agent'],
       'cli/commands/root.ts': ['agent']
     }
   },

@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 import { addAuthority } from './authority.ts'
 import { addBackup, addRestore } from './backup.ts'
 import { addClock } from './clock.ts'
+import { addConfig } from './config.ts'
 import { addConnect } from './connect.ts'
 import { addDeregister } from './deregister.ts'
 import { addDrain } from './drain.ts'
@@ -16,6 +17,7 @@ import { addMembers } from './members.ts'
 import { addMetrics } from './metrics.ts'
 import { addPolicy } from './policy.ts'
 import { addRegister } from './register.ts'
+import { addReload } from './reload.ts'
 import { addRoot } from './root.ts'
 import { addAllow, addDeny } from './rule.ts'
 import { addServe } from './serve.ts'
@@ -27,7 +29,7 @@ import { addUp } from './up.ts'
 
 /** Every command, under its heading of the help. A new one is a file of this folder, and its name here. */
 export const COMMAND_GROUPS: ReadonlyArray<readonly [heading: string, ReadonlyArray<(program: Command) => void>]> = [
-  ['Host:', [addUp, addToken, addStatus, addMembers, addMetrics, addDrain]],
+  ['Host:', [addUp, addToken, addStatus, addMembers, addMetrics, addDrain, addConfig, addReload]],
   [
     'Workloads:',
     [

@@ -41,8 +41,8 @@ export interface LocalListener {
   readonly bound: string
   /** The source of all flows. Clients wait until it is known. */
   readonly serve: (source: SourceHandle) => void
-  /** Frees the port or path, and cuts the flows. Idempotent. */
-  readonly close: () => Promise<void>
+  /** Frees the port or path, and cuts the flows with this reason. Idempotent. */
+  readonly close: (reason?: string) => Promise<void>
 }
 
 export interface ListenerDeps {
@@ -54,7 +54,7 @@ export interface ListenerDeps {
 export async function openListener(request: ListenRequest, deps: ListenerDeps): Promise<LocalListener> {
   const listener = new Listener(request, deps)
   const bound = await listener.bind()
-  return { bound, serve: source => listener.serve(source), close: () => listener.close() }
+  return { bound, serve: source => listener.serve(source), close: reason => listener.close(reason) }
 }
 
 const CLOSED = 'its listener was closed'
@@ -96,14 +96,14 @@ class Listener {
     this.#source.resolve(source)
   }
 
-  async close(): Promise<void> {
+  async close(reason = CLOSED): Promise<void> {
     if (this.#isClosed) return
     this.#isClosed = true
     this.#source.reject(new Error(CLOSED))
     const released = this.#release()
     for (const server of this.#servers) server.close()
     // Their legs abort them; one that has no flow yet is reset here.
-    for (const flow of this.#flows) flow.cut({ kind: 'shutdown', text: CLOSED })
+    for (const flow of this.#flows) flow.cut({ kind: 'shutdown', text: reason })
     for (const client of this.#clients) abortSocket(client)
     await released
   }
