@@ -8,7 +8,6 @@ import {
   NOTHING_DECLARED,
   type Reading
 } from '../config/index.ts'
-import { ErrorCode, WarrenError } from '../core/index.ts'
 
 /** The runtime directory of the agent of the whole host, and where its configuration is. */
 const SYSTEM_RUNTIME_DIR = '/run/warren'
@@ -42,7 +41,7 @@ export interface ReadFiles {
 /** Of an agent without files. */
 export const NO_FILES: DeclaredSource = Object.freeze({
   declared: NOTHING_DECLARED,
-  read: async () => ({ declared: NOTHING_DECLARED, needRestart: [] })
+  read: async () => undefined
 })
 
 /** Options that have no effect on a member, so that a change of theirs needs nothing. */
@@ -60,13 +59,9 @@ export async function readFiles(choice: FilesChoice, isOverridden: (name: string
   }
   const first = await load()
   const options = first?.options ?? {}
-  const read = async (): Promise<Reading> => {
+  const read = async (): Promise<Reading | undefined> => {
     const again = await load()
-    if (again === undefined) {
-      throw new WarrenError(ErrorCode.InvalidConfig, 'this agent has no configuration file to read', {
-        hint: `Start it with --config FILE; the agent of the whole host reads ${SYSTEM_CONFIG}.`
-      })
-    }
+    if (again === undefined) return undefined
     const now = again.options
     const names = new Set([...Object.keys(options), ...Object.keys(now)])
     const needRestart = [...names].filter(

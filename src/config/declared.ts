@@ -57,8 +57,8 @@ export interface Reading {
 export interface DeclaredSource {
   /** At the start. */
   readonly declared: Declared
-  /** Reads and checks all files. Rejects with INVALID_CONFIG. */
-  readonly read: () => Promise<Reading>
+  /** Reads and checks all files; undefined if there is none. Rejects with INVALID_CONFIG. */
+  readonly read: () => Promise<Reading | undefined>
 }
 
 export const NOTHING_DECLARED: Declared = Object.freeze({ services: [], forwards: [] })

@@ -93,13 +93,13 @@ export class Grants {
     const narrow = narrowingOptions(entries, address, facts)
     const name = formatAddress(address).split('.').slice(0, -1).join('.')
     return new WarrenError(ErrorCode.PermissionDenied, text, {
-      hint: `On the founding host: warren entry add --machine ${address.machine} --uid ${facts.uid}${narrow} ${name}${narrow === '' ? scopeOf(facts) : ''}${facts.isDeclared === true ? DECLARED : ''}`
+      hint: `On the founding host: warren entry add --machine ${address.machine} --uid ${facts.uid}${narrow} ${name}${narrow === '' ? scopeOf(facts) : ''}${facts.isDeclared === true && why.startsWith('entry ') ? DECLARED : ''}`
     })
   }
 }
 
 const DECLARED =
-  ' (what a file declares has no process: entries that ask for an executable, a hash, a unit or a cgroup do not count for it)'
+  '; what a file declares has no process, so entries that ask for an executable, a hash, a unit or a cgroup do not count'
 
 function whyNotBuiltIn(strict: boolean, { view }: AttestedProcess): string {
   if (strict) return ', and strict is on'

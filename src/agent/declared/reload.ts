@@ -1,4 +1,4 @@
-import type { DeclaredSource } from '../../config/index.ts'
+import type { DeclaredSource, Reading } from '../../config/index.ts'
 import { ErrorCode, type Logger, type Metrics, WarrenError } from '../../core/index.ts'
 import type { DeclaredItems, Tally } from './declared-items.ts'
 
@@ -39,7 +39,10 @@ export class Reload {
     await this.#last
   }
 
-  /** Everything is read and checked before anything changes. Rejects with INVALID_CONFIG: then nothing has changed. */
+  /**
+   * Everything is read and checked before anything changes. Rejects with INVALID_CONFIG, or NOT_FOUND without a file: then nothing
+   * has changed.
+   */
   async run(): Promise<ReloadResult> {
     const turn = this.#last.catch(() => {}).then(() => this.#run())
     this.#last = turn
@@ -48,14 +51,9 @@ export class Reload {
 
   async #run(): Promise<ReloadResult> {
     const { source, items, metrics, log } = this.#deps
+    let reading: Reading | undefined
     try {
-      if (source === undefined) throw nothingToRead()
-      const { declared, needRestart } = await source.read()
-      const tallies = await items.apply(declared)
-      this.#problem = ''
-      metrics.count('warren_config_reloads_total', { result: 'applied' })
-      log.info('configuration reloaded', { reason: inWords({ ...tallies, needRestart }) })
-      return { ...tallies, needRestart }
+      reading = await source?.read()
     } catch (err) {
       const { reason, hint } = WarrenError.from(err)
       this.#problem = hint === undefined ? reason : `${reason}. ${hint}`
@@ -63,12 +61,19 @@ export class Reload {
       log.error('configuration not reloaded: the former one stays in force', { reason: this.#problem })
       throw err
     }
+    if (reading === undefined) throw nothingToRead()
+    const { declared, needRestart } = reading
+    const tallies = await items.apply(declared)
+    this.#problem = ''
+    metrics.count('warren_config_reloads_total', { result: 'applied' })
+    log.info('configuration reloaded', { reason: inWords({ ...tallies, needRestart }) })
+    return { ...tallies, needRestart }
   }
 }
 
 function nothingToRead(): WarrenError {
-  return new WarrenError(ErrorCode.InvalidConfig, 'this agent has no configuration file to read', {
-    hint: 'Start it with --config FILE.'
+  return new WarrenError(ErrorCode.NotFound, 'this agent has no configuration file to read', {
+    hint: 'Start it with --config FILE; the agent of the whole host reads /etc/warren/warren.yaml.'
   })
 }
 

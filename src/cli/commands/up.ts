@@ -38,7 +38,13 @@ async function up(options: UpOptions, mdnsGiven: boolean): Promise<void> {
   const config = { ...settings, declared }
   let agent: RunningAgent | undefined
   // The log says how it went. An agent that is still starting has just read its files.
-  const onHangup = (): void => void agent?.reload().catch(() => {})
+  const onHangup = (): void => {
+    agent?.reload().catch((err: unknown) => {
+      // The log says what is wrong with the files.
+      if (!WarrenError.is(err, ErrorCode.NotFound)) return
+      agent?.log.warn('signal has no effect', { signal: 'SIGHUP', reason: err.reason })
+    })
+  }
   const ending = endingSignals((signal, why) => {
     if (agent === undefined) inWords(say)(signal, why)
     else agent.log.warn('signal has no effect', { signal, reason: why })
