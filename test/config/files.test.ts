@@ -132,7 +132,10 @@ test('only root and the user of the agent can declare anything, in files that no
 
   chownSync(part, agent, agent)
   assert.match(check()[0] ?? '', /a\.yaml:1:1: uid 1234 owns it, who is neither root nor .*chown root .*a\.yaml$/)
-  assert.match(check(agent)[0] ?? '', /this file is of uid 1234 and cannot name user www-data\. Only a file that root owns/)
+  assert.match(
+    check(agent)[0] ?? '',
+    /this file is of uid 1234 and cannot name user www-data\. Only a file that root owns/
+  )
   writeFileSync(part, JSON.stringify({ services: [{ ...SERVICE, user: agent }] }))
   assert.deepEqual(check(agent), [], 'the user of the agent alone')
   writeFileSync(part, JSON.stringify({ services: [{ ...SERVICE, user: undefined }] }))
@@ -159,7 +162,9 @@ test('only root and the user of the agent can declare anything, in files that no
 })
 
 test('the schema for editors has every key, and the example of the page is right', t => {
-  const { properties } = jsonSchema() as { properties: Record<string, { anyOf?: { items?: { properties: object } }[] }> }
+  const { properties } = jsonSchema() as {
+    properties: Record<string, { anyOf?: { items?: { properties: object } }[] }>
+  }
   for (const key of ['listen', 'limits', 'log-level', 'services', 'forwards']) assert.ok(key in properties, key)
   const keysOf = (kind: string) => Object.keys(properties[kind]?.anyOf?.[0]?.items?.properties ?? {})
   assert.ok(keysOf('services').includes('health-check'))

@@ -33,6 +33,7 @@ export class Item<S extends Spec> {
   #pauseMs: number = PAUSES.firstMs
   #timer: NodeJS.Timeout | undefined
   #attempt: Promise<void> | undefined
+  #isStale = false
   #isStopped = false
 
   constructor(spec: S, deps: ItemDeps) {
@@ -53,6 +54,8 @@ export class Item<S extends Spec> {
   async try(): Promise<void> {
     if (this.#isStopped || this.#running !== undefined) return
     clearTimeout(this.#timer)
+    // What is under way may have seen the policy before the change that this call is for.
+    if (this.#attempt !== undefined) this.#isStale = true
     this.#attempt ??= this.#begin().finally(() => {
       this.#attempt = undefined
     })
@@ -102,7 +105,8 @@ export class Item<S extends Spec> {
         log.warn('declared item waits', { component: kind, path: place, reason: `${name}: ${problem}` })
       this.#problem = problem
       if (this.#isStopped) return
-      this.#timer = setTimeout(() => void this.try(), this.#pauseMs)
+      this.#timer = setTimeout(() => void this.try(), this.#isStale ? 0 : this.#pauseMs)
+      this.#isStale = false
       this.#pauseMs = Math.min(PAUSES.longestMs, this.#pauseMs * 2)
     }
   }
