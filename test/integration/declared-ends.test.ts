@@ -130,10 +130,7 @@ test('a burst of datagrams to a declared listener arrives whole while its flow i
   await waitFor(() => clients.every(({ answers, sent }) => answers.length >= sent.length), 'all answers')
   // Not in order: a flow may move from its stream to packets meanwhile.
   for (const { answers, sent } of clients) {
-    assert.deepEqual(
-      answers.toSorted(),
-      sent.map(text => `re ${text}`).toSorted()
-    )
+    assert.deepEqual(answers.toSorted(), sent.map(text => `re ${text}`).toSorted())
   }
   assert.equal(received.length, 150)
 })

@@ -76,16 +76,16 @@ async function agentFaults({ options, placeOf }: Loaded): Promise<Fault[]> {
       return { ...placeOf(['limits', name]), text: `"${name.slice(0, 80)}" is not a limit that can be set`, hint }
     })
   }
-  const refusal = await refusalOf(options, resolveConfig)
+  const refusal = await errorOf(options, resolveConfig)
   if (refusal === undefined) return []
   const fault = { text: refusal.reason, hint: refusal.hint ?? 'Correct the value.' }
   for (const [name, value] of Object.entries(options)) {
-    if ((await refusalOf({ [name]: value }, resolveConfig)) !== undefined) return [{ ...placeOf([name]), ...fault }]
+    if ((await errorOf({ [name]: value }, resolveConfig)) !== undefined) return [{ ...placeOf([name]), ...fault }]
   }
   return [{ ...placeOf([]), ...fault }]
 }
 
-async function refusalOf(
+async function errorOf(
   options: Loaded['options'],
   resolve: (config: AgentConfig) => unknown
 ): Promise<WarrenError | undefined> {

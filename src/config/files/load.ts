@@ -114,7 +114,9 @@ export function refuse([first, ...others]: readonly Fault[]): void {
   if (first === undefined) return
   const more = others.length === 0 ? '' : ` (and ${others.length} more)`
   const hint = others.length === 0 ? first.hint : `${first.hint} \`warren config check\` shows all of them.`
-  throw new WarrenError(ErrorCode.InvalidConfig, `${formatPlace(first)}: ${first.text}${more}`, { hint })
+  // A file that cannot be read is named in the text.
+  const begin = first.text.includes(first.file) ? '' : `${formatPlace(first)}: `
+  throw new WarrenError(ErrorCode.InvalidConfig, `${begin}${first.text}${more}`, { hint })
 }
 
 interface One {
