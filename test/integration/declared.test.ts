@@ -225,6 +225,25 @@ test('a service of a file is reached from a second host, once an entry grants it
   )
 })
 
+test('an agent without privilege runs what a file of its own user declares, for that user alone', asRoot, async t => {
+  const scope = scopeOf(t)
+  const file = configFile(scope)
+  const service = { address: 'prod.echo.server.default', tcp: '127.0.0.1:1' }
+  write(file, { services: [service] })
+  chownSync(file, OTHER, OTHER)
+  const agent = new TestAgent(scope, { name: 'a', args: [], uid: OTHER })
+  await agent.start(['--init', 'example.org', '--config', file])
+  assert.equal((await statusOf(agent)).declaredRunning, 1, 'by the built-in entry of the user of the agent')
+  write(file, { services: [{ ...service, user: OTHER + 1 }] })
+  const refused = await agent.attempt(['reload'])
+  assert.match(refused.stderr, /warren\.yaml:1:\d+: this file is of uid 4711 and cannot name user 4712/)
+  // Root may name anybody; the entries decide.
+  chownSync(file, 0, 0)
+  await agent.cli('reload')
+  const [waiting] = (await statusOf(agent)).waitingItems ?? []
+  assert.match(waiting?.problem ?? '', /no entry grants prod\.echo\.server\.default\.a to uid 4712/)
+})
+
 test('a port that is taken and a user who does not exist keep one item waiting, and no other', async t => {
   const scope = scopeOf(t)
   const { server, port: taken } = await listen(scope, () => {})
