@@ -346,15 +346,18 @@ test(
       services: [{ address: 'prod.echo.server.default', user: OWN, tcp: `127.0.0.1:${port}` }],
       forwards: [
         { ...forward, listen: `unix:${safe}/in.sock` },
-        { ...forward, listen: `unix:${unsafe}/in.sock` }
+        { ...forward, listen: `unix:${unsafe}/in.sock` },
+        { ...forward, listen: `unix:${safe}/datagrams.sock`, udp: true }
       ]
     })
     const agent = await new TestAgent(scope, { name: 'a', args: [] }).start(['--init', 'example.org', '--config', file])
     await agent.cli('entry', 'add', '--machine', 'a', '--uid', String(OTHER), 'prod.shop.cart.default')
     await agent.cli('allow', 'prod.shop.cart.default', 'prod.echo.server.default')
     await waitFor(async () => (await statusOf(agent)).declaredRunning === 2, 'the listener')
-    const [waiting] = (await statusOf(agent)).waitingItems ?? []
+    const [waiting, datagrams] = (await statusOf(agent)).waitingItems ?? []
     assert.match(waiting?.problem ?? '', /PERMISSION_DENIED: other users can change .*, where the socket is to be/)
+    // The path of a client is for it to choose, and the agent would send there.
+    assert.match(datagrams?.problem ?? '', /UNSUPPORTED: datagrams at a unix socket are not possible for uid 4711 here/)
     const client = async (uid: number): Promise<string> => {
       const code = `process.setgid(${uid}); process.setuid(${uid})
       require('node:net').connect('${safe}/in.sock').on('error', err => console.log(err.code)).on('data', data => {

@@ -42,12 +42,15 @@ export async function beginService(service: DeclaredService, { workloads, uidOf 
 
 /**
  * Binds the listener of a forward, and then registers its source: a port that is taken must not cost a registration at each
- * attempt. Rejects as `listen` and `declare`.
+ * attempt. Rejects as `listen` and `declare`, or with UNSUPPORTED for datagrams at a unix socket of another user.
  */
 export async function beginForward(forward: DeclaredForward, { proxy, sources, uidOf }: BeginDeps): Promise<Running> {
   const uid = await requireUser(forward.user, uidOf)
   const { listen: endpoint, protocol, strategy, keepAliveMs, idleMs, oneQuestion } = forward
-  if (endpoint.kind === 'unix') requireSafeDirectory(endpoint.path, uid)
+  if (endpoint.kind === 'unix') {
+    requireSafeDirectory(endpoint.path, uid)
+    if (protocol === 'udp') requireOwnUser(uid)
+  }
   const destination = parsePattern(forward.destination)
   const listener = await proxy
     .listen({ endpoint, destination, protocol, strategy, keepAliveMs, idleMs, oneQuestion, uid })
@@ -72,6 +75,17 @@ export async function beginForward(forward: DeclaredForward, { proxy, sources, u
     await listener.close()
     throw err
   }
+}
+
+/**
+ * Answers to a SOCK_DGRAM unix socket go to the path that its client has bound, which the client can replace by a link: the agent must
+ * not send there with more rights than the client has.
+ */
+function requireOwnUser(uid: number): void {
+  if (uid === process.geteuid?.()) return
+  throw new WarrenError(ErrorCode.Unsupported, `datagrams at a unix socket are not possible for uid ${uid} here`, {
+    hint: 'Listen on a UDP port, or run `warren forward --udp --listen unix:PATH` as that user.'
+  })
 }
 
 async function requireUser(user: string, uidOf: BeginDeps['uidOf']): Promise<number> {

@@ -40,7 +40,9 @@ export class DeclaredItems {
   follow(events: EventSource): void {
     events.on('registration-ended', ({ registrationId, reason }) => {
       this.#deps.sources.ended(registrationId)
-      for (const item of this.#all()) detach(this.#log, 'declared item', item.lost(registrationId, reason))
+      for (const item of this.#all()) {
+        if (item.runsBy(registrationId)) detach(this.#log, 'declared item', item.lost(reason))
+      }
     })
     // An entry may have been added.
     events.on('policy-changed', () => {

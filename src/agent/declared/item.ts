@@ -62,10 +62,15 @@ export class Item<S extends Spec> {
     await this.#attempt
   }
 
+  /** Whether it runs by this registration. */
+  runsBy(registrationId: string): boolean {
+    return this.#running?.registrationId === registrationId
+  }
+
   /** Its registration has ended, which was not asked for. */
-  async lost(registrationId: string, reason: string): Promise<void> {
+  async lost(reason: string): Promise<void> {
     const running = this.#running
-    if (running?.registrationId !== registrationId) return
+    if (running === undefined) return
     this.#running = undefined
     this.#problem = `its registration was ended: ${reason}`
     await running.close(reason)

@@ -5,7 +5,7 @@ import { effectiveValues } from '../config-values.ts'
 import { contextOf } from '../context.ts'
 import { Exit } from '../exit.ts'
 import { addUpOptions } from '../options/up.ts'
-import { print, printJson, table } from '../output/index.ts'
+import { print, printable, printJson, table } from '../output/index.ts'
 import { filesNow, SYSTEM_CONFIG } from '../up-files.ts'
 import { configOf, type UpOptions } from '../up-options.ts'
 
@@ -50,7 +50,7 @@ async function check(paths: readonly string[], command: Command): Promise<void> 
     faults.push(...unreadable, ...(unreadable.length > 0 ? [] : await agentFaults(loaded)))
   }
   if (json) printJson({ files: count, faults })
-  else for (const fault of faults) print(formatFault(fault))
+  else for (const fault of faults) print(printable(formatFault(fault)))
   const what = `${count} ${count === 1 ? 'file' : 'files'}`
   if (faults.length > 0) process.exitCode = Exit.Failed
   say(faults.length === 0 ? `${what}: nothing is wrong` : `${what}: ${faults.length} faults`)
