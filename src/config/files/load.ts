@@ -115,7 +115,7 @@ export function refuse([first, ...others]: readonly Fault[]): void {
   const more = others.length === 0 ? '' : ` (and ${others.length} more)`
   const hint = others.length === 0 ? first.hint : `${first.hint} \`warren config check\` shows all of them.`
   // A file that cannot be read is named in the text.
-  const begin = first.text.includes(first.file) ? '' : `${formatPlace(first)}: `
+  const begin = first.text.startsWith(`cannot read ${first.file}`) ? '' : `${formatPlace(first)}: `
   throw new WarrenError(ErrorCode.InvalidConfig, `${begin}${first.text}${more}`, { hint })
 }
 
