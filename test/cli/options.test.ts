@@ -131,8 +131,8 @@ test('a configuration file that is wrong is refused with the file, the key and w
       }
     )
   }
-  assert.throws(() => requireFiles(filesOf('/nonexistent/f')), {
+  assert.throws(() => requireFiles(filesOf('/nonexistent.yaml')), {
     code: ErrorCode.InvalidConfig,
-    message: /cannot read \/nonexistent\/f: it does not exist \(ENOENT\)/
+    message: /cannot read \/nonexistent\.yaml: it does not exist \(ENOENT\)/
   })
 })

@@ -50,12 +50,24 @@ function socketPath(text: string): void {
 }
 
 function listener(text: string): void {
-  const endpoint = parseEndpoint('listen', text)
+  const endpoint = endpointOf(text)
   if (endpoint.kind === 'unix') socketPath(endpoint.path)
   if (endpoint.kind === 'unix' || endpoint.port > 0) return
   throw new WarrenError(ErrorCode.InvalidArgument, `listen "${text.slice(0, 80)}" has port 0`, {
     hint: 'Choose a port: clients have to know it.'
   })
+}
+
+function endpointOf(text: string): ReturnType<typeof parseEndpoint> {
+  try {
+    return parseEndpoint('listen', text)
+  } catch (cause) {
+    const { code, reason } = WarrenError.from(cause)
+    throw new WarrenError(code, reason, {
+      cause,
+      hint: 'Write it as 127.0.0.1:8080, [::1]:8080 or unix:/run/app.sock.'
+    })
+  }
 }
 
 const user = (description: string) =>
