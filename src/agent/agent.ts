@@ -17,6 +17,7 @@ import { withListeners } from './any-host.ts'
 import { assemble } from './assemble.ts'
 import { ClockKeeper } from './clock-keeper.ts'
 import { type ResolvedConfig, resolveConfig } from './config.ts'
+import type { ReloadResult } from './declared/index.ts'
 import { createLogger } from './logger.ts'
 import { readResources, requireResources } from './resources.ts'
 import { openRuntimeDir } from './runtime-dir.ts'
@@ -41,6 +42,11 @@ export interface RunningAgent {
    * Call `stop` next.
    */
   readonly drain: (timeoutMs: number) => Promise<void>
+  /**
+   * Reads the files of the configuration anew, and applies what they declare. Rejects with INVALID_CONFIG if they are wrong: then
+   * nothing has changed.
+   */
+  readonly reload: () => Promise<ReloadResult>
   /** Ends everything, in the reverse order of its start. Idempotent; never throws. */
   readonly stop: () => Promise<void>
 }

@@ -8,7 +8,7 @@ import {
   wireMesh,
   wireTrust
 } from '../cluster/index.ts'
-import { type Clock, detach, formatHostPort, type HostPort, type Logger } from '../core/index.ts'
+import { type Clock, detach, formatHostPort, type HostPort, type Logger, raceAbort, within } from '../core/index.ts'
 import { EventBus, EventHistory } from '../events/index.ts'
 import type { DataPlane } from '../proxy/index.ts'
 import type { Store, Vault } from '../state/index.ts'
@@ -29,6 +29,7 @@ import {
 } from './builders/index.ts'
 import type { ClockKeeper } from './clock-keeper.ts'
 import type { ResolvedConfig } from './config.ts'
+import { DeclaredItems, Reload, type ReloadResult } from './declared/index.ts'
 import { DescriptorWatch } from './descriptor-watch.ts'
 import { Drain } from './drain.ts'
 import { giveBackMemory } from './memory/index.ts'
@@ -63,7 +64,11 @@ export interface Assembled {
   readonly meshAddresses: () => string[]
   readonly dataAddress: () => HostPort
   readonly drain: (timeoutMs: number) => Promise<void>
+  readonly reload: () => Promise<ReloadResult>
 }
+
+/** Time for the first attempts of what files declare, in milliseconds; they continue afterwards. */
+const FIRST_ATTEMPTS_MS = 3_000
 
 /** Every part of an agent, made and not started. */
 interface Built {
@@ -73,6 +78,8 @@ interface Built {
   readonly local: WorkloadParts
   readonly proxy: DataPlane
   readonly drain: Drain
+  readonly declared: DeclaredItems
+  readonly reload: Reload
   readonly announcer: Announcer
   readonly dataAddresses: () => string[]
 }
@@ -96,6 +103,7 @@ export async function assemble(parts: Parts): Promise<Assembled> {
     trustDomain,
     meshAddresses: () => cluster.mesh.addresses(),
     dataAddress: () => proxy.dataAddress(),
+    reload: () => built.reload.run(),
     async drain(timeoutMs) {
       readiness.drain()
       await drain.begin(timeoutMs, 'all')
@@ -145,11 +153,14 @@ async function build(parts: Parts): Promise<Built> {
   }
   const drain = new Drain({ proxy, onChange: () => events.emit('profile-changed', {}), log })
   const announcer = buildAnnouncer({ base, cluster, ca, drain, dataAddresses })
-  return { base, cluster, ca, local, proxy, drain, announcer, dataAddresses }
+  const { workloads, uidOf } = local
+  const declared = new DeclaredItems({ workloads, uidOf, proxy, log })
+  const reload = new Reload({ source: config.declared, items: declared, metrics, log })
+  return { base, cluster, ca, local, proxy, drain, declared, reload, announcer, dataAddresses }
 }
 
 // Enforcement first: the other listeners learn of a change when it has taken effect.
-function subscribe({ base, cluster, ca, local, proxy, announcer }: Built): void {
+function subscribe({ base, cluster, ca, local, proxy, declared, announcer }: Built): void {
   const { events, log, metrics, stopping } = base
   const { mesh, registry, evictions } = cluster
   const stores = [ca.svids, ca.exportedSvids]
@@ -172,6 +183,7 @@ function subscribe({ base, cluster, ca, local, proxy, announcer }: Built): void 
   events.on('registration-added', ({ registrationId, spiffeId }) => {
     for (const store of stores) store.add(registrationId, spiffeId)
   })
+  declared.follow(events)
   events.on('profile-changed', () => announcer.announce())
   events.on('addresses-changed', ({ added, gone }) => {
     log.info('addresses of this host changed', { addresses: added, gone })
@@ -246,7 +258,7 @@ async function serve(
   synchronised: Promise<void>,
   meshAddresses: readonly string[]
 ): Promise<void> {
-  const { base, cluster, ca, local, proxy } = built
+  const { base, cluster, ca, local, proxy, declared, reload } = built
   const { config, membership, metrics, clock, log, resources, stopping } = base
   const { mesh, registry, policy, policyStore, members, state } = cluster
   const sockets = await serveApi({ ...built, readiness })
@@ -257,6 +269,7 @@ async function serve(
     workloads: local.workloads,
     proxy: proxy,
     policyVersion: () => policy.version,
+    declared: () => declared.list(),
     certificates: () => ca.rotation.certificates(),
     sockets,
     clock
@@ -269,6 +282,11 @@ async function serve(
   const alone = meshAddresses.length + members.addresses().length + config.bootstrap.length === 0 && !isLost
   const known = alone ? 'alone' : meshAddresses.length > 0 ? 'joiner' : 'member'
   await readiness.begin(known, synchronised, log, stopping)
+  resources.defer(() => declared.stop())
+  // A directory service that does not answer must not hold up the host.
+  const first = reload.begin()
+  detach(log, 'declared items', first)
+  await within(FIRST_ATTEMPTS_MS, [stopping], signal => raceAbort(first, signal)).catch(() => {})
   const { machine, trustDomain, credentials } = membership
   log.info('agent ready', { machine, trustDomain, peer: credentials.node.peer, addresses: mesh.addresses() })
 }

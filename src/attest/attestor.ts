@@ -23,7 +23,10 @@ export interface ProcessFacts {
 }
 
 /** The facts of a process, and from where it sees the host. */
-export interface AttestedProcess extends LocalUser, ProcessFacts {}
+export interface AttestedProcess extends LocalUser, ProcessFacts {
+  /** There is no process: a file of the configuration names the user. Nothing is known but the user and the groups. */
+  readonly isDeclared?: true
+}
 
 /** A process that is held, and the user that the kernel named when it connected. */
 export interface HeldProcess {
@@ -78,6 +81,17 @@ export class Attestor {
     const complete = await this.#withExecutable(held, facts, wanted)
     requireAlive(held)
     return complete
+  }
+
+  /** The facts about a user of this host for whom the agent itself acts. */
+  async attestUser(uid: number): Promise<AttestedProcess> {
+    if (uid === this.#reader.overflowId())
+      throw foreign(`uid ${uid} stands for every user without a meaning here`, NOBODY)
+    const gids = this.#users.gidsOf(uid)
+    const [users, groups] = [await this.#users.usersOf(uid), await this.#users.groupsOf(gids)]
+    const view = this.#reader.viewOf(process.pid)
+    const unknown = { exePath: undefined, exeSha256: undefined, systemdUnit: undefined, cgroup: undefined }
+    return { uid, view, users, gids, groups, ...unknown, isDeclared: true }
   }
 
   async #plainFacts(held: HeldProcess): Promise<AttestedProcess> {

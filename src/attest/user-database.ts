@@ -32,6 +32,17 @@ export class UserDatabase {
     return this.#users.idOf(name) ?? (await this.#service.userIdOf(name))
   }
 
+  /** The groups of a user, the primary one first, as the two files say. None for a user that only a directory knows. */
+  gidsOf(uid: number): readonly number[] {
+    const names = this.#users.namesOf(uid)
+    const primary = this.#users.rows().flatMap(([, , id, gid]) => (id === String(uid) ? [Number(gid)] : []))
+    const others = this.#groups.rows().flatMap(([, , gid, members = '']) => {
+      const isMember = members.split(',').some(member => names.includes(member))
+      return isMember ? [Number(gid)] : []
+    })
+    return [...new Set([...primary, ...others])].filter(Number.isInteger)
+  }
+
   async groupsOf(gids: readonly number[]): Promise<readonly string[]> {
     return await this.#namesOf('group', this.#groups, gids)
   }
@@ -49,6 +60,7 @@ export class UserDatabase {
 class NameFile {
   readonly #path: string
   #version = ''
+  #rows: readonly string[][] = []
   #names = new Map<number, string[]>()
 
   constructor(path: string) {
@@ -64,15 +76,28 @@ class NameFile {
     return undefined
   }
 
+  /** The fields of each line. */
+  rows(): readonly string[][] {
+    this.#current()
+    return this.#rows
+  }
+
   #current(): ReadonlyMap<number, readonly string[]> {
     try {
       const { ino, mtimeMs, ctimeMs, size } = statSync(this.#path)
       const version = [ino, mtimeMs, ctimeMs, size].join()
       if (version !== this.#version) {
-        this.#names = size > MAX_BYTES ? new Map() : parse(readFileSync(this.#path, 'utf8'))
+        this.#rows =
+          size > MAX_BYTES
+            ? []
+            : readFileSync(this.#path, 'utf8')
+                .split('\n')
+                .map(line => line.split(':'))
+        this.#names = parse(this.#rows)
         this.#version = version
       }
     } catch {
+      this.#rows = []
       this.#names = new Map()
       this.#version = ''
     }
@@ -80,10 +105,9 @@ class NameFile {
   }
 }
 
-function parse(text: string): Map<number, string[]> {
+function parse(rows: readonly string[][]): Map<number, string[]> {
   const names = new Map<number, string[]>()
-  for (const line of text.split('\n')) {
-    const [name = '', , id = ''] = line.split(':')
+  for (const [name = '', , id = ''] of rows) {
     if (name === '' || !/^\d+$/.test(id)) continue
     names.set(Number(id), [...(names.get(Number(id)) ?? []), name])
   }

@@ -8,7 +8,7 @@ const NUMBERS = { SIGINT: 2, SIGTERM: 15, SIGHUP: 1 } as const
 
 /** Programs that rotate logs send these, and people who expect a reload. */
 const IDLE = {
-  SIGHUP: 'the agent does not reload; restart it for another configuration',
+  SIGHUP: 'this command has nothing to read anew',
   SIGUSR2: 'logs go to standard error; there is no log file to open again'
 } as const
 
@@ -40,10 +40,10 @@ export function honourNohup(env: NodeJS.ProcessEnv = process.env): void {
  * Turns the first ending signal into an abort, so that started work can be undone.
  *
  * The second one exits at once: a person who presses Ctrl-C twice does not want to wait for a peer's acknowledgement. SIGHUP
- * ends only a process that has a terminal. Without a terminal SIGHUP has no effect, and SIGUSR2 never has: both only call
- * `onIdle`. SIGUSR1 does not arrive: Node blocks it (bin/warren.js).
+ * ends only a process that has a terminal. Without a terminal it calls `onHangup`, if there is one, else it has no effect;
+ * SIGUSR2 never has one. Both then only call `onIdle`. SIGUSR1 does not arrive: Node blocks it (bin/warren.js).
  */
-export function endingSignals(onIdle: OnIdleSignal): Ending {
+export function endingSignals(onIdle: OnIdleSignal, onHangup?: () => void): Ending {
   const controller = new AbortController()
   const asked = Promise.withResolvers<void>()
   const onEnding = (name: keyof typeof NUMBERS): void => {
@@ -55,7 +55,8 @@ export function endingSignals(onIdle: OnIdleSignal): Ending {
   const idle: (keyof typeof IDLE)[] = ['SIGUSR2']
   const ending: (keyof typeof NUMBERS)[] = ['SIGINT', 'SIGTERM']
   if (hasTerminal()) ending.push('SIGHUP')
-  else idle.push('SIGHUP')
+  else if (onHangup === undefined) idle.push('SIGHUP')
+  else if (!hangupIsIgnored) process.on('SIGHUP', onHangup)
   const heeded = (name: string): boolean => name !== 'SIGHUP' || !hangupIsIgnored
   for (const name of ending.filter(heeded)) process.on(name, onEnding)
   for (const name of idle.filter(heeded)) process.on(name, () => onIdle(name, IDLE[name]))

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import { variableOf } from '../config/index.ts'
-import { nearest } from './nearest.ts'
+import { nearest } from '../core/index.ts'
 
 /** Variables that are no option of `up`: a second name, what a unit puts on the command line, and what `svid fetch` gives a program. */
 const OTHERS = ['WARREN_RUNTIME_DIR', 'WARREN_JOIN_TOKEN', 'WARREN_UP_OPTIONS', 'WARREN_SVID_DIR', 'WARREN_SPIFFE_ID']

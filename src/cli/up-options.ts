@@ -1,7 +1,9 @@
 import { Option } from 'commander'
 import {
   type AgentConfig,
+  type DeclaredSource,
   type Environment,
+  type FileConfig,
   LOG_LEVELS,
   type LogLevel,
   readEnvironment,
@@ -12,7 +14,7 @@ import {
 import { definedOnly, ErrorCode, parseDuration, WarrenError } from '../core/index.ts'
 import type { GlobalOptions } from './context.ts'
 import { parseLimits, readSecret } from './options/index.ts'
-import type { FileConfig } from './up-config.ts'
+import { NO_FILES, readFiles } from './up-files.ts'
 
 /** Those that are not in `UP_OPTIONS`, whose texts are found by their attribute names. */
 export interface UpOptions extends GlobalOptions {
@@ -34,20 +36,29 @@ const JOIN_TOKEN = 'join-token'
 
 /**
  * What the agent is started with: by each option of the command line, else by its variable, else by the file. `mdnsGiven`: the
- * command line has `--no-mdns`. Takes the token out of `env`: neither children nor readers of the environment may see it.
+ * command line has `--no-mdns`. `contents`: the file, if it was read before. Takes the token out of `env`: neither children nor readers of the environment may see it.
  */
 export async function configOf(
   options: UpOptions,
   mdnsGiven: boolean,
-  env: NodeJS.ProcessEnv
-): Promise<{ config: AgentConfig; drainMs: number }> {
+  env: NodeJS.ProcessEnv,
+  contents?: FileConfig
+): Promise<{ config: AgentConfig; declared: DeclaredSource; drainMs: number }> {
   const given = options as UpOptions & Readonly<Record<string, string | string[] | undefined>>
   const variables = readEnvironment(env)
   const join = variables.text('join') ?? variables.text(JOIN_TOKEN)
   for (const name of ['join', JOIN_TOKEN]) delete env[variableOf(name)]
-  const path = options.config ?? variables.text('config')
-  // The parser is loaded only if there is a file.
-  const file: FileConfig = path === undefined ? {} : (await import('./up-config.ts')).readConfigFile(path)
+  const choice = {
+    config: options.config ?? variables.text('config'),
+    runtimeDir: options.runtimeDir ?? variables.text('runtime-dir'),
+    uid: process.getuid?.()
+  }
+  const isOverridden = (name: string): boolean =>
+    name === 'mdns'
+      ? mdnsGiven || variables.text('no-mdns') !== undefined
+      : given[new Option(`--${name}`).attributeName()] !== undefined || variables.text(name) !== undefined
+  const { options: file, source } =
+    contents === undefined ? await readFiles(choice, isOverridden) : { options: contents, source: NO_FILES }
   const fromVariables = { init: variables.text('init'), join }
   // From one place: a host that was founded by its file can still be told to join.
   const start = [options, fromVariables, file].find(one => one.init !== undefined || one.join !== undefined)
@@ -75,7 +86,7 @@ export async function configOf(
         options.logLevel ?? logLevelOf(variables) ?? file['log-level'] ?? (process.stderr.isTTY ? 'warn' : 'info')
     })
   }
-  return { config, drainMs: drainOf(options, variables, file) }
+  return { config, declared: source, drainMs: drainOf(options, variables, file) }
 }
 
 /** The name of an option as commander keeps its value. */

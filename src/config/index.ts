@@ -1,4 +1,13 @@
+export {
+  type Declared,
+  type DeclaredForward,
+  type DeclaredService,
+  type DeclaredSource,
+  NOTHING_DECLARED,
+  type Reading
+} from './declared.ts'
 export { type Environment, readEnvironment, variableOf } from './environment.ts'
+export type { Fault, FileConfig, Files, Loaded, Place } from './files/index.ts'
 export {
   type AgentConfig,
   type Lifetimes,
@@ -10,3 +19,8 @@ export {
   type UpOptionName
 } from './options.ts'
 export { readOptions } from './read-options.ts'
+
+/** What reads files: loaded only if there is one, since the parsers take time. */
+export async function configFiles(): Promise<typeof import('./files/index.ts')> {
+  return await import('./files/index.ts')
+}

@@ -1,4 +1,5 @@
 import { ErrorCode, type HostPort, parseDuration, parseHostPort, WarrenError } from '../core/index.ts'
+import type { DeclaredSource } from './declared.ts'
 
 export const LOG_LEVELS = ['error', 'warn', 'info', 'debug', 'silent'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
@@ -58,6 +59,8 @@ export interface AgentConfig {
   readonly lifetimes?: Partial<Lifetimes>
   /** Limits by the names of docs/limits.md, which shows the ones that can be set, and the defaults. */
   readonly limits?: Readonly<Record<string, number>>
+  /** What the agent runs for users, and how to read that anew. @default nothing */
+  readonly declared?: DeclaredSource
 }
 
 /** An option of `warren up` that is also a key of its configuration file, and what the agent is started with because of it. */

@@ -59,6 +59,7 @@ export {
   silentMetrics
 } from './metrics/index.ts'
 export { CLOCK_SKEW_MS, MonotoneClock } from './monotone-clock.ts'
+export { editDistance, nearest } from './nearest.ts'
 export {
   formatHostPort,
   type HostPort,

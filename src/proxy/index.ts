@@ -1,4 +1,5 @@
 export { ANY_CARRIER, requireCarrier } from './carriers/index.ts'
+export type { ConnectAnswer, ConnectRequest, DataPlane, ProxyTotals } from './data-plane.ts'
 export type {
   AuthorizeQuestion,
   Candidate,
@@ -17,7 +18,14 @@ export { probeFrame } from './hello.ts'
 export { dialTarget } from './inbound/index.ts'
 export { collectYoungGarbage } from './legs/index.ts'
 export { DEFAULT_LIMITS, type ProxyLimits } from './limits.ts'
-export { ENDPOINT_DIRECTORIES, LONGEST_ENDPOINT, type SourceHandle, type Strategy } from './outbound/index.ts'
-export { type ConnectAnswer, type ConnectRequest, createDataPlane, type DataPlane, type ProxyTotals } from './proxy.ts'
+export {
+  ENDPOINT_DIRECTORIES,
+  type ListenRequest,
+  LONGEST_ENDPOINT,
+  type LocalListener,
+  type SourceHandle,
+  type Strategy
+} from './outbound/index.ts'
+export { createDataPlane } from './proxy.ts'
 export { localHeader } from './proxy-header.ts'
 export type { SessionAlarm } from './session-alarms.ts'

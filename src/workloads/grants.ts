@@ -18,7 +18,7 @@ export interface GrantsDeps {
   readonly entries: () => { readonly entries: readonly Entry[]; readonly strict: boolean }
   /** Throws REVOKED when a workload of this SPIFFE ID is not trusted, or this host is not. */
   readonly requireNotRevoked: (spiffeId: string) => void
-  readonly attestor: Pick<Attestor, 'attest'>
+  readonly attestor: Pick<Attestor, 'attest' | 'attestUser'>
 }
 
 /** Decides which process may be which workload of this host. */
@@ -37,6 +37,11 @@ export class Grants {
       executable: facts => !this.isGranted(address, facts) && wantsExecutable(entries(), address, facts),
       hash: facts => !this.isGranted(address, facts) && wantsHash(entries(), address, facts)
     })
+  }
+
+  /** The facts about a user for whom the agent itself acts, as a file of the configuration says. */
+  async attestUser(uid: number): Promise<AttestedProcess> {
+    return await this.#deps.attestor.attestUser(uid)
   }
 
   /** Whether an entry, or the built-in one, grants `address` to a process with these facts now. */
@@ -88,10 +93,13 @@ export class Grants {
     const narrow = narrowingOptions(entries, address, facts)
     const name = formatAddress(address).split('.').slice(0, -1).join('.')
     return new WarrenError(ErrorCode.PermissionDenied, text, {
-      hint: `On the founding host: warren entry add --machine ${address.machine} --uid ${facts.uid}${narrow} ${name}${narrow === '' ? scopeOf(facts) : ''}`
+      hint: `On the founding host: warren entry add --machine ${address.machine} --uid ${facts.uid}${narrow} ${name}${narrow === '' ? scopeOf(facts) : ''}${facts.isDeclared === true && why.startsWith('entry ') ? DECLARED : ''}`
     })
   }
 }
+
+const DECLARED =
+  '; what a file declares has no process, so entries that ask for an executable, a hash, a unit or a cgroup do not count'
 
 function whyNotBuiltIn(strict: boolean, { view }: AttestedProcess): string {
   if (strict) return ', and strict is on'

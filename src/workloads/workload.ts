@@ -1,9 +1,12 @@
 import type { AttestedProcess, LocalUser, ProcessHandle } from '../attest/index.ts'
 import { ErrorCode } from '../core/index.ts'
 import type { RegistrationEnd } from '../events/index.ts'
-import type { IdentityDocument } from '../identity/index.ts'
+import { type IdentityDocument, type Pattern, registrationIdOf } from '../identity/index.ts'
 import type { LocalRecord } from '../registry/index.ts'
+import type { Claim } from './claim.ts'
+import type { Delivery } from './delivery.ts'
 import type { Checker } from './health/index.ts'
+import { type RegisterInput, type Registrant, ttlOf } from './register-input.ts'
 import type { Target } from './target.ts'
 
 export type EndReason = RegistrationEnd
@@ -39,4 +42,39 @@ const OWN_ENDS: ReadonlySet<EndReason> = new Set(['deregistered', 'expired', 'co
 /** The error for users of a registration after its end: TIMEOUT or INVALID_SOURCE. */
 export function codeAfter(reason: EndReason): ErrorCode {
   return OWN_ENDS.has(reason) ? ErrorCode.Timeout : ErrorCode.InvalidSource
+}
+
+/** The parts of a registration that was granted. */
+export interface Granted extends Omit<Claim, 'serverUser'> {
+  readonly document: IdentityDocument
+  readonly tokenHash: string
+  readonly delivery: Delivery
+  readonly whitelist: readonly Pattern[]
+}
+
+/** The registration of a claim that was granted. */
+export function workloadOf(input: RegisterInput, { uid, gid, view }: Registrant, granted: Granted): Workload {
+  const { address, process, facts, document, tokenHash, delivery, whitelist } = granted
+  const { target } = delivery
+  return Object.freeze({
+    ...delivery,
+    registrationId: registrationIdOf(document),
+    document,
+    address,
+    spiffeId: document.spiffeId,
+    application: input.application,
+    uid,
+    view,
+    gid,
+    facts,
+    process,
+    forUser: input.forUser ?? false,
+    maxConnects: input.maxConnects === 0 ? undefined : input.maxConnects,
+    protocols: target === undefined ? [] : [target.kind === 'unix' ? target.protocol : target.kind],
+    whitelist,
+    labels: input.labels,
+    registeredAtMs: document.registeredAtMs,
+    ttlMs: ttlOf(input),
+    tokenHash
+  })
 }

@@ -9,17 +9,17 @@ import {
   type SessionTokens,
   spiffeIdOf
 } from '../identity/index.ts'
-import { attestClaim, isGrantedAnew, ownerOf } from './claim.ts'
+import { attestClaim, type Claim, declaredProcess, isGrantedAnew, ownerOf } from './claim.ts'
 import { deliveryOf } from './delivery.ts'
 import type { Grants } from './grants.ts'
 import { clearListenDirectories, removeListenDirectory } from './listen-directory.ts'
 import type { PortServers } from './port-servers.ts'
-import { checkSize, type RegisterInput, type Registrant, ttlOf } from './register-input.ts'
+import { checkSize, type RegisterInput, type Registrant } from './register-input.ts'
 import { checkRoom, type WorkloadLimits } from './room.ts'
-import { type ServerUser, serverUserOf } from './server-user.ts'
+import { serverUserOf } from './server-user.ts'
 import { WorkloadTable } from './table.ts'
 import { checkUnixTarget } from './unix-target.ts'
-import type { EndReason, Workload } from './workload.ts'
+import { type EndReason, type Workload, workloadOf } from './workload.ts'
 
 export interface WorkloadsDeps {
   readonly trustDomain: string
@@ -44,14 +44,6 @@ export interface WorkloadsDeps {
 }
 
 const EXPIRY_CHECK_MS = 500
-
-/** The facts about a claim to an address. */
-interface Claim {
-  readonly address: Address
-  readonly process: ProcessHandle
-  readonly facts: readonly AttestedProcess[]
-  readonly serverUser: ServerUser
-}
 
 /** The registrations of this host: grants, tokens, life and end. */
 export class Workloads {
@@ -111,13 +103,39 @@ export class Workloads {
   async register(input: RegisterInput, caller: Registrant): Promise<{ workload: Workload; token: string }> {
     const address = parseLocalName(input.address, this.#deps.machine)
     const process = ownerOf(input, caller)
+    const attest = () => attestClaim(this.#deps.grants, process, caller, address)
+    return await this.#register(input, { address, process }, attest, () => caller)
+  }
+
+  /**
+   * Registers what a file of the configuration declares for a user. It lives until it is ended here, and nobody has a token.
+   *
+   * Throws as `register`: the entries for the user count, but those that ask for facts of a process do not match.
+   */
+  async declare(input: RegisterInput, uid: number): Promise<Workload> {
+    const address = parseLocalName(input.address, this.#deps.machine)
+    const process = declaredProcess()
+    const attest = async () => [await this.#deps.grants.attestUser(uid)] as const
+    const { workload } = await this.#register(input, { address, process }, attest, ([{ view, gids }]) => {
+      return { uid, gid: gids[0] ?? uid, process, view, sharesNetwork: true }
+    })
+    this.#table.keep(workload.registrationId)
+    return workload
+  }
+
+  async #register<Facts extends readonly AttestedProcess[]>(
+    input: RegisterInput,
+    { address, process }: Pick<Claim, 'address' | 'process'>,
+    attest: () => Promise<Facts>,
+    callerOf: (facts: Facts) => Registrant
+  ): Promise<{ workload: Workload; token: string }> {
     try {
       const { target } = input
       const named = target !== undefined && 'serverUser' in target ? target.serverUser : undefined
       const serverUser = await serverUserOf(named ?? '', this.#deps.uidOf)
-      const facts = await attestClaim(this.#deps.grants, process, caller, address)
+      const facts = await attest()
       await this.#checkTarget(input, address, process, facts)
-      return this.#admit(input, caller, { address, process, facts, serverUser })
+      return this.#admit(input, callerOf(facts), { address, process, facts, serverUser })
     } catch (err) {
       process.close()
       throw err
@@ -164,41 +182,20 @@ export class Workloads {
     const { token, tokenHash } = tokens.issue(unique)
     const registrationId = registrationIdOf(unique)
     const { listenDir, portServers } = this.#deps
-    const { target, directory, check } = deliveryOf(input, {
+    const delivery = deliveryOf(input, {
       caller,
       owner: process,
       listenDir,
       serverAt: (protocol, host, port) =>
         portServers.for({ protocol, host, port, serverUser, uid: caller.uid, spiffeId, registrationId })
     })
-    const workload: Workload = Object.freeze({
-      registrationId,
-      document: unique,
-      address,
-      spiffeId: unique.spiffeId,
-      application: input.application,
-      uid: caller.uid,
-      view: caller.view,
-      gid: caller.gid,
-      facts,
-      process,
-      forUser: input.forUser ?? false,
-      target,
-      check,
-      maxConnects: input.maxConnects === 0 ? undefined : input.maxConnects,
-      protocols: target === undefined ? [] : [target.kind === 'unix' ? target.protocol : target.kind],
-      whitelist,
-      labels: input.labels,
-      registeredAtMs: unique.registeredAtMs,
-      ttlMs: ttlOf(input),
-      tokenHash,
-      directory
-    })
+    const granted = { address, process, facts, document: unique, tokenHash, delivery, whitelist }
+    const workload = workloadOf(input, caller, granted)
     try {
       // First, since the registry may refuse it.
       this.#deps.onAdded(workload)
     } catch (err) {
-      if (directory !== undefined) removeListenDirectory(directory, log)
+      if (delivery.directory !== undefined) removeListenDirectory(delivery.directory, log)
       throw err
     }
     this.#table.add(workload, clock.monotonicMs())

@@ -78,6 +78,7 @@ export function adminHandlers(handlers: Partial<AdminHandlers> = {}): AdminHandl
     setStrict: unexpected,
     restartPolicy: unexpected,
     acceptClock: unexpected,
+    reload: unexpected,
     listTokens: unexpected,
     revokeToken: unexpected,
     drain: unexpected,

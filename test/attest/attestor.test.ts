@@ -54,6 +54,27 @@ test('names of users follow their file', async () => {
   assert.deepEqual(await users.usersOf(33), [])
 })
 
+test('a user for whom the agent acts has the names and groups of the files, and no fact of a process', async () => {
+  const etc = mkdtempSync(join(directory, 'etc-'))
+  writeFileSync(join(etc, 'passwd'), 'root:x:0:0::/:\nwww:x:33:40::/:\nweb:x:33:41::/:\n')
+  writeFileSync(join(etc, 'group'), 'www-own:x:40:\ndeploy:x:7:alice,www\nothers:x:8:alice,wwww\nweb:x:9:web\n')
+  const attestor = new Attestor(systemClock, { users: new UserDatabase(noService, etc) })
+  const { view, ...facts } = await attestor.attestUser(33)
+  assert.ok(view.isOfHost)
+  assert.deepEqual(facts, {
+    uid: 33,
+    users: ['www', 'web'],
+    gids: [40, 41, 7, 9],
+    groups: ['www-own', 'deploy', 'web'],
+    exePath: undefined,
+    exeSha256: undefined,
+    systemdUnit: undefined,
+    cgroup: undefined,
+    isDeclared: true
+  })
+  assert.deepEqual((await attestor.attestUser(34)).gids, [])
+})
+
 test('users and groups of a directory service have the names that it gives, and local ones are not asked for', async () => {
   const etc = mkdtempSync(join(directory, 'etc-'))
   writeFileSync(join(etc, 'passwd'), 'www:x:33:33::/:\n')

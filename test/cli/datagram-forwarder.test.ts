@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { type TestContext, test } from 'node:test'
-import { DatagramForwarder, type DatagramForwarderOptions } from '../../src/cli/listeners/datagram/forwarder.ts'
-import type { LocalDatagrams } from '../../src/cli/listeners/datagram/local.ts'
-import { AgentClient, listen, type MeshDatagramSocket } from '../../src/client/index.ts'
+import { AgentClient, connect, listen, type MeshDatagramSocket } from '../../src/client/index.ts'
+import { DatagramForwarder, type DatagramForwarderOptions, type LocalDatagrams } from '../../src/listeners/index.ts'
 import { FakeAgent } from '../client/fake-agent.ts'
 import { waitFor } from '../harness/index.ts'
 
@@ -56,8 +55,7 @@ async function setUp(t: TestContext, options: Partial<DatagramForwarderOptions> 
   const drops: string[] = []
   const failures: unknown[] = []
   const forwarder = new DatagramForwarder(local, {
-    destination: ADDRESS,
-    connect: { client },
+    open: signal => connect(ADDRESS, { client, protocol: 'udp', signal }),
     idleMs: 120_000,
     oneQuestion: false,
     onFailure: err => failures.push(err),

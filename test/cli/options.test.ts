@@ -3,13 +3,20 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { editDistance, nearest } from '../../src/cli/nearest.ts'
-import { parseEndpoint } from '../../src/cli/options/endpoint.ts'
 import { parseLabels } from '../../src/cli/options/labels.ts'
 import { readSecret } from '../../src/cli/options/secret.ts'
 import { parseUntil } from '../../src/cli/options/until.ts'
-import { parseConfig, readConfigFile } from '../../src/cli/up-config.ts'
-import { durationMs, ErrorCode, formatHostPort, parseDuration, parseHostPort } from '../../src/core/index.ts'
+import { filesOf, parseConfig, requireFiles } from '../../src/config/files/index.ts'
+import {
+  durationMs,
+  ErrorCode,
+  editDistance,
+  formatHostPort,
+  nearest,
+  parseDuration,
+  parseHostPort
+} from '../../src/core/index.ts'
+import { parseEndpoint } from '../../src/listeners/index.ts'
 
 const INVALID = { name: 'WarrenError', code: ErrorCode.InvalidArgument }
 
@@ -105,13 +112,13 @@ test('a configuration file has the long options of up as keys', () => {
 
 test('a configuration file that is wrong is refused with the file, the key and what to do', () => {
   const wrong: ReadonlyArray<readonly [string, RegExp, RegExp]> = [
-    ['lsiten: a', /f: unknown key "lsiten"/, /Did you mean "listen"\?/],
-    ['bandwidth: 1', /unknown key "bandwidth"/, /The keys are: name, .*, limits, log-level\.$/],
-    ['mdns: 3', /f: mdns: expected boolean/, /long options/],
-    ['bootstrap: [1]', /f: bootstrap\.0: expected string/, /long options/],
-    ['log-level: loud', /f: log-level: .*"info"/, /long options/],
-    ['[a]', /f: expected object/, /long options/],
-    ['a: [', /f is not YAML: /, /^/]
+    ['lsiten: a', /f:1:1: unknown key "lsiten"/, /Did you mean "listen"\?/],
+    ['bandwidth: 1', /unknown key "bandwidth"/, /The keys are: name, .*, limits, log-level, services, forwards\.$/],
+    ['mdns: 3', /f:1:7: mdns: expected boolean/, /true or false/],
+    ['bootstrap: [1]', /f:1:13: bootstrap\.0: expected string/, /in quotes: "1"/],
+    ['log-level: loud', /f:1:12: log-level: "loud" is not one of error, .*info/, /Choose one/],
+    ['[a]', /f:1:1: expected object/, /long options/],
+    ['a: [', /f:1:5: not YAML: /, /quotes/]
   ]
   for (const [text, message, hint] of wrong) {
     assert.throws(
@@ -124,8 +131,8 @@ test('a configuration file that is wrong is refused with the file, the key and w
       }
     )
   }
-  assert.throws(() => readConfigFile('/nonexistent'), {
+  assert.throws(() => requireFiles(filesOf('/nonexistent.yaml')), {
     code: ErrorCode.InvalidConfig,
-    message: /cannot read \/nonexistent: it does not exist \(ENOENT\)/
+    message: /cannot read \/nonexistent\.yaml: it does not exist \(ENOENT\)/
   })
 })

@@ -6,8 +6,8 @@ import { test } from 'node:test'
 import { resolveConfig } from '../../src/agent/index.ts'
 import { buildProgram } from '../../src/cli/program.ts'
 import { COMMAND_LINE_ONLY, unknownVariables } from '../../src/cli/unknown-variables.ts'
-import { parseConfig } from '../../src/cli/up-config.ts'
 import { configOf, type UpOptions } from '../../src/cli/up-options.ts'
+import { parseConfig } from '../../src/config/files/index.ts'
 import { readOptions, UP_OPTIONS, type UpOption, type UpOptionName, variableOf } from '../../src/config/index.ts'
 import { ErrorCode } from '../../src/core/index.ts'
 
@@ -65,7 +65,8 @@ async function made(args: readonly string[], env: Record<string, string> = {}) {
   assert.ok(up !== undefined)
   assert.deepEqual(up.parseOptions([...args]).unknown, [])
   const options = { ...up.opts<UpOptions>() }
-  return await configOf(options, up.getOptionValueSource('mdns') === 'cli', env)
+  const { config, drainMs } = await configOf(options, up.getOptionValueSource('mdns') === 'cli', env)
+  return { config, drainMs }
 }
 
 test('each option of up can be given by its variable, with the same result, and the command line overrides it', async t => {

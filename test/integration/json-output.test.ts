@@ -19,8 +19,10 @@ function leaves(command: Command, path: readonly string[] = []): string[] {
 
 test('no command has fields of protobuf in its JSON', async t => {
   const scope = scopeOf(t)
-  const [a, b] = await startPair(scope)
   const directory = scope.directory()
+  const config = join(directory, 'warren.yaml')
+  writeFileSync(config, 'log-level: warn\n')
+  const [a, b] = await startPair(scope, { args: ['--config', config] })
   const secret = join(directory, 'secret')
   writeFileSync(secret, 'correct horse battery')
   const site = ['dev.web.site.default', '--pid', String(process.pid)]
@@ -62,6 +64,10 @@ test('no command has fields of protobuf in its JSON', async t => {
     ['policy restart', '--accept-lost-policy'],
     ['drain', '--timeout', '1s'],
     ['clock accept'],
+    ['reload'],
+    ['config check', config],
+    ['config show', '--config', config],
+    ['config schema'],
     ['authority add', 'b'],
     ['authority list'],
     ['authority remove', 'b'],

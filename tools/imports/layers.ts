@@ -24,12 +24,13 @@ const SHARED = ['events', ...VERIFIERS]
 /** Imports point down this list only; siblings meet through interfaces that the consumer declares. */
 export const LAYERS: Readonly<Record<string, Layer>> = {
   cli: {
-    knows: 'commands, local listeners',
-    mayImport: ['client', 'config', 'udp', 'wire', 'core'],
+    knows: 'commands',
+    mayImport: ['client', 'config', 'listeners', 'wire', 'core'],
     lazily: {
       'cli/commands/up.ts': ['agent'],
       'cli/output/start-lines.ts': ['agent'],
       'cli/commands/backup.ts': ['agent'],
+      'cli/commands/config.ts': ['agent'],
       'cli/commands/doctor.ts': ['agent'],
       'cli/commands/root.ts': ['agent']
     }
@@ -47,7 +48,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   cluster: { knows: 'what hosts agree on; enforcement', mayImport: ['mesh', 'state', ...SHARED] },
   proxy: {
     knows: 'the data plane: sessions and flows',
-    mayImport: ['udp', 'attest', ...SHARED],
+    mayImport: ['listeners', 'udp', 'attest', ...SHARED],
     // A registration says where its connections go; who looks after it is the agent's to join.
     typesOf: ['workloads']
   },
@@ -64,6 +65,8 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
     pure: true,
     bannedFromCore: TIMERS
   },
+  config: { knows: 'options of an agent, once each; files', mayImport: ['listeners', ...FOUNDATION] },
+  listeners: { knows: 'local ports and paths for clients', mayImport: ['udp', 'wire', 'core'] },
   // The join exchange runs over a stream that it is given, so it may set deadlines; it reads no clock of its own.
   identity: {
     knows: 'addresses, certificates; pure',
@@ -71,7 +74,6 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
     pure: true,
     bannedFromCore: ['systemClock', ...NETWORK]
   },
-  config: { knows: 'options of an agent, once each', mayImport: ['core'] },
   attest: { knows: 'who is behind a socket', mayImport: ['core'] },
   udp: { knows: 'many datagrams in one call', mayImport: ['core'] },
   wire: { knows: 'generated protobuf, framing', mayImport: ['core'] },

@@ -28,6 +28,7 @@ import { type Address, keySha256Of, type PeerKey, parseCertificate } from '../..
 import type { DataPlane, SessionAlarm } from '../../proxy/index.ts'
 import { type OwnerView, owners } from '../../registry/index.ts'
 import { serverOf, type Target } from '../../workloads/index.ts'
+import type { DeclaredItems, Reload } from '../declared/index.ts'
 import type { Drain } from '../drain.ts'
 import type { Base } from './base.ts'
 import type { Ca } from './ca.ts'
@@ -46,6 +47,8 @@ export interface ApiParts {
   readonly proxy: DataPlane
   readonly readiness: Readiness
   readonly drain: Drain
+  readonly declared: DeclaredItems
+  readonly reload: Reload
   readonly announcer: Announcer
   readonly dataAddresses: () => string[]
 }
@@ -139,6 +142,7 @@ function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: Ad
         duplicateHosts: mesh.duplicates().machines.slice(0, MAX_ALARMS),
         clockBehindMs: BigInt(clockKeeper.clock.behindMs),
         descriptorAlarm: base.descriptors.alarm,
+        ...declaredStatus(parts),
         sessions: proxy.sessions(),
         flows: proxy.flowCount(),
         startedAtMs: BigInt(startedAtMs),
@@ -178,6 +182,7 @@ function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: Ad
         policy.followDates()
         events.emit('profile-changed', {})
       },
+      reload: () => parts.reload.run(),
       backup: passphrase => backupOf({ vault, store, trustDomain, machine }, passphrase, hostClock.wallMs()),
       members: () => memberViews(state, mesh, suspectedSince, hostClock),
       flows: () => proxy.flows(),
@@ -252,6 +257,23 @@ export function stateOf({ cluster, ca, drain, readiness }: ApiParts): string {
   if (evictions.evictionReason !== undefined) return 'evicted'
   if (renewal.expiry !== undefined) return 'expired'
   return drain.isOn ? 'draining' : readiness.state
+}
+
+function declaredStatus({ declared, reload }: ApiParts) {
+  const items = declared.list()
+  const waiting = items.filter(({ isRunning }) => !isRunning)
+  return {
+    declared: items.length,
+    declaredRunning: items.length - waiting.length,
+    waitingItems: waiting.slice(0, MAX_ALARMS).map(({ kind, name, user, place, problem }) => ({
+      kind,
+      name,
+      user,
+      place,
+      problem: problem === '' ? 'not tried yet' : problem
+    })),
+    reloadProblem: reload.problem
+  }
 }
 
 function toSessionAlarm(alarm: SessionAlarm) {

@@ -9,6 +9,8 @@ import type { Cluster } from './cluster.ts'
 export interface WorkloadParts {
   readonly workloads: Workloads
   readonly health: HealthService
+  /** The user of a name; undefined if nobody has it. */
+  readonly uidOf: (name: string) => Promise<number | undefined>
 }
 
 /** Makes what grants, keeps and checks the registrations of this host; starts nothing. */
@@ -33,6 +35,7 @@ export function buildWorkloads(base: Base, { registry, policy, evictions }: Clus
     log
   })
   resources.defer(() => health.stop())
+  const uidOf = (name: string): Promise<number | undefined> => users.uidOf(name)
   const workloads = new Workloads({
     trustDomain,
     machine,
@@ -42,7 +45,7 @@ export function buildWorkloads(base: Base, { registry, policy, evictions }: Clus
     tokens: new SessionTokens(nodeSecret),
     processes: new ProcessWatch(),
     portServers: new PortServers({ ask: portLookup(), log, clock }),
-    uidOf: name => users.uidOf(name),
+    uidOf,
     limits: config.limits.workloads,
     onAdded: workload => {
       // First, since the registry may refuse it: then there is no registration.
@@ -55,7 +58,7 @@ export function buildWorkloads(base: Base, { registry, policy, evictions }: Clus
     clock,
     log
   })
-  return { workloads, health }
+  return { workloads, health, uidOf }
 }
 
 function fieldsOf({ spiffeId, registrationId, uid }: Workload) {

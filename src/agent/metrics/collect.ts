@@ -13,6 +13,7 @@ export interface Observed {
   readonly workloads: Pick<Workloads, 'count'>
   readonly proxy: Pick<DataPlane, 'totals'>
   readonly policyVersion: () => bigint
+  readonly declared: () => ReadonlyArray<{ readonly kind: 'service' | 'forward'; readonly isRunning: boolean }>
   readonly certificates: () => ReadonlyArray<{
     readonly kind: 'root' | 'authority' | 'node' | 'svid'
     readonly notAfterMs: number
@@ -40,6 +41,13 @@ export function collect(metrics: PromMetrics, observed: Observed): void {
     metrics.set('warren_registry_sync_sessions', {}, sessions)
     metrics.set('warren_registry_acks_waiting', {}, acks)
     metrics.set('warren_registrations', {}, workloads.count)
+    const declared = observed.declared()
+    for (const kind of ['service', 'forward'] as const) {
+      const ofKind = declared.filter(item => item.kind === kind)
+      const running = ofKind.filter(({ isRunning }) => isRunning).length
+      metrics.set('warren_declared_items', { kind, state: 'running' }, running)
+      metrics.set('warren_declared_items', { kind, state: 'waiting' }, ofKind.length - running)
+    }
     metrics.set('warren_policy_version', {}, Number(observed.policyVersion()))
     const now = clock.wallMs()
     const first = new Map<string, number>()

@@ -22,6 +22,12 @@ export interface AdminHandlersDeps extends PolicyHandlersDeps {
   readonly undrain: () => void
   /** Takes the time of this host's clock as it is, also if that is back. */
   readonly acceptClock: () => void
+  /** Reads the files of the configuration anew. */
+  readonly reload: () => Promise<{
+    readonly services: MessageInitShape<typeof adminPb.ReloadTallySchema>
+    readonly forwards: MessageInitShape<typeof adminPb.ReloadTallySchema>
+    readonly needRestart: readonly string[]
+  }>
   readonly authorities: Pick<Authorities, 'add' | 'remove' | 'list'>
   readonly rootRotation: Pick<RootRotation, 'status' | 'begin' | 'finish'>
   /** A sealed copy of the whole state of this host. */
@@ -63,6 +69,11 @@ export function adminHandlers(deps: AdminHandlersDeps): AdminHandlers {
       deps.acceptClock()
       deps.onRuleChange('accept-clock', new Date(deps.nowMs()).toISOString(), uid)
       return { nowMs: BigInt(deps.nowMs()) }
+    },
+
+    async reload() {
+      const { services, forwards, needRestart } = await deps.reload()
+      return { services, forwards, needRestart: [...needRestart] }
     },
 
     async listAuthorities(_request, _caller, signal) {

@@ -1,14 +1,13 @@
 import type { Command } from 'commander'
 import { connect, defaultSource } from '../../client/index.ts'
+import { bindUdp, bindUnix, DatagramForwarder, parseEndpoint } from '../../listeners/index.ts'
 import { AwaitedAgent, noWaitOption } from '../await-agent.ts'
 import { contextOf } from '../context.ts'
-import { bindUnix, DatagramForwarder } from '../listeners/datagram/index.ts'
 import { StreamForwarder } from '../listeners/stream/forwarder.ts'
 import {
   keepAliveOption,
   type PresetName,
   parseClientLife,
-  parseEndpoint,
   parseKeepAlive,
   presetOption,
   type StrategyOption,
@@ -76,13 +75,11 @@ export function addForward(program: Command): void {
       const onFailure = (err: unknown): void =>
         failures.line(clauseWithHint(withNextStep(err, as, destination)), performance.now())
       if (options.udp === true) {
-        // With native code, which the other commands must not pay for.
-        const { bindUdp } = await import('../listeners/datagram/udp.ts')
         const local =
           endpoint.kind === 'tcp' ? await bindUdp(endpoint, onFailure) : await bindUnix(endpoint.path, { onFailure })
         const forwarder = new DatagramForwarder(local, {
-          destination,
-          connect: { client, as, strategy, application: 'warren forward' },
+          open: signal =>
+            connect(destination, { client, as, strategy, protocol: 'udp', signal, application: 'warren forward' }),
           ...life,
           onFailure,
           onDrops: say

@@ -3,6 +3,7 @@ import { addAuthority } from './authority.ts'
 import { addBackup, addRestore } from './backup.ts'
 import { addClock } from './clock.ts'
 import { addCompletion } from './completion.ts'
+import { addConfig } from './config.ts'
 import { addConnect } from './connect.ts'
 import { addDeregister } from './deregister.ts'
 import { addDoctor } from './doctor.ts'
@@ -19,6 +20,7 @@ import { addMembers } from './members.ts'
 import { addMetrics } from './metrics.ts'
 import { addPolicy } from './policy.ts'
 import { addRegister } from './register.ts'
+import { addReload } from './reload.ts'
 import { addRoot } from './root.ts'
 import { addAllow, addDeny } from './rule.ts'
 import { addServe } from './serve.ts'
@@ -30,7 +32,22 @@ import { addUp } from './up.ts'
 
 /** Every command, under its heading of the help. A new one is a file of this folder, and its name here. */
 export const COMMAND_GROUPS: ReadonlyArray<readonly [heading: string, ReadonlyArray<(program: Command) => void>]> = [
-  ['Host:', [addUp, addToken, addStatus, addMembers, addMetrics, addEvents, addDoctor, addDrain, addCompletion]],
+  [
+    'Host:',
+    [
+      addUp,
+      addToken,
+      addStatus,
+      addMembers,
+      addMetrics,
+      addEvents,
+      addDoctor,
+      addDrain,
+      addConfig,
+      addReload,
+      addCompletion
+    ]
+  ],
   [
     'Workloads:',
     [

@@ -32,6 +32,7 @@ function describe(status: Omit<Status, '$typeName' | '$unknown'>): Array<readonl
     ...duplicateLines(status),
     ...(status.descriptorAlarm === '' ? [] : [['ALARM', status.descriptorAlarm] as const]),
     ['certificate', formatWhen(Number(status.certificateNotAfterMs), now)],
+    ...declaredLines(status),
     ...certificateLines(status.certificates, now),
     ...sessionLines(status.sessionAlarms, now),
     ['mesh', status.meshAddresses.join(' ')],
@@ -74,6 +75,27 @@ function announcementLines({
     ...(isHidden(dataAddresses) ? [['reachable', `by no other host: ${ONLY_LOOPBACK}`] as const] : []),
     ...(count === 0 ? [] : [['left out', `${shown.join(' ')}${more} (${hint})`] as const]),
     ...(unannounced === '' ? [] : [['ALARM', `not announced to others: ${unannounced}`] as const])
+  ]
+}
+
+type DeclaredStatus = Pick<Status, 'declared' | 'declaredRunning' | 'waitingItems' | 'reloadProblem'>
+
+/** Most waiting items that are shown; --json has up to 64. */
+const MAX_WAITING = 8
+
+function declaredLines({
+  declared,
+  declaredRunning,
+  waitingItems,
+  reloadProblem
+}: DeclaredStatus): Array<readonly [string, string]> {
+  const waiting = declared - declaredRunning
+  const shown = waitingItems.slice(0, MAX_WAITING)
+  return [
+    ...(declared === 0 ? [] : [['configured', `${declaredRunning} of ${declared} services and forwards run`] as const]),
+    ...shown.map(({ kind, name, place, problem }) => ['WAITING', `${kind} ${name} (${place}): ${problem}`] as const),
+    ...(waiting > shown.length ? [['WAITING', `and ${waiting - shown.length} more`] as const] : []),
+    ...(reloadProblem === '' ? [] : [['ALARM', `the last reload was refused: ${reloadProblem}`] as const])
   ]
 }
 

@@ -1,7 +1,7 @@
-import { type Command, Option } from 'commander'
-import { type AgentConfig, LOG_LEVELS, UP_OPTIONS, type UpOption, type UpOptionName } from '../../config/index.ts'
+import type { Command } from 'commander'
+import type { AgentConfig } from '../../config/index.ts'
 import { ErrorCode, formatHostPort, raceAbort, WarrenError } from '../../core/index.ts'
-import { collect } from '../options/index.ts'
+import { addUpOptions } from '../options/up.ts'
 import { printJsonLine, StartLines, say, whenReaderEnds } from '../output/index.ts'
 import { endingSignals, inWords } from '../signals.ts'
 import { serviceManager } from '../systemd.ts'
@@ -11,41 +11,18 @@ import { configOf, type UpOptions } from '../up-options.ts'
 // Not an import: that would load the agent for every other command as well.
 type RunningAgent = import('../../agent/index.ts').RunningAgent
 
-const optionOf = (name: UpOptionName): Option => {
-  const { takes, help, ...kind }: UpOption = UP_OPTIONS[name]
-  const option = new Option(`--${name} <${takes}>`, help)
-  return 'readAll' in kind ? option.argParser(collect) : option
-}
-
 const AFTER = `
 The token may also be in a file (--join @FILE), on standard input (--join -) or in WARREN_JOIN_TOKEN. A token on the command line
 is convenient, but other users of this host can read it in the list of processes. It admits one host, once, and for a short time.
 A host that is already a member needs neither --init nor --join; they then have no effect.
 
 A variable can stand for each of its options: WARREN_DATA_LISTEN for --data-listen. Commas separate the values of an option that may be
-repeated; an option without a value is true or false. Options override variables, and variables override the file.`
+repeated; an option without a value is true or false. Options override variables, and variables override the file.
+Services and forwards that the agent itself runs are in the file: warren config schema. SIGHUP and warren reload read it anew.`
 
 export function addUp(program: Command): void {
-  const command = program
-    .command('up')
-    .description('run the agent of this host')
-    .addOption(new Option('--init <trust-domain>', 'found a trust domain, as in example.org').conflicts('join'))
-    .option('--join <token>', 'join a trust domain: the token, @FILE that contains it, or - for standard input')
-  for (const name of Object.keys(UP_OPTIONS) as UpOptionName[]) command.addOption(optionOf(name))
-  command
-    .option('--no-mdns', 'do not look for members on the LAN')
-    .addOption(
-      new Option('--log-level <level>', 'lowest level that is logged (default: info; on a terminal: warn)').choices(
-        LOG_LEVELS
-      )
-    )
-    .option(
-      '--drain-timeout <time>',
-      'time for connections to finish when the agent stops; the rest are reset (default: 10s)'
-    )
-    .option('--limit <name=number>', 'a limit of docs/limits.md; may be repeated (in the file: limits)', collect)
-    .option('--accept-lost-state', 'once: start without files of the state directory, or its database, that are lost')
-    .option('--config <file>', 'YAML file whose keys are these options without the dashes; options override it')
+  const command = program.command('up').description('run the agent of this host')
+  addUpOptions(command)
     .addHelpText('after', AFTER)
     .action(async (_options: unknown, command: Command) => {
       const options = command.optsWithGlobals<UpOptions>()
@@ -58,12 +35,21 @@ async function up(options: UpOptions, mdnsGiven: boolean): Promise<void> {
   const startedMs = performance.now()
   // An agent does not end because nobody reads that it is ready.
   whenReaderEnds('ignored')
-  const { config, drainMs } = await configOf(options, mdnsGiven, process.env)
+  const { config: settings, declared, drainMs } = await configOf(options, mdnsGiven, process.env)
+  const config = { ...settings, declared }
   let agent: RunningAgent | undefined
+  // The log says how it went. An agent that is still starting has just read its files.
+  const onHangup = (): void => {
+    agent?.reload().catch((err: unknown) => {
+      // The log says what is wrong with the files.
+      if (!WarrenError.is(err, ErrorCode.NotFound)) return
+      agent?.log.warn('signal has no effect', { signal: 'SIGHUP', reason: err.reason })
+    })
+  }
   const ending = endingSignals((signal, why) => {
     if (agent === undefined) inWords(say)(signal, why)
     else agent.log.warn('signal has no effect', { signal, reason: why })
-  })
+  }, onHangup)
   // For a person alone: programs that read standard error get the log.
   const lines = process.stderr.isTTY && options.quiet !== true ? new StartLines(say) : undefined
   agent = await start(config, ending.signal, lines).finally(() => lines?.end())

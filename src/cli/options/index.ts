@@ -1,7 +1,6 @@
 export { type PresetName, parseClientLife, presetOption } from './client-life.ts'
 export { collect } from './collect.ts'
 export { refuseEmptyValues } from './empty.ts'
-export { type Endpoint, parseEndpoint } from './endpoint.ts'
 export { keepAliveOption, parseKeepAlive } from './keepalive.ts'
 export { parseLabels } from './labels.ts'
 export { parseLimits } from './limits.ts'

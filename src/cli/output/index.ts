@@ -16,6 +16,7 @@ export {
   tokenTable,
   tokenView
 } from './policy-views.ts'
+export { printable } from './printable.ts'
 export { formatDuration, formatWhen } from './quantities.ts'
 export { RateLimitedLines } from './rate-limit.ts'
 export { clause, clauseWithHint, failureOf } from './report.ts'

@@ -166,6 +166,14 @@ export const METRICS = Object.freeze({
     },
     'Registrations that ended on this host.'
   ),
+  warren_declared_items: gauge(
+    { kind: ['service', 'forward'], state: ['running', 'waiting'] },
+    'Services and forwards that files declare. waiting: `warren status` says why, and the agent tries again.'
+  ),
+  warren_config_reloads_total: counter(
+    { result: ['applied', 'refused'] },
+    'Reloads of the configuration. refused: the former one stays in force.'
+  ),
   warren_policy_version: gauge({}, 'Version of the policy in force; zero before there is one.'),
   warren_policy_decisions_total: counter(
     {

@@ -1,4 +1,5 @@
 export { CapsuleLeg } from './capsule-leg.ts'
+export { ClientLeg } from './client-leg.ts'
 export { FramedLeg } from './framed-leg.ts'
 export type { DatagramLeg } from './leg.ts'
 export { PortGuard } from './port-guard.ts'

@@ -128,8 +128,12 @@ async function listen(server: Server, path: string): Promise<void> {
   server.off('error', reject)
 }
 
-// fchown on the socket's own descriptor succeeds and changes nothing on the path.
-function give(path: string, uid: number): void {
+/**
+ * Gives a socket that this process made to a user, who alone may connect to it. Throws.
+ *
+ * fchown on the socket's own descriptor succeeds and changes nothing on the path.
+ */
+export function give(path: string, uid: number): void {
   if (process.platform !== 'linux') {
     chmodSync(path, 0o600)
     if (uid !== process.getuid?.()) chownSync(path, uid, -1)

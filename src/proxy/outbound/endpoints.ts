@@ -1,26 +1,14 @@
 import type { Socket } from 'node:net'
 import { accountOf, type LocalUser, sameUser } from '../../attest/index.ts'
-import {
-  ErrorCode,
-  type Metrics,
-  type Protocol,
-  RateLimitedLog,
-  silentMetrics,
-  WarrenError,
-  within
-} from '../../core/index.ts'
-import { formatAddress, type Pattern } from '../../identity/index.ts'
-import { EXPECTED_CARRIER } from '../carriers/index.ts'
+import { type Metrics, RateLimitedLog, silentMetrics, type WarrenError } from '../../core/index.ts'
 import type { ProxyDeps } from '../deps.ts'
-import { type Flow, type FlowTable, newFlowId } from '../flow/index.ts'
 import { errorFrame, helloFrame } from '../hello.ts'
 import { limitExceeded, type ProxyLimits } from '../limits.ts'
-import { endsFrom, joinFlow } from '../relay/index.ts'
-import { OPEN_TIMEOUT_MS, UDP_IDLE_MS } from '../timing.ts'
+import { endsFrom } from '../relay/index.ts'
 import { UNAUTHENTICATED_LINES } from '../unauthenticated-lines.ts'
-import { Endpoint, type EndpointRequest, endpointKey, type SourceHandle } from './endpoint.ts'
+import { Endpoint, type EndpointRequest, endpointKey } from './endpoint.ts'
 import type { EndpointDirectory } from './endpoint-socket.ts'
-import type { Outbound } from './outbound.ts'
+import type { SourceFlows } from './source-flows.ts'
 
 const NONE: ReadonlyMap<string, Endpoint> = new Map()
 
@@ -30,26 +18,15 @@ export class Endpoints {
   readonly #accounts = new Map<string, Map<string, Endpoint>>()
   readonly #deps: ProxyDeps
   readonly #limits: ProxyLimits
-  readonly #flows: FlowTable
-  readonly #outbound: Outbound
+  readonly #sourceFlows: SourceFlows
   readonly #directory: EndpointDirectory
-  readonly #stopping: AbortSignal
   readonly #unauthenticated: RateLimitedLog
 
-  constructor(
-    deps: ProxyDeps,
-    limits: ProxyLimits,
-    flows: FlowTable,
-    outbound: Outbound,
-    directory: EndpointDirectory,
-    stopping: AbortSignal
-  ) {
+  constructor(deps: ProxyDeps, limits: ProxyLimits, sourceFlows: SourceFlows, directory: EndpointDirectory) {
     this.#deps = deps
     this.#limits = limits
-    this.#flows = flows
-    this.#outbound = outbound
+    this.#sourceFlows = sourceFlows
     this.#directory = directory
-    this.#stopping = stopping
     this.#unauthenticated = new RateLimitedLog(deps.log, deps.clock, UNAUTHENTICATED_LINES)
   }
 
@@ -78,7 +55,7 @@ export class Endpoints {
       try {
         const { path } = await endpoint.listening
         // The registration may have ended while the socket was made.
-        this.#requireAlive(source)
+        this.#sourceFlows.requireAlive(source)
         if (!endpoint.isClosed) return path
       } catch (err) {
         this.#remove(endpoint)
@@ -176,49 +153,15 @@ export class Endpoints {
   }
 
   async #serve(request: EndpointRequest, preferred: string | undefined, socket: Socket): Promise<void> {
-    const { source, destination, protocol, strategy, hello, explicitEnd } = request
-    const id = newFlowId()
-    let flow: Flow
-    try {
-      flow = this.#enter(source, protocol, id)
-    } catch (err) {
-      refuse(socket, hello, id, WarrenError.from(err))
-      return
-    }
-    const { signal } = flow
-    try {
-      this.#requireAlive(source)
-      const opened = await within(OPEN_TIMEOUT_MS, [signal, this.#stopping], limit =>
-        this.#outbound.open(flow, { destination, protocol, strategy, preferred }, limit)
-      )
-      if (hello) socket.write(helloFrame(id, opened.spiffeId))
-      const { udpIdleMs: idleMs = UDP_IDLE_MS } = this.#deps
-      this.#flows.opened(flow)
-      const cut = await joinFlow(flow, endsFrom(socket, opened.end, explicitEnd), { idleMs, metrics: this.#metrics })
-      this.#flows.finish(flow, cut)
-    } catch (err) {
-      const error = openError(err, destination)
-      this.#flows.end(flow, error.reason, error.code)
-      refuse(socket, hello, id, error)
-    }
-  }
-
-  #requireAlive({ registrationId, address }: SourceHandle): void {
-    if (this.#stopping.aborted || !this.#deps.local.isAlive(registrationId)) {
-      throw new WarrenError(ErrorCode.InvalidSource, `${formatAddress(address)} is not registered`)
-    }
-  }
-
-  #enter(source: SourceHandle, protocol: Protocol, id: string): Flow {
-    return this.#flows.enter({
+    const { hello, explicitEnd } = request
+    await this.#sourceFlows.carry({ ...request, preferred }, id => ({
       id,
-      direction: 'outbound',
-      source: source.address,
-      sourceId: source.registrationId,
-      sourceMachine: this.#deps.machine,
-      protocol,
-      carrier: EXPECTED_CARRIER
-    })
+      ends: opened => {
+        if (hello) socket.write(helloFrame(id, opened.spiffeId))
+        return endsFrom(socket, opened.end, explicitEnd)
+      },
+      refused: error => refuse(socket, hello, id, error)
+    }))
   }
 }
 
@@ -233,16 +176,6 @@ function idlest(endpoints: ReadonlyMap<string, Endpoint>): Endpoint | undefined 
 
 function isIdler(one: Endpoint, other: Endpoint): boolean {
   return one.isAwaited === other.isAwaited ? one.usedMs < other.usedMs : other.isAwaited
-}
-
-/** Converts the failure to open a flow to an error of Connect. */
-export function openError(err: unknown, destination: Pattern): WarrenError {
-  if (err instanceof DOMException && err.name === 'TimeoutError') {
-    return new WarrenError(ErrorCode.DestinationUnreachable, `${destination.text} did not answer in time`, {
-      cause: err
-    })
-  }
-  return WarrenError.from(err)
 }
 
 // Without hello there is no way to send the reason: the connection only closes.

@@ -1,5 +1,7 @@
 export type { Strategy } from './balance.ts'
 export type { SourceHandle } from './endpoint.ts'
 export { ENDPOINT_DIRECTORIES, EndpointDirectory, LONGEST_ENDPOINT } from './endpoint-socket.ts'
-export { Endpoints, openError } from './endpoints.ts'
+export { Endpoints } from './endpoints.ts'
+export { type ListenRequest, type LocalListener, openListener } from './listener.ts'
 export { Outbound } from './outbound.ts'
+export { openError, SourceFlows } from './source-flows.ts'

@@ -1,7 +1,7 @@
 import type { Socket as UdpSocket } from 'node:dgram'
 import type { Http2Stream } from 'node:http2'
 import type { Socket } from 'node:net'
-import type { PortGuard } from '../datagram/index.ts'
+import type { ClientLeg, PortGuard } from '../datagram/index.ts'
 import type { PacketChannel } from '../datagram/packet/index.ts'
 import type { PooledConnection, UpgradePath, UpgradeThresholds } from '../fastpath/index.ts'
 import { codeOf } from '../flow/index.ts'
@@ -37,6 +37,12 @@ export interface FramedEnd {
   readonly socket: Socket
 }
 
+/** A client of a datagram listener of this process. */
+export interface ClientEnd {
+  readonly kind: 'client'
+  readonly leg: ClientLeg
+}
+
 export interface UdpEnd {
   readonly kind: 'udp'
   readonly socket: UdpSocket
@@ -67,7 +73,7 @@ export type FlowEnds = {
   readonly localIs: SideName
 } & (
   | { readonly protocol: 'tcp'; readonly local: LocalByteEnd; readonly far: ByteEnd }
-  | { readonly protocol: 'udp'; readonly local: LocalDatagramEnd; readonly far: DatagramEnd }
+  | { readonly protocol: 'udp'; readonly local: LocalDatagramEnd | ClientEnd; readonly far: DatagramEnd }
 )
 
 /** Makes the ends of a flow whose source's socket, of either protocol, is here. */
@@ -82,6 +88,12 @@ export function endsFrom(socket: Socket, far: FlowEnd, explicitEnd = false): Flo
     case 'capsules':
       return { localIs: 'source', protocol: 'udp', local: { kind: 'framed', socket }, far }
   }
+}
+
+/** The same for a client of a datagram listener. Undefined if the far end is one of bytes. */
+export function clientEnds(leg: ClientLeg, far: FlowEnd): FlowEnds | undefined {
+  if (far.kind === 'socket' || far.kind === 'stream' || far.kind === 'records') return undefined
+  return { localIs: 'source', protocol: 'udp', local: { kind: 'client', leg }, far }
 }
 
 /** Closes an end that no flow used. */

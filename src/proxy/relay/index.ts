@@ -1,5 +1,7 @@
 export {
   type CapsulesEnd,
+  type ClientEnd,
+  clientEnds,
   discardEnd,
   endsFrom,
   type FlowEnd,

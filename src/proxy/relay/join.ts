@@ -8,7 +8,7 @@ import {
 } from '../datagram/index.ts'
 import type { ByteLeg, Cut, Flow } from '../flow/index.ts'
 import { pooledLeg, readLittle, reuseReads, socketLeg, streamLeg } from '../legs/index.ts'
-import type { DatagramEnd, FlowEnds } from './ends.ts'
+import type { ClientEnd, DatagramEnd, FlowEnds } from './ends.ts'
 import { type Relay, relay } from './relay.ts'
 import { upgrade, whenWorthIt } from './upgrade.ts'
 
@@ -58,10 +58,12 @@ function joinDatagrams(
     : spliceDatagrams(flow, other, near, options)
 }
 
-function datagramLeg(end: DatagramEnd): DatagramLeg {
+function datagramLeg(end: DatagramEnd | ClientEnd): DatagramLeg {
   switch (end.kind) {
     case 'framed':
       return new FramedLeg(end.socket)
+    case 'client':
+      return end.leg
     case 'capsules':
       return new CapsuleLeg(end.stream, end.packets)
     case 'udp':

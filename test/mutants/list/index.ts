@@ -1,7 +1,8 @@
 import type { Mutant } from '../mutant.ts'
+import { CONFIG } from './config.ts'
 import { IDENTITY } from './identity.ts'
 import { POLICY } from './policy.ts'
 import { PROXY } from './proxy.ts'
 import { REGISTRY } from './registry.ts'
 
-export const MUTANTS: readonly Mutant[] = [...POLICY, ...IDENTITY, ...REGISTRY, ...PROXY]
+export const MUTANTS: readonly Mutant[] = [...POLICY, ...IDENTITY, ...REGISTRY, ...PROXY, ...CONFIG]

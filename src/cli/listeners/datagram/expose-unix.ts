@@ -3,8 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type ListenDatagramOptions, listen, type MeshDatagramSocket, type MeshServer } from '../../../client/index.ts'
-import { DropReport } from './drops.ts'
-import { bindUnix } from './unix.ts'
+import { bindUnix, DropReport } from '../../../listeners/index.ts'
 
 export interface ExposeUnixListeners {
   readonly onFailure: (err: unknown) => void

@@ -1,15 +1,7 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import type { MeshSocket } from '../../../client/index.ts'
-import {
-  formatHostPort,
-  isLocalhost,
-  LOOPBACK,
-  loadResetOnClose,
-  parseHostPort,
-  type ResetOnClose
-} from '../../../core/index.ts'
-import type { Endpoint } from '../../options/index.ts'
-import { isWithoutFamily, type Listening, listenAt } from './listen-at.ts'
+import { loadResetOnClose, type ResetOnClose } from '../../../core/index.ts'
+import { type Endpoint, type Listening, listenAtBoth } from '../../../listeners/index.ts'
 import { relaySockets } from './relay.ts'
 
 /** Clients at once; the system refuses the rest, for each costs two descriptors. */
@@ -48,22 +40,8 @@ export class StreamForwarder {
   async listen(endpoint: Endpoint): Promise<string> {
     // Where there is no native code, only the end of this process itself is not a reset.
     this.#resetOnClose = await loadResetOnClose().catch(() => undefined)
-    const [host, second] = endpoint.kind === 'tcp' && isLocalhost(endpoint.host) ? LOOPBACK : []
-    if (endpoint.kind === 'unix' || host === undefined || second === undefined) {
-      this.#listening = await listenAt(this.#makeServer(), endpoint)
-      return this.#listening.bound
-    }
-    this.#listening = await listenAt(this.#makeServer(), { ...endpoint, host })
-    const { bound } = this.#listening
-    const { port } = parseHostPort(bound)
-    try {
-      await listenAt(this.#makeServer(), { ...endpoint, host: second, port })
-      return formatHostPort({ host: endpoint.host, port })
-    } catch (err) {
-      if (isWithoutFamily(err)) return bound
-      this.close()
-      throw err
-    }
+    this.#listening = await listenAtBoth(() => this.#makeServer(), endpoint)
+    return this.#listening.bound
   }
 
   #makeServer(): Server {

@@ -242,6 +242,77 @@ export declare type DrainResponse = Message<"warren.api.v1.DrainResponse"> & {
 export declare const DrainResponseSchema: GenMessage<DrainResponse>;
 
 /**
+ * @generated from message warren.api.v1.ReloadRequest
+ */
+export declare type ReloadRequest = Message<"warren.api.v1.ReloadRequest"> & {
+};
+
+/**
+ * Describes the message warren.api.v1.ReloadRequest.
+ * Use `create(ReloadRequestSchema)` to create a new message.
+ */
+export declare const ReloadRequestSchema: GenMessage<ReloadRequest>;
+
+/**
+ * @generated from message warren.api.v1.ReloadResponse
+ */
+export declare type ReloadResponse = Message<"warren.api.v1.ReloadResponse"> & {
+  /**
+   * @generated from field: warren.api.v1.ReloadTally services = 1;
+   */
+  services?: ReloadTally | undefined;
+
+  /**
+   * @generated from field: warren.api.v1.ReloadTally forwards = 2;
+   */
+  forwards?: ReloadTally | undefined;
+
+  /**
+   * Options of the agent that differ from those that it runs with: they need a restart.
+   *
+   * @generated from field: repeated string need_restart = 3;
+   */
+  needRestart: string[];
+};
+
+/**
+ * Describes the message warren.api.v1.ReloadResponse.
+ * Use `create(ReloadResponseSchema)` to create a new message.
+ */
+export declare const ReloadResponseSchema: GenMessage<ReloadResponse>;
+
+/**
+ * @generated from message warren.api.v1.ReloadTally
+ */
+export declare type ReloadTally = Message<"warren.api.v1.ReloadTally"> & {
+  /**
+   * @generated from field: uint32 added = 1;
+   */
+  added: number;
+
+  /**
+   * @generated from field: uint32 removed = 2;
+   */
+  removed: number;
+
+  /**
+   * @generated from field: uint32 changed = 3;
+   */
+  changed: number;
+
+  /**
+   * @generated from field: uint32 unchanged = 4;
+   */
+  unchanged: number;
+};
+
+/**
+ * Describes the message warren.api.v1.ReloadTally.
+ * Use `create(ReloadTallySchema)` to create a new message.
+ */
+export declare const ReloadTallySchema: GenMessage<ReloadTally>;
+
+/**
  * @generated from message warren.api.v1.AcceptClockRequest
  */
 export declare type AcceptClockRequest = Message<"warren.api.v1.AcceptClockRequest"> & {
@@ -1842,6 +1913,17 @@ export declare const AdminService: GenService<{
     methodKind: "server_streaming";
     input: typeof WatchEventsRequestSchema;
     output: typeof WatchEventsResponseSchema;
+  },
+  /**
+   * Reads the files of the configuration anew, and applies what they declare. FAILED_PRECONDITION with INVALID_CONFIG if they
+   * are wrong: then nothing changes.
+   *
+   * @generated from rpc warren.api.v1.AdminService.Reload
+   */
+  reload: {
+    methodKind: "unary";
+    input: typeof ReloadRequestSchema;
+    output: typeof ReloadResponseSchema;
   },
   /**
    * Returns the agent's counters since its start, and its present figures.

@@ -945,6 +945,32 @@ export declare type GetStatusResponse = Message<"warren.api.v1.GetStatusResponse
    * @generated from field: string descriptor_alarm = 33;
    */
   descriptorAlarm: string;
+
+  /**
+   * Services and forwards that files declare, and those of them that run.
+   *
+   * @generated from field: uint32 declared = 34;
+   */
+  declared: number;
+
+  /**
+   * @generated from field: uint32 declared_running = 35;
+   */
+  declaredRunning: number;
+
+  /**
+   * Those that wait, with the reason: the first 64 of them.
+   *
+   * @generated from field: repeated warren.api.v1.WaitingItem waiting_items = 36;
+   */
+  waitingItems: WaitingItem[];
+
+  /**
+   * Reason why the last reload of the configuration was not applied, so that the former one is in force. Empty if it was.
+   *
+   * @generated from field: string reload_problem = 37;
+   */
+  reloadProblem: string;
 };
 
 /**
@@ -952,6 +978,54 @@ export declare type GetStatusResponse = Message<"warren.api.v1.GetStatusResponse
  * Use `create(GetStatusResponseSchema)` to create a new message.
  */
 export declare const GetStatusResponseSchema: GenMessage<GetStatusResponse>;
+
+/**
+ * A service or forward of a file that does not run now. It is tried again.
+ *
+ * @generated from message warren.api.v1.WaitingItem
+ */
+export declare type WaitingItem = Message<"warren.api.v1.WaitingItem"> & {
+  /**
+   * "service" or "forward".
+   *
+   * @generated from field: string kind = 1;
+   */
+  kind: string;
+
+  /**
+   * Address and target, or the listener.
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * As the file has it.
+   *
+   * @generated from field: string user = 3;
+   */
+  user: string;
+
+  /**
+   * FILE:LINE
+   *
+   * @generated from field: string place = 4;
+   */
+  place: string;
+
+  /**
+   * Reason why it waits, and how to solve the problem.
+   *
+   * @generated from field: string problem = 5;
+   */
+  problem: string;
+};
+
+/**
+ * Describes the message warren.api.v1.WaitingItem.
+ * Use `create(WaitingItemSchema)` to create a new message.
+ */
+export declare const WaitingItemSchema: GenMessage<WaitingItem>;
 
 /**
  * A session whose flows are cut at a known time, unless its ends prove renewed certificates before.

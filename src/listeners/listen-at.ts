@@ -11,15 +11,18 @@ import {
   formatHostPort,
   type HostPort,
   identityOf,
+  isLocalhost,
+  LOOPBACK,
   listenFault,
   MAX_SOCKET_PATH_BYTES,
   occupySocketPath,
+  parseHostPort,
   removeIfSame,
   standsAt,
   systemCode,
   WarrenError
-} from '../../../core/index.ts'
-import type { Endpoint } from '../../options/index.ts'
+} from '../core/index.ts'
+import type { Endpoint } from './endpoint.ts'
 
 /** Where a server listens. */
 export interface Listening {
@@ -41,6 +44,26 @@ export async function listenAt(server: Server, endpoint: Endpoint): Promise<List
   const address = server.address()
   if (address === null || typeof address === 'string') throw new WarrenError(ErrorCode.Internal, 'no address was bound')
   return { bound: formatHostPort({ host: address.address, port: address.port }), remove: () => {} }
+}
+
+/**
+ * As `listenAt`, with a server of its own for each family of `localhost`, where the machine has both. If the second one cannot
+ * listen, the first one is closed.
+ */
+export async function listenAtBoth(makeServer: () => Server, endpoint: Endpoint): Promise<Listening> {
+  const first = makeServer()
+  const [host, second] = endpoint.kind === 'tcp' && isLocalhost(endpoint.host) ? LOOPBACK : []
+  if (endpoint.kind === 'unix' || host === undefined || second === undefined) return await listenAt(first, endpoint)
+  const listening = await listenAt(first, { ...endpoint, host })
+  const { port } = parseHostPort(listening.bound)
+  try {
+    await listenAt(makeServer(), { ...endpoint, host: second, port })
+    return { ...listening, bound: formatHostPort({ host: endpoint.host, port }) }
+  } catch (err) {
+    if (isWithoutFamily(err)) return listening
+    first.close()
+    throw err
+  }
 }
 
 async function listenAtPath(server: Server, path: string): Promise<Listening> {

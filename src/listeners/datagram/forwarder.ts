@@ -1,5 +1,4 @@
-import { type ConnectDatagramOptions, connect, type MeshDatagramSocket } from '../../../client/index.ts'
-import { ErrorCode, WarrenError } from '../../../core/index.ts'
+import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { type DropReason, DropReport } from './drops.ts'
 import type { LocalDatagrams } from './local.ts'
 import { Waiting } from './waiting.ts'
@@ -24,9 +23,19 @@ export interface ClientLife {
   readonly oneQuestion: boolean
 }
 
+/** The flow of one client. */
+export interface DatagramFlow {
+  /** Returns false if the datagram is dropped; throws if it is too large. */
+  send(payload: Buffer): boolean
+  close(): Promise<void>
+  on(event: 'message', listener: (payload: Buffer) => void): unknown
+  on(event: 'error', listener: (err: unknown) => void): unknown
+  once(event: 'close', listener: () => void): unknown
+}
+
 export interface DatagramForwarderOptions extends ClientLife {
-  readonly destination: string
-  readonly connect: Omit<ConnectDatagramOptions, 'protocol' | 'signal'>
+  /** Opens the flow of one client. */
+  readonly open: (signal: AbortSignal) => Promise<DatagramFlow>
   /** Called for each flow that could not be opened or was cut. */
   readonly onFailure: (err: unknown) => void
   /** Told of dropped datagrams, at most once a minute. */
@@ -37,7 +46,7 @@ export interface DatagramForwarderOptions extends ClientLife {
 
 class Client {
   readonly waiting = new Waiting()
-  flow: MeshDatagramSocket | undefined
+  flow: DatagramFlow | undefined
   isRefused = false
   /** What waited for the flow is being sent. */
   isReplaying = false
@@ -141,16 +150,15 @@ export class DatagramForwarder {
     })
   }
 
-  #replay(client: Client, flow: MeshDatagramSocket, startMs: number): void {
+  #replay(client: Client, flow: DatagramFlow, startMs: number): void {
     for (const payload of client.waiting.due(performance.now() - startMs)) this.#send(flow, payload)
     if (client.waiting.length === 0) client.isReplaying = false
     else setTimeout(() => this.#replay(client, flow, startMs), REPLAY_MS)
   }
 
   /** The agent may have less room than this: then the idlest makes room as well. */
-  async #connect(from: string): Promise<MeshDatagramSocket> {
-    const { destination, connect: common } = this.#options
-    const open = () => connect(destination, { ...common, protocol: 'udp', signal: this.#closing.signal })
+  async #connect(from: string): Promise<DatagramFlow> {
+    const open = (): Promise<DatagramFlow> => this.#options.open(this.#closing.signal)
     try {
       return await open()
     } catch (err) {
@@ -162,7 +170,7 @@ export class DatagramForwarder {
   }
 
   // A unix socket takes larger ones than a flow does.
-  #send(flow: MeshDatagramSocket, payload: Buffer): void {
+  #send(flow: DatagramFlow, payload: Buffer): void {
     try {
       if (!flow.send(payload)) this.#drops.count('flow')
     } catch (err) {

@@ -1,4 +1,4 @@
-import type { Remote } from '../../../udp/index.ts'
+import type { Remote } from '../../udp/index.ts'
 
 /** Places that are remembered; with one more all are forgotten. */
 const MAX_KNOWN = 8_192

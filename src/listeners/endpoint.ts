@@ -1,4 +1,4 @@
-import { ErrorCode, type HostPort, parseHostPort, WarrenError } from '../../core/index.ts'
+import { ErrorCode, formatHostPort, type HostPort, parseHostPort, WarrenError } from '../core/index.ts'
 
 export type Endpoint = ({ readonly kind: 'tcp' } & HostPort) | { readonly kind: 'unix'; readonly path: string }
 
@@ -12,4 +12,9 @@ export function parseEndpoint(option: string, text: string): Endpoint {
     })
   }
   return { kind: 'unix', path }
+}
+
+/** As a person would type it. */
+export function formatEndpoint(endpoint: Endpoint): string {
+  return endpoint.kind === 'unix' ? `unix:${endpoint.path}` : formatHostPort(endpoint)
 }

@@ -1,5 +1,5 @@
 import type { DgramSocket } from 'node-unix-socket'
-import { ErrorCode, fileFault, identityOf, occupySocketPath, removeIfSame, WarrenError } from '../../../core/index.ts'
+import { ErrorCode, fileFault, identityOf, occupySocketPath, removeIfSame, WarrenError } from '../../core/index.ts'
 import { type LocalDatagrams, MAX_BACKLOG_BYTES } from './local.ts'
 
 export interface BindUnixOptions {

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:dgram'
 import { readFileSync, readlinkSync } from 'node:fs'
-import { datagramDescriptorOf } from '../../../core/index.ts'
+import { datagramDescriptorOf } from '../../core/index.ts'
 
 const TABLES = ['/proc/self/net/udp', '/proc/self/net/udp6']
 /** Columns of proc_net_udp(5). */

@@ -1,0 +1,64 @@
+import type { Endpoint } from '../listeners/index.ts'
+
+/** What files declare, in words for people, and where. */
+interface DeclaredItem {
+  /** Unique among its kind, and the same after a reload. */
+  readonly name: string
+  /** A user by name or number. */
+  readonly user: string
+  /** FILE:LINE */
+  readonly place: string
+}
+
+/** A server of this host that gets an address, as by `warren expose`. */
+export interface DeclaredService extends DeclaredItem {
+  /** Four components. */
+  readonly address: string
+  readonly target:
+    | { readonly kind: 'tcp' | 'udp'; readonly address: string }
+    | { readonly kind: 'unix'; readonly path: string }
+  /** As of the option; empty: the user of the item. */
+  readonly serverUser: string
+  readonly proxyProtocol: boolean
+  readonly healthCheck: string
+  /** Zero: as many as the agent allows. */
+  readonly maxConnects: number
+  readonly allow: readonly string[]
+  readonly labels: Readonly<Record<string, string>>
+}
+
+/** A local listener that leads to a workload, as by `warren forward`. */
+export interface DeclaredForward extends DeclaredItem {
+  readonly listen: Endpoint
+  readonly protocol: 'tcp' | 'udp'
+  /** A pattern. */
+  readonly destination: string
+  /** Address of the source: four components. */
+  readonly as: string
+  readonly strategy: 'balanced' | 'first' | 'sticky' | 'exact'
+  readonly keepAliveMs: number
+  readonly idleMs: number
+  readonly oneQuestion: boolean
+}
+
+export interface Declared {
+  readonly services: readonly DeclaredService[]
+  readonly forwards: readonly DeclaredForward[]
+}
+
+/** The files, read anew. */
+export interface Reading {
+  readonly declared: Declared
+  /** Options of the agent that now differ from those that it was started with, and need a restart. */
+  readonly needRestart: readonly string[]
+}
+
+/** Where an agent finds what it runs for users. */
+export interface DeclaredSource {
+  /** At the start. */
+  readonly declared: Declared
+  /** Reads and checks all files; undefined if there is none. Rejects with INVALID_CONFIG. */
+  readonly read: () => Promise<Reading | undefined>
+}
+
+export const NOTHING_DECLARED: Declared = Object.freeze({ services: [], forwards: [] })

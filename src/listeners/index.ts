@@ -1,0 +1,14 @@
+export {
+  type BindUnixOptions,
+  bindUdp,
+  bindUnix,
+  type ClientLife,
+  type DatagramFlow,
+  DatagramForwarder,
+  type DatagramForwarderOptions,
+  DropReport,
+  type LocalDatagrams,
+  MAX_CLIENTS
+} from './datagram/index.ts'
+export { type Endpoint, formatEndpoint, parseEndpoint } from './endpoint.ts'
+export { isWithoutFamily, type Listening, listenAt, listenAtBoth } from './listen-at.ts'

@@ -1,0 +1,100 @@
+import type { Duplex } from 'node:stream'
+import type { LocalUser } from '../attest/index.ts'
+import type { ErrorCode, HostPort, Protocol } from '../core/index.ts'
+import type { Pattern, PeerKey } from '../identity/index.ts'
+import type { Probed, ProbedAgent } from './carriers/index.ts'
+import type { Drained, DrainOptions } from './drain.ts'
+import type { ConnectionEnd, FlowInfo, FlowTotals } from './flow/index.ts'
+import type { ListenRequest, LocalListener, SourceHandle, Strategy } from './outbound/index.ts'
+import type { SessionAlarm } from './session-alarms.ts'
+
+export interface ConnectRequest {
+  readonly source: SourceHandle
+  readonly destination: Pattern
+  readonly protocol: Protocol
+  /** @default 'balanced' */
+  readonly strategy?: Strategy
+  /** Begin each connection with a FlowHello. */
+  readonly hello: boolean
+  /** A connection that is closed before a shutdown for writing is a reset, and no clean end. @default false */
+  readonly explicitEnd?: boolean
+  readonly signal: AbortSignal
+}
+
+export interface ConnectAnswer {
+  /** Unix socket of the source's user. Each connection to it is a flow; the same request gets the same socket. */
+  readonly path: string
+  /** SPIFFE ID of the instance that passed all checks now. */
+  readonly spiffeId: string
+  readonly helloTimeoutMs: number
+}
+
+/** Joins unix sockets of this host to those of other hosts, between proven identities and as the policy allows. */
+export interface DataPlane {
+  /** Binds the data port. Rejects with PORT_IN_USE, INVALID_OPTION or STATE_UNUSABLE. Must be called once only. */
+  readonly start: () => Promise<void>
+  /** Cuts every flow and closes everything, within two seconds. Idempotent, never rejects. */
+  readonly stop: () => Promise<void>
+  /** Where the data port is bound. Throws NOT_READY before `start`. */
+  readonly dataAddress: () => HostPort
+  /** Takes over a stream that another agent opened to us over the mesh. */
+  readonly acceptCarrier: (stream: Duplex, peer: PeerKey, via?: string) => void
+  /** Tries every carrier to another agent, whichever may be used, and says how it went. Never rejects. */
+  readonly probe: (agent: ProbedAgent, signal: AbortSignal) => Promise<Probed>
+  /** A host is connected that was not: ways to it that failed are worth an attempt again. */
+  readonly pathAppeared: (machine: string) => void
+  /**
+   * Performs all checks up to the destination's own socket and then makes a local endpoint for flows to it.
+   *
+   * Rejects with INVALID_SOURCE, DESTINATION_NOT_FOUND, DESTINATION_UNREACHABLE, CANNOT_CONNECT or UNAUTHORIZED; with
+   * LIMIT_EXCEEDED, UNSUPPORTED (an agent that does not carry the protocol) or the signal's reason.
+   */
+  readonly connect: (request: ConnectRequest) => Promise<ConnectAnswer>
+  /**
+   * Binds a local listener for unmodified clients, each of which gets a flow. The caller closes it.
+   *
+   * Rejects with PORT_IN_USE, PERMISSION_DENIED, INVALID_ARGUMENT, UNSUPPORTED (datagrams of a unix socket) or CANNOT_CONNECT.
+   */
+  readonly listen: (request: ListenRequest) => Promise<LocalListener>
+  /**
+   * Ends the flows and endpoints of a registration of this host, as source and as destination. `code` is the error for
+   * a source whose connection is being opened: TIMEOUT if it may register again. @default INVALID_SOURCE
+   */
+  readonly registrationEnded: (registrationId: string, reason: string, code?: ErrorCode) => void
+  /**
+   * Verifies every session and flow again, and cuts those no longer allowed before it returns.
+   *
+   * Must be called after any change of policy, trust, revocations, registry or registrations; `reason` is logged.
+   */
+  readonly reevaluate: (reason: string) => void
+  /** Waits for flows to end, resets those that do not, and returns the number of each. Never rejects. */
+  readonly drain: (options: DrainOptions) => Promise<Drained>
+  /**
+   * Makes sessions prove the present certificates of their ends, and cuts those whose proved certificate has ended.
+   * Must be called after certificates were renewed; it also runs periodically.
+   */
+  readonly proveAgain: () => Promise<void>
+  readonly flows: () => readonly FlowInfo[]
+  /** How a connection of `user` ended. */
+  readonly connectionEnd: (user: LocalUser, flowId: string) => ConnectionEnd
+  /** Resets a connection of `user`, if it is open. */
+  readonly resetConnection: (user: LocalUser, flowId: string) => void
+  /** Number of flows, those that are being opened among them. The cost does not depend on the number. */
+  readonly flowCount: () => number
+  /** Sessions with flows that should have been proved again and were not, in the order in which they will be cut. */
+  readonly sessionAlarms: () => readonly SessionAlarm[]
+  /** Sessions with other agents, in both directions. */
+  readonly sessions: () => number
+  /** Present figures, and totals since the start. Costs a look at each flow. */
+  readonly totals: () => ProxyTotals
+}
+
+/** Figures for metrics. */
+export interface ProxyTotals {
+  readonly flows: FlowTotals
+  /** Counted by role; `client`: this agent opened it. */
+  readonly sessions: { readonly client: number; readonly server: number }
+  /** Those of them with flows that should have been proved again and were not. */
+  readonly unproved: { readonly client: number; readonly server: number }
+  readonly endpoints: number
+}
