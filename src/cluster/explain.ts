@@ -8,7 +8,7 @@ import {
   parseLocalName,
   parsePattern
 } from '../identity/index.ts'
-import type { Decision } from '../policy/index.ts'
+import type { Decision, UsageLimits } from '../policy/index.ts'
 import type { Route } from './routing.ts'
 
 export interface ExplainStep {
@@ -46,6 +46,8 @@ export interface ExplainDeps {
   readonly evaluate: (source: Address, destination: Route, protocol: Protocol) => Decision
   /** The present holder of the port of a registration of this host; undefined if it has no port. */
   readonly server: (registrationId: string) => Found | undefined
+  /** How much a registration of this host may be used now. */
+  readonly limitsOf: (registrationId: string) => UsageLimits
   /** Tries to reach another host, and reports the result of each path. */
   readonly path: (machine: string, signal: AbortSignal) => Promise<Found>
   /** Expiry of the certificate of a host, as known here. */
@@ -106,11 +108,13 @@ async function instanceSteps(
   const name = formatAddress(destination.address)
   const serves = destination.protocols.includes(protocol)
   const unfit = unfitness(destination)
+  const limited = destination.local ? inWords(deps.limitsOf(destination.registrationId)) : ''
+  const limits = limited === '' ? '' : `; it takes ${limited} in a second`
   const steps: ExplainStep[] = [
     {
       subject: 'destination',
       ok: unfit === undefined && serves,
-      text: `${name} is registered on ${destination.machine}, ${unfit ?? 'healthy'}${serves ? '' : `, and does not serve ${protocol}`}`
+      text: `${name} is registered on ${destination.machine}, ${unfit ?? 'healthy'}${serves ? '' : `, and does not serve ${protocol}`}${limits}`
     }
   ]
   const server = destination.local ? deps.server(destination.registrationId) : undefined
@@ -123,7 +127,7 @@ async function instanceSteps(
     steps.push({
       subject: 'policy',
       ok: decision.allowed,
-      text: `${verdict}; policy version ${decision.policyVersion}`
+      text: `${verdict}; policy version ${decision.policyVersion}${ruleLimits(decision)}`
     })
   }
   const { ok, text } = destination.local
@@ -132,6 +136,15 @@ async function instanceSteps(
   steps.push({ subject: 'path', ok, text })
   steps.push(certificateStep(deps, destination.machine))
   return steps
+}
+
+function ruleLimits({ limits = [] }: Decision): string {
+  return limits.map(limit => `; rule ${limit.rule} allows ${inWords(limit)} in a second`).join('')
+}
+
+function inWords({ maxConnects, maxRateBytes }: UsageLimits): string {
+  const connects = maxConnects === undefined ? [] : [`${maxConnects} connections`]
+  return [...connects, ...(maxRateBytes === undefined ? [] : [`${maxRateBytes} bytes`])].join(' and ')
 }
 
 /** The reason why no new connections are sent there; undefined if they are. */

@@ -2,6 +2,7 @@ import type { AttestedProcess, LocalUser, ProcessHandle } from '../attest/index.
 import { ErrorCode } from '../core/index.ts'
 import type { RegistrationEnd } from '../events/index.ts'
 import type { IdentityDocument } from '../identity/index.ts'
+import type { UsageLimits } from '../policy/index.ts'
 import type { LocalRecord } from '../registry/index.ts'
 import type { Checker } from './health/index.ts'
 import type { Target } from './target.ts'
@@ -25,8 +26,8 @@ export interface Workload extends LocalUser, Omit<LocalRecord, 'health'> {
   readonly target: Target | undefined
   /** How the agent checks the target, if it does. */
   readonly check: Checker | undefined
-  /** Connections that may be opened to it in a second; undefined: as many as the agent allows. */
-  readonly maxConnects: number | undefined
+  /** What it set for itself; the entries that grant it may set less. */
+  readonly limits: UsageLimits
   /** SHA-256 of the session token; the token itself is not kept. */
   readonly tokenHash: string
   /** Directory made for its listening socket, removed at its end. */

@@ -215,6 +215,7 @@ function explainDeps({ base, cluster, local, proxy }: ApiParts) {
   return {
     machine: membership.machine,
     known: () => routing.matching(),
+    limitsOf: (registrationId: string) => local.workloads.limitsOf(registrationId),
     server: (registrationId: string) => serverFound(local.workloads.get(registrationId)?.target),
     evaluate: (source: Address, destination: Route, protocol: Protocol) =>
       authorizer.authorize({

@@ -1,4 +1,5 @@
 import { type adminPb, apiPb } from '../../wire/index.ts'
+import { limitsColumn } from './limits-column.ts'
 import { formatAge, formatBytes, formatDuration, formatWhen } from './quantities.ts'
 import { type Column, table } from './table.ts'
 
@@ -123,6 +124,7 @@ export function ruleTable(rules: readonly RuleView[], nowMs: number): string {
     { title: 'DESTINATION', value: rule => rule.destination },
     { title: 'PROTOCOLS', value: rule => rule.protocols.join(',') || 'all' },
     { title: 'UNTIL', value: rule => formatWhen(Number(rule.untilMs), nowMs) },
+    ...limitsColumn(rules),
     { title: 'REASON', value: rule => rule.reason || '-' }
   ]
   return table(columns, rules)

@@ -670,6 +670,18 @@ export declare type Entry = Message<"warren.api.v1.Entry"> & {
    * @generated from field: int64 created_at_ms = 13;
    */
   createdAtMs: bigint;
+
+  /**
+   * Limits of each registration that it grants, as in RegisterRequest; zero: none.
+   *
+   * @generated from field: uint32 max_connects = 14;
+   */
+  maxConnects: number;
+
+  /**
+   * @generated from field: uint32 max_rate = 15;
+   */
+  maxRate: number;
 };
 
 /**
@@ -1293,6 +1305,19 @@ export declare type Rule = Message<"warren.api.v1.Rule"> & {
    * @generated from field: string reason = 8;
    */
   reason: string;
+
+  /**
+   * Of "allow": connections that it allows in a second to each registration, and at once, and the bytes that they may carry in
+   * a second; zero: no limit.
+   *
+   * @generated from field: uint32 max_connects = 9;
+   */
+  maxConnects: number;
+
+  /**
+   * @generated from field: uint32 max_rate = 10;
+   */
+  maxRate: number;
 };
 
 /**

@@ -83,12 +83,19 @@ export declare type RegisterRequest = Message<"warren.api.v1.RegisterRequest"> &
   forUser: boolean;
 
   /**
-   * Connections that may be opened to it in a second, and at once; further ones are refused with LIMIT_EXCEEDED. Zero: as many
-   * as the agent allows.
+   * Connections that may be opened to it in a second, and at once. Further ones wait for up to 1.5 s, each source in turn,
+   * and are then refused with LIMIT_EXCEEDED. Zero: as many as the agent allows.
    *
    * @generated from field: uint32 max_connects = 11;
    */
   maxConnects: number;
+
+  /**
+   * Bytes that its connections may carry in a second, both directions together; they wait for their turn. Zero: no limit.
+   *
+   * @generated from field: uint32 max_rate = 12;
+   */
+  maxRate: number;
 };
 
 /**
@@ -1116,6 +1123,18 @@ export declare type Inspection = Message<"warren.api.v1.Inspection"> & {
    * @generated from field: string address = 3;
    */
   address: string;
+
+  /**
+   * What holds now, by the registration and by the entries that grant it, as in RegisterRequest; zero: no limit.
+   *
+   * @generated from field: uint32 max_connects = 4;
+   */
+  maxConnects: number;
+
+  /**
+   * @generated from field: uint32 max_rate = 5;
+   */
+  maxRate: number;
 };
 
 /**
