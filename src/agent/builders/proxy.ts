@@ -60,6 +60,7 @@ function proxyDeps({ base, cluster, ca, local }: ProxyParts): ProxyDeps {
       workload: (leaf, issuers) => trust.workload(leaf, issuers),
       isReplaced: leaf => trust.isReplaced(leaf)
     },
+    verifyAgent: (leaf, issuers) => trust.agent(leaf, issuers),
     limits: config.limits.proxy,
     roots: pemOf(() => trust.state.roots),
     joinCredentials: () => joins.credentials(),

@@ -5,7 +5,7 @@ import { withoutMapping } from '../../core/index.ts'
 import { JOIN_ALPN, RENEW_ALPN } from '../../identity/index.ts'
 import type { TlsCredentials } from '../deps.ts'
 import { HANDSHAKE_TIMEOUT_MS } from '../timing.ts'
-import { contextOptions, H2_ALPN, TLS_POLICY } from '../tls/index.ts'
+import { contextOptions, H2_ALPN, HOST_ALPN, TLS_POLICY } from '../tls/index.ts'
 
 export interface TlsAcceptorOptions {
   /** Returns the context for a server name, or undefined for the default one, which a joiner sees. */
@@ -31,7 +31,7 @@ export class TlsAcceptor {
       requestCert: true,
       // A joiner has no certificate yet. Other peers without one are refused after the handshake.
       rejectUnauthorized: false,
-      ALPNProtocols: [H2_ALPN, JOIN_ALPN, RENEW_ALPN],
+      ALPNProtocols: [H2_ALPN, JOIN_ALPN, RENEW_ALPN, HOST_ALPN],
       handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
       SNICallback: (name, done) => {
         options.choose(name).then(

@@ -4,6 +4,8 @@ import { TLS_GROUPS } from '../../core/index.ts'
 import type { TlsCredentials } from '../deps.ts'
 
 export const H2_ALPN = 'h2'
+/** For who asks only which host this is: the agent shows its certificate, and closes. */
+export const HOST_ALPN = 'warren-host/1'
 
 /** A DNS label holds 63 characters, a registration id has 64; half of it identifies it well enough. */
 const SNI_LENGTH = 32
