@@ -12,7 +12,7 @@ import type { Decision, UsageLimits } from '../policy/index.ts'
 import type { Route } from './routing.ts'
 
 export interface ExplainStep {
-  /** "source", "destination", "server", "policy", "path" or "certificate". */
+  /** "source", "destination", "clock", "server", "policy", "path" or "certificate". */
   readonly subject: string
   readonly ok: boolean
   readonly text: string
@@ -50,6 +50,8 @@ export interface ExplainDeps {
   readonly limitsOf: (registrationId: string) => UsageLimits
   /** Tries to reach another host, and reports the result of each path. */
   readonly path: (machine: string, signal: AbortSignal) => Promise<Found>
+  /** The hosts whose clocks differ from that of this one, each in one clause. */
+  readonly clocks: () => readonly string[]
   /** Expiry of the certificate of a host, as known here. */
   readonly certificateEnd: (machine: string) => number | undefined
   readonly nowMs: () => number
@@ -80,6 +82,10 @@ export async function explain(
   const source = sources[0]?.address ?? literal(sourcePattern, deps.machine)
   if (destinations.length === 0) {
     steps.push({ subject: 'destination', ok: false, text: `nothing registered matches ${destinationText}` })
+    // It may be registered on a host that is not listened to.
+    for (const text of deps.clocks().slice(0, MAX_SHOWN)) {
+      steps.push({ subject: 'clock', ok: false, text: `${text}: neither takes what the other announces` })
+    }
     return { works: false, steps }
   }
   let reachable = false

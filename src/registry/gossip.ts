@@ -64,7 +64,7 @@ function handleHead(state: RegistryState, arrival: Arrival, now: Now): Effect[] 
     case 'duplicate':
       return [verdict('ignore', 'duplicate')]
     case 'ignored':
-      return [verdict('ignore', found.reason), ...noteRefusedClock(state, from, owner, found.reason)]
+      return [verdict('ignore', found.reason), ...noteRefusedClock(state, from, sealed.head, found.reason, now)]
     case 'unknown':
       return [verdict('ignore', 'unknown owner'), { type: 'sync-with', peer: from, owner, reason: 'unknown owner' }]
     case 'forged':

@@ -44,7 +44,7 @@ export function handleState(state: RegistryState, from: PeerKey, message: regist
       // The peer admits a host that we do not: its trust or ours is older, and neither is at fault.
       return { owner, effects: [] }
     case 'ignored':
-      return { owner, effects: noteRefusedClock(state, from, owner, found.reason) }
+      return { owner, effects: noteRefusedClock(state, from, sealed.head, found.reason, now) }
     case 'equivocation':
       return { owner, effects: quarantine(state, sealed, 'equivocation', found.reason, now) }
     case 'duplicate':

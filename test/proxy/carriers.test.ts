@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
-import test from 'node:test'
+import test, { type TestContext } from 'node:test'
 import { createServer as createTls } from 'node:tls'
 import { ErrorCode, systemClock, WarrenError } from '../../src/core/index.ts'
 import type { PeerKey } from '../../src/identity/index.ts'
@@ -62,7 +62,8 @@ function probed(dataAddresses: readonly string[], deps: Partial<CarrierDeps>) {
   return probeCarriers(carriers({ ...noMesh, ...deps }), agent, systemClock, AbortSignal.timeout(30_000))
 }
 
-test('a probe names the path that a connection would take first, and what each carrier did', async t => {
+/** An agent of b, as far as TLS can tell. Returns its address. */
+async function agentOf(t: TestContext): Promise<string> {
   const pki = await TestPki.create()
   const { certPem: cert, key } = await agentCredentials(await pki.node('b'))
   const pem = key.export({ type: 'pkcs8', format: 'pem' })
@@ -70,11 +71,30 @@ test('a probe names the path that a connection would take first, and what each c
   agent.listen(0, '127.0.0.1')
   t.after(() => agent.close())
   await once(agent, 'listening')
-  const address = `127.0.0.1:${(agent.address() as AddressInfo).port}`
+  return `127.0.0.1:${(agent.address() as AddressInfo).port}`
+}
+
+test('a probe names the path that a connection would take first, and what each carrier did', async t => {
+  const address = await agentOf(t)
   const verifyAgent = () => ({ ok: true, identity: { machine: 'b', peer: PEER } }) as const
   const { ok, text } = await probed([address], { askAlive: answers, verifyAgent })
   assert.equal(ok, true)
   assert.match(text, new RegExp(`^direct: direct ${address} answers in [\\d.]+ ms; mesh answers in [\\d.]+ ms$`))
+})
+
+test('a probe takes no other host for the one that it is for, and says whose agent answers', async t => {
+  const address = await agentOf(t)
+  for (const [verdict, why] of [
+    [{ ok: true, identity: { machine: 'c', peer: PEER } }, /the agent of c answers there/],
+    [{ ok: true, identity: { machine: 'b', peer: 'other' as PeerKey } }, /an agent of b with other keys answers there/],
+    [{ ok: false, detail: 'it is revoked' }, /an agent that is not trusted answers there: it is revoked/]
+  ] as const) {
+    const { ok, text } = await probed([address], { verifyAgent: () => verdict })
+    assert.equal(ok, false)
+    assert.match(text, why)
+  }
+  const elsewhere = await probed([address], { trustDomain: 'other.example' })
+  assert.match(elsewhere.text, /another trust domain answers there, test\.example by its own account/)
 })
 
 test('a probe asks third members for help only when no other carrier reaches the agent', async () => {

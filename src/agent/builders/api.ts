@@ -26,7 +26,7 @@ import {
 import { anyChange, ErrorCode, formatHostPort, type Protocol, packageVersion, WarrenError } from '../../core/index.ts'
 import { type Address, keySha256Of, type PeerKey, parseCertificate } from '../../identity/index.ts'
 import type { DataPlane, SessionAlarm } from '../../proxy/index.ts'
-import { type OwnerView, owners } from '../../registry/index.ts'
+import { clockDifferences, clockText, type OwnerView, owners } from '../../registry/index.ts'
 import { serverOf, type Target } from '../../workloads/index.ts'
 import type { Drain } from '../drain.ts'
 import type { Base } from './base.ts'
@@ -139,6 +139,9 @@ function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: Ad
         duplicateHosts: mesh.duplicates().machines.slice(0, MAX_ALARMS),
         clockBehindMs: BigInt(clockKeeper.clock.behindMs),
         descriptorAlarm: base.descriptors.alarm,
+        clockDifferences: clockDifferences(state, clock.monotonicMs())
+          .slice(0, MAX_ALARMS)
+          .map(({ machine, aheadMs }) => ({ machine, aheadMs: BigInt(Math.round(aheadMs)) })),
         sessions: proxy.sessions(),
         flows: proxy.flowCount(),
         startedAtMs: BigInt(startedAtMs),
@@ -229,6 +232,7 @@ function explainDeps({ base, cluster, local, proxy }: ApiParts) {
       if (host === undefined) throw new WarrenError(ErrorCode.NotFound, `${machine} is not a member now`)
       return await proxy.probe(host, signal)
     },
+    clocks: () => clockDifferences(registry.state, clock.monotonicMs()).map(clockText),
     certificateEnd: (machine: string) => trust.node(machine)?.notAfterMs,
     nowMs: () => clock.wallMs()
   }

@@ -1449,7 +1449,7 @@ export declare const ExplainResponseSchema: GenMessage<ExplainResponse>;
  */
 export declare type ExplainStep = Message<"warren.api.v1.ExplainStep"> & {
   /**
-   * "source", "destination", "server", "policy", "path" or "certificate".
+   * "source", "destination", "clock", "server", "policy", "path" or "certificate".
    *
    * @generated from field: string subject = 1;
    */

@@ -952,6 +952,13 @@ export declare type GetStatusResponse = Message<"warren.api.v1.GetStatusResponse
    * @generated from field: string descriptor_alarm = 33;
    */
   descriptorAlarm: string;
+
+  /**
+   * Hosts whose clocks differ from that of this one by more than 30 seconds: neither takes what the other announces.
+   *
+   * @generated from field: repeated warren.api.v1.ClockDifference clock_differences = 34;
+   */
+  clockDifferences: ClockDifference[];
 };
 
 /**
@@ -959,6 +966,29 @@ export declare type GetStatusResponse = Message<"warren.api.v1.GetStatusResponse
  * Use `create(GetStatusResponseSchema)` to create a new message.
  */
 export declare const GetStatusResponseSchema: GenMessage<GetStatusResponse>;
+
+/**
+ * @generated from message warren.api.v1.ClockDifference
+ */
+export declare type ClockDifference = Message<"warren.api.v1.ClockDifference"> & {
+  /**
+   * @generated from field: string machine = 1;
+   */
+  machine: string;
+
+  /**
+   * How far its clock is ahead of that of this host, about; negative: behind.
+   *
+   * @generated from field: int64 ahead_ms = 2;
+   */
+  aheadMs: bigint;
+};
+
+/**
+ * Describes the message warren.api.v1.ClockDifference.
+ * Use `create(ClockDifferenceSchema)` to create a new message.
+ */
+export declare const ClockDifferenceSchema: GenMessage<ClockDifference>;
 
 /**
  * A session whose flows are cut at a known time, unless its ends prove renewed certificates before.
