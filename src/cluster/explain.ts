@@ -84,7 +84,7 @@ export async function explain(
     steps.push({ subject: 'destination', ok: false, text: `nothing registered matches ${destinationText}` })
     // It may be registered on a host that is not listened to.
     for (const text of deps.clocks().slice(0, MAX_SHOWN)) {
-      steps.push({ subject: 'clock', ok: false, text: `${text}: neither takes what the other announces` })
+      steps.push({ subject: 'clock', ok: false, text: `${text}: what one announces is not taken by the other` })
     }
     return { works: false, steps }
   }

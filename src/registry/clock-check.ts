@@ -1,6 +1,7 @@
 import type { PeerKey } from '../identity/index.ts'
 import type { Head } from './head.ts'
 import type { Now } from './lease.ts'
+import { MAX_SKEW_MS } from './limits.ts'
 import { alarm, type Effect } from './message.ts'
 import type { ClockDifference, RegistryState } from './state.ts'
 
@@ -10,14 +11,14 @@ const LASTING_MS = 3_000
 const REPORTED_MS = 120_000
 
 /**
- * Records that a head was refused for its date. Raises an alarm when that lasts, and another when it happens with most hosts: then
+ * Records that a head was refused for its date, or is `late`. Raises an alarm when that lasts, and another when it happens with most hosts: then
  * our own clock is wrong.
  *
  * An old date counts only when the owner itself sent the head: an old head that another host forwarded proves nothing.
  */
 export function noteRefusedClock(state: RegistryState, from: PeerKey, head: Head, reason: string, now: Now): Effect[] {
   const { owner, machine } = head
-  if (reason !== 'future' && (reason !== 'expired' || from !== owner)) return []
+  if (reason !== 'future' && (!['expired', 'late'].includes(reason) || from !== owner)) return []
   const before = state.clocks.get(owner)
   const aheadMs = head.issuedAtMs - now.wallMs
   const known = before === undefined || before === 'agrees' || before.aheadMs > 0 !== aheadMs > 0 ? undefined : before
@@ -37,7 +38,19 @@ export function noteRefusedClock(state: RegistryState, from: PeerKey, head: Head
   return [...effects, alarm('own-clock-wrong', state.own.peer, `our clock is ${side} that of ${disagreeing} hosts`)]
 }
 
-/** The hosts whose clocks differ from ours, so that neither takes what the other announces. */
+/**
+ * The same for a head that is taken: its owner renews it long before it is so old. A forwarded one may be.
+ */
+export function noteTakenClock(state: RegistryState, from: PeerKey, head: Head, now: Now): Effect[] {
+  return isInStep(head, now) ? [] : noteRefusedClock(state, from, head, 'late', now)
+}
+
+/** Whether the date of a head is within the tolerance of our time. */
+export function isInStep({ issuedAtMs }: Pick<Head, 'issuedAtMs'>, { wallMs }: Pick<Now, 'wallMs'>): boolean {
+  return Math.abs(issuedAtMs - wallMs) <= MAX_SKEW_MS
+}
+
+/** The hosts whose clocks differ from ours, so that one of us does not take what the other announces. */
 export function clockDifferences(state: RegistryState, monotonicMs: number): ClockDifference[] {
   return [...state.clocks.values()].filter(
     one => one !== 'agrees' && one.lastMs - one.sinceMs >= LASTING_MS && monotonicMs - one.lastMs < REPORTED_MS

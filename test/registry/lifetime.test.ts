@@ -208,6 +208,24 @@ test('a host whose clock differs from ours for seconds is named, once, and no lo
   assert.deepEqual(named(), [])
 })
 
+test('a host whose clock is behind by less than its lease is taken, and named', () => {
+  const time = new Time()
+  const [a, b] = mesh(time, 'a', 'b') as [Node, Node]
+  const alarms: string[] = []
+  for (let round = 0; round < 3; round += 1) {
+    time.pass(4_000)
+    time.wallMs -= 40_000
+    b.step({ type: 'refresh' })
+    time.wallMs += 40_000
+    alarms.push(...alarmsOf(a.hear(b.sent.at(-1), b)))
+  }
+  assert.notEqual(owner(a.state, b.peer), undefined)
+  assert.deepEqual(alarms, ['clock-differs'])
+  assert.deepEqual(clockDifferences(a.state, time.monotonicMs).map(clockText), [
+    'the clock of b is about 40 s behind that of this host'
+  ])
+})
+
 test('old heads say that our clock is wrong if their owners send them, and nothing if somebody else hands them on', () => {
   const time = new Time()
   const [a, b, c, d] = mesh(time, 'a', 'b', 'c', 'd') as [Node, Node, Node, Node]

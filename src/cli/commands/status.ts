@@ -54,7 +54,7 @@ function differenceLines(differences: Status['clockDifferences']): Array<readonl
   return differences.map(({ machine, aheadMs }) => {
     const side = aheadMs > 0n ? 'ahead of' : 'behind'
     const distance = formatDuration(Math.abs(Number(aheadMs)))
-    const what = `the clock of ${machine} is ${distance} ${side} that of this host, so neither takes what the other announces`
+    const what = `the clock of ${machine} is ${distance} ${side} that of this host, so what one announces is not taken by the other`
     return ['ALARM', `${what}: set the one that is wrong`] as const
   })
 }

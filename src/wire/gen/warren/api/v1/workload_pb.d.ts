@@ -954,7 +954,7 @@ export declare type GetStatusResponse = Message<"warren.api.v1.GetStatusResponse
   descriptorAlarm: string;
 
   /**
-   * Hosts whose clocks differ from that of this one by more than 30 seconds: neither takes what the other announces.
+   * Hosts whose clocks differ from that of this one by more than 30 seconds: what one announces is not taken by the other.
    *
    * @generated from field: repeated warren.api.v1.ClockDifference clock_differences = 34;
    */
