@@ -88,10 +88,10 @@ export const PROXY: readonly Mutant[] = [
     tests: ['test/proxy/flow.test.ts']
   },
   {
-    breaks: 'A source that opens many connections leaves the others their turns.',
-    file: 'src/proxy/inbound/turn-queue.ts',
-    find: '      this.#queues.delete(source)\n      for',
-    replace: '      if (queue.size === 0) this.#queues.delete(source)\n      for',
+    breaks: 'A source has no more connections waiting than pass in a second.',
+    file: 'src/proxy/inbound/connect-rate.ts',
+    find: 'if (this.#waiting.sizeOf(source) >= this.#perSecond)',
+    replace: 'if (this.#waiting.sizeOf(source) >= 1_000)',
     tests: ['test/proxy/connect-rate.test.ts']
   },
   {
