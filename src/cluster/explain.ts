@@ -149,7 +149,7 @@ function ruleLimits({ limits = [] }: Decision): string {
 }
 
 function inWords({ maxConnects, maxRateBytes }: UsageLimits): string {
-  const connects = maxConnects === undefined ? [] : [`${maxConnects} connections`]
+  const connects = maxConnects === undefined ? [] : [`${maxConnects} connection${maxConnects === 1 ? '' : 's'}`]
   return [...connects, ...(maxRateBytes === undefined ? [] : [`${maxRateBytes} bytes`])].join(' and ')
 }
 
