@@ -18,6 +18,7 @@ import {
 import { CallGate } from './call-gate.ts'
 import { createCaller, type Identification } from './caller.ts'
 import { Connection } from './connection.ts'
+import { forNodesHttp2 } from './http2-authority/index.ts'
 import { LOCAL_LIMITS, type LocalLimits } from './limits.ts'
 import { OperatorReserve } from './operator-reserve.ts'
 import { Places } from './places.ts'
@@ -128,7 +129,7 @@ export async function serveLocal(options: LocalServerOptions): Promise<LocalServ
     },
     onRequest
   )
-  const speakHttp2 = (socket: Socket, connection: Connection): void => {
+  const speakHttp2 = (socket: Socket, connection: Connection, first: Buffer): void => {
     const onSession = (session: ServerHttp2Session): void => {
       bySession.set(session, connection)
       // Refuses further streams at once, and ends the socket after the last one.
@@ -138,7 +139,7 @@ export async function serveLocal(options: LocalServerOptions): Promise<LocalServ
     socket.allowHalfOpen = false
     // The session is made within emit; so the one that this listener sees is that of this socket.
     http2.once('session', onSession)
-    http2.emit('connection', socket)
+    http2.emit('connection', forNodesHttp2(socket, first))
     http2.off('session', onSession)
   }
   const speakHttp1 = (socket: Socket, connection: Connection): void => {
@@ -198,7 +199,10 @@ export async function serveLocal(options: LocalServerOptions): Promise<LocalServ
       release()
       gone.abort(new WarrenError(ErrorCode.StreamTruncated, 'the caller closed its connection'))
     })
-    sniff(socket, spoken => (spoken === 'h2c' ? speakHttp2(socket, connection) : speakHttp1(socket, connection)))
+    sniff(socket, (spoken, first) => {
+      if (spoken === 'h2c') speakHttp2(socket, connection, first)
+      else speakHttp1(socket, connection)
+    })
   }
 
   const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, onConnection)

@@ -1,5 +1,3 @@
-import type { Clock } from '../core/index.ts'
-
 /** The longest rest: a machine that is slow for other reasons must not make it longer and longer. */
 const MAX_REST_MS = 20
 
@@ -8,13 +6,11 @@ const MAX_REST_MS = 20
  * there is a rest, in which the agent serves others, however many are requested at once.
  */
 export class IssueQueue {
-  readonly #clock: Pick<Clock, 'monotonicMs'>
-  /** Rest after a certificate, as a multiple of the time that it took. */
+  /** Rest for each certificate, as a multiple of the time that the event loop worked meanwhile. */
   readonly #restShare: number
   #last: Promise<unknown> = Promise.resolve()
 
-  constructor(clock: Pick<Clock, 'monotonicMs'>, restShare: number) {
-    this.#clock = clock
+  constructor(restShare: number) {
     this.#restShare = restShare
   }
 
@@ -24,12 +20,15 @@ export class IssueQueue {
     const before = this.#last
     this.#last = promise
     await before
-    const fromMs = this.#clock.monotonicMs()
+    const from = performance.eventLoopUtilization()
     try {
       return await make()
     } finally {
-      const tookMs = this.#clock.monotonicMs() - fromMs
-      setTimeout(resolve, Math.min(MAX_REST_MS, tookMs * this.#restShare))
+      const { active, idle } = performance.eventLoopUtilization(from)
+      // While a thread signs, the event loop is free: that was rest, too.
+      const restMs = active * this.#restShare - idle
+      if (restMs > 0) setTimeout(resolve, Math.min(MAX_REST_MS, restMs))
+      else setImmediate(resolve)
     }
   }
 }

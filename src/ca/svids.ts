@@ -37,11 +37,11 @@ export class Svids {
   readonly #clock: Clock
   readonly #queue: IssueQueue
 
-  /** `restShare`: the rest after each that is made, as a multiple of the time that it took. */
+  /** `restShare`: the rest for each that is made, as a multiple of the time that the event loop worked meanwhile. */
   constructor(issue: (spiffeId: string) => Promise<Svid>, clock: Clock, restShare = 0) {
     this.#issue = issue
     this.#clock = clock
-    this.#queue = new IssueQueue(clock, restShare)
+    this.#queue = new IssueQueue(restShare)
   }
 
   add(registrationId: string, spiffeId: string): void {

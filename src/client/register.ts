@@ -20,7 +20,7 @@ export async function register(address: string, options: RegisterOptions = {}): 
 
 function requestOf(address: string, options: RegisterOptions): MessageInitShape<typeof apiPb.RegisterRequestSchema> {
   const { target, whitelist = [], labels = {}, wait = 'all', ownerPid = 0, application = '' } = options
-  const { forUser = false, healthCheck = true, maxConnects = 0 } = options
+  const { forUser = false, healthCheck = true, maxConnects = 0, maxRate = 0 } = options
   const request = {
     address,
     whitelist: [...whitelist],
@@ -30,7 +30,8 @@ function requestOf(address: string, options: RegisterOptions): MessageInitShape<
     forUser,
     application,
     healthCheck: healthCheckOf(healthCheck),
-    maxConnects
+    maxConnects,
+    maxRate
   }
   const proxyProtocol = target !== undefined && 'proxyProtocol' in target && target.proxyProtocol === true
   const serverUser = (target !== undefined && 'serverUser' in target ? target.serverUser : undefined) ?? ''

@@ -49,11 +49,14 @@ export interface RegisterOptions extends Omit<AgentClientOptions, 'timeoutMs'> {
    */
   readonly healthCheck?: boolean | HealthCheckName | undefined
   /**
-   * Connections that may be opened to it in a second, and at once; further ones are refused with LIMIT_EXCEEDED.
+   * Connections that may be opened to it in a second, and at once. Further ones wait for up to 1.5 s, each source in turn, and
+   * are then refused with LIMIT_EXCEEDED.
    *
    * @default as many as the agent allows
    */
   readonly maxConnects?: number | undefined
+  /** Bytes that its connections may carry in a second, both directions together; they wait for their turn. @default no limit */
+  readonly maxRate?: number | undefined
   /** The process whose end ends the registration, if not this one. */
   readonly ownerPid?: number | undefined
   /** `spiffe.sock` gives the identity to every process of this user that registered none, and not only to this one. @default false */

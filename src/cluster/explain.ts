@@ -8,11 +8,11 @@ import {
   parseLocalName,
   parsePattern
 } from '../identity/index.ts'
-import type { Decision } from '../policy/index.ts'
+import type { Decision, UsageLimits } from '../policy/index.ts'
 import type { Route } from './routing.ts'
 
 export interface ExplainStep {
-  /** "source", "destination", "server", "policy", "path" or "certificate". */
+  /** "source", "destination", "clock", "server", "policy", "path" or "certificate". */
   readonly subject: string
   readonly ok: boolean
   readonly text: string
@@ -46,8 +46,12 @@ export interface ExplainDeps {
   readonly evaluate: (source: Address, destination: Route, protocol: Protocol) => Decision
   /** The present holder of the port of a registration of this host; undefined if it has no port. */
   readonly server: (registrationId: string) => Found | undefined
+  /** How much a registration of this host may be used now. */
+  readonly limitsOf: (registrationId: string) => UsageLimits
   /** Tries to reach another host, and reports the result of each path. */
   readonly path: (machine: string, signal: AbortSignal) => Promise<Found>
+  /** The hosts whose clocks differ from that of this one, each in one clause. */
+  readonly clocks: () => readonly string[]
   /** Expiry of the certificate of a host, as known here. */
   readonly certificateEnd: (machine: string) => number | undefined
   readonly nowMs: () => number
@@ -78,6 +82,10 @@ export async function explain(
   const source = sources[0]?.address ?? literal(sourcePattern, deps.machine)
   if (destinations.length === 0) {
     steps.push({ subject: 'destination', ok: false, text: `nothing registered matches ${destinationText}` })
+    // It may be registered on a host that is not listened to.
+    for (const text of deps.clocks().slice(0, MAX_SHOWN)) {
+      steps.push({ subject: 'clock', ok: false, text: `${text}: what one announces is not taken by the other` })
+    }
     return { works: false, steps }
   }
   let reachable = false
@@ -106,11 +114,13 @@ async function instanceSteps(
   const name = formatAddress(destination.address)
   const serves = destination.protocols.includes(protocol)
   const unfit = unfitness(destination)
+  const limited = destination.local ? inWords(deps.limitsOf(destination.registrationId)) : ''
+  const limits = limited === '' ? '' : `; it takes ${limited} in a second`
   const steps: ExplainStep[] = [
     {
       subject: 'destination',
       ok: unfit === undefined && serves,
-      text: `${name} is registered on ${destination.machine}, ${unfit ?? 'healthy'}${serves ? '' : `, and does not serve ${protocol}`}`
+      text: `${name} is registered on ${destination.machine}, ${unfit ?? 'healthy'}${serves ? '' : `, and does not serve ${protocol}`}${limits}`
     }
   ]
   const server = destination.local ? deps.server(destination.registrationId) : undefined
@@ -123,7 +133,7 @@ async function instanceSteps(
     steps.push({
       subject: 'policy',
       ok: decision.allowed,
-      text: `${verdict}; policy version ${decision.policyVersion}`
+      text: `${verdict}; policy version ${decision.policyVersion}${ruleLimits(decision)}`
     })
   }
   const { ok, text } = destination.local
@@ -132,6 +142,15 @@ async function instanceSteps(
   steps.push({ subject: 'path', ok, text })
   steps.push(certificateStep(deps, destination.machine))
   return steps
+}
+
+function ruleLimits({ limits = [] }: Decision): string {
+  return limits.map(limit => `; rule ${limit.rule} allows ${inWords(limit)} in a second`).join('')
+}
+
+function inWords({ maxConnects, maxRateBytes }: UsageLimits): string {
+  const connects = maxConnects === undefined ? [] : [`${maxConnects} connection${maxConnects === 1 ? '' : 's'}`]
+  return [...connects, ...(maxRateBytes === undefined ? [] : [`${maxRateBytes} bytes`])].join(' and ')
 }
 
 /** The reason why no new connections are sent there; undefined if they are. */

@@ -8,6 +8,7 @@ import {
   type Revocation,
   type TrustState,
   type Verdict,
+  verifyAgent,
   verifyNodeChain,
   verifyStillValid,
   verifyWorkload,
@@ -149,6 +150,21 @@ export class Trust {
       }
     }
     return verdict
+  }
+
+  /**
+   * Verifies the certificate of an agent by the issuers that it sent (DER: node CA, authority), and remembers nothing. The first
+   * root under which it is valid counts; else the reason of the newest.
+   */
+  agent(leaf: Uint8Array, issuers: readonly Uint8Array[]): Verdict<NodeIdentity> {
+    let last: Verdict<NodeIdentity> = { ok: false, reason: 'malformed', detail: 'its host shows no chain' }
+    for (const root of this.#state.roots) {
+      const host = this.verify([...issuers, root.der])
+      const agent = host.ok ? verifyAgent(leaf, host.identity, this.#state, this.#clock.wallMs()) : host
+      if (host.ok && agent.ok) return host
+      if (!agent.ok) last = agent
+    }
+    return last
   }
 
   /** Whether the workload's host has shown a newer CA than the signer of this certificate, and so a newer one for it exists. */

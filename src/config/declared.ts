@@ -23,6 +23,8 @@ export interface DeclaredService extends DeclaredItem {
   readonly healthCheck: string
   /** Zero: as many as the agent allows. */
   readonly maxConnects: number
+  /** Bytes a second; zero: no limit. */
+  readonly maxRate: number
   readonly allow: readonly string[]
   readonly labels: Readonly<Record<string, string>>
 }

@@ -5,6 +5,7 @@ import { MAX_REASON_LENGTH } from './codec.ts'
 import { type Entry, SELECTORS } from './entry.ts'
 import { faultOf } from './entry-codec.ts'
 import { coversSame, type Rule } from './rule.ts'
+import { isLimited } from './usage-limits.ts'
 
 export type NewRule = Omit<Rule, 'id' | 'createdAtMs'>
 
@@ -21,6 +22,11 @@ export function addRule(current: Bundle | undefined, rule: NewRule, nowMs: numbe
       hint: 'Give --until a time in the future.'
     })
   }
+  if (rule.effect === 'deny' && isLimited(rule)) {
+    throw new WarrenError(ErrorCode.InvalidArgument, 'a rule that forbids connections has no limits', {
+      hint: 'Give --max-connects and --max-rate to an allow rule.'
+    })
+  }
   const added: Rule = { ...rule, id: `r${nextVersion(current)}`, createdAtMs: nowMs }
   const kept = (current?.rules ?? []).filter(existing => !coversSame(existing, rule))
   return { rules: [...kept, added], added }
@@ -33,7 +39,7 @@ export function removeRule(current: Bundle | undefined, id: string): Rule[] {
 
 export type NewEntry = Omit<Entry, 'id' | 'createdAtMs'>
 
-/** The entries after adding one; one that is the same in all but its reason is replaced. Throws INVALID_ARGUMENT. */
+/** The entries after adding one; one that is the same in all but its reason and limits is replaced. Throws INVALID_ARGUMENT. */
 export function addEntry(
   current: Bundle | undefined,
   entry: NewEntry,

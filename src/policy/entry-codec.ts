@@ -2,6 +2,7 @@ import { isComponent, parsePattern } from '../identity/index.ts'
 import { create, policyPb } from '../wire/index.ts'
 import { checkIdAndReason, malformed } from './codec.ts'
 import { type Entry, SELECTORS } from './entry.ts'
+import { limitFields, limitsOf } from './usage-limits.ts'
 
 /** Longest path, name or unit in an entry, in characters. */
 export const MAX_SELECTOR_LENGTH = 1_024
@@ -24,7 +25,8 @@ export function decodeEntry(entry: policyPb.Entry): Entry {
     cgroup: optional(entry.cgroup),
     grants: patternOf(entry),
     reason: entry.reason,
-    createdAtMs: Number(entry.createdAtMs)
+    createdAtMs: Number(entry.createdAtMs),
+    ...limitsOf(entry)
   })
   const fault = faultOf(decoded)
   if (fault !== undefined) throw malformed(`entry ${entry.id} ${fault}`)
@@ -45,7 +47,8 @@ export function encodeEntry(entry: Entry): policyPb.Entry {
     cgroup: entry.cgroup ?? '',
     grants: entry.grants.text,
     reason: entry.reason,
-    createdAtMs: BigInt(entry.createdAtMs)
+    createdAtMs: BigInt(entry.createdAtMs),
+    ...limitFields(entry)
   })
 }
 

@@ -1,8 +1,12 @@
 import type { ProcessFacts } from '../attest/index.ts'
 import { type Address, formatAddress, matches, type Pattern } from '../identity/index.ts'
+import { isLimited, type UsageLimits } from './usage-limits.ts'
 
-/** Grants addresses to the processes that match all its selectors. It has at least one selector besides the machine. */
-export interface Entry {
+/**
+ * Grants addresses to the processes that match all its selectors. It has at least one selector besides the machine. Its limits
+ * are those of each registration that it grants.
+ */
+export interface Entry extends UsageLimits {
   /** Unique in the bundle and never given to another entry. */
   readonly id: string
   readonly machine: string | undefined
@@ -31,6 +35,11 @@ export type Selector = (typeof SELECTORS)[number]
 /** The first entry that grants `address` to a process with these facts. */
 export function grantingEntry(entries: readonly Entry[], address: Address, facts: ProcessFacts): Entry | undefined {
   return candidates(entries, address).find(entry => unmet(entry, facts).length === 0)
+}
+
+/** The limited entries among those that grant `address` to a process with these facts. All of their limits hold. */
+export function limitingEntries(entries: readonly Entry[], address: Address, facts: ProcessFacts): Entry[] {
+  return candidates(entries.filter(isLimited), address).filter(entry => unmet(entry, facts).length === 0)
 }
 
 /** Whether an entry would grant `address` if only the executable, its path or its hash, matched. */

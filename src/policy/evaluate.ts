@@ -9,6 +9,7 @@ import {
 } from '../identity/index.ts'
 import type { Bundle } from './bundle.ts'
 import { isInForce, type Rule } from './rule.ts'
+import { isLimited, type UsageLimits } from './usage-limits.ts'
 
 /** A question to the policy. All of it comes from verified identities and the registry, never from a caller's claim. */
 export interface Question {
@@ -31,6 +32,13 @@ export interface Decision {
   readonly policyVersion: bigint
   /** One clause for people. */
   readonly text: string
+  /** The rules with limits among those that allow it: all of their limits hold. @default none */
+  readonly limits?: readonly RuleLimits[]
+}
+
+/** The limits of one rule. */
+export interface RuleLimits extends UsageLimits {
+  readonly rule: string
 }
 
 /**
@@ -57,12 +65,11 @@ export function evaluate(bundle: Bundle | undefined, question: Question, nowMs: 
   if (denying !== undefined) return byRule(false, denying, policyVersion)
 
   const crossing = source.scope !== destination.scope
-  const allowing = applying.find(
-    rule =>
-      rule.effect === 'allow' &&
-      (!crossing || (namesScope(rule.source, source.scope) && namesScope(rule.destination, destination.scope)))
+  const allowing = applying.filter(
+    rule => !crossing || (namesScope(rule.source, source.scope) && namesScope(rule.destination, destination.scope))
   )
-  if (allowing !== undefined) return byRule(true, allowing, policyVersion)
+  const [first] = allowing
+  if (first !== undefined) return { ...byRule(true, first, policyVersion), ...limitsAmong(allowing) }
 
   if (crossing) {
     const text = `scopes differ (${source.scope}, ${destination.scope}) and no allow rule names both`
@@ -94,6 +101,12 @@ function applies(rule: Rule, question: Question, nowMs: number): boolean {
     matches(rule.source, question.source) &&
     matches(rule.destination, question.destination)
   )
+}
+
+function limitsAmong(rules: readonly Rule[]): Pick<Decision, 'limits'> {
+  const limited = rules.filter(isLimited)
+  if (limited.length === 0) return {}
+  return { limits: limited.map(({ id, maxConnects, maxRateBytes }) => ({ rule: id, maxConnects, maxRateBytes })) }
 }
 
 function byRule(allowed: boolean, rule: Rule, policyVersion: bigint): Decision {

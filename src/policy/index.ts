@@ -22,6 +22,7 @@ export {
 export {
   type Entry,
   grantingEntry,
+  limitingEntries,
   narrowingOptions,
   SELECTORS,
   type Selector,
@@ -29,6 +30,7 @@ export {
   wantsHash,
   whyNotGranted
 } from './entry.ts'
-export { type Decision, denyOnError, evaluate, type Ground, type Question } from './evaluate.ts'
+export { type Decision, denyOnError, evaluate, type Ground, type Question, type RuleLimits } from './evaluate.ts'
 export { MAX_REVOKED_KEYS } from './revocation-codec.ts'
 export { isInForce, type Rule, type RuleEffect } from './rule.ts'
+export { isLimited, limitFields, limitsOf, tightest, type UsageLimits } from './usage-limits.ts'

@@ -3,6 +3,7 @@ import { parsePattern } from '../identity/index.ts'
 import { create, policyPb } from '../wire/index.ts'
 import { checkIdAndReason, malformed } from './codec.ts'
 import type { Rule } from './rule.ts'
+import { limitFields, limitsOf } from './usage-limits.ts'
 
 /** Throws MESSAGE_MALFORMED. */
 export function decodeRule(rule: policyPb.Rule): Rule {
@@ -21,7 +22,8 @@ export function decodeRule(rule: policyPb.Rule): Rule {
       notBeforeMs: Number(rule.notBeforeMs),
       untilMs: Number(rule.untilMs),
       reason: rule.reason,
-      createdAtMs: Number(rule.createdAtMs)
+      createdAtMs: Number(rule.createdAtMs),
+      ...limitsOf(rule)
     })
   } catch (cause) {
     throw new WarrenError(ErrorCode.MessageMalformed, `rule ${rule.id} cannot be read`, { cause })
@@ -38,7 +40,8 @@ export function encodeRule(rule: Rule): policyPb.Rule {
     notBeforeMs: BigInt(rule.notBeforeMs),
     untilMs: BigInt(rule.untilMs),
     reason: rule.reason,
-    createdAtMs: BigInt(rule.createdAtMs)
+    createdAtMs: BigInt(rule.createdAtMs),
+    ...limitFields(rule)
   })
 }
 

@@ -1,10 +1,14 @@
 import type { Protocol } from '../core/index.ts'
 import type { Pattern } from '../identity/index.ts'
+import type { UsageLimits } from './usage-limits.ts'
 
 export type RuleEffect = 'allow' | 'deny'
 
-/** One line of policy: a source that may, or may not, connect to a destination. */
-export interface Rule {
+/**
+ * One line of policy: a source that may, or may not, connect to a destination. Its limits are for all that it allows to one
+ * registration.
+ */
+export interface Rule extends UsageLimits {
   /** Unique in the bundle and never given to another rule. */
   readonly id: string
   readonly effect: RuleEffect

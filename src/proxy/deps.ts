@@ -5,7 +5,7 @@ import type { Listener, LocalUser } from '../attest/index.ts'
 import type { Clock, HostPort, Logger, Metrics, Protocol, VersionRange } from '../core/index.ts'
 import type { EventSink } from '../events/index.ts'
 import type { Address, Pattern, PeerKey } from '../identity/index.ts'
-import type { Decision } from '../policy/index.ts'
+import type { Decision, UsageLimits } from '../policy/index.ts'
 import type { OwnerView, RegistryRecord } from '../registry/index.ts'
 import type { Target } from '../workloads/index.ts'
 import type { CarrierDeps } from './carriers/index.ts'
@@ -52,8 +52,8 @@ export interface LocalWorkloads {
   /** Rejects with INVALID_SOURCE when there is no such registration. */
   readonly svid: (registrationId: string) => Promise<TlsCredentials>
   readonly target: (registrationId: string) => Target | undefined
-  /** Connections that may be opened to it in a second, if it has a bound of its own. */
-  readonly maxConnects?: (registrationId: string) => number | undefined
+  /** How much it may be used now. @default as much as the agent allows */
+  readonly limitsOf?: (registrationId: string) => UsageLimits
   /** Why a registration fails, if that is known: one clause that other hosts may read. */
   readonly problemOf?: (registrationId: string) => string | undefined
   /** The user of a registration, who may ask how its connections ended. */

@@ -1,5 +1,6 @@
 import { ErrorCode, type Logger } from '../core/index.ts'
 import { formatAddress } from '../identity/index.ts'
+import type { RuleLimits } from '../policy/index.ts'
 import type { ProxyDeps } from './deps.ts'
 import type { Cut, Flow, FlowTable } from './flow/index.ts'
 import type { DataServer } from './inbound/index.ts'
@@ -23,12 +24,16 @@ export class PolicyEnforcer {
 
   /** Cuts every session and flow that would not be allowed now. */
   run(reason: string): void {
-    const evaluated = new Map<string, Cut | undefined>()
+    const evaluated = new Map<string, { readonly cut: Cut | undefined; readonly limits: readonly RuleLimits[] }>()
     let count = this.#flows.review(flow => {
       const key = keyOf(flow)
-      if (!evaluated.has(key)) evaluated.set(key, this.#evaluateFlow(flow))
-      return evaluated.get(key)
+      const known = evaluated.get(key)
+      const cut = known === undefined ? this.#evaluateFlow(flow) : known.cut
+      if (known === undefined) evaluated.set(key, { cut, limits: flow.ruleLimits })
+      else flow.ruleLimits = known.limits
+      return cut
     })
+    this.#flows.followLimits()
     count += this.#reviewSessions()
     if (count > 0) this.#log.info('flows and sessions cut', { reason, count })
   }
@@ -87,6 +92,7 @@ export class PolicyEnforcer {
         destinationRegistrationId: destination.registrationId,
         protocol: flow.protocol
       })
+      flow.ruleLimits = decision.limits ?? []
       if (decision.allowed) return undefined
       return { kind: 'policy', text: `no longer allowed: ${decision.text}` }
     } catch (err) {

@@ -41,7 +41,8 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
     clock,
     metrics: deps.metrics ?? silentMetrics,
     events: deps.events ?? silentEvents,
-    userOf: local.userOf
+    userOf: local.userOf,
+    limitsOf: local.limitsOf
   })
   const contexts = new ContextCache(local.svid, deps.roots)
   const liveness = new Liveness(clock.monotonicMs)

@@ -41,6 +41,8 @@ export const REFRESH_TIMEOUT_MS = 2_000
 export const FIRST_BYTE_TIMEOUT_MS = 2_000
 /** Time for a client at the data port to finish its TLS handshake. */
 export const HANDSHAKE_TIMEOUT_MS = 5_000
+/** A connection waits this long for its turn where a registration or a rule limits connections: above the time of one a second. */
+export const CONNECT_WAIT_MS = 1_500
 /** Time for a joiner, from its handshake on. */
 export const JOIN_TIMEOUT_MS = 30_000
 /** A session without flows is closed after this time by its opener. */

@@ -1,6 +1,7 @@
 import type { LimitName } from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
 import { registryPb, toBinary } from '../wire/index.ts'
+import { isInStep } from './clock-check.ts'
 import { type SealedHead, toWire } from './head.ts'
 import type { Now } from './lease.ts'
 import { type AlarmKind, alarm, type ChangeCause, type Effect, encodeAck, limitReached } from './message.ts'
@@ -34,7 +35,7 @@ export function apply(state: RegistryState, candidate: IncomingState, now: Now):
     return [limitReached(limit, owner, detail), ...(told ? [alarm('registry-full', owner, detail)] : [])]
   }
   state.quarantines.delete(owner)
-  state.clocks.set(owner, 'agrees')
+  if (isInStep(head, now)) state.clocks.set(owner, 'agrees')
   const entry: Entry = {
     owner,
     ownerKey: head.ownerKey,

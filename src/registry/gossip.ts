@@ -2,7 +2,7 @@ import { ErrorCode, type LimitName, WarrenError } from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
 import type { registryPb } from '../wire/index.ts'
 import { apply, quarantine } from './apply.ts'
-import { noteRefusedClock } from './clock-check.ts'
+import { noteRefusedClock, noteTakenClock } from './clock-check.ts'
 import { type Head, openHead, type SealedHead } from './head.ts'
 import type { Now } from './lease.ts'
 import { alarm, type Effect, type GossipVerdict, limitReached } from './message.ts'
@@ -64,7 +64,7 @@ function handleHead(state: RegistryState, arrival: Arrival, now: Now): Effect[] 
     case 'duplicate':
       return [verdict('ignore', 'duplicate')]
     case 'ignored':
-      return [verdict('ignore', found.reason), ...noteRefusedClock(state, from, owner, found.reason)]
+      return [verdict('ignore', found.reason), ...noteRefusedClock(state, from, sealed.head, found.reason, now)]
     case 'unknown':
       return [verdict('ignore', 'unknown owner'), { type: 'sync-with', peer: from, owner, reason: 'unknown owner' }]
     case 'forged':
@@ -79,7 +79,7 @@ function handleHead(state: RegistryState, arrival: Arrival, now: Now): Effect[] 
     case 'newer':
       // verifyHead returns this for known owners only.
       if (held === undefined) return [verdict('ignore', 'unknown owner')]
-      return takeNewer(state, arrival, held, now)
+      return [...takeNewer(state, arrival, held, now), ...noteTakenClock(state, from, sealed.head, now)]
   }
 }
 

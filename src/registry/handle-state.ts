@@ -4,7 +4,7 @@ import type { registryPb } from '../wire/index.ts'
 import { apply, changed, quarantine, replace } from './apply.ts'
 import { Assembly, type IncomingHead } from './assembly.ts'
 import { boundChain } from './chain.ts'
-import { noteRefusedClock } from './clock-check.ts'
+import { noteRefusedClock, noteTakenClock } from './clock-check.ts'
 import { openHead, type SealedHead } from './head.ts'
 import type { Now } from './lease.ts'
 import type { Effect } from './message.ts'
@@ -44,7 +44,7 @@ export function handleState(state: RegistryState, from: PeerKey, message: regist
       // The peer admits a host that we do not: its trust or ours is older, and neither is at fault.
       return { owner, effects: [] }
     case 'ignored':
-      return { owner, effects: noteRefusedClock(state, from, owner, found.reason) }
+      return { owner, effects: noteRefusedClock(state, from, sealed.head, found.reason, now) }
     case 'equivocation':
       return { owner, effects: quarantine(state, sealed, 'equivocation', found.reason, now) }
     case 'duplicate':
@@ -52,8 +52,15 @@ export function handleState(state: RegistryState, from: PeerKey, message: regist
     case 'newer':
       return admitted === undefined
         ? { owner, effects: [] }
-        : takeContent(state, { sealed, ...admitted }, message.set, held, now)
+        : withClock(
+            noteTakenClock(state, from, sealed.head, now),
+            takeContent(state, { sealed, ...admitted }, message.set, held, now)
+          )
   }
+}
+
+function withClock(effects: readonly Effect[], taken: Taken): Taken {
+  return effects.length === 0 ? taken : { ...taken, effects: [...effects, ...taken.effects] }
 }
 
 /** Applies a complete set, if its head is still newer than what is held. Throws like `handleState`. */

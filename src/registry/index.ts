@@ -1,4 +1,5 @@
 export { answer } from './answer.ts'
+export { clockDifferences, clockText } from './clock-check.ts'
 export { RegistryDriver } from './driver.ts'
 export type { Cancel, DriverPorts, Notice } from './driver-ports.ts'
 export type { Head } from './head.ts'

@@ -59,6 +59,8 @@ export type AlarmKind =
   | 'rate-exceeded'
   /** The heads of most hosts are dated in our future or past: our own clock is wrong. */
   | 'own-clock-wrong'
+  /** The heads of one host are dated in our future or past: its clock is wrong, or ours. */
+  | 'clock-differs'
 
 /** The newest state ever seen of an owner; while this is kept, no older state is accepted. */
 export interface HighWaterMark {

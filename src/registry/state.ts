@@ -88,6 +88,16 @@ export interface Publication {
   readonly required: ReadonlyMap<PeerKey, string>
 }
 
+/** An owner whose heads are refused for their dates. */
+export interface ClockDifference {
+  readonly machine: string
+  /** How far its clock is ahead of ours, at least about; negative: behind. */
+  readonly aheadMs: number
+  /** Monotonic time of the first and of the last refusal. */
+  readonly sinceMs: number
+  readonly lastMs: number
+}
+
 /**
  * A replica of the registry. Changed only by `step` and by a SyncSession; read through the queries of this folder.
  * Contains no clock, timer, socket or randomness: the same events at the same times make the same state.
@@ -109,7 +119,7 @@ export interface RegistryState {
   /** Rates of actions and reports that must not repeat too often. */
   readonly repeats: RateTable
   /** The last verdict on each owner's clock, compared with ours. */
-  readonly clocks: LruMap<PeerKey, 'ahead' | 'behind' | 'agrees'>
+  readonly clocks: LruMap<PeerKey, ClockDifference | 'agrees'>
   /** The number of failed requests for the chain of a renewed certificate. */
   readonly chainTries: Map<PeerKey, { readonly certificateSha256: string; readonly tries: number }>
   readonly publications: Publication[]

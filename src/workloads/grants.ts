@@ -4,11 +4,15 @@ import { type Address, formatAddress } from '../identity/index.ts'
 import {
   type Entry,
   grantingEntry,
+  limitingEntries,
   narrowingOptions,
+  tightest,
+  type UsageLimits,
   wantsExecutable,
   wantsHash,
   whyNotGranted
 } from '../policy/index.ts'
+import type { Workload } from './workload.ts'
 
 export interface GrantsDeps {
   /** Scopes this host may run; empty: all. */
@@ -24,6 +28,8 @@ export interface GrantsDeps {
 /** Decides which process may be which workload of this host. */
 export class Grants {
   readonly #deps: GrantsDeps
+  // Asked at each connection: an answer holds as long as the entries do.
+  readonly #limits = new WeakMap<readonly AttestedProcess[], { entries: readonly Entry[]; limits: UsageLimits }>()
 
   constructor(deps: GrantsDeps) {
     this.#deps = deps
@@ -51,6 +57,16 @@ export class Grants {
       (!strict && facts.view.isOfHost && this.#isPrivileged(facts)) ||
       grantingEntry(entries, address, facts) !== undefined
     )
+  }
+
+  /** The limits of a registration of this moment: its own, and those of the entries that grant it to any of its processes. */
+  limitsOf({ address, facts, limits: own }: Pick<Workload, 'address' | 'facts' | 'limits'>): UsageLimits {
+    const { entries } = this.#deps.entries()
+    const known = this.#limits.get(facts)
+    if (known?.entries === entries) return known.limits
+    const limits = tightest([own, ...facts.flatMap(process => limitingEntries(entries, address, process))])
+    this.#limits.set(facts, { entries, limits })
+    return limits
   }
 
   /** Throws PERMISSION_DENIED that says which entry is missing, or REVOKED. */

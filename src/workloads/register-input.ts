@@ -27,6 +27,8 @@ export interface RegisterInput {
   readonly healthCheck?: string
   /** Connections that may be opened to it in a second. Zero: as many as the agent allows. @default 0 */
   readonly maxConnects?: number
+  /** Bytes that its connections may carry in a second. Zero: no limit. @default 0 */
+  readonly maxRate?: number
   readonly whitelist: readonly string[]
   readonly labels: Readonly<Record<string, string>>
   readonly ttlMs: number

@@ -2,6 +2,7 @@ import type { AttestedProcess, LocalUser, ProcessHandle } from '../attest/index.
 import { ErrorCode } from '../core/index.ts'
 import type { RegistrationEnd } from '../events/index.ts'
 import { type IdentityDocument, type Pattern, registrationIdOf } from '../identity/index.ts'
+import { limitsOf, type UsageLimits } from '../policy/index.ts'
 import type { LocalRecord } from '../registry/index.ts'
 import type { Claim } from './claim.ts'
 import type { Delivery } from './delivery.ts'
@@ -28,8 +29,8 @@ export interface Workload extends LocalUser, Omit<LocalRecord, 'health'> {
   readonly target: Target | undefined
   /** How the agent checks the target, if it does. */
   readonly check: Checker | undefined
-  /** Connections that may be opened to it in a second; undefined: as many as the agent allows. */
-  readonly maxConnects: number | undefined
+  /** What it set for itself; the entries that grant it may set less. */
+  readonly limits: UsageLimits
   /** SHA-256 of the session token; the token itself is not kept. */
   readonly tokenHash: string
   /** Directory made for its listening socket, removed at its end. */
@@ -69,7 +70,7 @@ export function workloadOf(input: RegisterInput, { uid, gid, view }: Registrant,
     facts,
     process,
     forUser: input.forUser ?? false,
-    maxConnects: input.maxConnects === 0 ? undefined : input.maxConnects,
+    limits: limitsOf({ maxConnects: input.maxConnects ?? 0, maxRate: input.maxRate ?? 0 }),
     protocols: target === undefined ? [] : [target.kind === 'unix' ? target.protocol : target.kind],
     whitelist,
     labels: input.labels,

@@ -9,6 +9,7 @@ import {
   type SessionTokens,
   spiffeIdOf
 } from '../identity/index.ts'
+import type { UsageLimits } from '../policy/index.ts'
 import { attestClaim, type Claim, declaredProcess, isGrantedAnew, ownerOf } from './claim.ts'
 import { deliveryOf } from './delivery.ts'
 import type { Grants } from './grants.ts'
@@ -18,6 +19,7 @@ import { checkSize, type RegisterInput, type Registrant } from './register-input
 import { checkRoom, type WorkloadLimits } from './room.ts'
 import { serverUserOf } from './server-user.ts'
 import { WorkloadTable } from './table.ts'
+import { uniqueDocument } from './unique-document.ts'
 import { checkUnixTarget } from './unix-target.ts'
 import { type EndReason, type Workload, workloadOf } from './workload.ts'
 
@@ -77,6 +79,12 @@ export class Workloads {
 
   get count(): number {
     return this.#table.size
+  }
+
+  /** The limits of a registration of this moment: its own, and those of the entries that grant it. */
+  limitsOf(registrationId: string): UsageLimits {
+    const workload = this.#table.get(registrationId)
+    return workload === undefined ? {} : this.#deps.grants.limitsOf(workload)
   }
 
   /** Every live registration, oldest first. */
@@ -178,7 +186,7 @@ export class Workloads {
       machine,
       whitelist: whitelist.map(pattern => pattern.text)
     }
-    const unique = this.#unique(document)
+    const unique = uniqueDocument(document, id => this.#table.get(id) !== undefined)
     const { token, tokenHash } = tokens.issue(unique)
     const registrationId = registrationIdOf(unique)
     const { listenDir, portServers } = this.#deps
@@ -284,14 +292,5 @@ export class Workloads {
   #expire(): void {
     for (const workload of this.#table.expired(this.#deps.clock.monotonicMs()))
       this.end(workload.registrationId, 'expired')
-  }
-
-  // Two registrations of one process within a millisecond would otherwise share their identity document.
-  #unique(document: IdentityDocument): IdentityDocument {
-    let candidate = document
-    while (this.#table.get(registrationIdOf(candidate)) !== undefined) {
-      candidate = { ...candidate, registeredAtMs: candidate.registeredAtMs + 1 }
-    }
-    return candidate
   }
 }

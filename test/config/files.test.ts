@@ -67,6 +67,7 @@ const BAD: ReadonlyArray<readonly [text: string, line: RegExp]> = [
   [service({ tcp: undefined, unix: '/a', 'server-user': 'x' }), /server-user goes with tcp and udp only\. Remove it/],
   [service({ 'health-check': 'conect' }), /"conect" is not one of auto, off, connect\. Did you mean "connect"\?$/],
   [service({ 'max-connects': 0 }), /services\.0\.max-connects: .*At least 1\.$/],
+  [service({ 'max-rate': 10 }), /services\.0\.max-rate: .*At least 1000\.$/],
   [service({ labels: { version: 2 } }), /services\.0\.labels\.version: expected string.*in quotes: "2"\.$/],
   [service({ allow: ['prod.*'] }), /services\.0\.allow\.0: /],
   [forward({ listen: 'localhost' }), /forwards\.0\.listen: listen "localhost" is not HOST:PORT/],

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { type AddressInfo, createServer } from 'node:net'
-import test from 'node:test'
+import type { AddressInfo } from 'node:net'
+import test, { type TestContext } from 'node:test'
+import { createServer as createTls } from 'node:tls'
 import { ErrorCode, systemClock, WarrenError } from '../../src/core/index.ts'
 import type { PeerKey } from '../../src/identity/index.ts'
 import {
@@ -11,11 +12,21 @@ import {
   probeCarriers,
   requireCarrier
 } from '../../src/proxy/carriers/index.ts'
+import { agentCredentials, TestPki, TRUST_DOMAIN } from './support/pki.ts'
+
+const PEER = 'peer' as PeerKey
 
 const nowhere = async (): Promise<never> => {
   throw new Error('no mesh')
 }
-const noMesh = { openStream: nowhere, openRelayed: nowhere, askAlive: nowhere, helperFor: nowhere }
+const noMesh: CarrierDeps = {
+  trustDomain: TRUST_DOMAIN,
+  verifyAgent: () => ({ ok: false, detail: 'it is not known' }),
+  openStream: nowhere,
+  openRelayed: nowhere,
+  askAlive: nowhere,
+  helperFor: nowhere
+}
 const answers = async (): Promise<void> => {}
 
 test('each carrier has a name and a rank of its own, and the best comes first', () => {
@@ -47,18 +58,43 @@ test('what is no carrier is refused with the names of those that are', () => {
 
 /** What `explain` says of the way to an agent that listens at `dataAddresses`. */
 function probed(dataAddresses: readonly string[], deps: Partial<CarrierDeps>) {
-  const agent = { peer: 'peer' as PeerKey, dataAddresses }
+  const agent = { machine: 'b', peer: PEER, dataAddresses }
   return probeCarriers(carriers({ ...noMesh, ...deps }), agent, systemClock, AbortSignal.timeout(30_000))
 }
 
+/** An agent of b, as far as TLS can tell. Returns its address. */
+async function agentOf(t: TestContext): Promise<string> {
+  const pki = await TestPki.create()
+  const { certPem: cert, key } = await agentCredentials(await pki.node('b'))
+  const pem = key.export({ type: 'pkcs8', format: 'pem' })
+  const agent = createTls({ cert, key: pem, ALPNProtocols: ['warren-host/1'] }, socket => socket.destroySoon())
+  agent.listen(0, '127.0.0.1')
+  t.after(() => agent.close())
+  await once(agent, 'listening')
+  return `127.0.0.1:${(agent.address() as AddressInfo).port}`
+}
+
 test('a probe names the path that a connection would take first, and what each carrier did', async t => {
-  const listener = createServer(socket => socket.destroy()).listen(0, '127.0.0.1')
-  t.after(() => listener.close())
-  await once(listener, 'listening')
-  const address = `127.0.0.1:${(listener.address() as AddressInfo).port}`
-  const { ok, text } = await probed([address], { askAlive: answers })
+  const address = await agentOf(t)
+  const verifyAgent = () => ({ ok: true, identity: { machine: 'b', peer: PEER } }) as const
+  const { ok, text } = await probed([address], { askAlive: answers, verifyAgent })
   assert.equal(ok, true)
   assert.match(text, new RegExp(`^direct: direct ${address} answers in [\\d.]+ ms; mesh answers in [\\d.]+ ms$`))
+})
+
+test('a probe takes no other host for the one that it is for, and says whose agent answers', async t => {
+  const address = await agentOf(t)
+  for (const [verdict, why] of [
+    [{ ok: true, identity: { machine: 'c', peer: PEER } }, /the agent of c answers there/],
+    [{ ok: true, identity: { machine: 'b', peer: 'other' as PeerKey } }, /an agent of b with other keys answers there/],
+    [{ ok: false, detail: 'it is revoked' }, /an agent that is not trusted answers there: it is revoked/]
+  ] as const) {
+    const { ok, text } = await probed([address], { verifyAgent: () => verdict })
+    assert.equal(ok, false)
+    assert.match(text, why)
+  }
+  const elsewhere = await probed([address], { trustDomain: 'other.example' })
+  assert.match(elsewhere.text, /another trust domain answers there, test\.example by its own account/)
 })
 
 test('a probe asks third members for help only when no other carrier reaches the agent', async () => {
@@ -68,7 +104,10 @@ test('a probe asks third members for help only when no other carrier reaches the
     return 'gamma'
   }
   const overMesh = await probed(['127.0.0.1:1'], { askAlive: answers, helperFor })
-  assert.match(overMesh.text, /^mesh: direct 127\.0\.0\.1:1 does not answer \(.*\); mesh answers in [\d.]+ ms$/)
+  assert.match(
+    overMesh.text,
+    /^mesh: direct 127\.0\.0\.1:1 does not lead to it \(nobody listens there, .*\); mesh answers in [\d.]+ ms$/
+  )
   assert.equal(asked, 0)
   const relayed = await probed([], { helperFor })
   assert.match(

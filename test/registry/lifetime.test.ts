@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ErrorCode, WarrenError } from '../../src/core/index.ts'
-import { DEFAULT_LEASES, leaseFor, owner, owners, self } from '../../src/registry/index.ts'
+import { clockDifferences, clockText, DEFAULT_LEASES, leaseFor, owner, owners, self } from '../../src/registry/index.ts'
 import { checkLeases, leaseLeftMs } from '../../src/registry/lease.ts'
 import { resolveLimits } from '../../src/registry/limits.ts'
 import { alarmsOf, chainOf, mesh, Node, START_MS, settle, Time, typesOf, verdictOf } from './world.ts'
@@ -179,6 +179,51 @@ test('a host whose own clock is behind all others says so once', () => {
     for (const other of others) alarms.push(...alarmsOf(a.hear(other.sent.at(-1), other)))
   }
   assert.deepEqual(alarms, ['own-clock-wrong'])
+})
+
+test('a host whose clock differs from ours for seconds is named, once, and no longer when it agrees', () => {
+  const time = new Time()
+  const [a, b] = mesh(time, 'a', 'b') as [Node, Node]
+  const alarms: string[] = []
+  const hearAhead = (aheadMs: number): void => {
+    time.wallMs += aheadMs
+    b.step({ type: 'refresh' })
+    time.wallMs -= aheadMs
+    alarms.push(...alarmsOf(a.hear(b.sent.at(-1), b)))
+  }
+  const named = (): string[] => clockDifferences(a.state, time.monotonicMs).map(clockText)
+  hearAhead(45_000)
+  assert.deepEqual([alarms, named()], [[], []], 'one head alone may have been on its way for long')
+  for (let round = 0; round < 3; round += 1) {
+    time.pass(4_000)
+    hearAhead(45_000)
+  }
+  assert.deepEqual(alarms, ['clock-differs'])
+  assert.deepEqual(named(), ['the clock of b is about 45 s ahead of that of this host'])
+  time.pass(4_000)
+  hearAhead(50_000)
+  time.pass(130_000)
+  assert.deepEqual(named(), [], 'it was not heard for two minutes')
+  hearAhead(0)
+  assert.deepEqual(named(), [])
+})
+
+test('a host whose clock is behind by less than its lease is taken, and named', () => {
+  const time = new Time()
+  const [a, b] = mesh(time, 'a', 'b') as [Node, Node]
+  const alarms: string[] = []
+  for (let round = 0; round < 3; round += 1) {
+    time.pass(4_000)
+    time.wallMs -= 40_000
+    b.step({ type: 'refresh' })
+    time.wallMs += 40_000
+    alarms.push(...alarmsOf(a.hear(b.sent.at(-1), b)))
+  }
+  assert.notEqual(owner(a.state, b.peer), undefined)
+  assert.deepEqual(alarms, ['clock-differs'])
+  assert.deepEqual(clockDifferences(a.state, time.monotonicMs).map(clockText), [
+    'the clock of b is about 40 s behind that of this host'
+  ])
 })
 
 test('old heads say that our clock is wrong if their owners send them, and nothing if somebody else hands them on', () => {

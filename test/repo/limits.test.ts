@@ -8,6 +8,7 @@ import { DEFAULT_LIMITS as HASHER } from '../../src/attest/hasher.ts'
 import { AUTHORITY_REFUSALS, AUTHORITY_RENEWALS } from '../../src/ca/authorities/authority-service.ts'
 import { MAX_TOKENS, REFUSALS } from '../../src/ca/join-service.ts'
 import { RENEWAL_BURST, RENEWAL_REFUSALS } from '../../src/ca/rotation/renewal-service.ts'
+import { MAX_CONNECTS, MAX_RATE } from '../../src/cli/options/usage-limits.ts'
 import { RELAYS } from '../../src/cluster/ack-relay.ts'
 import { ASKS } from '../../src/cluster/failure/failure-service.ts'
 import { LIMIT_NAMES, type LimitName, MAX_LOG_BACKLOG_BYTES, METRICS } from '../../src/core/index.ts'
@@ -95,6 +96,9 @@ const VALUES: Record<LimitName, number> = {
   // The other agent grants as many streams as one of its workloads may have flows.
   proxy_flows_per_session: PROXY.flowsPerWorkload,
   proxy_connects_per_workload: PROXY.connectsPerWorkload,
+  // Neither has a default: the most that a rule can be given.
+  proxy_connects_per_rule: MAX_CONNECTS,
+  proxy_bytes_per_second: MAX_RATE,
   proxy_waiting_bytes: PROXY.waitingBytes,
   proxy_waiting_bytes_per_workload: PROXY.waitingBytesPerWorkload,
   proxy_waiting_bytes_per_session: PROXY.waitingBytesPerSession,

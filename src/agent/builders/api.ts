@@ -26,7 +26,7 @@ import {
 import { anyChange, ErrorCode, formatHostPort, type Protocol, packageVersion, WarrenError } from '../../core/index.ts'
 import { type Address, keySha256Of, type PeerKey, parseCertificate } from '../../identity/index.ts'
 import type { DataPlane, SessionAlarm } from '../../proxy/index.ts'
-import { type OwnerView, owners } from '../../registry/index.ts'
+import { clockDifferences, clockText, type OwnerView, owners } from '../../registry/index.ts'
 import { serverOf, type Target } from '../../workloads/index.ts'
 import type { DeclaredItems, Reload } from '../declared/index.ts'
 import type { Drain } from '../drain.ts'
@@ -143,6 +143,9 @@ function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: Ad
         clockBehindMs: BigInt(clockKeeper.clock.behindMs),
         descriptorAlarm: base.descriptors.alarm,
         ...declaredStatus(parts),
+        clockDifferences: clockDifferences(state, clock.monotonicMs())
+          .slice(0, MAX_ALARMS)
+          .map(({ machine, aheadMs }) => ({ machine, aheadMs: BigInt(Math.round(aheadMs)) })),
         sessions: proxy.sessions(),
         flows: proxy.flowCount(),
         startedAtMs: BigInt(startedAtMs),
@@ -221,6 +224,7 @@ function explainDeps({ base, cluster, local, proxy }: ApiParts) {
   return {
     machine: membership.machine,
     known: () => routing.matching(),
+    limitsOf: (registrationId: string) => local.workloads.limitsOf(registrationId),
     server: (registrationId: string) => serverFound(local.workloads.get(registrationId)?.target),
     evaluate: (source: Address, destination: Route, protocol: Protocol) =>
       authorizer.authorize({
@@ -234,6 +238,7 @@ function explainDeps({ base, cluster, local, proxy }: ApiParts) {
       if (host === undefined) throw new WarrenError(ErrorCode.NotFound, `${machine} is not a member now`)
       return await proxy.probe(host, signal)
     },
+    clocks: () => clockDifferences(registry.state, clock.monotonicMs()).map(clockText),
     certificateEnd: (machine: string) => trust.node(machine)?.notAfterMs,
     nowMs: () => clock.wallMs()
   }

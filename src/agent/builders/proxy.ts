@@ -44,7 +44,7 @@ function proxyDeps({ base, cluster, ca, local }: ProxyParts): ProxyDeps {
       svid: registrationId => svids.get(registrationId),
       target: registrationId => workloads.get(registrationId)?.target,
       userOf: registrationId => workloads.get(registrationId),
-      maxConnects: registrationId => workloads.get(registrationId)?.maxConnects,
+      limitsOf: registrationId => workloads.limitsOf(registrationId),
       problemOf: registrationId => serverOf(workloads.get(registrationId)?.target)?.refusal,
       targetFailed: registrationId => health.suspect(registrationId),
       byPrefix: prefix => workloads.byPrefix(prefix)?.registrationId
@@ -60,6 +60,7 @@ function proxyDeps({ base, cluster, ca, local }: ProxyParts): ProxyDeps {
       workload: (leaf, issuers) => trust.workload(leaf, issuers),
       isReplaced: leaf => trust.isReplaced(leaf)
     },
+    verifyAgent: (leaf, issuers) => trust.agent(leaf, issuers),
     limits: config.limits.proxy,
     roots: pemOf(() => trust.state.roots),
     joinCredentials: () => joins.credentials(),

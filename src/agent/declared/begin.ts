@@ -27,6 +27,7 @@ export async function beginService(service: DeclaredService, { workloads, uidOf 
       target: target.kind === 'unix' ? { ...target, proxy } : { ...target, proxy, serverUser },
       healthCheck: service.healthCheck,
       maxConnects: service.maxConnects,
+      maxRate: service.maxRate,
       whitelist: service.allow,
       labels: service.labels,
       ttlMs: 0,

@@ -4,7 +4,7 @@ import type { Explanation } from '../../cluster/index.ts'
 import { ErrorCode, type Protocol, WarrenError } from '../../core/index.ts'
 import type { EventHistory } from '../../events/index.ts'
 import { parseMachineName, parsePattern } from '../../identity/index.ts'
-import type { Rule } from '../../policy/index.ts'
+import { limitFields, limitsOf, type Rule } from '../../policy/index.ts'
 import type { FlowInfo } from '../../proxy/index.ts'
 import { type adminPb, apiPb } from '../../wire/index.ts'
 import type { AdminHandlers } from '../index.ts'
@@ -147,7 +147,8 @@ export function adminHandlers(deps: AdminHandlersDeps): AdminHandlers {
         protocols: rule.protocols.map(ruleProtocol),
         notBeforeMs: Number(rule.notBeforeMs),
         untilMs: Number(rule.untilMs),
-        reason: rule.reason
+        reason: rule.reason,
+        ...limitsOf(rule)
       })
       deps.onRuleChange(rule.effect, `${rule.source} -> ${rule.destination}`, uid)
       return { rule: ruleMessage(added), version: policy.version }
@@ -184,7 +185,8 @@ function ruleMessage(rule: Rule): MessageInitShape<typeof adminPb.RuleSchema> {
     protocols: rule.protocols.map(protocol => (protocol === 'udp' ? apiPb.Protocol.UDP : apiPb.Protocol.TCP)),
     notBeforeMs: BigInt(rule.notBeforeMs),
     untilMs: BigInt(rule.untilMs),
-    reason: rule.reason
+    reason: rule.reason,
+    ...limitFields(rule)
   }
 }
 

@@ -1,6 +1,7 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { formatAddress } from '../../identity/index.ts'
+import { limitFields, type UsageLimits } from '../../policy/index.ts'
 import type { apiPb } from '../../wire/index.ts'
 import type { Registrant, Workload, Workloads } from '../../workloads/index.ts'
 
@@ -41,12 +42,12 @@ function byId(own: readonly Workload[], name: string): Workload {
 }
 
 /** A registration as the local API shows it to its owner. */
-export function inspection({
-  registrationId,
-  document,
-  address
-}: Workload): MessageInitShape<typeof apiPb.InspectionSchema> {
+export function inspection(
+  { registrationId, document, address }: Workload,
+  limits: UsageLimits
+): MessageInitShape<typeof apiPb.InspectionSchema> {
   return {
+    ...limitFields(limits),
     registrationId,
     address: formatAddress(address),
     document: {

@@ -11,7 +11,14 @@ import {
   type Revocation,
   type StoredToken
 } from '../../identity/index.ts'
-import { type Entry, MAX_REVOKED_KEYS, type NewEntry, type NewRevocation } from '../../policy/index.ts'
+import {
+  type Entry,
+  limitFields,
+  limitsOf,
+  MAX_REVOKED_KEYS,
+  type NewEntry,
+  type NewRevocation
+} from '../../policy/index.ts'
 import type { adminPb } from '../../wire/index.ts'
 import type { AdminHandlers } from '../index.ts'
 
@@ -174,7 +181,8 @@ function newEntry(entry: adminPb.Entry): NewEntry {
     systemdUnit: optional(entry.systemdUnit),
     cgroup: optional(entry.cgroup),
     grants: parsePattern(entry.grants),
-    reason: entry.reason
+    reason: entry.reason,
+    ...limitsOf(entry)
   }
 }
 
@@ -193,7 +201,8 @@ export function entryMessage(entry: Entry): MessageInitShape<typeof adminPb.Entr
     cgroup: entry.cgroup ?? '',
     grants: entry.grants.text,
     reason: entry.reason,
-    createdAtMs: BigInt(entry.createdAtMs)
+    createdAtMs: BigInt(entry.createdAtMs),
+    ...limitFields(entry)
   }
 }
 

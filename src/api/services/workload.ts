@@ -153,7 +153,11 @@ export function workloadHandlers(deps: WorkloadHandlersDeps): WorkloadHandlers {
     getStatus: async (_request, { share }) => share.timed(status),
 
     inspect: async ({ registrations }, caller) => ({
-      registrations: caller.share.timed(() => inspected(workloads, registrations, caller).map(inspection))
+      registrations: caller.share.timed(() =>
+        inspected(workloads, registrations, caller).map(workload =>
+          inspection(workload, workloads.limitsOf(workload.registrationId))
+        )
+      )
     })
   }
 }
@@ -185,7 +189,8 @@ function registerInput(request: apiPb.RegisterRequest): RegisterInput {
     forUser: request.forUser,
     application: request.application,
     healthCheck: healthCheckName(request.healthCheck),
-    maxConnects: request.maxConnects
+    maxConnects: request.maxConnects,
+    maxRate: request.maxRate
   }
 }
 

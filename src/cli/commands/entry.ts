@@ -1,11 +1,12 @@
 import { type Command, InvalidArgumentError } from 'commander'
 import { contextOf } from '../context.ts'
+import { addUsageLimits, type UsageLimitOptions } from '../options/usage-limits.ts'
 import { entryTable, entryView } from '../output/index.ts'
 
 // The uid that Linux shows for a user that a namespace does not map: /proc/sys/kernel/overflowuid, unless it was changed.
 const OVERFLOW_ID = 65_534
 
-interface EntryOptions {
+interface EntryOptions extends UsageLimitOptions {
   readonly machine?: string
   readonly uid?: number
   readonly user?: string
@@ -20,7 +21,7 @@ interface EntryOptions {
 
 export function addEntry(program: Command): void {
   const entry = program.command('entry').description('decide which processes may register which addresses')
-  entry
+  const add = entry
     .command('add')
     .description('let processes that match all of these options register an address')
     .argument('<address>', 'pattern of addresses that they may register, as in dev.web.*.default')
@@ -34,7 +35,8 @@ export function addEntry(program: Command): void {
     .option('--unit <name>', 'systemd unit of the system, as in nginx.service')
     .option('--cgroup <path>', 'cgroup (version 2) or one below it, as in /system.slice')
     .option('--reason <text>', 'reason that `warren policy show` prints')
-    .action(async (grants: string, options: EntryOptions, command: Command) => {
+  addUsageLimits(add, 'to each registration that it grants').action(
+    async (grants: string, options: EntryOptions, command: Command) => {
       const { agent, show, say } = contextOf(command)
       const { exe = '', sha256 = '', unit = '', uid, gid, ...rest } = options
       const ids = { ...(uid === undefined ? {} : { uid }), ...(gid === undefined ? {} : { gid }) }
@@ -46,7 +48,8 @@ export function addEntry(program: Command): void {
       if (uid === OVERFLOW_ID) {
         say(`uid ${uid} stands for every user that a host cannot map: this entry grants nothing to its processes`)
       }
-    })
+    }
+  )
   entry
     .command('list')
     .description('list the entries')

@@ -9,12 +9,12 @@ import { contextOf } from '../context.ts'
 import { exposeUnixDatagrams } from '../listeners/datagram/index.ts'
 import { healthCheckOption, noHealthCheckOption } from '../options/health-check.ts'
 import { collect, parseLabels } from '../options/index.ts'
-import { maxConnectsOption } from '../options/max-connects.ts'
 import { serverUserAlone } from '../options/server-user.ts'
+import { addUsageLimits, type UsageLimitOptions, usageLimitFields } from '../options/usage-limits.ts'
 import { clause, cliLogger, print, printJsonLine, RateLimitedLines } from '../output/index.ts'
 import { endingSignals, inWords } from '../signals.ts'
 
-interface ExposeOptions {
+interface ExposeOptions extends UsageLimitOptions {
   readonly tcp?: string[]
   readonly udp?: string[]
   readonly unix?: string[]
@@ -23,12 +23,11 @@ interface ExposeOptions {
   readonly serverUser?: string
   readonly proxyProtocol?: true
   readonly healthCheck?: HealthCheckName | false
-  readonly maxConnects?: number
   readonly wait: boolean
 }
 
 export function addExpose(program: Command): void {
-  program
+  const expose = program
     .command('expose')
     .description('give an unmodified server an address, until this command ends')
     .argument('<address>', 'SCOPE.GROUP.NAME.RESOURCE; this machine is appended')
@@ -52,53 +51,52 @@ export function addExpose(program: Command): void {
     .option('--proxy-protocol', 'begin each connection with a PROXY protocol v2 header that names the source')
     .addOption(healthCheckOption())
     .addOption(noHealthCheckOption())
-    .addOption(maxConnectsOption())
     .addOption(noWaitOption())
-    .action(async (address: string, options: ExposeOptions, command: Command) => {
-      const targets = targetsOf(options)
-      const context = contextOf(command)
-      const { json, say } = context
-      const ending = endingSignals(inWords(say))
-      const agent = new AwaitedAgent(context, { wait: options.wait, signal: ending.signal })
-      const common = {
-        whitelist: options.allow ?? [],
-        labels: parseLabels(options.label ?? []),
-        healthCheck: options.healthCheck ?? 'auto',
-        maxConnects: options.maxConnects,
-        application: 'warren expose',
-        // The server is a program of its own, which this command cannot name.
-        forUser: true,
-        signal: ending.signal,
-        log: cliLogger(say),
-        onProblem: (registration: Registration) => sayProblem(registration, say)
+  addUsageLimits(expose, 'to it').action(async (address: string, options: ExposeOptions, command: Command) => {
+    const targets = targetsOf(options)
+    const context = contextOf(command)
+    const { json, say } = context
+    const ending = endingSignals(inWords(say))
+    const agent = new AwaitedAgent(context, { wait: options.wait, signal: ending.signal })
+    const common = {
+      whitelist: options.allow ?? [],
+      labels: parseLabels(options.label ?? []),
+      healthCheck: options.healthCheck ?? 'auto',
+      ...usageLimitFields(options),
+      application: 'warren expose',
+      // The server is a program of its own, which this command cannot name.
+      forUser: true,
+      signal: ending.signal,
+      log: cliLogger(say),
+      onProblem: (registration: Registration) => sayProblem(registration, say)
+    }
+    const failures = new RateLimitedLines(say)
+    const onFailure = (err: unknown): void => failures.line(clause(err), performance.now())
+    const registrations: Registration[] = []
+    const announce = (registration: Registration, name: string): void => {
+      registrations.push(registration)
+      if (json) printJsonLine(view(registration, name))
+      else print(registration.address)
+      say(`${registration.address} leads to ${name}`)
+      if (registration.problem !== '') sayProblem(registration, say)
+    }
+    try {
+      for (const target of targets) {
+        const registration = await agent.call(client => register(address, { ...common, client, target }))
+        announce(registration, nameOf(target))
       }
-      const failures = new RateLimitedLines(say)
-      const onFailure = (err: unknown): void => failures.line(clause(err), performance.now())
-      const registrations: Registration[] = []
-      const announce = (registration: Registration, name: string): void => {
-        registrations.push(registration)
-        if (json) printJsonLine(view(registration, name))
-        else print(registration.address)
-        say(`${registration.address} leads to ${name}`)
-        if (registration.problem !== '') sayProblem(registration, say)
+      for (const path of unixDatagramPaths(options)) {
+        const { registration } = await agent.call(client =>
+          exposeUnixDatagrams(address, path, { ...common, client }, { onFailure, onDrops: say })
+        )
+        if (registration !== undefined) announce(registration, `udp unix:${path}`)
       }
-      try {
-        for (const target of targets) {
-          const registration = await agent.call(client => register(address, { ...common, client, target }))
-          announce(registration, nameOf(target))
-        }
-        for (const path of unixDatagramPaths(options)) {
-          const { registration } = await agent.call(client =>
-            exposeUnixDatagrams(address, path, { ...common, client }, { onFailure, onDrops: say })
-          )
-          if (registration !== undefined) announce(registration, `udp unix:${path}`)
-        }
-        const end = await Promise.race(registrations.map(registration => registration.closed))
-        if (!ending.signal.aborted && end.error !== undefined) throw end.error
-      } finally {
-        await Promise.all(registrations.map(registration => registration.close()))
-      }
-    })
+      const end = await Promise.race(registrations.map(registration => registration.closed))
+      if (!ending.signal.aborted && end.error !== undefined) throw end.error
+    } finally {
+      await Promise.all(registrations.map(registration => registration.close()))
+    }
+  })
 }
 
 function sayProblem({ address, problem }: Registration, say: (text: string) => void): void {

@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { contextOf } from '../context.ts'
 import { readSecret } from '../options/index.ts'
-import { formatWhen, type InspectionView, inspectionView, pairs } from '../output/index.ts'
+import { formatLimits, formatWhen, type InspectionView, inspectionView, pairs } from '../output/index.ts'
 
 export function addInspect(program: Command): void {
   program
@@ -25,7 +25,8 @@ export function addInspect(program: Command): void {
     })
 }
 
-function text({ registrationId, address, document, hashMatches }: InspectionView): string {
+function text({ registrationId, address, document, hashMatches, ...limits }: InspectionView): string {
+  const limited = formatLimits(limits)
   return pairs([
     ['address', address],
     ['SPIFFE ID', document.spiffeId],
@@ -36,6 +37,7 @@ function text({ registrationId, address, document, hashMatches }: InspectionView
     ['registered', formatWhen(document.registeredAtMs, Date.now())],
     ['machine', document.machine],
     ['whitelist', document.whitelist.length === 0 ? '-' : document.whitelist.join('  ')],
+    ...(limited === '' ? [] : [['limits', limited] as const]),
     ['id', registrationId],
     ['SHA-256', hashMatches ? 'of the above is the id' : 'DIFFERS']
   ])

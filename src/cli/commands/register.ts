@@ -5,11 +5,11 @@ import { type apiPb, healthCheckOf } from '../../wire/index.ts'
 import { contextOf } from '../context.ts'
 import { healthCheckOption, noHealthCheckOption } from '../options/health-check.ts'
 import { collect, parseLabels, parseWait, replicationText, waitOption } from '../options/index.ts'
-import { maxConnectsOption } from '../options/max-connects.ts'
 import { serverUserAlone } from '../options/server-user.ts'
+import { addUsageLimits, type UsageLimitOptions, usageLimitFields } from '../options/usage-limits.ts'
 import { fields, printJson } from '../output/index.ts'
 
-interface RegisterOptions {
+interface RegisterOptions extends UsageLimitOptions {
   readonly tcp?: string
   readonly udp?: string
   readonly unix?: string
@@ -24,14 +24,13 @@ interface RegisterOptions {
   readonly serverUser?: string
   readonly proxyProtocol?: true
   readonly healthCheck?: string | false
-  readonly maxConnects?: number
 }
 
 const MIN_TTL_MS = 1_000
 const MAX_TTL_MS = 86_400_000
 
 export function addRegister(program: Command): void {
-  program
+  const register = program
     .command('register')
     .description('register an address through the API, and print the answer as JSON')
     .argument('<address>', 'SCOPE.GROUP.NAME.RESOURCE; this machine is appended')
@@ -49,17 +48,16 @@ export function addRegister(program: Command): void {
     .option('--proxy-protocol', 'begin each connection with a PROXY protocol v2 header; not with --udp')
     .addOption(healthCheckOption())
     .addOption(noHealthCheckOption())
-    .addOption(maxConnectsOption())
     .addOption(waitOption())
-    .action(async (address: string, options: RegisterOptions, command: Command) => {
-      const request = requestOf(address, options)
-      const { agent, say } = contextOf(command)
-      const response = await agent.workload.register(request)
-      const { replication } = response
-      printJson({ ...fields(response), replication: replication === undefined ? undefined : fields(replication) })
-      say(replicationText('known to', replication))
-      if (response.problem !== '') say(`refused for now: ${response.problem}`)
-    })
+  addUsageLimits(register, 'to it').action(async (address: string, options: RegisterOptions, command: Command) => {
+    const request = requestOf(address, options)
+    const { agent, say } = contextOf(command)
+    const response = await agent.workload.register(request)
+    const { replication } = response
+    printJson({ ...fields(response), replication: replication === undefined ? undefined : fields(replication) })
+    say(replicationText('known to', replication))
+    if (response.problem !== '') say(`refused for now: ${response.problem}`)
+  })
 }
 
 function requestOf(address: string, options: RegisterOptions): MessageInitShape<typeof apiPb.RegisterRequestSchema> {
@@ -78,7 +76,7 @@ function requestOf(address: string, options: RegisterOptions): MessageInitShape<
     forUser: options.pid === undefined || options.forUser === true,
     application: options.application ?? '',
     healthCheck: healthCheckOf(options.healthCheck ?? 'auto'),
-    maxConnects: options.maxConnects ?? 0
+    ...usageLimitFields(options)
   }
 }
 

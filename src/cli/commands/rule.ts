@@ -2,9 +2,10 @@ import type { Command } from 'commander'
 import { apiPb } from '../../wire/index.ts'
 import { contextOf } from '../context.ts'
 import { parseUntil } from '../options/index.ts'
+import { addUsageLimits, type UsageLimitOptions, usageLimitFields } from '../options/usage-limits.ts'
 import { ruleView } from '../output/index.ts'
 
-interface RuleOptions {
+interface RuleOptions extends UsageLimitOptions {
   readonly tcp?: true
   readonly udp?: true
   readonly until?: string
@@ -12,15 +13,16 @@ interface RuleOptions {
 }
 
 export function addAllow(program: Command): void {
-  addRule(program, 'allow', 'let SOURCE connect to DESTINATION')
+  const allow = addRule(program, 'allow', 'let SOURCE connect to DESTINATION')
+  addUsageLimits(allow, 'by this rule to each registration of DESTINATION')
 }
 
 export function addDeny(program: Command): void {
   addRule(program, 'deny', 'forbid SOURCE to connect to DESTINATION, against all other rules, and cut open connections')
 }
 
-function addRule(program: Command, effect: 'allow' | 'deny', description: string): void {
-  program
+function addRule(program: Command, effect: 'allow' | 'deny', description: string): Command {
+  return program
     .command(effect)
     .description(description)
     .argument('<source>', 'pattern, as in dev.shop.*.default')
@@ -33,7 +35,15 @@ function addRule(program: Command, effect: 'allow' | 'deny', description: string
       const untilMs = BigInt(options.until === undefined ? 0 : parseUntil(options.until, Date.now()))
       const { agent, show, say } = contextOf(command)
       const { rule, version } = await agent.admin.addRule({
-        rule: { effect, source, destination, protocols: protocols(options), untilMs, reason: options.reason ?? '' }
+        rule: {
+          effect,
+          source,
+          destination,
+          protocols: protocols(options),
+          untilMs,
+          reason: options.reason ?? '',
+          ...usageLimitFields(options)
+        }
       })
       show({ rule: rule === undefined ? undefined : ruleView(rule), version }, () => rule?.id ?? '')
       say(`${effect} ${source} → ${destination} is in force here, as policy version ${version}`)

@@ -29,6 +29,7 @@ function describe(status: Omit<Status, '$typeName' | '$unknown'>): Array<readonl
     ['policy', status.policyVersion === 0n ? 'none: nothing is allowed' : `version ${status.policyVersion}`],
     ...(status.policyLost ? [['ALARM', LOST_POLICY] as const] : []),
     ...clockLines(status.clockBehindMs),
+    ...differenceLines(status.clockDifferences),
     ...duplicateLines(status),
     ...(status.descriptorAlarm === '' ? [] : [['ALARM', status.descriptorAlarm] as const]),
     ['certificate', formatWhen(Number(status.certificateNotAfterMs), now)],
@@ -48,6 +49,15 @@ function clockLines(behindMs: bigint): Array<readonly [string, string]> {
   if (behindMs === 0n) return []
   const what = `the clock of this host was set back, by ${formatDuration(Number(behindMs))}; what has ended stays ended`
   return [['ALARM', `${what}: set the clock, or, if it is right: warren clock accept`]]
+}
+
+function differenceLines(differences: Status['clockDifferences']): Array<readonly [string, string]> {
+  return differences.map(({ machine, aheadMs }) => {
+    const side = aheadMs > 0n ? 'ahead of' : 'behind'
+    const distance = formatDuration(Math.abs(Number(aheadMs)))
+    const what = `the clock of ${machine} is ${distance} ${side} that of this host, so what one announces is not taken by the other`
+    return ['ALARM', `${what}: set the one that is wrong`] as const
+  })
 }
 
 function duplicateLines({

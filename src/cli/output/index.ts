@@ -2,6 +2,7 @@ export { cliLogger } from './cli-logger.ts'
 export { whenReaderEnds } from './closed-stdout.ts'
 export { isHidden, ONLY_LOOPBACK } from './hidden.ts'
 export { type InspectionView, inspectionView } from './identity-document.ts'
+export { formatLimits } from './limits-column.ts'
 export { withNextStep } from './next-step.ts'
 export {
   authorityTable,

@@ -1,4 +1,5 @@
 import type { adminPb } from '../../wire/index.ts'
+import { limitsColumn } from './limits-column.ts'
 import { printable } from './printable.ts'
 import { formatWhen } from './quantities.ts'
 import { type Column, table } from './table.ts'
@@ -49,6 +50,7 @@ export function entryTable(entries: readonly EntryView[]): string {
     { title: 'GRANTS', value: entry => entry.grants },
     { title: 'MACHINE', value: entry => entry.machine || 'any' },
     { title: 'TO PROCESSES OF', value: selectors },
+    ...limitsColumn(entries),
     { title: 'REASON', value: entry => entry.reason || '-' }
   ]
   return table(columns, entries)

@@ -91,6 +91,7 @@ function serviceOf(
     proxyProtocol: config['proxy-protocol'] ?? false,
     healthCheck: config['health-check'] ?? 'auto',
     maxConnects: config['max-connects'] ?? 0,
+    maxRate: config['max-rate'] ?? 0,
     allow: config.allow ?? [],
     labels: config.labels ?? {}
   }

@@ -12,6 +12,9 @@ const MAX_ALLOWED = 64
 const MAX_LABELS = 32
 const MAX_LABEL_LENGTH = 255
 const MAX_CONNECTS = 1_000_000
+// As of the options of `warren expose`.
+const MIN_RATE = 1_000
+const MAX_RATE = 4_000_000_000
 /** As for `warren forward`. */
 const IDLE_MS = { min: 100, max: 120_000 } as const
 const KEEPALIVE_MS = { min: 1_000, max: 9 * 3_600_000 } as const
@@ -110,7 +113,13 @@ export const serviceSchema = z.strictObject({
     .min(1)
     .max(MAX_CONNECTS)
     .optional()
-    .meta({ description: 'connections that may be opened in a second' })
+    .meta({ description: 'connections that may be opened in a second' }),
+  'max-rate': z
+    .int()
+    .min(MIN_RATE)
+    .max(MAX_RATE)
+    .optional()
+    .meta({ description: 'bytes that its connections may carry in a second, both directions together' })
 })
 
 /** A local listener that leads to a workload, as of `warren forward`. */

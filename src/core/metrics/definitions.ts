@@ -135,6 +135,7 @@ export const METRICS = Object.freeze({
         'duplicate_identity',
         'registry_full',
         'rate_exceeded',
+        'clock_differs',
         'own_clock_wrong'
       ]
     },

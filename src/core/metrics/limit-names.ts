@@ -65,6 +65,8 @@ export const LIMIT_NAMES = [
   'proxy_flows_per_workload',
   'proxy_flows_per_session',
   'proxy_connects_per_workload',
+  'proxy_connects_per_rule',
+  'proxy_bytes_per_second',
   'proxy_waiting_bytes',
   'proxy_waiting_bytes_per_workload',
   'proxy_waiting_bytes_per_session',

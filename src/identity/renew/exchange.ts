@@ -30,7 +30,9 @@ export async function serveRenewal(stream: Duplex, authority: RenewalAuthority, 
   try {
     await exchange(stream, { ...BOUNDS, maxMessages: 1, signal }, received => serve(received, authority))
   } catch (err) {
-    authority.log.warn('renewal at the data port failed', { err })
+    // A host that only looked for newer roots, or for an authority, goes when it has the hello.
+    if (WarrenError.is(err, ErrorCode.StreamTruncated)) authority.log.debug('no renewal was requested', { err })
+    else authority.log.warn('renewal at the data port failed', { err })
   }
 }
 

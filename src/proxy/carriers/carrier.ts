@@ -28,12 +28,15 @@ export interface Carried extends Dialled {
 export interface Probe {
   /** The part of the agent that is tried, if a carrier tries several. */
   readonly address?: string
-  /** Resolves with the name of the path that a session would take. Rejects when there is no answer. */
+  /**
+   * Resolves with the name of the path that a session would take, once that agent has proved itself. Rejects when it does not, with
+   * the reason for people; it honours the signal.
+   */
   readonly run: (signal: AbortSignal) => Promise<string>
 }
 
 /** The agent that a probe is for. */
-export type ProbedAgent = Pick<Candidate, 'peer' | 'dataAddresses'>
+export type ProbedAgent = Pick<Candidate, 'machine' | 'peer' | 'dataAddresses'>
 
 /**
  * One method to open sessions to another agent. Each is a file of this folder and a line in its index.

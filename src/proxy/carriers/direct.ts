@@ -1,8 +1,9 @@
-import { connectTcp, LruMap, parseHostPort, raceStaggered, within } from '../../core/index.ts'
+import { LruMap, raceStaggered, within } from '../../core/index.ts'
 import type { PeerKey } from '../../identity/index.ts'
 import { DIAL_TIMEOUT_MS, DIRECT_BACKOFF_MAX_MS, DIRECT_BACKOFF_MS, STAGGER_MS } from '../timing.ts'
 import { dialAddress } from '../tls/index.ts'
 import type { Carrier, Path } from './carrier.ts'
+import { type IdentifyDeps, identify } from './identify.ts'
 
 /** Maximum of addresses of one agent that are tried: as many as it announces. */
 const MAX_ADDRESSES = 16
@@ -25,7 +26,7 @@ export const DIRECT_PATH: Path = Object.freeze({
  * Dials the data addresses that the other agent announces, each a little after the one before. The first that answers
  * is used, and is the first to be dialled next time.
  */
-export function direct(): Carrier {
+export function direct(deps: IdentifyDeps): Carrier {
   const lastGood = new LruMap<PeerKey, string>(MAX_REMEMBERED)
   return {
     name: DIRECT_PATH.name,
@@ -35,8 +36,11 @@ export function direct(): Carrier {
     allows: DIRECT_PATH.allows,
     canReach: ({ dataAddresses }) => dataAddresses.length > 0,
     probesLast: false,
-    probes: ({ dataAddresses }) =>
-      dataAddresses.slice(0, MAX_PROBED).map(address => ({ address, run: signal => knock(address, signal) })),
+    probes: agent =>
+      agent.dataAddresses.slice(0, MAX_PROBED).map(address => ({
+        address,
+        run: signal => identify(address, agent, deps, signal).then(() => DIRECT_PATH.name)
+      })),
     async dial({ peer, dataAddresses }, options, signal) {
       const announced = dataAddresses.slice(0, MAX_ADDRESSES)
       const good = lastGood.get(peer)
@@ -53,11 +57,4 @@ export function direct(): Carrier {
       return { ...dialled, path: DIRECT_PATH }
     }
   }
-}
-
-// The listener there need not be an agent: a session finds that out.
-async function knock(address: string, signal: AbortSignal): Promise<string> {
-  const socket = await connectTcp(parseHostPort(address), signal)
-  socket.on('error', () => {}).destroy()
-  return DIRECT_PATH.name
 }

@@ -1,6 +1,7 @@
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 import type { Carrier, Path } from './carrier.ts'
 import { DIRECT_PATH, direct } from './direct.ts'
+import type { IdentifyDeps } from './identify.ts'
 import { MESH_PATH, type MeshCarrierDeps, mesh } from './mesh.ts'
 import { type RelayCarrierDeps, relay, relayPath } from './relay.ts'
 
@@ -12,7 +13,7 @@ export { type Probed, probeCarriers } from './probe.ts'
 const ALL = [direct, mesh, relay]
 
 /** The parts of the agent that the carriers use. */
-export type CarrierDeps = MeshCarrierDeps & RelayCarrierDeps
+export type CarrierDeps = MeshCarrierDeps & RelayCarrierDeps & IdentifyDeps
 
 /** Uses any carrier that reaches the other agent, the best of them first. */
 export const ANY_CARRIER = 'auto'
@@ -33,7 +34,14 @@ export function carriers(deps: CarrierDeps): Carrier[] {
 const NOWHERE = async (): Promise<never> => {
   throw new WarrenError(ErrorCode.DestinationUnreachable, 'there is no mesh')
 }
-const NO_MESH: CarrierDeps = { openStream: NOWHERE, askAlive: NOWHERE, openRelayed: NOWHERE, helperFor: NOWHERE }
+const NO_MESH: CarrierDeps = {
+  trustDomain: '',
+  verifyAgent: () => ({ ok: false, detail: 'there is no mesh' }),
+  openStream: NOWHERE,
+  askAlive: NOWHERE,
+  openRelayed: NOWHERE,
+  helperFor: NOWHERE
+}
 
 /** What `--carrier` may be. */
 export function carrierNames(): string[] {

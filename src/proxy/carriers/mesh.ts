@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream'
-import { within } from '../../core/index.ts'
+import { raceAbort, within } from '../../core/index.ts'
 import type { PeerKey } from '../../identity/index.ts'
 import { CARRIER_TIMEOUT_MS, DIRECT_BACKOFF_MAX_MS, DIRECT_BACKOFF_MS } from '../timing.ts'
 import { openSession } from '../tls/index.ts'
@@ -28,7 +28,7 @@ export function mesh({ openStream, askAlive }: MeshCarrierDeps): Carrier {
     allows: MESH_PATH.allows,
     canReach: () => true,
     probesLast: false,
-    probes: ({ peer }) => [{ run: signal => askAlive(peer, signal).then(() => MESH_PATH.name) }],
+    probes: ({ peer }) => [{ run: signal => raceAbort(askAlive(peer, signal), signal).then(() => MESH_PATH.name) }],
     dial: ({ peer }, options, signal) =>
       within(CARRIER_TIMEOUT_MS, [signal], async limit => {
         const stream = await openStream(peer, { signal: limit })

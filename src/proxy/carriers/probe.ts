@@ -1,4 +1,4 @@
-import { type Clock, raceAbort, within } from '../../core/index.ts'
+import { type Clock, WarrenError, within } from '../../core/index.ts'
 import type { Carrier, Probe, ProbedAgent } from './carrier.ts'
 
 const PROBE_TIMEOUT_MS = 2_000
@@ -23,11 +23,14 @@ export async function probeCarriers(
     const begun = clock.monotonicMs()
     const at = address === undefined ? '' : ` ${address}`
     try {
-      const path = await within(PROBE_TIMEOUT_MS, [signal], limit => raceAbort(run(limit), limit))
+      const path = await within(PROBE_TIMEOUT_MS, [signal], run)
       const took = `${(clock.monotonicMs() - begun).toFixed(1)} ms`
       return { path, text: `${path}${at} answers in ${took}` }
     } catch (err) {
-      return { text: `${name}${at} does not answer (${err instanceof Error ? err.message : String(err)})` }
+      const why = err instanceof WarrenError ? err.reason : err instanceof Error ? err.message : String(err)
+      // Somebody else may answer there.
+      const how = address === undefined ? 'does not answer' : 'does not lead to it'
+      return { text: `${name}${at} ${how} (${why})` }
     }
   }
   const attempts = (some: readonly Carrier[]) =>

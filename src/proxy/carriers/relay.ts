@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream'
-import { within } from '../../core/index.ts'
+import { raceAbort, within } from '../../core/index.ts'
 import type { PeerKey } from '../../identity/index.ts'
 import { CARRIER_TIMEOUT_MS, RELAY_BACKOFF_MAX_MS, RELAY_BACKOFF_MS } from '../timing.ts'
 import { openSession } from '../tls/index.ts'
@@ -32,7 +32,7 @@ export function relay({ openRelayed, helperFor }: RelayCarrierDeps): Carrier {
     allows: ALLOWED,
     canReach: () => true,
     probesLast: true,
-    probes: ({ peer }) => [{ run: async () => relayPath(await helperFor(peer)).name }],
+    probes: ({ peer }) => [{ run: async signal => relayPath(await raceAbort(helperFor(peer), signal)).name }],
     dial: ({ peer }, options, signal) =>
       within(CARRIER_TIMEOUT_MS, [signal], async limit => {
         const { stream, via } = await openRelayed(peer, { signal: limit })

@@ -35,6 +35,7 @@ export function spliceDatagrams(
   let quietChecks = 0
   let limitMs = idleMs
   let timer: NodeJS.Timeout
+  let behindUntilMs = 0
 
   const settle = (cut: Cut | undefined): void => {
     if (over) return
@@ -72,9 +73,16 @@ export function spliceDatagrams(
           drop('rate')
           return
         }
+        const { pace } = flow
+        // Beyond a limit of bytes datagrams are dropped: to keep them would only delay those that follow.
+        if (pace !== undefined && behindUntilMs > performance.now()) {
+          flow.drops.rate += 1
+          return
+        }
         const sent = to.send(payload)
         if (sent === 'sent') count(1, payload.length)
         else drop(sent)
+        if (pace !== undefined && sent === 'sent') behindUntilMs = performance.now() + pace.use(payload.length)
       },
       dropped: (datagrams, bytes) => {
         countBack(-datagrams, -bytes)

@@ -1,5 +1,7 @@
 import { ErrorCode, type Protocol, WarrenError } from '../../core/index.ts'
 import { type Address, formatAddress } from '../../identity/index.ts'
+import type { RuleLimits } from '../../policy/index.ts'
+import type { Pace } from './byte-rates.ts'
 import type { Cut, CutKind } from './cut.ts'
 import type { DropReason } from './drops.ts'
 import type { FlowRoom } from './room.ts'
@@ -74,6 +76,10 @@ export class Flow {
   /** Undefined until an instance is chosen; may change until the flow is open. */
   destination: Destination | undefined
   rule = ''
+  /** The limits of the rules that allow it. */
+  ruleLimits: readonly RuleLimits[] = []
+  /** Counts its bytes where they are limited. Undefined: they are not. */
+  pace: Pace | undefined
   bytesIn = 0
   bytesOut = 0
   datagramsIn = 0

@@ -1,16 +1,11 @@
 import { type LocalUser, sameUser } from '../../attest/index.ts'
-import {
-  type Clock,
-  ErrorCode,
-  type Logger,
-  type Metrics,
-  silentMetrics,
-  TokenBucket,
-  WarrenError
-} from '../../core/index.ts'
+import { type Clock, ErrorCode, type Logger, type Metrics, silentMetrics, WarrenError } from '../../core/index.ts'
 import { type EventSink, silentEvents } from '../../events/index.ts'
+import type { UsageLimits } from '../../policy/index.ts'
 import { limitExceeded, type ProxyLimits } from '../limits.ts'
+import { ByteRates } from './byte-rates.ts'
 import type { Cut } from './cut.ts'
+import { DatagramRates } from './datagram-rates.ts'
 import { datagramsOf, displayedCarrier, fieldsOf } from './fields.ts'
 import { Flow, type FlowAlarm, type FlowInfo, type FlowOptions } from './flow.ts'
 import { type ConnectionEnd, PastFlows } from './past-flows.ts'
@@ -30,6 +25,8 @@ export interface FlowTableOptions {
   readonly events?: EventSink
   /** The user of a registration of this host. @default nobody can ask how a flow ended */
   readonly userOf?: ((registrationId: string) => LocalUser | undefined) | undefined
+  /** How much a registration of this host may be used now. @default as much as the agent allows */
+  readonly limitsOf?: ((registrationId: string) => UsageLimits) | undefined
 }
 
 /**
@@ -41,7 +38,6 @@ export interface FlowTableOptions {
 export class FlowTable {
   readonly #flows = new Set<Flow>()
   readonly #perWorkload = new Map<string, number>()
-  readonly #buckets = new Map<string, TokenBucket>()
   readonly #perDestination = new Map<string, number>()
   readonly #charged = new Map<
     Flow,
@@ -60,7 +56,13 @@ export class FlowTable {
   readonly #ended = new PastFlows()
   readonly #userOf: (registrationId: string) => LocalUser | undefined
 
-  constructor({ limits, log, clock, metrics = silentMetrics, events = silentEvents, userOf }: FlowTableOptions) {
+  readonly #byteRates: ByteRates
+  readonly #datagramRates: DatagramRates
+
+  constructor(options: FlowTableOptions) {
+    const { limits, log, clock, metrics = silentMetrics, events = silentEvents, userOf } = options
+    this.#datagramRates = new DatagramRates(limits.datagramsPerSecond, clock.monotonicMs)
+    this.#byteRates = new ByteRates(options.limitsOf ?? (() => ({})), metrics, clock.monotonicMs)
     this.#limits = limits
     this.#log = log
     this.#clock = clock
@@ -125,7 +127,8 @@ export class FlowTable {
     }
     const destination = flow.destination?.registrationId ?? ''
     for (const id of ours) add(this.#perWorkload, id, 1)
-    if (flow.protocol === 'udp') this.#limitDatagrams(flow, ours)
+    if (flow.protocol === 'udp') this.#datagramRates.limit(flow, ours)
+    flow.pace = this.#byteRates.paceOf(flow, ours)
     add(this.#perDestination, destination, 1)
     // Now, because a registration that ends cuts its flows after it has gone.
     const users = ours.map(id => this.#userOf(id)).filter(user => user !== undefined)
@@ -216,6 +219,11 @@ export class FlowTable {
     return cuts
   }
 
+  /** Limits the bytes of each flow as the policy says now. */
+  followLimits(): void {
+    for (const [flow, { workloads }] of this.#charged) flow.pace = this.#byteRates.paceOf(flow, workloads)
+  }
+
   /** Totals of all flows, the present ones among them, and the number of present flows. */
   totals(): FlowTotals {
     const totals = this.#past.copy()
@@ -260,30 +268,15 @@ export class FlowTable {
     this.#waiting = undefined
   }
 
-  #limitDatagrams(flow: Flow, registrationIds: readonly string[]): void {
-    const { monotonicMs } = this.#clock
-    flow.buckets = registrationIds.map(id => {
-      const bucket = this.#bucketOf(id)
-      return () => bucket.takeLazily(monotonicMs)
-    })
-    flow.datagramsPerSecond = this.#limits.datagramsPerSecond
-  }
-
-  #bucketOf(id: string): TokenBucket {
-    const perSecond = this.#limits.datagramsPerSecond
-    const bucketOf =
-      this.#buckets.get(id) ?? new TokenBucket({ perSecond, burst: perSecond }, this.#clock.monotonicMs())
-    this.#buckets.set(id, bucketOf)
-    return bucketOf
-  }
-
   #discharge(flow: Flow): void {
     const charged = this.#charged.get(flow)
     if (charged === undefined) return
     this.#charged.delete(flow)
     for (const id of charged.workloads) {
       add(this.#perWorkload, id, -1)
-      if (!this.#perWorkload.has(id)) this.#buckets.delete(id)
+      if (this.#perWorkload.has(id)) continue
+      this.#datagramRates.forget(id)
+      this.#byteRates.forget(id)
     }
     add(this.#perDestination, charged.destination, -1)
     flow.room?.close()

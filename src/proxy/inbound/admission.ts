@@ -7,7 +7,7 @@ import type { Flow, FlowTable } from '../flow/index.ts'
 import { limitExceeded, type ProxyLimits } from '../limits.ts'
 import { discardEnd, type LocalByteEnd, type LocalDatagramEnd, type LocalEnd, type UdpEnd } from '../relay/index.ts'
 import { REFRESH_TIMEOUT_MS } from '../timing.ts'
-import { ConnectRates } from './connect-rates.ts'
+import { ConnectTurns } from './connect-turns.ts'
 import { guardOf } from './port-target.ts'
 import { PreconnectCache } from './preconnect-cache.ts'
 import { dialTarget, openUdp, protocolOf } from './target.ts'
@@ -26,7 +26,7 @@ export class Admission {
   readonly #deps: ProxyDeps
   readonly #flows: FlowTable
   readonly #preconnects: PreconnectCache
-  readonly #rates: ConnectRates
+  readonly #turns: ConnectTurns
   readonly #refreshing = new Map<string, Promise<void>>()
 
   constructor(
@@ -38,7 +38,7 @@ export class Admission {
     this.#flows = flows
     this.#preconnects = new PreconnectCache(limits.preconnectedTargets)
     const { metrics = silentMetrics, clock } = deps
-    this.#rates = new ConnectRates(limits.connectsPerWorkload, metrics, clock.monotonicMs)
+    this.#turns = new ConnectTurns(limits.connectsPerWorkload, metrics, clock.monotonicMs)
   }
 
   /** As `admitUdp`, of a flow of TCP. */
@@ -88,18 +88,37 @@ export class Admission {
       const state = record.draining ? 'draining' : record.health + why
       throw new WarrenError(ErrorCode.DestinationUnreachable, `${formatAddress(address)} is ${state}`)
     }
-    if (!isPreflight) this.#rates.take(registrationId, this.#deps.local.maxConnects?.(registrationId))
+    const turn = isPreflight ? undefined : this.#turn(flow, registrationId, signal)
+    if (turn !== undefined) await turn
     this.#flows.charge(flow, [flow.sourceId, registrationId])
-    const end = await reach().catch((err: unknown) => {
-      if (WarrenError.is(err, ErrorCode.DestinationUnreachable)) this.#deps.local.targetFailed?.(registrationId)
-      throw err
-    })
+    const end = await this.#inTurn(flow, registrationId, reach, signal)
     // The decision may have changed during the wait; then the flow was cut, for it is in the table.
     if (flow.signal.aborted) {
       discardEnd(end)
       throw flow.signal.reason
     }
     return { end, target }
+  }
+
+  /** The turn of a flow where connections are limited, unless it is now. Rejects with LIMIT_EXCEEDED, or the signal's reason. */
+  #turn(flow: Flow, registrationId: string, signal: AbortSignal): Promise<void> | undefined {
+    const own = this.#deps.local.limitsOf?.(registrationId).maxConnects
+    return this.#turns.pass({ registrationId, source: sourceOf(flow), own, rules: flow.ruleLimits }, signal)
+  }
+
+  /** Connects to a target, when fewer connections to it are being opened than may. */
+  async #inTurn<E>(flow: Flow, registrationId: string, reach: () => Promise<E>, signal: AbortSignal): Promise<E> {
+    const slots = this.#turns.slotsOf(registrationId)
+    const turn = slots.enter(sourceOf(flow), signal)
+    if (turn !== undefined) await turn
+    try {
+      return await reach()
+    } catch (err) {
+      if (WarrenError.is(err, ErrorCode.DestinationUnreachable)) this.#deps.local.targetFailed?.(registrationId)
+      throw err
+    } finally {
+      slots.leave()
+    }
   }
 
   /** Same as `admitTcp` or `admitUdp`, and keeps the connection for the flow that follows. */
@@ -135,13 +154,14 @@ export class Admission {
       protocol: flow.protocol
     })
     flow.rule = decision.rule === '' ? decision.ground : decision.rule
+    flow.ruleLimits = decision.limits ?? []
     if (!decision.allowed) throw new WarrenError(ErrorCode.Unauthorized, decision.text)
   }
 
   /** Closes connections that were cached for flows to a registration that ended; without an argument, all. */
   forget(registrationId?: string): void {
     this.#preconnects.clear(registrationId)
-    this.#rates.forget(registrationId)
+    this.#turns.forget(registrationId)
   }
 
   async #requireSource(flow: Flow, signal: AbortSignal): Promise<void> {
@@ -183,6 +203,10 @@ function destinationOf(flow: Flow): { registrationId: string; address: Address }
   if (flow.destination === undefined)
     throw new WarrenError(ErrorCode.Internal, 'a flow without a destination was evaluated')
   return flow.destination
+}
+
+function sourceOf({ sourceText, sourceMachine }: Flow): string {
+  return `${sourceText} at ${sourceMachine}`
 }
 
 function keyOf(flow: Flow): string {

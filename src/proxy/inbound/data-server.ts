@@ -19,7 +19,7 @@ import type { ProvenWorkload } from '../deps.ts'
 import { FastPathAcceptor, FIRST_BYTE } from '../fastpath/index.ts'
 import { HandshakeLimiter } from '../handshake-limiter.ts'
 import type { ProxyLimits } from '../limits.ts'
-import { type ContextCache, isSessionAlpn, isSni, peerChainOf } from '../tls/index.ts'
+import { type ContextCache, HOST_ALPN, isSessionAlpn, isSni, peerChainOf } from '../tls/index.ts'
 import { UNAUTHENTICATED_LINES } from '../unauthenticated-lines.ts'
 import { firstByte } from './first-byte.ts'
 import { type InboundContext, InboundSession } from './inbound-session.ts'
@@ -34,8 +34,8 @@ const MAX_ACCEPTORS = 64
 /**
  * The data port, for direct connections and for streams of the mesh alike.
  *
- * A peer without a certificate that `verify` accepts gets no answer, except for two exchanges under ALPNs of their own:
- * joining, and the renewal of a host whose certificate has ended.
+ * A peer without a certificate that `verify` accepts gets no answer, except under ALPNs of their own: joining, the renewal of a
+ * host whose certificate has ended, and which host this is.
  */
 export class DataServer {
   readonly #tcp: Server
@@ -173,6 +173,11 @@ export class DataServer {
     const unauthenticatedExchanges = this.#unauthenticatedExchanges.get(alpn)
     if (unauthenticatedExchanges !== undefined && path.allows.unauthenticated) {
       void unauthenticatedExchanges.serve(socket, remote)
+      return
+    }
+    if (alpn === HOST_ALPN && path.allows.unauthenticated) {
+      // The handshake was the answer.
+      socket.destroySoon()
       return
     }
     const proven = isSessionAlpn(socket.alpnProtocol) ? this.#prove(socket) : 'no known protocol'

@@ -5,7 +5,7 @@ import { withoutMapping } from '../../core/index.ts'
 import { JOIN_ALPN, RENEW_ALPN } from '../../identity/index.ts'
 import type { TlsCredentials } from '../deps.ts'
 import { HANDSHAKE_TIMEOUT_MS } from '../timing.ts'
-import { contextOptions, SESSION_ALPNS, TLS_POLICY } from '../tls/index.ts'
+import { contextOptions, HOST_ALPN, SESSION_ALPNS, TLS_POLICY } from '../tls/index.ts'
 
 export interface TlsAcceptorOptions {
   /** Returns the context for a server name, or undefined for the default one, which a joiner sees. */
@@ -31,7 +31,7 @@ export class TlsAcceptor {
       requestCert: true,
       // A joiner has no certificate yet. Other peers without one are refused after the handshake.
       rejectUnauthorized: false,
-      ALPNProtocols: [...SESSION_ALPNS, JOIN_ALPN, RENEW_ALPN],
+      ALPNProtocols: [...SESSION_ALPNS, JOIN_ALPN, RENEW_ALPN, HOST_ALPN],
       handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
       SNICallback: (name, done) => {
         options.choose(name).then(

@@ -1,6 +1,9 @@
 import type { ByteLeg, Cut, CutKind, Flow, JoiningLeg, LegEvents } from '../flow/index.ts'
 import { Swap } from './swap.ts'
 
+/** A change of the limits takes effect within this time. */
+const MAX_SLOWED_MS = 500
+
 /** Names a side of a flow by the workload there. */
 export type SideName = 'source' | 'destination'
 
@@ -29,6 +32,8 @@ export class Side implements LegEvents {
   #swap: Swap | undefined
   /** The other side's leg has no room. */
   #isHeldBack = false
+  /** Set while it has sent more than a limit of bytes allows. */
+  #slowed: NodeJS.Timeout | undefined
   /** Whether the direction towards this side has ended, and the one from it. */
   #hasEnded = false
   #hasIncomingEnded = false
@@ -94,7 +99,9 @@ export class Side implements LegEvents {
     if (this.#isSource) this.#flow.bytesOut += bytes.length
     else this.#flow.bytesIn += bytes.length
     this.#relay.read()
-    if (other.#leg.send(bytes, release)) return true
+    const waitMs = this.#flow.pace?.use(bytes.length) ?? 0
+    if (waitMs > 0) this.#slow(waitMs)
+    if (other.#leg.send(bytes, release)) return this.#slowed === undefined
     this.#isHeldBack = true
     this.#relay.held()
     return false
@@ -120,7 +127,7 @@ export class Side implements LegEvents {
 
   /** Continues or pauses reading, as the other side has room or not. */
   follow(): void {
-    if (this.#isHeldBack) this.#incoming.pause()
+    if (this.#isHeldBack || this.#slowed !== undefined) this.#incoming.pause()
     else this.#incoming.resume()
   }
 
@@ -129,7 +136,7 @@ export class Side implements LegEvents {
     if (!this.#isHeldBack) return
     this.#isHeldBack = false
     this.#relay.held()
-    this.#incoming.resume()
+    if (this.#slowed === undefined) this.#incoming.resume()
   }
 
   /** Nothing more is sent to this side. */
@@ -140,15 +147,33 @@ export class Side implements LegEvents {
 
   close(): void {
     this.#isClosed = true
+    clearTimeout(this.#slowed)
     this.#leg.close()
     this.#former?.close()
   }
 
   abort(kind: CutKind): void {
     this.#isClosed = true
+    clearTimeout(this.#slowed)
     // The former leg reports the reason, which must leave first.
     this.#former?.abort(kind)
     this.#leg.abort(kind)
     this.#swap?.drop()
+  }
+
+  // The bytes have passed: the next read waits, so that nothing is kept meanwhile.
+  #slow(waitMs: number): void {
+    const { pace } = this.#flow
+    clearTimeout(this.#slowed)
+    this.#slowed = setTimeout(
+      () => {
+        this.#slowed = undefined
+        // The limits may have changed.
+        const leftMs = pace === this.#flow.pace ? waitMs - MAX_SLOWED_MS : (this.#flow.pace?.use(0) ?? 0)
+        if (leftMs > 0) this.#slow(leftMs)
+        else if (!this.#isClosed && !this.#isHeldBack) this.#incoming.resume()
+      },
+      Math.min(waitMs, MAX_SLOWED_MS)
+    )
   }
 }

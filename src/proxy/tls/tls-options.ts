@@ -3,6 +3,9 @@ import { createSecureContext, type SecureContext, type SecureContextOptions } fr
 import { TLS_GROUPS } from '../../core/index.ts'
 import type { TlsCredentials } from '../deps.ts'
 
+/** For who asks only which host this is: the agent shows its certificate, and closes. */
+export const HOST_ALPN = 'warren-host/1'
+
 /** A DNS label holds 63 characters, a registration id has 64; half of it identifies it well enough. */
 const SNI_LENGTH = 32
 const SNI = /^[0-9a-f]{32}$/

@@ -83,9 +83,30 @@ export const PROXY: readonly Mutant[] = [
   {
     breaks: 'The datagrams of a registration are limited together, also after one of its flows has ended.',
     file: 'src/proxy/flow/table.ts',
-    find: 'if (!this.#perWorkload.has(id)) this.#buckets',
-    replace: 'if (this.#perWorkload.has(id)) this.#buckets',
+    find: 'if (this.#perWorkload.has(id)) continue',
+    replace: 'if (!this.#perWorkload.has(id)) continue',
     tests: ['test/proxy/flow.test.ts']
+  },
+  {
+    breaks: 'A source has no more connections waiting than pass in a second.',
+    file: 'src/proxy/inbound/connect-rate.ts',
+    find: 'if (this.#waiting.sizeOf(source) >= this.#perSecond)',
+    replace: 'if (this.#waiting.sizeOf(source) >= 1_000)',
+    tests: ['test/proxy/connect-rate.test.ts']
+  },
+  {
+    breaks: 'A limit of connections that changes gives no second burst.',
+    file: 'src/proxy/inbound/connect-rate.ts',
+    find: 'this.#bucket.use(perSecond - left, nowMs)',
+    replace: 'this.#bucket.use(0, nowMs)',
+    tests: ['test/proxy/connect-rate.test.ts']
+  },
+  {
+    breaks: 'The agent of another host is not taken for that of the host which was asked for.',
+    file: 'src/proxy/carriers/identify.ts',
+    find: 'if (identity.machine !== machine)',
+    replace: "if (identity.machine === '')",
+    tests: ['test/proxy/carriers.test.ts']
   },
   {
     breaks: 'A flow ends once, however often that is asked for.',

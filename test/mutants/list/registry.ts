@@ -279,8 +279,15 @@ export const REGISTRY: readonly Mutant[] = [
   {
     breaks: 'An old head that somebody hands on says nothing of our clock.',
     file: 'src/registry/clock-check.ts',
-    find: "reason === 'expired' && from === owner",
-    replace: "reason === 'expired'",
+    find: "(!['expired', 'late'].includes(reason) || from !== owner)",
+    replace: "!['expired', 'late'].includes(reason)",
+    tests: ['test/registry/lifetime.test.ts']
+  },
+  {
+    breaks: 'One head that is too old is no difference of clocks: its host may have stood still.',
+    file: 'src/registry/clock-check.ts',
+    find: 'one !== undefined && one.lastMs - one.sinceMs >= LASTING_MS',
+    replace: 'one !== undefined',
     tests: ['test/registry/lifetime.test.ts']
   },
   {

@@ -293,6 +293,7 @@ export class Host {
     return {
       trustDomain: TRUST_DOMAIN,
       machine: this.machine,
+      verifyAgent: () => ({ ok: false, detail: 'no test asks' }),
       metrics,
       directory: {
         candidates: (pattern, protocol) =>

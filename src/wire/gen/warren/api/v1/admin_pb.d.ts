@@ -781,6 +781,18 @@ export declare type Entry = Message<"warren.api.v1.Entry"> & {
    * @generated from field: int64 created_at_ms = 13;
    */
   createdAtMs: bigint;
+
+  /**
+   * Limits of each registration that it grants, as in RegisterRequest; zero: none.
+   *
+   * @generated from field: uint32 max_connects = 14;
+   */
+  maxConnects: number;
+
+  /**
+   * @generated from field: uint32 max_rate = 15;
+   */
+  maxRate: number;
 };
 
 /**
@@ -1404,6 +1416,19 @@ export declare type Rule = Message<"warren.api.v1.Rule"> & {
    * @generated from field: string reason = 8;
    */
   reason: string;
+
+  /**
+   * Of "allow": connections that it allows in a second to each registration, and at once, and the bytes that they may carry in
+   * a second; zero: no limit.
+   *
+   * @generated from field: uint32 max_connects = 9;
+   */
+  maxConnects: number;
+
+  /**
+   * @generated from field: uint32 max_rate = 10;
+   */
+  maxRate: number;
 };
 
 /**
@@ -1535,7 +1560,7 @@ export declare const ExplainResponseSchema: GenMessage<ExplainResponse>;
  */
 export declare type ExplainStep = Message<"warren.api.v1.ExplainStep"> & {
   /**
-   * "source", "destination", "server", "policy", "path" or "certificate".
+   * "source", "destination", "clock", "server", "policy", "path" or "certificate".
    *
    * @generated from field: string subject = 1;
    */

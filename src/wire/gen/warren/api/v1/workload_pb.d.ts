@@ -83,12 +83,19 @@ export declare type RegisterRequest = Message<"warren.api.v1.RegisterRequest"> &
   forUser: boolean;
 
   /**
-   * Connections that may be opened to it in a second, and at once; further ones are refused with LIMIT_EXCEEDED. Zero: as many
-   * as the agent allows.
+   * Connections that may be opened to it in a second, and at once. Further ones wait for up to 1.5 s, each source in turn,
+   * and are then refused with LIMIT_EXCEEDED. Zero: as many as the agent allows.
    *
    * @generated from field: uint32 max_connects = 11;
    */
   maxConnects: number;
+
+  /**
+   * Bytes that its connections may carry in a second, both directions together; they wait for their turn. Zero: no limit.
+   *
+   * @generated from field: uint32 max_rate = 12;
+   */
+  maxRate: number;
 };
 
 /**
@@ -971,6 +978,13 @@ export declare type GetStatusResponse = Message<"warren.api.v1.GetStatusResponse
    * @generated from field: string reload_problem = 37;
    */
   reloadProblem: string;
+
+  /**
+   * Hosts whose clocks differ from that of this one by more than 30 seconds: what one announces is not taken by the other.
+   *
+   * @generated from field: repeated warren.api.v1.ClockDifference clock_differences = 38;
+   */
+  clockDifferences: ClockDifference[];
 };
 
 /**
@@ -1026,6 +1040,29 @@ export declare type WaitingItem = Message<"warren.api.v1.WaitingItem"> & {
  * Use `create(WaitingItemSchema)` to create a new message.
  */
 export declare const WaitingItemSchema: GenMessage<WaitingItem>;
+
+/**
+ * @generated from message warren.api.v1.ClockDifference
+ */
+export declare type ClockDifference = Message<"warren.api.v1.ClockDifference"> & {
+  /**
+   * @generated from field: string machine = 1;
+   */
+  machine: string;
+
+  /**
+   * How far its clock is ahead of that of this host, about; negative: behind.
+   *
+   * @generated from field: int64 ahead_ms = 2;
+   */
+  aheadMs: bigint;
+};
+
+/**
+ * Describes the message warren.api.v1.ClockDifference.
+ * Use `create(ClockDifferenceSchema)` to create a new message.
+ */
+export declare const ClockDifferenceSchema: GenMessage<ClockDifference>;
 
 /**
  * A session whose flows are cut at a known time, unless its ends prove renewed certificates before.
@@ -1190,6 +1227,18 @@ export declare type Inspection = Message<"warren.api.v1.Inspection"> & {
    * @generated from field: string address = 3;
    */
   address: string;
+
+  /**
+   * What holds now, by the registration and by the entries that grant it, as in RegisterRequest; zero: no limit.
+   *
+   * @generated from field: uint32 max_connects = 4;
+   */
+  maxConnects: number;
+
+  /**
+   * @generated from field: uint32 max_rate = 5;
+   */
+  maxRate: number;
 };
 
 /**

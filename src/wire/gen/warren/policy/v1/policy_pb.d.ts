@@ -71,6 +71,22 @@ export declare type Rule = Message<"warren.policy.v1.Rule"> & {
    * @generated from field: int64 created_at_ms = 9;
    */
   createdAtMs: bigint;
+
+  /**
+   * Of an allow rule, at the agent of the destination, for each registration there. Zero: no limit. Agents that do not know
+   * these two fields do not limit.
+   * Connections that it allows in a second, and at once.
+   *
+   * @generated from field: uint32 max_connects = 10;
+   */
+  maxConnects: number;
+
+  /**
+   * Bytes that its connections may carry in a second, both directions together.
+   *
+   * @generated from field: uint32 max_rate = 11;
+   */
+  maxRate: number;
 };
 
 /**
@@ -165,6 +181,20 @@ export declare type Entry = Message<"warren.policy.v1.Entry"> & {
    * @generated from field: int64 created_at_ms = 13;
    */
   createdAtMs: bigint;
+
+  /**
+   * Of each registration that it grants, as in Rule: connections that are opened to it.
+   *
+   * @generated from field: uint32 max_connects = 14;
+   */
+  maxConnects: number;
+
+  /**
+   * Bytes that it may send and receive in a second.
+   *
+   * @generated from field: uint32 max_rate = 15;
+   */
+  maxRate: number;
 };
 
 /**
