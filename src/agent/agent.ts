@@ -11,7 +11,7 @@ import {
   systemClock,
   WarrenError
 } from '../core/index.ts'
-import { DATABASE, openDatabase, requireDatabaseFile, requireFiles, Store, Vault } from '../state/index.ts'
+import { DATABASE, endMembership, openDatabase, requireDatabaseFile, requireFiles, Store, Vault } from '../state/index.ts'
 import { withListeners } from './any-host.ts'
 import { assemble } from './assemble.ts'
 import { ClockKeeper } from './clock-keeper.ts'
@@ -88,6 +88,11 @@ async function start(
   resources.defer(release)
   const vault = new Vault(config.stateDir)
   const losses = { accept: config.acceptLostState, log }
+  let isEphemeral = false
+  // Last of all, and only if it ran: a start that fails must not cost its membership.
+  resources.defer(() => {
+    if (isEphemeral) endMembership(vault)
+  })
   requireDatabaseFile(vault, losses.accept)
   // Before the membership: two agents must not both found or join into one directory.
   const store = new Store(openDatabase(vault.path(DATABASE)))
@@ -95,11 +100,14 @@ async function start(
   requireFiles(vault, store, losses)
   const stopping = new AbortController()
   const clockKeeper = new ClockKeeper({ store, clock, log })
-  const begin = (nowMs: () => number) => establish({ vault, store, config, losses, nowMs, signal: stopping.signal })
+  const begin = (nowMs: () => number) =>
+    establish({ vault, store, config, losses, log, nowMs, signal: stopping.signal })
   // A clock that was set back may be before the beginning of the certificate of this host, a wrong mark after its end.
   const established = await begin(clock.wallMs).catch(async (err: unknown) => {
     if (clockKeeper.clock.behindMs === 0 || !WarrenError.is(err, ErrorCode.StateUnusable)) throw err
     return await begin(clockKeeper.clock.wallMs)
   })
-  return await assemble({ config, listenDir, vault, store, ...established, clock, clockKeeper, log, resources })
+  const agent = await assemble({ config, listenDir, vault, store, ...established, clock, clockKeeper, log, resources })
+  isEphemeral = established.membership.credentials.node.ephemeral
+  return agent
 }

@@ -16,6 +16,9 @@ export interface LogFields {
   protocol?: string
   carrier?: string
   remote?: string
+  /** How a host joins, and the id of the token, CA or issuer. */
+  way?: string
+  via?: string
   path?: string
   port?: number
   addresses?: readonly string[]

@@ -21,6 +21,7 @@ import { openDatabase } from '../../src/state/database.ts'
 import { Manifest } from '../../src/state/manifest.ts'
 import { Store } from '../../src/state/store.ts'
 import { Vault, VaultFile } from '../../src/state/vault.ts'
+import { joinUse } from './join-use.ts'
 
 const A = 'peer-a' as PeerKey
 
@@ -138,42 +139,40 @@ test('a second agent on the same state is refused while the first one runs', t =
 
 test('a join token is used once', t => {
   const store = new Store(openDatabase(join(temporary(t), 'warren.db')))
-  store.addToken({
+  store.joins.addToken({
     id: 'aa',
     secretSha256: 'bb',
     machine: 'b',
     scopes: ['dev'],
     createdAtMs: 0,
     expiresAtMs: 100,
-    usedAtMs: undefined,
-    usedBy: undefined,
     revokedAtMs: undefined
   })
-  assert.deepEqual(store.find('aa')?.scopes, ['dev'])
-  assert.ok(store.consume('aa', 50, 'keys'))
-  assert.ok(!store.consume('aa', 51, 'keys'))
-  assert.equal(store.find('aa')?.usedAtMs, 50)
-  store.forgetTokens(101)
-  assert.equal(store.find('aa'), undefined)
+  assert.deepEqual(store.joins.find('aa')?.scopes, ['dev'])
+  assert.ok(store.joins.spend(joinUse({ source: 'aa', keys: 'keys 50', usedAtMs: 50 }), 1))
+  assert.ok(!store.joins.spend(joinUse({ source: 'aa', keys: 'keys 51', usedAtMs: 51 }), 1))
+  assert.equal(store.joins.usesOf('aa')[0]?.usedAtMs, 50)
+  store.joins.forget(101, 101)
+  assert.equal(store.joins.find('aa'), undefined)
   store.close()
 })
 
 test('a revoked token is not used any more, and a used one not revoked', t => {
   const store = new Store(openDatabase(join(temporary(t), 'warren.db')))
   const token = { secretSha256: 'bb', machine: 'b', scopes: [], createdAtMs: 1, expiresAtMs: 100 }
-  const open = { usedAtMs: undefined, usedBy: undefined, revokedAtMs: undefined }
-  store.addToken({ ...token, ...open, id: 'aa' })
-  store.addToken({ ...token, ...open, id: 'cc', createdAtMs: 2 })
+  const open = { revokedAtMs: undefined }
+  store.joins.addToken({ ...token, ...open, id: 'aa' })
+  store.joins.addToken({ ...token, ...open, id: 'cc', createdAtMs: 2 })
   assert.deepEqual(
-    store.tokens().map(({ id }) => id),
+    store.joins.tokens().map(({ id }) => id),
     ['cc', 'aa']
   )
-  assert.ok(store.revokeToken('aa', 50))
-  assert.ok(!store.revokeToken('aa', 51))
-  assert.ok(!store.consume('aa', 52, 'keys'))
-  assert.equal(store.find('aa')?.revokedAtMs, 50)
-  assert.ok(store.consume('cc', 53, 'keys'))
-  assert.ok(!store.revokeToken('cc', 54))
+  assert.ok(store.joins.revokeToken('aa', 50))
+  assert.ok(!store.joins.revokeToken('aa', 51))
+  assert.ok(!store.joins.spend(joinUse({ source: 'aa', keys: 'keys 52', usedAtMs: 52 }), 1))
+  assert.equal(store.joins.find('aa')?.revokedAtMs, 50)
+  assert.ok(store.joins.spend(joinUse({ source: 'cc', keys: 'keys 53', usedAtMs: 53 }), 1))
+  assert.ok(!store.joins.revokeToken('cc', 54))
   store.close()
 })
 
@@ -188,8 +187,8 @@ test('a database of the first version is brought up to date, with what is in it'
   chmodSync(path, 0o600)
   for (const round of ['first', 'second']) {
     const store = new Store(openDatabase(path))
-    assert.equal(store.find('aa')?.createdAtMs, 0, `${round} opening`)
-    assert.equal(store.find('aa')?.revokedAtMs, undefined)
+    assert.equal(store.joins.find('aa')?.createdAtMs, 0, `${round} opening`)
+    assert.equal(store.joins.find('aa')?.revokedAtMs, undefined)
     store.close()
   }
 })

@@ -3,6 +3,7 @@ import {
   generatePeerKeyPair,
   generateSigningKeyPair,
   JOIN_ALPN,
+  type JoinOptions,
   type JoinToken,
   join,
   keyToPem,
@@ -13,6 +14,11 @@ import { encodeChain } from './chain-file.ts'
 import { readKey } from './credentials.ts'
 import { dialAgent } from './dial.ts'
 
+export interface EnterOptions
+  extends Pick<JoinOptions, 'token' | 'proof' | 'name' | 'machine' | 'onWaiting' | 'nowMs' | 'signal'> {
+  readonly beforeMember: (peer: PeerKey) => void
+}
+
 /**
  * Joins the trust domain of a token and writes the membership; returns addresses at which members can be dialled.
  *
@@ -22,14 +28,11 @@ import { dialAgent } from './dial.ts'
  */
 export async function enter(
   vault: Vault,
-  token: JoinToken,
-  nowMs: () => number,
-  signal: AbortSignal,
-  beforeMember: (peer: PeerKey) => void
+  { token, nowMs, signal, beforeMember, ...options }: EnterOptions
 ): Promise<readonly string[]> {
   const { peerKey, nodeKey } = hasKeysFor(vault, token) ? readKeys(vault) : makeKeys(vault, token)
   const connect = (address: string, limit: AbortSignal) => dialAgent(address, JOIN_ALPN, limit)
-  const joined = await join({ token, peerKey, nodeKey, connect, nowMs, signal })
+  const joined = await join({ ...options, token, peerKey, nodeKey, connect, nowMs, signal })
   vault.write(VaultFile.RootFingerprint, joined.rootSha256)
   vault.write(VaultFile.NodeSecret, randomBytes(32))
   vault.write(VaultFile.TrustBundle, joined.trustBundle)
@@ -40,9 +43,14 @@ export async function enter(
 }
 
 /** Whether the keys in this directory were made for this token, by a join that was interrupted. */
-export function hasKeysFor(vault: Vault, { id }: JoinToken): boolean {
-  const isNoted = vault.read(VaultFile.JoinAttempt)?.toString('utf8') === id
+export function hasKeysFor(vault: Vault, token: JoinToken): boolean {
+  const isNoted = vault.read(VaultFile.JoinAttempt)?.toString('utf8') === attemptOf(token)
   return isNoted && vault.has(VaultFile.PeerKey) && vault.has(VaultFile.NodeKey)
+}
+
+// An invitation has no id: it is the same way in as long as it leads to the same root.
+function attemptOf({ id, rootSha256 }: JoinToken): string {
+  return id === '' ? rootSha256 : id
 }
 
 /** Removes the note of the token once the host is a member: its keys are then those of its certificate. */
@@ -56,11 +64,11 @@ interface HostKeys {
 }
 
 // The note comes last: with it, both keys are there.
-function makeKeys(vault: Vault, { id }: JoinToken): HostKeys {
+function makeKeys(vault: Vault, token: JoinToken): HostKeys {
   const keys = { peerKey: generatePeerKeyPair(), nodeKey: generateSigningKeyPair() }
   vault.write(VaultFile.PeerKey, keyToPem(keys.peerKey))
   vault.write(VaultFile.NodeKey, keyToPem(keys.nodeKey))
-  vault.write(VaultFile.JoinAttempt, id)
+  vault.write(VaultFile.JoinAttempt, attemptOf(token))
   return keys
 }
 

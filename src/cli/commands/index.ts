@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { addAdmit } from './admit.ts'
 import { addAuthority } from './authority.ts'
 import { addBackup, addRestore } from './backup.ts'
 import { addClock } from './clock.ts'
@@ -27,7 +28,7 @@ import { addUp } from './up.ts'
 
 /** Every command, under its heading of the help. A new one is a file of this folder, and its name here. */
 export const COMMAND_GROUPS: ReadonlyArray<readonly [heading: string, ReadonlyArray<(program: Command) => void>]> = [
-  ['Host:', [addUp, addToken, addStatus, addMembers, addMetrics, addDrain]],
+  ['Host:', [addUp, addToken, addAdmit, addStatus, addMembers, addMetrics, addDrain]],
   [
     'Workloads:',
     [

@@ -501,14 +501,14 @@ export declare type TrustOidcRequest = Message<"warren.api.v1.TrustOidcRequest">
   audience: string;
 
   /**
-   * An https URL, or empty for the one that the issuer publishes.
+   * An https URL of the keys of the issuer, or empty.
    *
    * @generated from field: string jwks_uri = 3;
    */
   jwksUri: string;
 
   /**
-   * JSON of a key set, in place of a URL.
+   * JSON of its keys, in place of a URL.
    *
    * @generated from field: string jwks = 4;
    */
