@@ -11,7 +11,15 @@ import {
   systemClock,
   WarrenError
 } from '../core/index.ts'
-import { DATABASE, endMembership, openDatabase, requireDatabaseFile, requireFiles, Store, Vault } from '../state/index.ts'
+import {
+  DATABASE,
+  endMembership,
+  openDatabase,
+  requireDatabaseFile,
+  requireFiles,
+  Store,
+  Vault
+} from '../state/index.ts'
 import { withListeners } from './any-host.ts'
 import { assemble } from './assemble.ts'
 import { ClockKeeper } from './clock-keeper.ts'

@@ -21,14 +21,14 @@ import {
   type JoinAuthority,
   type JoinChannel,
   type JoinOffer,
-  type JoinWay,
   LIFETIME_MS,
   type NodeIdentity,
   openRequest,
   type PeerKey,
   type Revocation,
   rootOfAuthority,
-  toPem
+  toPem,
+  wayOf
 } from '../identity/index.ts'
 import type { Store } from '../state/index.ts'
 import type { identityPb } from '../wire/index.ts'
@@ -129,6 +129,7 @@ export class JoinService {
     const { trustDomain, trust } = membership
     return {
       trustDomain,
+      remote,
       log,
       agentChain: () => this.agentChain(),
       succession: () => trust.succession,
@@ -227,11 +228,6 @@ export class JoinService {
     if (this.#agent === undefined) throw new WarrenError(ErrorCode.NotReady, 'the agent has no certificate yet')
     return this.#agent
   }
-}
-
-function wayOf({ certificate, oidcToken }: identityPb.JoinRequest): JoinWay {
-  if (certificate !== undefined) return 'certificate'
-  return oidcToken === '' ? 'token' : 'oidc'
 }
 
 // A token for one name sets a host of this name up anew, if its admin wants that.

@@ -83,7 +83,8 @@ export {
   type StoredToken,
   serveJoin,
   verifyHostCertificate,
-  type WaitingHost
+  type WaitingHost,
+  wayOf
 } from './join/index.ts'
 export { p256KeyOf } from './key-form.ts'
 export {

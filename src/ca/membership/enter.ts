@@ -7,16 +7,19 @@ import {
   type JoinToken,
   join,
   keyToPem,
-  type PeerKey
+  type PeerKey,
+  peerKeyOf,
+  rawPublicKey
 } from '../../identity/index.ts'
 import { type Vault, VaultFile } from '../../state/index.ts'
 import { encodeChain } from './chain-file.ts'
 import { readKey } from './credentials.ts'
 import { dialAgent } from './dial.ts'
 
-export interface EnterOptions
-  extends Pick<JoinOptions, 'token' | 'proof' | 'name' | 'machine' | 'onWaiting' | 'nowMs' | 'signal'> {
+export interface EnterOptions extends Pick<JoinOptions, 'token' | 'proof' | 'name' | 'machine' | 'nowMs' | 'signal'> {
   readonly beforeMember: (peer: PeerKey) => void
+  /** Called while the authority holds this host outside. */
+  readonly onWaiting?: (reason: string, peer: PeerKey) => void
 }
 
 /**
@@ -28,11 +31,13 @@ export interface EnterOptions
  */
 export async function enter(
   vault: Vault,
-  { token, nowMs, signal, beforeMember, ...options }: EnterOptions
+  { token, nowMs, signal, beforeMember, onWaiting, ...options }: EnterOptions
 ): Promise<readonly string[]> {
   const { peerKey, nodeKey } = hasKeysFor(vault, token) ? readKeys(vault) : makeKeys(vault, token)
   const connect = (address: string, limit: AbortSignal) => dialAgent(address, JOIN_ALPN, limit)
-  const joined = await join({ ...options, token, peerKey, nodeKey, connect, nowMs, signal })
+  const peer = peerKeyOf(rawPublicKey(peerKey))
+  const waits = onWaiting === undefined ? {} : { onWaiting: (reason: string) => onWaiting(reason, peer) }
+  const joined = await join({ ...options, ...waits, token, peerKey, nodeKey, connect, nowMs, signal })
   vault.write(VaultFile.RootFingerprint, joined.rootSha256)
   vault.write(VaultFile.NodeSecret, randomBytes(32))
   vault.write(VaultFile.TrustBundle, joined.trustBundle)

@@ -85,8 +85,8 @@ async function begin({ vault, store, config, nowMs, log, signal }: EstablishOpti
     const proof = readProof(token, config)
     if (!hasKeysFor(vault, token)) clear(vault)
     let told = ''
-    const onWaiting = (reason: string): void => {
-      if (reason !== told) log.warn(reason)
+    const onWaiting = (reason: string, peer: PeerKey): void => {
+      if (reason !== told) log.warn(reason, { peer })
       told = reason
     }
     const machine = only ?? (name === undefined && proof === undefined ? defaultMachineName() : anyName(name))

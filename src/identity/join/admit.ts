@@ -7,7 +7,7 @@ import { provenKey } from '../certificate/request.ts'
 import type { PeerKey } from '../peer-key.ts'
 import { admittedFromMs, type Revocation, revocationOfHost } from '../revocation.ts'
 import { openBinding, verdictOf } from '../verify/index.ts'
-import { type Grant, grantOf, type JoinLedger, type JoinUse, keysOf, type StoredToken } from './grant.ts'
+import { type Grant, grantOf, type JoinLedger, type JoinUse, type JoinWay, keysOf, type StoredToken } from './grant.ts'
 import { type Candidate, judge, refused } from './judge.ts'
 
 export interface AdmitDeps {
@@ -129,6 +129,12 @@ function isSucceeded(use: JoinUse, { ledger, peerOf }: AdmitDeps): boolean {
   const holder = peerOf(use.machine)
   const last = ledger.lastOf(use.machine)
   return (holder !== undefined && holder !== use.peer) || (last !== undefined && last.usedAtMs > use.usedAtMs)
+}
+
+/** How a request proves the right to join. */
+export function wayOf({ certificate, oidcToken }: identityPb.JoinRequest): JoinWay {
+  if (certificate !== undefined) return 'certificate'
+  return oidcToken === '' ? 'token' : 'oidc'
 }
 
 /** Whether the request has a token that was made here, and its secret. */

@@ -5,7 +5,8 @@ export {
   claimToken,
   isTokenKnown,
   type JoinOffer,
-  openRequest
+  openRequest,
+  wayOf
 } from './admit.ts'
 export {
   type CertificateAnchor,

@@ -160,11 +160,9 @@ function conclude(
   if (result.case === 'waiting')
     return { reason: result.value.reason.slice(0, 256), retryAfterMs: result.value.retryAfterMs }
   if (result.case === 'offer') return checkOffer(result.value, options)
-  const { code = '', reason = 'the authority gave no answer' } = result.value ?? {}
+  const { code = '', reason = 'the authority gave no answer', hint = '' } = result.value ?? {}
   const known = isErrorCode(code) ? code : ErrorCode.JoinFailed
-  const isToken = known === ErrorCode.TokenRefused && !isInvitation(options.token)
-  const hint = 'Make a new token with `warren token create` on the authority.'
-  throw new WarrenError(known, reason.slice(0, 256), isToken ? { hint } : {})
+  throw new WarrenError(known, reason.slice(0, 256), hint === '' ? {} : { hint: hint.slice(0, 256) })
 }
 
 // Before the secret is sent, these checks exclude everything that a stranger at the authority's address could fake.

@@ -53,10 +53,8 @@ export function judge(grant: Grant, host: Candidate, facts: AdmissionFacts): Jud
   const earlier = facts.uses.find(({ keys }) => keys === host.keys)
   if (earlier === undefined) requireUse(grant, facts)
   if (!isNamed(grant.names, machine)) {
-    throw refused(
-      grant,
-      `${isOpen(grant.names) ? 'is for machines named' : 'is for machine'} ${grant.names}, not ${machine}`
-    )
+    const whom = isOpen(grant.names) ? 'is for machines named' : 'is for machine'
+    throw refused(grant, `${whom} ${grant.names}, not ${machine}`, 'Give this host such a name with --name.')
   }
   if (!areSame(new Set(host.scopes), new Set(grant.scopes))) throw refused(grant, 'is for other scopes')
   if (host.ephemeral !== grant.ephemeral) {
@@ -73,11 +71,14 @@ export function judge(grant: Grant, host: Candidate, facts: AdmissionFacts): Jud
     if (!facts.isSucceeded) return 'again'
     throw refused(grant, `was already used, and another host holds the name ${machine} now`)
   }
-  if (facts.taken !== undefined) throw refused(grant, `does not admit another ${machine}: ${facts.taken}`)
+  if (facts.taken !== undefined) throw refused(grant, `does not admit another ${machine}: ${facts.taken}`, TAKEN_HINT)
   if (facts.waiting?.state === 'refused')
-    throw refused(grant, `does not admit ${machine}: an admin has refused this host`)
+    throw refused(grant, `does not admit ${machine}: an admin has refused this host`, 'Ask the admin.')
   return grant.needsApproval && facts.waiting?.state !== 'admitted' ? 'wait' : 'admit'
 }
+
+const TAKEN_HINT =
+  'Give this host another name (--name); an evicted host, or an ephemeral one that has left, frees its name.'
 
 function requireInForce(grant: Grant, { remote }: Candidate, { nowMs, waiting }: AdmissionFacts): void {
   if (grant.revokedAtMs !== undefined) {
@@ -87,7 +88,8 @@ function requireInForce(grant: Grant, { remote }: Candidate, { nowMs, waiting }:
   if ((waiting?.askedAtMs ?? nowMs) >= grant.expiresAtMs) {
     throw refused(grant, `expired at ${new Date(grant.expiresAtMs).toISOString()}`)
   }
-  if (!isWithin(grant.from, remote)) throw refused(grant, `does not admit a host at ${remote}`)
+  if (!isWithin(grant.from, remote))
+    throw refused(grant, `does not admit a host at ${remote}`, 'Its terms name the networks that hosts may come from.')
 }
 
 function requireUse(grant: Grant, { uses }: AdmissionFacts): void {
@@ -103,10 +105,14 @@ function areSame(some: ReadonlySet<string>, others: ReadonlySet<string>): boolea
   return some.size === others.size && [...some].every(one => others.has(one))
 }
 
+const HINTS = {
+  token: 'Make a new one with `warren token create` on the authority.',
+  certificate: 'Use another certificate, or see `warren authority trusts` on the authority.',
+  oidc: 'Get a new one from its issuer, or see `warren authority trusts` on the authority.'
+}
+
 /** The error of a proof that does not admit a host. */
-export function refused({ way }: Pick<Grant, 'way'>, reason: string): WarrenError {
-  if (way === 'certificate') return new WarrenError(ErrorCode.CertificateRefused, `${WORDS[way]} ${reason}`)
-  const hint =
-    way === 'token' ? 'Make a new one with `warren token create` on the authority.' : 'Get a new one from its issuer.'
-  return new WarrenError(ErrorCode.TokenRefused, `${WORDS[way]} ${reason}`, { hint })
+export function refused({ way }: Pick<Grant, 'way'>, reason: string, hint = HINTS[way]): WarrenError {
+  const code = way === 'certificate' ? ErrorCode.CertificateRefused : ErrorCode.TokenRefused
+  return new WarrenError(code, `${WORDS[way]} ${reason}`, { hint })
 }

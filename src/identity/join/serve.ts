@@ -4,7 +4,7 @@ import { ErrorCode, type Logger, WarrenError } from '../../core/index.ts'
 import { create, decode, identityPb, toBinary } from '../../wire/index.ts'
 import { exchange, type Received } from '../exchange.ts'
 import { openBinding, verdictOf } from '../verify/index.ts'
-import type { JoinOffer } from './admit.ts'
+import { type JoinOffer, wayOf } from './admit.ts'
 import { JOIN_BOUNDS, MAX_JOIN_MESSAGE_BYTES } from './protocol.ts'
 
 /** The facts of one connection that a proof of possession covers. */
@@ -29,6 +29,8 @@ const NONCE_BYTES = 32
 
 export interface JoinAuthority {
   readonly trustDomain: string
+  /** The network address of the other side, for the log. @default none */
+  readonly remote?: string
   /** DER: this agent's leaf, its node CA, its authority, the root. TLS showed the same leaf. */
   readonly agentChain: () => readonly Uint8Array[]
   /** The last trust bundles (bytes), oldest first. */
@@ -92,12 +94,18 @@ async function respond(
       }
     })
   } catch (err) {
-    log.warn('join refused', { ...describe(request, authority.trustDomain), err })
+    const { remote, trustDomain } = authority
+    const where = remote === undefined ? {} : { remote }
+    log.warn('join refused', { ...describe(request, trustDomain), ...where, way: wayOf(request), err })
     const known = err instanceof WarrenError ? err : undefined
     return create(identityPb.JoinResponseSchema, {
       result: {
         case: 'refused',
-        value: { code: known?.code ?? ErrorCode.Internal, reason: known?.reason ?? 'the authority failed' }
+        value: {
+          code: known?.code ?? ErrorCode.Internal,
+          reason: known?.reason ?? 'the authority failed',
+          hint: known?.hint ?? ''
+        }
       }
     })
   }

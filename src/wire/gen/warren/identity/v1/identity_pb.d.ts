@@ -521,6 +521,13 @@ export declare type JoinRefused = Message<"warren.identity.v1.JoinRefused"> & {
    * @generated from field: string reason = 2;
    */
   reason: string;
+
+  /**
+   * What to do next, for the operator of the host.
+   *
+   * @generated from field: string hint = 3;
+   */
+  hint: string;
 };
 
 /**
