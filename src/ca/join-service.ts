@@ -22,21 +22,17 @@ import {
   type JoinChannel,
   type JoinOffer,
   LIFETIME_MS,
+  methodOf,
   type NodeIdentity,
   openRequest,
   type PeerKey,
   type Revocation,
   rootOfAuthority,
-  toPem,
-  wayOf
+  toPem
 } from '../identity/index.ts'
 import type { Store } from '../state/index.ts'
 import type { identityPb } from '../wire/index.ts'
-import { JoinNames, type JoinNamesDeps } from './joins/names.ts'
-import { notAuthority } from './joins/not-authority.ts'
-import { JoinTokens } from './joins/tokens.ts'
-import { JoinTrusts } from './joins/trusts.ts'
-import { WaitingHosts } from './joins/waiting.ts'
+import { JoinNames, type JoinNamesDeps, JoinTokens, JoinTrusts, notAuthority, WaitingHosts } from './joins/index.ts'
 import type { Membership } from './membership/index.ts'
 import type { Svid } from './svids.ts'
 
@@ -147,7 +143,7 @@ export class JoinService {
     const root = authority === undefined ? undefined : rootOfAuthority(authority.certificate, trust.state)
     if (authority === undefined || root === undefined) throw notAuthority()
     const grant = await this.#grantOf(request, channel)
-    const offer = grant.way === 'token' ? undefined : offerOf(request, grant, trustDomain)
+    const offer = grant.method === 'token' ? undefined : offerOf(request, grant, trustDomain)
     if (offer !== undefined) return { kind: 'offered', offer }
     const admission: Admission = await admitJoin(request, grant, {
       trustDomain,
@@ -160,20 +156,20 @@ export class JoinService {
       remote,
       lifetimeMs
     })
-    const { way, via } = grant
+    const { method, via } = grant
     if (admission.kind === 'waiting') {
       const { machine, isNew } = admission
       if (isNew) {
-        log.warn('a host waits until it is admitted', { machine, peer: admission.peer, remote, way, via })
-        events?.emit('host-waits', { machine, remote, way, via })
+        log.warn('a host waits until it is admitted', { machine, peer: admission.peer, remote, method, via })
+        events?.emit('host-waits', { machine, remote, method, via })
       }
       const reason = `this host waits until an admin admits it; on ${membership.machine}: warren admit ${machine}`
       const retryAfterMs = Math.max(RETRY_MS, this.waiting.count * RETRY_PER_HOST_MS)
       return { kind: 'waiting', reason, retryAfterMs }
     }
     const { machine, peer } = admission.use
-    log.info('host admitted', { machine, peer, remote, way, via })
-    events?.emit('host-admitted', { machine, remote, way, via })
+    log.info('host admitted', { machine, peer, remote, method, via })
+    events?.emit('host-admitted', { machine, remote, method, via })
     return {
       kind: 'accepted',
       nodeChain: [admission.certificate, authority.certificate, root.der],
@@ -183,10 +179,10 @@ export class JoinService {
   }
 
   async #grantOf(request: identityPb.JoinRequest, channel: JoinChannel): Promise<Grant> {
-    const way = wayOf(request)
-    if (way === 'token') return claimToken(request, this.#deps.store.joins)
+    const method = methodOf(request)
+    if (method === 'token') return claimToken(request, this.#deps.store.joins)
     const { keys } = openRequest(request, this.#deps.membership.trustDomain)
-    return way === 'certificate'
+    return method === 'certificate'
       ? this.trusts.byCertificate(request, channel)
       : await this.trusts.byOidc(request.oidcToken, keys)
   }
@@ -215,7 +211,7 @@ export class JoinService {
       this.#count('refused')
       this.#refusals.use(network, 1, now)
       const reason = WarrenError.from(err).code
-      this.#deps.events?.emit('join-refused', { remote, reason, way: wayOf(request) })
+      this.#deps.events?.emit('join-refused', { remote, reason, method: methodOf(request) })
       throw err
     }
   }
@@ -231,8 +227,8 @@ export class JoinService {
 }
 
 // A token for one name sets a host of this name up anew, if its admin wants that.
-function isByName({ way, names, ephemeral }: Grant): boolean {
-  return way === 'token' && !names.includes('*') && !ephemeral
+function isByName({ method, names, ephemeral }: Grant): boolean {
+  return method === 'token' && !names.includes('*') && !ephemeral
 }
 
 // The proof says what the host is called; the host cannot know the scopes before.

@@ -68,6 +68,7 @@ export {
   parseHostPort,
   withoutMapping
 } from './net.ts'
+export { isWithin, parseNetworks } from './networks.ts'
 export { checkNodeInternals, datagramDescriptorOf, descriptorOf, keepLittle } from './node-internals.ts'
 export { definedOnly } from './options.ts'
 export { firstOf, raceStaggered } from './race.ts'

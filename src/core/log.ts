@@ -16,8 +16,7 @@ export interface LogFields {
   protocol?: string
   carrier?: string
   remote?: string
-  /** How a host joins, and the id of the token, CA or issuer. */
-  way?: string
+  /** Id of the token, CA or issuer by which a host joins. */
   via?: string
   path?: string
   port?: number

@@ -26,7 +26,7 @@ export interface FlowFields {
 export interface HostAdmission {
   readonly machine: string
   readonly remote: string
-  readonly way: string
+  readonly method: string
   readonly via: string
 }
 
@@ -76,7 +76,7 @@ export interface EventFields {
   'host-admitted': HostAdmission
   /** It is held outside until an admin admits it. */
   'host-waits': HostAdmission
-  'join-refused': { readonly remote: string; readonly reason: string; readonly way: string }
+  'join-refused': { readonly remote: string; readonly reason: string; readonly method: string }
   'flow-opened': FlowFields
   /** The flow ended before its two ends were joined. */
   'flow-refused': FlowFields & { readonly code: ErrorCode; readonly reason: string }

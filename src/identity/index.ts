@@ -47,6 +47,7 @@ export {
   type Candidate,
   type CertificateAnchor,
   claimToken,
+  decideAdmission,
   encodeJoinToken,
   type Grant,
   type HostCertificate,
@@ -54,7 +55,6 @@ export {
   isNamed,
   isOpen,
   isTokenKnown,
-  isWithin,
   JOIN_ALPN,
   type JoinAnswer,
   type JoinAuthority,
@@ -62,20 +62,19 @@ export {
   type JoinConnection,
   type Joined,
   type JoinLedger,
+  type JoinMethod,
   type JoinOffer,
   type JoinOptions,
   type JoinProof,
   type JoinToken,
   type JoinUse,
-  type JoinWay,
   join,
-  judge,
   machineOfToken,
+  methodOf,
   openRequest,
   parseJoinToken,
   parseMachinePattern,
   parseNamePattern,
-  parseNetworks,
   partOf,
   proveCertificate,
   readAnchor,
@@ -83,8 +82,7 @@ export {
   type StoredToken,
   serveJoin,
   verifyHostCertificate,
-  type WaitingHost,
-  wayOf
+  type WaitingHost
 } from './join/index.ts'
 export { p256KeyOf } from './key-form.ts'
 export {

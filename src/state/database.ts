@@ -22,13 +22,13 @@ const MIGRATIONS = [
    ALTER TABLE join_token ADD COLUMN needs_approval INTEGER NOT NULL DEFAULT 0;
    ALTER TABLE join_token ADD COLUMN networks TEXT NOT NULL DEFAULT '[]';
    CREATE TABLE join_use (
-     source TEXT NOT NULL, keys TEXT NOT NULL, way TEXT NOT NULL, machine TEXT NOT NULL, peer TEXT NOT NULL,
+     source TEXT NOT NULL, keys TEXT NOT NULL, method TEXT NOT NULL, machine TEXT NOT NULL, peer TEXT NOT NULL,
      remote TEXT NOT NULL, used_at_ms INTEGER NOT NULL, ephemeral INTEGER NOT NULL, left_at_ms INTEGER,
      PRIMARY KEY (source, keys)) STRICT;
    CREATE INDEX join_use_machine ON join_use (machine, used_at_ms);
    CREATE INDEX join_use_peer ON join_use (peer);
    CREATE TABLE join_waiting (
-     source TEXT NOT NULL, keys TEXT NOT NULL, way TEXT NOT NULL, via TEXT NOT NULL, machine TEXT NOT NULL,
+     source TEXT NOT NULL, keys TEXT NOT NULL, method TEXT NOT NULL, via TEXT NOT NULL, machine TEXT NOT NULL,
      peer TEXT NOT NULL, remote TEXT NOT NULL, asked_at_ms INTEGER NOT NULL, seen_at_ms INTEGER NOT NULL,
      state TEXT NOT NULL, PRIMARY KEY (source, keys)) STRICT;
    CREATE TABLE join_trust (

@@ -1,5 +1,5 @@
 import { ErrorCode, WarrenError } from '../core/index.ts'
-import type { JoinLedger, JoinUse, JoinWay, PeerKey, StoredToken, WaitingHost } from '../identity/index.ts'
+import type { JoinLedger, JoinMethod, JoinUse, PeerKey, StoredToken, WaitingHost } from '../identity/index.ts'
 import type { Row, Sql } from './sql.ts'
 
 /** The most admissions that one authority keeps. */
@@ -89,7 +89,7 @@ export class JoinStore implements JoinLedger {
 
   spend(use: JoinUse, uses: number | undefined): boolean {
     return this.#sql.transaction(() => {
-      if (use.way === 'token') {
+      if (use.method === 'token') {
         const token = this.find(use.source)
         if (token === undefined || token.revokedAtMs !== undefined) return false
       }
@@ -101,12 +101,12 @@ export class JoinStore implements JoinLedger {
           hint: 'Admit hosts at another authority, or wait until earlier admissions are forgotten.'
         })
       }
-      const { source, keys, way, machine, peer, remote, usedAtMs, ephemeral } = use
+      const { source, keys, method, machine, peer, remote, usedAtMs, ephemeral } = use
       this.#sql.run(
         'INSERT INTO join_use VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL)',
         source,
         keys,
-        way,
+        method,
         machine,
         peer,
         remote,
@@ -126,7 +126,7 @@ export class JoinStore implements JoinLedger {
   /** How many uses of each token are spent. */
   usedOfTokens(): ReadonlyMap<string, { readonly used: number; readonly lastMs: number }> {
     const rows = this.#sql.all(
-      "SELECT source, COUNT(*) AS used, MAX(used_at_ms) AS last FROM join_use WHERE way = 'token' GROUP BY source"
+      "SELECT source, COUNT(*) AS used, MAX(used_at_ms) AS last FROM join_use WHERE method = 'token' GROUP BY source"
     )
     return new Map(rows.map(row => [String(row['source']), { used: Number(row['used']), lastMs: Number(row['last']) }]))
   }
@@ -188,9 +188,9 @@ export class JoinStore implements JoinLedger {
         hint: '`warren admit --list` on the authority lists them.'
       })
     }
-    const { source, keys, way, via, machine, peer, remote, askedAtMs, seenAtMs, state } = host
+    const { source, keys, method, via, machine, peer, remote, askedAtMs, seenAtMs, state } = host
     const sql = 'INSERT INTO join_waiting VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)'
-    this.#sql.run(sql, source, keys, way, via, machine, peer, remote, askedAtMs, seenAtMs, state)
+    this.#sql.run(sql, source, keys, method, via, machine, peer, remote, askedAtMs, seenAtMs, state)
   }
 
   decideWaiting({ source, keys }: WaitingHost, state: 'admitted' | 'refused'): void {
@@ -261,11 +261,11 @@ function waitingOf(row: Row): WaitingHost {
   }
 }
 
-function hostOf(row: Row): Pick<JoinUse, 'source' | 'keys' | 'way' | 'machine' | 'peer' | 'remote'> {
+function hostOf(row: Row): Pick<JoinUse, 'source' | 'keys' | 'method' | 'machine' | 'peer' | 'remote'> {
   return {
     source: String(row['source']),
     keys: String(row['keys']),
-    way: String(row['way']) as JoinWay,
+    method: String(row['method']) as JoinMethod,
     machine: String(row['machine']),
     peer: String(row['peer']) as PeerKey,
     remote: String(row['remote'])

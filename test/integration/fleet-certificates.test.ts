@@ -6,7 +6,7 @@ import test from 'node:test'
 import type { JoinOptions } from '../../src/identity/index.ts'
 import { type Scope, scopeOf, TestAgent, warren } from '../harness/index.ts'
 import { type Foreign, type ForeignOptions, foreign } from '../identity/foreign-ca.ts'
-import { askToJoin, outcomeOf } from './support/asker.ts'
+import { askToJoin, outcomeOf } from './support/joining-host.ts'
 
 async function setUp(scope: Scope, ...terms: string[]) {
   const a = await new TestAgent(scope, { name: 'a', args: [] }).start(['--init', 'example.org'])
@@ -21,7 +21,7 @@ async function setUp(scope: Scope, ...terms: string[]) {
     issuers: readonly Foreign[] = [],
     options: Partial<JoinOptions> = {}
   ): Promise<string> => {
-    const proof = { way: 'certificate', chain: [host, ...issuers].map(({ der }) => der), key: host.key } as const
+    const proof = { method: 'certificate', chain: [host, ...issuers].map(({ der }) => der), key: host.key } as const
     const { name = 'unnamed', ...rest } = options
     return outcomeOf(
       askToJoin(invitation, name, { proof, ...rest, ...(options.name === undefined ? noName(name) : {}) })
@@ -69,7 +69,7 @@ test('a certificate of another CA, out of date, or without its key admits nobody
   assert.equal(await ask(await host()), 'web-1')
   // The name is that of the first host, whatever other certificates the CA makes.
   assert.match(await ask(await host()), /^CERTIFICATE_REFUSED: .*was not evicted/)
-  await a.program.says(/"way":"certificate"/, 'stderr')
+  await a.program.says(/"method":"certificate"/, 'stderr')
   await a.cli('authority', 'distrust', id)
   assert.match(await ask(await host({ subject: 'CN=web-2' })), /its CA is not trusted/)
 })

@@ -6,7 +6,7 @@ import test from 'node:test'
 import { exportJWK, type JWTHeaderParameters, type JWTPayload, SignJWT } from 'jose'
 import type { JoinOptions } from '../../src/identity/index.ts'
 import { type Scope, scopeOf, TestAgent, waitFor } from '../harness/index.ts'
-import { askToJoin, newKeys, outcomeOf } from './support/asker.ts'
+import { askToJoin, newKeys, outcomeOf } from './support/joining-host.ts'
 
 const ISSUER = 'https://ci.example.com'
 const AUDIENCE = 'warren'
@@ -42,7 +42,7 @@ async function setUp(scope: Scope, ...options: string[]) {
       .sign(made.key ?? privateKey)
   }
   const ask = (text: string, keys = newKeys(), more: Partial<JoinOptions> = {}): Promise<string> => {
-    const proof = { way: 'oidc', token: text } as const
+    const proof = { method: 'oidc', token: text } as const
     const unnamed = { name: undefined, machine: 'unnamed' } as unknown as Partial<JoinOptions>
     return outcomeOf(askToJoin(invitation, '', { ...unnamed, ...keys, proof, ...more }))
   }
@@ -58,7 +58,7 @@ test('a host joins by an OIDC token in a file, under the name and for the scope 
   await b.sees(1)
   assert.match((await b.attempt(['serve', 'prod.x.y.z'])).stderr, /scope/)
   assert.match(await a.cli('authority', 'trusts'), /oidc +https:\/\/ci\.example\.com +run=\* +ci-\*/)
-  await a.program.says(/"machine":"ci-7".*"way":"oidc"/, 'stderr')
+  await a.program.says(/"machine":"ci-7".*"method":"oidc"/, 'stderr')
 })
 
 test('an OIDC token of another audience or issuer, without a signature, with another key or out of date admits nobody', async t => {

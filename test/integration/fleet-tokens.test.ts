@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import test from 'node:test'
 import { parseJoinToken } from '../../src/identity/index.ts'
 import { asRoot, createHosts, type Scope, scopeOf, TestAgent, waitFor } from '../harness/index.ts'
-import { askToJoin, newKeys, outcomeOf } from './support/asker.ts'
+import { askToJoin, newKeys, outcomeOf } from './support/joining-host.ts'
 
 interface Shown {
   readonly token: { readonly state: string; readonly uses: number; readonly used: number }

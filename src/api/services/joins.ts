@@ -1,6 +1,13 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
-import type { JoinTerms, JoinTokens, JoinTrust, JoinTrusts, ListedToken, WaitingHosts } from '../../ca/index.ts'
-import { subjectOf } from '../../ca/index.ts'
+import {
+  type JoinTerms,
+  type JoinTokens,
+  type JoinTrust,
+  type JoinTrusts,
+  type ListedToken,
+  subjectOf,
+  type WaitingHosts
+} from '../../ca/index.ts'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { parseMachineName } from '../../identity/index.ts'
 import type { adminPb } from '../../wire/index.ts'
@@ -99,8 +106,8 @@ function trustMessage(trust: JoinTrust): MessageInitShape<typeof adminPb.JoinTru
 function waitingMessage(
   host: ReturnType<WaitingHosts['list']>[number]
 ): MessageInitShape<typeof adminPb.WaitingHostSchema> {
-  const { machine, peer, remote, way, via, askedAtMs, expiresAtMs } = host
-  return { machine, peerId: peer, remote, way, via, askedAtMs: BigInt(askedAtMs), expiresAtMs: BigInt(expiresAtMs) }
+  const { machine, peer, remote, method, via, askedAtMs, expiresAtMs } = host
+  return { machine, peerId: peer, remote, method, via, askedAtMs: BigInt(askedAtMs), expiresAtMs: BigInt(expiresAtMs) }
 }
 
 function tokenMessage(token: ListedToken, nowMs: number): MessageInitShape<typeof adminPb.TokenSchema> {

@@ -1,5 +1,7 @@
+import { Readable } from 'node:stream'
 import { createLocalJWKSet, createRemoteJWKSet, customFetch, type JWTVerifyGetKey } from 'jose'
 import { type Clock, ErrorCode, WarrenError } from '../../core/index.ts'
+import { readBody } from '../../wire/index.ts'
 
 /** A set of keys has a few KB. */
 export const MAX_KEY_SET_BYTES = 64 * 1024
@@ -46,7 +48,7 @@ export function remoteKeys(url: URL, clock: Clock, fetchBy: Fetch = fetch): JWTV
       try {
         // A redirection could lead to another host, or away from TLS.
         const response = await fetchBy(at, { headers, signal, redirect: 'error' })
-        return new Response(await boundedText(response), { status: response.status })
+        return new Response(await boundedText(response, signal), { status: response.status })
       } catch (err) {
         failedAtMs = clock.monotonicMs()
         throw err
@@ -55,14 +57,14 @@ export function remoteKeys(url: URL, clock: Clock, fetchBy: Fetch = fetch): JWTV
   })
 }
 
-async function boundedText(response: Response): Promise<string> {
+async function boundedText(response: Response, signal: AbortSignal): Promise<string> {
   if (response.status !== 200) throw new Error(`the issuer answers with status ${response.status}`)
-  const chunks: Uint8Array[] = []
-  let length = 0
-  for await (const chunk of response.body ?? []) {
-    length += chunk.length
-    if (length > MAX_KEY_SET_BYTES) throw new Error(`the issuer answers with more than ${MAX_KEY_SET_BYTES} bytes`)
-    chunks.push(chunk)
+  if (response.body === null) return ''
+  const body = Readable.fromWeb(response.body)
+  body.on('error', () => {})
+  try {
+    return (await readBody(body, { maxBytes: MAX_KEY_SET_BYTES, signal })).toString('utf8')
+  } finally {
+    body.destroy()
   }
-  return Buffer.concat(chunks).toString('utf8')
 }

@@ -1,6 +1,6 @@
 import { z } from 'zod'
-import { ErrorCode, WarrenError } from '../../core/index.ts'
-import { isComponent, parseMachinePattern, parseNamePattern, parseNetworks, partOf } from '../../identity/index.ts'
+import { ErrorCode, parseNetworks, WarrenError } from '../../core/index.ts'
+import { isComponent, parseMachinePattern, parseNamePattern, partOf } from '../../identity/index.ts'
 import { requireScopes } from './tokens.ts'
 
 /** What every host gets that joins by one CA or issuer. */

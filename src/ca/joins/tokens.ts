@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { type Clock, ErrorCode, type Logger, WarrenError } from '../../core/index.ts'
+import { type Clock, ErrorCode, type Logger, parseNetworks, WarrenError } from '../../core/index.ts'
 import type { EventSink } from '../../events/index.ts'
 import {
   encodeJoinToken,
@@ -9,7 +9,6 @@ import {
   type PeerKey,
   parseJoinToken,
   parseMachinePattern,
-  parseNetworks,
   RESERVED_SCOPE,
   rootOfAuthority,
   type StoredToken
@@ -88,7 +87,9 @@ export class JoinTokens {
     }
     requireScopes(scopes)
     if (uses < 1 || uses > MAX_USES) {
-      throw new WarrenError(ErrorCode.InvalidArgument, `a token has 1 to ${MAX_USES} uses, not ${uses}`)
+      throw new WarrenError(ErrorCode.InvalidArgument, `a token has 1 to ${MAX_USES} uses, not ${uses}`, {
+        limit: 'token_uses'
+      })
     }
     if (request.ttlMs > MAX_TTL_MS) {
       throw new WarrenError(ErrorCode.InvalidArgument, 'a join token is valid for seven days at most')

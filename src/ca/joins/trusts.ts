@@ -152,7 +152,7 @@ export class JoinTrusts {
   byCertificate({ certificate, binding }: identityPb.JoinRequest, channel: JoinChannel): Grant {
     const trusts = this.list().filter((trust): trust is CaTrust => trust.kind === 'ca')
     const anchors = trusts.map(trust => ({ id: trust.id, certificate: Buffer.from(trust.certificate, 'base64') }))
-    const refuse = (why: string): WarrenError => refusedProof({ way: 'certificate' }, `is refused: ${why}`)
+    const refuse = (why: string): WarrenError => refusedProof({ method: 'certificate' }, `is refused: ${why}`)
     if (certificate === undefined) throw refuse('there is none')
     const signed = binding?.binding ?? new Uint8Array()
     const proof = verifyHostCertificate(certificate, anchors, channel, signed, this.#deps.clock.wallMs())
@@ -162,7 +162,7 @@ export class JoinTrusts {
     const names = nameFrom(proof.names[field], trust.nameFrom, trust.terms, refuse)
     const { terms } = trust
     const times = { createdAtMs: proof.notBeforeMs, expiresAtMs: proof.notAfterMs, revokedAtMs: undefined }
-    const what = { way: 'certificate', via: trust.id, source: `certificate:${proof.sha256}`, names } as const
+    const what = { method: 'certificate', via: trust.id, source: `certificate:${proof.sha256}`, names } as const
     return { ...terms, ...what, uses: undefined, ...times }
   }
 
@@ -183,7 +183,7 @@ export class JoinTrusts {
         const names = nameFrom(textsOf(claims, trust.nameFrom.field), trust.nameFrom, trust.terms, refusedOidc)
         const scopes = scopesOf(claims, trust)
         const times = { createdAtMs: issuedAtMs, expiresAtMs, revokedAtMs: undefined }
-        return { ...trust.terms, scopes, way: 'oidc', via: trust.id, source, names, uses: 1, ...times }
+        return { ...trust.terms, scopes, method: 'oidc', via: trust.id, source, names, uses: 1, ...times }
       } catch (err) {
         refusal ??= err
       }

@@ -31,11 +31,11 @@ export function readProof(token: JoinToken, files: ProofFiles): JoinProof | unde
       hint: 'Give --join-with-cert and --join-with-key, or --join-with-oidc.'
     })
   }
-  if (joinOidc !== undefined) return { way: 'oidc', token: read('--join-with-oidc', joinOidc).trim() }
+  if (joinOidc !== undefined) return { method: 'oidc', token: read('--join-with-oidc', joinOidc).trim() }
   if (joinCert === undefined || joinKey === undefined) {
     throw new WarrenError(ErrorCode.InvalidOption, '--join-with-cert and --join-with-key belong together')
   }
-  return { way: 'certificate', chain: chainOf(joinCert), key: keyOf(joinKey) }
+  return { method: 'certificate', chain: chainOf(joinCert), key: keyOf(joinKey) }
 }
 
 function chainOf(path: string): Uint8Array[] {

@@ -55,7 +55,7 @@ export function waitingTable(hosts: readonly WaitingView[], nowMs: number): stri
     { title: 'MACHINE', value: host => host.machine },
     { title: 'PEER', value: host => host.peerId },
     { title: 'ADDRESS', value: host => host.remote },
-    { title: 'BY', value: host => `${host.way} ${host.via.slice(0, 12)}` },
+    { title: 'BY', value: host => `${host.method} ${host.via.slice(0, 12)}` },
     { title: 'ASKED', value: host => formatWhen(Number(host.askedAtMs), nowMs) },
     { title: 'WAITS UNTIL', value: host => formatWhen(Number(host.expiresAtMs), nowMs) }
   ]

@@ -7,8 +7,16 @@ import { provenKey } from '../certificate/request.ts'
 import type { PeerKey } from '../peer-key.ts'
 import { admittedFromMs, type Revocation, revocationOfHost } from '../revocation.ts'
 import { openBinding, verdictOf } from '../verify/index.ts'
-import { type Grant, grantOf, type JoinLedger, type JoinUse, type JoinWay, keysOf, type StoredToken } from './grant.ts'
-import { type Candidate, judge, refused } from './judge.ts'
+import { type Candidate, decideAdmission, refused } from './decide.ts'
+import {
+  type Grant,
+  grantOf,
+  type JoinLedger,
+  type JoinMethod,
+  type JoinUse,
+  keysOf,
+  type StoredToken
+} from './grant.ts'
 
 export interface AdmitDeps {
   readonly trustDomain: string
@@ -55,7 +63,7 @@ export function openRequest(
  * A host whose join was interrupted may ask again with the same keys, until its proof expires: it gets another certificate,
  * unless another host has its name by now.
  *
- * Throws like `judge`, and CERTIFICATE_REFUSED when the proofs of the keys are invalid.
+ * Throws like `decideAdmission`, and CERTIFICATE_REFUSED when the proofs of the keys are invalid.
  */
 export async function admitJoin(request: identityPb.JoinRequest, grant: Grant, deps: AdmitDeps): Promise<Admission> {
   const { trustDomain, ledger, authority, nowMs, remote = '' } = deps
@@ -70,7 +78,7 @@ export async function admitJoin(request: identityPb.JoinRequest, grant: Grant, d
   const revocable = { machine, peer, keys: [Buffer.from(nodeKeySha256).toString('hex')], notBeforeMs: notEarlierMs }
   const uses = ledger.usesOf(grant.source)
   const earlier = uses.find(use => use.keys === keys)
-  const judgement = judge(
+  const decision = decideAdmission(
     grant,
     { ...opened, remote },
     {
@@ -83,17 +91,27 @@ export async function admitJoin(request: identityPb.JoinRequest, grant: Grant, d
       revocation: revocationOfHost(revocations, revocable)
     }
   )
-  const { source, way, via } = grant
-  const use: JoinUse = { source, way, keys, machine, peer, remote, usedAtMs: nowMs(), ephemeral, leftAtMs: undefined }
-  if (judgement === 'wait') {
+  const { source, method, via } = grant
+  const use: JoinUse = {
+    source,
+    method,
+    keys,
+    machine,
+    peer,
+    remote,
+    usedAtMs: nowMs(),
+    ephemeral,
+    leftAtMs: undefined
+  }
+  if (decision === 'wait') {
     const isNew = ledger.waitingFor(source, keys) === undefined
-    const most = way === 'token' && grant.uses !== undefined ? grant.uses - uses.length : undefined
+    const most = method === 'token' && grant.uses !== undefined ? grant.uses - uses.length : undefined
     ledger.wait({ ...use, via, askedAtMs: nowMs(), seenAtMs: nowMs(), state: 'waiting' }, most)
     return { kind: 'waiting', machine, peer, isNew }
   }
   const before = ledger.lastOf(machine)
   // Last, so that a request with a mistake in it does not spend a use; and before the certificate exists.
-  if (judgement === 'admit' && !ledger.spend(use, grant.uses)) throw refused(grant, 'was already used')
+  if (decision === 'admit' && !ledger.spend(use, grant.uses)) throw refused(grant, 'was already used')
   const certificate = await issueNode({
     trustDomain,
     machine,
@@ -132,7 +150,7 @@ function isSucceeded(use: JoinUse, { ledger, peerOf }: AdmitDeps): boolean {
 }
 
 /** How a request proves the right to join. */
-export function wayOf({ certificate, oidcToken }: identityPb.JoinRequest): JoinWay {
+export function methodOf({ certificate, oidcToken }: identityPb.JoinRequest): JoinMethod {
   if (certificate !== undefined) return 'certificate'
   return oidcToken === '' ? 'token' : 'oidc'
 }
@@ -146,13 +164,13 @@ export function isTokenKnown(request: identityPb.JoinRequest, tokens: Pick<JoinL
 /** The grant of the token in a request. Throws TOKEN_REFUSED; a caller without the secret learns only that it is refused. */
 export function claimToken(request: identityPb.JoinRequest, tokens: Pick<JoinLedger, 'find'>): Grant {
   const token = named(request, tokens)
-  const way = 'token'
+  const method = 'token'
   if (token === undefined) {
     throw new WarrenError(ErrorCode.TokenRefused, 'this authority did not make the token, or has forgotten it', {
       hint: 'Make a new one with `warren token create` on the authority.'
     })
   }
-  if (!hasSecret(request, token)) throw refused({ way }, 'was altered: it has another secret than the one made here')
+  if (!hasSecret(request, token)) throw refused({ method }, 'was altered: it has another secret than the one made here')
   return grantOf(token)
 }
 

@@ -1,11 +1,11 @@
 import type { PeerKey } from '../peer-key.ts'
 
 /** How a host proves its right to join. */
-export type JoinWay = 'token' | 'certificate' | 'oidc'
+export type JoinMethod = 'token' | 'certificate' | 'oidc'
 
 /** The rights that a proof gives to its holder, at this authority. */
 export interface Grant {
-  readonly way: JoinWay
+  readonly method: JoinMethod
   /** Id of the token, or of the trusted CA or issuer. */
   readonly via: string
   /** The proof itself, as the ledger has it: uses are counted for each. */
@@ -47,7 +47,7 @@ export interface StoredToken {
 /** One admission, as the ledger has it. */
 export interface JoinUse {
   readonly source: string
-  readonly way: JoinWay
+  readonly method: JoinMethod
   /** The keys of the host: see `keysOf`. */
   readonly keys: string
   readonly machine: string
@@ -60,7 +60,7 @@ export interface JoinUse {
 }
 
 /** A host that is held outside until an admin admits it. */
-export interface WaitingHost extends Pick<JoinUse, 'source' | 'way' | 'keys' | 'machine' | 'peer' | 'remote'> {
+export interface WaitingHost extends Pick<JoinUse, 'source' | 'method' | 'keys' | 'machine' | 'peer' | 'remote'> {
   readonly via: string
   readonly askedAtMs: number
   readonly seenAtMs: number
@@ -84,7 +84,7 @@ export interface JoinLedger {
 /** The grant of a token. */
 export function grantOf(token: StoredToken): Grant {
   const { id, machine, uses = 1, ephemeral = false, needsApproval = false, from = [], ...rest } = token
-  return { ...rest, way: 'token', via: id, source: id, names: machine, uses, ephemeral, needsApproval, from }
+  return { ...rest, method: 'token', via: id, source: id, names: machine, uses, ephemeral, needsApproval, from }
 }
 
 /** The keys of a host, as the ledger notes them. */

@@ -5,8 +5,8 @@ export {
   claimToken,
   isTokenKnown,
   type JoinOffer,
-  openRequest,
-  wayOf
+  methodOf,
+  openRequest
 } from './admit.ts'
 export {
   type CertificateAnchor,
@@ -16,19 +16,25 @@ export {
   verifyHostCertificate
 } from './certificate-proof.ts'
 export {
+  type AdmissionDecision,
+  type AdmissionFacts,
+  type Candidate,
+  decideAdmission,
+  refused as refusedProof
+} from './decide.ts'
+export {
   type Grant,
   type JoinLedger,
+  type JoinMethod,
   type JoinUse,
-  type JoinWay,
   keysOf,
   type StoredToken,
   type WaitingHost
 } from './grant.ts'
-export { type Joined, type JoinOptions, type JoinProof, join } from './join.ts'
-export { type AdmissionFacts, type Candidate, type Judgement, judge, refused as refusedProof } from './judge.ts'
+export { type Joined, type JoinOptions, join } from './join.ts'
 export type { JoinConnection } from './meet.ts'
 export { isNamed, isOpen, parseMachinePattern, parseNamePattern, partOf } from './name-pattern.ts'
-export { isWithin, parseNetworks } from './networks.ts'
 export { JOIN_ALPN } from './protocol.ts'
+export type { JoinProof } from './request.ts'
 export { type JoinAnswer, type JoinAuthority, type JoinChannel, serveJoin } from './serve.ts'
 export { encodeJoinToken, isInvitation, type JoinToken, machineOfToken, parseJoinToken } from './token.ts'

@@ -1,27 +1,13 @@
 import { createPublicKey, type KeyObject } from 'node:crypto'
-import { setTimeout as delay } from 'node:timers/promises'
-import { ErrorCode, isErrorCode, parseHostPort, WarrenError } from '../../core/index.ts'
-import { create, identityPb, toBinary } from '../../wire/index.ts'
-import { isComponent } from '../address.ts'
-import { signBinding, spkiSha256 } from '../certificate/binding.ts'
+import { ErrorCode, isErrorCode, parseHostPort, sleep, WarrenError } from '../../core/index.ts'
+import { identityPb, toBinary } from '../../wire/index.ts'
 import { parseCertificate } from '../certificate/parse.ts'
-import { requestFor } from '../certificate/request.ts'
 import { openSuccession, openTrustBundle, type TrustState } from '../trust-bundle.ts'
-import { MAX_SCOPES, type NodeIdentity, type Verdict, verifyAgent, verifyNodeChain } from '../verify/index.ts'
+import { type NodeIdentity, type Verdict, verifyAgent, verifyNodeChain } from '../verify/index.ts'
 import type { JoinOffer } from './admit.ts'
-import { proveCertificate } from './certificate-proof.ts'
 import { firstToMeet, type JoinConnection, LostAuthorityError, type Meeting, meetAuthority } from './meet.ts'
-import { isInvitation, type JoinToken } from './token.ts'
-
-/** The proof of a host that joins with an invitation. */
-export type JoinProof =
-  | {
-      readonly way: 'certificate'
-      /** DER: that of the host, then its issuers. */
-      readonly chain: readonly Uint8Array[]
-      readonly key: KeyObject
-    }
-  | { readonly way: 'oidc'; readonly token: string }
+import { checkOffer, type JoinProof, requestFrom } from './request.ts'
+import type { JoinToken } from './token.ts'
 
 export interface JoinOptions {
   readonly token: JoinToken
@@ -88,7 +74,7 @@ export async function join(options: JoinOptions): Promise<Joined> {
       if (waitedMs === undefined || !WarrenError.is(err, ErrorCode.JoinFailed)) throw err
       options.onWaiting?.(err.reason)
     }
-    await delay(waitedMs, undefined, { signal: options.signal })
+    await sleep(waitedMs, options.signal)
   }
 }
 
@@ -120,7 +106,7 @@ async function askOnce(options: JoinOptions, wanted: JoinOffer): Promise<Joined 
     const authority = await firstToMeet(left(), meet, failed, signal)
     if (authority === undefined) continue
     try {
-      const response = await authority.ask(await request(options, wanted, authority.hello))
+      const response = await authority.ask(await requestFrom(options, wanted, authority.hello))
       // The true authority has answered, and perhaps spent the token. A second address would replace its answer by
       // "already used".
       return conclude(response, authority, options, wanted)
@@ -220,41 +206,6 @@ function rotated(succession: readonly Uint8Array[], token: JoinToken): TrustStat
   }
   if (trust.trustDomain === token.trustDomain) return trust
   throw new WarrenError(ErrorCode.CertificateRefused, `the host belongs to ${trust.trustDomain}`)
-}
-
-async function request(
-  { token, proof, peerKey, nodeKey }: JoinOptions,
-  wanted: JoinOffer,
-  { nonce, certificateChain }: identityPb.JoinHello
-): Promise<identityPb.JoinRequest> {
-  const nodeKeySha256 = spkiSha256(createPublicKey(nodeKey))
-  const binding = signBinding({ trustDomain: token.trustDomain, ...wanted, nodeKeySha256 }, peerKey)
-  const common = { csr: await requestFor(wanted.machine, nodeKey), binding }
-  if (!isInvitation(token)) {
-    const tokenId = Buffer.from(token.id, 'hex')
-    return create(identityPb.JoinRequestSchema, { ...common, tokenId, secret: token.secret })
-  }
-  if (proof?.way === 'oidc') return create(identityPb.JoinRequestSchema, { ...common, oidcToken: proof.token })
-  if (proof === undefined) throw new WarrenError(ErrorCode.InvalidOption, 'an invitation alone admits nobody')
-  const channel = { nonce, leaf: certificateChain[0] ?? new Uint8Array() }
-  const certificate = proveCertificate(proof, channel, binding.binding)
-  return create(identityPb.JoinRequestSchema, { ...common, certificate })
-}
-
-// The authority may choose the rest; a name that the operator of this host has chosen stays.
-function checkOffer(offer: identityPb.JoinOffer, { token, name }: JoinOptions): JoinOffer {
-  if (!isInvitation(token))
-    throw new WarrenError(ErrorCode.JoinFailed, 'the authority offers other terms than the token')
-  const { machine, scopes, ephemeral } = offer
-  if (!isComponent(machine) || scopes.length > MAX_SCOPES || !scopes.every(isComponent)) {
-    throw new WarrenError(ErrorCode.JoinFailed, 'the authority offers a name or a scope that is none')
-  }
-  if (name !== undefined && name !== machine) {
-    throw new WarrenError(ErrorCode.InvalidOption, `the authority gives this host the name ${machine}, not ${name}`, {
-      hint: 'Leave --name out: the proof contains the name.'
-    })
-  }
-  return { machine, scopes, ephemeral }
 }
 
 function accept(

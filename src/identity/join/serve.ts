@@ -4,7 +4,7 @@ import { ErrorCode, type Logger, WarrenError } from '../../core/index.ts'
 import { create, decode, identityPb, toBinary } from '../../wire/index.ts'
 import { exchange, type Received } from '../exchange.ts'
 import { openBinding, verdictOf } from '../verify/index.ts'
-import { type JoinOffer, wayOf } from './admit.ts'
+import { type JoinOffer, methodOf } from './admit.ts'
 import { JOIN_BOUNDS, MAX_JOIN_MESSAGE_BYTES } from './protocol.ts'
 
 /** The facts of one connection that a proof of possession covers. */
@@ -96,7 +96,7 @@ async function respond(
   } catch (err) {
     const { remote, trustDomain } = authority
     const where = remote === undefined ? {} : { remote }
-    log.warn('join refused', { ...describe(request, trustDomain), ...where, way: wayOf(request), err })
+    log.warn('join refused', { ...describe(request, trustDomain), ...where, method: methodOf(request), err })
     const known = err instanceof WarrenError ? err : undefined
     return create(identityPb.JoinResponseSchema, {
       result: {

@@ -337,9 +337,9 @@ export declare type WaitingHost = Message<"warren.api.v1.WaitingHost"> & {
   /**
    * "token", "certificate" or "oidc", and the id of the token or of the trust.
    *
-   * @generated from field: string way = 4;
+   * @generated from field: string method = 4;
    */
-  way: string;
+  method: string;
 
   /**
    * @generated from field: string via = 5;

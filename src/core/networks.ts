@@ -1,5 +1,5 @@
 import { BlockList, isIP } from 'node:net'
-import { ErrorCode, WarrenError } from '../../core/index.ts'
+import { ErrorCode, WarrenError } from './errors.ts'
 
 /** The most networks of one grant. */
 export const MAX_NETWORKS = 16

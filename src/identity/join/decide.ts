@@ -1,9 +1,8 @@
-import { ErrorCode, WarrenError } from '../../core/index.ts'
+import { ErrorCode, isWithin, WarrenError } from '../../core/index.ts'
 import type { PeerKey } from '../peer-key.ts'
 import { evictionText, type Revocation } from '../revocation.ts'
 import type { Grant, JoinUse, WaitingHost } from './grant.ts'
 import { isNamed, isOpen } from './name-pattern.ts'
-import { isWithin } from './networks.ts'
 
 /** The host that asks, as its own signatures prove it. */
 export interface Candidate {
@@ -34,7 +33,7 @@ export interface AdmissionFacts {
 }
 
 /** `again`: the host was admitted before with the same keys, and gets its certificate again. */
-export type Judgement = 'admit' | 'again' | 'wait'
+export type AdmissionDecision = 'admit' | 'again' | 'wait'
 
 const WORDS = {
   token: 'the token',
@@ -47,7 +46,7 @@ const WORDS = {
  *
  * Pure, so that nothing of the decision depends on the way by which the host has come.
  */
-export function judge(grant: Grant, host: Candidate, facts: AdmissionFacts): Judgement {
+export function decideAdmission(grant: Grant, host: Candidate, facts: AdmissionFacts): AdmissionDecision {
   const { machine } = host
   requireInForce(grant, host, facts)
   const earlier = facts.uses.find(({ keys }) => keys === host.keys)
@@ -112,7 +111,7 @@ const HINTS = {
 }
 
 /** The error of a proof that does not admit a host. */
-export function refused({ way }: Pick<Grant, 'way'>, reason: string, hint = HINTS[way]): WarrenError {
-  const code = way === 'certificate' ? ErrorCode.CertificateRefused : ErrorCode.TokenRefused
-  return new WarrenError(code, `${WORDS[way]} ${reason}`, { hint })
+export function refused({ method }: Pick<Grant, 'method'>, reason: string, hint = HINTS[method]): WarrenError {
+  const code = method === 'certificate' ? ErrorCode.CertificateRefused : ErrorCode.TokenRefused
+  return new WarrenError(code, `${WORDS[method]} ${reason}`, { hint })
 }
