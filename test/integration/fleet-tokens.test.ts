@@ -141,7 +141,9 @@ test('an ephemeral host that crashes loses its name with its lease, and not befo
   await gone(a, 'ci-1')
   const next = await new TestAgent(scope, { name: 'ci-1', args: ['--join', token] }).start()
   await next.sees(1)
-  // The host that crashed is not the host of this name any more.
+  // The host that crashed comes back with its disk: it is not the host of this name any more.
+  void b.start().catch(() => {})
+  await waitFor(() => /another host holds the name ci-1 now/.test(b.program.stderr), 'the refusal')
   assert.equal((await a.cli('members')).match(/ci-1/g)?.length, 1)
 })
 
