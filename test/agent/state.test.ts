@@ -193,6 +193,45 @@ test('a database of the first version is brought up to date, with what is in it'
   }
 })
 
+test('a token that an earlier version used is used, and its host keeps its name', t => {
+  const path = join(temporary(t), 'warren.db')
+  const old = new DatabaseSync(path)
+  old.exec(`CREATE TABLE join_token (
+    id TEXT PRIMARY KEY, secret_sha256 TEXT NOT NULL, machine TEXT NOT NULL, scopes TEXT NOT NULL,
+    expires_at_ms INTEGER NOT NULL, used_at_ms INTEGER, created_at_ms INTEGER NOT NULL DEFAULT 0,
+    revoked_at_ms INTEGER, used_by TEXT) STRICT;
+    INSERT INTO join_token VALUES ('aa', 'bb', 'b', '[]', 100, 7, 1, NULL, 'peer-b 0123');
+    INSERT INTO join_token VALUES ('cc', 'dd', 'c', '[]', 100, NULL, 1, NULL, NULL);
+    PRAGMA user_version = 2`)
+  old.close()
+  chmodSync(path, 0o600)
+  const store = new Store(openDatabase(path))
+  assert.equal(store.joins.spend(joinUse({ usedAtMs: 9, keys: 'others' }), 1), false)
+  assert.deepEqual(
+    store.joins.usesOf('aa').map(({ peer, keys, usedAtMs }) => [peer, keys, usedAtMs]),
+    [['peer-b', 'peer-b 0123', 7]]
+  )
+  assert.equal(store.joins.lastOf('b')?.peer, 'peer-b')
+  assert.equal(store.joins.spend(joinUse({ source: 'cc', machine: 'c' }), 1), true)
+  store.close()
+})
+
+test('a token of three uses is spent by three hosts, and what it has admitted is kept longer than the token', t => {
+  const store = new Store(openDatabase(join(temporary(t), 'warren.db')))
+  const kept = { secretSha256: '', scopes: [], createdAtMs: 0, expiresAtMs: 100, revokedAtMs: undefined }
+  store.joins.addToken({ ...kept, id: 'aa', machine: 'web-*', uses: 3, from: ['10.0.0.0/8'], needsApproval: true })
+  const spend = (keys: string) => store.joins.spend(joinUse({ keys, machine: `web-${keys}`, usedAtMs: 50 }), 3)
+  assert.deepEqual(['1', '2', '3', '4'].map(spend), [true, true, true, false])
+  assert.equal(store.joins.usedOfTokens().get('aa')?.used, 3)
+  assert.equal(store.joins.revokeToken('aa', 60), false)
+  const [token] = store.joins.tokens()
+  assert.deepEqual([token?.uses, token?.from, token?.needsApproval, token?.ephemeral], [3, ['10.0.0.0/8'], true, false])
+  store.joins.forget(101, 101)
+  assert.equal(store.joins.find('aa'), undefined)
+  assert.equal(store.joins.lastOf('web-2')?.usedAtMs, 50)
+  store.close()
+})
+
 test('a damaged database is refused, not replaced, wherever the damage is', t => {
   const path = join(temporary(t), 'warren.db')
   writeFileSync(path, Buffer.alloc(8192, 7))

@@ -26,7 +26,7 @@ function variablesOf(file: string): Record<string, string> {
 }
 
 test(
-  'twenty hosts come up unattended by one token, as cloud-init starts them, and the next host learns why it does not',
+  'a fleet comes up unattended by one token, as cloud-init starts them, and the next host learns why it does not',
   asRoot,
   async t => {
     const scope = scopeOf(t)
