@@ -31,6 +31,12 @@ import { openRuntimeDir } from './runtime-dir.ts'
 /** How long the last log lines wait for a reader that takes none, in milliseconds. */
 const LAST_LINES_MS = 1_000
 
+/** Follows a start that takes long. */
+export interface StartObserver {
+  /** Called while an authority holds this host outside, with the reason. @default a line of the log */
+  readonly onWaiting?: (reason: string) => void
+}
+
 /** A running agent. */
 export interface RunningAgent {
   readonly machine: string
@@ -61,12 +67,16 @@ export interface RunningAgent {
  * The umask, the flags of V8 and the listeners of signals stay as the program has them: files of the agent have their mode
  * with any umask. A program that does nothing else may call `tuneProcess` before.
  */
-export async function startAgent(config: AgentConfig, clock: Clock = systemClock): Promise<RunningAgent> {
+export async function startAgent(
+  config: AgentConfig,
+  clock: Clock = systemClock,
+  observer: StartObserver = {}
+): Promise<RunningAgent> {
   const resolved = await withListeners(resolveConfig(config))
   const log = createLogger(resolved.logLevel)
   const resources = new AsyncDisposableStack()
   try {
-    const agent = await start(resolved, resources, clock, log)
+    const agent = await start(resolved, resources, clock, log, observer)
     let stopped: Promise<void> | undefined
     const stop = (): Promise<void> => {
       stopped ??= resources
@@ -86,7 +96,8 @@ async function start(
   config: ResolvedConfig,
   resources: AsyncDisposableStack,
   clock: Clock,
-  log: Logger
+  log: Logger,
+  observer: StartObserver
 ): Promise<Omit<RunningAgent, 'stop' | 'runtimeDir' | 'log'>> {
   checkNodeInternals(log)
   requireTlsGroups()
@@ -108,8 +119,12 @@ async function start(
   requireFiles(vault, store, losses)
   const stopping = new AbortController()
   const clockKeeper = new ClockKeeper({ store, clock, log })
+  const onWaiting = (reason: string, peer: string): void => {
+    if (observer.onWaiting === undefined) log.warn(reason, { peer })
+    else observer.onWaiting(`${reason} (PeerId ${peer})`)
+  }
   const begin = (nowMs: () => number) =>
-    establish({ vault, store, config, losses, log, nowMs, signal: stopping.signal })
+    establish({ vault, store, config, losses, onWaiting, nowMs, signal: stopping.signal })
   // A clock that was set back may be before the beginning of the certificate of this host, a wrong mark after its end.
   const established = await begin(clock.wallMs).catch(async (err: unknown) => {
     if (clockKeeper.clock.behindMs === 0 || !WarrenError.is(err, ErrorCode.StateUnusable)) throw err

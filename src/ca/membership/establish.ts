@@ -1,5 +1,5 @@
 import { readdirSync } from 'node:fs'
-import { definedOnly, ErrorCode, type Logger, WarrenError } from '../../core/index.ts'
+import { definedOnly, ErrorCode, WarrenError } from '../../core/index.ts'
 import { type JoinToken, machineOfToken, type PeerKey, parseJoinToken } from '../../identity/index.ts'
 import { type LossOptions, noteHost, requireDatabaseOf, type Store, type Vault, VaultFile } from '../../state/index.ts'
 import type { Lifetimes } from '../lifetimes.ts'
@@ -38,7 +38,8 @@ export interface EstablishOptions {
   readonly store: Store
   readonly config: MembershipConfig
   readonly losses: LossOptions
-  readonly log: Logger
+  /** Called with each new reason for which the authority holds this host outside. */
+  readonly onWaiting: (reason: string, peer: PeerKey) => void
   readonly nowMs: () => number
   readonly signal: AbortSignal
 }
@@ -65,7 +66,14 @@ export async function establish(options: EstablishOptions): Promise<Established>
 }
 
 /** Founds or joins; returns the addresses of members. */
-async function begin({ vault, store, config, nowMs, log, signal }: EstablishOptions): Promise<readonly string[]> {
+async function begin({
+  vault,
+  store,
+  config,
+  nowMs,
+  signal,
+  ...options
+}: EstablishOptions): Promise<readonly string[]> {
   const { init, join, name } = config
   const note = (peer: PeerKey): void => noteHost(store, peer)
   if (init !== undefined) {
@@ -86,7 +94,7 @@ async function begin({ vault, store, config, nowMs, log, signal }: EstablishOpti
     if (!hasKeysFor(vault, token)) clear(vault)
     let told = ''
     const onWaiting = (reason: string, peer: PeerKey): void => {
-      if (reason !== told) log.warn(reason, { peer })
+      if (reason !== told) options.onWaiting(reason, peer)
       told = reason
     }
     const machine = only ?? (name === undefined && proof === undefined ? defaultMachineName() : anyName(name))

@@ -76,7 +76,9 @@ async function start(config: AgentConfig, signal: AbortSignal): Promise<RunningA
   const { startAgent, tuneProcess } = await import('../../agent/index.ts')
   tuneProcess()
   try {
-    return await raceAbort(startAgent(config), signal)
+    // Without a reader, the log has the line.
+    const observer = process.stderr.isTTY && config.logLevel !== 'silent' ? { onWaiting: say } : {}
+    return await raceAbort(startAgent(config, undefined, observer), signal)
   } catch (err) {
     if (!signal.aborted) throw err
     // The started parts end with the process, right after this.
