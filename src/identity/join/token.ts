@@ -95,7 +95,7 @@ export function parseJoinToken(text: string, nowMs: number): JoinToken {
     secret: message.secret,
     expiresAtMs,
     scopes: message.scopes,
-    ephemeral: message.ephemeral
+    ...(message.ephemeral ? { ephemeral: true } : {})
   }
 }
 
