@@ -12,7 +12,15 @@ import {
   systemClock,
   WarrenError
 } from '../core/index.ts'
-import { DATABASE, openDatabase, requireDatabaseFile, requireFiles, Store, Vault } from '../state/index.ts'
+import {
+  DATABASE,
+  endMembership,
+  openDatabase,
+  requireDatabaseFile,
+  requireFiles,
+  Store,
+  Vault
+} from '../state/index.ts'
 import { withListeners } from './any-host.ts'
 import { assemble } from './assemble.ts'
 import { ClockKeeper } from './clock-keeper.ts'
@@ -107,6 +115,11 @@ async function start(
   resources.defer(release)
   const vault = new Vault(config.stateDir)
   const losses = { accept: config.acceptLostState, log }
+  let isEphemeral = false
+  // Last of all, and only if it ran: a start that fails must not cost its membership.
+  resources.defer(() => {
+    if (isEphemeral) endMembership(vault)
+  })
   requireDatabaseFile(vault, losses.accept)
   // Before the membership: two agents must not both found or join into one directory.
   const store = new Store(openDatabase(vault.path(DATABASE)))
@@ -116,14 +129,18 @@ async function start(
   const clockKeeper = new ClockKeeper({ store, clock, log })
   const onDial = (addresses: readonly string[], problem?: string): void =>
     onProgress({ waitsFor: 'authority', addresses, ...definedOnly({ problem }) })
+  const onWaiting = (reason: string, peer: string): void => {
+    log.warn(reason, { peer })
+    onProgress({ waitsFor: 'approval', addresses: [], problem: `${reason} (PeerId ${peer})` })
+  }
   const begin = (nowMs: () => number) =>
-    establish({ vault, store, config, losses, nowMs, onDial, signal: stopping.signal })
+    establish({ vault, store, config, losses, nowMs, onDial, onWaiting, signal: stopping.signal })
   // A clock that was set back may be before the beginning of the certificate of this host, a wrong mark after its end.
   const established = await begin(clock.wallMs).catch(async (err: unknown) => {
     if (clockKeeper.clock.behindMs === 0 || !WarrenError.is(err, ErrorCode.StateUnusable)) throw err
     return await begin(clockKeeper.clock.wallMs)
   })
-  return await assemble({
+  const agent = await assemble({
     config,
     listenDir,
     vault,
@@ -135,4 +152,6 @@ async function start(
     log,
     resources
   })
+  isEphemeral = established.membership.credentials.node.ephemeral
+  return agent
 }

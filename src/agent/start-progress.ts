@@ -2,9 +2,9 @@
 export interface StartProgress {
   /**
    * `authority`: an answer of the authority that admits this host. `member`: a connection to a member of the mesh. `sync`: the
-   * registry and the policy of the member that is connected.
+   * registry and the policy of the member that is connected. `approval`: an operator who admits this host; `problem` says how.
    */
-  readonly waitsFor: 'authority' | 'member' | 'sync'
+  readonly waitsFor: 'authority' | 'member' | 'sync' | 'approval'
   /** The addresses that are dialled, or those that failed. */
   readonly addresses: readonly string[]
   /** The member, where it is known. */

@@ -12,6 +12,15 @@ export {
 } from './backup/index.ts'
 export { certifier } from './certify.ts'
 export { JoinService } from './join-service.ts'
+export {
+  type JoinTerms,
+  type JoinTokens,
+  type JoinTrust,
+  type JoinTrusts,
+  type ListedToken,
+  subjectOf,
+  type WaitingHosts
+} from './joins/index.ts'
 export { type JwtHost, keySet, signJwt, validateJwt } from './jwt.ts'
 export { type Lifetimes, resolveLifetimes } from './lifetimes.ts'
 export { dialAgent, establish, type Membership, requireWay } from './membership/index.ts'

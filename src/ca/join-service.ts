@@ -1,4 +1,4 @@
-import { createHash, createPublicKey, randomBytes } from 'node:crypto'
+import { createPublicKey } from 'node:crypto'
 import {
   type Clock,
   ErrorCode,
@@ -10,29 +10,33 @@ import {
 } from '../core/index.ts'
 import type { EventSink } from '../events/index.ts'
 import {
+  type Admission,
   admitJoin,
-  encodeJoinToken,
+  claimToken,
+  type Grant,
   generateSigningKeyPair,
-  isComponent,
   issueAgent,
   isTokenKnown,
+  type JoinAnswer,
   type JoinAuthority,
+  type JoinChannel,
+  type JoinOffer,
   LIFETIME_MS,
+  methodOf,
   type NodeIdentity,
+  openRequest,
   type PeerKey,
-  parseJoinToken,
-  RESERVED_SCOPE,
   type Revocation,
   rootOfAuthority,
-  type StoredToken,
   toPem
 } from '../identity/index.ts'
 import type { Store } from '../state/index.ts'
 import type { identityPb } from '../wire/index.ts'
+import { JoinNames, type JoinNamesDeps, JoinTokens, JoinTrusts, notAuthority, WaitingHosts } from './joins/index.ts'
 import type { Membership } from './membership/index.ts'
 import type { Svid } from './svids.ts'
 
-export interface JoinServiceDeps {
+export interface JoinServiceDeps extends Pick<JoinNamesDeps, 'knownAs'> {
   readonly membership: Membership
   readonly store: Store
   /** host:port of the data listener, as others reach it. */
@@ -52,15 +56,11 @@ export interface JoinServiceDeps {
   readonly events?: EventSink
 }
 
-const DEFAULT_TTL_MS = 3_600_000
-const MAX_TTL_MS = 7 * 24 * 3_600_000
-const MAX_SCOPES = 64
-// Expired tokens are kept for a while, so that a late joiner receives "expired" and not "unknown".
-const FORGET_AFTER_MS = 7 * 24 * 3_600_000
-/** The most tokens that one authority keeps. */
-export const MAX_TOKENS = 10_000
 // A person makes a few typing errors; a program that repeats them costs a signature check and a line of log each time.
 export const REFUSALS = { burst: 10, perSecond: 1 / 10, maxKeys: 4_096 }
+/** How often a host that waits asks again. With many of them, the authority still answers about twenty in a second. */
+const RETRY_MS = 1_000
+const RETRY_PER_HOST_MS = 50
 
 /** The certificate of the agent, and that of the host which signed it. */
 interface AgentCertificate {
@@ -69,14 +69,23 @@ interface AgentCertificate {
   readonly node: NodeIdentity
 }
 
-/** Admits hosts: makes join tokens, serves joins, and holds the certificate that this agent shows to joiners. */
+/** Admits hosts: serves joins, by whatever way, and holds the certificate that this agent shows to joiners. */
 export class JoinService {
+  readonly tokens: JoinTokens
+  readonly names: JoinNames
+  readonly waiting: WaitingHosts
+  readonly trusts: JoinTrusts
   readonly #deps: JoinServiceDeps
   readonly #refusals = new TokenBuckets<string>(REFUSALS)
   #agent: AgentCertificate | undefined
 
   constructor(deps: JoinServiceDeps) {
+    const { membership, store, clock, log } = deps
     this.#deps = deps
+    this.tokens = new JoinTokens({ ...deps, ledger: store.joins })
+    this.names = new JoinNames({ ...deps, machine: membership.machine, ledger: store.joins })
+    this.waiting = new WaitingHosts(store.joins, clock, log)
+    this.trusts = new JoinTrusts({ membership, ledger: store.joins, clock, log })
   }
 
   /** Makes the certificate of the agent: a new one after half of its life, and when the CA of the host was renewed. */
@@ -104,110 +113,6 @@ export class JoinService {
     return this.#current().svid
   }
 
-  /**
-   * A token that admits one host of this name, once. Throws NOT_AUTHORITY, ALREADY_EXISTS (a member has the name) or
-   * INVALID_ARGUMENT; LIMIT_EXCEEDED when there are too many tokens already.
-   */
-  createToken(request: { readonly machine: string; readonly ttlMs: number; readonly scopes: readonly string[] }): {
-    token: string
-    id: string
-    expiresAtMs: number
-  } {
-    const { membership, store, dataAddresses, peerOf, clock, log } = this.#deps
-    const { machine, scopes } = request
-    const { authority } = membership.credentials
-    if (authority === undefined || rootOfAuthority(authority.certificate, membership.trust.state) === undefined) {
-      throw notAuthority()
-    }
-    if (peerOf(machine) !== undefined || machine === membership.machine) {
-      throw new WarrenError(ErrorCode.AlreadyExists, `a host named ${machine} is already a member`, {
-        hint: '`warren members` lists the names in use.'
-      })
-    }
-    if (scopes.length > MAX_SCOPES || !scopes.every(isComponent) || scopes.includes(RESERVED_SCOPE)) {
-      throw new WarrenError(ErrorCode.InvalidArgument, 'a scope is one component of an address, and not "warren"')
-    }
-    if (request.ttlMs > MAX_TTL_MS) {
-      throw new WarrenError(ErrorCode.InvalidArgument, 'a join token is valid for seven days at most')
-    }
-    const now = clock.wallMs()
-    store.forgetTokens(now - FORGET_AFTER_MS)
-    if (store.tokens().length >= MAX_TOKENS) {
-      throw new WarrenError(ErrorCode.LimitExceeded, `this host already keeps ${MAX_TOKENS} join tokens`, {
-        limit: 'join_tokens',
-        hint: 'Tokens are removed a week after they expire; with a shorter --ttl they expire sooner.'
-      })
-    }
-    const expiresAtMs = now + (request.ttlMs === 0 ? DEFAULT_TTL_MS : request.ttlMs)
-    const secret = randomBytes(32)
-    const id = randomBytes(16).toString('hex')
-    const secretSha256 = createHash('sha256').update(secret).digest('hex')
-    const token = encodeJoinToken({
-      trustDomain: membership.trustDomain,
-      rootSha256: membership.trust.state.roots.at(-1)?.sha256 ?? '',
-      authorityAddresses: [...dataAddresses()],
-      authorityMachine: membership.machine,
-      machine,
-      id,
-      secret,
-      expiresAtMs,
-      scopes
-    })
-    requireUsable(token, now)
-    store.addToken({
-      id,
-      secretSha256,
-      machine,
-      scopes,
-      createdAtMs: now,
-      expiresAtMs,
-      usedAtMs: undefined,
-      usedBy: undefined,
-      revokedAtMs: undefined
-    })
-    log.info('join token created', { machine, notAfter: new Date(expiresAtMs).toISOString() })
-    this.#deps.events?.emit('token-created', { tokenId: id, machine, notAfterMs: expiresAtMs })
-    return { token, id, expiresAtMs }
-  }
-
-  /** The tokens of this authority, newest first. */
-  tokens(): StoredToken[] {
-    return this.#deps.store.tokens()
-  }
-
-  /** Revokes the only token whose id begins so. Throws NOT_FOUND, or INVALID_ARGUMENT if it is used or ambiguous. */
-  revokeToken(idPrefix: string): StoredToken {
-    const { store, clock, log } = this.#deps
-    const [token, another] = this.tokens().filter(({ id }) => idPrefix !== '' && id.startsWith(idPrefix))
-    const shown = idPrefix.slice(0, 32)
-    if (token === undefined) {
-      throw new WarrenError(ErrorCode.NotFound, `this host made no token "${shown}"`, {
-        hint: '`warren token list` lists them by id.'
-      })
-    }
-    if (another !== undefined) {
-      throw new WarrenError(ErrorCode.InvalidArgument, `several tokens begin with "${shown}"`)
-    }
-    if (token.usedAtMs !== undefined) {
-      throw new WarrenError(ErrorCode.InvalidArgument, `${token.machine} has joined with this token already`, {
-        hint: `\`warren evict ${token.machine}\` removes it.`
-      })
-    }
-    if (store.revokeToken(token.id, clock.wallMs())) {
-      log.info('join token revoked', { machine: token.machine })
-      this.#deps.events?.emit('token-revoked', { tokenId: token.id, machine: token.machine })
-    }
-    return store.find(token.id) ?? token
-  }
-
-  /** Revokes all open tokens for a machine; returns how many. */
-  revokeTokensOf(machine: string): number {
-    const open = this.tokens().filter(token => token.machine === machine && token.usedAtMs === undefined)
-    const revoked = open.filter(({ id }) => this.#deps.store.revokeToken(id, this.#deps.clock.wallMs()))
-    for (const { id } of revoked) this.#deps.events?.emit('token-revoked', { tokenId: id, machine })
-    return revoked.length
-  }
-
   /** DER: the chain that TLS shows to joiners and to expired hosts. */
   agentChain(): readonly Uint8Array[] {
     const { leaf, node } = this.#current()
@@ -216,40 +121,82 @@ export class JoinService {
 
   /** How joins from one remote address are served here. `requireRoom` throws if too many are served already. */
   asAuthority(remote: string, requireRoom: () => void): JoinAuthority {
-    const { membership, store, meshAddresses, peerOf, revocations, lifetimeMs, clock, log } = this.#deps
-    const { trustDomain, trust, credentials } = membership
+    const { membership, log } = this.#deps
+    const { trustDomain, trust } = membership
     return {
       trustDomain,
+      remote,
       log,
       agentChain: () => this.agentChain(),
       succession: () => trust.succession,
-      admit: async request => {
+      admit: async (request, channel) => {
         requireRoom()
-        const { authority } = credentials
-        const root = authority === undefined ? undefined : rootOfAuthority(authority.certificate, trust.state)
-        if (authority === undefined || root === undefined) throw notAuthority()
-        const nowMs = () => clock.wallMs()
-        const certificate = await this.#limited(remote, request, () =>
-          admitJoin(request, { trustDomain, tokens: store, authority, peerOf, revocations, nowMs, lifetimeMs })
-        )
-        // That of the token, or it would not have been admitted.
-        const machine = store.find(Buffer.from(request.tokenId).toString('hex'))?.machine ?? ''
-        this.#deps.events?.emit('host-admitted', { machine, remote })
-        return {
-          nodeChain: [certificate, authority.certificate, root.der],
-          trustBundle: trust.signed,
-          meshAddresses: meshAddresses()
-        }
+        return await this.#limited(remote, request, () => this.#answer(request, remote, channel))
       }
     }
   }
 
+  async #answer(request: identityPb.JoinRequest, remote: string, channel: JoinChannel): Promise<JoinAnswer> {
+    const { membership, store, meshAddresses, peerOf, revocations, lifetimeMs, clock, log, events } = this.#deps
+    const { trustDomain, trust, credentials } = membership
+    const { authority } = credentials
+    const root = authority === undefined ? undefined : rootOfAuthority(authority.certificate, trust.state)
+    if (authority === undefined || root === undefined) throw notAuthority()
+    const grant = await this.#grantOf(request, channel)
+    const offer = grant.method === 'token' ? undefined : offerOf(request, grant, trustDomain)
+    if (offer !== undefined) return { kind: 'offered', offer }
+    const admission: Admission = await admitJoin(request, grant, {
+      trustDomain,
+      ledger: store.joins,
+      authority,
+      peerOf,
+      taken: (machine, peer) => (isByName(grant) ? undefined : this.names.taken(machine, peer)),
+      revocations,
+      nowMs: () => clock.wallMs(),
+      remote,
+      lifetimeMs
+    })
+    const { method, via } = grant
+    if (admission.kind === 'waiting') {
+      const { machine, isNew } = admission
+      if (isNew) {
+        log.warn('a host waits until it is admitted', { machine, peer: admission.peer, remote, method, via })
+        events?.emit('host-waits', { machine, remote, method, via })
+      }
+      const reason = `this host waits until an admin admits it; on ${membership.machine}: warren admit ${machine}`
+      const retryAfterMs = Math.max(RETRY_MS, this.waiting.count * RETRY_PER_HOST_MS)
+      return { kind: 'waiting', reason, retryAfterMs }
+    }
+    const { machine, peer } = admission.use
+    log.info('host admitted', { machine, peer, remote, method, via })
+    events?.emit('host-admitted', { machine, remote, method, via })
+    return {
+      kind: 'accepted',
+      nodeChain: [admission.certificate, authority.certificate, root.der],
+      trustBundle: trust.signed,
+      meshAddresses: meshAddresses()
+    }
+  }
+
+  async #grantOf(request: identityPb.JoinRequest, channel: JoinChannel): Promise<Grant> {
+    const method = methodOf(request)
+    if (method === 'token') return claimToken(request, this.#deps.store.joins)
+    const { keys } = openRequest(request, this.#deps.membership.trustDomain)
+    return method === 'certificate'
+      ? this.trusts.byCertificate(request, channel)
+      : await this.trusts.byOidc(request.oidcToken, keys)
+  }
+
   // Only refusals count: however many hosts are set up behind one address, and whoever else is behind it, valid tokens are never
   // slowed down.
-  async #limited<T>(remote: string, request: identityPb.JoinRequest, admit: () => Promise<T>): Promise<T> {
+  async #limited(
+    remote: string,
+    request: identityPb.JoinRequest,
+    admit: () => Promise<JoinAnswer>
+  ): Promise<JoinAnswer> {
     const now = this.#deps.clock.monotonicMs()
     const network = networkOf(remote)
-    if (this.#refusals.left(network, now) < 1 && !isTokenKnown(request, this.#deps.store)) {
+    if (this.#refusals.left(network, now) < 1 && !isTokenKnown(request, this.#deps.store.joins)) {
       this.#count('refused')
       this.#deps.metrics?.hit('join_refusals', { remote, limit: REFUSALS.burst })
       throw new WarrenError(ErrorCode.LimitExceeded, `too many refused attempts to join from ${remote}`, {
@@ -257,13 +204,14 @@ export class JoinService {
       })
     }
     try {
-      const admitted = await admit()
-      this.#count('admitted')
-      return admitted
+      const answer = await admit()
+      if (answer.kind === 'accepted') this.#count('admitted')
+      return answer
     } catch (err) {
       this.#count('refused')
       this.#refusals.use(network, 1, now)
-      this.#deps.events?.emit('join-refused', { remote, reason: WarrenError.from(err).code })
+      const reason = WarrenError.from(err).code
+      this.#deps.events?.emit('join-refused', { remote, reason, method: methodOf(request) })
       throw err
     }
   }
@@ -278,20 +226,14 @@ export class JoinService {
   }
 }
 
-// Read with the reader's own code: an error here is better than "damaged" on the host that is to join.
-function requireUsable(token: string, nowMs: number): void {
-  try {
-    parseJoinToken(token, nowMs)
-  } catch {
-    // The cause is left out, because it could quote the secret.
-    throw new WarrenError(ErrorCode.InvalidArgument, 'no host could join with such a token', {
-      hint: 'This host needs an address under which it can be reached: give one with --advertise.'
-    })
-  }
+// A token for one name sets a host of this name up anew, if its admin wants that.
+function isByName({ method, names, ephemeral }: Grant): boolean {
+  return method === 'token' && !names.includes('*') && !ephemeral
 }
 
-function notAuthority(): WarrenError {
-  return new WarrenError(ErrorCode.NotAuthority, 'this host cannot admit others', {
-    hint: 'Run the command on an authority: the host that founded the trust domain, or one added by `warren authority add`.'
-  })
+// The proof says what the host is called; the host cannot know the scopes before.
+function offerOf(request: identityPb.JoinRequest, grant: Grant, trustDomain: string): JoinOffer | undefined {
+  const { machine, scopes, ephemeral } = openRequest(request, trustDomain)
+  const isSame = machine === grant.names && ephemeral === grant.ephemeral && scopes.join() === grant.scopes.join()
+  return isSame ? undefined : { machine: grant.names, scopes: grant.scopes, ephemeral: grant.ephemeral }
 }

@@ -83,10 +83,18 @@ export class Trust {
     return verifyNodeChain(chain, this.#state, this.#clock.wallMs())
   }
 
-  /** Verifies a host's certificate chain and remembers the host if the chain is valid. */
+  /**
+   * Verifies a host's certificate chain and remembers the host if the chain is valid. Refuses an ephemeral host whose name a later
+   * host has.
+   */
   admit(chain: readonly Uint8Array[]): Verdict<NodeIdentity> {
     const verdict = this.verify(chain)
-    if (verdict.ok) this.#remember(verdict.identity)
+    if (!verdict.ok) return verdict
+    const { machine, peer } = verdict.identity
+    if (this.#isSucceeded(verdict.identity)) {
+      return { ok: false, reason: 'wrong-machine', detail: `another host holds the name ${machine} now`, peer }
+    }
+    this.#remember(verdict.identity)
     return verdict
   }
 
@@ -218,6 +226,13 @@ export class Trust {
       node.machine,
       next.filter(({ notAfterMs }, at) => at === 0 || notAfterMs > now).slice(0, MAX_CERTIFICATES)
     )
+  }
+
+  // The name of an ephemeral host was free when it was away: one that comes back with its old disk has lost it.
+  #isSucceeded({ machine, peer, ephemeral, notAfterMs }: NodeIdentity): boolean {
+    const known = ephemeral ? this.known(machine) : undefined
+    const isOther = known !== undefined && known.peer !== peer && known.notAfterMs >= notAfterMs
+    return isOther && this.#revoked(known) === undefined
   }
 
   #isBelowRoot(node: NodeIdentity): boolean {

@@ -33,6 +33,12 @@ export interface AgentConfig {
   readonly init?: string
   /** Join with this token. Without effect on a host that is already a member. */
   readonly join?: string
+  /** With an invitation in `join`: file of the certificate of this host, and of its issuers, in PEM. */
+  readonly joinCert?: string
+  /** The file of its private key, in PEM. */
+  readonly joinKey?: string
+  /** With an invitation in `join`: file that contains an OIDC token. */
+  readonly joinOidc?: string
   /** Mesh listener. An empty host means all addresses, of both families where the machine has both. @default :7460 */
   readonly listen?: HostPort
   /** Data listener, likewise. @default :7461 */
@@ -83,6 +89,21 @@ export const UP_OPTIONS = Object.freeze({
     takes: 'machine',
     help: 'name of this host (default: its host name, or the name in the token)',
     read: name => ({ name })
+  },
+  'join-with-cert': {
+    takes: 'file',
+    help: 'with an invitation: certificate of this host and its issuers (PEM), as the proof of its right to join',
+    read: joinCert => ({ joinCert })
+  },
+  'join-with-key': {
+    takes: 'file',
+    help: 'the private key of that certificate (PEM)',
+    read: joinKey => ({ joinKey })
+  },
+  'join-with-oidc': {
+    takes: 'file',
+    help: 'with an invitation: file that contains an OIDC token, as the proof of its right to join',
+    read: joinOidc => ({ joinOidc })
   },
   listen: {
     takes: 'host:port',

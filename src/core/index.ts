@@ -70,6 +70,7 @@ export {
   parseHostPort,
   withoutMapping
 } from './net.ts'
+export { isWithin, parseNetworks } from './networks.ts'
 export { checkNodeInternals, datagramDescriptorOf, descriptorOf, keepLittle } from './node-internals.ts'
 export { requireNode } from './node-version.ts'
 export { definedOnly } from './options.ts'

@@ -16,6 +16,8 @@ export interface LogFields {
   protocol?: string
   carrier?: string
   remote?: string
+  /** Id of the token, CA or issuer by which a host joins. */
+  via?: string
   path?: string
   port?: number
   addresses?: readonly string[]

@@ -22,6 +22,14 @@ export interface FlowFields {
   readonly carrier: string
 }
 
+/** A host that asks to join. */
+export interface HostAdmission {
+  readonly machine: string
+  readonly remote: string
+  readonly method: string
+  readonly via: string
+}
+
 /** The fields of each event. Values are plain, so that an event can be written, sent and stored unchanged. */
 export interface EventFields {
   /** The allowed flows have changed: by a new version, or because a rule began or ended by its dates. */
@@ -64,8 +72,11 @@ export interface EventFields {
   'eviction-undone': Record<never, never>
   'token-created': { readonly tokenId: string; readonly machine: string; readonly notAfterMs: number }
   'token-revoked': { readonly tokenId: string; readonly machine: string }
-  'host-admitted': { readonly machine: string; readonly remote: string }
-  'join-refused': { readonly remote: string; readonly reason: string }
+  /** `via` is the id of the token, or of the trusted CA or issuer. */
+  'host-admitted': HostAdmission
+  /** It is held outside until an admin admits it. */
+  'host-waits': HostAdmission
+  'join-refused': { readonly remote: string; readonly reason: string; readonly method: string }
   'flow-opened': FlowFields
   /** The flow ended before its two ends were joined. */
   'flow-refused': FlowFields & { readonly code: ErrorCode; readonly reason: string }
@@ -149,6 +160,7 @@ export const EVENTS: { readonly [N in EventName]: EventDefinition } = Object.fre
   'token-created': { audience: 'admin', retention: 'audit' },
   'token-revoked': { audience: 'admin', retention: 'audit' },
   'host-admitted': { audience: 'admin', retention: 'audit' },
+  'host-waits': { audience: 'admin', retention: 'audit' },
   'join-refused': { audience: 'admin', retention: 'audit' },
   'flow-opened': { audience: 'owner', retention: 'none' },
   'flow-refused': { audience: 'owner', retention: 'audit' },

@@ -23,7 +23,8 @@ export const CONTEXT = Object.freeze({
   renewal: 'warren-renewal-v1',
   authorityOrder: 'warren-authority-order-v1',
   authorityStatus: 'warren-authority-status-v1',
-  sessionProof: 'warren-session-proof-v1'
+  sessionProof: 'warren-session-proof-v1',
+  joinCertificate: 'warren-join-certificate-v1'
 })
 export type Context = (typeof CONTEXT)[keyof typeof CONTEXT]
 

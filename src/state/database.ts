@@ -15,7 +15,29 @@ const SCHEMA = `
 const MIGRATIONS = [
   `ALTER TABLE join_token ADD COLUMN created_at_ms INTEGER NOT NULL DEFAULT 0;
    ALTER TABLE join_token ADD COLUMN revoked_at_ms INTEGER;`,
-  'ALTER TABLE join_token ADD COLUMN used_by TEXT;'
+  'ALTER TABLE join_token ADD COLUMN used_by TEXT;',
+  // Since then a token may admit several hosts: each admission is a row of its own, in place of the two columns above.
+  `ALTER TABLE join_token ADD COLUMN uses INTEGER NOT NULL DEFAULT 1;
+   ALTER TABLE join_token ADD COLUMN ephemeral INTEGER NOT NULL DEFAULT 0;
+   ALTER TABLE join_token ADD COLUMN needs_approval INTEGER NOT NULL DEFAULT 0;
+   ALTER TABLE join_token ADD COLUMN networks TEXT NOT NULL DEFAULT '[]';
+   CREATE TABLE join_use (
+     source TEXT NOT NULL, keys TEXT NOT NULL, method TEXT NOT NULL, machine TEXT NOT NULL, peer TEXT NOT NULL,
+     remote TEXT NOT NULL, used_at_ms INTEGER NOT NULL, ephemeral INTEGER NOT NULL, left_at_ms INTEGER,
+     PRIMARY KEY (source, keys)) STRICT;
+   CREATE INDEX join_use_machine ON join_use (machine, used_at_ms);
+   CREATE INDEX join_use_peer ON join_use (peer);
+   CREATE TABLE join_waiting (
+     source TEXT NOT NULL, keys TEXT NOT NULL, method TEXT NOT NULL, via TEXT NOT NULL, machine TEXT NOT NULL,
+     peer TEXT NOT NULL, remote TEXT NOT NULL, asked_at_ms INTEGER NOT NULL, seen_at_ms INTEGER NOT NULL,
+     state TEXT NOT NULL, PRIMARY KEY (source, keys)) STRICT;
+   CREATE TABLE join_trust (
+     id TEXT PRIMARY KEY, kind TEXT NOT NULL, config TEXT NOT NULL, created_at_ms INTEGER NOT NULL) STRICT;
+   INSERT INTO join_use
+     SELECT id, COALESCE(used_by, ''), 'token', machine,
+       CASE WHEN instr(used_by, ' ') > 0 THEN substr(used_by, 1, instr(used_by, ' ') - 1) ELSE '' END,
+       '', used_at_ms, 0, NULL
+     FROM join_token WHERE used_at_ms IS NOT NULL;`
 ]
 
 /**

@@ -12,6 +12,7 @@ import type { PeerKey } from '../../src/identity/index.ts'
 import { openDatabase } from '../../src/state/database.ts'
 import { Store } from '../../src/state/store.ts'
 import { Vault, VaultFile } from '../../src/state/vault.ts'
+import { joinUse } from './join-use.ts'
 
 const PASSPHRASE = 'correct horse battery'
 const withCode = (code: ErrorCode) => (err: unknown) => WarrenError.is(err, code)
@@ -84,6 +85,7 @@ test('what is no file, and a file that is too large, is not read', t => {
   assert.throws(() => readSealedFile(join(directory, 'large')), withCode(ErrorCode.FileDamaged))
 })
 
+const useOf = (source: string, usedAtMs: number) => joinUse({ source, machine: source, usedAtMs })
 const MARK = { owner: 'peer-a' as PeerKey, epoch: 2n ** 50n, seq: 7n }
 
 /** A state directory with a mark and three tokens, one of them used, and its backup. */
@@ -94,9 +96,9 @@ function stateWith(directory: string) {
   store.raiseHighWaterMarks([MARK])
   for (const id of ['open', 'used', 'later']) {
     const rest = { secretSha256: '', machine: id, scopes: [], createdAtMs: 0, expiresAtMs: 9 }
-    store.addToken({ id, ...rest, usedAtMs: undefined, usedBy: undefined, revokedAtMs: undefined })
+    store.joins.addToken({ id, ...rest, revokedAtMs: undefined })
   }
-  store.consume('used', 1, 'keys')
+  store.joins.spend(useOf('used', 1), 1)
   return { vault, store }
 }
 
@@ -104,7 +106,7 @@ test('a restored state has all files and marks of a state in use, for its owner 
   const directory = temporary(t)
   const { vault, store } = stateWith(join(directory, 'old'))
   const content = { trustDomain: 'example.org', machine: 'a', madeAtMs: 5, files: collectState(vault, store) }
-  store.consume('later', 6, 'keys')
+  store.joins.spend(useOf('later', 6), 1)
   assert.deepEqual(
     readdirSync(join(directory, 'old')).filter(name => name.includes('copy')),
     []
@@ -124,9 +126,9 @@ test('a restored state has all files and marks of a state in use, for its owner 
   const restored = new Store(openDatabase(join(target, 'warren.db')))
   t.after(() => restored.close())
   assert.deepEqual(restored.highWaterMarks(), [MARK])
-  assert.equal(restored.consume('open', 101, 'keys'), false)
-  assert.equal(restored.consume('later', 101, 'keys'), false)
-  assert.equal(restored.find('used')?.usedAtMs, 1)
+  assert.equal(restored.joins.spend(useOf('open', 101), 1), false)
+  assert.equal(restored.joins.spend(useOf('later', 101), 1), false)
+  assert.equal(restored.joins.lastOf('used')?.usedAtMs, 1)
 })
 
 test('a restore touches nothing that is there already', t => {

@@ -65,7 +65,7 @@ async function setUp(t: TestContext) {
 
 test('whoever listens learns the name of a host that is admitted, and of one refusal after another', async t => {
   const { service, heard, joinWith } = await setUp(t)
-  const made = service.createToken({ machine: 'b', ttlMs: 0, scopes: [] })
+  const made = service.tokens.create({ machine: 'b', ttlMs: 0, scopes: [] })
   const token = parseJoinToken(made.token, NOW_MS)
   await joinWith(token)
   await assert.rejects(joinWith(token), { code: 'TOKEN_REFUSED' })

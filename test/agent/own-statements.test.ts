@@ -48,8 +48,6 @@ test('a host that was seen under more keys than one statement may name can still
     knownHost: machine => ({ peers: machine === 'b' ? peers : [], keys: [] }),
     authorityKeysOf: async () => [],
     hostsBelow: () => [],
-    tokens: () => [],
-    revokeToken: () => assert.fail(),
     revokeTokensOf: () => {},
     onRuleChange: () => {},
     nowMs: () => NOW_MS

@@ -315,7 +315,7 @@ describe('an authority after a rotation', () => {
       credentials,
       trust,
       lifetimes: DEFAULT_LIFETIMES,
-      tokens: () => [],
+      hasJoinedSince: () => false,
       clock,
       log: silentLogger,
       metrics: silentMetrics

@@ -24,7 +24,6 @@ import {
   issueWorkload,
   parseCertificate,
   renewalRequest,
-  type StoredToken,
   signBinding,
   spkiSha256,
   verifyNodeChain
@@ -232,12 +231,12 @@ async function founder(t: TestContext, lifetimes = DEFAULT_LIFETIMES) {
   const { credentials } = membership
   const trust = new Trust(membership.trust.state, clock, log)
   trust.admit(credentials.node.chainDer)
-  const tokens: StoredToken[] = []
+  const joined: number[] = []
   const renewals = new RenewalService({
     credentials,
     trust,
     lifetimes,
-    tokens: () => tokens,
+    hasJoinedSince: (_machine, sinceMs) => joined.some(atMs => atMs > sinceMs),
     clock,
     log,
     metrics: silentMetrics
@@ -261,7 +260,7 @@ async function founder(t: TestContext, lifetimes = DEFAULT_LIFETIMES) {
     log,
     metrics: silentMetrics
   })
-  return { vault, clock, log, membership, credentials, trust, tokens, renewals, renewal, lifetimes }
+  return { vault, clock, log, membership, credentials, trust, joined, renewals, renewal, lifetimes }
 }
 
 type Founder = Awaited<ReturnType<typeof founder>>
@@ -356,12 +355,12 @@ describe('a founding host', () => {
     // The certificate itself ended long before.
     assert.throws(() => loadMembership(f.vault, f.lifetimes, f.clock.nowMs), refusal(ErrorCode.StateUnusable, /grace/))
     const g = { ...f, lifetimes }
-    const { credentials, trust, clock, log, tokens } = g
+    const { credentials, trust, clock, log, joined } = g
     const renewals = new RenewalService({
       credentials,
       trust,
       lifetimes,
-      tokens: () => tokens,
+      hasJoinedSince: (_machine, sinceMs) => joined.some(atMs => atMs > sinceMs),
       clock,
       log,
       metrics: silentMetrics
@@ -432,21 +431,11 @@ describe('the renewal service of an authority', () => {
     const { request, current } = await ask(f, await admitted(f, 'm1'))
     f.clock.pass(31 * DAY_MS)
     const joinedAtMs = f.clock.nowMs
-    f.tokens.push({
-      id: 't1',
-      secretSha256: '',
-      machine: 'm1',
-      scopes: [],
-      createdAtMs: joinedAtMs,
-      expiresAtMs: joinedAtMs,
-      usedAtMs: joinedAtMs,
-      usedBy: undefined,
-      revokedAtMs: undefined
-    })
+    f.joined.push(joinedAtMs)
     const requester = { remote: '192.0.2.1' }
     const joined = refusal(ErrorCode.RenewalRefused, /another host has joined as m1 since/)
     await assert.rejects(f.renewals.renew(request, requester), joined)
-    f.tokens.length = 0
+    f.joined.length = 0
     await f.renewals.renew(request, requester)
     await admitted(f, 'm1')
     const held = refusal(ErrorCode.RenewalRefused, /another host holds the name m1 now/)
@@ -466,7 +455,7 @@ describe('the renewal service of an authority', () => {
       credentials,
       trust,
       lifetimes,
-      tokens: () => [],
+      hasJoinedSince: () => false,
       clock,
       log,
       metrics: silentMetrics
@@ -477,7 +466,7 @@ describe('the renewal service of an authority', () => {
       credentials: none,
       trust,
       lifetimes,
-      tokens: () => [],
+      hasJoinedSince: () => false,
       clock,
       log,
       metrics: silentMetrics

@@ -21,6 +21,7 @@ import { openDatabase } from '../../src/state/database.ts'
 import { Manifest } from '../../src/state/manifest.ts'
 import { Store } from '../../src/state/store.ts'
 import { Vault, VaultFile } from '../../src/state/vault.ts'
+import { joinUse } from './join-use.ts'
 
 const A = 'peer-a' as PeerKey
 
@@ -157,42 +158,40 @@ test('a database of a newer program is refused, and is as it was for that progra
 
 test('a join token is used once', t => {
   const store = new Store(openDatabase(join(temporary(t), 'warren.db')))
-  store.addToken({
+  store.joins.addToken({
     id: 'aa',
     secretSha256: 'bb',
     machine: 'b',
     scopes: ['dev'],
     createdAtMs: 0,
     expiresAtMs: 100,
-    usedAtMs: undefined,
-    usedBy: undefined,
     revokedAtMs: undefined
   })
-  assert.deepEqual(store.find('aa')?.scopes, ['dev'])
-  assert.ok(store.consume('aa', 50, 'keys'))
-  assert.ok(!store.consume('aa', 51, 'keys'))
-  assert.equal(store.find('aa')?.usedAtMs, 50)
-  store.forgetTokens(101)
-  assert.equal(store.find('aa'), undefined)
+  assert.deepEqual(store.joins.find('aa')?.scopes, ['dev'])
+  assert.ok(store.joins.spend(joinUse({ source: 'aa', keys: 'keys 50', usedAtMs: 50 }), 1))
+  assert.ok(!store.joins.spend(joinUse({ source: 'aa', keys: 'keys 51', usedAtMs: 51 }), 1))
+  assert.equal(store.joins.usesOf('aa')[0]?.usedAtMs, 50)
+  store.joins.forget(101, 101)
+  assert.equal(store.joins.find('aa'), undefined)
   store.close()
 })
 
 test('a revoked token is not used any more, and a used one not revoked', t => {
   const store = new Store(openDatabase(join(temporary(t), 'warren.db')))
   const token = { secretSha256: 'bb', machine: 'b', scopes: [], createdAtMs: 1, expiresAtMs: 100 }
-  const open = { usedAtMs: undefined, usedBy: undefined, revokedAtMs: undefined }
-  store.addToken({ ...token, ...open, id: 'aa' })
-  store.addToken({ ...token, ...open, id: 'cc', createdAtMs: 2 })
+  const open = { revokedAtMs: undefined }
+  store.joins.addToken({ ...token, ...open, id: 'aa' })
+  store.joins.addToken({ ...token, ...open, id: 'cc', createdAtMs: 2 })
   assert.deepEqual(
-    store.tokens().map(({ id }) => id),
+    store.joins.tokens().map(({ id }) => id),
     ['cc', 'aa']
   )
-  assert.ok(store.revokeToken('aa', 50))
-  assert.ok(!store.revokeToken('aa', 51))
-  assert.ok(!store.consume('aa', 52, 'keys'))
-  assert.equal(store.find('aa')?.revokedAtMs, 50)
-  assert.ok(store.consume('cc', 53, 'keys'))
-  assert.ok(!store.revokeToken('cc', 54))
+  assert.ok(store.joins.revokeToken('aa', 50))
+  assert.ok(!store.joins.revokeToken('aa', 51))
+  assert.ok(!store.joins.spend(joinUse({ source: 'aa', keys: 'keys 52', usedAtMs: 52 }), 1))
+  assert.equal(store.joins.find('aa')?.revokedAtMs, 50)
+  assert.ok(store.joins.spend(joinUse({ source: 'cc', keys: 'keys 53', usedAtMs: 53 }), 1))
+  assert.ok(!store.joins.revokeToken('cc', 54))
   store.close()
 })
 
@@ -207,10 +206,49 @@ test('a database of the first version is brought up to date, with what is in it'
   chmodSync(path, 0o600)
   for (const round of ['first', 'second']) {
     const store = new Store(openDatabase(path))
-    assert.equal(store.find('aa')?.createdAtMs, 0, `${round} opening`)
-    assert.equal(store.find('aa')?.revokedAtMs, undefined)
+    assert.equal(store.joins.find('aa')?.createdAtMs, 0, `${round} opening`)
+    assert.equal(store.joins.find('aa')?.revokedAtMs, undefined)
     store.close()
   }
+})
+
+test('a token that an earlier version used is used, and its host keeps its name', t => {
+  const path = join(temporary(t), 'warren.db')
+  const old = new DatabaseSync(path)
+  old.exec(`CREATE TABLE join_token (
+    id TEXT PRIMARY KEY, secret_sha256 TEXT NOT NULL, machine TEXT NOT NULL, scopes TEXT NOT NULL,
+    expires_at_ms INTEGER NOT NULL, used_at_ms INTEGER, created_at_ms INTEGER NOT NULL DEFAULT 0,
+    revoked_at_ms INTEGER, used_by TEXT) STRICT;
+    INSERT INTO join_token VALUES ('aa', 'bb', 'b', '[]', 100, 7, 1, NULL, 'peer-b 0123');
+    INSERT INTO join_token VALUES ('cc', 'dd', 'c', '[]', 100, NULL, 1, NULL, NULL);
+    PRAGMA user_version = 2`)
+  old.close()
+  chmodSync(path, 0o600)
+  const store = new Store(openDatabase(path))
+  assert.equal(store.joins.spend(joinUse({ usedAtMs: 9, keys: 'others' }), 1), false)
+  assert.deepEqual(
+    store.joins.usesOf('aa').map(({ peer, keys, usedAtMs }) => [peer, keys, usedAtMs]),
+    [['peer-b', 'peer-b 0123', 7]]
+  )
+  assert.equal(store.joins.lastOf('b')?.peer, 'peer-b')
+  assert.equal(store.joins.spend(joinUse({ source: 'cc', machine: 'c' }), 1), true)
+  store.close()
+})
+
+test('a token of three uses is spent by three hosts, and what it has admitted is kept longer than the token', t => {
+  const store = new Store(openDatabase(join(temporary(t), 'warren.db')))
+  const kept = { secretSha256: '', scopes: [], createdAtMs: 0, expiresAtMs: 100, revokedAtMs: undefined }
+  store.joins.addToken({ ...kept, id: 'aa', machine: 'web-*', uses: 3, from: ['10.0.0.0/8'], needsApproval: true })
+  const spend = (keys: string) => store.joins.spend(joinUse({ keys, machine: `web-${keys}`, usedAtMs: 50 }), 3)
+  assert.deepEqual(['1', '2', '3', '4'].map(spend), [true, true, true, false])
+  assert.equal(store.joins.usedOfTokens().get('aa')?.used, 3)
+  assert.equal(store.joins.revokeToken('aa', 60), false)
+  const [token] = store.joins.tokens()
+  assert.deepEqual([token?.uses, token?.from, token?.needsApproval, token?.ephemeral], [3, ['10.0.0.0/8'], true, false])
+  store.joins.forget(101, 101)
+  assert.equal(store.joins.find('aa'), undefined)
+  assert.equal(store.joins.lastOf('web-2')?.usedAtMs, 50)
+  store.close()
 })
 
 test('a damaged database is refused, not replaced, wherever the damage is', t => {

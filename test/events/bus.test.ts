@@ -3,7 +3,7 @@ import test from 'node:test'
 import { type LogFields, silentLogger } from '../../src/core/index.ts'
 import { EventBus } from '../../src/events/index.ts'
 
-const ADMITTED = { machine: 'b', remote: '192.0.2.1' }
+const ADMITTED = { machine: 'b', remote: '192.0.2.1', method: 'token', via: 'x' }
 
 test('an event reaches every handler before emit returns, in the order of subscription, and nobody else', () => {
   const events = new EventBus(silentLogger)

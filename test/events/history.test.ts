@@ -10,7 +10,7 @@ import {
   type Occurrences
 } from '../../src/events/index.ts'
 
-const REFUSED = { remote: '192.0.2.1', reason: 'TOKEN_USED' }
+const REFUSED = { remote: '192.0.2.1', method: 'token', reason: 'TOKEN_USED' }
 const HOST = { peer: '12D3' as never, machine: 'b' }
 const ENDED = {
   flowId: 'f',

@@ -4,15 +4,9 @@ import { createHash, createPublicKey, generateKeyPairSync, type KeyObject, rando
 import test from 'node:test'
 import * as x509 from '@peculiar/x509'
 import { WarrenError } from '../../src/core/index.ts'
-import {
-  admitJoin,
-  generatePeerKeyPair,
-  generateSigningKeyPair,
-  signBinding,
-  spkiSha256
-} from '../../src/identity/index.ts'
+import { generatePeerKeyPair, generateSigningKeyPair, signBinding, spkiSha256 } from '../../src/identity/index.ts'
 import { create, identityPb } from '../../src/wire/index.ts'
-import { domain, MemoryTokens } from './authority.ts'
+import { admitByToken, domain, MemoryTokens } from './authority.ts'
 import { NOW_MS, TRUST_DOMAIN } from './domain.ts'
 
 const P256 = { name: 'ECDSA', namedCurve: 'P-256' }
@@ -56,21 +50,20 @@ async function refusedWith(change: Change): Promise<string> {
     ...kept,
     id: id.toString('hex'),
     secretSha256,
-    usedAtMs: undefined,
-    usedBy: undefined,
     revokedAtMs: undefined
   })
   const good = { tokenId: id, secret, csr, binding: bindingOf({}) }
   const { authority } = domain
   const deps = {
     trustDomain: TRUST_DOMAIN,
-    tokens,
+    ledger: tokens,
     authority,
+    taken: () => undefined,
     peerOf: () => undefined,
     revocations: () => [],
     nowMs: () => NOW_MS
   }
-  const admit = (parts: Change) => admitJoin(create(identityPb.JoinRequestSchema, parts), deps)
+  const admit = (parts: Change) => admitByToken(create(identityPb.JoinRequestSchema, parts), deps)
   const code = await admit({ ...good, ...change }).then(
     () => 'admitted',
     (err: unknown) => {
@@ -78,7 +71,7 @@ async function refusedWith(change: Change): Promise<string> {
       return err.code
     }
   )
-  const isSpent = (): boolean => tokens.find(id.toString('hex'))?.usedAtMs !== undefined
+  const isSpent = (): boolean => tokens.usesOf(id.toString('hex')).length > 0
   assert.equal(isSpent(), code === 'admitted')
   if (code !== 'admitted') await admit(good)
   assert.ok(isSpent())

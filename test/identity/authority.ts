@@ -1,16 +1,21 @@
+import assert from 'node:assert/strict'
 import { createHash, createPublicKey, type KeyObject, randomBytes } from 'node:crypto'
 import { type Duplex, duplexPair } from 'node:stream'
 import { silentLogger } from '../../src/core/index.ts'
 import {
+  type AdmitDeps,
   admitJoin,
+  claimToken,
   generatePeerKeyPair,
   generateSigningKeyPair,
   issueAgent,
   type JoinAuthority,
+  type JoinLedger,
   type JoinToken,
+  type JoinUse,
   join,
   type StoredToken,
-  type TokenStore
+  type WaitingHost
 } from '../../src/identity/index.ts'
 import type { identityPb } from '../../src/wire/index.ts'
 import { Domain, type Host, NOW_MS, TRUST_DOMAIN } from './domain.ts'
@@ -19,8 +24,10 @@ export const domain = await Domain.create()
 export const founder = await domain.host('founder')
 export const forever = new AbortController().signal
 
-export class MemoryTokens implements TokenStore {
+export class MemoryTokens implements JoinLedger {
   readonly #tokens = new Map<string, StoredToken>()
+  readonly uses: JoinUse[] = []
+  readonly waiting: WaitingHost[] = []
   add(token: StoredToken): void {
     this.#tokens.set(token.id, token)
   }
@@ -29,14 +36,26 @@ export class MemoryTokens implements TokenStore {
     if (token !== undefined) this.#tokens.set(id, { ...token, ...change })
   }
   find = (id: string): StoredToken | undefined => this.#tokens.get(id)
-  consume = (id: string, nowMs: number, usedBy: string): boolean => {
-    const token = this.#tokens.get(id)
-    if (token === undefined || token.usedAtMs !== undefined) return false
-    this.#tokens.set(id, { ...token, usedAtMs: nowMs, usedBy })
+  usesOf = (source: string): readonly JoinUse[] => this.uses.filter(use => use.source === source)
+  lastOf = (machine: string): JoinUse | undefined => this.uses.findLast(use => use.machine === machine)
+  spend = (use: JoinUse, uses: number | undefined): boolean => {
+    if (uses !== undefined && this.usesOf(use.source).length >= uses) return false
+    this.uses.push(use)
     return true
   }
-  hasJoinedSince = (machine: string, sinceMs: number): boolean =>
-    [...this.#tokens.values()].some(token => token.machine === machine && (token.usedAtMs ?? 0) > sinceMs)
+  waitingFor = (source: string, keys: string): WaitingHost | undefined =>
+    this.waiting.find(host => host.source === source && host.keys === keys)
+  waitingAs = (machine: string): WaitingHost | undefined => this.waiting.find(host => host.machine === machine)
+  wait = (host: WaitingHost): void => {
+    if (this.waitingFor(host.source, host.keys) === undefined) this.waiting.push(host)
+  }
+}
+
+/** Admits by the token of a request, as an authority does that knows no other way. */
+export async function admitByToken(request: identityPb.JoinRequest, deps: AdmitDeps): Promise<Uint8Array> {
+  const admission = await admitJoin(request, claimToken(request, deps.ledger), deps)
+  assert.equal(admission.kind, 'admitted')
+  return admission.kind === 'admitted' ? admission.certificate : new Uint8Array()
 }
 
 const nobody = (): undefined => undefined
@@ -72,15 +91,16 @@ export async function setUp(of = domain, host = founder): Promise<Setup> {
       const { authority } = of
       const deps = {
         trustDomain: TRUST_DOMAIN,
-        tokens,
+        ledger: tokens,
         authority,
+        taken: nobody,
         peerOf: nobody,
         revocations: () => [],
         nowMs: () => NOW_MS
       }
-      const certificate = await admitJoin(request, deps)
+      const certificate = await admitByToken(request, deps)
       const nodeChain = [certificate, of.authority.certificate, of.root]
-      return { nodeChain, trustBundle: of.bundle, meshAddresses: ['/ip4/192.0.2.1/tcp/7460'] }
+      return { kind: 'accepted', nodeChain, trustBundle: of.bundle, meshAddresses: ['/ip4/192.0.2.1/tcp/7460'] }
     },
     log: silentLogger
   }
@@ -101,8 +121,7 @@ export async function setUp(of = domain, host = founder): Promise<Setup> {
     }
     const secretSha256 = createHash('sha256').update(secret).digest('hex')
     const { machine, scopes, expiresAtMs } = made
-    const unused = { usedAtMs: undefined, usedBy: undefined, revokedAtMs: undefined }
-    tokens.add({ id, secretSha256, machine, scopes, createdAtMs: NOW_MS, expiresAtMs, ...unused })
+    tokens.add({ id, secretSha256, machine, scopes, createdAtMs: NOW_MS, expiresAtMs, revokedAtMs: undefined })
     return made
   }
   return { tokens, token, authority, leaf, leafKey, requests }

@@ -3,10 +3,11 @@ import { createPublicKey, randomBytes } from 'node:crypto'
 import { type Duplex, duplexPair } from 'node:stream'
 import test from 'node:test'
 import {
-  admitJoin,
   generatePeerKeyPair,
   generateSigningKeyPair,
+  type JoinAnswer,
   type JoinAuthority,
+  type JoinUse,
   join,
   openTrustBundle,
   peerKeyOf,
@@ -17,7 +18,7 @@ import {
   spkiSha256
 } from '../../src/identity/index.ts'
 import { create, encodeFrame, identityPb, toBinary } from '../../src/wire/index.ts'
-import { code, domain, forever, joinWith, newKeys, setUp } from './authority.ts'
+import { admitByToken, code, domain, forever, joinWith, newKeys, setUp } from './authority.ts'
 import { Domain, NOW_MS, TRUST_DOMAIN } from './domain.ts'
 
 test('a token admits its machine', async () => {
@@ -54,7 +55,8 @@ test('a host whose join was interrupted is admitted again with the same keys, an
   }
   tokens.change(one.id, { expiresAtMs: NOW_MS })
   await assert.rejects(joinWith(one, serve, leaf, forever, keys), code('TOKEN_REFUSED', /expired/))
-  tokens.change(one.id, { expiresAtMs: NOW_MS + 1, usedAtMs: NOW_MS - 1 })
+  tokens.change(one.id, { expiresAtMs: NOW_MS + 1 })
+  tokens.uses[0] = { ...(tokens.uses[0] as JoinUse), usedAtMs: NOW_MS - 1 }
   // Another host joins under the name.
   await joinWith(token(), serve, leaf)
   await assert.rejects(joinWith(one, serve, leaf, forever, keys), code('TOKEN_REFUSED', /another host holds the name/))
@@ -103,14 +105,15 @@ test('a revoked token, one older than the eviction of its machine, and keys that
     const admit: JoinAuthority['admit'] = async request => {
       const deps = {
         trustDomain: TRUST_DOMAIN,
-        tokens,
+        ledger: tokens,
+        taken: () => undefined,
         peerOf: () => undefined,
         revocations: () => revocations,
         nowMs: () => NOW_MS
       }
-      const certificate = await admitJoin(request, { ...deps, authority: domain.authority })
+      const certificate = await admitByToken(request, { ...deps, authority: domain.authority })
       const nodeChain = [certificate, domain.authority.certificate, domain.root]
-      return { nodeChain, trustBundle: domain.bundle, meshAddresses: [] }
+      return { kind: 'accepted', nodeChain, trustBundle: domain.bundle, meshAddresses: [] }
     }
     return { ...authority, admit }
   }
@@ -159,8 +162,8 @@ test('a token that pins a former root admits, if that root led to the one of now
     signTrustBundle({ ...content, version: 3n, roots: [next.root] }, both)
   ]
   const serving = (shown: readonly Uint8Array[]) => (stream: Duplex) => {
-    const admit: JoinAuthority['admit'] = async request => ({
-      ...(await setup.authority.admit(request)),
+    const admit: JoinAuthority['admit'] = async (request, channel) => ({
+      ...((await setup.authority.admit(request, channel)) as Extract<JoinAnswer, { kind: 'accepted' }>),
       trustBundle: succession[2] as Uint8Array
     })
     void serveJoin(stream, { ...setup.authority, succession: () => shown, admit }, forever)
@@ -221,7 +224,7 @@ test('a certificate for somebody else is not taken for an admission', async () =
   const other = await domain.host('b')
   const confused: JoinAuthority = {
     ...authority,
-    admit: async () => ({ nodeChain: other.chain, trustBundle: domain.bundle, meshAddresses: [] })
+    admit: async () => ({ kind: 'accepted', nodeChain: other.chain, trustBundle: domain.bundle, meshAddresses: [] })
   }
   const joining = joinWith(token(), s => void serveJoin(s, confused, forever), leaf)
   await assert.rejects(joining, code('CERTIFICATE_REFUSED', /not for this host/))

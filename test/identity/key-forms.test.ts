@@ -8,7 +8,6 @@ import { provenKey, requestFor } from '../../src/identity/certificate/request.ts
 import {
   admitAuthority,
   admitAuthorityRenewal,
-  admitJoin,
   admitRenewal,
   generatePeerKeyPair,
   generateSigningKeyPair,
@@ -31,7 +30,7 @@ import {
   verifyWorkload
 } from '../../src/identity/index.ts'
 import { authorityPb, create, identityPb } from '../../src/wire/index.ts'
-import { code, setUp } from './authority.ts'
+import { admitByToken, code, setUp } from './authority.ts'
 import { DAY_MS, Domain, leafOf, NOW_MS, TRUST_DOMAIN } from './domain.ts'
 import {
   canonicalSpki,
@@ -203,8 +202,14 @@ test('a key whose hash is revoked joins in no form', async () => {
     )
     const csr = requestWith(await requestFor(machine, key), spki, key)
     const request = create(identityPb.JoinRequestSchema, { tokenId: Buffer.from(id, 'hex'), secret, csr, binding })
-    const deps = { trustDomain: TRUST_DOMAIN, tokens: setup.tokens, authority: domain.authority, nowMs: () => NOW_MS }
-    return await admitJoin(request, { ...deps, peerOf: () => undefined, revocations: () => [revocation] })
+    const deps = {
+      trustDomain: TRUST_DOMAIN,
+      ledger: setup.tokens,
+      taken: () => undefined,
+      authority: domain.authority,
+      nowMs: () => NOW_MS
+    }
+    return await admitByToken(request, { ...deps, peerOf: () => undefined, revocations: () => [revocation] })
   }
   await assert.rejects(attempt(canonicalSpki(key)), code('REVOKED'))
   for (const form of OTHER_FORMS)

@@ -35,7 +35,7 @@ function deps(change: Partial<RenewDeps> = {}): RenewDeps {
 
 interface OpenRequest {
   readonly of?: Host
-  readonly says?: Partial<Pick<NodeIdentity, 'machine' | 'scopes'>>
+  readonly says?: Partial<Pick<NodeIdentity, 'machine' | 'scopes' | 'ephemeral'>>
   readonly keys?: Partial<Pick<Host, 'peerKey' | 'nodeKey'>>
 }
 
@@ -78,6 +78,7 @@ for (const [what, wrong, reason] of [
   ['another member, by its keys,', { keys: { peerKey: other.peerKey } }, /another PeerId/],
   ['more scopes', { says: { scopes: ['dev', 'qa', 'prod'] } }, /other scopes/],
   ['all scopes', { says: { scopes: [] } }, /other scopes/],
+  ['a host that becomes ephemeral', { says: { ephemeral: true } }, /ephemeral from its admission/],
   ['a scope twice in place of another', { says: { scopes: ['dev', 'dev'] } }, /other scopes/]
 ] satisfies [string, OpenRequest, RegExp][]) {
   test(`a renewal for ${what} is refused`, async () => {

@@ -6,7 +6,9 @@ import { LOCAL_LIMITS } from '../../src/api/limits.ts'
 import { MAX_WAITING } from '../../src/attest/attestor.ts'
 import { DEFAULT_LIMITS as HASHER } from '../../src/attest/hasher.ts'
 import { AUTHORITY_REFUSALS, AUTHORITY_RENEWALS } from '../../src/ca/authorities/authority-service.ts'
-import { MAX_TOKENS, REFUSALS } from '../../src/ca/join-service.ts'
+import { REFUSALS } from '../../src/ca/join-service.ts'
+import { MAX_TOKENS, MAX_USES } from '../../src/ca/joins/tokens.ts'
+import { MAX_TRUSTS } from '../../src/ca/joins/trusts.ts'
 import { RENEWAL_BURST, RENEWAL_REFUSALS } from '../../src/ca/rotation/renewal-service.ts'
 import { MAX_CONNECTS, MAX_RATE } from '../../src/cli/options/usage-limits.ts'
 import { RELAYS } from '../../src/cluster/ack-relay.ts'
@@ -21,6 +23,7 @@ import { PROOFS } from '../../src/proxy/inbound/inbound-proofs.ts'
 import { DEFAULT_LIMITS as PROXY } from '../../src/proxy/limits.ts'
 import { MAX_JWT_KEYS } from '../../src/registry/head.ts'
 import { MAX_DELTA_CHANGES, DEFAULT_LIMITS as REGISTRY } from '../../src/registry/limits.ts'
+import { MAX_KEPT_JOINS, MAX_WAITING_HOSTS } from '../../src/state/join-store.ts'
 import { MAX_DATAGRAM_BYTES } from '../../src/wire/index.ts'
 import {
   MAX_APPLICATION_LENGTH,
@@ -52,6 +55,10 @@ const VALUES: Record<LimitName, number> = {
   hash_bytes_per_second: HASHER.bytesPerSecond,
   join_refusals: REFUSALS.burst,
   join_tokens: MAX_TOKENS,
+  token_uses: MAX_USES,
+  join_trusts: MAX_TRUSTS,
+  waiting_hosts: MAX_WAITING_HOSTS,
+  kept_joins: MAX_KEPT_JOINS,
   renewal_refusals: RENEWAL_REFUSALS.burst,
   renewals_per_host: RENEWAL_BURST,
   authority_refusals: AUTHORITY_REFUSALS.burst,

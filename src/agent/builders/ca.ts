@@ -63,6 +63,11 @@ export function buildCa(base: Base, cluster: Cluster, dataAddresses: () => strin
     dataAddresses,
     meshAddresses: () => mesh.addresses(),
     peerOf: name => routing.peerOf(name),
+    knownAs: name => {
+      const known = trust.known(name)
+      const isOver = known === undefined || clock.wallMs() >= known.notAfterMs + lifetimes.graceMs
+      return isOver || trust.revokedPeer(known.peer) !== undefined ? undefined : known
+    },
     revocations: () => trust.state.revocations,
     lifetimeMs: lifetimes.nodeMs,
     clock,
@@ -70,11 +75,13 @@ export function buildCa(base: Base, cluster: Cluster, dataAddresses: () => strin
     metrics,
     events
   })
+  events.on('host-lost', ({ peer }) => joins.names.left(peer))
+  events.on('host-connected', ({ peer }) => joins.names.returned(peer))
   const renewals = new RenewalService({
     credentials,
     trust,
     lifetimes,
-    tokens: () => store.tokens(),
+    hasJoinedSince: (machine, sinceMs) => store.joins.hasJoinedSince(machine, sinceMs),
     clock,
     log,
     metrics

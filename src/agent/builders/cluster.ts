@@ -104,7 +104,7 @@ export async function buildCluster(base: Base): Promise<Cluster> {
   const others = () => owners(state).filter(({ self }) => !self)
   // A host that was admitted since the loss knows no more than this one.
   const isNewcomer = (machine: string | undefined): boolean =>
-    store.tokens().some(token => token.machine === machine && token.usedAtMs !== undefined)
+    machine !== undefined && store.joins.lastOf(machine) !== undefined
   const policy: PolicyService = new PolicyService({
     trustDomain,
     adminPublicKey,

@@ -9,14 +9,10 @@ import type { FlowInfo } from '../../proxy/index.ts'
 import { type adminPb, apiPb } from '../../wire/index.ts'
 import type { AdminHandlers } from '../index.ts'
 import { eventHandlers } from './events.ts'
+import { type JoinHandlersDeps, joinHandlers } from './joins.ts'
 import { entryMessage, type PolicyHandlersDeps, policyHandlers, revocationMessage } from './policy.ts'
 
-export interface AdminHandlersDeps extends PolicyHandlersDeps {
-  readonly createToken: (request: {
-    readonly machine: string
-    readonly ttlMs: number
-    readonly scopes: readonly string[]
-  }) => { token: string; id: string; expiresAtMs: number }
+export interface AdminHandlersDeps extends PolicyHandlersDeps, JoinHandlersDeps {
   /** Resolves when the flows to workloads of this host have ended. */
   readonly drain: (timeoutMs: number) => Promise<{ finished: number; reset: number; undone: boolean }>
   readonly undrain: () => void
@@ -48,16 +44,11 @@ const DRAIN_MS = 30_000
 
 /** The handlers of admin.sock. */
 export function adminHandlers(deps: AdminHandlersDeps): AdminHandlers {
-  const { policy, createToken, backup, drain, undrain, members, flows, metrics, explain } = deps
+  const { policy, backup, drain, undrain, members, flows, metrics, explain } = deps
   return {
     ...policyHandlers(deps),
     ...eventHandlers(deps.history),
-
-    async createToken(request) {
-      const { machine, ttlMs, scopes } = request
-      const { token, id, expiresAtMs } = createToken({ machine: parseMachineName(machine), ttlMs, scopes })
-      return { token, id, expiresAtMs: BigInt(expiresAtMs) }
-    },
+    ...joinHandlers(deps),
 
     async drain({ undo, timeoutMs }) {
       if (!undo) return await drain(timeoutMs === 0 ? DRAIN_MS : timeoutMs)

@@ -8,8 +8,7 @@ import {
   parseMachineName,
   parsePattern,
   parsePeerKey,
-  type Revocation,
-  type StoredToken
+  type Revocation
 } from '../../identity/index.ts'
 import {
   type Entry,
@@ -37,28 +36,17 @@ export interface PolicyHandlersDeps {
   readonly authorityKeysOf: (machine: string, signal: AbortSignal) => Promise<readonly string[]>
   /** Names of the members whose certificates are below an authority with one of these keys. */
   readonly hostsBelow: (keys: readonly string[]) => readonly string[]
-  readonly tokens: () => readonly StoredToken[]
-  readonly revokeToken: (idPrefix: string) => StoredToken
   readonly revokeTokensOf: (machine: string) => void
   /** Called after this host has changed the policy, with the command, its subject and its user. */
   readonly onRuleChange: (change: RuleChange, subject: string, uid: number) => void
   readonly nowMs: () => number
 }
 
-type Names =
-  | 'restartPolicy'
-  | 'evict'
-  | 'revoke'
-  | 'unrevoke'
-  | 'addEntry'
-  | 'removeEntry'
-  | 'setStrict'
-  | 'listTokens'
-  | 'revokeToken'
+type Names = 'restartPolicy' | 'evict' | 'revoke' | 'unrevoke' | 'addEntry' | 'removeEntry' | 'setStrict'
 
-/** The handlers of admin.sock for evictions, registration entries and tokens. */
+/** The handlers of admin.sock for evictions, and registration entries. */
 export function policyHandlers(deps: PolicyHandlersDeps): Pick<AdminHandlers, Names> {
-  const { policy, tokens, revokeToken, onRuleChange, nowMs } = deps
+  const { policy, onRuleChange } = deps
   return {
     async evict(request, { uid }, signal) {
       const wanted = eviction(request, deps)
@@ -109,11 +97,7 @@ export function policyHandlers(deps: PolicyHandlersDeps): Pick<AdminHandlers, Na
       await policy.restart()
       onRuleChange('restart', String(policy.version), uid)
       return { version: policy.version }
-    },
-
-    listTokens: async () => ({ tokens: tokens().map(token => tokenMessage(token, nowMs())) }),
-
-    revokeToken: async ({ id }) => ({ token: tokenMessage(revokeToken(id), nowMs()) })
+    }
   }
 }
 
@@ -217,20 +201,5 @@ export function revocationMessage(revocation: Revocation): MessageInitShape<type
     pattern: revocation.pattern?.text ?? '',
     reason: revocation.reason,
     createdAtMs: BigInt(revocation.createdAtMs)
-  }
-}
-
-function tokenMessage(token: StoredToken, nowMs: number): MessageInitShape<typeof adminPb.TokenSchema> {
-  const { usedAtMs, revokedAtMs, expiresAtMs } = token
-  const state =
-    usedAtMs !== undefined ? 'used' : revokedAtMs !== undefined ? 'revoked' : nowMs >= expiresAtMs ? 'expired' : 'open'
-  return {
-    id: token.id,
-    machine: token.machine,
-    scopes: [...token.scopes],
-    state,
-    createdAtMs: BigInt(token.createdAtMs),
-    expiresAtMs: BigInt(expiresAtMs),
-    endedAtMs: BigInt(usedAtMs ?? revokedAtMs ?? 0)
   }
 }

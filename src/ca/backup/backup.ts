@@ -90,7 +90,7 @@ export function restoreState(stateDir: string, content: BackupContent, nowMs: nu
     for (const name of names) replaceFile(join(staging, name), content.files.get(name) ?? Buffer.of())
     const store = new Store(openDatabase(join(staging, DATABASE)))
     try {
-      store.revokeOpenTokens(nowMs)
+      store.joins.revokeOpenTokens(nowMs)
     } finally {
       store.close()
     }

@@ -1,12 +1,13 @@
 import { readdirSync } from 'node:fs'
-import { ErrorCode, WarrenError } from '../../core/index.ts'
-import { type PeerKey, parseJoinToken } from '../../identity/index.ts'
+import { definedOnly, ErrorCode, WarrenError } from '../../core/index.ts'
+import { type JoinToken, machineOfToken, type PeerKey, parseJoinToken } from '../../identity/index.ts'
 import { type LossOptions, noteHost, requireDatabaseOf, type Store, type Vault, VaultFile } from '../../state/index.ts'
 import type { Lifetimes } from '../lifetimes.ts'
 import { enter, forgetAttempt, hasKeysFor } from './enter.ts'
 import { found } from './found.ts'
 import { defaultMachineName } from './machine-name.ts'
 import { loadMembership, type Membership } from './membership.ts'
+import { readProof } from './proof-files.ts'
 
 /** How a host becomes a member: it founds a trust domain, or joins by a token. */
 export interface MembershipConfig {
@@ -16,6 +17,11 @@ export interface MembershipConfig {
   readonly join: string | undefined
   /** Machine name. @default the name in the token, else the host name up to its first dot */
   readonly name: string | undefined
+  /** Files in PEM: the certificate of this host with its issuers, and its key. */
+  readonly joinCert?: string
+  readonly joinKey?: string
+  /** File that contains an OIDC token. */
+  readonly joinOidc?: string
   readonly lifetimes: Lifetimes
 }
 
@@ -32,6 +38,8 @@ export interface EstablishOptions {
   readonly store: Store
   readonly config: MembershipConfig
   readonly losses: LossOptions
+  /** Called with each new reason for which the authority holds this host outside. */
+  readonly onWaiting: (reason: string, peer: PeerKey) => void
   readonly nowMs: () => number
   /** Called with the addresses of the authority that are dialled to join, then with each that failed, and why. */
   readonly onDial: (addresses: readonly string[], problem?: string) => void
@@ -60,7 +68,15 @@ export async function establish(options: EstablishOptions): Promise<Established>
 }
 
 /** Founds or joins; returns the addresses of members. */
-async function begin({ vault, store, config, nowMs, onDial, signal }: EstablishOptions): Promise<readonly string[]> {
+async function begin({
+  vault,
+  store,
+  config,
+  nowMs,
+  onDial,
+  signal,
+  ...options
+}: EstablishOptions): Promise<readonly string[]> {
   const { init, join, name } = config
   const note = (peer: PeerKey): void => noteHost(store, peer)
   if (init !== undefined) {
@@ -69,16 +85,42 @@ async function begin({ vault, store, config, nowMs, onDial, signal }: EstablishO
     return []
   }
   if (join !== undefined) {
-    const token = parseJoinToken(join, nowMs())
-    if (name !== undefined && name !== token.machine) {
-      throw new WarrenError(ErrorCode.TokenRefused, `the token is for machine ${token.machine}, not ${name}`, {
+    const token = readToken(vault, join, nowMs())
+    const only = machineOfToken(token)
+    if (name !== undefined && only !== undefined && name !== only) {
+      throw new WarrenError(ErrorCode.TokenRefused, `the token is for machine ${only}, not ${name}`, {
         hint: 'Leave --name out: the token contains the name.'
       })
     }
+    // Read before anything is made: a missing file is an error of its own.
+    const proof = readProof(token, config)
     if (!hasKeysFor(vault, token)) clear(vault)
-    return await enter(vault, token, { nowMs, signal, beforeMember: note, onDial })
+    let told = ''
+    const onWaiting = (reason: string, peer: PeerKey): void => {
+      if (reason !== told) options.onWaiting(reason, peer)
+      told = reason
+    }
+    const machine = only ?? (name === undefined && proof === undefined ? defaultMachineName() : anyName(name))
+    const who = definedOnly({ name: only === undefined ? name : undefined, proof })
+    return await enter(vault, { ...who, token, machine, onWaiting, nowMs, signal, beforeMember: note, onDial })
   }
   throw notInitialized()
+}
+
+// A host that waits, or whose join was interrupted, may come back after the end of its token: the authority decides.
+function readToken(vault: Vault, text: string, nowMs: number): JoinToken {
+  try {
+    return parseJoinToken(text, nowMs)
+  } catch (err) {
+    const late = parseJoinToken(text, 0)
+    if (hasKeysFor(vault, late)) return late
+    throw err
+  }
+}
+
+// The name with which a host asks that gets its name from its proof: the authority offers the right one.
+function anyName(name: string | undefined): string {
+  return name ?? 'unnamed'
 }
 
 /** Refuses a start that can only end in NOT_INITIALIZED, before anything is made for it. */

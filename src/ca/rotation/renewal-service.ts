@@ -15,8 +15,7 @@ import {
   type NodeIdentity,
   type PeerKey,
   parseCertificate,
-  rootOfAuthority,
-  type StoredToken
+  rootOfAuthority
 } from '../../identity/index.ts'
 import type { renewalPb } from '../../wire/index.ts'
 import type { Lifetimes } from '../lifetimes.ts'
@@ -26,8 +25,8 @@ export interface RenewalServiceDeps {
   readonly credentials: Credentials
   readonly trust: Trust
   readonly lifetimes: Lifetimes
-  /** The join tokens of this authority, including used ones. */
-  readonly tokens: () => readonly StoredToken[]
+  /** Whether a host was admitted here under a name after a time. */
+  readonly hasJoinedSince: (machine: string, sinceMs: number) => boolean
   readonly clock: Clock
   readonly log: Logger
   readonly metrics: Metrics
@@ -146,13 +145,12 @@ export class RenewalService {
 
   // The host that joined last under a name has it: a host that returns after a long time must not be a second one of its name.
   #successor({ machine, peer, nodeCertificate }: NodeIdentity): string | undefined {
-    const { trust, tokens, clock } = this.#deps
+    const { trust, hasJoinedSince, clock } = this.#deps
     const holder = trust.known(machine)
     const isOther = holder !== undefined && holder.peer !== peer && trust.revokedPeer(holder.peer) === undefined
     if (isOther && holder.notAfterMs > clock.wallMs()) return `another host holds the name ${machine} now`
     const issuedAtMs = nodeCertificate.notBeforeMs + BACKDATED_MS + ROUNDING_MS
-    const joined = tokens().some(token => token.machine === machine && (token.usedAtMs ?? 0) > issuedAtMs)
-    return joined ? `another host has joined as ${machine} since` : undefined
+    return hasJoinedSince(machine, issuedAtMs) ? `another host has joined as ${machine} since` : undefined
   }
 }
 

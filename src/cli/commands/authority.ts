@@ -1,9 +1,11 @@
 import type { Command } from 'commander'
 import { contextOf } from '../context.ts'
 import { authorityTable, authorityView, formatWhen } from '../output/index.ts'
+import { addJoinTrusts } from './join-trusts.ts'
 
 export function addAuthority(program: Command): void {
   const authority = program.command('authority').description('hosts that admit others and renew their certificates')
+  addJoinTrusts(authority)
   authority
     .command('list')
     .description('list the authorities, with the end of the certificate that each one reports')

@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { addAdmit } from './admit.ts'
 import { addAuthority } from './authority.ts'
 import { addBackup, addRestore } from './backup.ts'
 import { addClock } from './clock.ts'
@@ -37,6 +38,7 @@ export const COMMAND_GROUPS: ReadonlyArray<readonly [heading: string, ReadonlyAr
     [
       addUp,
       addToken,
+      addAdmit,
       addStatus,
       addMembers,
       addMetrics,

@@ -13,7 +13,7 @@ type RunningAgent = import('../../agent/index.ts').RunningAgent
 
 const AFTER = `
 The token may also be in a file (--join @FILE), on standard input (--join -) or in WARREN_JOIN_TOKEN. A token on the command line
-is convenient, but other users of this host can read it in the list of processes. It admits one host, once, and for a short time.
+is convenient, but other users of this host can read it in the list of processes. It admits few hosts, and for a short time.
 A host that is already a member needs neither --init nor --join; they then have no effect.
 
 A variable can stand for each of its options: WARREN_DATA_LISTEN for --data-listen. Commas separate the values of an option that may be

@@ -2,6 +2,16 @@ export { cliLogger } from './cli-logger.ts'
 export { whenReaderEnds } from './closed-stdout.ts'
 export { isHidden, ONLY_LOOPBACK } from './hidden.ts'
 export { type InspectionView, inspectionView } from './identity-document.ts'
+export {
+  joinTrustTable,
+  joinTrustView,
+  joinUseTable,
+  joinUseView,
+  tokenTable,
+  tokenView,
+  waitingTable,
+  waitingView
+} from './join-views.ts'
 export { formatLimits } from './limits-column.ts'
 export { withNextStep } from './next-step.ts'
 export {
@@ -13,9 +23,7 @@ export {
   revocationTable,
   revocationView,
   rootTable,
-  rootView,
-  tokenTable,
-  tokenView
+  rootView
 } from './policy-views.ts'
 export { printable } from './printable.ts'
 export { formatDuration, formatWhen } from './quantities.ts'

@@ -8,7 +8,6 @@ import { fields } from './views.ts'
 export type AuthorityView = Omit<adminPb.Authority, '$typeName' | '$unknown'>
 export type EntryView = Omit<adminPb.Entry, '$typeName' | '$unknown'>
 export type RevocationView = Omit<adminPb.Revocation, '$typeName' | '$unknown'>
-export type TokenView = Omit<adminPb.Token, '$typeName' | '$unknown'>
 
 /** Shown wherever the policy is, for as long as it is lost. */
 export const LOST_POLICY =
@@ -20,10 +19,6 @@ export function entryView(entry: adminPb.Entry): EntryView {
 
 export function revocationView(revocation: adminPb.Revocation): RevocationView {
   return fields(revocation)
-}
-
-export function tokenView(token: adminPb.Token): TokenView {
-  return fields(token)
 }
 
 export function authorityView(authority: adminPb.Authority): AuthorityView {
@@ -64,17 +59,6 @@ export function revocationTable(revocations: readonly RevocationView[], nowMs: n
     { title: 'REASON', value: revocation => revocation.reason || '-' }
   ]
   return table(columns, revocations)
-}
-
-export function tokenTable(tokens: readonly TokenView[], nowMs: number): string {
-  const columns: Column<TokenView>[] = [
-    { title: 'TOKEN', value: token => token.id.slice(0, 12) },
-    { title: 'MACHINE', value: token => token.machine },
-    { title: 'STATE', value: token => token.state },
-    { title: 'SCOPES', value: token => token.scopes.join(',') || 'all' },
-    { title: 'EXPIRES', value: token => formatWhen(Number(token.expiresAtMs), nowMs) }
-  ]
-  return table(columns, tokens)
 }
 
 export interface RootView {

@@ -59,6 +59,8 @@ function textOf({ waitsFor, addresses, machine, problem }: Progress): string {
       return problem === undefined
         ? `not ready: dialling members of the mesh: ${where}`
         : `not ready: no connection to ${who}: ${problem}`
+    case 'approval':
+      return `joining: ${problem ?? 'waiting to be admitted'}`
     default:
       return `not ready: connected to ${who}; waiting for its registry and policy`
   }

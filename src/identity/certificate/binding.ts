@@ -20,6 +20,8 @@ export interface Binding {
   /** SHA-256 of the node CA key's SubjectPublicKeyInfo. */
   readonly nodeKeySha256: Uint8Array
   readonly scopes: readonly string[]
+  /** The host leaves the mesh when it ends. @default false */
+  readonly ephemeral?: boolean
 }
 
 /**
@@ -42,7 +44,8 @@ export function signBinding(binding: Omit<Binding, 'peerPublicKey'>, peerKey: Ke
       machine: binding.machine,
       peerPublicKey: rawPublicKey(peerKey),
       nodeKeySha256: binding.nodeKeySha256,
-      scopes: [...binding.scopes]
+      scopes: [...binding.scopes],
+      ephemeral: binding.ephemeral ?? false
     })
   )
   return create(identityPb.SignedNodeBindingSchema, {

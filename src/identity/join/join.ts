@@ -1,16 +1,24 @@
 import { createPublicKey, type KeyObject } from 'node:crypto'
-import { ErrorCode, isErrorCode, parseHostPort, WarrenError } from '../../core/index.ts'
-import { create, identityPb, toBinary } from '../../wire/index.ts'
-import { signBinding, spkiSha256 } from '../certificate/binding.ts'
+import { ErrorCode, isErrorCode, parseHostPort, sleep, WarrenError } from '../../core/index.ts'
+import { identityPb, toBinary } from '../../wire/index.ts'
 import { parseCertificate } from '../certificate/parse.ts'
-import { requestFor } from '../certificate/request.ts'
 import { openSuccession, openTrustBundle, type TrustState } from '../trust-bundle.ts'
 import { type NodeIdentity, type Verdict, verifyAgent, verifyNodeChain } from '../verify/index.ts'
+import type { JoinOffer } from './admit.ts'
 import { firstToMeet, type JoinConnection, LostAuthorityError, type Meeting, meetAuthority } from './meet.ts'
+import { checkOffer, type JoinProof, requestFrom } from './request.ts'
 import type { JoinToken } from './token.ts'
 
 export interface JoinOptions {
   readonly token: JoinToken
+  /** Required with an invitation, and without effect with a token. */
+  readonly proof?: JoinProof
+  /** Machine name that the operator has chosen. */
+  readonly name?: string
+  /** Machine name without one. @default that of the token */
+  readonly machine?: string
+  /** Called when the authority holds this host outside, with the reason, and with each failure to ask again. */
+  readonly onWaiting?: (reason: string) => void
   /** Ed25519: the libp2p key of this host. */
   readonly peerKey: KeyObject
   /** P-256: the CA key of this host. */
@@ -36,16 +44,54 @@ export interface Joined {
 
 const MAX_MESH_ADDRESSES = 64
 
+/** An authority may hold a host for long, but not send it away for long, nor have it ask without a pause. */
+const MIN_RETRY_MS = 250
+const MAX_RETRY_MS = 60_000
+
 /**
- * Joins the token's trust domain: dials the authority's addresses, each a little after the one before, and returns this host's
- * certificates.
+ * Joins the token's trust domain, and waits as long as the authority holds this host outside. Throws like `askOnce`.
+ */
+export async function join(options: JoinOptions): Promise<Joined> {
+  let wanted: JoinOffer = {
+    machine: options.name ?? options.machine ?? options.token.machine,
+    scopes: options.token.scopes,
+    ephemeral: options.token.ephemeral ?? false
+  }
+  let waitedMs: number | undefined
+  let offers = 0
+  for (;;) {
+    try {
+      const answer = await askOnce(options, wanted)
+      if ('node' in answer) return answer
+      if ('machine' in answer) {
+        offers += 1
+        if (offers > MAX_OFFERS) throw new WarrenError(ErrorCode.JoinFailed, 'the authority changes its offer again')
+        wanted = answer
+        continue
+      }
+      waitedMs = Math.min(Math.max(answer.retryAfterMs, MIN_RETRY_MS), MAX_RETRY_MS)
+      options.onWaiting?.(answer.reason)
+    } catch (err) {
+      // An authority that restarts still has this host on its list.
+      if (waitedMs === undefined || !WarrenError.is(err, ErrorCode.JoinFailed)) throw err
+      options.onWaiting?.(err.reason)
+    }
+    await sleep(waitedMs, options.signal)
+  }
+}
+
+const MAX_OFFERS = 2
+
+/**
+ * Asks the authority once: dials the authority's addresses, each a little after the one before, and returns this host's
+ * certificates, or what the authority answers in place of them.
  *
  * The secret leaves this host only after the other side has proved to be the machine that the token names, under the
  * root that the token pins, and over one connection at a time. Throws the error that the true authority answered, with its code
  * (usually TOKEN_REFUSED); CERTIFICATE_REFUSED, SIGNATURE_INVALID or MESSAGE_MALFORMED when it admitted this host but its answer is
  * invalid; JOIN_FAILED, with the error of each address, when the authority answers at none of them; and the signal's reason.
  */
-export async function join(options: JoinOptions): Promise<Joined> {
+async function askOnce(options: JoinOptions, wanted: JoinOffer): Promise<Joined | JoinOffer | Waiting> {
   const { token, signal } = options
   const failures = new Map<string, string>()
   const failed = (address: string, err: unknown): void => {
@@ -63,10 +109,10 @@ export async function join(options: JoinOptions): Promise<Joined> {
     const authority = await firstToMeet(left(), meet, failed, signal)
     if (authority === undefined) continue
     try {
-      const response = await authority.ask(await request(options))
+      const response = await authority.ask(await requestFrom(options, wanted, authority.hello))
       // The true authority has answered, and perhaps spent the token. A second address would replace its answer by
       // "already used".
-      return conclude(response, authority, options)
+      return conclude(response, authority, options, wanted)
     } catch (err) {
       if (!(err instanceof LostAuthorityError)) throw err
       // The connection was lost: the next address may work.
@@ -88,12 +134,24 @@ function textOf(err: unknown): string {
   return err instanceof Error ? err.message : String(err)
 }
 
-function conclude({ result }: identityPb.JoinResponse, authority: Meeting, options: JoinOptions): Joined {
-  if (result.case === 'accepted') return accept(result.value, authority, options)
-  const { code = '', reason = 'the authority gave no answer' } = result.value ?? {}
+interface Waiting {
+  readonly reason: string
+  readonly retryAfterMs: number
+}
+
+function conclude(
+  { result }: identityPb.JoinResponse,
+  authority: Meeting,
+  options: JoinOptions,
+  wanted: JoinOffer
+): Joined | JoinOffer | Waiting {
+  if (result.case === 'accepted') return accept(result.value, authority, options, wanted)
+  if (result.case === 'waiting')
+    return { reason: result.value.reason.slice(0, 256), retryAfterMs: result.value.retryAfterMs }
+  if (result.case === 'offer') return checkOffer(result.value, options)
+  const { code = '', reason = 'the authority gave no answer', hint = '' } = result.value ?? {}
   const known = isErrorCode(code) ? code : ErrorCode.JoinFailed
-  const hint = 'Make a new token with `warren token create` on the authority.'
-  throw new WarrenError(known, reason.slice(0, 256), known === ErrorCode.TokenRefused ? { hint } : {})
+  throw new WarrenError(known, reason.slice(0, 256), hint === '' ? {} : { hint: hint.slice(0, 256) })
 }
 
 // Before the secret is sent, these checks exclude everything that a stranger at the authority's address could fake.
@@ -153,18 +211,12 @@ function rotated(succession: readonly Uint8Array[], token: JoinToken): TrustStat
   throw new WarrenError(ErrorCode.CertificateRefused, `the host belongs to ${trust.trustDomain}`)
 }
 
-async function request({ token, peerKey, nodeKey }: JoinOptions): Promise<identityPb.JoinRequest> {
-  const publicKey = createPublicKey(nodeKey)
-  const { trustDomain, machine, scopes } = token
-  return create(identityPb.JoinRequestSchema, {
-    tokenId: Buffer.from(token.id, 'hex'),
-    secret: token.secret,
-    csr: await requestFor(machine, nodeKey),
-    binding: signBinding({ trustDomain, machine, scopes, nodeKeySha256: spkiSha256(publicKey) }, peerKey)
-  })
-}
-
-function accept(accepted: identityPb.JoinAccepted, { address, trust: shown }: Meeting, options: JoinOptions): Joined {
+function accept(
+  accepted: identityPb.JoinAccepted,
+  { address, trust: shown }: Meeting,
+  options: JoinOptions,
+  wanted: JoinOffer
+): Joined {
   const { token, nodeKey, nowMs } = options
   const trustBundle =
     accepted.trustBundle === undefined
@@ -175,7 +227,7 @@ function accept(accepted: identityPb.JoinAccepted, { address, trust: shown }: Me
   if (!verdict.ok) throw new WarrenError(ErrorCode.CertificateRefused, `the certificate received: ${verdict.detail}`)
   const node = verdict.identity
   if (
-    node.machine !== token.machine ||
+    node.machine !== wanted.machine ||
     trust.trustDomain !== token.trustDomain ||
     !node.nodeCertificate.publicKey.equals(createPublicKey(nodeKey))
   ) {

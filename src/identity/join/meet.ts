@@ -17,6 +17,8 @@ export interface Meeting {
   readonly address: string
   /** The trust bundle that verified the authority's certificates. */
   readonly trust: TrustState
+  /** The first message of the authority. */
+  readonly hello: identityPb.JoinHello
   /** Sends the request and resolves with the answer, once. Rejects with a LostAuthorityError if none comes. */
   readonly ask: (request: identityPb.JoinRequest) => Promise<identityPb.JoinResponse>
   readonly leave: () => void
@@ -43,11 +45,11 @@ export async function meetAuthority(
   const { stream, peerCertificate } = await within(JOIN_TIMEOUT_MS, [limit], deadline => connect(address, deadline))
   const left = new AbortController()
   const leave = (): void => left.abort(limit.reason ?? signal.reason)
-  const met = Promise.withResolvers<TrustState>()
+  const met = Promise.withResolvers<Pick<Meeting, 'trust' | 'hello'>>()
   const toSend = Promise.withResolvers<identityPb.JoinRequest>()
   async function* dialogue(received: Received): AsyncGenerator<Uint8Array, identityPb.JoinResponse> {
     const hello = decode(identityPb.JoinHelloSchema, (await received.next()).value, MAX_JOIN_MESSAGE_BYTES)
-    met.resolve(check(hello, peerCertificate))
+    met.resolve({ hello, trust: check(hello, peerCertificate) })
     yield toBinary(identityPb.JoinRequestSchema, await raceAbort(toSend.promise, left.signal))
     return decode(identityPb.JoinResponseSchema, (await received.next()).value, MAX_JOIN_MESSAGE_BYTES)
   }
@@ -59,14 +61,14 @@ export async function meetAuthority(
   })
   answered.catch(met.reject)
   try {
-    const trust = await met.promise
+    const { trust, hello } = await met.promise
     const ask = async (request: identityPb.JoinRequest): Promise<identityPb.JoinResponse> => {
       toSend.resolve(request)
       return await answered.catch((cause: unknown) => {
         throw new LostAuthorityError('the authority is lost', { cause })
       })
     }
-    return { address, trust, ask, leave }
+    return { address, trust, hello, ask, leave }
   } finally {
     limit.removeEventListener('abort', leave)
   }

@@ -1,23 +1,42 @@
+import { randomBytes } from 'node:crypto'
 import type { Duplex } from 'node:stream'
 import { ErrorCode, type Logger, WarrenError } from '../../core/index.ts'
 import { create, decode, identityPb, toBinary } from '../../wire/index.ts'
 import { exchange, type Received } from '../exchange.ts'
 import { openBinding, verdictOf } from '../verify/index.ts'
+import { type JoinOffer, methodOf } from './admit.ts'
 import { JOIN_BOUNDS, MAX_JOIN_MESSAGE_BYTES } from './protocol.ts'
+
+/** The facts of one connection that a proof of possession covers. */
+export interface JoinChannel {
+  readonly nonce: Uint8Array
+  /** DER of the leaf that TLS and the hello have shown. */
+  readonly leaf: Uint8Array
+}
+
+export type JoinAnswer =
+  | {
+      readonly kind: 'accepted'
+      readonly nodeChain: readonly Uint8Array[]
+      /** Bytes of a SignedTrustBundle. */
+      readonly trustBundle: Uint8Array
+      readonly meshAddresses: readonly string[]
+    }
+  | { readonly kind: 'waiting'; readonly reason: string; readonly retryAfterMs: number }
+  | { readonly kind: 'offered'; readonly offer: JoinOffer }
+
+const NONCE_BYTES = 32
 
 export interface JoinAuthority {
   readonly trustDomain: string
+  /** The network address of the other side, for the log. @default none */
+  readonly remote?: string
   /** DER: this agent's leaf, its node CA, its authority, the root. TLS showed the same leaf. */
   readonly agentChain: () => readonly Uint8Array[]
   /** The last trust bundles (bytes), oldest first. */
   readonly succession: () => readonly Uint8Array[]
   /** Verifies a request; throws a WarrenError, which reaches the joiner with its code and reason. */
-  readonly admit: (request: identityPb.JoinRequest) => Promise<{
-    readonly nodeChain: readonly Uint8Array[]
-    /** Bytes of a SignedTrustBundle. */
-    readonly trustBundle: Uint8Array
-    readonly meshAddresses: readonly string[]
-  }>
+  readonly admit: (request: identityPb.JoinRequest, channel: JoinChannel) => Promise<JoinAnswer>
   readonly log: Logger
 }
 
@@ -35,21 +54,35 @@ export async function serveJoin(stream: Duplex, authority: JoinAuthority, signal
 }
 
 async function* answer(received: Received, authority: JoinAuthority): AsyncGenerator<Uint8Array, void> {
-  const hello = create(identityPb.JoinHelloSchema, {
-    certificateChain: [...authority.agentChain()],
-    succession: [...authority.succession()]
-  })
+  const certificateChain = [...authority.agentChain()]
+  const nonce = new Uint8Array(randomBytes(NONCE_BYTES))
+  const channel = { nonce, leaf: certificateChain[0] ?? new Uint8Array() }
+  const succession = [...authority.succession()]
+  const hello = create(identityPb.JoinHelloSchema, { certificateChain, succession, nonce })
   yield toBinary(identityPb.JoinHelloSchema, hello)
   const { value } = await received.next()
   const request = decode(identityPb.JoinRequestSchema, value, MAX_JOIN_MESSAGE_BYTES)
-  yield toBinary(identityPb.JoinResponseSchema, await respond(request, authority))
+  yield toBinary(identityPb.JoinResponseSchema, await respond(request, authority, channel))
 }
 
-async function respond(request: identityPb.JoinRequest, authority: JoinAuthority): Promise<identityPb.JoinResponse> {
+async function respond(
+  request: identityPb.JoinRequest,
+  authority: JoinAuthority,
+  channel: JoinChannel
+): Promise<identityPb.JoinResponse> {
   const { log, admit } = authority
   try {
-    const { nodeChain, trustBundle, meshAddresses } = await admit(request)
-    log.info('host admitted', { ...describe(request, authority.trustDomain) })
+    const answer = await admit(request, channel)
+    if (answer.kind === 'waiting') {
+      const { reason, retryAfterMs } = answer
+      return create(identityPb.JoinResponseSchema, { result: { case: 'waiting', value: { reason, retryAfterMs } } })
+    }
+    if (answer.kind === 'offered') {
+      const { machine, scopes, ephemeral } = answer.offer
+      const value = { machine, scopes: [...scopes], ephemeral }
+      return create(identityPb.JoinResponseSchema, { result: { case: 'offer', value } })
+    }
+    const { nodeChain, trustBundle, meshAddresses } = answer
     return create(identityPb.JoinResponseSchema, {
       result: {
         case: 'accepted',
@@ -61,12 +94,18 @@ async function respond(request: identityPb.JoinRequest, authority: JoinAuthority
       }
     })
   } catch (err) {
-    log.warn('join refused', { ...describe(request, authority.trustDomain), err })
+    const { remote, trustDomain } = authority
+    const where = remote === undefined ? {} : { remote }
+    log.warn('join refused', { ...describe(request, trustDomain), ...where, method: methodOf(request), err })
     const known = err instanceof WarrenError ? err : undefined
     return create(identityPb.JoinResponseSchema, {
       result: {
         case: 'refused',
-        value: { code: known?.code ?? ErrorCode.Internal, reason: known?.reason ?? 'the authority failed' }
+        value: {
+          code: known?.code ?? ErrorCode.Internal,
+          reason: known?.reason ?? 'the authority failed',
+          hint: known?.hint ?? ''
+        }
       }
     })
   }

@@ -4,8 +4,12 @@ import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { create, decode, identityPb, toBinary } from '../../wire/index.ts'
 import { isComponent, parseTrustDomain, RESERVED_SCOPE } from '../address.ts'
 import { MAX_SCOPES } from '../verify/index.ts'
+import { isOpen, parseMachinePattern } from './name-pattern.ts'
 
-/** The contents of a join token. `secret` must stay secret; the rest may be shown. */
+/**
+ * The contents of a join token. `secret` must stay secret; the rest may be shown. An invitation has no id and no secret: it only
+ * leads to an authority, and the host proves its right in another way.
+ */
 export interface JoinToken {
   readonly trustDomain: string
   /** Hex SHA-256 of the root certificate. */
@@ -13,12 +17,15 @@ export interface JoinToken {
   /** host:port, best first. */
   readonly authorityAddresses: readonly string[]
   readonly authorityMachine: string
+  /** A name, or a pattern of names; empty in an invitation. */
   readonly machine: string
-  /** Hex, 16 bytes. */
+  /** Hex, 16 bytes; empty in an invitation. */
   readonly id: string
   readonly secret: Uint8Array
   readonly expiresAtMs: number
   readonly scopes: readonly string[]
+  /** The host leaves the mesh when it ends. @default false */
+  readonly ephemeral?: boolean
 }
 
 const PREFIX = 'warren1.'
@@ -44,10 +51,21 @@ export function encodeJoinToken(token: JoinToken): string {
       tokenId: fromString(token.id, 'hex'),
       secret: token.secret,
       expiresAtMs: BigInt(token.expiresAtMs),
-      scopes: [...token.scopes]
+      scopes: [...token.scopes],
+      ephemeral: token.ephemeral ?? false
     })
   )
   return PREFIX + encode(Buffer.concat([bytes, checksum(bytes)]), 'base64url')
+}
+
+/** Whether it has no secret: see `JoinToken`. */
+export function isInvitation({ id }: Pick<JoinToken, 'id'>): boolean {
+  return id === ''
+}
+
+/** The machine that a token names, if it names only one. */
+export function machineOfToken({ machine }: JoinToken): string | undefined {
+  return machine === '' || isOpen(machine) ? undefined : machine
 }
 
 /**
@@ -60,7 +78,8 @@ export function parseJoinToken(text: string, nowMs: number): JoinToken {
   }
   const message = open(word.slice(PREFIX.length))
   const expiresAtMs = Number(message.expiresAtMs)
-  if (nowMs >= expiresAtMs) {
+  const invites = message.tokenId.length === 0
+  if (!invites && nowMs >= expiresAtMs) {
     throw refused(
       `the join token expired at ${new Date(expiresAtMs).toISOString()}`,
       'Make a new one with `warren token create`, and check the clocks of both hosts if it is fresh.'
@@ -75,7 +94,8 @@ export function parseJoinToken(text: string, nowMs: number): JoinToken {
     id: encode(message.tokenId, 'hex'),
     secret: message.secret,
     expiresAtMs,
-    scopes: message.scopes
+    scopes: message.scopes,
+    ...(message.ephemeral ? { ephemeral: true } : {})
   }
 }
 
@@ -85,13 +105,15 @@ function open(encoded: string): identityPb.JoinToken {
     const body = bytes.subarray(0, -CHECK_BYTES)
     if (!checksum(body).equals(bytes.subarray(-CHECK_BYTES))) throw new RangeError('checksum')
     const message = decode(identityPb.JoinTokenSchema, body, MAX_TEXT)
+    const isProof = message.tokenId.length === ID_BYTES && message.secret.length === SECRET_BYTES
+    const isEmpty = message.tokenId.length === 0 && message.secret.length === 0 && message.machine === ''
+    if (!isEmpty) parseMachinePattern(message.machine, 'the machine')
     const usable =
       message.rootSha256.length === 32 &&
-      message.tokenId.length === ID_BYTES &&
-      message.secret.length === SECRET_BYTES &&
+      (isProof || isEmpty) &&
       message.authorityAddresses.length > 0 &&
       message.authorityAddresses.length <= MAX_ADDRESSES &&
-      isComponent(message.machine) &&
+      (isEmpty || isOpen(message.machine) || isComponent(message.machine)) &&
       isComponent(message.authorityMachine) &&
       message.expiresAtMs >= 0n &&
       message.expiresAtMs <= MAX_TIME_MS &&

@@ -36,8 +36,8 @@ export interface RenewedHost {
 /**
  * Verifies a request for renewal and, if it is valid, issues the host's new node CA certificate.
  *
- * The new certificate equals the present one but for the key and the dates: machine, PeerId and scopes can be neither changed
- * nor widened. `from` is the host that the mesh proved to be asking, if the request came over the mesh. Throws REVOKED for a
+ * The new certificate equals the present one but for the key and the dates: machine, PeerId, scopes and the ephemeral mark can
+ * be neither changed nor widened. `from` is the host that the mesh proved to be asking, if the request came over the mesh. Throws REVOKED for a
  * host that was evicted, CERTIFICATE_REFUSED when the chain or a proof is invalid, and RENEWAL_REFUSED with the reason: another
  * host's certificate, past the grace period, another machine, PeerId or other scopes, a name that another host holds.
  * CERTIFICATE_EXPIRED when the authority has expired, or expires no later than the certificate to renew.
@@ -54,10 +54,11 @@ export async function admitRenewal(
   if (binding === undefined) throw new WarrenError(ErrorCode.CertificateRefused, 'the request has no binding')
   const opened = verdictOf(() => openBinding(binding, trust.trustDomain))
   if (!opened.ok) throw new WarrenError(ErrorCode.CertificateRefused, opened.detail)
-  const { machine, peer, scopes, nodeKeySha256 } = opened.identity
+  const { machine, peer, scopes, ephemeral, nodeKeySha256 } = opened.identity
   if (peer !== before.peer) throw refused(`the request is for another PeerId than that of ${before.machine}`)
   if (machine !== before.machine) throw refused(`the certificate is for machine ${before.machine}, not ${machine}`)
   if (!areSame(new Set(scopes), new Set(before.scopes))) throw refused('the request is for other scopes')
+  if (ephemeral !== before.ephemeral) throw refused('a host is ephemeral from its admission to its end, or never')
   if (!verifyP256(before.nodeCertificate.publicKey, CONTEXT.renewal, binding.binding, request.proof)) {
     throw new WarrenError(ErrorCode.CertificateRefused, 'the request does not prove the key of the present certificate')
   }

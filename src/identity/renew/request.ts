@@ -23,9 +23,9 @@ export async function renewalRequest(
   trustDomain: string,
   { peerKey, nodeKey, nextKey }: RenewKeys
 ): Promise<renewalPb.RenewalRequest> {
-  const { machine, scopes, chainDer } = current
+  const { machine, scopes, ephemeral, chainDer } = current
   const nodeKeySha256 = spkiSha256(createPublicKey(nextKey))
-  const binding = signBinding({ trustDomain, machine, scopes, nodeKeySha256 }, peerKey)
+  const binding = signBinding({ trustDomain, machine, scopes, ephemeral, nodeKeySha256 }, peerKey)
   return create(renewalPb.RenewalRequestSchema, {
     nodeChain: chainDer.map(der => Uint8Array.from(der)),
     csr: await requestFor(machine, nextKey),

@@ -17,6 +17,8 @@ export interface NodeIdentity {
   readonly peerPublicKey: Uint8Array
   /** Scopes whose workloads it may run; empty: all but the reserved one. */
   readonly scopes: readonly string[]
+  /** It leaves the mesh when it ends, and its name is free then. */
+  readonly ephemeral: boolean
   /** Hex, of the node CA certificate. */
   readonly certificateSha256: string
   /** DER: node CA, authority, root. */
@@ -160,7 +162,7 @@ export function checkCa(
 function bindingOf(
   node: ParsedCertificate,
   trust: TrustState
-): Pick<NodeIdentity, 'machine' | 'peer' | 'peerPublicKey' | 'scopes'> {
+): Pick<NodeIdentity, 'machine' | 'peer' | 'peerPublicKey' | 'scopes' | 'ephemeral'> {
   if (node.binding === undefined) throw new Refusal('no-binding', 'the node CA binds no host')
   const signed = decode(identityPb.SignedNodeBindingSchema, node.binding, MAX_BINDING_BYTES)
   const binding = openBinding(signed, trust.trustDomain)
@@ -178,9 +180,11 @@ function bindingOf(
 export function openBinding(
   signed: identityPb.SignedNodeBinding,
   trustDomain: string
-): Pick<NodeIdentity, 'machine' | 'peer' | 'peerPublicKey' | 'scopes'> & { readonly nodeKeySha256: Uint8Array } {
+): Pick<NodeIdentity, 'machine' | 'peer' | 'peerPublicKey' | 'scopes' | 'ephemeral'> & {
+  readonly nodeKeySha256: Uint8Array
+} {
   const binding = decode(identityPb.NodeBindingSchema, signed.binding, MAX_BINDING_BYTES)
-  const { machine, peerPublicKey, scopes, nodeKeySha256 } = binding
+  const { machine, peerPublicKey, scopes, ephemeral, nodeKeySha256 } = binding
   if (!verifySignature(peerPublicKey, CONTEXT.nodeBinding, signed.binding, signed.signature)) {
     throw new Refusal('bad-binding', 'the binding is not signed by the peer key that it names')
   }
@@ -198,6 +202,7 @@ export function openBinding(
     peerPublicKey: Uint8Array.from(peerPublicKey),
     // Frozen, so that no user of a verified identity can widen its scopes.
     scopes: Object.freeze([...scopes]),
+    ephemeral,
     nodeKeySha256
   }
 }

@@ -33,7 +33,7 @@ export type Verdict<T> =
       readonly ok: false
       readonly reason: RefusalReason
       readonly detail: string
-      /** With `revoked`: the key of a host whose chain is otherwise valid. */
+      /** The key of a host that was a member, and whose chain is otherwise valid. */
       readonly peer?: PeerKey
     }
 

@@ -18,6 +18,8 @@ export declare const file_warren_api_v1_admin: GenFile;
  */
 export declare type CreateTokenRequest = Message<"warren.api.v1.CreateTokenRequest"> & {
   /**
+   * A name, or a pattern of names with one "*".
+   *
    * @generated from field: string machine = 1;
    */
   machine: string;
@@ -33,6 +35,30 @@ export declare type CreateTokenRequest = Message<"warren.api.v1.CreateTokenReque
    * @generated from field: repeated string scopes = 3;
    */
   scopes: string[];
+
+  /**
+   * Zero: one.
+   *
+   * @generated from field: uint32 uses = 4;
+   */
+  uses: number;
+
+  /**
+   * @generated from field: bool ephemeral = 5;
+   */
+  ephemeral: boolean;
+
+  /**
+   * Networks of the hosts that may use it, as in 10.0.0.0/8. Empty: any.
+   *
+   * @generated from field: repeated string from = 6;
+   */
+  from: string[];
+
+  /**
+   * @generated from field: bool needs_approval = 7;
+   */
+  needsApproval: boolean;
 };
 
 /**
@@ -143,6 +169,40 @@ export declare type Token = Message<"warren.api.v1.Token"> & {
    * @generated from field: int64 ended_at_ms = 7;
    */
   endedAtMs: bigint;
+
+  /**
+   * @generated from field: uint32 uses = 8;
+   */
+  uses: number;
+
+  /**
+   * How many of the uses are spent.
+   *
+   * @generated from field: uint32 used = 9;
+   */
+  used: number;
+
+  /**
+   * @generated from field: bool ephemeral = 10;
+   */
+  ephemeral: boolean;
+
+  /**
+   * @generated from field: repeated string from = 11;
+   */
+  from: string[];
+
+  /**
+   * @generated from field: bool needs_approval = 12;
+   */
+  needsApproval: boolean;
+
+  /**
+   * Hosts that wait until they are admitted.
+   *
+   * @generated from field: uint32 waiting = 13;
+   */
+  waiting: number;
 };
 
 /**
@@ -150,6 +210,500 @@ export declare type Token = Message<"warren.api.v1.Token"> & {
  * Use `create(TokenSchema)` to create a new message.
  */
 export declare const TokenSchema: GenMessage<Token>;
+
+/**
+ * @generated from message warren.api.v1.GetTokenRequest
+ */
+export declare type GetTokenRequest = Message<"warren.api.v1.GetTokenRequest"> & {
+  /**
+   * The id, or the beginning of it that no other token has.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+/**
+ * Describes the message warren.api.v1.GetTokenRequest.
+ * Use `create(GetTokenRequestSchema)` to create a new message.
+ */
+export declare const GetTokenRequestSchema: GenMessage<GetTokenRequest>;
+
+/**
+ * @generated from message warren.api.v1.GetTokenResponse
+ */
+export declare type GetTokenResponse = Message<"warren.api.v1.GetTokenResponse"> & {
+  /**
+   * @generated from field: warren.api.v1.Token token = 1;
+   */
+  token?: Token | undefined;
+
+  /**
+   * Oldest first.
+   *
+   * @generated from field: repeated warren.api.v1.JoinUse uses = 2;
+   */
+  uses: JoinUse[];
+};
+
+/**
+ * Describes the message warren.api.v1.GetTokenResponse.
+ * Use `create(GetTokenResponseSchema)` to create a new message.
+ */
+export declare const GetTokenResponseSchema: GenMessage<GetTokenResponse>;
+
+/**
+ * A host that joined.
+ *
+ * @generated from message warren.api.v1.JoinUse
+ */
+export declare type JoinUse = Message<"warren.api.v1.JoinUse"> & {
+  /**
+   * @generated from field: string machine = 1;
+   */
+  machine: string;
+
+  /**
+   * @generated from field: string peer_id = 2;
+   */
+  peerId: string;
+
+  /**
+   * The network address that it came from.
+   *
+   * @generated from field: string remote = 3;
+   */
+  remote: string;
+
+  /**
+   * @generated from field: int64 used_at_ms = 4;
+   */
+  usedAtMs: bigint;
+};
+
+/**
+ * Describes the message warren.api.v1.JoinUse.
+ * Use `create(JoinUseSchema)` to create a new message.
+ */
+export declare const JoinUseSchema: GenMessage<JoinUse>;
+
+/**
+ * @generated from message warren.api.v1.ListWaitingRequest
+ */
+export declare type ListWaitingRequest = Message<"warren.api.v1.ListWaitingRequest"> & {
+};
+
+/**
+ * Describes the message warren.api.v1.ListWaitingRequest.
+ * Use `create(ListWaitingRequestSchema)` to create a new message.
+ */
+export declare const ListWaitingRequestSchema: GenMessage<ListWaitingRequest>;
+
+/**
+ * @generated from message warren.api.v1.ListWaitingResponse
+ */
+export declare type ListWaitingResponse = Message<"warren.api.v1.ListWaitingResponse"> & {
+  /**
+   * @generated from field: repeated warren.api.v1.WaitingHost hosts = 1;
+   */
+  hosts: WaitingHost[];
+};
+
+/**
+ * Describes the message warren.api.v1.ListWaitingResponse.
+ * Use `create(ListWaitingResponseSchema)` to create a new message.
+ */
+export declare const ListWaitingResponseSchema: GenMessage<ListWaitingResponse>;
+
+/**
+ * @generated from message warren.api.v1.WaitingHost
+ */
+export declare type WaitingHost = Message<"warren.api.v1.WaitingHost"> & {
+  /**
+   * @generated from field: string machine = 1;
+   */
+  machine: string;
+
+  /**
+   * @generated from field: string peer_id = 2;
+   */
+  peerId: string;
+
+  /**
+   * @generated from field: string remote = 3;
+   */
+  remote: string;
+
+  /**
+   * "token", "certificate" or "oidc", and the id of the token or of the trust.
+   *
+   * @generated from field: string method = 4;
+   */
+  method: string;
+
+  /**
+   * @generated from field: string via = 5;
+   */
+  via: string;
+
+  /**
+   * @generated from field: int64 asked_at_ms = 6;
+   */
+  askedAtMs: bigint;
+
+  /**
+   * @generated from field: int64 expires_at_ms = 7;
+   */
+  expiresAtMs: bigint;
+};
+
+/**
+ * Describes the message warren.api.v1.WaitingHost.
+ * Use `create(WaitingHostSchema)` to create a new message.
+ */
+export declare const WaitingHostSchema: GenMessage<WaitingHost>;
+
+/**
+ * @generated from message warren.api.v1.AdmitRequest
+ */
+export declare type AdmitRequest = Message<"warren.api.v1.AdmitRequest"> & {
+  /**
+   * @generated from field: string machine = 1;
+   */
+  machine: string;
+
+  /**
+   * @generated from field: bool refuse = 2;
+   */
+  refuse: boolean;
+};
+
+/**
+ * Describes the message warren.api.v1.AdmitRequest.
+ * Use `create(AdmitRequestSchema)` to create a new message.
+ */
+export declare const AdmitRequestSchema: GenMessage<AdmitRequest>;
+
+/**
+ * @generated from message warren.api.v1.AdmitResponse
+ */
+export declare type AdmitResponse = Message<"warren.api.v1.AdmitResponse"> & {
+  /**
+   * @generated from field: warren.api.v1.WaitingHost host = 1;
+   */
+  host?: WaitingHost | undefined;
+};
+
+/**
+ * Describes the message warren.api.v1.AdmitResponse.
+ * Use `create(AdmitResponseSchema)` to create a new message.
+ */
+export declare const AdmitResponseSchema: GenMessage<AdmitResponse>;
+
+/**
+ * What every host gets that joins by this way.
+ *
+ * @generated from message warren.api.v1.JoinTerms
+ */
+export declare type JoinTerms = Message<"warren.api.v1.JoinTerms"> & {
+  /**
+   * The machine name, in which "*" stands for what the pattern of the source has matched. Empty: "*".
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: repeated string scopes = 2;
+   */
+  scopes: string[];
+
+  /**
+   * @generated from field: bool ephemeral = 3;
+   */
+  ephemeral: boolean;
+
+  /**
+   * @generated from field: repeated string from = 4;
+   */
+  from: string[];
+
+  /**
+   * @generated from field: bool needs_approval = 5;
+   */
+  needsApproval: boolean;
+};
+
+/**
+ * Describes the message warren.api.v1.JoinTerms.
+ * Use `create(JoinTermsSchema)` to create a new message.
+ */
+export declare const JoinTermsSchema: GenMessage<JoinTerms>;
+
+/**
+ * @generated from message warren.api.v1.TrustCaRequest
+ */
+export declare type TrustCaRequest = Message<"warren.api.v1.TrustCaRequest"> & {
+  /**
+   * PEM: one certificate.
+   *
+   * @generated from field: string pem = 1;
+   */
+  pem: string;
+
+  /**
+   * "cn", "dns" or "uri", if necessary with a pattern, as in dns=*.example.org.
+   *
+   * @generated from field: string name_from = 2;
+   */
+  nameFrom: string;
+
+  /**
+   * @generated from field: warren.api.v1.JoinTerms terms = 3;
+   */
+  terms?: JoinTerms | undefined;
+};
+
+/**
+ * Describes the message warren.api.v1.TrustCaRequest.
+ * Use `create(TrustCaRequestSchema)` to create a new message.
+ */
+export declare const TrustCaRequestSchema: GenMessage<TrustCaRequest>;
+
+/**
+ * @generated from message warren.api.v1.TrustCaResponse
+ */
+export declare type TrustCaResponse = Message<"warren.api.v1.TrustCaResponse"> & {
+  /**
+   * @generated from field: warren.api.v1.JoinTrust trust = 1;
+   */
+  trust?: JoinTrust | undefined;
+};
+
+/**
+ * Describes the message warren.api.v1.TrustCaResponse.
+ * Use `create(TrustCaResponseSchema)` to create a new message.
+ */
+export declare const TrustCaResponseSchema: GenMessage<TrustCaResponse>;
+
+/**
+ * @generated from message warren.api.v1.TrustOidcRequest
+ */
+export declare type TrustOidcRequest = Message<"warren.api.v1.TrustOidcRequest"> & {
+  /**
+   * @generated from field: string issuer = 1;
+   */
+  issuer: string;
+
+  /**
+   * @generated from field: string audience = 2;
+   */
+  audience: string;
+
+  /**
+   * An https URL of the keys of the issuer, or empty.
+   *
+   * @generated from field: string jwks_uri = 3;
+   */
+  jwksUri: string;
+
+  /**
+   * JSON of its keys, in place of a URL.
+   *
+   * @generated from field: string jwks = 4;
+   */
+  jwks: string;
+
+  /**
+   * A claim, if necessary with a pattern, as in sub=repo:acme/app:*.
+   *
+   * @generated from field: string name_from = 5;
+   */
+  nameFrom: string;
+
+  /**
+   * Claims and patterns that must match, as in repository=acme/*.
+   *
+   * @generated from field: repeated string require = 6;
+   */
+  require: string[];
+
+  /**
+   * A claim and a pattern, whose "*" is the scope.
+   *
+   * @generated from field: string scope_from = 7;
+   */
+  scopeFrom: string;
+
+  /**
+   * @generated from field: warren.api.v1.JoinTerms terms = 8;
+   */
+  terms?: JoinTerms | undefined;
+};
+
+/**
+ * Describes the message warren.api.v1.TrustOidcRequest.
+ * Use `create(TrustOidcRequestSchema)` to create a new message.
+ */
+export declare const TrustOidcRequestSchema: GenMessage<TrustOidcRequest>;
+
+/**
+ * @generated from message warren.api.v1.TrustOidcResponse
+ */
+export declare type TrustOidcResponse = Message<"warren.api.v1.TrustOidcResponse"> & {
+  /**
+   * @generated from field: warren.api.v1.JoinTrust trust = 1;
+   */
+  trust?: JoinTrust | undefined;
+};
+
+/**
+ * Describes the message warren.api.v1.TrustOidcResponse.
+ * Use `create(TrustOidcResponseSchema)` to create a new message.
+ */
+export declare const TrustOidcResponseSchema: GenMessage<TrustOidcResponse>;
+
+/**
+ * @generated from message warren.api.v1.ListJoinTrustsRequest
+ */
+export declare type ListJoinTrustsRequest = Message<"warren.api.v1.ListJoinTrustsRequest"> & {
+};
+
+/**
+ * Describes the message warren.api.v1.ListJoinTrustsRequest.
+ * Use `create(ListJoinTrustsRequestSchema)` to create a new message.
+ */
+export declare const ListJoinTrustsRequestSchema: GenMessage<ListJoinTrustsRequest>;
+
+/**
+ * @generated from message warren.api.v1.ListJoinTrustsResponse
+ */
+export declare type ListJoinTrustsResponse = Message<"warren.api.v1.ListJoinTrustsResponse"> & {
+  /**
+   * @generated from field: repeated warren.api.v1.JoinTrust trusts = 1;
+   */
+  trusts: JoinTrust[];
+};
+
+/**
+ * Describes the message warren.api.v1.ListJoinTrustsResponse.
+ * Use `create(ListJoinTrustsResponseSchema)` to create a new message.
+ */
+export declare const ListJoinTrustsResponseSchema: GenMessage<ListJoinTrustsResponse>;
+
+/**
+ * @generated from message warren.api.v1.JoinTrust
+ */
+export declare type JoinTrust = Message<"warren.api.v1.JoinTrust"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * "ca" or "oidc".
+   *
+   * @generated from field: string kind = 2;
+   */
+  kind: string;
+
+  /**
+   * Subject of the certificate, or the issuer.
+   *
+   * @generated from field: string subject = 3;
+   */
+  subject: string;
+
+  /**
+   * @generated from field: string name_from = 4;
+   */
+  nameFrom: string;
+
+  /**
+   * @generated from field: warren.api.v1.JoinTerms terms = 5;
+   */
+  terms?: JoinTerms | undefined;
+
+  /**
+   * @generated from field: int64 created_at_ms = 6;
+   */
+  createdAtMs: bigint;
+
+  /**
+   * Of a CA certificate; zero for an issuer.
+   *
+   * @generated from field: int64 not_after_ms = 7;
+   */
+  notAfterMs: bigint;
+};
+
+/**
+ * Describes the message warren.api.v1.JoinTrust.
+ * Use `create(JoinTrustSchema)` to create a new message.
+ */
+export declare const JoinTrustSchema: GenMessage<JoinTrust>;
+
+/**
+ * @generated from message warren.api.v1.RemoveJoinTrustRequest
+ */
+export declare type RemoveJoinTrustRequest = Message<"warren.api.v1.RemoveJoinTrustRequest"> & {
+  /**
+   * The id, or the beginning of it that no other has.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+/**
+ * Describes the message warren.api.v1.RemoveJoinTrustRequest.
+ * Use `create(RemoveJoinTrustRequestSchema)` to create a new message.
+ */
+export declare const RemoveJoinTrustRequestSchema: GenMessage<RemoveJoinTrustRequest>;
+
+/**
+ * @generated from message warren.api.v1.RemoveJoinTrustResponse
+ */
+export declare type RemoveJoinTrustResponse = Message<"warren.api.v1.RemoveJoinTrustResponse"> & {
+  /**
+   * @generated from field: warren.api.v1.JoinTrust trust = 1;
+   */
+  trust?: JoinTrust | undefined;
+};
+
+/**
+ * Describes the message warren.api.v1.RemoveJoinTrustResponse.
+ * Use `create(RemoveJoinTrustResponseSchema)` to create a new message.
+ */
+export declare const RemoveJoinTrustResponseSchema: GenMessage<RemoveJoinTrustResponse>;
+
+/**
+ * @generated from message warren.api.v1.InviteRequest
+ */
+export declare type InviteRequest = Message<"warren.api.v1.InviteRequest"> & {
+};
+
+/**
+ * Describes the message warren.api.v1.InviteRequest.
+ * Use `create(InviteRequestSchema)` to create a new message.
+ */
+export declare const InviteRequestSchema: GenMessage<InviteRequest>;
+
+/**
+ * @generated from message warren.api.v1.InviteResponse
+ */
+export declare type InviteResponse = Message<"warren.api.v1.InviteResponse"> & {
+  /**
+   * @generated from field: string invitation = 1;
+   */
+  invitation: string;
+};
+
+/**
+ * Describes the message warren.api.v1.InviteResponse.
+ * Use `create(InviteResponseSchema)` to create a new message.
+ */
+export declare const InviteResponseSchema: GenMessage<InviteResponse>;
 
 /**
  * @generated from message warren.api.v1.RevokeTokenRequest
@@ -1908,6 +2462,78 @@ export declare const AdminService: GenService<{
     methodKind: "unary";
     input: typeof RevokeTokenRequestSchema;
     output: typeof RevokeTokenResponseSchema;
+  },
+  /**
+   * One token, with each of its uses.
+   *
+   * @generated from rpc warren.api.v1.AdminService.GetToken
+   */
+  getToken: {
+    methodKind: "unary";
+    input: typeof GetTokenRequestSchema;
+    output: typeof GetTokenResponseSchema;
+  },
+  /**
+   * The hosts that wait until they are admitted.
+   *
+   * @generated from rpc warren.api.v1.AdminService.ListWaiting
+   */
+  listWaiting: {
+    methodKind: "unary";
+    input: typeof ListWaitingRequestSchema;
+    output: typeof ListWaitingResponseSchema;
+  },
+  /**
+   * @generated from rpc warren.api.v1.AdminService.Admit
+   */
+  admit: {
+    methodKind: "unary";
+    input: typeof AdmitRequestSchema;
+    output: typeof AdmitResponseSchema;
+  },
+  /**
+   * Certificate authorities and OIDC issuers whose proofs admit hosts here.
+   *
+   * @generated from rpc warren.api.v1.AdminService.TrustCa
+   */
+  trustCa: {
+    methodKind: "unary";
+    input: typeof TrustCaRequestSchema;
+    output: typeof TrustCaResponseSchema;
+  },
+  /**
+   * @generated from rpc warren.api.v1.AdminService.TrustOidc
+   */
+  trustOidc: {
+    methodKind: "unary";
+    input: typeof TrustOidcRequestSchema;
+    output: typeof TrustOidcResponseSchema;
+  },
+  /**
+   * @generated from rpc warren.api.v1.AdminService.ListJoinTrusts
+   */
+  listJoinTrusts: {
+    methodKind: "unary";
+    input: typeof ListJoinTrustsRequestSchema;
+    output: typeof ListJoinTrustsResponseSchema;
+  },
+  /**
+   * @generated from rpc warren.api.v1.AdminService.RemoveJoinTrust
+   */
+  removeJoinTrust: {
+    methodKind: "unary";
+    input: typeof RemoveJoinTrustRequestSchema;
+    output: typeof RemoveJoinTrustResponseSchema;
+  },
+  /**
+   * Returns the address of this authority for hosts that join by a certificate or an OIDC token. It contains no secret.
+   *
+   * @generated from rpc warren.api.v1.AdminService.Invite
+   */
+  invite: {
+    methodKind: "unary";
+    input: typeof InviteRequestSchema;
+    output: typeof InviteResponseSchema;
   },
   /**
    * Drains the workloads of this host. Answers when their flows have ended or the time limit has passed.

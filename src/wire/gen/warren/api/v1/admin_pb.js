@@ -11,7 +11,7 @@ import { file_warren_api_v1_workload } from "./workload_pb.js";
  * Describes the file warren/api/v1/admin.proto.
  */
 export const file_warren_api_v1_admin = /*@__PURE__*/
-  fileDesc("Chl3YXJyZW4vYXBpL3YxL2FkbWluLnByb3RvEg13YXJyZW4uYXBpLnYxIkUKEkNyZWF0ZVRva2VuUmVxdWVzdBIPCgdtYWNoaW5lGAEgASgJEg4KBnR0bF9tcxgCIAEoDRIOCgZzY29wZXMYAyADKAkiRwoTQ3JlYXRlVG9rZW5SZXNwb25zZRINCgV0b2tlbhgBIAEoCRIVCg1leHBpcmVzX2F0X21zGAIgASgDEgoKAmlkGAMgASgJIhMKEUxpc3RUb2tlbnNSZXF1ZXN0IjoKEkxpc3RUb2tlbnNSZXNwb25zZRIkCgZ0b2tlbnMYASADKAsyFC53YXJyZW4uYXBpLnYxLlRva2VuIoYBCgVUb2tlbhIKCgJpZBgBIAEoCRIPCgdtYWNoaW5lGAIgASgJEg4KBnNjb3BlcxgDIAMoCRINCgVzdGF0ZRgEIAEoCRIVCg1jcmVhdGVkX2F0X21zGAUgASgDEhUKDWV4cGlyZXNfYXRfbXMYBiABKAMSEwoLZW5kZWRfYXRfbXMYByABKAMiIAoSUmV2b2tlVG9rZW5SZXF1ZXN0EgoKAmlkGAEgASgJIjoKE1Jldm9rZVRva2VuUmVzcG9uc2USIwoFdG9rZW4YASABKAsyFC53YXJyZW4uYXBpLnYxLlRva2VuIjAKDERyYWluUmVxdWVzdBIMCgR1bmRvGAEgASgIEhIKCnRpbWVvdXRfbXMYAiABKA0iQAoNRHJhaW5SZXNwb25zZRIQCghmaW5pc2hlZBgBIAEoDRINCgVyZXNldBgCIAEoDRIOCgZ1bmRvbmUYAyABKAgiDwoNUmVsb2FkUmVxdWVzdCKCAQoOUmVsb2FkUmVzcG9uc2USLAoIc2VydmljZXMYASABKAsyGi53YXJyZW4uYXBpLnYxLlJlbG9hZFRhbGx5EiwKCGZvcndhcmRzGAIgASgLMhoud2FycmVuLmFwaS52MS5SZWxvYWRUYWxseRIUCgxuZWVkX3Jlc3RhcnQYAyADKAkiUQoLUmVsb2FkVGFsbHkSDQoFYWRkZWQYASABKA0SDwoHcmVtb3ZlZBgCIAEoDRIPCgdjaGFuZ2VkGAMgASgNEhEKCXVuY2hhbmdlZBgEIAEoDSIUChJBY2NlcHRDbG9ja1JlcXVlc3QiJQoTQWNjZXB0Q2xvY2tSZXNwb25zZRIOCgZub3dfbXMYASABKAMiFAoSTGlzdE1lbWJlcnNSZXF1ZXN0Ij0KE0xpc3RNZW1iZXJzUmVzcG9uc2USJgoHbWVtYmVycxgBIAMoCzIVLndhcnJlbi5hcGkudjEuTWVtYmVyIsYCCgZNZW1iZXISDwoHbWFjaGluZRgBIAEoCRIPCgdwZWVyX2lkGAIgASgJEg0KBXN0YXRlGAMgASgJEhYKDm1lc2hfYWRkcmVzc2VzGAQgAygJEhYKDmRhdGFfYWRkcmVzc2VzGAUgAygJEg8KB3JlY29yZHMYBiABKA0SDQoFZXBvY2gYByABKAQSCwoDc2VxGAggASgEEhYKDnBvbGljeV92ZXJzaW9uGAkgASgEEhUKDWxlYXNlX2xlZnRfbXMYCiABKAMSGAoQc3VzcGVjdF9zaW5jZV9tcxgLIAEoAxIgChhjZXJ0aWZpY2F0ZV9ub3RfYWZ0ZXJfbXMYDCABKAMSDwoHdmVyc2lvbhgNIAEoCRIyCglwcm90b2NvbHMYDiADKAsyHy53YXJyZW4uYXBpLnYxLlByb3RvY29sVmVyc2lvbnMiOgoQUHJvdG9jb2xWZXJzaW9ucxIMCgRuYW1lGAEgASgJEgsKA21pbhgCIAEoDRILCgNtYXgYAyABKA0iEgoQTGlzdEZsb3dzUmVxdWVzdCI3ChFMaXN0Rmxvd3NSZXNwb25zZRIiCgVmbG93cxgBIAMoCzITLndhcnJlbi5hcGkudjEuRmxvdyKxAgoERmxvdxIKCgJpZBgBIAEoCRIRCglkaXJlY3Rpb24YAiABKAkSDgoGc291cmNlGAMgASgJEhMKC2Rlc3RpbmF0aW9uGAQgASgJEikKCHByb3RvY29sGAUgASgOMhcud2FycmVuLmFwaS52MS5Qcm90b2NvbBIPCgdjYXJyaWVyGAYgASgJEhAKCGJ5dGVzX2luGAcgASgEEhEKCWJ5dGVzX291dBgIIAEoBBIUCgxvcGVuZWRfYXRfbXMYCSABKAMSDAoEcnVsZRgKIAEoCRIUCgxkYXRhZ3JhbXNfaW4YCyABKAQSFQoNZGF0YWdyYW1zX291dBgMIAEoBBIPCgdkcm9wcGVkGA0gASgEEhEKCWN1dF9hdF9tcxgOIAEoAxIPCgdwcm9ibGVtGA8gASgJIhIKEEdldFBvbGljeVJlcXVlc3Qi4gEKEUdldFBvbGljeVJlc3BvbnNlEg8KB3ZlcnNpb24YASABKAQSIgoFcnVsZXMYAiADKAsyEy53YXJyZW4uYXBpLnYxLlJ1bGUSFAoMaXNzdWVkX2F0X21zGAMgASgDEg0KBWFkbWluGAQgASgIEiUKB2VudHJpZXMYBSADKAsyFC53YXJyZW4uYXBpLnYxLkVudHJ5Eg4KBnN0cmljdBgGIAEoCBIuCgtyZXZvY2F0aW9ucxgHIAMoCzIZLndhcnJlbi5hcGkudjEuUmV2b2NhdGlvbhIMCgRsb3N0GAggASgIIhYKFFJlc3RhcnRQb2xpY3lSZXF1ZXN0IigKFVJlc3RhcnRQb2xpY3lSZXNwb25zZRIPCgd2ZXJzaW9uGAEgASgEIqACCgVFbnRyeRIKCgJpZBgBIAEoCRIPCgdtYWNoaW5lGAIgASgJEhAKA3VpZBgDIAEoDUgAiAEBEgwKBHVzZXIYBCABKAkSEAoDZ2lkGAUgASgNSAGIAQESDQoFZ3JvdXAYBiABKAkSEAoIZXhlX3BhdGgYByABKAkSEgoKZXhlX3NoYTI1NhgIIAEoCRIUCgxzeXN0ZW1kX3VuaXQYCSABKAkSDgoGY2dyb3VwGAogASgJEg4KBmdyYW50cxgLIAEoCRIOCgZyZWFzb24YDCABKAkSFQoNY3JlYXRlZF9hdF9tcxgNIAEoAxIUCgxtYXhfY29ubmVjdHMYDiABKA0SEAoIbWF4X3JhdGUYDyABKA1CBgoEX3VpZEIGCgRfZ2lkIpoBCgpSZXZvY2F0aW9uEgoKAmlkGAEgASgJEg8KB21hY2hpbmUYAiABKAkSEQoJYmVmb3JlX21zGAMgASgDEhAKCHBlZXJfaWRzGAQgAygJEhIKCmtleV9zaGEyNTYYBSADKAkSDwoHcGF0dGVybhgGIAEoCRIOCgZyZWFzb24YByABKAkSFQoNY3JlYXRlZF9hdF9tcxgIIAEoAyI+CgxFdmljdFJlcXVlc3QSDwoHbWFjaGluZRgBIAEoCRIOCgZyZWFzb24YAiABKAkSDQoFZm9yY2UYAyABKAgiXQoNRXZpY3RSZXNwb25zZRItCgpyZXZvY2F0aW9uGAEgASgLMhkud2FycmVuLmFwaS52MS5SZXZvY2F0aW9uEg8KB3ZlcnNpb24YAiABKAQSDAoEYWxzbxgDIAMoCSIYChZMaXN0QXV0aG9yaXRpZXNSZXF1ZXN0IkgKF0xpc3RBdXRob3JpdGllc1Jlc3BvbnNlEi0KC2F1dGhvcml0aWVzGAEgAygLMhgud2FycmVuLmFwaS52MS5BdXRob3JpdHkiZAoJQXV0aG9yaXR5Eg8KB21hY2hpbmUYASABKAkSDQoFc3RhdGUYAiABKAkSFAoMbm90X2FmdGVyX21zGAMgASgDEhAKCHJvb3Rfa2V5GAQgASgIEg8KB3Byb2JsZW0YBSABKAkiJgoTQWRkQXV0aG9yaXR5UmVxdWVzdBIPCgdtYWNoaW5lGAEgASgJIiwKFEFkZEF1dGhvcml0eVJlc3BvbnNlEhQKDG5vdF9hZnRlcl9tcxgBIAEoAyIpChZSZW1vdmVBdXRob3JpdHlSZXF1ZXN0Eg8KB21hY2hpbmUYASABKAkiGQoXUmVtb3ZlQXV0aG9yaXR5UmVzcG9uc2UiEAoOR2V0Um9vdFJlcXVlc3QiPAoPR2V0Um9vdFJlc3BvbnNlEikKBnN0YXR1cxgBIAEoCzIZLndhcnJlbi5hcGkudjEuUm9vdFN0YXR1cyJpCgpSb290U3RhdHVzEg8KB3ZlcnNpb24YASABKAQSIgoFcm9vdHMYAiADKAsyEy53YXJyZW4uYXBpLnYxLlJvb3QSJgoGYmVoaW5kGAMgAygLMhYud2FycmVuLmFwaS52MS5MYWdnYXJkIj4KBFJvb3QSDgoGc2hhMjU2GAEgASgJEhQKDG5vdF9hZnRlcl9tcxgCIAEoAxIQCghrZXlfaGVyZRgDIAEoCCIqCgdMYWdnYXJkEg8KB21hY2hpbmUYASABKAkSDgoGcmVhc29uGAIgASgJIjIKEVJvdGF0ZVJvb3RSZXF1ZXN0Eg4KBmZpbmlzaBgBIAEoCBINCgVmb3JjZRgCIAEoCCI/ChJSb3RhdGVSb290UmVzcG9uc2USKQoGc3RhdHVzGAEgASgLMhkud2FycmVuLmFwaS52MS5Sb290U3RhdHVzIi0KDVJldm9rZVJlcXVlc3QSDAoEd2hhdBgBIAEoCRIOCgZyZWFzb24YAiABKAkiUAoOUmV2b2tlUmVzcG9uc2USLQoKcmV2b2NhdGlvbhgBIAEoCzIZLndhcnJlbi5hcGkudjEuUmV2b2NhdGlvbhIPCgd2ZXJzaW9uGAIgASgEIh0KD1VucmV2b2tlUmVxdWVzdBIKCgJpZBgBIAEoCSIjChBVbnJldm9rZVJlc3BvbnNlEg8KB3ZlcnNpb24YASABKAQiNgoPQWRkRW50cnlSZXF1ZXN0EiMKBWVudHJ5GAEgASgLMhQud2FycmVuLmFwaS52MS5FbnRyeSJIChBBZGRFbnRyeVJlc3BvbnNlEiMKBWVudHJ5GAEgASgLMhQud2FycmVuLmFwaS52MS5FbnRyeRIPCgd2ZXJzaW9uGAIgASgEIiAKElJlbW92ZUVudHJ5UmVxdWVzdBIKCgJpZBgBIAEoCSImChNSZW1vdmVFbnRyeVJlc3BvbnNlEg8KB3ZlcnNpb24YASABKAQiIgoQU2V0U3RyaWN0UmVxdWVzdBIOCgZzdHJpY3QYASABKAgiJAoRU2V0U3RyaWN0UmVzcG9uc2USDwoHdmVyc2lvbhgBIAEoBCLUAQoEUnVsZRIKCgJpZBgBIAEoCRIOCgZlZmZlY3QYAiABKAkSDgoGc291cmNlGAMgASgJEhMKC2Rlc3RpbmF0aW9uGAQgASgJEioKCXByb3RvY29scxgFIAMoDjIXLndhcnJlbi5hcGkudjEuUHJvdG9jb2wSFQoNbm90X2JlZm9yZV9tcxgGIAEoAxIQCgh1bnRpbF9tcxgHIAEoAxIOCgZyZWFzb24YCCABKAkSFAoMbWF4X2Nvbm5lY3RzGAkgASgNEhAKCG1heF9yYXRlGAogASgNIjMKDkFkZFJ1bGVSZXF1ZXN0EiEKBHJ1bGUYASABKAsyEy53YXJyZW4uYXBpLnYxLlJ1bGUiRQoPQWRkUnVsZVJlc3BvbnNlEiEKBHJ1bGUYASABKAsyEy53YXJyZW4uYXBpLnYxLlJ1bGUSDwoHdmVyc2lvbhgCIAEoBCIfChFSZW1vdmVSdWxlUmVxdWVzdBIKCgJpZBgBIAEoCSIlChJSZW1vdmVSdWxlUmVzcG9uc2USDwoHdmVyc2lvbhgBIAEoBCJgCg5FeHBsYWluUmVxdWVzdBIOCgZzb3VyY2UYASABKAkSEwoLZGVzdGluYXRpb24YAiABKAkSKQoIcHJvdG9jb2wYAyABKA4yFy53YXJyZW4uYXBpLnYxLlByb3RvY29sIksKD0V4cGxhaW5SZXNwb25zZRINCgV3b3JrcxgBIAEoCBIpCgVzdGVwcxgCIAMoCzIaLndhcnJlbi5hcGkudjEuRXhwbGFpblN0ZXAiOAoLRXhwbGFpblN0ZXASDwoHc3ViamVjdBgBIAEoCRIKCgJvaxgCIAEoCBIMCgR0ZXh0GAMgASgJIhMKEUdldE1ldHJpY3NSZXF1ZXN0IlAKEkdldE1ldHJpY3NSZXNwb25zZRIMCgR0ZXh0GAEgASgJEiwKB3NhbXBsZXMYAiADKAsyGy53YXJyZW4uYXBpLnYxLk1ldHJpY1NhbXBsZSKTAQoMTWV0cmljU2FtcGxlEgwKBG5hbWUYASABKAkSNwoGbGFiZWxzGAIgAygLMicud2FycmVuLmFwaS52MS5NZXRyaWNTYW1wbGUuTGFiZWxzRW50cnkSDQoFdmFsdWUYAyABKAEaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASIjCg1CYWNrdXBSZXF1ZXN0EhIKCnBhc3NwaHJhc2UYASABKAkiIAoOQmFja3VwUmVzcG9uc2USDgoGc2VhbGVkGAEgASgMIkUKEldhdGNoRXZlbnRzUmVxdWVzdBIQCghzaW5jZV9tcxgBIAEoAxIOCgZmb2xsb3cYAiABKAgSDQoFbmFtZXMYAyADKAkiSwoTV2F0Y2hFdmVudHNSZXNwb25zZRIkCgZldmVudHMYASADKAsyFC53YXJyZW4uYXBpLnYxLkV2ZW50Eg4KBm1pc3NlZBgCIAEoBCI0CgVFdmVudBIMCgRuYW1lGAEgASgJEg0KBWF0X21zGAIgASgDEg4KBmZpZWxkcxgDIAEoCTKeEQoMQWRtaW5TZXJ2aWNlElQKC0NyZWF0ZVRva2VuEiEud2FycmVuLmFwaS52MS5DcmVhdGVUb2tlblJlcXVlc3QaIi53YXJyZW4uYXBpLnYxLkNyZWF0ZVRva2VuUmVzcG9uc2USVAoLTGlzdE1lbWJlcnMSIS53YXJyZW4uYXBpLnYxLkxpc3RNZW1iZXJzUmVxdWVzdBoiLndhcnJlbi5hcGkudjEuTGlzdE1lbWJlcnNSZXNwb25zZRJOCglMaXN0Rmxvd3MSHy53YXJyZW4uYXBpLnYxLkxpc3RGbG93c1JlcXVlc3QaIC53YXJyZW4uYXBpLnYxLkxpc3RGbG93c1Jlc3BvbnNlEk4KCUdldFBvbGljeRIfLndhcnJlbi5hcGkudjEuR2V0UG9saWN5UmVxdWVzdBogLndhcnJlbi5hcGkudjEuR2V0UG9saWN5UmVzcG9uc2USSAoHQWRkUnVsZRIdLndhcnJlbi5hcGkudjEuQWRkUnVsZVJlcXVlc3QaHi53YXJyZW4uYXBpLnYxLkFkZFJ1bGVSZXNwb25zZRJRCgpSZW1vdmVSdWxlEiAud2FycmVuLmFwaS52MS5SZW1vdmVSdWxlUmVxdWVzdBohLndhcnJlbi5hcGkudjEuUmVtb3ZlUnVsZVJlc3BvbnNlEkgKB0V4cGxhaW4SHS53YXJyZW4uYXBpLnYxLkV4cGxhaW5SZXF1ZXN0Gh4ud2FycmVuLmFwaS52MS5FeHBsYWluUmVzcG9uc2USQgoFRXZpY3QSGy53YXJyZW4uYXBpLnYxLkV2aWN0UmVxdWVzdBocLndhcnJlbi5hcGkudjEuRXZpY3RSZXNwb25zZRJFCgZSZXZva2USHC53YXJyZW4uYXBpLnYxLlJldm9rZVJlcXVlc3QaHS53YXJyZW4uYXBpLnYxLlJldm9rZVJlc3BvbnNlEksKCFVucmV2b2tlEh4ud2FycmVuLmFwaS52MS5VbnJldm9rZVJlcXVlc3QaHy53YXJyZW4uYXBpLnYxLlVucmV2b2tlUmVzcG9uc2USSwoIQWRkRW50cnkSHi53YXJyZW4uYXBpLnYxLkFkZEVudHJ5UmVxdWVzdBofLndhcnJlbi5hcGkudjEuQWRkRW50cnlSZXNwb25zZRJUCgtSZW1vdmVFbnRyeRIhLndhcnJlbi5hcGkudjEuUmVtb3ZlRW50cnlSZXF1ZXN0GiIud2FycmVuLmFwaS52MS5SZW1vdmVFbnRyeVJlc3BvbnNlEk4KCVNldFN0cmljdBIfLndhcnJlbi5hcGkudjEuU2V0U3RyaWN0UmVxdWVzdBogLndhcnJlbi5hcGkudjEuU2V0U3RyaWN0UmVzcG9uc2USWgoNUmVzdGFydFBvbGljeRIjLndhcnJlbi5hcGkudjEuUmVzdGFydFBvbGljeVJlcXVlc3QaJC53YXJyZW4uYXBpLnYxLlJlc3RhcnRQb2xpY3lSZXNwb25zZRJRCgpMaXN0VG9rZW5zEiAud2FycmVuLmFwaS52MS5MaXN0VG9rZW5zUmVxdWVzdBohLndhcnJlbi5hcGkudjEuTGlzdFRva2Vuc1Jlc3BvbnNlElQKC1Jldm9rZVRva2VuEiEud2FycmVuLmFwaS52MS5SZXZva2VUb2tlblJlcXVlc3QaIi53YXJyZW4uYXBpLnYxLlJldm9rZVRva2VuUmVzcG9uc2USQgoFRHJhaW4SGy53YXJyZW4uYXBpLnYxLkRyYWluUmVxdWVzdBocLndhcnJlbi5hcGkudjEuRHJhaW5SZXNwb25zZRJUCgtBY2NlcHRDbG9jaxIhLndhcnJlbi5hcGkudjEuQWNjZXB0Q2xvY2tSZXF1ZXN0GiIud2FycmVuLmFwaS52MS5BY2NlcHRDbG9ja1Jlc3BvbnNlElYKC1dhdGNoRXZlbnRzEiEud2FycmVuLmFwaS52MS5XYXRjaEV2ZW50c1JlcXVlc3QaIi53YXJyZW4uYXBpLnYxLldhdGNoRXZlbnRzUmVzcG9uc2UwARJFCgZSZWxvYWQSHC53YXJyZW4uYXBpLnYxLlJlbG9hZFJlcXVlc3QaHS53YXJyZW4uYXBpLnYxLlJlbG9hZFJlc3BvbnNlElEKCkdldE1ldHJpY3MSIC53YXJyZW4uYXBpLnYxLkdldE1ldHJpY3NSZXF1ZXN0GiEud2FycmVuLmFwaS52MS5HZXRNZXRyaWNzUmVzcG9uc2USYAoPTGlzdEF1dGhvcml0aWVzEiUud2FycmVuLmFwaS52MS5MaXN0QXV0aG9yaXRpZXNSZXF1ZXN0GiYud2FycmVuLmFwaS52MS5MaXN0QXV0aG9yaXRpZXNSZXNwb25zZRJXCgxBZGRBdXRob3JpdHkSIi53YXJyZW4uYXBpLnYxLkFkZEF1dGhvcml0eVJlcXVlc3QaIy53YXJyZW4uYXBpLnYxLkFkZEF1dGhvcml0eVJlc3BvbnNlEmAKD1JlbW92ZUF1dGhvcml0eRIlLndhcnJlbi5hcGkudjEuUmVtb3ZlQXV0aG9yaXR5UmVxdWVzdBomLndhcnJlbi5hcGkudjEuUmVtb3ZlQXV0aG9yaXR5UmVzcG9uc2USSAoHR2V0Um9vdBIdLndhcnJlbi5hcGkudjEuR2V0Um9vdFJlcXVlc3QaHi53YXJyZW4uYXBpLnYxLkdldFJvb3RSZXNwb25zZRJRCgpSb3RhdGVSb290EiAud2FycmVuLmFwaS52MS5Sb3RhdGVSb290UmVxdWVzdBohLndhcnJlbi5hcGkudjEuUm90YXRlUm9vdFJlc3BvbnNlEkUKBkJhY2t1cBIcLndhcnJlbi5hcGkudjEuQmFja3VwUmVxdWVzdBodLndhcnJlbi5hcGkudjEuQmFja3VwUmVzcG9uc2ViBnByb3RvMw", [file_warren_api_v1_workload]);
+  fileDesc("Chl3YXJyZW4vYXBpL3YxL2FkbWluLnByb3RvEg13YXJyZW4uYXBpLnYxIowBChJDcmVhdGVUb2tlblJlcXVlc3QSDwoHbWFjaGluZRgBIAEoCRIOCgZ0dGxfbXMYAiABKA0SDgoGc2NvcGVzGAMgAygJEgwKBHVzZXMYBCABKA0SEQoJZXBoZW1lcmFsGAUgASgIEgwKBGZyb20YBiADKAkSFgoObmVlZHNfYXBwcm92YWwYByABKAgiRwoTQ3JlYXRlVG9rZW5SZXNwb25zZRINCgV0b2tlbhgBIAEoCRIVCg1leHBpcmVzX2F0X21zGAIgASgDEgoKAmlkGAMgASgJIhMKEUxpc3RUb2tlbnNSZXF1ZXN0IjoKEkxpc3RUb2tlbnNSZXNwb25zZRIkCgZ0b2tlbnMYASADKAsyFC53YXJyZW4uYXBpLnYxLlRva2VuIuwBCgVUb2tlbhIKCgJpZBgBIAEoCRIPCgdtYWNoaW5lGAIgASgJEg4KBnNjb3BlcxgDIAMoCRINCgVzdGF0ZRgEIAEoCRIVCg1jcmVhdGVkX2F0X21zGAUgASgDEhUKDWV4cGlyZXNfYXRfbXMYBiABKAMSEwoLZW5kZWRfYXRfbXMYByABKAMSDAoEdXNlcxgIIAEoDRIMCgR1c2VkGAkgASgNEhEKCWVwaGVtZXJhbBgKIAEoCBIMCgRmcm9tGAsgAygJEhYKDm5lZWRzX2FwcHJvdmFsGAwgASgIEg8KB3dhaXRpbmcYDSABKA0iHQoPR2V0VG9rZW5SZXF1ZXN0EgoKAmlkGAEgASgJIl0KEEdldFRva2VuUmVzcG9uc2USIwoFdG9rZW4YASABKAsyFC53YXJyZW4uYXBpLnYxLlRva2VuEiQKBHVzZXMYAiADKAsyFi53YXJyZW4uYXBpLnYxLkpvaW5Vc2UiTwoHSm9pblVzZRIPCgdtYWNoaW5lGAEgASgJEg8KB3BlZXJfaWQYAiABKAkSDgoGcmVtb3RlGAMgASgJEhIKCnVzZWRfYXRfbXMYBCABKAMiFAoSTGlzdFdhaXRpbmdSZXF1ZXN0IkAKE0xpc3RXYWl0aW5nUmVzcG9uc2USKQoFaG9zdHMYASADKAsyGi53YXJyZW4uYXBpLnYxLldhaXRpbmdIb3N0IogBCgtXYWl0aW5nSG9zdBIPCgdtYWNoaW5lGAEgASgJEg8KB3BlZXJfaWQYAiABKAkSDgoGcmVtb3RlGAMgASgJEg4KBm1ldGhvZBgEIAEoCRILCgN2aWEYBSABKAkSEwoLYXNrZWRfYXRfbXMYBiABKAMSFQoNZXhwaXJlc19hdF9tcxgHIAEoAyIvCgxBZG1pdFJlcXVlc3QSDwoHbWFjaGluZRgBIAEoCRIOCgZyZWZ1c2UYAiABKAgiOQoNQWRtaXRSZXNwb25zZRIoCgRob3N0GAEgASgLMhoud2FycmVuLmFwaS52MS5XYWl0aW5nSG9zdCJiCglKb2luVGVybXMSDAoEbmFtZRgBIAEoCRIOCgZzY29wZXMYAiADKAkSEQoJZXBoZW1lcmFsGAMgASgIEgwKBGZyb20YBCADKAkSFgoObmVlZHNfYXBwcm92YWwYBSABKAgiWQoOVHJ1c3RDYVJlcXVlc3QSCwoDcGVtGAEgASgJEhEKCW5hbWVfZnJvbRgCIAEoCRInCgV0ZXJtcxgDIAEoCzIYLndhcnJlbi5hcGkudjEuSm9pblRlcm1zIjoKD1RydXN0Q2FSZXNwb25zZRInCgV0cnVzdBgBIAEoCzIYLndhcnJlbi5hcGkudjEuSm9pblRydXN0IrUBChBUcnVzdE9pZGNSZXF1ZXN0Eg4KBmlzc3VlchgBIAEoCRIQCghhdWRpZW5jZRgCIAEoCRIQCghqd2tzX3VyaRgDIAEoCRIMCgRqd2tzGAQgASgJEhEKCW5hbWVfZnJvbRgFIAEoCRIPCgdyZXF1aXJlGAYgAygJEhIKCnNjb3BlX2Zyb20YByABKAkSJwoFdGVybXMYCCABKAsyGC53YXJyZW4uYXBpLnYxLkpvaW5UZXJtcyI8ChFUcnVzdE9pZGNSZXNwb25zZRInCgV0cnVzdBgBIAEoCzIYLndhcnJlbi5hcGkudjEuSm9pblRydXN0IhcKFUxpc3RKb2luVHJ1c3RzUmVxdWVzdCJCChZMaXN0Sm9pblRydXN0c1Jlc3BvbnNlEigKBnRydXN0cxgBIAMoCzIYLndhcnJlbi5hcGkudjEuSm9pblRydXN0Ip8BCglKb2luVHJ1c3QSCgoCaWQYASABKAkSDAoEa2luZBgCIAEoCRIPCgdzdWJqZWN0GAMgASgJEhEKCW5hbWVfZnJvbRgEIAEoCRInCgV0ZXJtcxgFIAEoCzIYLndhcnJlbi5hcGkudjEuSm9pblRlcm1zEhUKDWNyZWF0ZWRfYXRfbXMYBiABKAMSFAoMbm90X2FmdGVyX21zGAcgASgDIiQKFlJlbW92ZUpvaW5UcnVzdFJlcXVlc3QSCgoCaWQYASABKAkiQgoXUmVtb3ZlSm9pblRydXN0UmVzcG9uc2USJwoFdHJ1c3QYASABKAsyGC53YXJyZW4uYXBpLnYxLkpvaW5UcnVzdCIPCg1JbnZpdGVSZXF1ZXN0IiQKDkludml0ZVJlc3BvbnNlEhIKCmludml0YXRpb24YASABKAkiIAoSUmV2b2tlVG9rZW5SZXF1ZXN0EgoKAmlkGAEgASgJIjoKE1Jldm9rZVRva2VuUmVzcG9uc2USIwoFdG9rZW4YASABKAsyFC53YXJyZW4uYXBpLnYxLlRva2VuIjAKDERyYWluUmVxdWVzdBIMCgR1bmRvGAEgASgIEhIKCnRpbWVvdXRfbXMYAiABKA0iQAoNRHJhaW5SZXNwb25zZRIQCghmaW5pc2hlZBgBIAEoDRINCgVyZXNldBgCIAEoDRIOCgZ1bmRvbmUYAyABKAgiDwoNUmVsb2FkUmVxdWVzdCKCAQoOUmVsb2FkUmVzcG9uc2USLAoIc2VydmljZXMYASABKAsyGi53YXJyZW4uYXBpLnYxLlJlbG9hZFRhbGx5EiwKCGZvcndhcmRzGAIgASgLMhoud2FycmVuLmFwaS52MS5SZWxvYWRUYWxseRIUCgxuZWVkX3Jlc3RhcnQYAyADKAkiUQoLUmVsb2FkVGFsbHkSDQoFYWRkZWQYASABKA0SDwoHcmVtb3ZlZBgCIAEoDRIPCgdjaGFuZ2VkGAMgASgNEhEKCXVuY2hhbmdlZBgEIAEoDSIUChJBY2NlcHRDbG9ja1JlcXVlc3QiJQoTQWNjZXB0Q2xvY2tSZXNwb25zZRIOCgZub3dfbXMYASABKAMiFAoSTGlzdE1lbWJlcnNSZXF1ZXN0Ij0KE0xpc3RNZW1iZXJzUmVzcG9uc2USJgoHbWVtYmVycxgBIAMoCzIVLndhcnJlbi5hcGkudjEuTWVtYmVyIsYCCgZNZW1iZXISDwoHbWFjaGluZRgBIAEoCRIPCgdwZWVyX2lkGAIgASgJEg0KBXN0YXRlGAMgASgJEhYKDm1lc2hfYWRkcmVzc2VzGAQgAygJEhYKDmRhdGFfYWRkcmVzc2VzGAUgAygJEg8KB3JlY29yZHMYBiABKA0SDQoFZXBvY2gYByABKAQSCwoDc2VxGAggASgEEhYKDnBvbGljeV92ZXJzaW9uGAkgASgEEhUKDWxlYXNlX2xlZnRfbXMYCiABKAMSGAoQc3VzcGVjdF9zaW5jZV9tcxgLIAEoAxIgChhjZXJ0aWZpY2F0ZV9ub3RfYWZ0ZXJfbXMYDCABKAMSDwoHdmVyc2lvbhgNIAEoCRIyCglwcm90b2NvbHMYDiADKAsyHy53YXJyZW4uYXBpLnYxLlByb3RvY29sVmVyc2lvbnMiOgoQUHJvdG9jb2xWZXJzaW9ucxIMCgRuYW1lGAEgASgJEgsKA21pbhgCIAEoDRILCgNtYXgYAyABKA0iEgoQTGlzdEZsb3dzUmVxdWVzdCI3ChFMaXN0Rmxvd3NSZXNwb25zZRIiCgVmbG93cxgBIAMoCzITLndhcnJlbi5hcGkudjEuRmxvdyKxAgoERmxvdxIKCgJpZBgBIAEoCRIRCglkaXJlY3Rpb24YAiABKAkSDgoGc291cmNlGAMgASgJEhMKC2Rlc3RpbmF0aW9uGAQgASgJEikKCHByb3RvY29sGAUgASgOMhcud2FycmVuLmFwaS52MS5Qcm90b2NvbBIPCgdjYXJyaWVyGAYgASgJEhAKCGJ5dGVzX2luGAcgASgEEhEKCWJ5dGVzX291dBgIIAEoBBIUCgxvcGVuZWRfYXRfbXMYCSABKAMSDAoEcnVsZRgKIAEoCRIUCgxkYXRhZ3JhbXNfaW4YCyABKAQSFQoNZGF0YWdyYW1zX291dBgMIAEoBBIPCgdkcm9wcGVkGA0gASgEEhEKCWN1dF9hdF9tcxgOIAEoAxIPCgdwcm9ibGVtGA8gASgJIhIKEEdldFBvbGljeVJlcXVlc3Qi4gEKEUdldFBvbGljeVJlc3BvbnNlEg8KB3ZlcnNpb24YASABKAQSIgoFcnVsZXMYAiADKAsyEy53YXJyZW4uYXBpLnYxLlJ1bGUSFAoMaXNzdWVkX2F0X21zGAMgASgDEg0KBWFkbWluGAQgASgIEiUKB2VudHJpZXMYBSADKAsyFC53YXJyZW4uYXBpLnYxLkVudHJ5Eg4KBnN0cmljdBgGIAEoCBIuCgtyZXZvY2F0aW9ucxgHIAMoCzIZLndhcnJlbi5hcGkudjEuUmV2b2NhdGlvbhIMCgRsb3N0GAggASgIIhYKFFJlc3RhcnRQb2xpY3lSZXF1ZXN0IigKFVJlc3RhcnRQb2xpY3lSZXNwb25zZRIPCgd2ZXJzaW9uGAEgASgEIqACCgVFbnRyeRIKCgJpZBgBIAEoCRIPCgdtYWNoaW5lGAIgASgJEhAKA3VpZBgDIAEoDUgAiAEBEgwKBHVzZXIYBCABKAkSEAoDZ2lkGAUgASgNSAGIAQESDQoFZ3JvdXAYBiABKAkSEAoIZXhlX3BhdGgYByABKAkSEgoKZXhlX3NoYTI1NhgIIAEoCRIUCgxzeXN0ZW1kX3VuaXQYCSABKAkSDgoGY2dyb3VwGAogASgJEg4KBmdyYW50cxgLIAEoCRIOCgZyZWFzb24YDCABKAkSFQoNY3JlYXRlZF9hdF9tcxgNIAEoAxIUCgxtYXhfY29ubmVjdHMYDiABKA0SEAoIbWF4X3JhdGUYDyABKA1CBgoEX3VpZEIGCgRfZ2lkIpoBCgpSZXZvY2F0aW9uEgoKAmlkGAEgASgJEg8KB21hY2hpbmUYAiABKAkSEQoJYmVmb3JlX21zGAMgASgDEhAKCHBlZXJfaWRzGAQgAygJEhIKCmtleV9zaGEyNTYYBSADKAkSDwoHcGF0dGVybhgGIAEoCRIOCgZyZWFzb24YByABKAkSFQoNY3JlYXRlZF9hdF9tcxgIIAEoAyI+CgxFdmljdFJlcXVlc3QSDwoHbWFjaGluZRgBIAEoCRIOCgZyZWFzb24YAiABKAkSDQoFZm9yY2UYAyABKAgiXQoNRXZpY3RSZXNwb25zZRItCgpyZXZvY2F0aW9uGAEgASgLMhkud2FycmVuLmFwaS52MS5SZXZvY2F0aW9uEg8KB3ZlcnNpb24YAiABKAQSDAoEYWxzbxgDIAMoCSIYChZMaXN0QXV0aG9yaXRpZXNSZXF1ZXN0IkgKF0xpc3RBdXRob3JpdGllc1Jlc3BvbnNlEi0KC2F1dGhvcml0aWVzGAEgAygLMhgud2FycmVuLmFwaS52MS5BdXRob3JpdHkiZAoJQXV0aG9yaXR5Eg8KB21hY2hpbmUYASABKAkSDQoFc3RhdGUYAiABKAkSFAoMbm90X2FmdGVyX21zGAMgASgDEhAKCHJvb3Rfa2V5GAQgASgIEg8KB3Byb2JsZW0YBSABKAkiJgoTQWRkQXV0aG9yaXR5UmVxdWVzdBIPCgdtYWNoaW5lGAEgASgJIiwKFEFkZEF1dGhvcml0eVJlc3BvbnNlEhQKDG5vdF9hZnRlcl9tcxgBIAEoAyIpChZSZW1vdmVBdXRob3JpdHlSZXF1ZXN0Eg8KB21hY2hpbmUYASABKAkiGQoXUmVtb3ZlQXV0aG9yaXR5UmVzcG9uc2UiEAoOR2V0Um9vdFJlcXVlc3QiPAoPR2V0Um9vdFJlc3BvbnNlEikKBnN0YXR1cxgBIAEoCzIZLndhcnJlbi5hcGkudjEuUm9vdFN0YXR1cyJpCgpSb290U3RhdHVzEg8KB3ZlcnNpb24YASABKAQSIgoFcm9vdHMYAiADKAsyEy53YXJyZW4uYXBpLnYxLlJvb3QSJgoGYmVoaW5kGAMgAygLMhYud2FycmVuLmFwaS52MS5MYWdnYXJkIj4KBFJvb3QSDgoGc2hhMjU2GAEgASgJEhQKDG5vdF9hZnRlcl9tcxgCIAEoAxIQCghrZXlfaGVyZRgDIAEoCCIqCgdMYWdnYXJkEg8KB21hY2hpbmUYASABKAkSDgoGcmVhc29uGAIgASgJIjIKEVJvdGF0ZVJvb3RSZXF1ZXN0Eg4KBmZpbmlzaBgBIAEoCBINCgVmb3JjZRgCIAEoCCI/ChJSb3RhdGVSb290UmVzcG9uc2USKQoGc3RhdHVzGAEgASgLMhkud2FycmVuLmFwaS52MS5Sb290U3RhdHVzIi0KDVJldm9rZVJlcXVlc3QSDAoEd2hhdBgBIAEoCRIOCgZyZWFzb24YAiABKAkiUAoOUmV2b2tlUmVzcG9uc2USLQoKcmV2b2NhdGlvbhgBIAEoCzIZLndhcnJlbi5hcGkudjEuUmV2b2NhdGlvbhIPCgd2ZXJzaW9uGAIgASgEIh0KD1VucmV2b2tlUmVxdWVzdBIKCgJpZBgBIAEoCSIjChBVbnJldm9rZVJlc3BvbnNlEg8KB3ZlcnNpb24YASABKAQiNgoPQWRkRW50cnlSZXF1ZXN0EiMKBWVudHJ5GAEgASgLMhQud2FycmVuLmFwaS52MS5FbnRyeSJIChBBZGRFbnRyeVJlc3BvbnNlEiMKBWVudHJ5GAEgASgLMhQud2FycmVuLmFwaS52MS5FbnRyeRIPCgd2ZXJzaW9uGAIgASgEIiAKElJlbW92ZUVudHJ5UmVxdWVzdBIKCgJpZBgBIAEoCSImChNSZW1vdmVFbnRyeVJlc3BvbnNlEg8KB3ZlcnNpb24YASABKAQiIgoQU2V0U3RyaWN0UmVxdWVzdBIOCgZzdHJpY3QYASABKAgiJAoRU2V0U3RyaWN0UmVzcG9uc2USDwoHdmVyc2lvbhgBIAEoBCLUAQoEUnVsZRIKCgJpZBgBIAEoCRIOCgZlZmZlY3QYAiABKAkSDgoGc291cmNlGAMgASgJEhMKC2Rlc3RpbmF0aW9uGAQgASgJEioKCXByb3RvY29scxgFIAMoDjIXLndhcnJlbi5hcGkudjEuUHJvdG9jb2wSFQoNbm90X2JlZm9yZV9tcxgGIAEoAxIQCgh1bnRpbF9tcxgHIAEoAxIOCgZyZWFzb24YCCABKAkSFAoMbWF4X2Nvbm5lY3RzGAkgASgNEhAKCG1heF9yYXRlGAogASgNIjMKDkFkZFJ1bGVSZXF1ZXN0EiEKBHJ1bGUYASABKAsyEy53YXJyZW4uYXBpLnYxLlJ1bGUiRQoPQWRkUnVsZVJlc3BvbnNlEiEKBHJ1bGUYASABKAsyEy53YXJyZW4uYXBpLnYxLlJ1bGUSDwoHdmVyc2lvbhgCIAEoBCIfChFSZW1vdmVSdWxlUmVxdWVzdBIKCgJpZBgBIAEoCSIlChJSZW1vdmVSdWxlUmVzcG9uc2USDwoHdmVyc2lvbhgBIAEoBCJgCg5FeHBsYWluUmVxdWVzdBIOCgZzb3VyY2UYASABKAkSEwoLZGVzdGluYXRpb24YAiABKAkSKQoIcHJvdG9jb2wYAyABKA4yFy53YXJyZW4uYXBpLnYxLlByb3RvY29sIksKD0V4cGxhaW5SZXNwb25zZRINCgV3b3JrcxgBIAEoCBIpCgVzdGVwcxgCIAMoCzIaLndhcnJlbi5hcGkudjEuRXhwbGFpblN0ZXAiOAoLRXhwbGFpblN0ZXASDwoHc3ViamVjdBgBIAEoCRIKCgJvaxgCIAEoCBIMCgR0ZXh0GAMgASgJIhMKEUdldE1ldHJpY3NSZXF1ZXN0IlAKEkdldE1ldHJpY3NSZXNwb25zZRIMCgR0ZXh0GAEgASgJEiwKB3NhbXBsZXMYAiADKAsyGy53YXJyZW4uYXBpLnYxLk1ldHJpY1NhbXBsZSKTAQoMTWV0cmljU2FtcGxlEgwKBG5hbWUYASABKAkSNwoGbGFiZWxzGAIgAygLMicud2FycmVuLmFwaS52MS5NZXRyaWNTYW1wbGUuTGFiZWxzRW50cnkSDQoFdmFsdWUYAyABKAEaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASIjCg1CYWNrdXBSZXF1ZXN0EhIKCnBhc3NwaHJhc2UYASABKAkiIAoOQmFja3VwUmVzcG9uc2USDgoGc2VhbGVkGAEgASgMIkUKEldhdGNoRXZlbnRzUmVxdWVzdBIQCghzaW5jZV9tcxgBIAEoAxIOCgZmb2xsb3cYAiABKAgSDQoFbmFtZXMYAyADKAkiSwoTV2F0Y2hFdmVudHNSZXNwb25zZRIkCgZldmVudHMYASADKAsyFC53YXJyZW4uYXBpLnYxLkV2ZW50Eg4KBm1pc3NlZBgCIAEoBCI0CgVFdmVudBIMCgRuYW1lGAEgASgJEg0KBWF0X21zGAIgASgDEg4KBmZpZWxkcxgDIAEoCTKnFgoMQWRtaW5TZXJ2aWNlElQKC0NyZWF0ZVRva2VuEiEud2FycmVuLmFwaS52MS5DcmVhdGVUb2tlblJlcXVlc3QaIi53YXJyZW4uYXBpLnYxLkNyZWF0ZVRva2VuUmVzcG9uc2USVAoLTGlzdE1lbWJlcnMSIS53YXJyZW4uYXBpLnYxLkxpc3RNZW1iZXJzUmVxdWVzdBoiLndhcnJlbi5hcGkudjEuTGlzdE1lbWJlcnNSZXNwb25zZRJOCglMaXN0Rmxvd3MSHy53YXJyZW4uYXBpLnYxLkxpc3RGbG93c1JlcXVlc3QaIC53YXJyZW4uYXBpLnYxLkxpc3RGbG93c1Jlc3BvbnNlEk4KCUdldFBvbGljeRIfLndhcnJlbi5hcGkudjEuR2V0UG9saWN5UmVxdWVzdBogLndhcnJlbi5hcGkudjEuR2V0UG9saWN5UmVzcG9uc2USSAoHQWRkUnVsZRIdLndhcnJlbi5hcGkudjEuQWRkUnVsZVJlcXVlc3QaHi53YXJyZW4uYXBpLnYxLkFkZFJ1bGVSZXNwb25zZRJRCgpSZW1vdmVSdWxlEiAud2FycmVuLmFwaS52MS5SZW1vdmVSdWxlUmVxdWVzdBohLndhcnJlbi5hcGkudjEuUmVtb3ZlUnVsZVJlc3BvbnNlEkgKB0V4cGxhaW4SHS53YXJyZW4uYXBpLnYxLkV4cGxhaW5SZXF1ZXN0Gh4ud2FycmVuLmFwaS52MS5FeHBsYWluUmVzcG9uc2USQgoFRXZpY3QSGy53YXJyZW4uYXBpLnYxLkV2aWN0UmVxdWVzdBocLndhcnJlbi5hcGkudjEuRXZpY3RSZXNwb25zZRJFCgZSZXZva2USHC53YXJyZW4uYXBpLnYxLlJldm9rZVJlcXVlc3QaHS53YXJyZW4uYXBpLnYxLlJldm9rZVJlc3BvbnNlEksKCFVucmV2b2tlEh4ud2FycmVuLmFwaS52MS5VbnJldm9rZVJlcXVlc3QaHy53YXJyZW4uYXBpLnYxLlVucmV2b2tlUmVzcG9uc2USSwoIQWRkRW50cnkSHi53YXJyZW4uYXBpLnYxLkFkZEVudHJ5UmVxdWVzdBofLndhcnJlbi5hcGkudjEuQWRkRW50cnlSZXNwb25zZRJUCgtSZW1vdmVFbnRyeRIhLndhcnJlbi5hcGkudjEuUmVtb3ZlRW50cnlSZXF1ZXN0GiIud2FycmVuLmFwaS52MS5SZW1vdmVFbnRyeVJlc3BvbnNlEk4KCVNldFN0cmljdBIfLndhcnJlbi5hcGkudjEuU2V0U3RyaWN0UmVxdWVzdBogLndhcnJlbi5hcGkudjEuU2V0U3RyaWN0UmVzcG9uc2USWgoNUmVzdGFydFBvbGljeRIjLndhcnJlbi5hcGkudjEuUmVzdGFydFBvbGljeVJlcXVlc3QaJC53YXJyZW4uYXBpLnYxLlJlc3RhcnRQb2xpY3lSZXNwb25zZRJRCgpMaXN0VG9rZW5zEiAud2FycmVuLmFwaS52MS5MaXN0VG9rZW5zUmVxdWVzdBohLndhcnJlbi5hcGkudjEuTGlzdFRva2Vuc1Jlc3BvbnNlElQKC1Jldm9rZVRva2VuEiEud2FycmVuLmFwaS52MS5SZXZva2VUb2tlblJlcXVlc3QaIi53YXJyZW4uYXBpLnYxLlJldm9rZVRva2VuUmVzcG9uc2USSwoIR2V0VG9rZW4SHi53YXJyZW4uYXBpLnYxLkdldFRva2VuUmVxdWVzdBofLndhcnJlbi5hcGkudjEuR2V0VG9rZW5SZXNwb25zZRJUCgtMaXN0V2FpdGluZxIhLndhcnJlbi5hcGkudjEuTGlzdFdhaXRpbmdSZXF1ZXN0GiIud2FycmVuLmFwaS52MS5MaXN0V2FpdGluZ1Jlc3BvbnNlEkIKBUFkbWl0Ehsud2FycmVuLmFwaS52MS5BZG1pdFJlcXVlc3QaHC53YXJyZW4uYXBpLnYxLkFkbWl0UmVzcG9uc2USSAoHVHJ1c3RDYRIdLndhcnJlbi5hcGkudjEuVHJ1c3RDYVJlcXVlc3QaHi53YXJyZW4uYXBpLnYxLlRydXN0Q2FSZXNwb25zZRJOCglUcnVzdE9pZGMSHy53YXJyZW4uYXBpLnYxLlRydXN0T2lkY1JlcXVlc3QaIC53YXJyZW4uYXBpLnYxLlRydXN0T2lkY1Jlc3BvbnNlEl0KDkxpc3RKb2luVHJ1c3RzEiQud2FycmVuLmFwaS52MS5MaXN0Sm9pblRydXN0c1JlcXVlc3QaJS53YXJyZW4uYXBpLnYxLkxpc3RKb2luVHJ1c3RzUmVzcG9uc2USYAoPUmVtb3ZlSm9pblRydXN0EiUud2FycmVuLmFwaS52MS5SZW1vdmVKb2luVHJ1c3RSZXF1ZXN0GiYud2FycmVuLmFwaS52MS5SZW1vdmVKb2luVHJ1c3RSZXNwb25zZRJFCgZJbnZpdGUSHC53YXJyZW4uYXBpLnYxLkludml0ZVJlcXVlc3QaHS53YXJyZW4uYXBpLnYxLkludml0ZVJlc3BvbnNlEkIKBURyYWluEhsud2FycmVuLmFwaS52MS5EcmFpblJlcXVlc3QaHC53YXJyZW4uYXBpLnYxLkRyYWluUmVzcG9uc2USVAoLQWNjZXB0Q2xvY2sSIS53YXJyZW4uYXBpLnYxLkFjY2VwdENsb2NrUmVxdWVzdBoiLndhcnJlbi5hcGkudjEuQWNjZXB0Q2xvY2tSZXNwb25zZRJWCgtXYXRjaEV2ZW50cxIhLndhcnJlbi5hcGkudjEuV2F0Y2hFdmVudHNSZXF1ZXN0GiIud2FycmVuLmFwaS52MS5XYXRjaEV2ZW50c1Jlc3BvbnNlMAESRQoGUmVsb2FkEhwud2FycmVuLmFwaS52MS5SZWxvYWRSZXF1ZXN0Gh0ud2FycmVuLmFwaS52MS5SZWxvYWRSZXNwb25zZRJRCgpHZXRNZXRyaWNzEiAud2FycmVuLmFwaS52MS5HZXRNZXRyaWNzUmVxdWVzdBohLndhcnJlbi5hcGkudjEuR2V0TWV0cmljc1Jlc3BvbnNlEmAKD0xpc3RBdXRob3JpdGllcxIlLndhcnJlbi5hcGkudjEuTGlzdEF1dGhvcml0aWVzUmVxdWVzdBomLndhcnJlbi5hcGkudjEuTGlzdEF1dGhvcml0aWVzUmVzcG9uc2USVwoMQWRkQXV0aG9yaXR5EiIud2FycmVuLmFwaS52MS5BZGRBdXRob3JpdHlSZXF1ZXN0GiMud2FycmVuLmFwaS52MS5BZGRBdXRob3JpdHlSZXNwb25zZRJgCg9SZW1vdmVBdXRob3JpdHkSJS53YXJyZW4uYXBpLnYxLlJlbW92ZUF1dGhvcml0eVJlcXVlc3QaJi53YXJyZW4uYXBpLnYxLlJlbW92ZUF1dGhvcml0eVJlc3BvbnNlEkgKB0dldFJvb3QSHS53YXJyZW4uYXBpLnYxLkdldFJvb3RSZXF1ZXN0Gh4ud2FycmVuLmFwaS52MS5HZXRSb290UmVzcG9uc2USUQoKUm90YXRlUm9vdBIgLndhcnJlbi5hcGkudjEuUm90YXRlUm9vdFJlcXVlc3QaIS53YXJyZW4uYXBpLnYxLlJvdGF0ZVJvb3RSZXNwb25zZRJFCgZCYWNrdXASHC53YXJyZW4uYXBpLnYxLkJhY2t1cFJlcXVlc3QaHS53YXJyZW4uYXBpLnYxLkJhY2t1cFJlc3BvbnNlYgZwcm90bzM", [file_warren_api_v1_workload]);
 
 /**
  * Describes the message warren.api.v1.CreateTokenRequest.
@@ -49,452 +49,592 @@ export const TokenSchema = /*@__PURE__*/
   messageDesc(file_warren_api_v1_admin, 4);
 
 /**
+ * Describes the message warren.api.v1.GetTokenRequest.
+ * Use `create(GetTokenRequestSchema)` to create a new message.
+ */
+export const GetTokenRequestSchema = /*@__PURE__*/
+  messageDesc(file_warren_api_v1_admin, 5);
+
+/**
+ * Describes the message warren.api.v1.GetTokenResponse.
+ * Use `create(GetTokenResponseSchema)` to create a new message.
+ */
+export const GetTokenResponseSchema = /*@__PURE__*/
+  messageDesc(file_warren_api_v1_admin, 6);
+
+/**
+ * Describes the message warren.api.v1.JoinUse.
+ * Use `create(JoinUseSchema)` to create a new message.
+ */
+export const JoinUseSchema = /*@__PURE__*/
+  messageDesc(file_warren_api_v1_admin, 7);
+
+/**
+ * Describes the message warren.api.v1.ListWaitingRequest.
+ * Use `create(ListWaitingRequestSchema)` to create a new message.
+ */
+export const ListWaitingRequestSchema = /*@__PURE__*/
+  messageDesc(file_warren_api_v1_admin, 8);
+
+/**
+ * Describes the message warren.api.v1.ListWaitingResponse.
+ * Use `create(ListWaitingResponseSchema)` to create a new message.
+ */
+export const ListWaitingResponseSchema = /*@__PURE__*/
+  messageDesc(file_warren_api_v1_admin, 9);
+
+/**
+ * Describes the message warren.api.v1.WaitingHost.
+ * Use `create(WaitingHostSchema)` to create a new message.
+ */
+export const WaitingHostSchema = /*@__PURE__*/
+  messageDesc(file_warren_api_v1_admin, 10);
+
+/**
+ * Describes the message warren.api.v1.AdmitRequest.
+ * Use `create(AdmitRequestSchema)` to create a new message.
+ */
+export const AdmitRequestSchema = /*@__PURE__*/
+  messageDesc(file_warren_api_v1_admin, 11);
+
+/**
+ * Describes the message warren.api.v1.AdmitResponse.
+ * Use `create(AdmitResponseSchema)` to create a new message.
+ */
+export const AdmitResponseSchema = /*@__PURE__*/
+  messageDesc(file_warren_api_v1_admin, 12);
+
+/**
+ * Describes the message warren.api.v1.JoinTerms.
+ * Use `create(JoinTermsSchema)` to create a new message.
+ */
+export const JoinTermsSchema = /*@__PURE__*/
+  messageDesc(file_warren_api_v1_admin, 13);
+
+/**
+ * Describes the message warren.api.v1.TrustCaRequest.
+ * Use `create(TrustCaRequestSchema)` to create a new message.
+ */
+export const TrustCaRequestSchema = /*@__PURE__*/
+  messageDesc(file_warren_api_v1_admin, 14);
+
+/**
+ * Describes the message warren.api.v1.TrustCaResponse.
+ * Use `create(TrustCaResponseSchema)` to create a new message.
+ */
+export const TrustCaResponseSchema = /*@__PURE__*/
+  messageDesc(file_warren_api_v1_admin, 15);
+
+/**
+ * Describes the message warren.api.v1.TrustOidcRequest.
+ * Use `create(TrustOidcRequestSchema)` to create a new message.
+ */
+export const TrustOidcRequestSchema = /*@__PURE__*/
+  messageDesc(file_warren_api_v1_admin, 16);
+
+/**
+ * Describes the message warren.api.v1.TrustOidcResponse.
+ * Use `create(TrustOidcResponseSchema)` to create a new message.
+ */
+export const TrustOidcResponseSchema = /*@__PURE__*/
+  messageDesc(file_warren_api_v1_admin, 17);
+
+/**
+ * Describes the message warren.api.v1.ListJoinTrustsRequest.
+ * Use `create(ListJoinTrustsRequestSchema)` to create a new message.
+ */
+export const ListJoinTrustsRequestSchema = /*@__PURE__*/
+  messageDesc(file_warren_api_v1_admin, 18);
+
+/**
+ * Describes the message warren.api.v1.ListJoinTrustsResponse.
+ * Use `create(ListJoinTrustsResponseSchema)` to create a new message.
+ */
+export const ListJoinTrustsResponseSchema = /*@__PURE__*/
+  messageDesc(file_warren_api_v1_admin, 19);
+
+/**
+ * Describes the message warren.api.v1.JoinTrust.
+ * Use `create(JoinTrustSchema)` to create a new message.
+ */
+export const JoinTrustSchema = /*@__PURE__*/
+  messageDesc(file_warren_api_v1_admin, 20);
+
+/**
+ * Describes the message warren.api.v1.RemoveJoinTrustRequest.
+ * Use `create(RemoveJoinTrustRequestSchema)` to create a new message.
+ */
+export const RemoveJoinTrustRequestSchema = /*@__PURE__*/
+  messageDesc(file_warren_api_v1_admin, 21);
+
+/**
+ * Describes the message warren.api.v1.RemoveJoinTrustResponse.
+ * Use `create(RemoveJoinTrustResponseSchema)` to create a new message.
+ */
+export const RemoveJoinTrustResponseSchema = /*@__PURE__*/
+  messageDesc(file_warren_api_v1_admin, 22);
+
+/**
+ * Describes the message warren.api.v1.InviteRequest.
+ * Use `create(InviteRequestSchema)` to create a new message.
+ */
+export const InviteRequestSchema = /*@__PURE__*/
+  messageDesc(file_warren_api_v1_admin, 23);
+
+/**
+ * Describes the message warren.api.v1.InviteResponse.
+ * Use `create(InviteResponseSchema)` to create a new message.
+ */
+export const InviteResponseSchema = /*@__PURE__*/
+  messageDesc(file_warren_api_v1_admin, 24);
+
+/**
  * Describes the message warren.api.v1.RevokeTokenRequest.
  * Use `create(RevokeTokenRequestSchema)` to create a new message.
  */
 export const RevokeTokenRequestSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 5);
+  messageDesc(file_warren_api_v1_admin, 25);
 
 /**
  * Describes the message warren.api.v1.RevokeTokenResponse.
  * Use `create(RevokeTokenResponseSchema)` to create a new message.
  */
 export const RevokeTokenResponseSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 6);
+  messageDesc(file_warren_api_v1_admin, 26);
 
 /**
  * Describes the message warren.api.v1.DrainRequest.
  * Use `create(DrainRequestSchema)` to create a new message.
  */
 export const DrainRequestSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 7);
+  messageDesc(file_warren_api_v1_admin, 27);
 
 /**
  * Describes the message warren.api.v1.DrainResponse.
  * Use `create(DrainResponseSchema)` to create a new message.
  */
 export const DrainResponseSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 8);
+  messageDesc(file_warren_api_v1_admin, 28);
 
 /**
  * Describes the message warren.api.v1.ReloadRequest.
  * Use `create(ReloadRequestSchema)` to create a new message.
  */
 export const ReloadRequestSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 9);
+  messageDesc(file_warren_api_v1_admin, 29);
 
 /**
  * Describes the message warren.api.v1.ReloadResponse.
  * Use `create(ReloadResponseSchema)` to create a new message.
  */
 export const ReloadResponseSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 10);
+  messageDesc(file_warren_api_v1_admin, 30);
 
 /**
  * Describes the message warren.api.v1.ReloadTally.
  * Use `create(ReloadTallySchema)` to create a new message.
  */
 export const ReloadTallySchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 11);
+  messageDesc(file_warren_api_v1_admin, 31);
 
 /**
  * Describes the message warren.api.v1.AcceptClockRequest.
  * Use `create(AcceptClockRequestSchema)` to create a new message.
  */
 export const AcceptClockRequestSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 12);
+  messageDesc(file_warren_api_v1_admin, 32);
 
 /**
  * Describes the message warren.api.v1.AcceptClockResponse.
  * Use `create(AcceptClockResponseSchema)` to create a new message.
  */
 export const AcceptClockResponseSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 13);
+  messageDesc(file_warren_api_v1_admin, 33);
 
 /**
  * Describes the message warren.api.v1.ListMembersRequest.
  * Use `create(ListMembersRequestSchema)` to create a new message.
  */
 export const ListMembersRequestSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 14);
+  messageDesc(file_warren_api_v1_admin, 34);
 
 /**
  * Describes the message warren.api.v1.ListMembersResponse.
  * Use `create(ListMembersResponseSchema)` to create a new message.
  */
 export const ListMembersResponseSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 15);
+  messageDesc(file_warren_api_v1_admin, 35);
 
 /**
  * Describes the message warren.api.v1.Member.
  * Use `create(MemberSchema)` to create a new message.
  */
 export const MemberSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 16);
+  messageDesc(file_warren_api_v1_admin, 36);
 
 /**
  * Describes the message warren.api.v1.ProtocolVersions.
  * Use `create(ProtocolVersionsSchema)` to create a new message.
  */
 export const ProtocolVersionsSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 17);
+  messageDesc(file_warren_api_v1_admin, 37);
 
 /**
  * Describes the message warren.api.v1.ListFlowsRequest.
  * Use `create(ListFlowsRequestSchema)` to create a new message.
  */
 export const ListFlowsRequestSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 18);
+  messageDesc(file_warren_api_v1_admin, 38);
 
 /**
  * Describes the message warren.api.v1.ListFlowsResponse.
  * Use `create(ListFlowsResponseSchema)` to create a new message.
  */
 export const ListFlowsResponseSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 19);
+  messageDesc(file_warren_api_v1_admin, 39);
 
 /**
  * Describes the message warren.api.v1.Flow.
  * Use `create(FlowSchema)` to create a new message.
  */
 export const FlowSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 20);
+  messageDesc(file_warren_api_v1_admin, 40);
 
 /**
  * Describes the message warren.api.v1.GetPolicyRequest.
  * Use `create(GetPolicyRequestSchema)` to create a new message.
  */
 export const GetPolicyRequestSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 21);
+  messageDesc(file_warren_api_v1_admin, 41);
 
 /**
  * Describes the message warren.api.v1.GetPolicyResponse.
  * Use `create(GetPolicyResponseSchema)` to create a new message.
  */
 export const GetPolicyResponseSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 22);
+  messageDesc(file_warren_api_v1_admin, 42);
 
 /**
  * Describes the message warren.api.v1.RestartPolicyRequest.
  * Use `create(RestartPolicyRequestSchema)` to create a new message.
  */
 export const RestartPolicyRequestSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 23);
+  messageDesc(file_warren_api_v1_admin, 43);
 
 /**
  * Describes the message warren.api.v1.RestartPolicyResponse.
  * Use `create(RestartPolicyResponseSchema)` to create a new message.
  */
 export const RestartPolicyResponseSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 24);
+  messageDesc(file_warren_api_v1_admin, 44);
 
 /**
  * Describes the message warren.api.v1.Entry.
  * Use `create(EntrySchema)` to create a new message.
  */
 export const EntrySchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 25);
+  messageDesc(file_warren_api_v1_admin, 45);
 
 /**
  * Describes the message warren.api.v1.Revocation.
  * Use `create(RevocationSchema)` to create a new message.
  */
 export const RevocationSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 26);
+  messageDesc(file_warren_api_v1_admin, 46);
 
 /**
  * Describes the message warren.api.v1.EvictRequest.
  * Use `create(EvictRequestSchema)` to create a new message.
  */
 export const EvictRequestSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 27);
+  messageDesc(file_warren_api_v1_admin, 47);
 
 /**
  * Describes the message warren.api.v1.EvictResponse.
  * Use `create(EvictResponseSchema)` to create a new message.
  */
 export const EvictResponseSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 28);
+  messageDesc(file_warren_api_v1_admin, 48);
 
 /**
  * Describes the message warren.api.v1.ListAuthoritiesRequest.
  * Use `create(ListAuthoritiesRequestSchema)` to create a new message.
  */
 export const ListAuthoritiesRequestSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 29);
+  messageDesc(file_warren_api_v1_admin, 49);
 
 /**
  * Describes the message warren.api.v1.ListAuthoritiesResponse.
  * Use `create(ListAuthoritiesResponseSchema)` to create a new message.
  */
 export const ListAuthoritiesResponseSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 30);
+  messageDesc(file_warren_api_v1_admin, 50);
 
 /**
  * Describes the message warren.api.v1.Authority.
  * Use `create(AuthoritySchema)` to create a new message.
  */
 export const AuthoritySchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 31);
+  messageDesc(file_warren_api_v1_admin, 51);
 
 /**
  * Describes the message warren.api.v1.AddAuthorityRequest.
  * Use `create(AddAuthorityRequestSchema)` to create a new message.
  */
 export const AddAuthorityRequestSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 32);
+  messageDesc(file_warren_api_v1_admin, 52);
 
 /**
  * Describes the message warren.api.v1.AddAuthorityResponse.
  * Use `create(AddAuthorityResponseSchema)` to create a new message.
  */
 export const AddAuthorityResponseSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 33);
+  messageDesc(file_warren_api_v1_admin, 53);
 
 /**
  * Describes the message warren.api.v1.RemoveAuthorityRequest.
  * Use `create(RemoveAuthorityRequestSchema)` to create a new message.
  */
 export const RemoveAuthorityRequestSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 34);
+  messageDesc(file_warren_api_v1_admin, 54);
 
 /**
  * Describes the message warren.api.v1.RemoveAuthorityResponse.
  * Use `create(RemoveAuthorityResponseSchema)` to create a new message.
  */
 export const RemoveAuthorityResponseSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 35);
+  messageDesc(file_warren_api_v1_admin, 55);
 
 /**
  * Describes the message warren.api.v1.GetRootRequest.
  * Use `create(GetRootRequestSchema)` to create a new message.
  */
 export const GetRootRequestSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 36);
+  messageDesc(file_warren_api_v1_admin, 56);
 
 /**
  * Describes the message warren.api.v1.GetRootResponse.
  * Use `create(GetRootResponseSchema)` to create a new message.
  */
 export const GetRootResponseSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 37);
+  messageDesc(file_warren_api_v1_admin, 57);
 
 /**
  * Describes the message warren.api.v1.RootStatus.
  * Use `create(RootStatusSchema)` to create a new message.
  */
 export const RootStatusSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 38);
+  messageDesc(file_warren_api_v1_admin, 58);
 
 /**
  * Describes the message warren.api.v1.Root.
  * Use `create(RootSchema)` to create a new message.
  */
 export const RootSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 39);
+  messageDesc(file_warren_api_v1_admin, 59);
 
 /**
  * Describes the message warren.api.v1.Laggard.
  * Use `create(LaggardSchema)` to create a new message.
  */
 export const LaggardSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 40);
+  messageDesc(file_warren_api_v1_admin, 60);
 
 /**
  * Describes the message warren.api.v1.RotateRootRequest.
  * Use `create(RotateRootRequestSchema)` to create a new message.
  */
 export const RotateRootRequestSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 41);
+  messageDesc(file_warren_api_v1_admin, 61);
 
 /**
  * Describes the message warren.api.v1.RotateRootResponse.
  * Use `create(RotateRootResponseSchema)` to create a new message.
  */
 export const RotateRootResponseSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 42);
+  messageDesc(file_warren_api_v1_admin, 62);
 
 /**
  * Describes the message warren.api.v1.RevokeRequest.
  * Use `create(RevokeRequestSchema)` to create a new message.
  */
 export const RevokeRequestSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 43);
+  messageDesc(file_warren_api_v1_admin, 63);
 
 /**
  * Describes the message warren.api.v1.RevokeResponse.
  * Use `create(RevokeResponseSchema)` to create a new message.
  */
 export const RevokeResponseSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 44);
+  messageDesc(file_warren_api_v1_admin, 64);
 
 /**
  * Describes the message warren.api.v1.UnrevokeRequest.
  * Use `create(UnrevokeRequestSchema)` to create a new message.
  */
 export const UnrevokeRequestSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 45);
+  messageDesc(file_warren_api_v1_admin, 65);
 
 /**
  * Describes the message warren.api.v1.UnrevokeResponse.
  * Use `create(UnrevokeResponseSchema)` to create a new message.
  */
 export const UnrevokeResponseSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 46);
+  messageDesc(file_warren_api_v1_admin, 66);
 
 /**
  * Describes the message warren.api.v1.AddEntryRequest.
  * Use `create(AddEntryRequestSchema)` to create a new message.
  */
 export const AddEntryRequestSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 47);
+  messageDesc(file_warren_api_v1_admin, 67);
 
 /**
  * Describes the message warren.api.v1.AddEntryResponse.
  * Use `create(AddEntryResponseSchema)` to create a new message.
  */
 export const AddEntryResponseSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 48);
+  messageDesc(file_warren_api_v1_admin, 68);
 
 /**
  * Describes the message warren.api.v1.RemoveEntryRequest.
  * Use `create(RemoveEntryRequestSchema)` to create a new message.
  */
 export const RemoveEntryRequestSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 49);
+  messageDesc(file_warren_api_v1_admin, 69);
 
 /**
  * Describes the message warren.api.v1.RemoveEntryResponse.
  * Use `create(RemoveEntryResponseSchema)` to create a new message.
  */
 export const RemoveEntryResponseSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 50);
+  messageDesc(file_warren_api_v1_admin, 70);
 
 /**
  * Describes the message warren.api.v1.SetStrictRequest.
  * Use `create(SetStrictRequestSchema)` to create a new message.
  */
 export const SetStrictRequestSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 51);
+  messageDesc(file_warren_api_v1_admin, 71);
 
 /**
  * Describes the message warren.api.v1.SetStrictResponse.
  * Use `create(SetStrictResponseSchema)` to create a new message.
  */
 export const SetStrictResponseSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 52);
+  messageDesc(file_warren_api_v1_admin, 72);
 
 /**
  * Describes the message warren.api.v1.Rule.
  * Use `create(RuleSchema)` to create a new message.
  */
 export const RuleSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 53);
+  messageDesc(file_warren_api_v1_admin, 73);
 
 /**
  * Describes the message warren.api.v1.AddRuleRequest.
  * Use `create(AddRuleRequestSchema)` to create a new message.
  */
 export const AddRuleRequestSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 54);
+  messageDesc(file_warren_api_v1_admin, 74);
 
 /**
  * Describes the message warren.api.v1.AddRuleResponse.
  * Use `create(AddRuleResponseSchema)` to create a new message.
  */
 export const AddRuleResponseSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 55);
+  messageDesc(file_warren_api_v1_admin, 75);
 
 /**
  * Describes the message warren.api.v1.RemoveRuleRequest.
  * Use `create(RemoveRuleRequestSchema)` to create a new message.
  */
 export const RemoveRuleRequestSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 56);
+  messageDesc(file_warren_api_v1_admin, 76);
 
 /**
  * Describes the message warren.api.v1.RemoveRuleResponse.
  * Use `create(RemoveRuleResponseSchema)` to create a new message.
  */
 export const RemoveRuleResponseSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 57);
+  messageDesc(file_warren_api_v1_admin, 77);
 
 /**
  * Describes the message warren.api.v1.ExplainRequest.
  * Use `create(ExplainRequestSchema)` to create a new message.
  */
 export const ExplainRequestSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 58);
+  messageDesc(file_warren_api_v1_admin, 78);
 
 /**
  * Describes the message warren.api.v1.ExplainResponse.
  * Use `create(ExplainResponseSchema)` to create a new message.
  */
 export const ExplainResponseSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 59);
+  messageDesc(file_warren_api_v1_admin, 79);
 
 /**
  * Describes the message warren.api.v1.ExplainStep.
  * Use `create(ExplainStepSchema)` to create a new message.
  */
 export const ExplainStepSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 60);
+  messageDesc(file_warren_api_v1_admin, 80);
 
 /**
  * Describes the message warren.api.v1.GetMetricsRequest.
  * Use `create(GetMetricsRequestSchema)` to create a new message.
  */
 export const GetMetricsRequestSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 61);
+  messageDesc(file_warren_api_v1_admin, 81);
 
 /**
  * Describes the message warren.api.v1.GetMetricsResponse.
  * Use `create(GetMetricsResponseSchema)` to create a new message.
  */
 export const GetMetricsResponseSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 62);
+  messageDesc(file_warren_api_v1_admin, 82);
 
 /**
  * Describes the message warren.api.v1.MetricSample.
  * Use `create(MetricSampleSchema)` to create a new message.
  */
 export const MetricSampleSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 63);
+  messageDesc(file_warren_api_v1_admin, 83);
 
 /**
  * Describes the message warren.api.v1.BackupRequest.
  * Use `create(BackupRequestSchema)` to create a new message.
  */
 export const BackupRequestSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 64);
+  messageDesc(file_warren_api_v1_admin, 84);
 
 /**
  * Describes the message warren.api.v1.BackupResponse.
  * Use `create(BackupResponseSchema)` to create a new message.
  */
 export const BackupResponseSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 65);
+  messageDesc(file_warren_api_v1_admin, 85);
 
 /**
  * Describes the message warren.api.v1.WatchEventsRequest.
  * Use `create(WatchEventsRequestSchema)` to create a new message.
  */
 export const WatchEventsRequestSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 66);
+  messageDesc(file_warren_api_v1_admin, 86);
 
 /**
  * Describes the message warren.api.v1.WatchEventsResponse.
  * Use `create(WatchEventsResponseSchema)` to create a new message.
  */
 export const WatchEventsResponseSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 67);
+  messageDesc(file_warren_api_v1_admin, 87);
 
 /**
  * Describes the message warren.api.v1.Event.
  * Use `create(EventSchema)` to create a new message.
  */
 export const EventSchema = /*@__PURE__*/
-  messageDesc(file_warren_api_v1_admin, 68);
+  messageDesc(file_warren_api_v1_admin, 88);
 
 /**
  * @generated from service warren.api.v1.AdminService

@@ -49,6 +49,13 @@ export declare type NodeBinding = Message<"warren.identity.v1.NodeBinding"> & {
    * @generated from field: repeated string scopes = 5;
    */
   scopes: string[];
+
+  /**
+   * The host leaves the mesh when it ends, and its name is free then.
+   *
+   * @generated from field: bool ephemeral = 6;
+   */
+  ephemeral: boolean;
 };
 
 /**
@@ -213,27 +220,29 @@ export declare type JoinToken = Message<"warren.identity.v1.JoinToken"> & {
   authorityMachine: string;
 
   /**
-   * The only machine name that this token admits.
+   * The only machine name that this token admits, or a pattern of the names: one "*" in it stands for any part.
    *
    * @generated from field: string machine = 5;
    */
   machine: string;
 
   /**
-   * 16 random bytes that name the token in the authority's store.
+   * 16 random bytes that name the token in the authority's store. Empty in an invitation, which proves nothing.
    *
    * @generated from field: bytes token_id = 6;
    */
   tokenId: Uint8Array;
 
   /**
-   * 32 random bytes; the authority keeps only their SHA-256.
+   * 32 random bytes; the authority keeps only their SHA-256. Empty in an invitation.
    *
    * @generated from field: bytes secret = 7;
    */
   secret: Uint8Array;
 
   /**
+   * Zero in an invitation, which does not expire.
+   *
    * @generated from field: int64 expires_at_ms = 8;
    */
   expiresAtMs: bigint;
@@ -242,6 +251,13 @@ export declare type JoinToken = Message<"warren.identity.v1.JoinToken"> & {
    * @generated from field: repeated string scopes = 9;
    */
   scopes: string[];
+
+  /**
+   * The binding of the host must say the same.
+   *
+   * @generated from field: bool ephemeral = 10;
+   */
+  ephemeral: boolean;
 };
 
 /**
@@ -260,6 +276,8 @@ export declare const JoinTokenSchema: GenMessage<JoinToken>;
  *                ◀─────────────────────────────  JoinRequest
  *     JoinResponse ───────────────────────────▶
  *
+ * After an offer or a wait, the joiner asks again on another connection.
+ *
  * @generated from message warren.identity.v1.JoinHello
  */
 export declare type JoinHello = Message<"warren.identity.v1.JoinHello"> & {
@@ -277,6 +295,13 @@ export declare type JoinHello = Message<"warren.identity.v1.JoinHello"> & {
    * @generated from field: repeated bytes succession = 2;
    */
   succession: Uint8Array[];
+
+  /**
+   * 32 random bytes of this connection, for the proof of a certificate.
+   *
+   * @generated from field: bytes nonce = 3;
+   */
+  nonce: Uint8Array;
 };
 
 /**
@@ -286,6 +311,8 @@ export declare type JoinHello = Message<"warren.identity.v1.JoinHello"> & {
 export declare const JoinHelloSchema: GenMessage<JoinHello>;
 
 /**
+ * One of a token, a certificate or an OIDC token proves the right to join.
+ *
  * @generated from message warren.identity.v1.JoinRequest
  */
 export declare type JoinRequest = Message<"warren.identity.v1.JoinRequest"> & {
@@ -312,6 +339,16 @@ export declare type JoinRequest = Message<"warren.identity.v1.JoinRequest"> & {
    * @generated from field: warren.identity.v1.SignedNodeBinding binding = 4;
    */
   binding?: SignedNodeBinding | undefined;
+
+  /**
+   * @generated from field: warren.identity.v1.CertificateProof certificate = 5;
+   */
+  certificate?: CertificateProof | undefined;
+
+  /**
+   * @generated from field: string oidc_token = 6;
+   */
+  oidcToken: string;
 };
 
 /**
@@ -319,6 +356,34 @@ export declare type JoinRequest = Message<"warren.identity.v1.JoinRequest"> & {
  * Use `create(JoinRequestSchema)` to create a new message.
  */
 export declare const JoinRequestSchema: GenMessage<JoinRequest>;
+
+/**
+ * Proof that the joiner has the key of a certificate of a CA that the authority trusts for joins.
+ *
+ * @generated from message warren.identity.v1.CertificateProof
+ */
+export declare type CertificateProof = Message<"warren.identity.v1.CertificateProof"> & {
+  /**
+   * DER: the certificate of the host, then its issuers without the trusted one.
+   *
+   * @generated from field: repeated bytes chain = 1;
+   */
+  chain: Uint8Array[];
+
+  /**
+   * By the key of the first certificate (ECDSA or RSA-PSS with SHA-256, or Ed25519), over "warren-join-certificate-v1\0", the
+   * nonce, the SHA-256 of the agent's leaf (DER) and the bytes of the binding.
+   *
+   * @generated from field: bytes signature = 2;
+   */
+  signature: Uint8Array;
+};
+
+/**
+ * Describes the message warren.identity.v1.CertificateProof.
+ * Use `create(CertificateProofSchema)` to create a new message.
+ */
+export declare const CertificateProofSchema: GenMessage<CertificateProof>;
 
 /**
  * @generated from message warren.identity.v1.JoinResponse
@@ -339,6 +404,18 @@ export declare type JoinResponse = Message<"warren.identity.v1.JoinResponse"> & 
      */
     value: JoinRefused;
     case: "refused";
+  } | {
+    /**
+     * @generated from field: warren.identity.v1.JoinWaiting waiting = 3;
+     */
+    value: JoinWaiting;
+    case: "waiting";
+  } | {
+    /**
+     * @generated from field: warren.identity.v1.JoinOffer offer = 4;
+     */
+    value: JoinOffer;
+    case: "offer";
   } | { case: undefined; value?: undefined };
 };
 
@@ -347,6 +424,57 @@ export declare type JoinResponse = Message<"warren.identity.v1.JoinResponse"> & 
  * Use `create(JoinResponseSchema)` to create a new message.
  */
 export declare const JoinResponseSchema: GenMessage<JoinResponse>;
+
+/**
+ * The host stays outside until an admin admits it. It asks again with the same keys.
+ *
+ * @generated from message warren.identity.v1.JoinWaiting
+ */
+export declare type JoinWaiting = Message<"warren.identity.v1.JoinWaiting"> & {
+  /**
+   * @generated from field: string reason = 1;
+   */
+  reason: string;
+
+  /**
+   * @generated from field: uint32 retry_after_ms = 2;
+   */
+  retryAfterMs: number;
+};
+
+/**
+ * Describes the message warren.identity.v1.JoinWaiting.
+ * Use `create(JoinWaitingSchema)` to create a new message.
+ */
+export declare const JoinWaitingSchema: GenMessage<JoinWaiting>;
+
+/**
+ * The binding that this proof admits, in place of the one that was sent.
+ *
+ * @generated from message warren.identity.v1.JoinOffer
+ */
+export declare type JoinOffer = Message<"warren.identity.v1.JoinOffer"> & {
+  /**
+   * @generated from field: string machine = 1;
+   */
+  machine: string;
+
+  /**
+   * @generated from field: repeated string scopes = 2;
+   */
+  scopes: string[];
+
+  /**
+   * @generated from field: bool ephemeral = 3;
+   */
+  ephemeral: boolean;
+};
+
+/**
+ * Describes the message warren.identity.v1.JoinOffer.
+ * Use `create(JoinOfferSchema)` to create a new message.
+ */
+export declare const JoinOfferSchema: GenMessage<JoinOffer>;
 
 /**
  * @generated from message warren.identity.v1.JoinAccepted
@@ -393,6 +521,13 @@ export declare type JoinRefused = Message<"warren.identity.v1.JoinRefused"> & {
    * @generated from field: string reason = 2;
    */
   reason: string;
+
+  /**
+   * What to do next, for the operator of the host.
+   *
+   * @generated from field: string hint = 3;
+   */
+  hint: string;
 };
 
 /**

@@ -1,0 +1,6 @@
+export { JoinNames, type JoinNamesDeps } from './names.ts'
+export { notAuthority } from './not-authority.ts'
+export type { JoinTerms } from './terms.ts'
+export { JoinTokens, type ListedToken, type TokenRequest } from './tokens.ts'
+export { type JoinTrust, JoinTrusts, subjectOf } from './trusts.ts'
+export { WaitingHosts } from './waiting.ts'
