@@ -22,7 +22,7 @@ const values = async (words: readonly string[], runtimeDir?: string): Promise<re
 
 test('commands are completed below each other, and after help', async () => {
   assert.deepEqual(await values(['sta']), ['status'])
-  assert.deepEqual(await values(['token', '']), ['create', 'list', 'revoke', 'help'])
+  assert.deepEqual(await values(['token', '']), ['create', 'list', 'show', 'revoke', 'help'])
   assert.deepEqual(await values(['--json', 'token', 're']), ['revoke'])
   assert.deepEqual(await values(['help', 'sta']), ['status'])
   assert.deepEqual(await values(['status', '']), [])
@@ -149,8 +149,9 @@ test('every command whose argument or option is an address, a machine or a path 
   // A new name of a value must be one of these, or in the table of src/cli/completion/candidates.ts.
   const free = ['drop|capsule', 'on|off', 'level', 'how', 'who', 'shell', 'trust-domain', 'token', 'host:port', 'host']
   const others = ['multiaddr', 'name', 'time', 'name=number', 'scope', 'host:port|unix:path', 'user|any', 'key=value']
-  const rest = ['number', 'pid', 'spiffe-id', 'text', 'hex', 'registration', 'words']
+  const joins = ['claim=pattern', 'field', 'id', 'issuer', 'network', 'url']
+  const rest = ['bytes', 'number', 'pid', 'spiffe-id', 'text', 'hex', 'registration', 'words']
   const completed = ['dir', 'file', 'path', 'command', 'destination', 'address', 'source', 'pattern', 'what', 'machine']
   const asked = ['rule', 'entry', 'revocation', 'token-id']
-  assert.deepEqual([...names].sort(), [...free, ...others, ...rest, ...completed, ...asked].sort())
+  assert.deepEqual([...names].sort(), [...free, ...others, ...joins, ...rest, ...completed, ...asked].sort())
 })
