@@ -32,16 +32,28 @@ interface Choice {
   readonly without: readonly Form[]
 }
 
-function choose(): Choice {
-  const { values } = parseArgs({
-    options: {
-      out: { type: 'string', default: join(root, 'out') },
-      arch: { type: 'string', default: PLATFORMS.map(({ arch }) => arch).join(',') },
-      key: { type: 'string' },
-      maintainer: { type: 'string', default: NO_MAINTAINER },
-      without: { type: 'string', default: '' }
-    }
-  })
+function readArgs() {
+  try {
+    const { values } = parseArgs({
+      options: {
+        help: { type: 'boolean', default: false },
+        out: { type: 'string', default: join(root, 'out') },
+        arch: { type: 'string', default: PLATFORMS.map(({ arch }) => arch).join(',') },
+        key: { type: 'string' },
+        maintainer: { type: 'string', default: NO_MAINTAINER },
+        without: { type: 'string', default: '' }
+      }
+    })
+    return values
+  } catch (err) {
+    throw new Error(`${err instanceof Error ? err.message : String(err)}. ${USAGE}`)
+  }
+}
+
+/** Undefined where only the usage was asked for. */
+function choose(): Choice | undefined {
+  const values = readArgs()
+  if (values.help) return undefined
   const platforms = list(values.arch).map(name => {
     const found = PLATFORMS.find(({ arch }) => arch === name)
     if (found === undefined) throw new Error(`no executable is made for "${name}". ${USAGE}`)
@@ -124,7 +136,9 @@ function say(text: string): void {
 }
 
 try {
-  await release(choose())
+  const choice = choose()
+  if (choice === undefined) process.stdout.write(`${USAGE}\n`)
+  else await release(choice)
 } catch (err) {
   say(err instanceof Error ? err.message : String(err))
   process.exitCode = 1
