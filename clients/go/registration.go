@@ -7,6 +7,7 @@ import (
 	"math/rand"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -97,7 +98,9 @@ type Registration struct {
 	ended   chan struct{}
 	undo    func()
 	closing sync.Once
-	ending  sync.Once
+	// Set by Close: what the Keep stream says afterwards is its consequence.
+	isClosing atomic.Bool
+	ending    sync.Once
 
 	mu      sync.Mutex
 	changed chan struct{}
@@ -238,6 +241,7 @@ func (r *Registration) End() (reason string, err error) {
 // Close deregisters: locally at once, then everywhere. Idempotent.
 func (r *Registration) Close() error {
 	r.closing.Do(func() {
+		r.isClosing.Store(true)
 		// Before the end of the Keep stream, which would end the registration without a report of replication.
 		if held := r.snapshot(); r.State() == "live" {
 			ctx, cancel := context.WithTimeout(context.Background(), deregisterTimeout)
@@ -274,7 +278,7 @@ func (r *Registration) enrol(ctx context.Context) error {
 func (r *Registration) run() {
 	for {
 		reason := r.keep()
-		if r.ctx.Err() != nil {
+		if r.isClosing.Load() {
 			return
 		}
 		if reason != nil && *reason != agentStopped {
@@ -336,7 +340,7 @@ func (r *Registration) recover() bool {
 		if err == nil {
 			return true
 		}
-		if r.ctx.Err() != nil {
+		if r.isClosing.Load() {
 			return false
 		}
 		r.become("lost")

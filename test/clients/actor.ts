@@ -59,6 +59,7 @@ export class Actor {
 
   /** Makes a call of its library. Rejects with an ActorError. */
   async call<T = object>(call: string, args: object = {}): Promise<T> {
+    if (this.#hasEnded) throw new Error(`the actor of ${this.#language.name} has ended\n${this.#stderr}`)
     this.#count += 1
     const id = this.#count
     const answer = Promise.withResolvers<object>()
@@ -92,18 +93,25 @@ export class Actor {
 
   /** The first event that fits, which is taken out. */
   async says(event: ActorEvent['event'], fits: (event: ActorEvent) => boolean = () => true): Promise<ActorEvent> {
-    return await waitFor(() => {
-      const at = this.events.findIndex(each => each.event === event && fits(each))
-      return at < 0 ? undefined : this.events.splice(at, 1)[0]
-    }, `${this.#language.name} to say ${event}; it said ${JSON.stringify(this.events)}${this.#stderr}`)
+    return await waitFor(
+      () => {
+        const at = this.events.findIndex(each => each.event === event && fits(each))
+        return at < 0 ? undefined : this.events.splice(at, 1)[0]
+      },
+      `${this.#language.name} to say ${event}; it said ${JSON.stringify(this.events)}${this.#stderr}`
+    )
   }
 
   /** Ends it with kill -9. */
   async kill(): Promise<void> {
-    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
+    if (this.#hasEnded) return
     const closed = once(this.#child, 'close')
     this.#child.kill('SIGKILL')
     await closed
+  }
+
+  get #hasEnded(): boolean {
+    return this.#child.exitCode !== null || this.#child.signalCode !== null
   }
 
   #take(message: Answer | ActorEvent): void {

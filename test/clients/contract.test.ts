@@ -8,7 +8,7 @@ import { scopeOf, startPair, TestAgent, waitFor } from '../harness/index.ts'
 import { Actor, ActorError } from './actor.ts'
 import { type Language, languages } from './languages.ts'
 
-const scope = scopeOf({ after })
+const scope = scopeOf({ after: fn => after(fn as () => Promise<void>) })
 const [[a, b], all] = await Promise.all([startPair(scope), languages(scope)])
 
 /** The processes of one language: a server on one host and a client on the other. */
@@ -45,6 +45,11 @@ const PROMISES: Readonly<Record<string, (cast: Cast) => Promise<void>>> = {
     assert.deepEqual(await client.call('readAll', { name: 'both' }), { text: '', how: 'ended', reason: '' })
     assert.equal((await server.says('end')).how, 'ended')
     await client.call('close', { name: 'both' })
+  },
+
+  'ten megabytes come back whole': async ({ client, address, as }) => {
+    const answer = await client.call<{ bytes: number }>('bulk', { to: address('echo'), as, bytes: 10_000_000 })
+    assert.equal(answer.bytes, 10_000_000)
   },
 
   'a whitelist lets in the sources that it names, and others get UNAUTHORIZED': async ({ client, address }) => {
@@ -113,7 +118,12 @@ const PROMISES: Readonly<Record<string, (cast: Cast) => Promise<void>>> = {
   'datagrams keep their boundaries, and an empty one is one': async ({ server, client, address, as }) => {
     const options = { address: address('udp'), whitelist: SHOPS, protocol: 'udp' }
     await server.call('listen', { name: 'udp', ...options })
-    const { peer } = await client.callUntil<Connected>('connect', { name: 'u', to: address('udp'), as, protocol: 'udp' })
+    const { peer } = await client.callUntil<Connected>('connect', {
+      name: 'u',
+      to: address('udp'),
+      as,
+      protocol: 'udp'
+    })
     assert.equal(peer.address, `${address('udp')}.a`)
     const sent = ['', 'one', 'three of them']
     for (const text of sent) assert.deepEqual(await client.call('send', { name: 'u', text }), { sent: true })
@@ -206,8 +216,10 @@ test('after a restart of its agent a server is reachable again, and open connect
 
 test('after a restart of its agent a client connects again', async () => {
   await b.stop()
-  const lost = casts.map(({ client, address, as }) => client.call('connect', { name: 'no', to: address('echo'), as }))
-  for (const each of lost) await assert.rejects(each, hasCode('AGENT_NOT_RUNNING'))
+  for (const { client, address, as } of casts) {
+    const call = client.call('connect', { name: 'no', to: address('echo'), as })
+    await assert.rejects(call, hasCode('AGENT_NOT_RUNNING'))
+  }
   await b.start([])
   await Promise.all(casts.map(echoes))
 })

@@ -166,7 +166,7 @@ def http(to, **options):
 
 def bulk(to, bytes, **options):
     connection = warren.connect(to, as_=options.get("as"))
-    block = memoryview(b"x" * 262_144)
+    block = memoryview(b"e" * 262_144)
     began = time.monotonic()
 
     def write():

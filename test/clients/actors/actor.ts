@@ -8,7 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import {
   connect,
   listen,
-  MeshDatagramSocket,
+  type MeshDatagramSocket,
   MeshHttpAgent,
   type MeshServer,
   type MeshSocket,
@@ -160,7 +160,7 @@ const CALLS: Readonly<Record<string, (line: Line) => Promise<object>>> = {
   },
   async bulk({ to, as, bytes }) {
     const socket = await connect(to, { as })
-    const block = Buffer.alloc(262_144, 'x')
+    const block = Buffer.alloc(262_144, 'e')
     const began = performance.now()
     let got = 0
     socket.on('data', (chunk: Buffer) => {

@@ -148,7 +148,7 @@ async def http(to, **options):
 
 async def bulk(to, bytes, **options):
     stream = await aio.connect(to, as_=options.get("as"))
-    block = b"x" * 262_144
+    block = b"e" * 262_144
     began = time.monotonic()
 
     async def write():
@@ -192,7 +192,7 @@ async def run(line):
 
 
 async def main():
-    lines = asyncio.StreamReader()
+    lines = asyncio.StreamReader(limit=1 << 20)
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
     tasks = set()
     while text := await lines.readline():

@@ -3,6 +3,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -251,7 +252,7 @@ func bulk(ctx context.Context, l line) (object, error) {
 	defer conn.Close()
 	began := time.Now()
 	go func() {
-		block := make([]byte, 262_144)
+		block := bytes.Repeat([]byte("e"), 262_144)
 		for left := l.Bytes; left > 0; left -= len(block) {
 			if left < len(block) {
 				block = block[:left]
