@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { chmodSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { AgentClient, register } from '../../src/client/index.ts'
 import { scopeOf, startPair, TestAgent, waitFor } from '../harness/index.ts'
@@ -236,6 +238,19 @@ test('without an agent calls fail with AGENT_NOT_RUNNING, and a program can wait
   await Promise.all(waiting)
   for (const [at, actor] of early.entries()) {
     await actor.call('register', { name: 'early', address: `dev.web.early${at}.default` })
+  }
+})
+
+test('a runtime directory that others may write gets no call', async () => {
+  const directory = scope.directory()
+  const actors = casts.map(({ language }) => new Actor(scope, language, directory))
+  chmodSync(directory, 0o777)
+  const server = createServer(() => assert.fail('it was called'))
+  scope.defer(() => server.close())
+  await once(server.listen(join(directory, 'agent.sock')), 'listening')
+  for (const actor of actors) {
+    const call = actor.call('register', { name: 'no', address: 'dev.web.site.default' })
+    await assert.rejects(call, hasCode('PERMISSION_DENIED'))
   }
 })
 

@@ -30,6 +30,9 @@ T = TypeVar("T")
 
 _CHUNK_BYTES = 65_536
 _LIMIT_BYTES = 256 * 1024
+#: What is written ahead, so that the agent finds bytes whenever it reads: with 64 KB an echo took a fifth longer.
+_WRITE_HIGH_BYTES = 1024 * 1024
+_WRITE_LOW_BYTES = 256 * 1024
 #: Bytes of datagrams that may wait for an agent that does not read at the moment.
 _WAITING_BYTES = 4 * 1024 * 1024
 
@@ -360,6 +363,7 @@ async def _stream(
     protocol = _Protocol(reader, end)
     raw.setblocking(False)
     transport, _ = await loop.create_unix_connection(lambda: protocol, sock=raw)
+    transport.set_write_buffer_limits(_WRITE_HIGH_BYTES, _WRITE_LOW_BYTES)
     writer = _Writer(transport, protocol, reader, loop, end)
     return MeshStream(reader, writer, peer, end)
 
@@ -467,11 +471,19 @@ class _End:
             self._reader.fail(cut)
 
 
-class _Protocol(asyncio.StreamReaderProtocol):
+class _Protocol(asyncio.StreamReaderProtocol, asyncio.BufferedProtocol):
     def __init__(self, reader: asyncio.StreamReader, end: _End) -> None:
         super().__init__(reader)
         self._mesh_end = end
         self._fd = -1
+        # One for all reads: the system gives pages for each of the large blocks that asyncio would allocate.
+        self._buffer = memoryview(bytearray(_CHUNK_BYTES))
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data_received(self._buffer[:nbytes])  # type: ignore[arg-type]
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
