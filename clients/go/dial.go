@@ -9,9 +9,13 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
+	"time"
 )
 
-const maxDialAttempts = 3
+const (
+	maxDialAttempts = 3
+	fullPause       = 5 * time.Millisecond
+)
 
 var errForeign = errors.New("foreign directory")
 
@@ -31,14 +35,13 @@ func dialAgent(ctx context.Context, path, runtimeDir string) (*net.UnixConn, err
 		if err != nil {
 			return nil, err
 		}
-		var dialer net.Dialer
-		dialled, err := dialer.DialContext(ctx, "unix", path)
+		dialled, err := dialUnix(ctx, path)
 		if err != nil {
 			return nil, err
 		}
 		after, err := inspect(path, runtimeDir)
 		if err == nil && after == before {
-			return dialled.(*net.UnixConn), nil
+			return dialled, nil
 		}
 		dialled.Close()
 		if err != nil {
@@ -46,6 +49,25 @@ func dialAgent(ctx context.Context, path, runtimeDir string) (*net.UnixConn, err
 		}
 	}
 	return nil, foreign(path, "is replaced by another file again and again")
+}
+
+func dialUnix(ctx context.Context, path string) (*net.UnixConn, error) {
+	for {
+		var dialer net.Dialer
+		dialled, err := dialer.DialContext(ctx, "unix", path)
+		if err == nil {
+			return dialled.(*net.UnixConn), nil
+		}
+		if !errors.Is(err, syscall.EAGAIN) {
+			return nil, err
+		}
+		// So many connect at once that the agent has yet to accept others.
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(fullPause):
+		}
+	}
 }
 
 // inspect identifies the files that lead to the socket.

@@ -216,8 +216,15 @@ test('after a restart of its agent a server is reachable again, and open connect
   await Promise.all(casts.map(echoes))
 })
 
-test('after a restart of its agent a client connects again', async () => {
-  await b.stop()
+test('after a restart of its agent a client connects again, and its flows of datagrams were cut', async () => {
+  for (const { client, address, as } of casts) {
+    await client.callUntil('connect', { name: 'flow', to: address('udp'), as, protocol: 'udp' })
+    await client.call('send', { name: 'flow', text: 'there' })
+    assert.deepEqual(await client.call('recv', { name: 'flow' }), { text: 'there' })
+  }
+  const cuts = casts.map(({ client }) => assert.rejects(client.call('recv', { name: 'flow' }), hasCode('FLOW_CUT')))
+  await b.kill()
+  await Promise.all(cuts)
   for (const { client, address, as } of casts) {
     const call = client.call('connect', { name: 'no', to: address('echo'), as })
     await assert.rejects(call, hasCode('AGENT_NOT_RUNNING'))

@@ -6,11 +6,13 @@ import os
 import socket
 import stat
 import threading
+import time
 
 from ._runtime_dir import fallback_dir
 from .errors import ErrorCode, WarrenError
 
 _MAX_ATTEMPTS = 3
+_FULL_PAUSE = 0.005
 _HINT = (
     "Another user may answer there in the name of the agent. Restart the agent; or set WARREN_RUNTIME_DIR to its "
     "runtime directory and restart this program."
@@ -34,12 +36,13 @@ def dial_agent(path: str, runtime_dir: str, timeout: float | None) -> socket.soc
     by others, or belongs neither to this user, nor to root, nor to the user who had it when this process first
     connected there. The files are compared before and after. Raises the system's error otherwise.
     """
+    deadline = None if timeout is None else time.monotonic() + timeout
     for _ in range(_MAX_ATTEMPTS):
         before = _inspect(path, runtime_dir)
         dialled = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             dialled.settimeout(timeout)
-            dialled.connect(path)
+            _connect(dialled, path, deadline)
             if _inspect(path, runtime_dir) == before:
                 return dialled
         except BaseException:
@@ -47,6 +50,18 @@ def dial_agent(path: str, runtime_dir: str, timeout: float | None) -> socket.soc
             raise
         dialled.close()
     raise ForeignDirectoryError(path, "is replaced by another file again and again")
+
+
+def _connect(dialled: socket.socket, path: str, deadline: float | None) -> None:
+    while True:
+        try:
+            dialled.connect(path)
+            return
+        except BlockingIOError as err:
+            # So many connect at once that the agent has yet to accept others.
+            if deadline is not None and time.monotonic() >= deadline:
+                raise TimeoutError from err
+            time.sleep(_FULL_PAUSE)
 
 
 def _inspect(path: str, runtime_dir: str) -> tuple[tuple[int, ...], ...]:

@@ -19,6 +19,8 @@ _VERDICT_TIMEOUT = 10.0
 
 MAX_DATAGRAM_BYTES = 65_507
 _CHUNK_BYTES = 65_536
+#: Not on every system.
+_NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)
 
 
 class Witness:
@@ -136,7 +138,7 @@ class MeshSocket(socket.socket):
             return
         if not self._has_ended:
             try:
-                super().send(b"")
+                super().send(b"", _NO_SIGNAL)
             except (BrokenPipeError, ConnectionResetError) as err:
                 raise self._witness.cut() from err
         elif self._is_strict:
