@@ -51,6 +51,8 @@ function failure(err: unknown): { readonly code: string; readonly reason: string
 }
 
 async function readAll(socket: Socket): Promise<{ text: string; how: string; reason: string }> {
+  // A cut that came before the call has emitted its error.
+  if (socket.errored !== null) return { text: '', how: failure(socket.errored).code, reason: String(socket.errored) }
   const chunks: Buffer[] = []
   const end = Promise.withResolvers<{ how: string; reason: string }>()
   socket.on('data', (chunk: Buffer) => chunks.push(chunk))
