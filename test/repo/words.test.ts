@@ -12,7 +12,7 @@ const ROOT = join(import.meta.dirname, '..', '..')
 
 /** Everything that people read or type. Decisions and CHANGELOG.md are history; this list names what it forbids. */
 const READ =
-  /^(?:src|test|bench|tools|examples|protocols|bin|packaging|docs|README|CONTRIBUTING|SECURITY|package\.json)/
+  /^(?:src|test|bench|clients|tools|examples|protocols|bin|packaging|docs|README|CONTRIBUTING|SECURITY|package\.json)/
 const NOT_READ = /^(?:docs\/decisions\/|src\/wire\/gen\/|test\/repo\/words)|\.(?:svg|png|pem|der|gz)$/
 
 function files(): string[] {

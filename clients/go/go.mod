@@ -1,0 +1,3 @@
+module warren.internal/warren
+
+go 1.21
