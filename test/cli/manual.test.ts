@@ -24,8 +24,10 @@ test('the manual has a page of each command, with every option and command below
     for (const { long } of [command, ...command.commands].flatMap(one => one.options)) {
       assert.ok(page.includes((long ?? '').replaceAll('-', '\\-')), `${command.name()} ${long}`)
     }
-    for (const below of command.commands)
-      assert.ok(page.includes(`.SS "${command.name()} ${below.name()}`), below.name())
+    for (const below of command.commands) {
+      const heading = `.SS "${command.name()} ${below.name()}`.replaceAll('-', '\\-')
+      assert.ok(page.includes(heading), below.name())
+    }
   }
   assert.match(pages.get('warren-up.1') ?? '', /^\.TH WARREN\\-UP 1 2023-11-14 "warren 1\.2\.3" "User Commands"$/m)
   assert.ok(![...pages.keys()].some(name => name.includes('__complete')))
