@@ -8,8 +8,11 @@ import { CONFIG_FILES, pathsOf } from './tree.ts'
 /** Directories that belong to no package in particular, or to that of the file system. */
 const SHARED = /^\/(?:etc|usr(?:\/(?:bin|lib(?:\/(?:systemd(?:\/(?:system|user))?|sysusers\.d))?|share(?:\/doc)?))?)$/
 
-/** Files of others' directories: those of shells and of man. */
-const OTHERS = /^\/usr\/share\/(?!doc\/)/
+/**
+ * Directories of man, which every system has. Those of shells are ours as well: on a system without the shell nobody else would
+ * remove them, and rpm keeps what another package has or what is not empty.
+ */
+const OTHERS = /^\/usr\/share\/man(?:\/|$)/
 
 /**
  * Writes a package for Fedora, Red Hat, SUSE and their kin. It depends on the libraries that the executable is linked with, by
