@@ -2,12 +2,12 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { statSync } from 'node:fs'
 import { createServer, request } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, connect } from 'node:net'
 import { join } from 'node:path'
 import test from 'node:test'
 import { ScrapeServer } from '../../src/agent/metrics/index.ts'
 import { silentLogger } from '../../src/core/index.ts'
-import { scopeOf, TestAgent } from '../harness/index.ts'
+import { scopeOf, TestAgent, waitFor } from '../harness/index.ts'
 
 interface Answer {
   readonly status: number | undefined
@@ -133,4 +133,32 @@ test('whoever asks for metrics all the time has them collected twice a second', 
   assert.equal((await ask(at, { path: '/metrics' })).body, '1\n')
   nowMs += 1
   assert.equal((await ask(at, { path: '/metrics' })).body, '2\n')
+})
+
+test('scrapers that do not read their answers lose their connections, and others are served again', async t => {
+  const server = new ScrapeServer({
+    listen: { host: '127.0.0.1', port: 0 },
+    // More than the buffers of both sockets take.
+    text: async () => 'x'.repeat(4 * 1024 * 1024),
+    state: () => 'ready',
+    nowMs: () => 1_000,
+    idleMs: 100,
+    log: silentLogger
+  })
+  const at = await server.start()
+  t.after(() => server.stop())
+  // As many as are served at a time.
+  for (let count = 0; count < 32; count += 1) {
+    const socket = connect(Number(at.split(':').at(-1)), '127.0.0.1').on('error', () => {})
+    t.after(() => socket.destroy())
+    socket.pause()
+    socket.write('GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n')
+    await once(socket, 'connect')
+  }
+  const served = () =>
+    ask(at, { path: '/healthz' }).then(
+      ({ status }) => status === 200,
+      () => false
+    )
+  await waitFor(served, 'a place for another scraper')
 })

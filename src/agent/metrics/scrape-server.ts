@@ -40,6 +40,8 @@ export interface ScrapeServerOptions {
   /** State of the agent, as `warren status` shows it; it serves when that is `ready`. */
   readonly state: () => string
   readonly nowMs: () => number
+  /** After this long without a byte a connection is closed. @default 65_000 */
+  readonly idleMs?: number
   readonly log: Logger
 }
 
@@ -72,6 +74,8 @@ export class ScrapeServer {
       (request, response) => this.#answer(request, response)
     )
     this.#server.maxConnections = MAX_CONNECTIONS
+    // A reader that stands still would keep its place for ever.
+    this.#server.timeout = options.idleMs ?? IDLE_MS
     // A scraper that stops in the middle is not the agent's failure.
     this.#server.on('clientError', (_err, socket) => socket.destroy())
   }
