@@ -17,7 +17,10 @@ const STATUS: Status = {
   identityInUse: false,
   duplicateHosts: [],
   clockBehindMs: 0n,
+  clockDifferences: [],
   descriptorAlarm: '',
+  reloadProblem: '',
+  waitingItems: [],
   unannounced: '',
   meshAddresses: [],
   dataAddresses: ['192.0.2.1:7461'],
@@ -29,7 +32,7 @@ const MEMBERS = [
   { machine: 'a', state: 'self' },
   { machine: 'b', state: 'connected' }
 ] as unknown as Members
-const DISK = { mode: 0o700, uid: 0, availableBytes: 1e9, totalBytes: 1e10, freeFiles: 1e6, totalFiles: 1e6 }
+const DISK = { mode: 0o700, uid: 1_000, availableBytes: 1e9, totalBytes: 1e10, freeFiles: 1e6, totalFiles: 1e6 }
 
 const HEALTHY: Facts = {
   cliVersion: '1.2.3',
@@ -73,6 +76,16 @@ const FAULTS: ReadonlyArray<readonly [what: string, fault: Partial<Facts>, check
   ['a clone', status({ identityInUse: true }), 'identity', 'fail', /this host/],
   ['a clone of another', status({ duplicateHosts: ['c'] }), 'identity', 'fail', /identity of c/],
   ['clock set back', status({ clockBehindMs: 300_000n }), 'clock', 'fail', /300 s behind/],
+  ['another clock', status({ clockDifferences: [{ machine: 'b', aheadMs: -60_000n }] }), 'clock', 'fail', /b by -60 s/],
+  ['a refused reload', status({ reloadProblem: 'w.yaml:3:1' }), 'configuration', 'warn', /w\.yaml:3:1/],
+  [
+    'an item that waits',
+    status({ waitingItems: [{ name: 'dev.a.b.c', place: 'w.yaml:2', problem: 'no entry' }] }),
+    'declared',
+    'warn',
+    /dev\.a\.b\.c \(w\.yaml:2\): no entry/
+  ],
+  ['an alarm of descriptors', status({ descriptorAlarm: 'almost none' }), 'descriptors', 'fail', /almost none/],
   ['a late certificate', status({ certificates: certificate('half') }), 'certificates', 'warn', /nobody answers/],
   ['an ended certificate', status({ certificates: certificate('ended') }), 'certificates', 'fail', /1 have ended/],
   ['not announced', status({ unannounced: 'too large' }), 'announcement', 'fail', /too large/],

@@ -1,13 +1,20 @@
 import { type Facts, isProblem, type StatusFacts } from './facts.ts'
 import { type Finding, fail, ok, unknown, warn } from './finding.ts'
 
-/** Versions that a person sees as one are at most this long. */
+/** The rest of a longer list is counted. */
 const NAMES_SHOWN = 5
 
 /** What the agent says about itself. */
 export function agentChecks({ status, cliVersion }: Facts): Finding[] {
   if (isProblem(status)) return [fail('agent', status.problem, status.cure)]
-  return [stateOf(status), versionOf(status, cliVersion), ...alarmsOf(status), clockOf(status), certificatesOf(status)]
+  return [
+    stateOf(status),
+    versionOf(status, cliVersion),
+    ...alarmsOf(status),
+    ...declaredOf(status),
+    clockOf(status),
+    certificatesOf(status)
+  ]
 }
 
 function stateOf({ state, evicted, expired }: StatusFacts): Finding {
@@ -43,6 +50,11 @@ function alarmsOf(status: StatusFacts): Finding[] {
     const cure = 'Stop the clone, empty its state directory and let it join anew.'
     found.push(fail('identity', `two processes use the identity of ${list(duplicates)}`, cure))
   }
+  if (status.descriptorAlarm !== '') {
+    found.push(
+      fail('descriptors', status.descriptorAlarm, 'LimitNOFILE= of the unit, or ulimit -n, before the agent starts.')
+    )
+  }
   if (status.unannounced !== '') {
     found.push(fail('announcement', `this host is not announced: ${status.unannounced}`, 'docs/runbook.md'))
   }
@@ -54,8 +66,27 @@ function alarmsOf(status: StatusFacts): Finding[] {
   return found
 }
 
-function clockOf({ clockBehindMs }: StatusFacts): Finding {
-  if (clockBehindMs === 0n) return ok('clock', 'it has not been set back')
+function declaredOf({ reloadProblem, waitingItems }: StatusFacts): Finding[] {
+  const found: Finding[] = []
+  if (reloadProblem !== '') {
+    const text = `the last reload was refused, and the former configuration is in force: ${reloadProblem}`
+    found.push(warn('configuration', text, 'warren config check shows every fault; then warren reload.'))
+  }
+  const [first] = waitingItems
+  if (first !== undefined) {
+    const text = `${waitingItems.length} services or forwards of files wait, as ${first.name} (${first.place})`
+    found.push(warn('declared', `${text}: ${first.problem}`, 'warren status shows all; each is tried again.'))
+  }
+  return found
+}
+
+function clockOf({ clockBehindMs, clockDifferences }: StatusFacts): Finding {
+  const [other] = clockDifferences
+  if (clockBehindMs === 0n && other !== undefined) {
+    const text = `${clockDifferences.length} hosts have other clocks, as ${other.machine} by ${Math.round(Number(other.aheadMs) / 1_000)} s`
+    return fail('clock', text, 'Set the clocks of both by NTP; date -u on each says whose is wrong.')
+  }
+  if (clockBehindMs === 0n) return ok('clock', 'it has not been set back, and no other host differs')
   const text = `the clock is ${Math.round(Number(clockBehindMs) / 1_000)} s behind what the agent has seen`
   return fail('clock', text, 'Set it by NTP; if it is right now: warren clock accept.')
 }
@@ -103,7 +134,7 @@ export function figureChecks({ status, samples }: Facts): Finding[] {
           `reached since the agent started: ${list(hits.map(({ labels, value }) => `${labels['limit']} (${value})`))}`,
           'docs/limits.md says what each protects and how it is set.'
         ),
-    descriptorsOf(open, max)
+    ...(status.descriptorAlarm === '' ? [descriptorsOf(open, max)] : [])
   ]
 }
 

@@ -13,7 +13,10 @@ export interface StatusFacts {
   readonly identityInUse: boolean
   readonly duplicateHosts: readonly string[]
   readonly clockBehindMs: bigint
+  readonly clockDifferences: ReadonlyArray<{ readonly machine: string; readonly aheadMs: bigint }>
   readonly descriptorAlarm: string
+  readonly reloadProblem: string
+  readonly waitingItems: ReadonlyArray<{ readonly name: string; readonly place: string; readonly problem: string }>
   readonly unannounced: string
   readonly meshAddresses: readonly string[]
   readonly dataAddresses: readonly string[]

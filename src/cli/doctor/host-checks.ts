@@ -86,12 +86,13 @@ function directoryChecks({ what, path, found, problem }: DirectoryFacts): Findin
   return [found.availableBytes < LITTLE_DISK_BYTES ? warn('disk', space, cure) : ok('disk', space)]
 }
 
-function bufferCheck({ receiveBufferBytes, uid }: Facts): Finding {
+function bufferCheck({ receiveBufferBytes, uid, directories }: Facts): Finding {
   if (receiveBufferBytes === undefined) return ok('udp-buffer', 'this system has no limit that can be read')
   const text = `net.core.rmem_max is ${formatBytes(receiveBufferBytes)}`
   if (receiveBufferBytes >= RECEIVE_BUFFER_BYTES) return ok('udp-buffer', text)
-  // With CAP_NET_ADMIN the agent goes beyond it.
-  if (uid === 0) return ok('udp-buffer', `${text}, and an agent of root may use more`)
+  // With CAP_NET_ADMIN the agent goes beyond it. Its user owns its state.
+  const owner = directories.find(({ what }) => what === 'state')?.found?.uid ?? uid
+  if (owner === 0) return ok('udp-buffer', `${text}, and an agent of root may use more`)
   return warn('udp-buffer', text, `Bursts of datagrams are lost: sysctl -w net.core.rmem_max=${RECEIVE_BUFFER_BYTES}`)
 }
 
