@@ -1,14 +1,15 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { isInstalled, Program, type Scope } from '../../test/harness/index.ts'
+import { Program, type Scope } from '../../test/harness/index.ts'
 import { makeCertificates } from '../certificates.ts'
 import type { Contender } from '../contender.ts'
 import { answers, freePort } from '../free-port.ts'
+import type { Programs } from './programs.ts'
 
 /** One process at each end. */
-export const haproxy: Contender = {
-  name: 'haproxy',
-  missing: () => (isInstalled('haproxy') ? undefined : 'haproxy is not installed'),
+export const haproxy = (programs: Programs): Contender => ({
+  name: `haproxy${programs.label}`,
+  missing: () => programs.missing('haproxy'),
   start: async (scope: Scope, target: string) => {
     const directory = scope.directory()
     const { ca, server, client } = makeCertificates(directory)
@@ -25,9 +26,9 @@ export const haproxy: Contender = {
     const far = config('server', `127.0.0.1:${port} ${tls(server)} ssl-min-ver TLSv1.3`, `unix@${target}`)
     // No session is resumed, as in the others: each connection shows its certificate.
     const near = config('client', `unix@${path}`, `127.0.0.1:${port} ${tls(client)} no-ssl-reuse`)
-    const ends = [far, near].map(file => new Program(scope, ['haproxy', '-db', '-q', '-f', file]))
+    const ends = [far, near].map(file => new Program(scope, [...programs.argv('haproxy'), '-db', '-q', '-f', file]))
     await answers({ port })
     await answers({ path })
     return { path, pids: ends.map(({ pid }) => pid) }
   }
-}
+})

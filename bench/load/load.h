@@ -5,9 +5,10 @@
 
 // The first byte of a connection says what it wants.
 enum kind {
-  SINK = 's',  // counts what comes until the end, and answers with the count
-  SOURCE = 'd', // as SINK, and sends as many bytes as the eight bytes that follow say, at once
-  ECHO = 'e'   // sends back what comes
+  // Two numbers of eight bytes follow: so many bytes come, and so many are sent at once. When all have gone, the target
+  // answers with the count of those that came. Nobody ends one side alone: nginx ends both then.
+  BULK = 'b',
+  ECHO = 'e' // sends back what comes
 };
 
 #define CHUNK_BYTES (256 * 1024)

@@ -13,7 +13,6 @@
 struct flow {
   int fd;
   uint64_t to_send, received;
-  int shut;
   // The last bytes that came are the count that the target answers with, as text.
   char tail[COUNT_BYTES + 1];
 };
@@ -27,17 +26,21 @@ static void keep_tail(struct flow *flow, const char *bytes, size_t size) {
   memcpy(flow->tail + COUNT_BYTES - fresh, bytes + size - fresh, fresh);
 }
 
-// Takes what came; 1 once the other end has ended.
-static int is_over(struct flow *flow) {
+// Takes what came; 1 once all of it is there.
+static int is_over(struct flow *flow, uint64_t expected) {
   for (;;) {
     ssize_t got = read(flow->fd, scratch, sizeof scratch);
     if (got < 0) {
       if (errno == EAGAIN) return 0;
       die("read");
     }
-    if (got == 0) return 1;
+    if (got == 0) {
+      errno = 0;
+      die("the connection ended early");
+    }
     flow->received += (uint64_t)got;
     keep_tail(flow, scratch, (size_t)got);
+    if (flow->received >= expected) return 1;
     if ((size_t)got < sizeof scratch) return 0;
   }
 }
@@ -52,10 +55,6 @@ static void push(struct flow *flow) {
     }
     flow->to_send -= (uint64_t)sent;
   }
-  if (!flow->shut) {
-    flow->shut = 1;
-    if (shutdown(flow->fd, SHUT_WR) != 0) die("shutdown");
-  }
 }
 
 // Bytes of each of several connections at once, one way or both; over when the target has counted them all.
@@ -65,12 +64,13 @@ int run_bulk(const char *path, int count, uint64_t bytes, int both) {
   for (int index = 0; index < count; index += 1) {
     flows[index].fd = dial(path);
     flows[index].to_send = bytes;
-    char kind = both ? SOURCE : SINK;
+    char kind = BULK;
     write_all(flows[index].fd, &kind, 1);
   }
   double started = now_s();
   for (int index = 0; index < count; index += 1) {
-    if (both) write_all(flows[index].fd, &bytes, 8);
+    uint64_t head[] = {bytes, both ? bytes : 0};
+    write_all(flows[index].fd, head, sizeof head);
     set_nonblocking(flows[index].fd);
     struct epoll_event event = {.events = EPOLLIN | EPOLLOUT, .data.ptr = &flows[index]};
     if (epoll_ctl(queue, EPOLL_CTL_ADD, flows[index].fd, &event) != 0) die("epoll_ctl");
@@ -81,11 +81,11 @@ int run_bulk(const char *path, int count, uint64_t bytes, int both) {
     if (ready <= 0) die("no progress");
     for (int index = 0; index < ready; index += 1) {
       struct flow *flow = events[index].data.ptr;
-      int was_shut = flow->shut;
-      if (!was_shut && (events[index].events & EPOLLOUT)) push(flow);
+      int was_sending = flow->to_send > 0;
+      if (was_sending && (events[index].events & EPOLLOUT)) push(flow);
       if (events[index].events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
-        if (is_over(flow)) {
-          uint64_t expected = (both ? bytes : 0) + COUNT_BYTES;
+        uint64_t expected = (both ? bytes : 0) + COUNT_BYTES;
+        if (is_over(flow, expected)) {
           if (flow->received != expected || strtoull(flow->tail, NULL, 10) != bytes) {
             fprintf(stderr, "load: %llu of %llu bytes came back, %llu were counted\n", (unsigned long long)flow->received,
                     (unsigned long long)expected, strtoull(flow->tail, NULL, 10));
@@ -97,7 +97,7 @@ int run_bulk(const char *path, int count, uint64_t bytes, int both) {
           continue;
         }
       }
-      if (flow->shut && !was_shut) {
+      if (was_sending && flow->to_send == 0) {
         struct epoll_event event = {.events = EPOLLIN, .data.ptr = flow};
         if (epoll_ctl(queue, EPOLL_CTL_MOD, flow->fd, &event) != 0) die("epoll_ctl");
       }

@@ -12,9 +12,12 @@ struct peer {
   int fd;
   char kind;
   int ended, counted;
-  uint64_t received, to_send;
+  uint64_t received;
   size_t head_bytes;
-  unsigned char head[8];
+  // What a bulk flow begins with.
+  struct {
+    uint64_t expected, to_send;
+  } head;
   // The part of an echo or of the count that could not be sent yet.
   char *held;
   size_t held_from, held_to;
@@ -63,12 +66,17 @@ static int echo(struct peer *peer, const char *bytes, size_t size) {
   return 1;
 }
 
+// Whether it is one, and its head is there.
+static int is_bulk(const struct peer *peer) {
+  return peer->kind == BULK && peer->head_bytes == sizeof peer->head;
+}
+
 static int send_source(struct peer *peer) {
-  while (peer->to_send > 0) {
-    size_t size = peer->to_send < CHUNK_BYTES ? (size_t)peer->to_send : CHUNK_BYTES;
+  while (is_bulk(peer) && peer->head.to_send > 0) {
+    size_t size = peer->head.to_send < CHUNK_BYTES ? (size_t)peer->head.to_send : CHUNK_BYTES;
     ssize_t sent = write(peer->fd, zeros, size);
     if (sent < 0) return errno == EAGAIN;
-    peer->to_send -= (uint64_t)sent;
+    peer->head.to_send -= (uint64_t)sent;
   }
   return 1;
 }
@@ -78,10 +86,13 @@ static int take(struct peer *peer, char *bytes, size_t size) {
     peer->kind = *bytes++;
     size -= 1;
   }
-  while (peer->kind == SOURCE && peer->head_bytes < 8 && size > 0) {
-    peer->head[peer->head_bytes++] = (unsigned char)*bytes++;
-    size -= 1;
-    if (peer->head_bytes == 8) memcpy(&peer->to_send, peer->head, 8);
+  if (peer->kind == BULK && peer->head_bytes < sizeof peer->head) {
+    size_t missing = sizeof peer->head - peer->head_bytes;
+    size_t part = size < missing ? size : missing;
+    memcpy((char *)&peer->head + peer->head_bytes, bytes, part);
+    peer->head_bytes += part;
+    bytes += part;
+    size -= part;
   }
   peer->received += size;
   return peer->kind != ECHO || size == 0 || echo(peer, bytes, size);
@@ -102,17 +113,18 @@ static int serve(struct peer *peer) {
     if ((size_t)got < sizeof scratch) break;
   }
   if (!send_source(peer)) return 0;
-  if (peer->ended && peer->held_to == 0 && peer->to_send == 0) {
-    if (peer->kind == ECHO || peer->counted) return 0;
+  int is_sending = is_bulk(peer) && peer->head.to_send > 0;
+  if (is_bulk(peer) && !is_sending && !peer->counted && peer->received >= peer->head.expected) {
     char text[32];
     int length = snprintf(text, sizeof text, "%020llu", (unsigned long long)peer->received);
     peer->counted = 1;
     // Earlier data may still fill the socket.
-    if (!echo(peer, text, (size_t)length) || peer->held_to == 0) return 0;
+    if (!echo(peer, text, (size_t)length)) return 0;
   }
+  if (peer->ended && peer->held_to == 0 && !is_sending) return 0;
   uint32_t events = peer->ended ? 0 : EPOLLIN;
   if (peer->held_to > 0) events = EPOLLOUT;
-  if (peer->to_send > 0) events |= EPOLLOUT;
+  if (is_sending) events |= EPOLLOUT;
   want(peer, events);
   return 1;
 }

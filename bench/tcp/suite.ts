@@ -3,6 +3,8 @@ import type { Scope } from '../../test/harness/index.ts'
 import { bars } from '../bars.ts'
 import type { Contender } from '../contender.ts'
 import { haproxy } from '../contenders/haproxy.ts'
+import { nginx } from '../contenders/nginx.ts'
+import { installed, newest } from '../contenders/programs.ts'
 import { socat } from '../contenders/socat.ts'
 import { stunnel } from '../contenders/stunnel.ts'
 import { warren, warrenBefore } from '../contenders/warren.ts'
@@ -12,7 +14,14 @@ import { inTurns } from '../rounds.ts'
 import type { SuiteOptions } from '../suite.ts'
 import { type Running, tcpMeasures } from './measures.ts'
 
-const CONTENDERS: readonly Contender[] = [warren('direct'), warren('mesh'), haproxy, stunnel, socat]
+const CONTENDERS: readonly Contender[] = [
+  warren('direct'),
+  warren('mesh'),
+  haproxy(installed),
+  stunnel(installed),
+  nginx(installed),
+  socat
+]
 
 /**
  * Streams: unix socket, mutual TLS 1.3 over loopback TCP, unix socket, by warren and by programs that do this part of
@@ -20,13 +29,18 @@ const CONTENDERS: readonly Contender[] = [warren('direct'), warren('mesh'), hapr
  */
 export async function tcpSuite(
   scope: Scope,
-  { rounds, only, without, before: checkout, say }: SuiteOptions
+  { rounds, only, without, before: checkout, newest: unpacked, say }: SuiteOptions
 ): Promise<Report> {
   const load = Load.compile(scope)
   const target = join(scope.directory(), 'target')
   await load.target('target', target)
   const running: Running[] = []
-  const contenders = checkout === undefined ? CONTENDERS : [...CONTENDERS, warrenBefore(checkout)]
+  const fetched = unpacked === undefined ? undefined : newest(unpacked, say)
+  const contenders = [
+    ...CONTENDERS,
+    ...(fetched === undefined ? [] : [haproxy, stunnel, nginx].map(of => of(fetched))),
+    ...(checkout === undefined ? [] : [warrenBefore(checkout)])
+  ]
   for (const contender of contenders.filter(({ name }) => !without.some(part => name.includes(part)))) {
     const missing = contender.missing()
     if (missing === undefined) {
