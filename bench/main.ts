@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { Command, InvalidArgumentError, Option } from 'commander'
-import type { Scope } from '../test/harness/index.ts'
+import { buildCommit, commitOf, type Scope } from '../test/harness/index.ts'
 import { floodsSuite } from './floods/suite.ts'
 import { idleSuite } from './idle/suite.ts'
 import { registrySuite } from './registry/suite.ts'
@@ -28,6 +28,8 @@ interface Options {
   readonly agents: readonly number[]
   readonly records: readonly number[]
   readonly before?: string
+  readonly against?: string
+  readonly newest?: string
   readonly out?: string
 }
 
@@ -38,30 +40,38 @@ const program = new Command('bench')
   .option('--only <part>', 'only the measures with this in their name')
   .option('--without <parts...>', 'leave out contenders with one of these in their name', [])
   .option('--before <checkout>', 'tcp: another checkout, built, whose agents are measured in turn with these')
+  .option('--against <commit>', 'tcp: as --before, of a commit of this repository, which is built aside')
+  .option('--newest <directory>', 'tcp: also the proxies of Debian unstable, which are unpacked there if they are not')
   .addOption(new Option('--agents <counts>', 'registry: agents in the mesh').default([10, 50]).argParser(counts))
   .addOption(new Option('--records <counts>', 'registry: records').default([10_000, 100_000]).argParser(counts))
   .option('--out <directory>', 'also write the results there, as JSON and Markdown, and a plot if there is one')
   .action(run)
 
 async function run(names: string[], options: Options): Promise<void> {
-  const { rounds, only, without, agents, records, before, out } = options
+  const { rounds, only, without, agents, records, before, against, newest, out } = options
   const unknown = names.find(name => !Object.hasOwn(SUITES, name))
   if (unknown !== undefined) program.error(`there is no suite ${unknown}, but ${Object.keys(SUITES).join(', ')}`)
   if (!/^[1-9]\d{0,2}$/.test(rounds)) program.error('--rounds must be a number from 1 to 999')
+  if (before !== undefined && against !== undefined)
+    program.error('--before and --against are two ways to say one thing')
+  const commit = against === undefined ? undefined : commitOf(against)
+  if (against !== undefined && commit === undefined) program.error(`there is no commit ${against} in this repository`)
   const say = (line: string): boolean => process.stderr.write(`${line}\n`)
   for (const [name, suite] of Object.entries(SUITES)) {
     if (names.length > 0 && !names.includes(name)) continue
-    const { plot, ...report } = await withScope(scope =>
-      suite(scope, {
+    const { plot, ...report } = await withScope(async scope => {
+      const other = commit === undefined ? before : built(scope, commit, say)
+      return await suite(scope, {
         rounds: Number(rounds),
         only,
         without,
         agents,
         records,
         say,
-        ...(before !== undefined && { before: resolve(before) })
+        ...(other !== undefined && { before: resolve(other) }),
+        ...(newest !== undefined && { newest: resolve(newest) })
       })
-    )
+    })
     process.stdout.write(`${markdown(report)}\n`)
     if (out === undefined) continue
     mkdirSync(out, { recursive: true })
@@ -69,6 +79,11 @@ async function run(names: string[], options: Options): Promise<void> {
     writeFileSync(join(out, `${name}.md`), markdown(report))
     if (plot !== undefined) writeFileSync(join(out, `${name}.svg`), plot)
   }
+}
+
+function built(scope: Scope, commit: string, say: (line: string) => void): string {
+  say(`building ${commit.slice(0, 10)}`)
+  return buildCommit(scope, commit)
 }
 
 function counts(text: string): readonly number[] {

@@ -1,5 +1,5 @@
 import { availableParallelism, cpus, loadavg, release, totalmem } from 'node:os'
-import { type Better, best, median } from './statistics.ts'
+import { type Better, best, median, medianInterval } from './statistics.ts'
 
 /** The results of one suite: for each measure, the figures of each contender, a round each. */
 export interface Report {
@@ -43,12 +43,14 @@ export function ratio(measured: Measured, result: Result): number | undefined {
   return result.ours && others.length > 0 ? median(result.values) / best(others, measured.better) : undefined
 }
 
-/** The build that `--before` leads to, as its column is called. */
+/** The build that `--before` or `--against` leads to, as its column is called. */
 export const BEFORE = 'warren before'
 
-/** The median of the ratios of each round: what else the machine did in a round was done to both. */
-function pairedRatio(now: readonly number[], before: readonly number[]): number {
-  return median(now.map((value, round) => value / (before[round] ?? Number.NaN)))
+/** The ratios of each round, as text: what else the machine did in a round was done to both. */
+function pairedRatio(now: readonly number[], before: readonly number[]): string {
+  const ratios = now.map((value, round) => value / (before[round] ?? Number.NaN))
+  const [from, to] = medianInterval(ratios)
+  return `now ${median(ratios).toFixed(2)} × of it, ${from.toFixed(2)} to ${to.toFixed(2)}`
 }
 
 /** A table in Markdown: a line for each measure, a column for each contender. */
@@ -69,7 +71,7 @@ export function markdown({ suite, machine, rounds, load, measures }: Report): st
       const paired = name === BEFORE && now !== undefined ? pairedRatio(now.values, result.values) : undefined
       const notes = [
         ...(share === undefined ? [] : [`${share.toFixed(2)} ×`]),
-        ...(paired === undefined ? [] : [`now ${paired.toFixed(2)} × of it`])
+        ...(paired === undefined ? [] : [paired])
       ]
       return `${figure(median(result.values))}${notes.length === 0 ? '' : ` (${notes.join('; ')})`}`
     })

@@ -19,3 +19,21 @@ export function percentile(values: readonly number[], hundredths: number): numbe
   const sorted = values.toSorted((one, other) => one - other)
   return sorted[Math.max(0, Math.ceil((sorted.length * hundredths) / 100) - 1)] ?? Number.NaN
 }
+
+/**
+ * Between which two of `values` the median of all that could have been measured lies, with a confidence of 95 %: by ranks,
+ * so that nothing is supposed of how they are spread. Fewer than six cannot say so much; it is all of them then.
+ */
+export function medianInterval(values: readonly number[]): readonly [number, number] {
+  const sorted = values.toSorted((one, other) => one - other)
+  // How likely at most `below` of them are smaller than that median, as coins fall.
+  let chance = 0.5 ** sorted.length
+  let sum = chance
+  let below = 0
+  while (2 * (sum + (chance * (sorted.length - below)) / (below + 1)) <= 0.05) {
+    chance *= (sorted.length - below) / (below + 1)
+    sum += chance
+    below += 1
+  }
+  return [sorted[below] ?? Number.NaN, sorted[sorted.length - 1 - below] ?? Number.NaN]
+}

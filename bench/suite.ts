@@ -7,6 +7,8 @@ export interface SuiteOptions {
   readonly without: readonly string[]
   /** Checkout of another build of warren that is measured in turn with this one. @default none */
   readonly before?: string
+  /** Directory for programs of Debian's unstable, which are measured too. @default none */
+  readonly newest?: string
   /** Sizes of a mesh, for what depends on it. */
   readonly agents: readonly number[]
   /** Sizes of a registry, likewise. */

@@ -17,6 +17,7 @@ export {
 export { listenersOf } from './listeners.ts'
 export { localCall, type Reply } from './local-call.ts'
 export { asRoot, isInstalled, needsCommand, needsRoot } from './needs.ts'
+export { buildCommit, commitOf, hasSameModules } from './other-build.ts'
 export { type Outcome, Program, type ProgramOptions } from './program.ts'
 export { needsRuntime, type RuntimeName } from './runtimes.ts'
 export { type Scope, scopeOf } from './scope.ts'
