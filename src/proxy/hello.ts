@@ -2,7 +2,7 @@ import type { Socket } from 'node:net'
 import type { WarrenError } from '../core/index.ts'
 import { create, encodeFrame, proxyPb, toBinary } from '../wire/index.ts'
 import type { Target } from '../workloads/index.ts'
-import { type ProxyEnds, proxyHeader } from './proxy-header.ts'
+import { type ProxyEnds, type ProxySource, proxyHeader } from './proxy-header.ts'
 import { toWireError } from './refusal.ts'
 import type { LocalEnd } from './relay/index.ts'
 
@@ -19,11 +19,20 @@ export function probeFrame(): Buffer {
 /** Begins a connection to a workload that asked for it with the frame of `helloFrame`, or with a PROXY header. */
 export function greet(end: LocalEnd, target: Target, flowId: string, peerSpiffeId: string): void {
   if (end.kind === 'udp' || target.kind === 'udp') return
-  if (target.proxy === true) {
-    end.socket.write(proxyHeader(endsOf(end.socket, target), { spiffeId: peerSpiffeId, flowId }))
-  } else if (target.kind === 'unix' && target.hello) {
+  const header = headerFor(end.socket, target, { spiffeId: peerSpiffeId, flowId })
+  if (header !== undefined) end.socket.write(header)
+  else if (target.kind === 'unix' && target.hello) {
     end.socket.write(helloFrame(flowId, peerSpiffeId))
   }
+}
+
+/** The PROXY header that a connection to `target` begins with; undefined if its registration did not ask for one. */
+export function headerFor(
+  socket: Socket,
+  target: Exclude<Target, { kind: 'udp' }>,
+  source: ProxySource
+): Buffer | undefined {
+  return target.proxy === true ? proxyHeader(endsOf(socket, target), source) : undefined
 }
 
 /** The frame that explains to a workload why there is no connection. */
@@ -41,7 +50,7 @@ function frame(hello: {
 }
 
 function endsOf(socket: Socket, target: Exclude<Target, { kind: 'udp' }>): ProxyEnds {
-  if (target.kind === 'unix') return { kind: 'unix', to: target.path }
+  if (target.kind === 'unix') return { kind: 'unix' }
   const { localAddress = '', localPort = 0, remoteAddress = '', remotePort = 0 } = socket
   const from = { host: localAddress, port: localPort }
   return { kind: 'tcp', from, to: { host: remoteAddress, port: remotePort } }

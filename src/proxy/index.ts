@@ -14,7 +14,7 @@ export type {
 } from './deps.ts'
 export type { Drained } from './drain.ts'
 export type { ConnectionEnd, FlowInfo } from './flow/index.ts'
-export { probeFrame } from './hello.ts'
+export { headerFor, probeFrame } from './hello.ts'
 export { dialTarget } from './inbound/index.ts'
 export { collectYoungGarbage } from './legs/index.ts'
 export { DEFAULT_LIMITS, type ProxyLimits } from './limits.ts'
@@ -27,5 +27,4 @@ export {
   type Strategy
 } from './outbound/index.ts'
 export { createDataPlane } from './proxy.ts'
-export { localHeader } from './proxy-header.ts'
 export type { SessionAlarm } from './session-alarms.ts'

@@ -3,13 +3,13 @@ import type { HostPort } from '../core/index.ts'
 
 // https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt, section 2.2.
 const SIGNATURE = Buffer.from('0d0a0d0a000d0a515549540a', 'hex')
-const VERSION_LOCAL = 0x20
 const VERSION_PROXY = 0x21
-const FAMILY = { unspecified: 0x00, tcp4: 0x11, tcp6: 0x21, unixStream: 0x31 } as const
+const FAMILY = { unspecified: 0x00, tcp4: 0x11, tcp6: 0x21 } as const
 const TYPE_UNIQUE_ID = 0x05
 /** The first of the types that the specification leaves to applications. */
 export const TYPE_SPIFFE_ID = 0xe0
-const UNIX_PATH_BYTES = 108
+/** What the ends of a unix socket are said to be: HAProxy and go-proxyproto refuse a header of the family AF_UNIX. */
+const LOOPBACK: HostPort = { host: '127.0.0.1', port: 0 }
 
 export interface ProxySource {
   readonly spiffeId: string
@@ -19,41 +19,31 @@ export interface ProxySource {
 /** The two ends of the connection that the header opens. */
 export type ProxyEnds =
   | { readonly kind: 'tcp'; readonly from: HostPort; readonly to: HostPort }
-  | { readonly kind: 'unix'; readonly to: string }
+  | { readonly kind: 'unix' }
 
 /**
  * Makes a PROXY protocol v2 header that names the source: its SPIFFE ID in a TLV of type 0xE0, the flow in
  * PP2_TYPE_UNIQUE_ID.
  *
- * The addresses are those of the connection itself. A workload has no address that would be useful to a server.
+ * The addresses are those of the connection itself, and 127.0.0.1 with port 0 at both ends for a unix socket. A workload has
+ * no address that would be useful to a server.
  */
 export function proxyHeader(ends: ProxyEnds, source: ProxySource): Buffer {
   const { family, addresses } = addressesOf(ends)
   const tlvs = [tlv(TYPE_UNIQUE_ID, source.flowId), tlv(TYPE_SPIFFE_ID, source.spiffeId)]
-  return header(VERSION_PROXY, family, Buffer.concat([addresses, ...tlvs]))
+  return header(family, Buffer.concat([addresses, ...tlvs]))
 }
 
-/** The header of a connection that the agent makes for a health check. */
-export function localHeader(): Buffer {
-  return header(VERSION_LOCAL, FAMILY.unspecified, Buffer.alloc(0))
-}
-
-function header(versionAndCommand: number, family: number, body: Buffer): Buffer {
+function header(family: number, body: Buffer): Buffer {
   const head = Buffer.alloc(4)
-  head.writeUInt8(versionAndCommand, 0)
+  head.writeUInt8(VERSION_PROXY, 0)
   head.writeUInt8(family, 1)
   head.writeUInt16BE(body.length, 2)
   return Buffer.concat([SIGNATURE, head, body])
 }
 
 function addressesOf(ends: ProxyEnds): { family: number; addresses: Buffer } {
-  if (ends.kind === 'unix') {
-    // The source has no path: 108 zeros, as for an unnamed socket.
-    const addresses = Buffer.alloc(2 * UNIX_PATH_BYTES)
-    addresses.write(ends.to, UNIX_PATH_BYTES, UNIX_PATH_BYTES, 'utf8')
-    return { family: FAMILY.unixStream, addresses }
-  }
-  const { from, to } = ends
+  const { from, to } = ends.kind === 'unix' ? { from: LOOPBACK, to: LOOPBACK } : ends
   const ports = Buffer.alloc(4)
   ports.writeUInt16BE(from.port, 0)
   ports.writeUInt16BE(to.port, 2)

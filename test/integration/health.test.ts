@@ -115,17 +115,17 @@ test('without health checks nothing connects but flows', async t => {
   assert.deepEqual(await healths(agent), ['passing'])
 })
 
-test('an unmodified server learns who connects from a PROXY header, and that a probe is none', async t => {
+test('an unmodified server learns who connects from a PROXY header, and a probe has that of the server itself', async t => {
   const scope = scopeOf(t)
   const [a, b] = await startPair(scope)
   const received: Buffer[] = []
-  const probed = Promise.withResolvers<void>()
+  const probed = Promise.withResolvers<Buffer>()
   const server = await tcpServer(scope, socket => {
     const parts: Buffer[] = []
     socket.on('data', (chunk: Buffer) => void parts.push(chunk))
     socket.on('end', () => {
       const all = Buffer.concat(parts)
-      if (all.length > 12 && all[12] === 0x20) probed.resolve()
+      if (all.includes('health-check')) probed.resolve(all)
       else if (all.length > 0) received.push(all)
       socket.end()
     })
@@ -134,7 +134,9 @@ test('an unmodified server learns who connects from a PROXY header, and that a p
   const exposed = a.spawn(['expose', SITE, '--tcp', tcp, '--proxy-protocol', '--allow', 'dev.*.*.*'])
   await exposed.says(/leads to/, 'stderr')
   await b.knows(SITE)
-  await probed.promise
+  const probe = await probed.promise
+  assert.equal(probe.subarray(0, 14).toString('hex'), '0d0a0d0a000d0a515549540a2111')
+  assert.ok(probe.includes('spiffe://example.org/dev/web/site/default/a'))
   const socket = await connect(SITE, { client: clientOf(scope, b), as: AS })
   socket.end('payload')
   await once(socket.resume(), 'end')
@@ -169,7 +171,7 @@ test('a server that binds the path that it is given can have the PROXY header as
   const socket = await connect(SITE, { client: clientOf(scope, b), as: AS })
   socket.end('payload')
   const all = await promise
-  assert.equal(all.subarray(0, 14).toString('hex'), '0d0a0d0a000d0a515549540a2131')
+  assert.equal(all.subarray(0, 14).toString('hex'), '0d0a0d0a000d0a515549540a2111')
   const length = all.readUInt16BE(14)
   assert.equal(all.subarray(16 + length).toString(), 'payload')
   assert.ok(all.subarray(16, 16 + length).includes('spiffe://example.org/dev/shop/cart/default/b'))

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 import test from 'node:test'
-import { dialTarget, localHeader, probeFrame } from '../../src/proxy/index.ts'
+import { dialTarget, headerFor, probeFrame } from '../../src/proxy/index.ts'
 import { type CheckIo, checkerFor } from '../../src/workloads/health/index.ts'
 import type { Target } from '../../src/workloads/target.ts'
 import { scopeOf } from '../harness/index.ts'
@@ -13,7 +13,11 @@ async function check(port: number, wanted = 'auto'): Promise<void> {
   const checker = checkerFor({ kind: 'tcp', address }, wanted)
   const target: Target = { kind: 'tcp', host: '127.0.0.1', port, server: undefined }
   const dial: CheckIo['dial'] = (to, signal) => dialTarget(to, nobody, signal)
-  await checker?.check(target, { dial, localHeader, probeFrame }, AbortSignal.timeout(5_000))
+  await checker?.check(
+    { target, spiffeId: 'spiffe://d/a' },
+    { dial, headerFor, probeFrame },
+    AbortSignal.timeout(5_000)
+  )
 }
 
 const nobody = { listenerOf: () => ({ uid: 0, view: () => undefined, isSelf: false }) }

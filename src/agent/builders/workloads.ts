@@ -1,6 +1,6 @@
 import { Attestor, DirectoryService, listenerOf, ProcessWatch, portLookup, UserDatabase } from '../../attest/index.ts'
 import { SessionTokens } from '../../identity/index.ts'
-import { dialTarget, localHeader, probeFrame } from '../../proxy/index.ts'
+import { dialTarget, headerFor, probeFrame } from '../../proxy/index.ts'
 import { codeAfter, Grants, HealthService, PortServers, type Workload, Workloads } from '../../workloads/index.ts'
 import type { Base } from './base.ts'
 import type { Cluster } from './cluster.ts'
@@ -26,7 +26,7 @@ export function buildWorkloads(base: Base, { registry, policy, evictions }: Clus
     attestor: new Attestor(clock, { users })
   })
   const health = new HealthService({
-    io: { dial: (target, signal) => dialTarget(target, { listenerOf }, signal), probeFrame, localHeader },
+    io: { dial: (target, signal) => dialTarget(target, { listenerOf }, signal), probeFrame, headerFor },
     onChange: (workload, verdict) => {
       registry.put({ ...workload, health: verdict })
       events.emit('health-changed', { ...fieldsOf(workload), health: verdict })

@@ -105,7 +105,9 @@ export class HealthService {
     let failure: unknown
     try {
       await within(PROBE_TIMEOUT_MS, [over.signal], limit =>
-        target === undefined || check === undefined ? Promise.resolve() : check.check(target, io, limit)
+        target === undefined || check === undefined
+          ? Promise.resolve()
+          : check.check({ target, spiffeId: workload.spiffeId }, io, limit)
       )
       monitored.hasPassed = true
     } catch (err) {

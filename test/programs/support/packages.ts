@@ -5,6 +5,7 @@ export const PACKAGES: readonly string[] = [
   'dnsmasq-base',
   'fish',
   'groff',
+  'haproxy',
   'iperf3',
   'man-db',
   'mandoc',

@@ -11,8 +11,19 @@ export interface CheckIo {
   readonly dial: (target: Exclude<Target, { kind: 'udp' }>, signal: AbortSignal) => Promise<Socket>
   /** The first frame of a connection that asks a program of the library for a sign of life. */
   readonly probeFrame: () => Buffer
-  /** The PROXY protocol v2 header of a connection that carries nothing for anybody. */
-  readonly localHeader: () => Buffer
+  /** The PROXY protocol v2 header that a connection to `target` begins with; undefined if it begins with none. */
+  readonly headerFor: (
+    socket: Socket,
+    target: Exclude<Target, { kind: 'udp' }>,
+    source: { readonly spiffeId: string; readonly flowId: string }
+  ) => Buffer | undefined
+}
+
+/** What is checked. */
+export interface CheckedServer {
+  readonly target: Target
+  /** The identity of its registration. */
+  readonly spiffeId: string
 }
 
 /** One way to find out whether a server lives. A file of this folder, and a line in its index. */
@@ -26,5 +37,5 @@ export interface Checker {
   /** How long a new server may take before a failure counts, in milliseconds. @default 0 */
   readonly startMs?: number
   /** Resolves if the server lives. Rejects with DESTINATION_UNREACHABLE if it does not, or with the signal's reason. */
-  readonly check: (target: Target, io: CheckIo, signal: AbortSignal) => Promise<void>
+  readonly check: (server: CheckedServer, io: CheckIo, signal: AbortSignal) => Promise<void>
 }

@@ -8,7 +8,7 @@ export const hello: Checker = {
   canCheck: target => target.kind === 'listen' && target.hello && target.answersProbes === true,
   // The program learns the path that it must listen at by registering: this long it may take to bind.
   startMs: 15_000,
-  async check(target, { dial, probeFrame }, signal) {
+  async check({ target }, { dial, probeFrame }, signal) {
     if (target.kind === 'udp') return
     const socket = await dial(target, signal)
     socket.on('error', () => {})

@@ -7,7 +7,7 @@ import type { Checker } from './checker.ts'
 export const holder: Checker = {
   name: 'holder',
   canCheck: target => target.kind === 'udp',
-  async check(target) {
+  async check({ target }) {
     if (target.kind === 'udp') target.server?.holder()
   }
 }
