@@ -54,7 +54,7 @@ type RegisterOptions struct {
 	Labels    map[string]string
 	// Wait: hosts that must have it before Register returns: "all" (default), "quorum" or "local".
 	Wait string
-	// HealthCheck: "auto" (default), "off" or "connect".
+	// HealthCheck: "auto" (default), "off", "connect", "http", "http:/PATH", "grpc" or "grpc:SERVICE".
 	HealthCheck string
 	// MaxConnects that may be opened to it in a second, and at once. Zero: as many as the agent allows.
 	MaxConnects int
@@ -158,7 +158,9 @@ func requestOf(address string, options *RegisterOptions) map[string]any {
 		"maxConnects": options.MaxConnects,
 	}
 	if check := options.HealthCheck; check != "" && check != "auto" {
-		request["healthCheck"] = "HEALTH_CHECK_" + strings.ToUpper(check)
+		kind, subject, _ := strings.Cut(check, ":")
+		request["healthCheck"] = "HEALTH_CHECK_" + strings.ToUpper(kind)
+		request["healthCheckSubject"] = subject
 	}
 	if target := options.Target; target != nil {
 		request["target"] = target.json()

@@ -29,7 +29,7 @@ function requestOf(address: string, options: RegisterOptions): MessageInitShape<
     ownerPid,
     forUser,
     application,
-    healthCheck: healthCheckOf(healthCheck),
+    ...healthCheckOf(healthCheck),
     maxConnects,
     maxRate
   }

@@ -42,8 +42,8 @@ export interface RegisterOptions extends Omit<AgentClientOptions, 'timeoutMs'> {
   readonly wait?: 'all' | 'quorum' | 'local' | undefined
   /**
    * How the agent checks the target, which others skip while it fails. `auto`, or true: a connection to a TCP or unix address, a
-   * question to a listener that answers probes. `off`, or false: not at all. A name that does not fit the target is
-   * INVALID_ARGUMENT.
+   * question to a listener that answers probes. `off`, or false: not at all. `http`, `http:/PATH`: a status below 400. `grpc`,
+   * `grpc:SERVICE`: SERVING of grpc.health.v1. A name that does not fit the target is INVALID_ARGUMENT.
    *
    * @default 'auto'
    */

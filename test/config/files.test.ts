@@ -65,7 +65,10 @@ const BAD: ReadonlyArray<readonly [text: string, line: RegExp]> = [
   [service({ tcp: '127.0.0.1:0' }), /services\.0\.tcp: "127\.0\.0\.1:0" has port 0\. Give the port/],
   [service({ tcp: undefined, unix: 'a.sock' }), /services\.0\.unix: "a\.sock" is not an absolute path\. Write it as/],
   [service({ tcp: undefined, unix: '/a', 'server-user': 'x' }), /server-user goes with tcp and udp only\. Remove it/],
-  [service({ 'health-check': 'conect' }), /"conect" is not one of auto, off, connect\. Did you mean "connect"\?$/],
+  [
+    service({ 'health-check': 'conect' }),
+    /"conect" is not one of auto, off, connect, http, http:\/PATH, grpc, grpc:SERVICE\. Did you mean "connect"\?$/
+  ],
   [service({ 'max-connects': 0 }), /services\.0\.max-connects: .*At least 1\.$/],
   [service({ 'max-rate': 10 }), /services\.0\.max-rate: .*At least 1000\.$/],
   [service({ labels: { version: 2 } }), /services\.0\.labels\.version: expected string.*in quotes: "2"\.$/],

@@ -1,14 +1,19 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { createServer as createHttpServer, type RequestListener } from 'node:http'
+import { createServer as createHttp2Server } from 'node:http2'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
-import test from 'node:test'
+import test, { type TestContext } from 'node:test'
+import { Code, ConnectError, type ConnectRouter } from '@connectrpc/connect'
+import { connectNodeAdapter } from '@connectrpc/connect-node'
 import { dialTarget, headerFor, probeFrame } from '../../src/proxy/index.ts'
+import { grpcHealthPb, healthCheckName, healthCheckOf } from '../../src/wire/index.ts'
 import { type CheckIo, checkerFor } from '../../src/workloads/health/index.ts'
 import type { Target } from '../../src/workloads/target.ts'
 import { scopeOf } from '../harness/index.ts'
 
 /** Checks a TCP server as the agent does. */
-async function check(port: number, wanted = 'auto'): Promise<void> {
+async function check(port: number, wanted = 'auto', patienceMs = 5_000): Promise<void> {
   const address = `127.0.0.1:${port}`
   const checker = checkerFor({ kind: 'tcp', address }, wanted)
   const target: Target = { kind: 'tcp', host: '127.0.0.1', port, server: undefined }
@@ -16,7 +21,7 @@ async function check(port: number, wanted = 'auto'): Promise<void> {
   await checker?.check(
     { target, spiffeId: 'spiffe://d/a' },
     { dial, headerFor, probeFrame },
-    AbortSignal.timeout(5_000)
+    AbortSignal.timeout(patienceMs)
   )
 }
 
@@ -80,5 +85,106 @@ test('a check that a registration names is used where it fits, and refused where
     [tcp, 'constructor']
   ] as const) {
     assert.throws(() => checkerFor(target, wanted), { code: 'INVALID_ARGUMENT', message: /not possible/ })
+  }
+})
+
+/** A server of HTTP whose answers `answer` makes, at a port of its own. */
+async function httpPort(t: TestContext, answer: RequestListener): Promise<number> {
+  const server = createHttpServer(answer).listen(0, '127.0.0.1')
+  t.after(() => server.close())
+  await once(server, 'listening')
+  return (server.address() as AddressInfo).port
+}
+
+test('a check by HTTP asks for the path that was named, and takes each status below 400', async t => {
+  const asked: (string | undefined)[] = []
+  const statuses = new Map([
+    ['/', 200],
+    ['/moved', 302],
+    ['/missing', 404],
+    ['/ill?why=disk', 503]
+  ])
+  const port = await httpPort(t, ({ url = '', headers }, response) => {
+    asked.push(`${url} ${headers.host}`)
+    response.writeHead(statuses.get(url) ?? 500, { location: '/' }).end('x'.repeat(100_000))
+  })
+  await check(port, 'http')
+  await check(port, 'http:/moved')
+  await assert.rejects(check(port, 'http:/missing'), {
+    code: 'DESTINATION_UNREACHABLE',
+    reason: 'the server answers GET /missing with 404'
+  })
+  await assert.rejects(check(port, 'http:/ill?why=disk'), { reason: 'the server answers GET /ill?why=disk with 503' })
+  assert.deepEqual(
+    asked,
+    [...statuses.keys()].map(url => `${url} localhost`)
+  )
+})
+
+test('a check by HTTP fails for a server that speaks something else, says nothing, or ends the connection', async t => {
+  const scope = scopeOf(t)
+  for (const [greet, why] of [
+    [(socket: Socket) => socket.end('220 mail.example ready\r\n'), /gives no answer to GET \/ \(HPE_/],
+    [(socket: Socket) => socket.destroy(), /gives no answer to GET \/ \((?:ECONNRESET|EPIPE)\)/],
+    [(_: Socket) => {}, /aborted|timed? ?out/i]
+  ] as const) {
+    const server = createServer(socket => {
+      socket.on('error', () => {})
+      greet(socket)
+      scope.defer(() => socket.destroy())
+    }).listen(0, '127.0.0.1')
+    scope.defer(() => server.close())
+    await once(server, 'listening')
+    await assert.rejects(check((server.address() as AddressInfo).port, 'http', 500), why)
+  }
+})
+
+test('a check by gRPC passes for SERVING, of the server and of the service that was named', async t => {
+  const { SERVING, NOT_SERVING } = grpcHealthPb.HealthCheckResponse_ServingStatus
+  const known = new Map([
+    ['', SERVING],
+    ['shop.Cart', SERVING],
+    ['shop.Till', NOT_SERVING]
+  ])
+  const routes = (router: ConnectRouter): void => {
+    router.service(grpcHealthPb.Health, {
+      check({ service }) {
+        const status = known.get(service)
+        if (status === undefined) throw new ConnectError('no such service', Code.NotFound)
+        return { status }
+      }
+    })
+  }
+  const server = createHttp2Server(connectNodeAdapter({ routes })).listen(0, '127.0.0.1')
+  t.after(() => server.close())
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  await check(port, 'grpc')
+  await check(port, 'grpc:shop.Cart')
+  await assert.rejects(check(port, 'grpc:shop.Till'), { reason: 'the server says NOT_SERVING for shop.Till' })
+  await assert.rejects(check(port, 'grpc:shop.Bank'), { reason: /^the server does not answer: .*no such service/ })
+  const web = await httpPort(t, (_, response) => void response.end())
+  await assert.rejects(check(web, 'grpc'), { code: 'DESTINATION_UNREACHABLE' })
+})
+
+test('a check that asks for a path or a service is refused where it can name none', () => {
+  const tcp = { kind: 'tcp', address: '127.0.0.1:80' } as const
+  for (const wanted of [
+    'http:healthz',
+    'http:/a b',
+    'http:/a\r\nb: c',
+    `http:/${'a'.repeat(256)}`,
+    'grpc:a/b',
+    'grpc:'
+  ]) {
+    assert.throws(() => checkerFor(tcp, wanted), { code: 'INVALID_ARGUMENT' }, wanted)
+    assert.throws(() => healthCheckOf(wanted), { code: 'INVALID_ARGUMENT' }, wanted)
+  }
+  for (const wanted of ['connect:/x', 'off:x', 'auto:x']) {
+    assert.throws(() => checkerFor(tcp, wanted), { code: 'INVALID_ARGUMENT' }, wanted)
+  }
+  for (const wanted of ['http', 'http:/a?b=c', 'grpc', 'grpc:a.b.C']) {
+    const { healthCheck, healthCheckSubject } = healthCheckOf(wanted)
+    assert.equal(healthCheckName(healthCheck, healthCheckSubject), wanted)
   }
 })

@@ -16,7 +16,8 @@ from .errors import ErrorCode, WarrenError
 
 Wait = Literal["all", "quorum", "local"]
 Protocol = Literal["tcp", "udp"]
-HealthCheck = Literal["auto", "off", "connect"]
+# Also "http:/PATH" and "grpc:SERVICE", which no literal can say.
+HealthCheck = Literal["auto", "off", "connect", "http", "grpc"] | str
 State = Literal["live", "lost", "closed"]
 
 _log = logging.getLogger("warren")
@@ -347,7 +348,9 @@ def register(
         "maxConnects": max_connects,
     }
     if health_check != "auto":
-        request["healthCheck"] = f"HEALTH_CHECK_{health_check.upper()}"
+        kind, _, subject = health_check.partition(":")
+        request["healthCheck"] = f"HEALTH_CHECK_{kind.upper()}"
+        request["healthCheckSubject"] = subject
     if target is not None:
         request["target"] = target._to_json()
     registration = Registration(client or shared_client(), request, on_live, on_problem)

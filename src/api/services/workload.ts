@@ -188,7 +188,7 @@ function registerInput(request: apiPb.RegisterRequest): RegisterInput {
     ownerPid: request.ownerPid,
     forUser: request.forUser,
     application: request.application,
-    healthCheck: healthCheckName(request.healthCheck),
+    healthCheck: healthCheckName(request.healthCheck, request.healthCheckSubject),
     maxConnects: request.maxConnects,
     maxRate: request.maxRate
   }

@@ -75,7 +75,7 @@ function requestOf(address: string, options: RegisterOptions): MessageInitShape<
     // Without a process, this command registers for programs that it does not know.
     forUser: options.pid === undefined || options.forUser === true,
     application: options.application ?? '',
-    healthCheck: healthCheckOf(options.healthCheck ?? 'auto'),
+    ...healthCheckOf(options.healthCheck ?? 'auto'),
     ...usageLimitFields(options)
   }
 }

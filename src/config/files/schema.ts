@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { ErrorCode, parseDuration, parseHostPort, WarrenError } from '../../core/index.ts'
 import { parseLocalName, parsePattern } from '../../identity/index.ts'
 import { parseEndpoint } from '../../listeners/index.ts'
-import { HEALTH_CHECKS } from '../../wire/index.ts'
+import { HEALTH_CHECKS, isHealthCheck } from '../../wire/index.ts'
 import { LOG_LEVELS, UP_OPTIONS, type UpOptionName } from '../options.ts'
 
 /** Services and forwards of all files together, each. */
@@ -105,9 +105,12 @@ export const serviceSchema = z.strictObject({
     .optional()
     .meta({ description: 'begin each connection with a PROXY protocol v2 header' }),
   'health-check': z
-    .enum(HEALTH_CHECKS as [string, ...string[]])
+    .string()
+    .superRefine((input, { issues }) => {
+      if (!isHealthCheck(input)) issues.push({ code: 'invalid_value', values: [...HEALTH_CHECKS], input })
+    })
     .optional()
-    .meta({ description: 'how the agent checks the server (default: auto)' }),
+    .meta({ description: 'how the agent checks the server (default: auto)', examples: HEALTH_CHECKS }),
   'max-connects': z
     .int()
     .min(1)

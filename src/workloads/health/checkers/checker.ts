@@ -24,6 +24,16 @@ export interface CheckedServer {
   readonly target: Target
   /** The identity of its registration. */
   readonly spiffeId: string
+  /** What it is asked for: a path or a service. @default '', the checker's own choice */
+  readonly subject?: string
+}
+
+/** What the PROXY header of a check has in the place of the identifier of a flow. */
+export const CHECK_FLOW_ID = 'health-check'
+
+/** Whether connections to a target begin with what the other end says: without a frame of warren. */
+export function takesStreams(target: WantedTarget): boolean {
+  return target.kind === 'tcp' || target.kind === 'unix' || (target.kind === 'listen' && !target.hello)
 }
 
 /** One way to find out whether a server lives. A file of this folder, and a line in its index. */
@@ -36,6 +46,10 @@ export interface Checker {
   readonly isDefault?: (target: WantedTarget) => boolean
   /** How long a new server may take before a failure counts, in milliseconds. @default 0 */
   readonly startMs?: number
-  /** Resolves if the server lives. Rejects with DESTINATION_UNREACHABLE if it does not, or with the signal's reason. */
+  /** Whether it can be asked for a path or a service, as in `http:/healthz`. @default false */
+  readonly hasSubject?: boolean
+  /**
+   * Resolves if the server lives. Rejects with DESTINATION_UNREACHABLE if it does not, or with the signal's reason.
+   */
   readonly check: (server: CheckedServer, io: CheckIo, signal: AbortSignal) => Promise<void>
 }

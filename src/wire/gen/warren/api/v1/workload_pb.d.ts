@@ -96,6 +96,14 @@ export declare type RegisterRequest = Message<"warren.api.v1.RegisterRequest"> &
    * @generated from field: uint32 max_rate = 12;
    */
   maxRate: number;
+
+  /**
+   * With HEALTH_CHECK_HTTP the path to ask for, `/` if empty; with HEALTH_CHECK_GRPC the service, the server as a whole if
+   * empty. Else it must be empty.
+   *
+   * @generated from field: string health_check_subject = 13;
+   */
+  healthCheckSubject: string;
 };
 
 /**
@@ -1381,6 +1389,20 @@ export enum HealthCheck {
    * @generated from enum value: HEALTH_CHECK_CONNECT = 2;
    */
   CONNECT = 2,
+
+  /**
+   * GET by HTTP/1.1, with `localhost` as the host: the status must be below 400.
+   *
+   * @generated from enum value: HEALTH_CHECK_HTTP = 3;
+   */
+  HTTP = 3,
+
+  /**
+   * grpc.health.v1.Health/Check, without TLS: the status must be SERVING.
+   *
+   * @generated from enum value: HEALTH_CHECK_GRPC = 4;
+   */
+  GRPC = 4,
 }
 
 /**
