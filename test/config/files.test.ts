@@ -177,3 +177,29 @@ test('the schema for editors has every key, and the example of the page is right
   if (!needsRoot(t)) return
   for (const text of examples) assert.deepEqual(faultsOf(t, text), [], text)
 })
+
+test('no fault quotes a join token that stands in the file, wherever it was put by mistake', t => {
+  const secret = 'SECRET_secret-0123456789'
+  const token = `warren1.${secret}${'x'.repeat(200)}`
+  const mistakes = [
+    `join: *${token}`,
+    `join: &${token} [*${token}x]`,
+    `log-level: ${token}`,
+    `${token}: 1`,
+    `limits: {${token}: 1}`,
+    `join: "${token}`,
+    `join: [${token}]`,
+    `name: ${token}`,
+    `svid-lifetime: ${token}`,
+    `listen: ${token}`,
+    `advertise: [${token}]`,
+    service({ [token]: 1 }),
+    service({ tcp: token }),
+    forward({ destination: token }),
+    forward({ preset: token })
+  ]
+  for (const text of mistakes) {
+    const faults = faultsOf(t, text)
+    assert.doesNotMatch(faults.join('\n'), new RegExp(secret.slice(0, 6)), text)
+  }
+})
