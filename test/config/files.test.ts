@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { chmodSync, chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
@@ -202,4 +203,16 @@ test('no fault quotes a join token that stands in the file, wherever it was put 
     const faults = faultsOf(t, text)
     assert.doesNotMatch(faults.join('\n'), new RegExp(secret.slice(0, 6)), text)
   }
+})
+
+test('a configuration that is a fifo or a device is refused at once, and holds nobody up', t => {
+  const directory = directoryOf(t)
+  mkdirSync(join(directory, 'conf.d'), { mode: 0o755 })
+  const main = join(directory, 'warren.yaml')
+  symlinkSync('/dev/zero', main)
+  execFileSync('mkfifo', ['-m', '600', join(directory, 'conf.d', '1.yaml')])
+  const lines = loadFiles(filesOf(main)).faults.map(formatFault)
+  assert.match(lines[0] ?? '', /warren\.yaml: it is a device, and no file\. Write the configuration to a file/)
+  assert.match(lines[1] ?? '', /1\.yaml: it is a fifo, and no file/)
+  assert.equal(lines.length, 2)
 })
