@@ -36,6 +36,7 @@ export {
   TokenBuckets,
   type UnprovenBounds,
   type UnprovenPlace,
+  UNAUTHENTICATED_LINES,
   UnprovenQuota
 } from './limits/index.ts'
 export { LineSink, MAX_LOG_BACKLOG_BYTES } from './line-sink.ts'

@@ -2,7 +2,7 @@ import {
   detach,
   ErrorCode,
   loop,
-  RateLimitedLog,
+  RateLimitedLog, UNAUTHENTICATED_LINES,
   raceAbort,
   silentMetrics,
   WarrenError,
@@ -25,7 +25,6 @@ import { Liveness, SessionPool } from './session/index.ts'
 import { SessionAlarms } from './session-alarms.ts'
 import { HELLO_TIMEOUT_MS, OPEN_TIMEOUT_MS, STOP_TIMEOUT_MS } from './timing.ts'
 import { ContextCache } from './tls/index.ts'
-import { UNAUTHENTICATED_LINES } from './unauthenticated-lines.ts'
 
 const SWEEP_INTERVAL_MS = 5_000
 

@@ -2,14 +2,13 @@ import {
   ErrorCode,
   type Logger,
   type Metrics,
-  RateLimitedLog,
+  RateLimitedLog, UNAUTHENTICATED_LINES,
   silentMetrics,
   WarrenError,
   within
 } from '../../core/index.ts'
 import { formatAddress } from '../../identity/index.ts'
 import type { ProxyDeps } from '../deps.ts'
-import { UNAUTHENTICATED_LINES } from '../unauthenticated-lines.ts'
 import type { ClientSession } from './client-session.ts'
 import { proofTimeoutMs } from './proof-attempts.ts'
 
