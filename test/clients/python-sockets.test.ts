@@ -57,7 +57,26 @@ for name, way in ways.items():
 print(json.dumps(lies))
 `
 
+const FORK = `
+import json, os, threading
+import warren._dial, warren._sources, warren.client
+
+locks = [warren._dial._lock, warren._sources._lock, warren.client._shared_lock]
+for lock in locks:
+    lock.acquire()
+child = os.fork()
+if child == 0:
+    locks = [warren._dial._lock, warren._sources._lock, warren.client._shared_lock]
+    os._exit(sum(not lock.acquire(blocking=False) for lock in locks))
+print(json.dumps(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])))
+`
+
 test('each way in which a socket of Python reads or writes says that its connection was cut', async t => {
   if (!needsCommand(t, 'python3')) return
   assert.deepEqual(await run(CUTS), [])
+})
+
+test('a child of a process whose threads connect at this moment can connect', async t => {
+  if (!needsCommand(t, 'python3')) return
+  assert.equal(await run(FORK), 0)
 })
