@@ -34,9 +34,9 @@ export {
   type RateLimitedLogOptions,
   TokenBucket,
   TokenBuckets,
+  UNAUTHENTICATED_LINES,
   type UnprovenBounds,
   type UnprovenPlace,
-  UNAUTHENTICATED_LINES,
   UnprovenQuota
 } from './limits/index.ts'
 export { LineSink, MAX_LOG_BACKLOG_BYTES } from './line-sink.ts'

@@ -2,9 +2,10 @@ import {
   detach,
   ErrorCode,
   loop,
-  RateLimitedLog, UNAUTHENTICATED_LINES,
+  RateLimitedLog,
   raceAbort,
   silentMetrics,
+  UNAUTHENTICATED_LINES,
   WarrenError,
   within
 } from '../core/index.ts'

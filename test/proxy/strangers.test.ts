@@ -206,7 +206,8 @@ describe('at the data port', () => {
   it('one address fills no log of refused handshakes, and leaves lines to others', async () => {
     const host = await world.host('zeta')
     const [, port = ''] = (host.dataAddresses[0] ?? '').split(':')
-    const refusals = () => host.lines.filter(({ level, message }) => level === 'warn' && message === 'handshake at the data port failed')
+    const refusals = () =>
+      host.lines.filter(({ level, message }) => level === 'warn' && message === 'handshake at the data port failed')
     const speak = async (localAddress: string): Promise<void> => {
       const socket = connectTcp({ host: '127.0.0.1', port: Number(port), localAddress }).on('error', () => {})
       socket.resume().write('GET / HTTP/1.1\r\n\r\n')

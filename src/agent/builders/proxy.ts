@@ -1,6 +1,14 @@
 import { listenerOf, peerUser } from '../../attest/index.ts'
 import { probe } from '../../cluster/index.ts'
-import { ErrorCode, networkOf, RateLimitedLog, raceAbort, UNAUTHENTICATED_LINES, WarrenError, withoutMapping } from '../../core/index.ts'
+import {
+  ErrorCode,
+  networkOf,
+  RateLimitedLog,
+  raceAbort,
+  UNAUTHENTICATED_LINES,
+  WarrenError,
+  withoutMapping
+} from '../../core/index.ts'
 import { serveJoin, serveRenewal, toPem } from '../../identity/index.ts'
 import { createDataPlane, type DataPlane, type ProxyDeps } from '../../proxy/index.ts'
 import type { renewalPb } from '../../wire/index.ts'

@@ -8,9 +8,10 @@ import {
   LruMap,
   listenFault,
   type Metrics,
-  RateLimitedLog, UNAUTHENTICATED_LINES,
+  RateLimitedLog,
   silentMetrics,
   systemCode,
+  UNAUTHENTICATED_LINES,
   WarrenError
 } from '../../core/index.ts'
 import { JOIN_ALPN, type PeerKey, RENEW_ALPN } from '../../identity/index.ts'

@@ -1,6 +1,12 @@
 import type { Socket } from 'node:net'
 import { accountOf, type LocalUser, sameUser } from '../../attest/index.ts'
-import { type Metrics, RateLimitedLog, UNAUTHENTICATED_LINES, silentMetrics, type WarrenError } from '../../core/index.ts'
+import {
+  type Metrics,
+  RateLimitedLog,
+  silentMetrics,
+  UNAUTHENTICATED_LINES,
+  type WarrenError
+} from '../../core/index.ts'
 import type { ProxyDeps } from '../deps.ts'
 import { errorFrame, helloFrame } from '../hello.ts'
 import { limitExceeded, type ProxyLimits } from '../limits.ts'

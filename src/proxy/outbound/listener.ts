@@ -1,5 +1,13 @@
 import { createServer, type Server, type Socket } from 'node:net'
-import { detach, ErrorCode, type Logger, type Protocol, RateLimitedLog, UNAUTHENTICATED_LINES, WarrenError } from '../../core/index.ts'
+import {
+  detach,
+  ErrorCode,
+  type Logger,
+  type Protocol,
+  RateLimitedLog,
+  UNAUTHENTICATED_LINES,
+  WarrenError
+} from '../../core/index.ts'
 import type { Pattern } from '../../identity/index.ts'
 import {
   bindUdp,

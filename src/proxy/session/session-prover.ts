@@ -2,8 +2,9 @@ import {
   ErrorCode,
   type Logger,
   type Metrics,
-  RateLimitedLog, UNAUTHENTICATED_LINES,
+  RateLimitedLog,
   silentMetrics,
+  UNAUTHENTICATED_LINES,
   WarrenError,
   within
 } from '../../core/index.ts'
