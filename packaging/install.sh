@@ -228,8 +228,9 @@ new=$work/unpacked/${archive%.tar.gz}
 # A release that was signed once is valid for ever: a mirror must not bring back the faults of an old one.
 if [ -x "$root$prefix/bin/warren" ] && [ -z "$downgrade" ] && [ -f "$root$manifest" ]; then
   installed=$(sed -n 's/^version - //p' "$root$manifest")
-  newest=$(printf '%s\n%s\n' "$installed" "$version" | sort -V | tail -n 1)
-  [ -z "$installed" ] || [ "$newest" = "$version" ] ||
+  # 1.0.0-rc.1 comes before 1.0.0: sort knows that of ~ alone.
+  newest=$(printf '%s\n%s\n' "$installed" "$version" | sed 's/-/~/' | sort -V | tail -n 1)
+  [ -z "$installed" ] || [ "$newest" = "$(printf '%s\n' "$version" | sed 's/-/~/')" ] ||
     fail "$version is older than $installed, which is installed; --downgrade accepts it. Nothing was installed"
 fi
 

@@ -1,6 +1,6 @@
 import { type Logger as PinoLogger, pino, stdSerializers } from 'pino'
 import type { LogLevel } from '../config/index.ts'
-import { type LimitName, type LogFields, type Logger, stderrLines } from '../core/index.ts'
+import { type LimitName, type LogFields, type Logger, stderrLines, visibleJson } from '../core/index.ts'
 
 const LIMIT: LimitName = 'log_backlog'
 
@@ -20,7 +20,7 @@ export function createLogger(level: LogLevel): Logger {
     adapt(noticeLog).warn('log lines dropped', { dropped, limitName: LIMIT })
     return notice
   }
-  return adapt(pino({ ...options, level }, { write: line => lines.write(line) }))
+  return adapt(pino({ ...options, level }, { write: line => lines.write(visibleJson(line)) }))
 }
 
 function adapt(log: PinoLogger): Logger {

@@ -5,7 +5,9 @@ import {
   type Logger,
   type Metrics,
   networkOf,
+  RateLimitedLog,
   TokenBuckets,
+  UNAUTHENTICATED_LINES,
   WarrenError
 } from '../core/index.ts'
 import type { EventSink } from '../events/index.ts'
@@ -77,11 +79,13 @@ export class JoinService {
   readonly trusts: JoinTrusts
   readonly #deps: JoinServiceDeps
   readonly #refusals = new TokenBuckets<string>(REFUSALS)
+  readonly #failures: RateLimitedLog
   #agent: AgentCertificate | undefined
 
   constructor(deps: JoinServiceDeps) {
     const { membership, store, clock, log } = deps
     this.#deps = deps
+    this.#failures = new RateLimitedLog(log, clock, UNAUTHENTICATED_LINES)
     this.tokens = new JoinTokens({ ...deps, ledger: store.joins })
     this.names = new JoinNames({ ...deps, machine: membership.machine, ledger: store.joins })
     this.waiting = new WaitingHosts(store.joins, clock, log)
@@ -121,12 +125,11 @@ export class JoinService {
 
   /** How joins from one remote address are served here. `requireRoom` throws if too many are served already. */
   asAuthority(remote: string, requireRoom: () => void): JoinAuthority {
-    const { membership, log } = this.#deps
-    const { trustDomain, trust } = membership
+    const { trustDomain, trust } = this.#deps.membership
     return {
       trustDomain,
       remote,
-      log,
+      log: this.#failures.of(networkOf(remote)),
       agentChain: () => this.agentChain(),
       succession: () => trust.succession,
       admit: async (request, channel) => {

@@ -34,6 +34,7 @@ export {
   type RateLimitedLogOptions,
   TokenBucket,
   TokenBuckets,
+  UNAUTHENTICATED_LINES,
   type UnprovenBounds,
   type UnprovenPlace,
   UnprovenQuota
@@ -94,3 +95,4 @@ export { detach, type LoopOptions, loop } from './task.ts'
 export { requireTlsGroups, TLS_GROUPS } from './tls-groups.ts'
 export { atEndOfTurn } from './turn.ts'
 export { packageVersion } from './version.ts'
+export { UNSEEN, visibleJson } from './visible.ts'

@@ -5,6 +5,7 @@ import {
   RateLimitedLog,
   raceAbort,
   silentMetrics,
+  UNAUTHENTICATED_LINES,
   WarrenError,
   within
 } from '../core/index.ts'
@@ -25,7 +26,6 @@ import { Liveness, SessionPool } from './session/index.ts'
 import { SessionAlarms } from './session-alarms.ts'
 import { HELLO_TIMEOUT_MS, OPEN_TIMEOUT_MS, STOP_TIMEOUT_MS } from './timing.ts'
 import { ContextCache } from './tls/index.ts'
-import { UNAUTHENTICATED_LINES } from './unauthenticated-lines.ts'
 
 const SWEEP_INTERVAL_MS = 5_000
 

@@ -5,7 +5,7 @@ import { JoinService } from '../../src/ca/join-service.ts'
 import { DEFAULT_LIFETIMES } from '../../src/ca/lifetimes.ts'
 import { found } from '../../src/ca/membership/found.ts'
 import { loadMembership } from '../../src/ca/membership/membership.ts'
-import { silentLogger } from '../../src/core/index.ts'
+import { type LogFields, type Logger, silentLogger } from '../../src/core/index.ts'
 import { EventBus } from '../../src/events/index.ts'
 import {
   generatePeerKeyPair,
@@ -23,7 +23,7 @@ import { TestClock } from './support.ts'
 
 const forever = new AbortController().signal
 
-async function setUp(t: TestContext) {
+async function setUp(t: TestContext, log: Logger = silentLogger) {
   const vault = new Vault(scopeOf(t).directory())
   await found(vault, TRUST_DOMAIN, 'a', DEFAULT_LIFETIMES, NOW_MS)
   const membership = loadMembership(vault, DEFAULT_LIFETIMES, NOW_MS)
@@ -43,16 +43,16 @@ async function setUp(t: TestContext) {
     revocations: () => [],
     lifetimeMs: DEFAULT_LIFETIMES.nodeMs,
     clock: new TestClock(NOW_MS),
-    log: silentLogger,
+    log,
     events
   })
   await service.renew()
-  const joinWith = async (token: JoinToken) => {
+  const joinWith = async (token: JoinToken, remote = '192.0.2.2') => {
     const connect = async () => {
       const [ours, theirs] = duplexPair()
       void serveJoin(
         theirs,
-        service.asAuthority('192.0.2.2', () => {}),
+        service.asAuthority(remote, () => {}),
         forever
       )
       return { stream: ours, peerCertificate: service.agentChain()[0] ?? new Uint8Array() }
@@ -70,4 +70,31 @@ test('whoever listens learns the name of a host that is admitted, and of one ref
   await joinWith(token)
   await assert.rejects(joinWith(token), { code: 'TOKEN_REFUSED' })
   assert.deepEqual(heard, ['b from 192.0.2.2 is admitted', '192.0.2.2 is refused: TOKEN_REFUSED'])
+})
+
+test('strangers whose joins are refused or fail do not fill the log, nor hide those of other networks', async t => {
+  const lines: Array<{ readonly message: string } & LogFields> = []
+  const warn = (message: string, fields: LogFields = {}): void => void lines.push({ message, ...fields })
+  const log: Logger = { ...silentLogger, warn }
+  const { service, joinWith } = await setUp(t, log)
+  const made = service.tokens.create({ machine: 'b', ttlMs: 0, scopes: [] })
+  const token = parseJoinToken(made.token, NOW_MS)
+  const wrong = { ...token, secret: new Uint8Array(32) }
+  for (let count = 0; count < 40; count += 1) {
+    await assert.rejects(joinWith(wrong, '192.0.2.2'))
+    const [ours, theirs] = duplexPair()
+    const served = serveJoin(
+      theirs,
+      service.asAuthority('2001:db8::1', () => {}),
+      forever
+    )
+    ours.resume().end(Buffer.of(0, 0, 0, 9))
+    await served
+  }
+  await assert.rejects(joinWith(wrong, '192.0.2.3'))
+  const of = (message: string, remote: string): number =>
+    lines.filter(line => line.message === message && line.remote === remote).length
+  assert.equal(of('join refused', '192.0.2.2'), 10)
+  assert.equal(of('join failed', '2001:db8::1'), 10)
+  assert.equal(of('join refused', '192.0.2.3'), 1)
 })

@@ -5,9 +5,10 @@ import { replicationText } from '../../src/cli/options/wait.ts'
 import { printable } from '../../src/cli/output/printable.ts'
 import { formatAge, formatBytes, formatDuration, formatWhen } from '../../src/cli/output/quantities.ts'
 import { RateLimitedLines } from '../../src/cli/output/rate-limit.ts'
+import { failureOf } from '../../src/cli/output/report.ts'
 import { pairs, table } from '../../src/cli/output/table.ts'
 import { memberTable, memberView, versionTable } from '../../src/cli/output/views.ts'
-import { ErrorCode, WarrenError } from '../../src/core/index.ts'
+import { ErrorCode, visibleJson, WarrenError } from '../../src/core/index.ts'
 import { adminPb, apiPb, create } from '../../src/wire/index.ts'
 
 test('columns are as wide as their widest cell, numbers to the right, no trailing blanks', () => {
@@ -35,8 +36,21 @@ test('columns are as wide as their widest cell, numbers to the right, no trailin
 
 test('what a remote host says cannot command the terminal', () => {
   assert.equal(printable('a\x1b[2Jb\r\nc\u202ed\x07'), 'a\\u{1b}[2Jb\\u{d} c\\u{202e}d\\u{7}')
+  assert.equal(printable('a\u200bb\u2028c\u061cd\u{e0041}'), 'a\\u{200b}b\\u{2028}c\\u{61c}d\\u{e0041}')
   assert.equal(printable('dev.web.nginx.default → ok'), 'dev.web.nginx.default → ok')
   assert.doesNotMatch(table([{ title: 'A', value: (row: string) => row }], ['\x1b]0;x\x07']), /[^\P{Cc}\n]/u)
+})
+
+test('JSON hides nothing from a person either, and is the same for a program', () => {
+  const said = 'a\x1b[2J\x9b31m\u202e\u200b\u2028\u{e0041}\x7f é → ok'
+  for (const json of [JSON.stringify({ [said]: said }), JSON.stringify({ [said]: [said] }, undefined, 2)]) {
+    const shown = visibleJson(json)
+    assert.doesNotMatch(shown, /[\p{Cf}\p{Zl}\p{Zp}]|[^\P{Cc}\n]/u)
+    assert.match(shown, /é → ok/)
+    assert.deepEqual(JSON.parse(shown), JSON.parse(json))
+  }
+  const { text } = failureOf(new WarrenError(ErrorCode.NotFound, said), true)
+  assert.doesNotMatch(text, /[\p{Cf}\p{Zl}\p{Zp}]|[^\P{Cc}\n]/u)
 })
 
 test('lengths of time have two units at most', () => {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { chmodSync, chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
@@ -179,4 +180,42 @@ test('the schema for editors has every key, and the example of the page is right
   assert.ok(examples.length > 0)
   if (!needsRoot(t)) return
   for (const text of examples) assert.deepEqual(faultsOf(t, text), [], text)
+})
+
+test('no fault quotes a join token that stands in the file, wherever it was put by mistake', t => {
+  const secret = 'SECRET_secret-0123456789'
+  const token = `warren1.${secret}${'x'.repeat(200)}`
+  const mistakes = [
+    `join: *${token}`,
+    `join: &${token} [*${token}x]`,
+    `log-level: ${token}`,
+    `${token}: 1`,
+    `limits: {${token}: 1}`,
+    `join: "${token}`,
+    `join: [${token}]`,
+    `name: ${token}`,
+    `svid-lifetime: ${token}`,
+    `listen: ${token}`,
+    `advertise: [${token}]`,
+    service({ [token]: 1 }),
+    service({ tcp: token }),
+    forward({ destination: token }),
+    forward({ preset: token })
+  ]
+  for (const text of mistakes) {
+    const faults = faultsOf(t, text)
+    assert.doesNotMatch(faults.join('\n'), new RegExp(secret.slice(0, 6)), text)
+  }
+})
+
+test('a configuration that is a fifo or a device is refused at once, and holds nobody up', t => {
+  const directory = directoryOf(t)
+  mkdirSync(join(directory, 'conf.d'), { mode: 0o755 })
+  const main = join(directory, 'warren.yaml')
+  symlinkSync('/dev/zero', main)
+  execFileSync('mkfifo', ['-m', '600', join(directory, 'conf.d', '1.yaml')])
+  const lines = loadFiles(filesOf(main)).faults.map(formatFault)
+  assert.match(lines[0] ?? '', /warren\.yaml: it is a device, and no file\. Write the configuration to a file/)
+  assert.match(lines[1] ?? '', /1\.yaml: it is a fifo, and no file/)
+  assert.equal(lines.length, 2)
 })

@@ -48,6 +48,10 @@ test('the doctor examines a host with an agent and without one, and its bundle h
   const { stderr } = await a.attempt(['doctor', '--state-dir', a.stateDir, '--bundle', other])
   assert.match(stderr, /ALREADY_EXISTS/)
   assert.equal(readFileSync(other, 'utf8'), 'of somebody')
+  assert.match(
+    (await a.attempt(['doctor', '--bundle', '-'])).stderr,
+    /INVALID_OPTION: standard output has the findings/
+  )
 
   await b.kill()
   await a.kill()

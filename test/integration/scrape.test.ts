@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { statSync } from 'node:fs'
+import { chownSync, statSync } from 'node:fs'
 import { createServer, request } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import { join } from 'node:path'
 import test from 'node:test'
 import { ScrapeServer } from '../../src/agent/metrics/index.ts'
-import { silentLogger } from '../../src/core/index.ts'
-import { scopeOf, TestAgent, waitFor } from '../harness/index.ts'
+import { silentLogger, type WarrenError } from '../../src/core/index.ts'
+import { asRoot, scopeOf, TestAgent, waitFor } from '../harness/index.ts'
 
 interface Answer {
   readonly status: number | undefined
@@ -161,4 +161,49 @@ test('scrapers that do not read their answers lose their connections, and others
       () => false
     )
   await waitFor(served, 'a place for another scraper')
+})
+
+test('connections that stay, silent or after a request, keep no scraper out', async t => {
+  const server = new ScrapeServer({
+    listen: { host: '127.0.0.1', port: 0 },
+    text: async () => 'x 1\n',
+    state: () => 'ready',
+    nowMs: () => performance.now(),
+    log: silentLogger
+  })
+  const at = await server.start()
+  t.after(() => server.stop())
+  for (const first of ['', 'GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n', 'GET /met']) {
+    for (let count = 0; count < 100; count += 1) {
+      const socket = connect(Number(at.split(':').at(-1)), '127.0.0.1').on('error', () => {})
+      t.after(() => socket.destroy())
+      await once(socket, 'connect')
+      socket.write(first)
+    }
+    const scraped = () =>
+      ask(at, { path: '/metrics' }).then(
+        ({ body }) => body === 'x 1\n',
+        () => false
+      )
+    await waitFor(scraped, `a scrape beside connections that begin with "${first}"`)
+  }
+})
+
+test('a socket for metrics in a directory of another user is refused, and the option is named', asRoot, async t => {
+  const scope = scopeOf(t)
+  const directory = scope.directory()
+  chownSync(directory, 4_711, 4_711)
+  const server = new ScrapeServer({
+    listen: { path: join(directory, 'm.sock') },
+    text: async () => '',
+    state: () => 'ready',
+    nowMs: () => 1_000,
+    log: silentLogger
+  })
+  await assert.rejects(server.start(), (err: WarrenError) => {
+    assert.equal(err.code, 'STATE_UNUSABLE')
+    assert.match(err.reason, /^cannot listen for metrics at unix:.*: the directory .* belongs to uid 4711$/)
+    assert.match(err.hint ?? '', /--metrics-listen/)
+    return true
+  })
 })

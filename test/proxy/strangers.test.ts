@@ -203,6 +203,25 @@ describe('at the data port', () => {
     for (const socket of sockets) socket.destroy()
   })
 
+  it('one address fills no log of refused handshakes, and leaves lines to others', async () => {
+    const host = await world.host('zeta')
+    const [, port = ''] = (host.dataAddresses[0] ?? '').split(':')
+    const refusals = () =>
+      host.lines.filter(({ level, message }) => level === 'warn' && message === 'handshake at the data port failed')
+    const speak = async (localAddress: string): Promise<void> => {
+      const socket = connectTcp({ host: '127.0.0.1', port: Number(port), localAddress }).on('error', () => {})
+      socket.resume().write('GET / HTTP/1.1\r\n\r\n')
+      await once(socket, 'close')
+    }
+    for (let count = 0; count < 40; count += 1) await speak('127.0.0.2')
+    await speak('127.0.0.3')
+    await waitFor(() => refusals().length > 10, 'the refusals in the log')
+    const from = (address: string): number =>
+      refusals().filter(({ fields }) => fields.remote?.startsWith(`${address} `) === true).length
+    assert.equal(from('127.0.0.2'), 10)
+    assert.equal(from('127.0.0.3'), 1)
+  })
+
   it('streams of admitted hosts have places of their own', async () => {
     const host = await world.host('epsilon', { limits: { pendingHandshakes: 1, pendingHandshakesPerHost: 1 } })
     const [name = '', port = ''] = (host.dataAddresses[0] ?? '').split(':')

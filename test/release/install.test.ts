@@ -221,3 +221,15 @@ test('a purge removes settings and state as well', options, async () => {
     []
   )
 })
+
+test('a release candidate is older than its release, so that it takes no place of it', options, async () => {
+  const root = scope.directory()
+  const [candidate, later, final] = [await release('1.0.0-rc.2'), await release('1.0.0-rc.10'), await release('1.0.0')]
+  for (const one of [candidate, later, final]) {
+    const { status, stderr } = install(root, '--from', one, '--key', KEY.open)
+    assert.equal(status, 0, stderr)
+  }
+  const { status, stderr } = install(root, '--from', later, '--key', KEY.open)
+  assert.equal(status, 1)
+  assert.match(stderr, /1\.0\.0-rc\.10 is older than 1\.0\.0, which is installed/)
+})

@@ -22,6 +22,15 @@ _first_owners: dict[str, int] = {}
 _lock = threading.Lock()
 
 
+def _after_fork() -> None:
+    # A thread of the parent may have held it, which does not exist in the child.
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 class ForeignDirectoryError(WarrenError):
     """The runtime directory is another user's now. That can change: its agent may come back."""
 

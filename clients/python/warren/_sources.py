@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -113,6 +114,15 @@ class Sources:
 
 
 _lock = threading.Lock()
+
+
+def _after_fork() -> None:
+    # A thread of the parent may have held it, which does not exist in the child.
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def sources_of(client: AgentClient) -> Sources:

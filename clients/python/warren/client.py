@@ -230,5 +230,11 @@ def shared_client(runtime_dir: str | None = None) -> AgentClient:
         return found
 
 
-# The threads that keep its registrations are the parent's.
-os.register_at_fork(after_in_child=_shared.clear)
+def _after_fork() -> None:
+    # The threads that keep the registrations, and the one that may have held the lock, are the parent's.
+    global _shared_lock
+    _shared_lock = threading.Lock()
+    _shared.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)

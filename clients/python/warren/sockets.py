@@ -106,6 +106,45 @@ class MeshSocket(socket.socket):
             self._check_end()
         return count
 
+    def recvfrom(self, bufsize: int, flags: int = 0, /) -> tuple[bytes, Any]:
+        return self.recv(bufsize, flags), None
+
+    def recvfrom_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> tuple[int, Any]:
+        return self.recv_into(buffer, nbytes, flags), None
+
+    def recvmsg(self, bufsize: int, ancbufsize: int = 0, flags: int = 0, /) -> tuple[bytes, list[Any], int, Any]:
+        try:
+            data, ancillary, found, address = super().recvmsg(bufsize, ancbufsize, flags)
+        except (BrokenPipeError, ConnectionResetError) as err:
+            raise self._witness.cut() from err
+        if not data and bufsize > 0:
+            self._check_end()
+        return data, ancillary, found, address
+
+    def recvmsg_into(self, buffers: Any, ancbufsize: int = 0, flags: int = 0, /) -> tuple[int, list[Any], int, Any]:
+        listed = list(buffers)
+        try:
+            count, ancillary, found, address = super().recvmsg_into(listed, ancbufsize, flags)
+        except (BrokenPipeError, ConnectionResetError) as err:
+            raise self._witness.cut() from err
+        if count == 0 and any(memoryview(each).nbytes > 0 for each in listed):
+            self._check_end()
+        return count, ancillary, found, address
+
+    def sendmsg(self, *args: Any) -> int:
+        try:
+            return super().sendmsg(*args)
+        except (BrokenPipeError, ConnectionResetError) as err:
+            raise self._witness.cut() from err
+
+    def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
+        try:
+            return super().sendfile(file, offset, count)
+        except ConnectionCutError:
+            raise
+        except (BrokenPipeError, ConnectionResetError) as err:
+            raise self._witness.cut() from err
+
     def send(self, data: Any, flags: int = 0, /) -> int:
         try:
             return super().send(data, flags)

@@ -1,6 +1,14 @@
 import { listenerOf, peerUser } from '../../attest/index.ts'
 import { probe } from '../../cluster/index.ts'
-import { ErrorCode, raceAbort, WarrenError, withoutMapping } from '../../core/index.ts'
+import {
+  ErrorCode,
+  networkOf,
+  RateLimitedLog,
+  raceAbort,
+  UNAUTHENTICATED_LINES,
+  WarrenError,
+  withoutMapping
+} from '../../core/index.ts'
 import { serveJoin, serveRenewal, toPem } from '../../identity/index.ts'
 import { createDataPlane, type DataPlane, type ProxyDeps } from '../../proxy/index.ts'
 import type { renewalPb } from '../../wire/index.ts'
@@ -28,6 +36,7 @@ function proxyDeps({ base, cluster, ca, local }: ProxyParts): ProxyDeps {
   const { mesh, registry, failures, routing, trust, authorizer } = cluster
   const { joins, renewals, svids } = ca
   const { workloads, health } = local
+  const renewalFailures = new RateLimitedLog(log, clock, UNAUTHENTICATED_LINES)
   return {
     trustDomain: trust.state.trustDomain,
     machine: membership.machine,
@@ -74,7 +83,13 @@ function proxyDeps({ base, cluster, ca, local }: ProxyParts): ProxyDeps {
       }
       return serveRenewal(
         socket,
-        { agentChain: () => joins.agentChain(), succession: () => membership.trust.succession, renew, log },
+        {
+          agentChain: () => joins.agentChain(),
+          succession: () => membership.trust.succession,
+          renew,
+          remote,
+          log: renewalFailures.of(networkOf(remote))
+        },
         signal
       )
     },

@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { bindSocket } from '../../api/index.ts'
 import type { MetricsListen } from '../../config/index.ts'
 import {
@@ -8,16 +8,27 @@ import {
   isLoopback,
   type Logger,
   listenFault,
+  networkOf,
+  RateLimitedLog,
   systemCode,
+  type UnprovenPlace,
+  UnprovenQuota,
   WarrenError
 } from '../../core/index.ts'
 import type { TextFormat } from './prom-metrics.ts'
 
-/** A scraper needs one connection. */
-const MAX_CONNECTIONS = 32
+/**
+ * A scraper needs one connection. Beyond these the idlest makes room: whoever may connect could otherwise hold all places, and the
+ * scraper be away when it matters.
+ */
+const CONNECTIONS = { total: 64, perNetwork: 32 } as const
+/** Lines about connections that made room. */
+const LINES = { all: { burst: 1, perSecond: 1 / 60 } } as const
 /** A request is one line and a few headers. */
 const MAX_HEADER_BYTES = 8_192
 const REQUEST_TIMEOUT_MS = 5_000
+/** The network of those who come through a unix socket. */
+const LOCAL = 'unix'
 /** Between two scrapes of one connection: Prometheus scrapes each minute by default, or more often. */
 const IDLE_MS = 65_000
 /**
@@ -27,6 +38,8 @@ const IDLE_MS = 65_000
 const FRESH_MS = 500
 /** Members of the group may connect, as for the sockets of endpoints nobody else. */
 const SOCKET_MODE = 0o660
+const SOCKET_HINT =
+  'Choose a path for --metrics-listen in a directory that only root and the user of the agent can write, and where nothing is.'
 
 const OPENMETRICS = 'application/openmetrics-text'
 const CONTENT_TYPES: Readonly<Record<TextFormat, string>> = {
@@ -59,6 +72,8 @@ export class ScrapeServer {
   readonly #options: ScrapeServerOptions
   readonly #server: Server
   readonly #fresh = new Map<TextFormat, Fresh>()
+  readonly #quota: UnprovenQuota
+  readonly #places = new Map<Socket, UnprovenPlace>()
   #unbind: (() => void) | undefined
 
   constructor(options: ScrapeServerOptions) {
@@ -73,7 +88,11 @@ export class ScrapeServer {
       },
       (request, response) => this.#answer(request, response)
     )
-    this.#server.maxConnections = MAX_CONNECTIONS
+    const lines = new RateLimitedLog(options.log, { monotonicMs: options.nowMs }, LINES)
+    this.#quota = new UnprovenQuota({ ...CONNECTIONS, silentMs: REQUEST_TIMEOUT_MS }, (_bound, remote) =>
+      lines.warn(remote, 'too many connections for metrics: the idlest is closed', { remote })
+    )
+    this.#server.on('connection', socket => this.#enter(socket))
     // A reader that stands still would keep its place for ever.
     this.#server.timeout = options.idleMs ?? IDLE_MS
     // A scraper that stops in the middle is not the agent's failure.
@@ -84,7 +103,14 @@ export class ScrapeServer {
   async start(): Promise<string> {
     const { listen, log } = this.#options
     if ('path' in listen) {
-      this.#unbind = await bindSocket(this.#server, listen.path, SOCKET_MODE)
+      this.#unbind = await bindSocket(this.#server, listen.path, SOCKET_MODE).catch(cause => {
+        const { code, reason } = WarrenError.from(cause)
+        const what = reason.replace('the runtime directory', 'the directory')
+        throw new WarrenError(code, `cannot listen for metrics at unix:${listen.path}: ${what}`, {
+          cause,
+          hint: SOCKET_HINT
+        })
+      })
       return `unix:${listen.path}`
     }
     await listening(this.#server, listen)
@@ -104,7 +130,26 @@ export class ScrapeServer {
     this.#unbind?.()
   }
 
+  #enter(socket: Socket): void {
+    const place = this.#quota.enter(networkOf(socket.remoteAddress ?? LOCAL), () => socket.destroy())
+    if (!this.#places.has(socket)) socket.once('close', () => this.#leave(socket))
+    this.#places.set(socket, place)
+  }
+
+  #leave(socket: Socket): void {
+    this.#places.get(socket)?.release()
+    this.#places.delete(socket)
+  }
+
+  // The idlest is the one whose last request is the oldest.
+  #heard(socket: Socket): void {
+    this.#places.get(socket)?.release()
+    this.#enter(socket)
+    this.#places.get(socket)?.heard()
+  }
+
   #answer(request: IncomingMessage, response: ServerResponse): void {
+    this.#heard(request.socket)
     const path = (request.url ?? '').split('?', 1)[0]
     if (request.method !== 'GET' && request.method !== 'HEAD') {
       response.setHeader('Allow', 'GET, HEAD')

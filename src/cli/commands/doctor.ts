@@ -1,8 +1,10 @@
 import type { Command } from 'commander'
+import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { contextOf } from '../context.ts'
 import type { Finding } from '../doctor/index.ts'
 import { Exit } from '../exit.ts'
 import { printable } from '../output/printable.ts'
+import { STDOUT } from '../output/stdout.ts'
 
 interface DoctorOptions {
   readonly stateDir?: string
@@ -18,6 +20,11 @@ export function addDoctor(program: Command): void {
     .addHelpText('after', '\nExit codes: 0 nothing fails, 1 something fails. It works without an agent as well.')
     .action(async (options: DoctorOptions, command: Command) => {
       const { agent, runtimeDir, show, say } = contextOf(command)
+      if (options.bundle === STDOUT) {
+        throw new WarrenError(ErrorCode.InvalidOption, 'standard output has the findings, and takes no bundle', {
+          hint: 'Give the path of a file.'
+        })
+      }
       const [{ findingsOf, gather, writeBundle }, { resolveConfig }] = await Promise.all([
         import('../doctor/index.ts'),
         import('../../agent/index.ts')

@@ -1,5 +1,4 @@
-// Control characters, and the marks that turn the direction of text around.
-const UNSAFE = /[\p{Cc}\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu
+import { UNSEEN } from '../../core/index.ts'
 
 /**
  * `text` with everything that could command a terminal made visible, on one line.
@@ -7,5 +6,5 @@ const UNSAFE = /[\p{Cc}\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu
  * The text of another host or of an attacker's error must not be able to move the cursor or hide a word.
  */
 export function printable(text: string): string {
-  return text.replaceAll(/[\n\t]/g, ' ').replace(UNSAFE, char => `\\u{${char.codePointAt(0)?.toString(16) ?? ''}}`)
+  return text.replaceAll(/[\n\t]/g, ' ').replace(UNSEEN, char => `\\u{${char.codePointAt(0)?.toString(16) ?? ''}}`)
 }

@@ -1,4 +1,5 @@
 import { CommanderError } from 'commander'
+import { visibleJson } from '../../core/index.ts'
 import { codeOf, Exit, exitCodeOf } from '../exit.ts'
 import { printable } from './printable.ts'
 
@@ -17,7 +18,7 @@ export function failureOf(err: unknown, json: boolean): Failure {
   if (err instanceof DOMException && err.name === 'AbortError') return { text: '', exit: Exit.Failed }
   const { code, reason, hint } = describe(err)
   const exit = exitCodeOf(err)
-  if (json) return { text: `${JSON.stringify({ error: { code, reason, hint } })}\n`, exit }
+  if (json) return { text: `${visibleJson(JSON.stringify({ error: { code, reason, hint } }))}\n`, exit }
   const advice = hint === undefined ? '' : `  ${printable(hint)}\n`
   return { text: `warren: ${printable(`${code}: ${reason}`)}\n${advice}`, exit }
 }
@@ -58,6 +59,6 @@ function usageFailure(err: CommanderError, json: boolean): Failure {
   if (err.code === 'commander.help') return { text: '', exit: Exit.Usage }
   const reason = err.message.replace(/^error: /, '').replaceAll('\n', ' ')
   const error = { code: 'USAGE', reason, hint: USAGE_HINT }
-  const text = json ? `${JSON.stringify({ error })}\n` : `warren: ${printable(reason)}\n  ${USAGE_HINT}\n`
+  const text = json ? `${visibleJson(JSON.stringify({ error }))}\n` : `warren: ${printable(reason)}\n  ${USAGE_HINT}\n`
   return { text, exit: Exit.Usage }
 }

@@ -1,4 +1,4 @@
-import { stderrLines } from '../../core/index.ts'
+import { stderrLines, visibleJson } from '../../core/index.ts'
 import { Exit } from '../exit.ts'
 import { hasLostOutput, losesOutput, meaningOfBrokenPipe, noteClosedStdout } from './closed-stdout.ts'
 import { printable } from './printable.ts'
@@ -8,12 +8,12 @@ const LAST_LINES_MS = 1_000
 
 /** One document for a program to read: indented, for it is as often read by a person who is writing that program. */
 export function printJson(value: unknown): void {
-  print(JSON.stringify(value, plain, 2))
+  print(visibleJson(JSON.stringify(value, plain, 2)))
 }
 
 /** One line of a stream of documents. */
 export function printJsonLine(value: unknown): void {
-  print(JSON.stringify(value, plain))
+  print(visibleJson(JSON.stringify(value, plain)))
 }
 
 /** Data, on standard output. */

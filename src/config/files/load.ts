@@ -6,7 +6,7 @@ import { UP_OPTIONS, type UpOption, type UpOptionName } from '../options.ts'
 import { explain } from './explain.ts'
 import { conflicts, type Items, itemsOf, optionFault, type Placed } from './items.ts'
 import { listParts, openFile } from './open.ts'
-import { type Fault, formatFault, formatPlace, type Place } from './place.ts'
+import { type Fault, formatFault, formatPlace, type Place, withoutSecret } from './place.ts'
 import { type DeclaredConfig, type FileConfig, fileSchema, MAX_DECLARED, OPTION_KEYS, partSchema } from './schema.ts'
 import { parseYaml } from './yaml.ts'
 
@@ -83,7 +83,7 @@ export function loadFiles({ main, parts }: Files, ownUid = process.geteuid?.() ?
   }
   faults.push(...conflicts(all), ...tooMany(all.services, 'services'), ...tooMany(all.forwards, 'forwards'))
   const declared = { services: all.services.map(({ item }) => item), forwards: all.forwards.map(({ item }) => item) }
-  return { options, places, declared, faults, files, placeOf }
+  return { options, places, declared, faults: faults.map(withoutSecret), files, placeOf }
 }
 
 function partsOf(directory: string, ownUid: number): ReturnType<typeof listParts> {
@@ -105,7 +105,7 @@ export function requireFiles(files: Files, ownUid?: number): Loaded {
 /** As `requireFiles`, from the text of a configuration file; `path` is for the messages. */
 export function parseConfig(path: string, text: string): FileConfig {
   const { options, faults } = readText(path, text, true)
-  refuse(faults)
+  refuse(faults.map(withoutSecret))
   return options
 }
 
@@ -187,7 +187,7 @@ export function optionFaults(path: string): Fault[] {
       else option.read(texts.at(-1) ?? '', name)
       return []
     } catch (err) {
-      return [optionFault(parsed, name, err)]
+      return [withoutSecret(optionFault(parsed, name, err))]
     }
   })
 }

@@ -1,7 +1,7 @@
 import { closeSync, constants, fstatSync, openSync, readdirSync, readFileSync, type Stats } from 'node:fs'
 import { userInfo } from 'node:os'
 import { join } from 'node:path'
-import { ErrorCode, fileFault, WarrenError } from '../../core/index.ts'
+import { ErrorCode, fileFault, kindOf, WarrenError } from '../../core/index.ts'
 import type { Fault } from './place.ts'
 
 /** A configuration has some hundred lines; a larger file is the wrong one. */
@@ -30,9 +30,11 @@ export interface Opened {
 export function openFile(path: string, ownUid: number): Opened {
   let fd: number | undefined
   try {
-    fd = openSync(path, 'r')
+    // A fifo that nobody writes to would hold up the agent, at a reload as well.
+    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
     const stats = fstatSync(fd)
-    const text = stats.isFile() && stats.size > MAX_FILE_BYTES ? undefined : readFileSync(fd, 'utf8')
+    if (!stats.isFile() && !stats.isDirectory()) throw notAFile(path, stats)
+    const text = stats.size > MAX_FILE_BYTES ? undefined : readFileSync(fd, 'utf8')
     if (text === undefined || text.length > MAX_FILE_BYTES)
       throw new WarrenError(ErrorCode.InvalidConfig, `${path} is too large for a configuration`)
     return { text, owner: ownerOf(stats, ownUid), untrusted: untrusted(path, stats, ownUid) }
@@ -43,6 +45,12 @@ export function openFile(path: string, ownUid: number): Opened {
   } finally {
     if (fd !== undefined) closeSync(fd)
   }
+}
+
+function notAFile(path: string, stats: Stats): WarrenError {
+  return new WarrenError(ErrorCode.InvalidConfig, `cannot read ${path}: it is ${kindOf(stats)}, and no file`, {
+    hint: 'Write the configuration to a file: it is read again at each reload.'
+  })
 }
 
 /** The files of a directory like `conf.d`, in the order of their names; undefined if there is no such directory. */

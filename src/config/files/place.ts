@@ -20,3 +20,12 @@ export function formatFault(fault: Fault): string {
 export function formatPlace({ file, line, column }: Place): string {
   return `${file}:${line}:${column}`
 }
+
+/** A join token, or the beginning of one (identity/join/token.ts). */
+const TOKEN = /\bwarren1\.[\w-]+/g
+
+/** Without the secret of a token that the file has: every user of the host may see why a reload was refused. */
+export function withoutSecret(fault: Fault): Fault {
+  const { text, hint } = fault
+  return { ...fault, text: text.replace(TOKEN, 'warren1.…'), hint: hint.replace(TOKEN, 'warren1.…') }
+}

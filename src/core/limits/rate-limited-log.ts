@@ -26,6 +26,14 @@ export class RateLimitedLog {
     this.#all = all === undefined ? undefined : new TokenBucket(all, clock.monotonicMs())
   }
 
+  /** As a log whose warnings all count for `key`. */
+  of(key: string): Pick<Logger, 'warn' | 'debug'> {
+    return {
+      warn: (message, fields = {}) => this.warn(key, message, fields),
+      debug: (message, fields) => this.#log.debug(message, fields)
+    }
+  }
+
   /** Logs a warning for `key`: a user, a host, an address. */
   warn(key: string, message: string, fields: LogFields): void {
     const nowMs = this.#clock.monotonicMs()

@@ -37,7 +37,8 @@ export interface JoinAuthority {
   readonly succession: () => readonly Uint8Array[]
   /** Verifies a request; throws a WarrenError, which reaches the joiner with its code and reason. */
   readonly admit: (request: identityPb.JoinRequest, channel: JoinChannel) => Promise<JoinAnswer>
-  readonly log: Logger
+  /** Bounded: anybody can have a join fail. */
+  readonly log: Pick<Logger, 'warn'>
 }
 
 /**
@@ -49,7 +50,7 @@ export async function serveJoin(stream: Duplex, authority: JoinAuthority, signal
   try {
     await exchange(stream, { ...JOIN_BOUNDS, maxMessages: 1, signal }, received => answer(received, authority))
   } catch (err) {
-    authority.log.warn('join failed', { err })
+    authority.log.warn('join failed', { ...remoteOf(authority), err })
   }
 }
 
@@ -94,9 +95,8 @@ async function respond(
       }
     })
   } catch (err) {
-    const { remote, trustDomain } = authority
-    const where = remote === undefined ? {} : { remote }
-    log.warn('join refused', { ...describe(request, trustDomain), ...where, method: methodOf(request), err })
+    const fields = { ...describe(request, authority.trustDomain), ...remoteOf(authority), method: methodOf(request) }
+    log.warn('join refused', { ...fields, err })
     const known = err instanceof WarrenError ? err : undefined
     return create(identityPb.JoinResponseSchema, {
       result: {
@@ -109,6 +109,10 @@ async function respond(
       }
     })
   }
+}
+
+function remoteOf({ remote }: JoinAuthority): { remote?: string } {
+  return remote === undefined ? {} : { remote }
 }
 
 // For the log: the claims of the binding, if its signature is valid.

@@ -18,7 +18,10 @@ export interface RenewalAuthority {
   readonly succession: () => readonly Uint8Array[]
   /** Returns the new chain (DER). Throws a WarrenError, which reaches the host with its code and reason. */
   readonly renew: (request: renewalPb.RenewalRequest) => Promise<readonly Uint8Array[]>
-  readonly log: Logger
+  /** The network address of the other side, for the log. @default none */
+  readonly remote?: string
+  /** Bounded: anybody can have a renewal fail. */
+  readonly log: Pick<Logger, 'warn' | 'debug'>
 }
 
 /**
@@ -32,8 +35,12 @@ export async function serveRenewal(stream: Duplex, authority: RenewalAuthority, 
   } catch (err) {
     // A host that only looked for newer roots, or for an authority, goes when it has the hello.
     if (WarrenError.is(err, ErrorCode.StreamTruncated)) authority.log.debug('no renewal was requested', { err })
-    else authority.log.warn('renewal at the data port failed', { err })
+    else authority.log.warn('renewal at the data port failed', { ...remoteOf(authority), err })
   }
+}
+
+function remoteOf({ remote }: RenewalAuthority): { remote?: string } {
+  return remote === undefined ? {} : { remote }
 }
 
 async function* serve(received: Received, authority: RenewalAuthority): AsyncGenerator<Uint8Array, void> {

@@ -11,6 +11,7 @@ import {
   RateLimitedLog,
   silentMetrics,
   systemCode,
+  UNAUTHENTICATED_LINES,
   WarrenError
 } from '../../core/index.ts'
 import { JOIN_ALPN, type PeerKey, RENEW_ALPN } from '../../identity/index.ts'
@@ -20,10 +21,9 @@ import { FastPathAcceptor, FIRST_BYTE } from '../fastpath/index.ts'
 import { HandshakeLimiter } from '../handshake-limiter.ts'
 import type { ProxyLimits } from '../limits.ts'
 import { type ContextCache, HOST_ALPN, isSessionAlpn, isSni, peerChainOf } from '../tls/index.ts'
-import { UNAUTHENTICATED_LINES } from '../unauthenticated-lines.ts'
 import { firstByte } from './first-byte.ts'
 import { type InboundContext, InboundSession } from './inbound-session.ts'
-import { TlsAcceptor } from './tls-acceptor.ts'
+import { networkOfEnd, TlsAcceptor } from './tls-acceptor.ts'
 import { UnauthenticatedExchanges } from './unauthenticated-exchanges.ts'
 
 /**
@@ -157,7 +157,10 @@ export class DataServer {
       onSecure: (socket, remote) => this.#secured(socket, path, remote),
       onFailure: (err, remote) => {
         this.#metrics.count('warren_handshakes_total', { role: 'server', result: 'failed' })
-        this.#unauthenticated.warn(remote, 'handshake at the data port failed', { remote, reason: err.message })
+        this.#unauthenticated.warn(networkOfEnd(remote), 'handshake at the data port failed', {
+          remote,
+          reason: err.message
+        })
       }
     })
   }
@@ -183,7 +186,10 @@ export class DataServer {
     const proven = isSessionAlpn(socket.alpnProtocol) ? this.#prove(socket) : 'no known protocol'
     if (typeof proven === 'string') {
       this.#metrics.count('warren_handshakes_total', { role: 'server', result: 'refused' })
-      this.#unauthenticated.warn(remote, 'unauthenticated peer refused at the data port', { remote, reason: proven })
+      this.#unauthenticated.warn(networkOfEnd(remote), 'unauthenticated peer refused at the data port', {
+        remote,
+        reason: proven
+      })
       socket.destroy()
       return
     }

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { createServer, type SecureContext, type Server, type TLSSocket } from 'node:tls'
-import { withoutMapping } from '../../core/index.ts'
+import { networkOf, withoutMapping } from '../../core/index.ts'
 import { JOIN_ALPN, RENEW_ALPN } from '../../identity/index.ts'
 import type { TlsCredentials } from '../deps.ts'
 import { HANDSHAKE_TIMEOUT_MS } from '../timing.ts'
@@ -73,6 +73,11 @@ export class TlsAcceptor {
     this.#server.setSecureContext(contextOptions(credentials, roots))
     this.#pem = credentials.certPem
   }
+}
+
+/** The network of an end: log lines are bounded for each, whatever ports it uses. */
+export function networkOfEnd(end: string): string {
+  return networkOf(end.split(' ', 1)[0] ?? '')
 }
 
 /** Names the remote end of a TCP connection; empty for other streams. */

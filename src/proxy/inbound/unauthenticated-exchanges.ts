@@ -70,7 +70,10 @@ export class UnauthenticatedExchanges {
         })
       })
     } catch (err) {
-      log.warn(remote, `${what} exchange failed`, { remote, reason: WarrenError.from(err).reason })
+      log.warn(networkOf(socket.remoteAddress ?? ''), `${what} exchange failed`, {
+        remote,
+        reason: WarrenError.from(err).reason
+      })
     } finally {
       this.#sockets.delete(socket)
       place.release()

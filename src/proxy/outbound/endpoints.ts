@@ -1,11 +1,16 @@
 import type { Socket } from 'node:net'
 import { accountOf, type LocalUser, sameUser } from '../../attest/index.ts'
-import { type Metrics, RateLimitedLog, silentMetrics, type WarrenError } from '../../core/index.ts'
+import {
+  type Metrics,
+  RateLimitedLog,
+  silentMetrics,
+  UNAUTHENTICATED_LINES,
+  type WarrenError
+} from '../../core/index.ts'
 import type { ProxyDeps } from '../deps.ts'
 import { errorFrame, helloFrame } from '../hello.ts'
 import { limitExceeded, type ProxyLimits } from '../limits.ts'
 import { endsFrom } from '../relay/index.ts'
-import { UNAUTHENTICATED_LINES } from '../unauthenticated-lines.ts'
 import { Endpoint, type EndpointRequest, endpointKey } from './endpoint.ts'
 import type { EndpointDirectory } from './endpoint-socket.ts'
 import type { SourceFlows } from './source-flows.ts'

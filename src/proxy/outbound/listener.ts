@@ -1,5 +1,13 @@
 import { createServer, type Server, type Socket } from 'node:net'
-import { detach, ErrorCode, type Logger, type Protocol, RateLimitedLog, WarrenError } from '../../core/index.ts'
+import {
+  detach,
+  ErrorCode,
+  type Logger,
+  type Protocol,
+  RateLimitedLog,
+  UNAUTHENTICATED_LINES,
+  WarrenError
+} from '../../core/index.ts'
 import type { Pattern } from '../../identity/index.ts'
 import {
   bindUdp,
@@ -17,7 +25,6 @@ import type { ProxyDeps } from '../deps.ts'
 import type { Flow } from '../flow/index.ts'
 import { abortSocket, resetOnClose } from '../legs/index.ts'
 import { clientEnds, endsFrom } from '../relay/index.ts'
-import { UNAUTHENTICATED_LINES } from '../unauthenticated-lines.ts'
 import type { Strategy } from './balance.ts'
 import type { SourceHandle } from './endpoint.ts'
 import { give } from './endpoint-socket.ts'

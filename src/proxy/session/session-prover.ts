@@ -4,12 +4,12 @@ import {
   type Metrics,
   RateLimitedLog,
   silentMetrics,
+  UNAUTHENTICATED_LINES,
   WarrenError,
   within
 } from '../../core/index.ts'
 import { formatAddress } from '../../identity/index.ts'
 import type { ProxyDeps } from '../deps.ts'
-import { UNAUTHENTICATED_LINES } from '../unauthenticated-lines.ts'
 import type { ClientSession } from './client-session.ts'
 import { proofTimeoutMs } from './proof-attempts.ts'
 

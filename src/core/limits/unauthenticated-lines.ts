@@ -1,4 +1,4 @@
-import type { RateLimitedLogOptions } from '../core/index.ts'
+import type { RateLimitedLogOptions } from './rate-limited-log.ts'
 
 /**
  * Limit for warnings about unauthenticated peers: a scanner, or a user who connects repeatedly, neither fills the log
