@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { buildCommit, commitOf, type Scope } from '../test/harness/index.ts'
 import { floodsSuite } from './floods/suite.ts'
+import { forwardSuite } from './forward/suite.ts'
 import { idleSuite } from './idle/suite.ts'
 import { registrySuite } from './registry/suite.ts'
 import { markdown, type Report } from './report.ts'
@@ -15,6 +16,7 @@ import { withScope } from './with-scope.ts'
 const SUITES: Readonly<Record<string, (scope: Scope, options: SuiteOptions) => Promise<Report>>> = {
   tcp: tcpSuite,
   udp: udpSuite,
+  forward: forwardSuite,
   floods: floodsSuite,
   idle: idleSuite,
   registry: registrySuite,

@@ -40,6 +40,7 @@ const PLACES: Readonly<Partial<Record<LimitName, Place>>> = Object.freeze({
   proxy_pending_handshakes: ['proxy', 'pendingHandshakes'],
   proxy_pending_handshakes_per_host: ['proxy', 'pendingHandshakesPerHost'],
   proxy_endpoints_per_uid: ['proxy', 'endpointsPerUid'],
+  proxy_listeners_per_uid: ['proxy', 'listenersPerUid'],
   proxy_fastpath_connections: ['proxy', 'fastPathConnections'],
   proxy_datagrams_per_second: ['proxy', 'datagramsPerSecond']
 })

@@ -66,9 +66,10 @@ export class CallGate {
   }
 }
 
-// Keep sends next to nothing, and each registration may have one.
+// Keep and Listen send next to nothing, and each registration and listener may have one.
 function isWatch(method: DescMethod): boolean {
-  return method.methodKind === 'server_streaming' && method !== apiPb.WorkloadService.method.keep
+  const { keep, listen } = apiPb.WorkloadService.method
+  return method.methodKind === 'server_streaming' && method !== keep && method !== listen
 }
 
 function onlyReserve({ maxConnectionsPerUid }: LocalLimits): WarrenError {

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import type { DescService } from '@bufbuild/protobuf'
 import { createClient, type Interceptor, type Transport } from '@connectrpc/connect'
@@ -67,6 +68,14 @@ export class AgentClient implements AsyncDisposable {
     })
     const spiffeApi = { session: spiffe, path: spiffePath, timeoutMs, interceptors: [spiffeHeader] }
     this.spiffe = failingPlainly(spiffePb.SpiffeWorkloadAPI, spiffeApi)
+  }
+
+  /**
+   * Dials a unix socket that this agent made, as an answer named it. Throws PERMISSION_DENIED if another user may have made it, or
+   * the system's error; a failure to connect is an `error` event.
+   */
+  dial(path: string): Socket {
+    return dialAgent(path, this.runtimeDir, { allowHalfOpen: true })
   }
 
   /**

@@ -3,21 +3,21 @@
  *
  * | member | upstream | without it |
  * |---|---|---|
- * | `_handle.fd` of a `net.Socket` | nodejs/node#4763, nodejs/node#8974: none is offered | the agent does not start: it could not identify local callers |
+ * | `_handle.fd` of a `net.Socket` and of a `net.Server` | nodejs/node#4763, nodejs/node#8974: none is offered | the agent does not start: it could not identify local callers; and `forward` carries the bytes of its clients |
  * | symbol `state symbol` of a `dgram.Socket`, and `handle.fd` in it | nodejs/node-v0.x-archive#8057: none is offered | UDP with one system call for each datagram, and with the receive buffer that the system allows |
  * | `_readableState.highWaterMark` of a `stream.Readable` | `readableHighWaterMark` is read-only | a stalled stream of a session keeps 64 KiB, also where memory is scarce |
  *
  * Tested with Node 26.10.0. `checkNodeInternals` tests both at the start of an agent.
  */
 import { createSocket, type Socket as DatagramSocket } from 'node:dgram'
-import { connect, type Socket } from 'node:net'
+import { connect, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { ErrorCode, WarrenError } from './errors.ts'
 import type { Logger } from './log.ts'
 
-/** Returns the descriptor of a connected socket of `node:net`. Throws a TypeError if there is none. */
-export function descriptorOf(socket: Socket): number {
+/** Returns the descriptor of a connected socket, or of a listening server, of `node:net`. Throws a TypeError if there is none. */
+export function descriptorOf(socket: Socket | Server): number {
   const fd = fdIn(Reflect.get(socket, '_handle'))
   if (fd === undefined || fd < 0) throw new TypeError('the socket has no descriptor')
   return fd

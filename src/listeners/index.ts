@@ -11,4 +11,7 @@ export {
   MAX_CLIENTS
 } from './datagram/index.ts'
 export { type Endpoint, formatEndpoint, parseEndpoint } from './endpoint.ts'
+export { type HeldSockets, holdSockets } from './hold.ts'
 export { isWithoutFamily, type Listening, listenAt, listenAtBoth } from './listen-at.ts'
+export { loadPassing, type PassedSocket, type PassingCalls, takePassed } from './passing/index.ts'
+export { type ListenerSockets, passedSockets, socketsAt } from './sockets.ts'

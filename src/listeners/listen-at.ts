@@ -51,26 +51,46 @@ export async function listenAt(server: Server, endpoint: Endpoint): Promise<List
  * listen, the first one is closed.
  */
 export async function listenAtBoth(makeServer: () => Server, endpoint: Endpoint): Promise<Listening> {
-  const first = makeServer()
-  const [host, second] = endpoint.kind === 'tcp' && isLocalhost(endpoint.host) ? LOOPBACK : []
-  if (endpoint.kind === 'unix' || host === undefined || second === undefined) return await listenAt(first, endpoint)
-  const listening = await listenAt(first, { ...endpoint, host })
-  const { port } = parseHostPort(listening.bound)
+  if (endpoint.kind === 'unix') return await listenAt(makeServer(), endpoint)
+  const bind = async (at: HostPort) => {
+    const server = makeServer()
+    return { server, ...(await listenAt(server, { kind: 'tcp', ...at })) }
+  }
+  const { bound } = await bindEachFamily(endpoint, bind, ({ server }) => void server.close())
+  return { bound, remove: () => {} }
+}
+
+/**
+ * Calls `bind` for both families of `localhost`, where the machine has both, with one port; else once. If the second one fails, the
+ * first one is closed.
+ */
+export async function bindEachFamily<T extends { readonly bound: string }>(
+  at: HostPort,
+  bind: (at: HostPort) => Promise<T>,
+  close: (one: T) => void
+): Promise<{ readonly bound: string; readonly all: readonly [T, ...T[]] }> {
+  const [host, second] = isLocalhost(at.host) ? LOOPBACK : []
+  if (host === undefined || second === undefined) {
+    const only = await bind(at)
+    return { bound: only.bound, all: [only] }
+  }
+  const first = await bind({ ...at, host })
+  const { port } = parseHostPort(first.bound)
   try {
-    await listenAt(makeServer(), { ...endpoint, host: second, port })
-    return { ...listening, bound: formatHostPort({ host: endpoint.host, port }) }
+    const other = await bind({ host: second, port })
+    return { bound: formatHostPort({ host: at.host, port }), all: [first, other] }
   } catch (err) {
-    if (isWithoutFamily(err)) return listening
-    first.close()
+    if (isWithoutFamily(err)) return { bound: first.bound, all: [first] }
+    close(first)
     throw err
   }
 }
 
 async function listenAtPath(server: Server, path: string): Promise<Listening> {
   const identity = await occupySocketPath(path, acceptsConnections, async () => {
-    const staged = join(dirname(path), `.${randomBytes(6).toString('base64url')}`)
+    const staged = stagedName(path)
     // If the path is too long for a temporary name beside it, the socket is bound there directly.
-    const at = Buffer.byteLength(staged) > MAX_SOCKET_PATH_BYTES ? path : staged
+    const at = isStaged(path) ? staged : path
     // The socket is created closed to other users; before a later chmod, they could use it.
     const umask = process.umask(0o177)
     let begun: Promise<void>
@@ -84,6 +104,15 @@ async function listenAtPath(server: Server, path: string): Promise<Listening> {
     return identityOf(path)
   })
   return { bound: `unix:${path}`, remove: () => removeIfSame(path, identity) }
+}
+
+function stagedName(path: string): string {
+  return join(dirname(path), `.${randomBytes(6).toString('base64url')}`)
+}
+
+/** Whether a unix socket gets its name only when it listens. If not, Node removes the path when its server is closed. */
+export function isStaged(path: string): boolean {
+  return Buffer.byteLength(stagedName(path)) <= MAX_SOCKET_PATH_BYTES
 }
 
 /**
@@ -114,6 +143,16 @@ async function begin(server: Server, endpoint: Endpoint, listen: () => void): Pr
   } catch (cause) {
     throw failure(endpoint, cause)
   }
+}
+
+/** Makes `server` listen on a listening socket whose descriptor it gets, and closes. Returns where, as a person would type it. */
+export async function listenOn(server: Server, fd: number): Promise<string> {
+  const listening = once(server, 'listening')
+  server.listen({ fd, exclusive: true })
+  await listening
+  const address = server.address()
+  if (address === null || typeof address === 'string') return `unix:${address ?? ''}`
+  return formatHostPort({ host: address.address, port: address.port })
 }
 
 /** As `listenAt`, for a UDP socket, which is closed if it fails. */

@@ -5,7 +5,14 @@ import type { Pattern, PeerKey } from '../identity/index.ts'
 import type { Probed, ProbedAgent } from './carriers/index.ts'
 import type { Drained, DrainOptions } from './drain.ts'
 import type { ConnectionEnd, FlowInfo, FlowTotals } from './flow/index.ts'
-import type { ListenRequest, LocalListener, SourceHandle, Strategy } from './outbound/index.ts'
+import type {
+  ListenRequest,
+  LocalListener,
+  PassedListener,
+  PassedListenRequest,
+  SourceHandle,
+  Strategy
+} from './outbound/index.ts'
 import type { SessionAlarm } from './session-alarms.ts'
 
 export interface ConnectRequest {
@@ -56,6 +63,18 @@ export interface DataPlane {
    * Rejects with PORT_IN_USE, PERMISSION_DENIED, INVALID_ARGUMENT, UNSUPPORTED (datagrams of a unix socket) or CANNOT_CONNECT.
    */
   readonly listen: (request: ListenRequest) => Promise<LocalListener>
+  /**
+   * Makes a unix socket that takes one connection of `user`, within a minute, over which the sockets of one listener are passed.
+   * Returns its path. Rejects with UNSUPPORTED where descriptors cannot be passed, LIMIT_EXCEEDED or CANNOT_CONNECT.
+   */
+  readonly preparePassage: (user: LocalUser) => Promise<string>
+  /**
+   * Makes a listener of the sockets that were passed at the path. The caller closes it.
+   *
+   * Rejects with NOT_FOUND for a path that is not the user's, INVALID_ARGUMENT for what is no listener of the protocol, TIMEOUT, or
+   * the reason of the signal.
+   */
+  readonly listenOnPassed: (request: PassedListenRequest) => Promise<PassedListener>
   /**
    * Ends the flows and endpoints of a registration of this host, as source and as destination. `code` is the error for
    * a source whose connection is being opened: TIMEOUT if it may register again. @default INVALID_SOURCE

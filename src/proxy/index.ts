@@ -19,10 +19,15 @@ export { dialTarget } from './inbound/index.ts'
 export { collectYoungGarbage } from './legs/index.ts'
 export { DEFAULT_LIMITS, type ProxyLimits } from './limits.ts'
 export {
+  type AcquiredSource,
   ENDPOINT_DIRECTORIES,
+  type ListenerParts,
+  type ListenerRoute,
   type ListenRequest,
   LONGEST_ENDPOINT,
   type LocalListener,
+  type PassedListener,
+  type PassedListenRequest,
   type SourceHandle,
   type Strategy
 } from './outbound/index.ts'

@@ -31,6 +31,8 @@ export interface ProxyLimits {
   readonly pendingHandshakesPerHost: number
   /** Local endpoints of one user. @default 1_024 */
   readonly endpointsPerUid: number
+  /** Listeners that processes of one user have bound and passed to the agent. @default 256 */
+  readonly listenersPerUid: number
   /** Joiners served at once, and as many hosts that ask for a renewal at the data port. @default 640 */
   readonly joins: number
   /** The same, from one IPv4 address or one /64 of IPv6. @default 512 */
@@ -58,6 +60,7 @@ export const DEFAULT_LIMITS: ProxyLimits = Object.freeze({
   pendingHandshakes: 1_024,
   pendingHandshakesPerHost: 512,
   endpointsPerUid: 1_024,
+  listenersPerUid: 256,
   joins: 640,
   joinsPerHost: 512,
   preconnectedTargets: 256,

@@ -20,7 +20,15 @@ import { FastPathBudget } from './fastpath/index.ts'
 import { FlowTable, newFlowId } from './flow/index.ts'
 import { Admission, DataServer } from './inbound/index.ts'
 import { resolveLimits } from './limits.ts'
-import { EndpointDirectory, Endpoints, Outbound, openError, openListener, SourceFlows } from './outbound/index.ts'
+import {
+  EndpointDirectory,
+  Endpoints,
+  Outbound,
+  openError,
+  openListener,
+  Passages,
+  SourceFlows
+} from './outbound/index.ts'
 import { PolicyEnforcer } from './policy-enforcer.ts'
 import { Liveness, SessionPool } from './session/index.ts'
 import { SessionAlarms } from './session-alarms.ts'
@@ -64,6 +72,7 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
   const directory = new EndpointDirectory(deps.runtimeDir)
   const sourceFlows = new SourceFlows({ deps, flows, outbound, stopping: stopping.signal })
   const endpoints = new Endpoints(deps, limits, sourceFlows, directory)
+  const passages = new Passages(limits, directory, { deps, sourceFlows })
   const inbound = {
     deps,
     warnings: new RateLimitedLog(log, clock, UNAUTHENTICATED_LINES),
@@ -83,6 +92,7 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
   async function stop(): Promise<void> {
     stopping.abort(new WarrenError(ErrorCode.FlowCut, 'the agent stops'))
     endpoints.remove()
+    passages.stop()
     flows.review(() => ({ kind: 'shutdown', text: 'the agent stops' }))
     // The resets must leave before their sessions are destroyed.
     await new Promise(resolve => setImmediate(resolve))
@@ -169,6 +179,8 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
     },
 
     listen: request => openListener(request, { deps, sourceFlows }),
+    preparePassage: user => passages.prepare(user),
+    listenOnPassed: request => passages.listen(request),
 
     registrationEnded(registrationId, reason, code = ErrorCode.InvalidSource) {
       endpoints.remove(registrationId)

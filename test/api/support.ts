@@ -48,6 +48,8 @@ export function workloadHandlers(handlers: Partial<WorkloadHandlers> = {}): Work
     heartbeat: unexpected,
     deregister: unexpected,
     connect: unexpected,
+    prepareListener: unexpected,
+    listen: unexpectedStream,
     getConnectionEnd: unexpected,
     resetConnection: unexpected,
     listServices: unexpected,

@@ -5,6 +5,7 @@ import { type TestContext, test } from 'node:test'
 import { StreamForwarder, type StreamForwarderOptions } from '../../src/cli/listeners/stream/forwarder.ts'
 import { AgentClient, connect, listen } from '../../src/client/index.ts'
 import { raceAbort } from '../../src/core/index.ts'
+import { socketsAt } from '../../src/listeners/index.ts'
 import { readExactly } from '../../src/wire/index.ts'
 import { FakeAgent } from '../client/fake-agent.ts'
 
@@ -15,7 +16,7 @@ async function setUp(t: TestContext) {
   const start = async (options: Omit<StreamForwarderOptions, 'keepAliveMs'>) => {
     const forwarder = new StreamForwarder({ ...options, keepAliveMs: 0 })
     t.after(() => forwarder.close())
-    const bound = await forwarder.listen({ kind: 'tcp', host: '127.0.0.1', port: 0 })
+    const bound = await forwarder.listen(socketsAt({ kind: 'tcp', host: '127.0.0.1', port: 0 }))
     return (): Socket => {
       const socket = connectSocket({ host: '127.0.0.1', port: Number(bound.split(':')[1]), allowHalfOpen: true })
       t.after(() => socket.destroy())
@@ -103,7 +104,7 @@ test('localhost is listened at in both families, at one port', async t => {
   }
   const forwarder = new StreamForwarder({ open, onFailure: () => {}, keepAliveMs: 0 })
   t.after(() => forwarder.close())
-  const bound = await forwarder.listen({ kind: 'tcp', host: 'localhost', port: 0 })
+  const bound = await forwarder.listen(socketsAt({ kind: 'tcp', host: 'localhost', port: 0 }))
   assert.match(bound, /^localhost:\d+$/)
   for (const host of ['127.0.0.1', '::1']) {
     const socket = connectSocket({ host, port: Number(bound.split(':')[1]) })

@@ -115,6 +115,7 @@ const VALUES: Record<LimitName, number> = {
   proxy_pending_handshakes: PROXY.pendingHandshakes,
   proxy_pending_handshakes_per_host: PROXY.pendingHandshakesPerHost,
   proxy_endpoints_per_uid: PROXY.endpointsPerUid,
+  proxy_listeners_per_uid: PROXY.listenersPerUid,
   proxy_fastpath_connections: PROXY.fastPathConnections,
   proxy_joins: PROXY.joins,
   proxy_joins_per_host: PROXY.joinsPerHost,

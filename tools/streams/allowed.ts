@@ -17,6 +17,7 @@ export const ALLOWED: Readonly<Record<string, string>> = {
   'src/cli/listeners/datagram/lines.ts': 'standard input, and datagrams that are queued by events',
   'src/cli/options/passphrase.ts': 'standard input',
   'src/cli/options/secret.ts': 'standard input',
+  'src/cli/listeners/handover/pass-listener.ts': 'a call of the local API, as of src/cli/commands/services.ts',
   'src/cli/listeners/stream/relay.ts':
     'sockets of the system and standard input, which are closed only when all of them was read',
   'src/cli/svid/source.ts': 'a call of the local API, as of src/cli/commands/services.ts',

@@ -1,13 +1,14 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { LocalUser } from '../../attest/index.ts'
 import type { Replication, WaitMode } from '../../cluster/index.ts'
-import { ErrorCode, type Protocol, raceAbort, sleep, WarrenError } from '../../core/index.ts'
+import { ErrorCode, type Logger, type Protocol, raceAbort, sleep, WarrenError } from '../../core/index.ts'
 import { formatAddress, type Pattern, parsePattern } from '../../identity/index.ts'
 import type { ConnectionEnd, Strategy } from '../../proxy/index.ts'
 import { apiPb, healthCheckName } from '../../wire/index.ts'
 import { type RegisterInput, serverOf, type Workload, type Workloads } from '../../workloads/index.ts'
 import type { WorkloadHandlers } from '../index.ts'
 import { inspected, inspection } from './inspect.ts'
+import { type ListenDeps, listenForCaller } from './listen.ts'
 import { ServiceSnapshots } from './service-snapshots.ts'
 
 /** A registration as the local API shows it to everybody. */
@@ -27,6 +28,9 @@ export interface WorkloadHandlersDeps {
     readonly explicitEnd: boolean
     readonly signal: AbortSignal
   }) => Promise<{ path: string; spiffeId: string; helloTimeoutMs: number }>
+  readonly prepareListener: (user: LocalUser) => Promise<string>
+  readonly listen: ListenDeps['listen']
+  readonly log: Logger
   readonly connectionEnd: (user: LocalUser, flowId: string) => ConnectionEnd
   readonly resetConnection: (user: LocalUser, flowId: string) => void
   readonly services: (pattern: Pattern | undefined) => ServiceFields[]
@@ -118,6 +122,13 @@ export function workloadHandlers(deps: WorkloadHandlersDeps): WorkloadHandlers {
       const strategy = STRATEGIES[request.strategy]
       const { hello, explicitEnd } = request
       return await connect({ source, destination, protocol, strategy, hello, explicitEnd, signal })
+    },
+
+    prepareListener: async (_request, caller) => ({ path: await deps.prepareListener(caller) }),
+
+    listen(request, caller, signal) {
+      const [protocol, strategy] = [protocolOf(request.protocol), STRATEGIES[request.strategy]]
+      return listenForCaller(deps, { ...request, protocol, strategy }, caller, signal)
     },
 
     getConnectionEnd: async ({ flowId }, caller) => connectionEnd(caller, flowId),

@@ -1,8 +1,10 @@
 import type { Command } from 'commander'
 import { connect, defaultSource } from '../../client/index.ts'
-import { bindUdp, bindUnix, DatagramForwarder, parseEndpoint } from '../../listeners/index.ts'
+import { parseEndpoint } from '../../listeners/index.ts'
 import { AwaitedAgent, noWaitOption } from '../await-agent.ts'
 import { contextOf } from '../context.ts'
+import { OwnDatagrams } from '../listeners/datagram/index.ts'
+import { type OwnListener, openListener, passListener } from '../listeners/handover/index.ts'
 import { StreamForwarder } from '../listeners/stream/forwarder.ts'
 import {
   keepAliveOption,
@@ -15,6 +17,8 @@ import {
 } from '../options/index.ts'
 import { clauseWithHint, print, printJsonLine, RateLimitedLines, withNextStep } from '../output/index.ts'
 import { endingSignals, inWords } from '../signals.ts'
+
+const APPLICATION = 'warren forward'
 
 interface ForwardOptions {
   readonly listen: string
@@ -74,31 +78,39 @@ export function addForward(program: Command): void {
       }
       const onFailure = (err: unknown): void =>
         failures.line(clauseWithHint(withNextStep(err, as, destination)), performance.now())
-      if (options.udp === true) {
-        const local =
-          endpoint.kind === 'tcp' ? await bindUdp(endpoint, onFailure) : await bindUnix(endpoint.path, { onFailure })
-        const forwarder = new DatagramForwarder(local, {
-          open: signal =>
-            connect(destination, { client, as, strategy, protocol: 'udp', signal, application: 'warren forward' }),
-          ...life,
-          onFailure,
-          onDrops: say
-        })
-        announce(local.bound)
-        await ending.asked
-        await forwarder.close()
-        await client.close()
-        return
-      }
-      const forwarder = new StreamForwarder({
-        open: (_client, signal) =>
-          connect(destination, { client, as, strategy, signal, explicitEnd: true, application: 'warren forward' }),
+      const protocol = options.udp === true ? 'udp' : 'tcp'
+      const shared = { client, as, strategy, application: APPLICATION }
+      const own: OwnListener =
+        protocol === 'udp'
+          ? new OwnDatagrams({
+              open: signal => connect(destination, { ...shared, protocol: 'udp', signal }),
+              ...life,
+              onFailure,
+              onDrops: say
+            })
+          : new StreamForwarder({
+              open: (_client, signal) => connect(destination, { ...shared, signal, explicitEnd: true }),
+              keepAliveMs,
+              onFailure
+            })
+      const route = {
+        source: as,
+        destination,
+        protocol,
+        strategy,
         keepAliveMs,
-        onFailure
+        ...life,
+        application: APPLICATION
+      } as const
+      const listener = await openListener(endpoint, protocol, {
+        own,
+        pass: (calls, descriptors, signal) =>
+          passListener({ client, calls, descriptors, route, onFailure, onDrops: say }, signal),
+        say
       })
-      announce(await forwarder.listen(endpoint))
+      announce(listener.bound)
       await ending.asked
-      forwarder.close()
+      await listener.close()
       await client.close()
     })
 }

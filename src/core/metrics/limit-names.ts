@@ -80,6 +80,7 @@ export const LIMIT_NAMES = [
   'proxy_pending_handshakes',
   'proxy_pending_handshakes_per_host',
   'proxy_endpoints_per_uid',
+  'proxy_listeners_per_uid',
   'proxy_fastpath_connections',
   'proxy_joins',
   'proxy_joins_per_host',

@@ -10,42 +10,67 @@ import {
 } from '../../core/index.ts'
 import type { Pattern } from '../../identity/index.ts'
 import {
-  bindUdp,
-  bindUnix,
   type ClientLife,
   type DatagramFlow,
   DatagramForwarder,
   type Endpoint,
-  type LocalDatagrams,
-  listenAtBoth,
-  MAX_CLIENTS
+  type ListenerSockets,
+  MAX_CLIENTS,
+  socketsAt
 } from '../../listeners/index.ts'
 import { ClientLeg } from '../datagram/index.ts'
 import type { ProxyDeps } from '../deps.ts'
-import type { Flow } from '../flow/index.ts'
+import type { Cut, Flow } from '../flow/index.ts'
 import { abortSocket, resetOnClose } from '../legs/index.ts'
 import { clientEnds, endsFrom } from '../relay/index.ts'
 import type { Strategy } from './balance.ts'
 import type { SourceHandle } from './endpoint.ts'
 import { give } from './endpoint-socket.ts'
-import type { FlowRequest, SourceFlow, SourceFlows } from './source-flows.ts'
+import type { SourceFlow, SourceFlows } from './source-flows.ts'
 
-/** A local listener for unmodified clients, and where its flows lead. */
-export interface ListenRequest extends ClientLife {
-  readonly endpoint: Endpoint
+/** Where the flows of a local listener lead, and how its clients are treated. */
+export interface ListenerRoute extends ClientLife {
   readonly destination: Pattern
   readonly protocol: Protocol
   readonly strategy: Strategy
   /** How long a TCP client may be silent until the system asks whether it is still there, in milliseconds. 0: never. */
   readonly keepAliveMs: number
+}
+
+/** A local listener for unmodified clients, and where its flows lead. */
+export interface ListenRequest extends ListenerRoute {
+  readonly endpoint: Endpoint
   /** The user who may use a unix socket. */
   readonly uid: number
 }
 
+/** The source of one flow of a listener, until `release`. */
+export interface AcquiredSource {
+  readonly source: SourceHandle
+  readonly release: () => void
+}
+
+/** How a listener gets its clients and the source of their flows, and who learns what went wrong. */
+export interface ListenerParts {
+  readonly sockets: ListenerSockets
+  /** Called for each client, which waits. Its client is disconnected if it rejects. */
+  readonly acquire: () => Promise<AcquiredSource>
+  /** Called for each client that gets no flow, and for each flow that is cut. @default refusals are only logged */
+  readonly onFailure?: (err: WarrenError) => void
+  /** Called with what is said of dropped datagrams, at most once a minute. @default it is only logged */
+  readonly onDrops?: (text: string) => void
+}
+
 /** A listener that the agent owns. Each client of it is a flow. */
-export interface LocalListener {
+export interface OwnedListener {
   /** As a person would type it. */
   readonly bound: string
+  /** Frees the port or path, and cuts the flows. Idempotent. @default cut because the listener was closed */
+  readonly close: (cut?: Cut) => Promise<void>
+}
+
+/** A listener that the agent has bound. */
+export interface LocalListener extends Pick<OwnedListener, 'bound'> {
   /** The source of all flows. Clients wait until it is known. */
   readonly serve: (source: SourceHandle) => void
   /** Frees the port or path, and cuts the flows with this reason. Idempotent. */
@@ -59,98 +84,117 @@ export interface ListenerDeps {
 
 /** Binds a listener. Rejects with PORT_IN_USE, PERMISSION_DENIED, INVALID_ARGUMENT, UNSUPPORTED or CANNOT_CONNECT. */
 export async function openListener(request: ListenRequest, deps: ListenerDeps): Promise<LocalListener> {
-  const listener = new Listener(request, deps)
-  const bound = await listener.bind()
-  return { bound, serve: source => listener.serve(source), close: reason => listener.close(reason) }
+  const known = Promise.withResolvers<AcquiredSource>()
+  known.promise.catch(() => {})
+  const { endpoint, uid } = request
+  const parts = { sockets: socketsAt(endpoint), acquire: () => known.promise }
+  const { bound, close } = await listenOn(request, parts, deps)
+  const end = async (reason: string): Promise<void> => {
+    known.reject(new Error(CLOSED))
+    await close({ kind: 'shutdown', text: reason })
+  }
+  try {
+    // Until then its mode keeps everybody else out.
+    if (endpoint.kind === 'unix' && uid !== process.getuid?.()) give(endpoint.path, uid)
+  } catch (err) {
+    await end(CLOSED)
+    throw WarrenError.from(err)
+  }
+  return {
+    bound,
+    serve: source => known.resolve({ source, release: () => {} }),
+    close: async (reason = CLOSED) => await end(reason)
+  }
+}
+
+/** Makes a listener of sockets. Rejects as these do. */
+export async function listenOn(route: ListenerRoute, parts: ListenerParts, deps: ListenerDeps): Promise<OwnedListener> {
+  const listener = new Listener(route, parts, deps)
+  const bound = await listener.begin()
+  return { bound, close: cut => listener.close(cut) }
 }
 
 const CLOSED = 'its listener was closed'
 
 class Listener {
-  readonly #request: ListenRequest
+  readonly #route: ListenerRoute
+  readonly #parts: ListenerParts
   readonly #sourceFlows: SourceFlows
   readonly #log: Logger
   readonly #failures: RateLimitedLog
-  readonly #source = Promise.withResolvers<SourceHandle>()
   readonly #servers: Server[] = []
   readonly #clients = new Set<Socket>()
   readonly #flows = new Set<Flow>()
   #release: () => void | Promise<void> = () => {}
   #isClosed = false
 
-  constructor(request: ListenRequest, { deps, sourceFlows }: ListenerDeps) {
-    this.#request = request
+  constructor(route: ListenerRoute, parts: ListenerParts, { deps, sourceFlows }: ListenerDeps) {
+    this.#route = route
+    this.#parts = parts
     this.#sourceFlows = sourceFlows
     this.#log = deps.log
     this.#failures = new RateLimitedLog(deps.log, deps.clock, UNAUTHENTICATED_LINES)
-    this.#source.promise.catch(() => {})
   }
 
-  async bind(): Promise<string> {
-    const { protocol, endpoint, uid } = this.#request
+  async begin(): Promise<string> {
     try {
-      const bound = protocol === 'udp' ? await this.#bindDatagrams() : await this.#bindStream()
-      // Until then its mode keeps everybody else out.
-      if (endpoint.kind === 'unix' && uid !== process.getuid?.()) give(endpoint.path, uid)
-      return bound
+      return this.#route.protocol === 'udp' ? await this.#receiveDatagrams() : await this.#listen()
     } catch (err) {
       await this.close()
       throw WarrenError.from(err)
     }
   }
 
-  serve(source: SourceHandle): void {
-    this.#source.resolve(source)
-  }
-
-  async close(reason = CLOSED): Promise<void> {
+  async close(cut: Cut = { kind: 'shutdown', text: CLOSED }): Promise<void> {
     if (this.#isClosed) return
     this.#isClosed = true
-    this.#source.reject(new Error(CLOSED))
     const released = this.#release()
     for (const server of this.#servers) server.close()
     // Their legs abort them; one that has no flow yet is reset here.
-    for (const flow of this.#flows) flow.cut({ kind: 'shutdown', text: reason })
+    for (const flow of this.#flows) flow.cut(cut)
     for (const client of this.#clients) abortSocket(client)
     await released
   }
 
-  async #bindStream(): Promise<string> {
-    const { endpoint } = this.#request
-    const listening = await listenAtBoth(() => this.#makeServer(), endpoint)
+  async #listen(): Promise<string> {
+    const listening = await this.#parts.sockets.streams(() => this.#makeServer())
     this.#release = listening.remove
     return listening.bound
   }
 
-  async #bindDatagrams(): Promise<string> {
-    const { endpoint, idleMs, oneQuestion } = this.#request
-    const onFailure = (err: unknown): void => this.#failures.warn(this.#name, 'datagrams of a listener', { err })
-    const local: LocalDatagrams =
-      endpoint.kind === 'unix' ? await bindUnix(endpoint.path, { onFailure }) : await bindUdp(endpoint, onFailure)
+  async #receiveDatagrams(): Promise<string> {
+    const { idleMs, oneQuestion } = this.#route
+    const { onFailure = () => {}, onDrops = () => {} } = this.#parts
+    const local = await this.#parts.sockets.datagrams(err =>
+      this.#failures.warn(this.#name, 'datagrams of a listener', { err })
+    )
     const forwarder = new DatagramForwarder(local, {
       open: () => this.#openDatagrams(),
       idleMs,
       oneQuestion,
       // Refusals are logged as those of every flow.
-      onFailure: () => {},
-      onDrops: text => this.#log.warn('datagrams of a listener dropped', { reason: text, address: local.bound })
+      onFailure: err => onFailure(WarrenError.from(err)),
+      onDrops: text => {
+        this.#log.warn('datagrams of a listener dropped', { reason: text, address: local.bound })
+        onDrops(text)
+      }
     })
     this.#release = () => forwarder.close()
     return local.bound
   }
 
   get #name(): string {
-    return this.#request.destination.text
+    return this.#route.destination.text
   }
 
   #makeServer(): Server {
-    const { keepAliveMs } = this.#request
+    const { keepAliveMs } = this.#route
     const keepAlive = { keepAlive: keepAliveMs > 0, keepAliveInitialDelay: keepAliveMs }
     // The second of two small pieces from a server must not wait for the client's acknowledgement of the first.
     const options = { allowHalfOpen: true, pauseOnConnect: true, noDelay: true, ...keepAlive }
     const server = createServer(options, client => this.#accept(client))
     server.maxConnections = MAX_CLIENTS
-    // The listener survives failures to accept, as for lack of descriptors; `listenAtBoth` reports those of its start.
+    // The listener survives failures to accept, as for lack of descriptors; `streams` reports those of its start.
     server.on('error', () => {})
     this.#servers.push(server)
     return server
@@ -174,22 +218,29 @@ class Listener {
   }
 
   async #carry(client: Socket): Promise<void> {
-    const request = await this.#flowRequest().catch(() => undefined)
-    if (request === undefined) {
+    const failed = this.#parts.onFailure ?? (() => {})
+    let acquired: AcquiredSource
+    try {
+      acquired = await this.#parts.acquire()
+    } catch (err) {
       abortSocket(client)
+      failed(WarrenError.from(err))
       return
     }
-    await this.#open(request, {
+    await this.#open(acquired, {
       ends: ({ end }) => endsFrom(client, end),
-      refused: () => abortSocket(client)
+      refused: error => {
+        abortSocket(client)
+        failed(error)
+      }
     })
   }
 
   async #openDatagrams(): Promise<DatagramFlow> {
-    const request = await this.#flowRequest()
+    const acquired = await this.#parts.acquire()
     const opened = Promise.withResolvers<DatagramFlow>()
     const leg = new ClientLeg()
-    const carried = this.#open(request, {
+    const carried = this.#open(acquired, {
       ends: ({ end }) => {
         const ends = clientEnds(leg, end)
         if (ends === undefined) throw new WarrenError(ErrorCode.Internal, 'a flow of bytes was opened for datagrams')
@@ -202,24 +253,28 @@ class Listener {
     return await opened.promise
   }
 
-  async #flowRequest(): Promise<FlowRequest> {
-    const { destination, protocol, strategy } = this.#request
-    return { source: await this.#source.promise, destination, protocol, strategy }
-  }
-
-  async #open(request: FlowRequest, handlers: Pick<SourceFlow, 'ends' | 'refused'>): Promise<void> {
+  async #open({ source, release }: AcquiredSource, handlers: Pick<SourceFlow, 'ends' | 'refused'>): Promise<void> {
+    const { destination, protocol, strategy } = this.#route
     let mine: Flow | undefined
     try {
-      await this.#sourceFlows.carry(request, id => ({
+      await this.#sourceFlows.carry({ source, destination, protocol, strategy }, id => ({
         ...handlers,
         id,
         entered: flow => {
           mine = flow
           this.#flows.add(flow)
+        },
+        cut: ({ text }) => {
+          if (!this.#isClosed) this.#parts.onFailure?.(truncated(text))
         }
       }))
     } finally {
       if (mine !== undefined) this.#flows.delete(mine)
+      release()
     }
   }
+}
+
+function truncated(reason: string): WarrenError {
+  return new WarrenError(ErrorCode.StreamTruncated, `the connection was cut before its end: ${reason}`)
 }

@@ -2,7 +2,7 @@ import { ErrorCode, type Metrics, type Protocol, silentMetrics, WarrenError, wit
 import { formatAddress, type Pattern } from '../../identity/index.ts'
 import { EXPECTED_CARRIER } from '../carriers/index.ts'
 import type { ProxyDeps } from '../deps.ts'
-import { type Flow, type FlowTable, newFlowId } from '../flow/index.ts'
+import { type Cut, type Flow, type FlowTable, newFlowId } from '../flow/index.ts'
 import { type FlowEnd, type FlowEnds, joinFlow } from '../relay/index.ts'
 import { OPEN_TIMEOUT_MS, UDP_IDLE_MS } from '../timing.ts'
 import type { Strategy } from './balance.ts'
@@ -33,6 +33,8 @@ export interface SourceFlow {
   readonly ends: (opened: Reached & { readonly end: FlowEnd }) => FlowEnds
   /** The flow begins to be opened. It can be cut from now on. */
   readonly entered?: (flow: Flow) => void
+  /** The flow was open, and has ended before its ends did. */
+  readonly cut?: (cut: Cut) => void
   /** The flow was not opened. */
   readonly refused: (error: WarrenError) => void
 }
@@ -56,7 +58,7 @@ export class SourceFlows {
   /** Resolves when the flow has ended, or was refused. */
   async carry(request: FlowRequest, make: (id: string) => SourceFlow): Promise<void> {
     const { source, destination, protocol, strategy, preferred } = request
-    const { id, ends, entered, refused } = make(newFlowId())
+    const { id, ends, entered, cut: onCut, refused } = make(newFlowId())
     let flow: Flow
     try {
       flow = this.#enter(source, protocol, id)
@@ -76,6 +78,7 @@ export class SourceFlows {
       this.#flows.opened(flow)
       const cut = await joinFlow(flow, joined, { idleMs, metrics: this.#metrics })
       this.#flows.finish(flow, cut)
+      if (cut !== undefined && cut.kind !== 'done') onCut?.(cut)
     } catch (err) {
       const error = openError(err, destination)
       this.#flows.end(flow, error.reason, error.code)

@@ -1,2 +1,3 @@
 export { exposeUnixDatagrams } from './expose-unix.ts'
 export { relayLines, sendLines, sendPatiently, writeLine } from './lines.ts'
+export { OwnDatagrams } from './own-datagrams.ts'

@@ -1,7 +1,7 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import type { MeshSocket } from '../../../client/index.ts'
 import { loadResetOnClose, type ResetOnClose } from '../../../core/index.ts'
-import { type Endpoint, type Listening, listenAtBoth } from '../../../listeners/index.ts'
+import type { ListenerSockets } from '../../../listeners/index.ts'
 import { relaySockets } from './relay.ts'
 
 /** Clients at once; the system refuses the rest, for each costs two descriptors. */
@@ -28,20 +28,28 @@ export interface StreamForwarderOptions {
 export class StreamForwarder {
   readonly #options: StreamForwarderOptions
   readonly #clients = new Set<Socket>()
-  readonly #servers: Server[] = []
-  #listening: Listening | undefined
+  #servers: Server[] = []
+  #remove = (): void => {}
   #resetOnClose: ResetOnClose | undefined
 
   constructor(options: StreamForwarderOptions) {
     this.#options = options
   }
 
-  /** Listens, and returns where, as a person would type it; `localhost` is both families. Rejects as `listenAt` does. */
-  async listen(endpoint: Endpoint): Promise<string> {
+  /** Listens, and returns where, as a person would type it; `localhost` is both families. Rejects as the sockets do. */
+  async listen(sockets: ListenerSockets): Promise<string> {
     // Where there is no native code, only the end of this process itself is not a reset.
-    this.#resetOnClose = await loadResetOnClose().catch(() => undefined)
-    this.#listening = await listenAtBoth(() => this.#makeServer(), endpoint)
-    return this.#listening.bound
+    this.#resetOnClose ??= await loadResetOnClose().catch(() => undefined)
+    const { bound, remove } = await sockets.streams(() => this.#makeServer())
+    this.#remove = remove
+    return bound
+  }
+
+  /** Takes no more clients, until it listens again, and frees the port or path. Those that it has stay connected. */
+  pause(): void {
+    this.#remove()
+    for (const server of this.#servers) server.close()
+    this.#servers = []
   }
 
   #makeServer(): Server {
@@ -56,8 +64,7 @@ export class StreamForwarder {
 
   /** Resets every client and frees the port or path. */
   close(): void {
-    this.#listening?.remove()
-    for (const server of this.#servers) server.close()
+    this.pause()
     for (const client of this.#clients) this.#abort(client)
   }
 

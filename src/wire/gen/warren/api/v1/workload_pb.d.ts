@@ -539,6 +539,188 @@ export declare type ConnectResponse = Message<"warren.api.v1.ConnectResponse"> &
 export declare const ConnectResponseSchema: GenMessage<ConnectResponse>;
 
 /**
+ * @generated from message warren.api.v1.PrepareListenerRequest
+ */
+export declare type PrepareListenerRequest = Message<"warren.api.v1.PrepareListenerRequest"> & {
+};
+
+/**
+ * Describes the message warren.api.v1.PrepareListenerRequest.
+ * Use `create(PrepareListenerRequestSchema)` to create a new message.
+ */
+export declare const PrepareListenerRequestSchema: GenMessage<PrepareListenerRequest>;
+
+/**
+ * @generated from message warren.api.v1.PrepareListenerResponse
+ */
+export declare type PrepareListenerResponse = Message<"warren.api.v1.PrepareListenerResponse"> & {
+  /**
+   * Owned by the caller's uid, mode 0600. It takes one connection, and is removed by Listen or after a minute.
+   *
+   * @generated from field: string path = 1;
+   */
+  path: string;
+};
+
+/**
+ * Describes the message warren.api.v1.PrepareListenerResponse.
+ * Use `create(PrepareListenerResponseSchema)` to create a new message.
+ */
+export declare const PrepareListenerResponseSchema: GenMessage<PrepareListenerResponse>;
+
+/**
+ * @generated from message warren.api.v1.ListenRequest
+ */
+export declare type ListenRequest = Message<"warren.api.v1.ListenRequest"> & {
+  /**
+   * As PrepareListener returned it. The message with the descriptors must have been sent.
+   *
+   * @generated from field: string path = 1;
+   */
+  path: string;
+
+  /**
+   * Address of the source (four components), which the caller has for as long as the listener has flows, and a second longer.
+   *
+   * @generated from field: string source = 2;
+   */
+  source: string;
+
+  /**
+   * As in ConnectRequest.
+   *
+   * @generated from field: string destination = 3;
+   */
+  destination: string;
+
+  /**
+   * TCP: one or two listening sockets, of different families, or a unix one. UDP: one or two bound UDP sockets.
+   *
+   * @generated from field: warren.api.v1.Protocol protocol = 4;
+   */
+  protocol: Protocol;
+
+  /**
+   * @generated from field: warren.api.v1.Strategy strategy = 5;
+   */
+  strategy: Strategy;
+
+  /**
+   * TCP: the system asks a client that is silent for this time whether it is still there. Zero: never.
+   *
+   * @generated from field: uint32 keep_alive_ms = 6;
+   */
+  keepAliveMs: number;
+
+  /**
+   * UDP: a client without datagrams for this time is forgotten. Zero: 2 minutes, which is the longest.
+   *
+   * @generated from field: uint32 idle_ms = 7;
+   */
+  idleMs: number;
+
+  /**
+   * UDP: a client is also forgotten half a second after as many answers as questions.
+   *
+   * @generated from field: bool one_question = 8;
+   */
+  oneQuestion: boolean;
+
+  /**
+   * As in RegisterRequest.
+   *
+   * @generated from field: string application = 9;
+   */
+  application: string;
+};
+
+/**
+ * Describes the message warren.api.v1.ListenRequest.
+ * Use `create(ListenRequestSchema)` to create a new message.
+ */
+export declare const ListenRequestSchema: GenMessage<ListenRequest>;
+
+/**
+ * @generated from message warren.api.v1.ListenResponse
+ */
+export declare type ListenResponse = Message<"warren.api.v1.ListenResponse"> & {
+  /**
+   * @generated from oneof warren.api.v1.ListenResponse.event
+   */
+  event: {
+    /**
+     * First: the agent takes the clients from now on. Then periodically.
+     *
+     * @generated from field: warren.api.v1.Listening listening = 1;
+     */
+    value: Listening;
+    case: "listening";
+  } | {
+    /**
+     * A client got no connection, or its connection was cut.
+     *
+     * @generated from field: warren.api.v1.ListenFailure failure = 2;
+     */
+    value: ListenFailure;
+    case: "failure";
+  } | {
+    /**
+     * Datagrams were dropped: how many, and why, for people. At most once a minute.
+     *
+     * @generated from field: string dropped = 3;
+     */
+    value: string;
+    case: "dropped";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message warren.api.v1.ListenResponse.
+ * Use `create(ListenResponseSchema)` to create a new message.
+ */
+export declare const ListenResponseSchema: GenMessage<ListenResponse>;
+
+/**
+ * @generated from message warren.api.v1.Listening
+ */
+export declare type Listening = Message<"warren.api.v1.Listening"> & {
+};
+
+/**
+ * Describes the message warren.api.v1.Listening.
+ * Use `create(ListeningSchema)` to create a new message.
+ */
+export declare const ListeningSchema: GenMessage<Listening>;
+
+/**
+ * @generated from message warren.api.v1.ListenFailure
+ */
+export declare type ListenFailure = Message<"warren.api.v1.ListenFailure"> & {
+  /**
+   * Same as the errors of this API.
+   *
+   * @generated from field: string code = 1;
+   */
+  code: string;
+
+  /**
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+
+  /**
+   * @generated from field: string hint = 3;
+   */
+  hint: string;
+};
+
+/**
+ * Describes the message warren.api.v1.ListenFailure.
+ * Use `create(ListenFailureSchema)` to create a new message.
+ */
+export declare const ListenFailureSchema: GenMessage<ListenFailure>;
+
+/**
  * @generated from message warren.api.v1.GetConnectionEndRequest
  */
 export declare type GetConnectionEndRequest = Message<"warren.api.v1.GetConnectionEndRequest"> & {
@@ -1510,6 +1692,28 @@ export declare const WorkloadService: GenService<{
     methodKind: "unary";
     input: typeof ConnectRequestSchema;
     output: typeof ConnectResponseSchema;
+  },
+  /**
+   * Makes a unix socket over which the caller passes the sockets of one listener, by SCM_RIGHTS: connect to it, send one message
+   * with the descriptors, keep the connection, and call Listen.
+   *
+   * @generated from rpc warren.api.v1.WorkloadService.PrepareListener
+   */
+  prepareListener: {
+    methodKind: "unary";
+    input: typeof PrepareListenerRequestSchema;
+    output: typeof PrepareListenerResponseSchema;
+  },
+  /**
+   * Makes each client of the listener a flow of the caller. Ends when that connection or this call ends: the agent then closes its
+   * copies of the sockets, resets the flows, and closes the connection.
+   *
+   * @generated from rpc warren.api.v1.WorkloadService.Listen
+   */
+  listen: {
+    methodKind: "server_streaming";
+    input: typeof ListenRequestSchema;
+    output: typeof ListenResponseSchema;
   },
   /**
    * Returns how a connection of the caller's user ended. A unix socket shows a cut as an end where the other side can read
