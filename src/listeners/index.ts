@@ -12,3 +12,14 @@ export {
 } from './datagram/index.ts'
 export { type Endpoint, formatEndpoint, parseEndpoint } from './endpoint.ts'
 export { isWithoutFamily, type Listening, listenAt, listenAtBoth } from './listen-at.ts'
+export {
+  type Decoded,
+  decodeGreeting,
+  decodeRequest,
+  encodeChoice,
+  encodeReply,
+  MAX_FRAME_BYTES,
+  SOCKS_VERSION,
+  SocksReply,
+  type SocksRequest
+} from './socks5.ts'

@@ -20,6 +20,7 @@ import { addInspect } from './inspect.ts'
 import { addMembers } from './members.ts'
 import { addMetrics } from './metrics.ts'
 import { addPolicy } from './policy.ts'
+import { addProxy } from './proxy.ts'
 import { addRegister } from './register.ts'
 import { addReload } from './reload.ts'
 import { addRoot } from './root.ts'
@@ -59,6 +60,7 @@ export const COMMAND_GROUPS: ReadonlyArray<readonly [heading: string, ReadonlyAr
       addConnect,
       addExpose,
       addForward,
+      addProxy,
       addRegister,
       addDeregister,
       addInspect,

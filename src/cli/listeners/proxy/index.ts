@@ -1,0 +1,2 @@
+export { destinationOf, hostOf } from './names.ts'
+export { LocalProxy, type LocalProxyOptions } from './proxy.ts'
