@@ -25,6 +25,7 @@ import { addRegister } from './register.ts'
 import { addReload } from './reload.ts'
 import { addRoot } from './root.ts'
 import { addAllow, addDeny } from './rule.ts'
+import { addRun } from './run.ts'
 import { addServe } from './serve.ts'
 import { addServices } from './services.ts'
 import { addStatus } from './status.ts'
@@ -61,6 +62,7 @@ export const COMMAND_GROUPS: ReadonlyArray<readonly [heading: string, ReadonlyAr
       addExpose,
       addForward,
       addProxy,
+      addRun,
       addRegister,
       addDeregister,
       addInspect,

@@ -1,14 +1,12 @@
 import { chmodSync } from 'node:fs'
 import type { Command } from 'commander'
-import { connect, defaultSource } from '../../client/index.ts'
 import { ErrorCode, isLoopback, WarrenError } from '../../core/index.ts'
 import { type Endpoint, parseEndpoint } from '../../listeners/index.ts'
 import { AwaitedAgent, noWaitOption } from '../await-agent.ts'
 import { contextOf } from '../context.ts'
-import { explainRefusal } from '../listeners/proxy/explain.ts'
-import { LocalProxy } from '../listeners/proxy/index.ts'
+import { callersAt, meshProxy, ownUid } from '../listeners/proxy/index.ts'
 import { collect, keepAliveOption, parseKeepAlive, type StrategyOption, strategyOption } from '../options/index.ts'
-import { clauseWithHint, print, printJsonLine, RateLimitedLines, withNextStep } from '../output/index.ts'
+import { clauseWithHint, print, printJsonLine, RateLimitedLines } from '../output/index.ts'
 import { endingSignals, inWords } from '../signals.ts'
 
 interface ProxyCommandOptions {
@@ -40,27 +38,20 @@ export function addProxy(program: Command): void {
       const { strategy, as } = options
       const context = contextOf(command)
       const { json, say } = context
-      const uidOf = await callersAt(endpoint)
+      const uidOf = await callersAt(endpoint.kind)
       const ending = endingSignals(inWords(say))
       const agent = new AwaitedAgent(context, { wait: options.wait, signal: ending.signal })
       // Before there is a listener: without an agent every client could only fail.
       await agent.call(one => one.workload.listServices({ pattern: '*.*.*.*' }, { signal: ending.signal }))
       const { client } = agent
       const failures = new RateLimitedLines(say)
-      const sourceFor = (destination: string): string => as ?? defaultSource(destination)
-      const proxy = new LocalProxy({
+      const proxy = meshProxy({
+        client,
+        as,
+        strategy,
+        application: 'warren proxy',
         uidOf,
-        uids: new Set([process.getuid?.() ?? 0, ...others]),
-        open: async (destination, signal) => {
-          const source = sourceFor(destination)
-          const opening = { client, as: source, strategy, signal, explicitEnd: true, application: 'warren proxy' }
-          try {
-            return await connect(destination, opening)
-          } catch (err) {
-            throw withNextStep(err, source, destination)
-          }
-        },
-        explain: (err, destination, signal) => explainRefusal(client, err, sourceFor(destination), destination, signal),
+        uids: new Set([ownUid(), ...others]),
         keepAliveMs,
         onFailure: err => failures.line(clauseWithHint(err), performance.now())
       })
@@ -85,11 +76,6 @@ function localEndpoint(text: string): Endpoint {
   throw new WarrenError(ErrorCode.InvalidOption, `--listen ${text} can be reached from other machines`, {
     hint: 'The kernel says who connects on this host alone: give 127.0.0.1:PORT or unix:PATH.'
   })
-}
-
-async function callersAt({ kind }: Endpoint) {
-  const { callerOfLoopback, callerOfUnix } = await import('../../attest/index.ts')
-  return kind === 'unix' ? callerOfUnix() : callerOfLoopback()
 }
 
 function parseUid(text: string): number {

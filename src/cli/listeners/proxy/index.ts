@@ -1,2 +1,3 @@
-export { destinationOf, hostOf } from './names.ts'
+export { callersAt, ownUid } from './callers.ts'
+export { type MeshProxyOptions, meshProxy } from './mesh-proxy.ts'
 export { LocalProxy, type LocalProxyOptions } from './proxy.ts'
