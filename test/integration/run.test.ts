@@ -132,6 +132,24 @@ test('a command finds its identity, and its files end with it', async t => {
   assert.ok(directory !== '' && !existsSync(directory))
 })
 
+test('an isolated command reaches the mesh and nothing else', async t => {
+  if (!needsRoot(t) || !needsCommand(t, 'curl')) return
+  const { agent, run } = await oneAgent(t)
+  const { stdout: interfaces } = await run('--isolated', '--', 'cat', '/proc/net/dev')
+  assert.deepEqual(
+    [...interfaces.matchAll(/^ *(\w+):/gm)].map(([, name]) => name),
+    ['lo']
+  )
+  const script = `curl -sS http://${SITE}.warren/; curl -sS --noproxy '*' http://10.0.0.1/; echo "outside $?"`
+  const { stdout } = await run('--isolated', '--', '/bin/sh', '-c', script)
+  assert.match(stdout, /DESTINATION_NOT_FOUND[\s\S]*^outside 7$/m)
+  const both = await run('--isolated', '--serve', `${SITE}=8080`, '--', 'true')
+  assert.match(both.stderr, /--serve does not go with --isolated/)
+  const denied = await agent.attempt(['run', '--as', AS, '--isolated', '--', 'true'], { uid: 61_321 })
+  assert.equal(denied.code, 1)
+  assert.match(denied.stderr, /PERMISSION_DENIED: --isolated needs CAP_SYS_ADMIN\n {2}Run it as root/)
+})
+
 test('what cannot be made is said with what to do, and the command is not started', async t => {
   const { run, scope } = await oneAgent(t)
   const marker = join(scope.directory(), 'started')

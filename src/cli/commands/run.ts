@@ -9,6 +9,7 @@ import { collect } from '../options/index.ts'
 import { clauseWithHint, cliLogger, RateLimitedLines, withNextStep } from '../output/index.ts'
 import { NotStarted, SignalRelay } from '../run/child.ts'
 import { environmentFor } from '../run/environment.ts'
+import { isolateNetwork } from '../run/isolate.ts'
 import { type AddressPort, parsePair } from '../run/pair.ts'
 import { SvidFiles } from '../run/svid-files.ts'
 
@@ -19,6 +20,7 @@ interface RunOptions {
   readonly allow?: string[]
   readonly proxy: boolean
   readonly svidFiles?: true
+  readonly isolated?: true
   readonly wait: boolean
 }
 
@@ -51,6 +53,7 @@ export function addRun(program: Command): void {
     )
     .option('--no-proxy', 'make no proxy to ADDRESS.warren, and leave the variables for one as they are')
     .option('--svid-files', 'write its certificate and key to files; WARREN_SVID_DIR says where')
+    .option('--isolated', 'with a network that has warren and nothing else; needs root, on Linux')
     .addOption(noWaitOption())
     .action(async (argv: string[], options: RunOptions, command: Command) => {
       const serves = (options.serve ?? []).map(text => parsePair('--serve', text))
@@ -60,10 +63,16 @@ export function addRun(program: Command): void {
           hint: 'Say which, and where the command listens: --serve dev.web.site.default=8080.'
         })
       }
+      if (options.isolated === true && serves.length > 0) {
+        throw new WarrenError(ErrorCode.InvalidOption, '--serve does not go with --isolated', {
+          hint: 'The agent reaches no port of another network: let the command serve by the library, or leave --isolated out.'
+        })
+      }
       const context = contextOf(command)
       const signals = new SignalRelay()
       const undo: Undo[] = []
       try {
+        if (options.isolated === true) await isolateNetwork()
         const env = await prepare(context, options, { serves, forwards }, signals.early, undo)
         process.exitCode = await signals.run({ argv, env })
       } catch (err) {

@@ -145,6 +145,8 @@ export class HttpProxy {
     }
     // HTTP has no half-open connections, and Node's client would leave this one open.
     brokered.allowHalfOpen = false
+    // Node's client has its own handler only as long as the request lasts.
+    brokered.on('error', () => {})
     try {
       await carry(incoming, answer, brokered, authority, path.startsWith('/') ? path : `/${path}`)
       brokered.destroySoon()
