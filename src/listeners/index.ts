@@ -15,3 +15,14 @@ export { type HeldSockets, holdSockets } from './hold.ts'
 export { isWithoutFamily, type Listening, listenAt, listenAtBoth } from './listen-at.ts'
 export { loadPassing, type PassedSocket, type PassingCalls, takePassed } from './passing/index.ts'
 export { type ListenerSockets, passedSockets, socketsAt } from './sockets.ts'
+export {
+  type Decoded,
+  decodeGreeting,
+  decodeRequest,
+  encodeChoice,
+  encodeReply,
+  MAX_FRAME_BYTES,
+  SOCKS_VERSION,
+  SocksReply,
+  type SocksRequest
+} from './socks5.ts'

@@ -32,6 +32,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
       'cli/commands/backup.ts': ['agent'],
       'cli/commands/config.ts': ['agent'],
       'cli/commands/doctor.ts': ['agent'],
+      'cli/listeners/proxy/callers.ts': ['attest'],
       'cli/commands/root.ts': ['agent']
     }
   },

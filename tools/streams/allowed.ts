@@ -15,11 +15,14 @@ export const ALLOWED: Readonly<Record<string, string>> = {
     'a call of the local API, over the very socket of the system; test/client/whole-answer.test.ts',
   'src/cli/commands/svid.ts': 'what src/cli/svid/source.ts yields, which is no stream',
   'src/cli/listeners/datagram/lines.ts': 'standard input, and datagrams that are queued by events',
+  'src/cli/listeners/proxy/http.ts':
+    'messages of HTTP/1.1 over sockets of the system, whose bytes wait until they are read; test/cli/local-proxy.test.ts',
   'src/cli/options/passphrase.ts': 'standard input',
   'src/cli/options/secret.ts': 'standard input',
   'src/cli/listeners/handover/pass-listener.ts': 'a call of the local API, as of src/cli/commands/services.ts',
   'src/cli/listeners/stream/relay.ts':
     'sockets of the system and standard input, which are closed only when all of them was read',
+  'src/cli/run/svid-files.ts': 'what src/cli/svid/source.ts yields, which is no stream',
   'src/cli/svid/source.ts': 'a call of the local API, as of src/cli/commands/services.ts',
   'src/client/keeper.ts': 'a call of the local API, as of src/cli/commands/services.ts'
 }

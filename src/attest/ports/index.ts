@@ -30,7 +30,7 @@ export function portLookup(system: string = process.platform): AskPort | undefin
 }
 
 /** The uid that the kernel gives for users whom this user namespace does not know; undefined if it knows all. */
-function meaninglessUid(): number | undefined {
+export function meaninglessUid(): number | undefined {
   const knowsAll = /^\s*0\s+0\s+4294967295\s*$/.test(readFileSync('/proc/self/uid_map', 'latin1'))
   return knowsAll ? undefined : Number(readFileSync('/proc/sys/kernel/overflowuid', 'latin1'))
 }

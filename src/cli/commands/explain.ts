@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { apiPb } from '../../wire/index.ts'
 import { contextOf } from '../context.ts'
 import { Exit } from '../exit.ts'
-import { fields, table } from '../output/index.ts'
+import { explanation, fields } from '../output/index.ts'
 
 export function addExplain(program: Command): void {
   program
@@ -16,34 +16,7 @@ export function addExplain(program: Command): void {
       const protocol = options.udp === true ? apiPb.Protocol.UDP : apiPb.Protocol.TCP
       const { works, steps: found } = await agent.admin.explain({ source, destination, protocol })
       const steps = found.map(fields)
-      show({ works, steps }, () => `${stepTable(steps)}\n${verdict(works, steps)}`)
+      show({ works, steps }, () => explanation(works, steps))
       if (!works) process.exitCode = Exit.Failed
     })
-}
-
-interface Step {
-  readonly subject: string
-  readonly ok: boolean
-  readonly text: string
-}
-
-/** A client registers its address when it connects, so a missing source alone is not a fault. */
-function verdict(works: boolean, steps: readonly Step[]): string {
-  if (works) return 'It works.'
-  const failed = new Set(steps.filter(({ ok }) => !ok).map(({ subject }) => subject))
-  if (failed.size === 1 && failed.has('source')) {
-    return 'It does not work yet: the source must be registered; warren connect and warren forward do that, see --as.'
-  }
-  return 'It does not work.'
-}
-
-function stepTable(steps: readonly Step[]): string {
-  return table(
-    [
-      { title: '', value: (step: Step) => (step.ok ? 'ok' : 'NO') },
-      { title: 'CHECK', value: step => step.subject },
-      { title: 'FOUND', value: step => step.text }
-    ],
-    steps
-  )
 }

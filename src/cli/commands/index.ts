@@ -20,10 +20,12 @@ import { addInspect } from './inspect.ts'
 import { addMembers } from './members.ts'
 import { addMetrics } from './metrics.ts'
 import { addPolicy } from './policy.ts'
+import { addProxy } from './proxy.ts'
 import { addRegister } from './register.ts'
 import { addReload } from './reload.ts'
 import { addRoot } from './root.ts'
 import { addAllow, addDeny } from './rule.ts'
+import { addRun } from './run.ts'
 import { addServe } from './serve.ts'
 import { addServices } from './services.ts'
 import { addStatus } from './status.ts'
@@ -59,6 +61,8 @@ export const COMMAND_GROUPS: ReadonlyArray<readonly [heading: string, ReadonlyAr
       addConnect,
       addExpose,
       addForward,
+      addProxy,
+      addRun,
       addRegister,
       addDeregister,
       addInspect,

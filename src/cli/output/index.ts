@@ -1,5 +1,6 @@
 export { cliLogger } from './cli-logger.ts'
 export { whenReaderEnds } from './closed-stdout.ts'
+export { explanation, type Step } from './explanation.ts'
 export { isHidden, ONLY_LOOPBACK } from './hidden.ts'
 export { type InspectionView, inspectionView } from './identity-document.ts'
 export {

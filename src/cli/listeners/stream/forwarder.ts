@@ -12,9 +12,9 @@ export interface StreamForwarderOptions {
    * Opens the connection of one client. `signal` aborts when the client goes away.
    *
    * It may first read from the client, and write to it, with `readExactly` of src/wire; what it leaves unread is carried. If it
-   * rejects, the client is reset, unless it has ended the client's socket with an answer.
+   * rejects, the client is reset, unless it has ended the client's socket with an answer. Undefined: the client has been served.
    */
-  readonly open: (client: Socket, signal: AbortSignal) => Promise<MeshSocket>
+  readonly open: (client: Socket, signal: AbortSignal) => Promise<MeshSocket | undefined>
   /**
    * How long a client may be silent until the system asks whether it is still there, in milliseconds; a client that answers none of
    * ten questions, one a second, is reset. 0: never. Has no effect on a unix socket.
@@ -82,7 +82,7 @@ export class StreamForwarder {
   }
 
   async #serve(client: Socket): Promise<void> {
-    let brokered: MeshSocket
+    let brokered: MeshSocket | undefined
     try {
       brokered = await this.#open(client)
     } catch (err) {
@@ -93,11 +93,11 @@ export class StreamForwarder {
       if (gone) return
       throw err
     }
-    await relaySockets(client, brokered, local => this.#abort(local))
+    if (brokered !== undefined) await relaySockets(client, brokered, local => this.#abort(local))
   }
 
   /** Opens, but only for as long as the client is there to be connected. */
-  async #open(client: Socket): Promise<MeshSocket> {
+  async #open(client: Socket): Promise<MeshSocket | undefined> {
     const gone = new AbortController()
     const giveUp = (): void => gone.abort(new DOMException('the local client went away', 'AbortError'))
     client.on('error', giveUp).once('close', giveUp)

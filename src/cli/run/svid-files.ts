@@ -1,0 +1,54 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { AgentClient } from '../../client/index.ts'
+import { raceAbort } from '../../core/index.ts'
+import { SvidDirectory } from '../svid/directory.ts'
+import { follow } from '../svid/source.ts'
+
+/** Files of an identity for one command, written again at each renewal, and removed with `remove`. */
+export class SvidFiles {
+  readonly path: string
+  readonly #over = new AbortController()
+
+  private constructor(path: string) {
+    this.path = path
+  }
+
+  /** Resolves once the files are there. */
+  static async write(
+    client: AgentClient,
+    spiffeId: string,
+    say: (text: string) => void,
+    signal: AbortSignal
+  ): Promise<SvidFiles> {
+    const files = new SvidFiles(mkdtempSync(join(process.env['XDG_RUNTIME_DIR'] ?? tmpdir(), 'warren-run-')))
+    const written = Promise.withResolvers<void>()
+    files.#follow(client, spiffeId, say, written.resolve).catch((err: unknown) => {
+      written.reject(err)
+      say(`the files of the certificate are no longer renewed: ${String(err)}`)
+    })
+    try {
+      await raceAbort(written.promise, signal)
+      return files
+    } catch (err) {
+      files.remove()
+      throw err
+    }
+  }
+
+  remove(): void {
+    this.#over.abort()
+    rmSync(this.path, { recursive: true, force: true })
+  }
+
+  async #follow(client: AgentClient, spiffeId: string, say: (text: string) => void, onWritten: () => void) {
+    const directory = new SvidDirectory(this.path)
+    const { signal } = this.#over
+    for await (const svid of follow(client, spiffeId, { wait: true, say, signal })) {
+      if (signal.aborted) return
+      directory.write(svid)
+      onWritten()
+    }
+  }
+}
