@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import { type AgentClient, connect, type Registration, register } from '../../client/index.ts'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
+import { socketsAt } from '../../listeners/index.ts'
 import { AwaitedAgent, noWaitOption } from '../await-agent.ts'
 import { type Context, contextOf } from '../context.ts'
 import { callersAt, meshProxy, ownUid } from '../listeners/proxy/index.ts'
@@ -160,7 +161,7 @@ async function forward({ address, port }: AddressPort, place: ForwardPlace): Pro
     onFailure
   })
   try {
-    await forwarder.listen({ kind: 'tcp', host: '127.0.0.1', port })
+    await forwarder.listen(socketsAt({ kind: 'tcp', host: '127.0.0.1', port }))
   } catch (cause) {
     const { code, reason } = WarrenError.from(cause)
     throw new WarrenError(code, reason, { hint: `Choose another: --forward ${address}=PORT.`, cause })

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 import type { MeshSocket } from '../../../client/index.ts'
 import { ErrorCode, Quota, WarrenError, within } from '../../../core/index.ts'
-import { type Endpoint, encodeChoice, SOCKS_VERSION } from '../../../listeners/index.ts'
+import { type Endpoint, encodeChoice, SOCKS_VERSION, socketsAt } from '../../../listeners/index.ts'
 import { readExactly } from '../../../wire/index.ts'
 import { StreamForwarder } from '../stream/forwarder.ts'
 import { HttpProxy } from './http.ts'
@@ -55,7 +55,7 @@ export class LocalProxy {
 
   /** Listens, and returns where, as a person would type it. */
   async listen(endpoint: Endpoint): Promise<string> {
-    this.#bound = await this.#forwarder.listen(endpoint)
+    this.#bound = await this.#forwarder.listen(socketsAt(endpoint))
     return this.#bound
   }
 
