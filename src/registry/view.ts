@@ -56,6 +56,14 @@ export function owner(state: RegistryState, peer: PeerKey): OwnerView | undefine
   return entry === undefined ? undefined : viewOf(state, entry)
 }
 
+/** The live owner that has this machine name. */
+export function ownerAt(state: RegistryState, machine: string): OwnerView | undefined {
+  for (const entry of state.entries.values()) {
+    if (entry.sealed.head.machine === machine) return viewOf(state, entry)
+  }
+  return undefined
+}
+
 /** Every live record, in no order. Built anew at each call: for one name, `lookup` is cheaper. */
 export function liveRecords(state: RegistryState): LiveRecord[] {
   return [...state.entries.values()].flatMap(entry => recordsOf(state, entry))
