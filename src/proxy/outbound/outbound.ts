@@ -117,7 +117,12 @@ export class Outbound {
     discard: (result: T) => void = () => {}
   ): Promise<T> {
     const { order, allowed, decided } = this.#allowed(flow, request)
-    const attempts = new Attempts(allowed, id => this.#deps.local.problemOf?.(id))
+    // Most flows need none.
+    let failures: Attempts | undefined
+    const attempts = (): Attempts => {
+      failures ??= new Attempts(allowed, id => this.#deps.local.problemOf?.(id))
+      return failures
+    }
     const { monotonicMs } = this.#deps.clock
     const untilMs = monotonicMs() + ATTEMPTS_TIMEOUT_MS
     const share = (): number => Math.max(MIN_ATTEMPT_MS, Math.min(ATTEMPT_TIMEOUT_MS, untilMs - monotonicMs()))
@@ -151,10 +156,10 @@ export class Outbound {
           reason: error.reason,
           code: error.code
         })
-        attempts.failed(candidate, error)
+        attempts().failed(candidate, error)
       }
     }
-    throw attempts.error()
+    throw attempts().error()
   }
 
   /**
@@ -164,7 +169,11 @@ export class Outbound {
   #allowed(
     flow: Flow,
     { destination, protocol, strategy, preferred }: OpenRequest
-  ): { readonly order: Candidate[]; readonly allowed: Candidate[]; readonly decided: Candidate | undefined } {
+  ): {
+    readonly order: readonly Candidate[]
+    readonly allowed: Candidate[]
+    readonly decided: Candidate | undefined
+  } {
     requireFits(strategy, destination)
     const all = this.#deps.directory.candidates(destination, protocol)
     if (all.length === 0) {
@@ -192,7 +201,7 @@ export class Outbound {
       activeTo: id => this.#flows.activeTo(id)
     })
     const first = order.find(one => one.registrationId === preferred)
-    const preferring = first === undefined ? order : [first, ...order.filter(one => one !== first)]
+    const preferring = first === undefined || order.length < 2 ? order : [first, ...order.filter(one => one !== first)]
     return { order: this.#outliers.last(preferring), allowed, decided: all.at(-1) }
   }
 
