@@ -78,10 +78,11 @@ export function records(state: RegistryState, peer: PeerKey): LiveRecord[] {
 /** The live records of one name on all machines. */
 export function lookup(state: RegistryState, name: Omit<Address, 'machine'>): LiveRecord[] {
   const found: LiveRecord[] = []
-  for (const [{ value }, peer] of state.names.get(nameOf(name))) {
+  // Each connection asks: an iterator would make an array for each record.
+  state.names.get(nameOf(name)).forEach((peer, { value }) => {
     const entry = state.entries.get(peer)
     if (entry !== undefined && mayRun(entry, value)) found.push({ record: value, owner: viewOf(state, entry) })
-  }
+  })
   return found
 }
 

@@ -5,7 +5,7 @@ import {
   type ServerHttp2Stream
 } from 'node:http2'
 import type { TLSSocket } from 'node:tls'
-import { ErrorCode, type RateLimitedLog, silentMetrics, WarrenError, within } from '../../core/index.ts'
+import { ErrorCode, type RateLimitedLog, ShortSignal, silentMetrics, WarrenError, within } from '../../core/index.ts'
 import type { Path } from '../carriers/index.ts'
 import { PacketChannel, type PacketPort } from '../datagram/packet/index.ts'
 import type { ProvenWorkload, ProxyDeps } from '../deps.ts'
@@ -275,7 +275,7 @@ export class InboundSession {
   }
 
   async #decided<T>(flow: Flow, { gone }: Responder, decide: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    return await within(OPEN_TIMEOUT_MS, [this.#context.stopping, flow.signal, gone], decide)
+    return await within(OPEN_TIMEOUT_MS, [this.#context.stopping, flow.signal, gone], decide, new ShortSignal())
   }
 
   #enter({ registrationId, address, protocol, flowId }: FlowAsked): Flow {
