@@ -19,7 +19,7 @@ if ! { true 3>&1; } 2>/dev/null; then export WARREN_STDOUT=closed; fi
 
 heap=
 for argument in "$@"; do
-  if [ "$argument" = up ]; then heap=--max-semi-space-size=1; fi
+  if [ "$argument" = up ]; then heap='--min-semi-space-size=2 --max-semi-space-size=2'; fi
 done
 
 # In a checkout its own Node, whatever the system has; also where this is a link to it.
@@ -49,7 +49,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const NO_DEBUGGER = '--disable-sigusr1'
-const YOUNG_HEAP = '--max-semi-space-size'
+const YOUNG_HEAP = ['--min-semi-space-size', '--max-semi-space-size']
 
 // By itself the second ends a process; the first opens a debugger, where NO_DEBUGGER, which blocks it, could not be given.
 for (const signal of ['SIGUSR1', 'SIGUSR2']) process.on(signal, () => {})
@@ -69,13 +69,13 @@ await main(process.argv)
 // debugger that was opened before the first line here.
 //
 // YOUNG_HEAP: What an agent proxies passes through buffers outside of the heap, which are freed only when their young owners
-// are collected. With a small young generation that is soon: 200 MB each way at once cost the two agents 33 MB of memory
-// each and not 66 (test/integration/bulk.test.ts). V8 takes this size only at its start.
+// are collected. With a small young generation that is soon: 200 MB each way at once cost the two agents 40 MB of memory
+// each and not 66 (test/integration/bulk.test.ts). V8 takes this size only at its start (docs/decisions/0015).
 async function startRight() {
   const { NODE_OPTIONS, NODE_COMPILE_CACHE, ...env } = process.env
   const options = []
   if (!isGiven(NO_DEBUGGER)) options.push(NO_DEBUGGER)
-  if (process.argv.includes('up') && !isGiven(YOUNG_HEAP)) options.push(`${YOUNG_HEAP}=1`)
+  if (process.argv.includes('up') && !YOUNG_HEAP.some(isGiven)) options.push(...YOUNG_HEAP.map(name => `${name}=2`))
   if (options.length > 0 || NODE_OPTIONS || NODE_COMPILE_CACHE) {
     if (NODE_OPTIONS) env.WARREN_NODE_OPTIONS = NODE_OPTIONS
     try {

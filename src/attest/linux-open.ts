@@ -15,6 +15,7 @@ const HOW_BYTES = 24
 // Not among Node's constants: opens the path itself, so that it may be a socket.
 export const O_PATH = 0o10000000
 const O_CLOEXEC = 0o2000000
+const HOW_CACHED = how(AS_SEEN | RESOLVE_CACHED)
 const { EAGAIN, EINVAL, ENOSYS } = system.errno
 /** Look-ups at once that may have to wait for a disk or a network. Node has four threads for such work, and files to read. */
 const MAX_WAITING = 2
@@ -44,16 +45,25 @@ export function openRoot(pid: number): number {
  * Opens the file at an absolute path as a process with this root directory finds it, with O_PATH. Links are followed below
  * that root; the magic links of /proc, which lead out of it, are not.
  *
- * Paths that the kernel has cached are looked up at once; those that need a disk or a network do not block the event loop.
- * Rejects with an OpenError; EAGAIN says that it may be tried again.
+ * Looks up only what the kernel has cached. Undefined if that needs a disk or a network, or the kernel does not say. Throws
+ * an OpenError.
  */
-export async function openBelow(root: number, path: string): Promise<number> {
+export function openCachedBelow(root: number, path: string): number | undefined {
   load()
-  const cached = call.sync(root, path, how(AS_SEEN | RESOLVE_CACHED))
+  const cached = call.sync(root, path, HOW_CACHED)
   if (cached >= 0) return cached
   const errno = koffi.errno()
   // EINVAL: Linux before 5.12, which does not know RESOLVE_CACHED.
-  if (errno !== EAGAIN && errno !== EINVAL) throw new OpenError(errno)
+  if (errno === EAGAIN || errno === EINVAL) return undefined
+  throw new OpenError(errno)
+}
+
+/**
+ * The same for paths that `openCachedBelow` does not find, without blocking the event loop. Rejects with an OpenError; EAGAIN
+ * says that it may be tried again.
+ */
+export async function openBelow(root: number, path: string): Promise<number> {
+  load()
   if (waiting >= MAX_WAITING) throw new OpenError(EAGAIN)
   const found = await slowly(root, path)
   if (found >= 0) return found

@@ -1,7 +1,7 @@
 import { closeSync, constants, fstatSync, lstatSync, openSync } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import { ErrorCode, WarrenError } from '../core/index.ts'
-import { O_PATH, openBelow, openEntry, openRoot } from './linux-open.ts'
+import { O_PATH, openBelow, openCachedBelow, openEntry, openRoot } from './linux-open.ts'
 import type { ProcessHandle } from './process-handle.ts'
 
 /** The identity of a file, independent of its path. */
@@ -30,18 +30,38 @@ const isLinux = process.platform === 'linux'
  * Rejects with PERMISSION_DENIED when this agent may not look there, INVALID_SOURCE when the process has ended, UNSUPPORTED
  * before Linux 5.6, or with the error of the system, by its `code`: ENOENT, ELOOP (also for a path through a magic link of
  * /proc), ENOTDIR… On systems other than Linux every process has the view of the agent.
+ *
+ * Returns, or throws, at once if the kernel has all of the path cached, as it has for each connection but the first.
  */
-export async function findSocket(process: Held, path: string): Promise<FoundSocket> {
+export function findSocket(process: Held, path: string): FoundSocket | Promise<FoundSocket> {
   if (!isLinux) return unheld(path)
   const root = rootOf(process)
+  let isOurs = true
+  try {
+    const cached = openCachedBelow(root, path)
+    if (cached !== undefined) return held(cached)
+    isOurs = false
+    return findSlowly(root, path)
+  } catch (err) {
+    throw namingCall(err)
+  } finally {
+    if (isOurs) closeSync(root)
+  }
+}
+
+async function findSlowly(root: number, path: string): Promise<FoundSocket> {
   try {
     return held(await openBelow(root, path))
   } catch (err) {
-    if (codeOf(err) !== 'ENOSYS') throw err
-    throw new WarrenError(ErrorCode.Unsupported, 'unix targets need openat2, which Linux has from 5.6 on')
+    throw namingCall(err)
   } finally {
     closeSync(root)
   }
+}
+
+function namingCall(err: unknown): unknown {
+  if (codeOf(err) !== 'ENOSYS') return err
+  return new WarrenError(ErrorCode.Unsupported, 'unix targets need openat2, which Linux has from 5.6 on')
 }
 
 /**

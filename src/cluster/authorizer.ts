@@ -1,16 +1,21 @@
 import type { Clock, Protocol } from '../core/index.ts'
 import { type Address, formatAddress } from '../identity/index.ts'
-import { type Decision, denyOnError, evaluate } from '../policy/index.ts'
+import { type Decision, Decisions, denyOnError } from '../policy/index.ts'
 import type { PolicyService } from './policy-service.ts'
 import type { Routing } from './routing.ts'
 
 /** Asks the policy about registrations: the only place where this agent allows a connection. */
 export class Authorizer {
-  readonly #policy: PolicyService
-  readonly #routing: Routing
-  readonly #clock: Clock
+  readonly #policy: Pick<PolicyService, 'bundle' | 'version'>
+  readonly #routing: Pick<Routing, 'exact'>
+  readonly #clock: Pick<Clock, 'wallMs'>
+  readonly #decisions = new Decisions()
 
-  constructor(policy: PolicyService, routing: Routing, clock: Clock) {
+  constructor(
+    policy: Pick<PolicyService, 'bundle' | 'version'>,
+    routing: Pick<Routing, 'exact'>,
+    clock: Pick<Clock, 'wallMs'>
+  ) {
     this.#policy = policy
     this.#routing = routing
     this.#clock = clock
@@ -29,8 +34,10 @@ export class Authorizer {
       if (route === undefined) {
         return denyOnError(`${formatAddress(destination)} is not registered`, this.#policy.version)
       }
-      const { whitelist } = route
-      return evaluate(this.#policy.bundle, { source, destination, protocol, whitelist }, this.#clock.wallMs())
+      // It is the same address, by an object that stays as long as the registration.
+      const { whitelist, address } = route
+      const asked = { source, destination: address, protocol, whitelist }
+      return this.#decisions.decide(this.#policy.bundle, asked, this.#clock.wallMs())
     } catch (err) {
       return denyOnError(err instanceof Error ? err.message : String(err), this.#policy.version)
     }

@@ -6,7 +6,7 @@ import {
   liveRecords,
   lookup,
   type OwnerView,
-  owners,
+  ownerAt,
   type RegistryRecord,
   type RegistryState,
   records
@@ -71,7 +71,7 @@ export class Routing {
 
   /** The agent of a machine that has a live lease. */
   peerOf(machine: string): PeerKey | undefined {
-    return owners(this.#state).find(owner => owner.machine === machine)?.peer
+    return ownerAt(this.#state, machine)?.peer
   }
 
   countOf(peer: PeerKey): number {
@@ -79,14 +79,38 @@ export class Routing {
   }
 }
 
+const ROUTES = new WeakMap<RegistryRecord, { readonly owner: OwnerView; readonly route: Route }>()
+
+/** Records and views of owners are frozen, and replaced when anything in them changes: the same two make the same route. */
 function toRoute({ record, owner }: LiveRecord): Route {
+  const known = ROUTES.get(record)
+  if (known?.owner === owner) return known.route
   const { peer, machine, dataAddresses, suspect, draining, self, protocolVersions } = owner
   const sessionVersions = protocolVersions.find(({ name }) => name === 'session')
-  return { ...record, peer, machine, dataAddresses, suspect, draining, local: self, sessionVersions }
+  const route: Route = Object.freeze({
+    ...record,
+    peer,
+    machine,
+    dataAddresses,
+    suspect,
+    draining,
+    local: self,
+    sessionVersions
+  })
+  ROUTES.set(record, { owner, route })
+  return route
 }
+
+const NAMES = new WeakMap<Pattern, Omit<Address, 'machine'> | 'several'>()
 
 // Most patterns name one workload; the registry finds it without a full scan.
 function singleName(pattern: Pattern): Omit<Address, 'machine'> | undefined {
+  const known = NAMES.get(pattern) ?? nameIn(pattern) ?? 'several'
+  NAMES.set(pattern, known)
+  return known === 'several' ? undefined : known
+}
+
+function nameIn(pattern: Pattern): Omit<Address, 'machine'> | undefined {
   const [scope, appGroup, appIdentity, resourceGroup] = namesOf(pattern)
   if (scope === undefined || appGroup === undefined || appIdentity === undefined || resourceGroup === undefined) {
     return undefined

@@ -1,32 +1,33 @@
+const ONCE: AddEventListenerOptions = Object.freeze({ once: true })
+
 /**
  * Runs `fn` under a deadline that also follows every parent signal, and unlinks them when it settles.
  *
  * The signal given to `fn` aborts with a `TimeoutError` after `ms` milliseconds, or with a parent's reason. `fn` must
  * honour it: `within` waits for `fn` to settle. Used in place of `AbortSignal.any`, which retains memory for each call
- * for as long as its longest-lived parent lives.
+ * for as long as its longest-lived parent lives. With a ShortSignal as `controller` it costs a fourth.
  */
 export async function within<T>(
   ms: number,
   parents: ReadonlyArray<AbortSignal | undefined>,
-  fn: (signal: AbortSignal) => Promise<T>
+  fn: (signal: AbortSignal) => Promise<T>,
+  controller: Pick<AbortController, 'abort' | 'signal'> = new AbortController()
 ): Promise<T> {
-  const controller = new AbortController()
-  const live = parents.filter(parent => parent !== undefined)
-  const onAbort = (event: Event): void => {
-    controller.abort((event.target as AbortSignal).reason)
+  function onAbort(this: AbortSignal): void {
+    controller.abort(this.reason)
   }
   const timer = setTimeout(() => {
     controller.abort(new DOMException(`no result within ${ms} ms`, 'TimeoutError'))
   }, ms)
-  for (const parent of live) {
-    if (parent.aborted) controller.abort(parent.reason)
-    else parent.addEventListener('abort', onAbort, { once: true })
+  for (const parent of parents) {
+    if (parent?.aborted === true) controller.abort(parent.reason)
+    else parent?.addEventListener('abort', onAbort, ONCE)
   }
   try {
     return await fn(controller.signal)
   } finally {
     clearTimeout(timer)
-    for (const parent of live) parent.removeEventListener('abort', onAbort)
+    for (const parent of parents) parent?.removeEventListener('abort', onAbort)
   }
 }
 
@@ -40,7 +41,7 @@ export function raceAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<
   const settled = Promise.withResolvers<T>()
   const onAbort = (): void => settled.reject(signal.reason)
   if (signal.aborted) onAbort()
-  else signal.addEventListener('abort', onAbort, { once: true })
+  else signal.addEventListener('abort', onAbort, ONCE)
   promise.then(
     value => {
       signal.removeEventListener('abort', onAbort)

@@ -8,6 +8,7 @@ export {
   sealBundle,
   succession
 } from './bundle.ts'
+export { Decisions } from './decisions.ts'
 export {
   addEntry,
   addRevocation,

@@ -10,7 +10,7 @@ import {
   within
 } from '../core/index.ts'
 import { silentEvents } from '../events/index.ts'
-import { formatAddress } from '../identity/index.ts'
+import { formatAddress, spiffeIdOf } from '../identity/index.ts'
 import { carriers, EXPECTED_CARRIER, probeCarriers, requireCarrier, streamPath } from './carriers/index.ts'
 import type { DataPlane } from './data-plane.ts'
 import { PacketPort } from './datagram/packet/index.ts'
@@ -169,7 +169,11 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
         )
         const path = await endpoints.pathFor(request, reached.candidate.registrationId)
         flows.checked(flow)
-        return { path, spiffeId: reached.spiffeId, helloTimeoutMs: HELLO_TIMEOUT_MS }
+        return {
+          path,
+          spiffeId: spiffeIdOf(deps.trustDomain, reached.candidate.address),
+          helloTimeoutMs: HELLO_TIMEOUT_MS
+        }
       } catch (err) {
         const error = signal.aborted ? err : openError(err, destination)
         const { reason, code } = WarrenError.from(error)

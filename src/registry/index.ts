@@ -29,6 +29,7 @@ export {
   lookup,
   type OwnerView,
   owner,
+  ownerAt,
   owners,
   quarantined,
   records,

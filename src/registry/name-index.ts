@@ -1,6 +1,8 @@
 import type { Address, PeerKey } from '../identity/index.ts'
 import type { StoredRecord } from './record.ts'
 
+const NONE: ReadonlyMap<StoredRecord, PeerKey> = new Map()
+
 /** The records of all owners by the four components that a workload chooses, so that a connect need not scan them all. */
 export class NameIndex {
   readonly #names = new Map<string, Map<StoredRecord, PeerKey>>()
@@ -27,8 +29,8 @@ export class NameIndex {
     return size
   }
 
-  get(name: string): Iterable<readonly [StoredRecord, PeerKey]> {
-    return this.#names.get(name) ?? []
+  get(name: string): ReadonlyMap<StoredRecord, PeerKey> {
+    return this.#names.get(name) ?? NONE
   }
 }
 

@@ -56,6 +56,14 @@ export function owner(state: RegistryState, peer: PeerKey): OwnerView | undefine
   return entry === undefined ? undefined : viewOf(state, entry)
 }
 
+/** The live owner that has this machine name. */
+export function ownerAt(state: RegistryState, machine: string): OwnerView | undefined {
+  for (const entry of state.entries.values()) {
+    if (entry.sealed.head.machine === machine) return viewOf(state, entry)
+  }
+  return undefined
+}
+
 /** Every live record, in no order. Built anew at each call: for one name, `lookup` is cheaper. */
 export function liveRecords(state: RegistryState): LiveRecord[] {
   return [...state.entries.values()].flatMap(entry => recordsOf(state, entry))
@@ -70,10 +78,11 @@ export function records(state: RegistryState, peer: PeerKey): LiveRecord[] {
 /** The live records of one name on all machines. */
 export function lookup(state: RegistryState, name: Omit<Address, 'machine'>): LiveRecord[] {
   const found: LiveRecord[] = []
-  for (const [{ value }, peer] of state.names.get(nameOf(name))) {
+  // Each connection asks: an iterator would make an array for each record.
+  state.names.get(nameOf(name)).forEach((peer, { value }) => {
     const entry = state.entries.get(peer)
     if (entry !== undefined && mayRun(entry, value)) found.push({ record: value, owner: viewOf(state, entry) })
-  }
+  })
   return found
 }
 

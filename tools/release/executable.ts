@@ -35,7 +35,12 @@ export function executable({ platform, parts, bundle, work, file }: ExecutableOp
       // As bin/warren.js starts Node: a debugger is a port for every user of the host, and no signal and no variable opens
       // one. A small young generation (docs/decisions/0015) is for agents, but these options are the same for all commands.
       // The warning is about node:ffi, which loads the native code.
-      execArgv: ['--disable-sigusr1', '--max-semi-space-size=1', '--disable-warning=ExperimentalWarning'],
+      execArgv: [
+        '--disable-sigusr1',
+        '--min-semi-space-size=2',
+        '--max-semi-space-size=2',
+        '--disable-warning=ExperimentalWarning'
+      ],
       execArgvExtension: 'none',
       assets: {
         modules: bundle,

@@ -22,6 +22,16 @@ interface Series {
   value: number
 }
 
+/** The series of a metric by the value of its first label, of its second one, and so on. */
+type Tree = Series | Map<string, Tree>
+
+interface Plain {
+  readonly metric: Counter | Gauge
+  readonly labels: readonly string[]
+  readonly series: readonly Series[]
+  readonly tree: Tree
+}
+
 /** One line of the text format. */
 export interface Sample {
   readonly name: string
@@ -44,7 +54,7 @@ export class PromMetrics implements Metrics {
   readonly #registry = new Registry()
   // A registry has one format, and two readers may read at once.
   readonly #openMetrics = openMetricsRegistry()
-  readonly #plain = new Map<MetricName, { readonly metric: Counter | Gauge; readonly series: Map<string, Series> }>()
+  readonly #plain = new Map<MetricName, Plain>()
   readonly #histograms = new Map<MetricName, Histogram>()
   readonly #collectors: Collector[] = []
   readonly #hits: LimitHits
@@ -109,13 +119,14 @@ export class PromMetrics implements Metrics {
     }
     const metric = definition.kind === 'counter' ? new Counter(config) : new Gauge(config)
     // All of them from the start, so that a rate sees the first event too, and nothing can add to them.
-    const series = new Map(combinations(labels).map(one => [keyOf(name, one), { labels: one, value: 0 }]))
-    this.#plain.set(name, { metric, series })
+    const series = combinations(labels).map(one => ({ labels: one, value: 0 }))
+    const names = Object.keys(labels)
+    this.#plain.set(name, { metric, labels: names, series, tree: treeOf(series, names) })
   }
 
   #of(name: MetricName, labels: Values): Series {
-    const series = this.#plain.get(name)?.series
-    const found = series?.get(keyOf(name, labels)) ?? series?.get(keyOf(name, bounded(name, labels)))
+    const plain = this.#plain.get(name)
+    const found = plain && (find(plain, labels) ?? find(plain, bounded(name, labels)))
     // The label has no `other`: only a caller that the compiler did not check gets here.
     return found ?? { labels, value: 0 }
   }
@@ -124,7 +135,7 @@ export class PromMetrics implements Metrics {
     for (const collect of this.#collectors) collect(this)
     for (const { metric, series } of this.#plain.values()) {
       metric.reset()
-      for (const { labels, value } of series.values()) metric.inc(labels, value)
+      for (const { labels, value } of series) metric.inc(labels, value)
     }
   }
 }
@@ -135,10 +146,19 @@ function openMetricsRegistry() {
   return registry
 }
 
-function keyOf(name: MetricName, labels: Values): string {
-  let key = ''
-  for (const label in METRICS[name].labels) key += `${labels[label]}\n`
-  return key
+// A connection counts some events. One text for all values would be made and hashed for each of them.
+function find({ tree, labels: names }: Plain, labels: Values): Series | undefined {
+  let found: Tree | undefined = tree
+  for (const name of names) found = found instanceof Map ? found.get(labels[name] ?? '') : undefined
+  return found instanceof Map ? undefined : found
+}
+
+function treeOf(series: readonly Series[], names: readonly string[]): Tree {
+  const [name, ...others] = names
+  const [first = { labels: {}, value: 0 }] = series
+  if (name === undefined) return first
+  const parts = Map.groupBy(series, ({ labels }) => labels[name] ?? '')
+  return new Map([...parts].map(([value, part]) => [value, treeOf(part, others)]))
 }
 
 // A value that is not defined must not make a series of its own: their number would have no bound.

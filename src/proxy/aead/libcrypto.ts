@@ -38,6 +38,8 @@ export function libcrypto(): Aead {
   // GCM writes exactly as much as it reads, and at the end nothing.
   const written = new Int32Array(1)
   const nothing = new Uint8Array(TAG_BYTES)
+  // One for all messages: a view of a tag in its message would be an object for each.
+  const tag = new Uint8Array(TAG_BYTES)
   // A cipher that is never closed does not leak memory for good.
   const forgotten = new FinalizationRegistry<unknown>(pointer => contextFree(pointer))
 
@@ -88,10 +90,9 @@ export function libcrypto(): Aead {
           requireLengths(nonce, plain.length + TAG_BYTES, out)
           const pointer = requireOpen(context)
           run(pointer, ENCRYPT, nonce, aad, plain, plain.length, out)
-          const isDone =
-            final(pointer, nothing, written) === 1 &&
-            control(pointer, CTRL_GET_TAG, TAG_BYTES, out.subarray(plain.length, plain.length + TAG_BYTES)) === 1
+          const isDone = final(pointer, nothing, written) === 1 && control(pointer, CTRL_GET_TAG, TAG_BYTES, tag) === 1
           if (!isDone) throw new Error('EVP_CipherFinal_ex failed')
+          out.set(tag, plain.length)
         },
         close: () => close(context)
       }
@@ -105,8 +106,8 @@ export function libcrypto(): Aead {
           requireLengths(nonce, size, out)
           const pointer = requireOpen(context)
           run(pointer, DECRYPT, nonce, aad, sealed, size, out)
-          if (control(pointer, CTRL_SET_TAG, TAG_BYTES, sealed.subarray(size)) !== 1)
-            throw new Error('the tag was refused')
+          for (let at = 0; at < TAG_BYTES; at += 1) tag[at] = sealed[size + at] ?? 0
+          if (control(pointer, CTRL_SET_TAG, TAG_BYTES, tag) !== 1) throw new Error('the tag was refused')
           return final(pointer, nothing, written) === 1
         },
         close: () => close(context)

@@ -6,11 +6,14 @@ import { NONCE_BYTES } from '../aead/index.ts'
  */
 export const RECORDS_PER_EPOCH = 2 ** 18
 
+const COUNTER_AT = NONCE_BYTES - 4
+
 /** Counts the records of one direction: the epoch and the nonce of each. Both ends count independently. */
 export class Nonces {
   readonly #nonce = Buffer.alloc(NONCE_BYTES)
   readonly #perEpoch: number
-  #mask: Buffer = Buffer.alloc(NONCE_BYTES)
+  /** The end of the mask, where the counter is. */
+  #mask = 0
   #counter: number
 
   constructor(perEpoch: number) {
@@ -24,7 +27,8 @@ export class Nonces {
   }
 
   restart(mask: Buffer): void {
-    this.#mask = mask
+    mask.copy(this.#nonce)
+    this.#mask = mask.readUInt32BE(COUNTER_AT)
     this.#counter = 0
   }
 
@@ -34,9 +38,7 @@ export class Nonces {
    */
   next(): Buffer {
     if (this.isSpent) throw new RangeError('the keys of this epoch are spent')
-    this.#mask.copy(this.#nonce)
-    const at = NONCE_BYTES - 4
-    this.#nonce.writeUInt32BE((this.#nonce.readUInt32BE(at) ^ this.#counter) >>> 0, at)
+    this.#nonce.writeUInt32BE((this.#mask ^ this.#counter) >>> 0, COUNTER_AT)
     this.#counter += 1
     return this.#nonce
   }

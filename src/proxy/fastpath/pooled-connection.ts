@@ -4,16 +4,9 @@ import { type Cut, type CutKind, cutOf, LINK_LOST } from '../flow/index.ts'
 import { fromWireError, toWireError } from '../refusal.ts'
 import type { FastPathCuts } from './fastpath-cuts.ts'
 import { MAX_MESSAGE_BYTES } from './format.ts'
+import { OpenEncoder, type PooledOpen } from './open-message.ts'
 import type { RecordConnection } from './record-connection.ts'
 import type { RecordConnectionEvents } from './record-events.ts'
-
-/** A request for a flow. */
-export interface PooledOpen {
-  readonly registrationId: string
-  /** As text, with its machine. */
-  readonly destination: string
-  readonly flowId: string
-}
 
 /** The fast-path connection was lost before the flow was granted. */
 export class PooledConnectionLost extends Error {}
@@ -23,6 +16,7 @@ export class PooledConnection {
   readonly connection: RecordConnection
   readonly id: number
   readonly #cuts: FastPathCuts
+  readonly #opens = new OpenEncoder()
   #number = 0
   #onCut: ((cut: Cut) => void) | undefined
   #onFree: (() => void) | undefined
@@ -58,7 +52,7 @@ export class PooledConnection {
       this.#cut = cut
       onSessionClosed()
     }
-    this.connection.ask(bytesOf(toBinary(proxyPb.FlowOpenSchema, create(proxyPb.FlowOpenSchema, open))), {
+    this.connection.ask(this.#opens.encode(open), {
       answered: refusal => {
         isAnswered = true
         if (refusal === undefined) {
@@ -174,11 +168,6 @@ export class PooledConnection {
     this.#onFree = undefined
     onFree?.()
   }
-}
-
-/** Reads a FlowOpen. Throws MESSAGE_MALFORMED. */
-export function readOpen(content: Buffer): PooledOpen {
-  return decode(proxyPb.FlowOpenSchema, content, MAX_MESSAGE_BYTES)
 }
 
 function refusalIn(content: Buffer): WarrenError {

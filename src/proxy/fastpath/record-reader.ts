@@ -11,9 +11,12 @@ import { bufferPool } from './pool.ts'
  */
 export class RecordViolation extends Error {}
 
+const NOTHING = Buffer.alloc(0)
+
 /** Splits the bytes of a fast-path connection into records and opens them, for one direction. */
 export class RecordReader {
   readonly #epochs: Epochs<Opener>
+  readonly #header = Buffer.alloc(HEADER_BYTES)
   #isProven = false
   /** The front of a record whose remainder has not arrived yet; from the pool while there is one. */
   #partial: Buffer | undefined
@@ -33,10 +36,10 @@ export class RecordReader {
     let at = 0
     let size = 0
     while (at < bytes.length) {
-      const taken = this.#next(bytes.subarray(at))
+      const taken = this.#next(from(bytes, at))
       at += taken.used
       if (taken.record === undefined) break
-      size += this.#open(taken.record, out.subarray(size), (kind, content) => onControl(kind, content, size))
+      size += this.#open(taken.record, from(out, size), (kind, content) => onControl(kind, content, size))
       if (taken.isHeld) this.#release()
     }
     return size
@@ -67,7 +70,9 @@ export class RecordReader {
   #next(bytes: Buffer): { used: number; record: Buffer | undefined; isHeld: boolean } {
     if (this.#partial === undefined) {
       const whole = bytes.length >= HEADER_BYTES ? this.#wholeSize(bytes) : Number.POSITIVE_INFINITY
-      if (bytes.length >= whole) return { used: whole, record: bytes.subarray(0, whole), isHeld: false }
+      if (bytes.length >= whole) {
+        return { used: whole, record: bytes.length === whole ? bytes : bytes.subarray(0, whole), isHeld: false }
+      }
       this.#partial = bufferPool.take()
       this.#held = 0
     }
@@ -90,10 +95,11 @@ export class RecordReader {
   }
 
   #open(record: Buffer, out: Buffer, onControl: (kind: Kind, content: Buffer) => void): number {
-    const header = record.subarray(0, HEADER_BYTES)
+    const header = this.#header
+    header.writeUInt32BE(record.readUInt32BE(0), 0)
     const { kind, size } = headerOf(header)
     // The content of a control record is small, and must not lie among the data.
-    const to = kind === Kind.Data ? out : Buffer.alloc(size)
+    const to = kind === Kind.Data ? out : size === 0 ? NOTHING : Buffer.alloc(size)
     const opener = this.#epochs.current()
     if (!opener.open(this.#epochs.nextNonce(), header, record.subarray(HEADER_BYTES), to)) {
       throw new RecordViolation('a record is not authentic')
@@ -115,6 +121,11 @@ export class RecordReader {
     if (this.#partial !== undefined) bufferPool.give(this.#partial)
     this.#partial = undefined
   }
+}
+
+// Most reads bring one record, and most records are alone: a view of all of it would be one more object for each.
+function from(bytes: Buffer, at: number): Buffer {
+  return at === 0 ? bytes : bytes.subarray(at)
 }
 
 function headerOf(bytes: Buffer): { readonly kind: Kind; readonly size: number } {

@@ -7,6 +7,7 @@ import { RECORDS_PER_EPOCH } from './nonces.ts'
 /** Seals the records of one direction of a fast-path connection. */
 export class RecordWriter {
   readonly #epochs: Epochs<Sealer>
+  readonly #header = Buffer.alloc(HEADER_BYTES)
 
   constructor(exporter: Exporter, name: ConnectionName, aead = aes256Gcm(), recordsPerEpoch = RECORDS_PER_EPOCH) {
     this.#epochs = new Epochs(exporter, name, recordsPerEpoch, key => aead.sealer(key))
@@ -22,7 +23,8 @@ export class RecordWriter {
     if (out.length < size) throw new RangeError(`a record of ${size} bytes does not fit in ${out.length}`)
     const sealer = this.#epochs.current()
     writeHeader(kind, content.length, out)
-    sealer.seal(this.#epochs.nextNonce(), out.subarray(0, HEADER_BYTES), content, out.subarray(HEADER_BYTES))
+    writeHeader(kind, content.length, this.#header)
+    sealer.seal(this.#epochs.nextNonce(), this.#header, content, out.subarray(HEADER_BYTES))
     return size
   }
 

@@ -33,13 +33,16 @@ export class ByteRates {
 
   /** The limits of a flow as they are now, by the registrations of this host that take part in it. */
   paceOf(flow: Pick<Flow, 'id' | 'destination' | 'ruleLimits'>, registrationIds: readonly string[]): Pace | undefined {
-    const rates = registrationIds.flatMap(id => {
+    const rates: Rate[] = []
+    const add = (id: string, rule: string, { maxRateBytes }: UsageLimits): void => {
+      if (maxRateBytes !== undefined) rates.push(this.#rateOf(id, rule, maxRateBytes))
+    }
+    for (const id of registrationIds) {
+      add(id, '', this.#limitsOf(id))
       // A rule limits at the agent of the destination.
-      const rules = flow.destination?.registrationId === id ? flow.ruleLimits : []
-      return [{ rule: '', ...this.#limitsOf(id) }, ...rules].flatMap(({ rule, maxRateBytes }) =>
-        maxRateBytes === undefined ? [] : [this.#rateOf(id, rule, maxRateBytes)]
-      )
-    })
+      if (flow.destination?.registrationId !== id) continue
+      for (const limits of flow.ruleLimits) add(id, limits.rule, limits)
+    }
     return rates.length === 0 ? undefined : { use: bytes => this.#use(rates, bytes, flow.id) }
   }
 

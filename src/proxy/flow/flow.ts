@@ -1,4 +1,4 @@
-import { ErrorCode, type Protocol, WarrenError } from '../../core/index.ts'
+import { ErrorCode, type Protocol, ShortSignal, WarrenError } from '../../core/index.ts'
 import { type Address, formatAddress } from '../../identity/index.ts'
 import type { RuleLimits } from '../../policy/index.ts'
 import type { Pace } from './byte-rates.ts'
@@ -107,7 +107,7 @@ export class Flow {
   datagramsPerSecond = Number.POSITIVE_INFINITY
   /** The datagram path of its session. */
   packets: { readonly isUp: boolean } | undefined
-  readonly #controller = new AbortController()
+  readonly #controller = new ShortSignal()
   #cut: Cut | undefined
   #sourceText: string | undefined
   #destinationText: { readonly of: Destination; readonly text: string } | undefined
@@ -147,7 +147,7 @@ export class Flow {
 
   /** Aborts when the flow is cut. Code that opens or carries the flow must follow it. */
   get signal(): AbortSignal {
-    return this.#controller.signal
+    return this.#controller
   }
 
   /** Reason why it was cut here, if it was. */

@@ -11,29 +11,36 @@ interface PastFlow {
   readonly end: ConnectionEnd
 }
 
+/** Connections of one account, by the names of their flows. */
+interface OfAccount {
+  readonly flows: Map<string, PastFlow>
+  /** Its next name is that of the oldest one: one that begins anew would pass all that were removed before. */
+  readonly oldest: MapIterator<string>
+}
+
 /** Connections whose ends are remembered for one user, and for all: some milliseconds suffice for who waits for one. */
 export const MAX_PAST_PER_USER = 2_048
 export const MAX_PAST = 16_384
 
 /** Remembers how the latest connections of each user ended. */
 export class PastFlows {
-  readonly #ofUsers = new Map<string, Map<string, PastFlow>>()
+  readonly #accounts = new Map<string, OfAccount>()
   // Nearly all ends are one after another of one user, in order: each would outlive the collections of young memory.
   #last: PastFlow | undefined
   #size = 0
 
   add(user: LocalUser, flowId: string, end: ConnectionEnd): void {
     const account = accountOf(user)
-    const ofUser = this.#ofUsers.get(account) ?? new Map<string, PastFlow>()
-    this.#ofUsers.set(account, ofUser)
+    const ofAccount = this.#of(account)
+    const { flows } = ofAccount
     // The other host chose the name of the flow, perhaps again: what was cut stays cut.
-    const known = ofUser.get(flowId)
+    const known = flows.get(flowId)
     if (known?.end.state === 'cut' && sameUser(known.user, user)) return
-    if (ofUser.delete(flowId)) this.#size -= 1
-    ofUser.set(flowId, this.#shared(user, end))
+    if (flows.delete(flowId)) this.#size -= 1
+    flows.set(flowId, this.#shared(user, end))
     this.#size += 1
-    if (ofUser.size > MAX_PAST_PER_USER) this.#forgetOldest(account, ofUser)
-    else if (this.#size > MAX_PAST) this.#forgetOldest(...this.#largest())
+    if (flows.size > MAX_PAST_PER_USER) this.#forgetOldest(account, ofAccount)
+    else if (this.#size > MAX_PAST) this.#forgetOldestOfLargest()
   }
 
   #shared({ uid, view }: LocalUser, end: ConnectionEnd): PastFlow {
@@ -44,19 +51,30 @@ export class PastFlows {
   }
 
   of(user: LocalUser, flowId: string): ConnectionEnd | undefined {
-    const past = this.#ofUsers.get(accountOf(user))?.get(flowId)
+    const past = this.#accounts.get(accountOf(user))?.flows.get(flowId)
     return past !== undefined && sameUser(past.user, user) ? past.end : undefined
   }
 
-  #forgetOldest(account: string, ofUser: Map<string, PastFlow>): void {
-    const [oldest] = ofUser.keys()
-    if (oldest !== undefined && ofUser.delete(oldest)) this.#size -= 1
-    if (ofUser.size === 0) this.#ofUsers.delete(account)
+  #of(account: string): OfAccount {
+    const found = this.#accounts.get(account)
+    if (found !== undefined) return found
+    const flows = new Map<string, PastFlow>()
+    const made = { flows, oldest: flows.keys() }
+    this.#accounts.set(account, made)
+    return made
   }
 
-  #largest(): [string, Map<string, PastFlow>] {
-    let largest: [string, Map<string, PastFlow>] | undefined
-    for (const entry of this.#ofUsers) if (largest === undefined || entry[1].size > largest[1].size) largest = entry
-    return largest ?? ['', new Map()]
+  #forgetOldest(account: string, { flows, oldest }: OfAccount): void {
+    const { value } = oldest.next()
+    if (value !== undefined && flows.delete(value)) this.#size -= 1
+    if (flows.size === 0) this.#accounts.delete(account)
+  }
+
+  #forgetOldestOfLargest(): void {
+    let largest: [string, OfAccount] | undefined
+    for (const entry of this.#accounts) {
+      if (largest === undefined || entry[1].flows.size > largest[1].flows.size) largest = entry
+    }
+    if (largest !== undefined) this.#forgetOldest(...largest)
   }
 }

@@ -1,5 +1,13 @@
 import { type LocalUser, sameUser } from '../../attest/index.ts'
-import { type Clock, ErrorCode, type Logger, type Metrics, silentMetrics, WarrenError } from '../../core/index.ts'
+import {
+  type Clock,
+  ErrorCode,
+  type LogFields,
+  type Logger,
+  type Metrics,
+  silentMetrics,
+  WarrenError
+} from '../../core/index.ts'
 import { type EventSink, silentEvents } from '../../events/index.ts'
 import type { UsageLimits } from '../../policy/index.ts'
 import { limitExceeded, type ProxyLimits } from '../limits.ts'
@@ -119,8 +127,8 @@ export class FlowTable {
   charge(flow: Flow, workloads: readonly (string | undefined)[]): void {
     this.#discharge(flow)
     const ours = workloads.filter(id => id !== undefined)
+    const { flowsPerWorkload } = this.#limits
     for (const id of ours) {
-      const { flowsPerWorkload } = this.#limits
       if ((this.#perWorkload.get(id) ?? 0) < flowsPerWorkload) continue
       const what = 'flows of one registration'
       throw limitExceeded(this.#metrics, 'proxy_flows_per_workload', what, flowsPerWorkload, { registrationId: id })
@@ -174,23 +182,21 @@ export class FlowTable {
     const { direction } = flow
     if (flow.isOpen) this.#metrics.count('warren_flows_ended_total', { direction, reason: kind })
     else this.#metrics.count('warren_flows_failed_total', { direction, code: code ?? ErrorCode.FlowCut })
-    const { direction: _direction, ...fields } = fieldsOf(flow)
-    const { bytesIn, bytesOut } = flow
+    const fields = fieldsOf(flow)
+    const { flowId, source, destination, protocol, carrier } = fields
+    const { bytesIn, bytesOut, rule } = flow
     const durationMs = Math.round(this.#clock.monotonicMs() - flow.startedAtMs)
-    this.#log.info('flow ended', {
-      ...fields,
-      rule: flow.rule,
-      bytesIn,
-      bytesOut,
-      ...(flow.protocol === 'udp' ? datagramsOf(flow) : {}),
-      durationMs,
-      reason,
-      ...(code === undefined ? {} : { code })
-    })
+    // No object is copied here: this is a tenth of the objects of a connection.
+    const line: LogFields = { flowId, source, destination, protocol, carrier, rule, bytesIn, bytesOut }
+    if (protocol === 'udp') Object.assign(line, datagramsOf(flow))
+    line.durationMs = durationMs
+    line.reason = reason
+    if (code !== undefined) line.code = code
+    this.#log.info('flow ended', line)
     if (flow.isOpen) {
-      this.#events.emit('flow-ended', { direction, ...fields, reason, kind, bytesIn, bytesOut, durationMs })
+      this.#events.emit('flow-ended', { ...fields, reason, kind, bytesIn, bytesOut, durationMs })
     } else {
-      this.#events.emit('flow-refused', { direction, ...fields, reason, code: code ?? ErrorCode.FlowCut })
+      this.#events.emit('flow-refused', { ...fields, reason, code: code ?? ErrorCode.FlowCut })
     }
   }
 

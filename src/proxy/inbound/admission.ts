@@ -70,7 +70,8 @@ export class Admission {
     reaching: (target: Target) => (() => Promise<E>) | undefined
   ): Promise<AdmittedFlow<E>> {
     const { registrationId, address } = destinationOf(flow)
-    await this.#requireSource(flow, signal)
+    const source = this.#requireSource(flow, signal)
+    if (source !== undefined) await source
     this.authorize(flow)
     const record = this.#deps.directory.byId(registrationId)
     const target = this.#deps.local.target(registrationId)
@@ -164,17 +165,21 @@ export class Admission {
     this.#turns.forget(registrationId)
   }
 
-  async #requireSource(flow: Flow, signal: AbortSignal): Promise<void> {
+  /** Returns undefined if the source is registered, else a promise of the answer of its host. Throws or rejects with INVALID_SOURCE. */
+  #requireSource(flow: Flow, signal: AbortSignal): Promise<void> | undefined {
     const { directory, local } = this.#deps
     const { source, sourceId, sourceMachine } = flow
     if (sourceId !== undefined) {
-      if (local.isAlive(sourceId)) return
+      if (local.isAlive(sourceId)) return undefined
       throw new WarrenError(ErrorCode.InvalidSource, `${formatAddress(source)} is not registered`)
     }
-    if (directory.sourceAt(source, sourceMachine)) return
-    // The source may be newly registered: its connection may arrive before the news of its registration.
+    return directory.sourceAt(source, sourceMachine) ? undefined : this.#askForSource(flow, signal)
+  }
+
+  // The source may be newly registered: its connection may arrive before the news of its registration.
+  async #askForSource({ source, sourceMachine }: Flow, signal: AbortSignal): Promise<void> {
     await this.#refresh(sourceMachine, signal)
-    if (directory.sourceAt(source, sourceMachine)) return
+    if (this.#deps.directory.sourceAt(source, sourceMachine)) return
     throw new WarrenError(ErrorCode.InvalidSource, `${formatAddress(source)} is not known to be registered`)
   }
 

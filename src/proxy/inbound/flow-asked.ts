@@ -13,6 +13,9 @@ export interface FlowAsked {
   readonly flowId: string
 }
 
+/** Of a flow_id of this many bytes, as a FlowOpen of an agent has it. */
+const FLOW_ID_BYTES = 16
+const FLOW_ID_TAG = (3 << 3) | 2
 const REGISTRATION_ID = /^[0-9a-f]{64}$/
 
 /** Reads the flow that a request on a stream asks for, or asks about. Throws INVALID_ARGUMENT. */
@@ -24,12 +27,29 @@ export function askedByHeaders(headers: IncomingHttpHeaders): FlowAsked {
 }
 
 /**
- * Reads the TCP flow that a record on a pooled fast-path connection asks for. Throws INVALID_ARGUMENT or
- * MESSAGE_MALFORMED.
+ * Reads the TCP flows that records on the pooled fast-path connections of a session ask for. They differ in the name of the
+ * flow, which is the last field: the same bytes before it are not read again.
  */
-export function askedByRecord(content: Buffer): FlowAsked {
-  const { registrationId, destination, flowId } = readOpen(content)
-  return askedFor(registrationId, destination, 'tcp', flowId)
+export class RecordRequests {
+  #last: { readonly front: Buffer; readonly asked: FlowAsked } | undefined
+
+  /** Throws INVALID_ARGUMENT or MESSAGE_MALFORMED. */
+  read(content: Buffer): FlowAsked {
+    const at = content.length - FLOW_ID_BYTES
+    const last = this.#last
+    if (last !== undefined && last.front.length === at && last.front.compare(content, 0, at) === 0) {
+      const { registrationId, address, protocol } = last.asked
+      return { registrationId, address, protocol, flowId: flowIdFrom(content.toString('latin1', at)) }
+    }
+    const { registrationId, destination, flowId } = readOpen(content)
+    const asked = askedFor(registrationId, destination, 'tcp', flowId)
+    const endsInName = content[at - 2] === FLOW_ID_TAG && content[at - 1] === FLOW_ID_BYTES
+    // An equal name: one that was replaced, since it has another form, may be longer.
+    if (endsInName && content.toString('latin1', at) === asked.flowId) {
+      this.#last = { front: Buffer.from(content.subarray(0, at)), asked }
+    }
+    return asked
+  }
 }
 
 function askedFor(registrationId: unknown, destination: unknown, protocol: Protocol, flowId: unknown): FlowAsked {

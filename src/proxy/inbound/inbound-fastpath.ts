@@ -1,6 +1,6 @@
 import type { ServerHttp2Stream } from 'node:http2'
 import type { TLSSocket } from 'node:tls'
-import { ErrorCode, WarrenError } from '../../core/index.ts'
+import { ErrorCode, ShortSignal, WarrenError } from '../../core/index.ts'
 import {
   canTakeOver,
   type FastPathAcceptor,
@@ -127,9 +127,9 @@ export class InboundFastPath {
     }, POOLED_INBOUND_IDLE_MS)
     const events = {
       asked: (open: Buffer) => {
-        const gone = new AbortController()
+        const gone = new ShortSignal()
         pooled.begin(() => gone.abort(givenUp()))
-        onAsked(pooled, open, gone.signal)
+        onAsked(pooled, open, gone)
       },
       onIdle: () => {
         pooled.onReleased()

@@ -5,7 +5,7 @@ import {
   type ServerHttp2Stream
 } from 'node:http2'
 import type { TLSSocket } from 'node:tls'
-import { ErrorCode, type RateLimitedLog, silentMetrics, WarrenError, within } from '../../core/index.ts'
+import { ErrorCode, type RateLimitedLog, ShortSignal, silentMetrics, WarrenError, within } from '../../core/index.ts'
 import type { Path } from '../carriers/index.ts'
 import { PacketChannel, type PacketPort } from '../datagram/packet/index.ts'
 import type { ProvenWorkload, ProxyDeps } from '../deps.ts'
@@ -24,7 +24,7 @@ import { INBOUND_IDLE_MS, OPEN_TIMEOUT_MS, UDP_IDLE_MS } from '../timing.ts'
 import { agreedVersions, isSni, SESSION_WINDOW_BYTES, serverOptions } from '../tls/index.ts'
 import type { Admission } from './admission.ts'
 import { type Carrying, carryingBytes, carryingDatagrams } from './carrying.ts'
-import { askedByHeaders, askedByRecord, type FlowAsked } from './flow-asked.ts'
+import { askedByHeaders, type FlowAsked, RecordRequests } from './flow-asked.ts'
 import { InboundFastPath } from './inbound-fastpath.ts'
 import { InboundProofs } from './inbound-proofs.ts'
 import { onPooledConnection, onStream, type Responder, refuseStream } from './responder.ts'
@@ -53,6 +53,7 @@ export class InboundSession {
   /** Undefined if its connection does not allow another one beside it. */
   readonly #fastPath: InboundFastPath | undefined
   readonly #flows = new Set<Flow>()
+  readonly #requests = new RecordRequests()
   readonly #watched: Watched
   readonly #proofs: InboundProofs
   readonly #windows: StreamWindows
@@ -193,7 +194,7 @@ export class InboundSession {
     }))
     await this.#serveFlow(
       responder,
-      () => askedByRecord(open),
+      () => this.#requests.read(open),
       flow => this.#connect(flow, responder, bytes)
     )
   }
@@ -274,7 +275,7 @@ export class InboundSession {
   }
 
   async #decided<T>(flow: Flow, { gone }: Responder, decide: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    return await within(OPEN_TIMEOUT_MS, [this.#context.stopping, flow.signal, gone], decide)
+    return await within(OPEN_TIMEOUT_MS, [this.#context.stopping, flow.signal, gone], decide, new ShortSignal())
   }
 
   #enter({ registrationId, address, protocol, flowId }: FlowAsked): Flow {

@@ -6,6 +6,7 @@ import {
   LOOPBACK,
   type Protocol,
   raceAbort,
+  ShortSignal,
   sleep,
   WarrenError,
   within
@@ -37,7 +38,7 @@ export async function dialTarget(
   credentials: Pick<SocketCredentials, 'listenerOf'>,
   signal: AbortSignal
 ): Promise<Socket> {
-  return await within(TARGET_TIMEOUT_MS, [signal], async limit => {
+  const dial = async (limit: AbortSignal): Promise<Socket> => {
     for (;;) {
       try {
         return await throughPort(target, () => dialOnce(target, credentials, limit))
@@ -53,7 +54,8 @@ export async function dialTarget(
         })
       }
     }
-  })
+  }
+  return await within(TARGET_TIMEOUT_MS, [signal], dial, new ShortSignal())
 }
 
 async function dialOnce(

@@ -14,6 +14,7 @@ type UnixTarget = Extract<Target, { kind: 'unix' }>
  */
 export async function findTarget(target: UnixTarget, signal: AbortSignal): Promise<FoundSocket> {
   const finding = find(target)
+  if (!(finding instanceof Promise)) return finding
   try {
     return await raceAbort(finding, signal)
   } catch (err) {
@@ -26,13 +27,18 @@ export async function findTarget(target: UnixTarget, signal: AbortSignal): Promi
   }
 }
 
-async function find({ owner, path, made }: UnixTarget): Promise<FoundSocket> {
+function find({ owner, path, made }: UnixTarget): FoundSocket | Promise<FoundSocket> {
   try {
-    return owner === undefined ? findOwnSocket(path, made) : await findSocket(owner, path)
+    const found = owner === undefined ? findOwnSocket(path, made) : findSocket(owner, path)
+    return found instanceof Promise ? found.catch(fail) : found
   } catch (cause) {
-    if (!(cause instanceof WarrenError)) throw cause
-    throw new WarrenError(ErrorCode.DestinationUnreachable, cause.reason, { cause })
+    return fail(cause)
   }
+}
+
+function fail(cause: unknown): never {
+  if (!(cause instanceof WarrenError)) throw cause
+  throw new WarrenError(ErrorCode.DestinationUnreachable, cause.reason, { cause })
 }
 
 /**

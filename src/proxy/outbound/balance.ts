@@ -31,6 +31,7 @@ export interface TryOrderInput {
  */
 export function tryOrder({ candidates, strategy, source, activeTo, random = Math.random }: TryOrderInput): Candidate[] {
   const ready = candidates.filter(candidate => ineligibleReason(candidate) === undefined)
+  if (ready.length < 2) return ready
   switch (strategy) {
     case 'balanced': {
       const here = draw(hereOf(ready), activeTo, random)

@@ -7,6 +7,7 @@ import {
   UNAUTHENTICATED_LINES,
   type WarrenError
 } from '../../core/index.ts'
+import { spiffeIdOf } from '../../identity/index.ts'
 import type { ProxyDeps } from '../deps.ts'
 import { errorFrame, helloFrame } from '../hello.ts'
 import { limitExceeded, type ProxyLimits } from '../limits.ts'
@@ -162,7 +163,7 @@ export class Endpoints {
     await this.#sourceFlows.carry({ ...request, preferred }, id => ({
       id,
       ends: opened => {
-        if (hello) socket.write(helloFrame(id, opened.spiffeId))
+        if (hello) socket.write(helloFrame(id, spiffeIdOf(this.#deps.trustDomain, opened.candidate.address)))
         return endsFrom(socket, opened.end, explicitEnd)
       },
       refused: error => refuse(socket, hello, id, error)

@@ -24,7 +24,6 @@ export interface OpenRequest {
 /** An instance that granted the flow. */
 export interface Reached {
   readonly candidate: Candidate
-  readonly spiffeId: string
 }
 
 export interface OutboundDeps {
@@ -56,23 +55,18 @@ export class Outbound {
    * Opens `flow` to an instance, and tries others when one fails. Rejects with an error of Connect or LIMIT_EXCEEDED.
    */
   async open(flow: Flow, request: OpenRequest, signal: AbortSignal): Promise<Reached & { readonly end: FlowEnd }> {
-    const attempt = async (candidate: Candidate, limit: AbortSignal) => ({
-      ...this.#reached(candidate),
-      end: candidate.local ? await this.#openHere(flow, limit) : await this.#openThere(flow, candidate, limit)
-    })
-    return await this.#first(flow, request, signal, attempt, ({ end }) => discardEnd(end))
+    const attempt = (candidate: Candidate, limit: AbortSignal): Promise<FlowEnd> =>
+      candidate.local ? this.#openHere(flow, limit) : this.#openThere(flow, candidate, limit)
+    const { candidate, result: end } = await this.#first(flow, request, signal, attempt, discardEnd)
+    return { candidate, end }
   }
 
   /** Performs all checks of `open` without opening a flow. */
   async preflight(flow: Flow, request: OpenRequest, signal: AbortSignal): Promise<Reached> {
-    return await this.#first(flow, request, signal, async (candidate, limit) => {
-      if (candidate.local) await this.#admission.preflight(flow, limit)
-      else {
-        await this.#onSession(flow, candidate, limit, session =>
-          session.preflight({ destination: candidate, protocol: flow.protocol, flowId: flow.id }, limit)
-        )
-      }
-      return this.#reached(candidate)
+    return await this.#first(flow, request, signal, (candidate, limit) => {
+      if (candidate.local) return this.#admission.preflight(flow, limit)
+      const asked = { destination: candidate, protocol: flow.protocol, flowId: flow.id }
+      return this.#onSession(flow, candidate, limit, session => session.preflight(asked, limit))
     })
   }
 
@@ -84,9 +78,9 @@ export class Outbound {
     return end
   }
 
-  async #openThere(flow: Flow, candidate: Candidate, signal: AbortSignal): Promise<FlowEnd> {
+  #openThere(flow: Flow, candidate: Candidate, signal: AbortSignal): Promise<FlowEnd> {
     const request = { destination: candidate, protocol: flow.protocol, flowId: flow.id, room: flow.room }
-    return await this.#onSession(flow, candidate, signal, session => session.open(request, signal))
+    return this.#onSession(flow, candidate, signal, session => session.open(request, signal))
   }
 
   // A warm session may have died unnoticed; the same instance then gets a second attempt on a new one.
@@ -115,13 +109,20 @@ export class Outbound {
     signal: AbortSignal,
     attempt: (candidate: Candidate, limit: AbortSignal) => Promise<T>,
     discard: (result: T) => void = () => {}
-  ): Promise<T> {
+  ): Promise<{ readonly candidate: Candidate; readonly result: T }> {
     const { order, allowed, decided } = this.#allowed(flow, request)
-    const attempts = new Attempts(allowed, id => this.#deps.local.problemOf?.(id))
+    // Most flows need none.
+    let failures: Attempts | undefined
+    const attempts = (): Attempts => {
+      failures ??= new Attempts(allowed, id => this.#deps.local.problemOf?.(id))
+      return failures
+    }
     const { monotonicMs } = this.#deps.clock
     const untilMs = monotonicMs() + ATTEMPTS_TIMEOUT_MS
     const share = (): number => Math.max(MIN_ATTEMPT_MS, Math.min(ATTEMPT_TIMEOUT_MS, untilMs - monotonicMs()))
-    for (const [index, candidate] of order.entries()) {
+    let index = -1
+    for (const candidate of order) {
+      index += 1
       this.#setDestination(flow, candidate)
       try {
         // Later attempts follow a wait, in which the policy may have changed.
@@ -137,7 +138,7 @@ export class Outbound {
           throw flow.signal.reason
         }
         this.#outliers.worked(candidate)
-        return result
+        return { candidate, result }
       } catch (err) {
         if (signal.aborted) throw signal.reason
         const error = translate(err, candidate)
@@ -151,10 +152,10 @@ export class Outbound {
           reason: error.reason,
           code: error.code
         })
-        attempts.failed(candidate, error)
+        attempts().failed(candidate, error)
       }
     }
-    throw attempts.error()
+    throw attempts().error()
   }
 
   /**
@@ -164,7 +165,11 @@ export class Outbound {
   #allowed(
     flow: Flow,
     { destination, protocol, strategy, preferred }: OpenRequest
-  ): { readonly order: Candidate[]; readonly allowed: Candidate[]; readonly decided: Candidate | undefined } {
+  ): {
+    readonly order: readonly Candidate[]
+    readonly allowed: Candidate[]
+    readonly decided: Candidate | undefined
+  } {
     requireFits(strategy, destination)
     const all = this.#deps.directory.candidates(destination, protocol)
     if (all.length === 0) {
@@ -192,7 +197,7 @@ export class Outbound {
       activeTo: id => this.#flows.activeTo(id)
     })
     const first = order.find(one => one.registrationId === preferred)
-    const preferring = first === undefined ? order : [first, ...order.filter(one => one !== first)]
+    const preferring = first === undefined || order.length < 2 ? order : [first, ...order.filter(one => one !== first)]
     return { order: this.#outliers.last(preferring), allowed, decided: all.at(-1) }
   }
 
@@ -200,10 +205,6 @@ export class Outbound {
     flow.destination = candidate
     flow.direction = candidate.local ? 'local' : 'outbound'
     flow.carrier = candidate.local ? SAME_HOST : EXPECTED_CARRIER
-  }
-
-  #reached(candidate: Candidate): Reached {
-    return { candidate, spiffeId: spiffeIdOf(this.#deps.trustDomain, candidate.address) }
   }
 }
 

@@ -31,7 +31,8 @@ export class OutlierTracker {
   }
 
   /** Returns the same order, but with outliers last. None is left out: it may be the only one that works. */
-  last(order: readonly Candidate[]): Candidate[] {
+  last(order: readonly Candidate[]): readonly Candidate[] {
+    if (order.length < 2) return order
     const isOutlier = ({ machine, registrationId }: Candidate): boolean =>
       this.#hosts.isBlocked(machine) || this.#instances.isBlocked(registrationId)
     return [...order.filter(one => !isOutlier(one)), ...order.filter(isOutlier)]

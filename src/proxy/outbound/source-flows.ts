@@ -1,4 +1,12 @@
-import { ErrorCode, type Metrics, type Protocol, silentMetrics, WarrenError, within } from '../../core/index.ts'
+import {
+  ErrorCode,
+  type Metrics,
+  type Protocol,
+  ShortSignal,
+  silentMetrics,
+  WarrenError,
+  within
+} from '../../core/index.ts'
 import { formatAddress, type Pattern } from '../../identity/index.ts'
 import { EXPECTED_CARRIER } from '../carriers/index.ts'
 import type { ProxyDeps } from '../deps.ts'
@@ -70,8 +78,11 @@ export class SourceFlows {
     const { signal } = flow
     try {
       this.requireAlive(source)
-      const opened = await within(OPEN_TIMEOUT_MS, [signal, this.#stopping], limit =>
-        this.#outbound.open(flow, { destination, protocol, strategy, preferred }, limit)
+      const opened = await within(
+        OPEN_TIMEOUT_MS,
+        [signal, this.#stopping],
+        limit => this.#outbound.open(flow, { destination, protocol, strategy, preferred }, limit),
+        new ShortSignal()
       )
       const joined = ends(opened)
       const { udpIdleMs: idleMs = UDP_IDLE_MS } = this.#deps

@@ -4,7 +4,9 @@ import { makeContext } from './tls-options.ts'
 
 interface Entry {
   readonly certPem: string
+  /** As text; and the list that had it last, for each flow asks. */
   readonly roots: string
+  list: readonly string[]
   readonly context: SecureContext
 }
 
@@ -34,10 +36,15 @@ export class ContextCache {
   async get(registrationId: string): Promise<CachedContext> {
     const credentials = await this.#svid(registrationId)
     const roots = this.#roots()
-    const joined = roots.join('\n')
     const known = this.#entries.get(registrationId)
-    if (known !== undefined && known.certPem === credentials.certPem && known.roots === joined) return known
-    const entry = { certPem: credentials.certPem, roots: joined, context: makeContext(credentials, roots) }
+    const isCurrent = known?.certPem === credentials.certPem
+    if (isCurrent && known.list === roots) return known
+    const joined = roots.join('\n')
+    if (isCurrent && known.roots === joined) {
+      known.list = roots
+      return known
+    }
+    const entry = { certPem: credentials.certPem, roots: joined, list: roots, context: makeContext(credentials, roots) }
     this.#entries.set(registrationId, entry)
     return entry
   }

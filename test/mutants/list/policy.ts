@@ -3,6 +3,41 @@ import type { Mutant } from '../mutant.ts'
 /** Of the policy: what is allowed, by which rule, and which bundle counts. */
 export const POLICY: readonly Mutant[] = [
   {
+    breaks: 'An answer of an earlier connection ends with the policy that it was made for.',
+    file: 'src/policy/decisions.ts',
+    find: '    known.bundle === bundle &&',
+    replace: '    (known.bundle === bundle || bundle !== undefined) &&',
+    tests: ['test/policy/decisions.test.ts', 'test/cluster/authorizer.test.ts']
+  },
+  {
+    breaks: 'An answer of an earlier connection ends when the whitelist of the destination changes.',
+    file: 'src/policy/decisions.ts',
+    find: '    known.question.whitelist === question.whitelist &&',
+    replace: '    known.question.whitelist !== undefined &&',
+    tests: ['test/policy/decisions.test.ts']
+  },
+  {
+    breaks: 'An answer of an earlier connection ends at the date of a rule, and not after it.',
+    file: 'src/policy/decisions.ts',
+    find: '    nowMs < known.untilMs',
+    replace: '    nowMs <= known.untilMs',
+    tests: ['test/policy/decisions.test.ts', 'test/cluster/authorizer.test.ts']
+  },
+  {
+    breaks: 'An answer of an earlier connection does not count for a time before it.',
+    file: 'src/policy/decisions.ts',
+    find: '    nowMs >= known.fromMs &&',
+    replace: '    nowMs >= 0 &&',
+    tests: ['test/policy/decisions.test.ts', 'test/cluster/authorizer.test.ts']
+  },
+  {
+    breaks: 'A route is made anew when its host is seen in another state.',
+    file: 'src/cluster/routing.ts',
+    find: 'if (known?.owner === owner) return known.route',
+    replace: 'if (known?.owner.peer === owner.peer) return known.route',
+    tests: ['test/cluster/routing.test.ts']
+  },
+  {
     breaks: 'A deny rule beats an allow rule that was added before it.',
     file: 'src/policy/evaluate.ts',
     find: "applying.find(rule => rule.effect === 'deny')",
