@@ -1,6 +1,6 @@
 import type { Clock, Protocol } from '../core/index.ts'
 import { type Address, formatAddress } from '../identity/index.ts'
-import { type Decision, denyOnError, evaluate } from '../policy/index.ts'
+import { type Bundle, type Decision, denyOnError, evaluate } from '../policy/index.ts'
 import type { PolicyService } from './policy-service.ts'
 import type { Routing } from './routing.ts'
 
@@ -16,13 +16,16 @@ export class Authorizer {
     this.#clock = clock
   }
 
-  /** Never throws: a question that cannot be decided is denied. */
-  authorize(question: {
-    readonly source: Address
-    readonly destination: Address
-    readonly destinationRegistrationId: string
-    readonly protocol: Protocol
-  }): Decision {
+  /** Never throws: a question that cannot be decided is denied. `bundle`: @default the policy in force */
+  authorize(
+    question: {
+      readonly source: Address
+      readonly destination: Address
+      readonly destinationRegistrationId: string
+      readonly protocol: Protocol
+    },
+    bundle: Bundle | undefined = this.#policy.bundle
+  ): Decision {
     const { source, destination, destinationRegistrationId, protocol } = question
     try {
       const route = this.#routing.exact(destinationRegistrationId, destination)
@@ -30,7 +33,7 @@ export class Authorizer {
         return denyOnError(`${formatAddress(destination)} is not registered`, this.#policy.version)
       }
       const { whitelist } = route
-      return evaluate(this.#policy.bundle, { source, destination, protocol, whitelist }, this.#clock.wallMs())
+      return evaluate(bundle, { source, destination, protocol, whitelist }, this.#clock.wallMs())
     } catch (err) {
       return denyOnError(err instanceof Error ? err.message : String(err), this.#policy.version)
     }

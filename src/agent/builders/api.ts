@@ -20,6 +20,7 @@ import {
   explain,
   type Found,
   MAX_SHOWN_LEFT_OUT,
+  previewPolicy,
   type Readiness,
   type Route
 } from '../../cluster/index.ts'
@@ -166,6 +167,9 @@ function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: Ad
     }),
     admin: adminHandlers({
       policy,
+      preview: bundle => previewPolicy({ authorizer: cluster.authorizer, proxy, workloads }, bundle),
+      registered: () => routing.matching(),
+      ruleUse: cluster.ruleUse,
       machine: membership.machine,
       knownHost: machine => knownHost(parts, machine),
       authorityKeysOf: (machine, signal) => authorities.keysOf(machine, signal),
