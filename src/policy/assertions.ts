@@ -1,3 +1,5 @@
+import type { Bundle } from './bundle.ts'
+import { evaluate } from './evaluate.ts'
 import { crossingBox, type Example, exampleOf, insideBox, type Pairs, type RuleBox, spacesOf } from './reach.ts'
 import type { Rule } from './rule.ts'
 import {
@@ -27,13 +29,29 @@ export type Verdict =
 /** Comparisons of boxes for one assertion. */
 const MAX_COMPARISONS = 2_000_000
 
+const NOTHING: Bundle = Object.freeze({
+  trustDomain: '',
+  version: 0n,
+  sha256: '',
+  issuedAtMs: 0,
+  isBeginning: true,
+  rules: [],
+  entries: [],
+  strict: false,
+  revocations: [],
+  invariants: [],
+  signed: new Uint8Array()
+})
+
 /** Decides assertions about one set of rules at one time, exactly. Whitelists of destinations and revocations do not count. */
 export class Assertions {
   readonly #spaces: ReturnType<typeof spacesOf>
+  readonly #bundle: Bundle
   readonly #times: { readonly fromMs: number; readonly untilMs: number }
 
   constructor(rules: readonly Rule[], nowMs: number) {
     this.#spaces = spacesOf(rules, nowMs)
+    this.#bundle = { ...NOTHING, rules }
     this.#times = { fromMs: nowMs, untilMs: nowMs + 1 }
   }
 
@@ -46,6 +64,11 @@ export class Assertions {
       if (err instanceof BudgetSpent) return { holds: false, example: undefined }
       throw err
     }
+  }
+
+  /** What the rules say of one connection, in words. */
+  why({ source, destination, protocol, atMs }: Example): string {
+    return evaluate(this.#bundle, { source, destination, protocol, whitelist: [] }, atMs).text
   }
 
   /** A connection of these that is allowed. */

@@ -32,7 +32,9 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
       'cli/commands/backup.ts': ['agent'],
       'cli/commands/config.ts': ['agent'],
       'cli/commands/doctor.ts': ['agent'],
-      'cli/commands/root.ts': ['agent']
+      'cli/commands/root.ts': ['agent'],
+      'cli/commands/policy-file.ts': ['policy'],
+      'cli/commands/policy-test.ts': ['policy']
     }
   },
   client: { knows: 'the library for workloads', mayImport: ['wire', 'core'] },

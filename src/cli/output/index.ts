@@ -19,12 +19,15 @@ export {
   authorityView,
   entryTable,
   entryView,
+  invariantTable,
+  invariantView,
   LOST_POLICY,
   revocationTable,
   revocationView,
   rootTable,
   rootView
 } from './policy-views.ts'
+export { consequencesSummary, consequencesText, consequencesView } from './consequences.ts'
 export { printable } from './printable.ts'
 export { formatDuration, formatWhen } from './quantities.ts'
 export { RateLimitedLines } from './rate-limit.ts'
@@ -39,6 +42,7 @@ export {
   memberTable,
   memberView,
   ruleTable,
+  type RuleView,
   ruleView,
   type ServiceView,
   serviceTable,
