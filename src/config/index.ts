@@ -8,7 +8,6 @@ export {
 } from './declared.ts'
 export { type Environment, readEnvironment, variableOf } from './environment.ts'
 export type { Fault, FileConfig, Files, Loaded, Place } from './files/index.ts'
-export type { FileTest, PolicyFile } from './policy-file/index.ts'
 export {
   type AgentConfig,
   type Lifetimes,
@@ -19,6 +18,7 @@ export {
   type UpOption,
   type UpOptionName
 } from './options.ts'
+export type { FileTest, PolicyFile } from './policy-file/index.ts'
 export { readOptions } from './read-options.ts'
 
 /** What reads and writes policies as files: loaded only if there is one, as the configuration is. */

@@ -76,7 +76,9 @@ export function addPolicyApply(policy: Command): void {
         context.say(`every host has version ${version}`)
         return
       }
-      context.say(`no answer yet from ${missing.map(printable).join(', ')}: they take the version when they can be reached`)
+      context.say(
+        `no answer yet from ${missing.map(printable).join(', ')}: they take the version when they can be reached`
+      )
       process.exitCode = Exit.Failed
     })
 }
@@ -115,5 +117,6 @@ function sayChanges({ say }: Context, changes: readonly ChangeView[]): void {
   const kept = count(['kept'])
   if (kept > 0) say(`${kept} of the policy (=) ${kept === 1 ? 'is' : 'are'} not in the file: --prune removes them`)
   const ended = count(['ended'])
-  if (ended > 0) say(`${ended} of the file (x) ${ended === 1 ? 'has' : 'have'} ended and ${ended === 1 ? 'is' : 'are'} left out`)
+  if (ended > 0)
+    say(`${ended} of the file (x) ${ended === 1 ? 'has' : 'have'} ended and ${ended === 1 ? 'is' : 'are'} left out`)
 }

@@ -64,7 +64,8 @@ async function allFaults({ faults, document, placeOf }: PolicyFile): Promise<rea
   const { documentFrom, documentFaults, breaches, breachText, breachHint } = await import('../../policy/index.ts')
   const content = documentFrom(document)
   const wrong = documentFaults(content)
-  if (wrong.length > 0) return wrong.map(({ section, index, text, hint }) => ({ ...placeOf(section, index), text, hint }))
+  if (wrong.length > 0)
+    return wrong.map(({ section, index, text, hint }) => ({ ...placeOf(section, index), text, hint }))
   const { rules = [], invariants = [] } = content
   const unnumbered = { id: '', createdAtMs: 0 }
   const numbered = invariants.map((invariant, index) => ({ ...invariant, ...unnumbered, id: String(index) }))

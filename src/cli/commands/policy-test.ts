@@ -47,7 +47,11 @@ export function addPolicyTest(policy: Command): void {
       if (context.json) printJson({ tests: results })
       else for (const result of failed) print(printable(failureLine(result)))
       const what = `${results.length} ${results.length === 1 ? 'assertion' : 'assertions'}`
-      context.say(failed.length === 0 ? `${what}: all hold` : `${what}: ${failed.length} ${failed.length === 1 ? 'does' : 'do'} not hold`)
+      context.say(
+        failed.length === 0
+          ? `${what}: all hold`
+          : `${what}: ${failed.length} ${failed.length === 1 ? 'does' : 'do'} not hold`
+      )
       if (failed.length > 0) process.exitCode = Exit.Failed
     })
 }

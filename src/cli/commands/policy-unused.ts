@@ -29,7 +29,9 @@ function unusedRule({ rule, sources, destinations, lastUsedAtMs }: adminPb.RuleU
   const missing = [...(sources === 0 ? ['source'] : []), ...(destinations === 0 ? ['destination'] : [])]
   if (rule === undefined || (missing.length === 0 && lastUsedAtMs > 0n)) return []
   const why =
-    missing.length > 0 ? `nothing registered matches its ${missing.join(' and its ')}` : 'no connection of this host used it'
+    missing.length > 0
+      ? `nothing registered matches its ${missing.join(' and its ')}`
+      : 'no connection of this host used it'
   return [{ rule: ruleView(rule), sources, destinations, why }]
 }
 

@@ -1,5 +1,6 @@
 export { cliLogger } from './cli-logger.ts'
 export { whenReaderEnds } from './closed-stdout.ts'
+export { consequencesSummary, consequencesText, consequencesView } from './consequences.ts'
 export { isHidden, ONLY_LOOPBACK } from './hidden.ts'
 export { type InspectionView, inspectionView } from './identity-document.ts'
 export {
@@ -27,7 +28,6 @@ export {
   rootTable,
   rootView
 } from './policy-views.ts'
-export { consequencesSummary, consequencesText, consequencesView } from './consequences.ts'
 export { printable } from './printable.ts'
 export { formatDuration, formatWhen } from './quantities.ts'
 export { RateLimitedLines } from './rate-limit.ts'
@@ -41,8 +41,8 @@ export {
   flowView,
   memberTable,
   memberView,
-  ruleTable,
   type RuleView,
+  ruleTable,
   ruleView,
   type ServiceView,
   serviceTable,

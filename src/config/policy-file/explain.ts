@@ -49,7 +49,8 @@ function hintOf(issue: Issue, given: unknown, path: readonly PropertyKey[]): str
   if (issue.code === 'too_big') return `At most ${issue.maximum}.`
   if (issue.code === 'too_small') return `At least ${issue.minimum}.`
   if (issue.code !== 'invalid_type') return `It is: ${descriptionAt(path)}.`
-  if (issue.expected === 'array') return path.length === 1 ? 'Begin each item with a dash.' : 'Write it as a list: [a, b].'
+  if (issue.expected === 'array')
+    return path.length === 1 ? 'Begin each item with a dash.' : 'Write it as a list: [a, b].'
   if (issue.expected === 'string' && typeof given === 'object')
     return 'Put a pattern in quotes that begins with { or *, as in "{dev,test}.web.*.*".'
   return `It is: ${descriptionAt(path)}.`

@@ -53,7 +53,7 @@ export function parsePolicyFile(path: string, text: string): PolicyFile {
     return nothing([{ file: path, line: 1, column: 1, text: `it is larger than ${MAX_FILE_BYTES} bytes`, hint }])
   }
   const parsed = parseYaml(path, text)
-  if (parsed.faults.length > 0) return nothing(parsed.faults.map(withQuotes))
+  if (parsed.faults.length > 0) return nothing(parsed.faults.map(fault => withQuotes(fault, text)))
   const result = fileSchema.safeParse(parsed.value)
   if (!result.success) return nothing(result.error.issues.flatMap(issue => explain(issue, parsed)))
   const faults = effectFaults(result.data, parsed)
@@ -80,10 +80,18 @@ function nothing(faults: readonly Fault[]): PolicyFile {
   return { document: create(adminPb.PolicyDocumentSchema, {}), tests: [], faults, placeOf: () => at }
 }
 
-// A pattern that begins with an asterisk is an alias in YAML.
-function withQuotes(fault: Fault): Fault {
-  if (!/alias/i.test(fault.text)) return fault
-  return { ...fault, text: 'a pattern that begins with * is not quoted', hint: 'Put it in quotes, as in "*.web.*.*".' }
+// A pattern that begins with an asterisk is an alias in YAML, and one that begins with a brace is a map.
+function withQuotes(fault: Fault, text: string): Fault {
+  if (/alias/i.test(fault.text)) {
+    const lines = text.split('\n')
+    const line = lines.findIndex(one => /^[^#]*[:-]\s+\*/.test(one))
+    const column = (lines[line] ?? '').search(/(?<=[:-]\s+)\*/)
+    const place = line === -1 ? {} : { line: line + 1, column: column + 1 }
+    const hint = 'Put it in quotes, as in "*.web.*.*".'
+    return { ...fault, ...place, text: 'a pattern that begins with * is not quoted', hint }
+  }
+  const isBrace = /^[^#]*[:-]\s+\{/.test(text.split('\n')[fault.line - 1] ?? '')
+  return isBrace ? { ...fault, hint: 'Put a pattern in quotes that begins with {, as in "{dev,test}.web.*.*".' } : fault
 }
 
 function effectFaults({ rules }: PolicyFileForm, parsed: Parsed): Fault[] {
@@ -91,7 +99,13 @@ function effectFaults({ rules }: PolicyFileForm, parsed: Parsed): Fault[] {
     const [first, second] = EFFECTS.filter(effect => rule[effect] !== undefined)
     const place = parsed.placeOf(['rules', index])
     if (first === undefined)
-      return [{ ...place, text: 'it has no effect', hint: 'Begin it with allow, deny or audit, as in "- allow: dev.web.*.*".' }]
+      return [
+        {
+          ...place,
+          text: 'it has no effect',
+          hint: 'Begin it with allow, deny or audit, as in "- allow: dev.web.*.*".'
+        }
+      ]
     if (second === undefined) return []
     return [
       {
@@ -161,7 +175,13 @@ function protocolsOf(names: readonly ('tcp' | 'udp')[] = []): apiPb.Protocol[] {
   return [...given].map(name => (name === 'tcp' ? apiPb.Protocol.TCP : apiPb.Protocol.UDP))
 }
 
-function peopleOf({ owner = '', reason = '' }: { readonly owner?: string | undefined; readonly reason?: string | undefined }) {
+function peopleOf({
+  owner = '',
+  reason = ''
+}: {
+  readonly owner?: string | undefined
+  readonly reason?: string | undefined
+}) {
   return { owner, reason }
 }
 

@@ -88,8 +88,10 @@ export const testSchema = z
   .record(z.string(), verdict)
   .superRefine((map, context) => {
     const keys = Object.keys(map)
-    const issue = (message: string, hint: string): void => context.addIssue({ code: 'custom', message, params: { hint } })
-    if (keys.length !== 1) issue('expected one assertion', 'Begin each with a dash: "- SOURCE -> DESTINATION: allowed".')
+    const issue = (message: string, hint: string): void =>
+      context.addIssue({ code: 'custom', message, params: { hint } })
+    if (keys.length !== 1)
+      issue('expected one assertion', 'Begin each with a dash: "- SOURCE -> DESTINATION: allowed".')
     for (const key of keys) {
       try {
         parseAssertion(key)
