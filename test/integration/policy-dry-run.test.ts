@@ -87,7 +87,7 @@ for (const seed of SEEDS)
       assert.equal((await flowIds()).length, sockets.size, 'a dry run cuts nothing')
       const { version } = await client.admin.applyPolicy({ document, prune: true })
       assert.ok(version > dry.version)
-      await waitFor(async () => (await flowIds()).every(id => !predicted.has(id)))
+      await waitFor(async () => (await flowIds()).every(id => !predicted.has(id)), 'the named flows to end')
       ends += dry.consequences?.registrations.length ?? 0
       for (const [key, socket] of sockets) if (predicted.has(idOf(socket))) sockets.delete(key)
       cuts += predicted.size
