@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import type { Protocol } from '../../src/core/index.ts'
-import { ErrorCode, WarrenError } from '../../src/core/index.ts'
+import { ErrorCode, type Protocol, WarrenError } from '../../src/core/index.ts'
 import { type Address, formatAddress, matches, parsePattern } from '../../src/identity/index.ts'
 import {
   Assertions,
