@@ -90,7 +90,7 @@ export function spacesOf(rules: readonly Rule[], nowMs: number) {
 
 /** A connection of a box. `isInside`: the box is of the space within one scope. */
 export function exampleOf({ dimensions, fromMs }: Box, isInside: boolean): Example {
-  const name = (at: number): string => pick(dimensions[at] ?? ANY_NAME, WISHES[at % 5] ?? 'any')
+  const name = (at: number): string => pick(dimensions[at] ?? ANY_NAME, EXAMPLE_NAMES[at % 5] ?? 'any')
   const address = (first: number): Address => ({
     scope: name(first),
     appGroup: name(first + 1),
@@ -109,7 +109,7 @@ export function exampleOf({ dimensions, fromMs }: Box, isInside: boolean): Examp
   }
 }
 
-const WISHES = ['scope', 'group', 'name', 'resource', 'machine']
+const EXAMPLE_NAMES = ['scope', 'group', 'name', 'resource', 'machine']
 
 function withTimes<T>(rule: Rule, nowMs: number, make: (times: Times) => T | undefined): T[] {
   const fromMs = Math.max(rule.notBeforeMs, nowMs)

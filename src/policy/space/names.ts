@@ -59,11 +59,11 @@ export function isAny({ not, names }: Names): boolean {
   return not && names.size === 0
 }
 
-/** A name of the set: a listed one, else `wish`, or the first of wish2, wish3… that is not excluded. */
-export function pick({ not, names }: Names, wish: string): string {
+/** A name of the set: a listed one, else `preferred`, or the first of preferred2, preferred3… that is not excluded. */
+export function pick({ not, names }: Names, preferred: string): string {
   if (!not) for (const name of names) return name
   for (let serial = 1; ; serial += 1) {
-    const name = serial === 1 ? wish : `${wish}${serial}`
+    const name = serial === 1 ? preferred : `${preferred}${serial}`
     if (!names.has(name)) return name
   }
 }
