@@ -32,6 +32,7 @@ const CONNECT_CODES: { readonly [K in ErrorCode]: Code } = {
   [ErrorCode.SignatureInvalid]: Code.InvalidArgument,
   [ErrorCode.MessageTooLarge]: Code.ResourceExhausted,
   [ErrorCode.MessageMalformed]: Code.InvalidArgument,
+  [ErrorCode.InvariantBroken]: Code.FailedPrecondition,
   [ErrorCode.LimitExceeded]: Code.ResourceExhausted,
   [ErrorCode.StreamTruncated]: Code.DataLoss,
   [ErrorCode.FlowCut]: Code.Aborted,

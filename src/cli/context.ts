@@ -15,7 +15,7 @@ export interface Context {
   /** The agent to talk to; undefined: the one that the client library finds. */
   readonly runtimeDir: string | undefined
   readonly agent: AgentClient
-  /** Prints `data` with --json, else the text that `human` makes of it. */
+  /** Prints `data` with --json, else the text that `human` makes of it, if there is any. */
   readonly show: <T>(data: T, human: (data: T) => string) => void
   /** Prints a message for a person, unless --quiet. */
   readonly say: (text: string) => void
@@ -27,7 +27,11 @@ export function contextOf(command: Command): Context {
     json,
     runtimeDir,
     agent: new AgentClient(runtimeDir === undefined ? {} : { runtimeDir }),
-    show: (data, human) => (json ? printJson(data) : print(human(data))),
+    show(data, human) {
+      if (json) return printJson(data)
+      const text = human(data)
+      if (text !== '') print(text)
+    },
     say: quiet ? () => {} : say
   }
 }

@@ -1,6 +1,6 @@
 import type { Clock, Protocol } from '../core/index.ts'
 import { type Address, formatAddress } from '../identity/index.ts'
-import { type Decision, Decisions, denyOnError } from '../policy/index.ts'
+import { type Bundle, type Decision, Decisions, denyOnError } from '../policy/index.ts'
 import type { PolicyService } from './policy-service.ts'
 import type { Routing } from './routing.ts'
 
@@ -21,13 +21,16 @@ export class Authorizer {
     this.#clock = clock
   }
 
-  /** Never throws: a question that cannot be decided is denied. */
-  authorize(question: {
-    readonly source: Address
-    readonly destination: Address
-    readonly destinationRegistrationId: string
-    readonly protocol: Protocol
-  }): Decision {
+  /** Never throws: a question that cannot be decided is denied. `bundle`: @default the policy in force */
+  authorize(
+    question: {
+      readonly source: Address
+      readonly destination: Address
+      readonly destinationRegistrationId: string
+      readonly protocol: Protocol
+    },
+    bundle: Bundle | undefined = this.#policy.bundle
+  ): Decision {
     const { source, destination, destinationRegistrationId, protocol } = question
     try {
       const route = this.#routing.exact(destinationRegistrationId, destination)
@@ -37,7 +40,7 @@ export class Authorizer {
       // It is the same address, by an object that stays as long as the registration.
       const { whitelist, address } = route
       const asked = { source, destination: address, protocol, whitelist }
-      return this.#decisions.decide(this.#policy.bundle, asked, this.#clock.wallMs())
+      return this.#decisions.decide(bundle, asked, this.#clock.wallMs())
     } catch (err) {
       return denyOnError(err instanceof Error ? err.message : String(err), this.#policy.version)
     }

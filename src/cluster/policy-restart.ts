@@ -11,6 +11,18 @@ export interface RestartDeps {
   readonly onDone: () => void
 }
 
+/** What `open` returns. Throws STATE_UNUSABLE if it throws: the policy of the state directory cannot be read. */
+export function orDamaged(open: () => Bundle): Bundle {
+  try {
+    return open()
+  } catch (cause) {
+    throw new WarrenError(ErrorCode.StateUnusable, 'the stored policy is damaged', {
+      cause,
+      hint: 'Restore the state directory from a backup, or empty it and join again with a new token.'
+    })
+  }
+}
+
 /** That nothing is signed while the policy is lost, with both ways out. */
 export function lostPolicy(): WarrenError {
   return new WarrenError(
@@ -47,7 +59,7 @@ export function requireRestartable(isLost: boolean, restart: RestartDeps | undef
 export function restartedContent(nowMs: number, highestVersion: bigint): Content & { readonly atLeast: bigint } {
   const byClock = BigInt(nowMs)
   const atLeast = byClock > highestVersion ? byClock : highestVersion + 1n
-  return { rules: [], entries: [], strict: false, revocations: [], atLeast }
+  return { rules: [], entries: [], strict: false, revocations: [], invariants: [], atLeast }
 }
 
 /** Says which revocations no longer count because the admin began the policy anew: nobody took them back one by one. */

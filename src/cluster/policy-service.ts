@@ -7,29 +7,31 @@ import {
   addRule,
   type Bundle,
   type Content,
+  draftBundle,
   type Entry,
-  MAX_BUNDLE_BYTES,
   type NewEntry,
   type NewRevocation,
   type NewRule,
-  nextChangeMs,
   openBundle,
   type Rule,
   removeEntry,
   removeRevocation,
   removeRule,
+  requireInvariants,
   sealBundle,
   succession
 } from '../policy/index.ts'
 import { create, decode, policyPb, toBinary } from '../wire/index.ts'
 import {
   lostPolicy,
+  orDamaged,
   type RestartDeps,
   requireRestartable,
   restartedContent,
   warnOfForgotten
 } from './policy-restart.ts'
-import { INLINE_BYTES, POLICY_LIMITS, type PolicyTransport } from './policy-transport.ts'
+import { announcementOf, fetchResponse, POLICY_LIMITS, type PolicyTransport } from './policy-transport.ts'
+import { RuleDates } from './rule-dates.ts'
 
 export interface PolicyServiceDeps {
   readonly trustDomain: string
@@ -50,20 +52,20 @@ export interface PolicyServiceDeps {
   readonly onBundle: (bundle: Bundle) => void
   /** Called after every change of the permissions, also when a rule begins or ends by its dates. */
   readonly onChange: (reason: string, version: bigint) => void
+  /** Called when a version that the admin signed is not taken. @default it is only logged */
+  readonly onRefused?: (reason: string, version: bigint) => void
   readonly clock: Clock
   readonly log: Logger
 }
 
 const FETCH_TIMEOUT_MS = 5_000
-// setTimeout takes 32 bits of milliseconds; a later date is reached in steps.
-const MAX_TIMER_MS = 24 * 3_600_000
 
 /** Holds the policy in force, takes newer versions from anywhere, and signs new ones where the admin key is. */
 export class PolicyService {
   readonly #deps: PolicyServiceDeps
   readonly #stopping = new AbortController()
   #bundle: Bundle | undefined
-  #timer: NodeJS.Timeout | undefined
+  readonly #dates = new RuleDates(() => this.followDates())
 
   constructor(deps: PolicyServiceDeps) {
     this.#deps = deps
@@ -93,7 +95,7 @@ export class PolicyService {
   start(): void {
     const stored = this.#deps.load()
     if (stored !== undefined) {
-      this.#bundle = this.#openStored(stored)
+      this.#bundle = orDamaged(() => this.#open(stored))
       this.#deps.onBundle(this.#bundle)
     }
     this.#arm()
@@ -101,7 +103,7 @@ export class PolicyService {
 
   stop(): void {
     this.#stopping.abort()
-    clearTimeout(this.#timer)
+    this.#dates.stop()
   }
 
   /** Adds a rule and spreads the new version. Throws NOT_ADMIN, INVALID_ARGUMENT or LIMIT_EXCEEDED; every change, NOT_READY. */
@@ -146,6 +148,17 @@ export class PolicyService {
     await this.#issue({ revocations: removeRevocation(this.#bundle, id) })
   }
 
+  /** Makes one version of all that changes. Throws NOT_ADMIN, INVARIANT_BROKEN or LIMIT_EXCEEDED. */
+  readonly change = (content: Partial<Content>): Promise<void> => this.#issue(content)
+
+  /** The version that `change` would make, unsigned: for questions. Throws INVARIANT_BROKEN or LIMIT_EXCEEDED. */
+  draft(content: Partial<Content>): Bundle {
+    const { trustDomain, clock } = this.#deps
+    const bundle = asOwn(() => draftBundle(this.#bundle, { ...content, trustDomain, nowMs: clock.wallMs() }))
+    requireInvariants(bundle, bundle.issuedAtMs)
+    return bundle
+  }
+
   /** Whether the policy was lost on this host and no other one has said yet which is in force. */
   get isLost(): boolean {
     return this.#deps.isUnheard?.() === true
@@ -174,18 +187,14 @@ export class PolicyService {
       return 'accept'
     } catch (err) {
       this.#deps.log.warn('policy announcement refused', { peer: from, err })
-      // A fault of our own disk is not the fault of the neighbour that forwarded it.
-      return WarrenError.is(err, ErrorCode.StateUnusable) ? 'ignore' : 'reject'
+      // A fault of our own disk, or of the admin, is not the fault of the neighbour that forwarded it.
+      return WarrenError.is(err, ErrorCode.StateUnusable) || isBroken(err) ? 'ignore' : 'reject'
     }
   }
 
   /** Answers a peer that asks for a newer version. */
   answer(bytes: Uint8Array): Uint8Array {
-    const { haveVersion } = decode(policyPb.FetchRequestSchema, bytes, POLICY_LIMITS.maxRequestBytes)
-    const newer = this.#bundle !== undefined && this.#bundle.version > haveVersion ? this.#bundle : undefined
-    const response =
-      newer === undefined ? {} : { bundle: decode(policyPb.SignedBundleSchema, newer.signed, MAX_BUNDLE_BYTES) }
-    return toBinary(policyPb.FetchResponseSchema, create(policyPb.FetchResponseSchema, response))
+    return fetchResponse(bytes, this.#bundle)
   }
 
   /** Asks `peer` for a newer version than this one, in the background. @default the one in force */
@@ -237,23 +246,25 @@ export class PolicyService {
   async #announce(): Promise<void> {
     const bundle = this.#bundle
     if (bundle === undefined) return
-    const inline = bundle.signed.length <= INLINE_BYTES
-    const message = create(policyPb.AnnouncementSchema, {
-      version: bundle.version,
-      sha256: Buffer.from(bundle.sha256, 'hex'),
-      ...(inline ? { bundle: decode(policyPb.SignedBundleSchema, bundle.signed, MAX_BUNDLE_BYTES) } : {})
-    })
-    await this.#deps.transport.publish(toBinary(policyPb.AnnouncementSchema, message))
+    await this.#deps.transport.publish(announcementOf(bundle))
   }
 
   #take(signed: Uint8Array): void {
-    this.#follow(this.#open(signed))
+    const bundle = this.#open(signed)
+    try {
+      this.#follow(bundle)
+    } catch (err) {
+      if (isBroken(err)) this.#deps.onRefused?.(err.reason, bundle.version)
+      throw err
+    }
   }
 
   #follow(candidate: Bundle): void {
     const { log } = this.#deps
     switch (succession(this.#bundle, candidate)) {
       case 'newer':
+        // By the time of its signature, so that every host decides the same.
+        requireInvariants(candidate, candidate.issuedAtMs)
         this.#deps.save(candidate.signed)
         if (this.#bundle !== undefined) warnOfForgotten(this.#bundle, candidate, log)
         this.#bundle = candidate
@@ -273,26 +284,15 @@ export class PolicyService {
     }
   }
 
-  #openStored(signed: Uint8Array): Bundle {
-    try {
-      return this.#open(signed)
-    } catch (cause) {
-      throw new WarrenError(ErrorCode.StateUnusable, 'the stored policy is damaged', {
-        cause,
-        hint: 'Restore the state directory from a backup, or empty it and join again with a new token.'
-      })
-    }
-  }
-
   #open(signed: Uint8Array): Bundle {
     return openBundle(signed, this.#deps.adminPublicKey, this.#deps.trustDomain)
   }
 
   #arm(): void {
-    clearTimeout(this.#timer)
-    const now = this.#deps.clock.wallMs()
-    const next = nextChangeMs(this.#bundle, now)
-    if (next === undefined) return
-    this.#timer = setTimeout(() => this.followDates(), Math.min(next - now, MAX_TIMER_MS))
+    this.#dates.follow(this.#bundle, this.#deps.clock.wallMs())
   }
+}
+
+function isBroken(err: unknown): err is WarrenError {
+  return WarrenError.is(err, ErrorCode.InvariantBroken)
 }

@@ -18,7 +18,13 @@ export {
   type UpOption,
   type UpOptionName
 } from './options.ts'
+export type { FileTest, PolicyFile } from './policy-file/index.ts'
 export { readOptions } from './read-options.ts'
+
+/** What reads and writes policies as files: loaded only if there is one, as the configuration is. */
+export async function policyFiles(): Promise<typeof import('./policy-file/index.ts')> {
+  return await import('./policy-file/index.ts')
+}
 
 /** What reads files: loaded only if there is one, since the parsers take time. */
 export async function configFiles(): Promise<typeof import('./files/index.ts')> {

@@ -34,6 +34,7 @@ export const ErrorCode = {
   SignatureInvalid: 'SIGNATURE_INVALID',
   MessageTooLarge: 'MESSAGE_TOO_LARGE',
   MessageMalformed: 'MESSAGE_MALFORMED',
+  InvariantBroken: 'INVARIANT_BROKEN',
   LimitExceeded: 'LIMIT_EXCEEDED',
   StreamTruncated: 'STREAM_TRUNCATED',
   FlowCut: 'FLOW_CUT',

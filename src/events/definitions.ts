@@ -36,6 +36,8 @@ export interface EventFields {
   'policy-changed': { readonly version: bigint; readonly reason: string }
   /** The admin of this host has changed the policy. `change` names the command, `subject` its object. */
   'rule-changed': { readonly change: RuleChange; readonly subject: string; readonly uid: number }
+  /** A version that the admin signed is not taken here: it breaks one of its own invariants. */
+  'policy-refused': { readonly version: bigint; readonly reason: string }
   /** The trusted certificates have changed. No certificate of the hosts in `gone` is valid any more. */
   'trust-changed': { readonly version: bigint; readonly reason: string; readonly gone: readonly PeerKey[] }
   /** Records, head or state of one host changed here. */
@@ -80,6 +82,8 @@ export interface EventFields {
   'flow-opened': FlowFields
   /** The flow ended before its two ends were joined. */
   'flow-refused': FlowFields & { readonly code: ErrorCode; readonly reason: string }
+  /** An audit rule lets a flow pass that would be refused without it, for `reason`. */
+  'flow-audited': FlowFields & { readonly rule: string; readonly reason: string }
   'flow-ended': FlowFields & {
     readonly reason: string
     readonly kind: string
@@ -106,6 +110,8 @@ export type RuleChange =
   | 'add-entry'
   | 'remove-entry'
   | 'strict'
+  | 'audit'
+  | 'apply'
   | 'restart'
   | 'accept-clock'
   | 'revoke'
@@ -140,6 +146,7 @@ export interface EventDefinition {
 export const EVENTS: { readonly [N in EventName]: EventDefinition } = Object.freeze({
   'policy-changed': { audience: 'observer', retention: 'audit' },
   'rule-changed': { audience: 'admin', retention: 'audit' },
+  'policy-refused': { audience: 'observer', retention: 'audit' },
   'trust-changed': { audience: 'observer', retention: 'audit' },
   'registry-changed': { audience: 'observer', retention: 'none' },
   'registration-added': { audience: 'owner', retention: 'audit' },
@@ -164,5 +171,6 @@ export const EVENTS: { readonly [N in EventName]: EventDefinition } = Object.fre
   'join-refused': { audience: 'admin', retention: 'audit' },
   'flow-opened': { audience: 'owner', retention: 'none' },
   'flow-refused': { audience: 'owner', retention: 'audit' },
+  'flow-audited': { audience: 'owner', retention: 'audit' },
   'flow-ended': { audience: 'owner', retention: 'day' }
 })

@@ -5,6 +5,8 @@ import { create, decode, policyPb, toBinary } from '../wire/index.ts'
 import { malformed } from './codec.ts'
 import type { Entry } from './entry.ts'
 import { decodeEntry, encodeEntry } from './entry-codec.ts'
+import type { Invariant } from './invariant.ts'
+import { decodeInvariant, encodeInvariant } from './invariant-codec.ts'
 import { decodeRevocation, encodeRevocation } from './revocation-codec.ts'
 import type { Rule } from './rule.ts'
 import { decodeRule, encodeRule } from './rule-codec.ts'
@@ -16,6 +18,8 @@ export interface Content {
   /** Turns off the built-in entry, which lets root and the agent's user claim any address of their host. */
   readonly strict: boolean
   readonly revocations: readonly Revocation[]
+  /** What the rules must never allow. */
+  readonly invariants: readonly Invariant[]
 }
 
 /** A verified version of the policy. */
@@ -36,6 +40,7 @@ export const MAX_BUNDLE_BYTES = 1024 * 1024
 export const MAX_RULES = 4_096
 export const MAX_ENTRIES = 4_096
 export const MAX_REVOCATIONS = 4_096
+export const MAX_INVARIANTS = 128
 
 const LISTS = [
   {
@@ -50,6 +55,12 @@ const LISTS = [
     max: MAX_REVOCATIONS,
     limit: 'policy_revocations',
     remedy: '`warren unrevoke`, once the certificates concerned have ended'
+  },
+  {
+    name: 'invariants',
+    max: MAX_INVARIANTS,
+    limit: 'policy_invariants',
+    remedy: '`warren policy apply --prune`, or join several names in one pattern: {a,b}'
   }
 ] as const
 
@@ -64,6 +75,26 @@ export function openBundle(signed: Uint8Array, adminPublicKey: Uint8Array, trust
   if (!verifySignature(adminPublicKey, CONTEXT.policyBundle, envelope.bundle, envelope.signature)) {
     throw new WarrenError(ErrorCode.SignatureInvalid, 'the policy bundle is not signed by the admin key')
   }
+  return readBundle(signed, trustDomain)
+}
+
+/**
+ * The version that would follow `current` with this content, for questions only: it has no signature, and no host takes it.
+ *
+ * Throws LIMIT_EXCEEDED when it does not fit.
+ */
+export function draftBundle(
+  current: Bundle | undefined,
+  next: Partial<Content> & { readonly trustDomain: string; readonly nowMs: number }
+): Bundle {
+  return readBundle(
+    sealBundle(current, next, () => new Uint8Array(64)),
+    next.trustDomain
+  )
+}
+
+function readBundle(signed: Uint8Array, trustDomain: string): Bundle {
+  const envelope = decode(policyPb.SignedBundleSchema, signed, MAX_BUNDLE_BYTES)
   const message = decode(policyPb.BundleSchema, envelope.bundle, MAX_BUNDLE_BYTES)
   if (message.trustDomain !== trustDomain) {
     throw new WarrenError(ErrorCode.SignatureInvalid, `the policy bundle is for trust domain "${message.trustDomain}"`)
@@ -85,6 +116,7 @@ export function openBundle(signed: Uint8Array, adminPublicKey: Uint8Array, trust
     entries: Object.freeze(message.entries.map(decodeEntry)),
     strict: message.strict,
     revocations: Object.freeze(message.revocations.map(decodeRevocation)),
+    invariants: Object.freeze(message.invariants.map(decodeInvariant)),
     signed
   })
 }
@@ -99,11 +131,11 @@ export function sealBundle(
   next: Partial<Content> & { readonly trustDomain: string; readonly nowMs: number; readonly atLeast?: bigint },
   sign: (bytes: Uint8Array) => Uint8Array
 ): Uint8Array {
-  const { trustDomain, nowMs, atLeast = 1n, rules, entries, strict, revocations } = { ...contentOf(current), ...next }
+  const all = { ...contentOf(current), ...next }
+  const { trustDomain, nowMs, atLeast = 1n, rules, entries, strict, revocations, invariants } = all
   const following = (current?.version ?? 0n) + 1n
-  const sizes = { rules: rules.length, entries: entries.length, revocations: revocations.length }
   for (const { name, max, limit, remedy } of LISTS) {
-    if (sizes[name] <= max) continue
+    if (all[name].length <= max) continue
     throw new WarrenError(ErrorCode.LimitExceeded, `the policy already has ${max} ${name}`, {
       limit,
       hint: `Remove some with ${remedy}.`
@@ -119,7 +151,8 @@ export function sealBundle(
       rules: rules.map(encodeRule),
       entries: entries.map(encodeEntry),
       strict,
-      revocations: revocations.map(encodeRevocation)
+      revocations: revocations.map(encodeRevocation),
+      invariants: invariants.map(encodeInvariant)
     })
   )
   const signed = toBinary(
@@ -154,7 +187,8 @@ export function nextChangeMs(bundle: Bundle | undefined, nowMs: number): number 
   return dates.length === 0 ? undefined : Math.min(...dates)
 }
 
-function contentOf(bundle: Bundle | undefined): Content {
-  const { rules = [], entries = [], strict = false, revocations = [] } = bundle ?? {}
-  return { rules, entries, strict, revocations }
+/** The content of a bundle; without one, nothing. */
+export function contentOf(bundle: Bundle | undefined): Content {
+  const { rules = [], entries = [], strict = false, revocations = [], invariants = [] } = bundle ?? {}
+  return { rules, entries, strict, revocations, invariants }
 }

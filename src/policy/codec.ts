@@ -6,10 +6,20 @@ export function malformed(why: string, cause?: unknown): WarrenError {
 }
 
 export const MAX_REASON_LENGTH = 256
+export const MAX_OWNER_LENGTH = 128
 const MAX_ID_LENGTH = 64
 
-/** Checks the fields that rules, entries and revocations share. Throws MESSAGE_MALFORMED. */
-export function checkIdAndReason(what: string, { id, reason }: { readonly id: string; readonly reason: string }): void {
+/** Checks the fields that all parts of a bundle share. Throws MESSAGE_MALFORMED. */
+export function checkIdAndReason(
+  what: string,
+  { id, reason, owner = '' }: { readonly id: string; readonly reason: string; readonly owner?: string }
+): void {
   if (id === '' || id.length > MAX_ID_LENGTH) throw malformed(`a ${what} has no usable id`)
   if (reason.length > MAX_REASON_LENGTH) throw malformed(`the reason of ${what} ${id} is too long`)
+  if (owner.length > MAX_OWNER_LENGTH) throw malformed(`the owner of ${what} ${id} is too long`)
+}
+
+/** The owner, if one is named. */
+export function ownerOf({ owner }: { readonly owner: string }): { readonly owner?: string } {
+  return owner === '' ? {} : { owner }
 }

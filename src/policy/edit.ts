@@ -17,19 +17,24 @@ export type NewRule = Omit<Rule, 'id' | 'createdAtMs'>
  */
 export function addRule(current: Bundle | undefined, rule: NewRule, nowMs: number): { rules: Rule[]; added: Rule } {
   checkReason(rule.reason)
-  if (rule.untilMs !== 0 && rule.untilMs <= Math.max(nowMs, rule.notBeforeMs)) {
-    throw new WarrenError(ErrorCode.InvalidArgument, 'the rule would end before it begins', {
-      hint: 'Give --until a time in the future.'
-    })
-  }
-  if (rule.effect === 'deny' && isLimited(rule)) {
-    throw new WarrenError(ErrorCode.InvalidArgument, 'a rule that forbids connections has no limits', {
-      hint: 'Give --max-connects and --max-rate to an allow rule.'
-    })
-  }
+  const { text, hint } = ruleFault(rule, nowMs) ?? {}
+  if (text !== undefined) throw new WarrenError(ErrorCode.InvalidArgument, text, { ...(hint && { hint }) })
   const added: Rule = { ...rule, id: `r${nextVersion(current)}`, createdAtMs: nowMs }
   const kept = (current?.rules ?? []).filter(existing => !coversSame(existing, rule))
   return { rules: [...kept, added], added }
+}
+
+/** What makes a rule impossible at `nowMs`, and what to do about it. @default whenever it is */
+export function ruleFault(rule: NewRule, nowMs = 0): { readonly text: string; readonly hint: string } | undefined {
+  if (rule.untilMs !== 0 && rule.untilMs <= Math.max(nowMs, rule.notBeforeMs)) {
+    return {
+      text: 'the rule would end before it begins',
+      hint: 'Give it an end (until) in the future and after its begin.'
+    }
+  }
+  if (rule.effect === 'allow' || !isLimited(rule)) return undefined
+  const what = rule.effect === 'deny' ? 'forbids connections' : 'audits'
+  return { text: `a rule that ${what} has no limits`, hint: 'Give --max-connects and --max-rate to an allow rule.' }
 }
 
 /** The rules without the one of this id. Throws NOT_FOUND. */
@@ -107,7 +112,7 @@ export function removeRevocation(current: Bundle | undefined, id: string): Revoc
   return without(current?.revocations, id, 'revocation', '`warren policy show` lists the revocations.')
 }
 
-function nextVersion(current: Bundle | undefined): bigint {
+export function nextVersion(current: Bundle | undefined): bigint {
   return (current?.version ?? 0n) + 1n
 }
 
@@ -135,7 +140,7 @@ function coversAll(existing: Revocation, { machine, peers = [], keys = [], patte
   return peers.every(peer => existing.peers.includes(peer)) && keys.every(key => existing.keys.includes(key))
 }
 
-function selectsSame(a: NewEntry, b: NewEntry): boolean {
+export function selectsSame(a: NewEntry, b: NewEntry): boolean {
   return (
     a.machine === b.machine &&
     a.grants.text === b.grants.text &&

@@ -1,6 +1,6 @@
 import { isComponent, parsePattern } from '../identity/index.ts'
 import { create, policyPb } from '../wire/index.ts'
-import { checkIdAndReason, malformed } from './codec.ts'
+import { checkIdAndReason, malformed, ownerOf } from './codec.ts'
 import { type Entry, SELECTORS } from './entry.ts'
 import { limitFields, limitsOf } from './usage-limits.ts'
 
@@ -25,6 +25,7 @@ export function decodeEntry(entry: policyPb.Entry): Entry {
     cgroup: optional(entry.cgroup),
     grants: patternOf(entry),
     reason: entry.reason,
+    ...ownerOf(entry),
     createdAtMs: Number(entry.createdAtMs),
     ...limitsOf(entry)
   })
@@ -47,6 +48,7 @@ export function encodeEntry(entry: Entry): policyPb.Entry {
     cgroup: entry.cgroup ?? '',
     grants: entry.grants.text,
     reason: entry.reason,
+    owner: entry.owner ?? '',
     createdAtMs: BigInt(entry.createdAtMs),
     ...limitFields(entry)
   })

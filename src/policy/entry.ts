@@ -25,6 +25,8 @@ export interface Entry extends UsageLimits {
   readonly cgroup: string | undefined
   readonly grants: Pattern
   readonly reason: string
+  /** Who answers for it, for people. @default nobody is named */
+  readonly owner?: string | undefined
   readonly createdAtMs: number
 }
 

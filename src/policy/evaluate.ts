@@ -21,7 +21,7 @@ export interface Question {
 }
 
 /** The clause of the policy that decided. */
-export type Ground = 'REVOKED' | 'RULE' | 'SCOPE' | 'WHITELIST' | 'DEFAULT' | 'ERROR'
+export type Ground = 'REVOKED' | 'RULE' | 'SCOPE' | 'WHITELIST' | 'AUDIT' | 'DEFAULT' | 'ERROR'
 
 /** The answer, as a value that is logged and printed as it is. */
 export interface Decision {
@@ -45,11 +45,12 @@ export interface RuleLimits extends UsageLimits {
  * Decides one question; the same question, bundle and time always give the same answer.
  *
  * A revocation of either address beats everything, and a deny rule beats everything else. Across scopes only an allow rule that
- * names both scopes literally permits; within a scope an allow rule or the destination's whitelist does. Everything else is
- * denied, also without a bundle.
+ * names both scopes literally permits; within a scope an allow rule or the destination's whitelist does. An audit rule, which
+ * crosses scopes like an allow rule, permits what would otherwise be denied by no rule. Everything else is denied, also without a
+ * bundle.
  */
 export function evaluate(bundle: Bundle | undefined, question: Question, nowMs: number): Decision {
-  const { source, destination, whitelist } = question
+  const { source, destination } = question
   const policyVersion = bundle?.version ?? 0n
 
   for (const address of [source, destination]) {
@@ -65,12 +66,22 @@ export function evaluate(bundle: Bundle | undefined, question: Question, nowMs: 
   if (denying !== undefined) return byRule(false, denying, policyVersion)
 
   const crossing = source.scope !== destination.scope
-  const allowing = applying.filter(
+  const permitting = applying.filter(
     rule => !crossing || (namesScope(rule.source, source.scope) && namesScope(rule.destination, destination.scope))
   )
+  const allowing = permitting.filter(({ effect }) => effect === 'allow')
   const [first] = allowing
   if (first !== undefined) return { ...byRule(true, first, policyVersion), ...limitsAmong(allowing) }
 
+  const refusal = withoutRule(crossing, question, policyVersion)
+  const auditing = refusal.allowed ? undefined : permitting.find(({ effect }) => effect === 'audit')
+  if (auditing === undefined) return refusal
+  const text = `${byRule(true, auditing, policyVersion).text} lets it pass; without it: ${refusal.text}`
+  return { allowed: true, ground: 'AUDIT', rule: auditing.id, policyVersion, text }
+}
+
+/** The decision where no allow rule applies, and no audit rule counts. */
+function withoutRule(crossing: boolean, { source, destination, whitelist }: Question, policyVersion: bigint): Decision {
   if (crossing) {
     const text = `scopes differ (${source.scope}, ${destination.scope}) and no allow rule names both`
     return { allowed: false, ground: 'SCOPE', rule: '', policyVersion, text }

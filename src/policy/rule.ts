@@ -2,7 +2,8 @@ import type { Protocol } from '../core/index.ts'
 import type { Pattern } from '../identity/index.ts'
 import type { UsageLimits } from './usage-limits.ts'
 
-export type RuleEffect = 'allow' | 'deny'
+/** `audit` allows what no other rule and no whitelist does, and has each flow that it lets pass recorded. */
+export type RuleEffect = 'allow' | 'deny' | 'audit'
 
 /**
  * One line of policy: a source that may, or may not, connect to a destination. Its limits are for all that it allows to one
@@ -21,6 +22,8 @@ export interface Rule extends UsageLimits {
   /** First instant at which it no longer applies, wall milliseconds. Zero: always will. */
   readonly untilMs: number
   readonly reason: string
+  /** Who answers for it, for people. @default nobody is named */
+  readonly owner?: string | undefined
   readonly createdAtMs: number
 }
 

@@ -2,7 +2,9 @@ import type { Duplex } from 'node:stream'
 import type { LocalUser } from '../attest/index.ts'
 import type { ErrorCode, HostPort, Protocol } from '../core/index.ts'
 import type { Pattern, PeerKey } from '../identity/index.ts'
+import type { Decision } from '../policy/index.ts'
 import type { Probed, ProbedAgent } from './carriers/index.ts'
+import type { AuthorizeQuestion } from './deps.ts'
 import type { Drained, DrainOptions } from './drain.ts'
 import type { ConnectionEnd, FlowInfo, FlowTotals } from './flow/index.ts'
 import type {
@@ -86,6 +88,14 @@ export interface DataPlane {
    * Must be called after any change of policy, trust, revocations, registry or registrations; `reason` is logged.
    */
   readonly reevaluate: (reason: string) => void
+  /**
+   * The flows that `reevaluate` would cut if the policy answered as `authorize` does, and those of registrations of this host for
+   * which `endedOf` returns a reason. Changes nothing.
+   */
+  readonly preview: (
+    authorize: (question: AuthorizeQuestion) => Decision,
+    endedOf: (registrationId: string) => string | undefined
+  ) => FlowCutAhead[]
   /** Waits for flows to end, resets those that do not, and returns the number of each. Never rejects. */
   readonly drain: (options: DrainOptions) => Promise<Drained>
   /**
@@ -106,6 +116,12 @@ export interface DataPlane {
   readonly sessions: () => number
   /** Present figures, and totals since the start. Costs a look at each flow. */
   readonly totals: () => ProxyTotals
+}
+
+/** A flow that a change would cut, with the reason. */
+export interface FlowCutAhead {
+  readonly flow: FlowInfo
+  readonly reason: string
 }
 
 /** Figures for metrics. */

@@ -24,18 +24,33 @@ export class PolicyEnforcer {
 
   /** Cuts every session and flow that would not be allowed now. */
   run(reason: string): void {
-    const evaluated = new Map<string, { readonly cut: Cut | undefined; readonly limits: readonly RuleLimits[] }>()
+    const evaluate = this.#evaluation(this.#deps.authorize)
     let count = this.#flows.review(flow => {
-      const key = keyOf(flow)
-      const known = evaluated.get(key)
-      const cut = known === undefined ? this.#evaluateFlow(flow) : known.cut
-      if (known === undefined) evaluated.set(key, { cut, limits: flow.ruleLimits })
-      else flow.ruleLimits = known.limits
+      const { cut, limits } = evaluate(flow)
+      if (limits !== undefined) flow.ruleLimits = limits
       return cut
     })
     this.#flows.followLimits()
     count += this.#reviewSessions()
     if (count > 0) this.#log.info('flows and sessions cut', { reason, count })
+  }
+
+  /** The flows that `run` would cut if the policy answered so, by their positions in the table. Cuts nothing. */
+  preview(
+    authorize: ProxyDeps['authorize'],
+    endedOf: (registrationId: string) => string | undefined
+  ): Array<{ readonly position: number; readonly reason: string }> {
+    const evaluate = this.#evaluation(authorize)
+    const endOf = ({ sourceId = '', destination }: Flow): string | undefined =>
+      endedOf(sourceId) ?? endedOf(destination?.registrationId ?? '')
+    return this.#flows
+      .those(() => true)
+      .flatMap((flow, position) => {
+        if (flow.cutBy !== undefined) return []
+        const end = endOf(flow)
+        const reason = evaluate(flow).cut?.text ?? (end === undefined ? undefined : `registration ended: ${end}`)
+        return reason === undefined ? [] : [{ position, reason }]
+      })
   }
 
   /**
@@ -65,14 +80,33 @@ export class PolicyEnforcer {
     }
   }
 
-  #evaluateFlow(flow: Flow): Cut | undefined {
+  /** Evaluates flows in one pass, those that are alike once. */
+  #evaluation(authorize: ProxyDeps['authorize']): (flow: Flow) => Evaluated {
+    const evaluated = new Map<string, Evaluated>()
+    return flow => {
+      const key = keyOf(flow)
+      const known = evaluated.get(key) ?? this.#evaluateFlow(flow, authorize)
+      evaluated.set(key, known)
+      return known
+    }
+  }
+
+  #evaluateFlow(flow: Flow, authorize: ProxyDeps['authorize']): Evaluated {
+    const cut = this.#lostEnd(flow)
+    const { destination } = flow
+    // No destination yet: the code that selects one evaluates the policy.
+    if (cut !== undefined || destination === undefined) return { cut }
+    return this.#verifyPolicy(flow, destination, authorize)
+  }
+
+  /** Why one end of a flow is not there any more. */
+  #lostEnd(flow: Flow): Cut | undefined {
     const { directory, local } = this.#deps
     const { destination, sourceId } = flow
     if (sourceId !== undefined && !local.isAlive(sourceId)) return ended('source', 'its registration ended')
     if (sourceId === undefined && !directory.sourceAt(flow.source, flow.sourceMachine)) {
       return ended('source', 'it is no longer registered')
     }
-    // No destination yet: the code that selects one evaluates the policy.
     if (destination === undefined) return undefined
     const record = directory.byId(destination.registrationId)
     if (record === undefined || formatAddress(record.address) !== formatAddress(destination.address)) {
@@ -81,23 +115,27 @@ export class PolicyEnforcer {
     if (flow.direction !== 'outbound' && !local.isAlive(destination.registrationId)) {
       return ended('destination', 'its registration ended')
     }
-    return this.#verifyPolicy(flow, destination)
+    return undefined
   }
 
-  #verifyPolicy(flow: Flow, destination: NonNullable<Flow['destination']>): Cut | undefined {
+  #verifyPolicy(
+    flow: Flow,
+    destination: NonNullable<Flow['destination']>,
+    authorize: ProxyDeps['authorize']
+  ): Evaluated {
     try {
-      const decision = this.#deps.authorize({
+      const decision = authorize({
         source: flow.source,
         destination: destination.address,
         destinationRegistrationId: destination.registrationId,
         protocol: flow.protocol
       })
-      flow.ruleLimits = decision.limits ?? []
-      if (decision.allowed) return undefined
-      return { kind: 'policy', text: `no longer allowed: ${decision.text}` }
+      const limits = decision.limits ?? []
+      if (decision.allowed) return { cut: undefined, limits }
+      return { cut: { kind: 'policy', text: `no longer allowed: ${decision.text}` }, limits }
     } catch (err) {
       this.#log.error('policy failed to answer', { err })
-      return { kind: 'policy', text: 'no longer allowed: the policy failed to answer' }
+      return { cut: { kind: 'policy', text: 'no longer allowed: the policy failed to answer' } }
     }
   }
 
@@ -139,6 +177,13 @@ export class PolicyEnforcer {
   #isWanted({ sourceId, destination }: ClientSession): boolean {
     return this.#deps.local.isAlive(sourceId) && this.#deps.directory.byId(destination.registrationId) !== undefined
   }
+}
+
+/** What a pass found of flows that are alike. */
+interface Evaluated {
+  readonly cut: Cut | undefined
+  /** The limits of the rules that allow them, if the policy was asked. */
+  readonly limits?: readonly RuleLimits[]
 }
 
 function ended(which: 'source' | 'destination', why: string): Cut {

@@ -194,6 +194,14 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
     },
 
     reevaluate: reason => enforcer.run(reason),
+    preview(authorize, endedOf) {
+      const infos = flows.list(alarms.ofFlow())
+      // Both go through the table in its order.
+      return enforcer.preview(authorize, endedOf).flatMap(({ position, reason }) => {
+        const flow = infos[position]
+        return flow === undefined ? [] : [{ flow, reason }]
+      })
+    },
     drain: options => drainFlows(flows, options, log),
     proveAgain,
     connectionEnd: (user, flowId) => flows.endOf(user, flowId),

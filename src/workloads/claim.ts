@@ -48,6 +48,20 @@ export async function attestClaim(
   throw new WarrenError(ErrorCode.InvalidSource, `process ${process.pid} has ended`)
 }
 
+/** Whether the entries grant a registration to each process whose facts were read for it. */
+export function isGranted(grants: Grants, { address, facts }: Workload): boolean {
+  return facts.every(process => grants.isGranted(address, process))
+}
+
+/** The registrations that nothing grants any more. */
+export async function notGranted(grants: Grants, workloads: readonly Workload[]): Promise<Workload[]> {
+  const found: Workload[] = []
+  for (const workload of workloads) {
+    if (!isGranted(grants, workload) && !(await isGrantedAnew(grants, workload))) found.push(workload)
+  }
+  return found
+}
+
 /** Whether entries that need facts which were not read at the registration grant the claim even so. */
 export async function isGrantedAnew(grants: Grants, workload: Workload): Promise<boolean> {
   const { address, facts, process, uid, gid } = workload

@@ -35,6 +35,11 @@ export class Grants {
     this.#deps = deps
   }
 
+  /** The same grants with other entries: for questions. */
+  under(policy: ReturnType<GrantsDeps['entries']>): Grants {
+    return new Grants({ ...this.#deps, entries: () => policy })
+  }
+
   /** The facts about a process, including those about its executable that some entry for `address` needs. */
   async attest(held: HeldProcess, address: Address): Promise<AttestedProcess> {
     const { attestor } = this.#deps

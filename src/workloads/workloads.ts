@@ -10,7 +10,7 @@ import {
   spiffeIdOf
 } from '../identity/index.ts'
 import type { UsageLimits } from '../policy/index.ts'
-import { attestClaim, type Claim, declaredProcess, isGrantedAnew, ownerOf } from './claim.ts'
+import { attestClaim, type Claim, declaredProcess, isGranted, isGrantedAnew, notGranted, ownerOf } from './claim.ts'
 import { deliveryOf } from './delivery.ts'
 import type { Grants } from './grants.ts'
 import { clearListenDirectories, removeListenDirectory } from './listen-directory.ts'
@@ -224,13 +224,17 @@ export class Workloads {
   review(): void {
     const { grants, log } = this.#deps
     for (const workload of this.#table.all()) {
-      const { registrationId, address, spiffeId, facts } = workload
-      if (!grants.isAdmissible(spiffeId)) {
-        this.end(registrationId, 'revoked')
-      } else if (!facts.every(process => grants.isGranted(address, process))) {
+      if (!grants.isAdmissible(workload.spiffeId)) {
+        this.end(workload.registrationId, 'revoked')
+      } else if (!isGranted(grants, workload)) {
         detach(log, 'review of a registration', this.#reviewAgain(workload), this.#stopping.signal)
       }
     }
+  }
+
+  /** The registrations that `review` would end if these were the entries. */
+  async preview(policy: Parameters<Grants['under']>[0]): Promise<Workload[]> {
+    return await notGranted(this.#deps.grants.under(policy), this.#table.all())
   }
 
   async #reviewAgain(workload: Workload): Promise<void> {

@@ -2,8 +2,18 @@ import assert from 'node:assert/strict'
 import type { KeyObject } from 'node:crypto'
 import test, { type TestContext } from 'node:test'
 import { PolicyService } from '../../src/cluster/policy-service.ts'
+import { announcementOf, fetchResponse } from '../../src/cluster/policy-transport.ts'
 import { silentLogger, systemClock } from '../../src/core/index.ts'
-import { generatePeerKeyPair, type PeerKey, parsePattern, peerKeyOf, rawPublicKey } from '../../src/identity/index.ts'
+import {
+  CONTEXT,
+  generatePeerKeyPair,
+  type PeerKey,
+  parsePattern,
+  peerKeyOf,
+  rawPublicKey,
+  sign
+} from '../../src/identity/index.ts'
+import { openBundle, sealBundle } from '../../src/policy/index.ts'
 import { create, decode, policyPb, toBinary } from '../../src/wire/index.ts'
 
 const LIAR: PeerKey = peerKeyOf(rawPublicKey(generatePeerKeyPair()))
@@ -11,6 +21,8 @@ const LIAR: PeerKey = peerKeyOf(rawPublicKey(generatePeerKeyPair()))
 interface Node {
   readonly service: PolicyService
   readonly announced: Uint8Array[]
+  /** Versions that were not taken. */
+  readonly refused: bigint[]
   /** What survives a restart. */
   readonly disk: { signed: Uint8Array | undefined }
   /** What any peer answers to this host. */
@@ -20,6 +32,7 @@ interface Node {
 function node(t: TestContext, admin: KeyObject, mayChange: boolean, disk: Node['disk'] = { signed: undefined }): Node {
   const made: Node = {
     announced: [],
+    refused: [],
     disk,
     answer: () => {
       throw new Error('nobody answers')
@@ -38,6 +51,7 @@ function node(t: TestContext, admin: KeyObject, mayChange: boolean, disk: Node['
       },
       onBundle: () => {},
       onChange: () => {},
+      onRefused: (_reason, version) => made.refused.push(version),
       clock: systemClock,
       log: silentLogger
     })
@@ -104,4 +118,41 @@ test('a policy that the admin key did not sign is refused, whoever brings it, an
   assert.equal(host.service.version, 0n)
   assert.equal(host.disk.signed, undefined)
   await assert.rejects(host.service.add(rule('allow')), { code: 'NOT_ADMIN' })
+})
+
+test('a change that breaks an invariant is refused with an example, and nothing of it is in force', async t => {
+  const admin = generatePeerKeyPair()
+  const founder = node(t, admin, true)
+  const invariant = { source: parsePattern('dev.*.*.*'), destination: parsePattern('dev.web.*.*'), protocols: [] }
+  const invariants = [{ ...invariant, id: 'i1', reason: '', createdAtMs: 0 }]
+  await founder.service.add(rule('deny'))
+  await founder.service.change({ invariants })
+  await assert.rejects(founder.service.add(rule('allow')), { code: 'INVARIANT_BROKEN' })
+  await assert.rejects(founder.service.remove('r1'), { code: 'INVARIANT_BROKEN' })
+  assert.throws(() => founder.service.draft({ rules: [] }), { code: 'INVARIANT_BROKEN' })
+  assert.equal(founder.service.version, 2n)
+  assert.equal(founder.announced.length, 2)
+})
+
+test('a host does not take a signed policy that breaks one of its own invariants, and does not blame who brings it', async t => {
+  const admin = generatePeerKeyPair()
+  const founder = node(t, admin, true)
+  await founder.service.add(rule('deny'))
+  const [good = new Uint8Array()] = founder.announced
+  const invariant = { source: parsePattern('dev.*.*.*'), destination: parsePattern('dev.web.*.*'), protocols: [] }
+  const content = { rules: [], invariants: [{ ...invariant, id: 'i1', reason: '', createdAtMs: 0 }] }
+  const signed = sealBundle(founder.service.bundle, { ...content, trustDomain: 'example.org', nowMs: 1 }, bytes =>
+    sign(admin, CONTEXT.policyBundle, bytes)
+  )
+  const broken = openBundle(signed, rawPublicKey(admin), 'example.org')
+  const host = node(t, admin, false)
+  assert.equal(host.service.onGossip(good, LIAR), 'accept')
+  assert.equal(host.service.onGossip(announcementOf(broken), LIAR), 'ignore')
+  assert.equal(host.service.version, 1n)
+  assert.deepEqual(host.refused, [2n])
+  host.answer = request => fetchResponse(request, broken)
+  await assert.rejects(host.service.fetch(LIAR), { code: 'INVARIANT_BROKEN' })
+  assert.equal(host.service.version, 1n)
+  const again = node(t, admin, false, host.disk)
+  assert.equal(again.service.version, 1n, 'it is not on disk either')
 })

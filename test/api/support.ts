@@ -70,6 +70,8 @@ export function adminHandlers(handlers: Partial<AdminHandlers> = {}): AdminHandl
     listFlows: unexpected,
     getPolicy: unexpected,
     addRule: unexpected,
+    applyPolicy: unexpected,
+    listRuleUse: unexpected,
     removeRule: unexpected,
     explain: unexpected,
     evict: unexpected,

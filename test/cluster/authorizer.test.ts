@@ -23,7 +23,7 @@ function rule(more: Partial<Rule> = {}): Rule {
 }
 
 function bundle(version: bigint, rules: readonly Rule[], revocations: readonly Revocation[] = []): Bundle {
-  const content = { rules, entries: [], strict: false, revocations }
+  const content = { rules, entries: [], strict: false, revocations, invariants: [] }
   return {
     ...content,
     trustDomain: 'example.org',

@@ -23,6 +23,8 @@ test('no command has fields of protobuf in its JSON', async t => {
   const config = join(directory, 'warren.yaml')
   writeFileSync(config, 'log-level: warn\n')
   const [a, b] = await startPair(scope, { args: ['--config', config] })
+  const policy = join(directory, 'policy.yaml')
+  writeFileSync(policy, 'rules:\n  - allow: dev.a.*.*\n    to: dev.b.*.*\ntests:\n  - dev.x.*.* -> dev.y.*.*: denied\n')
   const secret = join(directory, 'secret')
   writeFileSync(secret, 'correct horse battery')
   const site = ['dev.web.site.default', '--pid', String(process.pid)]
@@ -49,6 +51,13 @@ test('no command has fields of protobuf in its JSON', async t => {
     ['allow', 'dev.*.*.*', 'dev.web.*.*'],
     ['deny', 'dev.*.*.*', 'dev.shop.*.*'],
     ['policy remove', 'r1'],
+    ['deny', 'dev.*.*.*', 'dev.*.*.*', '--dry-run'],
+    ['policy export'],
+    ['policy check', policy],
+    ['policy diff', policy],
+    ['policy apply', policy, '--dry-run'],
+    ['policy test', policy],
+    ['policy unused'],
     ['entry add', 'dev.web.*.*', '--uid', '1000'],
     ['entry list'],
     ['entry remove', 'e3'],

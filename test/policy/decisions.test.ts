@@ -37,6 +37,7 @@ const bundle: fc.Arbitrary<Bundle> = fc.record({
   rules: fc.array(rule, { maxLength: 4 }),
   revocations: fc.array(revocation, { maxLength: 1 }),
   entries: fc.constant([]),
+  invariants: fc.constant([]),
   strict: fc.constant(false),
   trustDomain: fc.constant('example.org'),
   version: fc.bigInt({ min: 1n, max: 9n }),

@@ -34,6 +34,7 @@ function bundle(...rules: Rule[]): Bundle {
     entries: [],
     strict: false,
     revocations: [],
+    invariants: [],
     signed: new Uint8Array()
   }
 }

@@ -15,7 +15,7 @@ import { RELAYS } from '../../src/cluster/ack-relay.ts'
 import { ASKS } from '../../src/cluster/failure/failure-service.ts'
 import { LIMIT_NAMES, type LimitName, MAX_LOG_BACKLOG_BYTES, METRICS } from '../../src/core/index.ts'
 import * as mesh from '../../src/mesh/limits.ts'
-import { MAX_BUNDLE_BYTES, MAX_ENTRIES, MAX_REVOCATIONS, MAX_RULES } from '../../src/policy/bundle.ts'
+import { MAX_BUNDLE_BYTES, MAX_ENTRIES, MAX_INVARIANTS, MAX_REVOCATIONS, MAX_RULES } from '../../src/policy/bundle.ts'
 import { MAX_BACKLOG_BYTES } from '../../src/proxy/datagram/leg.ts'
 import { MAX_PATH_DATAGRAM_BYTES } from '../../src/proxy/datagram/packet/index.ts'
 import { MAX_REFRESHES } from '../../src/proxy/inbound/admission.ts'
@@ -68,6 +68,7 @@ const VALUES: Record<LimitName, number> = {
   policy_rules: MAX_RULES,
   policy_entries: MAX_ENTRIES,
   policy_revocations: MAX_REVOCATIONS,
+  policy_invariants: MAX_INVARIANTS,
   policy_bytes: MAX_BUNDLE_BYTES,
   registry_owners: REGISTRY.maxOwners,
   registry_total_bytes: REGISTRY.maxTotalBytes,

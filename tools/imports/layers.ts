@@ -33,7 +33,9 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
       'cli/commands/config.ts': ['agent'],
       'cli/commands/doctor.ts': ['agent'],
       'cli/listeners/proxy/callers.ts': ['attest'],
-      'cli/commands/root.ts': ['agent']
+      'cli/commands/root.ts': ['agent'],
+      'cli/commands/policy-file.ts': ['policy'],
+      'cli/commands/policy-test.ts': ['policy']
     }
   },
   client: { knows: 'the library for workloads', mayImport: ['wire', 'core'] },

@@ -4,26 +4,25 @@ import {
   type KnownHost,
   type LocalServer,
   memberViews,
-  type SpiffeHandlers,
   serveAdminApi,
   serveSpiffeApi,
   serveWorkloadApi,
   serviceViews,
-  spiffeHandlers,
   type WorkloadHandlers,
   workloadHandlers
 } from '../../api/index.ts'
 import { peerCredentials } from '../../attest/index.ts'
-import { backupOf, signJwt, type WatchedCertificate } from '../../ca/index.ts'
+import { backupOf, type WatchedCertificate } from '../../ca/index.ts'
 import {
   type Announcer,
   explain,
   type Found,
   MAX_SHOWN_LEFT_OUT,
+  previewPolicy,
   type Readiness,
   type Route
 } from '../../cluster/index.ts'
-import { anyChange, ErrorCode, formatHostPort, type Protocol, packageVersion, WarrenError } from '../../core/index.ts'
+import { ErrorCode, formatHostPort, type Protocol, packageVersion, WarrenError } from '../../core/index.ts'
 import { type Address, keySha256Of, type PeerKey, parseCertificate } from '../../identity/index.ts'
 import type { DataPlane, SessionAlarm } from '../../proxy/index.ts'
 import { clockDifferences, clockText, type OwnerView, owners } from '../../registry/index.ts'
@@ -33,6 +32,7 @@ import type { Drain } from '../drain.ts'
 import type { Base } from './base.ts'
 import type { Ca } from './ca.ts'
 import type { Cluster } from './cluster.ts'
+import { spiffeServices } from './spiffe-services.ts'
 import type { WorkloadParts } from './workloads.ts'
 
 /** Alarms of sessions in one status: it is asked often, and a host that cannot prove anything has one for each session. */
@@ -78,30 +78,6 @@ export async function serveApi(parts: ApiParts): Promise<ApiServers> {
   const spiffe = await serveSpiffeApi({ ...shared, handlers: spiffeServices(parts) })
   resources.defer(() => spiffe.close())
   return { agent, admin, spiffe }
-}
-
-function spiffeServices({ base, cluster, ca, local }: ApiParts): SpiffeHandlers {
-  const { membership, clock, hostClock } = base
-  const { state, registry, trust } = cluster
-  const { trustDomain, jwtKeys } = membership
-  return spiffeHandlers({
-    trustDomain,
-    registrations: () => local.workloads.all(),
-    svids: ca.exportedSvids,
-    roots: () => trust.state.roots.map(({ der }) => der),
-    jwt: (spiffeId, audience) => signJwt(jwtKeys.signing, spiffeId, audience, hostClock.wallMs(), jwtKeys.tokenMs),
-    jwtHosts: () =>
-      owners(state).map(({ machine: name, identity, jwtKeys: published }) => ({
-        machine: name,
-        scopes: identity.scopes,
-        jwtKeys: published
-      })),
-    changed: anyChange(
-      () => registry.changed(),
-      () => ca.rotation.changed()
-    ),
-    nowMs: () => clock.wallMs()
-  })
 }
 
 // The handlers of agent.sock and admin.sock.
@@ -169,6 +145,9 @@ function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: Ad
     }),
     admin: adminHandlers({
       policy,
+      preview: bundle => previewPolicy({ authorizer: cluster.authorizer, proxy, workloads }, bundle),
+      registered: () => routing.matching(),
+      ruleUse: cluster.ruleUse,
       machine: membership.machine,
       knownHost: machine => knownHost(parts, machine),
       authorityKeysOf: (machine, signal) => authorities.keysOf(machine, signal),

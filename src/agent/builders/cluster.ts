@@ -11,6 +11,7 @@ import {
   policyTransport,
   RegistryService,
   Routing,
+  RuleUse,
   registryTransport,
   Trust,
   type Versioned
@@ -34,6 +35,7 @@ export interface Cluster {
   readonly policy: PolicyService
   readonly policyStore: PolicyStore
   readonly authorizer: Authorizer
+  readonly ruleUse: RuleUse
 }
 
 // The size of one gossip message of the mesh.
@@ -105,6 +107,7 @@ export async function buildCluster(base: Base): Promise<Cluster> {
   // A host that was admitted since the loss knows no more than this one.
   const isNewcomer = (machine: string | undefined): boolean =>
     machine !== undefined && store.joins.lastOf(machine) !== undefined
+  const ruleUse = new RuleUse(hostClock.wallMs())
   const policy: PolicyService = new PolicyService({
     trustDomain,
     adminPublicKey,
@@ -127,7 +130,17 @@ export async function buildCluster(base: Base): Promise<Cluster> {
       onDone: () => policyStore.noteHeard()
     },
     transport: policyTransport(mesh),
-    onBundle: bundle => evictions.onBundle(bundle),
+    onBundle: bundle => {
+      evictions.onBundle(bundle)
+      ruleUse.follow(bundle)
+    },
+    onRefused: (reason, version) => {
+      log.error('a signed policy is not taken: the former one stays in force', {
+        policyVersion: String(version),
+        reason
+      })
+      events.emit('policy-refused', { version, reason })
+    },
     onChange: (reason, version) => {
       clockKeeper.save()
       events.emit('policy-changed', { version, reason })
@@ -149,7 +162,8 @@ export async function buildCluster(base: Base): Promise<Cluster> {
     evictions,
     policy,
     policyStore,
-    authorizer
+    authorizer,
+    ruleUse
   }
 }
 

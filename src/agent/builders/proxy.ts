@@ -33,7 +33,7 @@ export function buildProxy(parts: ProxyParts): DataPlane {
 
 function proxyDeps({ base, cluster, ca, local }: ProxyParts): ProxyDeps {
   const { config, membership, events, clock, log, metrics } = base
-  const { mesh, registry, failures, routing, trust, authorizer } = cluster
+  const { mesh, registry, failures, routing, trust, authorizer, ruleUse } = cluster
   const { joins, renewals, svids } = ca
   const { workloads, health } = local
   const renewalFailures = new RateLimitedLog(log, clock, UNAUTHENTICATED_LINES)
@@ -62,6 +62,7 @@ function proxyDeps({ base, cluster, ca, local }: ProxyParts): ProxyDeps {
     authorize: question => {
       const decision = authorizer.authorize(question)
       const { allowed, ground } = decision
+      ruleUse.note(decision, clock.wallMs())
       metrics.count('warren_policy_decisions_total', { decision: allowed ? 'allowed' : 'denied', ground })
       return decision
     },

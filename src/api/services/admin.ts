@@ -3,16 +3,24 @@ import type { Authorities, RootRotation, RootStatus } from '../../ca/index.ts'
 import type { Explanation } from '../../cluster/index.ts'
 import { ErrorCode, type Protocol, WarrenError } from '../../core/index.ts'
 import type { EventHistory } from '../../events/index.ts'
-import { parseMachineName, parsePattern } from '../../identity/index.ts'
-import { limitFields, limitsOf, type Rule } from '../../policy/index.ts'
+import { parseMachineName } from '../../identity/index.ts'
+import { ruleFrom } from '../../policy/index.ts'
 import type { FlowInfo } from '../../proxy/index.ts'
 import { type adminPb, apiPb } from '../../wire/index.ts'
 import type { AdminHandlers } from '../index.ts'
 import { eventHandlers } from './events.ts'
 import { type JoinHandlersDeps, joinHandlers } from './joins.ts'
 import { entryMessage, type PolicyHandlersDeps, policyHandlers, revocationMessage } from './policy.ts'
+import {
+  flowMessage,
+  invariantMessage,
+  type PolicyCodeDeps,
+  policyCodeHandlers,
+  previewRule,
+  ruleMessage
+} from './policy-code.ts'
 
-export interface AdminHandlersDeps extends PolicyHandlersDeps, JoinHandlersDeps {
+export interface AdminHandlersDeps extends PolicyHandlersDeps, PolicyCodeDeps, JoinHandlersDeps {
   /** Resolves when the flows to workloads of this host have ended. */
   readonly drain: (timeoutMs: number) => Promise<{ finished: number; reset: number; undone: boolean }>
   readonly undrain: () => void
@@ -47,6 +55,7 @@ export function adminHandlers(deps: AdminHandlersDeps): AdminHandlers {
   const { policy, backup, drain, undrain, members, flows, metrics, explain } = deps
   return {
     ...policyHandlers(deps),
+    ...policyCodeHandlers(deps),
     ...eventHandlers(deps.history),
     ...joinHandlers(deps),
 
@@ -102,17 +111,7 @@ export function adminHandlers(deps: AdminHandlersDeps): AdminHandlers {
     listMembers: async () => ({ members: members() }),
 
     listFlows: async () => ({
-      flows: flows().map(flow => ({
-        ...flow,
-        protocol: flow.protocol === 'udp' ? apiPb.Protocol.UDP : apiPb.Protocol.TCP,
-        bytesIn: BigInt(flow.bytesIn),
-        bytesOut: BigInt(flow.bytesOut),
-        datagramsIn: BigInt(flow.datagramsIn),
-        datagramsOut: BigInt(flow.datagramsOut),
-        dropped: BigInt(flow.dropped),
-        openedAtMs: BigInt(flow.openedAtMs),
-        cutAtMs: BigInt(flow.cutAtMs)
-      }))
+      flows: flows().map(flowMessage)
     }),
 
     getPolicy: async () => ({
@@ -123,25 +122,17 @@ export function adminHandlers(deps: AdminHandlersDeps): AdminHandlers {
       lost: policy.isLost,
       entries: (policy.bundle?.entries ?? []).map(entryMessage),
       strict: policy.bundle?.strict ?? false,
-      revocations: (policy.bundle?.revocations ?? []).map(revocationMessage)
+      revocations: (policy.bundle?.revocations ?? []).map(revocationMessage),
+      invariants: (policy.bundle?.invariants ?? []).map(invariantMessage)
     }),
 
     async addRule(request, { uid }) {
-      const { rule } = request
-      if (rule === undefined || (rule.effect !== 'allow' && rule.effect !== 'deny')) {
-        throw new WarrenError(ErrorCode.InvalidArgument, 'a rule has the effect "allow" or "deny"')
-      }
-      const added = await policy.add({
-        effect: rule.effect,
-        source: parsePattern(rule.source),
-        destination: parsePattern(rule.destination),
-        protocols: rule.protocols.map(ruleProtocol),
-        notBeforeMs: Number(rule.notBeforeMs),
-        untilMs: Number(rule.untilMs),
-        reason: rule.reason,
-        ...limitsOf(rule)
-      })
-      deps.onRuleChange(rule.effect, `${rule.source} -> ${rule.destination}`, uid)
+      const { rule, dryRun } = request
+      if (rule === undefined) throw new WarrenError(ErrorCode.InvalidArgument, 'the rule is missing')
+      const wanted = ruleFrom(rule)
+      if (dryRun) return await previewRule(deps, wanted)
+      const added = await policy.add(wanted)
+      deps.onRuleChange(wanted.effect, `${rule.source} -> ${rule.destination}`, uid)
       return { rule: ruleMessage(added), version: policy.version }
     },
 
@@ -165,24 +156,4 @@ function rootMessage({ version, roots, behind }: RootStatus): MessageInitShape<t
     roots: roots.map(({ sha256, notAfterMs, isHere }) => ({ sha256, notAfterMs: BigInt(notAfterMs), keyHere: isHere })),
     behind: behind.map(({ machine, reason }) => ({ machine, reason }))
   }
-}
-
-function ruleMessage(rule: Rule): MessageInitShape<typeof adminPb.RuleSchema> {
-  return {
-    id: rule.id,
-    effect: rule.effect,
-    source: rule.source.text,
-    destination: rule.destination.text,
-    protocols: rule.protocols.map(protocol => (protocol === 'udp' ? apiPb.Protocol.UDP : apiPb.Protocol.TCP)),
-    notBeforeMs: BigInt(rule.notBeforeMs),
-    untilMs: BigInt(rule.untilMs),
-    reason: rule.reason,
-    ...limitFields(rule)
-  }
-}
-
-function ruleProtocol(protocol: apiPb.Protocol): Protocol {
-  if (protocol === apiPb.Protocol.TCP) return 'tcp'
-  if (protocol === apiPb.Protocol.UDP) return 'udp'
-  throw new WarrenError(ErrorCode.InvalidArgument, 'a rule has an unknown protocol')
 }

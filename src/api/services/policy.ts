@@ -10,14 +10,7 @@ import {
   parsePeerKey,
   type Revocation
 } from '../../identity/index.ts'
-import {
-  type Entry,
-  limitFields,
-  limitsOf,
-  MAX_REVOKED_KEYS,
-  type NewEntry,
-  type NewRevocation
-} from '../../policy/index.ts'
+import { type Entry, entryFrom, limitFields, MAX_REVOKED_KEYS, type NewRevocation } from '../../policy/index.ts'
 import type { adminPb } from '../../wire/index.ts'
 import type { AdminHandlers } from '../index.ts'
 
@@ -76,7 +69,7 @@ export function policyHandlers(deps: PolicyHandlersDeps): Pick<AdminHandlers, Na
 
     async addEntry({ entry }, { uid }) {
       if (entry === undefined) throw new WarrenError(ErrorCode.InvalidArgument, 'the entry is missing')
-      const added = await policy.addEntry(newEntry(entry))
+      const added = await policy.addEntry(entryFrom(entry))
       onRuleChange('add-entry', added.id, uid)
       return { entry: entryMessage(added), version: policy.version }
     },
@@ -152,24 +145,6 @@ function ownHost(): WarrenError {
   return new WarrenError(ErrorCode.InvalidArgument, 'this is the very host that signs the policy')
 }
 
-function newEntry(entry: adminPb.Entry): NewEntry {
-  const optional = (text: string): string | undefined => (text === '' ? undefined : text)
-  return {
-    machine: optional(entry.machine),
-    uid: entry.uid,
-    user: optional(entry.user),
-    gid: entry.gid,
-    group: optional(entry.group),
-    exePath: optional(entry.exePath),
-    exeSha256: optional(entry.exeSha256.toLowerCase()),
-    systemdUnit: optional(entry.systemdUnit),
-    cgroup: optional(entry.cgroup),
-    grants: parsePattern(entry.grants),
-    reason: entry.reason,
-    ...limitsOf(entry)
-  }
-}
-
 /** An entry as the local API shows it. */
 export function entryMessage(entry: Entry): MessageInitShape<typeof adminPb.EntrySchema> {
   return {
@@ -185,6 +160,7 @@ export function entryMessage(entry: Entry): MessageInitShape<typeof adminPb.Entr
     cgroup: entry.cgroup ?? '',
     grants: entry.grants.text,
     reason: entry.reason,
+    owner: entry.owner ?? '',
     createdAtMs: BigInt(entry.createdAtMs),
     ...limitFields(entry)
   }

@@ -17,6 +17,7 @@ interface EntryOptions extends UsageLimitOptions {
   readonly unit?: string
   readonly cgroup?: string
   readonly reason?: string
+  readonly owner?: string
 }
 
 export function addEntry(program: Command): void {
@@ -35,6 +36,7 @@ export function addEntry(program: Command): void {
     .option('--unit <name>', 'systemd unit of the system, as in nginx.service')
     .option('--cgroup <path>', 'cgroup (version 2) or one below it, as in /system.slice')
     .option('--reason <text>', 'reason that `warren policy show` prints')
+    .option('--owner <text>', 'who answers for it, as `warren policy show` prints it')
   addUsageLimits(add, 'to each registration that it grants').action(
     async (grants: string, options: EntryOptions, command: Command) => {
       const { agent, show, say } = contextOf(command)

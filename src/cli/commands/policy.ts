@@ -4,29 +4,37 @@ import { contextOf } from '../context.ts'
 import {
   entryTable,
   entryView,
+  invariantTable,
+  invariantView,
   LOST_POLICY,
   revocationTable,
   revocationView,
   ruleTable,
   ruleView
 } from '../output/index.ts'
+import { addPolicyApply, addPolicyDiff } from './policy-apply.ts'
+import { addPolicyCheck, addPolicyExport } from './policy-file.ts'
+import { addPolicyTest } from './policy-test.ts'
+import { addPolicyUnused } from './policy-unused.ts'
 
 export function addPolicy(program: Command): void {
-  const policy = program.command('policy').description('show the policy, and remove rules')
+  const policy = program.command('policy').description('show, test and change the policy, also as a file')
   policy
     .command('show')
-    .description('list the rules, entries and revocations')
+    .description('list the rules, entries, revocations and invariants')
     .action(async (_options: unknown, command: Command) => {
       const { agent, show, say } = contextOf(command)
       const { version, issuedAtMs, admin, strict, lost, ...found } = await agent.admin.getPolicy({})
       const rules = found.rules.map(ruleView)
       const entries = found.entries.map(entryView)
       const revocations = found.revocations.map(revocationView)
-      show({ version, issuedAtMs, admin, lost, rules, strict, entries, revocations }, () => {
+      const invariants = found.invariants.map(invariantView)
+      show({ version, issuedAtMs, admin, lost, rules, strict, entries, revocations, invariants }, () => {
         const now = Date.now()
         const more = [
           ...(entries.length === 0 ? [] : [entryTable(entries)]),
-          ...(revocations.length === 0 ? [] : [revocationTable(revocations, now)])
+          ...(revocations.length === 0 ? [] : [revocationTable(revocations, now)]),
+          ...(invariants.length === 0 ? [] : [invariantTable(invariants)])
         ]
         return [ruleTable(rules, now), ...more].join('\n\n')
       })
@@ -48,6 +56,12 @@ export function addPolicy(program: Command): void {
       show({ id, version }, () => id)
       say(`rule ${id} is removed, as of policy version ${version}`)
     })
+  addPolicyExport(policy)
+  addPolicyCheck(policy)
+  addPolicyDiff(policy)
+  addPolicyApply(policy)
+  addPolicyTest(policy)
+  addPolicyUnused(policy)
   addRestart(policy)
 }
 

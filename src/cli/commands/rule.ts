@@ -3,27 +3,32 @@ import { apiPb } from '../../wire/index.ts'
 import { contextOf } from '../context.ts'
 import { parseUntil } from '../options/index.ts'
 import { addUsageLimits, type UsageLimitOptions, usageLimitFields } from '../options/usage-limits.ts'
-import { ruleView } from '../output/index.ts'
+import { consequencesSummary, consequencesText, consequencesView, ruleView } from '../output/index.ts'
 
 interface RuleOptions extends UsageLimitOptions {
   readonly tcp?: true
   readonly udp?: true
   readonly until?: string
   readonly reason?: string
+  readonly owner?: string
+  readonly dryRun?: true
+  readonly audit?: true
 }
 
 export function addAllow(program: Command): void {
   const allow = addRule(program, 'allow', 'let SOURCE connect to DESTINATION')
+  allow.option('--audit', 'record each flow that no other rule and no whitelist allows (event flow-audited)')
   addUsageLimits(allow, 'by this rule to each registration of DESTINATION')
 }
 
 export function addDeny(program: Command): void {
-  addRule(program, 'deny', 'forbid SOURCE to connect to DESTINATION, against all other rules, and cut open connections')
+  const text = 'forbid SOURCE to connect to DESTINATION, against all other rules, and cut open connections'
+  addRule(program, 'deny', text).option('--dry-run', 'only list the flows of this host that this would cut now')
 }
 
-function addRule(program: Command, effect: 'allow' | 'deny', description: string): Command {
+function addRule(program: Command, name: 'allow' | 'deny', description: string): Command {
   return program
-    .command(effect)
+    .command(name)
     .description(description)
     .argument('<source>', 'pattern, as in dev.shop.*.default')
     .argument('<destination>', 'pattern, as in dev.web.nginx.default')
@@ -31,10 +36,14 @@ function addRule(program: Command, effect: 'allow' | 'deny', description: string
     .option('--udp', 'only UDP')
     .option('--until <time>', 'end of the rule: 30m, 7d, 2030-12-24, 2030-12-24T18:00Z')
     .option('--reason <text>', 'reason that `warren policy show` prints')
+    .option('--owner <text>', 'who answers for it, as `warren policy show` prints it')
     .action(async (source: string, destination: string, options: RuleOptions, command: Command) => {
       const untilMs = BigInt(options.until === undefined ? 0 : parseUntil(options.until, Date.now()))
       const { agent, show, say } = contextOf(command)
-      const { rule, version } = await agent.admin.addRule({
+      const dryRun = options.dryRun === true
+      const effect = options.audit === true ? 'audit' : name
+      const { rule, version, consequences } = await agent.admin.addRule({
+        dryRun,
         rule: {
           effect,
           source,
@@ -42,9 +51,16 @@ function addRule(program: Command, effect: 'allow' | 'deny', description: string
           protocols: protocols(options),
           untilMs,
           reason: options.reason ?? '',
+          owner: options.owner ?? '',
           ...usageLimitFields(options)
         }
       })
+      if (dryRun) {
+        const view = consequencesView(consequences)
+        show({ dryRun, version, ...view }, () => consequencesText(view))
+        say(consequencesSummary(view))
+        return
+      }
       show({ rule: rule === undefined ? undefined : ruleView(rule), version }, () => rule?.id ?? '')
       say(`${effect} ${source} → ${destination} is in force here, as policy version ${version}`)
     })

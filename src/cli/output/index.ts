@@ -1,5 +1,6 @@
 export { cliLogger } from './cli-logger.ts'
 export { whenReaderEnds } from './closed-stdout.ts'
+export { consequencesSummary, consequencesText, consequencesView } from './consequences.ts'
 export { explanation, type Step } from './explanation.ts'
 export { isHidden, ONLY_LOOPBACK } from './hidden.ts'
 export { type InspectionView, inspectionView } from './identity-document.ts'
@@ -20,6 +21,8 @@ export {
   authorityView,
   entryTable,
   entryView,
+  invariantTable,
+  invariantView,
   LOST_POLICY,
   revocationTable,
   revocationView,
@@ -39,6 +42,7 @@ export {
   flowView,
   memberTable,
   memberView,
+  type RuleView,
   ruleTable,
   ruleView,
   type ServiceView,

@@ -1,13 +1,16 @@
 import type { adminPb } from '../../wire/index.ts'
 import { limitsColumn } from './limits-column.ts'
+import { ownerColumn } from './owner-column.ts'
 import { printable } from './printable.ts'
 import { formatWhen } from './quantities.ts'
 import { type Column, table } from './table.ts'
-import { fields } from './views.ts'
+import { fields, protocolName } from './views.ts'
 
 export type AuthorityView = Omit<adminPb.Authority, '$typeName' | '$unknown'>
 export type EntryView = Omit<adminPb.Entry, '$typeName' | '$unknown'>
 export type RevocationView = Omit<adminPb.Revocation, '$typeName' | '$unknown'>
+
+export type InvariantView = Omit<adminPb.Invariant, '$typeName' | '$unknown' | 'protocols'> & { protocols: string[] }
 
 /** Shown wherever the policy is, for as long as it is lost. */
 export const LOST_POLICY =
@@ -19,6 +22,22 @@ export function entryView(entry: adminPb.Entry): EntryView {
 
 export function revocationView(revocation: adminPb.Revocation): RevocationView {
   return fields(revocation)
+}
+
+export function invariantView(invariant: adminPb.Invariant): InvariantView {
+  return { ...fields(invariant), protocols: invariant.protocols.map(protocolName) }
+}
+
+export function invariantTable(invariants: readonly InvariantView[]): string {
+  const columns: Column<InvariantView>[] = [
+    { title: 'INVARIANT', value: invariant => invariant.id },
+    { title: 'NEVER', value: invariant => invariant.source },
+    { title: 'TO', value: invariant => invariant.destination },
+    { title: 'PROTOCOLS', value: invariant => invariant.protocols.join(',') || 'all' },
+    ...ownerColumn(invariants),
+    { title: 'REASON', value: invariant => invariant.reason || '-' }
+  ]
+  return table(columns, invariants)
 }
 
 export function authorityView(authority: adminPb.Authority): AuthorityView {
@@ -46,6 +65,7 @@ export function entryTable(entries: readonly EntryView[]): string {
     { title: 'MACHINE', value: entry => entry.machine || 'any' },
     { title: 'TO PROCESSES OF', value: selectors },
     ...limitsColumn(entries),
+    ...ownerColumn(entries),
     { title: 'REASON', value: entry => entry.reason || '-' }
   ]
   return table(columns, entries)

@@ -1,6 +1,7 @@
 import { ANNOUNCED_PROTOCOLS, formatVersions } from '../../core/index.ts'
 import { type adminPb, apiPb } from '../../wire/index.ts'
 import { limitsColumn } from './limits-column.ts'
+import { ownerColumn } from './owner-column.ts'
 import { formatAge, formatBytes, formatDuration, formatWhen } from './quantities.ts'
 import { type Column, table } from './table.ts'
 
@@ -147,6 +148,7 @@ export function ruleTable(rules: readonly RuleView[], nowMs: number): string {
     { title: 'PROTOCOLS', value: rule => rule.protocols.join(',') || 'all' },
     { title: 'UNTIL', value: rule => formatWhen(Number(rule.untilMs), nowMs) },
     ...limitsColumn(rules),
+    ...ownerColumn(rules),
     { title: 'REASON', value: rule => rule.reason || '-' }
   ]
   return table(columns, rules)

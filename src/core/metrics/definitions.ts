@@ -179,9 +179,13 @@ export const METRICS = Object.freeze({
   warren_policy_decisions_total: counter(
     {
       decision: ['allowed', 'denied'],
-      ground: ['REVOKED', 'RULE', 'SCOPE', 'WHITELIST', 'DEFAULT', 'ERROR']
+      ground: ['REVOKED', 'RULE', 'SCOPE', 'WHITELIST', 'AUDIT', 'DEFAULT', 'ERROR']
     },
     'Decisions about flows, including those that were repeated after a change.'
+  ),
+  warren_flows_audited_total: counter(
+    {},
+    'Flows, and checks before first ones, that an audit rule let pass and that would be refused without it.'
   ),
 
   warren_flows: gauge(

@@ -35,6 +35,7 @@ export const LIMIT_NAMES = [
   'policy_rules',
   'policy_entries',
   'policy_revocations',
+  'policy_invariants',
   'policy_bytes',
   'registry_owners',
   'registry_total_bytes',

@@ -1225,6 +1225,11 @@ export declare type GetPolicyResponse = Message<"warren.api.v1.GetPolicyResponse
    * @generated from field: bool lost = 8;
    */
   lost: boolean;
+
+  /**
+   * @generated from field: repeated warren.api.v1.Invariant invariants = 9;
+   */
+  invariants: Invariant[];
 };
 
 /**
@@ -1232,6 +1237,377 @@ export declare type GetPolicyResponse = Message<"warren.api.v1.GetPolicyResponse
  * Use `create(GetPolicyResponseSchema)` to create a new message.
  */
 export declare const GetPolicyResponseSchema: GenMessage<GetPolicyResponse>;
+
+/**
+ * What nothing in the policy may allow.
+ *
+ * @generated from message warren.api.v1.Invariant
+ */
+export declare type Invariant = Message<"warren.api.v1.Invariant"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: string source = 2;
+   */
+  source: string;
+
+  /**
+   * @generated from field: string destination = 3;
+   */
+  destination: string;
+
+  /**
+   * @generated from field: repeated warren.api.v1.Protocol protocols = 4;
+   */
+  protocols: Protocol[];
+
+  /**
+   * @generated from field: string reason = 5;
+   */
+  reason: string;
+
+  /**
+   * @generated from field: string owner = 6;
+   */
+  owner: string;
+};
+
+/**
+ * Describes the message warren.api.v1.Invariant.
+ * Use `create(InvariantSchema)` to create a new message.
+ */
+export declare const InvariantSchema: GenMessage<Invariant>;
+
+/**
+ * A policy as a file states it. What is absent is not touched; ids in it are ignored.
+ *
+ * @generated from message warren.api.v1.PolicyDocument
+ */
+export declare type PolicyDocument = Message<"warren.api.v1.PolicyDocument"> & {
+  /**
+   * @generated from field: warren.api.v1.RuleList rules = 1;
+   */
+  rules?: RuleList | undefined;
+
+  /**
+   * @generated from field: warren.api.v1.EntryList entries = 2;
+   */
+  entries?: EntryList | undefined;
+
+  /**
+   * @generated from field: warren.api.v1.InvariantList invariants = 3;
+   */
+  invariants?: InvariantList | undefined;
+
+  /**
+   * @generated from field: optional bool strict = 4;
+   */
+  strict?: boolean | undefined;
+};
+
+/**
+ * Describes the message warren.api.v1.PolicyDocument.
+ * Use `create(PolicyDocumentSchema)` to create a new message.
+ */
+export declare const PolicyDocumentSchema: GenMessage<PolicyDocument>;
+
+/**
+ * @generated from message warren.api.v1.RuleList
+ */
+export declare type RuleList = Message<"warren.api.v1.RuleList"> & {
+  /**
+   * @generated from field: repeated warren.api.v1.Rule rules = 1;
+   */
+  rules: Rule[];
+};
+
+/**
+ * Describes the message warren.api.v1.RuleList.
+ * Use `create(RuleListSchema)` to create a new message.
+ */
+export declare const RuleListSchema: GenMessage<RuleList>;
+
+/**
+ * @generated from message warren.api.v1.EntryList
+ */
+export declare type EntryList = Message<"warren.api.v1.EntryList"> & {
+  /**
+   * @generated from field: repeated warren.api.v1.Entry entries = 1;
+   */
+  entries: Entry[];
+};
+
+/**
+ * Describes the message warren.api.v1.EntryList.
+ * Use `create(EntryListSchema)` to create a new message.
+ */
+export declare const EntryListSchema: GenMessage<EntryList>;
+
+/**
+ * @generated from message warren.api.v1.InvariantList
+ */
+export declare type InvariantList = Message<"warren.api.v1.InvariantList"> & {
+  /**
+   * @generated from field: repeated warren.api.v1.Invariant invariants = 1;
+   */
+  invariants: Invariant[];
+};
+
+/**
+ * Describes the message warren.api.v1.InvariantList.
+ * Use `create(InvariantListSchema)` to create a new message.
+ */
+export declare const InvariantListSchema: GenMessage<InvariantList>;
+
+/**
+ * @generated from message warren.api.v1.ApplyPolicyRequest
+ */
+export declare type ApplyPolicyRequest = Message<"warren.api.v1.ApplyPolicyRequest"> & {
+  /**
+   * @generated from field: warren.api.v1.PolicyDocument document = 1;
+   */
+  document?: PolicyDocument | undefined;
+
+  /**
+   * Removes what a list of the document does not name.
+   *
+   * @generated from field: bool prune = 2;
+   */
+  prune: boolean;
+
+  /**
+   * Changes nothing.
+   *
+   * @generated from field: bool dry_run = 3;
+   */
+  dryRun: boolean;
+};
+
+/**
+ * Describes the message warren.api.v1.ApplyPolicyRequest.
+ * Use `create(ApplyPolicyRequestSchema)` to create a new message.
+ */
+export declare const ApplyPolicyRequestSchema: GenMessage<ApplyPolicyRequest>;
+
+/**
+ * @generated from message warren.api.v1.ApplyPolicyResponse
+ */
+export declare type ApplyPolicyResponse = Message<"warren.api.v1.ApplyPolicyResponse"> & {
+  /**
+   * In force after the change; the present one if nothing changes.
+   *
+   * @generated from field: uint64 version = 1;
+   */
+  version: bigint;
+
+  /**
+   * @generated from field: repeated warren.api.v1.PolicyChange changes = 2;
+   */
+  changes: PolicyChange[];
+
+  /**
+   * Of a dry run.
+   *
+   * @generated from field: warren.api.v1.Consequences consequences = 3;
+   */
+  consequences?: Consequences | undefined;
+};
+
+/**
+ * Describes the message warren.api.v1.ApplyPolicyResponse.
+ * Use `create(ApplyPolicyResponseSchema)` to create a new message.
+ */
+export declare const ApplyPolicyResponseSchema: GenMessage<ApplyPolicyResponse>;
+
+/**
+ * @generated from message warren.api.v1.PolicyChange
+ */
+export declare type PolicyChange = Message<"warren.api.v1.PolicyChange"> & {
+  /**
+   * "add", "change", "remove", "kept" (the document does not name it, and prune is not set) or "ended" (its end has passed, and
+   * it is left out).
+   *
+   * @generated from field: string kind = 1;
+   */
+  kind: string;
+
+  /**
+   * "rule", "entry", "invariant" or "strict".
+   *
+   * @generated from field: string subject = 2;
+   */
+  subject: string;
+
+  /**
+   * Of what is there already.
+   *
+   * @generated from field: string id = 3;
+   */
+  id: string;
+
+  /**
+   * As in "allow dev.*.*.* -> dev.web.*.*".
+   *
+   * @generated from field: string text = 4;
+   */
+  text: string;
+
+  /**
+   * Differences of what changes, in words.
+   *
+   * @generated from field: string difference = 5;
+   */
+  difference: string;
+};
+
+/**
+ * Describes the message warren.api.v1.PolicyChange.
+ * Use `create(PolicyChangeSchema)` to create a new message.
+ */
+export declare const PolicyChangeSchema: GenMessage<PolicyChange>;
+
+/**
+ * What a change would end on this host. Other hosts are not asked.
+ *
+ * @generated from message warren.api.v1.Consequences
+ */
+export declare type Consequences = Message<"warren.api.v1.Consequences"> & {
+  /**
+   * @generated from field: repeated warren.api.v1.CutFlow flows = 1;
+   */
+  flows: CutFlow[];
+
+  /**
+   * @generated from field: repeated warren.api.v1.EndedRegistration registrations = 2;
+   */
+  registrations: EndedRegistration[];
+};
+
+/**
+ * Describes the message warren.api.v1.Consequences.
+ * Use `create(ConsequencesSchema)` to create a new message.
+ */
+export declare const ConsequencesSchema: GenMessage<Consequences>;
+
+/**
+ * @generated from message warren.api.v1.CutFlow
+ */
+export declare type CutFlow = Message<"warren.api.v1.CutFlow"> & {
+  /**
+   * @generated from field: warren.api.v1.Flow flow = 1;
+   */
+  flow?: Flow | undefined;
+
+  /**
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message warren.api.v1.CutFlow.
+ * Use `create(CutFlowSchema)` to create a new message.
+ */
+export declare const CutFlowSchema: GenMessage<CutFlow>;
+
+/**
+ * @generated from message warren.api.v1.EndedRegistration
+ */
+export declare type EndedRegistration = Message<"warren.api.v1.EndedRegistration"> & {
+  /**
+   * @generated from field: string address = 1;
+   */
+  address: string;
+
+  /**
+   * @generated from field: string registration_id = 2;
+   */
+  registrationId: string;
+
+  /**
+   * @generated from field: uint32 uid = 3;
+   */
+  uid: number;
+};
+
+/**
+ * Describes the message warren.api.v1.EndedRegistration.
+ * Use `create(EndedRegistrationSchema)` to create a new message.
+ */
+export declare const EndedRegistrationSchema: GenMessage<EndedRegistration>;
+
+/**
+ * @generated from message warren.api.v1.ListRuleUseRequest
+ */
+export declare type ListRuleUseRequest = Message<"warren.api.v1.ListRuleUseRequest"> & {
+};
+
+/**
+ * Describes the message warren.api.v1.ListRuleUseRequest.
+ * Use `create(ListRuleUseRequestSchema)` to create a new message.
+ */
+export declare const ListRuleUseRequestSchema: GenMessage<ListRuleUseRequest>;
+
+/**
+ * @generated from message warren.api.v1.ListRuleUseResponse
+ */
+export declare type ListRuleUseResponse = Message<"warren.api.v1.ListRuleUseResponse"> & {
+  /**
+   * @generated from field: repeated warren.api.v1.RuleUse rules = 1;
+   */
+  rules: RuleUse[];
+
+  /**
+   * By this host's clock.
+   *
+   * @generated from field: int64 since_ms = 2;
+   */
+  sinceMs: bigint;
+};
+
+/**
+ * Describes the message warren.api.v1.ListRuleUseResponse.
+ * Use `create(ListRuleUseResponseSchema)` to create a new message.
+ */
+export declare const ListRuleUseResponseSchema: GenMessage<ListRuleUseResponse>;
+
+/**
+ * @generated from message warren.api.v1.RuleUse
+ */
+export declare type RuleUse = Message<"warren.api.v1.RuleUse"> & {
+  /**
+   * @generated from field: warren.api.v1.Rule rule = 1;
+   */
+  rule?: Rule | undefined;
+
+  /**
+   * Registrations of all hosts that are in its source, and in its destination.
+   *
+   * @generated from field: uint32 sources = 2;
+   */
+  sources: number;
+
+  /**
+   * @generated from field: uint32 destinations = 3;
+   */
+  destinations: number;
+
+  /**
+   * When it last decided about a connection of this host; zero if it did not since the start.
+   *
+   * @generated from field: int64 last_used_at_ms = 4;
+   */
+  lastUsedAtMs: bigint;
+};
+
+/**
+ * Describes the message warren.api.v1.RuleUse.
+ * Use `create(RuleUseSchema)` to create a new message.
+ */
+export declare const RuleUseSchema: GenMessage<RuleUse>;
 
 /**
  * @generated from message warren.api.v1.RestartPolicyRequest
@@ -1347,6 +1723,11 @@ export declare type Entry = Message<"warren.api.v1.Entry"> & {
    * @generated from field: uint32 max_rate = 15;
    */
   maxRate: number;
+
+  /**
+   * @generated from field: string owner = 16;
+   */
+  owner: string;
 };
 
 /**
@@ -1935,7 +2316,7 @@ export declare type Rule = Message<"warren.api.v1.Rule"> & {
   id: string;
 
   /**
-   * "allow" or "deny".
+   * "allow", "deny" or "audit".
    *
    * @generated from field: string effect = 2;
    */
@@ -1983,6 +2364,11 @@ export declare type Rule = Message<"warren.api.v1.Rule"> & {
    * @generated from field: uint32 max_rate = 10;
    */
   maxRate: number;
+
+  /**
+   * @generated from field: string owner = 11;
+   */
+  owner: string;
 };
 
 /**
@@ -1999,6 +2385,13 @@ export declare type AddRuleRequest = Message<"warren.api.v1.AddRuleRequest"> & {
    * @generated from field: warren.api.v1.Rule rule = 1;
    */
   rule?: Rule | undefined;
+
+  /**
+   * Changes nothing.
+   *
+   * @generated from field: bool dry_run = 2;
+   */
+  dryRun: boolean;
 };
 
 /**
@@ -2020,6 +2413,13 @@ export declare type AddRuleResponse = Message<"warren.api.v1.AddRuleResponse"> &
    * @generated from field: uint64 version = 2;
    */
   version: bigint;
+
+  /**
+   * Of a dry run.
+   *
+   * @generated from field: warren.api.v1.Consequences consequences = 3;
+   */
+  consequences?: Consequences | undefined;
 };
 
 /**
@@ -2444,6 +2844,26 @@ export declare const AdminService: GenService<{
     methodKind: "unary";
     input: typeof RestartPolicyRequestSchema;
     output: typeof RestartPolicyResponseSchema;
+  },
+  /**
+   * Makes the policy what a document says, as one version. With dry_run it only answers what that would change and cut.
+   *
+   * @generated from rpc warren.api.v1.AdminService.ApplyPolicy
+   */
+  applyPolicy: {
+    methodKind: "unary";
+    input: typeof ApplyPolicyRequestSchema;
+    output: typeof ApplyPolicyResponseSchema;
+  },
+  /**
+   * The use of each rule on this host since its start.
+   *
+   * @generated from rpc warren.api.v1.AdminService.ListRuleUse
+   */
+  listRuleUse: {
+    methodKind: "unary";
+    input: typeof ListRuleUseRequestSchema;
+    output: typeof ListRuleUseResponseSchema;
   },
   /**
    * The join tokens that this host made.

@@ -87,6 +87,21 @@ export declare type Rule = Message<"warren.policy.v1.Rule"> & {
    * @generated from field: uint32 max_rate = 11;
    */
   maxRate: number;
+
+  /**
+   * Who answers for it, for people.
+   *
+   * @generated from field: string owner = 12;
+   */
+  owner: string;
+
+  /**
+   * Of an allow rule: it decides only where no other rule and no whitelist allows, and each flow that it lets pass is recorded.
+   * Agents that do not know this field decide the same, and record nothing.
+   *
+   * @generated from field: bool audit = 13;
+   */
+  audit: boolean;
 };
 
 /**
@@ -195,6 +210,13 @@ export declare type Entry = Message<"warren.policy.v1.Entry"> & {
    * @generated from field: uint32 max_rate = 15;
    */
   maxRate: number;
+
+  /**
+   * Who answers for it, for people.
+   *
+   * @generated from field: string owner = 16;
+   */
+  owner: string;
 };
 
 /**
@@ -202,6 +224,60 @@ export declare type Entry = Message<"warren.policy.v1.Entry"> & {
  * Use `create(EntrySchema)` to create a new message.
  */
 export declare const EntrySchema: GenMessage<Entry>;
+
+/**
+ * What no rule of the bundle may allow. Every host that knows this message refuses a bundle that breaks one of its own.
+ *
+ * @generated from message warren.policy.v1.Invariant
+ */
+export declare type Invariant = Message<"warren.policy.v1.Invariant"> & {
+  /**
+   * Unique in the bundle and never used again.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * Patterns of addresses: nothing of `source` may connect to anything of `destination`.
+   *
+   * @generated from field: string source = 2;
+   */
+  source: string;
+
+  /**
+   * @generated from field: string destination = 3;
+   */
+  destination: string;
+
+  /**
+   * Empty: every protocol.
+   *
+   * @generated from field: repeated warren.policy.v1.Protocol protocols = 4;
+   */
+  protocols: Protocol[];
+
+  /**
+   * @generated from field: string reason = 5;
+   */
+  reason: string;
+
+  /**
+   * @generated from field: string owner = 6;
+   */
+  owner: string;
+
+  /**
+   * @generated from field: int64 created_at_ms = 7;
+   */
+  createdAtMs: bigint;
+};
+
+/**
+ * Describes the message warren.policy.v1.Invariant.
+ * Use `create(InvariantSchema)` to create a new message.
+ */
+export declare const InvariantSchema: GenMessage<Invariant>;
 
 /**
  * Withdraws trust from everything that any of its fields names. Never names a certificate: a new one is easily
@@ -315,6 +391,11 @@ export declare type Bundle = Message<"warren.policy.v1.Bundle"> & {
    * @generated from field: repeated warren.policy.v1.Revocation revocations = 8;
    */
   revocations: Revocation[];
+
+  /**
+   * @generated from field: repeated warren.policy.v1.Invariant invariants = 9;
+   */
+  invariants: Invariant[];
 };
 
 /**

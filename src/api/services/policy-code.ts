@@ -1,0 +1,131 @@
+import type { MessageInitShape } from '@bufbuild/protobuf'
+import type { Consequences, PolicyService } from '../../cluster/index.ts'
+import { ErrorCode, type Protocol, WarrenError } from '../../core/index.ts'
+import type { RuleChange } from '../../events/index.ts'
+import { type Address, matches } from '../../identity/index.ts'
+import {
+  addRule,
+  type Bundle,
+  documentFrom,
+  type Invariant,
+  limitFields,
+  type NewRule,
+  planOf,
+  type Rule
+} from '../../policy/index.ts'
+import type { FlowInfo } from '../../proxy/index.ts'
+import { type adminPb, apiPb } from '../../wire/index.ts'
+import type { AdminHandlers } from '../index.ts'
+
+export interface PolicyCodeDeps {
+  readonly policy: PolicyService
+  /** What would end on this host if this were the policy. */
+  readonly preview: (bundle: Bundle) => Promise<Consequences<FlowInfo>>
+  /** Every registration of all hosts that is known here. */
+  readonly registered: () => readonly { readonly address: Address }[]
+  readonly ruleUse: { readonly sinceMs: number; readonly lastMs: (rule: string) => number | undefined }
+  readonly onRuleChange: (change: RuleChange, subject: string, uid: number) => void
+  readonly nowMs: () => number
+}
+
+type Names = 'applyPolicy' | 'listRuleUse'
+
+/** The handlers of admin.sock for a policy that is kept in a file. */
+export function policyCodeHandlers(deps: PolicyCodeDeps): Pick<AdminHandlers, Names> {
+  const { policy, ruleUse } = deps
+  return {
+    async applyPolicy({ document, prune, dryRun }, { uid }) {
+      if (document === undefined) throw new WarrenError(ErrorCode.InvalidArgument, 'the document is missing')
+      const { content, changes } = planOf(policy.bundle, documentFrom(document), { prune, nowMs: deps.nowMs() })
+      const isSame = Object.keys(content).length === 0
+      if (dryRun) {
+        const consequences = isSame ? {} : consequencesMessage(await deps.preview(policy.draft(content)))
+        return { version: policy.version, changes: [...changes], consequences }
+      }
+      if (!isSame) {
+        await policy.change(content)
+        const count = changes.filter(({ kind }) => kind !== 'kept' && kind !== 'ended').length
+        deps.onRuleChange('apply', `${count} changes`, uid)
+      }
+      return { version: policy.version, changes: [...changes] }
+    },
+
+    async listRuleUse() {
+      const addresses = deps.registered().map(({ address }) => address)
+      const rules = (policy.bundle?.rules ?? []).map(rule => ({
+        rule: ruleMessage(rule),
+        sources: addresses.filter(address => matches(rule.source, address)).length,
+        destinations: addresses.filter(address => matches(rule.destination, address)).length,
+        lastUsedAtMs: BigInt(ruleUse.lastMs(rule.id) ?? 0)
+      }))
+      return { rules, sinceMs: BigInt(ruleUse.sinceMs) }
+    }
+  }
+}
+
+/** The answer to a dry run of one rule. */
+export async function previewRule(
+  { policy, preview, nowMs }: PolicyCodeDeps,
+  rule: NewRule
+): Promise<MessageInitShape<typeof adminPb.AddRuleResponseSchema>> {
+  const { rules, added } = addRule(policy.bundle, rule, nowMs())
+  const consequences = consequencesMessage(await preview(policy.draft({ rules })))
+  return { rule: ruleMessage(added), version: policy.version, consequences }
+}
+
+function consequencesMessage({
+  flows,
+  registrations
+}: Consequences<FlowInfo>): MessageInitShape<typeof adminPb.ConsequencesSchema> {
+  return {
+    flows: flows.map(({ flow, reason }) => ({ flow: flowMessage(flow), reason })),
+    registrations: registrations.map(({ name: address, registrationId, uid }) => ({ address, registrationId, uid }))
+  }
+}
+
+/** A flow as the local API shows it. */
+export function flowMessage(flow: FlowInfo): MessageInitShape<typeof adminPb.FlowSchema> {
+  return {
+    ...flow,
+    protocol: protocolMessage(flow.protocol),
+    bytesIn: BigInt(flow.bytesIn),
+    bytesOut: BigInt(flow.bytesOut),
+    datagramsIn: BigInt(flow.datagramsIn),
+    datagramsOut: BigInt(flow.datagramsOut),
+    dropped: BigInt(flow.dropped),
+    openedAtMs: BigInt(flow.openedAtMs),
+    cutAtMs: BigInt(flow.cutAtMs)
+  }
+}
+
+/** A rule as the local API shows it. */
+export function ruleMessage(rule: Rule): MessageInitShape<typeof adminPb.RuleSchema> {
+  return {
+    id: rule.id,
+    effect: rule.effect,
+    source: rule.source.text,
+    destination: rule.destination.text,
+    protocols: rule.protocols.map(protocolMessage),
+    notBeforeMs: BigInt(rule.notBeforeMs),
+    untilMs: BigInt(rule.untilMs),
+    reason: rule.reason,
+    owner: rule.owner ?? '',
+    ...limitFields(rule)
+  }
+}
+
+/** An invariant as the local API shows it. */
+export function invariantMessage(invariant: Invariant): MessageInitShape<typeof adminPb.InvariantSchema> {
+  return {
+    id: invariant.id,
+    source: invariant.source.text,
+    destination: invariant.destination.text,
+    protocols: invariant.protocols.map(protocolMessage),
+    reason: invariant.reason,
+    owner: invariant.owner ?? ''
+  }
+}
+
+function protocolMessage(protocol: Protocol): apiPb.Protocol {
+  return protocol === 'udp' ? apiPb.Protocol.UDP : apiPb.Protocol.TCP
+}

@@ -1,0 +1,49 @@
+import type { Command } from 'commander'
+import type { adminPb } from '../../wire/index.ts'
+import { contextOf } from '../context.ts'
+import { formatDuration, type RuleView, ruleView, table } from '../output/index.ts'
+
+interface UnusedRule {
+  readonly rule: RuleView
+  readonly sources: number
+  readonly destinations: number
+  /** Why it is listed. */
+  readonly why: string
+}
+
+export function addPolicyUnused(policy: Command): void {
+  policy
+    .command('unused')
+    .description('list rules that match no registration, or decided about no connection of this host')
+    .action(async (_options: unknown, command: Command) => {
+      const { agent, show, say } = contextOf(command)
+      const { rules, sinceMs } = await agent.admin.listRuleUse({})
+      const unused = rules.flatMap(unusedRule)
+      show({ sinceMs, rules: unused }, () => (unused.length === 0 ? '' : unusedTable(unused)))
+      const time = formatDuration(Math.max(0, Date.now() - Number(sinceMs)))
+      say(`${unused.length} of ${rules.length} rules; this host has counted for ${time}; other hosts were not asked`)
+    })
+}
+
+function unusedRule({ rule, sources, destinations, lastUsedAtMs }: adminPb.RuleUse): UnusedRule[] {
+  const missing = [...(sources === 0 ? ['source'] : []), ...(destinations === 0 ? ['destination'] : [])]
+  if (rule === undefined || (missing.length === 0 && lastUsedAtMs > 0n)) return []
+  const why =
+    missing.length > 0
+      ? `nothing registered matches its ${missing.join(' and its ')}`
+      : 'no connection of this host used it'
+  return [{ rule: ruleView(rule), sources, destinations, why }]
+}
+
+function unusedTable(rules: readonly UnusedRule[]): string {
+  return table(
+    [
+      { title: 'RULE', value: ({ rule }) => rule.id },
+      { title: 'EFFECT', value: ({ rule }) => rule.effect },
+      { title: 'SOURCE', value: ({ rule }) => rule.source },
+      { title: 'DESTINATION', value: ({ rule }) => rule.destination },
+      { title: 'WHY', value: ({ why }) => why }
+    ],
+    rules
+  )
+}
