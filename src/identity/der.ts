@@ -1,5 +1,5 @@
 /**
- * Finds the SubjectPublicKeyInfo in the exact bytes of a certificate or a certificate request.
+ * Reads DER, and nothing else: the exact bytes of a certificate or a certificate request.
  *
  * Libraries read BER, and encode what they have read anew in DER; but signatures and hashes cover the original bytes.
  */
@@ -7,9 +7,12 @@
 const SEQUENCE = 0x30
 const BIT_STRING = 0x03
 const VERSION = 0xa0
+const EXTENSIONS = 0xa3
+/** The place of the key among the fields of a certificate, without that of the version. */
+const SPKI = 5
 const LONG_LENGTH = 0x80
 
-interface Element {
+export interface Element {
   readonly tag: number
   /** Includes the tag and the length. */
   readonly whole: Uint8Array
@@ -23,9 +26,43 @@ export function signedPartOf(der: Uint8Array): Uint8Array {
 
 /** The SubjectPublicKeyInfo of a certificate. Throws RangeError where the bytes before it are not DER. */
 export function spkiOfCertificate(der: Uint8Array): Uint8Array {
+  return spkiAt(fieldsOf(der), SPKI)
+}
+
+/** The Name of the subject of a certificate, encoded. Throws RangeError like `spkiOfCertificate`. */
+export function subjectOfCertificate(der: Uint8Array): Uint8Array {
+  const subject = fieldsOf(der)[SPKI - 1]
+  if (subject?.tag !== SEQUENCE) throw notDer()
+  return subject.whole
+}
+
+/** The extensions of a certificate, each with its own elements. Throws RangeError where they are not DER. */
+export function extensionsOf(der: Uint8Array): Element[][] {
+  const optional = fieldsOf(der).slice(SPKI + 1)
+  const last = optional.at(-1)
+  if (last?.tag !== EXTENSIONS) return []
+  const [list, another] = childrenOf(last.content)
+  if (list?.tag !== SEQUENCE || another !== undefined) throw notDer()
+  return childrenOf(list.content).map(extension => {
+    if (extension.tag !== SEQUENCE) throw notDer()
+    return childrenOf(extension.content)
+  })
+}
+
+// Version 1 has no version field. Then follow serial, signature algorithm, issuer, dates, subject, key.
+function fieldsOf(der: Uint8Array): Element[] {
   const [first, ...rest] = childrenOf(signedPart(der).content)
-  // Version 1 has no version field. Then follow serial, signature algorithm, issuer, dates, subject.
-  return spkiAt(first?.tag === VERSION ? rest : [first, ...rest], 5)
+  if (first === undefined) throw notDer()
+  return first.tag === VERSION ? rest : [first, ...rest]
+}
+
+/** What the issuer of a certificate, or the maker of a request, has signed it with, and how. Throws RangeError. */
+export function signatureOf(der: Uint8Array): { readonly algorithm: Uint8Array; readonly signature: Uint8Array } {
+  const [outer] = childrenOf(der)
+  const [signed, algorithm, signature] = childrenOf(outer?.content ?? der)
+  // The first byte says how many bits at the end do not count.
+  if (signed === undefined || algorithm === undefined || signature?.content[0] !== 0) throw notDer()
+  return { algorithm: algorithm.whole, signature: signature.content.subarray(1) }
 }
 
 /** The SubjectPublicKeyInfo of a PKCS#10 request. Throws RangeError like `spkiOfCertificate`. */
@@ -50,7 +87,8 @@ function spkiAt(elements: ReadonlyArray<Element | undefined>, index: number): Ui
   return found.whole
 }
 
-function childrenOf(content: Uint8Array): Element[] {
+/** The elements in these bytes. Throws RangeError if they are anything else. */
+export function childrenOf(content: Uint8Array): Element[] {
   const children: Element[] = []
   for (let rest = content; rest.length > 0; ) {
     const element = firstOf(rest)
@@ -80,6 +118,6 @@ function firstOf(bytes: Uint8Array): Element {
   return { tag, whole: bytes.subarray(0, start + length), content: bytes.subarray(start, start + length) }
 }
 
-function notDer(): RangeError {
+export function notDer(): RangeError {
   return new RangeError('not DER')
 }

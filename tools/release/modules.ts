@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path'
 import { transformAsync } from '@babel/core'
 import commonJs from '@babel/plugin-transform-modules-commonjs'
 import { type Loader, type Metafile, transform } from 'esbuild'
+import { slimCode } from '../slim-packages.ts'
 import { replacedCode } from './native-code.ts'
 
 type Input = Metafile['inputs'][string]
@@ -25,7 +26,7 @@ interface Manifest {
  * (start.mjs). Compiling all of it at once took four times as long as to start Node.
  *
  * The first line is the table: `[name, offset, length, imports, isCommonJs]` for each module, where `imports` has the number
- * of the module behind each specifier, and module 0 is the entry. All code is CommonJS, and ASCII.
+ * of the module behind each specifier, and module 0 is the entry. All code is ASCII; a module is a function of CommonJS.
  */
 export async function packModules({ root, inputs, entry, define }: ModuleGraph): Promise<string> {
   const paths = [entry, ...Object.keys(inputs).filter(path => path !== entry)]
@@ -46,6 +47,8 @@ export async function packModules({ root, inputs, entry, define }: ModuleGraph):
   return `${JSON.stringify(table)}\n${codes.join('')}`
 }
 
+const DENSE = { charset: 'ascii', target: 'node26', minifyWhitespace: true, minifySyntax: true } as const
+
 interface Source {
   readonly root: string
   readonly path: string
@@ -55,11 +58,11 @@ interface Source {
 
 async function toCommonJs(file: Source): Promise<string> {
   const code = await transformed(file)
-  if (isAscii(code)) return code
-  // What is left is in comments, which go with the white space.
-  const dense = (await transform(code, { charset: 'ascii', target: 'node26', minifyWhitespace: true })).code
+  // Own code keeps its lines, for the stacks of errors. That of others takes a third less without white space and comments.
+  const keepsLines = !file.path.includes('node_modules/') && isAscii(code)
+  const dense = keepsLines ? code : (await transform(code, DENSE)).code
   if (!isAscii(dense)) throw new Error(`${file.path}: characters beyond ASCII are left`)
-  return dense
+  return `(function(require,exports,module){${dense}\n})`
 }
 
 function isAscii(text: string): boolean {
@@ -67,7 +70,7 @@ function isAscii(text: string): boolean {
 }
 
 async function transformed({ root, path, input, define }: Source): Promise<string> {
-  const replaced = replacedCode(path)
+  const replaced = replacedCode(path) ?? slimCode(path)
   const source = replaced ?? readFileSync(join(root, path), 'utf8')
   const common = {
     target: 'node26',

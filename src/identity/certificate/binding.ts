@@ -1,6 +1,7 @@
 import { createHash, type KeyObject } from 'node:crypto'
-import { AsnConvert, OctetString } from '@peculiar/asn1-schema'
 import { create, identityPb, toBinary } from '../../wire/index.ts'
+import { childrenOf, notDer } from '../der.ts'
+import { octetString } from '../der-writer.ts'
 import { requireCanonical } from '../key-form.ts'
 import { CONTEXT, rawPublicKey, sign } from '../keys.ts'
 
@@ -8,9 +9,11 @@ import { CONTEXT, rawPublicKey, sign } from '../keys.ts'
  * The private extension of a node CA certificate that holds its SignedNodeBinding, as an OCTET STRING.
  *
  * The OID is in the arc that Microsoft keeps for OIDs made from GUIDs, since warren has no enterprise number; the GUID is
- * 4c6d2f0e-6c0b-4f6e-9a3d-2b1f0c7d5e81. The arc 2.25 is not used: the ASN.1 library cuts off its one 128-bit component.
+ * 4c6d2f0e-6c0b-4f6e-9a3d-2b1f0c7d5e81. The arc 2.25 is not used: some libraries cut off its one 128-bit component.
  */
 export const NODE_BINDING_OID = '1.2.840.113556.1.8000.2554.19565.12046.27659.20334.39485.2825996.8216193'
+
+const OCTET_STRING = 0x04
 
 export interface Binding {
   readonly trustDomain: string
@@ -55,11 +58,13 @@ export function signBinding(binding: Omit<Binding, 'peerPublicKey'>, peerKey: Ke
 }
 
 /** The value of the extension. */
-export function bindingToExtension(signed: identityPb.SignedNodeBinding): ArrayBuffer {
-  return AsnConvert.serialize(new OctetString(toBinary(identityPb.SignedNodeBindingSchema, signed)))
+export function bindingToExtension(signed: identityPb.SignedNodeBinding): Uint8Array {
+  return octetString(toBinary(identityPb.SignedNodeBindingSchema, signed))
 }
 
 /** The bytes inside the extension. Throws when it is not an OCTET STRING. */
-export function bindingFromExtension(value: ArrayBuffer): Uint8Array {
-  return new Uint8Array(AsnConvert.parse(value, OctetString).buffer)
+export function bindingFromExtension(value: Uint8Array): Uint8Array {
+  const [element, another] = childrenOf(value)
+  if (element?.tag !== OCTET_STRING || another !== undefined) throw notDer()
+  return Uint8Array.from(element.content)
 }

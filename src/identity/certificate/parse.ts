@@ -1,16 +1,14 @@
-import { LruMap } from '../../core/index.ts'
-import 'reflect-metadata'
 import { createHash, type KeyObject, X509Certificate } from 'node:crypto'
-import * as x509 from '@peculiar/x509'
+import { LruMap } from '../../core/index.ts'
 import { signedPartOf, spkiOfCertificate } from '../der.ts'
 import { isP256, requireCanonical } from '../key-form.ts'
-import { bindingFromExtension, NODE_BINDING_OID } from './binding.ts'
+import { type Extensions, readExtensions } from './extensions.ts'
 
 /** The longest certificate that is parsed: ours have about 800 bytes. */
 export const MAX_CERTIFICATE_BYTES = 8 * 1024
 
 /** The contents of a certificate. Nothing in it is verified. */
-export interface ParsedCertificate {
+export interface ParsedCertificate extends Extensions {
   readonly der: Uint8Array
   readonly sha256: string
   /**
@@ -22,39 +20,9 @@ export interface ParsedCertificate {
   readonly notBeforeMs: number
   readonly notAfterMs: number
   readonly serial: string
-  /** Undefined without the basic constraints extension. */
-  readonly basicConstraints: { readonly ca: boolean; readonly pathLength: number | undefined } | undefined
-  /** Bits of the key usage extension; undefined without it. */
-  readonly keyUsage: number | undefined
-  /** OIDs of the extended key usage extension; undefined without it. */
-  readonly extendedKeyUsage: readonly string[] | undefined
-  /** Every subject alternative name, as type and value. */
-  readonly names: ReadonlyArray<{ readonly type: string; readonly value: string }>
-  /** Bytes of a SignedNodeBinding; undefined without the extension. */
-  readonly binding: Uint8Array | undefined
-  /** Critical extensions that this code does not understand. */
-  readonly unknownCritical: readonly string[]
-  /** Whether an extension occurs twice, so that two readers could read different values. */
-  readonly repeatedExtension: boolean
   /** Whether the certificate names `issuer` as its issuer, and the key of `issuer` made its signature. */
   readonly isSignedBy: (issuer: ParsedCertificate) => boolean
 }
-
-const BASIC_CONSTRAINTS = '2.5.29.19'
-const KEY_USAGE = '2.5.29.15'
-const EXTENDED_KEY_USAGE = '2.5.29.37'
-const ALTERNATIVE_NAME = '2.5.29.17'
-const SUBJECT_KEY_ID = '2.5.29.14'
-const AUTHORITY_KEY_ID = '2.5.29.35'
-const UNDERSTOOD = new Set([
-  BASIC_CONSTRAINTS,
-  KEY_USAGE,
-  EXTENDED_KEY_USAGE,
-  ALTERNATIVE_NAME,
-  SUBJECT_KEY_ID,
-  AUTHORITY_KEY_ID,
-  NODE_BINDING_OID
-])
 
 /** The number of parsed certificates that are kept for reuse. */
 const MAX_KEPT = 128
@@ -81,15 +49,11 @@ export function parseCertificate(der: Uint8Array): ParsedCertificate {
 function parse(der: Uint8Array, sha256: string): ParsedCertificate {
   const own = new X509Certificate(der)
   // Node finds PEM text anywhere in the bytes, and ignores bytes behind a certificate. Unless it read exactly these bytes,
-  // it would check the signature of one certificate and the parser below would read the names of another.
+  // it would check the signature of one certificate, and the names would be read from another.
   if (!own.raw.equals(der)) throw new RangeError('not exactly one certificate in DER')
   const spki = spkiOfCertificate(der)
   // The verifier refuses keys of other kinds: it knows what the certificate is for.
   if (isP256(own.publicKey)) requireCanonical(own.publicKey, 'its key', spki)
-  const parsed = new x509.X509Certificate(Uint8Array.from(der))
-  const types = parsed.extensions.map(extension => extension.type)
-  const constraints = parsed.getExtension(x509.BasicConstraintsExtension)
-  const binding = parsed.getExtension(NODE_BINDING_OID)
   const certificate: ParsedCertificate = Object.freeze({
     der: Uint8Array.from(der),
     sha256,
@@ -98,19 +62,8 @@ function parse(der: Uint8Array, sha256: string): ParsedCertificate {
     notBeforeMs: own.validFromDate.getTime(),
     notAfterMs: own.validToDate.getTime(),
     serial: own.serialNumber.toLowerCase(),
-    basicConstraints: constraints === null ? undefined : { ca: constraints.ca, pathLength: constraints.pathLength },
-    keyUsage: parsed.getExtension(x509.KeyUsagesExtension)?.usages,
-    extendedKeyUsage: parsed.getExtension(x509.ExtendedKeyUsageExtension)?.usages.map(String),
-    names: (parsed.getExtension(x509.SubjectAlternativeNameExtension)?.names.items ?? []).map(({ type, value }) => ({
-      type,
-      value
-    })),
-    binding: binding === null ? undefined : bindingFromExtension(binding.value),
-    unknownCritical: parsed.extensions
-      .filter(({ critical, type }) => critical && !UNDERSTOOD.has(type))
-      .map(e => e.type),
-    repeatedExtension: new Set(types).size !== types.length,
-    isSignedBy: issuer => {
+    ...readExtensions(der),
+    isSignedBy: (issuer: ParsedCertificate) => {
       const other = native.get(issuer)
       return other !== undefined && own.checkIssued(other) && own.verify(issuer.publicKey)
     }

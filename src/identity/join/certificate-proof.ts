@@ -1,8 +1,7 @@
-import 'reflect-metadata'
-import { constants, createHash, type KeyObject, sign, verify } from 'node:crypto'
-import * as x509 from '@peculiar/x509'
+import { constants, createHash, type KeyObject, sign, verify, X509Certificate } from 'node:crypto'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 import type { identityPb } from '../../wire/index.ts'
+import { KeyUsage } from '../certificate/extensions.ts'
 import { type ParsedCertificate, parseCertificate } from '../certificate/parse.ts'
 import { CONTEXT } from '../keys.ts'
 import type { JoinChannel } from './serve.ts'
@@ -27,8 +26,6 @@ export interface HostCertificate {
 
 /** The certificate of the host and its issuers, at most. */
 const MAX_CHAIN = 5
-const DIGITAL_SIGNATURE = x509.KeyUsageFlags.digitalSignature
-const KEY_CERT_SIGN = x509.KeyUsageFlags.keyCertSign
 const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2'
 const ANY_USAGE = '2.5.29.37.0'
 const MIN_RSA_BITS = 2_048
@@ -89,7 +86,7 @@ export function readAnchor(der: Uint8Array): ParsedCertificate & { readonly subj
   const ca = read(der)
   requireCa(ca, 0)
   schemeOf(ca.publicKey)
-  return { ...ca, subject: new x509.X509Certificate(Uint8Array.from(der)).subject }
+  return { ...ca, subject: new X509Certificate(der).subject.replaceAll('\n', ', ') }
 }
 
 function anchorOf(
@@ -122,7 +119,7 @@ function requireDates(all: readonly ParsedCertificate[], nowMs: number): void {
 
 function requireLeaf({ basicConstraints, keyUsage, extendedKeyUsage }: ParsedCertificate): void {
   if (basicConstraints?.ca === true) throw refused('the certificate of the host is that of a CA')
-  if (keyUsage !== undefined && (keyUsage & DIGITAL_SIGNATURE) === 0) throw refused('its key may not sign')
+  if (keyUsage !== undefined && (keyUsage & KeyUsage.digitalSignature) === 0) throw refused('its key may not sign')
   if (extendedKeyUsage !== undefined && ![CLIENT_AUTH, ANY_USAGE].some(usage => extendedKeyUsage.includes(usage))) {
     throw refused('it is not for clients: its extended key usage lacks clientAuth')
   }
@@ -133,7 +130,7 @@ function requireCa({ basicConstraints, keyUsage }: ParsedCertificate, below: num
   if (basicConstraints?.ca !== true) throw refused('an issuer of the chain is no CA')
   const { pathLength } = basicConstraints
   if (pathLength !== undefined && below > pathLength) throw refused('the chain is longer than one of its CAs permits')
-  if (keyUsage !== undefined && (keyUsage & KEY_CERT_SIGN) === 0)
+  if (keyUsage !== undefined && (keyUsage & KeyUsage.keyCertSign) === 0)
     throw refused('the key of a CA may not sign certificates')
 }
 
@@ -153,8 +150,9 @@ function read(der: Uint8Array): ParsedCertificate {
 
 function namesOf({ der, names }: ParsedCertificate): HostCertificate['names'] {
   const of = (wanted: string): string[] => names.filter(({ type }) => type === wanted).map(({ value }) => value)
-  const cn = new x509.X509Certificate(Uint8Array.from(der)).subjectName.getField('CN')
-  return { cn, dns: of('dns'), uri: of('url') }
+  // One value, or a list of them.
+  const { CN: cn = [] } = new X509Certificate(der).toLegacyObject().subject as { readonly CN?: string | string[] }
+  return { cn: [cn].flat(), dns: of('dns'), uri: of('url') }
 }
 
 function statement({ nonce, leaf }: JoinChannel, binding: Uint8Array): Buffer {
