@@ -24,6 +24,7 @@ export {
   tryLock,
   writeOutput
 } from './files/index.ts'
+export { lazy } from './lazy.ts'
 export {
   type KeyedRate,
   LruMap,

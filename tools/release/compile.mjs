@@ -13,7 +13,7 @@ const ranges = {}
 const parts = []
 let at = 0
 for (const [number, [filename, offset, length]] of table.entries()) {
-  if (!wanted.has(filename)) continue
+  if (!wanted.has(filename.replace(/^.*?node_modules\//, 'node_modules/'))) continue
   const code = bytes.latin1Slice(codeAt + offset, codeAt + offset + length)
   setFlagsFromString('--no-lazy')
   const script = new Script(code, { filename })

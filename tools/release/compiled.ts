@@ -13,6 +13,13 @@ export interface CompileOptions {
   /** The file of packModules. */
   readonly modules: string
   readonly work: string
+  /** @default START_MODULES */
+  readonly list?: string
+}
+
+/** As the list has a path: packages may lie above the checkout. */
+export function listed(path: string): string {
+  return path.replace(/^.*?node_modules\//, 'node_modules/')
 }
 
 /**
@@ -24,7 +31,7 @@ export interface CompileOptions {
  *
  * The first line has the place of each module: `{"NUMBER":[offset, length]}`.
  */
-export function compileStart({ platform, modules, work }: CompileOptions): string {
+export function compileStart({ platform, modules, work, list = START_MODULES }: CompileOptions): string {
   const file = join(work, `${platform.arch}.compiled`)
   if (platform.arch !== process.arch) {
     writeFileSync(file, '{}\n')
@@ -32,6 +39,6 @@ export function compileStart({ platform, modules, work }: CompileOptions): strin
   }
   // With a random seed, the hashes of names would differ from run to run. V8 computes them anew where it reads the code, with
   // the seed of that process. Neither of the two options counts among the flags that have to be the same.
-  run(process.execPath, ['--predictable', '--random-seed=1', PROGRAM, modules, START_MODULES, file])
+  run(process.execPath, ['--predictable', '--random-seed=1', PROGRAM, modules, list, file])
   return file
 }

@@ -7,7 +7,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { bundle } from './bundle.ts'
-import { START_MODULES } from './compiled.ts'
+import { listed, START_MODULES } from './compiled.ts'
 import { PartsOf } from './parts.ts'
 import { PLATFORMS } from './platforms.ts'
 
@@ -25,7 +25,7 @@ interface Executed {
 const work = mkdtempSync(join(tmpdir(), 'warren-record-'))
 try {
   const executed = await record()
-  const names = executed.filter(script => shareOf(script) >= ENOUGH).map(({ url }) => url)
+  const names = executed.filter(script => shareOf(script) >= ENOUGH).map(({ url }) => listed(url))
   writeFileSync(START_MODULES, `${names.sort().join('\n')}\n`)
   process.stdout.write(`${START_MODULES}: ${names.length} of ${executed.length} modules\n`)
 } finally {
