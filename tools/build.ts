@@ -47,6 +47,7 @@ async function bundles(): Promise<Metafile> {
     // The library runs on it; the agent needs a later one.
     target: 'node22',
     external: [...NATIVE_PACKAGES],
+    define: { WARREN_BUNDLED: 'true' },
     banner: {
       // CommonJS packages among the bundled ones ask for Node's modules.
       js: "import { createRequire } from 'node:module'\nconst require = createRequire(import.meta.url)"

@@ -19,6 +19,7 @@ const ENTRY = 'tools/release/entry.ts'
 export async function bundle({ root, version, file }: BundleOptions): Promise<Metafile> {
   const define = {
     WARREN_VERSION: JSON.stringify(version),
+    WARREN_BUNDLED: 'true',
     'import.meta.url': '"file:///warren"',
     'import.meta.dirname': '"/"',
     __filename: '"/warren"',

@@ -5,6 +5,7 @@ import commonJs from '@babel/plugin-transform-modules-commonjs'
 import { type Loader, type Metafile, transform } from 'esbuild'
 import { slimCode } from '../slim-packages.ts'
 import { replacedCode } from './native-code.ts'
+import { type NameStars, starExports } from './star-exports.ts'
 
 type Input = Metafile['inputs'][string]
 
@@ -31,7 +32,10 @@ interface Manifest {
 export async function packModules({ root, inputs, entry, define }: ModuleGraph): Promise<string> {
   const paths = [entry, ...Object.keys(inputs).filter(path => path !== entry)]
   const numbers = new Map(paths.map((path, number) => [path, number]))
-  const codes = await Promise.all(paths.map(path => toCommonJs({ root, path, input: inputs[path] as Input, define })))
+  const nameStars = await starExports(root, inputs)
+  const codes = await Promise.all(
+    paths.map(path => toCommonJs({ root, path, input: inputs[path] as Input, define, nameStars }))
+  )
   let offset = 0
   const table = paths.map((path, at) => {
     const length = (codes[at] as string).length
@@ -54,6 +58,7 @@ interface Source {
   readonly path: string
   readonly input: Input
   readonly define: Readonly<Record<string, string>>
+  readonly nameStars: NameStars
 }
 
 async function toCommonJs(file: Source): Promise<string> {
@@ -69,7 +74,7 @@ function isAscii(text: string): boolean {
   return Buffer.byteLength(text) === text.length
 }
 
-async function transformed({ root, path, input, define }: Source): Promise<string> {
+async function transformed({ root, path, input, define, nameStars }: Source): Promise<string> {
   const replaced = replacedCode(path) ?? slimCode(path)
   const source = replaced ?? readFileSync(join(root, path), 'utf8')
   const common = {
@@ -88,7 +93,7 @@ async function transformed({ root, path, input, define }: Source): Promise<strin
   if (input.format !== 'esm') return (await transform(source, { ...common, loader })).code
   if (!mayBeLate(root, path)) return (await transform(source, { ...common, loader, format: 'cjs' })).code
   const plain = await transform(source, { ...common, loader })
-  const result = await transformAsync(plain.code, {
+  const result = await transformAsync(nameStars(path, plain.code), {
     filename: path,
     babelrc: false,
     configFile: false,
