@@ -8,7 +8,7 @@ import { type Extensions, readExtensions } from '../../src/identity/certificate/
 import { provenKey, requestFor } from '../../src/identity/certificate/request.ts'
 import { bitString, integer, oid, sequence, text, time } from '../../src/identity/der-writer.ts'
 import { generateSigningKeyPair, issueRoot, LIFETIME_MS } from '../../src/identity/index.ts'
-import { Domain, leafOf, NOW_MS, TRUST_DOMAIN } from './domain.ts'
+import { Domain, leafOf, TRUST_DOMAIN } from './domain.ts'
 import { foreign } from './foreign-ca.ts'
 
 const ID = `spiffe://${TRUST_DOMAIN}/dev/web/nginx/default/a`
@@ -27,7 +27,9 @@ function asOthersRead(der: Uint8Array): Extensions {
     extendedKeyUsage: usages === undefined ? undefined : Array.from(usages, String),
     names: Array.from(names ?? [], ({ type, value }) => ({ type, value })),
     binding: undefined,
-    unknownCritical: [...parsed.extensions].filter(({ critical, type }) => critical && type === '1.2.3.4').map(e => e.type),
+    unknownCritical: [...parsed.extensions]
+      .filter(({ critical, type }) => critical && type === '1.2.3.4')
+      .map(e => e.type),
     repeatedExtension: new Set(types).size !== types.length
   }
 }

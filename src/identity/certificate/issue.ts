@@ -3,9 +3,9 @@ import type { identityPb } from '../../wire/index.ts'
 import { agentSpiffeId } from '../address.ts'
 import { childrenOf, spkiOfCertificate, subjectOfCertificate } from '../der.ts'
 import { bitString, boolean, integer, octetString, oid, sequence, tagged, time } from '../der-writer.ts'
+import { distinguishedName, ECDSA_SHA256, signed } from '../signed.ts'
 import { bindingToExtension, NODE_BINDING_OID } from './binding.ts'
 import { KeyUsage, Oid } from './extensions.ts'
-import { distinguishedName, ECDSA_SHA256, signed } from './signed.ts'
 
 const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS

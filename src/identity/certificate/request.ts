@@ -4,7 +4,7 @@ import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { signatureOf, signedPartOf, spkiOfRequest } from '../der.ts'
 import { integer, sequence, tagged } from '../der-writer.ts'
 import { p256KeyOf } from '../key-form.ts'
-import { distinguishedName, ECDSA_SHA256, signed } from './signed.ts'
+import { distinguishedName, ECDSA_SHA256, signed } from '../signed.ts'
 
 const verifyInPool = promisify(verify)
 const MAX_CSR_BYTES = 4 * 1024

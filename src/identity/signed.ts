@@ -1,6 +1,6 @@
 import { type KeyObject, sign } from 'node:crypto'
 import { promisify } from 'node:util'
-import { bitString, oid, sequence, set, text } from '../der-writer.ts'
+import { bitString, oid, sequence, set, text } from './der-writer.ts'
 
 const signInPool = promisify(sign)
 
