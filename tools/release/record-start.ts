@@ -1,5 +1,5 @@
 // Writes start-modules.txt: the modules of which an agent has executed a good part by the time that it is ready, and those that
-// every command needs. Run it when that has changed (npm run record-start); a list that is out of date costs time at the
+// every command needs. Run it when that has changed (npm run record); a list that is out of date costs time at the
 // start, and nothing else.
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
