@@ -8,6 +8,7 @@ import { build, type Metafile } from 'esbuild'
 import { GENERATED } from './generated.ts'
 import { licensesOf } from './licenses.ts'
 import { NATIVE_PACKAGES } from './native-packages.ts'
+import { slimPackages } from './slim-packages.ts'
 
 const { values } = parseArgs({ options: { code: { type: 'boolean' }, out: { type: 'string' } } })
 const root = resolve(import.meta.dirname, '..')
@@ -46,10 +47,12 @@ async function bundles(): Promise<Metafile> {
     // The library runs on it; the agent needs a later one.
     target: 'node22',
     external: [...NATIVE_PACKAGES],
+    define: { WARREN_BUNDLED: 'true' },
     banner: {
       // CommonJS packages among the bundled ones ask for Node's modules.
       js: "import { createRequire } from 'node:module'\nconst require = createRequire(import.meta.url)"
     },
+    plugins: [slimPackages()],
     legalComments: 'none',
     metafile: true,
     logLevel: 'warning'

@@ -11,7 +11,7 @@ export async function main(argv: readonly string[]): Promise<never> {
   guardOutput()
   process.exitCode = Exit.Ok
   try {
-    await buildProgram().parseAsync(argv)
+    await buildProgram(argv[2]).parseAsync(argv)
   } catch (err) {
     const { text, exit } = failureOf(err, argv.includes('--json'))
     sayRaw(text)

@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import { packageVersion } from '../core/index.ts'
 import { COMMAND_GROUPS } from './commands/index.ts'
+import { addUp } from './commands/up.ts'
 import { refuseEmptyValues } from './options/index.ts'
 
 const AFTER = `
@@ -15,8 +16,12 @@ First steps:
   a$ warren allow 'dev.*.*.*' dev.web.site.default
   b$ warren forward dev.web.site.default --listen 127.0.0.1:9090`
 
-/** The whole command line. It throws commander's errors instead of printing them and exiting. */
-export function buildProgram(): Command {
+/**
+ * The whole command line. It throws commander's errors instead of printing them and exiting.
+ *
+ * `first` is its first word, if it is known. For `up` the other commands are left out: an agent starts sooner without them.
+ */
+export function buildProgram(first?: string): Command {
   const program = new Command('warren')
     .description('A mesh agent: workload identity, discovery and brokered sockets between hosts, without servers.')
     .version(packageVersion(), '-V, --version')
@@ -30,10 +35,15 @@ export function buildProgram(): Command {
     .configureHelp({ showGlobalOptions: true })
     .configureOutput({ outputError: () => {} })
     .exitOverride()
+  if (first === 'up') addUp(program)
+  else addAll(program)
+  refuseEmptyValues(program)
+  return program
+}
+
+function addAll(program: Command): void {
   for (const [heading, adders] of COMMAND_GROUPS) {
     program.commandsGroup(heading)
     for (const add of adders) add(program)
   }
-  refuseEmptyValues(program)
-  return program
 }

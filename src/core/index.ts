@@ -24,6 +24,7 @@ export {
   tryLock,
   writeOutput
 } from './files/index.ts'
+export { lazy } from './lazy.ts'
 export {
   type KeyedRate,
   LruMap,
@@ -95,5 +96,5 @@ export { stderrLines } from './stderr.ts'
 export { detach, type LoopOptions, loop } from './task.ts'
 export { requireTlsGroups, TLS_GROUPS } from './tls-groups.ts'
 export { atEndOfTurn } from './turn.ts'
-export { packageVersion } from './version.ts'
+export { isBundled, packageVersion } from './version.ts'
 export { UNSEEN, visibleJson } from './visible.ts'

@@ -2,6 +2,8 @@ import { readFileSync } from 'node:fs'
 
 /** Set by the bundler of the single executable, which has no package.json beside it. */
 declare const WARREN_VERSION: string | undefined
+/** Set by the bundlers. */
+declare const WARREN_BUNDLED: boolean | undefined
 
 /**
  * The version of this package.
@@ -11,6 +13,11 @@ declare const WARREN_VERSION: string | undefined
 export function packageVersion(): string {
   known ??= readVersion()
   return known
+}
+
+/** Whether the libraries are those of the build, and no others can take their place. */
+export function isBundled(): boolean {
+  return typeof WARREN_BUNDLED === 'boolean'
 }
 
 let known: string | undefined

@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs'
 import { build, type Metafile } from 'esbuild'
+import { slimPackages } from '../slim-packages.ts'
 import { packModules } from './modules.ts'
 import { nativeCode } from './native-code.ts'
 
@@ -18,6 +19,7 @@ const ENTRY = 'tools/release/entry.ts'
 export async function bundle({ root, version, file }: BundleOptions): Promise<Metafile> {
   const define = {
     WARREN_VERSION: JSON.stringify(version),
+    WARREN_BUNDLED: 'true',
     'import.meta.url': '"file:///warren"',
     'import.meta.dirname': '"/"',
     __filename: '"/warren"',
@@ -37,7 +39,7 @@ export async function bundle({ root, version, file }: BundleOptions): Promise<Me
     // The modules are made to require each other, and mean what they imported.
     conditions: ['import', 'module'],
     define,
-    plugins: [nativeCode(root)],
+    plugins: [nativeCode(root), slimPackages()],
     metafile: true,
     logLevel: 'warning'
   })

@@ -1,5 +1,6 @@
 import { copyFileSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
+import { compileStart } from './compiled.ts'
 import type { Parts } from './parts.ts'
 import type { Platform } from './platforms.ts'
 import { run } from './run.ts'
@@ -9,7 +10,7 @@ const START = join(import.meta.dirname, 'start.mjs')
 export interface ExecutableOptions {
   readonly platform: Platform
   readonly parts: Parts
-  /** The CommonJS module with all code. */
+  /** All code (packModules). */
   readonly bundle: string
   readonly work: string
   /** The file to write. */
@@ -30,7 +31,7 @@ export function executable({ platform, parts, bundle, work, file }: ExecutableOp
       output: file,
       disableExperimentalSEAWarning: true,
       useSnapshot: false,
-      // Compiled code would differ from run to run: it contains hashes of names, whose seed must differ for safety.
+      // For the main module alone, and another one in each run. That of the others is an asset (compiled.ts).
       useCodeCache: false,
       // As bin/warren.js starts Node: a debugger is a port for every user of the host, and no signal and no variable opens
       // one. A small young generation (docs/decisions/0015) is for agents, but these options are the same for all commands.
@@ -44,6 +45,7 @@ export function executable({ platform, parts, bundle, work, file }: ExecutableOp
       execArgvExtension: 'none',
       assets: {
         modules: bundle,
+        compiled: compileStart({ platform, modules: bundle, work }),
         ...Object.fromEntries(Object.entries(parts.addons).map(([name, path]) => [`${name}.node`, path]))
       }
     })

@@ -3,7 +3,9 @@ import { dirname, join } from 'node:path'
 import { transformAsync } from '@babel/core'
 import commonJs from '@babel/plugin-transform-modules-commonjs'
 import { type Loader, type Metafile, transform } from 'esbuild'
+import { slimCode } from '../slim-packages.ts'
 import { replacedCode } from './native-code.ts'
+import { type NameStars, starExports } from './star-exports.ts'
 
 type Input = Metafile['inputs'][string]
 
@@ -25,12 +27,15 @@ interface Manifest {
  * (start.mjs). Compiling all of it at once took four times as long as to start Node.
  *
  * The first line is the table: `[name, offset, length, imports, isCommonJs]` for each module, where `imports` has the number
- * of the module behind each specifier, and module 0 is the entry. All code is CommonJS, and ASCII.
+ * of the module behind each specifier, and module 0 is the entry. All code is ASCII; a module is a function of CommonJS.
  */
 export async function packModules({ root, inputs, entry, define }: ModuleGraph): Promise<string> {
   const paths = [entry, ...Object.keys(inputs).filter(path => path !== entry)]
   const numbers = new Map(paths.map((path, number) => [path, number]))
-  const codes = await Promise.all(paths.map(path => toCommonJs({ root, path, input: inputs[path] as Input, define })))
+  const nameStars = await starExports(root, inputs)
+  const codes = await Promise.all(
+    paths.map(path => toCommonJs({ root, path, input: inputs[path] as Input, define, nameStars }))
+  )
   let offset = 0
   const table = paths.map((path, at) => {
     const length = (codes[at] as string).length
@@ -46,28 +51,31 @@ export async function packModules({ root, inputs, entry, define }: ModuleGraph):
   return `${JSON.stringify(table)}\n${codes.join('')}`
 }
 
+const DENSE = { charset: 'ascii', target: 'node26', minifyWhitespace: true, minifySyntax: true } as const
+
 interface Source {
   readonly root: string
   readonly path: string
   readonly input: Input
   readonly define: Readonly<Record<string, string>>
+  readonly nameStars: NameStars
 }
 
 async function toCommonJs(file: Source): Promise<string> {
   const code = await transformed(file)
-  if (isAscii(code)) return code
-  // What is left is in comments, which go with the white space.
-  const dense = (await transform(code, { charset: 'ascii', target: 'node26', minifyWhitespace: true })).code
+  // Own code keeps its lines, for the stacks of errors. That of others takes a third less without white space and comments.
+  const keepsLines = !file.path.includes('node_modules/') && isAscii(code)
+  const dense = keepsLines ? code : (await transform(code, DENSE)).code
   if (!isAscii(dense)) throw new Error(`${file.path}: characters beyond ASCII are left`)
-  return dense
+  return `(function(require,exports,module){${dense}\n})`
 }
 
 function isAscii(text: string): boolean {
   return Buffer.byteLength(text) === text.length
 }
 
-async function transformed({ root, path, input, define }: Source): Promise<string> {
-  const replaced = replacedCode(path)
+async function transformed({ root, path, input, define, nameStars }: Source): Promise<string> {
+  const replaced = replacedCode(path) ?? slimCode(path)
   const source = replaced ?? readFileSync(join(root, path), 'utf8')
   const common = {
     target: 'node26',
@@ -85,7 +93,7 @@ async function transformed({ root, path, input, define }: Source): Promise<strin
   if (input.format !== 'esm') return (await transform(source, { ...common, loader })).code
   if (!mayBeLate(root, path)) return (await transform(source, { ...common, loader, format: 'cjs' })).code
   const plain = await transform(source, { ...common, loader })
-  const result = await transformAsync(plain.code, {
+  const result = await transformAsync(nameStars(path, plain.code), {
     filename: path,
     babelrc: false,
     configFile: false,

@@ -1,13 +1,18 @@
-// The main module of the executable: it compiles each of the modules that modules.ts packed when it is required.
+// The main module of the executable: it compiles each of the modules that modules.ts packed when it is required. What the
+// commands and an agent need at their start has been compiled before (compiled.ts).
 //
 // An ES module: Node looks for the compiled code of a CommonJS main module in the directory that NODE_COMPILE_CACHE names,
-// and executes what it finds there. What is compiled here comes from the executable alone.
-import { getRawAsset } from 'node:sea'
-import { compileFunction } from 'node:vm'
+// and executes what it finds there. What is executed here comes from the executable alone.
+import { Script } from 'node:vm'
 
+const { getRawAsset } = process.getBuiltinModule('node:sea')
 const bytes = Buffer.from(getRawAsset('modules'))
 const codeAt = bytes.indexOf(10) + 1
 const table = JSON.parse(bytes.latin1Slice(0, codeAt))
+const compiled = Buffer.from(getRawAsset('compiled'))
+const compiledAt = compiled.indexOf(10) + 1
+// By number of the module: where its compiled code begins, and its length.
+const ranges = JSON.parse(compiled.latin1Slice(0, compiledAt))
 const modules = []
 const namespaces = []
 
@@ -19,7 +24,8 @@ function load(number) {
   modules[number] = module
   try {
     const code = bytes.latin1Slice(codeAt + offset, codeAt + offset + length)
-    const run = compileFunction(code, ['require', 'exports', 'module'], { filename })
+    // V8 compiles the code where the compiled one is not for it, as with other flags.
+    const run = new Script(code, { filename, cachedData: compiledOf(number) }).runInThisContext()
     run.call(module.exports, requireOf(imports, isCommonJs), module.exports, module)
   } catch (err) {
     // Whoever requires it again is to see the failure, and not half a module.
@@ -27,6 +33,13 @@ function load(number) {
     throw err
   }
   return module.exports
+}
+
+function compiledOf(number) {
+  const range = ranges[number]
+  if (range === undefined) return undefined
+  const at = compiledAt + range[0]
+  return compiled.subarray(at, at + range[1])
 }
 
 function requireOf(imports, isCommonJs) {

@@ -1,13 +1,16 @@
 import { z } from 'zod'
+import { lazy } from '../../core/index.ts'
 import type { PeerKey } from '../../identity/index.ts'
 import type { Store } from '../../state/index.ts'
 
 const SETTING = 'authorities-issued'
 /** Greater than the number of authorities in a trust domain. */
 const MAX_ISSUED = 256
-const schema = z.array(z.strictObject({ machine: z.string(), peer: z.string(), keySha256: z.string() })).max(MAX_ISSUED)
+const schema = lazy(() =>
+  z.array(z.strictObject({ machine: z.string(), peer: z.string(), keySha256: z.string() })).max(MAX_ISSUED)
+)
 
-type Issued = z.infer<typeof schema>[number]
+type Issued = z.infer<ReturnType<typeof schema>>[number]
 
 /**
  * The authority keys for which this host has issued certificates with its root key, and their hosts. The eviction of such a
@@ -40,7 +43,7 @@ export class IssuedStore {
     const bytes = this.#store.setting(SETTING)
     if (bytes === undefined) return []
     // Damage must be reported: an eviction that leaves the key of an authority in force would be worse.
-    return schema.parse(JSON.parse(Buffer.from(bytes).toString('utf8')))
+    return schema().parse(JSON.parse(Buffer.from(bytes).toString('utf8')))
   }
 
   #save(all: readonly Issued[]): void {

@@ -1,18 +1,20 @@
 import { z } from 'zod'
-import { ErrorCode, parseNetworks, WarrenError } from '../../core/index.ts'
+import { ErrorCode, lazy, parseNetworks, WarrenError } from '../../core/index.ts'
 import { isComponent, parseMachinePattern, parseNamePattern, partOf } from '../../identity/index.ts'
 import { requireScopes } from './tokens.ts'
 
 /** What every host gets that joins by one CA or issuer. */
-export const termsSchema = z.strictObject({
-  /** The machine name; `*` stands for what the pattern of the source has matched. */
-  name: z.string(),
-  scopes: z.array(z.string()),
-  ephemeral: z.boolean(),
-  needsApproval: z.boolean(),
-  from: z.array(z.string())
-})
-export type JoinTerms = Readonly<z.infer<typeof termsSchema>>
+export const termsSchema = lazy(() =>
+  z.strictObject({
+    /** The machine name; `*` stands for what the pattern of the source has matched. */
+    name: z.string(),
+    scopes: z.array(z.string()),
+    ephemeral: z.boolean(),
+    needsApproval: z.boolean(),
+    from: z.array(z.string())
+  })
+)
+export type JoinTerms = Readonly<z.infer<ReturnType<typeof termsSchema>>>
 
 /** A field of a proof, and the pattern of its text. */
 export interface Source {

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import type { JWTVerifyGetKey } from 'jose'
 import { z } from 'zod'
-import { type Clock, ErrorCode, type Logger, WarrenError } from '../../core/index.ts'
+import { type Clock, ErrorCode, type Logger, lazy, WarrenError } from '../../core/index.ts'
 import {
   type Grant,
   type JoinChannel,
@@ -18,30 +18,34 @@ import { claimedIssuer, refusedOidc, requireClaims, sourceOfOidc, textsOf, verif
 import { type JoinTerms, nameFrom, parseSource, parseTerms, termsSchema } from './terms.ts'
 import { requireAuthority, requireScopes } from './tokens.ts'
 
-const source = z.strictObject({ field: z.string(), pattern: z.string() })
-const caSchema = z.strictObject({
-  /** DER, in base64. */
-  certificate: z.string(),
-  subject: z.string(),
-  notAfterMs: z.number(),
-  nameFrom: source,
-  terms: termsSchema
-})
-const oidcSchema = z.strictObject({
-  issuer: z.string(),
-  audience: z.string(),
-  jwksUri: z.string(),
-  jwks: z.string(),
-  nameFrom: source,
-  require: z.array(source),
-  scopeFrom: source.optional(),
-  terms: termsSchema
-})
+const source = lazy(() => z.strictObject({ field: z.string(), pattern: z.string() }))
+const caSchema = lazy(() =>
+  z.strictObject({
+    /** DER, in base64. */
+    certificate: z.string(),
+    subject: z.string(),
+    notAfterMs: z.number(),
+    nameFrom: source(),
+    terms: termsSchema()
+  })
+)
+const oidcSchema = lazy(() =>
+  z.strictObject({
+    issuer: z.string(),
+    audience: z.string(),
+    jwksUri: z.string(),
+    jwks: z.string(),
+    nameFrom: source(),
+    require: z.array(source()),
+    scopeFrom: source().optional(),
+    terms: termsSchema()
+  })
+)
 
 /** A CA or an issuer whose proofs admit hosts here. */
 export type JoinTrust = { readonly id: string; readonly createdAtMs: number } & (
-  | ({ readonly kind: 'ca' } & Readonly<z.infer<typeof caSchema>>)
-  | ({ readonly kind: 'oidc' } & Readonly<z.infer<typeof oidcSchema>>)
+  | ({ readonly kind: 'ca' } & Readonly<z.infer<ReturnType<typeof caSchema>>>)
+  | ({ readonly kind: 'oidc' } & Readonly<z.infer<ReturnType<typeof oidcSchema>>>)
 )
 type CaTrust = Extract<JoinTrust, { kind: 'ca' }>
 type OidcTrust = Extract<JoinTrust, { kind: 'oidc' }>
@@ -243,6 +247,6 @@ function scopesOf(claims: Parameters<typeof textsOf>[0], { scopeFrom, terms }: O
 
 function trustOf({ id, kind, config, createdAtMs }: StoredTrust): JoinTrust | undefined {
   const content: unknown = JSON.parse(config)
-  if (kind === 'ca') return { id, createdAtMs, kind, ...caSchema.parse(content) }
-  return kind === 'oidc' ? { id, createdAtMs, kind, ...oidcSchema.parse(content) } : undefined
+  if (kind === 'ca') return { id, createdAtMs, kind, ...caSchema().parse(content) }
+  return kind === 'oidc' ? { id, createdAtMs, kind, ...oidcSchema().parse(content) } : undefined
 }

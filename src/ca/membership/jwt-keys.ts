@@ -1,16 +1,19 @@
 import { createPublicKey, type KeyObject } from 'node:crypto'
 import { z } from 'zod'
+import { lazy } from '../../core/index.ts'
 import { generateSigningKeyPair, keyFromPem, keyToPem } from '../../identity/index.ts'
 import { damaged, type Vault, VaultFile } from '../../state/index.ts'
 import { jwtLifetimeMs, type Lifetimes } from '../lifetimes.ts'
 import { readKey } from './credentials.ts'
 
-const schema = z.strictObject({
-  current: z.strictObject({ pem: z.string(), sinceMs: z.number() }),
-  next: z.strictObject({ pem: z.string(), madeAtMs: z.number() }).optional(),
-  retired: z.array(z.strictObject({ spki: z.string(), untilMs: z.number() })).max(8)
-})
-type State = z.infer<typeof schema>
+const schema = lazy(() =>
+  z.strictObject({
+    current: z.strictObject({ pem: z.string(), sinceMs: z.number() }),
+    next: z.strictObject({ pem: z.string(), madeAtMs: z.number() }).optional(),
+    retired: z.array(z.strictObject({ spki: z.string(), untilMs: z.number() })).max(8)
+  })
+)
+type State = z.infer<ReturnType<typeof schema>>
 
 /** The next key is published this long before it signs, so that validators know it already. */
 const LEAD_MS = 60_000
@@ -102,7 +105,7 @@ function read(vault: Vault): State | undefined {
   const file = vault.read(VaultFile.JwtKeys)
   if (file === undefined) return undefined
   try {
-    const state = schema.parse(JSON.parse(file.toString('utf8')))
+    const state = schema().parse(JSON.parse(file.toString('utf8')))
     for (const pem of [state.current.pem, ...(state.next === undefined ? [] : [state.next.pem])]) keyFromPem(pem)
     return state
   } catch (cause) {

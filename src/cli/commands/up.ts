@@ -66,9 +66,13 @@ async function up(options: UpOptions, mdnsGiven: boolean): Promise<void> {
 async function start(config: AgentConfig, signal: AbortSignal, lines: StartLines | undefined): Promise<RunningAgent> {
   // Imported here only: the other commands must not load the agent.
   const { startAgent, tuneProcess } = await import('../../agent/index.ts')
-  tuneProcess()
+  // For all that it makes besides its own files.
+  process.umask(0o077)
   try {
-    return await raceAbort(startAgent(config, undefined, { onProgress: one => lines?.note(one) }), signal)
+    const agent = await raceAbort(startAgent(config, undefined, { onProgress: one => lines?.note(one) }), signal)
+    // Not before: with other flags, V8 compiles anew what was compiled when this was built, that of Node included.
+    tuneProcess()
+    return agent
   } catch (err) {
     if (!signal.aborted) throw err
     // The started parts end with the process, right after this.
