@@ -148,7 +148,17 @@ test('every command whose argument or option is an address, a machine or a path 
   walk(program)
   // A new name of a value must be one of these, or in the table of src/cli/completion/candidates.ts.
   const free = ['drop|capsule', 'on|off', 'level', 'how', 'who', 'shell', 'trust-domain', 'token', 'host:port', 'host']
-  const others = ['multiaddr', 'name', 'time', 'name=number', 'scope', 'host:port|unix:path', 'user|any', 'key=value']
+  const others = [
+    'multiaddr',
+    'name',
+    'time',
+    'name=number',
+    'scope',
+    'host:port|unix:path',
+    'user|any',
+    'key=value',
+    'seq:hash'
+  ]
   const joins = ['claim=pattern', 'field', 'id', 'issuer', 'network', 'url']
   const rest = ['bytes', 'number', 'pid', 'spiffe-id', 'text', 'hex', 'registration', 'words']
   const completed = ['dir', 'file', 'path', 'command', 'destination', 'address', 'source', 'pattern', 'what', 'machine']

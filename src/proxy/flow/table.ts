@@ -6,7 +6,7 @@ import { limitExceeded, type ProxyLimits } from '../limits.ts'
 import { ByteRates } from './byte-rates.ts'
 import type { Cut } from './cut.ts'
 import { DatagramRates } from './datagram-rates.ts'
-import { datagramsOf, displayedCarrier, fieldsOf } from './fields.ts'
+import { datagramsOf, displayedCarrier, eventFieldsOf, fieldsOf, type ProcessOf } from './fields.ts'
 import { Flow, type FlowAlarm, type FlowInfo, type FlowOptions } from './flow.ts'
 import { type ConnectionEnd, PastFlows } from './past-flows.ts'
 import { FlowRoom } from './room.ts'
@@ -25,6 +25,8 @@ export interface FlowTableOptions {
   readonly events?: EventSink
   /** The user of a registration of this host. @default nobody can ask how a flow ended */
   readonly userOf?: ((registrationId: string) => LocalUser | undefined) | undefined
+  /** The process of a registration of this host, for the events. @default the events name none */
+  readonly processOf?: ProcessOf | undefined
   /** How much a registration of this host may be used now. @default as much as the agent allows */
   readonly limitsOf?: ((registrationId: string) => UsageLimits) | undefined
 }
@@ -55,7 +57,7 @@ export class FlowTable {
   readonly #past = new FlowTotals()
   readonly #ended = new PastFlows()
   readonly #userOf: (registrationId: string) => LocalUser | undefined
-
+  readonly #processOf: ProcessOf
   readonly #byteRates: ByteRates
   readonly #datagramRates: DatagramRates
 
@@ -69,6 +71,7 @@ export class FlowTable {
     this.#metrics = metrics
     this.#events = events
     this.#userOf = userOf ?? (() => undefined)
+    this.#processOf = options.processOf ?? (() => undefined)
     this.#waitingAccounts = new WaitingAccounts(limits, metrics)
   }
 
@@ -156,7 +159,7 @@ export class FlowTable {
     flow.isOpen = true
     const { direction, protocol } = flow
     this.#metrics.count('warren_flows_opened_total', { direction, protocol })
-    this.#events.emit('flow-opened', fieldsOf(flow))
+    this.#events.emit('flow-opened', eventFieldsOf(flow, this.#processOf))
   }
 
   /** Removes a flow that was open: both sides ended it, unless it was cut. */
@@ -174,11 +177,12 @@ export class FlowTable {
     const { direction } = flow
     if (flow.isOpen) this.#metrics.count('warren_flows_ended_total', { direction, reason: kind })
     else this.#metrics.count('warren_flows_failed_total', { direction, code: code ?? ErrorCode.FlowCut })
-    const { direction: _direction, ...fields } = fieldsOf(flow)
+    const fields = eventFieldsOf(flow, this.#processOf)
+    const { direction: _direction, ...logged } = fieldsOf(flow)
     const { bytesIn, bytesOut } = flow
     const durationMs = Math.round(this.#clock.monotonicMs() - flow.startedAtMs)
     this.#log.info('flow ended', {
-      ...fields,
+      ...logged,
       rule: flow.rule,
       bytesIn,
       bytesOut,
@@ -188,9 +192,9 @@ export class FlowTable {
       ...(code === undefined ? {} : { code })
     })
     if (flow.isOpen) {
-      this.#events.emit('flow-ended', { direction, ...fields, reason, kind, bytesIn, bytesOut, durationMs })
+      this.#events.emit('flow-ended', { ...fields, reason, kind, bytesIn, bytesOut, durationMs })
     } else {
-      this.#events.emit('flow-refused', { direction, ...fields, reason, code: code ?? ErrorCode.FlowCut })
+      this.#events.emit('flow-refused', { ...fields, reason, code: code ?? ErrorCode.FlowCut })
     }
   }
 
