@@ -28,43 +28,59 @@ export function isSelected(line: AuditLine, { source, destination, sinceMs, unti
   return isOf(source, line.fields['source']) && isOf(destination, line.fields['destination'])
 }
 
-/** The wanted records of a log, oldest first. Lines that cannot be read are left out: `verifyLog` finds them. */
-export async function* recordsOf(path: string, selection: Selection): AsyncGenerator<AuditLine> {
-  for (const file of filesOf(path)) yield* selected(linesOf(file.path), selection)
-}
+/** Reads the wanted records of a log, and continues where it stopped. Lines that cannot be read are left out: `verifyLog` finds them. */
+export class LogReader {
+  readonly #path: string
+  readonly #selection: Selection
+  /** The file that was read last, and the end of its last whole line. */
+  #inode: number | undefined
+  #offset = 0
 
-/** The wanted records from now on, until `signal` aborts; also over files that are begun meanwhile. */
-export async function* followLog(path: string, selection: Selection, signal: AbortSignal): AsyncGenerator<AuditLine> {
-  const first = await stat(path)
-  let [inode, offset] = [first.ino, first.size]
-  const change = changesIn(dirname(path), signal)
-  while (!signal.aborted) {
-    const next = change()
-    const found = await stat(path).catch(() => undefined)
-    if (found !== undefined && found.ino !== inode) {
-      // What the former file got since stands in the newest full one.
-      const former = filesOf(path).at(-2)
-      if (former !== undefined && (await stat(former.path)).ino === inode) {
-        yield* selected(linesOf(former.path, offset), selection)
-      }
-      ;[inode, offset] = [found.ino, 0]
-    }
-    if (found !== undefined && found.size > offset) {
-      for await (const { bytes, endsAt, isWhole } of linesOf(path, offset)) {
-        if (!isWhole) break
-        offset = endsAt
-        const line = parseLine(bytes.toString())
-        if (line !== undefined && isSelected(line, selection)) yield line
-      }
-    }
-    await next
+  constructor(path: string, selection: Selection) {
+    this.#path = path
+    this.#selection = selection
   }
-}
 
-async function* selected(lines: ReturnType<typeof linesOf>, selection: Selection): AsyncGenerator<AuditLine> {
-  for await (const { bytes } of lines) {
-    const line = parseLine(bytes.toString())
-    if (line !== undefined && isSelected(line, selection)) yield line
+  /** What is there, oldest first. Throws INVALID_ARGUMENT if it cannot be read. */
+  async *records(): AsyncGenerator<AuditLine> {
+    for (const { path } of filesOf(this.#path)) {
+      this.#inode = (await stat(path).catch(() => undefined))?.ino
+      this.#offset = 0
+      yield* this.#rest(path)
+    }
+  }
+
+  /** What is written after that, also to files that are begun meanwhile, until `signal` aborts. */
+  async *follow(signal: AbortSignal): AsyncGenerator<AuditLine> {
+    const change = changesIn(dirname(this.#path), signal)
+    while (!signal.aborted) {
+      const next = change()
+      yield* this.#news()
+      await next
+    }
+  }
+
+  /** The rest of the file that was read last, and those that were begun since. */
+  async *#news(): AsyncGenerator<AuditLine> {
+    const files = filesOf(this.#path)
+    const inodes = await Promise.all(files.map(async ({ path }) => (await stat(path).catch(() => undefined))?.ino))
+    const known = inodes.indexOf(this.#inode)
+    for (const [index, { path }] of files.entries()) {
+      if (index < known) continue
+      if (index > known) this.#offset = 0
+      this.#inode = inodes[index]
+      yield* this.#rest(path)
+    }
+  }
+
+  async *#rest(path: string): AsyncGenerator<AuditLine> {
+    for await (const { bytes, endsAt, isWhole } of linesOf(path, this.#offset)) {
+      // The rest of it comes, or it is removed by a repair.
+      if (!isWhole) return
+      this.#offset = endsAt
+      const line = parseLine(bytes.toString())
+      if (line !== undefined && isSelected(line, this.#selection)) yield line
+    }
   }
 }
 

@@ -108,7 +108,7 @@ function damageText({ file, line, seq, problem }: Damage): string {
 }
 
 async function show({ json, show: output, say }: Context, path: string, options: ShowOptions): Promise<void> {
-  const { followLog, parseSelection, recordsOf } = await import('../../audit/index.ts')
+  const { LogReader, parseSelection } = await import('../../audit/index.ts')
   const since = options.since === undefined ? undefined : parseDuration('--since', options.since, 1, MAX_SINCE_MS)
   const selection: Selection = parseSelection({
     source: options.source,
@@ -119,7 +119,8 @@ async function show({ json, show: output, say }: Context, path: string, options:
   const max = lastOf(options.last)
   const newest: AuditLine[] = []
   let found = 0
-  for await (const line of recordsOf(path, selection)) {
+  const reader = new LogReader(path, selection)
+  for await (const line of reader.records()) {
     found += 1
     newest.push(line)
     // Not for each: moving all of them takes time.
@@ -138,7 +139,7 @@ async function show({ json, show: output, say }: Context, path: string, options:
   for (const view of views) write(view)
   // It ends with the process.
   const { signal } = new AbortController()
-  for await (const line of followLog(path, selection, signal)) write(viewOf(line))
+  for await (const line of reader.follow(signal)) write(viewOf(line))
 }
 
 type RecordJson = Pick<AuditLine, 'seq' | 'at' | 'event' | 'fields'>
