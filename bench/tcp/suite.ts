@@ -5,14 +5,14 @@ import type { Contender } from '../contender.ts'
 import { haproxy } from '../contenders/haproxy.ts'
 import { socat } from '../contenders/socat.ts'
 import { stunnel } from '../contenders/stunnel.ts'
-import { warren, warrenBefore } from '../contenders/warren.ts'
+import { warren, warrenAudited, warrenBefore } from '../contenders/warren.ts'
 import { Load } from '../load.ts'
 import { describeMachine, loadNow, type Report } from '../report.ts'
 import { inTurns } from '../rounds.ts'
 import type { SuiteOptions } from '../suite.ts'
 import { type Running, tcpMeasures } from './measures.ts'
 
-const CONTENDERS: readonly Contender[] = [warren('direct'), warren('mesh'), haproxy, stunnel, socat]
+const CONTENDERS: readonly Contender[] = [warren('direct'), warrenAudited, warren('mesh'), haproxy, stunnel, socat]
 
 /**
  * Streams: unix socket, mutual TLS 1.3 over loopback TCP, unix socket, by warren and by programs that do this part of
