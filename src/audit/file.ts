@@ -59,7 +59,7 @@ export class AuditFile {
     const fd = openPrivateFile(path)
     try {
       await lock(path, fd)
-      const found = await examine(path, fd)
+      const found = await stateOf(path, fd)
       if (found.cut !== undefined) await truncateFile(fd, found.bytes)
       return new AuditFile(path, fd, found)
     } catch (err) {
@@ -168,7 +168,7 @@ async function lock(path: string, fd: number): Promise<void> {
   })
 }
 
-async function examine(path: string, fd: number): Promise<Found> {
+async function stateOf(path: string, fd: number): Promise<Found> {
   const { size } = fstatSync(fd)
   const { end, wholeBytes, rest } = tailOf(fd, size)
   const cut = rest.length === 0 ? undefined : { cutBytes: rest.length, cutSha256: hashOf(rest) }

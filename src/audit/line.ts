@@ -86,12 +86,19 @@ function parsedOf(text: string): Readonly<Record<string, unknown>> | undefined {
 }
 
 function fieldsText(fields: object): string {
-  // A function that replaces values takes longer than all the rest, and only few records have a bigint.
-  const hasBigint = Object.values(fields).some(value => typeof value === 'bigint')
-  const text = JSON.stringify(fields, hasBigint ? plain : undefined)
+  const text = plainText(fields)
   if (text.length <= MAX_FIELDS_LENGTH) return text
   const cut = JSON.stringify(fields, shortened)
   return cut.length <= MAX_FIELDS_LENGTH ? cut : '{"cut":true}'
+}
+
+// A function that replaces values takes longer than all the rest, and only few records have a bigint: those throw without it.
+function plainText(fields: object): string {
+  try {
+    return JSON.stringify(fields)
+  } catch {
+    return JSON.stringify(fields, plain)
+  }
 }
 
 // Versions are counted in bigints, and stay far below what a number holds.
