@@ -15,6 +15,13 @@ export const warren = (carrier: 'direct' | 'mesh'): Contender => ({
   start: async (scope: Scope, target: string) => await unixServer(scope, target, carrier)
 })
 
+/** As `warren`, and both agents keep an audit log. */
+export const warrenAudited: Contender = {
+  name: 'warren with audit',
+  missing: () => undefined,
+  start: async (scope: Scope, target: string) => await unixServer(scope, target, 'direct', WARREN, ['--audit', 'on'])
+}
+
 /** As `warren`, by the build of another checkout, whose `npm run build` has run. */
 export const warrenBefore = (checkout: string): Contender => ({
   name: BEFORE,
@@ -23,8 +30,14 @@ export const warrenBefore = (checkout: string): Contender => ({
     await unixServer(scope, target, 'direct', join(checkout, 'bin', 'warren.js'))
 })
 
-async function unixServer(scope: Scope, target: string, carrier: 'direct' | 'mesh', build = WARREN): Promise<Started> {
-  const [a, b] = await allowedPair(scope, carrier, build)
+async function unixServer(
+  scope: Scope,
+  target: string,
+  carrier: 'direct' | 'mesh',
+  build = WARREN,
+  options: readonly string[] = []
+): Promise<Started> {
+  const [a, b] = await allowedPair(scope, carrier, build, options)
   return await endpoint(scope, a, b, { unix: target }, 'tcp')
 }
 
@@ -55,9 +68,10 @@ export const warrenUdpForward: Contender = {
 async function allowedPair(
   scope: Scope,
   carrier: 'direct' | 'mesh',
-  build = WARREN
+  build = WARREN,
+  options: readonly string[] = []
 ): Promise<readonly [TestAgent, TestAgent]> {
-  const args = ['--carrier', carrier, '--log-level', 'warn']
+  const args = ['--carrier', carrier, '--log-level', 'warn', ...options]
   const [a, b] = await startPair(scope, { args, build })
   await a.cli('allow', 'bench.*.*.*', 'bench.*.*.*')
   await b.follows(a)

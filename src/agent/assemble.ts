@@ -22,6 +22,7 @@ import {
   type Ca,
   type Cluster,
   followCluster,
+  openAudit,
   serveApi,
   serveMetrics,
   stateOf,
@@ -126,7 +127,7 @@ async function build(parts: Parts): Promise<Built> {
   const events = new EventBus(log)
   const addresses = new AnnouncedHosts({ advertise: config.advertise, log })
   const history = new EventHistory(hostClock)
-  const base: Base = {
+  const unaudited = {
     ...parts,
     clock,
     hostClock,
@@ -137,6 +138,7 @@ async function build(parts: Parts): Promise<Built> {
     descriptors,
     stopping: stopping.signal
   }
+  const base: Base = { ...unaudited, audit: await openAudit(unaudited) }
   const cluster = await buildCluster(base)
   // The address of the data port, once it is bound: with port 0 nobody knows it before.
   let bound = config.dataListen
@@ -180,6 +182,7 @@ function subscribe({ base, cluster, ca, local, proxy, declared, announcer }: Bui
     log
   }).start()
   base.history.record(events)
+  base.audit?.follow(events)
   events.on('registration-added', ({ registrationId, spiffeId }) => {
     for (const store of stores) store.add(registrationId, spiffeId)
   })

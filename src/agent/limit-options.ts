@@ -1,4 +1,5 @@
 import { LOCAL_LIMITS as API } from '../api/index.ts'
+import { DEFAULT_AUDIT_MEBIBYTES } from '../audit/index.ts'
 import { ErrorCode, type LimitName, WarrenError } from '../core/index.ts'
 import { DEFAULT_LIMITS as PROXY, type ProxyLimits } from '../proxy/index.ts'
 import { DEFAULT_LIMITS as WORKLOADS, type WorkloadLimits } from '../workloads/index.ts'
@@ -8,6 +9,8 @@ type ApiLimit = 'maxConnections' | 'maxConnectionsPerUid' | 'maxCallsPerUid' | '
 
 /** Limits that an operator may set; by the names of docs/limits.md. */
 export interface AgentLimits {
+  /** All files of the audit log together. */
+  readonly audit: { readonly mebibytes: number }
   /** Of each local socket. */
   readonly api: Readonly<Record<ApiLimit, number>>
   readonly proxy: ProxyLimits
@@ -15,12 +18,14 @@ export interface AgentLimits {
 }
 
 type Place =
+  | readonly ['audit', 'mebibytes']
   | readonly ['api', ApiLimit]
   | readonly ['proxy', keyof ProxyLimits]
   | readonly ['workloads', keyof WorkloadLimits]
 
 /** The rest bound messages and the work for strangers: all hosts must agree on them, or nobody should raise them. */
 const PLACES: Readonly<Partial<Record<LimitName, Place>>> = Object.freeze({
+  audit_mebibytes: ['audit', 'mebibytes'],
   api_connections: ['api', 'maxConnections'],
   api_connections_per_uid: ['api', 'maxConnectionsPerUid'],
   api_calls_per_uid: ['api', 'maxCallsPerUid'],
@@ -51,7 +56,12 @@ export const MAX_LIMIT = 10_000_000
 
 /** `given` over the defaults. Throws INVALID_OPTION for an unknown name, and unless each is an integer from 1 to `MAX_LIMIT`. */
 export function resolveLimits(given: Readonly<Record<string, number>> = {}): AgentLimits {
-  const limits = { api: { ...API }, proxy: { ...PROXY }, workloads: { ...WORKLOADS } }
+  const limits = {
+    audit: { mebibytes: DEFAULT_AUDIT_MEBIBYTES },
+    api: { ...API },
+    proxy: { ...PROXY },
+    workloads: { ...WORKLOADS }
+  }
   for (const [name, value] of Object.entries(given)) {
     const place = Object.hasOwn(PLACES, name) ? PLACES[name as LimitName] : undefined
     if (place === undefined) {
@@ -66,6 +76,7 @@ export function resolveLimits(given: Readonly<Record<string, number>> = {}): Age
     Object.assign(limits[group], { [key]: value })
   }
   return Object.freeze({
+    audit: Object.freeze(limits.audit),
     api: Object.freeze(limits.api),
     proxy: Object.freeze(limits.proxy),
     workloads: Object.freeze(limits.workloads)

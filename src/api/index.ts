@@ -6,6 +6,7 @@ export { type LocalServer, type LocalServerOptions, serveLocal } from './serve-l
 export {
   adminHandlers,
   type KnownHost,
+  lostServiceViews,
   memberViews,
   serviceViews,
   spiffeHandlers,

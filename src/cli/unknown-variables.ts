@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 import { variableOf } from '../config/index.ts'
 import { nearest } from '../core/index.ts'
 
+const PREFIX = 'WARREN_'
 /** Variables that are no option of `up`: a second name, what a unit puts on the command line, and what `svid fetch` gives a program. */
 const OTHERS = ['WARREN_RUNTIME_DIR', 'WARREN_JOIN_TOKEN', 'WARREN_UP_OPTIONS', 'WARREN_SVID_DIR', 'WARREN_SPIFFE_ID']
 
@@ -13,10 +14,14 @@ export function unknownVariables(up: Command, env: NodeJS.ProcessEnv): string[] 
   const names = up.options.map(({ long }) => (long ?? '').slice('--'.length)).filter(name => name !== COMMAND_LINE_ONLY)
   const known = [...names.map(variableOf), ...OTHERS]
   return Object.keys(env)
-    .filter(name => name.startsWith('WARREN_') && !known.includes(name))
+    .filter(name => name.startsWith(PREFIX) && !known.includes(name))
     .map(name => {
-      const near = nearest(name, known)
-      const hint = near === undefined ? '' : ` (Did you mean ${near}?)`
+      // Without what they have in common: it would make every name near.
+      const near = nearest(
+        name.slice(PREFIX.length),
+        known.map(one => one.slice(PREFIX.length))
+      )
+      const hint = near === undefined ? '' : ` (Did you mean ${PREFIX}${near}?)`
       return `warning: the variable ${name} is unknown and has no effect${hint}`
     })
 }

@@ -12,7 +12,7 @@ import type { Decision, UsageLimits } from '../policy/index.ts'
 import type { Route } from './routing.ts'
 
 export interface ExplainStep {
-  /** "source", "destination", "clock", "server", "policy", "path" or "certificate". */
+  /** "source", "destination", "host", "clock", "server", "policy", "path" or "certificate". */
   readonly subject: string
   readonly ok: boolean
   readonly text: string
@@ -43,6 +43,8 @@ export interface Found {
 export interface ExplainDeps {
   readonly machine: string
   readonly known: () => readonly Route[]
+  /** The lost hosts that served such a destination, each in one clause. */
+  readonly lost: (destination: Pattern) => readonly string[]
   readonly evaluate: (source: Address, destination: Route, protocol: Protocol) => Decision
   /** The present holder of the port of a registration of this host; undefined if it has no port. */
   readonly server: (registrationId: string) => Found | undefined
@@ -82,6 +84,9 @@ export async function explain(
   const source = sources[0]?.address ?? literal(sourcePattern, deps.machine)
   if (destinations.length === 0) {
     steps.push({ subject: 'destination', ok: false, text: `nothing registered matches ${destinationText}` })
+    for (const text of deps.lost(destinationPattern).slice(0, MAX_SHOWN)) {
+      steps.push({ subject: 'host', ok: false, text: `a host that had it is lost: ${text}` })
+    }
     // It may be registered on a host that is not listened to.
     for (const text of deps.clocks().slice(0, MAX_SHOWN)) {
       steps.push({ subject: 'clock', ok: false, text: `${text}: what one announces is not taken by the other` })

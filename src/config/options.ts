@@ -49,6 +49,8 @@ export interface AgentConfig {
   readonly bootstrap?: readonly string[]
   /** Where the metrics are served over HTTP. @default they are not */
   readonly metricsListen?: MetricsListen
+  /** Where the audit log is: a path, or `on` for the file `audit.log` of the state directory. @default there is none */
+  readonly audit?: string
   /** Find members on the LAN. @default true */
   readonly mdns?: boolean
   /** Carrier of brokered bytes to other hosts. @default auto */
@@ -130,6 +132,11 @@ export const UP_OPTIONS = Object.freeze({
     help: 'serve metrics, health and readiness over HTTP here (default: nowhere)',
     read: (text, option) => ({ metricsListen: metricsListenOf(text, option) })
   },
+  audit: {
+    takes: 'file',
+    help: 'keep an audit log in this file; "on": in the state directory (default: none)',
+    read: text => ({ audit: auditOf(text) })
+  },
   carrier: {
     takes: 'name',
     help: 'only carrier for data to other hosts (default: auto, the first that reaches them)',
@@ -175,6 +182,17 @@ function metricsListenOf(text: string, option: string): MetricsListen {
   throw new WarrenError(ErrorCode.InvalidArgument, `${option} "${text.slice(0, 80)}" names no absolute path`, {
     hint: 'Write it as unix:/run/warren/metrics.sock.'
   })
+}
+
+function auditOf(text: string): string {
+  if (text === 'on' || text.startsWith('/')) return text
+  throw new WarrenError(
+    ErrorCode.InvalidArgument,
+    `--audit "${text.slice(0, 80)}" is neither "on" nor an absolute path`,
+    {
+      hint: 'Write --audit on, or as in --audit /var/log/warren/audit.log.'
+    }
+  )
 }
 
 /** What happens to a datagram that is larger than a packet of the path between two hosts. */

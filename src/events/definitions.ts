@@ -12,7 +12,18 @@ export interface RegistrationFields {
   readonly uid: number
 }
 
-/** Fields of a flow that are known at its beginning; `destination` is empty until one is chosen. */
+/** The process of this host for which a workload is registered, by the kernel. */
+export interface ProcessFields {
+  readonly uid: number
+  readonly pid: number
+  /** As of its registration. Undefined where the kernel does not say it to the agent. */
+  readonly executable?: string | undefined
+}
+
+/**
+ * Fields of a flow; `destination` is empty until one is chosen, and `rule` until the policy is asked. Each agent knows the
+ * processes of its own host only.
+ */
 export interface FlowFields {
   readonly flowId: string
   readonly direction: 'inbound' | 'outbound' | 'local'
@@ -20,6 +31,16 @@ export interface FlowFields {
   readonly destination: string
   readonly protocol: Protocol
   readonly carrier: string
+  readonly rule: string
+  readonly sourceProcess?: ProcessFields | undefined
+  readonly destinationProcess?: ProcessFields | undefined
+}
+
+/** A join token, and the user who changed it. */
+export interface TokenFields {
+  readonly tokenId: string
+  readonly machine: string
+  readonly uid?: number | undefined
 }
 
 /** A host that asks to join. */
@@ -34,7 +55,7 @@ export interface HostAdmission {
 export interface EventFields {
   /** The allowed flows have changed: by a new version, or because a rule began or ended by its dates. */
   'policy-changed': { readonly version: bigint; readonly reason: string }
-  /** The admin of this host has changed the policy. `change` names the command, `subject` its object. */
+  /** The admin of this host has changed the policy or the trust domain. `change` names the command, `subject` its object. */
   'rule-changed': { readonly change: RuleChange; readonly subject: string; readonly uid: number }
   /** A version that the admin signed is not taken here: it breaks one of its own invariants. */
   'policy-refused': { readonly version: bigint; readonly reason: string }
@@ -48,7 +69,7 @@ export interface EventFields {
     readonly added: number
     readonly removed: number
   }
-  'registration-added': RegistrationFields & { readonly pid: number }
+  'registration-added': RegistrationFields & Pick<ProcessFields, 'pid' | 'executable'>
   /** `code` is the error for users of the registration from now on. */
   'registration-ended': RegistrationFields & { readonly reason: RegistrationEnd; readonly code: ErrorCode }
   'health-changed': RegistrationFields & { readonly health: 'passing' | 'failing' }
@@ -72,8 +93,9 @@ export interface EventFields {
   /** This host is no longer trusted, by the admin's signature. */
   evicted: { readonly reason: string }
   'eviction-undone': Record<never, never>
-  'token-created': { readonly tokenId: string; readonly machine: string; readonly notAfterMs: number }
-  'token-revoked': { readonly tokenId: string; readonly machine: string }
+  /** `uid` is the user who did it; undefined if the agent did. */
+  'token-created': TokenFields & { readonly notAfterMs: number }
+  'token-revoked': TokenFields
   /** `via` is the id of the token, or of the trusted CA or issuer. */
   'host-admitted': HostAdmission
   /** It is held outside until an admin admits it. */
@@ -116,6 +138,13 @@ export type RuleChange =
   | 'accept-clock'
   | 'revoke'
   | 'unrevoke'
+  | 'admit'
+  | 'refuse-host'
+  | 'add-authority'
+  | 'remove-authority'
+  | 'rotate-root'
+  | 'add-join-trust'
+  | 'remove-join-trust'
 
 export type EventName = keyof EventFields
 
@@ -134,43 +163,43 @@ export type Retention =
   | 'none'
   /** A day, in memory: recent events. */
   | 'day'
-  /** For good, on disk: who changed the policy, and who was admitted. */
-  | 'audit'
 
 export interface EventDefinition {
   readonly audience: Audience
   readonly retention: Retention
+  /** Whether it is a record of the audit log as well, with all its fields. */
+  readonly isAudited: boolean
 }
 
-/** Every event, with its audience and its retention. One row for each name in `EventFields`. */
+/** Every event, with its audience, its retention, and whether it is audited. One row for each name in `EventFields`. */
 export const EVENTS: { readonly [N in EventName]: EventDefinition } = Object.freeze({
-  'policy-changed': { audience: 'observer', retention: 'audit' },
-  'rule-changed': { audience: 'admin', retention: 'audit' },
-  'policy-refused': { audience: 'observer', retention: 'audit' },
-  'trust-changed': { audience: 'observer', retention: 'audit' },
-  'registry-changed': { audience: 'observer', retention: 'none' },
-  'registration-added': { audience: 'owner', retention: 'audit' },
-  'registration-ended': { audience: 'owner', retention: 'audit' },
-  'health-changed': { audience: 'owner', retention: 'day' },
-  'certificate-renewed': { audience: 'observer', retention: 'day' },
-  'profile-changed': { audience: 'observer', retention: 'none' },
-  'addresses-changed': { audience: 'observer', retention: 'day' },
-  'host-connected': { audience: 'observer', retention: 'day' },
-  'host-disconnected': { audience: 'observer', retention: 'day' },
-  'host-suspected': { audience: 'observer', retention: 'day' },
-  'host-answers': { audience: 'observer', retention: 'day' },
-  'host-lost': { audience: 'observer', retention: 'day' },
-  'refused-by-host': { audience: 'observer', retention: 'day' },
-  'unknown-root-shown': { audience: 'observer', retention: 'day' },
-  evicted: { audience: 'observer', retention: 'audit' },
-  'eviction-undone': { audience: 'observer', retention: 'audit' },
-  'token-created': { audience: 'admin', retention: 'audit' },
-  'token-revoked': { audience: 'admin', retention: 'audit' },
-  'host-admitted': { audience: 'admin', retention: 'audit' },
-  'host-waits': { audience: 'admin', retention: 'audit' },
-  'join-refused': { audience: 'admin', retention: 'audit' },
-  'flow-opened': { audience: 'owner', retention: 'none' },
-  'flow-refused': { audience: 'owner', retention: 'audit' },
-  'flow-audited': { audience: 'owner', retention: 'audit' },
-  'flow-ended': { audience: 'owner', retention: 'day' }
+  'policy-changed': { audience: 'observer', retention: 'day', isAudited: true },
+  'rule-changed': { audience: 'admin', retention: 'day', isAudited: true },
+  'policy-refused': { audience: 'observer', retention: 'day', isAudited: true },
+  'trust-changed': { audience: 'observer', retention: 'day', isAudited: true },
+  'registry-changed': { audience: 'observer', retention: 'none', isAudited: false },
+  'registration-added': { audience: 'owner', retention: 'day', isAudited: true },
+  'registration-ended': { audience: 'owner', retention: 'day', isAudited: true },
+  'health-changed': { audience: 'owner', retention: 'day', isAudited: false },
+  'certificate-renewed': { audience: 'observer', retention: 'day', isAudited: false },
+  'profile-changed': { audience: 'observer', retention: 'none', isAudited: false },
+  'addresses-changed': { audience: 'observer', retention: 'day', isAudited: false },
+  'host-connected': { audience: 'observer', retention: 'day', isAudited: false },
+  'host-disconnected': { audience: 'observer', retention: 'day', isAudited: false },
+  'host-suspected': { audience: 'observer', retention: 'day', isAudited: false },
+  'host-answers': { audience: 'observer', retention: 'day', isAudited: false },
+  'host-lost': { audience: 'observer', retention: 'day', isAudited: false },
+  'refused-by-host': { audience: 'observer', retention: 'day', isAudited: false },
+  'unknown-root-shown': { audience: 'observer', retention: 'day', isAudited: false },
+  evicted: { audience: 'observer', retention: 'day', isAudited: true },
+  'eviction-undone': { audience: 'observer', retention: 'day', isAudited: true },
+  'token-created': { audience: 'admin', retention: 'day', isAudited: true },
+  'token-revoked': { audience: 'admin', retention: 'day', isAudited: true },
+  'host-admitted': { audience: 'admin', retention: 'day', isAudited: true },
+  'host-waits': { audience: 'admin', retention: 'day', isAudited: true },
+  'join-refused': { audience: 'admin', retention: 'day', isAudited: true },
+  'flow-opened': { audience: 'owner', retention: 'none', isAudited: true },
+  'flow-refused': { audience: 'owner', retention: 'day', isAudited: true },
+  'flow-audited': { audience: 'owner', retention: 'day', isAudited: true },
+  'flow-ended': { audience: 'owner', retention: 'day', isAudited: true }
 })

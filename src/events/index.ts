@@ -1,3 +1,11 @@
+export {
+  AUDIT_RECORDS,
+  AUDITED_EVENTS,
+  type AuditRecordFields,
+  type AuditRecordName,
+  type RecordFields,
+  type RecordName
+} from './audit-records.ts'
 export { EventBus, type EventHandler, type EventSink, type EventSource, silentEvents } from './bus.ts'
 export {
   type Audience,
@@ -6,6 +14,7 @@ export {
   type EventFields,
   type EventName,
   type FlowFields,
+  type ProcessFields,
   type RegistrationEnd,
   type RegistrationFields,
   type Retention,

@@ -24,7 +24,8 @@ export const CONTEXT = Object.freeze({
   authorityOrder: 'warren-authority-order-v1',
   authorityStatus: 'warren-authority-status-v1',
   sessionProof: 'warren-session-proof-v1',
-  joinCertificate: 'warren-join-certificate-v1'
+  joinCertificate: 'warren-join-certificate-v1',
+  auditLog: 'warren-audit-log-v1'
 })
 export type Context = (typeof CONTEXT)[keyof typeof CONTEXT]
 

@@ -3,7 +3,7 @@ import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import type { Listener, LocalUser } from '../attest/index.ts'
 import type { Clock, HostPort, Logger, Metrics, Protocol, VersionRange } from '../core/index.ts'
-import type { EventSink } from '../events/index.ts'
+import type { EventSink, ProcessFields } from '../events/index.ts'
 import type { Address, Pattern, PeerKey } from '../identity/index.ts'
 import type { Decision, UsageLimits } from '../policy/index.ts'
 import type { OwnerView, RegistryRecord } from '../registry/index.ts'
@@ -58,6 +58,8 @@ export interface LocalWorkloads {
   readonly problemOf?: (registrationId: string) => string | undefined
   /** The user of a registration, who may ask how its connections ended. */
   readonly userOf?: (registrationId: string) => LocalUser | undefined
+  /** The process of a registration, for the events. @default the events name none */
+  readonly processOf?: (registrationId: string) => ProcessFields | undefined
   /** Told that a target did not take a connection, so that it is looked at. */
   readonly targetFailed?: (registrationId: string) => void
   /** The registration whose id begins with these 32 hex characters. */

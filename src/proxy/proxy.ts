@@ -50,6 +50,7 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
     metrics: deps.metrics ?? silentMetrics,
     events: deps.events ?? silentEvents,
     userOf: local.userOf,
+    processOf: local.processOf,
     limitsOf: local.limitsOf
   })
   const contexts = new ContextCache(local.svid, deps.roots)

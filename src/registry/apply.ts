@@ -8,6 +8,7 @@ import { type AlarmKind, alarm, type ChangeCause, type Effect, encodeAck, limitR
 import type { StoredRecord } from './record.ts'
 import { RecordSet, type SetDifference } from './record-set.ts'
 import { type Admitted, announcesSame, certificateDigest, type Entry, type RegistryState } from './state.ts'
+import { viewOf } from './view.ts'
 
 /** A verified state of an owner, on its way in. */
 export interface IncomingState {
@@ -99,7 +100,8 @@ export function drop(state: RegistryState, owner: PeerKey, cause: ChangeCause, s
   state.digests.delete(owner, entry.ownerKey)
   const highWaterMark = state.highWaterMarks.get(owner)
   if (highWaterMark !== undefined && spent) state.highWaterMarks.set(owner, { ...highWaterMark, spent: true })
-  return [changed(entry, cause, added, removed)]
+  const last = viewOf(state, entry)
+  return [{ ...changed(entry, cause, added, removed), last }]
 }
 
 /** Keeps the proof against an owner, hides its records, and ignores it until a later epoch. */
@@ -125,7 +127,7 @@ export function changed(
   cause: ChangeCause,
   added: readonly StoredRecord[] = [],
   removed: readonly StoredRecord[] = []
-): Effect {
+): Extract<Effect, { type: 'changed' }> {
   return {
     type: 'changed',
     owner,

@@ -12,6 +12,7 @@ import { isComponent, type PeerKey, peerKeyOf } from '../identity/index.ts'
 import { create, decode, registryPb, toBinary } from '../wire/index.ts'
 import { MAX_LEASE_MS, MIN_LEASE_MS } from './lease.ts'
 import { type Limits, MAX_COUNTER, MAX_HEAD_BYTES } from './limits.ts'
+import type { AuditCheckpoint } from './message.ts'
 
 /** The statements of a host about itself in one head. Frozen. */
 export interface Head {
@@ -43,6 +44,8 @@ export interface Head {
   readonly softwareVersion: string
   /** Versions that it says it speaks; empty if unknown. */
   readonly protocolVersions: readonly ProtocolVersions[]
+  /** The newest signed line of its audit log; undefined if it announces none. */
+  readonly audit?: AuditCheckpoint | undefined
 }
 
 /** A head with the exact bytes that its owner signed. The signature is not verified; use `verify`. */
@@ -60,6 +63,7 @@ const MAX_CAPABILITY_LENGTH = 64
 export const MAX_JWT_KEYS = 4
 const MAX_JWT_KEY_BYTES = 128
 const MAX_PROTOCOLS = 16
+const MAX_AUDIT_SEQ = BigInt(Number.MAX_SAFE_INTEGER)
 const PROTOCOL_NAME = /^[a-z][a-z0-9-]{0,23}$/
 
 /** Signs a head without checking its contents. `sign` signs in the context of heads. For our own heads use `sealOwnHead`. */
@@ -108,7 +112,10 @@ function encode(head: Head, trustDomain: string): Uint8Array {
       recordSeq: head.recordSeq,
       jwtKeys: head.jwtKeys.map(key => Buffer.from(key, 'base64')),
       softwareVersion: head.softwareVersion,
-      protocolVersions: head.protocolVersions.map(({ name, min, max }) => ({ name, min, max }))
+      protocolVersions: head.protocolVersions.map(({ name, min, max }) => ({ name, min, max })),
+      ...(head.audit === undefined
+        ? {}
+        : { audit: { seq: BigInt(head.audit.seq), sha256: Buffer.from(head.audit.sha256, 'hex') } })
     })
   )
 }
@@ -175,8 +182,15 @@ function readHead(head: Uint8Array, trustDomain: string, limits: Limits): Head {
     certificateSha256: Buffer.from(wire.certificateSha256).toString('hex'),
     jwtKeys: Object.freeze(wire.jwtKeys.map(key => Buffer.from(key).toString('base64'))),
     softwareVersion: softwareVersion(wire.softwareVersion),
-    protocolVersions: Object.freeze(versionsIn(wire.protocolVersions))
+    protocolVersions: Object.freeze(versionsIn(wire.protocolVersions)),
+    ...checkpointIn(wire.audit)
   })
+}
+
+// It decides nothing here either.
+function checkpointIn(audit: registryPb.AuditCheckpoint | undefined): Pick<Head, 'audit'> {
+  if (audit === undefined || audit.seq < 1n || audit.seq > MAX_AUDIT_SEQ || audit.sha256.length !== 32) return {}
+  return { audit: Object.freeze({ seq: Number(audit.seq), sha256: Buffer.from(audit.sha256).toString('hex') }) }
 }
 
 // Versions decide nothing here, and a later program may have others: what is not one counts as unknown, and the head stays.

@@ -7,6 +7,7 @@ export { DEFAULT_LEASES, type Lease, type LeaseStep, leaseFor, type Now } from '
 export { DEFAULT_LIMITS, type Limits, MAX_SKEW_MS } from './limits.ts'
 export {
   type AlarmKind,
+  type AuditCheckpoint,
   type ChangeCause,
   decodeAck,
   type Effect,

@@ -2,6 +2,7 @@ import type { LimitName, ProtocolVersions } from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
 import { create, decode, registryPb, toBinary } from '../wire/index.ts'
 import type { LocalRecord, RegistryRecord } from './record.ts'
+import type { OwnerView } from './view.ts'
 
 /** The statements of this host about itself besides its records. */
 export interface Profile {
@@ -17,8 +18,18 @@ export interface Profile {
   readonly softwareVersion: string
   /** Versions of the protocols between agents that it speaks. At most 16. */
   readonly protocolVersions: readonly ProtocolVersions[]
+  /** The newest signed line of the audit log of this host. Undefined: it has none. */
+  readonly audit?: AuditCheckpoint | undefined
   /** DER: node CA certificate, authority, root. */
   readonly nodeChain: readonly Uint8Array[]
+}
+
+/** A line of an audit log. */
+export interface AuditCheckpoint {
+  /** From 1 to 2^53. */
+  readonly seq: number
+  /** Of the line, 64 hex digits. */
+  readonly sha256: string
 }
 
 /** Everything that can happen to a registry. */
@@ -100,6 +111,8 @@ export type Effect =
       readonly cause: ChangeCause
       readonly added: readonly RegistryRecord[]
       readonly removed: readonly RegistryRecord[]
+      /** The owner as it was, if it is dropped. */
+      readonly last?: OwnerView
     }
   /** `peer` has applied our set up to `seq`: ask `replication` again. */
   | { readonly type: 'acknowledged'; readonly peer: PeerKey; readonly seq: bigint }

@@ -261,6 +261,7 @@ function sameProfile(a: Profile, b: Profile): boolean {
       rest.jwtKeys,
       rest.softwareVersion,
       rest.protocolVersions,
+      rest.audit ?? null,
       String(policyVersion),
       String(trustVersion),
       nodeChain.map(certificate => Buffer.from(certificate).toString('base64'))

@@ -1,5 +1,6 @@
 import type { ProtocolVersions } from '../core/index.ts'
 import type { Address, PeerKey } from '../identity/index.ts'
+import type { AuditCheckpoint } from './message.ts'
 import { nameOf } from './name-index.ts'
 import type { RegistryRecord } from './record.ts'
 import type { Admitted, Entry, RegistryState } from './state.ts'
@@ -35,6 +36,8 @@ export interface OwnerView {
   readonly softwareVersion: string
   /** Versions that it says it speaks; empty if it announces none. */
   readonly protocolVersions: readonly ProtocolVersions[]
+  /** The newest signed line of its audit log; undefined if it announces none. */
+  readonly audit: AuditCheckpoint | undefined
   /** The failure detector suspects that it is unreachable: routing must skip its records. */
   readonly suspect: boolean
 }
@@ -163,7 +166,8 @@ function mayRun({ identity }: Entry, { address }: RegistryRecord): boolean {
   return identity.scopes.length === 0 || identity.scopes.includes(address.scope)
 }
 
-function viewOf(state: RegistryState, entry: Entry): OwnerView {
+/** The view of an entry. */
+export function viewOf(state: RegistryState, entry: Entry): OwnerView {
   const known = VIEWS.get(entry)
   if (known !== undefined) return known
   const { head } = entry.sealed
@@ -189,6 +193,7 @@ function viewOf(state: RegistryState, entry: Entry): OwnerView {
     jwtKeys: head.jwtKeys,
     softwareVersion: head.softwareVersion,
     protocolVersions: head.protocolVersions,
+    audit: head.audit,
     suspect: entry.suspect
   })
   VIEWS.set(entry, view)

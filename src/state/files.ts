@@ -97,6 +97,11 @@ export function removeFile(path: string): void {
 
 /** Makes an empty file of mode 0600 if there is none; an existing one is verified as in `readIfPresent`. */
 export function ensurePrivateFile(path: string): void {
+  closeSync(openPrivateFile(path))
+}
+
+/** The same, and returns its descriptor, to read and write. */
+export function openPrivateFile(path: string): number {
   try {
     const file = openSync(
       path,
@@ -105,8 +110,10 @@ export function ensurePrivateFile(path: string): void {
     )
     try {
       requirePrivate(path, file)
-    } finally {
+      return file
+    } catch (err) {
       closeSync(file)
+      throw err
     }
   } catch (err) {
     throw unusable(path, err)

@@ -1,7 +1,7 @@
 export { canBeWithout, damaged, lost } from './cure.ts'
 export { openDatabase } from './database.ts'
 export { endMembership } from './end-membership.ts'
-export { ensureDirectory, readIfPresent, removeFile, replaceFile } from './files.ts'
+export { ensureDirectory, openPrivateFile, readIfPresent, removeFile, replaceFile } from './files.ts'
 export { JoinStore, type StoredTrust, WAITING_MS } from './join-store.ts'
 export {
   CLOCK_SETTING,

@@ -67,6 +67,7 @@ export function adminHandlers(handlers: Partial<AdminHandlers> = {}): AdminHandl
     getMetrics: unexpected,
     watchEvents: unexpectedStream,
     listMembers: unexpected,
+    forgetMember: unexpected,
     listFlows: unexpected,
     getPolicy: unexpected,
     addRule: unexpected,

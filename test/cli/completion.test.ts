@@ -158,7 +158,8 @@ test('every command whose argument or option is an address, a machine or a path 
     'user|any',
     'key=value',
     'uid',
-    'address=port'
+    'address=port',
+    'seq:hash'
   ]
   const joins = ['claim=pattern', 'field', 'id', 'issuer', 'network', 'url']
   const rest = ['bytes', 'number', 'pid', 'spiffe-id', 'text', 'hex', 'registration', 'words']

@@ -44,7 +44,16 @@ test('services are a table for people and one document for programs', async t =>
 
   const json = await run('services', 'dev.web.*.*', '--json')
   assert.deepEqual(JSON.parse(json.stdout), {
-    services: [{ ...SERVICE, protocols: ['tcp'], registeredAtMs: 1_900_000_000_000, suspectSinceMs: 0 }]
+    services: [
+      {
+        ...SERVICE,
+        protocols: ['tcp'],
+        registeredAtMs: 1_900_000_000_000,
+        suspectSinceMs: 0,
+        lostSinceMs: 0,
+        lostReason: ''
+      }
+    ]
   })
   assert.deepEqual(patterns, ['', 'dev.web.*.*'])
   assert.match((await run('services', 'bad.*.*.*')).stdout, / tcp +failing: uid 8 has 127\.0\.0\.1:80\/tcp +this host /)

@@ -2,15 +2,23 @@ import assert from 'node:assert/strict'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import test from 'node:test'
-import { EVENTS } from '../../src/events/index.ts'
+import { AUDIT_RECORDS, EVENTS } from '../../src/events/index.ts'
 
 const ROOT = resolve(import.meta.dirname, '../..')
 
-test('every event is documented with its audience and retention, and no other is', () => {
+test('every event is documented with its audience, its retention and whether it is audited, and no other is', () => {
   const page = readFileSync(join(ROOT, 'docs', 'events.md'), 'utf8')
-  const rows = [...page.matchAll(/^\| `([\w-]+)` \| (\w+) \| (\w+) \|/gm)]
-  const documented = Object.fromEntries(rows.map(([, name, audience, retention]) => [name, { audience, retention }]))
+  const rows = [...page.matchAll(/^\| `([\w-]+)` \| (\w+) \| (\w+) \| (yes|no) \|/gm)]
+  const documented = Object.fromEntries(
+    rows.map(([, name, audience, retention, audit]) => [name, { audience, retention, isAudited: audit === 'yes' }])
+  )
   assert.deepEqual(documented, { ...EVENTS })
+})
+
+test('every record that the audit log writes about itself is documented, and no other is', () => {
+  const page = readFileSync(join(ROOT, 'docs', 'audit.md'), 'utf8')
+  const rows = [...page.matchAll(/^\| `(audit-[\w-]+)` \|/gm)].map(([, name]) => name)
+  assert.deepEqual(rows, AUDIT_RECORDS)
 })
 
 test('every event is emitted somewhere', () => {

@@ -19,6 +19,7 @@ const ENDED = {
   destination: 'd',
   protocol: 'tcp',
   carrier: 'direct',
+  rule: '',
   reason: '',
   bytesIn: 0,
   bytesOut: 0,

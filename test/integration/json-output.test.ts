@@ -81,6 +81,8 @@ test('no command has fields of protobuf in its JSON', async t => {
     ['drain', '--timeout', '1s'],
     ['clock accept'],
     ['reload'],
+    ['audit verify'],
+    ['audit show'],
     ['config check', config],
     ['config show', '--config', config],
     ['config schema'],

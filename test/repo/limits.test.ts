@@ -5,6 +5,11 @@ import test from 'node:test'
 import { LOCAL_LIMITS } from '../../src/api/limits.ts'
 import { MAX_WAITING } from '../../src/attest/attestor.ts'
 import { DEFAULT_LIMITS as HASHER } from '../../src/attest/hasher.ts'
+import {
+  REFUSALS as AUDIT_REFUSALS,
+  MAX_WAITING as AUDIT_WAITING,
+  DEFAULT_AUDIT_MEBIBYTES
+} from '../../src/audit/log.ts'
 import { AUTHORITY_REFUSALS, AUTHORITY_RENEWALS } from '../../src/ca/authorities/authority-service.ts'
 import { REFUSALS } from '../../src/ca/join-service.ts'
 import { MAX_TOKENS, MAX_USES } from '../../src/ca/joins/tokens.ts'
@@ -37,6 +42,9 @@ const ROOT = join(import.meta.dirname, '..', '..')
 
 const VALUES: Record<LimitName, number> = {
   log_backlog: MAX_LOG_BACKLOG_BYTES,
+  audit_waiting: AUDIT_WAITING,
+  audit_refusals: AUDIT_REFUSALS.burst,
+  audit_mebibytes: DEFAULT_AUDIT_MEBIBYTES,
   api_connections: LOCAL_LIMITS.maxConnections,
   api_connections_per_uid: LOCAL_LIMITS.maxConnectionsPerUid,
   api_calls_per_uid: LOCAL_LIMITS.maxCallsPerUid,

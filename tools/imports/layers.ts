@@ -27,6 +27,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
     knows: 'commands',
     mayImport: ['client', 'config', 'listeners', 'wire', 'core'],
     lazily: {
+      'cli/commands/audit.ts': ['agent', 'audit'],
       'cli/commands/up.ts': ['agent'],
       'cli/output/start-lines.ts': ['agent'],
       'cli/commands/backup.ts': ['agent'],
@@ -41,7 +42,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   client: { knows: 'the library for workloads', mayImport: ['wire', 'core'] },
   agent: {
     knows: 'configuration, assembly, start and stop',
-    mayImport: ['api', 'ca', 'cluster', 'workloads', 'proxy', 'mesh', 'state', 'attest', 'config', ...SHARED]
+    mayImport: ['api', 'audit', 'ca', 'cluster', 'workloads', 'proxy', 'mesh', 'state', 'attest', 'config', ...SHARED]
   },
   api: {
     knows: 'servers on the unix sockets',
@@ -57,6 +58,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   },
   workloads: { knows: 'registrations, grants, health', mayImport: ['attest', ...SHARED] },
   mesh: { knows: 'libp2p, and nobody else does', mayImport: VERIFIERS },
+  audit: { knows: 'the audit log: written, verified, read', mayImport: ['state', 'events', ...FOUNDATION] },
   state: { knows: 'files, vault, database', mayImport: FOUNDATION, typesOf: ['registry'] },
   events: { knows: 'what happens; the bus', mayImport: ['identity', 'core'], pure: true, bannedFromCore: TIMERS },
   registry: { knows: 'the replicated set; pure', mayImport: FOUNDATION, pure: true, bannedFromCore: TIMERS },

@@ -8,7 +8,12 @@
 export const ALLOWED: Readonly<Record<string, string>> = {
   'src/api/routes.ts': 'events of a handler of this process, which are no stream',
   'src/api/services/events.ts': 'what src/events/history.ts yields, which is no stream',
+  'src/audit/file.ts': 'what src/audit/lines.ts yields, which is no stream',
+  'src/audit/lines.ts': 'a file',
+  'src/audit/select.ts': 'what src/audit/lines.ts yields, which is no stream',
+  'src/audit/verify.ts': 'what src/audit/lines.ts yields, which is no stream',
   'src/api/write-answer.ts': 'the parts of an answer of a handler of this process, which are no stream',
+  'src/cli/commands/audit.ts': 'what src/audit/select.ts yields, which is no stream',
   'src/cli/commands/events.ts': 'a call of the local API, as of src/cli/commands/services.ts',
   'src/cli/commands/serve.ts': 'standard input',
   'src/cli/commands/services.ts':

@@ -28,6 +28,7 @@ export function buildAnnouncer({ base, cluster, ca, drain, dataAddresses }: Anno
       jwtKeys: membership.jwtKeys.published(),
       softwareVersion,
       protocolVersions: ANNOUNCED_PROTOCOLS,
+      audit: base.audit?.checkpoint,
       nodeChain: membership.credentials.node.chainDer
     }),
     // By the later time, too: this host would refuse its own certificate.

@@ -3,6 +3,7 @@ import {
   adminHandlers,
   type KnownHost,
   type LocalServer,
+  lostServiceViews,
   memberViews,
   serveAdminApi,
   serveSpiffeApi,
@@ -17,13 +18,14 @@ import {
   type Announcer,
   explain,
   type Found,
+  lossesOf,
   MAX_SHOWN_LEFT_OUT,
   previewPolicy,
   type Readiness,
   type Route
 } from '../../cluster/index.ts'
 import { ErrorCode, formatHostPort, type Protocol, packageVersion, WarrenError } from '../../core/index.ts'
-import { type Address, keySha256Of, type PeerKey, parseCertificate } from '../../identity/index.ts'
+import { type Address, keySha256Of, type Pattern, type PeerKey, parseCertificate } from '../../identity/index.ts'
 import type { DataPlane, SessionAlarm } from '../../proxy/index.ts'
 import { clockDifferences, clockText, type OwnerView, owners } from '../../registry/index.ts'
 import { serverOf, type Target } from '../../workloads/index.ts'
@@ -84,14 +86,13 @@ export async function serveApi(parts: ApiParts): Promise<ApiServers> {
 function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: AdminHandlers } {
   const { base, cluster, ca, local, proxy, readiness, drain, announcer, dataAddresses } = parts
   const { membership, vault, store, addresses, metrics, events, clock, hostClock, clockKeeper } = base
-  const { mesh, registry, routing, policy, evictions, failures } = cluster
+  const { mesh, registry, routing, policy, evictions, failures, lost } = cluster
   const { joins, renewal, rotation, authorities, rootRotation } = ca
   const { workloads } = local
   const { trustDomain, machine } = membership
   const { state } = registry
   const suspectedSince = (peer: PeerKey) => failures.suspectedSinceMs(peer)
-  const startedAtMs = hostClock.wallMs()
-  const version = packageVersion()
+  const [startedAtMs, version] = [hostClock.wallMs(), packageVersion()]
   return {
     workload: workloadHandlers({
       workloads,
@@ -104,6 +105,7 @@ function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: Ad
       connectionEnd: (user, flowId) => proxy.connectionEnd(user, flowId),
       resetConnection: (user, flowId) => proxy.resetConnection(user, flowId),
       services: pattern => serviceViews(routing, { suspectedSince, problemOf: problemOf(local) }, pattern),
+      lostServices: pattern => lostServiceViews(lost.all(), pattern),
       changed: () => registry.changed(),
       status: () => ({
         version,
@@ -140,7 +142,7 @@ function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: Ad
         evicted: evictions.evictionReason ?? '',
         expired: renewal.expiry ?? '',
         certificates: rotation.certificates().map(toCertificate),
-        sessionAlarms: proxy.sessionAlarms().slice(0, MAX_ALARMS).map(toSessionAlarm)
+        sessionAlarms: toSessionAlarms(proxy.sessionAlarms())
       })
     }),
     admin: adminHandlers({
@@ -155,7 +157,7 @@ function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: Ad
       authorities: authorities,
       rootRotation: rootRotation,
       joins,
-      revokeTokensOf: machine => joins.tokens.revokeOf(machine),
+      revokeTokensOf: (machine, uid) => joins.tokens.revokeOf(machine, uid),
       onRuleChange: (change, subject, uid) => events.emit('rule-changed', { change, subject, uid }),
       nowMs: () => clock.wallMs(),
       drain: timeoutMs => drain.begin(timeoutMs),
@@ -168,6 +170,7 @@ function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: Ad
       reload: () => parts.reload.run(),
       backup: passphrase => backupOf({ vault, store, trustDomain, machine }, passphrase, hostClock.wallMs()),
       members: () => memberViews(state, mesh, suspectedSince, hostClock),
+      lost,
       flows: () => proxy.flows(),
       history: base.history,
       metrics: async () => ({ text: await metrics.text(), samples: await metrics.samples() }),
@@ -204,6 +207,7 @@ function explainDeps({ base, cluster, local, proxy }: ApiParts) {
   return {
     machine: membership.machine,
     known: () => routing.matching(),
+    lost: (pattern: Pattern) => lossesOf(cluster.lost.all(), pattern),
     limitsOf: (registrationId: string) => local.workloads.limitsOf(registrationId),
     server: (registrationId: string) => serverFound(local.workloads.get(registrationId)?.target),
     evaluate: (source: Address, destination: Route, protocol: Protocol) =>
@@ -213,14 +217,14 @@ function explainDeps({ base, cluster, local, proxy }: ApiParts) {
         destinationRegistrationId: destination.registrationId,
         protocol
       }),
-    path: async (machine: string, signal: AbortSignal) => {
+    path: (machine: string, signal: AbortSignal) => {
       const host = owners(registry.state).find(owner => owner.machine === machine)
       if (host === undefined) throw new WarrenError(ErrorCode.NotFound, `${machine} is not a member now`)
-      return await proxy.probe(host, signal)
+      return proxy.probe(host, signal)
     },
     clocks: () => clockDifferences(registry.state, clock.monotonicMs()).map(clockText),
     certificateEnd: (machine: string) => trust.node(machine)?.notAfterMs,
-    nowMs: () => clock.wallMs()
+    nowMs: clock.wallMs
   }
 }
 
@@ -261,8 +265,8 @@ function declaredStatus({ declared, reload }: ApiParts) {
   }
 }
 
-function toSessionAlarm(alarm: SessionAlarm) {
-  return { ...alarm, cutAtMs: BigInt(alarm.cutAtMs) }
+function toSessionAlarms(alarms: readonly SessionAlarm[]) {
+  return alarms.slice(0, MAX_ALARMS).map(alarm => ({ ...alarm, cutAtMs: BigInt(alarm.cutAtMs) }))
 }
 
 function toCertificate({ kind, subject, issuedAtMs, notAfterMs, renewAtMs, alarm, problem, hint }: WatchedCertificate) {

@@ -5,6 +5,7 @@ import {
   Evictions,
   FailureService,
   followRegistry,
+  LostHosts,
   MemberStore,
   PolicyService,
   PolicyStore,
@@ -28,6 +29,7 @@ export interface Cluster {
   readonly state: RegistryState
   readonly routing: Routing
   readonly members: MemberStore
+  readonly lost: LostHosts
   readonly authorityStore: AuthorityStore
   readonly registry: RegistryService
   readonly failures: FailureService
@@ -51,6 +53,7 @@ export async function buildCluster(base: Base): Promise<Cluster> {
   const state = buildRegistryState(base, trust)
   const routing = new Routing(state)
   const members = new MemberStore(store, state)
+  const lost = new LostHosts(hostClock)
   const relay = new AckRelay({
     mesh,
     isMember: peer => owner(state, peer) !== undefined,
@@ -64,7 +67,9 @@ export async function buildCluster(base: Base): Promise<Cluster> {
     transport: registryTransport(mesh, relay),
     saveHighWaterMarks: highWaterMarks => store.raiseHighWaterMarks(highWaterMarks),
     deleteHighWaterMark: peer => store.deleteHighWaterMark(peer),
-    onChange: ({ owner: peer, machine, cause, added, removed }) => {
+    onChange: ({ owner: peer, machine, cause, added, removed, last }) => {
+      if (last === undefined) lost.seen(machine)
+      else lost.dropped(last, cause, removed)
       events.emit('registry-changed', { peer, machine, cause, added: added.length, removed: removed.length })
       if (cause !== 'expired' && cause !== 'revoked' && cause !== 'left') return
       if (cause === 'left') log.info('host left', { peer, machine })
@@ -156,6 +161,7 @@ export async function buildCluster(base: Base): Promise<Cluster> {
     state,
     routing,
     members,
+    lost,
     authorityStore,
     registry,
     failures,

@@ -16,6 +16,7 @@ import { serverOf } from '../../workloads/index.ts'
 import type { Base } from './base.ts'
 import type { Ca } from './ca.ts'
 import type { Cluster } from './cluster.ts'
+import { processFieldsOf } from './process-fields.ts'
 import type { WorkloadParts } from './workloads.ts'
 
 /** The parts of this agent that the data plane uses. */
@@ -53,6 +54,10 @@ function proxyDeps({ base, cluster, ca, local }: ProxyParts): ProxyDeps {
       svid: registrationId => svids.get(registrationId),
       target: registrationId => workloads.get(registrationId)?.target,
       userOf: registrationId => workloads.get(registrationId),
+      processOf: registrationId => {
+        const workload = workloads.get(registrationId)
+        return workload === undefined ? undefined : processFieldsOf(workload)
+      },
       limitsOf: registrationId => workloads.limitsOf(registrationId),
       problemOf: registrationId => serverOf(workloads.get(registrationId)?.target)?.refusal,
       targetFailed: registrationId => health.suspect(registrationId),

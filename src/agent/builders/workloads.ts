@@ -4,6 +4,7 @@ import { dialTarget, headerFor, probeFrame } from '../../proxy/index.ts'
 import { codeAfter, Grants, HealthService, PortServers, type Workload, Workloads } from '../../workloads/index.ts'
 import type { Base } from './base.ts'
 import type { Cluster } from './cluster.ts'
+import { processFieldsOf } from './process-fields.ts'
 
 /** The registrations of this host, and who looks after their servers. */
 export interface WorkloadParts {
@@ -51,7 +52,7 @@ export function buildWorkloads(base: Base, { registry, policy, evictions }: Clus
       // First, since the registry may refuse it: then there is no registration.
       registry.put({ ...workload, health: 'passing' })
       health.add(workload)
-      events.emit('registration-added', { ...fieldsOf(workload), pid: workload.process.pid })
+      events.emit('registration-added', { ...fieldsOf(workload), ...processFieldsOf(workload) })
     },
     onEnded: (workload, reason) =>
       events.emit('registration-ended', { ...fieldsOf(workload), reason, code: codeAfter(reason) }),

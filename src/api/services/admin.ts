@@ -1,6 +1,6 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { Authorities, RootRotation, RootStatus } from '../../ca/index.ts'
-import type { Explanation } from '../../cluster/index.ts'
+import type { Explanation, LostHosts } from '../../cluster/index.ts'
 import { ErrorCode, type Protocol, WarrenError } from '../../core/index.ts'
 import type { EventHistory } from '../../events/index.ts'
 import { parseMachineName } from '../../identity/index.ts'
@@ -19,6 +19,7 @@ import {
   previewRule,
   ruleMessage
 } from './policy-code.ts'
+import { lostMemberView } from './views.ts'
 
 export interface AdminHandlersDeps extends PolicyHandlersDeps, PolicyCodeDeps, JoinHandlersDeps {
   /** Resolves when the flows to workloads of this host have ended. */
@@ -37,6 +38,7 @@ export interface AdminHandlersDeps extends PolicyHandlersDeps, PolicyCodeDeps, J
   /** A sealed copy of the whole state of this host. */
   readonly backup: (passphrase: string) => Promise<Uint8Array>
   readonly members: () => MessageInitShape<typeof adminPb.MemberSchema>[]
+  readonly lost: Pick<LostHosts, 'all' | 'forget'>
   readonly flows: () => readonly FlowInfo[]
   readonly history: Pick<EventHistory, 'recent' | 'follow'>
   readonly metrics: () => Promise<MessageInitShape<typeof adminPb.GetMetricsResponseSchema>>
@@ -89,26 +91,42 @@ export function adminHandlers(deps: AdminHandlersDeps): AdminHandlers {
       }
     },
 
-    async addAuthority({ machine }, _caller, signal) {
-      return { notAfterMs: BigInt(await deps.authorities.add(parseMachineName(machine), signal)) }
+    async addAuthority({ machine }, { uid }, signal) {
+      const notAfterMs = await deps.authorities.add(parseMachineName(machine), signal)
+      deps.onRuleChange('add-authority', machine, uid)
+      return { notAfterMs: BigInt(notAfterMs) }
     },
 
-    async removeAuthority({ machine }, _caller, signal) {
+    async removeAuthority({ machine }, { uid }, signal) {
       await deps.authorities.remove(parseMachineName(machine), signal)
+      deps.onRuleChange('remove-authority', machine, uid)
       return {}
     },
 
     getRoot: async () => ({ status: rootMessage(deps.rootRotation.status()) }),
 
-    async rotateRoot({ finish, force }) {
-      return { status: rootMessage(finish ? deps.rootRotation.finish(force) : await deps.rootRotation.begin()) }
+    async rotateRoot({ finish, force }, { uid }) {
+      const status = finish ? deps.rootRotation.finish(force) : await deps.rootRotation.begin()
+      deps.onRuleChange('rotate-root', finish ? 'finished' : 'begun', uid)
+      return { status: rootMessage(status) }
     },
 
     getMetrics: () => metrics(),
 
     backup: async ({ passphrase }) => ({ sealed: await backup(passphrase) }),
 
-    listMembers: async () => ({ members: members() }),
+    listMembers: async () => ({ members: members(), lost: deps.lost.all().map(lostMemberView) }),
+
+    async forgetMember({ machine }) {
+      const forgotten = deps.lost.forget(parseMachineName(machine))
+      if (forgotten !== undefined) return { member: lostMemberView(forgotten) }
+      const isMember = members().some(member => member.machine === machine)
+      throw isMember
+        ? new WarrenError(ErrorCode.InvalidArgument, `${machine} is a member`, {
+            hint: `\`warren evict ${machine}\` removes a member for good.`
+          })
+        : new WarrenError(ErrorCode.NotFound, `no lost host named ${machine} is remembered here`)
+    },
 
     listFlows: async () => ({
       flows: flows().map(flowMessage)

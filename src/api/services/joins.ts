@@ -9,6 +9,7 @@ import {
   type WaitingHosts
 } from '../../ca/index.ts'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
+import type { RuleChange } from '../../events/index.ts'
 import { parseMachineName } from '../../identity/index.ts'
 import type { adminPb } from '../../wire/index.ts'
 import type { AdminHandlers } from '../index.ts'
@@ -19,6 +20,8 @@ export interface JoinHandlersDeps {
     readonly waiting: Pick<WaitingHosts, 'list' | 'decide'>
     readonly trusts: Pick<JoinTrusts, 'list' | 'addCa' | 'addOidc' | 'remove'>
   }
+  /** Called after this host has changed who may join, with the command, its subject and its user. */
+  readonly onRuleChange: (change: RuleChange, subject: string, uid: number) => void
   readonly nowMs: () => number
 }
 
@@ -36,17 +39,17 @@ type Names =
   | 'invite'
 
 /** The handlers of admin.sock for tokens, hosts that wait, and the ways to join without a token. */
-export function joinHandlers({ joins, nowMs }: JoinHandlersDeps): Pick<AdminHandlers, Names> {
+export function joinHandlers({ joins, onRuleChange, nowMs }: JoinHandlersDeps): Pick<AdminHandlers, Names> {
   const { tokens, waiting, trusts } = joins
   return {
-    async createToken({ uses, ...request }) {
-      const { token, id, expiresAtMs } = tokens.create({ ...request, uses: uses === 0 ? 1 : uses })
+    async createToken({ uses, ...request }, { uid }) {
+      const { token, id, expiresAtMs } = tokens.create({ ...request, uses: uses === 0 ? 1 : uses, uid })
       return { token, id, expiresAtMs: BigInt(expiresAtMs) }
     },
 
     listTokens: async () => ({ tokens: tokens.list().map(token => tokenMessage(token, nowMs())) }),
 
-    revokeToken: async ({ id }) => ({ token: tokenMessage(tokens.revoke(id), nowMs()) }),
+    revokeToken: async ({ id }, { uid }) => ({ token: tokenMessage(tokens.revoke(id, uid), nowMs()) }),
 
     async getToken({ id }) {
       const { token, uses } = tokens.show(id)
@@ -63,21 +66,31 @@ export function joinHandlers({ joins, nowMs }: JoinHandlersDeps): Pick<AdminHand
 
     listWaiting: async () => ({ hosts: waiting.list().map(waitingMessage) }),
 
-    async admit({ machine, refuse }) {
-      return { host: waitingMessage(waiting.decide(parseMachineName(machine), refuse ? 'refused' : 'admitted')) }
+    async admit({ machine, refuse }, { uid }) {
+      const host = waiting.decide(parseMachineName(machine), refuse ? 'refused' : 'admitted')
+      onRuleChange(refuse ? 'refuse-host' : 'admit', machine, uid)
+      return { host: waitingMessage(host) }
     },
 
-    async trustCa({ pem, nameFrom, terms }) {
-      return { trust: trustMessage(trusts.addCa(pem, nameFrom, termsOf(terms))) }
+    async trustCa({ pem, nameFrom, terms }, { uid }) {
+      const trust = trusts.addCa(pem, nameFrom, termsOf(terms))
+      onRuleChange('add-join-trust', `${trust.id} ${subjectOf(trust)}`, uid)
+      return { trust: trustMessage(trust) }
     },
 
-    async trustOidc({ terms, ...request }) {
-      return { trust: trustMessage(trusts.addOidc({ ...request, terms: termsOf(terms) })) }
+    async trustOidc({ terms, ...request }, { uid }) {
+      const trust = trusts.addOidc({ ...request, terms: termsOf(terms) })
+      onRuleChange('add-join-trust', `${trust.id} ${subjectOf(trust)}`, uid)
+      return { trust: trustMessage(trust) }
     },
 
     listJoinTrusts: async () => ({ trusts: trusts.list().map(trustMessage) }),
 
-    removeJoinTrust: async ({ id }) => ({ trust: trustMessage(trusts.remove(id)) }),
+    async removeJoinTrust({ id }, { uid }) {
+      const trust = trusts.remove(id)
+      onRuleChange('remove-join-trust', `${trust.id} ${subjectOf(trust)}`, uid)
+      return { trust: trustMessage(trust) }
+    },
 
     invite: async () => ({ invitation: tokens.invitation() })
   }

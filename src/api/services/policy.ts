@@ -29,7 +29,7 @@ export interface PolicyHandlersDeps {
   readonly authorityKeysOf: (machine: string, signal: AbortSignal) => Promise<readonly string[]>
   /** Names of the members whose certificates are below an authority with one of these keys. */
   readonly hostsBelow: (keys: readonly string[]) => readonly string[]
-  readonly revokeTokensOf: (machine: string) => void
+  readonly revokeTokensOf: (machine: string, uid: number) => void
   /** Called after this host has changed the policy, with the command, its subject and its user. */
   readonly onRuleChange: (change: RuleChange, subject: string, uid: number) => void
   readonly nowMs: () => number
@@ -50,7 +50,7 @@ export function policyHandlers(deps: PolicyHandlersDeps): Pick<AdminHandlers, Na
       const also = deps.hostsBelow(authorityKeys).filter(name => name !== request.machine)
       const revocation = await policy.revoke({ ...wanted, keys: [...(wanted.keys ?? []), ...authorityKeys] })
       // The tokens of this host are revoked at once; other authorities refuse theirs as older than the eviction.
-      deps.revokeTokensOf(request.machine)
+      deps.revokeTokensOf(request.machine, uid)
       onRuleChange('revoke', request.machine, uid)
       return { revocation: revocationMessage(revocation), version: policy.version, also }
     },

@@ -34,6 +34,8 @@ export interface WorkloadHandlersDeps {
   readonly connectionEnd: (user: LocalUser, flowId: string) => ConnectionEnd
   readonly resetConnection: (user: LocalUser, flowId: string) => void
   readonly services: (pattern: Pattern | undefined) => ServiceFields[]
+  /** What hosts served that are lost. */
+  readonly lostServices: (pattern: Pattern | undefined) => ServiceFields[]
   /** Resolves at the next change of the registry. */
   readonly changed: () => Promise<void>
   readonly status: () => Parameters<typeof statusShape>[0]
@@ -139,7 +141,10 @@ export function workloadHandlers(deps: WorkloadHandlersDeps): WorkloadHandlers {
     },
 
     listServices: async (request, { share }) => ({
-      services: share.timed(() => services(optionalPattern(request.pattern)))
+      services: share.timed(() => {
+        const pattern = optionalPattern(request.pattern)
+        return [...services(pattern), ...(request.lost ? deps.lostServices(pattern) : [])]
+      })
     }),
 
     async *watchServices(request, { share }, signal) {

@@ -41,6 +41,8 @@ export interface TokenRequest {
   readonly ephemeral?: boolean
   readonly from?: readonly string[]
   readonly needsApproval?: boolean
+  /** The user who asks for it. */
+  readonly uid?: number
 }
 
 /** A token with what is spent of it. */
@@ -111,7 +113,7 @@ export class JoinTokens {
     const rest = { machine, scopes, createdAtMs: now, expiresAtMs, revokedAtMs: undefined }
     ledger.addToken({ id, secretSha256, ...rest, uses, ephemeral, from, needsApproval })
     log.info('join token created', { machine, count: uses, via: id, notAfter: new Date(expiresAtMs).toISOString() })
-    this.#deps.events?.emit('token-created', { tokenId: id, machine, notAfterMs: expiresAtMs })
+    this.#deps.events?.emit('token-created', { tokenId: id, machine, notAfterMs: expiresAtMs, uid: request.uid })
     return { token, id, expiresAtMs }
   }
 
@@ -153,7 +155,7 @@ export class JoinTokens {
   }
 
   /** Revokes the only token whose id begins so. Throws like `show`, and INVALID_ARGUMENT if no use of it is left. */
-  revoke(idPrefix: string): ListedToken {
+  revoke(idPrefix: string, uid?: number): ListedToken {
     const { ledger, clock, log } = this.#deps
     const { token, uses } = this.show(idPrefix)
     if (token.used >= token.uses) {
@@ -164,17 +166,17 @@ export class JoinTokens {
     }
     if (ledger.revokeToken(token.id, clock.wallMs())) {
       log.info('join token revoked', { machine: token.machine })
-      this.#deps.events?.emit('token-revoked', { tokenId: token.id, machine: token.machine })
+      this.#deps.events?.emit('token-revoked', { tokenId: token.id, machine: token.machine, uid })
     }
     return this.show(token.id).token
   }
 
   /** Revokes all open tokens that name this machine and no other; returns how many. */
-  revokeOf(machine: string): number {
+  revokeOf(machine: string, uid?: number): number {
     const { ledger, clock, events } = this.#deps
     const named = ledger.tokens().filter(token => token.machine === machine)
     const revoked = named.filter(({ id }) => ledger.revokeToken(id, clock.wallMs()))
-    for (const { id } of revoked) events?.emit('token-revoked', { tokenId: id, machine })
+    for (const { id } of revoked) events?.emit('token-revoked', { tokenId: id, machine, uid })
     return revoked.length
   }
 

@@ -3,18 +3,12 @@ import { parseDuration } from '../../core/index.ts'
 import type { adminPb } from '../../wire/index.ts'
 import { contextOf } from '../context.ts'
 import { print, printJsonLine } from '../output/index.ts'
-import { printable } from '../output/printable.ts'
+import { type RecordView, recordLine } from '../output/record-line.ts'
 
 interface EventsOptions {
   readonly since?: string
   readonly follow?: true
   readonly type?: string[]
-}
-
-interface EventView {
-  readonly name: string
-  readonly at: string
-  readonly fields: Readonly<Record<string, unknown>>
 }
 
 const MAX_SINCE_MS = 86_400_000
@@ -38,30 +32,20 @@ export function addEvents(program: Command): void {
       const { agent, json, show, say } = contextOf(command)
       const sinceMs = since === undefined ? 0 : Date.now() - parseDuration('--since', since, 1, MAX_SINCE_MS)
       const request = { sinceMs: BigInt(sinceMs), follow: follow === true, names: type }
-      const all: EventView[] = []
+      const all: RecordView[] = []
       for await (const { events, missed } of agent.admin.watchEvents(request)) {
         if (missed > 0n) say(`${missed} events came faster than they were read, and are lost`)
         const views = events.map(viewOf)
         if (follow !== true) all.push(...views)
         else if (json) for (const view of views) printJsonLine(view)
-        else for (const view of views) print(lineOf(view))
+        else for (const view of views) print(recordLine(view))
       }
       if (follow === true) return
-      show({ events: all }, () => all.map(lineOf).join('\n'))
+      show({ events: all }, () => all.map(recordLine).join('\n'))
       if (all.length === 0) say('nothing that is remembered happened; docs/events.md says what is')
     })
 }
 
-function viewOf({ name, atMs, fields }: adminPb.Event): EventView {
-  return { name, at: new Date(Number(atMs)).toISOString(), fields: JSON.parse(fields) as EventView['fields'] }
-}
-
-function lineOf({ name, at, fields }: EventView): string {
-  const pairs = Object.entries(fields).map(([key, value]) => `${key}=${textOf(value)}`)
-  return printable([at, name, ...pairs].join('  '))
-}
-
-function textOf(value: unknown): string {
-  const text = Array.isArray(value) ? value.join(',') : String(value)
-  return /[\s"=]/.test(text) || text === '' ? JSON.stringify(text) : text
+function viewOf({ name, atMs, fields }: adminPb.Event): RecordView {
+  return { name, at: new Date(Number(atMs)).toISOString(), fields: JSON.parse(fields) as RecordView['fields'] }
 }

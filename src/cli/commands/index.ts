@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import { addAdmit } from './admit.ts'
+import { addAudit } from './audit.ts'
 import { addAuthority } from './authority.ts'
 import { addBackup, addRestore } from './backup.ts'
 import { addClock } from './clock.ts'
@@ -45,6 +46,7 @@ export const COMMAND_GROUPS: ReadonlyArray<readonly [heading: string, ReadonlyAr
       addMembers,
       addMetrics,
       addEvents,
+      addAudit,
       addDoctor,
       addDrain,
       addConfig,

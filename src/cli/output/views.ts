@@ -58,7 +58,8 @@ export function serviceTable(services: readonly ServiceView[], nowMs: number): s
     { title: 'SERVES', value: service => service.protocols.join(',') || '-' },
     {
       title: 'HEALTH',
-      value: ({ health, problem, suspect, suspectSinceMs }) => {
+      value: ({ health, problem, suspect, suspectSinceMs, lostReason, lostSinceMs }) => {
+        if (lostSinceMs > 0n) return `host ${loss(lostReason, lostSinceMs, nowMs)}`
         const why = problem === '' ? '' : `: ${problem}`
         return suspect ? `${health}, host ${suspicion(suspectSinceMs, nowMs)}` : health + why
       }
@@ -75,14 +76,18 @@ export function memberTable(members: readonly MemberView[], nowMs: number): stri
     { title: 'MACHINE', value: member => member.machine },
     {
       title: 'STATE',
-      value: member => (member.state === 'suspect' ? suspicion(member.suspectSinceMs, nowMs) : member.state)
+      value: ({ state, suspectSinceMs, lostSinceMs }) => {
+        if (lostSinceMs > 0n) return loss(state, lostSinceMs, nowMs)
+        return state === 'suspect' ? suspicion(suspectSinceMs, nowMs) : state
+      }
     },
     { title: 'VERSION', value: member => member.version },
     { title: 'RECORDS', value: member => String(member.records), align: 'right' },
     { title: 'POLICY', value: member => String(member.policyVersion), align: 'right' },
     {
       title: 'LEASE',
-      value: member => (member.leaseLeftMs < 0n ? 'ended' : formatDuration(Number(member.leaseLeftMs))),
+      value: ({ leaseLeftMs, lostSinceMs }) =>
+        leaseLeftMs < 0n || lostSinceMs > 0n ? 'ended' : formatDuration(Number(leaseLeftMs)),
       align: 'right'
     },
     { title: 'CERTIFIED', value: member => certified(member.certificateNotAfterMs, nowMs), align: 'right' },
@@ -109,6 +114,10 @@ function certified(notAfterMs: bigint, nowMs: number): string {
   if (notAfterMs === 0n) return '-'
   const leftMs = Number(notAfterMs) - nowMs
   return leftMs > 0 ? formatDuration(leftMs) : 'ended'
+}
+
+function loss(reason: string, sinceMs: bigint, nowMs: number): string {
+  return `${reason} for ${formatAge(Number(sinceMs), nowMs)}`
 }
 
 function suspicion(sinceMs: bigint, nowMs: number): string {

@@ -267,6 +267,14 @@ export const METRICS = Object.freeze({
     'Renewals that other hosts requested from the authority on this host.'
   ),
 
+  warren_audit_records_total: counter({}, 'Lines that were written to the audit log.'),
+  warren_audit_lost_total: counter(
+    { reason: ['queue', 'disk', 'source'] },
+    'Records that the audit log does not have. queue: they came too fast; disk: it could not be written; source: too many refusals of one source.'
+  ),
+  warren_audit_write_failures_total: counter({}, 'Attempts to write to the audit log that failed.'),
+  warren_audit_waiting: gauge({}, 'Records that wait to be written to the audit log.'),
+
   warren_log_lines_dropped_total: counter(
     {},
     'Lines for standard error that were dropped because their reader stood still.'

@@ -4,6 +4,9 @@
  */
 export const LIMIT_NAMES = [
   'log_backlog',
+  'audit_waiting',
+  'audit_refusals',
+  'audit_mebibytes',
   'api_connections',
   'api_connections_per_uid',
   'api_calls_per_uid',

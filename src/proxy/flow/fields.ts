@@ -1,8 +1,23 @@
-import type { FlowFields } from '../../events/index.ts'
+import type { FlowFields, ProcessFields } from '../../events/index.ts'
 import { FAST_PATH, type Flow, PACKETS } from './flow.ts'
 
-/** What the log and the events say of a flow. */
-export function fieldsOf(flow: Flow): FlowFields {
+/** The process of a registration of this host. */
+export type ProcessOf = (registrationId: string) => ProcessFields | undefined
+
+/** What the events say of a flow. */
+export function eventFieldsOf(flow: Flow, processOf: ProcessOf): FlowFields {
+  const { direction, sourceId, destination } = flow
+  // An id is unique on one host only: that of a destination elsewhere must not be looked up here.
+  const destinationId = direction === 'outbound' ? undefined : destination?.registrationId
+  // Kept: at the end of a flow, the registration may have ended before.
+  if (sourceId !== undefined) flow.sourceProcess ??= processOf(sourceId)
+  if (destinationId !== undefined) flow.destinationProcess ??= processOf(destinationId)
+  const { rule, sourceProcess, destinationProcess } = flow
+  return { ...fieldsOf(flow), rule, sourceProcess, destinationProcess }
+}
+
+/** What the log says of a flow. */
+export function fieldsOf(flow: Flow): Omit<FlowFields, 'rule' | 'sourceProcess' | 'destinationProcess'> {
   const { id: flowId, direction, sourceText, destinationText, protocol, isOnFastPath, carrier } = flow
   return {
     flowId,

@@ -1,4 +1,5 @@
 import { ErrorCode, type Protocol, ShortSignal, WarrenError } from '../../core/index.ts'
+import type { ProcessFields } from '../../events/index.ts'
 import { type Address, formatAddress } from '../../identity/index.ts'
 import type { RuleLimits } from '../../policy/index.ts'
 import type { Pace } from './byte-rates.ts'
@@ -80,6 +81,9 @@ export class Flow {
   ruleLimits: readonly RuleLimits[] = []
   /** Counts its bytes where they are limited. Undefined: they are not. */
   pace: Pace | undefined
+  /** The processes of its ends that are on this host, once an event has named them. */
+  sourceProcess: ProcessFields | undefined
+  destinationProcess: ProcessFields | undefined
   bytesIn = 0
   bytesOut = 0
   datagramsIn = 0

@@ -14,7 +14,7 @@ import { limitExceeded, type ProxyLimits } from '../limits.ts'
 import { ByteRates } from './byte-rates.ts'
 import type { Cut } from './cut.ts'
 import { DatagramRates } from './datagram-rates.ts'
-import { datagramsOf, displayedCarrier, fieldsOf } from './fields.ts'
+import { datagramsOf, displayedCarrier, eventFieldsOf, type ProcessOf } from './fields.ts'
 import { Flow, type FlowAlarm, type FlowInfo, type FlowOptions } from './flow.ts'
 import { type ConnectionEnd, PastFlows } from './past-flows.ts'
 import { FlowRoom } from './room.ts'
@@ -33,6 +33,8 @@ export interface FlowTableOptions {
   readonly events?: EventSink
   /** The user of a registration of this host. @default nobody can ask how a flow ended */
   readonly userOf?: ((registrationId: string) => LocalUser | undefined) | undefined
+  /** The process of a registration of this host, for the events. @default the events name none */
+  readonly processOf?: ProcessOf | undefined
   /** How much a registration of this host may be used now. @default as much as the agent allows */
   readonly limitsOf?: ((registrationId: string) => UsageLimits) | undefined
 }
@@ -63,7 +65,7 @@ export class FlowTable {
   readonly #past = new FlowTotals()
   readonly #ended = new PastFlows()
   readonly #userOf: (registrationId: string) => LocalUser | undefined
-
+  readonly #processOf: ProcessOf
   readonly #byteRates: ByteRates
   readonly #datagramRates: DatagramRates
 
@@ -77,6 +79,7 @@ export class FlowTable {
     this.#metrics = metrics
     this.#events = events
     this.#userOf = userOf ?? (() => undefined)
+    this.#processOf = options.processOf ?? (() => undefined)
     this.#waitingAccounts = new WaitingAccounts(limits, metrics)
   }
 
@@ -162,9 +165,13 @@ export class FlowTable {
   /** The two ends of a flow are about to be joined. `finish` must follow. */
   opened(flow: Flow): void {
     flow.isOpen = true
-    const { direction, protocol } = flow
-    this.#metrics.count('warren_flows_opened_total', { direction, protocol })
-    this.#events.emit('flow-opened', fieldsOf(flow))
+    this.#metrics.count('warren_flows_opened_total', { direction: flow.direction, protocol: flow.protocol })
+    this.#events.emit('flow-opened', eventFieldsOf(flow, this.#processOf))
+  }
+
+  /** An audit rule alone lets the flow pass; `reason` says why it would be refused without it. */
+  audited(flow: Flow, rule: string, reason: string): void {
+    this.#events.emit('flow-audited', { ...eventFieldsOf(flow, this.#processOf), rule, reason })
   }
 
   /** Removes a flow that was open: both sides ended it, unless it was cut. */
@@ -179,12 +186,11 @@ export class FlowTable {
     this.#discharge(flow)
     this.#wake()
     this.#past.add(flow)
-    const { direction } = flow
+    const fields = eventFieldsOf(flow, this.#processOf)
+    const { flowId, direction, source, destination, protocol, carrier, rule } = fields
     if (flow.isOpen) this.#metrics.count('warren_flows_ended_total', { direction, reason: kind })
     else this.#metrics.count('warren_flows_failed_total', { direction, code: code ?? ErrorCode.FlowCut })
-    const fields = fieldsOf(flow)
-    const { flowId, source, destination, protocol, carrier } = fields
-    const { bytesIn, bytesOut, rule } = flow
+    const { bytesIn, bytesOut } = flow
     const durationMs = Math.round(this.#clock.monotonicMs() - flow.startedAtMs)
     // No object is copied here: this is a tenth of the objects of a connection.
     const line: LogFields = { flowId, source, destination, protocol, carrier, rule, bytesIn, bytesOut }
@@ -193,11 +199,8 @@ export class FlowTable {
     line.reason = reason
     if (code !== undefined) line.code = code
     this.#log.info('flow ended', line)
-    if (flow.isOpen) {
-      this.#events.emit('flow-ended', { ...fields, reason, kind, bytesIn, bytesOut, durationMs })
-    } else {
-      this.#events.emit('flow-refused', { ...fields, reason, code: code ?? ErrorCode.FlowCut })
-    }
+    if (flow.isOpen) this.#events.emit('flow-ended', { ...fields, reason, kind, bytesIn, bytesOut, durationMs })
+    else this.#events.emit('flow-refused', { ...fields, reason, code: code ?? ErrorCode.FlowCut })
   }
 
   /** How a connection of `user` ended, if it has. */

@@ -3,7 +3,7 @@ import { ErrorCode, silentMetrics, WarrenError, within } from '../../core/index.
 import { type Address, formatAddress, sameAddress } from '../../identity/index.ts'
 import type { Target } from '../../workloads/index.ts'
 import type { ProxyDeps } from '../deps.ts'
-import { type Flow, type FlowTable, fieldsOf } from '../flow/index.ts'
+import type { Flow, FlowTable } from '../flow/index.ts'
 import { limitExceeded, type ProxyLimits } from '../limits.ts'
 import { discardEnd, type LocalByteEnd, type LocalDatagramEnd, type LocalEnd, type UdpEnd } from '../relay/index.ts'
 import { REFRESH_TIMEOUT_MS } from '../timing.ts'
@@ -158,7 +158,7 @@ export class Admission {
     const isNews = decision.ground === 'AUDIT' && flow.rule !== rule
     flow.rule = rule
     // Once for each flow: it is decided again when another instance is tried.
-    if (isNews) this.#deps.events?.emit('flow-audited', { ...fieldsOf(flow), rule, reason: decision.text })
+    if (isNews) this.#flows.audited(flow, rule, decision.text)
     flow.ruleLimits = decision.limits ?? []
     if (!decision.allowed) throw new WarrenError(ErrorCode.Unauthorized, decision.text)
   }

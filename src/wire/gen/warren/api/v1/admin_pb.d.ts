@@ -895,6 +895,38 @@ export declare type AcceptClockResponse = Message<"warren.api.v1.AcceptClockResp
 export declare const AcceptClockResponseSchema: GenMessage<AcceptClockResponse>;
 
 /**
+ * @generated from message warren.api.v1.ForgetMemberRequest
+ */
+export declare type ForgetMemberRequest = Message<"warren.api.v1.ForgetMemberRequest"> & {
+  /**
+   * @generated from field: string machine = 1;
+   */
+  machine: string;
+};
+
+/**
+ * Describes the message warren.api.v1.ForgetMemberRequest.
+ * Use `create(ForgetMemberRequestSchema)` to create a new message.
+ */
+export declare const ForgetMemberRequestSchema: GenMessage<ForgetMemberRequest>;
+
+/**
+ * @generated from message warren.api.v1.ForgetMemberResponse
+ */
+export declare type ForgetMemberResponse = Message<"warren.api.v1.ForgetMemberResponse"> & {
+  /**
+   * @generated from field: warren.api.v1.Member member = 1;
+   */
+  member?: Member | undefined;
+};
+
+/**
+ * Describes the message warren.api.v1.ForgetMemberResponse.
+ * Use `create(ForgetMemberResponseSchema)` to create a new message.
+ */
+export declare const ForgetMemberResponseSchema: GenMessage<ForgetMemberResponse>;
+
+/**
  * @generated from message warren.api.v1.ListMembersRequest
  */
 export declare type ListMembersRequest = Message<"warren.api.v1.ListMembersRequest"> & {
@@ -914,6 +946,13 @@ export declare type ListMembersResponse = Message<"warren.api.v1.ListMembersResp
    * @generated from field: repeated warren.api.v1.Member members = 1;
    */
   members: Member[];
+
+  /**
+   * Hosts that were members in the last day, and are not now. Newest first.
+   *
+   * @generated from field: repeated warren.api.v1.Member lost = 2;
+   */
+  lost: Member[];
 };
 
 /**
@@ -937,7 +976,8 @@ export declare type Member = Message<"warren.api.v1.Member"> & {
   peerId: string;
 
   /**
-   * "self", "connected", "alive" (a valid lease, no connection), "suspect" (it does not answer) or "gone".
+   * "self", "connected", "alive" (a valid lease, no connection), "suspect" (it does not answer); for a host that is lost: "left"
+   * (it stopped), "silent" (its lease ended) or "evicted".
    *
    * @generated from field: string state = 3;
    */
@@ -1007,6 +1047,27 @@ export declare type Member = Message<"warren.api.v1.Member"> & {
    * @generated from field: repeated warren.api.v1.ProtocolVersions protocols = 14;
    */
   protocols: ProtocolVersions[];
+
+  /**
+   * The newest signed line of its audit log that it announced, "SEQ:SHA256"; empty if none.
+   *
+   * @generated from field: string audit_checkpoint = 15;
+   */
+  auditCheckpoint: string;
+
+  /**
+   * Of a host that is lost: since when, by this host's clock. Zero for a member.
+   *
+   * @generated from field: int64 lost_since_ms = 16;
+   */
+  lostSinceMs: bigint;
+
+  /**
+   * Services that a lost host had, as addresses.
+   *
+   * @generated from field: repeated string served = 17;
+   */
+  served: string[];
 };
 
 /**
@@ -2514,7 +2575,7 @@ export declare const ExplainResponseSchema: GenMessage<ExplainResponse>;
  */
 export declare type ExplainStep = Message<"warren.api.v1.ExplainStep"> & {
   /**
-   * "source", "destination", "clock", "server", "policy", "path" or "certificate".
+   * "source", "destination", "host", "clock", "server", "policy", "path" or "certificate".
    *
    * @generated from field: string subject = 1;
    */
@@ -2738,6 +2799,16 @@ export declare const AdminService: GenService<{
     methodKind: "unary";
     input: typeof ListMembersRequestSchema;
     output: typeof ListMembersResponseSchema;
+  },
+  /**
+   * Removes a lost host from the members. NOT_FOUND if no lost host has this name.
+   *
+   * @generated from rpc warren.api.v1.AdminService.ForgetMember
+   */
+  forgetMember: {
+    methodKind: "unary";
+    input: typeof ForgetMemberRequestSchema;
+    output: typeof ForgetMemberResponseSchema;
   },
   /**
    * @generated from rpc warren.api.v1.AdminService.ListFlows

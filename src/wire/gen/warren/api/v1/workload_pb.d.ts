@@ -812,6 +812,13 @@ export declare type ListServicesRequest = Message<"warren.api.v1.ListServicesReq
    * @generated from field: string pattern = 1;
    */
   pattern: string;
+
+  /**
+   * Also what lost hosts had, if their loss is remembered.
+   *
+   * @generated from field: bool lost = 2;
+   */
+  lost: boolean;
 };
 
 /**
@@ -939,6 +946,18 @@ export declare type Service = Message<"warren.api.v1.Service"> & {
    * @generated from field: string problem = 12;
    */
   problem: string;
+
+  /**
+   * Since when its host is lost, by this host's clock, with the reason: "left", "silent" or "evicted". Zero while it is a member.
+   *
+   * @generated from field: int64 lost_since_ms = 13;
+   */
+  lostSinceMs: bigint;
+
+  /**
+   * @generated from field: string lost_reason = 14;
+   */
+  lostReason: string;
 };
 
 /**

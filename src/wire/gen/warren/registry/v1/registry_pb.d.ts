@@ -150,6 +150,13 @@ export declare type NodeHead = Message<"warren.registry.v1.NodeHead"> & {
    * @generated from field: repeated warren.registry.v1.ProtocolVersions protocol_versions = 21;
    */
   protocolVersions: ProtocolVersions[];
+
+  /**
+   * The newest signed line of the owner's audit log that is on its disk. Absent: the owner has no audit log.
+   *
+   * @generated from field: warren.registry.v1.AuditCheckpoint audit = 22;
+   */
+  audit?: AuditCheckpoint | undefined;
 };
 
 /**
@@ -157,6 +164,31 @@ export declare type NodeHead = Message<"warren.registry.v1.NodeHead"> & {
  * Use `create(NodeHeadSchema)` to create a new message.
  */
 export declare const NodeHeadSchema: GenMessage<NodeHead>;
+
+/**
+ * A line of an audit log, by its number: a log that ends before it, or has another line there, was tampered with.
+ *
+ * @generated from message warren.registry.v1.AuditCheckpoint
+ */
+export declare type AuditCheckpoint = Message<"warren.registry.v1.AuditCheckpoint"> & {
+  /**
+   * @generated from field: uint64 seq = 1;
+   */
+  seq: bigint;
+
+  /**
+   * SHA-256 of the line without its line break (32 bytes).
+   *
+   * @generated from field: bytes sha256 = 2;
+   */
+  sha256: Uint8Array;
+};
+
+/**
+ * Describes the message warren.registry.v1.AuditCheckpoint.
+ * Use `create(AuditCheckpointSchema)` to create a new message.
+ */
+export declare const AuditCheckpointSchema: GenMessage<AuditCheckpoint>;
 
 /**
  * The versions of one protocol that a host speaks.

@@ -10,7 +10,7 @@ import { enumDesc, fileDesc, messageDesc, tsEnum } from "@bufbuild/protobuf/code
  * Describes the file warren/registry/v1/registry.proto.
  */
 export const file_warren_registry_v1_registry = /*@__PURE__*/
-  fileDesc("CiF3YXJyZW4vcmVnaXN0cnkvdjEvcmVnaXN0cnkucHJvdG8SEndhcnJlbi5yZWdpc3RyeS52MSLWAwoITm9kZUhlYWQSFAoMdHJ1c3RfZG9tYWluGAEgASgJEg0KBW93bmVyGAIgASgMEg8KB21hY2hpbmUYAyABKAkSDQoFZXBvY2gYBCABKAQSCwoDc2VxGAUgASgEEhQKDGlzc3VlZF9hdF9tcxgGIAEoAxIQCghsZWFzZV9tcxgHIAEoDRINCgVjb3VudBgIIAEoDRIMCgRyb290GAkgASgMEhYKDm1lc2hfYWRkcmVzc2VzGAogAygJEhYKDmRhdGFfYWRkcmVzc2VzGAsgAygJEhQKDGNhcGFiaWxpdGllcxgMIAMoCRIWCg5wb2xpY3lfdmVyc2lvbhgNIAEoBBIVCg10cnVzdF92ZXJzaW9uGA4gASgEEhAKCGRyYWluaW5nGA8gASgIEhoKEmNlcnRpZmljYXRlX3NoYTI1NhgQIAEoDBISCgpyZWNvcmRfc2VxGBEgASgEEhAKCGp3dF9rZXlzGBIgAygMEg8KB2xlYXZpbmcYEyABKAgSGAoQc29mdHdhcmVfdmVyc2lvbhgUIAEoCRI/ChFwcm90b2NvbF92ZXJzaW9ucxgVIAMoCzIkLndhcnJlbi5yZWdpc3RyeS52MS5Qcm90b2NvbFZlcnNpb25zIjoKEFByb3RvY29sVmVyc2lvbnMSDAoEbmFtZRgBIAEoCRILCgNtaW4YAiABKA0SCwoDbWF4GAMgASgNIi0KClNpZ25lZEhlYWQSDAoEaGVhZBgBIAEoDBIRCglzaWduYXR1cmUYAiABKAwitQIKBlJlY29yZBIXCg9yZWdpc3RyYXRpb25faWQYASABKAwSEQoJc3BpZmZlX2lkGAIgASgJEi8KCXByb3RvY29scxgDIAMoDjIcLndhcnJlbi5yZWdpc3RyeS52MS5Qcm90b2NvbBIRCgl3aGl0ZWxpc3QYBCADKAkSKgoGaGVhbHRoGAUgASgOMhoud2FycmVuLnJlZ2lzdHJ5LnYxLkhlYWx0aBI2CgZsYWJlbHMYBiADKAsyJi53YXJyZW4ucmVnaXN0cnkudjEuUmVjb3JkLkxhYmVsc0VudHJ5EhgKEHJlZ2lzdGVyZWRfYXRfbXMYByABKAMSDgoGdHRsX21zGAggASgNGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEilAEKBURlbHRhEg0KBW93bmVyGAEgASgMEg0KBWVwb2NoGAIgASgEEhAKCGZyb21fc2VxGAMgASgEEg4KBnRvX3NlcRgEIAEoBBIMCgRwdXRzGAUgAygMEg8KB2RlbGV0ZXMYBiADKAwSLAoEaGVhZBgHIAEoCzIeLndhcnJlbi5yZWdpc3RyeS52MS5TaWduZWRIZWFkIoIBCgZHb3NzaXASLgoEaGVhZBgBIAEoCzIeLndhcnJlbi5yZWdpc3RyeS52MS5TaWduZWRIZWFkSAASKgoFZGVsdGEYAiABKAsyGS53YXJyZW4ucmVnaXN0cnkudjEuRGVsdGFIABITCgtzZW50X3RvX2FsbBgDIAEoCEIHCgVldmVudCKzAQoLU3luY1JlcXVlc3QSMwoGZGlnZXN0GAEgASgLMiEud2FycmVuLnJlZ2lzdHJ5LnYxLkRpZ2VzdFJlcXVlc3RIABIxCgVmZXRjaBgCIAEoCzIgLndhcnJlbi5yZWdpc3RyeS52MS5GZXRjaFJlcXVlc3RIABI1CgdidWNrZXRzGAMgASgLMiIud2FycmVuLnJlZ2lzdHJ5LnYxLkJ1Y2tldHNSZXF1ZXN0SABCBQoDYXNrIu4BCgxTeW5jUmVzcG9uc2USNAoGZGlnZXN0GAEgASgLMiIud2FycmVuLnJlZ2lzdHJ5LnYxLkRpZ2VzdFJlc3BvbnNlSAASMgoFZmV0Y2gYAiABKAsyIS53YXJyZW4ucmVnaXN0cnkudjEuRmV0Y2hSZXNwb25zZUgAEjYKB2J1Y2tldHMYAyABKAsyIy53YXJyZW4ucmVnaXN0cnkudjEuQnVja2V0c1Jlc3BvbnNlSAASMgoHcmVmdXNlZBgEIAEoCzIfLndhcnJlbi5yZWdpc3RyeS52MS5TeW5jUmVmdXNlZEgAQggKBmFuc3dlciIrCgtTeW5jUmVmdXNlZBIMCgRjb2RlGAEgASgJEg4KBnJlYXNvbhgCIAEoCSIlCg1EaWdlc3RSZXF1ZXN0EhQKDGdyb3VwX2hhc2hlcxgBIAEoDCJBCg5EaWdlc3RSZXNwb25zZRIvCgZvd25lcnMYASADKAsyHy53YXJyZW4ucmVnaXN0cnkudjEuT3duZXJEaWdlc3QiTQoLT3duZXJEaWdlc3QSDQoFb3duZXIYASABKAwSDQoFZXBvY2gYAiABKAQSCwoDc2VxGAMgASgEEhMKC2hlYWRfZGlnZXN0GAQgASgMIjcKDEZldGNoUmVxdWVzdBInCgV3YW50cxgBIAMoCzIYLndhcnJlbi5yZWdpc3RyeS52MS5XYW50Ij8KBFdhbnQSDQoFb3duZXIYASABKAwSDAoEcm9vdBgCIAEoDBIaChJjZXJ0aWZpY2F0ZV9zaGEyNTYYAyABKAwiPwoNRmV0Y2hSZXNwb25zZRIuCgZzdGF0ZXMYASADKAsyHi53YXJyZW4ucmVnaXN0cnkudjEuT3duZXJTdGF0ZSLCAQoKT3duZXJTdGF0ZRIsCgRoZWFkGAEgASgLMh4ud2FycmVuLnJlZ2lzdHJ5LnYxLlNpZ25lZEhlYWQSEgoKbm9kZV9jaGFpbhgCIAMoDBIwCgdyZWNvcmRzGAMgASgLMh0ud2FycmVuLnJlZ2lzdHJ5LnYxLlJlY29yZFNldEgAEjkKDWJ1Y2tldF9oYXNoZXMYBCABKAsyIC53YXJyZW4ucmVnaXN0cnkudjEuQnVja2V0SGFzaGVzSABCBQoDc2V0IhwKCVJlY29yZFNldBIPCgdyZWNvcmRzGAEgAygMIh4KDEJ1Y2tldEhhc2hlcxIOCgZoYXNoZXMYASABKAwiUwoOQnVja2V0c1JlcXVlc3QSDQoFb3duZXIYASABKAwSDQoFZXBvY2gYAiABKAQSEgoKcmVjb3JkX3NlcRgDIAEoBBIPCgdidWNrZXRzGAQgAygNIj4KD0J1Y2tldHNSZXNwb25zZRIrCgdidWNrZXRzGAEgAygLMhoud2FycmVuLnJlZ2lzdHJ5LnYxLkJ1Y2tldCIpCgZCdWNrZXQSDgoGbnVtYmVyGAEgASgNEg8KB3JlY29yZHMYAiADKAwiIQoDQWNrEg0KBWVwb2NoGAEgASgEEgsKA3NlcRgCIAEoBCJLCgpSZWxheWVkQWNrEg0KBW93bmVyGAEgASgMEg4KBmF1dGhvchgCIAEoDBILCgNhY2sYAyABKAwSEQoJc2lnbmF0dXJlGAQgASgMKkgKCFByb3RvY29sEhgKFFBST1RPQ09MX1VOU1BFQ0lGSUVEEAASEAoMUFJPVE9DT0xfVENQEAESEAoMUFJPVE9DT0xfVURQEAIqXQoGSGVhbHRoEhYKEkhFQUxUSF9VTlNQRUNJRklFRBAAEhIKDkhFQUxUSF9QQVNTSU5HEAESEgoOSEVBTFRIX0ZBSUxJTkcQAhITCg9IRUFMVEhfRFJBSU5JTkcQA2IGcHJvdG8z");
+  fileDesc("CiF3YXJyZW4vcmVnaXN0cnkvdjEvcmVnaXN0cnkucHJvdG8SEndhcnJlbi5yZWdpc3RyeS52MSKKBAoITm9kZUhlYWQSFAoMdHJ1c3RfZG9tYWluGAEgASgJEg0KBW93bmVyGAIgASgMEg8KB21hY2hpbmUYAyABKAkSDQoFZXBvY2gYBCABKAQSCwoDc2VxGAUgASgEEhQKDGlzc3VlZF9hdF9tcxgGIAEoAxIQCghsZWFzZV9tcxgHIAEoDRINCgVjb3VudBgIIAEoDRIMCgRyb290GAkgASgMEhYKDm1lc2hfYWRkcmVzc2VzGAogAygJEhYKDmRhdGFfYWRkcmVzc2VzGAsgAygJEhQKDGNhcGFiaWxpdGllcxgMIAMoCRIWCg5wb2xpY3lfdmVyc2lvbhgNIAEoBBIVCg10cnVzdF92ZXJzaW9uGA4gASgEEhAKCGRyYWluaW5nGA8gASgIEhoKEmNlcnRpZmljYXRlX3NoYTI1NhgQIAEoDBISCgpyZWNvcmRfc2VxGBEgASgEEhAKCGp3dF9rZXlzGBIgAygMEg8KB2xlYXZpbmcYEyABKAgSGAoQc29mdHdhcmVfdmVyc2lvbhgUIAEoCRI/ChFwcm90b2NvbF92ZXJzaW9ucxgVIAMoCzIkLndhcnJlbi5yZWdpc3RyeS52MS5Qcm90b2NvbFZlcnNpb25zEjIKBWF1ZGl0GBYgASgLMiMud2FycmVuLnJlZ2lzdHJ5LnYxLkF1ZGl0Q2hlY2twb2ludCIuCg9BdWRpdENoZWNrcG9pbnQSCwoDc2VxGAEgASgEEg4KBnNoYTI1NhgCIAEoDCI6ChBQcm90b2NvbFZlcnNpb25zEgwKBG5hbWUYASABKAkSCwoDbWluGAIgASgNEgsKA21heBgDIAEoDSItCgpTaWduZWRIZWFkEgwKBGhlYWQYASABKAwSEQoJc2lnbmF0dXJlGAIgASgMIrUCCgZSZWNvcmQSFwoPcmVnaXN0cmF0aW9uX2lkGAEgASgMEhEKCXNwaWZmZV9pZBgCIAEoCRIvCglwcm90b2NvbHMYAyADKA4yHC53YXJyZW4ucmVnaXN0cnkudjEuUHJvdG9jb2wSEQoJd2hpdGVsaXN0GAQgAygJEioKBmhlYWx0aBgFIAEoDjIaLndhcnJlbi5yZWdpc3RyeS52MS5IZWFsdGgSNgoGbGFiZWxzGAYgAygLMiYud2FycmVuLnJlZ2lzdHJ5LnYxLlJlY29yZC5MYWJlbHNFbnRyeRIYChByZWdpc3RlcmVkX2F0X21zGAcgASgDEg4KBnR0bF9tcxgIIAEoDRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIpQBCgVEZWx0YRINCgVvd25lchgBIAEoDBINCgVlcG9jaBgCIAEoBBIQCghmcm9tX3NlcRgDIAEoBBIOCgZ0b19zZXEYBCABKAQSDAoEcHV0cxgFIAMoDBIPCgdkZWxldGVzGAYgAygMEiwKBGhlYWQYByABKAsyHi53YXJyZW4ucmVnaXN0cnkudjEuU2lnbmVkSGVhZCKCAQoGR29zc2lwEi4KBGhlYWQYASABKAsyHi53YXJyZW4ucmVnaXN0cnkudjEuU2lnbmVkSGVhZEgAEioKBWRlbHRhGAIgASgLMhkud2FycmVuLnJlZ2lzdHJ5LnYxLkRlbHRhSAASEwoLc2VudF90b19hbGwYAyABKAhCBwoFZXZlbnQiswEKC1N5bmNSZXF1ZXN0EjMKBmRpZ2VzdBgBIAEoCzIhLndhcnJlbi5yZWdpc3RyeS52MS5EaWdlc3RSZXF1ZXN0SAASMQoFZmV0Y2gYAiABKAsyIC53YXJyZW4ucmVnaXN0cnkudjEuRmV0Y2hSZXF1ZXN0SAASNQoHYnVja2V0cxgDIAEoCzIiLndhcnJlbi5yZWdpc3RyeS52MS5CdWNrZXRzUmVxdWVzdEgAQgUKA2FzayLuAQoMU3luY1Jlc3BvbnNlEjQKBmRpZ2VzdBgBIAEoCzIiLndhcnJlbi5yZWdpc3RyeS52MS5EaWdlc3RSZXNwb25zZUgAEjIKBWZldGNoGAIgASgLMiEud2FycmVuLnJlZ2lzdHJ5LnYxLkZldGNoUmVzcG9uc2VIABI2CgdidWNrZXRzGAMgASgLMiMud2FycmVuLnJlZ2lzdHJ5LnYxLkJ1Y2tldHNSZXNwb25zZUgAEjIKB3JlZnVzZWQYBCABKAsyHy53YXJyZW4ucmVnaXN0cnkudjEuU3luY1JlZnVzZWRIAEIICgZhbnN3ZXIiKwoLU3luY1JlZnVzZWQSDAoEY29kZRgBIAEoCRIOCgZyZWFzb24YAiABKAkiJQoNRGlnZXN0UmVxdWVzdBIUCgxncm91cF9oYXNoZXMYASABKAwiQQoORGlnZXN0UmVzcG9uc2USLwoGb3duZXJzGAEgAygLMh8ud2FycmVuLnJlZ2lzdHJ5LnYxLk93bmVyRGlnZXN0Ik0KC093bmVyRGlnZXN0Eg0KBW93bmVyGAEgASgMEg0KBWVwb2NoGAIgASgEEgsKA3NlcRgDIAEoBBITCgtoZWFkX2RpZ2VzdBgEIAEoDCI3CgxGZXRjaFJlcXVlc3QSJwoFd2FudHMYASADKAsyGC53YXJyZW4ucmVnaXN0cnkudjEuV2FudCI/CgRXYW50Eg0KBW93bmVyGAEgASgMEgwKBHJvb3QYAiABKAwSGgoSY2VydGlmaWNhdGVfc2hhMjU2GAMgASgMIj8KDUZldGNoUmVzcG9uc2USLgoGc3RhdGVzGAEgAygLMh4ud2FycmVuLnJlZ2lzdHJ5LnYxLk93bmVyU3RhdGUiwgEKCk93bmVyU3RhdGUSLAoEaGVhZBgBIAEoCzIeLndhcnJlbi5yZWdpc3RyeS52MS5TaWduZWRIZWFkEhIKCm5vZGVfY2hhaW4YAiADKAwSMAoHcmVjb3JkcxgDIAEoCzIdLndhcnJlbi5yZWdpc3RyeS52MS5SZWNvcmRTZXRIABI5Cg1idWNrZXRfaGFzaGVzGAQgASgLMiAud2FycmVuLnJlZ2lzdHJ5LnYxLkJ1Y2tldEhhc2hlc0gAQgUKA3NldCIcCglSZWNvcmRTZXQSDwoHcmVjb3JkcxgBIAMoDCIeCgxCdWNrZXRIYXNoZXMSDgoGaGFzaGVzGAEgASgMIlMKDkJ1Y2tldHNSZXF1ZXN0Eg0KBW93bmVyGAEgASgMEg0KBWVwb2NoGAIgASgEEhIKCnJlY29yZF9zZXEYAyABKAQSDwoHYnVja2V0cxgEIAMoDSI+Cg9CdWNrZXRzUmVzcG9uc2USKwoHYnVja2V0cxgBIAMoCzIaLndhcnJlbi5yZWdpc3RyeS52MS5CdWNrZXQiKQoGQnVja2V0Eg4KBm51bWJlchgBIAEoDRIPCgdyZWNvcmRzGAIgAygMIiEKA0FjaxINCgVlcG9jaBgBIAEoBBILCgNzZXEYAiABKAQiSwoKUmVsYXllZEFjaxINCgVvd25lchgBIAEoDBIOCgZhdXRob3IYAiABKAwSCwoDYWNrGAMgASgMEhEKCXNpZ25hdHVyZRgEIAEoDCpICghQcm90b2NvbBIYChRQUk9UT0NPTF9VTlNQRUNJRklFRBAAEhAKDFBST1RPQ09MX1RDUBABEhAKDFBST1RPQ09MX1VEUBACKl0KBkhlYWx0aBIWChJIRUFMVEhfVU5TUEVDSUZJRUQQABISCg5IRUFMVEhfUEFTU0lORxABEhIKDkhFQUxUSF9GQUlMSU5HEAISEwoPSEVBTFRIX0RSQUlOSU5HEANiBnByb3RvMw");
 
 /**
  * Describes the message warren.registry.v1.NodeHead.
@@ -20,158 +20,165 @@ export const NodeHeadSchema = /*@__PURE__*/
   messageDesc(file_warren_registry_v1_registry, 0);
 
 /**
+ * Describes the message warren.registry.v1.AuditCheckpoint.
+ * Use `create(AuditCheckpointSchema)` to create a new message.
+ */
+export const AuditCheckpointSchema = /*@__PURE__*/
+  messageDesc(file_warren_registry_v1_registry, 1);
+
+/**
  * Describes the message warren.registry.v1.ProtocolVersions.
  * Use `create(ProtocolVersionsSchema)` to create a new message.
  */
 export const ProtocolVersionsSchema = /*@__PURE__*/
-  messageDesc(file_warren_registry_v1_registry, 1);
+  messageDesc(file_warren_registry_v1_registry, 2);
 
 /**
  * Describes the message warren.registry.v1.SignedHead.
  * Use `create(SignedHeadSchema)` to create a new message.
  */
 export const SignedHeadSchema = /*@__PURE__*/
-  messageDesc(file_warren_registry_v1_registry, 2);
+  messageDesc(file_warren_registry_v1_registry, 3);
 
 /**
  * Describes the message warren.registry.v1.Record.
  * Use `create(RecordSchema)` to create a new message.
  */
 export const RecordSchema = /*@__PURE__*/
-  messageDesc(file_warren_registry_v1_registry, 3);
+  messageDesc(file_warren_registry_v1_registry, 4);
 
 /**
  * Describes the message warren.registry.v1.Delta.
  * Use `create(DeltaSchema)` to create a new message.
  */
 export const DeltaSchema = /*@__PURE__*/
-  messageDesc(file_warren_registry_v1_registry, 4);
+  messageDesc(file_warren_registry_v1_registry, 5);
 
 /**
  * Describes the message warren.registry.v1.Gossip.
  * Use `create(GossipSchema)` to create a new message.
  */
 export const GossipSchema = /*@__PURE__*/
-  messageDesc(file_warren_registry_v1_registry, 5);
+  messageDesc(file_warren_registry_v1_registry, 6);
 
 /**
  * Describes the message warren.registry.v1.SyncRequest.
  * Use `create(SyncRequestSchema)` to create a new message.
  */
 export const SyncRequestSchema = /*@__PURE__*/
-  messageDesc(file_warren_registry_v1_registry, 6);
+  messageDesc(file_warren_registry_v1_registry, 7);
 
 /**
  * Describes the message warren.registry.v1.SyncResponse.
  * Use `create(SyncResponseSchema)` to create a new message.
  */
 export const SyncResponseSchema = /*@__PURE__*/
-  messageDesc(file_warren_registry_v1_registry, 7);
+  messageDesc(file_warren_registry_v1_registry, 8);
 
 /**
  * Describes the message warren.registry.v1.SyncRefused.
  * Use `create(SyncRefusedSchema)` to create a new message.
  */
 export const SyncRefusedSchema = /*@__PURE__*/
-  messageDesc(file_warren_registry_v1_registry, 8);
+  messageDesc(file_warren_registry_v1_registry, 9);
 
 /**
  * Describes the message warren.registry.v1.DigestRequest.
  * Use `create(DigestRequestSchema)` to create a new message.
  */
 export const DigestRequestSchema = /*@__PURE__*/
-  messageDesc(file_warren_registry_v1_registry, 9);
+  messageDesc(file_warren_registry_v1_registry, 10);
 
 /**
  * Describes the message warren.registry.v1.DigestResponse.
  * Use `create(DigestResponseSchema)` to create a new message.
  */
 export const DigestResponseSchema = /*@__PURE__*/
-  messageDesc(file_warren_registry_v1_registry, 10);
+  messageDesc(file_warren_registry_v1_registry, 11);
 
 /**
  * Describes the message warren.registry.v1.OwnerDigest.
  * Use `create(OwnerDigestSchema)` to create a new message.
  */
 export const OwnerDigestSchema = /*@__PURE__*/
-  messageDesc(file_warren_registry_v1_registry, 11);
+  messageDesc(file_warren_registry_v1_registry, 12);
 
 /**
  * Describes the message warren.registry.v1.FetchRequest.
  * Use `create(FetchRequestSchema)` to create a new message.
  */
 export const FetchRequestSchema = /*@__PURE__*/
-  messageDesc(file_warren_registry_v1_registry, 12);
+  messageDesc(file_warren_registry_v1_registry, 13);
 
 /**
  * Describes the message warren.registry.v1.Want.
  * Use `create(WantSchema)` to create a new message.
  */
 export const WantSchema = /*@__PURE__*/
-  messageDesc(file_warren_registry_v1_registry, 13);
+  messageDesc(file_warren_registry_v1_registry, 14);
 
 /**
  * Describes the message warren.registry.v1.FetchResponse.
  * Use `create(FetchResponseSchema)` to create a new message.
  */
 export const FetchResponseSchema = /*@__PURE__*/
-  messageDesc(file_warren_registry_v1_registry, 14);
+  messageDesc(file_warren_registry_v1_registry, 15);
 
 /**
  * Describes the message warren.registry.v1.OwnerState.
  * Use `create(OwnerStateSchema)` to create a new message.
  */
 export const OwnerStateSchema = /*@__PURE__*/
-  messageDesc(file_warren_registry_v1_registry, 15);
+  messageDesc(file_warren_registry_v1_registry, 16);
 
 /**
  * Describes the message warren.registry.v1.RecordSet.
  * Use `create(RecordSetSchema)` to create a new message.
  */
 export const RecordSetSchema = /*@__PURE__*/
-  messageDesc(file_warren_registry_v1_registry, 16);
+  messageDesc(file_warren_registry_v1_registry, 17);
 
 /**
  * Describes the message warren.registry.v1.BucketHashes.
  * Use `create(BucketHashesSchema)` to create a new message.
  */
 export const BucketHashesSchema = /*@__PURE__*/
-  messageDesc(file_warren_registry_v1_registry, 17);
+  messageDesc(file_warren_registry_v1_registry, 18);
 
 /**
  * Describes the message warren.registry.v1.BucketsRequest.
  * Use `create(BucketsRequestSchema)` to create a new message.
  */
 export const BucketsRequestSchema = /*@__PURE__*/
-  messageDesc(file_warren_registry_v1_registry, 18);
+  messageDesc(file_warren_registry_v1_registry, 19);
 
 /**
  * Describes the message warren.registry.v1.BucketsResponse.
  * Use `create(BucketsResponseSchema)` to create a new message.
  */
 export const BucketsResponseSchema = /*@__PURE__*/
-  messageDesc(file_warren_registry_v1_registry, 19);
+  messageDesc(file_warren_registry_v1_registry, 20);
 
 /**
  * Describes the message warren.registry.v1.Bucket.
  * Use `create(BucketSchema)` to create a new message.
  */
 export const BucketSchema = /*@__PURE__*/
-  messageDesc(file_warren_registry_v1_registry, 20);
+  messageDesc(file_warren_registry_v1_registry, 21);
 
 /**
  * Describes the message warren.registry.v1.Ack.
  * Use `create(AckSchema)` to create a new message.
  */
 export const AckSchema = /*@__PURE__*/
-  messageDesc(file_warren_registry_v1_registry, 21);
+  messageDesc(file_warren_registry_v1_registry, 22);
 
 /**
  * Describes the message warren.registry.v1.RelayedAck.
  * Use `create(RelayedAckSchema)` to create a new message.
  */
 export const RelayedAckSchema = /*@__PURE__*/
-  messageDesc(file_warren_registry_v1_registry, 22);
+  messageDesc(file_warren_registry_v1_registry, 23);
 
 /**
  * Describes the enum warren.registry.v1.Protocol.

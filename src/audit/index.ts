@@ -1,0 +1,6 @@
+export { AUDIT_LOG } from './files.ts'
+export { parseCheckpoint, parseSelection, parseSigner } from './input.ts'
+export { type AuditLine, type ChainEnd, MAX_LINE_LENGTH } from './line.ts'
+export { AuditLog, type AuditLogOptions, DEFAULT_AUDIT_MEBIBYTES, MAX_WAITING, REFUSALS } from './log.ts'
+export { isSelected, LogReader, type Selection } from './select.ts'
+export { type Damage, type Verified, verifyLog } from './verify.ts'

@@ -1,0 +1,112 @@
+import { hash } from 'node:crypto'
+import type { RecordFields, RecordName } from '../events/index.ts'
+
+/** The end of a chain of lines: the next line follows it. */
+export interface ChainEnd {
+  /** Number of the last line; 0 before the first one. */
+  readonly seq: number
+  /** Hex SHA-256 of the last line without its line break; zeros before the first one. */
+  readonly sha256: string
+}
+
+export const EMPTY_CHAIN: ChainEnd = Object.freeze({ seq: 0, sha256: '0'.repeat(64) })
+
+/** A record that is not a line yet. */
+export interface PendingRecord<N extends RecordName = RecordName> {
+  readonly name: N
+  readonly atMs: number
+  readonly fields: RecordFields[N]
+}
+
+/** A line as it is read. Its place in the chain is not verified. */
+export interface AuditLine {
+  readonly seq: number
+  /** ISO 8601, UTC. */
+  readonly at: string
+  readonly event: string
+  readonly fields: Readonly<Record<string, unknown>>
+  /** Hex SHA-256 of the line before. */
+  readonly prev: string
+  /** Hex Ed25519 signature, on the lines that the log writes about itself. */
+  readonly signature: string | undefined
+  /** The bytes that are signed. */
+  readonly signed: string
+}
+
+/** No line is longer, in characters. */
+export const MAX_LINE_LENGTH = 16_384
+const MAX_FIELDS_LENGTH = 8_192
+const MAX_CUT_TEXT = 256
+const MAX_CUT_LIST = 16
+const SIGNED = /^(\{.*"prev":"[0-9a-f]{64}"),"signature":"([0-9a-f]{128})"\}$/s
+const HASH = /^[0-9a-f]{64}$/
+const PREV_AND_END = ',"prev":"'.length + 64 + '"}'.length
+
+/** The line of a record, without its line break, and the chain that ends with it. With `sign`, it is signed. */
+export function lineOf(
+  { name, atMs, fields }: PendingRecord,
+  end: ChainEnd,
+  sign?: (bytes: Uint8Array) => Uint8Array
+): { readonly text: string; readonly end: ChainEnd } {
+  const seq = end.seq + 1
+  const at = new Date(atMs).toISOString()
+  const content = `{"seq":${seq},"at":"${at}","event":"${name}","fields":${fieldsText(fields)},"prev":"${end.sha256}"`
+  const signature =
+    sign === undefined ? '' : `,"signature":"${Buffer.from(sign(Buffer.from(content))).toString('hex')}"`
+  const text = `${content}${signature}}`
+  return { text, end: { seq, sha256: hashOf(text) } }
+}
+
+/** Hex SHA-256 of a line without its line break. */
+export function hashOf(line: string | Uint8Array): string {
+  return hash('sha256', line, 'hex')
+}
+
+/** Reads a line without its line break; undefined if it is not a line of an audit log in the one form of such lines. */
+export function parseLine(text: string): AuditLine | undefined {
+  const parsed = parsedOf(text)
+  if (parsed === undefined) return undefined
+  const { seq, at, event, fields, prev } = parsed
+  if (typeof seq !== 'number' || !Number.isSafeInteger(seq) || seq < 1) return undefined
+  if (typeof at !== 'string' || typeof event !== 'string' || typeof prev !== 'string') return undefined
+  if (typeof fields !== 'object' || fields === null || !HASH.test(prev)) return undefined
+  const [, signed = '', signature] = SIGNED.exec(text) ?? []
+  if (signature === undefined && text.slice(-PREV_AND_END) !== `,"prev":"${prev}"}`) return undefined
+  return { seq, at, event, fields: fields as AuditLine['fields'], prev, signature, signed }
+}
+
+function parsedOf(text: string): Readonly<Record<string, unknown>> | undefined {
+  if (text.length > MAX_LINE_LENGTH) return undefined
+  try {
+    const parsed: unknown = JSON.parse(text)
+    return typeof parsed === 'object' && parsed !== null ? (parsed as Record<string, unknown>) : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function fieldsText(fields: object): string {
+  const text = plainText(fields)
+  if (text.length <= MAX_FIELDS_LENGTH) return text
+  const cut = JSON.stringify(fields, shortened)
+  return cut.length <= MAX_FIELDS_LENGTH ? cut : '{"cut":true}'
+}
+
+// A function that replaces values takes longer than all the rest, and only few records have a bigint: those throw without it.
+function plainText(fields: object): string {
+  try {
+    return JSON.stringify(fields)
+  } catch {
+    return JSON.stringify(fields, plain)
+  }
+}
+
+// Versions are counted in bigints, and stay far below what a number holds.
+function plain(_name: string, value: unknown): unknown {
+  return typeof value === 'bigint' ? Number(value) : value
+}
+
+function shortened(name: string, value: unknown): unknown {
+  if (typeof value === 'string' && value.length > MAX_CUT_TEXT) return `${value.slice(0, MAX_CUT_TEXT)}…`
+  return Array.isArray(value) ? value.slice(0, MAX_CUT_LIST) : plain(name, value)
+}

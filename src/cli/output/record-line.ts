@@ -1,0 +1,30 @@
+import { printable } from './printable.ts'
+
+/** Something that happened, with its name, its time and its fields. */
+export interface RecordView {
+  readonly name: string
+  /** ISO 8601. */
+  readonly at: string
+  readonly fields: Readonly<Record<string, unknown>>
+}
+
+/** One line for a person. */
+export function recordLine({ name, at, fields }: RecordView): string {
+  const pairs = Object.entries(fields).map(([key, value]) => `${key}=${textOf(value)}`)
+  return printable([at, name, ...pairs].join('  '))
+}
+
+function textOf(value: unknown): string {
+  if (Array.isArray(value)) return quoted(value.join(','))
+  if (typeof value !== 'object' || value === null) return quoted(String(value))
+  // As of a process: uid:0,pid:1,executable:/sbin/init.
+  return quoted(
+    Object.entries(value)
+      .map(([key, part]) => `${key}:${String(part)}`)
+      .join(',')
+  )
+}
+
+function quoted(text: string): string {
+  return /[\s"=]/.test(text) || text === '' ? JSON.stringify(text) : text
+}
