@@ -8,6 +8,7 @@ export type MeshProtocol =
   | '/warren/sync/1'
   | '/warren/ack/1'
   | '/warren/ack-relay/1'
+  | '/warren/gather/1'
   | '/warren/policy/1'
   | '/warren/probe/1'
   | '/warren/renew/1'

@@ -13,6 +13,15 @@ import { create, decode, registryPb, toBinary } from '../wire/index.ts'
 import { MAX_LEASE_MS, MIN_LEASE_MS } from './lease.ts'
 import { type Limits, MAX_COUNTER, MAX_HEAD_BYTES } from './limits.ts'
 
+/** `direct`: to the owner, for each changed set, as older programs expect. `wanted`: somebody waits. `none`: nobody does. */
+export type AckMode = 'direct' | 'none' | 'wanted'
+
+const ACKS: Readonly<Record<AckMode, registryPb.Acknowledgements>> = Object.freeze({
+  direct: registryPb.Acknowledgements.UNSPECIFIED,
+  none: registryPb.Acknowledgements.NONE,
+  wanted: registryPb.Acknowledgements.WANTED
+})
+
 /** The statements of a host about itself in one head. Frozen. */
 export interface Head {
   readonly owner: PeerKey
@@ -33,6 +42,8 @@ export interface Head {
   readonly policyVersion: bigint
   readonly trustVersion: bigint
   readonly draining: boolean
+  /** How receivers acknowledge the set. */
+  readonly acks: AckMode
   /** The owner stops: this is its last head, and its state ends with it. */
   readonly leaving: boolean
   /** 64 hex digits. */
@@ -103,6 +114,7 @@ function encode(head: Head, trustDomain: string): Uint8Array {
       policyVersion: head.policyVersion,
       trustVersion: head.trustVersion,
       draining: head.draining,
+      acknowledgements: ACKS[head.acks],
       leaving: head.leaving,
       certificateSha256: Buffer.from(head.certificateSha256, 'hex'),
       recordSeq: head.recordSeq,
@@ -171,12 +183,19 @@ function readHead(head: Uint8Array, trustDomain: string, limits: Limits): Head {
     policyVersion: wire.policyVersion,
     trustVersion: wire.trustVersion,
     draining: wire.draining,
+    acks: ackModeOf(wire.acknowledgements),
     leaving: wire.leaving,
     certificateSha256: Buffer.from(wire.certificateSha256).toString('hex'),
     jwtKeys: Object.freeze(wire.jwtKeys.map(key => Buffer.from(key).toString('base64'))),
     softwareVersion: softwareVersion(wire.softwareVersion),
     protocolVersions: Object.freeze(versionsIn(wire.protocolVersions))
   })
+}
+
+// A mode of a later program: its owner gets what the oldest program expects.
+function ackModeOf(value: registryPb.Acknowledgements): AckMode {
+  if (value === registryPb.Acknowledgements.NONE) return 'none'
+  return value === registryPb.Acknowledgements.WANTED ? 'wanted' : 'direct'
 }
 
 // Versions decide nothing here, and a later program may have others: what is not one counts as unknown, and the head stays.

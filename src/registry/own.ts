@@ -3,13 +3,13 @@ import type { PeerKey } from '../identity/index.ts'
 import { create, registryPb, toBinary } from '../wire/index.ts'
 import { changed, replace } from './apply.ts'
 import { boundChain } from './chain.ts'
-import { compareAge, type Head, type SealedHead, sealOwnHead, toWire } from './head.ts'
+import { type AckMode, compareAge, type Head, type SealedHead, sealOwnHead, toWire } from './head.ts'
 import { leaseFor, MIN_LEASE_MS, type Now } from './lease.ts'
 import { MAX_COUNTER, MAX_DELTA_CHANGES, MAX_EPOCH_LEAD_MS } from './limits.ts'
 import { alarm, type Effect, type Profile, SENT_TO_ALL_BYTES } from './message.ts'
 import { type LocalRecord, sealRecord } from './record.ts'
 import { bucketNumber } from './record-set.ts'
-import { notePublication } from './replication.ts'
+import { lacksLive, notePublication } from './replication.ts'
 import { type Admitted, certificateDigest, type Entry, type RegistryState } from './state.ts'
 
 interface SetChange {
@@ -17,6 +17,11 @@ interface SetChange {
   readonly puts: readonly Uint8Array[]
   readonly deletes: readonly string[]
 }
+
+/** How long heads ask for acknowledgements after somebody has begun to wait: a little longer than a caller waits. */
+const ACKS_AWAITED_MS = 6_000
+/** Time for acknowledgements to come; then the hosts are asked once more. A copy that is lost on the way costs this much. */
+const ASK_AGAIN_MS = 1_500
 
 /**
  * Changes our own set and publishes the change.
@@ -99,9 +104,22 @@ export function leave(state: RegistryState, now: Now): Effect[] {
   return state.own.profile === undefined ? [] : publish(state, { profile: state.own.profile, leaving: true }, now)
 }
 
-/** Does the same, if it is due. */
+/** Does the same, if it is due, or if acknowledgements that somebody waits for have not come. */
 export function refreshIfDue(state: RegistryState, now: Now): Effect[] {
-  return now.monotonicMs >= state.own.refreshAtMonotonicMs ? refresh(state, now) : []
+  return now.monotonicMs >= state.own.refreshAtMonotonicMs || mustAskAgain(state, now) ? refresh(state, now) : []
+}
+
+/** Changes whether our heads ask for acknowledgements. */
+export function awaitAcks(state: RegistryState, phase: 'begin' | 'ask' | 'end', now: Now): Effect[] {
+  const { own } = state
+  own.acksUntilMonotonicMs = phase === 'end' ? now.monotonicMs : now.monotonicMs + ACKS_AWAITED_MS
+  const asked = state.entries.get(own.peer)?.sealed.head.acks === 'wanted'
+  return phase === 'ask' && !asked && lacksLive(state) ? refresh(state, now) : []
+}
+
+function mustAskAgain(state: RegistryState, { monotonicMs }: Now): boolean {
+  const { acksUntilMonotonicMs, askedAtMonotonicMs } = state.own
+  return monotonicMs < acksUntilMonotonicMs && monotonicMs - askedAtMonotonicMs >= ASK_AGAIN_MS && lacksLive(state)
 }
 
 /**
@@ -165,13 +183,16 @@ function publish(state: RegistryState, next: Next, now: Now): Effect[] {
   if (change !== undefined || newEpoch || before === undefined) own.recordSeq = own.seq
   const lease = leaseFor(state.leases, state.entries.size)
   const leaseMs = leaving ? MIN_LEASE_MS : lease.leaseMs
+  const isAwaited = !leaving && now.monotonicMs < own.acksUntilMonotonicMs
+  const acks: AckMode = isAwaited && (change !== undefined || lacksLive(state)) ? 'wanted' : 'none'
   let sealed: SealedHead
   try {
-    sealed = sealOwnHead(headOf(state, profile, { leaseMs, leaving }, now), state.trustDomain, limits, state.sign)
+    sealed = sealOwnHead(headOf(state, profile, { leaseMs, leaving, acks }, now), state.trustDomain, limits, state.sign)
   } catch (err) {
     Object.assign(own, { seq, recordSeq })
     throw err
   }
+  if (acks === 'wanted') own.askedAtMonotonicMs = now.monotonicMs
   own.refreshAtMonotonicMs = now.monotonicMs + early(state, lease.refreshMs)
   const entry: Entry = {
     owner: own.peer,
@@ -192,7 +213,12 @@ function publish(state: RegistryState, next: Next, now: Now): Effect[] {
   return effects
 }
 
-function headOf({ own }: RegistryState, profile: Profile, said: Pick<Head, 'leaseMs' | 'leaving'>, now: Now): Head {
+function headOf(
+  { own }: RegistryState,
+  profile: Profile,
+  said: Pick<Head, 'leaseMs' | 'leaving' | 'acks'>,
+  now: Now
+): Head {
   const { peer: owner, ownerKey, machine, epoch, seq, recordSeq, set } = own
   const { nodeChain, ...profiled } = profile
   const certificateSha256 = certificateDigest(nodeChain)

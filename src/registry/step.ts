@@ -2,7 +2,7 @@ import { takeGossip } from './gossip.ts'
 import { handleAck } from './handle-ack.ts'
 import type { Now } from './lease.ts'
 import type { Effect, Event } from './message.ts'
-import { changeOwnSet, changeProfile, leave, refresh } from './own.ts'
+import { awaitAcks, changeOwnSet, changeProfile, leave, refresh } from './own.ts'
 import type { RegistryState } from './state.ts'
 import { suspect, tick, verifyChains } from './tick.ts'
 
@@ -26,6 +26,8 @@ export function step(state: RegistryState, event: Event, now: Now): Effect[] {
       return tick(state, now)
     case 'gossip':
       return takeGossip(state, event.from, event.bytes, now)
+    case 'await-acks':
+      return awaitAcks(state, event.phase, now)
     case 'ack':
       return handleAck(state, event.from, event.bytes, now)
     case 'suspect':

@@ -120,6 +120,7 @@ function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: Ad
     workload: workloadHandlers({
       workloads,
       ready: signal => readiness.wait(signal),
+      expectReplication: wait => registry.expectReplication(wait),
       replicated: (wait, signal) => registry.replicated(wait, signal),
       connect: request => proxy.connect(request),
       connectionEnd: (user, flowId) => proxy.connectionEnd(user, flowId),
