@@ -9,13 +9,13 @@ const FAN_OUT = 4
 export interface Graph {
   readonly peers: readonly PeerKey[]
   readonly isFull: boolean
-  /** Standing connections of each host. */
+  /** Permanent connections of each host. */
   readonly links: ReadonlyArray<readonly number[]>
   /** Those among them over which gossip of others is forwarded. */
   readonly forwards: ReadonlyArray<readonly number[]>
 }
 
-/** The connections of a mesh in which every host knows all others: the rule of `standingPeers`, by sorting each ring once. */
+/** The connections of a mesh in which every host knows all others: the rule of `neighboursOf`, by sorting each ring once. */
 export function graphOf(hosts: number, random: () => number): Graph {
   const peers = Array.from({ length: hosts }, (_, at) => peerKeyOf(createHash('sha256').update(`host ${at}`).digest()))
   const isFull = hosts - 1 < FULL_MESH_MEMBERS

@@ -43,7 +43,7 @@ export function spread(
   const index = new Map(peers.map((peer, at) => [peer, at]))
   const gatherers = peers.map(() => new Gatherer({ isMember: () => true, verify: () => true }))
   const timers = new Array<number>(peers.length).fill(Number.POSITIVE_INFINITY)
-  const asker = peers[owner] ?? fail()
+  const requester = peers[owner] ?? fail()
 
   const note = (host: number): void => {
     acked.add(host)
@@ -74,9 +74,9 @@ export function spread(
     })
   }
   const answer = (host: number, via: number): void => {
-    const question = { asker, kind: 'acknowledgement', run: 1_700_000_000_000n, number: 1_000n } as const
+    const question = { requester, kind: 'acknowledgement', run: 1_700_000_000_000n, number: 1_000n } as const
     const isConnected = links[host]?.includes(owner) === true
-    gatherers[host]?.ask(question, (isConnected ? asker : peers[via]) ?? fail(), events.nowMs)
+    gatherers[host]?.ask(question, (isConnected ? requester : peers[via]) ?? fail(), events.nowMs)
     if (isConnected) {
       for (const end of [host, owner]) bytes[end] = (bytes[end] ?? 0) + REQUEST_BYTES + 10
       ackMessages += 1

@@ -12,7 +12,7 @@ export interface RegistryTransport {
   readonly publish: (bytes: Uint8Array) => Promise<number>
   readonly sync: (peer: PeerKey, request: Uint8Array, signal: AbortSignal) => Promise<Uint8Array>
   readonly ack: (peer: PeerKey, bytes: Uint8Array, signal: AbortSignal) => Promise<void>
-  /** Carries acknowledgements that somebody waits for, over standing connections. */
+  /** Carries acknowledgements that somebody waits for, over permanent connections. */
   readonly gather: (ack: GatheredAck) => void
   readonly connected: () => readonly PeerKey[]
   /** Peers that `publish` sends to. */
@@ -34,7 +34,7 @@ export function registryTransport(
     ack: (peer: PeerKey, bytes: Uint8Array, signal: AbortSignal) => ackThrough(mesh, relay, peer, bytes, signal),
     gather: ({ owner, epoch, seq, via, again, isSent }) =>
       gathering.answer({
-        asker: owner,
+        requester: owner,
         kind: 'acknowledgement',
         run: epoch,
         number: seq,

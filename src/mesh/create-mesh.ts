@@ -65,7 +65,7 @@ export async function createMesh(options: MeshOptions): Promise<Mesh> {
   const found = redialer
   const onDemand = new OnDemand({
     sessions,
-    isStanding: other => found.isStanding(other),
+    isNeighbour: other => found.isNeighbour(other),
     carriesData: other => connections.carriesData(other),
     close: other => connections.close(other),
     monotonicMs: clock.monotonicMs,

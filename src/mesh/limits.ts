@@ -103,7 +103,7 @@ export const BACKOFF_MIN_MS = 250
 export const BACKOFF_MAX_MS = 10_000
 /** When a lost host is found again, the other lost ones are tried within this time. */
 export const HURRY_SPREAD_MS = 1_000
-/** Up to this many members, this one and the others form a full mesh. Above that, each keeps its neighbours: see `standingPeers`. */
+/** Up to this many members, this one and the others form a full mesh. Above that, each keeps its neighbours: see `neighboursOf`. */
 export const FULL_MESH_MEMBERS = 64
 /** With fewer connections than this, seeds are dialled again. */
 export const FEW_CONNECTIONS = 3

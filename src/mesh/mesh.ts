@@ -197,8 +197,8 @@ export class Libp2pMesh implements Mesh {
     return this.#parts.connections.openTo(peer) !== undefined
   }
 
-  isStanding(peer: PeerKey): boolean {
-    return this.#parts.redialer.isStanding(peer)
+  isNeighbour(peer: PeerKey): boolean {
+    return this.#parts.redialer.isNeighbour(peer)
   }
 
   machineOf(peer: PeerKey): string | undefined {

@@ -157,7 +157,7 @@ export interface Mesh {
   relayed(): number
   isConnected(peer: PeerKey): boolean
   /** Whether a connection to this host is kept without a use: to all in a small mesh, to some neighbours in a large one. */
-  isStanding(peer: PeerKey): boolean
+  isNeighbour(peer: PeerKey): boolean
   /** Machine name of a connected peer, from the certificate it was admitted with. */
   machineOf(peer: PeerKey): string | undefined
   onConnect(listener: (peer: PeerKey, machine: string) => void): void

@@ -42,7 +42,7 @@ export interface DriverPorts {
   ) => Cancel
   /** Sends an acknowledgement, with the same rules. */
   readonly ack: (peer: PeerKey, bytes: Uint8Array, onDelivered: () => void, onFailure: (err: unknown) => void) => Cancel
-  /** Carries acknowledgements of one head to its owner over standing connections: those of others, and ours. */
+  /** Carries acknowledgements of one head to its owner over permanent connections: those of others, and ours. */
   readonly gather: (ack: GatheredAck) => void
   /** A session with this peer ended well. */
   readonly synchronised: (peer: PeerKey) => void

@@ -21,12 +21,13 @@ const numbered = (number: number): PeerKey => {
   return peerKeyOf(raw)
 }
 const [OWNER, PARENT, CHILD, OTHER] = [numbered(90_001), numbered(90_002), numbered(90_003), numbered(90_004)]
-const question = (number: bigint, asker = OWNER, run = 1n) => ({ asker, kind: 'acknowledgement', run, number }) as const
+const question = (number: bigint, requester = OWNER, run = 1n) =>
+  ({ requester, kind: 'acknowledgement', run, number }) as const
 
 /** A signature is good if it begins with the first byte of its author's key. */
-function answer(author: PeerKey, number: bigint, { asker = OWNER, run = 1n, isForged = false } = {}): Answer {
+function answer(author: PeerKey, number: bigint, { requester = OWNER, run = 1n, isForged = false } = {}): Answer {
   const signature = new Uint8Array(64).fill(isForged ? 255 : rawKeyOf(author)[3]!)
-  return { ...question(number, asker, run), content: NONE, author, signature }
+  return { ...question(number, requester, run), content: NONE, author, signature }
 }
 
 function gatherer({ isMember = (_peer: PeerKey): boolean => true } = {}) {
@@ -77,7 +78,7 @@ test('a repetition is dropped before it is verified, and a newer answer takes th
 test('nothing is held for a question that did not come here, of another run, or of a later number', () => {
   const { one, seen } = gatherer()
   one.ask(question(5n), PARENT, 0)
-  assert.equal(one.take(answer(numbered(1), 5n, { asker: OTHER }), CHILD, 0), 'no question')
+  assert.equal(one.take(answer(numbered(1), 5n, { requester: OTHER }), CHILD, 0), 'no question')
   assert.equal(one.take(answer(numbered(1), 5n, { run: 2n }), CHILD, 0), 'no question')
   assert.equal(one.take(answer(numbered(1), 6n), CHILD, 0), 'no question')
   assert.deepEqual([seen.verified, one.size.held], [0, 0])
@@ -122,7 +123,7 @@ test('a question without news is forgotten, with all that was held for it', () =
 })
 
 test('a message keeps every answer, and refuses what no honest host sends', () => {
-  const answers = [answer(numbered(1), 5n), answer(numbered(2), 5n), answer(numbered(3), 4n, { asker: OTHER })]
+  const answers = [answer(numbered(1), 5n), answer(numbered(2), 5n), answer(numbered(3), 4n, { requester: OTHER })]
   assert.deepEqual(decodeAnswers(encodeAnswers(answers)), answers)
   const full = Array.from({ length: MAX_ANSWERS }, (_, at) => answer(numbered(at), 5n))
   const bytes = encodeAnswers(full)
@@ -138,7 +139,7 @@ test('a message keeps every answer, and refuses what no honest host sends', () =
   assert.throws(() => decodeAnswers(new Uint8Array(40_000)), { code: ErrorCode.MessageTooLarge })
 })
 
-test('a signature counts for one asker, one run and one number', () => {
+test('a signature counts for one requester, one run and one number', () => {
   const key = generatePeerKeyPair()
   const real = { ...question(5n), content: NONE }
   const signature = sign(key, CONTEXT.answer, signedBytes(real))
@@ -147,5 +148,5 @@ test('a signature counts for one asker, one run and one number', () => {
   assert.ok(counts(real))
   assert.ok(!counts({ ...real, number: 6n }))
   assert.ok(!counts({ ...real, run: 2n }))
-  assert.ok(!counts({ ...real, asker: OTHER }))
+  assert.ok(!counts({ ...real, requester: OTHER }))
 })

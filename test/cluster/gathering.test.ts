@@ -93,19 +93,19 @@ class Member {
         acks.set(author, number)
         this.got.push(author)
       },
-      onUndelivered: ({ asker }) => this.undelivered.push(asker)
+      onUndelivered: ({ requester }) => this.undelivered.push(requester)
     })
     this.carry = (bytes, from) => this.gathering.receive(from, bytes)
   }
 
   answer(owner: Member, via: Member, { number = 5n, again = false, isAnswered = false } = {}): void {
-    const question = { asker: owner.peer, kind: 'acknowledgement', run: 1n, number } as const
+    const question = { requester: owner.peer, kind: 'acknowledgement', run: 1n, number } as const
     this.gathering.answer({ ...question, via: via.peer, again, isAnswered })
   }
 
   signed(owner: Member, author: Member, number = 5n): Answer {
     const statement = {
-      asker: owner.peer,
+      requester: owner.peer,
       kind: 'acknowledgement',
       run: 1n,
       number,

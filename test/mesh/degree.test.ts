@@ -14,7 +14,7 @@ test('a connection that was dialled for a use ends with it, and no other does', 
   const dialled = [1, 2, 3, 4].map(at => ({ peer: peer(at), ageMs: ON_DEMAND_IDLE_MS }))
   const onDemand = new OnDemand({
     sessions: { dialled: () => [...dialled, { peer: peer(5), ageMs: ON_DEMAND_IDLE_MS - 1 }] },
-    isStanding: other => other === peer(1),
+    isNeighbour: other => other === peer(1),
     carriesData: other => other === peer(2),
     close: async other => {
       closed.push(other)
@@ -43,7 +43,7 @@ test('hosts of a large mesh connect to neighbours only, and all of them are reac
   const addresses = hosts.flatMap(({ mesh }) => mesh.addresses())
   for (const { mesh } of hosts) mesh.addHints(addresses)
   const isSettled = ({ mesh }: Host): boolean =>
-    hosts.every(other => other.mesh === mesh || !mesh.isStanding(other.mesh.peer) || mesh.isConnected(other.mesh.peer))
+    hosts.every(other => other.mesh === mesh || !mesh.isNeighbour(other.mesh.peer) || mesh.isConnected(other.mesh.peer))
   await until(() => hosts.every(isSettled))
   const seen = new Set([first])
   for (const host of seen) for (const other of hosts) if (host.mesh.isConnected(other.mesh.peer)) seen.add(other)
@@ -57,5 +57,5 @@ test('hosts of a large mesh connect to neighbours only, and all of them are reac
         .slice(1)
         .flatMap(other => (other === host || host.mesh.isConnected(other.mesh.peer) ? [] : [[host, other] as const]))
     )
-  assert.ok(lonely !== undefined && !lonely[0].mesh.isStanding(lonely[1].mesh.peer))
+  assert.ok(lonely !== undefined && !lonely[0].mesh.isNeighbour(lonely[1].mesh.peer))
 })

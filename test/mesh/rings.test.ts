@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { test } from 'node:test'
 import { type PeerKey, peerKeyOf } from '../../src/identity/index.ts'
-import { type RingMember, ringCount, ringPositions, standingPeers } from '../../src/mesh/dialing/rings.ts'
+import { neighboursOf, type RingMember, ringCount, ringPositions } from '../../src/mesh/dialing/rings.ts'
 
 function members(count: number): RingMember[] {
   return Array.from({ length: count }, (_, at) => {
@@ -15,7 +15,7 @@ function members(count: number): RingMember[] {
 function graphOf(all: readonly RingMember[]): Map<PeerKey, Set<PeerKey>> {
   const graph = new Map(all.map(({ peer }) => [peer, new Set<PeerKey>()]))
   for (const [at, { peer }] of all.entries()) {
-    for (const other of standingPeers(peer, all, at * 2_654_435_761)) {
+    for (const other of neighboursOf(peer, all, at * 2_654_435_761)) {
       graph.get(peer)!.add(other)
       graph.get(other)?.add(peer)
     }
@@ -63,9 +63,9 @@ test('both ends of an edge of a ring want it, and a host that joins changes few 
   let oneSided = 0
   let changed = 0
   for (const { peer } of others) {
-    const before = standingPeers(peer, others, 0)
-    for (const other of before) if (!standingPeers(other, others, 0).has(peer)) oneSided += 1
-    const after = standingPeers(peer, all, 0)
+    const before = neighboursOf(peer, others, 0)
+    for (const other of before) if (!neighboursOf(other, others, 0).has(peer)) oneSided += 1
+    const after = neighboursOf(peer, all, 0)
     changed += [...after].filter(other => !before.has(other)).length
     for (const other of before) if (!after.has(other)) assert.ok(after.has(joined.peer))
   }
@@ -77,9 +77,9 @@ test('both ends of an edge of a ring want it, and a host that joins changes few 
 test('neighbours behind a link that is down are dialled still, and others take their part', () => {
   const all = members(200).map((member, at) => ({ ...member, isReachable: at % 2 === 0 }))
   const [self] = all as [RingMember]
-  const standing = standingPeers(self.peer, all, 7)
-  const reachable = all.filter(({ peer, isReachable }) => isReachable && standing.has(peer))
-  const retried = all.filter(({ peer, isReachable }) => !isReachable && standing.has(peer))
+  const neighbours = neighboursOf(self.peer, all, 7)
+  const reachable = all.filter(({ peer, isReachable }) => isReachable && neighbours.has(peer))
+  const retried = all.filter(({ peer, isReachable }) => !isReachable && neighbours.has(peer))
   assert.ok(reachable.length >= ringCount(200))
   assert.ok(retried.length >= 1 && retried.length <= 6 * ringCount(200), `${retried.length}`)
 })
@@ -87,9 +87,9 @@ test('neighbours behind a link that is down are dialled still, and others take t
 test('the random neighbour differs from host to host, and cannot be computed without the salt', () => {
   const all = members(200)
   const [self] = all as [RingMember]
-  const rings = standingPeers(self.peer, all, 1)
+  const rings = neighboursOf(self.peer, all, 1)
   const random = new Set<PeerKey>()
   for (let salt = 0; salt < 50; salt += 1)
-    for (const peer of standingPeers(self.peer, all, salt)) if (!rings.has(peer)) random.add(peer)
+    for (const peer of neighboursOf(self.peer, all, salt)) if (!rings.has(peer)) random.add(peer)
   assert.ok(random.size > 25, `${random.size}`)
 })

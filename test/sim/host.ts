@@ -305,7 +305,7 @@ export class Host {
       },
       gather: ({ owner, epoch, seq, via, again, isSent }) => {
         if (!isSent) this.witness.checkAck(owner, encodeAck(epoch, seq))
-        const asked = { asker: owner, kind: 'acknowledgement', run: epoch, number: seq } as const
+        const asked = { requester: owner, kind: 'acknowledgement', run: epoch, number: seq } as const
         this.gathering?.answer({ ...asked, via, again, isAnswered: isSent })
       },
       synchronised: () => this.later(0, () => this.announce()),

@@ -19,7 +19,15 @@ import { FailureDetector, type Relayed } from './detector.ts'
 export interface FailureServiceDeps {
   readonly mesh: Pick<
     Mesh,
-    'connected' | 'isConnected' | 'isStanding' | 'ping' | 'request' | 'handle' | 'cutOff' | 'onConnect' | 'onDisconnect'
+    | 'connected'
+    | 'isConnected'
+    | 'isNeighbour'
+    | 'ping'
+    | 'request'
+    | 'handle'
+    | 'cutOff'
+    | 'onConnect'
+    | 'onDisconnect'
   >
   /** Members with a live lease, without this host. */
   readonly members: () => readonly PeerKey[]
@@ -59,7 +67,7 @@ export class FailureService {
     this.#metrics = deps.metrics ?? silentMetrics
     this.#detector = new FailureDetector({
       // The others have neighbours of their own. To ask them would take a connection to every member in turn.
-      members: () => deps.members().filter(peer => mesh.isStanding(peer)),
+      members: () => deps.members().filter(peer => mesh.isNeighbour(peer)),
       isMember: deps.isMember,
       connected: () => mesh.connected(),
       ping: (peer, timeoutMs) => this.#ping(peer, timeoutMs),
@@ -75,7 +83,7 @@ export class FailureService {
     // A connection that closes without a reason is the first sign of a crash.
     mesh.onDisconnect(peer => {
       // One that was dialled for a use ends with it.
-      if (mesh.isStanding(peer)) this.check(peer)
+      if (mesh.isNeighbour(peer)) this.check(peer)
     })
     mesh.onConnect(peer => this.#detector.heard(peer))
   }

@@ -7,7 +7,7 @@ export type AnswerKind = 'acknowledgement'
 
 /** A question of one host to the members. A later one of the same host and kind replaces it. */
 export interface Question {
-  readonly asker: PeerKey
+  readonly requester: PeerKey
   readonly kind: AnswerKind
   /** Of an acknowledgement: the epoch of the head. Answers of another run do not count. */
   readonly run: bigint
@@ -40,20 +40,20 @@ const KINDS: Readonly<Record<AnswerKind, registryPb.AnswerKind>> = Object.freeze
 })
 
 /** The bytes that the author of an answer signs. */
-export function signedBytes({ asker, kind, run, number, content }: Statement): Uint8Array {
+export function signedBytes({ requester, kind, run, number, content }: Statement): Uint8Array {
   const fixed = Buffer.alloc(20)
   fixed.writeUInt32BE(KINDS[kind], 0)
   fixed.writeBigUInt64BE(run, 4)
   fixed.writeBigUInt64BE(number, 12)
-  return Buffer.concat([rawKeyOf(asker), fixed, content])
+  return Buffer.concat([rawKeyOf(requester), fixed, content])
 }
 
 /** One message with these answers: at most `MAX_ANSWERS`. */
 export function encodeAnswers(answers: readonly Answer[]): Uint8Array {
   const groups = new Map<string, Answer[]>()
   for (const answer of answers) {
-    const { asker, kind, run, number, content } = answer
-    const key = `${asker} ${kind} ${run} ${number} ${Buffer.from(content).toString('base64')}`
+    const { requester, kind, run, number, content } = answer
+    const key = `${requester} ${kind} ${run} ${number} ${Buffer.from(content).toString('base64')}`
     const group = groups.get(key)
     if (group === undefined) groups.set(key, [answer])
     else group.push(answer)
@@ -62,10 +62,10 @@ export function encodeAnswers(answers: readonly Answer[]): Uint8Array {
     groups: [...groups.values()].flatMap(group => {
       const [first] = group
       if (first === undefined) return []
-      const { asker, kind, run, number, content } = first
+      const { requester, kind, run, number, content } = first
       return [
         {
-          asker: rawKeyOf(asker),
+          requester: rawKeyOf(requester),
           kind: KINDS[kind],
           run,
           number,
@@ -88,14 +88,21 @@ export function decodeAnswers(bytes: Uint8Array): Answer[] {
   return answers
 }
 
-function answersOf({ asker, kind, run, number, content, authors, signatures }: registryPb.AnswerGroup): Answer[] {
+function answersOf({ requester, kind, run, number, content, authors, signatures }: registryPb.AnswerGroup): Answer[] {
   const count = authors.length / KEY_BYTES
-  const fits = asker.length === KEY_BYTES && Number.isInteger(count) && signatures.length === count * SIGNATURE_BYTES
+  const fits =
+    requester.length === KEY_BYTES && Number.isInteger(count) && signatures.length === count * SIGNATURE_BYTES
   if (!fits || content.length > MAX_CONTENT_BYTES) throw malformed('a key, a signature or a content has a wrong length')
   if (kind !== registryPb.AnswerKind.ACKNOWLEDGEMENT) return []
   // Bytes that an acknowledgement does not have would be signed, carried and meaningless.
   if (content.length > 0) throw malformed('an acknowledgement has no content')
-  const common = { asker: peerKeyOf(asker), kind: 'acknowledgement', run, number, content: new Uint8Array() } as const
+  const common = {
+    requester: peerKeyOf(requester),
+    kind: 'acknowledgement',
+    run,
+    number,
+    content: new Uint8Array()
+  } as const
   return Array.from({ length: count }, (_, at) => ({
     ...common,
     author: peerKeyOf(authors.subarray(at * KEY_BYTES, (at + 1) * KEY_BYTES)),

@@ -11,7 +11,7 @@ const MAX_HELD = 16_384
 const MAX_QUESTIONS = 4_096
 /** Authors whose answer has passed here, over all questions. */
 const MAX_KNOWN = 65_536
-/** A question without news is forgotten after this time, in milliseconds: its asker waits for less. */
+/** A question without news is forgotten after this time, in milliseconds: its requester waits for less. */
 export const QUESTION_MS = 10_000
 /**
  * How long an answer waits for others that can go with it, in milliseconds, at each host on its way. With longer waits an owner of
@@ -52,7 +52,7 @@ export interface GathererDeps {
 /**
  * The answers that pass through this host on their way to those who asked. Pure: no clock, no timers, no I/O.
  *
- * Only a question that this host has from its asker's signed head opens a place for answers. Each answer is verified once, by the
+ * Only a question that this host has from its requester's signed head opens a place for answers. Each answer is verified once, by the
  * key of its author, before it is held; a repetition is dropped before that. So a hostile neighbour can neither forge nor fill:
  * a rate bounds what is verified of it, a number what is held of it, and after a forgery it is refused for a minute.
  */
@@ -75,27 +75,27 @@ export class Gatherer {
     return { questions: this.#open.size, held: this.#held, known: this.#known }
   }
 
-  /** Opens a question that came from `via`; a later one of its asker takes the place of the one before. */
-  ask({ asker, run, number }: Question, via: PeerKey, nowMs: number): void {
-    const before = this.#open.get(asker)
+  /** Opens a question that came from `via`; a later one of its requester takes the place of the one before. */
+  ask({ requester, run, number }: Question, via: PeerKey, nowMs: number): void {
+    const before = this.#open.get(requester)
     if (before?.run === run) {
       if (number < before.number) return
-      this.#open.delete(asker)
-      this.#open.set(asker, before)
+      this.#open.delete(requester)
+      this.#open.set(requester, before)
       Object.assign(before, { number, via, seenMs: nowMs })
       return
     }
-    if (before !== undefined) this.#close(asker, before)
+    if (before !== undefined) this.#close(requester, before)
     const [oldest] = this.#open
     if (oldest !== undefined && this.#open.size >= MAX_QUESTIONS) this.#close(...oldest)
     const rest = { known: new Map(), held: new Map(), dueMs: undefined }
-    this.#open.set(asker, { run, number, via, seenMs: nowMs, ...rest })
+    this.#open.set(requester, { run, number, via, seenMs: nowMs, ...rest })
   }
 
   /** Holds an answer until it is due: our own, or with `from` that of another member, which is verified. */
   take(answer: Answer, from: PeerKey | undefined, nowMs: number): Taken {
-    const { asker, author, run, number } = answer
-    const open = this.#open.get(asker)
+    const { requester, author, run, number } = answer
+    const open = this.#open.get(requester)
     if (open === undefined || open.run !== run || number > open.number) return 'no question'
     const known = open.known.get(author)
     if (known !== undefined && known >= number) return 'known'
@@ -145,7 +145,7 @@ export class Gatherer {
   /** The answers that are due, by the neighbour that they go to; they are held no longer. Forgets old questions. */
   due(nowMs: number): Map<PeerKey, Answer[]> {
     const out = new Map<PeerKey, Answer[]>()
-    for (const [asker, open] of this.#open) {
+    for (const [requester, open] of this.#open) {
       if (open.dueMs !== undefined && open.dueMs <= nowMs) {
         const list = out.get(open.via) ?? []
         for (const { answer } of open.held.values()) list.push(answer)
@@ -153,15 +153,15 @@ export class Gatherer {
         for (const author of [...open.held.keys()]) this.#release(open, author)
         open.dueMs = undefined
       }
-      if (nowMs >= open.seenMs + QUESTION_MS) this.#close(asker, open)
+      if (nowMs >= open.seenMs + QUESTION_MS) this.#close(requester, open)
     }
     return out
   }
 
-  #close(asker: PeerKey, open: Open): void {
+  #close(requester: PeerKey, open: Open): void {
     for (const author of [...open.held.keys()]) this.#release(open, author)
     this.#known -= open.known.size
-    this.#open.delete(asker)
+    this.#open.delete(requester)
   }
 
   #release(open: Open, author: PeerKey): void {

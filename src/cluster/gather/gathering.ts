@@ -34,9 +34,9 @@ export interface GatheringPorts extends GathererDeps {
 export interface Asked extends Question {
   /** The neighbour that the question came from. */
   readonly via: PeerKey
-  /** The asker has asked before, and not heard of everybody: another neighbour gets a copy, in case that the first one lies. */
+  /** The requester has asked before, and not heard of everybody: another neighbour gets a copy, in case that the first one lies. */
   readonly again: boolean
-  /** This host has answered already, on a connection to the asker: it only carries the answers of others. */
+  /** This host has answered already, on a connection to the requester: it only carries the answers of others. */
   readonly isAnswered: boolean
 }
 
@@ -70,10 +70,10 @@ export class Gathering {
   }
 
   /** Answers a question for this host. Answers of others that come within a short wait go with it. */
-  answer({ asker, kind, run, number, via, again, isAnswered }: Asked): void {
+  answer({ requester, kind, run, number, via, again, isAnswered }: Asked): void {
     const { self, sign, monotonicMs } = this.#ports
     const now = monotonicMs()
-    const question = { asker, kind, run, number }
+    const question = { requester, kind, run, number }
     this.#gatherer.ask(question, via, now)
     this.#schedule()
     if (isAnswered) return
@@ -120,7 +120,7 @@ export class Gathering {
 
   #take(answer: Answer, from: PeerKey, now: number): Taken {
     const { self, isNews, deliver } = this.#ports
-    if (answer.asker !== self) return this.#gatherer.take(answer, from, now)
+    if (answer.requester !== self) return this.#gatherer.take(answer, from, now)
     if (!isNews(answer)) return 'known'
     const verdict = this.#gatherer.verify(answer, from, now)
     if (verdict === 'taken') deliver(answer)

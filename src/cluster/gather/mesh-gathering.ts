@@ -57,11 +57,11 @@ export function gatherOnMesh(deps: MeshGatheringDeps): Gathering {
     },
     isNews: ({ author, number }) => (state.acks.get(author) ?? 0n) < number,
     deliver: ({ author, run, number }) => onAck(encodeAck(run, number), author),
-    onUndelivered: ({ asker, run, number }) =>
+    onUndelivered: ({ requester, run, number }) =>
       detach(
         log,
         'acknowledgement',
-        sendAck(asker, encodeAck(run, number)).catch(() => {})
+        sendAck(requester, encodeAck(run, number)).catch(() => {})
       )
   })
   const sizes = { maxRequestBytes: MAX_MESSAGE_BYTES, maxResponseBytes: RESPONSE_BYTES }

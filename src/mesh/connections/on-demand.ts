@@ -6,7 +6,7 @@ import { MAX_CONNECTIONS, ON_DEMAND_CHECK_MS, ON_DEMAND_IDLE_MS } from '../limit
 export interface OnDemandDeps {
   readonly sessions: Pick<Sessions, 'dialled'>
   /** Whether a connection to this host is kept without a use. */
-  readonly isStanding: (peer: PeerKey) => boolean
+  readonly isNeighbour: (peer: PeerKey) => boolean
   /** Whether bytes of the data plane use the connection. */
   readonly carriesData: (peer: PeerKey) => boolean
   readonly close: (peer: PeerKey) => Promise<void>
@@ -48,10 +48,10 @@ export class OnDemand {
 
   /** Ends the connections that nobody uses. Never rejects. */
   async round(): Promise<void> {
-    const { sessions, isStanding, carriesData, close, monotonicMs, log } = this.#deps
+    const { sessions, isNeighbour, carriesData, close, monotonicMs, log } = this.#deps
     const now = monotonicMs()
     const idle = sessions.dialled().filter(({ peer, ageMs }) => {
-      if (isStanding(peer) || carriesData(peer)) return false
+      if (isNeighbour(peer) || carriesData(peer)) return false
       const usedMs = this.#usedMs.get(peer)
       return ageMs >= ON_DEMAND_IDLE_MS && (usedMs === undefined || now - usedMs >= ON_DEMAND_IDLE_MS)
     })

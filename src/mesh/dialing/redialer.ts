@@ -17,7 +17,7 @@ import { parsePeerAddress } from './addresses.ts'
 import { backoffMs } from './backoff.ts'
 import type { Reached } from './dial.ts'
 import { Lag } from './lag.ts'
-import { type RingMember, standingPeers } from './rings.ts'
+import { neighboursOf, type RingMember } from './rings.ts'
 
 export interface RedialerDeps {
   readonly self: PeerKey
@@ -53,7 +53,7 @@ export class Redialer {
   /** Decides on one of the neighbours, so that nobody else can place itself there. */
   readonly #salt = randomInt(2 ** 32)
   /** The hosts to keep connections to; undefined: all. */
-  #standing: ReadonlySet<PeerKey> | undefined
+  #neighbourSet: ReadonlySet<PeerKey> | undefined
   /** No dial is due before this time, unless something happens. */
   #restUntilMs = 0
 
@@ -128,7 +128,7 @@ export class Redialer {
     // On a machine that lacks processor time, more handshakes at once only make all of them too late.
     const parallel = this.#lag.ms > LAGGING_MS ? MAX_PARALLEL_DIALS / 4 : MAX_PARALLEL_DIALS
     const targets = this.#store.targets()
-    this.#standing = this.#neighbours(targets)
+    this.#neighbourSet = this.#neighbours(targets)
     const isAlone = connected().length < FEW_CONNECTIONS
     const wanted = targets.filter(target => this.#isWanted(target, isAlone))
     const due = wanted.filter(target => {
@@ -146,8 +146,8 @@ export class Redialer {
   }
 
   /** Whether a connection to this host is kept without a use. */
-  isStanding(peer: PeerKey): boolean {
-    return this.#standing?.has(peer) ?? true
+  isNeighbour(peer: PeerKey): boolean {
+    return this.#neighbourSet?.has(peer) ?? true
   }
 
   #neighbours(targets: readonly DialTarget[]): ReadonlySet<PeerKey> | undefined {
@@ -158,13 +158,13 @@ export class Redialer {
         ? []
         : [{ peer, positions, isReachable: failures === 0 || isConnected(peer) }]
     )
-    return standingPeers(self, members, this.#salt, fullMeshMembers)
+    return neighboursOf(self, members, this.#salt, fullMeshMembers)
   }
 
   // A seed leads to the mesh. Once it did, it is a member like others: else it would hold a connection to every host.
   #isWanted({ peer, source, failures, lastConnectedMs }: DialTarget, isAlone: boolean): boolean {
-    if (this.#standing === undefined) return true
-    if (peer !== undefined && this.#standing.has(peer)) return true
+    if (this.#neighbourSet === undefined) return true
+    if (peer !== undefined && this.#neighbourSet.has(peer)) return true
     if (isAlone && source !== 'member') return true
     return source === 'seed' && (failures > 0 || lastConnectedMs === Number.NEGATIVE_INFINITY)
   }

@@ -7,7 +7,7 @@ const MAX_RINGS = 16
 /** Unreachable hosts between this one and a neighbour that are dialled all the same: they may be the other half of the mesh. */
 const MAX_RETRIED = 3
 
-/** A host that a standing connection may lead to. */
+/** A host that a permanent connection may lead to. */
 export interface RingMember {
   readonly peer: PeerKey
   readonly positions: Uint32Array
@@ -33,36 +33,36 @@ export function ringCount(hosts: number, fullMeshMembers = FULL_MESH_MEMBERS): n
  * Both ends of an edge compute it, so nothing is negotiated. Each ring alone connects all hosts; a host that joins or leaves
  * changes two edges of each. An unreachable neighbour is retried, and the next reachable one takes its part meanwhile.
  */
-export function standingPeers(
+export function neighboursOf(
   self: PeerKey,
   members: readonly RingMember[],
   salt: number,
   fullMeshMembers = FULL_MESH_MEMBERS
 ): Set<PeerKey> {
   const own = ringPositions(self)
-  const standing = new Set<PeerKey>()
+  const neighbours = new Set<PeerKey>()
   const others = members.filter(({ peer }) => peer !== self)
   for (let ring = 0; ring < ringCount(others.length + 1, fullMeshMembers); ring += 1) {
     const from = own[ring] ?? 0
-    addNeighbours(standing, others, ({ positions }) => ((positions[ring] ?? 0) - from) >>> 0)
-    addNeighbours(standing, others, ({ positions }) => (from - (positions[ring] ?? 0)) >>> 0)
+    addNeighbours(neighbours, others, ({ positions }) => ((positions[ring] ?? 0) - from) >>> 0)
+    addNeighbours(neighbours, others, ({ positions }) => (from - (positions[ring] ?? 0)) >>> 0)
   }
   const random = nearest(others, ({ positions }) => mix((positions[0] ?? 0) ^ salt))
-  if (random !== undefined) standing.add(random.peer)
-  return standing
+  if (random !== undefined) neighbours.add(random.peer)
+  return neighbours
 }
 
 function addNeighbours(
-  standing: Set<PeerKey>,
+  neighbours: Set<PeerKey>,
   members: readonly RingMember[],
   distance: (member: RingMember) => number
 ): void {
   const reachable = nearest(members, distance)
   const limit = reachable === undefined ? Number.POSITIVE_INFINITY : distance(reachable)
-  if (reachable !== undefined) standing.add(reachable.peer)
+  if (reachable !== undefined) neighbours.add(reachable.peer)
   const retried = members.filter(member => !member.isReachable && distance(member) < limit)
   retried.sort((a, b) => distance(a) - distance(b))
-  for (const { peer } of retried.slice(0, MAX_RETRIED)) standing.add(peer)
+  for (const { peer } of retried.slice(0, MAX_RETRIED)) neighbours.add(peer)
 }
 
 function nearest(members: readonly RingMember[], distance: (member: RingMember) => number): RingMember | undefined {

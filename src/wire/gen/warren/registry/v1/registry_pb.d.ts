@@ -826,7 +826,7 @@ export declare type RelayedAck = Message<"warren.registry.v1.RelayedAck"> & {
 export declare const RelayedAckSchema: GenMessage<RelayedAck>;
 
 /**
- * Answers of members to questions of other members, gathered on the way over standing connections: each host sends them to
+ * Answers of members to questions of other members, gathered on the way over permanent connections: each host sends them to
  * the neighbour from which it has the question. Request of /warren/gather/1; the response is empty.
  *
  * @generated from message warren.registry.v1.GatheredAnswers
@@ -853,9 +853,9 @@ export declare type AnswerGroup = Message<"warren.registry.v1.AnswerGroup"> & {
   /**
    * Raw Ed25519 key of the host that asks.
    *
-   * @generated from field: bytes asker = 1;
+   * @generated from field: bytes requester = 1;
    */
-  asker: Uint8Array;
+  requester: Uint8Array;
 
   /**
    * @generated from field: warren.registry.v1.AnswerKind kind = 2;
@@ -889,7 +889,7 @@ export declare type AnswerGroup = Message<"warren.registry.v1.AnswerGroup"> & {
   authors: Uint8Array;
 
   /**
-   * One signature (64 bytes) of each author, in the same order, over "warren-answer-v1", a zero byte, asker, kind (4 bytes), run
+   * One signature (64 bytes) of each author, in the same order, over "warren-answer-v1", a zero byte, requester, kind (4 bytes), run
    * and number (8 bytes each, all big-endian), and content.
    *
    * @generated from field: bytes signatures = 7;
