@@ -18,11 +18,6 @@ interface SetChange {
   readonly deletes: readonly string[]
 }
 
-/** How long heads ask for acknowledgements after somebody has begun to wait: a little longer than a caller waits. */
-const ACKS_AWAITED_MS = 6_000
-/** Time for acknowledgements to come; then the hosts are asked once more. A copy that is lost on the way costs this much. */
-const ASK_AGAIN_MS = 1_500
-
 /**
  * Changes our own set and publishes the change.
  *
@@ -102,24 +97,6 @@ export function refresh(state: RegistryState, now: Now): Effect[] {
  */
 export function leave(state: RegistryState, now: Now): Effect[] {
   return state.own.profile === undefined ? [] : publish(state, { profile: state.own.profile, leaving: true }, now)
-}
-
-/** Does the same, if it is due, or if acknowledgements that somebody waits for have not come. */
-export function refreshIfDue(state: RegistryState, now: Now): Effect[] {
-  return now.monotonicMs >= state.own.refreshAtMonotonicMs || mustAskAgain(state, now) ? refresh(state, now) : []
-}
-
-/** Changes whether our heads ask for acknowledgements. */
-export function awaitAcks(state: RegistryState, phase: 'begin' | 'ask' | 'end', now: Now): Effect[] {
-  const { own } = state
-  own.acksUntilMonotonicMs = phase === 'end' ? now.monotonicMs : now.monotonicMs + ACKS_AWAITED_MS
-  const asked = state.entries.get(own.peer)?.sealed.head.acks === 'wanted'
-  return phase === 'ask' && !asked && lacksLive(state) ? refresh(state, now) : []
-}
-
-function mustAskAgain(state: RegistryState, { monotonicMs }: Now): boolean {
-  const { acksUntilMonotonicMs, askedAtMonotonicMs } = state.own
-  return monotonicMs < acksUntilMonotonicMs && monotonicMs - askedAtMonotonicMs >= ASK_AGAIN_MS && lacksLive(state)
 }
 
 /**

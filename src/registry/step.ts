@@ -1,8 +1,9 @@
+import { awaitAcks } from './await-acks.ts'
 import { takeGossip } from './gossip.ts'
 import { handleAck } from './handle-ack.ts'
 import type { Now } from './lease.ts'
 import type { Effect, Event } from './message.ts'
-import { awaitAcks, changeOwnSet, changeProfile, leave, refresh } from './own.ts'
+import { changeOwnSet, changeProfile, leave, refresh } from './own.ts'
 import type { RegistryState } from './state.ts'
 import { suspect, tick, verifyChains } from './tick.ts'
 
