@@ -1,39 +1,17 @@
 import { detach, type Logger } from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
 import type { Mesh } from '../mesh/index.ts'
-import type { AckRelay } from './ack-relay.ts'
 import type { PolicyService } from './policy-service.ts'
 import { POLICY_LIMITS } from './policy-transport.ts'
 import type { RegistryService } from './registry-service.ts'
+import { SYNC_RESPONSE_BYTES } from './registry-transport.ts'
 
 const SYNC_REQUEST_BYTES = 256 * 1024
-const SYNC_RESPONSE_BYTES = 1024 * 1024
 const SMALL_BYTES = 1_024
 /** Pulls from new connections at a time. A joining host is connected to all hosts at once, and all would send it the same. */
 const MAX_PULLS = 3
 
 const NOTHING = new Uint8Array()
-
-/** The transport of the registry over the mesh; its acknowledgements, if necessary, go through `relay`. */
-export function registryTransport(mesh: Mesh, relay: Pick<AckRelay, 'send'>) {
-  return {
-    publish: (bytes: Uint8Array) => mesh.publish('registry', bytes),
-    sync: (peer: PeerKey, bytes: Uint8Array, signal: AbortSignal) =>
-      mesh.request(peer, '/warren/sync/1', bytes, { signal, maxResponseBytes: SYNC_RESPONSE_BYTES }),
-    ack: async (peer: PeerKey, bytes: Uint8Array, signal: AbortSignal) => {
-      const direct = async (limit: AbortSignal): Promise<void> => {
-        await mesh.request(peer, '/warren/ack/1', bytes, { signal: limit, maxResponseBytes: SMALL_BYTES })
-      }
-      await relay.send(peer, bytes, direct, signal)
-    },
-    connected: () => mesh.connected(),
-    listening: () => mesh.listening('registry'),
-    // The answer to a ping comes after all that was sent before it on the same connection.
-    taken: async (timeoutMs: number) => {
-      await Promise.all(mesh.connected().map(peer => mesh.ping(peer, timeoutMs)))
-    }
-  }
-}
 
 /** The transport of the policy over the mesh. */
 export function policyTransport(mesh: Mesh) {

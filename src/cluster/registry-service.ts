@@ -2,12 +2,9 @@ import {
   ChangeSignal,
   type Clock,
   detach,
-  type LabelsOf,
   type Logger,
   labelValue,
-  METRICS,
   type Metrics,
-  OTHER,
   raceAbort,
   silentMetrics,
   TokenBuckets,
@@ -27,19 +24,9 @@ import {
   RegistryDriver,
   type RegistryState
 } from '../registry/index.ts'
+import { outcomeOf } from './gossip-outcome.ts'
+import type { RegistryTransport } from './registry-transport.ts'
 import { awaitReplication, type Replication, type WaitMode } from './replication.ts'
-
-/** The part of the mesh that spreads the registry. */
-export interface RegistryTransport {
-  readonly publish: (bytes: Uint8Array) => Promise<number>
-  readonly sync: (peer: PeerKey, request: Uint8Array, signal: AbortSignal) => Promise<Uint8Array>
-  readonly ack: (peer: PeerKey, bytes: Uint8Array, signal: AbortSignal) => Promise<void>
-  readonly connected: () => readonly PeerKey[]
-  /** Peers that `publish` sends to. */
-  readonly listening: () => readonly PeerKey[]
-  /** Resolves when the connected peers have taken what was published. Never rejects. */
-  readonly taken: (timeoutMs: number) => Promise<void>
-}
 
 export interface RegistryServiceDeps {
   readonly state: RegistryState
@@ -69,6 +56,7 @@ export class RegistryService {
   readonly #changed = new ChangeSignal()
   readonly #acknowledged = new ChangeSignal()
   readonly #synchronised = new ChangeSignal()
+  #awaiting = 0
   #lastPublish: Promise<unknown> = Promise.resolve()
 
   constructor(deps: RegistryServiceDeps) {
@@ -137,13 +125,20 @@ export class RegistryService {
     this.#driver.dispatch({ type: 'suspect', peer, suspect: suspected })
   }
 
+  /** Call it before a change that somebody waits for: the change itself then asks for acknowledgements. */
+  expectReplication(wait: WaitMode): void {
+    if (wait !== 'local') this.#driver.dispatch({ type: 'await-acks', phase: 'begin' })
+  }
+
   /** Waits for the acknowledgements of everything published so far. */
   async replicated(wait: WaitMode, signal: AbortSignal): Promise<Replication> {
     const { clock } = this.#deps
     const startedMs = clock.monotonicMs()
     const seq = this.#driver.published
     const progress = () => this.#driver.progress(seq)
-    const outcome = await awaitReplication(wait, progress, () => this.#acknowledged.changed(), signal)
+    const outcome = await this.#whileAsking(wait, () =>
+      awaitReplication(wait, progress, () => this.#acknowledged.changed(), signal)
+    )
     this.#metrics.count('warren_replications_total', { wait, state: outcome.state })
     if (wait !== 'local') {
       this.#metrics.observe('warren_replication_seconds', { wait }, (clock.monotonicMs() - startedMs) / 1_000)
@@ -174,6 +169,18 @@ export class RegistryService {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     this.#driver.syncWith(peer, ({ err }) => (err === undefined ? resolve() : reject(err)))
     await raceAbort(promise, this.#stopping.signal)
+  }
+
+  async #whileAsking<T>(wait: WaitMode, work: () => Promise<T>): Promise<T> {
+    if (wait === 'local') return await work()
+    this.#awaiting += 1
+    try {
+      this.#driver.dispatch({ type: 'await-acks', phase: 'ask' })
+      return await work()
+    } finally {
+      this.#awaiting -= 1
+      if (this.#awaiting === 0) this.#driver.dispatch({ type: 'await-acks', phase: 'end' })
+    }
   }
 
   #ports(): DriverPorts {
@@ -207,6 +214,7 @@ export class RegistryService {
             onFailure(err)
           }
         ),
+      gather: transport.gather,
       synchronised: () => {
         this.#metrics.count('warren_registry_sync_sessions_total', { result: 'ok' })
         this.#synchronised.fire()
@@ -281,15 +289,4 @@ export class RegistryService {
     detach(this.#deps.log, 'registry exchange', settled, this.#stopping.signal)
     return () => controller.abort()
   }
-}
-
-type Outcome = LabelsOf<'warren_registry_gossip_total'>['outcome']
-
-/** Verdicts with one of a few reasons; any other reason is a text about a message that could not be used. */
-const OUTCOMES: ReadonlySet<string> = new Set(METRICS.warren_registry_gossip_total.labels.outcome)
-
-function outcomeOf(verdict: GossipVerdict, reason: string): Outcome {
-  const outcome = labelValue(reason)
-  if (OUTCOMES.has(outcome)) return outcome as Outcome
-  return verdict === 'reject' ? 'malformed' : OTHER
 }

@@ -1,7 +1,7 @@
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { silentMetrics } from '../core/index.ts'
 import { AdmissionLog, Duplicates, Sessions, Strangers } from './admission/index.ts'
-import { Connections, DataStreams, PeerStreams } from './connections/index.ts'
+import { Connections, DataStreams, OnDemand, PeerStreams } from './connections/index.ts'
 import { dial, parsePeerAddress, Redialer, reach } from './dialing/index.ts'
 import { Gossip } from './gossip/gossip.ts'
 import { PacedRegistrar } from './gossip/paced-registrar.ts'
@@ -63,8 +63,21 @@ export async function createMesh(options: MeshOptions): Promise<Mesh> {
   const connections = new Connections({ node, sessions, log, isStopping: () => signal.aborted })
   redialer = keptConnected({ peer, node, staged, connections, options, signal })
   const found = redialer
+  const onDemand = new OnDemand({
+    sessions,
+    isNeighbour: other => found.isNeighbour(other),
+    carriesData: other => connections.carriesData(other),
+    close: other => connections.close(other),
+    monotonicMs: clock.monotonicMs,
+    log,
+    signal
+  })
+  connections.onDisconnect(other => onDemand.gone(other))
   const peerStreams = new PeerStreams({
-    ensure: (other, limit) => found.ensure(other, limit),
+    ensure: (other, limit) => {
+      onDemand.used(other)
+      return found.ensure(other, limit)
+    },
     openTo: other => connections.openTo(other),
     spokenBy: async other => (await node.peerStore.get(toPeerId(other))).protocols
   })
@@ -82,13 +95,14 @@ export async function createMesh(options: MeshOptions): Promise<Mesh> {
   })
   const requests = new RequestService({
     open: (other, limit) => peerStreams.open(other, REQUESTS, limit),
+    onUse: other => onDemand.used(other),
     stopping: signal,
     log,
     metrics,
     clock
   })
   const gossip = new Gossip(node.services.pubsub, trustDomain, { paced, log, clock, metrics })
-  const services = { duplicates, peerStreams, streams, relay, requests, gossip, pinger }
+  const services = { duplicates, onDemand, peerStreams, streams, relay, requests, gossip, pinger }
   return new Libp2pMesh({ peer, node, sessions, connections, redialer, ...services, stopping, options })
 }
 
@@ -98,7 +112,7 @@ function keptConnected({
   node,
   staged,
   connections,
-  options: { bootstrap, onDialFailed, log, clock },
+  options: { bootstrap, fullMeshMembers, onDialFailed, log, clock },
   signal
 }: Pick<MeshParts, 'peer' | 'node' | 'connections' | 'options'> & {
   readonly staged: StagedSockets
@@ -110,6 +124,7 @@ function keptConnected({
     dial: (reached, expected, limit) => dial({ node, staged }, reached, expected, limit),
     connected: () => connections.peers(),
     isConnected: other => connections.openTo(other) !== undefined,
+    fullMeshMembers,
     onFailed: onDialFailed,
     log,
     clock,

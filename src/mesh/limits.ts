@@ -93,8 +93,8 @@ export const MAX_PARALLEL_DIALS = 16
 /** As many as a host announces. All are tried in one round. */
 export const MAX_ADDRESSES_PER_PEER = 16
 export const MAX_ADDRESS_LENGTH = 256
-/** Peers remembered as members or seeds. */
-export const MAX_KNOWN_PEERS = 2_048
+/** Peers remembered as members or seeds: twice the owners that a registry holds, since some are away. */
+export const MAX_KNOWN_PEERS = 8_192
 /** Peers known only by an unauthenticated answer on the local network. */
 export const MAX_HINTED_PEERS = 64
 /** A peer known by a hint is forgotten after this many failures; another hint adds it again. */
@@ -103,10 +103,13 @@ export const BACKOFF_MIN_MS = 250
 export const BACKOFF_MAX_MS = 10_000
 /** When a lost host is found again, the other lost ones are tried within this time. */
 export const HURRY_SPREAD_MS = 1_000
-/** Up to this many members, this one and the others form a full mesh. */
+/** Up to this many members, this one and the others form a full mesh. Above that, each keeps its neighbours: see `neighboursOf`. */
 export const FULL_MESH_MEMBERS = 64
-/** Above that, we dial until we have this many connections; inbound ones count. */
-export const OPEN_CONNECTIONS = 14
+/** With fewer connections than this, seeds are dialled again. */
+export const FEW_CONNECTIONS = 3
+/** Without a use for this long, a connection that was dialled for one use ends; how often to look. */
+export const ON_DEMAND_IDLE_MS = 30_000
+export const ON_DEMAND_CHECK_MS = 5_000
 
 /** How often to check whether a cancelled dial has ended. */
 export const DIAL_POLL_MS = 20

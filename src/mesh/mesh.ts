@@ -6,6 +6,7 @@ import {
   type Connections,
   closeIfSilent,
   type DataStreams,
+  type OnDemand,
   type PeerStreams,
   StreamDuplex
 } from './connections/index.ts'
@@ -41,6 +42,7 @@ export interface MeshParts {
   readonly duplicates: Duplicates
   readonly connections: Connections
   readonly redialer: Redialer
+  readonly onDemand: OnDemand
   readonly streams: DataStreams
   readonly peerStreams: PeerStreams
   readonly relay: RelayService
@@ -72,7 +74,7 @@ export class Libp2pMesh implements Mesh {
       throw new WarrenError(ErrorCode.Internal, 'a mesh can be started only once')
     }
     this.#isStarted = true
-    const { connections, gossip, node, redialer, options } = this.#parts
+    const { connections, gossip, node, redialer, onDemand, options } = this.#parts
     await checkShims(options.log)
     connections.watch()
     await this.#serve()
@@ -84,6 +86,7 @@ export class Libp2pMesh implements Mesh {
       throw startFailure(err, options.listen)
     }
     redialer.start()
+    onDemand.start()
     options.log.info('mesh started', { peer: this.peer, addresses: this.addresses() })
   }
 
@@ -192,6 +195,10 @@ export class Libp2pMesh implements Mesh {
 
   isConnected(peer: PeerKey): boolean {
     return this.#parts.connections.openTo(peer) !== undefined
+  }
+
+  isNeighbour(peer: PeerKey): boolean {
+    return this.#parts.redialer.isNeighbour(peer)
   }
 
   machineOf(peer: PeerKey): string | undefined {

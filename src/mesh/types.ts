@@ -8,6 +8,7 @@ export type MeshProtocol =
   | '/warren/sync/1'
   | '/warren/ack/1'
   | '/warren/ack-relay/1'
+  | '/warren/gather/1'
   | '/warren/policy/1'
   | '/warren/probe/1'
   | '/warren/renew/1'
@@ -69,6 +70,8 @@ export interface MeshOptions {
   readonly nodeChain: () => readonly Uint8Array[]
   /** Verifies the chain of a host that wants to connect to us. The PeerId in it must be the one that noise proved. */
   readonly verifyChain: (chain: readonly Uint8Array[]) => AdmissionVerdict
+  /** From this many known members on, a host keeps connections to some of them only. For tests. @default 64 */
+  readonly fullMeshMembers?: number
   /** Called when a member that we dialled refuses us as revoked. Its statement has no proof: use it for people only. */
   readonly onRefused?: (machine: string, reason: string) => void
   /** Called when a host could be reached at none of its addresses; it is dialled again. @default no notification */
@@ -153,6 +156,8 @@ export interface Mesh {
   /** Streams between two other members that this host joins. */
   relayed(): number
   isConnected(peer: PeerKey): boolean
+  /** Whether a connection to this host is kept without a use: to all in a small mesh, to some neighbours in a large one. */
+  isNeighbour(peer: PeerKey): boolean
   /** Machine name of a connected peer, from the certificate it was admitted with. */
   machineOf(peer: PeerKey): string | undefined
   onConnect(listener: (peer: PeerKey, machine: string) => void): void

@@ -16,6 +16,8 @@ export interface IncomingState {
   readonly set: RecordSet
   readonly identity: Admitted
   readonly chain: readonly Uint8Array[]
+  /** The peer that sent it. */
+  readonly from: PeerKey
 }
 
 /**
@@ -25,7 +27,7 @@ export interface IncomingState {
  * there is no room for it.
  */
 export function apply(state: RegistryState, candidate: IncomingState, now: Now): Effect[] {
-  const { sealed, set, identity, chain } = candidate
+  const { sealed, set, identity, chain, from } = candidate
   const { head } = sealed
   const { owner, epoch, seq } = head
   const held = state.entries.get(owner)
@@ -60,13 +62,20 @@ export function apply(state: RegistryState, candidate: IncomingState, now: Now):
     effects.push({ type: 'persist', highWaterMark: { owner, epoch, seq, untilMs: identity.notAfterMs } })
     return [...effects, ...drop(state, owner, 'left', true)]
   }
-  if (setChanged || announced) {
+  // An acknowledgement is not sent before what it says is on disk.
+  if (setChanged || announced || head.acks === 'wanted') {
     effects.push({ type: 'persist', highWaterMark: { owner, epoch, seq, untilMs: identity.notAfterMs } })
   }
   if (announced || added.length > 0 || removed.length > 0) {
     effects.push(changed(entry, added.length + removed.length === 0 ? 'head' : 'set', added, removed))
   }
-  if (setChanged) effects.push({ type: 'send-ack', to: owner, bytes: encodeAck(epoch, seq), epoch, seq })
+  const ack = { type: 'send-ack', to: owner, bytes: encodeAck(epoch, seq), epoch, seq } as const
+  if (head.acks === 'wanted') {
+    const again = !setChanged && before.acks === 'wanted'
+    effects.push({ ...ack, wanted: { via: from, again } })
+  } else if (head.acks === 'direct' && setChanged) {
+    effects.push(ack)
+  }
   return effects
 }
 

@@ -1,9 +1,18 @@
 import type { PeerKey } from '../identity/index.ts'
 import type { Now } from './lease.ts'
-import type { Effect, HighWaterMark } from './message.ts'
+import type { Effect, HighWaterMark, Wanted } from './message.ts'
 
 /** Cancels what was begun; has no effect once that has ended. */
 export type Cancel = () => void
+
+/** An acknowledgement that somebody waits for, on its way to the owner. */
+export interface GatheredAck extends Wanted {
+  readonly owner: PeerKey
+  readonly epoch: bigint
+  readonly seq: bigint
+  /** This host acknowledges directly: it only carries what others send. */
+  readonly isSent: boolean
+}
 
 /** Notifications for the host; it need not act on them. */
 export type Notice = Extract<Effect, { type: 'changed' | 'acknowledged' | 'alarm' | 'limit' }>
@@ -33,6 +42,8 @@ export interface DriverPorts {
   ) => Cancel
   /** Sends an acknowledgement, with the same rules. */
   readonly ack: (peer: PeerKey, bytes: Uint8Array, onDelivered: () => void, onFailure: (err: unknown) => void) => Cancel
+  /** Carries acknowledgements of one head to its owner over permanent connections: those of others, and ours. */
+  readonly gather: (ack: GatheredAck) => void
   /** A session with this peer ended well. */
   readonly synchronised: (peer: PeerKey) => void
   /** A session with this peer failed. */

@@ -112,7 +112,7 @@ export class RegistryDriver {
           publish(this.#hasAllListening() ? sentToAll(effect.bytes) : effect.bytes)
           break
         case 'send-ack':
-          this.#acks.push(effect.to, effect.bytes)
+          this.#acknowledge(effect)
           break
         case 'sync-with':
           this.#sync.offer(effect.peer)
@@ -125,6 +125,14 @@ export class RegistryDriver {
           break
       }
     }
+  }
+
+  #acknowledge({ to, bytes, epoch, seq, wanted }: Extract<Effect, { type: 'send-ack' }>): void {
+    const isSent = wanted === undefined || this.#ports.connected().includes(to)
+    if (wanted !== undefined) {
+      this.#ports.gather({ owner: to, epoch, seq, isSent, again: wanted.again, via: isSent ? to : wanted.via })
+    }
+    if (isSent) this.#acks.push(to, bytes)
   }
 
   #hasAllListening(): boolean {

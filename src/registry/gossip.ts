@@ -93,7 +93,7 @@ function takeNewer(state: RegistryState, arrival: Arrival, held: Entry, now: Now
   const { identity, chain } = held
   const keep = (set: RecordSet): Effect[] => [
     verdict(handOn(arrival), 'applied'),
-    ...apply(state, { sealed, set, identity, chain }, now),
+    ...apply(state, { sealed, set, identity, chain, from }, now),
     ...askForChain(state, from, owner)
   ]
   if (head.root === held.set.root && head.count === held.set.count) {
@@ -140,10 +140,14 @@ function tooManyHeads(owner: PeerKey, quota: 'first-refused' | 'refused'): Effec
   ]
 }
 
-/** Whether a head shows nothing new except that its owner is alive. */
+/** Whether a head shows nothing new except that its owner is alive, and asks for nothing. */
 function isRenewal(before: Head, head: Head): boolean {
   return (
-    !head.leaving && before.epoch === head.epoch && before.recordSeq === head.recordSeq && announcesSame(before, head)
+    !head.leaving &&
+    head.acks !== 'wanted' &&
+    before.epoch === head.epoch &&
+    before.recordSeq === head.recordSeq &&
+    announcesSame(before, head)
   )
 }
 

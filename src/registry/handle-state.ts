@@ -54,7 +54,7 @@ export function handleState(state: RegistryState, from: PeerKey, message: regist
         ? { owner, effects: [] }
         : withClock(
             noteTakenClock(state, from, sealed.head, now),
-            takeContent(state, { sealed, ...admitted }, message.set, held, now)
+            takeContent(state, { sealed, from, ...admitted }, message.set, held, now)
           )
   }
 }

@@ -14,6 +14,15 @@ import { MAX_LEASE_MS, MIN_LEASE_MS } from './lease.ts'
 import { type Limits, MAX_COUNTER, MAX_HEAD_BYTES } from './limits.ts'
 import type { AuditCheckpoint } from './message.ts'
 
+/** `direct`: to the owner, for each changed set, as older programs expect. `wanted`: somebody waits. `none`: nobody does. */
+export type AckMode = 'direct' | 'none' | 'wanted'
+
+const ACKS: Readonly<Record<AckMode, registryPb.Acknowledgements>> = Object.freeze({
+  direct: registryPb.Acknowledgements.UNSPECIFIED,
+  none: registryPb.Acknowledgements.NONE,
+  wanted: registryPb.Acknowledgements.WANTED
+})
+
 /** The statements of a host about itself in one head. Frozen. */
 export interface Head {
   readonly owner: PeerKey
@@ -34,6 +43,8 @@ export interface Head {
   readonly policyVersion: bigint
   readonly trustVersion: bigint
   readonly draining: boolean
+  /** How receivers acknowledge the set. */
+  readonly acks: AckMode
   /** The owner stops: this is its last head, and its state ends with it. */
   readonly leaving: boolean
   /** 64 hex digits. */
@@ -107,6 +118,7 @@ function encode(head: Head, trustDomain: string): Uint8Array {
       policyVersion: head.policyVersion,
       trustVersion: head.trustVersion,
       draining: head.draining,
+      acknowledgements: ACKS[head.acks],
       leaving: head.leaving,
       certificateSha256: Buffer.from(head.certificateSha256, 'hex'),
       recordSeq: head.recordSeq,
@@ -178,6 +190,7 @@ function readHead(head: Uint8Array, trustDomain: string, limits: Limits): Head {
     policyVersion: wire.policyVersion,
     trustVersion: wire.trustVersion,
     draining: wire.draining,
+    acks: ackModeOf(wire.acknowledgements),
     leaving: wire.leaving,
     certificateSha256: Buffer.from(wire.certificateSha256).toString('hex'),
     jwtKeys: Object.freeze(wire.jwtKeys.map(key => Buffer.from(key).toString('base64'))),
@@ -191,6 +204,12 @@ function readHead(head: Uint8Array, trustDomain: string, limits: Limits): Head {
 function checkpointIn(audit: registryPb.AuditCheckpoint | undefined): Pick<Head, 'audit'> {
   if (audit === undefined || audit.seq < 1n || audit.seq > MAX_AUDIT_SEQ || audit.sha256.length !== 32) return {}
   return { audit: Object.freeze({ seq: Number(audit.seq), sha256: Buffer.from(audit.sha256).toString('hex') }) }
+}
+
+// A mode of a later program: its owner gets what the oldest program expects.
+function ackModeOf(value: registryPb.Acknowledgements): AckMode {
+  if (value === registryPb.Acknowledgements.NONE) return 'none'
+  return value === registryPb.Acknowledgements.WANTED ? 'wanted' : 'direct'
 }
 
 // Versions decide nothing here, and a later program may have others: what is not one counts as unknown, and the head stays.

@@ -1,7 +1,7 @@
 export { answer } from './answer.ts'
 export { clockDifferences, clockText } from './clock-check.ts'
 export { RegistryDriver } from './driver.ts'
-export type { Cancel, DriverPorts, Notice } from './driver-ports.ts'
+export type { Cancel, DriverPorts, GatheredAck, Notice } from './driver-ports.ts'
 export type { Head } from './head.ts'
 export { DEFAULT_LEASES, type Lease, type LeaseStep, leaseFor, type Now } from './lease.ts'
 export { DEFAULT_LIMITS, type Limits, MAX_SKEW_MS } from './limits.ts'

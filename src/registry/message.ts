@@ -46,6 +46,11 @@ export type Event =
   | { readonly type: 'tick' }
   /** A message of the registry topic, from the neighbour that forwarded it. */
   | { readonly type: 'gossip'; readonly from: PeerKey; readonly bytes: Uint8Array }
+  /**
+   * Acknowledgements are waited for. `begin`: heads ask for them from now on, for a while; `ask`: also that of the last change, if
+   * it did not; `end`: nobody waits any more.
+   */
+  | { readonly type: 'await-acks'; readonly phase: 'begin' | 'ask' | 'end' }
   /** An acknowledgement that a host sent us. */
   | { readonly type: 'ack'; readonly from: PeerKey; readonly bytes: Uint8Array }
   /** The failure detector raised or dropped a suspicion: hides or shows the owner's records, and changes nothing else. */
@@ -72,6 +77,14 @@ export type AlarmKind =
   | 'own-clock-wrong'
   /** The heads of one host are dated in our future or past: its clock is wrong, or ours. */
   | 'clock-differs'
+
+/** The question that an acknowledgement answers. */
+export interface Wanted {
+  /** The neighbour that the head came from: the way to the owner. */
+  readonly via: PeerKey
+  /** The owner asked for the same set before, and has not heard of everybody. */
+  readonly again: boolean
+}
 
 /** The newest state ever seen of an owner; while this is kept, no older state is accepted. */
 export interface HighWaterMark {
@@ -100,6 +113,8 @@ export type Effect =
       readonly bytes: Uint8Array
       readonly epoch: bigint
       readonly seq: bigint
+      /** Somebody waits for it there. Absent: an acknowledgement that goes to the owner directly. */
+      readonly wanted?: Wanted
     }
   /** `peer` has something that we lack: run a SyncSession with it. Drop this effect while one with that peer runs. */
   | { readonly type: 'sync-with'; readonly peer: PeerKey; readonly owner: PeerKey; readonly reason: string }

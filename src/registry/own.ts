@@ -3,13 +3,13 @@ import type { PeerKey } from '../identity/index.ts'
 import { create, registryPb, toBinary } from '../wire/index.ts'
 import { changed, replace } from './apply.ts'
 import { boundChain } from './chain.ts'
-import { compareAge, type Head, type SealedHead, sealOwnHead, toWire } from './head.ts'
+import { type AckMode, compareAge, type Head, type SealedHead, sealOwnHead, toWire } from './head.ts'
 import { leaseFor, MIN_LEASE_MS, type Now } from './lease.ts'
 import { MAX_COUNTER, MAX_DELTA_CHANGES, MAX_EPOCH_LEAD_MS } from './limits.ts'
 import { alarm, type Effect, type Profile, SENT_TO_ALL_BYTES } from './message.ts'
 import { type LocalRecord, sealRecord } from './record.ts'
 import { bucketNumber } from './record-set.ts'
-import { notePublication } from './replication.ts'
+import { lacksLive, notePublication } from './replication.ts'
 import { type Admitted, certificateDigest, type Entry, type RegistryState } from './state.ts'
 
 interface SetChange {
@@ -99,11 +99,6 @@ export function leave(state: RegistryState, now: Now): Effect[] {
   return state.own.profile === undefined ? [] : publish(state, { profile: state.own.profile, leaving: true }, now)
 }
 
-/** Does the same, if it is due. */
-export function refreshIfDue(state: RegistryState, now: Now): Effect[] {
-  return now.monotonicMs >= state.own.refreshAtMonotonicMs ? refresh(state, now) : []
-}
-
 /**
  * Reacts to a head that our own key signed.
  *
@@ -165,13 +160,16 @@ function publish(state: RegistryState, next: Next, now: Now): Effect[] {
   if (change !== undefined || newEpoch || before === undefined) own.recordSeq = own.seq
   const lease = leaseFor(state.leases, state.entries.size)
   const leaseMs = leaving ? MIN_LEASE_MS : lease.leaseMs
+  const isAwaited = !leaving && now.monotonicMs < own.acksUntilMonotonicMs
+  const acks: AckMode = isAwaited && (change !== undefined || lacksLive(state)) ? 'wanted' : 'none'
   let sealed: SealedHead
   try {
-    sealed = sealOwnHead(headOf(state, profile, { leaseMs, leaving }, now), state.trustDomain, limits, state.sign)
+    sealed = sealOwnHead(headOf(state, profile, { leaseMs, leaving, acks }, now), state.trustDomain, limits, state.sign)
   } catch (err) {
     Object.assign(own, { seq, recordSeq })
     throw err
   }
+  if (acks === 'wanted') own.askedAtMonotonicMs = now.monotonicMs
   own.refreshAtMonotonicMs = now.monotonicMs + early(state, lease.refreshMs)
   const entry: Entry = {
     owner: own.peer,
@@ -192,7 +190,12 @@ function publish(state: RegistryState, next: Next, now: Now): Effect[] {
   return effects
 }
 
-function headOf({ own }: RegistryState, profile: Profile, said: Pick<Head, 'leaseMs' | 'leaving'>, now: Now): Head {
+function headOf(
+  { own }: RegistryState,
+  profile: Profile,
+  said: Pick<Head, 'leaseMs' | 'leaving' | 'acks'>,
+  now: Now
+): Head {
   const { peer: owner, ownerKey, machine, epoch, seq, recordSeq, set } = own
   const { nodeChain, ...profiled } = profile
   const certificateSha256 = certificateDigest(nodeChain)

@@ -44,6 +44,15 @@ export function replication(state: RegistryState, seq: bigint): ReplicationProgr
   }
 }
 
+/** Whether a host that is live and not suspected has not acknowledged the newest set. */
+export function lacksLive(state: RegistryState): boolean {
+  const last = state.publications.at(-1)
+  if (last === undefined) return false
+  return last.required
+    .keys()
+    .some(peer => state.entries.get(peer)?.suspect === false && (state.acks.get(peer) ?? 0n) < last.recordSeq)
+}
+
 /** Records who must have the state published as `seq`: all owners that are live here now, also suspected ones. */
 export function notePublication(state: RegistryState, seq: bigint): void {
   const last = state.publications.at(-1)

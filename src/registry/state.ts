@@ -78,6 +78,10 @@ export interface Own {
   /** The facts that the chain in the profile proves. */
   identity: Admitted | undefined
   refreshAtMonotonicMs: number
+  /** Until then, heads ask for acknowledgements. */
+  acksUntilMonotonicMs: number
+  /** When the last head that asks for them was published. */
+  askedAtMonotonicMs: number
 }
 
 /** An own change of the set, and the hosts that must have it before it counts as replicated. */
@@ -174,7 +178,9 @@ export function createRegistry(config: RegistryConfig, now: Now): RegistryState 
       set: RecordSet.empty,
       profile: undefined,
       identity: undefined,
-      refreshAtMonotonicMs: now.monotonicMs
+      refreshAtMonotonicMs: now.monotonicMs,
+      acksUntilMonotonicMs: now.monotonicMs,
+      askedAtMonotonicMs: now.monotonicMs
     },
     entries: new Map(),
     highWaterMarks,

@@ -1,3 +1,4 @@
+import { awaitAcks } from './await-acks.ts'
 import { takeGossip } from './gossip.ts'
 import { handleAck } from './handle-ack.ts'
 import type { Now } from './lease.ts'
@@ -26,6 +27,8 @@ export function step(state: RegistryState, event: Event, now: Now): Effect[] {
       return tick(state, now)
     case 'gossip':
       return takeGossip(state, event.from, event.bytes, now)
+    case 'await-acks':
+      return awaitAcks(state, event.phase, now)
     case 'ack':
       return handleAck(state, event.from, event.bytes, now)
     case 'suspect':

@@ -1,8 +1,8 @@
 import type { PeerKey } from '../identity/index.ts'
 import { changed, drop, replace } from './apply.ts'
+import { refreshIfDue } from './await-acks.ts'
 import { leaseLeftMs, type Now } from './lease.ts'
 import type { Effect } from './message.ts'
-import { refreshIfDue } from './own.ts'
 import type { RegistryState } from './state.ts'
 
 /** Drops everything that has expired, and renews our own lease when due. */

@@ -15,7 +15,8 @@ const never = new AbortController().signal
 function pair(t: TestContext) {
   const stopping = new AbortController()
   t.after(() => stopping.abort())
-  const server = new RequestServer({ log: silentLogger, clock: systemClock, metrics: silentMetrics }, stopping.signal)
+  const deps = { log: silentLogger, clock: systemClock, metrics: silentMetrics, onUse: () => {} }
+  const server = new RequestServer(deps, stopping.signal)
   const opened: Stream[] = []
   const streams = new RequestStreams(async () => {
     const [near, far] = await streamPair()

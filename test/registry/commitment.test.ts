@@ -30,7 +30,8 @@ function assemblyOf(buckets: ReadonlyMap<number, readonly StoredRecord[]>, limit
   const candidate = {
     sealed: sealed({ root: rootOf(hashes) }),
     identity: entry.identity,
-    chain: chainOf(entry.identity)
+    chain: chainOf(entry.identity),
+    from: node.peer
   }
   return new Assembly(candidate, RecordSet.empty, hashes, TD, limits)
 }

@@ -17,6 +17,7 @@ function driving(node: Node, time: Time) {
     publish: bytes => published.push(bytes),
     request: () => () => {},
     ack: () => () => {},
+    gather: () => {},
     synchronised: () => {},
     saveHighWaterMarks: () => {},
     deleteHighWaterMark: () => {},

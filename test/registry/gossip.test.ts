@@ -50,6 +50,7 @@ function asGossip(sealed: ReturnType<typeof sealHead>, delta?: { fromSeq: bigint
 
 test('a change reaches another host in one message, is on disk before it is acknowledged, and is acknowledged', () => {
   const [a, b] = pair()
+  b.step({ type: 'await-acks', phase: 'begin' })
   b.put('web', 'api')
   const effects = a.hear(b.sent.at(-1), b)
   assert.deepEqual(typesOf(effects), ['verdict', 'persist', 'changed', 'send-ack'])

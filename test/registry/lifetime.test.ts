@@ -311,9 +311,11 @@ test('an expired state does not come back from a host that still holds it', () =
 test('a mark is on disk before anything follows from the state, and not for mere refreshes', () => {
   const time = new Time()
   const [a, b] = mesh(time, 'a', 'b') as [Node, Node]
+  b.step({ type: 'await-acks', phase: 'begin' })
   b.put('web')
   const types = typesOf(a.hear(b.sent.at(-1), b))
   assert.ok(types.indexOf('persist') < types.indexOf('changed') && types.indexOf('persist') < types.indexOf('send-ack'))
+  b.step({ type: 'await-acks', phase: 'end' })
   b.step({ type: 'refresh' })
   assert.deepEqual(typesOf(a.hear(b.sent.at(-1), b)), ['verdict'])
   b.step({ type: 'local-head', profile: { ...b.profile, draining: true } })

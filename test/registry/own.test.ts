@@ -54,6 +54,7 @@ test('a certificate chain that is not ours is refused', () => {
 test('a change counts as replicated when every host that was live has acknowledged it', () => {
   const time = new Time()
   const [a, b, c] = mesh(time, 'a', 'b', 'c') as [Node, Node, Node]
+  a.step({ type: 'await-acks', phase: 'begin' })
   a.put('web')
   const { seq } = self(a.state)
   assert.deepEqual(replication(a.state, seq), { acked: 0, required: 2, missing: ['b', 'c'] })
@@ -91,11 +92,13 @@ test('a quorum is more than half of all hosts, this one among them', () => {
 test('a refresh in between does not ask for new acknowledgements', () => {
   const time = new Time()
   const [a, b] = mesh(time, 'a', 'b') as [Node, Node]
+  a.step({ type: 'await-acks', phase: 'begin' })
   a.put('web')
   const ack = b.hear(a.sent.at(-1), a).find(effect => effect.type === 'send-ack')
   a.step({ type: 'ack', from: b.peer, bytes: ack!.bytes })
   a.step({ type: 'refresh' })
   assert.deepEqual(replication(a.state, self(a.state).seq)?.missing, [])
+  assert.ok(!b.hear(a.sent.at(-1), a).some(({ type }) => type === 'send-ack'))
 })
 
 test('a host that vanished stays missing, one that came later is not required', () => {

@@ -1,13 +1,17 @@
 import { hash } from 'node:crypto'
-import { parseAddress, parsePattern } from '../../src/identity/index.ts'
+import { decodeAnswers, encodeAnswers } from '../../src/cluster/gather/answer.ts'
+import { Gathering, signedBytes } from '../../src/cluster/gather/index.ts'
+import { type PeerKey, parseAddress, parsePattern } from '../../src/identity/index.ts'
 import {
   type Admitted,
   type Cancel,
   createRegistry,
   type DriverPorts,
+  encodeAck,
   type LocalRecord,
   type Profile,
-  RegistryDriver
+  RegistryDriver,
+  type RegistryState
 } from '../../src/registry/index.ts'
 import { Disk } from './disk.ts'
 import { PowerLost } from './failure.ts'
@@ -35,6 +39,9 @@ export class Host {
   /** What its workloads have registered, by registration id. */
   readonly registered = new Map<string, { readonly record: LocalRecord; readonly version: number }>()
   driver: RegistryDriver | undefined
+  gathering: Gathering | undefined
+  /** Drops the answers that it should carry, and sends forged ones in their place. */
+  lies = false
   readonly #sim: Simulation
   /** What waits for the end of a pause. */
   #held: Array<() => void> = []
@@ -94,6 +101,7 @@ export class Host {
       { wallMs: this.wallMs, monotonicMs: this.monotonicMs }
     )
     this.witness.watch(state)
+    this.gathering = this.#gathering(state)
     const driver = new RegistryDriver(state, this.#ports(), sim.mutation.step)
     this.driver = driver
     this.#renewCertificate()
@@ -107,6 +115,8 @@ export class Host {
     trace.add(queue.nowMs, 'crash', this.machine, '', why)
     this.driver.stop()
     this.driver = undefined
+    this.gathering?.stop()
+    this.gathering = undefined
     this.disk.losePower()
     for (const id of this.registered.keys()) ledger.noteEnd(this.peer, id)
     this.registered.clear()
@@ -188,9 +198,20 @@ export class Host {
     this.#sim.ledger.noteEnd(this.peer, id)
     this.act(driver => {
       const before = driver.published
+      this.#maybeAwait(driver)
       driver.dispatch({ type: 'local-change', puts: [], deletes: [id] })
       this.witness.notePublication(driver, before)
     })
+  }
+
+  /** Waits for the acknowledgements of what it has published. */
+  awaitAcks(): void {
+    this.act(driver => driver.dispatch({ type: 'await-acks', phase: 'ask' }))
+  }
+
+  // A caller waits for one change, and none for another.
+  #maybeAwait(driver: RegistryDriver): void {
+    if (this.#sim.random.chance(0.7)) driver.dispatch({ type: 'await-acks', phase: 'begin' })
   }
 
   renewCertificate(): void {
@@ -204,6 +225,7 @@ export class Host {
     const labels = { ...record.labels, version: String(version) }
     this.act(driver => {
       const before = driver.published
+      this.#maybeAwait(driver)
       driver.dispatch({ type: 'local-change', puts: [{ ...record, labels }], deletes: [] })
       this.witness.notePublication(driver, before)
     })
@@ -241,6 +263,29 @@ export class Host {
     return this.signer.sign(bytes)
   }
 
+  #gathering(state: RegistryState): Gathering {
+    const sim = this.#sim
+    return new Gathering({
+      self: this.peer,
+      isMember: peer => state.entries.has(peer),
+      sign: statement => this.signer.sign(signedBytes(statement)),
+      verify: answer => {
+        const key = state.entries.get(answer.author)?.ownerKey
+        return key !== undefined && sim.verify(key, signedBytes(answer), answer.signature)
+      },
+      monotonicMs: () => this.monotonicMs,
+      random: () => sim.random.next(),
+      after: (ms, run) => this.later(ms, run),
+      connected: () => sim.network.connected(this),
+      send: (peer, bytes, onDelivered, onFailure) =>
+        sim.network.gather(this, peer, this.lies ? forge(bytes, this.peer) : bytes, onDelivered, onFailure),
+      isNews: ({ author, number }) => (state.acks.get(author) ?? 0n) < number,
+      deliver: ({ author, run, number }) =>
+        this.driver?.dispatch({ type: 'ack', from: author, bytes: encodeAck(run, number) }),
+      onUndelivered: () => {}
+    })
+  }
+
   #ports(): DriverPorts {
     const sim = this.#sim
     return {
@@ -258,6 +303,11 @@ export class Host {
         this.witness.checkAck(peer, bytes)
         return sim.network.ack(this, peer, bytes, onDelivered, onFailure)
       },
+      gather: ({ owner, epoch, seq, via, again, isSent }) => {
+        if (!isSent) this.witness.checkAck(owner, encodeAck(epoch, seq))
+        const asked = { requester: owner, kind: 'acknowledgement', run: epoch, number: seq } as const
+        this.gathering?.answer({ ...asked, via, again, isAnswered: isSent })
+      },
       synchronised: () => this.later(0, () => this.announce()),
       saveHighWaterMarks: highWaterMarks => this.disk.save(highWaterMarks),
       deleteHighWaterMark: owner => {
@@ -269,4 +319,12 @@ export class Host {
       }
     }
   }
+}
+
+/** Of a message that a liar should carry: its own answers, or else the others with signatures that it made up. */
+function forge(bytes: Uint8Array, liar: PeerKey): Uint8Array {
+  const answers = decodeAnswers(bytes)
+  const own = answers.filter(({ author }) => author === liar)
+  const others = answers.map(answer => ({ ...answer, signature: new Uint8Array(64) }))
+  return encodeAnswers(own.length > 0 ? own : others)
 }

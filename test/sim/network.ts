@@ -1,3 +1,4 @@
+import { WarrenError } from '../../src/core/index.ts'
 import type { PeerKey } from '../../src/identity/index.ts'
 import type { Cancel } from '../../src/registry/index.ts'
 import type { Host } from './host.ts'
@@ -112,6 +113,32 @@ export class Network {
       })
       return taken === undefined ? undefined : onDelivered
     })
+  }
+
+  gather(
+    from: Host,
+    peer: PeerKey,
+    bytes: Uint8Array,
+    onDelivered: () => void,
+    onFailure: (err: unknown) => void
+  ): Cancel {
+    const to = this.#sim.host(peer)
+    const serve = (): (() => void) | undefined => {
+      const failure = to.act(() => failureOf(() => to.gathering?.receive(from.peer, bytes)))
+      if (failure === undefined) return undefined
+      return failure === 'none' ? onDelivered : () => onFailure(failure)
+    }
+    // What is sent twice, late, must change nothing.
+    if (this.#sim.random.chance(this.weather.duplication)) {
+      this.#exchange(
+        from,
+        to,
+        () => {},
+        'gather again',
+        () => (serve() === undefined ? undefined : () => {})
+      )
+    }
+    return this.#exchange(from, to, onFailure, 'gather', serve)
   }
 
   blocked(from: Host, to: Host): boolean {
@@ -229,6 +256,16 @@ export class Network {
     let ms = this.#latency()
     while (this.#sim.random.chance(this.weather.loss)) ms += 200 + this.#latency()
     return ms
+  }
+}
+
+function failureOf(work: () => void): unknown {
+  try {
+    work()
+    return 'none'
+  } catch (err) {
+    if (!(err instanceof WarrenError)) throw err
+    return err
   }
 }
 

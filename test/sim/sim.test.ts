@@ -3,9 +3,16 @@ import { test } from 'node:test'
 import { MUTATIONS, type Mutation } from './mutation.ts'
 import { type Report, Simulation } from './simulation.ts'
 
-function simulate(seed: number, nodes: number, minutes: number, mutation?: Mutation, realCrypto = false): Report {
+function simulate(
+  seed: number,
+  nodes: number,
+  minutes: number,
+  mutation?: Mutation,
+  realCrypto = false,
+  liars = 0
+): Report {
   const planted = mutation === undefined ? {} : { mutation }
-  return new Simulation({ seed, nodes, minutes, realCrypto, ...planted }).run()
+  return new Simulation({ seed, nodes, minutes, realCrypto, liars, ...planted }).run()
 }
 
 function assertHolds({ seed, failure }: Report, nodes: number, minutes: number): void {
@@ -30,6 +37,10 @@ test('registries keep their promises through partitions, crashes, wrong clocks a
 
 test('a mesh too large for every host to know every other directly keeps them as well', () => {
   assertHolds(simulate(7, 36, 0.05), 36, 0.05)
+})
+
+test('a host that drops and forges the acknowledgements of others keeps no change from being known as replicated', () => {
+  for (const seed of [5, 8]) assertHolds(simulate(seed, 36, 0.05, undefined, false, 2), 36, 0.05)
 })
 
 test('the same holds with real signatures', () => {

@@ -20,6 +20,8 @@ export interface SimulationOptions {
   readonly minutes: number
   readonly realCrypto: boolean
   readonly mutation?: Mutation
+  /** Hosts that drop or forge the acknowledgements that they should carry. */
+  readonly liars?: number
   /** Called at each virtual second. */
   readonly onProgress?: (virtualMs: number, steps: number) => void
 }
@@ -160,6 +162,7 @@ export class Simulation {
     const host = new Host(this, `n${number}`)
     this.hosts.push(host)
     this.#byPeer.set(host.peer, host)
+    host.lies = number > 0 && number <= (this.options.liars ?? 0)
     this.network.add(host)
     host.boot()
     // The first host of a mesh is alone by configuration; the others speak once they have heard.
@@ -224,13 +227,18 @@ export class Simulation {
     const { random, queue } = this
     const live = this.hosts.filter(({ up }) => up)
     const changed = random.sample(live, 5)
-    for (const host of changed) host.register()
+    for (const host of changed) {
+      host.register()
+      host.awaitAcks()
+    }
     const published = changed.map(host => ({ host, seq: host.driver?.published ?? 0n }))
-    this.#runUntil(queue.nowMs + 5_000)
+    // A slow network takes some of the time for the change itself, and some for its acknowledgement.
+    const patienceMs = 5_000 + 10 * this.network.weather.latencyMs
+    this.#runUntil(queue.nowMs + patienceMs)
     for (const { host, seq } of published) {
       const progress = host.driver?.progress(seq)
       if (progress === undefined || progress.missing.length === 0) continue
-      const detail = `5 s after it changed, ${host.machine} waits for ${progress.missing.join(', ')}`
+      const detail = `${patienceMs} ms after it changed, ${host.machine} waits for ${progress.missing.join(', ')}`
       throw new InvariantBroken('changes are acknowledged', detail, host.machine)
     }
     this.#checkUniform()

@@ -97,6 +97,7 @@ function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: Ad
     workload: workloadHandlers({
       workloads,
       ready: signal => readiness.wait(signal),
+      expectReplication: wait => registry.expectReplication(wait),
       replicated: (wait, signal) => registry.replicated(wait, signal),
       connect: request => proxy.connect(request),
       prepareListener: user => proxy.preparePassage(user),

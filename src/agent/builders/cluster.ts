@@ -2,9 +2,11 @@ import {
   AckRelay,
   AuthorityStore,
   Authorizer,
+  ackThrough,
   Evictions,
   FailureService,
   followRegistry,
+  gatherOnMesh,
   LostHosts,
   MemberStore,
   PolicyService,
@@ -17,7 +19,7 @@ import {
   Trust,
   type Versioned
 } from '../../cluster/index.ts'
-import { CONTEXT, sign, verifySignature } from '../../identity/index.ts'
+import { CONTEXT, type PeerKey, sign, verifySignature } from '../../identity/index.ts'
 import { createMesh, type Mesh } from '../../mesh/index.ts'
 import { createRegistry, owner, owners, type RegistryState } from '../../registry/index.ts'
 import type { Base } from './base.ts'
@@ -62,9 +64,21 @@ export async function buildCluster(base: Base): Promise<Cluster> {
     monotonicMs: clock.monotonicMs,
     metrics
   })
-  const registry = new RegistryService({
+  const sendAck = (to: PeerKey, ack: Uint8Array) => ackThrough(mesh, relay, to, ack, base.stopping)
+  const gathering = gatherOnMesh({
+    mesh,
     state,
-    transport: registryTransport(mesh, relay),
+    sign: bytes => sign(membership.peerKey, CONTEXT.answer, bytes),
+    verify: (key, bytes, signature) => verifySignature(key, CONTEXT.answer, bytes, signature),
+    onAck: (ack, author) => registry.onAck(ack, author),
+    sendAck,
+    monotonicMs: clock.monotonicMs,
+    log
+  })
+  base.stopping.addEventListener('abort', () => gathering.stop(), { once: true })
+  const registry: RegistryService = new RegistryService({
+    state,
+    transport: registryTransport(mesh, relay, gathering),
     saveHighWaterMarks: highWaterMarks => store.raiseHighWaterMarks(highWaterMarks),
     deleteHighWaterMark: peer => store.deleteHighWaterMark(peer),
     onChange: ({ owner: peer, machine, cause, added, removed, last }) => {

@@ -18,6 +18,8 @@ export interface WorkloadHandlersDeps {
   readonly workloads: Workloads
   /** Resolves once the agent may serve; rejects with NOT_READY when that takes too long. */
   readonly ready: (signal: AbortSignal) => Promise<void>
+  /** Called before a change whose replication is awaited. */
+  readonly expectReplication: (wait: WaitMode) => void
   readonly replicated: (wait: WaitMode, signal: AbortSignal) => Promise<Replication>
   readonly connect: (request: {
     readonly source: Workload
@@ -51,11 +53,23 @@ const statusShape = (status: MessageInitShape<typeof apiPb.GetStatusResponseSche
 
 /** The handlers of agent.sock. */
 export function workloadHandlers(deps: WorkloadHandlersDeps): WorkloadHandlers {
-  const { workloads, ready, replicated, connect, services, changed, status, connectionEnd, resetConnection } = deps
+  const {
+    workloads,
+    ready,
+    expectReplication,
+    replicated,
+    connect,
+    services,
+    changed,
+    status,
+    connectionEnd,
+    resetConnection
+  } = deps
   const snapshots = new ServiceSnapshots(services)
   return {
     async register(request, caller, signal) {
       await ready(signal)
+      expectReplication(waitMode(request.wait))
       const { workload, token } = await workloads.register(registerInput(request), caller)
       const replication = await replicated(waitMode(request.wait), signal)
       return {
@@ -112,6 +126,7 @@ export function workloadHandlers(deps: WorkloadHandlersDeps): WorkloadHandlers {
 
     async deregister(request, caller, signal) {
       const { registrationId } = workloads.claim(request.token, caller, NOT_YOURS)
+      expectReplication(waitMode(request.wait))
       workloads.end(registrationId, 'deregistered')
       return { replication: await replicated(waitMode(request.wait), signal) }
     },

@@ -19,7 +19,15 @@ import { FailureDetector, type Relayed } from './detector.ts'
 export interface FailureServiceDeps {
   readonly mesh: Pick<
     Mesh,
-    'connected' | 'isConnected' | 'ping' | 'request' | 'handle' | 'cutOff' | 'onConnect' | 'onDisconnect'
+    | 'connected'
+    | 'isConnected'
+    | 'isNeighbour'
+    | 'ping'
+    | 'request'
+    | 'handle'
+    | 'cutOff'
+    | 'onConnect'
+    | 'onDisconnect'
   >
   /** Members with a live lease, without this host. */
   readonly members: () => readonly PeerKey[]
@@ -58,7 +66,8 @@ export class FailureService {
     this.#deps = deps
     this.#metrics = deps.metrics ?? silentMetrics
     this.#detector = new FailureDetector({
-      members: deps.members,
+      // The others have neighbours of their own. To ask them would take a connection to every member in turn.
+      members: () => deps.members().filter(peer => mesh.isNeighbour(peer)),
       isMember: deps.isMember,
       connected: () => mesh.connected(),
       ping: (peer, timeoutMs) => this.#ping(peer, timeoutMs),
@@ -72,7 +81,10 @@ export class FailureService {
     const sizes = { maxRequestBytes: MAX_BYTES, maxResponseBytes: MAX_BYTES }
     mesh.handle('/warren/probe/1', (from, request) => this.#answer(from, request), sizes)
     // A connection that closes without a reason is the first sign of a crash.
-    mesh.onDisconnect(peer => this.check(peer))
+    mesh.onDisconnect(peer => {
+      // One that was dialled for a use ends with it.
+      if (mesh.isNeighbour(peer)) this.check(peer)
+    })
     mesh.onConnect(peer => this.#detector.heard(peer))
   }
 

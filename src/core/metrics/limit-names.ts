@@ -35,6 +35,7 @@ export const LIMIT_NAMES = [
   'authority_renewals',
   'probe_asks',
   'ack_relays',
+  'gathered_answers',
   'policy_rules',
   'policy_entries',
   'policy_revocations',

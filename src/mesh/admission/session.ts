@@ -12,6 +12,7 @@ export interface Session {
   readonly began: number
   /** Time of the last data from the peer, by the clock of `performance.now()`. */
   heardMs: number
+  readonly beganMs: number
   state: { readonly name: 'admitting' } | OpenState
 }
 
@@ -55,7 +56,8 @@ export class Sessions {
   begin(peer: PeerKey, direction: Direction, raw: MessageStream): Session {
     this.#count += 1
     const heardMs = performance.now()
-    const session: Session = { peer, direction, raw, began: this.#count, heardMs, state: { name: 'admitting' } }
+    const rest = { heardMs, beganMs: heardMs, state: { name: 'admitting' } } as const
+    const session: Session = { peer, direction, raw, began: this.#count, ...rest }
     const all = this.#byPeer.get(peer) ?? new Set()
     this.#byPeer.set(peer, all.add(session))
     const forget = (): void => {
@@ -116,6 +118,16 @@ export class Sessions {
   silentFor(ms: number): OpenSession[] {
     const sinceMs = performance.now() - ms
     return this.#openWhere(({ heardMs }) => heardMs < sinceMs)
+  }
+
+  /** Sessions in use that this host dialled, and their age. */
+  dialled(): Array<{ readonly peer: PeerKey; readonly ageMs: number }> {
+    const nowMs = performance.now()
+    return [...this.#byPeer.values()].flatMap(all =>
+      [...all].flatMap(({ peer, direction, state, beganMs }) =>
+        direction === 'outbound' && state.name === 'open' ? [{ peer, ageMs: nowMs - beganMs }] : []
+      )
+    )
   }
 
   #openWhere(isWanted: (session: Session) => boolean): OpenSession[] {

@@ -4,6 +4,7 @@ import type { PeerKey } from '../../identity/index.ts'
 import type { Sessions } from '../admission/index.ts'
 import { peerKeyFromId, toPeerId } from '../keys.ts'
 import { CLOSE_TIMEOUT_MS } from '../limits.ts'
+import { DATA, RELAY, RELAYED } from '../protocols.ts'
 
 export interface ConnectionsDeps {
   readonly node: Pick<Libp2p, 'addEventListener' | 'getConnections' | 'hangUp'>
@@ -14,6 +15,8 @@ export interface ConnectionsDeps {
 
 /** The number of addresses that are accepted from a host about itself. */
 const MAX_IDENTIFIED = 16
+
+const DATA_NAMES: ReadonlySet<string> = new Set([DATA, RELAY, RELAYED].flatMap(({ names }) => names))
 
 /** The connections to admitted hosts: lists them, reports when they open and close, and closes them. */
 export class Connections {
@@ -42,6 +45,12 @@ export class Connections {
   /** The connection to a peer on which streams can be opened. */
   openTo(peer: PeerKey): Connection | undefined {
     return this.#deps.node.getConnections(toPeerId(peer)).find(connection => connection.status === 'open')
+  }
+
+  /** Whether a connection to a peer has streams of the data plane, our own or joined ones. */
+  carriesData(peer: PeerKey): boolean {
+    const all = this.#deps.node.getConnections(toPeerId(peer)).flatMap(({ streams }) => streams)
+    return all.some(({ protocol }) => DATA_NAMES.has(protocol))
   }
 
   /** Machine name of a connected peer, from the certificate it was admitted with. */

@@ -8,6 +8,7 @@ import {
   MAX_KNOWN_PEERS
 } from '../limits.ts'
 import type { PeerAddress } from './addresses.ts'
+import { ringPositions } from './rings.ts'
 
 /**
  * The source of our knowledge of a host. A seed is configured and never forgotten; a member was named by an admitted host; a
@@ -19,6 +20,8 @@ export type AddressSource = 'seed' | 'member' | 'hint'
 export interface DialTarget {
   readonly key: string
   readonly peer: PeerKey | undefined
+  /** Its places on the rings; empty if the address does not name a host. */
+  readonly positions: Uint32Array
   /** The host that answered there last, if the address does not name one. */
   resolved: PeerKey | undefined
   source: AddressSource
@@ -42,7 +45,7 @@ export function headStartMs(self: PeerKey, peer: PeerKey): number {
 const RANK: Record<AddressSource, number> = { seed: 2, member: 1, hint: 0 }
 
 /**
- * The hosts that we can dial, and their addresses. Pure, and bounded: at most 2,048 hosts, of which at most 64 by hint, at most
+ * The hosts that we can dial, and their addresses. Pure, and bounded: at most 8,192 hosts, of which at most 64 by hint, at most
  * sixteen addresses each. Seeds are exempt from these limits, since the operator wrote them.
  */
 export class AddressStore {
@@ -63,6 +66,7 @@ export class AddressStore {
       target = {
         key,
         peer,
+        positions: peer === undefined ? new Uint32Array() : ringPositions(peer),
         resolved: undefined,
         source,
         addresses: [],

@@ -1,13 +1,14 @@
+import { randomInt } from 'node:crypto'
 import { type Clock, DIAL_STAGGER_MS, detach, type Logger, loop, raceAbort, within } from '../../core/index.ts'
 import type { PeerKey } from '../../identity/index.ts'
 import {
   ADDRESS_DIAL_TIMEOUT_MS,
   BACKOFF_MIN_MS,
+  FEW_CONNECTIONS,
   FULL_MESH_MEMBERS,
   LAGGING_MS,
   MAX_ADDRESS_DIAL_TIMEOUT_MS,
   MAX_PARALLEL_DIALS,
-  OPEN_CONNECTIONS,
   REDIAL_REST_MS,
   REDIAL_TICK_MS
 } from '../limits.ts'
@@ -16,6 +17,7 @@ import { parsePeerAddress } from './addresses.ts'
 import { backoffMs } from './backoff.ts'
 import type { Reached } from './dial.ts'
 import { Lag } from './lag.ts'
+import { neighboursOf, type RingMember } from './rings.ts'
 
 export interface RedialerDeps {
   readonly self: PeerKey
@@ -29,6 +31,8 @@ export interface RedialerDeps {
   readonly dial: (reached: Reached, peer: PeerKey | undefined, signal: AbortSignal) => Promise<PeerKey>
   readonly connected: () => readonly PeerKey[]
   readonly isConnected: (peer: PeerKey) => boolean
+  /** @default FULL_MESH_MEMBERS */
+  readonly fullMeshMembers?: number | undefined
   readonly onFailed?: ((addresses: readonly string[], err: unknown) => void) | undefined
   readonly log: Logger
   readonly clock: Clock
@@ -36,7 +40,7 @@ export interface RedialerDeps {
 }
 
 /**
- * Keeps us connected: to all members up to 64, else to at least 14, and to the seeds always.
+ * Keeps us connected: to all members and seeds up to 64, else to our neighbours on the rings, of which there are O(log N).
  *
  * It never gives up on a seed or a member; it only waits longer, up to 10 s. A host from local discovery is only a
  * hint. libp2p itself does not redial a host for long.
@@ -46,6 +50,10 @@ export class Redialer {
   readonly #store: AddressStore
   readonly #attempts = new Map<string, Promise<boolean>>()
   readonly #lag = new Lag(REDIAL_TICK_MS)
+  /** Decides on one of the neighbours, so that nobody else can place itself there. */
+  readonly #salt = randomInt(2 ** 32)
+  /** The hosts to keep connections to; undefined: all. */
+  #neighbourSet: ReadonlySet<PeerKey> | undefined
   /** No dial is due before this time, unless something happens. */
   #restUntilMs = 0
 
@@ -119,24 +127,46 @@ export class Redialer {
     if (now < this.#restUntilMs) return
     // On a machine that lacks processor time, more handshakes at once only make all of them too late.
     const parallel = this.#lag.ms > LAGGING_MS ? MAX_PARALLEL_DIALS / 4 : MAX_PARALLEL_DIALS
-    const fullMesh = this.#store.members() < FULL_MESH_MEMBERS
     const targets = this.#store.targets()
-    const due = targets.filter(target => {
+    this.#neighbourSet = this.#neighbours(targets)
+    const isAlone = connected().length < FEW_CONNECTIONS
+    const wanted = targets.filter(target => this.#isWanted(target, isAlone))
+    const due = wanted.filter(target => {
       const peer = target.peer ?? target.resolved
       if (peer === this.#deps.self || (peer !== undefined && isConnected(peer))) return false
       return target.notBeforeMs <= now && !this.#attempts.has(target.key)
     })
-    // Members in random order, so that the hosts of a large mesh do not all choose the same ones.
-    if (!fullMesh) due.sort((a, b) => Number(b.source === 'seed') - Number(a.source === 'seed') || Math.random() - 0.5)
     for (const target of due) {
       if (this.#attempts.size >= parallel) return
-      const enough = !fullMesh && connected().length + this.#attempts.size >= OPEN_CONNECTIONS
-      if (enough && target.source !== 'seed') continue
       detach(log, 'dial', this.#attempt(target), signal)
     }
     if (this.#attempts.size > 0) return
-    const later = targets.map(({ notBeforeMs }) => notBeforeMs).filter(notBeforeMs => notBeforeMs > now)
+    const later = wanted.map(({ notBeforeMs }) => notBeforeMs).filter(notBeforeMs => notBeforeMs > now)
     this.#restUntilMs = Math.min(now + REDIAL_REST_MS, ...later)
+  }
+
+  /** Whether a connection to this host is kept without a use. */
+  isNeighbour(peer: PeerKey): boolean {
+    return this.#neighbourSet?.has(peer) ?? true
+  }
+
+  #neighbours(targets: readonly DialTarget[]): ReadonlySet<PeerKey> | undefined {
+    const { self, isConnected, fullMeshMembers = FULL_MESH_MEMBERS } = this.#deps
+    if (this.#store.members() < fullMeshMembers) return undefined
+    const members = targets.flatMap(({ peer, positions, source, failures }): RingMember[] =>
+      peer === undefined || source === 'hint'
+        ? []
+        : [{ peer, positions, isReachable: failures === 0 || isConnected(peer) }]
+    )
+    return neighboursOf(self, members, this.#salt, fullMeshMembers)
+  }
+
+  // A seed leads to the mesh. Once it did, it is a member like others: else it would hold a connection to every host.
+  #isWanted({ peer, source, failures, lastConnectedMs }: DialTarget, isAlone: boolean): boolean {
+    if (this.#neighbourSet === undefined) return true
+    if (peer !== undefined && this.#neighbourSet.has(peer)) return true
+    if (isAlone && source !== 'member') return true
+    return source === 'seed' && (failures > 0 || lastConnectedMs === Number.NEGATIVE_INFINITY)
   }
 
   #attempt(target: DialTarget): Promise<boolean> {

@@ -52,6 +52,7 @@ export class RequestServer {
   readonly #clock: Clock
   readonly #metrics: Metrics
   readonly #stopping: AbortSignal
+  readonly #onUse: (peer: PeerKey) => void
   readonly #handlers = new Map<string, Served>()
   #maxWaitingBytes = 0
   readonly #rates = new TokenBuckets<PeerKey>({ ...REQUEST_RATE, maxKeys: MAX_CONNECTIONS })
@@ -60,10 +61,21 @@ export class RequestServer {
   #total = 0
 
   constructor(
-    { log, clock, metrics }: { readonly log: Logger; readonly clock: Clock; readonly metrics: Metrics },
+    {
+      log,
+      clock,
+      metrics,
+      onUse
+    }: {
+      readonly log: Logger
+      readonly clock: Clock
+      readonly metrics: Metrics
+      readonly onUse: (peer: PeerKey) => void
+    },
     stopping: AbortSignal
   ) {
     this.#metrics = metrics
+    this.#onUse = onUse
     this.#log = log
     this.#clock = clock
     this.#stopping = stopping
@@ -177,6 +189,7 @@ export class RequestServer {
       return new WarrenError(ErrorCode.LimitExceeded, `more than ${MAX_REQUESTS_PER_PEER} requests at once`)
     }
     this.#active.set(peer, active + 1)
+    this.#onUse(peer)
     this.#total += 1
     return undefined
   }

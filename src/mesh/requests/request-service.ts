@@ -9,6 +9,8 @@ import { RequestStreams } from './request-streams.ts'
 
 export interface RequestServiceDeps {
   readonly open: (peer: PeerKey, signal: AbortSignal) => Promise<Stream>
+  /** Called with the peer of each request, in either direction. */
+  readonly onUse: (peer: PeerKey) => void
   readonly log: Logger
   readonly clock: Clock
   readonly metrics: Metrics
@@ -19,10 +21,12 @@ export interface RequestServiceDeps {
 export class RequestService {
   readonly #streams: RequestStreams
   readonly #server: RequestServer
+  readonly #onUse: (peer: PeerKey) => void
   readonly #stopping: AbortSignal
 
   constructor({ open, stopping, ...deps }: RequestServiceDeps) {
     this.#stopping = stopping
+    this.#onUse = deps.onUse
     this.#streams = new RequestStreams(open)
     this.#server = new RequestServer(deps, stopping)
     stopping.addEventListener('abort', () => this.#streams.stop(), { once: true })
@@ -40,6 +44,7 @@ export class RequestService {
     bytes: Uint8Array,
     { signal, timeoutMs = REQUEST_TIMEOUT_MS, maxResponseBytes }: RequestOptions
   ): Promise<Uint8Array> {
+    this.#onUse(peer)
     try {
       return await within(timeoutMs, [signal, this.#stopping], limit =>
         this.#streams.ask(peer, protocol, bytes, maxResponseBytes, limit)

@@ -89,7 +89,7 @@ export const REGISTRY: readonly Mutant[] = [
   {
     breaks: 'A mark is on disk before anything follows from a new set.',
     file: 'src/registry/apply.ts',
-    find: 'if (setChanged || announced) {',
+    find: "if (setChanged || announced || head.acks === 'wanted') {",
     replace: 'if (announced) {',
     tests: ['test/registry/lifetime.test.ts']
   },

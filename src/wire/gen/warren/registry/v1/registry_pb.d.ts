@@ -157,6 +157,13 @@ export declare type NodeHead = Message<"warren.registry.v1.NodeHead"> & {
    * @generated from field: warren.registry.v1.AuditCheckpoint audit = 22;
    */
   audit?: AuditCheckpoint | undefined;
+
+  /**
+   * How receivers acknowledge the set of this head.
+   *
+   * @generated from field: warren.registry.v1.Acknowledgements acknowledgements = 23;
+   */
+  acknowledgements: Acknowledgements;
 };
 
 /**
@@ -851,6 +858,116 @@ export declare type RelayedAck = Message<"warren.registry.v1.RelayedAck"> & {
 export declare const RelayedAckSchema: GenMessage<RelayedAck>;
 
 /**
+ * Answers of members to questions of other members, gathered on the way over permanent connections: each host sends them to
+ * the neighbour from which it has the question. Request of /warren/gather/1; the response is empty.
+ *
+ * @generated from message warren.registry.v1.GatheredAnswers
+ */
+export declare type GatheredAnswers = Message<"warren.registry.v1.GatheredAnswers"> & {
+  /**
+   * @generated from field: repeated warren.registry.v1.AnswerGroup groups = 1;
+   */
+  groups: AnswerGroup[];
+};
+
+/**
+ * Describes the message warren.registry.v1.GatheredAnswers.
+ * Use `create(GatheredAnswersSchema)` to create a new message.
+ */
+export declare const GatheredAnswersSchema: GenMessage<GatheredAnswers>;
+
+/**
+ * The same answer of several members to one question.
+ *
+ * @generated from message warren.registry.v1.AnswerGroup
+ */
+export declare type AnswerGroup = Message<"warren.registry.v1.AnswerGroup"> & {
+  /**
+   * Raw Ed25519 key of the host that asks.
+   *
+   * @generated from field: bytes requester = 1;
+   */
+  requester: Uint8Array;
+
+  /**
+   * @generated from field: warren.registry.v1.AnswerKind kind = 2;
+   */
+  kind: AnswerKind;
+
+  /**
+   * Of an acknowledgement: epoch and seq of the head.
+   *
+   * @generated from field: uint64 run = 3;
+   */
+  run: bigint;
+
+  /**
+   * @generated from field: uint64 number = 4;
+   */
+  number: bigint;
+
+  /**
+   * Of an acknowledgement: empty.
+   *
+   * @generated from field: bytes content = 5;
+   */
+  content: Uint8Array;
+
+  /**
+   * Raw Ed25519 keys of the members, 32 bytes each.
+   *
+   * @generated from field: bytes authors = 6;
+   */
+  authors: Uint8Array;
+
+  /**
+   * One signature (64 bytes) of each author, in the same order, over "warren-answer-v1", a zero byte, requester, kind (4 bytes), run
+   * and number (8 bytes each, all big-endian), and content.
+   *
+   * @generated from field: bytes signatures = 7;
+   */
+  signatures: Uint8Array;
+};
+
+/**
+ * Describes the message warren.registry.v1.AnswerGroup.
+ * Use `create(AnswerGroupSchema)` to create a new message.
+ */
+export declare const AnswerGroupSchema: GenMessage<AnswerGroup>;
+
+/**
+ * @generated from enum warren.registry.v1.Acknowledgements
+ */
+export enum Acknowledgements {
+  /**
+   * By an Ack to the owner for each changed set. Older programs say nothing else.
+   *
+   * @generated from enum value: ACKNOWLEDGEMENTS_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Not at all: nobody waits.
+   *
+   * @generated from enum value: ACKNOWLEDGEMENTS_NONE = 1;
+   */
+  NONE = 1,
+
+  /**
+   * Somebody waits: by an Ack to an owner that is connected, else by an answer that is gathered on the way. Each head that
+   * says so is acknowledged, also one of an unchanged set.
+   *
+   * @generated from enum value: ACKNOWLEDGEMENTS_WANTED = 2;
+   */
+  WANTED = 2,
+}
+
+/**
+ * Describes the enum warren.registry.v1.Acknowledgements.
+ */
+export declare const AcknowledgementsSchema: GenEnum<Acknowledgements>;
+
+/**
  * @generated from enum warren.registry.v1.Protocol
  */
 export enum Protocol {
@@ -904,4 +1021,26 @@ export enum Health {
  * Describes the enum warren.registry.v1.Health.
  */
 export declare const HealthSchema: GenEnum<Health>;
+
+/**
+ * @generated from enum warren.registry.v1.AnswerKind
+ */
+export enum AnswerKind {
+  /**
+   * @generated from enum value: ANSWER_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * "I have applied your set up to here."
+   *
+   * @generated from enum value: ANSWER_KIND_ACKNOWLEDGEMENT = 1;
+   */
+  ACKNOWLEDGEMENT = 1,
+}
+
+/**
+ * Describes the enum warren.registry.v1.AnswerKind.
+ */
+export declare const AnswerKindSchema: GenEnum<AnswerKind>;
 
