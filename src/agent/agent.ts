@@ -12,6 +12,7 @@ import {
   systemClock,
   WarrenError
 } from '../core/index.ts'
+import type { ReloadResult } from '../declared/index.ts'
 import {
   DATABASE,
   endMembership,
@@ -21,13 +22,11 @@ import {
   Store,
   Vault
 } from '../state/index.ts'
+import { ClockKeeper, readResources, requireResources } from '../upkeep/index.ts'
 import { withListeners } from './any-host.ts'
 import { assemble } from './assemble.ts'
-import { ClockKeeper } from './clock-keeper.ts'
 import { type ResolvedConfig, resolveConfig } from './config.ts'
-import type { ReloadResult } from './declared/index.ts'
 import { createLogger } from './logger.ts'
-import { readResources, requireResources } from './resources.ts'
 import { openRuntimeDir } from './runtime-dir.ts'
 import type { StartOptions, StartProgress } from './start-progress.ts'
 

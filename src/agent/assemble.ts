@@ -9,9 +9,12 @@ import {
   wireTrust
 } from '../cluster/index.ts'
 import { type Clock, detach, formatHostPort, type HostPort, type Logger, raceAbort, within } from '../core/index.ts'
+import { DeclaredItems, Reload, type ReloadResult } from '../declared/index.ts'
 import { EventBus, EventHistory } from '../events/index.ts'
-import type { DataPlane } from '../proxy/index.ts'
+import { collect, countEvents, PromMetrics, watchProcess } from '../metrics/index.ts'
+import { type DataPlane, Drain } from '../proxy/index.ts'
 import type { Store, Vault } from '../state/index.ts'
+import { type ClockKeeper, DescriptorWatch, giveBackMemory, readResources } from '../upkeep/index.ts'
 import {
   type Base,
   buildAnnouncer,
@@ -28,14 +31,7 @@ import {
   stateOf,
   type WorkloadParts
 } from './builders/index.ts'
-import type { ClockKeeper } from './clock-keeper.ts'
 import type { ResolvedConfig } from './config.ts'
-import { DeclaredItems, Reload, type ReloadResult } from './declared/index.ts'
-import { DescriptorWatch } from './descriptor-watch.ts'
-import { Drain } from './drain.ts'
-import { giveBackMemory } from './memory/index.ts'
-import { collect, countEvents, PromMetrics, watchProcess } from './metrics/index.ts'
-import { readResources } from './resources.ts'
 import type { StartProgress } from './start-progress.ts'
 
 export interface Parts {

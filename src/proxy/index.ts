@@ -15,6 +15,7 @@ export type {
 export type { Drained } from './drain.ts'
 export type { ConnectionEnd, FlowInfo } from './flow/index.ts'
 export { headerFor, probeFrame } from './hello.ts'
+export { Drain } from './host-drain.ts'
 export { dialTarget } from './inbound/index.ts'
 export { collectYoungGarbage } from './legs/index.ts'
 export { DEFAULT_LIMITS, type ProxyLimits } from './limits.ts'

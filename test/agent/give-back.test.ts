@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { describe, it } from 'node:test'
 import { promisify } from 'node:util'
-import { GiveBack } from '../../src/agent/memory/give-back.ts'
 import { silentLogger } from '../../src/core/index.ts'
+import { GiveBack } from '../../src/upkeep/memory/give-back.ts'
 
 const MIB = 1024 * 1024
 
@@ -93,8 +93,8 @@ describe('memory that the C library keeps', () => {
 
 const MODULES = new URL('../../src/', import.meta.url).href
 const PROGRAM = `
-const { systemAllocator } = await import('${MODULES}agent/memory/allocator.ts')
-const { GiveBack } = await import('${MODULES}agent/memory/give-back.ts')
+const { systemAllocator } = await import('${MODULES}upkeep/memory/allocator.ts')
+const { GiveBack } = await import('${MODULES}upkeep/memory/give-back.ts')
 const { silentLogger, systemClock } = await import('${MODULES}core/index.ts')
 const allocator = systemAllocator()
 if (allocator === undefined) process.exit(0)

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { PromMetrics } from '../../src/agent/metrics/index.ts'
 import { silentLogger, systemClock } from '../../src/core/index.ts'
+import { PromMetrics } from '../../src/metrics/index.ts'
 
 function sampled(samples: Awaited<ReturnType<PromMetrics['samples']>>, name: string, labels: object): number {
   const found = samples.find(one => one.name === name && JSON.stringify(one.labels) === JSON.stringify(labels))

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { chmodSync, chownSync, lchownSync, mkdirSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
-import { requireSafeDirectory } from '../../src/agent/declared/safe-directory.ts'
 import type { WarrenError } from '../../src/core/index.ts'
+import { requireSafeDirectory } from '../../src/declared/safe-directory.ts'
 import { asRoot, scopeOf } from '../harness/index.ts'
 
 const OTHER = 4_711

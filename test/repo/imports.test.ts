@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import test from 'node:test'
-import { circles, tooLong, withoutIndex } from '../../tools/imports/circles.ts'
+import { circles, overgrown, tooLong, withoutIndex } from '../../tools/imports/circles.ts'
 import { layering } from '../../tools/imports/layering.ts'
 import { readModules } from '../../tools/imports/read.ts'
 import { repeated } from '../../tools/imports/repeated.ts'
@@ -11,7 +11,7 @@ import { repeated } from '../../tools/imports/repeated.ts'
 /** The violations of a project of these files, as "file: text". */
 function violationsOf(
   files: Record<string, string>,
-  rules = [layering, circles, withoutIndex, tooLong, repeated]
+  rules = [layering, circles, withoutIndex, tooLong, overgrown, repeated]
 ): string[] {
   const root = mkdtempSync(join(tmpdir(), 'warren-imports-'))
   try {
@@ -197,4 +197,12 @@ test('a file that imports or exports two lists from one other file is refused', 
     'src/core/b.ts: imports from ./a.ts twice: write one list',
     'src/core/index.ts: exports from ./a.ts twice: write one list'
   ])
+})
+
+test('the room of assembly has a bound', () => {
+  const lines = (count: number): string => '// a line\n'.repeat(count)
+  const files = Object.fromEntries(Array.from({ length: 8 }, (_, at) => [`src/agent/f${at}.ts`, lines(249)]))
+  assert.deepEqual(violationsOf({ ...files }), [])
+  const [violation] = violationsOf({ ...files, 'src/agent/more.ts': lines(30) })
+  assert.match(violation ?? '', /^src\/agent\/: has 20\d\d lines, more than 2000$/)
 })

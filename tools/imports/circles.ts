@@ -51,6 +51,16 @@ export function withoutIndex(modules: readonly ModuleFacts[]): Violation[] {
   })
 }
 
+/** The room that joins all others, and the lines that it may have: what does more than join has a room of its own. */
+export const ASSEMBLY = { room: 'src/agent/', mostLines: 2_000 } as const
+
+/** The room of assembly, if it has grown beyond its bound. */
+export function overgrown(modules: readonly ModuleFacts[]): Violation[] {
+  const { room, mostLines } = ASSEMBLY
+  const lines = modules.filter(({ file }) => file.startsWith(room)).reduce((sum, module) => sum + module.lines, 0)
+  return lines > mostLines ? [{ file: room, line: 1, text: `has ${lines} lines, more than ${mostLines}` }] : []
+}
+
 /** Every file that is written by hand and has more lines than a reader takes in as one concept. */
 export function tooLong(modules: readonly ModuleFacts[]): Violation[] {
   return modules

@@ -42,7 +42,31 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   client: { knows: 'the library for workloads', mayImport: ['wire', 'core'] },
   agent: {
     knows: 'configuration, assembly, start and stop',
-    mayImport: ['api', 'audit', 'ca', 'cluster', 'workloads', 'proxy', 'mesh', 'state', 'attest', 'config', ...SHARED]
+    mayImport: [
+      'declared',
+      'metrics',
+      'upkeep',
+      'api',
+      'audit',
+      'ca',
+      'cluster',
+      'workloads',
+      'proxy',
+      'mesh',
+      'state',
+      'attest',
+      'config',
+      ...SHARED
+    ]
+  },
+  declared: {
+    knows: 'services and forwards of files, begun and ended',
+    mayImport: ['workloads', 'proxy', 'config', 'events', ...FOUNDATION]
+  },
+  metrics: {
+    knows: 'counters and gauges, and who scrapes them',
+    mayImport: ['upkeep', 'api', 'events', 'registry', 'core'],
+    typesOf: ['mesh', 'proxy', 'workloads', 'config']
   },
   api: {
     knows: 'servers on the unix sockets',
@@ -59,6 +83,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   workloads: { knows: 'registrations, grants, health', mayImport: ['attest', ...SHARED] },
   mesh: { knows: 'libp2p, and nobody else does', mayImport: VERIFIERS },
   audit: { knows: 'the audit log: written, verified, read', mayImport: ['state', 'events', ...FOUNDATION] },
+  upkeep: { knows: 'memory, descriptors and clock of the process', mayImport: ['state', 'core'] },
   state: { knows: 'files, vault, database', mayImport: FOUNDATION, typesOf: ['registry'] },
   events: { knows: 'what happens; the bus', mayImport: ['identity', 'core'], pure: true, bannedFromCore: TIMERS },
   registry: { knows: 'the replicated set; pure', mayImport: FOUNDATION, pure: true, bannedFromCore: TIMERS },

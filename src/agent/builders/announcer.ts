@@ -1,6 +1,6 @@
 import { Announcer, AUTHORITY_CAPABILITY } from '../../cluster/index.ts'
 import { ANNOUNCED_PROTOCOLS, packageVersion } from '../../core/index.ts'
-import type { Drain } from '../drain.ts'
+import type { Drain } from '../../proxy/index.ts'
 import type { Base } from './base.ts'
 import type { Ca } from './ca.ts'
 import type { Cluster } from './cluster.ts'

@@ -3,11 +3,10 @@ import type { Membership } from '../../ca/index.ts'
 import type { AnnouncedHosts } from '../../cluster/index.ts'
 import type { Clock, Logger } from '../../core/index.ts'
 import type { EventBus, EventHistory } from '../../events/index.ts'
+import type { PromMetrics } from '../../metrics/index.ts'
 import type { Store, Vault } from '../../state/index.ts'
-import type { ClockKeeper } from '../clock-keeper.ts'
+import type { ClockKeeper, DescriptorWatch } from '../../upkeep/index.ts'
 import type { ResolvedConfig } from '../config.ts'
-import type { DescriptorWatch } from '../descriptor-watch.ts'
-import type { PromMetrics } from '../metrics/index.ts'
 import type { StartProgress } from '../start-progress.ts'
 
 /** The basis of every part of an agent. */

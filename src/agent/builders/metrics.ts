@@ -1,4 +1,4 @@
-import { ScrapeServer } from '../metrics/index.ts'
+import { ScrapeServer } from '../../metrics/index.ts'
 import type { Base } from './base.ts'
 
 /** Serves the metrics over HTTP, if the operator wants it, until the resources of the agent are closed. */

@@ -1,5 +1,5 @@
-import { labelValue, type Metrics } from '../../core/index.ts'
-import type { EventSource } from '../../events/index.ts'
+import { labelValue, type Metrics } from '../core/index.ts'
+import type { EventSource } from '../events/index.ts'
 
 /** Counts the events that have a metric of their own. */
 export function countEvents(metrics: Pick<Metrics, 'count'>, events: EventSource): void {

@@ -1,5 +1,6 @@
 import type { Logger } from '../core/index.ts'
-import type { DataPlane, Drained } from '../proxy/index.ts'
+import type { DataPlane } from './data-plane.ts'
+import type { Drained } from './drain.ts'
 
 export interface DrainDeps {
   readonly proxy: Pick<DataPlane, 'drain'>

@@ -1,6 +1,6 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
-import { type Clock, stderrLines } from '../../core/index.ts'
-import { openFiles, readResources } from '../resources.ts'
+import { type Clock, stderrLines } from '../core/index.ts'
+import { openFiles, readResources } from '../upkeep/index.ts'
 import type { PromMetrics } from './prom-metrics.ts'
 
 /** Interval of the looks at the event loop, in milliseconds. Fifty looks a second were half of all wake-ups of an idle agent. */

@@ -1,9 +1,9 @@
-import type { LocalServer } from '../../api/index.ts'
-import { type Clock, labelValue } from '../../core/index.ts'
-import type { Mesh } from '../../mesh/index.ts'
-import type { DataPlane } from '../../proxy/index.ts'
-import { owners, type RegistryState, sizes } from '../../registry/index.ts'
-import type { Workloads } from '../../workloads/index.ts'
+import type { LocalServer } from '../api/index.ts'
+import { type Clock, labelValue } from '../core/index.ts'
+import type { Mesh } from '../mesh/index.ts'
+import type { DataPlane } from '../proxy/index.ts'
+import { owners, type RegistryState, sizes } from '../registry/index.ts'
+import type { Workloads } from '../workloads/index.ts'
 import type { PromMetrics } from './prom-metrics.ts'
 
 export interface Observed {

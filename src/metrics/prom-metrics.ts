@@ -13,7 +13,7 @@ import {
   type MetricName,
   type Metrics,
   OTHER
-} from '../../core/index.ts'
+} from '../core/index.ts'
 
 type Values = Readonly<Record<string, string>>
 

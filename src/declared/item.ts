@@ -1,4 +1,4 @@
-import { ErrorCode, type Logger, WarrenError } from '../../core/index.ts'
+import { ErrorCode, type Logger, WarrenError } from '../core/index.ts'
 
 /** Pause after a failure, doubled by each further one up to the second figure. */
 const PAUSES = { firstMs: 500, longestMs: 10_000 } as const

@@ -1,11 +1,17 @@
 import type { Clock, Logger } from '../../core/index.ts'
-import type { DataPlane } from '../../proxy/index.ts'
 import { systemAllocator } from './allocator.ts'
 import { GiveBack } from './give-back.ts'
 
+/** Where flows are counted. */
+interface Totals {
+  totals(): {
+    readonly flows: { readonly bytes: Readonly<Record<'tcp' | 'udp', { readonly in: number; readonly out: number }>> }
+  }
+}
+
 /** Gives memory that flows have left back to the system, where that is possible, until the signal. Never rejects. */
 export async function giveBackMemory(
-  proxy: Pick<DataPlane, 'totals'>,
+  proxy: Totals,
   options: { readonly log: Logger; readonly clock: Clock; readonly signal: AbortSignal }
 ): Promise<void> {
   const allocator = systemAllocator()

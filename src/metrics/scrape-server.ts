@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
-import { bindSocket } from '../../api/index.ts'
-import type { MetricsListen } from '../../config/index.ts'
+import { bindSocket } from '../api/index.ts'
+import type { MetricsListen } from '../config/index.ts'
 import {
   ErrorCode,
   formatHostPort,
@@ -14,7 +14,7 @@ import {
   type UnprovenPlace,
   UnprovenQuota,
   WarrenError
-} from '../../core/index.ts'
+} from '../core/index.ts'
 import type { TextFormat } from './prom-metrics.ts'
 
 /**

@@ -1,5 +1,5 @@
-import type { DeclaredSource, Reading } from '../../config/index.ts'
-import { ErrorCode, type Logger, type Metrics, WarrenError } from '../../core/index.ts'
+import type { DeclaredSource, Reading } from '../config/index.ts'
+import { ErrorCode, type Logger, type Metrics, WarrenError } from '../core/index.ts'
 import type { DeclaredItems, Tally } from './declared-items.ts'
 
 export interface ReloadResult {

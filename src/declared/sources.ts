@@ -1,5 +1,5 @@
-import { WarrenError } from '../../core/index.ts'
-import type { Workload, Workloads } from '../../workloads/index.ts'
+import { WarrenError } from '../core/index.ts'
+import type { Workload, Workloads } from '../workloads/index.ts'
 
 interface Entry {
   readonly workload: Promise<Workload>

@@ -1,6 +1,6 @@
 import { lstatSync, readlinkSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { ErrorCode, fileFault, WarrenError } from '../../core/index.ts'
+import { ErrorCode, fileFault, WarrenError } from '../core/index.ts'
 
 const ROOT = 0
 const STICKY = 0o1000
