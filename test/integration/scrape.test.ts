@@ -5,8 +5,8 @@ import { createServer, request } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import { join } from 'node:path'
 import test from 'node:test'
-import { ScrapeServer } from '../../src/metrics/index.ts'
 import { silentLogger, type WarrenError } from '../../src/core/index.ts'
+import { ScrapeServer } from '../../src/metrics/index.ts'
 import { asRoot, scopeOf, TestAgent, waitFor } from '../harness/index.ts'
 
 interface Answer {
