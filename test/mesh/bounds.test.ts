@@ -11,7 +11,7 @@ import { backoffMs } from '../../src/mesh/dialing/backoff.ts'
 import { Lag } from '../../src/mesh/dialing/lag.ts'
 import { gossipRepair } from '../../src/mesh/gossip/gossip-repair.ts'
 import { toPrivateKey } from '../../src/mesh/keys.ts'
-import { MAX_STREAM_READ_BYTES, MAX_STREAM_WINDOW_BYTES } from '../../src/mesh/limits.ts'
+import { MAX_KNOWN_PEERS, MAX_STREAM_READ_BYTES, MAX_STREAM_WINDOW_BYTES } from '../../src/mesh/limits.ts'
 import { FrameStream } from '../../src/mesh/requests/frame-stream.ts'
 import { decodeResponse, encodeFailure, encodeResponse } from '../../src/mesh/requests/response.ts'
 
@@ -120,14 +120,14 @@ test('our own address is never dialled', () => {
 test('a full book forgets the member that was away for longest, and no seed', () => {
   const store = new AddressStore(SELF)
   const key = (n: number) => peerKeyOf(Buffer.from(`09${n.toString(16).padStart(62, '0')}`, 'hex'))
-  store.add({ address: '/ip4/192.0.2.9/tcp/1', peer: key(9_999) }, 'seed', 0)
-  for (let n = 1; n <= 2_048; n += 1) {
+  store.add({ address: '/ip4/192.0.2.9/tcp/1', peer: key(30_000) }, 'seed', 0)
+  for (let n = 1; n <= MAX_KNOWN_PEERS; n += 1) {
     store.add({ address: '/ip4/192.0.2.1/tcp/1', peer: key(n) }, 'member', 0)
     store.succeeded(store.find(key(n))!, undefined, n === 7 ? -1 : n)
   }
-  store.add({ address: '/ip4/192.0.2.1/tcp/1', peer: key(5_000) }, 'member', 0)
+  store.add({ address: '/ip4/192.0.2.1/tcp/1', peer: key(20_000) }, 'member', 0)
   assert.equal(store.find(key(7)), undefined)
-  assert.ok(store.find(key(5_000)) && store.find(key(1)) && store.find(key(9_999)))
+  assert.ok(store.find(key(20_000)) && store.find(key(1)) && store.find(key(30_000)))
 })
 
 test('frames are read whole however they are cut, and one too large or cut short is refused', async () => {

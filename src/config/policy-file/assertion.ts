@@ -9,7 +9,7 @@ export interface AssertionPairs {
   readonly protocols: readonly Protocol[]
 }
 
-const FORM = /^(\S+)\s+(?:->|→)\s+(\S+?)(?:\s+(tcp|udp))?$/
+const FORM = /^(\S+)\s+(?:->|\u2192)\s+(\S+?)(?:\s+(tcp|udp))?$/
 
 /** Reads `SOURCE -> DESTINATION`, if necessary followed by a protocol. Throws INVALID_ARGUMENT. */
 export function parseAssertion(text: string): AssertionPairs {
