@@ -40,6 +40,7 @@ const (
 	SignatureInvalid       Code = "SIGNATURE_INVALID"
 	MessageTooLarge        Code = "MESSAGE_TOO_LARGE"
 	MessageMalformed       Code = "MESSAGE_MALFORMED"
+	InvariantBroken        Code = "INVARIANT_BROKEN"
 	LimitExceeded          Code = "LIMIT_EXCEEDED"
 	StreamTruncated        Code = "STREAM_TRUNCATED"
 	FlowCut                Code = "FLOW_CUT"
@@ -57,8 +58,8 @@ var codes = map[Code]bool{
 	PermissionDenied: true, NotFound: true, AlreadyExists: true, NotReady: true, PortInUse: true, TokenRefused: true,
 	JoinFailed: true, NotAuthority: true, NotAdmin: true, AlreadyInitialized: true, NotInitialized: true,
 	CertificateRefused: true, Revoked: true, RenewalRefused: true, CertificateExpired: true, SignatureInvalid: true,
-	MessageTooLarge: true, MessageMalformed: true, LimitExceeded: true, StreamTruncated: true, FlowCut: true,
-	StateUnusable: true, PassphraseWrong: true, FileDamaged: true, Unsupported: true, HookFailed: true, Internal: true,
+	MessageTooLarge: true, MessageMalformed: true, InvariantBroken: true, LimitExceeded: true, StreamTruncated: true,
+	FlowCut: true, StateUnusable: true, PassphraseWrong: true, FileDamaged: true, Unsupported: true, HookFailed: true, Internal: true,
 }
 
 // Error is every failure of this library. Code is stable, Reason is for people, Hint says what to do, where that is

@@ -29,13 +29,20 @@ const FLOOD = `
     })
   }`
 
-/** A process of `uid` with `count` streams of WatchServices. */
+/** A process of `uid` with `count` streams of WatchServices; `wrap` makes its command line. */
 export class WatchFlood {
   readonly #program: Program
 
-  constructor(scope: Scope, agent: TestAgent, uid: number, count: number, reads: 'reads' | 'stalled') {
+  constructor(
+    scope: Scope,
+    agent: TestAgent,
+    uid: number,
+    count: number,
+    reads: 'reads' | 'stalled',
+    wrap = (argv: readonly string[]) => argv
+  ) {
     const argv = [process.execPath, '-e', FLOOD, agent.socket, String(count), reads]
-    this.#program = new Program(scope, at({ uid }, argv))
+    this.#program = new Program(scope, wrap(at({ uid }, argv)))
   }
 
   /** The gRPC status and the code of each stream that was refused. */
