@@ -26,6 +26,8 @@ import {
 const SITE = 'dev.web.site.default'
 const SHOP = 'dev.shop.cart.default'
 const HOUR_MS = 3_600_000
+// Beyond the first ten lines of a network, a refusal is logged at this level.
+const DEBUG = ['--log-level', 'debug']
 const NOTHING = new Uint8Array()
 
 const scope = scopeOf({ after: fn => after(fn as () => Promise<void>) })
@@ -39,10 +41,10 @@ let intruder: Intruder
 
 // Everybody may reach the site, so that only the certificate can stop anyone. b was admitted for the scope dev.
 before(async () => {
-  a = await new TestAgent(scope, { name: 'a', args: ['--init', 'example.org'] }).start()
+  a = await new TestAgent(scope, { name: 'a', args: ['--init', 'example.org', ...DEBUG] }).start()
   const tokens = [await a.cli('token', 'create', 'b', '--scope', 'dev'), await a.cli('token', 'create', 'c')]
-  b = await new TestAgent(scope, { name: 'b', args: ['--join', tokens[0]?.trim() ?? ''] }).start()
-  c = await new TestAgent(scope, { name: 'c', args: ['--join', tokens[1]?.trim() ?? ''] }).start()
+  b = await new TestAgent(scope, { name: 'b', args: ['--join', tokens[0]?.trim() ?? '', ...DEBUG] }).start()
+  c = await new TestAgent(scope, { name: 'c', args: ['--join', tokens[1]?.trim() ?? '', ...DEBUG] }).start()
   await Promise.all([a, b, c].map(agent => agent.sees(2)))
   await a.cli('allow', '*.*.*.*', SITE)
   await Promise.all([b.follows(a), c.follows(a)])
