@@ -93,7 +93,8 @@ class Member {
         acks.set(author, number)
         this.got.push(author)
       },
-      onUndelivered: ({ requester }) => this.undelivered.push(requester)
+      onUndelivered: ({ requester }) => this.undelivered.push(requester),
+      onCarried: () => {}
     })
     this.carry = (bytes, from) => this.gathering.receive(from, bytes)
   }

@@ -282,7 +282,8 @@ export class Host {
       isNews: ({ author, number }) => (state.acks.get(author) ?? 0n) < number,
       deliver: ({ author, run, number }) =>
         this.driver?.dispatch({ type: 'ack', from: author, bytes: encodeAck(run, number) }),
-      onUndelivered: () => {}
+      onUndelivered: () => {},
+      onCarried: () => {}
     })
   }
 

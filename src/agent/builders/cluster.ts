@@ -73,6 +73,7 @@ export async function buildCluster(base: Base): Promise<Cluster> {
     onAck: (ack, author) => registry.onAck(ack, author),
     sendAck,
     monotonicMs: clock.monotonicMs,
+    metrics,
     log
   })
   base.stopping.addEventListener('abort', () => gathering.stop(), { once: true })

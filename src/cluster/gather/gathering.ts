@@ -28,6 +28,8 @@ export interface GatheringPorts extends GathererDeps {
   readonly deliver: (answer: Answer) => void
   /** No neighbour takes our own answer: they are older programs. */
   readonly onUndelivered: (answer: Answer) => void
+  /** So many answers of others were carried to a neighbour, or could not be. */
+  readonly onCarried: (count: number, result: 'delivered' | 'failed') => void
 }
 
 /** A question that this host has received. */
@@ -168,7 +170,8 @@ export class Gathering {
   }
 
   #attempt(batch: readonly Answer[], peer: PeerKey, tried: readonly PeerKey[], onDone: () => void): void {
-    const { send, self, onUndelivered, connected, monotonicMs } = this.#ports
+    const { send, self, onUndelivered, onCarried, connected, monotonicMs } = this.#ports
+    const ofOthers = batch.filter(({ author }) => author !== self).length
     const triedNow = [...tried, peer]
     const onFailure = (err: unknown): void => {
       if (WarrenError.from(err).code === ErrorCode.Unsupported) {
@@ -180,6 +183,7 @@ export class Gathering {
         return
       }
       for (const answer of batch) if (answer.author === self) onUndelivered(answer)
+      if (ofOthers > 0) onCarried(ofOthers, 'failed')
       onDone()
     }
     const isUsable = connected().includes(peer) && (this.#unsupported.get(peer) ?? 0) <= monotonicMs()
@@ -194,6 +198,7 @@ export class Gathering {
       encodeAnswers(batch),
       () => {
         this.#running.delete(running)
+        if (ofOthers > 0) onCarried(ofOthers, 'delivered')
         onDone()
       },
       err => {

@@ -1,4 +1,4 @@
-import { detach, type Logger } from '../../core/index.ts'
+import { detach, type Logger, type Metrics } from '../../core/index.ts'
 import type { PeerKey } from '../../identity/index.ts'
 import type { Mesh } from '../../mesh/index.ts'
 import { encodeAck, type RegistryState } from '../../registry/index.ts'
@@ -15,6 +15,7 @@ export interface MeshGatheringDeps {
   /** Sends an acknowledgement of ours that no neighbour carries. */
   readonly sendAck: (owner: PeerKey, ack: Uint8Array) => Promise<void>
   readonly monotonicMs: () => number
+  readonly metrics: Metrics
   readonly log: Logger
 }
 
@@ -24,7 +25,7 @@ const NOTHING = new Uint8Array()
 
 /** Gathers answers on the mesh. Call it before the mesh starts. */
 export function gatherOnMesh(deps: MeshGatheringDeps): Gathering {
-  const { mesh, state, sign, verify, onAck, sendAck, monotonicMs, log } = deps
+  const { mesh, state, sign, verify, onAck, sendAck, monotonicMs, metrics, log } = deps
   const gathering: Gathering = new Gathering({
     self: mesh.peer,
     isMember: peer => state.entries.has(peer),
@@ -57,6 +58,7 @@ export function gatherOnMesh(deps: MeshGatheringDeps): Gathering {
     },
     isNews: ({ author, number }) => (state.acks.get(author) ?? 0n) < number,
     deliver: ({ author, run, number }) => onAck(encodeAck(run, number), author),
+    onCarried: (count, result) => metrics.count('warren_registry_acks_relayed_total', { result }, count),
     onUndelivered: ({ requester, run, number }) =>
       detach(
         log,
