@@ -118,7 +118,10 @@ export class Faults {
     if (host === undefined) return
     host.crash('its disk is restored')
     this.#sim.network.disconnect(host)
-    if (host.disk.restore()) host.witness.diskReplaced()
+    if (host.disk.restore()) {
+      host.witness.diskReplaced()
+      this.#sim.restoredDisks += 1
+    }
     // Its next epoch then comes from its marks, which are older than its past.
     if (random.chance(0.7)) this.#stepClockOf(host, -STEP_MS)
     this.#sim.restartLater(host)

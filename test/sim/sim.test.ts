@@ -24,15 +24,17 @@ function assertHolds({ seed, failure }: Report, nodes: number, minutes: number):
 test('registries keep their promises through partitions, crashes, wrong clocks and old disks', t => {
   const alarms = new Map<string, number>()
   let slowestMs = 0
+  let restoredDisks = 0
   for (let seed = 2; seed <= 21; seed += 1) {
     const report = simulate(seed, 8, 1)
     assertHolds(report, 8, 1)
     slowestMs = Math.max(slowestMs, report.convergedMs)
+    restoredDisks += report.restoredDisks
     for (const [kind, count] of report.alarms) alarms.set(kind, (alarms.get(kind) ?? 0) + count)
   }
   t.diagnostic(`the slowest of 20 seeds agreed ${slowestMs / 1_000} s after the last fault`)
   assert.ok((alarms.get('own-clock-wrong') ?? 0) > 0, 'clocks were wrong')
-  assert.ok((alarms.get('own-state-ahead') ?? 0) > 0, 'disks were restored')
+  assert.ok(restoredDisks > 20, `${restoredDisks} disks were restored`)
 })
 
 test('a mesh too large for every host to know every other directly keeps them as well', () => {

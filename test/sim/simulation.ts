@@ -34,6 +34,8 @@ export interface Report {
   /** From the last fault until every live host agreed about every live host, and until the dead were gone. */
   readonly convergedMs: number
   readonly alarms: ReadonlyMap<AlarmKind, number>
+  /** Hosts that continued with an older copy of their disk. */
+  readonly restoredDisks: number
   readonly failure: Failure | undefined
 }
 
@@ -69,6 +71,7 @@ export class Simulation {
   readonly limits: Partial<Limits>
   readonly hosts: Host[] = []
   readonly alarms = new Map<AlarmKind, number>()
+  restoredDisks = 0
   readonly #byPeer = new Map<PeerKey, Host>()
   readonly #faults: Faults
   #calm = false
@@ -106,9 +109,18 @@ export class Simulation {
       const events = this.trace.last(60, owner)
       failure = { invariant, detail, step: this.trace.step, atMs: this.queue.nowMs, events }
     }
-    const { trace, queue, alarms } = this
+    const { trace, queue, alarms, restoredDisks } = this
     const { seed } = this.options
-    return { seed, traceHash: trace.hash, steps: trace.step, virtualMs: queue.nowMs, convergedMs, alarms, failure }
+    return {
+      seed,
+      traceHash: trace.hash,
+      steps: trace.step,
+      virtualMs: queue.nowMs,
+      convergedMs,
+      alarms,
+      restoredDisks,
+      failure
+    }
   }
 
   host(peer: PeerKey): Host {
