@@ -66,7 +66,7 @@ export interface RunningAgent {
  * that the agent cannot work, or if its TLS lacks the group that all agents use.
  *
  * The umask, the flags of V8 and the listeners of signals stay as the program has them: files of the agent have their mode
- * with any umask. A program that does nothing else may call `tuneProcess` afterwards.
+ * with any umask. A program that does nothing else may call `tuneProcess` first.
  */
 export async function startAgent(
   config: AgentConfig,

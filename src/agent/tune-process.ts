@@ -2,8 +2,9 @@ import { setFlagsFromString } from 'node:v8'
 import { collectYoungGarbage } from '../proxy/index.ts'
 
 /**
- * Sets up this process for an agent and nothing else, as `warren up` does. Call it once, on the main thread, after
- * `startAgent`; a second call changes nothing. V8 refuses compiled code, that of Node included, where its flags are others.
+ * Sets up this process for an agent and nothing else, as `warren up` does. Call it once, on the main thread, before
+ * `startAgent`; a second call changes nothing. Measured when it was called after: 2.2 times the processor time for bulk both
+ * ways after 64 flows.
  *
  * It sets, for the whole process and for as long as it runs:
  *

@@ -66,13 +66,9 @@ async function up(options: UpOptions, mdnsGiven: boolean): Promise<void> {
 async function start(config: AgentConfig, signal: AbortSignal, lines: StartLines | undefined): Promise<RunningAgent> {
   // Imported here only: the other commands must not load the agent.
   const { startAgent, tuneProcess } = await import('../../agent/index.ts')
-  // For all that it makes besides its own files.
-  process.umask(0o077)
+  tuneProcess()
   try {
-    const agent = await raceAbort(startAgent(config, undefined, { onProgress: one => lines?.note(one) }), signal)
-    // Not before: with other flags, V8 compiles anew what was compiled when this was built, that of Node included.
-    tuneProcess()
-    return agent
+    return await raceAbort(startAgent(config, undefined, { onProgress: one => lines?.note(one) }), signal)
   } catch (err) {
     if (!signal.aborted) throw err
     // The started parts end with the process, right after this.
