@@ -35,6 +35,7 @@ const LIBRARIES = 'usr/lib/x86_64-linux-gnu'
  * @throws Error if they cannot be fetched, or this is not an x64 machine with apt-get
  */
 export function newest(directory: string, say: (line: string) => void): Programs {
+  if (process.arch !== 'x64') throw new Error('--newest is for x64 machines')
   const root = join(directory, 'root')
   if (!existsSync(root)) {
     say(`fetching ${PACKAGES.join(', ')} of Debian's unstable to ${directory}`)

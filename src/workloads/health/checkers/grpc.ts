@@ -8,6 +8,8 @@ import { CHECK_FLOW_ID, type Checker, takesStreams } from './checker.ts'
 const AUTHORITY = 'http://localhost'
 /** An answer is a few bytes; a server may put more into it, and it is not read. */
 const MAX_ANSWER_BYTES = 4 * 1024
+/** The words of a server are shown to operators and written to the log; its headers may have many. */
+const MAX_SAID_LENGTH = 200
 
 /** The server answers the health check of gRPC, grpc.health.v1, with SERVING. */
 export const grpc: Checker = {
@@ -34,7 +36,9 @@ export const grpc: Checker = {
       const transport = createGrpcTransport({ baseUrl: AUTHORITY, sessionManager, readMaxBytes: MAX_ANSWER_BYTES })
       const health = createClient(grpcHealthPb.Health, transport)
       const { status } = await health.check({ service: subject }, { signal }).catch((err: unknown) => {
-        throw signal.aborted ? signal.reason : unreachable(`does not answer: ${ConnectError.from(err).message}`)
+        throw signal.aborted
+          ? signal.reason
+          : unreachable(`does not answer: ${ConnectError.from(err).message.slice(0, MAX_SAID_LENGTH)}`)
       })
       if (status === grpcHealthPb.HealthCheckResponse_ServingStatus.SERVING) return
       const name = grpcHealthPb.HealthCheckResponse_ServingStatus[status] ?? String(status)
