@@ -71,6 +71,7 @@ export function createRequestListener(options: ListenerOptions): RequestListener
     }
     response.once('close', verdict.release)
     const { caller } = verdict
+    if (handler.method.methodKind === 'unary') response.once('close', caller.share.work())
     withoutAuthority(request)
     const values = createContextValues().set(CALLER, caller)
     const universal = universalRequestFromNodeRequest(request, response, undefined, values)

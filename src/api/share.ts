@@ -13,6 +13,10 @@ const PATIENCE_MS = 5_000
 const MAX_SHARES = 4_096
 /** The longest time between two looks at calls that wait. */
 const LOOK_MS = 100
+/** Less rest than this is saved up: a timer is no finer than a millisecond. */
+const LEAST_REST_MS = 2
+/** The longest rest after one turn, whatever it cost. */
+const MOST_REST_MS = 50
 
 /** An answer that waits for its reader. */
 interface Answer {
@@ -30,7 +34,9 @@ export interface ShareLimits {
  * The part of the agent's time and memory that the calls of one user get.
  *
  * A call waits for its turn: turns are given in order, at most one in a turn of the event loop, while the user has bytes left of
- * the rate, and fewer than the maximum wait for readers. So a user who asks for more than his share delays himself alone.
+ * the rate, and fewer than the maximum wait for readers. While another user's call works, turns also rest for as long as the last
+ * ones cost: else a burst of answers would come between any two steps of that call. So a user who asks for more than his share
+ * delays himself alone.
  */
 export class Share {
   readonly #limits: ShareLimits
@@ -41,14 +47,25 @@ export class Share {
   readonly #turns = new Set<() => void>()
   readonly #answers = new Set<Answer>()
   #waitingBytes = 0
+  readonly #working: Working
+  /** Its calls that work. */
+  #works = 0
+  /** Until when turns rest, if somebody else's call works. */
+  #restUntilMs = 0
   /** A turn was given in this turn of the event loop. */
   #hasGiven = false
   #timer: NodeJS.Timeout | undefined
 
-  constructor(limits: ShareLimits, clock: Pick<Clock, 'monotonicMs'>, onLimit: (limit: LimitName) => void) {
+  constructor(
+    limits: ShareLimits,
+    clock: Pick<Clock, 'monotonicMs'>,
+    onLimit: (limit: LimitName) => void,
+    working: Working = { calls: 0 }
+  ) {
     this.#limits = limits
     this.#clock = clock
     this.#onLimit = onLimit
+    this.#working = working
     this.#rate = { burst: limits.bytesPerSecond * BURST_SECONDS, perSecond: limits.bytesPerSecond }
     this.#bucket = new TokenBucket(this.#rate, clock.monotonicMs())
   }
@@ -72,6 +89,19 @@ export class Share {
     }
   }
 
+  /** Counts a call as one that works, until the function returned is called. Others rest between their turns meanwhile. */
+  work(): () => void {
+    this.#works += 1
+    this.#working.calls += 1
+    let isWorking = true
+    return () => {
+      if (!isWorking) return
+      isWorking = false
+      this.#works -= 1
+      this.#working.calls -= 1
+    }
+  }
+
   /** Runs `work` at once, and charges its time. */
   timed<T>(work: () => T): T {
     const fromMs = this.#clock.monotonicMs()
@@ -83,7 +113,9 @@ export class Share {
   }
 
   charge(bytes: number): void {
-    this.#bucket.use(bytes, this.#clock.monotonicMs())
+    const nowMs = this.#clock.monotonicMs()
+    this.#bucket.use(bytes, nowMs)
+    this.#restUntilMs = Math.min(Math.max(this.#restUntilMs, nowMs) + bytes / COST_PER_MS_BYTES, nowMs + MOST_REST_MS)
   }
 
   /**
@@ -106,6 +138,11 @@ export class Share {
     if (grant === undefined) return
     const nowMs = this.#clock.monotonicMs()
     const isFull = this.#waitingBytes >= this.#limits.waitingBytes
+    const restMs = this.#working.calls > this.#works ? this.#restUntilMs - nowMs : 0
+    if (restMs >= LEAST_REST_MS) {
+      this.#timer = setTimeout(this.#next, restMs)
+      return
+    }
     if (isFull) this.#cutUnread(nowMs)
     else if (this.#bucket.left(nowMs) > 0) {
       this.#turns.delete(grant)
@@ -142,12 +179,18 @@ export class Share {
   }
 }
 
+/** Calls of all users that work, and do not wait for a change. */
+interface Working {
+  calls: number
+}
+
 /** The share of each user. */
 export class Shares {
   readonly #shares = new LruMap<string, Share>(MAX_SHARES)
   readonly #limits: ShareLimits
   readonly #clock: Pick<Clock, 'monotonicMs'>
   readonly #metrics: Pick<Metrics, 'hit'>
+  readonly #working: Working = { calls: 0 }
 
   constructor(limits: ShareLimits, clock: Pick<Clock, 'monotonicMs'>, metrics: Pick<Metrics, 'hit'>) {
     this.#limits = limits
@@ -158,7 +201,8 @@ export class Shares {
   of(user: LocalUser): Share {
     const account = accountOf(user)
     const found = this.#shares.get(account)
-    const share = found ?? new Share(this.#limits, this.#clock, limit => this.#metrics.hit(limit, { uid: user.uid }))
+    const onLimit = (limit: LimitName): void => this.#metrics.hit(limit, { uid: user.uid })
+    const share = found ?? new Share(this.#limits, this.#clock, onLimit, this.#working)
     this.#shares.set(account, share)
     return share
   }

@@ -75,6 +75,22 @@ describe('memory that the C library keeps', () => {
     assert.equal(now().kept, 0)
   })
 
+  it('goes back in smaller steps, once a minute, where flows never rest', async () => {
+    const { giveBack, keep, move, now } = library(0)
+    await giveBack.look()
+    const looks = async (): Promise<number> => {
+      keep(100 * MIB)
+      for (let count = 1; ; count += 1) {
+        move(5 * MIB)
+        await giveBack.look()
+        if (now().kept < 50 * MIB) return count
+      }
+    }
+    assert.deepEqual([await looks(), await looks()], [12, 12])
+    assert.equal(now().claimed, 0)
+    assert.ok(now().mostAtOnce <= 3 * MIB, `${now().mostAtOnce} bytes at once`)
+  })
+
   it('is given back by a real process', { skip: process.platform !== 'linux' }, async t => {
     const { stdout } = await promisify(execFile)(process.execPath, [
       '--expose-gc',

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { CALL_COST_BYTES, Share } from '../../src/api/share.ts'
+import { CALL_COST_BYTES, Share, Shares } from '../../src/api/share.ts'
+import { HOST_VIEW } from '../../src/attest/index.ts'
 import { type LimitName, systemClock } from '../../src/core/index.ts'
 
 const never = new AbortController().signal
@@ -75,6 +76,43 @@ describe('the share of a user', () => {
     await second.all
     assert.deepEqual(cuts, ['second'])
     assert.deepEqual(fixture.hits, ['api_waiting_bytes'])
+  })
+
+  it('rests between turns for as long as they cost, while a call of another user works', async () => {
+    let nowMs = 0
+    const clock = { ...systemClock, monotonicMs: () => nowMs }
+    const shares = new Shares({ bytesPerSecond: 1 << 30, waitingBytes: 1 << 30 }, clock, { hit: () => {} })
+    const [heavy, other] = [1_001, 1_002].map(uid => shares.of({ uid, view: HOST_VIEW }))
+    assert.ok(heavy !== undefined && other !== undefined && heavy !== other)
+    const turnAfter = async (bytes: number): Promise<boolean> => {
+      heavy.charge(bytes)
+      let isGiven = false
+      const ending = new AbortController()
+      const turn = heavy.turn(ending.signal).then(
+        () => {
+          isGiven = true
+        },
+        () => {}
+      )
+      for (let index = 0; index < 20; index += 1) await new Promise(setImmediate)
+      const wasGiven = isGiven
+      ending.abort(new Error('over'))
+      await turn
+      return wasGiven
+    }
+    const COSTLY = 1 << 20
+    assert.equal(await turnAfter(COSTLY), true, 'alone')
+    const own = heavy.work()
+    assert.equal(await turnAfter(COSTLY), true, 'beside a call of its own')
+    const done = other.work()
+    assert.equal(await turnAfter(COSTLY), false, "beside another user's call")
+    nowMs += 60
+    assert.equal(await turnAfter(0), true, 'after its rest')
+    assert.equal(await turnAfter(COSTLY), false)
+    done()
+    done()
+    own()
+    assert.equal(await turnAfter(COSTLY), true, 'when the other call has ended')
   })
 
   it('gives no turn to a call that has ended', async () => {

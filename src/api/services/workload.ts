@@ -1,7 +1,7 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { LocalUser } from '../../attest/index.ts'
 import type { Replication, WaitMode } from '../../cluster/index.ts'
-import { ErrorCode, type Logger, type Protocol, raceAbort, sleep, WarrenError } from '../../core/index.ts'
+import { ErrorCode, type Logger, type Protocol, raceAbort, sleep, systemClock, WarrenError } from '../../core/index.ts'
 import { formatAddress, type Pattern, parsePattern } from '../../identity/index.ts'
 import type { ConnectionEnd, Strategy } from '../../proxy/index.ts'
 import { apiPb, healthCheckName } from '../../wire/index.ts'
@@ -65,7 +65,7 @@ export function workloadHandlers(deps: WorkloadHandlersDeps): WorkloadHandlers {
     connectionEnd,
     resetConnection
   } = deps
-  const snapshots = new ServiceSnapshots(services)
+  const snapshots = new ServiceSnapshots(services, WATCH_PAUSE_MS)
   return {
     async register(request, caller, signal) {
       await ready(signal)
@@ -168,8 +168,13 @@ export function workloadHandlers(deps: WorkloadHandlersDeps): WorkloadHandlers {
       // The pause runs from one look to the next, and not from a change: a change after a quiet time is sent at once.
       let rested = Promise.resolve()
       while (!signal.aborted) {
-        const change = changed()
-        const { message, key } = snapshots.known(pattern, change) ?? share.timed(() => snapshots.make(pattern))
+        const now = changed()
+        const nowMs = systemClock.monotonicMs()
+        // The first state is that of now: it has what its caller registered before.
+        const { message, key, change } =
+          snapshots.current(pattern, now) ??
+          (shown === '' ? undefined : snapshots.fresh(pattern, nowMs)) ??
+          share.timed(() => snapshots.make(pattern, now, nowMs))
         if (key !== shown) {
           shown = key
           yield message

@@ -7,13 +7,18 @@ const LOOK_MS = 5_000
 const WORTH_BYTES = 24 * 1024 * 1024
 /** More than these bytes between two looks, and the memory is in use. */
 const QUIET_BYTES = 1024 * 1024
-/** How long the loop stands still for one slice, and how long it runs before the next. */
+/** So many looks may find flows that move; then memory is given back gently, while they do. */
+const PATIENT_LOOKS = 12
+/** How long the loop stands still for one slice. */
 const SLICE_MS = 6
+const GENTLE_SLICE_MS = 2
+/** How long the loop runs before the next. */
 const PAUSE_MS = 30
 /** What is claimed, largest first: the free pieces between used ones are of any size. */
 const PIECES_BYTES = [1024, 256, 64, 32, 16, 12].map(kib => kib * 1024)
 /** What `malloc_trim` gives back in few enough milliseconds. */
 const TRIMMED_BYTES = 8 * 1024 * 1024
+const GENTLY_TRIMMED_BYTES = 2 * 1024 * 1024
 /** A slice that gave back less than this part of what it claimed has met memory that was not present. */
 const WORTHWHILE = 1 / 4
 
@@ -41,6 +46,9 @@ export interface MemoryUse {
  * Its own `malloc_trim` gives it back at once, and took 900 ms for a gigabyte, in which no flow moves. So the free memory
  * is claimed piece by piece, and its pages are made absent, a few milliseconds at a time; `malloc_trim` then has little
  * left to do.
+ *
+ * It waits for a time in which no flow moves. Where there is none for a minute, it works once in smaller steps: a host whose
+ * flows never rest kept 60 MiB for half an hour.
  */
 export class GiveBack {
   readonly #options: GiveBackOptions
@@ -49,6 +57,8 @@ export class GiveBack {
   #floorBytes: number | undefined
   #movedBytes = 0
   #longestMs = 0
+  /** Looks in a row that found memory to give back, and flows that move. */
+  #busyLooks = 0
 
   constructor(options: GiveBackOptions) {
     this.#options = options
@@ -69,19 +79,24 @@ export class GiveBack {
     }
   }
 
-  /** Gives memory back if that is worth it and no flow moves. */
+  /** Gives memory back if that is worth it, and no flow moves or flows have moved for long. */
   async look(): Promise<void> {
     const kept = this.#keptBytes()
     this.#floorBytes = Math.min(this.#floorBytes ?? kept, kept)
-    if (kept - this.#floorBytes < WORTH_BYTES) return
+    if (kept - this.#floorBytes < WORTH_BYTES) {
+      this.#busyLooks = 0
+      return
+    }
     const moved = this.#options.movedBytes()
     const isQuiet = moved - this.#movedBytes < QUIET_BYTES
     this.#movedBytes = moved
-    if (!isQuiet) return
+    this.#busyLooks = isQuiet ? 0 : this.#busyLooks + 1
+    if (!isQuiet && this.#busyLooks < PATIENT_LOOKS) return
+    this.#busyLooks = 0
     const { log, clock } = this.#options
     const startedMs = clock.monotonicMs()
     this.#longestMs = 0
-    const longestMs = await this.#giveBack()
+    const longestMs = await this.#giveBack(isQuiet ? QUIETLY : GENTLY)
     const left = this.#keptBytes()
     this.#floorBytes = left
     const durationMs = Math.round(clock.monotonicMs() - startedMs)
@@ -95,26 +110,26 @@ export class GiveBack {
   }
 
   /** Returns the longest time for which the loop stood still, in milliseconds. */
-  async #giveBack(): Promise<number> {
+  async #giveBack({ sliceMs, trimmedBytes, isRepeated }: Manner): Promise<number> {
     const { allocator } = this.#options
     for (;;) {
       const before = this.#keptBytes()
-      await this.#round()
+      await this.#round(sliceMs)
       const left = this.#keptBytes()
-      if (left - (this.#floorBytes ?? 0) < TRIMMED_BYTES) this.#timed(() => allocator.trim())
+      if (left - (this.#floorBytes ?? 0) < trimmedBytes) this.#timed(() => allocator.trim())
       // Pages at the ends of pieces may be in the middle of pieces in another round.
-      else if (before - left >= TRIMMED_BYTES && !this.#options.signal.aborted) continue
+      else if (isRepeated && before - left >= trimmedBytes && !this.#options.signal.aborted) continue
       return this.#longestMs
     }
   }
 
-  async #round(): Promise<void> {
+  async #round(sliceMs: number): Promise<void> {
     const { allocator, signal } = this.#options
     const claims: number[] = []
     try {
       for (const bytes of PIECES_BYTES) {
         for (let isWorthwhile = true; isWorthwhile && !signal.aborted; ) {
-          isWorthwhile = this.#timed(() => this.#slice(bytes, claims))
+          isWorthwhile = this.#timed(() => this.#slice(bytes, claims, sliceMs))
           await pause(PAUSE_MS, undefined, { ref: false })
         }
       }
@@ -136,10 +151,10 @@ export class GiveBack {
     return result
   }
 
-  #slice(bytes: number, claims: number[]): boolean {
+  #slice(bytes: number, claims: number[], sliceMs: number): boolean {
     const { allocator, clock } = this.#options
     const before = this.#memory().residentBytes
-    const untilMs = clock.monotonicMs() + SLICE_MS
+    const untilMs = clock.monotonicMs() + sliceMs
     let claimed = 0
     do {
       const address = allocator.claim(bytes)
@@ -151,6 +166,16 @@ export class GiveBack {
   }
 }
 
+/** How memory is given back. */
+interface Manner {
+  readonly sliceMs: number
+  readonly trimmedBytes: number
+  /** Whether another round follows one that brought much. Flows that move take memory again meanwhile: it would not end. */
+  readonly isRepeated: boolean
+}
+
+const QUIETLY: Manner = { sliceMs: SLICE_MS, trimmedBytes: TRIMMED_BYTES, isRepeated: true }
+const GENTLY: Manner = { sliceMs: GENTLE_SLICE_MS, trimmedBytes: GENTLY_TRIMMED_BYTES, isRepeated: false }
 const CLAIMS_FREED_AT_ONCE = 4_096
 /** A slice that meets memory which is not present would not end by the time. */
 const MOST_AT_ONCE_BYTES = 32 * 1024 * 1024
