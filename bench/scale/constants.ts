@@ -5,13 +5,9 @@
 export const REQUEST_BYTES = 354
 /** Bytes that gossipsub, yamux, noise and TCP add to one message, computed: topic and envelope 60, 12, 18 and 2 × 32 with the acknowledgement. */
 export const MESSAGE_BYTES = 154
-/** One owner in the digest of a synchronisation: see `OwnerDigest`. */
-export const DIGEST_BYTES = 62
 /** Group hashes that one request of synchronisation carries, and the number of groups. */
 export const DIGEST_REQUEST_BYTES = 520
 export const GROUPS = 64
-/** What a fetched state has around its head, in request and response. */
-export const FETCH_BYTES = 150
 /** The time for an answer of another host to "does that one answer you?", for one that does not: src/cluster/failure. */
 export const PING_MS = 500
 export const RELAYED_PING_MS = 400

@@ -53,6 +53,7 @@ const LINES: ReadonlyArray<readonly [string, (row: Row) => string]> = [
   ],
   ['idle, bytes a second: renewals', row => kilo(row.idleBytesPerSecond.refreshes)],
   ['idle, bytes a second: synchronisation', row => kilo(row.idleBytesPerSecond.sync)],
+  ['a renewal is with all', ({ renewalMs }) => (renewalMs === undefined ? 'at once' : ms(renewalMs))],
   ['churn, bytes a second more', row => kilo(row.churnBytesPerSecond)],
   ['time for this column', ({ tookMs }) => `${(tookMs / 1_000).toFixed(1)} s`]
 ]

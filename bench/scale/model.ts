@@ -31,6 +31,8 @@ export interface Row {
   readonly crash: { readonly p99Ms: number; readonly reached: number }
   readonly vanished: { readonly p99Ms: number; readonly reached: number }
   readonly idleBytesPerSecond: { readonly refreshes: number; readonly sync: number; readonly all: number }
+  /** Until a renewal of a lease is with all; undefined where its owner gives it to all. */
+  readonly renewalMs?: number | undefined
   readonly churnBytesPerSecond: number
   readonly tookMs: number
 }
@@ -71,7 +73,12 @@ export function model({ hosts, seed, latencyMs, loss, changesPerHour }: ModelOpt
     ({ p99Ms }) => p99Ms
   )
   const sizes = gossipSizes()
-  const { refreshes, sync, churn } = steady(graph, { ...sizes, copies: change.copies, changesPerHour })
+  const { refreshes, sync, churn, renewalMs } = steady(graph, {
+    ...sizes,
+    copies: change.copies,
+    changesPerHour,
+    random
+  })
   return {
     hosts,
     connections: { mean: degrees.reduce((sum, one) => sum + one, 0) / hosts, max: Math.max(...degrees) },
@@ -86,6 +93,7 @@ export function model({ hosts, seed, latencyMs, loss, changesPerHour }: ModelOpt
     crash: { p99Ms: crash.p99Ms, reached: crash.reached },
     vanished: { p99Ms: vanished.p99Ms, reached: vanished.reached },
     idleBytesPerSecond: { refreshes, sync, all: refreshes + sync },
+    renewalMs,
     churnBytesPerSecond: churn,
     tookMs: performance.now() - beganMs
   }

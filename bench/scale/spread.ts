@@ -1,6 +1,7 @@
 import { type Answer, encodeAnswers } from '../../src/cluster/gather/answer.ts'
 import { Gatherer } from '../../src/cluster/gather/gatherer.ts'
 import { PASS_ON_MIN_MS, PASS_ON_SPREAD_MS } from '../../src/mesh/limits.ts'
+import { syncMsFor } from '../../src/registry/index.ts'
 import { MESSAGE_BYTES, REQUEST_BYTES } from './constants.ts'
 import { Events } from './events.ts'
 import type { Graph } from './graph.ts'
@@ -20,8 +21,7 @@ export interface Spread {
   readonly worstCarriedBytes: number
 }
 
-/** Synchronisation with a random neighbour, as in src/registry/driver.ts: this often, and so much earlier or later. */
-const SYNC_MS = 1_500
+/** Synchronisation with a random neighbour, as in src/registry/driver.ts: so much earlier or later. */
 const SYNC_JITTER = 0.6
 
 /**
@@ -35,6 +35,7 @@ export function spread(
 ): Spread {
   const { peers, links, forwards, isFull } = graph
   const events = new Events()
+  const syncMs = syncMsFor(peers.length)
   const hopMs = (): number => latencyMs * (0.5 + random())
   const hadMs = new Array<number>(peers.length).fill(Number.POSITIVE_INFINITY)
   const bytes = new Array<number>(peers.length).fill(0)
@@ -107,7 +108,7 @@ export function spread(
     if (random() >= loss) events.after(hopMs(), () => take(to, from, true))
   }
   const synchronise = (host: number): void => {
-    events.after(SYNC_MS * (1 - SYNC_JITTER / 2 + random() * SYNC_JITTER), () => {
+    events.after(syncMs * (1 - SYNC_JITTER / 2 + random() * SYNC_JITTER), () => {
       if (Number.isFinite(hadMs[host])) return
       const from = links[host]?.[Math.floor(random() * (links[host]?.length ?? 0))] ?? host
       if (Number.isFinite(hadMs[from])) events.after(4 * hopMs(), () => take(host, from, false))

@@ -1,6 +1,7 @@
 import { ErrorCode, WarrenError } from '../core/index.ts'
-import { peerKeyOf } from '../identity/index.ts'
+import { type PeerKey, peerKeyOf } from '../identity/index.ts'
 import { create, registryPb } from '../wire/index.ts'
+import { renewalsFor } from './content.ts'
 import { GROUP_HASH_BYTES, GROUPS } from './digest-table.ts'
 import { toWire } from './head.ts'
 import { leaseLeftMs, type Now } from './lease.ts'
@@ -26,7 +27,7 @@ export function answer(
     const { ask } = decodeRequest(request, state.limits)
     switch (ask.case) {
       case 'digest':
-        return answerDigest(state, ask.value)
+        return answerDigest(state, ask.value, now)
       case 'fetch':
         return answerFetch(state, ask.value, now)
       case 'buckets':
@@ -42,12 +43,22 @@ export function answer(
   }
 }
 
-function answerDigest(state: RegistryState, { groupHashes }: registryPb.DigestRequest): Uint8Array {
-  if (groupHashes.length !== GROUPS * GROUP_HASH_BYTES) throw malformed('its digest has another size')
-  const owners = [...state.digests.differing(groupHashes)].map(({ ownerKey, epoch, seq, digest }) =>
-    create(registryPb.OwnerDigestSchema, { owner: ownerKey, epoch, seq, headDigest: Buffer.from(digest, 'hex') })
-  )
-  return encodeResponse({ case: 'digest', value: create(registryPb.DigestResponseSchema, { owners }) })
+function answerDigest(state: RegistryState, request: registryPb.DigestRequest, now: Now): Uint8Array {
+  const { groupHashes, contentHashes } = request
+  const isOfContent = groupHashes.length === 0
+  const hashes = isOfContent ? contentHashes : groupHashes
+  if (hashes.length !== GROUPS * GROUP_HASH_BYTES) throw malformed('its digest has another size')
+  const lines = isOfContent ? state.contents.differing(hashes) : state.digests.differing(hashes)
+  const owners = [...lines].map(({ owner, ownerKey }) => ownerDigest(state, owner, ownerKey))
+  const renewals = isOfContent ? renewalsFor(state, request, now) : []
+  return encodeResponse({ case: 'digest', value: create(registryPb.DigestResponseSchema, { owners, renewals }) })
+}
+
+function ownerDigest(state: RegistryState, owner: PeerKey, ownerKey: Uint8Array): registryPb.OwnerDigest {
+  const sealed = state.entries.get(owner)?.sealed
+  const { epoch = 0n, seq = 0n } = sealed?.head ?? {}
+  const headDigest = Buffer.from(sealed?.digest ?? '', 'hex')
+  return create(registryPb.OwnerDigestSchema, { owner: ownerKey, epoch, seq, headDigest })
 }
 
 function answerFetch(state: RegistryState, { wants }: registryPb.FetchRequest, now: Now): Uint8Array {

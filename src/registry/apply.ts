@@ -90,6 +90,7 @@ export function replace(state: RegistryState, entry: Entry): SetDifference {
   if (!state.entries.has(owner)) state.membership += 1
   state.entries.set(owner, entry)
   state.digests.set({ owner, ownerKey, epoch: sealed.head.epoch, seq: sealed.head.seq, digest: sealed.digest })
+  state.contents.set({ owner, ownerKey, sealed })
   return difference
 }
 
@@ -107,6 +108,7 @@ export function drop(state: RegistryState, owner: PeerKey, cause: ChangeCause, s
   state.chainTries.delete(owner)
   state.clocks.delete(owner)
   state.digests.delete(owner, entry.ownerKey)
+  state.contents.delete(owner, entry.ownerKey)
   const highWaterMark = state.highWaterMarks.get(owner)
   if (highWaterMark !== undefined && spent) state.highWaterMarks.set(owner, { ...highWaterMark, spent: true })
   const last = viewOf(state, entry)

@@ -11,7 +11,13 @@ import { type SyncOutcome, SyncRunner } from './sync-runner.ts'
 
 const TICK_MS = 1_000
 const TICK_JITTER = 0.2
-const SYNC_MS = 1_500
+/** Between two synchronisations, by the number of owners held: the sizes at which the digest and the lease change. */
+const SYNC_STEPS = [
+  { maxOwners: 64, syncMs: 1_500 },
+  { maxOwners: 512, syncMs: 3_000 },
+  { maxOwners: 2_048, syncMs: 5_000 },
+  { maxOwners: Number.POSITIVE_INFINITY, syncMs: 8_000 }
+] as const
 const SYNC_JITTER = 0.6
 
 const NOTHING: ReplicationProgress = Object.freeze({ acked: 0, required: 0, missing: [] })
@@ -52,11 +58,19 @@ export class RegistryDriver {
 
   /** Starts the periodic work. */
   start(): void {
-    this.#repeat(TICK_MS, TICK_JITTER, () => this.dispatch({ type: 'tick' }))
-    this.#repeat(SYNC_MS, SYNC_JITTER, () => {
-      const peer = this.#sync.choose()
-      if (peer !== undefined) this.#sync.start(peer)
-    })
+    this.#repeat(
+      () => TICK_MS,
+      TICK_JITTER,
+      () => this.dispatch({ type: 'tick' })
+    )
+    this.#repeat(
+      () => syncMsFor(this.state.entries.size),
+      SYNC_JITTER,
+      () => {
+        const peer = this.#sync.choose()
+        if (peer !== undefined) this.#sync.start(peer)
+      }
+    )
   }
 
   /** Cancels all work in progress; nothing is called back afterwards. */
@@ -140,13 +154,18 @@ export class RegistryDriver {
     return this.state.entries.keys().every(peer => peer === this.state.own.peer || listening.has(peer))
   }
 
-  #repeat(intervalMs: number, jitter: number, round: () => void): void {
+  #repeat(intervalMs: () => number, jitter: number, round: () => void): void {
     const { after, random } = this.#ports
-    after(intervalMs * (1 - jitter / 2 + random() * jitter), () => {
+    after(intervalMs() * (1 - jitter / 2 + random() * jitter), () => {
       if (this.#stopped) return
       // Scheduled before the round: a round that fails must not be the last one.
       this.#repeat(intervalMs, jitter, round)
       round()
     })
   }
+}
+
+/** Milliseconds between two synchronisations of a host that holds `owners`. */
+export function syncMsFor(owners: number): number {
+  return SYNC_STEPS.find(({ maxOwners }) => owners <= maxOwners)?.syncMs ?? SYNC_STEPS[0].syncMs
 }

@@ -79,7 +79,7 @@ const PROTOCOL_NAME = /^[a-z][a-z0-9-]{0,23}$/
 
 /** Signs a head without checking its contents. `sign` signs in the context of heads. For our own heads use `sealOwnHead`. */
 export function sealHead(head: Head, trustDomain: string, sign: (bytes: Uint8Array) => Uint8Array): SealedHead {
-  const bytes = encode(head, trustDomain)
+  const bytes = encodeHead(head, trustDomain)
   return { head: Object.freeze(head), bytes, signature: sign(bytes), digest: digestOf(bytes) }
 }
 
@@ -94,12 +94,13 @@ export function sealOwnHead(
   limits: Limits,
   sign: (bytes: Uint8Array) => Uint8Array
 ): SealedHead {
-  const bytes = asOwn(() => encode(head, trustDomain))
+  const bytes = asOwn(() => encodeHead(head, trustDomain))
   const read = asOwn(() => readHead(bytes, trustDomain, limits))
   return { head: read, bytes, signature: sign(bytes), digest: digestOf(bytes) }
 }
 
-function encode(head: Head, trustDomain: string): Uint8Array {
+/** The bytes of a head, unchecked. */
+export function encodeHead(head: Head, trustDomain: string): Uint8Array {
   return toBinary(
     registryPb.NodeHeadSchema,
     create(registryPb.NodeHeadSchema, {

@@ -72,6 +72,10 @@ export function changeProfile(state: RegistryState, profile: Profile, now: Now):
   const { own } = state
   const first = own.profile === undefined
   if (own.profile !== undefined && sameProfile(own.profile, profile)) return []
+  if (own.profile !== undefined && waitsForRenewal(state, own.profile, profile)) {
+    own.profile = Object.freeze({ ...profile })
+    return []
+  }
   asOwn(() => boundChain(profile.nodeChain, state.limits))
   const identity = state.admit(profile.nodeChain, now.wallMs)
   if (identity?.peer !== own.peer || identity.machine !== own.machine) {
@@ -84,6 +88,13 @@ export function changeProfile(state: RegistryState, profile: Profile, now: Now):
   own.profile = Object.freeze({ ...profile })
   own.identity = identity
   return [...begun, ...effects]
+}
+
+/** The mesh is so large that a head of each host in ten seconds would be most of its traffic: the next renewal says it. */
+const AUDIT_WITH_RENEWALS_ABOVE = 512
+
+function waitsForRenewal({ entries }: RegistryState, before: Profile, after: Profile): boolean {
+  return entries.size > AUDIT_WITH_RENEWALS_ABOVE && sameProfile({ ...before, audit: after.audit }, after)
 }
 
 /** Signs a new head, so that our lease continues. */
@@ -183,7 +194,7 @@ function publish(state: RegistryState, next: Next, now: Now): Effect[] {
     suspect: false
   }
   const { added, removed } = replace(state, entry)
-  notePublication(state, own.seq)
+  notePublication(state, own.seq, now)
   const effects: Effect[] = []
   if (added.length > 0 || removed.length > 0) effects.push(changed(entry, 'set', added, removed))
   effects.push({ type: 'publish', bytes: gossipOf(sealed, change, limits.maxGossipBytes), seq: own.seq })

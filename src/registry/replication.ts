@@ -1,4 +1,5 @@
 import type { PeerKey } from '../identity/index.ts'
+import type { Now } from './lease.ts'
 import type { RegistryState } from './state.ts'
 
 /** The progress of an own change. A host that has said goodbye is not counted. */
@@ -53,19 +54,37 @@ export function lacksLive(state: RegistryState): boolean {
     .some(peer => state.entries.get(peer)?.suspect === false && (state.acks.get(peer) ?? 0n) < last.recordSeq)
 }
 
-/** Records who must have the state published as `seq`: all owners that are live here now, also suspected ones. */
-export function notePublication(state: RegistryState, seq: bigint): void {
+/**
+ * Records who must have the state published as `seq`: all owners that are live here now, also suspected ones.
+ *
+ * An owner that is suspected, and has said nothing for `SILENT_MS`, is not waited for: in a large mesh a lease lasts minutes, and
+ * each change would wait for a host that is gone.
+ */
+export function notePublication(state: RegistryState, seq: bigint, now: Now): void {
+  const silent = silentSuspects(state, now)
+  const audience = `${state.membership} ${silent.join(' ')}`
   const last = state.publications.at(-1)
   // Publications with the same audience share it: a burst of changes must not copy the membership for each.
-  const required = last?.membership === state.membership ? last.required : audience(state)
-  state.publications.push({ seq, recordSeq: state.own.recordSeq, membership: state.membership, required })
+  const required = last?.audience === audience ? last.required : audienceWithout(state, new Set(silent))
+  state.publications.push({ seq, recordSeq: state.own.recordSeq, audience, required })
   if (state.publications.length > state.limits.maxPublications) state.publications.shift()
 }
 
-function audience(state: RegistryState): Map<PeerKey, string> {
+/** As long as the lease of a mesh of some hundred hosts. */
+const SILENT_MS = 65_000
+
+function silentSuspects({ entries }: RegistryState, { monotonicMs }: Now): PeerKey[] {
+  const silent: PeerKey[] = []
+  for (const { owner, suspect, receivedMonotonicMs } of entries.values()) {
+    if (suspect && monotonicMs - receivedMonotonicMs >= SILENT_MS) silent.push(owner)
+  }
+  return silent
+}
+
+function audienceWithout(state: RegistryState, silent: ReadonlySet<PeerKey>): Map<PeerKey, string> {
   const required = new Map<PeerKey, string>()
   for (const [peer, { sealed }] of state.entries) {
-    if (peer !== state.own.peer) required.set(peer, sealed.head.machine)
+    if (peer !== state.own.peer && !silent.has(peer)) required.set(peer, sealed.head.machine)
   }
   return required
 }

@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto'
 import { ErrorCode, LruMap, WarrenError } from '../core/index.ts'
 import { type PeerKey, rawKeyOf } from '../identity/index.ts'
+import { ContentTable } from './content-table.ts'
 import { DigestTable } from './digest-table.ts'
 import type { Head, SealedHead } from './head.ts'
 import { checkLeases, DEFAULT_LEASES, type LeaseStep, type Now } from './lease.ts'
@@ -31,7 +32,12 @@ export interface RegistryConfig {
   readonly admit: (chainDer: readonly Uint8Array[], wallMs: number) => Admitted | undefined
   readonly limits?: Partial<Limits>
   readonly leases?: readonly LeaseStep[]
+  /** Sessions compare contents, and renewals apart, while more owners than this are held. @default 64 */
+  readonly contentSyncAbove?: number
 }
+
+/** Up to so many hosts all connect to all, and a renewal reaches each directly. */
+export const CONTENT_SYNC_ABOVE = 64
 
 /** The state held of one owner. Replaced, never changed, except for the suspicion and the certificate. */
 export interface Entry {
@@ -88,7 +94,8 @@ export interface Own {
 export interface Publication {
   readonly seq: bigint
   readonly recordSeq: bigint
-  readonly membership: number
+  /** Equal for equal `required`. */
+  readonly audience: string
   readonly required: ReadonlyMap<PeerKey, string>
 }
 
@@ -119,6 +126,8 @@ export interface RegistryState {
   readonly quarantines: LruMap<PeerKey, Quarantine>
   readonly names: NameIndex
   readonly digests: DigestTable
+  readonly contents: ContentTable
+  readonly contentSyncAbove: number
   readonly rates: RateTable
   /** Rates of actions and reports that must not repeat too often. */
   readonly repeats: RateTable
@@ -187,6 +196,8 @@ export function createRegistry(config: RegistryConfig, now: Now): RegistryState 
     quarantines: new LruMap(limits.maxOwners),
     names: new NameIndex(),
     digests: new DigestTable(),
+    contents: new ContentTable(config.trustDomain),
+    contentSyncAbove: config.contentSyncAbove ?? CONTENT_SYNC_ABOVE,
     rates: new RateTable({
       perSecond: limits.gossipPerSecond,
       burst: limits.gossipBurst,

@@ -2,6 +2,7 @@ import { ErrorCode, type LimitName, WarrenError } from '../core/index.ts'
 import { type PeerKey, peerKeyOf, rawKeyOf } from '../identity/index.ts'
 import { create, registryPb } from '../wire/index.ts'
 import type { Assembly } from './assembly.ts'
+import { comparesContent, contentRequest, MAX_RENEWALS } from './content.ts'
 import { handleState, takeSet } from './handle-state.ts'
 import type { Now } from './lease.ts'
 import type { Effect } from './message.ts'
@@ -55,8 +56,10 @@ export class SyncSession {
 
   /** The request that opens the session. */
   first(): Uint8Array {
-    const groupHashes = this.#state.digests.hashes()
-    return encodeRequest({ case: 'digest', value: create(registryPb.DigestRequestSchema, { groupHashes }) })
+    const value = comparesContent(this.#state, this.peer)
+      ? contentRequest(this.#state)
+      : create(registryPb.DigestRequestSchema, { groupHashes: this.#state.digests.hashes() })
+    return encodeRequest({ case: 'digest', value })
   }
 
   /** Applies the response to the last request. Never throws. */
@@ -75,7 +78,7 @@ export class SyncSession {
   #take(answer: registryPb.SyncResponse['answer'], effects: Effect[], now: Now): void {
     const phase = this.#phase
     if (answer.case === 'refused') throw new WarrenError(ErrorCode.NotReady, 'the peer refused to synchronise')
-    if (phase.at === 'digest' && answer.case === 'digest') this.#takeDigest(answer.value.owners, effects)
+    if (phase.at === 'digest' && answer.case === 'digest') this.#takeDigest(answer.value, effects, now)
     else if (phase.at === 'fetch' && answer.case === 'fetch')
       this.#takeStates(answer.value.states, phase.asked, effects, now)
     else if (phase.at === 'buckets' && answer.case === 'buckets')
@@ -83,9 +86,13 @@ export class SyncSession {
     else throw malformed('it answers another question')
   }
 
-  #takeDigest(owners: readonly registryPb.OwnerDigest[], effects: Effect[]): void {
+  #takeDigest({ owners, renewals }: registryPb.DigestResponse, effects: Effect[], now: Now): void {
     const state = this.#state
     if (owners.length > state.limits.maxOwners) throw malformed('its digest lists too many owners', 'registry_owners')
+    if (renewals.length > MAX_RENEWALS) throw malformed('its digest has too many renewals')
+    for (const head of renewals) {
+      effects.push(...handleState(state, this.peer, create(registryPb.OwnerStateSchema, { head }), now).effects)
+    }
     const wanted = new Set<PeerKey>()
     for (const { owner, epoch, seq, headDigest } of owners) {
       if (owner.length !== 32) throw malformed('an owner in its digest is not a key')

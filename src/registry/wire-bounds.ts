@@ -5,7 +5,7 @@ import { boundFields } from './scan.ts'
 
 const GOSSIP = { 1: {}, 2: { 7: {} } }
 const REQUEST = { 1: {}, 2: { 1: {} }, 3: {} }
-const RESPONSE = { 1: { 1: {} }, 2: { 1: { 1: {}, 3: {}, 4: {} } }, 3: { 1: {} }, 4: {} }
+const RESPONSE = { 1: { 1: {}, 2: {} }, 2: { 1: { 1: {}, 3: {}, 4: {} } }, 3: { 1: {} }, 4: {} }
 /** Owners in one FetchRequest. */
 export const MAX_WANTS = 128
 const FIELDS_PER_OWNER = 5

@@ -10,7 +10,7 @@ const invalidOption = (err: unknown) => WarrenError.is(err, ErrorCode.InvalidOpt
 
 test('refresh and lease grow with the mesh', () => {
   assert.deepEqual(
-    [1, 32, 33, 256, 257, 5_000]
+    [1, 32, 33, 128, 129, 256, 512, 1_024, 2_048, 2_049, 5_000]
       .map(owners => leaseFor(DEFAULT_LEASES, owners))
       .map(({ refreshMs, leaseMs }) => [refreshMs, leaseMs]),
     [
@@ -19,14 +19,19 @@ test('refresh and lease grow with the mesh', () => {
       [10_000, 35_000],
       [10_000, 35_000],
       [20_000, 65_000],
-      [20_000, 65_000]
+      [20_000, 65_000],
+      [50_000, 155_000],
+      [120_000, 365_000],
+      [195_000, 590_000],
+      [290_000, 590_000],
+      [290_000, 590_000]
     ]
   )
 })
 
-test('a lease that does not outlive three refreshes is refused', () => {
+test('a lease that does not outlive two refreshes is refused', () => {
   const endless = Number.POSITIVE_INFINITY
-  assert.throws(() => checkLeases([{ maxOwners: endless, refreshMs: 5_000, leaseMs: 14_999 }]), invalidOption)
+  assert.throws(() => checkLeases([{ maxOwners: endless, refreshMs: 5_000, leaseMs: 9_999 }]), invalidOption)
   assert.throws(() => checkLeases([{ maxOwners: 64, refreshMs: 5_000, leaseMs: 20_000 }]), invalidOption)
   assert.throws(() => checkLeases([]), invalidOption)
   assert.throws(() => resolveLimits({ maxOwners: 0 }), invalidOption)

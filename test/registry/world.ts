@@ -3,6 +3,7 @@ import { addressOfSpiffeId, type PeerKey, parseAddress, parsePattern, peerKeyOf 
 import {
   type Admitted,
   answer,
+  CONTENT_DIGEST_CAPABILITY,
   createRegistry,
   type Effect,
   type Event,
@@ -46,6 +47,8 @@ export interface NodeOptions {
   /** Key of another machine, for two hosts with one identity. */
   readonly keyFrom?: string
   readonly publishes?: boolean
+  readonly contentSyncAbove?: number
+  readonly capabilities?: readonly string[]
   readonly scopes?: readonly string[]
 }
 
@@ -88,7 +91,7 @@ export class Node {
     this.profile = {
       meshAddresses: [`/ip4/127.0.0.1/tcp/7460/p2p/${this.peer}`],
       dataAddresses: ['127.0.0.1:7461'],
-      capabilities: [],
+      capabilities: options.capabilities ?? [CONTENT_DIGEST_CAPABILITY],
       jwtKeys: [],
       softwareVersion: '',
       protocolVersions: [],
@@ -105,6 +108,7 @@ export class Node {
         sign: bytes => fakeSign(this.key, bytes),
         verify: (raw, bytes, signature) => Buffer.from(signature).equals(fakeSign(raw, bytes)),
         admit: chain => this.#admit(chain),
+        ...(options.contentSyncAbove === undefined ? {} : { contentSyncAbove: options.contentSyncAbove }),
         ...(options.limits === undefined ? {} : { limits: options.limits }),
         ...(options.leases === undefined ? {} : { leases: options.leases })
       },

@@ -5,6 +5,7 @@ import { type PeerKey, parseAddress, parsePattern } from '../../src/identity/ind
 import {
   type Admitted,
   type Cancel,
+  CONTENT_DIGEST_CAPABILITY,
   createRegistry,
   type DriverPorts,
   encodeAck,
@@ -96,7 +97,10 @@ export class Host {
         sign: bytes => this.#sign(bytes),
         verify: sim.mutation.verifiesNothing === true ? () => true : sim.verify,
         admit: chain => admit(chain, this.wallMs),
-        limits: sim.limits
+        limits: sim.limits,
+        ...(sim.options.comparesContent === true || sim.mutation.comparesContent === true
+          ? { contentSyncAbove: 2 }
+          : {})
       },
       { wallMs: this.wallMs, monotonicMs: this.monotonicMs }
     )
@@ -238,7 +242,7 @@ export class Host {
     this.#profile = {
       meshAddresses: [`/dns4/${this.machine}/tcp/7460`],
       dataAddresses: [`${this.machine}:7461`],
-      capabilities: [],
+      capabilities: this.#sim.hosts.indexOf(this) % 3 === 2 ? [] : [CONTENT_DIGEST_CAPABILITY],
       policyVersion: 1n,
       trustVersion: 1n,
       draining: false,

@@ -8,6 +8,8 @@ export interface Mutation {
   readonly step?: typeof step
   readonly deletesHighWaterMarks?: boolean
   readonly verifiesNothing?: boolean
+  /** It is one of sessions that compare contents. */
+  readonly comparesContent?: boolean
 }
 
 export const NO_MUTATION: Mutation = Object.freeze({})
@@ -18,6 +20,15 @@ export const MUTATIONS: Readonly<Record<string, Mutation>> = {
     step: (state, event, now) => {
       if (event.type === 'gossip') state.highWaterMarks.clear()
       return step(state, event, now)
+    }
+  },
+  'takes other contents for the same': {
+    comparesContent: true,
+    step: (state, event, now) => {
+      // Gossip is lost, too: only the digest can find what is missing.
+      Object.assign(state.contents, { differing: () => [] })
+      const isLost = event.type === 'gossip' && event.bytes.length % 3 === 0
+      return isLost ? [{ type: 'verdict', verdict: 'ignore', reason: 'lost' }] : step(state, event, now)
     }
   },
   'forgets its marks at a restart': { deletesHighWaterMarks: true },

@@ -45,6 +45,13 @@ test('a host that drops and forges the acknowledgements of others keeps no chang
   for (const seed of [5, 8]) assertHolds(simulate(seed, 36, 0.05, undefined, false, 2), 36, 0.05)
 })
 
+test('hosts that compare contents, and renewals apart, keep them beside hosts that cannot', () => {
+  for (let seed = 31; seed <= 38; seed += 1) {
+    const report = new Simulation({ seed, nodes: 8, minutes: 1, realCrypto: false, comparesContent: true }).run()
+    assertHolds(report, 8, 1)
+  }
+})
+
 test('the same holds with real signatures', () => {
   assertHolds(simulate(3, 8, 0.3, undefined, true), 8, 0.3)
 })

@@ -22,6 +22,8 @@ export interface SimulationOptions {
   readonly mutation?: Mutation
   /** Hosts that drop or forge the acknowledgements that they should carry. */
   readonly liars?: number
+  /** Sessions compare contents from the third host on, and every third host cannot. */
+  readonly comparesContent?: boolean
   /** Called at each virtual second. */
   readonly onProgress?: (virtualMs: number, steps: number) => void
 }

@@ -1,6 +1,7 @@
 import { Announcer, AUTHORITY_CAPABILITY } from '../../cluster/index.ts'
 import { ANNOUNCED_PROTOCOLS, packageVersion } from '../../core/index.ts'
 import type { Drain } from '../../proxy/index.ts'
+import { CONTENT_DIGEST_CAPABILITY } from '../../registry/index.ts'
 import type { Base } from './base.ts'
 import type { Ca } from './ca.ts'
 import type { Cluster } from './cluster.ts'
@@ -21,7 +22,7 @@ export function buildAnnouncer({ base, cluster, ca, drain, dataAddresses }: Anno
     profile: () => ({
       meshAddresses: cluster.mesh.addresses(),
       dataAddresses: dataAddresses(),
-      capabilities: ['tcp', ...(ca.renewals.isOpen ? [AUTHORITY_CAPABILITY] : [])],
+      capabilities: ['tcp', CONTENT_DIGEST_CAPABILITY, ...(ca.renewals.isOpen ? [AUTHORITY_CAPABILITY] : [])],
       policyVersion: cluster.policy.version,
       trustVersion: ca.trustService.version,
       draining: drain.isOn,

@@ -143,6 +143,41 @@ export const REGISTRY: readonly Mutant[] = [
     tests: ['test/registry/lifetime.test.ts']
   },
   {
+    breaks: 'An owner that is gone is no longer among the contents.',
+    file: 'src/registry/apply.ts',
+    find: 'state.contents.delete(owner, entry.ownerKey)',
+    replace: 'state.clocks.delete(owner)',
+    tests: ['test/registry/content-sync.test.ts']
+  },
+  {
+    breaks: 'Contents are equal if nothing but a renewal differs.',
+    file: 'src/registry/content-table.ts',
+    find: 'seq: head.recordSeq,',
+    replace: 'seq: head.seq,',
+    tests: ['test/registry/content-sync.test.ts']
+  },
+  {
+    breaks: 'A renewal counts as newer up to half a cycle of its byte.',
+    file: 'src/registry/content.ts',
+    find: 'ahead > 0 && ahead < CYCLE / 2',
+    replace: 'ahead > 0',
+    tests: ['test/registry/content-sync.test.ts']
+  },
+  {
+    breaks: 'A host hands on no renewal whose lease has ended.',
+    file: 'src/registry/content.ts',
+    find: 'entry.receivedMonotonicMs, now) > 0',
+    replace: 'entry.receivedMonotonicMs, now) > -1_000_000',
+    tests: ['test/registry/content-sync.test.ts']
+  },
+  {
+    breaks: 'A host that is suspected and silent for long keeps no change waiting.',
+    file: 'src/registry/replication.ts',
+    find: 'if (suspect && monotonicMs',
+    replace: 'if (!suspect && monotonicMs',
+    tests: ['test/registry/content-sync.test.ts']
+  },
+  {
     breaks:
       'The records of an owner that is gone are no longer found by name, also after it has come back without them.',
     file: 'src/registry/apply.ts',

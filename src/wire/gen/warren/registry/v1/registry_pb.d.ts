@@ -512,11 +512,25 @@ export declare const SyncRefusedSchema: GenMessage<SyncRefused>;
  */
 export declare type DigestRequest = Message<"warren.registry.v1.DigestRequest"> & {
   /**
-   * 64 hashes of 8 bytes each.
+   * 64 hashes of 8 bytes each. Empty if the next two fields are used.
    *
    * @generated from field: bytes group_hashes = 1;
    */
   groupHashes: Uint8Array;
+
+  /**
+   * The same over what the heads say, without what each renewal changes. Only for a host with the capability "content-digest".
+   *
+   * @generated from field: bytes content_hashes = 2;
+   */
+  contentHashes: Uint8Array;
+
+  /**
+   * For each group, the lowest eight bits of the seq of each owner, in the order of their keys.
+   *
+   * @generated from field: repeated bytes seqs = 3;
+   */
+  seqs: Uint8Array[];
 };
 
 /**
@@ -535,6 +549,13 @@ export declare type DigestResponse = Message<"warren.registry.v1.DigestResponse"
    * @generated from field: repeated warren.registry.v1.OwnerDigest owners = 1;
    */
   owners: OwnerDigest[];
+
+  /**
+   * Heads that are newer than those of the request, of owners in groups whose content is equal.
+   *
+   * @generated from field: repeated warren.registry.v1.SignedHead renewals = 2;
+   */
+  renewals: SignedHead[];
 };
 
 /**
