@@ -19,12 +19,13 @@ export async function register(address: string, options: RegisterOptions = {}): 
 }
 
 function requestOf(address: string, options: RegisterOptions): MessageInitShape<typeof apiPb.RegisterRequestSchema> {
-  const { target, whitelist = [], labels = {}, wait = 'all', ownerPid = 0, application = '' } = options
+  const { target, whitelist = [], labels = {}, ports = [], wait = 'all', ownerPid = 0, application = '' } = options
   const { forUser = false, healthCheck = true, maxConnects = 0, maxRate = 0 } = options
   const request = {
     address,
     whitelist: [...whitelist],
     labels: { ...labels },
+    ports: [...ports],
     wait: WAITS[wait],
     ownerPid,
     forUser,

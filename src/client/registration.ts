@@ -38,6 +38,8 @@ export interface RegisterOptions extends Omit<AgentClientOptions, 'timeoutMs'> {
   /** Source patterns that may connect, in the same scope, without a rule. */
   readonly whitelist?: readonly string[] | undefined
   readonly labels?: Readonly<Record<string, string>> | undefined
+  /** Ports at which clients expect it, the usual one first: `warren dns` listens there. At most 16. @default none */
+  readonly ports?: readonly number[] | undefined
   /** Hosts that must have the registration before `register` resolves. @default 'all' */
   readonly wait?: 'all' | 'quorum' | 'local' | undefined
   /**

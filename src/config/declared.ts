@@ -27,6 +27,8 @@ export interface DeclaredService extends DeclaredItem {
   readonly maxRate: number
   readonly allow: readonly string[]
   readonly labels: Readonly<Record<string, string>>
+  /** Ports at which clients expect it. */
+  readonly ports: readonly number[]
 }
 
 /** A local listener that leads to a workload, as by `warren forward`. */

@@ -215,6 +215,7 @@ function registerInput(request: apiPb.RegisterRequest): RegisterInput {
     target: targetInput(request.target),
     whitelist: request.whitelist,
     labels: request.labels,
+    ports: request.ports,
     ttlMs: request.ttlMs,
     ownerPid: request.ownerPid,
     forUser: request.forUser,

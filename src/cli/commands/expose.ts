@@ -8,7 +8,7 @@ import { AwaitedAgent, noWaitOption } from '../await-agent.ts'
 import { contextOf } from '../context.ts'
 import { exposeUnixDatagrams } from '../listeners/datagram/index.ts'
 import { healthCheckOption, noHealthCheckOption } from '../options/health-check.ts'
-import { collect, parseLabels } from '../options/index.ts'
+import { collect, parseLabels, parsePorts, portOption } from '../options/index.ts'
 import { serverUserAlone } from '../options/server-user.ts'
 import { addUsageLimits, type UsageLimitOptions, usageLimitFields } from '../options/usage-limits.ts'
 import { clause, cliLogger, print, printJsonLine, RateLimitedLines } from '../output/index.ts'
@@ -20,6 +20,7 @@ interface ExposeOptions extends UsageLimitOptions {
   readonly unix?: string[]
   readonly allow?: string[]
   readonly label?: string[]
+  readonly port?: string[]
   readonly serverUser?: string
   readonly proxyProtocol?: true
   readonly healthCheck?: HealthCheckName | false
@@ -48,6 +49,7 @@ export function addExpose(program: Command): void {
     )
     .option('--allow <pattern>', 'let these sources of the same scope connect without a rule; may be repeated', collect)
     .option('--label <key=value>', 'may be repeated', collect)
+    .addOption(portOption())
     .option('--proxy-protocol', 'begin each connection with a PROXY protocol v2 header that names the source')
     .addOption(healthCheckOption())
     .addOption(noHealthCheckOption())
@@ -61,6 +63,7 @@ export function addExpose(program: Command): void {
     const common = {
       whitelist: options.allow ?? [],
       labels: parseLabels(options.label ?? []),
+      ports: parsePorts(options.port ?? []),
       healthCheck: options.healthCheck ?? 'auto',
       ...usageLimitFields(options),
       application: 'warren expose',

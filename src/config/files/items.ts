@@ -93,7 +93,8 @@ function serviceOf(
     maxConnects: config['max-connects'] ?? 0,
     maxRate: config['max-rate'] ?? 0,
     allow: config.allow ?? [],
-    labels: config.labels ?? {}
+    labels: config.labels ?? {},
+    ports: config.ports ?? []
   }
 }
 
