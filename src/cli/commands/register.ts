@@ -4,7 +4,15 @@ import { ErrorCode, formatHostPort, parseDuration, parseHostPort, WarrenError } 
 import { type apiPb, healthCheckOf } from '../../wire/index.ts'
 import { contextOf } from '../context.ts'
 import { healthCheckOption, noHealthCheckOption } from '../options/health-check.ts'
-import { collect, parseLabels, parsePorts, parseWait, portOption, replicationText, waitOption } from '../options/index.ts'
+import {
+  collect,
+  parseLabels,
+  parsePorts,
+  parseWait,
+  portOption,
+  replicationText,
+  waitOption
+} from '../options/index.ts'
 import { serverUserAlone } from '../options/server-user.ts'
 import { addUsageLimits, type UsageLimitOptions, usageLimitFields } from '../options/usage-limits.ts'
 import { fields, printJson } from '../output/index.ts'

@@ -8,5 +8,6 @@ export { askTerminal, PASSPHRASE_HELP, PASSPHRASE_OPTION, readPassphrase } from 
 export { parsePorts, portOption } from './ports.ts'
 export { readSecret } from './secret.ts'
 export { type StrategyOption, strategyOption } from './strategy.ts'
+export { parseUid } from './uid.ts'
 export { parseUntil } from './until.ts'
 export { parseWait, replicationText, waitOption } from './wait.ts'

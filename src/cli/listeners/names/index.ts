@@ -1,0 +1,2 @@
+export { AddressBook } from './address-book.ts'
+export { MeshNames, type MeshNamesOptions } from './mesh-names.ts'
