@@ -74,6 +74,7 @@ export function addDns(program: Command): void {
       const answer: MeshNames['answer'] = (question, uid) => names.answer(question, uid)
       try {
         const dns = await serveDns(at, { answer, uidOfDatagrams, uidOfStream, onFailure })
+        await names.restore()
         if (json) printJsonLine({ listen: dns.bound, as })
         else print(dns.bound)
         say(`${dns.bound} answers for ADDRESS.warren; connections come from ${as ?? 'SCOPE.user.YOU.default'}`)

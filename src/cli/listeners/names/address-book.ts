@@ -62,6 +62,11 @@ export class AddressBook {
     }
   }
 
+  /** Destinations that were asked for last, at most `count`. */
+  recent(count: number): string[] {
+    return [...this.#addresses.keys()].slice(-count)
+  }
+
   /** The address of a destination; drawn if it has none. */
   addressOf(destination: string): string {
     const known = this.#addresses.get(destination)

@@ -23,8 +23,11 @@ export type Resolution =
 
 /** How long an address may be used without another question, in seconds. */
 const TTL = 5
-/** How long it may be taken for granted that a name does not exist, in seconds: a service may come at any time. */
-const NEGATIVE_TTL = 1
+/**
+ * How long it may be taken for granted that a name does not exist, in seconds. A service may come at any time; and a resolver that
+ * remembers that there is no such name has no answer for somebody who then asks for the text that says why.
+ */
+const NEGATIVE_TTL = 0
 /** https://www.rfc-editor.org/rfc/rfc8482: one kind of records is answer enough. */
 const ADDRESS_TYPES: ReadonlySet<string> = new Set(['A', 'ANY', 'UNKNOWN_255'])
 

@@ -39,6 +39,8 @@ export interface MeshNamesOptions {
 const APPLICATION = 'warren dns'
 const MAX_PER_UID = 1_024
 const MAX_CLIENTS = 4_096
+/** Destinations that have listeners from the start. */
+const MAX_RESTORED = 64
 
 /** Names of DNS for the services of the mesh, and the listeners to which they lead. */
 export class MeshNames {
@@ -74,6 +76,22 @@ export class MeshNames {
     if (name.kind === 'inner') return innerAnswer(question, name.why)
     if (name.kind === 'malformed') return answerOf(question, { kind: 'unknown', why: name.why })
     return answerOf(question, await this.#resolve(name.address, name.port, question.type, uid))
+  }
+
+  /**
+   * Listens for the destinations that were asked for last, as far as they are known: clients, and resolvers, may still have their
+   * addresses. Never rejects.
+   */
+  async restore(): Promise<void> {
+    const uid = process.getuid?.() ?? 0
+    for (const destination of this.#options.book.recent(MAX_RESTORED)) {
+      try {
+        const found = await this.#directory.find(destination.toLowerCase())
+        if (found.kind === 'found') await this.#reach(found.destination, undefined, 'A', uid)
+      } catch (err) {
+        this.#options.onFailure(err)
+      }
+    }
   }
 
   /** Resets every client and frees all ports. */
