@@ -4,7 +4,7 @@ import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
 import { connect as connectSocket, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { AddressBook } from '../../src/cli/listeners/names/address-book.ts'
+import { NameAddresses } from '../../src/cli/listeners/names/name-addresses.ts'
 import { indexOf } from '../../src/cli/listeners/names/directory.ts'
 import { NameListeners, type NameListenersOptions } from '../../src/cli/listeners/names/listeners.ts'
 import { Permissions } from '../../src/cli/listeners/names/permissions.ts'
@@ -78,13 +78,13 @@ test('addresses that differ in case alone are both found, so that neither is tak
 
 test('a name keeps its address over a restart, and no two have the same', async t => {
   const directory = join(scopeOf(t).directory(), 'dns')
-  const book = await AddressBook.open(directory, { onFailure })
+  const addresses = await NameAddresses.open(directory, { onFailure })
   const names = Array.from({ length: 1_000 }, (_, index) => `dev.web.n${index}.default`)
-  const first = names.map(name => book.addressOf(name))
+  const first = names.map(name => addresses.addressOf(name))
   assert.equal(new Set(first).size, names.length)
   for (const address of first) assert.match(address, /^127\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7])\.\d+\.\d+$/)
-  book.close()
-  const again = await AddressBook.open(directory, { onFailure })
+  addresses.close()
+  const again = await NameAddresses.open(directory, { onFailure })
   assert.deepEqual(
     names.map(name => again.addressOf(name)),
     first
@@ -93,30 +93,30 @@ test('a name keeps its address over a restart, and no two have the same', async 
   const moved = again.replace(names[0] ?? '')
   assert.ok(!first.includes(moved))
   again.close()
-  const third = await AddressBook.open(directory, { onFailure })
+  const third = await NameAddresses.open(directory, { onFailure })
   assert.equal(third.addressOf(names[0] ?? ''), moved)
   third.close()
 })
 
 test('addresses are bounded: the one that was asked for longest ago makes room', async t => {
   const directory = join(scopeOf(t).directory(), 'dns')
-  const book = await AddressBook.open(directory, { onFailure, maxNames: 3 })
-  const [a, b] = ['a', 'b', 'c'].map(name => book.addressOf(name))
-  assert.equal(book.addressOf('a'), a)
-  book.addressOf('d')
-  assert.equal(book.addressOf('a'), a)
-  assert.notEqual(book.addressOf('b'), b)
-  book.close()
+  const addresses = await NameAddresses.open(directory, { onFailure, maxNames: 3 })
+  const [a, b] = ['a', 'b', 'c'].map(name => addresses.addressOf(name))
+  assert.equal(addresses.addressOf('a'), a)
+  addresses.addressOf('d')
+  assert.equal(addresses.addressOf('a'), a)
+  assert.notEqual(addresses.addressOf('b'), b)
+  addresses.close()
   assert.equal(JSON.parse(readFileSync(join(directory, 'addresses.json'), 'utf8')).addresses.length, 3)
 })
 
 test('one process has the addresses, and a damaged or strange file is not guessed at', async t => {
   const scope = scopeOf(t)
   const directory = join(scope.directory(), 'dns')
-  const book = await AddressBook.open(directory, { onFailure })
-  book.addressOf('a')
-  await assert.rejects(AddressBook.open(directory, { onFailure }), is(ErrorCode.AlreadyExists))
-  book.close()
+  const addresses = await NameAddresses.open(directory, { onFailure })
+  addresses.addressOf('a')
+  await assert.rejects(NameAddresses.open(directory, { onFailure }), is(ErrorCode.AlreadyExists))
+  addresses.close()
   const file = join(directory, 'addresses.json')
   const texts = [
     'x',
@@ -126,19 +126,19 @@ test('one process has the addresses, and a damaged or strange file is not guesse
   ]
   for (const text of texts) {
     writeFileSync(file, text)
-    await assert.rejects(AddressBook.open(directory, { onFailure }), is(ErrorCode.StateUnusable), text)
+    await assert.rejects(NameAddresses.open(directory, { onFailure }), is(ErrorCode.StateUnusable), text)
   }
   const open = join(scope.directory(), 'open')
-  await (await AddressBook.open(open, { onFailure })).close()
+  await (await NameAddresses.open(open, { onFailure })).close()
   chmodSync(open, 0o777)
-  await assert.rejects(AddressBook.open(open, { onFailure }), is(ErrorCode.StateUnusable))
+  await assert.rejects(NameAddresses.open(open, { onFailure }), is(ErrorCode.StateUnusable))
 })
 
 async function listeners(scope: Scope, options: Partial<NameListenersOptions> = {}) {
-  const book = await AddressBook.open(join(scope.directory(), 'dns'), { onFailure })
+  const addresses = await NameAddresses.open(join(scope.directory(), 'dns'), { onFailure })
   const opened: string[] = []
   const names = new NameListeners({
-    book,
+    addresses,
     keepAliveMs: 0,
     onFailure: () => {},
     open: async destination => {
@@ -154,9 +154,9 @@ async function listeners(scope: Scope, options: Partial<NameListenersOptions> = 
   })
   scope.defer(() => {
     names.close()
-    book.close()
+    addresses.close()
   })
-  return { names, book, opened }
+  return { names, addresses, opened }
 }
 
 function dial(scope: Scope, host: string, port: number): Socket {
@@ -220,14 +220,14 @@ test(
   onLinux,
   async t => {
     const scope = scopeOf(t)
-    const { names, book } = await listeners(scope)
-    const former = book.addressOf('dev.db.main.default')
+    const { names, addresses } = await listeners(scope)
+    const former = addresses.addressOf('dev.db.main.default')
     const squatter = createServer().listen(25_500, former)
     scope.defer(() => void squatter.close())
     await once(squatter, 'listening')
     const { address } = await names.ready('dev.db.main.default', [25_500], 0)
     assert.notEqual(address, former)
-    assert.equal(book.addressOf('dev.db.main.default'), address)
+    assert.equal(addresses.addressOf('dev.db.main.default'), address)
 
     const everywhere = createServer().listen(25_501, '0.0.0.0')
     scope.defer(() => void everywhere.close())
@@ -249,7 +249,7 @@ test('whether a destination is allowed is asked once for many questions, and onl
     if (destination !== 'yes') throw new WarrenError(code, 'it is so')
   })
   const ask = async (destination: string): Promise<boolean> =>
-    (await permissions.refusalOf(destination))?.code === ErrorCode.Unauthorized
+    (await permissions.objectionTo(destination))?.code === ErrorCode.Unauthorized
   assert.deepEqual(await Promise.all(['yes', 'no', 'away', 'yes', 'no'].map(ask)), [false, true, false, false, true])
   assert.deepEqual(asked, ['yes', 'no', 'away'])
   await waitFor(

@@ -5,7 +5,7 @@ import { ErrorCode, type HostPort, isLoopback, parseHostPort, WarrenError } from
 import { serveDns } from '../../listeners/index.ts'
 import { AwaitedAgent, noWaitOption } from '../await-agent.ts'
 import { contextOf } from '../context.ts'
-import { AddressBook, MeshNames } from '../listeners/names/index.ts'
+import { NameAddresses, MeshNames } from '../listeners/names/index.ts'
 import { ownUid } from '../listeners/proxy/index.ts'
 import {
   collect,
@@ -65,9 +65,9 @@ export function addDns(program: Command): void {
       await agent.call(one => one.workload.listServices({ pattern: '*.*.*.*' }, { signal: ending.signal }))
       const failures = new RateLimitedLines(say)
       const onFailure = (err: unknown): void => failures.line(clauseWithHint(err), performance.now())
-      const book = await AddressBook.open(options.stateDir ?? defaultStateDir(), { onFailure })
+      const addresses = await NameAddresses.open(options.stateDir ?? defaultStateDir(), { onFailure })
       const names = new MeshNames({
-        ...{ client: () => agent.client, book, as, scope, ports, strategy, keepAliveMs, onFailure },
+        ...{ client: () => agent.client, addresses, as, scope, ports, strategy, keepAliveMs, onFailure },
         uidOf: uidOfStream,
         uids: new Set([ownUid(), ...others])
       })
@@ -85,7 +85,7 @@ export function addDns(program: Command): void {
         dns.close()
       } finally {
         names.close()
-        book.close()
+        addresses.close()
       }
       await agent.client.close()
     })

@@ -1,2 +1,2 @@
-export { AddressBook } from './address-book.ts'
+export { NameAddresses } from './name-addresses.ts'
 export { MeshNames, type MeshNamesOptions } from './mesh-names.ts'

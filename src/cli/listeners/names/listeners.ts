@@ -3,10 +3,10 @@ import type { MeshSocket } from '../../../client/index.ts'
 import { ErrorCode, formatHostPort, Quota, WarrenError } from '../../../core/index.ts'
 import { socketsAt } from '../../../listeners/index.ts'
 import { StreamForwarder } from '../stream/forwarder.ts'
-import type { AddressBook } from './address-book.ts'
+import type { NameAddresses } from './name-addresses.ts'
 
 export interface NameListenersOptions {
-  readonly book: Pick<AddressBook, 'addressOf' | 'replace'>
+  readonly addresses: Pick<NameAddresses, 'addressOf' | 'replace'>
   /** Opens the connection of a client, which is known to be one that is served, until `signal` aborts. */
   readonly open: (destination: string, client: Socket, signal: AbortSignal) => Promise<MeshSocket>
   /** As of `forward`, in milliseconds. */
@@ -116,7 +116,7 @@ export class NameListeners {
         this.#places.delete(destination)
         const isTaken = failures.some(err => WarrenError.is(err, ErrorCode.PortInUse))
         if (!isTaken || attempt === MAX_ATTEMPTS) throw failures[0]
-        this.#options.book.replace(destination)
+        this.#options.addresses.replace(destination)
         continue
       }
       return {
@@ -133,7 +133,7 @@ export class NameListeners {
     this.#places.delete(destination)
     const place = known ?? {
       destination,
-      address: this.#options.book.addressOf(destination),
+      address: this.#options.addresses.addressOf(destination),
       uid,
       forwarders: new Map(),
       clients: 0,

@@ -10,7 +10,7 @@ import {
 import { ErrorCode, Quota, WarrenError } from '../../../core/index.ts'
 import type { DnsAnswer, DnsQuestion } from '../../../listeners/index.ts'
 import { clauseWithHint, withNextStep } from '../../output/index.ts'
-import type { AddressBook } from './address-book.ts'
+import type { NameAddresses } from './name-addresses.ts'
 import { answerOf, innerAnswer, otherAnswer, type Resolution, wantsListeners } from './answers.ts'
 import { type Destination, ServiceDirectory } from './directory.ts'
 import { NameListeners } from './listeners.ts'
@@ -19,7 +19,7 @@ import { zoneName } from './zone.ts'
 
 export interface MeshNamesOptions {
   readonly client: () => AgentClient
-  readonly book: AddressBook
+  readonly addresses: NameAddresses
   /** @default SCOPE.user.YOU.default, in the scope of each destination */
   readonly as?: string | undefined
   /** The scope of names of two parts; undefined: there are none. */
@@ -52,7 +52,7 @@ export class MeshNames {
 
   constructor(options: MeshNamesOptions) {
     this.#options = options
-    const { client, book, keepAliveMs, onFailure, strategy } = options
+    const { client, addresses, keepAliveMs, onFailure, strategy } = options
     this.#directory = new ServiceDirectory(client)
     this.#permissions = new Permissions(async (destination, signal) => {
       const as = this.#sourceFor(destination)
@@ -62,7 +62,7 @@ export class MeshNames {
       })
     })
     this.#listeners = new NameListeners({
-      book,
+      addresses,
       keepAliveMs,
       onFailure,
       open: (destination, local, signal) => this.#open(destination, local, signal)
@@ -84,7 +84,7 @@ export class MeshNames {
    */
   async restore(): Promise<void> {
     const uid = process.getuid?.() ?? 0
-    for (const destination of this.#options.book.recent(MAX_RESTORED)) {
+    for (const destination of this.#options.addresses.recent(MAX_RESTORED)) {
       try {
         const found = await this.#directory.find(destination.toLowerCase())
         if (found.kind === 'found') await this.#reach(found.destination, undefined, 'A', uid)
@@ -107,7 +107,7 @@ export class MeshNames {
       return { kind: 'refused', why }
     }
     const { destination } = found
-    const refusal = await this.#permissions.refusalOf(destination.address)
+    const refusal = await this.#permissions.objectionTo(destination.address)
     if (refusal !== undefined) return { kind: 'refused', why: clauseWithHint(refusal) }
     return await this.#reach(destination, port, type, uid)
   }

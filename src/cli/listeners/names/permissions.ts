@@ -31,7 +31,7 @@ export class Permissions {
   }
 
   /** The refusal of a connection to `destination`; undefined if it is allowed, or nobody said in time. Never rejects. */
-  async refusalOf(destination: string): Promise<WarrenError | undefined> {
+  async objectionTo(destination: string): Promise<WarrenError | undefined> {
     const known = this.#known.get(destination)
     if (known !== undefined && performance.now() < known.untilMs) return await known.refusal
     const release = this.#checks.take(destination)

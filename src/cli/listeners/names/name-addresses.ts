@@ -3,8 +3,8 @@ import { closeSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { claimDirectory, ErrorCode, systemCode, tryLock, WarrenError, writeOutput } from '../../../core/index.ts'
 
-export interface AddressBookOptions {
-  /** Called when the book could not be written. */
+export interface NameAddressesOptions {
+  /** Called when the addresses could not be written. */
   readonly onFailure: (err: unknown) => void
   /** Destinations that are kept; beyond it the one that was asked for longest ago loses its address. @default 4_096 */
   readonly maxNames?: number
@@ -22,16 +22,16 @@ const ADDRESS = /^127\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/
  *
  * They are drawn at random, so that nobody can choose a name whose address will be that of another one.
  */
-export class AddressBook {
+export class NameAddresses {
   readonly #path: string
   readonly #lock: number
-  readonly #options: AddressBookOptions
+  readonly #options: NameAddressesOptions
   /** By destination; the one that was asked for longest ago is the first. */
   readonly #addresses: Map<string, string>
   readonly #taken: Set<string>
   #timer: NodeJS.Timeout | undefined
 
-  private constructor(path: string, lock: number, addresses: Map<string, string>, options: AddressBookOptions) {
+  private constructor(path: string, lock: number, addresses: Map<string, string>, options: NameAddressesOptions) {
     this.#path = path
     this.#lock = lock
     this.#addresses = addresses
@@ -40,11 +40,11 @@ export class AddressBook {
   }
 
   /**
-   * Reads the book in `directory`, which is made if there is none, and keeps other processes from it until `close`.
+   * Reads the addresses in `directory`, which is made if there is none, and keeps other processes from it until `close`.
    *
    * Rejects with STATE_UNUSABLE for a directory of somebody else or a damaged file, with ALREADY_EXISTS while another has it.
    */
-  static async open(directory: string, options: AddressBookOptions): Promise<AddressBook> {
+  static async open(directory: string, options: NameAddressesOptions): Promise<NameAddresses> {
     const isOurs = (names: readonly string[]): boolean => names.includes(FILE)
     claimDirectory(directory, { what: 'the directory of addresses', mode: 0o700, isOurs, option: '--state-dir' })
     const lock = openSync(directory, 'r')
@@ -55,7 +55,7 @@ export class AddressBook {
         })
       }
       const path = join(directory, FILE)
-      return new AddressBook(path, lock, readBook(path), options)
+      return new NameAddresses(path, lock, readAddresses(path), options)
     } catch (err) {
       closeSync(lock)
       throw err
@@ -124,7 +124,7 @@ export class AddressBook {
   }
 }
 
-function readBook(path: string): Map<string, string> {
+function readAddresses(path: string): Map<string, string> {
   let text: string
   try {
     text = readFileSync(path, 'utf8')
@@ -140,9 +140,9 @@ function readBook(path: string): Map<string, string> {
       if (typeof name !== 'string' || typeof address !== 'string' || !isOurs(address)) throw new TypeError('no pair')
       return [name, address]
     })
-    const book = new Map(pairs)
-    if (new Set(book.values()).size < pairs.length) throw new TypeError('an address is there twice')
-    return book
+    const byName = new Map(pairs)
+    if (new Set(byName.values()).size < pairs.length) throw new TypeError('an address is there twice')
+    return byName
   } catch (cause) {
     throw damaged(path, cause)
   }
