@@ -24,7 +24,12 @@ export type TargetOption =
       }
     }
   /** host:port on this host. `proxyProtocol`: begin each connection with a PROXY protocol v2 header. */
-  | ({ readonly tcp: string; readonly proxyProtocol?: boolean } & PortOptions)
+  | ({
+      readonly tcp: string
+      readonly proxyProtocol?: boolean
+      /** It is a server of another host, for which the registration stands. An entry must name it. @default false */
+      readonly gateway?: boolean
+    } & PortOptions)
   /** host:port on this host. Each flow reaches it from a port of its own. */
   | ({ readonly udp: string } & PortOptions)
   /** Path of a unix socket that this user serves. */

@@ -15,7 +15,7 @@ export interface DeclaredService extends DeclaredItem {
   /** Four components. */
   readonly address: string
   readonly target:
-    | { readonly kind: 'tcp' | 'udp'; readonly address: string }
+    | { readonly kind: 'tcp' | 'udp'; readonly address: string; readonly gateway?: boolean }
     | { readonly kind: 'unix'; readonly path: string }
   /** As of the option; empty: the user of the item. */
   readonly serverUser: string

@@ -20,6 +20,8 @@ export interface RegisterInput {
         readonly proxy?: boolean
         /** A user by name or number, `any`, or nothing. @default as the registration says */
         readonly serverUser?: string
+        /** A server of another host, for which the registration stands. @default false */
+        readonly gateway?: boolean
       }
     | { readonly kind: 'unix'; readonly path: string; readonly proxy?: boolean }
     | undefined

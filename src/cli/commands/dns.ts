@@ -5,7 +5,7 @@ import { ErrorCode, type HostPort, isLoopback, parseHostPort, WarrenError } from
 import { serveDns } from '../../listeners/index.ts'
 import { AwaitedAgent, noWaitOption } from '../await-agent.ts'
 import { contextOf } from '../context.ts'
-import { NameAddresses, MeshNames } from '../listeners/names/index.ts'
+import { MeshNames, NameAddresses } from '../listeners/names/index.ts'
 import { ownUid } from '../listeners/proxy/index.ts'
 import {
   collect,

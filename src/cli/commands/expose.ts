@@ -23,6 +23,7 @@ interface ExposeOptions extends UsageLimitOptions {
   readonly port?: string[]
   readonly serverUser?: string
   readonly proxyProtocol?: true
+  readonly gateway?: true
   readonly healthCheck?: HealthCheckName | false
   readonly wait: boolean
 }
@@ -47,6 +48,7 @@ export function addExpose(program: Command): void {
       '--server-user <user|any>',
       'whose the server at a port may be, besides root: name or uid; any: do not ask (default: yours; for root: that found first)'
     )
+    .option('--gateway', 'with --tcp: it is a server of another host; an entry must name it: entry add --gateway')
     .option('--allow <pattern>', 'let these sources of the same scope connect without a rule; may be repeated', collect)
     .option('--label <key=value>', 'may be repeated', collect)
     .addOption(portOption())
@@ -110,7 +112,13 @@ function sayProblem({ address, problem }: Registration, say: (text: string) => v
     )
 }
 
-function targetsOf({ tcp = [], udp = [], unix = [], proxyProtocol, serverUser }: ExposeOptions): TargetOption[] {
+function targetsOf(options: ExposeOptions): TargetOption[] {
+  const { tcp = [], udp = [], unix = [], proxyProtocol, serverUser, gateway } = options
+  if (gateway === true && (tcp.length === 0 || udp.length + unix.length > 0 || serverUser !== undefined)) {
+    throw new WarrenError(ErrorCode.InvalidOption, '--gateway goes with --tcp alone', {
+      hint: 'Name the server of the other host, as in --tcp db.example.net:5432 --gateway.'
+    })
+  }
   if (tcp.length + udp.length + unix.length === 0) {
     throw new WarrenError(ErrorCode.InvalidOption, 'nothing to expose', {
       hint: 'Say where the server listens: --tcp 127.0.0.1:8080, --udp 127.0.0.1:53 or --unix PATH.'
@@ -126,7 +134,8 @@ function targetsOf({ tcp = [], udp = [], unix = [], proxyProtocol, serverUser }:
     ...tcp.map(text => ({
       tcp: formatHostPort(parseHostPort(text, { option: '--tcp' })),
       proxyProtocol: proxy,
-      serverUser
+      serverUser,
+      ...(gateway === true && { gateway })
     })),
     ...udp.flatMap(text => {
       const endpoint = parseEndpoint('--udp', text)

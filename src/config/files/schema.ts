@@ -91,6 +91,10 @@ export const serviceSchema = z.strictObject({
   tcp: parsed('address and port of the server on this host', target).optional(),
   udp: parsed('the same for a UDP server', target).optional(),
   unix: parsed('path of the unix socket of the server', socketPath).optional(),
+  gateway: z
+    .boolean()
+    .optional()
+    .meta({ description: 'with tcp: it is a server of another host; an entry must name it' }),
   'server-user': user('whose the server at a port may be, besides root; any: do not ask').optional(),
   allow: z
     .array(pattern('sources of the same scope that may connect without a rule'))

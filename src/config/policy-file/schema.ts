@@ -70,6 +70,10 @@ export const entrySchema = z.strictObject({
   sha256: text('hash of the executable').optional(),
   unit: text('systemd unit').optional(),
   cgroup: text('cgroup (version 2) or one below it').optional(),
+  gateways: z
+    .array(z.string())
+    .optional()
+    .meta({ description: 'HOST:PORT of servers of other hosts for which its registrations may stand' }),
   ...limits,
   ...people
 })

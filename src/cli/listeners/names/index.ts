@@ -1,2 +1,2 @@
-export { NameAddresses } from './name-addresses.ts'
 export { MeshNames, type MeshNamesOptions } from './mesh-names.ts'
+export { NameAddresses } from './name-addresses.ts'

@@ -10,10 +10,10 @@ import {
 import { ErrorCode, Quota, WarrenError } from '../../../core/index.ts'
 import type { DnsAnswer, DnsQuestion } from '../../../listeners/index.ts'
 import { clauseWithHint, withNextStep } from '../../output/index.ts'
-import type { NameAddresses } from './name-addresses.ts'
 import { answerOf, innerAnswer, otherAnswer, type Resolution, wantsListeners } from './answers.ts'
 import { type Destination, ServiceDirectory } from './directory.ts'
 import { NameListeners } from './listeners.ts'
+import type { NameAddresses } from './name-addresses.ts'
 import { Permissions } from './permissions.ts'
 import { zoneName } from './zone.ts'
 

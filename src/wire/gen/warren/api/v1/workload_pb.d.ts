@@ -175,6 +175,14 @@ export declare type Target = Message<"warren.api.v1.Target"> & {
    * @generated from field: string server_user = 6;
    */
   serverUser: string;
+
+  /**
+   * With `tcp`: it is a server of another host, by name or address, for which the registration stands. An entry must name it.
+   * The name is looked up for each connection. An older agent refuses such a target.
+   *
+   * @generated from field: bool gateway = 7;
+   */
+  gateway: boolean;
 };
 
 /**
