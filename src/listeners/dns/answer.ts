@@ -1,5 +1,3 @@
-import type { Answer } from 'dns-packet'
-
 /** A question that can be answered. */
 export interface DnsQuestion {
   readonly id: number
@@ -14,7 +12,20 @@ export interface DnsQuestion {
   readonly payloadBytes: number | undefined
 }
 
-export type DnsRecord = Answer
+/** A record of class IN, as the library of the format takes it. */
+export type DnsRecord = { readonly name: string; readonly ttl: number } & (
+  | { readonly type: 'A'; readonly data: string }
+  | { readonly type: 'TXT'; readonly data: string[] }
+  | {
+      readonly type: 'SRV'
+      readonly data: Readonly<Record<'priority' | 'weight' | 'port', number>> & { target: string }
+    }
+  | {
+      readonly type: 'SOA'
+      readonly data: Readonly<Record<'mname' | 'rname', string>> &
+        Readonly<Record<'serial' | 'refresh' | 'retry' | 'expire' | 'minimum', number>>
+    }
+)
 
 /** https://www.rfc-editor.org/rfc/rfc1035#section-4.1.1 */
 export const Rcode = {

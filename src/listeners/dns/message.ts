@@ -1,5 +1,5 @@
-import dnsPacket, { type Question, type RecordClass, type RecordType } from 'dns-packet'
-import { asciiOf, type DnsAnswer, type DnsQuestion, type DnsRecord, Rcode } from './answer.ts'
+import dnsPacket, { type Answer, type Question, type RecordClass, type RecordType } from 'dns-packet'
+import { asciiOf, type DnsAnswer, type DnsQuestion, Rcode } from './answer.ts'
 
 export type DecodedQuery =
   | { readonly kind: 'question'; readonly question: DnsQuestion }
@@ -95,9 +95,9 @@ interface Packet {
   readonly flags: number
   readonly rcode: number
   readonly questions: Question[]
-  readonly answers?: DnsRecord[]
-  readonly authorities?: DnsRecord[]
-  readonly additionals?: DnsRecord[]
+  readonly answers?: Answer[]
+  readonly authorities?: Answer[]
+  readonly additionals?: Answer[]
 }
 
 function encode({ flags, rcode, ...packet }: Packet): Buffer {
@@ -108,7 +108,7 @@ function bare(id: number, flags: number, rcode: Rcode): Buffer {
   return encode({ id, flags: flags & RECURSION_DESIRED, rcode, questions: [] })
 }
 
-function optRecord(error?: DnsAnswer['error'], extendedRcode = 0): DnsRecord {
+function optRecord(error?: DnsAnswer['error'], extendedRcode = 0): Answer {
   const data = error === undefined ? undefined : extendedError(error)
   return {
     type: 'OPT',
