@@ -47,7 +47,8 @@ export function gossipSizes(): { readonly headBytes: number; readonly changeByte
     health: 'passing' as const,
     labels: { version: '1.2.3' },
     registeredAtMs: now.wallMs,
-    ttlMs: 0
+    ttlMs: 0,
+    ports: []
   }
   return {
     changeBytes: sizeOf(step(state, { type: 'local-change', puts: [record], deletes: [] }, now)),

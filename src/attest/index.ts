@@ -9,7 +9,7 @@ export {
 export { type Listener, listenerOf, type PeerCredentials, peerCredentials, peerUser } from './credentials.ts'
 export { DirectoryService } from './directory-service.ts'
 export { executableOf } from './executable.ts'
-export { callerOfLoopback, callerOfUnix, type UidOfCaller } from './local-caller.ts'
+export { callerOfLoopback, callerOfUnix, senderOfLoopback, type UidOfCaller, type UidOfSender } from './local-caller.ts'
 export { type AskPort, type PortHolder, type PortQuestion, portLookup } from './ports/index.ts'
 export { effectiveUidOf, type ProcessHandle, processHandle } from './process-handle.ts'
 export { ProcessWatch } from './process-watch.ts'

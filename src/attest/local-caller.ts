@@ -1,6 +1,6 @@
 import { fstatSync } from 'node:fs'
 import type { Socket } from 'node:net'
-import { descriptorOf, ErrorCode, WarrenError, withoutMapping } from '../core/index.ts'
+import { descriptorOf, ErrorCode, type HostPort, WarrenError, withoutMapping } from '../core/index.ts'
 import { peerUser } from './credentials.ts'
 import { type AskPort, meaninglessUid, type PortHolder, portLookup } from './ports/index.ts'
 import { platform, processReader } from './select.ts'
@@ -31,11 +31,7 @@ export function callerOfUnix(): UidOfCaller {
  * Throws UNSUPPORTED on a system whose kernel is not asked.
  */
 export function callerOfLoopback(ask: AskPort | undefined = portLookup()): UidOfCaller {
-  if (ask === undefined) {
-    throw new WarrenError(ErrorCode.Unsupported, `callers at a port cannot be identified on ${process.platform}`, {
-      hint: 'Use a unix socket: --listen unix:PATH.'
-    })
-  }
+  if (ask === undefined) throw unsupported()
   const unknownUid = meaninglessUid()
   return socket => {
     const { remoteAddress, remotePort, localAddress, localPort } = socket
@@ -64,6 +60,24 @@ export function callerOfLoopback(ask: AskPort | undefined = portLookup()): UidOf
     if (theirs.uid === unknownUid) throw denied(`uid ${theirs.uid} stands for every user without a meaning here`)
     return theirs.uid
   }
+}
+
+/**
+ * The user whose socket gets a datagram from `server` to `client`, literal addresses of this host; undefined if nobody has that
+ * port. Throws if the kernel does not say.
+ */
+export type UidOfSender = (client: HostPort, server: HostPort) => number | undefined
+
+/** Throws UNSUPPORTED on a system whose kernel is not asked. */
+export function senderOfLoopback(ask: AskPort | undefined = portLookup()): UidOfSender {
+  if (ask === undefined) throw unsupported()
+  return (client, server) => ask({ protocol: 'udp', ...client, from: server })?.uid
+}
+
+function unsupported(): WarrenError {
+  return new WarrenError(ErrorCode.Unsupported, `callers at a port cannot be identified on ${process.platform}`, {
+    hint: 'Use a unix socket: --listen unix:PATH.'
+  })
 }
 
 function denied(why: string, cause?: unknown): WarrenError {

@@ -97,6 +97,25 @@ export async function connect(
   })
 }
 
+/**
+ * Performs the checks of `connect` up to the other end, and opens no connection. Rejects as it does.
+ *
+ * A connection may still fail later: what is found holds for this moment.
+ */
+export async function preflight(destination: string, options: ConnectOptions = {}): Promise<void> {
+  const { as = defaultSource(destination), signal, timeoutMs = TIMEOUT_MS, strategy = 'balanced' } = options
+  const { explicitEnd = false } = options
+  const client = options.client ?? sharedClient(definedOnly({ runtimeDir: options.runtimeDir, env: options.env }))
+  await within(timeoutMs, [signal], async limit => {
+    const source = await sourcesOf(client).acquire(as, options, limit)
+    try {
+      await prepare(client, source, { destination, protocol: 'tcp', strategy, explicitEnd }, limit)
+    } finally {
+      source.release()
+    }
+  })
+}
+
 async function connectAs(
   client: AgentClient,
   destination: string,

@@ -3,7 +3,14 @@ import './require-node.ts'
 export { ErrorCode, WarrenError } from '../core/index.ts'
 export { AgentClient, type AgentClientOptions, sharedClient } from './agent-client.ts'
 export type { CallOptions, Calls } from './calls.ts'
-export { type ConnectDatagramOptions, type ConnectOptions, connect, type MeshSocket, type Strategy } from './connect.ts'
+export {
+  type ConnectDatagramOptions,
+  type ConnectOptions,
+  connect,
+  type MeshSocket,
+  preflight,
+  type Strategy
+} from './connect.ts'
 export { type ConnectionEnd, type ConnectionEndOptions, connectionEnd } from './connection-end.ts'
 export { MeshDatagramSocket } from './datagram-socket.ts'
 export { defaultSource } from './default-source.ts'

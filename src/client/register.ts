@@ -19,12 +19,13 @@ export async function register(address: string, options: RegisterOptions = {}): 
 }
 
 function requestOf(address: string, options: RegisterOptions): MessageInitShape<typeof apiPb.RegisterRequestSchema> {
-  const { target, whitelist = [], labels = {}, wait = 'all', ownerPid = 0, application = '' } = options
+  const { target, whitelist = [], labels = {}, ports = [], wait = 'all', ownerPid = 0, application = '' } = options
   const { forUser = false, healthCheck = true, maxConnects = 0, maxRate = 0 } = options
   const request = {
     address,
     whitelist: [...whitelist],
     labels: { ...labels },
+    ports: [...ports],
     wait: WAITS[wait],
     ownerPid,
     forUser,
@@ -35,7 +36,9 @@ function requestOf(address: string, options: RegisterOptions): MessageInitShape<
   }
   const proxyProtocol = target !== undefined && 'proxyProtocol' in target && target.proxyProtocol === true
   const serverUser = (target !== undefined && 'serverUser' in target ? target.serverUser : undefined) ?? ''
-  return target === undefined ? request : { ...request, target: { kind: kindOf(target), proxyProtocol, serverUser } }
+  const gateway = target !== undefined && 'gateway' in target && target.gateway === true
+  if (target === undefined) return request
+  return { ...request, target: { kind: kindOf(target), proxyProtocol, serverUser, gateway } }
 }
 
 const WAITS = { all: apiPb.Wait.ALL, quorum: apiPb.Wait.QUORUM, local: apiPb.Wait.LOCAL } as const

@@ -24,7 +24,12 @@ export type TargetOption =
       }
     }
   /** host:port on this host. `proxyProtocol`: begin each connection with a PROXY protocol v2 header. */
-  | ({ readonly tcp: string; readonly proxyProtocol?: boolean } & PortOptions)
+  | ({
+      readonly tcp: string
+      readonly proxyProtocol?: boolean
+      /** It is a server of another host, for which the registration stands. An entry must name it. @default false */
+      readonly gateway?: boolean
+    } & PortOptions)
   /** host:port on this host. Each flow reaches it from a port of its own. */
   | ({ readonly udp: string } & PortOptions)
   /** Path of a unix socket that this user serves. */
@@ -38,6 +43,8 @@ export interface RegisterOptions extends Omit<AgentClientOptions, 'timeoutMs'> {
   /** Source patterns that may connect, in the same scope, without a rule. */
   readonly whitelist?: readonly string[] | undefined
   readonly labels?: Readonly<Record<string, string>> | undefined
+  /** Ports at which clients expect it, the usual one first: `warren dns` listens there. At most 16. @default none */
+  readonly ports?: readonly number[] | undefined
   /** Hosts that must have the registration before `register` resolves. @default 'all' */
   readonly wait?: 'all' | 'quorum' | 'local' | undefined
   /**

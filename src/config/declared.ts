@@ -15,7 +15,7 @@ export interface DeclaredService extends DeclaredItem {
   /** Four components. */
   readonly address: string
   readonly target:
-    | { readonly kind: 'tcp' | 'udp'; readonly address: string }
+    | { readonly kind: 'tcp' | 'udp'; readonly address: string; readonly gateway?: boolean }
     | { readonly kind: 'unix'; readonly path: string }
   /** As of the option; empty: the user of the item. */
   readonly serverUser: string
@@ -27,6 +27,8 @@ export interface DeclaredService extends DeclaredItem {
   readonly maxRate: number
   readonly allow: readonly string[]
   readonly labels: Readonly<Record<string, string>>
+  /** Ports at which clients expect it. */
+  readonly ports: readonly number[]
 }
 
 /** A local listener that leads to a workload, as by `warren forward`. */

@@ -64,6 +64,7 @@ export { CLOCK_SKEW_MS, MonotoneClock } from './monotone-clock.ts'
 export { editDistance, nearest } from './nearest.ts'
 export {
   formatHostPort,
+  gatewayName,
   type HostPort,
   isLoopback,
   MAX_SOCKET_PATH_BYTES,

@@ -80,3 +80,16 @@ export function networkOf(address: string): string {
 function groupsOf(text: string): string[] {
   return text === '' ? [] : text.split(':').flatMap(group => (group.includes('.') ? ['0', '0'] : [group]))
 }
+
+const HOST_NAME = /^(?=.{1,253}$)[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*$/
+
+/** The one form of HOST:PORT that names a server of another host: in lower case. Throws INVALID_ARGUMENT. */
+export function gatewayName(text: string): string {
+  const { host, port } = parseHostPort(text.toLowerCase(), { defaultHost: 'localhost' })
+  if (port > 0 && !isLoopback(host) && (isIP(host) !== 0 ? !host.includes('%') : HOST_NAME.test(host))) {
+    return formatHostPort({ host, port })
+  }
+  throw new WarrenError(ErrorCode.InvalidArgument, `"${text.slice(0, 80)}" names no server of another host`, {
+    hint: 'Write it as db.example.net:5432 or 192.0.2.7:5432.'
+  })
+}

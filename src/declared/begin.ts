@@ -30,6 +30,7 @@ export async function beginService(service: DeclaredService, { workloads, uidOf 
       maxRate: service.maxRate,
       whitelist: service.allow,
       labels: service.labels,
+      ports: service.ports,
       ttlMs: 0,
       ownerPid: 0,
       // The server is a program of its own, which the file does not name.

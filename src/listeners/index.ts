@@ -10,6 +10,17 @@ export {
   type LocalDatagrams,
   MAX_CLIENTS
 } from './datagram/index.ts'
+export {
+  type Dns,
+  type DnsAnswer,
+  type DnsQuestion,
+  type DnsRecord,
+  type DnsServerOptions,
+  ExtendedError,
+  Rcode,
+  serveDns,
+  txtStrings
+} from './dns/index.ts'
 export { type Endpoint, formatEndpoint, parseEndpoint } from './endpoint.ts'
 export { type HeldSockets, holdSockets } from './hold.ts'
 export { isWithoutFamily, type Listening, listenAt, listenAtBoth } from './listen-at.ts'

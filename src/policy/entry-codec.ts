@@ -1,3 +1,4 @@
+import { gatewayName } from '../core/index.ts'
 import { isComponent, parsePattern } from '../identity/index.ts'
 import { create, policyPb } from '../wire/index.ts'
 import { checkIdAndReason, malformed, ownerOf } from './codec.ts'
@@ -6,6 +7,9 @@ import { limitFields, limitsOf } from './usage-limits.ts'
 
 /** Longest path, name or unit in an entry, in characters. */
 export const MAX_SELECTOR_LENGTH = 1_024
+
+/** Servers of other hosts that one entry names. */
+export const MAX_GATEWAYS = 16
 
 /** Throws MESSAGE_MALFORMED. */
 export function decodeEntry(entry: policyPb.Entry): Entry {
@@ -26,6 +30,7 @@ export function decodeEntry(entry: policyPb.Entry): Entry {
     grants: patternOf(entry),
     reason: entry.reason,
     ...ownerOf(entry),
+    ...(entry.gateways.length === 0 ? {} : { gateways: Object.freeze(entry.gateways) }),
     createdAtMs: Number(entry.createdAtMs),
     ...limitsOf(entry)
   })
@@ -49,6 +54,7 @@ export function encodeEntry(entry: Entry): policyPb.Entry {
     grants: entry.grants.text,
     reason: entry.reason,
     owner: entry.owner ?? '',
+    gateways: [...(entry.gateways ?? [])],
     createdAtMs: BigInt(entry.createdAtMs),
     ...limitFields(entry)
   })
@@ -70,6 +76,10 @@ export function faultOf(entry: Omit<Entry, 'id' | 'createdAtMs'>): string | unde
   if (entry.systemdUnit !== undefined && !/^[^/\s]+\.(service|scope)$/.test(entry.systemdUnit)) {
     return 'has a unit that is not named as in nginx.service'
   }
+  const { gateways = [] } = entry
+  if (gateways.length > MAX_GATEWAYS) return `names more than ${MAX_GATEWAYS} gateways`
+  if (!gateways.every(isGateway))
+    return 'has a gateway that is not HOST:PORT of another host, as in db.example.net:5432'
   const texts = [entry.user, entry.group, entry.exePath, entry.systemdUnit, entry.cgroup]
   return texts.some(text => (text?.length ?? 0) > MAX_SELECTOR_LENGTH) ? 'has a selector that is too long' : undefined
 }
@@ -77,6 +87,14 @@ export function faultOf(entry: Omit<Entry, 'id' | 'createdAtMs'>): string | unde
 function isCleanPath(path: string): boolean {
   const [first, ...names] = path.split('/')
   return first === '' && names.length > 0 && names.every(name => name !== '' && name !== '.' && name !== '..')
+}
+
+function isGateway(text: string): boolean {
+  try {
+    return gatewayName(text) === text
+  } catch {
+    return false
+  }
 }
 
 function optional(text: string): string | undefined {

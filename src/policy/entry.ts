@@ -27,7 +27,14 @@ export interface Entry extends UsageLimits {
   readonly reason: string
   /** Who answers for it, for people. @default nobody is named */
   readonly owner?: string | undefined
+  /** HOST:PORT, in lower case: servers of other hosts for which its registrations may stand. @default none */
+  readonly gateways?: readonly string[] | undefined
   readonly createdAtMs: number
+}
+
+/** Those of the entries that let a registration stand for the server of another host, HOST:PORT in lower case. */
+export function gatewayEntries(entries: readonly Entry[], server: string): Entry[] {
+  return entries.filter(({ gateways }) => gateways?.includes(server) === true)
 }
 
 /** Names of the selectors, in the order in which they are shown. */

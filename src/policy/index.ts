@@ -25,6 +25,7 @@ export {
 } from './edit.ts'
 export {
   type Entry,
+  gatewayEntries,
   grantingEntry,
   limitingEntries,
   narrowingOptions,

@@ -1,4 +1,4 @@
-import { ErrorCode, type Protocol, WarrenError } from '../core/index.ts'
+import { ErrorCode, gatewayName, type Protocol, WarrenError } from '../core/index.ts'
 import { parsePattern } from '../identity/index.ts'
 import { type adminPb, apiPb } from '../wire/index.ts'
 import type { NewEntry, NewRule } from './edit.ts'
@@ -45,6 +45,7 @@ export function entryFrom(entry: Fields<adminPb.Entry>): NewEntry {
     grants: parsePattern(entry.grants),
     reason: entry.reason,
     ...ownerFrom(entry),
+    ...(entry.gateways.length === 0 ? {} : { gateways: entry.gateways.map(gatewayName) }),
     ...limitsOf(entry)
   }
 }

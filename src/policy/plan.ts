@@ -145,7 +145,7 @@ export function planOf(
     present: current?.entries ?? [],
     prefix: 'e',
     isSame: selectsSame,
-    difference: (a, b) => differenceOf(a, b, ['maxConnects', 'maxRateBytes', 'owner', 'reason']),
+    difference: (a, b) => differenceOf(a, b, ['maxConnects', 'maxRateBytes', 'gateways', 'owner', 'reason']),
     make: (entry, id) => ({ ...entry, id, createdAtMs: nowMs }),
     text: entryText
   })

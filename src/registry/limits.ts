@@ -20,6 +20,8 @@ export interface Limits {
   readonly maxLabelLength: number
   /** Patterns in the whitelist of one record. @default 64 */
   readonly maxWhitelist: number
+  /** Ports of one record. @default 16 */
+  readonly maxPorts: number
   /** Mesh addresses of one head; the same limit applies to its data addresses. @default 16 */
   readonly maxAddresses: number
   /** Characters of an address. @default 256 */
@@ -58,6 +60,7 @@ export const DEFAULT_LIMITS: Limits = Object.freeze({
   maxLabels: 32,
   maxLabelLength: 256,
   maxWhitelist: 64,
+  maxPorts: 16,
   maxAddresses: 16,
   maxAddressLength: 256,
   maxCapabilities: 32,

@@ -23,6 +23,8 @@ export interface RegistryRecord {
   readonly registeredAtMs: number
   /** How long the owner keeps it without a heartbeat. Zero: bound to a connection or a process only. */
   readonly ttlMs: number
+  /** Ports at which clients expect it, the usual one first. */
+  readonly ports: readonly number[]
 }
 
 /** The statements of a host about a workload of its own; the SPIFFE ID follows from the address. */
@@ -47,6 +49,8 @@ const ID = /^[0-9a-f]{64}$/
 const ID_BYTES = 32
 const CONTROL = /\p{Cc}/u
 const MAX_SPIFFE_ID = 2_048
+const MAX_PORT = 65_535
+const NO_PORTS: readonly number[] = Object.freeze([])
 // Each field of a record, and the two fields of each label.
 const SHAPE = { 6: {} }
 
@@ -67,7 +71,8 @@ function toWire(record: LocalRecord, scope: RecordScope): registryPb.Record {
     health: HEALTH_TO_WIRE[record.health],
     labels: { ...record.labels },
     registeredAtMs: BigInt(Math.trunc(record.registeredAtMs)),
-    ttlMs: record.ttlMs
+    ttlMs: record.ttlMs,
+    ports: [...record.ports]
   })
 }
 
@@ -107,6 +112,8 @@ export function openRecord(
   if (message.whitelist.length > limits.maxWhitelist) {
     throw malformed('its whitelist is too long', 'registry_whitelist')
   }
+  if (message.ports.length > limits.maxPorts) throw malformed('it has too many ports', 'registry_ports')
+  if (message.ports.some(port => port < 1 || port > MAX_PORT)) throw malformed('a port is out of range')
   const registeredAtMs = Number(message.registeredAtMs)
   if (!Number.isSafeInteger(registeredAtMs) || registeredAtMs < 0) throw malformed('its date is out of range')
   const value: RegistryRecord = Object.freeze({
@@ -118,7 +125,8 @@ export function openRecord(
     health: healthOf(message.health),
     labels: Object.freeze(Object.fromEntries(labels)),
     registeredAtMs,
-    ttlMs: message.ttlMs
+    ttlMs: message.ttlMs,
+    ports: message.ports.length === 0 ? NO_PORTS : Object.freeze(message.ports)
   })
   return { id: value.registrationId, bytes: own, sha256, value }
 }
@@ -166,7 +174,8 @@ const STAND_IN: RegistryRecord = Object.freeze({
   health: 'failing',
   labels: {},
   registeredAtMs: 0,
-  ttlMs: 0
+  ttlMs: 0,
+  ports: []
 })
 
 const HEALTH_TO_WIRE = {

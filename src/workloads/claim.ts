@@ -49,8 +49,9 @@ export async function attestClaim(
 }
 
 /** Whether the entries grant a registration to each process whose facts were read for it. */
-export function isGranted(grants: Grants, { address, facts }: Workload): boolean {
-  return facts.every(process => grants.isGranted(address, process))
+export function isGranted(grants: Grants, { address, facts, target }: Workload): boolean {
+  const inForce = grants.forTarget(target)
+  return facts.every(process => inForce.isGranted(address, process))
 }
 
 /** The registrations that nothing grants any more. */
@@ -63,8 +64,9 @@ export async function notGranted(grants: Grants, workloads: readonly Workload[])
 }
 
 /** Whether entries that need facts which were not read at the registration grant the claim even so. */
-export async function isGrantedAnew(grants: Grants, workload: Workload): Promise<boolean> {
-  const { address, facts, process, uid, gid } = workload
+export async function isGrantedAnew(all: Grants, workload: Workload): Promise<boolean> {
+  const { address, facts, process, uid, gid, target } = workload
+  const grants = all.forTarget(target)
   // Without a process nothing more can be found out.
   if (facts.some(({ isDeclared }) => isDeclared === true)) return false
   if (facts.length !== 1 || !grants.isUndecided(address, facts)) return false

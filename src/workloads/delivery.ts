@@ -3,7 +3,7 @@ import { ErrorCode, type Protocol, WarrenError } from '../core/index.ts'
 import { checkerFor } from './health/index.ts'
 import { createListenDirectory } from './listen-directory.ts'
 import type { RegisterInput, Registrant } from './register-input.ts'
-import { type PortServer, portTarget, type Target, unixTarget } from './target.ts'
+import { gatewayTarget, type PortServer, portTarget, type Target, unixTarget } from './target.ts'
 import type { Workload } from './workload.ts'
 
 /** The target of connections, and the directory that was made for it. */
@@ -49,12 +49,15 @@ function placeOf(
       return { target: undefined, directory: undefined }
     case 'udp': {
       if (target.proxy === true) throw noProxy('udp')
+      if (target.gateway === true) throw noGateway()
       const { host, port } = portTarget(target.address)
       const server = serverAt('udp', host, port)
       return { target: { kind: 'udp', host, port, server }, directory: undefined }
     }
     case 'tcp': {
       const { proxy = false } = target
+      if (target.gateway === true)
+        return { target: withProxy(gatewayTarget(target.address), proxy), directory: undefined }
       const { host, port } = portTarget(target.address)
       const tcp: Target = { kind: 'tcp', host, port, server: serverAt('tcp', host, port) }
       return { target: withProxy(tcp, proxy), directory: undefined }
@@ -88,6 +91,12 @@ function requireNetwork({ sharesNetwork }: Registrant): void {
 function noProxy(kind: string): WarrenError {
   return new WarrenError(ErrorCode.InvalidArgument, `PROXY protocol does not go with a ${kind} target`, {
     hint: 'It is for TCP servers and unix sockets; a program that uses the library learns its peer from the hello.'
+  })
+}
+
+function noGateway(): WarrenError {
+  return new WarrenError(ErrorCode.InvalidArgument, 'a gateway leads to TCP servers only', {
+    hint: 'Run warren on the host where the UDP server runs.'
   })
 }
 

@@ -1,8 +1,9 @@
 import type { AttestedProcess, Attestor, HeldProcess } from '../attest/index.ts'
-import { ErrorCode, WarrenError } from '../core/index.ts'
+import { ErrorCode, formatHostPort, gatewayName, WarrenError } from '../core/index.ts'
 import { type Address, formatAddress } from '../identity/index.ts'
 import {
   type Entry,
+  gatewayEntries,
   grantingEntry,
   limitingEntries,
   narrowingOptions,
@@ -12,6 +13,8 @@ import {
   wantsHash,
   whyNotGranted
 } from '../policy/index.ts'
+import type { RegisterInput } from './register-input.ts'
+import type { Target } from './target.ts'
 import type { Workload } from './workload.ts'
 
 export interface GrantsDeps {
@@ -28,16 +31,32 @@ export interface GrantsDeps {
 /** Decides which process may be which workload of this host. */
 export class Grants {
   readonly #deps: GrantsDeps
+  readonly #gateway: string | undefined
   // Asked at each connection: an answer holds as long as the entries do.
   readonly #limits = new WeakMap<readonly AttestedProcess[], { entries: readonly Entry[]; limits: UsageLimits }>()
 
-  constructor(deps: GrantsDeps) {
+  constructor(deps: GrantsDeps, gateway?: string) {
     this.#deps = deps
+    this.#gateway = gateway
   }
 
   /** The same grants with other entries: for questions. */
   under(policy: ReturnType<GrantsDeps['entries']>): Grants {
     return new Grants({ ...this.#deps, entries: () => policy })
+  }
+
+  /**
+   * The grants that count for a registration with this target, or for one that asks for it.
+   *
+   * To stand for a server of another host, an entry must name that server. Nobody may by being root: whom the agent reaches with the
+   * network of its host is for those to say who set the policy.
+   */
+  forTarget(target: RegisterInput['target'] | Target): Grants {
+    if (target?.kind !== 'tcp' || target.gateway !== true) return this
+    const server = 'address' in target ? gatewayName(target.address) : formatHostPort(target)
+    const { entries } = this.#deps
+    const named = () => ({ entries: gatewayEntries(entries().entries, server), strict: true })
+    return new Grants({ ...this.#deps, entries: named }, server)
   }
 
   /** The facts about a process, including those about its executable that some entry for `address` needs. */
@@ -109,12 +128,13 @@ export class Grants {
 
   #notGranted(address: Address, facts: AttestedProcess): WarrenError {
     const { entries, strict } = this.#deps.entries()
-    const why = whyNotGranted(entries, address, facts)
-    const text = this.#isPrivileged(facts) ? `${why}${whyNotBuiltIn(strict, facts)}` : why
+    const gateway = this.#gateway === undefined ? '' : ` as a gateway to ${this.#gateway}`
+    const why = `${whyNotGranted(entries, address, facts)}${gateway}`
+    const text = this.#isPrivileged(facts) && gateway === '' ? `${why}${whyNotBuiltIn(strict, facts)}` : why
     const narrow = narrowingOptions(entries, address, facts)
     const name = formatAddress(address).split('.').slice(0, -1).join('.')
     return new WarrenError(ErrorCode.PermissionDenied, text, {
-      hint: `On the founding host: warren entry add --machine ${address.machine} --uid ${facts.uid}${narrow} ${name}${narrow === '' ? scopeOf(facts) : ''}${facts.isDeclared === true && why.startsWith('entry ') ? DECLARED : ''}`
+      hint: `On the founding host: warren entry add --machine ${address.machine} --uid ${facts.uid}${narrow}${gateway === '' ? '' : ` --gateway ${this.#gateway}`} ${name}${narrow === '' ? scopeOf(facts) : ''}${facts.isDeclared === true && why.startsWith('entry ') ? DECLARED : ''}`
     })
   }
 }

@@ -20,6 +20,8 @@ export interface RegisterInput {
         readonly proxy?: boolean
         /** A user by name or number, `any`, or nothing. @default as the registration says */
         readonly serverUser?: string
+        /** A server of another host, for which the registration stands. @default false */
+        readonly gateway?: boolean
       }
     | { readonly kind: 'unix'; readonly path: string; readonly proxy?: boolean }
     | undefined
@@ -31,6 +33,8 @@ export interface RegisterInput {
   readonly maxRate?: number
   readonly whitelist: readonly string[]
   readonly labels: Readonly<Record<string, string>>
+  /** Ports at which clients expect it, the usual one first. @default none */
+  readonly ports?: readonly number[]
   readonly ttlMs: number
   readonly ownerPid: number
   /** The identity is for every process of the user, and not only for the registered one. @default false */
@@ -42,28 +46,47 @@ export const MAX_WHITELIST = 64
 export const MAX_LABELS = 32
 export const MAX_LABEL_LENGTH = 255
 export const MAX_APPLICATION_LENGTH = 128
+export const MAX_PORTS = 16
+const MAX_PORT = 65_535
 const DEFAULT_TTL_MS = 60_000
 const MIN_TTL_MS = 1_000
 const MAX_TTL_MS = 24 * 3_600_000
 
 /** Throws INVALID_ARGUMENT if it is more than a registration may carry to every host. */
-export function checkSize({ whitelist, labels, application }: RegisterInput): void {
+export function checkSize(input: RegisterInput): void {
+  const { whitelist, labels, application, ports = [] } = input
+  checkPorts(input)
   const pairs = Object.entries(labels)
   const longest = Math.max(0, ...pairs.flat().map(text => text.length))
   const sizes: ReadonlyArray<readonly [size: number, max: number, limit: LimitName]> = [
     [whitelist.length, MAX_WHITELIST, 'registration_whitelist'],
     [pairs.length, MAX_LABELS, 'registration_labels'],
     [longest, MAX_LABEL_LENGTH, 'registration_label_length'],
+    [ports.length, MAX_PORTS, 'registration_ports'],
     [application.length, MAX_APPLICATION_LENGTH, 'registration_application_length']
   ]
   for (const [size, max, limit] of sizes) {
     if (size <= max) continue
     throw new WarrenError(
       ErrorCode.InvalidArgument,
-      `a registration has at most ${MAX_WHITELIST} whitelist entries, ${MAX_LABELS} labels of ${MAX_LABEL_LENGTH} characters, and an application name of ${MAX_APPLICATION_LENGTH}`,
+      `a registration has at most ${MAX_WHITELIST} whitelist entries, ${MAX_LABELS} labels of ${MAX_LABEL_LENGTH} characters, ${MAX_PORTS} ports, and an application name of ${MAX_APPLICATION_LENGTH}`,
       { limit }
     )
   }
+}
+
+function checkPorts({ ports = [], target }: RegisterInput): void {
+  const fault = portFault(ports, target !== undefined)
+  if (fault === undefined) return
+  throw new WarrenError(ErrorCode.InvalidArgument, fault, {
+    hint: 'Declare the ports that clients know, such as 5432 for PostgreSQL.'
+  })
+}
+
+function portFault(ports: readonly number[], isServer: boolean): string | undefined {
+  if (new Set(ports).size < ports.length) return 'a port is declared twice'
+  if (ports.some(port => port < 1 || port > MAX_PORT)) return 'a declared port is not from 1 to 65535'
+  return ports.length > 0 && !isServer ? 'a registration without a target has no ports' : undefined
 }
 
 /** The time to live of a request, in milliseconds: the requested one within bounds, or a minute. */

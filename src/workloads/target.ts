@@ -2,6 +2,8 @@ import { networkInterfaces } from 'node:os'
 import type { FileId, LocalUser, ProcessHandle, ProcessView } from '../attest/index.ts'
 import {
   ErrorCode,
+  formatHostPort,
+  gatewayName,
   type HostPort,
   isLocalhost,
   isLoopback,
@@ -65,6 +67,8 @@ export type Target =
       readonly kind: 'tcp'
       /** Begin each connection with a PROXY protocol v2 header. */
       readonly proxy?: boolean
+      /** It is a server of another host, whose name is looked up for each connection. @default false */
+      readonly gateway?: boolean
     } & ServedPort)
   | ({ readonly kind: 'udp' } & ServedPort)
 
@@ -72,6 +76,20 @@ export type Target =
 interface ServedPort extends HostPort {
   /** Undefined: whoever has the port is taken for the server. */
   readonly server: PortServer | undefined
+}
+
+/** The server of another host, HOST:PORT in lower case, for which a registration with this target stands; undefined for none. */
+export function gatewayOf(target: Target | undefined): string | undefined {
+  return target?.kind === 'tcp' && target.gateway === true ? formatHostPort(target) : undefined
+}
+
+/** As a target. Throws INVALID_ARGUMENT for a server of this host: whose it is would not be asked. */
+export function gatewayTarget(text: string): Target {
+  const { host, port } = parseHostPort(gatewayName(text))
+  if (!isLocal(host)) return { kind: 'tcp', host, port, server: undefined, gateway: true }
+  throw new WarrenError(ErrorCode.InvalidArgument, `target ${text.slice(0, 80)} is on this host`, {
+    hint: 'Leave out --gateway: it is for servers of other hosts.'
+  })
 }
 
 /** The check of the port of a target, if it has one. */
@@ -93,7 +111,7 @@ export function portTarget(text: string): HostPort {
   }
   if (!isLocal(host)) {
     throw new WarrenError(ErrorCode.InvalidArgument, `target ${text.slice(0, 80)} is not on this host`, {
-      hint: 'Run warren on the host where the server runs and expose it there.'
+      hint: 'Run warren on the host where the server runs and expose it there, or stand for that server: --gateway.'
     })
   }
   return { host: isLocalhost(host) ? 'localhost' : host, port }

@@ -74,6 +74,7 @@ export function workloadOf(input: RegisterInput, { uid, gid, view }: Registrant,
     protocols: target === undefined ? [] : [target.kind === 'unix' ? target.protocol : target.kind],
     whitelist,
     labels: input.labels,
+    ports: input.ports ?? [],
     registeredAtMs: document.registeredAtMs,
     ttlMs: ttlOf(input),
     tokenHash

@@ -111,7 +111,7 @@ export class Workloads {
   async register(input: RegisterInput, caller: Registrant): Promise<{ workload: Workload; token: string }> {
     const address = parseLocalName(input.address, this.#deps.machine)
     const process = ownerOf(input, caller)
-    const attest = () => attestClaim(this.#deps.grants, process, caller, address)
+    const attest = () => attestClaim(this.#deps.grants.forTarget(input.target), process, caller, address)
     return await this.#register(input, { address, process }, attest, () => caller)
   }
 
@@ -169,10 +169,10 @@ export class Workloads {
     caller: Registrant,
     { address, process, facts, serverUser }: Claim
   ): { workload: Workload; token: string } {
-    const { trustDomain, machine, tokens, grants, clock, log } = this.#deps
+    const { trustDomain, machine, tokens, clock, log } = this.#deps
     const spiffeId = spiffeIdOf(trustDomain, address)
     if (this.#stopping.signal.aborted) throw new WarrenError(ErrorCode.NotReady, 'the agent is stopping')
-    grants.require(address, spiffeId, facts)
+    this.#deps.grants.forTarget(input.target).require(address, spiffeId, facts)
     checkSize(input)
     checkRoom(this.#table, caller, this.#deps.limits)
     const whitelist = input.whitelist.map(parsePattern)

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
+import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { chmodSync } from 'node:fs'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { dirname, join } from 'node:path'
 import test from 'node:test'
-import { callerOfLoopback, callerOfUnix, portLookup } from '../../src/attest/index.ts'
+import { callerOfLoopback, callerOfUnix, portLookup, senderOfLoopback } from '../../src/attest/index.ts'
 import { ErrorCode, WarrenError } from '../../src/core/index.ts'
 import { asRoot, at, isInstalled, Program, type Scope, scopeOf, waitFor } from '../harness/index.ts'
 
@@ -121,4 +122,21 @@ test('a user of a container is nobody at a unix socket of the host', asRoot, asy
     new Program(scope, argv)
   })
   assert.throws(() => callerOfUnix()(client), isDenied)
+})
+
+test('the user who would get a datagram is named, and nobody where no socket has the port', onLinux, async t => {
+  const scope = scopeOf(t)
+  const [server, client] = [createSocket('udp4'), createSocket('udp4')]
+  server.bind(0, '127.0.0.1')
+  await once(server, 'listening')
+  scope.defer(() => void server.close())
+  // As most programs do: bound to no address in particular.
+  client.bind(0)
+  await once(client, 'listening')
+  const from = { host: '127.0.0.1', port: client.address().port }
+  const to = { host: '127.0.0.1', port: server.address().port }
+  assert.equal(senderOfLoopback()(from, to), UID)
+  client.close()
+  await once(client, 'close')
+  assert.equal(senderOfLoopback()(from, to), undefined)
 })

@@ -159,7 +159,8 @@ test('every command whose argument or option is an address, a machine or a path 
     'key=value',
     'uid',
     'address=port',
-    'seq:hash'
+    'seq:hash',
+    'port'
   ]
   const joins = ['claim=pattern', 'field', 'id', 'issuer', 'network', 'url']
   const rest = ['bytes', 'number', 'pid', 'spiffe-id', 'text', 'hex', 'registration', 'words']

@@ -51,7 +51,8 @@ test('services are a table for people and one document for programs', async t =>
         registeredAtMs: 1_900_000_000_000,
         suspectSinceMs: 0,
         lostSinceMs: 0,
-        lostReason: ''
+        lostReason: '',
+        ports: []
       }
     ]
   })

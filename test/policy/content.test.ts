@@ -124,7 +124,8 @@ test('rules, entries, strict and revocations travel together, and what a change 
     exePath: '/bin/x',
     exeSha256: SHA,
     systemdUnit: 'x.service',
-    cgroup: '/x'
+    cgroup: '/x',
+    gateways: ['db.example.net:5432', '[2001:db8::7]:80']
   }
   const two = next(one, { entries: addEntry(one, draft(all), NOW).entries })
   const peer = peerKeyOf(rawPublicKey(admin))
@@ -172,7 +173,20 @@ test('a part that is malformed makes the whole bundle unusable', () => {
 
 test('an entry without a property of a process would grant to everybody, and is refused', () => {
   assert.throws(() => addEntry(undefined, draft({ machine: 'a' }), NOW), codeOf(ErrorCode.InvalidArgument))
-  for (const bad of [{ exePath: 'nginx' }, { cgroup: '/a/../b' }, { systemdUnit: 'nginx' }, { exeSha256: 'ab' }]) {
+  const gateways = [
+    ['localhost:1'],
+    ['DB:1'],
+    ['db'],
+    ['db:0'],
+    Array.from({ length: 17 }, (_, at) => `db${at}:1`)
+  ].map(names => ({ uid: 1, gateways: names }))
+  for (const bad of [
+    { exePath: 'nginx' },
+    { cgroup: '/a/../b' },
+    { systemdUnit: 'nginx' },
+    { exeSha256: 'ab' },
+    ...gateways
+  ]) {
     assert.throws(() => addEntry(undefined, draft(bad), NOW), codeOf(ErrorCode.InvalidArgument))
   }
 })

@@ -43,7 +43,8 @@ test('a record says after its journey exactly what it said before', () => {
     health: fc.constantFrom('passing' as const, 'failing' as const, 'draining' as const),
     labels: fc.dictionary(fc.stringMatching(/^[a-z]{1,8}$/), fc.string({ maxLength: 20 }), { maxKeys: 8 }),
     registeredAtMs: fc.integer({ min: 0, max: 2 ** 48 }),
-    ttlMs: fc.integer({ min: 0, max: 2 ** 32 - 1 })
+    ttlMs: fc.integer({ min: 0, max: 2 ** 32 - 1 }),
+    ports: fc.array(fc.integer({ min: 1, max: 65_535 }), { maxLength: 16 })
   })
   fc.assert(
     fc.property(record, ({ name: word, ...more }) => {

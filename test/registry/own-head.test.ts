@@ -154,7 +154,10 @@ test('a record that others would refuse takes nothing back of what was registere
     { ttlMs: 2 ** 32 },
     { ttlMs: -1 },
     { registeredAtMs: -1 },
-    { labels: { '': 'x' } }
+    { labels: { '': 'x' } },
+    { ports: [0] },
+    { ports: [65_536] },
+    { ports: Array.from({ length: 17 }, (_, index) => index + 1) }
   ]) {
     const put = () => a.step({ type: 'local-change', puts: [recordOf('a', 'api', more)], deletes: [] })
     try {

@@ -203,6 +203,7 @@ export function recordOf(machine: string, name: string, more: Partial<LocalRecor
     labels: { version: '1' },
     registeredAtMs: START_MS,
     ttlMs: 0,
+    ports: [],
     ...more
   }
 }

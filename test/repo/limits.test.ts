@@ -35,6 +35,7 @@ import {
   MAX_APPLICATION_LENGTH,
   MAX_LABEL_LENGTH,
   MAX_LABELS,
+  MAX_PORTS,
   MAX_WHITELIST
 } from '../../src/workloads/register-input.ts'
 import { DEFAULT_LIMITS as WORKLOADS } from '../../src/workloads/room.ts'
@@ -57,6 +58,7 @@ const VALUES: Record<LimitName, number> = {
   registration_whitelist: MAX_WHITELIST,
   registration_labels: MAX_LABELS,
   registration_label_length: MAX_LABEL_LENGTH,
+  registration_ports: MAX_PORTS,
   registration_application_length: MAX_APPLICATION_LENGTH,
   attest_waiting: MAX_WAITING,
   hash_waiting: HASHER.maxWaiting,
@@ -88,6 +90,7 @@ const VALUES: Record<LimitName, number> = {
   registry_bucket_bytes: REGISTRY.maxBucketBytes,
   registry_labels: REGISTRY.maxLabels,
   registry_label_length: REGISTRY.maxLabelLength,
+  registry_ports: REGISTRY.maxPorts,
   registry_whitelist: REGISTRY.maxWhitelist,
   registry_addresses: REGISTRY.maxAddresses,
   registry_capabilities: REGISTRY.maxCapabilities,

@@ -187,7 +187,8 @@ export class Host {
       health: 'passing',
       labels,
       registeredAtMs: this.wallMs,
-      ttlMs: 0
+      ttlMs: 0,
+      ports: []
     })
   }
 

@@ -34,6 +34,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
       'cli/commands/config.ts': ['agent'],
       'cli/commands/doctor.ts': ['agent'],
       'cli/listeners/proxy/callers.ts': ['attest'],
+      'cli/commands/dns.ts': ['attest'],
       'cli/commands/root.ts': ['agent'],
       'cli/commands/policy-file.ts': ['policy'],
       'cli/commands/policy-test.ts': ['policy']

@@ -29,7 +29,7 @@ import type { DeclaredItems, Reload } from '../../declared/index.ts'
 import { type Address, keySha256Of, type Pattern, type PeerKey, parseCertificate } from '../../identity/index.ts'
 import type { DataPlane, Drain, SessionAlarm } from '../../proxy/index.ts'
 import { clockDifferences, clockText, type OwnerView, owners } from '../../registry/index.ts'
-import { serverOf, type Target } from '../../workloads/index.ts'
+import { gatewayOf, serverOf, type Target } from '../../workloads/index.ts'
 import type { Base } from './base.ts'
 import type { Ca } from './ca.ts'
 import type { Cluster } from './cluster.ts'
@@ -236,6 +236,8 @@ function problemOf({ workloads, health }: WorkloadParts) {
 function serverFound(target: Target | undefined): Found | undefined {
   if (target === undefined || target.kind === 'unix') return undefined
   const { server, host, port, kind } = target
+  const gateway = gatewayOf(target)
+  if (gateway !== undefined) return { ok: true, text: `a gateway to ${gateway}, on another host` }
   return server?.look() ?? { ok: true, text: `nobody is asked who has ${formatHostPort({ host, port })}/${kind}` }
 }
 

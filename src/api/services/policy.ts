@@ -161,6 +161,7 @@ export function entryMessage(entry: Entry): MessageInitShape<typeof adminPb.Entr
     grants: entry.grants.text,
     reason: entry.reason,
     owner: entry.owner ?? '',
+    gateways: [...(entry.gateways ?? [])],
     createdAtMs: BigInt(entry.createdAtMs),
     ...limitFields(entry)
   }

@@ -220,6 +220,7 @@ function registerInput(request: apiPb.RegisterRequest): RegisterInput {
     target: targetInput(request.target),
     whitelist: request.whitelist,
     labels: request.labels,
+    ports: request.ports,
     ttlMs: request.ttlMs,
     ownerPid: request.ownerPid,
     forUser: request.forUser,
@@ -258,13 +259,18 @@ function targetInput(target: apiPb.Target | undefined): RegisterInput['target'] 
       hint: 'A unix socket must be served by the user who registers.'
     })
   }
+  if (target?.gateway === true && kind !== 'tcp') {
+    throw new WarrenError(ErrorCode.InvalidArgument, 'a gateway needs a tcp target', {
+      hint: 'Give the server for which it stands, as in db.example.net:5432.'
+    })
+  }
   switch (target?.kind.case) {
     case 'listen':
       return listenInput(target.kind.value, target.proxyProtocol)
     case 'tcp':
     case 'udp': {
-      const { proxyProtocol: proxy, serverUser } = target
-      return { kind: target.kind.case, address: target.kind.value, proxy, serverUser }
+      const { proxyProtocol: proxy, serverUser, gateway } = target
+      return { kind: target.kind.case, address: target.kind.value, proxy, serverUser, gateway }
     }
     case 'unix':
       return { kind: 'unix', path: target.kind.value, proxy: target.proxyProtocol }

@@ -1,5 +1,6 @@
 import { type Command, InvalidArgumentError } from 'commander'
 import { contextOf } from '../context.ts'
+import { collect } from '../options/index.ts'
 import { addUsageLimits, type UsageLimitOptions } from '../options/usage-limits.ts'
 import { entryTable, entryView } from '../output/index.ts'
 
@@ -16,6 +17,7 @@ interface EntryOptions extends UsageLimitOptions {
   readonly sha256?: string
   readonly unit?: string
   readonly cgroup?: string
+  readonly gateway?: string[]
   readonly reason?: string
   readonly owner?: string
 }
@@ -35,14 +37,15 @@ export function addEntry(program: Command): void {
     .option('--sha256 <hex>', 'hash of the executable')
     .option('--unit <name>', 'systemd unit of the system, as in nginx.service')
     .option('--cgroup <path>', 'cgroup (version 2) or one below it, as in /system.slice')
+    .option('--gateway <host:port>', 'server of another host for which they may stand; may be repeated', collect)
     .option('--reason <text>', 'reason that `warren policy show` prints')
     .option('--owner <text>', 'who answers for it, as `warren policy show` prints it')
   addUsageLimits(add, 'to each registration that it grants').action(
     async (grants: string, options: EntryOptions, command: Command) => {
       const { agent, show, say } = contextOf(command)
-      const { exe = '', sha256 = '', unit = '', uid, gid, ...rest } = options
+      const { exe = '', sha256 = '', unit = '', uid, gid, gateway: gateways = [], ...rest } = options
       const ids = { ...(uid === undefined ? {} : { uid }), ...(gid === undefined ? {} : { gid }) }
-      const selectors = { ...rest, ...ids, exePath: exe, exeSha256: sha256, systemdUnit: unit }
+      const selectors = { ...rest, ...ids, gateways, exePath: exe, exeSha256: sha256, systemdUnit: unit }
       const { entry: added, version } = await agent.admin.addEntry({ entry: { ...selectors, grants } })
       const view = added === undefined ? undefined : entryView(added)
       show({ entry: view, version }, () => view?.id ?? '')

@@ -8,7 +8,7 @@ import { AwaitedAgent, noWaitOption } from '../await-agent.ts'
 import { contextOf } from '../context.ts'
 import { exposeUnixDatagrams } from '../listeners/datagram/index.ts'
 import { healthCheckOption, noHealthCheckOption } from '../options/health-check.ts'
-import { collect, parseLabels } from '../options/index.ts'
+import { collect, parseLabels, parsePorts, portOption } from '../options/index.ts'
 import { serverUserAlone } from '../options/server-user.ts'
 import { addUsageLimits, type UsageLimitOptions, usageLimitFields } from '../options/usage-limits.ts'
 import { clause, cliLogger, print, printJsonLine, RateLimitedLines } from '../output/index.ts'
@@ -20,8 +20,10 @@ interface ExposeOptions extends UsageLimitOptions {
   readonly unix?: string[]
   readonly allow?: string[]
   readonly label?: string[]
+  readonly port?: string[]
   readonly serverUser?: string
   readonly proxyProtocol?: true
+  readonly gateway?: true
   readonly healthCheck?: HealthCheckName | false
   readonly wait: boolean
 }
@@ -46,8 +48,10 @@ export function addExpose(program: Command): void {
       '--server-user <user|any>',
       'whose the server at a port may be, besides root: name or uid; any: do not ask (default: yours; for root: that found first)'
     )
+    .option('--gateway', 'with --tcp: it is a server of another host; an entry must name it: entry add --gateway')
     .option('--allow <pattern>', 'let these sources of the same scope connect without a rule; may be repeated', collect)
     .option('--label <key=value>', 'may be repeated', collect)
+    .addOption(portOption())
     .option('--proxy-protocol', 'begin each connection with a PROXY protocol v2 header that names the source')
     .addOption(healthCheckOption())
     .addOption(noHealthCheckOption())
@@ -61,6 +65,7 @@ export function addExpose(program: Command): void {
     const common = {
       whitelist: options.allow ?? [],
       labels: parseLabels(options.label ?? []),
+      ports: parsePorts(options.port ?? []),
       healthCheck: options.healthCheck ?? 'auto',
       ...usageLimitFields(options),
       application: 'warren expose',
@@ -107,7 +112,13 @@ function sayProblem({ address, problem }: Registration, say: (text: string) => v
     )
 }
 
-function targetsOf({ tcp = [], udp = [], unix = [], proxyProtocol, serverUser }: ExposeOptions): TargetOption[] {
+function targetsOf(options: ExposeOptions): TargetOption[] {
+  const { tcp = [], udp = [], unix = [], proxyProtocol, serverUser, gateway } = options
+  if (gateway === true && (tcp.length === 0 || udp.length + unix.length > 0 || serverUser !== undefined)) {
+    throw new WarrenError(ErrorCode.InvalidOption, '--gateway goes with --tcp alone', {
+      hint: 'Name the server of the other host, as in --tcp db.example.net:5432 --gateway.'
+    })
+  }
   if (tcp.length + udp.length + unix.length === 0) {
     throw new WarrenError(ErrorCode.InvalidOption, 'nothing to expose', {
       hint: 'Say where the server listens: --tcp 127.0.0.1:8080, --udp 127.0.0.1:53 or --unix PATH.'
@@ -123,7 +134,8 @@ function targetsOf({ tcp = [], udp = [], unix = [], proxyProtocol, serverUser }:
     ...tcp.map(text => ({
       tcp: formatHostPort(parseHostPort(text, { option: '--tcp' })),
       proxyProtocol: proxy,
-      serverUser
+      serverUser,
+      ...(gateway === true && { gateway })
     })),
     ...udp.flatMap(text => {
       const endpoint = parseEndpoint('--udp', text)

@@ -8,6 +8,7 @@ import { addCompletion } from './completion.ts'
 import { addConfig } from './config.ts'
 import { addConnect } from './connect.ts'
 import { addDeregister } from './deregister.ts'
+import { addDns } from './dns.ts'
 import { addDoctor } from './doctor.ts'
 import { addDrain } from './drain.ts'
 import { addEntry } from './entry.ts'
@@ -64,6 +65,7 @@ export const COMMAND_GROUPS: ReadonlyArray<readonly [heading: string, ReadonlyAr
       addExpose,
       addForward,
       addProxy,
+      addDns,
       addRun,
       addRegister,
       addDeregister,

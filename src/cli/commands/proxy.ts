@@ -5,7 +5,14 @@ import { type Endpoint, parseEndpoint } from '../../listeners/index.ts'
 import { AwaitedAgent, noWaitOption } from '../await-agent.ts'
 import { contextOf } from '../context.ts'
 import { callersAt, meshProxy, ownUid } from '../listeners/proxy/index.ts'
-import { collect, keepAliveOption, parseKeepAlive, type StrategyOption, strategyOption } from '../options/index.ts'
+import {
+  collect,
+  keepAliveOption,
+  parseKeepAlive,
+  parseUid,
+  type StrategyOption,
+  strategyOption
+} from '../options/index.ts'
 import { clauseWithHint, print, printJsonLine, RateLimitedLines } from '../output/index.ts'
 import { endingSignals, inWords } from '../signals.ts'
 
@@ -75,13 +82,5 @@ function localEndpoint(text: string): Endpoint {
   if (endpoint.kind === 'unix' || isLoopback(endpoint.host)) return endpoint
   throw new WarrenError(ErrorCode.InvalidOption, `--listen ${text} can be reached from other machines`, {
     hint: 'The kernel says who connects on this host alone: give 127.0.0.1:PORT or unix:PATH.'
-  })
-}
-
-function parseUid(text: string): number {
-  const uid = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN
-  if (uid < 2 ** 32 - 1) return uid
-  throw new WarrenError(ErrorCode.InvalidOption, `--allow-uid "${text.slice(0, 80)}" is no uid`, {
-    hint: '`id -u NAME` prints the number.'
   })
 }

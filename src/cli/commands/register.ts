@@ -4,7 +4,15 @@ import { ErrorCode, formatHostPort, parseDuration, parseHostPort, WarrenError } 
 import { type apiPb, healthCheckOf } from '../../wire/index.ts'
 import { contextOf } from '../context.ts'
 import { healthCheckOption, noHealthCheckOption } from '../options/health-check.ts'
-import { collect, parseLabels, parseWait, replicationText, waitOption } from '../options/index.ts'
+import {
+  collect,
+  parseLabels,
+  parsePorts,
+  parseWait,
+  portOption,
+  replicationText,
+  waitOption
+} from '../options/index.ts'
 import { serverUserAlone } from '../options/server-user.ts'
 import { addUsageLimits, type UsageLimitOptions, usageLimitFields } from '../options/usage-limits.ts'
 import { fields, printJson } from '../output/index.ts'
@@ -16,6 +24,7 @@ interface RegisterOptions extends UsageLimitOptions {
   readonly listen?: true
   readonly allow?: string[]
   readonly label?: string[]
+  readonly port?: string[]
   readonly ttl?: string
   readonly pid?: string
   readonly forUser?: true
@@ -41,6 +50,7 @@ export function addRegister(program: Command): void {
     .option('--server-user <user|any>', 'with --tcp or --udp: user that the server may run as, as for expose')
     .option('--allow <pattern>', 'let these sources of the same scope connect without a rule; may be repeated', collect)
     .option('--label <key=value>', 'may be repeated', collect)
+    .addOption(portOption())
     .option('--ttl <time>', 'end the registration after this time without a heartbeat (default: 1m)')
     .option('--pid <pid>', 'end the registration with this process (default: the one that started this command)')
     .option('--for-user', 'with --pid: let each program of your user that registered nothing have the certificate, too')
@@ -69,6 +79,7 @@ function requestOf(address: string, options: RegisterOptions): MessageInitShape<
     ...(kind === undefined ? {} : { target: { kind, proxyProtocol: options.proxyProtocol ?? false, serverUser } }),
     whitelist: options.allow ?? [],
     labels: parseLabels(options.label ?? []),
+    ports: parsePorts(options.port ?? []),
     ttlMs: options.ttl === undefined ? 0 : parseDuration('--ttl', options.ttl, MIN_TTL_MS, MAX_TTL_MS),
     wait: parseWait(options.wait),
     ownerPid: options.pid === undefined ? process.ppid : parsePid(options.pid),

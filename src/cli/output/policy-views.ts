@@ -64,11 +64,18 @@ export function entryTable(entries: readonly EntryView[]): string {
     { title: 'GRANTS', value: entry => entry.grants },
     { title: 'MACHINE', value: entry => entry.machine || 'any' },
     { title: 'TO PROCESSES OF', value: selectors },
+    ...gatewaysColumn(entries),
     ...limitsColumn(entries),
     ...ownerColumn(entries),
     { title: 'REASON', value: entry => entry.reason || '-' }
   ]
   return table(columns, entries)
+}
+
+/** Only where an entry names servers of other hosts. */
+function gatewaysColumn(entries: readonly EntryView[]): Column<EntryView>[] {
+  if (entries.every(({ gateways }) => gateways.length === 0)) return []
+  return [{ title: 'GATEWAY TO', value: ({ gateways }) => gateways.join(' ') || '-' }]
 }
 
 export function revocationTable(revocations: readonly RevocationView[], nowMs: number): string {

@@ -81,19 +81,21 @@ function serviceOf(
     return fault('server-user', 'server-user goes with tcp and udp only', 'Remove it: user must serve a unix socket.')
   if (kind === 'udp' && config['proxy-protocol'] === true)
     return fault('proxy-protocol', 'proxy-protocol does not go with udp', 'Remove it.')
+  if (config.gateway === true && kind !== 'tcp') return fault('gateway', 'gateway goes with tcp only', 'Remove it.')
   const where = config[kind] ?? ''
   return {
     ...common,
     name: `${config.address} ${kind} ${where}`,
     address: config.address,
-    target: kind === 'unix' ? { kind, path: where } : { kind, address: where },
+    target: kind === 'unix' ? { kind, path: where } : { kind, address: where, gateway: config.gateway ?? false },
     serverUser: String(config['server-user'] ?? ''),
     proxyProtocol: config['proxy-protocol'] ?? false,
     healthCheck: config['health-check'] ?? 'auto',
     maxConnects: config['max-connects'] ?? 0,
     maxRate: config['max-rate'] ?? 0,
     allow: config.allow ?? [],
-    labels: config.labels ?? {}
+    labels: config.labels ?? {},
+    ports: config.ports ?? []
   }
 }
 

@@ -11,6 +11,8 @@ export const MAX_DECLARED = 1_024
 const MAX_ALLOWED = 64
 const MAX_LABELS = 32
 const MAX_LABEL_LENGTH = 255
+const MAX_PORTS = 16
+const MAX_PORT = 65_535
 const MAX_CONNECTS = 1_000_000
 // As of the options of `warren expose`.
 const MIN_RATE = 1_000
@@ -89,6 +91,10 @@ export const serviceSchema = z.strictObject({
   tcp: parsed('address and port of the server on this host', target).optional(),
   udp: parsed('the same for a UDP server', target).optional(),
   unix: parsed('path of the unix socket of the server', socketPath).optional(),
+  gateway: z
+    .boolean()
+    .optional()
+    .meta({ description: 'with tcp: it is a server of another host; an entry must name it' }),
   'server-user': user('whose the server at a port may be, besides root; any: do not ask').optional(),
   allow: z
     .array(pattern('sources of the same scope that may connect without a rule'))
@@ -100,6 +106,12 @@ export const serviceSchema = z.strictObject({
     .refine(labels => Object.keys(labels).length <= MAX_LABELS, `more than ${MAX_LABELS} labels`)
     .optional()
     .meta({ description: 'labels for people, as in version: "2"' }),
+  ports: z
+    .array(z.int().min(1).max(MAX_PORT))
+    .max(MAX_PORTS)
+    .refine(ports => new Set(ports).size === ports.length, 'a port is declared twice')
+    .optional()
+    .meta({ description: 'ports at which clients expect it, the usual one first: warren dns listens there' }),
   'proxy-protocol': z
     .boolean()
     .optional()

@@ -153,6 +153,7 @@ function entryOf(entry: EntryForm) {
     exeSha256: entry.sha256 ?? '',
     systemdUnit: entry.unit ?? '',
     cgroup: entry.cgroup ?? '',
+    gateways: entry.gateways ?? [],
     maxConnects: entry['max-connects'] ?? 0,
     maxRate: entry['max-rate'] ?? 0,
     ...peopleOf(entry)

@@ -1,10 +1,11 @@
 import { z } from 'zod'
-import { WarrenError } from '../../core/index.ts'
+import { gatewayName, WarrenError } from '../../core/index.ts'
 import { parsePattern } from '../../identity/index.ts'
 import { parseAssertion } from './assertion.ts'
 import { parseDate } from './date.ts'
 
 const MAX_ID = 2 ** 32 - 2
+const MAX_GATEWAYS = 16
 const MAX_CONNECTS = 1_000_000
 // As of the options of `warren allow`.
 const MIN_RATE = 1_000
@@ -70,6 +71,11 @@ export const entrySchema = z.strictObject({
   sha256: text('hash of the executable').optional(),
   unit: text('systemd unit').optional(),
   cgroup: text('cgroup (version 2) or one below it').optional(),
+  gateways: z
+    .array(parsed('HOST:PORT of a server of another host for which its registrations may stand', gatewayName))
+    .max(MAX_GATEWAYS)
+    .optional()
+    .meta({ description: 'servers of other hosts for which its registrations may stand' }),
   ...limits,
   ...people
 })

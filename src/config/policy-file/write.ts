@@ -31,6 +31,7 @@ export function policyFileData({ rules, entries, invariants, strict }: Exported)
         unit: entry.systemdUnit,
         cgroup: entry.cgroup
       }),
+      ...(entry.gateways.length === 0 ? {} : { gateways: entry.gateways }),
       ...limitsOf(entry),
       ...peopleOf(entry)
     })),

@@ -14,6 +14,7 @@ import {
 import type { Target } from '../../workloads/index.ts'
 import type { SocketCredentials } from '../deps.ts'
 import { TARGET_KEEPALIVE_MS, TARGET_TIMEOUT_MS } from '../timing.ts'
+import { dialGateway } from './gateway-target.ts'
 import { throughPort } from './port-target.ts'
 import { checkListener, findTarget } from './unix-target.ts'
 
@@ -41,6 +42,7 @@ export async function dialTarget(
   const dial = async (limit: AbortSignal): Promise<Socket> => {
     for (;;) {
       try {
+        if (isGateway(target)) return await dialGateway(target, limit)
         return await throughPort(target, () => dialOnce(target, credentials, limit))
       } catch (err) {
         if (err instanceof WarrenError || signal.aborted) throw err
@@ -49,13 +51,18 @@ export async function dialTarget(
           await sleep(BUSY_POLL_MS, limit).catch(() => {})
           continue
         }
-        throw new WarrenError(ErrorCode.DestinationUnreachable, `its own socket does not answer (${describe(err)})`, {
+        const what = isGateway(target) ? 'the server behind its gateway' : 'its own socket'
+        throw new WarrenError(ErrorCode.DestinationUnreachable, `${what} does not answer (${describe(err)})`, {
           cause: err
         })
       }
     }
   }
   return await within(TARGET_TIMEOUT_MS, [signal], dial, new ShortSignal())
+}
+
+function isGateway(target: Target): target is Extract<Target, { kind: 'tcp' }> {
+  return target.kind === 'tcp' && target.gateway === true
 }
 
 async function dialOnce(

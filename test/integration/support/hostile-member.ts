@@ -158,7 +158,8 @@ export class HostileMember {
       health: 'passing',
       labels,
       registeredAtMs: Date.now(),
-      ttlMs: 0
+      ttlMs: 0,
+      ports: []
     }
   }
 

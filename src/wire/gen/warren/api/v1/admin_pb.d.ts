@@ -1789,6 +1789,13 @@ export declare type Entry = Message<"warren.api.v1.Entry"> & {
    * @generated from field: string owner = 16;
    */
   owner: string;
+
+  /**
+   * HOST:PORT: servers of other hosts for which a registration that it grants may stand.
+   *
+   * @generated from field: repeated string gateways = 17;
+   */
+  gateways: string[];
 };
 
 /**

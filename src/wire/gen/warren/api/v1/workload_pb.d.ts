@@ -104,6 +104,14 @@ export declare type RegisterRequest = Message<"warren.api.v1.RegisterRequest"> &
    * @generated from field: string health_check_subject = 13;
    */
   healthCheckSubject: string;
+
+  /**
+   * Ports at which clients expect it, the usual one first: `warren dns` listens there. At most 16. They have no effect on where
+   * the agent delivers connections. An older agent ignores them.
+   *
+   * @generated from field: repeated uint32 ports = 14;
+   */
+  ports: number[];
 };
 
 /**
@@ -167,6 +175,14 @@ export declare type Target = Message<"warren.api.v1.Target"> & {
    * @generated from field: string server_user = 6;
    */
   serverUser: string;
+
+  /**
+   * With `tcp`: it is a server of another host, by name or address, for which the registration stands. An entry must name it.
+   * The name is looked up for each connection. An older agent refuses such a target.
+   *
+   * @generated from field: bool gateway = 7;
+   */
+  gateway: boolean;
 };
 
 /**
@@ -958,6 +974,13 @@ export declare type Service = Message<"warren.api.v1.Service"> & {
    * @generated from field: string lost_reason = 14;
    */
   lostReason: string;
+
+  /**
+   * As in RegisterRequest.
+   *
+   * @generated from field: repeated uint32 ports = 15;
+   */
+  ports: number[];
 };
 
 /**

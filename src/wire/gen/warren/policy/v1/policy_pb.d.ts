@@ -217,6 +217,14 @@ export declare type Entry = Message<"warren.policy.v1.Entry"> & {
    * @generated from field: string owner = 16;
    */
   owner: string;
+
+  /**
+   * HOST:PORT, in lower case: servers of other hosts for which a registration that it grants may stand, as a gateway. At most 16.
+   * An agent that does not know the field refuses every target of another host.
+   *
+   * @generated from field: repeated string gateways = 17;
+   */
+  gateways: string[];
 };
 
 /**

@@ -307,6 +307,13 @@ export declare type Record = Message<"warren.registry.v1.Record"> & {
    * @generated from field: uint32 ttl_ms = 8;
    */
   ttlMs: number;
+
+  /**
+   * Ports at which clients expect it, the usual one first: `warren dns` listens there. At most 16, each from 1 to 65535.
+   *
+   * @generated from field: repeated uint32 ports = 9;
+   */
+  ports: number[];
 };
 
 /**

@@ -1,0 +1,164 @@
+import type { Socket } from 'node:net'
+import {
+  type AgentClient,
+  connect,
+  defaultSource,
+  type MeshSocket,
+  preflight,
+  type Strategy
+} from '../../../client/index.ts'
+import { ErrorCode, Quota, WarrenError } from '../../../core/index.ts'
+import type { DnsAnswer, DnsQuestion } from '../../../listeners/index.ts'
+import { clauseWithHint, withNextStep } from '../../output/index.ts'
+import { answerOf, innerAnswer, otherAnswer, type Resolution, wantsListeners } from './answers.ts'
+import { type Destination, ServiceDirectory } from './directory.ts'
+import { NameListeners } from './listeners.ts'
+import type { NameAddresses } from './name-addresses.ts'
+import { Permissions } from './permissions.ts'
+import { zoneName } from './zone.ts'
+
+export interface MeshNamesOptions {
+  readonly client: () => AgentClient
+  readonly addresses: NameAddresses
+  /** @default SCOPE.user.YOU.default, in the scope of each destination */
+  readonly as?: string | undefined
+  /** The scope of names of two parts; undefined: there are none. */
+  readonly scope?: string | undefined
+  /** Ports of services that declare none. */
+  readonly ports: readonly number[]
+  readonly strategy: Strategy
+  readonly keepAliveMs: number
+  /** The uid at the other end of a client's connection. Throws PERMISSION_DENIED if it is unknown. */
+  readonly uidOf: (client: Socket) => number
+  /** Users whose programs are connected. */
+  readonly uids: ReadonlySet<number>
+  /** Called for each client that could not be connected, or was cut. */
+  readonly onFailure: (err: unknown) => void
+}
+
+const APPLICATION = 'warren dns'
+const MAX_PER_UID = 1_024
+const MAX_CLIENTS = 4_096
+/** Destinations that have listeners from the start. */
+const MAX_RESTORED = 64
+
+/** Names of DNS for the services of the mesh, and the listeners to which they lead. */
+export class MeshNames {
+  readonly #options: MeshNamesOptions
+  readonly #directory: ServiceDirectory
+  readonly #permissions: Permissions
+  readonly #listeners: NameListeners
+  readonly #clients = new Quota<number>(MAX_PER_UID, MAX_CLIENTS)
+
+  constructor(options: MeshNamesOptions) {
+    this.#options = options
+    const { client, addresses, keepAliveMs, onFailure, strategy } = options
+    this.#directory = new ServiceDirectory(client)
+    this.#permissions = new Permissions(async (destination, signal) => {
+      const as = this.#sourceFor(destination)
+      const common = { client: client(), as, strategy, signal, explicitEnd: true, application: APPLICATION }
+      await preflight(destination, common).catch((err: unknown) => {
+        throw withNextStep(err, as, destination)
+      })
+    })
+    this.#listeners = new NameListeners({
+      addresses,
+      keepAliveMs,
+      onFailure,
+      open: (destination, local, signal) => this.#open(destination, local, signal)
+    })
+  }
+
+  /** Answers a question of a user. Rejects if the agent does not answer. */
+  async answer(question: DnsQuestion, uid: number): Promise<DnsAnswer> {
+    const name = zoneName(question.name, this.#options.scope)
+    if (name.kind === 'other' || !['IN', 'ANY'].includes(question.dnsClass)) return otherAnswer()
+    if (name.kind === 'inner') return innerAnswer(question, name.why)
+    if (name.kind === 'malformed') return answerOf(question, { kind: 'unknown', why: name.why })
+    return answerOf(question, await this.#resolve(name.address, name.port, question.type, uid))
+  }
+
+  /**
+   * Listens for the destinations that were asked for last, as far as they are known: clients, and resolvers, may still have their
+   * addresses. Never rejects.
+   */
+  async restore(): Promise<void> {
+    const uid = process.getuid?.() ?? 0
+    for (const destination of this.#options.addresses.recent(MAX_RESTORED)) {
+      try {
+        const found = await this.#directory.find(destination.toLowerCase())
+        if (found.kind === 'found') await this.#reach(found.destination, undefined, 'A', uid)
+      } catch (err) {
+        this.#options.onFailure(err)
+      }
+    }
+  }
+
+  /** Resets every client and frees all ports. */
+  close(): void {
+    this.#listeners.close()
+  }
+
+  async #resolve(lower: string, port: number | undefined, type: string, uid: number): Promise<Resolution> {
+    const found = await this.#directory.find(lower)
+    if (found.kind === 'unknown') return { kind: 'unknown', why: `no service ${lower} is known on this host` }
+    if (found.kind === 'ambiguous') {
+      const why = `names have no case, and these addresses differ in it alone: ${found.addresses.join(', ')}`
+      return { kind: 'refused', why }
+    }
+    const { destination } = found
+    const refusal = await this.#permissions.objectionTo(destination.address)
+    if (refusal !== undefined) return { kind: 'refused', why: clauseWithHint(refusal) }
+    return await this.#reach(destination, port, type, uid)
+  }
+
+  async #reach(destination: Destination, port: number | undefined, type: string, uid: number): Promise<Resolution> {
+    const { address, servesTcp } = destination
+    if (!servesTcp) return { kind: 'none', why: `${address} serves UDP: warren forward --udp ${address} --listen …` }
+    const declared = destination.ports.length > 0 ? destination.ports : this.#options.ports
+    if (declared.length === 0) {
+      return { kind: 'none', why: `${address} declares no port: warren expose --port PORT, or warren dns --port PORT` }
+    }
+    if (port !== undefined && !declared.includes(port)) {
+      return { kind: 'none', why: `${address} declares port ${declared.join(', ')}, and not ${port}` }
+    }
+    const facts = [`leads to ${address}`, `ports ${declared.join(' ')}`, `as ${this.#sourceFor(address)}`]
+    if (!wantsListeners(type)) return { kind: 'ready', address: undefined, ports: declared, facts }
+    try {
+      const { address: at, ports, problems } = await this.#listeners.ready(address, declared, uid)
+      for (const problem of problems) this.#options.onFailure(new WarrenError(ErrorCode.CannotConnect, problem))
+      if (port !== undefined && !ports.includes(port)) return { kind: 'failed', why: problems.join('; ') }
+      return { kind: 'ready', address: at, ports: port === undefined ? ports : [port], facts }
+    } catch (err) {
+      this.#options.onFailure(err)
+      return { kind: 'failed', why: clauseWithHint(err) }
+    }
+  }
+
+  async #open(destination: string, local: Socket, signal: AbortSignal): Promise<MeshSocket> {
+    const { client, strategy, uidOf, uids } = this.#options
+    // Asked before anything is read: it is a question about this moment.
+    const uid = uidOf(local)
+    if (!uids.has(uid)) {
+      throw new WarrenError(ErrorCode.PermissionDenied, `uid ${uid} may not use these names`, {
+        hint: `Give --allow-uid ${uid} if that user's programs may use your identity.`
+      })
+    }
+    const release = this.#clients.take(uid)
+    if (release === undefined) {
+      throw new WarrenError(ErrorCode.LimitExceeded, `uid ${uid} has too many connections to names`)
+    }
+    local.once('close', release)
+    const as = this.#sourceFor(destination)
+    const options = { client: client(), as, strategy, signal, explicitEnd: true, application: APPLICATION }
+    try {
+      return await connect(destination, options)
+    } catch (err) {
+      throw withNextStep(err, as, destination)
+    }
+  }
+
+  #sourceFor(destination: string): string {
+    return this.#options.as ?? defaultSource(destination)
+  }
+}

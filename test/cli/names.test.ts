@@ -1,0 +1,259 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
+import { connect as connectSocket, createServer, type Socket } from 'node:net'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { indexOf } from '../../src/cli/listeners/names/directory.ts'
+import { NameListeners, type NameListenersOptions } from '../../src/cli/listeners/names/listeners.ts'
+import { NameAddresses } from '../../src/cli/listeners/names/name-addresses.ts'
+import { Permissions } from '../../src/cli/listeners/names/permissions.ts'
+import { zoneName } from '../../src/cli/listeners/names/zone.ts'
+import { ErrorCode, WarrenError } from '../../src/core/index.ts'
+import { apiPb } from '../../src/wire/index.ts'
+import { type Scope, scopeOf, waitFor } from '../harness/index.ts'
+
+const onLinux = { skip: process.platform === 'linux' ? false : 'only Linux has all of 127.0.0.0/8' }
+const is = (code: ErrorCode) => (err: unknown) => WarrenError.is(err, code)
+const onFailure = (err: unknown): void => assert.fail(String(err))
+
+test('a name stands for an address in whatever case, and for a port below it', () => {
+  const address = 'dev.db.main.default'
+  const service = { kind: 'service', address, port: undefined }
+  assert.deepEqual(zoneName('dev.db.main.default.warren', undefined), service)
+  assert.deepEqual(zoneName('DEV.Db.main.default.WARREN.', undefined), service)
+  assert.deepEqual(zoneName('dev.db.main.default.m1.warren', undefined), { ...service, address: `${address}.m1` })
+  assert.deepEqual(zoneName('_postgresql._tcp.dev.db.main.default.warren', undefined), service)
+  assert.deepEqual(zoneName('_5432._tcp.dev.db.main.default.warren', undefined), { ...service, port: 5432 })
+  assert.deepEqual(zoneName('db.main.warren', 'Dev'), service)
+  assert.deepEqual(zoneName('_5432._tcp.db.main.warren', 'dev'), { ...service, port: 5432 })
+})
+
+test('what is above a service exists and has nothing, what is none does not exist, and all else is not ours', () => {
+  const kindOf = (name: string, scope?: string): string => zoneName(name, scope).kind
+  for (const name of ['warren', 'default.warren', 'db.main.warren', 'a.b.c.warren', '_tcp.dev.db.main.default.warren'])
+    assert.equal(kindOf(name), 'inner', name)
+  for (const name of [
+    'a.b.c.d.e.f.warren',
+    '*.db.main.default.warren',
+    '_x.dev.db.main.default.warren',
+    'dev.db..x.y.warren'
+  ])
+    assert.equal(kindOf(name), 'malformed', name)
+  for (const name of ['example.com', 'warren.example.com', 'xwarren', '.', '1.0.64.127.in-addr.arpa'])
+    assert.equal(kindOf(name), 'other', name)
+})
+
+const service = (address: string, ports: number[], protocols = [apiPb.Protocol.TCP]) => ({ address, ports, protocols })
+
+test('a destination has the ports of all its instances, and one machine those of its own', () => {
+  const index = indexOf([
+    service('dev.db.main.default.m1', [5432]),
+    service('dev.db.main.default.m2', [5432, 9187]),
+    service('dev.user.me.default.m1', [], []),
+    service('dev.dns.main.default.m1', [53], [apiPb.Protocol.UDP])
+  ])
+  const found = (name: string) => index.get(name)?.map(({ address, ports, servesTcp }) => [address, ports, servesTcp])
+  assert.deepEqual(found('dev.db.main.default'), [['dev.db.main.default', [5432, 9187], true]])
+  assert.deepEqual(found('dev.db.main.default.m1'), [['dev.db.main.default.m1', [5432], true]])
+  assert.deepEqual(found('dev.dns.main.default'), [['dev.dns.main.default', [], false]])
+  assert.equal(found('dev.user.me.default'), undefined)
+  const many = [1, 2].map(m =>
+    service(
+      `dev.a.b.c.m${m}`,
+      Array.from({ length: 16 }, (_, i) => m * 100 + i)
+    )
+  )
+  assert.equal(indexOf(many).get('dev.a.b.c')?.[0]?.ports.length, 16)
+})
+
+test('addresses that differ in case alone are both found, so that neither is taken for the other', () => {
+  const index = indexOf([service('dev.db.Main.default.m1', [1]), service('dev.db.main.default.m2', [2])])
+  assert.equal(index.get('dev.db.main.default')?.length, 2)
+  assert.deepEqual(
+    index.get('dev.db.main.default.m1')?.map(({ address }) => address),
+    ['dev.db.Main.default.m1']
+  )
+})
+
+test('a name keeps its address over a restart, and no two have the same', async t => {
+  const directory = join(scopeOf(t).directory(), 'dns')
+  const addresses = await NameAddresses.open(directory, { onFailure })
+  const names = Array.from({ length: 1_000 }, (_, index) => `dev.web.n${index}.default`)
+  const first = names.map(name => addresses.addressOf(name))
+  assert.equal(new Set(first).size, names.length)
+  for (const address of first) assert.match(address, /^127\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7])\.\d+\.\d+$/)
+  addresses.close()
+  const again = await NameAddresses.open(directory, { onFailure })
+  assert.deepEqual(
+    names.map(name => again.addressOf(name)),
+    first
+  )
+  assert.deepEqual(again.recent(2), names.slice(-2))
+  const moved = again.replace(names[0] ?? '')
+  assert.ok(!first.includes(moved))
+  again.close()
+  const third = await NameAddresses.open(directory, { onFailure })
+  assert.equal(third.addressOf(names[0] ?? ''), moved)
+  third.close()
+})
+
+test('addresses are bounded: the one that was asked for longest ago makes room', async t => {
+  const directory = join(scopeOf(t).directory(), 'dns')
+  const addresses = await NameAddresses.open(directory, { onFailure, maxNames: 3 })
+  const [a, b] = ['a', 'b', 'c'].map(name => addresses.addressOf(name))
+  assert.equal(addresses.addressOf('a'), a)
+  addresses.addressOf('d')
+  assert.equal(addresses.addressOf('a'), a)
+  assert.notEqual(addresses.addressOf('b'), b)
+  addresses.close()
+  assert.equal(JSON.parse(readFileSync(join(directory, 'addresses.json'), 'utf8')).addresses.length, 3)
+})
+
+test('one process has the addresses, and a damaged or strange file is not guessed at', async t => {
+  const scope = scopeOf(t)
+  const directory = join(scope.directory(), 'dns')
+  const addresses = await NameAddresses.open(directory, { onFailure })
+  addresses.addressOf('a')
+  await assert.rejects(NameAddresses.open(directory, { onFailure }), is(ErrorCode.AlreadyExists))
+  addresses.close()
+  const file = join(directory, 'addresses.json')
+  const texts = [
+    'x',
+    '{"warrenDns":1,"addresses":[["a","10.0.0.1"]]}',
+    '{"warrenDns":1,"addresses":[["a","127.0.0.1"]]}',
+    '{"warrenDns":1,"addresses":[["a","127.64.0.1"],["b","127.64.0.1"]]}'
+  ]
+  for (const text of texts) {
+    writeFileSync(file, text)
+    await assert.rejects(NameAddresses.open(directory, { onFailure }), is(ErrorCode.StateUnusable), text)
+  }
+  const open = join(scope.directory(), 'open')
+  await (await NameAddresses.open(open, { onFailure })).close()
+  chmodSync(open, 0o777)
+  await assert.rejects(NameAddresses.open(open, { onFailure }), is(ErrorCode.StateUnusable))
+})
+
+async function listeners(scope: Scope, options: Partial<NameListenersOptions> = {}) {
+  const addresses = await NameAddresses.open(join(scope.directory(), 'dns'), { onFailure })
+  const opened: string[] = []
+  const names = new NameListeners({
+    addresses,
+    keepAliveMs: 0,
+    onFailure: () => {},
+    open: async destination => {
+      opened.push(destination)
+      // Both ends of a connection of this process stand for one of the mesh.
+      const server = createServer({ allowHalfOpen: true }, socket => socket.pipe(socket)).listen(0, '127.0.0.1')
+      scope.defer(() => void server.close())
+      await once(server, 'listening')
+      const { port } = server.address() as { port: number }
+      return connectSocket({ host: '127.0.0.1', port, allowHalfOpen: true }) as never
+    },
+    ...options
+  })
+  scope.defer(() => {
+    names.close()
+    addresses.close()
+  })
+  return { names, addresses, opened }
+}
+
+function dial(scope: Scope, host: string, port: number): Socket {
+  const socket = connectSocket({ host, port })
+  socket.on('error', () => {})
+  scope.defer(() => void socket.destroy())
+  return socket
+}
+
+async function isOpen(scope: Scope, host: string, port: number): Promise<boolean> {
+  const socket = dial(scope, host, port)
+  return await new Promise(resolve => {
+    socket.once('connect', () => resolve(true)).once('close', () => resolve(false))
+  })
+}
+
+test('a destination has listeners at its ports once it is asked for, and clients reach it there', onLinux, async t => {
+  const scope = scopeOf(t)
+  const { names, opened } = await listeners(scope)
+  const [one, same, other] = await Promise.all([
+    names.ready('dev.db.main.default', [25_432, 29_187], 0),
+    names.ready('dev.db.main.default', [25_432, 29_187], 0),
+    names.ready('dev.db.other.default', [25_432], 0)
+  ])
+  assert.deepEqual([one.ports, one.problems, names.size], [[25_432, 29_187], [], 3])
+  assert.equal(same.address, one.address)
+  assert.notEqual(other.address, one.address)
+  const client = dial(scope, other.address, 25_432)
+  client.end('hello')
+  const [echo] = (await once(client, 'data')) as [Buffer]
+  assert.equal(echo.toString(), 'hello')
+  assert.deepEqual(opened, ['dev.db.other.default'])
+  // It declares one port less, and another.
+  assert.deepEqual((await names.ready('dev.db.main.default', [29_187, 29_188], 0)).ports, [29_187, 29_188])
+  assert.equal(await isOpen(scope, one.address, 25_432), false)
+  assert.equal(await isOpen(scope, one.address, 29_188), true)
+})
+
+test('the idlest makes room, but none that has a client or was answered a moment ago', onLinux, async t => {
+  const scope = scopeOf(t)
+  const { names } = await listeners(scope, { maxListeners: 4, holdMs: 0 })
+  const busy = await names.ready('dev.a.busy.default', [25_400], 1)
+  const idle = await names.ready('dev.a.idle.default', [25_400], 1)
+  const client = dial(scope, busy.address, 25_400)
+  client.write('x')
+  await once(client, 'data')
+  for (const name of ['c', 'd', 'e', 'f']) await names.ready(`dev.a.${name}.default`, [25_400], 1)
+  assert.ok(names.size <= 4)
+  assert.equal(await isOpen(scope, idle.address, 25_400), false)
+  assert.equal(await isOpen(scope, busy.address, 25_400), true)
+
+  const held = await listeners(scope, { maxListeners: 4 })
+  for (const name of ['a', 'b', 'c']) await held.names.ready(`dev.a.${name}.default`, [25_401], 1)
+  await assert.rejects(held.names.ready('dev.a.d.default', [25_401], 1), is(ErrorCode.LimitExceeded))
+  // What one user may take leaves the rest to others.
+  assert.deepEqual((await held.names.ready('dev.a.d.default', [25_401], 2)).problems, [])
+})
+
+test(
+  'a name gets another address where a program has its port, and says so if it has every address',
+  onLinux,
+  async t => {
+    const scope = scopeOf(t)
+    const { names, addresses } = await listeners(scope)
+    const former = addresses.addressOf('dev.db.main.default')
+    const squatter = createServer().listen(25_500, former)
+    scope.defer(() => void squatter.close())
+    await once(squatter, 'listening')
+    const { address } = await names.ready('dev.db.main.default', [25_500], 0)
+    assert.notEqual(address, former)
+    assert.equal(addresses.addressOf('dev.db.main.default'), address)
+
+    const everywhere = createServer().listen(25_501, '0.0.0.0')
+    scope.defer(() => void everywhere.close())
+    await once(everywhere, 'listening')
+    await assert.rejects(names.ready('dev.db.other.default', [25_501], 0), (err: unknown) => {
+      return WarrenError.is(err, ErrorCode.PortInUse) && /25501/.test(`${err.reason} ${err.hint}`)
+    })
+    assert.equal(names.size, 1)
+    const { ports, problems } = await names.ready('dev.db.main.default', [25_500, 25_501], 0)
+    assert.deepEqual([ports, problems.length], [[25_500], 1])
+  }
+)
+
+test('whether a destination is allowed is asked once for many questions, and only a refusal refuses', async () => {
+  const asked: string[] = []
+  const permissions = new Permissions(async destination => {
+    asked.push(destination)
+    const code = destination.startsWith('no') ? ErrorCode.Unauthorized : ErrorCode.DestinationUnreachable
+    if (destination !== 'yes') throw new WarrenError(code, 'it is so')
+  })
+  const ask = async (destination: string): Promise<boolean> =>
+    (await permissions.objectionTo(destination))?.code === ErrorCode.Unauthorized
+  assert.deepEqual(await Promise.all(['yes', 'no', 'away', 'yes', 'no'].map(ask)), [false, true, false, false, true])
+  assert.deepEqual(asked, ['yes', 'no', 'away'])
+  await waitFor(
+    async () => (await ask('no')) && asked.filter(one => one === 'no').length > 1,
+    'a refusal to be asked again'
+  )
+})
