@@ -86,10 +86,9 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
     maxStreams: limits.flowsPerWorkload,
     packets,
     fastPath,
-    reverse: asker,
     stopping: stopping.signal
   }
-  const server = new DataServer(inbound, contexts, limits)
+  const server = new DataServer(inbound, contexts, limits, asker)
   const dialler = new ReverseDialler({
     deps: deps.reverse,
     serve: connection => server.serveReverse(connection),

@@ -55,7 +55,8 @@ test('what is no carrier is refused with the names of those that are', () => {
   for (const name of carrierNames()) requireCarrier(name)
   assert.throws(
     () => requireCarrier('pigeon'),
-    (err: unknown) => WarrenError.is(err, ErrorCode.InvalidOption) && /auto, direct, reverse, mesh, relay/.test(err.hint ?? '')
+    (err: unknown) =>
+      WarrenError.is(err, ErrorCode.InvalidOption) && /auto, direct, reverse, mesh, relay/.test(err.hint ?? '')
   )
 })
 
@@ -98,7 +99,10 @@ test('a probe asks an agent to dial back only when it cannot be dialled, and ver
   assert.equal(asked, 0)
   const { ok, text } = await probed(['127.0.0.1:1'], { askAlive: answers, verifyAgent, connectBack })
   assert.equal(ok, true)
-  assert.match(text, /^reverse: direct 127\.0\.0\.1:1 does not .*; reverse answers in [\d.]+ ms; mesh answers in [\d.]+ ms$/)
+  assert.match(
+    text,
+    /^reverse: direct 127\.0\.0\.1:1 does not .*; reverse answers in [\d.]+ ms; mesh answers in [\d.]+ ms$/
+  )
   const other = () => ({ ok: true, identity: { machine: 'c', peer: PEER } }) as const
   const mistaken = await probed(['127.0.0.1:1'], { askAlive: answers, verifyAgent: other, connectBack })
   assert.match(mistaken.text, /^mesh: .*; reverse does not answer \(the agent of c answers there\); mesh answers/)
@@ -142,5 +146,8 @@ test('a probe asks third members for help only when no other carrier reaches the
 test('a probe that nothing answers says so of each carrier', async () => {
   const { ok, text } = await probed([], {})
   assert.equal(ok, false)
-  assert.equal(text, 'reverse does not answer (no mesh); mesh does not answer (no mesh); relay does not answer (no mesh)')
+  assert.equal(
+    text,
+    'reverse does not answer (no mesh); mesh does not answer (no mesh); relay does not answer (no mesh)'
+  )
 })

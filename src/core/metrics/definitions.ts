@@ -270,7 +270,6 @@ export const METRICS = Object.freeze({
     { result: ['granted', 'refused'] },
     'Renewals that other hosts requested from the authority on this host.'
   ),
-
   warren_audit_records_total: counter({}, 'Lines that were written to the audit log.'),
   warren_audit_lost_total: counter(
     { reason: ['queue', 'disk', 'source'] },

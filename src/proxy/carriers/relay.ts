@@ -15,7 +15,12 @@ export interface RelayCarrierDeps {
   readonly helperFor: (peer: PeerKey) => Promise<string>
 }
 
-const ALLOWED: Allowed = Object.freeze({ fastPath: false, datagrams: false, identification: false, unauthenticated: false })
+const ALLOWED: Allowed = Object.freeze({
+  fastPath: false,
+  datagrams: false,
+  identification: false,
+  unauthenticated: false
+})
 
 /** A stream that the machine `via` passes on. */
 export function relayPath(via: string): Path {

@@ -20,7 +20,7 @@ import type { ProvenWorkload } from '../deps.ts'
 import { FastPathAcceptor, FIRST_BYTE } from '../fastpath/index.ts'
 import { HandshakeLimiter } from '../handshake-limiter.ts'
 import type { ProxyLimits } from '../limits.ts'
-import { REVERSE_FIRST_BYTE, type ReverseConnection } from '../reverse/index.ts'
+import { REVERSE_FIRST_BYTE, type ReverseAsker, type ReverseConnection } from '../reverse/index.ts'
 import { type ContextCache, HOST_ALPN, isSessionAlpn, isSni, peerChainOf } from '../tls/index.ts'
 import { firstByte } from './first-byte.ts'
 import { type InboundContext, InboundSession } from './inbound-session.ts'
@@ -42,6 +42,7 @@ export class DataServer {
   readonly #tcp: Server
   readonly #context: InboundContext
   readonly #contexts: ContextCache
+  readonly #reverse: Pick<ReverseAsker, 'accept'>
   readonly #limits: ProxyLimits
   readonly #metrics: Metrics
   readonly #limiter: HandshakeLimiter
@@ -53,8 +54,15 @@ export class DataServer {
   // Each kind has its own limit, so that unknown hosts that join do not keep members from returning.
   readonly #unauthenticatedExchanges: ReadonlyMap<string, UnauthenticatedExchanges>
 
-  constructor(context: InboundContext, contexts: ContextCache, limits: ProxyLimits) {
+  /** `reverse` recognises the connections that this agent asked another for. */
+  constructor(
+    context: InboundContext,
+    contexts: ContextCache,
+    limits: ProxyLimits,
+    reverse: Pick<ReverseAsker, 'accept'>
+  ) {
     this.#context = context
+    this.#reverse = reverse
     this.#contexts = contexts
     this.#limits = limits
     this.#metrics = context.deps.metrics ?? silentMetrics
@@ -148,7 +156,7 @@ export class DataServer {
   #accept(socket: Socket): void {
     firstByte(socket, this.#limiter, (byte, place) => {
       if (byte === FIRST_BYTE) this.#fastPathAcceptor.enter(socket, place)
-      else if (byte === REVERSE_FIRST_BYTE) this.#context.reverse.accept(socket, place)
+      else if (byte === REVERSE_FIRST_BYTE) this.#reverse.accept(socket, place)
       else this.#acceptor(DATA_PORT_PATH).acceptTcp(socket, place.release)
     })
   }

@@ -19,7 +19,6 @@ import {
 import { type Cut, codeOf, type Flow, type FlowTable } from '../flow/index.ts'
 import { greet } from '../hello.ts'
 import { type CapsulesEnd, discardEnd, joinFlow, type LocalEnd, type StreamEnd } from '../relay/index.ts'
-import type { ReverseAsker } from '../reverse/index.ts'
 import { endSession, type Liveness, PROOF_PATH, StreamWindows, type Watched } from '../session/index.ts'
 import { INBOUND_IDLE_MS, OPEN_TIMEOUT_MS, UDP_IDLE_MS } from '../timing.ts'
 import { agreedVersions, isSni, SESSION_WINDOW_BYTES, serverOptions } from '../tls/index.ts'
@@ -38,8 +37,6 @@ export interface InboundContext {
   readonly maxStreams: number
   readonly packets: PacketPort
   readonly fastPath: FastPathBudget
-  /** Recognises the connections that this agent asked another for. */
-  readonly reverse: Pick<ReverseAsker, 'accept'>
   /** Log for failed proofs of others. */
   readonly warnings: RateLimitedLog
   readonly stopping: AbortSignal

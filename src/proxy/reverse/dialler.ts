@@ -76,7 +76,8 @@ export class ReverseDialler {
   asked(peer: PeerKey, request: Uint8Array): number {
     const { deps, clock, log, stopping } = this.#options
     const tokens = decodeTokens(request)
-    if (tokens === undefined) throw new WarrenError(ErrorCode.MessageMalformed, 'a request for connections has no tokens')
+    if (tokens === undefined)
+      throw new WarrenError(ErrorCode.MessageMalformed, 'a request for connections has no tokens')
     if (this.#failures.isBlocked(peer)) throw unreachable('the data port of this host was not reached a moment ago')
     const ends = deps.dataPortsOf(peer).slice(0, MAX_REVERSE_PORTS)
     if (ends.length === 0) throw unreachable('its agent does not know where the data port of this host is')
