@@ -30,7 +30,7 @@ import {
   SourceFlows
 } from './outbound/index.ts'
 import { PolicyEnforcer } from './policy-enforcer.ts'
-import { ReverseAsker, ReverseDialler } from './reverse/index.ts'
+import { ReverseDialler, ReverseRequester } from './reverse/index.ts'
 import { Liveness, SessionPool } from './session/index.ts'
 import { SessionAlarms } from './session-alarms.ts'
 import { HELLO_TIMEOUT_MS, OPEN_TIMEOUT_MS, STOP_TIMEOUT_MS } from './timing.ts'
@@ -60,8 +60,8 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
   const packets = new PacketPort(log, deps.oversize)
   const fastPath = new FastPathBudget(limits.fastPathConnections, metrics)
   const admission = new Admission(deps, flows, limits)
-  const asker = new ReverseAsker({ deps: deps.reverse, metrics, stopping: stopping.signal })
-  const all = carriers({ ...deps, connectBack: (peer, signal) => asker.connect(peer, signal) })
+  const requester = new ReverseRequester({ deps: deps.reverse, metrics, stopping: stopping.signal })
+  const all = carriers({ ...deps, connectBack: (peer, signal) => requester.connect(peer, signal) })
   const pool = new SessionPool({
     deps,
     carriers: all,
@@ -88,7 +88,7 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
     fastPath,
     stopping: stopping.signal
   }
-  const server = new DataServer(inbound, contexts, limits, asker)
+  const server = new DataServer(inbound, contexts, limits, requester)
   const dialler = new ReverseDialler({
     deps: deps.reverse,
     serve: connection => server.serveReverse(connection),

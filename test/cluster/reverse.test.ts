@@ -47,7 +47,7 @@ test('a mesh knows at which address each peer has proved its key', async t => {
   assert.equal(a.mesh.remoteAddressOf(a.mesh.peer), undefined)
 })
 
-test('a request names its asker by the mesh connection that brings it, and its answer says how many are made', async t => {
+test('a request names its requester by the mesh connection that brings it, and its answer says how many are made', async t => {
   const a = await makeHost(t, 'alpha')
   const asked: Array<readonly [string, number]> = []
   wireReverse(a.mesh, (peer, request) => {

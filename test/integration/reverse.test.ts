@@ -131,8 +131,8 @@ test(
     assert.deepEqual(gotUp, { hash: up, bytes: TOTAL_BYTES })
     assert.deepEqual(gotDown, { hash: down, bytes: TOTAL_BYTES })
     assert.match(await a.cli('metrics'), /warren_fastpath_connections_total\{role="client",result="ok"\} [1-9]/)
-    assert.match(await a.cli('metrics'), /warren_reverse_connections_total\{role="asker",result="ok"\} [2-9]/)
-    assert.match(await b.cli('metrics'), /warren_reverse_connections_total\{role="asked",result="ok"\} [2-9]/)
+    assert.match(await a.cli('metrics'), /warren_reverse_connections_total\{role="requester",result="ok"\} [2-9]/)
+    assert.match(await b.cli('metrics'), /warren_reverse_connections_total\{role="dialler",result="ok"\} [2-9]/)
     // A moved flow says so.
     const moved = await open()
     await waitFor(async () => {

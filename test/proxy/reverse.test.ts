@@ -14,7 +14,7 @@ import { Accepted, converse, dial, endOf, readAll, readBytes } from './support/s
 import { type Host, type HostOptions, World } from './support/world.ts'
 
 const NAME = 'dev.test.server.default'
-const [ASKER, ASKED] = ['asker' as PeerKey, 'asked' as PeerKey]
+const [REQUESTER, DIALLER] = ['requester' as PeerKey, 'dialler' as PeerKey]
 
 /** Two hosts, of which the second cannot be dialled by the first, and dials it when asked. */
 async function pair(world: World, options: HostOptions = {}) {
@@ -81,8 +81,8 @@ describe('a host that cannot be dialled', () => {
     assert.equal((await readAll(server)).toString(), 'the end')
     server.end('of all')
     assert.equal((await readAll(client)).toString(), 'of all')
-    assert.equal(counted(near, 'asker', 'ok'), 2)
-    await waitFor(() => counted(far, 'asked', 'ok') === 2, 'both connections to be counted')
+    assert.equal(counted(near, 'requester', 'ok'), 2)
+    await waitFor(() => counted(far, 'dialler', 'ok') === 2, 'both connections to be counted')
     assert.equal(DIRECT, 'direct')
   })
 
@@ -129,7 +129,7 @@ describe('a host that cannot be dialled', () => {
     const { path } = await near.connect(source, NAME)
     const clients = await Promise.all(Array.from({ length: 40 }, () => dial(path)))
     for (const client of clients) client.write('x')
-    await waitFor(() => counted(near, 'asker', 'ok') > 20, 'the pool')
+    await waitFor(() => counted(near, 'requester', 'ok') > 20, 'the pool')
     assert.equal(most, 1)
     for (const client of clients) client.destroy()
     assert.deepEqual([near.hits, far.hits], [[], []])
@@ -162,8 +162,8 @@ describe('a member that asks for connections', () => {
     const request = asks(1)
     assert.equal(far.proxy.connectBack(near.node.peer, request), 1)
     await waitFor(() => Buffer.concat(target.got).length >= PREAMBLE_BYTES, 'the preamble')
-    const [asker, asked] = [near.node.peer, far.node.peer]
-    assert.deepEqual(Buffer.concat(target.got), encodePreamble(proofOf({ token: request, asker, asked })))
+    const [requester, dialler] = [near.node.peer, far.node.peer]
+    assert.deepEqual(Buffer.concat(target.got), encodePreamble(proofOf({ token: request, requester, dialler })))
     assert.equal(Buffer.concat(target.got).includes(request), false)
     const [socket] = target.sockets
     assert.ok(socket)
@@ -177,7 +177,7 @@ describe('a member that asks for connections', () => {
     far.dataPortsOf = () => [{ host: '127.0.0.1', port: 1 }]
     const ask = () => far.proxy.connectBack(near.node.peer, asks(1))
     assert.equal(ask(), 1)
-    await waitFor(() => counted(far, 'asked', 'failed') === 1, 'the failure')
+    await waitFor(() => counted(far, 'dialler', 'failed') === 1, 'the failure')
     assert.throws(ask, { code: ErrorCode.DestinationUnreachable })
     far.proxy.pathAppeared('alpha')
     assert.equal(ask(), 1)
@@ -234,7 +234,7 @@ describe('a connection that arrives', () => {
     const stranger = await connectTo(near)
     stranger.write(encodePreamble(randomBytes(32)))
     assert.equal((await settled(readAll(stranger), 'its end')).length, 0)
-    assert.equal(counted(near, 'asker', 'unknown'), 1)
+    assert.equal(counted(near, 'requester', 'unknown'), 1)
     const silent = await connectTo(near)
     silent.write(encodePreamble(randomBytes(32)).subarray(0, PREAMBLE_BYTES - 1))
     assert.equal((await settled(readAll(silent), 'its end')).length, 0)
@@ -258,14 +258,14 @@ describe('a connection that arrives', () => {
     }
     near.renew([...world.registrations.values()].find(one => one.machine === 'alpha')?.id ?? '')
     await open()
-    const [asker, asked] = [near.node.peer, far.node.peer]
+    const [requester, dialler] = [near.node.peer, far.node.peer]
     await waitFor(() => tokens.length > 1, 'the second question')
     for (const token of tokens) {
       const repeated = await connectTo(near)
-      repeated.write(encodePreamble(proofOf({ token, asker, asked })))
+      repeated.write(encodePreamble(proofOf({ token, requester, dialler })))
       assert.equal((await settled(readAll(repeated), 'its end')).length, 0)
     }
-    assert.equal(counted(near, 'asker', 'unknown'), tokens.length)
+    assert.equal(counted(near, 'requester', 'unknown'), tokens.length)
   })
 
   for (const [what, then] of [
@@ -287,23 +287,23 @@ describe('a connection that arrives', () => {
       near.askBack = async (_peer, token) => {
         const socket = await connectTo(near)
         world.defer(() => void socket.destroy())
-        socket.write(encodePreamble(proofOf({ token, asker: near.node.peer, asked: far.node.peer })))
+        socket.write(encodePreamble(proofOf({ token, requester: near.node.peer, dialler: far.node.peer })))
         then(socket, third)
         return 1
       }
       await open()
       assert.equal(shown(near), 'mesh')
-      assert.equal(counted(near, 'asker', 'ok'), 1)
+      assert.equal(counted(near, 'requester', 'ok'), 1)
     })
   }
 
   it('is for one question: that of these two agents, with this token', () => {
     const token = randomBytes(TOKEN_BYTES)
     const proofs = [
-      proofOf({ token, asker: ASKER, asked: ASKED }),
-      proofOf({ token, asker: ASKED, asked: ASKER }),
-      proofOf({ token, asker: ASKER, asked: 'other' as PeerKey }),
-      proofOf({ token: randomBytes(TOKEN_BYTES), asker: ASKER, asked: ASKED })
+      proofOf({ token, requester: REQUESTER, dialler: DIALLER }),
+      proofOf({ token, requester: DIALLER, dialler: REQUESTER }),
+      proofOf({ token, requester: REQUESTER, dialler: 'other' as PeerKey }),
+      proofOf({ token: randomBytes(TOKEN_BYTES), requester: REQUESTER, dialler: DIALLER })
     ].map(proof => proof.toString('hex'))
     assert.equal(new Set(proofs).size, proofs.length)
   })

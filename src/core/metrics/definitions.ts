@@ -243,8 +243,8 @@ export const METRICS = Object.freeze({
     'Fast-path connections: connections beside sessions, for flows of TCP. client: this agent connected it.'
   ),
   warren_reverse_connections_total: counter(
-    { role: ['asker', 'asked'], result: ['ok', 'failed', 'unknown'] },
-    'Connections that a host makes because another one, which cannot dial it, asks for them. asked: this agent made it; unknown: one arrived here that nobody waits for.'
+    { role: ['requester', 'dialler'], result: ['ok', 'failed', 'unknown'] },
+    'Connections that a host makes because another one, which cannot dial it, asks for them. dialler: this agent made it; unknown: one arrived here that nobody waits for.'
   ),
   warren_handshakes_total: counter(
     { role: ['client', 'server'], result: ['ok', 'failed', 'refused'] },

@@ -20,7 +20,7 @@ import type { ProvenWorkload } from '../deps.ts'
 import { FastPathAcceptor, FIRST_BYTE } from '../fastpath/index.ts'
 import { HandshakeLimiter } from '../handshake-limiter.ts'
 import type { ProxyLimits } from '../limits.ts'
-import { REVERSE_FIRST_BYTE, type ReverseAsker, type ReverseConnection } from '../reverse/index.ts'
+import { REVERSE_FIRST_BYTE, type ReverseConnection, type ReverseRequester } from '../reverse/index.ts'
 import { type ContextCache, HOST_ALPN, isSessionAlpn, isSni, peerChainOf } from '../tls/index.ts'
 import { firstByte } from './first-byte.ts'
 import { type InboundContext, InboundSession } from './inbound-session.ts'
@@ -42,7 +42,7 @@ export class DataServer {
   readonly #tcp: Server
   readonly #context: InboundContext
   readonly #contexts: ContextCache
-  readonly #reverse: Pick<ReverseAsker, 'accept'>
+  readonly #reverse: Pick<ReverseRequester, 'accept'>
   readonly #limits: ProxyLimits
   readonly #metrics: Metrics
   readonly #limiter: HandshakeLimiter
@@ -59,7 +59,7 @@ export class DataServer {
     context: InboundContext,
     contexts: ContextCache,
     limits: ProxyLimits,
-    reverse: Pick<ReverseAsker, 'accept'>
+    reverse: Pick<ReverseRequester, 'accept'>
   ) {
     this.#context = context
     this.#reverse = reverse

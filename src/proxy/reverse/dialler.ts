@@ -94,7 +94,7 @@ export class ReverseDialler {
         else this.#exceeded('proxy_reverse_dials_per_host', MAX_REVERSE_DIALS_PER_HOST, peer, accepted)
         break
       }
-      const preamble = encodePreamble(proofOf({ token, asker: peer, asked: deps.peer }))
+      const preamble = encodePreamble(proofOf({ token, requester: peer, dialler: deps.peer }))
       detach(log, 'reverse connection', this.#dial(peer, ends, preamble, release), stopping)
       accepted += 1
     }
@@ -125,14 +125,14 @@ export class ReverseDialler {
         raceStaggered(attempts, STAGGER_MS, limit, late => late.socket.destroy())
       )
       this.#failures.worked(peer)
-      metrics.count('warren_reverse_connections_total', { role: 'asked', result: 'ok' })
+      metrics.count('warren_reverse_connections_total', { role: 'dialler', result: 'ok' })
       begun.socket.once('close', release)
       serve({ ...begun, peer, place: { heard: () => {}, release, onLoss: () => {} } })
     } catch (err) {
       release()
       // Those that fail together are one failure.
       if (!this.#failures.isBlocked(peer)) this.#failures.failed(peer)
-      metrics.count('warren_reverse_connections_total', { role: 'asked', result: 'failed' })
+      metrics.count('warren_reverse_connections_total', { role: 'dialler', result: 'failed' })
       log.debug('the data port of a host that asked for a connection was not reached', { peer, err })
     }
   }

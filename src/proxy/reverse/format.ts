@@ -17,17 +17,17 @@ const LABEL = 'warren-reverse-v1'
 export interface Question {
   readonly token: Uint8Array
   /** The agent that asks for the connection, and accepts it. */
-  readonly asker: PeerKey
+  readonly requester: PeerKey
   /** The agent that dials. */
-  readonly asked: PeerKey
+  readonly dialler: PeerKey
 }
 
 /**
- * Proves that the dialler was asked: only the two agents know the token. A hash, so that the asker does not choose the bytes
+ * Proves that the dialler was asked: only the two agents know the token. A hash, so that the requester does not choose the bytes
  * that another host sends.
  */
-export function proofOf({ token, asker, asked }: Question): Buffer {
-  return createHash('sha256').update(`${LABEL}\0${asker}\0${asked}\0`).update(token).digest()
+export function proofOf({ token, requester, dialler }: Question): Buffer {
+  return createHash('sha256').update(`${LABEL}\0${requester}\0${dialler}\0`).update(token).digest()
 }
 
 export function encodePreamble(proof: Uint8Array): Buffer {

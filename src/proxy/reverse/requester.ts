@@ -9,7 +9,7 @@ import { decodePreamble, PREAMBLE_BYTES, proofOf, TOKEN_BYTES } from './format.t
 import { MAX_REVERSE_WAITING } from './limits.ts'
 import { TokenBatches } from './token-batches.ts'
 
-export interface ReverseAskerOptions {
+export interface ReverseRequesterOptions {
   readonly deps: Pick<ReverseDeps, 'peer' | 'ask'>
   readonly metrics: Metrics
   readonly stopping: AbortSignal
@@ -20,14 +20,14 @@ export interface ReverseAskerOptions {
  *
  * A connection that arrives proves nothing but that its dialler knows the token: who is at its other end must be proved on it.
  */
-export class ReverseAsker {
+export class ReverseRequester {
   readonly #peer: PeerKey
   readonly #batches: TokenBatches
   readonly #metrics: Metrics
   /** By the proof that the connection will begin with. Each is used once. */
   readonly #waiting = new Map<string, (socket: Socket) => void>()
 
-  constructor({ deps, metrics, stopping }: ReverseAskerOptions) {
+  constructor({ deps, metrics, stopping }: ReverseRequesterOptions) {
     this.#peer = deps.peer
     this.#metrics = metrics
     this.#batches = new TokenBatches((peer, tokens) =>
@@ -45,7 +45,7 @@ export class ReverseAsker {
       throw limitExceeded(this.#metrics, 'proxy_reverse_waiting', 'connections asked for', MAX_REVERSE_WAITING)
     }
     const token = randomBytes(TOKEN_BYTES)
-    const key = keyOf(proofOf({ token, asker: this.#peer, asked: peer }))
+    const key = keyOf(proofOf({ token, requester: this.#peer, dialler: peer }))
     const arrived = Promise.withResolvers<Socket>()
     this.#waiting.set(key, arrived.resolve)
     // The connection may overtake the answer.
@@ -101,7 +101,7 @@ export class ReverseAsker {
   }
 
   #count(result: 'ok' | 'failed' | 'unknown'): void {
-    this.#metrics.count('warren_reverse_connections_total', { role: 'asker', result })
+    this.#metrics.count('warren_reverse_connections_total', { role: 'requester', result })
   }
 }
 
