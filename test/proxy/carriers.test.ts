@@ -138,7 +138,7 @@ test('a probe asks third members for help only when no other carrier reaches the
   const relayed = await probed([], { helperFor })
   assert.match(
     relayed.text,
-    /^relay via gamma: reverse does not answer \(no mesh\); mesh does not answer \(no mesh\); relay via gamma answers in [\d.]+ ms$/
+    /^relay via gamma: mesh does not answer \(no mesh\); relay via gamma answers in [\d.]+ ms$/
   )
   assert.equal(asked, 1)
 })
@@ -148,6 +148,6 @@ test('a probe that nothing answers says so of each carrier', async () => {
   assert.equal(ok, false)
   assert.equal(
     text,
-    'reverse does not answer (no mesh); mesh does not answer (no mesh); relay does not answer (no mesh)'
+    'mesh does not answer (no mesh); relay does not answer (no mesh)'
   )
 })

@@ -61,7 +61,7 @@ export interface Carrier {
   /** Whether a dial may succeed, as far as is known without one. */
   readonly canReach: (candidate: Candidate) => boolean
   /** When its probes are made: those that ask other agents for work are made only if the answer may be of use. */
-  readonly probedIf: 'always' | 'no better one reaches' | 'none other reaches'
+  readonly probedIf: 'always' | 'only worse ones reach' | 'none other reaches'
   /** What `explain` tries, all at once. Opens no session. */
   readonly probes: (agent: ProbedAgent) => readonly Probe[]
   /** Opens a session within a time limit of its own; rejects with the first failure, or with the signal's reason. */

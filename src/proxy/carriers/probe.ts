@@ -49,7 +49,10 @@ export async function probeCarriers(
   const reaches = (isMeant: (rank: number) => boolean): boolean =>
     results.some(({ rank, path }) => path !== undefined && isMeant(rank))
   await tryThose('always', () => true)
-  await tryThose('no better one reaches', carrier => !reaches(rank => rank < carrier.rank))
+  await tryThose(
+    'only worse ones reach',
+    carrier => !reaches(rank => rank < carrier.rank) && reaches(rank => rank > carrier.rank)
+  )
   await tryThose('none other reaches', () => !reaches(() => true))
   // Stable: the addresses of a carrier stay in their order.
   results.sort((one, other) => one.rank - other.rank)

@@ -30,7 +30,8 @@ export function reverse(deps: ReverseCarrierDeps): Carrier {
     isLastResort: false,
     allows: REVERSE_PATH.allows,
     canReach: () => true,
-    probedIf: 'no better one reaches',
+    // It is asked over the mesh, so the mesh reaches wherever this may.
+    probedIf: 'only worse ones reach',
     probes: agent => [
       {
         run: async signal => {
