@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { describe, it } from 'node:test'
+import { connect as connectTls } from 'node:tls'
 import { ErrorCode, systemClock, WarrenError } from '../../src/core/index.ts'
 import type { PeerKey } from '../../src/identity/index.ts'
 import { DIRECT } from '../../src/proxy/flow/flow.ts'
@@ -46,6 +47,25 @@ async function connectTo({ proxy }: Host): Promise<Socket> {
   socket.on('error', () => {})
   await once(socket, 'connect')
   return socket
+}
+
+/** A port that takes each connection once its preamble has been read. */
+async function listener(world: World, onArrival: (socket: Socket) => void) {
+  const server = createServer(socket => {
+    socket.on('error', () => {})
+    world.defer(() => void socket.destroy())
+    const take = (): void => {
+      if (socket.read(PREAMBLE_BYTES) === null) return
+      socket.off('readable', take)
+      onArrival(socket)
+    }
+    socket.on('readable', take)
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  world.defer(() => void server.close())
+  const address = server.address()
+  return { host: '127.0.0.1', port: typeof address === 'object' ? (address?.port ?? 0) : 0 }
 }
 
 /** A port at which everything that is sent is kept, and nothing is answered. */
@@ -191,6 +211,36 @@ describe('a member that asks for connections', () => {
         code: ErrorCode.MessageMalformed
       })
     }
+  })
+
+  it('may ask on one which host this is, and neither join nor renew there', async () => {
+    await using world = await World.create()
+    const near = await world.host('alpha')
+    let joins = 0
+    const far = await world.host('beta', {
+      join: async socket => {
+        joins += 1
+        socket.end()
+      }
+    })
+    const answers: Array<Promise<boolean>> = []
+    const requester = await listener(world, socket => {
+      const ALPNProtocols = [['warren-host/1', 'warren-join/1', 'warren-renew/1'][answers.length] ?? '']
+      const over = connectTls({ socket, ALPNProtocols, ecdhCurve: 'X25519MLKEM768', rejectUnauthorized: false })
+      over.on('error', () => {})
+      // An agent that serves a joiner or a renewal ends in order as well; what it does then is counted.
+      answers.push(once(over, 'secureConnect').then(() => over.alpnProtocol === ALPNProtocols[0]))
+    })
+    far.dataPortsOf = () => [requester]
+    for (let at = 1; at <= 3; at += 1) {
+      far.proxy.connectBack(near.node.peer, asks(1))
+      await waitFor(() => answers.length === at, 'a connection')
+    }
+    assert.deepEqual(await settled(Promise.all(answers), 'the handshakes'), [true, true, true])
+    const refused = () => far.lines.filter(({ message }) => message === 'unauthenticated peer refused at the data port')
+    await waitFor(() => far.counts.get('warren_handshakes_total{role="server",result="refused"}') === 2, 'two refusals')
+    assert.ok(refused().length > 0)
+    assert.equal(joins, 0)
   })
 
   it('has so many made at a time and no more, and keeps no other member from its own', async () => {
