@@ -146,8 +146,5 @@ test('a probe asks third members for help only when no other carrier reaches the
 test('a probe that nothing answers says so of each carrier', async () => {
   const { ok, text } = await probed([], {})
   assert.equal(ok, false)
-  assert.equal(
-    text,
-    'mesh does not answer (no mesh); relay does not answer (no mesh)'
-  )
+  assert.equal(text, 'mesh does not answer (no mesh); relay does not answer (no mesh)')
 })
