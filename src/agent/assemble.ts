@@ -6,6 +6,7 @@ import {
   Enforcement,
   Readiness,
   wireMesh,
+  wireReverse,
   wireTrust
 } from '../cluster/index.ts'
 import { type Clock, detach, formatHostPort, type HostPort, type Logger, raceAbort, within } from '../core/index.ts'
@@ -213,6 +214,7 @@ function wire({ base, cluster, ca, proxy }: Built): { readiness: Readiness; sync
     base.onProgress({ waitsFor: 'sync', addresses: [], machine })
   })
   mesh.onDisconnect(peer => events.emit('host-disconnected', { peer, machine: mesh.machineOf(peer) ?? '' }))
+  wireReverse(mesh, proxy.connectBack)
   mesh.onStream((stream, peer, via) => proxy.acceptCarrier(stream, peer, via))
   return { readiness: new Readiness(), synchronised: synchronised.promise }
 }

@@ -14,7 +14,7 @@ import type { Redialer } from './dialing/index.ts'
 import { startFailure, translate } from './failure.ts'
 import type { Gossip } from './gossip/gossip.ts'
 import { peerKeyFromId } from './keys.ts'
-import { checkShims, localAddressOf, type Pinger } from './libp2p-shims/index.ts'
+import { checkShims, localAddressOf, type Pinger, remoteAddressOf } from './libp2p-shims/index.ts'
 import { GONE_ADDRESS_TIMEOUT_MS, OPEN_TIMEOUT_MS } from './limits.ts'
 import { type MeshNode, stopNode } from './node.ts'
 import { DATA, RELAY, RELAYED, REQUESTS } from './protocols.ts'
@@ -199,6 +199,11 @@ export class Libp2pMesh implements Mesh {
 
   isNeighbour(peer: PeerKey): boolean {
     return this.#parts.redialer.isNeighbour(peer)
+  }
+
+  remoteAddressOf(peer: PeerKey): string | undefined {
+    const raw = this.#parts.sessions.rawTo(peer)
+    return raw === undefined ? undefined : remoteAddressOf(raw)
   }
 
   machineOf(peer: PeerKey): string | undefined {

@@ -14,6 +14,7 @@ export type MeshProtocol =
   | '/warren/renew/1'
   | '/warren/authority/1'
   | '/warren/trust/1'
+  | '/warren/reverse/1'
 
 /** The topics of gossip. On the wire the name includes the trust domain. */
 export type MeshTopic = 'registry' | 'policy'
@@ -158,6 +159,11 @@ export interface Mesh {
   isConnected(peer: PeerKey): boolean
   /** Whether a connection to this host is kept without a use: to all in a small mesh, to some neighbours in a large one. */
   isNeighbour(peer: PeerKey): boolean
+  /**
+   * IP address of a connected peer, as this host sees it: the peer has proved its key there. Undefined if there is no connection, or
+   * only one through others.
+   */
+  remoteAddressOf(peer: PeerKey): string | undefined
   /** Machine name of a connected peer, from the certificate it was admitted with. */
   machineOf(peer: PeerKey): string | undefined
   onConnect(listener: (peer: PeerKey, machine: string) => void): void

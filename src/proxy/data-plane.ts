@@ -48,6 +48,12 @@ export interface DataPlane {
   readonly dataAddress: () => HostPort
   /** Takes over a stream that another agent opened to us over the mesh. */
   readonly acceptCarrier: (stream: Duplex, peer: PeerKey, via?: string) => void
+  /**
+   * Makes the connections to the agent `peer` that its request asks for, and returns how many.
+   *
+   * Throws MESSAGE_MALFORMED, LIMIT_EXCEEDED or DESTINATION_UNREACHABLE.
+   */
+  readonly connectBack: (peer: PeerKey, request: Uint8Array) => number
   /** Tries every carrier to another agent, whichever may be used, and says how it went. Never rejects. */
   readonly probe: (agent: ProbedAgent, signal: AbortSignal) => Promise<Probed>
   /** A host is connected that was not: ways to it that failed are worth an attempt again. */

@@ -12,6 +12,7 @@ import type { CarrierDeps } from './carriers/index.ts'
 import type { Oversize } from './datagram/packet/index.ts'
 import type { UpgradeThresholds } from './fastpath/index.ts'
 import type { ProxyLimits } from './limits.ts'
+import type { ReverseDeps } from './reverse/index.ts'
 
 /** One registration that may be a destination, as the registry of this host knows it now. */
 export interface Candidate
@@ -97,7 +98,8 @@ export interface AuthorizeQuestion {
 export type CarrierChoice = string
 
 /** Collaborators of the proxy; the agent joins them. */
-export interface ProxyDeps extends CarrierDeps {
+export interface ProxyDeps extends Omit<CarrierDeps, 'connectBack'> {
+  readonly reverse: ReverseDeps
   readonly trustDomain: string
   /** Name of this host. */
   readonly machine: string

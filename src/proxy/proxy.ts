@@ -30,6 +30,7 @@ import {
   SourceFlows
 } from './outbound/index.ts'
 import { PolicyEnforcer } from './policy-enforcer.ts'
+import { ReverseDialler, ReverseRequester } from './reverse/index.ts'
 import { Liveness, SessionPool } from './session/index.ts'
 import { SessionAlarms } from './session-alarms.ts'
 import { HELLO_TIMEOUT_MS, OPEN_TIMEOUT_MS, STOP_TIMEOUT_MS } from './timing.ts'
@@ -42,12 +43,13 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
   const { log, clock, local } = deps
   const limits = resolveLimits(deps.limits)
   requireCarrier(deps.carrier)
+  const metrics = deps.metrics ?? silentMetrics
   const stopping = new AbortController()
   const flows = new FlowTable({
     limits,
     log,
     clock,
-    metrics: deps.metrics ?? silentMetrics,
+    metrics,
     events: deps.events ?? silentEvents,
     userOf: local.userOf,
     processOf: local.processOf,
@@ -56,9 +58,10 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
   const contexts = new ContextCache(local.svid, deps.roots)
   const liveness = new Liveness(clock.monotonicMs)
   const packets = new PacketPort(log, deps.oversize)
-  const fastPath = new FastPathBudget(limits.fastPathConnections, deps.metrics ?? silentMetrics)
+  const fastPath = new FastPathBudget(limits.fastPathConnections, metrics)
   const admission = new Admission(deps, flows, limits)
-  const all = carriers(deps)
+  const requester = new ReverseRequester({ deps: deps.reverse, metrics, stopping: stopping.signal })
+  const all = carriers({ ...deps, connectBack: (peer, signal) => requester.connect(peer, signal) })
   const pool = new SessionPool({
     deps,
     carriers: all,
@@ -85,7 +88,15 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
     fastPath,
     stopping: stopping.signal
   }
-  const server = new DataServer(inbound, contexts, limits)
+  const server = new DataServer(inbound, contexts, limits, requester)
+  const dialler = new ReverseDialler({
+    deps: deps.reverse,
+    serve: connection => server.serveReverse(connection),
+    clock,
+    log,
+    metrics,
+    stopping: stopping.signal
+  })
   const enforcer = new PolicyEnforcer(deps, flows, pool, server)
   const alarms = new SessionAlarms(pool, server)
   let stopped: Promise<void> | undefined
@@ -147,7 +158,12 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
     dataAddress: () => server.address(),
     acceptCarrier: (stream, peer, via) => server.acceptCarrier(stream, peer, streamPath(via)),
     probe: (agent, signal) => probeCarriers(all, agent, clock, signal),
-    pathAppeared: machine => pool.pathAppeared(machine),
+    connectBack: (peer, request) => dialler.asked(peer, request),
+    pathAppeared(machine) {
+      pool.pathAppeared(machine)
+      const peer = deps.directory.peerOf(machine)
+      if (peer !== undefined) dialler.pathAppeared(peer)
+    },
 
     async connect({ source, destination, protocol, strategy = 'balanced', hello, explicitEnd = false, signal }) {
       if (!local.isAlive(source.registrationId)) {

@@ -69,6 +69,12 @@ export const RELAY_BACKOFF_MAX_MS = 5_000
 /** First pause after the direct path to a host failed, and the longest. */
 export const DIRECT_BACKOFF_MS = 3_000
 export const DIRECT_BACKOFF_MAX_MS = 60_000
+/** Time for the answer of an agent that is asked to dial this one, and for its connection to that which asks. */
+export const REVERSE_ASK_TIMEOUT_MS = 2_500
+export const REVERSE_DIAL_TIMEOUT_MS = 2_000
+/** First pause after the data port of an agent that asked was not reached, and the longest. */
+export const REVERSE_BACKOFF_MS = 1_000
+export const REVERSE_BACKOFF_MAX_MS = 60_000
 /**
  * Time for both ends of a session to prove renewed certificates: an eighth of the time left to the proved ones, within
  * these bounds. The proof may have to wait behind bulk data on a slow link.

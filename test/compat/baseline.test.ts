@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import test, { after, before } from 'node:test'
-import { scopeOf, waitFor } from '../harness/index.ts'
+import { asRoot, createHosts, scopeOf, TestAgent, waitFor } from '../harness/index.ts'
 import { type Build, buildBaseline, isFull, isMissing, newBuild } from './support/baseline.ts'
 import { carriedFlow, datagramFlows, pooledFlows, streamFlows } from './support/flows.ts'
 import { meshOf, rid } from './support/host.ts'
@@ -11,6 +11,7 @@ const missing = isMissing()
 if (isFull && missing !== false) throw new Error(missing)
 const whenBuilt = { skip: missing }
 const whenFull = { skip: missing || (isFull ? false : 'part of the long form: npm run test:compat') }
+const whenHidden = { skip: whenFull.skip || asRoot.skip }
 const files = scopeOf({ after: fn => after(fn as () => Promise<void>) })
 /** Seconds where there are weeks: certificates are renewed meanwhile, and what waits for their lifetime waits for seconds. */
 const SHORT_LIVES = [
@@ -76,6 +77,40 @@ for (const { title, pair } of DIRECTIONS) {
     await carriedFlow(scope, d, c, /^relay via c$/)
     await carriedFlow(scope, c, e, /^relay via b$/)
   })
+
+  test(
+    `${title}: a host that cannot be dialled, and may not be asked to dial back, is reached over the mesh`,
+    whenHidden,
+    async t => {
+      const scope = scopeOf(t)
+      const hosts = await createHosts(scope, 'a', 'b')
+      hosts[1].hideFrom(hosts[0])
+      const [first, second] = pair()
+      const a = await new TestAgent(scope, { name: 'a', args: [], host: hosts[0] }).start(
+        ['--init', 'example.org', '--no-mdns'],
+        first.program
+      )
+      await a.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+      const token = (await a.cli('token', 'create', 'b')).trim()
+      const b = await new TestAgent(scope, { name: 'b', args: [], host: hosts[1] }).start(
+        ['--join', token, '--no-mdns'],
+        second.program
+      )
+      await b.follows(a)
+      const serve = b.spawn(['serve', 'dev.web.site.default'])
+      await serve.says(/serving/, 'stderr')
+      await a.knows('dev.web.site.default')
+      const client = a.spawn(['connect', 'dev.web.site.default', '--as', 'dev.shop.cart.default'])
+      await client.says(/connected/, 'stderr')
+      client.stdin.write('hello\n')
+      await serve.says(/hello/)
+      const { flows } = JSON.parse(await a.cli('flows', '--json')) as { flows: Array<{ carrier: string }> }
+      assert.deepEqual(
+        flows.map(({ carrier }) => carrier),
+        ['mesh']
+      )
+    }
+  )
 
   test(`${title}: flows begin on pooled fast-path connections both ways`, whenFull, async t => {
     const scope = scopeOf(t)

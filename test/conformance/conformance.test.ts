@@ -40,7 +40,7 @@ const WAYS: ReadonlyArray<
   ['a direct connection', 'direct', scope => brokered(scope, 'direct')],
   ['a stream of the mesh', 'mesh', scope => brokered(scope, 'mesh')],
   ['a relay', 'relay via middle', scope => brokered(scope, 'relay')],
-  ['a connection that a host behind a NAT began', 'mesh', scope => brokered(scope, 'NAT'), isHidable()]
+  ['a connection that a host behind a NAT dials back', 'reverse', scope => brokered(scope, 'NAT'), isHidable()]
 ]
 
 /** The most that the agents' memory exceeded that of now, together. */

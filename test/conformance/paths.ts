@@ -28,7 +28,7 @@ export interface Course {
   readonly link: { readonly cut: () => void; readonly heal: () => void } | undefined
 }
 
-/** NAT: the client's host cannot dial the server's, which is reached through the mesh connection that it has begun. Needs root. */
+/** NAT: the client's host cannot dial the server's, which dials back when it is asked over the mesh. Needs root. */
 export type Carrier = 'direct' | 'mesh' | 'relay' | 'local' | 'NAT'
 
 const HOSTS: Readonly<Record<Carrier, readonly string[]>> = {

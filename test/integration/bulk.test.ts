@@ -55,7 +55,7 @@ function followMemory(agent: TestAgent): { stop: () => number } {
   }
 }
 
-for (const carrier of ['direct', 'mesh'] as const) {
+for (const carrier of ['direct', 'reverse', 'mesh'] as const) {
   test(`200 MB each way at once arrive intact past a stalled reader, in little memory (${carrier})`, async t => {
     const scope = scopeOf(t)
     const [a, b] = await startPair(scope, { args: ['--carrier', carrier] })

@@ -27,9 +27,12 @@ const SERVERS = {
       ['direct', 'udp']
     ]
   },
-  closed: { way: 'libp2p, since its data port is blocked', shown: [['mesh'], ['mesh']] },
+  closed: { way: 'libp2p, since neither reaches the data port of the other', shown: [['mesh'], ['mesh']] },
   apart: { way: 'a relay', shown: [['relay'], ['relay']] },
-  hidden: { way: 'the mesh connection that it began from behind a NAT', shown: [['mesh'], ['mesh']] }
+  hidden: {
+    way: 'a connection that it dials back from behind a NAT',
+    shown: [['reverse', 'reverse fastpath'], ['reverse']]
+  }
 } as const
 type Name = keyof typeof SERVERS
 const NAMES = Object.keys(SERVERS) as Name[]
@@ -60,6 +63,7 @@ async function start(scope: Scope): Promise<Readonly<Record<Name | 'near', TestA
   )
   closed.block(DATA_PORT)
   nearHost.cut(apart)
+  nearHost.hideFrom(closed)
   hidden.hideFrom(nearHost)
   const hub = await new TestAgent(scope, { name: 'hub', args: QUICK, host: hubHost }).start([
     '--init',

@@ -91,7 +91,7 @@ async function startOver(scope: Scope, carrier: string): Promise<readonly [TestA
 
 // In namespaces and with a NAT as well: rotation-carriers.test.ts.
 describe('over every carrier', () => {
-  for (const carrier of ['direct', 'mesh', 'relay']) {
+  for (const carrier of ['direct', 'reverse', 'mesh', 'relay']) {
     it(`a live connection and the mesh outlive rotations of SVIDs, of both node CAs and of the authority (${carrier})`, async t => {
       const scope = scopeOf(t)
       const [a, b] = await startOver(scope, carrier)

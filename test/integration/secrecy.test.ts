@@ -20,7 +20,7 @@ function secretOf(token: string): Uint8Array {
   return decode(identityPb.JoinTokenSchema, bytes.subarray(0, -4), 8_192).secret
 }
 
-for (const carrier of ['direct', 'mesh'] as const) {
+for (const carrier of ['direct', 'reverse', 'mesh'] as const) {
   test(
     `a capture of joining, gossip, registration and traffic shows nothing readable (${carrier})`,
     asRoot,

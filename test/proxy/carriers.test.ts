@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import test, { type TestContext } from 'node:test'
 import { createServer as createTls } from 'node:tls'
-import { ErrorCode, systemClock, WarrenError } from '../../src/core/index.ts'
+import { connectTcp, ErrorCode, parseHostPort, systemClock, WarrenError } from '../../src/core/index.ts'
 import type { PeerKey } from '../../src/identity/index.ts'
 import {
   type CarrierDeps,
@@ -24,6 +24,7 @@ const noMesh: CarrierDeps = {
   verifyAgent: () => ({ ok: false, detail: 'it is not known' }),
   openStream: nowhere,
   openRelayed: nowhere,
+  connectBack: nowhere,
   askAlive: nowhere,
   helperFor: nowhere
 }
@@ -40,11 +41,13 @@ test('each carrier has a name and a rank of its own, and the best comes first', 
   assert.deepEqual(carrierNames(), ['auto', ...all.map(({ name }) => name)])
 })
 
-test('only what comes over the data port itself may join, leave the session, or send packets to where it leads', () => {
+test('only what was dialled to the data port itself may join or send packets to where it leads', () => {
   const all = carriers(noMesh)
   for (const { name, allows } of all) {
-    const expected = name === 'direct'
-    assert.deepEqual(allows, { fastPath: expected, datagrams: expected, unauthenticated: expected }, name)
+    const isDirect = name === 'direct'
+    const isTcp = isDirect || name === 'reverse'
+    const expected = { fastPath: isTcp, datagrams: isDirect, identification: isTcp, unauthenticated: isDirect }
+    assert.deepEqual(allows, expected, name)
   }
 })
 
@@ -52,7 +55,8 @@ test('what is no carrier is refused with the names of those that are', () => {
   for (const name of carrierNames()) requireCarrier(name)
   assert.throws(
     () => requireCarrier('pigeon'),
-    (err: unknown) => WarrenError.is(err, ErrorCode.InvalidOption) && /auto, direct, mesh, relay/.test(err.hint ?? '')
+    (err: unknown) =>
+      WarrenError.is(err, ErrorCode.InvalidOption) && /auto, direct, reverse, mesh, relay/.test(err.hint ?? '')
   )
 })
 
@@ -82,6 +86,28 @@ test('a probe names the path that a connection would take first, and what each c
   assert.match(text, new RegExp(`^direct: direct ${address} answers in [\\d.]+ ms; mesh answers in [\\d.]+ ms$`))
 })
 
+test('a probe asks an agent to dial back only when it cannot be dialled, and verifies who comes', async t => {
+  const address = await agentOf(t)
+  const verifyAgent = () => ({ ok: true, identity: { machine: 'b', peer: PEER } }) as const
+  let asked = 0
+  const connectBack = (): Promise<Socket> => {
+    asked += 1
+    return connectTcp(parseHostPort(address), AbortSignal.timeout(5_000))
+  }
+  const dialled = await probed([address], { askAlive: answers, verifyAgent, connectBack })
+  assert.match(dialled.text, /^direct: direct [^;]*; mesh answers in [\d.]+ ms$/)
+  assert.equal(asked, 0)
+  const { ok, text } = await probed(['127.0.0.1:1'], { askAlive: answers, verifyAgent, connectBack })
+  assert.equal(ok, true)
+  assert.match(
+    text,
+    /^reverse: direct 127\.0\.0\.1:1 does not .*; reverse answers in [\d.]+ ms; mesh answers in [\d.]+ ms$/
+  )
+  const other = () => ({ ok: true, identity: { machine: 'c', peer: PEER } }) as const
+  const mistaken = await probed(['127.0.0.1:1'], { askAlive: answers, verifyAgent: other, connectBack })
+  assert.match(mistaken.text, /^mesh: .*; reverse does not answer \(the agent of c answers there\); mesh answers/)
+})
+
 test('a probe takes no other host for the one that it is for, and says whose agent answers', async t => {
   const address = await agentOf(t)
   for (const [verdict, why] of [
@@ -106,7 +132,7 @@ test('a probe asks third members for help only when no other carrier reaches the
   const overMesh = await probed(['127.0.0.1:1'], { askAlive: answers, helperFor })
   assert.match(
     overMesh.text,
-    /^mesh: direct 127\.0\.0\.1:1 does not lead to it \(nobody listens there, .*\); mesh answers in [\d.]+ ms$/
+    /^mesh: direct 127\.0\.0\.1:1 does not lead to it \(nobody listens there, .*\); reverse does not answer \(no mesh\); mesh answers in [\d.]+ ms$/
   )
   assert.equal(asked, 0)
   const relayed = await probed([], { helperFor })

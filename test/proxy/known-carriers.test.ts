@@ -4,7 +4,7 @@ import type { Carrier } from '../../src/proxy/carriers/index.ts'
 import type { Candidate } from '../../src/proxy/deps.ts'
 import { KnownCarriers } from '../../src/proxy/session/known-carriers.ts'
 
-const ALLOWED = { fastPath: false, datagrams: false, unauthenticated: false }
+const ALLOWED = { fastPath: false, datagrams: false, identification: false, unauthenticated: false }
 
 function carrier(name: string, rank: number, isLastResort = false): Carrier {
   return {
@@ -13,7 +13,7 @@ function carrier(name: string, rank: number, isLastResort = false): Carrier {
     isLastResort,
     backoff: { firstMs: 3_000, longestMs: 60_000 },
     allows: ALLOWED,
-    probesLast: false,
+    probedIf: 'always',
     canReach: () => true,
     probes: () => [],
     dial: () => Promise.reject(new Error('not dialled here'))

@@ -14,7 +14,7 @@ export const ROUTES: readonly Route[] = [
   { from: 'near', to: 'near', tcp: ['local'], udp: ['local'] },
   { from: 'near', to: 'hub', tcp: ['direct', 'fastpath'], udp: ['direct', 'udp'] },
   { from: 'home', to: 'far', tcp: ['direct', 'fastpath'], udp: ['direct', 'udp'] },
-  { from: 'near', to: 'home', tcp: ['mesh'], udp: ['mesh'] },
+  { from: 'near', to: 'home', tcp: ['reverse', 'reverse fastpath'], udp: ['reverse'] },
   { from: 'near', to: 'far', tcp: ['relay'], udp: ['relay'] }
 ]
 

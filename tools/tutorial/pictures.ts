@@ -43,14 +43,14 @@ export const PICTURES: readonly Picture[] = [
     arrows: [
       { from: [470, 200], to: [290, 200], kind: 'mesh' },
       { from: [330, 330], to: [275, 220], kind: 'mesh' },
-      { from: [240, 220], to: [300, 330], kind: 'inside' },
+      { from: [300, 330], to: [240, 220], kind: 'flow' },
       { from: [430, 330], to: [485, 220], kind: 'mesh' },
       { from: [470, 330], to: [530, 220], kind: 'flow' }
     ],
     words: [
-      { at: [268, 308], text: 'a to c: inside the connection of c', anchor: 'end' },
+      { at: [268, 308], text: 'a to c: c dials when a asks', anchor: 'end' },
       { at: [500, 308], text: 'c to b: a connection of its own', anchor: 'start' }
     ],
-    legend: 'Dashed: the mesh. Thick: connections of workloads; dotted: inside a mesh connection.'
+    legend: 'Arrows point from the host that dials. Dashed: the mesh. Thick: connections of workloads.'
   }
 ]

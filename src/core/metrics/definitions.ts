@@ -242,6 +242,10 @@ export const METRICS = Object.freeze({
     { role: ['client', 'server'], result: ['ok', 'failed'] },
     'Fast-path connections: connections beside sessions, for flows of TCP. client: this agent connected it.'
   ),
+  warren_reverse_connections_total: counter(
+    { role: ['requester', 'dialler'], result: ['ok', 'failed', 'unknown'] },
+    'Connections that a host makes because another one, which cannot dial it, asks for them. dialler: this agent made it; unknown: one arrived here that nobody waits for.'
+  ),
   warren_handshakes_total: counter(
     { role: ['client', 'server'], result: ['ok', 'failed', 'refused'] },
     'Sessions that were being opened. refused: no certificate, or one that is not valid.'
@@ -266,7 +270,6 @@ export const METRICS = Object.freeze({
     { result: ['granted', 'refused'] },
     'Renewals that other hosts requested from the authority on this host.'
   ),
-
   warren_audit_records_total: counter({}, 'Lines that were written to the audit log.'),
   warren_audit_lost_total: counter(
     { reason: ['queue', 'disk', 'source'] },

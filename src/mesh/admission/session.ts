@@ -109,6 +109,12 @@ export class Sessions {
     return undefined
   }
 
+  /** The connection to a peer that is in use, below noise. */
+  rawTo(peer: PeerKey): MessageStream | undefined {
+    for (const { state, raw } of this.#byPeer.get(peer) ?? []) if (state.name === 'open') return raw
+    return undefined
+  }
+
   /** Sessions in use. */
   open(): OpenSession[] {
     return this.#openWhere(() => true)

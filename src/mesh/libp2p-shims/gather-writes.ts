@@ -32,6 +32,12 @@ export function localAddressOf(connection: MessageStream): string | undefined {
   return local === undefined ? undefined : withoutMapping(local)
 }
 
+/** The address of the other end; undefined if it is not known. */
+export function remoteAddressOf(connection: MessageStream): string | undefined {
+  const remote = socketOf(connection)?.remoteAddress
+  return remote === undefined ? undefined : withoutMapping(remote)
+}
+
 // libp2p has no option for this. A connection whose socket cannot be found is written to as libp2p does.
 function socketOf(connection: MessageStream): Socket | undefined {
   const socket: unknown = Reflect.get(connection, 'socket')

@@ -1,5 +1,5 @@
 export { checkShims } from './check-shims.ts'
-export { gatherWrites, localAddressOf } from './gather-writes.ts'
+export { gatherWrites, localAddressOf, remoteAddressOf } from './gather-writes.ts'
 export { type ReportVerdict, verdictsOf } from './gossip-verdicts.ts'
 export { Pinger } from './pinger.ts'
 export { quietDecoder } from './quiet-decoder.ts'

@@ -8,6 +8,8 @@ export interface Allowed {
   readonly fastPath: boolean
   /** UDP packets to the remote address of the session's own connection. */
   readonly datagrams: boolean
+  /** The question which host this is. */
+  readonly identification: boolean
   /** Exchanges with hosts that are not members: those that join, and those whose certificate has ended. */
   readonly unauthenticated: boolean
 }
@@ -58,8 +60,8 @@ export interface Carrier {
   readonly allows: Allowed
   /** Whether a dial may succeed, as far as is known without one. */
   readonly canReach: (candidate: Candidate) => boolean
-  /** Whether its probes ask third members for help, so that they are made only if no other carrier reaches the agent. */
-  readonly probesLast: boolean
+  /** When its probes are made: those that ask other agents for work are made only if the answer may be of use. */
+  readonly probedIf: 'always' | 'only worse ones reach' | 'none other reaches'
   /** What `explain` tries, all at once. Opens no session. */
   readonly probes: (agent: ProbedAgent) => readonly Probe[]
   /** Opens a session within a time limit of its own; rejects with the first failure, or with the signal's reason. */

@@ -19,7 +19,7 @@ const MAX_PROBED = 4
 /** A TCP connection to the data port of the other agent. */
 export const DIRECT_PATH: Path = Object.freeze({
   name: 'direct',
-  allows: Object.freeze({ fastPath: true, datagrams: true, unauthenticated: true })
+  allows: Object.freeze({ fastPath: true, datagrams: true, identification: true, unauthenticated: true })
 })
 
 /**
@@ -35,7 +35,7 @@ export function direct(deps: IdentifyDeps): Carrier {
     isLastResort: false,
     allows: DIRECT_PATH.allows,
     canReach: ({ dataAddresses }) => dataAddresses.length > 0,
-    probesLast: false,
+    probedIf: 'always',
     probes: agent =>
       agent.dataAddresses.slice(0, MAX_PROBED).map(address => ({
         address,

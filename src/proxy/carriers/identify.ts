@@ -27,7 +27,16 @@ export async function identify(
   deps: IdentifyDeps,
   signal: AbortSignal
 ): Promise<void> {
-  const transport = await connected(address, signal)
+  await identifyOver(await connected(address, signal), agent, deps, signal)
+}
+
+/** The same over a connection, which it closes. */
+export async function identifyOver(
+  transport: Socket,
+  agent: ProbedAgent,
+  deps: IdentifyDeps,
+  signal: AbortSignal
+): Promise<void> {
   const socket = connectTls({
     ...TLS_POLICY,
     socket: transport,

@@ -8,7 +8,7 @@ import type { Carrier, Path } from './carrier.ts'
 /** A stream of the mesh connection between the two agents. */
 export const MESH_PATH: Path = Object.freeze({
   name: 'mesh',
-  allows: Object.freeze({ fastPath: false, datagrams: false, unauthenticated: false })
+  allows: Object.freeze({ fastPath: false, datagrams: false, identification: false, unauthenticated: false })
 })
 
 export interface MeshCarrierDeps {
@@ -22,12 +22,12 @@ export interface MeshCarrierDeps {
 export function mesh({ openStream, askAlive }: MeshCarrierDeps): Carrier {
   return {
     name: MESH_PATH.name,
-    rank: 1,
+    rank: 2,
     backoff: { firstMs: DIRECT_BACKOFF_MS, longestMs: DIRECT_BACKOFF_MAX_MS },
     isLastResort: true,
     allows: MESH_PATH.allows,
     canReach: () => true,
-    probesLast: false,
+    probedIf: 'always',
     probes: ({ peer }) => [{ run: signal => raceAbort(askAlive(peer, signal), signal).then(() => MESH_PATH.name) }],
     dial: ({ peer }, options, signal) =>
       within(CARRIER_TIMEOUT_MS, [signal], async limit => {

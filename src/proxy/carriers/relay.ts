@@ -15,7 +15,12 @@ export interface RelayCarrierDeps {
   readonly helperFor: (peer: PeerKey) => Promise<string>
 }
 
-const ALLOWED: Allowed = Object.freeze({ fastPath: false, datagrams: false, unauthenticated: false })
+const ALLOWED: Allowed = Object.freeze({
+  fastPath: false,
+  datagrams: false,
+  identification: false,
+  unauthenticated: false
+})
 
 /** A stream that the machine `via` passes on. */
 export function relayPath(via: string): Path {
@@ -26,12 +31,12 @@ export function relayPath(via: string): Path {
 export function relay({ openRelayed, helperFor }: RelayCarrierDeps): Carrier {
   return {
     name: 'relay',
-    rank: 2,
+    rank: 3,
     backoff: { firstMs: RELAY_BACKOFF_MS, longestMs: RELAY_BACKOFF_MAX_MS },
     isLastResort: false,
     allows: ALLOWED,
     canReach: () => true,
-    probesLast: true,
+    probedIf: 'none other reaches',
     probes: ({ peer }) => [{ run: async signal => relayPath(await raceAbort(helperFor(peer), signal)).name }],
     dial: ({ peer }, options, signal) =>
       within(CARRIER_TIMEOUT_MS, [signal], async limit => {

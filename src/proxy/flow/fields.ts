@@ -1,5 +1,5 @@
 import type { FlowFields, ProcessFields } from '../../events/index.ts'
-import { FAST_PATH, type Flow, PACKETS } from './flow.ts'
+import { DIRECT, FAST_PATH, type Flow, PACKETS } from './flow.ts'
 
 /** The process of a registration of this host. */
 export type ProcessOf = (registrationId: string) => ProcessFields | undefined
@@ -25,13 +25,18 @@ export function fieldsOf(flow: Flow): Omit<FlowFields, 'rule' | 'sourceProcess' 
     source: sourceText,
     destination: destinationText,
     protocol,
-    carrier: isOnFastPath ? FAST_PATH : carrier
+    carrier: isOnFastPath ? fastPathOver(carrier) : carrier
   }
+}
+
+// The session of a fast-path connection is a direct one, unless it says otherwise.
+function fastPathOver(carrier: string): string {
+  return carrier === DIRECT ? FAST_PATH : `${carrier} ${FAST_PATH}`
 }
 
 export function displayedCarrier({ packets, isOnFastPath, carrier }: Flow): string {
   if (packets?.isUp === true) return PACKETS
-  return isOnFastPath ? FAST_PATH : carrier
+  return isOnFastPath ? fastPathOver(carrier) : carrier
 }
 
 export function datagramsOf({ datagramsIn, datagramsOut, dropped }: Flow) {

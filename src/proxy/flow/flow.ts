@@ -10,6 +10,8 @@ import type { FlowRoom } from './room.ts'
 export type Direction = 'outbound' | 'inbound' | 'local'
 /** Carrier name of a flow between two workloads of this host. */
 export const SAME_HOST = 'local'
+/** Carrier name of a flow whose session is a connection to the other data port. */
+export const DIRECT = 'direct'
 /** The carriers that are displayed for flows beside their session: bytes on a connection of their own, datagrams in packets. */
 export const FAST_PATH = 'fastpath'
 export const PACKETS = 'udp'

@@ -15,11 +15,12 @@ import {
   WarrenError
 } from '../../core/index.ts'
 import { JOIN_ALPN, type PeerKey, RENEW_ALPN } from '../../identity/index.ts'
-import { DATA_PORT_PATH, type Path } from '../carriers/index.ts'
+import { DATA_PORT_PATH, type Path, REVERSE_PATH } from '../carriers/index.ts'
 import type { ProvenWorkload } from '../deps.ts'
 import { FastPathAcceptor, FIRST_BYTE } from '../fastpath/index.ts'
 import { HandshakeLimiter } from '../handshake-limiter.ts'
 import type { ProxyLimits } from '../limits.ts'
+import { REVERSE_FIRST_BYTE, type ReverseConnection, type ReverseRequester } from '../reverse/index.ts'
 import { type ContextCache, HOST_ALPN, isSessionAlpn, isSni, peerChainOf } from '../tls/index.ts'
 import { firstByte } from './first-byte.ts'
 import { type InboundContext, InboundSession } from './inbound-session.ts'
@@ -41,6 +42,7 @@ export class DataServer {
   readonly #tcp: Server
   readonly #context: InboundContext
   readonly #contexts: ContextCache
+  readonly #reverse: Pick<ReverseRequester, 'accept'>
   readonly #limits: ProxyLimits
   readonly #metrics: Metrics
   readonly #limiter: HandshakeLimiter
@@ -52,8 +54,15 @@ export class DataServer {
   // Each kind has its own limit, so that unknown hosts that join do not keep members from returning.
   readonly #unauthenticatedExchanges: ReadonlyMap<string, UnauthenticatedExchanges>
 
-  constructor(context: InboundContext, contexts: ContextCache, limits: ProxyLimits) {
+  /** `reverse` recognises the connections that this agent asked another for. */
+  constructor(
+    context: InboundContext,
+    contexts: ContextCache,
+    limits: ProxyLimits,
+    reverse: Pick<ReverseRequester, 'accept'>
+  ) {
     this.#context = context
+    this.#reverse = reverse
     this.#contexts = contexts
     this.#limits = limits
     this.#metrics = context.deps.metrics ?? silentMetrics
@@ -126,6 +135,15 @@ export class DataServer {
     else this.#acceptor(path).accept(stream)
   }
 
+  /** Serves a connection that this agent made because another asked for it. */
+  serveReverse({ socket, firstByte: byte, place, peer }: ReverseConnection): void {
+    if (byte === FIRST_BYTE) this.#fastPathAcceptor.enter(socket, place)
+    else {
+      this.acceptCarrier(socket, peer, REVERSE_PATH)
+      place.release()
+    }
+  }
+
   async stop(): Promise<void> {
     const closed = new Promise<void>(resolve => this.#tcp.close(() => resolve()))
     this.#limiter.stop()
@@ -138,6 +156,7 @@ export class DataServer {
   #accept(socket: Socket): void {
     firstByte(socket, this.#limiter, (byte, place) => {
       if (byte === FIRST_BYTE) this.#fastPathAcceptor.enter(socket, place)
+      else if (byte === REVERSE_FIRST_BYTE) this.#reverse.accept(socket, place)
       else this.#acceptor(DATA_PORT_PATH).acceptTcp(socket, place.release)
     })
   }
@@ -178,7 +197,7 @@ export class DataServer {
       void unauthenticatedExchanges.serve(socket, remote)
       return
     }
-    if (alpn === HOST_ALPN && path.allows.unauthenticated) {
+    if (alpn === HOST_ALPN && path.allows.identification) {
       // The handshake was the answer.
       socket.destroySoon()
       return

@@ -176,7 +176,7 @@ export class ClientFastPath {
     const exporter: Exporter = (...args) => dialled.socket.exportKeyingMaterial(...args)
     try {
       const connection = await within(FAST_PATH_TIMEOUT_MS, [this.#onClosed.signal], signal =>
-        dialFastPath({ exporter, streamId, version, host, port }, signal)
+        dialFastPath({ exporter, streamId, version, to: dialled.connectBeside ?? { host, port } }, signal)
       )
       metrics.count('warren_fastpath_connections_total', { role: 'client', result: 'ok' })
       return connection

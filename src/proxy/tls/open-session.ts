@@ -1,4 +1,5 @@
 import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2'
+import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { connect as connectTls, type SecureContext, type TLSSocket } from 'node:tls'
 import {
@@ -21,6 +22,8 @@ export interface Dialled {
   readonly leafDer: Uint8Array
   /** Versions for what runs beside the session. */
   readonly versions: SessionVersions
+  /** Makes another connection to the data port of the other agent. @default dials where this session's connection leads */
+  readonly connectBeside?: (signal: AbortSignal) => Promise<Socket>
 }
 
 /** The alert of a TLS server that knows none of the protocols that it was offered. */

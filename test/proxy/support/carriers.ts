@@ -4,13 +4,17 @@ import type { Host, HostOptions, World } from './world.ts'
 /** Addresses that refuse. */
 export const DEAD = ['127.0.0.1:1']
 
-/** The ways from one agent to another. NAT: the near one cannot dial the far one, whose connection to it the mesh has. */
-export const CARRIERS = ['direct', 'mesh', 'relay', 'NAT'] as const
+/**
+ * The ways from one agent to another. NAT: the near one cannot dial the far one, whose connection to it the mesh has, and which is of a
+ * version that does not dial back.
+ */
+export const CARRIERS = ['direct', 'reverse', 'mesh', 'relay', 'NAT'] as const
 export type CarrierCase = (typeof CARRIERS)[number]
 
 /** What flows over a way are shown with. */
 export const SHOWN: Readonly<Record<CarrierCase, string>> = {
   direct: 'direct',
+  reverse: 'reverse',
   mesh: 'mesh',
   relay: 'relay via gamma',
   NAT: 'mesh'
@@ -25,12 +29,18 @@ export async function hostsJoinedBy(
   const options = { ...more, carrier: carrier === 'NAT' ? 'auto' : carrier } as const
   const [near, far] = [await world.host('alpha', options), await world.host('beta', options)]
   if (carrier === 'NAT') far.dataAddresses = DEAD
+  if (carrier === 'reverse') dialsBack(far, near)
   if (carrier === 'relay') relayBy(near, far, 'gamma', near.openStream)
   return [near, far]
 }
 
 export function unreachable(): Promise<never> {
   return Promise.reject(new WarrenError(ErrorCode.DestinationUnreachable, 'no way'))
+}
+
+/** Has `far` dial `near` when it asks for that. */
+export function dialsBack(far: Host, near: Host): void {
+  far.dataPortsOf = () => [near.proxy.dataAddress()]
 }
 
 /** Has `near` reach `far` through a third machine of this name. */

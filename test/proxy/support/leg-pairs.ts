@@ -183,7 +183,7 @@ export async function records(
   const port = portOf(await listen(scope, between, { host: '127.0.0.1', port: 0 }))
   const exporter = exporterOf(clientSocket)
   const opener = await dialFastPath(
-    { exporter, streamId, version: 1, host: '127.0.0.1', port },
+    { exporter, streamId, version: 1, to: { host: '127.0.0.1', port } },
     AbortSignal.timeout(10_000)
   )
   const other = await taken.promise

@@ -13,7 +13,7 @@ export const KEPT_AT_ONCE = { upgradeThresholds: { flowsPerSecond: 0 } } as cons
 
 /** Opens and ends flows until one has been on a pooled fast-path connection, which then waits for the next. */
 export async function untilConnectionIsPooled(near: Host, open: () => Promise<Pair>): Promise<void> {
-  for (let carrier = ''; carrier !== 'fastpath'; ) {
+  for (let carrier = ''; !carrier.endsWith('fastpath'); ) {
     const { client, server } = await open()
     client.write('?')
     await readBytes(server, 1)

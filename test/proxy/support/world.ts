@@ -8,6 +8,7 @@ import { listenerOf, peerUser, processReader } from '../../../src/attest/index.t
 import {
   type Clock,
   ErrorCode,
+  type HostPort,
   type LimitName,
   type LogFields,
   type Logger,
@@ -124,6 +125,10 @@ export class Host {
   /** The same through a third host; without one unless a test says so. */
   openRelayed: (peer: PeerKey) => Promise<{ stream: Duplex; via: string }> = () =>
     Promise.reject(new WarrenError(ErrorCode.DestinationUnreachable, 'no relay'))
+  /** Called when it asks another host to dial it; a test may break it. The other one refuses unless a test says where to dial. */
+  askBack: (peer: PeerKey, request: Uint8Array) => Promise<number>
+  /** Where it dials a host that asks it to. */
+  dataPortsOf: (peer: PeerKey) => HostPort[] = () => []
   /** Of which hosts the proxy said that they do not answer. */
   readonly unreachable: PeerKey[] = []
   refresh: (peer: PeerKey) => Promise<void> = async () => {}
@@ -145,6 +150,11 @@ export class Host {
     this.node = node
     this.#options = options
     this.openStream = peer => this.#openCarrier(peer)
+    this.askBack = async (peer, request) => {
+      const other = this.world.hosts.get(peer)
+      if (other === undefined) throw new Error('no such peer')
+      return other.proxy.connectBack(this.node.peer, request)
+    }
     this.proxy = createDataPlane(this.#deps())
   }
 
@@ -348,6 +358,11 @@ export class Host {
       },
       join: this.#options.join ?? (async (socket: TLSSocket) => void socket.end()),
       renew: async (socket: TLSSocket) => void socket.end(),
+      reverse: {
+        peer: this.node.peer,
+        ask: (peer, request) => this.askBack(peer, request),
+        dataPortsOf: peer => this.dataPortsOf(peer)
+      },
       openStream: peer => this.openStream(peer),
       openRelayed: peer => this.openRelayed(peer),
       askAlive: async () => {},

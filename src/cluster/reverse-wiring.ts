@@ -1,0 +1,55 @@
+import { type HostPort, parseHostPort } from '../core/index.ts'
+import type { PeerKey } from '../identity/index.ts'
+import type { Mesh } from '../mesh/index.ts'
+import { owner, type RegistryState } from '../registry/index.ts'
+
+const PROTOCOL = '/warren/reverse/1'
+/** 32 tokens. */
+const REQUEST_BYTES = 1_024
+const RESPONSE_BYTES = 1
+
+/**
+ * Serves members that ask for connections to their data ports. Call it before the mesh starts, so that no early peer finds the
+ * protocol missing.
+ */
+export function wireReverse(mesh: Mesh, connectBack: (peer: PeerKey, request: Uint8Array) => number): void {
+  mesh.handle(PROTOCOL, async (peer, request) => Uint8Array.of(connectBack(peer, request)), {
+    maxRequestBytes: REQUEST_BYTES,
+    maxResponseBytes: RESPONSE_BYTES
+  })
+}
+
+/** The parts of the agent that reverse connections use. */
+export function reverseParts(mesh: Mesh, state: RegistryState) {
+  return {
+    peer: mesh.peer,
+    async ask(peer: PeerKey, tokens: Uint8Array, signal: AbortSignal): Promise<number> {
+      const [accepted = 0] = await mesh.request(peer, PROTOCOL, tokens, { signal, maxResponseBytes: RESPONSE_BYTES })
+      return accepted
+    },
+    dataPortsOf: (peer: PeerKey): HostPort[] =>
+      dataPorts(mesh.remoteAddressOf(peer), owner(state, peer)?.dataAddresses ?? [])
+  }
+}
+
+/**
+ * The data ports of a host that has proved its key at the address `proven`: that address, with the ports that the host announces
+ * for it, else with all that it announces. An announced address alone is not enough: a host may announce that of another.
+ */
+export function dataPorts(proven: string | undefined, announced: readonly string[]): HostPort[] {
+  if (proven === undefined) return []
+  const all = announced.flatMap(parsed)
+  const here = all.filter(({ host }) => host === proven)
+  const ports = (here.length > 0 ? here : all).map(({ port }) => port)
+  return [...new Set(ports)].map(port => ({ host: proven, port }))
+}
+
+function parsed(text: string): HostPort[] {
+  try {
+    const end = parseHostPort(text, { defaultHost: '' })
+    return end.port === 0 ? [] : [end]
+  } catch {
+    // A malformed announcement is a fault of the other host.
+    return []
+  }
+}

@@ -1,0 +1,49 @@
+import type { Socket } from 'node:net'
+import { within } from '../../core/index.ts'
+import type { PeerKey } from '../../identity/index.ts'
+import { DIAL_TIMEOUT_MS, DIRECT_BACKOFF_MAX_MS, DIRECT_BACKOFF_MS } from '../timing.ts'
+import { openSession } from '../tls/index.ts'
+import type { Carrier, Path } from './carrier.ts'
+import { type IdentifyDeps, identifyOver } from './identify.ts'
+
+/** A TCP connection that the agent of the destination has made to the data port of the agent of the source. */
+export const REVERSE_PATH: Path = Object.freeze({
+  name: 'reverse',
+  allows: Object.freeze({ fastPath: true, datagrams: false, identification: true, unauthenticated: false })
+})
+
+export interface ReverseCarrierDeps extends IdentifyDeps {
+  /** Resolves with a TCP connection that the agent `peer` has made to this host. Proves nothing of who is at its other end. */
+  readonly connectBack: (peer: PeerKey, signal: AbortSignal) => Promise<Socket>
+}
+
+/**
+ * Asks the other agent to dial this one, where this one cannot dial it. On the connection everything is as on a direct one:
+ * this agent is the client of TLS, and opens each fast-path connection, for which it asks in the same way.
+ */
+export function reverse(deps: ReverseCarrierDeps): Carrier {
+  const { connectBack } = deps
+  return {
+    name: REVERSE_PATH.name,
+    rank: 1,
+    backoff: { firstMs: DIRECT_BACKOFF_MS, longestMs: DIRECT_BACKOFF_MAX_MS },
+    isLastResort: false,
+    allows: REVERSE_PATH.allows,
+    canReach: () => true,
+    // It is asked over the mesh, so the mesh reaches wherever this may.
+    probedIf: 'only worse ones reach',
+    probes: agent => [
+      {
+        run: async signal => {
+          await identifyOver(await connectBack(agent.peer, signal), agent, deps, signal)
+          return REVERSE_PATH.name
+        }
+      }
+    ],
+    dial: ({ peer }, options, signal) =>
+      within(DIAL_TIMEOUT_MS, [signal], async limit => {
+        const dialled = await openSession(await connectBack(peer, limit), options, limit)
+        return { ...dialled, connectBeside: other => connectBack(peer, other), path: REVERSE_PATH }
+      })
+  }
+}

@@ -1,0 +1,172 @@
+import type { Socket } from 'node:net'
+import {
+  type Clock,
+  connectTcp,
+  detach,
+  ErrorCode,
+  type HostPort,
+  type Logger,
+  type Metrics,
+  Quota,
+  raceAbort,
+  raceStaggered,
+  TokenBuckets,
+  type UnprovenPlace,
+  WarrenError,
+  within
+} from '../../core/index.ts'
+import type { PeerKey } from '../../identity/index.ts'
+import { limitExceeded } from '../limits.ts'
+import { PathMemory } from '../path-memory.ts'
+import { REVERSE_BACKOFF_MAX_MS, REVERSE_BACKOFF_MS, REVERSE_DIAL_TIMEOUT_MS, STAGGER_MS } from '../timing.ts'
+import type { ReverseDeps } from './deps.ts'
+import { decodeTokens, encodePreamble, proofOf } from './format.ts'
+import {
+  MAX_REVERSE_DIALS,
+  MAX_REVERSE_DIALS_PER_HOST,
+  MAX_REVERSE_HOSTS,
+  MAX_REVERSE_PORTS,
+  REVERSE_RATE
+} from './limits.ts'
+
+export interface ReverseDiallerOptions {
+  readonly deps: Pick<ReverseDeps, 'peer' | 'dataPortsOf'>
+  /** Serves a connection like one that arrived at the data port, and owns its socket. */
+  readonly serve: (connection: ReverseConnection) => void
+  readonly clock: Clock
+  readonly log: Logger
+  readonly metrics: Metrics
+  readonly stopping: AbortSignal
+}
+
+/** A connection to an agent that asked for it, and has begun to send. */
+export interface ReverseConnection {
+  readonly socket: Socket
+  /** Has not been consumed. */
+  readonly firstByte: number
+  readonly peer: PeerKey
+  /** Its place among those that are being made; must be given back once an identity is proved on it. */
+  readonly place: UnprovenPlace
+}
+
+/**
+ * Connects to the data ports of other agents when they ask for it.
+ *
+ * An agent can have nothing dialled but itself: the address is that of the mesh connection in which it has proved its key, and
+ * it learns nothing of an attempt but a connection.
+ */
+export class ReverseDialler {
+  readonly #options: ReverseDiallerOptions
+  readonly #rates = new TokenBuckets<PeerKey>({ ...REVERSE_RATE, maxKeys: MAX_REVERSE_HOSTS })
+  readonly #dials = new Quota<PeerKey>(MAX_REVERSE_DIALS_PER_HOST, MAX_REVERSE_DIALS)
+  readonly #failures: PathMemory
+
+  constructor(options: ReverseDiallerOptions) {
+    this.#options = options
+    const pauses = { firstMs: REVERSE_BACKOFF_MS, longestMs: REVERSE_BACKOFF_MAX_MS }
+    this.#failures = new PathMemory(pauses, options.clock.monotonicMs)
+  }
+
+  /**
+   * Begins a connection to the agent `peer` for each token in its request, and returns for how many of the first ones.
+   *
+   * Throws MESSAGE_MALFORMED, LIMIT_EXCEEDED if there is room for none, or DESTINATION_UNREACHABLE if that agent's data port is
+   * not known or was not reached a moment ago.
+   */
+  asked(peer: PeerKey, request: Uint8Array): number {
+    const { deps, clock, log, stopping } = this.#options
+    const tokens = decodeTokens(request)
+    if (tokens === undefined)
+      throw new WarrenError(ErrorCode.MessageMalformed, 'a request for connections has no tokens')
+    if (this.#failures.isBlocked(peer)) throw unreachable('the data port of this host was not reached a moment ago')
+    const ends = deps.dataPortsOf(peer).slice(0, MAX_REVERSE_PORTS)
+    if (ends.length === 0) throw unreachable('its agent does not know where the data port of this host is')
+    let accepted = 0
+    for (const token of tokens) {
+      if (!this.#rates.take(peer, clock.monotonicMs())) {
+        this.#exceeded('proxy_reverse_rate', REVERSE_RATE.perSecond, peer, accepted)
+        break
+      }
+      const release = this.#dials.take(peer)
+      if (release === undefined) {
+        const isAll = this.#dials.size >= MAX_REVERSE_DIALS
+        if (isAll) this.#exceeded('proxy_reverse_dials', MAX_REVERSE_DIALS, peer, accepted)
+        else this.#exceeded('proxy_reverse_dials_per_host', MAX_REVERSE_DIALS_PER_HOST, peer, accepted)
+        break
+      }
+      const preamble = encodePreamble(proofOf({ token, requester: peer, dialler: deps.peer }))
+      detach(log, 'reverse connection', this.#dial(peer, ends, preamble, release), stopping)
+      accepted += 1
+    }
+    return accepted
+  }
+
+  /** Forgets that a host was not reached. */
+  pathAppeared(peer: PeerKey): void {
+    this.#failures.worked(peer)
+  }
+
+  /** Throws if no token was accepted: otherwise the number says it. */
+  #exceeded(
+    name: 'proxy_reverse_rate' | 'proxy_reverse_dials' | 'proxy_reverse_dials_per_host',
+    limit: number,
+    peer: PeerKey,
+    accepted: number
+  ): void {
+    const error = limitExceeded(this.#options.metrics, name, 'connections that this host asks for', limit, { peer })
+    if (accepted === 0) throw error
+  }
+
+  async #dial(peer: PeerKey, ends: readonly HostPort[], preamble: Buffer, release: () => void): Promise<void> {
+    const { serve, metrics, log, stopping } = this.#options
+    try {
+      const attempts = ends.map(end => (limit: AbortSignal) => connectBack(end, preamble, limit))
+      const begun = await within(REVERSE_DIAL_TIMEOUT_MS, [stopping], limit =>
+        raceStaggered(attempts, STAGGER_MS, limit, late => late.socket.destroy())
+      )
+      this.#failures.worked(peer)
+      metrics.count('warren_reverse_connections_total', { role: 'dialler', result: 'ok' })
+      begun.socket.once('close', release)
+      serve({ ...begun, peer, place: { heard: () => {}, release, onLoss: () => {} } })
+    } catch (err) {
+      release()
+      // Those that fail together are one failure.
+      if (!this.#failures.isBlocked(peer)) this.#failures.failed(peer)
+      metrics.count('warren_reverse_connections_total', { role: 'dialler', result: 'failed' })
+      log.debug('the data port of a host that asked for a connection was not reached', { peer, err })
+    }
+  }
+}
+
+/** Connects, sends the preamble, and resolves once the other end has begun to send: it has recognised the preamble. */
+async function connectBack(
+  end: HostPort,
+  preamble: Buffer,
+  signal: AbortSignal
+): Promise<Pick<ReverseConnection, 'socket' | 'firstByte'>> {
+  const how = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 15_000 }
+  const socket = await connectTcp({ ...end, ...how }, signal)
+  const begun = Promise.withResolvers<number>()
+  const closed = (): void => begun.reject(new Error('it closed the connection'))
+  const look = (): void => {
+    const chunk: Buffer | null = socket.read()
+    const byte = chunk?.[0]
+    if (chunk === null || byte === undefined) return
+    socket.off('readable', look).off('close', closed)
+    socket.unshift(chunk)
+    begun.resolve(byte)
+  }
+  socket.on('error', begun.reject).once('close', closed).on('readable', look)
+  socket.write(preamble)
+  try {
+    return { socket, firstByte: await raceAbort(begun.promise, signal) }
+  } catch (err) {
+    begun.promise.catch(() => {})
+    socket.destroy()
+    throw err
+  }
+}
+
+function unreachable(reason: string): WarrenError {
+  return new WarrenError(ErrorCode.DestinationUnreachable, reason)
+}
