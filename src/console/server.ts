@@ -82,7 +82,6 @@ export class ConsoleServer {
       (request, response) => void this.#answer(request, response)
     )
     this.#server.on('connection', socket => this.#enter(socket))
-    this.#server.on('clientError', (_err, socket) => socket.destroy())
   }
 
   /** Resolves to the port. Throws PORT_IN_USE or INVALID_OPTION. */
@@ -129,7 +128,7 @@ export class ConsoleServer {
       else send(response, err instanceof Refusal ? err.status : statusOf(err), failureView(err))
     }
     // What is left of a body that was refused is not read.
-    if (!request.complete) request.destroy()
+    if (!request.complete) response.once('finish', () => request.destroy())
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {

@@ -19,20 +19,24 @@ const HOUR_MS = 3_600_000
 /** By path: the last question, and the version of the answer that the page has. */
 const answers = new Map<string, { readonly asked: string; readonly version: string }>()
 
-/** Runs `call`, and shows its failure; a session that has ended closes the pages. */
-export async function shown(call: () => Promise<void>): Promise<void> {
+/** Runs `call` for a part of the pages, and shows its failure until the part succeeds; without a session the pages close. */
+export async function shown(part: string, call: () => Promise<void>): Promise<void> {
+  const { [part]: before, ...others } = current().failures
   try {
     await call()
-    if (current().failure !== '') update({ failure: '' })
+    if (before !== undefined) update({ failures: others })
   } catch (err) {
     if (err instanceof AskError && err.status === 401) {
       update({ session: 'closed', closedReason: 'This session has ended.' })
-    } else if (err instanceof AskError) {
-      update({ failure: `${err.message}${err.hint === '' ? '' : `. ${err.hint}`}` })
     } else {
-      update({ failure: 'The console does not answer. Is `warren console` still running?' })
+      update({ failures: { ...others, [part]: failureText(err) } })
     }
   }
+}
+
+function failureText(err: unknown): string {
+  if (!(err instanceof AskError)) return 'The console does not answer. Does `warren console` still run?'
+  return err.hint === '' ? `${err.message}.` : `${err.message}. ${err.hint}`
 }
 
 export async function loadMesh(): Promise<void> {
@@ -84,7 +88,7 @@ export async function makeDraft(fields: Readonly<Record<string, string>>): Promi
 
 export async function applyDraft(id: string): Promise<void> {
   const { rule, policyVersion } = await post<AppliedView>('/api/apply', { id })
-  update({ draft: undefined, notice: `Rule ${rule} is in force, as policy version ${policyVersion}.` })
+  update({ draft: undefined, done: `Rule ${rule} is in force, as policy version ${policyVersion}.` })
 }
 
 async function changed<T>(

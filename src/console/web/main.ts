@@ -27,16 +27,23 @@ onUpdate(state => {
 addEventListener('hashchange', () => {
   const link = LINK.exec(location.hash)?.[1]
   if (link !== undefined) return void begin(link)
-  update({ route: routeOf(location.hash), failure: '', draft: undefined, explanation: undefined, cell: undefined })
-  void shown(() => loadPage(current().route))
+  update({
+    route: routeOf(location.hash),
+    failures: {},
+    done: '',
+    draft: undefined,
+    explanation: undefined,
+    cell: undefined
+  })
+  void shown('page', () => loadPage(current().route))
 })
 
 await begin(LINK.exec(location.hash)?.[1])
 repeat(MESH_MS, async () => {
-  await loadMesh()
-  await loadPage(current().route)
+  await shown('mesh', loadMesh)
+  await shown('page', () => loadPage(current().route))
 })
-repeat(FLOWS_MS, loadFlows)
+repeat(FLOWS_MS, () => shown('flows', loadFlows))
 
 async function begin(link: string | undefined): Promise<void> {
   // It opens nothing a second time, and does not stay in the history.
@@ -50,13 +57,13 @@ async function begin(link: string | undefined): Promise<void> {
     return update({ session: 'closed', closedReason: why })
   }
   update({ session: 'open' })
-  await shown(loadMesh)
-  await shown(loadFlows)
-  await shown(() => loadPage(current().route))
+  await shown('mesh', loadMesh)
+  await shown('flows', loadFlows)
+  await shown('page', () => loadPage(current().route))
 }
 
 function end(): void {
-  void shown(async () => {
+  void shown('end', async () => {
     await endSession()
     update({ session: 'closed', closedReason: 'You have ended this session.', mesh: undefined, flows: undefined })
   })
@@ -65,7 +72,7 @@ function end(): void {
 /** Calls again and again, not while the last call runs, nor while nobody looks. */
 function repeat(everyMs: number, call: () => Promise<void>): void {
   const next = async (): Promise<void> => {
-    if (current().session === 'open' && document.visibilityState === 'visible') await shown(call)
+    if (current().session === 'open' && document.visibilityState === 'visible') await call()
     setTimeout(() => void next(), everyMs)
   }
   setTimeout(() => void next(), everyMs)

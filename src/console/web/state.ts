@@ -16,8 +16,10 @@ export interface State {
   readonly session: 'opening' | 'open' | 'closed'
   /** Why there is no session. */
   readonly closedReason: string
-  /** What went wrong last, for a person; empty if nothing did. */
-  readonly failure: string
+  /** What goes wrong now, for a person, by the part of the pages that it concerns. */
+  readonly failures: Readonly<Record<string, string>>
+  /** What was changed last, for a person; empty if nothing was. */
+  readonly done: string
   /** Read out by a screen reader when it changes. */
   readonly notice: string
   readonly search: string
@@ -39,7 +41,8 @@ let state: State = {
   route: routeOf(location.hash),
   session: 'opening',
   closedReason: '',
-  failure: '',
+  failures: {},
+  done: '',
   notice: '',
   search: '',
   mesh: undefined,

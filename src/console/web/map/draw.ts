@@ -19,10 +19,16 @@ export interface Picture {
   readonly found: string
 }
 
-// A host that is smaller has no workloads and no name: they could not be told from each other.
+// What is smaller could not be told from its neighbours, and most of the cost of a frame is for what is small: a host that is
+// seen from afar is a block, in which the part of its failing workloads is marked.
 const CARD_PX = 26
+const DOT_PX = 5
 const NAME_PX = 84
 const WORKLOAD_PX = 44
+/** Lines that are drawn: those of the busiest flows. */
+export const MAX_EDGES = 200
+/** With more in sight they are thin and solid: dashes, and width, cost ten times as much. */
+const MAX_STYLED_EDGES = 40
 /** Shapes besides colours: solid, dashed, dotted. */
 const DASHES: Readonly<Record<string, readonly number[]>> = { mesh: [8, 4], relay: [2, 4] }
 
@@ -86,12 +92,23 @@ function drawCards(context: CanvasRenderingContext2D, cards: readonly Card[], th
     failing: theme.bad,
     unknown: theme.unknown
   }
+  const [far, near] = [cards.filter(isFar), cards.filter(card => !isFar(card))]
+  context.fillStyle = theme.bad
+  for (const { x, y, failing, dots, more } of far) {
+    if (failing === 0) continue
+    const part = Math.max(0.15, failing / (dots.length + more))
+    context.fillRect(...at(x, y + CARD_HEIGHT * (1 - part)), width, height * part)
+  }
   for (const health of ['passing', 'failing', 'unknown'] as const) {
     context.fillStyle = colours[health]
-    for (const { dots, dotSize } of cards) {
-      const size = Math.max(1, dotSize * scale)
+    for (const { dots, dotSize } of near) {
+      const size = dotSize * scale
       for (const dot of dots) if (dot.health === health) context.fillRect(...at(dot.x, dot.y), size, size)
     }
+  }
+
+  function isFar({ dotSize }: Card): boolean {
+    return dotSize * scale < DOT_PX
   }
 }
 
@@ -116,21 +133,17 @@ function drawNames(context: CanvasRenderingContext2D, cards: readonly Card[], th
 }
 
 function drawEdges(context: CanvasRenderingContext2D, edges: readonly Edge[], theme: Theme, view: Viewport): void {
-  for (const [carrier, some] of Map.groupBy(
-    edges.filter(edge => isSeen(edge, view)),
-    edge => edge.carrier
-  )) {
+  const seen = edges.filter(edge => isSeen(edge, view))
+  const isStyled = seen.length <= MAX_STYLED_EDGES
+  for (const { from, to, carrier, rate } of seen) {
     context.strokeStyle = theme.carriers[carrier] ?? theme.unknown
-    context.setLineDash([...(DASHES[carrier] ?? [])])
-    for (const [width, equals] of Map.groupBy(some, ({ rate }) => widthOf(rate))) {
-      context.lineWidth = width
-      context.beginPath()
-      for (const { from, to } of equals) {
-        context.moveTo((from[0] - view.x) * view.scale, (from[1] - view.y) * view.scale)
-        context.lineTo((to[0] - view.x) * view.scale, (to[1] - view.y) * view.scale)
-      }
-      context.stroke()
-    }
+    context.lineWidth = isStyled ? widthOf(rate) : 1
+    context.setLineDash(isStyled ? [...(DASHES[carrier] ?? [])] : [])
+    // One path for all would cost more: where its lines cross, it is filled once.
+    context.beginPath()
+    context.moveTo((from[0] - view.x) * view.scale, (from[1] - view.y) * view.scale)
+    context.lineTo((to[0] - view.x) * view.scale, (to[1] - view.y) * view.scale)
+    context.stroke()
   }
   context.setLineDash([])
 }

@@ -51,6 +51,8 @@ export const STEP_X = CARD_WIDTH + GAP
 export const STEP_Y = CARD_HEIGHT + GAP
 const PADDING = 8
 const MAX_DOTS = 200
+/** From a dot to the next. */
+const MAX_STEP = 36
 /** Of the map as a whole: that of most windows. */
 const ASPECT = 16 / 9
 
@@ -113,7 +115,7 @@ function cardOf(
   const [width, height] = [CARD_WIDTH - 2 * PADDING, CARD_HEIGHT - HEAD_HEIGHT - PADDING]
   const shown = workloads.slice(0, MAX_DOTS)
   const perRow = Math.max(1, Math.ceil(Math.sqrt((shown.length * width) / height)))
-  const step = Math.min(24, width / perRow, height / Math.max(1, Math.ceil(shown.length / perRow)))
+  const step = Math.min(MAX_STEP, width / perRow, height / Math.max(1, Math.ceil(shown.length / perRow)))
   const size = step * 0.78
   const dots = shown.map((workload, at) => {
     const dot = {

@@ -1,7 +1,7 @@
 import type { FlowsView, MeshView } from '../../shapes.ts'
 import { linkTo } from '../route.ts'
 import type { State } from '../state.ts'
-import { draw, type Edge } from './draw.ts'
+import { draw, type Edge, MAX_EDGES } from './draw.ts'
 import { hitAt, type Layout, layoutOf } from './layout.ts'
 import { type Theme, themeOf } from './theme.ts'
 import { centred, fitted, panned, pointAt, type Viewport, zoomed } from './viewport.ts'
@@ -189,7 +189,7 @@ export class MapCanvas {
   }
 }
 
-/** One line for all flows between two places over one carrier. */
+/** One line for all flows between two places over one carrier: those of the busiest. */
 function edgesOf({ flows }: FlowsView, rates: State['rates'], { places }: Layout): Edge[] {
   const edges = new Map<string, Edge>()
   const placeOf = (address: string): Edge['from'] | undefined =>
@@ -202,5 +202,5 @@ function edgesOf({ flows }: FlowsView, rates: State['rates'], { places }: Layout
     const key = `${source} ${destination} ${kind}`
     edges.set(key, { from, to, carrier: kind, rate: (edges.get(key)?.rate ?? 0) + (rates.get(id) ?? 0) })
   }
-  return [...edges.values()]
+  return [...edges.values()].sort((a, b) => b.rate - a.rate).slice(0, MAX_EDGES)
 }

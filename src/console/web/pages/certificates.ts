@@ -28,9 +28,6 @@ function age({ issuedAtMs, notAfterMs, subject }: CertificateView, nowMs: number
   if (issuedAtMs <= 0 || notAfterMs <= issuedAtMs) return '–'
   const part = Math.min(1, Math.max(0, (nowMs - issuedAtMs) / (notAfterMs - issuedAtMs)))
   const percent = Math.round(part * 100)
-  return h(
-    'meter',
-    { min: 0, max: 100, high: 90, value: percent, 'aria-label': `${subject}: ${percent} % used` },
-    `${percent} %`
-  )
+  const label = `${subject}: ${percent} % used`
+  return h('span', {}, h('meter', { min: 0, max: 100, high: 90, value: percent, 'aria-label': label }), ` ${percent} %`)
 }

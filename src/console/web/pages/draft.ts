@@ -19,8 +19,8 @@ export function draftPage({ route, draft, mesh }: State): View[] {
     form(
       'Draft of a rule',
       fields => {
-        update({ draft: undefined })
-        void shown(() => makeDraft(fields))
+        update({ draft: undefined, done: '' })
+        void shown('draft', () => makeDraft(fields))
       },
       [
         field('Source', 'source', value('source'), { required: true }),
@@ -49,7 +49,7 @@ export function draftPage({ route, draft, mesh }: State): View[] {
           mesh?.self.allowsChanges === true && mesh.self.admin
             ? h(
                 'button',
-                { type: 'button', class: 'change', onClick: () => void shown(() => applyDraft(draft.id)) },
+                { type: 'button', class: 'change', onClick: () => void shown('draft', () => applyDraft(draft.id)) },
                 'Put this rule in force'
               )
             : null

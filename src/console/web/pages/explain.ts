@@ -23,7 +23,7 @@ export function explainPage({ route, explanation, mesh }: State): View[] {
       ({ source = '', destination = '', protocol = '' }) => {
         update({ explanation: undefined })
         history.replaceState(null, '', linkTo('explain', '', { source, destination, protocol }))
-        void shown(() => loadExplanation(source, destination, protocol))
+        void shown('explain', () => loadExplanation(source, destination, protocol))
       },
       [
         h(

@@ -45,7 +45,7 @@ export function titleOf({ route, session }: State): string {
 
 /** The whole document. */
 export function frame(state: State, onEnd: () => void, nowMs: number): View {
-  const { session, route, mesh, failure, notice } = state
+  const { session, route, mesh, failures, done, notice } = state
   if (session !== 'open')
     return h('main', { id: 'main' }, h('h1', { tabIndex: -1 }, 'warren console'), ...closed(state))
   const links = Object.entries(PAGES)
@@ -77,7 +77,8 @@ export function frame(state: State, onEnd: () => void, nowMs: number): View {
       'main',
       { id: 'main' },
       h('h1', { tabIndex: -1 }, titleOf(state)),
-      failure === '' ? null : h('p', { role: 'alert', class: 'failure' }, failure),
+      ...[...new Set(Object.values(failures))].map(text => h('p', { role: 'alert', class: 'failure' }, text)),
+      h('div', { role: 'status' }, done === '' ? null : h('p', { class: 'verdict works' }, done)),
       ...(mesh?.problems ?? []).map(text => h('p', { class: 'none' }, text)),
       h('div', { key: `${route.page}/${route.subject}`, class: 'content' }, pageOf(route.page).content(state, nowMs))
     )
