@@ -3,7 +3,7 @@ import { loadFlows, loadMesh, loadPage, shown } from './load.ts'
 import { frame, titleOf } from './pages/frame.ts'
 import { render } from './preact.ts'
 import { routeOf } from './route.ts'
-import { current, onUpdate, update } from './state.ts'
+import { current, onUpdate, type State, update } from './state.ts'
 
 const FLOWS_MS = 2_000
 const MESH_MS = 5_000
@@ -13,15 +13,14 @@ const LINK = /^#([\w-]{43})$/
 const root = document.createElement('div')
 document.querySelector('#console')?.replaceChildren(root)
 
-let title = ''
+let drawn: State | undefined
 onUpdate(state => {
   render(frame(state, end, Date.now()), root)
-  const now = titleOf(state)
-  if (now === title) return
+  document.title = `${titleOf(state)} – warren console`
   // A reader of the screen begins at the heading of the new page.
-  if (title !== '') document.querySelector<HTMLElement>('h1')?.focus()
-  title = now
-  document.title = `${now} – warren console`
+  const isAnother = drawn?.session === 'open' && titleOf(drawn) !== titleOf(state)
+  if (isAnother) document.querySelector<HTMLElement>('h1')?.focus()
+  drawn = state
 })
 
 addEventListener('hashchange', () => {

@@ -46,7 +46,8 @@ export function hostLink(machine: string): View {
   return h('a', { href: linkTo('host', machine) }, machine)
 }
 
-export function workloadLink(address: string): View {
+export function workloadLink(address: string): View | string {
+  if (address === '') return '–'
   return h('a', { href: linkTo('workload', address) }, address)
 }
 

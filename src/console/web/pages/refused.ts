@@ -21,7 +21,7 @@ export function refusalTable(caption: string, refusals: readonly RefusalView[], 
     caption,
     [
       { title: 'Source', value: one => workloadLink(one.source) },
-      { title: 'Destination', value: one => (one.destination === '' ? '–' : workloadLink(one.destination)) },
+      { title: 'Destination', value: one => workloadLink(one.destination) },
       { title: 'Protocol', value: one => one.protocol },
       { title: 'Times', value: one => String(one.count), isNumber: true },
       { title: 'Last', value: one => distanceText(one.lastAtMs, nowMs) },
