@@ -2,10 +2,10 @@ import type { fakeApi } from '../cli/fake-api.ts'
 
 type Handlers = Parameters<typeof fakeApi>[1]
 
-const CARRIERS = ['direct', 'mesh', 'relay via host-0001', 'local']
+const CARRIERS = ['direct', 'mesh', 'relay via host-0001']
 
-/** An agent of a mesh with so many hosts, each with ten workloads, and as many flows as hosts. */
-export function meshOf(count: number): Handlers {
+/** An agent of a mesh with so many hosts, each with ten workloads, and so many flows. */
+export function meshOf(count: number, flowCount = count): Handlers {
   const machine = (at: number): string => `host-${String(at % count).padStart(4, '0')}`
   const address = (at: number): string =>
     `dev.group${at % 40}.app${Math.floor(at / count)}-${at % 40}.default.${machine(at)}`
@@ -37,11 +37,11 @@ export function meshOf(count: number): Handlers {
       listMembers: async () => ({ members }),
       listFlows: async () => {
         asked += 1
-        const flows = members.map((_, at) => ({
+        const flows = members.slice(0, flowCount).map((_, at) => ({
           id: `f${at}`,
           direction: 'outbound',
           source: address(at),
-          destination: address((at * 7 + 3) % services.length),
+          destination: address((at * 131 + 3) % services.length),
           protocol: 1,
           carrier: CARRIERS[at % CARRIERS.length] ?? '',
           bytesIn: BigInt(asked * 1_000 * (at + 1)),

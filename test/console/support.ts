@@ -26,7 +26,7 @@ export async function consoleOf(t: TestContext, runtimeDir: string, allowsChange
   return { server, port: Number(port), origin: `http://127.0.0.1:${port}` }
 }
 
-const PROGRAMS = ['chromium', 'chromium-headless-shell', 'google-chrome', 'chromium-browser']
+const PROGRAMS = ['chromium-headless-shell', 'chromium', 'google-chrome', 'chromium-browser']
 
 /** The path of a browser; undefined where none is installed. */
 function browserPath(): string | undefined {
