@@ -1,24 +1,20 @@
 import type { IncomingMessage } from 'node:http'
 import { ErrorCode, WarrenError } from '../core/index.ts'
+import { readBody } from '../wire/index.ts'
 
 /** Two addresses and a reason are far shorter. */
 export const MAX_BODY_BYTES = 16 * 1024
 
-/** Reads the object of JSON that a request carries. Throws MESSAGE_TOO_LARGE or INVALID_ARGUMENT. */
-export async function readBody(request: IncomingMessage): Promise<Readonly<Record<string, unknown>>> {
+/** Reads the object of JSON that a request carries. Throws MESSAGE_TOO_LARGE, STREAM_TRUNCATED or INVALID_ARGUMENT. */
+export async function readJson(
+  request: IncomingMessage,
+  signal: AbortSignal
+): Promise<Readonly<Record<string, unknown>>> {
   if (request.headers['content-type'] !== 'application/json') throw malformed('is not of the type application/json')
-  const chunks: Buffer[] = []
-  let bytes = 0
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    bytes += chunk.length
-    if (bytes > MAX_BODY_BYTES) {
-      throw new WarrenError(ErrorCode.MessageTooLarge, `a request may have ${MAX_BODY_BYTES} bytes`)
-    }
-    chunks.push(chunk)
-  }
+  const bytes = await readBody(request, { maxBytes: MAX_BODY_BYTES, signal })
   let value: unknown
   try {
-    value = JSON.parse(Buffer.concat(chunks).toString())
+    value = JSON.parse(bytes.toString())
   } catch (cause) {
     throw malformed('is not JSON', cause)
   }

@@ -16,7 +16,7 @@ import {
   UnprovenQuota,
   WarrenError
 } from '../core/index.ts'
-import { readBody, textOf } from './body.ts'
+import { readJson, textOf } from './body.ts'
 import { cookieOf, KEY_HEADER, SECURITY_HEADERS, setCookie, whyRefused } from './guard.ts'
 import type { Routes } from './routes.ts'
 import { SESSION_MS, type Session, Sessions } from './sessions.ts'
@@ -64,7 +64,6 @@ export class ConsoleServer {
   readonly #sessions = new Sessions()
   readonly #questions = new TokenBuckets<string>(QUESTIONS)
   readonly #atOnce = new Map<Session, number>()
-  readonly #stopping = new AbortController()
   readonly #quota = new UnprovenQuota(CONNECTIONS, () => {})
   readonly #places = new WeakMap<Socket, UnprovenPlace>()
   #port = 0
@@ -106,7 +105,6 @@ export class ConsoleServer {
   }
 
   async stop(): Promise<void> {
-    this.#stopping.abort(new DOMException('the console stops', 'AbortError'))
     const closed = new Promise(resolve => this.#server.close(resolve))
     this.#quota.stop()
     this.#server.closeAllConnections()
@@ -156,7 +154,7 @@ export class ConsoleServer {
   }
 
   async #open(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const body = await readBody(request)
+    const body = await readJson(request, this.#signalOf(response))
     const session = this.#sessions.open(textOf(body, 'link'), this.#options.nowMs())
     if (session === undefined) throw new Refusal(403, 'this link was used already, or is too old')
     const view: SessionView = { key: session.key }
@@ -175,8 +173,8 @@ export class ConsoleServer {
     const answer = this.#options.routes.get(`${request.method} ${url.pathname}`)
     if (answer === undefined) throw new Refusal(404, 'there is no such question')
     const value = await this.#within(session, async () => {
-      const body = request.method === 'POST' ? await readBody(request) : {}
-      const signal = AbortSignal.any([this.#stopping.signal, goneSignal(response)])
+      const signal = this.#signalOf(response)
+      const body = request.method === 'POST' ? await readJson(request, signal) : {}
       return await answer({ query: url.searchParams, body, signal })
     })
     if (request.method === 'POST') return send(response, 200, value)
@@ -185,6 +183,13 @@ export class ConsoleServer {
     const isKnown = url.searchParams.get('known') === version
     const versioned: Versioned<unknown> = isKnown ? { version } : { version, value }
     send(response, 200, versioned)
+  }
+
+  /** Aborts when the browser does not wait for the answer any more, and when the console stops, which closes all connections. */
+  #signalOf(response: ServerResponse): AbortSignal {
+    const gone = new AbortController()
+    response.once('close', () => gone.abort(new DOMException('nobody waits for the answer', 'AbortError')))
+    return gone.signal
   }
 
   #sessionOf({ headers }: IncomingMessage): Session | undefined {
@@ -208,13 +213,6 @@ export class ConsoleServer {
       else this.#atOnce.delete(session)
     }
   }
-}
-
-/** Aborts when the browser does not wait for the answer any more. */
-function goneSignal(response: ServerResponse): AbortSignal {
-  const controller = new AbortController()
-  response.once('close', () => controller.abort(new DOMException('nobody waits for the answer', 'AbortError')))
-  return controller.signal
 }
 
 function send(response: ServerResponse, status: number, value: unknown, headers: OutgoingHttpHeaders = {}): void {

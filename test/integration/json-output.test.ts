@@ -8,7 +8,19 @@ import { scopeOf, startPair } from '../harness/index.ts'
 
 /** Commands that stay, or act on a stopped host: their lines of JSON are made of fields that they name one by one. */
 const WITHOUT = new Set([
-  ...['up', 'connect', 'serve', 'expose', 'forward', 'proxy', 'run', 'restore', 'console', 'root export', 'root import'],
+  ...[
+    'up',
+    'connect',
+    'serve',
+    'expose',
+    'forward',
+    'proxy',
+    'run',
+    'restore',
+    'console',
+    'root export',
+    'root import'
+  ],
   ...['completion', '__complete']
 ])
 
