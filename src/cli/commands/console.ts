@@ -12,7 +12,7 @@ interface ConsoleCommandOptions {
 
 const AFTER = `
 The link opens the console in one browser, once, within 5 minutes; press Enter for another one. The port is open to programs of this host alone,
-and shows nothing to those without a link. On another host: ssh -L 8443:127.0.0.1:8443 HOST warren console --port 8443`
+and shows nothing to those without a link. On another host: ssh -t -L 8443:127.0.0.1:8443 HOST warren console --port 8443`
 
 export function addConsole(program: Command): void {
   program

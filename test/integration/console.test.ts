@@ -4,9 +4,9 @@ import { connect, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { Page } from 'playwright-core'
+import { meshOf } from '../console/mesh.ts'
+import { browserFor, consoleOver, pageIn } from '../console/support.ts'
 import { type Scope, scopeOf, startPair, type TestAgent } from '../harness/index.ts'
-import { meshOf } from './mesh.ts'
-import { browserFor, consoleOver, pageIn } from './support.ts'
 
 /** `npm run screenshots` writes those of the documentation; else nothing is written. */
 const PICTURES = process.env['TEST_SCREENSHOTS']
