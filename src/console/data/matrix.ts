@@ -52,11 +52,12 @@ export async function matrixView(
     known.filter(({ address, serves }) => serves && isIn(destinationPattern, address)).map(({ address }) => address)
   )
   const [shownRows, shownColumns] = [rows.slice(0, MAX_NAMES), columns.slice(0, MAX_NAMES)]
-  const content = new Policy(policy)
+  const content = Policy.from(policy)
   const cells: Cell[][] = []
   for (const row of shownRows) {
     signal.throwIfAborted()
-    cells.push(shownColumns.map(column => cellOf(content, row, column, protocol, nowMs)))
+    const ofRow = content.forSources(row.instances)
+    cells.push(shownColumns.map(column => cellOf(ofRow, row, column, protocol, nowMs)))
     // 4,096 rules take their time: the console answers other requests in between.
     await setImmediate()
   }
@@ -84,10 +85,24 @@ class Policy {
   readonly rules: readonly Rule[]
   readonly revocations: readonly Revocation[]
 
-  constructor({ version, rules, revocations }: adminPb.GetPolicyResponse) {
+  constructor({ version, rules, revocations }: Pick<Policy, 'version' | 'rules' | 'revocations'>) {
     this.version = version
-    this.rules = rules.map(rule => ({ ...ruleFrom(rule), id: rule.id, createdAtMs: 0 }))
-    this.revocations = revocations.map(revocationFrom)
+    this.rules = rules
+    this.revocations = revocations
+  }
+
+  static from({ version, rules, revocations }: adminPb.GetPolicyResponse): Policy {
+    return new Policy({
+      version,
+      rules: rules.map(rule => ({ ...ruleFrom(rule), id: rule.id, createdAtMs: 0 })),
+      revocations: revocations.map(revocationFrom)
+    })
+  }
+
+  /** The same for these sources, without the rules that are about none of them: a row asks it for each cell. */
+  forSources(sources: readonly Address[]): Policy {
+    const rules = this.rules.filter(rule => sources.some(source => matches(rule.source, source)))
+    return new Policy({ ...this, rules })
   }
 
   decide(source: Address, destination: Address, protocol: Protocol, nowMs: number): Decision {

@@ -40,7 +40,10 @@ addEventListener('hashchange', () => {
 await begin(LINK.exec(location.hash)?.[1])
 repeat(MESH_MS, async () => {
   await shown('mesh', loadMesh)
-  await shown('page', () => loadPage(current().route))
+  const { route, matrix, mesh } = current()
+  // A matrix of many rules takes its time.
+  const isCurrent = route.page === 'policy' && matrix?.version === mesh?.self.policyVersion
+  if (!isCurrent) await shown('page', () => loadPage(route))
 })
 repeat(FLOWS_MS, () => shown('flows', loadFlows))
 
