@@ -9,6 +9,7 @@ import { GENERATED } from './generated.ts'
 import { licensesOf } from './licenses.ts'
 import { NATIVE_PACKAGES } from './native-packages.ts'
 import { slimPackages } from './slim-packages.ts'
+import { webFiles, withPages } from './web-files.ts'
 
 const { values } = parseArgs({ options: { code: { type: 'boolean' }, out: { type: 'string' } } })
 const root = resolve(import.meta.dirname, '..')
@@ -18,7 +19,7 @@ const dist = values.out === undefined ? join(root, 'dist') : resolve(values.out)
 rmSync(dist, { recursive: true, force: true })
 if (values.code !== true) declarations()
 const metafile = await bundles()
-writeFileSync(join(dist, 'THIRD-PARTY-LICENSES.txt'), licensesOf(root, metafile))
+writeFileSync(join(dist, 'THIRD-PARTY-LICENSES.txt'), licensesOf(root, withPages(root, metafile)))
 
 function declarations(): void {
   execFileSync(join(root, 'node_modules', '.bin', 'tsc'), ['-p', 'tsconfig.build.json'], {
@@ -52,7 +53,7 @@ async function bundles(): Promise<Metafile> {
       // CommonJS packages among the bundled ones ask for Node's modules.
       js: "import { createRequire } from 'node:module'\nconst require = createRequire(import.meta.url)"
     },
-    plugins: [slimPackages()],
+    plugins: [slimPackages(), webFiles(root)],
     legalComments: 'none',
     metafile: true,
     logLevel: 'warning'

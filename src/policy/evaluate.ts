@@ -41,6 +41,9 @@ export interface RuleLimits extends UsageLimits {
   readonly rule: string
 }
 
+/** The part of a version that decides. */
+export type Decisive = Pick<Bundle, 'version' | 'rules' | 'revocations'>
+
 /**
  * Decides one question; the same question, bundle and time always give the same answer.
  *
@@ -49,7 +52,7 @@ export interface RuleLimits extends UsageLimits {
  * crosses scopes like an allow rule, permits what would otherwise be denied by no rule. Everything else is denied, also without a
  * bundle.
  */
-export function evaluate(bundle: Bundle | undefined, question: Question, nowMs: number): Decision {
+export function evaluate(bundle: Decisive | undefined, question: Question, nowMs: number): Decision {
   const { source, destination } = question
   const policyVersion = bundle?.version ?? 0n
 

@@ -8,7 +8,20 @@ import { scopeOf, startPair } from '../harness/index.ts'
 
 /** Commands that stay, or act on a stopped host: their lines of JSON are made of fields that they name one by one. */
 const WITHOUT = new Set([
-  ...['up', 'connect', 'serve', 'expose', 'forward', 'proxy', 'dns', 'run', 'restore', 'root export', 'root import'],
+  ...[
+    'up',
+    'connect',
+    'serve',
+    'expose',
+    'forward',
+    'proxy',
+    'dns',
+    'run',
+    'restore',
+    'console',
+    'root export',
+    'root import'
+  ],
   ...['completion', '__complete']
 ])
 

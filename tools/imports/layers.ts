@@ -32,6 +32,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
       'cli/output/start-lines.ts': ['agent'],
       'cli/commands/backup.ts': ['agent'],
       'cli/commands/config.ts': ['agent'],
+      'cli/commands/console.ts': ['console'],
       'cli/commands/doctor.ts': ['agent'],
       'cli/listeners/proxy/callers.ts': ['attest'],
       'cli/commands/dns.ts': ['attest'],
@@ -40,6 +41,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
       'cli/commands/policy-test.ts': ['policy']
     }
   },
+  console: { knows: 'pages for a browser of this host', mayImport: ['client', 'policy', 'identity', 'wire', 'core'] },
   client: { knows: 'the library for workloads', mayImport: ['wire', 'core'] },
   agent: {
     knows: 'configuration, assembly, start and stop',

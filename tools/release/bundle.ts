@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { build, type Metafile } from 'esbuild'
 import { slimPackages } from '../slim-packages.ts'
+import { webFiles, withPages } from '../web-files.ts'
 import { packModules } from './modules.ts'
 import { nativeCode } from './native-code.ts'
 
@@ -39,10 +40,10 @@ export async function bundle({ root, version, file }: BundleOptions): Promise<Me
     // The modules are made to require each other, and mean what they imported.
     conditions: ['import', 'module'],
     define,
-    plugins: [nativeCode(root), slimPackages()],
+    plugins: [nativeCode(root), slimPackages(), webFiles(root)],
     metafile: true,
     logLevel: 'warning'
   })
   writeFileSync(file, await packModules({ root, inputs: metafile.inputs, entry: ENTRY, define }), 'latin1')
-  return metafile
+  return withPages(root, metafile)
 }

@@ -4,6 +4,7 @@ import { transformAsync } from '@babel/core'
 import commonJs from '@babel/plugin-transform-modules-commonjs'
 import { type Loader, type Metafile, transform } from 'esbuild'
 import { slimCode } from '../slim-packages.ts'
+import { webCode } from '../web-files.ts'
 import { replacedCode } from './native-code.ts'
 import { type NameStars, starExports } from './star-exports.ts'
 
@@ -75,7 +76,7 @@ function isAscii(text: string): boolean {
 }
 
 async function transformed({ root, path, input, define, nameStars }: Source): Promise<string> {
-  const replaced = replacedCode(path) ?? slimCode(path)
+  const replaced = replacedCode(path) ?? slimCode(path) ?? webCode(root, path)
   const source = replaced ?? readFileSync(join(root, path), 'utf8')
   const common = {
     target: 'node26',

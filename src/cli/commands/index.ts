@@ -7,6 +7,7 @@ import { addClock } from './clock.ts'
 import { addCompletion } from './completion.ts'
 import { addConfig } from './config.ts'
 import { addConnect } from './connect.ts'
+import { addConsole } from './console.ts'
 import { addDeregister } from './deregister.ts'
 import { addDns } from './dns.ts'
 import { addDoctor } from './doctor.ts'
@@ -49,6 +50,7 @@ export const COMMAND_GROUPS: ReadonlyArray<readonly [heading: string, ReadonlyAr
       addEvents,
       addAudit,
       addDoctor,
+      addConsole,
       addDrain,
       addConfig,
       addReload,

@@ -1,0 +1,7 @@
+export { certificatesView } from './certificates.ts'
+export { Drafts } from './drafts.ts'
+export { eventsView, refusalsView } from './events.ts'
+export { flowsView } from './flows.ts'
+export { matrixView } from './matrix.ts'
+export { meshView } from './mesh.ts'
+export { protocolFrom } from './protocol.ts'

@@ -1,0 +1,91 @@
+import type { AgentClient } from '../client/index.ts'
+import { ErrorCode, type Protocol, WarrenError } from '../core/index.ts'
+import { textOf } from './body.ts'
+import {
+  certificatesView,
+  Drafts,
+  eventsView,
+  flowsView,
+  matrixView,
+  meshView,
+  protocolFrom,
+  refusalsView
+} from './data/index.ts'
+
+/** What a page asks, once its session is known. */
+export interface Question {
+  readonly query: URLSearchParams
+  /** Empty for GET. */
+  readonly body: Readonly<Record<string, unknown>>
+  readonly signal: AbortSignal
+}
+
+export type Answer = (question: Question) => Promise<unknown>
+
+/** Answers by method and path, as in "GET /api/mesh". */
+export type Routes = ReadonlyMap<string, Answer>
+
+export interface RoutesOptions {
+  readonly agent: AgentClient
+  readonly allowsChanges: boolean
+  readonly nowMs: () => number
+}
+
+/** Everything that pages can ask. A draft changes nothing; only what is applied does. */
+export function routesOf({ agent, allowsChanges, nowMs }: RoutesOptions): Routes {
+  const drafts = new Drafts(agent)
+  return new Map<string, Answer>([
+    ['GET /api/mesh', ({ signal }) => meshView(agent, allowsChanges, signal)],
+    ['GET /api/flows', ({ signal }) => flowsView(agent, nowMs(), signal)],
+    ['GET /api/refusals', ({ signal }) => refusalsView(agent, nowMs(), signal)],
+    ['GET /api/certificates', ({ signal }) => certificatesView(agent, signal)],
+    ['GET /api/events', ({ query, signal }) => eventsView(agent, Number(query.get('since')) || 0, signal)],
+    [
+      'GET /api/matrix',
+      ({ query, signal }) => {
+        const [sources, destinations] = [query.get('sources') ?? '', query.get('destinations') ?? '']
+        return matrixView(
+          agent,
+          { sources, destinations, protocol: protocolOf(query.get('protocol')) },
+          nowMs(),
+          signal
+        )
+      }
+    ],
+    [
+      'POST /api/explain',
+      async ({ body, signal }) => {
+        const [source, destination] = [textOf(body, 'source'), textOf(body, 'destination')]
+        const protocol = protocolFrom(protocolOf(body['protocol'])) ?? 0
+        const { works, steps } = await agent.admin.explain({ source, destination, protocol }, { signal })
+        return { works, steps: steps.map(({ subject, ok, text }) => ({ subject, ok, text })) }
+      }
+    ],
+    [
+      'POST /api/draft',
+      ({ body, signal }) => {
+        const [source, destination, reason] = [
+          textOf(body, 'source'),
+          textOf(body, 'destination'),
+          textOf(body, 'reason')
+        ]
+        return drafts.make({ source, destination, reason, protocol: protocolOf(body['protocol']) }, signal)
+      }
+    ],
+    [
+      'POST /api/apply',
+      ({ body, signal }) => {
+        if (!allowsChanges) {
+          throw new WarrenError(ErrorCode.PermissionDenied, 'this console only shows', {
+            hint: 'Type the command that it shows, or start `warren console --allow-changes`.'
+          })
+        }
+        return drafts.apply(textOf(body, 'id'), signal)
+      }
+    ]
+  ])
+}
+
+function protocolOf(value: unknown): Protocol {
+  return value === 'udp' ? 'udp' : 'tcp'
+}

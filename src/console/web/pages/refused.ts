@@ -1,0 +1,47 @@
+import type { RefusalView } from '../../shapes.ts'
+import { distanceText, nameOf } from '../format.ts'
+import { h, type View } from '../preact.ts'
+import { linkTo } from '../route.ts'
+import type { State } from '../state.ts'
+import { table, workloadLink } from './parts.ts'
+
+export function refusedPage({ refusals }: State, nowMs: number): View[] {
+  return [
+    h(
+      'p',
+      {},
+      'Attempts from or to this host that were refused. “Allow this” shows the command, and what it would do; it changes nothing.'
+    ),
+    refusalTable('Refused attempts of the last hour', refusals?.refusals ?? [], nowMs)
+  ]
+}
+
+export function refusalTable(caption: string, refusals: readonly RefusalView[], nowMs: number): View {
+  return table<RefusalView>(
+    caption,
+    [
+      { title: 'Source', value: one => workloadLink(one.source) },
+      { title: 'Destination', value: one => workloadLink(one.destination) },
+      { title: 'Protocol', value: one => one.protocol },
+      { title: 'Times', value: one => String(one.count), isNumber: true },
+      { title: 'Last', value: one => distanceText(one.lastAtMs, nowMs) },
+      { title: 'Code', value: one => one.code },
+      { title: 'Why', value: one => one.reason },
+      { title: 'Next', value: one => nextOf(one) }
+    ],
+    refusals,
+    'No attempt was refused in the last hour.'
+  )
+}
+
+function nextOf({ source, destination, protocol, code }: RefusalView): View {
+  const [from, to] = [nameOf(source), nameOf(destination)]
+  const query = { source: from, destination: to, protocol }
+  const isByPolicy = code === 'UNAUTHORIZED' && to !== ''
+  const label = isByPolicy ? 'Allow this' : 'Explain'
+  return h(
+    'a',
+    { href: linkTo(isByPolicy ? 'draft' : 'explain', '', query), 'aria-label': `${label}: ${from} to ${to}` },
+    label
+  )
+}

@@ -1,0 +1,47 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { meshOf } from './mesh.ts'
+import { browserFor, consoleOver, pageIn } from './support.ts'
+
+/** A picture in each of 60 in a second. */
+const FRAME_MS = 16
+const STEPS = 60
+
+// The processor time of the main thread, drawing on the canvas included, which this browser does there for want of a graphics
+// processor. It does not depend on what else the machine does.
+test('with 500 hosts and 5,000 workloads the map pans with at most 16 ms of work in a frame', async t => {
+  const browser = await browserFor(t)
+  if (browser === undefined) return
+  const { server } = await consoleOver(t, meshOf(500))
+  const page = await pageIn(browser)
+  await page.goto(server.link())
+  const map = page.getByRole('application', { name: 'Map of 500 hosts and 5,000 workloads' })
+  await map.waitFor()
+  await page.getByText('direct', { exact: true }).first().waitFor()
+  const box = await map.boundingBox()
+  assert.ok(box !== null)
+  const middle = { x: box.x + box.width / 2, y: box.y + box.height / 2 }
+  const devtools = await page.context().newCDPSession(page)
+  await devtools.send('Performance.enable', { timeDomain: 'threadTicks' })
+  const workMs = async (): Promise<number> => {
+    const { metrics } = await devtools.send('Performance.getMetrics')
+    return (metrics.find(({ name }) => name === 'TaskDuration')?.value ?? Number.NaN) * 1_000
+  }
+  // Everything at once; then hosts with their names; then workloads with theirs.
+  for (const zooms of [0, 5, 5]) {
+    await map.focus()
+    for (let press = 0; press < zooms; press += 1) await page.keyboard.press('+')
+    await page.mouse.move(middle.x, middle.y)
+    await page.mouse.down()
+    const before = await workMs()
+    for (let step = 0; step < STEPS; step += 1) {
+      await page.mouse.move(middle.x + 200 * Math.sin(step / 10), middle.y + 100 * Math.cos(step / 7))
+    }
+    // Each movement has a frame of its own, and all other work of the page is counted with them.
+    const perFrameMs = ((await workMs()) - before) / STEPS
+    await page.mouse.up()
+    t.diagnostic(`${perFrameMs.toFixed(1)} ms of work in a frame`)
+    assert.ok(perFrameMs <= FRAME_MS, `${perFrameMs.toFixed(1)} ms`)
+  }
+  assert.deepEqual(page.faults, [])
+})
