@@ -18,7 +18,8 @@ import type { ProxyDeps } from './deps.ts'
 import { drainFlows } from './drain.ts'
 import { FastPathBudget } from './fastpath/index.ts'
 import { FlowTable, newFlowId } from './flow/index.ts'
-import { Admission, DataServer } from './inbound/index.ts'
+import { Admission, DataServer, ResumableFlows } from './inbound/index.ts'
+import { Interruptions } from './interruptions.ts'
 import { resolveLimits } from './limits.ts'
 import {
   EndpointDirectory,
@@ -27,9 +28,11 @@ import {
   openError,
   openListener,
   Passages,
+  Resumer,
   SourceFlows
 } from './outbound/index.ts'
 import { PolicyEnforcer } from './policy-enforcer.ts'
+import { KeptAccounts } from './resume/index.ts'
 import { Liveness, SessionPool } from './session/index.ts'
 import { SessionAlarms } from './session-alarms.ts'
 import { HELLO_TIMEOUT_MS, OPEN_TIMEOUT_MS, STOP_TIMEOUT_MS } from './timing.ts'
@@ -56,8 +59,12 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
   const contexts = new ContextCache(local.svid, deps.roots)
   const liveness = new Liveness(clock.monotonicMs)
   const packets = new PacketPort(log, deps.oversize)
-  const fastPath = new FastPathBudget(limits.fastPathConnections, deps.metrics ?? silentMetrics)
+  const metrics = deps.metrics ?? silentMetrics
+  const fastPath = new FastPathBudget(limits.fastPathConnections, metrics)
   const admission = new Admission(deps, flows, limits)
+  const { resumeWindowMs = 0 } = deps
+  const resumes = resumeWindowMs > 0
+  const interruptions = new Interruptions(deps, resumeWindowMs, new KeptAccounts(limits, metrics))
   const all = carriers(deps)
   const pool = new SessionPool({
     deps,
@@ -69,7 +76,8 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
     fastPath,
     stopping: stopping.signal
   })
-  const outbound = new Outbound({ deps, flows, pool, admission })
+  const resuming = { deps, pool, admission, interruptions, stopping: stopping.signal }
+  const outbound = new Outbound({ deps, flows, pool, admission, resumer: resumes ? new Resumer(resuming) : undefined })
   const directory = new EndpointDirectory(deps.runtimeDir)
   const sourceFlows = new SourceFlows({ deps, flows, outbound, stopping: stopping.signal })
   const endpoints = new Endpoints(deps, limits, sourceFlows, directory)
@@ -83,7 +91,8 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
     maxStreams: limits.flowsPerWorkload,
     packets,
     fastPath,
-    stopping: stopping.signal
+    stopping: stopping.signal,
+    resumable: resumes ? new ResumableFlows(deps, admission, interruptions) : undefined
   }
   const server = new DataServer(inbound, contexts, limits)
   const enforcer = new PolicyEnforcer(deps, flows, pool, server)
@@ -215,7 +224,8 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
       flows: flows.totals(),
       sessions: { client: pool.size, server: server.sessions.length },
       unproved: alarms.count(),
-      endpoints: endpoints.size
+      endpoints: endpoints.size,
+      waiting: interruptions.size
     })
   }
 }

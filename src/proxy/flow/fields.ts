@@ -1,5 +1,5 @@
 import type { FlowFields, ProcessFields } from '../../events/index.ts'
-import { FAST_PATH, type Flow, PACKETS } from './flow.ts'
+import { FAST_PATH, type Flow, PACKETS, WAITING } from './flow.ts'
 
 /** The process of a registration of this host. */
 export type ProcessOf = (registrationId: string) => ProcessFields | undefined
@@ -29,7 +29,8 @@ export function fieldsOf(flow: Flow): Omit<FlowFields, 'rule' | 'sourceProcess' 
   }
 }
 
-export function displayedCarrier({ packets, isOnFastPath, carrier }: Flow): string {
+export function displayedCarrier({ packets, isOnFastPath, carrier, interruption }: Flow): string {
+  if (interruption?.isWaiting === true) return WAITING
   if (packets?.isUp === true) return PACKETS
   return isOnFastPath ? FAST_PATH : carrier
 }

@@ -14,3 +14,5 @@ export {
   type UdpEnd
 } from './ends.ts'
 export { joinFlow } from './join.ts'
+export type { NewPath, ResumableLeg } from './resumable-leg.ts'
+export type { Resuming } from './resuming.ts'
