@@ -1,5 +1,5 @@
 import { listenerOf, peerUser } from '../../attest/index.ts'
-import { probe } from '../../cluster/index.ts'
+import { lapsedHosts, probe } from '../../cluster/index.ts'
 import {
   ErrorCode,
   networkOf,
@@ -109,6 +109,8 @@ function proxyDeps({ base, cluster, ca, local }: ProxyParts): ProxyDeps {
     },
     carrier: config.carrier,
     oversize: config.oversize,
+    resumeWindowMs: config.resumeWindowMs ?? 0,
+    lapsed: lapsedHosts(cluster, clock),
     dataListen: config.dataListen,
     runtimeDir: config.runtimeDir,
     log,

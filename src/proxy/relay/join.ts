@@ -64,7 +64,7 @@ function resumable(
   onPath: (far: StreamEnd) => void
 ): ByteLeg {
   if (link === undefined || resuming === undefined) return path
-  const leg = new ResumableLeg(path, {
+  const leg: ResumableLeg = new ResumableLeg(path, {
     link,
     account: resuming.accountOf(flow),
     windowMs: resuming.windowMs,
@@ -72,7 +72,9 @@ function resumable(
       waits: one => resuming.waits(flow, one),
       resumed: (one, carrier) => resuming.resumed(flow, one, carrier),
       over: (one, kind) => resuming.over(flow, one, kind),
-      onPath
+      onPath: path => {
+        if (leg.mayMove) onPath(path)
+      }
     }
   })
   resuming.began(flow, leg, link)

@@ -4,6 +4,13 @@ import { Milestones, streamLeg } from '../legs/index.ts'
 import type { StreamEnd } from './ends.ts'
 import { Swap, TWICE } from './swap.ts'
 
+/** A path that was lost within this time has carried nothing if nothing has arrived on it. */
+const SHORT_MS = 5_000
+/** After so many of them, one after the other, the paths are not what is wrong. */
+const MAX_FRUITLESS = 8
+/** After so many losses a flow stays on its stream: something between the hosts may harm connections beside a session. */
+const MAX_MOVING_LOSSES = 4
+
 /** What happens to a resumable flow. */
 export interface ResumableEvents {
   /** The path is lost: the flow waits for another. */
@@ -67,6 +74,9 @@ export class ResumableLeg implements ByteLeg {
   #isAwaited = false
   #hasFinished = false
   #window: NodeJS.Timeout | undefined
+  #losses = 0
+  #fruitless = 0
+  #begun = { atMs: performance.now(), progress: 0 }
 
   constructor(path: ByteLeg, options: ResumableOptions) {
     this.#path = path
@@ -91,6 +101,11 @@ export class ResumableLeg implements ByteLeg {
   get pathNow(): PathNow {
     const life = this.#life
     return { over: life.over, isOver: () => this.#life !== life }
+  }
+
+  /** Whether a connection of its own is worth another attempt. */
+  get mayMove(): boolean {
+    return this.#losses < MAX_MOVING_LOSSES
   }
 
   get deliveredBytes(): number {
@@ -241,6 +256,7 @@ export class ResumableLeg implements ByteLeg {
     this.#path = path
     this.#incoming = path
     this.#link = far.link
+    this.#begun = { atMs: performance.now(), progress: this.#progress }
     if (this.#room !== undefined) path.limit(this.#room)
     this.#attach()
     const { events } = this.#options
@@ -311,6 +327,11 @@ export class ResumableLeg implements ByteLeg {
     this.#events?.finished()
   }
 
+  /** Grows with each byte that arrives at either end. */
+  get #progress(): number {
+    return this.#continuity.receivedBytes + this.#continuity.acknowledgedBytes
+  }
+
   readonly #position = (): number => this.#continuity.position
 
   #noted(): void {
@@ -329,6 +350,13 @@ export class ResumableLeg implements ByteLeg {
     if (!this.#continuity.lost()) return
     this.#leave('link')
     const { windowMs, events } = this.#options
+    this.#losses += 1
+    const isFruitless = this.#progress === this.#begun.progress && performance.now() - this.#begun.atMs < SHORT_MS
+    this.#fruitless = isFruitless ? this.#fruitless + 1 : 0
+    if (this.#fruitless >= MAX_FRUITLESS) {
+      this.giveUp({ kind: 'link', text: 'each link to the other agent is lost at once' })
+      return
+    }
     this.#window = setTimeout(() => {
       this.giveUp({ kind: 'link', text: `the link to the other agent was lost, and not found again in ${windowMs / 1_000} s` })
     }, windowMs)
