@@ -1,5 +1,5 @@
 import type { ByteLeg, Cut, CutKind, JoiningLeg, LegEvents, Room } from '../flow/index.ts'
-import { Continuity, Discontinuity, type KeptAccount, type Missing, type Offer, type ResumeLink } from '../resume/index.ts'
+import { type AckEntry, Continuity, Discontinuity, type KeptAccount, type Missing, type Offer, type ResumeLink } from '../resume/index.ts'
 import { Milestones, streamLeg } from '../legs/index.ts'
 import type { StreamEnd } from './ends.ts'
 import { Swap, TWICE } from './swap.ts'
@@ -60,6 +60,7 @@ export class ResumableLeg implements ByteLeg {
   readonly #continuity: Continuity
   readonly #milestones = new Milestones()
   #link: ResumeLink
+  #entry: AckEntry | undefined
   #events: LegEvents | undefined
   /** Bytes are sent here. Undefined while the flow waits. */
   #path: ByteLeg | undefined
@@ -307,7 +308,11 @@ export class ResumableLeg implements ByteLeg {
 
   #attach(): void {
     const { acks, ref } = this.#link
-    acks.attach(ref, { onAck: position => this.#acknowledge(position), onLost: () => this.#lose() })
+    this.#entry = acks.attach(ref, {
+      onAck: position => this.#acknowledge(position),
+      onLost: () => this.#lose(),
+      position: () => this.#continuity.position
+    })
   }
 
   #acknowledge(position: number): void {
@@ -332,11 +337,8 @@ export class ResumableLeg implements ByteLeg {
     return this.#continuity.receivedBytes + this.#continuity.acknowledgedBytes
   }
 
-  readonly #position = (): number => this.#continuity.position
-
   #noted(): void {
-    const { acks, ref } = this.#link
-    acks.note(ref, this.#position)
+    if (this.#entry?.isDue === false) this.#link.acks.note(this.#entry)
   }
 
   #tellRoom(): void {
@@ -373,15 +375,16 @@ export class ResumableLeg implements ByteLeg {
   }
 
   #forgetPath(cut: Cut | undefined): void {
-    const { acks, ref, left } = this.#link
-    const life = this.#life
+    const { acks, left } = this.#link
+    const [life, entry] = [this.#life, this.#entry]
     this.#life = newLife()
     this.#swap?.drop()
     this.#swap = undefined
     this.#former = undefined
     this.#path = undefined
     this.#incoming = undefined
-    acks.detach(ref)
+    this.#entry = undefined
+    if (entry !== undefined) acks.detach(entry)
     left?.()
     life.end(cut)
   }

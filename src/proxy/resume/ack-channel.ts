@@ -28,12 +28,22 @@ export interface AckReceiver {
   readonly onAck: (position: number) => void
   /** No acknowledgement comes any more. */
   readonly onLost: () => void
+  /** What has been received here; asked for when it is acknowledged. */
+  readonly position: () => number
+}
+
+/** A flow in a channel. */
+export interface AckEntry {
+  readonly ref: FlowRef
+  readonly receiver: AckReceiver
+  /** Something has arrived that is not acknowledged yet. */
+  isDue: boolean
 }
 
 /** Reports on a session which bytes of its flows have arrived. On the paths of the bytes a report would wait behind them. */
 export class AckChannel {
-  readonly #receivers = new Map<string, AckReceiver>()
-  readonly #due = new Map<string, { readonly ref: FlowRef; readonly position: () => number }>()
+  readonly #entries = new Map<string, AckEntry>()
+  readonly #due: AckEntry[] = []
   readonly #onIdle: () => void
   #stream: Http2Stream | undefined
   #timer: NodeJS.Timeout | undefined
@@ -46,7 +56,7 @@ export class AckChannel {
 
   /** Whether no flow needs it. */
   get isIdle(): boolean {
-    return this.#receivers.size === 0
+    return this.#entries.size === 0
   }
 
   /** Sends and receives on this stream. */
@@ -59,27 +69,35 @@ export class AckChannel {
       while (queue.length >= ACK_BYTES) {
         const ack = queue.take(ACK_BYTES)
         const ref = { id: ack.readUInt32BE(0), number: ack.readUInt32BE(4) }
-        this.#receivers.get(refText(ref))?.onAck(Number(ack.readBigUInt64BE(8)))
+        this.#entries.get(refText(ref))?.receiver.onAck(Number(ack.readBigUInt64BE(8)))
       }
     })
     stream.once('close', () => this.#lose())
-    if (this.#due.size > 0) this.#schedule()
+    if (this.#due.length > 0) this.#schedule()
   }
 
   /** Reports what the other end has received to `receiver`, until `detach`. */
-  attach(ref: FlowRef, receiver: AckReceiver): void {
-    this.#receivers.set(refText(ref), receiver)
+  attach(ref: FlowRef, receiver: AckReceiver): AckEntry {
+    const entry = { ref, receiver, isDue: false }
+    this.#entries.set(refText(ref), entry)
     if (this.#stream?.destroyed === true) this.#lose()
+    return entry
   }
 
-  detach(ref: FlowRef): void {
-    if (this.#receivers.delete(refText(ref)) && this.isIdle) this.#onIdle()
+  /** What is due is still sent. */
+  detach(entry: AckEntry): void {
+    const text = refText(entry.ref)
+    if (this.#entries.get(text) !== entry) return
+    this.#entries.delete(text)
+    if (this.isIdle) this.#onIdle()
   }
 
-  /** Something has arrived. `position` is asked for when the acknowledgement is sent. */
-  note(ref: FlowRef, position: () => number): void {
-    if (this.#isClosed) return
-    this.#due.set(refText(ref), { ref, position })
+  /** Something has arrived. */
+  note(entry: AckEntry): void {
+    // Each read comes here.
+    if (entry.isDue || this.#isClosed) return
+    entry.isDue = true
+    this.#due.push(entry)
     this.#schedule()
   }
 
@@ -96,7 +114,7 @@ export class AckChannel {
   // What carries a flow reports the loss itself, with its reason. Only a flow whose bytes have all left waits for this.
   #lose(): void {
     setTimeout(() => {
-      for (const { onLost } of [...this.#receivers.values()]) onLost()
+      for (const { receiver } of [...this.#entries.values()]) receiver.onLost()
     }, REASON_GRACE_MS)
   }
 
@@ -109,24 +127,21 @@ export class AckChannel {
 
   #flush(): void {
     const stream = this.#stream
-    if (stream === undefined || this.#due.size === 0) return
-    if (stream.destroyed || stream.closed || stream.writableEnded) {
-      this.#due.clear()
-      return
-    }
+    if (stream === undefined || this.#due.length === 0 || stream.destroyed || stream.closed || stream.writableEnded) return
     if (stream.writableLength > MAX_WAITING_BYTES) {
       this.#schedule()
       return
     }
-    const bytes = Buffer.alloc(this.#due.size * ACK_BYTES)
+    const bytes = Buffer.alloc(this.#due.length * ACK_BYTES)
     let at = 0
-    for (const { ref, position } of this.#due.values()) {
+    for (const entry of this.#due.splice(0)) {
+      const { ref, receiver } = entry
+      entry.isDue = false
       bytes.writeUInt32BE(ref.id, at)
       bytes.writeUInt32BE(ref.number, at + 4)
-      bytes.writeBigUInt64BE(BigInt(position()), at + 8)
+      bytes.writeBigUInt64BE(BigInt(receiver.position()), at + 8)
       at += ACK_BYTES
     }
-    this.#due.clear()
     stream.write(bytes)
   }
 }
