@@ -26,7 +26,8 @@ export function lapsedHosts(
   },
   clock: Pick<Clock, 'wallMs'>
 ): LapsedHosts {
-  const silent = (machine: string) => lost.all().find(({ last, reason }) => last.machine === machine && reason === 'silent')
+  const silent = (machine: string) =>
+    lost.all().find(({ last, reason }) => last.machine === machine && reason === 'silent')
   const exact = (registrationId: string, address: Address): Route | undefined => {
     const known = routing.exact(registrationId, address)
     if (known !== undefined) return known
@@ -36,7 +37,16 @@ export function lapsedHosts(
     )
     if (host === undefined || record === undefined) return undefined
     const { peer, machine, dataAddresses, draining } = host.last
-    return { ...record, peer, machine, dataAddresses, draining, suspect: true, local: false, sessionVersions: undefined }
+    return {
+      ...record,
+      peer,
+      machine,
+      dataAddresses,
+      draining,
+      suspect: true,
+      local: false,
+      sessionVersions: undefined
+    }
   }
   const authorizer = new Authorizer(policy, { exact }, clock)
   return {

@@ -217,5 +217,12 @@ function ended(which: 'source' | 'destination', why: string): Cut {
 function keyOf(flow: Flow): string {
   const { sourceId, sourceMachine, source, destination, direction, protocol } = flow
   const since = flow.interruption?.untilMs ?? 0
-  return [sourceId ?? sourceMachine, formatAddress(source), destination?.registrationId, direction, protocol, since].join('/')
+  return [
+    sourceId ?? sourceMachine,
+    formatAddress(source),
+    destination?.registrationId,
+    direction,
+    protocol,
+    since
+  ].join('/')
 }

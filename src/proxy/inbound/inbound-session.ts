@@ -16,7 +16,7 @@ import {
 } from '../fastpath/index.ts'
 import { type Cut, codeOf, type Flow } from '../flow/index.ts'
 import { greet } from '../hello.ts'
-import { type CapsulesEnd, discardEnd, joinFlow, type LocalEnd, type NewPath, type RecordsEnd, type StreamEnd } from '../relay/index.ts'
+import { type CapsulesEnd, discardEnd, joinFlow, type LocalEnd, type StreamEnd } from '../relay/index.ts'
 import { type FlowRef, RESUME_PATH, type ResumeLink } from '../resume/index.ts'
 import { askedToResume, endSession, isResume, PROOF_PATH, StreamWindows, type Watched } from '../session/index.ts'
 import { INBOUND_IDLE_MS, OPEN_TIMEOUT_MS, UDP_IDLE_MS } from '../timing.ts'
@@ -165,7 +165,8 @@ export class InboundSession {
     const { admission } = this.#context
     const connect = (flow: Flow): Promise<void> => {
       if (flow.protocol === 'tcp') {
-        return this.#connect(flow, responder, carryingBytes(admission, () => this.#streamEnd(flow, stream)))
+        const far = (): StreamEnd => this.#streamEnd(flow, stream)
+        return this.#connect(flow, responder, carryingBytes(admission, far))
       }
       const far = (): CapsulesEnd => ({ kind: 'capsules', stream, packets: this.#packets.channel })
       return this.#connect(flow, responder, carryingDatagrams(admission, far))
@@ -189,7 +190,7 @@ export class InboundSession {
 
   #resumeFlow(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
     if (this.#refused !== undefined) throw new WarrenError(ErrorCode.FlowCut, this.#refused.text)
-    const pathOf = (flow: Flow): NewPath => newPath(this.#streamEnd(flow, stream), this.path.name)
+    const pathOf = (flow: Flow) => newPath(this.#streamEnd(flow, stream), this.path.name)
     this.#context.resumable?.resume(askedToResume(headers), this, pathOf, (flow, position) => {
       this.#flows.add(flow)
       this.#windows.charge(flow.room)
@@ -200,18 +201,16 @@ export class InboundSession {
   async #serveOnPooledConnection(connection: PooledConnection, open: Buffer, gone: AbortSignal): Promise<void> {
     const { admission, deps } = this.#context
     const responder = onPooledConnection(connection, gone)
-    const far = (flow: Flow): RecordsEnd => ({
-      kind: 'records',
+    const far = (flow: Flow) => ({
+      kind: 'records' as const,
       connection,
       thresholds: upgradeThresholdsOf(deps.upgradeThresholds),
       link: this.#linkOf(flow, { id: connection.id, number: connection.number }),
       resuming: this.#context.resumable
     })
-    await this.#serveFlow(
-      responder,
-      () => this.#requests.read(open),
-      flow => this.#connect(flow, responder, carryingBytes(admission, () => far(flow)))
-    )
+    const bytesOf = (flow: Flow) => carryingBytes(admission, () => far(flow))
+    const read = (): FlowAsked => this.#requests.read(open)
+    await this.#serveFlow(responder, read, flow => this.#connect(flow, responder, bytesOf(flow)))
   }
 
   /** Serves requests about the session itself, by their path. */

@@ -1,7 +1,7 @@
 import { ErrorCode, LruMap, WarrenError } from '../../core/index.ts'
 import { formatAddress, spiffeIdOf } from '../../identity/index.ts'
 import type { ProvenWorkload, ProxyDeps } from '../deps.ts'
-import { codeOf, type CutKind, type Flow } from '../flow/index.ts'
+import { type CutKind, codeOf, type Flow } from '../flow/index.ts'
 import type { Interruptions } from '../interruptions.ts'
 import type { NewPath, ResumableLeg, Resuming } from '../relay/index.ts'
 import { Discontinuity, isProof, type ResumeLink } from '../resume/index.ts'
@@ -102,7 +102,12 @@ export class ResumableFlows implements Resuming {
       destinationPrefix !== '' &&
       source.machine === flow.sourceMachine &&
       source.spiffeId === spiffeIdOf(trustDomain, flow.source) &&
-      isProof(proof, secret, { key, source: source.spiffeId, destination: spiffeIdOf(trustDomain, destination.address) }, offer)
+      isProof(
+        proof,
+        secret,
+        { key, source: source.spiffeId, destination: spiffeIdOf(trustDomain, destination.address) },
+        offer
+      )
     )
   }
 
@@ -137,5 +142,8 @@ export function overHeadersOf(err: unknown): Record<string, string> {
 }
 
 function unknownFlow(): WarrenError {
-  return new WarrenError(ErrorCode.FlowCut, 'no such flow can be resumed here: the agent was restarted, or the flow is over')
+  return new WarrenError(
+    ErrorCode.FlowCut,
+    'no such flow can be resumed here: the agent was restarted, or the flow is over'
+  )
 }

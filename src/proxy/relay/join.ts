@@ -10,7 +10,7 @@ import type { ByteLeg, Cut, Flow } from '../flow/index.ts'
 import { pooledLeg, readLittle, reuseReads, socketLeg, streamLeg } from '../legs/index.ts'
 import type { ClientEnd, DatagramEnd, FlowEnds, ResumableEnd, StreamEnd } from './ends.ts'
 import { type Relay, relay } from './relay.ts'
-import { type PathNow, ResumableLeg } from './resumable-leg.ts'
+import { ResumableLeg } from './resumable-leg.ts'
 import { upgrade, whenWorthIt } from './upgrade.ts'
 
 /** Joins the two ends of a flow as its protocol requires. Resolves when it has ended. Never rejects. */
@@ -81,8 +81,16 @@ function resumable(
   return leg
 }
 
+/** The path that carries a flow now. */
+interface PathNow {
+  readonly over: Promise<Cut | undefined>
+  readonly isOver: () => boolean
+}
+
 function pathOf(leg: ByteLeg, joined: Relay): PathNow {
-  return leg instanceof ResumableLeg ? leg.pathNow : { over: joined.over, isOver: () => joined.isClosed }
+  if (!(leg instanceof ResumableLeg)) return { over: joined.over, isOver: () => joined.isClosed }
+  const { path } = leg
+  return { over: path.over, isOver: () => path.isOver }
 }
 
 function joinDatagrams(

@@ -127,7 +127,8 @@ export class AckChannel {
 
   #flush(): void {
     const stream = this.#stream
-    if (stream === undefined || this.#due.length === 0 || stream.destroyed || stream.closed || stream.writableEnded) return
+    if (stream === undefined || this.#due.length === 0 || stream.destroyed || stream.closed || stream.writableEnded)
+      return
     if (stream.writableLength > MAX_WAITING_BYTES) {
       this.#schedule()
       return

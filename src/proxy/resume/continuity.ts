@@ -98,6 +98,11 @@ export class Continuity {
     return this.#hasEnded && this.#acknowledged > this.sentBytes
   }
 
+  /** Grows with each byte that arrives at either end. */
+  get progress(): number {
+    return this.#receivedBytes + this.acknowledgedBytes
+  }
+
   get memoryBytes(): number {
     return this.#kept.memoryBytes
   }

@@ -3,4 +3,5 @@ export { Continuity, Discontinuity, type Missing, type Offer } from './continuit
 export { KeptAccounts, type KeptLimits } from './kept-accounts.ts'
 export type { KeptAccount } from './kept-bytes.ts'
 export type { ProvenPeer, ResumeLink } from './link.ts'
+export { Losses } from './losses.ts'
 export { type FlowName, isProof, proofOf, type SessionSecret, sessionSecret } from './secret.ts'

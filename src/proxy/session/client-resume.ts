@@ -1,6 +1,14 @@
 import type { ClientHttp2Stream } from 'node:http2'
 import { codeOf } from '../flow/index.ts'
-import { AckChannel, type FlowRef, type ProvenPeer, RESUME_PATH, type ResumeLink, refText, sessionSecret } from '../resume/index.ts'
+import {
+  AckChannel,
+  type FlowRef,
+  type ProvenPeer,
+  RESUME_PATH,
+  type ResumeLink,
+  refText,
+  sessionSecret
+} from '../resume/index.ts'
 import type { Dialled } from '../tls/index.ts'
 
 export interface ClientResumeOptions {

@@ -95,7 +95,10 @@ export async function openSession(transport: Duplex, options: DialOptions, signa
       throw new WarrenError(ErrorCode.DestinationUnreachable, 'the peer there is not an agent')
     }
     options.verify(peerChain)
-    const made = connectHttp2(`https://${options.servername}`, { ...clientOptions(options.resumes), createConnection: () => socket })
+    const made = connectHttp2(`https://${options.servername}`, {
+      ...clientOptions(options.resumes),
+      createConnection: () => socket
+    })
     session = made
     made.on('error', fail)
     const greeted = new Promise<void>(resolve => made.once('remoteSettings', () => resolve()))

@@ -35,7 +35,10 @@ function served() {
       if (!isAllowed) throw new Error('no rule allows it')
     }
   } as unknown as Admission
-  const accounts = new KeptAccounts({ resumeBytes: 2 ** 20, resumeBytesPerWorkload: 2 ** 20 }, recordingMetrics(silentLogger).metrics)
+  const accounts = new KeptAccounts(
+    { resumeBytes: 2 ** 20, resumeBytesPerWorkload: 2 ** 20 },
+    recordingMetrics(silentLogger).metrics
+  )
   const flows = new ResumableFlows(deps, admission, new Interruptions(deps, 30_000, accounts))
   const flow = new Flow({
     id: 'f',
@@ -65,12 +68,22 @@ function served() {
   flows.began(flow, leg, { key: KEY, secret: SECRET } as unknown as ResumeLink)
   const ask = (changed: Partial<ResumeAsked> = {}, by: object = {}, sealed: object = {}): void => {
     const offer = { attempt: 1, position: 40 }
-    const name = { key: KEY, source: spiffeIdOf(DOMAIN, SOURCE), destination: spiffeIdOf(DOMAIN, DESTINATION), ...sealed }
+    const name = {
+      key: KEY,
+      source: spiffeIdOf(DOMAIN, SOURCE),
+      destination: spiffeIdOf(DOMAIN, DESTINATION),
+      ...sealed
+    }
     const asked = { registrationId: ID, key: KEY, offer, ...changed }
     const proof = changed.proof ?? proofOf(SECRET, name, { ...offer, ...sealed })
     const source = { spiffeId: spiffeIdOf(DOMAIN, SOURCE), address: SOURCE, machine: 'alpha', notAfterMs: 0 }
     const asker = { source, destinationPrefix: ID.slice(0, 32), ...by }
-    flows.resume({ ...asked, proof }, asker, () => ({}) as NewPath, (_flow, position) => void granted.push(position))
+    flows.resume(
+      { ...asked, proof },
+      asker,
+      () => ({}) as NewPath,
+      (_flow, position) => void granted.push(position)
+    )
   }
   return {
     flows,

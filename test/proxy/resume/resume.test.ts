@@ -3,7 +3,7 @@ import { describe, it } from 'node:test'
 import { settled } from '../../harness/index.ts'
 import { waitFor } from '../../harness/wait-for.ts'
 import { type CarrierCase, DEAD, hostsJoinedBy } from '../support/carriers.ts'
-import { type Proxy, proxyTo } from '../support/proxy.ts'
+import { proxyTo } from '../support/proxy.ts'
 import { Accepted, converse, dial, endOf, hashAll, readAll, readBytes, writeMany } from '../support/sockets.ts'
 import { type Host, type HostOptions, World } from '../support/world.ts'
 
@@ -30,17 +30,18 @@ async function opened(path: string, accepted: Accepted) {
 
 async function pair(world: World, options: HostOptions = WINDOW, way: CarrierCase = 'direct'): Promise<Pair> {
   const [near, far] = await hostsJoinedBy(world, way, options)
-  let proxy: Proxy | undefined
+  let severed: (() => void) | undefined
   if (way === 'direct') {
-    proxy = await proxyTo(world, far.dataAddresses[0] ?? '')
+    const proxy = await proxyTo(world, far.dataAddresses[0] ?? '')
     far.dataAddresses = [proxy.address]
+    severed = proxy.sever
   }
   const source = near.register('dev.test.client.default')
   const accepted = new Accepted()
   await far.serve(NAME, accepted.push)
   const { path } = await near.connect(source, NAME)
   const sever = (): void => {
-    proxy?.sever()
+    severed?.()
     for (const carrier of near.carriers.splice(0)) carrier.destroy()
   }
   return { near, far, sever, open: () => opened(path, accepted) }
@@ -180,7 +181,8 @@ describe('a flow that waits for another path', () => {
         ['cut', 'cut']
       )
       assert.equal(resumed(near) + resumed(far), 0)
-      for (const host of [near, far]) await host.flowEnd(/no longer allowed|registration ended|no longer registered|gone|not found again/)
+      for (const host of [near, far])
+        await host.flowEnd(/no longer allowed|registration ended|no longer registered|gone|not found again/)
     })
   }
 
@@ -200,7 +202,10 @@ describe('a flow that waits for another path', () => {
       all.comeBack()
       const { client, server } = all
       const ends = await settled(Promise.all([endOf(client), endOf(server)]), 'both ends', 60_000)
-      assert.deepEqual(ends.map(({ end }) => end), ['cut', 'cut'])
+      assert.deepEqual(
+        ends.map(({ end }) => end),
+        ['cut', 'cut']
+      )
       assert.equal(resumed(all.near) + resumed(all.far), 0)
     }
   })
@@ -240,7 +245,10 @@ describe('a flow that waits for another path', () => {
       const { client, server } = await opened((await near.connect(source, NAME)).path, accepted)
       proxy.sever()
       const ends = await settled(Promise.all([endOf(client), endOf(server)]), 'both ends', 10_000)
-      assert.deepEqual(ends.map(({ end }) => end), ['cut', 'cut'])
+      assert.deepEqual(
+        ends.map(({ end }) => end),
+        ['cut', 'cut']
+      )
     }
   })
 })
