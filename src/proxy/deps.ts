@@ -138,7 +138,7 @@ export interface ProxyDeps extends CarrierDeps {
    * What is known of hosts whose lease has ended without a word. It counts only for flows that wait for another path, and
    * shortly after. @default nothing
    */
-  readonly lapsed?: {
+  readonly silentHosts?: {
     readonly isSilent: (machine: string) => boolean
     /** As `authorize`, with the last announcement of such a host. */
     readonly authorize: (question: AuthorizeQuestion) => Decision

@@ -96,9 +96,13 @@ export class PolicyEnforcer {
     const { destination } = flow
     // No destination yet: the code that selects one evaluates the policy.
     if (cut !== undefined || destination === undefined) return { cut }
-    const { lapsed, directory } = this.#deps
+    const { silentHosts, directory } = this.#deps
     const isGone = directory.byId(destination.registrationId) === undefined
-    return this.#verifyPolicy(flow, destination, isGone && lapsed !== undefined ? lapsed.authorize : authorize)
+    return this.#verifyPolicy(
+      flow,
+      destination,
+      isGone && silentHosts !== undefined ? silentHosts.authorize : authorize
+    )
   }
 
   // A flow that waits has no session that is verified.
@@ -111,7 +115,7 @@ export class PolicyEnforcer {
   /** Whether the flow has lost its path a short time ago, and this host is silent since, without a word of its own. */
   #isSilent({ interruption }: Flow, machine: string): boolean {
     if (interruption === undefined || this.#deps.clock.monotonicMs() > interruption.untilMs) return false
-    return this.#deps.lapsed?.isSilent(machine) === true
+    return this.#deps.silentHosts?.isSilent(machine) === true
   }
 
   /** Why one end of a flow is not there any more. */
@@ -160,8 +164,8 @@ export class PolicyEnforcer {
     const resumed = this.#flows.those(({ interruption }) => interruption !== undefined)
     for (const session of this.#pool.all()) {
       const { ends, destination } = session
-      const isKept = resumed.some(flow => session.carries(flow.id) && this.#isSilent(flow, destination.machine))
-      const cut = this.#verifyTrust(ends.leafDer, ends.notAfterMs, destination.machine, isKept)
+      const isTolerated = resumed.some(flow => session.carries(flow.id) && this.#isSilent(flow, destination.machine))
+      const cut = this.#verifyTrust(ends.leafDer, ends.notAfterMs, destination.machine, isTolerated)
       if (cut === undefined) {
         if (session.isIdle && !this.#isWanted(session)) session.destroy()
         continue
@@ -174,9 +178,9 @@ export class PolicyEnforcer {
       const { source, leafDer } = session
       const { directory } = this.#deps
       // A flow was resumed in it, and the news of the other host have not arrived yet.
-      const isKept = resumed.some(flow => session.carries(flow) && this.#isSilent(flow, source.machine))
-      const known = isKept || directory.sourceAt(source.address, source.machine)
-      const cut = this.#verifyTrust(leafDer, source.notAfterMs, source.machine, isKept)
+      const isTolerated = resumed.some(flow => session.carries(flow) && this.#isSilent(flow, source.machine))
+      const known = isTolerated || directory.sourceAt(source.address, source.machine)
+      const cut = this.#verifyTrust(leafDer, source.notAfterMs, source.machine, isTolerated)
       if (known && cut === undefined) continue
       count += 1
       session.cut(cut ?? ended('source', 'it is no longer registered'))
@@ -188,7 +192,7 @@ export class PolicyEnforcer {
   // certificates that were proved in it since, and no longer.
   #verifyTrust(leafDer: Uint8Array, notAfterMs: number, machine: string, mayBeSilent: boolean): Cut | undefined {
     const lost = (why: string): Cut => ({ kind: 'trust', text: `the other end is no longer trusted: ${why}` })
-    const isSilent = mayBeSilent && this.#deps.lapsed?.isSilent(machine) === true
+    const isSilent = mayBeSilent && this.#deps.silentHosts?.isSilent(machine) === true
     if (this.#deps.directory.peerOf(machine) === undefined && !isSilent) return lost(`${machine} is not a member now`)
     if (this.#deps.clock.wallMs() >= notAfterMs) {
       return lost(`its certificate ended at ${new Date(notAfterMs).toISOString()}, and it has proved no other since`)

@@ -1,5 +1,5 @@
 import { listenerOf, peerUser } from '../../attest/index.ts'
-import { lapsedHosts, probe } from '../../cluster/index.ts'
+import { probe, silentHostsOf } from '../../cluster/index.ts'
 import {
   ErrorCode,
   networkOf,
@@ -110,7 +110,7 @@ function proxyDeps({ base, cluster, ca, local }: ProxyParts): ProxyDeps {
     carrier: config.carrier,
     oversize: config.oversize,
     resumeWindowMs: config.resumeWindowMs ?? 0,
-    lapsed: lapsedHosts(cluster, clock),
+    silentHosts: silentHostsOf(cluster, clock),
     dataListen: config.dataListen,
     runtimeDir: config.runtimeDir,
     log,

@@ -12,7 +12,7 @@ import type { Admission } from './admission.ts'
 const MAX_PAST = 4_096
 
 /** The other agent that asks, by what it has proved in its session. */
-export interface ResumeAsker {
+export interface ResumeRequester {
   readonly source: ProvenWorkload
   /** The first half of the registration id in the certificate that we showed. */
   readonly destinationPrefix: string
@@ -71,7 +71,7 @@ export class ResumableFlows implements Resuming {
    */
   resume(
     asked: ResumeAsked,
-    by: ResumeAsker,
+    by: ResumeRequester,
     pathOf: (flow: Flow) => NewPath,
     begin: (flow: Flow, position: number) => void
   ): void {
@@ -91,7 +91,7 @@ export class ResumableFlows implements Resuming {
     }
   }
 
-  #isOf(flow: Flow, { registrationId, key, offer, proof }: ResumeAsked, by: ResumeAsker, secret: Buffer): boolean {
+  #isOf(flow: Flow, { registrationId, key, offer, proof }: ResumeAsked, by: ResumeRequester, secret: Buffer): boolean {
     const { source, destinationPrefix } = by
     const { destination } = flow
     const { trustDomain } = this.#deps
@@ -112,10 +112,10 @@ export class ResumableFlows implements Resuming {
   }
 
   /** As for a new flow. Cuts it, and throws, if it is not allowed now. */
-  #decide(flow: Flow, { source }: ResumeAsker): void {
-    const { directory, local, lapsed } = this.#deps
+  #decide(flow: Flow, { source }: ResumeRequester): void {
+    const { directory, local, silentHosts } = this.#deps
     const { destination } = flow
-    const isKnown = directory.sourceAt(flow.source, source.machine) || lapsed?.isSilent(source.machine) === true
+    const isKnown = directory.sourceAt(flow.source, source.machine) || silentHosts?.isSilent(source.machine) === true
     if (!isKnown || destination === undefined || !local.isAlive(destination.registrationId)) {
       flow.cut({ kind: 'registration', text: 'source or destination gone: it is no longer registered' })
       throw new FlowOver(flow.cutBy)
@@ -128,7 +128,7 @@ export class ResumableFlows implements Resuming {
     }
   }
 
-  #unknown(key: string, { source }: ResumeAsker): WarrenError {
+  #unknown(key: string, { source }: ResumeRequester): WarrenError {
     const past = this.#past.get(key)
     const name = `${formatAddress(source.address)} ${source.machine}`
     if (past === undefined || past.source !== name) return unknownFlow()

@@ -125,11 +125,13 @@ export class Resumer implements Resuming {
 
   /** The instance with its present addresses; as it was, while its host is only silent. */
   #destinationOf({ destination }: Flow): Candidate | undefined {
-    const { directory, lapsed } = this.#options.deps
+    const { directory, silentHosts } = this.#options.deps
     if (destination === undefined) return undefined
     const known = directory.byId(destination.registrationId)
     if (known !== undefined) return known
-    return isCandidate(destination) && lapsed?.isSilent(destination.address.machine) === true ? destination : undefined
+    return isCandidate(destination) && silentHosts?.isSilent(destination.address.machine) === true
+      ? destination
+      : undefined
   }
 
   #decide(flow: Flow): void {
@@ -143,7 +145,7 @@ export class Resumer implements Resuming {
         destinationRegistrationId: destination.registrationId,
         protocol: flow.protocol
       }
-      const decision = deps.lapsed?.authorize(question)
+      const decision = deps.silentHosts?.authorize(question)
       if (decision?.allowed === true) return
       flow.cut({ kind: 'policy', text: `no longer allowed: ${decision?.text ?? 'it is not registered'}` })
       throw flow.signal.reason

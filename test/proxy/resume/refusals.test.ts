@@ -77,10 +77,10 @@ function served() {
     const asked = { registrationId: ID, key: KEY, offer, ...changed }
     const proof = changed.proof ?? proofOf(SECRET, name, { ...offer, ...sealed })
     const source = { spiffeId: spiffeIdOf(DOMAIN, SOURCE), address: SOURCE, machine: 'alpha', notAfterMs: 0 }
-    const asker = { source, destinationPrefix: ID.slice(0, 32), ...by }
+    const requester = { source, destinationPrefix: ID.slice(0, 32), ...by }
     flows.resume(
       { ...asked, proof },
-      asker,
+      requester,
       () => ({}) as NewPath,
       (_flow, position) => void granted.push(position)
     )

@@ -363,7 +363,7 @@ export class Host {
       log: logger,
       clock,
       resumeWindowMs: this.#options.resumeWindowMs ?? 0,
-      lapsed: { isSilent: machine => world.silent.has(machine), authorize: question => this.authorize(question) },
+      silentHosts: { isSilent: machine => world.silent.has(machine), authorize: question => this.authorize(question) },
       ...(this.#options.udpIdleMs === undefined ? {} : { udpIdleMs: this.#options.udpIdleMs }),
       ...(this.#options.oversize === undefined ? {} : { oversize: this.#options.oversize }),
       ...(this.#options.upgradeThresholds === undefined ? {} : { upgradeThresholds: this.#options.upgradeThresholds }),

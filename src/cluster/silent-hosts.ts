@@ -6,7 +6,7 @@ import type { LostHosts } from './lost-hosts.ts'
 import type { PolicyService } from './policy-service.ts'
 import type { Route, Routing } from './routing.ts'
 
-export interface LapsedHosts {
+export interface SilentHosts {
   /** Whether the lease of the machine has ended, and it has said nothing of it. */
   readonly isSilent: (machine: string) => boolean
   /** The policy, by the last announcement of the host of the destination. Never throws. */
@@ -14,7 +14,7 @@ export interface LapsedHosts {
 }
 
 /** What is known of the hosts whose lease has ended without a word. New connections must not rest on it. */
-export function lapsedHosts(
+export function silentHostsOf(
   {
     lost,
     routing,
@@ -25,7 +25,7 @@ export function lapsedHosts(
     readonly policy: Pick<PolicyService, 'bundle' | 'version'>
   },
   clock: Pick<Clock, 'wallMs'>
-): LapsedHosts {
+): SilentHosts {
   const silent = (machine: string) =>
     lost.all().find(({ last, reason }) => last.machine === machine && reason === 'silent')
   const exact = (registrationId: string, address: Address): Route | undefined => {
