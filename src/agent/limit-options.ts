@@ -38,6 +38,8 @@ const PLACES: Readonly<Partial<Record<LimitName, Place>>> = Object.freeze({
   proxy_connects_per_workload: ['proxy', 'connectsPerWorkload'],
   proxy_waiting_bytes: ['proxy', 'waitingBytes'],
   proxy_waiting_bytes_per_workload: ['proxy', 'waitingBytesPerWorkload'],
+  proxy_resume_bytes: ['proxy', 'resumeBytes'],
+  proxy_resume_bytes_per_workload: ['proxy', 'resumeBytesPerWorkload'],
   proxy_waiting_bytes_per_session: ['proxy', 'waitingBytesPerSession'],
   proxy_sessions: ['proxy', 'sessions'],
   proxy_sessions_per_machine: ['proxy', 'sessionsPerMachine'],

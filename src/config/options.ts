@@ -57,6 +57,8 @@ export interface AgentConfig {
   readonly carrier?: string
   /** What happens to a datagram that is larger than a packet between the hosts. @default 'drop' */
   readonly oversize?: Oversize
+  /** A flow whose path is lost waits for so long for another; zero: it is reset at once. @default 0 */
+  readonly resumeWindowMs?: number
   readonly logLevel?: LogLevel
   /**
    * Start without files of the state directory, or its database, that are lost; no effect if none is. For one start only, so that
@@ -147,6 +149,11 @@ export const UP_OPTIONS = Object.freeze({
     help: 'a datagram larger than a packet between the hosts: drop it, or carry it over TCP (default: drop)',
     read: oversize => ({ oversize: oversizeOf(oversize) })
   },
+  'resume-window': {
+    takes: 'time',
+    help: 'time that a connection whose path is lost waits for another; both hosts need it (default: 0s, reset at once)',
+    read: (text, option) => ({ resumeWindowMs: parseDuration(option, text, 0, MAX_RESUME_WINDOW_MS) })
+  },
   'state-dir': {
     takes: 'dir',
     help: 'directory for keys and certificates',
@@ -163,6 +170,9 @@ export const UP_OPTIONS = Object.freeze({
 } satisfies Readonly<Record<string, UpOption>>)
 
 export type UpOptionName = keyof typeof UP_OPTIONS
+
+/** What waits is held in memory, and a server may think that its client lives. */
+const MAX_RESUME_WINDOW_MS = 10 * 60_000
 
 /** IPv6 link-local, fe80::/10, with or without a zone. */
 const LINK_LOCAL = /^fe[89ab][0-9a-f]:/i

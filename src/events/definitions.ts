@@ -106,6 +106,10 @@ export interface EventFields {
   'flow-refused': FlowFields & { readonly code: ErrorCode; readonly reason: string }
   /** An audit rule lets a flow pass that would be refused without it, for `reason`. */
   'flow-audited': FlowFields & { readonly rule: string; readonly reason: string }
+  /** What carried a flow is lost: it waits for another path, for `windowMs` at most. */
+  'flow-waits': FlowFields & { readonly windowMs: number }
+  /** A flow that waited continues. */
+  'flow-resumed': FlowFields
   'flow-ended': FlowFields & {
     readonly reason: string
     readonly kind: string
@@ -201,5 +205,7 @@ export const EVENTS: { readonly [N in EventName]: EventDefinition } = Object.fre
   'flow-opened': { audience: 'owner', retention: 'none', isAudited: true },
   'flow-refused': { audience: 'owner', retention: 'day', isAudited: true },
   'flow-audited': { audience: 'owner', retention: 'day', isAudited: true },
+  'flow-waits': { audience: 'owner', retention: 'day', isAudited: true },
+  'flow-resumed': { audience: 'owner', retention: 'day', isAudited: true },
   'flow-ended': { audience: 'owner', retention: 'day', isAudited: true }
 })

@@ -66,7 +66,7 @@ export function collect(metrics: PromMetrics, observed: Observed): void {
 }
 
 function collectProxy(metrics: PromMetrics, proxy: Pick<DataPlane, 'totals'>): void {
-  const { flows, sessions, unproved, endpoints } = proxy.totals()
+  const { flows, sessions, unproved, endpoints, waiting } = proxy.totals()
   for (const direction of keys(flows.flows)) {
     for (const protocol of keys(flows.flows[direction])) {
       metrics.set('warren_flows', { direction, protocol }, flows.flows[direction][protocol])
@@ -81,6 +81,7 @@ function collectProxy(metrics: PromMetrics, proxy: Pick<DataPlane, 'totals'>): v
   for (const reason of keys(flows.drops)) {
     metrics.total('warren_datagrams_dropped_total', { reason: labelValue(reason) }, flows.drops[reason])
   }
+  metrics.set('warren_flows_waiting', {}, waiting)
   metrics.set('warren_flow_waiting_bytes', {}, flows.waitingBytes)
   for (const role of keys(sessions)) metrics.set('warren_sessions', { role }, sessions[role])
   for (const role of keys(unproved)) metrics.set('warren_sessions_unproved', { role }, unproved[role])

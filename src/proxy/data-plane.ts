@@ -138,4 +138,6 @@ export interface ProxyTotals {
   /** Those of them with flows that should have been proved again and were not. */
   readonly unproved: { readonly client: number; readonly server: number }
   readonly endpoints: number
+  /** Flows that wait for another path. */
+  readonly waiting: number
 }

@@ -136,6 +136,17 @@ export interface ProxyDeps extends Omit<CarrierDeps, 'connectBack'> {
   /** Exists, belongs to the agent and is writable for nobody else. */
   readonly runtimeDir: string
   readonly log: Logger
+  /**
+   * What is known of hosts whose lease has ended without a word. It counts only for flows that wait for another path, and
+   * shortly after. @default nothing
+   */
+  readonly silentHosts?: {
+    readonly isSilent: (machine: string) => boolean
+    /** As `authorize`, with the last announcement of such a host. */
+    readonly authorize: (question: AuthorizeQuestion) => Decision
+  }
+  /** A flow whose path is lost waits for so long for another; zero: it is reset at once. @default 0 */
+  readonly resumeWindowMs?: number
   /** @default metrics are discarded */
   readonly metrics?: Metrics
   /** @default events are discarded */

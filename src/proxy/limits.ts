@@ -19,6 +19,10 @@ export interface ProxyLimits {
   readonly waitingBytesPerWorkload: number
   /** The same, of the flows between one source and one destination. @default 33_554_432 */
   readonly waitingBytesPerSession: number
+  /** Bytes that may be sent again, kept for flows that can be resumed. @default 134_217_728 */
+  readonly resumeBytes: number
+  /** The same, of the flows of one registration of this host. @default 67_108_864 */
+  readonly resumeBytesPerWorkload: number
   /** Sessions that this agent opened, and as many that others opened to it. @default 2_048 */
   readonly sessions: number
   /** Sessions that the agents of one host opened to this agent. @default 512 */
@@ -54,6 +58,8 @@ export const DEFAULT_LIMITS: ProxyLimits = Object.freeze({
   waitingBytes: 256 * 1024 * 1024,
   waitingBytesPerWorkload: 64 * 1024 * 1024,
   waitingBytesPerSession: 32 * 1024 * 1024,
+  resumeBytes: 128 * 1024 * 1024,
+  resumeBytesPerWorkload: 64 * 1024 * 1024,
   sessions: 2_048,
   sessionsPerMachine: 512,
   pendingDials: 128,

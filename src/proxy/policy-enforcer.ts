@@ -28,7 +28,7 @@ export class PolicyEnforcer {
     let count = this.#flows.review(flow => {
       const { cut, limits } = evaluate(flow)
       if (limits !== undefined) flow.ruleLimits = limits
-      return cut
+      return cut ?? this.#distrusted(flow)
     })
     this.#flows.followLimits()
     count += this.#reviewSessions()
@@ -96,7 +96,26 @@ export class PolicyEnforcer {
     const { destination } = flow
     // No destination yet: the code that selects one evaluates the policy.
     if (cut !== undefined || destination === undefined) return { cut }
-    return this.#verifyPolicy(flow, destination, authorize)
+    const { silentHosts, directory } = this.#deps
+    const isGone = directory.byId(destination.registrationId) === undefined
+    return this.#verifyPolicy(
+      flow,
+      destination,
+      isGone && silentHosts !== undefined ? silentHosts.authorize : authorize
+    )
+  }
+
+  // A flow that waits has no session that is verified.
+  #distrusted({ interruption }: Flow): Cut | undefined {
+    if (interruption?.isWaiting !== true) return undefined
+    const { leafDer, machine } = interruption
+    return this.#verifyTrust(leafDer, Number.POSITIVE_INFINITY, machine, true)
+  }
+
+  /** Whether the flow has lost its path a short time ago, and this host is silent since, without a word of its own. */
+  #isSilent({ interruption }: Flow, machine: string): boolean {
+    if (interruption === undefined || this.#deps.clock.monotonicMs() > interruption.untilMs) return false
+    return this.#deps.silentHosts?.isSilent(machine) === true
   }
 
   /** Why one end of a flow is not there any more. */
@@ -105,10 +124,11 @@ export class PolicyEnforcer {
     const { destination, sourceId } = flow
     if (sourceId !== undefined && !local.isAlive(sourceId)) return ended('source', 'its registration ended')
     if (sourceId === undefined && !directory.sourceAt(flow.source, flow.sourceMachine)) {
-      return ended('source', 'it is no longer registered')
+      if (!this.#isSilent(flow, flow.sourceMachine)) return ended('source', 'it is no longer registered')
     }
     if (destination === undefined) return undefined
     const record = directory.byId(destination.registrationId)
+    if (record === undefined && this.#isSilent(flow, destination.address.machine)) return undefined
     if (record === undefined || formatAddress(record.address) !== formatAddress(destination.address)) {
       return ended('destination', 'it is no longer registered')
     }
@@ -141,8 +161,11 @@ export class PolicyEnforcer {
 
   #reviewSessions(): number {
     let count = 0
+    const resumed = this.#flows.those(({ interruption }) => interruption !== undefined)
     for (const session of this.#pool.all()) {
-      const cut = this.#verifyTrust(session.ends.leafDer, session.ends.notAfterMs, session.destination.machine)
+      const { ends, destination } = session
+      const isTolerated = resumed.some(flow => session.carries(flow.id) && this.#isSilent(flow, destination.machine))
+      const cut = this.#verifyTrust(ends.leafDer, ends.notAfterMs, destination.machine, isTolerated)
       if (cut === undefined) {
         if (session.isIdle && !this.#isWanted(session)) session.destroy()
         continue
@@ -153,8 +176,11 @@ export class PolicyEnforcer {
     }
     for (const session of this.#server.sessions) {
       const { source, leafDer } = session
-      const known = this.#deps.directory.sourceAt(source.address, source.machine)
-      const cut = this.#verifyTrust(leafDer, source.notAfterMs, source.machine)
+      const { directory } = this.#deps
+      // A flow was resumed in it, and the news of the other host have not arrived yet.
+      const isTolerated = resumed.some(flow => session.carries(flow) && this.#isSilent(flow, source.machine))
+      const known = isTolerated || directory.sourceAt(source.address, source.machine)
+      const cut = this.#verifyTrust(leafDer, source.notAfterMs, source.machine, isTolerated)
       if (known && cut === undefined) continue
       count += 1
       session.cut(cut ?? ended('source', 'it is no longer registered'))
@@ -164,9 +190,10 @@ export class PolicyEnforcer {
 
   // A flow may outlive the certificates that it began with, but not the identity: its session lasts as long as the
   // certificates that were proved in it since, and no longer.
-  #verifyTrust(leafDer: Uint8Array, notAfterMs: number, machine: string): Cut | undefined {
+  #verifyTrust(leafDer: Uint8Array, notAfterMs: number, machine: string, mayBeSilent: boolean): Cut | undefined {
     const lost = (why: string): Cut => ({ kind: 'trust', text: `the other end is no longer trusted: ${why}` })
-    if (this.#deps.directory.peerOf(machine) === undefined) return lost(`${machine} is not a member now`)
+    const isSilent = mayBeSilent && this.#deps.silentHosts?.isSilent(machine) === true
+    if (this.#deps.directory.peerOf(machine) === undefined && !isSilent) return lost(`${machine} is not a member now`)
     if (this.#deps.clock.wallMs() >= notAfterMs) {
       return lost(`its certificate ended at ${new Date(notAfterMs).toISOString()}, and it has proved no other since`)
     }
@@ -193,5 +220,13 @@ function ended(which: 'source' | 'destination', why: string): Cut {
 // Flows with the same key get the same answer within one pass.
 function keyOf(flow: Flow): string {
   const { sourceId, sourceMachine, source, destination, direction, protocol } = flow
-  return [sourceId ?? sourceMachine, formatAddress(source), destination?.registrationId, direction, protocol].join('/')
+  const since = flow.interruption?.untilMs ?? 0
+  return [
+    sourceId ?? sourceMachine,
+    formatAddress(source),
+    destination?.registrationId,
+    direction,
+    protocol,
+    since
+  ].join('/')
 }

@@ -18,7 +18,8 @@ import type { ProxyDeps } from './deps.ts'
 import { drainFlows } from './drain.ts'
 import { FastPathBudget } from './fastpath/index.ts'
 import { FlowTable, newFlowId } from './flow/index.ts'
-import { Admission, DataServer } from './inbound/index.ts'
+import { Admission, DataServer, ResumableFlows } from './inbound/index.ts'
+import { Interruptions } from './interruptions.ts'
 import { resolveLimits } from './limits.ts'
 import {
   EndpointDirectory,
@@ -27,9 +28,11 @@ import {
   openError,
   openListener,
   Passages,
+  Resumer,
   SourceFlows
 } from './outbound/index.ts'
 import { PolicyEnforcer } from './policy-enforcer.ts'
+import { KeptAccounts } from './resume/index.ts'
 import { ReverseDialler, ReverseRequester } from './reverse/index.ts'
 import { Liveness, SessionPool } from './session/index.ts'
 import { SessionAlarms } from './session-alarms.ts'
@@ -60,6 +63,9 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
   const packets = new PacketPort(log, deps.oversize)
   const fastPath = new FastPathBudget(limits.fastPathConnections, metrics)
   const admission = new Admission(deps, flows, limits)
+  const { resumeWindowMs = 0 } = deps
+  const resumes = resumeWindowMs > 0
+  const interruptions = new Interruptions(deps, resumeWindowMs, new KeptAccounts(limits, metrics))
   const requester = new ReverseRequester({ deps: deps.reverse, metrics, stopping: stopping.signal })
   const all = carriers({ ...deps, connectBack: (peer, signal) => requester.connect(peer, signal) })
   const pool = new SessionPool({
@@ -72,7 +78,8 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
     fastPath,
     stopping: stopping.signal
   })
-  const outbound = new Outbound({ deps, flows, pool, admission })
+  const resuming = { deps, pool, admission, interruptions, stopping: stopping.signal }
+  const outbound = new Outbound({ deps, flows, pool, admission, resumer: resumes ? new Resumer(resuming) : undefined })
   const directory = new EndpointDirectory(deps.runtimeDir)
   const sourceFlows = new SourceFlows({ deps, flows, outbound, stopping: stopping.signal })
   const endpoints = new Endpoints(deps, limits, sourceFlows, directory)
@@ -86,7 +93,8 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
     maxStreams: limits.flowsPerWorkload,
     packets,
     fastPath,
-    stopping: stopping.signal
+    stopping: stopping.signal,
+    resumable: resumes ? new ResumableFlows(deps, admission, interruptions) : undefined
   }
   const server = new DataServer(inbound, contexts, limits, requester)
   const dialler = new ReverseDialler({
@@ -231,7 +239,8 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
       flows: flows.totals(),
       sessions: { client: pool.size, server: server.sessions.length },
       unproved: alarms.count(),
-      endpoints: endpoints.size
+      endpoints: endpoints.size,
+      waiting: interruptions.size
     })
   }
 }

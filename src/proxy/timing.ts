@@ -31,6 +31,11 @@ export const POOLED_INBOUND_IDLE_MS = 45_000
  * overtake it.
  */
 export const REASON_GRACE_MS = 500
+/** Time for one attempt to continue a flow: a session by any carrier, and an answer. */
+export const RESUME_TIMEOUT_MS = 8_000
+/** Pause before the next attempt; doubled with each failure up to the second figure. */
+export const RESUME_PAUSE_MS = 100
+export const RESUME_PAUSE_MAX_MS = 1_000
 /** Time for a local target to accept. */
 export const TARGET_TIMEOUT_MS = 2_000
 /** A silent connection to a local target is asked after this time whether the server is still there. */

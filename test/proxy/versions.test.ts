@@ -21,16 +21,25 @@ const LATER_SESSION = 'warren-session/9'
 
 describe('the settings of a session', () => {
   it('show the versions of what runs beside it, and an agent that shows none is of the first version', () => {
-    assert.deepEqual(agreedVersions({ customSettings: versionSettings() }), { fastPath: 1, datagrams: 1 })
-    assert.deepEqual(agreedVersions({}), { fastPath: 1, datagrams: 1 })
+    assert.deepEqual(agreedVersions({ customSettings: versionSettings(true) }), {
+      fastPath: 1,
+      datagrams: 1,
+      resume: 1
+    })
+    assert.equal(agreedVersions({ customSettings: versionSettings(false) }).resume, undefined)
+    assert.deepEqual(agreedVersions({}), { fastPath: 1, datagrams: 1, resume: undefined })
     const wide = { [SETTING.fastPath]: 0x1_0007, [SETTING.datagrams]: 0x1_0002 }
-    assert.deepEqual(agreedVersions({ customSettings: wide }), { fastPath: 1, datagrams: 1 })
+    assert.deepEqual(agreedVersions({ customSettings: wide }), { fastPath: 1, datagrams: 1, resume: undefined })
   })
 
   it('without a common version, or with what is no version, mean that it is not used', () => {
     for (const value of [0x2_0003, 0, 1, 0x1_0000, 0x3_0001, 0xffff_ffff]) {
       const settings: Settings = { customSettings: { [SETTING.fastPath]: value } }
-      assert.deepEqual(agreedVersions(settings), { fastPath: undefined, datagrams: 1 }, String(value))
+      assert.deepEqual(
+        agreedVersions(settings),
+        { fastPath: undefined, datagrams: 1, resume: undefined },
+        String(value)
+      )
     }
   })
 })

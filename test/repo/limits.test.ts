@@ -124,6 +124,8 @@ const VALUES: Record<LimitName, number> = {
   proxy_waiting_bytes: PROXY.waitingBytes,
   proxy_waiting_bytes_per_workload: PROXY.waitingBytesPerWorkload,
   proxy_waiting_bytes_per_session: PROXY.waitingBytesPerSession,
+  proxy_resume_bytes: PROXY.resumeBytes,
+  proxy_resume_bytes_per_workload: PROXY.resumeBytesPerWorkload,
   proxy_sessions: PROXY.sessions,
   proxy_sessions_per_machine: PROXY.sessionsPerMachine,
   proxy_pending_dials: PROXY.pendingDials,

@@ -1,5 +1,5 @@
 import { listenerOf, peerUser } from '../../attest/index.ts'
-import { probe, reverseParts } from '../../cluster/index.ts'
+import { probe, reverseParts, silentHostsOf } from '../../cluster/index.ts'
 import {
   ErrorCode,
   networkOf,
@@ -110,6 +110,8 @@ function proxyDeps({ base, cluster, ca, local }: ProxyParts): ProxyDeps {
     },
     carrier: config.carrier,
     oversize: config.oversize,
+    resumeWindowMs: config.resumeWindowMs ?? 0,
+    silentHosts: silentHostsOf(cluster, clock),
     dataListen: config.dataListen,
     runtimeDir: config.runtimeDir,
     log,

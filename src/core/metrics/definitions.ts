@@ -216,6 +216,8 @@ export const METRICS = Object.freeze({
     { direction: DIRECTION, code: CODES },
     'Flows, and checks before a first one, that were not opened, by the error that the source receives.'
   ),
+  warren_flows_waiting: gauge({}, 'Flows that have lost what carried them, and wait for another path.'),
+  warren_flow_interruptions_total: counter({ result: ['resumed', 'given_up', 'ended'] }, 'Flows that lost their path.'),
   warren_flow_bytes_total: counter(
     { protocol: PROTOCOL, direction: BYTE_DIRECTION },
     'Bytes carried: out from sources to destinations, in from destinations to sources.'

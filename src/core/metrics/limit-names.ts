@@ -81,6 +81,8 @@ export const LIMIT_NAMES = [
   'proxy_waiting_bytes',
   'proxy_waiting_bytes_per_workload',
   'proxy_waiting_bytes_per_session',
+  'proxy_resume_bytes',
+  'proxy_resume_bytes_per_workload',
   'proxy_sessions',
   'proxy_sessions_per_machine',
   'proxy_pending_dials',

@@ -15,6 +15,8 @@ export const DIRECT = 'direct'
 /** The carriers that are displayed for flows beside their session: bytes on a connection of their own, datagrams in packets. */
 export const FAST_PATH = 'fastpath'
 export const PACKETS = 'udp'
+/** The same for a flow that waits for another path. */
+export const WAITING = 'waiting'
 
 export interface Destination {
   readonly registrationId: string
@@ -48,6 +50,16 @@ export interface FlowInfo extends FlowAlarm {
   readonly dropped: number
   readonly openedAtMs: number
   readonly rule: string
+}
+
+/** A flow that lost what carried it. */
+export interface Interruption {
+  /** The certificate that the other end had proved, and its host. */
+  readonly leafDer: Uint8Array
+  readonly machine: string
+  readonly isWaiting: boolean
+  /** Until then, by the monotonic clock, a host that is only silent still counts as registered. */
+  readonly untilMs: number
 }
 
 export interface FlowOptions {
@@ -96,6 +108,8 @@ export class Flow {
   isOpen = false
   /** How it ended, if it was open: in order, idle (for datagrams), or cut. */
   endedAs: CutKind | 'ended' | undefined
+  /** Set while it waits for another path, and stays when it continues. */
+  interruption: Interruption | undefined
   /** Whether it has a fast-path connection of its own. */
   isOnFastPath = false
   /**

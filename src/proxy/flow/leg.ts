@@ -65,6 +65,8 @@ export interface ByteLeg {
   abort(kind: CutKind): void
   /** Releases its resources, after both directions have ended. Idempotent. */
   close(): void
+  /** For a leg that moves to another one by itself, at the present offsets. */
+  swap?(leg: JoiningLeg): void
 }
 
 /** A leg that can replace another leg of the same flow. */

@@ -5,42 +5,31 @@ import {
   type ServerHttp2Stream
 } from 'node:http2'
 import type { TLSSocket } from 'node:tls'
-import { ErrorCode, type RateLimitedLog, ShortSignal, silentMetrics, WarrenError, within } from '../../core/index.ts'
+import { ErrorCode, ShortSignal, silentMetrics, WarrenError, within } from '../../core/index.ts'
 import type { Path } from '../carriers/index.ts'
-import { PacketChannel, type PacketPort } from '../datagram/packet/index.ts'
-import type { ProvenWorkload, ProxyDeps } from '../deps.ts'
+import type { ProvenWorkload } from '../deps.ts'
 import {
   FAST_PATH_CUTS_PATH,
   type FastPathAcceptor,
-  type FastPathBudget,
   type PooledConnection,
   upgradeThresholdsOf
 } from '../fastpath/index.ts'
-import { type Cut, codeOf, type Flow, type FlowTable } from '../flow/index.ts'
+import { type Cut, codeOf, type Flow } from '../flow/index.ts'
 import { greet } from '../hello.ts'
 import { type CapsulesEnd, discardEnd, joinFlow, type LocalEnd, type StreamEnd } from '../relay/index.ts'
-import { endSession, type Liveness, PROOF_PATH, StreamWindows, type Watched } from '../session/index.ts'
+import { type FlowRef, RESUME_PATH, type ResumeLink } from '../resume/index.ts'
+import { askedToResume, endSession, isResume, PROOF_PATH, StreamWindows, type Watched } from '../session/index.ts'
 import { INBOUND_IDLE_MS, OPEN_TIMEOUT_MS, UDP_IDLE_MS } from '../timing.ts'
 import { agreedVersions, isSni, SESSION_WINDOW_BYTES, serverOptions } from '../tls/index.ts'
-import type { Admission } from './admission.ts'
 import { type Carrying, carryingBytes, carryingDatagrams } from './carrying.ts'
 import { askedByHeaders, type FlowAsked, RecordRequests } from './flow-asked.ts'
+import type { InboundContext } from './inbound-context.ts'
 import { InboundFastPath } from './inbound-fastpath.ts'
+import { InboundPackets } from './inbound-packets.ts'
 import { InboundProofs } from './inbound-proofs.ts'
+import { grantResumed, InboundResume, newPath } from './inbound-resume.ts'
 import { onPooledConnection, onStream, type Responder, refuseStream } from './responder.ts'
-
-export interface InboundContext {
-  readonly deps: ProxyDeps
-  readonly flows: FlowTable
-  readonly admission: Admission
-  readonly liveness: Liveness
-  readonly maxStreams: number
-  readonly packets: PacketPort
-  readonly fastPath: FastPathBudget
-  /** Log for failed proofs of others. */
-  readonly warnings: RateLimitedLog
-  readonly stopping: AbortSignal
-}
+import { overHeadersOf } from './resumable-flows.ts'
 
 /** A session that the agent of a workload elsewhere opened to a workload of this host. Its identity is proven. */
 export class InboundSession {
@@ -57,7 +46,8 @@ export class InboundSession {
   readonly #watched: Watched
   readonly #proofs: InboundProofs
   readonly #windows: StreamWindows
-  #packets: PacketChannel | undefined
+  readonly #packets: InboundPackets
+  readonly #resume: InboundResume | undefined
   #refused: Cut | undefined
 
   constructor(
@@ -91,8 +81,12 @@ export class InboundSession {
       warnings,
       stopping
     })
-    const session = performServerHandshake(socket, serverOptions(context.maxStreams))
+    const { resumable } = context
+    const session = performServerHandshake(socket, serverOptions(context.maxStreams, resumable !== undefined))
     this.#session = session
+    this.#packets = new InboundPackets({ session, socket, port: context.packets, machine: source.machine, deps })
+    const peer = () => ({ leafDer: this.leafDer, machine: this.source.machine })
+    if (resumable !== undefined) this.#resume = new InboundResume({ socket, peer })
     this.#windows = new StreamWindows(session)
     session.setLocalWindowSize(SESSION_WINDOW_BYTES)
     session.on('error', () => {})
@@ -108,7 +102,7 @@ export class InboundSession {
     context.liveness.watch(this.#watched)
     session.once('close', () => {
       context.liveness.unwatch(this.#watched)
-      this.#packets?.close()
+      this.#packets.close()
       this.#fastPath?.onSessionClosed()
       socket.destroy()
     })
@@ -160,10 +154,10 @@ export class InboundSession {
 
   async #serve(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): Promise<void> {
     stream.on('error', () => {})
-    if (headers[':method'] === 'POST') {
+    if (headers[':method'] === 'POST' || isResume(headers)) {
       await this.#guarded(
-        error => refuseStream(stream, error),
-        () => this.#serveSession(stream, headers)
+        error => refuseStream(stream, error, overHeadersOf(error)),
+        async () => (isResume(headers) ? this.#resumeFlow(stream, headers) : await this.#serveSession(stream, headers))
       )
       return
     }
@@ -171,10 +165,10 @@ export class InboundSession {
     const { admission } = this.#context
     const connect = (flow: Flow): Promise<void> => {
       if (flow.protocol === 'tcp') {
-        const far = (): StreamEnd => ({ kind: 'stream', stream, upgradePath: this.#fastPath?.upgradePathFor(stream) })
+        const far = (): StreamEnd => this.#streamEnd(flow, stream)
         return this.#connect(flow, responder, carryingBytes(admission, far))
       }
-      const far = (): CapsulesEnd => ({ kind: 'capsules', stream, packets: this.#channel() })
+      const far = (): CapsulesEnd => ({ kind: 'capsules', stream, packets: this.#packets.channel })
       return this.#connect(flow, responder, carryingDatagrams(admission, far))
     }
     await this.#serveFlow(
@@ -184,19 +178,39 @@ export class InboundSession {
     )
   }
 
+  #streamEnd(flow: Flow, stream: ServerHttp2Stream): StreamEnd {
+    const link = this.#linkOf(flow, { id: stream.id ?? 0, number: 0 })
+    const upgradePath = this.#fastPath?.upgradePathFor(stream)
+    return { kind: 'stream', stream, upgradePath, link, resuming: this.#context.resumable }
+  }
+
+  #linkOf(flow: Flow, ref: FlowRef): ResumeLink | undefined {
+    return this.#resume?.linkOf(ref, () => this.#flows.delete(flow))
+  }
+
+  #resumeFlow(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
+    if (this.#refused !== undefined) throw new WarrenError(ErrorCode.FlowCut, this.#refused.text)
+    const pathOf = (flow: Flow) => newPath(this.#streamEnd(flow, stream), this.path.name)
+    this.#context.resumable?.resume(askedToResume(headers), this, pathOf, (flow, position) => {
+      this.#flows.add(flow)
+      this.#windows.charge(flow.room)
+      grantResumed(stream, position)
+    })
+  }
+
   async #serveOnPooledConnection(connection: PooledConnection, open: Buffer, gone: AbortSignal): Promise<void> {
     const { admission, deps } = this.#context
     const responder = onPooledConnection(connection, gone)
-    const bytes = carryingBytes(admission, () => ({
-      kind: 'records',
+    const far = (flow: Flow) => ({
+      kind: 'records' as const,
       connection,
-      thresholds: upgradeThresholdsOf(deps.upgradeThresholds)
-    }))
-    await this.#serveFlow(
-      responder,
-      () => this.#requests.read(open),
-      flow => this.#connect(flow, responder, bytes)
-    )
+      thresholds: upgradeThresholdsOf(deps.upgradeThresholds),
+      link: this.#linkOf(flow, { id: connection.id, number: connection.number }),
+      resuming: this.#context.resumable
+    })
+    const bytesOf = (flow: Flow) => carryingBytes(admission, () => far(flow))
+    const read = (): FlowAsked => this.#requests.read(open)
+    await this.#serveFlow(responder, read, flow => this.#connect(flow, responder, bytesOf(flow)))
   }
 
   /** Serves requests about the session itself, by their path. */
@@ -206,6 +220,7 @@ export class InboundSession {
       if (this.#refused !== undefined) throw new WarrenError(ErrorCode.FlowCut, this.#refused.text)
       await this.#proofs.serve(stream)
     } else if (path === FAST_PATH_CUTS_PATH && this.#fastPath !== undefined) this.#fastPath.keep(stream)
+    else if (path === RESUME_PATH && this.#resume !== undefined) this.#resume.keep(stream)
     else throw new WarrenError(ErrorCode.InvalidArgument, 'malformed request for a flow')
   }
 
@@ -256,22 +271,6 @@ export class InboundSession {
     stream.respond({ ':status': 200 }, { endStream: true })
     stream.resume()
     flows.checked(flow)
-  }
-
-  #channel(): PacketChannel | undefined {
-    if (this.#session.destroyed || agreedVersions(this.#session.remoteSettings).datagrams === undefined)
-      return undefined
-    const { packets, deps } = this.#context
-    this.#packets ??= PacketChannel.open({
-      port: packets,
-      exporter: (...args) => this.#socket.exportKeyingMaterial(...args),
-      role: 'server',
-      remotes: [],
-      machine: this.source.machine,
-      nowMs: deps.clock.monotonicMs,
-      log: deps.log
-    })
-    return this.#packets
   }
 
   async #decided<T>(flow: Flow, { gone }: Responder, decide: (signal: AbortSignal) => Promise<T>): Promise<T> {

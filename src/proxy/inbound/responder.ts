@@ -1,4 +1,4 @@
-import type { ServerHttp2Stream } from 'node:http2'
+import type { OutgoingHttpHeaders, ServerHttp2Stream } from 'node:http2'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 import type { PooledConnection } from '../fastpath/index.ts'
 import { codeOf, type Flow } from '../flow/index.ts'
@@ -47,13 +47,13 @@ export function givenUp(): WarrenError {
 }
 
 /** Refuses a request on a stream. */
-export function refuseStream(stream: ServerHttp2Stream, error: WarrenError): void {
+export function refuseStream(stream: ServerHttp2Stream, error: WarrenError, more: OutgoingHttpHeaders = {}): void {
   if (stream.destroyed || stream.closed) return
   if (stream.headersSent) {
     stream.close(codeOf('link'))
     return
   }
-  stream.respond(refusalHeaders(error), { endStream: true })
+  stream.respond({ ...refusalHeaders(error), ...more }, { endStream: true })
   // Reads the data that the source may send meanwhile, so that the stream can close.
   stream.resume()
 }

@@ -1,3 +1,4 @@
+export { Milestones } from './milestones.ts'
 export { joiningLeg, pooledLeg, type Started } from './record-leg.ts'
 export { resetOnClose } from './reset-socket.ts'
 export { abortSocket, readLittle, reuseReads, socketLeg } from './socket-leg.ts'

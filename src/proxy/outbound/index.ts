@@ -12,4 +12,5 @@ export {
 } from './listener.ts'
 export { Outbound } from './outbound.ts'
 export { Passages, type PassedListener, type PassedListenRequest } from './passages.ts'
+export { Resumer } from './resumer.ts'
 export { openError, SourceFlows } from './source-flows.ts'

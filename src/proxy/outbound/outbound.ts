@@ -11,6 +11,7 @@ import { ATTEMPT_TIMEOUT_MS, ATTEMPTS_TIMEOUT_MS, MIN_ATTEMPT_MS } from '../timi
 import { Attempts } from './attempts.ts'
 import { requireFits, type Strategy, tryOrder } from './balance.ts'
 import { OutlierTracker } from './outlier-tracker.ts'
+import type { Resumer } from './resumer.ts'
 
 /** The request of a source for a flow. */
 export interface OpenRequest {
@@ -31,6 +32,8 @@ export interface OutboundDeps {
   readonly flows: FlowTable
   readonly pool: SessionPool
   readonly admission: Admission
+  /** Undefined if this agent resumes no flows. */
+  readonly resumer: Resumer | undefined
 }
 
 /** The source's side of opening flows: selects the instance and the session. */
@@ -39,14 +42,16 @@ export class Outbound {
   readonly #flows: FlowTable
   readonly #pool: SessionPool
   readonly #admission: Admission
+  readonly #resumer: Resumer | undefined
   readonly #log: Logger
   readonly #outliers: OutlierTracker
 
-  constructor({ deps, flows, pool, admission }: OutboundDeps) {
+  constructor({ deps, flows, pool, admission, resumer }: OutboundDeps) {
     this.#deps = deps
     this.#flows = flows
     this.#pool = pool
     this.#admission = admission
+    this.#resumer = resumer
     this.#log = deps.log
     this.#outliers = new OutlierTracker(deps.clock.monotonicMs)
   }
@@ -80,7 +85,10 @@ export class Outbound {
 
   #openThere(flow: Flow, candidate: Candidate, signal: AbortSignal): Promise<FlowEnd> {
     const request = { destination: candidate, protocol: flow.protocol, flowId: flow.id, room: flow.room }
-    return this.#onSession(flow, candidate, signal, session => session.open(request, signal))
+    return this.#onSession(flow, candidate, signal, async session => {
+      const end = await session.open(request, signal)
+      return end.kind === 'capsules' ? end : { ...end, resuming: this.#resumer }
+    })
   }
 
   // A warm session may have died unnoticed; the same instance then gets a second attempt on a new one.

@@ -5,6 +5,8 @@ import type { ClientLeg, PortGuard } from '../datagram/index.ts'
 import type { PacketChannel } from '../datagram/packet/index.ts'
 import type { PooledConnection, UpgradePath, UpgradeThresholds } from '../fastpath/index.ts'
 import { codeOf } from '../flow/index.ts'
+import type { ResumeLink } from '../resume/index.ts'
+import type { Resuming } from './resuming.ts'
 import type { SideName } from './side.ts'
 
 /** A workload's socket for a TCP flow. */
@@ -15,8 +17,14 @@ export interface SocketEnd {
   readonly explicitEnd?: boolean
 }
 
+/** How the flow outlives what carries it, if both agents know how. */
+export interface ResumableEnd {
+  readonly link?: ResumeLink | undefined
+  readonly resuming?: Resuming | undefined
+}
+
 /** A stream to the other agent. */
-export interface StreamEnd {
+export interface StreamEnd extends ResumableEnd {
   readonly kind: 'stream'
   readonly stream: Http2Stream
   /** How the flow may move from it to a record connection of its own. */
@@ -24,7 +32,7 @@ export interface StreamEnd {
 }
 
 /** A pooled record connection to the other agent, on which the flow was granted. */
-export interface RecordsEnd {
+export interface RecordsEnd extends ResumableEnd {
   readonly kind: 'records'
   readonly connection: PooledConnection
   /** When the workload's socket begins to be read into a buffer that is reused. */

@@ -14,3 +14,6 @@ export {
   type UdpEnd
 } from './ends.ts'
 export { joinFlow } from './join.ts'
+export type { NewPath } from './resumable.ts'
+export type { ResumableLeg } from './resumable-leg.ts'
+export type { Resuming } from './resuming.ts'

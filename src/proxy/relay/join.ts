@@ -8,8 +8,9 @@ import {
 } from '../datagram/index.ts'
 import type { ByteLeg, Cut, Flow } from '../flow/index.ts'
 import { pooledLeg, readLittle, reuseReads, socketLeg, streamLeg } from '../legs/index.ts'
-import type { ClientEnd, DatagramEnd, FlowEnds } from './ends.ts'
+import type { ClientEnd, DatagramEnd, FlowEnds, ResumableEnd, StreamEnd } from './ends.ts'
 import { type Relay, relay } from './relay.ts'
+import { ResumableLeg } from './resumable-leg.ts'
 import { upgrade, whenWorthIt } from './upgrade.ts'
 
 /** Joins the two ends of a flow as its protocol requires. Resolves when it has ended. Never rejects. */
@@ -24,26 +25,72 @@ function joinBytes(flow: Flow, { localIs, local, far }: Extract<FlowEnds, { prot
     if (flow.room?.isScarce === true) readLittle(near, local.socket, flow.room, local.explicitEnd)
     return joined
   }
-  const onMoved = (leg: ByteLeg): void => reuseReads(near, local.socket, leg, local.explicitEnd)
+  let isReused = false
+  const onMoved = (leg: ByteLeg): void => {
+    if (isReused) return
+    isReused = true
+    reuseReads(near, local.socket, leg, local.explicitEnd)
+  }
+  const side = localIs === 'source' ? 'destination' : 'source'
+  const mayMove = (joined: Relay, { stream, upgradePath: path }: StreamEnd, now: PathNow): void => {
+    if (path !== undefined) upgrade({ flow, relay: joined, side, stream, path, onMoved, ...now })
+  }
   switch (far.kind) {
     case 'socket':
       return join(socketLeg(far.socket))
     case 'stream': {
-      const { stream, upgradePath: path } = far
-      const joined = join(streamLeg(stream))
-      const side = localIs === 'source' ? 'destination' : 'source'
-      if (path !== undefined) upgrade({ flow, relay: joined, side, stream, path, onMoved })
+      const leg = resumable(flow, far, streamLeg(far.stream), next => mayMove(joined, next, pathOf(leg, joined)))
+      const joined = join(leg)
+      mayMove(joined, far, pathOf(leg, joined))
       return joined
     }
     case 'records': {
       flow.isOnFastPath = true
-      const leg = pooledLeg(far.connection)
+      const pooled = pooledLeg(far.connection)
+      const leg = resumable(flow, far, pooled, next => mayMove(joined, next, pathOf(leg, joined)))
       const joined = join(leg)
       // The move must not happen in the middle of a read.
       whenWorthIt(flow, joined, far.thresholds, () => setImmediate(onMoved, leg))
       return joined
     }
   }
+}
+
+/** The leg to the other agent: one that outlives `path`, if both agents know how. */
+function resumable(
+  flow: Flow,
+  { link, resuming }: ResumableEnd,
+  path: ByteLeg,
+  onPath: (far: StreamEnd) => void
+): ByteLeg {
+  if (link === undefined || resuming === undefined) return path
+  const leg: ResumableLeg = new ResumableLeg(path, {
+    link,
+    account: resuming.accountOf(flow),
+    windowMs: resuming.windowMs,
+    events: {
+      waits: one => resuming.waits(flow, one),
+      resumed: (one, carrier) => resuming.resumed(flow, one, carrier),
+      over: (one, kind) => resuming.over(flow, one, kind),
+      onPath: path => {
+        if (leg.mayMove) onPath(path)
+      }
+    }
+  })
+  resuming.began(flow, leg, link)
+  return leg
+}
+
+/** The path that carries a flow now. */
+interface PathNow {
+  readonly over: Promise<Cut | undefined>
+  readonly isOver: () => boolean
+}
+
+function pathOf(leg: ByteLeg, joined: Relay): PathNow {
+  if (!(leg instanceof ResumableLeg)) return { over: joined.over, isOver: () => joined.isClosed }
+  const { path } = leg
+  return { over: path.over, isOver: () => path.isOver }
 }
 
 function joinDatagrams(

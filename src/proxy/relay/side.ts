@@ -76,6 +76,10 @@ export class Side implements LegEvents {
   /** Moves to another leg. `received` returns the bytes that have arrived from this side so far. */
   swap(leg: JoiningLeg, offset: number, received: () => number): void {
     const former = this.#leg
+    if (former.swap !== undefined) {
+      former.swap(leg)
+      return
+    }
     const arrived = (): void => {
       this.#incoming = leg
     }

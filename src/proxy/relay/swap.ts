@@ -12,7 +12,7 @@ export interface Moving {
   readonly arrived: () => void
 }
 
-const TWICE: Cut = { kind: 'link', text: 'the other agent sent bytes of the flow twice, or after its end' }
+export const TWICE: Cut = { kind: 'link', text: 'the other agent sent bytes of the flow twice, or after its end' }
 
 /**
  * Orders the bytes from a side that moves to another leg: those of the former leg come first, up to the offset where

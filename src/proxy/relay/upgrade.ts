@@ -1,6 +1,6 @@
 import type { Http2Stream } from 'node:http2'
 import type { RecordConnection, UpgradePath, UpgradeThresholds } from '../fastpath/index.ts'
-import type { ByteLeg, Flow } from '../flow/index.ts'
+import type { ByteLeg, Cut, Flow } from '../flow/index.ts'
 import { joiningLeg, type Started } from '../legs/index.ts'
 import { FAST_PATH_START_TIMEOUT_MS } from '../timing.ts'
 import type { Relay } from './relay.ts'
@@ -15,6 +15,10 @@ export interface UpgradeOptions {
   readonly path: UpgradePath
   /** The flow has moved to this leg. */
   readonly onMoved: (leg: ByteLeg) => void
+  /** Settled when the stream carries the flow no more. */
+  readonly over: Promise<Cut | undefined>
+  /** Whether it is. */
+  readonly isOver: () => boolean
 }
 
 /** Calls back once, when the flow has carried so much that a record connection is worth its cost. */
@@ -76,15 +80,15 @@ class Dialling {
   }
 
   begin(): void {
-    const { flow, relay } = this.#options
+    const { flow, relay, over } = this.#options
     whenWorthIt(flow, relay, this.#path.thresholds, () => this.#ask())
-    void relay.over.then(() => this.#place.give())
+    void over.then(() => this.#place.give())
   }
 
   #ask(): void {
-    const { flow, relay, stream } = this.#options
+    const { flow, relay, stream, isOver } = this.#options
     // A flow that is about to end stays where it is.
-    if (stream.readableEnded) return
+    if (stream.readableEnded || isOver()) return
     // Where memory is scarce a stream needs less of it.
     const isScarce = flow.room?.isScarce === true
     if (!isScarce && !this.#place.take()) return
@@ -100,7 +104,7 @@ class Dialling {
     }
     dialled.then(
       connection => {
-        if (!relay.isClosed && !connection.isClosed) {
+        if (!isOver() && !connection.isClosed) {
           move(this.#options, connection)
           return
         }
@@ -129,7 +133,7 @@ class Listening {
 
   begin(): void {
     this.#listen()
-    void this.#options.relay.over.then(cut => {
+    void this.#options.over.then(cut => {
       this.#stopListening()
       // A connection that has not begun when the flow ends in order may yet begin: its opener cannot know that, and
       // gets an answer.
@@ -143,8 +147,8 @@ class Listening {
   }
 
   #expectStart(connection: RecordConnection): void {
-    const { flow, relay } = this.#options
-    if (relay.isClosed || flow.room?.isScarce === true || !this.#place.take()) {
+    const { flow, isOver } = this.#options
+    if (isOver() || flow.room?.isScarce === true || !this.#place.take()) {
       connection.destroy()
       return
     }
@@ -155,7 +159,7 @@ class Listening {
       this.#giveUp = undefined
       connection.destroy()
       this.#place.give()
-      if (!relay.isClosed) this.#listen()
+      if (!isOver()) this.#listen()
     }
     const timer = setTimeout(giveUp, FAST_PATH_START_TIMEOUT_MS)
     this.#giveUp = giveUp
@@ -163,7 +167,7 @@ class Listening {
       started: offset => {
         clearTimeout(timer)
         this.#giveUp = undefined
-        if (relay.isClosed) this.#stay(connection)
+        if (isOver()) this.#stay(connection)
         else move(this.#options, connection, { offset })
       },
       closed: giveUp

@@ -3,6 +3,13 @@ import { ErrorCode, raceAbort, WarrenError } from '../../core/index.ts'
 import { codeOf } from '../flow/index.ts'
 import { refusalFrom } from './headers.ts'
 
+export interface AskOptions {
+  readonly body?: Uint8Array
+  readonly onClose?: () => void
+  /** Called with the headers of the answer, whatever it is. A throw rejects the request. */
+  readonly read?: ((headers: Readonly<Record<string, unknown>>) => void) | undefined
+}
+
 /** A request on a session that has no answer yet. */
 export interface PendingRequest {
   /** Resolves with its stream once it is answered with 200. Rejects with the failure of the request. */
@@ -19,7 +26,7 @@ export function ask(
   session: ClientHttp2Session,
   headers: OutgoingHttpHeaders,
   signal: AbortSignal,
-  { body, onClose = () => {} }: { readonly body?: Uint8Array; readonly onClose?: () => void } = {}
+  { body, onClose = () => {}, read }: AskOptions = {}
 ): PendingRequest {
   const stream = session.request(headers)
   const answer = Promise.withResolvers<Record<string, unknown>>()
@@ -33,6 +40,7 @@ export function ask(
   const settle = async (): Promise<ClientHttp2Stream> => {
     try {
       const received = await raceAbort(answer.promise, signal)
+      read?.(received)
       if (received[':status'] !== 200) throw refusalFrom(received)
       return stream
     } catch (err) {

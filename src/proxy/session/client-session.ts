@@ -1,21 +1,23 @@
-import type { ClientHttp2Stream, OutgoingHttpHeaders } from 'node:http2'
+import type { ClientHttp2Stream } from 'node:http2'
 import { ErrorCode, type Logger, type Metrics, raceAbort, silentMetrics, WarrenError } from '../../core/index.ts'
 import type { Path } from '../carriers/index.ts'
 import type { PacketPort } from '../datagram/packet/index.ts'
 import type { Candidate, ProvenWorkload, ProxyDeps, TlsCredentials } from '../deps.ts'
 import { type FastPathBudget, PooledConnectionLost, type UpgradeThresholds } from '../fastpath/index.ts'
-import { codeOf, type FlowRoom } from '../flow/index.ts'
-import { limitExceeded } from '../limits.ts'
+import { codeOf } from '../flow/index.ts'
 import type { CapsulesEnd, RecordsEnd, StreamEnd } from '../relay/index.ts'
-import { type Dialled, OWN_STREAMS } from '../tls/index.ts'
-import { ask } from './ask.ts'
+import type { Dialled } from '../tls/index.ts'
 import { ClientFastPath } from './client-fastpath.ts'
+import { ClientResume } from './client-resume.ts'
 import { endSession } from './end-session.ts'
+import { FlowAsks } from './flow-asks.ts'
+import { FlowPlaces } from './flow-places.ts'
 import { connectHeaders, type FlowRequest, pooledOpen, preflightHeaders, requireSupport } from './flow-request.ts'
+import { HEADER } from './headers.ts'
 import type { Liveness, Watched } from './liveness.ts'
 import { PacketPath } from './packet-path.ts'
 import { ProvenEnds } from './proven-ends.ts'
-import { StreamWindows } from './stream-windows.ts'
+import { positionIn, type ResumeRequest, resumeHeaders } from './resume-request.ts'
 
 export interface ClientSessionOptions {
   readonly sourceId: string
@@ -52,20 +54,17 @@ export class ClientSession {
   #isRetired = false
   readonly #dialled: Dialled
   readonly #liveness: Liveness
-  readonly #nowMs: () => number
   readonly #watched: Watched
-  readonly #metrics: Metrics
   readonly #packets: PacketPath
   /** Undefined if its connection does not allow another one beside it. */
   readonly #fastPath: ClientFastPath | undefined
   readonly #upgradeThresholds: UpgradeThresholds
   readonly #flowIds = new Set<string>()
-  readonly #windows: StreamWindows
-  // Flows that the other agent has not answered yet.
-  readonly #pending = new Set<(err: Error) => void>()
+  readonly #asks: FlowAsks
   readonly #whenSilent: () => void
-  #streams = 0
-  #idleSinceMs: number
+  readonly #places: FlowPlaces
+  /** Undefined if one of the two agents does not resume flows. */
+  readonly #resume: ClientResume | undefined
 
   constructor(dialled: Dialled, options: ClientSessionOptions) {
     this.sourceId = options.sourceId
@@ -75,24 +74,27 @@ export class ClientSession {
     this.ends = new ProvenEnds({ dialled, ...options })
     this.#dialled = dialled
     this.#liveness = options.liveness
-    this.#nowMs = options.nowMs
     const { path, destination, nowMs, log, metrics = silentMetrics } = options
     const { session, socket } = dialled
-    this.#windows = new StreamWindows(session)
+    const { machine } = destination
     this.#packets = new PacketPath({ port: options.packets, dialled, path, destination, nowMs, log })
     if (path.allows.fastPath) {
-      const { machine } = destination
       const { fastPath: budget, upgradeThresholds: thresholds } = options
       this.#fastPath = new ClientFastPath({ dialled, budget, thresholds, machine, nowMs, log, metrics })
     }
     this.#upgradeThresholds = options.upgradeThresholds
-    this.#metrics = metrics
     this.#whenSilent = options.onSilent
-    this.#idleSinceMs = nowMs()
+    const onBusy = (): void => options.liveness.probe(this.#watched)
+    this.#places = new FlowPlaces({ dialled, machine, nowMs, metrics, onBusy })
+    this.#asks = new FlowAsks(dialled, this.#places, () => this.#closeIfSpent())
+    if (dialled.versions.resume !== undefined) {
+      const peer = () => ({ leafDer: this.ends.leafDer, machine })
+      this.#resume = new ClientResume({ dialled, peer, onIdle: () => this.#closeIfSpent() })
+    }
     this.#watched = {
       session,
       socket,
-      isBusy: () => this.#streams > 0,
+      isBusy: () => !this.isIdle,
       onSilent: () => this.#onSilent(),
       onDead: () => this.destroy()
     }
@@ -126,7 +128,7 @@ export class ClientSession {
   }
 
   get flowCount(): number {
-    return this.#streams
+    return this.#places.taken
   }
 
   /** Whether either end has another certificate, or should have: ours is `certPem`, theirs is of a replaced CA. */
@@ -143,12 +145,12 @@ export class ClientSession {
   }
 
   get isIdle(): boolean {
-    return this.#streams === 0
+    return this.#places.taken === 0 && this.#resume?.isIdle !== false
   }
 
   /** Time since which it has no flows, by the monotonic clock; infinite while it has some. */
   get idleSinceMs(): number {
-    return this.#streams > 0 ? Number.POSITIVE_INFINITY : this.#idleSinceMs
+    return this.isIdle ? this.#places.idleSinceMs : Number.POSITIVE_INFINITY
   }
 
   /** Calls back once it has closed, for any reason. */
@@ -159,21 +161,38 @@ export class ClientSession {
 
   /** Asks for a flow. Resolves with this side's end of it once the other agent has granted it; rejects with its error. */
   async open(request: FlowRequest, signal: AbortSignal): Promise<StreamEnd | RecordsEnd | CapsulesEnd> {
+    if (request.protocol === 'tcp') this.#resume?.begin()
     const onPooledConnection =
       request.protocol === 'tcp' ? await this.#openOnPooledConnection(request, signal) : undefined
     if (onPooledConnection !== undefined) return onPooledConnection
     requireSupport(this.#dialled.session, request)
     const { flowId, protocol } = request
-    const stream = await this.#ask(connectHeaders(request), signal, request.room)
-    this.#flowIds.add(flowId)
-    stream.once('close', () => this.#flowIds.delete(flowId))
-    if (protocol === 'tcp') return { kind: 'stream', stream, upgradePath: this.#fastPath?.upgradePathFor(stream) }
+    const stream = await this.#asks.ask(connectHeaders(request), signal, request.room)
+    this.#name(stream, flowId)
+    if (protocol === 'tcp') return this.#streamEnd(stream)
     return { kind: 'capsules', stream, packets: this.#dialled.session.destroyed ? undefined : this.#packets.channel }
+  }
+
+  /**
+   * Asks to continue a flow that has lost its path, and returns what carries it from now on, with what the other end has
+   * received. Rejects with its error; with a FlowOver if the flow has ended there.
+   */
+  async resume(request: ResumeRequest, signal: AbortSignal): Promise<{ far: StreamEnd; position: number }> {
+    if (this.#resume === undefined) {
+      throw new WarrenError(ErrorCode.Unsupported, `the agent of ${this.destination.machine} does not resume flows`)
+    }
+    this.#resume.begin()
+    let position = 0
+    const stream = await this.#asks.ask(resumeHeaders(request), signal, request.room, headers => {
+      if (headers[':status'] === 200 || headers[HEADER.resume] !== undefined) position = positionIn(headers)
+    })
+    this.#name(stream, request.flowId)
+    return { far: this.#streamEnd(stream), position }
   }
 
   /** Makes the other agent perform all checks of `open`, up to the target, without opening a flow. */
   async preflight(request: FlowRequest, signal: AbortSignal): Promise<void> {
-    const stream = await this.#ask(preflightHeaders(request), signal)
+    const stream = await this.#asks.ask(preflightHeaders(request), signal)
     // Without an end the request would stay open, and the session busy, for ever.
     stream.end()
     stream.resume()
@@ -197,6 +216,7 @@ export class ClientSession {
   /** Same as `destroy`, once the resets of its flows have left. */
   end(): void {
     this.#fastPath?.releaseIdle()
+    this.#resume?.close()
     endSession(this.#dialled.session, () => this.destroy())
   }
 
@@ -207,10 +227,21 @@ export class ClientSession {
     socket.destroy()
   }
 
+  #name(stream: ClientHttp2Stream, flowId: string): void {
+    this.#flowIds.add(flowId)
+    stream.once('close', () => this.#flowIds.delete(flowId))
+  }
+
+  #streamEnd(stream: ClientHttp2Stream): StreamEnd {
+    const link = this.#resume?.linkOf({ id: stream.id ?? 0, number: 0 })
+    return { kind: 'stream', stream, upgradePath: this.#fastPath?.upgradePathFor(stream), link }
+  }
+
   // It must not close before the last flow has ended: a session after GOAWAY accepts no more requests, and so no proof.
   #closeIfSpent(): void {
-    if (!this.#isRetired || this.#streams > 0 || !this.isUsable) return
+    if (!this.#isRetired || !this.isIdle || !this.isUsable) return
     this.#fastPath?.releaseIdle()
+    this.#resume?.close()
     this.#dialled.session.close()
   }
 
@@ -225,7 +256,7 @@ export class ClientSession {
     }
     const { flowId } = request
     try {
-      this.#begin()
+      this.#places.take()
     } catch (err) {
       connection.onSessionClosed()
       throw err
@@ -238,62 +269,27 @@ export class ClientSession {
       this.#finish()
     }
     const answer = connection.ask(pooledOpen(request), onFree)
-    this.#pending.add(answer.reject)
     try {
-      await raceAbort(answer.promise, signal)
-      return { kind: 'records', connection, thresholds: this.#upgradeThresholds }
+      await this.#asks.waiting(answer.reject, () => raceAbort(answer.promise, signal))
+      const link = this.#resume?.linkOf({ id: connection.id, number: connection.number })
+      return { kind: 'records', connection, thresholds: this.#upgradeThresholds, link }
     } catch (err) {
       // The other agent drops a flow that it may have granted.
       if (err instanceof PooledConnectionLost && !signal.aborted) return undefined
       // After a refusal another flow may be on it by now, unless it is lost.
       if (isOurs || connection.connection.isClosed) connection.abort('link')
       throw err
-    } finally {
-      this.#pending.delete(answer.reject)
     }
-  }
-
-  /** Takes a place for a flow, which `#finish` gives back. Throws if there is none. */
-  #begin(): void {
-    if (!this.isUsable) throw new WarrenError(ErrorCode.DestinationUnreachable, 'the session to its agent has ended')
-    // Node would queue the request without a notice.
-    const most = this.#dialled.session.remoteSettings.maxConcurrentStreams ?? 1
-    const limit = Math.max(1, most - OWN_STREAMS)
-    if (this.#streams >= limit) {
-      const { machine } = this.destination
-      throw limitExceeded(this.#metrics, 'proxy_flows_per_session', 'flows of one session', limit, { machine })
-    }
-    if (this.#streams === 0) this.#liveness.probe(this.#watched)
-    this.#streams += 1
   }
 
   #finish(): void {
-    this.#streams -= 1
-    if (this.#streams === 0) this.#idleSinceMs = this.#nowMs()
+    this.#places.give()
     this.#closeIfSpent()
-  }
-
-  async #ask(headers: OutgoingHttpHeaders, signal: AbortSignal, room?: FlowRoom): Promise<ClientHttp2Stream> {
-    this.#begin()
-    this.#windows.opened(room)
-    const onClose = (): void => {
-      this.#windows.closed()
-      this.#finish()
-    }
-    const { answered, giveUp } = ask(this.#dialled.session, headers, signal, { onClose })
-    this.#pending.add(giveUp)
-    try {
-      return await answered
-    } finally {
-      this.#pending.delete(giveUp)
-    }
   }
 
   // The path may be dead: another one is better for flows that wait for an answer. Open flows may still continue.
   #onSilent(): void {
     this.#whenSilent()
-    for (const reject of this.#pending) {
-      reject(new WarrenError(ErrorCode.DestinationUnreachable, 'its agent does not answer'))
-    }
+    this.#asks.reject(new WarrenError(ErrorCode.DestinationUnreachable, 'its agent does not answer'))
   }
 }

@@ -6,6 +6,10 @@ export const HEADER = {
   destination: 'warren-destination',
   protocol: 'warren-protocol',
   flowId: 'warren-flow-id',
+  resume: 'warren-resume',
+  resumeAttempt: 'warren-resume-attempt',
+  resumePosition: 'warren-resume-position',
+  resumeProof: 'warren-resume-proof',
   error: 'warren-error',
   reason: 'warren-reason'
 } as const

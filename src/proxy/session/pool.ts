@@ -206,6 +206,7 @@ export class SessionPool {
     const options: DialOptions = {
       context: context.context,
       servername: sniOf(destination.registrationId),
+      resumes: (this.#deps.resumeWindowMs ?? 0) > 0,
       verify: offered => {
         shown = true
         proven = provenDestination(this.#deps.verifier, offered, destination)
@@ -267,10 +268,8 @@ export class SessionPool {
   }
 
   #ignore(opening: Promise<ClientSession>): void {
-    const settled = opening.then(
-      () => {},
-      () => {}
-    )
+    const nothing = (): void => {}
+    const settled = opening.then(nothing, nothing)
     detach(this.#log, 'session beside another', settled, this.#stopping)
   }
 

@@ -16,7 +16,7 @@ export const SESSION_WINDOW_BYTES = 32 * 1024 * 1024
 const MAX_FRAME_BYTES = 256 * 1024
 const MAX_HEADER_BYTES = 8_192
 /**
- * Streams of a session beyond those for flows, for requests about the session itself: proofs and fast-path connections.
+ * Streams of a session beyond those for flows, for requests about the session itself: proofs, fast-path connections, acknowledgements.
  * Without them a session that is full of flows could not be proved again, and Node would queue the request without a
  * notice.
  */
@@ -24,21 +24,21 @@ export const OWN_STREAMS = 4
 /** Megabytes of queued output above which Node refuses new streams of the session. */
 const MAX_SESSION_MEMORY = 512
 
-function settings(maxStreams: number): Settings {
+function settings(maxStreams: number, resumes: boolean): Settings {
   return {
     enablePush: false,
     initialWindowSize: STREAM_WINDOW_BYTES,
     maxFrameSize: MAX_FRAME_BYTES,
     maxConcurrentStreams: maxStreams,
     maxHeaderListSize: MAX_HEADER_BYTES,
-    customSettings: versionSettings()
+    customSettings: versionSettings(resumes)
   }
 }
 
 /** Settings of the side that opened the session; it accepts no streams. */
-export function clientOptions(): ClientSessionOptions {
+export function clientOptions(resumes = false): ClientSessionOptions {
   return {
-    settings: settings(0),
+    settings: settings(0, resumes),
     remoteCustomSettings: [...REMOTE_SETTINGS],
     maxSessionMemory: MAX_SESSION_MEMORY,
     maxReservedRemoteStreams: 0
@@ -46,10 +46,10 @@ export function clientOptions(): ClientSessionOptions {
 }
 
 /** Settings of the side that serves the session, with at most `maxStreams` flows on it. */
-export function serverOptions(maxStreams: number): ServerSessionOptions {
+export function serverOptions(maxStreams: number, resumes = false): ServerSessionOptions {
   return {
     // RFC 8441, for flows of datagrams.
-    settings: { ...settings(maxStreams + OWN_STREAMS), enableConnectProtocol: true },
+    settings: { ...settings(maxStreams + OWN_STREAMS, resumes), enableConnectProtocol: true },
     remoteCustomSettings: [...REMOTE_SETTINGS],
     maxSessionMemory: MAX_SESSION_MEMORY,
     maxHeaderListPairs: 32,

@@ -43,6 +43,8 @@ export interface DialOptions {
   readonly servername: string
   /** Throws unless the certificate is that of the wanted destination. */
   readonly verify: (peerChain: PeerChain) => void
+  /** Whether this agent resumes flows. @default false */
+  readonly resumes?: boolean
 }
 
 /** Opens a session to the agent at "host:port". Rejects with the first failure, or with the signal's reason. */
@@ -96,13 +98,18 @@ export async function openSession(transport: Duplex, options: DialOptions, signa
       throw new WarrenError(ErrorCode.DestinationUnreachable, 'the peer there is not an agent')
     }
     options.verify(peerChain)
-    const made = connectHttp2(`https://${options.servername}`, { ...clientOptions(), createConnection: () => socket })
+    const made = connectHttp2(`https://${options.servername}`, {
+      ...clientOptions(options.resumes),
+      createConnection: () => socket
+    })
     session = made
     made.on('error', fail)
     const greeted = new Promise<void>(resolve => made.once('remoteSettings', () => resolve()))
     await raceAbort(Promise.race([greeted, failed.promise]), signal)
     made.setLocalWindowSize(SESSION_WINDOW_BYTES)
-    return { session: made, socket, leafDer: peerChain.leafDer, versions: agreedVersions(made.remoteSettings) }
+    const versions = agreedVersions(made.remoteSettings)
+    const resume = options.resumes === true ? versions.resume : undefined
+    return { session: made, socket, leafDer: peerChain.leafDer, versions: { ...versions, resume } }
   } catch (err) {
     session?.destroy()
     socket.destroy()

@@ -16,7 +16,7 @@ export function isSessionAlpn(alpn: unknown): boolean {
 }
 
 /** Identifiers of settings, from the range for experiments (RFC 9113, 11.3). A value is the lowest version times 65,536, plus the highest. */
-export const SETTING = Object.freeze({ fastPath: 0xf057, datagrams: 0xf058 })
+export const SETTING = Object.freeze({ fastPath: 0xf057, datagrams: 0xf058, resume: 0xf059 })
 /** For both ends: Node passes on only these. */
 export const REMOTE_SETTINGS: readonly number[] = Object.freeze(Object.values(SETTING))
 
@@ -24,11 +24,17 @@ export const REMOTE_SETTINGS: readonly number[] = Object.freeze(Object.values(SE
 export interface SessionVersions {
   readonly fastPath: number | undefined
   readonly datagrams: number | undefined
+  /** Undefined also if the other agent does not resume flows now. */
+  readonly resume: number | undefined
 }
 
-/** The settings that show our versions. */
-export function versionSettings(): Record<number, number> {
-  return { [SETTING.fastPath]: packed(PROTOCOLS['fast-path']), [SETTING.datagrams]: packed(PROTOCOLS.datagrams) }
+/** The settings that show our versions. An agent that does not resume flows shows none for that. */
+export function versionSettings(resumes: boolean): Record<number, number> {
+  return {
+    [SETTING.fastPath]: packed(PROTOCOLS['fast-path']),
+    [SETTING.datagrams]: packed(PROTOCOLS.datagrams),
+    ...(resumes ? { [SETTING.resume]: packed(PROTOCOLS.resume) } : {})
+  }
 }
 
 /** The versions to use with the agent that sent these settings. One that sent none is of the first version. */
@@ -36,7 +42,9 @@ export function agreedVersions(settings: Settings): SessionVersions {
   const { customSettings: theirs = {} } = settings
   return {
     fastPath: agreed(PROTOCOLS['fast-path'], theirs[SETTING.fastPath]),
-    datagrams: agreed(PROTOCOLS.datagrams, theirs[SETTING.datagrams])
+    datagrams: agreed(PROTOCOLS.datagrams, theirs[SETTING.datagrams]),
+    // There was no first version before the setting.
+    resume: theirs[SETTING.resume] === undefined ? undefined : agreed(PROTOCOLS.resume, theirs[SETTING.resume])
   }
 }
 

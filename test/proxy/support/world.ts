@@ -65,6 +65,7 @@ export interface HostOptions {
   readonly limits?: Partial<ProxyLimits>
   readonly join?: ProxyDeps['join']
   readonly udpIdleMs?: number
+  readonly resumeWindowMs?: number
   readonly oversize?: ProxyDeps['oversize']
   readonly upgradeThresholds?: NonNullable<ProxyDeps['upgradeThresholds']>
   readonly clock?: Clock
@@ -78,6 +79,8 @@ export class World implements AsyncDisposable {
   readonly revoked = new Set<string>()
   readonly suspects = new Set<string>()
   readonly draining = new Set<string>()
+  /** Machines whose lease has ended without a word. */
+  readonly silent = new Set<string>()
   /** What the policy of the named machine answers. */
   allows: (source: Address, destination: Address, machine: string) => boolean = () => true
   readonly directory: string
@@ -258,6 +261,17 @@ export class Host {
     return ours
   }
 
+  authorize({ source, destination }: Parameters<ProxyDeps['authorize']>[0]): ReturnType<ProxyDeps['authorize']> {
+    const allowed = this.world.allows(source, destination, this.machine)
+    return {
+      allowed,
+      ground: allowed ? 'RULE' : 'DEFAULT',
+      rule: allowed ? 'test-rule' : '',
+      policyVersion: 1n,
+      text: allowed ? 'rule test-rule' : 'no rule and no whitelist entry allows it'
+    }
+  }
+
   #candidate(registration: Registration): Candidate {
     const host = [...this.world.hosts.values()].find(one => one.machine === registration.machine)
     return {
@@ -334,16 +348,7 @@ export class Host {
         // Here servers run in the process of their agents.
         listenerOf: socket => ({ ...listenerOf(socket), isSelf: false })
       },
-      authorize: ({ source, destination }) => {
-        const allowed = world.allows(source, destination, this.machine)
-        return {
-          allowed,
-          ground: allowed ? 'RULE' : 'DEFAULT',
-          rule: allowed ? 'test-rule' : '',
-          policyVersion: 1n,
-          text: allowed ? 'rule test-rule' : 'no rule and no whitelist entry allows it'
-        }
-      },
+      authorize: question => this.authorize(question),
       verifier: {
         workload: leaf =>
           this.refuses(leaf)
@@ -372,6 +377,8 @@ export class Host {
       runtimeDir: mkdtempSync(join(world.directory, 'run-')),
       log: logger,
       clock,
+      resumeWindowMs: this.#options.resumeWindowMs ?? 0,
+      silentHosts: { isSilent: machine => world.silent.has(machine), authorize: question => this.authorize(question) },
       ...(this.#options.udpIdleMs === undefined ? {} : { udpIdleMs: this.#options.udpIdleMs }),
       ...(this.#options.oversize === undefined ? {} : { oversize: this.#options.oversize }),
       ...(this.#options.upgradeThresholds === undefined ? {} : { upgradeThresholds: this.#options.upgradeThresholds }),

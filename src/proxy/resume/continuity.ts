@@ -1,0 +1,196 @@
+import { type KeptAccount, KeptBytes } from './kept-bytes.ts'
+
+/**
+ * Most bytes of a direction that are kept. Above all that can be under way: a megabyte in the windows of either carrier, half
+ * a megabyte in the kernel of the sender, and what waits in both agents.
+ */
+export const KEPT_BYTES = 3 * 1024 * 1024
+
+/** Reason why a flow does not continue. Nothing of it has been changed. */
+export type Refusal = 'over' | 'used' | 'impossible' | 'forgotten'
+
+/** The other agent named an attempt or a position that it cannot have. */
+export class Discontinuity extends Error {
+  readonly refusal: Refusal
+
+  constructor(refusal: Refusal) {
+    super(
+      {
+        over: 'the flow is over',
+        used: 'the attempt was made before',
+        impossible: 'the two agents do not agree on what was sent',
+        forgotten: 'the bytes that are missing are not kept any more'
+      }[refusal]
+    )
+    this.refusal = refusal
+  }
+}
+
+/** A request of the end that opened the flow, or the answer to it. */
+export interface Offer {
+  /** Each attempt has a greater number than the ones before. */
+  readonly attempt: number
+  /** What its sender has received of the other direction: its bytes, and one more if its end as well. */
+  readonly position: number
+}
+
+/** What must be sent on the new path, before anything else. */
+export interface Missing {
+  readonly pieces: readonly Buffer[]
+  readonly hasEnded: boolean
+}
+
+/**
+ * One end of a flow that outlives the paths below it: the state machine, without any input or output.
+ *
+ * It counts both directions, and keeps what the other end may not have received. A position counts the bytes of a
+ * direction, and its end as one more.
+ */
+export class Continuity {
+  readonly #kept: KeptBytes
+  #state: 'carried' | 'waiting' | 'over' = 'carried'
+  #hasEnded = false
+  #receivedBytes = 0
+  #hasReceivedEnd = false
+  /** What the other end has received. */
+  #acknowledged = 0
+  #attempt = 0
+
+  constructor(account: KeptAccount, limitBytes = KEPT_BYTES) {
+    this.#kept = new KeptBytes(limitBytes, account)
+  }
+
+  get isWaiting(): boolean {
+    return this.#state === 'waiting'
+  }
+
+  get isOver(): boolean {
+    return this.#state === 'over'
+  }
+
+  get sentBytes(): number {
+    return this.#kept.until
+  }
+
+  get hasEnded(): boolean {
+    return this.#hasEnded
+  }
+
+  get receivedBytes(): number {
+    return this.#receivedBytes
+  }
+
+  get hasReceivedEnd(): boolean {
+    return this.#hasReceivedEnd
+  }
+
+  /** What has been received. */
+  get position(): number {
+    return this.#receivedBytes + (this.#hasReceivedEnd ? 1 : 0)
+  }
+
+  get acknowledgedBytes(): number {
+    return Math.min(this.#acknowledged, this.sentBytes)
+  }
+
+  /** Whether the other end has received all bytes, and the end of the direction. */
+  get isAcknowledged(): boolean {
+    return this.#hasEnded && this.#acknowledged > this.sentBytes
+  }
+
+  /** Grows with each byte that arrives at either end. */
+  get progress(): number {
+    return this.#receivedBytes + this.acknowledgedBytes
+  }
+
+  get memoryBytes(): number {
+    return this.#kept.memoryBytes
+  }
+
+  /** Bytes are sent. */
+  send(bytes: Buffer): void {
+    this.#kept.add(bytes)
+  }
+
+  /** The bytes sent last, in memory that stays as it is; undefined if they are not kept. */
+  last(size: number): Buffer[] | undefined {
+    const offset = this.sentBytes - size
+    return offset < this.#kept.from ? undefined : this.#kept.since(offset)
+  }
+
+  end(): void {
+    this.#hasEnded = true
+  }
+
+  received(size: number): void {
+    this.#receivedBytes += size
+  }
+
+  receivedEnd(): void {
+    this.#hasReceivedEnd = true
+  }
+
+  /** The other end has received everything up to this position. Throws a Discontinuity if it cannot have. */
+  acknowledge(position: number): void {
+    this.#require(position)
+    // Acknowledgements of a former path may come late.
+    if (position <= this.#acknowledged) return
+    this.#acknowledged = position
+    this.#kept.release(this.acknowledgedBytes)
+  }
+
+  /** The path is lost. Returns false if that is known, or if the flow is over. */
+  lost(): boolean {
+    if (this.#state !== 'carried') return false
+    this.#state = 'waiting'
+    return true
+  }
+
+  /** Begins an attempt of the end that opened the flow. Throws a Discontinuity once it is over. */
+  offer(): Offer {
+    if (this.#state !== 'waiting') throw new Discontinuity('over')
+    this.#attempt += 1
+    return { attempt: this.#attempt, position: this.position }
+  }
+
+  /**
+   * Accepts an attempt of the other end, which opened the flow. The present path must be given up before, and nothing of it be
+   * received any more. Throws a Discontinuity, and changes nothing.
+   */
+  accept({ attempt, position }: Offer): Offer & Missing {
+    if (this.#state === 'over') throw new Discontinuity('over')
+    if (!Number.isSafeInteger(attempt) || attempt <= this.#attempt) throw new Discontinuity('used')
+    const missing = this.#continueAt(position)
+    this.#attempt = attempt
+    return { attempt, position: this.position, ...missing }
+  }
+
+  /** The other end has accepted our last attempt. Throws a Discontinuity, and changes nothing. */
+  granted({ attempt, position }: Offer): Missing {
+    if (this.#state !== 'waiting') throw new Discontinuity('over')
+    if (attempt !== this.#attempt) throw new Discontinuity('used')
+    return this.#continueAt(position)
+  }
+
+  /** It has ended, for any reason: it never continues. */
+  over(): void {
+    this.#state = 'over'
+    this.#kept.drop()
+  }
+
+  #continueAt(position: number): Missing {
+    this.#require(position)
+    // What was received before is not sent again.
+    if (position < this.#acknowledged) throw new Discontinuity('impossible')
+    const offset = Math.min(position, this.sentBytes)
+    if (offset < this.#kept.from) throw new Discontinuity('forgotten')
+    this.acknowledge(position)
+    this.#state = 'carried'
+    return { pieces: offset === this.sentBytes ? [] : this.#kept.since(offset), hasEnded: this.#hasEnded }
+  }
+
+  #require(position: number): void {
+    const most = this.sentBytes + (this.#hasEnded ? 1 : 0)
+    if (!Number.isSafeInteger(position) || position < 0 || position > most) throw new Discontinuity('impossible')
+  }
+}

@@ -1,0 +1,331 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import fc from 'fast-check'
+import { Continuity, Discontinuity, type Missing, type Offer } from '../../../src/proxy/resume/continuity.ts'
+import type { KeptAccount } from '../../../src/proxy/resume/kept-bytes.ts'
+
+/** Counts what is taken, up to a limit. */
+class Account implements KeptAccount {
+  readonly limit: number
+  used = 0
+
+  constructor(limit = Number.POSITIVE_INFINITY) {
+    this.limit = limit
+  }
+
+  take(bytes: number): boolean {
+    if (this.used + bytes > this.limit) return false
+    this.used += bytes
+    return true
+  }
+
+  give(bytes: number): void {
+    this.used -= bytes
+  }
+}
+
+type Frame = Buffer | 'end'
+
+/** One direction of a path: what is under way arrives in order, or not at all. */
+class Wire {
+  frames: Frame[] = []
+  isEnded = false
+
+  send(frame: Frame): void {
+    assert.ok(!this.isEnded, 'bytes after the end')
+    if (frame === 'end') this.isEnded = true
+    this.frames.push(frame)
+  }
+}
+
+/** One end, with the program behind it. */
+class End {
+  readonly continuity: Continuity
+  readonly account: Account
+  /** What its program has written, and what it has received. */
+  written: Buffer[] = []
+  got: Buffer[] = []
+  hasGotEnd = false
+  out = new Wire()
+
+  constructor(account: Account, kept: number) {
+    this.account = account
+    this.continuity = new Continuity(account, kept)
+  }
+
+  write(bytes: Buffer): void {
+    if (this.continuity.hasEnded || this.continuity.isOver) return
+    this.written.push(bytes)
+    this.continuity.send(bytes)
+    if (!this.continuity.isWaiting) this.out.send(bytes)
+  }
+
+  end(): void {
+    if (this.continuity.hasEnded || this.continuity.isOver) return
+    this.continuity.end()
+    if (!this.continuity.isWaiting) this.out.send('end')
+  }
+
+  take(frame: Frame): void {
+    if (frame === 'end') {
+      if (this.continuity.hasReceivedEnd) return
+      this.continuity.receivedEnd()
+      this.hasGotEnd = true
+      return
+    }
+    assert.ok(!this.hasGotEnd, 'bytes after the end')
+    this.got.push(frame)
+    this.continuity.received(frame.length)
+  }
+
+  continueOn(wire: Wire, { pieces, hasEnded }: Missing): void {
+    this.out = wire
+    for (const piece of pieces) wire.send(Buffer.from(piece))
+    if (hasEnded) wire.send('end')
+  }
+}
+
+/** Two ends, what is between them, and every message that was ever sent to continue. */
+class Flow {
+  readonly opener: End
+  readonly acceptor: End
+  readonly offers: Offer[] = []
+  /** The answer that is under way. */
+  answer: Offer | undefined
+  /** On this the acceptor sends once it has accepted. */
+  next = new Wire()
+  #next = 0
+
+  constructor(limit?: number, kept = 200) {
+    this.opener = new End(new Account(limit), kept)
+    this.acceptor = new End(new Account(limit), kept)
+  }
+
+  bytes(size: number): Buffer {
+    return Buffer.from(Array.from({ length: size }, () => this.#next++ & 0xff))
+  }
+
+  /** The path goes: at each end, or at one only. Nothing that is under way arrives there any more. */
+  cut(who: 'opener' | 'acceptor' | 'both'): void {
+    if (who !== 'acceptor' && this.opener.continuity.lost()) this.acceptor.out = new Wire()
+    if (who !== 'opener' && this.acceptor.continuity.lost()) this.opener.out = new Wire()
+  }
+
+  offer(): void {
+    if (this.opener.continuity.isWaiting) this.offers.push(this.opener.continuity.offer())
+  }
+
+  /** An offer arrives, any one that was ever made. */
+  accept(which: number): void {
+    const offer = this.offers[which % Math.max(1, this.offers.length)]
+    if (offer === undefined) return
+    try {
+      const { attempt, position, ...missing } = this.acceptor.continuity.accept(offer)
+      // Nothing of the former path counts any more; what the opener sends it sends on the new one.
+      this.opener.out = new Wire()
+      this.next = new Wire()
+      this.acceptor.continueOn(this.next, missing)
+      this.answer = { attempt, position }
+    } catch (err) {
+      this.#refused(err)
+    }
+  }
+
+  /** The answer arrives, if it is not too late. */
+  grant(): void {
+    const { answer } = this
+    this.answer = undefined
+    if (answer === undefined) return
+    try {
+      const wire = new Wire()
+      this.opener.continueOn(wire, this.opener.continuity.granted(answer))
+      this.acceptor.out = this.next
+    } catch (err) {
+      this.#refused(err)
+      // The stream of an answer that is not wanted is closed: its other end loses it.
+      this.cut('acceptor')
+    }
+  }
+
+  deliver(to: 'opener' | 'acceptor', count: number): void {
+    const [from, end] = to === 'opener' ? [this.acceptor, this.opener] : [this.opener, this.acceptor]
+    if (end.continuity.isWaiting || end.continuity.isOver || from.continuity.isOver) return
+    for (const frame of from.out.frames.splice(0, count)) end.take(frame)
+  }
+
+  acknowledge(from: 'opener' | 'acceptor', position?: number): void {
+    const [by, end] = from === 'opener' ? [this.opener, this.acceptor] : [this.acceptor, this.opener]
+    end.continuity.acknowledge(position ?? by.continuity.position)
+  }
+
+  check(): void {
+    for (const [from, to] of [
+      [this.opener, this.acceptor],
+      [this.acceptor, this.opener]
+    ] as const) {
+      const [written, got] = [Buffer.concat(from.written), Buffer.concat(to.got)]
+      assert.deepEqual(got, written.subarray(0, got.length), 'a byte was lost, doubled or moved')
+      if (to.hasGotEnd) assert.ok(from.continuity.hasEnded && got.length === written.length, 'an early end')
+      if (from.continuity.isAcknowledged) assert.ok(to.hasGotEnd, 'acknowledged before it arrived')
+    }
+  }
+
+  #refused(err: unknown): void {
+    assert.ok(err instanceof Discontinuity, String(err))
+    if (err.refusal === 'used' || err.refusal === 'over') return
+    assert.equal(err.refusal, 'forgotten', 'honest ends agree on what was sent')
+    this.opener.continuity.over()
+    this.acceptor.continuity.over()
+  }
+}
+
+const who = fc.constantFrom('opener' as const, 'acceptor' as const)
+const step = fc.oneof(
+  fc.record({ do: fc.constant('write' as const), who, size: fc.integer({ min: 1, max: 60 }) }),
+  fc.record({ do: fc.constant('deliver' as const), who, count: fc.integer({ min: 1, max: 4 }) }),
+  fc.record({ do: fc.constant('acknowledge' as const), who }),
+  fc.record({ do: fc.constant('end' as const), who }),
+  fc.record({
+    do: fc.constant('cut' as const),
+    who: fc.constantFrom('opener' as const, 'acceptor' as const, 'both' as const)
+  }),
+  fc.record({ do: fc.constant('offer' as const) }),
+  fc.record({ do: fc.constant('accept' as const), which: fc.nat(100) }),
+  fc.record({ do: fc.constant('grant' as const) })
+)
+type Step = typeof step extends fc.Arbitrary<infer T> ? T : never
+
+function run(flow: Flow, one: Step): void {
+  const steps: Record<Step['do'], () => void> = {
+    write: () => one.do === 'write' && flow[one.who].write(flow.bytes(one.size)),
+    deliver: () => one.do === 'deliver' && flow.deliver(one.who, one.count),
+    acknowledge: () => one.do === 'acknowledge' && flow.acknowledge(one.who),
+    end: () => one.do === 'end' && flow[one.who].end(),
+    cut: () => one.do === 'cut' && flow.cut(one.who),
+    offer: () => flow.offer(),
+    accept: () => one.do === 'accept' && flow.accept(one.which),
+    grant: () => flow.grant()
+  }
+  steps[one.do]()
+}
+
+/** Lets it come to its end: a path is found, and everything is delivered. */
+function settle(flow: Flow): void {
+  for (let round = 0; round < 4 && !flow.opener.continuity.isOver; round += 1) {
+    flow.cut('both')
+    flow.answer = undefined
+    flow.offer()
+    flow.accept(flow.offers.length - 1)
+    flow.grant()
+  }
+  if (flow.opener.continuity.isOver) return
+  for (const end of [flow.opener, flow.acceptor]) end.end()
+  for (const to of ['opener', 'acceptor'] as const) {
+    flow.deliver(to, Number.POSITIVE_INFINITY)
+    flow.acknowledge(to)
+  }
+  flow.check()
+  for (const end of [flow.opener, flow.acceptor]) {
+    assert.ok(end.hasGotEnd && end.continuity.isAcknowledged)
+    assert.equal(end.account.used, 0, 'nothing is kept any more')
+  }
+}
+
+describe('a flow that can be resumed', () => {
+  it('loses, doubles and moves no byte, whatever happens to its paths and to the attempts', () => {
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 120 }), steps => {
+        const flow = new Flow()
+        for (const one of steps) {
+          run(flow, one)
+          flow.check()
+        }
+        settle(flow)
+      }),
+      { numRuns: 3_000 }
+    )
+  })
+
+  it('ends rather than leave a byte out, where there is no room to keep them', () => {
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 80 }), fc.constantFrom(0, 4_096, 8_192), (steps, limit) => {
+        const flow = new Flow(limit, 64)
+        for (const one of steps) {
+          run(flow, one)
+          flow.check()
+        }
+        settle(flow)
+        for (const end of [flow.opener, flow.acceptor]) {
+          assert.ok(end.account.used <= limit)
+          end.continuity.over()
+          assert.equal(end.account.used, 0)
+        }
+      }),
+      { numRuns: 2_000 }
+    )
+  })
+
+  it('is resumed with any size of piece, and its memory is given back', () => {
+    const account = new Account()
+    const from = new Continuity(account)
+    const parts: Buffer[] = []
+    for (const size of [1, 4_095, 4_097, 70_000, 262_144, 300_000, 600_000, 64]) {
+      const part = Buffer.alloc(size, parts.length + 1)
+      parts.push(part)
+      from.send(part)
+    }
+    const all = Buffer.concat(parts)
+    for (const position of [all.length, 0, 1, 4_096, 8_193, 500_000, all.length - 64]) {
+      const again = new Continuity(new Account())
+      for (const part of parts) again.send(part)
+      again.lost()
+      const { attempt } = again.offer()
+      const { pieces } = again.granted({ attempt, position })
+      assert.deepEqual(Buffer.concat(pieces), all.subarray(position))
+    }
+    from.acknowledge(all.length)
+    assert.equal(account.used, 0)
+  })
+
+  it('refuses an attempt that was made before, and one that is older', () => {
+    const flow = new Flow()
+    flow.cut('both')
+    flow.offer()
+    flow.offer()
+    flow.accept(1)
+    for (const which of [0, 1]) {
+      const { continuity } = flow.acceptor
+      const refused = { message: /made before/, refusal: 'used' }
+      assert.throws(() => continuity.accept(flow.offers[which] as Offer), refused)
+      assert.ok(!continuity.isWaiting)
+    }
+    assert.throws(() => flow.opener.continuity.granted({ attempt: 1, position: 0 }), { refusal: 'used' })
+  })
+
+  it('refuses a position that cannot be, and one before what was acknowledged, and changes nothing', () => {
+    const acceptor = new Continuity(new Account())
+    acceptor.send(Buffer.alloc(100))
+    acceptor.acknowledge(40)
+    acceptor.lost()
+    for (const position of [-1, 39, 101, 1.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 60]) {
+      assert.throws(() => acceptor.accept({ attempt: 1, position }), { refusal: 'impossible' })
+      assert.ok(acceptor.isWaiting)
+    }
+    assert.throws(() => acceptor.acknowledge(101), { refusal: 'impossible' })
+    assert.equal(Buffer.concat(acceptor.accept({ attempt: 1, position: 40 }).pieces).length, 60)
+    acceptor.end()
+    acceptor.acknowledge(101)
+    assert.ok(acceptor.isAcknowledged)
+  })
+
+  it('never continues once it is over', () => {
+    const flow = new Flow()
+    flow.cut('both')
+    flow.offer()
+    flow.acceptor.continuity.over()
+    assert.throws(() => flow.acceptor.continuity.accept(flow.offers[0] as Offer), { refusal: 'over' })
+    flow.opener.continuity.over()
+    assert.throws(() => flow.opener.continuity.offer(), { refusal: 'over' })
+    assert.throws(() => flow.opener.continuity.granted({ attempt: 1, position: 0 }), { refusal: 'over' })
+  })
+})
