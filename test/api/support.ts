@@ -72,6 +72,7 @@ export function adminHandlers(handlers: Partial<AdminHandlers> = {}): AdminHandl
     getPolicy: unexpected,
     addRule: unexpected,
     applyPolicy: unexpected,
+    awaitReceipts: unexpectedStream,
     listRuleUse: unexpected,
     removeRule: unexpected,
     explain: unexpected,

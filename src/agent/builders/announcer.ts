@@ -1,4 +1,4 @@
-import { Announcer, AUTHORITY_CAPABILITY } from '../../cluster/index.ts'
+import { Announcer, AUTHORITY_CAPABILITY, QUESTIONS_CAPABILITY } from '../../cluster/index.ts'
 import { ANNOUNCED_PROTOCOLS, packageVersion } from '../../core/index.ts'
 import type { Drain } from '../../proxy/index.ts'
 import type { Base } from './base.ts'
@@ -21,7 +21,7 @@ export function buildAnnouncer({ base, cluster, ca, drain, dataAddresses }: Anno
     profile: () => ({
       meshAddresses: cluster.mesh.addresses(),
       dataAddresses: dataAddresses(),
-      capabilities: ['tcp', ...(ca.renewals.isOpen ? [AUTHORITY_CAPABILITY] : [])],
+      capabilities: ['tcp', QUESTIONS_CAPABILITY, ...(ca.renewals.isOpen ? [AUTHORITY_CAPABILITY] : [])],
       policyVersion: cluster.policy.version,
       trustVersion: ca.trustService.version,
       draining: drain.isOn,

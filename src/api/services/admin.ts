@@ -19,9 +19,10 @@ import {
   previewRule,
   ruleMessage
 } from './policy-code.ts'
+import { type ReceiptHandlersDeps, receiptHandlers } from './receipts.ts'
 import { lostMemberView } from './views.ts'
 
-export interface AdminHandlersDeps extends PolicyHandlersDeps, PolicyCodeDeps, JoinHandlersDeps {
+export interface AdminHandlersDeps extends PolicyHandlersDeps, PolicyCodeDeps, JoinHandlersDeps, ReceiptHandlersDeps {
   /** Resolves when the flows to workloads of this host have ended. */
   readonly drain: (timeoutMs: number) => Promise<{ finished: number; reset: number; undone: boolean }>
   readonly undrain: () => void
@@ -58,6 +59,7 @@ export function adminHandlers(deps: AdminHandlersDeps): AdminHandlers {
   return {
     ...policyHandlers(deps),
     ...policyCodeHandlers(deps),
+    ...receiptHandlers(deps),
     ...eventHandlers(deps.history),
     ...joinHandlers(deps),
 

@@ -2,10 +2,11 @@ import type { Command } from 'commander'
 import { apiPb } from '../../wire/index.ts'
 import { contextOf } from '../context.ts'
 import { parseUntil } from '../options/index.ts'
+import { addReceiptsWait, receiptsWait, sayReceipts, type WaitOptions } from '../options/receipts.ts'
 import { addUsageLimits, type UsageLimitOptions, usageLimitFields } from '../options/usage-limits.ts'
 import { consequencesSummary, consequencesText, consequencesView, ruleView } from '../output/index.ts'
 
-interface RuleOptions extends UsageLimitOptions {
+interface RuleOptions extends UsageLimitOptions, WaitOptions {
   readonly tcp?: true
   readonly udp?: true
   readonly until?: string
@@ -27,7 +28,7 @@ export function addDeny(program: Command): void {
 }
 
 function addRule(program: Command, name: 'allow' | 'deny', description: string): Command {
-  return program
+  const rule = program
     .command(name)
     .description(description)
     .argument('<source>', 'pattern, as in dev.shop.*.default')
@@ -37,9 +38,12 @@ function addRule(program: Command, name: 'allow' | 'deny', description: string):
     .option('--until <time>', 'end of the rule: 30m, 7d, 2030-12-24, 2030-12-24T18:00Z')
     .option('--reason <text>', 'reason that `warren policy show` prints')
     .option('--owner <text>', 'who answers for it, as `warren policy show` prints it')
-    .action(async (source: string, destination: string, options: RuleOptions, command: Command) => {
+  return addReceiptsWait(rule).action(
+    async (source: string, destination: string, options: RuleOptions, command: Command) => {
       const untilMs = BigInt(options.until === undefined ? 0 : parseUntil(options.until, Date.now()))
-      const { agent, show, say } = contextOf(command)
+      const context = contextOf(command)
+      const { agent, show, say } = context
+      const wait = receiptsWait(context, options)
       const dryRun = options.dryRun === true
       const effect = options.audit === true ? 'audit' : name
       const { rule, version, consequences } = await agent.admin.addRule({
@@ -61,9 +65,12 @@ function addRule(program: Command, name: 'allow' | 'deny', description: string):
         say(consequencesSummary(view))
         return
       }
-      show({ rule: rule === undefined ? undefined : ruleView(rule), version }, () => rule?.id ?? '')
+      const awaited = await wait(version)
+      show({ rule: rule === undefined ? undefined : ruleView(rule), version, ...awaited }, () => rule?.id ?? '')
       say(`${effect} ${source} → ${destination} is in force here, as policy version ${version}`)
-    })
+      sayReceipts(context, version, awaited)
+    }
+  )
 }
 
 function protocols(options: RuleOptions): apiPb.Protocol[] {

@@ -32,6 +32,14 @@ export {
 export { printable } from './printable.ts'
 export { formatDuration, formatWhen } from './quantities.ts'
 export { RateLimitedLines } from './rate-limit.ts'
+export {
+  missingHosts,
+  type ReceiptView,
+  receiptLine,
+  receiptsSummary,
+  receiptTable,
+  receiptView
+} from './receipts.ts'
 export { clause, clauseWithHint, failureOf } from './report.ts'
 export { StartLines } from './start-lines.ts'
 export { pairs, table } from './table.ts'

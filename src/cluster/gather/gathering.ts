@@ -1,7 +1,16 @@
 import { ErrorCode, LruMap, WarrenError } from '../../core/index.ts'
 import type { PeerKey } from '../../identity/index.ts'
 import type { Cancel } from '../../registry/index.ts'
-import { type Answer, decodeAnswers, encodeAnswers, MAX_ANSWERS, type Question, type Statement } from './answer.ts'
+import {
+  ACKNOWLEDGEMENTS,
+  type Answer,
+  type AnswerFormat,
+  decodeAnswers,
+  encodeAnswers,
+  messagesOf,
+  type Question,
+  type Statement
+} from './answer.ts'
 import { Gatherer, type GathererDeps, type Taken } from './gatherer.ts'
 
 /** What a Gathering needs from its host. No port calls back before it has returned. */
@@ -38,8 +47,10 @@ export interface Asked extends Question {
   readonly via: PeerKey
   /** The requester has asked before, and not heard of everybody: another neighbour gets a copy, in case that the first one lies. */
   readonly again: boolean
-  /** This host has answered already, on a connection to the requester: it only carries the answers of others. */
+  /** This host has answered already, or does later: it only carries the answers of others. */
   readonly isAnswered: boolean
+  /** @default empty */
+  readonly content?: Uint8Array
 }
 
 const MAX_ATTEMPTS = 3
@@ -54,6 +65,7 @@ const NO_CONTENT = new Uint8Array()
 export class Gathering {
   readonly #ports: GatheringPorts
   readonly #gatherer: Gatherer
+  readonly #format: AnswerFormat
   readonly #queues = new Map<PeerKey, Answer[][]>()
   readonly #running = new Set<{ cancel: Cancel }>()
   readonly #unsupported = new LruMap<PeerKey, number>(MAX_UNSUPPORTED)
@@ -64,6 +76,7 @@ export class Gathering {
   constructor(ports: GatheringPorts) {
     this.#ports = ports
     this.#gatherer = new Gatherer(ports)
+    this.#format = ports.format ?? ACKNOWLEDGEMENTS
   }
 
   /** The memory in use, for metrics and tests. */
@@ -72,14 +85,14 @@ export class Gathering {
   }
 
   /** Answers a question for this host. Answers of others that come within a short wait go with it. */
-  answer({ requester, kind, run, number, via, again, isAnswered }: Asked): void {
+  answer({ requester, kind, run, number, via, again, isAnswered, content = NO_CONTENT }: Asked): void {
     const { self, sign, monotonicMs } = this.#ports
     const now = monotonicMs()
     const question = { requester, kind, run, number }
     this.#gatherer.ask(question, via, now)
     this.#schedule()
     if (isAnswered) return
-    const statement = { ...question, content: NO_CONTENT }
+    const statement = { ...question, content }
     const answer = { ...statement, author: self, signature: sign(statement) }
     this.#gatherer.take(answer, undefined, now)
     const other = again ? this.#other([via]) : undefined
@@ -96,7 +109,7 @@ export class Gathering {
     const now = monotonicMs()
     if (this.#gatherer.isRefused(from, now)) throw forged()
     const seen = new Set<Taken>()
-    for (const answer of decodeAnswers(bytes)) {
+    for (const answer of decodeAnswers(bytes, this.#format)) {
       const taken = this.#take(answer, from, now)
       seen.add(taken)
       if (taken === 'forged' || taken === 'rate') break
@@ -147,8 +160,8 @@ export class Gathering {
   #push(peer: PeerKey, answers: readonly Answer[]): void {
     const queue = this.#queues.get(peer)
     const batches = queue ?? []
-    for (let at = 0; at < answers.length && this.#sending < MAX_SENDING; at += MAX_ANSWERS) {
-      const batch = answers.slice(at, at + MAX_ANSWERS)
+    for (const batch of messagesOf(answers, this.#format)) {
+      if (this.#sending >= MAX_SENDING) break
       this.#sending += batch.length
       batches.push(batch)
     }

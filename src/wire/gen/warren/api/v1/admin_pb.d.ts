@@ -2781,6 +2781,125 @@ export declare type Event = Message<"warren.api.v1.Event"> & {
 export declare const EventSchema: GenMessage<Event>;
 
 /**
+ * @generated from message warren.api.v1.AwaitReceiptsRequest
+ */
+export declare type AwaitReceiptsRequest = Message<"warren.api.v1.AwaitReceiptsRequest"> & {
+  /**
+   * Zero: the one in force.
+   *
+   * @generated from field: uint64 version = 1;
+   */
+  version: bigint;
+
+  /**
+   * Zero: 10 seconds.
+   *
+   * @generated from field: uint32 timeout_ms = 2;
+   */
+  timeoutMs: number;
+};
+
+/**
+ * Describes the message warren.api.v1.AwaitReceiptsRequest.
+ * Use `create(AwaitReceiptsRequestSchema)` to create a new message.
+ */
+export declare const AwaitReceiptsRequestSchema: GenMessage<AwaitReceiptsRequest>;
+
+/**
+ * @generated from message warren.api.v1.AwaitReceiptsResponse
+ */
+export declare type AwaitReceiptsResponse = Message<"warren.api.v1.AwaitReceiptsResponse"> & {
+  /**
+   * @generated from field: repeated warren.api.v1.HostReceipt hosts = 1;
+   */
+  hosts: HostReceipt[];
+
+  /**
+   * The last answer.
+   *
+   * @generated from field: bool finished = 2;
+   */
+  finished: boolean;
+
+  /**
+   * Every member has applied the version.
+   *
+   * @generated from field: bool complete = 3;
+   */
+  complete: boolean;
+
+  /**
+   * @generated from field: uint64 version = 4;
+   */
+  version: bigint;
+};
+
+/**
+ * Describes the message warren.api.v1.AwaitReceiptsResponse.
+ * Use `create(AwaitReceiptsResponseSchema)` to create a new message.
+ */
+export declare const AwaitReceiptsResponseSchema: GenMessage<AwaitReceiptsResponse>;
+
+/**
+ * @generated from message warren.api.v1.HostReceipt
+ */
+export declare type HostReceipt = Message<"warren.api.v1.HostReceipt"> & {
+  /**
+   * @generated from field: string machine = 1;
+   */
+  machine: string;
+
+  /**
+   * "applied", "refused" or "failed", by its signed receipt; "announced" (an older program, which says that it has the version and not
+   * what it cut); "cannot-say" (an older program), "silent" (no answer in time), "suspect" (it does not answer anybody); for a host
+   * that is no member any more: "left", "lost" or "evicted".
+   *
+   * @generated from field: string state = 2;
+   */
+  state: string;
+
+  /**
+   * @generated from field: uint64 policy_version = 3;
+   */
+  policyVersion: bigint;
+
+  /**
+   * @generated from field: uint32 flows_cut = 4;
+   */
+  flowsCut: number;
+
+  /**
+   * @generated from field: uint32 registrations_ended = 5;
+   */
+  registrationsEnded: number;
+
+  /**
+   * By its clock; zero if unknown.
+   *
+   * @generated from field: int64 applied_at_ms = 6;
+   */
+  appliedAtMs: bigint;
+
+  /**
+   * Since when it is away, by this host's clock; zero if it is not.
+   *
+   * @generated from field: int64 since_ms = 7;
+   */
+  sinceMs: bigint;
+
+  /**
+   * @generated from field: string problem = 8;
+   */
+  problem: string;
+};
+
+/**
+ * Describes the message warren.api.v1.HostReceipt.
+ * Use `create(HostReceiptSchema)` to create a new message.
+ */
+export declare const HostReceiptSchema: GenMessage<HostReceipt>;
+
+/**
  * @generated from service warren.api.v1.AdminService
  */
 export declare const AdminService: GenService<{
@@ -2925,6 +3044,17 @@ export declare const AdminService: GenService<{
     methodKind: "unary";
     input: typeof ApplyPolicyRequestSchema;
     output: typeof ApplyPolicyResponseSchema;
+  },
+  /**
+   * Waits until each live host has applied a version of the policy. Answers with what each host says, as it comes; the last answer has
+   * the hosts that say nothing.
+   *
+   * @generated from rpc warren.api.v1.AdminService.AwaitReceipts
+   */
+  awaitReceipts: {
+    methodKind: "server_streaming";
+    input: typeof AwaitReceiptsRequestSchema;
+    output: typeof AwaitReceiptsResponseSchema;
   },
   /**
    * The use of each rule on this host since its start.

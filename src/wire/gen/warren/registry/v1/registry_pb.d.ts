@@ -859,7 +859,8 @@ export declare const RelayedAckSchema: GenMessage<RelayedAck>;
 
 /**
  * Answers of members to questions of other members, gathered on the way over permanent connections: each host sends them to
- * the neighbour from which it has the question. Request of /warren/gather/1; the response is empty.
+ * the neighbour from which it has the question. Request of /warren/gather/1 for acknowledgements, and of /warren/answers/1 for answers
+ * to a warren.question.v1.Question; the response is empty.
  *
  * @generated from message warren.registry.v1.GatheredAnswers
  */
@@ -895,7 +896,7 @@ export declare type AnswerGroup = Message<"warren.registry.v1.AnswerGroup"> & {
   kind: AnswerKind;
 
   /**
-   * Of an acknowledgement: epoch and seq of the head.
+   * Of an acknowledgement: epoch and seq of the head. Otherwise those of the question.
    *
    * @generated from field: uint64 run = 3;
    */
@@ -907,7 +908,7 @@ export declare type AnswerGroup = Message<"warren.registry.v1.AnswerGroup"> & {
   number: bigint;
 
   /**
-   * Of an acknowledgement: empty.
+   * Of an acknowledgement: empty. Of a receipt: a warren.question.v1.Receipt.
    *
    * @generated from field: bytes content = 5;
    */
@@ -1037,6 +1038,13 @@ export enum AnswerKind {
    * @generated from enum value: ANSWER_KIND_ACKNOWLEDGEMENT = 1;
    */
   ACKNOWLEDGEMENT = 1,
+
+  /**
+   * "I have applied this version of the policy."
+   *
+   * @generated from enum value: ANSWER_KIND_RECEIPT = 2;
+   */
+  RECEIPT = 2,
 }
 
 /**
