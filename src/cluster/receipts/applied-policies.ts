@@ -82,7 +82,9 @@ export class AppliedPolicies {
   }
 
   #applied(version: bigint): Receipt | undefined {
-    const those = [...this.#records.values()].filter(record => record.version >= version)
+    const those = [...this.#records.values()]
+      .filter(record => record.version >= version)
+      .sort((one, other) => Number(one.version - other.version))
     // A later version takes away what one before it should have.
     return those.find(({ state }) => state === 'applied') ?? those[0]
   }
