@@ -158,12 +158,12 @@ class Member {
 
 test('a question reaches hosts behind others, and each answer comes back over the connections that stand', async () => {
   const world = new World()
-  const [asker, ...others] = world.line(5) as [Member, ...Member[]]
-  const inquiry = asker.open()
+  const [requester, ...others] = world.line(5) as [Member, ...Member[]]
+  const inquiry = requester.open()
   inquiry.ask()
   await world.pass(1_000)
-  assert.deepEqual(new Set(asker.got.keys()), new Set(others.map(({ peer }) => peer)))
-  assert.deepEqual(new Set(asker.got.values()), new Set(['yes']))
+  assert.deepEqual(new Set(requester.got.keys()), new Set(others.map(({ peer }) => peer)))
+  assert.deepEqual(new Set(requester.got.values()), new Set(['yes']))
   inquiry.close()
   await world.pass(20_000)
   for (const { questions, gathering } of others) {
@@ -174,45 +174,45 @@ test('a question reaches hosts behind others, and each answer comes back over th
 
 test('a host answers when it can, however often it is asked meanwhile, and each answer counts once', async () => {
   const world = new World()
-  const [asker, near, far] = world.line(3) as [Member, Member, Member]
+  const [requester, near, far] = world.line(3) as [Member, Member, Member]
   const ready = Promise.withResolvers<Uint8Array>()
   far.say = () => ready.promise
-  const inquiry = asker.open()
+  const inquiry = requester.open()
   for (let asks = 0; asks < 4; asks += 1) {
     inquiry.ask()
     await world.pass(3_000)
   }
-  assert.deepEqual([...asker.got.keys()], [near.peer])
+  assert.deepEqual([...requester.got.keys()], [near.peer])
   ready.resolve(Buffer.from('now'))
   await world.pass(1_000)
-  assert.equal(asker.got.get(far.peer), 'now')
+  assert.equal(requester.got.get(far.peer), 'now')
   assert.equal(far.answered, 1)
 })
 
 test('what is lost on the way is made good when the question is asked again', async () => {
   const world = new World()
-  const [asker, near, far] = world.line(3) as [Member, Member, Member]
+  const [requester, near, far] = world.line(3) as [Member, Member, Member]
   const take = near.takeAnswers
   near.takeAnswers = () => {}
-  const inquiry = asker.open()
+  const inquiry = requester.open()
   inquiry.ask()
   await world.pass(1_500)
-  assert.equal(asker.got.has(far.peer), false)
+  assert.equal(requester.got.has(far.peer), false)
   near.takeAnswers = take
   inquiry.ask()
   await world.pass(1_500)
-  assert.equal(asker.got.has(far.peer), true)
+  assert.equal(requester.got.has(far.peer), true)
 })
 
 test('a host that forges a receipt, or repeats one of another for another question, is refused', async () => {
   const world = new World()
-  const [asker, liar, victim] = world.line(3) as [Member, Member, Member]
+  const [requester, liar, victim] = world.line(3) as [Member, Member, Member]
   victim.say = async () => undefined
-  const first = asker.open()
+  const first = requester.open()
   first.ask()
   await world.pass(1_000)
   const statement = {
-    requester: asker.peer,
+    requester: requester.peer,
     kind: 'receipt',
     run: 1n,
     number: 1n,
@@ -223,8 +223,8 @@ test('a host that forges a receipt, or repeats one of another for another questi
     author: victim.peer,
     signature: sign(liar.key, CONTEXT.answer, signedBytes(statement))
   }
-  assert.throws(() => asker.takeAnswers(liar.peer, encodeAnswers([forged])), { code: ErrorCode.PermissionDenied })
-  assert.equal(asker.got.has(victim.peer), false)
+  assert.throws(() => requester.takeAnswers(liar.peer, encodeAnswers([forged])), { code: ErrorCode.PermissionDenied })
+  assert.equal(requester.got.has(victim.peer), false)
   await world.pass(61_000)
 
   // One that the victim has really given, for another question.
@@ -234,34 +234,34 @@ test('a host that forges a receipt, or repeats one of another for another questi
     signature: sign(victim.key, CONTEXT.answer, signedBytes(statement))
   }
   first.close()
-  const second = asker.open()
+  const second = requester.open()
   second.ask()
   await world.pass(1_000)
-  asker.takeAnswers(liar.peer, encodeAnswers([real]))
-  assert.throws(() => asker.takeAnswers(liar.peer, encodeAnswers([{ ...real, run: 2n }])), {
+  requester.takeAnswers(liar.peer, encodeAnswers([real]))
+  assert.throws(() => requester.takeAnswers(liar.peer, encodeAnswers([{ ...real, run: 2n }])), {
     code: ErrorCode.PermissionDenied
   })
-  assert.equal(asker.got.has(victim.peer), false, 'neither as it was nor under the name of the open question')
+  assert.equal(requester.got.has(victim.peer), false, 'neither as it was nor under the name of the open question')
 })
 
 test('only who may observe is answered, whatever host asks, and nobody passes on what he asks', async () => {
   const world = new World()
-  const [asker, near, far] = world.line(3) as [Member, Member, Member]
+  const [requester, near, far] = world.line(3) as [Member, Member, Member]
   const stranger = generatePeerKeyPair()
-  assert.throws(() => near.takeQuestion(asker.peer, asker.question(asker, stranger, 7n)), {
+  assert.throws(() => near.takeQuestion(requester.peer, requester.question(requester, stranger, 7n)), {
     code: ErrorCode.PermissionDenied
   })
   // A question of the admin, in the name of another host: it would get the answers.
-  const good = asker.question(asker, ADMIN, 8n)
+  const good = requester.question(requester, ADMIN, 8n)
   const stolen = Buffer.from(good)
-  Buffer.from(rawKeyOf(far.peer)).copy(stolen, stolen.indexOf(Buffer.from(rawKeyOf(asker.peer))))
-  assert.throws(() => near.takeQuestion(asker.peer, stolen), { code: ErrorCode.PermissionDenied })
+  Buffer.from(rawKeyOf(far.peer)).copy(stolen, stolen.indexOf(Buffer.from(rawKeyOf(requester.peer))))
+  assert.throws(() => near.takeQuestion(requester.peer, stolen), { code: ErrorCode.PermissionDenied })
   await world.pass(1_000)
   assert.deepEqual([near.answered, far.answered], [0, 0])
-  near.takeQuestion(asker.peer, good)
+  near.takeQuestion(requester.peer, good)
   await world.pass(1_000)
   assert.deepEqual([near.answered, far.answered], [1, 1])
-  near.takeQuestion(asker.peer, good)
+  near.takeQuestion(requester.peer, good)
   await world.pass(20_000)
   near.takeQuestion(far.peer, good)
   assert.deepEqual([near.answered, far.answered], [1, 1], 'a recorded question is not answered again')
@@ -269,11 +269,11 @@ test('only who may observe is answered, whatever host asks, and nobody passes on
 
 test('one neighbour makes this host verify, and one host makes it answer, so many questions and no more', async () => {
   const world = new World()
-  const [asker, near] = world.line(2) as [Member, Member]
+  const [requester, near] = world.line(2) as [Member, Member]
   let refused = 0
   for (let run = 1n; run <= 200n; run += 1n) {
     try {
-      near.takeQuestion(asker.peer, asker.question(asker, ADMIN, run))
+      near.takeQuestion(requester.peer, requester.question(requester, ADMIN, run))
     } catch (err) {
       assert.ok(WarrenError.is(err, ErrorCode.LimitExceeded))
       refused += 1

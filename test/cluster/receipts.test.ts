@@ -24,7 +24,7 @@ function member({ machine, capabilities = ['questions'], policyVersion = 6n, sus
 }
 
 /** A host `a` and what it knows of others; `say` is the answer of one of them. */
-function asking(members: Shown[], more: Partial<ReceiptsDeps> = {}) {
+function collecting(members: Shown[], more: Partial<ReceiptsDeps> = {}) {
   let asks = 0
   let onAnswer: (author: PeerKey, content: Uint8Array) => void = () => {}
   const registry = new ChangeSignal()
@@ -84,7 +84,7 @@ function asking(members: Shown[], more: Partial<ReceiptsDeps> = {}) {
 const stateOf = (hosts: readonly HostReceipt[], name: string) => hosts.find(({ machine }) => machine === name)?.state
 
 test('it ends when every host has given its receipt, and counts what each has cut', async () => {
-  const { run, say, asked } = asking([{ machine: 'b' }, { machine: 'c' }])
+  const { run, say, asked } = collecting([{ machine: 'b' }, { machine: 'c' }])
   const ended = run()
   await asked
   say('c', { flowsCut: 4, registrationsEnded: 1 })
@@ -99,7 +99,7 @@ test('it ends when every host has given its receipt, and counts what each has cu
 })
 
 test('a host that says nothing is asked again, and named when the time is over', async () => {
-  const { run, say, asked, asks } = asking([{ machine: 'b' }, { machine: 'c' }])
+  const { run, say, asked, asks } = collecting([{ machine: 'b' }, { machine: 'c' }])
   const ended = run(1_300)
   await asked
   say('b')
@@ -112,7 +112,7 @@ test('a host that says nothing is asked again, and named when the time is over',
 test('nobody waits for a suspect, nor for a host that is lost: both are named, with since when', async () => {
   const lost = { sinceMs: 11, reason: 'silent', last: member({ machine: 'd' }), served: [] } as const
   const left = { sinceMs: 12, reason: 'left', last: member({ machine: 'e' }), served: [] } as const
-  const { run, say, asked } = asking([{ machine: 'b' }, { machine: 'c', suspect: true }], {
+  const { run, say, asked } = collecting([{ machine: 'b' }, { machine: 'c', suspect: true }], {
     lost: () => [lost, left],
     suspectedSinceMs: peer => (peer === 'c' ? 10 : undefined)
   })
@@ -135,19 +135,19 @@ test('an older program is waited for by its announcement, and never counts as ha
   const old: { machine: string; capabilities: string[]; policyVersion: bigint } = {
     ...{ machine: 'b', capabilities: ['tcp'], policyVersion: 6n }
   }
-  const { run, asked, registryChanged } = asking([old])
+  const { run, asked, registryChanged } = collecting([old])
   const ended = run()
   await asked
   old.policyVersion = 7n
   registryChanged()
   const { hosts, complete } = await ended
   assert.deepEqual([stateOf(hosts, 'b'), complete], ['announced', false])
-  const silent = await asking([{ machine: 'b', capabilities: ['tcp'] }]).run(50)
+  const silent = await collecting([{ machine: 'b', capabilities: ['tcp'] }]).run(50)
   assert.deepEqual([stateOf(silent.hosts, 'b'), silent.complete], ['cannot-say', false])
 })
 
 test('a receipt of another mesh, of an older version or of other content is none', async () => {
-  const { run, say, asked } = asking([{ machine: 'b' }])
+  const { run, say, asked } = collecting([{ machine: 'b' }])
   const ended = run(200)
   await asked
   say('b', {}, 'example.com')
@@ -158,7 +158,7 @@ test('a receipt of another mesh, of an older version or of other content is none
 })
 
 test('a host that refuses the version, or failed to enforce it, ends the wait and is no success', async () => {
-  const { run, say, asked } = asking([{ machine: 'b' }, { machine: 'c' }])
+  const { run, say, asked } = collecting([{ machine: 'b' }, { machine: 'c' }])
   const ended = run()
   await asked
   say('b', { state: 'refused', version: 6n, problem: 'an invariant' })
@@ -169,5 +169,5 @@ test('a host that refuses the version, or failed to enforce it, ends the wait an
 })
 
 test('without a policy there is nothing to wait for', async () => {
-  await assert.rejects(asking([], { bundle: () => undefined }).run(), { code: ErrorCode.NotFound })
+  await assert.rejects(collecting([], { bundle: () => undefined }).run(), { code: ErrorCode.NotFound })
 })

@@ -58,6 +58,7 @@ test('no command has fields of protobuf in its JSON', async t => {
     ['policy apply', policy, '--dry-run'],
     ['policy test', policy],
     ['policy unused'],
+    ['policy receipts'],
     ['entry add', 'dev.web.*.*', '--uid', '1000'],
     ['entry list'],
     ['entry remove', 'e3'],
