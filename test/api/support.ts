@@ -73,6 +73,7 @@ export function adminHandlers(handlers: Partial<AdminHandlers> = {}): AdminHandl
     addRule: unexpected,
     applyPolicy: unexpected,
     awaitReceipts: unexpectedStream,
+    observe: unexpectedStream,
     listRuleUse: unexpected,
     removeRule: unexpected,
     explain: unexpected,

@@ -165,8 +165,9 @@ test(`after a receipt no byte of a denied flow passes, in ${CHANGES} random chan
   await Promise.all([a, b, c].flatMap(agent => [agent.knows(`${SITE}.a`), agent.knows(`${SITE}.b`)]))
 
   const wait = async (): Promise<void> => {
-    for await (const { finished, complete, hosts } of admin.admin.awaitReceipts({ timeoutMs: 30_000 })) {
-      if (finished) assert.ok(complete, JSON.stringify(hosts.map(({ machine, state }) => [machine, state])))
+    // On a busy machine a host is suspected now and then: then there is no receipt, and the question is asked again.
+    for (let isComplete = false; !isComplete; ) {
+      for await (const { complete } of admin.admin.awaitReceipts({ timeoutMs: 30_000 })) isComplete = complete
     }
   }
   const sources = ['one', 'two', 'three', 'four'].map(name => `dev.shop.${name}.default`)

@@ -7,16 +7,16 @@ import {
   FailureService,
   followRegistry,
   gatherOnMesh,
+  type Inquiries,
+  inquiriesOnMesh,
   LostHosts,
   MemberStore,
   PolicyService,
   PolicyStore,
   policyTransport,
-  type Receipts,
   RegistryService,
   Routing,
   RuleUse,
-  receiptsOnMesh,
   registryTransport,
   Trust,
   type Versioned
@@ -42,7 +42,7 @@ export interface Cluster {
   readonly policyStore: PolicyStore
   readonly authorizer: Authorizer
   readonly ruleUse: RuleUse
-  readonly receipts: Receipts
+  readonly inquiries: Inquiries
 }
 
 // The size of one gossip message of the mesh.
@@ -163,7 +163,7 @@ export async function buildCluster(base: Base): Promise<Cluster> {
     log
   })
   const authorizer = new Authorizer(policy, routing, clock)
-  const receipts = receiptsOnMesh({ ...base, trustDomain, adminPublicKey, mesh, registry, lost, failures, policy })
+  const inquiries = inquiriesOnMesh({ ...base, trustDomain, adminPublicKey, mesh, registry, lost, failures, policy })
   const authorityStore = new AuthorityStore(store)
   return {
     trust,
@@ -180,7 +180,7 @@ export async function buildCluster(base: Base): Promise<Cluster> {
     policyStore,
     authorizer,
     ruleUse,
-    receipts
+    inquiries
   }
 }
 

@@ -16,6 +16,7 @@ export {
 } from './join-views.ts'
 export { formatLimits } from './limits-column.ts'
 export { withNextStep } from './next-step.ts'
+export { meshFlowTable, type ObservationView, observationLines, observationView } from './observations.ts'
 export {
   authorityTable,
   authorityView,

@@ -3,7 +3,7 @@ import { type PeerKey, peerKeyOf, rawKeyOf } from '../../identity/index.ts'
 import { create, decode, registryPb, toBinary } from '../../wire/index.ts'
 
 /** What an answer is about. */
-export type AnswerKind = 'acknowledgement' | 'receipt'
+export type AnswerKind = 'acknowledgement' | 'receipt' | 'observation'
 
 /** A question of one host to the members. */
 export interface Question {
@@ -54,7 +54,8 @@ const OVERHEAD_BYTES = 192
 
 const KINDS: Readonly<Record<AnswerKind, registryPb.AnswerKind>> = Object.freeze({
   acknowledgement: registryPb.AnswerKind.ACKNOWLEDGEMENT,
-  receipt: registryPb.AnswerKind.RECEIPT
+  receipt: registryPb.AnswerKind.RECEIPT,
+  observation: registryPb.AnswerKind.OBSERVATION
 })
 
 /** The kind of a question or an answer on the wire; undefined for one of a later program. */

@@ -8,7 +8,7 @@ export const GATHERED: KeyedRate = { perSecond: 1_000, burst: 8_192, maxKeys: 4_
 export const MAX_HELD_PER_SENDER = 4_096
 const MAX_HELD = 16_384
 /** Bytes of contents, of one neighbour and of all, that wait to be sent. */
-export const MAX_HELD_BYTES_PER_SENDER = 2 * 1024 * 1024
+export const MAX_HELD_BYTES_PER_SENDER = 4 * 1024 * 1024
 const MAX_HELD_BYTES = 16 * 1024 * 1024
 /** Questions at a time, of all members. */
 const MAX_QUESTIONS = 4_096

@@ -59,6 +59,7 @@ const UNSUPPORTED_MS = 60_000
 const MAX_UNSUPPORTED = 1_024
 /** Answers on their way to neighbours. Above that, they are dropped: whoever misses one asks again. */
 const MAX_SENDING = 16_384
+const MAX_SENDING_BYTES = 16 * 1024 * 1024
 const NO_CONTENT = new Uint8Array()
 
 /** Answers questions of other members, and carries the answers of others, over connections that stand. */
@@ -70,6 +71,7 @@ export class Gathering {
   readonly #running = new Set<{ cancel: Cancel }>()
   readonly #unsupported = new LruMap<PeerKey, number>(MAX_UNSUPPORTED)
   #sending = 0
+  #sendingBytes = 0
   #timer: { readonly dueMs: number; readonly cancel: Cancel } | undefined
   #stopped = false
 
@@ -161,8 +163,9 @@ export class Gathering {
     const queue = this.#queues.get(peer)
     const batches = queue ?? []
     for (const batch of messagesOf(answers, this.#format)) {
-      if (this.#sending >= MAX_SENDING) break
+      if (this.#sending >= MAX_SENDING || this.#sendingBytes >= MAX_SENDING_BYTES) break
       this.#sending += batch.length
+      this.#sendingBytes += bytesOf(batch)
       batches.push(batch)
     }
     if (queue !== undefined) return
@@ -178,6 +181,7 @@ export class Gathering {
     }
     this.#attempt(batch, peer, [], () => {
       this.#sending -= batch.length
+      this.#sendingBytes -= bytesOf(batch)
       this.#next(peer, batches)
     })
   }
@@ -227,6 +231,10 @@ export class Gathering {
     const others = connected().filter(peer => !without.includes(peer) && (this.#unsupported.get(peer) ?? 0) <= now)
     return others[Math.floor(random() * others.length)]
   }
+}
+
+function bytesOf(batch: readonly Answer[]): number {
+  return batch.reduce((sum, { content }) => sum + content.length, 0)
 }
 
 function forged(): WarrenError {

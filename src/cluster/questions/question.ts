@@ -12,10 +12,10 @@ export interface SignedQuestion extends Statement {
 
 /** The answers to questions: those of /warren/answers/1. */
 export const ANSWERS: AnswerFormat = Object.freeze({
-  kinds: ['receipt'],
+  kinds: ['receipt', 'observation'],
   isPerRun: true,
   maxMessageBytes: 256 * 1024,
-  maxContentBytes: 1_024
+  maxContentBytes: 32 * 1024
 } as const)
 
 /** A host that announces it takes and answers questions. */

@@ -3,11 +3,17 @@ import type { PeerKey } from '../../identity/index.ts'
 import { type Answer, type AnswerKind, type Gathering, QUESTION_MS, type Statement } from '../gather/index.ts'
 import { decodeQuestion, encodeQuestion, type SignedQuestion } from './question.ts'
 
-/**
- * Answers a question of one kind. Undefined: this host does not answer it. `via` is the neighbour that it came from; `signal` aborts
- * when others need the place.
- */
-export type Answerer = (content: Uint8Array, via: PeerKey, signal: AbortSignal) => Promise<Uint8Array | undefined>
+/** How a question came. */
+export interface AnswerContext {
+  readonly requester: PeerKey
+  /** The neighbour that it came from. */
+  readonly via: PeerKey
+  /** Aborts when others need the place. */
+  readonly signal: AbortSignal
+}
+
+/** Answers a question of one kind. Undefined: this host does not answer it. */
+export type Answerer = (content: Uint8Array, context: AnswerContext) => Promise<Uint8Array | undefined>
 
 /** What Questions need from their host. No port calls back before it has returned. */
 export interface QuestionPorts {
@@ -187,7 +193,7 @@ export class Questions {
       const asked = { requester, kind, run, number: pending.number, via: pending.via }
       gathering.answer({ ...asked, again: pending.number > 1n, isAnswered: false, content: answer })
     }
-    answerer(content, via, pending.controller.signal).then(settle, () => settle(undefined))
+    answerer(content, { requester, via, signal: pending.controller.signal }).then(settle, () => settle(undefined))
   }
 
   #spread(question: SignedQuestion, peers: readonly PeerKey[], max: number): void {

@@ -1,3 +1,2 @@
-export type { AppliedPolicies, EnforcementOutcome } from './applied-policies.ts'
-export { type MeshReceiptsDeps, receiptsOnMesh } from './mesh-receipts.ts'
-export type { Collected, HostReceipt, Receipts } from './receipts.ts'
+export { AppliedPolicies, type EnforcementOutcome } from './applied-policies.ts'
+export { type Collected, type HostReceipt, Receipts } from './receipts.ts'

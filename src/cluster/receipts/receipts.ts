@@ -5,13 +5,12 @@ import {
   ErrorCode,
   type Logger,
   raceAbort,
-  WarrenError,
-  within
+  WarrenError
 } from '../../core/index.ts'
 import type { PeerKey } from '../../identity/index.ts'
 import type { OwnerView } from '../../registry/index.ts'
 import type { LostHost, LostReason } from '../lost-hosts.ts'
-import { type Answerer, QUESTIONS_CAPABILITY, type Questions } from '../questions/index.ts'
+import { type Answerer, collect, QUESTIONS_CAPABILITY, type Questions } from '../questions/index.ts'
 import type { AppliedPolicies } from './applied-policies.ts'
 import {
   decodeReceipt,
@@ -56,9 +55,6 @@ export interface ReceiptsDeps {
   readonly log: Logger
 }
 
-/** Time before a host that has not answered is asked again, in milliseconds: after the first three times. */
-const ASK_AGAIN_MS = [1_000, 1_500, 2_500]
-const LAST_ASK_AGAIN_MS = 4_000
 const FIRST_RULE = 'The first rule makes one: warren allow SOURCE DESTINATION.'
 
 const LOST: Readonly<Record<LostReason, HostReceipt['state']>> = { left: 'left', silent: 'lost', evicted: 'evicted' }
@@ -85,7 +81,7 @@ export class Receipts {
   }
 
   /** Answers a question of another host, once the version is applied here. */
-  readonly answer: Answerer = async (content, via, signal) => {
+  readonly answer: Answerer = async (content, { via, signal }) => {
     const { applied, trustDomain, bundle, pull } = this.#deps
     const asked = decodeReceiptQuestion(content)
     // The question may come before the policy, or the policy may have been lost on the way.
@@ -115,33 +111,24 @@ export class Receipts {
         log.warn('a receipt is not usable', { peer, err })
       }
     })
-    const [shown, endMs] = [new Set<string>(), clock.monotonicMs() + timeoutMs]
-    try {
-      for (let askAtMs = clock.monotonicMs(), asks = 0; ; ) {
-        // Before the look: what changes while a value is taken must not be missed.
-        const change = this.#changed()
-        const now = clock.monotonicMs()
+    const shown = new Set<string>()
+    yield* collect<Collected>({
+      inquiry,
+      look: ({ isOver, isGraceOver }) => {
         const all = this.#standing(asked, received)
-        const fresh = all.filter(({ machine, state }) => hasSpoken(state) && !shown.has(machine))
+        const isLast = isOver || all.every(host => isSettled(host) && (isGraceOver || host.state !== 'suspect'))
+        const fresh = all.filter(({ machine, state }) => !shown.has(machine) && (isLast || hasSpoken(state)))
         for (const { machine } of fresh) shown.add(machine)
-        if (all.every(isSettled) || now >= endMs) {
-          const hosts = [...fresh, ...all.filter(({ machine }) => !shown.has(machine)), ...this.#lost(all)]
-          yield { hosts, finished: true, complete: all.every(({ state }) => isDone(state)), version: asked.version }
-          return
-        }
-        if (fresh.length > 0) yield { hosts: fresh, finished: false, complete: false, version: asked.version }
-        if (now >= askAtMs) {
-          inquiry.ask()
-          askAtMs = now + (ASK_AGAIN_MS[asks] ?? LAST_ASK_AGAIN_MS)
-          asks += 1
-        }
-        const waitMs = Math.max(1, Math.min(askAtMs, endMs) - clock.monotonicMs())
-        await within(waitMs, [signal], limit => raceAbort(change, limit)).catch(() => {})
-        signal.throwIfAborted()
-      }
-    } finally {
-      inquiry.close()
-    }
+        if (fresh.length === 0 && !isLast) return { news: undefined, isLast }
+        const hosts = isLast ? [...fresh, ...this.#lost(all)] : fresh
+        const complete = isLast && all.every(({ state }) => state === 'applied')
+        return { news: { hosts, finished: isLast, complete, version: asked.version }, isLast }
+      },
+      changed: this.#changed,
+      timeoutMs,
+      clock,
+      signal
+    })
   }
 
   #asked(version: bigint): PolicyVersion {
@@ -197,8 +184,4 @@ function hasSpoken(state: HostReceipt['state']): boolean {
 /** Whether to wait for it no longer. */
 function isSettled({ state }: HostReceipt): boolean {
   return state !== 'silent' && state !== 'cannot-say'
-}
-
-function isDone(state: HostReceipt['state']): boolean {
-  return state === 'applied'
 }

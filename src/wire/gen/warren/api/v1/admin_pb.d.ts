@@ -2900,6 +2900,155 @@ export declare type HostReceipt = Message<"warren.api.v1.HostReceipt"> & {
 export declare const HostReceiptSchema: GenMessage<HostReceipt>;
 
 /**
+ * @generated from message warren.api.v1.ObserveRequest
+ */
+export declare type ObserveRequest = Message<"warren.api.v1.ObserveRequest"> & {
+  /**
+   * @generated from oneof warren.api.v1.ObserveRequest.ask
+   */
+  ask: {
+    /**
+     * @generated from field: warren.api.v1.ListFlowsRequest flows = 1;
+     */
+    value: ListFlowsRequest;
+    case: "flows";
+  } | {
+    /**
+     * @generated from field: warren.api.v1.ExplainRequest explain = 2;
+     */
+    value: ExplainRequest;
+    case: "explain";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * Zero: 10 seconds.
+   *
+   * @generated from field: uint32 timeout_ms = 3;
+   */
+  timeoutMs: number;
+};
+
+/**
+ * Describes the message warren.api.v1.ObserveRequest.
+ * Use `create(ObserveRequestSchema)` to create a new message.
+ */
+export declare const ObserveRequestSchema: GenMessage<ObserveRequest>;
+
+/**
+ * @generated from message warren.api.v1.ObserveResponse
+ */
+export declare type ObserveResponse = Message<"warren.api.v1.ObserveResponse"> & {
+  /**
+   * @generated from field: repeated warren.api.v1.HostObservation hosts = 1;
+   */
+  hosts: HostObservation[];
+
+  /**
+   * The last answer.
+   *
+   * @generated from field: bool finished = 2;
+   */
+  finished: boolean;
+
+  /**
+   * Every member has answered.
+   *
+   * @generated from field: bool complete = 3;
+   */
+  complete: boolean;
+};
+
+/**
+ * Describes the message warren.api.v1.ObserveResponse.
+ * Use `create(ObserveResponseSchema)` to create a new message.
+ */
+export declare const ObserveResponseSchema: GenMessage<ObserveResponse>;
+
+/**
+ * @generated from message warren.api.v1.HostObservation
+ */
+export declare type HostObservation = Message<"warren.api.v1.HostObservation"> & {
+  /**
+   * @generated from field: string machine = 1;
+   */
+  machine: string;
+
+  /**
+   * "answered", "cannot-say" (an older program), "silent" (no answer in time) or "suspect" (it does not answer anybody).
+   *
+   * @generated from field: string state = 2;
+   */
+  state: string;
+
+  /**
+   * Since when it is suspect, by this host's clock; zero if it is not.
+   *
+   * @generated from field: int64 since_ms = 3;
+   */
+  sinceMs: bigint;
+
+  /**
+   * Why it does not answer, though it could; empty if it does.
+   *
+   * @generated from field: string problem = 4;
+   */
+  problem: string;
+
+  /**
+   * @generated from field: repeated warren.api.v1.Flow flows = 5;
+   */
+  flows: Flow[];
+
+  /**
+   * All flows of the host: more than `flows` if not all fit.
+   *
+   * @generated from field: uint32 flows_total = 6;
+   */
+  flowsTotal: number;
+
+  /**
+   * What it sees of the connection, if its source or its destination is there: one for each.
+   *
+   * @generated from field: repeated warren.api.v1.ObservedConnection connections = 7;
+   */
+  connections: ObservedConnection[];
+};
+
+/**
+ * Describes the message warren.api.v1.HostObservation.
+ * Use `create(HostObservationSchema)` to create a new message.
+ */
+export declare const HostObservationSchema: GenMessage<HostObservation>;
+
+/**
+ * @generated from message warren.api.v1.ObservedConnection
+ */
+export declare type ObservedConnection = Message<"warren.api.v1.ObservedConnection"> & {
+  /**
+   * "source" or "destination".
+   *
+   * @generated from field: string role = 1;
+   */
+  role: string;
+
+  /**
+   * @generated from field: bool works = 2;
+   */
+  works: boolean;
+
+  /**
+   * @generated from field: repeated warren.api.v1.ExplainStep steps = 3;
+   */
+  steps: ExplainStep[];
+};
+
+/**
+ * Describes the message warren.api.v1.ObservedConnection.
+ * Use `create(ObservedConnectionSchema)` to create a new message.
+ */
+export declare const ObservedConnectionSchema: GenMessage<ObservedConnection>;
+
+/**
  * @generated from service warren.api.v1.AdminService
  */
 export declare const AdminService: GenService<{
@@ -3055,6 +3204,16 @@ export declare const AdminService: GenService<{
     methodKind: "server_streaming";
     input: typeof AwaitReceiptsRequestSchema;
     output: typeof AwaitReceiptsResponseSchema;
+  },
+  /**
+   * Asks every host what it sees. Answers with what each host says, as it comes; the last answer has the hosts that say nothing.
+   *
+   * @generated from rpc warren.api.v1.AdminService.Observe
+   */
+  observe: {
+    methodKind: "server_streaming";
+    input: typeof ObserveRequestSchema;
+    output: typeof ObserveResponseSchema;
   },
   /**
    * The use of each rule on this host since its start.

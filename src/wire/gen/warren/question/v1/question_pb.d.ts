@@ -7,6 +7,8 @@
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { AnswerKind } from "../../registry/v1/registry_pb.js";
+import type { Protocol } from "../../api/v1/workload_pb.js";
+import type { ExplainStep, Flow } from "../../api/v1/admin_pb.js";
 
 /**
  * Describes the file warren/question/v1/question.proto.
@@ -47,7 +49,7 @@ export declare type Question = Message<"warren.question.v1.Question"> & {
   number: bigint;
 
   /**
-   * Of a receipt: a ReceiptQuestion.
+   * Of a receipt: a ReceiptQuestion. Of an observation: an ObservationQuestion.
    *
    * @generated from field: bytes content = 5;
    */
@@ -158,6 +160,181 @@ export declare type Receipt = Message<"warren.question.v1.Receipt"> & {
  * Use `create(ReceiptSchema)` to create a new message.
  */
 export declare const ReceiptSchema: GenMessage<Receipt>;
+
+/**
+ * "What do you see?" Each host that answers notes who has asked.
+ *
+ * @generated from message warren.question.v1.ObservationQuestion
+ */
+export declare type ObservationQuestion = Message<"warren.question.v1.ObservationQuestion"> & {
+  /**
+   * Raw X25519 key, made for this question: the answers are sealed to it, so that no host on the way reads them.
+   *
+   * @generated from field: bytes reply_key = 1;
+   */
+  replyKey: Uint8Array;
+
+  /**
+   * @generated from oneof warren.question.v1.ObservationQuestion.ask
+   */
+  ask: {
+    /**
+     * @generated from field: warren.question.v1.FlowsQuestion flows = 2;
+     */
+    value: FlowsQuestion;
+    case: "flows";
+  } | {
+    /**
+     * @generated from field: warren.question.v1.ExplainQuestion explain = 3;
+     */
+    value: ExplainQuestion;
+    case: "explain";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message warren.question.v1.ObservationQuestion.
+ * Use `create(ObservationQuestionSchema)` to create a new message.
+ */
+export declare const ObservationQuestionSchema: GenMessage<ObservationQuestion>;
+
+/**
+ * The flows that a host carries now.
+ *
+ * @generated from message warren.question.v1.FlowsQuestion
+ */
+export declare type FlowsQuestion = Message<"warren.question.v1.FlowsQuestion"> & {
+};
+
+/**
+ * Describes the message warren.question.v1.FlowsQuestion.
+ * Use `create(FlowsQuestionSchema)` to create a new message.
+ */
+export declare const FlowsQuestionSchema: GenMessage<FlowsQuestion>;
+
+/**
+ * Whether a connection works. A host answers what it sees if the source or the destination is its own.
+ *
+ * @generated from message warren.question.v1.ExplainQuestion
+ */
+export declare type ExplainQuestion = Message<"warren.question.v1.ExplainQuestion"> & {
+  /**
+   * @generated from field: string source = 1;
+   */
+  source: string;
+
+  /**
+   * @generated from field: string destination = 2;
+   */
+  destination: string;
+
+  /**
+   * @generated from field: warren.api.v1.Protocol protocol = 3;
+   */
+  protocol: Protocol;
+};
+
+/**
+ * Describes the message warren.question.v1.ExplainQuestion.
+ * Use `create(ExplainQuestionSchema)` to create a new message.
+ */
+export declare const ExplainQuestionSchema: GenMessage<ExplainQuestion>;
+
+/**
+ * The content of an answer of kind OBSERVATION.
+ *
+ * @generated from message warren.question.v1.SealedAnswer
+ */
+export declare type SealedAnswer = Message<"warren.question.v1.SealedAnswer"> & {
+  /**
+   * Raw X25519 key, made for this answer.
+   *
+   * @generated from field: bytes key = 1;
+   */
+  key: Uint8Array;
+
+  /**
+   * An ObservationAnswer under AES-256-GCM, with a nonce of zeros, and the tag at the end. The key is HKDF-SHA256 of the shared secret,
+   * without a salt, with the info "warren-sealed-answer-v1", a zero byte, reply_key, key and the raw node key of the author.
+   *
+   * @generated from field: bytes sealed = 2;
+   */
+  sealed: Uint8Array;
+};
+
+/**
+ * Describes the message warren.question.v1.SealedAnswer.
+ * Use `create(SealedAnswerSchema)` to create a new message.
+ */
+export declare const SealedAnswerSchema: GenMessage<SealedAnswer>;
+
+/**
+ * @generated from message warren.question.v1.ObservationAnswer
+ */
+export declare type ObservationAnswer = Message<"warren.question.v1.ObservationAnswer"> & {
+  /**
+   * @generated from field: string trust_domain = 1;
+   */
+  trustDomain: string;
+
+  /**
+   * Why the host does not answer; empty if it does.
+   *
+   * @generated from field: string problem = 2;
+   */
+  problem: string;
+
+  /**
+   * @generated from field: repeated warren.api.v1.Flow flows = 3;
+   */
+  flows: Flow[];
+
+  /**
+   * All flows of the host, if not all of them fit.
+   *
+   * @generated from field: uint32 flows_total = 4;
+   */
+  flowsTotal: number;
+
+  /**
+   * @generated from field: repeated warren.question.v1.Explained explained = 5;
+   */
+  explained: Explained[];
+};
+
+/**
+ * Describes the message warren.question.v1.ObservationAnswer.
+ * Use `create(ObservationAnswerSchema)` to create a new message.
+ */
+export declare const ObservationAnswerSchema: GenMessage<ObservationAnswer>;
+
+/**
+ * @generated from message warren.question.v1.Explained
+ */
+export declare type Explained = Message<"warren.question.v1.Explained"> & {
+  /**
+   * "source" or "destination".
+   *
+   * @generated from field: string role = 1;
+   */
+  role: string;
+
+  /**
+   * @generated from field: bool works = 2;
+   */
+  works: boolean;
+
+  /**
+   * @generated from field: repeated warren.api.v1.ExplainStep steps = 3;
+   */
+  steps: ExplainStep[];
+};
+
+/**
+ * Describes the message warren.question.v1.Explained.
+ * Use `create(ExplainedSchema)` to create a new message.
+ */
+export declare const ExplainedSchema: GenMessage<Explained>;
 
 /**
  * @generated from enum warren.question.v1.ReceiptState

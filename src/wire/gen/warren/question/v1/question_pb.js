@@ -5,13 +5,15 @@
 /* eslint-disable */
 
 import { enumDesc, fileDesc, messageDesc, tsEnum } from "@bufbuild/protobuf/codegenv2";
+import { file_warren_api_v1_admin } from "../../api/v1/admin_pb.js";
+import { file_warren_api_v1_workload } from "../../api/v1/workload_pb.js";
 import { file_warren_registry_v1_registry } from "../../registry/v1/registry_pb.js";
 
 /**
  * Describes the file warren/question/v1/question.proto.
  */
 export const file_warren_question_v1_question = /*@__PURE__*/
-  fileDesc("CiF3YXJyZW4vcXVlc3Rpb24vdjEvcXVlc3Rpb24ucHJvdG8SEndhcnJlbi5xdWVzdGlvbi52MSKcAQoIUXVlc3Rpb24SEQoJcmVxdWVzdGVyGAEgASgMEiwKBGtpbmQYAiABKA4yHi53YXJyZW4ucmVnaXN0cnkudjEuQW5zd2VyS2luZBILCgNydW4YAyABKAQSDgoGbnVtYmVyGAQgASgEEg8KB2NvbnRlbnQYBSABKAwSDgoGc2lnbmVyGAYgASgMEhEKCXNpZ25hdHVyZRgHIAEoDCJACg9SZWNlaXB0UXVlc3Rpb24SFgoOcG9saWN5X3ZlcnNpb24YASABKAQSFQoNcG9saWN5X3NoYTI1NhgCIAEoDCLXAQoHUmVjZWlwdBIUCgx0cnVzdF9kb21haW4YASABKAkSLwoFc3RhdGUYAiABKA4yIC53YXJyZW4ucXVlc3Rpb24udjEuUmVjZWlwdFN0YXRlEhYKDnBvbGljeV92ZXJzaW9uGAMgASgEEhUKDXBvbGljeV9zaGEyNTYYBCABKAwSEQoJZmxvd3NfY3V0GAUgASgNEhsKE3JlZ2lzdHJhdGlvbnNfZW5kZWQYBiABKA0SFQoNYXBwbGllZF9hdF9tcxgHIAEoAxIPCgdwcm9ibGVtGAggASgJKn0KDFJlY2VpcHRTdGF0ZRIdChlSRUNFSVBUX1NUQVRFX1VOU1BFQ0lGSUVEEAASGQoVUkVDRUlQVF9TVEFURV9BUFBMSUVEEAESGQoVUkVDRUlQVF9TVEFURV9SRUZVU0VEEAISGAoUUkVDRUlQVF9TVEFURV9GQUlMRUQQA2IGcHJvdG8z", [file_warren_registry_v1_registry]);
+  fileDesc("CiF3YXJyZW4vcXVlc3Rpb24vdjEvcXVlc3Rpb24ucHJvdG8SEndhcnJlbi5xdWVzdGlvbi52MSKcAQoIUXVlc3Rpb24SEQoJcmVxdWVzdGVyGAEgASgMEiwKBGtpbmQYAiABKA4yHi53YXJyZW4ucmVnaXN0cnkudjEuQW5zd2VyS2luZBILCgNydW4YAyABKAQSDgoGbnVtYmVyGAQgASgEEg8KB2NvbnRlbnQYBSABKAwSDgoGc2lnbmVyGAYgASgMEhEKCXNpZ25hdHVyZRgHIAEoDCJACg9SZWNlaXB0UXVlc3Rpb24SFgoOcG9saWN5X3ZlcnNpb24YASABKAQSFQoNcG9saWN5X3NoYTI1NhgCIAEoDCLXAQoHUmVjZWlwdBIUCgx0cnVzdF9kb21haW4YASABKAkSLwoFc3RhdGUYAiABKA4yIC53YXJyZW4ucXVlc3Rpb24udjEuUmVjZWlwdFN0YXRlEhYKDnBvbGljeV92ZXJzaW9uGAMgASgEEhUKDXBvbGljeV9zaGEyNTYYBCABKAwSEQoJZmxvd3NfY3V0GAUgASgNEhsKE3JlZ2lzdHJhdGlvbnNfZW5kZWQYBiABKA0SFQoNYXBwbGllZF9hdF9tcxgHIAEoAxIPCgdwcm9ibGVtGAggASgJIpsBChNPYnNlcnZhdGlvblF1ZXN0aW9uEhEKCXJlcGx5X2tleRgBIAEoDBIyCgVmbG93cxgCIAEoCzIhLndhcnJlbi5xdWVzdGlvbi52MS5GbG93c1F1ZXN0aW9uSAASNgoHZXhwbGFpbhgDIAEoCzIjLndhcnJlbi5xdWVzdGlvbi52MS5FeHBsYWluUXVlc3Rpb25IAEIFCgNhc2siDwoNRmxvd3NRdWVzdGlvbiJhCg9FeHBsYWluUXVlc3Rpb24SDgoGc291cmNlGAEgASgJEhMKC2Rlc3RpbmF0aW9uGAIgASgJEikKCHByb3RvY29sGAMgASgOMhcud2FycmVuLmFwaS52MS5Qcm90b2NvbCIrCgxTZWFsZWRBbnN3ZXISCwoDa2V5GAEgASgMEg4KBnNlYWxlZBgCIAEoDCKlAQoRT2JzZXJ2YXRpb25BbnN3ZXISFAoMdHJ1c3RfZG9tYWluGAEgASgJEg8KB3Byb2JsZW0YAiABKAkSIgoFZmxvd3MYAyADKAsyEy53YXJyZW4uYXBpLnYxLkZsb3cSEwoLZmxvd3NfdG90YWwYBCABKA0SMAoJZXhwbGFpbmVkGAUgAygLMh0ud2FycmVuLnF1ZXN0aW9uLnYxLkV4cGxhaW5lZCJTCglFeHBsYWluZWQSDAoEcm9sZRgBIAEoCRINCgV3b3JrcxgCIAEoCBIpCgVzdGVwcxgDIAMoCzIaLndhcnJlbi5hcGkudjEuRXhwbGFpblN0ZXAqfQoMUmVjZWlwdFN0YXRlEh0KGVJFQ0VJUFRfU1RBVEVfVU5TUEVDSUZJRUQQABIZChVSRUNFSVBUX1NUQVRFX0FQUExJRUQQARIZChVSRUNFSVBUX1NUQVRFX1JFRlVTRUQQAhIYChRSRUNFSVBUX1NUQVRFX0ZBSUxFRBADYgZwcm90bzM", [file_warren_api_v1_admin, file_warren_api_v1_workload, file_warren_registry_v1_registry]);
 
 /**
  * Describes the message warren.question.v1.Question.
@@ -33,6 +35,48 @@ export const ReceiptQuestionSchema = /*@__PURE__*/
  */
 export const ReceiptSchema = /*@__PURE__*/
   messageDesc(file_warren_question_v1_question, 2);
+
+/**
+ * Describes the message warren.question.v1.ObservationQuestion.
+ * Use `create(ObservationQuestionSchema)` to create a new message.
+ */
+export const ObservationQuestionSchema = /*@__PURE__*/
+  messageDesc(file_warren_question_v1_question, 3);
+
+/**
+ * Describes the message warren.question.v1.FlowsQuestion.
+ * Use `create(FlowsQuestionSchema)` to create a new message.
+ */
+export const FlowsQuestionSchema = /*@__PURE__*/
+  messageDesc(file_warren_question_v1_question, 4);
+
+/**
+ * Describes the message warren.question.v1.ExplainQuestion.
+ * Use `create(ExplainQuestionSchema)` to create a new message.
+ */
+export const ExplainQuestionSchema = /*@__PURE__*/
+  messageDesc(file_warren_question_v1_question, 5);
+
+/**
+ * Describes the message warren.question.v1.SealedAnswer.
+ * Use `create(SealedAnswerSchema)` to create a new message.
+ */
+export const SealedAnswerSchema = /*@__PURE__*/
+  messageDesc(file_warren_question_v1_question, 6);
+
+/**
+ * Describes the message warren.question.v1.ObservationAnswer.
+ * Use `create(ObservationAnswerSchema)` to create a new message.
+ */
+export const ObservationAnswerSchema = /*@__PURE__*/
+  messageDesc(file_warren_question_v1_question, 7);
+
+/**
+ * Describes the message warren.question.v1.Explained.
+ * Use `create(ExplainedSchema)` to create a new message.
+ */
+export const ExplainedSchema = /*@__PURE__*/
+  messageDesc(file_warren_question_v1_question, 8);
 
 /**
  * Describes the enum warren.question.v1.ReceiptState.

@@ -908,7 +908,8 @@ export declare type AnswerGroup = Message<"warren.registry.v1.AnswerGroup"> & {
   number: bigint;
 
   /**
-   * Of an acknowledgement: empty. Of a receipt: a warren.question.v1.Receipt.
+   * Of an acknowledgement: empty. Of a receipt: a warren.question.v1.Receipt. Of an
+   * observation: a warren.question.v1.SealedAnswer.
    *
    * @generated from field: bytes content = 5;
    */
@@ -1045,6 +1046,13 @@ export enum AnswerKind {
    * @generated from enum value: ANSWER_KIND_RECEIPT = 2;
    */
   RECEIPT = 2,
+
+  /**
+   * What a host sees, for who may observe the mesh.
+   *
+   * @generated from enum value: ANSWER_KIND_OBSERVATION = 3;
+   */
+  OBSERVATION = 3,
 }
 
 /**
