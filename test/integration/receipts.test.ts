@@ -104,6 +104,69 @@ test('a change with --wait ends with a receipt of every live host: what each cut
   assert.deepEqual([misused.code, misused.stdout], [2, ''])
 })
 
+test('an admin sees the flows of all hosts and both ends of a connection, and each host notes that he asked', async t => {
+  const scope = scopeOf(t)
+  const [a, b, c] = await three(scope)
+  await listen(SITE, { client: clientOf(scope, b) }, socket => {
+    socket.on('error', () => {})
+    socket.pipe(socket)
+  })
+  await a.cli('allow', 'dev.shop.*.*', SITE, '--wait')
+  await c.knows(SITE)
+  const socket = await connect(SITE, { client: clientOf(scope, c), as: 'dev.shop.cart.default' })
+  socket.on('error', () => {})
+  socket.write('hello')
+  await once(socket, 'data')
+  await b.knows('dev.shop.cart.default')
+
+  const seen = JSON.parse(await a.cli('flows', '--mesh', '--json')) as {
+    complete: boolean
+    hosts: Array<{
+      machine: string
+      state: string
+      flowsTotal: number
+      flows: Array<{ id: string; direction: string }>
+    }>
+  }
+  assert.equal(seen.complete, true)
+  const flows = seen.hosts.flatMap(({ machine, flows }) => flows.map(({ direction, id }) => [machine, direction, id]))
+  const { flowId } = socket.peer
+  assert.deepEqual(flows.sort(), [
+    ['b', 'inbound', flowId],
+    ['c', 'outbound', flowId]
+  ])
+  assert.match(await a.cli('flows', '--mesh'), /^HOST +DIRECTION/)
+
+  const explained = await a.attempt(['explain', 'dev.shop.cart.default', SITE, '--mesh'])
+  assert.equal(explained.code, 0, explained.stdout + explained.stderr)
+  const [atServer = '', atClient = ''] = explained.stdout.split('\n\n')
+  assert.match(atServer, /^b, host of the destination\n/)
+  assert.match(atClient, /^c, host of the source\n/)
+  assert.match(atClient, /path +direct/)
+  for (const text of [atServer, atClient]) assert.match(text, /It works\./)
+  await a.cli('deny', 'dev.shop.*.*', SITE, '--wait')
+  const denied = await a.attempt(['explain', 'dev.shop.cart.default.c', SITE, '--mesh'])
+  assert.equal(denied.code, 1)
+  assert.match(denied.stdout, /NO +policy +denied/)
+
+  for (const agent of [b, c]) {
+    const { events } = JSON.parse(await agent.cli('events', '--type', 'question-asked', '--json')) as {
+      events: Array<{ fields: { machine: string; question: string } }>
+    }
+    assert.deepEqual(
+      events.map(({ fields: { machine, question } }) => `${machine} ${question}`),
+      ['a flows', 'a flows', 'a explain', 'a explain']
+    )
+    const refused = await agent.attempt(['flows', '--mesh'])
+    assert.deepEqual([refused.code, refused.stdout], [1, ''])
+    assert.match(refused.stderr, /NOT_ADMIN/)
+  }
+  await c.kill()
+  const partial = await a.attempt(['flows', '--mesh', '--timeout', '20s'])
+  assert.equal(partial.code, 3)
+  assert.match(partial.stderr, /c: (away since|has not answered)/)
+})
+
 test('a receipt waits for registrations that are looked at anew, and counts those that ended', async t => {
   const scope = scopeOf(t)
   const [a, b] = await startPair(scope)
