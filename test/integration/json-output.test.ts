@@ -59,6 +59,7 @@ test('no command has fields of protobuf in its JSON', async t => {
     ['policy test', policy],
     ['policy unused'],
     ['policy receipts'],
+    ['flows', '--mesh'],
     ['entry add', 'dev.web.*.*', '--uid', '1000'],
     ['entry list'],
     ['entry remove', 'e3'],
