@@ -60,6 +60,7 @@ test('no command has fields of protobuf in its JSON', async t => {
     ['policy unused'],
     ['policy receipts'],
     ['flows', '--mesh'],
+    ['deny', 'dev.*.*.*', 'dev.*.*.*', '--dry-run', '--mesh'],
     ['entry add', 'dev.web.*.*', '--uid', '1000'],
     ['entry list'],
     ['entry remove', 'e3'],

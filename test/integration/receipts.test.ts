@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import test from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { AgentClient, connect, ErrorCode, listen, type MeshSocket, WarrenError } from '../../src/client/index.ts'
@@ -145,7 +147,24 @@ test('an admin sees the flows of all hosts and both ends of a connection, and ea
   assert.match(atClient, /^c, host of the source\n/)
   assert.match(atClient, /path +direct/)
   for (const text of [atServer, atClient]) assert.match(text, /It works\./)
-  await a.cli('deny', 'dev.shop.*.*', SITE, '--wait')
+  const rule = ['deny', 'dev.shop.*.*', SITE]
+  const dry = await a.attempt([...rule, '--dry-run', '--mesh'])
+  assert.equal(dry.code, 0, dry.stderr)
+  assert.match(dry.stdout, /^b\nWOULD BE CUT[\s\S]*inbound[\s\S]*\n\nc\nWOULD BE CUT[\s\S]*outbound/)
+  assert.match(dry.stderr, /nothing was changed; flows that would be cut, counted on each host: 2;/)
+  const file = join(scope.directory(), 'policy.yaml')
+  writeFileSync(file, 'rules: []\n')
+  const applied = JSON.parse(await a.cli('policy', 'apply', file, '--prune', '--dry-run', '--mesh', '--json')) as {
+    complete: boolean
+    hosts: Array<{ machine: string; flows: unknown[] }>
+  }
+  assert.deepEqual(
+    [applied.complete, applied.hosts.map(({ machine, flows: cut }) => `${machine} ${cut.length}`).sort()],
+    [true, ['a 0', 'b 1', 'c 1']]
+  )
+  const misused = await a.attempt([...rule, '--mesh'])
+  assert.deepEqual([misused.code, misused.stdout], [2, ''], 'who forgets --dry-run changes nothing')
+  await a.cli(...rule, '--wait')
   const denied = await a.attempt(['explain', 'dev.shop.cart.default.c', SITE, '--mesh'])
   assert.equal(denied.code, 1)
   assert.match(denied.stdout, /NO +policy +denied/)
@@ -156,7 +175,7 @@ test('an admin sees the flows of all hosts and both ends of a connection, and ea
     }
     assert.deepEqual(
       events.map(({ fields: { machine, question } }) => `${machine} ${question}`),
-      ['a flows', 'a flows', 'a explain', 'a explain']
+      ['a flows', 'a flows', 'a explain', 'a rule', 'a policy', 'a explain']
     )
     const refused = await agent.attempt(['flows', '--mesh'])
     assert.deepEqual([refused.code, refused.stdout], [1, ''])

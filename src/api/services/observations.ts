@@ -2,13 +2,14 @@ import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { Ask, Explanation, HostObservation, Inquiries, Told } from '../../cluster/index.ts'
 import { ErrorCode, type Protocol, WarrenError } from '../../core/index.ts'
 import { type Address, matches, parsePattern } from '../../identity/index.ts'
+import { ruleFrom } from '../../policy/index.ts'
 import type { FlowInfo } from '../../proxy/index.ts'
 import { type adminPb, apiPb, create, questionPb } from '../../wire/index.ts'
 import type { AdminHandlers } from '../handlers.ts'
-import { flowMessage } from './policy-code.ts'
+import { flowMessage, type PolicyCodeDeps, previewDocument, previewRule } from './policy-code.ts'
 import { waitMs } from './receipts.ts'
 
-export interface ObservationHandlersDeps {
+export interface ObservationHandlersDeps extends PolicyCodeDeps {
   readonly inquiries: Pick<Inquiries, 'observations'>
   readonly machine: string
   readonly flows: () => readonly FlowInfo[]
@@ -47,6 +48,9 @@ function questionOf(ask: adminPb.ObserveRequest['ask']): Ask {
       const value = { source, destination, protocol }
       return create(questionPb.ObservationQuestionSchema, { ask: { case: 'explain', value } }).ask
     }
+    case 'rule':
+    case 'policy':
+      return create(questionPb.ObservationQuestionSchema, { ask }).ask
     default:
       throw new WarrenError(ErrorCode.InvalidArgument, 'the question is missing')
   }
@@ -58,9 +62,21 @@ async function tell(deps: ObservationHandlersDeps, ask: Ask, signal: AbortSignal
       return { flows: deps.flows().map(flowMessage) }
     case 'explain':
       return { explained: await explained(deps, ask.value, signal) }
+    case 'rule':
+      return ask.value.rule === undefined
+        ? undefined
+        : consequencesOf(await previewRule(deps, ruleFrom(ask.value.rule)))
+    case 'policy': {
+      const { document, prune } = ask.value
+      return document === undefined ? undefined : consequencesOf(await previewDocument(deps, document, prune))
+    }
     default:
       return undefined
   }
+}
+
+function consequencesOf({ consequences }: Pick<Told, 'consequences'>): Told {
+  return consequences === undefined ? {} : { consequences }
 }
 
 /** What this host sees of a connection whose source, or destination, it has. */
@@ -91,15 +107,8 @@ function plain({ works, steps }: Explanation): { works: boolean; steps: Explanat
 }
 
 function hostMessage(host: HostObservation): MessageInitShape<typeof adminPb.HostObservationSchema> {
-  const {
-    machine,
-    state,
-    sinceMs = 0,
-    problem = '',
-    flows = [],
-    flowsTotal = flows.length,
-    explained: seen = []
-  } = host
+  const { machine, state, sinceMs = 0, problem = '', flows = [], consequences, explained: seen = [] } = host
+  const flowsTotal = host.flowsTotal ?? flows.length + (consequences?.flows?.length ?? 0)
   return {
     machine,
     state,
@@ -107,6 +116,7 @@ function hostMessage(host: HostObservation): MessageInitShape<typeof adminPb.Hos
     problem,
     flows,
     flowsTotal,
+    ...(consequences !== undefined && { consequences }),
     connections: seen.map(({ role = '', works = false, steps = [] }) => ({ role, works, steps }))
   }
 }

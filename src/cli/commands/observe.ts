@@ -4,6 +4,8 @@ import type { Context } from '../context.ts'
 import { Exit } from '../exit.ts'
 import { parseTimeout } from '../options/receipts.ts'
 import {
+  consequencesText,
+  consequencesView,
   explanation,
   fields,
   flowView,
@@ -20,10 +22,7 @@ export async function showMeshFlows(context: Context, timeout: string | undefine
   const { complete, hosts } = await observe(context, { case: 'flows', value: {} }, timeout)
   const views = hosts.map(({ flows, flowsTotal, ...host }) => ({ ...host, flowsTotal, flows: flows.map(flowView) }))
   context.show({ complete, hosts: views }, () => meshFlowTable(views, Date.now()))
-  for (const host of views) {
-    const missing = host.flowsTotal - host.flows.length
-    if (missing > 0) context.say(`${host.machine}: ${missing} of its ${host.flowsTotal} flows are left out: too many`)
-  }
+  sayLeftOut(context, views)
   for (const line of observationLines(hosts)) context.say(line)
 }
 
@@ -49,6 +48,42 @@ export async function explainOnMesh(
   if (views.length === 0)
     context.say('neither end is registered on a host that answered; `warren explain` without --mesh says more')
   if (!works) process.exitCode = Exit.Failed
+}
+
+/** Lists what a rule or a policy would end on every host. */
+export async function previewOnMesh(
+  context: Context,
+  ask: NonNullable<Extract<Ask, { case: 'rule' | 'policy' }>>,
+  timeout: string | undefined
+): Promise<void> {
+  const { complete, hosts } = await observe(context, ask, timeout)
+  const views = hosts.map(({ machine, state, problem, flowsTotal, consequences }) => {
+    const { flows, registrations } = consequencesView(consequences)
+    return { machine, state, problem, flowsTotal, flows, registrations }
+  })
+  context.show({ dryRun: true, complete, hosts: views }, () =>
+    views
+      .filter(({ flows, registrations }) => flows.length + registrations.length > 0)
+      .map(view => `${view.machine}\n${consequencesText(view)}`)
+      .join('\n\n')
+  )
+  sayLeftOut(context, views)
+  for (const line of observationLines(hosts)) context.say(line)
+  const flows = views.reduce((sum, { flowsTotal }) => sum + flowsTotal, 0)
+  const registrations = views.reduce((sum, view) => sum + view.registrations.length, 0)
+  context.say(
+    `nothing was changed; flows that would be cut, counted on each host: ${flows}; registrations that would end: ${registrations}`
+  )
+}
+
+function sayLeftOut(
+  { say }: Context,
+  hosts: ReadonlyArray<{ readonly machine: string; readonly flowsTotal: number; readonly flows: readonly unknown[] }>
+): void {
+  for (const { machine, flowsTotal, flows } of hosts) {
+    const missing = flowsTotal - flows.length
+    if (missing > 0) say(`${machine}: ${missing} of its ${flowsTotal} flows are left out: too many`)
+  }
 }
 
 async function observe(

@@ -1,13 +1,15 @@
 import type { Command } from 'commander'
 import type { adminPb } from '../../wire/index.ts'
 import { type Context, contextOf } from '../context.ts'
-import { addReceiptsWait, receiptsWait, sayReceipts, type WaitOptions } from '../options/receipts.ts'
+import { addReceiptsWait, isOnMesh, receiptsWait, sayReceipts, type WaitOptions } from '../options/receipts.ts'
 import { consequencesSummary, consequencesText, consequencesView, fields, printable } from '../output/index.ts'
+import { previewOnMesh } from './observe.ts'
 import { requirePolicyFile } from './policy-file.ts'
 
 interface ApplyOptions extends WaitOptions {
   readonly prune?: true
   readonly dryRun?: true
+  readonly mesh?: true
 }
 
 const PRUNE = 'also remove what the policy has and a list of the file does not name'
@@ -39,12 +41,17 @@ export function addPolicyApply(policy: Command): void {
     .argument('<path>', 'policy file')
     .option('--prune', PRUNE)
     .option('--dry-run', 'change nothing; list what would change, and the flows of this host that would be cut now')
+    .option('--mesh', 'with --dry-run: list the flows of all hosts that would be cut')
     .addHelpText('after', AFTER_APPLY)
   addReceiptsWait(apply).action(async (path: string, options: ApplyOptions, command: Command) => {
     const context = contextOf(command)
-    const wait = receiptsWait(context, options)
     const { prune = false, dryRun = false } = options
     const { document } = await requirePolicyFile(path)
+    if (isOnMesh(options)) {
+      await previewOnMesh(context, { case: 'policy', value: { document, prune, dryRun: true } }, options.timeout)
+      return
+    }
+    const wait = receiptsWait(context, options)
     const answer = await context.agent.admin.applyPolicy({ document, prune, dryRun })
     const { version } = answer
     const changes = answer.changes.map(fields)

@@ -2,9 +2,10 @@ import type { Command } from 'commander'
 import { apiPb } from '../../wire/index.ts'
 import { contextOf } from '../context.ts'
 import { parseUntil } from '../options/index.ts'
-import { addReceiptsWait, receiptsWait, sayReceipts, type WaitOptions } from '../options/receipts.ts'
+import { addReceiptsWait, isOnMesh, receiptsWait, sayReceipts, type WaitOptions } from '../options/receipts.ts'
 import { addUsageLimits, type UsageLimitOptions, usageLimitFields } from '../options/usage-limits.ts'
 import { consequencesSummary, consequencesText, consequencesView, ruleView } from '../output/index.ts'
+import { previewOnMesh } from './observe.ts'
 
 interface RuleOptions extends UsageLimitOptions, WaitOptions {
   readonly tcp?: true
@@ -13,6 +14,7 @@ interface RuleOptions extends UsageLimitOptions, WaitOptions {
   readonly reason?: string
   readonly owner?: string
   readonly dryRun?: true
+  readonly mesh?: true
   readonly audit?: true
 }
 
@@ -24,7 +26,9 @@ export function addAllow(program: Command): void {
 
 export function addDeny(program: Command): void {
   const text = 'forbid SOURCE to connect to DESTINATION, against all other rules, and cut open connections'
-  addRule(program, 'deny', text).option('--dry-run', 'only list the flows of this host that this would cut now')
+  addRule(program, 'deny', text)
+    .option('--dry-run', 'only list the flows of this host that this would cut now')
+    .option('--mesh', 'with --dry-run: list those of all hosts')
 }
 
 function addRule(program: Command, name: 'allow' | 'deny', description: string): Command {
@@ -43,22 +47,24 @@ function addRule(program: Command, name: 'allow' | 'deny', description: string):
       const untilMs = BigInt(options.until === undefined ? 0 : parseUntil(options.until, Date.now()))
       const context = contextOf(command)
       const { agent, show, say } = context
-      const wait = receiptsWait(context, options)
       const dryRun = options.dryRun === true
       const effect = options.audit === true ? 'audit' : name
-      const { rule, version, consequences } = await agent.admin.addRule({
-        dryRun,
-        rule: {
-          effect,
-          source,
-          destination,
-          protocols: protocols(options),
-          untilMs,
-          reason: options.reason ?? '',
-          owner: options.owner ?? '',
-          ...usageLimitFields(options)
-        }
-      })
+      const wanted = {
+        effect,
+        source,
+        destination,
+        protocols: protocols(options),
+        untilMs,
+        reason: options.reason ?? '',
+        owner: options.owner ?? '',
+        ...usageLimitFields(options)
+      }
+      if (isOnMesh(options)) {
+        await previewOnMesh(context, { case: 'rule', value: { rule: wanted, dryRun: true } }, options.timeout)
+        return
+      }
+      const wait = receiptsWait(context, options)
+      const { rule, version, consequences } = await agent.admin.addRule({ dryRun, rule: wanted })
       if (dryRun) {
         const view = consequencesView(consequences)
         show({ dryRun, version, ...view }, () => consequencesText(view))

@@ -25,7 +25,15 @@ const MAX_WAIT_MS = 3_600_000
 export function addReceiptsWait(command: Command): Command {
   return command
     .option('--wait', 'end when every live host has applied this; exit code 3 if one has not')
-    .option('--timeout <time>', 'with --wait: for how long at most (default: 10s)')
+    .option('--timeout <time>', 'how long to wait for other hosts, at most (default: 10s)')
+}
+
+/** Whether a dry run asks all hosts. Throws INVALID_OPTION for --mesh without --dry-run: nobody means to change the policy then. */
+export function isOnMesh({ dryRun, mesh }: { readonly dryRun?: true; readonly mesh?: true }): boolean {
+  if (mesh !== true || dryRun === true) return mesh === true
+  throw new WarrenError(ErrorCode.InvalidOption, '--mesh is for --dry-run', {
+    hint: 'Add --dry-run; a change itself is for all hosts in any case.'
+  })
 }
 
 /** Checks the options, before anything is changed. Returns what waits for the hosts, if it is wanted. */

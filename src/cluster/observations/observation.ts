@@ -13,7 +13,7 @@ export type Told = Omit<
 >
 export type Observation = questionPb.ObservationAnswer
 
-const MAX_QUESTION_BYTES = 1_024
+const MAX_QUESTION_BYTES = 16 * 1024
 /** What an answer may hold before it is sealed. */
 export const MAX_ANSWER_BYTES = 30 * 1024
 const MAX_SEALED_BYTES = 32 * 1024
@@ -26,7 +26,9 @@ export function encodeObservationQuestion(
   const fields = { replyKey: raw, ...(ask !== undefined && { ask }) }
   const bytes = toBinary(questionPb.ObservationQuestionSchema, create(questionPb.ObservationQuestionSchema, fields))
   if (bytes.length <= MAX_QUESTION_BYTES) return bytes
-  throw new WarrenError(ErrorCode.InvalidArgument, 'the question is too long to be sent to other hosts')
+  throw new WarrenError(ErrorCode.InvalidArgument, 'the question is too long to be sent to other hosts', {
+    hint: 'Run the command without --mesh on each host.'
+  })
 }
 
 /** Throws MESSAGE_MALFORMED. */
@@ -54,12 +56,22 @@ export function decodeObservation(
 }
 
 function plainOf(trustDomain: string, told: Told): Uint8Array {
-  const flowsTotal = told.flows?.length ?? 0
-  for (let flows = told.flows ?? []; ; flows = flows.slice(0, Math.floor(flows.length / 2))) {
-    const message = create(questionPb.ObservationAnswerSchema, { ...told, trustDomain, flows, flowsTotal })
+  // Made once: the parts of it are messages.
+  const { consequences, flows: all } = create(questionPb.ObservationAnswerSchema, told)
+  const cuts = consequences?.flows ?? []
+  const flowsTotal = all.length + cuts.length
+  for (let part = 1; ; part /= 2) {
+    const some = <T>(list: readonly T[]): T[] => list.slice(0, Math.floor(list.length * part))
+    const message = create(questionPb.ObservationAnswerSchema, {
+      ...told,
+      trustDomain,
+      flowsTotal,
+      flows: some(all),
+      ...(consequences !== undefined && { consequences: { ...consequences, flows: some(cuts) } })
+    })
     const bytes = toBinary(questionPb.ObservationAnswerSchema, message)
     if (bytes.length <= MAX_ANSWER_BYTES) return bytes
-    if (flows.length > 0) continue
+    if (part * flowsTotal >= 1) continue
     const problem = 'the answer is too long to be sent'
     return toBinary(
       questionPb.ObservationAnswerSchema,

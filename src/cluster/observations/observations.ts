@@ -149,6 +149,6 @@ export class Observations {
   }
 }
 
-function told({ flows, flowsTotal, explained, problem }: Observation): Told {
-  return { flows, flowsTotal, explained, problem }
+function told({ flows, flowsTotal, explained, problem, consequences }: Observation): Told {
+  return { flows, flowsTotal, explained, problem, ...(consequences !== undefined && { consequences }) }
 }

@@ -21,8 +21,8 @@ export const ANSWERS: AnswerFormat = Object.freeze({
 /** A host that announces it takes and answers questions. */
 export const QUESTIONS_CAPABILITY = 'questions'
 /** A whole question. */
-export const MAX_QUESTION_BYTES = 2_048
-const MAX_CONTENT_BYTES = 1_024
+export const MAX_QUESTION_BYTES = 17 * 1024
+const MAX_CONTENT_BYTES = 16 * 1024
 const KEY_BYTES = 32
 const SIGNATURE_BYTES = 64
 

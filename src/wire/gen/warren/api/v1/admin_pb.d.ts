@@ -2918,6 +2918,20 @@ export declare type ObserveRequest = Message<"warren.api.v1.ObserveRequest"> & {
      */
     value: ExplainRequest;
     case: "explain";
+  } | {
+    /**
+     * What a rule, or a policy, would cut on each host.
+     *
+     * @generated from field: warren.api.v1.AddRuleRequest rule = 4;
+     */
+    value: AddRuleRequest;
+    case: "rule";
+  } | {
+    /**
+     * @generated from field: warren.api.v1.ApplyPolicyRequest policy = 5;
+     */
+    value: ApplyPolicyRequest;
+    case: "policy";
   } | { case: undefined; value?: undefined };
 
   /**
@@ -3000,7 +3014,7 @@ export declare type HostObservation = Message<"warren.api.v1.HostObservation"> &
   flows: Flow[];
 
   /**
-   * All flows of the host: more than `flows` if not all fit.
+   * All flows of the host, or all that would be cut, if not all fit.
    *
    * @generated from field: uint32 flows_total = 6;
    */
@@ -3012,6 +3026,11 @@ export declare type HostObservation = Message<"warren.api.v1.HostObservation"> &
    * @generated from field: repeated warren.api.v1.ObservedConnection connections = 7;
    */
   connections: ObservedConnection[];
+
+  /**
+   * @generated from field: warren.api.v1.Consequences consequences = 8;
+   */
+  consequences?: Consequences | undefined;
 };
 
 /**

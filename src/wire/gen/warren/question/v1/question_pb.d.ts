@@ -7,8 +7,8 @@
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { AnswerKind } from "../../registry/v1/registry_pb.js";
+import type { AddRuleRequest, ApplyPolicyRequest, Consequences, ExplainStep, Flow } from "../../api/v1/admin_pb.js";
 import type { Protocol } from "../../api/v1/workload_pb.js";
-import type { ExplainStep, Flow } from "../../api/v1/admin_pb.js";
 
 /**
  * Describes the file warren/question/v1/question.proto.
@@ -189,6 +189,22 @@ export declare type ObservationQuestion = Message<"warren.question.v1.Observatio
      */
     value: ExplainQuestion;
     case: "explain";
+  } | {
+    /**
+     * What a rule would cut.
+     *
+     * @generated from field: warren.api.v1.AddRuleRequest rule = 4;
+     */
+    value: AddRuleRequest;
+    case: "rule";
+  } | {
+    /**
+     * What a policy would cut.
+     *
+     * @generated from field: warren.api.v1.ApplyPolicyRequest policy = 5;
+     */
+    value: ApplyPolicyRequest;
+    case: "policy";
   } | { case: undefined; value?: undefined };
 };
 
@@ -290,7 +306,7 @@ export declare type ObservationAnswer = Message<"warren.question.v1.ObservationA
   flows: Flow[];
 
   /**
-   * All flows of the host, if not all of them fit.
+   * All flows of the host, or all that would be cut, if not all of them fit.
    *
    * @generated from field: uint32 flows_total = 4;
    */
@@ -300,6 +316,11 @@ export declare type ObservationAnswer = Message<"warren.question.v1.ObservationA
    * @generated from field: repeated warren.question.v1.Explained explained = 5;
    */
   explained: Explained[];
+
+  /**
+   * @generated from field: warren.api.v1.Consequences consequences = 6;
+   */
+  consequences?: Consequences | undefined;
 };
 
 /**
