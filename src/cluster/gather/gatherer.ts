@@ -106,7 +106,7 @@ export class Gatherer {
   }
 
   /** Holds an answer until it is due: our own, or with `from` that of another member, which is verified. */
-  take(answer: Answer, from: PeerKey | undefined, nowMs: number): Taken {
+  take(answer: Answer, from: PeerKey | undefined, nowMs: number, waitMs = WAIT_MS): Taken {
     const { author, run, number } = answer
     const open = this.#open.get(this.#keyOf(answer))
     if (open === undefined || open.run !== run || number > open.number) return 'no question'
@@ -123,7 +123,7 @@ export class Gatherer {
     this.#release(open, author)
     open.held.set(author, { answer, from })
     this.#hold(from, 1, answer.content.length)
-    open.dueMs ??= nowMs + WAIT_MS
+    open.dueMs = Math.min(open.dueMs ?? Number.POSITIVE_INFINITY, nowMs + waitMs)
     return 'taken'
   }
 

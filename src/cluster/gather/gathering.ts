@@ -11,7 +11,7 @@ import {
   type Question,
   type Statement
 } from './answer.ts'
-import { Gatherer, type GathererDeps, type Taken } from './gatherer.ts'
+import { Gatherer, type GathererDeps, type Taken, WAIT_MS } from './gatherer.ts'
 
 /** What a Gathering needs from its host. No port calls back before it has returned. */
 export interface GatheringPorts extends GathererDeps {
@@ -96,7 +96,8 @@ export class Gathering {
     if (isAnswered) return
     const statement = { ...question, content }
     const answer = { ...statement, author: self, signature: sign(statement) }
-    this.#gatherer.take(answer, undefined, now)
+    // The requester itself is next: there is nothing to wait for.
+    this.#gatherer.take(answer, undefined, now, via === requester ? 0 : WAIT_MS)
     const other = again ? this.#other([via]) : undefined
     if (other !== undefined) this.#push(other, [answer])
     this.#schedule()
