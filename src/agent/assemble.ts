@@ -168,6 +168,7 @@ function subscribe({ base, cluster, ca, local, proxy, declared, announcer }: Bui
     proxy,
     evictions,
     workloads: local.workloads,
+    applied: cluster.inquiries.receipts.applied,
     registry,
     disconnect: peer => {
       if (mesh.isConnected(peer)) detach(log, 'connection of a host below a former root', mesh.disconnect(peer))

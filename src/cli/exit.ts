@@ -1,7 +1,7 @@
 import { ErrorCode, isErrorCode } from '../core/index.ts'
 
-/** Exit codes: 0 done, 1 failed, 2 usage error. */
-export const Exit = { Ok: 0, Failed: 1, Usage: 2 } as const
+/** Exit codes: 0 done, 1 failed, 2 usage error, 3 done here, and not every host has said that it did. */
+export const Exit = { Ok: 0, Failed: 1, Usage: 2, Incomplete: 3 } as const
 export type Exit = (typeof Exit)[keyof typeof Exit]
 
 // The faults that only another command line can correct.

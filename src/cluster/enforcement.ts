@@ -1,11 +1,14 @@
 import type { ErrorCode, Logger } from '../core/index.ts'
-import type { EventFields, EventSource } from '../events/index.ts'
+import type { EventFields, EventSource, RegistrationEnd } from '../events/index.ts'
 import type { PeerKey } from '../identity/index.ts'
+import type { AppliedPolicies } from './receipts/index.ts'
 
 /** The actions of enforcement on the data plane. */
 export interface EnforcedProxy {
   /** Verifies every session and flow again, and cuts those that are no longer allowed before it returns. */
   readonly reevaluate: (reason: string) => void
+  /** Returns what counts the flows of this moment that are cut by then. */
+  readonly countCuts: () => () => number
   /** Ends everything of a registration of this host. A source that is just connecting receives `code`. */
   readonly registrationEnded: (registrationId: string, reason: string, code: ErrorCode) => void
 }
@@ -18,9 +21,11 @@ export interface EnforcementDeps {
     readonly carryOut: () => void
   }
   readonly workloads: {
-    /** Ends the registrations that no entry grants any more. */
-    readonly review: () => void
+    /** Ends the registrations that no entry grants any more. Resolves when those are ended that needed a look at their process. */
+    readonly review: () => Promise<void>
   }
+  /** Which versions of the policy are applied here: for receipts. */
+  readonly applied: Pick<AppliedPolicies, 'begin'>
   readonly registry: {
     /** Verifies every owner anew, and drops those that are no longer valid. */
     readonly verifyOwners: () => void
@@ -38,6 +43,8 @@ export interface EnforcementDeps {
   readonly log: Logger
 }
 
+const ENDED_BY_POLICY: ReadonlySet<RegistrationEnd> = new Set(['revoked', 'no longer granted'])
+
 /** One step of an order, with its name for the log. */
 type Step = readonly [name: string, run: () => void]
 
@@ -49,6 +56,8 @@ type Step = readonly [name: string, run: () => void]
  */
 export class Enforcement {
   readonly #deps: EnforcementDeps
+  /** Registrations that the policy has ended. */
+  #ended = 0
 
   constructor(deps: EnforcementDeps) {
     this.#deps = deps
@@ -64,15 +73,31 @@ export class Enforcement {
   }
 
   #policyChanged({ reason }: EventFields['policy-changed']): void {
-    const { proxy, evictions, workloads, announce } = this.#deps
-    this.#run([
+    const { proxy, evictions, workloads, announce, applied } = this.#deps
+    const [finish, flowsCut, endedBefore] = [applied.begin(), proxy.countCuts(), this.#ended]
+    let reviewed = Promise.resolve()
+    const failed = this.#run([
       // First, while the records still exist: then the reason of a cut is the revocation, not a missing record.
       ['flows', () => proxy.reevaluate(reason)],
       ['evictions', () => evictions.carryOut()],
-      ['registrations', () => workloads.review()],
+      [
+        'registrations',
+        () => {
+          reviewed = workloads.review()
+        }
+      ],
       // Last: the others learn that the new version is in force here when it is.
       ['announcement', announce]
     ])
+    const end = (more: readonly string[]): void =>
+      finish({ flowsCut: flowsCut(), registrationsEnded: this.#ended - endedBefore, failed: [...failed, ...more] })
+    reviewed.then(
+      () => end([]),
+      (err: unknown) => {
+        this.#deps.log.error('a step of enforcement failed', { component: 'registrations', err })
+        end(['registrations'])
+      }
+    )
   }
 
   #trustChanged({ reason, gone }: EventFields['trust-changed']): void {
@@ -94,6 +119,7 @@ export class Enforcement {
 
   #registrationEnded({ registrationId, reason, code }: EventFields['registration-ended']): void {
     const { proxy, health, svids, registry } = this.#deps
+    if (ENDED_BY_POLICY.has(reason)) this.#ended += 1
     this.#run([
       // Before the flows: a running probe must not report a target that has no owner any more.
       ['health checks', () => health.remove(registrationId)],
@@ -104,13 +130,17 @@ export class Enforcement {
     ])
   }
 
-  #run(steps: readonly Step[]): void {
+  /** Returns the names of the steps that failed. */
+  #run(steps: readonly Step[]): string[] {
+    const failed: string[] = []
     for (const [name, run] of steps) {
       try {
         run()
       } catch (err) {
         this.#deps.log.error('a step of enforcement failed', { component: name, err })
+        failed.push(name)
       }
     }
+    return failed
   }
 }

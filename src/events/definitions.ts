@@ -61,6 +61,8 @@ export interface EventFields {
   'policy-refused': { readonly version: bigint; readonly reason: string }
   /** The trusted certificates have changed. No certificate of the hosts in `gone` is valid any more. */
   'trust-changed': { readonly version: bigint; readonly reason: string; readonly gone: readonly PeerKey[] }
+  /** Another host, or an admin of this one, asked what this host sees; `question` names the command. */
+  'question-asked': { readonly peer: PeerKey; readonly machine: string; readonly question: string }
   /** Records, head or state of one host changed here. */
   'registry-changed': {
     readonly peer: PeerKey
@@ -181,6 +183,7 @@ export const EVENTS: { readonly [N in EventName]: EventDefinition } = Object.fre
   'rule-changed': { audience: 'admin', retention: 'day', isAudited: true },
   'policy-refused': { audience: 'observer', retention: 'day', isAudited: true },
   'trust-changed': { audience: 'observer', retention: 'day', isAudited: true },
+  'question-asked': { audience: 'admin', retention: 'day', isAudited: true },
   'registry-changed': { audience: 'observer', retention: 'none', isAudited: false },
   'registration-added': { audience: 'owner', retention: 'day', isAudited: true },
   'registration-ended': { audience: 'owner', retention: 'day', isAudited: true },

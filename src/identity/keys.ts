@@ -19,6 +19,7 @@ export const CONTEXT = Object.freeze({
   nodeHead: 'warren-node-head-v1',
   relayedAck: 'warren-relayed-ack-v1',
   answer: 'warren-answer-v1',
+  question: 'warren-question-v1',
   trustBundle: 'warren-trust-bundle-v1',
   policyBundle: 'warren-policy-bundle-v1',
   renewal: 'warren-renewal-v1',

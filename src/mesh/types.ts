@@ -9,6 +9,8 @@ export type MeshProtocol =
   | '/warren/ack/1'
   | '/warren/ack-relay/1'
   | '/warren/gather/1'
+  | '/warren/question/1'
+  | '/warren/answers/1'
   | '/warren/policy/1'
   | '/warren/probe/1'
   | '/warren/renew/1'

@@ -94,6 +94,8 @@ export interface DataPlane {
    * Must be called after any change of policy, trust, revocations, registry or registrations; `reason` is logged.
    */
   readonly reevaluate: (reason: string) => void
+  /** Returns what counts the flows of this moment that are cut by then, by the policy, a lost trust or the end of a registration. */
+  readonly countCuts: () => () => number
   /**
    * The flows that `reevaluate` would cut if the policy answered as `authorize` does, and those of registrations of this host for
    * which `endedOf` returns a reason. Changes nothing.

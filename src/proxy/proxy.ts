@@ -17,7 +17,7 @@ import { PacketPort } from './datagram/packet/index.ts'
 import type { ProxyDeps } from './deps.ts'
 import { drainFlows } from './drain.ts'
 import { FastPathBudget } from './fastpath/index.ts'
-import { FlowTable, newFlowId } from './flow/index.ts'
+import { countCuts, FlowTable, newFlowId } from './flow/index.ts'
 import { Admission, DataServer, ResumableFlows } from './inbound/index.ts'
 import { Interruptions } from './interruptions.ts'
 import { resolveLimits } from './limits.ts'
@@ -219,6 +219,7 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
     },
 
     reevaluate: reason => enforcer.run(reason),
+    countCuts: () => countCuts(flows),
     preview(authorize, endedOf) {
       const infos = flows.list(alarms.ofFlow())
       // Both go through the table in its order.

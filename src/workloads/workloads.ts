@@ -220,16 +220,16 @@ export class Workloads {
     return { workload, token }
   }
 
-  /** Ends the registrations that are revoked, or that no entry grants any more. Call it when the policy changes. */
-  review(): void {
+  /** Ends the registrations that are revoked or not granted any more. Resolves when all have been looked at. */
+  async review(): Promise<void> {
     const { grants, log } = this.#deps
+    const again: Promise<void>[] = []
     for (const workload of this.#table.all()) {
-      if (!grants.isAdmissible(workload.spiffeId)) {
-        this.end(workload.registrationId, 'revoked')
-      } else if (!isGranted(grants, workload)) {
-        detach(log, 'review of a registration', this.#reviewAgain(workload), this.#stopping.signal)
-      }
+      if (!grants.isAdmissible(workload.spiffeId)) this.end(workload.registrationId, 'revoked')
+      else if (!isGranted(grants, workload)) again.push(this.#reviewAgain(workload))
     }
+    for (const one of again) detach(log, 'review of a registration', one, this.#stopping.signal)
+    await Promise.all(again)
   }
 
   /** The registrations that `review` would end if these were the entries. */

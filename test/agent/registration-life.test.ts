@@ -149,14 +149,14 @@ test('a review ends what is revoked and what no entry grants any more, and nothi
   const { workload: own } = await host.register()
   const { workload: others } = await host.register({}, caller(t, OTHER_UID))
   const { workload: evil } = await host.register({ address: 'dev.evil.app.default' })
-  host.workloads.review()
+  await host.workloads.review()
   await settle()
   assert.equal(host.ended.length, 0)
   host.requireNotRevoked = spiffeId => {
     if (spiffeId.includes('evil')) throw new WarrenError(ErrorCode.Revoked, 'revoked')
   }
   host.entries = []
-  host.workloads.review()
+  await host.workloads.review()
   assert.equal(await host.endOf(evil), 'revoked')
   assert.equal(await host.endOf(others), 'no longer granted')
   assert.deepEqual(host.workloads.all(), [own])
@@ -167,8 +167,8 @@ test('a review looks at the executable if a new entry asks for it', async t => {
   host.entries = [entryFor('*.*.*.*', { uid: OTHER_UID })]
   const { workload } = await host.register({}, caller(t, OTHER_UID))
   host.entries = [entryFor('*.*.*.*', { exePath: process.execPath })]
-  host.workloads.review()
+  await host.workloads.review()
   host.entries = [entryFor('*.*.*.*', { exePath: '/bin/false' })]
-  host.workloads.review()
+  await host.workloads.review()
   assert.equal(await host.endOf(workload), 'no longer granted')
 })

@@ -72,6 +72,8 @@ export function adminHandlers(handlers: Partial<AdminHandlers> = {}): AdminHandl
     getPolicy: unexpected,
     addRule: unexpected,
     applyPolicy: unexpected,
+    awaitReceipts: unexpectedStream,
+    observe: unexpectedStream,
     listRuleUse: unexpected,
     removeRule: unexpected,
     explain: unexpected,

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { Enforcement, type EnforcementDeps } from '../../src/cluster/enforcement.ts'
+import type { EnforcementOutcome } from '../../src/cluster/receipts/index.ts'
 import { ErrorCode, type LogFields, silentLogger } from '../../src/core/index.ts'
 import { EventBus } from '../../src/events/index.ts'
 import { type PeerKey, parsePeerKey } from '../../src/identity/index.ts'
@@ -13,12 +14,15 @@ interface Setup {
   /** What was done, in order. */
   readonly done: string[]
   readonly errors: LogFields[]
+  /** What was noted for receipts. */
+  readonly outcomes: EnforcementOutcome[]
 }
 
 /** Enforcement over collaborators that note what they are asked; the one named `failing` throws. */
 function enforced(failing?: string): Setup {
   const done: string[] = []
   const errors: LogFields[] = []
+  const outcomes: EnforcementOutcome[] = []
   const note = (what: string): void => {
     done.push(what)
     if (what === failing) throw new Error(`${what} fails`)
@@ -29,10 +33,12 @@ function enforced(failing?: string): Setup {
     events,
     proxy: {
       reevaluate: () => note('cut flows'),
+      countCuts: () => () => 3,
       registrationEnded: (_id, _reason, code) => note(`end flows with ${code}`)
     },
     evictions: { carryOut: () => note('carry out evictions') },
-    workloads: { review: () => note('review registrations') },
+    workloads: { review: async () => note('review registrations') },
+    applied: { begin: () => outcome => outcomes.push(outcome) },
     registry: { verifyOwners: () => note('evaluate owners'), delete: () => note('delete record') },
     disconnect: () => note('disconnect'),
     health: { remove: () => note('stop health checks') },
@@ -42,7 +48,7 @@ function enforced(failing?: string): Setup {
     log
   }
   new Enforcement(deps).start()
-  return { events, done, errors }
+  return { events, done, errors, outcomes }
 }
 
 const POLICY_ORDER = ['cut flows', 'carry out evictions', 'review registrations', 'announce']
@@ -82,11 +88,14 @@ test('the end of a registration leaves nothing of it here before the others lear
 })
 
 for (const failing of POLICY_ORDER) {
-  test(`whatever fails, everything else of a change of policy happens, and it is logged: ${failing}`, () => {
-    const { events, done, errors } = enforced(failing)
+  test(`whatever fails, everything else of a change of policy happens, it is logged, and no receipt says otherwise: ${failing}`, async () => {
+    const { events, done, errors, outcomes } = enforced(failing)
     events.emit('policy-changed', { version: 2n, reason: 'policy version 2' })
     assert.deepEqual(done, POLICY_ORDER)
+    await new Promise(resolve => setImmediate(resolve))
     assert.equal(errors.length, 1)
+    assert.equal(outcomes.length, 1)
+    assert.deepEqual([outcomes[0]?.flowsCut, outcomes[0]?.failed.length], [3, 1])
   })
 }
 

@@ -198,3 +198,20 @@ for (const { title, pair } of DIRECTIONS) {
     }
   )
 }
+
+test(
+  'a founder that waits for receipts names an old host, which has the policy and cannot say so',
+  whenFull,
+  async t => {
+    const scope = scopeOf(t)
+    const [a] = await meshOf(scope, [newBuild, old])
+    assert.ok(a !== undefined)
+    const { code, stdout } = await a.attempt(['allow', 'dev.*.*.*', 'dev.*.*.*', '--wait', '--json'])
+    assert.equal(code, 3)
+    const { receipts } = JSON.parse(stdout) as { receipts: Array<{ machine: string; state: string }> }
+    assert.deepEqual(
+      receipts.map(({ machine, state }) => `${machine} ${state}`),
+      ['a applied', 'b announced']
+    )
+  }
+)

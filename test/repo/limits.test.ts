@@ -19,6 +19,7 @@ import { MAX_CONNECTS, MAX_RATE } from '../../src/cli/options/usage-limits.ts'
 import { RELAYS } from '../../src/cluster/ack-relay.ts'
 import { ASKS } from '../../src/cluster/failure/failure-service.ts'
 import { GATHERED } from '../../src/cluster/gather/gatherer.ts'
+import { VERIFIED } from '../../src/cluster/questions/questions.ts'
 import { LIMIT_NAMES, type LimitName, MAX_LOG_BACKLOG_BYTES, METRICS } from '../../src/core/index.ts'
 import * as mesh from '../../src/mesh/limits.ts'
 import { MAX_BUNDLE_BYTES, MAX_ENTRIES, MAX_INVARIANTS, MAX_REVOCATIONS, MAX_RULES } from '../../src/policy/bundle.ts'
@@ -78,6 +79,7 @@ const VALUES: Record<LimitName, number> = {
   probe_asks: ASKS.perSecond,
   ack_relays: RELAYS.perSecond,
   gathered_answers: GATHERED.perSecond,
+  mesh_questions: VERIFIED.perSecond,
   policy_rules: MAX_RULES,
   policy_entries: MAX_ENTRIES,
   policy_revocations: MAX_REVOCATIONS,

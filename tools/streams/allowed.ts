@@ -8,6 +8,8 @@
 export const ALLOWED: Readonly<Record<string, string>> = {
   'src/api/routes.ts': 'events of a handler of this process, which are no stream',
   'src/api/services/events.ts': 'what src/events/history.ts yields, which is no stream',
+  'src/api/services/observations.ts': 'what src/cluster/observations yields, which is no stream',
+  'src/api/services/receipts.ts': 'what src/cluster/receipts yields, which is no stream',
   'src/audit/file.ts': 'what src/audit/lines.ts yields, which is no stream',
   'src/audit/lines.ts': 'a file',
   'src/audit/select.ts': 'what src/audit/lines.ts yields, which is no stream',
@@ -15,6 +17,7 @@ export const ALLOWED: Readonly<Record<string, string>> = {
   'src/api/write-answer.ts': 'the parts of an answer of a handler of this process, which are no stream',
   'src/cli/commands/audit.ts': 'what src/audit/select.ts yields, which is no stream',
   'src/cli/commands/events.ts': 'a call of the local API, as of src/cli/commands/services.ts',
+  'src/cli/commands/observe.ts': 'a call of the local API, as of src/cli/commands/services.ts',
   'src/cli/commands/serve.ts': 'standard input',
   'src/cli/commands/services.ts':
     'a call of the local API, over the very socket of the system; test/client/whole-answer.test.ts',
@@ -23,6 +26,7 @@ export const ALLOWED: Readonly<Record<string, string>> = {
   'src/cli/listeners/proxy/http.ts':
     'messages of HTTP/1.1 over sockets of the system, whose bytes wait until they are read; test/cli/local-proxy.test.ts',
   'src/cli/options/passphrase.ts': 'standard input',
+  'src/cli/options/receipts.ts': 'a call of the local API, as of src/cli/commands/services.ts',
   'src/cli/options/secret.ts': 'standard input',
   'src/cli/listeners/handover/pass-listener.ts': 'a call of the local API, as of src/cli/commands/services.ts',
   'src/cli/listeners/stream/relay.ts':

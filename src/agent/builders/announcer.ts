@@ -1,4 +1,4 @@
-import { Announcer, AUTHORITY_CAPABILITY } from '../../cluster/index.ts'
+import { Announcer, AUTHORITY_CAPABILITY, QUESTIONS_CAPABILITY } from '../../cluster/index.ts'
 import { ANNOUNCED_PROTOCOLS, packageVersion } from '../../core/index.ts'
 import type { Drain } from '../../proxy/index.ts'
 import { CONTENT_DIGEST_CAPABILITY } from '../../registry/index.ts'
@@ -22,7 +22,12 @@ export function buildAnnouncer({ base, cluster, ca, drain, dataAddresses }: Anno
     profile: () => ({
       meshAddresses: cluster.mesh.addresses(),
       dataAddresses: dataAddresses(),
-      capabilities: ['tcp', CONTENT_DIGEST_CAPABILITY, ...(ca.renewals.isOpen ? [AUTHORITY_CAPABILITY] : [])],
+      capabilities: [
+        'tcp',
+        CONTENT_DIGEST_CAPABILITY,
+        QUESTIONS_CAPABILITY,
+        ...(ca.renewals.isOpen ? [AUTHORITY_CAPABILITY] : [])
+      ],
       policyVersion: cluster.policy.version,
       trustVersion: ca.trustService.version,
       draining: drain.isOn,

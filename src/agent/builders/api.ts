@@ -150,6 +150,7 @@ function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: Ad
       preview: bundle => previewPolicy({ authorizer: cluster.authorizer, proxy, workloads }, bundle),
       registered: () => routing.matching(),
       ruleUse: cluster.ruleUse,
+      inquiries: cluster.inquiries,
       machine: membership.machine,
       knownHost: machine => knownHost(parts, machine),
       authorityKeysOf: (machine, signal) => authorities.keysOf(machine, signal),

@@ -7,6 +7,8 @@ import {
   FailureService,
   followRegistry,
   gatherOnMesh,
+  type Inquiries,
+  inquiriesOnMesh,
   LostHosts,
   MemberStore,
   PolicyService,
@@ -40,6 +42,7 @@ export interface Cluster {
   readonly policyStore: PolicyStore
   readonly authorizer: Authorizer
   readonly ruleUse: RuleUse
+  readonly inquiries: Inquiries
 }
 
 // The size of one gossip message of the mesh.
@@ -65,18 +68,9 @@ export async function buildCluster(base: Base): Promise<Cluster> {
     metrics
   })
   const sendAck = (to: PeerKey, ack: Uint8Array) => ackThrough(mesh, relay, to, ack, base.stopping)
-  const gathering = gatherOnMesh({
-    mesh,
-    state,
-    sign: bytes => sign(membership.peerKey, CONTEXT.answer, bytes),
-    verify: (key, bytes, signature) => verifySignature(key, CONTEXT.answer, bytes, signature),
-    onAck: (ack, author) => registry.onAck(ack, author),
-    sendAck,
-    monotonicMs: clock.monotonicMs,
-    metrics,
-    log
-  })
-  base.stopping.addEventListener('abort', () => gathering.stop(), { once: true })
+  const { peerKey } = membership
+  const ofMesh = { mesh, state, peerKey, monotonicMs: clock.monotonicMs, metrics, log, signal: base.stopping }
+  const gathering = gatherOnMesh({ ...ofMesh, onAck: (ack, author) => registry.onAck(ack, author), sendAck })
   const registry: RegistryService = new RegistryService({
     state,
     transport: registryTransport(mesh, relay, gathering),
@@ -169,6 +163,7 @@ export async function buildCluster(base: Base): Promise<Cluster> {
     log
   })
   const authorizer = new Authorizer(policy, routing, clock)
+  const inquiries = inquiriesOnMesh({ ...base, trustDomain, adminPublicKey, mesh, registry, lost, failures, policy })
   const authorityStore = new AuthorityStore(store)
   return {
     trust,
@@ -184,7 +179,8 @@ export async function buildCluster(base: Base): Promise<Cluster> {
     policy,
     policyStore,
     authorizer,
-    ruleUse
+    ruleUse,
+    inquiries
   }
 }
 

@@ -1,6 +1,6 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { Authorities, RootRotation, RootStatus } from '../../ca/index.ts'
-import type { Explanation, LostHosts } from '../../cluster/index.ts'
+import type { Explanation, Inquiries, LostHosts } from '../../cluster/index.ts'
 import { ErrorCode, type Protocol, WarrenError } from '../../core/index.ts'
 import type { EventHistory } from '../../events/index.ts'
 import { parseMachineName } from '../../identity/index.ts'
@@ -10,6 +10,7 @@ import { type adminPb, apiPb } from '../../wire/index.ts'
 import type { AdminHandlers } from '../index.ts'
 import { eventHandlers } from './events.ts'
 import { type JoinHandlersDeps, joinHandlers } from './joins.ts'
+import { type ObservationHandlersDeps, observationHandlers } from './observations.ts'
 import { entryMessage, type PolicyHandlersDeps, policyHandlers, revocationMessage } from './policy.ts'
 import {
   flowMessage,
@@ -19,9 +20,12 @@ import {
   previewRule,
   ruleMessage
 } from './policy-code.ts'
+import { type ReceiptHandlersDeps, receiptHandlers } from './receipts.ts'
 import { lostMemberView } from './views.ts'
 
-export interface AdminHandlersDeps extends PolicyHandlersDeps, PolicyCodeDeps, JoinHandlersDeps {
+export interface AdminHandlersDeps extends PolicyHandlersDeps, PolicyCodeDeps, JoinHandlersDeps, ReceiptHandlersDeps {
+  readonly registered: ObservationHandlersDeps['registered']
+  readonly inquiries: Inquiries
   /** Resolves when the flows to workloads of this host have ended. */
   readonly drain: (timeoutMs: number) => Promise<{ finished: number; reset: number; undone: boolean }>
   readonly undrain: () => void
@@ -58,6 +62,8 @@ export function adminHandlers(deps: AdminHandlersDeps): AdminHandlers {
   return {
     ...policyHandlers(deps),
     ...policyCodeHandlers(deps),
+    ...receiptHandlers(deps),
+    ...observationHandlers(deps),
     ...eventHandlers(deps.history),
     ...joinHandlers(deps),
 

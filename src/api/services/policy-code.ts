@@ -36,13 +36,9 @@ export function policyCodeHandlers(deps: PolicyCodeDeps): Pick<AdminHandlers, Na
   return {
     async applyPolicy({ document, prune, dryRun }, { uid }) {
       if (document === undefined) throw new WarrenError(ErrorCode.InvalidArgument, 'the document is missing')
+      if (dryRun) return await previewDocument(deps, document, prune)
       const { content, changes } = planOf(policy.bundle, documentFrom(document), { prune, nowMs: deps.nowMs() })
-      const isSame = Object.keys(content).length === 0
-      if (dryRun) {
-        const consequences = isSame ? {} : consequencesMessage(await deps.preview(policy.draft(content)))
-        return { version: policy.version, changes: [...changes], consequences }
-      }
-      if (!isSame) {
+      if (Object.keys(content).length > 0) {
         await policy.change(content)
         const count = changes.filter(({ kind }) => kind !== 'kept' && kind !== 'ended').length
         deps.onRuleChange('apply', `${count} changes`, uid)
@@ -61,6 +57,18 @@ export function policyCodeHandlers(deps: PolicyCodeDeps): Pick<AdminHandlers, Na
       return { rules, sinceMs: BigInt(ruleUse.sinceMs) }
     }
   }
+}
+
+/** The answer to a dry run of a document. */
+export async function previewDocument(
+  { policy, preview, nowMs }: PolicyCodeDeps,
+  document: adminPb.PolicyDocument,
+  prune: boolean
+): Promise<MessageInitShape<typeof adminPb.ApplyPolicyResponseSchema>> {
+  const { content, changes } = planOf(policy.bundle, documentFrom(document), { prune, nowMs: nowMs() })
+  const isSame = Object.keys(content).length === 0
+  const consequences = isSame ? {} : consequencesMessage(await preview(policy.draft(content)))
+  return { version: policy.version, changes: [...changes], consequences }
 }
 
 /** The answer to a dry run of one rule. */

@@ -1,13 +1,14 @@
 import { type Command, InvalidArgumentError } from 'commander'
 import { contextOf } from '../context.ts'
 import { collect } from '../options/index.ts'
+import { addReceiptsWait, receiptsWait, sayReceipts, type WaitOptions } from '../options/receipts.ts'
 import { addUsageLimits, type UsageLimitOptions } from '../options/usage-limits.ts'
 import { entryTable, entryView } from '../output/index.ts'
 
 // The uid that Linux shows for a user that a namespace does not map: /proc/sys/kernel/overflowuid, unless it was changed.
 const OVERFLOW_ID = 65_534
 
-interface EntryOptions extends UsageLimitOptions {
+interface EntryOptions extends UsageLimitOptions, WaitOptions {
   readonly machine?: string
   readonly uid?: number
   readonly user?: string
@@ -40,16 +41,21 @@ export function addEntry(program: Command): void {
     .option('--gateway <host:port>', 'server of another host for which they may stand; may be repeated', collect)
     .option('--reason <text>', 'reason that `warren policy show` prints')
     .option('--owner <text>', 'who answers for it, as `warren policy show` prints it')
-  addUsageLimits(add, 'to each registration that it grants').action(
+  addReceiptsWait(addUsageLimits(add, 'to each registration that it grants')).action(
     async (grants: string, options: EntryOptions, command: Command) => {
-      const { agent, show, say } = contextOf(command)
-      const { exe = '', sha256 = '', unit = '', uid, gid, gateway: gateways = [], ...rest } = options
+      const context = contextOf(command)
+      const { agent, show, say } = context
+      const wait = receiptsWait(context, options)
+      const { exe = '', sha256 = '', unit = '', uid, gid, gateway: gateways = [], ...others } = options
+      const { wait: _wait, timeout: _timeout, ...rest } = others
       const ids = { ...(uid === undefined ? {} : { uid }), ...(gid === undefined ? {} : { gid }) }
       const selectors = { ...rest, ...ids, gateways, exePath: exe, exeSha256: sha256, systemdUnit: unit }
       const { entry: added, version } = await agent.admin.addEntry({ entry: { ...selectors, grants } })
       const view = added === undefined ? undefined : entryView(added)
-      show({ entry: view, version }, () => view?.id ?? '')
+      const awaited = await wait(version)
+      show({ entry: view, version, ...awaited }, () => view?.id ?? '')
       say(`granted, as of policy version ${version}`)
+      sayReceipts(context, version, awaited)
       if (uid === OVERFLOW_ID) {
         say(`uid ${uid} stands for every user that a host cannot map: this entry grants nothing to its processes`)
       }
@@ -69,28 +75,34 @@ export function addEntry(program: Command): void {
           : 'root and the user of the agent may register any address of their host'
       )
     })
-  entry
+  const remove = entry
     .command('remove')
     .description('remove one entry; registrations that only this entry granted end')
     .argument('<entry>', 'its id, as `warren entry list` shows it')
-    .action(async (id: string, _options: unknown, command: Command) => {
-      const { agent, show, say } = contextOf(command)
-      const { version } = await agent.admin.removeEntry({ id })
-      show({ id, version }, () => id)
-      say(`entry ${id} is removed, as of policy version ${version}`)
-    })
-  entry
+  addReceiptsWait(remove).action(async (id: string, options: WaitOptions, command: Command) => {
+    const context = contextOf(command)
+    const wait = receiptsWait(context, options)
+    const { version } = await context.agent.admin.removeEntry({ id })
+    const awaited = await wait(version)
+    context.show({ id, version, ...awaited }, () => id)
+    context.say(`entry ${id} is removed, as of policy version ${version}`)
+    sayReceipts(context, version, awaited)
+  })
+  const strictly = entry
     .command('strict')
     .description('set whether root and the user of the agent need an entry, too, from now on')
     .argument('<on|off>')
-    .action(async (text: string, _options: unknown, command: Command) => {
-      if (text !== 'on' && text !== 'off') command.error(`error: strict is on or off, not "${text.slice(0, 40)}"`)
-      const { agent, show, say } = contextOf(command)
-      const strict = text === 'on'
-      const { version } = await agent.admin.setStrict({ strict })
-      show({ strict, version }, () => text)
-      say(`strict is ${text}, as of policy version ${version}`)
-    })
+  addReceiptsWait(strictly).action(async (text: string, options: WaitOptions, command: Command) => {
+    if (text !== 'on' && text !== 'off') command.error(`error: strict is on or off, not "${text.slice(0, 40)}"`)
+    const context = contextOf(command)
+    const wait = receiptsWait(context, options)
+    const strict = text === 'on'
+    const { version } = await context.agent.admin.setStrict({ strict })
+    const awaited = await wait(version)
+    context.show({ strict, version, ...awaited }, () => text)
+    context.say(`strict is ${text}, as of policy version ${version}`)
+    sayReceipts(context, version, awaited)
+  })
 }
 
 // All that a uid_t holds but (uid_t) -1, which means nobody.

@@ -1,14 +1,26 @@
 import type { Command } from 'commander'
 import { contextOf } from '../context.ts'
 import { flowTable, flowView } from '../output/index.ts'
+import { showMeshFlows } from './observe.ts'
+
+const AFTER = `
+With --mesh every host is asked, and a flow between two hosts is in the list of each. This works on the founding host. Each host notes who
+has asked. Exit code 3 if a host has not answered.`
 
 export function addFlows(program: Command): void {
   program
     .command('flows')
     .description('list the connections that this host carries now')
-    .action(async (_options: unknown, command: Command) => {
-      const { agent, show } = contextOf(command)
-      const flows = (await agent.admin.listFlows({})).flows.map(flowView)
-      show({ flows }, () => flowTable(flows, Date.now()))
+    .option('--mesh', 'list those of all hosts')
+    .option('--timeout <time>', 'with --mesh: how long to wait for hosts that do not answer (default: 10s)')
+    .addHelpText('after', AFTER)
+    .action(async ({ mesh, timeout }: { mesh?: true; timeout?: string }, command: Command) => {
+      const context = contextOf(command)
+      if (mesh === true) {
+        await showMeshFlows(context, timeout)
+        return
+      }
+      const flows = (await context.agent.admin.listFlows({})).flows.map(flowView)
+      context.show({ flows }, () => flowTable(flows, Date.now()))
     })
 }

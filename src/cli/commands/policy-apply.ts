@@ -1,22 +1,18 @@
 import type { Command } from 'commander'
-import { parseDuration, sleep } from '../../core/index.ts'
 import type { adminPb } from '../../wire/index.ts'
 import { type Context, contextOf } from '../context.ts'
-import { Exit } from '../exit.ts'
+import { addReceiptsWait, isOnMesh, receiptsWait, sayReceipts, type WaitOptions } from '../options/receipts.ts'
 import { consequencesSummary, consequencesText, consequencesView, fields, printable } from '../output/index.ts'
+import { previewOnMesh } from './observe.ts'
 import { requirePolicyFile } from './policy-file.ts'
 
-interface ApplyOptions {
+interface ApplyOptions extends WaitOptions {
   readonly prune?: true
   readonly dryRun?: true
-  readonly wait?: true
-  readonly timeout?: string
+  readonly mesh?: true
 }
 
 const PRUNE = 'also remove what the policy has and a list of the file does not name'
-const WAIT_MS = 30_000
-const MAX_WAIT_MS = 3_600_000
-const POLL_MS = 200
 
 const AFTER_APPLY = `
 All changes are one version of the policy, signed once: all hosts take all of it or nothing. A list that the file does not have is not
@@ -39,62 +35,42 @@ export function addPolicyDiff(policy: Command): void {
 }
 
 export function addPolicyApply(policy: Command): void {
-  policy
+  const apply = policy
     .command('apply')
     .description('make the policy what a file says, in one version')
     .argument('<path>', 'policy file')
     .option('--prune', PRUNE)
     .option('--dry-run', 'change nothing; list what would change, and the flows of this host that would be cut now')
-    .option('--wait', 'continue until every host has the new version')
-    .option('--timeout <time>', 'with --wait: time after which the command fails (default: 30s)')
+    .option('--mesh', 'with --dry-run: list the flows of all hosts that would be cut')
     .addHelpText('after', AFTER_APPLY)
-    .action(async (path: string, options: ApplyOptions, command: Command) => {
-      const timeoutMs =
-        options.timeout === undefined ? WAIT_MS : parseDuration('--timeout', options.timeout, POLL_MS, MAX_WAIT_MS)
-      const context = contextOf(command)
-      const { prune = false, dryRun = false } = options
-      const { document } = await requirePolicyFile(path)
-      const answer = await context.agent.admin.applyPolicy({ document, prune, dryRun })
-      const { version } = answer
-      const changes = answer.changes.map(fields)
-      if (dryRun) {
-        const view = consequencesView(answer.consequences)
-        context.show({ dryRun, version, changes, ...view }, () =>
-          [changeLines(changes), consequencesText(view)].filter(text => text !== '').join('\n\n')
-        )
-        sayChanges(context, changes)
-        context.say(consequencesSummary(view))
-        return
-      }
-      const missing = options.wait === true ? await hostsWithout(context, version, timeoutMs) : undefined
-      context.show({ version, changes, ...(missing !== undefined && { missing }) }, () => changeLines(changes))
-      const isSame = changes.every(({ kind }) => kind === 'kept' || kind === 'ended')
-      sayChanges(context, changes)
-      context.say(isSame ? `policy version ${version} stays in force` : `policy version ${version} is in force here`)
-      if (missing === undefined) return
-      if (missing.length === 0) {
-        context.say(`every host has version ${version}`)
-        return
-      }
-      context.say(
-        `no answer yet from ${missing.map(printable).join(', ')}: they take the version when they can be reached`
+  addReceiptsWait(apply).action(async (path: string, options: ApplyOptions, command: Command) => {
+    const context = contextOf(command)
+    const { prune = false, dryRun = false } = options
+    const { document } = await requirePolicyFile(path)
+    if (isOnMesh(options)) {
+      await previewOnMesh(context, { case: 'policy', value: { document, prune, dryRun: true } }, options.timeout)
+      return
+    }
+    const wait = receiptsWait(context, options)
+    const answer = await context.agent.admin.applyPolicy({ document, prune, dryRun })
+    const { version } = answer
+    const changes = answer.changes.map(fields)
+    if (dryRun) {
+      const view = consequencesView(answer.consequences)
+      context.show({ dryRun, version, changes, ...view }, () =>
+        [changeLines(changes), consequencesText(view)].filter(text => text !== '').join('\n\n')
       )
-      process.exitCode = Exit.Failed
-    })
-}
-
-/** The members that do not have a version when the time is over. */
-async function hostsWithout({ agent }: Context, version: bigint, timeoutMs: number): Promise<string[]> {
-  const endMs = performance.now() + timeoutMs
-  const { signal } = new AbortController()
-  for (;;) {
-    const { members } = await agent.admin.listMembers({})
-    const missing = members
-      .filter(({ state, policyVersion }) => state !== 'gone' && policyVersion < version)
-      .map(({ machine }) => machine)
-    if (missing.length === 0 || performance.now() >= endMs) return missing
-    await sleep(POLL_MS, signal)
-  }
+      sayChanges(context, changes)
+      context.say(consequencesSummary(view))
+      return
+    }
+    const awaited = await wait(version)
+    context.show({ version, changes, ...awaited }, () => changeLines(changes))
+    const isSame = changes.every(({ kind }) => kind === 'kept' || kind === 'ended')
+    sayChanges(context, changes)
+    context.say(isSame ? `policy version ${version} stays in force` : `policy version ${version} is in force here`)
+    sayReceipts(context, version, awaited)
+  })
 }
 
 type ChangeView = Omit<adminPb.PolicyChange, '$typeName' | '$unknown'>

@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { contextOf } from '../context.ts'
+import { addReceiptsWait, receiptsWait, sayReceipts, type WaitOptions } from '../options/receipts.ts'
 import {
   entryTable,
   entryView,
@@ -14,6 +15,7 @@ import {
 } from '../output/index.ts'
 import { addPolicyApply, addPolicyDiff } from './policy-apply.ts'
 import { addPolicyCheck, addPolicyExport } from './policy-file.ts'
+import { addPolicyReceipts } from './policy-receipts.ts'
 import { addPolicyTest } from './policy-test.ts'
 import { addPolicyUnused } from './policy-unused.ts'
 
@@ -46,20 +48,24 @@ export function addPolicy(program: Command): void {
       const here = admin ? 'this host sets it' : 'the founding host sets it'
       say(rules.length === 0 ? `no rules: only whitelists allow connections; ${here}` : `version ${version}; ${here}`)
     })
-  policy
+  const remove = policy
     .command('remove')
     .description('remove one rule')
     .argument('<rule>', 'its id, as `warren policy show` lists it')
-    .action(async (id: string, _options: unknown, command: Command) => {
-      const { agent, show, say } = contextOf(command)
-      const { version } = await agent.admin.removeRule({ id })
-      show({ id, version }, () => id)
-      say(`rule ${id} is removed, as of policy version ${version}`)
-    })
+  addReceiptsWait(remove).action(async (id: string, options: WaitOptions, command: Command) => {
+    const context = contextOf(command)
+    const wait = receiptsWait(context, options)
+    const { version } = await context.agent.admin.removeRule({ id })
+    const awaited = await wait(version)
+    context.show({ id, version, ...awaited }, () => id)
+    context.say(`rule ${id} is removed, as of policy version ${version}`)
+    sayReceipts(context, version, awaited)
+  })
   addPolicyExport(policy)
   addPolicyCheck(policy)
   addPolicyDiff(policy)
   addPolicyApply(policy)
+  addPolicyReceipts(policy)
   addPolicyTest(policy)
   addPolicyUnused(policy)
   addRestart(policy)

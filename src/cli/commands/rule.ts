@@ -2,16 +2,19 @@ import type { Command } from 'commander'
 import { apiPb } from '../../wire/index.ts'
 import { contextOf } from '../context.ts'
 import { parseUntil } from '../options/index.ts'
+import { addReceiptsWait, isOnMesh, receiptsWait, sayReceipts, type WaitOptions } from '../options/receipts.ts'
 import { addUsageLimits, type UsageLimitOptions, usageLimitFields } from '../options/usage-limits.ts'
 import { consequencesSummary, consequencesText, consequencesView, ruleView } from '../output/index.ts'
+import { previewOnMesh } from './observe.ts'
 
-interface RuleOptions extends UsageLimitOptions {
+interface RuleOptions extends UsageLimitOptions, WaitOptions {
   readonly tcp?: true
   readonly udp?: true
   readonly until?: string
   readonly reason?: string
   readonly owner?: string
   readonly dryRun?: true
+  readonly mesh?: true
   readonly audit?: true
 }
 
@@ -23,11 +26,13 @@ export function addAllow(program: Command): void {
 
 export function addDeny(program: Command): void {
   const text = 'forbid SOURCE to connect to DESTINATION, against all other rules, and cut open connections'
-  addRule(program, 'deny', text).option('--dry-run', 'only list the flows of this host that this would cut now')
+  addRule(program, 'deny', text)
+    .option('--dry-run', 'only list the flows of this host that this would cut now')
+    .option('--mesh', 'with --dry-run: list those of all hosts')
 }
 
 function addRule(program: Command, name: 'allow' | 'deny', description: string): Command {
-  return program
+  const rule = program
     .command(name)
     .description(description)
     .argument('<source>', 'pattern, as in dev.shop.*.default')
@@ -37,33 +42,41 @@ function addRule(program: Command, name: 'allow' | 'deny', description: string):
     .option('--until <time>', 'end of the rule: 30m, 7d, 2030-12-24, 2030-12-24T18:00Z')
     .option('--reason <text>', 'reason that `warren policy show` prints')
     .option('--owner <text>', 'who answers for it, as `warren policy show` prints it')
-    .action(async (source: string, destination: string, options: RuleOptions, command: Command) => {
+  return addReceiptsWait(rule).action(
+    async (source: string, destination: string, options: RuleOptions, command: Command) => {
       const untilMs = BigInt(options.until === undefined ? 0 : parseUntil(options.until, Date.now()))
-      const { agent, show, say } = contextOf(command)
+      const context = contextOf(command)
+      const { agent, show, say } = context
       const dryRun = options.dryRun === true
       const effect = options.audit === true ? 'audit' : name
-      const { rule, version, consequences } = await agent.admin.addRule({
-        dryRun,
-        rule: {
-          effect,
-          source,
-          destination,
-          protocols: protocols(options),
-          untilMs,
-          reason: options.reason ?? '',
-          owner: options.owner ?? '',
-          ...usageLimitFields(options)
-        }
-      })
+      const wanted = {
+        effect,
+        source,
+        destination,
+        protocols: protocols(options),
+        untilMs,
+        reason: options.reason ?? '',
+        owner: options.owner ?? '',
+        ...usageLimitFields(options)
+      }
+      if (isOnMesh(options)) {
+        await previewOnMesh(context, { case: 'rule', value: { rule: wanted, dryRun: true } }, options.timeout)
+        return
+      }
+      const wait = receiptsWait(context, options)
+      const { rule, version, consequences } = await agent.admin.addRule({ dryRun, rule: wanted })
       if (dryRun) {
         const view = consequencesView(consequences)
         show({ dryRun, version, ...view }, () => consequencesText(view))
         say(consequencesSummary(view))
         return
       }
-      show({ rule: rule === undefined ? undefined : ruleView(rule), version }, () => rule?.id ?? '')
+      const awaited = await wait(version)
+      show({ rule: rule === undefined ? undefined : ruleView(rule), version, ...awaited }, () => rule?.id ?? '')
       say(`${effect} ${source} → ${destination} is in force here, as policy version ${version}`)
-    })
+      sayReceipts(context, version, awaited)
+    }
+  )
 }
 
 function protocols(options: RuleOptions): apiPb.Protocol[] {

@@ -21,7 +21,7 @@ export function consequencesView(consequences: adminPb.Consequences | undefined)
 }
 
 /** The flows and registrations that would end, one a line; empty if there are none. */
-export function consequencesText({ flows, registrations }: ConsequencesView): string {
+export function consequencesText({ flows, registrations }: Pick<ConsequencesView, 'flows' | 'registrations'>): string {
   const now = Date.now()
   const columns: Column<ConsequencesView['flows'][number]>[] = [
     { title: 'WOULD BE CUT', value: flow => flow.direction },

@@ -16,6 +16,7 @@ export {
 } from './join-views.ts'
 export { formatLimits } from './limits-column.ts'
 export { withNextStep } from './next-step.ts'
+export { meshFlowTable, type ObservationView, observationLines, observationView } from './observations.ts'
 export {
   authorityTable,
   authorityView,
@@ -32,6 +33,14 @@ export {
 export { printable } from './printable.ts'
 export { formatDuration, formatWhen } from './quantities.ts'
 export { RateLimitedLines } from './rate-limit.ts'
+export {
+  missingHosts,
+  type ReceiptView,
+  receiptLine,
+  receiptsSummary,
+  receiptTable,
+  receiptView
+} from './receipts.ts'
 export { clause, clauseWithHint, failureOf } from './report.ts'
 export { StartLines } from './start-lines.ts'
 export { pairs, table } from './table.ts'

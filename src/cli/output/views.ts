@@ -125,7 +125,12 @@ function suspicion(sinceMs: bigint, nowMs: number): string {
 }
 
 export function flowTable(flows: readonly FlowView[], nowMs: number): string {
-  const columns: Column<FlowView>[] = [
+  return table(flowColumns(flows, nowMs), flows)
+}
+
+/** The columns of a list of flows. */
+export function flowColumns(flows: readonly FlowView[], nowMs: number): Column<FlowView>[] {
+  return [
     { title: 'DIRECTION', value: flow => flow.direction },
     { title: 'SOURCE', value: flow => flow.source },
     { title: 'DESTINATION', value: flow => flow.destination },
@@ -139,7 +144,6 @@ export function flowTable(flows: readonly FlowView[], nowMs: number): string {
     { title: 'RULE', value: flow => flow.rule },
     ...(flows.some(flow => flow.problem !== '') ? [alarmColumn(nowMs)] : [])
   ]
-  return table(columns, flows)
 }
 
 function alarmColumn(nowMs: number): Column<FlowView> {

@@ -1,13 +1,16 @@
 import { type KeyedRate, LruMap, TokenBuckets } from '../../core/index.ts'
 import type { PeerKey } from '../../identity/index.ts'
-import type { Answer, Question } from './answer.ts'
+import type { Answer, AnswerFormat, Question } from './answer.ts'
 
 /** Answers of one neighbour that are verified: this many a second, after a burst. All members may answer through one neighbour. */
 export const GATHERED: KeyedRate = { perSecond: 1_000, burst: 8_192, maxKeys: 4_096 }
 /** Answers of one neighbour, and of all, that wait to be sent. */
 export const MAX_HELD_PER_SENDER = 4_096
 const MAX_HELD = 16_384
-/** Questions at a time: at most one of each member. */
+/** Bytes of contents, of one neighbour and of all, that wait to be sent. */
+export const MAX_HELD_BYTES_PER_SENDER = 4 * 1024 * 1024
+const MAX_HELD_BYTES = 16 * 1024 * 1024
+/** Questions at a time, of all members. */
 const MAX_QUESTIONS = 4_096
 /** Authors whose answer has passed here, over all questions. */
 const MAX_KNOWN = 65_536
@@ -29,6 +32,7 @@ interface Held {
 }
 
 interface Open {
+  readonly requester: PeerKey
   readonly run: bigint
   number: bigint
   /** The neighbour that the question came from. */
@@ -47,6 +51,13 @@ export type Taken = 'taken' | 'known' | 'no question' | 'not a member' | 'forged
 export interface GathererDeps {
   readonly isMember: (peer: PeerKey) => boolean
   readonly verify: (answer: Answer) => boolean
+  /** @default acknowledgements */
+  readonly format?: AnswerFormat
+}
+
+interface Amount {
+  count: number
+  bytes: number
 }
 
 /**
@@ -59,11 +70,11 @@ export interface GathererDeps {
 export class Gatherer {
   readonly #deps: GathererDeps
   /** Those asked or replaced longest ago first. */
-  readonly #open = new Map<PeerKey, Open>()
+  readonly #open = new Map<string, Open>()
   readonly #rates = new TokenBuckets<PeerKey>(GATHERED)
   readonly #punished = new LruMap<PeerKey, number>(MAX_PUNISHED)
-  readonly #heldOf = new Map<PeerKey, number>()
-  #held = 0
+  readonly #heldOf = new Map<PeerKey, Amount>()
+  readonly #held: Amount = { count: 0, bytes: 0 }
   #known = 0
 
   constructor(deps: GathererDeps) {
@@ -72,37 +83,37 @@ export class Gatherer {
 
   /** The memory in use, for metrics and tests. */
   get size(): { readonly questions: number; readonly held: number; readonly known: number } {
-    return { questions: this.#open.size, held: this.#held, known: this.#known }
+    return { questions: this.#open.size, held: this.#held.count, known: this.#known }
   }
 
   /** Opens a question that came from `via`; a later one of its requester takes the place of the one before. */
-  ask({ requester, run, number }: Question, via: PeerKey, nowMs: number): void {
-    const before = this.#open.get(requester)
+  ask(question: Question, via: PeerKey, nowMs: number): void {
+    const { requester, run, number } = question
+    const key = this.#keyOf(question)
+    const before = this.#open.get(key)
     if (before?.run === run) {
       if (number < before.number) return
-      this.#open.delete(requester)
-      this.#open.set(requester, before)
+      this.#open.delete(key)
+      this.#open.set(key, before)
       Object.assign(before, { number, via, seenMs: nowMs })
       return
     }
-    if (before !== undefined) this.#close(requester, before)
+    if (before !== undefined) this.#close(key, before)
     const [oldest] = this.#open
     if (oldest !== undefined && this.#open.size >= MAX_QUESTIONS) this.#close(...oldest)
     const rest = { known: new Map(), held: new Map(), dueMs: undefined }
-    this.#open.set(requester, { run, number, via, seenMs: nowMs, ...rest })
+    this.#open.set(key, { requester, run, number, via, seenMs: nowMs, ...rest })
   }
 
   /** Holds an answer until it is due: our own, or with `from` that of another member, which is verified. */
-  take(answer: Answer, from: PeerKey | undefined, nowMs: number): Taken {
-    const { requester, author, run, number } = answer
-    const open = this.#open.get(requester)
+  take(answer: Answer, from: PeerKey | undefined, nowMs: number, waitMs = WAIT_MS): Taken {
+    const { author, run, number } = answer
+    const open = this.#open.get(this.#keyOf(answer))
     if (open === undefined || open.run !== run || number > open.number) return 'no question'
     const known = open.known.get(author)
     if (known !== undefined && known >= number) return 'known'
     if (from !== undefined) {
-      const heldOf = this.#heldOf.get(from) ?? 0
-      const full = this.#held >= MAX_HELD || this.#known >= MAX_KNOWN || heldOf >= MAX_HELD_PER_SENDER
-      if (full) return 'full'
+      if (this.#isFull(from, answer.content.length)) return 'full'
       const verdict = this.verify(answer, from, nowMs)
       if (verdict !== 'taken') return verdict
     }
@@ -111,9 +122,8 @@ export class Gatherer {
     // A newer answer of the same author covers the one that waits.
     this.#release(open, author)
     open.held.set(author, { answer, from })
-    this.#held += 1
-    if (from !== undefined) this.#heldOf.set(from, (this.#heldOf.get(from) ?? 0) + 1)
-    open.dueMs ??= nowMs + WAIT_MS
+    this.#hold(from, 1, answer.content.length)
+    open.dueMs = Math.min(open.dueMs ?? Number.POSITIVE_INFINITY, nowMs + waitMs)
     return 'taken'
   }
 
@@ -145,7 +155,7 @@ export class Gatherer {
   /** The answers that are due, by the neighbour that they go to; they are held no longer. Forgets old questions. */
   due(nowMs: number): Map<PeerKey, Answer[]> {
     const out = new Map<PeerKey, Answer[]>()
-    for (const [requester, open] of this.#open) {
+    for (const [key, open] of this.#open) {
       if (open.dueMs !== undefined && open.dueMs <= nowMs) {
         const list = out.get(open.via) ?? []
         for (const { answer } of open.held.values()) list.push(answer)
@@ -153,25 +163,47 @@ export class Gatherer {
         for (const author of [...open.held.keys()]) this.#release(open, author)
         open.dueMs = undefined
       }
-      if (nowMs >= open.seenMs + QUESTION_MS) this.#close(requester, open)
+      if (nowMs >= open.seenMs + QUESTION_MS) this.#close(key, open)
     }
     return out
   }
 
-  #close(requester: PeerKey, open: Open): void {
+  #keyOf({ requester, run }: Question): string {
+    return this.#deps.format?.isPerRun === true ? `${requester} ${run}` : requester
+  }
+
+  #isFull(from: PeerKey, bytes: number): boolean {
+    const { count, bytes: held } = this.#heldOf.get(from) ?? { count: 0, bytes: 0 }
+    return (
+      this.#known >= MAX_KNOWN ||
+      this.#held.count >= MAX_HELD ||
+      this.#held.bytes + bytes > MAX_HELD_BYTES ||
+      count >= MAX_HELD_PER_SENDER ||
+      held + bytes > MAX_HELD_BYTES_PER_SENDER
+    )
+  }
+
+  #hold(from: PeerKey | undefined, count: number, bytes: number): void {
+    this.#held.count += count
+    this.#held.bytes += bytes
+    if (from === undefined) return
+    const of = this.#heldOf.get(from) ?? { count: 0, bytes: 0 }
+    of.count += count
+    of.bytes += bytes
+    if (of.count === 0) this.#heldOf.delete(from)
+    else this.#heldOf.set(from, of)
+  }
+
+  #close(key: string, open: Open): void {
     for (const author of [...open.held.keys()]) this.#release(open, author)
     this.#known -= open.known.size
-    this.#open.delete(requester)
+    this.#open.delete(key)
   }
 
   #release(open: Open, author: PeerKey): void {
     const held = open.held.get(author)
     if (held === undefined) return
     open.held.delete(author)
-    this.#held -= 1
-    if (held.from === undefined) return
-    const left = (this.#heldOf.get(held.from) ?? 1) - 1
-    if (left === 0) this.#heldOf.delete(held.from)
-    else this.#heldOf.set(held.from, left)
+    this.#hold(held.from, -1, -held.answer.content.length)
   }
 }

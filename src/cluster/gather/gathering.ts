@@ -1,8 +1,17 @@
 import { ErrorCode, LruMap, WarrenError } from '../../core/index.ts'
 import type { PeerKey } from '../../identity/index.ts'
 import type { Cancel } from '../../registry/index.ts'
-import { type Answer, decodeAnswers, encodeAnswers, MAX_ANSWERS, type Question, type Statement } from './answer.ts'
-import { Gatherer, type GathererDeps, type Taken } from './gatherer.ts'
+import {
+  ACKNOWLEDGEMENTS,
+  type Answer,
+  type AnswerFormat,
+  decodeAnswers,
+  encodeAnswers,
+  messagesOf,
+  type Question,
+  type Statement
+} from './answer.ts'
+import { Gatherer, type GathererDeps, type Taken, WAIT_MS } from './gatherer.ts'
 
 /** What a Gathering needs from its host. No port calls back before it has returned. */
 export interface GatheringPorts extends GathererDeps {
@@ -38,8 +47,10 @@ export interface Asked extends Question {
   readonly via: PeerKey
   /** The requester has asked before, and not heard of everybody: another neighbour gets a copy, in case that the first one lies. */
   readonly again: boolean
-  /** This host has answered already, on a connection to the requester: it only carries the answers of others. */
+  /** This host has answered already, or does later: it only carries the answers of others. */
   readonly isAnswered: boolean
+  /** @default empty */
+  readonly content?: Uint8Array
 }
 
 const MAX_ATTEMPTS = 3
@@ -48,22 +59,26 @@ const UNSUPPORTED_MS = 60_000
 const MAX_UNSUPPORTED = 1_024
 /** Answers on their way to neighbours. Above that, they are dropped: whoever misses one asks again. */
 const MAX_SENDING = 16_384
+const MAX_SENDING_BYTES = 16 * 1024 * 1024
 const NO_CONTENT = new Uint8Array()
 
 /** Answers questions of other members, and carries the answers of others, over connections that stand. */
 export class Gathering {
   readonly #ports: GatheringPorts
   readonly #gatherer: Gatherer
+  readonly #format: AnswerFormat
   readonly #queues = new Map<PeerKey, Answer[][]>()
   readonly #running = new Set<{ cancel: Cancel }>()
   readonly #unsupported = new LruMap<PeerKey, number>(MAX_UNSUPPORTED)
   #sending = 0
+  #sendingBytes = 0
   #timer: { readonly dueMs: number; readonly cancel: Cancel } | undefined
   #stopped = false
 
   constructor(ports: GatheringPorts) {
     this.#ports = ports
     this.#gatherer = new Gatherer(ports)
+    this.#format = ports.format ?? ACKNOWLEDGEMENTS
   }
 
   /** The memory in use, for metrics and tests. */
@@ -72,16 +87,17 @@ export class Gathering {
   }
 
   /** Answers a question for this host. Answers of others that come within a short wait go with it. */
-  answer({ requester, kind, run, number, via, again, isAnswered }: Asked): void {
+  answer({ requester, kind, run, number, via, again, isAnswered, content = NO_CONTENT }: Asked): void {
     const { self, sign, monotonicMs } = this.#ports
     const now = monotonicMs()
     const question = { requester, kind, run, number }
     this.#gatherer.ask(question, via, now)
     this.#schedule()
     if (isAnswered) return
-    const statement = { ...question, content: NO_CONTENT }
+    const statement = { ...question, content }
     const answer = { ...statement, author: self, signature: sign(statement) }
-    this.#gatherer.take(answer, undefined, now)
+    // The requester itself is next: there is nothing to wait for.
+    this.#gatherer.take(answer, undefined, now, via === requester ? 0 : WAIT_MS)
     const other = again ? this.#other([via]) : undefined
     if (other !== undefined) this.#push(other, [answer])
     this.#schedule()
@@ -96,7 +112,7 @@ export class Gathering {
     const now = monotonicMs()
     if (this.#gatherer.isRefused(from, now)) throw forged()
     const seen = new Set<Taken>()
-    for (const answer of decodeAnswers(bytes)) {
+    for (const answer of decodeAnswers(bytes, this.#format)) {
       const taken = this.#take(answer, from, now)
       seen.add(taken)
       if (taken === 'forged' || taken === 'rate') break
@@ -147,9 +163,10 @@ export class Gathering {
   #push(peer: PeerKey, answers: readonly Answer[]): void {
     const queue = this.#queues.get(peer)
     const batches = queue ?? []
-    for (let at = 0; at < answers.length && this.#sending < MAX_SENDING; at += MAX_ANSWERS) {
-      const batch = answers.slice(at, at + MAX_ANSWERS)
+    for (const batch of messagesOf(answers, this.#format)) {
+      if (this.#sending >= MAX_SENDING || this.#sendingBytes >= MAX_SENDING_BYTES) break
       this.#sending += batch.length
+      this.#sendingBytes += bytesOf(batch)
       batches.push(batch)
     }
     if (queue !== undefined) return
@@ -165,6 +182,7 @@ export class Gathering {
     }
     this.#attempt(batch, peer, [], () => {
       this.#sending -= batch.length
+      this.#sendingBytes -= bytesOf(batch)
       this.#next(peer, batches)
     })
   }
@@ -214,6 +232,10 @@ export class Gathering {
     const others = connected().filter(peer => !without.includes(peer) && (this.#unsupported.get(peer) ?? 0) <= now)
     return others[Math.floor(random() * others.length)]
   }
+}
+
+function bytesOf(batch: readonly Answer[]): number {
+  return batch.reduce((sum, { content }) => sum + content.length, 0)
 }
 
 function forged(): WarrenError {

@@ -1,3 +1,12 @@
-export { MAX_MESSAGE_BYTES, signedBytes } from './answer.ts'
+export {
+  type Answer,
+  type AnswerFormat,
+  type AnswerKind,
+  kindOf,
+  type Statement,
+  signedBytes,
+  wireKindOf
+} from './answer.ts'
+export { QUESTION_MS } from './gatherer.ts'
 export { type Asked, Gathering, type GatheringPorts } from './gathering.ts'
-export { gatherOnMesh } from './mesh-gathering.ts'
+export { gatherBy, gatherOnMesh, type MeshGatheringDeps } from './mesh-gathering.ts'

@@ -1,38 +1,70 @@
+import type { KeyObject } from 'node:crypto'
 import { detach, type Logger, type Metrics } from '../../core/index.ts'
-import type { PeerKey } from '../../identity/index.ts'
+import { CONTEXT, type PeerKey, sign, verifySignature } from '../../identity/index.ts'
 import type { Mesh } from '../../mesh/index.ts'
 import { encodeAck, type RegistryState } from '../../registry/index.ts'
-import { MAX_MESSAGE_BYTES, signedBytes } from './answer.ts'
-import { Gathering } from './gathering.ts'
+import { ACKNOWLEDGEMENTS, type Answer, type AnswerFormat, signedBytes } from './answer.ts'
+import { Gathering, type GatheringPorts } from './gathering.ts'
 
 export interface MeshGatheringDeps {
   readonly mesh: Pick<Mesh, 'peer' | 'connected' | 'request' | 'handle'>
+  readonly state: Pick<RegistryState, 'entries'>
+  readonly peerKey: KeyObject
+  readonly monotonicMs: () => number
+  readonly metrics: Metrics
+  readonly log: Logger
+  /** Aborts when the agent stops. */
+  readonly signal: AbortSignal
+}
+
+export interface AckGatheringDeps extends MeshGatheringDeps {
   readonly state: Pick<RegistryState, 'entries' | 'acks'>
-  readonly sign: (bytes: Uint8Array) => Uint8Array
-  readonly verify: (key: Uint8Array, bytes: Uint8Array, signature: Uint8Array) => boolean
   /** An acknowledgement of a head of ours, by a member that has signed it. */
   readonly onAck: (ack: Uint8Array, author: PeerKey) => void
   /** Sends an acknowledgement of ours that no neighbour carries. */
   readonly sendAck: (owner: PeerKey, ack: Uint8Array) => Promise<void>
-  readonly monotonicMs: () => number
-  readonly metrics: Metrics
-  readonly log: Logger
 }
 
-const PROTOCOL = '/warren/gather/1'
+/** What to do with the answers of one protocol. */
+export interface AnswerHandling extends Pick<GatheringPorts, 'isNews' | 'deliver' | 'onUndelivered'> {
+  readonly protocol: '/warren/gather/1' | '/warren/answers/1'
+  readonly format: AnswerFormat
+}
+
 const RESPONSE_BYTES = 64
 const NOTHING = new Uint8Array()
 
-/** Gathers answers on the mesh. Call it before the mesh starts. */
-export function gatherOnMesh(deps: MeshGatheringDeps): Gathering {
-  const { mesh, state, sign, verify, onAck, sendAck, monotonicMs, metrics, log } = deps
+/** Gathers acknowledgements on the mesh. Call it before the mesh starts. */
+export function gatherOnMesh(deps: AckGatheringDeps): Gathering {
+  const { state, onAck, sendAck, log } = deps
+  const ackOf = ({ run, number }: Answer): Uint8Array => encodeAck(run, number)
+  return gatherBy(deps, {
+    protocol: '/warren/gather/1',
+    format: ACKNOWLEDGEMENTS,
+    isNews: ({ author, number }) => (state.acks.get(author) ?? 0n) < number,
+    deliver: answer => onAck(ackOf(answer), answer.author),
+    onUndelivered: answer =>
+      detach(
+        log,
+        'acknowledgement',
+        sendAck(answer.requester, ackOf(answer)).catch(() => {})
+      )
+  })
+}
+
+/** Gathers the answers of one protocol on the mesh. Call it before the mesh starts. */
+export function gatherBy(deps: MeshGatheringDeps, handling: AnswerHandling): Gathering {
+  const { mesh, state, peerKey, monotonicMs, metrics, log } = deps
+  const { protocol, format, ...ports } = handling
   const gathering: Gathering = new Gathering({
+    ...ports,
+    format,
     self: mesh.peer,
     isMember: peer => state.entries.has(peer),
-    sign: statement => sign(signedBytes(statement)),
+    sign: statement => sign(peerKey, CONTEXT.answer, signedBytes(statement)),
     verify: answer => {
       const key = state.entries.get(answer.author)?.ownerKey
-      return key !== undefined && verify(key, signedBytes(answer), answer.signature)
+      return key !== undefined && verifySignature(key, CONTEXT.answer, signedBytes(answer), answer.signature)
     },
     monotonicMs,
     random: Math.random,
@@ -45,7 +77,7 @@ export function gatherOnMesh(deps: MeshGatheringDeps): Gathering {
     send: (peer, bytes, onDelivered, onFailure) => {
       const controller = new AbortController()
       const { signal } = controller
-      const sent = mesh.request(peer, PROTOCOL, bytes, { signal, maxResponseBytes: RESPONSE_BYTES }).then(
+      const sent = mesh.request(peer, protocol, bytes, { signal, maxResponseBytes: RESPONSE_BYTES }).then(
         () => (signal.aborted ? undefined : onDelivered()),
         err => {
           if (signal.aborted) return
@@ -56,19 +88,12 @@ export function gatherOnMesh(deps: MeshGatheringDeps): Gathering {
       detach(log, 'gathered answers', sent)
       return () => controller.abort()
     },
-    isNews: ({ author, number }) => (state.acks.get(author) ?? 0n) < number,
-    deliver: ({ author, run, number }) => onAck(encodeAck(run, number), author),
-    onCarried: (count, result) => metrics.count('warren_registry_acks_relayed_total', { result }, count),
-    onUndelivered: ({ requester, run, number }) =>
-      detach(
-        log,
-        'acknowledgement',
-        sendAck(requester, encodeAck(run, number)).catch(() => {})
-      )
+    onCarried: (count, result) => metrics.count('warren_registry_acks_relayed_total', { result }, count)
   })
-  const sizes = { maxRequestBytes: MAX_MESSAGE_BYTES, maxResponseBytes: RESPONSE_BYTES }
+  deps.signal.addEventListener('abort', () => gathering.stop(), { once: true })
+  const sizes = { maxRequestBytes: format.maxMessageBytes, maxResponseBytes: RESPONSE_BYTES }
   mesh.handle(
-    PROTOCOL,
+    protocol,
     async (from, request) => {
       gathering.receive(from, request)
       return NOTHING

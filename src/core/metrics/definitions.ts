@@ -1,41 +1,12 @@
 import { ErrorCode } from '../errors.ts'
+import { counter, gauge, type HistogramDefinition, type Labels, type MetricDefinition } from './kinds.ts'
 import { LIMIT_NAMES } from './limit-names.ts'
+import { PROCESS_METRICS } from './process-definitions.ts'
 
-/** Every label with all its possible values: the cost of a metric is known before any peer connects. */
-export type Labels = Readonly<Record<string, readonly string[]>>
-
-export interface CounterDefinition<L extends Labels = Labels> {
-  readonly kind: 'counter'
-  readonly help: string
-  readonly labels: L
-}
-
-export interface GaugeDefinition<L extends Labels = Labels> {
-  readonly kind: 'gauge'
-  readonly help: string
-  readonly labels: L
-}
-
-export interface HistogramDefinition<L extends Labels = Labels> {
-  readonly kind: 'histogram'
-  readonly help: string
-  readonly labels: L
-  /** Upper bounds, in the unit of the metric. */
-  readonly buckets: readonly number[]
-}
-
-export type MetricDefinition = CounterDefinition | GaugeDefinition | HistogramDefinition
+export type { CounterDefinition, GaugeDefinition, HistogramDefinition, Labels, MetricDefinition } from './kinds.ts'
 
 /** Label value for anything that is not in the list of its label. */
 export const OTHER = 'other'
-
-function counter<const L extends Labels>(labels: L, help: string): CounterDefinition<L> {
-  return { kind: 'counter', help, labels }
-}
-
-function gauge<const L extends Labels>(labels: L, help: string): GaugeDefinition<L> {
-  return { kind: 'gauge', help, labels }
-}
 
 function histogram<const L extends Labels>(
   labels: L,
@@ -284,19 +255,5 @@ export const METRICS = Object.freeze({
     {},
     'Lines for standard error that were dropped because their reader stood still.'
   ),
-  warren_process_cpu_seconds_total: counter({}, 'Processor time of the agent.'),
-  warren_process_resident_memory_bytes: gauge({}, 'Memory of the agent.'),
-  warren_process_open_fds: gauge({}, 'Open file descriptors; zero where the system does not report them.'),
-  warren_process_max_fds: gauge(
-    {},
-    'Most file descriptors that the agent may have; zero where the system does not report it.'
-  ),
-  warren_process_start_time_seconds: gauge({}, 'When the agent started, Unix time.'),
-  warren_nodejs_heap_size_used_bytes: gauge({}, 'Memory of the agent that holds JavaScript objects.'),
-  warren_nodejs_external_memory_bytes: gauge({}, 'Memory of the agent that holds buffers.'),
-  warren_nodejs_eventloop_lag_p99_seconds: gauge(
-    {},
-    'How late timers were, at the 99th percentile of the last one or two minutes.'
-  ),
-  warren_nodejs_eventloop_lag_max_seconds: gauge({}, 'How late the latest timer was, in the same time.')
+  ...PROCESS_METRICS
 } satisfies Record<string, MetricDefinition>)

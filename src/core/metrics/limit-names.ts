@@ -37,6 +37,7 @@ export const LIMIT_NAMES = [
   'probe_asks',
   'ack_relays',
   'gathered_answers',
+  'mesh_questions',
   'policy_rules',
   'policy_entries',
   'policy_revocations',

@@ -1,3 +1,4 @@
+export { countCuts } from './count-cuts.ts'
 export { type Cut, type CutKind, codeOf, cutOf, isDone, LINK_LOST } from './cut.ts'
 export type { DropReason, Sent } from './drops.ts'
 export { fieldsOf } from './fields.ts'

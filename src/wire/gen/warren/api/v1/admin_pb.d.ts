@@ -2788,6 +2788,293 @@ export declare type Event = Message<"warren.api.v1.Event"> & {
 export declare const EventSchema: GenMessage<Event>;
 
 /**
+ * @generated from message warren.api.v1.AwaitReceiptsRequest
+ */
+export declare type AwaitReceiptsRequest = Message<"warren.api.v1.AwaitReceiptsRequest"> & {
+  /**
+   * Zero: the one in force.
+   *
+   * @generated from field: uint64 version = 1;
+   */
+  version: bigint;
+
+  /**
+   * Zero: 10 seconds.
+   *
+   * @generated from field: uint32 timeout_ms = 2;
+   */
+  timeoutMs: number;
+};
+
+/**
+ * Describes the message warren.api.v1.AwaitReceiptsRequest.
+ * Use `create(AwaitReceiptsRequestSchema)` to create a new message.
+ */
+export declare const AwaitReceiptsRequestSchema: GenMessage<AwaitReceiptsRequest>;
+
+/**
+ * @generated from message warren.api.v1.AwaitReceiptsResponse
+ */
+export declare type AwaitReceiptsResponse = Message<"warren.api.v1.AwaitReceiptsResponse"> & {
+  /**
+   * @generated from field: repeated warren.api.v1.HostReceipt hosts = 1;
+   */
+  hosts: HostReceipt[];
+
+  /**
+   * The last answer.
+   *
+   * @generated from field: bool finished = 2;
+   */
+  finished: boolean;
+
+  /**
+   * Every member has applied the version.
+   *
+   * @generated from field: bool complete = 3;
+   */
+  complete: boolean;
+
+  /**
+   * @generated from field: uint64 version = 4;
+   */
+  version: bigint;
+};
+
+/**
+ * Describes the message warren.api.v1.AwaitReceiptsResponse.
+ * Use `create(AwaitReceiptsResponseSchema)` to create a new message.
+ */
+export declare const AwaitReceiptsResponseSchema: GenMessage<AwaitReceiptsResponse>;
+
+/**
+ * @generated from message warren.api.v1.HostReceipt
+ */
+export declare type HostReceipt = Message<"warren.api.v1.HostReceipt"> & {
+  /**
+   * @generated from field: string machine = 1;
+   */
+  machine: string;
+
+  /**
+   * "applied", "refused" or "failed", by its signed receipt; "announced" (an older program, which says that it has the version and not
+   * what it cut); "cannot-say" (an older program), "silent" (no answer in time), "suspect" (it does not answer anybody); for a host
+   * that is no member any more: "left", "lost" or "evicted".
+   *
+   * @generated from field: string state = 2;
+   */
+  state: string;
+
+  /**
+   * @generated from field: uint64 policy_version = 3;
+   */
+  policyVersion: bigint;
+
+  /**
+   * @generated from field: uint32 flows_cut = 4;
+   */
+  flowsCut: number;
+
+  /**
+   * @generated from field: uint32 registrations_ended = 5;
+   */
+  registrationsEnded: number;
+
+  /**
+   * By its clock; zero if unknown.
+   *
+   * @generated from field: int64 applied_at_ms = 6;
+   */
+  appliedAtMs: bigint;
+
+  /**
+   * Since when it is away, by this host's clock; zero if it is not.
+   *
+   * @generated from field: int64 since_ms = 7;
+   */
+  sinceMs: bigint;
+
+  /**
+   * @generated from field: string problem = 8;
+   */
+  problem: string;
+};
+
+/**
+ * Describes the message warren.api.v1.HostReceipt.
+ * Use `create(HostReceiptSchema)` to create a new message.
+ */
+export declare const HostReceiptSchema: GenMessage<HostReceipt>;
+
+/**
+ * @generated from message warren.api.v1.ObserveRequest
+ */
+export declare type ObserveRequest = Message<"warren.api.v1.ObserveRequest"> & {
+  /**
+   * @generated from oneof warren.api.v1.ObserveRequest.ask
+   */
+  ask: {
+    /**
+     * @generated from field: warren.api.v1.ListFlowsRequest flows = 1;
+     */
+    value: ListFlowsRequest;
+    case: "flows";
+  } | {
+    /**
+     * @generated from field: warren.api.v1.ExplainRequest explain = 2;
+     */
+    value: ExplainRequest;
+    case: "explain";
+  } | {
+    /**
+     * What a rule, or a policy, would cut on each host.
+     *
+     * @generated from field: warren.api.v1.AddRuleRequest rule = 4;
+     */
+    value: AddRuleRequest;
+    case: "rule";
+  } | {
+    /**
+     * @generated from field: warren.api.v1.ApplyPolicyRequest policy = 5;
+     */
+    value: ApplyPolicyRequest;
+    case: "policy";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * Zero: 10 seconds.
+   *
+   * @generated from field: uint32 timeout_ms = 3;
+   */
+  timeoutMs: number;
+};
+
+/**
+ * Describes the message warren.api.v1.ObserveRequest.
+ * Use `create(ObserveRequestSchema)` to create a new message.
+ */
+export declare const ObserveRequestSchema: GenMessage<ObserveRequest>;
+
+/**
+ * @generated from message warren.api.v1.ObserveResponse
+ */
+export declare type ObserveResponse = Message<"warren.api.v1.ObserveResponse"> & {
+  /**
+   * @generated from field: repeated warren.api.v1.HostObservation hosts = 1;
+   */
+  hosts: HostObservation[];
+
+  /**
+   * The last answer.
+   *
+   * @generated from field: bool finished = 2;
+   */
+  finished: boolean;
+
+  /**
+   * Every member has answered.
+   *
+   * @generated from field: bool complete = 3;
+   */
+  complete: boolean;
+};
+
+/**
+ * Describes the message warren.api.v1.ObserveResponse.
+ * Use `create(ObserveResponseSchema)` to create a new message.
+ */
+export declare const ObserveResponseSchema: GenMessage<ObserveResponse>;
+
+/**
+ * @generated from message warren.api.v1.HostObservation
+ */
+export declare type HostObservation = Message<"warren.api.v1.HostObservation"> & {
+  /**
+   * @generated from field: string machine = 1;
+   */
+  machine: string;
+
+  /**
+   * "answered", "cannot-say" (an older program), "silent" (no answer in time) or "suspect" (it does not answer anybody).
+   *
+   * @generated from field: string state = 2;
+   */
+  state: string;
+
+  /**
+   * Since when it is suspect, by this host's clock; zero if it is not.
+   *
+   * @generated from field: int64 since_ms = 3;
+   */
+  sinceMs: bigint;
+
+  /**
+   * Why it does not answer, though it could; empty if it does.
+   *
+   * @generated from field: string problem = 4;
+   */
+  problem: string;
+
+  /**
+   * @generated from field: repeated warren.api.v1.Flow flows = 5;
+   */
+  flows: Flow[];
+
+  /**
+   * All flows of the host, or all that would be cut, if not all fit.
+   *
+   * @generated from field: uint32 flows_total = 6;
+   */
+  flowsTotal: number;
+
+  /**
+   * What it sees of the connection, if its source or its destination is there: one for each.
+   *
+   * @generated from field: repeated warren.api.v1.ObservedConnection connections = 7;
+   */
+  connections: ObservedConnection[];
+
+  /**
+   * @generated from field: warren.api.v1.Consequences consequences = 8;
+   */
+  consequences?: Consequences | undefined;
+};
+
+/**
+ * Describes the message warren.api.v1.HostObservation.
+ * Use `create(HostObservationSchema)` to create a new message.
+ */
+export declare const HostObservationSchema: GenMessage<HostObservation>;
+
+/**
+ * @generated from message warren.api.v1.ObservedConnection
+ */
+export declare type ObservedConnection = Message<"warren.api.v1.ObservedConnection"> & {
+  /**
+   * "source" or "destination".
+   *
+   * @generated from field: string role = 1;
+   */
+  role: string;
+
+  /**
+   * @generated from field: bool works = 2;
+   */
+  works: boolean;
+
+  /**
+   * @generated from field: repeated warren.api.v1.ExplainStep steps = 3;
+   */
+  steps: ExplainStep[];
+};
+
+/**
+ * Describes the message warren.api.v1.ObservedConnection.
+ * Use `create(ObservedConnectionSchema)` to create a new message.
+ */
+export declare const ObservedConnectionSchema: GenMessage<ObservedConnection>;
+
+/**
  * @generated from service warren.api.v1.AdminService
  */
 export declare const AdminService: GenService<{
@@ -2932,6 +3219,27 @@ export declare const AdminService: GenService<{
     methodKind: "unary";
     input: typeof ApplyPolicyRequestSchema;
     output: typeof ApplyPolicyResponseSchema;
+  },
+  /**
+   * Waits until each live host has applied a version of the policy. Answers with what each host says, as it comes; the last answer has
+   * the hosts that say nothing.
+   *
+   * @generated from rpc warren.api.v1.AdminService.AwaitReceipts
+   */
+  awaitReceipts: {
+    methodKind: "server_streaming";
+    input: typeof AwaitReceiptsRequestSchema;
+    output: typeof AwaitReceiptsResponseSchema;
+  },
+  /**
+   * Asks every host what it sees. Answers with what each host says, as it comes; the last answer has the hosts that say nothing.
+   *
+   * @generated from rpc warren.api.v1.AdminService.Observe
+   */
+  observe: {
+    methodKind: "server_streaming";
+    input: typeof ObserveRequestSchema;
+    output: typeof ObserveResponseSchema;
   },
   /**
    * The use of each rule on this host since its start.

@@ -887,7 +887,8 @@ export declare const RelayedAckSchema: GenMessage<RelayedAck>;
 
 /**
  * Answers of members to questions of other members, gathered on the way over permanent connections: each host sends them to
- * the neighbour from which it has the question. Request of /warren/gather/1; the response is empty.
+ * the neighbour from which it has the question. Request of /warren/gather/1 for acknowledgements, and of /warren/answers/1 for answers
+ * to a warren.question.v1.Question; the response is empty.
  *
  * @generated from message warren.registry.v1.GatheredAnswers
  */
@@ -923,7 +924,7 @@ export declare type AnswerGroup = Message<"warren.registry.v1.AnswerGroup"> & {
   kind: AnswerKind;
 
   /**
-   * Of an acknowledgement: epoch and seq of the head.
+   * Of an acknowledgement: epoch and seq of the head. Otherwise those of the question.
    *
    * @generated from field: uint64 run = 3;
    */
@@ -935,7 +936,8 @@ export declare type AnswerGroup = Message<"warren.registry.v1.AnswerGroup"> & {
   number: bigint;
 
   /**
-   * Of an acknowledgement: empty.
+   * Of an acknowledgement: empty. Of a receipt: a warren.question.v1.Receipt. Of an
+   * observation: a warren.question.v1.SealedAnswer.
    *
    * @generated from field: bytes content = 5;
    */
@@ -1065,6 +1067,20 @@ export enum AnswerKind {
    * @generated from enum value: ANSWER_KIND_ACKNOWLEDGEMENT = 1;
    */
   ACKNOWLEDGEMENT = 1,
+
+  /**
+   * "I have applied this version of the policy."
+   *
+   * @generated from enum value: ANSWER_KIND_RECEIPT = 2;
+   */
+  RECEIPT = 2,
+
+  /**
+   * What a host sees, for who may observe the mesh.
+   *
+   * @generated from enum value: ANSWER_KIND_OBSERVATION = 3;
+   */
+  OBSERVATION = 3,
 }
 
 /**

@@ -1,0 +1,154 @@
+import { anyChange, ChangeSignal, type Clock, ErrorCode, type Logger, LruMap, WarrenError } from '../../core/index.ts'
+import type { EventSink } from '../../events/index.ts'
+import type { PeerKey } from '../../identity/index.ts'
+import type { OwnerView } from '../../registry/index.ts'
+import { type Answerer, collect, QUESTIONS_CAPABILITY, type Questions } from '../questions/index.ts'
+import {
+  type Ask,
+  decodeObservation,
+  decodeObservationQuestion,
+  encodeObservation,
+  encodeObservationQuestion,
+  type Observation,
+  type Told
+} from './observation.ts'
+import { makeReplyKey } from './seal.ts'
+
+/** What one host has answered. */
+export interface HostObservation extends Told {
+  readonly machine: string
+  readonly state: 'answered' | 'cannot-say' | 'silent' | 'suspect'
+  /** Since when it is suspect, by the clock of this host. */
+  readonly sinceMs?: number
+}
+
+export interface Observed {
+  readonly hosts: readonly HostObservation[]
+  /** Nothing follows. */
+  readonly finished: boolean
+  /** Every member has answered. */
+  readonly complete: boolean
+}
+
+/** Tells what this host sees; undefined if it does not know the question. */
+export type Observer = (ask: Ask, signal: AbortSignal) => Promise<Told | undefined>
+
+export interface ObservationsDeps {
+  readonly trustDomain: string
+  readonly self: PeerKey
+  readonly questions: () => Pick<Questions, 'open'>
+  readonly owners: () => readonly OwnerView[]
+  readonly suspectedSinceMs: (peer: PeerKey) => number | undefined
+  /** Resolves at the next change of any host. */
+  readonly registryChanged: () => Promise<void>
+  readonly events: EventSink
+  readonly clock: Pick<Clock, 'monotonicMs'>
+  readonly log: Logger
+}
+
+/** Answers that are kept for a question that is asked again. */
+const MAX_KEPT = 32
+
+/** Asks all members what they see, and tells others what this host sees. */
+export class Observations {
+  readonly #deps: ObservationsDeps
+  readonly #kept = new LruMap<string, Uint8Array>(MAX_KEPT)
+  readonly #news = new ChangeSignal()
+  readonly #changed: () => Promise<void>
+  #observer: Observer | undefined
+
+  constructor(deps: ObservationsDeps) {
+    this.#deps = deps
+    this.#changed = anyChange(() => this.#news.changed(), deps.registryChanged)
+  }
+
+  /** From now on this host answers, by what `observer` tells. */
+  answerBy(observer: Observer): void {
+    this.#observer = observer
+  }
+
+  /** Answers a question of another host, and notes who has asked. */
+  readonly answer: Answerer = async (content, { requester, signal }) => {
+    const { trustDomain, self } = this.#deps
+    const { replyKey, ask } = decodeObservationQuestion(content)
+    // Asked again: the reply key names the question.
+    const name = Buffer.from(replyKey).toString('base64')
+    const kept = this.#kept.get(name)
+    if (kept !== undefined) return kept
+    if (this.#observer === undefined) return undefined
+    const told = await this.#tell(ask, requester, signal)
+    const answer = encodeObservation(trustDomain, told, replyKey, self)
+    this.#kept.set(name, answer)
+    return answer
+  }
+
+  /**
+   * Asks every host, and yields each answer as it comes. Ends when each live host has answered, or when the time is over; the last
+   * value has the hosts without an answer. Throws NOT_ADMIN, INVALID_ARGUMENT, LIMIT_EXCEEDED.
+   */
+  async *collect(ask: Ask, timeoutMs: number, signal: AbortSignal): AsyncGenerator<Observed> {
+    const { questions, trustDomain, self, clock, log } = this.#deps
+    const reply = makeReplyKey()
+    const received = new Map<PeerKey, Told>()
+    const inquiry = questions().open('observation', encodeObservationQuestion(ask, reply), (peer, content) => {
+      try {
+        const observation = decodeObservation(content, trustDomain, reply, peer)
+        received.set(peer, told(observation))
+      } catch (err) {
+        const { reason } = WarrenError.from(err)
+        log.warn('an answer is not usable', { peer, err })
+        received.set(peer, { problem: reason })
+      }
+      this.#news.fire()
+    })
+    const shown = new Set<string>()
+    received.set(self, await this.#tell(ask, self, signal))
+    yield* collect<Observed>({
+      inquiry,
+      look: ({ isOver, isGraceOver }) => {
+        const all = this.#standing(received)
+        const isLast = isOver || all.every(({ state }) => state !== 'silent' && (isGraceOver || state !== 'suspect'))
+        const hosts = all.filter(({ machine, state }) => !shown.has(machine) && (isLast || state === 'answered'))
+        for (const { machine } of hosts) shown.add(machine)
+        const complete = isLast && all.every(({ state, problem = '' }) => state === 'answered' && problem === '')
+        return { news: hosts.length > 0 || isLast ? { hosts, finished: isLast, complete } : undefined, isLast }
+      },
+      changed: this.#changed,
+      timeoutMs,
+      clock,
+      signal
+    })
+  }
+
+  async #tell(ask: Ask, requester: PeerKey, signal: AbortSignal): Promise<Told> {
+    const { owners, events } = this.#deps
+    const machine = owners().find(({ peer }) => peer === requester)?.machine ?? requester
+    events.emit('question-asked', { peer: requester, machine, question: ask.case ?? 'unknown' })
+    try {
+      return (await this.#observer?.(ask, signal)) ?? { problem: 'its program does not know this question' }
+    } catch (err) {
+      const { code, reason } = WarrenError.from(err)
+      // What is wrong with the question is for the person who asks; what is wrong here is for the log.
+      if (code === ErrorCode.Internal) this.#deps.log.error('a question failed', { err })
+      return { problem: code === ErrorCode.Internal ? 'it failed; the log of the host says why' : reason }
+    }
+  }
+
+  /** What is known of each member, this host first. */
+  #standing(received: ReadonlyMap<PeerKey, Told>): HostObservation[] {
+    return [...this.#deps.owners()]
+      .sort((one, other) => Number(other.self) - Number(one.self) || (one.machine < other.machine ? -1 : 1))
+      .map(({ machine, peer, suspect, capabilities }) => {
+        const answer = received.get(peer)
+        if (answer !== undefined) return { ...answer, machine, state: 'answered' }
+        const sinceMs = this.#deps.suspectedSinceMs(peer)
+        if (suspect || sinceMs !== undefined)
+          return { machine, state: 'suspect', ...(sinceMs !== undefined && { sinceMs }) }
+        return { machine, state: capabilities.includes(QUESTIONS_CAPABILITY) ? 'silent' : 'cannot-say' }
+      })
+  }
+}
+
+function told({ flows, flowsTotal, explained, problem, consequences }: Observation): Told {
+  return { flows, flowsTotal, explained, problem, ...(consequences !== undefined && { consequences }) }
+}

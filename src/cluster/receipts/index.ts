@@ -1,0 +1,2 @@
+export { AppliedPolicies, type EnforcementOutcome } from './applied-policies.ts'
+export { type Collected, type HostReceipt, Receipts } from './receipts.ts'
