@@ -10,6 +10,7 @@ export type MeshProtocol =
   | '/warren/ack-relay/1'
   | '/warren/gather/1'
   | '/warren/policy/1'
+  | '/warren/policy-sets/1'
   | '/warren/probe/1'
   | '/warren/renew/1'
   | '/warren/authority/1'

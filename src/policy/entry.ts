@@ -28,6 +28,8 @@ export interface Entry extends UsageLimits {
   /** Who answers for it, for people. @default nobody is named */
   readonly owner?: string | undefined
   readonly createdAtMs: number
+  /** Name of the admin whose set states it. @default the root of policy */
+  readonly by?: string
 }
 
 /** Names of the selectors, in the order in which they are shown. */

@@ -23,6 +23,7 @@ export function buildAnnouncer({ base, cluster, ca, drain, dataAddresses }: Anno
       dataAddresses: dataAddresses(),
       capabilities: ['tcp', ...(ca.renewals.isOpen ? [AUTHORITY_CAPABILITY] : [])],
       policyVersion: cluster.policy.version,
+      policySets: cluster.policy.sets.digest,
       trustVersion: ca.trustService.version,
       draining: drain.isOn,
       jwtKeys: membership.jwtKeys.published(),

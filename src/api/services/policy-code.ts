@@ -11,6 +11,7 @@ import {
   limitFields,
   type NewRule,
   planOf,
+  ROOT_NAME,
   type Rule
 } from '../../policy/index.ts'
 import type { FlowInfo } from '../../proxy/index.ts'
@@ -36,23 +37,23 @@ export function policyCodeHandlers(deps: PolicyCodeDeps): Pick<AdminHandlers, Na
   return {
     async applyPolicy({ document, prune, dryRun }, { uid }) {
       if (document === undefined) throw new WarrenError(ErrorCode.InvalidArgument, 'the document is missing')
-      const { content, changes } = planOf(policy.bundle, documentFrom(document), { prune, nowMs: deps.nowMs() })
+      const { content, changes } = planOf(policy.own, documentFrom(document), { prune, nowMs: deps.nowMs() })
       const isSame = Object.keys(content).length === 0
       if (dryRun) {
         const consequences = isSame ? {} : consequencesMessage(await deps.preview(policy.draft(content)))
-        return { version: policy.version, changes: [...changes], consequences }
+        return { version: policy.ownVersion, changes: [...changes], consequences }
       }
       if (!isSame) {
         await policy.change(content)
         const count = changes.filter(({ kind }) => kind !== 'kept' && kind !== 'ended').length
         deps.onRuleChange('apply', `${count} changes`, uid)
       }
-      return { version: policy.version, changes: [...changes] }
+      return { version: policy.ownVersion, changes: [...changes] }
     },
 
     async listRuleUse() {
       const addresses = deps.registered().map(({ address }) => address)
-      const rules = (policy.bundle?.rules ?? []).map(rule => ({
+      const rules = statedRules(policy.bundle).map(rule => ({
         rule: ruleMessage(rule),
         sources: addresses.filter(address => matches(rule.source, address)).length,
         destinations: addresses.filter(address => matches(rule.destination, address)).length,
@@ -68,9 +69,9 @@ export async function previewRule(
   { policy, preview, nowMs }: PolicyCodeDeps,
   rule: NewRule
 ): Promise<MessageInitShape<typeof adminPb.AddRuleResponseSchema>> {
-  const { rules, added } = addRule(policy.bundle, rule, nowMs())
+  const { rules, added } = addRule(policy.own, rule, nowMs())
   const consequences = consequencesMessage(await preview(policy.draft({ rules })))
-  return { rule: ruleMessage(added), version: policy.version, consequences }
+  return { rule: ruleMessage(added), version: policy.ownVersion, consequences }
 }
 
 function consequencesMessage({
@@ -98,6 +99,11 @@ export function flowMessage(flow: FlowInfo): MessageInitShape<typeof adminPb.Flo
   }
 }
 
+/** The rules of a policy, without those that stand for its invariants. */
+export function statedRules(bundle: Bundle | undefined): readonly Rule[] {
+  return (bundle?.rules ?? []).filter(({ ofInvariant }) => ofInvariant !== true)
+}
+
 /** A rule as the local API shows it. */
 export function ruleMessage(rule: Rule): MessageInitShape<typeof adminPb.RuleSchema> {
   return {
@@ -110,6 +116,8 @@ export function ruleMessage(rule: Rule): MessageInitShape<typeof adminPb.RuleSch
     untilMs: BigInt(rule.untilMs),
     reason: rule.reason,
     owner: rule.owner ?? '',
+    by: rule.by ?? ROOT_NAME,
+    createdAtMs: BigInt(rule.createdAtMs),
     ...limitFields(rule)
   }
 }
@@ -122,7 +130,9 @@ export function invariantMessage(invariant: Invariant): MessageInitShape<typeof 
     destination: invariant.destination.text,
     protocols: invariant.protocols.map(protocolMessage),
     reason: invariant.reason,
-    owner: invariant.owner ?? ''
+    owner: invariant.owner ?? '',
+    by: invariant.by ?? ROOT_NAME,
+    createdAtMs: BigInt(invariant.createdAtMs)
   }
 }
 

@@ -17,6 +17,8 @@ export {
 export { formatLimits } from './limits-column.ts'
 export { withNextStep } from './next-step.ts'
 export {
+  adminTable,
+  adminView,
   authorityTable,
   authorityView,
   entryTable,
