@@ -11,6 +11,7 @@ export {
   STRICT,
   type Withdrawal
 } from './admin.ts'
+export { type Admin, adminTree, follows, type HeldSets, MAX_ADMINS, newest } from './admins/admin-tree.ts'
 export {
   addAdmin,
   type Editor,
@@ -32,7 +33,6 @@ export {
 } from './admins/in-force.ts'
 export { requireKept } from './admins/kept.ts'
 export { SetReplica, type SetVersion } from './admins/replica.ts'
-export { type Admin, follows, type HeldSets, MAX_ADMINS, newest, standingOf } from './admins/standing.ts'
 export { type Assertion, Assertions, type Verdict } from './assertions.ts'
 export {
   type Bundle,

@@ -134,7 +134,13 @@ export class AdminSets {
     this.#replica.setRoot(root)
     this.exchange.askForNew(admins)
     // A version that a removal names is kept beside the newest.
-    if (before !== this.#replica.held().length) this.#deps.store.save(this.#replica.held())
+    if (before === this.#replica.held().length) return
+    try {
+      this.#deps.store.save(this.#replica.held())
+    } catch (err) {
+      // The bundle itself is on disk, and takes effect now.
+      this.#deps.log.error('sets of admins not stored', { err })
+    }
   }
 
   /**

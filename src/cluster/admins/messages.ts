@@ -18,7 +18,7 @@ export const SETS_LIMITS = Object.freeze({
   maxResponseBytes: MAX_BUNDLE_BYTES + 1_024
 })
 
-/** One set as it travels, with the facts by which it is judged before its signature is verified. */
+/** One set as it travels, with the facts that are compared before its signature is verified. */
 export interface OfferedSet extends SetVersion {
   /** Absent: it is announced, and must be fetched. */
   readonly signed: Uint8Array | undefined

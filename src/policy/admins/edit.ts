@@ -11,8 +11,8 @@ import {
 import type { Bundle, Content } from '../bundle.ts'
 import { MAX_REASON_LENGTH } from '../codec.ts'
 import { nextVersion } from '../edit.ts'
+import { type Admin, MAX_ADMINS } from './admin-tree.ts'
 import { type InForce, isOutside, type StatementList } from './in-force.ts'
-import { type Admin, MAX_ADMINS } from './standing.ts'
 
 // What an admin changes in its own set. All of these return the lists that change, and throw before anything is signed.
 

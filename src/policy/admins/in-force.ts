@@ -3,7 +3,7 @@ import type { Pattern, Revocation } from '../../identity/index.ts'
 import { type AdminKey, isWithinScopes, STRICT } from '../admin.ts'
 import type { Bundle, Content } from '../bundle.ts'
 import type { Rule } from '../rule.ts'
-import { type Admin, type HeldSets, standingOf } from './standing.ts'
+import { type Admin, adminTree, type HeldSets } from './admin-tree.ts'
 
 /** Where a statement comes from. */
 export interface Origin {
@@ -40,7 +40,7 @@ type Statement = Content[StatementList][number]
  * does an invariant.
  */
 export function foldSets(held: HeldSets): InForce {
-  const admins = standingOf(held)
+  const admins = adminTree(held)
   const digest = digestOf(admins, held)
   const only = admins.length === 1 && admins[0]?.removal === undefined
   if (only && admins[0]?.set?.withdrawals?.length === 0) {

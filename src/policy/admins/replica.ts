@@ -1,7 +1,7 @@
 import type { AdminKey } from '../admin.ts'
 import type { Bundle } from '../bundle.ts'
+import { follows, isRemovedByYounger, newest } from './admin-tree.ts'
 import { foldSets, type InForce } from './in-force.ts'
-import { follows, isRemovedByYounger, newest } from './standing.ts'
 
 /** One version of a set. */
 export interface SetVersion {

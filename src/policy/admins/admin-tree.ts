@@ -55,7 +55,7 @@ type Removals = ReadonlyMap<AdminKey, Removal>
  * An owner who is older removes younger ones. A younger owner removes an older one as long as it is an owner then: so a lost root
  * can be removed, and of two owners who remove each other the older one stays, on every host alike, whatever the dates say.
  */
-export function standingOf(held: HeldSets): readonly Admin[] {
+export function adminTree(held: HeldSets): readonly Admin[] {
   const ofOlder = new Map<AdminKey, Removal>()
   for (;;) {
     const admins = admit(held, ofOlder)
