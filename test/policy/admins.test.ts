@@ -95,7 +95,7 @@ test('an admin of a scope allows within it and nothing beyond, however the patte
     [['bob/ok', 'bob']]
   )
   assert.ok(allows(replica, 'dev', 'dev'))
-  assert.match(replica.inForce.origins.get('bob/r0a')?.withoutEffect ?? '', /is not within scope dev/)
+  assert.match(replica.inForce.origins.get('rules bob/r0a')?.withoutEffect ?? '', /is not within scope dev/)
 })
 
 test('a denial of any set beats the permissions of all, and so does an invariant', () => {

@@ -12,7 +12,7 @@ import type { Bundle, Content } from '../bundle.ts'
 import { MAX_REASON_LENGTH } from '../codec.ts'
 import { nextVersion } from '../edit.ts'
 import { type Admin, MAX_ADMINS } from './admin-tree.ts'
-import { type InForce, isOutside, type StatementList } from './in-force.ts'
+import { type InForce, isOutside, originKey, type StatementList } from './in-force.ts'
 
 // What an admin changes in its own set. All of these return the lists that change, and throw before anything is signed.
 
@@ -34,8 +34,8 @@ const SUBJECTS: Readonly<Record<StatementList, string>> = {
 
 /** The lists after a statement of this id, own or of another admin, is removed. Throws NOT_FOUND or NOT_ADMIN. */
 export function removeStatement(inForce: InForce, editor: Editor, list: StatementList, id: string): Partial<Content> {
-  const origin = inForce.origins.get(id)
-  if (origin?.list !== list) {
+  const origin = inForce.origins.get(originKey(list, id))
+  if (origin === undefined) {
     const hint =
       list === 'entries' ? '`warren entry list` lists the entries.' : `\`warren policy show\` lists the ${list}.`
     throw new WarrenError(ErrorCode.NotFound, `the policy has no ${SUBJECTS[list]} "${id.slice(0, 64)}"`, { hint })

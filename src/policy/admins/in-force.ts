@@ -24,10 +24,18 @@ export interface InForce {
   readonly bundle: Bundle | undefined
   /** Oldest first, the root before all. */
   readonly admins: readonly Admin[]
-  /** By the id that people see: that of the root's statements as it is, NAME/ID for those of others. */
+  /** By `originKey`. */
   readonly origins: ReadonlyMap<string, Origin>
   /** 64 hex digits: the same on two hosts if and only if the same versions count there, but for the newest of the root. */
   readonly digest: string
+}
+
+/**
+ * A key of `origins`, of the id that people see: that of the root's statements as it is, NAME/ID for those of others. Nothing keeps
+ * a set from using one id in two lists.
+ */
+export function originKey(list: StatementList, id: string): string {
+  return `${list} ${id}`
 }
 
 type Statement = Content[StatementList][number]
@@ -65,7 +73,7 @@ export function foldSets(held: HeldSets): InForce {
       for (const statement of set[list]) {
         const id = key === held.rootKey ? statement.id : `${admin.name}/${statement.id}`
         const withoutEffect = whyWithout(admin, statement, withdrawn)
-        origins.set(id, { author: key, id: statement.id, list, withoutEffect })
+        origins.set(originKey(list, id), { author: key, id: statement.id, list, withoutEffect })
         if (withoutEffect !== undefined) continue
         const shown = key === held.rootKey ? statement : { ...statement, id, by: admin.name }
         ;(lists[list] as Statement[]).push(Object.freeze(shown))
@@ -189,7 +197,8 @@ function denialOf({
 function originsOf(root: Bundle | undefined, author: AdminKey): Map<string, Origin> {
   const origins = new Map<string, Origin>()
   for (const list of LISTS) {
-    for (const { id } of root?.[list] ?? []) origins.set(id, { author, id, list, withoutEffect: undefined })
+    for (const { id } of root?.[list] ?? [])
+      origins.set(originKey(list, id), { author, id, list, withoutEffect: undefined })
   }
   return origins
 }

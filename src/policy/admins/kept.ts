@@ -1,7 +1,7 @@
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 import type { AdminKey } from '../admin.ts'
 import { breaches, breachHint, breachText } from '../invariants.ts'
-import type { InForce } from './in-force.ts'
+import { type InForce, originKey } from './in-force.ts'
 
 /**
  * Throws INVARIANT_BROKEN if what one admin allows breaks an invariant of any admin.
@@ -11,7 +11,8 @@ import type { InForce } from './in-force.ts'
 export function requireKept({ bundle, origins }: InForce, key: AdminKey, nowMs: number): void {
   if (bundle === undefined) return
   const rules = bundle.rules.filter(
-    rule => rule.ofInvariant !== true && (rule.effect === 'deny' || origins.get(rule.id)?.author === key)
+    rule =>
+      rule.ofInvariant !== true && (rule.effect === 'deny' || origins.get(originKey('rules', rule.id))?.author === key)
   )
   const [first] = breaches(rules, bundle.invariants, nowMs).filter(
     ({ rule, example }) => rule !== undefined || example === undefined

@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type TestAgent, waitFor } from '../../harness/index.ts'
+import { localCall, type TestAgent, waitFor } from '../../harness/index.ts'
 
 export interface Policy {
   readonly sets: string
@@ -14,11 +14,19 @@ export interface Policy {
 }
 
 export interface Admins {
-  readonly admins: ReadonlyArray<{ readonly name: string; readonly removedBy: string; readonly version: string }>
+  readonly admins: ReadonlyArray<{ readonly name: string; readonly removedBy?: string; readonly here?: boolean }>
 }
 
-export const policyOf = async (agent: TestAgent): Promise<Policy> =>
-  JSON.parse(await agent.cli('policy', 'show', '--json')) as Policy
+/** By the socket, since a command takes longer than what is waited for. Lists that are empty are left out there. */
+export async function policyOf(agent: TestAgent): Promise<Policy> {
+  const { body } = await localCall(agent.adminSocket, 'AdminService/GetPolicy')
+  return { sets: '', version: '0', rules: [], ...(body as Partial<Policy>) }
+}
+
+export async function adminsOn(agent: TestAgent): Promise<Admins['admins']> {
+  const { body } = await localCall(agent.adminSocket, 'AdminService/ListAdmins')
+  return (body as Partial<Admins>).admins ?? []
+}
 
 export const idsOn = async (agent: TestAgent): Promise<string> =>
   (await policyOf(agent)).rules
@@ -43,7 +51,7 @@ export async function makeAdmin(
   writeFileSync(file, await agent.cli('admin', 'key'))
   await owner.cli('admin', 'add', name, '--role', role, '--key', file, ...more)
   await waitFor(
-    async () => (await agent.cli('admin', 'list')).includes(`${name} (this host)`),
+    async () => (await adminsOn(agent)).some(admin => admin.name === name && admin.here === true),
     `${agent.name} to be ${name}`
   )
 }
