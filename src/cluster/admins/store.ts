@@ -28,6 +28,8 @@ export class AdminStore {
   load(): Array<readonly [AdminKey, Bundle]> {
     const bytes = this.#vault.read(VaultFile.PolicySets)
     if (bytes === undefined) return []
+    // It is never written empty, and would be read as one of no sets.
+    if (bytes.length === 0) throw damaged(this.#vault, VaultFile.PolicySets, 'is empty')
     try {
       return setsIn(bytes, MAX_FILE_BYTES).sets.map(offer => [
         offer.key,
@@ -40,7 +42,8 @@ export class AdminStore {
 
   /** Durable when it returns. */
   save(held: ReadonlyArray<SetVersion & { readonly set: Bundle }>): void {
-    this.#vault.write(VaultFile.PolicySets, setsResponse(held, MAX_FILE_BYTES))
+    if (held.length === 0) this.#vault.remove(VaultFile.PolicySets)
+    else this.#vault.write(VaultFile.PolicySets, setsResponse(held, MAX_FILE_BYTES))
   }
 
   /** The key of the admin of this host; undefined if it never made one. Throws STATE_UNUSABLE. */
