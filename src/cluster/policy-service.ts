@@ -86,9 +86,9 @@ export class PolicyService {
     return this.sets.inForce.bundle
   }
 
-  /** What the admin of this host has stated, and changes. */
+  /** What the admin of this host has stated, and changes; where there is none, what the root has. */
   get own(): Bundle | undefined {
-    return this.#deps.adminKey === undefined ? this.sets.own : this.#bundle
+    return this.isAdmin && this.#deps.adminKey === undefined ? this.sets.own : this.#bundle
   }
 
   get sets(): AdminSets {
@@ -100,9 +100,9 @@ export class PolicyService {
     return this.#bundle?.version ?? 0n
   }
 
-  /** Of what the admin of this host has stated; of the bundle of the root where there is none. */
+  /** The version of that. */
   get ownVersion(): bigint {
-    return (this.isAdmin ? this.own : this.#bundle)?.version ?? 0n
+    return this.own?.version ?? 0n
   }
 
   /** Whether this host may change the policy. */
