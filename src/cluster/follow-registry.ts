@@ -17,7 +17,10 @@ export interface FollowRegistryDeps {
   /** Records the addresses of a member; returns those that are new. */
   readonly members: { readonly note: (peer: PeerKey) => readonly string[] }
   readonly authorities: { readonly note: (view: OwnerView) => void }
-  readonly policy: Versioned
+  readonly policy: Versioned & {
+    /** What other admins say: members announce a digest of all that they hold. */
+    readonly sets: { readonly exchange: { readonly heard: (peer: PeerKey, digest: string) => void } }
+  }
   readonly trust: Versioned
   readonly failures: { readonly heard: (peer: PeerKey) => void }
 }
@@ -31,6 +34,7 @@ export function followRegistry(deps: FollowRegistryDeps): void {
     if (view !== undefined) deps.authorities.note(view)
     if (isConnected(peer)) {
       if ((view?.policyVersion ?? 0n) > policy.version) policy.pull(peer)
+      policy.sets.exchange.heard(peer, view?.policySets ?? '')
       if ((view?.trustVersion ?? 0n) > trust.version) trust.pull(peer)
     }
     if (cause === 'head' || cause === 'set') deps.failures.heard(peer)

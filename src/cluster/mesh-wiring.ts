@@ -1,6 +1,7 @@
 import { detach, type Logger } from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
 import type { Mesh } from '../mesh/index.ts'
+import { SETS_LIMITS } from './admins/index.ts'
 import type { PolicyService } from './policy-service.ts'
 import { POLICY_LIMITS } from './policy-transport.ts'
 import type { RegistryService } from './registry-service.ts'
@@ -57,10 +58,15 @@ export function wireMesh(
     maxRequestBytes: POLICY_LIMITS.maxRequestBytes,
     maxResponseBytes: POLICY_LIMITS.maxResponseBytes
   })
+  mesh.handle('/warren/policy-sets/1', async (_peer, request) => policy.sets.exchange.answer(request), SETS_LIMITS)
   const waiting: PeerKey[] = []
   let pulling = 0
   const pull = async (peer: PeerKey): Promise<void> => {
     await Promise.all([registry.syncWith(peer), policy.fetch(peer)])
+    // An older program has none; this host serves what it knows without them.
+    await policy.sets.exchange
+      .fetch(peer)
+      .catch((err: unknown) => log.debug('sets of admins not fetched', { peer, err }))
     onSynchronised()
   }
   const pullNext = (): void => {

@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto'
 import { ErrorCode, type Logger, WarrenError } from '../core/index.ts'
 import type { Revocation } from '../identity/index.ts'
 import type { Bundle, Content } from '../policy/index.ts'
@@ -32,6 +33,14 @@ export function lostPolicy(): WarrenError {
       hint: 'Connect a member that was admitted before the loss (`warren members`); later ones do not know. If none has it any more: warren policy restart.'
     }
   )
+}
+
+/** The key of the root of policy. Throws NOT_ADMIN where it is not. */
+export function requireRootKey(adminKey: KeyObject | undefined): KeyObject {
+  if (adminKey !== undefined) return adminKey
+  throw new WarrenError(ErrorCode.NotAdmin, 'this host does not hold the admin key', {
+    hint: 'Run the command on the host that founded the trust domain.'
+  })
 }
 
 /** Refuses to begin a policy anew that is not lost, or that a member has. Throws INVALID_ARGUMENT or NOT_READY. */

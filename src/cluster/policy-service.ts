@@ -1,5 +1,5 @@
 import type { KeyObject } from 'node:crypto'
-import { asOwn, type Clock, ErrorCode, type Logger, WarrenError, within } from '../core/index.ts'
+import { asOwn, type Clock, type Logger } from '../core/index.ts'
 import { CONTEXT, type PeerKey, type Revocation, sign } from '../identity/index.ts'
 import {
   addEntry,
@@ -7,30 +7,31 @@ import {
   addRule,
   type Bundle,
   type Content,
-  draftBundle,
   type Entry,
   type NewEntry,
   type NewRevocation,
   type NewRule,
   openBundle,
   type Rule,
-  removeEntry,
-  removeRevocation,
-  removeRule,
+  removeStatement,
   requireInvariants,
+  type StatementList,
   sealBundle,
+  strictContent,
   succession
 } from '../policy/index.ts'
-import { create, decode, policyPb, toBinary } from '../wire/index.ts'
+import type { AdminSets } from './admins/index.ts'
+import { isBroken, PolicyExchange } from './policy-exchange.ts'
 import {
   lostPolicy,
   orDamaged,
   type RestartDeps,
   requireRestartable,
+  requireRootKey,
   restartedContent,
   warnOfForgotten
 } from './policy-restart.ts'
-import { announcementOf, fetchResponse, POLICY_LIMITS, type PolicyTransport } from './policy-transport.ts'
+import type { PolicyTransport } from './policy-transport.ts'
 import { RuleDates } from './rule-dates.ts'
 
 export interface PolicyServiceDeps {
@@ -48,6 +49,8 @@ export interface PolicyServiceDeps {
   /** How a lost policy may be begun anew. */
   readonly restart?: RestartDeps
   readonly transport: PolicyTransport
+  /** What other admins say; it is folded with the bundle of the root. */
+  readonly sets: AdminSets
   /** Called first with each bundle that comes into force, including the stored one, before anything is evaluated by it. */
   readonly onBundle: (bundle: Bundle) => void
   /** Called after every change of the permissions, also when a rule begins or ends by its dates. */
@@ -58,31 +61,67 @@ export interface PolicyServiceDeps {
   readonly log: Logger
 }
 
-const FETCH_TIMEOUT_MS = 5_000
+const CONFLICT = 'two policies of one version are signed by the admin key'
 
 /** Holds the policy in force, takes newer versions from anywhere, and signs new ones where the admin key is. */
 export class PolicyService {
+  readonly sets: AdminSets
   readonly #deps: PolicyServiceDeps
-  readonly #stopping = new AbortController()
+  readonly #exchange: PolicyExchange
   #bundle: Bundle | undefined
   readonly #dates = new RuleDates(() => this.followDates())
 
   constructor(deps: PolicyServiceDeps) {
     this.#deps = deps
+    this.sets = deps.sets
+    const { sets, transport, onHeard, log } = deps
+    this.#exchange = new PolicyExchange({
+      bundle: () => this.#bundle,
+      take: signed => this.#take(signed),
+      sets: sets.exchange,
+      transport,
+      onHeard,
+      log
+    })
   }
 
-  /** The policy in force; undefined before there is one: then nothing is allowed. */
+  /** The policy in force, of all admins; undefined before there is one: then nothing is allowed. */
   get bundle(): Bundle | undefined {
+    return this.sets.inForce.bundle
+  }
+
+  /** What the admin of this host has stated, and changes; where there is none, what the root has. */
+  get own(): Bundle | undefined {
+    return this.isAdmin && this.#deps.adminKey === undefined ? this.sets.own : this.#bundle
+  }
+
+  /** What the root has stated. */
+  get root(): Bundle | undefined {
     return this.#bundle
   }
 
+  /** Of the bundle of the root. */
   get version(): bigint {
     return this.#bundle?.version ?? 0n
   }
 
+  /** The version of that. */
+  get ownVersion(): bigint {
+    return this.own?.version ?? 0n
+  }
+
   /** Whether this host may change the policy. */
   get isAdmin(): boolean {
-    return this.#deps.adminKey !== undefined
+    return this.sets.isAdmin
+  }
+
+  /** The sets of other admins have changed what is in force. */
+  readonly setsChanged = (reason: string): void => {
+    const { bundle } = this
+    if (bundle === undefined) return
+    this.#arm()
+    this.#deps.onBundle(bundle)
+    this.#deps.onChange(reason, this.version)
   }
 
   /** A rule has begun or ended by its dates, or the time was set. */
@@ -94,69 +133,67 @@ export class PolicyService {
   /** Loads the stored policy. Throws STATE_UNUSABLE when it is damaged: without it everything would be refused. */
   start(): void {
     const stored = this.#deps.load()
-    if (stored !== undefined) {
-      this.#bundle = orDamaged(() => this.#open(stored))
-      this.#deps.onBundle(this.#bundle)
-    }
+    if (stored !== undefined) this.#bundle = orDamaged(() => this.#open(stored))
+    this.sets.start(this.#bundle)
+    if (this.bundle !== undefined) this.#deps.onBundle(this.bundle)
     this.#arm()
   }
 
   stop(): void {
-    this.#stopping.abort()
+    this.#exchange.stop()
+    this.sets.stop()
     this.#dates.stop()
   }
 
   /** Adds a rule and spreads the new version. Throws NOT_ADMIN, INVALID_ARGUMENT or LIMIT_EXCEEDED; every change, NOT_READY. */
   async add(rule: NewRule): Promise<Rule> {
-    const { rules, added } = addRule(this.#bundle, rule, this.#deps.clock.wallMs())
+    const { rules, added } = addRule(this.own, rule, this.#deps.clock.wallMs())
     await this.#issue({ rules })
-    return added
+    return this.#shown(added)
   }
 
   /** Removes a rule and spreads the new version. Throws NOT_ADMIN or NOT_FOUND. */
   async remove(id: string): Promise<void> {
-    await this.#issue({ rules: removeRule(this.#bundle, id) })
+    await this.#remove('rules', id)
   }
 
   /** Adds a registration entry. Throws NOT_ADMIN, INVALID_ARGUMENT or LIMIT_EXCEEDED. */
   async addEntry(entry: NewEntry): Promise<Entry> {
-    const { entries, added } = addEntry(this.#bundle, entry, this.#deps.clock.wallMs())
+    const { entries, added } = addEntry(this.own, entry, this.#deps.clock.wallMs())
     await this.#issue({ entries })
-    return added
+    return this.#shown(added)
   }
 
   /** Throws NOT_ADMIN or NOT_FOUND. */
   async removeEntry(id: string): Promise<void> {
-    await this.#issue({ entries: removeEntry(this.#bundle, id) })
+    await this.#remove('entries', id)
   }
 
   /** Turns the built-in entry off or on. Throws NOT_ADMIN. */
   async setStrict(strict: boolean): Promise<void> {
-    await this.#issue({ strict })
+    this.#requireChangeable()
+    await this.#issue(strictContent(this.sets.inForce, this.sets.editor(), strict))
   }
 
   /** Withdraws trust; what is revoked already makes no new version. Throws NOT_ADMIN, INVALID_ARGUMENT or LIMIT_EXCEEDED. */
   async revoke(revocation: NewRevocation): Promise<Revocation> {
     this.#requireChangeable()
-    const { revocations, added } = addRevocation(this.#bundle, revocation, this.#deps.clock.wallMs())
-    if (revocations !== this.#bundle?.revocations) await this.#issue({ revocations })
-    return added
+    const { revocations, added } = addRevocation(this.own, revocation, this.#deps.clock.wallMs())
+    if (revocations !== this.own?.revocations) await this.#issue({ revocations })
+    return this.#shown(added)
   }
 
   /** Removes a revocation. Throws NOT_ADMIN or NOT_FOUND. */
   async unrevoke(id: string): Promise<void> {
-    await this.#issue({ revocations: removeRevocation(this.#bundle, id) })
+    await this.#remove('revocations', id)
   }
 
   /** Makes one version of all that changes. Throws NOT_ADMIN, INVARIANT_BROKEN or LIMIT_EXCEEDED. */
   readonly change = (content: Partial<Content>): Promise<void> => this.#issue(content)
 
   /** The version that `change` would make, unsigned: for questions. Throws INVARIANT_BROKEN or LIMIT_EXCEEDED. */
-  draft(content: Partial<Content>): Bundle {
-    const { trustDomain, clock } = this.#deps
-    const bundle = asOwn(() => draftBundle(this.#bundle, { ...content, trustDomain, nowMs: clock.wallMs() }))
-    requireInvariants(bundle, bundle.issuedAtMs)
-    return bundle
+  draft(content: Partial<Content>, author: 'own' | 'root' = 'own'): Bundle {
+    return this.sets.draft(content, author)
   }
 
   /** Whether the policy was lost on this host and no other one has said yet which is in force. */
@@ -166,71 +203,48 @@ export class PolicyService {
 
   /** Begins a new, empty policy in place of one that was lost. Throws NOT_ADMIN, INVALID_ARGUMENT or NOT_READY. */
   async restart(): Promise<void> {
-    const adminKey = this.#requireAdmin()
+    const adminKey = requireRootKey(this.#deps.adminKey)
     const restart = requireRestartable(this.isLost, this.#deps.restart)
     await this.#sign(adminKey, restartedContent(this.#deps.clock.wallMs(), restart.highestVersion()))
     restart.onDone()
   }
 
-  /** Verifies a gossiped announcement, and takes over or fetches what is newer. */
   onGossip(bytes: Uint8Array, from: PeerKey): 'accept' | 'ignore' | 'reject' {
-    try {
-      const announcement = decode(policyPb.AnnouncementSchema, bytes, POLICY_LIMITS.maxAnnouncementBytes)
-      const sameContent = Buffer.from(announcement.sha256).toString('hex') === this.#bundle?.sha256
-      if (announcement.version < this.version || (announcement.version === this.version && sameContent)) return 'ignore'
-      if (announcement.bundle === undefined) {
-        // Our version with another content is fetched as well: if the admin key signed both, that must be reported.
-        this.pull(from, announcement.version === this.version ? this.version - 1n : this.version)
-        return 'accept'
-      }
-      this.#take(toBinary(policyPb.SignedBundleSchema, announcement.bundle))
-      return 'accept'
-    } catch (err) {
-      this.#deps.log.warn('policy announcement refused', { peer: from, err })
-      // A fault of our own disk, or of the admin, is not the fault of the neighbour that forwarded it.
-      return WarrenError.is(err, ErrorCode.StateUnusable) || isBroken(err) ? 'ignore' : 'reject'
-    }
+    return this.#exchange.onGossip(bytes, from)
   }
 
-  /** Answers a peer that asks for a newer version. */
   answer(bytes: Uint8Array): Uint8Array {
-    return fetchResponse(bytes, this.#bundle)
+    return this.#exchange.answer(bytes)
   }
 
-  /** Asks `peer` for a newer version than this one, in the background. @default the one in force */
-  pull(peer: PeerKey, haveVersion: bigint = this.version): void {
-    this.fetch(peer, haveVersion).catch((err: unknown) => {
-      if (!this.#stopping.signal.aborted) this.#deps.log.debug('policy fetch failed', { peer, err })
-    })
+  pull(peer: PeerKey): void {
+    this.#exchange.pull(peer)
   }
 
-  /** Asks `peer` for a newer version and applies it. Rejects when the peer fails or sends something unusable. */
-  async fetch(peer: PeerKey, haveVersion: bigint = this.version): Promise<void> {
-    const request = toBinary(policyPb.FetchRequestSchema, create(policyPb.FetchRequestSchema, { haveVersion }))
-    const bytes = await within(FETCH_TIMEOUT_MS, [this.#stopping.signal], signal =>
-      this.#deps.transport.request(peer, request, signal)
-    )
-    const { bundle } = decode(policyPb.FetchResponseSchema, bytes, POLICY_LIMITS.maxResponseBytes)
-    if (bundle !== undefined) this.#take(toBinary(policyPb.SignedBundleSchema, bundle))
-    this.#deps.onHeard?.(peer)
+  async fetch(peer: PeerKey): Promise<void> {
+    await this.#exchange.fetch(peer)
   }
 
   async #issue(content: Partial<Content>): Promise<void> {
-    await this.#sign(this.#requireChangeable(), content)
-  }
-
-  #requireChangeable(): KeyObject {
-    const adminKey = this.#requireAdmin()
-    if (this.isLost) throw lostPolicy()
-    return adminKey
-  }
-
-  #requireAdmin(): KeyObject {
+    this.#requireChangeable()
     const { adminKey } = this.#deps
-    if (adminKey !== undefined) return adminKey
-    throw new WarrenError(ErrorCode.NotAdmin, 'this host does not hold the admin key', {
-      hint: 'Run the command on the host that founded the trust domain.'
-    })
+    if (adminKey === undefined) return await this.sets.issue(content)
+    this.sets.draft(content)
+    await this.#sign(adminKey, content)
+  }
+
+  async #remove(list: StatementList, id: string): Promise<void> {
+    this.#requireChangeable()
+    await this.#issue(removeStatement(this.sets.inForce, this.sets.editor(), list, id))
+  }
+
+  #requireChangeable(): void {
+    this.sets.editor()
+    if (this.isLost) throw lostPolicy()
+  }
+
+  #shown<T extends { readonly id: string }>(added: T): T {
+    return { ...added, id: this.sets.shownId(added.id) }
   }
 
   async #sign(adminKey: KeyObject, content: Partial<Content> & { readonly atLeast?: bigint }): Promise<void> {
@@ -240,13 +254,7 @@ export class PolicyService {
     )
     // Evaluated like on the other hosts before it leaves this function: all of them would refuse it and keep the old one.
     this.#follow(asOwn(() => this.#open(signed)))
-    await this.#announce()
-  }
-
-  async #announce(): Promise<void> {
-    const bundle = this.#bundle
-    if (bundle === undefined) return
-    await this.#deps.transport.publish(announcementOf(bundle))
+    await this.#exchange.announce()
   }
 
   #take(signed: Uint8Array): void {
@@ -269,14 +277,13 @@ export class PolicyService {
         if (this.#bundle !== undefined) warnOfForgotten(this.#bundle, candidate, log)
         this.#bundle = candidate
         log.info('policy changed', { policyVersion: String(candidate.version), count: candidate.rules.length })
+        this.sets.setRoot(candidate)
         this.#arm()
-        this.#deps.onBundle(candidate)
+        this.#deps.onBundle(this.bundle ?? candidate)
         this.#deps.onChange(`policy version ${candidate.version}`, candidate.version)
         return
       case 'conflict':
-        log.error('two policies of one version are signed by the admin key', {
-          policyVersion: String(candidate.version)
-        })
+        log.error(CONFLICT, { policyVersion: String(candidate.version) })
         return
       case 'same':
       case 'older':
@@ -289,10 +296,6 @@ export class PolicyService {
   }
 
   #arm(): void {
-    this.#dates.follow(this.#bundle, this.#deps.clock.wallMs())
+    this.#dates.follow(this.bundle, this.#deps.clock.wallMs())
   }
-}
-
-function isBroken(err: unknown): err is WarrenError {
-  return WarrenError.is(err, ErrorCode.InvariantBroken)
 }

@@ -149,6 +149,9 @@ export type RuleChange =
   | 'add-authority'
   | 'remove-authority'
   | 'rotate-root'
+  | 'add-admin'
+  | 'remove-admin'
+  | 'make-admin-key'
   | 'add-join-trust'
   | 'remove-join-trust'
 

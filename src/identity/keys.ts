@@ -22,6 +22,7 @@ export const CONTEXT = Object.freeze({
   question: 'warren-question-v1',
   trustBundle: 'warren-trust-bundle-v1',
   policyBundle: 'warren-policy-bundle-v1',
+  policySet: 'warren-policy-set-v1',
   renewal: 'warren-renewal-v1',
   authorityOrder: 'warren-authority-order-v1',
   authorityStatus: 'warren-authority-status-v1',

@@ -19,6 +19,8 @@ export interface Revocation {
   readonly pattern: Pattern | undefined
   readonly reason: string
   readonly createdAtMs: number
+  /** Name of the admin whose set states it. @default the root of policy */
+  readonly by?: string
 }
 
 /** The properties of a host that a revocation can name. */

@@ -12,6 +12,7 @@ export type MeshProtocol =
   | '/warren/question/1'
   | '/warren/answers/1'
   | '/warren/policy/1'
+  | '/warren/policy-sets/1'
   | '/warren/probe/1'
   | '/warren/renew/1'
   | '/warren/authority/1'

@@ -2,6 +2,18 @@ import { createHash } from 'node:crypto'
 import { ErrorCode, WarrenError } from '../core/index.ts'
 import { CONTEXT, type Revocation, verifySignature } from '../identity/index.ts'
 import { create, decode, policyPb, toBinary } from '../wire/index.ts'
+import type { AdminGrant, AdminRemoval, Withdrawal } from './admin.ts'
+import {
+  decodeGrant,
+  decodeRemoval,
+  decodeWithdrawal,
+  encodeGrant,
+  encodeRemoval,
+  encodeWithdrawal,
+  MAX_ADMIN_REMOVALS,
+  MAX_GRANTS,
+  MAX_WITHDRAWALS
+} from './admin-codec.ts'
 import { malformed } from './codec.ts'
 import type { Entry } from './entry.ts'
 import { decodeEntry, encodeEntry } from './entry-codec.ts'
@@ -20,6 +32,12 @@ export interface Content {
   readonly revocations: readonly Revocation[]
   /** What the rules must never allow. */
   readonly invariants: readonly Invariant[]
+  /** The rights of other admins; they count in the set of an owner. @default none */
+  readonly admins?: readonly AdminGrant[]
+  /** Admins whose rights have ended; they count in the set of an owner. @default none */
+  readonly adminRemovals?: readonly AdminRemoval[]
+  /** Statements of other admins that are taken back. @default none */
+  readonly withdrawals?: readonly Withdrawal[]
 }
 
 /** A verified version of the policy. */
@@ -41,6 +59,13 @@ export const MAX_RULES = 4_096
 export const MAX_ENTRIES = 4_096
 export const MAX_REVOCATIONS = 4_096
 export const MAX_INVARIANTS = 128
+/** The same for the set of an admin beside the root of policy: all of them together stay as small as a few bundles. */
+export const MAX_SET_BYTES = 64 * 1024
+const MAX_SET_STATEMENTS = 512
+const MAX_SET_INVARIANTS = 16
+
+/** Whose statements they are: of the root of policy, or of an admin beside it. */
+export type Signer = 'root' | 'admin'
 
 const LISTS = [
   {
@@ -61,8 +86,30 @@ const LISTS = [
     max: MAX_INVARIANTS,
     limit: 'policy_invariants',
     remedy: '`warren policy apply --prune`, or join several names in one pattern: {a,b}'
+  },
+  {
+    name: 'admins',
+    max: MAX_GRANTS,
+    limit: 'policy_admins',
+    remedy: '`warren admin remove`'
+  },
+  {
+    name: 'adminRemovals',
+    max: MAX_ADMIN_REMOVALS,
+    limit: 'policy_admins',
+    remedy: 'a new trust domain: a removal is for good'
+  },
+  {
+    name: 'withdrawals',
+    max: MAX_WITHDRAWALS,
+    limit: 'policy_withdrawals',
+    remedy: '`warren policy remove` on the host of the admin who made the statements'
   }
 ] as const
+
+function most(name: (typeof LISTS)[number]['name'], max: number, signer: Signer): number {
+  return signer === 'root' ? max : Math.min(max, name === 'invariants' ? MAX_SET_INVARIANTS : MAX_SET_STATEMENTS)
+}
 
 /**
  * Verifies the admin's signature over the exact bytes, and only then reads them.
@@ -75,7 +122,16 @@ export function openBundle(signed: Uint8Array, adminPublicKey: Uint8Array, trust
   if (!verifySignature(adminPublicKey, CONTEXT.policyBundle, envelope.bundle, envelope.signature)) {
     throw new WarrenError(ErrorCode.SignatureInvalid, 'the policy bundle is not signed by the admin key')
   }
-  return readBundle(signed, trustDomain)
+  return readBundle(signed, trustDomain, 'root')
+}
+
+/** The same for the set of an admin beside the root of policy. Throws as `openBundle` does. */
+export function openSet(signed: Uint8Array, authorKey: Uint8Array, trustDomain: string): Bundle {
+  const envelope = decode(policyPb.SignedBundleSchema, signed, MAX_SET_BYTES)
+  if (!verifySignature(authorKey, CONTEXT.policySet, envelope.bundle, envelope.signature)) {
+    throw new WarrenError(ErrorCode.SignatureInvalid, 'the set of an admin is not signed by the key of that admin')
+  }
+  return readBundle(signed, trustDomain, 'admin')
 }
 
 /**
@@ -85,22 +141,25 @@ export function openBundle(signed: Uint8Array, adminPublicKey: Uint8Array, trust
  */
 export function draftBundle(
   current: Bundle | undefined,
-  next: Partial<Content> & { readonly trustDomain: string; readonly nowMs: number }
+  next: Partial<Content> & { readonly trustDomain: string; readonly nowMs: number },
+  signer: Signer = 'root'
 ): Bundle {
   return readBundle(
-    sealBundle(current, next, () => new Uint8Array(64)),
-    next.trustDomain
+    sealBundle(current, next, () => new Uint8Array(64), signer),
+    next.trustDomain,
+    signer
   )
 }
 
-function readBundle(signed: Uint8Array, trustDomain: string): Bundle {
+function readBundle(signed: Uint8Array, trustDomain: string, signer: Signer): Bundle {
   const envelope = decode(policyPb.SignedBundleSchema, signed, MAX_BUNDLE_BYTES)
   const message = decode(policyPb.BundleSchema, envelope.bundle, MAX_BUNDLE_BYTES)
   if (message.trustDomain !== trustDomain) {
     throw new WarrenError(ErrorCode.SignatureInvalid, `the policy bundle is for trust domain "${message.trustDomain}"`)
   }
   if (message.version === 0n) throw malformed('its version is zero')
-  for (const { name, max } of LISTS) {
+  for (const { name, max: ofRoot } of LISTS) {
+    const max = most(name, ofRoot, signer)
     if (message[name].length > max) throw malformed(`it has ${message[name].length} ${name}, more than ${max}`)
     if (new Set(message[name].map(({ id }) => id)).size !== message[name].length) {
       throw malformed(`an id occurs twice in its ${name}`)
@@ -117,6 +176,9 @@ function readBundle(signed: Uint8Array, trustDomain: string): Bundle {
     strict: message.strict,
     revocations: Object.freeze(message.revocations.map(decodeRevocation)),
     invariants: Object.freeze(message.invariants.map(decodeInvariant)),
+    admins: Object.freeze(message.admins.flatMap(decodeGrant)),
+    adminRemovals: Object.freeze(message.adminRemovals.map(decodeRemoval)),
+    withdrawals: Object.freeze(message.withdrawals.map(decodeWithdrawal)),
     signed
   })
 }
@@ -129,13 +191,15 @@ function readBundle(signed: Uint8Array, trustDomain: string): Bundle {
 export function sealBundle(
   current: Bundle | undefined,
   next: Partial<Content> & { readonly trustDomain: string; readonly nowMs: number; readonly atLeast?: bigint },
-  sign: (bytes: Uint8Array) => Uint8Array
+  sign: (bytes: Uint8Array) => Uint8Array,
+  signer: Signer = 'root'
 ): Uint8Array {
   const all = { ...contentOf(current), ...next }
   const { trustDomain, nowMs, atLeast = 1n, rules, entries, strict, revocations, invariants } = all
   const following = (current?.version ?? 0n) + 1n
-  for (const { name, max, limit, remedy } of LISTS) {
-    if (all[name].length <= max) continue
+  for (const { name, max: ofRoot, limit, remedy } of LISTS) {
+    const max = most(name, ofRoot, signer)
+    if ((all[name]?.length ?? 0) <= max) continue
     throw new WarrenError(ErrorCode.LimitExceeded, `the policy already has ${max} ${name}`, {
       limit,
       hint: `Remove some with ${remedy}.`
@@ -152,15 +216,19 @@ export function sealBundle(
       entries: entries.map(encodeEntry),
       strict,
       revocations: revocations.map(encodeRevocation),
-      invariants: invariants.map(encodeInvariant)
+      invariants: invariants.map(encodeInvariant),
+      admins: (all.admins ?? []).map(encodeGrant),
+      adminRemovals: (all.adminRemovals ?? []).map(encodeRemoval),
+      withdrawals: (all.withdrawals ?? []).map(encodeWithdrawal)
     })
   )
   const signed = toBinary(
     policyPb.SignedBundleSchema,
     create(policyPb.SignedBundleSchema, { bundle, signature: sign(bundle) })
   )
-  if (signed.length > MAX_BUNDLE_BYTES) {
-    throw new WarrenError(ErrorCode.LimitExceeded, `the policy would exceed ${MAX_BUNDLE_BYTES} bytes`, {
+  const maxBytes = signer === 'root' ? MAX_BUNDLE_BYTES : MAX_SET_BYTES
+  if (signed.length > maxBytes) {
+    throw new WarrenError(ErrorCode.LimitExceeded, `the policy would exceed ${maxBytes} bytes`, {
       limit: 'policy_bytes'
     })
   }
@@ -190,5 +258,6 @@ export function nextChangeMs(bundle: Bundle | undefined, nowMs: number): number 
 /** The content of a bundle; without one, nothing. */
 export function contentOf(bundle: Bundle | undefined): Content {
   const { rules = [], entries = [], strict = false, revocations = [], invariants = [] } = bundle ?? {}
-  return { rules, entries, strict, revocations, invariants }
+  const { admins = [], adminRemovals = [], withdrawals = [] } = bundle ?? {}
+  return { rules, entries, strict, revocations, invariants, admins, adminRemovals, withdrawals }
 }

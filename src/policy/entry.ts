@@ -30,6 +30,8 @@ export interface Entry extends UsageLimits {
   /** HOST:PORT, in lower case: servers of other hosts for which its registrations may stand. @default none */
   readonly gateways?: readonly string[] | undefined
   readonly createdAtMs: number
+  /** Name of the admin whose set states it. @default the root of policy */
+  readonly by?: string
 }
 
 /** Those of the entries that let a registration stand for the server of another host, HOST:PORT in lower case. */

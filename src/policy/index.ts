@@ -1,3 +1,38 @@
+export {
+  type AdminGrant,
+  type AdminKey,
+  type AdminRemoval,
+  isAdminName,
+  isWithinScopes,
+  MAX_ADMIN_NAME_LENGTH,
+  MAX_ADMIN_SCOPES,
+  ROOT_NAME,
+  type Role,
+  STRICT,
+  type Withdrawal
+} from './admin.ts'
+export { type Admin, adminTree, follows, type HeldSets, MAX_ADMINS, newest } from './admins/admin-tree.ts'
+export {
+  addAdmin,
+  type Editor,
+  type NewGrant,
+  removeAdmin,
+  removeStatement,
+  requireAdmin,
+  requireWithin,
+  strictContent
+} from './admins/edit.ts'
+export {
+  foldSets,
+  type InForce,
+  isOutside,
+  mayObserve,
+  type Origin,
+  roleOf,
+  type StatementList
+} from './admins/in-force.ts'
+export { requireKept } from './admins/kept.ts'
+export { SetReplica, type SetVersion } from './admins/replica.ts'
 export { type Assertion, Assertions, type Verdict } from './assertions.ts'
 export {
   type Bundle,
@@ -5,8 +40,11 @@ export {
   contentOf,
   draftBundle,
   MAX_BUNDLE_BYTES,
+  MAX_SET_BYTES,
   nextChangeMs,
   openBundle,
+  openSet,
+  type Signer,
   type Succession,
   sealBundle,
   succession

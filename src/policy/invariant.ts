@@ -13,4 +13,6 @@ export interface Invariant {
   /** Who answers for it, for people. @default nobody is named */
   readonly owner?: string | undefined
   readonly createdAtMs: number
+  /** Name of the admin whose set states it. @default the root of policy */
+  readonly by?: string
 }

@@ -25,6 +25,10 @@ export interface Rule extends UsageLimits {
   /** Who answers for it, for people. @default nobody is named */
   readonly owner?: string | undefined
   readonly createdAtMs: number
+  /** Name of the admin whose set states it. @default the root of policy */
+  readonly by?: string
+  /** It stands for an invariant of one admin against the rules of all others. @default false */
+  readonly ofInvariant?: true
 }
 
 /** Whether the rule's dates include `nowMs`. */

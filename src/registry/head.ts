@@ -42,6 +42,8 @@ export interface Head {
   readonly capabilities: readonly string[]
   readonly policyVersion: bigint
   readonly trustVersion: bigint
+  /** 64 hex digits that stand for the sets of all admins in force there; empty for a program that knows one admin only. */
+  readonly policySets?: string
   readonly draining: boolean
   /** How receivers acknowledge the set. */
   readonly acks: AckMode
@@ -118,6 +120,7 @@ export function encodeHead(head: Head, trustDomain: string): Uint8Array {
       capabilities: [...head.capabilities],
       policyVersion: head.policyVersion,
       trustVersion: head.trustVersion,
+      policySets: Buffer.from(head.policySets ?? '', 'hex'),
       draining: head.draining,
       acknowledgements: ACKS[head.acks],
       leaving: head.leaving,
@@ -190,6 +193,7 @@ function readHead(head: Uint8Array, trustDomain: string, limits: Limits): Head {
     capabilities: Object.freeze(wire.capabilities),
     policyVersion: wire.policyVersion,
     trustVersion: wire.trustVersion,
+    policySets: wire.policySets.length === 32 ? Buffer.from(wire.policySets).toString('hex') : '',
     draining: wire.draining,
     acks: ackModeOf(wire.acknowledgements),
     leaving: wire.leaving,

@@ -11,6 +11,8 @@ export interface Profile {
   readonly capabilities: readonly string[]
   readonly policyVersion: bigint
   readonly trustVersion: bigint
+  /** Digest of the sets of all admins in force here. @default '' */
+  readonly policySets?: string
   readonly draining: boolean
   /** Keys of our JWT-SVIDs: SubjectPublicKeyInfo, DER, in base64. At most 4. */
   readonly jwtKeys: readonly string[]

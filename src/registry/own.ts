@@ -278,6 +278,7 @@ function sameProfile(a: Profile, b: Profile): boolean {
       rest.audit ?? null,
       String(policyVersion),
       String(trustVersion),
+      rest.policySets ?? '',
       nodeChain.map(certificate => Buffer.from(certificate).toString('base64'))
     ])
   return text(a) === text(b)

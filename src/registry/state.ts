@@ -225,6 +225,7 @@ export function announcesSame(a: Head, b: Head): boolean {
     a.draining === b.draining &&
     a.policyVersion === b.policyVersion &&
     a.trustVersion === b.trustVersion &&
+    a.policySets === b.policySets &&
     a.certificateSha256 === b.certificateSha256 &&
     sameTexts(a.meshAddresses, b.meshAddresses) &&
     sameTexts(a.dataAddresses, b.dataAddresses) &&

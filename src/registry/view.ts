@@ -29,6 +29,8 @@ export interface OwnerView {
   readonly capabilities: readonly string[]
   readonly policyVersion: bigint
   readonly trustVersion: bigint
+  /** Digest of the sets of all admins in force there; empty for a program that knows one admin only. */
+  readonly policySets: string
   readonly draining: boolean
   /** Keys of its JWT-SVIDs: SubjectPublicKeyInfo, DER, in base64. Not validated. */
   readonly jwtKeys: readonly string[]
@@ -189,6 +191,7 @@ export function viewOf(state: RegistryState, entry: Entry): OwnerView {
     capabilities: head.capabilities,
     policyVersion: head.policyVersion,
     trustVersion: head.trustVersion,
+    policySets: head.policySets ?? '',
     draining: head.draining,
     jwtKeys: head.jwtKeys,
     softwareVersion: head.softwareVersion,

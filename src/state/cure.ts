@@ -23,7 +23,12 @@ const WITHOUT: Partial<Record<VaultFile, string>> = {
   [VaultFile.AuthorityCertificate]: 'the first certificate of the authority is used, if it still counts',
   [VaultFile.PolicyBundle]:
     'if the database has the same policy, it is made again from that; if not, the policy comes from another host, and until one has answered nothing is allowed and none is signed here',
-  [VaultFile.AdminKey]: 'nobody can change the policy of this trust domain ever again'
+  [VaultFile.AdminKey]:
+    'only other owners can change the policy of this trust domain from now on, if there are any (`warren admin list`)',
+  [VaultFile.OwnAdminKey]:
+    'this host is no admin until an owner removes the former one and adds a new key (`warren admin key`)',
+  [VaultFile.PolicySets]:
+    'what other admins allow and deny comes from another host, and does not count until one has answered'
 }
 
 /** Whether an operator may choose to continue without a file. */

@@ -23,6 +23,10 @@ export const VaultFile = {
   /** The certificate since its first renewal; before, the chain of the host has it. */
   AuthorityCertificate: 'authority.pem',
   AdminKey: 'admin.key',
+  /** The key of another admin than the root of policy. */
+  OwnAdminKey: 'admin.own.key',
+  /** The sets of admins besides the root of policy. */
+  PolicySets: 'policy.sets',
   /** The newest policy that this host has signed or received; the database has it too. */
   PolicyBundle: 'policy.bundle'
 } as const

@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict'
 import type { KeyObject } from 'node:crypto'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
+import { AdminSets, AdminStore } from '../../src/cluster/admins/index.ts'
 import { PolicyService } from '../../src/cluster/policy-service.ts'
 import { announcementOf, fetchResponse } from '../../src/cluster/policy-transport.ts'
-import { silentLogger, systemClock } from '../../src/core/index.ts'
+import { silentLogger, silentMetrics, systemClock } from '../../src/core/index.ts'
 import {
   CONTEXT,
   generatePeerKeyPair,
@@ -14,6 +18,7 @@ import {
   sign
 } from '../../src/identity/index.ts'
 import { openBundle, sealBundle } from '../../src/policy/index.ts'
+import { Vault } from '../../src/state/index.ts'
 import { create, decode, policyPb, toBinary } from '../../src/wire/index.ts'
 
 const LIAR: PeerKey = peerKeyOf(rawPublicKey(generatePeerKeyPair()))
@@ -29,7 +34,18 @@ interface Node {
   answer: (request: Uint8Array) => Uint8Array
 }
 
+function stateDirectory(t: TestContext): string {
+  const directory = mkdtempSync(join(tmpdir(), 'warren-policy-'))
+  t.after(() => rmSync(directory, { recursive: true }))
+  return directory
+}
+
 function node(t: TestContext, admin: KeyObject, mayChange: boolean, disk: Node['disk'] = { signed: undefined }): Node {
+  const rootKey = peerKeyOf(rawPublicKey(admin))
+  const transport = {
+    publish: async (bytes: Uint8Array) => made.announced.push(bytes),
+    request: async (_peer: PeerKey, bytes: Uint8Array) => made.answer(bytes)
+  }
   const made: Node = {
     announced: [],
     refused: [],
@@ -45,10 +61,18 @@ function node(t: TestContext, admin: KeyObject, mayChange: boolean, disk: Node['
       save: signed => {
         disk.signed = signed
       },
-      transport: {
-        publish: async bytes => made.announced.push(bytes),
-        request: async (_peer, bytes) => made.answer(bytes)
-      },
+      transport,
+      sets: new AdminSets({
+        trustDomain: 'example.org',
+        rootKey,
+        isRoot: mayChange,
+        store: new AdminStore(new Vault(stateDirectory(t)), { rootKey, trustDomain: 'example.org' }),
+        transport,
+        onChange: () => {},
+        clock: systemClock,
+        log: silentLogger,
+        metrics: silentMetrics
+      }),
       onBundle: () => {},
       onChange: () => {},
       onRefused: (_reason, version) => made.refused.push(version),

@@ -65,6 +65,10 @@ export function adminHandlers(handlers: Partial<AdminHandlers> = {}): AdminHandl
   return {
     createToken: unexpected,
     getMetrics: unexpected,
+    makeAdminKey: unexpected,
+    listAdmins: unexpected,
+    addAdmin: unexpected,
+    removeAdmin: unexpected,
     watchEvents: unexpectedStream,
     listMembers: unexpected,
     forgetMember: unexpected,

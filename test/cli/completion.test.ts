@@ -147,7 +147,19 @@ test('every command whose argument or option is an address, a machine or a path 
   }
   walk(program)
   // A new name of a value must be one of these, or in the table of src/cli/completion/candidates.ts.
-  const free = ['drop|capsule', 'on|off', 'level', 'how', 'who', 'shell', 'trust-domain', 'token', 'host:port', 'host']
+  const free = [
+    'drop|capsule',
+    'on|off',
+    'level',
+    'how',
+    'who',
+    'shell',
+    'role',
+    'trust-domain',
+    'token',
+    'host:port',
+    'host'
+  ]
   const others = [
     'multiaddr',
     'name',
@@ -165,6 +177,6 @@ test('every command whose argument or option is an address, a machine or a path 
   const joins = ['claim=pattern', 'field', 'id', 'issuer', 'network', 'url']
   const rest = ['bytes', 'number', 'pid', 'spiffe-id', 'text', 'hex', 'registration', 'words']
   const completed = ['dir', 'file', 'path', 'command', 'destination', 'address', 'source', 'pattern', 'what', 'machine']
-  const asked = ['rule', 'entry', 'revocation', 'token-id']
+  const asked = ['rule', 'entry', 'revocation', 'token-id', 'admin']
   assert.deepEqual([...names].sort(), [...free, ...others, ...joins, ...rest, ...completed, ...asked].sort())
 })

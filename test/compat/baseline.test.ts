@@ -215,3 +215,32 @@ test(
     )
   }
 )
+
+test(
+  'beside an old host a second admin is refused unless it is accepted; the old host keeps to the founder, and a new end decides by both',
+  whenFull,
+  async t => {
+    const scope = scopeOf(t)
+    const [a, b, c] = await meshOf(scope, [newBuild, old, newBuild])
+    assert.ok(a !== undefined && b !== undefined && c !== undefined)
+    const key = (await c.cli('admin', 'key')).trim()
+    const add = ['admin', 'add', 'carol', '--role', 'owner', '--key', key]
+    assert.match((await a.attempt(add)).stderr, /NOT_READY: the programs of b know one admin only/)
+    await a.cli(...add, '--accept-older-members')
+    await a.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+    await waitFor(async () => (await c.cli('admin', 'list')).includes('carol (this host)'), 'c to be carol')
+    await c.cli('deny', 'dev.shop.*.*', 'dev.web.*.*')
+    await waitFor(async () => (await a.cli('policy', 'show')).includes('carol/r1'), 'the denial to reach a')
+    await b.agent.follows(a.agent)
+    assert.doesNotMatch(await b.cli('policy', 'show'), /carol/)
+
+    const serve = a.spawn(['serve', 'dev.web.site.default'])
+    await serve.says(/serving/, 'stderr')
+    await b.agent.knows('dev.web.site.default')
+    const refused = b.spawn(['connect', 'dev.web.site.default', '--as', 'dev.shop.cart.default'])
+    assert.equal((await refused.outcome()).code, 1)
+    const allowed = b.spawn(['connect', 'dev.web.site.default', '--as', 'dev.desk.cart.default'])
+    await allowed.says(/connected/, 'stderr')
+    assert.match(await a.cli('admin', 'list'), /carol/)
+  }
+)

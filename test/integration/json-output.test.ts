@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import test from 'node:test'
 import type { Command } from 'commander'
 import { buildProgram } from '../../src/cli/program.ts'
+import { generatePeerKeyPair, peerKeyOf, rawPublicKey } from '../../src/identity/index.ts'
 import { scopeOf, startPair } from '../harness/index.ts'
 
 /** Commands that stay, or act on a stopped host: their lines of JSON are made of fields that they name one by one. */
@@ -24,6 +25,8 @@ const WITHOUT = new Set([
   ],
   ...['completion', '__complete']
 ])
+
+const ADMIN_KEY = peerKeyOf(rawPublicKey(generatePeerKeyPair()))
 
 function leaves(command: Command, path: readonly string[] = []): string[] {
   if (command.commands.length === 0) return [path.join(' ')]
@@ -93,6 +96,10 @@ test('no command has fields of protobuf in its JSON', async t => {
     ['revoke', 'dev.shop.*.*'],
     ['policy show'],
     ['unrevoke', 'x6'],
+    ['admin key'],
+    ['admin list'],
+    ['admin add', 'bob', '--role', 'admin', '--scope', 'dev', '--key', ADMIN_KEY],
+    ['admin remove', 'bob'],
     ['policy restart', '--accept-lost-policy'],
     ['drain', '--timeout', '1s'],
     ['clock accept'],

@@ -2,7 +2,17 @@ import assert from 'node:assert/strict'
 import { cpSync, existsSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test, { after, before } from 'node:test'
-import { generateSigningKeyPair, keyToPem } from '../../src/identity/index.ts'
+import { setsResponse } from '../../src/cluster/admins/messages.ts'
+import {
+  CONTEXT,
+  generatePeerKeyPair,
+  generateSigningKeyPair,
+  keyToPem,
+  peerKeyOf,
+  rawPublicKey,
+  sign
+} from '../../src/identity/index.ts'
+import { openSet, sealBundle } from '../../src/policy/index.ts'
 import { VaultFile } from '../../src/state/names.ts'
 import { Vault } from '../../src/state/vault.ts'
 import { scopeOf, TestAgent, waitFor } from '../harness/index.ts'
@@ -12,6 +22,15 @@ const scope = scopeOf({ after: fn => after(fn as () => Promise<void>) })
 /** Of a founder as it is after its first rule, and of one in the middle of a rotation of its root. */
 const FRESH = join(scope.directory(), 'fresh')
 const ROTATING = join(scope.directory(), 'rotating')
+
+/** A set of another admin, as it is stored. */
+function setsOfAnother(): Uint8Array {
+  const key = generatePeerKeyPair()
+  const trustDomain = 'example.org'
+  const signed = sealBundle(undefined, { trustDomain, nowMs: 1 }, bytes => sign(key, CONTEXT.policySet, bytes), 'admin')
+  const set = openSet(signed, rawPublicKey(key), trustDomain)
+  return setsResponse([{ key: peerKeyOf(rawPublicKey(key)), version: set.version, sha256: set.sha256, set }])
+}
 
 before(async () => {
   const agent = await new TestAgent(scope, { name: 'a', args: ['--init', 'example.org'] }).start()
@@ -28,7 +47,10 @@ before(async () => {
   )
   await agent.stop()
   cpSync(agent.stateDir, ROTATING, { recursive: true })
-  new Vault(ROTATING).write(VaultFile.PendingAuthorityKey, keyToPem(generateSigningKeyPair()))
+  const vault = new Vault(ROTATING)
+  vault.write(VaultFile.PendingAuthorityKey, keyToPem(generateSigningKeyPair()))
+  vault.write(VaultFile.OwnAdminKey, keyToPem(generatePeerKeyPair()))
+  vault.write(VaultFile.PolicySets, setsOfAnother())
 })
 
 const DAMAGES: Readonly<Record<string, (path: string) => void>> = {
@@ -53,9 +75,10 @@ const CASES: ReadonlyArray<readonly [state: string, file: string]> = [
 ]
   .map(file => [FRESH, file] as const)
   .concat(
-    ['node.renewed.pem', 'trust.history', 'root.former.key', 'authority.pem', 'authority.pending.key'].map(
-      file => [ROTATING, file] as const
-    )
+    [
+      ...['node.renewed.pem', 'trust.history', 'root.former.key', 'authority.pem', 'authority.pending.key'],
+      ...['admin.own.key', 'policy.sets']
+    ].map(file => [ROTATING, file] as const)
   )
 
 test('the table below has every file of a state directory that stays, but one that nobody makes any more', () => {

@@ -17,11 +17,13 @@ import { MAX_TRUSTS } from '../../src/ca/joins/trusts.ts'
 import { RENEWAL_BURST, RENEWAL_REFUSALS } from '../../src/ca/rotation/renewal-service.ts'
 import { MAX_CONNECTS, MAX_RATE } from '../../src/cli/options/usage-limits.ts'
 import { RELAYS } from '../../src/cluster/ack-relay.ts'
+import { SENDER_RATE } from '../../src/cluster/admins/set-exchange.ts'
 import { ASKS } from '../../src/cluster/failure/failure-service.ts'
 import { GATHERED } from '../../src/cluster/gather/gatherer.ts'
 import { VERIFIED } from '../../src/cluster/questions/questions.ts'
 import { LIMIT_NAMES, type LimitName, MAX_LOG_BACKLOG_BYTES, METRICS } from '../../src/core/index.ts'
 import * as mesh from '../../src/mesh/limits.ts'
+import { MAX_GRANTS, MAX_WITHDRAWALS } from '../../src/policy/admin-codec.ts'
 import { MAX_BUNDLE_BYTES, MAX_ENTRIES, MAX_INVARIANTS, MAX_REVOCATIONS, MAX_RULES } from '../../src/policy/bundle.ts'
 import { MAX_BACKLOG_BYTES } from '../../src/proxy/datagram/leg.ts'
 import { MAX_PATH_DATAGRAM_BYTES } from '../../src/proxy/datagram/packet/index.ts'
@@ -84,6 +86,9 @@ const VALUES: Record<LimitName, number> = {
   policy_entries: MAX_ENTRIES,
   policy_revocations: MAX_REVOCATIONS,
   policy_invariants: MAX_INVARIANTS,
+  policy_admins: MAX_GRANTS,
+  policy_withdrawals: MAX_WITHDRAWALS,
+  policy_set_rate: SENDER_RATE.perSecond,
   policy_bytes: MAX_BUNDLE_BYTES,
   registry_owners: REGISTRY.maxOwners,
   registry_total_bytes: REGISTRY.maxTotalBytes,

@@ -1,7 +1,6 @@
-import { Announcer, AUTHORITY_CAPABILITY, QUESTIONS_CAPABILITY } from '../../cluster/index.ts'
+import { Announcer, AUTHORITY_CAPABILITY, CAPABILITIES } from '../../cluster/index.ts'
 import { ANNOUNCED_PROTOCOLS, packageVersion } from '../../core/index.ts'
 import type { Drain } from '../../proxy/index.ts'
-import { CONTENT_DIGEST_CAPABILITY } from '../../registry/index.ts'
 import type { Base } from './base.ts'
 import type { Ca } from './ca.ts'
 import type { Cluster } from './cluster.ts'
@@ -22,13 +21,9 @@ export function buildAnnouncer({ base, cluster, ca, drain, dataAddresses }: Anno
     profile: () => ({
       meshAddresses: cluster.mesh.addresses(),
       dataAddresses: dataAddresses(),
-      capabilities: [
-        'tcp',
-        CONTENT_DIGEST_CAPABILITY,
-        QUESTIONS_CAPABILITY,
-        ...(ca.renewals.isOpen ? [AUTHORITY_CAPABILITY] : [])
-      ],
+      capabilities: ca.renewals.isOpen ? [...CAPABILITIES, AUTHORITY_CAPABILITY] : CAPABILITIES,
       policyVersion: cluster.policy.version,
+      policySets: cluster.policy.sets.digest,
       trustVersion: ca.trustService.version,
       draining: drain.isOn,
       jwtKeys: membership.jwtKeys.published(),

@@ -3,6 +3,7 @@ import {
   AuthorityStore,
   Authorizer,
   ackThrough,
+  adminSetsOn,
   Evictions,
   FailureService,
   followRegistry,
@@ -144,6 +145,7 @@ export async function buildCluster(base: Base): Promise<Cluster> {
       onDone: () => policyStore.noteHeard()
     },
     transport: policyTransport(mesh),
+    sets: adminSetsOn(mesh, base, reason => policy.setsChanged(reason)),
     onBundle: bundle => {
       evictions.onBundle(bundle)
       ruleUse.follow(bundle)

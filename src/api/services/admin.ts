@@ -8,6 +8,7 @@ import { ruleFrom } from '../../policy/index.ts'
 import type { FlowInfo } from '../../proxy/index.ts'
 import { type adminPb, apiPb } from '../../wire/index.ts'
 import type { AdminHandlers } from '../index.ts'
+import { adminsHandlers } from './admins.ts'
 import { eventHandlers } from './events.ts'
 import { type JoinHandlersDeps, joinHandlers } from './joins.ts'
 import { type ObservationHandlersDeps, observationHandlers } from './observations.ts'
@@ -18,7 +19,8 @@ import {
   type PolicyCodeDeps,
   policyCodeHandlers,
   previewRule,
-  ruleMessage
+  ruleMessage,
+  statedRules
 } from './policy-code.ts'
 import { type ReceiptHandlersDeps, receiptHandlers } from './receipts.ts'
 import { lostMemberView } from './views.ts'
@@ -66,6 +68,7 @@ export function adminHandlers(deps: AdminHandlersDeps): AdminHandlers {
     ...observationHandlers(deps),
     ...eventHandlers(deps.history),
     ...joinHandlers(deps),
+    ...adminsHandlers(deps),
 
     async drain({ undo, timeoutMs }) {
       if (!undo) return await drain(timeoutMs === 0 ? DRAIN_MS : timeoutMs)
@@ -140,14 +143,16 @@ export function adminHandlers(deps: AdminHandlersDeps): AdminHandlers {
 
     getPolicy: async () => ({
       version: policy.version,
-      rules: (policy.bundle?.rules ?? []).map(ruleMessage),
+      rules: statedRules(policy.bundle).map(ruleMessage),
       issuedAtMs: BigInt(policy.bundle?.issuedAtMs ?? 0),
       admin: policy.isAdmin,
       lost: policy.isLost,
       entries: (policy.bundle?.entries ?? []).map(entryMessage),
       strict: policy.bundle?.strict ?? false,
       revocations: (policy.bundle?.revocations ?? []).map(revocationMessage),
-      invariants: (policy.bundle?.invariants ?? []).map(invariantMessage)
+      invariants: (policy.bundle?.invariants ?? []).map(invariantMessage),
+      adminName: policy.sets.ownName,
+      sets: policy.sets.digest
     }),
 
     async addRule(request, { uid }) {
@@ -157,13 +162,13 @@ export function adminHandlers(deps: AdminHandlersDeps): AdminHandlers {
       if (dryRun) return await previewRule(deps, wanted)
       const added = await policy.add(wanted)
       deps.onRuleChange(wanted.effect, `${rule.source} -> ${rule.destination}`, uid)
-      return { rule: ruleMessage(added), version: policy.version }
+      return { rule: ruleMessage(added), version: policy.ownVersion }
     },
 
     async removeRule(request, { uid }) {
       await policy.remove(request.id)
       deps.onRuleChange('remove-rule', request.id, uid)
-      return { version: policy.version }
+      return { version: policy.ownVersion }
     },
 
     async explain(request, _caller, signal) {

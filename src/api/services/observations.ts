@@ -65,10 +65,10 @@ async function tell(deps: ObservationHandlersDeps, ask: Ask, signal: AbortSignal
     case 'rule':
       return ask.value.rule === undefined
         ? undefined
-        : consequencesOf(await previewRule(deps, ruleFrom(ask.value.rule)))
+        : consequencesOf(await previewRule(deps, ruleFrom(ask.value.rule), 'root'))
     case 'policy': {
       const { document, prune } = ask.value
-      return document === undefined ? undefined : consequencesOf(await previewDocument(deps, document, prune))
+      return document === undefined ? undefined : consequencesOf(await previewDocument(deps, document, prune, 'root'))
     }
     default:
       return undefined

@@ -11,6 +11,7 @@ import {
   limitFields,
   type NewRule,
   planOf,
+  ROOT_NAME,
   type Rule
 } from '../../policy/index.ts'
 import type { FlowInfo } from '../../proxy/index.ts'
@@ -37,18 +38,18 @@ export function policyCodeHandlers(deps: PolicyCodeDeps): Pick<AdminHandlers, Na
     async applyPolicy({ document, prune, dryRun }, { uid }) {
       if (document === undefined) throw new WarrenError(ErrorCode.InvalidArgument, 'the document is missing')
       if (dryRun) return await previewDocument(deps, document, prune)
-      const { content, changes } = planOf(policy.bundle, documentFrom(document), { prune, nowMs: deps.nowMs() })
+      const { content, changes } = planOf(policy.own, documentFrom(document), { prune, nowMs: deps.nowMs() })
       if (Object.keys(content).length > 0) {
         await policy.change(content)
         const count = changes.filter(({ kind }) => kind !== 'kept' && kind !== 'ended').length
         deps.onRuleChange('apply', `${count} changes`, uid)
       }
-      return { version: policy.version, changes: [...changes] }
+      return { version: policy.ownVersion, changes: [...changes] }
     },
 
     async listRuleUse() {
       const addresses = deps.registered().map(({ address }) => address)
-      const rules = (policy.bundle?.rules ?? []).map(rule => ({
+      const rules = statedRules(policy.bundle).map(rule => ({
         rule: ruleMessage(rule),
         sources: addresses.filter(address => matches(rule.source, address)).length,
         destinations: addresses.filter(address => matches(rule.destination, address)).length,
@@ -59,26 +60,31 @@ export function policyCodeHandlers(deps: PolicyCodeDeps): Pick<AdminHandlers, Na
   }
 }
 
+/** Whose statements would change: those of the admin of this host, or of the root that asks from another one. */
+type Author = 'own' | 'root'
+
 /** The answer to a dry run of a document. */
 export async function previewDocument(
   { policy, preview, nowMs }: PolicyCodeDeps,
   document: adminPb.PolicyDocument,
-  prune: boolean
+  prune: boolean,
+  author: Author = 'own'
 ): Promise<MessageInitShape<typeof adminPb.ApplyPolicyResponseSchema>> {
-  const { content, changes } = planOf(policy.bundle, documentFrom(document), { prune, nowMs: nowMs() })
+  const { content, changes } = planOf(policy[author], documentFrom(document), { prune, nowMs: nowMs() })
   const isSame = Object.keys(content).length === 0
-  const consequences = isSame ? {} : consequencesMessage(await preview(policy.draft(content)))
-  return { version: policy.version, changes: [...changes], consequences }
+  const consequences = isSame ? {} : consequencesMessage(await preview(policy.draft(content, author)))
+  return { version: policy.ownVersion, changes: [...changes], consequences }
 }
 
 /** The answer to a dry run of one rule. */
 export async function previewRule(
   { policy, preview, nowMs }: PolicyCodeDeps,
-  rule: NewRule
+  rule: NewRule,
+  author: Author = 'own'
 ): Promise<MessageInitShape<typeof adminPb.AddRuleResponseSchema>> {
-  const { rules, added } = addRule(policy.bundle, rule, nowMs())
-  const consequences = consequencesMessage(await preview(policy.draft({ rules })))
-  return { rule: ruleMessage(added), version: policy.version, consequences }
+  const { rules, added } = addRule(policy[author], rule, nowMs())
+  const consequences = consequencesMessage(await preview(policy.draft({ rules }, author)))
+  return { rule: ruleMessage(added), version: policy.ownVersion, consequences }
 }
 
 function consequencesMessage({
@@ -106,6 +112,11 @@ export function flowMessage(flow: FlowInfo): MessageInitShape<typeof adminPb.Flo
   }
 }
 
+/** The rules of a policy, without those that stand for its invariants. */
+export function statedRules(bundle: Bundle | undefined): readonly Rule[] {
+  return (bundle?.rules ?? []).filter(({ ofInvariant }) => ofInvariant !== true)
+}
+
 /** A rule as the local API shows it. */
 export function ruleMessage(rule: Rule): MessageInitShape<typeof adminPb.RuleSchema> {
   return {
@@ -118,6 +129,8 @@ export function ruleMessage(rule: Rule): MessageInitShape<typeof adminPb.RuleSch
     untilMs: BigInt(rule.untilMs),
     reason: rule.reason,
     owner: rule.owner ?? '',
+    by: rule.by ?? ROOT_NAME,
+    createdAtMs: BigInt(rule.createdAtMs),
     ...limitFields(rule)
   }
 }
@@ -130,7 +143,9 @@ export function invariantMessage(invariant: Invariant): MessageInitShape<typeof 
     destination: invariant.destination.text,
     protocols: invariant.protocols.map(protocolMessage),
     reason: invariant.reason,
-    owner: invariant.owner ?? ''
+    owner: invariant.owner ?? '',
+    by: invariant.by ?? ROOT_NAME,
+    createdAtMs: BigInt(invariant.createdAtMs)
   }
 }
 

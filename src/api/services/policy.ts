@@ -10,7 +10,14 @@ import {
   parsePeerKey,
   type Revocation
 } from '../../identity/index.ts'
-import { type Entry, entryFrom, limitFields, MAX_REVOKED_KEYS, type NewRevocation } from '../../policy/index.ts'
+import {
+  type Entry,
+  entryFrom,
+  limitFields,
+  MAX_REVOKED_KEYS,
+  type NewRevocation,
+  ROOT_NAME
+} from '../../policy/index.ts'
 import type { adminPb } from '../../wire/index.ts'
 import type { AdminHandlers } from '../index.ts'
 
@@ -52,38 +59,38 @@ export function policyHandlers(deps: PolicyHandlersDeps): Pick<AdminHandlers, Na
       // The tokens of this host are revoked at once; other authorities refuse theirs as older than the eviction.
       deps.revokeTokensOf(request.machine, uid)
       onRuleChange('revoke', request.machine, uid)
-      return { revocation: revocationMessage(revocation), version: policy.version, also }
+      return { revocation: revocationMessage(revocation), version: policy.ownVersion, also }
     },
 
     async revoke({ what, reason }, { uid }) {
       const revocation = await policy.revoke({ ...revoked(what, deps), reason })
       onRuleChange('revoke', what, uid)
-      return { revocation: revocationMessage(revocation), version: policy.version }
+      return { revocation: revocationMessage(revocation), version: policy.ownVersion }
     },
 
     async unrevoke({ id }, { uid }) {
       await policy.unrevoke(id)
       onRuleChange('unrevoke', id, uid)
-      return { version: policy.version }
+      return { version: policy.ownVersion }
     },
 
     async addEntry({ entry }, { uid }) {
       if (entry === undefined) throw new WarrenError(ErrorCode.InvalidArgument, 'the entry is missing')
       const added = await policy.addEntry(entryFrom(entry))
       onRuleChange('add-entry', added.id, uid)
-      return { entry: entryMessage(added), version: policy.version }
+      return { entry: entryMessage(added), version: policy.ownVersion }
     },
 
     async removeEntry({ id }, { uid }) {
       await policy.removeEntry(id)
       onRuleChange('remove-entry', id, uid)
-      return { version: policy.version }
+      return { version: policy.ownVersion }
     },
 
     async setStrict({ strict }, { uid }) {
       await policy.setStrict(strict)
       onRuleChange('strict', strict ? 'on' : 'off', uid)
-      return { version: policy.version }
+      return { version: policy.ownVersion }
     },
 
     async restartPolicy(_request, { uid }) {
@@ -163,6 +170,7 @@ export function entryMessage(entry: Entry): MessageInitShape<typeof adminPb.Entr
     owner: entry.owner ?? '',
     gateways: [...(entry.gateways ?? [])],
     createdAtMs: BigInt(entry.createdAtMs),
+    by: entry.by ?? ROOT_NAME,
     ...limitFields(entry)
   }
 }
@@ -177,6 +185,7 @@ export function revocationMessage(revocation: Revocation): MessageInitShape<type
     keySha256: [...revocation.keys],
     pattern: revocation.pattern?.text ?? '',
     reason: revocation.reason,
-    createdAtMs: BigInt(revocation.createdAtMs)
+    createdAtMs: BigInt(revocation.createdAtMs),
+    by: revocation.by ?? ROOT_NAME
   }
 }

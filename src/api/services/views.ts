@@ -110,6 +110,7 @@ function announcedBy(owner: OwnerView) {
     epoch: owner.epoch,
     seq: owner.seq,
     policyVersion: owner.policyVersion,
+    policySets: owner.policySets,
     certificateNotAfterMs: BigInt(owner.identity.notAfterMs),
     version: owner.softwareVersion,
     protocols: owner.protocolVersions.map(({ name, min, max }) => ({ name, min, max })),

@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { addAdmin } from './admin.ts'
 import { addAdmit } from './admit.ts'
 import { addAudit } from './audit.ts'
 import { addAuthority } from './authority.ts'
@@ -75,6 +76,6 @@ export const COMMAND_GROUPS: ReadonlyArray<readonly [heading: string, ReadonlyAr
       addSvid
     ]
   ],
-  ['Policy:', [addAllow, addDeny, addPolicy, addExplain, addEntry]],
+  ['Policy:', [addAllow, addDeny, addPolicy, addExplain, addEntry, addAdmin]],
   ['Trust:', [addAuthority, addEvict, addRevoke, addUnrevoke, addRoot, addBackup, addRestore, addClock]]
 ]

@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import type { AgentClient } from '../../client/index.ts'
 import { type Fault, type PolicyFile, policyFiles } from '../../config/index.ts'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { contextOf } from '../context.ts'
@@ -15,7 +16,7 @@ export function addPolicyExport(policy: Command): void {
     .description('print the policy as a file for `warren policy apply`')
     .action(async (_options: unknown, command: Command) => {
       const { agent, show, say } = contextOf(command)
-      const found = await agent.admin.getPolicy({})
+      const found = await ownStatements(agent)
       const { formatPolicyFile, policyFileData } = await policyFiles()
       show(policyFileData(found), () => formatPolicyFile(found).trimEnd())
       const { length } = found.revocations
@@ -44,6 +45,20 @@ export function addPolicyCheck(policy: Command): void {
           : `${what}: ${faults.length} ${faults.length === 1 ? 'fault' : 'faults'}`
       )
     })
+}
+
+// What another admin states is not this host's to apply.
+async function ownStatements(agent: AgentClient) {
+  const found = await agent.admin.getPolicy({})
+  const { adminName: name } = found
+  if (name === '') return found
+  const isOwn = ({ by }: { readonly by: string }): boolean => by === name
+  return {
+    ...found,
+    rules: found.rules.filter(isOwn),
+    entries: found.entries.filter(isOwn),
+    invariants: found.invariants.filter(isOwn)
+  }
 }
 
 /** A policy file without faults. Throws INVALID_CONFIG with the first one. */

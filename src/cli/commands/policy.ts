@@ -26,12 +26,12 @@ export function addPolicy(program: Command): void {
     .description('list the rules, entries, revocations and invariants')
     .action(async (_options: unknown, command: Command) => {
       const { agent, show, say } = contextOf(command)
-      const { version, issuedAtMs, admin, strict, lost, ...found } = await agent.admin.getPolicy({})
+      const { version, issuedAtMs, admin, adminName, strict, lost, ...found } = await agent.admin.getPolicy({})
       const rules = found.rules.map(ruleView)
       const entries = found.entries.map(entryView)
       const revocations = found.revocations.map(revocationView)
       const invariants = found.invariants.map(invariantView)
-      show({ version, issuedAtMs, admin, lost, rules, strict, entries, revocations, invariants }, () => {
+      show({ version, issuedAtMs, admin, adminName, lost, rules, strict, entries, revocations, invariants }, () => {
         const now = Date.now()
         const more = [
           ...(entries.length === 0 ? [] : [entryTable(entries)]),
@@ -45,7 +45,7 @@ export function addPolicy(program: Command): void {
         return
       }
       if (strict) say('strict: only an entry grants an address')
-      const here = admin ? 'this host sets it' : 'the founding host sets it'
+      const here = whoSets(admin, adminName)
       say(rules.length === 0 ? `no rules: only whitelists allow connections; ${here}` : `version ${version}; ${here}`)
     })
   const remove = policy
@@ -69,6 +69,11 @@ export function addPolicy(program: Command): void {
   addPolicyTest(policy)
   addPolicyUnused(policy)
   addRestart(policy)
+}
+
+function whoSets(isAdmin: boolean, name: string): string {
+  if (!isAdmin) return 'the founding host sets it, or another admin: `warren admin list`'
+  return name === 'founder' ? 'this host sets it' : `this host changes it as ${name}`
 }
 
 const RESTART = `

@@ -29,6 +29,7 @@ const VALUES: Readonly<Record<string, Values>> = {
   what: 'addresses',
   machine: 'machines',
   rule: 'rules',
+  admin: 'admins',
   entry: 'entries',
   revocation: 'revocations',
   'token-id': 'tokens'

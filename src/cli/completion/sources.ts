@@ -21,6 +21,8 @@ export const SOURCES = Object.freeze({
   entries: async (agent, _typed, signal) => (await agent.admin.getPolicy({}, { signal })).entries.map(({ id }) => id),
   revocations: async (agent, _typed, signal) =>
     (await agent.admin.getPolicy({}, { signal })).revocations.map(({ id }) => id),
+  admins: async (agent, _typed, signal) =>
+    (await agent.admin.listAdmins({}, { signal })).admins.map(({ name }) => name),
   tokens: async (agent, _typed, signal) => (await agent.admin.listTokens({}, { signal })).tokens.map(({ id }) => id)
 } satisfies Readonly<Record<string, (agent: AgentClient, typed: string, signal: AbortSignal) => Promise<string[]>>>)
 

@@ -18,6 +18,8 @@ export { formatLimits } from './limits-column.ts'
 export { withNextStep } from './next-step.ts'
 export { meshFlowTable, type ObservationView, observationLines, observationView } from './observations.ts'
 export {
+  adminTable,
+  adminView,
   authorityTable,
   authorityView,
   entryTable,

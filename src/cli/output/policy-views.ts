@@ -1,4 +1,5 @@
 import type { adminPb } from '../../wire/index.ts'
+import { byColumns } from './by-column.ts'
 import { limitsColumn } from './limits-column.ts'
 import { ownerColumn } from './owner-column.ts'
 import { printable } from './printable.ts'
@@ -35,6 +36,7 @@ export function invariantTable(invariants: readonly InvariantView[]): string {
     { title: 'TO', value: invariant => invariant.destination },
     { title: 'PROTOCOLS', value: invariant => invariant.protocols.join(',') || 'all' },
     ...ownerColumn(invariants),
+    ...byColumns(invariants, Date.now()),
     { title: 'REASON', value: invariant => invariant.reason || '-' }
   ]
   return table(columns, invariants)
@@ -67,6 +69,7 @@ export function entryTable(entries: readonly EntryView[]): string {
     ...gatewaysColumn(entries),
     ...limitsColumn(entries),
     ...ownerColumn(entries),
+    ...byColumns(entries, Date.now()),
     { title: 'REASON', value: entry => entry.reason || '-' }
   ]
   return table(columns, entries)
@@ -83,9 +86,35 @@ export function revocationTable(revocations: readonly RevocationView[], nowMs: n
     { title: 'REVOCATION', value: revocation => revocation.id },
     { title: 'OF', value: subject },
     { title: 'AT', value: revocation => formatWhen(Number(revocation.createdAtMs), nowMs) },
+    ...byColumns(revocations, nowMs).slice(0, 1),
     { title: 'REASON', value: revocation => revocation.reason || '-' }
   ]
   return table(columns, revocations)
+}
+
+export type AdminView = Omit<adminPb.Admin, '$typeName' | '$unknown'>
+
+export function adminView(admin: adminPb.Admin): AdminView {
+  return fields(admin)
+}
+
+export function adminTable(admins: readonly AdminView[], nowMs: number): string {
+  const columns: Column<AdminView>[] = [
+    { title: 'ADMIN', value: ({ name, here }) => (here ? `${name} (this host)` : name) },
+    { title: 'ROLE', value: ({ role, removedBy }) => (removedBy === '' ? role : 'removed') },
+    { title: 'SCOPES', value: ({ role, scopes }) => (role === 'admin' ? scopes.join(',') : 'all') },
+    { title: 'VERSION', value: ({ version }) => (version === 0n ? '-' : String(version)), align: 'right' },
+    { title: 'STATEMENTS', value: ({ statements }) => String(statements), align: 'right' },
+    { title: 'ADDED BY', value: ({ addedBy }) => addedBy || '-' },
+    { title: 'SINCE', value: ({ addedAtMs }) => formatWhen(Number(addedAtMs), nowMs) },
+    {
+      title: 'REASON',
+      value: ({ reason, removedBy, removalReason }) =>
+        removedBy === '' ? reason || '-' : `removed by ${removedBy}${removalReason === '' ? '' : `: ${removalReason}`}`
+    },
+    { title: 'KEY', value: ({ key }) => key }
+  ]
+  return table(columns, admins)
 }
 
 export interface RootView {

@@ -1,5 +1,6 @@
 import { ANNOUNCED_PROTOCOLS, formatVersions } from '../../core/index.ts'
 import { type adminPb, apiPb } from '../../wire/index.ts'
+import { byColumns } from './by-column.ts'
 import { limitsColumn } from './limits-column.ts'
 import { ownerColumn } from './owner-column.ts'
 import { formatAge, formatBytes, formatDuration, formatWhen } from './quantities.ts'
@@ -162,6 +163,7 @@ export function ruleTable(rules: readonly RuleView[], nowMs: number): string {
     { title: 'UNTIL', value: rule => formatWhen(Number(rule.untilMs), nowMs) },
     ...limitsColumn(rules),
     ...ownerColumn(rules),
+    ...byColumns(rules, nowMs),
     { title: 'REASON', value: rule => rule.reason || '-' }
   ]
   return table(columns, rules)

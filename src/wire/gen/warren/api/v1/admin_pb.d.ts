@@ -1068,6 +1068,13 @@ export declare type Member = Message<"warren.api.v1.Member"> & {
    * @generated from field: repeated string served = 17;
    */
   served: string[];
+
+  /**
+   * Stands for the sets of all admins in force there; empty if its program knows one admin only.
+   *
+   * @generated from field: string policy_sets = 20;
+   */
+  policySets: string;
 };
 
 /**
@@ -1259,7 +1266,7 @@ export declare type GetPolicyResponse = Message<"warren.api.v1.GetPolicyResponse
   issuedAtMs: bigint;
 
   /**
-   * Whether this host holds the admin key.
+   * Whether this host holds the key of an admin who may change the policy.
    *
    * @generated from field: bool admin = 4;
    */
@@ -1291,6 +1298,20 @@ export declare type GetPolicyResponse = Message<"warren.api.v1.GetPolicyResponse
    * @generated from field: repeated warren.api.v1.Invariant invariants = 9;
    */
   invariants: Invariant[];
+
+  /**
+   * Name of the admin of this host; empty: it is none.
+   *
+   * @generated from field: string admin_name = 10;
+   */
+  adminName: string;
+
+  /**
+   * Stands for the sets of all admins in force here; equal on hosts where the same are.
+   *
+   * @generated from field: string sets = 11;
+   */
+  sets: string;
 };
 
 /**
@@ -1334,6 +1355,18 @@ export declare type Invariant = Message<"warren.api.v1.Invariant"> & {
    * @generated from field: string owner = 6;
    */
   owner: string;
+
+  /**
+   * Name of the admin who stated it.
+   *
+   * @generated from field: string by = 7;
+   */
+  by: string;
+
+  /**
+   * @generated from field: int64 created_at_ms = 8;
+   */
+  createdAtMs: bigint;
 };
 
 /**
@@ -1796,6 +1829,13 @@ export declare type Entry = Message<"warren.api.v1.Entry"> & {
    * @generated from field: repeated string gateways = 17;
    */
   gateways: string[];
+
+  /**
+   * Name of the admin who stated it.
+   *
+   * @generated from field: string by = 18;
+   */
+  by: string;
 };
 
 /**
@@ -1849,6 +1889,13 @@ export declare type Revocation = Message<"warren.api.v1.Revocation"> & {
    * @generated from field: int64 created_at_ms = 8;
    */
   createdAtMs: bigint;
+
+  /**
+   * Name of the admin who stated it.
+   *
+   * @generated from field: string by = 9;
+   */
+  by: string;
 };
 
 /**
@@ -1984,6 +2031,308 @@ export declare type Authority = Message<"warren.api.v1.Authority"> & {
  * Use `create(AuthoritySchema)` to create a new message.
  */
 export declare const AuthoritySchema: GenMessage<Authority>;
+
+/**
+ * @generated from message warren.api.v1.MakeAdminKeyRequest
+ */
+export declare type MakeAdminKeyRequest = Message<"warren.api.v1.MakeAdminKeyRequest"> & {
+  /**
+   * Another one, in place of the one that there is.
+   *
+   * @generated from field: bool renew = 1;
+   */
+  renew: boolean;
+};
+
+/**
+ * Describes the message warren.api.v1.MakeAdminKeyRequest.
+ * Use `create(MakeAdminKeyRequestSchema)` to create a new message.
+ */
+export declare const MakeAdminKeyRequestSchema: GenMessage<MakeAdminKeyRequest>;
+
+/**
+ * @generated from message warren.api.v1.MakeAdminKeyResponse
+ */
+export declare type MakeAdminKeyResponse = Message<"warren.api.v1.MakeAdminKeyResponse"> & {
+  /**
+   * In the form of a PeerId.
+   *
+   * @generated from field: string key = 1;
+   */
+  key: string;
+
+  /**
+   * Name of the admin who has it; empty if it has no rights.
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message warren.api.v1.MakeAdminKeyResponse.
+ * Use `create(MakeAdminKeyResponseSchema)` to create a new message.
+ */
+export declare const MakeAdminKeyResponseSchema: GenMessage<MakeAdminKeyResponse>;
+
+/**
+ * @generated from message warren.api.v1.ListAdminsRequest
+ */
+export declare type ListAdminsRequest = Message<"warren.api.v1.ListAdminsRequest"> & {
+};
+
+/**
+ * Describes the message warren.api.v1.ListAdminsRequest.
+ * Use `create(ListAdminsRequestSchema)` to create a new message.
+ */
+export declare const ListAdminsRequestSchema: GenMessage<ListAdminsRequest>;
+
+/**
+ * @generated from message warren.api.v1.ListAdminsResponse
+ */
+export declare type ListAdminsResponse = Message<"warren.api.v1.ListAdminsResponse"> & {
+  /**
+   * Oldest first.
+   *
+   * @generated from field: repeated warren.api.v1.Admin admins = 1;
+   */
+  admins: Admin[];
+
+  /**
+   * Members whose programs know one admin only: they enforce the statements of the founder and no others.
+   *
+   * @generated from field: repeated string older_members = 2;
+   */
+  olderMembers: string[];
+};
+
+/**
+ * Describes the message warren.api.v1.ListAdminsResponse.
+ * Use `create(ListAdminsResponseSchema)` to create a new message.
+ */
+export declare const ListAdminsResponseSchema: GenMessage<ListAdminsResponse>;
+
+/**
+ * @generated from message warren.api.v1.Admin
+ */
+export declare type Admin = Message<"warren.api.v1.Admin"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * "owner", "admin" or "observer".
+   *
+   * @generated from field: string role = 2;
+   */
+  role: string;
+
+  /**
+   * @generated from field: repeated string scopes = 3;
+   */
+  scopes: string[];
+
+  /**
+   * In the form of a PeerId.
+   *
+   * @generated from field: string key = 4;
+   */
+  key: string;
+
+  /**
+   * Whether this host has it.
+   *
+   * @generated from field: bool here = 5;
+   */
+  here: boolean;
+
+  /**
+   * The version of its set that counts; zero: none.
+   *
+   * @generated from field: uint64 version = 6;
+   */
+  version: bigint;
+
+  /**
+   * Hex; empty: none.
+   *
+   * @generated from field: string sha256 = 7;
+   */
+  sha256: string;
+
+  /**
+   * @generated from field: uint32 statements = 8;
+   */
+  statements: number;
+
+  /**
+   * Statements that have no effect: outside of the scopes, or withdrawn.
+   *
+   * @generated from field: uint32 without_effect = 9;
+   */
+  withoutEffect: number;
+
+  /**
+   * Name of the owner who added it; empty for the founder.
+   *
+   * @generated from field: string added_by = 10;
+   */
+  addedBy: string;
+
+  /**
+   * @generated from field: int64 added_at_ms = 11;
+   */
+  addedAtMs: bigint;
+
+  /**
+   * @generated from field: string reason = 12;
+   */
+  reason: string;
+
+  /**
+   * Name of the owner who removed it; empty: it was not.
+   *
+   * @generated from field: string removed_by = 13;
+   */
+  removedBy: string;
+
+  /**
+   * @generated from field: int64 removed_at_ms = 14;
+   */
+  removedAtMs: bigint;
+
+  /**
+   * @generated from field: string removal_reason = 15;
+   */
+  removalReason: string;
+
+  /**
+   * The version that the removal names is not known here yet: until it is, only what the admin denies and revokes counts.
+   *
+   * @generated from field: bool awaited = 16;
+   */
+  awaited: boolean;
+};
+
+/**
+ * Describes the message warren.api.v1.Admin.
+ * Use `create(AdminSchema)` to create a new message.
+ */
+export declare const AdminSchema: GenMessage<Admin>;
+
+/**
+ * @generated from message warren.api.v1.AddAdminRequest
+ */
+export declare type AddAdminRequest = Message<"warren.api.v1.AddAdminRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: string role = 2;
+   */
+  role: string;
+
+  /**
+   * @generated from field: repeated string scopes = 3;
+   */
+  scopes: string[];
+
+  /**
+   * @generated from field: string key = 4;
+   */
+  key: string;
+
+  /**
+   * @generated from field: string reason = 5;
+   */
+  reason: string;
+
+  /**
+   * Also while members run programs that know one admin only.
+   *
+   * @generated from field: bool accept_older_members = 6;
+   */
+  acceptOlderMembers: boolean;
+};
+
+/**
+ * Describes the message warren.api.v1.AddAdminRequest.
+ * Use `create(AddAdminRequestSchema)` to create a new message.
+ */
+export declare const AddAdminRequestSchema: GenMessage<AddAdminRequest>;
+
+/**
+ * @generated from message warren.api.v1.AddAdminResponse
+ */
+export declare type AddAdminResponse = Message<"warren.api.v1.AddAdminResponse"> & {
+  /**
+   * @generated from field: warren.api.v1.Admin admin = 1;
+   */
+  admin?: Admin | undefined;
+
+  /**
+   * @generated from field: uint64 version = 2;
+   */
+  version: bigint;
+};
+
+/**
+ * Describes the message warren.api.v1.AddAdminResponse.
+ * Use `create(AddAdminResponseSchema)` to create a new message.
+ */
+export declare const AddAdminResponseSchema: GenMessage<AddAdminResponse>;
+
+/**
+ * @generated from message warren.api.v1.RemoveAdminRequest
+ */
+export declare type RemoveAdminRequest = Message<"warren.api.v1.RemoveAdminRequest"> & {
+  /**
+   * Or its key.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: bool discard = 2;
+   */
+  discard: boolean;
+
+  /**
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message warren.api.v1.RemoveAdminRequest.
+ * Use `create(RemoveAdminRequestSchema)` to create a new message.
+ */
+export declare const RemoveAdminRequestSchema: GenMessage<RemoveAdminRequest>;
+
+/**
+ * @generated from message warren.api.v1.RemoveAdminResponse
+ */
+export declare type RemoveAdminResponse = Message<"warren.api.v1.RemoveAdminResponse"> & {
+  /**
+   * @generated from field: warren.api.v1.Admin admin = 1;
+   */
+  admin?: Admin | undefined;
+
+  /**
+   * @generated from field: uint64 version = 2;
+   */
+  version: bigint;
+};
+
+/**
+ * Describes the message warren.api.v1.RemoveAdminResponse.
+ * Use `create(RemoveAdminResponseSchema)` to create a new message.
+ */
+export declare const RemoveAdminResponseSchema: GenMessage<RemoveAdminResponse>;
 
 /**
  * @generated from message warren.api.v1.AddAuthorityRequest
@@ -2437,6 +2786,18 @@ export declare type Rule = Message<"warren.api.v1.Rule"> & {
    * @generated from field: string owner = 11;
    */
   owner: string;
+
+  /**
+   * Name of the admin who stated it.
+   *
+   * @generated from field: string by = 12;
+   */
+  by: string;
+
+  /**
+   * @generated from field: int64 created_at_ms = 13;
+   */
+  createdAtMs: bigint;
 };
 
 /**
@@ -3199,6 +3560,44 @@ export declare const AdminService: GenService<{
     methodKind: "unary";
     input: typeof SetStrictRequestSchema;
     output: typeof SetStrictResponseSchema;
+  },
+  /**
+   * The key by which this host signs its own set of the policy: made if there is none.
+   *
+   * @generated from rpc warren.api.v1.AdminService.MakeAdminKey
+   */
+  makeAdminKey: {
+    methodKind: "unary";
+    input: typeof MakeAdminKeyRequestSchema;
+    output: typeof MakeAdminKeyResponseSchema;
+  },
+  /**
+   * @generated from rpc warren.api.v1.AdminService.ListAdmins
+   */
+  listAdmins: {
+    methodKind: "unary";
+    input: typeof ListAdminsRequestSchema;
+    output: typeof ListAdminsResponseSchema;
+  },
+  /**
+   * Gives rights to the holder of a key. Needs an owner, as the next one does.
+   *
+   * @generated from rpc warren.api.v1.AdminService.AddAdmin
+   */
+  addAdmin: {
+    methodKind: "unary";
+    input: typeof AddAdminRequestSchema;
+    output: typeof AddAdminResponseSchema;
+  },
+  /**
+   * Ends them for good. What the admin has stated up to what this host knows still counts, or nothing with `discard`.
+   *
+   * @generated from rpc warren.api.v1.AdminService.RemoveAdmin
+   */
+  removeAdmin: {
+    methodKind: "unary";
+    input: typeof RemoveAdminRequestSchema;
+    output: typeof RemoveAdminResponseSchema;
   },
   /**
    * Begins a new, empty policy in place of one that was lost. Refused while it is not lost, or a member could say which is in force.

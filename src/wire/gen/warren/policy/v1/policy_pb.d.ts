@@ -353,6 +353,153 @@ export declare type Revocation = Message<"warren.policy.v1.Revocation"> & {
 export declare const RevocationSchema: GenMessage<Revocation>;
 
 /**
+ * Makes the holder of a key an admin. Counts only in the set of an owner; a role that a program does not know is none.
+ *
+ * @generated from message warren.policy.v1.AdminGrant
+ */
+export declare type AdminGrant = Message<"warren.policy.v1.AdminGrant"> & {
+  /**
+   * Unique in the set and never used again.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * Raw Ed25519 key (32 bytes).
+   *
+   * @generated from field: bytes key = 2;
+   */
+  key: Uint8Array;
+
+  /**
+   * @generated from field: string name = 3;
+   */
+  name: string;
+
+  /**
+   * @generated from field: warren.policy.v1.Role role = 4;
+   */
+  role: Role;
+
+  /**
+   * Of an admin; empty for the other roles.
+   *
+   * @generated from field: repeated string scopes = 5;
+   */
+  scopes: string[];
+
+  /**
+   * @generated from field: string reason = 6;
+   */
+  reason: string;
+
+  /**
+   * @generated from field: int64 created_at_ms = 7;
+   */
+  createdAtMs: bigint;
+};
+
+/**
+ * Describes the message warren.policy.v1.AdminGrant.
+ * Use `create(AdminGrantSchema)` to create a new message.
+ */
+export declare const AdminGrantSchema: GenMessage<AdminGrant>;
+
+/**
+ * Ends the rights of a key for good. Counts only in the set of an owner.
+ *
+ * @generated from message warren.policy.v1.AdminRemoval
+ */
+export declare type AdminRemoval = Message<"warren.policy.v1.AdminRemoval"> & {
+  /**
+   * Unique in the set and never used again.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: bytes key = 2;
+   */
+  key: Uint8Array;
+
+  /**
+   * The version of the removed set that still counts, and its SHA-256. Zero and empty: none.
+   *
+   * @generated from field: uint64 sequence = 3;
+   */
+  sequence: bigint;
+
+  /**
+   * @generated from field: bytes sha256 = 4;
+   */
+  sha256: Uint8Array;
+
+  /**
+   * @generated from field: string reason = 5;
+   */
+  reason: string;
+
+  /**
+   * @generated from field: int64 created_at_ms = 6;
+   */
+  createdAtMs: bigint;
+};
+
+/**
+ * Describes the message warren.policy.v1.AdminRemoval.
+ * Use `create(AdminRemovalSchema)` to create a new message.
+ */
+export declare const AdminRemovalSchema: GenMessage<AdminRemoval>;
+
+/**
+ * Takes back a statement of another set.
+ *
+ * @generated from message warren.policy.v1.Withdrawal
+ */
+export declare type Withdrawal = Message<"warren.policy.v1.Withdrawal"> & {
+  /**
+   * Unique in the set and never used again.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * Key of the admin who made the statement.
+   *
+   * @generated from field: bytes author = 2;
+   */
+  author: Uint8Array;
+
+  /**
+   * Id of the statement in that set, or "strict".
+   *
+   * @generated from field: string statement = 3;
+   */
+  statement: string;
+
+  /**
+   * @generated from field: string reason = 4;
+   */
+  reason: string;
+
+  /**
+   * @generated from field: int64 created_at_ms = 5;
+   */
+  createdAtMs: bigint;
+};
+
+/**
+ * Describes the message warren.policy.v1.Withdrawal.
+ * Use `create(WithdrawalSchema)` to create a new message.
+ */
+export declare const WithdrawalSchema: GenMessage<Withdrawal>;
+
+/**
+ * The bundle of the root of policy; the set of another admin has the same form.
+ *
  * @generated from message warren.policy.v1.Bundle
  */
 export declare type Bundle = Message<"warren.policy.v1.Bundle"> & {
@@ -362,6 +509,8 @@ export declare type Bundle = Message<"warren.policy.v1.Bundle"> & {
   trustDomain: string;
 
   /**
+   * The sequence of a set.
+   *
    * @generated from field: uint64 version = 2;
    */
   version: bigint;
@@ -404,6 +553,23 @@ export declare type Bundle = Message<"warren.policy.v1.Bundle"> & {
    * @generated from field: repeated warren.policy.v1.Invariant invariants = 9;
    */
   invariants: Invariant[];
+
+  /**
+   * Agents that do not know the next three know one admin only.
+   *
+   * @generated from field: repeated warren.policy.v1.AdminGrant admins = 10;
+   */
+  admins: AdminGrant[];
+
+  /**
+   * @generated from field: repeated warren.policy.v1.AdminRemoval admin_removals = 11;
+   */
+  adminRemovals: AdminRemoval[];
+
+  /**
+   * @generated from field: repeated warren.policy.v1.Withdrawal withdrawals = 12;
+   */
+  withdrawals: Withdrawal[];
 };
 
 /**
@@ -424,7 +590,8 @@ export declare type SignedBundle = Message<"warren.policy.v1.SignedBundle"> & {
   bundle: Uint8Array;
 
   /**
-   * Ed25519 by the admin key over "warren-policy-bundle-v1\0" and `bundle`.
+   * Ed25519 over `bundle`: by the root of policy in the context "warren-policy-bundle-v1", by another admin for its set in
+   * "warren-policy-set-v1". A context and a zero byte precede the signed bytes.
    *
    * @generated from field: bytes signature = 2;
    */
@@ -436,6 +603,63 @@ export declare type SignedBundle = Message<"warren.policy.v1.SignedBundle"> & {
  * Use `create(SignedBundleSchema)` to create a new message.
  */
 export declare const SignedBundleSchema: GenMessage<SignedBundle>;
+
+/**
+ * One version of the set of one admin.
+ *
+ * @generated from message warren.policy.v1.SetHead
+ */
+export declare type SetHead = Message<"warren.policy.v1.SetHead"> & {
+  /**
+   * Raw Ed25519 key of the admin.
+   *
+   * @generated from field: bytes author = 1;
+   */
+  author: Uint8Array;
+
+  /**
+   * @generated from field: uint64 sequence = 2;
+   */
+  sequence: bigint;
+
+  /**
+   * SHA-256 of the bundle bytes.
+   *
+   * @generated from field: bytes sha256 = 3;
+   */
+  sha256: Uint8Array;
+};
+
+/**
+ * Describes the message warren.policy.v1.SetHead.
+ * Use `create(SetHeadSchema)` to create a new message.
+ */
+export declare const SetHeadSchema: GenMessage<SetHead>;
+
+/**
+ * @generated from message warren.policy.v1.PolicySet
+ */
+export declare type PolicySet = Message<"warren.policy.v1.PolicySet"> & {
+  /**
+   * What the set says of itself, to be compared before its signature is verified.
+   *
+   * @generated from field: warren.policy.v1.SetHead head = 1;
+   */
+  head?: SetHead | undefined;
+
+  /**
+   * Absent in an announcement: fetched from the sender.
+   *
+   * @generated from field: warren.policy.v1.SignedBundle set = 2;
+   */
+  set?: SignedBundle | undefined;
+};
+
+/**
+ * Describes the message warren.policy.v1.PolicySet.
+ * Use `create(PolicySetSchema)` to create a new message.
+ */
+export declare const PolicySetSchema: GenMessage<PolicySet>;
 
 /**
  * Message on the policy topic. A bundle that is too large for it is only named, and fetched from the sender.
@@ -457,6 +681,13 @@ export declare type Announcement = Message<"warren.policy.v1.Announcement"> & {
    * @generated from field: warren.policy.v1.SignedBundle bundle = 3;
    */
   bundle?: SignedBundle | undefined;
+
+  /**
+   * In place of all others: the set of another admin. The version is zero then, so that older agents ignore the message.
+   *
+   * @generated from field: warren.policy.v1.PolicySet set = 4;
+   */
+  set?: PolicySet | undefined;
 };
 
 /**
@@ -464,6 +695,49 @@ export declare type Announcement = Message<"warren.policy.v1.Announcement"> & {
  * Use `create(AnnouncementSchema)` to create a new message.
  */
 export declare const AnnouncementSchema: GenMessage<Announcement>;
+
+/**
+ * Each host asks for what it lacks; the content of a request is never merged.
+ *
+ * @generated from message warren.policy.v1.SetsRequest
+ */
+export declare type SetsRequest = Message<"warren.policy.v1.SetsRequest"> & {
+  /**
+   * @generated from field: repeated warren.policy.v1.SetHead held = 1;
+   */
+  held: SetHead[];
+};
+
+/**
+ * Describes the message warren.policy.v1.SetsRequest.
+ * Use `create(SetsRequestSchema)` to create a new message.
+ */
+export declare const SetsRequestSchema: GenMessage<SetsRequest>;
+
+/**
+ * @generated from message warren.policy.v1.SetsResponse
+ */
+export declare type SetsResponse = Message<"warren.policy.v1.SetsResponse"> & {
+  /**
+   * Those that the asking host does not hold, sets of older admins first.
+   *
+   * @generated from field: repeated warren.policy.v1.PolicySet sets = 1;
+   */
+  sets: PolicySet[];
+
+  /**
+   * There are more: ask again.
+   *
+   * @generated from field: bool more = 2;
+   */
+  more: boolean;
+};
+
+/**
+ * Describes the message warren.policy.v1.SetsResponse.
+ * Use `create(SetsResponseSchema)` to create a new message.
+ */
+export declare const SetsResponseSchema: GenMessage<SetsResponse>;
 
 /**
  * @generated from message warren.policy.v1.FetchRequest
@@ -550,4 +824,40 @@ export enum Protocol {
  * Describes the enum warren.policy.v1.Protocol.
  */
 export declare const ProtocolSchema: GenEnum<Protocol>;
+
+/**
+ * @generated from enum warren.policy.v1.Role
+ */
+export enum Role {
+  /**
+   * @generated from enum value: ROLE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * May do all that the root of policy may, within what older owners leave it.
+   *
+   * @generated from enum value: ROLE_OWNER = 1;
+   */
+  OWNER = 1,
+
+  /**
+   * Rules, entries and revocations of addresses within its scopes.
+   *
+   * @generated from enum value: ROLE_ADMIN = 2;
+   */
+  ADMIN = 2,
+
+  /**
+   * Changes nothing.
+   *
+   * @generated from enum value: ROLE_OBSERVER = 3;
+   */
+  OBSERVER = 3,
+}
+
+/**
+ * Describes the enum warren.policy.v1.Role.
+ */
+export declare const RoleSchema: GenEnum<Role>;
 

@@ -11,7 +11,7 @@ import { enumDesc, fileDesc, messageDesc, tsEnum } from "@bufbuild/protobuf/code
  * Describes the file warren/policy/v1/policy.proto.
  */
 export const file_warren_policy_v1_policy = /*@__PURE__*/
-  fileDesc("Ch13YXJyZW4vcG9saWN5L3YxL3BvbGljeS5wcm90bxIQd2FycmVuLnBvbGljeS52MSKmAgoEUnVsZRIKCgJpZBgBIAEoCRIoCgZlZmZlY3QYAiABKA4yGC53YXJyZW4ucG9saWN5LnYxLkVmZmVjdBIOCgZzb3VyY2UYAyABKAkSEwoLZGVzdGluYXRpb24YBCABKAkSLQoJcHJvdG9jb2xzGAUgAygOMhoud2FycmVuLnBvbGljeS52MS5Qcm90b2NvbBIVCg1ub3RfYmVmb3JlX21zGAYgASgDEhAKCHVudGlsX21zGAcgASgDEg4KBnJlYXNvbhgIIAEoCRIVCg1jcmVhdGVkX2F0X21zGAkgASgDEhQKDG1heF9jb25uZWN0cxgKIAEoDRIQCghtYXhfcmF0ZRgLIAEoDRINCgVvd25lchgMIAEoCRINCgVhdWRpdBgNIAEoCCLBAgoFRW50cnkSCgoCaWQYASABKAkSDwoHbWFjaGluZRgCIAEoCRIQCgN1aWQYAyABKA1IAIgBARIMCgR1c2VyGAQgASgJEhAKA2dpZBgFIAEoDUgBiAEBEg0KBWdyb3VwGAYgASgJEhAKCGV4ZV9wYXRoGAcgASgJEhIKCmV4ZV9zaGEyNTYYCCABKAwSFAoMc3lzdGVtZF91bml0GAkgASgJEg4KBmNncm91cBgKIAEoCRIOCgZncmFudHMYCyABKAkSDgoGcmVhc29uGAwgASgJEhUKDWNyZWF0ZWRfYXRfbXMYDSABKAMSFAoMbWF4X2Nvbm5lY3RzGA4gASgNEhAKCG1heF9yYXRlGA8gASgNEg0KBW93bmVyGBAgASgJEhAKCGdhdGV3YXlzGBEgAygJQgYKBF91aWRCBgoEX2dpZCKhAQoJSW52YXJpYW50EgoKAmlkGAEgASgJEg4KBnNvdXJjZRgCIAEoCRITCgtkZXN0aW5hdGlvbhgDIAEoCRItCglwcm90b2NvbHMYBCADKA4yGi53YXJyZW4ucG9saWN5LnYxLlByb3RvY29sEg4KBnJlYXNvbhgFIAEoCRINCgVvd25lchgGIAEoCRIVCg1jcmVhdGVkX2F0X21zGAcgASgDIpsBCgpSZXZvY2F0aW9uEgoKAmlkGAEgASgJEg8KB21hY2hpbmUYAiABKAkSEQoJYmVmb3JlX21zGAMgASgDEhEKCXBlZXJfa2V5cxgEIAMoDBISCgprZXlfc2hhMjU2GAUgAygMEg8KB3BhdHRlcm4YBiABKAkSDgoGcmVhc29uGAcgASgJEhUKDWNyZWF0ZWRfYXRfbXMYCCABKAMiowIKBkJ1bmRsZRIUCgx0cnVzdF9kb21haW4YASABKAkSDwoHdmVyc2lvbhgCIAEoBBIXCg9wcmV2aW91c19zaGEyNTYYAyABKAwSFAoMaXNzdWVkX2F0X21zGAQgASgDEiUKBXJ1bGVzGAUgAygLMhYud2FycmVuLnBvbGljeS52MS5SdWxlEigKB2VudHJpZXMYBiADKAsyFy53YXJyZW4ucG9saWN5LnYxLkVudHJ5Eg4KBnN0cmljdBgHIAEoCBIxCgtyZXZvY2F0aW9ucxgIIAMoCzIcLndhcnJlbi5wb2xpY3kudjEuUmV2b2NhdGlvbhIvCgppbnZhcmlhbnRzGAkgAygLMhsud2FycmVuLnBvbGljeS52MS5JbnZhcmlhbnQiMQoMU2lnbmVkQnVuZGxlEg4KBmJ1bmRsZRgBIAEoDBIRCglzaWduYXR1cmUYAiABKAwiXwoMQW5ub3VuY2VtZW50Eg8KB3ZlcnNpb24YASABKAQSDgoGc2hhMjU2GAIgASgMEi4KBmJ1bmRsZRgDIAEoCzIeLndhcnJlbi5wb2xpY3kudjEuU2lnbmVkQnVuZGxlIiQKDEZldGNoUmVxdWVzdBIUCgxoYXZlX3ZlcnNpb24YASABKAQiPwoNRmV0Y2hSZXNwb25zZRIuCgZidW5kbGUYASABKAsyHi53YXJyZW4ucG9saWN5LnYxLlNpZ25lZEJ1bmRsZSpDCgZFZmZlY3QSFgoSRUZGRUNUX1VOU1BFQ0lGSUVEEAASEAoMRUZGRUNUX0FMTE9XEAESDwoLRUZGRUNUX0RFTlkQAipICghQcm90b2NvbBIYChRQUk9UT0NPTF9VTlNQRUNJRklFRBAAEhAKDFBST1RPQ09MX1RDUBABEhAKDFBST1RPQ09MX1VEUBACYgZwcm90bzM");
+  fileDesc("Ch13YXJyZW4vcG9saWN5L3YxL3BvbGljeS5wcm90bxIQd2FycmVuLnBvbGljeS52MSKmAgoEUnVsZRIKCgJpZBgBIAEoCRIoCgZlZmZlY3QYAiABKA4yGC53YXJyZW4ucG9saWN5LnYxLkVmZmVjdBIOCgZzb3VyY2UYAyABKAkSEwoLZGVzdGluYXRpb24YBCABKAkSLQoJcHJvdG9jb2xzGAUgAygOMhoud2FycmVuLnBvbGljeS52MS5Qcm90b2NvbBIVCg1ub3RfYmVmb3JlX21zGAYgASgDEhAKCHVudGlsX21zGAcgASgDEg4KBnJlYXNvbhgIIAEoCRIVCg1jcmVhdGVkX2F0X21zGAkgASgDEhQKDG1heF9jb25uZWN0cxgKIAEoDRIQCghtYXhfcmF0ZRgLIAEoDRINCgVvd25lchgMIAEoCRINCgVhdWRpdBgNIAEoCCLBAgoFRW50cnkSCgoCaWQYASABKAkSDwoHbWFjaGluZRgCIAEoCRIQCgN1aWQYAyABKA1IAIgBARIMCgR1c2VyGAQgASgJEhAKA2dpZBgFIAEoDUgBiAEBEg0KBWdyb3VwGAYgASgJEhAKCGV4ZV9wYXRoGAcgASgJEhIKCmV4ZV9zaGEyNTYYCCABKAwSFAoMc3lzdGVtZF91bml0GAkgASgJEg4KBmNncm91cBgKIAEoCRIOCgZncmFudHMYCyABKAkSDgoGcmVhc29uGAwgASgJEhUKDWNyZWF0ZWRfYXRfbXMYDSABKAMSFAoMbWF4X2Nvbm5lY3RzGA4gASgNEhAKCG1heF9yYXRlGA8gASgNEg0KBW93bmVyGBAgASgJEhAKCGdhdGV3YXlzGBEgAygJQgYKBF91aWRCBgoEX2dpZCKhAQoJSW52YXJpYW50EgoKAmlkGAEgASgJEg4KBnNvdXJjZRgCIAEoCRITCgtkZXN0aW5hdGlvbhgDIAEoCRItCglwcm90b2NvbHMYBCADKA4yGi53YXJyZW4ucG9saWN5LnYxLlByb3RvY29sEg4KBnJlYXNvbhgFIAEoCRINCgVvd25lchgGIAEoCRIVCg1jcmVhdGVkX2F0X21zGAcgASgDIpsBCgpSZXZvY2F0aW9uEgoKAmlkGAEgASgJEg8KB21hY2hpbmUYAiABKAkSEQoJYmVmb3JlX21zGAMgASgDEhEKCXBlZXJfa2V5cxgEIAMoDBISCgprZXlfc2hhMjU2GAUgAygMEg8KB3BhdHRlcm4YBiABKAkSDgoGcmVhc29uGAcgASgJEhUKDWNyZWF0ZWRfYXRfbXMYCCABKAMikAEKCkFkbWluR3JhbnQSCgoCaWQYASABKAkSCwoDa2V5GAIgASgMEgwKBG5hbWUYAyABKAkSJAoEcm9sZRgEIAEoDjIWLndhcnJlbi5wb2xpY3kudjEuUm9sZRIOCgZzY29wZXMYBSADKAkSDgoGcmVhc29uGAYgASgJEhUKDWNyZWF0ZWRfYXRfbXMYByABKAMicAoMQWRtaW5SZW1vdmFsEgoKAmlkGAEgASgJEgsKA2tleRgCIAEoDBIQCghzZXF1ZW5jZRgDIAEoBBIOCgZzaGEyNTYYBCABKAwSDgoGcmVhc29uGAUgASgJEhUKDWNyZWF0ZWRfYXRfbXMYBiABKAMiYgoKV2l0aGRyYXdhbBIKCgJpZBgBIAEoCRIOCgZhdXRob3IYAiABKAwSEQoJc3RhdGVtZW50GAMgASgJEg4KBnJlYXNvbhgEIAEoCRIVCg1jcmVhdGVkX2F0X21zGAUgASgDIrwDCgZCdW5kbGUSFAoMdHJ1c3RfZG9tYWluGAEgASgJEg8KB3ZlcnNpb24YAiABKAQSFwoPcHJldmlvdXNfc2hhMjU2GAMgASgMEhQKDGlzc3VlZF9hdF9tcxgEIAEoAxIlCgVydWxlcxgFIAMoCzIWLndhcnJlbi5wb2xpY3kudjEuUnVsZRIoCgdlbnRyaWVzGAYgAygLMhcud2FycmVuLnBvbGljeS52MS5FbnRyeRIOCgZzdHJpY3QYByABKAgSMQoLcmV2b2NhdGlvbnMYCCADKAsyHC53YXJyZW4ucG9saWN5LnYxLlJldm9jYXRpb24SLwoKaW52YXJpYW50cxgJIAMoCzIbLndhcnJlbi5wb2xpY3kudjEuSW52YXJpYW50EiwKBmFkbWlucxgKIAMoCzIcLndhcnJlbi5wb2xpY3kudjEuQWRtaW5HcmFudBI2Cg5hZG1pbl9yZW1vdmFscxgLIAMoCzIeLndhcnJlbi5wb2xpY3kudjEuQWRtaW5SZW1vdmFsEjEKC3dpdGhkcmF3YWxzGAwgAygLMhwud2FycmVuLnBvbGljeS52MS5XaXRoZHJhd2FsIjEKDFNpZ25lZEJ1bmRsZRIOCgZidW5kbGUYASABKAwSEQoJc2lnbmF0dXJlGAIgASgMIjsKB1NldEhlYWQSDgoGYXV0aG9yGAEgASgMEhAKCHNlcXVlbmNlGAIgASgEEg4KBnNoYTI1NhgDIAEoDCJhCglQb2xpY3lTZXQSJwoEaGVhZBgBIAEoCzIZLndhcnJlbi5wb2xpY3kudjEuU2V0SGVhZBIrCgNzZXQYAiABKAsyHi53YXJyZW4ucG9saWN5LnYxLlNpZ25lZEJ1bmRsZSKJAQoMQW5ub3VuY2VtZW50Eg8KB3ZlcnNpb24YASABKAQSDgoGc2hhMjU2GAIgASgMEi4KBmJ1bmRsZRgDIAEoCzIeLndhcnJlbi5wb2xpY3kudjEuU2lnbmVkQnVuZGxlEigKA3NldBgEIAEoCzIbLndhcnJlbi5wb2xpY3kudjEuUG9saWN5U2V0IjYKC1NldHNSZXF1ZXN0EicKBGhlbGQYASADKAsyGS53YXJyZW4ucG9saWN5LnYxLlNldEhlYWQiRwoMU2V0c1Jlc3BvbnNlEikKBHNldHMYASADKAsyGy53YXJyZW4ucG9saWN5LnYxLlBvbGljeVNldBIMCgRtb3JlGAIgASgIIiQKDEZldGNoUmVxdWVzdBIUCgxoYXZlX3ZlcnNpb24YASABKAQiPwoNRmV0Y2hSZXNwb25zZRIuCgZidW5kbGUYASABKAsyHi53YXJyZW4ucG9saWN5LnYxLlNpZ25lZEJ1bmRsZSpDCgZFZmZlY3QSFgoSRUZGRUNUX1VOU1BFQ0lGSUVEEAASEAoMRUZGRUNUX0FMTE9XEAESDwoLRUZGRUNUX0RFTlkQAipICghQcm90b2NvbBIYChRQUk9UT0NPTF9VTlNQRUNJRklFRBAAEhAKDFBST1RPQ09MX1RDUBABEhAKDFBST1RPQ09MX1VEUBACKk8KBFJvbGUSFAoQUk9MRV9VTlNQRUNJRklFRBAAEg4KClJPTEVfT1dORVIQARIOCgpST0xFX0FETUlOEAISEQoNUk9MRV9PQlNFUlZFUhADYgZwcm90bzM");
 
 /**
  * Describes the message warren.policy.v1.Rule.
@@ -42,39 +42,88 @@ export const RevocationSchema = /*@__PURE__*/
   messageDesc(file_warren_policy_v1_policy, 3);
 
 /**
+ * Describes the message warren.policy.v1.AdminGrant.
+ * Use `create(AdminGrantSchema)` to create a new message.
+ */
+export const AdminGrantSchema = /*@__PURE__*/
+  messageDesc(file_warren_policy_v1_policy, 4);
+
+/**
+ * Describes the message warren.policy.v1.AdminRemoval.
+ * Use `create(AdminRemovalSchema)` to create a new message.
+ */
+export const AdminRemovalSchema = /*@__PURE__*/
+  messageDesc(file_warren_policy_v1_policy, 5);
+
+/**
+ * Describes the message warren.policy.v1.Withdrawal.
+ * Use `create(WithdrawalSchema)` to create a new message.
+ */
+export const WithdrawalSchema = /*@__PURE__*/
+  messageDesc(file_warren_policy_v1_policy, 6);
+
+/**
  * Describes the message warren.policy.v1.Bundle.
  * Use `create(BundleSchema)` to create a new message.
  */
 export const BundleSchema = /*@__PURE__*/
-  messageDesc(file_warren_policy_v1_policy, 4);
+  messageDesc(file_warren_policy_v1_policy, 7);
 
 /**
  * Describes the message warren.policy.v1.SignedBundle.
  * Use `create(SignedBundleSchema)` to create a new message.
  */
 export const SignedBundleSchema = /*@__PURE__*/
-  messageDesc(file_warren_policy_v1_policy, 5);
+  messageDesc(file_warren_policy_v1_policy, 8);
+
+/**
+ * Describes the message warren.policy.v1.SetHead.
+ * Use `create(SetHeadSchema)` to create a new message.
+ */
+export const SetHeadSchema = /*@__PURE__*/
+  messageDesc(file_warren_policy_v1_policy, 9);
+
+/**
+ * Describes the message warren.policy.v1.PolicySet.
+ * Use `create(PolicySetSchema)` to create a new message.
+ */
+export const PolicySetSchema = /*@__PURE__*/
+  messageDesc(file_warren_policy_v1_policy, 10);
 
 /**
  * Describes the message warren.policy.v1.Announcement.
  * Use `create(AnnouncementSchema)` to create a new message.
  */
 export const AnnouncementSchema = /*@__PURE__*/
-  messageDesc(file_warren_policy_v1_policy, 6);
+  messageDesc(file_warren_policy_v1_policy, 11);
+
+/**
+ * Describes the message warren.policy.v1.SetsRequest.
+ * Use `create(SetsRequestSchema)` to create a new message.
+ */
+export const SetsRequestSchema = /*@__PURE__*/
+  messageDesc(file_warren_policy_v1_policy, 12);
+
+/**
+ * Describes the message warren.policy.v1.SetsResponse.
+ * Use `create(SetsResponseSchema)` to create a new message.
+ */
+export const SetsResponseSchema = /*@__PURE__*/
+  messageDesc(file_warren_policy_v1_policy, 13);
 
 /**
  * Describes the message warren.policy.v1.FetchRequest.
  * Use `create(FetchRequestSchema)` to create a new message.
  */
 export const FetchRequestSchema = /*@__PURE__*/
-  messageDesc(file_warren_policy_v1_policy, 7);
+  messageDesc(file_warren_policy_v1_policy, 14);
 
 /**
  * Describes the message warren.policy.v1.FetchResponse.
  * Use `create(FetchResponseSchema)` to create a new message.
  */
 export const FetchResponseSchema = /*@__PURE__*/
-  messageDesc(file_warren_policy_v1_policy, 8);
+  messageDesc(file_warren_policy_v1_policy, 15);
 
 /**
  * Describes the enum warren.policy.v1.Effect.
@@ -99,4 +148,16 @@ export const ProtocolSchema = /*@__PURE__*/
  */
 export const Protocol = /*@__PURE__*/
   tsEnum(ProtocolSchema);
+
+/**
+ * Describes the enum warren.policy.v1.Role.
+ */
+export const RoleSchema = /*@__PURE__*/
+  enumDesc(file_warren_policy_v1_policy, 2);
+
+/**
+ * @generated from enum warren.policy.v1.Role
+ */
+export const Role = /*@__PURE__*/
+  tsEnum(RoleSchema);
 

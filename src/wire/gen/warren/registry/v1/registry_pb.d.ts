@@ -164,6 +164,13 @@ export declare type NodeHead = Message<"warren.registry.v1.NodeHead"> & {
    * @generated from field: warren.registry.v1.Acknowledgements acknowledgements = 23;
    */
   acknowledgements: Acknowledgements;
+
+  /**
+   * SHA-256 over the heads of the sets of all admins that count at the owner. Empty: its program knows one admin only.
+   *
+   * @generated from field: bytes policy_sets = 26;
+   */
+  policySets: Uint8Array;
 };
 
 /**

@@ -1,0 +1,129 @@
+import { readFileSync } from 'node:fs'
+import { type Command, Option } from 'commander'
+import { ErrorCode, fileFault, WarrenError } from '../../core/index.ts'
+import { contextOf } from '../context.ts'
+import { collect } from '../options/index.ts'
+import { adminTable, adminView, printable } from '../output/index.ts'
+
+interface AddOptions {
+  readonly role: string
+  readonly scope?: string[]
+  readonly key: string
+  readonly reason?: string
+  readonly acceptOlderMembers?: true
+}
+
+const MAX_KEY_FILE_BYTES = 4_096
+
+const AFTER = `
+Who founded the trust domain is the first owner, named founder. To make a second host an admin:
+  b$ warren admin key > b.pub
+  a$ warren admin add bob --role admin --scope dev --key b.pub
+From then on, warren allow, deny, entry, revoke and policy work on b, within the scope dev.`
+
+export function addAdmin(program: Command): void {
+  const admin = program
+    .command('admin')
+    .description('who may change the policy, and by which keys')
+    .addHelpText('after', AFTER)
+  admin
+    .command('list')
+    .description('list the admins, the oldest first')
+    .action(async (_options: unknown, command: Command) => {
+      const { agent, show, say } = contextOf(command)
+      const { admins: found, olderMembers } = await agent.admin.listAdmins({})
+      const admins = found.map(adminView)
+      show({ admins, olderMembers }, () => adminTable(admins, Date.now()))
+      for (const { name, withoutEffect } of admins) {
+        if (withoutEffect > 0)
+          say(
+            `${withoutEffect} of the statements of ${printable(name)} have no effect: outside of its scopes, or taken back by another`
+          )
+      }
+      for (const { name, awaited } of admins) {
+        if (awaited)
+          say(
+            `ALARM: the version of ${printable(name)} that still counts is not known here yet; only its denials count until it is`
+          )
+      }
+      if (olderMembers.length > 0 && admins.length > 1)
+        say(`ALARM: ${olderMembers.map(printable).join(', ')} enforce the founder's statements only: upgrade them`)
+    })
+  admin
+    .command('key')
+    .description('print the public key by which an owner can make this host an admin; makes the key if there is none')
+    .option('--new', 'make another key, in place of one that was removed')
+    .action(async (options: { readonly new?: true }, command: Command) => {
+      const { agent, show, say } = contextOf(command)
+      const { key, name } = await agent.admin.makeAdminKey({ renew: options.new === true })
+      show({ key, name }, () => key)
+      say(
+        name === ''
+          ? 'it has no rights yet; on the host of an owner: warren admin add NAME --role admin --scope SCOPE --key KEY'
+          : `it is the key of ${name}`
+      )
+    })
+  admin
+    .command('add')
+    .description('give the holder of a key the right to change the policy, or change the role of an admin')
+    .argument('<name>', 'name of the admin: lower-case letters, digits and "-"')
+    .addOption(
+      new Option('--role <role>', 'owner: all, also admins; admin: what its scopes contain; observer: nothing')
+        .choices(['owner', 'admin', 'observer'])
+        .makeOptionMandatory()
+    )
+    .option('--scope <scope>', 'of an admin: a scope that it may change; may be repeated', collect)
+    .requiredOption(
+      '--key <file>',
+      'file with its public key, as `warren admin key` prints it there, or the key itself'
+    )
+    .option('--reason <text>', 'reason that `warren admin list --json` prints')
+    .option('--accept-older-members', "also while members run programs that enforce the founder's statements only")
+    .action(async (name: string, options: AddOptions, command: Command) => {
+      const { agent, show, say } = contextOf(command)
+      const { role, scope = [], reason = '', acceptOlderMembers = false } = options
+      const request = { name, role, scopes: scope, key: keyIn(options.key), reason, acceptOlderMembers }
+      const { admin: added, version } = await agent.admin.addAdmin(request)
+      show({ admin: added === undefined ? undefined : adminView(added), version }, () => name)
+      const within = scope.length === 0 ? '' : ` of ${scope.join(', ')}`
+      say(`${name} is ${role}${within}, as of policy version ${version}`)
+    })
+  admin
+    .command('remove')
+    .description('end the rights of an admin for good; what it has stated up to now stays')
+    .argument('<admin>', 'its name, as `warren admin list` shows it')
+    .option('--discard', 'what it has stated no longer counts either')
+    .option('--reason <text>', 'reason that the admin gets, and `warren admin list` prints')
+    .addHelpText(
+      'after',
+      '\nWhat the admin signs later has no effect on any host, whatever date it bears. Single statements are removed with\n`warren policy remove NAME/ID`. A key that was removed is never added again: the host makes another one.'
+    )
+    .action(async (name: string, options: { discard?: true; reason?: string }, command: Command) => {
+      const { agent, show, say } = contextOf(command)
+      const { discard = false, reason = '' } = options
+      const { admin: removed, version } = await agent.admin.removeAdmin({ name, discard, reason })
+      const view = removed === undefined ? undefined : adminView(removed)
+      show({ admin: view, version }, () => name)
+      const counts =
+        view === undefined || view.version === 0n
+          ? 'none of its statements counts'
+          : `version ${view.version} of its statements counts`
+      say(`${name} is removed, as of policy version ${version}: ${counts}`)
+    })
+}
+
+function keyIn(text: string): string {
+  if (/^12D3KooW\w{44}$/.test(text)) return text
+  try {
+    return readFileSync(text, 'utf8').slice(0, MAX_KEY_FILE_BYTES).trim()
+  } catch (err) {
+    throw new WarrenError(
+      ErrorCode.InvalidOption,
+      `cannot read the key in ${text.slice(0, 256)}: ${fileFault(text, err).why}`,
+      {
+        cause: err,
+        hint: 'Give the text that `warren admin key` prints on the host of the admin, or a file that contains it.'
+      }
+    )
+  }
+}

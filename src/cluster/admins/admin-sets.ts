@@ -1,0 +1,187 @@
+import type { KeyObject } from 'node:crypto'
+import { asOwn, type Clock, ErrorCode, type Logger, type Metrics, WarrenError } from '../../core/index.ts'
+import { CONTEXT, rawKeyOf, sign } from '../../identity/index.ts'
+import {
+  type Admin,
+  type AdminKey,
+  type Bundle,
+  type Content,
+  draftBundle,
+  type Editor,
+  type InForce,
+  openSet,
+  requireAdmin,
+  requireInvariants,
+  requireKept,
+  requireWithin,
+  SetReplica,
+  sealBundle
+} from '../../policy/index.ts'
+import type { PolicyTransport } from '../policy-transport.ts'
+import { announceSet } from './messages.ts'
+import { reasonOf, SetExchange } from './set-exchange.ts'
+import { type AdminStore, publicTextOf } from './store.ts'
+
+export interface AdminSetsDeps {
+  readonly trustDomain: string
+  readonly rootKey: AdminKey
+  /** Whether this host holds the key of the root: then it signs the bundle, and no set. */
+  readonly isRoot: boolean
+  readonly store: AdminStore
+  readonly transport: PolicyTransport
+  /** Called when another policy is in force by the sets of admins. */
+  readonly onChange: (reason: string) => void
+  readonly clock: Clock
+  readonly log: Logger
+  readonly metrics: Metrics
+}
+
+/** Holds the sets of all admins, and signs that of the admin of this host. */
+export class AdminSets {
+  readonly #deps: AdminSetsDeps
+  readonly #replica: SetReplica
+  /** What passes between this host and others. */
+  readonly exchange: SetExchange
+  #key: KeyObject | undefined
+
+  constructor(deps: AdminSetsDeps) {
+    this.#deps = deps
+    this.#replica = new SetReplica(deps.rootKey)
+    this.exchange = new SetExchange({
+      ...deps,
+      replica: this.#replica,
+      put: (key, set) => this.#put(key, set)
+    })
+  }
+
+  /** Loads what is stored, with the bundle of the root. Throws STATE_UNUSABLE. */
+  start(root: Bundle | undefined): void {
+    const { store } = this.#deps
+    this.#key = store.key()
+    this.#replica.setRoot(root)
+    this.#replica.restore(store.load())
+  }
+
+  stop(): void {
+    this.exchange.stop()
+  }
+
+  get inForce(): InForce {
+    return this.#replica.inForce
+  }
+
+  /** Stands for all sets that count here; equal on hosts where the same count. */
+  get digest(): string {
+    return this.inForce.digest
+  }
+
+  /** The key that this host signs by; undefined if it has none. */
+  get ownKey(): AdminKey | undefined {
+    if (this.#deps.isRoot) return this.#deps.rootKey
+    return this.#key === undefined ? undefined : publicTextOf(this.#key)
+  }
+
+  /** Whether what this host signs has an effect. */
+  get isAdmin(): boolean {
+    const own = this.#admin
+    return own !== undefined && own.role !== 'observer' && own.removal === undefined
+  }
+
+  /** The name by which all hosts show the admin of this host; empty if it has no rights. */
+  get ownName(): string {
+    return this.isAdmin ? (this.#admin?.name ?? '') : ''
+  }
+
+  get #admin(): Admin | undefined {
+    const { ownKey } = this
+    return ownKey === undefined ? undefined : this.inForce.admins.find(({ key }) => key === ownKey)
+  }
+
+  /** The newest set of the admin of this host. */
+  get own(): Bundle | undefined {
+    return this.ownKey === undefined ? undefined : this.#replica.newestOf(this.ownKey)
+  }
+
+  /** What the functions that change a set work on. Throws NOT_ADMIN. */
+  editor(): Editor {
+    const { key } = requireAdmin(this.inForce, this.ownKey)
+    return { key, own: this.own, nowMs: this.#deps.clock.wallMs() }
+  }
+
+  /** The id by which all hosts show a statement of the admin of this host. */
+  shownId(id: string): string {
+    const own = this.#admin
+    return own === undefined || own.key === this.#deps.rootKey ? id : `${own.name}/${id}`
+  }
+
+  /** The public key of the admin of this host, which is made if there is none, or anew. */
+  makeKey(renew: boolean): AdminKey {
+    const { isRoot, rootKey, store } = this.#deps
+    if (isRoot) return rootKey
+    if (renew && this.isAdmin) {
+      throw new WarrenError(ErrorCode.InvalidArgument, `the key of this host is that of ${this.ownName}`, {
+        hint: `What it has stated could not be changed here any more. Another owner removes it first: warren admin remove ${this.ownName}`
+      })
+    }
+    if (this.#key === undefined || renew) this.#key = store.makeKey()
+    return publicTextOf(this.#key)
+  }
+
+  /** The bundle of the root is another one: it may give or end the rights of others. */
+  setRoot(root: Bundle): void {
+    const before = this.#replica.held().length
+    const admins = this.exchange.adminKeys()
+    this.#replica.setRoot(root)
+    this.exchange.askForNew(admins)
+    // A version that a removal names is kept beside the newest.
+    if (before === this.#replica.held().length) return
+    try {
+      this.#deps.store.save(this.#replica.held())
+    } catch (err) {
+      // The bundle itself is on disk, and takes effect now.
+      this.#deps.log.error('sets of admins not stored', { err })
+    }
+  }
+
+  /**
+   * The policy if `content` were signed here, or by the root where that is the author or this host is no admin. It is unsigned: for
+   * questions.
+   *
+   * Throws INVARIANT_BROKEN or LIMIT_EXCEEDED.
+   */
+  draft(content: Partial<Content>, author: 'own' | 'root' = 'own'): Bundle {
+    const { trustDomain, clock, rootKey } = this.#deps
+    const key = author === 'own' && this.isAdmin && this.ownKey !== undefined ? this.ownKey : rootKey
+    const next = { ...content, trustDomain, nowMs: clock.wallMs() }
+    const draft = asOwn(() => draftBundle(this.#replica.newestOf(key), next, key === rootKey ? 'root' : 'admin'))
+    if (key === rootKey) requireInvariants(draft, draft.issuedAtMs)
+    const inForce = this.#replica.preview(key, draft)
+    requireKept(inForce, key, draft.issuedAtMs)
+    return inForce.bundle ?? draft
+  }
+
+  /** Signs the next version of the set of this host, and spreads it. Throws as `draft` does. */
+  async issue(content: Partial<Content>): Promise<void> {
+    const { trustDomain, clock, transport, onChange } = this.#deps
+    const admin = requireAdmin(this.inForce, this.ownKey)
+    const { own } = this
+    requireWithin(admin, own, content)
+    this.draft(content)
+    const signer = this.#key
+    if (signer === undefined) throw new WarrenError(ErrorCode.Internal, 'the key of the admin is missing')
+    const next = { ...content, trustDomain, nowMs: clock.wallMs() }
+    const signed = sealBundle(own, next, bytes => sign(signer, CONTEXT.policySet, bytes), 'admin')
+    // Read like on the other hosts before it leaves this function.
+    const set = asOwn(() => openSet(signed, rawKeyOf(admin.key), trustDomain))
+    this.#put(admin.key, set)
+    onChange(reasonOf(set, admin))
+    await transport.publish(announceSet(admin.key, set))
+  }
+
+  // On disk first: a restart may never roll back what was in force.
+  #put(key: AdminKey, set: Bundle): void {
+    const { version, sha256 } = set
+    this.#deps.store.save([...this.#replica.held(), { key, version, sha256, set }])
+    this.#replica.put(key, set)
+  }
+}

@@ -1,0 +1,5 @@
+export { AdminSets } from './admin-sets.ts'
+export { SETS_LIMITS } from './messages.ts'
+export { adminSetsOn } from './on-mesh.ts'
+export { SetExchange } from './set-exchange.ts'
+export { AdminStore } from './store.ts'
