@@ -75,9 +75,9 @@ function drawCards(context: CanvasRenderingContext2D, cards: readonly Card[], th
   const { scale } = view
   const [width, height] = [CARD_WIDTH * scale, CARD_HEIGHT * scale]
   const at = (x: number, y: number): [number, number] => [(x - view.x) * scale, (y - view.y) * scale]
-  // The border is a larger rectangle behind: filling is several times cheaper than stroking.
+  // The border is a larger rectangle behind: filling is several times cheaper than stroking. From afar the gaps are enough.
   context.fillStyle = theme.border
-  for (const { x, y } of cards) {
+  for (const { x, y } of width < NAME_PX ? [] : cards) {
     const [left, top] = at(x, y)
     context.fillRect(left - 1, top - 1, width + 2, height + 2)
   }
