@@ -31,7 +31,14 @@ test('a name stands for an address in whatever case, and for a port below it', (
 
 test('what is above a service exists and has nothing, what is none does not exist, and all else is not ours', () => {
   const kindOf = (name: string, scope?: string): string => zoneName(name, scope).kind
-  for (const name of ['warren', 'default.warren', 'db.main.warren', 'a.b.c.warren', '_tcp.dev.db.main.default.warren'])
+  for (const name of [
+    'warren',
+    'default.warren',
+    'db.main.warren',
+    'a.b.c.warren',
+    '_tcp.dev.db.main.default.warren',
+    '_dns._udp.dev.db.main.default.warren'
+  ])
     assert.equal(kindOf(name), 'inner', name)
   for (const name of [
     'a.b.c.d.e.f.warren',

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import type { Scope } from './scope.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..')
@@ -19,7 +20,16 @@ export function commitOf(name: string): string | undefined {
 /** Whether a commit has the dependencies of this checkout: to install others takes longer than all else. */
 export function hasSameModules(commit: string): boolean {
   const lock = join(ROOT, 'package-lock.json')
-  return existsSync(lock) && git('show', `${commit}:package-lock.json`).equals(readFileSync(lock))
+  return (
+    existsSync(lock) &&
+    isDeepStrictEqual(modulesOf(git('show', `${commit}:package-lock.json`)), modulesOf(readFileSync(lock)))
+  )
+}
+
+/** What a lock installs. Which of it this package names itself makes no difference. */
+function modulesOf(lock: Buffer): object {
+  const { packages } = JSON.parse(lock.toString()) as { packages: Record<string, object> }
+  return { ...packages, '': {} }
 }
 
 /** Puts another commit beside this checkout and builds its code. Returns its directory, which is gone with the scope. */

@@ -18,7 +18,7 @@ interface Server {
 async function echo(scope: Scope, on: MixedHost, name: string): Promise<Server> {
   const { client } = on
   const address = `dev.web.${name}.default`
-  const server = await on.build.library.listen(address, { client, whitelist: ['dev.*.*.*'] }, socket => {
+  const server = await on.build.library.listen(address, { client, whitelist: ['dev.*.*.*'], ports: [7] }, socket => {
     socket.on('error', () => {})
     socket.pipe(socket)
   })

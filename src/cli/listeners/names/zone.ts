@@ -30,7 +30,8 @@ export function zoneName(name: string, scope: string | undefined): ZoneName {
   const lower = name.toLowerCase().replace(/\.$/, '')
   if (lower === ZONE) return { kind: 'inner', why: 'this is the top of the names of the mesh' }
   if (!lower.endsWith(`.${ZONE}`)) return { kind: 'other' }
-  const [, service, , owner] = SERVICE_LABELS.exec(lower) ?? []
+  const [, service, protocol, owner] = SERVICE_LABELS.exec(lower) ?? []
+  if (protocol === 'udp') return { kind: 'inner', why: 'names lead to TCP servers only: warren forward --udp' }
   const labels = (owner ?? lower).slice(0, -(ZONE.length + 1)).split('.')
   if (labels.length === SHORT && scope !== undefined) {
     return serviceName([scope.toLowerCase(), ...labels, 'default'], service)
