@@ -239,7 +239,7 @@ test(
     await b.agent.knows('dev.web.site.default')
     const refused = b.spawn(['connect', 'dev.web.site.default', '--as', 'dev.shop.cart.default'])
     assert.equal((await refused.outcome()).code, 1)
-    const allowed = b.spawn(['connect', 'dev.web.site.default', '--as', 'dev.desk.cart.default'])
+    const allowed = b.spawn(['connect', 'dev.web.site.default', '--as', 'dev.till.cart.default'])
     await allowed.says(/connected/, 'stderr')
     assert.match(await a.cli('admin', 'list'), /carol/)
   }

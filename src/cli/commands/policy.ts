@@ -73,7 +73,7 @@ export function addPolicy(program: Command): void {
 
 function whoSets(isAdmin: boolean, name: string): string {
   if (!isAdmin) return 'the founding host sets it, or another admin: `warren admin list`'
-  return name === 'founder' ? 'this host sets it' : `this host changes it as ${name}`
+  return name === '' || name === 'founder' ? 'this host sets it' : `this host changes it as ${name}`
 }
 
 const RESTART = `
