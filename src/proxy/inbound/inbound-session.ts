@@ -192,9 +192,9 @@ export class InboundSession {
     if (this.#refused !== undefined) throw new WarrenError(ErrorCode.FlowCut, this.#refused.text)
     const pathOf = (flow: Flow) => newPath(this.#streamEnd(flow, stream), this.path.name)
     this.#context.resumable?.resume(askedToResume(headers), this, pathOf, (flow, position) => {
-      this.#flows.add(flow)
       this.#windows.charge(flow.room)
       grantResumed(stream, position)
+      this.#flows.add(flow)
     })
   }
 

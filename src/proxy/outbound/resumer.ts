@@ -4,6 +4,7 @@ import type { Candidate, ProxyDeps } from '../deps.ts'
 import type { CutKind, Flow } from '../flow/index.ts'
 import type { Admission } from '../inbound/index.ts'
 import type { Interruptions } from '../interruptions.ts'
+import { abortStream } from '../legs/index.ts'
 import type { ResumableLeg, Resuming } from '../relay/index.ts'
 import { Discontinuity, proofOf, type ResumeLink } from '../resume/index.ts'
 import { FlowOver, type SessionPool } from '../session/index.ts'
@@ -118,7 +119,8 @@ export class Resumer implements Resuming {
       if (next === undefined || signal.aborted) throw new Discontinuity('over')
       leg.granted({ attempt: offer.attempt, position }, { ...far, link: next, carrier: session.path.name })
     } catch (err) {
-      far.stream.destroy()
+      // A clean end would be taken for that of the flow.
+      abortStream(far.stream, 'link')
       throw err
     }
   }

@@ -1,14 +1,6 @@
 import type { ByteLeg, Cut, CutKind, JoiningLeg, LegEvents, Room } from '../flow/index.ts'
 import { Milestones, streamLeg } from '../legs/index.ts'
-import {
-  type AckEntry,
-  Continuity,
-  Discontinuity,
-  Losses,
-  type Missing,
-  type Offer,
-  type ResumeLink
-} from '../resume/index.ts'
+import { type AckEntry, Continuity, Losses, type Missing, type Offer, type ResumeLink } from '../resume/index.ts'
 import { FlowPath } from './flow-path.ts'
 import type { NewPath, ResumableOptions } from './resumable.ts'
 import { TWICE } from './swap.ts'
@@ -166,7 +158,12 @@ export class ResumableLeg implements ByteLeg {
     // The opener may have noticed the loss first.
     this.#detach()
     this.#path.abort('link')
-    begin(missing.position)
+    try {
+      begin(missing.position)
+    } catch (err) {
+      this.#lose()
+      throw err
+    }
     this.#continueOn(far, missing)
   }
 
@@ -215,14 +212,13 @@ export class ResumableLeg implements ByteLeg {
     this.#losses.begun(performance.now(), this.#continuity.progress)
     if (this.#room !== undefined) path.limit(this.#room)
     this.#attach()
-    const { events } = this.#options
-    events.resumed(this, far.carrier)
+    this.#options.events.resumed(this, far.carrier)
     path.subscribe()
     let hasRoom = true
     for (const piece of pieces) hasRoom = path.send(piece)
     if (path.isOver) return
     if (hasEnded) path.end()
-    events.onPath(far)
+    this.#options.events.onPath(far)
     if (!this.#isPaused) path.resume()
     this.#noted()
     if (hasRoom) this.#tellRoom()
@@ -250,7 +246,7 @@ export class ResumableLeg implements ByteLeg {
     try {
       this.#continuity.acknowledge(position)
     } catch (err) {
-      const why = err instanceof Discontinuity ? err.message : String(err)
+      const why = err instanceof Error ? err.message : String(err)
       this.giveUp({ kind: 'link', text: `the flow cannot continue: ${why}` })
       return
     }

@@ -1,6 +1,6 @@
 import type { ClientHttp2Session, ClientHttp2Stream, OutgoingHttpHeaders } from 'node:http2'
 import { ErrorCode, raceAbort, WarrenError } from '../../core/index.ts'
-import { codeOf } from '../flow/index.ts'
+import { abortStream } from '../legs/index.ts'
 import { refusalFrom } from './headers.ts'
 
 export interface AskOptions {
@@ -44,7 +44,8 @@ export function ask(
       if (received[':status'] !== 200) throw refusalFrom(received)
       return stream
     } catch (err) {
-      if (!stream.closed) stream.close(codeOf('link'))
+      // A clean end before the reset would be that of a flow which the other agent has granted or continued meanwhile.
+      abortStream(stream, 'link')
       throw err
     }
   }
