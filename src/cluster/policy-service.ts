@@ -73,8 +73,8 @@ export class PolicyService {
 
   constructor(deps: PolicyServiceDeps) {
     this.#deps = deps
-    this.sets = deps.sets
     const { sets, transport, onHeard, log } = deps
+    this.sets = sets
     this.#exchange = new PolicyExchange({
       bundle: () => this.#bundle,
       take: signed => this.#take(signed),
@@ -105,7 +105,6 @@ export class PolicyService {
     return this.#bundle?.version ?? 0n
   }
 
-  /** The version of that. */
   get ownVersion(): bigint {
     return this.own?.version ?? 0n
   }
