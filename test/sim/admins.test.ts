@@ -27,7 +27,7 @@ import { decode, policyPb } from '../../src/wire/index.ts'
 import { EventQueue } from './event-queue.ts'
 import { Random } from './random.ts'
 
-const SEEDS = Number(process.env['SIM_SEEDS'] ?? 10)
+const SEEDS = Number(process.env['SIM_SEEDS'] ?? 40)
 const HOSTS = 10
 const PARTITION_MS = 60_000
 /** Hosts dial each other again within this time. */
