@@ -11,33 +11,49 @@ const SCHEMA = `
     expires_at_ms INTEGER NOT NULL, used_at_ms INTEGER) STRICT;
 `
 
+interface Migration {
+  /** Finds a row if the change has been made. */
+  readonly made: string
+  readonly change: string
+  /** Made after the change, and again after an older program has written the database. */
+  readonly fill?: string
+}
+
+const hasColumn = (column: string): string => `SELECT 1 FROM pragma_table_info('join_token') WHERE name = '${column}'`
+
 /** Changes since the first version, in their order; `user_version` of the database has their number. */
-const MIGRATIONS = [
-  `ALTER TABLE join_token ADD COLUMN created_at_ms INTEGER NOT NULL DEFAULT 0;
-   ALTER TABLE join_token ADD COLUMN revoked_at_ms INTEGER;`,
-  'ALTER TABLE join_token ADD COLUMN used_by TEXT;',
+const MIGRATIONS: readonly Migration[] = [
+  {
+    made: hasColumn('created_at_ms'),
+    change: `ALTER TABLE join_token ADD COLUMN created_at_ms INTEGER NOT NULL DEFAULT 0;
+      ALTER TABLE join_token ADD COLUMN revoked_at_ms INTEGER;`
+  },
+  { made: hasColumn('used_by'), change: 'ALTER TABLE join_token ADD COLUMN used_by TEXT;' },
   // Since then a token may admit several hosts: each admission is a row of its own, in place of the two columns above.
-  `ALTER TABLE join_token ADD COLUMN uses INTEGER NOT NULL DEFAULT 1;
-   ALTER TABLE join_token ADD COLUMN ephemeral INTEGER NOT NULL DEFAULT 0;
-   ALTER TABLE join_token ADD COLUMN needs_approval INTEGER NOT NULL DEFAULT 0;
-   ALTER TABLE join_token ADD COLUMN networks TEXT NOT NULL DEFAULT '[]';
-   CREATE TABLE join_use (
-     source TEXT NOT NULL, keys TEXT NOT NULL, method TEXT NOT NULL, machine TEXT NOT NULL, peer TEXT NOT NULL,
-     remote TEXT NOT NULL, used_at_ms INTEGER NOT NULL, ephemeral INTEGER NOT NULL, left_at_ms INTEGER,
-     PRIMARY KEY (source, keys)) STRICT;
-   CREATE INDEX join_use_machine ON join_use (machine, used_at_ms);
-   CREATE INDEX join_use_peer ON join_use (peer);
-   CREATE TABLE join_waiting (
-     source TEXT NOT NULL, keys TEXT NOT NULL, method TEXT NOT NULL, via TEXT NOT NULL, machine TEXT NOT NULL,
-     peer TEXT NOT NULL, remote TEXT NOT NULL, asked_at_ms INTEGER NOT NULL, seen_at_ms INTEGER NOT NULL,
-     state TEXT NOT NULL, PRIMARY KEY (source, keys)) STRICT;
-   CREATE TABLE join_trust (
-     id TEXT PRIMARY KEY, kind TEXT NOT NULL, config TEXT NOT NULL, created_at_ms INTEGER NOT NULL) STRICT;
-   INSERT INTO join_use
-     SELECT id, COALESCE(used_by, ''), 'token', machine,
-       CASE WHEN instr(used_by, ' ') > 0 THEN substr(used_by, 1, instr(used_by, ' ') - 1) ELSE '' END,
-       '', used_at_ms, 0, NULL
-     FROM join_token WHERE used_at_ms IS NOT NULL;`
+  {
+    made: hasColumn('uses'),
+    change: `ALTER TABLE join_token ADD COLUMN uses INTEGER NOT NULL DEFAULT 1;
+      ALTER TABLE join_token ADD COLUMN ephemeral INTEGER NOT NULL DEFAULT 0;
+      ALTER TABLE join_token ADD COLUMN needs_approval INTEGER NOT NULL DEFAULT 0;
+      ALTER TABLE join_token ADD COLUMN networks TEXT NOT NULL DEFAULT '[]';
+      CREATE TABLE join_use (
+        source TEXT NOT NULL, keys TEXT NOT NULL, method TEXT NOT NULL, machine TEXT NOT NULL, peer TEXT NOT NULL,
+        remote TEXT NOT NULL, used_at_ms INTEGER NOT NULL, ephemeral INTEGER NOT NULL, left_at_ms INTEGER,
+        PRIMARY KEY (source, keys)) STRICT;
+      CREATE INDEX join_use_machine ON join_use (machine, used_at_ms);
+      CREATE INDEX join_use_peer ON join_use (peer);
+      CREATE TABLE join_waiting (
+        source TEXT NOT NULL, keys TEXT NOT NULL, method TEXT NOT NULL, via TEXT NOT NULL, machine TEXT NOT NULL,
+        peer TEXT NOT NULL, remote TEXT NOT NULL, asked_at_ms INTEGER NOT NULL, seen_at_ms INTEGER NOT NULL,
+        state TEXT NOT NULL, PRIMARY KEY (source, keys)) STRICT;
+      CREATE TABLE join_trust (
+        id TEXT PRIMARY KEY, kind TEXT NOT NULL, config TEXT NOT NULL, created_at_ms INTEGER NOT NULL) STRICT;`,
+    fill: `INSERT OR IGNORE INTO join_use
+      SELECT id, COALESCE(used_by, ''), 'token', machine,
+        CASE WHEN instr(used_by, ' ') > 0 THEN substr(used_by, 1, instr(used_by, ' ') - 1) ELSE '' END,
+        '', used_at_ms, 0, NULL
+      FROM join_token WHERE used_at_ms IS NOT NULL;`
+  }
 ]
 
 /**
@@ -61,7 +77,8 @@ export function openDatabase(path: string): DatabaseSync {
         throw new Error(`database disk image is malformed: ${check?.['quick_check']}`)
       const had = Number(database.prepare('PRAGMA user_version').get()?.['user_version'] ?? 0)
       if (had > MIGRATIONS.length) throw newerProgram(path)
-      database.exec(`${MIGRATIONS.slice(had).join('')} PRAGMA user_version = ${MIGRATIONS.length}; COMMIT`)
+      for (const migration of MIGRATIONS.slice(had)) migrate(database, migration)
+      database.exec(`PRAGMA user_version = ${MIGRATIONS.length}; COMMIT`)
     } catch (err) {
       database.close()
       throw err
@@ -72,7 +89,14 @@ export function openDatabase(path: string): DatabaseSync {
   }
 }
 
-// Otherwise this program would note its own version there, and the newer one would make its changes a second time.
+// A program of the baseline notes its own version in a database that a newer one has changed. So the number alone does not say
+// what was done.
+function migrate(database: DatabaseSync, { made, change, fill }: Migration): void {
+  if (database.prepare(made).get() === undefined) database.exec(change)
+  if (fill !== undefined) database.exec(fill)
+}
+
+// Otherwise this program would note its own version there, and the newer one would take its changes for not made.
 function newerProgram(path: string): WarrenError {
   return new WarrenError(ErrorCode.StateUnusable, `a newer version of warren has written the database ${path}`, {
     hint: 'Start the newer program, or restore the backup from before the upgrade: docs/upgrade.md.'

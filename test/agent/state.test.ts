@@ -265,3 +265,18 @@ test('a damaged database is refused, not replaced, wherever the damage is', t =>
   assert.throws(() => openDatabase(path), unusable)
   assert.equal(statSync(path).size, cut)
 })
+
+test('a database that an older program has used since opens again, with what that one noted', t => {
+  const path = join(temporary(t), 'warren.db')
+  openDatabase(path).close()
+  for (const version of [0, 1, 2]) {
+    const old = new DatabaseSync(path)
+    old.exec(`INSERT INTO join_token (id, secret_sha256, machine, scopes, expires_at_ms, used_at_ms, used_by)
+      VALUES ('t${version}', '', 'web', '[]', 1, 2, 'peer keys'); PRAGMA user_version = ${version}`)
+    old.close()
+    const database = openDatabase(path)
+    const uses = database.prepare('SELECT source FROM join_use ORDER BY source').all()
+    assert.equal(uses.length, version + 1)
+    database.close()
+  }
+})
