@@ -3,6 +3,7 @@ import { describe, it } from 'node:test'
 import { settled } from '../../harness/index.ts'
 import { waitFor } from '../../harness/wait-for.ts'
 import { type CarrierCase, DEAD, hostsJoinedBy } from '../support/carriers.ts'
+import { narrow } from '../support/narrow.ts'
 import { proxyTo } from '../support/proxy.ts'
 import { Accepted, converse, dial, endOf, hashAll, readAll, readBytes, writeMany } from '../support/sockets.ts'
 import { type Host, type HostOptions, World } from '../support/world.ts'
@@ -32,7 +33,7 @@ async function pair(world: World, options: HostOptions = WINDOW, way: CarrierCas
   const [near, far] = await hostsJoinedBy(world, way, options)
   let severed: (() => void) | undefined
   if (way === 'direct') {
-    const proxy = await proxyTo(world, far.dataAddresses[0] ?? '')
+    const proxy = await narrow(world, far.dataAddresses[0] ?? '')
     far.dataAddresses = [proxy.address]
     severed = proxy.sever
   }
