@@ -42,10 +42,10 @@ test('the version of another program is shown only if a terminal can show it and
   }
 })
 
-test('every protocol has versions, and other hosts see all but that of the sockets of this one', () => {
+test('every protocol has versions, and other hosts see all but those of its sockets and of what an option turns on', () => {
   for (const versions of Object.values(PROTOCOLS)) assert.ok(isVersionRange(versions))
   assert.deepEqual(
     ANNOUNCED_PROTOCOLS.map(({ name }) => name),
-    Object.keys(PROTOCOLS).filter(name => name !== 'local-api')
+    Object.keys(PROTOCOLS).filter(name => name !== 'local-api' && name !== 'resume')
   )
 })
