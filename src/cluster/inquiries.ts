@@ -2,24 +2,25 @@ import type { KeyObject } from 'node:crypto'
 import type { Clock, Logger, Metrics } from '../core/index.ts'
 import type { EventSink, EventSource } from '../events/index.ts'
 import type { PeerKey } from '../identity/index.ts'
+import { countedSets, grantingSets } from '../policy/index.ts'
 import { owners, type RegistryState } from '../registry/index.ts'
+import { mayAsk, requireMayAsk } from './asking-rights.ts'
 import type { FailureService } from './failure/index.ts'
 import type { LostHosts } from './lost-hosts.ts'
 import { Observations } from './observations/index.ts'
 import type { PolicyService } from './policy-service.ts'
 import { type MeshQuestionsDeps, type Questions, questionsOnMesh } from './questions/index.ts'
 import { AppliedPolicies, Receipts } from './receipts/index.ts'
+import type { AskedSet } from './receipts/receipt.ts'
 
 export interface InquiriesDeps {
   readonly trustDomain: string
-  /** Raw public key of the admin: who asks signs with it. */
-  readonly adminPublicKey: Uint8Array
   readonly membership: { readonly peerKey: KeyObject; readonly adminKey: KeyObject | undefined }
   readonly mesh: MeshQuestionsDeps['mesh']
   readonly registry: { readonly state: RegistryState; readonly changed: () => Promise<void> }
   readonly lost: Pick<LostHosts, 'all'>
   readonly failures: Pick<FailureService, 'suspectedSinceMs'>
-  readonly policy: Pick<PolicyService, 'bundle' | 'pull'>
+  readonly policy: Pick<PolicyService, 'pull' | 'sets'>
   readonly events: EventSource & EventSink
   readonly clock: Clock
   readonly metrics: Metrics
@@ -36,11 +37,18 @@ export interface Inquiries {
 
 /** Questions over the mesh. Call it before the mesh starts. */
 export function inquiriesOnMesh(deps: InquiriesDeps): Inquiries {
-  const { trustDomain, adminPublicKey, membership, mesh, registry, policy, events, clock, metrics, log } = deps
+  const { trustDomain, membership, mesh, registry, policy, events, clock, metrics, log } = deps
   const { state } = registry
-  const bundle = () => policy.bundle
-  const applied = new AppliedPolicies({ bundle, clock })
+  const { sets } = policy
+  const { rootKey } = sets
+  const applied = new AppliedPolicies({ rootKey, sets: () => countedSets(sets.inForce), clock })
   events.on('policy-refused', ({ version, reason }) => applied.refused(version, reason))
+  const own = (): AskedSet | undefined => {
+    requireMayAsk(sets.inForce, sets.ownKey, 'receipt')
+    const { ownKey: key, own: set } = sets
+    if (key === undefined || set === undefined) return undefined
+    return { key, version: set.version, sha256: set.sha256, grantedBy: grantingSets(sets.inForce, key) }
+  }
   const shared = {
     trustDomain,
     questions: () => questions,
@@ -50,14 +58,20 @@ export function inquiriesOnMesh(deps: InquiriesDeps): Inquiries {
     clock,
     log
   }
-  const pull = (peer: PeerKey): void => policy.pull(peer)
-  const receipts = new Receipts({ ...shared, applied, bundle, pull, lost: () => deps.lost.all() })
+  const pull = (peer: PeerKey): void => {
+    policy.pull(peer)
+    sets.exchange.pull(peer)
+  }
+  const lost = () => deps.lost.all()
+  const receipts = new Receipts({ ...shared, applied, rootKey, own, digest: () => sets.digest, pull, lost })
   const observations = new Observations({ ...shared, self: mesh.peer, events })
   const questions: Questions = questionsOnMesh({
-    ...membership,
+    peerKey: membership.peerKey,
+    signer: () => membership.adminKey ?? sets.signer,
     mesh,
     state,
-    mayObserve: signer => Buffer.compare(signer, adminPublicKey) === 0,
+    mayAsk: question => mayAsk(sets.inForce, rootKey, question),
+    requireMayAsk: kind => requireMayAsk(sets.inForce, sets.ownKey, kind),
     answerers: { receipt: receipts.answer, observation: observations.answer },
     monotonicMs: clock.monotonicMs,
     metrics,

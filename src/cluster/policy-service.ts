@@ -191,7 +191,7 @@ export class PolicyService {
   readonly change = (content: Partial<Content>): Promise<void> => this.#issue(content)
 
   /** The version that `change` would make, unsigned: for questions. Throws INVARIANT_BROKEN or LIMIT_EXCEEDED. */
-  draft(content: Partial<Content>, author: 'own' | 'root' = 'own'): Bundle {
+  draft(content: Partial<Content>, author?: PeerKey): Bundle {
     return this.sets.draft(content, author)
   }
 

@@ -32,7 +32,7 @@ export {
   type StatementList
 } from './admins/in-force.ts'
 export { requireKept } from './admins/kept.ts'
-export { SetReplica, type SetVersion } from './admins/replica.ts'
+export { countedSets, grantingSets, SetReplica, type SetVersion } from './admins/replica.ts'
 export { type Assertion, Assertions, type Verdict } from './assertions.ts'
 export {
   type Bundle,

@@ -101,7 +101,7 @@ test('a host notes who has asked, once for each question, and answers the same w
   })
   const reply = makeReplyKey()
   const question = encodeObservationQuestion(FLOWS, reply)
-  const context = { requester: B, via: B, signal: NEVER }
+  const context = { requester: B, via: B, signer: C, signal: NEVER }
   const answers = [await observations.answer(question, context), await observations.answer(question, context)]
   assert.deepEqual(answers[0], answers[1])
   assert.deepEqual([looks, asked], [1, ['b flows']])
@@ -112,7 +112,7 @@ test('what is wrong with a question is told, and what is wrong with the host is 
   const { observations } = host()
   const reply = makeReplyKey()
   const ask = async (question: Uint8Array): Promise<string> => {
-    const answer = await observations.answer(question, { requester: B, via: B, signal: NEVER })
+    const answer = await observations.answer(question, { requester: B, via: B, signer: C, signal: NEVER })
     return decodeObservation(answer!, DOMAIN, reply, A).problem
   }
   observations.answerBy(async () => undefined)
@@ -124,6 +124,7 @@ test('what is wrong with a question is told, and what is wrong with the host is 
   const answer = await failing.observations.answer(encodeObservationQuestion(FLOWS, reply), {
     requester: B,
     via: B,
+    signer: C,
     signal: NEVER
   })
   assert.equal(decodeObservation(answer!, DOMAIN, reply, A).problem, 'it failed; the log of the host says why')
@@ -134,6 +135,7 @@ test('what is wrong with a question is told, and what is wrong with the host is 
   const refused = await refusing.observations.answer(encodeObservationQuestion(FLOWS, reply), {
     requester: B,
     via: B,
+    signer: C,
     signal: NEVER
   })
   assert.equal(decodeObservation(refused!, DOMAIN, reply, A).problem, 'no such pattern')
@@ -149,7 +151,7 @@ test('the answers of all hosts are collected, and a host without one is named', 
   // The other host takes the question as it was sent.
   const other = host({ self: B })
   other.observations.answerBy(async () => ({ flows: [flow('far')] }))
-  answered(B, (await other.observations.answer(content(), { requester: A, via: A, signal: NEVER }))!)
+  answered(B, (await other.observations.answer(content(), { requester: A, via: A, signer: C, signal: NEVER }))!)
   const { hosts, complete } = await collecting
   assert.equal(complete, false)
   assert.deepEqual(

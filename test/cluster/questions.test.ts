@@ -103,7 +103,8 @@ class Member {
     this.questions = new Questions({
       self: this.peer,
       isMember,
-      mayObserve: signer => Buffer.compare(signer, rawPublicKey(ADMIN)) === 0,
+      mayAsk: ({ signer }) => signer === peerKeyOf(rawPublicKey(ADMIN)),
+      requireMayAsk: () => {},
       verify: one => verifySignature(one.signer, CONTEXT.question, signedBytes(one), one.signature),
       sign: question => ({
         signer: rawPublicKey(ADMIN),

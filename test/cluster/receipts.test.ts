@@ -1,13 +1,23 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { AppliedPolicies } from '../../src/cluster/receipts/applied-policies.ts'
-import { encodeReceipt, type Receipt } from '../../src/cluster/receipts/receipt.ts'
+import {
+  type AskedSet,
+  decodeReceiptQuestion,
+  encodeReceipt,
+  encodeReceiptQuestion,
+  type Receipt
+} from '../../src/cluster/receipts/receipt.ts'
 import { type Collected, type HostReceipt, Receipts, type ReceiptsDeps } from '../../src/cluster/receipts/receipts.ts'
 import { ChangeSignal, ErrorCode, silentLogger } from '../../src/core/index.ts'
-import type { PeerKey } from '../../src/identity/index.ts'
+import { generatePeerKeyPair, type PeerKey, peerKeyOf, rawPublicKey } from '../../src/identity/index.ts'
 import type { OwnerView } from '../../src/registry/index.ts'
 
-const BUNDLE = { version: 7n, sha256: 'ab'.repeat(32) }
+const generatePeer = (): PeerKey => peerKeyOf(rawPublicKey(generatePeerKeyPair()))
+const [ROOT, BOB] = [generatePeer(), generatePeer()]
+const SET = { version: 7n, sha256: 'ab'.repeat(32) }
+const OWN: AskedSet = { ...SET, key: ROOT, grantedBy: [] }
+const BOBS: AskedSet = { ...SET, key: BOB, grantedBy: [{ key: ROOT, version: 6n }] }
 const NEVER = new AbortController().signal
 const LONG_MS = 3_600_000
 
@@ -15,11 +25,26 @@ interface Shown {
   readonly machine: string
   readonly capabilities?: readonly string[]
   readonly policyVersion?: bigint
+  readonly policySets?: string
   readonly suspect?: boolean
 }
 
-function member({ machine, capabilities = ['questions'], policyVersion = 6n, suspect = false }: Shown): OwnerView {
-  const view = { machine, peer: machine as PeerKey, self: machine === 'a', capabilities, policyVersion, suspect }
+function member({
+  machine,
+  capabilities = ['questions'],
+  policyVersion = 6n,
+  policySets = '',
+  suspect = false
+}: Shown): OwnerView {
+  const view = {
+    machine,
+    peer: machine as PeerKey,
+    self: machine === 'a',
+    capabilities,
+    policyVersion,
+    policySets,
+    suspect
+  }
   return view as unknown as OwnerView
 }
 
@@ -29,11 +54,13 @@ function collecting(members: Shown[], more: Partial<ReceiptsDeps> = {}) {
   let onAnswer: (author: PeerKey, content: Uint8Array) => void = () => {}
   const registry = new ChangeSignal()
   const asked = Promise.withResolvers<void>()
-  const applied = new AppliedPolicies({ bundle: () => BUNDLE, clock: { wallMs: () => 1_000 } })
+  const applied = new AppliedPolicies({ rootKey: ROOT, sets: () => [OWN, BOBS], clock: { wallMs: () => 1_000 } })
   const receipts = new Receipts({
     trustDomain: 'example.org',
     applied,
-    bundle: () => BUNDLE,
+    rootKey: ROOT,
+    own: () => OWN,
+    digest: () => 'same',
     pull: () => {},
     questions: () => ({
       open: (_kind, _content, listener) => {
@@ -63,6 +90,7 @@ function collecting(members: Shown[], more: Partial<ReceiptsDeps> = {}) {
     return { ...last, hosts: collected.flatMap(({ hosts }) => hosts) }
   }
   return {
+    receipts,
     run,
     asked: asked.promise,
     asks: () => asks,
@@ -70,7 +98,7 @@ function collecting(members: Shown[], more: Partial<ReceiptsDeps> = {}) {
     say: (machine: string, receipt: Partial<Receipt> = {}, trustDomain = 'example.org') => {
       const full = {
         state: 'applied',
-        ...BUNDLE,
+        ...SET,
         flowsCut: 0,
         registrationsEnded: 0,
         appliedAtMs: 5,
@@ -169,5 +197,58 @@ test('a host that refuses the version, or failed to enforce it, ends the wait an
 })
 
 test('without a policy there is nothing to wait for', async () => {
-  await assert.rejects(collecting([], { bundle: () => undefined }).run(), { code: ErrorCode.NotFound })
+  await assert.rejects(collecting([], { own: () => undefined }).run(), { code: ErrorCode.NotFound })
+})
+
+test('a question says whose set it is about; one about that of the root is as older programs know it', () => {
+  assert.deepEqual(decodeReceiptQuestion(encodeReceiptQuestion(BOBS, ROOT), ROOT), BOBS)
+  const bytes = encodeReceiptQuestion(OWN, ROOT)
+  assert.deepEqual(decodeReceiptQuestion(bytes, ROOT), OWN)
+  assert.equal(Buffer.from(bytes).toString('hex'), `08071220${SET.sha256}`)
+  // Field 3: a key of one byte.
+  assert.throws(() => decodeReceiptQuestion(Uint8Array.from([...bytes, 0x1a, 1, 9]), ROOT), {
+    code: ErrorCode.MessageMalformed
+  })
+  const grantedBy = Array.from({ length: 63 }, () => ({ key: generatePeer(), version: 2n ** 63n }))
+  const large = { ...BOBS, grantedBy }
+  assert.deepEqual(decodeReceiptQuestion(encodeReceiptQuestion(large, ROOT), ROOT), large)
+})
+
+test('a member that knows one admin only cannot say it of the set of another; one without questions announces all sets', async () => {
+  const members = [
+    { machine: 'b', policyVersion: 7n, capabilities: ['questions'] },
+    { machine: 'c', policyVersion: 7n, capabilities: ['tcp'], policySets: 'same' },
+    { machine: 'd', policyVersion: 7n, capabilities: ['tcp'], policySets: 'other' },
+    { machine: 'e', policyVersion: 5n, capabilities: ['tcp'], policySets: 'same' },
+    { machine: 'f', policyVersion: 7n, policySets: 'other' }
+  ]
+  const { hosts, complete } = await collecting(members, { own: () => BOBS }).run(50)
+  assert.deepEqual(
+    hosts.map(({ machine, state, version }) => [machine, state, version]),
+    [
+      ['a', 'applied', 7n],
+      ['b', 'cannot-say', 0n],
+      ['c', 'announced', 7n],
+      ['d', 'cannot-say', 0n],
+      ['e', 'cannot-say', 0n],
+      ['f', 'silent', 0n]
+    ]
+  )
+  assert.equal(complete, false)
+})
+
+test('a host that lacks the set, or what gives it its rights, asks the neighbour for it', () => {
+  const pulled: PeerKey[] = []
+  const applied = new AppliedPolicies({
+    rootKey: ROOT,
+    sets: () => [{ ...OWN, version: 5n }],
+    clock: { wallMs: () => 0 }
+  })
+  const { receipts } = collecting([], { applied, pull: peer => pulled.push(peer) })
+  const stop = new AbortController()
+  const context = { requester: BOB, via: ROOT, signer: BOB, signal: stop.signal }
+  const answer = receipts.answer(encodeReceiptQuestion(BOBS, ROOT), context)
+  assert.deepEqual(pulled, [ROOT])
+  stop.abort()
+  return assert.rejects(answer)
 })

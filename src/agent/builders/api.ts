@@ -118,6 +118,7 @@ function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: Ad
         registrations: workloads.count,
         services: routing.matching().filter(route => route.protocols.length > 0).length,
         policyVersion: policy.version,
+        policySetVersion: policy.sets.ownSetVersion,
         policyLost: policy.isLost,
         identityInUse: mesh.duplicates().own,
         duplicateHosts: mesh.duplicates().machines.slice(0, MAX_ALARMS),

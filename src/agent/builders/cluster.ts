@@ -165,7 +165,7 @@ export async function buildCluster(base: Base): Promise<Cluster> {
     log
   })
   const authorizer = new Authorizer(policy, routing, clock)
-  const inquiries = inquiriesOnMesh({ ...base, trustDomain, adminPublicKey, mesh, registry, lost, failures, policy })
+  const inquiries = inquiriesOnMesh({ ...base, trustDomain, mesh, registry, lost, failures, policy })
   const authorityStore = new AuthorityStore(store)
   return {
     trust,

@@ -2,7 +2,7 @@ import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { Ask, Explanation, HostObservation, Inquiries, Told } from '../../cluster/index.ts'
 import { ErrorCode, type Protocol, WarrenError } from '../../core/index.ts'
 import { type Address, matches, parsePattern } from '../../identity/index.ts'
-import { ruleFrom } from '../../policy/index.ts'
+import { type AdminKey, ruleFrom } from '../../policy/index.ts'
 import type { FlowInfo } from '../../proxy/index.ts'
 import { type adminPb, apiPb, create, questionPb } from '../../wire/index.ts'
 import type { AdminHandlers } from '../handlers.ts'
@@ -26,7 +26,7 @@ export interface ObservationHandlersDeps extends PolicyCodeDeps {
 /** The call that asks every host what it sees; and what this host tells others. */
 export function observationHandlers(deps: ObservationHandlersDeps): Pick<AdminHandlers, 'observe'> {
   const { observations } = deps.inquiries
-  observations.answerBy((ask, signal) => tell(deps, ask, signal))
+  observations.answerBy((ask, signer, signal) => tell(deps, ask, signer, signal))
   return {
     async *observe({ ask, timeoutMs }, { share }, signal) {
       for await (const { hosts, ...rest } of observations.collect(questionOf(ask), waitMs(timeoutMs), signal)) {
@@ -56,7 +56,12 @@ function questionOf(ask: adminPb.ObserveRequest['ask']): Ask {
   }
 }
 
-async function tell(deps: ObservationHandlersDeps, ask: Ask, signal: AbortSignal): Promise<Told | undefined> {
+async function tell(
+  deps: ObservationHandlersDeps,
+  ask: Ask,
+  signer: AdminKey | undefined,
+  signal: AbortSignal
+): Promise<Told | undefined> {
   switch (ask.case) {
     case 'flows':
       return { flows: deps.flows().map(flowMessage) }
@@ -65,10 +70,10 @@ async function tell(deps: ObservationHandlersDeps, ask: Ask, signal: AbortSignal
     case 'rule':
       return ask.value.rule === undefined
         ? undefined
-        : consequencesOf(await previewRule(deps, ruleFrom(ask.value.rule), 'root'))
+        : consequencesOf(await previewRule(deps, ruleFrom(ask.value.rule), signer))
     case 'policy': {
       const { document, prune } = ask.value
-      return document === undefined ? undefined : consequencesOf(await previewDocument(deps, document, prune, 'root'))
+      return document === undefined ? undefined : consequencesOf(await previewDocument(deps, document, prune, signer))
     }
     default:
       return undefined

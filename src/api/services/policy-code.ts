@@ -4,6 +4,7 @@ import { ErrorCode, type Protocol, WarrenError } from '../../core/index.ts'
 import type { RuleChange } from '../../events/index.ts'
 import { type Address, matches } from '../../identity/index.ts'
 import {
+  type AdminKey,
   addRule,
   type Bundle,
   documentFrom,
@@ -60,29 +61,26 @@ export function policyCodeHandlers(deps: PolicyCodeDeps): Pick<AdminHandlers, Na
   }
 }
 
-/** Whose statements would change: those of the admin of this host, or of the root that asks from another one. */
-type Author = 'own' | 'root'
-
-/** The answer to a dry run of a document. */
+/** The answer to a dry run of a document. `author`: by default the admin of this host. */
 export async function previewDocument(
   { policy, preview, nowMs }: PolicyCodeDeps,
   document: adminPb.PolicyDocument,
   prune: boolean,
-  author: Author = 'own'
+  author?: AdminKey
 ): Promise<MessageInitShape<typeof adminPb.ApplyPolicyResponseSchema>> {
-  const { content, changes } = planOf(policy[author], documentFrom(document), { prune, nowMs: nowMs() })
+  const { content, changes } = planOf(policy.sets.statedBy(author), documentFrom(document), { prune, nowMs: nowMs() })
   const isSame = Object.keys(content).length === 0
   const consequences = isSame ? {} : consequencesMessage(await preview(policy.draft(content, author)))
   return { version: policy.ownVersion, changes: [...changes], consequences }
 }
 
-/** The answer to a dry run of one rule. */
+/** The answer to a dry run of one rule. `author`: by default the admin of this host. */
 export async function previewRule(
   { policy, preview, nowMs }: PolicyCodeDeps,
   rule: NewRule,
-  author: Author = 'own'
+  author?: AdminKey
 ): Promise<MessageInitShape<typeof adminPb.AddRuleResponseSchema>> {
-  const { rules, added } = addRule(policy[author], rule, nowMs())
+  const { rules, added } = addRule(policy.sets.statedBy(author), rule, nowMs())
   const consequences = consequencesMessage(await preview(policy.draft({ rules }, author)))
   return { rule: ruleMessage(added), version: policy.ownVersion, consequences }
 }

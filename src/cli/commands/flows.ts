@@ -5,8 +5,8 @@ import { watched, watchOption } from '../watch.ts'
 import { showMeshFlows } from './observe.ts'
 
 const AFTER = `
-With --mesh every host is asked, and a flow between two hosts is in the list of each. This works on the founding host. Each host notes who
-has asked. Exit code 3 if a host has not answered.`
+With --mesh every host is asked, and a flow between two hosts is in the list of each. This works on the hosts of owners and
+observers. Each host notes who has asked. Exit code 3 if a host has not answered.`
 
 interface FlowsOptions {
   readonly mesh?: true

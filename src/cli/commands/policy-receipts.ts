@@ -5,7 +5,8 @@ import { receiptsSummary, receiptTable } from '../output/index.ts'
 
 const AFTER = `
 A host answers once it has applied the version: after its receipt no byte of a flow that the version denies passes it. Each host signs its
-receipt. Exit code 0 if every member has applied the version, 3 if one has not said so.`
+receipt. Exit code 0 if every member has applied the version, 3 if one has not said so. The version is that of what the admin of this host
+has stated.`
 
 export function addPolicyReceipts(policy: Command): void {
   policy

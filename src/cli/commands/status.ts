@@ -27,6 +27,7 @@ function describe(status: Omit<Status, '$typeName' | '$unknown'>): Array<readonl
     ['services', `${status.services}, of this host ${status.registrations}`],
     ['flows', `${status.flows} in ${status.sessions} sessions`],
     ['policy', status.policyVersion === 0n ? 'none: nothing is allowed' : `version ${status.policyVersion}`],
+    ...(status.policySetVersion === 0n ? [] : [['own policy', `version ${status.policySetVersion}`] as const]),
     ...(status.policyLost ? [['ALARM', LOST_POLICY] as const] : []),
     ...clockLines(status.clockBehindMs),
     ...differenceLines(status.clockDifferences),

@@ -63,9 +63,9 @@ function said(receipt: ReceiptView): string {
     case 'announced':
       return `announces version ${policyVersion}; its program is older and cannot say what it cut`
     case 'cannot-say':
-      return `cannot say: its program is older; it announces version ${policyVersion}`
+      return `cannot say: its program is older${announced(policyVersion)}`
     case 'silent':
-      return `has not said in time that it applied this; it announces version ${policyVersion}`
+      return `has not said in time that it applied this${announced(policyVersion)}`
     case 'suspect':
       return `away${since}: it does not answer; it takes the version when it returns`
     case 'left':
@@ -77,6 +77,11 @@ function said(receipt: ReceiptView): string {
     default:
       return state
   }
+}
+
+// Hosts announce no version of the set of a single admin.
+function announced(version: bigint): string {
+  return version === 0n ? '' : `; it announces version ${version}`
 }
 
 function isMember({ state }: ReceiptView): boolean {

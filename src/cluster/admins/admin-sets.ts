@@ -14,6 +14,7 @@ import {
   requireInvariants,
   requireKept,
   requireWithin,
+  roleOf,
   SetReplica,
   sealBundle
 } from '../../policy/index.ts'
@@ -81,6 +82,15 @@ export class AdminSets {
     return this.#key === undefined ? undefined : publicTextOf(this.#key)
   }
 
+  get rootKey(): AdminKey {
+    return this.#deps.rootKey
+  }
+
+  /** The private half of `ownKey`; undefined where that is the key of the root. */
+  get signer(): KeyObject | undefined {
+    return this.#key
+  }
+
   /** Whether what this host signs has an effect. */
   get isAdmin(): boolean {
     const own = this.#admin
@@ -100,6 +110,22 @@ export class AdminSets {
   /** The newest set of the admin of this host. */
   get own(): Bundle | undefined {
     return this.ownKey === undefined ? undefined : this.#replica.newestOf(this.ownKey)
+  }
+
+  /** Of the set of the admin of this host; zero: it has stated nothing, or is the root. */
+  get ownSetVersion(): bigint {
+    return this.isAdmin && !this.#deps.isRoot ? (this.own?.version ?? 0n) : 0n
+  }
+
+  /** What a draft of this author begins with. */
+  statedBy(author?: AdminKey): Bundle | undefined {
+    return this.#replica.newestOf(this.#authorOf(author))
+  }
+
+  // The root stands for those who state nothing.
+  #authorOf(author: AdminKey | undefined = this.ownKey): AdminKey {
+    const role = author === undefined ? undefined : roleOf(this.inForce, author)
+    return author === undefined || role === undefined || role === 'observer' ? this.#deps.rootKey : author
   }
 
   /** What the functions that change a set work on. Throws NOT_ADMIN. */
@@ -144,14 +170,14 @@ export class AdminSets {
   }
 
   /**
-   * The policy if `content` were signed here, or by the root where that is the author or this host is no admin. It is unsigned: for
-   * questions.
+   * The policy if `content` were signed by `author`, or by the root if that is nobody who states something. It is unsigned: for
+   * questions. `author`: by default the admin of this host.
    *
    * Throws INVARIANT_BROKEN or LIMIT_EXCEEDED.
    */
-  draft(content: Partial<Content>, author: 'own' | 'root' = 'own'): Bundle {
+  draft(content: Partial<Content>, author?: AdminKey): Bundle {
     const { trustDomain, clock, rootKey } = this.#deps
-    const key = author === 'own' && this.isAdmin && this.ownKey !== undefined ? this.ownKey : rootKey
+    const key = this.#authorOf(author)
     const next = { ...content, trustDomain, nowMs: clock.wallMs() }
     const draft = asOwn(() => draftBundle(this.#replica.newestOf(key), next, key === rootKey ? 'root' : 'admin'))
     if (key === rootKey) requireInvariants(draft, draft.issuedAtMs)

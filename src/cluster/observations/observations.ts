@@ -1,6 +1,7 @@
 import { anyChange, ChangeSignal, type Clock, ErrorCode, type Logger, LruMap, WarrenError } from '../../core/index.ts'
 import type { EventSink } from '../../events/index.ts'
 import type { PeerKey } from '../../identity/index.ts'
+import type { AdminKey } from '../../policy/index.ts'
 import type { OwnerView } from '../../registry/index.ts'
 import { type Answerer, collect, QUESTIONS_CAPABILITY, type Questions } from '../questions/index.ts'
 import {
@@ -30,8 +31,8 @@ export interface Observed {
   readonly complete: boolean
 }
 
-/** Tells what this host sees; undefined if it does not know the question. */
-export type Observer = (ask: Ask, signal: AbortSignal) => Promise<Told | undefined>
+/** Tells what this host sees; undefined if it does not know the question. `signer`: who asks; undefined for this host. */
+export type Observer = (ask: Ask, signer: AdminKey | undefined, signal: AbortSignal) => Promise<Told | undefined>
 
 export interface ObservationsDeps {
   readonly trustDomain: string
@@ -68,7 +69,7 @@ export class Observations {
   }
 
   /** Answers a question of another host, and notes who has asked. */
-  readonly answer: Answerer = async (content, { requester, signal }) => {
+  readonly answer: Answerer = async (content, { requester, signer, signal }) => {
     const { trustDomain, self } = this.#deps
     const { replyKey, ask } = decodeObservationQuestion(content)
     // Asked again: the reply key names the question.
@@ -76,7 +77,7 @@ export class Observations {
     const kept = this.#kept.get(name)
     if (kept !== undefined) return kept
     if (this.#observer === undefined) return undefined
-    const told = await this.#tell(ask, requester, signal)
+    const told = await this.#tell(ask, requester, signer, signal)
     const answer = encodeObservation(trustDomain, told, replyKey, self)
     this.#kept.set(name, answer)
     return answer
@@ -102,7 +103,7 @@ export class Observations {
       this.#news.fire()
     })
     const shown = new Set<string>()
-    received.set(self, await this.#tell(ask, self, signal))
+    received.set(self, await this.#tell(ask, self, undefined, signal))
     yield* collect<Observed>({
       inquiry,
       look: ({ isOver, isGraceOver }) => {
@@ -120,12 +121,12 @@ export class Observations {
     })
   }
 
-  async #tell(ask: Ask, requester: PeerKey, signal: AbortSignal): Promise<Told> {
+  async #tell(ask: Ask, requester: PeerKey, signer: AdminKey | undefined, signal: AbortSignal): Promise<Told> {
     const { owners, events } = this.#deps
     const machine = owners().find(({ peer }) => peer === requester)?.machine ?? requester
     events.emit('question-asked', { peer: requester, machine, question: ask.case ?? 'unknown' })
     try {
-      return (await this.#observer?.(ask, signal)) ?? { problem: 'its program does not know this question' }
+      return (await this.#observer?.(ask, signer, signal)) ?? { problem: 'its program does not know this question' }
     } catch (err) {
       const { code, reason } = WarrenError.from(err)
       // What is wrong with the question is for the person who asks; what is wrong here is for the log.

@@ -1,5 +1,6 @@
 import { ErrorCode, type KeyedRate, LruMap, TokenBuckets, WarrenError } from '../../core/index.ts'
-import type { PeerKey } from '../../identity/index.ts'
+import { type PeerKey, peerKeyOf } from '../../identity/index.ts'
+import type { AdminKey } from '../../policy/index.ts'
 import { type Answer, type AnswerKind, type Gathering, QUESTION_MS, type Statement } from '../gather/index.ts'
 import { decodeQuestion, encodeQuestion, type SignedQuestion } from './question.ts'
 
@@ -8,6 +9,8 @@ export interface AnswerContext {
   readonly requester: PeerKey
   /** The neighbour that it came from. */
   readonly via: PeerKey
+  /** The admin who asks. */
+  readonly signer: AdminKey
   /** Aborts when others need the place. */
   readonly signal: AbortSignal
 }
@@ -19,11 +22,12 @@ export type Answerer = (content: Uint8Array, context: AnswerContext) => Promise<
 export interface QuestionPorts {
   readonly self: PeerKey
   readonly isMember: (peer: PeerKey) => boolean
-  /** Whether the policy lets the holder of this key ask about the mesh. */
-  readonly mayObserve: (signer: Uint8Array) => boolean
+  /** Whether the policy lets the holder of this key ask this. Throws MESSAGE_MALFORMED. */
+  readonly mayAsk: (question: Pick<Statement, 'kind' | 'content'> & { readonly signer: AdminKey }) => boolean
+  /** Throws NOT_ADMIN if others would not answer the admin of this host. */
+  readonly requireMayAsk: (kind: AnswerKind) => void
   readonly verify: (question: SignedQuestion) => boolean
-  /** Undefined on a host that has no key to ask with. */
-  readonly sign: ((question: Statement) => Pick<SignedQuestion, 'signer' | 'signature'>) | undefined
+  readonly sign: (question: Statement) => Pick<SignedQuestion, 'signer' | 'signature'>
   /** Connected hosts that take questions: nobody is dialled. */
   readonly neighbours: () => readonly PeerKey[]
   readonly send: (peer: PeerKey, bytes: Uint8Array) => void
@@ -101,12 +105,8 @@ export class Questions {
    * NOT_ADMIN, LIMIT_EXCEEDED.
    */
   open(kind: AnswerKind, content: Uint8Array, onAnswer: OwnInquiry['onAnswer']): Inquiry {
-    const { sign, self, neighbours, randomRun } = this.#ports
-    if (sign === undefined) {
-      throw new WarrenError(ErrorCode.NotAdmin, 'this host has no key that other hosts answer', {
-        hint: 'Run the command on the host that founded the trust domain.'
-      })
-    }
+    const { sign, self, neighbours, randomRun, requireMayAsk } = this.#ports
+    requireMayAsk(kind)
     if (this.#inquiries.size >= MAX_INQUIRIES) {
       throw new WarrenError(ErrorCode.LimitExceeded, 'too many questions of this host are open', {
         hint: 'Wait until another command with --wait has ended.'
@@ -140,17 +140,17 @@ export class Questions {
 
   /** Takes a question of a neighbour. Throws MESSAGE_TOO_LARGE, MESSAGE_MALFORMED, PERMISSION_DENIED, NOT_READY, LIMIT_EXCEEDED. */
   receive(from: PeerKey, bytes: Uint8Array): void {
-    const { self, isMember, mayObserve, verify, neighbours, monotonicMs, gathering } = this.#ports
+    const { self, isMember, mayAsk, verify, neighbours, monotonicMs, gathering } = this.#ports
     const question = decodeQuestion(bytes)
     if (question === undefined || question.requester === self) return
-    const { requester, kind, run, number } = question
+    const { requester, kind, run, number, content } = question
     const key = `${requester} ${run}`
     // Before anything is verified: each question comes from several neighbours.
     if ((this.#seen.get(key) ?? 0n) >= number) return
     const now = monotonicMs()
     if (!isMember(requester)) throw new WarrenError(ErrorCode.NotReady, 'the host that asks is not known here')
     if (!this.#verified.take(from, now)) throw tooMany()
-    if (!mayObserve(question.signer) || !verify(question)) {
+    if (!mayAsk({ kind, content, signer: peerKeyOf(question.signer) }) || !verify(question)) {
       throw new WarrenError(ErrorCode.PermissionDenied, 'the question is not signed by anybody who may ask it')
     }
     if (!this.#asked.take(requester, now)) throw tooMany()
@@ -169,8 +169,9 @@ export class Questions {
     this.#inquiries.clear()
   }
 
-  #answer(key: string, { requester, kind, run, number, content }: SignedQuestion, via: PeerKey, now: number): void {
+  #answer(key: string, question: SignedQuestion, via: PeerKey, now: number): void {
     const { answerers, gathering, monotonicMs } = this.#ports
+    const { requester, kind, run, number, content } = question
     const known = this.#pending.get(key)
     if (known !== undefined) {
       Object.assign(known, { number, via, askedMs: now })
@@ -193,7 +194,8 @@ export class Questions {
       const asked = { requester, kind, run, number: pending.number, via: pending.via }
       gathering.answer({ ...asked, again: pending.number > 1n, isAnswered: false, content: answer })
     }
-    answerer(content, { requester, via, signal: pending.controller.signal }).then(settle, () => settle(undefined))
+    const context = { requester, via, signer: peerKeyOf(question.signer), signal: pending.controller.signal }
+    answerer(content, context).then(settle, () => settle(undefined))
   }
 
   #spread(question: SignedQuestion, peers: readonly PeerKey[], max: number): void {

@@ -8,16 +8,17 @@ import {
   WarrenError
 } from '../../core/index.ts'
 import type { PeerKey } from '../../identity/index.ts'
+import type { AdminKey } from '../../policy/index.ts'
 import type { OwnerView } from '../../registry/index.ts'
 import type { LostHost, LostReason } from '../lost-hosts.ts'
 import { type Answerer, collect, QUESTIONS_CAPABILITY, type Questions } from '../questions/index.ts'
 import type { AppliedPolicies } from './applied-policies.ts'
 import {
+  type AskedSet,
   decodeReceipt,
   decodeReceiptQuestion,
   encodeReceipt,
   encodeReceiptQuestion,
-  type PolicyVersion,
   type Receipt
 } from './receipt.ts'
 
@@ -41,9 +42,12 @@ export interface Collected {
 export interface ReceiptsDeps {
   readonly trustDomain: string
   readonly applied: AppliedPolicies
-  /** The policy in force here. */
-  readonly bundle: () => PolicyVersion | undefined
-  /** Asks a neighbour for a newer policy, in the background. */
+  readonly rootKey: AdminKey
+  /** What the admin of this host has stated; undefined for nothing. Throws NOT_ADMIN. */
+  readonly own: () => AskedSet | undefined
+  /** Stands for the sets of all admins that count here. */
+  readonly digest: () => string
+  /** Asks a neighbour for newer policies of all admins, in the background. */
   readonly pull: (peer: PeerKey) => void
   readonly questions: () => Pick<Questions, 'open'>
   readonly owners: () => readonly OwnerView[]
@@ -82,10 +86,10 @@ export class Receipts {
 
   /** Answers a question of another host, once the version is applied here. */
   readonly answer: Answerer = async (content, { via, signal }) => {
-    const { applied, trustDomain, bundle, pull } = this.#deps
-    const asked = decodeReceiptQuestion(content)
+    const { applied, trustDomain, rootKey, pull } = this.#deps
+    const asked = decodeReceiptQuestion(content, rootKey)
     // The question may come before the policy, or the policy may have been lost on the way.
-    if ((bundle()?.version ?? 0n) < asked.version) pull(via)
+    if (applied.lacks(asked)) pull(via)
     for (;;) {
       const receipt = applied.receiptFor(asked)
       if (receipt !== undefined) return encodeReceipt(trustDomain, receipt)
@@ -95,15 +99,16 @@ export class Receipts {
 
   /**
    * Asks every host for its receipt, and yields each as it comes. Ends when each live host has given one, or when the time is over;
-   * the last value has the hosts without one. `version`: zero for the one in force.
+   * the last value has the hosts without one. `version`: zero for the one
+   * in force, of the set of the admin of this host.
    *
    * Throws NOT_ADMIN, NOT_FOUND, INVALID_ARGUMENT, LIMIT_EXCEEDED.
    */
   async *collect(version: bigint, timeoutMs: number, signal: AbortSignal): AsyncGenerator<Collected> {
-    const { questions, trustDomain, clock, log } = this.#deps
+    const { questions, trustDomain, rootKey, clock, log } = this.#deps
     const asked = this.#asked(version)
     const received = new Map<PeerKey, Receipt>()
-    const inquiry = questions().open('receipt', encodeReceiptQuestion(asked), (peer, content) => {
+    const inquiry = questions().open('receipt', encodeReceiptQuestion(asked, rootKey), (peer, content) => {
       try {
         received.set(peer, decodeReceipt(content, trustDomain, asked))
         this.#news.fire()
@@ -120,7 +125,7 @@ export class Receipts {
         const fresh = all.filter(({ machine, state }) => !shown.has(machine) && (isLast || hasSpoken(state)))
         for (const { machine } of fresh) shown.add(machine)
         if (fresh.length === 0 && !isLast) return { news: undefined, isLast }
-        const hosts = isLast ? [...fresh, ...this.#lost(all)] : fresh
+        const hosts = isLast ? [...fresh, ...this.#lost(asked, all)] : fresh
         const complete = isLast && all.every(({ state }) => state === 'applied')
         return { news: { hosts, finished: isLast, complete, version: asked.version }, isLast }
       },
@@ -131,9 +136,12 @@ export class Receipts {
     })
   }
 
-  #asked(version: bigint): PolicyVersion {
-    const current = this.#deps.bundle()
-    if (current === undefined) throw new WarrenError(ErrorCode.NotFound, 'there is no policy yet', { hint: FIRST_RULE })
+  #asked(version: bigint): AskedSet {
+    const current = this.#deps.own()
+    if (current === undefined) {
+      const text = 'the admin of this host has stated nothing yet'
+      throw new WarrenError(ErrorCode.NotFound, text, { hint: FIRST_RULE })
+    }
     if (version > current.version) {
       throw new WarrenError(
         ErrorCode.InvalidArgument,
@@ -141,11 +149,11 @@ export class Receipts {
       )
     }
     if (version === 0n || version === current.version) return current
-    return { version, sha256: '' }
+    return { ...current, version, sha256: '' }
   }
 
   /** What is known of each member, this host first. */
-  #standing(asked: PolicyVersion, received: ReadonlyMap<PeerKey, Receipt>): HostReceipt[] {
+  #standing(asked: AskedSet, received: ReadonlyMap<PeerKey, Receipt>): HostReceipt[] {
     const { applied, owners } = this.#deps
     return [...owners()]
       .sort((one, other) => Number(other.self) - Number(one.self) || (one.machine < other.machine ? -1 : 1))
@@ -156,22 +164,30 @@ export class Receipts {
       })
   }
 
-  #without({ machine, peer, suspect, capabilities, policyVersion }: OwnerView, asked: PolicyVersion): HostReceipt {
-    const sinceMs = this.#deps.suspectedSinceMs(peer)
-    const of = { machine, version: policyVersion }
-    const isOlder = !capabilities.includes(QUESTIONS_CAPABILITY)
+  #without({ machine, peer, suspect, capabilities, ...head }: OwnerView, asked: AskedSet): HostReceipt {
+    const { rootKey, suspectedSinceMs, digest } = this.#deps
+    const sinceMs = suspectedSinceMs(peer)
+    const isOfRoot = asked.key === rootKey
+    // What a host announces is the version of the root's set, and a digest of all others.
+    const of = { machine, version: isOfRoot ? head.policyVersion : 0n }
+    const isOlder = !capabilities.includes(QUESTIONS_CAPABILITY) || (!isOfRoot && head.policySets === '')
+    const hasSets = [asked, ...asked.grantedBy].every(({ key, version }) =>
+      key === rootKey ? head.policyVersion >= version : head.policySets === digest()
+    )
     // Its announcement is the last step of its enforcement.
-    if (isOlder && policyVersion >= asked.version) return { ...of, state: 'announced' }
+    if (isOlder && hasSets)
+      return { machine, version: isOfRoot ? head.policyVersion : asked.version, state: 'announced' }
     if (suspect || sinceMs !== undefined) return { ...of, state: 'suspect', ...(sinceMs !== undefined && { sinceMs }) }
     return { ...of, state: isOlder ? 'cannot-say' : 'silent' }
   }
 
-  #lost(members: readonly HostReceipt[]): HostReceipt[] {
+  #lost(asked: AskedSet, members: readonly HostReceipt[]): HostReceipt[] {
+    const isOfRoot = asked.key === this.#deps.rootKey
     const names = new Set(members.map(({ machine }) => machine))
     return this.#deps
       .lost()
       .flatMap(({ last: { machine, policyVersion }, reason, sinceMs }) =>
-        names.has(machine) ? [] : [{ machine, state: LOST[reason], version: policyVersion, sinceMs }]
+        names.has(machine) ? [] : [{ machine, state: LOST[reason], version: isOfRoot ? policyVersion : 0n, sinceMs }]
       )
   }
 }

@@ -156,3 +156,21 @@ function isVersion({ version, sha256 }: SetVersion, set: Bundle): boolean {
 function isSame(a: SetVersion, b: SetVersion): boolean {
   return a.key === b.key && a.version === b.version && a.sha256 === b.sha256
 }
+
+/** The versions that count here, of all admins. A removal whose version is not held yet makes none count. */
+export function countedSets({ admins }: Pick<InForce, 'admins'>): SetVersion[] {
+  return admins.flatMap(({ key, set, isAwaited }) =>
+    set === undefined || isAwaited ? [] : [{ key, version: set.version, sha256: set.sha256 }]
+  )
+}
+
+/** The sets that give an admin its rights, up to the root: without them its own has no effect. */
+export function grantingSets(inForce: Pick<InForce, 'admins'>, of: AdminKey): SetVersion[] {
+  const keys = new Set([of])
+  // It grows while it is read.
+  for (const key of keys) {
+    for (const { by } of inForce.admins.find(one => one.key === key)?.grants ?? []) keys.add(by)
+  }
+  keys.delete(of)
+  return countedSets(inForce).filter(({ key }) => keys.has(key))
+}

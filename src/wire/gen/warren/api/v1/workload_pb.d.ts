@@ -1217,6 +1217,13 @@ export declare type GetStatusResponse = Message<"warren.api.v1.GetStatusResponse
    * @generated from field: repeated warren.api.v1.ClockDifference clock_differences = 38;
    */
   clockDifferences: ClockDifference[];
+
+  /**
+   * Version of what the admin of this host has stated, if that is not the founder. Zero: nothing, or there is none.
+   *
+   * @generated from field: uint64 policy_set_version = 39;
+   */
+  policySetVersion: bigint;
 };
 
 /**

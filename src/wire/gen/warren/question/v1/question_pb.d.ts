@@ -92,6 +92,20 @@ export declare type ReceiptQuestion = Message<"warren.question.v1.ReceiptQuestio
    * @generated from field: bytes policy_sha256 = 2;
    */
   policySha256: Uint8Array;
+
+  /**
+   * Raw Ed25519 key of the admin whose set has this version: that of the signer. Empty: the root, whose set is the policy bundle.
+   *
+   * @generated from field: bytes set_key = 3;
+   */
+  setKey: Uint8Array;
+
+  /**
+   * The sets that give this admin its rights, up to the root: without them its set has no effect.
+   *
+   * @generated from field: repeated warren.question.v1.GrantingSet granted_by = 4;
+   */
+  grantedBy: GrantingSet[];
 };
 
 /**
@@ -99,6 +113,31 @@ export declare type ReceiptQuestion = Message<"warren.question.v1.ReceiptQuestio
  * Use `create(ReceiptQuestionSchema)` to create a new message.
  */
 export declare const ReceiptQuestionSchema: GenMessage<ReceiptQuestion>;
+
+/**
+ * @generated from message warren.question.v1.GrantingSet
+ */
+export declare type GrantingSet = Message<"warren.question.v1.GrantingSet"> & {
+  /**
+   * Raw Ed25519 key of the owner.
+   *
+   * @generated from field: bytes key = 1;
+   */
+  key: Uint8Array;
+
+  /**
+   * Applied in this version or a later one.
+   *
+   * @generated from field: uint64 version = 2;
+   */
+  version: bigint;
+};
+
+/**
+ * Describes the message warren.question.v1.GrantingSet.
+ * Use `create(GrantingSetSchema)` to create a new message.
+ */
+export declare const GrantingSetSchema: GenMessage<GrantingSet>;
 
 /**
  * The content of an answer of kind RECEIPT. Its author signs it, as every answer.

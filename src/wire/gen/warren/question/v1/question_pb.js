@@ -13,7 +13,7 @@ import { file_warren_registry_v1_registry } from "../../registry/v1/registry_pb.
  * Describes the file warren/question/v1/question.proto.
  */
 export const file_warren_question_v1_question = /*@__PURE__*/
-  fileDesc("CiF3YXJyZW4vcXVlc3Rpb24vdjEvcXVlc3Rpb24ucHJvdG8SEndhcnJlbi5xdWVzdGlvbi52MSKcAQoIUXVlc3Rpb24SEQoJcmVxdWVzdGVyGAEgASgMEiwKBGtpbmQYAiABKA4yHi53YXJyZW4ucmVnaXN0cnkudjEuQW5zd2VyS2luZBILCgNydW4YAyABKAQSDgoGbnVtYmVyGAQgASgEEg8KB2NvbnRlbnQYBSABKAwSDgoGc2lnbmVyGAYgASgMEhEKCXNpZ25hdHVyZRgHIAEoDCJACg9SZWNlaXB0UXVlc3Rpb24SFgoOcG9saWN5X3ZlcnNpb24YASABKAQSFQoNcG9saWN5X3NoYTI1NhgCIAEoDCLXAQoHUmVjZWlwdBIUCgx0cnVzdF9kb21haW4YASABKAkSLwoFc3RhdGUYAiABKA4yIC53YXJyZW4ucXVlc3Rpb24udjEuUmVjZWlwdFN0YXRlEhYKDnBvbGljeV92ZXJzaW9uGAMgASgEEhUKDXBvbGljeV9zaGEyNTYYBCABKAwSEQoJZmxvd3NfY3V0GAUgASgNEhsKE3JlZ2lzdHJhdGlvbnNfZW5kZWQYBiABKA0SFQoNYXBwbGllZF9hdF9tcxgHIAEoAxIPCgdwcm9ibGVtGAggASgJIv8BChNPYnNlcnZhdGlvblF1ZXN0aW9uEhEKCXJlcGx5X2tleRgBIAEoDBIyCgVmbG93cxgCIAEoCzIhLndhcnJlbi5xdWVzdGlvbi52MS5GbG93c1F1ZXN0aW9uSAASNgoHZXhwbGFpbhgDIAEoCzIjLndhcnJlbi5xdWVzdGlvbi52MS5FeHBsYWluUXVlc3Rpb25IABItCgRydWxlGAQgASgLMh0ud2FycmVuLmFwaS52MS5BZGRSdWxlUmVxdWVzdEgAEjMKBnBvbGljeRgFIAEoCzIhLndhcnJlbi5hcGkudjEuQXBwbHlQb2xpY3lSZXF1ZXN0SABCBQoDYXNrIg8KDUZsb3dzUXVlc3Rpb24iYQoPRXhwbGFpblF1ZXN0aW9uEg4KBnNvdXJjZRgBIAEoCRITCgtkZXN0aW5hdGlvbhgCIAEoCRIpCghwcm90b2NvbBgDIAEoDjIXLndhcnJlbi5hcGkudjEuUHJvdG9jb2wiKwoMU2VhbGVkQW5zd2VyEgsKA2tleRgBIAEoDBIOCgZzZWFsZWQYAiABKAwi2AEKEU9ic2VydmF0aW9uQW5zd2VyEhQKDHRydXN0X2RvbWFpbhgBIAEoCRIPCgdwcm9ibGVtGAIgASgJEiIKBWZsb3dzGAMgAygLMhMud2FycmVuLmFwaS52MS5GbG93EhMKC2Zsb3dzX3RvdGFsGAQgASgNEjAKCWV4cGxhaW5lZBgFIAMoCzIdLndhcnJlbi5xdWVzdGlvbi52MS5FeHBsYWluZWQSMQoMY29uc2VxdWVuY2VzGAYgASgLMhsud2FycmVuLmFwaS52MS5Db25zZXF1ZW5jZXMiUwoJRXhwbGFpbmVkEgwKBHJvbGUYASABKAkSDQoFd29ya3MYAiABKAgSKQoFc3RlcHMYAyADKAsyGi53YXJyZW4uYXBpLnYxLkV4cGxhaW5TdGVwKn0KDFJlY2VpcHRTdGF0ZRIdChlSRUNFSVBUX1NUQVRFX1VOU1BFQ0lGSUVEEAASGQoVUkVDRUlQVF9TVEFURV9BUFBMSUVEEAESGQoVUkVDRUlQVF9TVEFURV9SRUZVU0VEEAISGAoUUkVDRUlQVF9TVEFURV9GQUlMRUQQA2IGcHJvdG8z", [file_warren_api_v1_admin, file_warren_api_v1_workload, file_warren_registry_v1_registry]);
+  fileDesc("CiF3YXJyZW4vcXVlc3Rpb24vdjEvcXVlc3Rpb24ucHJvdG8SEndhcnJlbi5xdWVzdGlvbi52MSKcAQoIUXVlc3Rpb24SEQoJcmVxdWVzdGVyGAEgASgMEiwKBGtpbmQYAiABKA4yHi53YXJyZW4ucmVnaXN0cnkudjEuQW5zd2VyS2luZBILCgNydW4YAyABKAQSDgoGbnVtYmVyGAQgASgEEg8KB2NvbnRlbnQYBSABKAwSDgoGc2lnbmVyGAYgASgMEhEKCXNpZ25hdHVyZRgHIAEoDCKGAQoPUmVjZWlwdFF1ZXN0aW9uEhYKDnBvbGljeV92ZXJzaW9uGAEgASgEEhUKDXBvbGljeV9zaGEyNTYYAiABKAwSDwoHc2V0X2tleRgDIAEoDBIzCgpncmFudGVkX2J5GAQgAygLMh8ud2FycmVuLnF1ZXN0aW9uLnYxLkdyYW50aW5nU2V0IisKC0dyYW50aW5nU2V0EgsKA2tleRgBIAEoDBIPCgd2ZXJzaW9uGAIgASgEItcBCgdSZWNlaXB0EhQKDHRydXN0X2RvbWFpbhgBIAEoCRIvCgVzdGF0ZRgCIAEoDjIgLndhcnJlbi5xdWVzdGlvbi52MS5SZWNlaXB0U3RhdGUSFgoOcG9saWN5X3ZlcnNpb24YAyABKAQSFQoNcG9saWN5X3NoYTI1NhgEIAEoDBIRCglmbG93c19jdXQYBSABKA0SGwoTcmVnaXN0cmF0aW9uc19lbmRlZBgGIAEoDRIVCg1hcHBsaWVkX2F0X21zGAcgASgDEg8KB3Byb2JsZW0YCCABKAki/wEKE09ic2VydmF0aW9uUXVlc3Rpb24SEQoJcmVwbHlfa2V5GAEgASgMEjIKBWZsb3dzGAIgASgLMiEud2FycmVuLnF1ZXN0aW9uLnYxLkZsb3dzUXVlc3Rpb25IABI2CgdleHBsYWluGAMgASgLMiMud2FycmVuLnF1ZXN0aW9uLnYxLkV4cGxhaW5RdWVzdGlvbkgAEi0KBHJ1bGUYBCABKAsyHS53YXJyZW4uYXBpLnYxLkFkZFJ1bGVSZXF1ZXN0SAASMwoGcG9saWN5GAUgASgLMiEud2FycmVuLmFwaS52MS5BcHBseVBvbGljeVJlcXVlc3RIAEIFCgNhc2siDwoNRmxvd3NRdWVzdGlvbiJhCg9FeHBsYWluUXVlc3Rpb24SDgoGc291cmNlGAEgASgJEhMKC2Rlc3RpbmF0aW9uGAIgASgJEikKCHByb3RvY29sGAMgASgOMhcud2FycmVuLmFwaS52MS5Qcm90b2NvbCIrCgxTZWFsZWRBbnN3ZXISCwoDa2V5GAEgASgMEg4KBnNlYWxlZBgCIAEoDCLYAQoRT2JzZXJ2YXRpb25BbnN3ZXISFAoMdHJ1c3RfZG9tYWluGAEgASgJEg8KB3Byb2JsZW0YAiABKAkSIgoFZmxvd3MYAyADKAsyEy53YXJyZW4uYXBpLnYxLkZsb3cSEwoLZmxvd3NfdG90YWwYBCABKA0SMAoJZXhwbGFpbmVkGAUgAygLMh0ud2FycmVuLnF1ZXN0aW9uLnYxLkV4cGxhaW5lZBIxCgxjb25zZXF1ZW5jZXMYBiABKAsyGy53YXJyZW4uYXBpLnYxLkNvbnNlcXVlbmNlcyJTCglFeHBsYWluZWQSDAoEcm9sZRgBIAEoCRINCgV3b3JrcxgCIAEoCBIpCgVzdGVwcxgDIAMoCzIaLndhcnJlbi5hcGkudjEuRXhwbGFpblN0ZXAqfQoMUmVjZWlwdFN0YXRlEh0KGVJFQ0VJUFRfU1RBVEVfVU5TUEVDSUZJRUQQABIZChVSRUNFSVBUX1NUQVRFX0FQUExJRUQQARIZChVSRUNFSVBUX1NUQVRFX1JFRlVTRUQQAhIYChRSRUNFSVBUX1NUQVRFX0ZBSUxFRBADYgZwcm90bzM", [file_warren_api_v1_admin, file_warren_api_v1_workload, file_warren_registry_v1_registry]);
 
 /**
  * Describes the message warren.question.v1.Question.
@@ -30,53 +30,60 @@ export const ReceiptQuestionSchema = /*@__PURE__*/
   messageDesc(file_warren_question_v1_question, 1);
 
 /**
+ * Describes the message warren.question.v1.GrantingSet.
+ * Use `create(GrantingSetSchema)` to create a new message.
+ */
+export const GrantingSetSchema = /*@__PURE__*/
+  messageDesc(file_warren_question_v1_question, 2);
+
+/**
  * Describes the message warren.question.v1.Receipt.
  * Use `create(ReceiptSchema)` to create a new message.
  */
 export const ReceiptSchema = /*@__PURE__*/
-  messageDesc(file_warren_question_v1_question, 2);
+  messageDesc(file_warren_question_v1_question, 3);
 
 /**
  * Describes the message warren.question.v1.ObservationQuestion.
  * Use `create(ObservationQuestionSchema)` to create a new message.
  */
 export const ObservationQuestionSchema = /*@__PURE__*/
-  messageDesc(file_warren_question_v1_question, 3);
+  messageDesc(file_warren_question_v1_question, 4);
 
 /**
  * Describes the message warren.question.v1.FlowsQuestion.
  * Use `create(FlowsQuestionSchema)` to create a new message.
  */
 export const FlowsQuestionSchema = /*@__PURE__*/
-  messageDesc(file_warren_question_v1_question, 4);
+  messageDesc(file_warren_question_v1_question, 5);
 
 /**
  * Describes the message warren.question.v1.ExplainQuestion.
  * Use `create(ExplainQuestionSchema)` to create a new message.
  */
 export const ExplainQuestionSchema = /*@__PURE__*/
-  messageDesc(file_warren_question_v1_question, 5);
+  messageDesc(file_warren_question_v1_question, 6);
 
 /**
  * Describes the message warren.question.v1.SealedAnswer.
  * Use `create(SealedAnswerSchema)` to create a new message.
  */
 export const SealedAnswerSchema = /*@__PURE__*/
-  messageDesc(file_warren_question_v1_question, 6);
+  messageDesc(file_warren_question_v1_question, 7);
 
 /**
  * Describes the message warren.question.v1.ObservationAnswer.
  * Use `create(ObservationAnswerSchema)` to create a new message.
  */
 export const ObservationAnswerSchema = /*@__PURE__*/
-  messageDesc(file_warren_question_v1_question, 7);
+  messageDesc(file_warren_question_v1_question, 8);
 
 /**
  * Describes the message warren.question.v1.Explained.
  * Use `create(ExplainedSchema)` to create a new message.
  */
 export const ExplainedSchema = /*@__PURE__*/
-  messageDesc(file_warren_question_v1_question, 8);
+  messageDesc(file_warren_question_v1_question, 9);
 
 /**
  * Describes the enum warren.question.v1.ReceiptState.
