@@ -26,6 +26,8 @@ test(
     const [refused] = [await b.attempt(['allow', 'prod.*.*.*', 'dev.web.*.*'])]
     assert.match(refused.stderr, /NOT_ADMIN: bob, .* prod\.\*\.\*\.\* is not within scope dev/)
     assert.match((await c.attempt(['allow', 'dev.*.*.*', 'dev.web.*.*'])).stderr, /NOT_ADMIN/)
+    const endless = ['admin', 'add', 'eve', '--role', 'owner', '--key', '/dev/zero']
+    assert.match((await a.attempt(endless)).stderr, /INVALID_ARGUMENT: not the PeerId/)
 
     for (const other of [ha, hc]) hb.cut(other)
     await a.cli('allow', 'dev.a.*.*', 'dev.web.*.*')

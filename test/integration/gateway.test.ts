@@ -39,9 +39,11 @@ test('a host stands for a server without an agent, if an entry names that server
   )
   await first.cli('entry', 'add', '--uid', '0', '--gateway', 'db.example.net:5432', ADDRESS)
   assert.equal((await first.attempt(expose)).code, 1)
-  const entry = (
-    await first.cli('entry', 'add', '--machine', 'a', '--uid', '0', '--gateway', TARGET.toUpperCase(), ADDRESS)
-  ).trim()
+  const granting = ['--machine', 'a', '--uid', '0', ADDRESS]
+  const other = (await first.cli('entry', 'add', ...granting, '--gateway', 'db.example.net:1')).trim()
+  const { stdout, stderr } = await first.attempt(['entry', 'add', ...granting, '--gateway', TARGET.toUpperCase()])
+  const entry = stdout.trim()
+  assert.match(stderr, new RegExp(`it replaces ${other}, .* no gateway to db\\.example\\.net:1 any more`))
   assert.match(await first.cli('entry', 'list'), /GATEWAY TO[\s\S]*db\.example\.net:8080/)
   const exposed = first.spawn(expose)
   await exposed.says(/^dev\.db\.managed\.default\.a$/m)

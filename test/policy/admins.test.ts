@@ -12,6 +12,7 @@ import {
   mayObserve,
   type Role,
   type Rule,
+  requireAdmin,
   roleOf,
   SetReplica
 } from '../../src/policy/index.ts'
@@ -202,6 +203,11 @@ test('an owner or an observer may ask about the whole mesh, an admin of scopes m
     [ROOT, ANN, BOB, EVE].map(key => mayObserve(inForce, key)),
     [true, true, false, false]
   )
+})
+
+test('an observer who tries to change something learns that it is one', () => {
+  const root = next(undefined, ROOT, { admins: [grant('a1', ANN, 'observer', [], 'ann')] })
+  assert.throws(() => requireAdmin(replicaOf(root).inForce, ANN), /ann, the admin of this host, is an observer/)
 })
 
 // One step of somebody's work: who, on which replica, and what he states there.

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { closeSync, openSync, readSync } from 'node:fs'
 import { type Command, Option } from 'commander'
 import { ErrorCode, fileFault, WarrenError } from '../../core/index.ts'
 import { contextOf } from '../context.ts'
@@ -37,7 +37,7 @@ export function addAdmin(program: Command): void {
       for (const { name, withoutEffect } of admins) {
         if (withoutEffect > 0)
           say(
-            `${withoutEffect} of the statements of ${printable(name)} have no effect: outside of its scopes, or taken back by another`
+            `statements of ${printable(name)} without effect: ${withoutEffect}; they are outside of its scopes, or taken back by another`
           )
       }
       for (const { name, awaited } of admins) {
@@ -115,7 +115,7 @@ export function addAdmin(program: Command): void {
 function keyIn(text: string): string {
   if (/^12D3KooW\w{44}$/.test(text)) return text
   try {
-    return readFileSync(text, 'utf8').slice(0, MAX_KEY_FILE_BYTES).trim()
+    return startOf(text).trim()
   } catch (err) {
     throw new WarrenError(
       ErrorCode.InvalidOption,
@@ -125,5 +125,20 @@ function keyIn(text: string): string {
         hint: 'Give the text that `warren admin key` prints on the host of the admin, or a file that contains it.'
       }
     )
+  }
+}
+
+// A pipe or a device is read as well, and one without an end up to the bound.
+function startOf(path: string): string {
+  const fd = openSync(path, 'r')
+  try {
+    const bytes = Buffer.alloc(MAX_KEY_FILE_BYTES)
+    let length = 0
+    for (let count = 1; count > 0 && length < bytes.length; length += count) {
+      count = readSync(fd, bytes, length, bytes.length - length, null)
+    }
+    return bytes.toString('utf8', 0, length)
+  } finally {
+    closeSync(fd)
   }
 }

@@ -3,7 +3,7 @@ import { contextOf } from '../context.ts'
 import { collect } from '../options/index.ts'
 import { addReceiptsWait, receiptsWait, sayReceipts, type WaitOptions } from '../options/receipts.ts'
 import { addUsageLimits, type UsageLimitOptions } from '../options/usage-limits.ts'
-import { entryTable, entryView } from '../output/index.ts'
+import { entryTable, entryView, printable } from '../output/index.ts'
 
 // The uid that Linux shows for a user that a namespace does not map: /proc/sys/kernel/overflowuid, unless it was changed.
 const OVERFLOW_ID = 65_534
@@ -50,11 +50,15 @@ export function addEntry(program: Command): void {
       const { wait: _wait, timeout: _timeout, ...rest } = others
       const ids = { ...(uid === undefined ? {} : { uid }), ...(gid === undefined ? {} : { gid }) }
       const selectors = { ...rest, ...ids, gateways, exePath: exe, exeSha256: sha256, systemdUnit: unit }
+      const { entries: before } = await agent.admin.getPolicy({})
       const { entry: added, version } = await agent.admin.addEntry({ entry: { ...selectors, grants } })
       const view = added === undefined ? undefined : entryView(added)
+      const { entries: after } = await agent.admin.getPolicy({})
+      const replaced = before.filter(({ id }) => !after.some(one => one.id === id))
       const awaited = await wait(version)
-      show({ entry: view, version, ...awaited }, () => view?.id ?? '')
+      show({ entry: view, version, replaced: replaced.map(({ id }) => id), ...awaited }, () => view?.id ?? '')
       say(`granted, as of policy version ${version}`)
+      for (const former of replaced) say(replacedLine(former, view?.gateways ?? []))
       sayReceipts(context, version, awaited)
       if (uid === OVERFLOW_ID) {
         say(`uid ${uid} stands for every user that a host cannot map: this entry grants nothing to its processes`)
@@ -112,4 +116,11 @@ function id(text: string): number {
   const value = Number(text)
   if (/^\d{1,10}$/.test(text) && value <= MAX_ID) return value
   throw new InvalidArgumentError('It is a number.')
+}
+
+function replacedLine({ id, gateways }: { id: string; gateways: string[] }, now: readonly string[]): string {
+  const lost = gateways.filter(server => !now.includes(server))
+  const text = `it replaces ${printable(id)}, which was for the same addresses and processes`
+  if (lost.length === 0) return text
+  return `${text}: no gateway to ${lost.map(printable).join(', ')} any more; one command names all servers`
 }

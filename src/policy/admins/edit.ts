@@ -155,8 +155,9 @@ export function removeAdmin(
 /** The admin of this key. Throws NOT_ADMIN if it has no rights, or no longer. */
 export function requireAdmin({ admins }: Pick<InForce, 'admins'>, key: AdminKey | undefined): Admin {
   const admin = admins.find(one => one.key === key)
-  if (admin === undefined || admin.role === 'observer') throw notAdmin()
+  if (admin === undefined) throw notAdmin()
   const { removal } = admin
+  if (removal === undefined && admin.role === 'observer') throw observes(admin)
   if (removal === undefined) return admin
   const by = admins.find(one => one.key === removal.by)?.name ?? removal.by
   const because = removal.removal.reason === '' ? '' : `: ${removal.removal.reason}`
@@ -191,6 +192,12 @@ function requireOwner(inForce: InForce, key: AdminKey): void {
 function ownersOnly({ name }: Admin): WarrenError {
   return new WarrenError(ErrorCode.NotAdmin, `${name}, the admin of this host, is no owner`, {
     hint: 'Run the command on the host of an owner: `warren admin list` lists them.'
+  })
+}
+
+function observes({ name }: Admin): WarrenError {
+  return new WarrenError(ErrorCode.NotAdmin, `${name}, the admin of this host, is an observer, which changes nothing`, {
+    hint: 'An owner may give it another role, with the same key: warren admin add.'
   })
 }
 

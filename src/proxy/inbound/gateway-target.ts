@@ -65,6 +65,8 @@ for (const [network, bits] of [
   ['224.0.0.0', 3]
 ] as const) {
   HERE_OR_NEAR.addSubnet(network, bits, 'ipv4')
+  // The same, as a translator of IPv6 (NAT64) writes it.
+  HERE_OR_NEAR.addSubnet(`64:ff9b::${network}`, 96 + bits, 'ipv6')
 }
 for (const [network, bits] of [
   ['::', 96],
