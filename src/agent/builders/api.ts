@@ -119,6 +119,7 @@ function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: Ad
         services: routing.matching().filter(route => route.protocols.length > 0).length,
         policyVersion: policy.version,
         policyLost: policy.isLost,
+        ...policy.sets.lease.status,
         identityInUse: mesh.duplicates().own,
         duplicateHosts: mesh.duplicates().machines.slice(0, MAX_ALARMS),
         clockBehindMs: BigInt(clockKeeper.clock.behindMs),
@@ -245,9 +246,8 @@ function serverFound(target: Target | undefined): Found | undefined {
 /** What `warren status` shows: `starting`, `ready`, `draining`, `evicted` or `expired`. */
 export function stateOf({ cluster, ca, drain, readiness }: ApiParts): string {
   const { evictions } = cluster
-  const { renewal } = ca
   if (evictions.evictionReason !== undefined) return 'evicted'
-  if (renewal.expiry !== undefined) return 'expired'
+  if (ca.renewal.expiry !== undefined) return 'expired'
   return drain.isOn ? 'draining' : readiness.state
 }
 

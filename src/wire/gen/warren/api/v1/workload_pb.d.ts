@@ -1217,6 +1217,27 @@ export declare type GetStatusResponse = Message<"warren.api.v1.GetStatusResponse
    * @generated from field: repeated warren.api.v1.ClockDifference clock_differences = 38;
    */
   clockDifferences: ClockDifference[];
+
+  /**
+   * The bound of --policy-lease; zero: there is none.
+   *
+   * @generated from field: int64 policy_lease_ms = 39;
+   */
+  policyLeaseMs: bigint;
+
+  /**
+   * Time since a host of an admin last confirmed the policy of this one; zero without a bound.
+   *
+   * @generated from field: int64 policy_unheard_ms = 40;
+   */
+  policyUnheardMs: bigint;
+
+  /**
+   * That time is over the bound: this host serves nothing until the policy is confirmed again.
+   *
+   * @generated from field: bool policy_withheld = 41;
+   */
+  policyWithheld: boolean;
 };
 
 /**
