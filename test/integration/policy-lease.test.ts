@@ -44,7 +44,7 @@ test('a host serves nothing after the bound without the host of an admin, says s
   await once(standing, 'data')
 
   await a.kill()
-  const closed = once(standing, 'close')
+  const closed = new Promise(resolve => standing.once('close', resolve))
   await waitFor(() => isWithheld(b), 'b to serve nothing', PATIENCE_MS)
   await closed
   assert.equal(await isWithheld(c), false)
