@@ -1,21 +1,23 @@
 import type { Clock, Protocol } from '../core/index.ts'
 import { type Address, formatAddress } from '../identity/index.ts'
-import { type Bundle, type Decision, Decisions, denyOnError } from '../policy/index.ts'
+import { type Bundle, type Decision, Decisions, denyOnError, denyWithheld } from '../policy/index.ts'
+import type { PolicyLease } from './lease/index.ts'
 import type { PolicyService } from './policy-service.ts'
 import type { Routing } from './routing.ts'
 
+/** The policy in force, and whether this host may act on it. */
+export type PolicyHere = Pick<PolicyService, 'bundle' | 'version'> & {
+  readonly sets: { readonly lease: Pick<PolicyLease, 'withheld'> }
+}
+
 /** Asks the policy about registrations: the only place where this agent allows a connection. */
 export class Authorizer {
-  readonly #policy: Pick<PolicyService, 'bundle' | 'version'>
+  readonly #policy: PolicyHere
   readonly #routing: Pick<Routing, 'exact'>
   readonly #clock: Pick<Clock, 'wallMs'>
   readonly #decisions = new Decisions()
 
-  constructor(
-    policy: Pick<PolicyService, 'bundle' | 'version'>,
-    routing: Pick<Routing, 'exact'>,
-    clock: Pick<Clock, 'wallMs'>
-  ) {
+  constructor(policy: PolicyHere, routing: Pick<Routing, 'exact'>, clock: Pick<Clock, 'wallMs'>) {
     this.#policy = policy
     this.#routing = routing
     this.#clock = clock
@@ -33,6 +35,8 @@ export class Authorizer {
   ): Decision {
     const { source, destination, destinationRegistrationId, protocol } = question
     try {
+      const { withheld } = this.#policy.sets.lease
+      if (withheld !== undefined) return denyWithheld(withheld, this.#policy.version)
       const route = this.#routing.exact(destinationRegistrationId, destination)
       if (route === undefined) {
         return denyOnError(`${formatAddress(destination)} is not registered`, this.#policy.version)

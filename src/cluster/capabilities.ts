@@ -1,5 +1,11 @@
 import { CONTENT_DIGEST_CAPABILITY } from '../registry/index.ts'
+import { POLICY_LEASE_CAPABILITY } from './lease/index.ts'
 import { QUESTIONS_CAPABILITY } from './questions/index.ts'
 
 /** What every host of this program can do; others ask it for nothing else. */
-export const CAPABILITIES: readonly string[] = Object.freeze(['tcp', CONTENT_DIGEST_CAPABILITY, QUESTIONS_CAPABILITY])
+const CAPABILITIES: readonly string[] = Object.freeze(['tcp', CONTENT_DIGEST_CAPABILITY, QUESTIONS_CAPABILITY])
+
+/** What a host that is configured so can do, or needs. */
+export function capabilitiesOf({ policyLeaseMs }: { readonly policyLeaseMs?: number }): readonly string[] {
+  return policyLeaseMs === undefined ? CAPABILITIES : [...CAPABILITIES, POLICY_LEASE_CAPABILITY]
+}

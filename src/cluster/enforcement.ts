@@ -65,8 +65,9 @@ export class Enforcement {
 
   /** From now on every change takes effect. Call it before any other subscriber is added. */
   start(): void {
-    const { events } = this.#deps
+    const { events, proxy } = this.#deps
     events.on('policy-changed', fields => this.#policyChanged(fields))
+    events.on('policy-unheard', () => this.#run([['flows', () => proxy.reevaluate('the policy is not confirmed')]]))
     events.on('trust-changed', fields => this.#trustChanged(fields))
     events.on('registry-changed', fields => this.#registryChanged(fields))
     events.on('registration-ended', fields => this.#registrationEnded(fields))

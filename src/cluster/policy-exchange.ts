@@ -3,6 +3,7 @@ import type { PeerKey } from '../identity/index.ts'
 import type { Bundle } from '../policy/index.ts'
 import { create, decode, policyPb, toBinary } from '../wire/index.ts'
 import type { SetExchange } from './admins/index.ts'
+import type { PolicyLease } from './lease/index.ts'
 import { announcementOf, fetchResponse, POLICY_LIMITS, type PolicyTransport } from './policy-transport.ts'
 
 export interface PolicyExchangeDeps {
@@ -10,7 +11,7 @@ export interface PolicyExchangeDeps {
   readonly bundle: () => Bundle | undefined
   /** Verifies a bundle and applies it if it is newer. */
   readonly take: (signed: Uint8Array) => void
-  readonly sets: Pick<SetExchange, 'onGossip'>
+  readonly sets: { readonly exchange: Pick<SetExchange, 'onGossip'>; readonly lease: Pick<PolicyLease, 'onGossip'> }
   readonly transport: PolicyTransport
   /** Called when a peer has reported its policy, or that it has none. */
   readonly onHeard?: ((peer: PeerKey) => void) | undefined
@@ -37,7 +38,8 @@ export class PolicyExchange {
     const { sets, log, take } = this.#deps
     try {
       const announcement = decode(policyPb.AnnouncementSchema, bytes, POLICY_LIMITS.maxAnnouncementBytes)
-      if (announcement.set !== undefined) return sets.onGossip(announcement.set, from)
+      if (announcement.set !== undefined) return sets.exchange.onGossip(announcement.set, from)
+      if (announcement.confirmation !== undefined) return sets.lease.onGossip(announcement.confirmation, from)
       const version = this.#version
       const sameContent = Buffer.from(announcement.sha256).toString('hex') === this.#deps.bundle()?.sha256
       if (announcement.version < version || (announcement.version === version && sameContent)) return 'ignore'

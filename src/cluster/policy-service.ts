@@ -78,7 +78,7 @@ export class PolicyService {
     this.#exchange = new PolicyExchange({
       bundle: () => this.#bundle,
       take: signed => this.#take(signed),
-      sets: sets.exchange,
+      sets,
       transport,
       onHeard,
       log

@@ -1,9 +1,8 @@
 import type { Clock } from '../core/index.ts'
 import { type Address, sameAddress } from '../identity/index.ts'
 import type { Decision } from '../policy/index.ts'
-import { Authorizer } from './authorizer.ts'
+import { Authorizer, type PolicyHere } from './authorizer.ts'
 import type { LostHosts } from './lost-hosts.ts'
-import type { PolicyService } from './policy-service.ts'
 import type { Route, Routing } from './routing.ts'
 
 export interface SilentHosts {
@@ -22,7 +21,7 @@ export function silentHostsOf(
   }: {
     readonly lost: LostHosts
     readonly routing: Pick<Routing, 'exact'>
-    readonly policy: Pick<PolicyService, 'bundle' | 'version'>
+    readonly policy: PolicyHere
   },
   clock: Pick<Clock, 'wallMs'>
 ): SilentHosts {

@@ -59,6 +59,8 @@ export interface AgentConfig {
   readonly oversize?: Oversize
   /** A flow whose path is lost waits for so long for another; zero: it is reset at once. @default 0 */
   readonly resumeWindowMs?: number
+  /** Without a confirmation of the policy by a host of an admin for so long, this host serves nothing; 10 s to 24 h. @default no bound */
+  readonly policyLeaseMs?: number
   readonly logLevel?: LogLevel
   /**
    * Start without files of the state directory, or its database, that are lost; no effect if none is. For one start only, so that
@@ -154,6 +156,11 @@ export const UP_OPTIONS = Object.freeze({
     help: 'time that a connection whose path is lost waits for another; both hosts need it (default: 0s, reset at once)',
     read: (text, option) => ({ resumeWindowMs: parseDuration(option, text, 0, MAX_RESUME_WINDOW_MS) })
   },
+  'policy-lease': {
+    takes: 'time',
+    help: 'serve nothing after so long without a host of an admin that confirms the policy, 10s to 24h (default: off)',
+    read: (text, option) => ({ policyLeaseMs: parseDuration(option, text, MIN_POLICY_LEASE_MS, MAX_POLICY_LEASE_MS) })
+  },
   'state-dir': {
     takes: 'dir',
     help: 'directory for keys and certificates',
@@ -173,6 +180,10 @@ export type UpOptionName = keyof typeof UP_OPTIONS
 
 /** What waits is held in memory, and a server may think that its client lives. */
 const MAX_RESUME_WINDOW_MS = 10 * 60_000
+
+/** Three confirmations fit into the least one. */
+const MIN_POLICY_LEASE_MS = 10_000
+const MAX_POLICY_LEASE_MS = 24 * 3_600_000
 
 /** IPv6 link-local, fe80::/10, with or without a zone. */
 const LINK_LOCAL = /^fe[89ab][0-9a-f]:/i

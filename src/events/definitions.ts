@@ -59,6 +59,10 @@ export interface EventFields {
   'rule-changed': { readonly change: RuleChange; readonly subject: string; readonly uid: number }
   /** A version that the admin signed is not taken here: it breaks one of its own invariants. */
   'policy-refused': { readonly version: bigint; readonly reason: string }
+  /** No host of an admin has confirmed the policy for `boundMs`: this host serves nothing. */
+  'policy-unheard': { readonly boundMs: number }
+  /** A host of `admin` confirms the policy again: this host serves. */
+  'policy-heard': { readonly admin: string }
   /** The trusted certificates have changed. No certificate of the hosts in `gone` is valid any more. */
   'trust-changed': { readonly version: bigint; readonly reason: string; readonly gone: readonly PeerKey[] }
   /** Another host, or an admin of this one, asked what this host sees; `question` names the command. */
@@ -185,6 +189,8 @@ export const EVENTS: { readonly [N in EventName]: EventDefinition } = Object.fre
   'policy-changed': { audience: 'observer', retention: 'day', isAudited: true },
   'rule-changed': { audience: 'admin', retention: 'day', isAudited: true },
   'policy-refused': { audience: 'observer', retention: 'day', isAudited: true },
+  'policy-unheard': { audience: 'observer', retention: 'day', isAudited: true },
+  'policy-heard': { audience: 'observer', retention: 'day', isAudited: true },
   'trust-changed': { audience: 'observer', retention: 'day', isAudited: true },
   'question-asked': { audience: 'admin', retention: 'day', isAudited: true },
   'registry-changed': { audience: 'observer', retention: 'none', isAudited: false },

@@ -23,6 +23,7 @@ export const CONTEXT = Object.freeze({
   trustBundle: 'warren-trust-bundle-v1',
   policyBundle: 'warren-policy-bundle-v1',
   policySet: 'warren-policy-set-v1',
+  policyConfirmation: 'warren-policy-confirmation-v1',
   renewal: 'warren-renewal-v1',
   authorityOrder: 'warren-authority-order-v1',
   authorityStatus: 'warren-authority-status-v1',

@@ -21,7 +21,7 @@ export interface Question {
 }
 
 /** The clause of the policy that decided. */
-export type Ground = 'REVOKED' | 'RULE' | 'SCOPE' | 'WHITELIST' | 'AUDIT' | 'DEFAULT' | 'ERROR'
+export type Ground = 'REVOKED' | 'RULE' | 'SCOPE' | 'WHITELIST' | 'AUDIT' | 'DEFAULT' | 'LEASE' | 'ERROR'
 
 /** The answer, as a value that is logged and printed as it is. */
 export interface Decision {
@@ -106,6 +106,11 @@ function withoutRule(crossing: boolean, { source, destination, whitelist }: Ques
 /** The denial for a question that could not be evaluated: errors deny. */
 export function denyOnError(text: string, policyVersion: bigint): Decision {
   return { allowed: false, ground: 'ERROR', rule: '', policyVersion, text }
+}
+
+/** The denial of everything by a host that serves nothing for the time being. */
+export function denyWithheld(text: string, policyVersion: bigint): Decision {
+  return { allowed: false, ground: 'LEASE', rule: '', policyVersion, text }
 }
 
 function applies(rule: Rule, question: Question, nowMs: number): boolean {

@@ -73,7 +73,15 @@ export {
   wantsHash,
   whyNotGranted
 } from './entry.ts'
-export { type Decision, denyOnError, evaluate, type Ground, type Question, type RuleLimits } from './evaluate.ts'
+export {
+  type Decision,
+  denyOnError,
+  denyWithheld,
+  evaluate,
+  type Ground,
+  type Question,
+  type RuleLimits
+} from './evaluate.ts'
 export type { Invariant } from './invariant.ts'
 export { type Breach, breaches, breachHint, breachText, requireInvariants } from './invariants.ts'
 export { documentFrom, entryFrom, ruleFrom } from './messages.ts'

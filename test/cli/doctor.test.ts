@@ -14,6 +14,9 @@ const STATUS: Status = {
   connected: 1,
   policyVersion: 3n,
   policyLost: false,
+  policyLeaseMs: 0n,
+  policyUnheardMs: 0n,
+  policyWithheld: false,
   identityInUse: false,
   duplicateHosts: [],
   clockBehindMs: 0n,
@@ -72,6 +75,13 @@ const FAULTS: ReadonlyArray<readonly [what: string, fault: Partial<Facts>, check
   ['draining', status({ state: 'draining' }), 'agent', 'warn', /drains/],
   ['another version', status({ version: '1.1.0' }), 'version', 'warn', /1\.1\.0.*1\.2\.3/],
   ['no rule', status({ policyVersion: 0n }), 'policy', 'warn', /nothing is allowed/],
+  [
+    'policy that is not confirmed',
+    status({ policyLeaseMs: 10_000n, policyWithheld: true }),
+    'policy lease',
+    'fail',
+    /serves nothing/
+  ],
   ['lost policy', status({ policyLost: true }), 'policy', 'fail', /lost/],
   ['a clone', status({ identityInUse: true }), 'identity', 'fail', /this host/],
   ['a clone of another', status({ duplicateHosts: ['c'] }), 'identity', 'fail', /identity of c/],

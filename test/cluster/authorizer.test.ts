@@ -41,6 +41,8 @@ class Lab {
   readonly here: Node
   readonly there: Node
   readonly authorizer: Authorizer
+  readonly lease: { withheld: string | undefined } = { withheld: undefined }
+  readonly sets = { lease: this.lease }
   bundle = bundle(1n, [rule()])
   readonly first: Decision
 
@@ -150,4 +152,13 @@ test('the next connection of a pair is refused when the destination narrowed its
   })
   lab.pull()
   assert.deepEqual([ask().allowed, ask().ground], [false, 'DEFAULT'])
+})
+
+test('a host whose policy is not confirmed denies all, and what it denied then is not remembered', () => {
+  const lab = new Lab()
+  lab.lease.withheld = 'not confirmed'
+  const { allowed, ground, text } = lab.ask()
+  assert.deepEqual([allowed, ground, text], [false, 'LEASE', 'not confirmed'])
+  lab.lease.withheld = undefined
+  assert.equal(lab.ask().allowed, true)
 })

@@ -66,6 +66,12 @@ test('a change of trust cuts flows, then evaluates owners, closes connections an
   assert.deepEqual(done, expected)
 })
 
+test('a policy that is not confirmed in time cuts flows, and leaves all else', () => {
+  const { events, done } = enforced()
+  events.emit('policy-unheard', { boundMs: 10_000 })
+  assert.deepEqual(done, ['cut flows'])
+})
+
 test('a record that goes cuts flows; one that comes costs no look at them', () => {
   const { events, done } = enforced()
   const change = { peer: PEER, machine: 'b', cause: 'set', added: 1, removed: 0 }

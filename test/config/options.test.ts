@@ -84,6 +84,7 @@ test('each option of up can be given by its variable, with the same result, and 
     bootstrap: ['/ip4/192.0.2.1/tcp/7460', '/ip4/192.0.2.2/tcp/7460'],
     'drain-timeout': ['3s'],
     'resume-window': ['30s'],
+    'policy-lease': ['5m'],
     'metrics-listen': ['127.0.0.1:9464'],
     audit: ['on'],
     limit: ['proxy_flows=5', 'registrations=6'],

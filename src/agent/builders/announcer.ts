@@ -1,4 +1,4 @@
-import { Announcer, AUTHORITY_CAPABILITY, CAPABILITIES } from '../../cluster/index.ts'
+import { Announcer, AUTHORITY_CAPABILITY, capabilitiesOf } from '../../cluster/index.ts'
 import { ANNOUNCED_PROTOCOLS, packageVersion } from '../../core/index.ts'
 import type { Drain } from '../../proxy/index.ts'
 import type { Base } from './base.ts'
@@ -15,13 +15,13 @@ interface Announced {
 
 /** Makes what tells the other hosts how this one is reached and what it can do. */
 export function buildAnnouncer({ base, cluster, ca, drain, dataAddresses }: Announced): Announcer {
-  const { membership, clock, log } = base
+  const { config, membership, clock, log } = base
   const softwareVersion = packageVersion()
   return new Announcer({
     profile: () => ({
       meshAddresses: cluster.mesh.addresses(),
       dataAddresses: dataAddresses(),
-      capabilities: ca.renewals.isOpen ? [...CAPABILITIES, AUTHORITY_CAPABILITY] : CAPABILITIES,
+      capabilities: [...capabilitiesOf(config), ...(ca.renewals.isOpen ? [AUTHORITY_CAPABILITY] : [])],
       policyVersion: cluster.policy.version,
       policySets: cluster.policy.sets.digest,
       trustVersion: ca.trustService.version,

@@ -120,6 +120,7 @@ function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: Ad
         policyVersion: policy.version,
         policySetVersion: policy.sets.ownSetVersion,
         policyLost: policy.isLost,
+        ...policy.sets.lease.status,
         identityInUse: mesh.duplicates().own,
         duplicateHosts: mesh.duplicates().machines.slice(0, MAX_ALARMS),
         clockBehindMs: BigInt(clockKeeper.clock.behindMs),
@@ -246,9 +247,8 @@ function serverFound(target: Target | undefined): Found | undefined {
 /** What `warren status` shows: `starting`, `ready`, `draining`, `evicted` or `expired`. */
 export function stateOf({ cluster, ca, drain, readiness }: ApiParts): string {
   const { evictions } = cluster
-  const { renewal } = ca
   if (evictions.evictionReason !== undefined) return 'evicted'
-  if (renewal.expiry !== undefined) return 'expired'
+  if (ca.renewal.expiry !== undefined) return 'expired'
   return drain.isOn ? 'draining' : readiness.state
 }
 

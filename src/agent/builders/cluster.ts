@@ -145,7 +145,7 @@ export async function buildCluster(base: Base): Promise<Cluster> {
       onDone: () => policyStore.noteHeard()
     },
     transport: policyTransport(mesh),
-    sets: adminSetsOn(mesh, base, reason => policy.setsChanged(reason)),
+    sets: adminSetsOn(mesh, base, state, reason => policy.setsChanged(reason)),
     onBundle: bundle => {
       evictions.onBundle(bundle)
       ruleUse.follow(bundle)

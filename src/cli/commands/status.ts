@@ -29,6 +29,7 @@ function describe(status: Omit<Status, '$typeName' | '$unknown'>): Array<readonl
     ['policy', status.policyVersion === 0n ? 'none: nothing is allowed' : `version ${status.policyVersion}`],
     ...(status.policySetVersion === 0n ? [] : [['own policy', `version ${status.policySetVersion}`] as const]),
     ...(status.policyLost ? [['ALARM', LOST_POLICY] as const] : []),
+    ...leaseLines(status),
     ...clockLines(status.clockBehindMs),
     ...differenceLines(status.clockDifferences),
     ...duplicateLines(status),
@@ -44,6 +45,18 @@ function describe(status: Omit<Status, '$typeName' | '$unknown'>): Array<readonl
     ['started', formatWhen(Number(status.startedAtMs), now)],
     ['agent', `warren ${status.version}, pid ${status.pid}`]
   ]
+}
+
+function leaseLines({
+  policyLeaseMs,
+  policyUnheardMs,
+  policyWithheld
+}: Pick<Status, 'policyLeaseMs' | 'policyUnheardMs' | 'policyWithheld'>): Array<readonly [string, string]> {
+  if (policyLeaseMs === 0n) return []
+  const [bound, unheard] = [formatDuration(Number(policyLeaseMs)), formatDuration(Number(policyUnheardMs))]
+  if (!policyWithheld) return [['policy lease', `${bound}; the policy was confirmed ${unheard} ago`]]
+  const what = `no host of an admin has confirmed the policy for ${unheard}, so this host serves nothing`
+  return [['ALARM', `${what} (--policy-lease ${bound}): start a host of an admin, and let this one reach it`]]
 }
 
 function clockLines(behindMs: bigint): Array<readonly [string, string]> {

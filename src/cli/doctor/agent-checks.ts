@@ -45,6 +45,7 @@ function alarmsOf(status: StatusFacts): Finding[] {
   } else if (status.policyVersion === 0n) {
     found.push(warn('policy', 'there is no rule: nothing is allowed', 'warren allow SOURCE DESTINATION'))
   } else found.push(ok('policy', `version ${status.policyVersion} is in force`))
+  if (status.policyLeaseMs > 0n) found.push(leaseOf(status))
   const duplicates = [...(status.identityInUse ? ['this host'] : []), ...status.duplicateHosts]
   if (duplicates.length > 0) {
     const cure = 'Stop the clone, empty its state directory and let it join anew.'
@@ -64,6 +65,13 @@ function alarmsOf(status: StatusFacts): Finding[] {
     found.push(warn('sessions', `${text}: ${session.problem}`, 'Their flows are cut at the end: docs/certificates.md.'))
   }
   return found
+}
+
+function leaseOf({ policyLeaseMs, policyUnheardMs, policyWithheld }: StatusFacts): Finding {
+  const [boundS, unheardS] = [policyLeaseMs, policyUnheardMs].map(ms => Math.round(Number(ms) / 1_000))
+  if (!policyWithheld) return ok('policy lease', `the policy was confirmed ${unheardS} s ago, of ${boundS} s at most`)
+  const text = `no host of an admin has confirmed the policy for ${unheardS} s, so this host serves nothing`
+  return fail('policy lease', text, 'Start a host of an admin, and let this one reach it: docs/policy-lease.md.')
 }
 
 function declaredOf({ reloadProblem, waitingItems }: StatusFacts): Finding[] {

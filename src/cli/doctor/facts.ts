@@ -10,6 +10,9 @@ export interface StatusFacts {
   readonly connected: number
   readonly policyVersion: bigint
   readonly policyLost: boolean
+  readonly policyLeaseMs: bigint
+  readonly policyUnheardMs: bigint
+  readonly policyWithheld: boolean
   readonly identityInUse: boolean
   readonly duplicateHosts: readonly string[]
   readonly clockBehindMs: bigint

@@ -18,6 +18,7 @@ import {
   SetReplica,
   sealBundle
 } from '../../policy/index.ts'
+import { type LeaseParts, PolicyLease } from '../lease/index.ts'
 import type { PolicyTransport } from '../policy-transport.ts'
 import { announceSet } from './messages.ts'
 import { reasonOf, SetExchange } from './set-exchange.ts'
@@ -35,6 +36,8 @@ export interface AdminSetsDeps {
   readonly clock: Clock
   readonly log: Logger
   readonly metrics: Metrics
+  /** The bound after which this host serves nothing unless the policy is confirmed. @default none, and nothing is confirmed */
+  readonly lease?: LeaseParts
 }
 
 /** Holds the sets of all admins, and signs that of the admin of this host. */
@@ -43,6 +46,7 @@ export class AdminSets {
   readonly #replica: SetReplica
   /** What passes between this host and others. */
   readonly exchange: SetExchange
+  readonly lease: PolicyLease
   #key: KeyObject | undefined
 
   constructor(deps: AdminSetsDeps) {
@@ -53,6 +57,13 @@ export class AdminSets {
       replica: this.#replica,
       put: (key, set) => this.#put(key, set)
     })
+    this.lease = new PolicyLease({
+      ...deps,
+      ...deps.lease,
+      inForce: () => this.inForce,
+      rootSha256: () => this.#replica.newestOf(deps.rootKey)?.sha256,
+      own: () => this.#signer
+    })
   }
 
   /** Loads what is stored, with the bundle of the root. Throws STATE_UNUSABLE. */
@@ -61,10 +72,12 @@ export class AdminSets {
     this.#key = store.key()
     this.#replica.setRoot(root)
     this.#replica.restore(store.load())
+    this.lease.start()
   }
 
   stop(): void {
     this.exchange.stop()
+    this.lease.stop()
   }
 
   get inForce(): InForce {
@@ -105,6 +118,12 @@ export class AdminSets {
   get #admin(): Admin | undefined {
     const { ownKey } = this
     return ownKey === undefined ? undefined : this.inForce.admins.find(({ key }) => key === ownKey)
+  }
+
+  get #signer(): { readonly key: AdminKey; readonly signer: KeyObject } | undefined {
+    const { isRoot, lease } = this.#deps
+    const [key, signer] = [this.ownKey, isRoot ? lease?.rootSigner : this.#key]
+    return key !== undefined && signer !== undefined && this.isAdmin ? { key, signer } : undefined
   }
 
   /** The newest set of the admin of this host. */

@@ -1,8 +1,11 @@
 import type { KeyObject } from 'node:crypto'
 import type { Clock, Logger, Metrics } from '../../core/index.ts'
+import type { EventSink } from '../../events/index.ts'
 import { type PeerKey, peerKeyOf } from '../../identity/index.ts'
 import type { Mesh } from '../../mesh/index.ts'
+import { owners, type RegistryState } from '../../registry/index.ts'
 import type { Vault } from '../../state/index.ts'
+import { POLICY_LEASE_CAPABILITY } from '../lease/index.ts'
 import { AdminSets } from './admin-sets.ts'
 import { SETS_LIMITS } from './messages.ts'
 import { AdminStore } from './store.ts'
@@ -14,6 +17,8 @@ export interface AdminSetsParts {
     readonly adminKey: KeyObject | undefined
     readonly trust: { readonly state: { readonly adminPublicKey: Uint8Array } }
   }
+  readonly config: { readonly policyLeaseMs?: number }
+  readonly events: EventSink
   readonly vault: Vault
   readonly clock: Clock
   readonly log: Logger
@@ -23,7 +28,8 @@ export interface AdminSetsParts {
 /** The sets of all admins, exchanged over the mesh. */
 export function adminSetsOn(
   mesh: Mesh,
-  { membership, vault, clock, log, metrics }: AdminSetsParts,
+  { membership, config, events, vault, clock, log, metrics }: AdminSetsParts,
+  state: RegistryState,
   onChange: (reason: string) => void
 ): AdminSets {
   const { trustDomain, adminKey, trust } = membership
@@ -41,6 +47,12 @@ export function adminSetsOn(
     onChange,
     clock,
     log,
-    metrics
+    metrics,
+    lease: {
+      boundMs: config.policyLeaseMs,
+      rootSigner: adminKey,
+      isAsked: () => owners(state).some(({ capabilities }) => capabilities.includes(POLICY_LEASE_CAPABILITY)),
+      events
+    }
   })
 }

@@ -147,10 +147,14 @@ export const METRICS = Object.freeze({
     'Reloads of the configuration. refused: the former one stays in force.'
   ),
   warren_policy_version: gauge({}, 'Version of the policy in force; zero before there is one.'),
+  warren_policy_withheld: gauge(
+    {},
+    'One while this host serves nothing, because no host of an admin has confirmed the policy within --policy-lease; else zero.'
+  ),
   warren_policy_decisions_total: counter(
     {
       decision: ['allowed', 'denied'],
-      ground: ['REVOKED', 'RULE', 'SCOPE', 'WHITELIST', 'AUDIT', 'DEFAULT', 'ERROR']
+      ground: ['REVOKED', 'RULE', 'SCOPE', 'WHITELIST', 'AUDIT', 'DEFAULT', 'LEASE', 'ERROR']
     },
     'Decisions about flows, including those that were repeated after a change.'
   ),

@@ -1224,6 +1224,27 @@ export declare type GetStatusResponse = Message<"warren.api.v1.GetStatusResponse
    * @generated from field: uint64 policy_set_version = 39;
    */
   policySetVersion: bigint;
+
+  /**
+   * The bound of --policy-lease; zero: there is none.
+   *
+   * @generated from field: int64 policy_lease_ms = 40;
+   */
+  policyLeaseMs: bigint;
+
+  /**
+   * Time since a host of an admin last confirmed the policy of this one; zero without a bound.
+   *
+   * @generated from field: int64 policy_unheard_ms = 41;
+   */
+  policyUnheardMs: bigint;
+
+  /**
+   * That time is over the bound: this host serves nothing until the policy is confirmed again.
+   *
+   * @generated from field: bool policy_withheld = 42;
+   */
+  policyWithheld: boolean;
 };
 
 /**

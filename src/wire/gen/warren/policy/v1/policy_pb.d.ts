@@ -688,6 +688,13 @@ export declare type Announcement = Message<"warren.policy.v1.Announcement"> & {
    * @generated from field: warren.policy.v1.PolicySet set = 4;
    */
   set?: PolicySet | undefined;
+
+  /**
+   * In place of all others: an admin's host confirms the policy in force. The version is zero, so that older agents ignore it.
+   *
+   * @generated from field: warren.policy.v1.SignedConfirmation confirmation = 5;
+   */
+  confirmation?: SignedConfirmation | undefined;
 };
 
 /**
@@ -695,6 +702,70 @@ export declare type Announcement = Message<"warren.policy.v1.Announcement"> & {
  * Use `create(AnnouncementSchema)` to create a new message.
  */
 export declare const AnnouncementSchema: GenMessage<Announcement>;
+
+/**
+ * @generated from message warren.policy.v1.SignedConfirmation
+ */
+export declare type SignedConfirmation = Message<"warren.policy.v1.SignedConfirmation"> & {
+  /**
+   * The exact bytes of a Confirmation.
+   *
+   * @generated from field: bytes confirmation = 1;
+   */
+  confirmation: Uint8Array;
+
+  /**
+   * Ed25519 by `author` over a context, "warren-policy-confirmation-v1", a zero byte and `confirmation`.
+   *
+   * @generated from field: bytes signature = 2;
+   */
+  signature: Uint8Array;
+};
+
+/**
+ * Describes the message warren.policy.v1.SignedConfirmation.
+ * Use `create(SignedConfirmationSchema)` to create a new message.
+ */
+export declare const SignedConfirmationSchema: GenMessage<SignedConfirmation>;
+
+/**
+ * Every three seconds from each host that holds the key of an admin with rights, while a member has a bound (--policy-lease).
+ *
+ * @generated from message warren.policy.v1.Confirmation
+ */
+export declare type Confirmation = Message<"warren.policy.v1.Confirmation"> & {
+  /**
+   * @generated from field: string trust_domain = 1;
+   */
+  trustDomain: string;
+
+  /**
+   * Raw public key of the admin.
+   *
+   * @generated from field: bytes author = 2;
+   */
+  author: Uint8Array;
+
+  /**
+   * Later in each confirmation of one author.
+   *
+   * @generated from field: int64 signed_at_ms = 3;
+   */
+  signedAtMs: bigint;
+
+  /**
+   * SHA-256 of which statements of all admins count on that host.
+   *
+   * @generated from field: bytes policy = 4;
+   */
+  policy: Uint8Array;
+};
+
+/**
+ * Describes the message warren.policy.v1.Confirmation.
+ * Use `create(ConfirmationSchema)` to create a new message.
+ */
+export declare const ConfirmationSchema: GenMessage<Confirmation>;
 
 /**
  * Each host asks for what it lacks; the content of a request is never merged.
