@@ -98,5 +98,6 @@ async function observe(
     complete = answer.complete
   }
   if (!complete) process.exitCode = Exit.Incomplete
-  return { complete, hosts }
+  // They answer in any order; a list that is read twice has one.
+  return { complete, hosts: hosts.sort((a, b) => (a.machine < b.machine ? -1 : 1)) }
 }
