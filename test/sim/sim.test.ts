@@ -34,7 +34,7 @@ test('registries keep their promises through partitions, crashes, wrong clocks a
   }
   t.diagnostic(`the slowest of 20 seeds agreed ${slowestMs / 1_000} s after the last fault`)
   assert.ok((alarms.get('own-clock-wrong') ?? 0) > 0, 'clocks were wrong')
-  assert.ok(restoredDisks > 20, `${restoredDisks} disks were restored`)
+  assert.ok(restoredDisks > 10, `${restoredDisks} disks were restored`)
 })
 
 test('a mesh too large for every host to know every other directly keeps them as well', () => {

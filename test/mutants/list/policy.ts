@@ -159,8 +159,8 @@ export const POLICY: readonly Mutant[] = [
   {
     breaks: 'The strict mode survives a change of something else.',
     file: 'src/policy/bundle.ts',
-    find: 'return { rules, entries, strict, revocations, invariants }',
-    replace: 'return { rules, entries, strict: strict && rules.length === 0, revocations, invariants }',
+    find: 'return { rules, entries, strict, revocations, invariants, admins',
+    replace: 'return { rules, entries, strict: strict && rules.length === 0, revocations, invariants, admins',
     tests: ['test/policy/content.test.ts']
   },
   {
