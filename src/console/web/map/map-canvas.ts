@@ -1,6 +1,6 @@
 import type { FlowsView, MeshView } from '../../shapes.ts'
 import { linkTo } from '../route.ts'
-import type { State } from '../state.ts'
+import { current, type State } from '../state.ts'
 import { draw, type Edge, MAX_EDGES } from './draw.ts'
 import { hitAt, type Layout, layoutOf } from './layout.ts'
 import { type Theme, themeOf } from './theme.ts'
@@ -60,6 +60,8 @@ export class MapCanvas {
       this.#mesh = mesh
       this.#layout = layoutOf(mesh.hosts, mesh.workloads)
       this.#flows = undefined
+      // What was searched before its host was known is found once it is.
+      if (this.#found === '') this.#searched = ''
       if (isNew) this.#fit()
     }
     if (flows !== this.#flows && flows !== undefined) {
@@ -157,6 +159,8 @@ export class MapCanvas {
   }
 
   #onKey(event: KeyboardEvent): void {
+    // A person who types and presses Enter is faster than the next frame: the middle would be that of before.
+    this.show(current())
     if (event.ctrlKey || event.metaKey || event.altKey || this.#view === undefined) return
     const [x, y] = [this.#view.width / 2, this.#view.height / 2]
     const step = KEYS[event.key]
