@@ -91,6 +91,7 @@ export {
 } from './protocols.ts'
 export { firstOf, raceStaggered } from './race.ts'
 export { loadResetOnClose, type ResetOnClose } from './reset-on-close.ts'
+export { shellWord } from './shell-word.ts'
 export { ShortSignal } from './short-signal.ts'
 export { raceAbort, sleep, within } from './signals.ts'
 export { stderrLines } from './stderr.ts'

@@ -84,7 +84,7 @@ export {
 } from './evaluate.ts'
 export type { Invariant } from './invariant.ts'
 export { type Breach, breaches, breachHint, breachText, requireInvariants } from './invariants.ts'
-export { documentFrom, entryFrom, ruleFrom } from './messages.ts'
+export { documentFrom, entryFrom, invariantFrom, revocationFrom, ruleFrom } from './messages.ts'
 export {
   type Change,
   type DocumentFault,
@@ -97,4 +97,12 @@ export {
 export type { Example, Pairs } from './reach.ts'
 export { MAX_REVOKED_KEYS } from './revocation-codec.ts'
 export { isInForce, type Rule, type RuleEffect } from './rule.ts'
+export {
+  type Attempt,
+  type Suggested,
+  type Suggestion,
+  type SuggestPolicy,
+  suggestRules,
+  type Unanswered
+} from './suggest.ts'
 export { isLimited, limitFields, limitsOf, tightest, type UsageLimits } from './usage-limits.ts'

@@ -1,5 +1,5 @@
 import { ErrorCode, gatewayName, type Protocol, WarrenError } from '../core/index.ts'
-import { parsePattern } from '../identity/index.ts'
+import { parsePattern, type Revocation } from '../identity/index.ts'
 import { type adminPb, apiPb } from '../wire/index.ts'
 import type { NewEntry, NewRule } from './edit.ts'
 import type { NewInvariant, PolicyDocument } from './plan.ts'
@@ -66,6 +66,21 @@ export function documentFrom({ rules, entries, invariants, strict }: adminPb.Pol
     ...(entries === undefined ? {} : { entries: entries.entries.map(entryFrom) }),
     ...(invariants === undefined ? {} : { invariants: invariants.invariants.map(invariantFrom) }),
     ...(strict === undefined ? {} : { strict })
+  }
+}
+
+/** A revocation as it decides about addresses. The keys that it may name as well are not in the message. */
+export function revocationFrom(revocation: Fields<adminPb.Revocation>): Revocation {
+  const { id, machine, beforeMs, pattern, reason, createdAtMs } = revocation
+  return {
+    id,
+    machine: machine === '' ? undefined : machine,
+    beforeMs: Number(beforeMs),
+    peers: [],
+    keys: [],
+    pattern: pattern === '' ? undefined : parsePattern(pattern),
+    reason,
+    createdAtMs: Number(createdAtMs)
   }
 }
 

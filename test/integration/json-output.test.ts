@@ -73,6 +73,7 @@ test('no command has fields of protobuf in its JSON', async t => {
     ['policy diff', policy],
     ['policy apply', policy, '--dry-run'],
     ['policy test', policy],
+    ['policy suggest'],
     ['policy unused'],
     ['policy receipts'],
     ['flows', '--mesh'],

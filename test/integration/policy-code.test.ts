@@ -114,3 +114,50 @@ test('an audit rule lets a flow pass, and both hosts record that it would be ref
     return flows.length === 1
   }, 'the flow, which the rule that replaced it allows')
 })
+
+test('what was refused or audited becomes the fewest rules, which allow it once they are applied, and nothing before', async t => {
+  const scope = scopeOf(t)
+  const [a, b] = await startPair(scope, { args: ['--audit', 'on'] })
+  await a.spawn(['serve', SITE]).says(/serving/, 'stderr')
+  await b.knows(SITE)
+  await a.cli('allow', 'dev.batch.*.*', 'dev.*.*.*', '--audit')
+  await a.cli('deny', 'dev.guest.*.*', 'dev.*.*.*')
+  await b.follows(a)
+  const attempt = (as: string) => b.attempt(['connect', SITE, '--as', as])
+  for (const as of [SHOP, 'dev.shop.pay.default', 'dev.guest.x.y']) {
+    assert.match((await attempt(as)).stderr, /UNAUTHORIZED/)
+  }
+  await b.spawn(['connect', SITE, '--as', 'dev.batch.night.default']).says(/connected/, 'stderr')
+
+  const before = await json<{ version: number }>(a, 'policy', 'show')
+  const suggested = await b.attempt(['policy', 'suggest', '--since', '7d'])
+  assert.deepEqual(
+    suggested.stdout
+      .trim()
+      .split(/\n/)
+      .map(line => line.replace(/ +#.*/, ''))
+      .sort(),
+    [
+      `warren allow 'dev.shop.{cart,pay}.default' ${SITE} --tcp`,
+      `warren allow dev.batch.night.default ${SITE} --tcp`
+    ].sort()
+  )
+  assert.match(suggested.stderr, /no rule for dev\.guest\.x\.y -> .*: rule r2: deny/)
+  assert.match(suggested.stderr, /events are remembered for a day; an audit log/)
+  // The same from the log, which outlives the agent's memory.
+  const log = join(b.stateDir, 'audit.log')
+  await waitFor(async () => {
+    const fromLog = await json<{ suggestions: unknown[] }>(b, 'policy', 'suggest', log)
+    return fromLog.suggestions.length === 2
+  }, 'the audit log to have the attempts')
+  const path = fileIn(scope)(await b.cli('policy', 'suggest', '--yaml', log))
+  assert.deepEqual(await json(a, 'policy', 'show'), before)
+
+  await a.cli('policy', 'apply', path, '--wait')
+  const { rules, strict } = await json<{ rules: unknown[]; strict: boolean }>(a, 'policy', 'show')
+  assert.deepEqual([rules.length, strict], [4, false])
+  await b.spawn(['connect', SITE, '--as', SHOP]).says(/connected/, 'stderr')
+  const after = await b.attempt(['policy', 'suggest'])
+  assert.equal(after.stdout, '')
+  assert.match(after.stderr, /^warren: 0 rules for .*\n.* would be allowed by now$/m)
+})

@@ -38,6 +38,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
       'cli/commands/dns.ts': ['attest'],
       'cli/commands/root.ts': ['agent'],
       'cli/commands/policy-file.ts': ['policy'],
+      'cli/commands/policy-suggest.ts': ['audit', 'identity', 'policy'],
       'cli/commands/policy-test.ts': ['policy']
     }
   },

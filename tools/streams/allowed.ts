@@ -16,6 +16,7 @@ export const ALLOWED: Readonly<Record<string, string>> = {
   'src/audit/verify.ts': 'what src/audit/lines.ts yields, which is no stream',
   'src/api/write-answer.ts': 'the parts of an answer of a handler of this process, which are no stream',
   'src/cli/commands/audit.ts': 'what src/audit/select.ts yields, which is no stream',
+  'src/cli/commands/policy-suggest.ts': 'answers of the client library, and what src/audit/select.ts yields',
   'src/cli/commands/events.ts': 'a call of the local API, as of src/cli/commands/services.ts',
   'src/cli/commands/observe.ts': 'a call of the local API, as of src/cli/commands/services.ts',
   'src/cli/commands/serve.ts': 'standard input',

@@ -16,6 +16,7 @@ import {
 import { addPolicyApply, addPolicyDiff } from './policy-apply.ts'
 import { addPolicyCheck, addPolicyExport } from './policy-file.ts'
 import { addPolicyReceipts } from './policy-receipts.ts'
+import { addPolicySuggest } from './policy-suggest.ts'
 import { addPolicyTest } from './policy-test.ts'
 import { addPolicyUnused } from './policy-unused.ts'
 
@@ -67,6 +68,7 @@ export function addPolicy(program: Command): void {
   addPolicyApply(policy)
   addPolicyReceipts(policy)
   addPolicyTest(policy)
+  addPolicySuggest(policy)
   addPolicyUnused(policy)
   addRestart(policy)
 }

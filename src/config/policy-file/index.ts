@@ -1,3 +1,3 @@
 export { type Fault, formatFault, formatPlace } from '../files/place.ts'
 export { type FileTest, type PolicyFile, parsePolicyFile, readPolicyFile } from './read.ts'
-export { formatPolicyFile, policyFileData } from './write.ts'
+export { type FileRule, formatPolicyFile, formatRules, policyFileData } from './write.ts'

@@ -1,4 +1,5 @@
 import { stringify } from 'yaml'
+import type { Protocol } from '../../core/index.ts'
 import { type adminPb, apiPb } from '../../wire/index.ts'
 import { formatDate } from './date.ts'
 
@@ -47,6 +48,26 @@ export function policyFileData({ rules, entries, invariants, strict }: Exported)
 /** The policy as a file: what `parsePolicyFile` reads as the same policy. */
 export function formatPolicyFile(policy: Exported): string {
   return stringify(policyFileData(policy), { lineWidth: 0 })
+}
+
+/** A rule as `formatRules` writes it. */
+export interface FileRule {
+  readonly effect: 'allow'
+  readonly source: string
+  readonly destination: string
+  readonly protocols: readonly Protocol[]
+  readonly reason: string
+}
+
+/** A file that has nothing but these rules: to apply it touches no other rule, no entry and no invariant. */
+export function formatRules(rules: readonly FileRule[]): string {
+  const items = rules.map(({ effect, source, destination, protocols, reason }) => ({
+    [effect]: source,
+    to: destination,
+    ...(protocols.length === 1 && { protocols }),
+    ...named({ reason })
+  }))
+  return stringify({ rules: items }, { lineWidth: 0 })
 }
 
 function protocolsOf(protocols: readonly apiPb.Protocol[]) {

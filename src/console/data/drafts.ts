@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { AgentClient } from '../../client/index.ts'
-import { ErrorCode, type Protocol, WarrenError } from '../../core/index.ts'
+import { ErrorCode, type Protocol, shellWord, WarrenError } from '../../core/index.ts'
 import { parsePattern } from '../../identity/index.ts'
 import type { AppliedView, DraftView } from '../shapes.ts'
 import { ruleView } from './matrix.ts'
@@ -75,8 +75,8 @@ export class Drafts {
 
 /** The command line that does the same, for a shell. */
 export function commandOf({ source, destination, protocol, reason }: DraftRequest): string {
-  const because = reason === '' ? '' : ` --reason ${quoted(reason)}`
-  return `warren allow ${quoted(source)} ${quoted(destination)} --${protocol}${because}`
+  const because = reason === '' ? '' : ` --reason ${shellWord(reason)}`
+  return `warren allow ${shellWord(source)} ${shellWord(destination)} --${protocol}${because}`
 }
 
 function ruleOf({ source, destination, protocol, reason }: DraftRequest) {
@@ -86,8 +86,4 @@ function ruleOf({ source, destination, protocol, reason }: DraftRequest) {
 
 function emptyRule({ source, destination, protocol, reason }: DraftRequest): DraftView['rule'] {
   return { id: '', effect: 'allow', source, destination, protocols: [protocol], untilMs: 0, reason, owner: '' }
-}
-
-function quoted(text: string): string {
-  return /^[\w./:@-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`
 }

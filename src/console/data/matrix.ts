@@ -2,7 +2,7 @@ import { setImmediate } from 'node:timers/promises'
 import type { AgentClient } from '../../client/index.ts'
 import type { Protocol } from '../../core/index.ts'
 import { type Address, matches, parseAddress, parsePattern, type Revocation } from '../../identity/index.ts'
-import { type Decision, evaluate, type Rule, ruleFrom } from '../../policy/index.ts'
+import { type Decision, evaluate, type Rule, revocationFrom, ruleFrom } from '../../policy/index.ts'
 import type { adminPb } from '../../wire/index.ts'
 import type { Cell, MatrixView, RuleView, Verdict } from '../shapes.ts'
 import { protocolName } from './protocol.ts'
@@ -153,18 +153,5 @@ function addressOf(text: string): Address | undefined {
     return parseAddress(text)
   } catch {
     return undefined
-  }
-}
-
-function revocationFrom({ id, machine, beforeMs, pattern, reason, createdAtMs }: adminPb.Revocation): Revocation {
-  return {
-    id,
-    machine: machine === '' ? undefined : machine,
-    beforeMs: Number(beforeMs),
-    peers: [],
-    keys: [],
-    pattern: pattern === '' ? undefined : parsePattern(pattern),
-    reason,
-    createdAtMs: Number(createdAtMs)
   }
 }
