@@ -75,6 +75,7 @@ export {
 } from './entry.ts'
 export {
   type Decision,
+  type Decisive,
   denyOnError,
   denyWithheld,
   evaluate,
@@ -95,6 +96,7 @@ export {
   planOf
 } from './plan.ts'
 export type { Example, Pairs } from './reach.ts'
+export { type Difference, type PastConnection, type Replayed, replay } from './replay.ts'
 export { MAX_REVOKED_KEYS } from './revocation-codec.ts'
 export { isInForce, type Rule, type RuleEffect } from './rule.ts'
 export {

@@ -160,4 +160,30 @@ test('what was refused or audited becomes the fewest rules, which allow it once 
   const after = await b.attempt(['policy', 'suggest'])
   assert.equal(after.stdout, '')
   assert.match(after.stderr, /^warren: 0 rules for .*\n.* would be allowed by now$/m)
+
+  // What the log has, decided again: the flow of the shop would have been refused, and the guest would be let in.
+  const shop = ['deny', 'dev.shop.*.*', SITE, '--dry-run', '--since', '1d']
+  const cut = await waitFor(async () => {
+    const answer = await a.attempt([...shop, '--log', log])
+    assert.match(answer.stdout, /WOULD HAVE BEEN REFUSED/)
+    return answer
+  }, 'the audit log to have the flow')
+  assert.match(cut.stdout, /dev\.shop\.cart\.default\.b +dev\.web\.site\.default\.a +tcp +\d+ .*rule r\d+: deny/)
+  assert.doesNotMatch(cut.stdout, /dev\.(guest|batch|shop\.pay)/)
+  const open = fileIn(scope)(`rules:\n  - allow: dev.guest.*.*\n    to: ${SITE}\n`)
+  const past = await json<{ past: Record<'refused' | 'allowed', Array<{ source: string }>> }>(
+    a,
+    ...['policy', 'apply', open, '--prune', '--dry-run', '--since', '1d', '--log', log]
+  )
+  const sources = (some: Array<{ source: string }>): string[] => [...new Set(some.map(({ source }) => source))].sort()
+  assert.deepEqual(sources(past.past.allowed), ['dev.guest.x.y.b'])
+  assert.deepEqual(sources(past.past.refused), ['dev.batch.night.default.b', 'dev.shop.cart.default.b'])
+  for (const [args, text] of [
+    [['--since', '1d'], /--since is for --dry-run/],
+    [['--dry-run', '--log', log], /--log is for --since/],
+    [['--dry-run', '--mesh', '--since', '1d'], /--since reads audit logs/],
+    [['--dry-run', '--since', '1d', '--log', `${log}.none`], /there is no audit log/]
+  ] as const) {
+    assert.match((await a.attempt(['policy', 'apply', open, ...args])).stderr, text)
+  }
 })

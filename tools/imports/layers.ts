@@ -38,7 +38,9 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
       'cli/commands/dns.ts': ['attest'],
       'cli/commands/root.ts': ['agent'],
       'cli/commands/policy-file.ts': ['policy'],
-      'cli/commands/policy-suggest.ts': ['audit', 'identity', 'policy'],
+      'cli/commands/attempts.ts': ['audit', 'identity'],
+      'cli/commands/policy-replay.ts': ['policy'],
+      'cli/commands/policy-suggest.ts': ['audit', 'policy'],
       'cli/commands/policy-test.ts': ['policy']
     }
   },

@@ -156,10 +156,10 @@ export function adminHandlers(deps: AdminHandlersDeps): AdminHandlers {
     }),
 
     async addRule(request, { uid }) {
-      const { rule, dryRun } = request
+      const { rule, dryRun, withRules } = request
       if (rule === undefined) throw new WarrenError(ErrorCode.InvalidArgument, 'the rule is missing')
       const wanted = ruleFrom(rule)
-      if (dryRun) return await previewRule(deps, wanted)
+      if (dryRun) return await previewRule(deps, wanted, { withRules })
       const added = await policy.add(wanted)
       deps.onRuleChange(wanted.effect, `${rule.source} -> ${rule.destination}`, uid)
       return { rule: ruleMessage(added), version: policy.ownVersion }

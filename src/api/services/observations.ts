@@ -70,10 +70,12 @@ async function tell(
     case 'rule':
       return ask.value.rule === undefined
         ? undefined
-        : consequencesOf(await previewRule(deps, ruleFrom(ask.value.rule), signer))
+        : consequencesOf(await previewRule(deps, ruleFrom(ask.value.rule), { author: signer }))
     case 'policy': {
       const { document, prune } = ask.value
-      return document === undefined ? undefined : consequencesOf(await previewDocument(deps, document, prune, signer))
+      return document === undefined
+        ? undefined
+        : consequencesOf(await previewDocument(deps, document, prune, { author: signer }))
     }
     default:
       return undefined

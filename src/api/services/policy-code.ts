@@ -36,9 +36,9 @@ type Names = 'applyPolicy' | 'listRuleUse'
 export function policyCodeHandlers(deps: PolicyCodeDeps): Pick<AdminHandlers, Names> {
   const { policy, ruleUse } = deps
   return {
-    async applyPolicy({ document, prune, dryRun }, { uid }) {
+    async applyPolicy({ document, prune, dryRun, withRules }, { uid }) {
       if (document === undefined) throw new WarrenError(ErrorCode.InvalidArgument, 'the document is missing')
-      if (dryRun) return await previewDocument(deps, document, prune)
+      if (dryRun) return await previewDocument(deps, document, prune, { withRules })
       const { content, changes } = planOf(policy.own, documentFrom(document), { prune, nowMs: deps.nowMs() })
       if (Object.keys(content).length > 0) {
         await policy.change(content)
@@ -61,28 +61,43 @@ export function policyCodeHandlers(deps: PolicyCodeDeps): Pick<AdminHandlers, Na
   }
 }
 
-/** The answer to a dry run of a document. `author`: by default the admin of this host. */
+export interface PreviewOptions {
+  /** @default the admin of this host */
+  readonly author?: AdminKey | undefined
+  /** Whether the answer has the rules that would be in force here. @default false */
+  readonly withRules?: boolean
+}
+
+/** The answer to a dry run of a document. */
 export async function previewDocument(
   { policy, preview, nowMs }: PolicyCodeDeps,
   document: adminPb.PolicyDocument,
   prune: boolean,
-  author?: AdminKey
+  { author, withRules = false }: PreviewOptions = {}
 ): Promise<MessageInitShape<typeof adminPb.ApplyPolicyResponseSchema>> {
   const { content, changes } = planOf(policy.sets.statedBy(author), documentFrom(document), { prune, nowMs: nowMs() })
   const isSame = Object.keys(content).length === 0
-  const consequences = isSame ? {} : consequencesMessage(await preview(policy.draft(content, author)))
-  return { version: policy.ownVersion, changes: [...changes], consequences }
+  const draft = isSame ? undefined : policy.draft(content, author)
+  const consequences = draft === undefined ? {} : consequencesMessage(await preview(draft))
+  const rules = withRules ? ((draft ?? policy.bundle)?.rules ?? []).map(ruleMessage) : []
+  return { version: policy.ownVersion, changes: [...changes], consequences, rules }
 }
 
-/** The answer to a dry run of one rule. `author`: by default the admin of this host. */
+/** The answer to a dry run of one rule. */
 export async function previewRule(
   { policy, preview, nowMs }: PolicyCodeDeps,
   rule: NewRule,
-  author?: AdminKey
+  { author, withRules = false }: PreviewOptions = {}
 ): Promise<MessageInitShape<typeof adminPb.AddRuleResponseSchema>> {
   const { rules, added } = addRule(policy.sets.statedBy(author), rule, nowMs())
-  const consequences = consequencesMessage(await preview(policy.draft({ rules }, author)))
-  return { rule: ruleMessage(added), version: policy.ownVersion, consequences }
+  const draft = policy.draft({ rules }, author)
+  const consequences = consequencesMessage(await preview(draft))
+  return {
+    rule: ruleMessage(added),
+    version: policy.ownVersion,
+    consequences,
+    rules: withRules ? draft.rules.map(ruleMessage) : []
+  }
 }
 
 function consequencesMessage({

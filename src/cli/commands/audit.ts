@@ -47,7 +47,7 @@ export function addAudit(program: Command): void {
     )
     .addHelpText('after', '\nExit codes: 0 intact, 1 a line is not as it was written, 2 the log cannot be read.')
     .action(async (file: string | undefined, options: VerifyOptions, command: Command) => {
-      await verify(contextOf(command), await pathOf(file), options)
+      await verify(contextOf(command), await auditLogPath(file), options)
     })
   audit
     .command('show')
@@ -64,11 +64,12 @@ export function addAudit(program: Command): void {
       '\nThe records and their fields: docs/audit.md. With --follow, --json prints a line for each record.'
     )
     .action(async (file: string | undefined, options: ShowOptions, command: Command) => {
-      await show(contextOf(command), await pathOf(file), options)
+      await show(contextOf(command), await auditLogPath(file), options)
     })
 }
 
-async function pathOf(file: string | undefined): Promise<string> {
+/** The audit log that is meant: the named one, else that of WARREN_AUDIT, else that of the state directory. */
+export async function auditLogPath(file: string | undefined): Promise<string> {
   if (file !== undefined) return file
   const named = process.env['WARREN_AUDIT']
   if (named?.startsWith('/') === true) return named

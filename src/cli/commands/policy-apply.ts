@@ -5,11 +5,10 @@ import { addReceiptsWait, isOnMesh, receiptsWait, sayReceipts, type WaitOptions 
 import { consequencesSummary, consequencesText, consequencesView, fields, printable } from '../output/index.ts'
 import { previewOnMesh } from './observe.ts'
 import { requirePolicyFile } from './policy-file.ts'
+import { addReplay, isReplayed, pastText, type ReplayOptions, replayed, sayPast } from './policy-replay.ts'
 
-interface ApplyOptions extends WaitOptions {
+interface ApplyOptions extends WaitOptions, ReplayOptions {
   readonly prune?: true
-  readonly dryRun?: true
-  readonly mesh?: true
 }
 
 const PRUNE = 'also remove what the policy has and a list of the file does not name'
@@ -43,25 +42,29 @@ export function addPolicyApply(policy: Command): void {
     .option('--dry-run', 'change nothing; list what would change, and the flows of this host that would be cut now')
     .option('--mesh', 'with --dry-run: list the flows of all hosts that would be cut')
     .addHelpText('after', AFTER_APPLY)
-  addReceiptsWait(apply).action(async (path: string, options: ApplyOptions, command: Command) => {
+  addReceiptsWait(addReplay(apply)).action(async (path: string, options: ApplyOptions, command: Command) => {
     const context = contextOf(command)
     const { prune = false, dryRun = false } = options
     const { document } = await requirePolicyFile(path)
+    const withRules = isReplayed(options)
     if (isOnMesh(options)) {
       await previewOnMesh(context, { case: 'policy', value: { document, prune, dryRun: true } }, options.timeout)
       return
     }
     const wait = receiptsWait(context, options)
-    const answer = await context.agent.admin.applyPolicy({ document, prune, dryRun })
+    const answer = await context.agent.admin.applyPolicy({ document, prune, dryRun, withRules })
     const { version } = answer
     const changes = answer.changes.map(fields)
     if (dryRun) {
       const view = consequencesView(answer.consequences)
-      context.show({ dryRun, version, changes, ...view }, () =>
-        [changeLines(changes), consequencesText(view)].filter(text => text !== '').join('\n\n')
+      const past = withRules ? await replayed(context, options, answer) : undefined
+      const pastLines = past === undefined ? '' : pastText(past)
+      context.show({ dryRun, version, changes, ...view, ...(past !== undefined && { past }) }, () =>
+        [changeLines(changes), consequencesText(view), pastLines].filter(text => text !== '').join('\n\n')
       )
       sayChanges(context, changes)
       context.say(consequencesSummary(view))
+      if (past !== undefined) sayPast(context, past)
       return
     }
     const awaited = await wait(version)

@@ -1,10 +1,11 @@
 import type { Command } from 'commander'
 import type { AgentClient } from '../../client/index.ts'
 import { policyFiles } from '../../config/index.ts'
-import { ErrorCode, parseDuration, shellWord, WarrenError } from '../../core/index.ts'
+import { parseDuration, shellWord } from '../../core/index.ts'
 import type { Attempt, Suggested, Suggestion, SuggestPolicy } from '../../policy/index.ts'
 import { contextOf } from '../context.ts'
 import { formatDuration, print, printable } from '../output/index.ts'
+import { type AttemptReader, attemptReader, recordsOf } from './attempts.ts'
 
 interface SuggestCommandOptions {
   readonly since: string
@@ -64,52 +65,22 @@ async function ofEvents(agent: AgentClient, sinceMs: number): Promise<Observed> 
   const attempts: Attempt[] = []
   for await (const { events } of agent.admin.watchEvents({ sinceMs: BigInt(sinceMs), names: [REFUSED, AUDITED] })) {
     for (const { name, atMs, fields } of events) {
-      const attempt = attemptOf(name, Number(atMs), JSON.parse(fields) as Record<string, unknown>)
-      if (attempt !== undefined) attempts.push(attempt)
+      attempts.push(...listOf(attemptOf(name, JSON.parse(fields) as Record<string, unknown>), name, Number(atMs)))
     }
   }
   return { attempts, from: 'the events of this host' }
 }
 
 async function ofLogs(files: readonly string[], sinceMs: number): Promise<Observed> {
-  const [{ LogReader }, attemptOf] = await Promise.all([import('../../audit/index.ts'), attemptReader()])
-  const attempts: Attempt[] = []
-  for (const file of files) {
-    for await (const { event, at, fields } of new LogReader(file, { sinceMs, events: [REFUSED, AUDITED] }).records()) {
-      const attempt = attemptOf(event, Date.parse(at), fields)
-      if (attempt === undefined) continue
-      if (attempts.length >= MAX_ATTEMPTS) throw tooMany(file)
-      attempts.push(attempt)
-    }
-  }
+  const attemptOf = await attemptReader()
+  const attempts = (await recordsOf(files, sinceMs, [REFUSED, AUDITED])).flatMap(({ event, at, fields }) =>
+    listOf(attemptOf(event, fields), event, Date.parse(at))
+  )
   return { attempts, from: files.length === 1 ? `${files[0]}` : `${files.length} audit logs` }
 }
 
-const MAX_ATTEMPTS = 1_000_000
-
-function tooMany(file: string): WarrenError {
-  return new WarrenError(ErrorCode.InvalidArgument, `${file} has more than ${MAX_ATTEMPTS} attempts`, {
-    hint: 'Look at less: --since 1d.'
-  })
-}
-
-type AttemptReader = (name: string, atMs: number, fields: Readonly<Record<string, unknown>>) => Attempt | undefined
-
-/** What reads an attempt from an event or a record; undefined for a flow that no rule would have helped. */
-async function attemptReader(): Promise<AttemptReader> {
-  const { parseAddress } = await import('../../identity/index.ts')
-  return (name, atMs, { source, destination, protocol, code }) => {
-    if (name === REFUSED && code !== ErrorCode.Unauthorized) return undefined
-    if (typeof source !== 'string' || typeof destination !== 'string') return undefined
-    if (protocol !== 'tcp' && protocol !== 'udp') return undefined
-    try {
-      const ends = { source: parseAddress(source), destination: parseAddress(destination) }
-      return { ...ends, protocol, atMs, isAudited: name === AUDITED }
-    } catch {
-      // A destination that was not chosen yet is no address.
-      return undefined
-    }
-  }
+function listOf(found: ReturnType<AttemptReader>, name: string, atMs: number): Attempt[] {
+  return found === undefined ? [] : [{ ...found, atMs, isAudited: name === AUDITED }]
 }
 
 async function policyOf(agent: AgentClient): Promise<SuggestPolicy> {

@@ -6,15 +6,14 @@ import { addReceiptsWait, isOnMesh, receiptsWait, sayReceipts, type WaitOptions 
 import { addUsageLimits, type UsageLimitOptions, usageLimitFields } from '../options/usage-limits.ts'
 import { consequencesSummary, consequencesText, consequencesView, ruleView } from '../output/index.ts'
 import { previewOnMesh } from './observe.ts'
+import { addReplay, isReplayed, pastText, type ReplayOptions, replayed, sayPast } from './policy-replay.ts'
 
-interface RuleOptions extends UsageLimitOptions, WaitOptions {
+interface RuleOptions extends UsageLimitOptions, WaitOptions, ReplayOptions {
   readonly tcp?: true
   readonly udp?: true
   readonly until?: string
   readonly reason?: string
   readonly owner?: string
-  readonly dryRun?: true
-  readonly mesh?: true
   readonly audit?: true
 }
 
@@ -26,9 +25,11 @@ export function addAllow(program: Command): void {
 
 export function addDeny(program: Command): void {
   const text = 'forbid SOURCE to connect to DESTINATION, against all other rules, and cut open connections'
-  addRule(program, 'deny', text)
-    .option('--dry-run', 'only list the flows of this host that this would cut now')
-    .option('--mesh', 'with --dry-run: list those of all hosts')
+  addReplay(
+    addRule(program, 'deny', text)
+      .option('--dry-run', 'only list the flows of this host that this would cut now')
+      .option('--mesh', 'with --dry-run: list those of all hosts')
+  )
 }
 
 function addRule(program: Command, name: 'allow' | 'deny', description: string): Command {
@@ -59,16 +60,22 @@ function addRule(program: Command, name: 'allow' | 'deny', description: string):
         owner: options.owner ?? '',
         ...usageLimitFields(options)
       }
+      const withRules = isReplayed(options)
       if (isOnMesh(options)) {
         await previewOnMesh(context, { case: 'rule', value: { rule: wanted, dryRun: true } }, options.timeout)
         return
       }
       const wait = receiptsWait(context, options)
-      const { rule, version, consequences } = await agent.admin.addRule({ dryRun, rule: wanted })
+      const answer = await agent.admin.addRule({ dryRun, rule: wanted, withRules })
+      const { rule, version, consequences } = answer
       if (dryRun) {
         const view = consequencesView(consequences)
-        show({ dryRun, version, ...view }, () => consequencesText(view))
+        const past = withRules ? await replayed(context, options, answer) : undefined
+        show({ dryRun, version, ...view, ...(past !== undefined && { past }) }, () =>
+          [consequencesText(view), past === undefined ? '' : pastText(past)].filter(text => text !== '').join('\n\n')
+        )
         say(consequencesSummary(view))
+        if (past !== undefined) sayPast(context, past)
         return
       }
       const awaited = await wait(version)

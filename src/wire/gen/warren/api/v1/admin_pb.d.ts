@@ -1478,6 +1478,13 @@ export declare type ApplyPolicyRequest = Message<"warren.api.v1.ApplyPolicyReque
    * @generated from field: bool dry_run = 3;
    */
   dryRun: boolean;
+
+  /**
+   * With dry_run: answer with the rules that would be in force here.
+   *
+   * @generated from field: bool with_rules = 10;
+   */
+  withRules: boolean;
 };
 
 /**
@@ -1508,6 +1515,13 @@ export declare type ApplyPolicyResponse = Message<"warren.api.v1.ApplyPolicyResp
    * @generated from field: warren.api.v1.Consequences consequences = 3;
    */
   consequences?: Consequences | undefined;
+
+  /**
+   * As asked by with_rules.
+   *
+   * @generated from field: repeated warren.api.v1.Rule rules = 10;
+   */
+  rules: Rule[];
 };
 
 /**
@@ -2821,6 +2835,13 @@ export declare type AddRuleRequest = Message<"warren.api.v1.AddRuleRequest"> & {
    * @generated from field: bool dry_run = 2;
    */
   dryRun: boolean;
+
+  /**
+   * With dry_run: answer with the rules that would be in force here.
+   *
+   * @generated from field: bool with_rules = 10;
+   */
+  withRules: boolean;
 };
 
 /**
@@ -2849,6 +2870,13 @@ export declare type AddRuleResponse = Message<"warren.api.v1.AddRuleResponse"> &
    * @generated from field: warren.api.v1.Consequences consequences = 3;
    */
   consequences?: Consequences | undefined;
+
+  /**
+   * As asked by with_rules.
+   *
+   * @generated from field: repeated warren.api.v1.Rule rules = 10;
+   */
+  rules: Rule[];
 };
 
 /**
