@@ -13,3 +13,5 @@ export const PING_MS = 500
 export const RELAYED_PING_MS = 400
 export const DIAL_PING_MS = 1_500
 export const NOTIFIED = 8
+/** Members that are checked at once: src/cluster/failure/detector.ts. */
+export const MAX_CHECKS = 64

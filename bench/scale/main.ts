@@ -51,6 +51,7 @@ const LINES: ReadonlyArray<readonly [string, (row: Row) => string]> = [
     'a vanished host is hidden by 99 %; reached',
     ({ vanished }) => `${ms(vanished.p99Ms)}; ${(100 * vanished.reached).toFixed(1)} %`
   ],
+  ['two halves: all have all changes, suspect nobody', ({ heal }) => `${ms(heal.changesMs)}, ${ms(heal.answersMs)}`],
   ['idle, bytes a second: renewals', row => kilo(row.idleBytesPerSecond.refreshes)],
   ['idle, bytes a second: synchronisation', row => kilo(row.idleBytesPerSecond.sync)],
   ['a renewal is with all', ({ renewalMs }) => (renewalMs === undefined ? 'at once' : ms(renewalMs))],

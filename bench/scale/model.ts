@@ -1,6 +1,7 @@
 import { randomOf } from './events.ts'
 import { detection } from './failure.ts'
 import { graphOf } from './graph.ts'
+import { type Healing, healing } from './heal.ts'
 import { gossipSizes } from './sizes.ts'
 import { spread } from './spread.ts'
 import { steady } from './steady.ts'
@@ -30,6 +31,8 @@ export interface Row {
   readonly policy: { readonly allMs: number; readonly bytesPerHost: number }
   readonly crash: { readonly p99Ms: number; readonly reached: number }
   readonly vanished: { readonly p99Ms: number; readonly reached: number }
+  /** Two halves whose link comes back after a minute or more. */
+  readonly heal: Healing
   readonly idleBytesPerSecond: { readonly refreshes: number; readonly sync: number; readonly all: number }
   /** Until a renewal of a lease is with all; undefined where its owner gives it to all. */
   readonly renewalMs?: number | undefined
@@ -72,6 +75,10 @@ export function model({ hosts, seed, latencyMs, loss, changesPerHour }: ModelOpt
     () => detection(graph, pick(), false, random, latencyMs),
     ({ p99Ms }) => p99Ms
   )
+  const heal = worst(
+    () => healing(graph, random, latencyMs),
+    ({ changesMs }) => changesMs
+  )
   const sizes = gossipSizes()
   const { refreshes, sync, churn, renewalMs } = steady(graph, {
     ...sizes,
@@ -92,6 +99,7 @@ export function model({ hosts, seed, latencyMs, loss, changesPerHour }: ModelOpt
     policy: { allMs: change.allMs, bytesPerHost: 2 * change.copies * POLICY_BYTES },
     crash: { p99Ms: crash.p99Ms, reached: crash.reached },
     vanished: { p99Ms: vanished.p99Ms, reached: vanished.reached },
+    heal,
     idleBytesPerSecond: { refreshes, sync, all: refreshes + sync },
     renewalMs,
     churnBytesPerSecond: churn,

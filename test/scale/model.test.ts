@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { randomOf } from '../../bench/scale/events.ts'
 import { graphOf } from '../../bench/scale/graph.ts'
+import { healing } from '../../bench/scale/heal.ts'
 import { model } from '../../bench/scale/model.ts'
 import { neighboursOf, ringPositions } from '../../src/mesh/dialing/rings.ts'
 
@@ -28,4 +29,18 @@ test('the connections of the model are those that the agent keeps', () => {
     // The random neighbour is another one in each.
     assert.ok(missing.length <= 1, `${missing.length}`)
   }
+})
+
+test('in the model two halves whose link is back have one state at every host, and longer ways take longer', () => {
+  const graph = graphOf(300, randomOf(7))
+  const near = healing(graph, randomOf(3), 2)
+  assert.ok(near.changesMs < 15_000 && near.answersMs < 15_000, JSON.stringify(near))
+  const far = healing(graph, randomOf(3), 200)
+  assert.ok(far.changesMs > near.changesMs && far.answersMs > near.answersMs, JSON.stringify({ near, far }))
+  const alone = { ...graph, links: graph.links.map(() => []) }
+  assert.equal(
+    healing(alone, randomOf(3), 2).changesMs,
+    Number.POSITIVE_INFINITY,
+    'without connections nothing is learned'
+  )
 })
