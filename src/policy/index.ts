@@ -44,6 +44,7 @@ export {
   nextChangeMs,
   openBundle,
   openSet,
+  readUnsigned,
   type Signer,
   type Succession,
   sealBundle,
@@ -97,4 +98,5 @@ export {
 export type { Example, Pairs } from './reach.ts'
 export { MAX_REVOKED_KEYS } from './revocation-codec.ts'
 export { isInForce, type Rule, type RuleEffect } from './rule.ts'
+export { differencesOf } from './statement-text.ts'
 export { isLimited, limitFields, limitsOf, tightest, type UsageLimits } from './usage-limits.ts'

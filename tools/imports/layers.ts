@@ -38,7 +38,9 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
       'cli/commands/dns.ts': ['attest'],
       'cli/commands/root.ts': ['agent'],
       'cli/commands/policy-file.ts': ['policy'],
-      'cli/commands/policy-test.ts': ['policy']
+      'cli/commands/policy-test.ts': ['policy'],
+      'cli/keys/key-source.ts': ['identity'],
+      'cli/keys/statement.ts': ['identity', 'policy']
     }
   },
   console: { knows: 'pages for a browser of this host', mayImport: ['client', 'policy', 'identity', 'wire', 'core'] },
