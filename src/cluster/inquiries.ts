@@ -7,11 +7,13 @@ import { owners, type RegistryState } from '../registry/index.ts'
 import { mayAsk, requireMayAsk } from './asking-rights.ts'
 import type { FailureService } from './failure/index.ts'
 import type { LostHosts } from './lost-hosts.ts'
-import { Observations } from './observations/index.ts'
+import { LONG_ASK_LIMITS, LongAsks, Observations } from './observations/index.ts'
 import type { PolicyService } from './policy-service.ts'
 import { type MeshQuestionsDeps, type QuestionSignature, type Questions, questionsOnMesh } from './questions/index.ts'
 import { AppliedPolicies, Receipts } from './receipts/index.ts'
 import type { AskedSet } from './receipts/receipt.ts'
+
+const LONG_ASK = '/warren/long-ask/1'
 
 export interface InquiriesDeps {
   readonly trustDomain: string
@@ -64,7 +66,12 @@ export function inquiriesOnMesh(deps: InquiriesDeps): Inquiries {
   }
   const lost = () => deps.lost.all()
   const receipts = new Receipts({ ...shared, applied, rootKey, own, digest: () => sets.digest, pull, lost })
-  const observations = new Observations({ ...shared, self: mesh.peer, events })
+  const observations = new Observations({
+    ...shared,
+    longAsks: longAsksOn(mesh, state, clock),
+    self: mesh.peer,
+    events
+  })
   const questions: Questions = questionsOnMesh({
     peerKey: membership.peerKey,
     signed: bytes => signedByAdmin(sets, membership.adminKey, bytes),
@@ -92,4 +99,15 @@ function signedByAdmin(
   const signer = rawKeyOf(sets.ownKey ?? sets.rootKey)
   const made = rootKey === undefined ? sets.sign(CONTEXT.question, bytes) : sign(rootKey, CONTEXT.question, bytes)
   return made instanceof Promise ? made.then(signature => ({ signer, signature })) : { signer, signature: made }
+}
+
+function longAsksOn(mesh: MeshQuestionsDeps['mesh'], state: RegistryState, clock: Clock): LongAsks {
+  const { maxResponseBytes } = LONG_ASK_LIMITS
+  const longAsks = new LongAsks({
+    isMember: peer => state.entries.has(peer),
+    request: (peer, sha256, signal) => mesh.request(peer, LONG_ASK, sha256, { signal, maxResponseBytes }),
+    clock
+  })
+  mesh.handle(LONG_ASK, (from, sha256, signal) => longAsks.serve(from, sha256, signal), LONG_ASK_LIMITS)
+  return longAsks
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { writeFileSync } from 'node:fs'
+import { statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
 import { AgentClient, connect, listen } from '../../src/client/index.ts'
@@ -71,7 +71,7 @@ test('each admin waits for the receipts of its own changes, owners and observers
   const refused = await b.attempt(['flows', '--mesh'])
   assert.deepEqual([refused.code, refused.stdout], [1, ''])
   assert.match(refused.stderr, /NOT_ADMIN: the admin of this host has scopes/)
-  assert.match(await c.cli('flows', '--mesh'), /c +outbound[\s\S]*b +inbound/)
+  assert.match(await c.cli('flows', '--mesh'), /b +inbound[\s\S]*c +outbound/)
   const nothing = await c.attempt(['policy', 'receipts'])
   assert.equal(nothing.code, 1)
   assert.match(nothing.stderr, /NOT_ADMIN: the admin of this host is an observer/)
@@ -88,6 +88,17 @@ test('each admin waits for the receipts of its own changes, owners and observers
     [dry.complete, dry.hosts.map(({ machine, flows }) => `${machine} ${flows.length}`).sort()],
     [true, ['a 0', 'b 1', 'c 1']]
   )
+
+  // A policy that is too long for a question is fetched: this one would cut the flow.
+  const rules = Array.from({ length: 1_500 }, (_, at) => `  - allow: dev.a${at}.*.*\n    to: dev.db.b.*\n`)
+  writeFileSync(file, `rules:\n  - deny: dev.shop.*.*\n    to: dev.web.*.*\n${rules.join('')}`)
+  assert.ok(statSync(file).size > 48 * 1024)
+  const long = JSON.parse(await a.cli('policy', 'apply', file, '--dry-run', '--mesh', '--json')) as typeof dry
+  assert.deepEqual(
+    [long.complete, long.hosts.map(({ machine, flows }) => `${machine} ${flows.length}`).sort()],
+    [true, ['a 0', 'b 1', 'c 1']]
+  )
+  writeFileSync(file, 'rules: []\n')
 
   const closed = new Promise(resolve => socket.once('close', resolve))
   const applied = await waited('policy', 'apply', file, '--prune', '--wait')
