@@ -59,9 +59,10 @@ export function addAdmin(program: Command): void {
     .description('print the public key by which an owner can make this host an admin; makes the key if there is none')
     .option('--new', 'make another key, in place of one that was removed')
     .addOption(
-      new Option('--use <uri>', 'sign by a key that is not on this host: ssh-agent:SHA256:…, or file:PATH').conflicts(
-        'new'
-      )
+      new Option(
+        '--use <uri>',
+        'sign by a key that is not on this host: ssh-agent:SHA256:…, file:PATH or pkcs11:…'
+      ).conflicts('new')
     )
     .addHelpText('after', AFTER_KEY)
     .action(async (options: { readonly new?: true; readonly use?: string }, command: Command) => {

@@ -2,6 +2,7 @@ import type { KeyObject } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { ErrorCode, fileFault, WarrenError } from '../../core/index.ts'
+import { devicePublicKey, deviceSign, parseDeviceKey, readPin } from './pkcs11.ts'
 import { type SshKey, sshAgentSocket, sshKeys, sshSign } from './ssh-agent.ts'
 
 /** A private key of a person, wherever it is. */
@@ -28,9 +29,11 @@ export async function openKey(uri: string, key?: string): Promise<KeySource> {
       return await inSshAgent(rest, key)
     case 'file':
       return await inFile(resolve(rest), key)
+    case 'pkcs11':
+      return await onDevice(rest, key)
     default:
       throw new WarrenError(ErrorCode.InvalidOption, `"${uri.slice(0, 64)}" names no place of a key`, {
-        hint: 'As in ssh-agent:SHA256:…, ssh-agent:COMMENT or file:/media/stick/bob.pem.'
+        hint: 'As in ssh-agent:SHA256:…, ssh-agent:COMMENT, file:/media/stick/bob.pem or pkcs11:token=bob;id=%01.'
       })
   }
 }
@@ -87,6 +90,23 @@ async function inFile(path: string, key: string | undefined): Promise<KeySource>
   const own = peerKeyOf(rawPublicKey(found))
   if (key !== undefined && own !== key) throw refused(`it is not the key of the admin of this host, ${key}`)
   return { key: own, uri: `file:${path}`, sign: async bytes => signRaw(found, bytes) }
+}
+
+async function onDevice(text: string, key: string | undefined): Promise<KeySource> {
+  const { peerKeyOf } = await import('../../identity/index.ts')
+  const wanted = parseDeviceKey(text)
+  const own = peerKeyOf(await devicePublicKey(wanted))
+  if (key !== undefined && own !== key) {
+    throw new WarrenError(ErrorCode.NotFound, `the key on the device is not that of the admin of this host, ${key}`, {
+      hint: 'Insert the device with that key, or set WARREN_PKCS11_MODULE to the library of that one.'
+    })
+  }
+  let pin: string | undefined
+  const sign = async (bytes: Uint8Array): Promise<Uint8Array> => {
+    pin ??= await readPin(wanted.token)
+    return await deviceSign(wanted, bytes, pin)
+  }
+  return { key: own, uri: `pkcs11:${text}`, sign }
 }
 
 function isSystemError(err: unknown): boolean {
