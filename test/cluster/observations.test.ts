@@ -196,15 +196,15 @@ test('a question that is too long is fetched from the host that passed it on, or
       isMember: () => true,
       request: async (peer, sha256) => {
         if (peer !== holder) throw new WarrenError(ErrorCode.Unsupported, 'an older program')
-        return await asker.longAsks.serve(C, sha256, NEVER)
+        return await founder.longAsks.serve(C, sha256, NEVER)
       },
       clock: { monotonicMs: () => performance.now() }
     })
-    const asker = host()
-    asker.observations.answerBy(async () => ({ flows: [flow('own')] }))
-    const collecting = all(asker.observations.collect(LONG, 5_000, NEVER))
-    await asker.sent
-    assert.ok(asker.content().length < 200, `${asker.content().length} bytes`)
+    const founder = host()
+    founder.observations.answerBy(async () => ({ flows: [flow('own')] }))
+    const collecting = all(founder.observations.collect(LONG, 5_000, NEVER))
+    await founder.sent
+    assert.ok(founder.content().length < 200, `${founder.content().length} bytes`)
     const far = host({ longAsks, self: B })
     far.observations.answerBy(async ask => {
       assert.ok(ask.case === 'policy')
@@ -212,27 +212,27 @@ test('a question that is too long is fetched from the host that passed it on, or
       return { flows: [flow('far')] }
     })
     const context = { requester: A, via: B, signer: C, signal: NEVER }
-    const answers = [await far.observations.answer(asker.content(), context)]
-    answers.push(await far.observations.answer(asker.content(), context))
+    const answers = [await far.observations.answer(founder.content(), context)]
+    answers.push(await far.observations.answer(founder.content(), context))
     assert.deepEqual(answers[0], answers[1])
     assert.deepEqual(far.asked, ['a policy'])
     assert.equal(offered[0]?.length, encodeLongAsk(LONG).length)
-    asker.answered(B, answers[0]!)
+    founder.answered(B, answers[0]!)
     assert.equal((await collecting).complete, true)
     // Nobody fetches it any more.
-    assert.equal(asker.longAsks.size, 0)
+    assert.equal(founder.longAsks.size, 0)
   }
 })
 
 test('a long question of another hash or size is no answer, and a host that cannot fetch one answers when it is asked again', async () => {
   const whole = encodeLongAsk(LONG)
-  const asker = host()
-  const { name, release } = asker.longAsks.offer(whole)
+  const founder = host()
+  const { name, release } = founder.longAsks.offer(whole)
   const question = encodeObservationQuestion({ case: 'long', value: name }, makeReplyKey())
   let response: Uint8Array | undefined = Buffer.from('forged')
   const longAsks = new LongAsks({
     isMember: () => true,
-    request: async () => response ?? (await asker.longAsks.serve(C, name.sha256, NEVER)),
+    request: async () => response ?? (await founder.longAsks.serve(C, name.sha256, NEVER)),
     clock: { monotonicMs: () => performance.now() }
   })
   const { observations } = host({ longAsks })
