@@ -31,6 +31,7 @@ const (
 	JoinFailed             Code = "JOIN_FAILED"
 	NotAuthority           Code = "NOT_AUTHORITY"
 	NotAdmin               Code = "NOT_ADMIN"
+	SignerNeeded           Code = "SIGNER_NEEDED"
 	AlreadyInitialized     Code = "ALREADY_INITIALIZED"
 	NotInitialized         Code = "NOT_INITIALIZED"
 	CertificateRefused     Code = "CERTIFICATE_REFUSED"
@@ -56,7 +57,7 @@ var codes = map[Code]bool{
 	Timeout: true, InvalidSource: true, DestinationNotFound: true, DestinationUnreachable: true, CannotConnect: true,
 	Unauthorized: true, InvalidArgument: true, InvalidOption: true, InvalidConfig: true, AgentNotRunning: true,
 	PermissionDenied: true, NotFound: true, AlreadyExists: true, NotReady: true, PortInUse: true, TokenRefused: true,
-	JoinFailed: true, NotAuthority: true, NotAdmin: true, AlreadyInitialized: true, NotInitialized: true,
+	JoinFailed: true, NotAuthority: true, NotAdmin: true, SignerNeeded: true, AlreadyInitialized: true, NotInitialized: true,
 	CertificateRefused: true, Revoked: true, RenewalRefused: true, CertificateExpired: true, SignatureInvalid: true,
 	MessageTooLarge: true, MessageMalformed: true, InvariantBroken: true, LimitExceeded: true, StreamTruncated: true,
 	FlowCut: true, StateUnusable: true, PassphraseWrong: true, FileDamaged: true, Unsupported: true, HookFailed: true, Internal: true,

@@ -10,6 +10,9 @@ export interface ApiOptions<H> extends Pick<LocalServerOptions, 'credentials' | 
   readonly handlers: H
 }
 
+/** A policy of the largest size, as a document. Nobody but the operator of the host may send it. */
+const MAX_ADMIN_BODY_BYTES = 2 * 1024 * 1024
+
 export interface AdminApiOptions extends ApiOptions<AdminHandlers> {
   /** The uid that runs the agent; its processes of this host and those of root may use the socket. @default that of this process */
   readonly agentUid?: number | undefined
@@ -27,7 +30,7 @@ export async function serveWorkloadApi(options: ApiOptions<WorkloadHandlers>): P
  * word. Throws as `serveLocal`.
  */
 export async function serveAdminApi(options: AdminApiOptions): Promise<LocalServer> {
-  const { runtimeDir, handlers, agentUid = process.getuid?.(), ...shared } = options
+  const { runtimeDir, handlers, agentUid = process.getuid?.(), limits, ...shared } = options
   const path = join(runtimeDir, 'admin.sock')
   const refuse = (who: PeerCredentials): WarrenError | undefined => {
     if (who.uid !== 0 && who.uid !== agentUid) return notTheOperator(`uid ${who.uid}`)
@@ -38,6 +41,7 @@ export async function serveAdminApi(options: AdminApiOptions): Promise<LocalServ
     mode: 0o600,
     service: 'admin',
     ...shared,
+    limits: { maxBodyBytes: MAX_ADMIN_BODY_BYTES, ...limits },
     agentUid,
     refuse,
     routes: adminRoutes(handlers)

@@ -23,6 +23,7 @@ const CONNECT_CODES: { readonly [K in ErrorCode]: Code } = {
   [ErrorCode.JoinFailed]: Code.Unavailable,
   [ErrorCode.NotAuthority]: Code.FailedPrecondition,
   [ErrorCode.NotAdmin]: Code.FailedPrecondition,
+  [ErrorCode.SignerNeeded]: Code.FailedPrecondition,
   [ErrorCode.AlreadyInitialized]: Code.FailedPrecondition,
   [ErrorCode.NotInitialized]: Code.FailedPrecondition,
   [ErrorCode.CertificateRefused]: Code.PermissionDenied,

@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
-import { AgentClient } from '../client/index.ts'
+import type { AgentClient } from '../client/index.ts'
+import { SigningClient } from './keys/index.ts'
 import { print, printJson, say } from './output/index.ts'
 
 /** The options that every command takes, before or after its name. */
@@ -23,15 +24,16 @@ export interface Context {
 
 export function contextOf(command: Command): Context {
   const { json = false, quiet = false, runtimeDir } = command.optsWithGlobals<GlobalOptions>()
+  const tell = quiet ? () => {} : say
   return {
     json,
     runtimeDir,
-    agent: new AgentClient(runtimeDir === undefined ? {} : { runtimeDir }),
+    agent: new SigningClient(runtimeDir === undefined ? {} : { runtimeDir }, tell),
     show(data, human) {
       if (json) return printJson(data)
       const text = human(data)
       if (text !== '') print(text)
     },
-    say: quiet ? () => {} : say
+    say: tell
   }
 }

@@ -3,8 +3,19 @@ import { variableOf } from '../config/index.ts'
 import { nearest } from '../core/index.ts'
 
 const PREFIX = 'WARREN_'
-/** Variables that are no option of `up`: a second name, what a unit puts on the command line, and what `svid fetch` gives a program. */
-const OTHERS = ['WARREN_RUNTIME_DIR', 'WARREN_JOIN_TOKEN', 'WARREN_UP_OPTIONS', 'WARREN_SVID_DIR', 'WARREN_SPIFFE_ID']
+/**
+ * Variables that are no option of `up`: a second name, what a unit puts on the command line, what `svid fetch` gives a program, and
+ * those of a key on a device.
+ */
+const OTHERS = [
+  'WARREN_RUNTIME_DIR',
+  'WARREN_JOIN_TOKEN',
+  'WARREN_UP_OPTIONS',
+  'WARREN_SVID_DIR',
+  'WARREN_SPIFFE_ID',
+  'WARREN_PKCS11_MODULE',
+  'WARREN_PKCS11_PIN_FILE'
+]
 
 /** The option without a variable: left in a file of the unit, it would apply at every start. */
 export const COMMAND_LINE_ONLY = 'accept-lost-state'

@@ -2,7 +2,14 @@ export { AckRelay } from './ack-relay.ts'
 export { AddressWatch } from './addresses/address-watch.ts'
 export { parseAdvertise } from './addresses/advertise.ts'
 export { AnnouncedHosts, MAX_SHOWN_LEFT_OUT } from './addresses/announced.ts'
-export { AdminSets, AdminStore, adminSetsOn } from './admins/index.ts'
+export {
+  AdminSets,
+  AdminStore,
+  adminSetsOn,
+  type KeyElsewhere,
+  type Signing,
+  type WantedSignature
+} from './admins/index.ts'
 export { Announcer } from './announcer.ts'
 export { AUTHORITY_CAPABILITY, AuthorityStore } from './authority-store.ts'
 export { Authorizer } from './authorizer.ts'

@@ -1,17 +1,19 @@
 import type { KeyObject } from 'node:crypto'
 import type { Clock, Logger, Metrics } from '../core/index.ts'
 import type { EventSink, EventSource } from '../events/index.ts'
-import type { PeerKey } from '../identity/index.ts'
+import { CONTEXT, type PeerKey, rawKeyOf, sign } from '../identity/index.ts'
 import { countedSets, grantingSets } from '../policy/index.ts'
 import { owners, type RegistryState } from '../registry/index.ts'
 import { mayAsk, requireMayAsk } from './asking-rights.ts'
 import type { FailureService } from './failure/index.ts'
 import type { LostHosts } from './lost-hosts.ts'
-import { Observations } from './observations/index.ts'
+import { LONG_ASK_LIMITS, LongAsks, Observations } from './observations/index.ts'
 import type { PolicyService } from './policy-service.ts'
-import { type MeshQuestionsDeps, type Questions, questionsOnMesh } from './questions/index.ts'
+import { type MeshQuestionsDeps, type QuestionSignature, type Questions, questionsOnMesh } from './questions/index.ts'
 import { AppliedPolicies, Receipts } from './receipts/index.ts'
 import type { AskedSet } from './receipts/receipt.ts'
+
+const LONG_ASK = '/warren/long-ask/1'
 
 export interface InquiriesDeps {
   readonly trustDomain: string
@@ -64,14 +66,22 @@ export function inquiriesOnMesh(deps: InquiriesDeps): Inquiries {
   }
   const lost = () => deps.lost.all()
   const receipts = new Receipts({ ...shared, applied, rootKey, own, digest: () => sets.digest, pull, lost })
-  const observations = new Observations({ ...shared, self: mesh.peer, events })
+  const observations = new Observations({
+    ...shared,
+    longAsks: longAsksOn(mesh, state, clock),
+    self: mesh.peer,
+    events
+  })
   const questions: Questions = questionsOnMesh({
     peerKey: membership.peerKey,
-    signer: () => membership.adminKey ?? sets.signer,
+    signed: bytes => signedByAdmin(sets, membership.adminKey, bytes),
     mesh,
     state,
     mayAsk: question => mayAsk(sets.inForce, rootKey, question),
-    requireMayAsk: kind => requireMayAsk(sets.inForce, sets.ownKey, kind),
+    requireMayAsk: kind => {
+      requireMayAsk(sets.inForce, sets.ownKey, kind)
+      if (sets.elsewhere !== undefined) sets.signing.requireOffer(sets.elsewhere)
+    },
     answerers: { receipt: receipts.answer, observation: observations.answer },
     monotonicMs: clock.monotonicMs,
     metrics,
@@ -79,4 +89,25 @@ export function inquiriesOnMesh(deps: InquiriesDeps): Inquiries {
     signal: deps.stopping
   })
   return { receipts, observations }
+}
+
+function signedByAdmin(
+  sets: PolicyService['sets'],
+  rootKey: KeyObject | undefined,
+  bytes: Uint8Array
+): QuestionSignature | Promise<QuestionSignature> {
+  const signer = rawKeyOf(sets.ownKey ?? sets.rootKey)
+  const made = rootKey === undefined ? sets.sign(CONTEXT.question, bytes) : sign(rootKey, CONTEXT.question, bytes)
+  return made instanceof Promise ? made.then(signature => ({ signer, signature })) : { signer, signature: made }
+}
+
+function longAsksOn(mesh: MeshQuestionsDeps['mesh'], state: RegistryState, clock: Clock): LongAsks {
+  const { maxResponseBytes } = LONG_ASK_LIMITS
+  const longAsks = new LongAsks({
+    isMember: peer => state.entries.has(peer),
+    request: (peer, sha256, signal) => mesh.request(peer, LONG_ASK, sha256, { signal, maxResponseBytes }),
+    clock
+  })
+  mesh.handle(LONG_ASK, (from, sha256, signal) => longAsks.serve(from, sha256, signal), LONG_ASK_LIMITS)
+  return longAsks
 }

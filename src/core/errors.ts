@@ -25,6 +25,7 @@ export const ErrorCode = {
   JoinFailed: 'JOIN_FAILED',
   NotAuthority: 'NOT_AUTHORITY',
   NotAdmin: 'NOT_ADMIN',
+  SignerNeeded: 'SIGNER_NEEDED',
   AlreadyInitialized: 'ALREADY_INITIALIZED',
   NotInitialized: 'NOT_INITIALIZED',
   CertificateRefused: 'CERTIFICATE_REFUSED',

@@ -90,11 +90,13 @@ export {
   type Context,
   generatePeerKeyPair,
   generateSigningKeyPair,
+  inContext,
   keyFromPem,
   keyToPem,
   rawPublicKey,
   sign,
   signP256,
+  signRaw,
   verifyP256,
   verifySignature
 } from './keys.ts'

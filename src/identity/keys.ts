@@ -77,7 +77,12 @@ export function keyFromPem(pem: string | Buffer): KeyObject {
 
 /** Ed25519 over the context, a zero byte, and `bytes`. */
 export function sign(key: KeyObject, context: Context, bytes: Uint8Array): Uint8Array {
-  return signBytes(null, inContext(context, bytes), key)
+  return signRaw(key, inContext(context, bytes))
+}
+
+/** Ed25519 over bytes that begin with their context already. */
+export function signRaw(key: KeyObject, bytes: Uint8Array): Uint8Array {
+  return signBytes(null, bytes, key)
 }
 
 const publicKeys = new LruMap<string, KeyObject>(4_096)
@@ -118,6 +123,7 @@ export function verifyP256(key: KeyObject, context: Context, bytes: Uint8Array, 
   }
 }
 
-function inContext(context: Context, bytes: Uint8Array): Buffer {
+/** What is signed in a context. */
+export function inContext(context: Context, bytes: Uint8Array): Buffer {
   return Buffer.concat([Buffer.from(context), Buffer.of(0), bytes])
 }

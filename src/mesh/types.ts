@@ -11,6 +11,7 @@ export type MeshProtocol =
   | '/warren/gather/1'
   | '/warren/question/1'
   | '/warren/answers/1'
+  | '/warren/long-ask/1'
   | '/warren/policy/1'
   | '/warren/policy-sets/1'
   | '/warren/probe/1'

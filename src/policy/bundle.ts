@@ -151,6 +151,13 @@ export function draftBundle(
   )
 }
 
+/** What the bytes that an admin is to sign say. Throws MESSAGE_TOO_LARGE or MESSAGE_MALFORMED. */
+export function readUnsigned(bundle: Uint8Array): Bundle {
+  const { trustDomain } = decode(policyPb.BundleSchema, bundle, MAX_SET_BYTES)
+  const signed = toBinary(policyPb.SignedBundleSchema, create(policyPb.SignedBundleSchema, { bundle }))
+  return readBundle(signed, trustDomain, 'admin')
+}
+
 function readBundle(signed: Uint8Array, trustDomain: string, signer: Signer): Bundle {
   const envelope = decode(policyPb.SignedBundleSchema, signed, MAX_BUNDLE_BYTES)
   const message = decode(policyPb.BundleSchema, envelope.bundle, MAX_BUNDLE_BYTES)

@@ -44,6 +44,7 @@ export {
   nextChangeMs,
   openBundle,
   openSet,
+  readUnsigned,
   type Signer,
   type Succession,
   sealBundle,
@@ -99,6 +100,7 @@ export type { Example, Pairs } from './reach.ts'
 export { type Difference, type PastConnection, type Replayed, replay } from './replay.ts'
 export { MAX_REVOKED_KEYS } from './revocation-codec.ts'
 export { isInForce, type Rule, type RuleEffect } from './rule.ts'
+export { differencesOf } from './statement-text.ts'
 export {
   type Attempt,
   type Suggested,

@@ -223,14 +223,14 @@ function differenceOf<K extends string>(
     .join(', ')
 }
 
-function pairText(
+export function pairText(
   word: string,
   { source, destination, protocols }: Pick<Rule, 'source' | 'destination' | 'protocols'>
 ): string {
   return `${word} ${source.text} -> ${destination.text}${protocols.length === 0 ? '' : ` (${protocols.join(', ')})`}`
 }
 
-function entryText(entry: NewEntry): string {
+export function entryText(entry: NewEntry): string {
   const named = SELECTORS.filter(name => entry[name] !== undefined).map(name => `${name}=${entry[name]}`)
   return `grant ${entry.grants.text} to ${named.join(' ')}${entry.machine === undefined ? '' : ` on ${entry.machine}`}`
 }

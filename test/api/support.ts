@@ -66,6 +66,8 @@ export function adminHandlers(handlers: Partial<AdminHandlers> = {}): AdminHandl
     createToken: unexpected,
     getMetrics: unexpected,
     makeAdminKey: unexpected,
+    offerSignatures: unexpectedStream,
+    answerSignature: unexpected,
     listAdmins: unexpected,
     addAdmin: unexpected,
     removeAdmin: unexpected,

@@ -286,3 +286,51 @@ test('what would break an invariant of another admin is refused where it is sign
   }
   await assert.rejects(bob.policy.add(rule('allow', 'dev.a.*.*', 'prod.a.*.*')), { code: 'INVARIANT_BROKEN' })
 })
+
+test('a change that a person signs is made only if nothing has changed meanwhile', async t => {
+  const [a, b] = [node(t, true), node(t, false)]
+  const key = generatePeerKeyPair()
+  b.sets.useKey({ key: peerKeyOf(rawPublicKey(key)), uri: 'ssh-agent:SHA256:x' })
+  await grant(a, b, 'bob', 'owner')
+  const controller = new AbortController()
+  const { signal: connection } = controller
+  t.after(() => controller.abort())
+  const { signing } = b.sets
+  const offers = signing.offer(connection, connection)
+  await offers.next()
+  const deny = (source: string) => signing.within(connection, () => b.policy.add(rule('deny', source, 'dev.db.*.*')))
+  const answer = async (): Promise<void> => {
+    const wanted = (await offers.next()).value
+    assert.ok(wanted)
+    signing.answer(connection, wanted.id, { signature: sign(key, wanted.context, wanted.content) })
+  }
+  const first = deny('dev.a.*.*')
+  await answer()
+  assert.equal((await first).id, 'bob/r1')
+  assert.deepEqual(rulesOf(b), ['bob/r1'])
+  await sync(b, a)
+  assert.deepEqual(rulesOf(a), ['bob/r1'], 'as any set of an admin')
+
+  // Two changes at a time: both begin with version 1, and one of them is made.
+  const [one, other] = [deny('dev.b.*.*'), deny('dev.c.*.*')]
+  const late = assert.rejects(other, { code: 'NOT_READY' })
+  await answer()
+  await answer()
+  await one
+  await late
+
+  const removed = deny('dev.d.*.*')
+  const refused = assert.rejects(removed, { code: 'NOT_ADMIN' })
+  const { content } = removeAdmin(a.sets.inForce, a.sets.editor(), { name: 'bob', discard: false, reason: '' })
+  await a.policy.change(content)
+  await sync(a, b)
+  await answer()
+  await refused
+
+  // A restart remembers whose key it is, and has no private key.
+  b.policy.stop()
+  const again = node(t, false, b)
+  assert.equal(again.sets.ownKey, peerKeyOf(rawPublicKey(key)))
+  assert.doesNotMatch(readFileSync(join(b.directory, 'admin.own.key'), 'utf8'), /PRIVATE/)
+  await assert.rejects(again.policy.add(rule('deny', 'dev.e.*.*', 'dev.db.*.*')), { code: 'NOT_ADMIN' })
+})

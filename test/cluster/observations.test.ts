@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
+import { LongAsks } from '../../src/cluster/observations/long-asks.ts'
 import {
   decodeObservation,
+  encodeLongAsk,
   encodeObservation,
   encodeObservationQuestion
 } from '../../src/cluster/observations/observation.ts'
@@ -11,6 +13,7 @@ import { ChangeSignal, ErrorCode, silentLogger, WarrenError } from '../../src/co
 import { EventBus } from '../../src/events/index.ts'
 import { generatePeerKeyPair, type PeerKey, peerKeyOf, rawPublicKey } from '../../src/identity/index.ts'
 import type { OwnerView } from '../../src/registry/index.ts'
+import { adminPb, create } from '../../src/wire/index.ts'
 
 const NEVER = new AbortController().signal
 const DOMAIN = 'example.org'
@@ -30,6 +33,13 @@ function host(more: Partial<ObservationsDeps> = {}) {
   let content: Uint8Array = new Uint8Array()
   let onAnswer: (author: PeerKey, content: Uint8Array) => void = () => {}
   const sent = Promise.withResolvers<void>()
+  const longAsks = new LongAsks({
+    isMember: () => true,
+    request: async () => {
+      throw new WarrenError(ErrorCode.NotFound, 'no host is asked here')
+    },
+    clock: { monotonicMs: () => performance.now() }
+  })
   const observations = new Observations({
     trustDomain: DOMAIN,
     self: A,
@@ -40,6 +50,7 @@ function host(more: Partial<ObservationsDeps> = {}) {
         return { ask: () => sent.resolve(), close: () => {} }
       }
     }),
+    longAsks,
     owners: () => [member('a', A), member('b', B)],
     suspectedSinceMs: () => undefined,
     registryChanged: () => new ChangeSignal().changed(),
@@ -50,6 +61,7 @@ function host(more: Partial<ObservationsDeps> = {}) {
   })
   return {
     observations,
+    longAsks,
     asked,
     sent: sent.promise,
     content: () => content,
@@ -162,4 +174,105 @@ test('the answers of all hosts are collected, and a host without one is named', 
       ['c', 'cannot-say', []]
     ]
   )
+})
+
+/** A policy that is too long for a question. */
+const LONG = {
+  case: 'policy' as const,
+  value: create(adminPb.ApplyPolicyRequestSchema, {
+    dryRun: true,
+    document: {
+      rules: {
+        rules: Array.from({ length: 1_000 }, (_, at) => ({ source: `dev.a${at}.*.*`, destination: 'dev.db.*.*' }))
+      }
+    }
+  })
+}
+
+test('a question that is too long is fetched from the host that passed it on, or else from the one that asks', async () => {
+  for (const holder of [A, B]) {
+    const offered: Uint8Array[] = []
+    const longAsks = new LongAsks({
+      isMember: () => true,
+      request: async (peer, sha256) => {
+        if (peer !== holder) throw new WarrenError(ErrorCode.Unsupported, 'an older program')
+        return await founder.longAsks.serve(C, sha256, NEVER)
+      },
+      clock: { monotonicMs: () => performance.now() }
+    })
+    const founder = host()
+    founder.observations.answerBy(async () => ({ flows: [flow('own')] }))
+    const collecting = all(founder.observations.collect(LONG, 5_000, NEVER))
+    await founder.sent
+    assert.ok(founder.content().length < 200, `${founder.content().length} bytes`)
+    const far = host({ longAsks, self: B })
+    far.observations.answerBy(async ask => {
+      assert.ok(ask.case === 'policy')
+      offered.push(encodeLongAsk(ask))
+      return { flows: [flow('far')] }
+    })
+    const context = { requester: A, via: B, signer: C, signal: NEVER }
+    const answers = [await far.observations.answer(founder.content(), context)]
+    answers.push(await far.observations.answer(founder.content(), context))
+    assert.deepEqual(answers[0], answers[1])
+    assert.deepEqual(far.asked, ['a policy'])
+    assert.equal(offered[0]?.length, encodeLongAsk(LONG).length)
+    founder.answered(B, answers[0]!)
+    assert.equal((await collecting).complete, true)
+    // Nobody fetches it any more.
+    assert.equal(founder.longAsks.size, 0)
+  }
+})
+
+test('a long question of another hash or size is no answer, and a host that cannot fetch one answers when it is asked again', async () => {
+  const whole = encodeLongAsk(LONG)
+  const founder = host()
+  const { name, release } = founder.longAsks.offer(whole)
+  const question = encodeObservationQuestion({ case: 'long', value: name }, makeReplyKey())
+  let response: Uint8Array | undefined = Buffer.from('forged')
+  const longAsks = new LongAsks({
+    isMember: () => true,
+    request: async () => response ?? (await founder.longAsks.serve(C, name.sha256, NEVER)),
+    clock: { monotonicMs: () => performance.now() }
+  })
+  const { observations } = host({ longAsks })
+  observations.answerBy(async () => ({}))
+  const context = { requester: A, via: B, signer: C, signal: NEVER }
+  for (const bytes of [Buffer.from('forged'), Buffer.alloc(whole.length), new Uint8Array()]) {
+    response = bytes
+    await assert.rejects(observations.answer(question, context), { code: ErrorCode.NotFound })
+  }
+  response = undefined
+  assert.ok(await observations.answer(question, context))
+  release()
+  for (const value of [
+    { sha256: new Uint8Array(31), size: 1 },
+    { sha256: new Uint8Array(32), size: 2 ** 31 }
+  ]) {
+    const bad = encodeObservationQuestion({ case: 'long', value }, makeReplyKey())
+    await assert.rejects(observations.answer(bad, context), { code: ErrorCode.MessageMalformed })
+  }
+})
+
+test('long questions are bounded: of this host, of one that asks, of all, and what a neighbour may fetch', async () => {
+  const never = new Promise<never>(() => {})
+  const longAsks = new LongAsks({
+    isMember: of => of !== C,
+    request: () => never,
+    clock: { monotonicMs: () => 0 }
+  })
+  assert.throws(() => longAsks.offer(Buffer.alloc(1024 * 1024 + 1)), { code: ErrorCode.InvalidArgument })
+  const own = Array.from({ length: 4 }, (_, at) => longAsks.offer(Buffer.from([at])))
+  assert.throws(() => longAsks.offer(Buffer.from([4])), { code: ErrorCode.LimitExceeded })
+  const { sha256 } = own[0]!.name
+  for (let served = 0; served < 8; served += 1) assert.ok(await longAsks.serve(B, sha256, NEVER))
+  await assert.rejects(longAsks.serve(B, sha256, NEVER), { code: ErrorCode.LimitExceeded })
+  await assert.rejects(longAsks.serve(C, sha256, NEVER), { code: ErrorCode.NotReady }, 'no member')
+  await assert.rejects(longAsks.serve(A, new Uint8Array(32), NEVER), { code: ErrorCode.NotFound })
+  const fetch = (requester: PeerKey, first: number): Promise<Uint8Array> =>
+    longAsks.fetch({ sha256: Buffer.alloc(32, first), size: 1 }, requester, [B], NEVER)
+  fetch(A, 1).catch(() => {})
+  await assert.rejects(fetch(A, 2), { code: ErrorCode.LimitExceeded }, 'one at a time of one host')
+  for (const first of [3, 4, 5]) fetch(peer(), first).catch(() => {})
+  await assert.rejects(fetch(peer(), 6), { code: ErrorCode.LimitExceeded })
 })

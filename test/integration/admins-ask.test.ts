@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { writeFileSync } from 'node:fs'
+import { statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
 import { AgentClient, connect, listen } from '../../src/client/index.ts'
@@ -88,6 +88,17 @@ test('each admin waits for the receipts of its own changes, owners and observers
     [dry.complete, dry.hosts.map(({ machine, flows }) => `${machine} ${flows.length}`).sort()],
     [true, ['a 0', 'b 1', 'c 1']]
   )
+
+  // A policy that is too long for a question is fetched: this one would cut the flow.
+  const rules = Array.from({ length: 1_500 }, (_, at) => `  - allow: dev.a${at}.*.*\n    to: dev.db.b.*\n`)
+  writeFileSync(file, `rules:\n  - deny: dev.shop.*.*\n    to: dev.web.*.*\n${rules.join('')}`)
+  assert.ok(statSync(file).size > 48 * 1024)
+  const long = JSON.parse(await a.cli('policy', 'apply', file, '--dry-run', '--mesh', '--json')) as typeof dry
+  assert.deepEqual(
+    [long.complete, long.hosts.map(({ machine, flows }) => `${machine} ${flows.length}`).sort()],
+    [true, ['a 0', 'b 1', 'c 1']]
+  )
+  writeFileSync(file, 'rules: []\n')
 
   const closed = new Promise(resolve => socket.once('close', resolve))
   const applied = await waited('policy', 'apply', file, '--prune', '--wait')

@@ -41,7 +41,9 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
       'cli/commands/attempts.ts': ['audit', 'identity'],
       'cli/commands/policy-replay.ts': ['policy'],
       'cli/commands/policy-suggest.ts': ['audit', 'policy'],
-      'cli/commands/policy-test.ts': ['policy']
+      'cli/commands/policy-test.ts': ['policy'],
+      'cli/keys/key-source.ts': ['identity'],
+      'cli/keys/statement.ts': ['identity', 'policy']
     }
   },
   console: { knows: 'pages for a browser of this host', mayImport: ['client', 'policy', 'identity', 'wire', 'core'] },

@@ -7,6 +7,7 @@
  */
 export const ALLOWED: Readonly<Record<string, string>> = {
   'src/api/routes.ts': 'events of a handler of this process, which are no stream',
+  'src/api/services/admins.ts': 'what src/cluster/admins/signing.ts yields, which is no stream',
   'src/api/services/events.ts': 'what src/events/history.ts yields, which is no stream',
   'src/api/services/observations.ts': 'what src/cluster/observations yields, which is no stream',
   'src/api/services/receipts.ts': 'what src/cluster/receipts yields, which is no stream',
@@ -24,6 +25,7 @@ export const ALLOWED: Readonly<Record<string, string>> = {
   'src/cli/commands/services.ts':
     'a call of the local API, over the very socket of the system; test/client/whole-answer.test.ts',
   'src/cli/commands/svid.ts': 'what src/cli/svid/source.ts yields, which is no stream',
+  'src/cli/keys/signing.ts': 'calls of the local API, as of src/cli/commands/services.ts',
   'src/cli/listeners/datagram/lines.ts': 'standard input, and datagrams that are queued by events',
   'src/cli/listeners/proxy/http.ts':
     'messages of HTTP/1.1 over sockets of the system, whose bytes wait until they are read; test/cli/local-proxy.test.ts',
@@ -35,6 +37,7 @@ export const ALLOWED: Readonly<Record<string, string>> = {
     'sockets of the system and standard input, which are closed only when all of them was read',
   'src/cli/run/svid-files.ts': 'what src/cli/svid/source.ts yields, which is no stream',
   'src/cli/svid/source.ts': 'a call of the local API, as of src/cli/commands/services.ts',
+  'src/cluster/admins/signing.ts': 'events of a handler of this process, which are no stream',
   'src/console/data/events.ts': 'a call of the local API, as of src/cli/commands/services.ts',
   'src/client/keeper.ts': 'a call of the local API, as of src/cli/commands/services.ts'
 }

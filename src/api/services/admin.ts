@@ -23,6 +23,7 @@ import {
   statedRules
 } from './policy-code.ts'
 import { type ReceiptHandlersDeps, receiptHandlers } from './receipts.ts'
+import { askingForSignatures } from './signing.ts'
 import { lostMemberView } from './views.ts'
 
 export interface AdminHandlersDeps extends PolicyHandlersDeps, PolicyCodeDeps, JoinHandlersDeps, ReceiptHandlersDeps {
@@ -61,7 +62,7 @@ const DRAIN_MS = 30_000
 /** The handlers of admin.sock. */
 export function adminHandlers(deps: AdminHandlersDeps): AdminHandlers {
   const { policy, backup, drain, undrain, members, flows, metrics, explain } = deps
-  return {
+  return askingForSignatures(policy.sets.signing, {
     ...policyHandlers(deps),
     ...policyCodeHandlers(deps),
     ...receiptHandlers(deps),
@@ -176,7 +177,7 @@ export function adminHandlers(deps: AdminHandlersDeps): AdminHandlers {
       const { works, steps } = await explain(request.source, request.destination, protocol, signal)
       return { works, steps: [...steps] }
     }
-  }
+  })
 }
 
 function rootMessage({ version, roots, behind }: RootStatus): MessageInitShape<typeof adminPb.RootStatusSchema> {

@@ -13,7 +13,12 @@ export interface AdminsHandlersDeps {
   readonly onRuleChange: (change: RuleChange, subject: string, uid: number) => void
 }
 
-type Names = 'makeAdminKey' | 'listAdmins' | 'addAdmin' | 'removeAdmin'
+type Names = 'makeAdminKey' | 'offerSignatures' | 'answerSignature' | 'listAdmins' | 'addAdmin' | 'removeAdmin'
+
+const MAX_REFUSAL = 256
+const MAX_URI_LENGTH = 256
+// Commands print it, and look for the key by it.
+const KEY_URI = /^(ssh-agent|file|pkcs11):[\x21-\x7e]*$/
 
 const ROLES: readonly Role[] = ['owner', 'admin', 'observer']
 
@@ -27,11 +32,27 @@ export function adminsHandlers({ policy, members, onRuleChange }: AdminsHandlers
     return admin && adminMessage(admin, sets.inForce, sets.ownKey)
   }
   return {
-    async makeAdminKey({ renew }, { uid }) {
+    async makeAdminKey({ renew, key: elsewhere, uri }, { uid }) {
       const former = sets.ownKey
+      if (elsewhere !== '') sets.useKey({ key: parsePeerKey(elsewhere), uri: parseKeyUri(uri) })
       const key = sets.makeKey(renew)
       if (key !== former) onRuleChange('make-admin-key', key, uid)
-      return { key, name: sets.ownName }
+      return { key, name: sets.ownName, uri: sets.elsewhere?.uri ?? '' }
+    },
+
+    async *offerSignatures(_request, { connection }, signal) {
+      const { key = '', uri = '' } = sets.elsewhere ?? {}
+      for await (const wanted of sets.signing.offer(connection, signal)) {
+        if (wanted === undefined) yield { key, uri }
+        else yield { key, uri, wanted: { ...wanted, former: wanted.former ?? new Uint8Array() } }
+      }
+    },
+
+    async answerSignature({ id, signature, refusal, end }, { connection }) {
+      if (end) sets.signing.end(connection)
+      else
+        sets.signing.answer(connection, id, refusal === '' ? { signature } : { refusal: refusal.slice(0, MAX_REFUSAL) })
+      return {}
     },
 
     listAdmins: async () => ({
@@ -98,4 +119,11 @@ function adminMessage(
     removalReason: removal?.removal.reason ?? '',
     awaited: isAwaited
   }
+}
+
+function parseKeyUri(uri: string): string {
+  if (uri.length <= MAX_URI_LENGTH && KEY_URI.test(uri)) return uri
+  throw new WarrenError(ErrorCode.InvalidArgument, 'this is no place of a key', {
+    hint: 'As in ssh-agent:SHA256:…, file:/media/stick/bob.pem or pkcs11:token=bob;id=%01.'
+  })
 }

@@ -2,6 +2,7 @@ import { closeSync, openSync, readSync } from 'node:fs'
 import { type Command, Option } from 'commander'
 import { ErrorCode, fileFault, WarrenError } from '../../core/index.ts'
 import { contextOf } from '../context.ts'
+import { openKey } from '../keys/index.ts'
 import { collect } from '../options/index.ts'
 import { adminTable, adminView, printable } from '../output/index.ts'
 
@@ -20,6 +21,10 @@ Who founded the trust domain is the first owner, named founder. To make a second
   b$ warren admin key > b.pub
   a$ warren admin add bob --role admin --scope dev --key b.pub
 From then on, warren allow, deny, entry, revoke and policy work on b, within the scope dev.`
+
+const AFTER_KEY = `
+With --use, the private key stays with the person who runs the commands, in ssh-agent for example: each command shows what it signs.
+The agent of this host then changes nothing without such a command.`
 
 export function addAdmin(program: Command): void {
   const admin = program
@@ -53,10 +58,20 @@ export function addAdmin(program: Command): void {
     .command('key')
     .description('print the public key by which an owner can make this host an admin; makes the key if there is none')
     .option('--new', 'make another key, in place of one that was removed')
-    .action(async (options: { readonly new?: true }, command: Command) => {
+    .addOption(
+      new Option(
+        '--use <uri>',
+        'sign by a key that is not on this host: ssh-agent:SHA256:…, file:PATH or pkcs11:…'
+      ).conflicts('new')
+    )
+    .addHelpText('after', AFTER_KEY)
+    .action(async (options: { readonly new?: true; readonly use?: string }, command: Command) => {
       const { agent, show, say } = contextOf(command)
-      const { key, name } = await agent.admin.makeAdminKey({ renew: options.new === true })
-      show({ key, name }, () => key)
+      const used = options.use === undefined ? undefined : await openKey(options.use)
+      const wanted = { renew: options.new === true, ...(used !== undefined && { key: used.key, uri: used.uri }) }
+      const { key, name, uri } = await agent.admin.makeAdminKey(wanted)
+      show({ key, name, uri }, () => key)
+      if (uri !== '') say(`the private key is not on this host; commands sign with ${printable(uri)}`)
       say(
         name === ''
           ? 'it has no rights yet; on the host of an owner: warren admin add NAME --role admin --scope SCOPE --key KEY'

@@ -32,6 +32,11 @@ export async function askTerminal(question: string): Promise<string> {
   return (await readLine(question, false)).trim()
 }
 
+/** The same for a secret, which is not shown. */
+export async function askHidden(question: string): Promise<string> {
+  return await readLine(question, true)
+}
+
 // By events, since a loop over standard input would close it behind itself, and there may be another question.
 async function readLine(question: string, hidden: boolean): Promise<string> {
   const { stdin } = process

@@ -1,6 +1,6 @@
 import type { KeyObject } from 'node:crypto'
 import { asOwn, type Clock, ErrorCode, type Logger, type Metrics, WarrenError } from '../../core/index.ts'
-import { CONTEXT, rawKeyOf, sign } from '../../identity/index.ts'
+import { CONTEXT, type Context, rawKeyOf, sign } from '../../identity/index.ts'
 import {
   type Admin,
   type AdminKey,
@@ -22,6 +22,7 @@ import { type LeaseParts, PolicyLease } from '../lease/index.ts'
 import type { PolicyTransport } from '../policy-transport.ts'
 import { announceSet } from './messages.ts'
 import { reasonOf, SetExchange } from './set-exchange.ts'
+import { type KeyElsewhere, Signing } from './signing.ts'
 import { type AdminStore, publicTextOf } from './store.ts'
 
 export interface AdminSetsDeps {
@@ -40,6 +41,8 @@ export interface AdminSetsDeps {
   readonly lease?: LeaseParts
 }
 
+const NO_SIGNATURE = new Uint8Array(64)
+
 /** Holds the sets of all admins, and signs that of the admin of this host. */
 export class AdminSets {
   readonly #deps: AdminSetsDeps
@@ -47,7 +50,10 @@ export class AdminSets {
   /** What passes between this host and others. */
   readonly exchange: SetExchange
   readonly lease: PolicyLease
+  /** What callers sign, where the key of the admin is not on this host. */
+  readonly signing = new Signing()
   #key: KeyObject | undefined
+  #elsewhere: KeyElsewhere | undefined
 
   constructor(deps: AdminSetsDeps) {
     this.#deps = deps
@@ -69,7 +75,7 @@ export class AdminSets {
   /** Loads what is stored, with the bundle of the root. Throws STATE_UNUSABLE. */
   start(root: Bundle | undefined): void {
     const { store } = this.#deps
-    this.#key = store.key()
+    this.#setKey(store.key())
     this.#replica.setRoot(root)
     this.#replica.restore(store.load())
     this.lease.start()
@@ -92,16 +98,23 @@ export class AdminSets {
   /** The key that this host signs by; undefined if it has none. */
   get ownKey(): AdminKey | undefined {
     if (this.#deps.isRoot) return this.#deps.rootKey
-    return this.#key === undefined ? undefined : publicTextOf(this.#key)
+    return this.#key === undefined ? this.#elsewhere?.key : publicTextOf(this.#key)
+  }
+
+  /** Where the private half of `ownKey` is, if it is not on this host. */
+  get elsewhere(): KeyElsewhere | undefined {
+    return this.#deps.isRoot ? undefined : this.#elsewhere
   }
 
   get rootKey(): AdminKey {
     return this.#deps.rootKey
   }
 
-  /** The private half of `ownKey`; undefined where that is the key of the root. */
-  get signer(): KeyObject | undefined {
-    return this.#key
+  /** A signature by `ownKey` where that is not the key of the root. Not at once if a caller makes it. Throws as `Signing.sign`. */
+  sign(context: Context, content: Uint8Array, former?: Uint8Array): Uint8Array | Promise<Uint8Array> {
+    if (this.#key !== undefined) return sign(this.#key, context, content)
+    if (this.#elsewhere !== undefined) return this.signing.sign(this.#elsewhere, { context, content, former })
+    throw new WarrenError(ErrorCode.Internal, 'the key of the admin is missing')
   }
 
   /** Whether what this host signs has an effect. */
@@ -163,13 +176,38 @@ export class AdminSets {
   makeKey(renew: boolean): AdminKey {
     const { isRoot, rootKey, store } = this.#deps
     if (isRoot) return rootKey
-    if (renew && this.isAdmin) {
-      throw new WarrenError(ErrorCode.InvalidArgument, `the key of this host is that of ${this.ownName}`, {
-        hint: `What it has stated could not be changed here any more. Another owner removes it first: warren admin remove ${this.ownName}`
+    const own = this.ownKey
+    if (own !== undefined && !renew) return own
+    this.#requireReplaceable()
+    const key = store.makeKey()
+    this.#setKey(key)
+    return publicTextOf(key)
+  }
+
+  /** From now on the admin of this host signs by a key that is not here. Throws INVALID_ARGUMENT. */
+  useKey(elsewhere: KeyElsewhere): void {
+    const { isRoot, store } = this.#deps
+    if (isRoot) {
+      throw new WarrenError(ErrorCode.InvalidArgument, 'this host has the key of the founder, which stays here', {
+        hint: 'Run it on another host, make that key one of an owner, and remove the founder: see docs/admins.md.'
       })
     }
-    if (this.#key === undefined || renew) this.#key = store.makeKey()
-    return publicTextOf(this.#key)
+    if (elsewhere.key !== this.ownKey) this.#requireReplaceable()
+    store.useKey(elsewhere)
+    this.#setKey(elsewhere)
+  }
+
+  #requireReplaceable(): void {
+    if (!this.isAdmin) return
+    throw new WarrenError(ErrorCode.InvalidArgument, `the key of this host is that of ${this.ownName}`, {
+      hint: `What it has stated could not be changed here any more. Another owner removes it first: warren admin remove ${this.ownName}`
+    })
+  }
+
+  #setKey(key: KeyObject | KeyElsewhere | undefined): void {
+    const isElsewhere = key !== undefined && 'uri' in key
+    this.#key = isElsewhere ? undefined : key
+    this.#elsewhere = isElsewhere ? key : undefined
   }
 
   /** The bundle of the root is another one: it may give or end the rights of others. */
@@ -212,15 +250,33 @@ export class AdminSets {
     const { own } = this
     requireWithin(admin, own, content)
     this.draft(content)
-    const signer = this.#key
-    if (signer === undefined) throw new WarrenError(ErrorCode.Internal, 'the key of the admin is missing')
     const next = { ...content, trustDomain, nowMs: clock.wallMs() }
-    const signed = sealBundle(own, next, bytes => sign(signer, CONTEXT.policySet, bytes), 'admin')
+    let unsigned = new Uint8Array()
+    const noted = (bytes: Uint8Array): Uint8Array => {
+      unsigned = Uint8Array.from(bytes)
+      return NO_SIGNATURE
+    }
+    sealBundle(own, next, noted, 'admin')
+    const made = this.sign(CONTEXT.policySet, unsigned, own?.signed)
+    const signature = made instanceof Promise ? await made : made
+    // A key of this host has signed in the same turn; while a person is asked, other changes may come.
+    if (made instanceof Promise) this.#requireSame(own, content)
+    const signed = sealBundle(own, next, () => signature, 'admin')
     // Read like on the other hosts before it leaves this function.
     const set = asOwn(() => openSet(signed, rawKeyOf(admin.key), trustDomain))
     this.#put(admin.key, set)
     onChange(reasonOf(set, admin))
     await transport.publish(announceSet(admin.key, set))
+  }
+
+  #requireSame(own: Bundle | undefined, content: Partial<Content>): void {
+    if (this.own !== own) {
+      throw new WarrenError(ErrorCode.NotReady, 'the set of this admin has changed while it was signed', {
+        hint: 'Repeat the command.'
+      })
+    }
+    requireWithin(requireAdmin(this.inForce, this.ownKey), own, content)
+    this.draft(content)
   }
 
   // On disk first: a restart may never roll back what was in force.

@@ -4,12 +4,14 @@ import {
   keyFromPem,
   keyToPem,
   type PeerKey,
+  parsePeerKey,
   peerKeyOf,
   rawPublicKey
 } from '../../identity/index.ts'
 import type { AdminKey, Bundle, SetVersion } from '../../policy/index.ts'
 import { damaged, type Vault, VaultFile } from '../../state/index.ts'
 import { openOffer, setsIn, setsResponse } from './messages.ts'
+import type { KeyElsewhere } from './signing.ts'
 
 /** Bytes of all sets that can be held at once, with room to spare. */
 const MAX_FILE_BYTES = 32 * 1024 * 1024
@@ -47,11 +49,11 @@ export class AdminStore {
   }
 
   /** The key of the admin of this host; undefined if it never made one. Throws STATE_UNUSABLE. */
-  key(): KeyObject | undefined {
-    const pem = this.#vault.read(VaultFile.OwnAdminKey)
-    if (pem === undefined) return undefined
+  key(): KeyObject | KeyElsewhere | undefined {
+    const bytes = this.#vault.read(VaultFile.OwnAdminKey)
+    if (bytes === undefined) return undefined
     try {
-      return keyFromPem(pem)
+      return bytes[0] === BRACE ? elsewhereIn(bytes) : keyFromPem(bytes)
     } catch (cause) {
       throw damaged(this.#vault, VaultFile.OwnAdminKey, 'is damaged', cause)
     }
@@ -63,6 +65,19 @@ export class AdminStore {
     this.#vault.write(VaultFile.OwnAdminKey, keyToPem(key))
     return key
   }
+
+  /** From now on the key is one that is not here. One that was here is removed: its file holds the public half only. */
+  useKey({ key, uri }: KeyElsewhere): void {
+    this.#vault.write(VaultFile.OwnAdminKey, `${JSON.stringify({ key, uri })}\n`)
+  }
+}
+
+const BRACE = '{'.charCodeAt(0)
+
+function elsewhereIn(bytes: Uint8Array): KeyElsewhere {
+  const { key, uri } = JSON.parse(Buffer.from(bytes).toString()) as Partial<Record<string, unknown>>
+  if (typeof key !== 'string' || typeof uri !== 'string') throw new TypeError('it names no key')
+  return { key: parsePeerKey(key), uri }
 }
 
 /** The public half of a key as people see it. */

@@ -1,6 +1,7 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 import type { PeerKey } from '../../identity/index.ts'
+import { MAX_BUNDLE_BYTES } from '../../policy/index.ts'
 import { create, decode, questionPb, toBinary } from '../../wire/index.ts'
 import { type ReplyKey, seal, unseal } from './seal.ts'
 
@@ -18,17 +19,35 @@ const MAX_QUESTION_BYTES = 16 * 1024
 export const MAX_ANSWER_BYTES = 30 * 1024
 const MAX_SEALED_BYTES = 32 * 1024
 
+/** A question of which others fetch what is asked. */
+export function isLong(ask: NewAsk, reply: ReplyKey): boolean {
+  return encoded(ask, reply).length > MAX_QUESTION_BYTES
+}
+
 /** Throws INVALID_ARGUMENT if it is too long to be carried. */
-export function encodeObservationQuestion(
-  ask: MessageInitShape<typeof questionPb.ObservationQuestionSchema>['ask'],
-  { raw }: ReplyKey
-): Uint8Array {
-  const fields = { replyKey: raw, ...(ask !== undefined && { ask }) }
-  const bytes = toBinary(questionPb.ObservationQuestionSchema, create(questionPb.ObservationQuestionSchema, fields))
+export function encodeObservationQuestion(ask: NewAsk, reply: ReplyKey): Uint8Array {
+  const bytes = encoded(ask, reply)
   if (bytes.length <= MAX_QUESTION_BYTES) return bytes
   throw new WarrenError(ErrorCode.InvalidArgument, 'the question is too long to be sent to other hosts', {
     hint: 'Run the command without --mesh on each host.'
   })
+}
+
+type NewAsk = MessageInitShape<typeof questionPb.ObservationQuestionSchema>['ask']
+
+function encoded(ask: NewAsk, { raw }: ReplyKey): Uint8Array {
+  const fields = { replyKey: raw, ...(ask !== undefined && { ask }) }
+  return toBinary(questionPb.ObservationQuestionSchema, create(questionPb.ObservationQuestionSchema, fields))
+}
+
+/** What is asked, as others fetch it. */
+export function encodeLongAsk(ask: Ask): Uint8Array {
+  return toBinary(questionPb.ObservationQuestionSchema, create(questionPb.ObservationQuestionSchema, { ask }))
+}
+
+/** Throws MESSAGE_MALFORMED or MESSAGE_TOO_LARGE. */
+export function decodeLongAsk(bytes: Uint8Array): Ask {
+  return decode(questionPb.ObservationQuestionSchema, bytes, MAX_BUNDLE_BYTES).ask
 }
 
 /** Throws MESSAGE_MALFORMED. */

@@ -4,16 +4,20 @@ import type { PeerKey } from '../../identity/index.ts'
 import type { AdminKey } from '../../policy/index.ts'
 import type { OwnerView } from '../../registry/index.ts'
 import { type Answerer, collect, QUESTIONS_CAPABILITY, type Questions } from '../questions/index.ts'
+import type { LongAskName, LongAsks } from './long-asks.ts'
 import {
   type Ask,
+  decodeLongAsk,
   decodeObservation,
   decodeObservationQuestion,
+  encodeLongAsk,
   encodeObservation,
   encodeObservationQuestion,
+  isLong,
   type Observation,
   type Told
 } from './observation.ts'
-import { makeReplyKey } from './seal.ts'
+import { makeReplyKey, type ReplyKey } from './seal.ts'
 
 /** What one host has answered. */
 export interface HostObservation extends Told {
@@ -38,6 +42,7 @@ export interface ObservationsDeps {
   readonly trustDomain: string
   readonly self: PeerKey
   readonly questions: () => Pick<Questions, 'open'>
+  readonly longAsks: Pick<LongAsks, 'offer' | 'fetch'>
   readonly owners: () => readonly OwnerView[]
   readonly suspectedSinceMs: (peer: PeerKey) => number | undefined
   /** Resolves at the next change of any host. */
@@ -45,6 +50,15 @@ export interface ObservationsDeps {
   readonly events: EventSink
   readonly clock: Pick<Clock, 'monotonicMs'>
   readonly log: Logger
+}
+
+interface Asked {
+  readonly ask: Ask
+  /** As others get it. */
+  readonly question: Uint8Array
+  readonly reply: ReplyKey
+  readonly timeoutMs: number
+  readonly signal: AbortSignal
 }
 
 /** Answers that are kept for a question that is asked again. */
@@ -69,7 +83,7 @@ export class Observations {
   }
 
   /** Answers a question of another host, and notes who has asked. */
-  readonly answer: Answerer = async (content, { requester, signer, signal }) => {
+  readonly answer: Answerer = async (content, { requester, via, signer, signal }) => {
     const { trustDomain, self } = this.#deps
     const { replyKey, ask } = decodeObservationQuestion(content)
     // Asked again: the reply key names the question.
@@ -77,7 +91,9 @@ export class Observations {
     const kept = this.#kept.get(name)
     if (kept !== undefined) return kept
     if (this.#observer === undefined) return undefined
-    const told = await this.#tell(ask, requester, signer, signal)
+    // If it cannot be fetched, this host answers when it is asked again.
+    const whole = ask.case === 'long' ? await this.#fetch(ask.value, requester, via, signal) : ask
+    const told = await this.#tell(whole, requester, signer, signal)
     const answer = encodeObservation(trustDomain, told, replyKey, self)
     this.#kept.set(name, answer)
     return answer
@@ -88,10 +104,24 @@ export class Observations {
    * value has the hosts without an answer. Throws NOT_ADMIN, INVALID_ARGUMENT, LIMIT_EXCEEDED.
    */
   async *collect(ask: Ask, timeoutMs: number, signal: AbortSignal): AsyncGenerator<Observed> {
-    const { questions, trustDomain, self, clock, log } = this.#deps
     const reply = makeReplyKey()
+    if (!isLong(ask, reply)) {
+      yield* this.#ask({ ask, question: encodeObservationQuestion(ask, reply), reply, timeoutMs, signal })
+      return
+    }
+    const { name, release } = this.#deps.longAsks.offer(encodeLongAsk(ask))
+    try {
+      const question = encodeObservationQuestion({ case: 'long', value: name }, reply)
+      yield* this.#ask({ ask, question, reply, timeoutMs, signal })
+    } finally {
+      release()
+    }
+  }
+
+  async *#ask({ ask, question, reply, timeoutMs, signal }: Asked): AsyncGenerator<Observed> {
+    const { questions, trustDomain, self, clock, log } = this.#deps
     const received = new Map<PeerKey, Told>()
-    const inquiry = questions().open('observation', encodeObservationQuestion(ask, reply), (peer, content) => {
+    const inquiry = questions().open('observation', question, (peer, content) => {
       try {
         const observation = decodeObservation(content, trustDomain, reply, peer)
         received.set(peer, told(observation))
@@ -132,6 +162,16 @@ export class Observations {
       // What is wrong with the question is for the person who asks; what is wrong here is for the log.
       if (code === ErrorCode.Internal) this.#deps.log.error('a question failed', { err })
       return { problem: code === ErrorCode.Internal ? 'it failed; the log of the host says why' : reason }
+    }
+  }
+
+  async #fetch(name: LongAskName, requester: PeerKey, via: PeerKey, signal: AbortSignal): Promise<Ask> {
+    const { longAsks, log } = this.#deps
+    try {
+      return decodeLongAsk(await longAsks.fetch(name, requester, [via, requester], signal))
+    } catch (err) {
+      log.debug('a long question was not fetched', { peer: requester, err })
+      throw err
     }
   }
 

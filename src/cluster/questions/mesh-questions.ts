@@ -1,6 +1,6 @@
-import { type KeyObject, randomBytes } from 'node:crypto'
-import { detach, ErrorCode, WarrenError } from '../../core/index.ts'
-import { CONTEXT, rawPublicKey, sign, verifySignature } from '../../identity/index.ts'
+import { randomBytes } from 'node:crypto'
+import { detach } from '../../core/index.ts'
+import { CONTEXT, verifySignature } from '../../identity/index.ts'
 import { owner, type RegistryState } from '../../registry/index.ts'
 import { type Gathering, gatherBy, type MeshGatheringDeps, signedBytes } from '../gather/index.ts'
 import { ANSWERS, MAX_QUESTION_BYTES, QUESTIONS_CAPABILITY } from './question.ts'
@@ -10,8 +10,8 @@ export interface MeshQuestionsDeps
   extends MeshGatheringDeps,
     Pick<QuestionPorts, 'mayAsk' | 'requireMayAsk' | 'answerers'> {
   readonly state: RegistryState
-  /** The key that this host asks with, once it may ask. */
-  readonly signer: () => KeyObject | undefined
+  /** Signs in the context of questions, by the key of the admin of this host. */
+  readonly signed: (bytes: Uint8Array) => ReturnType<QuestionPorts['sign']>
 }
 
 const PROTOCOL = '/warren/question/1'
@@ -20,7 +20,7 @@ const NOTHING = new Uint8Array()
 
 /** Questions on the mesh. Call it before the mesh starts. */
 export function questionsOnMesh(deps: MeshQuestionsDeps): Questions {
-  const { mesh, state, signer, mayAsk, requireMayAsk, answerers, monotonicMs, log, signal } = deps
+  const { mesh, state, signed, mayAsk, requireMayAsk, answerers, monotonicMs, log, signal } = deps
   const gathering: Gathering = gatherBy(deps, {
     protocol: '/warren/answers/1',
     format: ANSWERS,
@@ -35,11 +35,7 @@ export function questionsOnMesh(deps: MeshQuestionsDeps): Questions {
     mayAsk,
     requireMayAsk,
     verify: question => verifySignature(question.signer, CONTEXT.question, signedBytes(question), question.signature),
-    sign: question => {
-      const key = signer()
-      if (key === undefined) throw new WarrenError(ErrorCode.Internal, 'the key of the admin is missing')
-      return { signer: rawPublicKey(key), signature: sign(key, CONTEXT.question, signedBytes(question)) }
-    },
+    sign: question => signed(signedBytes(question)),
     neighbours: () =>
       mesh.connected().filter(peer => owner(state, peer)?.capabilities.includes(QUESTIONS_CAPABILITY) === true),
     send: (peer, bytes) => {

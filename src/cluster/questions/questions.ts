@@ -18,6 +18,8 @@ export interface AnswerContext {
 /** Answers a question of one kind. Undefined: this host does not answer it. */
 export type Answerer = (content: Uint8Array, context: AnswerContext) => Promise<Uint8Array | undefined>
 
+export type QuestionSignature = Pick<SignedQuestion, 'signer' | 'signature'>
+
 /** What Questions need from their host. No port calls back before it has returned. */
 export interface QuestionPorts {
   readonly self: PeerKey
@@ -27,7 +29,8 @@ export interface QuestionPorts {
   /** Throws NOT_ADMIN if others would not answer the admin of this host. */
   readonly requireMayAsk: (kind: AnswerKind) => void
   readonly verify: (question: SignedQuestion) => boolean
-  readonly sign: (question: Statement) => Pick<SignedQuestion, 'signer' | 'signature'>
+  /** Not at once if a person is asked. */
+  readonly sign: (question: Statement) => QuestionSignature | Promise<QuestionSignature>
   /** Connected hosts that take questions: nobody is dialled. */
   readonly neighbours: () => readonly PeerKey[]
   readonly send: (peer: PeerKey, bytes: Uint8Array) => void
@@ -73,6 +76,8 @@ export interface Inquiry {
 interface OwnInquiry {
   readonly kind: AnswerKind
   number: bigint
+  /** Whether a person is asked for a signature now. */
+  isSigning: boolean
   readonly answered: Set<PeerKey>
   readonly onAnswer: (author: PeerKey, content: Uint8Array) => void
 }
@@ -105,7 +110,7 @@ export class Questions {
    * NOT_ADMIN, LIMIT_EXCEEDED.
    */
   open(kind: AnswerKind, content: Uint8Array, onAnswer: OwnInquiry['onAnswer']): Inquiry {
-    const { sign, self, neighbours, randomRun, requireMayAsk } = this.#ports
+    const { randomRun, requireMayAsk } = this.#ports
     requireMayAsk(kind)
     if (this.#inquiries.size >= MAX_INQUIRIES) {
       throw new WarrenError(ErrorCode.LimitExceeded, 'too many questions of this host are open', {
@@ -113,16 +118,34 @@ export class Questions {
       })
     }
     const run = randomRun()
-    const inquiry: OwnInquiry = { kind, number: 0n, answered: new Set(), onAnswer }
+    const inquiry: OwnInquiry = { kind, number: 0n, isSigning: false, answered: new Set(), onAnswer }
     this.#inquiries.set(run, inquiry)
     return {
-      ask: () => {
-        inquiry.number += 1n
-        const statement = { requester: self, kind, run, number: inquiry.number, content }
-        this.#spread({ ...statement, ...sign(statement) }, neighbours(), MAX_FIRST)
-      },
+      ask: () => this.#ask(inquiry, run, content),
       close: () => this.#inquiries.delete(run)
     }
+  }
+
+  #ask(inquiry: OwnInquiry, run: bigint, content: Uint8Array): void {
+    const { sign, self, neighbours } = this.#ports
+    if (inquiry.isSigning) return
+    inquiry.number += 1n
+    const statement = { requester: self, kind: inquiry.kind, run, number: inquiry.number, content }
+    const spread = (signed: QuestionSignature): void => {
+      if (this.#inquiries.has(run)) this.#spread({ ...statement, ...signed }, neighbours(), MAX_FIRST)
+    }
+    const made = sign(statement)
+    if (!(made instanceof Promise)) {
+      spread(made)
+      return
+    }
+    inquiry.isSigning = true
+    made
+      // Whoever does not sign knows it; the question is not asked.
+      .then(spread, () => {})
+      .finally(() => {
+        inquiry.isSigning = false
+      })
   }
 
   /** Whether an answer is one to an open question of this host, of an author that has not answered it. */

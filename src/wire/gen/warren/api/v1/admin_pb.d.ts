@@ -2056,6 +2056,20 @@ export declare type MakeAdminKeyRequest = Message<"warren.api.v1.MakeAdminKeyReq
    * @generated from field: bool renew = 1;
    */
   renew: boolean;
+
+  /**
+   * A key whose private half is not on this host, in the form of a PeerId. It takes the place of the one that there is.
+   *
+   * @generated from field: string key = 2;
+   */
+  key: string;
+
+  /**
+   * Where commands find the private half, as "ssh-agent:SHA256:…"; with `key`.
+   *
+   * @generated from field: string uri = 3;
+   */
+  uri: string;
 };
 
 /**
@@ -2081,6 +2095,13 @@ export declare type MakeAdminKeyResponse = Message<"warren.api.v1.MakeAdminKeyRe
    * @generated from field: string name = 2;
    */
   name: string;
+
+  /**
+   * Where commands find the private half; empty: in a file of this host.
+   *
+   * @generated from field: string uri = 3;
+   */
+  uri: string;
 };
 
 /**
@@ -2088,6 +2109,130 @@ export declare type MakeAdminKeyResponse = Message<"warren.api.v1.MakeAdminKeyRe
  * Use `create(MakeAdminKeyResponseSchema)` to create a new message.
  */
 export declare const MakeAdminKeyResponseSchema: GenMessage<MakeAdminKeyResponse>;
+
+/**
+ * @generated from message warren.api.v1.OfferSignaturesRequest
+ */
+export declare type OfferSignaturesRequest = Message<"warren.api.v1.OfferSignaturesRequest"> & {
+};
+
+/**
+ * Describes the message warren.api.v1.OfferSignaturesRequest.
+ * Use `create(OfferSignaturesRequestSchema)` to create a new message.
+ */
+export declare const OfferSignaturesRequestSchema: GenMessage<OfferSignaturesRequest>;
+
+/**
+ * The first one wants no signature: from then on calls on this connection are answered.
+ *
+ * @generated from message warren.api.v1.OfferSignaturesResponse
+ */
+export declare type OfferSignaturesResponse = Message<"warren.api.v1.OfferSignaturesResponse"> & {
+  /**
+   * In the form of a PeerId; empty if this host signs by a key of its own.
+   *
+   * @generated from field: string key = 1;
+   */
+  key: string;
+
+  /**
+   * @generated from field: string uri = 2;
+   */
+  uri: string;
+
+  /**
+   * @generated from field: warren.api.v1.WantedSignature wanted = 3;
+   */
+  wanted?: WantedSignature | undefined;
+};
+
+/**
+ * Describes the message warren.api.v1.OfferSignaturesResponse.
+ * Use `create(OfferSignaturesResponseSchema)` to create a new message.
+ */
+export declare const OfferSignaturesResponseSchema: GenMessage<OfferSignaturesResponse>;
+
+/**
+ * @generated from message warren.api.v1.WantedSignature
+ */
+export declare type WantedSignature = Message<"warren.api.v1.WantedSignature"> & {
+  /**
+   * @generated from field: uint64 id = 1;
+   */
+  id: bigint;
+
+  /**
+   * "warren-policy-set-v1" or "warren-question-v1". It is signed before a zero byte and the content.
+   *
+   * @generated from field: string context = 2;
+   */
+  context: string;
+
+  /**
+   * @generated from field: bytes content = 3;
+   */
+  content: Uint8Array;
+
+  /**
+   * The SignedBundle that a policy set follows; empty if it is the first.
+   *
+   * @generated from field: bytes former = 4;
+   */
+  former: Uint8Array;
+};
+
+/**
+ * Describes the message warren.api.v1.WantedSignature.
+ * Use `create(WantedSignatureSchema)` to create a new message.
+ */
+export declare const WantedSignatureSchema: GenMessage<WantedSignature>;
+
+/**
+ * @generated from message warren.api.v1.AnswerSignatureRequest
+ */
+export declare type AnswerSignatureRequest = Message<"warren.api.v1.AnswerSignatureRequest"> & {
+  /**
+   * @generated from field: uint64 id = 1;
+   */
+  id: bigint;
+
+  /**
+   * @generated from field: bytes signature = 2;
+   */
+  signature: Uint8Array;
+
+  /**
+   * Why there is none.
+   *
+   * @generated from field: string refusal = 3;
+   */
+  refusal: string;
+
+  /**
+   * No further signatures are made for calls on this connection. The other fields are empty.
+   *
+   * @generated from field: bool end = 4;
+   */
+  end: boolean;
+};
+
+/**
+ * Describes the message warren.api.v1.AnswerSignatureRequest.
+ * Use `create(AnswerSignatureRequestSchema)` to create a new message.
+ */
+export declare const AnswerSignatureRequestSchema: GenMessage<AnswerSignatureRequest>;
+
+/**
+ * @generated from message warren.api.v1.AnswerSignatureResponse
+ */
+export declare type AnswerSignatureResponse = Message<"warren.api.v1.AnswerSignatureResponse"> & {
+};
+
+/**
+ * Describes the message warren.api.v1.AnswerSignatureResponse.
+ * Use `create(AnswerSignatureResponseSchema)` to create a new message.
+ */
+export declare const AnswerSignatureResponseSchema: GenMessage<AnswerSignatureResponse>;
 
 /**
  * @generated from message warren.api.v1.ListAdminsRequest
@@ -3598,6 +3743,24 @@ export declare const AdminService: GenService<{
     methodKind: "unary";
     input: typeof MakeAdminKeyRequestSchema;
     output: typeof MakeAdminKeyResponseSchema;
+  },
+  /**
+   * Signatures by the key of the admin, where this host does not have it: the caller makes them, for its own calls on this connection.
+   *
+   * @generated from rpc warren.api.v1.AdminService.OfferSignatures
+   */
+  offerSignatures: {
+    methodKind: "server_streaming";
+    input: typeof OfferSignaturesRequestSchema;
+    output: typeof OfferSignaturesResponseSchema;
+  },
+  /**
+   * @generated from rpc warren.api.v1.AdminService.AnswerSignature
+   */
+  answerSignature: {
+    methodKind: "unary";
+    input: typeof AnswerSignatureRequestSchema;
+    output: typeof AnswerSignatureResponseSchema;
   },
   /**
    * @generated from rpc warren.api.v1.AdminService.ListAdmins

@@ -244,6 +244,14 @@ export declare type ObservationQuestion = Message<"warren.question.v1.Observatio
      */
     value: ApplyPolicyRequest;
     case: "policy";
+  } | {
+    /**
+     * One of the others, which is too long for a question. An older program answers that it does not know the question.
+     *
+     * @generated from field: warren.question.v1.LongAsk long = 6;
+     */
+    value: LongAsk;
+    case: "long";
   } | { case: undefined; value?: undefined };
 };
 
@@ -252,6 +260,30 @@ export declare type ObservationQuestion = Message<"warren.question.v1.Observatio
  * Use `create(ObservationQuestionSchema)` to create a new message.
  */
 export declare const ObservationQuestionSchema: GenMessage<ObservationQuestion>;
+
+/**
+ * Whoever answers fetches an ObservationQuestion without a reply_key: by a request on /warren/long-ask/1 of the 32 bytes of its hash,
+ * to the host that the question came from, or else to the one that asks. The response is the message.
+ *
+ * @generated from message warren.question.v1.LongAsk
+ */
+export declare type LongAsk = Message<"warren.question.v1.LongAsk"> & {
+  /**
+   * @generated from field: bytes sha256 = 1;
+   */
+  sha256: Uint8Array;
+
+  /**
+   * @generated from field: uint32 size = 2;
+   */
+  size: number;
+};
+
+/**
+ * Describes the message warren.question.v1.LongAsk.
+ * Use `create(LongAskSchema)` to create a new message.
+ */
+export declare const LongAskSchema: GenMessage<LongAsk>;
 
 /**
  * The flows that a host carries now.

@@ -1,0 +1,2 @@
+export { openKey } from './key-source.ts'
+export { SigningClient } from './signing.ts'
