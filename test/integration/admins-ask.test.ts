@@ -37,6 +37,15 @@ test('each admin waits for the receipts of its own changes, owners and observers
   await makeAdmin(a, b, 'bob', 'admin', '--scope', 'dev')
   await makeAdmin(a, c, 'carol', 'observer')
 
+  const file = join(scope.directory(), 'policy.yaml')
+  writeFileSync(file, 'rules: []\n')
+  const unchanged = await b.attempt(['policy', 'apply', file, '--wait'])
+  assert.deepEqual([unchanged.code, unchanged.stdout], [0, ''])
+  assert.match(
+    unchanged.stderr,
+    /nothing differs[\s\S]*there is nothing to wait for: the admin of this host has stated nothing/
+  )
+
   const waited = async (...args: string[]): Promise<Answer> => {
     const { code, stdout, stderr } = await b.attempt([...args, '--json'])
     assert.equal(code, 0, stderr)
@@ -71,15 +80,13 @@ test('each admin waits for the receipts of its own changes, owners and observers
   const refused = await b.attempt(['flows', '--mesh'])
   assert.deepEqual([refused.code, refused.stdout], [1, ''])
   assert.match(refused.stderr, /NOT_ADMIN: the admin of this host has scopes/)
-  assert.match(await c.cli('flows', '--mesh'), /c +outbound[\s\S]*b +inbound/)
+  assert.match(await c.cli('flows', '--mesh'), /b +inbound[\s\S]*c +outbound/)
   const nothing = await c.attempt(['policy', 'receipts'])
   assert.equal(nothing.code, 1)
   assert.match(nothing.stderr, /NOT_ADMIN: the admin of this host is an observer/)
 
   // A dry run of an owner is of what this owner has stated: only then the rule that is missing is a change.
   await makeAdmin(a, b, 'bob', 'owner')
-  const file = join(scope.directory(), 'policy.yaml')
-  writeFileSync(file, 'rules: []\n')
   const dry = JSON.parse(await b.cli('policy', 'apply', file, '--prune', '--dry-run', '--mesh', '--json')) as {
     complete: boolean
     hosts: Array<{ machine: string; flows: unknown[] }>

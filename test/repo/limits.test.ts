@@ -142,6 +142,7 @@ const VALUES: Record<LimitName, number> = {
   proxy_reverse_dials: reverse.MAX_REVERSE_DIALS,
   proxy_reverse_dials_per_host: reverse.MAX_REVERSE_DIALS_PER_HOST,
   proxy_reverse_waiting: reverse.MAX_REVERSE_WAITING,
+  proxy_reverse_waiting_per_user: reverse.MAX_REVERSE_WAITING_PER_USER,
   proxy_endpoints_per_uid: PROXY.endpointsPerUid,
   proxy_listeners_per_uid: PROXY.listenersPerUid,
   proxy_fastpath_connections: PROXY.fastPathConnections,

@@ -44,6 +44,8 @@ export function receiptsWait(context: Context, { wait, timeout }: WaitOptions): 
   const timeoutMs = parseTimeout(timeout)
   return async version => {
     if (wait !== true) return {}
+    // Without a change, by an admin who has stated nothing: there is no version that a host could have applied.
+    if (version === 0n) return { complete: true, missing: [], receipts: [] }
     try {
       return await awaitReceipts(context, version, timeoutMs)
     } catch (err) {
@@ -79,6 +81,10 @@ export async function awaitReceipts(
 /** Says what was learned, a line for each host. */
 export function sayReceipts({ say }: Context, version: bigint, { complete, receipts }: Awaited): void {
   if (complete === undefined || receipts === undefined) return
+  if (version === 0n) {
+    say('there is nothing to wait for: the admin of this host has stated nothing yet')
+    return
+  }
   for (const receipt of receipts) say(receiptLine(receipt))
   say(receiptsSummary(version, receipts))
 }

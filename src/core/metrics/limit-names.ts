@@ -96,6 +96,7 @@ export const LIMIT_NAMES = [
   'proxy_reverse_dials',
   'proxy_reverse_dials_per_host',
   'proxy_reverse_waiting',
+  'proxy_reverse_waiting_per_user',
   'proxy_endpoints_per_uid',
   'proxy_listeners_per_uid',
   'proxy_fastpath_connections',
