@@ -36,6 +36,12 @@ export function isOnMesh({ dryRun, mesh }: { readonly dryRun?: true; readonly me
   })
 }
 
+/** Throws INVALID_OPTION for --timeout without --mesh, where nobody else is waited for. */
+export function requireMesh({ mesh, timeout }: { readonly mesh?: true; readonly timeout?: string }): void {
+  if (mesh === true || timeout === undefined) return
+  throw new WarrenError(ErrorCode.InvalidOption, '--timeout is for --mesh', { hint: 'Add --mesh.' })
+}
+
 /** Checks the options, before anything is changed. Returns what waits for the hosts, if it is wanted. */
 export function receiptsWait(context: Context, { wait, timeout }: WaitOptions): (version: bigint) => Promise<Awaited> {
   if (wait !== true && timeout !== undefined) {
