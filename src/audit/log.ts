@@ -12,6 +12,7 @@ import type { PeerKey } from '../identity/index.ts'
 import { AuditFile } from './file.ts'
 import { type ChainEnd, lineOf, type PendingRecord } from './line.ts'
 import { Losses } from './losses.ts'
+import { AuditSearches } from './searches.ts'
 
 export interface AuditLogOptions {
   readonly path: string
@@ -57,6 +58,8 @@ const CLOSE_MS = 2_000
  * It never waits and never throws while it runs: records are queued, and what cannot be written is counted, and becomes a record itself.
  */
 export class AuditLog {
+  /** Searches for others. */
+  readonly searches: AuditSearches
   readonly #options: AuditLogOptions
   readonly #file: AuditFile
   readonly #queue: PendingRecord[] = []
@@ -77,6 +80,7 @@ export class AuditLog {
   private constructor(options: AuditLogOptions, file: AuditFile) {
     this.#options = options
     this.#file = file
+    this.searches = new AuditSearches(options)
     this.#losses = new Losses(options.metrics)
     this.#signed = file.end
   }

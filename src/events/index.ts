@@ -28,3 +28,4 @@ export {
   type Occurrence,
   type Occurrences
 } from './history.ts'
+export { type AskingRole, FIELD_READERS, type MeshReader, meshReaderOf, readableFields } from './readers.ts'

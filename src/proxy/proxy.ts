@@ -66,8 +66,13 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
   const { resumeWindowMs = 0 } = deps
   const resumes = resumeWindowMs > 0
   const interruptions = new Interruptions(deps, resumeWindowMs, new KeptAccounts(limits, metrics))
-  const requester = new ReverseRequester({ deps: deps.reverse, metrics, stopping: stopping.signal })
-  const all = carriers({ ...deps, connectBack: (peer, signal) => requester.connect(peer, signal) })
+  const requester = new ReverseRequester({
+    deps: deps.reverse,
+    userOf: local.userOf,
+    metrics,
+    stopping: stopping.signal
+  })
+  const all = carriers({ ...deps, connectBack: (...args) => requester.connect(...args) })
   const pool = new SessionPool({
     deps,
     carriers: all,

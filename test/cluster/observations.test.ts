@@ -276,3 +276,70 @@ test('long questions are bounded: of this host, of one that asks, of all, and wh
   for (const first of [3, 4, 5]) fetch(peer(), first).catch(() => {})
   await assert.rejects(fetch(peer(), 6), { code: ErrorCode.LimitExceeded })
 })
+
+test('an admin cannot have another get the answer to a question of his own, by its reply key', async () => {
+  const { observations } = host()
+  observations.answerBy(async ask => (ask.case === 'flows' ? { flows: [flow('f1')] } : { flows: [] }))
+  const reply = makeReplyKey()
+  const harmless = encodeObservationQuestion({ case: 'explain', value: { source: 'a', destination: 'b' } }, reply)
+  await observations.answer(harmless, { requester: B, via: B, signer: B, signal: NEVER })
+  // The very question, asked by somebody else: the answer is by the rights of who asks.
+  const question = encodeObservationQuestion(FLOWS, reply)
+  const seen: unknown[] = []
+  observations.answerBy(async (_ask, signer) => {
+    seen.push(signer)
+    return { flows: [flow('f1')] }
+  })
+  await observations.answer(question, { requester: B, via: B, signer: B, signal: NEVER })
+  const answer = await observations.answer(question, { requester: C, via: B, signer: C, signal: NEVER })
+  assert.deepEqual(seen, [B, C])
+  assert.equal(decodeObservation(answer!, DOMAIN, reply, A).flows.length, 1)
+})
+
+test('a host that answers with what is no answer is named, and the others are heard', async () => {
+  const { observations, sent, content, answered } = host({
+    owners: () => [member('a', A), member('b', B), member('c', C)]
+  })
+  observations.answerBy(async () => ({}))
+  const collecting = all(observations.collect(FLOWS as never, 5_000, NEVER))
+  await sent
+  answered(B, Buffer.from('not sealed at all'))
+  const other = host({ self: C })
+  other.observations.answerBy(async () => ({ flows: [flow('far')] }))
+  answered(C, (await other.observations.answer(content(), { requester: A, via: A, signer: C, signal: NEVER }))!)
+  const { hosts, complete } = await collecting
+  assert.equal(complete, false)
+  assert.deepEqual(
+    hosts.map(({ machine, problem = '', flows = [] }) => [machine, problem !== '', flows.length]),
+    [
+      ['a', false, 0],
+      ['b', true, 0],
+      ['c', false, 1]
+    ]
+  )
+})
+
+test('of too many records the newest are sent, and of too many registrations the first', () => {
+  const reply = makeReplyKey()
+  const records = Array.from({ length: 400 }, (_, at) => ({
+    seq: BigInt(at),
+    name: 'flow-opened',
+    fields: 'x'.repeat(200)
+  }))
+  const services = Array.from({ length: 400 }, (_, at) => ({
+    address: `dev.web.n${at}.default.b`,
+    labels: { a: 'b'.repeat(100) }
+  }))
+  const read = (of: Parameters<typeof encodeObservation>[1]) => {
+    const bytes = encodeObservation(DOMAIN, of, reply.raw, B)
+    assert.ok(bytes.length <= 32 * 1024)
+    return decodeObservation(bytes, DOMAIN, reply, B)
+  }
+  const { audit } = read({ audit: { records, total: 400 } })
+  assert.equal(audit?.total, 400)
+  assert.equal(audit?.records.at(-1)?.seq, 399n)
+  assert.ok(audit.records.length < 400)
+  const { services: told } = read({ services: { services, total: 400 } })
+  assert.deepEqual([told?.total, told?.services[0]?.address], [400, 'dev.web.n0.default.b'])
+  assert.ok(told !== undefined && told.services.length < 400)
+})

@@ -4,7 +4,7 @@ import test from 'node:test'
 import { encodeAnswers } from '../../src/cluster/gather/answer.ts'
 import { Gathering, signedBytes } from '../../src/cluster/gather/index.ts'
 import { ANSWERS, encodeQuestion, type SignedQuestion } from '../../src/cluster/questions/question.ts'
-import { type Inquiry, Questions } from '../../src/cluster/questions/questions.ts'
+import { type Inquiry, Questions, VERIFIED } from '../../src/cluster/questions/questions.ts'
 import { ErrorCode, WarrenError } from '../../src/core/index.ts'
 import {
   CONTEXT,
@@ -18,11 +18,14 @@ import {
 } from '../../src/identity/index.ts'
 
 const ADMIN = generatePeerKeyPair()
+const ADMIN_KEY = peerKeyOf(rawPublicKey(ADMIN))
 const CONTENT = Buffer.from('have you applied it?')
 
 /** Members, the connections between them, and a clock that the test moves. */
 class World {
   readonly members: Member[] = []
+  /** Who may ask. */
+  readonly admins = new Set<PeerKey>([ADMIN_KEY])
   nowMs = 0
   #due: Array<{ readonly atMs: number; readonly run: () => void }> = []
 
@@ -103,7 +106,7 @@ class Member {
     this.questions = new Questions({
       self: this.peer,
       isMember,
-      mayAsk: ({ signer }) => signer === peerKeyOf(rawPublicKey(ADMIN)),
+      mayAsk: ({ signer }) => world.admins.has(signer),
       requireMayAsk: () => {},
       verify: one => verifySignature(one.signer, CONTEXT.question, signedBytes(one), one.signature),
       sign: question => ({
@@ -283,6 +286,74 @@ test('one neighbour makes this host verify, and one host makes it answer, so man
   await world.pass(0)
   assert.equal(near.answered, 20)
   assert.equal(refused, 180)
+})
+
+test('a flood of questions that nobody may ask costs its sender, and no other neighbour is refused for it', async () => {
+  const world = new World()
+  const [requester, near, liar] = world.line(3) as [Member, Member, Member]
+  const stranger = generatePeerKeyPair()
+  const codes = new Map<string, number>()
+  for (let run = 1n; run <= 300n; run += 1n) {
+    try {
+      near.takeQuestion(liar.peer, liar.question(requester, stranger, run))
+    } catch (err) {
+      const { code } = WarrenError.from(err)
+      codes.set(code, (codes.get(code) ?? 0) + 1)
+    }
+  }
+  // What is not verified any more costs a comparison.
+  assert.deepEqual([...codes.keys()], [ErrorCode.PermissionDenied, ErrorCode.LimitExceeded])
+  assert.ok((codes.get(ErrorCode.PermissionDenied) ?? 0) <= VERIFIED.burst)
+  assert.throws(() => near.takeQuestion(liar.peer, Buffer.alloc(20_000)), { code: ErrorCode.MessageTooLarge })
+  near.takeQuestion(requester.peer, requester.question(requester, ADMIN, 1n))
+  await world.pass(1_000)
+  assert.equal(near.answered, 1, 'the liar has neither used up the number nor the share of the one who asks')
+})
+
+test('an admin that is removed is not answered when it asks again, nor who repeats what it asked before', async () => {
+  const world = new World()
+  const [requester, near, far] = world.line(3) as [Member, Member, Member]
+  const before = requester.question(requester, ADMIN, 1n)
+  near.takeQuestion(requester.peer, before)
+  await world.pass(1_000)
+  assert.deepEqual([near.answered, far.answered], [1, 1])
+  world.admins.delete(ADMIN_KEY)
+  for (const [from, question] of [
+    [requester, requester.question(requester, ADMIN, 1n, 2n)],
+    [requester, requester.question(requester, ADMIN, 2n)],
+    [far, requester.question(requester, ADMIN, 3n)]
+  ] as const)
+    assert.throws(() => near.takeQuestion(from.peer, question), { code: ErrorCode.PermissionDenied })
+  await world.pass(20_000)
+  assert.deepEqual([near.answered, far.answered], [1, 1])
+  assert.deepEqual([near.questions.size.pending, far.questions.size.pending], [0, 0])
+})
+
+test('an answer that is too large, or of one who answers twice, is not taken', async () => {
+  const world = new World()
+  const [requester, near] = world.line(2) as [Member, Member]
+  near.say = async () => undefined
+  const inquiry = requester.open()
+  inquiry.ask()
+  await world.pass(1_000)
+  const answer = (content: Uint8Array) => {
+    const statement = { requester: requester.peer, kind: 'receipt', run: 1n, number: 1n, content } as const
+    return {
+      ...statement,
+      author: near.peer,
+      signature: sign(near.key, CONTEXT.answer, signedBytes(statement))
+    }
+  }
+  const take = (...contents: Uint8Array[]): void =>
+    requester.takeAnswers(near.peer, encodeAnswers(contents.map(answer)))
+  assert.throws(() => take(Buffer.alloc(ANSWERS.maxContentBytes + 1)), { code: ErrorCode.MessageMalformed })
+  assert.throws(() => take(...Array.from({ length: 9 }, (_, at) => Buffer.alloc(30_000, at))), {
+    code: ErrorCode.MessageTooLarge
+  })
+  assert.equal(requester.got.size, 0)
+  take(Buffer.from('first'))
+  take(Buffer.from('second'))
+  assert.equal(requester.got.get(near.peer), 'first')
 })
 
 test('a host has so many questions open at a time', () => {

@@ -37,6 +37,15 @@ test('each admin waits for the receipts of its own changes, owners and observers
   await makeAdmin(a, b, 'bob', 'admin', '--scope', 'dev')
   await makeAdmin(a, c, 'carol', 'observer')
 
+  const file = join(scope.directory(), 'policy.yaml')
+  writeFileSync(file, 'rules: []\n')
+  const unchanged = await b.attempt(['policy', 'apply', file, '--wait'])
+  assert.deepEqual([unchanged.code, unchanged.stdout], [0, ''])
+  assert.match(
+    unchanged.stderr,
+    /nothing differs[\s\S]*there is nothing to wait for: the admin of this host has stated nothing/
+  )
+
   const waited = async (...args: string[]): Promise<Answer> => {
     const { code, stdout, stderr } = await b.attempt([...args, '--json'])
     assert.equal(code, 0, stderr)
@@ -78,8 +87,6 @@ test('each admin waits for the receipts of its own changes, owners and observers
 
   // A dry run of an owner is of what this owner has stated: only then the rule that is missing is a change.
   await makeAdmin(a, b, 'bob', 'owner')
-  const file = join(scope.directory(), 'policy.yaml')
-  writeFileSync(file, 'rules: []\n')
   const dry = JSON.parse(await b.cli('policy', 'apply', file, '--prune', '--dry-run', '--mesh', '--json')) as {
     complete: boolean
     hosts: Array<{ machine: string; flows: unknown[] }>

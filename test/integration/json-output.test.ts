@@ -77,6 +77,8 @@ test('no command has fields of protobuf in its JSON', async t => {
     ['policy unused'],
     ['policy receipts'],
     ['flows', '--mesh'],
+    ['services', '--mesh'],
+    ['audit show', '--mesh'],
     ['deny', 'dev.*.*.*', 'dev.*.*.*', '--dry-run', '--mesh'],
     ['entry add', 'dev.web.*.*', '--uid', '1000'],
     ['entry list'],

@@ -4,12 +4,21 @@ import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { describe, it } from 'node:test'
 import { connect as connectTls } from 'node:tls'
+import { HOST_VIEW } from '../../src/attest/view.ts'
 import { ErrorCode, systemClock, WarrenError } from '../../src/core/index.ts'
 import type { PeerKey } from '../../src/identity/index.ts'
 import { DIRECT } from '../../src/proxy/flow/flow.ts'
 import { encodePreamble, PREAMBLE_BYTES, proofOf, TOKEN_BYTES } from '../../src/proxy/reverse/format.ts'
-import { MAX_REVERSE_DIALS_PER_HOST, MAX_TOKENS, REVERSE_RATE } from '../../src/proxy/reverse/limits.ts'
+import {
+  MAX_REVERSE_DIALS_PER_HOST,
+  MAX_REVERSE_WAITING,
+  MAX_REVERSE_WAITING_PER_USER,
+  MAX_TOKENS,
+  REVERSE_RATE
+} from '../../src/proxy/reverse/limits.ts'
+import { ReverseRequester } from '../../src/proxy/reverse/requester.ts'
 import { settled, waitFor } from '../harness/index.ts'
+import { recordingMetrics } from '../harness/recording-metrics.ts'
 import { DEAD, dialsBack } from './support/carriers.ts'
 import { Accepted, converse, dial, endOf, readAll, readBytes } from './support/sockets.ts'
 import { type Host, type HostOptions, World } from './support/world.ts'
@@ -276,6 +285,45 @@ describe('a member that asks for connections', () => {
     assert.deepEqual(far.hits, ['proxy_reverse_rate'])
     nowMs += 1_000
     assert.equal(far.proxy.connectBack(near.node.peer, asks(MAX_TOKENS)), MAX_TOKENS)
+  })
+})
+
+describe('the users of a host', () => {
+  it('wait for so many connections each, and one who fills his share keeps no other from his own', async () => {
+    const { metrics, hits } = recordingMetrics()
+    const users = new Map([
+      ['mine', 1000],
+      ['also mine', 1000],
+      ['of another', 1001],
+      ['of a third', 1002]
+    ])
+    const requester = new ReverseRequester({
+      deps: { peer: REQUESTER, ask: async (_peer, tokens) => tokens.length / TOKEN_BYTES },
+      userOf: id => ({ uid: users.get(id) ?? 0, view: HOST_VIEW }),
+      metrics,
+      stopping: new AbortController().signal
+    })
+    const giveUp = new AbortController()
+    const waiting: Array<Promise<unknown>> = []
+    const wait = (sourceId: string, count: number): void => {
+      for (let at = 0; at < count; at += 1)
+        waiting.push(assert.rejects(requester.connect(DIALLER, sourceId, giveUp.signal), { name: 'AbortError' }))
+    }
+    const refused = (sourceId: string, reason: RegExp) =>
+      assert.rejects(requester.connect(DIALLER, sourceId, giveUp.signal), { code: ErrorCode.LimitExceeded, reason })
+    wait('mine', MAX_REVERSE_WAITING_PER_USER / 2)
+    wait('also mine', MAX_REVERSE_WAITING_PER_USER / 2)
+    await refused('mine', /for one user/)
+    wait('of another', MAX_REVERSE_WAITING - MAX_REVERSE_WAITING_PER_USER)
+    await refused('of a third', /connections asked for/)
+    giveUp.abort()
+    await Promise.all(waiting)
+    assert.deepEqual(hits, ['proxy_reverse_waiting_per_user', 'proxy_reverse_waiting'])
+    // What is given up leaves its place.
+    const later = new AbortController()
+    const again = assert.rejects(requester.connect(DIALLER, 'mine', later.signal), { name: 'AbortError' })
+    later.abort()
+    await again
   })
 })
 

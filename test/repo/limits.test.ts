@@ -10,6 +10,7 @@ import {
   MAX_WAITING as AUDIT_WAITING,
   DEFAULT_AUDIT_MEBIBYTES
 } from '../../src/audit/log.ts'
+import { MAX_SEARCHES, MAX_SEARCHES_PER_ADMIN, SEARCHES } from '../../src/audit/searches.ts'
 import { AUTHORITY_REFUSALS, AUTHORITY_RENEWALS } from '../../src/ca/authorities/authority-service.ts'
 import { REFUSALS } from '../../src/ca/join-service.ts'
 import { MAX_TOKENS, MAX_USES } from '../../src/ca/joins/tokens.ts'
@@ -51,6 +52,9 @@ const VALUES: Record<LimitName, number> = {
   audit_waiting: AUDIT_WAITING,
   audit_refusals: AUDIT_REFUSALS.burst,
   audit_mebibytes: DEFAULT_AUDIT_MEBIBYTES,
+  audit_searches: MAX_SEARCHES,
+  audit_searches_per_admin: MAX_SEARCHES_PER_ADMIN,
+  audit_search_rate: SEARCHES.burst,
   api_connections: LOCAL_LIMITS.maxConnections,
   api_connections_per_uid: LOCAL_LIMITS.maxConnectionsPerUid,
   api_calls_per_uid: LOCAL_LIMITS.maxCallsPerUid,
@@ -142,6 +146,7 @@ const VALUES: Record<LimitName, number> = {
   proxy_reverse_dials: reverse.MAX_REVERSE_DIALS,
   proxy_reverse_dials_per_host: reverse.MAX_REVERSE_DIALS_PER_HOST,
   proxy_reverse_waiting: reverse.MAX_REVERSE_WAITING,
+  proxy_reverse_waiting_per_user: reverse.MAX_REVERSE_WAITING_PER_USER,
   proxy_endpoints_per_uid: PROXY.endpointsPerUid,
   proxy_listeners_per_uid: PROXY.listenersPerUid,
   proxy_fastpath_connections: PROXY.fastPathConnections,

@@ -88,8 +88,7 @@ function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: Ad
   const { mesh, registry, routing, policy, evictions, failures, lost } = cluster
   const { joins, renewal, rotation, authorities, rootRotation } = ca
   const { workloads } = local
-  const { trustDomain, machine } = membership
-  const { state } = registry
+  const [{ trustDomain, machine }, { state }] = [membership, registry]
   const suspectedSince = (peer: PeerKey) => failures.suspectedSinceMs(peer)
   const [startedAtMs, version] = [hostClock.wallMs(), packageVersion()]
   return {
@@ -151,6 +150,8 @@ function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: Ad
       policy,
       preview: bundle => previewPolicy({ authorizer: cluster.authorizer, proxy, workloads }, bundle),
       registered: () => routing.matching(),
+      problemOf: problemOf(local),
+      audit: base.audit?.searches,
       ruleUse: cluster.ruleUse,
       inquiries: cluster.inquiries,
       machine: membership.machine,

@@ -28,6 +28,8 @@ import { lostMemberView } from './views.ts'
 
 export interface AdminHandlersDeps extends PolicyHandlersDeps, PolicyCodeDeps, JoinHandlersDeps, ReceiptHandlersDeps {
   readonly registered: ObservationHandlersDeps['registered']
+  readonly problemOf: ObservationHandlersDeps['problemOf']
+  readonly audit?: ObservationHandlersDeps['audit']
   readonly inquiries: Inquiries
   /** Resolves when the flows to workloads of this host have ended. */
   readonly drain: (timeoutMs: number) => Promise<{ finished: number; reset: number; undone: boolean }>

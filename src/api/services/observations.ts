@@ -1,20 +1,24 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
-import type { Ask, Explanation, HostObservation, Inquiries, Told } from '../../cluster/index.ts'
+import type { Ask, Explanation, HostObservation, Inquiries, Route, Told } from '../../cluster/index.ts'
 import { ErrorCode, type Protocol, WarrenError } from '../../core/index.ts'
-import { type Address, matches, parsePattern } from '../../identity/index.ts'
+import { matches, parsePattern } from '../../identity/index.ts'
 import { type AdminKey, ruleFrom } from '../../policy/index.ts'
 import type { FlowInfo } from '../../proxy/index.ts'
 import { type adminPb, apiPb, create, questionPb } from '../../wire/index.ts'
 import type { AdminHandlers } from '../handlers.ts'
+import { type AuditQuestionDeps, auditFor, requireRole } from './audit-question.ts'
 import { flowMessage, type PolicyCodeDeps, previewDocument, previewRule } from './policy-code.ts'
 import { waitMs } from './receipts.ts'
+import { serviceView } from './views.ts'
 
-export interface ObservationHandlersDeps extends PolicyCodeDeps {
+export interface ObservationHandlersDeps extends PolicyCodeDeps, Pick<AuditQuestionDeps, 'audit'> {
   readonly inquiries: Pick<Inquiries, 'observations'>
   readonly machine: string
   readonly flows: () => readonly FlowInfo[]
   /** Every registration of all hosts that is known here. */
-  readonly registered: () => readonly { readonly address: Address; readonly machine: string }[]
+  readonly registered: () => readonly Route[]
+  /** Why a registration of this host does not serve, if the agent knows. */
+  readonly problemOf: (registrationId: string) => string | undefined
   readonly explain: (
     source: string,
     destination: string,
@@ -48,6 +52,10 @@ function questionOf(ask: adminPb.ObserveRequest['ask']): Ask {
       const value = { source, destination, protocol }
       return create(questionPb.ObservationQuestionSchema, { ask: { case: 'explain', value } }).ask
     }
+    case 'services':
+      if (ask.value.pattern !== '') parsePattern(ask.value.pattern)
+      return create(questionPb.ObservationQuestionSchema, { ask }).ask
+    case 'audit':
     case 'rule':
     case 'policy':
       return create(questionPb.ObservationQuestionSchema, { ask }).ask
@@ -77,8 +85,29 @@ async function tell(
         ? undefined
         : consequencesOf(await previewDocument(deps, document, prune, { author: signer }))
     }
+    case 'audit':
+      return { audit: await auditFor(deps, ask.value, signer, signal) }
+    case 'services':
+      return { services: servicesFor(deps, ask.value.pattern, signer) }
     default:
       return undefined
+  }
+}
+
+/** The registrations of this host. What keeps one from serving may name the user of a port: that is for owners. */
+function servicesFor(
+  deps: ObservationHandlersDeps,
+  text: string,
+  signer: AdminKey | undefined
+): MessageInitShape<typeof adminPb.ObservedServicesSchema> {
+  const problemOf = requireRole(deps, signer) === 'owner' ? deps.problemOf : () => undefined
+  const pattern = text === '' ? undefined : parsePattern(text)
+  const own = deps
+    .registered()
+    .filter(({ local, address }) => local && (pattern === undefined || matches(pattern, address)))
+  return {
+    services: own.map(route => serviceView(route, { suspectedSince: () => undefined, problemOf })),
+    total: own.length
   }
 }
 
@@ -115,6 +144,7 @@ function plain({ works, steps }: Explanation): { works: boolean; steps: Explanat
 
 function hostMessage(host: HostObservation): MessageInitShape<typeof adminPb.HostObservationSchema> {
   const { machine, state, sinceMs = 0, problem = '', flows = [], consequences, explained: seen = [] } = host
+  const { audit, services } = host
   const flowsTotal = host.flowsTotal ?? flows.length + (consequences?.flows?.length ?? 0)
   return {
     machine,
@@ -124,6 +154,8 @@ function hostMessage(host: HostObservation): MessageInitShape<typeof adminPb.Hos
     flows,
     flowsTotal,
     ...(consequences !== undefined && { consequences }),
+    ...(audit !== undefined && { audit }),
+    ...(services !== undefined && { services }),
     connections: seen.map(({ role = '', works = false, steps = [] }) => ({ role, works, steps }))
   }
 }

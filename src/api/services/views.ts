@@ -19,11 +19,12 @@ export interface ServiceFacts {
 export function serviceViews(routing: Routing, facts: ServiceFacts, pattern: Pattern | undefined): ServiceFields[] {
   return routing
     .matching(pattern)
-    .map(route => toService(route, facts))
+    .map(route => serviceView(route, facts))
     .sort((a, b) => compare(a.address, b.address) || compare(a.registrationId, b.registrationId))
 }
 
-function toService(route: Route, { suspectedSince, problemOf }: ServiceFacts): ServiceFields {
+/** One registration, for the API. */
+export function serviceView(route: Route, { suspectedSince, problemOf }: ServiceFacts): ServiceFields {
   return {
     address: formatAddress(route.address),
     spiffeId: route.spiffeId,

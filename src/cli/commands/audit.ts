@@ -5,8 +5,10 @@ import { ErrorCode, parseDuration, WarrenError } from '../../core/index.ts'
 import { type Context, contextOf } from '../context.ts'
 import { Exit } from '../exit.ts'
 import { collect } from '../options/collect.ts'
+import { requireMesh } from '../options/receipts.ts'
 import { print, printJsonLine } from '../output/index.ts'
 import { recordLine } from '../output/record-line.ts'
+import { showMeshAudit } from './audit-mesh.ts'
 
 interface VerifyOptions {
   readonly checkpoint?: string[]
@@ -20,12 +22,20 @@ interface ShowOptions {
   readonly type?: string[]
   readonly last: string
   readonly follow?: true
+  readonly mesh?: true
+  readonly timeout?: string
 }
 
 const FILE_HELP = 'the file that --audit names (default: WARREN_AUDIT, else audit.log of the state directory)'
 const MAX_SINCE_MS = 100 * 365 * 86_400_000
 const MAX_LAST = 100_000
 const DEFAULT_LAST = '1000'
+
+const AFTER_SHOW = `
+The records and their fields: docs/audit.md. With --follow, --json prints a line for each record.
+With --mesh every host is asked for the newest records of its log, as many as fit. This works on the hosts of owners and observers, who
+get the fields that docs/events.md has for them: no process and no user. Each host notes who has asked. Exit code 3 if a host has not
+answered, or has no audit log.`
 
 export function addAudit(program: Command): void {
   const audit = program.command('audit').description('read and verify the audit log of this host')
@@ -59,12 +69,13 @@ export function addAudit(program: Command): void {
     .addOption(new Option('--type <name>', 'only records of this name; may be repeated').argParser(collect))
     .option('--last <number>', `only the newest ones, at most ${MAX_LAST}`, DEFAULT_LAST)
     .option('-f, --follow', 'continue with what happens from now on')
-    .addHelpText(
-      'after',
-      '\nThe records and their fields: docs/audit.md. With --follow, --json prints a line for each record.'
-    )
+    .addOption(new Option('--mesh', 'ask the agent for those of all hosts').conflicts('follow'))
+    .option('--timeout <time>', 'with --mesh: how long to wait for hosts that do not answer (default: 10s)')
+    .addHelpText('after', AFTER_SHOW)
     .action(async (file: string | undefined, options: ShowOptions, command: Command) => {
-      await show(contextOf(command), await auditLogPath(file), options)
+      requireMesh(options)
+      if (options.mesh === true) await showAll(contextOf(command), file, options)
+      else await show(contextOf(command), await auditLogPath(file), options)
     })
 }
 
@@ -108,15 +119,30 @@ function damageText({ file, line, seq, problem }: Damage): string {
   return `${file}:${line}: line ${seq}: ${problem}`
 }
 
-async function show({ json, show: output, say }: Context, path: string, options: ShowOptions): Promise<void> {
-  const { LogReader, parseSelection } = await import('../../audit/index.ts')
+async function showAll(context: Context, file: string | undefined, options: ShowOptions): Promise<void> {
+  if (file !== undefined)
+    throw new WarrenError(ErrorCode.InvalidOption, '--mesh reads no file of this host', {
+      hint: 'Leave the path out: each agent reads its own log.'
+    })
+  // Before any host is asked.
+  const { sinceMs } = await selectionOf(options)
+  await showMeshAudit(context, { ...options, sinceMs, last: lastOf(options.last) }, options.timeout)
+}
+
+async function selectionOf(options: ShowOptions): Promise<Selection> {
+  const { parseSelection } = await import('../../audit/index.ts')
   const since = options.since === undefined ? undefined : parseDuration('--since', options.since, 1, MAX_SINCE_MS)
-  const selection: Selection = parseSelection({
+  return parseSelection({
     source: options.source,
     destination: options.dest,
     sinceMs: since === undefined ? undefined : Date.now() - since,
     events: options.type
   })
+}
+
+async function show({ json, show: output, say }: Context, path: string, options: ShowOptions): Promise<void> {
+  const { LogReader } = await import('../../audit/index.ts')
+  const selection = await selectionOf(options)
   const max = lastOf(options.last)
   const newest: AuditLine[] = []
   let found = 0

@@ -15,7 +15,8 @@ import {
   observationView
 } from '../output/index.ts'
 
-type Ask = NonNullable<MessageInitShape<typeof adminPb.ObserveRequestSchema>['ask']>
+/** What every host can be asked. */
+export type Ask = NonNullable<MessageInitShape<typeof adminPb.ObserveRequestSchema>['ask']>
 
 /** Lists the flows of all hosts. */
 export async function showMeshFlows(context: Context, timeout: string | undefined): Promise<void> {
@@ -86,7 +87,8 @@ function sayLeftOut(
   }
 }
 
-async function observe(
+/** Asks every host. The answers are in the order of the names of the hosts; the exit code says whether one is missing. */
+export async function observe(
   { agent }: Context,
   ask: Ask,
   timeout: string | undefined

@@ -71,7 +71,8 @@ export function addPolicyApply(policy: Command): void {
     context.show({ version, changes, ...awaited }, () => changeLines(changes))
     const isSame = changes.every(({ kind }) => kind === 'kept' || kind === 'ended')
     sayChanges(context, changes)
-    context.say(isSame ? `policy version ${version} stays in force` : `policy version ${version} is in force here`)
+    if (version > 0n)
+      context.say(isSame ? `policy version ${version} stays in force` : `policy version ${version} is in force here`)
     sayReceipts(context, version, awaited)
   })
 }

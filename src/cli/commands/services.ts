@@ -1,6 +1,19 @@
 import { type Command, Option } from 'commander'
 import { type Context, contextOf } from '../context.ts'
+import { requireMesh } from '../options/receipts.ts'
 import { print, printJsonLine, type ServiceView, serviceTable, serviceView } from '../output/index.ts'
+import { showMeshServices } from './services-mesh.ts'
+
+const AFTER = `
+Every host knows the registrations of all. With --mesh each host is asked for its own as it sees them now; owners also learn what keeps
+one from serving. This works on the hosts of owners and observers. Exit code 3 if a host has not answered.`
+
+interface ServicesOptions {
+  readonly watch?: true
+  readonly all?: true
+  readonly mesh?: true
+  readonly timeout?: string
+}
 
 export function addServices(program: Command): void {
   program
@@ -9,9 +22,16 @@ export function addServices(program: Command): void {
     .argument('[pattern]', 'as in dev.web.*.default or dev.{web,api}.*.*.node1')
     .addOption(new Option('--watch', 'continue: print the whole list again after every change').conflicts('all'))
     .option('--all', 'also those of hosts that were lost in the last day')
-    .action(async (pattern: string | undefined, options: { watch?: true; all?: true }, command: Command) => {
+    .addOption(
+      new Option('--mesh', 'ask every host for its own, and what keeps them from serving').conflicts(['all', 'watch'])
+    )
+    .option('--timeout <time>', 'with --mesh: how long to wait for hosts that do not answer (default: 10s)')
+    .addHelpText('after', AFTER)
+    .action(async (pattern: string | undefined, options: ServicesOptions, command: Command) => {
       const context = contextOf(command)
-      if (options.watch === true) await watch(context, pattern ?? '')
+      requireMesh(options)
+      if (options.mesh === true) await showMeshServices(context, pattern ?? '', options.timeout)
+      else if (options.watch === true) await watch(context, pattern ?? '')
       else await list(context, pattern ?? '', options.all === true)
     })
 }

@@ -36,6 +36,12 @@ export function isOnMesh({ dryRun, mesh }: { readonly dryRun?: true; readonly me
   })
 }
 
+/** Throws INVALID_OPTION for --timeout without --mesh, where nobody else is waited for. */
+export function requireMesh({ mesh, timeout }: { readonly mesh?: true; readonly timeout?: string }): void {
+  if (mesh === true || timeout === undefined) return
+  throw new WarrenError(ErrorCode.InvalidOption, '--timeout is for --mesh', { hint: 'Add --mesh.' })
+}
+
 /** Checks the options, before anything is changed. Returns what waits for the hosts, if it is wanted. */
 export function receiptsWait(context: Context, { wait, timeout }: WaitOptions): (version: bigint) => Promise<Awaited> {
   if (wait !== true && timeout !== undefined) {
@@ -44,6 +50,8 @@ export function receiptsWait(context: Context, { wait, timeout }: WaitOptions): 
   const timeoutMs = parseTimeout(timeout)
   return async version => {
     if (wait !== true) return {}
+    // Without a change, by an admin who has stated nothing: there is no version that a host could have applied.
+    if (version === 0n) return { complete: true, missing: [], receipts: [] }
     try {
       return await awaitReceipts(context, version, timeoutMs)
     } catch (err) {
@@ -79,6 +87,10 @@ export async function awaitReceipts(
 /** Says what was learned, a line for each host. */
 export function sayReceipts({ say }: Context, version: bigint, { complete, receipts }: Awaited): void {
   if (complete === undefined || receipts === undefined) return
+  if (version === 0n) {
+    say('there is nothing to wait for: the admin of this host has stated nothing yet')
+    return
+  }
   for (const receipt of receipts) say(receiptLine(receipt))
   say(receiptsSummary(version, receipts))
 }

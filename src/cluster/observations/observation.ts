@@ -55,7 +55,7 @@ export function decodeObservationQuestion(bytes: Uint8Array): { readonly replyKe
   return decode(questionPb.ObservationQuestionSchema, bytes, MAX_QUESTION_BYTES)
 }
 
-/** An answer that only the holder of the reply key reads: as much of the flows as fits, with the number of all. */
+/** An answer that only the holder of the reply key reads: as much of its lists as fits, with the number of all. */
 export function encodeObservation(trustDomain: string, told: Told, replyKey: Uint8Array, author: PeerKey): Uint8Array {
   const sealed = seal(plainOf(trustDomain, told), replyKey, author)
   return toBinary(questionPb.SealedAnswerSchema, create(questionPb.SealedAnswerSchema, sealed))
@@ -76,21 +76,25 @@ export function decodeObservation(
 
 function plainOf(trustDomain: string, told: Told): Uint8Array {
   // Made once: the parts of it are messages.
-  const { consequences, flows: all } = create(questionPb.ObservationAnswerSchema, told)
+  const { consequences, flows: all, audit, services } = create(questionPb.ObservationAnswerSchema, told)
   const cuts = consequences?.flows ?? []
   const flowsTotal = all.length + cuts.length
+  const items = flowsTotal + (audit?.records.length ?? 0) + (services?.services.length ?? 0)
   for (let part = 1; ; part /= 2) {
     const some = <T>(list: readonly T[]): T[] => list.slice(0, Math.floor(list.length * part))
+    const newest = <T>(list: readonly T[]): T[] => list.slice(list.length - Math.floor(list.length * part))
     const message = create(questionPb.ObservationAnswerSchema, {
       ...told,
       trustDomain,
       flowsTotal,
       flows: some(all),
-      ...(consequences !== undefined && { consequences: { ...consequences, flows: some(cuts) } })
+      ...(consequences !== undefined && { consequences: { ...consequences, flows: some(cuts) } }),
+      ...(audit !== undefined && { audit: { ...audit, records: newest(audit.records) } }),
+      ...(services !== undefined && { services: { ...services, services: some(services.services) } })
     })
     const bytes = toBinary(questionPb.ObservationAnswerSchema, message)
     if (bytes.length <= MAX_ANSWER_BYTES) return bytes
-    if (part * flowsTotal >= 1) continue
+    if (part * items >= 1) continue
     const problem = 'the answer is too long to be sent'
     return toBinary(
       questionPb.ObservationAnswerSchema,

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import { anyChange, ChangeSignal, type Clock, ErrorCode, type Logger, LruMap, WarrenError } from '../../core/index.ts'
 import type { EventSink } from '../../events/index.ts'
 import type { PeerKey } from '../../identity/index.ts'
@@ -86,8 +87,8 @@ export class Observations {
   readonly answer: Answerer = async (content, { requester, via, signer, signal }) => {
     const { trustDomain, self } = this.#deps
     const { replyKey, ask } = decodeObservationQuestion(content)
-    // Asked again: the reply key names the question.
-    const name = Buffer.from(replyKey).toString('base64')
+    // Asked again, by the same admin of the same host: nobody gets, or takes the place of, an answer to another question.
+    const name = `${requester} ${signer} ${hash('sha256', content, 'base64')}`
     const kept = this.#kept.get(name)
     if (kept !== undefined) return kept
     if (this.#observer === undefined) return undefined
@@ -190,6 +191,14 @@ export class Observations {
   }
 }
 
-function told({ flows, flowsTotal, explained, problem, consequences }: Observation): Told {
-  return { flows, flowsTotal, explained, problem, ...(consequences !== undefined && { consequences }) }
+function told({ flows, flowsTotal, explained, problem, consequences, audit, services }: Observation): Told {
+  return {
+    flows,
+    flowsTotal,
+    explained,
+    problem,
+    ...(consequences !== undefined && { consequences }),
+    ...(audit !== undefined && { audit }),
+    ...(services !== undefined && { services })
+  }
 }

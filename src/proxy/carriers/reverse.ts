@@ -13,8 +13,11 @@ export const REVERSE_PATH: Path = Object.freeze({
 })
 
 export interface ReverseCarrierDeps extends IdentifyDeps {
-  /** Resolves with a TCP connection that the agent `peer` has made to this host. Proves nothing of who is at its other end. */
-  readonly connectBack: (peer: PeerKey, signal: AbortSignal) => Promise<Socket>
+  /**
+   * Resolves with a TCP connection that the agent `peer` has made to this host, for a registration of this host or for the agent.
+   * Proves nothing of who is at its other end.
+   */
+  readonly connectBack: (peer: PeerKey, sourceId: string | undefined, signal: AbortSignal) => Promise<Socket>
 }
 
 /**
@@ -35,15 +38,16 @@ export function reverse(deps: ReverseCarrierDeps): Carrier {
     probes: agent => [
       {
         run: async signal => {
-          await identifyOver(await connectBack(agent.peer, signal), agent, deps, signal)
+          await identifyOver(await connectBack(agent.peer, undefined, signal), agent, deps, signal)
           return REVERSE_PATH.name
         }
       }
     ],
     dial: ({ peer }, options, signal) =>
       within(DIAL_TIMEOUT_MS, [signal], async limit => {
-        const dialled = await openSession(await connectBack(peer, limit), options, limit)
-        return { ...dialled, connectBeside: other => connectBack(peer, other), path: REVERSE_PATH }
+        const connect = (other: AbortSignal) => connectBack(peer, options.sourceId, other)
+        const dialled = await openSession(await connect(limit), options, limit)
+        return { ...dialled, connectBeside: connect, path: REVERSE_PATH }
       })
   }
 }

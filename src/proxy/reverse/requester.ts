@@ -1,16 +1,19 @@
 import { randomBytes } from 'node:crypto'
 import type { Socket } from 'node:net'
-import { type Metrics, raceAbort, type UnprovenPlace, within } from '../../core/index.ts'
+import { accountOf, type LocalUser } from '../../attest/index.ts'
+import { type Metrics, Quota, raceAbort, type UnprovenPlace, within } from '../../core/index.ts'
 import type { PeerKey } from '../../identity/index.ts'
 import { limitExceeded } from '../limits.ts'
 import { FIRST_BYTE_TIMEOUT_MS, REVERSE_ASK_TIMEOUT_MS } from '../timing.ts'
 import type { ReverseDeps } from './deps.ts'
 import { decodePreamble, PREAMBLE_BYTES, proofOf, TOKEN_BYTES } from './format.ts'
-import { MAX_REVERSE_WAITING } from './limits.ts'
+import { MAX_REVERSE_WAITING, MAX_REVERSE_WAITING_PER_USER } from './limits.ts'
 import { TokenBatches } from './token-batches.ts'
 
 export interface ReverseRequesterOptions {
   readonly deps: Pick<ReverseDeps, 'peer' | 'ask'>
+  /** The user of a registration of this host. @default one share for all */
+  readonly userOf?: ((registrationId: string) => LocalUser | undefined) | undefined
   readonly metrics: Metrics
   readonly stopping: AbortSignal
 }
@@ -24,11 +27,14 @@ export class ReverseRequester {
   readonly #peer: PeerKey
   readonly #batches: TokenBatches
   readonly #metrics: Metrics
+  readonly #userOf: NonNullable<ReverseRequesterOptions['userOf']>
   /** By the proof that the connection will begin with. Each is used once. */
   readonly #waiting = new Map<string, (socket: Socket) => void>()
+  readonly #places = new Quota<string>(MAX_REVERSE_WAITING_PER_USER, MAX_REVERSE_WAITING)
 
-  constructor({ deps, metrics, stopping }: ReverseRequesterOptions) {
+  constructor({ deps, userOf = () => undefined, metrics, stopping }: ReverseRequesterOptions) {
     this.#peer = deps.peer
+    this.#userOf = userOf
     this.#metrics = metrics
     this.#batches = new TokenBatches((peer, tokens) =>
       within(REVERSE_ASK_TIMEOUT_MS, [stopping], signal => deps.ask(peer, tokens, signal))
@@ -37,13 +43,12 @@ export class ReverseRequester {
 
   /**
    * Resolves with a TCP connection that the agent `peer` has made to this host, and on which nobody has sent anything yet but its
-   * preamble. Rejects with LIMIT_EXCEEDED, the agent's refusal or the reason of the signal.
+   * preamble. `sourceId`: the registration that it is for, undefined for the agent. Rejects with LIMIT_EXCEEDED, the agent's
+   * refusal or the reason of the signal.
    */
-  async connect(peer: PeerKey, signal: AbortSignal): Promise<Socket> {
+  async connect(peer: PeerKey, sourceId: string | undefined, signal: AbortSignal): Promise<Socket> {
     signal.throwIfAborted()
-    if (this.#waiting.size >= MAX_REVERSE_WAITING) {
-      throw limitExceeded(this.#metrics, 'proxy_reverse_waiting', 'connections asked for', MAX_REVERSE_WAITING)
-    }
+    const release = this.#takePlace(sourceId)
     const token = randomBytes(TOKEN_BYTES)
     const key = keyOf(proofOf({ token, requester: this.#peer, dialler: peer }))
     const arrived = Promise.withResolvers<Socket>()
@@ -63,6 +68,7 @@ export class ReverseRequester {
       throw err
     } finally {
       this.#waiting.delete(key)
+      release()
     }
   }
 
@@ -88,6 +94,24 @@ export class ReverseRequester {
     socket.once('close', () => clearTimeout(timer))
     socket.on('readable', take)
     take()
+  }
+
+  #takePlace(sourceId: string | undefined): () => void {
+    const user = sourceId === undefined ? undefined : this.#userOf(sourceId)
+    const account = user === undefined ? '' : accountOf(user)
+    const release = this.#places.take(account)
+    if (release !== undefined) return release
+    const what = 'connections asked for'
+    if (this.#places.size >= MAX_REVERSE_WAITING)
+      throw limitExceeded(this.#metrics, 'proxy_reverse_waiting', what, MAX_REVERSE_WAITING)
+    const limit = MAX_REVERSE_WAITING_PER_USER
+    throw limitExceeded(
+      this.#metrics,
+      'proxy_reverse_waiting_per_user',
+      `${what} for one user`,
+      limit,
+      user && { uid: user.uid }
+    )
   }
 
   #waitingFor(bytes: Buffer): ((socket: Socket) => void) | undefined {

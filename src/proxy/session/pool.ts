@@ -205,6 +205,7 @@ export class SessionPool {
     let shown = false
     const options: DialOptions = {
       context: context.context,
+      sourceId,
       servername: sniOf(destination.registrationId),
       resumes: (this.#deps.resumeWindowMs ?? 0) > 0,
       verify: offered => {

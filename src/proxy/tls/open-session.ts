@@ -45,6 +45,8 @@ export interface DialOptions {
   readonly verify: (peerChain: PeerChain) => void
   /** Whether this agent resumes flows. @default false */
   readonly resumes?: boolean
+  /** The registration of this host that the session is for. */
+  readonly sourceId?: string
 }
 
 /** Opens a session to the agent at "host:port". Rejects with the first failure, or with the signal's reason. */

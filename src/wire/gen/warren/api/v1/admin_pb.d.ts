@@ -6,7 +6,7 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { Protocol } from "./workload_pb.js";
+import type { ListServicesRequest, Protocol, Service } from "./workload_pb.js";
 
 /**
  * Describes the file warren/api/v1/admin.proto.
@@ -3473,6 +3473,20 @@ export declare type ObserveRequest = Message<"warren.api.v1.ObserveRequest"> & {
      */
     value: ApplyPolicyRequest;
     case: "policy";
+  } | {
+    /**
+     * @generated from field: warren.api.v1.AuditQuestion audit = 8;
+     */
+    value: AuditQuestion;
+    case: "audit";
+  } | {
+    /**
+     * The registrations of each host, as it sees them itself.
+     *
+     * @generated from field: warren.api.v1.ListServicesRequest services = 9;
+     */
+    value: ListServicesRequest;
+    case: "services";
   } | { case: undefined; value?: undefined };
 
   /**
@@ -3488,6 +3502,142 @@ export declare type ObserveRequest = Message<"warren.api.v1.ObserveRequest"> & {
  * Use `create(ObserveRequestSchema)` to create a new message.
  */
 export declare const ObserveRequestSchema: GenMessage<ObserveRequest>;
+
+/**
+ * "What does your audit log have?" The newest records that pass every condition, as many as fit.
+ *
+ * @generated from message warren.api.v1.AuditQuestion
+ */
+export declare type AuditQuestion = Message<"warren.api.v1.AuditQuestion"> & {
+  /**
+   * Patterns of names. Empty: any.
+   *
+   * @generated from field: string source = 1;
+   */
+  source: string;
+
+  /**
+   * @generated from field: string destination = 2;
+   */
+  destination: string;
+
+  /**
+   * What happened before is not wanted. Zero: everything.
+   *
+   * @generated from field: int64 since_ms = 3;
+   */
+  sinceMs: bigint;
+
+  /**
+   * Names of records. Empty: all. A host has none of those that it does not know.
+   *
+   * @generated from field: repeated string names = 4;
+   */
+  names: string[];
+
+  /**
+   * At most. Zero: 1000.
+   *
+   * @generated from field: uint32 last = 5;
+   */
+  last: number;
+};
+
+/**
+ * Describes the message warren.api.v1.AuditQuestion.
+ * Use `create(AuditQuestionSchema)` to create a new message.
+ */
+export declare const AuditQuestionSchema: GenMessage<AuditQuestion>;
+
+/**
+ * @generated from message warren.api.v1.AuditRecords
+ */
+export declare type AuditRecords = Message<"warren.api.v1.AuditRecords"> & {
+  /**
+   * Oldest first.
+   *
+   * @generated from field: repeated warren.api.v1.AuditRecord records = 1;
+   */
+  records: AuditRecord[];
+
+  /**
+   * All that were found, if not all of them fit.
+   *
+   * @generated from field: uint32 total = 2;
+   */
+  total: number;
+
+  /**
+   * The log has older lines, and this is when the oldest one happened that was looked at; zero if there are none.
+   *
+   * @generated from field: int64 searched_from_ms = 3;
+   */
+  searchedFromMs: bigint;
+};
+
+/**
+ * Describes the message warren.api.v1.AuditRecords.
+ * Use `create(AuditRecordsSchema)` to create a new message.
+ */
+export declare const AuditRecordsSchema: GenMessage<AuditRecords>;
+
+/**
+ * @generated from message warren.api.v1.AuditRecord
+ */
+export declare type AuditRecord = Message<"warren.api.v1.AuditRecord"> & {
+  /**
+   * @generated from field: uint64 seq = 1;
+   */
+  seq: bigint;
+
+  /**
+   * By the clock of its host.
+   *
+   * @generated from field: int64 at_ms = 2;
+   */
+  atMs: bigint;
+
+  /**
+   * @generated from field: string name = 3;
+   */
+  name: string;
+
+  /**
+   * The fields that whoever asks may read, by docs/events.md, as a JSON object.
+   *
+   * @generated from field: string fields = 4;
+   */
+  fields: string;
+};
+
+/**
+ * Describes the message warren.api.v1.AuditRecord.
+ * Use `create(AuditRecordSchema)` to create a new message.
+ */
+export declare const AuditRecordSchema: GenMessage<AuditRecord>;
+
+/**
+ * @generated from message warren.api.v1.ObservedServices
+ */
+export declare type ObservedServices = Message<"warren.api.v1.ObservedServices"> & {
+  /**
+   * @generated from field: repeated warren.api.v1.Service services = 1;
+   */
+  services: Service[];
+
+  /**
+   * All of the host, if not all of them fit.
+   *
+   * @generated from field: uint32 total = 2;
+   */
+  total: number;
+};
+
+/**
+ * Describes the message warren.api.v1.ObservedServices.
+ * Use `create(ObservedServicesSchema)` to create a new message.
+ */
+export declare const ObservedServicesSchema: GenMessage<ObservedServices>;
 
 /**
  * @generated from message warren.api.v1.ObserveResponse
@@ -3572,6 +3722,16 @@ export declare type HostObservation = Message<"warren.api.v1.HostObservation"> &
    * @generated from field: warren.api.v1.Consequences consequences = 8;
    */
   consequences?: Consequences | undefined;
+
+  /**
+   * @generated from field: warren.api.v1.AuditRecords audit = 9;
+   */
+  audit?: AuditRecords | undefined;
+
+  /**
+   * @generated from field: warren.api.v1.ObservedServices services = 10;
+   */
+  services?: ObservedServices | undefined;
 };
 
 /**

@@ -7,8 +7,8 @@
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { AnswerKind } from "../../registry/v1/registry_pb.js";
-import type { AddRuleRequest, ApplyPolicyRequest, Consequences, ExplainStep, Flow } from "../../api/v1/admin_pb.js";
-import type { Protocol } from "../../api/v1/workload_pb.js";
+import type { AddRuleRequest, ApplyPolicyRequest, AuditQuestion, AuditRecords, Consequences, ExplainStep, Flow, ObservedServices } from "../../api/v1/admin_pb.js";
+import type { ListServicesRequest, Protocol } from "../../api/v1/workload_pb.js";
 
 /**
  * Describes the file warren/question/v1/question.proto.
@@ -252,6 +252,20 @@ export declare type ObservationQuestion = Message<"warren.question.v1.Observatio
      */
     value: LongAsk;
     case: "long";
+  } | {
+    /**
+     * @generated from field: warren.api.v1.AuditQuestion audit = 8;
+     */
+    value: AuditQuestion;
+    case: "audit";
+  } | {
+    /**
+     * The registrations of the host itself.
+     *
+     * @generated from field: warren.api.v1.ListServicesRequest services = 9;
+     */
+    value: ListServicesRequest;
+    case: "services";
   } | { case: undefined; value?: undefined };
 };
 
@@ -392,6 +406,16 @@ export declare type ObservationAnswer = Message<"warren.question.v1.ObservationA
    * @generated from field: warren.api.v1.Consequences consequences = 6;
    */
   consequences?: Consequences | undefined;
+
+  /**
+   * @generated from field: warren.api.v1.AuditRecords audit = 8;
+   */
+  audit?: AuditRecords | undefined;
+
+  /**
+   * @generated from field: warren.api.v1.ObservedServices services = 9;
+   */
+  services?: ObservedServices | undefined;
 };
 
 /**

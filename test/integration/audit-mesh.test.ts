@@ -1,0 +1,103 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import test from 'node:test'
+import { AgentClient, connect, listen } from '../../src/client/index.ts'
+import { type Scope, scopeOf, startPair, TestAgent, waitFor } from '../harness/index.ts'
+import { makeAdmin } from './support/admins.ts'
+
+const SITE = 'dev.web.site.default'
+const CART = 'dev.shop.cart.default'
+
+interface HostRecords {
+  readonly machine: string
+  readonly problem: string
+  readonly total: number
+  readonly records: ReadonlyArray<{ readonly event: string; readonly fields: Readonly<Record<string, unknown>> }>
+}
+
+function clientOf(scope: Scope, agent: TestAgent): AgentClient {
+  const client = new AgentClient({ runtimeDir: agent.runtimeDir })
+  scope.defer(() => void client.close())
+  return client
+}
+
+async function asked(
+  agent: TestAgent,
+  ...args: string[]
+): Promise<{ code: number | null; hosts: HostRecords[]; stderr: string }> {
+  const { code, stdout, stderr } = await agent.attempt(['audit', 'show', '--mesh', ...args, '--json'])
+  return { code, hosts: (JSON.parse(stdout) as { hosts: HostRecords[] }).hosts, stderr }
+}
+
+const flowsOf = (hosts: readonly HostRecords[]): string[] =>
+  hosts.flatMap(({ machine, records }) =>
+    records.map(({ event, fields }) => `${machine} ${event} ${String(fields['source'])}`)
+  )
+
+test('an owner and an observer read the audit logs of all hosts, each the fields of its role, and every host notes who asked', async t => {
+  const scope = scopeOf(t)
+  const [a, b] = await startPair(scope, { args: ['--audit', 'on'] })
+  const c = new TestAgent(scope, { name: 'c', args: [] })
+  await c.start(['--join', (await a.cli('token', 'create', 'c')).trim()])
+  await Promise.all([a, b, c].map(agent => agent.sees(2)))
+  await makeAdmin(a, c, 'carol', 'observer')
+  await a.cli('allow', CART, SITE, '--wait')
+  await listen(SITE, { client: clientOf(scope, b) }, socket => {
+    socket.on('error', () => {})
+    socket.pipe(socket)
+  })
+  await a.knows(SITE)
+  const client = clientOf(scope, a)
+  const socket = await connect(SITE, { client, as: CART })
+  socket.on('error', () => {})
+  socket.write('hello')
+  await once(socket, 'data')
+  await assert.rejects(connect(SITE, { client, as: 'dev.shop.other.default' }), { code: 'UNAUTHORIZED' })
+
+  const flows = ['--type', 'flow-opened', '--type', 'flow-refused', '--source', 'dev.shop.*.*']
+  const wanted = [`a flow-opened ${CART}.a`, 'a flow-refused dev.shop.other.default.a', `b flow-opened ${CART}.a`]
+  // The agents write their records a tenth of a second later.
+  await waitFor(async () => {
+    const found = flowsOf((await asked(a, ...flows)).hosts)
+    return wanted.every(line => found.includes(line))
+  }, 'the records of the flows on both hosts')
+
+  const owner = await asked(a, ...flows)
+  assert.equal(owner.code, 3, 'one host has no audit log')
+  assert.match(owner.stderr, /c: it has no audit log: `warren up --audit on`/)
+  const observer = await asked(c, ...flows)
+  assert.deepEqual(flowsOf(observer.hosts), flowsOf(owner.hosts))
+  const refusal = ({ hosts }: { hosts: HostRecords[] }) =>
+    hosts.flatMap(({ records }) => records).find(({ event }) => event === 'flow-refused')?.fields
+  assert.match(String(refusal(owner)?.['reason']), /no rule and no whitelist entry allows it/)
+  assert.equal(refusal(owner)?.['code'], 'UNAUTHORIZED')
+  assert.deepEqual([refusal(observer)?.['reason'], refusal(observer)?.['code']], [undefined, 'UNAUTHORIZED'])
+  // Nor does any record name a process or a user.
+  for (const { hosts } of [owner, observer, await asked(a), await asked(c)])
+    for (const { fields } of hosts.flatMap(({ records }) => records))
+      for (const name of ['uid', 'pid', 'executable', 'sourceProcess', 'destinationProcess'])
+        assert.ok(!(name in fields), name)
+
+  // Who asked is in the log of each host; only owners see it from elsewhere.
+  const questions = (await asked(a, '--type', 'question-asked')).hosts.find(({ machine }) => machine === 'b')?.records
+  assert.ok(questions?.some(({ fields }) => fields['machine'] === 'c' && fields['question'] === 'audit'))
+  assert.equal(
+    (await asked(c, '--type', 'question-asked', '--type', 'rule-changed')).hosts.flatMap(({ records }) => records)
+      .length,
+    0
+  )
+  assert.match((await b.attempt(['audit', 'show', '--mesh'])).stderr, /NOT_ADMIN/)
+  assert.match(
+    await a.cli('audit', 'show', '--mesh', '--type', 'rule-changed').catch(err => String(err)),
+    /a +20.*rule-changed +change=allow/
+  )
+  assert.match(
+    (await a.attempt(['audit', 'show', '--mesh', '--type', 'rule'])).stderr,
+    /INVALID_ARGUMENT: no record has the name/
+  )
+
+  const services = await c.attempt(['services', '--mesh'])
+  assert.equal(services.code, 0, services.stderr)
+  assert.match(services.stdout, /dev\.web\.site\.default\.b +tcp +passing +b /)
+  assert.doesNotMatch(await c.cli('services', 'dev.db.*.*', '--mesh'), /dev\.web/)
+})
