@@ -8,6 +8,7 @@ import { mayAsk, requireMayAsk } from './asking-rights.ts'
 import type { FailureService } from './failure/index.ts'
 import type { LostHosts } from './lost-hosts.ts'
 import { Observations } from './observations/index.ts'
+import { asksAboutOwn } from './own-questions.ts'
 import type { PolicyService } from './policy-service.ts'
 import { type MeshQuestionsDeps, type Questions, questionsOnMesh } from './questions/index.ts'
 import { AppliedPolicies, Receipts } from './receipts/index.ts'
@@ -67,11 +68,20 @@ export function inquiriesOnMesh(deps: InquiriesDeps): Inquiries {
   const observations = new Observations({ ...shared, self: mesh.peer, events })
   const questions: Questions = questionsOnMesh({
     peerKey: membership.peerKey,
-    signer: () => membership.adminKey ?? sets.signer,
+    adminKey: () => membership.adminKey ?? sets.signer,
     mesh,
     state,
-    mayAsk: question => mayAsk(sets.inForce, rootKey, question),
-    requireMayAsk: kind => requireMayAsk(sets.inForce, sets.ownKey, kind),
+    mayAsk: question =>
+      question.signer === question.requester ? asksAboutOwn(state, question) : mayAsk(sets.inForce, rootKey, question),
+    signerOf: question => {
+      try {
+        requireMayAsk(sets.inForce, sets.ownKey, question.kind)
+        return 'admin'
+      } catch (err) {
+        if (asksAboutOwn(state, { ...question, requester: mesh.peer })) return 'host'
+        throw err
+      }
+    },
     answerers: { receipt: receipts.answer, observation: observations.answer },
     monotonicMs: clock.monotonicMs,
     metrics,

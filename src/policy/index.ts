@@ -63,6 +63,7 @@ export {
 } from './edit.ts'
 export {
   type Entry,
+  entriesFor,
   gatewayEntries,
   grantingEntry,
   limitingEntries,

@@ -37,7 +37,7 @@ function host(more: Partial<ObservationsDeps> = {}) {
       open: (_kind, bytes, listener) => {
         content = bytes
         onAnswer = listener
-        return { ask: () => sent.resolve(), close: () => {} }
+        return { signer: 'admin', ask: () => sent.resolve(), close: () => {} }
       }
     }),
     owners: () => [member('a', A), member('b', B)],
@@ -146,7 +146,7 @@ test('the answers of all hosts are collected, and a host without one is named', 
     owners: () => [member('a', A), member('b', B), member('c', C, ['tcp'])]
   })
   observations.answerBy(async () => ({ flows: [flow('own')] }))
-  const collecting = all(observations.collect(FLOWS as never, 5_000, NEVER))
+  const collecting = all(observations.collect(FLOWS as never, { timeoutMs: 5_000 }, NEVER))
   await sent
   // The other host takes the question as it was sent.
   const other = host({ self: B })

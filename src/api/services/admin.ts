@@ -1,12 +1,13 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { Authorities, RootRotation, RootStatus } from '../../ca/index.ts'
-import type { Explanation, Inquiries, LostHosts } from '../../cluster/index.ts'
-import { ErrorCode, type Protocol, WarrenError } from '../../core/index.ts'
+import type { Inquiries, LostHosts } from '../../cluster/index.ts'
+import { ErrorCode, WarrenError } from '../../core/index.ts'
 import type { EventHistory } from '../../events/index.ts'
 import { parseMachineName } from '../../identity/index.ts'
 import { ruleFrom } from '../../policy/index.ts'
 import type { FlowInfo } from '../../proxy/index.ts'
 import { type adminPb, apiPb } from '../../wire/index.ts'
+import type { Explainer } from '../explain/here.ts'
 import type { AdminHandlers } from '../index.ts'
 import { adminsHandlers } from './admins.ts'
 import { eventHandlers } from './events.ts'
@@ -48,19 +49,14 @@ export interface AdminHandlersDeps extends PolicyHandlersDeps, PolicyCodeDeps, J
   readonly flows: () => readonly FlowInfo[]
   readonly history: Pick<EventHistory, 'recent' | 'follow'>
   readonly metrics: () => Promise<MessageInitShape<typeof adminPb.GetMetricsResponseSchema>>
-  readonly explain: (
-    source: string,
-    destination: string,
-    protocol: Protocol,
-    signal: AbortSignal
-  ) => Promise<Explanation>
+  readonly explainer: Explainer
 }
 
 const DRAIN_MS = 30_000
 
 /** The handlers of admin.sock. */
 export function adminHandlers(deps: AdminHandlersDeps): AdminHandlers {
-  const { policy, backup, drain, undrain, members, flows, metrics, explain } = deps
+  const { policy, backup, drain, undrain, members, flows, metrics, explainer } = deps
   return {
     ...policyHandlers(deps),
     ...policyCodeHandlers(deps),
@@ -173,8 +169,9 @@ export function adminHandlers(deps: AdminHandlersDeps): AdminHandlers {
 
     async explain(request, _caller, signal) {
       const protocol = request.protocol === apiPb.Protocol.UDP ? 'udp' : 'tcp'
-      const { works, steps } = await explain(request.source, request.destination, protocol, signal)
-      return { works, steps: [...steps] }
+      const { source, destination, uid } = request
+      const { steps, ...verdict } = await explainer.explain({ source, destination, protocol, uid }, signal)
+      return { ...verdict, steps: [...steps] }
     }
   }
 }

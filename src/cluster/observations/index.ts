@@ -1,2 +1,2 @@
-export type { Ask, Told } from './observation.ts'
+export { type Ask, decodeObservationQuestion, type Told } from './observation.ts'
 export { type HostObservation, Observations, type Observed, type Observer } from './observations.ts'

@@ -3,15 +3,13 @@ import { detach, ErrorCode, WarrenError } from '../../core/index.ts'
 import { CONTEXT, rawPublicKey, sign, verifySignature } from '../../identity/index.ts'
 import { owner, type RegistryState } from '../../registry/index.ts'
 import { type Gathering, gatherBy, type MeshGatheringDeps, signedBytes } from '../gather/index.ts'
-import { ANSWERS, MAX_QUESTION_BYTES, QUESTIONS_CAPABILITY } from './question.ts'
+import { ANSWERS, CAPABILITY_FOR, MAX_QUESTION_BYTES } from './question.ts'
 import { type QuestionPorts, Questions } from './questions.ts'
 
-export interface MeshQuestionsDeps
-  extends MeshGatheringDeps,
-    Pick<QuestionPorts, 'mayAsk' | 'requireMayAsk' | 'answerers'> {
+export interface MeshQuestionsDeps extends MeshGatheringDeps, Pick<QuestionPorts, 'mayAsk' | 'signerOf' | 'answerers'> {
   readonly state: RegistryState
-  /** The key that this host asks with, once it may ask. */
-  readonly signer: () => KeyObject | undefined
+  /** The key of the admin of this host; undefined if it has none. */
+  readonly adminKey: () => KeyObject | undefined
 }
 
 const PROTOCOL = '/warren/question/1'
@@ -20,7 +18,7 @@ const NOTHING = new Uint8Array()
 
 /** Questions on the mesh. Call it before the mesh starts. */
 export function questionsOnMesh(deps: MeshQuestionsDeps): Questions {
-  const { mesh, state, signer, mayAsk, requireMayAsk, answerers, monotonicMs, log, signal } = deps
+  const { mesh, state, adminKey, peerKey, mayAsk, signerOf, answerers, monotonicMs, log, signal } = deps
   const gathering: Gathering = gatherBy(deps, {
     protocol: '/warren/answers/1',
     format: ANSWERS,
@@ -33,15 +31,15 @@ export function questionsOnMesh(deps: MeshQuestionsDeps): Questions {
     self: mesh.peer,
     isMember: peer => state.entries.has(peer),
     mayAsk,
-    requireMayAsk,
+    signerOf,
     verify: question => verifySignature(question.signer, CONTEXT.question, signedBytes(question), question.signature),
-    sign: question => {
-      const key = signer()
+    sign: (question, signer) => {
+      const key = signer === 'host' ? peerKey : adminKey()
       if (key === undefined) throw new WarrenError(ErrorCode.Internal, 'the key of the admin is missing')
       return { signer: rawPublicKey(key), signature: sign(key, CONTEXT.question, signedBytes(question)) }
     },
-    neighbours: () =>
-      mesh.connected().filter(peer => owner(state, peer)?.capabilities.includes(QUESTIONS_CAPABILITY) === true),
+    neighbours: signer =>
+      mesh.connected().filter(peer => owner(state, peer)?.capabilities.includes(CAPABILITY_FOR[signer]) === true),
     send: (peer, bytes) => {
       const sent = mesh.request(peer, PROTOCOL, bytes, { signal, maxResponseBytes: RESPONSE_BYTES }).catch(err => {
         log.debug('a question was not taken', { peer, err })

@@ -2907,6 +2907,13 @@ export declare type ExplainRequest = Message<"warren.api.v1.ExplainRequest"> & {
    * @generated from field: warren.api.v1.Protocol protocol = 3;
    */
   protocol: Protocol;
+
+  /**
+   * Whether a process of this user may be the source; unset: of nobody in particular. Only the host that answers looks at it.
+   *
+   * @generated from field: optional uint32 uid = 4;
+   */
+  uid?: number | undefined;
 };
 
 /**
@@ -2930,6 +2937,13 @@ export declare type ExplainResponse = Message<"warren.api.v1.ExplainResponse"> &
    * @generated from field: repeated warren.api.v1.ExplainStep steps = 2;
    */
   steps: ExplainStep[];
+
+  /**
+   * Nothing is known to be wrong, and this host does not know everything.
+   *
+   * @generated from field: bool undecided = 3;
+   */
+  undecided: boolean;
 };
 
 /**
@@ -2943,7 +2957,7 @@ export declare const ExplainResponseSchema: GenMessage<ExplainResponse>;
  */
 export declare type ExplainStep = Message<"warren.api.v1.ExplainStep"> & {
   /**
-   * "source", "destination", "host", "clock", "server", "policy", "path" or "certificate".
+   * "source", "identity", "destination", "host", "clock", "server", "policy", "path" or "certificate".
    *
    * @generated from field: string subject = 1;
    */
@@ -2958,6 +2972,20 @@ export declare type ExplainStep = Message<"warren.api.v1.ExplainStep"> & {
    * @generated from field: string text = 3;
    */
   text: string;
+
+  /**
+   * What to do about it; empty if nothing has to be done.
+   *
+   * @generated from field: string next = 4;
+   */
+  next: string;
+
+  /**
+   * This host cannot say it; never with ok.
+   *
+   * @generated from field: bool unknown = 5;
+   */
+  unknown: boolean;
 };
 
 /**
@@ -3419,6 +3447,8 @@ export declare type ObservedConnection = Message<"warren.api.v1.ObservedConnecti
   role: string;
 
   /**
+   * Of a destination: nothing is wrong there.
+   *
    * @generated from field: bool works = 2;
    */
   works: boolean;
@@ -3427,6 +3457,13 @@ export declare type ObservedConnection = Message<"warren.api.v1.ObservedConnecti
    * @generated from field: repeated warren.api.v1.ExplainStep steps = 3;
    */
   steps: ExplainStep[];
+
+  /**
+   * Nothing is known to be wrong, and it does not know everything.
+   *
+   * @generated from field: bool undecided = 4;
+   */
+  undecided: boolean;
 };
 
 /**
