@@ -14,6 +14,9 @@ export interface ExplainedEndsDeps {
 /** Components of an address before the machine. */
 const NAME_PARTS = 4
 
+/** What the host of a destination leaves to that of the source. */
+const ELSEWHERE: ReadonlySet<string> = new Set(['source', 'identity', 'path'])
+
 type Question = Pick<questionPb.ExplainQuestion, 'source' | 'destination'>
 
 /** The hosts that have something to say about a connection: those of its ends. */
@@ -60,9 +63,11 @@ export async function explainedEnds(
   if (isHere(destination) || endedOn(destination).includes(machine)) {
     // Only the instances of this host: what the others are is for their hosts to say.
     const own = [...destination.split('.').slice(0, NAME_PARTS), machine].join('.')
-    const { works, undecided, steps } = plain(await explain({ ...asked, destination: own }, signal))
-    // The path is for the other host to try: a program that knows no third verdict asks whether anything is wrong here.
-    return [{ role: 'destination', works: works || undecided, undecided, steps }]
+    const { steps } = await explain({ ...asked, destination: own }, signal)
+    // The source and the path are for the other host to look at. A program that knows no third verdict asks whether anything is wrong here.
+    const found = steps.filter(one => !ELSEWHERE.has(one.subject) || !(one.ok || one.unknown))
+    const isWrong = found.some(({ ok, unknown }) => !ok && !unknown)
+    return [{ role: 'destination', works: !isWrong, undecided: false, steps: found }]
   }
   return isForOthers ? [] : [{ role: 'neither', ...plain(await explain({ ...asked, destination }, signal)) }]
 }

@@ -95,7 +95,11 @@ function depsOf(parts: ExplainParts): ExplainDeps {
     known: () => routing.matching(),
     hosts: () => owners(state),
     lost: () => lost.all(),
-    ended: pattern => [...endedHere(parts, pattern), ...lost.ended.matching(pattern)],
+    // Of its own services this host also knows why they ended.
+    ended: pattern => [
+      ...endedHere(parts, pattern),
+      ...lost.ended.matching(pattern).filter(({ address }) => address.machine !== membership.machine)
+    ],
     evaluate: (source: Address, destination: Route, protocol: Protocol) =>
       authorizer.authorize({
         source,

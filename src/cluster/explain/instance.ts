@@ -3,7 +3,7 @@ import type { Decision, UsageLimits } from '../../policy/index.ts'
 import { clockText } from '../../registry/index.ts'
 import type { Route } from '../routing.ts'
 import { afterDenial, afterDetour, afterNoPath } from './next-steps.ts'
-import { type ExplainDeps, type ExplainRequest, type ExplainStep, no, ok, unknown } from './types.ts'
+import { type ExplainDeps, type ExplainRequest, type ExplainStep, type Found, no, ok, unknown } from './types.ts'
 
 /** What holds, or does not, for a connection to one instance. */
 export async function instanceSteps(
@@ -72,10 +72,12 @@ function since({ nowMs }: ExplainDeps, sinceMs: number | undefined): string {
   return `, since ${new Date(sinceMs).toISOString()} (${Math.max(0, Math.round((nowMs() - sinceMs) / 1_000))} s)`
 }
 
-function serverStep({ ok: isOk, text }: { readonly ok: boolean; readonly text: string }, machine: string): ExplainStep {
-  return isOk
-    ? ok('server', text)
-    : no('server', text, `on ${machine}: see to the server; ss -ltnp shows who has the port`)
+function serverStep({ ok: isOk, text }: Found, machine: string): ExplainStep {
+  if (isOk) return ok('server', text)
+  const next = text.includes('does not accept')
+    ? `on ${machine}: ps -eo pid,stat,args; state T is a stopped program (kill -CONT PID), else restart it`
+    : `on ${machine}: start the server; ss -ltnup shows who has the port`
+  return no('server', text, next)
 }
 
 function policyStep(

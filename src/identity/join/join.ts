@@ -122,7 +122,9 @@ async function askOnce(options: JoinOptions, wanted: JoinOffer): Promise<Joined 
   }
   const reasons = token.authorityAddresses.map(address => `${address}: ${failures.get(address) ?? ''}`)
   throw new WarrenError(ErrorCode.JoinFailed, `no authority could be joined (${reasons.join('; ')})`, {
-    hint: `Check that the agent on ${token.authorityMachine} runs and that its data port is reachable from here.`
+    hint: reasons.some(reason => reason.includes(ErrorCode.CertificateRefused))
+      ? 'Another mesh answers there: make a new token with `warren token create` on the authority of the mesh that is meant.'
+      : `Check that the agent on ${token.authorityMachine} runs and that its data port is reachable from here.`
   })
 }
 

@@ -1,6 +1,6 @@
-import { join } from 'node:path'
 import { writeFileSync } from 'node:fs'
-import { createHosts, type Host, Program, type Scope, TestAgent, WARREN, waitFor } from '../harness/index.ts'
+import { join } from 'node:path'
+import { createHosts, type Host, Program, type Scope, TestAgent, WARREN, waitFor } from '../../../harness/index.ts'
 
 export const SITE = 'dev.web.site.default'
 export const DOCS = 'dev.web.docs.default'
@@ -19,26 +19,29 @@ export interface Mesh {
   readonly scope: Scope
   readonly hosts: { readonly a: Host; readonly b: Host; readonly c: Host }
   readonly agents: { readonly a: TestAgent; readonly b: TestAgent; readonly c: TestAgent }
+  readonly tokenOfB: string
   server: Program
   expose: Program
 }
 
-const AT = ['--no-mdns']
+/** The options of each agent, besides how it begins. */
+export const AT: readonly string[] = ['--no-mdns']
 
 export async function startMesh(scope: Scope): Promise<Mesh> {
   const [a, b, c] = await createHosts(scope, 'a', 'b', 'c')
   const founder = await new TestAgent(scope, { name: 'a', args: AT, host: a }).start(['--init', 'example.org', ...AT])
   const tokenOf = async (name: string): Promise<string> => (await founder.cli('token', 'create', name)).trim()
-  const join = async (name: 'b' | 'c', host: Host): Promise<TestAgent> =>
-    await new TestAgent(scope, { name, args: AT, host }).start(['--join', await tokenOf(name), ...AT])
-  const agents = { a: founder, b: await join('b', b), c: await join('c', c) }
+  const join = async (name: 'b' | 'c', host: Host, token: string): Promise<TestAgent> =>
+    await new TestAgent(scope, { name, args: AT, host }).start(['--join', token, ...AT])
+  const tokenOfB = await tokenOf('b')
+  const agents = { a: founder, b: await join('b', b, tokenOfB), c: await join('c', c, await tokenOf('c')) }
   await founder.cli('allow', 'dev.*.*.*', 'dev.web.*.*')
   const server = await startServer(scope, b)
   const expose = await startExpose(agents.b, SITE)
   await startServer(scope, c)
   await startExpose(agents.c, DOCS)
   await Promise.all([founder.knows(SITE), founder.knows(DOCS), agents.c.knows(SITE), agents.b.knows(DOCS)])
-  return { scope, hosts: { a, b, c }, agents, server, expose }
+  return { scope, hosts: { a, b, c }, agents, tokenOfB, server, expose }
 }
 
 export async function startServer(scope: Scope, host: Host): Promise<Program> {
