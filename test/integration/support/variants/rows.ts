@@ -200,12 +200,11 @@ const ENDING: readonly Row[] = [
 ]
 
 /** How `warren up` ends on a host of the mesh, with another state directory. */
-async function joined({ scope, hosts }: Mesh, token: string, stateDir = scope.directory()): Promise<string> {
-  const places = ['--state-dir', stateDir, '--runtime-dir', scope.directory()]
+async function joined({ scope, hosts }: Mesh, token: string, build?: string): Promise<string> {
+  const places = ['--state-dir', scope.directory(), '--runtime-dir', scope.directory()]
   const ports = ['--listen', '127.0.0.1:0', '--data-listen', '127.0.0.1:0', '--no-mdns']
-  const { code, stderr } = await warren(scope, ['up', '--join', token, ...places, ...ports], {
-    host: hosts.a
-  }).outcome()
+  const args = ['up', '--join', token, ...places, ...ports]
+  const { code, stderr } = await warren(scope, args, { host: hosts.a }, undefined, build).outcome()
   return `${stderr}exit code ${code}\n`
 }
 
@@ -315,7 +314,9 @@ function clocks(byMs: number): readonly Row[] {
       run: async ({ scope }) => {
         const a = await new TestAgent(scope, { name: 'a', args: ['--init', 'example.org'] }).start()
         const b = new TestAgent(scope, { name: 'b', args: ['--join', (await a.cli('token', 'create', 'b')).trim()] })
-        await b.start(undefined, shifted(scope, byMs))
+        await b.start()
+        await b.stop()
+        await b.start([], shifted(scope, byMs))
         await startExpose(b, SITE)
         return await outputWhen(a, /^NO +clock/m, ...SITE_ASKED)
       },
@@ -343,10 +344,21 @@ function clocks(byMs: number): readonly Row[] {
   ]
 }
 
+const JOIN_BEHIND: Row = {
+  name: 'a clock that is behind that of the authority, at the join',
+  run: async mesh => {
+    const file = shifted(mesh.scope, -3_600_000)
+    return await joined(mesh, await made(mesh, 'l'), file)
+  },
+  cause: /CERTIFICATE_REFUSED: .* is valid from/,
+  next: /The clock of this host is behind that of a: compare date -u on both/
+}
+
 export const ROWS: readonly Row[] = [
   ...LIVING,
   ...TOKENS,
   ...DOMAINS.slice(0, 1),
+  JOIN_BEHIND,
   ...CUT_OFF,
   ...clocks(300_000),
   ...clocks(-300_000),
