@@ -9,7 +9,15 @@ export { Authorizer } from './authorizer.ts'
 export { capabilitiesOf } from './capabilities.ts'
 export { Enforcement } from './enforcement.ts'
 export { Evictions } from './evictions.ts'
-export { type ExplainDeps, type ExplainRequest, type Explanation, explain, type Found } from './explain/index.ts'
+export {
+  type ExplainDeps,
+  type ExplainRequest,
+  type Explanation,
+  explain,
+  type Found,
+  type Reach,
+  reachOf
+} from './explain/index.ts'
 export { FailureService } from './failure/index.ts'
 export { followRegistry, type Versioned } from './follow-registry.ts'
 export { gatherOnMesh } from './gather/index.ts'

@@ -10,8 +10,10 @@ import {
   type Found,
   type LostHosts,
   type PolicyService,
+  type Reach,
   type Route,
   type Routing,
+  reachOf,
   type Trust
 } from '../../cluster/index.ts'
 import { type Clock, formatHostPort, type Protocol, sleep, WarrenError } from '../../core/index.ts'
@@ -59,6 +61,8 @@ export interface ExplainParts {
 export interface Explainer {
   /** Explains a connection as this host sees it. Rejects with INVALID_ARGUMENT. */
   readonly explain: (request: ExplainRequest, signal: AbortSignal) => Promise<Explanation>
+  /** Which registrations may connect to which. Rejects with INVALID_ARGUMENT. */
+  readonly reach: (source: string, destination: string, signal: AbortSignal) => Promise<Reach>
   /** The hosts that had such a service until lately, as far as known here. */
   readonly endedOn: (destination: string) => readonly string[]
 }
@@ -74,6 +78,10 @@ export function explainHere(parts: ExplainParts): Explainer {
   const deps = depsOf(parts)
   return {
     explain: (request, signal) => explain(deps, request, signal),
+    reach: async (source, destination, signal) => {
+      const rules = () => parts.cluster.policy.bundle?.rules ?? []
+      return await reachOf({ ...deps, rules }, parsePattern(source), parsePattern(destination), signal)
+    },
     endedOn: destination => deps.ended(parsePattern(destination)).map(({ address }) => address.machine)
   }
 }

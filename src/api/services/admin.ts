@@ -8,6 +8,7 @@ import { ruleFrom } from '../../policy/index.ts'
 import type { FlowInfo } from '../../proxy/index.ts'
 import { type adminPb, apiPb } from '../../wire/index.ts'
 import type { Explainer } from '../explain/here.ts'
+import { reachMessage } from '../explain/reach-message.ts'
 import type { AdminHandlers } from '../index.ts'
 import { adminsHandlers } from './admins.ts'
 import { eventHandlers } from './events.ts'
@@ -172,6 +173,10 @@ export function adminHandlers(deps: AdminHandlersDeps): AdminHandlers {
       const { source, destination, uid } = request
       const { steps, ...verdict } = await explainer.explain({ source, destination, protocol, uid }, signal)
       return { ...verdict, steps: [...steps] }
+    },
+
+    async listReach({ source, destination }, _caller, signal) {
+      return reachMessage(await explainer.reach(source, destination, signal))
     }
   }
 }

@@ -61,6 +61,7 @@ export {
   flowView,
   memberTable,
   memberView,
+  protocolName,
   type RuleView,
   ruleTable,
   ruleView,

@@ -2995,6 +2995,141 @@ export declare type ExplainStep = Message<"warren.api.v1.ExplainStep"> & {
 export declare const ExplainStepSchema: GenMessage<ExplainStep>;
 
 /**
+ * @generated from message warren.api.v1.ListReachRequest
+ */
+export declare type ListReachRequest = Message<"warren.api.v1.ListReachRequest"> & {
+  /**
+   * Patterns.
+   *
+   * @generated from field: string source = 1;
+   */
+  source: string;
+
+  /**
+   * @generated from field: string destination = 2;
+   */
+  destination: string;
+};
+
+/**
+ * Describes the message warren.api.v1.ListReachRequest.
+ * Use `create(ListReachRequestSchema)` to create a new message.
+ */
+export declare const ListReachRequestSchema: GenMessage<ListReachRequest>;
+
+/**
+ * @generated from message warren.api.v1.ListReachResponse
+ */
+export declare type ListReachResponse = Message<"warren.api.v1.ListReachResponse"> & {
+  /**
+   * @generated from field: repeated warren.api.v1.ReachedPair pairs = 1;
+   */
+  pairs: ReachedPair[];
+
+  /**
+   * Rules and whitelists that meet the two patterns.
+   *
+   * @generated from field: repeated warren.api.v1.ReachStatement statements = 2;
+   */
+  statements: ReachStatement[];
+
+  /**
+   * There are more than are listed.
+   *
+   * @generated from field: bool cut_off = 3;
+   */
+  cutOff: boolean;
+};
+
+/**
+ * Describes the message warren.api.v1.ListReachResponse.
+ * Use `create(ListReachResponseSchema)` to create a new message.
+ */
+export declare const ListReachResponseSchema: GenMessage<ListReachResponse>;
+
+/**
+ * A connection between two registered workloads that is allowed now.
+ *
+ * @generated from message warren.api.v1.ReachedPair
+ */
+export declare type ReachedPair = Message<"warren.api.v1.ReachedPair"> & {
+  /**
+   * @generated from field: string source = 1;
+   */
+  source: string;
+
+  /**
+   * @generated from field: string destination = 2;
+   */
+  destination: string;
+
+  /**
+   * @generated from field: warren.api.v1.Protocol protocol = 3;
+   */
+  protocol: Protocol;
+
+  /**
+   * What allows it, in words.
+   *
+   * @generated from field: string by = 4;
+   */
+  by: string;
+};
+
+/**
+ * Describes the message warren.api.v1.ReachedPair.
+ * Use `create(ReachedPairSchema)` to create a new message.
+ */
+export declare const ReachedPairSchema: GenMessage<ReachedPair>;
+
+/**
+ * @generated from message warren.api.v1.ReachStatement
+ */
+export declare type ReachStatement = Message<"warren.api.v1.ReachStatement"> & {
+  /**
+   * "allow", "audit", "deny" or "whitelist".
+   *
+   * @generated from field: string effect = 1;
+   */
+  effect: string;
+
+  /**
+   * Of a rule; empty for a whitelist.
+   *
+   * @generated from field: string id = 2;
+   */
+  id: string;
+
+  /**
+   * @generated from field: string source = 3;
+   */
+  source: string;
+
+  /**
+   * @generated from field: string destination = 4;
+   */
+  destination: string;
+
+  /**
+   * Empty: every protocol.
+   *
+   * @generated from field: repeated warren.api.v1.Protocol protocols = 5;
+   */
+  protocols: Protocol[];
+
+  /**
+   * @generated from field: string reason = 6;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message warren.api.v1.ReachStatement.
+ * Use `create(ReachStatementSchema)` to create a new message.
+ */
+export declare const ReachStatementSchema: GenMessage<ReachStatement>;
+
+/**
  * @generated from message warren.api.v1.GetMetricsRequest
  */
 export declare type GetMetricsRequest = Message<"warren.api.v1.GetMetricsRequest"> & {
@@ -3543,6 +3678,16 @@ export declare const AdminService: GenService<{
     methodKind: "unary";
     input: typeof ExplainRequestSchema;
     output: typeof ExplainResponseSchema;
+  },
+  /**
+   * Which registered workloads may connect to which, and what the policy says about others.
+   *
+   * @generated from rpc warren.api.v1.AdminService.ListReach
+   */
+  listReach: {
+    methodKind: "unary";
+    input: typeof ListReachRequestSchema;
+    output: typeof ListReachResponseSchema;
   },
   /**
    * Withdraws trust from a host: its name up to now, its keys, and its unused tokens.
