@@ -55,6 +55,7 @@ export function addExplain(program: Command): void {
     .action(async (source: string, destination: string, options: ExplainOptions, command: Command) => {
       const context = contextOf(command)
       checkOptions(options)
+      if (options.connect === true) await requireSourceHere(context, source)
       const protocol = options.udp === true ? apiPb.Protocol.UDP : apiPb.Protocol.TCP
       const connection = { source, destination, protocol }
       const { verdict, data, text } = await answerOf(context, connection, options)
@@ -94,6 +95,18 @@ function checkOptions({ mesh, local, uid, connect, udp }: ExplainOptions): void 
     })
   }
 }
+
+async function requireSourceHere({ agent }: Context, source: string): Promise<void> {
+  const named = source.split('.')[NAME_PARTS]
+  const { machine } = await agent.workload.getStatus({})
+  if (named === undefined || named === machine) return
+  throw new WarrenError(ErrorCode.InvalidArgument, `--connect is for sources of this host, ${machine}`, {
+    hint: `Run the command on ${named.slice(0, 80)}.`
+  })
+}
+
+/** Components of an address before the machine. */
+const NAME_PARTS = 4
 
 interface Answer {
   readonly verdict: Verdict
@@ -137,7 +150,7 @@ async function seenByBoth(context: Context, connection: Connection, timeout: str
       steps: steps.map(fields)
     }))
   )
-  const ends = views.filter(({ role }) => role !== 'neither')
+  const ends = views.filter(({ role }) => role !== 'neither').sort((one, other) => rankOf(one) - rankOf(other))
   // A host of neither end has something to say only if the others have not.
   const shown = ends.length > 0 ? ends : views
   const joint = jointVerdict(shown)
@@ -147,3 +160,6 @@ async function seenByBoth(context: Context, connection: Connection, timeout: str
   const data = { works: verdict === 'works', undecided: verdict === 'undecided', complete, hosts: shown }
   return { verdict, data, text: jointExplanation(shown, verdict) }
 }
+
+// As the connection goes.
+const rankOf = ({ role }: EndView): number => (role === 'source' ? 0 : 1)

@@ -145,7 +145,7 @@ async function pathStep(
   const from = source?.machine ?? deps.machine
   const isFromHere = from === deps.machine
   if (from === machine) return ok('path', 'same host: no network, no TLS')
-  const next = `run it on ${from}, or on the host of an owner or an observer with --mesh`
+  const next = `run it on ${from}, or on the host of an owner or an observer`
   if (local) return unknown('path', `${from} must say whether it reaches this host`, next)
   const found = await deps.path({ machine, peer, dataAddresses }, signal)
   if (!isFromHere)
