@@ -141,6 +141,25 @@ test('what is wrong with a question is told, and what is wrong with the host is 
   assert.equal(decodeObservation(refused!, DOMAIN, reply, A).problem, 'no such pattern')
 })
 
+test('questions of hosts have one bound for all of them, and those of admins are answered nevertheless', async () => {
+  const { observations, asked } = host()
+  observations.answerBy(async () => ({ flows: [] }))
+  const problem = async (requester: PeerKey, signer: PeerKey): Promise<string> => {
+    const reply = makeReplyKey()
+    const context = { requester, via: B, signer, signal: NEVER }
+    const answer = await observations.answer(encodeObservationQuestion(FLOWS, reply), context)
+    return decodeObservation(answer!, DOMAIN, reply, A).problem
+  }
+  let answered = 0
+  for (let at = 0; at < 60; at += 1) {
+    const requester = peer()
+    if ((await problem(requester, requester)) === '') answered += 1
+  }
+  assert.ok(answered >= 20 && answered < 60, String(answered))
+  assert.equal(asked.length, answered)
+  assert.equal(await problem(B, C), '')
+})
+
 test('the answers of all hosts are collected, and a host without one is named', async () => {
   const { observations, sent, content, answered } = host({
     owners: () => [member('a', A), member('b', B), member('c', C, ['tcp'])]

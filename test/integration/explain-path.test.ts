@@ -81,7 +81,10 @@ test('explain names who answers at the data port of a host, if it is not its age
 
   await b.kill()
   await t.test('nobody', async () => {
-    assert.match(await explained(), new RegExp(`^NO +(path|host) .*${directly} does not lead to it \\(nobody listens there`))
+    assert.match(
+      await explained(),
+      new RegExp(`^NO +(path|host) .*${directly} does not lead to it \\(nobody listens there`)
+    )
   })
   for (const [name, script, expected] of LISTENERS) {
     await t.test(name, async () => {
