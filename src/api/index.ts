@@ -1,4 +1,5 @@
 export type { Caller } from './caller.ts'
+export { type Explainer, explainHere } from './explain/here.ts'
 export type { AdminHandlers, SpiffeHandlers, WorkloadHandlers } from './handlers.ts'
 export { LOCAL_LIMITS, type LocalLimits } from './limits.ts'
 export { adminRoutes, type Routes, workloadRoutes } from './routes.ts'

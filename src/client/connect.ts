@@ -44,7 +44,11 @@ export interface ConnectOptions extends Omit<AgentClientOptions, 'timeoutMs'>, S
   readonly timeoutMs?: number | undefined
   /** The client to use. @default the shared one of the runtime directory */
   readonly client?: AgentClient | undefined
+  /** Called when a step is done: the source is registered; all checks up to the other end have passed; the other end has accepted. */
+  readonly onStep?: ((step: ConnectStep) => void) | undefined
 }
+
+export type ConnectStep = 'registered' | 'checked' | 'accepted'
 
 export type Strategy = keyof typeof STRATEGIES
 
@@ -124,11 +128,13 @@ async function connectAs(
   timeoutMs: number,
   signal: AbortSignal
 ): Promise<MeshSocket | MeshDatagramSocket> {
-  const { protocol = 'tcp', strategy = 'balanced', explicitEnd = false } = options
+  const { protocol = 'tcp', strategy = 'balanced', explicitEnd = false, onStep = () => {} } = options
   const source = await sourcesOf(client).acquire(as, options, signal)
   try {
-    const request = { destination, protocol, strategy, explicitEnd }
+    onStep('registered')
+    const request = { destination, protocol, strategy, explicitEnd, onChecked: () => onStep('checked') }
     const socket = await attempt(client, source, request, timeoutMs, signal)
+    onStep('accepted')
     socket.once('close', source.release)
     return protocol === 'udp' ? new MeshDatagramSocket(socket, socket.peer) : socket
   } catch (err) {
@@ -142,6 +148,7 @@ interface OpenRequest {
   readonly protocol: 'tcp' | 'udp'
   readonly strategy: Strategy
   readonly explicitEnd: boolean
+  readonly onChecked?: () => void
 }
 
 // Endpoints differ by protocol, strategy and the meaning of a close.
@@ -188,6 +195,7 @@ async function prepare(
   const call = { token: source.registration.token, destination, protocol, strategy, hello: true, explicitEnd }
   const { path } = await client.workload.connect(call, { signal })
   source.remember(keyOf(request), path)
+  request.onChecked?.()
   return path
 }
 

@@ -6,6 +6,7 @@ export type { CallOptions, Calls } from './calls.ts'
 export {
   type ConnectDatagramOptions,
   type ConnectOptions,
+  type ConnectStep,
   connect,
   type MeshSocket,
   preflight,

@@ -1,9 +1,14 @@
 import { CONTENT_DIGEST_CAPABILITY } from '../registry/index.ts'
 import { POLICY_LEASE_CAPABILITY } from './lease/index.ts'
-import { QUESTIONS_CAPABILITY } from './questions/index.ts'
+import { HOST_QUESTIONS_CAPABILITY, QUESTIONS_CAPABILITY } from './questions/index.ts'
 
 /** What every host of this program can do; others ask it for nothing else. */
-const CAPABILITIES: readonly string[] = Object.freeze(['tcp', CONTENT_DIGEST_CAPABILITY, QUESTIONS_CAPABILITY])
+const CAPABILITIES: readonly string[] = Object.freeze([
+  'tcp',
+  CONTENT_DIGEST_CAPABILITY,
+  QUESTIONS_CAPABILITY,
+  HOST_QUESTIONS_CAPABILITY
+])
 
 /** What a host that is configured so can do, or needs. */
 export function capabilitiesOf({ policyLeaseMs }: { readonly policyLeaseMs?: number }): readonly string[] {

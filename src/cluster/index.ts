@@ -16,12 +16,20 @@ export { Authorizer } from './authorizer.ts'
 export { capabilitiesOf } from './capabilities.ts'
 export { Enforcement } from './enforcement.ts'
 export { Evictions } from './evictions.ts'
-export { type Explanation, explain, type Found } from './explain.ts'
+export {
+  type ExplainDeps,
+  type ExplainRequest,
+  type Explanation,
+  explain,
+  type Found,
+  type Reach,
+  reachOf
+} from './explain/index.ts'
 export { FailureService } from './failure/index.ts'
 export { followRegistry, type Versioned } from './follow-registry.ts'
 export { gatherOnMesh } from './gather/index.ts'
 export { type Inquiries, inquiriesOnMesh } from './inquiries.ts'
-export { type LostHost, LostHosts, lossesOf } from './lost-hosts.ts'
+export { type LostHost, LostHosts } from './lost-hosts.ts'
 export { MemberStore } from './member-store.ts'
 export { policyTransport, probe, wireMesh } from './mesh-wiring.ts'
 export type { Ask, HostObservation, Observations, Told } from './observations/index.ts'

@@ -8,6 +8,7 @@ import { mayAsk, requireMayAsk } from './asking-rights.ts'
 import type { FailureService } from './failure/index.ts'
 import type { LostHosts } from './lost-hosts.ts'
 import { LONG_ASK_LIMITS, LongAsks, Observations } from './observations/index.ts'
+import { asksAboutOwn } from './own-questions.ts'
 import type { PolicyService } from './policy-service.ts'
 import { type MeshQuestionsDeps, type QuestionSignature, type Questions, questionsOnMesh } from './questions/index.ts'
 import { AppliedPolicies, Receipts } from './receipts/index.ts'
@@ -77,10 +78,17 @@ export function inquiriesOnMesh(deps: InquiriesDeps): Inquiries {
     signed: bytes => signedByAdmin(sets, membership.adminKey, bytes),
     mesh,
     state,
-    mayAsk: question => mayAsk(sets.inForce, rootKey, question),
-    requireMayAsk: kind => {
-      requireMayAsk(sets.inForce, sets.ownKey, kind)
+    mayAsk: question =>
+      question.signer === question.requester ? asksAboutOwn(state, question) : mayAsk(sets.inForce, rootKey, question),
+    signerOf: question => {
+      try {
+        requireMayAsk(sets.inForce, sets.ownKey, question.kind)
+      } catch (err) {
+        if (asksAboutOwn(state, { ...question, requester: mesh.peer })) return 'host'
+        throw err
+      }
       if (sets.elsewhere !== undefined) sets.signing.requireOffer(sets.elsewhere)
+      return 'admin'
     },
     answerers: { receipt: receipts.answer, observation: observations.answer },
     monotonicMs: clock.monotonicMs,

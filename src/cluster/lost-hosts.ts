@@ -1,6 +1,7 @@
 import type { Clock } from '../core/index.ts'
-import { formatAddress, matches, type Pattern, type PeerKey } from '../identity/index.ts'
+import { formatAddress, type PeerKey } from '../identity/index.ts'
 import type { OwnerView, RegistryRecord } from '../registry/index.ts'
+import { EndedServices } from './ended-services.ts'
 
 /** Why a host is no member any more: it stopped; its lease ended without a word; or it was revoked. */
 export type LostReason = 'left' | 'silent' | 'evicted'
@@ -26,13 +27,17 @@ const REASONS: Readonly<Record<string, LostReason>> = { left: 'left', expired: '
 export class LostHosts {
   readonly #clock: Pick<Clock, 'wallMs'>
   readonly #lost = new Map<PeerKey, LostHost>()
+  /** What members no longer have. */
+  readonly ended: EndedServices
 
   constructor(clock: Pick<Clock, 'wallMs'>) {
     this.#clock = clock
+    this.ended = new EndedServices(clock)
   }
 
-  /** A member announced itself: no host of its name is lost. */
-  seen(machine: string): void {
+  /** A member announced itself: no host of its name is lost. It has some services more, and some less. */
+  seen(machine: string, added: readonly RegistryRecord[] = [], removed: readonly RegistryRecord[] = []): void {
+    this.ended.changed(machine, added, removed)
     for (const [peer, { last }] of this.#lost) if (last.machine === machine) this.#lost.delete(peer)
   }
 
@@ -62,24 +67,5 @@ export class LostHosts {
     const named = this.all().filter(({ last }) => last.machine === machine)
     for (const { last } of named) this.#lost.delete(last.peer)
     return named[0]
-  }
-}
-
-/** The lost hosts that served such a destination, each in one clause. */
-export function lossesOf(lost: readonly LostHost[], destination: Pattern): string[] {
-  return lost.filter(({ served }) => served.some(({ address }) => matches(destination, address))).map(lossText)
-}
-
-function lossText({ sinceMs, reason, last }: LostHost): string {
-  const when = new Date(sinceMs).toISOString()
-  const address = last.dataAddresses[0]
-  const at = address === undefined ? '' : `, last at ${address}`
-  switch (reason) {
-    case 'left':
-      return `${last.machine} was stopped ${when}${at}`
-    case 'silent':
-      return `${last.machine} is silent since ${when}${at}: start its agent, or see why it is not reached`
-    case 'evicted':
-      return `${last.machine} was evicted ${when}`
   }
 }

@@ -57,8 +57,12 @@ export function routesOf({ agent, allowsChanges, nowMs }: RoutesOptions): Routes
       async ({ body, signal }) => {
         const [source, destination] = [textOf(body, 'source'), textOf(body, 'destination')]
         const protocol = protocolFrom(protocolOf(body['protocol'])) ?? 0
-        const { works, steps } = await agent.admin.explain({ source, destination, protocol }, { signal })
-        return { works, steps: steps.map(({ subject, ok, text }) => ({ subject, ok, text })) }
+        const { works, undecided, steps } = await agent.admin.explain({ source, destination, protocol }, { signal })
+        return {
+          works,
+          undecided,
+          steps: steps.map(({ subject, ok, unknown, text, next }) => ({ subject, ok, unknown, text, next }))
+        }
       }
     ],
     [

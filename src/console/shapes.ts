@@ -158,7 +158,16 @@ export interface CertificatesView {
 
 export interface ExplainView {
   readonly works: boolean
-  readonly steps: ReadonlyArray<{ readonly subject: string; readonly ok: boolean; readonly text: string }>
+  /** This host cannot say it. */
+  readonly undecided: boolean
+  readonly steps: ReadonlyArray<{
+    readonly subject: string
+    readonly ok: boolean
+    readonly unknown: boolean
+    readonly text: string
+    /** What to do; empty if nothing has to be done. */
+    readonly next: string
+  }>
 }
 
 /** A rule that is written but not in force, and what it would do. */

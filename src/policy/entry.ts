@@ -106,6 +106,11 @@ function nearestEntry(entries: readonly Entry[], address: Address, facts: Proces
   return nearest
 }
 
+/** The entries that grant `address` to some process. */
+export function entriesFor(entries: readonly Entry[], address: Address): Entry[] {
+  return candidates(entries, address)
+}
+
 function candidates(entries: readonly Entry[], address: Address): Entry[] {
   return entries.filter(
     ({ machine, grants }) => (machine === undefined || machine === address.machine) && matches(grants, address)

@@ -64,6 +64,7 @@ export {
 } from './edit.ts'
 export {
   type Entry,
+  entriesFor,
   gatewayEntries,
   grantingEntry,
   limitingEntries,

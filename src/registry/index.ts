@@ -20,7 +20,14 @@ export {
 } from './message.ts'
 export type { Health, LocalRecord, RegistryRecord } from './record.ts'
 export { isEnough, type ReplicationProgress, replication, type WaitMode } from './replication.ts'
-export { type Admitted, CONTENT_SYNC_ABOVE, createRegistry, type RegistryConfig, type RegistryState } from './state.ts'
+export {
+  type Admitted,
+  type ClockDifference,
+  CONTENT_SYNC_ABOVE,
+  createRegistry,
+  type RegistryConfig,
+  type RegistryState
+} from './state.ts'
 export { step } from './step.ts'
 export type { SyncOutcome } from './sync-runner.ts'
 export { SyncSession, type SyncStep } from './sync-session.ts'

@@ -1,7 +1,7 @@
 import { isIPv6 } from 'node:net'
 import type { HostPort, WarrenError } from '../core/index.ts'
 import type { KernelPortServer } from './port-server.ts'
-import type { PortServer } from './target.ts'
+import type { PortLook, PortServer } from './target.ts'
 
 /**
  * The server of a port of `localhost`, which may listen at 127.0.0.1 or at ::1.
@@ -48,7 +48,7 @@ export class LocalhostServer implements PortServer {
     return this.#current.hidden()
   }
 
-  look(): { readonly ok: boolean; readonly text: string } {
+  look(): PortLook {
     return this.#choose().look()
   }
 

@@ -1,7 +1,7 @@
 import type { AskPort, PortHolder } from '../attest/index.ts'
 import { ErrorCode, formatHostPort, type HostPort, type Protocol, WarrenError } from '../core/index.ts'
 import type { ServerUser } from './server-user.ts'
-import type { PortServer } from './target.ts'
+import type { PortLook, PortServer } from './target.ts'
 
 const ROOT = 0
 
@@ -83,17 +83,22 @@ export class KernelPortServer implements PortServer {
     return this.#refuse('its port has a listener, but a connection to it ends somewhere else', problem, undefined)
   }
 
-  /** Asks now, and says what is found; `ok` if somebody who may has the port. */
-  look(): { readonly ok: boolean; readonly text: string } {
+  look(): PortLook {
     try {
       const found = this.#check(undefined)
       // Only a connection can find out whether something answers even so.
-      if (found === undefined) return { ok: false, text: this.#problem ?? `nobody has ${this.#place()}` }
+      if (found === undefined) return { ok: false, ...this.#inWords(`nobody has ${this.#place()}`), waiting: 0 }
       this.#clear()
-      return { ok: true, text: `uid ${found.uid} has ${this.#place()}` }
+      const { uid, waiting } = found
+      const place = this.#place()
+      return { ok: true, text: `uid ${uid} has ${place}`, textForOthers: `a server has ${place}`, waiting }
     } catch (err) {
-      return { ok: false, text: this.#problem ?? WarrenError.from(err).reason }
+      return { ok: false, ...this.#inWords(WarrenError.from(err).reason), waiting: 0 }
     }
+  }
+
+  #inWords(text: string): Pick<PortLook, 'text' | 'textForOthers'> {
+    return { text: this.#problem ?? text, textForOthers: this.#refusal?.reason ?? text }
   }
 
   #check(from: HostPort | undefined): PortHolder | undefined {

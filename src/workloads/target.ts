@@ -13,6 +13,17 @@ import {
   WarrenError
 } from '../core/index.ts'
 
+/** Who has a port at one moment. */
+export interface PortLook {
+  /** Somebody who may. */
+  readonly ok: boolean
+  readonly text: string
+  /** The same as other hosts may read it: without the user. */
+  readonly textForOthers: string
+  /** Connections of TCP that the server has not accepted yet. */
+  readonly waiting: number
+}
+
 /** The user who may serve the port of one registration, and the one who does. */
 export interface PortServer {
   /** Why the last connection, or the last look, was refused, for people of this host; undefined if it was not. */
@@ -37,8 +48,8 @@ export interface PortServer {
   readonly bypassed: () => WarrenError
   /** The error for a port that answers though no socket of this host has it, of which note is taken. */
   readonly hidden: () => WarrenError
-  /** Asks now, and says what is found; `ok` if somebody who may has the port. */
-  readonly look: () => { readonly ok: boolean; readonly text: string }
+  /** Asks now, and says what is found. */
+  readonly look: () => PortLook
   /** Calls back after each change of `problem`; the returned function ends that. */
   readonly onChange: (listener: () => void) => () => void
 }

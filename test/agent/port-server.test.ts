@@ -17,7 +17,7 @@ function portOf(t: { uid: number; serverUser?: ServerUser }) {
   const ask = (): PortHolder | undefined => {
     if (state.holder === 'failure') throw new Error('send failed with EPERM')
     if (state.holder === 'nobody') return undefined
-    return { uid: state.holder, inode: 1, cookie: state.cookie, state: 10 }
+    return { uid: state.holder, inode: 1, cookie: state.cookie, state: 10, waiting: 0 }
   }
   const server = new PortServers({ ask, log, clock }).for({
     protocol: 'tcp',
@@ -144,7 +144,7 @@ test('a registration knows the user of its port from the start, and who register
     users: { web: OTHER_UID },
     ask: question => {
       questions.push(question)
-      return { uid: OTHER_UID, inode: 1, cookie: 5n, state: 10 }
+      return { uid: OTHER_UID, inode: 1, cookie: 5n, state: 10, waiting: 0 }
     }
   })
   const target = { kind: 'tcp', address: 'localhost:8080' } as const

@@ -83,6 +83,7 @@ export function adminHandlers(handlers: Partial<AdminHandlers> = {}): AdminHandl
     listRuleUse: unexpected,
     removeRule: unexpected,
     explain: unexpected,
+    listReach: unexpected,
     evict: unexpected,
     revoke: unexpected,
     unrevoke: unexpected,

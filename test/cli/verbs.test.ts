@@ -246,39 +246,67 @@ test('the policy is shown with its version, and a rule is removed by its id', as
   assert.equal(unknown.stderr, 'warren: NOT_FOUND: the policy has no rule "r8"\n  Look.\n')
 })
 
-test('explain exits with 0 only if the connection would work', async t => {
+test('explain exits with 0 only if the connection works, and with 3 if it cannot be said', async t => {
   const { run } = await fakeApi(t, {
     admin: {
-      explain: async ({ source, protocol }) => ({
+      explain: async ({ source, protocol, uid }) => ({
         works: source === 'dev.a.b.c',
-        steps: [{ subject: 'policy', ok: source === 'dev.a.b.c', text: `protocol ${protocol}` }]
-      })
-    }
-  })
-  const works = await run('explain', 'dev.a.b.c', 'dev.a.b.d')
-  assert.equal(works.code, 0)
-  assert.match(works.stdout, /^ok +policy +protocol 1\nIt works\.$/m)
-  const not = await run('explain', 'dev.a.b.x', 'dev.a.b.d', '--udp')
-  assert.equal(not.code, 1)
-  assert.match(not.stdout, /^NO +policy +protocol 2\nIt does not work\.$/m)
-  assert.equal(not.stderr, '')
-})
-
-test('explain says what is left to do when all but the source is there', async t => {
-  const { run } = await fakeApi(t, {
-    admin: {
-      explain: async () => ({
-        works: false,
+        undecided: source === 'dev.a.b.u',
         steps: [
-          { subject: 'source', ok: false, text: 'nothing' },
-          { subject: 'policy', ok: true, text: 'allowed' }
+          {
+            subject: 'policy',
+            ok: source === 'dev.a.b.c',
+            unknown: source === 'dev.a.b.u',
+            text: `protocol ${protocol}${uid === undefined ? '' : ` of uid ${uid}`}`,
+            next: source === 'dev.a.b.x' ? 'allow it' : ''
+          }
         ]
       })
     }
   })
-  const { code, stdout } = await run('explain', 'dev.a.b.c', 'dev.a.b.d')
-  assert.equal(code, 1)
-  assert.match(stdout, /^It does not work yet: the source must be registered; warren connect/m)
+  const works = await run('explain', 'dev.a.b.c', 'dev.a.b.d', '--local')
+  assert.equal(works.code, 0)
+  assert.match(works.stdout, /^ok +policy +protocol 1\nIt works\.$/m)
+  const not = await run('explain', 'dev.a.b.x', 'dev.a.b.d', '--udp', '--local')
+  assert.equal(not.code, 1)
+  assert.match(not.stdout, /^NO +policy +protocol 2\n +allow it\nIt does not work\.$/m)
+  assert.equal(not.stderr, '')
+  const unknown = await run('explain', 'dev.a.b.u', 'dev.a.b.d', '--uid', '7')
+  assert.equal(unknown.code, 3)
+  assert.match(unknown.stdout, /^\? +policy +protocol 1 of uid 7\nIt cannot be said whether it works\.$/m)
+  assert.equal((await run('explain', 'dev.a.b.u', 'dev.a.b.d', '--uid', 'x')).code, 2)
+  assert.match((await run('explain', 'a', 'b', '--mesh', '--local')).stderr, /INVALID_OPTION: --mesh does not go with/)
+})
+
+test('explain joins what the hosts of both ends say, and shows what this host sees where it may not ask', async t => {
+  const step = { subject: 'server', ok: true, text: 'there' }
+  const end = (machine: string, role: string, works: boolean) => ({
+    machine,
+    state: 'answered',
+    connections: [{ role, works, steps: [{ ...step, ok: works }] }]
+  })
+  const { run } = await fakeApi(t, {
+    admin: {
+      explain: async () => ({ works: true, steps: [step] }),
+      async *observe({ ask }) {
+        const source = ask.case === 'explain' ? ask.value.source : ''
+        if (source === 'dev.a.b.refused') throw new WarrenError(ErrorCode.NotAdmin, 'no key')
+        const hosts = [end('one', 'source', true)]
+        if (source !== 'dev.a.b.alone') hosts.push(end('two', 'destination', source === 'dev.a.b.c'))
+        yield { hosts, complete: source !== 'dev.a.b.alone', finished: true }
+      }
+    }
+  })
+  const works = await run('explain', 'dev.a.b.c', 'dev.a.b.d')
+  assert.equal(works.code, 0, works.stderr)
+  assert.match(works.stdout, /^one, host of the source\n[\s\S]*^two, host of the destination\n[\s\S]*^It works\.$/m)
+  const fails = await run('explain', 'dev.a.b.x', 'dev.a.b.d')
+  assert.deepEqual([fails.code, /^It does not work\.$/m.test(fails.stdout)], [1, true])
+  // The host of the destination has not answered.
+  assert.equal((await run('explain', 'dev.a.b.alone', 'dev.a.b.d')).code, 3)
+  const alone = await run('explain', 'dev.a.b.refused', 'dev.a.b.d')
+  assert.deepEqual([alone.code, alone.stderr], [0, 'warren: only this host was asked: no key\n'])
+  assert.equal((await run('explain', 'dev.a.b.refused', 'dev.a.b.d', '--mesh')).code, 1)
 })
 
 test('a connection that policy refuses says who asked, and which commands come next', async t => {

@@ -47,7 +47,7 @@ function host(more: Partial<ObservationsDeps> = {}) {
       open: (_kind, bytes, listener) => {
         content = bytes
         onAnswer = listener
-        return { ask: () => sent.resolve(), close: () => {} }
+        return { signer: 'admin', ask: () => sent.resolve(), close: () => {} }
       }
     }),
     longAsks,
@@ -153,12 +153,31 @@ test('what is wrong with a question is told, and what is wrong with the host is 
   assert.equal(decodeObservation(refused!, DOMAIN, reply, A).problem, 'no such pattern')
 })
 
+test('questions of hosts have one bound for all of them, and those of admins are answered nevertheless', async () => {
+  const { observations, asked } = host()
+  observations.answerBy(async () => ({ flows: [] }))
+  const problem = async (requester: PeerKey, signer: PeerKey): Promise<string> => {
+    const reply = makeReplyKey()
+    const context = { requester, via: B, signer, signal: NEVER }
+    const answer = await observations.answer(encodeObservationQuestion(FLOWS, reply), context)
+    return decodeObservation(answer!, DOMAIN, reply, A).problem
+  }
+  let answered = 0
+  for (let at = 0; at < 60; at += 1) {
+    const requester = peer()
+    if ((await problem(requester, requester)) === '') answered += 1
+  }
+  assert.ok(answered >= 20 && answered < 60, String(answered))
+  assert.equal(asked.length, answered)
+  assert.equal(await problem(B, C), '')
+})
+
 test('the answers of all hosts are collected, and a host without one is named', async () => {
   const { observations, sent, content, answered } = host({
     owners: () => [member('a', A), member('b', B), member('c', C, ['tcp'])]
   })
   observations.answerBy(async () => ({ flows: [flow('own')] }))
-  const collecting = all(observations.collect(FLOWS as never, 5_000, NEVER))
+  const collecting = all(observations.collect(FLOWS as never, { timeoutMs: 5_000 }, NEVER))
   await sent
   // The other host takes the question as it was sent.
   const other = host({ self: B })
@@ -202,7 +221,7 @@ test('a question that is too long is fetched from the host that passed it on, or
     })
     const founder = host()
     founder.observations.answerBy(async () => ({ flows: [flow('own')] }))
-    const collecting = all(founder.observations.collect(LONG, 5_000, NEVER))
+    const collecting = all(founder.observations.collect(LONG, { timeoutMs: 5_000 }, NEVER))
     await founder.sent
     assert.ok(founder.content().length < 200, `${founder.content().length} bytes`)
     const far = host({ longAsks, self: B })
@@ -301,7 +320,7 @@ test('a host that answers with what is no answer is named, and the others are he
     owners: () => [member('a', A), member('b', B), member('c', C)]
   })
   observations.answerBy(async () => ({}))
-  const collecting = all(observations.collect(FLOWS as never, 5_000, NEVER))
+  const collecting = all(observations.collect(FLOWS as never, { timeoutMs: 5_000 }, NEVER))
   await sent
   answered(B, Buffer.from('not sealed at all'))
   const other = host({ self: C })

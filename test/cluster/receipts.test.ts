@@ -66,6 +66,7 @@ function collecting(members: Shown[], more: Partial<ReceiptsDeps> = {}) {
       open: (_kind, _content, listener) => {
         onAnswer = listener
         return {
+          signer: 'admin',
           ask: () => {
             asks += 1
             asked.resolve()

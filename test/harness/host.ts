@@ -68,9 +68,12 @@ export class Host {
     )
   }
 
-  /** Loses what comes to this port, of TCP and UDP, until `heal`. */
-  block(port: number): void {
-    this.#drop(`  chain in { type filter hook input priority 0; meta l4proto { tcp, udp } th dport ${port} drop; }`)
+  /** Loses what comes to these ports, of TCP and UDP, until `heal`. */
+  block(...ports: readonly number[]): void {
+    const these = ports.join(', ')
+    this.#drop(
+      `  chain in { type filter hook input priority 0; meta l4proto { tcp, udp } th dport { ${these} } drop; }`
+    )
   }
 
   #drop(...chains: readonly string[]): void {

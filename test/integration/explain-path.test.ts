@@ -72,8 +72,8 @@ test('explain names who answers at the data port of a host, if it is not its age
   await register()
   await a.knows(SITE)
   const explained = async (): Promise<string> => {
-    const { stdout } = await a.attempt(['explain', `dev.shop.cart.default.a`, SITE])
-    return /^(?:ok|NO) +path.*$/m.exec(stdout)?.[0] ?? stdout
+    const { stdout } = await a.attempt(['explain', `dev.shop.cart.default.a`, SITE, '--local'])
+    return /^(?:ok|NO) +(?:path|host) .*$/m.exec(stdout)?.[0] ?? stdout
   }
   const directly = `direct ${there.ip}:${PORT}`
   assert.match(await explained(), new RegExp(`^ok +path +direct: ${directly} answers in`))
@@ -81,14 +81,17 @@ test('explain names who answers at the data port of a host, if it is not its age
 
   await b.kill()
   await t.test('nobody', async () => {
-    assert.match(await explained(), new RegExp(`^NO +path .*${directly} does not lead to it \\(nobody listens there`))
+    assert.match(
+      await explained(),
+      new RegExp(`^NO +(path|host) .*${directly} does not lead to it \\(nobody listens there`)
+    )
   })
   for (const [name, script, expected] of LISTENERS) {
     await t.test(name, async () => {
       const listener = await listening(scope, there, script)
       const text = await explained()
       await listener.close()
-      assert.match(text, new RegExp(`^NO +path .*${directly} does not lead to it`))
+      assert.match(text, new RegExp(`^NO +(path|host) .*${directly} does not lead to it`))
       assert.match(text, expected)
     })
   }

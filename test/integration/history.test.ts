@@ -37,7 +37,7 @@ test('a host that stops, falls silent or is evicted stays in sight, with its las
   assert.doesNotMatch(await a.cli('services'), /site/)
   assert.match(await a.cli('services', '--all'), /^dev\.web\.site\.default\.b +tcp +host silent for \d+m?s +b /m)
   const explained = await a.attempt(['explain', 'dev.cli.me.default', 'dev.web.site.default'])
-  assert.match(explained.stdout, /host +a host that had it is lost: b is silent since .*, last at 127\.0\.0\.1:\d+/)
+  assert.match(explained.stdout, /host +b, which had it, is silent since .*, last at 127\.0\.0\.1:\d+/)
 
   await a.cli('members', '--forget', 'c')
   assert.deepEqual(

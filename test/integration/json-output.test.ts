@@ -85,6 +85,8 @@ test('no command has fields of protobuf in its JSON', async t => {
     ['entry remove', 'e3'],
     ['entry strict', 'off'],
     ['explain', 'dev.web.site.default', 'dev.web.other.default'],
+    ['who-can-reach', 'dev.web.*.*'],
+    ['what-can', 'dev.web.*.*', 'reach'],
     ['svid fetch', 'dev.web.mine.default', '--out', join(directory, 'svid')],
     ['token create', 'd'],
     ['token show', token.id],

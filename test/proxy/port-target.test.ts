@@ -62,8 +62,8 @@ class FakeServer implements PortServer {
     return () => {}
   }
 
-  look(): { ok: boolean; text: string } {
-    return { ok: true, text: '' }
+  look() {
+    return { ok: true, text: '', textForOthers: '', waiting: 0 }
   }
 }
 

@@ -1,6 +1,7 @@
 import {
   type AdminHandlers,
   adminHandlers,
+  explainHere,
   type KnownHost,
   type LocalServer,
   lostServiceViews,
@@ -14,22 +15,13 @@ import {
 } from '../../api/index.ts'
 import { peerCredentials } from '../../attest/index.ts'
 import { backupOf, type WatchedCertificate } from '../../ca/index.ts'
-import {
-  type Announcer,
-  explain,
-  type Found,
-  lossesOf,
-  MAX_SHOWN_LEFT_OUT,
-  previewPolicy,
-  type Readiness,
-  type Route
-} from '../../cluster/index.ts'
-import { ErrorCode, formatHostPort, type Protocol, packageVersion, WarrenError } from '../../core/index.ts'
+import { type Announcer, MAX_SHOWN_LEFT_OUT, previewPolicy, type Readiness } from '../../cluster/index.ts'
+import { packageVersion } from '../../core/index.ts'
 import type { DeclaredItems, Reload } from '../../declared/index.ts'
-import { type Address, keySha256Of, type Pattern, type PeerKey, parseCertificate } from '../../identity/index.ts'
+import { keySha256Of, type PeerKey, parseCertificate } from '../../identity/index.ts'
 import type { DataPlane, Drain, SessionAlarm } from '../../proxy/index.ts'
-import { clockDifferences, clockText, type OwnerView, owners } from '../../registry/index.ts'
-import { gatewayOf, serverOf, type Target } from '../../workloads/index.ts'
+import { clockDifferences, type OwnerView, owners } from '../../registry/index.ts'
+import { serverOf } from '../../workloads/index.ts'
 import type { Base } from './base.ts'
 import type { Ca } from './ca.ts'
 import type { Cluster } from './cluster.ts'
@@ -178,8 +170,7 @@ function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: Ad
       flows: () => proxy.flows(),
       history: base.history,
       metrics: async () => ({ text: await metrics.text(), samples: await metrics.samples() }),
-      explain: (source, destination, protocol, signal) =>
-        explain(explainDeps(parts), source, destination, protocol, signal)
+      explainer: explainHere(parts)
     })
   }
 }
@@ -205,44 +196,9 @@ function hostsBelow(all: readonly OwnerView[], keys: readonly string[]): string[
   return all.filter(isBelow).map(({ machine }) => machine)
 }
 
-function explainDeps({ base, cluster, local, proxy }: ApiParts) {
-  const { membership, clock } = base
-  const { registry, routing, authorizer, trust } = cluster
-  return {
-    machine: membership.machine,
-    known: () => routing.matching(),
-    lost: (pattern: Pattern) => lossesOf(cluster.lost.all(), pattern),
-    limitsOf: (registrationId: string) => local.workloads.limitsOf(registrationId),
-    server: (registrationId: string) => serverFound(local.workloads.get(registrationId)?.target),
-    evaluate: (source: Address, destination: Route, protocol: Protocol) =>
-      authorizer.authorize({
-        source,
-        destination: destination.address,
-        destinationRegistrationId: destination.registrationId,
-        protocol
-      }),
-    path: (machine: string, signal: AbortSignal) => {
-      const host = owners(registry.state).find(owner => owner.machine === machine)
-      if (host === undefined) throw new WarrenError(ErrorCode.NotFound, `${machine} is not a member now`)
-      return proxy.probe(host, signal)
-    },
-    clocks: () => clockDifferences(registry.state, clock.monotonicMs()).map(clockText),
-    certificateEnd: (machine: string) => trust.node(machine)?.notAfterMs,
-    nowMs: clock.wallMs
-  }
-}
-
 function problemOf({ workloads, health }: WorkloadParts) {
   return (registrationId: string): string | undefined =>
     serverOf(workloads.get(registrationId)?.target)?.problem ?? health.problemOf(registrationId)
-}
-
-function serverFound(target: Target | undefined): Found | undefined {
-  if (target === undefined || target.kind === 'unix') return undefined
-  const { server, host, port, kind } = target
-  const gateway = gatewayOf(target)
-  if (gateway !== undefined) return { ok: true, text: `a gateway to ${gateway}, on another host` }
-  return server?.look() ?? { ok: true, text: `nobody is asked who has ${formatHostPort({ host, port })}/${kind}` }
 }
 
 /** What `warren status` shows: `starting`, `ready`, `draining`, `evicted` or `expired`. */

@@ -78,7 +78,7 @@ export async function buildCluster(base: Base): Promise<Cluster> {
     saveHighWaterMarks: highWaterMarks => store.raiseHighWaterMarks(highWaterMarks),
     deleteHighWaterMark: peer => store.deleteHighWaterMark(peer),
     onChange: ({ owner: peer, machine, cause, added, removed, last }) => {
-      if (last === undefined) lost.seen(machine)
+      if (last === undefined) lost.seen(machine, added, removed)
       else lost.dropped(last, cause, removed)
       events.emit('registry-changed', { peer, machine, cause, added: added.length, removed: removed.length })
       if (cause !== 'expired' && cause !== 'revoked' && cause !== 'left') return

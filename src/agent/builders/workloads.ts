@@ -10,6 +10,7 @@ import { processFieldsOf } from './process-fields.ts'
 export interface WorkloadParts {
   readonly workloads: Workloads
   readonly health: HealthService
+  readonly grants: Grants
   /** The user of a name; undefined if nobody has it. */
   readonly uidOf: (name: string) => Promise<number | undefined>
 }
@@ -59,7 +60,7 @@ export function buildWorkloads(base: Base, { registry, policy, evictions }: Clus
     clock,
     log
   })
-  return { workloads, health, uidOf }
+  return { workloads, health, grants, uidOf }
 }
 
 function fieldsOf({ spiffeId, registrationId, uid }: Workload) {

@@ -1,12 +1,14 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { Authorities, RootRotation, RootStatus } from '../../ca/index.ts'
-import type { Explanation, Inquiries, LostHosts } from '../../cluster/index.ts'
-import { ErrorCode, type Protocol, WarrenError } from '../../core/index.ts'
+import type { Inquiries, LostHosts } from '../../cluster/index.ts'
+import { ErrorCode, WarrenError } from '../../core/index.ts'
 import type { EventHistory } from '../../events/index.ts'
 import { parseMachineName } from '../../identity/index.ts'
 import { ruleFrom } from '../../policy/index.ts'
 import type { FlowInfo } from '../../proxy/index.ts'
 import { type adminPb, apiPb } from '../../wire/index.ts'
+import type { Explainer } from '../explain/here.ts'
+import { reachMessage } from '../explain/reach-message.ts'
 import type { AdminHandlers } from '../index.ts'
 import { adminsHandlers } from './admins.ts'
 import { eventHandlers } from './events.ts'
@@ -51,19 +53,14 @@ export interface AdminHandlersDeps extends PolicyHandlersDeps, PolicyCodeDeps, J
   readonly flows: () => readonly FlowInfo[]
   readonly history: Pick<EventHistory, 'recent' | 'follow'>
   readonly metrics: () => Promise<MessageInitShape<typeof adminPb.GetMetricsResponseSchema>>
-  readonly explain: (
-    source: string,
-    destination: string,
-    protocol: Protocol,
-    signal: AbortSignal
-  ) => Promise<Explanation>
+  readonly explainer: Explainer
 }
 
 const DRAIN_MS = 30_000
 
 /** The handlers of admin.sock. */
 export function adminHandlers(deps: AdminHandlersDeps): AdminHandlers {
-  const { policy, backup, drain, undrain, members, flows, metrics, explain } = deps
+  const { policy, backup, drain, undrain, members, flows, metrics, explainer } = deps
   return askingForSignatures(policy.sets.signing, {
     ...policyHandlers(deps),
     ...policyCodeHandlers(deps),
@@ -176,8 +173,13 @@ export function adminHandlers(deps: AdminHandlersDeps): AdminHandlers {
 
     async explain(request, _caller, signal) {
       const protocol = request.protocol === apiPb.Protocol.UDP ? 'udp' : 'tcp'
-      const { works, steps } = await explain(request.source, request.destination, protocol, signal)
-      return { works, steps: [...steps] }
+      const { source, destination, uid } = request
+      const { steps, ...verdict } = await explainer.explain({ source, destination, protocol, uid }, signal)
+      return { ...verdict, steps: [...steps] }
+    },
+
+    async listReach({ source, destination }, _caller, signal) {
+      return reachMessage(await explainer.reach(source, destination, signal))
     }
   })
 }

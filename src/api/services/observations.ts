@@ -1,10 +1,12 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
-import type { Ask, Explanation, HostObservation, Inquiries, Route, Told } from '../../cluster/index.ts'
-import { ErrorCode, type Protocol, WarrenError } from '../../core/index.ts'
+import type { Ask, HostObservation, Inquiries, Route, Told } from '../../cluster/index.ts'
+import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { matches, parsePattern } from '../../identity/index.ts'
 import { type AdminKey, ruleFrom } from '../../policy/index.ts'
 import type { FlowInfo } from '../../proxy/index.ts'
-import { type adminPb, apiPb, create, questionPb } from '../../wire/index.ts'
+import { type adminPb, create, questionPb } from '../../wire/index.ts'
+import { concernedBy, explainedEnds, qualified } from '../explain/ends.ts'
+import type { Explainer } from '../explain/here.ts'
 import type { AdminHandlers } from '../handlers.ts'
 import { type AuditQuestionDeps, auditFor, requireRole } from './audit-question.ts'
 import { flowMessage, type PolicyCodeDeps, previewDocument, previewRule } from './policy-code.ts'
@@ -19,12 +21,7 @@ export interface ObservationHandlersDeps extends PolicyCodeDeps, Pick<AuditQuest
   readonly registered: () => readonly Route[]
   /** Why a registration of this host does not serve, if the agent knows. */
   readonly problemOf: (registrationId: string) => string | undefined
-  readonly explain: (
-    source: string,
-    destination: string,
-    protocol: Protocol,
-    signal: AbortSignal
-  ) => Promise<Explanation>
+  readonly explainer: Explainer
 }
 
 /** The call that asks every host what it sees; and what this host tells others. */
@@ -33,7 +30,9 @@ export function observationHandlers(deps: ObservationHandlersDeps): Pick<AdminHa
   observations.answerBy((ask, signer, signal) => tell(deps, ask, signer, signal))
   return {
     async *observe({ ask, timeoutMs }, { share }, signal) {
-      for await (const { hosts, ...rest } of observations.collect(questionOf(ask), waitMs(timeoutMs), signal)) {
+      const question = questionOf(deps, ask)
+      const limits = { timeoutMs: waitMs(timeoutMs), ...concernsOf(deps, question) }
+      for await (const { hosts, ...rest } of observations.collect(question, limits, signal)) {
         yield { ...rest, hosts: hosts.map(hostMessage) }
         await share.turn(signal)
       }
@@ -41,15 +40,20 @@ export function observationHandlers(deps: ObservationHandlersDeps): Pick<AdminHa
   }
 }
 
-function questionOf(ask: adminPb.ObserveRequest['ask']): Ask {
+function concernsOf(deps: ObservationHandlersDeps, ask: Ask): { concerns?: (machine: string) => boolean } {
+  return ask.case === 'explain' ? { concerns: concernedBy(deps, ask.value) } : {}
+}
+
+function questionOf(deps: ObservationHandlersDeps, ask: adminPb.ObserveRequest['ask']): Ask {
   switch (ask.case) {
     case 'flows':
       return create(questionPb.ObservationQuestionSchema, { ask: { case: 'flows', value: {} } }).ask
     case 'explain': {
       const { source, destination, protocol } = ask.value
       // Before any host is asked.
-      for (const text of [source, destination]) parsePattern(text)
-      const value = { source, destination, protocol }
+      parsePattern(destination)
+      // What is not registered yet is registered here, as far as this host knows: each host would take it for its own.
+      const value = { source: qualified(deps, source), destination, protocol }
       return create(questionPb.ObservationQuestionSchema, { ask: { case: 'explain', value } }).ask
     }
     case 'services':
@@ -74,7 +78,7 @@ async function tell(
     case 'flows':
       return { flows: deps.flows().map(flowMessage) }
     case 'explain':
-      return { explained: await explained(deps, ask.value, signal) }
+      return { explained: await explainedEnds(deps, ask.value, signer !== undefined, signal) }
     case 'rule':
       return ask.value.rule === undefined
         ? undefined
@@ -115,33 +119,6 @@ function consequencesOf({ consequences }: Pick<Told, 'consequences'>): Told {
   return consequences === undefined ? {} : { consequences }
 }
 
-/** What this host sees of a connection whose source, or destination, it has. */
-async function explained(
-  { machine, registered, explain }: ObservationHandlersDeps,
-  { source, destination, protocol: wanted }: questionPb.ExplainQuestion,
-  signal: AbortSignal
-): Promise<MessageInitShape<typeof questionPb.ExplainedSchema>[]> {
-  const protocol = wanted === apiPb.Protocol.UDP ? 'udp' : 'tcp'
-  const isHere = (text: string): boolean => {
-    const pattern = parsePattern(text)
-    const isNamed = text.split('.')[NAME_PARTS] === machine
-    return isNamed || registered().some(one => one.machine === machine && matches(pattern, one.address))
-  }
-  const [isSource, isDestination] = [isHere(source), isHere(destination)]
-  if (isSource) return [{ role: 'source', ...plain(await explain(source, destination, protocol, signal)) }]
-  if (!isDestination) return []
-  // Only the instances of this host: what the others are is for their hosts to say.
-  const own = [...destination.split('.').slice(0, NAME_PARTS), machine].join('.')
-  return [{ role: 'destination', ...plain(await explain(source, own, protocol, signal)) }]
-}
-
-/** Components of an address before the machine. */
-const NAME_PARTS = 4
-
-function plain({ works, steps }: Explanation): { works: boolean; steps: Explanation['steps'][number][] } {
-  return { works, steps: [...steps] }
-}
-
 function hostMessage(host: HostObservation): MessageInitShape<typeof adminPb.HostObservationSchema> {
   const { machine, state, sinceMs = 0, problem = '', flows = [], consequences, explained: seen = [] } = host
   const { audit, services } = host
@@ -156,6 +133,11 @@ function hostMessage(host: HostObservation): MessageInitShape<typeof adminPb.Hos
     ...(consequences !== undefined && { consequences }),
     ...(audit !== undefined && { audit }),
     ...(services !== undefined && { services }),
-    connections: seen.map(({ role = '', works = false, steps = [] }) => ({ role, works, steps }))
+    connections: seen.map(({ role = '', works = false, undecided = false, steps = [] }) => ({
+      role,
+      works,
+      undecided,
+      steps
+    }))
   }
 }

@@ -41,6 +41,8 @@ export interface PortHolder {
   readonly cookie: bigint
   /** A number of `net/tcp_states.h`. */
   readonly state: number
+  /** Of a listener of TCP: connections that its program has not accepted yet. */
+  readonly waiting: number
 }
 
 export type Answer =
@@ -89,6 +91,7 @@ export function decodeAnswer(bytes: Buffer, sequence: number): Answer {
   const holder = {
     state: message.readUInt8(1),
     cookie: message.readBigUInt64LE(44),
+    waiting: message.readUInt32LE(56),
     uid: message.readUInt32LE(64),
     inode: message.readUInt32LE(68)
   }

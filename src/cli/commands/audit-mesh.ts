@@ -1,5 +1,6 @@
 import type { adminPb } from '../../wire/index.ts'
 import type { Context } from '../context.ts'
+import { parseTimeout } from '../options/receipts.ts'
 import { observationLines, printable } from '../output/index.ts'
 import { recordLine } from '../output/record-line.ts'
 import { observe } from './observe.ts'
@@ -25,7 +26,7 @@ interface RecordJson {
 export async function showMeshAudit(context: Context, query: AuditQuery, timeout: string | undefined): Promise<void> {
   const { source = '', dest: destination = '', sinceMs = 0, type: names = [], last } = query
   const value = { source, destination, sinceMs: BigInt(sinceMs), names: [...names], last }
-  const { complete, hosts } = await observe(context, { case: 'audit', value }, timeout)
+  const { complete, hosts } = await observe(context, { case: 'audit', value }, parseTimeout(timeout))
   const found = hosts.map(({ machine, state, problem, audit }) => {
     const { records = [], total = 0, searchedFromMs = 0n } = audit ?? {}
     return { machine, state, problem, total, searchedFrom: timeOf(searchedFromMs), records: records.map(recordOf) }

@@ -25,6 +25,7 @@ import { addMembers } from './members.ts'
 import { addMetrics } from './metrics.ts'
 import { addPolicy } from './policy.ts'
 import { addProxy } from './proxy.ts'
+import { addWhatCan, addWhoCanReach } from './reach.ts'
 import { addRegister } from './register.ts'
 import { addReload } from './reload.ts'
 import { addRoot } from './root.ts'
@@ -76,6 +77,6 @@ export const COMMAND_GROUPS: ReadonlyArray<readonly [heading: string, ReadonlyAr
       addSvid
     ]
   ],
-  ['Policy:', [addAllow, addDeny, addPolicy, addExplain, addEntry, addAdmin]],
+  ['Policy:', [addAllow, addDeny, addPolicy, addExplain, addWhoCanReach, addWhatCan, addEntry, addAdmin]],
   ['Trust:', [addAuthority, addEvict, addRevoke, addUnrevoke, addRoot, addBackup, addRestore, addClock]]
 ]

@@ -1,10 +1,11 @@
 import type { Context } from '../context.ts'
+import { parseTimeout } from '../options/receipts.ts'
 import { observationLines, serviceTable, serviceView } from '../output/index.ts'
 import { observe } from './observe.ts'
 
 /** Lists the registrations of all hosts as each of them sees its own, with what keeps them from serving. */
 export async function showMeshServices(context: Context, pattern: string, timeout: string | undefined): Promise<void> {
-  const { complete, hosts } = await observe(context, { case: 'services', value: { pattern } }, timeout)
+  const { complete, hosts } = await observe(context, { case: 'services', value: { pattern } }, parseTimeout(timeout))
   const views = hosts.map(({ machine, state, problem, services: observed }) => {
     const { services = [], total = 0 } = observed ?? {}
     // A host speaks for itself, whatever it says.

@@ -1,7 +1,15 @@
 export { cliLogger } from './cli-logger.ts'
 export { whenReaderEnds } from './closed-stdout.ts'
 export { consequencesSummary, consequencesText, consequencesView } from './consequences.ts'
-export { explanation, type Step } from './explanation.ts'
+export {
+  type EndView,
+  explanation,
+  jointExplanation,
+  jointVerdict,
+  type Step,
+  type Verdict,
+  verdictOf
+} from './explanation.ts'
 export { isHidden, ONLY_LOOPBACK } from './hidden.ts'
 export { type InspectionView, inspectionView } from './identity-document.ts'
 export {
@@ -53,6 +61,7 @@ export {
   flowView,
   memberTable,
   memberView,
+  protocolName,
   type RuleView,
   ruleTable,
   ruleView,

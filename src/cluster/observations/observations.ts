@@ -1,10 +1,19 @@
 import { hash } from 'node:crypto'
-import { anyChange, ChangeSignal, type Clock, ErrorCode, type Logger, LruMap, WarrenError } from '../../core/index.ts'
+import {
+  anyChange,
+  ChangeSignal,
+  type Clock,
+  ErrorCode,
+  type Logger,
+  LruMap,
+  TokenBucket,
+  WarrenError
+} from '../../core/index.ts'
 import type { EventSink } from '../../events/index.ts'
 import type { PeerKey } from '../../identity/index.ts'
 import type { AdminKey } from '../../policy/index.ts'
 import type { OwnerView } from '../../registry/index.ts'
-import { type Answerer, collect, QUESTIONS_CAPABILITY, type Questions } from '../questions/index.ts'
+import { type Answerer, CAPABILITY_FOR, collect, type QuestionSigner, type Questions } from '../questions/index.ts'
 import type { LongAskName, LongAsks } from './long-asks.ts'
 import {
   type Ask,
@@ -32,8 +41,15 @@ export interface Observed {
   readonly hosts: readonly HostObservation[]
   /** Nothing follows. */
   readonly finished: boolean
-  /** Every member has answered. */
+  /** Every member that is concerned has answered. */
   readonly complete: boolean
+}
+
+/** How long to ask, and whom. */
+export interface CollectLimits {
+  readonly timeoutMs: number
+  /** The hosts that are waited for. @default all */
+  readonly concerns?: (machine: string) => boolean
 }
 
 /** Tells what this host sees; undefined if it does not know the question. `signer`: who asks; undefined for this host. */
@@ -59,11 +75,14 @@ interface Asked {
   readonly question: Uint8Array
   readonly reply: ReplyKey
   readonly timeoutMs: number
+  readonly concerns: (machine: string) => boolean
   readonly signal: AbortSignal
 }
 
 /** Answers that are kept for a question that is asked again. */
 const MAX_KEPT = 32
+/** Questions that hosts ask, and no admin: any member may, so all of them together have a bound. */
+const HOST_RATE = { perSecond: 5, burst: 20 }
 
 /** Asks all members what they see, and tells others what this host sees. */
 export class Observations {
@@ -71,10 +90,12 @@ export class Observations {
   readonly #kept = new LruMap<string, Uint8Array>(MAX_KEPT)
   readonly #news = new ChangeSignal()
   readonly #changed: () => Promise<void>
+  readonly #ofHosts: TokenBucket
   #observer: Observer | undefined
 
   constructor(deps: ObservationsDeps) {
     this.#deps = deps
+    this.#ofHosts = new TokenBucket(HOST_RATE, deps.clock.monotonicMs())
     this.#changed = anyChange(() => this.#news.changed(), deps.registryChanged)
   }
 
@@ -85,41 +106,46 @@ export class Observations {
 
   /** Answers a question of another host, and notes who has asked. */
   readonly answer: Answerer = async (content, { requester, via, signer, signal }) => {
-    const { trustDomain, self } = this.#deps
+    const { trustDomain, self, clock } = this.#deps
     const { replyKey, ask } = decodeObservationQuestion(content)
     // Asked again, by the same admin of the same host: nobody gets, or takes the place of, an answer to another question.
     const name = `${requester} ${signer} ${hash('sha256', content, 'base64')}`
     const kept = this.#kept.get(name)
     if (kept !== undefined) return kept
     if (this.#observer === undefined) return undefined
-    // If it cannot be fetched, this host answers when it is asked again.
-    const whole = ask.case === 'long' ? await this.#fetch(ask.value, requester, via, signal) : ask
-    const told = await this.#tell(whole, requester, signer, signal)
+    const isBusy = signer === requester && !this.#ofHosts.take(clock.monotonicMs())
+    const told = isBusy
+      ? TOO_MANY
+      : await this.#tell(await this.#whole(ask, requester, via, signal), requester, signer, signal)
     const answer = encodeObservation(trustDomain, told, replyKey, self)
     this.#kept.set(name, answer)
     return answer
   }
 
   /**
-   * Asks every host, and yields each answer as it comes. Ends when each live host has answered, or when the time is over; the last
-   * value has the hosts without an answer. Throws NOT_ADMIN, INVALID_ARGUMENT, LIMIT_EXCEEDED.
+   * Asks every host, and yields each answer as it comes. Ends when each live host that is concerned has answered, or when the time is
+   * over; the last value has those without an answer. Throws NOT_ADMIN, INVALID_ARGUMENT, LIMIT_EXCEEDED.
    */
-  async *collect(ask: Ask, timeoutMs: number, signal: AbortSignal): AsyncGenerator<Observed> {
+  async *collect(
+    ask: Ask,
+    { timeoutMs, concerns = () => true }: CollectLimits,
+    signal: AbortSignal
+  ): AsyncGenerator<Observed> {
     const reply = makeReplyKey()
     if (!isLong(ask, reply)) {
-      yield* this.#ask({ ask, question: encodeObservationQuestion(ask, reply), reply, timeoutMs, signal })
+      yield* this.#ask({ ask, question: encodeObservationQuestion(ask, reply), reply, timeoutMs, concerns, signal })
       return
     }
     const { name, release } = this.#deps.longAsks.offer(encodeLongAsk(ask))
     try {
       const question = encodeObservationQuestion({ case: 'long', value: name }, reply)
-      yield* this.#ask({ ask, question, reply, timeoutMs, signal })
+      yield* this.#ask({ ask, question, reply, timeoutMs, concerns, signal })
     } finally {
       release()
     }
   }
 
-  async *#ask({ ask, question, reply, timeoutMs, signal }: Asked): AsyncGenerator<Observed> {
+  async *#ask({ ask, question, reply, timeoutMs, concerns, signal }: Asked): AsyncGenerator<Observed> {
     const { questions, trustDomain, self, clock, log } = this.#deps
     const received = new Map<PeerKey, Told>()
     const inquiry = questions().open('observation', question, (peer, content) => {
@@ -138,7 +164,7 @@ export class Observations {
     yield* collect<Observed>({
       inquiry,
       look: ({ isOver, isGraceOver }) => {
-        const all = this.#standing(received)
+        const all = this.#standing(received, inquiry.signer, concerns)
         const isLast = isOver || all.every(({ state }) => state !== 'silent' && (isGraceOver || state !== 'suspect'))
         const hosts = all.filter(({ machine, state }) => !shown.has(machine) && (isLast || state === 'answered'))
         for (const { machine } of hosts) shown.add(machine)
@@ -166,6 +192,11 @@ export class Observations {
     }
   }
 
+  /** A long question as a whole. If it cannot be fetched, this host answers when it is asked again. */
+  async #whole(ask: Ask, requester: PeerKey, via: PeerKey, signal: AbortSignal): Promise<Ask> {
+    return ask.case === 'long' ? await this.#fetch(ask.value, requester, via, signal) : ask
+  }
+
   async #fetch(name: LongAskName, requester: PeerKey, via: PeerKey, signal: AbortSignal): Promise<Ask> {
     const { longAsks, log } = this.#deps
     try {
@@ -177,8 +208,13 @@ export class Observations {
   }
 
   /** What is known of each member, this host first. */
-  #standing(received: ReadonlyMap<PeerKey, Told>): HostObservation[] {
+  #standing(
+    received: ReadonlyMap<PeerKey, Told>,
+    signer: QuestionSigner,
+    concerns: (machine: string) => boolean
+  ): HostObservation[] {
     return [...this.#deps.owners()]
+      .filter(({ self, machine, peer }) => self || received.has(peer) || concerns(machine))
       .sort((one, other) => Number(other.self) - Number(one.self) || (one.machine < other.machine ? -1 : 1))
       .map(({ machine, peer, suspect, capabilities }) => {
         const answer = received.get(peer)
@@ -186,10 +222,12 @@ export class Observations {
         const sinceMs = this.#deps.suspectedSinceMs(peer)
         if (suspect || sinceMs !== undefined)
           return { machine, state: 'suspect', ...(sinceMs !== undefined && { sinceMs }) }
-        return { machine, state: capabilities.includes(QUESTIONS_CAPABILITY) ? 'silent' : 'cannot-say' }
+        return { machine, state: capabilities.includes(CAPABILITY_FOR[signer]) ? 'silent' : 'cannot-say' }
       })
   }
 }
+
+const TOO_MANY: Told = { problem: 'hosts ask it too much: ask again in some seconds' }
 
 function told({ flows, flowsTotal, explained, problem, consequences, audit, services }: Observation): Told {
   return {

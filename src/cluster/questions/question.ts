@@ -20,6 +20,10 @@ export const ANSWERS: AnswerFormat = Object.freeze({
 
 /** A host that announces it takes and answers questions. */
 export const QUESTIONS_CAPABILITY = 'questions'
+/** A host that announces it answers what another host asks about its own workloads, signed by that host. */
+export const HOST_QUESTIONS_CAPABILITY = 'host-questions'
+/** What a host announces that takes questions of such a signer. */
+export const CAPABILITY_FOR = Object.freeze({ admin: QUESTIONS_CAPABILITY, host: HOST_QUESTIONS_CAPABILITY })
 /** A whole question. */
 export const MAX_QUESTION_BYTES = 17 * 1024
 const MAX_CONTENT_BYTES = 16 * 1024

@@ -20,19 +20,24 @@ export type Answerer = (content: Uint8Array, context: AnswerContext) => Promise<
 
 export type QuestionSignature = Pick<SignedQuestion, 'signer' | 'signature'>
 
+/** The admin of a host, or the host itself. */
+export type QuestionSigner = 'admin' | 'host'
+
 /** What Questions need from their host. No port calls back before it has returned. */
 export interface QuestionPorts {
   readonly self: PeerKey
   readonly isMember: (peer: PeerKey) => boolean
-  /** Whether the policy lets the holder of this key ask this. Throws MESSAGE_MALFORMED. */
-  readonly mayAsk: (question: Pick<Statement, 'kind' | 'content'> & { readonly signer: AdminKey }) => boolean
-  /** Throws NOT_ADMIN if others would not answer the admin of this host. */
-  readonly requireMayAsk: (kind: AnswerKind) => void
+  /** Whether the holder of this key may ask this. Throws MESSAGE_MALFORMED. */
+  readonly mayAsk: (
+    question: Pick<Statement, 'kind' | 'content' | 'requester'> & { readonly signer: AdminKey }
+  ) => boolean
+  /** Who signs a question of this host. Throws NOT_ADMIN if others would not answer it. */
+  readonly signerOf: (question: Pick<Statement, 'kind' | 'content'>) => QuestionSigner
   readonly verify: (question: SignedQuestion) => boolean
   /** Not at once if a person is asked. */
-  readonly sign: (question: Statement) => QuestionSignature | Promise<QuestionSignature>
-  /** Connected hosts that take questions: nobody is dialled. */
-  readonly neighbours: () => readonly PeerKey[]
+  readonly sign: (question: Statement, signer: QuestionSigner) => QuestionSignature | Promise<QuestionSignature>
+  /** Connected hosts that take questions of such a signer: nobody is dialled. */
+  readonly neighbours: (signer: QuestionSigner) => readonly PeerKey[]
   readonly send: (peer: PeerKey, bytes: Uint8Array) => void
   readonly gathering: Pick<Gathering, 'answer'>
   readonly answerers: Readonly<Partial<Record<AnswerKind, Answerer>>>
@@ -67,6 +72,7 @@ interface Pending {
 
 /** A question of this host. */
 export interface Inquiry {
+  readonly signer: QuestionSigner
   /** Sends the question; again, if it was sent before. */
   readonly ask: () => void
   /** From now on no answer is taken. */
@@ -75,6 +81,7 @@ export interface Inquiry {
 
 interface OwnInquiry {
   readonly kind: AnswerKind
+  readonly signer: QuestionSigner
   number: bigint
   /** Whether a person is asked for a signature now. */
   isSigning: boolean
@@ -110,17 +117,18 @@ export class Questions {
    * NOT_ADMIN, LIMIT_EXCEEDED.
    */
   open(kind: AnswerKind, content: Uint8Array, onAnswer: OwnInquiry['onAnswer']): Inquiry {
-    const { randomRun, requireMayAsk } = this.#ports
-    requireMayAsk(kind)
+    const { randomRun, signerOf } = this.#ports
+    const signer = signerOf({ kind, content })
     if (this.#inquiries.size >= MAX_INQUIRIES) {
       throw new WarrenError(ErrorCode.LimitExceeded, 'too many questions of this host are open', {
         hint: 'Wait until another command with --wait has ended.'
       })
     }
     const run = randomRun()
-    const inquiry: OwnInquiry = { kind, number: 0n, isSigning: false, answered: new Set(), onAnswer }
+    const inquiry: OwnInquiry = { kind, signer, number: 0n, isSigning: false, answered: new Set(), onAnswer }
     this.#inquiries.set(run, inquiry)
     return {
+      signer,
       ask: () => this.#ask(inquiry, run, content),
       close: () => this.#inquiries.delete(run)
     }
@@ -132,9 +140,9 @@ export class Questions {
     inquiry.number += 1n
     const statement = { requester: self, kind: inquiry.kind, run, number: inquiry.number, content }
     const spread = (signed: QuestionSignature): void => {
-      if (this.#inquiries.has(run)) this.#spread({ ...statement, ...signed }, neighbours(), MAX_FIRST)
+      if (this.#inquiries.has(run)) this.#spread({ ...statement, ...signed }, neighbours(inquiry.signer), MAX_FIRST)
     }
-    const made = sign(statement)
+    const made = sign(statement, inquiry.signer)
     if (!(made instanceof Promise)) {
       spread(made)
       return
@@ -173,12 +181,15 @@ export class Questions {
     const now = monotonicMs()
     if (!isMember(requester)) throw new WarrenError(ErrorCode.NotReady, 'the host that asks is not known here')
     if (!this.#verified.take(from, now)) throw tooMany()
-    if (!mayAsk({ kind, content, signer: peerKeyOf(question.signer) }) || !verify(question)) {
+    const signer = peerKeyOf(question.signer)
+    if (!mayAsk({ kind, content, requester, signer }) || !verify(question)) {
       throw new WarrenError(ErrorCode.PermissionDenied, 'the question is not signed by anybody who may ask it')
     }
     if (!this.#asked.take(requester, now)) throw tooMany()
     this.#seen.set(key, number)
-    const others = neighbours().filter(peer => peer !== from && peer !== requester)
+    const others = neighbours(signer === requester ? 'host' : 'admin').filter(
+      peer => peer !== from && peer !== requester
+    )
     this.#spread(question, others, FAN_OUT)
     // First it is open for the answers of others: ours may take long.
     gathering.answer({ requester, kind, run, number, via: from, again: false, isAnswered: true })

@@ -72,9 +72,14 @@ export async function loadPage({ page, query }: Route): Promise<void> {
   }
 }
 
+export function verdictText({ works, undecided }: Pick<ExplainView, 'works' | 'undecided'>): string {
+  if (works) return 'It works.'
+  return undecided ? 'It cannot be said from this host alone: warren explain asks the others.' : 'It does not work.'
+}
+
 export async function loadExplanation(source: string, destination: string, protocol: string): Promise<void> {
   const explanation = await post<ExplainView>('/api/explain', { source, destination, protocol })
-  update({ explanation, notice: explanation.works ? 'It works.' : 'It does not work.' })
+  update({ explanation, notice: verdictText(explanation) })
 }
 
 export async function makeDraft(fields: Readonly<Record<string, string>>): Promise<void> {

@@ -122,8 +122,17 @@ async function askOnce(options: JoinOptions, wanted: JoinOffer): Promise<Joined 
   }
   const reasons = token.authorityAddresses.map(address => `${address}: ${failures.get(address) ?? ''}`)
   throw new WarrenError(ErrorCode.JoinFailed, `no authority could be joined (${reasons.join('; ')})`, {
-    hint: `Check that the agent on ${token.authorityMachine} runs and that its data port is reachable from here.`
+    hint: hintFor(reasons, token)
   })
+}
+
+function hintFor(reasons: readonly string[], { authorityMachine }: JoinToken): string {
+  if (reasons.some(reason => /CERTIFICATE_REFUSED.*valid from/.test(reason))) {
+    return `The clock of this host is behind that of ${authorityMachine}: compare date -u on both, and set the one that is wrong by NTP.`
+  }
+  return reasons.some(reason => reason.includes(ErrorCode.CertificateRefused))
+    ? 'Another mesh answers there: make a new token with `warren token create` on the authority of the mesh that is meant.'
+    : `Check that the agent on ${authorityMachine} runs and that its data port is reachable from here.`
 }
 
 // A host that admits too many others at once, or that stops, closes without a word.

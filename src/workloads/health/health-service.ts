@@ -28,6 +28,8 @@ interface Monitored {
   hasPassed: boolean
   /** Why its last probe failed. */
   problem: string | undefined
+  /** Wall time of its first failure since it passed. */
+  failingSinceMs: number | undefined
   probedAtMs: number
   isUrgent: boolean
   /** Ends the pause before the next probe. */
@@ -55,6 +57,7 @@ export class HealthService {
       sinceMs: this.#deps.clock.monotonicMs(),
       hasPassed: false,
       problem: undefined,
+      failingSinceMs: undefined,
       probedAtMs: Number.NEGATIVE_INFINITY,
       isUrgent: false,
       wake: undefined
@@ -76,6 +79,11 @@ export class HealthService {
   problemOf(registrationId: string): string | undefined {
     const monitored = this.#monitored.get(registrationId)
     return monitored === undefined || monitored.verdict.isPassing ? undefined : monitored.problem
+  }
+
+  /** Wall time since which the probes of a workload fail; undefined if the last one passed, or it is not checked. */
+  failingSinceMs(registrationId: string): number | undefined {
+    return this.#monitored.get(registrationId)?.failingSinceMs
   }
 
   /** Makes the next probe now, since a connection has just failed. */
@@ -118,6 +126,7 @@ export class HealthService {
     if (over.signal.aborted) return
     if (failure !== undefined && this.#mayBeStarting(monitored)) return
     monitored.problem = failure === undefined ? undefined : WarrenError.from(failure).reason
+    monitored.failingSinceMs = failure === undefined ? undefined : (monitored.failingSinceMs ?? clock.wallMs())
     if (!verdict.note(failure === undefined)) return
     const health = verdict.isPassing ? 'passing' : 'failing'
     const { registrationId, spiffeId } = workload

@@ -1,7 +1,7 @@
 import type { AgentClient } from '../../../client/index.ts'
 import { ErrorCode, WarrenError, within } from '../../../core/index.ts'
 import { apiPb } from '../../../wire/index.ts'
-import { explanation, fields } from '../../output/index.ts'
+import { explanation, fields, verdictOf } from '../../output/index.ts'
 
 const EXPLAIN_MS = 3_000
 /** Failures that are no matter of the two ends. */
@@ -26,10 +26,8 @@ export async function explainRefusal(
   const heading = `warren explain ${source} ${destination}`
   const question = { source, destination, protocol: apiPb.Protocol.TCP }
   try {
-    const { works, steps } = await within(EXPLAIN_MS, [signal], limit =>
-      client.admin.explain(question, { signal: limit })
-    )
-    return `${heading}\n\n${explanation(works, steps.map(fields))}`
+    const answer = await within(EXPLAIN_MS, [signal], limit => client.admin.explain(question, { signal: limit }))
+    return `${heading}\n\n${explanation(verdictOf(answer), answer.steps.map(fields))}`
   } catch (failure) {
     if (!WarrenError.is(failure, ErrorCode.PermissionDenied)) return undefined
     return `The checks, for the operator of this host:\n\n  ${heading}`

@@ -1,4 +1,4 @@
-import { loadExplanation, shown } from '../load.ts'
+import { loadExplanation, shown, verdictText } from '../load.ts'
 import { h, type View } from '../preact.ts'
 import { linkTo } from '../route.ts'
 import { type State, update } from '../state.ts'
@@ -50,16 +50,18 @@ export function explainPage({ route, explanation, mesh }: State): View[] {
       : h(
           'section',
           { 'aria-label': 'Explanation' },
-          h(
-            'p',
-            { class: explanation.works ? 'verdict works' : 'verdict fails' },
-            explanation.works ? 'It works.' : 'It does not work.'
-          ),
+          h('p', { class: explanation.works ? 'verdict works' : 'verdict fails' }, verdictText(explanation)),
           h(
             'ol',
             { class: 'steps' },
-            explanation.steps.map(({ subject, ok, text }) =>
-              h('li', { class: ok ? 'ok' : 'no' }, h('strong', {}, `${ok ? 'ok' : 'NO'} · ${subject}: `), text)
+            explanation.steps.map(({ subject, ok, unknown, text, next }) =>
+              h(
+                'li',
+                { class: ok ? 'ok' : 'no' },
+                h('strong', {}, `${ok ? 'ok' : unknown ? '?' : 'NO'} · ${subject}: `),
+                text,
+                next === '' ? '' : ` → ${next}`
+              )
             )
           )
         )

@@ -3080,6 +3080,13 @@ export declare type ExplainRequest = Message<"warren.api.v1.ExplainRequest"> & {
    * @generated from field: warren.api.v1.Protocol protocol = 3;
    */
   protocol: Protocol;
+
+  /**
+   * Whether a process of this user may be the source; unset: of nobody in particular. Only the host that answers looks at it.
+   *
+   * @generated from field: optional uint32 uid = 4;
+   */
+  uid?: number | undefined;
 };
 
 /**
@@ -3103,6 +3110,13 @@ export declare type ExplainResponse = Message<"warren.api.v1.ExplainResponse"> &
    * @generated from field: repeated warren.api.v1.ExplainStep steps = 2;
    */
   steps: ExplainStep[];
+
+  /**
+   * Nothing is known to be wrong, and this host does not know everything.
+   *
+   * @generated from field: bool undecided = 3;
+   */
+  undecided: boolean;
 };
 
 /**
@@ -3116,7 +3130,7 @@ export declare const ExplainResponseSchema: GenMessage<ExplainResponse>;
  */
 export declare type ExplainStep = Message<"warren.api.v1.ExplainStep"> & {
   /**
-   * "source", "destination", "host", "clock", "server", "policy", "path" or "certificate".
+   * "source", "identity", "destination", "host", "clock", "server", "policy", "path" or "certificate".
    *
    * @generated from field: string subject = 1;
    */
@@ -3131,6 +3145,20 @@ export declare type ExplainStep = Message<"warren.api.v1.ExplainStep"> & {
    * @generated from field: string text = 3;
    */
   text: string;
+
+  /**
+   * What to do about it; empty if nothing has to be done.
+   *
+   * @generated from field: string next = 4;
+   */
+  next: string;
+
+  /**
+   * This host cannot say it; never with ok.
+   *
+   * @generated from field: bool unknown = 5;
+   */
+  unknown: boolean;
 };
 
 /**
@@ -3138,6 +3166,141 @@ export declare type ExplainStep = Message<"warren.api.v1.ExplainStep"> & {
  * Use `create(ExplainStepSchema)` to create a new message.
  */
 export declare const ExplainStepSchema: GenMessage<ExplainStep>;
+
+/**
+ * @generated from message warren.api.v1.ListReachRequest
+ */
+export declare type ListReachRequest = Message<"warren.api.v1.ListReachRequest"> & {
+  /**
+   * Patterns.
+   *
+   * @generated from field: string source = 1;
+   */
+  source: string;
+
+  /**
+   * @generated from field: string destination = 2;
+   */
+  destination: string;
+};
+
+/**
+ * Describes the message warren.api.v1.ListReachRequest.
+ * Use `create(ListReachRequestSchema)` to create a new message.
+ */
+export declare const ListReachRequestSchema: GenMessage<ListReachRequest>;
+
+/**
+ * @generated from message warren.api.v1.ListReachResponse
+ */
+export declare type ListReachResponse = Message<"warren.api.v1.ListReachResponse"> & {
+  /**
+   * @generated from field: repeated warren.api.v1.ReachedPair pairs = 1;
+   */
+  pairs: ReachedPair[];
+
+  /**
+   * Rules and whitelists that meet the two patterns.
+   *
+   * @generated from field: repeated warren.api.v1.ReachStatement statements = 2;
+   */
+  statements: ReachStatement[];
+
+  /**
+   * There are more than are listed.
+   *
+   * @generated from field: bool cut_off = 3;
+   */
+  cutOff: boolean;
+};
+
+/**
+ * Describes the message warren.api.v1.ListReachResponse.
+ * Use `create(ListReachResponseSchema)` to create a new message.
+ */
+export declare const ListReachResponseSchema: GenMessage<ListReachResponse>;
+
+/**
+ * A connection between two registered workloads that is allowed now.
+ *
+ * @generated from message warren.api.v1.ReachedPair
+ */
+export declare type ReachedPair = Message<"warren.api.v1.ReachedPair"> & {
+  /**
+   * @generated from field: string source = 1;
+   */
+  source: string;
+
+  /**
+   * @generated from field: string destination = 2;
+   */
+  destination: string;
+
+  /**
+   * @generated from field: warren.api.v1.Protocol protocol = 3;
+   */
+  protocol: Protocol;
+
+  /**
+   * What allows it, in words.
+   *
+   * @generated from field: string by = 4;
+   */
+  by: string;
+};
+
+/**
+ * Describes the message warren.api.v1.ReachedPair.
+ * Use `create(ReachedPairSchema)` to create a new message.
+ */
+export declare const ReachedPairSchema: GenMessage<ReachedPair>;
+
+/**
+ * @generated from message warren.api.v1.ReachStatement
+ */
+export declare type ReachStatement = Message<"warren.api.v1.ReachStatement"> & {
+  /**
+   * "allow", "audit", "deny" or "whitelist".
+   *
+   * @generated from field: string effect = 1;
+   */
+  effect: string;
+
+  /**
+   * Of a rule; empty for a whitelist.
+   *
+   * @generated from field: string id = 2;
+   */
+  id: string;
+
+  /**
+   * @generated from field: string source = 3;
+   */
+  source: string;
+
+  /**
+   * @generated from field: string destination = 4;
+   */
+  destination: string;
+
+  /**
+   * Empty: every protocol.
+   *
+   * @generated from field: repeated warren.api.v1.Protocol protocols = 5;
+   */
+  protocols: Protocol[];
+
+  /**
+   * @generated from field: string reason = 6;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message warren.api.v1.ReachStatement.
+ * Use `create(ReachStatementSchema)` to create a new message.
+ */
+export declare const ReachStatementSchema: GenMessage<ReachStatement>;
 
 /**
  * @generated from message warren.api.v1.GetMetricsRequest
@@ -3752,6 +3915,8 @@ export declare type ObservedConnection = Message<"warren.api.v1.ObservedConnecti
   role: string;
 
   /**
+   * Of a destination: nothing is wrong there.
+   *
    * @generated from field: bool works = 2;
    */
   works: boolean;
@@ -3760,6 +3925,13 @@ export declare type ObservedConnection = Message<"warren.api.v1.ObservedConnecti
    * @generated from field: repeated warren.api.v1.ExplainStep steps = 3;
    */
   steps: ExplainStep[];
+
+  /**
+   * Nothing is known to be wrong, and it does not know everything.
+   *
+   * @generated from field: bool undecided = 4;
+   */
+  undecided: boolean;
 };
 
 /**
@@ -3839,6 +4011,16 @@ export declare const AdminService: GenService<{
     methodKind: "unary";
     input: typeof ExplainRequestSchema;
     output: typeof ExplainResponseSchema;
+  },
+  /**
+   * Which registered workloads may connect to which, and what the policy says about others.
+   *
+   * @generated from rpc warren.api.v1.AdminService.ListReach
+   */
+  listReach: {
+    methodKind: "unary";
+    input: typeof ListReachRequestSchema;
+    output: typeof ListReachResponseSchema;
   },
   /**
    * Withdraws trust from a host: its name up to now, its keys, and its unused tokens.

@@ -436,6 +436,8 @@ export declare type Explained = Message<"warren.question.v1.Explained"> & {
   role: string;
 
   /**
+   * Of a destination: nothing is wrong there.
+   *
    * @generated from field: bool works = 2;
    */
   works: boolean;
@@ -444,6 +446,13 @@ export declare type Explained = Message<"warren.question.v1.Explained"> & {
    * @generated from field: repeated warren.api.v1.ExplainStep steps = 3;
    */
   steps: ExplainStep[];
+
+  /**
+   * Nothing is known to be wrong, and it does not know everything.
+   *
+   * @generated from field: bool undecided = 4;
+   */
+  undecided: boolean;
 };
 
 /**
