@@ -9,6 +9,7 @@ import {
   parsePattern
 } from '../identity/index.ts'
 import type { Decision, UsageLimits } from '../policy/index.ts'
+import { type ChoiceDeps, choiceStep } from './explain-choice.ts'
 import type { Route } from './routing.ts'
 
 export interface ExplainStep {
@@ -40,12 +41,11 @@ export interface Found {
   readonly text: string
 }
 
-export interface ExplainDeps {
+export interface ExplainDeps extends ChoiceDeps {
   readonly machine: string
   readonly known: () => readonly Route[]
   /** The lost hosts that served such a destination, each in one clause. */
   readonly lost: (destination: Pattern) => readonly string[]
-  readonly evaluate: (source: Address, destination: Route, protocol: Protocol) => Decision
   /** The present holder of the port of a registration of this host; undefined if it has no port. */
   readonly server: (registrationId: string) => Found | undefined
   /** How much a registration of this host may be used now. */
@@ -99,6 +99,8 @@ export async function explain(
     steps.push(...instance)
     reachable ||= instance.every(step => step.ok)
   }
+  const isHere = sources[0]?.local ?? true
+  if (isHere && source !== undefined) steps.push(...choiceStep(deps, source, destinations, protocol))
   return { works: sources.length > 0 && reachable, steps }
 }
 

@@ -9,6 +9,7 @@ import {
   ownerAt,
   type RegistryRecord,
   type RegistryState,
+  recordAt,
   records
 } from '../registry/index.ts'
 
@@ -54,9 +55,7 @@ export class Routing {
    * With the id alone, a hostile host could pass its own registration off as another's.
    */
   exact(registrationId: string, address: Address): Route | undefined {
-    const found = lookup(this.#state, address).find(
-      ({ record }) => record.registrationId === registrationId && sameAddress(record.address, address)
-    )
+    const found = recordAt(this.#state, registrationId, address)
     return found === undefined ? undefined : toRoute(found)
   }
 

@@ -34,6 +34,7 @@ export {
   ownerAt,
   owners,
   quarantined,
+  recordAt,
   records,
   self,
   sizes,

@@ -27,7 +27,7 @@ import {
 import { ErrorCode, formatHostPort, type Protocol, packageVersion, WarrenError } from '../../core/index.ts'
 import type { DeclaredItems, Reload } from '../../declared/index.ts'
 import { type Address, keySha256Of, type Pattern, type PeerKey, parseCertificate } from '../../identity/index.ts'
-import type { DataPlane, Drain, SessionAlarm } from '../../proxy/index.ts'
+import { type DataPlane, type Drain, type SessionAlarm, sharesOf } from '../../proxy/index.ts'
 import { clockDifferences, clockText, type OwnerView, owners } from '../../registry/index.ts'
 import { gatewayOf, serverOf, type Target } from '../../workloads/index.ts'
 import type { Base } from './base.ts'
@@ -91,7 +91,7 @@ function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: Ad
   const { trustDomain, machine } = membership
   const { state } = registry
   const suspectedSince = (peer: PeerKey) => failures.suspectedSinceMs(peer)
-  const [startedAtMs, version] = [hostClock.wallMs(), packageVersion()]
+  const [startedAtMs, version, zone] = [hostClock.wallMs(), packageVersion(), base.config.zone]
   return {
     workload: workloadHandlers({
       workloads,
@@ -104,7 +104,7 @@ function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: Ad
       log: base.log,
       connectionEnd: (user, flowId) => proxy.connectionEnd(user, flowId),
       resetConnection: (user, flowId) => proxy.resetConnection(user, flowId),
-      services: pattern => serviceViews(routing, { suspectedSince, problemOf: problemOf(local) }, pattern),
+      services: pattern => serviceViews(routing, { suspectedSince, problemOf: problemOf(local), zone }, pattern),
       lostServices: pattern => lostServiceViews(lost.all(), pattern),
       changed: () => registry.changed(),
       status: () => ({
@@ -210,6 +210,7 @@ function explainDeps({ base, cluster, local, proxy }: ApiParts) {
   return {
     machine: membership.machine,
     known: () => routing.matching(),
+    sharesOf: (routes: readonly Route[]) => sharesOf(routes, base.config.zone),
     lost: (pattern: Pattern) => lossesOf(cluster.lost.all(), pattern),
     limitsOf: (registrationId: string) => local.workloads.limitsOf(registrationId),
     server: (registrationId: string) => serverFound(local.workloads.get(registrationId)?.target),

@@ -2,6 +2,7 @@ import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { LostHost, Route, Routing } from '../../cluster/index.ts'
 import type { Clock, Protocol } from '../../core/index.ts'
 import { formatAddress, matches, type Pattern, type PeerKey } from '../../identity/index.ts'
+import { tierOf } from '../../proxy/index.ts'
 import { type OwnerView, owners, type RegistryState } from '../../registry/index.ts'
 import { type adminPb, apiPb } from '../../wire/index.ts'
 import type { ServiceFields } from './workload.ts'
@@ -13,6 +14,8 @@ export interface ServiceFacts {
   readonly suspectedSince: SuspectedSince
   /** Why a registration of this host does not serve. */
   readonly problemOf: (registrationId: string) => string | undefined
+  /** Zone of this host. */
+  readonly zone: string | undefined
 }
 
 /** The registrations that match a pattern, clients among them, sorted by address; all without a pattern. */
@@ -23,7 +26,7 @@ export function serviceViews(routing: Routing, facts: ServiceFacts, pattern: Pat
     .sort((a, b) => compare(a.address, b.address) || compare(a.registrationId, b.registrationId))
 }
 
-function toService(route: Route, { suspectedSince, problemOf }: ServiceFacts): ServiceFields {
+function toService(route: Route, { suspectedSince, problemOf, zone }: ServiceFacts): ServiceFields {
   return {
     address: formatAddress(route.address),
     spiffeId: route.spiffeId,
@@ -32,6 +35,8 @@ function toService(route: Route, { suspectedSince, problemOf }: ServiceFacts): S
     health: route.draining ? 'draining' : route.health,
     labels: { ...route.labels },
     ports: [...route.ports],
+    weight: route.weight,
+    tier: tierOf(route, zone),
     registeredAtMs: BigInt(route.registeredAtMs),
     machine: route.machine,
     local: route.local,
@@ -56,6 +61,8 @@ export function lostServiceViews(lost: readonly LostHost[], pattern: Pattern | u
         health: record.health,
         labels: { ...record.labels },
         ports: [...record.ports],
+        weight: record.weight,
+        tier: '',
         registeredAtMs: BigInt(record.registeredAtMs),
         machine: last.machine,
         local: false,

@@ -221,6 +221,7 @@ function registerInput(request: apiPb.RegisterRequest): RegisterInput {
     whitelist: request.whitelist,
     labels: request.labels,
     ports: request.ports,
+    weight: request.weight,
     ttlMs: request.ttlMs,
     ownerPid: request.ownerPid,
     forUser: request.forUser,
@@ -234,6 +235,7 @@ function registerInput(request: apiPb.RegisterRequest): RegisterInput {
 const STRATEGIES: Readonly<Record<apiPb.Strategy, Strategy>> = {
   [apiPb.Strategy.UNSPECIFIED]: 'balanced',
   [apiPb.Strategy.BALANCED]: 'balanced',
+  [apiPb.Strategy.SPREAD]: 'spread',
   [apiPb.Strategy.FIRST]: 'first',
   [apiPb.Strategy.STICKY]: 'sticky',
   [apiPb.Strategy.EXACT]: 'exact'

@@ -202,6 +202,7 @@ export class Outbound {
       candidates: allowed,
       strategy,
       source: flow.source,
+      zone: this.#deps.zone,
       activeTo: id => this.#flows.activeTo(id)
     })
     const first = order.find(one => one.registrationId === preferred)

@@ -112,6 +112,14 @@ export declare type RegisterRequest = Message<"warren.api.v1.RegisterRequest"> &
    * @generated from field: repeated uint32 ports = 14;
    */
   ports: number[];
+
+  /**
+   * Share of new connections, against other instances of what a source asks for: from 0 (only if no other is left) to 1000.
+   * Unset: 100. An older agent ignores it.
+   *
+   * @generated from field: optional uint32 weight = 15;
+   */
+  weight?: number | undefined;
 };
 
 /**
@@ -981,6 +989,20 @@ export declare type Service = Message<"warren.api.v1.Service"> & {
    * @generated from field: repeated uint32 ports = 15;
    */
   ports: number[];
+
+  /**
+   * Share of new connections, from 0 to 1000. Unset: not known.
+   *
+   * @generated from field: optional uint32 weight = 16;
+   */
+  weight?: number | undefined;
+
+  /**
+   * How near it is to this host: "host", "zone" or "other". Empty: not known.
+   *
+   * @generated from field: string tier = 17;
+   */
+  tier: string;
 };
 
 /**
@@ -1674,7 +1696,8 @@ export enum Strategy {
   UNSPECIFIED = 0,
 
   /**
-   * One of this host; else the less busy of two drawn at random. Others follow if it fails.
+   * One of this host, else of its zone, else another; among those the less busy of two drawn at random by their weights. Others
+   * follow if it fails.
    *
    * @generated from enum value: STRATEGY_BALANCED = 1;
    */
@@ -1688,7 +1711,7 @@ export enum Strategy {
   FIRST = 2,
 
   /**
-   * The same one for the same source address as long as it serves; one of this host if there is any.
+   * The same one for the same source address as long as it serves; one of this host, else of its zone, if there is any.
    *
    * @generated from enum value: STRATEGY_STICKY = 3;
    */
@@ -1700,6 +1723,13 @@ export enum Strategy {
    * @generated from enum value: STRATEGY_EXACT = 4;
    */
   EXACT = 4,
+
+  /**
+   * As BALANCED, by their weights alone, wherever they are. An older agent answers INTERNAL.
+   *
+   * @generated from enum value: STRATEGY_SPREAD = 5;
+   */
+  SPREAD = 5,
 }
 
 /**

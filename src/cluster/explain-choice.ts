@@ -1,0 +1,73 @@
+import type { Protocol } from '../core/index.ts'
+import { type Address, formatAddress } from '../identity/index.ts'
+import type { Decision } from '../policy/index.ts'
+import type { Route } from './routing.ts'
+
+/** The part of an instance in the new connections of this host. */
+export interface RouteShare {
+  readonly instance: Route
+  readonly tier: 'host' | 'zone' | 'other'
+  /** From 0 to 1, while all instances are idle. */
+  readonly share: number
+}
+
+export interface ChoiceDeps {
+  readonly evaluate: (source: Address, destination: Route, protocol: Protocol) => Decision
+  /** How new connections of this host are shared out between instances, all of which the policy allows. */
+  readonly sharesOf: (routes: readonly Route[]) => readonly RouteShare[]
+}
+
+interface ChoiceStep {
+  readonly subject: 'choice'
+  readonly ok: boolean
+  readonly text: string
+}
+
+const MAX_SHOWN = 8
+const NEAR = { host: 'this host', zone: 'this zone', other: 'elsewhere' } as const
+
+/** How the connections of a source of this host are shared out, where it may reach several instances; else nothing. */
+export function choiceStep(
+  { evaluate, sharesOf }: ChoiceDeps,
+  source: Address,
+  destinations: readonly Route[],
+  protocol: Protocol
+): ChoiceStep[] {
+  const possible = destinations.filter(
+    route => route.protocols.includes(protocol) && evaluate(source, route, protocol).allowed
+  )
+  if (possible.length < 2) return []
+  const shares = [...sharesOf(possible)].sort((a, b) => b.share - a.share)
+  const chosen = shares.filter(({ share }) => share > 0)
+  if (chosen.length === 0)
+    return [{ subject: 'choice', ok: false, text: `none of ${possible.length} instances serves` }]
+  const nearest = chosen[0]?.tier ?? 'other'
+  const taken = list(chosen, ({ instance, tier, share }) => {
+    const { address, weight } = instance
+    return `${formatAddress(address)} ${percent(share)} (${NEAR[tier]}, weight ${weight})`
+  })
+  const left = shares.filter(({ share }) => share === 0)
+  const skipped = list(left, one => `${formatAddress(one.instance.address)} (${reason(one, nearest)})`)
+  const text = `balanced gives new connections to ${taken}${skipped === '' ? '' : `; none to ${skipped}`}`
+  return [{ subject: 'choice', ok: true, text }]
+}
+
+function list<T>(all: readonly T[], inWords: (one: T) => string): string {
+  const more = all.length > MAX_SHOWN ? ` and ${all.length - MAX_SHOWN} more` : ''
+  return all.slice(0, MAX_SHOWN).map(inWords).join(', ') + more
+}
+
+function percent(share: number): string {
+  const rounded = Math.round(share * 1_000) / 10
+  return rounded === 0 ? 'less than 0.1 %' : `${rounded} %`
+}
+
+// The chooser has given it no share; here is what the chooser looked at.
+function reason({ instance, tier }: RouteShare, nearest: RouteShare['tier']): string {
+  const { health, draining, suspect, local, weight } = instance
+  if (health !== 'passing') return health
+  if (draining) return 'draining'
+  if (suspect && !local) return 'its host does not answer'
+  if (weight === 0) return 'weight 0: only if no other is left'
+  return `${NEAR[tier]}: only if none of ${NEAR[nearest]} is left`
+}
