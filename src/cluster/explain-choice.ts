@@ -37,17 +37,19 @@ export function choiceStep(
     route => route.protocols.includes(protocol) && evaluate(source, route, protocol).allowed
   )
   if (possible.length < 2) return []
-  const shares = [...sharesOf(possible)].sort((a, b) => b.share - a.share)
+  const shares = sharesOf(possible)
+    .map(one => ({ ...one, name: formatAddress(one.instance.address) }))
+    .sort((a, b) => b.share - a.share || (a.name < b.name ? -1 : 1))
   const chosen = shares.filter(({ share }) => share > 0)
   if (chosen.length === 0)
     return [{ subject: 'choice', ok: false, text: `none of ${possible.length} instances serves` }]
   const nearest = chosen[0]?.tier ?? 'other'
-  const taken = list(chosen, ({ instance, tier, share }) => {
-    const { address, weight } = instance
-    return `${formatAddress(address)} ${percent(share)} (${NEAR[tier]}, weight ${weight})`
-  })
+  const taken = list(
+    chosen,
+    ({ name, instance, tier, share }) => `${name} ${percent(share)} (${NEAR[tier]}, weight ${instance.weight})`
+  )
   const left = shares.filter(({ share }) => share === 0)
-  const skipped = list(left, one => `${formatAddress(one.instance.address)} (${reason(one, nearest)})`)
+  const skipped = list(left, one => `${one.name} (${reason(one, nearest)})`)
   const text = `balanced gives new connections to ${taken}${skipped === '' ? '' : `; none to ${skipped}`}`
   return [{ subject: 'choice', ok: true, text }]
 }
